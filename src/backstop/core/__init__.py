@@ -1,0 +1,1 @@
+"""The engine: pure, integer and flat. It reads no clock, file, network or random number."""

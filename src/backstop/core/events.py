@@ -1,0 +1,289 @@
+"""Every record that flows into the engine (events) and out of it (effects).
+
+Both are fixed rows of 64 bytes, so that the same bytes are the hot path's input, the journal's
+blob and the digest's material. A field means what the table of its kind says; a field that a kind
+does not name is zero (``market`` and ``account`` are then ``NONE``).
+
+Events, by kind
+---------------
+ACCOUNT     account id to open (the next free one), ``other`` owner id
+TRANSFER    account (or ``FUND``), ``amount`` atoms from ``WORLD`` (negative: to it), ``code`` Transfer
+POSITION    account, market, ``lots`` signed, ``amount`` cost in atoms; the other side is OUTSIDE
+FILL        account trades signed ``lots`` at ``price_ticks`` with ``other`` (account or ``NONE``: OUTSIDE)
+MARK        market, ``price_ticks``
+INDEX       market, ``price_ticks``
+VOLUME      market, ``lots`` traded in the latest reporting window (replaces the last report)
+DEPTH       market, ``code`` BookSide, ``other`` band number, ``lots`` visible in that band
+ORDER_FILL  ``other`` order id, market, ``lots`` signed change of the account's position, ``price_ticks``
+ORDER_DONE  ``other`` order id; the venue will send no more fills of it
+CLOCK       nothing but its time
+
+Effects, by kind
+----------------
+REFUSAL     ``code`` Reject; market, account, other, lots, price_ticks, amount as in the event
+HEALTH      account; ``code`` new health, ``other`` old health, ``amount`` equity, ``value`` maintenance margin
+RESTRICT    account: cancel its open orders, no new risk
+ORDER       account, market, ``other`` order id, ``lots`` signed, ``price_ticks`` limit, ``amount`` zero cash,
+            ``value`` atoms reserved in the fund
+CANCEL      account, market, ``other`` order id, ``lots`` signed that were still open
+TRADE       account (holder), market, ``code`` Cause, ``other`` counterpart holder, ``lots`` signed,
+            ``price_ticks`` (0 where the cash is exact), ``amount`` cash received, ``value`` P&L realised
+POSTING     ``account`` receives ``amount`` (> 0) from ``other``, ``code`` Cause, market
+RESERVE     account, market, ``other`` order id, ``amount`` change of the fund's reservations, ``value`` reserved then
+ADL_PLAN    account, market, ``code`` AdlPolicy, ``lots`` signed change of the defaulter, ``price_ticks`` mark,
+            ``amount`` cash to the defaulter, ``value`` its equity, ``other`` number of ADL_FILL rows that follow
+ADL_CLASS   account (defaulter), market, ``code`` AdlClass, ``other`` candidates, ``lots`` lots (> 0) placed in the class,
+            ``price_ticks`` candidates that gave their whole cap, ``amount`` / ``value`` eta as a fraction (0 / 0:
+            every candidate gave its whole cap)
+ADL_FILL    ``account`` counterparty, ``other`` defaulter, market, ``code`` AdlClass, ``lots`` signed change of the
+            counterparty, ``price_ticks`` its cap in lots, ``amount`` cash to the counterparty, ``value`` its weight
+TEAR_UP     account, market, ``lots`` signed change, ``price_ticks`` mark, ``amount`` cash at mark, ``value`` gap to zero cash
+RESIDUAL    account, ``amount`` atoms booked to ``UNCOVERED``
+HALT        market, account whose default halted it
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "EFFECT",
+    "EVENT",
+    "FUND",
+    "HOUSE_FIRST_MARKET",
+    "NEVER_NS",
+    "NONE",
+    "REMAINDER",
+    "UNCOVERED",
+    "WORLD",
+    "AdlClass",
+    "AdlPolicy",
+    "BookSide",
+    "Cause",
+    "EffectKind",
+    "EffectRow",
+    "EventKind",
+    "EventRow",
+    "Health",
+    "Reject",
+    "Stage",
+    "Transfer",
+    "clearing_of",
+    "error_inventory_of",
+    "outside_of",
+]
+
+#: No account, no market, no counterpart.
+NONE = -1
+#: Later than every time.
+NEVER_NS = (1 << 63) - 1
+
+# Ledger accounts of the house have negative ids; -1 is NONE.
+#: The other side of deposits and withdrawals.
+WORLD = -2
+#: The insurance fund.
+FUND = -3
+#: Units that rounding left over.
+REMAINDER = -4
+#: Deficit that nobody paid: its balance is minus what is missing.
+UNCOVERED = -5
+#: From here down, three ledger accounts a market: clearing, OUTSIDE, error_inventory.
+HOUSE_FIRST_MARKET = -8
+
+
+def clearing_of(market: int) -> int:
+    """Return the ledger id of ``clearing:<market>``."""
+    return HOUSE_FIRST_MARKET - 3 * market
+
+
+def outside_of(market: int) -> int:
+    """Return the ledger id of OUTSIDE of a market: traders whom the engine does not know."""
+    return HOUSE_FIRST_MARKET - 3 * market - 1
+
+
+def error_inventory_of(market: int) -> int:
+    """Return the ledger id of ``error_inventory:<market>``: late fills that no position could take."""
+    return HOUSE_FIRST_MARKET - 3 * market - 2
+
+
+class EventKind(IntEnum):
+    """What happened."""
+
+    ACCOUNT = 1
+    TRANSFER = 2
+    POSITION = 3
+    FILL = 4
+    MARK = 5
+    INDEX = 6
+    VOLUME = 7
+    DEPTH = 8
+    ORDER_FILL = 9
+    ORDER_DONE = 10
+    CLOCK = 11
+
+
+class EffectKind(IntEnum):
+    """What the outside must now do or know."""
+
+    REFUSAL = 1
+    HEALTH = 2
+    RESTRICT = 3
+    ORDER = 4
+    CANCEL = 5
+    TRADE = 6
+    POSTING = 7
+    RESERVE = 8
+    ADL_PLAN = 9
+    ADL_CLASS = 10
+    ADL_FILL = 11
+    TEAR_UP = 12
+    RESIDUAL = 13
+    HALT = 14
+
+
+class Health(IntEnum):
+    """State of an account; worse is larger."""
+
+    HEALTHY = 0
+    WARNED = 1
+    DISTRESSED = 2
+    CLOSE_OUT = 3
+    INSOLVENT = 4
+
+
+class Transfer(IntEnum):
+    """Kind of a TRANSFER event."""
+
+    #: Deposit or withdrawal; a withdrawal is refused beyond what initial margin leaves free.
+    CASH = 0
+    #: A funding payment: a fact, never refused for want of margin.
+    FUNDING = 1
+
+
+class BookSide(IntEnum):
+    """Side of the visible book. A sell order takes BID depth, a buy order ASK depth."""
+
+    BID = 0
+    ASK = 1
+
+
+class Cause(IntEnum):
+    """Why a unit or a lot moved."""
+
+    CASH = 1
+    FUNDING = 2
+    OPENING = 3
+    FILL = 4
+    CLOSEOUT = 5
+    LIQUIDATION_FEE = 6
+    SUPPORT = 7
+    ADL = 8
+    TEAR_UP = 9
+    DEFICIT = 10
+    UNCOVERED = 11
+    ERROR_FILL = 12
+
+
+class Stage(IntEnum):
+    """Stages of the waterfall. Codes 4 and 6 wait for takeover and socialise."""
+
+    RESTRICT = 1
+    CLOSEOUT = 2
+    FUND = 3
+    TAKEOVER = 4
+    ADL = 5
+    SOCIALISE = 6
+    TEAR_UP = 7
+
+
+class AdlPolicy(IntEnum):
+    """How ADL chooses its weights."""
+
+    CAPPED_PRO_RATA = 1
+
+
+class AdlClass(IntEnum):
+    """Classes of counterparties, asked in this order."""
+
+    LINKED = 0
+    PROFITABLE = 1
+    REST = 2
+    HEDGE = 3
+    HOUSE = 4
+
+
+class Reject(IntEnum):
+    """Why an event was refused. The order is the precedence: the first that holds is given."""
+
+    SEQ_NOT_AFTER = 1
+    UNKNOWN_KIND = 2
+    TIME_BEFORE_ENGINE = 3
+    UNKNOWN_MARKET = 4
+    UNKNOWN_ACCOUNT = 5
+    UNKNOWN_ORDER = 6
+    UNKNOWN_OWNER = 7
+    UNKNOWN_CODE = 8
+    ACCOUNT_NOT_NEXT = 9
+    ACCOUNT_LIMIT = 10
+    SAME_ACCOUNT = 11
+    LOTS_OUT_OF_RANGE = 12
+    PRICE_OUT_OF_RANGE = 13
+    AMOUNT_OUT_OF_RANGE = 14
+    NO_MARK = 15
+    POSITION_EXISTS = 16
+    POSITION_LIMIT = 17
+    MARKET_HALTED = 18
+    BALANCE_LIMIT = 19
+    ACCOUNT_IN_DEFAULT = 20
+    INSUFFICIENT_MARGIN = 21
+
+
+_ROW = [("seq", "<i8"), ("time_ns", "<i8"), ("kind", "<i2"), ("code", "<i2"), ("market", "<i4")]
+_ROW += [(name, "<i8") for name in ("account", "other", "lots", "price_ticks", "amount")]
+
+#: One event, 64 bytes.
+EVENT = np.dtype((np.record, _ROW))
+
+_OUT = [("seq", "<i8"), ("kind", "<i2"), ("code", "<i2"), ("market", "<i4")]
+_OUT += [(name, "<i8") for name in ("account", "other", "lots", "price_ticks", "amount", "value")]
+
+#: One effect, 64 bytes. (seq of its event, place among that event's effects) is its idempotency key.
+EFFECT = np.dtype((np.record, _OUT))
+
+
+class EventRow(Protocol):
+    """Fields of an ``EVENT`` row."""
+
+    seq: int
+    time_ns: int
+    kind: int
+    code: int
+    market: int
+    account: int
+    other: int
+    lots: int
+    price_ticks: int
+    amount: int
+
+
+class EffectRow(Protocol):
+    """Fields of an ``EFFECT`` row."""
+
+    seq: int
+    kind: int
+    code: int
+    market: int
+    account: int
+    other: int
+    lots: int
+    price_ticks: int
+    amount: int
+    value: int
+
+
+EventArray = NDArray[np.void]
+EffectArray = NDArray[np.void]

@@ -1,0 +1,1 @@
+"""The oracle: the rules of ``docs/rules.md`` once more, slow and obvious, in plain Python integers."""

@@ -1,0 +1,336 @@
+"""The oracle's face: one event in, its effects out (section 5), the waterfall (section 6), the digest (section 12).
+
+It looks at every account where the engine looks at triggers, and knows nothing of rows, buckets or caches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+
+from backstop.core.events import (
+    FUND,
+    NEVER_NS,
+    NONE,
+    REMAINDER,
+    UNCOVERED,
+    WORLD,
+    Cause,
+    EffectKind,
+    EventKind,
+    Health,
+    Reject,
+    Stage,
+    Transfer,
+    clearing_of,
+    error_inventory_of,
+    outside_of,
+)
+from backstop.core.instruments import VenueRules
+from tests.oracle.adl import adl, book_uncovered, tear_up
+from tests.oracle.closeout import BUSY, PLACED, order_done, order_fill, place_orders
+from tests.oracle.invariants import findings
+from tests.oracle.records import Effect, Event
+from tests.oracle.refusals import reason_to_refuse
+from tests.oracle.state import Account, Position, State
+
+__all__ = ["Effect", "Event", "Oracle"]
+
+
+class Oracle:
+    """A slow engine with the same rules."""
+
+    def __init__(self, rules: VenueRules) -> None:
+        """Start with no account and no mark. ``check_rules`` is the caller's."""
+        self.rules = rules
+        self.state = State(rules)
+
+    def apply(self, event: Event) -> list[Effect]:
+        """Refuse or accept one event; return its effects in order."""
+        state = self.state
+        state.effects = []
+        reason = reason_to_refuse(state, event)
+        if reason is not None:
+            self._refuse(event, reason)
+            return state.effects
+        state.last_seq, state.seen_event, state.now = event.seq, True, event.time_ns
+        state.start_interval()
+        HANDLERS[EventKind(event.kind)](state, event)
+        end_waits(state)
+        run_rounds(state)
+        return state.effects
+
+    def _refuse(self, event: Event, reason: Reject) -> None:
+        if reason != Reject.SEQ_NOT_AFTER:
+            self.state.last_seq, self.state.seen_event = event.seq, True
+        named = (event.market, event.account, event.other, event.lots, event.price_ticks, event.amount)
+        self.state.effects.append(Effect(event.seq, int(EffectKind.REFUSAL), int(reason), *named))
+
+    def digest(self) -> str:
+        """Return the state digest in hexadecimal."""
+        hasher = hashlib.sha256()
+        for rows in digest_blocks(self.state):
+            flat = [len(rows), *(number for row in rows for number in row)]
+            hasher.update(struct.pack(f"<{len(flat)}q", *flat))
+        return hasher.hexdigest()
+
+    def check(self) -> list[str]:
+        """Scan the whole state for broken invariants; return what is wrong, in words."""
+        return findings(self.state)
+
+
+# -- events ------------------------------------------------------------------------------------
+
+
+def open_account(state: State, event: Event) -> None:
+    """ACCOUNT."""
+    state.accounts.append(Account(owner=event.other))
+    state.ledger[event.account] = 0
+    state.positions[event.account] = {}
+
+
+def transfer(state: State, event: Event) -> None:
+    """TRANSFER: a deposit, a withdrawal or a funding payment."""
+    cause = Cause.CASH if event.code == Transfer.CASH else Cause.FUNDING
+    state.post(event.account, WORLD, event.amount, cause)
+    if event.account != FUND:
+        state.touch(event.account)
+
+
+def load_position(state: State, event: Event) -> None:
+    """POSITION: a position of the opening book, OUTSIDE on the other side of it."""
+    market, outside_id = event.market, outside_of(event.market)
+    row, outside = state.position(event.account, market), state.position(outside_id, market)
+    row.lots, row.cost = event.lots, event.amount
+    outside.lots -= event.lots
+    outside.cost -= event.amount
+    state.emit(
+        EffectKind.TRADE,
+        code=Cause.OPENING,
+        market=market,
+        account=event.account,
+        other=outside_id,
+        lots=event.lots,
+        amount=-event.amount,
+    )
+    if outside.lots == 0:
+        cost, outside.cost = outside.cost, 0
+        state.post(clearing_of(market), outside_id, cost, Cause.OPENING, market)
+    state.touch(event.account)
+
+
+def fill(state: State, event: Event) -> None:
+    """FILL: an ordinary trade between two accounts, or with OUTSIDE."""
+    market, lots, price_ticks = event.market, event.lots, event.price_ticks
+    other = outside_of(market) if event.other == NONE else event.other
+    cash = -lots * price_ticks * state.rules.markets[market].notional_factor
+    state.trade(event.account, other, market, lots, cash, price_ticks, Cause.FILL)
+    state.trade(other, event.account, market, -lots, -cash, price_ticks, Cause.FILL)
+    accounts = [holder for holder in (event.account, other) if holder >= 0]
+    for account in accounts:
+        state.cancel_excess(account, market)
+    for account in accounts:
+        state.touch(account)
+
+
+def mark(state: State, event: Event) -> None:
+    """MARK: judge every holder; only those whose health changed are looked at further."""
+    state.markets[event.market].mark = event.price_ticks
+    for account_id, account in enumerate(state.accounts):
+        if state.held_lots(account_id, event.market):
+            before = account.health
+            state.judge(account_id)
+            if account.health != before:
+                state.touched.add(account_id)
+
+
+def index(state: State, event: Event) -> None:
+    """INDEX."""
+    state.markets[event.market].index = event.price_ticks
+
+
+def volume(state: State, event: Event) -> None:
+    """VOLUME."""
+    state.markets[event.market].volume = event.lots
+
+
+def depth(state: State, event: Event) -> None:
+    """DEPTH."""
+    state.markets[event.market].depth[event.code][event.other] = event.lots
+
+
+def clock(state: State, event: Event) -> None:
+    """CLOCK: only its time."""
+
+
+HANDLERS: dict[EventKind, Callable[[State, Event], None]] = {
+    EventKind.ACCOUNT: open_account,
+    EventKind.TRANSFER: transfer,
+    EventKind.POSITION: load_position,
+    EventKind.FILL: fill,
+    EventKind.MARK: mark,
+    EventKind.INDEX: index,
+    EventKind.VOLUME: volume,
+    EventKind.DEPTH: depth,
+    EventKind.ORDER_FILL: order_fill,
+    EventKind.ORDER_DONE: order_done,
+    EventKind.CLOCK: clock,
+}
+
+
+# -- waits and rounds --------------------------------------------------------------------------
+
+
+def end_waits(state: State) -> None:
+    """Wake the accounts whose time has come; a venue that never answered loses its orders."""
+    ended = [(account.wait_until, number) for number, account in enumerate(state.accounts) if account.wait_until <= state.now]
+    for _, number in sorted(ended):
+        state.accounts[number].wait_until = NEVER_NS
+        for order in state.orders_of(number):
+            state.cancel(order)
+        state.touch(number)
+
+
+def needs_processing(state: State, account: int) -> bool:
+    """In default and with nothing on the book."""
+    return state.accounts[account].in_default and not state.orders_of(account)
+
+
+def urgency(state: State, account: int) -> tuple[bool, Fraction, int, int]:
+    """Least equity over maintenance first, no maintenance before all, then the larger maintenance, then id."""
+    equity, maintenance = state.equity(account), state.maintenance(account)
+    return maintenance > 0, Fraction(equity, maintenance) if maintenance else Fraction(0), -maintenance, account
+
+
+def run_rounds(state: State) -> None:
+    """Process the touched accounts, then those that this touched, until none is left."""
+    while state.touched:
+        accounts, state.touched = state.touched, set()
+        batch = [account for account in accounts if needs_processing(state, account)]
+        for account in sorted(batch, key=lambda each: urgency(state, each)):
+            state.judge(account)
+            if needs_processing(state, account):
+                process(state, account)
+
+
+# -- waterfall ---------------------------------------------------------------------------------
+
+
+def process(state: State, account: int) -> None:
+    """Take an account in default through the venue's stages until it is out, flat, or has to wait."""
+    if not state.held_markets(account):
+        money_stages(state, account)
+        return
+    for stage in state.rules.stages:
+        if stage == Stage.RESTRICT:
+            restrict(state, account)
+        elif stage == Stage.CLOSEOUT:
+            if closeout_waits(state, account):
+                return
+        elif stage in (Stage.ADL, Stage.TEAR_UP):
+            (adl if stage == Stage.ADL else tear_up)(state, account)
+            state.judge(account)
+            if not state.accounts[account].in_default:
+                return
+            if not state.held_markets(account):
+                money_stages(state, account)
+                return
+
+
+def restrict(state: State, account: int) -> None:
+    """Say once in a default that the account may take no new risk."""
+    if not state.accounts[account].restricted:
+        state.accounts[account].restricted = True
+        state.emit(EffectKind.RESTRICT, account=account)
+
+
+def closeout_waits(state: State, account_id: int) -> bool:
+    """Try the book; return whether the account now waits for a time or an answer."""
+    account, rules, now = state.accounts[account_id], state.rules.closeout, state.now
+    if now < account.next_slice:
+        account.wait_until = account.next_slice
+        return True
+    outcome = place_orders(state, account_id)
+    if outcome == PLACED:
+        account.next_slice = now + rules.interval_ns
+        account.wait_until = now + rules.order_timeout_ns
+        return True
+    deadline = state.deadline(account_id)
+    if now < deadline and (outcome == BUSY or account.health == Health.DISTRESSED):
+        account.wait_until = min(deadline, now + rules.interval_ns)
+        return True
+    return False
+
+
+def money_stages(state: State, account: int) -> None:
+    """Pay the deficit of an account without lots: the fund, then nobody."""
+    state.judge(account)
+    deficit = -state.equity(account)
+    if deficit <= 0:
+        return
+    pay = min(deficit, state.available()) if state.has_fund else 0
+    deadline = state.deadline(account)
+    if state.has_fund and pay < deficit and state.reserved > 0 and state.now < deadline:
+        state.accounts[account].wait_until = min(deadline, state.now + state.rules.closeout.interval_ns)
+        return
+    state.post(account, FUND, pay, Cause.DEFICIT)
+    book_uncovered(state, account, deficit - pay)
+    state.judge(account)
+
+
+# -- digest ------------------------------------------------------------------------------------
+
+
+def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
+    """Return the rows of each block of section 12; the interval gauges are already those of ``now``."""
+    numbers = range(len(state.markets))
+    head = (
+        state.now,
+        state.last_seq,
+        len(state.accounts),
+        state.next_order,
+        state.reserved,
+        state.paid_in_interval,
+        state.interval,
+        state.ordered,
+    )
+    house = [WORLD, FUND, REMAINDER, UNCOVERED]
+    house += [named for number in numbers for named in (clearing_of(number), outside_of(number), error_inventory_of(number))]
+    positions = [(account, market) for account in range(len(state.accounts)) for market in state.held_markets(account)]
+    return [
+        [head],
+        [market_row(state, number) for number in numbers],
+        [(state.ledger[named],) for named in house],
+        [account_row(state, number) for number in range(len(state.accounts))],
+        [(account, market, *position_row(state.positions[account][market])) for account, market in positions],
+        list(order_rows(state)),
+    ]
+
+
+def market_row(state: State, number: int) -> tuple[int, ...]:
+    """A market with its depth and the positions of its house holders."""
+    market = state.markets[number]
+    outside, error = (state.position(holder, number) for holder in (outside_of(number), error_inventory_of(number)))
+    house = (outside.lots, outside.cost, error.lots, error.cost)
+    return (market.mark, market.index, market.volume, int(market.halted), market.ordered, *market.depth[0], *market.depth[1], *house)
+
+
+def account_row(state: State, number: int) -> tuple[int, ...]:
+    """An account with its ledger balance."""
+    account = state.accounts[number]
+    times = (account.default_since, account.wait_until, account.next_slice)
+    return (account.owner, state.ledger[number], int(account.health), *times, int(account.restricted), account.ordered)
+
+
+def position_row(row: Position) -> tuple[int, ...]:
+    """A position without its key."""
+    return row.lots, row.cost, int(row.closed_in_default)
+
+
+def order_rows(state: State) -> Iterable[tuple[int, ...]]:
+    """Open orders by id; lots signed, the remaining lots unsigned."""
+    for _, order in sorted(state.open_orders.items()):
+        amounts = (order.lots, order.remaining, order.limit_ticks, order.zero_cash, order.reserved)
+        yield (order.id, order.account, order.market, *amounts)

@@ -1,0 +1,405 @@
+"""The oracle against itself: random streams with full scans, what they reach, and cases worked by hand from the rules."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from backstop.core.events import (
+    EFFECT,
+    FUND,
+    NONE,
+    UNCOVERED,
+    WORLD,
+    AdlClass,
+    BookSide,
+    Cause,
+    EffectKind,
+    EventKind,
+    Health,
+    Reject,
+    Stage,
+    Transfer,
+    clearing_of,
+    error_inventory_of,
+    outside_of,
+)
+from backstop.core.instruments import (
+    CloseoutRules,
+    LimitRules,
+    MarketRules,
+    TierRules,
+    VenueRules,
+    check_rules,
+)
+from tests.oracle.adl import capped_pro_rata
+from tests.oracle.arithmetic import split
+from tests.oracle.engine import Effect, Event, Oracle
+from tests.oracle.records import effects_list, events_array
+from tests.oracle.state import fresh_health, margin_atoms
+from tests.streams.random_streams import make_stream
+from tests.streams.settings import PROFILES
+
+SEEDS = 12 * len(PROFILES)
+SECOND = 1_000_000_000
+K, F, C = EventKind, EffectKind, Cause
+
+
+# -- random streams ----------------------------------------------------------------------------
+
+
+def entry_findings(oracle: Oracle, effects: list[Effect]) -> list[str]:
+    """Check what one event's effects say of themselves (INV-06), which no scan of the state can see."""
+    found = []
+    for place, plan in enumerate(effects):
+        if plan.kind != F.ADL_PLAN:
+            continue
+        rows = [row for row in effects[place:] if row.kind == F.ADL_FILL][: plan.other]
+        if sum(row.lots for row in rows) != -plan.lots or sum(row.amount for row in rows) != -plan.amount:
+            found.append(f"INV-06: {rows} do not give {plan}")
+        if any(abs(row.lots) > row.price_ticks for row in rows):
+            found.append(f"INV-06: a cap is exceeded in {rows}")
+        found += [f"INV-06: ADL broke {row.account}" for row in rows if row.account >= 0 and oracle.state.accounts[row.account].in_default]
+    return found
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_no_scan_finds_anything_wrong(seed: int) -> None:
+    """Every invariant holds after every event, and every record fits its row."""
+    rules, events = make_stream(seed)
+    check_rules(rules)
+    assert 40 <= len(events) <= 120
+    assert [Event(*(int(field) for field in row.tolist())) for row in events_array(events)] == events
+    oracle = Oracle(rules)
+    for event in events:
+        effects = oracle.apply(event)
+        assert oracle.check() == []
+        assert entry_findings(oracle, effects) == []
+        assert all(-(1 << 63) <= field < 1 << 63 for effect in effects for field in effect)
+    assert len(oracle.digest()) == 64
+
+
+def test_same_seed_gives_same_stream() -> None:
+    """A failing seed can be run again."""
+    assert make_stream(7) == make_stream(7)
+    assert make_stream(7) != make_stream(7 + len(PROFILES))
+
+
+def test_streams_reach_every_kind() -> None:
+    """The seeds above see every effect, cause, class, stage and reason to refuse."""
+    kinds, causes, classes, reasons = Counter[int](), Counter[int](), Counter[int](), Counter[int]()
+    for seed in range(SEEDS):
+        rules, events = make_stream(seed)
+        oracle = Oracle(rules)
+        effects = [effect for event in events for effect in oracle.apply(event)]
+        kinds.update(effect.kind for effect in effects)
+        causes.update(effect.code for effect in effects if effect.kind in (F.TRADE, F.POSTING))
+        classes.update(effect.code for effect in effects if effect.kind == F.ADL_CLASS)
+        reasons.update(effect.code for effect in effects if effect.kind == F.REFUSAL)
+    assert set(kinds) == set(F)
+    assert set(causes) == set(C)
+    assert set(classes) == set(AdlClass)
+    assert set(reasons) == set(Reject)
+    reached = {
+        Stage.RESTRICT: kinds[F.RESTRICT],
+        Stage.CLOSEOUT: kinds[F.ORDER],
+        Stage.FUND: min(causes[C.SUPPORT], causes[C.DEFICIT], causes[C.TEAR_UP]),
+        Stage.ADL: kinds[F.ADL_PLAN],
+        Stage.TEAR_UP: kinds[F.TEAR_UP],
+    }
+    assert all(count > 20 for count in reached.values()), reached
+
+
+def test_rows_keep_their_fields() -> None:
+    """An effect goes to its row and back unchanged."""
+    effects = [Effect(1, 4, 0, 2, 3, 4, -5, 6, -7, 8)]
+    assert effects_list(np.array([tuple(effect) for effect in effects], dtype=EFFECT)) == effects
+
+
+# -- cases worked by hand ----------------------------------------------------------------------
+
+FIVE_PERCENT = (TierRules(0, 100_000, 50_000),)
+
+
+class Desk:
+    """One market and an oracle, driven event by event, a second apart."""
+
+    def __init__(self, stages: tuple[int, ...], tiers: tuple[TierRules, ...] = FIVE_PERCENT, factor: int = 1, **closeout: int) -> None:
+        """Set the mark to 100."""
+        market = MarketRules(factor, 10_000, 1_000, tiers, band_offset_ppm=(1_000,), slippage_tolerance_ppm=20_000)
+        closeout = {"fee_ppm": 0, "depth_share_ppm": 1_000_000} | closeout
+        rules = VenueRules((market,), stages=stages, closeout=CloseoutRules(**closeout), limits=LimitRules(accounts_max=8))
+        check_rules(rules)
+        self.oracle, self.seq = Oracle(rules), 0
+        self.mark(100)
+
+    def send(self, kind: EventKind, **fields: int) -> list[Effect]:
+        """Apply the next event; nothing may be broken after it."""
+        self.seq += 1
+        effects = self.oracle.apply(Event(self.seq, self.seq * SECOND, int(kind), **fields))
+        assert self.oracle.check() == []
+        return effects
+
+    def mark(self, price_ticks: int) -> list[Effect]:
+        """Move the mark."""
+        return self.send(K.MARK, market=0, price_ticks=price_ticks)
+
+    def open(self, *deposits: int) -> None:
+        """Open an account of its own owner for each deposit."""
+        for amount in deposits:
+            account = len(self.oracle.state.accounts)
+            self.send(K.ACCOUNT, account=account, other=account)
+            if amount:
+                self.send(K.TRANSFER, account=account, amount=amount)
+
+    def trade(self, account: int, lots: int, price_ticks: int, other: int = NONE) -> list[Effect]:
+        """Fill against OUTSIDE or another account."""
+        return self.send(K.FILL, market=0, account=account, other=other, lots=lots, price_ticks=price_ticks)
+
+    def charge(self, account: int, amount: int) -> list[Effect]:
+        """Take a funding payment."""
+        return self.send(K.TRANSFER, account=account, code=int(Transfer.FUNDING), amount=-amount)
+
+
+def brief(effects: list[Effect], *kinds: EffectKind) -> list[tuple[int, ...]]:
+    """Account, other, lots, amount and value of the effects of some kinds."""
+    return [(e.account, e.other, e.lots, e.amount, e.value) for e in effects if e.kind in kinds]
+
+
+def row(desk: Desk, account: int) -> tuple[int, int]:
+    """Lots and cost of an account."""
+    position = desk.oracle.state.position(account, 0)
+    return position.lots, position.cost
+
+
+ADL_ONLY = (Stage.ADL, Stage.TEAR_UP)
+OUTSIDE = outside_of(0)
+
+
+def test_long_bought_at_100_and_sold_at_110_realises_10() -> None:
+    """110 - 100 = 10, from clearing; OUTSIDE loses the same."""
+    desk = Desk(ADL_ONLY)
+    desk.open(1_000)
+    desk.trade(0, 1, 100)
+    effects = desk.trade(0, -1, 110)
+    assert brief(effects, F.TRADE, F.POSTING) == [
+        (0, OUTSIDE, -1, 110, 10),
+        (0, clearing_of(0), 0, 10, 0),
+        (OUTSIDE, 0, 1, -110, -10),
+        (clearing_of(0), OUTSIDE, 0, 10, 0),
+    ]
+
+
+def test_short_sold_at_100_and_bought_back_at_90_realises_10() -> None:
+    """-90 - (-100) = 10."""
+    desk = Desk(ADL_ONLY)
+    desk.open(1_000)
+    desk.trade(0, -1, 100)
+    assert row(desk, 0) == (-1, -100)
+    assert brief(desk.trade(0, 1, 90), F.TRADE)[0] == (0, OUTSIDE, 1, -90, 10)
+    assert desk.oracle.state.ledger[0] == 1_010
+
+
+def test_cost_of_a_part_is_rounded_toward_zero() -> None:
+    """Cost 10 + 22 = 32 of 3 lots; one sold takes trunc(32 / 3) = 10 and realises 12 - 10 = 2; a short mirrors it."""
+    desk = Desk(ADL_ONLY)
+    desk.open(1_000, 1_000)
+    desk.mark(11)
+    desk.trade(0, 1, 10, other=1)
+    desk.trade(0, 2, 11, other=1)
+    assert [effect[4] for effect in brief(desk.trade(0, -1, 12, other=1), F.TRADE)] == [2, -2]
+    assert (row(desk, 0), row(desk, 1)) == ((2, 22), (-2, -22))
+
+
+def test_flip_splits_its_cash_by_lots() -> None:
+    """Sell 5 at 110 against a long of 2: 220 closes (220 - 200 = 20 realised), 330 opens a short of 3."""
+    desk = Desk(ADL_ONLY)
+    desk.open(10_000)
+    desk.trade(0, 2, 100)
+    assert brief(desk.trade(0, -5, 110), F.TRADE)[0] == (0, OUTSIDE, -5, 550, 20)
+    assert row(desk, 0) == (-3, -330)
+    assert row(desk, OUTSIDE) == (3, 330)
+
+
+def test_tier_deduction_keeps_margin_continuous() -> None:
+    """From 1,000 up 10 % less 1,000 x (10 % - 5 %) = 50: 999 -> 49.95 up to 50; 1,000 -> 50; 2,001 -> 200.1 up to 201, less 50."""
+    tiers = (TierRules(0, 100_000, 50_000), TierRules(1_000, 200_000, 100_000), TierRules(5_000, 200_000, 200_000))
+    market = MarketRules(1, 10_000, 1_000, tiers, (1_000,), 20_000)
+    assert [margin_atoms(market, notional) for notional in (0, 999, 1_000, 2_001, 5_000)] == [0, 50, 50, 151, 450]
+    # third tier: 5,000 x 10 % = 500 more, 550 in all: 6,000 x 20 % - 550
+    assert margin_atoms(market, 6_000) == 650
+    assert margin_atoms(market, 6_000, initial=True) == 1_100
+
+
+def test_levels_of_health() -> None:
+    """M = 1,000: close-out floor(666.667) = 666, release 1,050, warning 1,500; default ends at release, not at M."""
+    rules = VenueRules((MarketRules(1, 10_000, 1_000, FIVE_PERCENT, (1_000,), 0),))
+    fresh = [fresh_health(rules, Health.HEALTHY, equity, 1_000) for equity in (-1, 0, 665, 666, 999, 1_000, 1_499, 1_500)]
+    assert fresh == [4, 3, 3, 2, 2, 1, 1, 0]
+    assert [fresh_health(rules, Health.CLOSE_OUT, equity, 1_000) for equity in (1_000, 1_049, 1_050, 1_500)] == [2, 2, 1, 0]
+
+
+def test_zero_price_of_one_position_is_its_bankruptcy_price() -> None:
+    """Long 10 at 100 with 200: bankrupt at 80. At 84, E = 40 and M = 42: zero cash 840 - 40 = 800, of 2 lots 168 - floor(320 / 42)."""
+    desk = Desk((Stage.RESTRICT, Stage.CLOSEOUT, Stage.TEAR_UP))
+    desk.open(200)
+    desk.trade(0, 10, 100)
+    desk.send(K.DEPTH, market=0, code=int(BookSide.BID), lots=100)
+    effects = desk.mark(84)
+    state = desk.oracle.state
+    assert (state.equity(0), state.maintenance(0)) == (40, 42)
+    assert state.zero_cash(0, 0, 10, 40, 42) == 800
+    assert state.zero_cash(0, 0, 2, 40, 42) == 168 - 7
+    # Least lots: release(M of 9 lots: 38) = 40, slippage of one lot at 0.1 % = 1: 39 < 40; two lots: release(34) = 36 <= 40 - 1.
+    # Limit: the stricter of ceil(84 x 0.98) = 83 and ceil(161 / 2) = 81.
+    (order,) = [effect for effect in effects if effect.kind == F.ORDER]
+    assert (order.lots, order.price_ticks, order.amount, order.value) == (-2, 83, 161, 0)
+    assert [effect.kind for effect in effects] == [F.HEALTH, F.RESTRICT, F.ORDER]
+
+
+def test_fee_takes_no_more_than_what_the_fill_beat_the_zero_price_and_the_limit_by() -> None:
+    """2 % of 2 x 84 is 3; a fill of 2 at 84 beats the limit of 83 by 2, so the fee is 2; at 83 it is 0."""
+    for price_ticks, fee in ((84, 2), (83, 0)):
+        desk = Desk((Stage.CLOSEOUT, Stage.TEAR_UP), fee_ppm=20_000)
+        desk.open(200)
+        desk.trade(0, 10, 100)
+        desk.send(K.DEPTH, market=0, lots=2)
+        (order,) = [effect for effect in desk.mark(84) if effect.kind == F.ORDER]
+        assert (order.lots, order.price_ticks) == (-2, 83)
+        desk.send(K.ORDER_FILL, market=0, other=order.other, lots=-2, price_ticks=price_ticks)
+        assert desk.oracle.state.ledger[FUND] == fee
+
+
+def test_capped_pro_rata_fills_caps_first_and_splits_the_rest() -> None:
+    """10 lots, weights 5 : 3 : 2, caps 2, 100, 100: 2 x 10 <= 10 x 5 fills the first; 8 at 3 : 2 is 4.8 and 3.2."""
+    given, eta = capped_pro_rata(10, {0: 5, 1: 3, 2: 2}, {0: 2, 1: 100, 2: 100})
+    assert (given, eta) == ({0: 2, 1: 5, 2: 3}, (8, 5))
+    assert capped_pro_rata(10, {0: 5, 1: 3}, {0: 4, 1: 6}) == ({0: 4, 1: 6}, (0, 0))
+
+
+def test_split_ties_go_by_id_and_to_the_house_last() -> None:
+    """Three equal shares of 10: the first id takes the odd one; OUTSIDE comes after accounts, before error_inventory."""
+    assert split(10, {4: 5, 2: 5, OUTSIDE: 5}) == {4: 3, 2: 4, OUTSIDE: 3}
+    assert split(1, {error_inventory_of(0): 5, OUTSIDE: 5}) == {error_inventory_of(0): 0, OUTSIDE: 1}
+
+
+def test_adl_of_an_insolvent_account_with_three_counterparties() -> None:
+    """Long 10 at mark 85 with E = -50: zero cash 850 + 50, 5 a lot beyond mark.
+
+    Shorts of 10, 6, 4 sold at 100 have P&L 150, 90, 60. The first has E = 46 and M = 43: giving 2 lots leaves 46 - 34 - 10 = 2,
+    giving 3 leaves 46 - 30 - 15 = 1, so its cap is 2. It is full (2 x 300 <= 10 x 150); the other 8 go 90 : 60 as 4.8 and 3.2.
+    """
+    desk = Desk(ADL_ONLY)
+    desk.open(300, 100, 1_000, 1_000)
+    for account, lots in enumerate((10, -10, -6, -4)):
+        desk.trade(account, lots, 100)
+    desk.mark(85)
+    desk.charge(1, 204)
+    effects = desk.charge(0, 200)
+    assert brief(effects, F.ADL_PLAN) == [(0, 3, -10, 900, -50)]
+    (adl_class,) = [effect for effect in effects if effect.kind == F.ADL_CLASS]
+    assert adl_class == Effect(desk.seq, F.ADL_CLASS, AdlClass.PROFITABLE, 0, 0, other=3, lots=10, price_ticks=1, amount=8, value=150)
+    fills = [effect for effect in effects if effect.kind == F.ADL_FILL]
+    assert [(fill.account, fill.lots, fill.price_ticks, fill.amount, fill.value) for fill in fills] == [
+        (1, 2, 2, -180, 150),
+        (2, 5, 6, -450, 90),
+        (3, 3, 4, -270, 60),
+    ]
+    state = desk.oracle.state
+    assert (state.equity(0), state.equity(1), state.maintenance(1)) == (0, 36, 34)
+    assert state.accounts[0].health == Health.HEALTHY
+
+
+def test_tear_up_splits_pro_rata_and_leaves_what_the_fund_cannot_pay_uncovered() -> None:
+    """Long 10 with E = -50 against shorts of 5, 5 and OUTSIDE 5: 4, 3 and 3 at mark; gap 50, of which the fund has 30."""
+    desk = Desk((Stage.FUND, Stage.TEAR_UP))
+    desk.open(300, 1_000, 1_000, 1_000)
+    desk.send(K.TRANSFER, account=FUND, amount=30)
+    for account, lots in enumerate((10, -5, -5, 5)):
+        desk.trade(account, lots, 100)
+    desk.mark(85)
+    effects = desk.charge(0, 200)
+    assert [effect.kind for effect in effects if effect.kind not in (F.TRADE, F.POSTING, F.HEALTH)] == [F.TEAR_UP, F.RESIDUAL, F.HALT]
+    assert brief(effects, F.TEAR_UP) == [(0, 0, -10, 850, 50)]
+    trades = [(effect.account, effect.lots, effect.amount, effect.price_ticks) for effect in effects if effect.kind == F.TRADE]
+    assert trades == [(0, -10, 850, 85), (1, 4, -340, 85), (2, 3, -255, 85), (OUTSIDE, 3, -255, 85)]
+    paid = [(effect.other, effect.amount) for effect in effects if effect.kind == F.POSTING and effect.other in (FUND, UNCOVERED)]
+    assert paid == [(FUND, 30), (UNCOVERED, 20)]
+    assert desk.oracle.state.ledger[UNCOVERED] == -20
+    (refusal,) = desk.trade(1, -1, 85)
+    assert (refusal.kind, refusal.code) == (F.REFUSAL, Reject.MARKET_HALTED)
+
+
+def test_fund_supports_an_insolvent_account_up_to_its_zero_cash() -> None:
+    """Zero cash 900, limit 84: gap 60 and one atom a lot beyond the first reserved; a fill at 85 needs 900 - 850 = 50."""
+    desk = Desk((Stage.RESTRICT, Stage.CLOSEOUT, Stage.FUND, Stage.ADL, Stage.TEAR_UP))
+    desk.open(100)
+    desk.send(K.TRANSFER, account=FUND, amount=1_000)
+    desk.trade(0, 10, 100)
+    desk.send(K.DEPTH, market=0, lots=50)
+    effects = desk.mark(85)
+    assert [effect.kind for effect in effects] == [F.HEALTH, F.RESTRICT, F.RESERVE, F.ORDER]
+    assert brief(effects, F.RESERVE, F.ORDER) == [(0, 0, 0, 69, 69), (0, 0, -10, 900, 69)]
+    effects = desk.send(K.ORDER_FILL, market=0, other=0, lots=-10, price_ticks=85)
+    assert [(effect.account, effect.amount) for effect in effects if effect.code == C.SUPPORT] == [(0, 50)]
+    # Flat with E = 0: out of default, so the filled order that the venue has not called done is cancelled.
+    assert [effect.kind for effect in effects][-5:] == [F.POSTING, F.RESERVE, F.HEALTH, F.CANCEL, F.RESERVE]
+    assert [effect[3:] for effect in brief(effects, F.RESERVE)] == [(-50, 19), (-19, 0)]
+    assert desk.oracle.state.ledger[FUND] == 950
+
+
+def test_fill_beyond_the_position_goes_to_error_inventory() -> None:
+    """An order of 2 filled with 12: 2 were asked, 8 more the position can take, 2 are the venue's."""
+    desk = Desk((Stage.CLOSEOUT, Stage.TEAR_UP))
+    desk.open(200)
+    desk.trade(0, 10, 100)
+    desk.send(K.DEPTH, market=0, lots=2)
+    desk.mark(84)
+    effects = desk.send(K.ORDER_FILL, market=0, other=0, lots=-12, price_ticks=84)
+    error = error_inventory_of(0)
+    assert [(effect.account, effect.lots, effect.code) for effect in effects if effect.kind == F.TRADE] == [
+        (0, -10, C.CLOSEOUT),
+        (OUTSIDE, 10, C.CLOSEOUT),
+        (error, -2, C.ERROR_FILL),
+        (OUTSIDE, 2, C.ERROR_FILL),
+    ]
+
+
+def test_cost_of_outside_stays_within_the_balance_limit() -> None:
+    """Two loaded costs of 2^60 fill the 2^61 that OUTSIDE may carry; the third is refused."""
+    market = MarketRules(1 << 30, 1 << 20, 1 << 10, FIVE_PERCENT, (1_000,), 0)
+    rules = VenueRules((market,), limits=LimitRules(accounts_max=8))
+    check_rules(rules)
+    oracle = Oracle(rules)
+    oracle.apply(Event(1, 0, K.MARK, market=0, price_ticks=1))
+    codes = []
+    for account in range(3):
+        oracle.apply(Event(2 + 2 * account, 0, K.ACCOUNT, account=account))
+        effects = oracle.apply(Event(3 + 2 * account, 0, K.POSITION, market=0, account=account, lots=-1024, amount=-(1 << 60)))
+        codes += [effect.code for effect in effects if effect.kind == F.REFUSAL]
+    assert codes == [Reject.BALANCE_LIMIT]
+
+
+def test_refusal_uses_its_seq_and_nothing_else() -> None:
+    """A refused event's time is not the engine's; its seq cannot come again; a repeated seq changes nothing at all."""
+    desk = Desk(ADL_ONLY)
+    before = desk.oracle.state.now
+    late = Event(10, before + 5, K.MARK, market=3, price_ticks=5)
+    assert [effect.code for effect in desk.oracle.apply(late)] == [Reject.UNKNOWN_MARKET]
+    assert (desk.oracle.state.now, desk.oracle.state.last_seq) == (before, 10)
+    digest = desk.oracle.digest()
+    assert [effect.code for effect in desk.oracle.apply(late)] == [Reject.SEQ_NOT_AFTER]
+    assert desk.oracle.digest() == digest
+
+
+def test_loaded_book_that_nets_leaves_outside_with_no_cost() -> None:
+    """Long 2 at 110 against short 2 at 100: OUTSIDE has no lots and gives its cost of -20 to clearing."""
+    desk = Desk(ADL_ONLY)
+    desk.open(1_000, 1_000)
+    desk.send(K.POSITION, market=0, account=0, lots=2, amount=220)
+    effects = desk.send(K.POSITION, market=0, account=1, lots=-2, amount=-200)
+    assert brief(effects, F.TRADE, F.POSTING) == [(1, OUTSIDE, -2, 200, 0), (OUTSIDE, clearing_of(0), 0, 20, 0)]
+    assert row(desk, OUTSIDE) == (0, 0)
+    assert desk.oracle.state.ledger[WORLD] == -2_000

@@ -1,0 +1,1 @@
+"""Seeded random streams of events that look for the corners of the rules."""

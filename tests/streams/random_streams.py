@@ -1,0 +1,290 @@
+"""A seeded stream of events: rules and events that any engine of the same rules must answer alike.
+
+Closing orders have to be answered, and what is worth asking depends on who is in default, so the stream is
+written while an oracle reads it. The stream itself is then only data: the same seed gives the same events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from backstop.core.events import FUND, NONE, BookSide, EffectKind, EventKind, Transfer
+from backstop.core.instruments import VenueRules
+from tests.oracle.engine import Effect, Event, Oracle
+from tests.streams.refused import refused_event
+from tests.streams.settings import PROFILES, Setting, make_rules, make_setting
+
+__all__ = ["make_stream", "profile_of"]
+
+PPM = 1_000_000
+
+
+def profile_of(seed: int) -> str:
+    """Name the corner that the seed looks into: a round of seeds as long as the list visits all."""
+    return list(PROFILES)[seed % len(PROFILES)]
+
+
+def make_stream(seed: int) -> tuple[VenueRules, list[Event]]:
+    """Return the rules of a small venue and 40 to 120 events."""
+    rng = Random(seed)
+    writer = Writer(make_setting(rng, profile_of(seed)))
+    writer.open_book()
+    length = min(120, max(40, len(writer.events) + rng.randint(30, 75)))
+    while len(writer.events) < length:
+        writer.step()
+    return writer.rules, writer.events
+
+
+class Writer:
+    """Writes one stream and lets an oracle read along."""
+
+    def __init__(self, setting: Setting) -> None:
+        """Draw the rules."""
+        self.setting, self.rng = setting, setting.rng
+        self.rules = make_rules(setting)
+        self.oracle = Oracle(self.rules)
+        self.state = self.oracle.state
+        self.events: list[Event] = []
+        self.seq, self.time_ns = 0, 0
+        #: Answers of the venue: the number of events after which each may leave, and what it says.
+        self.answers: list[tuple[int, dict[str, int]]] = []
+        self.issued: list[Effect] = []
+
+    def send(self, kind: EventKind, **fields: int) -> None:
+        """Send the next event of the stream."""
+        self.seq += self.rng.choice((1, 1, 1, 5))
+        self.put(Event(self.seq, self.time_ns, int(kind), **fields))
+
+    def put(self, event: Event) -> None:
+        """Let the oracle read an event, refused or not, and note the orders that leave."""
+        self.events.append(event)
+        for effect in self.oracle.apply(event):
+            if effect.kind == EffectKind.ORDER:
+                self.issued.append(effect)
+                self.plan_answer(effect)
+        self.seq = max(self.seq, event.seq)
+
+    # -- the opening book ------------------------------------------------------------------------
+
+    def open_book(self) -> None:
+        """Marks, depth, fund, accounts, their deposits and their positions."""
+        rng, setting = self.rng, self.setting
+        late_market = setting.markets - 1 if setting.markets > 1 and rng.random() < 0.15 else NONE
+        for market in range(setting.markets):
+            if market != late_market:
+                self.send(EventKind.MARK, market=market, price_ticks=setting.price_ticks)
+            if setting.depth_share:
+                for side in BookSide:
+                    self.depth(market, side)
+        if setting.fund_ppm:
+            self.send(EventKind.TRANSFER, account=FUND, amount=max(1, setting.notional * setting.fund_ppm // PPM))
+        for account in range(setting.accounts):
+            owner = (account if rng.random() < 0.9 else rng.randrange(setting.accounts)) % min(setting.owners, setting.accounts)
+            self.send(EventKind.ACCOUNT, account=account, other=owner)
+        by_trades = rng.random() < 0.5
+        alike_ppm = rng.randint(*setting.deposit_ppm)
+        for account in range(setting.accounts):
+            share_ppm = alike_ppm if setting.alike else rng.randint(*setting.deposit_ppm)
+            self.send(EventKind.TRANSFER, account=account, amount=max(1, setting.notional * share_ppm // PPM))
+            self.open_position(account, rng.randrange(setting.markets), by_trades=by_trades)
+
+    def open_position(self, account: int, market: int, *, by_trades: bool) -> None:
+        """Give an account its first position, by a fill or from the opening book."""
+        rng, setting = self.rng, self.setting
+        lots = setting.lots if setting.alike or rng.random() < 0.3 else rng.randint(1, 2 * setting.lots)
+        lots = lots if account % 2 else -lots
+        if by_trades:
+            other = account - 1 if account and rng.random() < 0.7 else NONE
+            price = self.near(market, 0 if setting.alike else 5_000)
+            self.send(EventKind.FILL, market=market, account=account, other=other, lots=lots, price_ticks=price)
+        else:
+            price = self.near(market, 0 if setting.alike else 100_000)
+            self.send(EventKind.POSITION, market=market, account=account, lots=lots, amount=lots * price * setting.factor)
+
+    def near(self, market: int, within_ppm: int) -> int:
+        """Return a price near the mark."""
+        mark = self.state.markets[market].mark or self.setting.price_ticks
+        return self.price(mark * (PPM + self.rng.randint(-within_ppm, within_ppm)) // PPM)
+
+    def price(self, ticks: int) -> int:
+        """Clamp to the prices that the venue knows."""
+        return max(1, min(ticks, self.rules.markets[0].price_ticks_max))
+
+    # -- one step --------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Let time pass, then answer an order, do something, or send what must be refused."""
+        rng, setting = self.rng, self.setting
+        self.pass_time()
+        due = next((answer for answer in self.answers if answer[0] <= len(self.events)), None)
+        if rng.random() < setting.refusal_share:
+            event = refused_event(rng, self.rules, self.state, self.seq, self.time_ns)
+            if event is not None:
+                self.put(event)
+        elif due is not None and rng.random() < 0.75:
+            self.answers.remove(due)
+            self.send(EventKind(due[1]["kind"]), **{name: value for name, value in due[1].items() if name != "kind"})
+        else:
+            (name,) = rng.choices(list(setting.actions), list(setting.actions.values()))
+            ACTIONS[name](self)
+
+    def pass_time(self) -> None:
+        """Move time by nothing, a little, or by what ends a wait, a slice, a deadline or a cap interval."""
+        rng, rules = self.rng, self.rules.closeout
+        if rng.random() < self.setting.silence_share:
+            jumps = (rules.interval_ns, rules.interval_ns + 1, rules.order_timeout_ns, rules.deadline_ns, rules.cap_interval_ns)
+            self.time_ns += rng.choice(jumps)
+        elif rng.random() < 0.7:
+            self.time_ns += rng.choice((0, 1, rules.interval_ns // 4, rules.interval_ns // 2))
+
+    def market(self) -> int:
+        """Return any market."""
+        return self.rng.randrange(self.setting.markets)
+
+    def account(self) -> int:
+        """Return any account that is open."""
+        return self.rng.randrange(len(self.state.accounts))
+
+    def depth(self, market: int, side: int) -> None:
+        """Show lots in one band, most often in the first."""
+        bands = len(self.rules.markets[market].band_offset_ppm)
+        most = max(1, int(self.setting.lots * self.setting.depth_share))
+        band = self.rng.choice((0, self.rng.randrange(bands)))
+        self.send(EventKind.DEPTH, market=market, code=int(side), other=band, lots=self.rng.randint(0, most))
+
+    def mark_moves(self) -> None:
+        """Move a mark: a step, or a crash that takes many at once."""
+        rng, setting, market = self.rng, self.setting, self.market()
+        within_ppm = rng.choice((300_000, 700_000)) if rng.random() < setting.crash_share else setting.move_ppm
+        price = self.near(market, within_ppm)
+        if rng.random() < 0.1:
+            price = setting.price_ticks
+        self.send(EventKind.MARK, market=market, price_ticks=price)
+
+    def fill(self) -> None:
+        """Trade between two accounts or with OUTSIDE; in a halted market often one that makes both smaller."""
+        rng, market = self.rng, self.market()
+        account = self.account()
+        other = rng.choice((NONE, self.account()))
+        if other == account:
+            other = NONE
+        largest = max(1, self.setting.lots // rng.choice((1, 4)))
+        lots = rng.choice((-1, 1)) * rng.randint(1, largest)
+        held = self.state.held_lots(account, market)
+        if held and rng.random() < 0.4:
+            lots = -held
+        self.send(EventKind.FILL, market=market, account=account, other=other, lots=lots, price_ticks=self.near(market, 20_000))
+
+    def cash(self, sign: int, code: Transfer) -> None:
+        """Move money of an account; one in four takes exactly what initial margin leaves free."""
+        rng, account = self.rng, self.account()
+        amount = rng.randint(1, max(1, self.setting.notional // rng.choice((5, 50))))
+        free = self.state.equity(account) - self.state.initial_margin(account)
+        if sign < 0 and free > 0 and rng.random() < 0.5:
+            amount = free
+        self.send(EventKind.TRANSFER, account=account, code=int(code), amount=sign * amount)
+
+    def funding(self) -> None:
+        """Pay funding, sometimes more than an account has; a flat account then owes what nobody secured."""
+        flat = [number for number in range(len(self.state.accounts)) if not self.state.held_markets(number)]
+        if flat and self.rng.random() < 0.5:
+            account = self.rng.choice(flat)
+            amount = max(0, self.state.ledger[account]) + self.rng.randint(1, max(1, self.setting.notional // 5))
+            self.send(EventKind.TRANSFER, account=account, code=int(Transfer.FUNDING), amount=-amount)
+        else:
+            self.cash(self.rng.choice((-1, -1, 1)), Transfer.FUNDING)
+
+    def fund_transfer(self) -> None:
+        """Move money of the fund, which may only give what it has not promised."""
+        free = self.state.ledger[FUND] - self.state.reserved
+        amount = -free if free > 0 and self.rng.random() < 0.4 else self.rng.randint(1, max(1, self.setting.notional // 20))
+        if self.setting.fund_ppm:
+            self.send(EventKind.TRANSFER, account=FUND, amount=amount)
+
+    def load_position(self) -> None:
+        """Load a position of the book into an account that may or may not be able to take it."""
+        self.open_position(self.account(), self.market(), by_trades=False)
+
+    def late_fill(self) -> None:
+        """Fill an order of long ago, open or not, remembered or not."""
+        if not self.issued:
+            return
+        order = self.rng.choice(self.issued)
+        lots = order.lots if self.rng.random() < 0.5 else (1 if order.lots > 0 else -1)
+        self.send(EventKind.ORDER_FILL, market=order.market, other=order.other, lots=lots, price_ticks=self.near(order.market, 50_000))
+
+    # -- the venue's answers ---------------------------------------------------------------------
+
+    def plan_answer(self, order: Effect) -> None:
+        """Decide how the venue will answer an order, and when."""
+        (style,) = self.rng.choices(list(self.setting.answers), list(self.setting.answers.values()))
+        after = len(self.events) + self.rng.randint(0, 4) + (25 if style == "late" else 0)
+        whole, sign = abs(order.lots), 1 if order.lots > 0 else -1
+        fills = {
+            "parts": self.cut(whole),
+            "half": [max(1, whole // 2)],
+            "none": [],
+            "over": [whole + self.rng.randint(1, whole + 3)],
+            "silent": [],
+        }.get(style, [whole])
+        answers = [self.fill_answer(order, sign * lots, beyond=style == "bad_price") for lots in fills]
+        if style == "wrong":
+            wrong = self.fill_answer(order, -order.lots, beyond=False)
+            elsewhere = answers[0] | {"market": (order.market + 1) % self.setting.markets}
+            answers = [wrong, elsewhere, *answers]
+        done = {"kind": int(EventKind.ORDER_DONE), "other": order.other}
+        if style == "after_done":
+            answers = [done, *answers, done]
+        elif style not in ("silent", "no_done"):
+            answers.append(done)
+        self.answers += [(after, answer) for answer in answers]
+
+    def cut(self, lots: int) -> list[int]:
+        """Cut an order into up to three fills, which may leave some of it."""
+        parts: list[int] = []
+        while lots and len(parts) < 3:
+            parts.append(self.rng.randint(1, lots))
+            lots -= parts[-1]
+        return parts
+
+    def fill_answer(self, order: Effect, lots: int, *, beyond: bool) -> dict[str, int]:
+        """Fill at the limit, better, or, by a venue that errs, worse."""
+        rng, limit = self.rng, order.price_ticks
+        better = rng.randint(0, max(1, limit // 20)) * rng.choice((0, 1))
+        worse = rng.randint(1, max(1, limit // 4)) if beyond else 0
+        price = self.price(limit + (worse - better if order.lots > 0 else better - worse))
+        most = self.rules.markets[order.market].position_lots_max
+        lots = max(-most, min(lots, most))
+        return {"kind": int(EventKind.ORDER_FILL), "market": order.market, "other": order.other, "lots": lots, "price_ticks": price}
+
+
+def _depth(writer: Writer) -> None:
+    if writer.setting.depth_share:
+        writer.depth(writer.market(), writer.rng.choice(list(BookSide)))
+
+
+def _volume(writer: Writer) -> None:
+    lots = writer.rng.choice((0, writer.rng.randint(1, max(1, writer.setting.lots))))
+    writer.send(EventKind.VOLUME, market=writer.market(), lots=lots)
+
+
+def _index(writer: Writer) -> None:
+    market = writer.market()
+    writer.send(EventKind.INDEX, market=market, price_ticks=writer.near(market, 10_000))
+
+
+ACTIONS: dict[str, Callable[[Writer], None]] = {
+    "mark": Writer.mark_moves,
+    "fill": Writer.fill,
+    "deposit": lambda writer: writer.cash(1, Transfer.CASH),
+    "withdraw": lambda writer: writer.cash(-1, Transfer.CASH),
+    "funding": Writer.funding,
+    "depth": _depth,
+    "volume": _volume,
+    "index": _index,
+    "clock": lambda writer: writer.send(EventKind.CLOCK),
+    "position": Writer.load_position,
+    "fund": Writer.fund_transfer,
+    "late_fill": Writer.late_fill,
+}

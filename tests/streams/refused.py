@@ -1,0 +1,214 @@
+"""Events that an engine should refuse, one recipe for each reason; some need a state that is not always there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from backstop.core.events import FUND, NONE, WORLD, EventKind, Reject
+from backstop.core.instruments import DEPTH_LOTS_MAX, NOTIONAL_ATOMS_MAX, VenueRules
+from tests.oracle.records import Event
+from tests.oracle.state import State
+
+__all__ = ["RECIPES", "refused_event"]
+
+K = EventKind
+Fields = dict[str, int]
+Recipe = Callable[[Random, VenueRules, State], Fields | None]
+
+
+def refused_event(rng: Random, rules: VenueRules, state: State, seq: int, time_ns: int) -> Event | None:
+    """Return an event that should be refused for a random reason, or nothing where the state does not allow it."""
+    reason = rng.choice(list(Reject))
+    if state.ledger[WORLD] <= -NOTIONAL_ATOMS_MAX and rng.random() < 0.2:
+        reason = Reject.BALANCE_LIMIT
+    if reason == Reject.SEQ_NOT_AFTER:
+        return Event(rng.choice((seq, seq - 1, 0, -5)), time_ns, int(K.CLOCK))
+    if reason == Reject.TIME_BEFORE_ENGINE:
+        return Event(seq + 1, state.now - rng.choice((1, 10**9, 10**15)), int(K.CLOCK))
+    fields = RECIPES[reason](rng, rules, state)
+    return None if fields is None else Event(seq + 1, time_ns, **fields)
+
+
+def _valid_fill(rng: Random, rules: VenueRules, state: State) -> Fields:
+    market = rng.randrange(len(rules.markets))
+    mark = max(1, state.markets[market].mark)
+    return {"kind": K.FILL, "market": market, "account": 0, "other": NONE, "lots": 1, "price_ticks": mark}
+
+
+def _any_kind(rng: Random, rules: VenueRules, state: State) -> Fields:
+    return {**_valid_fill(rng, rules, state), "kind": rng.choice((K.FILL, K.POSITION, K.MARK, K.INDEX, K.DEPTH, K.VOLUME))}
+
+
+def _unknown_kind(rng: Random, rules: VenueRules, state: State) -> Fields:
+    return {**_valid_fill(rng, rules, state), "kind": rng.choice((0, -1, 12, 99, 32_767))}
+
+
+def _unknown_market(rng: Random, rules: VenueRules, state: State) -> Fields:
+    return {**_any_kind(rng, rules, state), "market": rng.choice((-1, len(rules.markets), 4_096))}
+
+
+def _unknown_account(rng: Random, rules: VenueRules, state: State) -> Fields:
+    bad = rng.choice((-1, -2, len(state.accounts), 10**9))
+    fill = _valid_fill(rng, rules, state)
+    return rng.choice(
+        (
+            {**fill, "account": rng.choice((bad, FUND))},
+            {**fill, "other": rng.choice((-2, FUND, len(state.accounts)))},
+            {"kind": int(K.TRANSFER), "account": bad, "amount": 5},
+            {**fill, "kind": int(K.POSITION), "account": bad},
+        )
+    )
+
+
+def _unknown_order(rng: Random, rules: VenueRules, state: State) -> Fields:
+    known = [order for order in state.orders.values() if state.remembers(order.id)]
+    if known and len(rules.markets) > 1 and rng.random() < 0.5:
+        order = rng.choice(known)
+        market = (order.market + 1) % len(rules.markets)
+        return {"kind": K.ORDER_FILL, "market": market, "other": order.id, "lots": order.lots, "price_ticks": 1}
+    bad = rng.choice((-1, state.next_order, state.next_order + 7))
+    return {"kind": rng.choice((K.ORDER_FILL, K.ORDER_DONE)), "market": 0, "other": bad, "lots": 1, "price_ticks": 1}
+
+
+def _unknown_owner(rng: Random, rules: VenueRules, state: State) -> Fields:
+    bad = rng.choice((-1, rules.limits.accounts_max, 10**9))
+    return {"kind": K.ACCOUNT, "account": len(state.accounts), "other": bad}
+
+
+def _unknown_code(rng: Random, rules: VenueRules, state: State) -> Fields:
+    band = len(rules.markets[0].band_offset_ppm)
+    return rng.choice(
+        (
+            {"kind": int(K.TRANSFER), "account": 0, "code": rng.choice((2, -1)), "amount": 5},
+            {"kind": int(K.TRANSFER), "account": FUND, "code": 1, "amount": 5},
+            {"kind": int(K.DEPTH), "market": 0, "code": rng.choice((2, -1)), "lots": 5},
+            {"kind": int(K.DEPTH), "market": 0, "code": 0, "other": rng.choice((band, -1)), "lots": 5},
+        )
+    )
+
+
+def _not_next(rng: Random, _: VenueRules, state: State) -> Fields:
+    return {"kind": K.ACCOUNT, "account": len(state.accounts) + rng.choice((-1, 1, 5)), "other": 0}
+
+
+def _account_limit(_: Random, __: VenueRules, state: State) -> Fields:
+    # Opens the one spare account first; the next time there is no room.
+    return {"kind": K.ACCOUNT, "account": len(state.accounts), "other": 0}
+
+
+def _same_account(rng: Random, rules: VenueRules, state: State) -> Fields:
+    return {**_valid_fill(rng, rules, state), "other": 0}
+
+
+def _lots(rng: Random, rules: VenueRules, state: State) -> Fields:
+    too_many = rules.markets[0].position_lots_max + 1
+    fill = {**_valid_fill(rng, rules, state), "market": 0}
+    known = [order for order in state.orders.values() if state.remembers(order.id)]
+    if known and rng.random() < 0.4:
+        order = rng.choice(known)
+        return {"kind": K.ORDER_FILL, "market": order.market, "other": order.id, "lots": -order.lots, "price_ticks": 1}
+    return rng.choice(
+        (
+            {**fill, "lots": rng.choice((0, too_many, -too_many))},
+            {**fill, "kind": int(K.POSITION), "lots": rng.choice((0, too_many))},
+            {"kind": int(K.VOLUME), "market": 0, "lots": rng.choice((-1, DEPTH_LOTS_MAX + 1))},
+            {"kind": int(K.DEPTH), "market": 0, "lots": rng.choice((-1, DEPTH_LOTS_MAX + 1))},
+        )
+    )
+
+
+def _price(rng: Random, rules: VenueRules, state: State) -> Fields:
+    fill = _valid_fill(rng, rules, state)
+    bad = rng.choice((0, -1, rules.markets[fill["market"]].price_ticks_max + 1))
+    return {**fill, "kind": rng.choice((K.FILL, K.MARK, K.INDEX)), "price_ticks": bad}
+
+
+def _amount(rng: Random, rules: VenueRules, state: State) -> Fields:
+    market = rules.markets[0]
+    too_much = 3 * market.price_ticks_max * market.notional_factor + 1
+    return rng.choice(
+        (
+            {"kind": int(K.TRANSFER), "account": 0, "amount": rng.choice((0, NOTIONAL_ATOMS_MAX + 1, -NOTIONAL_ATOMS_MAX - 1))},
+            {**_valid_fill(rng, rules, state), "kind": int(K.POSITION), "market": 0, "lots": 3, "amount": rng.choice((-1, 1)) * too_much},
+        )
+    )
+
+
+def _no_mark(rng: Random, rules: VenueRules, state: State) -> Fields | None:
+    blank = [number for number, market in enumerate(state.markets) if market.mark == 0]
+    if not blank:
+        return None
+    return {**_valid_fill(rng, rules, state), "kind": rng.choice((K.FILL, K.POSITION)), "market": rng.choice(blank)}
+
+
+def _position_exists(rng: Random, rules: VenueRules, state: State) -> Fields | None:
+    held = [(account, market) for account in range(len(state.accounts)) for market in state.held_markets(account)]
+    if not held:
+        return None
+    account, market = rng.choice(held)
+    return {**_valid_fill(rng, rules, state), "kind": K.POSITION, "account": account, "market": market}
+
+
+def _position_limit(rng: Random, rules: VenueRules, state: State) -> Fields | None:
+    held = [(account, market) for account in range(len(state.accounts)) for market in state.held_markets(account)]
+    fill = _valid_fill(rng, rules, state)
+    if not held:
+        return None
+    account, market = rng.choice(held)
+    lots = state.held_lots(account, market)
+    room = rules.markets[market].position_lots_max - abs(lots) + 1
+    return {**fill, "account": account, "market": market, "lots": room if lots > 0 else -room}
+
+
+def _halted(rng: Random, rules: VenueRules, state: State) -> Fields | None:
+    halted = [number for number, market in enumerate(state.markets) if market.halted]
+    if not halted or not state.accounts:
+        return None
+    market, account = rng.choice(halted), rng.randrange(len(state.accounts))
+    lots = 1 if state.held_lots(account, market) >= 0 else -1
+    return {**_valid_fill(rng, rules, state), "market": market, "account": account, "lots": lots}
+
+
+def _balance_limit(rng: Random, _: VenueRules, state: State) -> Fields | None:
+    # Two of these are taken, the third is not. They make one account rich, so a stream has many of them or none.
+    if state.ledger[WORLD] > -NOTIONAL_ATOMS_MAX and rng.random() < 0.8:
+        return None
+    return {"kind": K.TRANSFER, "account": 0, "amount": NOTIONAL_ATOMS_MAX}
+
+
+def _in_default(rng: Random, _: VenueRules, state: State) -> Fields | None:
+    accounts = [number for number, account in enumerate(state.accounts) if account.in_default]
+    return {"kind": K.TRANSFER, "account": rng.choice(accounts), "amount": -1} if accounts else None
+
+
+def _margin(rng: Random, _: VenueRules, state: State) -> Fields | None:
+    account = rng.choice((FUND, rng.randrange(len(state.accounts)))) if state.accounts else FUND
+    if account == FUND:
+        free = state.ledger[FUND] - state.reserved
+    else:
+        free = state.equity(account) - state.initial_margin(account)
+    return {"kind": K.TRANSFER, "account": account, "amount": -max(free, 0) - 1}
+
+
+RECIPES: dict[Reject, Recipe] = {
+    Reject.UNKNOWN_KIND: _unknown_kind,
+    Reject.UNKNOWN_MARKET: _unknown_market,
+    Reject.UNKNOWN_ACCOUNT: _unknown_account,
+    Reject.UNKNOWN_ORDER: _unknown_order,
+    Reject.UNKNOWN_OWNER: _unknown_owner,
+    Reject.UNKNOWN_CODE: _unknown_code,
+    Reject.ACCOUNT_NOT_NEXT: _not_next,
+    Reject.ACCOUNT_LIMIT: _account_limit,
+    Reject.SAME_ACCOUNT: _same_account,
+    Reject.LOTS_OUT_OF_RANGE: _lots,
+    Reject.PRICE_OUT_OF_RANGE: _price,
+    Reject.AMOUNT_OUT_OF_RANGE: _amount,
+    Reject.NO_MARK: _no_mark,
+    Reject.POSITION_EXISTS: _position_exists,
+    Reject.POSITION_LIMIT: _position_limit,
+    Reject.MARKET_HALTED: _halted,
+    Reject.BALANCE_LIMIT: _balance_limit,
+    Reject.ACCOUNT_IN_DEFAULT: _in_default,
+    Reject.INSUFFICIENT_MARGIN: _margin,
+}

@@ -1,0 +1,315 @@
+"""What a random stream is about: the venue's rules, how its accounts behave and how its book answers.
+
+A profile names one corner of the rules and pushes a random setting into it. Rates are whole multiples of
+50,000 ppm and tier floors multiples of 20 atoms, so that every deduction is a whole number of atoms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from backstop.core.events import Stage
+from backstop.core.instruments import (
+    NO_CAP,
+    PRICE_TICKS_LIMIT,
+    CloseoutRules,
+    FundRules,
+    LevelRules,
+    LimitRules,
+    MarketRules,
+    TierRules,
+    VenueRules,
+)
+
+__all__ = ["PROFILES", "Setting", "make_rules", "make_setting"]
+
+SECOND = 1_000_000_000
+RATE_STEP_PPM, FLOOR_STEP_ATOMS = 50_000, 20
+RESTRICT, CLOSEOUT, FUND, ADL, TEAR_UP = Stage.RESTRICT, Stage.CLOSEOUT, Stage.FUND, Stage.ADL, Stage.TEAR_UP
+USUAL = (RESTRICT, CLOSEOUT, FUND, ADL, TEAR_UP)
+
+
+@dataclass
+class Setting:
+    """Everything that a stream draws from; the defaults are those of an ordinary venue."""
+
+    rng: Random
+    markets: int
+    accounts: int
+    owners: int
+    #: Starting mark, atoms a tick a lot, lots of a typical position.
+    price_ticks: int
+    factor: int
+    lots: int
+    #: "plain", "zero" (no maintenance at all), "half_zero" (none in the first tier), "edges" (many tiers).
+    rates: str = "plain"
+    #: Deposit of an account as a share of its notional.
+    deposit_ppm: tuple[int, int] = (60_000, 400_000)
+    #: Fund as a share of a typical notional.
+    fund_ppm: int = 300_000
+    fund_cap: int = NO_CAP
+    stages: tuple[int, ...] = USUAL
+    fee_ppm: int = 5_000
+    minimum_notional: int = 0
+    account_cap: int = NO_CAP
+    venue_cap: int = NO_CAP
+    market_cap: int = NO_CAP
+    interval_ns: int = SECOND
+    orders_max: int = 64
+    positions_max: int = 256
+    #: Largest ordinary move of a mark, and how often it is a crash instead.
+    move_ppm: int = 60_000
+    crash_share: float = 0.15
+    #: Depth of a band, as a multiple of the typical lots.
+    depth_share: float = 1.0
+    #: How often all accounts are made alike.
+    alike: bool = False
+    refusal_share: float = 0.08
+    silence_share: float = 0.1
+    actions: dict[str, int] = field(
+        default_factory=lambda: {
+            "mark": 12, "fill": 8, "deposit": 2, "withdraw": 2, "funding": 2, "depth": 6, "volume": 1, "index": 1,
+            "clock": 2, "position": 1, "fund": 1, "late_fill": 1,
+        }
+    )  # fmt: skip
+    answers: dict[str, int] = field(
+        default_factory=lambda: {
+            "full": 6, "parts": 4, "half": 3, "none": 2, "silent": 1, "over": 1, "late": 1, "after_done": 1,
+            "no_done": 1, "bad_price": 2, "wrong": 1,
+        }
+    )  # fmt: skip
+
+    @property
+    def notional(self) -> int:
+        """Atoms of a typical position."""
+        return self.lots * self.price_ticks * self.factor
+
+
+def _equal_ratios(s: Setting) -> None:
+    s.alike, s.accounts, s.crash_share = True, s.rng.randint(6, 10), 0.4
+
+
+def _zero_rates(s: Setting) -> None:
+    s.rates, s.crash_share = s.rng.choice(("zero", "half_zero")), 0.4
+
+
+def _tier_edges(s: Setting) -> None:
+    s.rates, s.alike, s.factor = "edges", s.rng.random() < 0.5, FLOOR_STEP_ATOMS
+
+
+def _one_lot(s: Setting) -> None:
+    s.lots = 1
+
+
+def _crash(s: Setting) -> None:
+    s.crash_share, s.accounts, s.deposit_ppm = 0.7, 10, (60_000, 200_000)
+
+
+def _empty_book(s: Setting) -> None:
+    s.depth_share, s.crash_share = 0.0, 0.4
+
+
+def _no_money(s: Setting) -> None:
+    s.fund_ppm, s.crash_share = 0, 0.4
+
+
+def _tiny_fund(s: Setting) -> None:
+    s.fund_ppm, s.crash_share = 20_000, 0.4
+
+
+def _fund_cap(s: Setting) -> None:
+    s.fund_cap, s.fund_ppm, s.crash_share = s.notional // s.rng.choice((10, 40)), 2_000_000, 0.4
+
+
+def _no_fund(s: Setting) -> None:
+    s.stages, s.crash_share = s.rng.choice(((RESTRICT, CLOSEOUT, ADL, TEAR_UP), (ADL, TEAR_UP), (CLOSEOUT, TEAR_UP))), 0.4
+
+
+def _no_adl(s: Setting) -> None:
+    s.stages, s.crash_share = s.rng.choice(((RESTRICT, CLOSEOUT, FUND, TEAR_UP), (FUND, TEAR_UP), (FUND, RESTRICT, TEAR_UP))), 0.4
+
+
+def _adl_first(s: Setting) -> None:
+    s.stages, s.crash_share = s.rng.choice(((RESTRICT, CLOSEOUT, ADL, FUND, TEAR_UP), (CLOSEOUT, RESTRICT, ADL, FUND, TEAR_UP))), 0.4
+
+
+def _bare(s: Setting) -> None:
+    s.stages = s.rng.choice(((TEAR_UP,), (RESTRICT, TEAR_UP), (RESTRICT, FUND, ADL, TEAR_UP)))
+
+
+def _minimum_notional(s: Setting) -> None:
+    s.minimum_notional = s.notional // s.rng.choice((1, 3, 10))
+
+
+def _interval_caps(s: Setting) -> None:
+    name = s.rng.choice(("account_cap", "venue_cap", "market_cap"))
+    setattr(s, name, s.notional // s.rng.choice((1, 2, 5)))
+
+
+def _few_orders(s: Setting) -> None:
+    s.orders_max, s.markets, s.accounts, s.move_ppm = s.rng.randint(1, 3), 3, 9, 150_000
+    s.actions["late_fill"] = 5
+
+
+def _linked(s: Setting) -> None:
+    s.owners, s.accounts, s.crash_share = s.rng.randint(2, 3), 9, 0.4
+    s.stages = s.rng.choice((USUAL, (ADL, TEAR_UP), (FUND, ADL, TEAR_UP)))
+
+
+def _refusals(s: Setting) -> None:
+    s.refusal_share, s.positions_max = 0.45, s.rng.choice((8, 12, 256))
+
+
+def _bad_venue(s: Setting) -> None:
+    s.answers = {"over": 3, "late": 3, "after_done": 3, "no_done": 2, "bad_price": 4, "wrong": 2, "silent": 1, "parts": 2}
+    s.actions["late_fill"], s.move_ppm = 6, 120_000
+
+
+def _silence(s: Setting) -> None:
+    s.silence_share = 0.5
+    s.answers |= {"silent": 8, "late": 4}
+
+
+def _halts(s: Setting) -> None:
+    s.fund_ppm, s.crash_share, s.stages = 0, 0.6, s.rng.choice(((RESTRICT, CLOSEOUT, TEAR_UP), (FUND, TEAR_UP), USUAL))
+    s.actions["fill"] = 20
+
+
+def _rounding(s: Setting) -> None:
+    s.factor, s.price_ticks, s.lots, s.move_ppm, s.fee_ppm = 1, s.rng.randint(2, 60), s.rng.randint(1, 9), 300_000, 20_000
+
+
+def _huge(s: Setting) -> None:
+    # Four times the mark and four times the lots stay within 2^60 a market; few accounts, so that no sum leaves 62 bits.
+    s.markets, s.accounts, s.price_ticks, s.lots = 1, s.rng.randint(3, 5), s.rng.randint(10**5, 10**8), s.rng.randint(10, 10**6)
+    s.factor = max(1, (1 << 60) // (16 * s.price_ticks * s.lots))
+
+
+def _profit_and_hedge(s: Setting) -> None:
+    s.owners, s.fund_ppm, s.stages, s.crash_share, s.deposit_ppm = 4, 0, (ADL, TEAR_UP), 0.5, (60_000, 900_000)
+
+
+def _promised(s: Setting) -> None:
+    # A fund that is mostly promised to orders nobody answers, while flat accounts owe more than is free.
+    s.fund_ppm, s.depth_share, s.crash_share, s.accounts, s.owners = s.rng.choice((100_000, 300_000)), 4.0, 0.3, 9, 9
+    s.actions["funding"], s.answers = 14, {"silent": 4, "late": 4, "parts": 2, "bad_price": 2}
+
+
+PROFILES: dict[str, Callable[[Setting], None]] = {
+    "ordinary": lambda _: None,
+    "equal_ratios": _equal_ratios,
+    "zero_rates": _zero_rates,
+    "tier_edges": _tier_edges,
+    "one_lot": _one_lot,
+    "crash": _crash,
+    "empty_book": _empty_book,
+    "no_money": _no_money,
+    "tiny_fund": _tiny_fund,
+    "fund_cap": _fund_cap,
+    "no_fund": _no_fund,
+    "no_adl": _no_adl,
+    "adl_first": _adl_first,
+    "bare": _bare,
+    "minimum_notional": _minimum_notional,
+    "interval_caps": _interval_caps,
+    "few_orders": _few_orders,
+    "linked": _linked,
+    "refusals": _refusals,
+    "bad_venue": _bad_venue,
+    "silence": _silence,
+    "halts": _halts,
+    "rounding": _rounding,
+    "huge": _huge,
+    "profit_and_hedge": _profit_and_hedge,
+    "promised": _promised,
+}
+
+
+def make_setting(rng: Random, profile: str) -> Setting:
+    """Draw an ordinary setting and push it into the profile's corner."""
+    accounts = rng.randint(4, 9)
+    setting = Setting(
+        rng=rng,
+        markets=rng.choice((1, 2, 2, 3)),
+        accounts=accounts,
+        owners=rng.choice((accounts, accounts, 3)),
+        price_ticks=rng.choice((rng.randint(20, 200), rng.randint(1_000, 50_000))),
+        factor=rng.choice((1, 1, 7, 1_000)),
+        lots=rng.choice((rng.randint(2, 12), rng.randint(50, 5_000))),
+        fee_ppm=rng.choice((0, 1_000, 5_000, 5_000, 60_000)),
+        interval_ns=rng.choice((SECOND, SECOND, 3, 1)),
+        depth_share=rng.choice((0.3, 1.0, 4.0)),
+    )
+    PROFILES[profile](setting)
+    return setting
+
+
+def _tiers(setting: Setting) -> tuple[TierRules, ...]:
+    rng, unit = setting.rng, setting.price_ticks * setting.factor
+    if setting.rates == "zero":
+        return (TierRules(0, rng.choice((0, RATE_STEP_PPM)), 0),)
+    if setting.rates == "edges":
+        floors = sorted({0} | {rng.randint(1, 3 * setting.lots) * unit for _ in range(rng.randint(2, 6))})
+    else:
+        largest = max(1, 4 * setting.notional // FLOOR_STEP_ATOMS)
+        floors = sorted({0} | {rng.randint(1, largest) * FLOOR_STEP_ATOMS for _ in range(rng.randint(0, 3))})
+    maintenance = sorted(rng.randint(0 if setting.rates == "edges" else 1, 6) for _ in floors)
+    if setting.rates == "half_zero":
+        maintenance[0] = 0
+    initial, tiers = 0, []
+    for floor, rate in zip(floors, maintenance, strict=True):
+        initial = max(initial, rate + rng.randint(0, 2))
+        tiers.append(TierRules(floor, initial * RATE_STEP_PPM, rate * RATE_STEP_PPM))
+    return tuple(tiers)
+
+
+def _market(setting: Setting) -> MarketRules:
+    rng = setting.rng
+    bands = sorted(rng.sample(range(80), rng.randint(1, 4)))
+    return MarketRules(
+        notional_factor=setting.factor,
+        price_ticks_max=min(PRICE_TICKS_LIMIT, 4 * setting.price_ticks),
+        position_lots_max=4 * setting.lots,
+        tiers=_tiers(setting),
+        band_offset_ppm=tuple(band * 1_000 for band in bands),
+        slippage_tolerance_ppm=rng.choice((0, 10_000, 30_000, 30_000, 79_999, 200_000)),
+        ordered_notional_max=setting.market_cap,
+    )
+
+
+def make_rules(setting: Setting) -> VenueRules:
+    """Return the venue's rules of a setting."""
+    rng, interval_ns = setting.rng, setting.interval_ns
+    stages = setting.stages
+    fund_is_late = FUND in stages and ADL in stages[: stages.index(FUND)]
+    return VenueRules(
+        markets=tuple(_market(setting) for _ in range(setting.markets)),
+        levels=LevelRules(
+            warning_ratio_ppm=rng.choice((1_050_000, 1_500_000, 2_500_000)),
+            exit_buffer_ppm=rng.choice((0, 50_000, 50_000)),
+            close_out_ratio_ppm=rng.choice((666_667, 666_667, 0, 1_000_000)),
+        ),
+        stages=stages,
+        closeout=CloseoutRules(
+            fee_ppm=setting.fee_ppm,
+            depth_share_ppm=rng.choice((250_000, 250_000, 1_000_000, 100_000)),
+            volume_share_ppm=rng.choice((1_000_000, 100_000)),
+            interval_ns=interval_ns,
+            deadline_ns=interval_ns * rng.choice((1, 3, 30)),
+            order_timeout_ns=interval_ns * rng.choice((1, 2, 10)),
+            minimum_notional=setting.minimum_notional,
+            cap_interval_ns=interval_ns * rng.choice((5, 60)),
+            account_notional_max=setting.account_cap,
+            venue_notional_max=setting.venue_cap,
+        ),
+        fund=FundRules(loss_per_interval_max=setting.fund_cap),
+        limits=LimitRules(
+            accounts_max=setting.accounts + 1,
+            positions_max=setting.positions_max,
+            orders_max=setting.orders_max,
+            effects_max=1 << 16,
+        ),
+        solvent_pay_first=fund_is_late,
+    )
