@@ -55,7 +55,7 @@ class Oracle:
         if reason is not None:
             self._refuse(event, reason)
             return state.effects
-        state.last_seq, state.seen_event, state.now = event.seq, True, event.time_ns
+        state.last_seq, state.now = event.seq, event.time_ns
         state.start_interval()
         HANDLERS[EventKind(event.kind)](state, event)
         end_waits(state)
@@ -64,7 +64,7 @@ class Oracle:
 
     def _refuse(self, event: Event, reason: Reject) -> None:
         if reason != Reject.SEQ_NOT_AFTER:
-            self.state.last_seq, self.state.seen_event = event.seq, True
+            self.state.last_seq = event.seq
         named = (event.market, event.account, event.other, event.lots, event.price_ticks, event.amount)
         self.state.effects.append(Effect(event.seq, int(EffectKind.REFUSAL), int(reason), *named))
 

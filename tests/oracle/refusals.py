@@ -27,7 +27,7 @@ def reason_to_refuse(state: State, event: Event) -> Reject | None:
 
 
 def _form(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
-    yield state.seen_event and event.seq <= state.last_seq, Reject.SEQ_NOT_AFTER
+    yield event.seq <= state.last_seq, Reject.SEQ_NOT_AFTER
     yield event.kind not in set(K), Reject.UNKNOWN_KIND
     yield event.time_ns < state.now, Reject.TIME_BEFORE_ENGINE
 
@@ -38,7 +38,7 @@ def _is_open(state: State, account: int) -> bool:
 
 def _order(state: State, event: Event) -> Order | None:
     """Return the order of the event, if the engine issued it and remembers it."""
-    issued = event.kind in WITH_ORDER and 0 <= event.other < state.next_order
+    issued = event.kind in WITH_ORDER and 1 <= event.other < state.next_order
     return state.orders[event.other] if issued and state.remembers(event.other) else None
 
 
@@ -53,7 +53,7 @@ def _names(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     yield kind == K.FILL and event.other != NONE and not _is_open(state, event.other), Reject.UNKNOWN_ACCOUNT
 
     order = _order(state, event)
-    yield kind in WITH_ORDER and not 0 <= event.other < state.next_order, Reject.UNKNOWN_ORDER
+    yield kind in WITH_ORDER and not 1 <= event.other < state.next_order, Reject.UNKNOWN_ORDER
     yield kind == K.ORDER_FILL and order is not None and order.market != event.market, Reject.UNKNOWN_ORDER
 
     accounts_max = state.rules.limits.accounts_max

@@ -130,10 +130,9 @@ class State:
     positions: dict[int, dict[int, Position]] = field(default_factory=dict)
     orders: dict[int, Order] = field(default_factory=dict)
     open_orders: dict[int, Order] = field(default_factory=dict)
-    next_order: int = 0
+    next_order: int = 1
     now: int = 0
-    last_seq: int = 0
-    seen_event: bool = False
+    last_seq: int = -1
     reserved: int = 0
     interval: int = 0
     paid_in_interval: int = 0

@@ -1,0 +1,81 @@
+"""One door to numba: ``kernel`` compiles a function, and its cache never serves old code.
+
+numba's own cache does not notice an edited callee in another module, nor a changed bounds-check
+flag. So the cache folder is named after a hash of every file under ``core`` and ``markets``, the
+numba and NumPy versions and the flags, and is set before numba is imported.
+
+``python`` semantics of division are kept (a zero divisor raises), ``fastmath`` is never on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+__all__ = ["cache_is_warm", "cache_path", "inlined", "kernel"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_FLAGS = ("NUMBA_BOUNDSCHECK", "NUMBA_DISABLE_JIT", "NUMBA_OPT")
+
+
+def _cache_key() -> str:
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for room in ("core", "markets"):
+        for path in sorted((root / room).rglob("*.py")):
+            digest.update(str(path.relative_to(root)).encode())
+            digest.update(path.read_bytes())
+    digest.update(Path(__file__).read_bytes())
+    for package in ("numba", "numpy", "llvmlite"):
+        digest.update(f"{package}={version(package)}".encode())
+    digest.update(f"python={sys.version_info[:3]}".encode())
+    for flag in _FLAGS:
+        digest.update(f"{flag}={os.environ.get(flag, '')}".encode())
+    return digest.hexdigest()[:16]
+
+
+def cache_path() -> Path:
+    """Return the folder of this code's compiled kernels: ``$BACKSTOP_CACHE_DIR`` or the user's cache."""
+    base = os.environ.get("BACKSTOP_CACHE_DIR")
+    if base is None:
+        base = str(Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "backstop")
+    return Path(base) / _KEY
+
+
+def cache_is_warm() -> bool:
+    """Return whether this code has been compiled here before, so that no long compile is ahead."""
+    return (cache_path() / "warm").exists()
+
+
+_KEY = _cache_key()
+os.environ["NUMBA_CACHE_DIR"] = str(cache_path())
+
+import numba  # noqa: E402  (the cache folder must be known first)
+
+numba.config.CACHE_DIR = str(cache_path())
+
+#: Whether kernels run compiled; off under ``NUMBA_DISABLE_JIT=1``.
+COMPILED = not numba.config.DISABLE_JIT
+
+
+def kernel(function: Function) -> Function:
+    """Compile ``function`` on its first call and keep the machine code for the next process.
+
+    A private function (``_name``) gets no wrapper for Python, which would unpack every array of the state:
+    only compiled code may call it. Kernels neither allocate nor keep arrays, so reference counting is off
+    (``_nrt``). Both would be most of the code, and of the time to compile it.
+    """
+    is_private = function.__name__.startswith("_")
+    compiled: Function = numba.njit(
+        cache=True, error_model="python", _nrt=False, no_cpython_wrapper=is_private, no_cfunc_wrapper=is_private
+    )(function)
+    return compiled
+
+
+inlined = kernel

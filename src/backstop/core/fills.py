@@ -1,0 +1,121 @@
+"""What the venue answers to closing orders: fills, late fills, and the end of an order."""
+
+from __future__ import annotations
+
+from backstop.compiled import kernel
+from backstop.core.events import FUND, NONE, Cause
+from backstop.core.ledger import post, trade
+from backstop.core.margin import assess, unit_of
+from backstop.core.monitor import touch
+from backstop.core.orders import close_order, order_side, remaining_lots, reserve
+from backstop.core.state import State
+from backstop.core.units import mul_div_ceil, mul_div_floor
+from backstop.core.waterfall.fund import pay
+
+__all__ = ["apply_order_done", "apply_order_fill"]
+
+_PPM = 1_000_000
+_CLOSEOUT = int(Cause.CLOSEOUT)
+_FEE = int(Cause.LIQUIDATION_FEE)
+_SUPPORT = int(Cause.SUPPORT)
+_ERROR_FILL = int(Cause.ERROR_FILL)
+
+
+@kernel
+def _take_depth(state: State, market: int, side: int, lots: int) -> None:
+    """Take filled lots off the visible book, best band first."""
+    left = lots
+    for band in range(state.markets[market].band_count):
+        take = min(left, state.markets[market].depth_lots[side, band])
+        state.markets[market].depth_lots[side, band] -= take
+        left -= take
+
+
+@kernel
+def _late_lots(state: State, position: int, lots: int, open_take: int, most: int) -> int:
+    """Return how many of ``most`` lots that no open order expects the position can still take."""
+    row = state.positions[position]
+    if row.lots == 0 or (row.lots > 0) == (lots > 0):
+        return 0
+    room = abs(row.lots) - open_take
+    if row.order_slot != NONE:
+        room -= remaining_lots(state, row.order_slot) - open_take
+    return max(0, min(most, room))
+
+
+@kernel
+def _settle_against_zero(state: State, slot: int, lots: int, price_ticks: int, equity: int) -> None:
+    """Charge the fee or pay the support of the ``lots`` that an open order filled at ``price_ticks``."""
+    order = state.orders[slot]
+    sign = -1 if order.lots > 0 else 1
+    factor = state.markets[order.market].notional_factor
+    whole = abs(order.lots)
+    zero = mul_div_ceil(order.zero_cash, order.filled, whole) - mul_div_ceil(order.zero_cash, order.filled - lots, whole)
+    cash = sign * lots * price_ticks * factor
+    if equity >= 0:
+        at_limit = sign * lots * order.limit_ticks * factor
+        fee = mul_div_floor(lots * unit_of(state, order.market), state.rules[0].fee_ppm, _PPM)
+        fee = max(0, min(fee, cash - zero, cash - at_limit))
+        post(state, FUND, order.account, fee, _FEE, order.market)
+    support = min(max(0, zero - cash), order.reserved)
+    if support > 0:
+        pay(state, order.account, support, _SUPPORT, order.market)
+        reserve(state, slot, -support)
+
+
+@kernel
+def _book_error(state: State, market: int, lots: int, price_ticks: int) -> None:
+    """Book lots that no position can take to the market's error_inventory."""
+    outside, error = 2 * market, 2 * market + 1
+    cash = -lots * price_ticks * state.markets[market].notional_factor
+    trade(state, error, lots, cash, price_ticks, _ERROR_FILL, state.positions[outside].account)
+    trade(state, outside, -lots, -cash, price_ticks, _ERROR_FILL, state.positions[error].account)
+
+
+@kernel
+def apply_order_fill(state: State, order_id: int, market: int, lots: int, price_ticks: int) -> None:
+    """Book a fill of a closing order. What exceeds the order closes what is left, the rest is an error."""
+    slot = order_id % state.rules[0].orders_max
+    order = state.orders[slot]
+    filled = abs(lots)
+    side = order_side(lots)
+    _take_depth(state, market, side, filled)
+    if order.id != order_id:
+        _book_error(state, market, lots, price_ticks)
+        return
+    open_take = min(filled, remaining_lots(state, slot)) if order.is_open == 1 else 0
+    late_take = _late_lots(state, order.position, lots, open_take, filled - open_take)
+    taken = open_take + late_take
+    sign = 1 if lots > 0 else -1
+    if taken > 0:
+        equity, _ = assess(state, order.account)
+        cash = -sign * taken * price_ticks * state.markets[market].notional_factor
+        outside = 2 * market
+        trade(state, order.position, sign * taken, cash, price_ticks, _CLOSEOUT, state.positions[outside].account)
+        trade(state, outside, -sign * taken, -cash, price_ticks, _CLOSEOUT, order.account)
+        row = state.positions[order.position]
+        row.closed_in_default = 1
+        if open_take > 0:
+            order.filled += open_take
+            state.markets[market].pending_lots[side] -= open_take
+            _settle_against_zero(state, slot, open_take, price_ticks, equity)
+    if filled > taken:
+        _book_error(state, market, sign * (filled - taken), price_ticks)
+    touch(state, order.account)
+
+
+@kernel
+def apply_order_done(state: State, order_id: int) -> None:
+    """End an order: release what is reserved, and believe no depth that left lots unfilled."""
+    slot = order_id % state.rules[0].orders_max
+    order = state.orders[slot]
+    if order.id != order_id or order.is_open == 0:
+        return
+    unfilled = remaining_lots(state, slot)
+    close_order(state, slot)
+    reserve(state, slot, -order.reserved)
+    if unfilled > 0:
+        side = order_side(order.lots)
+        for band in range(state.markets[order.market].band_count):
+            state.markets[order.market].depth_lots[side, band] = 0
+    touch(state, order.account)

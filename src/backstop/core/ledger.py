@@ -1,0 +1,120 @@
+"""Double entry: every unit that moves goes from one ledger account to another, with a cause.
+
+The balance of an account row is the ledger's own storage; the house's balances stand beside it.
+A trade moves lots between two holders at an exact cash; what it realises is posted against the
+market's clearing account, so that ``clearing + sum(cost) = 0`` in every market (docs/rules.md, 1).
+"""
+
+from __future__ import annotations
+
+from backstop.compiled import kernel
+from backstop.core.events import HOUSE_FIRST_MARKET, NONE, EffectKind
+from backstop.core.outbox import emit
+from backstop.core.state import State, house_slot
+from backstop.core.units import add_checked, mul_div_trunc
+
+__all__ = ["balance_of", "post", "trade"]
+
+_POSTING = int(EffectKind.POSTING)
+_TRADE = int(EffectKind.TRADE)
+
+
+@kernel
+def balance_of(state: State, ledger_id: int) -> int:
+    """Return the balance of a ledger account, in atoms."""
+    if ledger_id >= 0:
+        return state.accounts[ledger_id].balance
+    return state.house[house_slot(ledger_id)]
+
+
+@kernel
+def _credit(state: State, ledger_id: int, amount: int) -> None:
+    if ledger_id >= 0:
+        row = state.accounts[ledger_id]
+        row.balance = add_checked(row.balance, amount)
+    else:
+        slot = house_slot(ledger_id)
+        state.house[slot] = add_checked(state.house[slot], amount)
+
+
+@kernel
+def post(state: State, receiver: int, payer: int, amount: int, cause: int, market: int) -> None:
+    """Move ``amount`` atoms from ``payer`` to ``receiver``; a negative amount the other way, 0 nothing."""
+    if amount == 0:
+        return
+    if amount < 0:
+        receiver, payer, amount = payer, receiver, -amount
+    _credit(state, payer, -amount)
+    _credit(state, receiver, amount)
+    emit(state, _POSTING, cause, market, receiver, payer, 0, 0, amount, 0)
+
+
+@kernel
+def trade(state: State, position: int, lots: int, received: int, price_ticks: int, cause: int, counterpart: int) -> None:
+    """Change a position by signed ``lots`` for the cash ``received``; post what that realises.
+
+    ``price_ticks`` is for the record (0 where the cash is exact and has no price).
+    """
+    row = state.positions[position]
+    held, cost = row.lots, row.cost
+    realised = 0
+    if held == 0 or (held > 0) == (lots > 0):
+        row.cost = add_checked(cost, -received)
+    else:
+        closed = min(abs(lots), abs(held))
+        closing = received
+        if abs(lots) > closed:
+            closing = mul_div_trunc(received, closed, abs(lots))
+        share = mul_div_trunc(cost, closed, abs(held))
+        realised = add_checked(closing, -share)
+        row.cost = cost - share - (received - closing)
+    row.lots = held + lots
+    emit(state, _TRADE, cause, row.market, row.account, counterpart, lots, price_ticks, received, realised)
+    post(state, row.account, HOUSE_FIRST_MARKET - 3 * row.market, realised, cause, row.market)
+
+
+@kernel
+def position_of(state: State, account: int, market: int) -> int:
+    """Return the row of an account's position in a market, or NONE where it never had one."""
+    position = state.accounts[account].first_position
+    while position != NONE and state.positions[position].market < market:
+        position = state.positions[position].next_of_account
+    if position != NONE and state.positions[position].market == market:
+        return position
+    return NONE
+
+
+@kernel
+def open_position_row(state: State, account: int, market: int) -> int:
+    """Return the row of an account's position in a market, made empty where there was none.
+
+    The account's rows hang together in order of market, the market's in order of making.
+    """
+    found = position_of(state, account, market)
+    if found != NONE:
+        return found
+    engine = state.engine[0]
+    position = engine.positions_now
+    engine.positions_now = position + 1
+    row = state.positions[position]
+    row.account = account
+    row.market = market
+    row.order_slot = NONE
+    before = NONE
+    after = state.accounts[account].first_position
+    while after != NONE and state.positions[after].market < market:
+        before = after
+        after = state.positions[after].next_of_account
+    row.next_of_account = after
+    if before == NONE:
+        state.accounts[account].first_position = position
+    else:
+        state.positions[before].next_of_account = position
+    row.next_of_market = NONE
+    place = state.markets[market]
+    if place.first_position == NONE:
+        place.first_position = position
+    else:
+        state.positions[place.last_position].next_of_market = position
+    place.last_position = position
+    return position

@@ -1,0 +1,162 @@
+"""Equity and margin of an account, exactly, and the zero price (docs/rules.md, 2 and 3)."""
+
+from __future__ import annotations
+
+from backstop.compiled import inlined, kernel
+from backstop.core.events import NONE, Health
+from backstop.core.state import State
+from backstop.core.units import add_checked, div_ceil, div_floor, mul_div_ceil, mul_div_floor
+
+__all__ = [
+    "assess",
+    "initial_margin",
+    "maintenance_margin",
+    "raw_health",
+    "release_level",
+    "tier_of",
+    "unit_of",
+    "zero_cash",
+    "zero_price_ticks",
+]
+
+_PPM = 1_000_000
+#: Notionals up to this may be multiplied by a rate in 63 bits.
+_SMALL_NOTIONAL = 9_000_000_000_000
+_HEALTHY = int(Health.HEALTHY)
+_WARNED = int(Health.WARNED)
+_DISTRESSED = int(Health.DISTRESSED)
+_CLOSE_OUT = int(Health.CLOSE_OUT)
+_INSOLVENT = int(Health.INSOLVENT)
+
+
+@inlined
+def _rate_ceil(atoms: int, rate_ppm: int) -> int:
+    """Return ``atoms x rate`` rounded up; ``atoms >= 0``."""
+    if atoms <= _SMALL_NOTIONAL and rate_ppm <= _PPM:
+        return (atoms * rate_ppm + (_PPM - 1)) // _PPM
+    return mul_div_ceil(atoms, rate_ppm, _PPM)
+
+
+@inlined
+def unit_of(state: State, market: int) -> int:
+    """Return the notional of one lot at mark, in atoms."""
+    row = state.markets[market]
+    return row.mark_ticks * row.notional_factor
+
+
+@inlined
+def tier_of(state: State, market: int, notional: int) -> int:
+    """Return the row of the tier that holds ``notional``: the last whose floor is not above it."""
+    row = state.markets[market]
+    tier = row.tier_first
+    last = tier + row.tier_count - 1
+    while tier < last and state.tiers[tier + 1].floor_atoms <= notional:
+        tier += 1
+    return tier
+
+
+@inlined
+def maintenance_margin(state: State, market: int, notional: int) -> int:
+    """Return the maintenance margin of a position of ``notional`` atoms, rounded up."""
+    tier = state.tiers[tier_of(state, market, notional)]
+    return _rate_ceil(notional, tier.maintenance_rate_ppm) - tier.maintenance_deduction
+
+
+@kernel
+def initial_margin(state: State, account: int) -> int:
+    """Return the initial margin of an account, each position rounded up."""
+    total = 0
+    position = state.accounts[account].first_position
+    while position != NONE:
+        row = state.positions[position]
+        if row.lots != 0:
+            notional = abs(row.lots) * unit_of(state, row.market)
+            tier = state.tiers[tier_of(state, row.market, notional)]
+            total += _rate_ceil(notional, tier.initial_rate_ppm) - tier.initial_deduction
+        position = row.next_of_account
+    return total
+
+
+@kernel
+def assess(state: State, account: int) -> tuple[int, int]:
+    """Return (equity, maintenance margin) of an account at the accepted marks.
+
+    Notionals fit by the bound proved at load (``check_rules``), so only equity's sums are checked.
+    """
+    head = state.accounts[account]
+    equity = head.balance
+    maintenance = 0
+    position = head.first_position
+    while position != NONE:
+        row = state.positions[position]
+        if row.lots != 0:
+            value = row.lots * unit_of(state, row.market)
+            equity = add_checked(equity, value - row.cost)
+            maintenance += maintenance_margin(state, row.market, abs(value))
+        position = row.next_of_account
+    return equity, maintenance
+
+
+@inlined
+def release_level(state: State, maintenance: int) -> int:
+    """Return the equity at which an account leaves default."""
+    return _rate_ceil_wide(maintenance, _PPM + state.rules[0].exit_buffer_ppm)
+
+
+@inlined
+def _rate_ceil_wide(atoms: int, ratio_ppm: int) -> int:
+    if atoms <= _SMALL_NOTIONAL // 10 and ratio_ppm <= 10 * _PPM:
+        return (atoms * ratio_ppm + (_PPM - 1)) // _PPM
+    return mul_div_ceil(atoms, ratio_ppm, _PPM)
+
+
+@kernel
+def raw_health(state: State, equity: int, maintenance: int) -> int:
+    """Return the health that equity and maintenance margin give, without regard to what was before."""
+    rules = state.rules[0]
+    if equity < 0:
+        return _INSOLVENT
+    if equity >= maintenance:
+        return _WARNED if equity < _rate_ceil_wide(maintenance, rules.warning_ratio_ppm) else _HEALTHY
+    if equity < mul_div_floor(maintenance, rules.close_out_ratio_ppm, _PPM):
+        return _CLOSE_OUT
+    return _DISTRESSED
+
+
+@kernel
+def _gross_notional(state: State, account: int) -> int:
+    total = 0
+    position = state.accounts[account].first_position
+    while position != NONE:
+        row = state.positions[position]
+        total += abs(row.lots) * unit_of(state, row.market)
+        position = row.next_of_account
+    return total
+
+
+@kernel
+def zero_cash(state: State, position: int, lots: int, equity: int, maintenance: int) -> int:
+    """Return the cash that closing ``lots`` (> 0) of a position gives its account at the zero price.
+
+    Closing there leaves equity / maintenance unchanged; rounded toward plus infinity. ``equity`` and
+    ``maintenance`` are the account's.
+    """
+    row = state.positions[position]
+    unit = unit_of(state, row.market)
+    notional = abs(row.lots) * unit
+    gross = lots * unit
+    if maintenance > 0:
+        released = maintenance_margin(state, row.market, notional) - maintenance_margin(state, row.market, notional - gross)
+        share = mul_div_floor(equity, released, maintenance)
+    else:
+        share = mul_div_floor(equity, gross, _gross_notional(state, row.account))
+    return add_checked(gross if row.lots > 0 else -gross, -share)
+
+
+@kernel
+def zero_price_ticks(state: State, market: int, is_sell: bool, lots: int, cash: int) -> int:
+    """Return the zero price in ticks for ``cash`` over ``lots``, rounded for the account and clamped."""
+    row = state.markets[market]
+    by = lots * row.notional_factor
+    ticks = div_ceil(cash, by) if is_sell else div_floor(-cash, by)
+    return min(max(ticks, 1), row.price_ticks_max)

@@ -1,0 +1,301 @@
+"""Who is distressed: exact judgements, and triggers that say where to look again.
+
+An account's buffer above its next level is shared among its positions; each share becomes a trigger
+price, in a list of its market's price bucket. A new mark sweeps the buckets between the old mark and
+the new one and judges only the accounts found there. Why none is missed: docs/rules.md, section 4.
+
+Floating point chooses shares and prices of triggers here and nothing else: any choice within the
+bound is sound, and every verdict is made in integers by ``judge``.
+"""
+
+from __future__ import annotations
+
+from backstop.compiled import inlined, kernel
+from backstop.core.events import NEVER_NS, NONE, EffectKind, Health
+from backstop.core.margin import assess, raw_health, release_level, tier_of, unit_of
+from backstop.core.orders import cancel_orders_of
+from backstop.core.outbox import emit
+from backstop.core.state import DOWN, PLAN_MERGE, PLAN_ORDER, PLAN_POSITION, TOUCHED, UP, State, bucket_of
+from backstop.core.units import mul_div_ceil, mul_div_floor, sort_places
+
+__all__ = ["apply_mark", "judge", "start_round", "touch"]
+
+_HEALTH = int(EffectKind.HEALTH)
+_HEALTHY = int(Health.HEALTHY)
+_WARNED = int(Health.WARNED)
+_DISTRESSED = int(Health.DISTRESSED)
+_CLOSE_OUT = int(Health.CLOSE_OUT)
+_INSOLVENT = int(Health.INSOLVENT)
+_PPM = 1_000_000
+#: Moves beyond this many ticks reach no price.
+_FAR_TICKS = float(1 << 31)
+#: Shares are cut by this much, so that their rounding never sums above the buffer.
+_SAFE = 1.0 - 1e-11
+#: A buffer that no mark can use up: there is no level on that side.
+_NO_LEVEL = 1 << 62
+
+
+@kernel
+def _unlink(state: State, position: int, side: int) -> None:
+    row = state.positions[position]
+    after, before = row.trigger_next[side], row.trigger_prev[side]
+    if before == NONE:
+        bucket = state.markets[row.market].bucket_first + bucket_of(row.trigger_ticks[side])
+        state.buckets[side, bucket] = after
+    else:
+        state.positions[before].trigger_next[side] = after
+    if after != NONE:
+        state.positions[after].trigger_prev[side] = before
+    row.trigger_ticks[side] = 0
+
+
+@kernel
+def _set_trigger(state: State, position: int, side: int, ticks: int) -> None:
+    """Put a position's trigger at ``ticks``; 0 takes it away."""
+    row = state.positions[position]
+    old = row.trigger_ticks[side]
+    if old == ticks:
+        return
+    if old != 0:
+        if ticks != 0 and bucket_of(old) == bucket_of(ticks):
+            row.trigger_ticks[side] = ticks
+            return
+        _unlink(state, position, side)
+    if ticks == 0:
+        return
+    bucket = state.markets[row.market].bucket_first + bucket_of(ticks)
+    head = state.buckets[side, bucket]
+    row.trigger_ticks[side] = ticks
+    row.trigger_next[side] = head
+    row.trigger_prev[side] = NONE
+    if head != NONE:
+        state.positions[head].trigger_prev[side] = position
+    state.buckets[side, bucket] = position
+
+
+@inlined
+def _rate(state: State, market: int, notional: float) -> float:
+    """Return the maintenance rate of the tier at a notional."""
+    return float(state.tiers[tier_of(state, market, int(notional))].maintenance_rate_ppm) * 1e-6
+
+
+@kernel
+def _safe_ticks(state: State, market: int, lots: int, ratio: float, share: float, side: int) -> int:
+    """Return by how many ticks the mark may move to ``side`` before a buffer of ``share`` atoms is used up.
+
+    The buffer is equity above (or below) ``ratio`` times maintenance; ``share`` is what this position
+    may use of it by that move, whether the move hurts (adverse) or helps (favourable). A bound from
+    below: the slope taken is the steepest on the way.
+    """
+    if share < 0.0:
+        return 0
+    base = float(abs(lots)) * float(state.markets[market].notional_factor)
+    notional = base * float(state.markets[market].mark_ticks)
+    grows = side == UP
+    adverse = (lots > 0) != grows
+    here = ratio * _rate(state, market, notional)
+    if lots > 0:
+        # Falling: buffer falls by base x (1 - ratio x rate), steepest at the lowest rate, far down. Rising: it
+        # grows by at most base x (1 - ratio x rate) at the lowest rate, which is the present one.
+        slope = base * (1.0 - here)
+        if adverse:
+            reach = notional - share / slope * base
+            slope = base * (1.0 - ratio * _rate(state, market, max(reach * (1.0 - 1e-9) - 2.0, 0.0)))
+    else:
+        slope = base * (1.0 + here)
+        if adverse:
+            reach = min(notional + share / slope * base, 1.1e18)
+            slope = base * (1.0 + ratio * _rate(state, market, reach * (1.0 + 1e-9) + 2.0))
+    ticks = share / slope
+    return int(ticks) if ticks < _FAR_TICKS else int(_FAR_TICKS)
+
+
+@kernel
+def _place_triggers(state: State, account: int, health: int, equity: int, maintenance: int) -> None:
+    """Share the buffers of an account, to the level below and to the level above, among its positions."""
+    rules = state.rules[0]
+    head = state.accounts[account]
+    below, above = _NO_LEVEL, _NO_LEVEL
+    ratio_below, ratio_above = 0, 0
+    if health == _HEALTHY:
+        ratio_below = rules.warning_ratio_ppm
+    elif health == _WARNED:
+        ratio_below = _PPM
+        ratio_above = rules.warning_ratio_ppm
+    elif health == _DISTRESSED:
+        ratio_below = rules.close_out_ratio_ppm
+        ratio_above = _PPM + rules.exit_buffer_ppm
+    elif health == _CLOSE_OUT:
+        ratio_above = rules.close_out_ratio_ppm
+    if health != _INSOLVENT:
+        level = (
+            mul_div_floor(maintenance, ratio_below, _PPM)
+            if health == _DISTRESSED
+            else mul_div_ceil(maintenance, ratio_below, _PPM)
+        )
+        below = equity - level
+    if health == _DISTRESSED:
+        above = release_level(state, maintenance) - equity - 1
+    elif health == _CLOSE_OUT:
+        above = mul_div_floor(maintenance, ratio_above, _PPM) - equity - 1
+    elif health == _WARNED:
+        above = mul_div_ceil(maintenance, ratio_above, _PPM) - equity - 1
+    elif health == _INSOLVENT:
+        above = -equity - 1
+
+    weights = 0.0
+    count = 0
+    position = head.first_position
+    while position != NONE:
+        row = state.positions[position]
+        if row.lots != 0:
+            count += 1
+            weights += float(abs(row.lots) * unit_of(state, row.market)) * float(state.markets[row.market].volatility_ppm)
+        position = row.next_of_account
+
+    # Every maintenance margin is rounded up (an atom a position, times the ratio), every level once more.
+    kept = count * (max(ratio_below, ratio_above) // _PPM + 1) + 2
+    tight = below < kept or above < kept
+    position = head.first_position
+    while position != NONE:
+        row = state.positions[position]
+        down, up = 0, 0
+        if row.lots != 0:
+            mark = state.markets[row.market].mark_ticks
+            if tight:
+                down, up = mark - 1, mark + 1
+            else:
+                weight = float(abs(row.lots) * unit_of(state, row.market)) * float(state.markets[row.market].volatility_ppm)
+                part = weight / weights * _SAFE
+                worse, better = (DOWN, UP) if row.lots > 0 else (UP, DOWN)
+                if below != _NO_LEVEL:
+                    ticks = _safe_ticks(state, row.market, row.lots, float(ratio_below) * 1e-6, float(below - kept) * part, worse) + 1
+                    if worse == DOWN:
+                        down = mark - ticks
+                    else:
+                        up = mark + ticks
+                if above != _NO_LEVEL:
+                    ticks = _safe_ticks(state, row.market, row.lots, float(ratio_above) * 1e-6, float(above - kept) * part, better) + 1
+                    if better == DOWN:
+                        down = mark - ticks
+                    else:
+                        up = mark + ticks
+            if down < 1:
+                down = 0
+            if up > state.markets[row.market].price_ticks_max:
+                up = 0
+        _set_trigger(state, position, DOWN, down)
+        _set_trigger(state, position, UP, up)
+        position = row.next_of_account
+
+
+@kernel
+def _leave_default(state: State, account: int) -> None:
+    cancel_orders_of(state, account)
+    head = state.accounts[account]
+    head.restricted = 0
+    head.wait_until_ns = NEVER_NS
+    head.default_since_ns = NEVER_NS
+    head.next_slice_ns = 0
+    position = head.first_position
+    while position != NONE:
+        row = state.positions[position]
+        row.closed_in_default = 0
+        position = row.next_of_account
+
+
+@kernel
+def judge(state: State, account: int) -> bool:
+    """Judge an account at the accepted marks and place its triggers; return whether its health changed."""
+    engine = state.engine[0]
+    engine.judged += 1
+    head = state.accounts[account]
+    equity, maintenance = assess(state, account)
+    old = head.health
+    new = raw_health(state, equity, maintenance)
+    if old >= _DISTRESSED and new < _DISTRESSED and equity < release_level(state, maintenance):
+        new = _DISTRESSED
+    _place_triggers(state, account, new, equity, maintenance)
+    if new == old:
+        return False
+    head.health = new
+    emit(state, _HEALTH, new, NONE, account, old, 0, 0, equity, maintenance)
+    if old < _DISTRESSED <= new:
+        head.default_since_ns = engine.now_ns
+        head.next_slice_ns = 0
+    elif new < _DISTRESSED <= old:
+        _leave_default(state, account)
+    return True
+
+
+@kernel
+def start_round(state: State) -> None:
+    """Begin to gather the accounts of the next round."""
+    engine = state.engine[0]
+    engine.round += 1
+    engine.touched_now = 0
+
+
+@kernel
+def _gather(state: State, account: int) -> None:
+    engine = state.engine[0]
+    head = state.accounts[account]
+    if head.round_stamp != engine.round:
+        head.round_stamp = engine.round
+        state.columns[TOUCHED, engine.touched_now] = account
+        engine.touched_now += 1
+
+
+@kernel
+def touch(state: State, account: int) -> None:
+    """Judge an account that an event or a stage changed, and give it a place in the next round."""
+    judge(state, account)
+    if state.accounts[account].health >= _DISTRESSED:
+        _gather(state, account)
+
+
+@kernel
+def _crossed(state: State, market: int, side: int, old_ticks: int, new_ticks: int) -> int:
+    """Gather the accounts whose triggers lie between two marks; return how many."""
+    first = state.markets[market].bucket_first
+    step = -1 if side == DOWN else 1
+    bucket, last = bucket_of(old_ticks), bucket_of(new_ticks)
+    found = 0
+    accounts = state.columns[PLAN_POSITION]
+    while True:
+        position = state.buckets[side, first + bucket]
+        while position != NONE:
+            row = state.positions[position]
+            ticks = row.trigger_ticks[side]
+            if (side == DOWN and ticks >= new_ticks) or (side == UP and ticks <= new_ticks):
+                accounts[found] = row.account
+                found += 1
+            position = row.trigger_next[side]
+        if bucket == last:
+            return found
+        bucket += step
+
+
+@kernel
+def apply_mark(state: State, market: int, price_ticks: int) -> None:
+    """Set a mark and judge every account that it can have moved to another health, in order of id.
+
+    Cost: one step a bucket between the marks and one judgement a crossed trigger; neither depends on
+    how many accounts there are.
+    """
+    row = state.markets[market]
+    old = row.mark_ticks
+    row.mark_ticks = price_ticks
+    if old == 0 or old == price_ticks:
+        return
+    found = _crossed(state, market, DOWN if price_ticks < old else UP, old, price_ticks)
+    if found == 0:
+        return
+    state.engine[0].crossed += found
+    accounts = state.columns[PLAN_POSITION]
+    order = state.columns[PLAN_ORDER]
+    sort_places(accounts, order, state.columns[PLAN_MERGE], found)
+    for place in range(found):
+        account = accounts[order[place]]
+        if judge(state, account) and state.accounts[account].health >= _DISTRESSED:
+            _gather(state, account)

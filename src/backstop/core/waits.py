@@ -1,0 +1,102 @@
+"""Accounts that wait for a time: a heap of (time, account), the earliest first, ties by account."""
+
+from __future__ import annotations
+
+from backstop.compiled import inlined, kernel
+from backstop.core.events import NEVER_NS, NONE
+from backstop.core.state import WAIT_ACCOUNT, WAIT_TIME, State
+
+__all__ = ["next_wait_ns", "pop_wait", "wait_until"]
+
+
+@inlined
+def _is_less(state: State, left: int, right: int) -> bool:
+    times, accounts = state.columns[WAIT_TIME], state.columns[WAIT_ACCOUNT]
+    return times[left] < times[right] or (times[left] == times[right] and accounts[left] < accounts[right])
+
+
+@inlined
+def _swap(state: State, left: int, right: int) -> None:
+    for column in range(WAIT_TIME, WAIT_ACCOUNT + 1):
+        numbers = state.columns[column]
+        numbers[left], numbers[right] = numbers[right], numbers[left]
+
+
+@kernel
+def _sink(state: State, place: int, count: int) -> None:
+    while True:
+        least = place
+        for child in range(2 * place + 1, min(2 * place + 3, count)):
+            if _is_less(state, child, least):
+                least = child
+        if least == place:
+            return
+        _swap(state, place, least)
+        place = least
+
+
+@kernel
+def _compact(state: State) -> None:
+    """Keep one entry for each account that waits, and make the heap anew."""
+    engine = state.engine[0]
+    count = 0
+    for account in range(engine.accounts_now):
+        time_ns = state.accounts[account].wait_until_ns
+        if time_ns != NEVER_NS:
+            state.columns[WAIT_TIME, count] = time_ns
+            state.columns[WAIT_ACCOUNT, count] = account
+            count += 1
+    engine.waits_now = count
+    for place in range(count // 2, -1, -1):
+        _sink(state, place, count)
+
+
+@kernel
+def wait_until(state: State, account: int, time_ns: int) -> None:
+    """Let an account be looked at again at ``time_ns``, in place of its earlier wait."""
+    engine = state.engine[0]
+    head = state.accounts[account]
+    if head.wait_until_ns == time_ns:
+        return
+    head.wait_until_ns = time_ns
+    if engine.waits_now >= state.columns.shape[1]:
+        _compact(state)
+        return
+    place = engine.waits_now
+    state.columns[WAIT_TIME, place] = time_ns
+    state.columns[WAIT_ACCOUNT, place] = account
+    engine.waits_now = place + 1
+    while place > 0 and _is_less(state, place, (place - 1) // 2):
+        _swap(state, place, (place - 1) // 2)
+        place = (place - 1) // 2
+
+
+@kernel
+def _drop_first(state: State) -> None:
+    engine = state.engine[0]
+    count = engine.waits_now - 1
+    engine.waits_now = count
+    _swap(state, 0, count)
+    _sink(state, 0, count)
+
+
+@kernel
+def next_wait_ns(state: State) -> int:
+    """Return the earliest time that an account waits for, or ``NEVER_NS``."""
+    while state.engine[0].waits_now > 0:
+        time_ns = state.columns[WAIT_TIME, 0]
+        if state.accounts[state.columns[WAIT_ACCOUNT, 0]].wait_until_ns == time_ns:
+            return time_ns
+        _drop_first(state)
+    return NEVER_NS
+
+
+@kernel
+def pop_wait(state: State) -> int:
+    """Return the first account whose wait has ended and end it, or NONE."""
+    if next_wait_ns(state) > state.engine[0].now_ns:
+        return NONE
+    account = state.columns[WAIT_ACCOUNT, 0]
+    _drop_first(state)
+    state.accounts[account].wait_until_ns = NEVER_NS
+    return account

@@ -1,0 +1,322 @@
+"""Closing on the book: the least that restores an account, in slices, within limits.
+
+``plan_orders`` sends the orders of one slice. A solvent account's order never goes beyond its zero
+price; an insolvent one's gap to zero cash is reserved in the fund before the order leaves
+(docs/rules.md, section 6).
+"""
+
+from __future__ import annotations
+
+from backstop.compiled import inlined, kernel
+from backstop.core.events import NONE, EffectKind
+from backstop.core.margin import maintenance_margin, release_level, unit_of, zero_cash, zero_price_ticks
+from backstop.core.orders import order_side, reserve
+from backstop.core.outbox import emit
+from backstop.core.state import (
+    ORDERED_INTERVAL,
+    ORDERED_NOTIONAL,
+    PLAN_CAP,
+    PLAN_POSITION,
+    PLAN_REMAINDER,
+    PLAN_WEIGHT,
+    State,
+)
+from backstop.core.units import compare_products, div_ceil, mul_div_ceil, mul_div_floor
+from backstop.core.waterfall.fund import available_atoms, roll_interval
+
+__all__ = ["BUSY", "ORDERED", "UNABLE", "plan_orders"]
+
+_ORDER = int(EffectKind.ORDER)
+_PPM = 1_000_000
+
+#: Outcomes of a plan: orders left; capacity is only taken by others; there is none.
+ORDERED, BUSY, UNABLE = 0, 1, 2
+
+
+@inlined
+def _book_side(lots: int) -> int:
+    """Return the side of the book that takes a position of signed ``lots``."""
+    return order_side(-lots)
+
+
+@kernel
+def _slice_lots(state: State, market: int, side: int) -> int:
+    """Return the most lots that one slice may take: a share of visible depth and of recent volume."""
+    row, rules = state.markets[market], state.rules[0]
+    visible = 0
+    for band in range(row.band_count):
+        if row.band_offset_ppm[band] <= row.slippage_tolerance_ppm:
+            visible += row.depth_lots[side, band]
+    if visible <= 0:
+        return 0
+    base = max(1, mul_div_floor(visible, rules.depth_share_ppm, _PPM))
+    if row.volume_lots != NONE:
+        if row.volume_lots == 0:
+            return 0
+        base = min(base, max(1, mul_div_floor(row.volume_lots, rules.volume_share_ppm, _PPM)))
+    return base
+
+
+@kernel
+def _notional_left(state: State, account: int, market: int) -> int:
+    """Return the notional that may still be ordered in this interval: the account's, the market's, the venue's cap."""
+    present = roll_interval(state)
+    rules, row = state.rules[0], state.markets[market]
+    if state.columns[ORDERED_INTERVAL, account] != present:
+        state.columns[ORDERED_INTERVAL, account] = present
+        state.columns[ORDERED_NOTIONAL, account] = 0
+    if row.ordered_interval != present:
+        row.ordered_interval = present
+        row.ordered_notional = 0
+    by_account = rules.account_notional_max - state.columns[ORDERED_NOTIONAL, account]
+    by_market = row.ordered_notional_max - row.ordered_notional
+    return min(by_account, by_market, rules.venue_notional_max - state.engine[0].ordered_notional)
+
+
+@kernel
+def _cost_atoms(state: State, market: int, side: int, lots: int, fee_ppm: int) -> int:
+    """Return the expected cost of closing ``lots``: slippage through the visible bands, and the fee."""
+    row = state.markets[market]
+    unit = unit_of(state, market)
+    left, cost = lots, 0
+    for band in range(row.band_count):
+        offset = row.band_offset_ppm[band]
+        if offset <= row.slippage_tolerance_ppm and left > 0:
+            take = min(left, row.depth_lots[side, band])
+            cost += mul_div_ceil(take * unit, offset, _PPM)
+            left -= take
+    cost += mul_div_ceil(left * unit, row.slippage_tolerance_ppm, _PPM)
+    return cost + mul_div_floor(lots * unit, fee_ppm, _PPM)
+
+
+@inlined
+def _released(state: State, position: int, lots: int) -> int:
+    """Return the maintenance margin that closing ``lots`` of a position releases."""
+    row = state.positions[position]
+    unit = unit_of(state, row.market)
+    notional = abs(row.lots) * unit
+    return maintenance_margin(state, row.market, notional) - maintenance_margin(state, row.market, notional - lots * unit)
+
+
+@kernel
+def _restores(state: State, position: int, lots: int, fee_ppm: int, equity: int, maintenance: int) -> bool:
+    row = state.positions[position]
+    cost = _cost_atoms(state, row.market, _book_side(row.lots), lots, fee_ppm)
+    return equity - cost >= release_level(state, maintenance - _released(state, position, lots))
+
+
+@kernel
+def _least_lots(state: State, position: int, fee_ppm: int, equity: int, maintenance: int) -> int:
+    """Return the least lots whose closing restores the account at expected cost, or 0 where none does.
+
+    What closing restores is concave in the lots (tiers release most first, depth gets dearer), with
+    corners at the cumulative depths: the first corner that restores bounds a bisection.
+    """
+    row = state.positions[position]
+    whole = abs(row.lots)
+    side = _book_side(row.lots)
+    market = state.markets[row.market]
+    low, high = 0, 0
+    cumulative = 0
+    for band in range(market.band_count + 1):
+        if band < market.band_count:
+            if market.band_offset_ppm[band] > market.slippage_tolerance_ppm:
+                continue
+            cumulative += market.depth_lots[side, band]
+            probe = min(cumulative, whole)
+        else:
+            probe = whole
+        if probe <= low:
+            continue
+        if _restores(state, position, probe, fee_ppm, equity, maintenance):
+            high = probe
+            break
+        low = probe
+    if high == 0:
+        return 0
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _restores(state, position, middle, fee_ppm, equity, maintenance):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+@inlined
+def _tolerance_ticks(state: State, market: int, is_sell: bool) -> int:
+    """Return the worst price that the slippage tolerance allows, rounded inward, at least one tick."""
+    row = state.markets[market]
+    if is_sell:
+        ticks = mul_div_ceil(row.mark_ticks, _PPM - row.slippage_tolerance_ppm, _PPM)
+    else:
+        ticks = mul_div_floor(row.mark_ticks, _PPM + row.slippage_tolerance_ppm, _PPM)
+    return min(max(ticks, 1), row.price_ticks_max)
+
+
+@kernel
+def _worst_support(state: State, position: int, lots: int, equity: int, maintenance: int) -> int:
+    """Return what the fund may have to pay if an order of ``lots`` fills at its limit, in any number of parts."""
+    row = state.positions[position]
+    is_sell = row.lots > 0
+    at_limit = lots * _tolerance_ticks(state, row.market, is_sell) * state.markets[row.market].notional_factor
+    gap = zero_cash(state, position, lots, equity, maintenance) - (at_limit if is_sell else -at_limit)
+    return gap + lots - 1 if gap > 0 else 0
+
+
+@kernel
+def _supported_lots(state: State, position: int, lots: int, equity: int, maintenance: int, available: int) -> int:
+    """Return the most lots, up to ``lots``, whose worst case the fund can reserve."""
+    if _worst_support(state, position, lots, equity, maintenance) <= available:
+        return lots
+    low, high = 0, lots
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _worst_support(state, position, middle, equity, maintenance) <= available:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def _place_order(state: State, position: int, lots: int, equity: int, maintenance: int) -> None:
+    """Send a closing order of ``lots`` (> 0), reserve its worst case first, and count it against the caps."""
+    engine = state.engine[0]
+    row = state.positions[position]
+    is_sell = row.lots > 0
+    cash = zero_cash(state, position, lots, equity, maintenance)
+    limit = _tolerance_ticks(state, row.market, is_sell)
+    worst = 0
+    if equity >= 0:
+        zero = zero_price_ticks(state, row.market, is_sell, lots, cash)
+        limit = max(limit, zero) if is_sell else min(limit, zero)
+    else:
+        worst = _worst_support(state, position, lots, equity, maintenance)
+
+    slot = engine.next_order_id % state.rules[0].orders_max
+    order = state.orders[slot]
+    order.id = engine.next_order_id
+    order.account = row.account
+    order.position = position
+    order.market = row.market
+    order.lots = -lots if is_sell else lots
+    order.filled = 0
+    order.limit_ticks = limit
+    order.zero_cash = cash
+    order.reserved = 0
+    order.is_open = 1
+    engine.next_order_id += 1
+    row.order_slot = slot
+    state.accounts[row.account].orders_open += 1
+    state.markets[row.market].pending_lots[order_side(order.lots)] += lots
+    reserve(state, slot, worst)
+    emit(state, _ORDER, 0, row.market, row.account, order.id, order.lots, limit, cash, worst)
+
+    notional = lots * unit_of(state, row.market)
+    state.columns[ORDERED_NOTIONAL, row.account] += notional
+    state.markets[row.market].ordered_notional += notional
+    engine.ordered_notional += notional
+
+
+@kernel
+def _weigh_positions(state: State, account: int, fee_ppm: int) -> tuple[int, bool]:
+    """Gather the positions that the book can take now: row, cap, release, cost. Return (how many, any busy)."""
+    place = state.orders[state.engine[0].next_order_id % state.rules[0].orders_max]
+    is_full = place.is_open == 1
+    found, busy = 0, False
+    position = state.accounts[account].first_position
+    while position != NONE:
+        row = state.positions[position]
+        if row.lots != 0:
+            side = _book_side(row.lots)
+            base = _slice_lots(state, row.market, side)
+            if base > 0:
+                cap = base - state.markets[row.market].pending_lots[side]
+                cap = min(cap, _notional_left(state, account, row.market) // unit_of(state, row.market))
+                if cap <= 0 or is_full:
+                    busy = True
+                else:
+                    whole = abs(row.lots)
+                    state.columns[PLAN_POSITION, found] = position
+                    state.columns[PLAN_CAP, found] = cap
+                    state.columns[PLAN_WEIGHT, found] = _released(state, position, whole)
+                    state.columns[PLAN_REMAINDER, found] = _cost_atoms(state, row.market, side, whole, fee_ppm)
+                    found += 1
+        position = row.next_of_account
+    return found, busy
+
+
+@inlined
+def _comes_before(release: int, cost: int, other_release: int, other_cost: int) -> bool:
+    """Return whether (release, cost) releases more per cost; cost 0 first, then the larger release."""
+    if (cost == 0) != (other_cost == 0):
+        return cost == 0
+    if cost != 0:
+        order = compare_products(release, other_cost, other_release, cost)
+        if order != 0:
+            return order > 0
+    return release > other_release
+
+
+@kernel
+def _take_best(state: State, found: int) -> int:
+    """Return the place of the best position not yet taken (ties: the earlier, the lower market), or NONE."""
+    best = NONE
+    release, cost = state.columns[PLAN_WEIGHT], state.columns[PLAN_REMAINDER]
+    for place in range(found):
+        if state.columns[PLAN_CAP, place] > 0 and (
+            best == NONE or _comes_before(release[place], cost[place], release[best], cost[best])
+        ):
+            best = place
+    return best
+
+
+@kernel
+def plan_orders(state: State, account: int, equity: int, maintenance: int) -> int:
+    """Plan and send the orders of one slice of an account in default; return the outcome."""
+    rules = state.rules[0]
+    solvent = equity >= 0
+    fee_ppm = rules.fee_ppm if solvent else 0
+    found, busy = _weigh_positions(state, account, fee_ppm)
+    expected_equity, expected_maintenance = equity, maintenance
+    ordered = False
+    for _ in range(found):
+        best = _take_best(state, found)
+        position, cap = state.columns[PLAN_POSITION, best], state.columns[PLAN_CAP, best]
+        state.columns[PLAN_CAP, best] = 0
+        row = state.positions[position]
+        unit = unit_of(state, row.market)
+        whole = abs(row.lots)
+        least = _least_lots(state, position, fee_ppm, expected_equity, expected_maintenance) if solvent else 0
+        lots = whole
+        if least > 0:
+            lots = max(least, div_ceil(rules.minimum_notional, unit))
+            if lots >= whole or (whole - lots) * unit < rules.minimum_notional:
+                lots = whole
+        cap = min(cap, _notional_left(state, account, row.market) // unit)
+        if cap <= 0:
+            busy = True
+            continue
+        lots = min(lots, cap)
+        if state.orders[state.engine[0].next_order_id % rules.orders_max].is_open == 1:
+            busy = True
+            break
+        if not solvent:
+            available = available_atoms(state) if rules.fund_supports != 0 else 0
+            fits = _supported_lots(state, position, lots, equity, maintenance, available)
+            if fits == 0:
+                one = _worst_support(state, position, 1, equity, maintenance)
+                if one <= available + state.engine[0].reserved:
+                    busy = True
+                continue
+            lots = fits
+        _place_order(state, position, lots, equity, maintenance)
+        ordered = True
+        expected_equity -= _cost_atoms(state, row.market, _book_side(row.lots), lots, fee_ppm)
+        expected_maintenance -= _released(state, position, lots)
+        if least > 0:
+            break
+    if ordered:
+        return ORDERED
+    return BUSY if busy else UNABLE

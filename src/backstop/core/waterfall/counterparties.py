@@ -1,0 +1,96 @@
+"""The other side of a defaulter's position: who holds it, and how lots close against it.
+
+Shared by the stages in which counterparties take lots, ``adl`` and ``tear_up``.
+"""
+
+from __future__ import annotations
+
+from backstop.compiled import kernel
+from backstop.core.events import NONE, Health
+from backstop.core.ledger import trade
+from backstop.core.margin import maintenance_margin, release_level, unit_of
+from backstop.core.monitor import touch
+from backstop.core.orders import cancel_excess
+from backstop.core.state import PLAN_CASH, PLAN_LOTS, PLAN_MERGE, PLAN_ORDER, PLAN_POSITION, PLAN_REMAINDER, State
+from backstop.core.units import sort_places
+
+__all__ = ["least_lots_at_mark", "opposite_positions", "settle_counterparty", "trade_counterparty"]
+
+_DISTRESSED = int(Health.DISTRESSED)
+
+
+@kernel
+def least_lots_at_mark(state: State, position: int, equity: int, maintenance: int) -> int:
+    """Return the least lots whose closing at mark restores the release level, or all of them."""
+    row = state.positions[position]
+    unit = unit_of(state, row.market)
+    notional = abs(row.lots) * unit
+    held = maintenance_margin(state, row.market, notional)
+    low, high = 0, abs(row.lots)
+    while high - low > 1:
+        middle = (low + high) // 2
+        after = maintenance - held + maintenance_margin(state, row.market, notional - middle * unit)
+        if equity >= release_level(state, after):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+@kernel
+def opposite_positions(state: State, position: int, with_distressed: bool) -> int:
+    """Gather the holders of the other side of a position into PLAN_POSITION: accounts by id, then the house.
+
+    Returns how many. Accounts that are DISTRESSED or worse only if asked for.
+    """
+    own = state.positions[position]
+    rows = state.columns[PLAN_POSITION]
+    found = 0
+    is_sorted = True
+    other = state.markets[own.market].first_position
+    while other != NONE:
+        row = state.positions[other]
+        if (
+            row.lots != 0
+            and (row.lots > 0) != (own.lots > 0)
+            and (with_distressed or state.accounts[row.account].health < _DISTRESSED)
+        ):
+            if found > 0 and state.positions[rows[found - 1]].account > row.account:
+                is_sorted = False
+            rows[found] = other
+            found += 1
+        other = row.next_of_market
+    if not is_sorted:
+        ids = state.columns[PLAN_REMAINDER]
+        for place in range(found):
+            ids[place] = state.positions[rows[place]].account
+        order = state.columns[PLAN_ORDER]
+        sort_places(ids, order, state.columns[PLAN_MERGE], found)
+        for place in range(found):
+            ids[place] = rows[place]
+        for place in range(found):
+            rows[place] = ids[order[place]]
+    for house in range(2 * own.market, 2 * own.market + 2):
+        lots = state.positions[house].lots
+        if lots != 0 and (lots > 0) != (own.lots > 0):
+            rows[found] = house
+            found += 1
+    return found
+
+
+@kernel
+def trade_counterparty(state: State, defaulter: int, sign: int, place: int, cash: int, price_ticks: int, cause: int) -> None:
+    """Trade one counterparty's part; ``sign`` is the side that the defaulter had."""
+    part = state.columns[PLAN_CASH, place]
+    received = -part if cash > 0 else part
+    trade(state, state.columns[PLAN_POSITION, place], sign * state.columns[PLAN_LOTS, place], received, price_ticks, cause, defaulter)
+
+
+@kernel
+def settle_counterparty(state: State, place: int) -> None:
+    """Cancel what a counterparty's closing order now exceeds, and judge it."""
+    position = state.columns[PLAN_POSITION, place]
+    account = state.positions[position].account
+    if account >= 0:
+        cancel_excess(state, position)
+        touch(state, account)

@@ -1,0 +1,194 @@
+"""The waterfall's order: rounds of accounts in default, and each account through its stages."""
+
+from __future__ import annotations
+
+from backstop.compiled import kernel
+from backstop.core.events import NONE, Cause, EffectKind, Health, Stage
+from backstop.core.margin import assess
+from backstop.core.monitor import judge, start_round
+from backstop.core.outbox import emit
+from backstop.core.state import (
+    ROUND_ACCOUNT,
+    ROUND_EQUITY,
+    ROUND_MAINTENANCE,
+    ROUND_MERGE,
+    ROUND_ORDER,
+    TOUCHED,
+    State,
+)
+from backstop.core.units import compare_products
+from backstop.core.waits import wait_until
+from backstop.core.waterfall.adl import deleverage
+from backstop.core.waterfall.closeout import BUSY, ORDERED, plan_orders
+from backstop.core.waterfall.fund import available_atoms, book_uncovered, pay
+from backstop.core.waterfall.tear_up import tear_up
+
+__all__ = ["run_rounds"]
+
+_RESTRICT_EFFECT = int(EffectKind.RESTRICT)
+_DISTRESSED = int(Health.DISTRESSED)
+_RESTRICT = int(Stage.RESTRICT)
+_CLOSEOUT = int(Stage.CLOSEOUT)
+_ADL = int(Stage.ADL)
+_TEAR_UP = int(Stage.TEAR_UP)
+_DEFICIT = int(Cause.DEFICIT)
+
+
+@kernel
+def _is_before(state: State, left: int, right: int) -> bool:
+    """Return whether one place of the round comes before another: lower E / M (M = 0 first), larger M, lower id."""
+    equity, maintenance = state.columns[ROUND_EQUITY], state.columns[ROUND_MAINTENANCE]
+    if (maintenance[left] == 0) != (maintenance[right] == 0):
+        return maintenance[left] == 0
+    if maintenance[left] != 0:
+        order = compare_products(equity[left], maintenance[right], equity[right], maintenance[left])
+        if order != 0:
+            return order < 0
+        if maintenance[left] != maintenance[right]:
+            return maintenance[left] > maintenance[right]
+    return state.columns[ROUND_ACCOUNT, left] < state.columns[ROUND_ACCOUNT, right]
+
+
+@kernel
+def _sort_round(state: State, count: int) -> None:
+    """Merge-sort the places of the round into ROUND_ORDER."""
+    order, merge = state.columns[ROUND_ORDER], state.columns[ROUND_MERGE]
+    for place in range(count):
+        order[place] = place
+    width = 1
+    while width < count:
+        start = 0
+        while start < count:
+            middle, end = min(start + width, count), min(start + 2 * width, count)
+            left, right = start, middle
+            for place in range(start, end):
+                if left < middle and (right >= end or not _is_before(state, order[right], order[left])):
+                    merge[place] = order[left]
+                    left += 1
+                else:
+                    merge[place] = order[right]
+                    right += 1
+            start += 2 * width
+        for place in range(count):
+            order[place] = merge[place]
+        width *= 2
+
+
+@kernel
+def _open_round(state: State) -> int:
+    """Turn the accounts gathered into the running round and begin to gather the next; return how many run."""
+    engine = state.engine[0]
+    count = 0
+    for place in range(engine.touched_now):
+        account = state.columns[TOUCHED, place]
+        head = state.accounts[account]
+        if head.health >= _DISTRESSED and head.orders_open == 0:
+            equity, maintenance = assess(state, account)
+            state.columns[ROUND_ACCOUNT, count] = account
+            state.columns[ROUND_EQUITY, count] = equity
+            state.columns[ROUND_MAINTENANCE, count] = maintenance
+            count += 1
+    start_round(state)
+    _sort_round(state, count)
+    return count
+
+
+@kernel
+def _has_lots(state: State, account: int) -> bool:
+    position = state.accounts[account].first_position
+    while position != NONE:
+        if state.positions[position].lots != 0:
+            return True
+        position = state.positions[position].next_of_account
+    return False
+
+
+@kernel
+def _wait(state: State, account: int) -> bool:
+    """Wait one interval, at most to the deadline of closeout; return False where that has passed."""
+    rules, now = state.rules[0], state.engine[0].now_ns
+    deadline = state.accounts[account].default_since_ns + rules.deadline_ns
+    if now >= deadline:
+        return False
+    wait_until(state, account, min(deadline, now + rules.interval_ns))
+    return True
+
+
+@kernel
+def _cover_deficit(state: State, account: int) -> None:
+    """The money stages: an account without lots and with negative equity is made whole, or booked uncovered."""
+    judge(state, account)
+    deficit = -state.accounts[account].balance
+    if deficit <= 0:
+        return
+    if state.rules[0].has_fund != 0:
+        paid = min(deficit, available_atoms(state))
+        if paid < deficit and state.engine[0].reserved > 0 and _wait(state, account):
+            return
+        pay(state, account, paid, _DEFICIT, NONE)
+        deficit -= paid
+    book_uncovered(state, account, deficit)
+    judge(state, account)
+
+
+@kernel
+def _close_on_book(state: State, account: int) -> bool:
+    """Run closeout; return whether the account now waits (for answers, a slice, or its deadline)."""
+    rules, now = state.rules[0], state.engine[0].now_ns
+    head = state.accounts[account]
+    if now < head.next_slice_ns:
+        wait_until(state, account, head.next_slice_ns)
+        return True
+    equity, maintenance = assess(state, account)
+    outcome = plan_orders(state, account, equity, maintenance)
+    if outcome == ORDERED:
+        head.next_slice_ns = now + rules.interval_ns
+        wait_until(state, account, now + rules.order_timeout_ns)
+        return True
+    if outcome == BUSY or head.health == _DISTRESSED:
+        return _wait(state, account)
+    return False
+
+
+@kernel
+def _process(state: State, account: int) -> None:
+    """Take one account in default through its stages, until it must wait, is out of default, or is flat."""
+    head = state.accounts[account]
+    if not _has_lots(state, account):
+        _cover_deficit(state, account)
+        return
+    for place in range(state.rules[0].stage_count):
+        stage = state.rules[0].stages[place]
+        if stage == _RESTRICT:
+            if head.restricted == 0:
+                head.restricted = 1
+                emit(state, _RESTRICT_EFFECT, 0, NONE, account, 0, 0, 0, 0, 0)
+        elif stage == _CLOSEOUT:
+            if _close_on_book(state, account):
+                return
+        elif stage == _ADL or stage == _TEAR_UP:
+            if stage == _ADL:
+                deleverage(state, account)
+            else:
+                tear_up(state, account)
+            judge(state, account)
+            if head.health < _DISTRESSED:
+                return
+            if not _has_lots(state, account):
+                _cover_deficit(state, account)
+                return
+
+
+@kernel
+def run_rounds(state: State) -> None:
+    """Process the accounts gathered, and those that this touches, until none is left (docs/rules.md, 5)."""
+    while state.engine[0].touched_now > 0:
+        count = _open_round(state)
+        for place in range(count):
+            account = state.columns[ROUND_ACCOUNT, state.columns[ROUND_ORDER, place]]
+            judge(state, account)
+            head = state.accounts[account]
+            if head.health >= _DISTRESSED and head.orders_open == 0:
+                _process(state, account)
+
+

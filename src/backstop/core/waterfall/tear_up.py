@@ -1,0 +1,80 @@
+"""The last stage, always possible: lots close against the whole opposite side, pro rata, at mark."""
+
+from __future__ import annotations
+
+from backstop.compiled import kernel
+from backstop.core.events import NONE, Cause, EffectKind, Health
+from backstop.core.ledger import trade
+from backstop.core.margin import assess, unit_of, zero_cash
+from backstop.core.monitor import judge
+from backstop.core.outbox import emit
+from backstop.core.state import PLAN_CASH, PLAN_LOTS, PLAN_MERGE, PLAN_ORDER, PLAN_POSITION, PLAN_REMAINDER, PLAN_WEIGHT, State
+from backstop.core.units import split_by_largest_remainder
+from backstop.core.waterfall.counterparties import (
+    least_lots_at_mark,
+    opposite_positions,
+    settle_counterparty,
+    trade_counterparty,
+)
+from backstop.core.waterfall.fund import available_atoms, book_uncovered, pay
+
+__all__ = ["tear_up"]
+
+_TEAR_UP = int(EffectKind.TEAR_UP)
+_CAUSE = int(Cause.TEAR_UP)
+_DISTRESSED = int(Health.DISTRESSED)
+
+
+@kernel
+def _tear_up_position(state: State, position: int, equity: int, maintenance: int) -> None:
+    row = state.positions[position]
+    account, market = row.account, row.market
+    sign = 1 if row.lots > 0 else -1
+    mark = state.markets[market].mark_ticks
+    unit = unit_of(state, market)
+    lots = abs(row.lots) if equity < 0 else least_lots_at_mark(state, position, equity, maintenance)
+    cash = sign * lots * unit
+    gap = max(0, zero_cash(state, position, lots, equity, maintenance) - cash) if equity < 0 else 0
+
+    found = opposite_positions(state, position, True)
+    for place in range(found):
+        state.columns[PLAN_WEIGHT, place] = abs(state.positions[state.columns[PLAN_POSITION, place]].lots)
+    split_by_largest_remainder(
+        lots,
+        state.columns[PLAN_WEIGHT],
+        state.columns[PLAN_LOTS],
+        state.columns[PLAN_REMAINDER],
+        state.columns[PLAN_ORDER],
+        state.columns[PLAN_MERGE],
+        found,
+    )
+    for place in range(found):
+        state.columns[PLAN_CASH, place] = state.columns[PLAN_LOTS, place] * unit
+    emit(state, _TEAR_UP, 0, market, account, 0, -sign * lots, mark, cash, gap)
+    trade(state, position, -sign * lots, cash, mark, _CAUSE, NONE)
+    row.closed_in_default = 1
+    for place in range(found):
+        if state.columns[PLAN_LOTS, place] > 0:
+            trade_counterparty(state, account, sign, place, cash, mark, _CAUSE)
+    if gap > 0:
+        support = min(gap, available_atoms(state)) if state.rules[0].has_fund != 0 else 0
+        pay(state, account, support, _CAUSE, market)
+        book_uncovered(state, account, gap - support)
+    for place in range(found):
+        if state.columns[PLAN_LOTS, place] > 0:
+            settle_counterparty(state, place)
+
+
+@kernel
+def tear_up(state: State, account: int) -> None:
+    """Run the stage for an account in default: its positions in order of market, while it is in default."""
+    position = state.accounts[account].first_position
+    while position != NONE:
+        row = state.positions[position]
+        if row.lots != 0:
+            judge(state, account)
+            if state.accounts[account].health < _DISTRESSED:
+                return
+            equity, maintenance = assess(state, account)
+            _tear_up_position(state, position, equity, maintenance)
+        position = row.next_of_account

@@ -1,0 +1,112 @@
+"""Engine and oracle over random streams: every effect of every event, and every digest, must be equal.
+
+``python -m tests.campaign --streams 100000`` is the long form; tests run a short one. A difference
+prints its seed and the one command that repeats it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from typing import NamedTuple
+
+from backstop.core.engine import step
+from backstop.core.events import EffectKind, EventKind
+from backstop.core.state import State, new_state, state_digest
+from tests.oracle.engine import Oracle
+from tests.oracle.records import Effect, Event, effects_list, events_array
+from tests.streams.random_streams import make_stream, profile_of
+
+
+class Difference(NamedTuple):
+    """Where engine and oracle part."""
+
+    seed: int
+    place: int
+    message: str
+
+    def __str__(self) -> str:
+        """Return the difference and how to see it again."""
+        return f"stream {self.seed} ({profile_of(self.seed)}), event {self.place}: {self.message}\n  again: python -m tests.campaign --seed {self.seed}"
+
+
+def take_effects(state: State) -> list[Effect]:
+    """Empty the engine's effects buffer into a list."""
+    engine = state.engine[0]
+    rows = effects_list(state.effects[: int(engine.effects_now)])
+    engine.effects_now = 0
+    return rows
+
+
+def _name(effect: Effect | None) -> str:
+    if effect is None:
+        return "nothing"
+    fields = ", ".join(f"{name}={value}" for name, value in effect._asdict().items() if name != "kind")
+    return f"{EffectKind(effect.kind).name}({fields})"
+
+
+def _first_difference(seed: int, place: int, event: Event, got: list[Effect], expected: list[Effect]) -> Difference | None:
+    for index in range(max(len(got), len(expected))):
+        left = got[index] if index < len(got) else None
+        right = expected[index] if index < len(expected) else None
+        if left != right:
+            kind = EventKind(event.kind).name if event.kind in list(EventKind) else str(event.kind)
+            return Difference(seed, place, f"{kind} effect {index}: engine {_name(left)}, oracle {_name(right)}")
+    return None
+
+
+def compare_stream(seed: int) -> Difference | None:
+    """Run one random stream through both; return the first difference, or None."""
+    rules, events = make_stream(seed)
+    oracle, state = Oracle(rules), new_state(rules)
+    rows = events_array(events)
+    for place, event in enumerate(events):
+        expected = oracle.apply(event)
+        step(state, rows[: place + 1], place)
+        difference = _first_difference(seed, place, event, take_effects(state), expected)
+        if difference is not None:
+            return difference
+        if place % 16 == 15 and state_digest(state) != oracle.digest():
+            return Difference(seed, place, "the state digests differ")
+    if state_digest(state) != oracle.digest():
+        return Difference(seed, len(events), "the state digests differ")
+    return None
+
+
+def compare_streams(first: int, count: int) -> list[Difference]:
+    """Run ``count`` streams from seed ``first``; return all differences."""
+    found = (compare_stream(seed) for seed in range(first, first + count))
+    return [difference for difference in found if difference is not None]
+
+
+def main() -> int:
+    """Run the campaign; exit code 1 if engine and oracle differ."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--streams", type=int, default=2000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--seed", type=int, help="run this stream only")
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    if options.seed is not None:
+        difference = compare_stream(options.seed)
+        print(difference if difference is not None else f"stream {options.seed}: equal")
+        return int(difference is not None)
+    block, started, failed = 250, time.monotonic(), 0
+    compare_stream(options.first)
+    starts = range(options.first, options.first + options.streams, block)
+    with ProcessPoolExecutor(options.workers) as pool:
+        counts = [min(block, options.first + options.streams - start) for start in starts]
+        for done, found in enumerate(pool.map(compare_streams, starts, counts), 1):
+            for difference in found:
+                print(difference)
+            failed += len(found)
+            if done % 8 == 0:
+                print(f"{sum(counts[:done])} streams, {failed} differ, {time.monotonic() - started:.0f} s", file=sys.stderr)
+    print(f"{options.streams} streams compared, {failed} differ")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
