@@ -1,0 +1,84 @@
+# Everything a newcomer needs: `make demo` and `make test` work from a fresh clone with Python 3.11+,
+# make and a package index. `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The first of these that runs and is new enough makes the environment; `make PYTHON=... demo` overrides.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3 python; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
+# Two workers suit a small machine; `make WORKERS=8 test` suits a larger one.
+WORKERS ?= 2
+STREAMS ?= 100000
+CHECKED := $(wildcard src tests benchmarks scripts)
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: $(STAMP) ## Run a historical crash through the engine, end to end
+	@$(BIN)/backstop demo $(ARGS)
+
+.PHONY: test
+test: $(STAMP) warm ## Run the tests, then small runs with index checks and without compiler
+	@$(BIN)/python -m pytest -q -n $(WORKERS)
+	@$(MAKE) --no-print-directory test-bounds test-interpreted
+
+.PHONY: test-bounds
+test-bounds: $(STAMP) ## Run the marked tests with every array index checked
+	@echo "tests marked bounds, every index checked (compiles anew on the first run)"
+	@NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -q -m bounds || { code=$$?; [ $$code -eq 5 ] && echo "no test is marked bounds"; }
+
+.PHONY: test-interpreted
+test-interpreted: $(STAMP) ## Run the marked tests with kernels as plain Python
+	@echo "tests marked interpreted, kernels as plain Python"
+	@NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -m interpreted || { code=$$?; [ $$code -eq 5 ] && echo "no test is marked interpreted"; }
+
+.PHONY: check
+check: $(STAMP) ## Check style, types and who imports whom
+	@$(BIN)/ruff check $(CHECKED)
+	@$(BIN)/ruff format --check $(CHECKED)
+	@$(BIN)/mypy $(CHECKED)
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: $(STAMP) ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff check --fix $(CHECKED)
+	@$(BIN)/ruff format $(CHECKED)
+
+.PHONY: generate
+generate: $(STAMP) ## Write schemas/ and docs/reference/venue.md from the code
+	@$(BIN)/python -m backstop.config.reference --write .
+
+.PHONY: bench
+bench: $(STAMP) warm ## Measure; ONLY=P1 runs one and prints its object as the last line
+	@$(BIN)/python -m benchmarks.run $(ONLY)
+
+.PHONY: campaign
+campaign: $(STAMP) warm ## Compare engine and oracle over STREAMS=100000 random streams (long)
+	@$(BIN)/python -m tests.campaign --streams $(STREAMS)
+
+.PHONY: realdata
+realdata: $(STAMP) warm ## Run the tests that need recorded market data in BACKSTOP_DATA
+	@$(BIN)/python -m pytest -q -m realdata
+
+.PHONY: warm
+warm: $(STAMP)
+	@$(BIN)/backstop warmup
+
+.PHONY: clean
+clean: ## Remove the environment, caches and what runs wrote
+	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+$(STAMP): pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11 or newer was not found: install it, or name it with make PYTHON=/path/to/python" >&2; exit 1; fi
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is $$("$(PYTHON)" -V 2>&1): Python 3.11 or newer is needed" >&2; exit 1; }
+	@echo "making $(VENV) with $$("$(PYTHON)" -V) and the versions in constraints.txt (a minute or two, once)" >&2
+	@"$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]' -c constraints.txt
+	@touch $@

@@ -1,0 +1,102 @@
+"""The command line: one binary, ``backstop``, noun then verb.
+
+Data goes to standard output, talk to standard error. A command's module is imported when it is
+asked for, and imports what is heavy (numba, pyarrow, pydantic) inside its functions, so that
+``backstop --help`` answers at once. Exit codes are in ``exits``.
+
+A module of this room holds ``app``, a ``typer.Typer``, and a row in ``_MODULES`` for each of its words.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Annotated, Any
+
+# Help in plain text: Typer's coloured help imports rich.markdown and pygments, a third of a second.
+os.environ.setdefault("TYPER_USE_RICH", "0")
+
+import typer
+from typer.core import TyperGroup
+
+from backstop import __version__
+from backstop.cli.exits import FAILED
+
+__all__ = ["app", "main"]
+
+#: The first word of a command, in the order of the help, and the module that knows it. The word is
+#: a command of that module's ``app``, or the name of its whole group.
+_MODULES = {
+    "demo": "backstop.cli.replay",
+    "replay": "backstop.cli.replay",
+    "import": "backstop.cli.replay",
+    "config": "backstop.cli.config",
+    "journal": "backstop.cli.journal",
+    "warmup": "backstop.cli.warmup",
+}
+
+
+class _LazyGroup(TyperGroup):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the words whose modules are there."""
+        return [word for word, module in _MODULES.items() if find_spec(module) is not None]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the command behind a word, or None for an unknown one."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command = typer.main.get_command(import_module(_MODULES[cmd_name]).app)
+        return getattr(command, "commands", {}).get(cmd_name, command)
+
+
+app = typer.Typer(
+    cls=_LazyGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"backstop {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Default-management engine of a crypto-derivatives venue.
+
+    Exit codes: 0 ok, 1 failed, 2 usage, 3 invariant violated, 4 finding or limit breached.
+    """
+
+
+def main() -> None:
+    """Run the command line; a refused file or a failing disk is a message, not a traceback."""
+    try:
+        app(prog_name="backstop")
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(FAILED)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror or error}")
+    except ValueError as error:
+        from backstop.config.findings import ConfigError
+
+        if not isinstance(error, ConfigError):
+            raise
+        _fail(str(error))
+
+
+def _fail(message: str) -> None:
+    for line in message.splitlines():
+        typer.echo(f"error: {line}", err=True)
+    sys.exit(FAILED)

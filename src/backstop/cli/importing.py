@@ -1,0 +1,101 @@
+"""``backstop import``: recorded bars in other layouts, written as the long form that ``backstop replay`` reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backstop.cli.running import refusals, say
+
+if TYPE_CHECKING:
+    from backstop.feeds.exchange import ImportReport
+
+__all__ = ["import_bars"]
+
+_LAYOUTS = ("freqtrade", "bitmex")
+_STAMPS = ("start", "end")
+
+
+def import_bars(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Bars: Parquet, Feather or CSV.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Where to write, .parquet or .csv.", show_default=False)],
+    layout: Annotated[str, typer.Option("--format", metavar="|".join(_LAYOUTS), help="Layout of the files.", show_default=False)],
+    timeframe: Annotated[
+        list[str],
+        typer.Option(metavar="T", help="Which bars to take, as in 5m. Repeated: of each market the first that it has.", show_default=False),
+    ],
+    stamp: Annotated[
+        str | None,
+        typer.Option(metavar="|".join(_STAMPS), help="What the time of a bar marks. By default start for freqtrade, end for bitmex.", show_default=False),
+    ] = None,
+    market: Annotated[list[str] | None, typer.Option(metavar="OLD=NEW", help="Symbol for a name in the files. May be repeated.")] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="SYMBOL", help="Leave out all other markets. May be repeated.")] = None,
+    kind: Annotated[str, typer.Option(help="Which kind of freqtrade rows: futures, mark or spot.")] = "futures",
+    volume: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the volume; for bitmex homeNotional (base), where it is there.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Write recorded bars as the long form that replay reads: time, market, timeframe, open, high, low, close, volume."""
+    import json
+
+    from backstop.feeds.columns import duration_ns_of
+    from backstop.feeds.exchange import Layout, Stamp, convert_bars
+
+    if layout not in _LAYOUTS:
+        raise typer.BadParameter(f"{layout!r}: must be one of {', '.join(_LAYOUTS)}", param_hint="--format")
+    if stamp is not None and stamp not in _STAMPS:
+        raise typer.BadParameter(f"{stamp!r}: must be one of {', '.join(_STAMPS)}", param_hint="--stamp")
+    if kind not in ("futures", "mark", "spot"):
+        raise typer.BadParameter(f"{kind!r}: must be one of futures, mark, spot", param_hint="--kind")
+    for text in timeframe:
+        try:
+            duration_ns_of(text)
+        except ValueError as error:
+            raise typer.BadParameter(f"{text!r}: {error}", param_hint="--timeframe") from None
+    if output.resolve() in {path.resolve() for path in files}:
+        raise typer.BadParameter(f"{output}: is one of the files to read", param_hint="-o")
+    with refusals():
+        report = convert_bars(
+            files,
+            output,
+            layout=Layout(layout),
+            timeframes=timeframe,
+            stamp=None if stamp is None else Stamp(stamp),
+            markets=_mapping(market or []),
+            kind=kind,
+            volume=volume,
+            only=only or (),
+        )
+    _say_report(report, output)
+    if as_json:
+        from dataclasses import asdict
+
+        typer.echo(json.dumps(asdict(report) | {"output": str(output)}, indent=2))
+
+
+def _mapping(pairs: list[str]) -> dict[str, str]:
+    mapping = {}
+    for pair in pairs:
+        old, sign, new = pair.partition("=")
+        if not (old and sign and new):
+            raise typer.BadParameter(f"{pair!r}: must be OLD=NEW, as in XBTUSD=BTC/USDT:USDT", param_hint="--market")
+        mapping[old] = new
+    return mapping
+
+
+def _say_report(report: ImportReport, output: Path) -> None:
+    for note in report.notes:
+        say(f"note: {note}")
+    say(f"read {report.rows_read:,} rows of {len(report.files)} files, wrote {report.rows_written:,} bars to {output}")
+    for count, words in (
+        (report.rows_other_timeframe, "bars of another timeframe left out"),
+        (report.rows_other_kind, "rows of another kind (mark, funding rate) left out"),
+        (report.rows_other_market, "rows of markets that were not asked for left out"),
+        (report.duplicates_dropped, "duplicates dropped, alike in every value"),
+        (report.bars_widened, "bars widened to hold their own open and close"),
+    ):
+        if count:
+            say(f"{count:,} {words}")
+    for symbol, bars in report.markets.items():
+        say(f"{symbol}: {bars:,} bars")

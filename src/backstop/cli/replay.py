@@ -1,0 +1,139 @@
+"""``backstop replay``: recorded prices and accounts through the whole engine. Gathers its sister commands."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backstop.cli.demo import demo
+from backstop.cli.importing import import_bars
+from backstop.cli.running import Switch, exit_code_of, parsed_time_ns, print_result, refusals, run_case, say, warm_up
+
+if TYPE_CHECKING:
+    from backstop.config import Venue
+    from backstop.feeds.prices import Prices
+    from backstop.lab.cases import Case
+
+__all__ = ["app"]
+
+app = typer.Typer()
+app.command("demo")(demo)
+app.command("import")(import_bars)
+
+
+@app.command("replay")
+def replay(
+    venue: Annotated[Path, typer.Option(metavar="FILE", help="The venue (TOML).", show_default=False)],
+    prices: Annotated[
+        list[Path],
+        typer.Option(metavar="FILE", help="Prices, Parquet or CSV: time, market, and mark or open, high, low, close. May be repeated.", show_default=False),
+    ],
+    accounts: Annotated[Path | None, typer.Option(metavar="FILE", help="Positions: account, owner, market, quantity, entry_price.")] = None,
+    collateral: Annotated[Path | None, typer.Option(metavar="FILE", help="Collateral: account, asset, amount.")] = None,
+    population: Annotated[Path | None, typer.Option(metavar="FILE", help="A seeded population (TOML) instead of accounts.")] = None,
+    start: Annotated[str | None, typer.Option(metavar="TIME", help="Leave out prices before this time.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="Leave out prices from this time on.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the population.")] = 1,
+    impact: Annotated[Switch, typer.Option(help="Whether closing orders move later marks.")] = Switch.OFF,
+    steps: Annotated[int, typer.Option(min=4, max=3600, help="Marks that a bar is walked in.")] = 30,
+    timeframe: Annotated[str | None, typer.Option(metavar="T", help="Span of the bars, as in 5m; by default each market's commonest spacing.")] = None,
+    journal: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep a journal here; by default none is kept.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a journal that is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Run recorded prices through the engine, and say who defaulted, which stage did what, and who paid.
+
+    Exits with 0 if all is well, 1 if a file was refused, 2 on wrong usage, 3 if an invariant was
+    violated, 4 if a deficit was left uncovered.
+    """
+    if (population is None) == (accounts is None):
+        raise typer.BadParameter("give either --accounts and --collateral, or --population")
+    if (accounts is None) != (collateral is None):
+        raise typer.BadParameter("--accounts and --collateral go together")
+    span_ns = _timeframe_ns(timeframe)
+    start_ns, end_ns = parsed_time_ns(start, "--start"), parsed_time_ns(end, "--end")
+    if start_ns is not None and end_ns is not None and start_ns >= end_ns:
+        raise typer.BadParameter(f"{end}: must be after --start", param_hint="--end")
+    with refusals():
+        from backstop.config import load_venue
+        from backstop.feeds.prices import read_prices
+        from backstop.lab.cases import file_details
+
+        resolved = load_venue(venue)
+        for warning in resolved.warnings:
+            say(f"{venue}: warning: {warning}")
+        read = read_prices(prices, resolved, steps=steps, timeframe_ns=span_ns, start_ns=start_ns, end_ns=end_ns)
+        case = _case(resolved, read, accounts, collateral, population, seed)
+        case.details.update(file_details(prices=prices[0], accounts=accounts, collateral=collateral, population=population))
+        _say_report(case)
+        warm_up()
+        command = shlex.join(["backstop", *sys.argv[1:]])
+        result = run_case(case, impact=impact is Switch.ON, journal_path=journal, overwrite=force, command=command)
+    if as_json:
+        typer.echo(json.dumps(result.as_json(), indent=2))
+    else:
+        print_result(result, f"{resolved.name}: {', '.join(path.name for path in prices)}, impact {impact.value}")
+    raise typer.Exit(exit_code_of(result))
+
+
+def _timeframe_ns(text: str | None) -> int | None:
+    from backstop.feeds.columns import duration_ns_of
+
+    if text is None:
+        return None
+    try:
+        return duration_ns_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r}: {error}", param_hint="--timeframe") from None
+
+
+def _case(venue: Venue, prices: Prices, accounts: Path | None, collateral: Path | None, population: Path | None, seed: int) -> Case:
+    from backstop.feeds.accounts import read_accounts
+    from backstop.lab.cases import case_of_book, case_of_population
+    from backstop.markets.population import load_parameters
+
+    if accounts is not None and collateral is not None:
+        return case_of_book(venue, prices, read_accounts(accounts, collateral, venue))
+    assert population is not None
+    return case_of_population(venue, prices, load_parameters(population), seed)
+
+
+def _say_report(case: Case) -> None:
+    """Tell what was read and what did not fit: nothing is rounded, widened or cut unseen."""
+    from backstop.feeds.columns import time_text
+
+    report = case.prices.report
+    cut = f", {report.rows_cut:,} outside of --start and --end" if report.rows_cut else ""
+    say(f"prices: {report.rows:,} rows{cut}, {len(case.prices.events):,} events, {time_text(case.prices.start_ns)} on")
+    for warning in report.warnings:
+        say(f"warning: {warning}")
+    if report.columns_ignored:
+        say(f"prices: columns not used: {', '.join(report.columns_ignored)}")
+    for market in case.prices.markets.values():
+        words = []
+        if market.bars_widened:
+            words.append(f"{market.bars_widened:,} bars widened to hold their open and close")
+        if market.bars_missing:
+            words.append(f"{market.bars_missing:,} bars missing")
+        if market.prices_rounded:
+            words.append(f"{market.prices_rounded:,} prices off the tick, moved by at most {market.price_error_max}")
+        if market.volumes_rounded:
+            words.append(f"{market.volumes_rounded:,} volumes rounded down to lots")
+        if market.first_ns > case.prices.start_ns:
+            words.append(f"first price at {time_text(market.first_ns)}, used from the start")
+        if words:
+            say(f"prices: {market.symbol}: {'; '.join(words)}")
+    accounts = case.accounts_report
+    say(f"accounts: {accounts['accounts']:,} of {accounts['owners']:,} owners, {accounts['positions']:,} positions")
+    for name, noun in (("costs_rounded", "costs"), ("collateral_rounded", "amounts of collateral")):
+        if accounts.get(name):
+            error = accounts["cost_error_max" if name == "costs_rounded" else "collateral_error_max"]
+            say(f"accounts: {accounts[name]:,} {noun} rounded to the atom, by at most {error} {case.venue.asset.name}")
+    for number, lots in case.opening_imbalance.items():
+        market_spec = case.venue.markets[number]
+        say(f"accounts: {market_spec.symbol} does not net: traders outside of the files hold {market_spec.quantity_text(lots)}")

@@ -1,0 +1,43 @@
+"""What is wrong with a file: where, which value, what would be right. Findings are collected, not thrown one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+__all__ = ["ConfigError", "Finding", "did_you_mean"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One problem of a file."""
+
+    #: Path of the key, as in ``market[2].tiers[1].floor``; empty for the file as a whole.
+    key: str
+    #: What is wrong and what would be right.
+    message: str
+    #: The value as written; empty where there is none.
+    value: str = ""
+    #: What the key belongs to, where a number alone would not say it (a market's symbol).
+    about: str = ""
+
+    def __str__(self) -> str:
+        """Return the finding as one line."""
+        head = self.key + (f" ({self.about})" if self.about else "") + (f" = {self.value}" if self.value else "")
+        return f"{head}: {self.message}" if head else self.message
+
+
+class ConfigError(ValueError):
+    """A file that was refused, with every problem that was found in it."""
+
+    def __init__(self, place: str, findings: Iterable[Finding]) -> None:
+        self.place = place
+        self.findings = tuple(findings)
+        super().__init__("\n".join(f"{place}: {finding}" for finding in self.findings))
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Return `` did you mean `x`?`` for the known word nearest to a misspelt one, or the empty text."""
+    near = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"did you mean `{near[0]}`?" if near else ""

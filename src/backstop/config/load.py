@@ -1,0 +1,175 @@
+"""From the text of a venue file to a ``Venue``, or to every reason why not.
+
+Three passes, each collecting: the shape (``shape``), what each section says by itself in the
+engine's integers (``sections``), and what only holds between them, here. What the passes accept goes
+through the engine's own ``check_rules`` too, so that nothing depends on this room being right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from decimal import Decimal
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from backstop.config.findings import ConfigError, Finding
+from backstop.config.markets import MarketPart, read_market
+from backstop.config.schema import VenueFile
+from backstop.config.sections import Parts, read_sections, stage_names
+from backstop.config.shape import check_shape, pieces_of
+from backstop.config.venue import Venue
+from backstop.core.instruments import NOTIONAL_ATOMS_MAX, PPM, VenueRules, check_rules
+
+__all__ = ["default_text", "load_venue", "parse_venue"]
+
+
+def default_text() -> str:
+    """Return the bundled venue file."""
+    return files("backstop.config").joinpath("venue.toml").read_text(encoding="utf-8")
+
+
+def load_venue(path: str | Path) -> Venue:
+    """Read a venue file; raise ``ConfigError`` with every problem found, or ``OSError``."""
+    place = str(path)
+    try:
+        text = Path(path).read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(place, [Finding("", f"must be UTF-8 text: byte {error.start} is not")]) from None
+    return parse_venue(text.replace("\r\n", "\n"), place)
+
+
+def parse_venue(text: str, place: str = "venue.toml") -> Venue:
+    """Read the text of a venue file; ``place`` names it in messages. Raises ``ConfigError``."""
+    try:
+        raw = tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(place, [Finding("", f"not TOML: {error}")]) from None
+    findings = check_shape(raw)
+    pieces = pieces_of(raw)
+    parts = read_sections(pieces, findings)
+    markets = [read_market(number, section, parts, findings) for number, section in pieces.markets]
+    _check_between(parts, [part for part in markets if part is not None], findings)
+    if findings:
+        raise ConfigError(place, _unique(findings))
+    return _venue(VenueFile.model_validate(raw), parts, [part for part in markets if part is not None], text, place)
+
+
+def _unique(findings: list[Finding]) -> list[Finding]:
+    return list(dict.fromkeys(findings))
+
+
+def _check_between(parts: Parts, markets: list[MarketPart], findings: list[Finding]) -> None:
+    first: dict[str, str] = {}
+    for market in markets:
+        if market.spec.symbol in first:
+            findings.append(Finding(f"{market.key}.symbol", f"stands at {first[market.spec.symbol]} already", f'"{market.spec.symbol}"'))
+        first.setdefault(market.spec.symbol, market.key)
+    if parts.asset is None or not markets:
+        return
+    largest = [(market.notional_max, market.spec.symbol) for market in markets if market.notional_max <= NOTIONAL_ATOMS_MAX]
+    total = sum(notional for notional, _ in largest)
+    if total > NOTIONAL_ATOMS_MAX:
+        names = " + ".join(f"{symbol} {parts.asset.text(notional)}" for notional, symbol in sorted(largest, reverse=True)[:4])
+        names += " + ..." if len(largest) > 4 else ""
+        findings.append(
+            Finding(
+                "market",
+                f"the largest positions add up to {names} = {parts.asset.text(total)} {parts.asset.name}"
+                f" = {total} atoms: must be at most {NOTIONAL_ATOMS_MAX} (2^60), so that sums never overflow;"
+                " lower position_max or price_max",
+            )
+        )
+
+
+def _venue(file: VenueFile, parts: Parts, markets: list[MarketPart], text: str, place: str) -> Venue:
+    assert parts.asset is not None
+    assert parts.levels is not None
+    assert parts.limits is not None
+    rules = VenueRules(
+        markets=tuple(part.rules for part in markets),
+        levels=parts.levels,
+        stages=parts.stages,
+        closeout=parts.closeout,
+        fund=parts.fund,
+        limits=parts.limits,
+        solvent_pay_first=file.venue.solvent_pay_first,
+    )
+    try:
+        check_rules(rules)
+    except ValueError as error:
+        raise ConfigError(place, [Finding("", str(error))]) from None
+    resolved = file.model_dump(mode="json", exclude_none=True)
+    return Venue(
+        name=file.venue.name,
+        text=text,
+        hash=_hash(resolved),
+        resolved=resolved,
+        rules=rules,
+        asset=parts.asset,
+        markets=tuple(part.spec for part in markets),
+        books=tuple(part.book for part in markets),
+        fund_opening_atoms=parts.fund_opening_atoms,
+        warnings=tuple(str(warning) for warning in _warnings(file, parts, markets)),
+    )
+
+
+def _hash(resolved: dict[str, Any]) -> str:
+    canonical = json.dumps(resolved, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode("utf-8")).hexdigest()
+
+
+def _warnings(file: VenueFile, parts: Parts, markets: list[MarketPart]) -> list[Finding]:
+    """Return what is allowed and probably not meant."""
+    found = []
+    names = stage_names(file.waterfall)
+    has_closeout = "closeout" in names
+    for market in markets:
+        floor_rate = min(tier.maintenance_rate_ppm for tier in market.rules.tiers)
+        if has_closeout and parts.closeout.fee_ppm >= floor_rate:
+            found.append(
+                Finding(
+                    f"waterfall[{names.index('closeout')}].fee_ppm",
+                    f"reaches the maintenance rate {floor_rate} of {market.spec.symbol}: a fee that eats what closing releases"
+                    " makes every partial closeout there total",
+                    str(parts.closeout.fee_ppm),
+                )
+            )
+        if has_closeout and market.rules.band_offset_ppm[0] > market.rules.slippage_tolerance_ppm:
+            found.append(
+                Finding(
+                    f"{market.key}.slippage_tolerance_ppm",
+                    f"is below the first band, {market.rules.band_offset_ppm[0]}: no depth is within it,"
+                    " so that nothing is ever closed on the book",
+                    str(market.rules.slippage_tolerance_ppm),
+                    market.spec.symbol,
+                )
+            )
+        if market.rules.tiers[0].maintenance_rate_ppm == 0:
+            found.append(
+                Finding(
+                    f"{market.key}.tiers[0].maintenance_rate_ppm",
+                    "positions of this tier are only found in default when they are insolvent",
+                    "0",
+                    market.spec.symbol,
+                )
+            )
+    found += _order_warnings(file, names)
+    return found
+
+
+def _order_warnings(file: VenueFile, names: list[str]) -> list[Finding]:
+    found = []
+    before_fund = "adl" in names and "fund" in names and names.index("adl") < names.index("fund")
+    if before_fund:
+        found.append(Finding("waterfall", "solvent_pay_first: solvent accounts pay before the fund does"))
+    elif file.venue.solvent_pay_first:
+        found.append(Finding("venue.solvent_pay_first", "allows what the waterfall does not do: fund stands before adl", "true"))
+    if "fund" not in names:
+        found.append(Finding("waterfall", "has no fund: a deficit that adl and tear_up leave is booked as uncovered"))
+    ratio = PPM + int(file.levels.exit_buffer * PPM)
+    if int(file.levels.warning_ratio * PPM) == ratio:
+        found.append(Finding("levels.warning_ratio", "equals the level at which default ends: nobody is warned on the way out"))
+    return found

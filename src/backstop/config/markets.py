@@ -1,0 +1,271 @@
+"""The second pass for one market: its grid, its largest position, its tiers and its book, in the engine's integers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+
+from backstop.config.findings import Finding
+from backstop.config.quantise import OffGridError, decimal_text, steps_of
+from backstop.config.schema import MarketSection
+from backstop.config.sections import Parts, atoms_or_finding
+from backstop.config.venue import Asset, BookRules, MarketSpec
+from backstop.core.instruments import (
+    DEPTH_LOTS_MAX,
+    NO_CAP,
+    NOTIONAL_ATOMS_MAX,
+    PPM,
+    PRICE_TICKS_LIMIT,
+    MarketRules,
+    TierRules,
+    deductions_atoms,
+)
+
+__all__ = ["MarketPart", "read_market"]
+
+_SYMBOL = re.compile(r"([^/:\s-]+)/([^/:\s-]+):([^/:\s-]+)(-.+)?")
+#: Lots of one account times accounts: the sum of a market's longs stays below.
+_SIDE_LOTS_MAX = 1 << 62
+
+
+@dataclass(frozen=True)
+class MarketPart:
+    """One market, read."""
+
+    key: str
+    spec: MarketSpec
+    rules: MarketRules
+    book: BookRules
+    #: Notional of the largest position at the highest price, in atoms.
+    notional_max: int
+
+
+class _Reader:
+    """Collects findings of one market."""
+
+    def __init__(self, number: int, section: MarketSection, asset: Asset, findings: list[Finding]) -> None:
+        self.key = f"market[{number}]"
+        self.section = section
+        self.asset = asset
+        self.findings = findings
+
+    def wrong(self, key: str, message: str, value: object = "") -> None:
+        shown = decimal_text(value) if isinstance(value, Decimal) else str(value)
+        self.findings.append(Finding(f"{self.key}.{key}", message, shown, self.section.symbol if key != "symbol" else ""))
+
+    def atoms(self, key: str, amount: Decimal) -> int:
+        return atoms_or_finding(f"{self.key}.{key}", amount, self.asset, self.findings, self.section.symbol)
+
+    def steps(self, key: str, value: Decimal, step: Decimal, name: str) -> int | None:
+        """Return how many steps a value has; add a finding where it is not positive or off the grid."""
+        if value <= 0:
+            self.wrong(key, "must be above 0", value)
+            return None
+        try:
+            return steps_of(value, step)
+        except OffGridError as error:
+            self.wrong(key, f"must be a whole number of {name}: {error}", value)
+            return None
+
+
+def read_market(number: int, section: MarketSection, parts: Parts, findings: list[Finding]) -> MarketPart | None:
+    """Turn one market into the engine's integers; None, and findings, where that fails."""
+    if parts.asset is None:
+        return None
+    before = len(findings)
+    read = _Reader(number, section, parts.asset, findings)
+    _check_symbol(read)
+    grid = _grid(read, parts)
+    tiers = _tiers(read, parts)
+    _check_bands(read)
+    depth = _depth(read) if section.quantity_lot > 0 else ()
+    cap = NO_CAP if section.ordered_notional_max is None else read.atoms("ordered_notional_max", section.ordered_notional_max)
+    if len(findings) > before or grid is None:
+        return None
+    factor, ticks_max, lots_max = grid
+    spec = MarketSpec(section.symbol, section.price_tick, section.quantity_lot, section.contract_size, factor, ticks_max, lots_max)
+    rules = MarketRules(
+        notional_factor=factor,
+        price_ticks_max=ticks_max,
+        position_lots_max=lots_max,
+        tiers=tiers,
+        band_offset_ppm=tuple(section.band_offset_ppm),
+        slippage_tolerance_ppm=section.slippage_tolerance_ppm,
+        volatility_ppm=section.volatility_ppm,
+        ordered_notional_max=cap,
+    )
+    book = BookRules(depth, section.book.recovery_ppm_per_second, section.book.permanent_impact_ppm, section.book.latency)
+    return MarketPart(read.key, spec, rules, book, lots_max * ticks_max * factor)
+
+
+def _check_symbol(read: _Reader) -> None:
+    symbol, asset = read.section.symbol, read.asset.name
+    right = f"must be BASE/{asset}:{asset}"
+    match = _SYMBOL.fullmatch(symbol)
+    if match is None:
+        read.wrong("symbol", f"{right}, a ccxt unified symbol", f'"{symbol}"')
+    elif match[4]:
+        read.wrong("symbol", f"{right}: dated futures and options are not supported yet", f'"{symbol}"')
+    elif match[3] == match[1] != match[2]:
+        read.wrong("symbol", f"{right}: inverse contracts are not supported yet", f'"{symbol}"')
+    elif match[2] != asset or match[3] != asset:
+        read.wrong("symbol", f"{right}: quoted and settled in the settlement asset {asset}", f'"{symbol}"')
+
+
+def _grid(read: _Reader, parts: Parts) -> tuple[int, int, int] | None:
+    """Return (atoms a tick a lot, most ticks, most lots)."""
+    section = read.section
+    steps = [("price_tick", section.price_tick), ("quantity_lot", section.quantity_lot), ("contract_size", section.contract_size)]
+    for key, value in steps:
+        if value <= 0:
+            read.wrong(key, "must be above 0", value)
+    if min(value for _, value in steps) <= 0:
+        return None
+    factor = _factor(read)
+    ticks_max = read.steps("price_max", section.price_max, section.price_tick, "ticks")
+    if ticks_max is not None and ticks_max > PRICE_TICKS_LIMIT:
+        read.wrong(
+            "price_max",
+            f"is {ticks_max} ticks of {decimal_text(section.price_tick)}: must be at most {PRICE_TICKS_LIMIT} ticks"
+            " (trigger prices have 32 bits); lower price_max or make price_tick larger",
+            section.price_max,
+        )
+        ticks_max = None
+    lots_max = read.steps("position_max", section.position_max, section.quantity_lot, "lots")
+    if factor is None or ticks_max is None or lots_max is None:
+        return None
+    _check_overflow(read, parts, factor, ticks_max, lots_max)
+    return factor, ticks_max, lots_max
+
+
+def _factor(read: _Reader) -> int | None:
+    section, asset = read.section, read.asset
+    product = Fraction(section.price_tick) * Fraction(section.quantity_lot) * Fraction(section.contract_size)
+    atoms = product * 10**asset.decimals
+    if atoms.denominator == 1:
+        return int(atoms)
+    value = section.price_tick * section.quantity_lot * section.contract_size
+    read.wrong(
+        "quantity_lot",
+        f"price_tick {decimal_text(section.price_tick)} x quantity_lot {decimal_text(section.quantity_lot)} x contract_size"
+        f" {decimal_text(section.contract_size)} = {decimal_text(value)} {asset.name} = {decimal_text(value.scaleb(asset.decimals))} atoms:"
+        f" must be a whole number of atoms; a quantity_lot of {decimal_text(section.quantity_lot * atoms.denominator)} would be",
+        section.quantity_lot,
+    )
+    return None
+
+
+def _check_overflow(read: _Reader, parts: Parts, factor: int, ticks_max: int, lots_max: int) -> None:
+    section = read.section
+    notional = lots_max * ticks_max * factor
+    if notional > NOTIONAL_ATOMS_MAX:
+        most = NOTIONAL_ATOMS_MAX // (ticks_max * factor)
+        read.wrong(
+            "position_max",
+            f"{lots_max} lots x {ticks_max} ticks x {factor} atoms = {notional} atoms: must be at most {NOTIONAL_ATOMS_MAX} (2^60),"
+            f" that is {decimal_text(most * section.quantity_lot)} at price_max {decimal_text(section.price_max)}",
+            section.position_max,
+        )
+    accounts = parts.limits.accounts_max if parts.limits is not None else 1
+    if lots_max * accounts >= _SIDE_LOTS_MAX:
+        read.wrong(
+            "position_max",
+            f"{lots_max} lots x accounts_max {accounts} = {lots_max * accounts}: must stay below {_SIDE_LOTS_MAX} (2^62)",
+            section.position_max,
+        )
+
+
+def _tiers(read: _Reader, parts: Parts) -> tuple[TierRules, ...]:
+    """Return the tiers; findings where they leave gaps, fall, or have a deduction that is not whole."""
+    before = len(read.findings)
+    rows = read.section.tiers
+    tiers = []
+    for number, row in enumerate(rows):
+        floor = read.atoms(f"tiers[{number}].floor", row.floor)
+        tiers.append(TierRules(floor, row.initial_rate_ppm, row.maintenance_rate_ppm))
+        if row.maintenance_rate_ppm > row.initial_rate_ppm:
+            read.wrong(
+                f"tiers[{number}].maintenance_rate_ppm",
+                f"must be at most the initial rate, {row.initial_rate_ppm}",
+                row.maintenance_rate_ppm,
+            )
+    if rows[0].floor != 0:
+        read.wrong("tiers[0].floor", f"must be 0: notional from 0 to {decimal_text(rows[0].floor)} has no rate", rows[0].floor)
+    _check_caps(read)
+    for number in range(1, len(rows)):
+        row, last = rows[number], rows[number - 1]
+        if row.floor <= last.floor:
+            read.wrong(f"tiers[{number}].floor", f"must be above the floor before it, {decimal_text(last.floor)}", row.floor)
+        for name in ("initial_rate_ppm", "maintenance_rate_ppm"):
+            if getattr(row, name) < getattr(last, name):
+                read.wrong(f"tiers[{number}].{name}", f"must not fall from tier to tier: {getattr(last, name)} before", getattr(row, name))
+    if len(read.findings) == before:
+        _check_rates(read, parts, tiers)
+    return tuple(tiers)
+
+
+def _check_caps(read: _Reader) -> None:
+    rows = read.section.tiers
+    for number, (row, following) in enumerate(zip(rows, [*rows[1:], None], strict=True)):
+        if row.cap is None:
+            continue
+        if following is None:
+            read.wrong(
+                f"tiers[{number}].cap",
+                "the last tier has no end: remove the cap, limit the position with position_max, or add a tier",
+                row.cap,
+            )
+        elif row.cap != following.floor:
+            kind = "gap" if row.cap < following.floor else "overlap"
+            low, high = sorted((row.cap, following.floor))
+            read.wrong(
+                f"tiers[{number}].cap",
+                f"{kind} from {decimal_text(low)} to {decimal_text(high)}:"
+                f" must be {decimal_text(following.floor)}, the floor of the next tier",
+                row.cap,
+            )
+
+
+def _check_rates(read: _Reader, parts: Parts, tiers: list[TierRules]) -> None:
+    floors = tuple(tier.floor_atoms for tier in tiers)
+    for name in ("initial_rate_ppm", "maintenance_rate_ppm"):
+        try:
+            deductions_atoms(floors, tuple(getattr(tier, name) for tier in tiers))
+        except ValueError as error:
+            read.wrong("tiers", f"{name}: {error}")
+    if parts.levels is None:
+        return
+    ratio = max(parts.levels.warning_ratio_ppm, PPM + parts.levels.exit_buffer_ppm)
+    top = tiers[-1].maintenance_rate_ppm
+    if top * ratio >= PPM * PPM:
+        most = (PPM * PPM - 1) // ratio
+        read.wrong(
+            f"tiers[{len(tiers) - 1}].maintenance_rate_ppm",
+            f"x warning_ratio {ratio} ppm reaches the whole notional: must be at most {most}",
+            top,
+        )
+
+
+def _check_bands(read: _Reader) -> None:
+    bands = read.section.band_offset_ppm
+    if any(low >= high for low, high in pairwise(bands)):
+        read.wrong("band_offset_ppm", f"must ascend, as {sorted(set(bands))} does", bands)
+    if len(read.section.book.depth) != len(bands):
+        read.wrong(
+            "book.depth",
+            f"has {len(read.section.book.depth)} bands: must have one for each of the {len(bands)} of band_offset_ppm",
+        )
+
+
+def _depth(read: _Reader) -> tuple[int, ...]:
+    lots = []
+    for number, quantity in enumerate(read.section.book.depth):
+        key = f"book.depth[{number}]"
+        count = 0 if quantity == 0 else read.steps(key, quantity, read.section.quantity_lot, "lots")
+        if count is not None and count > DEPTH_LOTS_MAX:
+            read.wrong(key, f"is {count} lots: must be at most {DEPTH_LOTS_MAX} (2^40)", quantity)
+        lots.append(count or 0)
+    return tuple(lots)

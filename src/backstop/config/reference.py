@@ -1,0 +1,160 @@
+"""The reference of the venue file, written from its classes: a JSON Schema and a page of every key.
+
+``python -m backstop.config.reference --write ROOT`` writes ``schemas/venue.schema.json`` and
+``docs/reference/venue.md`` under ROOT; a test compares.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from backstop.config.quantise import decimal_text
+from backstop.config.schema import (
+    AdlStage,
+    AssetSection,
+    BookSection,
+    CloseoutStage,
+    FundStage,
+    LevelsSection,
+    LimitsSection,
+    MarketSection,
+    RestrictStage,
+    TearUpStage,
+    TierRow,
+    VenueFile,
+    VenueSection,
+    duration_text,
+)
+
+__all__ = ["page_text", "schema_text", "write"]
+
+_HEAD = """# The venue file
+
+Written from the code by `make generate`; do not edit. JSON Schema: [`schemas/venue.schema.json`](../../schemas/venue.schema.json).
+`backstop config init` writes a commented file to start from, `backstop config check FILE` names every problem in one,
+`backstop config show FILE` prints the resolved whole with its hash.
+
+- Unknown keys are refused. A key without a default must be there.
+- **decimal**: a text (`"0.001"`) or a number (`0.001`), read exactly, never as a float. Unit `asset` means the settlement asset,
+  in whole atoms; `price` in whole ticks; `quantity` in whole lots.
+- **duration**: a text of a whole number and one of `h`, `m`, `s`, `ms`, `us`, `ns`, as in `"30s"`.
+- **ppm**: parts per million; 10000 ppm is 1 %.
+- `hash` is the SHA-256 of the resolved file as JSON with sorted keys and no spaces: every spelling of the same venue has the same.
+
+## What must hold between keys
+
+- `price_tick x quantity_lot x contract_size` is a whole number of atoms.
+- `price_max` is at most 2147483646 ticks.
+- `position_max x price_max`, in atoms and summed over the markets, is at most 2^60;
+  `position_max` in lots times `accounts_max` stays below 2^62.
+- Tiers begin at 0 and ascend without gap; rates never fall; maintenance is at most initial; each deduction
+  `floor x (rate - rate before) / 1e6 + deduction before` is a whole number of atoms; the highest maintenance rate times
+  `warning_ratio` stays below 1.
+- `band_offset_ppm` ascends, and `book.depth` has as many entries.
+- `warning_ratio` is 1 + `exit_buffer` to 10; `close_out_ratio` is 0 to 1.
+- `tear_up` is the last stage; `adl` before `fund` needs `solvent_pay_first = true`.
+"""
+
+_SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("[venue]", VenueSection),
+    ("[asset]", AssetSection),
+    ("[levels]", LevelsSection),
+    ("[limits]", LimitsSection),
+    ('[[waterfall]] stage = "restrict"', RestrictStage),
+    ('[[waterfall]] stage = "closeout"', CloseoutStage),
+    ('[[waterfall]] stage = "fund"', FundStage),
+    ('[[waterfall]] stage = "adl"', AdlStage),
+    ('[[waterfall]] stage = "tear_up"', TearUpStage),
+    ("[[market]]", MarketSection),
+    ("tiers = [{ ... }] of a market", TierRow),
+    ("[market.book]", BookSection),
+)
+
+
+def schema_text() -> str:
+    """Return the JSON Schema of a venue file."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **VenueFile.model_json_schema()}
+    schema["title"] = "backstop venue file"
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def page_text() -> str:
+    """Return the reference page of a venue file."""
+    parts = [_HEAD]
+    for title, model in _SECTIONS:
+        parts.append(f"## `{title}`\n\n{(model.__doc__ or '').strip()}\n")
+        rows = list(_rows(model))
+        if rows:
+            parts.append("| key | type | unit | default | meaning |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n")
+    return "\n".join(parts)
+
+
+def write(root: Path) -> list[Path]:
+    """Write the schema and the page under the repository's root; return their paths."""
+    texts = {root / "schemas" / "venue.schema.json": schema_text(), root / "docs" / "reference" / "venue.md": page_text()}
+    for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return list(texts)
+
+
+def _rows(model: type[BaseModel]) -> Iterator[str]:
+    for name, info in model.model_fields.items():
+        if name == "stage":
+            continue
+        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+        kind = _kind(info)
+        yield f"| `{name}` | {kind} | {extra.get('unit', '')} | {_default(name, info, kind)} | {info.description or ''} |"
+
+
+def _kind(info: FieldInfo) -> str:
+    annotation: Any = info.annotation
+    schema = next((item.json_schema for item in info.metadata if hasattr(item, "json_schema")), None)
+    if schema is not None:
+        return "duration" if schema.get("type") == "string" else "decimal"
+    return _kind_of(annotation)
+
+
+def _kind_of(annotation: Any) -> str:
+    inner = [item for item in get_args(annotation) if item is not type(None)]
+    if get_origin(annotation) in (Union, UnionType):
+        return _kind_of(inner[0])
+    if get_origin(annotation) is list:
+        return f"list of {_kind_of(inner[0])}"
+    if get_origin(annotation) is Literal:
+        return " or ".join(f'`"{item}"`' for item in inner)
+    if inner:  # Annotated
+        return _kind_of(inner[0])
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "table"
+    return {"str": "text", "int": "integer", "bool": "true or false", "Decimal": "decimal"}[annotation.__name__]
+
+
+def _default(name: str, info: FieldInfo, kind: str) -> str:
+    if info.is_required():
+        return "required"
+    if info.default is None:
+        return "no cap" if name.endswith("_max") else "none"
+    if isinstance(info.default, bool):
+        return f"`{str(info.default).lower()}`"
+    if kind == "duration":
+        return f'`"{duration_text(info.default)}"`'
+    if kind == "decimal":
+        return f"`{decimal_text(info.default)}`"
+    return f'`"{info.default}"`' if isinstance(info.default, str) else f"`{info.default}`"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3 and sys.argv[1] == "--write":
+        for written in write(Path(sys.argv[2])):
+            sys.stderr.write(f"wrote {written}\n")
+    else:
+        sys.stdout.write(page_text())

@@ -1,0 +1,306 @@
+"""The shape of ``venue.toml``: every key, its unit, its default. Unknown keys are refused.
+
+Shape only. What holds between keys (grids, gaps, overflow, order of stages) is proved in ``load``.
+The JSON Schema and the reference page are written from these classes.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from backstop.config.quantise import decimal_text
+
+__all__ = [
+    "AdlStage",
+    "AssetSection",
+    "BookSection",
+    "CloseoutStage",
+    "FundStage",
+    "LevelsSection",
+    "LimitsSection",
+    "MarketSection",
+    "RestrictStage",
+    "TearUpStage",
+    "TierRow",
+    "VenueFile",
+    "VenueSection",
+    "WaterfallStage",
+    "duration_text",
+]
+
+_UNITS_NS = {"h": 3_600_000_000_000, "m": 60_000_000_000, "s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+_DURATION = re.compile(r"([0-9]{1,19})(h|m|s|ms|us|ns)")
+_EXPONENT_MAX = 40
+
+
+def _decimal(value: object) -> Decimal:
+    """Read a decimal from TOML's text, integer or (parsed as decimal) float."""
+    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
+        raise ValueError('must be a decimal number, as in "0.001"')
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        raise ValueError('must be a decimal number, as in "0.001"') from None
+    if not number.is_finite():
+        raise ValueError("must be a finite number")
+    exponent = number.as_tuple().exponent
+    if abs(number.adjusted()) > _EXPONENT_MAX or not isinstance(exponent, int) or abs(exponent) > _EXPONENT_MAX:
+        raise ValueError(f"must lie within 1e-{_EXPONENT_MAX} and 1e{_EXPONENT_MAX}")
+    return number
+
+
+def _duration_ns(value: object) -> int:
+    """Read a duration such as ``30s`` into nanoseconds."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('must be a text of a whole number and one of h, m, s, ms, us, ns, as in "30s"')
+    nanoseconds = int(match[1]) * _UNITS_NS[match[2]]
+    if not 1 <= nanoseconds <= 1 << 60:
+        raise ValueError("must be at least 1ns and at most 2^60 ns (about 36 years)")
+    return nanoseconds
+
+
+def duration_text(nanoseconds: int) -> str:
+    """Return nanoseconds in the largest unit that divides them."""
+    for unit, size in _UNITS_NS.items():
+        if nanoseconds % size == 0:
+            return f"{nanoseconds // size}{unit}"
+    raise AssertionError("every whole number of nanoseconds has a unit")
+
+
+_NUMBER = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}]}
+Number = Annotated[
+    Decimal,
+    BeforeValidator(_decimal),
+    PlainSerializer(decimal_text, return_type=str),
+    WithJsonSchema(_NUMBER),
+]
+Duration = Annotated[
+    int,
+    BeforeValidator(_duration_ns),
+    PlainSerializer(duration_text, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]+(h|m|s|ms|us|ns)$"}),
+]
+Ppm = Annotated[int, Field(ge=0, le=1_000_000)]
+Rows = Annotated[int, Field(ge=1, le=1 << 28)]
+
+
+def _unit(unit: str) -> dict[str, Any]:
+    return {"unit": unit}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class VenueSection(_Section):
+    """The venue as a whole."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="Name of the venue, printed in reports.")
+    solvent_pay_first: bool = Field(
+        default=False,
+        description="Allows `adl` to stand before `fund`, so that solvent accounts pay before the fund does.",
+    )
+
+
+class AssetSection(_Section):
+    """The settlement asset: margin, profit, loss and fund are paid in it. There is exactly one for now."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Z0-9]{1,16}$")] = Field(description="Name of the asset, as in symbols.")
+    decimals: Annotated[int, Field(ge=0, le=18)] = Field(description="Decimals of its atom: 6 makes the atom 0.000001.", examples=[6])
+
+
+class LevelsSection(_Section):
+    """Levels of an account's health, in terms of its maintenance margin."""
+
+    warning_ratio: Number = Field(
+        default=Decimal("1.5"),
+        description="Below this multiple of maintenance margin an account is warned. In whole parts per million.",
+        json_schema_extra=_unit("ratio"),
+    )
+    exit_buffer: Number = Field(
+        default=Decimal("0.05"),
+        description="An account leaves default when its equity exceeds maintenance margin by this share of it. In whole parts per million.",
+        json_schema_extra=_unit("ratio"),
+    )
+    close_out_ratio: Number = Field(
+        default=Decimal("0.666667"),
+        description="Below this multiple of maintenance margin an account is in close-out. In whole parts per million.",
+        json_schema_extra=_unit("ratio"),
+    )
+
+
+class RestrictStage(_Section):
+    """Cancels the account's open orders and forbids new risk."""
+
+    stage: Literal["restrict"]
+
+
+class CloseoutStage(_Section):
+    """Closes positions on the book, in slices, within caps."""
+
+    stage: Literal["closeout"]
+    fee_ppm: Ppm = Field(default=5_000, description="Liquidation fee of a solvent account, to the fund.", json_schema_extra=_unit("ppm"))
+    depth_share_ppm: Ppm = Field(
+        default=250_000,
+        description="Share of the visible depth within the slippage tolerance that closing orders may take.",
+        json_schema_extra=_unit("ppm"),
+    )
+    volume_share_ppm: Ppm = Field(
+        default=1_000_000,
+        description="Share of the volume last reported that closing orders may take.",
+        json_schema_extra=_unit("ppm"),
+    )
+    interval: Duration = Field(default=1_000_000_000, description="Least time between two slices of one account.")
+    deadline: Duration = Field(default=30_000_000_000, description="From default until the stages after this one may act without waiting.")
+    order_timeout: Duration = Field(default=10_000_000_000, description="How long an answer from the book is waited for.")
+    minimum_notional: Number = Field(
+        default=Decimal(0),
+        description="No slice is smaller, and no smaller rest is left open.",
+        json_schema_extra=_unit("asset"),
+    )
+    cap_interval: Duration = Field(
+        default=60_000_000_000,
+        description="Interval of the notional caps (account, market, venue) and of the fund's loss cap.",
+    )
+    account_notional_max: Number | None = Field(
+        default=None,
+        description="Most notional of one account ordered in one cap interval.",
+        json_schema_extra=_unit("asset"),
+    )
+    venue_notional_max: Number | None = Field(
+        default=None,
+        description="Most notional of the whole venue ordered in one cap interval.",
+        json_schema_extra=_unit("asset"),
+    )
+
+
+class FundStage(_Section):
+    """The insurance fund: supports closing orders (if it stands before `adl`) and pays for flat accounts."""
+
+    stage: Literal["fund"]
+    opening_balance: Number = Field(
+        default=Decimal(0), description="What a new engine's fund is given at its start.", json_schema_extra=_unit("asset")
+    )
+    loss_per_interval_max: Number | None = Field(
+        default=None,
+        description="Most that the fund pays in one cap interval of `closeout`.",
+        json_schema_extra=_unit("asset"),
+    )
+
+
+class AdlStage(_Section):
+    """Auto-deleveraging: closes opposite positions at a set price."""
+
+    stage: Literal["adl"]
+    policy: Literal["capped_pro_rata"] = Field(
+        default="capped_pro_rata",
+        description="How counterparties are chosen: pro rata by class, each capped so that it stays above maintenance margin.",
+    )
+
+
+class TearUpStage(_Section):
+    """Ends contracts at mark against the whole opposite side. Always last."""
+
+    stage: Literal["tear_up"]
+
+
+WaterfallStage = Annotated[RestrictStage | CloseoutStage | FundStage | AdlStage | TearUpStage, Field(discriminator="stage")]
+
+
+class LimitsSection(_Section):
+    """How many rows the engine holds; memory that is never used is never committed."""
+
+    accounts_max: Rows = Field(default=1 << 16, description="Most accounts.", json_schema_extra=_unit("rows"))
+    positions_max: Rows = Field(
+        default=1 << 18, description="Most (account, market) pairs that ever held lots.", json_schema_extra=_unit("rows")
+    )
+    orders_max: Rows = Field(default=1 << 16, description="Closing orders remembered for late fills.", json_schema_extra=_unit("rows"))
+    effects_max: Rows = Field(default=1 << 22, description="Effects of one batch.", json_schema_extra=_unit("rows"))
+
+
+class TierRow(_Section):
+    """One bracket of notional: from its floor up to the next these rates hold."""
+
+    floor: Number = Field(description="Notional from which the tier holds; the first is 0.", json_schema_extra=_unit("asset"))
+    cap: Number | None = Field(
+        default=None,
+        description="Notional at which the next tier begins; optional, and then checked against the next floor. The last tier has none.",
+        json_schema_extra=_unit("asset"),
+    )
+    initial_rate_ppm: Ppm = Field(description="Initial margin rate (1 / leverage, rounded up).", json_schema_extra=_unit("ppm"))
+    maintenance_rate_ppm: Ppm = Field(description="Maintenance margin rate.", json_schema_extra=_unit("ppm"))
+
+
+class BookSection(_Section):
+    """The simulated book: what answers closing orders where no real venue does."""
+
+    depth: Annotated[list[Number], Field(min_length=1, max_length=8)] = Field(
+        description="Quantity that the undisturbed book shows in each band of `band_offset_ppm`, on either side.",
+        json_schema_extra=_unit("quantity"),
+    )
+    recovery_ppm_per_second: Ppm = Field(
+        default=50_000,
+        description="Share of the undisturbed depth that comes back in a second.",
+        json_schema_extra=_unit("ppm a second"),
+    )
+    permanent_impact_ppm: Ppm = Field(
+        default=200_000,
+        description="Share of the impact of closing orders that stays in later marks (with impact on).",
+        json_schema_extra=_unit("ppm"),
+    )
+    latency: Duration = Field(default=50_000_000, description="From the engine's order to its arrival at the book.")
+
+
+class MarketSection(_Section):
+    """One linear perpetual."""
+
+    symbol: Annotated[str, Field(min_length=1, max_length=64)] = Field(
+        description="ccxt unified symbol, base/quote:settle.", examples=["BTC/USDT:USDT"]
+    )
+    price_tick: Number = Field(description="Smallest step of the price.", json_schema_extra=_unit("price"))
+    quantity_lot: Number = Field(description="Smallest step of the quantity, in contracts.", json_schema_extra=_unit("quantity"))
+    contract_size: Number = Field(
+        default=Decimal(1), description="Units of base in one contract.", json_schema_extra=_unit("base a contract")
+    )
+    price_max: Number = Field(description="Highest price accepted, a whole number of ticks.", json_schema_extra=_unit("price"))
+    position_max: Number = Field(
+        description="Largest position of one account, a whole number of lots.", json_schema_extra=_unit("quantity")
+    )
+    slippage_tolerance_ppm: Annotated[int, Field(ge=0, lt=1_000_000)] = Field(
+        description="Furthest from the mark that a closing order may trade.", json_schema_extra=_unit("ppm")
+    )
+    volatility_ppm: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=10_000,
+        description="Weight of this market when an account's buffer is shared among its trigger prices. Changes speed, never a result.",
+        json_schema_extra=_unit("ppm"),
+    )
+    band_offset_ppm: Annotated[list[Annotated[int, Field(ge=0, lt=1_000_000)]], Field(min_length=1, max_length=8)] = Field(
+        description="Offsets from the mark of the bands of visible depth, ascending.", json_schema_extra=_unit("ppm")
+    )
+    ordered_notional_max: Number | None = Field(
+        default=None,
+        description="Most notional of this market ordered to the book in one cap interval.",
+        json_schema_extra=_unit("asset"),
+    )
+    tiers: Annotated[list[TierRow], Field(min_length=1, max_length=64)] = Field(description="Margin tiers, by floor.")
+    book: BookSection = Field(description="The simulated book.")
+
+
+class VenueFile(_Section):
+    """A venue: its asset, its markets, its levels and its waterfall."""
+
+    venue: VenueSection
+    asset: AssetSection
+    levels: LevelsSection = Field(default_factory=LevelsSection)
+    limits: LimitsSection = Field(default_factory=LimitsSection)
+    waterfall: Annotated[list[WaterfallStage], Field(min_length=1)] = Field(
+        description="Stages in the order in which they act; each stands at most once, and `tear_up` is last."
+    )
+    market: Annotated[list[MarketSection], Field(min_length=1, max_length=4096)] = Field(
+        description="Markets, numbered in this order from 0."
+    )

@@ -1,0 +1,197 @@
+"""The first pass: is every key known, present and of the right type? Says so in the file's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from backstop.config.findings import Finding, did_you_mean
+from backstop.config.schema import (
+    AssetSection,
+    LevelsSection,
+    LimitsSection,
+    MarketSection,
+    VenueFile,
+    VenueSection,
+    WaterfallStage,
+)
+
+__all__ = ["Pieces", "check_shape", "pieces_of"]
+
+Section = TypeVar("Section", bound=BaseModel)
+
+_STAGES = ("restrict", "closeout", "fund", "adl", "tear_up")
+_STAGE: TypeAdapter[Any] = TypeAdapter(WaterfallStage)
+
+
+@dataclass
+class Pieces:
+    """The sections that have the right shape, whatever became of the others."""
+
+    venue: VenueSection | None = None
+    asset: AssetSection | None = None
+    levels: LevelsSection | None = None
+    limits: LimitsSection | None = None
+    #: None where a stage is missing or malformed, so that the order cannot be judged.
+    waterfall: list[Any] | None = None
+    markets: list[tuple[int, MarketSection]] = field(default_factory=list)
+
+
+def pieces_of(raw: Mapping[str, Any]) -> Pieces:
+    """Return the sections of a file that have the right shape."""
+    pieces = Pieces(
+        venue=_try(VenueSection, raw.get("venue")),
+        asset=_try(AssetSection, raw.get("asset")),
+        levels=_try(LevelsSection, raw.get("levels", {})),
+        limits=_try(LimitsSection, raw.get("limits", {})),
+    )
+    stages = raw.get("waterfall")
+    if isinstance(stages, list) and stages:
+        try:
+            pieces.waterfall = [_STAGE.validate_python(stage) for stage in stages]
+        except ValidationError:
+            pieces.waterfall = None
+    markets = raw.get("market")
+    for number, market in enumerate(markets if isinstance(markets, list) else []):
+        section = _try(MarketSection, market)
+        if section is not None:
+            pieces.markets.append((number, section))
+    return pieces
+
+
+def _try(model: type[Section], raw: object) -> Section | None:
+    try:
+        return model.model_validate(raw)
+    except ValidationError:
+        return None
+
+
+def check_shape(raw: Mapping[str, Any]) -> list[Finding]:
+    """Return every key that is unknown, missing or of the wrong type."""
+    try:
+        VenueFile.model_validate(raw)
+    except ValidationError as error:
+        return _findings(raw, error.errors(include_url=False))
+    return []
+
+
+def _findings(raw: Mapping[str, Any], errors: list[ErrorDetails]) -> list[Finding]:
+    findings = []
+    meant: set[str] = set()
+    for error in errors:
+        if error["type"] == "extra_forbidden":
+            finding, near = _unknown(raw, error)
+            meant |= near
+            findings.append(finding)
+    for error in errors:
+        path = _path(raw, error["loc"])
+        if error["type"] == "extra_forbidden" or (error["type"] == "missing" and _key(path) in meant):
+            continue
+        findings.append(_wrong(raw, path, error))
+    return findings
+
+
+def _path(raw: Any, loc: tuple[int | str, ...]) -> list[int | str]:
+    """Return where an error stands in the file: without the tags that a union puts into its place."""
+    path: list[int | str] = []
+    for step in loc:
+        if len(path) == 2 and path[0] == "waterfall" and step in _STAGES:
+            continue
+        path.append(step)
+    return path
+
+
+def _key(path: list[int | str]) -> str:
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def _at(raw: Any, path: list[int | str]) -> Any:
+    for step in path:
+        try:
+            raw = raw[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return raw
+
+
+def _about(raw: Any, path: list[int | str]) -> str:
+    if len(path) > 2 and path[0] == "market":
+        symbol = _at(raw, [*path[:2], "symbol"])
+        return symbol if isinstance(symbol, str) else ""
+    return ""
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict | list):
+        return ""
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _unknown(raw: Mapping[str, Any], error: ErrorDetails) -> tuple[Finding, set[str]]:
+    path = _path(raw, error["loc"])
+    word = str(path[-1])
+    if path[0] == "collateral" or word == "collateral":
+        return Finding(_key(path), "collateral other than the settlement asset is not supported yet: remove it"), set()
+    known = _known(raw, path[:-1])
+    hint = did_you_mean(word, known)
+    near = {_key([*path[:-1], hint.split("`")[1]])} if hint else set()
+    right = hint or f"known here: {', '.join(known)}"
+    return Finding(_key(path), f"unknown key: {right}", _shown(_at(raw, path)), _about(raw, path)), near
+
+
+def _known(raw: Mapping[str, Any], path: list[int | str]) -> list[str]:
+    """Return the keys that are known in a section of the file."""
+    model: Any = VenueFile
+    for depth, step in enumerate(path):
+        if isinstance(step, int):
+            continue
+        model = _model_in(model.model_fields[step].annotation, _at(raw, path[: depth + 2]))
+        if model is None:
+            return []
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any, raw: Any) -> Any:
+    """Return the section's class inside an annotation; of several, the one of the stage at hand."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = [_model_in(inner, raw) for inner in get_args(annotation) if inner is not None]
+    found = [model for model in found if model is not None]
+    if get_origin(annotation) in (Union, UnionType, Annotated, list) and found:
+        stage = raw.get("stage") if isinstance(raw, dict) else None
+        for model in found:
+            tag = model.model_fields.get("stage")
+            if tag is not None and get_args(tag.annotation) == (stage,):
+                return model
+        return found[0]
+    return None
+
+
+def _wrong(raw: Mapping[str, Any], path: list[int | str], error: ErrorDetails) -> Finding:
+    key, about, value = _key(path), _about(raw, path), _at(raw, path)
+    if key == "asset" and isinstance(value, list):
+        return Finding(key, f"{len(value)} assets: exactly one settlement asset is supported for now: write one [asset]")
+    match error["type"]:
+        case "missing":
+            return Finding(key, "missing: it has no default", "", about)
+        case "union_tag_not_found":
+            return Finding(key, f"stage is missing: must be one of {', '.join(_STAGES)}")
+        case "union_tag_invalid":
+            stage = _at(raw, [*path, "stage"])
+            hint = did_you_mean(str(stage), _STAGES)
+            return Finding(f"{key}.stage", f"must be one of {', '.join(_STAGES)}" + (f"; {hint}" if hint else ""), _shown(stage))
+        case "value_error":
+            return Finding(key, error["msg"].removeprefix("Value error, "), _shown(value), about)
+    message = error["msg"].replace("Input should be", "must be").replace("List should", "must").replace("String should", "must")
+    return Finding(key, message, _shown(value), about)

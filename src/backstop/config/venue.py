@@ -1,0 +1,116 @@
+"""A venue as the program holds it: names and decimals beside the engine's plain integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from backstop.config.findings import did_you_mean
+from backstop.config.quantise import Rounding, decimal_text, steps_of, value_of
+from backstop.core.instruments import VenueRules
+
+__all__ = ["Asset", "BookRules", "MarketSpec", "Venue"]
+
+
+class BookRules(NamedTuple):
+    """The simulated book of one market."""
+
+    #: Lots that the undisturbed book shows in each band, on either side.
+    depth_lots: tuple[int, ...]
+    #: Share of the undisturbed depth that comes back in a second.
+    recovery_ppm_per_second: int
+    #: Share of the impact of a closing order that stays in the mark.
+    permanent_impact_ppm: int
+    #: From the engine's order to the book, and from the book's answer on.
+    latency_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """An asset and the size of its atom."""
+
+    name: str
+    decimals: int
+
+    @property
+    def atom(self) -> Decimal:
+        """The smallest amount."""
+        return Decimal(1).scaleb(-self.decimals)
+
+    def atoms(self, amount: Decimal) -> int:
+        """Return an amount in atoms; raise ``OffGridError`` where it is not whole."""
+        return steps_of(amount, self.atom)
+
+    def text(self, atoms: int) -> str:
+        """Return atoms as a decimal text with all the asset's decimals, as in ``-12.500000``."""
+        if self.decimals == 0:
+            return str(atoms)
+        whole, rest = divmod(abs(atoms), 10**self.decimals)
+        return f"{'-' if atoms < 0 else ''}{whole}.{rest:0{self.decimals}d}"
+
+
+@dataclass(frozen=True, slots=True)
+class MarketSpec:
+    """One market's name and steps: the way between decimals and the engine's integers."""
+
+    #: ccxt unified symbol, ``base/quote:settle``.
+    symbol: str
+    price_tick: Decimal
+    quantity_lot: Decimal
+    contract_size: Decimal
+    #: Atoms a tick a lot.
+    notional_factor: int
+    price_ticks_max: int
+    position_lots_max: int
+
+    @property
+    def base(self) -> str:
+        """The asset whose price it is."""
+        return self.symbol.partition("/")[0]
+
+    def ticks(self, price: Decimal, rounding: Rounding = Rounding.EXACT) -> int:
+        """Return a price in ticks; raise ``OffGridError`` where rounding is EXACT and it is off the grid."""
+        return steps_of(price, self.price_tick, rounding)
+
+    def lots(self, quantity: Decimal, rounding: Rounding = Rounding.EXACT) -> int:
+        """Return a signed quantity in lots; raise ``OffGridError`` where rounding is EXACT and it is off-lot."""
+        return steps_of(quantity, self.quantity_lot, rounding)
+
+    def price_text(self, ticks: int) -> str:
+        """Return ticks as a decimal price."""
+        return decimal_text(value_of(ticks, self.price_tick))
+
+    def quantity_text(self, lots: int) -> str:
+        """Return signed lots as a decimal quantity."""
+        return decimal_text(value_of(lots, self.quantity_lot))
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """A venue file, read, proved and resolved."""
+
+    name: str
+    #: The file as written.
+    text: str
+    #: SHA-256 (hex) of ``resolved`` as canonical JSON: the same for every spelling of the same venue.
+    hash: str
+    #: Every key with its value, defaults filled in, in the file's own structure.
+    resolved: dict[str, Any]
+    rules: VenueRules
+    asset: Asset
+    markets: tuple[MarketSpec, ...]
+    #: One a market, in the same order.
+    books: tuple[BookRules, ...]
+    fund_opening_atoms: int
+    #: What is allowed and probably not meant.
+    warnings: tuple[str, ...] = field(default=())
+
+    def market(self, symbol: str) -> int:
+        """Return the number of a market; raise ``KeyError`` with what is near."""
+        for number, market in enumerate(self.markets):
+            if market.symbol == symbol:
+                return number
+        symbols = [market.symbol for market in self.markets]
+        hint = did_you_mean(symbol, symbols) or f"the venue has {', '.join(symbols)}"
+        raise KeyError(f"unknown market {symbol}: {hint}")

@@ -1,0 +1,429 @@
+"""A venue file becomes the engine's integers, exactly, or every reason why not."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from backstop.config import ConfigError, OffGridError, Rounding, default_text, load_venue, parse_venue, steps_of, value_of
+from backstop.config.reference import page_text, schema_text
+from backstop.config.render import venue_toml
+from backstop.core.events import Stage
+from backstop.core.instruments import NO_CAP, NOTIONAL_ATOMS_MAX, check_rules, deductions_atoms
+
+ROOT = Path(__file__).parents[2]
+
+SMALL = """
+[venue]
+name = "small"
+
+[asset]
+name = "USDT"
+decimals = 6
+
+[[waterfall]]
+stage = "restrict"
+
+[[waterfall]]
+stage = "closeout"
+fee_ppm = 1000
+
+[[waterfall]]
+stage = "fund"
+opening_balance = "1000.5"
+
+[[waterfall]]
+stage = "adl"
+
+[[waterfall]]
+stage = "tear_up"
+
+[[market]]
+symbol = "BTC/USDT:USDT"
+price_tick = "0.1"
+quantity_lot = "0.001"
+price_max = "1000000"
+position_max = "10000"
+slippage_tolerance_ppm = 50_000
+band_offset_ppm = [1_000, 5_000]
+tiers = [
+    { floor = 0, cap = 1000, initial_rate_ppm = 10_000, maintenance_rate_ppm = 5_000 },
+    { floor = 1000, initial_rate_ppm = 20_000, maintenance_rate_ppm = 10_000 },
+]
+[market.book]
+depth = [10, "20.5"]
+"""
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse_venue(text, "x.toml")
+    return [str(finding) for finding in caught.value.findings]
+
+
+def changed(old: str, new: str, text: str = SMALL) -> str:
+    assert old in text
+    return text.replace(old, new, 1)
+
+
+def test_small_venue_becomes_integers() -> None:
+    venue = parse_venue(SMALL)
+    market = venue.markets[0]
+    assert (market.notional_factor, market.price_ticks_max, market.position_lots_max) == (100, 10_000_000, 10_000_000)
+    assert venue.rules.markets[0].tiers[1] == (1_000_000_000, 20_000, 10_000)
+    assert venue.rules.markets[0].ordered_notional_max == NO_CAP
+    assert venue.rules.stages == (Stage.RESTRICT, Stage.CLOSEOUT, Stage.FUND, Stage.ADL, Stage.TEAR_UP)
+    assert venue.rules.closeout.deadline_ns == 30_000_000_000
+    assert venue.books[0].depth_lots == (10_000, 20_500)
+    assert venue.fund_opening_atoms == 1_000_500_000
+    assert venue.warnings == ()
+    assert venue.text == SMALL
+
+
+def test_bundled_venue_is_good_and_warns_of_nothing() -> None:
+    venue = parse_venue(default_text())
+    check_rules(venue.rules)
+    assert len(venue.markets) >= 8
+    assert venue.warnings == ()
+
+
+@pytest.mark.parametrize(("symbol", "deductions"), [("BTC/USDT:USDT", (0, 300, 1_500, 12_000, 132_000, 482_000, 2_982_000, 14_482_000))])
+def test_bundled_deductions_are_those_published(symbol: str, deductions: tuple[int, ...]) -> None:
+    # Binance, maintenance amounts of its leverage brackets, 2026-05.
+    venue = parse_venue(default_text())
+    tiers = venue.rules.markets[venue.market(symbol)].tiers
+    found = deductions_atoms(tuple(tier.floor_atoms for tier in tiers), tuple(tier.maintenance_rate_ppm for tier in tiers))
+    assert found == tuple(amount * 10**6 for amount in deductions)
+
+
+@pytest.mark.parametrize("text", [SMALL, default_text()], ids=["small", "bundled"])
+def test_resolved_venue_reads_back_with_its_hash(text: str) -> None:
+    venue = parse_venue(text)
+    again = parse_venue(venue_toml(venue.resolved))
+    assert (again.hash, again.rules, again.books, again.resolved) == (venue.hash, venue.rules, venue.books, venue.resolved)
+
+
+def test_hash_knows_the_venue_and_not_its_spelling() -> None:
+    venue = parse_venue(SMALL)
+    spelt = changed('price_tick = "0.1"', "price_tick = 0.10", changed("depth = [10,", 'latency = "50_000us"\ndepth = ["10.0",'))
+    spelt = "# a comment\n" + spelt.replace("50_000us", "50000us")
+    assert parse_venue(spelt).hash == venue.hash
+    assert parse_venue(changed("fee_ppm = 1000", "fee_ppm = 1001")).hash != venue.hash
+
+
+BAD: list[tuple[str, str, str, str]] = [
+    # what, old, new, the whole finding
+    (
+        "misspelt key of a market",
+        "slippage_tolerance_ppm = 50_000",
+        "slipage_tolerance_ppm = 50_000",
+        "market[0].slipage_tolerance_ppm (BTC/USDT:USDT) = 50000: unknown key: did you mean `slippage_tolerance_ppm`?",
+    ),
+    ("misspelt key of a stage", "fee_ppm", "fee_pm", "waterfall[1].fee_pm = 1000: unknown key: did you mean `fee_ppm`?"),
+    ("misspelt key of a tier", "{ floor = 1000,", "{ flor = 1000,", "market[0].tiers[1].flor (BTC/USDT:USDT) = 1000: unknown key:"),
+    ("misspelt section", "[market.book]", "[market.boook]", "market[0].boook (BTC/USDT:USDT): unknown key: did you mean `book`?"),
+    ("misspelt section at the top", "[asset]", "[assets]", "assets: unknown key: did you mean `asset`?"),
+    (
+        "misspelt stage",
+        '"closeout"\nfee_ppm = 1000',
+        '"close_out"',
+        'waterfall[1].stage = "close_out": must be one of restrict, closeout, fund, adl, tear_up; did you mean `closeout`?',
+    ),
+    ("stage without a name", '[[waterfall]]\nstage = "restrict"', "[[waterfall]]", "waterfall[0]: stage is missing"),
+    (
+        "key of another stage",
+        'stage = "adl"',
+        'stage = "adl"\nfee_ppm = 1',
+        "waterfall[3].fee_ppm = 1: unknown key: known here: stage, policy",
+    ),
+    ("missing key", 'price_max = "1000000"\n', "", "market[0].price_max (BTC/USDT:USDT): missing: it has no default"),
+    ("wrong type", "fee_ppm = 1000", 'fee_ppm = "1000"', 'waterfall[1].fee_ppm = "1000": must be a valid integer'),
+    ("a number that is no number", '"0.1"', '"a tenth"', 'market[0].price_tick (BTC/USDT:USDT) = "a tenth": must be a decimal number'),
+    ("not a number", '"0.1"', "nan", "market[0].price_tick (BTC/USDT:USDT) = NaN: must be a finite number"),
+    ("an exponent that fills memory", '"0.1"', "1e-999999999", "market[0].price_tick (BTC/USDT:USDT) = 1E-999999999: must lie within"),
+    ("a true price", '"0.1"', "true", "market[0].price_tick (BTC/USDT:USDT) = true: must be a decimal number"),
+    (
+        "a duration without unit",
+        "fee_ppm = 1000",
+        "deadline = 30",
+        "waterfall[1].deadline = 30: must be a text of a whole number and one of",
+    ),
+    ("no duration at all", "fee_ppm = 1000", 'deadline = "0s"', 'waterfall[1].deadline = "0s": must be at least 1ns'),
+    ("rate above one", "fee_ppm = 1000", "fee_ppm = 1000001", "waterfall[1].fee_ppm = 1000001: must be less than or equal to 1000000"),
+    (
+        "gap between tiers",
+        "cap = 1000",
+        "cap = 900",
+        "market[0].tiers[0].cap (BTC/USDT:USDT) = 900: gap from 900 to 1000: must be 1000, the floor of the next tier",
+    ),
+    (
+        "overlap of tiers",
+        "cap = 1000",
+        "cap = 1100",
+        "market[0].tiers[0].cap (BTC/USDT:USDT) = 1100: overlap from 1000 to 1100: must be 1000",
+    ),
+    ("end of the last tier", "floor = 1000,", "floor = 1000, cap = 9999,", "market[0].tiers[1].cap (BTC/USDT:USDT) = 9999: the last tier"),
+    ("first tier above 0", "floor = 0,", "floor = 10,", "market[0].tiers[0].floor (BTC/USDT:USDT) = 10: must be 0: notional from 0 to 10"),
+    ("tiers out of order", "floor = 1000,", "floor = 0,", "market[0].tiers[1].floor (BTC/USDT:USDT) = 0: must be above the floor before"),
+    (
+        "rates that fall",
+        "initial_rate_ppm = 20_000, maintenance_rate_ppm = 10_000",
+        "initial_rate_ppm = 20_000, maintenance_rate_ppm = 4_000",
+        "market[0].tiers[1].maintenance_rate_ppm (BTC/USDT:USDT) = 4000: must not fall from tier to tier: 5000 before",
+    ),
+    (
+        "maintenance above initial",
+        "maintenance_rate_ppm = 10_000",
+        "maintenance_rate_ppm = 30_000",
+        "market[0].tiers[1].maintenance_rate_ppm (BTC/USDT:USDT) = 30000: must be at most the initial rate, 20000",
+    ),
+    (
+        "margin of the whole notional",
+        "initial_rate_ppm = 20_000, maintenance_rate_ppm = 10_000",
+        "initial_rate_ppm = 900_000, maintenance_rate_ppm = 700_000",
+        "market[0].tiers[1].maintenance_rate_ppm (BTC/USDT:USDT) = 700000: x warning_ratio 1500000 ppm reaches the whole notional:"
+        " must be at most 666666",
+    ),
+    (
+        "a floor between atoms",
+        "floor = 1000,",
+        "floor = 1000.0000001,",
+        "market[0].tiers[1].floor (BTC/USDT:USDT) = 1000.0000001: must be whole",
+    ),
+    (
+        "a tick that is no whole number of atoms",
+        "decimals = 6",
+        "decimals = 3",
+        "market[0].quantity_lot (BTC/USDT:USDT) = 0.001: price_tick 0.1 x quantity_lot 0.001 x contract_size 1 = 0.0001 USDT = 0.1 atoms:"
+        " must be a whole number of atoms; a quantity_lot of 0.01 would be",
+    ),
+    ("negative tick", '"0.1"', '"-0.1"', "market[0].price_tick (BTC/USDT:USDT) = -0.1: must be above 0"),
+    ("zero lot", '"0.001"', "0", "market[0].quantity_lot (BTC/USDT:USDT) = 0: must be above 0"),
+    (
+        "highest price off the grid",
+        '"1000000"',
+        '"1000000.05"',
+        "market[0].price_max (BTC/USDT:USDT) = 1000000.05: must be a whole number of ticks: 1000000.05 is not a whole number",
+    ),
+    (
+        "largest position off-lot",
+        '"10000"',
+        '"10000.0005"',
+        "market[0].position_max (BTC/USDT:USDT) = 10000.0005: must be a whole number of lots",
+    ),
+    (
+        "too many ticks",
+        '"1000000"',
+        '"300000000"',
+        "market[0].price_max (BTC/USDT:USDT) = 300000000: is 3000000000 ticks of 0.1: must be at most",
+    ),
+    (
+        "largest position overflows",
+        '"10000"',
+        '"10000000"',
+        "market[0].position_max (BTC/USDT:USDT) = 10000000: 10000000000 lots x 10000000 ticks x 100 atoms = 10000000000000000000 atoms:"
+        " must be at most 1152921504606846976 (2^60), that is 1152921.504 at price_max 1000000",
+    ),
+    ("depth off-lot", '"20.5"', '"20.5005"', "market[0].book.depth[1] (BTC/USDT:USDT) = 20.5005: must be a whole number of lots"),
+    ("depth beyond 40 bits", '"20.5"', '"2e12"', "market[0].book.depth[1] (BTC/USDT:USDT) = 2000000000000: is 2000000000000000 lots"),
+    ("negative depth", '"20.5"', "-1", "market[0].book.depth[1] (BTC/USDT:USDT) = -1: must"),
+    (
+        "depth of another number of bands",
+        ', "20.5"]',
+        "]",
+        "market[0].book.depth (BTC/USDT:USDT): has 1 bands: must have one for each of the 2",
+    ),
+    (
+        "bands that do not ascend",
+        "[1_000, 5_000]",
+        "[5_000, 1_000]",
+        "market[0].band_offset_ppm (BTC/USDT:USDT) = [5000, 1000]: must ascend",
+    ),
+    ("inverse contract", "BTC/USDT:USDT", "BTC/USD:BTC", 'market[0].symbol = "BTC/USD:BTC": must be BASE/USDT:USDT: inverse contracts'),
+    ("dated future", "BTC/USDT:USDT", "BTC/USDT:USDT-251226", 'market[0].symbol = "BTC/USDT:USDT-251226": must be BASE/USDT:USDT: dated'),
+    ("other settlement asset", "BTC/USDT:USDT", "BTC/USDC:USDC", 'market[0].symbol = "BTC/USDC:USDC": must be BASE/USDT:USDT: quoted and'),
+    ("a venue's own symbol", "BTC/USDT:USDT", "BTCUSDT", 'market[0].symbol = "BTCUSDT": must be BASE/USDT:USDT, a ccxt unified symbol'),
+    ("two assets", "[asset]", "[[asset]]\nname = 'USDC'\ndecimals = 6\n[[asset]]", "asset: 2 assets: exactly one settlement asset"),
+    ("other collateral", "[asset]", "[collateral]\nname = 'BTC'\n[asset]", "collateral: collateral other than the settlement asset"),
+    ("negative money", '"1000.5"', '"-1"', "waterfall[2].opening_balance = -1: is -1000000 atoms: must be 0 to"),
+    ("money between atoms", '"1000.5"', '"0.0000005"', "waterfall[2].opening_balance = 0.0000005: must be whole atoms of USDT"),
+    ("more money than fits", '"1000.5"', '"9e12"', "waterfall[2].opening_balance = 9000000000000: is 9000000000000000000 atoms: must be"),
+    (
+        "tear_up not last",
+        '[[waterfall]]\nstage = "adl"\n\n[[waterfall]]\nstage = "tear_up"',
+        '[[waterfall]]\nstage = "tear_up"\n\n[[waterfall]]\nstage = "adl"',
+        'waterfall[3].stage = "tear_up": the order is restrict, closeout, fund, tear_up, adl: tear_up must be last',
+    ),
+    ("no tear_up", '[[waterfall]]\nstage = "tear_up"', "", "waterfall: the order is restrict, closeout, fund, adl: tear_up must be there"),
+    (
+        "a ratio between parts per million",
+        "[asset]",
+        "[levels]\nclose_out_ratio = 0.6666667\n[asset]",
+        "levels.close_out_ratio = 0.6666667",
+    ),
+    (
+        "warning below release",
+        "[asset]",
+        "[levels]\nwarning_ratio = 1.04\n[asset]",
+        "levels.warning_ratio = 1.04: must be 1.05 (1 + exit_buffer)",
+    ),
+    ("close-out above one", "[asset]", "[levels]\nclose_out_ratio = 1.1\n[asset]", "levels.close_out_ratio = 1.1: must be 0 to 1"),
+    ("no accounts", "[asset]", "[limits]\naccounts_max = 0\n[asset]", "limits.accounts_max = 0: must be greater than or equal to 1"),
+    ("not TOML", "[asset]", "[asset", "not TOML: "),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "finding"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
+def test_bad_input_names_key_value_and_what_would_be_right(old: str, new: str, finding: str) -> None:
+    found = problems(changed(old, new))
+    assert any(text.startswith(finding) for text in found), found
+
+
+@pytest.mark.parametrize("number", [number for number, row in enumerate(BAD) if row[0].startswith("misspelt key")])
+def test_misspelt_required_key_is_one_problem_not_two(number: int) -> None:
+    _, old, new, _ = BAD[number]
+    assert len(problems(changed(old, new))) == 1
+
+
+def test_all_problems_are_named_at_once() -> None:
+    text = changed("fee_ppm", "fee_pm", changed("cap = 1000", "cap = 900", changed('"1000.5"', '"-1"', changed('"10000"', '"10000000"'))))
+    keys = [text.split(" ")[0] for text in problems(text)]
+    # The stages cannot be judged while one of them is malformed; the market can.
+    assert keys == ["waterfall[1].fee_pm", "market[0].position_max", "market[0].tiers[0].cap"]
+
+
+ODD = ("0", "-1", "1e40", "1e-40", "9223372036854775808", "inf", "nan", "true", '""', '"x"', '"1h"', "[]", "[[]]", "{}", "1979-05-27")
+
+
+@pytest.mark.parametrize("line", [line for line in dict.fromkeys(SMALL.splitlines()) if " = " in line])
+def test_no_odd_value_does_worse_than_a_finding(line: str) -> None:
+    key = line[: line.rindex(" = ") + 3]
+    texts = [changed(line, key + odd) for odd in ODD] if "{" not in line else [changed("floor = 1000", f"floor = {odd}") for odd in ODD]
+    for text in [*texts, changed(line, ""), changed(line, f"{line}\n{line}")]:
+        with suppress(ConfigError):
+            check_rules(parse_venue(text).rules)
+
+
+ADL_FIRST = changed(
+    '[[waterfall]]\nstage = "fund"\nopening_balance = "1000.5"\n\n[[waterfall]]\nstage = "adl"\n',
+    '[[waterfall]]\nstage = "adl"\n\n[[waterfall]]\nstage = "fund"\nopening_balance = "1000.5"\n',
+)
+
+
+def test_adl_before_fund_needs_the_venue_to_say_so() -> None:
+    assert problems(ADL_FIRST) == [
+        'waterfall[2].stage = "adl": the order is restrict, closeout, adl, fund, tear_up: adl before fund lets solvent accounts pay first:'
+        " put fund before adl, or set venue.solvent_pay_first = true"
+    ]
+    venue = parse_venue(changed('name = "small"', 'name = "small"\nsolvent_pay_first = true', ADL_FIRST))
+    assert venue.rules.solvent_pay_first
+    assert venue.warnings == ("waterfall: solvent_pay_first: solvent accounts pay before the fund does",)
+
+
+def test_a_stage_stands_once() -> None:
+    twice = changed('[[waterfall]]\nstage = "adl"', '[[waterfall]]\nstage = "fund"\n\n[[waterfall]]\nstage = "adl"')
+    assert problems(twice) == ['waterfall[3].stage = "fund": stands at waterfall[2] already: once is right']
+
+
+def _second_market(text: str, symbol: str) -> str:
+    return text + text[text.index("[[market]]") :].replace("BTC/USDT:USDT", symbol)
+
+
+def test_a_symbol_stands_once() -> None:
+    assert problems(_second_market(SMALL, "BTC/USDT:USDT")) == ['market[1].symbol = "BTC/USDT:USDT": stands at market[0] already']
+
+
+def test_sum_of_largest_positions_must_not_overflow() -> None:
+    half = changed('"10000"', '"1000000"')
+    assert parse_venue(half).markets[0].position_lots_max * 10_000_000 * 100 < NOTIONAL_ATOMS_MAX
+    (found,) = problems(_second_market(half, "ETH/USDT:USDT"))
+    assert found.startswith(
+        "market: the largest positions add up to ETH/USDT:USDT 1000000000000.000000 + BTC/USDT:USDT 1000000000000.000000 ="
+    )
+    assert "2000000000000000000 atoms: must be at most 1152921504606846976 (2^60)" in found
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        (lambda text: changed("fee_ppm = 1000", "fee_ppm = 5000", text), "waterfall[1].fee_ppm = 5000: reaches the maintenance rate 5000"),
+        (
+            lambda text: changed("[1_000, 5_000]", "[60_000, 70_000]", text),
+            "market[0].slippage_tolerance_ppm (BTC/USDT:USDT) = 50000: is below",
+        ),
+        (lambda text: changed("maintenance_rate_ppm = 5_000", "maintenance_rate_ppm = 0", text), "waterfall[1].fee_ppm"),
+        (lambda text: changed('[[waterfall]]\nstage = "fund"\nopening_balance = "1000.5"\n', "", text), "waterfall: has no fund"),
+        (lambda text: changed('"small"', '"small"\nsolvent_pay_first = true', text), "venue.solvent_pay_first = true: allows what"),
+    ],
+)
+def test_what_is_probably_not_meant_is_a_warning(change: Callable[[str], str], warning: str) -> None:
+    assert any(text.startswith(warning) for text in parse_venue(change(SMALL)).warnings)
+
+
+def test_bytes_that_are_no_text_are_a_finding(tmp_path: Path) -> None:
+    path = tmp_path / "venue.toml"
+    path.write_bytes(b'[venue]\nname = "\xff"\n')
+    with pytest.raises(ConfigError, match=r"venue\.toml: must be UTF-8 text: byte 16 is not"):
+        load_venue(path)
+
+
+def test_market_by_symbol() -> None:
+    venue = parse_venue(default_text())
+    assert venue.markets[venue.market("SOL/USDT:USDT")].base == "SOL"
+    with pytest.raises(KeyError, match="unknown market SOL/USDT: did you mean `SOL/USDT:USDT`"):
+        venue.market("SOL/USDT")
+
+
+@pytest.mark.parametrize(
+    ("value", "step", "rounding", "steps"),
+    [
+        ("1.25", "0.5", Rounding.FLOOR, 2),
+        ("1.25", "0.5", Rounding.CEIL, 3),
+        ("1.25", "0.5", Rounding.HALF_EVEN, 2),
+        ("1.75", "0.5", Rounding.HALF_EVEN, 4),
+        ("-1.25", "0.5", Rounding.FLOOR, -3),
+        ("-1.25", "0.5", Rounding.CEIL, -2),
+        ("1.5", "0.5", Rounding.EXACT, 3),
+        ("12345678901234567890.123456789", "0.000000001", Rounding.EXACT, 12345678901234567890123456789),
+    ],
+)
+def test_steps_by_named_rounding(value: str, step: str, rounding: Rounding, steps: int) -> None:
+    assert steps_of(Decimal(value), Decimal(step), rounding) == steps
+
+
+@pytest.mark.parametrize("value", ["1.25", "NaN", "Infinity", "1e-99"])
+def test_exact_steps_refuse_what_is_off_the_grid(value: str) -> None:
+    with pytest.raises(OffGridError):
+        steps_of(Decimal(value), Decimal("0.5"))
+
+
+@pytest.mark.parametrize("steps", [0, 1, -1, 10**30, -(10**30) - 7])
+def test_steps_and_values_are_inverse(steps: int) -> None:
+    assert steps_of(value_of(steps, Decimal("0.005")), Decimal("0.005")) == steps
+
+
+def test_amounts_in_text() -> None:
+    asset = parse_venue(SMALL).asset
+    assert [asset.text(atoms) for atoms in (0, -1, 12_500_000, -(10**13))] == ["0.000000", "-0.000001", "12.500000", "-10000000.000000"]
+    assert asset.atoms(Decimal("12.5")) == 12_500_000
+    market = parse_venue(SMALL).markets[0]
+    assert (market.price_text(1_234_567), market.quantity_text(-1_500)) == ("123456.7", "-1.5")
+
+
+def test_committed_schema_and_page_are_the_generated_ones() -> None:
+    assert (ROOT / "schemas" / "venue.schema.json").read_text(encoding="utf-8") == schema_text(), "run make generate"
+    assert (ROOT / "docs" / "reference" / "venue.md").read_text(encoding="utf-8") == page_text(), "run make generate"
+
+
+def test_page_and_schema_name_every_key_of_the_bundled_file() -> None:
+    words = set(re.findall(r"^([a-z_]+) = ", default_text(), re.MULTILINE))
+    for word in words - {"stage"}:
+        assert f"`{word}`" in page_text(), word
+        assert f'"{word}"' in schema_text(), word
+    assert set(tomllib.loads(default_text())) == {"venue", "asset", "levels", "limits", "waterfall", "market"}
