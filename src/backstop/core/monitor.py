@@ -232,7 +232,7 @@ def judge(state: State, account: int) -> bool:
 def start_round(state: State) -> None:
     """Begin to gather the accounts of the next round."""
     engine = state.engine[0]
-    engine.round += 1
+    engine.round_number += 1
     engine.touched_now = 0
 
 
@@ -240,8 +240,8 @@ def start_round(state: State) -> None:
 def _gather(state: State, account: int) -> None:
     engine = state.engine[0]
     head = state.accounts[account]
-    if head.round_stamp != engine.round:
-        head.round_stamp = engine.round
+    if head.round_stamp != engine.round_number:
+        head.round_stamp = engine.round_number
         state.columns[TOUCHED, engine.touched_now] = account
         engine.touched_now += 1
 

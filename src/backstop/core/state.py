@@ -1,6 +1,6 @@
 """What the engine remembers: rows of accounts, positions, markets and orders, and the state digest.
 
-One ``State`` is a NamedTuple of flat arrays that the kernels hand to each other. Rows that the hot
+One ``State`` is a bundle of flat arrays that the kernels hand to each other as one pointer. Rows that the hot
 path touches are 64 bytes, one cache line. Which row a position stands in, and every trigger, bucket
 and scratch array, is private to the process: no effect and no digest depends on it.
 
@@ -10,12 +10,13 @@ Arrays are sized once, by ``LimitRules``; memory that is never touched is never 
 from __future__ import annotations
 
 import hashlib
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.compiled import kernel
+from backstop.bundle import Bundle, bundle
+from backstop.compiled import inlined
 from backstop.core.events import EFFECT, HOUSE_FIRST_MARKET, NONE, Stage
 from backstop.core.instruments import BANDS_MAX, STAGES_MAX, VenueRules, check_rules, deductions_atoms
 
@@ -137,7 +138,7 @@ ENGINE = _row(
     ("paid_in_interval", "<i8"),
     ("ordered_notional", "<i8"),
     ("interval", "<i8"),  # number of the tumbling interval of the two gauges above
-    ("round", "<i8"),
+    ("round_number", "<i8"),
     ("waits_now", "<i8"),
     ("effects_now", "<i8"),
     ("touched_now", "<i8"),
@@ -190,8 +191,22 @@ class AccountRow(Protocol):
     orders_open: int
 
 
-class State(NamedTuple):
-    """The engine's arrays. Kernels take it whole and change it in place."""
+class State(Bundle):
+    """The engine's arrays. Kernels take it whole and change its arrays in place."""
+
+    FIELDS: ClassVar[dict[str, tuple[Any, int]]] = {
+        "engine": (ENGINE, 1),
+        "rules": (RULES, 1),
+        "markets": (MARKET, 1),
+        "tiers": (TIER, 1),
+        "house": (np.int64, 1),
+        "accounts": (ACCOUNT, 1),
+        "positions": (POSITION, 1),
+        "orders": (ORDER, 1),
+        "buckets": (np.int32, 2),
+        "columns": (np.int64, 2),
+        "effects": (EFFECT, 1),
+    }
 
     engine: NDArray[np.void]
     rules: NDArray[np.void]
@@ -209,6 +224,8 @@ class State(NamedTuple):
     effects: NDArray[np.void]
 
 
+bundle(State)
+
 #: Columns of ``State.columns``, by account: ordered notional, the number of the interval it belongs to; by owner: its last account, or NONE.
 ORDERED_NOTIONAL, ORDERED_INTERVAL, OWNER_FIRST = range(3)
 #: Heap of waits: time and account; an entry counts while it equals the account's own wait.
@@ -225,13 +242,13 @@ COLUMNS = 22
 DOWN, UP = 0, 1
 
 
-@kernel
+@inlined
 def house_slot(ledger_id: int) -> int:
     """Return the place of a house ledger account in ``State.house``."""
     return -2 - ledger_id
 
 
-@kernel
+@inlined
 def bucket_of(price_ticks: int) -> int:
     """Return the bucket of a price: exact below 2^12 ticks, then 12 bits of mantissa."""
     shift = 0

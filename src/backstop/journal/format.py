@@ -1,0 +1,115 @@
+"""The format of a journal, byte for byte: tables, row layouts and what each hash covers.
+
+docs/reference/journal.md says the same in prose. A change here is a new ``SCHEMA_VERSION``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from backstop.core.events import EFFECT, EVENT
+
+__all__ = [
+    "APPLICATION_ID",
+    "BATCH_ROWS_MAX",
+    "CHAIN_BYTES",
+    "PAGE_BYTES",
+    "ROW_BYTES",
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "batch_chain",
+    "end_chain",
+    "is_digest",
+    "names_hash",
+    "row_layout",
+    "start_chain",
+]
+
+#: "back": tells a journal from any other SQLite file.
+APPLICATION_ID = 0x6261636B
+SCHEMA_VERSION = 1
+PAGE_BYTES = 16384
+#: Bytes of one event, and of one effect.
+ROW_BYTES = 64
+#: Most events, and most effects, of one batch: SQLite holds at most 10^9 bytes in one row.
+BATCH_ROWS_MAX = 1 << 22
+CHAIN_BYTES = 32
+
+#: Every table, by name, with the words that made it.
+SCHEMA = {
+    "manifest": "CREATE TABLE manifest (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "names": "CREATE TABLE names (kind TEXT NOT NULL, id INTEGER NOT NULL, name TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID",
+    "batches": (
+        "CREATE TABLE batches (number INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,"
+        " events_count INTEGER NOT NULL, effects_count INTEGER NOT NULL, events BLOB NOT NULL, effects BLOB NOT NULL,"
+        " chain BLOB NOT NULL, digest TEXT)"
+    ),
+    "marks": (
+        "CREATE TABLE marks (place TEXT NOT NULL PRIMARY KEY, batches INTEGER NOT NULL, events INTEGER NOT NULL,"
+        " effects INTEGER NOT NULL, chain BLOB NOT NULL, digest TEXT) WITHOUT ROWID"
+    ),
+}
+
+_START = b"backstop journal start"
+_END = b"backstop journal end"
+
+
+def row_layout(dtype: np.dtype[np.void]) -> str:
+    """Return the fields of a row as JSON: ``[["seq", "<i8"], ...]``."""
+    return json.dumps([list(field) for field in dtype.descr], separators=(",", ":"))
+
+
+EVENT_LAYOUT = row_layout(EVENT)
+EFFECT_LAYOUT = row_layout(EFFECT)
+
+
+def is_digest(text: object) -> bool:
+    """Return whether this is a SHA-256 in lower-case hex."""
+    return isinstance(text, str) and len(text) == 64 and all(letter in "0123456789abcdef" for letter in text)
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(8, "little", signed=True)
+
+
+def _prefixed(data: bytes) -> bytes:
+    return _number(len(data)) + data
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def names_hash(names: Iterable[tuple[str, int, str]]) -> str:
+    """Return the SHA-256 (hex) of (kind, id, name), which come ordered by kind and id."""
+    digest = hashlib.sha256()
+    for kind, identifier, name in names:
+        digest.update(_prefixed(_encoded(kind)) + _number(identifier) + _prefixed(_encoded(name)))
+    return digest.hexdigest()
+
+
+def start_chain(entries: Mapping[str, str]) -> bytes:
+    """Return the chain before the first batch: it covers every entry of the manifest, in order of key."""
+    digest = hashlib.sha256(_prefixed(_START))
+    for key, value in sorted((_encoded(key), _encoded(value)) for key, value in entries.items()):
+        digest.update(_prefixed(key) + _prefixed(value))
+    return digest.digest()
+
+
+def batch_chain(previous: bytes, events: bytes, effects: bytes, digest: str | None) -> bytes:
+    """Return the chain after a batch."""
+    chain = hashlib.sha256(previous)
+    for data in (events, effects, _encoded(digest or "")):
+        chain.update(_number(len(data)))
+        chain.update(data)
+    return chain.digest()
+
+
+def end_chain(previous: bytes, batches: int, events: int, effects: int, digest: str | None) -> bytes:
+    """Return the chain of the end mark: who keeps these 32 bytes elsewhere can tell any other journal from this one."""
+    counts = _number(batches) + _number(events) + _number(effects)
+    return hashlib.sha256(previous + _prefixed(_END) + counts + _prefixed(_encoded(digest or ""))).digest()

@@ -1,0 +1,315 @@
+"""Reading a journal: batch by batch, each checked for framing, order and chain as it comes.
+
+Findings are collected, so that one pass shows every fault. It does not run the engine (``replay``
+does) and never raises for what stands in a journal, once it is open.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from backstop.core.events import EFFECT, EVENT, EffectArray, EffectKind, EventArray, Reject
+from backstop.journal.findings import READ_ERRORS, Finding, FindingCode, JournalDamaged, finding_of
+from backstop.journal.format import (
+    CHAIN_BYTES,
+    ROW_BYTES,
+    SCHEMA_VERSION,
+    batch_chain,
+    end_chain,
+    is_digest,
+    names_hash,
+    start_chain,
+)
+from backstop.journal.manifest import Manifest, Names, manifest_of
+from backstop.journal.opening import connect
+
+__all__ = ["FINDINGS_MAX", "Batch", "Reader", "open_journal"]
+
+#: A check stops listing faults after so many.
+FINDINGS_MAX = 100
+_BATCH_COLUMNS = "number, first_seq, last_seq, events_count, effects_count, events, effects, chain, digest"
+
+
+class Batch(NamedTuple):
+    """One batch whose rows can be read. The rows are the caller's own copy."""
+
+    number: int
+    events: EventArray
+    effects: EffectArray
+    digest: str | None
+    #: Whether nothing was found against it.
+    intact: bool
+
+
+class _Raw(NamedTuple):
+    """Columns of ``batches``, as whatever type the file holds."""
+
+    number: Any
+    first_seq: Any
+    last_seq: Any
+    events_count: Any
+    effects_count: Any
+    events: Any
+    effects: Any
+    chain: Any
+    digest: Any
+
+
+class _Mark(NamedTuple):
+    batches: Any
+    events: Any
+    effects: Any
+    chain: Any
+    digest: Any
+
+
+class Reader:
+    """An open journal. ``findings`` grows with what each check and each batch shows."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, entries: dict[str, str]) -> None:
+        self.path = path
+        self.findings: list[Finding] = []
+        self.manifest: Manifest = manifest_of(entries)
+        #: What ``batches`` has read so far.
+        self.batches_read = self.events_read = self.effects_read = 0
+        self._connection = connection
+        self._entries = entries
+        self._chain: bytes | None = None
+        self._seq_before = -1
+        self._end = self._mark("end")
+        self._start = self._mark("start")
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the run that wrote it came to its end."""
+        return self._end is not None
+
+    @property
+    def digest(self) -> str | None:
+        """The final state digest, as the end mark has it."""
+        return self._end.digest if self._end is not None and is_digest(self._end.digest) else None
+
+    @property
+    def chain(self) -> str | None:
+        """Hex of the last chain read: after ``check_end``, the journal's head."""
+        return None if self._chain is None else self._chain.hex()
+
+    @property
+    def events_expected(self) -> int:
+        """How many events the journal says it holds, for a progress bar."""
+        if self._end is not None and type(self._end.events) is int:
+            return max(0, self._end.events)
+        try:
+            total = self._connection.execute("SELECT sum(events_count) FROM batches").fetchone()[0]
+        except READ_ERRORS:
+            return 0
+        return total if type(total) is int else 0
+
+    def names(self) -> Names:
+        """Return what people call the accounts and owners."""
+        query = "SELECT name FROM names WHERE kind = ? ORDER BY id"
+        accounts, owners = ([str(row[0]) for row in self._connection.execute(query, (kind,))] for kind in ("account", "owner"))
+        return Names(accounts, owners)
+
+    def check_pages(self) -> None:
+        """Let SQLite see whether the file's pages hang together."""
+        try:
+            rows = self._connection.execute("PRAGMA integrity_check(10)").fetchall()
+        except READ_ERRORS as error:
+            self._found(finding_of(error, "pages"))
+            return
+        for (text,) in rows:
+            if text != "ok":
+                self._find(FindingCode.PAGES, "pages", " ".join(str(text).split()))
+
+    def check_head(self) -> bool:
+        """See that manifest and names are those that the chain starts from; return whether the manifest is."""
+        self._check_names()
+        if self._entries["schema_version"] != str(SCHEMA_VERSION):
+            self._find(FindingCode.MANIFEST, "manifest", "`schema_version` does not agree with the file's header")
+        if self._start is None or self._start[:3] != (0, 0, 0) or self._start.digest is not None:
+            self._find(FindingCode.MANIFEST, "start mark", "missing or altered")
+            return False
+        if self._start.chain != start_chain(self._entries):
+            self._find(FindingCode.MANIFEST, "manifest", "an entry or the start of the chain was altered: SHA-256 does not agree")
+            return False
+        self._chain = self._start.chain
+        return True
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the batches whose rows can be read, in order; a gap in their numbers is a finding."""
+        expected = 1
+        for number in self._numbers():
+            if number != expected:
+                gap = f"batch {expected}" if number == expected + 1 else f"batches {expected} to {number - 1}"
+                self._find(FindingCode.BATCH_NUMBER, f"batch {number}", f"{gap} missing before it" if number > expected else "out of place")
+            expected = number + 1
+            raw = self._fetch(number)
+            if raw is None:
+                continue
+            batch = self._checked(raw)
+            if batch is not None:
+                yield batch
+
+    def check_end(self) -> None:
+        """See that the end mark agrees with what ``batches`` has read."""
+        end = self._end
+        if end is None:
+            self._find(FindingCode.END_MISSING, "end mark", "none: the run was cut short, or the end of its journal was removed")
+            return
+        for name, held in (("batches", self.batches_read), ("events", self.events_read), ("effects", self.effects_read)):
+            said = getattr(end, name)
+            if said != held:
+                self._find(FindingCode.END, "end mark", f"says {said!r} {name}, the journal holds {held}")
+                return
+        if not is_digest(end.digest) or self._chain is None or end.chain != end_chain(self._chain, *end[:3], end.digest):
+            self._find(FindingCode.END, "end mark", "altered: SHA-256 of the chain does not agree")
+            return
+        self._chain = end.chain
+
+    def _numbers(self) -> Iterator[int]:
+        numbers: list[int] = []
+        try:
+            for (number,) in self._connection.execute("SELECT number FROM batches ORDER BY number"):
+                numbers.append(number)
+        except READ_ERRORS as error:
+            self._found(finding_of(error, f"batches after {numbers[-1]}" if numbers else "batches"))
+        yield from numbers
+
+    def _fetch(self, number: int) -> _Raw | None:
+        try:
+            row = self._connection.execute(f"SELECT {_BATCH_COLUMNS} FROM batches WHERE number = ?", (number,)).fetchone()
+        except READ_ERRORS as error:
+            self._found(finding_of(error, f"batch {number}"))
+            return None
+        if row is None:
+            self._find(FindingCode.BATCH_NUMBER, f"batch {number}", "listed, but not found by its number")
+            return None
+        return _Raw(*row)
+
+    def _checked(self, raw: _Raw) -> Batch | None:
+        """Check one batch; return it if its rows can be read, whatever else is wrong with it."""
+        found = len(self.findings)
+        place = f"batch {raw.number}"
+        fault = _frame_fault(raw)
+        if fault:
+            self._find(FindingCode.BATCH_FRAME, place, fault)
+        self._check_chain(raw, place)
+        if not _has_rows(raw):
+            return None
+        events, effects = np.frombuffer(raw.events, EVENT).copy(), np.frombuffer(raw.effects, EFFECT).copy()
+        self.batches_read += 1
+        self.events_read += len(events)
+        self.effects_read += len(effects)
+        if len(events):
+            self._check_seq(raw, events, effects, place)
+        digest = raw.digest if is_digest(raw.digest) else None
+        due = self.manifest.digest_every > 0 and raw.number % self.manifest.digest_every == 0
+        if due and raw.digest is None:
+            self._find(FindingCode.DIGEST_MISSING, place, f"the manifest declares one every {self.manifest.digest_every} batches")
+        return Batch(raw.number, events, effects, digest, len(self.findings) == found)
+
+    def _check_chain(self, raw: _Raw, place: str) -> None:
+        """Compare with what the chain of the batch before gives, as recorded: one damaged batch is one finding."""
+        hashable = isinstance(raw.events, bytes) and isinstance(raw.effects, bytes) and (raw.digest is None or isinstance(raw.digest, str))
+        known = isinstance(raw.chain, bytes) and len(raw.chain) == CHAIN_BYTES
+        if self._chain is not None and (not known or not hashable or raw.chain != batch_chain(self._chain, *raw[5:7], raw.digest)):
+            self._find(FindingCode.CHAIN, place, "its bytes, or its place after the batch before, were altered: SHA-256 does not agree")
+        self._chain = raw.chain if known else None
+
+    def _check_seq(self, raw: _Raw, events: EventArray, effects: EffectArray, place: str) -> None:
+        seqs = events["seq"]
+        if (raw.first_seq, raw.last_seq) != (int(seqs[0]), int(seqs[-1])):
+            said = f"{raw.first_seq!r} to {raw.last_seq!r}"
+            self._find(FindingCode.SEQ, place, f"says seq {said}, its events run from {int(seqs[0])} to {int(seqs[-1])}")
+        highest = np.maximum.accumulate(np.concatenate(([self._seq_before], seqs)))
+        stale = seqs[seqs <= highest[:-1]]
+        refused = effects[(effects["kind"] == EffectKind.REFUSAL) & (effects["code"] == Reject.SEQ_NOT_AFTER)]["seq"]
+        if not np.array_equal(stale, refused):
+            self._find(FindingCode.SEQ, place, f"{len(stale)} events are not after those before, {len(refused)} were refused for it")
+        strangers = effects["seq"][~np.isin(effects["seq"], seqs)]
+        if len(strangers):
+            self._find(FindingCode.SEQ, place, f"effect of seq {int(strangers[0])}, which is not among its events")
+        self._seq_before = int(highest[-1])
+
+    def _check_names(self) -> None:
+        rows: list[tuple[str, int, str]] = []
+        try:
+            rows = self._connection.execute("SELECT kind, id, name FROM names ORDER BY kind, id").fetchall()
+        except READ_ERRORS as error:
+            self._found(finding_of(error, "names"))
+            return
+        typed = all(type(kind) is str and type(identifier) is int and type(name) is str for kind, identifier, name in rows)
+        if not typed or names_hash(rows) != self._entries["names_sha256"]:
+            self._find(FindingCode.NAMES, "names", "a name was altered, added or removed: SHA-256 does not agree with the manifest")
+
+    def _mark(self, place: str) -> _Mark | None:
+        try:
+            row = self._connection.execute("SELECT batches, events, effects, chain, digest FROM marks WHERE place = ?", (place,)).fetchone()
+        except READ_ERRORS as error:
+            self._found(finding_of(error, f"{place} mark"))
+            return None
+        return None if row is None else _Mark(*row)
+
+    def _find(self, code: FindingCode, place: str, message: str) -> None:
+        self._found(Finding(code, place, message))
+
+    def _found(self, finding: Finding) -> None:
+        if len(self.findings) < FINDINGS_MAX:
+            self.findings.append(finding)
+
+
+def _has_rows(raw: _Raw) -> bool:
+    return all(isinstance(data, bytes) and len(data) % ROW_BYTES == 0 for data in (raw.events, raw.effects))
+
+
+def _frame_fault(raw: _Raw) -> str:
+    """Return what does not fit in the batch's own lengths and counts; empty if all does."""
+    for name, data, count in (("events", raw.events, raw.events_count), ("effects", raw.effects, raw.effects_count)):
+        if not isinstance(data, bytes):
+            return f"`{name}` is not a blob"
+        if len(data) % ROW_BYTES:
+            return f"`{name}` has {len(data)} bytes: must be a multiple of {ROW_BYTES}"
+        if count != len(data) // ROW_BYTES:
+            return f"`{name}_count` says {count!r}, `{name}` has {len(data) // ROW_BYTES} rows"
+    if not raw.events:
+        return "no events"
+    if raw.digest is not None and not is_digest(raw.digest):
+        return "`digest` is not a SHA-256 in hex"
+    return ""
+
+
+def open_journal(path: str | Path) -> Reader:
+    """Open a journal for reading.
+
+    Raises ``FileNotFoundError`` or ``IsADirectoryError``, and ``JournalDamaged`` if it cannot be read as one.
+    """
+    path = Path(path)
+    connection = connect(path)
+    try:
+        entries = dict(connection.execute("SELECT key, value FROM manifest").fetchall())
+        if not all(type(key) is str and type(value) is str for key, value in entries.items()):
+            raise ValueError("an entry is not text")
+        return Reader(path, connection, entries)
+    except READ_ERRORS as error:
+        connection.close()
+        raise JournalDamaged(finding_of(error, "manifest")) from error
+    except ValueError as error:
+        connection.close()
+        raise JournalDamaged(Finding(FindingCode.MANIFEST, "manifest", str(error))) from error

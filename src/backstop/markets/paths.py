@@ -1,0 +1,158 @@
+"""Price paths: a seeded way through a scenario's pins, and a declared way through recorded bars.
+
+The path through pins is the only place here with floating point: a Brownian bridge in the logarithm
+of the price, one a segment, rounded once to ticks (to the nearest, ties to even). A pin itself is
+rounded from its decimal, exactly. One machine's exponential may differ from another's in the last
+bit, so a run is pinned by its journal, not by its seed.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from decimal import ROUND_HALF_EVEN, Decimal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from backstop.core.events import EVENT, NONE, EventKind
+from backstop.core.instruments import PRICE_TICKS_LIMIT
+from backstop.markets.book import DEPTH_STEP
+from backstop.markets.scenarios import Pin, Scenario
+
+__all__ = [
+    "CALM_VOLATILITY",
+    "ROUGHNESS",
+    "STEP_NS",
+    "depth_schedule",
+    "path_marks",
+    "walk_bar",
+    "walk_bars",
+    "walk_times_ns",
+]
+
+#: One mark a market a second.
+STEP_NS = 1_000_000_000
+#: Deviation of the bridge over a segment, as a share of the segment's own move in log price.
+ROUGHNESS = 0.25
+#: Deviation that is added, of the log price, a square root of a second: 56 % a year.
+CALM_VOLATILITY = 1e-4
+
+
+def _pin_ticks(pin: Pin, price_tick: Decimal) -> int:
+    ticks = int((pin.price / price_tick).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
+    if not 1 <= ticks <= PRICE_TICKS_LIMIT:
+        raise ValueError(f"price {pin.price} = {ticks} ticks of {price_tick}: must be 1 to {PRICE_TICKS_LIMIT}")
+    return ticks
+
+
+def _fold(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
+    """Reflect what leaves ``[low, high]`` back into it, once, and clip the rest."""
+    values = np.where(values < low, 2 * low - values, values)
+    values = np.where(values > high, 2 * high - values, values)
+    return np.clip(values, low, high)
+
+
+def _market_ticks(
+    pins: Sequence[Pin], price_tick: Decimal, times_ns: NDArray[np.int64], generator: np.random.Generator
+) -> NDArray[np.int64]:
+    pin_ticks = np.array([_pin_ticks(pin, price_tick) for pin in pins], dtype=np.int64)
+    places = np.searchsorted(times_ns, [pin.time_ns for pin in pins])
+    if not np.array_equal(times_ns[places], [pin.time_ns for pin in pins]):
+        raise ValueError("a pin does not stand at a whole step from the start")
+    logs = np.log(pin_ticks.astype(np.float64))
+    ticks = np.zeros(len(times_ns), dtype=np.int64)
+    for number in range(len(pins) - 1):
+        first, last = int(places[number]), int(places[number + 1])
+        steps = last - first
+        share = np.arange(steps + 1) / steps
+        seconds = float(times_ns[last] - times_ns[first]) / 1e9
+        move = float(logs[number + 1] - logs[number])
+        deviation = ROUGHNESS * abs(move) + CALM_VOLATILITY * np.sqrt(seconds)
+        walk = np.concatenate(([0.0], np.cumsum(generator.standard_normal(steps)))) * (deviation / np.sqrt(steps))
+        bridge = logs[number] + share * move + (walk - share * walk[-1])
+        ticks[first : last + 1] = np.rint(np.exp(_fold(bridge, float(logs.min()), float(logs.max()))))
+    ticks[places] = pin_ticks
+    return np.asarray(np.clip(ticks, pin_ticks.min(), pin_ticks.max()), dtype=np.int64)
+
+
+def path_marks(
+    scenario: Scenario, symbols: Sequence[str], price_ticks: Sequence[Decimal], seed: int, step_ns: int = STEP_NS
+) -> NDArray[np.void]:
+    """Return MARK events through a scenario's pins: one a market a step, sorted by time, then market.
+
+    ``symbols[m]`` and ``price_ticks[m]`` (the size of a tick, in price) are those of market ``m``; a
+    venue may trade fewer markets than the scenario has. Each market's path depends on the seed and its
+    own symbol, not on what else is there. It goes through every pin and never leaves the range of its
+    pins. ``seq`` is 0: the driver numbers. Raises ``KeyError`` for a symbol that the scenario has not.
+    """
+    steps, rest = divmod(scenario.end_ns - scenario.start_ns, step_ns)
+    if step_ns < 1 or rest:
+        raise ValueError(f"step_ns = {step_ns}: must divide the scenario's {scenario.end_ns - scenario.start_ns} ns")
+    times_ns = scenario.start_ns + step_ns * np.arange(steps + 1, dtype=np.int64)
+    events = np.zeros((steps + 1, len(symbols)), dtype=EVENT)
+    events["time_ns"] = times_ns[:, np.newaxis]
+    events["kind"], events["account"] = EventKind.MARK, NONE
+    events["market"] = np.arange(len(symbols))
+    for market, (symbol, price_tick) in enumerate(zip(symbols, price_ticks, strict=True)):
+        key = np.random.SeedSequence([seed, zlib.crc32(symbol.encode())])
+        generator = np.random.Generator(np.random.PCG64(key))
+        events["price_ticks"][:, market] = _market_ticks(scenario.pins_of(symbol), price_tick, times_ns, generator)
+    return events.reshape(-1)
+
+
+def depth_schedule(scenario: Scenario, markets: int, step_ns: int = 10 * STEP_NS) -> NDArray[np.void]:
+    """Return ``DEPTH_STEP`` rows: straight lines between the depth pins, a step each ``step_ns``, the same for every market.
+
+    Whole ppm, rounded down. A pin that is no whole number of steps from the start has a step of its own.
+    """
+    pin_ns = np.array([pin.time_ns for pin in scenario.depth], dtype=np.int64)
+    pin_ppm = [pin.depth_ppm for pin in scenario.depth]
+    grid = np.arange(scenario.start_ns, scenario.end_ns, step_ns, dtype=np.int64)
+    times_ns = np.unique(np.concatenate((grid, pin_ns)))
+    places = np.clip(np.searchsorted(pin_ns, times_ns, side="right") - 1, 0, len(pin_ns) - 2)
+    levels = [
+        pin_ppm[place] + (pin_ppm[place + 1] - pin_ppm[place]) * int(time - pin_ns[place]) // int(pin_ns[place + 1] - pin_ns[place])
+        for time, place in zip(times_ns, places, strict=True)
+    ]
+    kept = np.concatenate(([True], np.diff(levels) != 0))
+    rows = np.zeros((markets, int(kept.sum())), dtype=DEPTH_STEP)
+    rows["time_ns"], rows["depth_ppm"] = times_ns[kept], np.array(levels)[kept]
+    rows["market"] = np.arange(markets)[:, np.newaxis]
+    return rows.reshape(-1)
+
+
+def walk_bars(open_ticks: ArrayLike, high_ticks: ArrayLike, low_ticks: ArrayLike, close_ticks: ArrayLike, steps: int) -> NDArray[np.int64]:
+    """Return the way through each bar in ticks, a row of ``3 x steps + 1`` prices a bar.
+
+    Open, low, high, close if the close is not below the open; otherwise open, high, low, close. Each
+    leg has ``steps`` equal steps, rounded down; the four corners are exact. Raises ``ValueError`` where
+    a bar does not contain its own open and close (widen it first).
+    """
+    if steps < 1:
+        raise ValueError(f"steps = {steps}: must be at least 1")
+    opened, high, low, close = (
+        np.asarray(column, dtype=np.int64).reshape(-1) for column in (open_ticks, high_ticks, low_ticks, close_ticks)
+    )
+    bad = np.flatnonzero((high < np.maximum(opened, close)) | (low > np.minimum(opened, close)))
+    if len(bad):
+        bar = int(bad[0])
+        text = f"open {opened[bar]}, high {high[bar]}, low {low[bar]}, close {close[bar]}"
+        raise ValueError(f"bar {bar}: {text}: open and close must lie between low and high")
+    rises = close >= opened
+    corners = np.stack([opened, np.where(rises, low, high), np.where(rises, high, low), close], axis=1)
+    share = np.arange(1, steps + 1, dtype=np.int64)
+    legs = corners[:, :-1, np.newaxis] + np.diff(corners, axis=1)[:, :, np.newaxis] * share // steps
+    return np.concatenate([corners[:, :1], legs.reshape(len(opened), 3 * steps)], axis=1)
+
+
+def walk_bar(open_ticks: int, high_ticks: int, low_ticks: int, close_ticks: int, steps: int) -> NDArray[np.int64]:
+    """Return the way through one bar, as ``walk_bars`` does."""
+    return np.asarray(walk_bars([open_ticks], [high_ticks], [low_ticks], [close_ticks], steps)[0])
+
+
+def walk_times_ns(start_ns: ArrayLike, length_ns: int, steps: int) -> NDArray[np.int64]:
+    """Return when each price of ``walk_bars`` is due: the open at the bar's start, the close before the next bar's start."""
+    points = 3 * steps + 1
+    starts = np.asarray(start_ns, dtype=np.int64).reshape(-1)
+    return starts[:, np.newaxis] + np.arange(points, dtype=np.int64) * length_ns // points

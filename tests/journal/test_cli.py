@@ -1,0 +1,68 @@
+"""``backstop journal verify``: what it prints where, and how it exits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner, Result
+
+from backstop.cli.journal import app
+from tests.journal.runs import change, crash, write
+
+
+def _verify(*words: str) -> Result:
+    return CliRunner().invoke(app, ["verify", *words])
+
+
+def test_a_sound_journal_exits_with_0(tmp_path: Path) -> None:
+    ran = _verify(str(write(tmp_path / "journal.db")))
+    assert ran.exit_code == 0
+    assert f"digest    {crash()[-1].digest}" in ran.stdout
+    assert ran.stdout.splitlines()[-1].startswith("result    ok")
+    assert ran.stderr == ""
+
+
+def test_json_is_one_object_on_standard_output(tmp_path: Path) -> None:
+    path = write(tmp_path / "journal.db")
+    change(path, ("UPDATE batches SET events = zeroblob(64 * events_count) WHERE number = 3", ()))
+    ran = _verify(str(path), "--json")
+    said = json.loads(ran.stdout)
+    assert ran.exit_code == said["exit_code"] == 4
+    assert said["ok"] is False
+    assert said["findings"][0] == {
+        "code": "chain",
+        "place": "batch 3",
+        "message": "its bytes, or its place after the batch before, were altered: SHA-256 does not agree",
+    }
+
+
+def test_a_missing_file_is_wrong_usage(tmp_path: Path) -> None:
+    for path in (tmp_path / "journal.db", tmp_path):
+        ran = _verify(str(path))
+        assert (ran.exit_code, ran.stdout) == (2, "")
+        assert ran.stderr.startswith("error: journal")
+    assert _verify().exit_code == 2
+
+
+def test_a_file_that_is_no_journal_exits_with_4(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.write_text("time,market,mark\n" * 99)
+    ran = _verify(str(path))
+    assert ran.exit_code == 4
+    assert "found     NOT_SQLITE: journal.db: not a SQLite file" in ran.stdout
+
+
+def test_a_record_that_replays_otherwise_exits_with_3(tmp_path: Path) -> None:
+    ran = _verify(str(write(tmp_path / "journal.db", (*crash()[:-1], crash()[-1]._replace(digest="0" * 64)))))
+    assert ran.exit_code == 3
+    assert "INV-12" in ran.stdout.splitlines()[-1]
+
+
+def test_bytes_that_are_no_text_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    path = write(tmp_path / "journal.db")
+    change(path, ("UPDATE manifest SET value = CAST(x'1b5b33316dff' AS TEXT) WHERE key = 'created'", ()))
+    ran = _verify(str(path))
+    assert ran.exit_code == 4
+    assert "\x1b" not in ran.stdout
+    assert json.loads(_verify(str(path), "--json").stdout)["ok"] is False

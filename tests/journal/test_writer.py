@@ -1,0 +1,159 @@
+"""What the writer promises: whole batches, in order, durable, and nothing overwritten by accident."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backstop.core.events import EFFECT, EVENT
+from backstop.journal import FindingCode, Journal, JournalError, open_journal
+from tests.journal.runs import crash, manifest, names, write
+
+
+def test_an_existing_file_is_not_overwritten_unless_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "journal.db")
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match=r"`.*journal\.db` exists"):
+        Journal.create(path, manifest())
+    assert path.read_bytes() == before
+    Journal.create(path, manifest(), overwrite=True).abandon()
+    with open_journal(path) as journal:
+        assert list(journal.batches()) == []
+
+
+def test_the_log_of_another_journal_is_not_taken_over(tmp_path: Path) -> None:
+    (tmp_path / "journal.db-wal").write_bytes(b"another's")
+    with pytest.raises(JournalError, match=r"journal\.db-wal` exists"):
+        Journal.create(tmp_path / "journal.db", manifest())
+
+
+@pytest.mark.parametrize("place", ["absent/journal.db", "."])
+def test_a_place_that_cannot_hold_a_file_is_a_clear_error(tmp_path: Path, place: str) -> None:
+    with pytest.raises(JournalError, match="cannot be created"):
+        Journal.create(tmp_path / place, manifest(), overwrite=True)
+
+
+def test_a_closed_journal_is_one_file_in_full_synchronous_wal_mode(tmp_path: Path) -> None:
+    with Journal.create(tmp_path / "journal.db", manifest()) as journal:
+        connection = journal._connection
+        assert connection is not None
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        journal.append(crash()[0].events, crash()[0].effects)
+        journal.close(crash()[0].digest)
+    assert [file.name for file in tmp_path.iterdir()] == ["journal.db"]
+
+
+def test_a_closed_journal_takes_no_more(tmp_path: Path) -> None:
+    with Journal.create(tmp_path / "journal.db", manifest()) as journal:
+        journal.close("0" * 64)
+        with pytest.raises(JournalError, match="is closed"):
+            journal.append(crash()[0].events, crash()[0].effects)
+        with pytest.raises(JournalError, match="is closed"):
+            journal.close("0" * 64)
+
+
+def test_a_digest_is_due_where_the_manifest_declares_it(tmp_path: Path) -> None:
+    first, second = crash()[:2]
+    with Journal.create(tmp_path / "journal.db", manifest(digest_every=2)) as journal:
+        assert not journal.digest_due
+        journal.append(first.events, first.effects)
+        assert journal.digest_due
+        with pytest.raises(ValueError, match="batch 2 must carry a state digest"):
+            journal.append(second.events, second.effects)
+        journal.append(second.events, second.effects, second.digest)
+        assert (journal.batches, journal.events) == (2, len(first.events) + len(second.events))
+
+
+def test_rows_that_are_no_batch_are_refused(tmp_path: Path) -> None:
+    chunk = crash()[0]
+    with Journal.create(tmp_path / "journal.db", manifest()) as journal:
+        with pytest.raises(ValueError, match="not EVENT and EFFECT"):
+            journal.append(chunk.effects, chunk.events)
+        with pytest.raises(ValueError, match="a batch of 0 events"):
+            journal.append(np.empty(0, EVENT), np.empty(0, EFFECT))
+        with pytest.raises(ValueError, match="belongs to no event"):
+            journal.append(chunk.events, crash()[1].effects)
+        with pytest.raises(ValueError, match="not a SHA-256"):
+            journal.append(chunk.events, chunk.effects, "A" * 64)
+        assert journal.batches == 0
+
+
+def test_a_full_disk_is_named_and_what_was_acknowledged_stays(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    chunk = crash()[1]
+    with Journal.create(path, manifest(digest_every=0), names()) as journal:
+        connection = journal._connection
+        assert connection is not None
+        connection.execute("PRAGMA max_page_count = 40")
+        message = ""
+        while not message:
+            try:
+                journal.append(chunk.events, chunk.effects)
+            except JournalError as error:
+                message = str(error)
+        safe = journal.batches
+        assert f"the disk is full; {safe} batches are safe, the last event is seq {chunk.events['seq'][-1]}" in message
+        with pytest.raises(JournalError, match="is closed"):
+            journal.append(chunk.events, chunk.effects)
+    with open_journal(path) as read:
+        assert len(list(read.batches())) == safe > 0
+
+
+_LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from backstop.core.events import EFFECT, EventKind
+from backstop.journal import Journal, JournalError
+from tests.journal.runs import event, manifest
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+rows = np.concatenate([event(seq, seq, EventKind.CLOCK) for seq in range(500)])
+with Journal.create(Path(sys.argv[1]), manifest(digest_every=0)) as journal:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
+    try:
+        while True:
+            journal.append(rows, np.empty(0, EFFECT))
+    except JournalError as error:
+        print(journal.batches, error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file size limits are of POSIX")
+def test_a_file_that_may_not_grow_keeps_every_acknowledged_batch(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    run = subprocess.run([sys.executable, "-c", _LIMITED, str(path)], capture_output=True, text=True, check=True)
+    safe, message = run.stdout.split(" ", 1)
+    assert "cannot be written" in message
+    with open_journal(path) as journal:
+        numbers = [batch.number for batch in journal.batches()]
+        assert numbers == list(range(1, int(safe) + 1))
+        # The same events again and again are no run, but every batch is whole.
+        assert {finding.code for finding in journal.findings} <= {FindingCode.SEQ}
+
+
+def test_a_read_only_file_is_named(tmp_path: Path) -> None:
+    with Journal.create(tmp_path / "journal.db", manifest()) as journal:
+        assert journal._connection is not None
+        journal._connection.execute("PRAGMA query_only = ON")
+        with pytest.raises(JournalError, match="it is read-only; 0 batches are safe"):
+            journal.append(crash()[0].events, crash()[0].effects)
+
+
+def test_names_that_are_no_unicode_are_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="cannot be created"):
+        Journal.create(tmp_path / "journal.db", manifest(command="\udcff"))
+
+
+def test_the_tables_are_open_to_any_tool_that_reads_sqlite(tmp_path: Path) -> None:
+    path = write(tmp_path / "journal.db")
+    connection = sqlite3.connect(path)
+    numbers = connection.execute("SELECT count(*), sum(events_count), max(last_seq) FROM batches").fetchone()
+    connection.close()
+    events = sum(len(chunk.events) for chunk in crash())
+    assert numbers == (len(crash()), events, events)

@@ -1,0 +1,1 @@
+"""Tests of the simulated venue: the book, the driver, paths, scenarios and populations."""
