@@ -15,6 +15,8 @@ __all__ = ["book_side", "fund_supports_orders", "order_done", "order_fill", "pla
 
 #: What the stage says of a position, or of the account.
 PLACED, BUSY, NOTHING = "placed", "busy", "nothing"
+#: Visible depth of a band that proved wrong and has not been told anew.
+UNKNOWN_DEPTH = -1
 
 
 def book_side(lots: int) -> BookSide:
@@ -57,7 +59,14 @@ class Closing:
         """Depth and offset of the bands within the tolerance, best first."""
         offsets = self.state.rules.markets[self.market].band_offset_ppm
         depth = self.state.markets[self.market].depth[book_side(-self.held)]
-        return [(lots, offset) for lots, offset in zip(depth, offsets, strict=True) if offset <= self.tolerance_ppm]
+        return [(max(0, lots), offset) for lots, offset in zip(depth, offsets, strict=True) if offset <= self.tolerance_ppm]
+
+    def awaits_depth(self) -> bool:
+        """Whether nothing is visible, and a band within the tolerance is unknown."""
+        offsets = self.state.rules.markets[self.market].band_offset_ppm
+        depth = self.state.markets[self.market].depth[book_side(-self.held)]
+        within = [lots for lots, offset in zip(depth, offsets, strict=True) if offset <= self.tolerance_ppm]
+        return UNKNOWN_DEPTH in within and max(within) <= 0
 
     def base(self) -> int:
         """Largest slice that visible depth and recent volume allow, whatever others have ordered."""
@@ -206,7 +215,7 @@ def place_orders(state: State, account: int) -> str:
     """Plan and place the account's closing orders; return PLACED, BUSY or NOTHING."""
     equity, maintenance = state.equity(account), state.maintenance(account)
     closings = [Closing(state, account, market, equity, maintenance) for market in state.held_markets(account)]
-    outcomes = {BUSY for closing in closings if closing.base() > 0 and closing.cap() <= 0}
+    outcomes = {BUSY for closing in closings if closing.awaits_depth() or (closing.base() > 0 and closing.cap() <= 0)}
     equity_then, maintenance_then = equity, maintenance
     for closing in sorted((c for c in closings if c.base() > 0 and c.cap() > 0), key=Closing.order_key):
         wanted, found = lots_wanted(closing, equity_then, maintenance_then)
@@ -232,8 +241,9 @@ def take_depth(state: State, market: int, side: BookSide, lots: int) -> None:
     """Lower the visible depth by a fill, best band first."""
     depth = state.markets[market].depth[side]
     for band, visible in enumerate(depth):
-        depth[band] = visible - min(visible, lots)
-        lots -= min(visible, lots)
+        taken = max(0, min(visible, lots))
+        depth[band] = visible - taken
+        lots -= taken
 
 
 def room_for_late(state: State, order: Order, lots: int, open_take: int) -> int:
@@ -302,5 +312,5 @@ def order_done(state: State, event: Event) -> None:
     state.reserve(order, -state.close_order(order))
     if order.remaining:
         depth = state.markets[order.market].depth[book_side(order.lots)]
-        depth[:] = [0] * len(depth)
+        depth[:] = [UNKNOWN_DEPTH] * len(depth)
     state.touch(order.account)
