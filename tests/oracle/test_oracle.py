@@ -341,8 +341,8 @@ def test_fund_supports_an_insolvent_account_up_to_its_zero_cash() -> None:
     desk.send(K.DEPTH, market=0, lots=50)
     effects = desk.mark(85)
     assert [effect.kind for effect in effects] == [F.HEALTH, F.RESTRICT, F.RESERVE, F.ORDER]
-    assert brief(effects, F.RESERVE, F.ORDER) == [(0, 0, 0, 69, 69), (0, 0, -10, 900, 69)]
-    effects = desk.send(K.ORDER_FILL, market=0, other=0, lots=-10, price_ticks=85)
+    assert brief(effects, F.RESERVE, F.ORDER) == [(0, 1, 0, 69, 69), (0, 1, -10, 900, 69)]
+    effects = desk.send(K.ORDER_FILL, market=0, other=1, lots=-10, price_ticks=85)
     assert [(effect.account, effect.amount) for effect in effects if effect.code == C.SUPPORT] == [(0, 50)]
     # Flat with E = 0: out of default, so the filled order that the venue has not called done is cancelled.
     assert [effect.kind for effect in effects][-5:] == [F.POSTING, F.RESERVE, F.HEALTH, F.CANCEL, F.RESERVE]
@@ -357,7 +357,7 @@ def test_fill_beyond_the_position_goes_to_error_inventory() -> None:
     desk.trade(0, 10, 100)
     desk.send(K.DEPTH, market=0, lots=2)
     desk.mark(84)
-    effects = desk.send(K.ORDER_FILL, market=0, other=0, lots=-12, price_ticks=84)
+    effects = desk.send(K.ORDER_FILL, market=0, other=1, lots=-12, price_ticks=84)
     error = error_inventory_of(0)
     assert [(effect.account, effect.lots, effect.code) for effect in effects if effect.kind == F.TRADE] == [
         (0, -10, C.CLOSEOUT),

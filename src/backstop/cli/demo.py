@@ -18,7 +18,9 @@ _FIRST = "2025-10-10"
 def demo(
     name: Annotated[str, typer.Argument(metavar="[SCENARIO]", help="A bundled crash.")] = _FIRST,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the price path and of the population.")] = 1,
-    impact: Annotated[Switch, typer.Option(help="Whether closing orders move later marks; the path has its cascade in it already.")] = Switch.OFF,
+    impact: Annotated[
+        Switch, typer.Option(help="Whether closing orders move later marks; the path has its cascade in it already.")
+    ] = Switch.OFF,
     venue: Annotated[Path | None, typer.Option(metavar="FILE", help="Another venue (TOML).")] = None,
     population: Annotated[Path | None, typer.Option(metavar="FILE", help="Another population (TOML).")] = None,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where result.json and journal.db are written.")] = Path("out/demo"),

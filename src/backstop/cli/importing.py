@@ -28,12 +28,18 @@ def import_bars(
     ],
     stamp: Annotated[
         str | None,
-        typer.Option(metavar="|".join(_STAMPS), help="What the time of a bar marks. By default start for freqtrade, end for bitmex.", show_default=False),
+        typer.Option(
+            metavar="|".join(_STAMPS),
+            help="What the time of a bar marks. By default start for freqtrade, end for bitmex.",
+            show_default=False,
+        ),
     ] = None,
     market: Annotated[list[str] | None, typer.Option(metavar="OLD=NEW", help="Symbol for a name in the files. May be repeated.")] = None,
     only: Annotated[list[str] | None, typer.Option(metavar="SYMBOL", help="Leave out all other markets. May be repeated.")] = None,
     kind: Annotated[str, typer.Option(help="Which kind of freqtrade rows: futures, mark or spot.")] = "futures",
-    volume: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the volume; for bitmex homeNotional (base), where it is there.")] = None,
+    volume: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column of the volume; for bitmex homeNotional (base), where it is there.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Write recorded bars as the long form that replay reads: time, market, timeframe, open, high, low, close, volume."""

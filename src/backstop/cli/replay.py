@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backstop.cli.demo import demo
+from backstop.cli.exits import FAILED
 from backstop.cli.importing import import_bars
 from backstop.cli.running import Switch, exit_code_of, parsed_time_ns, print_result, refusals, run_case, say, warm_up
 
@@ -31,7 +32,11 @@ def replay(
     venue: Annotated[Path, typer.Option(metavar="FILE", help="The venue (TOML).", show_default=False)],
     prices: Annotated[
         list[Path],
-        typer.Option(metavar="FILE", help="Prices, Parquet or CSV: time, market, and mark or open, high, low, close. May be repeated.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="Prices, Parquet or CSV: time, market, and mark or open, high, low, close. May be repeated.",
+            show_default=False,
+        ),
     ],
     accounts: Annotated[Path | None, typer.Option(metavar="FILE", help="Positions: account, owner, market, quantity, entry_price.")] = None,
     collateral: Annotated[Path | None, typer.Option(metavar="FILE", help="Collateral: account, asset, amount.")] = None,
@@ -41,7 +46,9 @@ def replay(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the population.")] = 1,
     impact: Annotated[Switch, typer.Option(help="Whether closing orders move later marks.")] = Switch.OFF,
     steps: Annotated[int, typer.Option(min=4, max=3600, help="Marks that a bar is walked in.")] = 30,
-    timeframe: Annotated[str | None, typer.Option(metavar="T", help="Span of the bars, as in 5m; by default each market's commonest spacing.")] = None,
+    timeframe: Annotated[
+        str | None, typer.Option(metavar="T", help="Span of the bars, as in 5m; by default each market's commonest spacing.")
+    ] = None,
     journal: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep a journal here; by default none is kept.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a journal that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -59,6 +66,9 @@ def replay(
     start_ns, end_ns = parsed_time_ns(start, "--start"), parsed_time_ns(end, "--end")
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:
         raise typer.BadParameter(f"{end}: must be after --start", param_hint="--end")
+    if journal is not None and journal.exists() and not force:
+        say(f"error: {journal} exists: choose another path, or replace it with --force")
+        raise typer.Exit(FAILED)
     with refusals():
         from backstop.config import load_venue
         from backstop.feeds.prices import read_prices
@@ -69,7 +79,7 @@ def replay(
             say(f"{venue}: warning: {warning}")
         read = read_prices(prices, resolved, steps=steps, timeframe_ns=span_ns, start_ns=start_ns, end_ns=end_ns)
         case = _case(resolved, read, accounts, collateral, population, seed)
-        case.details.update(file_details(prices=prices[0], accounts=accounts, collateral=collateral, population=population))
+        case.details.update(file_details(prices=prices, accounts=[accounts], collateral=[collateral], population=[population]))
         _say_report(case)
         warm_up()
         command = shlex.join(["backstop", *sys.argv[1:]])

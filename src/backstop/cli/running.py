@@ -87,7 +87,7 @@ def warm_up() -> float:
     from backstop.lab.warmup import warm
 
     if COMPILED and not cache_is_warm():
-        say("compiling the engine for this machine, once: up to a minute")
+        say("compiling the engine for this machine, once: a minute or two")
     seconds = warm()
     if seconds:
         say(f"compiled in {seconds:.0f} s")
@@ -189,7 +189,8 @@ def _grouped(venue: Venue, atoms: int) -> str:
 def _facts(result: ReplayResult) -> Iterator[str]:
     venue, tally = result.venue, result.tally
     name = venue.asset.name
-    yield f"fund       {_grouped(venue, result.fund_opening_atoms)} {name} before, {_grouped(venue, result.fund_closing_atoms)} {name} after"
+    before, after = _grouped(venue, result.fund_opening_atoms), _grouped(venue, result.fund_closing_atoms)
+    yield f"fund       {before} {name} before, {after} {name} after"
     yield f"           of which liquidation fees {_grouped(venue, tally.fees_atoms)} {name}"
     if tally.count("adl_counterparty"):
         yield f"adl        {tally.count('adl_counterparty'):,} counterparties gave {tally.adl_fills:,} fills"

@@ -8,7 +8,7 @@ from backstop.core.ledger import post, trade
 from backstop.core.margin import assess, unit_of
 from backstop.core.monitor import touch
 from backstop.core.orders import close_order, order_side, remaining_lots, reserve
-from backstop.core.state import State
+from backstop.core.state import UNKNOWN_DEPTH, State
 from backstop.core.units import mul_div_ceil, mul_div_floor
 from backstop.core.waterfall.fund import pay
 
@@ -26,7 +26,7 @@ def _take_depth(state: State, market: int, side: int, lots: int) -> None:
     """Take filled lots off the visible book, best band first."""
     left = lots
     for band in range(state.markets[market].band_count):
-        take = min(left, state.markets[market].depth_lots[side, band])
+        take = min(left, max(0, state.markets[market].depth_lots[side, band]))
         state.markets[market].depth_lots[side, band] -= take
         left -= take
 
@@ -106,7 +106,7 @@ def apply_order_fill(state: State, order_id: int, market: int, lots: int, price_
 
 @kernel
 def apply_order_done(state: State, order_id: int) -> None:
-    """End an order: release what is reserved, and believe no depth that left lots unfilled."""
+    """End an order: release what is reserved; a side that left lots unfilled was believed wrongly, and is unknown."""
     slot = order_id % state.rules[0].orders_max
     order = state.orders[slot]
     if order.id != order_id or order.is_open == 0:
@@ -117,5 +117,5 @@ def apply_order_done(state: State, order_id: int) -> None:
     if unfilled > 0:
         side = order_side(order.lots)
         for band in range(state.markets[order.market].band_count):
-            state.markets[order.market].depth_lots[side, band] = 0
+            state.markets[order.market].depth_lots[side, band] = UNKNOWN_DEPTH
     touch(state, order.account)

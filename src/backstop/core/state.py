@@ -238,6 +238,9 @@ PLAN_POSITION, PLAN_CAP, PLAN_WEIGHT, PLAN_CLASS, PLAN_LOTS, PLAN_REMAINDER, PLA
 CLASS_ETA_LOTS, CLASS_ETA_WEIGHT = 20, 21
 COLUMNS = 22
 
+#: Visible depth of a band that proved wrong and has not been told anew.
+UNKNOWN_DEPTH = -1
+
 #: Index of a position's two triggers.
 DOWN, UP = 0, 1
 

@@ -19,6 +19,7 @@ from backstop.core.state import (
     PLAN_POSITION,
     PLAN_REMAINDER,
     PLAN_WEIGHT,
+    UNKNOWN_DEPTH,
     State,
 )
 from backstop.core.units import compare_products, div_ceil, mul_div_ceil, mul_div_floor
@@ -41,14 +42,18 @@ def _book_side(lots: int) -> int:
 
 @kernel
 def _slice_lots(state: State, market: int, side: int) -> int:
-    """Return the most lots that one slice may take: a share of visible depth and of recent volume."""
+    """Return the most lots that one slice may take: a share of visible depth and of recent volume.
+
+    ``UNKNOWN_DEPTH`` where nothing is visible and some of it waits to be told.
+    """
     row, rules = state.markets[market], state.rules[0]
-    visible = 0
+    visible, is_unknown = 0, False
     for band in range(row.band_count):
         if row.band_offset_ppm[band] <= row.slippage_tolerance_ppm:
-            visible += row.depth_lots[side, band]
-    if visible <= 0:
-        return 0
+            visible += max(0, row.depth_lots[side, band])
+            is_unknown |= row.depth_lots[side, band] == UNKNOWN_DEPTH
+    if visible == 0:
+        return UNKNOWN_DEPTH if is_unknown else 0
     base = max(1, mul_div_floor(visible, rules.depth_share_ppm, _PPM))
     if row.volume_lots != NONE:
         if row.volume_lots == 0:
@@ -82,7 +87,7 @@ def _cost_atoms(state: State, market: int, side: int, lots: int, fee_ppm: int) -
     for band in range(row.band_count):
         offset = row.band_offset_ppm[band]
         if offset <= row.slippage_tolerance_ppm and left > 0:
-            take = min(left, row.depth_lots[side, band])
+            take = min(left, max(0, row.depth_lots[side, band]))
             cost += mul_div_ceil(take * unit, offset, _PPM)
             left -= take
     cost += mul_div_ceil(left * unit, row.slippage_tolerance_ppm, _PPM)
@@ -122,7 +127,7 @@ def _least_lots(state: State, position: int, fee_ppm: int, equity: int, maintena
         if band < market.band_count:
             if market.band_offset_ppm[band] > market.slippage_tolerance_ppm:
                 continue
-            cumulative += market.depth_lots[side, band]
+            cumulative += max(0, market.depth_lots[side, band])
             probe = min(cumulative, whole)
         else:
             probe = whole
@@ -231,7 +236,9 @@ def _weigh_positions(state: State, account: int, fee_ppm: int) -> tuple[int, boo
         if row.lots != 0:
             side = _book_side(row.lots)
             base = _slice_lots(state, row.market, side)
-            if base > 0:
+            if base == UNKNOWN_DEPTH:
+                busy = True
+            elif base > 0:
                 cap = base - state.markets[row.market].pending_lots[side]
                 cap = min(cap, _notional_left(state, account, row.market) // unit_of(state, row.market))
                 if cap <= 0 or is_full:

@@ -1,0 +1,456 @@
+"""A venue's accounts from files: positions, owners and collateral, and the events that open them.
+
+Knows names and decimals; hands on numbers. The names are kept for the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backstop.config import Rounding, Venue
+from backstop.core.events import EVENT, FUND, NONE, EventArray, EventKind, Transfer
+from backstop.core.instruments import BALANCE_ATOMS_MAX, PPM
+from backstop.feeds.columns import Grid, exact_of, fraction_text, steps_of_column
+from backstop.feeds.errors import FeedError
+from backstop.feeds.prices import Prices, markets_text
+from backstop.feeds.table import Chunk, Column, Table, open_table
+
+__all__ = [
+    "COLLATERAL_ROUNDING",
+    "COST_ROUNDING",
+    "AccountBook",
+    "OpeningReport",
+    "accounts_open_ns",
+    "market_opening",
+    "opening_events",
+    "read_accounts",
+]
+
+#: A cost between two atoms goes to the nearer one; halfway, to the even one.
+COST_ROUNDING = Rounding.HALF_EVEN
+#: Collateral between two atoms goes to the lower one: nobody is given what was not posted.
+COLLATERAL_ROUNDING = Rounding.FLOOR
+#: Largest amount of one TRANSFER.
+_AMOUNT_MAX = 1 << 60
+
+_ACCOUNTS = ("account", "owner", "market", "quantity", "entry_price")
+_COLLATERAL = ("account", "asset", "amount")
+_ENTRY_EXPECTED = "must be a number above 0"
+_AMOUNT_EXPECTED = "must be a number, 0 or more"
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningReport:
+    """What was read of the accounts, and what did not fit."""
+
+    accounts: int
+    owners: int
+    positions: int
+    #: Rows without a quantity, or with quantity 0: the account is opened, no position is.
+    rows_without_position: int
+    accounts_without_collateral: int
+    #: Costs that were no whole number of atoms, and the furthest that one was moved, in the asset.
+    costs_rounded: int
+    cost_error_max: str
+    collateral_rounded: int
+    collateral_error_max: str
+    #: Collateral of all accounts, in atoms.
+    collateral_atoms: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        values = {name: getattr(self, name) for name in self.__slots__ if name != "collateral_atoms"}
+        return values | {"cost_rounding": COST_ROUNDING.value, "collateral_rounding": COLLATERAL_ROUNDING.value}
+
+
+@dataclass(frozen=True, slots=True)
+class AccountBook:
+    """Accounts with their owners, balances and positions, ids dense in order of first appearance."""
+
+    accounts: tuple[str, ...]
+    owners: tuple[str, ...]
+    #: By account.
+    owner: Ints
+    balance_atoms: Ints
+    #: By position.
+    account: Ints
+    market: Ints
+    lots: Ints
+    cost_atoms: Ints
+    report: OpeningReport
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """Rows of the accounts file, as they come."""
+
+    accounts: dict[str, int] = field(default_factory=dict)
+    owners: dict[str, int] = field(default_factory=dict)
+    owner: list[int] = field(default_factory=list)
+    account: list[int] = field(default_factory=list)
+    market: list[int] = field(default_factory=list)
+    lots: list[int] = field(default_factory=list)
+    cost: list[int] = field(default_factory=list)
+    seen: set[tuple[int, int]] = field(default_factory=set)
+    empty: int = 0
+    costs_rounded: int = 0
+    cost_error: Fraction = Fraction(0)
+
+
+def read_accounts(accounts_path: Path | str, collateral_path: Path | str, venue: Venue) -> AccountBook:
+    """Read the file of accounts and positions, and the file of their collateral.
+
+    ``account, owner, market, quantity, entry_price``: quantity signed, in contracts; a row without
+    market and quantity opens an account without a position. ``account, asset, amount``: of the
+    settlement asset. A position's cost is quantity x entry price, exactly, rounded to an atom: an
+    entry price is a mean and need not lie on a tick.
+
+    Raises ``FeedError`` naming file, line, column and value.
+    """
+    table = open_table(accounts_path)
+    table.require(*_ACCOUNTS)
+    gathered = _Gathered()
+    for chunk in table.chunks(_ACCOUNTS):
+        _gather(table, chunk, venue, gathered)
+    if not gathered.accounts:
+        raise table.error("has no rows of data", "must have at least one account")
+    balance, rounded, error = _collateral(collateral_path, venue, gathered, Path(accounts_path))
+    lots, market = _ints(gathered.lots), _ints(gathered.market)
+    _check_limits(table, venue, gathered)
+    report = OpeningReport(
+        accounts=len(gathered.accounts),
+        owners=len(gathered.owners),
+        positions=len(lots),
+        rows_without_position=gathered.empty,
+        accounts_without_collateral=int((balance == 0).sum()),
+        costs_rounded=gathered.costs_rounded,
+        cost_error_max=_decimal_text(gathered.cost_error * Fraction(venue.asset.atom)),
+        collateral_rounded=rounded,
+        collateral_error_max=fraction_text(error),
+        collateral_atoms=sum(balance.tolist()),
+    )
+    return AccountBook(
+        accounts=tuple(gathered.accounts),
+        owners=tuple(gathered.owners),
+        owner=_ints(gathered.owner),
+        balance_atoms=balance,
+        account=_ints(gathered.account),
+        market=market,
+        lots=lots,
+        cost_atoms=_ints(gathered.cost),
+        report=report,
+    )
+
+
+def _ints(values: list[int]) -> Ints:
+    return np.array(values, dtype=np.int64)
+
+
+def _decimal_text(value: Fraction) -> str:
+    """Return a fraction that may have no end as a decimal, rounded up to its third digit."""
+    if value == 0:
+        return "0"
+    scale = Decimal(value.numerator) / Decimal(value.denominator)
+    return format(scale.quantize(Decimal(1).scaleb(scale.adjusted() - 2), rounding="ROUND_UP"), "f")
+
+
+def _name(table: Table, chunk: Chunk, column: str, place: int, noun: str) -> str:
+    cell = chunk.columns[column][place]
+    if cell is None or (column in chunk.missing and chunk.missing[column][place]):
+        raise table.error(f"the {noun} is missing", "must be a name", chunk=chunk, place=place, column=column)
+    return str(cell)
+
+
+def _gather(table: Table, chunk: Chunk, venue: Venue, gathered: _Gathered) -> None:
+    markets = _markets(table, chunk, venue)
+    lot_grid = Grid(
+        tuple(Fraction(market.quantity_lot) for market in venue.markets),
+        tuple(market.position_lots_max for market in venue.markets),
+        Rounding.EXACT,
+    )
+    # Only to see that it is a price: above 0 and within the highest. Its exact value makes the cost.
+    tick_grid = Grid(
+        tuple(Fraction(market.price_tick) for market in venue.markets),
+        tuple(market.price_ticks_max for market in venue.markets),
+        Rounding.CEIL,
+    )
+    numbers = np.maximum(markets, 0)
+    most = -max(lot_grid.steps_max)
+    quantity = steps_of_column(
+        table,
+        chunk,
+        "quantity",
+        lot_grid,
+        numbers,
+        expected="must be a whole number of lots (quantity_lot of its market)",
+        least=most,
+        optional=True,
+    )
+    entry = steps_of_column(table, chunk, "entry_price", tick_grid, numbers, expected=_ENTRY_EXPECTED, least=1, optional=True)
+    for place in range(chunk.rows):
+        account = _account(table, chunk, place, gathered)
+        lots, market = int(quantity.values[place]), int(markets[place])
+        if market == NONE:
+            if lots:
+                raise table.error("the market is missing", "must be a market of the venue", chunk=chunk, place=place, column="market")
+            gathered.empty += 1
+            continue
+        if (account, market) in gathered.seen:
+            name, symbol = _name(table, chunk, "account", place, "account"), venue.markets[market].symbol
+            raise table.error(
+                f"has {symbol} twice", "must have one row for each market", chunk=chunk, place=place, column="account", value=name
+            )
+        gathered.seen.add((account, market))
+        if lots == 0:
+            gathered.empty += 1
+            continue
+        if entry.missing[place]:
+            raise table.error("is missing", _ENTRY_EXPECTED, chunk=chunk, place=place, column="entry_price")
+        _add_position(venue, gathered, account, market, lots, exact_of(chunk.columns["entry_price"], place))
+
+
+def _markets(table: Table, chunk: Chunk, venue: Venue) -> Ints:
+    """Return the number of each row's market, or ``NONE`` where none is given."""
+    known: dict[str | None, int] = {market.symbol: number for number, market in enumerate(venue.markets)}
+    known[None] = NONE
+    column = chunk.columns["market"]
+    markets = np.empty(chunk.rows, dtype=np.int64)
+    for place, cell in enumerate(column):
+        number = known.get(cell) if not isinstance(column, np.ndarray) else None
+        if number is None:
+            raise table.error("is an unknown market", markets_text(venue), chunk=chunk, place=place, column="market", value=str(cell))
+        markets[place] = number
+    return markets
+
+
+def _account(table: Table, chunk: Chunk, place: int, gathered: _Gathered) -> int:
+    name = _name(table, chunk, "account", place, "account")
+    owner_name = _name(table, chunk, "owner", place, "owner")
+    owner = gathered.owners.setdefault(owner_name, len(gathered.owners))
+    account = gathered.accounts.get(name)
+    if account is None:
+        account = gathered.accounts[name] = len(gathered.accounts)
+        gathered.owner.append(owner)
+    elif gathered.owner[account] != owner:
+        before = list(gathered.owners)[gathered.owner[account]]
+        raise table.error(
+            f"is a second owner of account {name}",
+            f"must be {before}, as before",
+            chunk=chunk,
+            place=place,
+            column="owner",
+            value=owner_name,
+        )
+    return account
+
+
+def _add_position(venue: Venue, gathered: _Gathered, account: int, market: int, lots: int, entry: Fraction) -> None:
+    spec = venue.markets[market]
+    exact = lots * spec.notional_factor * entry / Fraction(spec.price_tick)
+    cost = round(exact)
+    if exact.denominator != 1:
+        gathered.costs_rounded += 1
+        gathered.cost_error = max(gathered.cost_error, abs(exact - cost))
+    gathered.account.append(account)
+    gathered.market.append(market)
+    gathered.lots.append(lots)
+    gathered.cost.append(cost)
+
+
+def _collateral(path: Path | str, venue: Venue, gathered: _Gathered, accounts_path: Path) -> tuple[Ints, int, Fraction]:
+    """Return each account's balance, how many amounts were rounded, and the largest rounding in the asset."""
+    table = open_table(path)
+    table.require(*_COLLATERAL)
+    grid = Grid((Fraction(venue.asset.atom),), (_AMOUNT_MAX,), COLLATERAL_ROUNDING)
+    balance = np.zeros(len(gathered.accounts), dtype=np.int64)
+    seen: set[int] = set()
+    rounded, error, total = 0, Fraction(0), venue.fund_opening_atoms
+    for chunk in table.chunks(_COLLATERAL):
+        _check_assets(table, chunk, venue)
+        amounts = steps_of_column(table, chunk, "amount", grid, np.zeros(chunk.rows, dtype=np.int64), expected=_AMOUNT_EXPECTED, least=0)
+        for place in range(chunk.rows):
+            name = _name(table, chunk, "account", place, "account")
+            account = gathered.accounts.get(name)
+            if account is None:
+                expected = f"must stand in {accounts_path} too (market and quantity may be left empty there)"
+                raise table.error("is an unknown account", expected, chunk=chunk, place=place, column="account", value=name)
+            if account in seen:
+                raise table.error("stands twice", "must have one row an account", chunk=chunk, place=place, column="account", value=name)
+            seen.add(account)
+            balance[account] = amounts.values[place]
+            total += int(amounts.values[place])
+            if total > BALANCE_ATOMS_MAX:
+                expected = (
+                    f"the fund and all collateral must stay within {venue.asset.text(BALANCE_ATOMS_MAX)} {venue.asset.name} (2^61 atoms)"
+                )
+                cell = chunk.columns["amount"][place]
+                raise table.error("overflows the ledger", expected, chunk=chunk, place=place, column="amount", value=str(cell))
+            if amounts.unfit[place]:
+                rounded += 1
+                error = max(error, exact_of(chunk.columns["amount"], place) - int(amounts.values[place]) * grid.step[0])
+    return balance, rounded, error
+
+
+def _check_assets(table: Table, chunk: Chunk, venue: Venue) -> None:
+    column: Column = chunk.columns["asset"]
+    for place, cell in enumerate(column):
+        if cell != venue.asset.name or isinstance(column, np.ndarray):
+            expected = f"must be {venue.asset.name}: other collateral than the settlement asset is not taken yet"
+            value = "" if cell is None else str(cell)
+            raise table.error("is not the settlement asset", expected, chunk=chunk, place=place, column="asset", value=value)
+
+
+def _check_limits(table: Table, venue: Venue, gathered: _Gathered) -> None:
+    limits = venue.rules.limits
+    for noun, count, most, key in (
+        ("accounts", len(gathered.accounts), limits.accounts_max, "accounts_max"),
+        ("positions", len(gathered.lots), limits.positions_max, "positions_max"),
+    ):
+        if count > most:
+            raise table.error(f"has {count} {noun}", f"the venue allows {most}: raise limits.{key} in its file")
+    running = [0] * len(venue.markets)
+    for market, cost in zip(gathered.market, gathered.cost, strict=True):
+        running[market] += cost
+        if abs(running[market]) > BALANCE_ATOMS_MAX:
+            expected = f"must stay within {BALANCE_ATOMS_MAX} (2^61): overflow"
+            raise table.error(f"has a cost of {running[market]} atoms on one side of {venue.markets[market].symbol}", expected)
+
+
+# Opening
+
+
+def opening_events(venue: Venue, book: AccountBook, prices: Prices) -> EventArray:
+    """Return the events that open a venue, all before the first price: fund, prices, accounts, collateral, positions.
+
+    The fund and the first price of each market come 2 ns before the first price of the stream (so
+    that the book's depth is known before anyone can be in default), accounts 1 ns before it.
+
+    The engine judges an account after each of its positions, so one that is only sound as a whole
+    could be closed half open. Such an account is lent the difference while it is opened (TRANSFER,
+    FUNDING, there and back), and accounts that are in default when complete are opened last.
+
+    Raises ``FeedError`` where a market of a position has no price.
+    """
+    for number in np.unique(book.market).tolist():
+        if number not in prices.markets:
+            symbol = venue.markets[number].symbol
+            first = int(np.argmax(book.market == number))
+            raise FeedError(
+                prices.report.files[0] if prices.report.files else "prices",
+                f"has no price of {symbol}",
+                f"must have one: account {book.accounts[int(book.account[first])]} has a position there",
+                column="market",
+            )
+    opening_ns = accounts_open_ns(prices.start_ns)
+    rows: list[tuple[int, ...]] = []
+    for account, owner in enumerate(book.owner.tolist()):
+        rows.append(_row(opening_ns, EventKind.ACCOUNT, account=account, other=owner))
+    for account, atoms in enumerate(book.balance_atoms.tolist()):
+        if atoms:
+            rows.append(_row(opening_ns, EventKind.TRANSFER, account=account, amount=atoms))
+    rows += _position_rows(venue, book, prices, opening_ns)
+    return np.concatenate([market_opening(venue, prices), _event_rows(rows)])
+
+
+def accounts_open_ns(start_ns: int) -> int:
+    """Return when accounts open, for prices that start at ``start_ns``."""
+    return max(start_ns - 1, 0)
+
+
+def market_opening(venue: Venue, prices: Prices) -> EventArray:
+    """Return the fund's deposit and the first price of each market, ahead of all accounts."""
+    time_ns = max(prices.start_ns - 2, 0)
+    rows: list[tuple[int, ...]] = []
+    if venue.fund_opening_atoms:
+        rows.append(_row(time_ns, EventKind.TRANSFER, account=FUND, amount=venue.fund_opening_atoms))
+    for number, market in prices.markets.items():
+        if market.first_index_ticks:
+            rows.append(_row(time_ns, EventKind.INDEX, market=number, price_ticks=market.first_index_ticks))
+        rows.append(_row(time_ns, EventKind.MARK, market=number, price_ticks=market.first_mark_ticks))
+    return _event_rows(rows)
+
+
+def _event_rows(rows: list[tuple[int, ...]]) -> EventArray:
+    events = np.zeros(len(rows), dtype=EVENT)
+    if rows:
+        for name, values in zip(_FIELDS, zip(*rows, strict=True), strict=True):
+            events[name] = values
+    return events
+
+
+_FIELDS = ("time_ns", "kind", "code", "market", "account", "other", "lots", "price_ticks", "amount")
+
+
+def _row(
+    time_ns: int,
+    kind: EventKind,
+    *,
+    code: int = 0,
+    market: int = NONE,
+    account: int = NONE,
+    other: int = 0,
+    lots: int = 0,
+    price_ticks: int = 0,
+    amount: int = 0,
+) -> tuple[int, ...]:
+    return time_ns, int(kind), code, market, account, other, lots, price_ticks, amount
+
+
+def _position_rows(venue: Venue, book: AccountBook, prices: Prices, time_ns: int) -> list[tuple[int, ...]]:
+    of_account: dict[int, list[int]] = {}
+    for place, account in enumerate(book.account.tolist()):
+        of_account.setdefault(account, []).append(place)
+    sound: list[tuple[int, ...]] = []
+    in_default: list[tuple[int, ...]] = []
+    market, lots, cost = book.market.tolist(), book.lots.tolist(), book.cost_atoms.tolist()
+    for account, places in of_account.items():
+        balance = int(book.balance_atoms[account])
+        exposures = [_exposure(venue, prices, market[place], lots[place], cost[place]) for place in places]
+        lent = 0 if len(places) == 1 else _lent(balance, exposures)
+        mine = [
+            _row(time_ns, EventKind.POSITION, market=market[place], account=account, lots=lots[place], amount=cost[place])
+            for place in places
+        ]
+        if lent:
+            there = _row(time_ns, EventKind.TRANSFER, code=int(Transfer.FUNDING), account=account, amount=lent)
+            back = _row(time_ns, EventKind.TRANSFER, code=int(Transfer.FUNDING), account=account, amount=-lent)
+            mine = [there, *mine, back]
+        equity = balance + sum(gain for gain, _ in exposures)
+        (in_default if equity < sum(margin for _, margin in exposures) else sound).extend(mine)
+    return sound + in_default
+
+
+def _exposure(venue: Venue, prices: Prices, market: int, lots: int, cost: int) -> tuple[int, int]:
+    """Return (unrealised gain, maintenance margin) of a position at the opening mark."""
+    value = lots * prices.markets[market].first_mark_ticks * venue.markets[market].notional_factor
+    return value - cost, _maintenance(venue.rules.markets[market].tiers, abs(value))
+
+
+def _maintenance(tiers: Sequence[Any], notional: int) -> int:
+    margin = last_rate = 0
+    for tier in tiers:
+        if notional <= tier.floor_atoms:
+            break
+        margin += (notional - tier.floor_atoms) * (tier.maintenance_rate_ppm - last_rate)
+        last_rate = tier.maintenance_rate_ppm
+    return -(-margin // PPM)
+
+
+def _lent(balance: int, exposures: list[tuple[int, int]]) -> int:
+    """Return what an account must be lent so that it is never near default while its positions come one by one."""
+    equity, margin, lent = balance, 0, 0
+    for gain, needed in exposures[:-1]:
+        equity += gain
+        margin += needed
+        lent = max(lent, 2 * margin - equity)
+    return lent

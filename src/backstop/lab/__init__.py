@@ -1,0 +1,1 @@
+"""Science on the same engine: replays of recorded and composed crashes."""

@@ -1,0 +1,116 @@
+"""What a replay is made of: prices, the opening of the accounts, the depth of the books.
+
+Composes doors and simulated markets; runs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backstop.config import Venue
+from backstop.core.events import EventArray, EventKind
+from backstop.feeds.accounts import AccountBook, accounts_open_ns, market_opening, opening_events
+from backstop.feeds.prices import Prices, prices_of_events
+from backstop.journal import Names
+from backstop.markets.paths import depth_schedule, path_marks
+from backstop.markets.population import PopulationParameters, population_events
+from backstop.markets.scenarios import Scenario
+
+__all__ = ["Case", "case_of_book", "case_of_population", "file_details", "scenario_prices"]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that happens outside of the engine and its book, from the opening on."""
+
+    venue: Venue
+    opening: EventArray
+    prices: Prices
+    names: Names
+    #: Depth of the books over time; None: as the venue file says.
+    schedule: NDArray[np.void] | None = None
+    seed: int | None = None
+    #: What was read of the accounts, and what did not fit.
+    accounts_report: dict[str, Any] = field(default_factory=dict)
+    #: Kept with the journal.
+    details: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def opening_imbalance(self) -> dict[int, int]:
+        """Lots that OUTSIDE holds after the opening, by number of the market; only those that are not 0."""
+        positions = self.opening[self.opening["kind"] == EventKind.POSITION]
+        lots = {
+            number: -sum(positions["lots"][positions["market"] == number].tolist()) for number in np.unique(positions["market"]).tolist()
+        }
+        return {number: held for number, held in lots.items() if held}
+
+
+def case_of_book(venue: Venue, prices: Prices, book: AccountBook) -> Case:
+    """Return the case of accounts from files; raise ``FeedError`` where a position has no price."""
+    return Case(
+        venue, opening_events(venue, book, prices), prices, Names(book.accounts, book.owners), accounts_report=book.report.as_json()
+    )
+
+
+def case_of_population(
+    venue: Venue, prices: Prices, parameters: PopulationParameters, seed: int, schedule: NDArray[np.void] | None = None
+) -> Case:
+    """Return the case of a seeded population on every market that has a price.
+
+    Raises ``PopulationError`` where the venue has no room for it.
+    """
+    symbols = [market.symbol for market in venue.markets]
+    # A market without a price gets nobody; its mark is never read.
+    without = {symbol: 0.0 for number, symbol in enumerate(symbols) if number not in prices.markets}
+    marks = [prices.markets[number].first_mark_ticks if number in prices.markets else 1 for number in range(len(symbols))]
+    population = population_events(
+        venue.rules,
+        symbols,
+        10**venue.asset.decimals,
+        replace(parameters, shares={**parameters.shares, **without}),
+        marks,
+        seed,
+        accounts_open_ns(prices.start_ns),
+    )
+    positions = int((population.events["kind"] == EventKind.POSITION).sum())
+    report = {"accounts": len(population.account_names), "owners": len(population.owner_names), "positions": positions, "seed": seed}
+    return Case(
+        venue,
+        np.concatenate([market_opening(venue, prices), population.events]),
+        prices,
+        Names(population.account_names, population.owner_names),
+        schedule=schedule,
+        seed=seed,
+        accounts_report=report,
+    )
+
+
+def scenario_prices(venue: Venue, scenario: Scenario, seed: int) -> tuple[Prices, NDArray[np.void]]:
+    """Return a seeded path through a scenario's pins, on the markets that the venue has of it, and the depth of the books."""
+    numbers = [number for number, market in enumerate(venue.markets) if market.symbol in scenario.symbols]
+    if not numbers:
+        raise ValueError(f"the venue has no market of scenario {scenario.name}: it must have one of {', '.join(scenario.symbols)}")
+    markets: Sequence[Any] = [venue.markets[number] for number in numbers]
+    events = path_marks(scenario, [market.symbol for market in markets], [market.price_tick for market in markets], seed)
+    events["market"] = np.array(numbers, dtype=np.int32)[events["market"]]
+    return prices_of_events(venue, events, f"scenario {scenario.name}"), depth_schedule(scenario, len(venue.markets))
+
+
+def file_details(**paths: Sequence[Path | None]) -> dict[str, str]:
+    """Return name and SHA-256 of each input, for the journal's manifest."""
+    details: dict[str, str] = {}
+    for noun, files in paths.items():
+        for number, path in enumerate(files, start=1):
+            if path is not None:
+                key = noun if number == 1 else f"{noun}_{number}"
+                with path.open("rb") as stream:
+                    details[f"{key}_sha256"] = hashlib.file_digest(stream, "sha256").hexdigest()
+                details[f"{key}_file"] = path.name
+    return details

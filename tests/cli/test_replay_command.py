@@ -1,0 +1,264 @@
+"""``backstop replay``, ``demo`` and ``import`` as a person calls them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from backstop.cli import app
+from backstop.cli.exits import FAILED, FINDING, INVARIANT, OK, USAGE
+from tests.feeds.samples import BTC, SECOND, START, venue_text, write
+
+runner = CliRunner()
+
+POPULATION = """
+accounts = 60
+long_share = 0.6
+hedged_share = 0.15
+hedge_ratio = 0.8
+second_share = 0.2
+linked_share = 0.06
+entry_deviation = 0.02
+margin_headroom = 0.1
+default_share = 1.0
+
+[leverage]
+mean_of_log = 2.0
+deviation_of_log = 0.8
+
+[size]
+median_notional = 4000
+deviation_of_log = 1.4
+tail_share = 0.01
+tail_minimum_notional = 250000
+tail_index = 1.3
+
+[shares]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A crash of one market in files: ten longs fall from 100,000 to 80,000 in a second."""
+    write(tmp_path / "venue.toml", venue_text())
+    marks = [(0, 100_000), (1, 99_000), *[(second, 80_000) for second in range(2, 100)]]
+    write(tmp_path / "prices.csv", "time,market,mark\n" + "\n".join(f"{START + at * SECOND},{BTC},{mark}" for at, mark in marks))
+    longs = "".join(f"long{number},o{number},{BTC},1,100000\n" for number in range(10))
+    write(tmp_path / "accounts.csv", f"account,owner,market,quantity,entry_price\n{longs}short,rich,{BTC},-9,100000.00005\n")
+    cash = "".join(f"long{number},USDT,10000\n" for number in range(10))
+    write(tmp_path / "collateral.csv", f"account,asset,amount\n{cash}short,USDT,5000000\n")
+    write(tmp_path / "population.toml", POPULATION)
+    return tmp_path
+
+
+def replay(folder: Path, *more: str, accounts: bool = True) -> Result:
+    options = ["--venue", str(folder / "venue.toml"), "--prices", str(folder / "prices.csv")]
+    if accounts:
+        options += ["--accounts", str(folder / "accounts.csv"), "--collateral", str(folder / "collateral.csv")]
+    return runner.invoke(app, ["replay", *options, *more])
+
+
+def plain(text: str) -> str:
+    """Return a message without the frame and the line breaks that a terminal gives it."""
+    return " ".join("".join(letter for letter in text if letter not in "│╭╮╰╯─").split())
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    assert result.exit_code == OK, result.output
+    values: dict[str, Any] = json.loads(result.stdout)
+    return values
+
+
+def test_the_table_says_who_paid_and_that_nothing_is_lost(folder: Path) -> None:
+    result = replay(folder)
+    assert result.exit_code == OK, result.output
+    for words in ("defaults", "closed on the book", "insurance fund", "auto-deleveraged (ADL)", "torn up", "uncovered", "deficit"):
+        assert words in result.stdout
+    assert "conserved: sum = 0  USDT, all ledger accounts" in result.stdout
+    assert f"conserved: sum = 0  {BTC}, positions and their cost" in result.stdout
+    assert f"{BTC} does not net: traders outside of the files hold -1" in result.stderr
+
+
+def test_json_is_one_object_on_standard_output(folder: Path) -> None:
+    values = as_json(replay(folder, "--json", "--journal", str(folder / "journal.db")))
+    assert (values["accounts"], values["markets"], values["defaults"]) == (11, 1, 10)
+    assert values["journal"]["path"] == str(folder / "journal.db")
+    assert values["feeds"]["opening_imbalance"] == {BTC: "-1"}
+    again = as_json(replay(folder, "--json"))
+    assert again["journal"] is None
+    assert again["digest"] == values["digest"]
+    verified = runner.invoke(app, ["journal", "verify", str(folder / "journal.db")])
+    assert verified.exit_code == OK, verified.output
+
+
+def test_a_population_is_seeded(folder: Path) -> None:
+    options = ("--json", "--population", str(folder / "population.toml"))
+    first, same, other = (as_json(replay(folder, *options, "--seed", seed, accounts=False)) for seed in ("7", "7", "8"))
+    assert first["digest"] == same["digest"] != other["digest"]
+    assert (first["accounts"], first["seed"], first["feeds"]["accounts"]["accounts"]) == (60, 7, 60)
+
+
+def test_impact_is_off_unless_asked_for(folder: Path) -> None:
+    plain, off, on = (as_json(replay(folder, "--json", *more)) for more in ((), ("--impact", "off"), ("--impact", "on")))
+    assert plain["digest"] == off["digest"] != on["digest"]
+    assert (off["impact"], on["impact"]) == (False, True)
+
+
+def test_start_and_end_cut_the_prices(folder: Path) -> None:
+    values = as_json(replay(folder, "--json", "--end", "2025-10-10T21:00:02Z"))
+    assert (values["defaults"], values["feeds"]["prices"]["rows_cut"]) == (0, 98)
+
+
+def test_an_uncovered_deficit_exits_with_4(folder: Path) -> None:
+    write(folder / "venue.toml", venue_text(fund="0", closeout='account_notional_max = "0"', adl=False))
+    result = replay(folder)
+    assert result.exit_code == FINDING, result.output
+    assert "100,000.000000" in result.stdout
+
+
+def test_a_broken_invariant_exits_with_3(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from backstop.lab.tally import Conservation
+
+    monkeypatch.setattr("backstop.lab.replay.conservation_of", lambda _: Conservation(1, (0, 0), (0, 5)))
+    result = replay(folder)
+    assert result.exit_code == INVARIANT, result.output
+    assert "NOT CONSERVED (INV-01): sum = 0.000001" in result.stdout
+    assert "NOT CONSERVED (INV-02): 0 contracts, 0.000005 USDT of cost" in result.stdout
+
+
+BAD_CALLS = [
+    ("nothing_to_hold", [], "give either --accounts and --collateral, or --population"),
+    ("accounts_alone", ["--accounts", "a.csv"], "--accounts and --collateral go together"),
+    ("both", ["--accounts", "a.csv", "--collateral", "c.csv", "--population", "p.toml"], "give either"),
+    ("bad_time", ["--population", "p.toml", "--start", "noon"], "must be UTC in ISO 8601"),
+    ("end_before_start", ["--population", "p.toml", "--start", "2025-10-10", "--end", "2025-10-09"], "must be after --start"),
+    ("few_steps", ["--population", "p.toml", "--steps", "3"], "greater than or equal to 4"),
+    ("timeframe", ["--population", "p.toml", "--timeframe", "5x"], "must be a whole number of s, m, h, d or w"),
+    ("impact", ["--population", "p.toml", "--impact", "maybe"], "maybe"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), [case[1:] for case in BAD_CALLS], ids=[case[0] for case in BAD_CALLS])
+def test_a_wrong_call_exits_with_2(folder: Path, options: list[str], message: str) -> None:
+    result = replay(folder, *options, accounts=False)
+    assert result.exit_code == USAGE, result.output
+    assert message in plain(result.stderr)
+
+
+def test_a_refused_file_is_a_message_and_exits_with_1(folder: Path) -> None:
+    write(folder / "prices.csv", f"time,market,mark\n{START},{BTC},NaN\n")
+    result = replay(folder)
+    assert result.exit_code == FAILED
+    assert "prices.csv, line 2, column mark: 'NaN' is no finite number: must be a number above 0" in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_misspelt_key_exits_with_1(folder: Path) -> None:
+    write(folder / "venue.toml", venue_text().replace("fee_ppm", "fee_pm"))
+    result = replay(folder)
+    assert result.exit_code == FAILED
+    assert "fee_pm" in result.stderr
+    write(folder / "venue.toml", venue_text())
+    write(folder / "population.toml", POPULATION.replace("hedge_ratio", "hedge_ration"))
+    result = replay(folder, "--population", str(folder / "population.toml"), accounts=False)
+    assert result.exit_code == FAILED
+    assert "hedge_ration" in result.stderr
+
+
+def test_a_journal_is_not_replaced_unasked(folder: Path) -> None:
+    there = write(folder / "journal.db", "mine")
+    result = replay(folder, "--journal", str(there))
+    assert result.exit_code == FAILED
+    assert "exists: choose another path, or replace it with --force" in result.stderr
+    assert there.read_text() == "mine"
+    assert replay(folder, "--journal", str(there), "--force").exit_code == OK
+
+
+def test_an_overflow_stops_with_a_message(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def overflow(*_: object, **__: object) -> None:
+        raise OverflowError("sum exceeds int64")
+
+    monkeypatch.setattr("backstop.lab.replay.batches", overflow)
+    result = replay(folder)
+    assert result.exit_code == FAILED
+    assert "the engine stopped: sum exceeds int64" in result.stderr
+
+
+def test_the_demo_writes_its_result_and_its_journal(tmp_path: Path) -> None:
+    write(tmp_path / "population.toml", POPULATION)
+    write(tmp_path / "venue.toml", venue_text())
+    options = ["--population", str(tmp_path / "population.toml"), "--venue", str(tmp_path / "venue.toml"), "--out", str(tmp_path / "out")]
+    result = runner.invoke(app, ["demo", *options])
+    assert result.exit_code == OK, result.output
+    assert "conserved: sum = 0  USDT" in result.stdout
+    values = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert (values["scenario"], values["accounts"], values["markets"]) == ("2025-10-10", 60, 2)
+    assert values["journal"]["path"] == str(tmp_path / "out" / "journal.db")
+    assert runner.invoke(app, ["journal", "verify", str(tmp_path / "out" / "journal.db")]).exit_code == OK
+    again = runner.invoke(app, ["demo", "2025-10-10", *options, "--json"])
+    assert json.loads(again.stdout)["digest"] == values["digest"]
+
+
+def test_an_unknown_scenario_names_those_there_are(tmp_path: Path) -> None:
+    result = runner.invoke(app, ["demo", "1929-10-24", "--out", str(tmp_path)])
+    assert result.exit_code == USAGE
+    assert "must be one of 2020-03-12, 2021-05-19, 2025-10-10" in plain(result.stderr)
+
+
+BARS = "symbol,tf,date,open,high,low,close,volume\n" + "".join(
+    f"BTC,5m,2025-10-10T21:{minute:02d}:00Z,100000,99000,80000,90000,5\n" for minute in (0, 5, 10, 10)
+)
+
+
+def test_bars_are_imported_and_replayed(folder: Path) -> None:
+    write(folder / "bars.csv", BARS)
+    call = ["import", "--format", "freqtrade", "--timeframe", "5m", str(folder / "bars.csv"), "-o", str(folder / "prices.csv")]
+    result = runner.invoke(app, call)
+    assert result.exit_code == OK, result.output
+    assert "read 4 rows of 1 files, wrote 3 bars" in result.stderr
+    assert "1 duplicates dropped, alike in every value" in result.stderr
+    assert "3 bars widened to hold their own open and close" in result.stderr
+    values = as_json(replay(folder, "--json", "--steps", "4"))
+    assert values["feeds"]["prices"]["steps"] == 4
+    assert values["defaults"] == 10
+
+
+BAD_IMPORTS = [
+    ("format", ["--format", "csv", "--timeframe", "5m"], "must be one of freqtrade, bitmex"),
+    ("timeframe", ["--format", "bitmex", "--timeframe", "5"], "must be a whole number of s, m, h, d or w"),
+    ("stamp", ["--format", "bitmex", "--timeframe", "1m", "--stamp", "middle"], "must be one of start, end"),
+    ("market", ["--format", "bitmex", "--timeframe", "1m", "--market", "XBTUSD"], "must be OLD=NEW"),
+    ("kind", ["--format", "freqtrade", "--timeframe", "1m", "--kind", "funding_rate"], "must be one of futures, mark, spot"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), [case[1:] for case in BAD_IMPORTS], ids=[case[0] for case in BAD_IMPORTS])
+def test_a_wrong_import_exits_with_2(tmp_path: Path, options: list[str], message: str) -> None:
+    result = runner.invoke(app, ["import", *options, str(tmp_path / "bars.csv"), "-o", str(tmp_path / "out.csv")])
+    assert result.exit_code == USAGE
+    assert message in plain(result.stderr)
+
+
+def test_the_whole_program_in_its_own_process(folder: Path) -> None:
+    command = [sys.executable, "-c", "from backstop.cli import main; main()", "replay", "--json"]
+    for option, name in (("venue", "venue.toml"), ("prices", "prices.csv"), ("accounts", "accounts.csv"), ("collateral", "collateral.csv")):
+        command += [f"--{option}", str(folder / name)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"NO_COLOR": "1"})
+    assert done.returncode == OK, done.stderr
+    assert json.loads(done.stdout)["conservation"]["holds"] is True
+    assert "prices: 100 rows, 100 events" in done.stderr
+
+
+def test_help_loads_nothing_heavy() -> None:
+    # (Typer itself takes pydantic where that is installed.)
+    code = "import sys\nfrom backstop.cli import app\nfrom typer.testing import CliRunner\n"
+    code += "assert CliRunner().invoke(app, ['replay', '--help']).exit_code == 0\n"
+    code += "heavy = [name for name in ('numba', 'numpy', 'pyarrow', 'rich') if name in sys.modules]\nassert not heavy, heavy\n"
+    subprocess.run([sys.executable, "-c", code], check=True)

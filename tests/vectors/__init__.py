@@ -1,0 +1,1 @@
+"""Other systems' own test cases, as tables of this project, driven through this engine."""

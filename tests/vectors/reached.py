@@ -1,0 +1,71 @@
+"""How many of a source's cases are reached, counted from the tables: ``python -m tests.vectors.reached`` prints it."""
+
+from __future__ import annotations
+
+import sys
+from typing import NamedTuple
+
+from tests.vectors.tables import binance, dydx_bankruptcy, dydx_margin, dydx_risk, paper_positions
+
+__all__ = ["REACHED", "Count", "markdown"]
+
+
+class Count(NamedTuple):
+    """One kind of case: how many there are, how many of them are reached, and by what."""
+
+    source: str
+    kind: str
+    cases: int
+    reached: int
+    by: str
+
+
+def _count(source: str, kind: str, tables: tuple[tuple[object, ...], ...], by: str, missing: int = 0) -> Count:
+    cases = sum(len(table) for table in tables)
+    return Count(source, kind, cases, cases - missing, by)
+
+
+_BANKRUPTCY, _RISK, _MARGIN, _BINANCE = "dYdX bankruptcy price", "dYdX account risk", "dYdX margin", "Binance"
+_PAPER = "five positions, queue"
+
+REACHED = (
+    _count(_BANKRUPTCY, "cash", (tuple(c for c in dydx_bankruptcy.CASES if c.cash is not None),), "`zero_cash`"),
+    _count(_BANKRUPTCY, "errors", (tuple(c for c in dydx_bankruptcy.CASES if c.cash is None),), "refusal of the fill (`UNKNOWN_ORDER`)"),
+    _count(_RISK, "liquidation, levels", (dydx_risk.ACCOUNTS, dydx_risk.LEVELS), "RESTRICT, health, refusal of a withdrawal"),
+    _count(_RISK, "order of risk", (dydx_risk.ORDERS,), "order of RESTRICT in one event"),
+    _count(_RISK, "updates", (dydx_risk.UPDATES,), "`markets.venues.dydx.judge_update` on margins that the engine measured"),
+    _count(
+        _MARGIN,
+        "margins of a position",
+        (dydx_margin.REQUIREMENTS,),
+        "`initial_margin`, `assess`",
+        len(dydx_margin.NOT_EXPRESSIBLE),
+    ),
+    _count(_MARGIN, "notionals, sizes", (dydx_margin.NOTIONALS, dydx_margin.SIZES), "`assess`, `unit_of`"),
+    _count(
+        _MARGIN,
+        "scaled initial margin, rates",
+        (dydx_margin.INITIAL_REQUIREMENTS, dydx_margin.INITIAL_RATES, dydx_margin.MAINTENANCE_RATES),
+        "`markets.venues.dydx.scaled_initial_rate_ppm`, then `initial_margin`, `assess`",
+    ),
+    _count(_MARGIN, "accounts", (dydx_margin.ACCOUNTS,), "`assess`, `initial_margin`, equity in HEALTH"),
+    _count(_BINANCE, "liquidation prices", (binance.HELP_CENTRE, binance.MOCKED), "first mark that is DISTRESSED, within one tick"),
+    _count(_BINANCE, "tier lookups", (binance.LOOKUPS,), "`tier_of`, deductions worked out at load, `assess`"),
+    _count(_PAPER, "positions", (paper_positions.FIVE,), "`assess`, `zero_price_ticks`, first mark that is DISTRESSED"),
+    _count(_PAPER, "queue against pro rata", (paper_positions.QUEUE,), "pro rata: one ADL; queue: arithmetic of the test"),
+)
+
+
+def markdown() -> str:
+    """Return the counts as a table, with a line of sums for each source."""
+    lines = ["| source | cases of | reached | by |", "|---|---|---|---|"]
+    for source in dict.fromkeys(count.source for count in REACHED):
+        group = [count for count in REACHED if count.source == source]
+        reached, cases = sum(count.reached for count in group), sum(count.cases for count in group)
+        lines.append(f"| **{source}** |  | **{reached} of {cases}** |  |")
+        lines += [f"|  | {count.kind} | {count.reached} of {count.cases} | {count.by} |" for count in group]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())
