@@ -41,7 +41,7 @@ def make_book(accounts: int, positions: int, markets: int, seed: int, one_sided:
     ``one_sided``: every account has one position, in market 0.
     """
     random = np.random.Generator(np.random.PCG64(seed))
-    weight = 1.0 / np.arange(1, markets + 1) ** 0.9
+    weight: NDArray[np.float64] = np.asarray(1.0 / np.arange(1, markets + 1) ** 0.9, dtype=np.float64)
     weight /= weight.sum()
     count = np.ones(accounts, dtype=np.int64)
     if not one_sided:

@@ -59,7 +59,9 @@ def _table(results: dict[str, Any]) -> str:
         lines.append(f"| {name} | {result['unit']} | {result['ratio']:,.0f} | {result['bar']:,} | {holds} |")
     for name, result in sorted(results.items()):
         lines += ["", f"## {name}", "", "| figure | value |", "|---|---|"]
-        lines += [f"| {key} | {value:,.6g} |" if isinstance(value, float) else f"| {key} | {value} |" for key, value in result["figures"].items()]
+        lines += [
+            f"| {key} | {value:,.6g} |" if isinstance(value, float) else f"| {key} | {value} |" for key, value in result["figures"].items()
+        ]
         lines += ["", "Conditions: " + "; ".join(f"{key} {value}" for key, value in result["conditions"].items()) + "."]
     return "\n".join(lines) + "\n"
 

@@ -29,7 +29,8 @@ class Difference(NamedTuple):
 
     def __str__(self) -> str:
         """Return the difference and how to see it again."""
-        return f"stream {self.seed} ({profile_of(self.seed)}), event {self.place}: {self.message}\n  again: python -m tests.campaign --seed {self.seed}"
+        where = f"stream {self.seed} ({profile_of(self.seed)}), event {self.place}"
+        return f"{where}: {self.message}\n  again: python -m tests.campaign --seed {self.seed}"
 
 
 def take_effects(state: State) -> list[Effect]:

@@ -59,30 +59,30 @@ os.environ["NUMBA_CACHE_DIR"] = str(cache_path())
 
 import numba  # noqa: E402  (the cache folder must be known first)
 
-numba.config.CACHE_DIR = str(cache_path())
+_settings: Any = numba.config
+_settings.CACHE_DIR = str(cache_path())
 
 #: Whether kernels run compiled; off under ``NUMBA_DISABLE_JIT=1``.
-COMPILED = not numba.config.DISABLE_JIT
+COMPILED = not _settings.DISABLE_JIT
+
+
+def _compile(function: Function, **flags: bool) -> Function:
+    # numba's own types know neither the switch of reference counting nor that of the wrappers.
+    njit: Any = numba.njit
+    compiled: Function = njit(cache=True, error_model="python", _nrt=False, no_cfunc_wrapper=True, **flags)(function)
+    return compiled
 
 
 def kernel(function: Function) -> Function:
     """Compile ``function`` on its first call and keep the machine code for the next process.
 
-    A private function (``_name``) gets no wrapper for Python, which would unpack every array of the state:
-    only compiled code may call it. Kernels neither allocate nor keep arrays, so reference counting is off
-    (``_nrt``). Both would be most of the code, and of the time to compile it.
+    A private function (``_name``) gets no wrapper for Python: only compiled code may call it. Kernels
+    neither allocate nor keep arrays, so reference counting is off (``_nrt``). Wrappers and counting would
+    be most of the code, and of the time to compile it.
     """
-    is_private = function.__name__.startswith("_")
-    compiled: Function = numba.njit(
-        cache=True, error_model="python", _nrt=False, no_cpython_wrapper=is_private, no_cfunc_wrapper=is_private
-    )(function)
-    return compiled
+    return _compile(function, no_cpython_wrapper=function.__name__.startswith("_"))
 
 
 def inlined(function: Function) -> Function:
-    """Compile a leaf of inner loops like ``kernel``; its body stands in place of each call.
-
-    A call hands over every array of the state in turn, which costs more than a short leaf does.
-    """
-    compiled: Function = numba.njit(cache=True, error_model="python", _nrt=False, forceinline=True, no_cfunc_wrapper=True)(function)
-    return compiled
+    """Compile a leaf of inner loops like ``kernel``; its body stands in place of each call."""
+    return _compile(function, forceinline=True)

@@ -6,8 +6,8 @@ that ended, then the rounds of the waterfall (docs/rules.md, section 5).
 
 from __future__ import annotations
 
-from numpy.typing import NDArray
 import numpy as np
+from numpy.typing import NDArray
 
 from backstop.compiled import kernel
 from backstop.core.admission import refusal_of

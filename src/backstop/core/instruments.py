@@ -7,6 +7,7 @@ bounds that let the kernels add notionals without looking.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from backstop.core.events import AdlPolicy, Stage
@@ -162,7 +163,7 @@ def _check_market(place: str, market: MarketRules) -> None:
     bands = market.band_offset_ppm
     _check(1 <= len(bands) <= BANDS_MAX, f"{place}.band_offset_ppm has {len(bands)} bands: must have 1 to {BANDS_MAX}")
     _check(
-        bands[0] >= 0 and all(low < high for low, high in zip(bands, bands[1:], strict=False)) and bands[-1] < PPM,
+        bands[0] >= 0 and all(low < high for low, high in pairwise(bands)) and bands[-1] < PPM,
         f"{place}.band_offset_ppm = {list(bands)}: must ascend, from 0 to {PPM - 1}",
     )
     _check(market.ordered_notional_max >= 0, f"{place}.ordered_notional_max = {market.ordered_notional_max}: must not be negative")
@@ -235,7 +236,10 @@ def check_rules(rules: VenueRules) -> None:
     for name in ("minimum_notional", "account_notional_max", "venue_notional_max"):
         value = getattr(closeout, name)
         _check(0 <= value <= NO_CAP, f"closeout.{name} = {value}: must be 0 to 2^62")
-    _check(0 <= rules.fund.loss_per_interval_max <= NO_CAP, f"fund.loss_per_interval_max = {rules.fund.loss_per_interval_max}: must be 0 to 2^62")
+    _check(
+        0 <= rules.fund.loss_per_interval_max <= NO_CAP,
+        f"fund.loss_per_interval_max = {rules.fund.loss_per_interval_max}: must be 0 to 2^62",
+    )
     for name in ("accounts_max", "positions_max", "orders_max", "effects_max"):
         value = getattr(limits, name)
         _check(1 <= value <= 1 << 28, f"limits.{name} = {value}: must be 1 to 2^28")

@@ -128,11 +128,7 @@ def _place_triggers(state: State, account: int, health: int, equity: int, mainte
     elif health == _CLOSE_OUT:
         ratio_above = rules.close_out_ratio_ppm
     if health != _INSOLVENT:
-        level = (
-            mul_div_floor(maintenance, ratio_below, _PPM)
-            if health == _DISTRESSED
-            else mul_div_ceil(maintenance, ratio_below, _PPM)
-        )
+        level = mul_div_floor(maintenance, ratio_below, _PPM) if health == _DISTRESSED else mul_div_ceil(maintenance, ratio_below, _PPM)
         below = equity - level
     if health == _DISTRESSED:
         above = release_level(state, maintenance) - equity - 1

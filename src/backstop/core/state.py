@@ -226,7 +226,7 @@ class State(Bundle):
 
 bundle(State)
 
-#: Columns of ``State.columns``, by account: ordered notional, the number of the interval it belongs to; by owner: its last account, or NONE.
+#: Columns of ``State.columns``. By account: ordered notional, the number of its interval; by owner: its last account, or NONE.
 ORDERED_NOTIONAL, ORDERED_INTERVAL, OWNER_FIRST = range(3)
 #: Heap of waits: time and account; an entry counts while it equals the account's own wait.
 WAIT_TIME, WAIT_ACCOUNT = 3, 4

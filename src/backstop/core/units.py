@@ -140,7 +140,7 @@ def _mul_div(left: int, right: int, divisor: int) -> tuple[int, bool, bool]:
         quotient, remainder = _div_wide(high, low, by)
     if quotient >= _TOP:
         raise OverflowError("quotient exceeds int64")
-    return np.int64(quotient), negative, remainder != _ZERO
+    return int(np.int64(quotient)), negative, bool(remainder != _ZERO)
 
 
 @kernel
@@ -182,11 +182,11 @@ def mul_mod(left: int, right: int, divisor: int) -> int:
     high, low = _mul_wide(np.uint64(left), np.uint64(right))
     by = np.uint64(divisor)
     if high == _ZERO:
-        return np.int64(low % by)
+        return int(np.int64(low % by))
     if high >= by:
         raise OverflowError("quotient exceeds int64")
     _, remainder = _div_wide(high, low, by)
-    return np.int64(remainder)
+    return int(np.int64(remainder))
 
 
 @kernel

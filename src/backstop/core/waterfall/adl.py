@@ -97,9 +97,7 @@ def _classify(state: State, found: int, owner: int) -> None:
 
 
 @inlined
-def _stays_above(
-    state: State, market: int, notional: int, unit: int, lots: int, spare: int, extra: int, total_lots: int
-) -> bool:
+def _stays_above(state: State, market: int, notional: int, unit: int, lots: int, spare: int, extra: int, total_lots: int) -> bool:
     """Return whether giving ``lots`` leaves equity above maintenance, two atoms kept for the two roundings up."""
     margin = maintenance_margin(state, market, notional - lots * unit)
     return spare - margin - mul_div_ceil(lots, extra, total_lots) >= 2

@@ -272,9 +272,7 @@ def _take_best(state: State, found: int) -> int:
     best = NONE
     release, cost = state.columns[PLAN_WEIGHT], state.columns[PLAN_REMAINDER]
     for place in range(found):
-        if state.columns[PLAN_CAP, place] > 0 and (
-            best == NONE or _comes_before(release[place], cost[place], release[best], cost[best])
-        ):
+        if state.columns[PLAN_CAP, place] > 0 and (best == NONE or _comes_before(release[place], cost[place], release[best], cost[best])):
             best = place
     return best
 

@@ -50,11 +50,7 @@ def opposite_positions(state: State, position: int, with_distressed: bool) -> in
     other = state.markets[own.market].first_position
     while other != NONE:
         row = state.positions[other]
-        if (
-            row.lots != 0
-            and (row.lots > 0) != (own.lots > 0)
-            and (with_distressed or state.accounts[row.account].health < _DISTRESSED)
-        ):
+        if row.lots != 0 and (row.lots > 0) != (own.lots > 0) and (with_distressed or state.accounts[row.account].health < _DISTRESSED):
             if found > 0 and state.positions[rows[found - 1]].account > row.account:
                 is_sorted = False
             rows[found] = other

@@ -190,5 +190,3 @@ def run_rounds(state: State) -> None:
             head = state.accounts[account]
             if head.health >= _DISTRESSED and head.orders_open == 0:
                 _process(state, account)
-
-
