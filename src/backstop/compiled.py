@@ -66,11 +66,25 @@ _settings.CACHE_DIR = str(cache_path())
 COMPILED = not _settings.DISABLE_JIT
 
 
+def _widen(argument: Any) -> Any:
+    """Return int64 for every signed integer type, other types as they are."""
+    plain = numba.types.unliteral(argument)
+    return numba.types.int64 if isinstance(plain, numba.types.Integer) and plain is not numba.types.uint64 else plain
+
+
 def _compile(function: Function, **flags: bool) -> Function:
     # numba's own types know neither the switch of reference counting nor that of the wrappers.
     njit: Any = numba.njit
-    compiled: Function = njit(cache=True, error_model="python", _nrt=False, no_cfunc_wrapper=True, **flags)(function)
-    return compiled
+    compiled: Any = njit(cache=True, error_model="python", _nrt=False, no_cfunc_wrapper=True, **flags)(function)
+    if COMPILED:
+        # A field of a row may be 8 to 64 bits wide. Without this, numba compiles a kernel once for each mixture
+        # of widths that it is called with; with it, a call widens its integers first.
+        resolve = compiled.get_call_template
+        compiled.get_call_template = lambda args, kws: resolve(
+            tuple(_widen(each) for each in args), {name: _widen(each) for name, each in kws.items()}
+        )
+    result: Function = compiled
+    return result
 
 
 def kernel(function: Function) -> Function:
