@@ -68,8 +68,9 @@ COMPILED = not _settings.DISABLE_JIT
 
 def _widen(argument: Any) -> Any:
     """Return int64 for every signed integer type, other types as they are."""
-    plain = numba.types.unliteral(argument)
-    return numba.types.int64 if isinstance(plain, numba.types.Integer) and plain is not numba.types.uint64 else plain
+    types: Any = numba.types
+    plain = types.unliteral(argument)
+    return types.int64 if isinstance(plain, types.Integer) and plain is not types.uint64 else plain
 
 
 def _compile(function: Function, **flags: bool) -> Function:

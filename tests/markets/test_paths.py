@@ -6,11 +6,9 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from backstop.core.events import EventKind
-from backstop.markets.paths import depth_schedule, path_marks, walk_bar, walk_bars, walk_times_ns
+from backstop.markets.paths import depth_schedule, path_marks
 from backstop.markets.scenarios import scenario
 
 CRASH = scenario("2025-10-10")
@@ -69,40 +67,3 @@ def test_the_depth_schedule_goes_straight_from_pin_to_pin() -> None:
     low = next(pin for pin in CRASH.depth if pin.depth_ppm == 20_000)
     assert level[low.time_ns - 10 * 10**9] == 20_000 + 80_000 // 30
     assert (np.diff(one["time_ns"]) > 0).all()
-
-
-@given(
-    prices=st.lists(st.integers(1, 1 << 31), min_size=4, max_size=4),
-    rises=st.booleans(),
-    steps=st.integers(1, 20),
-)
-def test_a_bar_is_walked_through_its_four_corners(prices: list[int], rises: bool, steps: int) -> None:
-    low, *middle, high = sorted(prices)
-    opened, close = (min(middle), max(middle)) if rises else (max(middle), min(middle))
-    way = walk_bar(opened, high, low, close, steps)
-    first, second = (low, high) if close >= opened else (high, low)
-    assert len(way) == 3 * steps + 1
-    assert way[[0, steps, 2 * steps, 3 * steps]].tolist() == [opened, first, second, close]
-    assert way.min() == low
-    assert way.max() == high
-    for leg in range(3):
-        signs = set(np.sign(np.diff(way[leg * steps : (leg + 1) * steps + 1])).tolist())
-        assert not {1, -1} <= signs
-
-
-def test_many_bars_are_walked_as_one_by_one() -> None:
-    rows = walk_bars([10, 10], [20, 20], [5, 5], [8, 10], 3)
-    assert rows.tolist() == [walk_bar(10, 20, 5, 8, 3).tolist(), walk_bar(10, 20, 5, 10, 3).tolist()]
-
-
-def test_the_close_of_a_bar_is_due_before_the_next_open() -> None:
-    times = walk_times_ns([0, 60], 60, 2)
-    assert times[:, 0].tolist() == [0, 60]
-    assert (np.diff(times.reshape(-1)) > 0).all()
-
-
-def test_a_bar_that_does_not_contain_its_open_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"bar 1: open 21, high 20, low 5, close 10"):
-        walk_bars([10, 21], [20, 20], [5, 5], [10, 10], 2)
-    with pytest.raises(ValueError, match="steps = 0"):
-        walk_bar(1, 1, 1, 1, 0)

@@ -33,7 +33,7 @@ def _take_depth(state: State, market: int, side: int, lots: int) -> None:
 
 @kernel
 def _late_lots(state: State, position: int, lots: int, open_take: int, most: int) -> int:
-    """Return how many of ``most`` lots that no open order expects the position can still take."""
+    """Return how many of ``most`` lots that no open order expects the position can still take (keeps INV-03)."""
     row = state.positions[position]
     if row.lots == 0 or (row.lots > 0) == (lots > 0):
         return 0

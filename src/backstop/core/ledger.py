@@ -39,7 +39,7 @@ def _credit(state: State, ledger_id: int, amount: int) -> None:
 
 @kernel
 def post(state: State, receiver: int, payer: int, amount: int, cause: int, market: int) -> None:
-    """Move ``amount`` atoms from ``payer`` to ``receiver``; a negative amount the other way, 0 nothing."""
+    """Move ``amount`` atoms from ``payer`` to ``receiver``; a negative amount the other way, 0 nothing (keeps INV-01)."""
     if amount == 0:
         return
     if amount < 0:
@@ -51,7 +51,7 @@ def post(state: State, receiver: int, payer: int, amount: int, cause: int, marke
 
 @kernel
 def trade(state: State, position: int, lots: int, received: int, price_ticks: int, cause: int, counterpart: int) -> None:
-    """Change a position by signed ``lots`` for the cash ``received``; post what that realises.
+    """Change a position by signed ``lots`` for the cash ``received``; post what that realises (keeps INV-02).
 
     ``price_ticks`` is for the record (0 where the cash is exact and has no price).
     """

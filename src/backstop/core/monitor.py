@@ -274,7 +274,7 @@ def _crossed(state: State, market: int, side: int, old_ticks: int, new_ticks: in
 
 @kernel
 def apply_mark(state: State, market: int, price_ticks: int) -> None:
-    """Set a mark and judge every account that it can have moved to another health, in order of id.
+    """Set a mark and judge every account that it can have moved to another health, in order of id (keeps INV-04).
 
     Cost: one step a bucket between the marks and one judgement a crossed trigger; neither depends on
     how many accounts there are.

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from backstop.core.events import EVENT, NONE, EventKind
 from backstop.core.instruments import PRICE_TICKS_LIMIT
@@ -26,9 +26,6 @@ __all__ = [
     "STEP_NS",
     "depth_schedule",
     "path_marks",
-    "walk_bar",
-    "walk_bars",
-    "walk_times_ns",
 ]
 
 #: One mark a market a second.
@@ -120,39 +117,3 @@ def depth_schedule(scenario: Scenario, markets: int, step_ns: int = 10 * STEP_NS
     rows["time_ns"], rows["depth_ppm"] = times_ns[kept], np.array(levels)[kept]
     rows["market"] = np.arange(markets)[:, np.newaxis]
     return rows.reshape(-1)
-
-
-def walk_bars(open_ticks: ArrayLike, high_ticks: ArrayLike, low_ticks: ArrayLike, close_ticks: ArrayLike, steps: int) -> NDArray[np.int64]:
-    """Return the way through each bar in ticks, a row of ``3 x steps + 1`` prices a bar.
-
-    Open, low, high, close if the close is not below the open; otherwise open, high, low, close. Each
-    leg has ``steps`` equal steps, rounded down; the four corners are exact. Raises ``ValueError`` where
-    a bar does not contain its own open and close (widen it first).
-    """
-    if steps < 1:
-        raise ValueError(f"steps = {steps}: must be at least 1")
-    opened, high, low, close = (
-        np.asarray(column, dtype=np.int64).reshape(-1) for column in (open_ticks, high_ticks, low_ticks, close_ticks)
-    )
-    bad = np.flatnonzero((high < np.maximum(opened, close)) | (low > np.minimum(opened, close)))
-    if len(bad):
-        bar = int(bad[0])
-        text = f"open {opened[bar]}, high {high[bar]}, low {low[bar]}, close {close[bar]}"
-        raise ValueError(f"bar {bar}: {text}: open and close must lie between low and high")
-    rises = close >= opened
-    corners = np.stack([opened, np.where(rises, low, high), np.where(rises, high, low), close], axis=1)
-    share = np.arange(1, steps + 1, dtype=np.int64)
-    legs = corners[:, :-1, np.newaxis] + np.diff(corners, axis=1)[:, :, np.newaxis] * share // steps
-    return np.concatenate([corners[:, :1], legs.reshape(len(opened), 3 * steps)], axis=1)
-
-
-def walk_bar(open_ticks: int, high_ticks: int, low_ticks: int, close_ticks: int, steps: int) -> NDArray[np.int64]:
-    """Return the way through one bar, as ``walk_bars`` does."""
-    return np.asarray(walk_bars([open_ticks], [high_ticks], [low_ticks], [close_ticks], steps)[0])
-
-
-def walk_times_ns(start_ns: ArrayLike, length_ns: int, steps: int) -> NDArray[np.int64]:
-    """Return when each price of ``walk_bars`` is due: the open at the bar's start, the close before the next bar's start."""
-    points = 3 * steps + 1
-    starts = np.asarray(start_ns, dtype=np.int64).reshape(-1)
-    return starts[:, np.newaxis] + np.arange(points, dtype=np.int64) * length_ns // points

@@ -2,16 +2,15 @@
 
 Exactly the lots planned, from the opposite side only, at exactly the zero cash (at mark for a solvent
 account); nobody is left below maintenance. Every wave leaves a certificate (ADL_PLAN, ADL_CLASS,
-ADL_FILL) that ``certificate.check`` verifies without trusting this planner. Rules: docs/rules.md, 6.
+ADL_FILL) that ``certificate.check_certificate`` verifies without trusting this planner. Rules: docs/rules.md, 6.
 """
 
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
-from backstop.core.events import NONE, AdlClass, Cause, EffectKind, Health
+from backstop.core.events import NONE, AdlClass, Cause, EffectKind
 from backstop.core.ledger import position_of, trade
 from backstop.core.margin import assess, maintenance_margin, unit_of, zero_cash
-from backstop.core.monitor import judge
 from backstop.core.outbox import emit
 from backstop.core.state import (
     CLASS_ETA_LOTS,
@@ -49,7 +48,6 @@ __all__ = ["deleverage"]
 _ADL_PLAN = int(EffectKind.ADL_PLAN)
 _ADL_CLASS = int(EffectKind.ADL_CLASS)
 _ADL_FILL = int(EffectKind.ADL_FILL)
-_DISTRESSED = int(Health.DISTRESSED)
 _LINKED = int(AdlClass.LINKED)
 _PROFITABLE = int(AdlClass.PROFITABLE)
 _REST = int(AdlClass.REST)
@@ -105,7 +103,7 @@ def _stays_above(state: State, market: int, notional: int, unit: int, lots: int,
 
 @kernel
 def _cap_lots(state: State, position: int, extra: int, total_lots: int) -> int:
-    """Return the most lots a counterparty can give so that every number up to it keeps its maintenance.
+    """Return the most lots a counterparty can give so that every number up to it keeps its maintenance (keeps INV-06).
 
     ``extra`` is what all counterparties together pay beyond mark for ``total_lots``. Equity less
     maintenance is concave in the lots given, so that a bisection holds for all between.
@@ -237,7 +235,12 @@ def _emit_certificate(state: State, found: int, account: int, market: int, sign:
 
 
 @kernel
-def _deleverage_position(state: State, position: int, equity: int, maintenance: int) -> None:
+def deleverage(state: State, position: int, equity: int, maintenance: int) -> None:
+    """Close a defaulter's position against counterparties; ``equity`` and ``maintenance`` are its account's.
+
+    An insolvent account's whole position at its zero cash, a solvent one's least lots at mark; less where the
+    counterparties' caps do not suffice, nothing where there are none.
+    """
     row = state.positions[position]
     account, market = row.account, row.market
     sign = 1 if row.lots > 0 else -1
@@ -282,18 +285,3 @@ def _deleverage_position(state: State, position: int, equity: int, maintenance: 
         for place in range(found):
             if state.columns[PLAN_CLASS, place] == kind and state.columns[PLAN_LOTS, place] > 0:
                 settle_counterparty(state, place)
-
-
-@kernel
-def deleverage(state: State, account: int) -> None:
-    """Run the stage for an account in default: its positions in order of market, while it is in default."""
-    position = state.accounts[account].first_position
-    while position != NONE:
-        row = state.positions[position]
-        if row.lots != 0:
-            judge(state, account)
-            if state.accounts[account].health < _DISTRESSED:
-                return
-            equity, maintenance = assess(state, account)
-            _deleverage_position(state, position, equity, maintenance)
-        position = row.next_of_account

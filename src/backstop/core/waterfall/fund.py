@@ -29,7 +29,7 @@ def roll_interval(state: State) -> int:
 
 @kernel
 def available_atoms(state: State) -> int:
-    """Return what the fund may still promise or pay: within its balance and its cap, beside what is reserved."""
+    """Return what the fund may still promise or pay: within balance and cap, beside what is reserved (keeps INV-05)."""
     roll_interval(state)
     engine = state.engine[0]
     by_balance = balance_of(state, FUND) - engine.reserved

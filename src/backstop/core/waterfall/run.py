@@ -116,7 +116,7 @@ def _wait(state: State, account: int) -> bool:
 
 @kernel
 def _cover_deficit(state: State, account: int) -> None:
-    """The money stages: an account without lots and with negative equity is made whole, or booked uncovered."""
+    """The money stages: an account without lots and with negative equity is made whole, or booked uncovered (keeps INV-07)."""
     judge(state, account)
     deficit = -state.accounts[account].balance
     if deficit <= 0:
@@ -133,7 +133,7 @@ def _cover_deficit(state: State, account: int) -> None:
 
 @kernel
 def _close_on_book(state: State, account: int) -> bool:
-    """Run closeout; return whether the account now waits (for answers, a slice, or its deadline)."""
+    """Run closeout; return whether the account now waits, for answers, a slice, or its deadline (keeps INV-11)."""
     rules, now = state.rules[0], state.engine[0].now_ns
     head = state.accounts[account]
     if now < head.next_slice_ns:
@@ -148,6 +148,24 @@ def _close_on_book(state: State, account: int) -> bool:
     if outcome == BUSY or head.health == _DISTRESSED:
         return _wait(state, account)
     return False
+
+
+@kernel
+def _close_positions(state: State, account: int, stage: int) -> None:
+    """Run ADL or tear-up over an account's positions in order of market, while it is in default."""
+    position = state.accounts[account].first_position
+    while position != NONE:
+        row = state.positions[position]
+        if row.lots != 0:
+            judge(state, account)
+            if state.accounts[account].health < _DISTRESSED:
+                return
+            equity, maintenance = assess(state, account)
+            if stage == _ADL:
+                deleverage(state, position, equity, maintenance)
+            else:
+                tear_up(state, position, equity, maintenance)
+        position = row.next_of_account
 
 
 @kernel
@@ -167,10 +185,7 @@ def _process(state: State, account: int) -> None:
             if _close_on_book(state, account):
                 return
         elif stage == _ADL or stage == _TEAR_UP:
-            if stage == _ADL:
-                deleverage(state, account)
-            else:
-                tear_up(state, account)
+            _close_positions(state, account, stage)
             judge(state, account)
             if head.health < _DISTRESSED:
                 return

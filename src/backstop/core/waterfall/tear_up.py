@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from backstop.compiled import kernel
-from backstop.core.events import NONE, Cause, EffectKind, Health
+from backstop.core.events import NONE, Cause, EffectKind
 from backstop.core.ledger import trade
-from backstop.core.margin import assess, unit_of, zero_cash
-from backstop.core.monitor import judge
+from backstop.core.margin import unit_of, zero_cash
 from backstop.core.outbox import emit
 from backstop.core.state import PLAN_CASH, PLAN_LOTS, PLAN_MERGE, PLAN_ORDER, PLAN_POSITION, PLAN_REMAINDER, PLAN_WEIGHT, State
 from backstop.core.units import split_by_largest_remainder
@@ -22,11 +21,11 @@ __all__ = ["tear_up"]
 
 _TEAR_UP = int(EffectKind.TEAR_UP)
 _CAUSE = int(Cause.TEAR_UP)
-_DISTRESSED = int(Health.DISTRESSED)
 
 
 @kernel
-def _tear_up_position(state: State, position: int, equity: int, maintenance: int) -> None:
+def tear_up(state: State, position: int, equity: int, maintenance: int) -> None:
+    """Close a defaulter's position at mark against everyone on the other side; ``equity`` and ``maintenance`` are its account's."""
     row = state.positions[position]
     account, market = row.account, row.market
     sign = 1 if row.lots > 0 else -1
@@ -63,18 +62,3 @@ def _tear_up_position(state: State, position: int, equity: int, maintenance: int
     for place in range(found):
         if state.columns[PLAN_LOTS, place] > 0:
             settle_counterparty(state, place)
-
-
-@kernel
-def tear_up(state: State, account: int) -> None:
-    """Run the stage for an account in default: its positions in order of market, while it is in default."""
-    position = state.accounts[account].first_position
-    while position != NONE:
-        row = state.positions[position]
-        if row.lots != 0:
-            judge(state, account)
-            if state.accounts[account].health < _DISTRESSED:
-                return
-            equity, maintenance = assess(state, account)
-            _tear_up_position(state, position, equity, maintenance)
-        position = row.next_of_account
