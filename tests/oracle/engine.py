@@ -212,7 +212,10 @@ def run_rounds(state: State) -> None:
         for account in sorted(batch, key=lambda each: urgency(state, each)):
             state.judge(account)
             if needs_processing(state, account):
-                process(state, account)
+                if len(state.effects) > state.rules.limits.effects_max // 2:
+                    state.accounts[account].wait_until = state.now + state.rules.closeout.interval_ns
+                else:
+                    process(state, account)
 
 
 # -- waterfall ---------------------------------------------------------------------------------

@@ -220,7 +220,11 @@ class LimitsSection(_Section):
         default=1 << 18, description="Most (account, market) pairs that ever held lots.", json_schema_extra=_unit("rows")
     )
     orders_max: Rows = Field(default=1 << 16, description="Closing orders remembered for late fills.", json_schema_extra=_unit("rows"))
-    effects_max: Rows = Field(default=1 << 22, description="Effects of one batch.", json_schema_extra=_unit("rows"))
+    effects_max: Rows = Field(
+        default=1 << 22,
+        description="Most effects of one event; in a round beyond half of it, accounts wait an interval.",
+        json_schema_extra=_unit("rows"),
+    )
 
 
 class TierRow(_Section):

@@ -155,6 +155,7 @@ def apply_at(state: State, events: NDArray[np.void], index: int) -> None:
     engine must then stop, with what led there in the journal.
     """
     engine = state.engine[0]
+    engine.effects_first = engine.effects_now
     code = refusal_of(state, events, index)
     if events[index].seq > engine.last_seq:
         engine.last_seq = events[index].seq

@@ -46,6 +46,8 @@ NOTIONAL_ATOMS_MAX = 1 << 60
 BALANCE_ATOMS_MAX = 1 << 61
 #: Trigger prices are stored in 32 bits.
 PRICE_TICKS_LIMIT = (1 << 31) - 2
+#: Most effects of one event: two such events fit in one blob of a journal.
+EFFECTS_MAX = 1 << 22
 #: A cap that never binds.
 NO_CAP = 1 << 62
 
@@ -110,6 +112,7 @@ class LimitRules(NamedTuple):
     accounts_max: int = 1 << 16
     positions_max: int = 1 << 18
     orders_max: int = 1 << 16
+    #: Most effects of one event; the buffer holds twice as many.
     effects_max: int = 1 << 22
 
 
@@ -242,7 +245,8 @@ def check_rules(rules: VenueRules) -> None:
     )
     for name in ("accounts_max", "positions_max", "orders_max", "effects_max"):
         value = getattr(limits, name)
-        _check(1 <= value <= 1 << 28, f"limits.{name} = {value}: must be 1 to 2^28")
+        most = EFFECTS_MAX if name == "effects_max" else 1 << 28
+        _check(1 <= value <= most, f"limits.{name} = {value}: must be 1 to {most}")
     _check_stages(rules)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from backstop.compiled import kernel
 from backstop.core.state import State
 
-__all__ = ["emit"]
+__all__ = ["emit", "is_crowded"]
 
 
 @kernel
@@ -15,7 +15,7 @@ def emit(
     """Append one effect of the present event. Fields as the table in ``core/events.py`` says."""
     engine = state.engine[0]
     place = engine.effects_now
-    if place >= len(state.effects):
+    if 2 * (place - engine.effects_first) >= len(state.effects):
         raise OverflowError("Invariant: one event's effects fit in limits.effects_max")
     row = state.effects[place]
     row.seq = engine.last_seq
@@ -29,3 +29,10 @@ def emit(
     row.amount = amount
     row.value = value
     engine.effects_now = place + 1
+
+
+@kernel
+def is_crowded(state: State) -> bool:
+    """Return whether the present event has brought more than half of the effects that it may bring."""
+    engine = state.engine[0]
+    return engine.effects_now - engine.effects_first > len(state.effects) // 4

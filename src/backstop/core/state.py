@@ -52,7 +52,7 @@ ACCOUNT = _row(
     ("default_since_ns", "<i8"),
     ("wait_until_ns", "<i8"),
     ("next_slice_ns", "<i8"),
-    ("free_buffer", "<i8"),  # buffer not yet allotted to triggers
+    ("spare", "<i8"),
     ("round_stamp", "<i8"),  # the last round that holds this account
     ("owner", "<i4"),
     ("first_position", "<i4"),
@@ -141,6 +141,7 @@ ENGINE = _row(
     ("round_number", "<i8"),
     ("waits_now", "<i8"),
     ("effects_now", "<i8"),
+    ("effects_first", "<i8"),  # where those of the present event begin
     ("touched_now", "<i8"),
     ("refused", "<i8"),
     ("judged", "<i8"),
@@ -181,7 +182,6 @@ class AccountRow(Protocol):
     default_since_ns: int
     wait_until_ns: int
     next_slice_ns: int
-    free_buffer: int
     round_stamp: int
     owner: int
     first_position: int
@@ -253,7 +253,7 @@ def house_slot(ledger_id: int) -> int:
 
 @inlined
 def bucket_of(price_ticks: int) -> int:
-    """Return the bucket of a price: exact below 2^12 ticks, then 12 bits of mantissa."""
+    """Return the bucket of a price: exact below 2^13 ticks, then 12 bits of mantissa."""
     shift = 0
     value = price_ticks >> (BUCKET_BITS + 1)
     if value >= 1 << 16:
@@ -355,7 +355,7 @@ def new_state(rules: VenueRules) -> State:
         orders=np.zeros(limits.orders_max, dtype=ORDER),
         buckets=np.full((2, buckets), NONE, dtype=np.int32),
         columns=columns,
-        effects=np.empty(limits.effects_max, dtype=EFFECT),
+        effects=np.empty(2 * limits.effects_max, dtype=EFFECT),
     )
 
 

@@ -6,7 +6,7 @@ from backstop.compiled import kernel
 from backstop.core.events import NONE, Cause, EffectKind, Health, Stage
 from backstop.core.margin import assess
 from backstop.core.monitor import judge, start_round
-from backstop.core.outbox import emit
+from backstop.core.outbox import emit, is_crowded
 from backstop.core.state import (
     ROUND_ACCOUNT,
     ROUND_EQUITY,
@@ -204,4 +204,7 @@ def run_rounds(state: State) -> None:
             judge(state, account)
             head = state.accounts[account]
             if head.health >= _DISTRESSED and head.orders_open == 0:
-                _process(state, account)
+                if is_crowded(state):
+                    wait_until(state, account, state.engine[0].now_ns + state.rules[0].interval_ns)
+                else:
+                    _process(state, account)
