@@ -58,6 +58,10 @@ generate: $(STAMP) ## Write schemas/ and docs/reference/venue.md from the code
 bench: $(STAMP) warm ## Measure; ONLY=P1 runs one and prints its object as the last line
 	@$(BIN)/python -m benchmarks.run $(ONLY)
 
+.PHONY: crashes
+crashes: $(STAMP) warm ## Replay recorded crashes from BACKSTOP_DATA into docs/reference; ONLY=2020-03-12 runs one
+	@$(BIN)/python -m benchmarks.crashes $(ONLY)
+
 .PHONY: campaign
 campaign: $(STAMP) warm ## Compare engine and oracle over STREAMS=100000 random streams (long)
 	@$(BIN)/python -m tests.campaign --streams $(STREAMS)

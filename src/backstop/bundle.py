@@ -45,12 +45,20 @@ class Bundle:
         object.__setattr__(self, "_table", np.array(words, dtype=np.int64))
         object.__setattr__(self, "address", int(self._table.ctypes.data))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let a copy hold arrays, and a table of addresses, of its own."""
+        return _rebuild, (type(self), {name: getattr(self, name) for name in self.FIELDS})
+
     _table: NDArray[np.int64]
     address: int
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse: compiled code holds the addresses of the arrays."""
         raise AttributeError(f"{type(self).__name__}.{name} is fixed: change the array in place")
+
+
+def _rebuild(cls: type[Bundle], arrays: dict[str, NDArray[Any]]) -> Bundle:
+    return cls(**arrays)
 
 
 def bundle(cls: type[Bundle]) -> None:

@@ -70,7 +70,8 @@ def class_and_weight(state: State, defaulter: int, holder: int, market: int) -> 
     if owner == state.accounts[defaulter].owner:
         return AdlClass.LINKED, abs(lots)
     linked = [other for other, account in enumerate(state.accounts) if account.owner == owner and other != holder]
-    if any(state.held_lots(other, market) * lots < 0 for other in linked):
+    held = (state.held_lots(other, market) for other in linked)
+    if sum(abs(each) for each in held if each * lots < 0) >= abs(lots):
         return AdlClass.HEDGE, abs(lots)
     profit = lots * state.unit(market) - state.position(holder, market).cost
     return (AdlClass.PROFITABLE, profit) if profit > 0 else (AdlClass.REST, abs(lots))

@@ -29,7 +29,7 @@ def reason_to_refuse(state: State, event: Event) -> Reject | None:
 def _form(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     yield event.seq <= state.last_seq, Reject.SEQ_NOT_AFTER
     yield event.kind not in set(K), Reject.UNKNOWN_KIND
-    yield event.time_ns < state.now, Reject.TIME_BEFORE_ENGINE
+    yield not state.now <= event.time_ns <= 1 << 62, Reject.TIME_OUT_OF_RANGE
 
 
 def _is_open(state: State, account: int) -> bool:
@@ -110,8 +110,9 @@ def _position(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     rows += sum(event.market not in state.positions[account] for account in changes)
     yield rows > state.rules.limits.positions_max, Reject.POSITION_LIMIT
 
-    grows = any(abs(before[account] + change) > abs(before[account]) for account, change in changes.items())
-    yield event.kind == K.FILL and market.halted and grows, Reject.MARKET_HALTED
+    after = {account: before[account] + change for account, change in changes.items()}
+    opens = any(abs(after[account]) > abs(held) or after[account] * held < 0 for account, held in before.items())
+    yield event.kind == K.FILL and market.halted and opens, Reject.MARKET_HALTED
 
 
 def _ledger(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:

@@ -344,6 +344,8 @@ class State:
         self.emit(EffectKind.HEALTH, code=new, account=account_id, other=int(old), amount=equity, value=maintenance)
         if old < Health.DISTRESSED <= new:
             account.default_since, account.next_slice = self.now, 0
+            for row in self.positions[account_id].values():
+                row.closed_in_default = False
         if new < Health.DISTRESSED <= old:
             self._leave_default(account_id)
 

@@ -24,8 +24,8 @@ def refused_event(rng: Random, rules: VenueRules, state: State, seq: int, time_n
         reason = Reject.BALANCE_LIMIT
     if reason == Reject.SEQ_NOT_AFTER:
         return Event(rng.choice((seq, seq - 1, 0, -5)), time_ns, int(K.CLOCK))
-    if reason == Reject.TIME_BEFORE_ENGINE:
-        return Event(seq + 1, state.now - rng.choice((1, 10**9, 10**15)), int(K.CLOCK))
+    if reason == Reject.TIME_OUT_OF_RANGE:
+        return Event(seq + 1, rng.choice((state.now - 1, state.now - 10**15, (1 << 62) + 1, (1 << 63) - 1)), int(K.CLOCK))
     fields = RECIPES[reason](rng, rules, state)
     return None if fields is None else Event(seq + 1, time_ns, **fields)
 

@@ -309,7 +309,7 @@ def make_rules(setting: Setting) -> VenueRules:
             accounts_max=setting.accounts + 1,
             positions_max=setting.positions_max,
             orders_max=setting.orders_max,
-            effects_max=512 if rng.random() < 0.25 else 1 << 16,
+            effects_max=96 if rng.random() < 0.5 else 1 << 16,
         ),
         solvent_pay_first=fund_is_late,
     )

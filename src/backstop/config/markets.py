@@ -240,11 +240,11 @@ def _check_rates(read: _Reader, parts: Parts, tiers: list[TierRules]) -> None:
         return
     ratio = max(parts.levels.warning_ratio_ppm, PPM + parts.levels.exit_buffer_ppm)
     top = tiers[-1].maintenance_rate_ppm
-    if top * ratio >= PPM * PPM:
-        most = (PPM * PPM - 1) // ratio
+    if top * ratio > 999 * PPM * PPM // 1000:
+        most = 999 * PPM * PPM // 1000 // ratio
         read.wrong(
             f"tiers[{len(tiers) - 1}].maintenance_rate_ppm",
-            f"x warning_ratio {ratio} ppm reaches the whole notional: must be at most {most}",
+            f"x warning_ratio {ratio} ppm leaves less than a thousandth of the notional: must be at most {most}",
             top,
         )
 

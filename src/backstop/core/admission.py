@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from backstop.compiled import kernel
 from backstop.core.events import FUND, NONE, WORLD, EventKind, Health, Reject, Transfer
-from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX
+from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, TIME_NS_MAX
 from backstop.core.ledger import balance_of, position_of
 from backstop.core.margin import assess, initial_margin
 from backstop.core.state import State
@@ -21,8 +21,6 @@ _ACCOUNT = int(EventKind.ACCOUNT)
 _TRANSFER = int(EventKind.TRANSFER)
 _POSITION = int(EventKind.POSITION)
 _FILL = int(EventKind.FILL)
-_MARK = int(EventKind.MARK)
-_INDEX = int(EventKind.INDEX)
 _VOLUME = int(EventKind.VOLUME)
 _DEPTH = int(EventKind.DEPTH)
 _ORDER_FILL = int(EventKind.ORDER_FILL)
@@ -31,7 +29,7 @@ _CLOCK = int(EventKind.CLOCK)
 
 _SEQ_NOT_AFTER = int(Reject.SEQ_NOT_AFTER)
 _UNKNOWN_KIND = int(Reject.UNKNOWN_KIND)
-_TIME_BEFORE_ENGINE = int(Reject.TIME_BEFORE_ENGINE)
+_TIME_OUT_OF_RANGE = int(Reject.TIME_OUT_OF_RANGE)
 _UNKNOWN_MARKET = int(Reject.UNKNOWN_MARKET)
 _UNKNOWN_ACCOUNT = int(Reject.UNKNOWN_ACCOUNT)
 _UNKNOWN_ORDER = int(Reject.UNKNOWN_ORDER)
@@ -132,6 +130,13 @@ def _opening_refusal(state: State, account: int, market: int, lots: int, cost: i
 
 
 @kernel
+def _opens_lots(held: int, lots: int) -> bool:
+    """Return whether a trade makes a position larger, or turns it to the other side."""
+    after = held + lots
+    return abs(after) > abs(held) or (after != 0 and (after > 0) != (held > 0))
+
+
+@kernel
 def _fill_refusal(state: State, account: int, other: int, market: int, lots: int, price_ticks: int) -> int:
     place = state.markets[market]
     if not _is_account(state, account) or (other != NONE and not _is_account(state, other)):
@@ -153,8 +158,8 @@ def _fill_refusal(state: State, account: int, other: int, market: int, lots: int
         needed += _row_needed(state, other, market)
     if not _has_rows(state, needed):
         return _POSITION_LIMIT
-    grows = abs(held + lots) > abs(held) or (other != NONE and abs(other_held - lots) > abs(other_held))
-    return _MARKET_HALTED if place.halted != 0 and grows else 0
+    opens = _opens_lots(held, lots) or (other != NONE and _opens_lots(other_held, -lots))
+    return _MARKET_HALTED if place.halted != 0 and opens else 0
 
 
 @kernel
@@ -193,8 +198,8 @@ def refusal_of(state: State, events: NDArray[np.void], index: int) -> int:
         return _SEQ_NOT_AFTER
     if not _ACCOUNT <= kind <= _CLOCK:
         return _UNKNOWN_KIND
-    if event.time_ns < engine.now_ns:
-        return _TIME_BEFORE_ENGINE
+    if not engine.now_ns <= event.time_ns <= TIME_NS_MAX:
+        return _TIME_OUT_OF_RANGE
     if kind == _CLOCK:
         return 0
     if kind == _ACCOUNT:

@@ -44,6 +44,8 @@ DEPTH_LOTS_MAX = 1 << 40
 NOTIONAL_ATOMS_MAX = 1 << 60
 #: Largest ledger balance that a transfer may leave.
 BALANCE_ATOMS_MAX = 1 << 61
+#: Latest time of an event: leaves room to add a duration.
+TIME_NS_MAX = 1 << 62
 #: Trigger prices are stored in 32 bits.
 PRICE_TICKS_LIMIT = (1 << 31) - 2
 #: Most effects of one event: two such events fit in one blob of a journal.
@@ -206,8 +208,8 @@ def check_rules(rules: VenueRules) -> None:
         top = max(tier.maintenance_rate_ppm for tier in market.tiers)
         ratio = max(levels.warning_ratio_ppm, PPM + levels.exit_buffer_ppm)
         _check(
-            top * ratio < PPM * PPM,
-            f"markets[{number}]: maintenance rate {top} ppm x level ratio {ratio} ppm reaches the whole notional: must stay below it",
+            top * ratio <= 999 * PPM * PPM // 1000,
+            f"markets[{number}]: maintenance rate {top} ppm x level ratio {ratio} ppm: must be at most 0.999 of the notional",
         )
         _check(
             market.position_lots_max * limits.accounts_max < 1 << 62,

@@ -31,6 +31,8 @@ _PPM = 1_000_000
 _FAR_TICKS = float(1 << 31)
 #: Shares are cut by this much, so that their rounding never sums above the buffer.
 _SAFE = 1.0 - 1e-11
+#: Beyond every notional.
+_BEYOND = float(1 << 61)
 #: A buffer that no mark can use up: there is no level on that side.
 _NO_LEVEL = 1 << 62
 
@@ -74,16 +76,21 @@ def _set_trigger(state: State, position: int, side: int, ticks: int) -> None:
 
 
 @inlined
-def _rate(state: State, market: int, notional: float) -> float:
-    """Return the maintenance rate of the tier at a notional."""
-    return float(state.tiers[tier_of(state, market, int(notional))].maintenance_rate_ppm) * 1e-6
+def _slope(state: State, market: int, lots: int, ratio_ppm: int, notional: float) -> float:
+    """Return the change of the buffer a unit of notional, in the tier at ``notional``.
+
+    One less (long) or plus (short) ratio x rate; the difference is taken in integers, which lose nothing.
+    """
+    rate_ppm = state.tiers[tier_of(state, market, int(notional))].maintenance_rate_ppm
+    product = ratio_ppm * rate_ppm
+    return float(_PPM * _PPM - product if lots > 0 else _PPM * _PPM + product) * 1e-12
 
 
 @kernel
-def _safe_ticks(state: State, market: int, lots: int, ratio: float, share: float, side: int) -> int:
+def _safe_ticks(state: State, market: int, lots: int, ratio_ppm: int, share: float, side: int) -> int:
     """Return by how many ticks the mark may move to ``side`` before a buffer of ``share`` atoms is used up.
 
-    The buffer is equity above (or below) ``ratio`` times maintenance; ``share`` is what this position
+    The buffer is equity above (or below) ``ratio_ppm`` of maintenance; ``share`` is what this position
     may use of it by that move, whether the move hurts (adverse) or helps (favourable). A bound from
     below: the slope taken is the steepest on the way.
     """
@@ -93,19 +100,15 @@ def _safe_ticks(state: State, market: int, lots: int, ratio: float, share: float
     notional = base * float(state.markets[market].mark_ticks)
     grows = side == UP
     adverse = (lots > 0) != grows
-    here = ratio * _rate(state, market, notional)
-    if lots > 0:
+    slope = base * _slope(state, market, lots, ratio_ppm, notional)
+    if adverse and lots > 0:
         # Falling: buffer falls by base x (1 - ratio x rate), steepest at the lowest rate, far down. Rising: it
         # grows by at most base x (1 - ratio x rate) at the lowest rate, which is the present one.
-        slope = base * (1.0 - here)
-        if adverse:
-            reach = notional - share / slope * base
-            slope = base * (1.0 - ratio * _rate(state, market, max(reach * (1.0 - 1e-9) - 2.0, 0.0)))
-    else:
-        slope = base * (1.0 + here)
-        if adverse:
-            reach = min(notional + share / slope * base, 1.1e18)
-            slope = base * (1.0 + ratio * _rate(state, market, reach * (1.0 + 1e-9) + 2.0))
+        reach = notional - share / slope * base
+        slope = base * _slope(state, market, lots, ratio_ppm, max(reach * (1.0 - 1e-9) - 2.0, 0.0))
+    elif adverse:
+        reach = min(notional + share / slope * base, _BEYOND)
+        slope = base * _slope(state, market, lots, ratio_ppm, reach * (1.0 + 1e-9) + 2.0)
     ticks = share / slope
     return int(ticks) if ticks < _FAR_TICKS else int(_FAR_TICKS)
 
@@ -165,13 +168,13 @@ def _place_triggers(state: State, account: int, health: int, equity: int, mainte
                 part = weight / weights * _SAFE
                 worse, better = (DOWN, UP) if row.lots > 0 else (UP, DOWN)
                 if below != _NO_LEVEL:
-                    ticks = _safe_ticks(state, row.market, row.lots, float(ratio_below) * 1e-6, float(below - kept) * part, worse) + 1
+                    ticks = _safe_ticks(state, row.market, row.lots, ratio_below, float(below - kept) * part, worse) + 1
                     if worse == DOWN:
                         down = mark - ticks
                     else:
                         up = mark + ticks
                 if above != _NO_LEVEL:
-                    ticks = _safe_ticks(state, row.market, row.lots, float(ratio_above) * 1e-6, float(above - kept) * part, better) + 1
+                    ticks = _safe_ticks(state, row.market, row.lots, ratio_above, float(above - kept) * part, better) + 1
                     if better == DOWN:
                         down = mark - ticks
                     else:
@@ -186,6 +189,16 @@ def _place_triggers(state: State, account: int, health: int, equity: int, mainte
 
 
 @kernel
+def _clear_marks(state: State, account: int) -> None:
+    """Forget which positions were closed in a default."""
+    position = state.accounts[account].first_position
+    while position != NONE:
+        row = state.positions[position]
+        row.closed_in_default = 0
+        position = row.next_of_account
+
+
+@kernel
 def _leave_default(state: State, account: int) -> None:
     cancel_orders_of(state, account)
     head = state.accounts[account]
@@ -193,11 +206,7 @@ def _leave_default(state: State, account: int) -> None:
     head.wait_until_ns = NEVER_NS
     head.default_since_ns = NEVER_NS
     head.next_slice_ns = 0
-    position = head.first_position
-    while position != NONE:
-        row = state.positions[position]
-        row.closed_in_default = 0
-        position = row.next_of_account
+    _clear_marks(state, account)
 
 
 @kernel
@@ -219,6 +228,7 @@ def judge(state: State, account: int) -> bool:
     if old < _DISTRESSED <= new:
         head.default_since_ns = engine.now_ns
         head.next_slice_ns = 0
+        _clear_marks(state, account)
     elif new < _DISTRESSED <= old:
         _leave_default(state, account)
     return True

@@ -94,7 +94,7 @@ def next_wait_ns(state: State) -> int:
 @kernel
 def pop_wait(state: State) -> int:
     """Return the first account whose wait has ended and end it, or NONE."""
-    if next_wait_ns(state) > state.engine[0].now_ns:
+    if next_wait_ns(state) > state.engine[0].now_ns or state.engine[0].waits_now == 0:
         return NONE
     account = state.columns[WAIT_ACCOUNT, 0]
     _drop_first(state)

@@ -36,7 +36,7 @@ PAGE_BYTES = 16384
 #: Bytes of one event, and of one effect.
 ROW_BYTES = 64
 #: Most events, and most effects, of one batch: SQLite holds at most 10^9 bytes in one row.
-BATCH_ROWS_MAX = 1 << 23
+BATCH_ROWS_MAX = 15_000_000
 CHAIN_BYTES = 32
 
 #: Every table, by name, with the words that made it.

@@ -17,6 +17,8 @@ __all__ = ["BATCH_EVENTS", "Recorder"]
 
 #: Events that are gathered before a batch is written.
 BATCH_EVENTS = 1_000
+#: Effects after which a batch is written, however few events brought them.
+BATCH_EFFECTS = 1_000_000
 
 
 class Recorder:
@@ -40,7 +42,7 @@ class Recorder:
         self._events.append(events.copy())
         self._effects.append(effects.copy())
         self._gathered += len(events)
-        if self._gathered >= self._batch_events:
+        if self._gathered >= self._batch_events or sum(map(len, self._effects)) >= BATCH_EFFECTS:
             self.flush()
 
     def flush(self) -> None:

@@ -31,7 +31,6 @@ from backstop.core.units import (
     add_checked,
     compare_products,
     give_to_largest,
-    mul_div_ceil,
     mul_div_floor,
     mul_mod,
     split_by_largest_remainder,
@@ -59,7 +58,8 @@ _CAUSE = int(Cause.ADL)
 
 @kernel
 def _is_hedge(state: State, account: int, market: int, lots: int) -> bool:
-    """Return whether another account of the same owner holds the opposite side of this market."""
+    """Return whether other accounts of the same owner hold at least as many lots of the opposite side."""
+    opposite = 0
     other = state.columns[OWNER_FIRST, state.accounts[account].owner]
     while other != NONE:
         if other != account:
@@ -67,9 +67,9 @@ def _is_hedge(state: State, account: int, market: int, lots: int) -> bool:
             if position != NONE:
                 held = state.positions[position].lots
                 if held != 0 and (held > 0) != (lots > 0):
-                    return True
+                    opposite += abs(held)
         other = state.accounts[other].next_of_owner
-    return False
+    return opposite >= abs(lots)
 
 
 @kernel
@@ -98,7 +98,9 @@ def _classify(state: State, found: int, owner: int) -> None:
 def _stays_above(state: State, market: int, notional: int, unit: int, lots: int, spare: int, extra: int, total_lots: int) -> bool:
     """Return whether giving ``lots`` leaves equity above maintenance, two atoms kept for the two roundings up."""
     margin = maintenance_margin(state, market, notional - lots * unit)
-    return spare - margin - mul_div_ceil(lots, extra, total_lots) >= 2
+    # lots x extra / total_lots, rounded up, <= room, without the quotient, which may not fit.
+    room = spare - margin - 2
+    return compare_products(lots, extra, room, total_lots) <= 0
 
 
 @kernel
