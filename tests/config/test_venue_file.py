@@ -187,8 +187,9 @@ BAD: list[tuple[str, str, str, str]] = [
         "margin of the whole notional",
         "initial_rate_ppm = 20_000, maintenance_rate_ppm = 10_000",
         "initial_rate_ppm = 900_000, maintenance_rate_ppm = 700_000",
-        "market[0].tiers[1].maintenance_rate_ppm (BTC/USDT:USDT) = 700000: x warning_ratio 1500000 ppm reaches the whole notional:"
-        " must be at most 666666",
+        "market[0].tiers[1].maintenance_rate_ppm (BTC/USDT:USDT) = 700000: x warning_ratio 1500000 ppm leaves less than a "
+        "thousandth of the notional:"
+        " must be at most 666000",
     ),
     (
         "a floor between atoms",

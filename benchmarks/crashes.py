@@ -1,0 +1,363 @@
+"""Recorded crashes through the whole engine: ``python -m benchmarks.crashes [NAME ...]``.
+
+``BACKSTOP_DATA`` names the folder of recorded data. Each crash is imported by the code of
+``backstop import``, cut to its hours, and replayed with a seeded population, impact off and on. The
+figures go to ``benchmarks/crashes.json``, and from there to docs/reference/recorded-crashes.md. A crash
+whose file is absent is left out: its figures stay as they were, and the exit code is 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from backstop.config import Venue, default_text, load_venue, parse_venue
+from backstop.core.events import EffectKind, EventKind, Health
+from backstop.feeds.columns import duration_ns_of, time_ns_of
+from backstop.feeds.exchange import ImportReport, Layout, convert_bars
+from backstop.feeds.prices import Prices, read_prices
+from backstop.journal.reader import open_journal
+from backstop.journal.verify import verify
+from backstop.lab.cases import Case, case_of_population
+from backstop.lab.replay import ReplayResult, replay_case
+from backstop.lab.warmup import warm
+from backstop.markets.population import default_parameters
+from benchmarks.crash_scan import Scan, opened_accounts
+from benchmarks.run import machine
+
+ROOT = Path(__file__).parent.parent
+RESULTS = Path(__file__).parent / "crashes.json"
+PAGE = ROOT / "docs" / "reference" / "recorded-crashes.md"
+SEED = 1
+ACCOUNTS = 50_000
+#: The coarsest bars of a crash are walked in as many marks as make one this often.
+MARK_EVERY_SECONDS = 3
+#: Beside it, to see what the fund's payments owe to the walk: marks a bar.
+COARSE_STEPS = 6
+Say = Callable[[str], None]
+
+
+class Watch(NamedTuple):
+    """A stretch of a crash whose defaults are counted apart."""
+
+    what: str
+    start: str
+    end: str
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """One recorded crash: which file, how to read it, which hours of it."""
+
+    name: str
+    #: Below the folder of recorded data.
+    file: str
+    layout: Layout
+    #: In order of preference, the coarsest that is used last.
+    timeframes: tuple[str, ...]
+    start: str
+    end: str
+    #: Names in the file, and the symbols that they become.
+    markets: tuple[tuple[str, str], ...] = ()
+    #: Below the root of the repository; None: the bundled venue.
+    venue: str | None = None
+    watches: tuple[Watch, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """Return the marks that each bar is walked in."""
+        return duration_ns_of(self.timeframes[-1]) // (MARK_EVERY_SECONDS * 1_000_000_000)
+
+    def load_venue(self) -> Venue:
+        """Return the venue that the crash is run on."""
+        return parse_venue(default_text(), "bundled venue") if self.venue is None else load_venue(ROOT / self.venue)
+
+
+_XBTUSD = (("XBTUSD", "BTC/USDT:USDT"),)
+CRASHES = (
+    Crash(
+        "2025-10-10",
+        "copyleft/bars/binance_usdm_5m_15m_20251008_1014.parquet",
+        Layout.FREQTRADE,
+        ("5m", "15m"),
+        "2025-10-10T12:00:00Z",
+        "2025-10-11T12:00:00Z",
+    ),
+    Crash(
+        "2025-04-07",
+        "permissive/bars/binance_usdm_3m_5m_202503_202504.parquet",
+        Layout.FREQTRADE,
+        ("3m",),
+        "2025-04-06T12:00:00Z",
+        "2025-04-08T00:00:00Z",
+        venue="docs/examples/venue-2025-04.toml",
+    ),
+    Crash(
+        "2021-05-19",
+        "permissive/bars/bitmex_xbtusd_1m_202105_may19.parquet",
+        Layout.BITMEX,
+        ("1m",),
+        "2021-05-19T00:00:00Z",
+        "2021-05-20T00:00:00Z",
+        _XBTUSD,
+    ),
+    Crash(
+        "2020-03-12",
+        "permissive/bars/bitmex_xbtusd_1m_202003_covid.parquet",
+        Layout.BITMEX,
+        ("1m",),
+        "2020-03-12T00:00:00Z",
+        "2020-03-13T12:00:00Z",
+        _XBTUSD,
+        watches=(
+            Watch("the venue's outage", "2020-03-13T02:16:00Z", "2020-03-13T02:46:00Z"),
+            Watch("the outage's print of -15.55 % on 2 trades of 31 contracts", "2020-03-13T02:33:00Z", "2020-03-13T02:34:00Z"),
+        ),
+    ),
+)
+
+
+def data_folder() -> Path | None:
+    """Return the folder of recorded data, or None where BACKSTOP_DATA does not name one."""
+    folder = os.environ.get("BACKSTOP_DATA")
+    return Path(folder) if folder else None
+
+
+class Imported(NamedTuple):
+    """A crash read and put on the grid of its venue, with the population that meets it."""
+
+    crash: Crash
+    #: Where the long form was written.
+    prices: Path
+    report: ImportReport
+    case: Case
+
+
+def import_crash(crash: Crash, data: Path, scratch: Path) -> Imported:
+    """Import a crash's file into ``scratch`` and draw its population."""
+    output = scratch / f"{crash.name}.parquet"
+    report = convert_bars([data / crash.file], output, layout=crash.layout, timeframes=crash.timeframes, markets=dict(crash.markets))
+    return Imported(crash, output, report, _case(crash, output, crash.steps))
+
+
+def _case(crash: Crash, path: Path, steps: int) -> Case:
+    venue, parameters = crash.load_venue(), default_parameters()
+    assert parameters.accounts == ACCOUNTS, "the bundled population must have the declared number of accounts"
+    prices = read_prices(path, venue, steps=steps, start_ns=time_ns_of(crash.start), end_ns=time_ns_of(crash.end))
+    return case_of_population(venue, prices, parameters, SEED)
+
+
+def fund_paid_walked_coarsely(imported: Imported) -> str:
+    """Return what the fund pays, impact off, where every bar is walked in a few marks only."""
+    result = replay_case(_case(imported.crash, imported.prices, COARSE_STEPS))
+    return str(next(row["paid"] for row in result.as_json()["stages"] if row["name"] == "fund"))
+
+
+def run_crash(imported: Imported, impact: bool, scratch: Path) -> dict[str, Any]:
+    """Replay a crash, verify its journal, look at everyone after every mark; return the figures."""
+    journal = scratch / f"{imported.crash.name}.db"
+    result = replay_case(imported.case, impact=impact, journal_path=journal, overwrite=True)
+    report = verify(journal)
+    with _reading(journal) as look:
+        seen = look(imported)
+    for leftover in scratch.glob(f"{imported.crash.name}.db*"):
+        leftover.unlink()
+    return _figures(imported, result) | seen | {"journal_findings": len(report.findings), "journal_events_replayed": report.events_replayed}
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Callable[[Imported], dict[str, Any]]]:
+    with open_journal(path) as reader:
+
+        def look(imported: Imported) -> dict[str, Any]:
+            case, watches = imported.case, imported.crash.watches
+            first = np.array([_first_ticks(case.prices, number) for number in range(len(case.venue.markets))], dtype=np.int64)
+            scan = Scan(case.venue.rules, opened_accounts(case.opening), first)
+            spans = [(time_ns_of(watch.start), time_ns_of(watch.end)) for watch in watches]
+            entered = np.zeros(len(scan.found), dtype=np.bool_)
+            counts = [0] * len(watches)
+            insolvent = 0
+            for batch in reader.batches():
+                marks = batch.events[batch.events["kind"] == EventKind.MARK]
+                scan.follow(marks["market"].astype(np.int64), marks["price_ticks"].astype(np.int64))
+                health = batch.effects[batch.effects["kind"] == EffectKind.HEALTH]
+                insolvent += int(((health["code"] == Health.INSOLVENT) & (health["other"] < Health.DISTRESSED)).sum())
+                health = health[(health["code"] >= Health.DISTRESSED) & (health["other"] < Health.DISTRESSED)]
+                entered[health["account"]] = True
+                times = batch.events["time_ns"][np.searchsorted(batch.events["seq"], health["seq"])]
+                for number, (start_ns, end_ns) in enumerate(spans):
+                    counts[number] += int(((start_ns <= times) & (times < end_ns)).sum())
+            return {
+                "scan_defaults": int(scan.found.sum()),
+                "scan_differs": int((scan.found != entered).sum()),
+                "insolvent_at_once": insolvent,
+                "watched": [
+                    {"what": watch.what, "start": watch.start, "end": watch.end, "default_entries": count}
+                    for watch, count in zip(watches, counts, strict=True)
+                ],
+            }
+
+        yield look
+
+
+def _first_ticks(prices: Prices, number: int) -> int:
+    return prices.markets[number].first_mark_ticks if number in prices.markets else 0
+
+
+def _figures(imported: Imported, result: ReplayResult) -> dict[str, Any]:
+    crash, report, case = imported.crash, imported.report, imported.case
+    values = result.as_json()
+    stages = {row["name"]: row for row in values["stages"]}
+    venue, prices = case.venue, case.prices
+    positions = case.opening[case.opening["kind"] == EventKind.POSITION]
+    marks = np.array([_first_ticks(prices, number) for number in range(len(venue.markets))], dtype=np.int64)
+    factor = np.array([market.notional_factor for market in venue.rules.markets], dtype=np.int64)
+    worth = np.abs(positions["lots"]) * marks[positions["market"]] * factor[positions["market"]]
+    depth = [sum(book.depth_lots) * int(marks[number]) * int(factor[number]) for number, book in enumerate(venue.books)]
+    return {
+        "crash": crash.name,
+        "impact": "on" if result.impact else "off",
+        "file": crash.file,
+        "import_notes": [note.removeprefix(f"{report.files[0]}: ") for note in report.notes],
+        "file_bars": report.rows_written,
+        "file_bars_widened": report.bars_widened,
+        "file_bars_other_timeframe": report.rows_other_timeframe,
+        "start": crash.start,
+        "end": crash.end,
+        "steps": crash.steps,
+        "bars": sum(market.rows for market in prices.markets.values()),
+        "bars_missing": sum(market.bars_missing for market in prices.markets.values()),
+        "prices_rounded": sum(market.prices_rounded for market in prices.markets.values()),
+        "markets": [
+            {
+                "symbol": market.symbol,
+                "timeframe_seconds": market.timeframe_ns // 1_000_000_000,
+                "bars": market.rows,
+                "change_to_low_percent": _change(prices, number, np.min),
+                "change_to_high_percent": _change(prices, number, np.max),
+            }
+            for number, market in prices.markets.items()
+        ],
+        "venue": crash.venue or "bundled",
+        "venue_hash": venue.hash,
+        "seed": SEED,
+        "accounts": result.accounts,
+        "open_notional": _text(venue, int(worth.sum())),
+        "book_depth": _text(venue, sum(depth)),
+        "book_depth_percent_of_open": round(100 * sum(depth) / int(worth.sum()), 2),
+        "events": result.events,
+        "effects": result.tally.effects,
+        "defaults": result.tally.defaults,
+        "defaults_percent": round(100 * result.tally.defaults / result.accounts, 2),
+        "default_entries": result.tally.default_entries,
+        "closed_on_book": stages["closeout"]["notional"],
+        "closed_percent_of_open": round(100 * _number(stages["closeout"]["notional"]) / (int(worth.sum()) / 10**venue.asset.decimals), 2),
+        "fund_opening": values["fund"]["opening"],
+        "fund_closing": values["fund"]["closing"],
+        "fund_paid": stages["fund"]["paid"],
+        "fund_accounts": stages["fund"]["accounts"],
+        "liquidation_fees": values["liquidation_fees"],
+        "adl_accounts": stages["adl"]["accounts"],
+        "adl_notional": stages["adl"]["notional"],
+        "adl_paid": stages["adl"]["paid"],
+        "adl_counterparties": values["adl_counterparties"],
+        "torn_up": stages["tear_up"]["notional"],
+        "uncovered": values["uncovered"],
+        "halted": values["halted"],
+        "conserved": result.conservation.holds,
+        "refused": values["refused"],
+        "last": values["last"],
+        "digest": result.digest,
+        "engine_seconds": round(result.engine_seconds, 3),
+        "events_per_second": round(result.events / result.engine_seconds),
+        "conditions": machine(),
+    }
+
+
+def _number(money: str) -> float:
+    return float(money.split()[0])
+
+
+def _text(venue: Venue, atoms: int) -> str:
+    return f"{venue.asset.text(atoms)} {venue.asset.name}"
+
+
+def _change(prices: Prices, number: int, extreme: Callable[[Any], Any]) -> float:
+    events = prices.events[(prices.events["market"] == number) & (prices.events["kind"] == EventKind.MARK)]
+    ticks = events["price_ticks"]
+    return round(100 * (int(extreme(ticks)) / int(ticks[0]) - 1), 2)
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def _run_all(crashes: list[Crash], data: Path | None, say: Say) -> dict[str, dict[str, Any]]:
+    runs: dict[str, dict[str, Any]] = {}
+    for crash in crashes:
+        if data is None or not (data / crash.file).is_file():
+            why = "BACKSTOP_DATA names no folder" if data is None else f"{crash.file} is not in the folder that BACKSTOP_DATA names"
+            print(f"left out: {crash.name}: {why}", flush=True)
+            continue
+        with tempfile.TemporaryDirectory(prefix="backstop-crashes-") as folder:
+            imported = import_crash(crash, data, Path(folder))
+            coarsely = fund_paid_walked_coarsely(imported)
+            for impact in (False, True):
+                run = run_crash(imported, impact, Path(folder))
+                if not impact:
+                    run["fund_paid_walked_coarsely"] = coarsely
+                runs[f"{crash.name}, impact {run['impact']}"] = run
+                shares = f"{run['defaults']:,} defaults ({run['defaults_percent']} %), fund paid {run['fund_paid']}"
+                say(f"{crash.name}, impact {run['impact']}: {shares}, digest {run['digest'][:16]}")
+    return runs
+
+
+def main() -> int:
+    """Run the crashes asked for and write the figures; exit code 1 where a check does not hold."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("only", nargs="*", help=f"crashes to run, of {', '.join(crash.name for crash in CRASHES)}; all where none is given")
+    options = parser.parse_args()
+    unknown = sorted(set(options.only) - {crash.name for crash in CRASHES})
+    if unknown:
+        parser.error(f"unknown crash {', '.join(unknown)}: must be one of {', '.join(crash.name for crash in CRASHES)}")
+    chosen = [crash for crash in CRASHES if not options.only or crash.name in options.only]
+    data = data_folder()
+    if any(data is not None and (data / crash.file).is_file() for crash in chosen):
+        warm()
+    runs = _run_all(chosen, data, _say)
+    if not runs:
+        print("nothing was run, nothing was written")
+        return 0
+    from benchmarks.crashes_page import page
+
+    stored: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    stored |= runs
+    known = [f"{crash.name}, impact {impact}" for crash in CRASHES for impact in ("off", "on")]
+    stored = {key: stored[key] for key in known if key in stored}
+    RESULTS.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
+    PAGE.write_text(page(stored), encoding="utf-8")
+    broken = [key for key, run in runs.items() if not is_sound(run)]
+    for key in broken:
+        print(f"NOT SOUND: {key}: conservation, journal, refusals or the scan of all accounts")
+    print(f"written: {RESULTS.relative_to(ROOT)}, {PAGE.relative_to(ROOT)}")
+    return int(bool(broken))
+
+
+def is_sound(run: dict[str, Any]) -> bool:
+    """Return whether a run kept what every run must keep."""
+    scan_holds = run["scan_differs"] == 0 or run["adl_accounts"] > 0 or _number(run["torn_up"]) > 0
+    return bool(run["conserved"] and run["journal_findings"] == 0 and not run["refused"] and scan_holds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,253 @@
+"""docs/reference/recorded-crashes.md, from the figures of ``benchmarks.crashes``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["page"]
+
+Run = dict[str, Any]
+
+_HEAD = """\
+# Recorded crashes
+
+Written by `make crashes` from `benchmarks/crashes.json`; do not edit. Four crashes as they were recorded, each met by the same seeded
+population, impact off and on. The recordings are not part of the repository: `BACKSTOP_DATA` names the folder that holds them, and a
+crash whose file is absent is left out, by name.
+
+```console
+$ BACKSTOP_DATA=/path/to/recorded make crashes
+$ BACKSTOP_DATA=/path/to/recorded make crashes ONLY=2020-03-12
+```
+
+## What this is, and what it is not
+
+- **Prices are those of trades**, not the marks by which a venue values positions. A mark follows trades smoothed, so its lows are
+  shallower and its defaults fewer: in that these runs are harsher than the days were.
+- **Inside of a bar the way is made up**: open, low, high, close or open, high, low, close, on straight lines, in as many marks as make
+  one every {every} s in the coarsest bar of a run.
+- **The accounts are drawn, not recorded** ([population.md](population.md)): {accounts:,} of them, seed {seed}. Nobody tops up, takes
+  profit, opens or hedges on the way; funding is not paid. Shares of accounts in default are therefore figures of this population,
+  not of the venue that day.
+- **The books are round figures of our own**, and their full depth stays as in the venue file all along. In those hours it vanished: in
+  that these runs are kinder than the days were. The bundled scenarios of `backstop demo` let it vanish ([scenarios.md](scenarios.md)).
+  Depth is counted in coins, so that the same book is worth less in years of lower prices: see *depth* below.
+- **BitMEX XBTUSD is an inverse contract**, margined in bitcoin. Here its prices move a *linear* BTC market margined in USDT. A long of the
+  inverse contract loses collateral as well when the price falls; here it does not.
+- **BitMEX stamps a minute with its end**; the import moves bars one minute back. Its `open` is the close before, so it lies outside of
+  high and low in many bars; those are widened and counted. It widens a bar by a price that did trade, only earlier.
+- **There is no price guard yet**: every bar is believed, those of an outage too. Defaults in such a stretch are
+  counted apart below. That nobody defaults there is no guard's merit: a print above a low just traded finds those longs gone already.
+- **Margin tiers are those published in 2026**, typed in by hand; those of the days are not at hand.
+- **The recordings of several markets mix timeframes.** Of each market the finest that the crash lists is taken, never two.
+"""
+
+_READING = """\
+## How to read them
+
+- *defaults*: accounts that came below maintenance margin at least once; *entries*: how often one did. A partial closeout leaves an
+  account just above its margin, so it often comes back: entries exceed defaults.
+- *scan*: accounts below maintenance margin at some mark, told by looking at every holder after every mark, without trigger index or
+  waterfall; and how many accounts differ from the engine's. It must be 0 unless ADL or tear-up touched solvent accounts before.
+- *depth*: the whole book on one side within 5 % of the first price, all markets, as a share of what is open.
+- *fund paid* does not count liquidation fees, which it receives.
+- With impact on, closing orders shift the marks that follow, and the shift does not fade: what was sold keeps a later rise lower, too.
+  What the fund pays need not rise with the defaults: a deficit is how far the first mark beyond an account's zero price lies from it,
+  and with other marks it is other accounts that are carried far.
+- A digest is the SHA-256 of the final state, its first 16 digits here. The tests marked `realdata` run one crash again and compare all.
+"""
+
+
+def page(runs: dict[str, Run]) -> str:
+    """Return the page for all stored runs, keyed by crash and impact."""
+    from benchmarks.crashes import ACCOUNTS, MARK_EVERY_SECONDS, SEED
+
+    rows = list(runs.values())
+    parts = [
+        _HEAD.format(every=MARK_EVERY_SECONDS, accounts=ACCOUNTS, seed=SEED),
+        "## The runs\n\n" + _table(_RUNS_HEAD, [_run_row(run) for run in rows]),
+        "## Who paid\n\nIn "
+        + _asset(rows[0])
+        + ", rounded to whole ones; the exact figures are in `benchmarks/crashes.json`.\n\n"
+        # One line a run, in the order of the waterfall.
+        + _table(_PAID_HEAD, [_paid_row(run) for run in rows]),
+        "## What holds\n\n" + _table(_HOLDS_HEAD, [_holds_row(run) for run in rows]),
+        _READING,
+        "## What is seen\n\n" + "\n".join(f"- {line}" for line in _seen(runs)) + "\n",
+        "## The files\n\n" + "\n".join(f"- {line}" for line in _files(runs)) + "\n",
+        "## One run by hand\n\n" + _by_hand(runs),
+        "## Speed\n\n" + _speed(rows),
+    ]
+    return "\n".join(parts)
+
+
+_RUNS_HEAD = ("crash", "impact", "bars", "accounts", "open [M]", "depth", "events", "defaults", "share", "entries")
+_PAID_HEAD = (
+    "crash",
+    "impact",
+    "closed on the book",
+    "fees",
+    "fund paid",
+    "ADL notional",
+    "ADL paid",
+    "torn up",
+    "uncovered",
+    "fund after",
+)
+_HOLDS_HEAD = ("crash", "impact", "conserved", "refused", "journal replayed", "scan", "differ", "digest")
+
+
+def _table(head: tuple[str, ...], rows: list[list[str]]) -> str:
+    rule = "|---|---|" + "---:|" * (len(head) - 2)
+    return "\n".join(["| " + " | ".join(head) + " |", rule, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+
+
+def _number(money: str) -> float:
+    return float(money.split()[0])
+
+
+def _asset(run: Run) -> str:
+    return str(run["fund_paid"]).split()[1]
+
+
+def _run_row(run: Run) -> list[str]:
+    return [
+        run["crash"],
+        run["impact"],
+        f"{run['bars']:,}",
+        f"{run['accounts']:,}",
+        f"{_number(run['open_notional']) / 1e6:,.0f}",
+        f"{run['book_depth_percent_of_open']:.1f} %",
+        f"{run['events']:,}",
+        f"{run['defaults']:,}",
+        f"{run['defaults_percent']:.1f} %",
+        f"{run['default_entries']:,}",
+    ]
+
+
+def _paid_row(run: Run) -> list[str]:
+    names = ("closed_on_book", "liquidation_fees", "fund_paid", "adl_notional", "adl_paid", "torn_up", "uncovered", "fund_closing")
+    return [run["crash"], run["impact"], *(f"{_number(run[name]):,.0f}" for name in names)]
+
+
+def _holds_row(run: Run) -> list[str]:
+    refused = ", ".join(f"{count} {code}" for code, count in run["refused"].items()) or "0"
+    findings = run["journal_findings"]
+    journal = f"{run['journal_events_replayed']:,}, all agree" if findings == 0 else f"{findings} findings"
+    scan = [f"{run['scan_defaults']:,}", f"{run['scan_differs']:,}"]
+    return [run["crash"], run["impact"], "yes" if run["conserved"] else "NO", refused, journal, *scan, f"`{run['digest'][:16]}`"]
+
+
+def _pairs(runs: dict[str, Run]) -> Iterator[tuple[Run, Run]]:
+    for run in runs.values():
+        if run["impact"] == "off":
+            yield run, runs[f"{run['crash']}, impact on"]
+
+
+def _seen(runs: dict[str, Run]) -> Iterator[str]:
+    """Yield what the figures say, nothing that they do not."""
+    for off, on in _pairs(runs):
+        worst = min(off["markets"], key=lambda market: float(market["change_to_low_percent"]))
+        best = max(off["markets"], key=lambda market: float(market["change_to_high_percent"]))
+        adl = [f"impact {run['impact']}, of {run['adl_accounts']:,} accounts" for run in (off, on) if run["adl_accounts"]]
+        fall = f"{worst['change_to_low_percent']} % ({worst['symbol']})"
+        rise = f"{best['change_to_high_percent']} % ({best['symbol']})"
+        yield (
+            f"**{off['crash']}**: from its first price the furthest fall is {fall}, the furthest rise {rise}."
+            f" {off['defaults_percent']} % of the accounts default, {off['insolvent_at_once']:,} of the entries are insolvent at once;"
+            f" {off['closed_percent_of_open']} % of what was open is closed on the book. With impact on there are"
+            f" {_more(on['defaults'] - off['defaults'], 'default')}, and the fund pays"
+            f" {_times(_number(off['fund_paid']), _number(on['fund_paid']))}. ADL: {'; '.join(adl) or 'none'}. {_fund(off, on)}"
+        )
+        for number, watch in enumerate(off["watched"]):
+            counts = f"{watch['default_entries']:,} (impact off), {on['watched'][number]['default_entries']:,} (on)"
+            yield f"**{off['crash']}**, {watch['what']}, {watch['start'][:16]} to {watch['end'][11:16]}: entries into default {counts}."
+    yield _walk(runs)
+
+
+def _more(difference: int, noun: str) -> str:
+    word = noun if abs(difference) == 1 else f"{noun}s"
+    return f"{difference:,} more {word}" if difference >= 0 else f"{-difference:,} fewer {word}"
+
+
+def _times(before: float, after: float) -> str:
+    if before == 0 or before == after:
+        return "the same" if before == after else f"{after:,.0f}, where without it it pays nothing"
+    return f"{abs(after / before - 1):.1%} {'more' if after > before else 'less'}".replace("%", " %")
+
+
+def _fund(off: Run, on: Run) -> str:
+    least = min(_number(off["fund_closing"]), _number(on["fund_closing"]))
+    opening = _number(off["fund_opening"])
+    if least <= 0:
+        return "The fund is exhausted."
+    grew = " (it grew: fees exceed what it paid)" if least > opening else ""
+    return f"The fund closes at {100 * least / opening:.1f} % of its opening or more{grew}."
+
+
+def _walk(runs: dict[str, Run]) -> str:
+    from benchmarks.crashes import COARSE_STEPS
+
+    figures = "; ".join(
+        f"{off['crash']} {_number(off['fund_paid_walked_coarsely']):,.0f} instead of {_number(off['fund_paid']):,.0f}"
+        for off, _ in _pairs(runs)
+    )
+    return (
+        "**What the fund pays depends on the walk inside of a bar**, which no recording of bars knows: walked in"
+        f" {COARSE_STEPS} marks a bar, and impact off, it pays {figures}."
+        " A step that carries an account from above its margin beyond its zero price is a deficit that a smoother way would not have made."
+        " Read the fund's figures as of this walk, and those of defaults as the firmer ones."
+    )
+
+
+def _files(runs: dict[str, Run]) -> Iterator[str]:
+    for off, _ in _pairs(runs):
+        spans = sorted({market["timeframe_seconds"] for market in off["markets"]})
+        by_span = "; ".join(f"{span // 60} min: {', '.join(_coins(off, span))}" for span in spans)
+        other = f", {off['file_bars_other_timeframe']:,} bars of other timeframes left out" if off["file_bars_other_timeframe"] else ""
+        notes = "".join(f"; {note}" for note in off["import_notes"])
+        missing = f", {off['bars_missing']:,} missing" if off["bars_missing"] else ", none missing"
+        yield (
+            f"**{off['crash']}**: `{off['file']}`, {off['file_bars']:,} bars, {off['file_bars_widened']:,} of them widened{other}{notes}."
+            f" Replayed: {off['start']} to {off['end']}, {off['bars']:,} bars{missing}; {by_span}; {off['steps']} marks a bar,"
+            f" {off['prices_rounded']:,} prices off the tick. Venue: {_venue(off)}."
+        )
+
+
+def _coins(run: Run, span: int) -> list[str]:
+    return [market["symbol"].split("/")[0] for market in run["markets"] if market["timeframe_seconds"] == span]
+
+
+def _venue(run: Run) -> str:
+    return "the bundled one" if run["venue"] == "bundled" else f"[`{run['venue']}`](../../{run['venue']})"
+
+
+def _by_hand(runs: dict[str, Run]) -> str:
+    from benchmarks.crashes import CRASHES, SEED
+
+    lines = ["The same figures and digests from the commands alone:", "", "```console"]
+    lines += ["$ backstop config init venue.toml", "$ cp src/backstop/markets/population.toml ."]
+    for crash in CRASHES:
+        if f"{crash.name}, impact off" not in runs:
+            continue
+        spans = " ".join(f"--timeframe {timeframe}" for timeframe in crash.timeframes)
+        names = "".join(f" --market {old}={new}" for old, new in crash.markets)
+        lines.append(f"$ backstop import --format {crash.layout.value} {spans}{names} -o {crash.name}.parquet \\")
+        lines.append(f"    $BACKSTOP_DATA/{crash.file}")
+        venue = crash.venue or "venue.toml"
+        lines.append(f"$ backstop replay --venue {venue} --prices {crash.name}.parquet --population population.toml --seed {SEED} \\")
+        lines.append(f"    --start {crash.start} --end {crash.end} --steps {crash.steps} --impact off")
+    return "\n".join([*lines, "```"]) + "\n"
+
+
+def _speed(rows: list[Run]) -> str:
+    lines = [
+        "Events a second of engine and simulated book, without reading, journal and counting. Absolute figures belong to the machine",
+        "named.",
+    ]
+    for conditions in {tuple(run["conditions"].items()) for run in rows}:
+        mine = [run for run in rows if tuple(run["conditions"].items()) == conditions]
+        speeds = ", ".join(f"{run['crash']} {run['impact']} {run['events_per_second'] / 1e6:.2f} million" for run in mine)
+        lines += ["", f"{speeds}. Conditions: " + "; ".join(f"{key} {value}" for key, value in conditions) + "."]
+    return "\n".join(lines) + "\n"

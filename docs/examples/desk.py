@@ -1,0 +1,150 @@
+"""One venue of one or two small markets and a few named accounts: the stage of the worked examples.
+
+A tick is 0.1 USDT, a lot is one contract of one coin, an atom is 0.01 USDT. Margin is 10 % initial and
+5 % maintenance. Every event comes one second after the one before.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backstop.core.engine import step
+from backstop.core.events import (
+    EVENT,
+    FUND,
+    NONE,
+    UNCOVERED,
+    WORLD,
+    AdlClass,
+    Cause,
+    EffectArray,
+    EffectKind,
+    EffectRow,
+    EventKind,
+    Health,
+    Reject,
+    clearing_of,
+    outside_of,
+)
+from backstop.core.instruments import CloseoutRules, LimitRules, MarketRules, TierRules, VenueRules
+from backstop.core.state import new_state
+
+__all__ = ["FACTOR", "Desk", "money", "price"]
+
+K, F = EventKind, EffectKind
+SECOND_NS = 1_000_000_000
+#: Atoms of one tick of one lot.
+FACTOR = 10
+MARKET = MarketRules(
+    notional_factor=FACTOR,
+    price_ticks_max=10_000,
+    position_lots_max=10_000,
+    tiers=(TierRules(floor_atoms=0, initial_rate_ppm=100_000, maintenance_rate_ppm=50_000),),
+    band_offset_ppm=(1_000, 10_000),
+    slippage_tolerance_ppm=20_000,
+)
+
+
+def money(atoms: int) -> str:
+    """Return atoms as USDT."""
+    return f"{'-' if atoms < 0 else ''}{abs(atoms) // 100}.{abs(atoms) % 100:02d}"
+
+
+def price(ticks: int) -> str:
+    """Return ticks as a price."""
+    return f"{ticks // 10}.{ticks % 10}"
+
+
+class Desk:
+    """An engine, driven event by event. Prices are in ticks, amounts in atoms."""
+
+    def __init__(self, markets: int = 1, fund: int = 0, **closeout: int) -> None:
+        """Set every mark to 100.0 and pay the fund in."""
+        rules = VenueRules(
+            markets=(MARKET,) * markets,
+            closeout=CloseoutRules(**closeout),
+            limits=LimitRules(accounts_max=16, positions_max=64, orders_max=64, effects_max=1024),
+        )
+        self.state, self.seq, self.names = new_state(rules), 0, list[str]()
+        for market in range(markets):
+            self.send(K.MARK, market=market, price_ticks=1_000)
+        if fund:
+            self.send(K.TRANSFER, account=FUND, amount=fund)
+
+    def send(self, kind: EventKind, **fields: int) -> EffectArray:
+        """Apply the next event and return its effects."""
+        self.seq += 1
+        events = np.zeros(1, dtype=EVENT)
+        events[0].seq, events[0].time_ns, events[0].kind = self.seq, self.seq * SECOND_NS, kind
+        events[0].market = events[0].account = NONE
+        for name, value in fields.items():
+            events[0][name] = value
+        step(self.state, events, 0)
+        engine = self.state.engine[0]
+        effects = self.state.effects[: int(engine.effects_now)].copy()
+        engine.effects_now = 0
+        return effects
+
+    def open(self, name: str, deposit: int, **lots: int) -> int:
+        """Open an account with a deposit and positions at the mark, ``m0=10`` for ten lots of market 0; return its id."""
+        account = len(self.names)
+        self.names.append(name)
+        self.send(K.ACCOUNT, account=account, other=account)
+        self.send(K.TRANSFER, account=account, amount=deposit)
+        for market, quantity in lots.items():
+            number = int(market.removeprefix("m"))
+            ticks = int(self.state.markets[number].mark_ticks)
+            self.send(K.POSITION, account=account, market=number, lots=quantity, amount=quantity * ticks * FACTOR)
+        return account
+
+    def depth(self, *bids: int) -> None:
+        """Show the lots of each band on the side that takes sell orders."""
+        for band, quantity in enumerate(bids):
+            self.send(K.DEPTH, market=0, code=0, other=band, lots=quantity)
+
+    def tell(self, what: str, effects: EffectArray) -> None:
+        """Print what happened, and each effect in words."""
+        print(what)
+        for effect in effects:
+            print(f"  {F(effect.kind).name:<9} {self._words(effect)}")
+
+    def name(self, holder: int) -> str:
+        """Return what people call a ledger account."""
+        if holder >= 0:
+            return self.names[holder]
+        house = {WORLD: "WORLD", FUND: "FUND", UNCOVERED: "UNCOVERED", NONE: "-", clearing_of(0): "clearing", outside_of(0): "OUTSIDE"}
+        return house[holder]
+
+    def _words(self, e: EffectRow) -> str:
+        who, lots = self.name(e.account) if e.account != NONE else "", abs(e.lots)
+        verb = "buys" if e.lots > 0 else "sells"
+        match F(e.kind):
+            case F.HEALTH:
+                return f"{who}: {Health(e.other).name} to {Health(e.code).name}, equity {money(e.amount)}, maintenance {money(e.value)}"
+            case F.RESTRICT:
+                return f"{who}: cancel its open orders, no new risk"
+            case F.ORDER:
+                return f"{who} {verb} {lots} at {price(e.price_ticks)} or better, zero cash {money(e.amount)}, reserved {money(e.value)}"
+            case F.CANCEL:
+                return f"{who}: order of {lots} lots is withdrawn"
+            case F.TRADE:
+                return f"{who} {verb} {lots}, cash {money(e.amount)}, realises {money(e.value)} ({Cause(e.code).name})"
+            case F.POSTING:
+                return f"{money(e.amount)} from {self.name(e.other)} to {who} ({Cause(e.code).name})"
+            case F.RESERVE:
+                return f"{money(e.amount)} for {who}, reserved in all {money(e.value)}"
+            case F.ADL_PLAN:
+                return f"{who} {verb} {lots} for {money(e.amount)} to {e.other} counterparties, mark {price(e.price_ticks)}"
+            case F.ADL_CLASS:
+                eta = f"eta {e.amount} lots / {money(e.value)}" if e.value else "every cap is taken whole"
+                return f"{AdlClass(e.code).name}: {e.other} can give, {e.price_ticks} at its cap, {lots} lots placed, {eta}"
+            case F.ADL_FILL:
+                return f"{who} {verb} {lots} of at most {e.price_ticks}, cash {money(e.amount)}, weight {money(e.value)}"
+            case F.TEAR_UP:
+                return f"{who} {verb} {lots} at mark {price(e.price_ticks)} for {money(e.amount)}, gap to zero cash {money(e.value)}"
+            case F.RESIDUAL:
+                return f"{who}: {money(e.amount)} that nobody paid"
+            case F.HALT:
+                return f"market {e.market}, after the default of {who}"
+            case F.REFUSAL:
+                return Reject(e.code).name

@@ -1,0 +1,259 @@
+"""The ADL certificate: sound ones of the real engine pass, and every lie about one is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from backstop.core.engine import step
+from backstop.core.events import EFFECT, NONE, AdlClass, Cause, EffectArray, EffectKind
+from backstop.core.state import new_state
+from backstop.core.waterfall.certificate import CertificateFault, check_certificate
+from tests.oracle.arithmetic import sign, split
+from tests.oracle.records import Effect, effects_list, events_array
+from tests.streams.random_streams import make_stream, profile_of
+
+F = EffectKind
+STREAMS = 520
+
+
+class Certificate(NamedTuple):
+    """Rows of one wave and nothing else, with the market's atoms a tick a lot."""
+
+    rows: tuple[Effect, ...]
+    factor: int
+
+    @property
+    def plan(self) -> Effect:
+        """The plan."""
+        return self.rows[0]
+
+    def of(self, kind: EffectKind) -> list[int]:
+        """Return the places of a kind."""
+        return [place for place, row in enumerate(self.rows) if row.kind == kind]
+
+    def class_of(self, place: int) -> Effect:
+        """Return the class in which a fill stands."""
+        return next(row for row in reversed(self.rows[:place]) if row.kind == F.ADL_CLASS)
+
+    @property
+    def beyond(self) -> int:
+        """Atoms that the counterparties pay beyond mark."""
+        return self.plan.amount + self.plan.lots * self.plan.price_ticks * self.factor
+
+    @property
+    def has_hidden(self) -> bool:
+        """Whether some candidate of a class gave no lots: what it would have given is not told."""
+        heads = [row for row in self.rows if row.kind == F.ADL_CLASS]
+        return any(head.other != sum(row.kind == F.ADL_FILL and row.code == head.code for row in self.rows) for head in heads)
+
+
+def array(rows: list[Effect] | tuple[Effect, ...]) -> EffectArray:
+    """Return effects as rows."""
+    found: EffectArray = np.array([tuple(row) for row in rows], dtype=EFFECT)
+    return found
+
+
+def end_of(rows: list[Effect], first: int) -> int:
+    """Return the place after the last row of a wave: its trades and the posting of the last."""
+    trades = [place for place in range(first, len(rows)) if (rows[place].kind, rows[place].code) == (F.TRADE, Cause.ADL)]
+    last = trades[rows[first].other]
+    return last + 1 + (rows[last].value != 0)
+
+
+@cache
+def harvest() -> tuple[Certificate, ...]:
+    """Return every certificate of many random streams."""
+    found = []
+    for seed in range(STREAMS):
+        if profile_of(seed) not in ("linked", "profit_and_hedge", "no_money", "crash", "adl_first", "rounding", "bare", "equal_ratios"):
+            continue
+        rules, events = make_stream(seed)
+        state, rows = new_state(rules), events_array(events)
+        for place in range(len(rows)):
+            state.engine[0].effects_now = 0
+            step(state, rows[: place + 1], place)
+            effects = effects_list(state.effects[: int(state.engine[0].effects_now)])
+            for first, plan in enumerate(effects):
+                if plan.kind == F.ADL_PLAN:
+                    factor = rules.markets[plan.market].notional_factor
+                    found.append(Certificate(tuple(effects[first : end_of(effects, first)]), factor))
+    return tuple(found)
+
+
+def faults(rows: list[Effect] | tuple[Effect, ...], factor: int) -> set[CertificateFault]:
+    """Return the kinds of fault found."""
+    return {finding.code for finding in check_certificate(array(rows), 0, factor)}
+
+
+def test_harvest_has_every_kind() -> None:
+    """Classes alone and after others, whole and split, capped and not, at mark and beyond it."""
+    heads = [row for certificate in harvest() for row in certificate.rows if row.kind == F.ADL_CLASS]
+    assert {head.code for head in heads if head.value} == {head.code for head in heads if not head.value} == set(AdlClass)
+    assert any(head.value and head.price_ticks for head in heads)
+    assert any(len(certificate.of(F.ADL_CLASS)) >= 3 for certificate in harvest())
+    assert {sign(certificate.beyond) for certificate in harvest()} == {0, 1}
+    assert {certificate.plan.value < 0 for certificate in harvest()} == {True, False}
+    assert any(certificate.has_hidden for certificate in harvest())
+    assert len(harvest()) > 100
+
+
+def test_certificates_of_the_engine_are_sound() -> None:
+    for certificate in harvest():
+        assert [str(finding) for finding in check_certificate(array(certificate.rows), 0, certificate.factor)] == []
+        assert check_certificate(array(certificate.rows), 0) == []
+
+
+def test_certificate_is_found_among_other_effects() -> None:
+    """Only its own rows count: what stands before and after is of no concern."""
+    first, second = harvest()[:2]
+    rows = array((*first.rows, *second.rows, Effect(1, F.HEALTH, account=3)))
+    assert check_certificate(rows, 0) == []
+    assert check_certificate(rows, len(first.rows)) == []
+    (finding,) = check_certificate(rows, 1)
+    assert str(finding) == "ROWS: kind 10 at 1 is no ADL_PLAN"
+
+
+# -- lies about one number -------------------------------------------------------------------------
+
+
+def wrong_values(certificate: Certificate, place: int, field: str) -> list[int]:
+    """Return values of a field that can be told to be wrong from the certificate alone."""
+    row, right = certificate.rows[place], getattr(certificate.rows[place], field)
+    near = [right - 1, right + 1]
+    kind = F(row.kind)
+    if kind == F.ADL_PLAN and field == "price_ticks":
+        return [0, -right]  # a mark a tick beside may be as good
+    if kind == F.ADL_PLAN and field == "value":
+        return [0, 1 - certificate.beyond] if row.value < 0 < certificate.beyond else []
+    if kind == F.ADL_CLASS and certificate.has_hidden and field in ("other", "value"):
+        fills = sum(each.kind == F.ADL_FILL and each.code == row.code for each in certificate.rows)
+        return [-1] if field == "value" else [fills - 1, -1]
+    if kind == F.ADL_FILL and field == "price_ticks":
+        return [abs(row.lots) - 1, 0]  # below a larger cap the plan would have been the same
+    if kind == F.ADL_FILL and field == "value":
+        is_told = certificate.class_of(place).value and not certificate.has_hidden and abs(row.lots) < row.price_ticks
+        return [*near, 0] if is_told else [0, -right]
+    return near
+
+
+def lies(certificate: Certificate, field: str) -> Iterator[tuple[int, list[Effect]]]:
+    """Return each row's kind and the certificate with the field of that row changed."""
+    for place, row in enumerate(certificate.rows):
+        for value in wrong_values(certificate, place, field):
+            changed = row._replace(**{field: value})
+            yield row.kind, [*certificate.rows[:place], changed, *certificate.rows[place + 1 :]]
+
+
+@pytest.mark.parametrize("field", Effect._fields)
+def test_every_wrong_number_is_found(field: str) -> None:
+    tried: set[int] = set()
+    for certificate in harvest()[::3]:
+        for kind, rows in lies(certificate, field):
+            tried.add(kind)
+            assert faults(rows, certificate.factor), f"{rows} instead of {certificate.rows}"
+    assert tried == {F.ADL_PLAN, F.ADL_CLASS, F.ADL_FILL, F.TRADE, F.POSTING}
+
+
+# -- lies that hang together -----------------------------------------------------------------------
+
+
+def told_again(certificate: Certificate, lots_of: dict[int, int], cash_of: dict[int, int]) -> list[Effect]:
+    """Return the certificate with other lots and cash of its counterparties, in fills, trades and counts alike."""
+    side = -sign(certificate.plan.lots)
+    rows = list(certificate.rows)
+    for place, row in enumerate(rows):
+        is_trade = row.kind == F.TRADE and row.account != certificate.plan.account
+        if row.kind == F.ADL_FILL or is_trade:
+            rows[place] = row._replace(lots=side * lots_of[row.account], amount=cash_of[row.account])
+    for place in certificate.of(F.ADL_CLASS):
+        fills = [row for row in rows if row.kind == F.ADL_FILL and row.code == rows[place].code]
+        given, full = sum(abs(row.lots) for row in fills), sum(abs(row.lots) == row.price_ticks for row in fills)
+        rows[place] = rows[place]._replace(lots=given, price_ticks=full)
+    return rows
+
+
+def cash_by_lots(certificate: Certificate, lots_of: dict[int, int]) -> dict[int, int]:
+    """Split the cash as it must be for these lots."""
+    parts = split(abs(certificate.plan.amount), lots_of)
+    return {holder: -sign(certificate.plan.amount) * part for holder, part in parts.items()}
+
+
+def pairs(certificate: Certificate) -> Iterator[tuple[int, int]]:
+    """Return all pairs of different counterparties."""
+    holders = [certificate.rows[place].account for place in certificate.of(F.ADL_FILL)]
+    return ((one, other) for one in holders for other in holders if one != other)
+
+
+def test_lot_taken_from_one_and_given_to_another_is_found() -> None:
+    tried = 0
+    for certificate in harvest():
+        fills = [certificate.rows[place] for place in certificate.of(F.ADL_FILL)]
+        right = {fill.account: abs(fill.lots) for fill in fills}
+        assert told_again(certificate, right, cash_by_lots(certificate, right)) == list(certificate.rows)
+        for one, other in pairs(certificate):
+            wrong = right | {one: right[one] - 1, other: right[other] + 1}
+            if wrong[one]:
+                found = faults(told_again(certificate, wrong, cash_by_lots(certificate, wrong)), certificate.factor)
+                assert found & {CertificateFault.SHARE, CertificateFault.CAP, CertificateFault.LOTS}
+                assert CertificateFault.CASH not in found
+                tried += 1
+    assert tried > 200
+
+
+def test_atom_charged_to_one_instead_of_another_is_found() -> None:
+    tried = 0
+    for certificate in harvest():
+        fills = [certificate.rows[place] for place in certificate.of(F.ADL_FILL)]
+        lots, cash = {fill.account: abs(fill.lots) for fill in fills}, {fill.account: fill.amount for fill in fills}
+        for one, other in pairs(certificate):
+            wrong = cash | {one: cash[one] - 1, other: cash[other] + 1}
+            assert faults(told_again(certificate, lots, wrong), certificate.factor) == {CertificateFault.CASH}
+            tried += 1
+    assert tried > 200
+
+
+def test_missing_repeated_and_exchanged_rows_are_found() -> None:
+    for certificate in harvest()[::3]:
+        rows = list(certificate.rows)
+        for place in range(1, len(rows)):
+            assert faults(rows[:place] + rows[place + 1 :], certificate.factor)
+            assert faults(rows[: place + 1] + rows[place:], certificate.factor)
+            if place + 1 < len(rows):
+                assert faults([*rows[:place], rows[place + 1], rows[place], *rows[place + 2 :]], certificate.factor)
+
+
+def test_later_class_may_not_give_while_an_earlier_keeps() -> None:
+    """Two classes of a sound certificate in the other order, or the first told as if it had kept some."""
+    several = [certificate for certificate in harvest() if len(certificate.of(F.ADL_CLASS)) >= 2]
+    for certificate in several:
+        first, second = certificate.of(F.ADL_CLASS)[:2]
+        rows = list(certificate.rows)
+        rows[first] = rows[first]._replace(amount=rows[first].lots, value=sum(row.value for row in rows[first + 1 : second]))
+        assert CertificateFault.CLASS in faults(rows, certificate.factor)
+        end = certificate.of(F.ADL_CLASS)[2] if len(certificate.of(F.ADL_CLASS)) > 2 else certificate.of(F.TRADE)[0]
+        exchanged = [*certificate.rows[:first], *certificate.rows[second:end], *certificate.rows[first:second], *certificate.rows[end:]]
+        assert CertificateFault.CLASS in faults(exchanged, certificate.factor)
+    assert len(several) > 10
+
+
+def test_messages_name_the_numbers() -> None:
+    plan = Effect(5, F.ADL_PLAN, 1, 0, 7, other=1, lots=-4, price_ticks=100, amount=420, value=-20)
+    head = Effect(5, F.ADL_CLASS, AdlClass.REST, 0, 7, other=1, lots=4, price_ticks=0, amount=4, value=9)
+    fill = Effect(5, F.ADL_FILL, AdlClass.REST, 0, 2, other=7, lots=4, price_ticks=6, amount=-420, value=9)
+    trades = [
+        Effect(5, F.TRADE, Cause.ADL, 0, 7, NONE, -4, 0, 420, 0),
+        Effect(5, F.TRADE, Cause.ADL, 0, 2, 7, 4, 0, -420, 0),
+    ]
+    assert check_certificate(array([plan, head, fill, *trades]), 0, 1) == []
+    short = [str(each) for each in check_certificate(array([plan, head, fill._replace(price_ticks=3), *trades]), 0, 1)]
+    assert "CAP: 2 gives 4 lots, its cap is 3" in short
+    cheap = [str(each) for each in check_certificate(array([plan._replace(amount=400, value=3), head, fill, *trades]), 0, 1)]
+    assert "CASH: the counterparties pay 420, the defaulter receives 400" in cheap
+    odd = [str(each) for each in check_certificate(array([plan._replace(value=3), head, fill, *trades]), 0, 1)]
+    assert "PLAN: equity 3: cash 420 is not the mark value of 4 lots at 100" in odd
+    assert "PLAN: cash 420 is 20 beyond mark value, with equity 3" in odd

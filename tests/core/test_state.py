@@ -1,0 +1,132 @@
+"""The state digest, byte by byte from docs/rules.md section 12; and rows that read the same compiled and as plain Python."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backstop.core import events, state
+from backstop.core.events import FUND, NEVER_NS, EffectKind, EventKind
+from backstop.core.instruments import LimitRules
+from tests.core.desk import SECOND, Desk, make_rules
+from tests.oracle.engine import Oracle
+from tests.oracle.records import Event
+
+ROWS = {name: getattr(state, name) for name in ("ACCOUNT", "ENGINE", "MARKET", "ORDER", "POSITION", "RULES", "TIER")}
+ROWS |= {"EVENT": events.EVENT, "EFFECT": events.EFFECT}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_no_field_hides_behind_an_attribute_of_its_row(name: str) -> None:
+    """As plain Python, ``row.round`` would be a method: such a name would work compiled only."""
+    assert [field for field in ROWS[name].names if hasattr(np.record, field)] == []
+
+
+def test_hot_rows_fill_a_cache_line() -> None:
+    assert {name: ROWS[name].itemsize for name in ("ACCOUNT", "POSITION", "EVENT", "EFFECT")} == dict.fromkeys(
+        ("ACCOUNT", "POSITION", "EVENT", "EFFECT"), 64
+    )
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_are_little_endian_integers(name: str) -> None:
+    """The digest and the journal hold these bytes on every machine."""
+    kinds: list[Any] = [ROWS[name].fields[field][0].base for field in ROWS[name].names]
+    assert all(kind.kind == "i" and kind.newbyteorder("<") == kind for kind in kinds)
+
+
+def integers(*numbers: int) -> bytes:
+    """Return numbers as the digest holds them."""
+    return struct.pack(f"<{len(numbers)}q", *numbers)
+
+
+def make_story() -> tuple[Desk, Oracle]:
+    """Long 10 bought at 100 with 200: at 84 an order of 2 lots leaves, limit 83, zero cash 161 (tests/oracle works it)."""
+    rules = make_rules(limits=LimitRules(accounts_max=4, positions_max=4, orders_max=4, effects_max=64), cap_interval_ns=60 * SECOND)
+    desk, oracle = Desk(rules, mark=0), Oracle(rules)
+    story = [
+        Event(1, 1 * SECOND, EventKind.MARK, market=0, price_ticks=100),
+        Event(2, 2 * SECOND, EventKind.TRANSFER, account=FUND, amount=500),
+        Event(3, 3 * SECOND, EventKind.ACCOUNT, account=0, other=3),
+        Event(4, 4 * SECOND, EventKind.TRANSFER, account=0, amount=200),
+        Event(5, 5 * SECOND, EventKind.FILL, market=0, account=0, other=-1, lots=10, price_ticks=100),
+        Event(6, 6 * SECOND, EventKind.DEPTH, market=0, code=0, lots=50),
+        Event(7, 7 * SECOND, EventKind.INDEX, market=0, price_ticks=85),
+        Event(8, 8 * SECOND, EventKind.VOLUME, market=0, lots=40),
+        Event(9, 9 * SECOND, EventKind.MARK, market=0, price_ticks=84),
+    ]
+    for event in story:
+        assert desk.put(event) == oracle.apply(event)
+    return desk, oracle
+
+
+def test_digest_is_the_documented_bytes() -> None:
+    desk, oracle = make_story()
+    written = b"".join(
+        (
+            # now, last seq, accounts, next order id, reserved, paid, interval, ordered by the venue
+            integers(1, 9 * SECOND, 9, 1, 2, 0, 0, 0, 168),
+            # mark, index, volume, halted, ordered, bid, ask, OUTSIDE lots and cost, error_inventory lots and cost
+            integers(1, 84, 85, 40, 0, 168, 50, 0, -10, -1_000, 0, 0),
+            # WORLD, FUND, REMAINDER, UNCOVERED, clearing, OUTSIDE, error_inventory
+            integers(7, -700, 500, 0, 0, 0, 0, 0),
+            # owner, balance, health, since, wait, next slice, restricted, ordered
+            integers(1, 3, 200, 2, 9 * SECOND, 19 * SECOND, 10 * SECOND, 1, 168),
+            # account, market, lots, cost, closed in default
+            integers(1, 0, 0, 10, 1_000, 0),
+            # id, account, market, lots, remaining, limit, zero cash, reserved
+            integers(1, 1, 0, 0, -2, 2, 83, 161, 0),
+        )
+    )
+    assert desk.digest() == oracle.digest() == hashlib.sha256(written).hexdigest()
+
+
+def test_gauges_of_an_interval_that_is_over_count_as_zero() -> None:
+    """After 60 s the cap interval is the next one, and nothing was ordered in it, whether or not the engine has looked."""
+    desk, oracle = make_story()
+    for event in (Event(10, 19 * SECOND, EventKind.ORDER_DONE, other=1), Event(11, 61 * SECOND, EventKind.INDEX, market=0, price_ticks=86)):
+        assert desk.put(event) == oracle.apply(event)
+        assert desk.digest() == oracle.digest()
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (EventKind.INDEX, {"market": 0, "price_ticks": 86}),
+        (EventKind.VOLUME, {"market": 0, "lots": 41}),
+        (EventKind.DEPTH, {"market": 0, "code": 1, "lots": 1}),
+        (EventKind.TRANSFER, {"account": FUND, "amount": 1}),
+        (EventKind.ACCOUNT, {"account": 1, "other": 0}),
+        (EventKind.CLOCK, {}),
+    ],
+)
+def test_digest_sees_every_change(kind: EventKind, fields: dict[str, int]) -> None:
+    desk, _ = make_story()
+    before = desk.digest()
+    desk.put(Event(10, 9 * SECOND, int(kind), **fields))
+    assert desk.digest() != before
+
+
+def test_digest_sees_no_cache() -> None:
+    """Triggers, buckets, scratch and counters are the process's own."""
+    desk, _ = make_story()
+    before = desk.digest()
+    desk.state.columns[4:] = 12_345
+    desk.state.engine[0].judged += 5
+    desk.state.engine[0].round_number += 5
+    desk.state.accounts[0].round_stamp = 99
+    desk.state.effects[:] = 0
+    assert desk.digest() == before
+
+
+def test_new_state_knows_nobody() -> None:
+    desk = Desk(make_rules(), mark=0)
+    engine = desk.state.engine[0]
+    assert (int(engine.last_seq), int(engine.accounts_now), int(engine.next_order_id)) == (-1, 0, 1)
+    assert desk.put(Event(0, 0, EventKind.ACCOUNT, account=0, other=0)) == []
+    assert int(desk.state.accounts[0].wait_until_ns) == NEVER_NS
+    assert [effect.kind for effect in desk.put(Event(1, 0, EventKind.TRANSFER, account=0, amount=5))] == [EffectKind.POSTING]

@@ -1,0 +1,57 @@
+"""The worked examples of the docs: each command in a page prints what the page says it prints.
+
+``BACKSTOP_WRITE_DOCS=1 pytest tests/docs`` writes the output into the pages instead.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "docs" / "examples"
+BLOCK = re.compile(r"```console\n\$ \.venv/bin/python (docs/examples/\w+\.py)\n(.*?)```\n", re.DOTALL)
+PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if BLOCK.search(page.read_text(encoding="utf-8")))
+NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_shows_what_its_command_prints(page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run each command of the page in this process, and compare."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    monkeypatch.delitem(sys.modules, "desk", raising=False)
+    text = page.read_text(encoding="utf-8")
+    for script, shown in BLOCK.findall(text):
+        runpy.run_path(str(ROOT / script), run_name="__main__")
+        printed = capsys.readouterr().out
+        text = text.replace(f"{script}\n{shown}```", f"{script}\n{printed}```")
+        if "BACKSTOP_WRITE_DOCS" not in os.environ:
+            assert shown == printed
+    if "BACKSTOP_WRITE_DOCS" in os.environ:
+        page.write_text(text, encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "desk", raising=False)
+
+
+def test_every_stage_has_an_example() -> None:
+    """A stage that is built has a page with a worked example."""
+    assert {page.stem for page in PAGES} >= {"monitor", "closeout", "fund", "adl", "tear-up"}
+
+
+@pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]), ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    """Every link to a file of the repository has its file."""
+    links = LINK.findall(page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_test_that_the_architecture_names_is_there() -> None:
+    """The proofs of the determinism contract exist by the names they have there."""
+    named = NAMED.findall((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))
+    assert len(named) > 5
+    assert [name for path, name in named if f"def {name}(" not in (ROOT / path).read_text(encoding="utf-8")] == []
