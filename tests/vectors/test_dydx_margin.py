@@ -141,7 +141,7 @@ def test_collateral_and_margins_of_an_account(case: Account) -> None:
 
 def test_what_cannot_be_expressed_is_refused_with_its_reason() -> None:
     full, free = (case for case in REQUIREMENTS if case.line in NOT_EXPRESSIBLE)
-    with pytest.raises(ValueError, match=r"maintenance rate 1000000 ppm .* reaches the whole notional"):
+    with pytest.raises(ValueError, match=r"maintenance rate 1000000 ppm .* must be at most 0.999 of the notional"):
         _hold(full.market, full.quantums, map_quantums(full.market, full.quantums))
     drive = Drive(still_rules(flat_market(100, 100, lots_max=7_000)))
     found = drive.send(EventKind.MARK, market=0, price_ticks=free.market.price_raw)

@@ -177,7 +177,7 @@ REQUIREMENTS = (
 
 #: Lines of REQUIREMENTS that this engine has no words for, and why.
 NOT_EXPRESSIBLE = {
-    449: "maintenance of 100 % of notional: a venue file is refused where maintenance reaches the whole notional",
+    449: "maintenance of 100 % of notional: a venue file is refused where maintenance must be at most 0.999 of the notional",
     479: "a price of 0: a mark is at least one tick",
 }
 
