@@ -257,8 +257,8 @@ def _check_stages(rules: VenueRules) -> None:
     built = (Stage.RESTRICT, Stage.CLOSEOUT, Stage.FUND, Stage.ADL, Stage.TEAR_UP)
     for stage in stages:
         _check(stage in built, f"waterfall: stage {stage}: must be one of {[int(s) for s in built]}")
-    _check(len(set(stages)) == len(stages), f"waterfall: {list(stages)}: a stage may stand once")
-    _check(bool(stages) and stages[-1] == Stage.TEAR_UP, f"waterfall: {list(stages)}: tear_up must be last")
+    _check(len(set(stages)) == len(stages), f"waterfall: {[int(stage) for stage in stages]}: a stage may stand once")
+    _check(bool(stages) and stages[-1] == Stage.TEAR_UP, f"waterfall: {[int(stage) for stage in stages]}: tear_up must be last")
     _check(rules.adl_policy == AdlPolicy.CAPPED_PRO_RATA, f"adl_policy = {rules.adl_policy}: must be {int(AdlPolicy.CAPPED_PRO_RATA)}")
     if Stage.FUND in stages and Stage.ADL in stages and stages.index(Stage.ADL) < stages.index(Stage.FUND):
         _check(

@@ -35,14 +35,15 @@ _ONE = np.uint64(1)
 _TOP = np.uint64(1 << 63)
 _BASE = np.uint64(1 << 32)
 _INT64_MAX = (1 << 63) - 1
-_INT64_MIN = -(1 << 63)
+#: One above the least int64: its negative fits, so that no sign is ever lost.
+_INT64_MIN = -(1 << 63) + 1
 #: Products of two numbers up to this fit in 63 bits.
 _SMALL = 3_037_000_499
 
 
 @inlined
 def add_checked(left: int, right: int) -> int:
-    """Return ``left + right``; raise ``OverflowError`` beyond 64 bits."""
+    """Return ``left + right``; raise ``OverflowError`` where its magnitude exceeds 63 bits."""
     if right >= 0:
         if left > _INT64_MAX - right:
             raise OverflowError("sum exceeds int64")
