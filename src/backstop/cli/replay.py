@@ -139,7 +139,9 @@ def _say_report(case: Case) -> None:
         if words:
             say(f"prices: {market.symbol}: {'; '.join(words)}")
     accounts = case.accounts_report
-    say(f"accounts: {accounts['accounts']:,} of {accounts['owners']:,} owners, {accounts['positions']:,} positions")
+    say(f"accounts: {accounts['accounts']:,}, belonging to {accounts['owners']:,} owners, with {accounts['positions']:,} positions")
+    if accounts.get("accounts_without_collateral"):
+        say(f"warning: {accounts['accounts_without_collateral']:,} accounts have no collateral and open with a balance of 0")
     for name, noun in (("costs_rounded", "costs"), ("collateral_rounded", "amounts of collateral")):
         if accounts.get(name):
             error = accounts["cost_error_max" if name == "costs_rounded" else "collateral_error_max"]

@@ -24,7 +24,7 @@ __all__ = ["Switch", "exit_code_of", "parsed_time_ns", "print_result", "refusals
 _LINE_EVERY = 10.0
 
 _WHAT = {
-    "restrict": "orders cancelled",
+    "restrict": "restricted",
     "closeout": "closed on the book",
     "fund": "insurance fund",
     "adl": "auto-deleveraged (ADL)",
