@@ -188,9 +188,9 @@ def adl_position(state: State, account: int, market: int) -> None:
     for adl_class, members, given, eta in placed:
         order += emit_class(state, (account, market, side), adl_class, members, given, eta, cash_of)
     trade_all(state, account, market, -side * lots, cash, {h: (side * gives[h], cash_of[h]) for h in order}, 0, Cause.ADL)
-    settle_counterparties(state, market, order)
     state.position(account, market).closed_in_default = True
     add_flow(state, market, lots * state.unit(market))
+    settle_counterparties(state, market, order)
 
 
 def emit_class(
@@ -287,9 +287,9 @@ def tear_up_position(state: State, account: int, market: int) -> None:
     left = pay_gap(state, account, market, gap)
     shares = {holder: (side * part, -side * part * unit) for holder, part in parts.items()}
     trade_all(state, account, market, -side * lots, cash, shares, mark, Cause.TEAR_UP)
+    add_flow(state, market, lots * unit)
     book_uncovered(state, account, left)
     settle_counterparties(state, market, list(parts))
-    add_flow(state, market, lots * unit)
 
 
 def pay_gap(state: State, account: int, market: int, gap: int) -> int:

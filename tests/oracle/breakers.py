@@ -122,7 +122,7 @@ def evaluate_flow(state: State, number: int) -> None:
     """Level of FLOW; its exit is a share of the throttle, or of the halt where there is no throttle."""
     breaker, shared = state.breakers[number], state.rules.breakers
     rules = shared if number == venue_number(state) else state.rules.markets[number]
-    leave = (rules.flow_throttle or rules.flow_halt) * shared.flow_exit_ppm // PPM
+    leave = max(1, (rules.flow_throttle or rules.flow_halt) * shared.flow_exit_ppm // PPM)
     old = breaker.levels[BreakerCause.FLOW]
     flow = sum(flow_now(state, breaker))
     breaker.levels[BreakerCause.FLOW] = graded(old, flow, rules.flow_throttle, rules.flow_halt, leave)
@@ -218,6 +218,7 @@ def check_outage(state: State, time_ns: int) -> None:
     if not spoke or rules.outage_gap_ns == 0 or gap < rules.outage_gap_ns:
         return
     venue.levels[BreakerCause.OUTAGE] = HALT
+    venue.spent.discard(BreakerCause.OUTAGE)
     venue.outage_until = time_ns + min(rules.outage_grace_max_ns, gap * rules.outage_grace_ppm // PPM)
     mark_dirty(state, venue_number(state))
 
@@ -334,9 +335,9 @@ def shift_peaks(state: State, group: int, amount: int) -> None:
 
 
 def end_fund(state: State, group: int) -> None:
-    """Where the event changed the balance: the present slot's peak, then the level DRAWDOWN of the group's markets."""
+    """Where the event changed the balance, or had CASH: the present slot's peak, then the level DRAWDOWN of the group's markets."""
     fund, balance, slot = state.funds[group], state.ledger[fund_of(group)], peak_slot(state)
-    changed = balance != fund.balance_before
+    changed = balance != fund.balance_before or fund.shifted != 0
     begin, fund.shifted = fund.balance_before + fund.shifted, 0
     if not changed:
         return

@@ -102,6 +102,8 @@ def _providers(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     yield not 0 <= event.other < len(state.providers), Reject.UNKNOWN_PROVIDER
     is_bound = state.providers[event.other].account != NONE
     yield is_bound == (event.kind == K.PROVIDER), Reject.UNKNOWN_PROVIDER
+    taken = any(provider.account == event.account for provider in state.providers)
+    yield event.kind == K.PROVIDER and taken, Reject.UNKNOWN_PROVIDER
 
 
 def _codes(state: State, event: Event, to_fund: bool) -> Iterator[tuple[bool, Reject]]:
