@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backstop.core.events import NONE, AdlClass, AdlPolicy, Cause, EffectKind
+from backstop.core.events import NONE, UNCOVERED, AdlClass, AdlPolicy, Cause, EffectKind
 from backstop.core.instruments import PPM
-from tests.oracle.arithmetic import allocate, ceil_div, holder_order, largest_that, least_that, sign, split
-from tests.oracle.breakers import add_flow
-from tests.oracle.fund import book_uncovered
+from tests.oracle.allocation import capped_pro_rata, in_order
+from tests.oracle.arithmetic import ceil_div, holder_order, largest_that, least_that, sign, split
+from tests.oracle.breakers import add_flow, raise_deficit
 from tests.oracle.socialise import socialise
 from tests.oracle.state import State, margin_atoms
 
-__all__ = ["adl", "capped_pro_rata", "in_order", "ratio", "scramble", "tear_up"]
+__all__ = ["adl", "book_uncovered", "capped_pro_rata", "in_order", "rank_score", "ratio", "scramble", "tear_up"]
 
-#: The allocation of the proportional policies.
-capped_pro_rata = allocate
 #: Slack in a counterparty's cap, one for each of the two roundings up.
 CAP_SLACK_ATOMS = 2
 #: Policies that take whole caps, by rank.
@@ -120,21 +118,9 @@ def weight_of(state: State, adl_class: AdlClass, holder: int, market: int) -> in
     return rank_score(profit, state.position(holder, market).cost, leverage)
 
 
-def in_order(lots: int, weights: dict[int, int], caps: dict[int, int]) -> tuple[dict[int, int], tuple[int, int]]:
-    """Place lots by whole caps, the largest weight first, ties by id; eta is the weight of the last that gave, over 0."""
-    given = dict.fromkeys(caps, 0)
-    last = 0
-    for holder in sorted(weights, key=lambda each: (-weights[each], holder_order(each))):
-        given[holder] = min(caps[holder], lots)
-        lots -= given[holder]
-        if given[holder]:
-            last = weights[holder]
-    return given, (0 if given == caps else last, 0)
-
-
 def place(state: State, adl_class: AdlClass, lots: int, members: list[Candidate]) -> tuple[dict[int, int], tuple[int, int]]:
     """Place lots in one class; return the lots of each member, and eta."""
-    rule = in_order if state.rules.adl_policy in ORDERED and adl_class != AdlClass.HOUSE else allocate
+    rule = in_order if state.rules.adl_policy in ORDERED and adl_class != AdlClass.HOUSE else capped_pro_rata
     return rule(lots, {member.holder: member.weight for member in members}, {member.holder: member.cap for member in members})
 
 
@@ -299,3 +285,14 @@ def pay_gap(state: State, account: int, market: int, gap: int) -> int:
     state.post(account, state.fund_id(market), pay, Cause.TEAR_UP, market)
     left = gap - pay
     return left - socialise(state, account, left) if left and state.has_socialise else left
+
+
+def book_uncovered(state: State, account: int, amount: int) -> None:
+    """Book what nobody pays, say so, and halt the markets that this default closed in."""
+    if amount == 0:
+        return
+    state.post(account, UNCOVERED, amount, Cause.UNCOVERED)
+    state.emit(EffectKind.RESIDUAL, account=account, amount=amount)
+    for market, row in sorted(state.positions[account].items()):
+        if row.closed_in_default:
+            raise_deficit(state, market)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, EffectKind, Guard, Operator, fund_of
 from backstop.core.instruments import PPM
-from tests.oracle import providers, socialise
 from tests.oracle.arithmetic import ceil_div
 from tests.oracle.machine import HALT, THROTTLE, Breaker, graded, settle, spend
 from tests.oracle.records import Event
-from tests.oracle.state import FUND_SLOTS, State
+from tests.oracle.state import State
 
 __all__ = [
+    "accept_mark",
     "add_flow",
     "after_index",
     "after_mark",
@@ -21,7 +21,7 @@ __all__ = [
     "end_event",
     "hold_mark",
     "next_timer_ns",
-    "peak_now",
+    "peak_digest",
     "raise_deficit",
     "run_timers",
     "shift_peaks",
@@ -169,6 +169,18 @@ def hold_mark(state: State, market: int, price_ticks: int) -> bool:
     return False
 
 
+def accept_mark(state: State, market: int, price_ticks: int) -> None:
+    """Set the mark, judge every holder (only those whose health changed are looked at further), settle."""
+    old, state.markets[market].mark = state.markets[market].mark, price_ticks
+    for number, account in enumerate(state.accounts):
+        if state.held_lots(number, market):
+            before = account.health
+            state.judge(number)
+            if account.health != before:
+                state.touched.add(number)
+    after_mark(state, market, old)
+
+
 def after_mark(state: State, market: int, old_mark_ticks: int) -> None:
     """The windows take the new mark in; PRICE; a feed that spoke is not stale; settle."""
     breaker, mark = state.breakers[market], state.markets[market].mark
@@ -257,14 +269,14 @@ def find_stale(state: State, breaker: Breaker) -> bool:
 
 def run_timers(state: State) -> None:
     """What time alone brings, before the kind of the event."""
+    from tests.oracle.socialise import run_recovery  # here, since the stages import this module
+
     for market in range(len(state.markets)):
         breaker = state.breakers[market]
         if breaker.held and breaker.held_until <= state.now:
             held, breaker.held, breaker.held_until = breaker.held, 0, 0
             emit_guard(state, market, Guard.RELEASED, held, 0)
-            old = state.markets[market].mark
-            state.set_mark(market, held)
-            after_mark(state, market, old)
+            accept_mark(state, market, held)
         due = [find_stale(state, breaker), end_operator(state, breaker), is_over(state, breaker)]
         if any(due):
             settle_breaker(state, market)
@@ -272,7 +284,8 @@ def run_timers(state: State) -> None:
     due = [end_operator(state, venue), end_outage(state, venue), is_over(state, venue)]
     if any(due):
         settle_breaker(state, venue_number(state))
-    socialise.run_recovery(state)
+    if state.recovery_ns <= state.now:
+        run_recovery(state)
 
 
 def is_over(state: State, breaker: Breaker) -> bool:
@@ -295,10 +308,12 @@ def next_timer_ns(state: State) -> int:
 
 def apply_operator(state: State, event: Event) -> None:
     """OPERATOR: a stop that ends by itself, its early end, or a provider."""
+    from tests.oracle.takeover import switch_off, switch_on  # here, since the stages import this module
+
     if event.code == Operator.PROVIDER_OFF:
-        providers.provider_off(state, event.other)
+        switch_off(state, event.other)
     elif event.code == Operator.PROVIDER_ON:
-        providers.provider_on(state, event.other)
+        switch_on(state, event.other)
     else:
         number = venue_number(state) if event.market == NONE else event.market
         breaker = state.breakers[number]
@@ -321,32 +336,25 @@ def peak_slot(state: State) -> int:
     return state.now // ceil_div(state.rules.fund.drawdown_window_ns, 16)
 
 
-def peak_now(state: State, group: int) -> int:
-    """Largest balance of the fund in the 17 latest slots, of those that were used; 0 where none was."""
-    slot = peak_slot(state)
-    return max((peak for number, peak in state.funds[group].peaks.items() if slot - FUND_SLOTS < number <= slot), default=0)
-
-
 def shift_peaks(state: State, group: int, amount: int) -> None:
     """CASH of a fund is neither loss nor gain: every balance that is remembered moves with it."""
-    fund = state.funds[group]
-    fund.shifted += amount
-    fund.peaks = {slot: peak + amount for slot, peak in fund.peaks.items()}
+    peaks = state.peaks[group]
+    peaks.shifted += amount
+    peaks.slots = {slot: balance + amount for slot, balance in peaks.slots.items()}
 
 
 def end_fund(state: State, group: int) -> None:
     """Where the event changed the balance, or had CASH: the present slot's peak, then the level DRAWDOWN of the group's markets."""
-    fund, balance, slot = state.funds[group], state.ledger[fund_of(group)], peak_slot(state)
-    changed = balance != fund.balance_before or fund.shifted != 0
-    begin, fund.shifted = fund.balance_before + fund.shifted, 0
-    if not changed:
+    peaks, balance, slot = state.peaks[group], state.ledger[fund_of(group)], peak_slot(state)
+    begin, shifted, peaks.shifted = peaks.before + peaks.shifted, peaks.shifted, 0
+    if balance == peaks.before and not shifted:
         return
-    fund.peaks[slot] = max(fund.peaks.get(slot, begin), balance)
-    fund.balance_before = balance
+    peaks.slots[slot] = max(peaks.slots.get(slot, begin), balance)
+    peaks.before = balance
     level = drawdown_level(state, group)
-    if level == fund.drawdown_level:
+    if level == peaks.level:
         return
-    fund.drawdown_level = level
+    peaks.level = level
     for market, rules in enumerate(state.rules.markets):
         if rules.group == group:
             state.breakers[market].levels[BreakerCause.DRAWDOWN] = level
@@ -355,12 +363,18 @@ def end_fund(state: State, group: int) -> None:
 
 def drawdown_level(state: State, group: int) -> int:
     """Fall of the balance from its peak, with hysteresis."""
-    rules, peak, old = state.rules.fund, peak_now(state, group), state.funds[group].drawdown_level
+    rules, peaks = state.rules.fund, state.peaks[group]
+    peak = peaks.peak(peak_slot(state))
     drawdown = (peak - state.ledger[fund_of(group)]) * PPM // peak if peak > 0 else 0
-    return min(THROTTLE, graded(old, drawdown, rules.drawdown_enter_ppm, 0, rules.drawdown_exit_ppm))
+    return graded(peaks.level, drawdown, rules.drawdown_enter_ppm, 0, rules.drawdown_exit_ppm)
 
 
 # -- digest ------------------------------------------------------------------------------------------
+
+
+def peak_digest(state: State, group: int) -> tuple[int, int]:
+    """Level DRAWDOWN and peak of a fund, as of ``now``."""
+    return state.peaks[group].level, state.peaks[group].peak(peak_slot(state))
 
 
 def breaker_digest(state: State) -> list[tuple[int, ...]]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState
+from backstop.core.instruments import VenueRules
 
-__all__ = ["HALT", "THROTTLE", "Breaker", "Machine", "demand", "graded", "settle", "spend"]
+__all__ = ["HALT", "THROTTLE", "Breaker", "Machine", "Peaks", "demand", "graded", "new_breakers", "new_peaks", "settle", "spend"]
 
 #: Levels of a cause; 0 is none.
 THROTTLE, HALT = 1, 2
+#: Any span of a drawdown window is covered by so many slots of ``ceil(window / 16)``.
+PEAK_SLOTS = 17
 
 
 @dataclass(slots=True)
@@ -103,3 +106,28 @@ class Breaker(Machine):
     held_until: int = 0
     #: An event was accepted (the venue's only): before the first, no gap is an outage.
     accepted: bool = False
+
+
+@dataclass(slots=True)
+class Peaks:
+    """Largest balances of a group's fund, by number of their slot of time."""
+
+    level: int = 0
+    #: Balance at the end of the last event, and the CASH of this one.
+    before: int = 0
+    shifted: int = 0
+    slots: dict[int, int] = field(default_factory=dict)
+
+    def peak(self, slot: int) -> int:
+        """Largest of the 17 latest slots, of those that were used; 0 where none was."""
+        return max((value for number, value in self.slots.items() if slot - PEAK_SLOTS < number <= slot), default=0)
+
+
+def new_breakers(rules: VenueRules) -> list[Breaker]:
+    """One a market, then the venue's."""
+    return [Breaker() for _ in range(len(rules.markets) + 1)]
+
+
+def new_peaks(rules: VenueRules) -> list[Peaks]:
+    """One a market group."""
+    return [Peaks() for _ in rules.funds]
