@@ -23,8 +23,8 @@ class Machine:
     #: Cause of the last transition, 0 before the first.
     cause: int = 0
     until: int = NEVER_NS
-    levels: dict[int, int] = field(default_factory=lambda: dict.fromkeys(BreakerCause, 0))
-    spent: set[int] = field(default_factory=set)
+    levels: dict[BreakerCause, int] = field(default_factory=lambda: dict.fromkeys(BreakerCause, 0))
+    spent: set[BreakerCause] = field(default_factory=set)
 
 
 def demand(machine: Machine) -> tuple[int, int]:
@@ -35,7 +35,7 @@ def demand(machine: Machine) -> tuple[int, int]:
     return highest, int(first)
 
 
-def spend(machine: Machine, cause: int) -> None:
+def spend(machine: Machine, cause: BreakerCause) -> None:
     """The cause halts nothing again before its level was 0; nothing but this ends DEFICIT."""
     if machine.levels[cause] == 0:
         return
@@ -63,12 +63,12 @@ def settle(machine: Machine, now: int, hold_max_ns: int, reopen_ns: int) -> bool
     if machine.state in (BreakerState.THROTTLED, BreakerState.HALTED) and machine.until <= now:
         for cause in BreakerCause:
             spend(machine, cause)
-    _, cause = demand(machine)
+    _, first = demand(machine)
     new = next_state(machine, now)
     if new == machine.state:
         return False
     machine.state = int(new)
-    machine.cause = cause or machine.cause
+    machine.cause = first or machine.cause
     machine.until = NEVER_NS
     if new in (BreakerState.THROTTLED, BreakerState.HALTED):
         machine.until = now + hold_max_ns

@@ -109,8 +109,8 @@ def _providers(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
 def _codes(state: State, event: Event, to_fund: bool) -> Iterator[tuple[bool, Reject]]:
     """Codes of the kinds that have them; of DEPTH also the band."""
     kind, code = event.kind, event.code
-    known = {K.TRANSFER: set(Transfer), K.ANSWER: set(Answer), K.OPERATOR: set(Operator), K.DEPTH: set(BookSide)}
-    yield kind in known and code not in known[K(kind)], Reject.UNKNOWN_CODE
+    known: dict[int, set[int]] = {K.TRANSFER: set(Transfer), K.ANSWER: set(Answer), K.OPERATOR: set(Operator), K.DEPTH: set(BookSide)}
+    yield kind in known and code not in known[kind], Reject.UNKNOWN_CODE
     yield to_fund and code != Transfer.CASH, Reject.UNKNOWN_CODE
     if kind == K.DEPTH:
         bands = len(state.rules.markets[event.market].band_offset_ppm)
