@@ -226,6 +226,7 @@ ORDER = _row(
 ENGINE = _row(
     ("now_ns", "<i8"),
     ("last_seq", "<i8"),
+    ("accepted", "<i8"),  # events that were not refused
     ("accounts_now", "<i8"),
     ("positions_now", "<i8"),  # rows used, the house's included
     ("next_order_id", "<i8"),
