@@ -28,15 +28,16 @@ from backstop.core.fills import apply_order_done, apply_order_fill
 from backstop.core.guard import offer_mark
 from backstop.core.ledger import open_position_row, post, trade
 from backstop.core.monitor import start_round, touch
-from backstop.core.orders import cancel_excess, cancel_orders_of
+from backstop.core.orders import cancel_excess
 from backstop.core.outbox import emit
 from backstop.core.state import OWNER_FIRST, State
 from backstop.core.timers import run_timers
 from backstop.core.waits import first_wait_ns, pop_wait
 from backstop.core.waterfall.fund import charge_trading_fee
-from backstop.core.waterfall.run import run_rounds
+from backstop.core.waterfall.providers import bind_provider, shift_baseline, switch_provider
+from backstop.core.waterfall.run import end_wait, run_rounds
 from backstop.core.waterfall.socialise import run_recovery
-from backstop.core.waterfall.takeover import apply_answer, bind_provider, shift_baseline, switch_provider
+from backstop.core.waterfall.takeover import apply_answer
 
 __all__ = ["apply_at", "next_wait_before", "next_wait_ns", "step"]
 
@@ -56,7 +57,7 @@ _OPERATOR = int(EventKind.OPERATOR)
 _REFUSAL = int(EffectKind.REFUSAL)
 _TRADE = int(EffectKind.TRADE)
 _CASH = int(Transfer.CASH)
-_FUNDING = int(Transfer.FUNDING)
+_TRADING_FEE = int(Transfer.TRADING_FEE)
 _REOPEN = int(Operator.REOPEN)
 _CASH_CAUSE = int(Cause.CASH)
 _FUNDING_CAUSE = int(Cause.FUNDING)
@@ -78,19 +79,17 @@ def _open_account(state: State, account: int, owner: int) -> None:
 
 @kernel
 def _apply_transfer(state: State, account: int, market: int, code: int, amount: int) -> None:
+    if code == _TRADING_FEE:
+        charge_trading_fee(state, account, market, amount)
+        return
     group = group_of_fund(state, account)
     if group != NONE:
         shift_peaks(state, group, amount)
-        post(state, account, WORLD, amount, _CASH_CAUSE, NONE)
-        return
-    if code == _CASH:
+    elif code == _CASH:
         shift_baseline(state, account, amount)
-        post(state, account, WORLD, amount, _CASH_CAUSE, NONE)
-    elif code == _FUNDING:
-        post(state, account, WORLD, amount, _FUNDING_CAUSE, NONE)
-    else:
-        charge_trading_fee(state, account, market, amount)
-    touch(state, account)
+    post(state, account, WORLD, amount, _CASH_CAUSE if code == _CASH else _FUNDING_CAUSE, NONE)
+    if group == NONE:
+        touch(state, account)
 
 
 @kernel
@@ -175,8 +174,7 @@ def _end_timers(state: State) -> None:
 def _end_waits(state: State) -> None:
     account = pop_wait(state)
     while account != NONE:
-        cancel_orders_of(state, account)
-        touch(state, account)
+        end_wait(state, account)
         account = pop_wait(state)
 
 

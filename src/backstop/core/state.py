@@ -700,6 +700,8 @@ def _breaker_bytes(state: State) -> bytes:
                 *(int(value) for value in (row.mark_time_ns, row.held_ticks, row.held_until_ns)),
             ]
         )
+    for each in rows[:-1]:
+        each[6] = 0
     rows[-1][9:11] = [0, 0]
     return _block(*np.array(rows, dtype="<i8").T)
 
