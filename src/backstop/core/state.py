@@ -226,6 +226,7 @@ ORDER = _row(
 ENGINE = _row(
     ("now_ns", "<i8"),
     ("last_seq", "<i8"),
+    ("accepted", "<i8"),  # events that were not refused
     ("accounts_now", "<i8"),
     ("positions_now", "<i8"),  # rows used, the house's included
     ("next_order_id", "<i8"),
@@ -699,6 +700,8 @@ def _breaker_bytes(state: State) -> bytes:
                 *(int(value) for value in (row.mark_time_ns, row.held_ticks, row.held_until_ns)),
             ]
         )
+    for each in rows[:-1]:
+        each[6] = 0
     rows[-1][9:11] = [0, 0]
     return _block(*np.array(rows, dtype="<i8").T)
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.compiled import kernel
-from backstop.core.engine import apply_at, next_wait_ns
+from backstop.core.engine import apply_at, next_wait_before
 from backstop.core.events import EVENT, NEVER_NS, NONE, EffectKind, EventKind
 from backstop.core.state import State
 from backstop.markets.book import World, accept_offer, accept_order, cancel_order, impacted_ticks, next_answer_ns, respond
@@ -142,7 +142,8 @@ def drive(state: State, world: World, outside: NDArray[np.void], is_last: bool, 
             control.cursor = 0
             return count, _INPUT
         answer_ns = next_answer_ns(world)
-        wait_ns = next_wait_ns(state)
+        # Before the end a wait matters only where it comes first; at the end it must be exact, or NEVER_NS.
+        wait_ns = next_wait_before(state, NEVER_NS if outside_ns == NEVER_NS else min(outside_ns, answer_ns))
         if outside_ns == NEVER_NS:
             is_answered = control.orders_on_way == 0 and control.answers_next >= control.answers_now
             if (is_answered and wait_ns == NEVER_NS) or min(answer_ns, wait_ns) > control.last_outside_ns + control.drain_ns:

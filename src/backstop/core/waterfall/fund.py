@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from backstop.compiled import inlined, kernel
+from backstop.compiled import kernel
 from backstop.core.breakers import raise_deficit
-from backstop.core.events import FEES, FUND, NONE, UNCOVERED, Cause, EffectKind
+from backstop.core.drawdown import fund_id
+from backstop.core.events import FEES, NONE, UNCOVERED, Cause, EffectKind
 from backstop.core.ledger import balance_of, post
 from backstop.core.margin import assess
 from backstop.core.monitor import touch
@@ -18,12 +19,6 @@ _RESIDUAL = int(EffectKind.RESIDUAL)
 _UNCOVERED_CAUSE = int(Cause.UNCOVERED)
 _TRADING_FEE = int(Cause.TRADING_FEE)
 _PPM = 1_000_000
-
-
-@inlined
-def fund_id(group: int) -> int:
-    """Return the ledger id of a group's fund, as ``events.fund_of``."""
-    return FUND if group == 0 else FEES - 1 - group
 
 
 @kernel
