@@ -378,6 +378,10 @@ def _check_funds(rules: VenueRules) -> None:
         shared.drawdown_exit_ppm <= shared.drawdown_enter_ppm,
         f"fund.drawdown_exit_ppm = {shared.drawdown_exit_ppm}: must be at most drawdown_enter_ppm {shared.drawdown_enter_ppm}",
     )
+    _check(
+        shared.drawdown_enter_ppm == 0 or shared.drawdown_exit_ppm > 0,
+        "fund.drawdown_exit_ppm = 0: must be at least 1, or the breaker would never end",
+    )
 
 
 def _check_providers(rules: VenueRules) -> None:
