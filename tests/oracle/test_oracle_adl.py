@@ -234,7 +234,7 @@ def test_random_draws_from_seq_market_and_account() -> None:
 def test_classes_come_before_ranks(policy: AdlPolicy) -> None:
     """The defaulter's own loss-making short gives first, the house last and by lots, whatever the policy ranks.
 
-    Long 12 at mark 85 owes 60, which the owner's other account pays: at mark, linked 3 (sold at 80: a loss), profitable 4, OUTSIDE the other 5.
+    Long 12 at mark 85 owes 60, which the owner's other account pays. At mark: linked 3 (sold at 80: a loss), profitable 4, OUTSIDE 5.
     """
     desk = Desk(85, policy)
     desk.open(300, 12, 1_200, owner=7)
