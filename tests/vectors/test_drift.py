@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from backstop.markets.venues import drift
-from backstop.markets.venues.drift import PerpLoss, PerpPosition, SpotPosition
+from backstop.markets.venues.drift import Exchange, Leg, PerpLoss, PerpPosition, SpotPosition
 from tests.vectors.tables.drift import (
     ASSETS,
     BANKRUPTCIES,
@@ -75,6 +75,12 @@ def test_liability_that_a_deposit_pays_for(case: Implied) -> None:
     assert drift.liability_for_asset(case.asset_amount, case.exchange) == case.tokens
 
 
+def test_a_part_of_a_token_is_rounded_up_twice() -> None:
+    # A millionth of a dollar, as 1,000 units of a token of 9 decimals, pays for one unit of 6 decimals, and so does less.
+    exchange = Exchange(Leg(9, ONE), Leg(6, ONE))
+    assert [drift.liability_for_asset(amount, exchange) for amount in (1, 1_000, 1_001)] == [1, 1, 2]
+
+
 @pytest.mark.parametrize("case", ASSETS, ids=_line)
 def test_deposit_that_pays_for_a_liability(case: Asset) -> None:
     assert drift.asset_for_liability(case.asset_amount, case.liability_amount, case.exchange) == case.tokens
@@ -113,6 +119,12 @@ def test_the_liquidators_fee_waits_first_and_then_jumps() -> None:
 @pytest.mark.parametrize("case", SWAPS, ids=_line)
 def test_a_swap_stays_within_prices(case: Swap) -> None:
     assert drift.is_swap_within_bounds(case.asset_amount, case.liability_amount, case.exchange) == case.is_within
+
+
+def test_the_worst_swap_is_still_within() -> None:
+    [case] = [case for case in SWAPS if case.line == 965]
+    assert drift.is_swap_within_bounds(case.asset_amount, 198_019_801, case.exchange)
+    assert not drift.is_swap_within_bounds(case.asset_amount, 198_019_800, case.exchange)
 
 
 @pytest.mark.parametrize("case", LIMITS, ids=_line)

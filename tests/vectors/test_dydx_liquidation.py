@@ -169,6 +169,13 @@ def test_a_position_gives_between_these(case: PositionLimit) -> None:
     assert position_notional_limits(rules, notional_of(BTC, case.quantums)) == (case.least, case.most)
 
 
+def test_a_portion_is_never_less_than_the_least() -> None:
+    # A tenth of 5 USD where at least 1 USD goes, and of 50 USD: the source's table has no such pair.
+    rules = LiquidationRules(position_notional_min=1_000_000, position_portion_ppm=100_000)
+    assert position_notional_limits(rules, -5_000_000) == (1_000_000, 1_000_000)
+    assert position_notional_limits(rules, 50_000_000) == (1_000_000, 5_000_000)
+
+
 @pytest.mark.parametrize("case", BLOCK_LIMITS, ids=lambda case: f"L{case.line}")
 def test_a_block_leaves_this(case: BlockLimit) -> None:
     rules = LiquidationRules(account_notional_max=case.notional_max, account_insurance_max=case.insurance_max)

@@ -275,13 +275,13 @@ def insurance_left(rules: LiquidationRules, used: BlockUsage, market: int) -> in
 def liquidation_delta(rules: LiquidationRules, market: Market, quantums: int, step: int, notional_max: int) -> int:
     """Return the signed base quantums that one liquidation order closes of a position.
 
-    All of it where its notional is within both limits or it is no larger than a step; else the limit as
-    whole steps, at least one, at most all (x/clob/keeper/liquidations.go).
+    All of it where its notional is within both limits; else the limit as whole steps, at least one, at most all
+    (x/clob/keeper/liquidations.go).
     """
     notional = abs(notional_of(market, quantums))
     limit = min(position_notional_limits(rules, notional)[1], notional_max)
     size = abs(quantums)
-    if notional > limit and size > step:
+    if notional > limit:
         whole = int(limit / market.quantum_value) // step * step
         size = min(max(whole, step), size)
     return -size if quantums > 0 else size
