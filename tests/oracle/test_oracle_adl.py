@@ -269,7 +269,7 @@ LOSERS = {
     AdlPolicy.CAPPED_PRO_RATA: ((2, 1, 3), (4, 2, 6)),
     AdlPolicy.PRO_RATA: ((2, 1, 3), (4, 2, 6)),
     AdlPolicy.RISK_AWARE: ((2, 0, 4), (7, 1, 12)),
-    AdlPolicy.QUEUE: ((0, 0, 6), (-33_333, -1_176_467, -31_250)),
+    AdlPolicy.QUEUE: ((0, 0, 6), (-33_333, -1_172_805, -31_250)),
 }
 
 
@@ -283,14 +283,16 @@ def test_policies_on_losers(policy: AdlPolicy) -> None:
     | 2 | 2 | -160 | -10 | 3,190 | 170 / 3,190 = 0.053291 |
     | 3 | 6 | -480 | -30 | 255 | 510 / 255 = 2 |
 
-    By lots, 6 at 4 : 2 : 6. risk_aware: floor(7.55), floor(0.1) but at least 1, 12: 2.1, 0.3, 3.6. queue: 6.25 % over each leverage, the least loss first.
+    By lots, 6 at 4 : 2 : 6. risk_aware: floor(7.55), floor(0.1) but at least 1, 12: 2.1, 0.3, 3.6.
+    queue: 6.25 % over each leverage, the least loss first.
     """
     desk = Desk(85, policy)
     desk.open(300, 6, 600)
     for balance, lots in ((200, -4), (3_200, -2), (285, -6)):
         desk.open(balance, lots, lots * 80)
-    effects = desk.charge(0, 270)
     lots_of, weights = LOSERS[policy]
+    assert tuple(weight_of(desk.oracle.state, AdlClass.REST, account, 0) for account in (1, 2, 3)) == weights
+    effects = desk.charge(0, 270)
     assert {account: (lots, weight) for account, lots, _, _, weight in fills(effects)} == {
         1 + n: (lots_of[n], weights[n]) for n in range(3) if lots_of[n]
     }
