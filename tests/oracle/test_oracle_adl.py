@@ -269,7 +269,7 @@ LOSERS = {
     AdlPolicy.CAPPED_PRO_RATA: ((2, 1, 3), (4, 2, 6)),
     AdlPolicy.PRO_RATA: ((2, 1, 3), (4, 2, 6)),
     AdlPolicy.RISK_AWARE: ((2, 0, 4), (7, 1, 12)),
-    AdlPolicy.QUEUE: ((0, 0, 6), (-33_333, -1_172_805, -31_250)),
+    AdlPolicy.QUEUE: ((0, 0, 6), (-33_088, -1_172_805, -31_250)),
 }
 
 
