@@ -233,7 +233,9 @@ def _whole(s: Setting) -> None:
 def _takeover(s: Setting) -> None:
     s.providers, s.depth_share, s.crash_share = s.rng.randint(1, 4), s.rng.choice((0.0, 0.3)), 0.4
     s.provider_size = s.rng.choice((0.3, 1.0, 5.0))
-    s.stages = s.rng.choice((WHOLE, (TAKEOVER, CLOSEOUT, FUND, ADL, TEAR_UP), (CLOSEOUT, TAKEOVER, FUND, TEAR_UP), (TAKEOVER, FUND, TEAR_UP)))
+    s.stages = s.rng.choice(
+        (WHOLE, (TAKEOVER, CLOSEOUT, FUND, ADL, TEAR_UP), (CLOSEOUT, TAKEOVER, FUND, TEAR_UP), (TAKEOVER, FUND, TEAR_UP))
+    )
 
 
 def _vault(s: Setting) -> None:
@@ -404,8 +406,8 @@ def _market(setting: Setting) -> MarketRules:
 def _commitment(setting: Setting) -> CommitmentRules:
     rng, size = setting.rng, max(1, int(setting.notional * setting.provider_size))
     return CommitmentRules(
-        capacity=rng.choice((0, size, 3 * size)),
-        refill_per_s=rng.choice((0, size // 60, size * SECOND // max(1, 60 * setting.interval_ns))),
+        capacity=min(NO_CAP, rng.choice((0, size, 3 * size))),
+        refill_per_s=min(NO_CAP, rng.choice((0, size // 60, size * SECOND // max(1, 60 * setting.interval_ns)))),
         position_notional_max=rng.choice((NO_CAP, size)),
         edge_ppm=rng.choice((0, 5_000, 30_000)),
     )
@@ -423,7 +425,9 @@ def _provider(setting: Setting, number: int) -> ProviderRules:
 
 def _breaker_rules(setting: Setting) -> BreakerRules:
     rng, interval_ns = setting.rng, setting.interval_ns
-    throttle, halt, _ = _thresholds(rng, max(1, setting.notional // 5), 6 * setting.notional + 2) if "flow" in setting.breakers else (0, 0, 0)
+    throttle, halt, _ = (
+        _thresholds(rng, max(1, setting.notional // 5), 6 * setting.notional + 2) if "flow" in setting.breakers else (0, 0, 0)
+    )
     return BreakerRules(
         hold_max_ns=interval_ns * rng.choice((1, 10, 60)),
         reopen_ns=interval_ns * rng.choice((1, 5)),

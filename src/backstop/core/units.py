@@ -24,6 +24,7 @@ __all__ = [
     "mul_div_trunc",
     "give_to_largest",
     "mul_mod",
+    "scramble",
     "sort_places",
     "split_by_largest_remainder",
 ]
@@ -39,6 +40,11 @@ _INT64_MAX = (1 << 63) - 1
 _INT64_MIN = -(1 << 63) + 1
 #: Products of two numbers up to this fit in 63 bits.
 _SMALL = 3_037_000_499
+
+# The splitmix64 generator of Steele, Lea and Flood (2014): its step and the two factors of its finaliser.
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_FIRST_FACTOR = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND_FACTOR = np.uint64(0x94D049BB133111EB)
 
 
 @inlined
@@ -209,6 +215,35 @@ def compare_products(left: int, left_factor: int, right: int, right_factor: int)
     if left_low != right_low:
         return sign if left_low > right_low else -sign
     return 0
+
+
+@inlined
+def _add_modulo(left: np.uint64, right: np.uint64) -> np.uint64:
+    """Return the sum modulo 2^64, from 32-bit halves: no intermediate wraps."""
+    low = (left & _MASK) + (right & _MASK)
+    high = (left >> _HALF) + (right >> _HALF) + (low >> _HALF)
+    return (high << _HALF) | (low & _MASK)
+
+
+@inlined
+def _mul_modulo(left: np.uint64, right: np.uint64) -> np.uint64:
+    _, low = _mul_wide(left, right)
+    return low
+
+
+@kernel
+def scramble(seq: int, market: int, account: int) -> int:
+    """Return a number from 0 to 2^62 - 1 that says nothing about its arguments (all >= 0) and that everyone can recompute.
+
+    The splitmix64 finaliser over a sum of multiples (docs/rules.md, 6). No secret: who knows ``seq`` knows it.
+    """
+    value = _mul_modulo(np.uint64(seq), _STEP)
+    value = _add_modulo(value, _mul_modulo(np.uint64(market + 1), _FIRST_FACTOR))
+    value = _add_modulo(value, _mul_modulo(np.uint64(account + 1), _SECOND_FACTOR))
+    value = _mul_modulo(value ^ (value >> np.uint64(30)), _FIRST_FACTOR)
+    value = _mul_modulo(value ^ (value >> np.uint64(27)), _SECOND_FACTOR)
+    value ^= value >> np.uint64(31)
+    return int(np.int64(value >> np.uint64(2)))
 
 
 @kernel
