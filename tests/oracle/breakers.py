@@ -269,8 +269,6 @@ def find_stale(state: State, breaker: Breaker) -> bool:
 
 def run_timers(state: State) -> None:
     """What time alone brings, before the kind of the event."""
-    from tests.oracle.socialise import run_recovery  # here, since the stages import this module
-
     for market in range(len(state.markets)):
         breaker = state.breakers[market]
         if breaker.held and breaker.held_until <= state.now:
@@ -284,8 +282,6 @@ def run_timers(state: State) -> None:
     due = [end_operator(state, venue), end_outage(state, venue), is_over(state, venue)]
     if any(due):
         settle_breaker(state, venue_number(state))
-    if state.recovery_ns <= state.now:
-        run_recovery(state)
 
 
 def is_over(state: State, breaker: Breaker) -> bool:

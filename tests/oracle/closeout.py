@@ -148,6 +148,14 @@ class Closing:
                 limit = min(limit, -self.zero_cash(lots) // divisor)
         return max(1, min(limit, rules.price_ticks_max))
 
+    def is_reached(self, lots: int) -> bool:
+        """Whether the best band that shows lots would take an order of so many."""
+        offset = next(offset for depth, offset in self.bands() if depth > 0)
+        mark = self.state.markets[self.market].mark
+        if self.held > 0:
+            return self.limit_ticks(lots) <= mark * (PPM - offset) // PPM
+        return self.limit_ticks(lots) >= ceil_div(mark * (PPM + offset), PPM)
+
     def worst(self, lots: int) -> int:
         """Atoms that the fund may have to add if all fills come at the limit, one more a lot for rounding."""
         if self.equity >= 0:
@@ -256,6 +264,10 @@ def place_orders(state: State, account: int) -> str:
         if lots == 0:
             promised = state.funds[state.group(closing.market)].reserved
             outcomes.add(BUSY if closing.worst(1) <= budget_of(closing) + promised else NOTHING)
+            continue
+        late = state.now >= state.accounts[account].default_since + state.rules.closeout.deadline_ns
+        if equity >= 0 and late and not closing.is_reached(lots):
+            outcomes.add(NOTHING)
             continue
         cost, released = closing.cost(lots), closing.released(lots)
         place(closing, lots)

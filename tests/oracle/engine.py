@@ -49,6 +49,7 @@ from tests.oracle.fund import money_stages, net_linked_owners
 from tests.oracle.invariants import findings
 from tests.oracle.records import Effect, Event
 from tests.oracle.refusals import reason_to_refuse
+from tests.oracle.socialise import run_recovery
 from tests.oracle.state import TAKEOVER_OFFER, Account, Position, State
 from tests.oracle.takeover import answer, bind, dispose, fail, takeover_waits
 
@@ -77,6 +78,8 @@ class Oracle:
         state.start_interval()
         run_timers(state)
         HANDLERS[EventKind(event.kind)](state, event)
+        if state.recovery_ns <= state.now:
+            run_recovery(state)
         end_waits(state)
         run_rounds(state)
         end_event(state)

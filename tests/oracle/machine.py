@@ -11,6 +11,7 @@ __all__ = ["HALT", "THROTTLE", "Breaker", "Machine", "Peaks", "demand", "graded"
 
 #: Levels of a cause; 0 is none.
 THROTTLE, HALT = 1, 2
+CAUSES = tuple(BreakerCause)
 #: Any span of a drawdown window is covered by so many slots of ``ceil(window / 16)``.
 PEAK_SLOTS = 17
 
@@ -29,10 +30,11 @@ class Machine:
 
 def demand(machine: Machine) -> tuple[int, int]:
     """Return the highest level of the causes that are not spent, and the first cause that has it (0 where none has a level)."""
-    fresh = [cause for cause in BreakerCause if cause not in machine.spent]
-    highest = max((machine.levels[cause] for cause in fresh), default=0)
-    first = next((cause for cause in fresh if machine.levels[cause] == highest), 0) if highest else 0
-    return highest, int(first)
+    highest, first = 0, 0
+    for cause in CAUSES:
+        if machine.levels[cause] > highest and cause not in machine.spent:
+            highest, first = machine.levels[cause], int(cause)
+    return highest, first
 
 
 def spend(machine: Machine, cause: BreakerCause) -> None:
@@ -45,9 +47,8 @@ def spend(machine: Machine, cause: BreakerCause) -> None:
         machine.spent.add(cause)
 
 
-def next_state(machine: Machine, now: int) -> int:
-    """The state that the machine's present demand asks for."""
-    level, _ = demand(machine)
+def next_state(machine: Machine, level: int, now: int) -> int:
+    """The state that the demanded level leads to from the present one."""
     if level == HALT:
         return BreakerState.HALTED
     if machine.state == BreakerState.HALTED:
@@ -61,10 +62,10 @@ def settle(machine: Machine, now: int, hold_max_ns: int, reopen_ns: int) -> bool
     """Take at most one transition; return whether there was one. FLOW was evaluated before."""
     machine.spent = {cause for cause in machine.spent if machine.levels[cause]}
     if machine.state in (BreakerState.THROTTLED, BreakerState.HALTED) and machine.until <= now:
-        for cause in BreakerCause:
+        for cause in CAUSES:
             spend(machine, cause)
-    _, first = demand(machine)
-    new = next_state(machine, now)
+    level, first = demand(machine)
+    new = next_state(machine, level, now)
     if new == machine.state:
         return False
     machine.state = int(new)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from backstop.core.events import FUND, NONE, Answer, BookSide, EffectKind, EventKind, Operator, Transfer, fund_of
+from backstop.core.events import NONE, Answer, BookSide, EffectKind, EventKind, Operator, Transfer, fund_of
 from backstop.core.instruments import VenueRules
 from tests.oracle.engine import Effect, Event, Oracle
 from tests.streams.refused import refused_event

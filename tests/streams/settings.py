@@ -406,8 +406,8 @@ def _market(setting: Setting) -> MarketRules:
 def _commitment(setting: Setting) -> CommitmentRules:
     rng, size = setting.rng, max(1, int(setting.notional * setting.provider_size))
     return CommitmentRules(
-        capacity=rng.choice((0, size, 3 * size)),
-        refill_per_s=rng.choice((0, size // 60, size * SECOND // max(1, 60 * setting.interval_ns))),
+        capacity=min(NO_CAP, rng.choice((0, size, 3 * size))),
+        refill_per_s=min(NO_CAP, rng.choice((0, size // 60, size * SECOND // max(1, 60 * setting.interval_ns)))),
         position_notional_max=rng.choice((NO_CAP, size)),
         edge_ppm=rng.choice((0, 5_000, 30_000)),
     )

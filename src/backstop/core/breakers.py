@@ -222,7 +222,7 @@ def _judge_flow(state: State, row: int) -> None:
     flow = add_checked(breaker.flow[0], breaker.flow[1])
     if flow == 0 and old == 0:
         return
-    leave = mul_div_floor(throttle if throttle > 0 else halt, state.rules[0].flow_exit_ppm, _PPM)
+    leave = max(1, mul_div_floor(throttle if throttle > 0 else halt, state.rules[0].flow_exit_ppm, _PPM))
     breaker.levels[_FLOW] = _graded(old, flow, throttle, halt, leave)
 
 
@@ -263,6 +263,7 @@ def check_outage(state: State, time_ns: int) -> None:
         return
     venue = state.breakers[rules.markets]
     venue.levels[_OUTAGE] = HALT_LEVEL
+    venue.spent &= ~(1 << (_OUTAGE - 1))
     venue.outage_until_ns = time_ns + min(rules.outage_grace_max_ns, mul_div_floor(gap, rules.outage_grace_ppm, _PPM))
     wake_by(state, venue.outage_until_ns)
     make_dirty(state, rules.markets)

@@ -165,8 +165,6 @@ def _apply_kind(state: State, events: NDArray[np.void], index: int) -> None:
 def _end_timers(state: State) -> None:
     """Do what time alone brings, and find out when the next of it is due."""
     run_timers(state)
-    if state.engine[0].recovery_ns <= state.engine[0].now_ns:
-        run_recovery(state)
     next_timer_ns(state)
 
 
@@ -209,6 +207,8 @@ def apply_at(state: State, events: NDArray[np.void], index: int) -> None:
     if engine.timer_ns <= engine.now_ns:
         _end_timers(state)
     _apply_kind(state, events, index)
+    if engine.recovery_ns <= engine.now_ns:
+        run_recovery(state)
     if engine.waits_now > 0:
         _end_waits(state)
     if engine.touched_now > 0:

@@ -7,7 +7,7 @@ hold ends and it is taken as it is. A guard holds, it never silences a feed.
 from __future__ import annotations
 
 from backstop.compiled import kernel
-from backstop.core.breakers import after_mark, settle_with_venue, wake_by
+from backstop.core.breakers import after_mark, wake_by
 from backstop.core.events import NONE, EffectKind, Guard
 from backstop.core.monitor import apply_mark
 from backstop.core.outbox import emit
@@ -73,10 +73,8 @@ def _accept_mark(state: State, market: int, price_ticks: int) -> None:
 
 @kernel
 def offer_mark(state: State, market: int, price_ticks: int) -> None:
-    """Take a mark, or hold it; judge accounts and settle breakers."""
-    if state.markets[market].guard_jump_ppm > 0 and _is_held(state, market, price_ticks):
-        settle_with_venue(state, market)
-    else:
+    """Take a mark, judge accounts and settle breakers; or hold it, which does nothing else."""
+    if state.markets[market].guard_jump_ppm == 0 or not _is_held(state, market, price_ticks):
         _accept_mark(state, market, price_ticks)
 
 

@@ -214,19 +214,39 @@ def _supported_lots(state: State, position: int, lots: int, equity: int, mainten
 
 
 @kernel
+def _is_reached(state: State, position: int, limit_ticks: int) -> bool:
+    """Return whether the best band that shows lots would take an order of a position with this limit."""
+    row = state.positions[position]
+    market, side = state.markets[row.market], book_side(row.lots)
+    for band in range(market.band_count):
+        if market.depth_lots[side, band] > 0:
+            offset = market.band_offset_ppm[band]
+            if row.lots > 0:
+                return limit_ticks <= mul_div_floor(market.mark_ticks, _PPM - offset, _PPM)
+            return limit_ticks >= mul_div_ceil(market.mark_ticks, _PPM + offset, _PPM)
+    return False
+
+
+@kernel
+def _limit_ticks(state: State, position: int, lots: int, equity: int, maintenance: int) -> int:
+    """Return the limit of an order: the tolerance, and for a solvent account at least its zero price."""
+    row = state.positions[position]
+    is_sell = row.lots > 0
+    limit = _limit_at_tolerance(state, row.market, is_sell)
+    if equity < 0:
+        return limit
+    zero = zero_price_ticks(state, row.market, is_sell, lots, zero_cash(state, position, lots, equity, maintenance))
+    return max(limit, zero) if is_sell else min(limit, zero)
+
+
+@kernel
 def _place_order(state: State, position: int, lots: int, equity: int, maintenance: int) -> None:
     """Send a closing order of ``lots`` (> 0), reserve its worst case first, and count it against the caps."""
     row = state.positions[position]
     is_sell = row.lots > 0
     cash = zero_cash(state, position, lots, equity, maintenance)
-    limit = _limit_at_tolerance(state, row.market, is_sell)
-    worst = 0
-    if equity >= 0:
-        zero = zero_price_ticks(state, row.market, is_sell, lots, cash)
-        limit = max(limit, zero) if is_sell else min(limit, zero)
-    else:
-        worst = _worst_support(state, position, lots, equity, maintenance)
-
+    limit = _limit_ticks(state, position, lots, equity, maintenance)
+    worst = _worst_support(state, position, lots, equity, maintenance) if equity < 0 else 0
     slot = open_order(state, position, CLOSING_ORDER, -lots if is_sell else lots, limit, cash)
     reserve(state, slot, worst)
     order = state.orders[slot]
@@ -303,6 +323,8 @@ def plan_orders(state: State, account: int, equity: int, maintenance: int) -> in
     fee_ppm = rules.fee_ppm if solvent else 0
     found, busy = _weigh_positions(state, account, fee_ppm)
     expected_equity, expected_maintenance = equity, maintenance
+    # From the deadline on, nothing more leaves that the visible book would not take: the next stages have their turn.
+    is_late = state.engine[0].now_ns >= state.accounts[account].default_since_ns + rules.deadline_ns
     ordered = False
     for _ in range(found):
         best = _take_best(state, found)
@@ -335,6 +357,8 @@ def plan_orders(state: State, account: int, equity: int, maintenance: int) -> in
                     busy = True
                 continue
             lots = fits
+        elif is_late and not _is_reached(state, position, _limit_ticks(state, position, lots, equity, maintenance)):
+            continue
         _place_order(state, position, lots, equity, maintenance)
         ordered = True
         expected_equity -= _cost_atoms(state, row.market, book_side(row.lots), lots, fee_ppm)
