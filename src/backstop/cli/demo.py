@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,7 +55,7 @@ def demo(
         case.details["scenario"] = name
         out.mkdir(parents=True, exist_ok=True)
         command = f"backstop demo {name} --seed {seed} --impact {impact.value}"
-        options = {"impact": impact is Switch.ON, "journal_path": out / "journal.db", "overwrite": True, "command": command}
+        options: dict[str, Any] = {"impact": impact is Switch.ON, "journal_path": out / "journal.db", "overwrite": True, "command": command}
         result = run_case(case, crash.title, report=report, **options)
         values = result.as_json() | {"scenario": name, "compile_seconds": round(compiled, 3)}
         (out / "result.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -86,7 +86,7 @@ def replay(
         warm_up()
         command = shlex.join(["backstop", *sys.argv[1:]])
         title = f"{resolved.name}: {', '.join(path.name for path in prices)}, impact {impact.value}"
-        options = {"impact": impact is Switch.ON, "journal_path": journal, "overwrite": force, "command": command}
+        options: dict[str, Any] = {"impact": impact is Switch.ON, "journal_path": journal, "overwrite": force, "command": command}
         result = run_case(case, title, report=report, **options)
     if as_json:
         typer.echo(json.dumps(result.as_json(), indent=2))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from backstop.core.events import AdlClass, EffectArray, EffectKind
 from backstop.core.waterfall.certificate import check_certificate
 
-__all__ = ["FILLS_CHECKED_MAX", "AdlRecord", "ClassSum", "Plan"]
+__all__ = ["FILLS_CHECKED_MAX", "AdlRecord", "ClassSum", "Plan", "PlanClass"]
 
 Ints = NDArray[np.int64]
 
@@ -40,6 +40,8 @@ class Plan(NamedTuple):
     time_ns: int
     account: int
     market: int
+    #: As in ``AdlPolicy``.
+    policy: int
     #: Signed change of the defaulter.
     lots: int
     mark_ticks: int
@@ -171,6 +173,7 @@ def _plan_at(effects: EffectArray, place: int, time_ns: int, beyond: int) -> Pla
         time_ns=time_ns,
         account=int(plan["account"]),
         market=int(plan["market"]),
+        policy=int(plan["code"]),
         lots=int(plan["lots"]),
         mark_ticks=int(plan["price_ticks"]),
         beyond=beyond,

@@ -13,6 +13,8 @@ __all__ = ["Defaulter", "Defaulters"]
 
 Ints = NDArray[np.int64]
 
+#: Columns of what a default cost others.
+_COSTS = ("fund_paid", "adl_paid", "socialised", "uncovered")
 _FUND_PAYS = (int(Cause.SUPPORT), int(Cause.DEFICIT), int(Cause.TEAR_UP))
 
 
@@ -32,20 +34,33 @@ class Defaulter(NamedTuple):
     closed: int
     fund_paid: int
     adl_paid: int
+    socialised: int
     uncovered: int
 
     @property
     def deficit(self) -> int:
         """What others paid for it, and what nobody did."""
-        return self.fund_paid + self.adl_paid + self.uncovered
+        return sum(getattr(self, name) for name in _COSTS)
 
 
 class Defaulters:
     """Columns by account that grow with the highest account seen."""
 
-    _COLUMNS = ("first_ns", "entries", "equity", "maintenance", "equity_least", "closed", "fund_paid", "adl_paid", "uncovered")
+    _COLUMNS = (
+        "first_ns",
+        "entries",
+        "equity",
+        "maintenance",
+        "equity_least",
+        "closed",
+        "fund_paid",
+        "adl_paid",
+        "socialised",
+        "uncovered",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, funds: tuple[int, ...] = (FUND,)) -> None:
+        self._funds = funds
         self._columns = {name: np.zeros(1024, dtype=np.int64) for name in self._COLUMNS}
 
     def add_health(self, rows: EffectArray, times_ns: Ints) -> None:
@@ -71,7 +86,7 @@ class Defaulters:
 
     def add_postings(self, rows: EffectArray) -> None:
         """Take POSTING effects: what the fund paid for an account, and what nobody did."""
-        paid = rows[(rows["other"] == FUND) & np.isin(rows["code"], _FUND_PAYS)]
+        paid = rows[np.isin(rows["other"], self._funds) & np.isin(rows["code"], _FUND_PAYS)]
         self._add("fund_paid", paid["account"], paid["amount"])
 
     def add_residuals(self, rows: EffectArray) -> None:
@@ -83,10 +98,14 @@ class Defaulters:
         """Take what ADL counterparties paid beyond mark, by defaulter."""
         self._add("adl_paid", accounts, beyond)
 
+    def add_socialised(self, accounts: Ints, cuts: Ints) -> None:
+        """Take what others were cut by, by defaulter."""
+        self._add("socialised", accounts, cuts)
+
     def largest(self, most: int) -> list[Defaulter]:
         """Return the defaulters that cost others most; then those of whom most was closed; then by id."""
         columns = self._columns
-        deficit = columns["fund_paid"] + columns["adl_paid"] + columns["uncovered"]
+        deficit = sum((columns[name] for name in _COSTS), np.zeros(1, dtype=np.int64))
         defaulted = np.flatnonzero(columns["entries"])
         order = np.lexsort((defaulted, -columns["closed"][defaulted], -deficit[defaulted]))
         chosen = defaulted[order[:most]].tolist()
@@ -96,7 +115,7 @@ class Defaulters:
     def deficits(self) -> Ints:
         """What each defaulter cost others, of those that did, the largest first."""
         columns = self._columns
-        deficit = columns["fund_paid"] + columns["adl_paid"] + columns["uncovered"]
+        deficit = sum((columns[name] for name in _COSTS), np.zeros(1, dtype=np.int64))
         cost: Ints = np.sort(deficit[deficit > 0])[::-1]
         return cost
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
-from backstop.core.events import FUND, NONE, Cause, EffectArray, EffectKind, EventArray, EventKind, Health, Reject
+from backstop.core.events import NONE, Cause, EffectArray, EffectKind, EventArray, EventKind, Health, Reject
+from backstop.lab.report import kinds as kinds_of
 from backstop.lab.report.adl import AdlRecord
 from backstop.lab.report.books import Books
 from backstop.lab.report.defaulters import Defaulters
@@ -23,12 +24,12 @@ from backstop.lab.report.ladder import Ladder, ladder_of
 from backstop.lab.report.series import Envelope, Sums, TimeGrid
 from backstop.lab.tally import Tally
 
-__all__ = ["METHODS", "Gathering", "MarketRecord", "Refusal"]
+__all__ = ["METHODS", "Gathering", "MarketRecord", "ProviderRecord", "Refusal", "Spell"]
 
 Ints = NDArray[np.int64]
 
 #: How positions of defaulters are closed, in the order of the waterfall, with the words of the page.
-METHODS = {"closeout": "on the book", "adl": "by ADL", "tear_up": "torn up"}
+METHODS = {"closeout": "on the book", "takeover": "taken over by providers", "adl": "by ADL", "tear_up": "torn up"}
 #: Kind of effect, its code where that matters, method.
 _CLOSINGS = (
     (EffectKind.TRADE, Cause.CLOSEOUT, "closeout"),
@@ -36,6 +37,33 @@ _CLOSINGS = (
     (EffectKind.TEAR_UP, None, "tear_up"),
 )
 _REFUSALS_KEPT = 12
+
+
+@dataclass(slots=True)
+class Spell:
+    """A time during which a market, or the venue, was not open as usual."""
+
+    #: ``NONE``: the venue.
+    market: int
+    #: As in ``BREAKER_STATES``.
+    state: str
+    start_ns: int
+    #: What brought it about, in words or as the account whose default did.
+    cause: str = ""
+    account: int = NONE
+    #: None: to the end.
+    end_ns: int | None = None
+
+
+@dataclass(slots=True)
+class ProviderRecord:
+    """What one backstop provider took over."""
+
+    account: int = NONE
+    takeovers: int = 0
+    #: Cash of the positions taken over, and what the fund gave for it, in atoms.
+    notional: int = 0
+    support: int = 0
 
 
 class Refusal(NamedTuple):
@@ -68,9 +96,6 @@ class MarketRecord:
     mark_last: int = 0
     low: tuple[int, int] = (0, 0)
     high: tuple[int, int] = (0, 0)
-    #: (from, until) in nanoseconds; until None: to the end.
-    halts: list[tuple[int, int | None]] = field(default_factory=list)
-    halted_by: int = NONE
 
     def __post_init__(self) -> None:
         self.mark, self.fills = Envelope(self.grid), Envelope(self.grid)
@@ -110,7 +135,7 @@ class Gathering:
         self.books = Books(len(venue.markets))
         self.factor = np.array([market.notional_factor for market in venue.markets], dtype=np.int64)
         self.adl = AdlRecord(self.factor)
-        self.defaulters = Defaulters()
+        self.defaulters = Defaulters(kinds_of.fund_ids(venue))
         self.markets: dict[int, MarketRecord] = {}
         self.events: Counter[int] = Counter()
         self.effects: Counter[int] = Counter()
@@ -131,6 +156,11 @@ class Gathering:
         self.first_default_ns: int | None = None
         self._marks = np.zeros(len(venue.markets), dtype=np.int64)
         self._grid: TimeGrid | None = None
+        self.spells: list[Spell] = []
+        #: By number, as the venue has them.
+        self.providers: dict[int, ProviderRecord] = {}
+        self._open_spells: dict[int, Spell] = {}
+        self._funds = kinds_of.fund_ids(venue)
         self._has_positions = False
         self._seq_before = -1
 
@@ -145,8 +175,8 @@ class Gathering:
 
     @property
     def fund_now(self) -> int:
-        """The fund's balance after the last effect, in atoms."""
-        return self.books.balance_of(FUND)
+        """The balance of all funds after the last effect, in atoms."""
+        return sum(self.books.balance_of(fund) for fund in self._funds)
 
     @property
     def marks(self) -> Ints:
@@ -264,17 +294,57 @@ class Gathering:
             self.defaulters.add_adl(*self.adl.add(effects, times_ns))
         if EffectKind.RESIDUAL in present:
             self.defaulters.add_residuals(effects[kinds == EffectKind.RESIDUAL])
-        for row in np.flatnonzero(kinds == EffectKind.HALT).tolist():
-            market = self._market(int(effects["market"][row]))
-            market.halts.append((int(times_ns[row]), None))
-            market.halted_by = int(effects["account"][row])
+        self._add_later_stages(effects, times_ns)
+        if {kinds_of.HALT, kinds_of.BREAKER} & present:
+            self._add_spells(effects, times_ns)
+
+    def _add_later_stages(self, effects: EffectArray, times_ns: Ints) -> None:
+        kinds = effects["kind"]
+        chosen = kinds == kinds_of.TAKEOVER
+        if chosen.any():
+            rows = effects[chosen]
+            notional = np.abs(rows["amount"])
+            ticks = notional // np.maximum(np.abs(rows["lots"]) * self.factor[rows["market"]], 1)
+            self._add_priced("takeover", rows, times_ns[chosen], ticks, notional)
+            for row in rows:
+                provider = self.providers.setdefault(int(row["price_ticks"]), ProviderRecord())
+                provider.takeovers += 1
+                provider.notional += abs(int(row["amount"]))
+                provider.support += int(row["value"])
+        for row in effects[kinds == kinds_of.PROVIDER]:
+            self.providers.setdefault(int(row["other"]), ProviderRecord()).account = int(row["account"])
+        cuts = effects[kinds == kinds_of.HAIRCUT]
+        if len(cuts):
+            self.defaulters.add_socialised(cuts["other"], cuts["amount"])
+
+    def _add_spells(self, effects: EffectArray, times_ns: Ints) -> None:
+        for row in np.flatnonzero(np.isin(effects["kind"], (kinds_of.HALT, kinds_of.BREAKER))).tolist():
+            effect, time_ns = effects[row], int(times_ns[row])
+            number = int(effect["market"])
+            if int(effect["kind"]) == kinds_of.HALT:
+                self.spells.append(Spell(number, "halted", time_ns, "uncovered deficit", int(effect["account"])))
+                continue
+            if number in self._open_spells:
+                self._open_spells.pop(number).end_ns = time_ns
+            if int(effect["code"]) > 0:
+                state = kinds_of.BREAKER_STATES[int(effect["code"])]
+                spell = Spell(number, state, time_ns, kinds_of.BREAKER_CAUSES.get(int(effect["lots"]), ""))
+                self._open_spells[number] = spell
+                self.spells.append(spell)
+
+    def spells_of(self, number: int) -> list[Spell]:
+        """Return the spells of a market, the venue's included."""
+        return [spell for spell in self.spells if spell.market in (number, NONE)]
 
     def _add_closed(self, method: str, rows: EffectArray, times_ns: Ints) -> None:
         notional = np.abs(rows["lots"]) * rows["price_ticks"] * self.factor[rows["market"]]
+        self._add_priced(method, rows, times_ns, rows["price_ticks"], notional)
+
+    def _add_priced(self, method: str, rows: EffectArray, times_ns: Ints, ticks: Ints, notional: Ints) -> None:
         self.defaulters.add_closed(rows["account"], notional)
         for number in np.unique(rows["market"]).tolist():
             chosen = rows["market"] == number
-            self._market(number).add_closed(method, times_ns[chosen], rows["price_ticks"][chosen], notional[chosen])
+            self._market(number).add_closed(method, times_ns[chosen], ticks[chosen], notional[chosen])
 
     def _add_health(self, rows: EffectArray, times_ns: Ints) -> None:
         self.defaulters.add_health(rows, times_ns)
@@ -289,11 +359,11 @@ class Gathering:
         self.in_default.add(times_ns, running)
 
     def _add_fund(self, rows: EffectArray, times_ns: Ints) -> None:
-        concerned = (rows["account"] == FUND) | (rows["other"] == FUND)
-        rows, times_ns = rows[concerned], times_ns[concerned]
+        receives, pays = np.isin(rows["account"], self._funds), np.isin(rows["other"], self._funds)
+        concerned = receives != pays
+        rows, times_ns, receives = rows[concerned], times_ns[concerned], receives[concerned]
         if len(rows) == 0:
             return
-        receives = rows["account"] == FUND
         changes = np.where(receives, rows["amount"], -rows["amount"])
         for code in np.unique(rows["code"]).tolist():
             for side in (True, False):

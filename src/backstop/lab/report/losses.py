@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from backstop.core.events import AdlClass, Stage
-from backstop.lab.report.adl import AdlRecord, Plan
+from backstop.core.events import AdlClass, AdlPolicy, Stage
+from backstop.lab.report.adl import AdlRecord, Plan, PlanClass
 from backstop.lab.report.charts import Panel, figure, value_axis
+from backstop.lab.report.defaulters import Defaulter
 from backstop.lab.report.facts import RunFacts
 from backstop.lab.report.gathering import Gathering
 from backstop.lab.report.markup import Html, Node, join, tag
@@ -14,13 +15,15 @@ from backstop.lab.report.parts import bar_rows, section, table
 from backstop.lab.report.summary import run_axis, step_points
 from backstop.lab.report.words import account_name, clock, count, money, percent, price, symbol_short
 
-__all__ = ["adl", "defaulters", "fund", "waterfall"]
+__all__ = ["adl", "defaulters", "fund", "providers", "waterfall"]
 
 _STAGES = {
     Stage.RESTRICT: "Orders cancelled, no new risk",
     Stage.CLOSEOUT: "Closed on the book, within depth and limits",
     Stage.FUND: "Insurance fund",
     Stage.ADL: "Auto-deleveraging: winners close at the defaulter\N{RIGHT SINGLE QUOTATION MARK}s zero price",
+    Stage.TAKEOVER: "Positions taken over by backstop providers",
+    Stage.SOCIALISE: "Haircut of those who gained",
     Stage.TEAR_UP: "Contracts ended against all holders, at mark",
 }
 _CLASSES = {
@@ -37,6 +40,8 @@ _CAUSES = {
     "deficit": "Deficits of accounts without positions",
     "tear_up": "Gaps left by tear-ups",
 }
+#: Columns of what a default cost others, with their words.
+_COSTS = (("fund_paid", "fund"), ("adl_paid", "ADL"), ("socialised", "haircuts"), ("uncovered", "uncovered"))
 _MOST = 20
 
 
@@ -216,31 +221,26 @@ def _largest_plan(gathering: Gathering, plan: Plan, facts: RunFacts) -> Html:
         " counterparties.",
     )
     rows = []
-    for code, candidates, full, lots, eta_lots, eta_weight in plan.classes:
-        name = AdlClass(code)
-        share = _share_words(name, eta_lots, eta_weight, gathering, plan.market)
-        rows.append(
-            (
-                join(tag("code", name.name.lower()), " ", _CLASSES.get(name, "")),
-                count(candidates),
-                count(full),
-                market.quantity_text(lots),
-                share,
-            )
-        )
+    for part in plan.classes:
+        name = AdlClass(part.code)
+        words_of_class = join(tag("code", name.name.lower()), " ", _CLASSES.get(name, ""))
+        share = _share_words(name, part, plan, gathering)
+        rows.append((words_of_class, count(part.candidates), count(part.full), market.quantity_text(part.lots), share))
     head = ("Class, in the order asked", "candidates", "at their cap", f"gave [{symbol_short(market, venue)}]", "share of each")
     return join(words, table(head, rows, numbers=(1, 2, 3)))
 
 
-def _share_words(name: AdlClass, lots: int, weight: int, gathering: Gathering, number: int) -> str:
+def _share_words(name: AdlClass, part: PlanClass, plan: Plan, gathering: Gathering) -> str:
     """Say what each candidate was asked for: eta of its class in the units of its weight."""
-    if weight == 0:
-        return "its whole cap"
+    if part.eta_weight == 0:
+        return "its whole cap, in order of rank" if part.eta_lots else "its whole cap"
+    if plan.policy != AdlPolicy.CAPPED_PRO_RATA:
+        return f"{part.eta_lots} / {part.eta_weight} of its weight, up to its cap"
     if name != AdlClass.PROFITABLE:
-        return f"{percent(lots, weight, 2)} of its position, up to its cap"
+        return f"{percent(part.eta_lots, part.eta_weight, 2)} of its position, up to its cap"
     venue = gathering.venue
-    market = venue.markets[number]
-    quantity = Decimal(lots) * market.quantity_lot / Decimal(weight).scaleb(-venue.asset.decimals)
+    market = venue.markets[plan.market]
+    quantity = Decimal(part.eta_lots) * market.quantity_lot / Decimal(part.eta_weight).scaleb(-venue.asset.decimals)
     return f"{quantity:.4g} {symbol_short(market, venue)} for each {venue.asset.name} of its profit, up to its cap"
 
 
@@ -260,21 +260,36 @@ def defaulters(gathering: Gathering, facts: RunFacts) -> Html:
             count(min(_MOST, len(costs))),
             f" largest left {percent(sum(costs[:_MOST].tolist()), total)} of it.",
         )
-    lines = []
-    for row in rows:
-        again = f", {row.entries} times" if row.entries > 1 else ""
-        cells: tuple[Node, ...] = (
-            account_name(row.account, facts.account_names),
-            f"{clock(row.first_ns)}{again}",
-            money(row.equity, asset),
-            money(row.equity_least, asset),
-            money(row.closed, asset),
-            money(row.fund_paid, asset),
-            money(row.adl_paid, asset),
-            money(row.uncovered, asset),
-            tag("b", money(row.deficit, asset)),
-        )
-        lines.append(cells)
-    head = ("Account", "in default", "equity then", "least equity", "closed", "fund", "ADL", "uncovered", "deficit")
+    shown = [(name, title) for name, title in _COSTS if name != "socialised" or any(row.socialised for row in rows)]
+    lines = [_defaulter_cells(gathering, facts, row, [name for name, _ in shown]) for row in rows]
+    head = ("Account", "in default", "equity then", "least equity", "closed", *(title for _, title in shown), "deficit")
     caption = tag("p", f"In {asset.name}. Equity as it stood at a change of health. Point at an amount for all its digits.", class_="quiet")
-    return section("defaulters", title, tag("p", words), table(head, lines, numbers=tuple(range(2, 9))), caption)
+    return section("defaulters", title, tag("p", words), table(head, lines, numbers=tuple(range(2, len(head)))), caption)
+
+
+def _defaulter_cells(gathering: Gathering, facts: RunFacts, row: Defaulter, costs: list[str]) -> tuple[Node, ...]:
+    asset = gathering.venue.asset
+    again = f", {row.entries} times" if row.entries > 1 else ""
+    amounts = (row.equity, row.equity_least, row.closed, *(int(getattr(row, name)) for name in costs))
+    cells = [money(atoms, asset) for atoms in amounts]
+    return account_name(row.account, facts.account_names), f"{clock(row.first_ns)}{again}", *cells, tag("b", money(row.deficit, asset))
+
+
+def providers(gathering: Gathering, facts: RunFacts) -> Html | None:
+    """Return what each backstop provider took over; None where the run had none."""
+    if not gathering.providers:
+        return None
+    asset = gathering.venue.asset
+    rows = [
+        (
+            str(number),
+            account_name(record.account, facts.account_names) if record.account >= 0 else "",
+            count(record.takeovers),
+            money(record.notional, asset),
+            money(record.support, asset),
+        )
+        for number, record in sorted(gathering.providers.items())
+    ]
+    head = ("Provider", "account", "takeovers", f"taken over [{asset.name}]", f"with support of the fund [{asset.name}]")
+    words = tag("p", "Positions that providers took over, at the cash that they changed hands for.")
+    return section("providers", "Backstop providers", words, table(head, rows, numbers=(2, 3, 4)))

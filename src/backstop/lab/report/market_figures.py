@@ -20,6 +20,8 @@ __all__ = ["FIGURES_MAX", "halts", "markets"]
 
 #: Markets with a figure of their own; the page stays below its size with so many.
 FIGURES_MAX = 24
+#: Rows of the timeline of breakers.
+SPELLS_MAX = 200
 _RUNGS = 44
 _SIDES = (("long", 1), ("short", -1))
 
@@ -43,8 +45,8 @@ def markets(gathering: Gathering) -> Html:
     words = tag(
         "p",
         "The line is the mark; strokes on it are the prices at which positions of defaulters were closed, bars below it how much, in "
-        f"{gathering.venue.asset.name}. To the right, on the same scale of prices, stands the ladder: the notional whose account would come "
-        "into default if "
+        f"{gathering.venue.asset.name}. To the right, on the same scale of prices, stands the ladder: the notional whose account "
+        "would come into default if "
         "this market alone moved to that price. Each rung is computed from exact liquidation prices, ",
         tag("b", "before"),
         " the first price moved and ",
@@ -64,18 +66,6 @@ def _figure(gathering: Gathering, number: int, before: Ladder | None, after: Lad
     market, x = venue.markets[number], run_axis(gathering)
     tick = float(market.price_tick)
     y = _price_axis(record, tick)
-    main = Panel(x, y, height=260, shows_x=False)
-    main.boxes([(start, x.high if end is None else end, y.low, y.high) for start, end in record.halts], "fill halt")
-    points = envelope_points(record.mark, tick)
-    main.line([*points, (x.high, points[-1][1])] if points else [], "strong")
-    grid = record.fills.grid
-    spans = record.fills.spans.tolist()
-    main.strokes(
-        [(grid.time_ns(place + 0.5), record.fills.low[place] * tick, record.fills.high[place] * tick) for place in spans], "fillmark"
-    )
-    _extremes(main, record, gathering, number)
-    for start, _ in record.halts:
-        main.label(start, y.high, f"halted {clock(start)}", class_="inside " + ("right" if x.share(start) < 0.7 else "left"))
     closings = closing_bars(gathering, x, number, height=64)
     strip = closings[0].html() if closings else tag("p", "Nothing was closed.", class_="quiet")
     cuts = [_rungs(ladder, number, y, tick) if ladder is not None else None for ladder in (before, after)]
@@ -91,8 +81,29 @@ def _figure(gathering: Gathering, number: int, before: Ladder | None, after: Lad
         symbol_short(market, venue),
         tag("small", f" {market.symbol}, {price(record.mark_first, market)} to {price(record.mark_last, market)} ({moved})"),
     )
-    body = tag("div", tag("div", main.html(), strip, class_="history"), tag("div", ladders, class_="ladders"), class_="market")
+    history = tag("div", _mark_panel(gathering, number, x, y).html(), strip, class_="history")
+    body = tag("div", history, tag("div", ladders, class_="ladders"), class_="market")
     return figure(body, title=title, caption=_caption(gathering, record, cuts), name=f"{market.symbol}: mark, closings and ladders")
+
+
+def _mark_panel(gathering: Gathering, number: int, x: Axis, y: Axis) -> Panel:
+    """Draw the mark, with halts shaded behind it and the prices of closings on it."""
+    record, tick = gathering.markets[number], float(gathering.venue.markets[number].price_tick)
+    panel = Panel(x, y, height=260, shows_x=False)
+    spells = gathering.spells_of(number)
+    for state in sorted({spell.state for spell in spells}):
+        boxes = [(s.start_ns, x.high if s.end_ns is None else s.end_ns, y.low, y.high) for s in spells if s.state == state]
+        panel.boxes(boxes, f"shade {state}")
+    points = envelope_points(record.mark, tick)
+    panel.line([*points, (x.high, points[-1][1])] if points else [], "strong")
+    grid, fills = record.fills.grid, record.fills
+    strokes = [(grid.time_ns(place + 0.5), fills.low[place] * tick, fills.high[place] * tick) for place in fills.spans.tolist()]
+    panel.strokes(strokes, "fillmark")
+    _extremes(panel, record, gathering, number)
+    for spell in [spell for spell in spells if spell.state == "halted"][:3]:
+        side = "right" if x.share(spell.start_ns) < 0.7 else "left"
+        panel.label(spell.start_ns, y.high, f"halted {clock(spell.start_ns)}", class_=f"inside {side}")
+    return panel
 
 
 def _price_axis(record: MarketRecord, tick: float) -> Axis:
@@ -171,27 +182,24 @@ def _caption(gathering: Gathering, record: MarketRecord, cuts: list[_Rungs | Non
 
 
 def halts(gathering: Gathering, names: Sequence[str]) -> Html:
-    """Return when each market was halted, and by whose default."""
+    """Return when each market, or the venue, was not open as usual, and why."""
     title = "Halts and breakers"
-    halted = [number for number in gathering.markets if gathering.markets[number].halts]
-    if not halted:
-        return section("halts", title, tag("p", "No market was halted at any time.", class_="quiet"))
-    x = time_axis(gathering.first_ns, gathering.last_ns)
+    if not gathering.spells:
+        return section("halts", title, tag("p", "No market was halted or throttled at any time.", class_="quiet"))
+    x, venue = time_axis(gathering.first_ns, gathering.last_ns), gathering.venue
     rows: list[tuple[Node, float, float, str, Node, Node]] = []
-    for number in sorted(halted):
-        record = gathering.markets[number]
-        for start, end in record.halts:
-            until = gathering.last_ns if end is None else end
-            note = join(
-                "from ",
-                clock(start),
-                " to the end" if end is None else f" to {clock(end)}",
-                ", by the default of ",
-                account_name(record.halted_by, names),
-            )
-            name = symbol_short(gathering.venue.markets[number], gathering.venue)
-            rows.append((name, x.share(start), max(x.share(until), x.share(start) + 0.002), "fill halted", span_text(until - start), note))
+    for spell in sorted(gathering.spells, key=lambda spell: (spell.market, spell.start_ns))[:SPELLS_MAX]:
+        until = gathering.last_ns if spell.end_ns is None else spell.end_ns
+        note: list[Node] = ["from ", clock(spell.start_ns), " to the end" if spell.end_ns is None else f" to {clock(spell.end_ns)}"]
+        note += [f", {spell.cause}" if spell.cause else ""]
+        note += [" of account ", account_name(spell.account, names)] if spell.account >= 0 else []
+        name = symbol_short(venue.markets[spell.market], venue) if spell.market >= 0 else "the venue"
+        share = x.share(spell.start_ns)
+        value = join(spell.state, " ", span_text(until - spell.start_ns))
+        rows.append((name, share, max(x.share(until), share + 0.002), f"fill {spell.state}", value, join(note)))
+    left = len(gathering.spells) - len(rows)
     caption = (
         f"From {clock(gathering.first_ns)} to {clock(gathering.last_ns)} UTC. In a halted market no position may grow; closing goes on."
+        + (f" {left:,} more spells are left out." if left > 0 else "")
     )
     return section("halts", title, figure(bar_rows(rows), caption=caption, name="Halts over time"))

@@ -45,6 +45,7 @@ def page(gathering: Gathering, facts: RunFacts) -> Html:
         summary.day(gathering),
         losses.waterfall(gathering),
         losses.fund(gathering),
+        losses.providers(gathering, facts),
         losses.adl(gathering, facts),
         losses.defaulters(gathering, facts),
         market_figures.markets(gathering),
