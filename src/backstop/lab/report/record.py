@@ -182,7 +182,7 @@ def repeat(gathering: Gathering, facts: RunFacts) -> Html:
             "The same input gives the same digest on the same version. The journal can be checked by itself:"
             " every effect is computed again and compared.",
         ),
-        tag("pre", join(*(f"$ {command}\n" for command in commands))) if commands else None,
+        tag("pre", join(*(f"{'' if command.startswith('>>>') else '$ '}{command}\n" for command in commands))) if commands else None,
         fact_list(pairs),
         [tag("p", tag("b", "Warning: "), warning) for warning in facts.warnings],
         tag("details", tag("summary", "Events and effects by kind"), tag("div", kinds, class_="two")),
