@@ -17,6 +17,7 @@ from backstop.journal import Names, open_journal
 from backstop.lab.cases import Case, case_of_book, case_of_population, file_details, scenario_prices
 from backstop.lab.replay import Progress, ReplayResult, replay_case
 from backstop.lab.report import Gathering, facts_of_result, write_report
+from backstop.lab.warmup import warm
 
 if TYPE_CHECKING:
     import pyarrow
@@ -174,7 +175,8 @@ def replay(
     The arguments are those of ``backstop demo`` and ``backstop replay``, with the same defaults, and give
     the same digest. ``venue`` is a ``Venue``, a path, or None for the bundled one. With ``prices`` come
     either ``accounts`` and ``collateral``, or a ``population`` file; a scenario has the bundled population
-    unless another is named. ``progress`` is called with (outside events done, of how many, time in ns).
+    unless another is named. Kernels are compiled first if that has not been done (a minute or two, once;
+    progress on standard error). ``progress`` is called with (outside events done, of how many, time in ns).
 
     Raises ``ValueError`` (``ConfigError``, ``FeedError``, ``PopulationError``, ``ScenarioError``) where a file
     or a combination is refused, ``JournalError`` where the journal cannot be written, ``OverflowError``
@@ -223,6 +225,7 @@ def _run(case: Case, title: str, command: str, impact: bool, journal: PathLike |
     folder = None if journal is not None else Path(tempfile.mkdtemp(prefix="backstop-"))
     path = Path(journal) if journal is not None else Path(str(folder)) / "journal.db"
     gathering = Gathering(case.venue)
+    warm()
     try:
         result = replay_case(
             case, impact=impact, journal_path=path, overwrite=overwrite, command=command, progress=progress, watch=gathering.add
