@@ -140,6 +140,26 @@ def test_counts_from_the_effects_agree_with_the_engines_state(crash: tuple[Gathe
     assert (gathering.adl.checked, gathering.adl.faults) == (gathering.adl.plans, [])
 
 
+@pytest.mark.parametrize(("field", "by"), [("lots", 1), ("amount", -1), ("price_ticks", -(10**6)), ("account", 1)])
+def test_a_certificate_that_is_not_sound_is_named(crash: tuple[Gathering, ReplayResult, str], field: str, by: int) -> None:
+    _, result, _ = crash
+    assert result.journal is not None
+    gathering = Gathering(result.venue)
+    changed = 0
+    with open_journal(result.journal["path"]) as journal:
+        for batch in journal.batches():
+            fills = np.flatnonzero(batch.effects["kind"] == EffectKind.ADL_FILL)
+            if len(fills) and not changed:
+                batch.effects[field][fills[0]] += by
+                changed = int(batch.effects["seq"][fills[0]])
+            gathering.add(batch.events, batch.effects)
+    assert changed
+    assert gathering.adl.faults_count > 0
+    assert f"seq {changed:,}: " in gathering.adl.faults[0]
+    text = html_of(gathering, result)
+    assert f"{gathering.adl.faults_count} faults were found" in text
+
+
 def test_a_report_from_the_journal_shows_the_same(crash: tuple[Gathering, ReplayResult, str]) -> None:
     _, result, text = crash
     assert result.journal is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from statistics import fmean
 
 import numpy as np
@@ -18,6 +19,7 @@ from backstop.lab.report.words import clock, count, money, percent, span_text, s
 
 __all__ = ["closing_bars", "day", "envelope_points", "head", "run_axis", "shown_methods"]
 
+_DATE = re.compile(r"(\d{4}-\d{2}-\d{2})")
 #: Bars of a chart of closings.
 _BARS = 240
 #: Least distance of two labels at the end of lines, as a share of the panel's height.
@@ -29,15 +31,21 @@ def head(gathering: Gathering, facts: RunFacts) -> Html:
     venue = gathering.venue
     start = gathering.prices_ns
     when = f"{clock(start, seconds=False, date=True)} to {_end_text(start, gathering.last_ns)} UTC, {span_text(gathering.last_ns - start)}"
-    place = join("venue ", tag("b", venue.name), ", ", count(gathering.accounts), " accounts, ", count(len(gathering.markets)), " markets")
+    place = join(
+        "venue ", tag("b", venue.name), ", ", _plural(gathering.accounts, "account"), ", ", _plural(len(gathering.markets), "market")
+    )
     return tag(
         "header",
         tag("p", "Default report", class_="kind"),
-        tag("h1", facts.title),
+        tag("h1", [tag("span", part, class_="date") if _DATE.fullmatch(part) else part for part in _DATE.split(facts.title)]),
         tag("p", when, tag("br"), place, class_="when"),
         tag("p", _verdict(gathering), class_="verdict"),
         _keys(gathering),
     )
+
+
+def _plural(number: int, noun: str) -> Html:
+    return join(count(number), f" {noun}" if number == 1 else f" {noun}s")
 
 
 def _end_text(start_ns: int, end_ns: int) -> str:
