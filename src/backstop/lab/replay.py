@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
-from backstop.core.events import FUND, EffectArray, EventArray, Stage
-from backstop.core.state import State, house_slot, new_state, state_digest
+from backstop.core.events import EffectArray, EventArray, Stage
+from backstop.core.state import new_state, state_digest
 from backstop.journal import Journal, Manifest, Names
 from backstop.journal.recorder import Recorder
 from backstop.lab.backers import standings_of
