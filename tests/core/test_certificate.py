@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from backstop.core.engine import step
-from backstop.core.events import EFFECT, NONE, AdlClass, Cause, EffectArray, EffectKind
+from backstop.core.events import EFFECT, NONE, AdlClass, AdlPolicy, Cause, EffectArray, EffectKind
 from backstop.core.state import new_state
-from backstop.core.waterfall.certificate import CertificateFault, check_certificate
+from backstop.core.waterfall.certificate import ORDERED, CertificateFault, check_certificate
 from tests.oracle.arithmetic import sign, split
 from tests.oracle.records import Effect, effects_list, events_array
 from tests.streams.random_streams import make_stream, profile_of
@@ -39,6 +39,10 @@ class Certificate(NamedTuple):
     def class_of(self, place: int) -> Effect:
         """Return the class in which a fill stands."""
         return next(row for row in reversed(self.rows[:place]) if row.kind == F.ADL_CLASS)
+
+    def is_ordered(self, place: int) -> bool:
+        """Whether the class at a place gives whole caps in order of weight, so that a weight tells no share."""
+        return self.plan.code in ORDERED and self.rows[place].code != AdlClass.HOUSE
 
     @property
     def beyond(self) -> int:
@@ -126,19 +130,43 @@ def wrong_values(certificate: Certificate, place: int, field: str) -> list[int]:
     row, right = certificate.rows[place], getattr(certificate.rows[place], field)
     near = [right - 1, right + 1]
     kind = F(row.kind)
+    if kind == F.ADL_PLAN and field == "code":
+        return wrong_policies(certificate)
     if kind == F.ADL_PLAN and field == "price_ticks":
         return [0, -right]  # a mark a tick beside may be as good
     if kind == F.ADL_PLAN and field == "value":
         return [0, 1 - certificate.beyond] if row.value < 0 < certificate.beyond else []
+    if kind == F.ADL_CLASS and field == "other" and certificate.is_ordered(place):
+        weights = [each.value for each in certificate.rows if each.kind == F.ADL_FILL and each.code == row.code]
+        if row.amount or 0 in weights:  # someone kept some, or eta is 0 / 0 whether or not someone did
+            return [len(weights) - 1, -1]
     if kind == F.ADL_CLASS and certificate.has_hidden and field in ("other", "value"):
         fills = sum(each.kind == F.ADL_FILL and each.code == row.code for each in certificate.rows)
         return [-1] if field == "value" else [fills - 1, -1]
     if kind == F.ADL_FILL and field == "price_ticks":
         return [abs(row.lots) - 1, 0]  # below a larger cap the plan would have been the same
+    if kind == F.ADL_FILL and field == "value" and certificate.is_ordered(place):
+        return wrong_ranks(certificate, place)
     if kind == F.ADL_FILL and field == "value":
         is_told = certificate.class_of(place).value and not certificate.has_hidden and abs(row.lots) < row.price_ticks
         return [*near, 0] if is_told else [0, -right]
     return near
+
+
+def wrong_policies(certificate: Certificate) -> list[int]:
+    """Return policies that the plan cannot have had: none of them, and a draw that these weights are not of."""
+    fills = [row for row in certificate.rows if row.kind == F.ADL_FILL]
+    is_drawn = certificate.plan.code == AdlPolicy.RANDOM or all(row.code == AdlClass.HOUSE for row in fills)
+    return [0, -1, max(AdlPolicy) + 1, *([] if is_drawn else [AdlPolicy.RANDOM])]
+
+
+def wrong_ranks(certificate: Certificate, place: int) -> list[int]:
+    """Return weights of an ordered policy that are no draw, or no score of the class, or above what a score can be."""
+    row, right = certificate.rows[place], certificate.rows[place].value
+    if certificate.plan.code == AdlPolicy.RANDOM:
+        return [right - 1, right + 1, 0, -right]
+    beyond = [10**18 + 1, -(10**18) - 1]
+    return [*beyond, -1] if row.code == AdlClass.PROFITABLE else [*beyond, 1] if row.code == AdlClass.REST else beyond
 
 
 def lies(certificate: Certificate, field: str) -> Iterator[tuple[int, list[Effect]]]:
