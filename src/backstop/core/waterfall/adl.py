@@ -111,11 +111,11 @@ def _cap_all(state: State, found: int, extra: int, lots: int) -> int:
 
 
 @kernel
-def _size_of_class(state: State, found: int, kind: int) -> int:
-    size = 0
-    for place in range(found):
-        size += state.columns[PLAN_CLASS, place] == kind
-    return size
+def _has_class(state: State, found: int, kind: int) -> bool:
+    place = 0
+    while place < found and state.columns[PLAN_CLASS, place] != kind:
+        place += 1
+    return place < found
 
 
 @kernel
@@ -130,7 +130,7 @@ def _set_others_aside(state: State, found: int, kind: int) -> None:
 @kernel
 def _fill_class(state: State, found: int, kind: int, to_place: int) -> int:
     """Place lots in one class, in proportion or in order as the policy says; return how many."""
-    if to_place == 0 or _size_of_class(state, found, kind) == 0:
+    if to_place == 0 or not _has_class(state, found, kind):
         return 0
     policy = state.rules[0].adl_policy
     caps, weights, parts = state.columns[PLAN_CAP], state.columns[PLAN_WEIGHT], state.columns[PLAN_CASH]
@@ -139,7 +139,7 @@ def _fill_class(state: State, found: int, kind: int, to_place: int) -> int:
     if kind != _HOUSE and (policy == _QUEUE or policy == _RANDOM):
         eta_lots, eta_weight = allocate_in_order(to_place, caps, weights, parts, remainders, order, merge, found)
     else:
-        eta_lots, eta_weight = allocate(to_place, caps, weights, parts, remainders, order, merge, found)
+        eta_lots, eta_weight = allocate(to_place, caps, weights, parts, remainders, order, found)
     _set_others_aside(state, found, kind)
     state.columns[CLASS_ETA_LOTS, kind] = eta_lots
     state.columns[CLASS_ETA_WEIGHT, kind] = eta_weight
@@ -251,7 +251,6 @@ def deleverage(state: State, position: int, equity: int, maintenance: int) -> No
         state.columns[PLAN_CASH],
         state.columns[PLAN_REMAINDER],
         state.columns[PLAN_ORDER],
-        state.columns[PLAN_MERGE],
         found,
     )
     _emit_certificate(state, found, row.account, row.market, 1 if row.lots > 0 else -1, lots, cash, equity)
