@@ -20,6 +20,9 @@ __all__ = ["app"]
 
 app = typer.Typer(name="journal", help="Look at the durable tape of a run.", no_args_is_help=True)
 
+#: Hex digits of a kept head that are enough to tell it from every other.
+_HEAD_MIN = 16
+
 
 @app.callback()
 def journal() -> None:
@@ -29,6 +32,9 @@ def journal() -> None:
 @app.command()
 def verify(
     file: Annotated[Path, typer.Argument(help="Journal to verify.", metavar="FILE", show_default=False)],
+    head: Annotated[
+        str | None, typer.Option(metavar="CHAIN", help="A chain that you kept: the journal must hold it. Hex, at least 16 digits.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Check a journal's file and chain, replay it, and compare every effect and state digest.
@@ -38,9 +44,11 @@ def verify(
     """
     from backstop.journal.verify import verify as verify_journal
 
+    if head is not None and (len(head) < _HEAD_MIN or set(head.lower()) - set("0123456789abcdef")):
+        raise typer.BadParameter(f"{head!r}: must be at least {_HEAD_MIN} hex digits", param_hint="--head")
     bar = _progress_bar()
     try:
-        report = verify_journal(file, bar)
+        report = verify_journal(file, bar, head=head)
     except (FileNotFoundError, IsADirectoryError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(USAGE) from None
@@ -63,9 +71,11 @@ def _progress_bar() -> Callable[[int, int], None] | None:
 
 
 def _as_object(report: Report) -> dict[str, Any]:
-    findings = [{"code": finding.code.name.lower(), "place": finding.place, "message": finding.message} for finding in report.findings]
-    fields = {**report._asdict(), "findings": findings}
-    return {"ok": report.exit_code == 0, "exit_code": report.exit_code, **fields}
+    findings = [{"code": finding.name, "place": finding.place, "message": finding.message} for finding in report.findings]
+    fields = {**report._asdict(), "findings": findings, "notes": list(report.notes)}
+    ok = report.exit_code == OK
+    # ``digest`` and ``chain`` are as recorded; of a file with findings they prove nothing.
+    return {"ok": ok, "exit_code": report.exit_code, **fields, "trusted": ok}
 
 
 def _as_text(report: Report) -> str:
@@ -76,12 +86,21 @@ def _as_text(report: Report) -> str:
             f"venue     {report.venue_hash}",
             f"holds     {report.batches:,} batches, {report.events:,} events, {report.effects:,} effects, {_end(report)}",
             f"replayed  {report.events_replayed:,} events, {report.digests_compared:,} digests compared",
-            f"digest    {report.digest or 'none'}",
-            f"chain     {report.chain or 'none'}",
+            f"snapshots {report.snapshots_compared:,} compared",
+            f"digest    {_trusted(report, report.digest)}",
+            f"chain     {_trusted(report, report.chain)}",
         ]
+    lines += [f"note      {note}" for note in report.notes]
     lines += [f"found     {finding}" for finding in report.findings]
     lines.append(f"result    {_result(report)}")
     return _printable("\n".join(lines))
+
+
+def _trusted(report: Report, number: str | None) -> str:
+    """Show a number of the record; of a file with findings it is no proof of anything."""
+    if number is None:
+        return "none"
+    return number if report.exit_code == OK else f"{number}  (as recorded: do not rely on it, see below)"
 
 
 def _end(report: Report) -> str:
