@@ -19,7 +19,12 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-SUITE = {"P1": "benchmarks.p1_mark", "P4": "benchmarks.p4_step"}
+SUITE = {
+    "P1": "benchmarks.p1_mark",
+    "P4": "benchmarks.p4_step",
+    "P5": "benchmarks.p5_durable",
+    "P6": "benchmarks.p6_recovery",
+}
 Say = Callable[[str], None]
 
 
@@ -44,6 +49,10 @@ def _say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+def _ratio(ratio: float) -> str:
+    return f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.2f}"
+
+
 def _table(results: dict[str, Any]) -> str:
     lines = [
         "# Results",
@@ -56,7 +65,7 @@ def _table(results: dict[str, Any]) -> str:
     ]
     for name, result in sorted(results.items()):
         holds = "yes" if result["ratio"] >= result["bar"] and result.get("sound", True) else "NO"
-        lines.append(f"| {name} | {result['unit']} | {result['ratio']:,.0f} | {result['bar']:,} | {holds} |")
+        lines.append(f"| {name} | {result['unit']} | {_ratio(result['ratio'])} | {result['bar']:,} | {holds} |")
     for name, result in sorted(results.items()):
         lines += ["", f"## {name}", "", "| figure | value |", "|---|---|"]
         lines += [
@@ -81,7 +90,7 @@ def main() -> int:
         started = time.perf_counter()
         result = import_module(SUITE[name]).measure(_say, options.small)
         result["conditions"] = {**result["conditions"], **machine()}
-        _say(f"{name}: ratio {result['ratio']:,.0f}, bar {result['bar']:,}, {time.perf_counter() - started:.0f} s in all")
+        _say(f"{name}: ratio {_ratio(result['ratio'])}, bar {result['bar']:,}, {time.perf_counter() - started:.0f} s in all")
         results[name] = result
         failed |= result["ratio"] < result["bar"] or not result.get("sound", True)
         if not options.small:

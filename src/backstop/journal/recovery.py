@@ -74,7 +74,9 @@ class Recovery:
             )
             raise JournalDamaged(Finding(FindingCode.LOG, log.name, f"{what}: acknowledged batches are lost"))
         if state.torn_bytes:
-            message = f"cut off: {state.torn_bytes} bytes after the last whole batch, one that was being written when the run died, or damage"
+            message = (
+                f"cut off: {state.torn_bytes} bytes after the last whole batch, one that was being written when the run died, or damage"
+            )
             self.findings.append(Finding(FindingCode.LOG, log.name, message))
 
     def _open(self) -> None:

@@ -223,11 +223,13 @@ class Journal:
 
     def _commit(self, connection: sqlite3.Connection, words: str, row: tuple[object, ...], snapshot: Snapshot | None = None) -> None:
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(words, row)
-            if snapshot is not None:
+            if snapshot is None:
+                connection.execute(words, row)  # one statement is one transaction, and one call that needs Python's lock
+            else:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute(words, row)
                 self._store(connection, snapshot)
-            connection.execute("COMMIT")
+                connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._give_up()
             held = self._position
