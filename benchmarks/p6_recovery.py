@@ -11,7 +11,7 @@ from typing import Any
 
 from backstop.core.state import State, state_digest
 from backstop.journal import Journal, Manifest, Names
-from backstop.journal.recovery import Recovery
+from backstop.journal.recovery import Recovery, read_ahead
 from backstop.journal.replay import Replayer
 from backstop.journal.snapshot import take_snapshot
 from benchmarks.book import Book, load, make_book, opened_state, opening_events, venue_rules
@@ -44,7 +44,7 @@ def _recovered(path: Path, say: Callable[[str], None]) -> tuple[float, float, Re
         ready = time.perf_counter() - started
         say(f"snapshot ready after {ready:.2f} s")
         started = time.perf_counter()
-        for batch in found.tail():
+        for batch in read_ahead(found.tail()):
             differences = replayer.replay(batch)
             assert not differences, differences
         found.take_up().abandon()

@@ -89,7 +89,8 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _connection(where: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(where, uri=True, isolation_level=None)
+    # One thread at a time reads it, but not always the same (``recovery`` reads ahead).
+    connection = sqlite3.connect(where, uri=True, isolation_level=None, check_same_thread=False)
     # A damaged text must come back as it is, to be hashed, not as an error.
     connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
     return connection

@@ -7,7 +7,9 @@ as it was. Names, and batches before the snapshot, are for ``verify``.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -23,7 +25,7 @@ from backstop.journal.snapshot import Restored, SnapshotError, restore_snapshot
 from backstop.journal.verify import rules_of
 from backstop.journal.writer import Journal, JournalError, Position
 
-__all__ = ["Recovered", "Recovery", "recover"]
+__all__ = ["Recovered", "Recovery", "read_ahead", "recover"]
 
 
 class Recovery:
@@ -193,6 +195,26 @@ class Recovered(NamedTuple):
     findings: tuple[Finding, ...]
 
 
+#: Batches that are read and checked before the engine has come to them.
+_AHEAD_MAX = 4
+
+
+def read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield what ``batches`` yields, read in another thread while the engine works; raise what it raises.
+
+    Hashing, reading and the engine's kernels do not need Python's lock, so that they truly run side by side.
+    """
+    with ThreadPoolExecutor(1, "journal-reader") as reader:
+        under_way = deque(reader.submit(next, batches, None) for _ in range(_AHEAD_MAX))
+        try:
+            while (batch := under_way.popleft().result()) is not None:
+                under_way.append(reader.submit(next, batches, None))
+                yield batch
+        finally:
+            for waiting in under_way:
+                waiting.cancel()
+
+
 def recover(path: str | Path) -> Recovered:
     """Bring back an engine from its journal, and the journal, ready to be written on.
 
@@ -200,7 +222,7 @@ def recover(path: str | Path) -> Recovered:
     """
     with Recovery(path) as found:
         replayer = _replayer(found)
-        for batch in found.tail():
+        for batch in read_ahead(found.tail()):
             differences = replayer.replay(batch)
             if differences:
                 raise JournalDamaged(differences[0])

@@ -71,6 +71,8 @@ class Replayer:
             if consumed <= first and not held:
                 raise RuntimeError(f"the engine does not take seq {int(batch.events['seq'][first])}")
             first = consumed
+        if len(parts) == 1:
+            return parts[0]
         return np.concatenate(parts) if parts else np.empty(0, dtype=EFFECT)
 
 
@@ -78,7 +80,7 @@ def effects_difference(batch: Batch, replayed: EffectArray) -> list[Finding]:
     """Return the first effect of the batch that is not the replayed one, field by field; nothing if all agree."""
     recorded = batch.effects
     shared = min(len(recorded), len(replayed))
-    if len(recorded) == len(replayed) and _bytes(recorded).data == _bytes(replayed).data:
+    if len(recorded) == len(replayed) and np.array_equal(_words(recorded), _words(replayed)):
         return []
     differ = _bytes(recorded[:shared]) != _bytes(replayed[:shared])
     if not differ.any():
@@ -92,6 +94,10 @@ def effects_difference(batch: Batch, replayed: EffectArray) -> list[Finding]:
     said = "; ".join(f"`{name}`: journal {_value(name, recorded[row])}, replay {_value(name, replayed[row])}" for name in fields)
     more = f"; {len(rows) - 1} later effects of the batch differ too" if len(rows) > 1 else ""
     return [Finding(FindingCode.EFFECT_DIFFERS, _place(batch, replayed, row), f"{_kind(replayed[row])} {said}{more}")]
+
+
+def _words(rows: EffectArray) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    return np.ascontiguousarray(rows).view(np.uint64)
 
 
 def _bytes(rows: EffectArray) -> np.ndarray[Any, np.dtype[np.uint8]]:
