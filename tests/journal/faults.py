@@ -34,7 +34,7 @@ def strike(fault: str, journal: Journal) -> None:
         connection = journal._connection
         assert connection is not None
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
-        connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+        connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
 def _refuse(calls: tuple[str, ...], code: int) -> None:

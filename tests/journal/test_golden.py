@@ -20,7 +20,7 @@ from tests.journal.runs import venue
 GOLDEN = Path(__file__).parent / "golden"
 CHAINS = {
     1: "1856749642cc6b550846a7e7ce3a0cd4c5f549ae8921a8ba2657f33959da1144",
-    2: "0dfe16905b21bd1ca2c5865994d2b857692971ad9da2621398cf72c83d609be9",
+    2: "23504826f43c111b700a259cad59368c93ed1fe1485859d4bdd04906adef241e",
 }
 
 

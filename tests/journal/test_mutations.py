@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from backstop.journal import Journal
+from backstop.journal.format import PAGE_BYTES
 from backstop.journal.verify import verify
 from tests.journal.runs import change, copy, crash, manifest, names, write
 
@@ -68,7 +69,7 @@ def _range_scrambled(rng: Random, content: bytearray) -> str:
 
 def _head_scrambled(rng: Random, content: bytearray) -> str:
     """The first page holds the header and the schema."""
-    place = rng.randrange(100) if rng.random() < 0.5 else rng.randrange(min(16_384, len(content)))
+    place = rng.randrange(100) if rng.random() < 0.5 else rng.randrange(min(PAGE_BYTES, len(content)))
     content[place] = rng.randrange(256)
     return f"byte {place} set to {content[place]}"
 
@@ -81,11 +82,11 @@ def _cut_short(rng: Random, content: bytearray) -> str:
 
 def _pages_moved(rng: Random, content: bytearray) -> str:
     """Two pages of the file change places, as a confused disk does it."""
-    pages = len(content) // 16_384
-    one, other = (16_384 * page for page in rng.sample(range(pages), 2))
-    held = content[one : one + 16_384]
-    content[one : one + 16_384] = content[other : other + 16_384]
-    content[other : other + 16_384] = held
+    pages = len(content) // PAGE_BYTES
+    one, other = (PAGE_BYTES * page for page in rng.sample(range(pages), 2))
+    held = content[one : one + PAGE_BYTES]
+    content[one : one + PAGE_BYTES] = content[other : other + PAGE_BYTES]
+    content[other : other + PAGE_BYTES] = held
     return f"pages at {one} and {other} swapped"
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from backstop.core.state import state_digest
 from backstop.journal import FindingCode, Journal, JournalDamaged, JournalError, open_journal
+from backstop.journal.format import PAGE_BYTES
 from backstop.journal.log import read_log
 from backstop.journal.recorder import Recorder
 from backstop.journal.recovery import recover
@@ -22,7 +23,6 @@ from tests.journal.runs import Chunk, change, copy, crash, manifest, names, writ
 
 SEED = int(os.environ.get("BACKSTOP_SEED", "1"))
 TEARS = int(os.environ.get("BACKSTOP_TEARS", "40"))
-_PAGE = 16_384
 
 
 def _append(journal: Journal, chunks: tuple[Chunk, ...]) -> None:
@@ -184,7 +184,7 @@ def test_the_log_is_read_as_sqlite_reads_it(tmp_path: Path) -> None:
     log = Path(f"{dead}-wal")
     assert read_log(log) == (0, 0, False)
     whole = log.read_bytes()
-    frame = _PAGE + 24
+    frame = PAGE_BYTES + 24
     for seed in range(SEED, SEED + TEARS):
         rng = Random(seed)
         content = bytearray(whole)
@@ -203,8 +203,8 @@ def test_the_log_is_read_as_sqlite_reads_it(tmp_path: Path) -> None:
 def _torn(path: Path, rng: Random) -> str:
     """Cut or scramble the last pages of a file, as a disk does that lost power and had lied."""
     content = bytearray(path.read_bytes())
-    pages = rng.randint(1, max(1, min(20, len(content) // _PAGE)))
-    first = max(0, len(content) - pages * _PAGE + rng.randrange(-200, 200))
+    pages = rng.randint(1, max(1, min(20, len(content) // PAGE_BYTES)))
+    first = max(0, len(content) - pages * PAGE_BYTES + rng.randrange(-200, 200))
     if rng.random() < 0.5:
         del content[first:]
         told = f"{path.name} cut to {first} bytes"

@@ -33,6 +33,7 @@ __all__ = [
     "row_layout",
     "snapshot_hash",
     "start_chain",
+    "stranger_of",
 ]
 
 #: "back": tells a journal from any other SQLite file.
@@ -41,7 +42,8 @@ SCHEMA_VERSION = 2
 #: Number of the encoding that ``core.state.state_digest`` hashes: one more whenever docs/rules.md, section 12, changes.
 #: Digests of another encoding are not compared; the effects are.
 DIGEST_ENCODING = 1
-PAGE_BYTES = 16384
+#: The largest that SQLite has: a batch is long, and every page of it is written, summed and noted by itself.
+PAGE_BYTES = 65536
 #: Bytes of one event, and of one effect.
 ROW_BYTES = 64
 #: Most events, and most effects, of one batch: SQLite holds at most 10^9 bytes in one row.
@@ -76,6 +78,20 @@ SCHEMAS = {
     },
 }
 SCHEMA = SCHEMAS[SCHEMA_VERSION]
+
+Seqs = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+def stranger_of(owners: Seqs, seqs: Seqs) -> int | None:
+    """Return the first of ``owners`` (seqs of effects) that is not among the ``seqs`` of events; None if all are."""
+    if not len(owners):
+        return None
+    if int(seqs[-1]) - int(seqs[0]) == len(seqs) - 1 and np.all(seqs[1:] > seqs[:-1]):  # every number between is one
+        strange = (owners < seqs[0]) | (owners > seqs[-1])
+    else:
+        strange = ~np.isin(owners, seqs)
+    return int(owners[np.argmax(strange)]) if strange.any() else None
+
 
 _START = b"backstop journal start"
 _END = b"backstop journal end"

@@ -26,6 +26,7 @@ from backstop.journal.format import (
     names_hash,
     snapshot_hash,
     start_chain,
+    stranger_of,
 )
 from backstop.journal.log import log_finding
 from backstop.journal.manifest import Manifest, Names, manifest_of
@@ -358,18 +359,17 @@ class Reader:
         refused = effects[(effects["kind"] == EffectKind.REFUSAL) & (effects["code"] == Reject.SEQ_NOT_AFTER)]["seq"]
         if not np.array_equal(stale, refused):
             self._find(FindingCode.SEQ, place, f"{len(stale)} events are not after those before, {len(refused)} were refused for it")
-        strangers = effects["seq"][~np.isin(effects["seq"], seqs)]
-        if len(strangers):
-            self._find(FindingCode.SEQ, place, f"effect of seq {int(strangers[0])}, which is not among its events")
+        self._check_owners(seqs, effects, place)
         self._seq_before = int(highest[-1])
+
+    def _check_owners(self, seqs: Any, effects: EffectArray, place: str) -> None:
+        stranger = stranger_of(effects["seq"], seqs)
+        if stranger is not None:
+            self._find(FindingCode.SEQ, place, f"effect of seq {stranger}, which is not among its events")
 
     def _check_ascending(self, seqs: Any, effects: EffectArray, place: str) -> None:
         """The same where every event is after the one before, as it should be: no sorting is needed."""
-        owners = effects["seq"]
-        found = seqs[np.minimum(np.searchsorted(seqs, owners), len(seqs) - 1)]
-        strangers = owners[found != owners]
-        if len(strangers):
-            self._find(FindingCode.SEQ, place, f"effect of seq {int(strangers[0])}, which is not among its events")
+        self._check_owners(seqs, effects, place)
         refused = int(np.count_nonzero((effects["kind"] == EffectKind.REFUSAL) & (effects["code"] == Reject.SEQ_NOT_AFTER)))
         if refused:
             self._find(FindingCode.SEQ, place, f"0 events are not after those before, {refused} were refused for it")

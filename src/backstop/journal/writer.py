@@ -27,6 +27,7 @@ from backstop.journal.format import (
     is_digest,
     names_hash,
     start_chain,
+    stranger_of,
 )
 from backstop.journal.manifest import Manifest, Names
 from backstop.journal.snapshot import Snapshot
@@ -35,9 +36,9 @@ __all__ = ["Journal", "JournalError", "Position"]
 
 #: What SQLite leaves beside its file while it is at work.
 _COMPANIONS = ("-wal", "-shm", "-journal")
-#: Pages in the write-ahead log before they are moved into the file: 32 MiB. A log that is written over
+#: Pages in the write-ahead log before they are moved into the file: 64 MiB. A log that is written over
 #: again need not grow, which a sync would have to note in the file system.
-_CHECKPOINT_PAGES = 2048
+_CHECKPOINT_PAGES = 1024
 
 
 class JournalError(OSError):
@@ -214,7 +215,7 @@ class Journal:
             raise ValueError(f"Condition failed: rows are {events.dtype} and {effects.dtype}, not EVENT and EFFECT")
         if not 1 <= len(events) <= BATCH_ROWS_MAX or len(effects) > BATCH_ROWS_MAX:
             raise ValueError(f"Condition failed: a batch of {len(events)} events and {len(effects)} effects: 1 to {BATCH_ROWS_MAX} each")
-        if len(effects) and not _all_among(effects["seq"], events["seq"]):
+        if stranger_of(effects["seq"], events["seq"]) is not None:
             raise ValueError("Condition failed: an effect belongs to no event of its batch")
         if digest is not None and not is_digest(digest):
             raise ValueError(f"Condition failed: digest {digest!r} is not a SHA-256 in hex")
@@ -244,13 +245,6 @@ class Journal:
         held = [number for (number,) in connection.execute("SELECT DISTINCT place / ? FROM snapshots ORDER BY 1", (PARTS_MAX,))]
         for number in held[: -self._manifest.snapshots_kept or None]:
             connection.execute("DELETE FROM snapshots WHERE place >= ? AND place < ?", (number * PARTS_MAX, (number + 1) * PARTS_MAX))
-
-
-def _all_among(owners: np.ndarray[tuple[int], np.dtype[np.int64]], seqs: np.ndarray[tuple[int], np.dtype[np.int64]]) -> bool:
-    if np.all(seqs[1:] > seqs[:-1]):
-        found = seqs[np.minimum(np.searchsorted(seqs, owners), len(seqs) - 1)]
-        return bool(np.array_equal(found, owners))
-    return bool(np.isin(owners, seqs).all())
 
 
 def _data(rows: EventArray) -> memoryview:
