@@ -109,7 +109,7 @@ class Speaker:
         sentence = table.get(row["kind"])
         if sentence is None:
             return {name: value for name, value in row.items() if name not in ("seq", "kind", "time_ns")}
-        return {part.name: part.form(self, row) for part in sentence.parts}
+        return {part.name: (part.bare or part.form)(self, row) for part in sentence.parts}
 
 
 class Part(NamedTuple):
@@ -120,6 +120,8 @@ class Part(NamedTuple):
     form: Callable[[Speaker, Row], str | int]
     #: The row's field, where it holds an account (or a ledger account of the house).
     holder_field: str = ""
+    #: Gives it outside of the sentence, where that is another text; None: there is nothing to say.
+    bare: Callable[[Speaker, Row], str | None] | None = None
 
 
 class Sentence(NamedTuple):
@@ -157,7 +159,11 @@ def _market() -> Part:
 
 def _in_market() -> Part:
     """A market where there is one."""
-    return Part("market", lambda speaker, row: "" if row["market"] == NONE else f" ({speaker.market(row['market'])})")
+    return Part(
+        "market",
+        lambda speaker, row: "" if row["market"] == NONE else f" ({speaker.market(row['market'])})",
+        bare=lambda speaker, row: None if row["market"] == NONE else speaker.market(row["market"]),
+    )
 
 
 def _quantity(name: str = "quantity", field: str = "lots") -> Part:
@@ -169,7 +175,11 @@ def _price(name: str = "price") -> Part:
 
 
 def _price_if_any(name: str = "price") -> Part:
-    return Part(name, lambda speaker, row: f" at {speaker.price(row['market'], row['price_ticks'])}" if row["price_ticks"] else "")
+    return Part(
+        name,
+        lambda speaker, row: f" at {speaker.price(row['market'], row['price_ticks'])}" if row["price_ticks"] else "",
+        bare=lambda speaker, row: speaker.price(row["market"], row["price_ticks"]) if row["price_ticks"] else None,
+    )
 
 
 def _cash(name: str, field: str = "amount") -> Part:

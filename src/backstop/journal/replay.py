@@ -60,19 +60,20 @@ class Replayer:
         return [Finding(FindingCode.DIGEST_DIFFERS, place, f"state digest: journal {recorded}, replay {replayed}")]
 
     def _apply(self, batch: Batch) -> EffectArray:
+        """Return the effects of a batch: a view that holds until the next."""
         engine = self.state.engine[0]
         parts: list[EffectArray] = []
         first = 0
         while first < len(batch.events):
             consumed = int(step(self.state, batch.events, first))
             held = int(engine.effects_now)
-            parts.append(self.state.effects[:held].copy())
             engine.effects_now = 0
+            if consumed == len(batch.events) and not parts:
+                return self.state.effects[:held]
+            parts.append(self.state.effects[:held].copy())
             if consumed <= first and not held:
                 raise RuntimeError(f"the engine does not take seq {int(batch.events['seq'][first])}")
             first = consumed
-        if len(parts) == 1:
-            return parts[0]
         return np.concatenate(parts) if parts else np.empty(0, dtype=EFFECT)
 
 
