@@ -7,6 +7,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.installed-bench
 # The first of these that runs and is new enough makes the environment; `make PYTHON=... demo` overrides.
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3 python; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
@@ -57,7 +58,7 @@ generate: $(STAMP) ## Write schemas/ and docs/reference/venue.md from the code
 	@$(BIN)/python -m backstop.config.reference --write .
 
 .PHONY: bench
-bench: $(STAMP) warm ## Measure; ONLY=P1 runs one and prints its object as the last line
+bench: $(BENCH_STAMP) warm ## Measure; ONLY=P1 runs one and prints its object as the last line
 	@$(BIN)/python -m benchmarks.run $(ONLY)
 
 .PHONY: crashes
@@ -96,4 +97,10 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "making $(VENV) with $$("$(PYTHON)" -V) and the versions in constraints.txt (a minute or two, once)" >&2
 	@"$(PYTHON)" -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]' -c constraints.txt
+	@touch $@
+
+# Where the wheels are not to be had, the rows that need them say so.
+$(BENCH_STAMP): $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]' -c constraints.txt || \
+		echo "the extra bench could not be installed: what needs it is not run" >&2
 	@touch $@

@@ -1,7 +1,8 @@
 """Run the suite: ``python -m benchmarks.run [P1 ...]``.
 
-Writes ``benchmarks/results.json`` (an object for each id: ratio, bar, unit, figures, conditions) and
-``benchmarks/RESULTS.md`` from it, and prints the last object. Talk goes to standard error.
+Writes ``benchmarks/results.json`` (an object for each id: ratio, bar, unit, figures, conditions; ``short`` lists
+what else the bar asks and was not reached, a ratio of null was not run) and ``benchmarks/RESULTS.md`` from it,
+and prints the last object. Talk goes to standard error.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from typing import Any
 HERE = Path(__file__).parent
 SUITE = {
     "P1": "benchmarks.p1_mark",
+    "P2": "benchmarks.p2_quiet",
+    "P3": "benchmarks.p3_crash",
+    "P3L": "benchmarks.p3_growth",
     "P4": "benchmarks.p4_step",
     "P5": "benchmarks.p5_durable",
     "P6": "benchmarks.p6_recovery",
@@ -49,8 +53,17 @@ def _say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def _ratio(ratio: float) -> str:
-    return f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.2f}"
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2f}"
+
+
+def _verdict(result: dict[str, Any]) -> str:
+    """Return whether the bar holds, in the table's words."""
+    if result["ratio"] is None:
+        return "not run"
+    if result["ratio"] < result["bar"] or not result.get("sound", True):
+        return "NO"
+    return "in part; short: " + "; ".join(result["short"]) if result.get("short") else "yes"
 
 
 def _table(results: dict[str, Any]) -> str:
@@ -64,13 +77,15 @@ def _table(results: dict[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     for name, result in sorted(results.items()):
-        holds = "yes" if result["ratio"] >= result["bar"] and result.get("sound", True) else "NO"
-        lines.append(f"| {name} | {result['unit']} | {_ratio(result['ratio'])} | {result['bar']:,} | {holds} |")
+        ratio = "" if result["ratio"] is None else _number(result["ratio"])
+        lines.append(f"| {name} | {result['unit']} | {ratio} | {result['bar']:,} | {_verdict(result)} |")
     for name, result in sorted(results.items()):
         lines += ["", f"## {name}", "", "| figure | value |", "|---|---|"]
         lines += [
             f"| {key} | {value:,.6g} |" if isinstance(value, float) else f"| {key} | {value} |" for key, value in result["figures"].items()
         ]
+        if "picture" in result:
+            lines += ["", f"![{result['unit']}]({result['picture']})"]
         lines += ["", "Conditions: " + "; ".join(f"{key} {value}" for key, value in result["conditions"].items()) + "."]
     return "\n".join(lines) + "\n"
 
@@ -90,11 +105,12 @@ def main() -> int:
         started = time.perf_counter()
         result = import_module(SUITE[name]).measure(_say, options.small)
         result["conditions"] = {**result["conditions"], **machine()}
-        _say(f"{name}: ratio {_ratio(result['ratio'])}, bar {result['bar']:,}, {time.perf_counter() - started:.0f} s in all")
+        ratio = "not run" if result["ratio"] is None else f"ratio {_number(result['ratio'])}"
+        _say(f"{name}: {ratio}, bar {result['bar']:,}, {time.perf_counter() - started:.0f} s in all")
         results[name] = result
-        failed |= result["ratio"] < result["bar"] or not result.get("sound", True)
+        failed |= _verdict(result) not in ("yes", "not run")
         if not options.small:
-            path.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
+            path.write_text(json.dumps(dict(sorted(results.items())), indent=2) + "\n")
             (HERE / "RESULTS.md").write_text(_table(results))
     print(json.dumps(result))
     return int(failed and not options.small)

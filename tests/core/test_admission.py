@@ -11,8 +11,22 @@ from collections.abc import Iterable
 
 import pytest
 
-from backstop.core.events import FUND, NONE, EffectKind, EventKind, Health, Reject, Stage
-from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, LimitRules
+from backstop.core.events import (
+    FUND,
+    NONE,
+    Answer,
+    BreakerState,
+    EffectKind,
+    EventKind,
+    Health,
+    Operator,
+    Reject,
+    Stage,
+    Transfer,
+    fund_of,
+)
+from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, CommitmentRules, FundRules, LimitRules, ProviderRules
+from backstop.core.state import TAKEOVER_OFFER
 from tests.core.desk import SECOND, Desk, make_rules
 from tests.oracle.records import Event
 
@@ -25,12 +39,16 @@ def make_desk() -> Desk:
     """Six accounts: 0 holds 990 of 1,000 lots, 1 is in default with an order out, 2 is rich, 3 is short, 4 and 5 are empty.
 
     Market 0 is traded, market 1 is halted, market 2 has no mark. Account 3's second position fills the rows.
+    There are two market groups and two providers, of which the first has account 5.
     """
-    desk = Desk(make_rules((Stage.CLOSEOUT, Stage.FUND, Stage.TEAR_UP), markets=3, limits=LIMITS), mark=0)
+    rules = make_rules((Stage.CLOSEOUT, Stage.FUND, Stage.TEAR_UP), markets=3, limits=LIMITS)
+    provider = ProviderRules(((CommitmentRules(), CommitmentRules()),) * 2)
+    desk = Desk(rules._replace(funds=(FundRules(),) * 2, providers=(provider,) * 2), mark=0)
     desk.mark(100, 0)
     desk.mark(100, 1)
     desk.open(1_000_000, 200, 1 << 60, 500, 0, 1_000)
     desk.send(K.TRANSFER, account=2, amount=1 << 60)
+    desk.send(K.PROVIDER, account=5, other=0)
     # Market 1 halts: account 4, without money, buys far above the mark and owes what nobody pays.
     desk.trade(5, -10, 100, market=1)
     desk.trade(4, 10, 120, other=3, market=1)
@@ -46,7 +64,7 @@ def make_desk() -> Desk:
 def test_desk_is_what_it_says() -> None:
     desk = make_desk()
     state = desk.state
-    assert [int(row.halted) for row in state.markets] == [0, 1, 0]
+    assert [int(row.state) for row in state.breakers] == [BreakerState.OPEN, BreakerState.HALTED, BreakerState.OPEN, BreakerState.OPEN]
     assert int(state.accounts[1].health) >= Health.DISTRESSED
     assert int(state.engine[0].next_order_id) == 2
     assert int(state.engine[0].positions_now) == 2 * 3 + LIMITS.positions_max
@@ -112,6 +130,50 @@ WALKS: dict[str, list[Step]] = {
         (Reject.AMOUNT_OUT_OF_RANGE, {"code": 0}),
         (Reject.INSUFFICIENT_MARGIN, {"amount": -1}),
         (None, {"amount": 1}),
+    ],
+    "TRANSFER of another group's fund": [
+        (Reject.UNKNOWN_ACCOUNT, {"seq": SOON, "kind": K.TRANSFER, "time_ns": SOON, "account": fund_of(2), "code": 1}),
+        (Reject.UNKNOWN_CODE, {"account": fund_of(1)}),
+        (Reject.INSUFFICIENT_MARGIN, {"code": 0, "amount": -1}),
+        (None, {"amount": 1}),
+    ],
+    "TRANSFER of a trading fee": [
+        (Reject.UNKNOWN_MARKET, {"seq": SOON, "kind": K.TRANSFER, "time_ns": SOON, "code": Transfer.TRADING_FEE}),
+        (Reject.UNKNOWN_ACCOUNT, {"market": NONE}),
+        (Reject.UNKNOWN_CODE, {"account": FUND}),
+        (Reject.AMOUNT_OUT_OF_RANGE, {"account": 0}),
+        (Reject.AMOUNT_OUT_OF_RANGE, {"amount": -1}),
+        (Reject.AMOUNT_OUT_OF_RANGE, {"amount": (1 << 60) + 1}),
+        (None, {"amount": 1 << 60}),
+    ],
+    "PROVIDER": [
+        (Reject.TIME_OUT_OF_RANGE, {"seq": SOON, "kind": K.PROVIDER}),
+        (Reject.UNKNOWN_ACCOUNT, {"time_ns": SOON}),
+        (Reject.UNKNOWN_PROVIDER, {"account": 0}),
+        (Reject.UNKNOWN_PROVIDER, {"other": 0}),
+        (Reject.UNKNOWN_PROVIDER, {"other": 1, "account": 5}),
+        (None, {"account": 0}),
+    ],
+    "ANSWER": [
+        (Reject.TIME_OUT_OF_RANGE, {"seq": SOON, "kind": K.ANSWER}),
+        (Reject.UNKNOWN_ORDER, {"time_ns": SOON}),
+        (Reject.UNKNOWN_ORDER, {"other": 1}),
+    ],
+    "OPERATOR of a market": [
+        (Reject.UNKNOWN_MARKET, {"seq": SOON, "kind": K.OPERATOR, "time_ns": SOON, "code": Operator.HALT}),
+        (Reject.AMOUNT_OUT_OF_RANGE, {"market": NONE}),
+        (Reject.AMOUNT_OUT_OF_RANGE, {"amount": 86_400 * SECOND + 1}),
+        (None, {"amount": 86_400 * SECOND}),
+    ],
+    "OPERATOR that reopens": [
+        (Reject.UNKNOWN_MARKET, {"seq": SOON, "kind": K.OPERATOR, "time_ns": SOON, "code": Operator.REOPEN}),
+        (None, {"market": 2}),
+    ],
+    "OPERATOR of a provider": [
+        (Reject.UNKNOWN_PROVIDER, {"seq": SOON, "kind": K.OPERATOR, "time_ns": SOON, "code": Operator.PROVIDER_OFF}),
+        (Reject.UNKNOWN_PROVIDER, {"other": 1}),
+        (Reject.UNKNOWN_CODE, {"code": 6}),
+        (None, {"code": Operator.PROVIDER_ON, "other": 0}),
     ],
     "ORDER_FILL": [
         (Reject.TIME_OUT_OF_RANGE, {"seq": SOON, "kind": K.ORDER_FILL}),
@@ -235,6 +297,27 @@ def test_balances_stay_within_their_limit() -> None:
     desk.send(K.TRANSFER, account=0, amount=1 << 60)
     assert desk.balance(0) == BALANCE_ATOMS_MAX
     assert refused(desk, Event(90, 90 * SECOND, K.TRANSFER, account=1, amount=1)) == Reject.BALANCE_LIMIT
+
+
+def test_fees_stay_within_their_limit() -> None:
+    """What the venue may earn is bounded like every other balance, whatever of it would be charged."""
+    desk = Desk(make_rules())
+    desk.open(1 << 60)
+    desk.send(K.TRANSFER, account=0, amount=1 << 60)
+    fee = Event(90, 90 * SECOND, K.TRANSFER, code=Transfer.TRADING_FEE, account=0, amount=1 << 60)
+    assert [refused(desk, fee._replace(seq=90 + turn)) for turn in range(3)] == [None, None, Reject.BALANCE_LIMIT]
+    assert desk.balance(0) == 0
+
+
+def test_an_answer_is_to_an_offer_and_a_fill_to_an_order() -> None:
+    desk = make_desk()
+    fill = Event(SOON, SOON, K.ORDER_FILL, market=0, other=1, lots=-1, price_ticks=84)
+    done = Event(SOON + 1, SOON, K.ORDER_DONE, other=1)
+    answer = Event(SOON + 2, SOON, K.ANSWER, other=1, code=Answer.ACCEPT)
+    assert refused(desk, answer) == Reject.UNKNOWN_ORDER
+    desk.state.orders[1].kind = TAKEOVER_OFFER
+    assert [refused(desk, event) for event in (fill._replace(seq=SOON + 3), done._replace(seq=SOON + 4))] == [Reject.UNKNOWN_ORDER] * 2
+    assert refused(desk, answer._replace(seq=SOON + 5, code=2)) == Reject.UNKNOWN_CODE
 
 
 def test_fill_in_a_halted_market_may_only_reduce() -> None:

@@ -1,24 +1,26 @@
-"""The stages that close lots against other holders: ADL and tear-up (section 6), and what nobody pays."""
+"""The stages that close lots against other holders: ADL and tear-up (section 6)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backstop.core.events import (
-    FUND,
-    NONE,
-    UNCOVERED,
-    AdlClass,
-    Cause,
-    EffectKind,
-)
+from backstop.core.events import NONE, UNCOVERED, AdlClass, AdlPolicy, Cause, EffectKind
+from backstop.core.instruments import PPM
+from tests.oracle.allocation import capped_pro_rata, in_order
 from tests.oracle.arithmetic import ceil_div, holder_order, largest_that, least_that, sign, split
+from tests.oracle.breakers import add_flow, raise_deficit
+from tests.oracle.socialise import socialise
 from tests.oracle.state import State, margin_atoms
 
-__all__ = ["adl", "book_uncovered", "capped_pro_rata", "tear_up"]
+__all__ = ["adl", "book_uncovered", "capped_pro_rata", "in_order", "rank_score", "ratio", "scramble", "tear_up"]
 
 #: Slack in a counterparty's cap, one for each of the two roundings up.
 CAP_SLACK_ATOMS = 2
+#: Policies that take whole caps, by rank.
+ORDERED = (AdlPolicy.QUEUE, AdlPolicy.RANDOM)
+#: A ratio in ppm that is larger than this is this: a million times.
+RATIO_MAX = 10**12
+WORD = (1 << 64) - 1
 
 
 @dataclass(slots=True)
@@ -61,35 +63,65 @@ def counterparty_cap(state: State, holder: int, market: int, beyond: int, lots: 
     return held if sound(held) else largest_that(sound, 0, held)
 
 
-def class_and_weight(state: State, defaulter: int, holder: int, market: int) -> tuple[AdlClass, int]:
-    """Class of a counterparty and its weight in that class."""
+def class_of(state: State, defaulter: int, holder: int, market: int) -> AdlClass:
+    """Class of a counterparty: the first of LINKED, HEDGE, PROFITABLE and REST that it belongs to, or HOUSE."""
     lots = state.held_lots(holder, market)
     if holder < 0:
-        return AdlClass.HOUSE, abs(lots)
+        return AdlClass.HOUSE
     owner = state.accounts[holder].owner
     if owner == state.accounts[defaulter].owner:
-        return AdlClass.LINKED, abs(lots)
+        return AdlClass.LINKED
     linked = [other for other, account in enumerate(state.accounts) if account.owner == owner and other != holder]
     held = (state.held_lots(other, market) for other in linked)
     if sum(abs(each) for each in held if each * lots < 0) >= abs(lots):
-        return AdlClass.HEDGE, abs(lots)
-    profit = lots * state.unit(market) - state.position(holder, market).cost
-    return (AdlClass.PROFITABLE, profit) if profit > 0 else (AdlClass.REST, abs(lots))
+        return AdlClass.HEDGE
+    return AdlClass.PROFITABLE if profit_of(state, holder, market) > 0 else AdlClass.REST
 
 
-def capped_pro_rata(lots: int, weights: dict[int, int], caps: dict[int, int]) -> tuple[dict[int, int], tuple[int, int]]:
-    """Place lots among holders by weight, nobody beyond its cap; return the lots of each, and eta as a fraction."""
-    if sum(caps.values()) <= lots:
-        return dict(caps), (0, 0)
-    given: dict[int, int] = {}
-    while True:
-        rest = {holder: weight for holder, weight in weights.items() if holder not in given}
-        total = sum(rest.values())
-        to_place = lots - sum(given.values())
-        full = {holder: caps[holder] for holder in rest if caps[holder] * total <= to_place * rest[holder]}
-        if not full:
-            return given | split(to_place, rest), (to_place, total)
-        given |= full
+def profit_of(state: State, holder: int, market: int) -> int:
+    """Unrealised P&L in the market."""
+    return state.held_lots(holder, market) * state.unit(market) - state.position(holder, market).cost
+
+
+def ratio(dividend: int, divisor: int) -> int:
+    """Quotient in ppm, at most a million times; a divisor of nothing counts as the most."""
+    return RATIO_MAX if dividend // PPM >= divisor else dividend * PPM // divisor
+
+
+def scramble(seq: int, market: int, account: int) -> int:
+    """A number of 62 bits that looks drawn: the splitmix64 finaliser of the three, which anyone can work out again."""
+    word = (seq * 0x9E3779B97F4A7C15 + (market + 1) * 0xBF58476D1CE4E5B9 + (account + 1) * 0x94D049BB133111EB) & WORD
+    word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9 & WORD
+    word = (word ^ (word >> 27)) * 0x94D049BB133111EB & WORD
+    return (word ^ (word >> 31)) >> 2
+
+
+def rank_score(profit: int, cost: int, leverage: int) -> int:
+    """Profit over cost, times effective leverage for who gains, over it for who loses; in ppm."""
+    share = ratio(abs(profit), abs(cost))
+    return share * leverage // PPM if profit > 0 else -(share * PPM // max(1, leverage))
+
+
+def weight_of(state: State, adl_class: AdlClass, holder: int, market: int) -> int:
+    """Weight of a candidate in its class, by the venue's policy."""
+    policy, lots = state.rules.adl_policy, abs(state.held_lots(holder, market))
+    if adl_class == AdlClass.HOUSE or policy == AdlPolicy.PRO_RATA:
+        return lots
+    profit = profit_of(state, holder, market)
+    if policy == AdlPolicy.CAPPED_PRO_RATA:
+        return profit if adl_class == AdlClass.PROFITABLE else lots
+    if policy == AdlPolicy.RANDOM:
+        return scramble(state.last_seq, market, holder)
+    leverage = ratio(state.notional(holder, market), max(0, state.equity(holder)))
+    if policy == AdlPolicy.RISK_AWARE:
+        return max(1, lots * leverage // PPM)
+    return rank_score(profit, state.position(holder, market).cost, leverage)
+
+
+def place(state: State, adl_class: AdlClass, lots: int, members: list[Candidate]) -> tuple[dict[int, int], tuple[int, int]]:
+    """Place lots in one class; return the lots of each member, and eta."""
+    rule = in_order if state.rules.adl_policy in ORDERED and adl_class != AdlClass.HOUSE else capped_pro_rata
+    return rule(lots, {member.holder: member.weight for member in members}, {member.holder: member.cap for member in members})
 
 
 def plan_adl(state: State, account: int, market: int) -> tuple[int, int, dict[int, int]]:
@@ -114,14 +146,14 @@ def adl_position(state: State, account: int, market: int) -> None:
     if lots == 0:
         return
     side, mark = sign(state.held_lots(account, market)), state.markets[market].mark
-    candidates = [Candidate(h, *class_and_weight(state, account, h, market), cap) for h, cap in caps.items() if cap]
+    classes = {h: class_of(state, account, h, market) for h, cap in caps.items() if cap}
+    candidates = [Candidate(h, adl_class, weight_of(state, adl_class, h, market), caps[h]) for h, adl_class in classes.items()]
     placed: list[tuple[AdlClass, list[Candidate], dict[int, int], tuple[int, int]]] = []
     left = lots
     for adl_class in AdlClass:
         members = [candidate for candidate in candidates if candidate.adl_class == adl_class]
         if members and left:
-            weights = {candidate.holder: candidate.weight for candidate in members}
-            given, eta = capped_pro_rata(left, weights, {candidate.holder: candidate.cap for candidate in members})
+            given, eta = place(state, adl_class, left, members)
             placed.append((adl_class, members, given, eta))
             left -= sum(given.values())
 
@@ -142,8 +174,9 @@ def adl_position(state: State, account: int, market: int) -> None:
     for adl_class, members, given, eta in placed:
         order += emit_class(state, (account, market, side), adl_class, members, given, eta, cash_of)
     trade_all(state, account, market, -side * lots, cash, {h: (side * gives[h], cash_of[h]) for h in order}, 0, Cause.ADL)
-    settle_counterparties(state, market, order)
     state.position(account, market).closed_in_default = True
+    add_flow(state, market, lots * state.unit(market))
+    settle_counterparties(state, market, order)
 
 
 def emit_class(
@@ -227,7 +260,7 @@ def tear_up(state: State, account: int) -> None:
 
 
 def tear_up_position(state: State, account: int, market: int) -> None:
-    """Tear up one position; the fund pays the gap to zero cash, what it cannot pay is uncovered."""
+    """Tear up one position; the fund, then socialised gains pay the gap to zero cash, what they cannot pay is uncovered."""
     equity, maintenance = state.equity(account), state.maintenance(account)
     side, unit, mark = sign(state.held_lots(account, market)), state.unit(market), state.markets[market].mark
     lots = lots_to_close(state, account, market)
@@ -235,14 +268,23 @@ def tear_up_position(state: State, account: int, market: int) -> None:
     gap = max(0, state.zero_cash(account, market, lots, equity, maintenance) - cash) if equity < 0 else 0
     opposite = {holder: abs(state.held_lots(holder, market)) for holder in state.holders(market, -side)}
     parts = {holder: part for holder, part in split(lots, opposite).items() if part}
+    state.position(account, market).closed_in_default = True
     state.emit(EffectKind.TEAR_UP, market=market, account=account, lots=-side * lots, price_ticks=mark, amount=cash, value=gap)
+    left = pay_gap(state, account, market, gap)
     shares = {holder: (side * part, -side * part * unit) for holder, part in parts.items()}
     trade_all(state, account, market, -side * lots, cash, shares, mark, Cause.TEAR_UP)
-    state.position(account, market).closed_in_default = True
-    pay = min(gap, state.available()) if state.has_fund else 0
-    state.post(account, FUND, pay, Cause.TEAR_UP, market)
-    book_uncovered(state, account, gap - pay)
+    add_flow(state, market, lots * unit)
+    book_uncovered(state, account, left)
     settle_counterparties(state, market, list(parts))
+
+
+def pay_gap(state: State, account: int, market: int, gap: int) -> int:
+    """The market's fund pays, then who gained; return what is left."""
+    group = state.group(market)
+    pay = min(gap, state.available(group, account)) if state.has_fund else 0
+    state.post(account, state.fund_id(market), pay, Cause.TEAR_UP, market)
+    left = gap - pay
+    return left - socialise(state, account, left) if left and state.has_socialise else left
 
 
 def book_uncovered(state: State, account: int, amount: int) -> None:
@@ -252,6 +294,5 @@ def book_uncovered(state: State, account: int, amount: int) -> None:
     state.post(account, UNCOVERED, amount, Cause.UNCOVERED)
     state.emit(EffectKind.RESIDUAL, account=account, amount=amount)
     for market, row in sorted(state.positions[account].items()):
-        if row.closed_in_default and not state.markets[market].halted:
-            state.markets[market].halted = True
-            state.emit(EffectKind.HALT, market=market, account=account)
+        if row.closed_in_default:
+            raise_deficit(state, market)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from backstop.core.events import FUND, BookSide, Cause, EffectKind, Stage, error_inventory_of, outside_of
-from backstop.core.instruments import PPM, VenueRules
+from backstop.core.events import BookSide, BreakerState, Cause, EffectKind, error_inventory_of, outside_of
+from backstop.core.instruments import PPM
 from tests.oracle.arithmetic import ceil_div, largest_that, least_that, sign
+from tests.oracle.breakers import add_flow, effective_state
 from tests.oracle.records import Event
-from tests.oracle.state import Order, State
+from tests.oracle.state import DISPOSAL_ORDER, TAKEOVER_OFFER, Order, State
 
-__all__ = ["book_side", "fund_supports_orders", "order_done", "order_fill", "place_orders"]
+__all__ = ["BUSY", "NOTHING", "PLACED", "Closing", "order_done", "order_fill", "place_orders", "send"]
 
 #: What the stage says of a position, or of the account.
 PLACED, BUSY, NOTHING = "placed", "busy", "nothing"
@@ -22,12 +23,6 @@ UNKNOWN_DEPTH = -1
 def book_side(lots: int) -> BookSide:
     """Side of the book that takes an order of these signed lots."""
     return BookSide.BID if lots < 0 else BookSide.ASK
-
-
-def fund_supports_orders(rules: VenueRules) -> bool:
-    """The fund stands in the list with no ADL before it, so that it supports closing orders."""
-    stages = rules.stages
-    return Stage.FUND in stages and Stage.ADL not in stages[: stages.index(Stage.FUND)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +56,19 @@ class Closing:
         depth = self.state.markets[self.market].depth[book_side(-self.held)]
         return [(max(0, lots), offset) for lots, offset in zip(depth, offsets, strict=True) if offset <= self.tolerance_ppm]
 
+    @property
+    def halted(self) -> bool:
+        """Closing orders go to no book."""
+        return effective_state(self.state, self.market) == BreakerState.HALTED
+
+    def is_busy(self) -> bool:
+        """Whether the position has to wait: for the market, for what others have taken, or for word of the book."""
+        return self.halted or self.awaits_depth() or (self.base() > 0 and self.cap() <= 0)
+
+    def may_order(self) -> bool:
+        """Whether a slice may be ordered now."""
+        return not self.halted and self.base() > 0 and self.cap() > 0
+
     def awaits_depth(self) -> bool:
         """Whether nothing is visible, and a band within the tolerance is unknown."""
         offsets = self.state.rules.markets[self.market].band_offset_ppm
@@ -75,12 +83,14 @@ class Closing:
         base = max(1, visible * rules.depth_share_ppm // PPM) if visible > 0 else 0
         if volume >= 0:
             base = min(base, max(1, volume * rules.volume_share_ppm // PPM) if volume > 0 else 0)
+        if base and effective_state(self.state, self.market) in (BreakerState.THROTTLED, BreakerState.REOPENING):
+            base = max(1, base * self.state.rules.breakers.throttle_share_ppm // PPM)
         return base
 
     def cap(self) -> int:
         """Lots left of the base after open orders and the notional caps of the interval."""
         state, market, account = self.state, self.state.markets[self.market], self.state.accounts[self.account]
-        closing = [order for order in state.open_orders.values() if order.market == self.market]
+        closing = [order for order in state.open_orders.values() if order.market == self.market and order.kind != TAKEOVER_OFFER]
         pending = sum(order.remaining for order in closing if sign(order.lots) == -sign(self.held))
         left = (
             state.rules.closeout.account_notional_max - account.ordered,
@@ -111,19 +121,40 @@ class Closing:
         """Cash at the zero price."""
         return self.state.zero_cash(self.account, self.market, lots, self.equity, self.maintenance)
 
-    def limit_ticks(self, lots: int) -> int:
-        """Price beyond which the order may not trade: the tolerance; for a solvent account also the zero price."""
-        rules, mark = self.state.rules.markets[self.market], self.state.markets[self.market].mark
-        divisor = lots * rules.notional_factor
+    def book_limit(self, tolerance_ppm: int) -> int:
+        """Price beyond which no order may trade: the tolerance, or the band that would halt the market."""
+        rules, breaker = self.state.rules.markets[self.market], self.state.breakers[self.market]
+        mark, halt_ppm = self.state.markets[self.market].mark, rules.price_halt_ppm
         if self.held > 0:
-            limit = ceil_div(mark * (PPM - self.tolerance_ppm), PPM)
-            if self.equity >= 0:
-                limit = max(limit, ceil_div(self.zero_cash(lots), divisor))
+            limit = ceil_div(mark * (PPM - tolerance_ppm), PPM)
+            band = ceil_div(max(breaker.high) * (PPM - halt_ppm), PPM)
+            if halt_ppm and band <= mark:
+                limit = max(limit, band)
         else:
-            limit = mark * (PPM + self.tolerance_ppm) // PPM
-            if self.equity >= 0:
+            limit = mark * (PPM + tolerance_ppm) // PPM
+            band = min(breaker.low) * (PPM + halt_ppm) // PPM
+            if halt_ppm and band >= mark:
+                limit = min(limit, band)
+        return max(1, min(limit, rules.price_ticks_max))
+
+    def limit_ticks(self, lots: int) -> int:
+        """Limit of an order of so many lots; for a solvent account the stricter of the book's and the zero price."""
+        rules, limit = self.state.rules.markets[self.market], self.book_limit(self.tolerance_ppm)
+        if self.equity >= 0:
+            divisor = lots * rules.notional_factor
+            if self.held > 0:
+                limit = max(limit, ceil_div(self.zero_cash(lots), divisor))
+            else:
                 limit = min(limit, -self.zero_cash(lots) // divisor)
         return max(1, min(limit, rules.price_ticks_max))
+
+    def is_reached(self, lots: int) -> bool:
+        """Whether the best band that shows lots would take an order of so many."""
+        offset = next(offset for depth, offset in self.bands() if depth > 0)
+        mark = self.state.markets[self.market].mark
+        if self.held > 0:
+            return self.limit_ticks(lots) <= mark * (PPM - offset) // PPM
+        return self.limit_ticks(lots) >= ceil_div(mark * (PPM + offset), PPM)
 
     def worst(self, lots: int) -> int:
         """Atoms that the fund may have to add if all fills come at the limit, one more a lot for rounding."""
@@ -168,26 +199,35 @@ def lots_wanted(closing: Closing, equity: int, maintenance: int) -> tuple[int, b
 
 def lots_supported(closing: Closing, lots: int) -> int:
     """Most of these lots for which the fund can promise the worst case."""
-    budget = closing.state.available() if fund_supports_orders(closing.state.rules) else 0
+    budget = budget_of(closing)
     if closing.worst(lots) <= budget:
         return lots
     return largest_that(lambda fewer: closing.worst(fewer) <= budget, 0, lots)
 
 
+def budget_of(closing: Closing) -> int:
+    """Atoms that the fund may promise for an order."""
+    state = closing.state
+    return state.available(state.group(closing.market), closing.account) if state.fund_supports else 0
+
+
 def place(closing: Closing, lots: int) -> None:
-    """Reserve what the order may need, send it, use up the caps."""
-    state, side = closing.state, sign(closing.held)
+    """Reserve what the order may need, and send it."""
     order = Order(
-        id=state.next_order,
+        id=closing.state.next_order,
         account=closing.account,
         market=closing.market,
-        lots=-side * lots,
+        lots=-sign(closing.held) * lots,
         limit_ticks=closing.limit_ticks(lots),
         zero_cash=closing.zero_cash(lots),
         reserved=closing.worst(lots),
     )
-    state.next_order += 1
-    state.orders[order.id] = state.open_orders[order.id] = order
+    send(closing.state, order)
+
+
+def send(state: State, order: Order) -> None:
+    """RESERVE, ORDER, and the notional caps of the interval are used up."""
+    state.open_order(order)
     state.reserve(order, order.reserved)
     state.emit(
         EffectKind.ORDER,
@@ -199,33 +239,35 @@ def place(closing: Closing, lots: int) -> None:
         amount=order.zero_cash,
         value=order.reserved,
     )
-    notional = lots * closing.unit
-    state.accounts[closing.account].ordered += notional
-    state.markets[closing.market].ordered += notional
+    notional = abs(order.lots) * state.unit(order.market)
+    state.accounts[order.account].ordered += notional
+    state.markets[order.market].ordered += notional
     state.ordered += notional
-
-
-def place_held(state: State) -> bool:
-    """The next order id would take the place of an order that is still open."""
-    orders_max = state.rules.limits.orders_max
-    return any(order_id % orders_max == state.next_order % orders_max for order_id in state.open_orders)
 
 
 def place_orders(state: State, account: int) -> str:
     """Plan and place the account's closing orders; return PLACED, BUSY or NOTHING."""
     equity, maintenance = state.equity(account), state.maintenance(account)
     closings = [Closing(state, account, market, equity, maintenance) for market in state.held_markets(account)]
-    outcomes = {BUSY for closing in closings if closing.awaits_depth() or (closing.base() > 0 and closing.cap() <= 0)}
+    outcomes = {BUSY for closing in closings if closing.is_busy()}
     equity_then, maintenance_then = equity, maintenance
-    for closing in sorted((c for c in closings if c.base() > 0 and c.cap() > 0), key=Closing.order_key):
+    for closing in sorted((closing for closing in closings if closing.may_order()), key=Closing.order_key):
         wanted, found = lots_wanted(closing, equity_then, maintenance_then)
         cap = closing.cap()
-        if cap <= 0 or place_held(state):
+        if cap <= 0:
             outcomes.add(BUSY)
             continue
+        if state.place_held():
+            outcomes.add(BUSY)
+            break
         lots = lots_supported(closing, min(wanted, cap))
         if lots == 0:
-            outcomes.add(BUSY if closing.worst(1) <= state.available() + state.reserved and fund_supports_orders(state.rules) else NOTHING)
+            promised = state.funds[state.group(closing.market)].reserved
+            outcomes.add(BUSY if closing.worst(1) <= budget_of(closing) + promised else NOTHING)
+            continue
+        late = state.now >= state.accounts[account].default_since + state.rules.closeout.deadline_ns
+        if equity >= 0 and late and not closing.is_reached(lots):
+            outcomes.add(NOTHING)
             continue
         cost, released = closing.cost(lots), closing.released(lots)
         place(closing, lots)
@@ -251,10 +293,7 @@ def room_for_late(state: State, order: Order, lots: int, open_take: int) -> int:
     held = state.held_lots(order.account, order.market)
     if held * lots >= 0:
         return 0
-    pending = state.order_at(order.account, order.market)
-    still_open = pending.remaining if pending else 0
-    if pending is order:
-        still_open -= open_take
+    still_open = sum(each.remaining for each in state.orders_at(order.account, order.market)) - open_take
     return abs(held) - open_take - still_open
 
 
@@ -281,27 +320,37 @@ def order_fill(state: State, event: Event) -> None:
 
 
 def take_fill(state: State, order: Order, open_take: int, taken: int, price_ticks: int) -> None:
-    """Trade, then fee or support for the lots that the order had open."""
+    """Trade; of a closing order then fee or support for the lots that it had open."""
     account, market, side = order.account, order.market, sign(order.lots)
-    factor, unit = state.rules.markets[market].notional_factor, state.unit(market)
+    is_closing = order.kind != DISPOSAL_ORDER
+    cause = Cause.CLOSEOUT if is_closing else Cause.DISPOSAL
     equity = state.equity(account)
-    cash = -side * taken * price_ticks * factor
-    state.trade(account, outside_of(market), market, side * taken, cash, price_ticks, Cause.CLOSEOUT)
-    state.trade(outside_of(market), account, market, -side * taken, -cash, price_ticks, Cause.CLOSEOUT)
+    cash = -side * taken * price_ticks * state.rules.markets[market].notional_factor
+    state.trade(account, outside_of(market), market, side * taken, cash, price_ticks, cause)
+    state.trade(outside_of(market), account, market, -side * taken, -cash, price_ticks, cause)
+    if is_closing:
+        charge_or_support(state, order, open_take, price_ticks, equity)
+        state.position(account, market).closed_in_default = True
+        add_flow(state, market, taken * state.unit(market))
+    order.filled += open_take
 
+
+def charge_or_support(state: State, order: Order, open_take: int, price_ticks: int, equity: int) -> None:
+    """Compare the cash of the open lots with their part of the order's zero cash: a fee above it, support below."""
+    account, market, side = order.account, order.market, sign(order.lots)
+    factor, fund = state.rules.markets[market].notional_factor, state.fund_id(market)
     cash = -side * open_take * price_ticks * factor
     cash_at_limit = -side * open_take * order.limit_ticks * factor
     lots = abs(order.lots)
     zero = ceil_div(order.zero_cash * (order.filled + open_take), lots) - ceil_div(order.zero_cash * order.filled, lots)
     if equity >= 0:
-        fee = max(0, min(state.rules.closeout.fee_ppm * open_take * unit // PPM, cash - zero, cash - cash_at_limit))
-        state.post(FUND, account, fee, Cause.LIQUIDATION_FEE, market)
+        wanted = state.rules.closeout.fee_ppm * open_take * state.unit(market) // PPM
+        fee = max(0, min(wanted, cash - zero, cash - cash_at_limit))
+        state.post(fund, account, fee, Cause.LIQUIDATION_FEE, market)
     support = min(max(0, zero - cash), order.reserved)
-    state.post(account, FUND, support, Cause.SUPPORT, market)
+    state.post(account, fund, support, Cause.SUPPORT, market)
     order.reserved -= support
     state.reserve(order, -support)
-    order.filled += open_take
-    state.position(account, market).closed_in_default = True
 
 
 def order_done(state: State, event: Event) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 
 from backstop.core.events import (
-    FUND,
+    FEES,
     NEVER_NS,
     NONE,
     REMAINDER,
@@ -26,15 +26,32 @@ from backstop.core.events import (
     Transfer,
     clearing_of,
     error_inventory_of,
+    fund_of,
     outside_of,
 )
-from backstop.core.instruments import VenueRules
-from tests.oracle.adl import adl, book_uncovered, tear_up
+from backstop.core.instruments import PPM, VenueRules
+from tests.oracle.adl import adl, tear_up
+from tests.oracle.breakers import (
+    accept_mark,
+    after_index,
+    apply_operator,
+    breaker_digest,
+    check_outage,
+    end_event,
+    hold_mark,
+    next_timer_ns,
+    peak_digest,
+    run_timers,
+    shift_peaks,
+)
 from tests.oracle.closeout import BUSY, PLACED, order_done, order_fill, place_orders
+from tests.oracle.fund import money_stages, net_linked_owners
 from tests.oracle.invariants import findings
 from tests.oracle.records import Effect, Event
 from tests.oracle.refusals import reason_to_refuse
-from tests.oracle.state import Account, Position, State
+from tests.oracle.socialise import run_recovery
+from tests.oracle.state import TAKEOVER_OFFER, Account, Position, State
+from tests.oracle.takeover import answer, bind, dispose, fail, takeover_waits
 
 __all__ = ["Effect", "Event", "Oracle"]
 
@@ -55,12 +72,22 @@ class Oracle:
         if reason is not None:
             self._refuse(event, reason)
             return state.effects
-        state.last_seq, state.now = event.seq, event.time_ns
+        state.last_seq = event.seq
+        check_outage(state, event.time_ns)
+        state.now = event.time_ns
         state.start_interval()
+        run_timers(state)
         HANDLERS[EventKind(event.kind)](state, event)
+        if state.recovery_ns <= state.now:
+            run_recovery(state)
         end_waits(state)
         run_rounds(state)
+        end_event(state)
         return state.effects
+
+    def next_time_ns(self) -> int:
+        """Return the earliest time at which something happens without an event that says so."""
+        return min([next_timer_ns(self.state), *(account.wait_until for account in self.state.accounts)])
 
     def _refuse(self, event: Event, reason: Reject) -> None:
         if reason != Reject.SEQ_NOT_AFTER:
@@ -92,11 +119,31 @@ def open_account(state: State, event: Event) -> None:
 
 
 def transfer(state: State, event: Event) -> None:
-    """TRANSFER: a deposit, a withdrawal or a funding payment."""
-    cause = Cause.CASH if event.code == Transfer.CASH else Cause.FUNDING
-    state.post(event.account, WORLD, event.amount, cause)
-    if event.account != FUND:
-        state.touch(event.account)
+    """TRANSFER: a deposit, a withdrawal, a funding payment or a trading fee."""
+    if event.code == Transfer.TRADING_FEE:
+        charge_trading_fee(state, event)
+        return
+    is_cash = event.code == Transfer.CASH
+    state.post(event.account, WORLD, event.amount, Cause.CASH if is_cash else Cause.FUNDING)
+    group = state.group_of_fund(event.account)
+    if group is not None:
+        shift_peaks(state, group, event.amount)
+        return
+    if is_cash:
+        for provider in state.providers:
+            if provider.account == event.account:
+                provider.baseline += event.amount
+    state.touch(event.account)
+
+
+def charge_trading_fee(state: State, event: Event) -> None:
+    """No more than there is equity; a share of what was charged goes to the fund."""
+    charged = min(event.amount, max(0, state.equity(event.account)))
+    share = charged * state.rules.fund.trading_fee_share_ppm // PPM
+    fund = fund_of(0) if event.market == NONE else state.fund_id(event.market)
+    state.post(FEES, event.account, charged, Cause.TRADING_FEE, event.market)
+    state.post(fund, FEES, share, Cause.TRADING_FEE, event.market)
+    state.touch(event.account)
 
 
 def load_position(state: State, event: Event) -> None:
@@ -136,19 +183,15 @@ def fill(state: State, event: Event) -> None:
 
 
 def mark(state: State, event: Event) -> None:
-    """MARK: judge every holder; only those whose health changed are looked at further."""
-    state.markets[event.market].mark = event.price_ticks
-    for account_id, account in enumerate(state.accounts):
-        if state.held_lots(account_id, event.market):
-            before = account.health
-            state.judge(account_id)
-            if account.health != before:
-                state.touched.add(account_id)
+    """MARK, where the price guard does not hold it."""
+    if not hold_mark(state, event.market, event.price_ticks):
+        accept_mark(state, event.market, event.price_ticks)
 
 
 def index(state: State, event: Event) -> None:
     """INDEX."""
     state.markets[event.market].index = event.price_ticks
+    after_index(state, event.market)
 
 
 def volume(state: State, event: Event) -> None:
@@ -177,6 +220,9 @@ HANDLERS: dict[EventKind, Callable[[State, Event], None]] = {
     EventKind.ORDER_FILL: order_fill,
     EventKind.ORDER_DONE: order_done,
     EventKind.CLOCK: clock,
+    EventKind.PROVIDER: bind,
+    EventKind.ANSWER: answer,
+    EventKind.OPERATOR: apply_operator,
 }
 
 
@@ -184,13 +230,18 @@ HANDLERS: dict[EventKind, Callable[[State, Event], None]] = {
 
 
 def end_waits(state: State) -> None:
-    """Wake the accounts whose time has come; a venue that never answered loses its orders."""
+    """Wake the accounts whose time has come: what was not answered is cancelled, and the vault disposes."""
     ended = [(account.wait_until, number) for number, account in enumerate(state.accounts) if account.wait_until <= state.now]
     for _, number in sorted(ended):
         state.accounts[number].wait_until = NEVER_NS
         for order in state.orders_of(number):
+            if order.kind == TAKEOVER_OFFER:
+                fail(state, order.provider)
+        for order in state.orders_of(number):
             state.cancel(order)
         state.touch(number)
+        if state.is_vault(number) and not state.accounts[number].in_default:
+            dispose(state, number)
 
 
 def needs_processing(state: State, account: int) -> bool:
@@ -223,23 +274,56 @@ def run_rounds(state: State) -> None:
 
 def process(state: State, account: int) -> None:
     """Take an account in default through the venue's stages until it is out, flat, or has to wait."""
+    if state.equity(account) < 0:
+        net_linked_owners(state, account)
+        state.judge(account)
+        if not state.accounts[account].in_default:
+            return
     if not state.held_markets(account):
         money_stages(state, account)
         return
     for stage in state.rules.stages:
-        if stage == Stage.RESTRICT:
-            restrict(state, account)
-        elif stage == Stage.CLOSEOUT:
-            if closeout_waits(state, account):
-                return
-        elif stage in (Stage.ADL, Stage.TEAR_UP):
-            (adl if stage == Stage.ADL else tear_up)(state, account)
-            state.judge(account)
-            if not state.accounts[account].in_default:
-                return
-            if not state.held_markets(account):
-                money_stages(state, account)
-                return
+        if stage == Stage.CLOSEOUT and takeover_comes_first(state, account) and stage_ends(state, account, Stage.TAKEOVER):
+            return
+        if stage_ends(state, account, stage):
+            return
+
+
+def takeover_comes_first(state: State, account: int) -> bool:
+    """Below close-out, providers are asked before the book; they have their own turn as well."""
+    stages = state.rules.stages
+    behind = Stage.TAKEOVER in stages and stages.index(Stage.TAKEOVER) > stages.index(Stage.CLOSEOUT)
+    return behind and state.accounts[account].health >= Health.CLOSE_OUT
+
+
+def stage_ends(state: State, account: int, stage: int) -> bool:
+    """Give one stage its turn; return whether the account now waits, is out of default, or went on to the money stages."""
+    if stage == Stage.RESTRICT:
+        restrict(state, account)
+        return False
+    if stage == Stage.CLOSEOUT:
+        return closeout_waits(state, account)
+    if stage in (Stage.FUND, Stage.SOCIALISE):
+        return False
+    if stage == Stage.TAKEOVER:
+        if takeover_waits(state, account):
+            return True
+    elif stage == Stage.ADL:
+        adl(state, account)
+    else:
+        tear_up(state, account)
+    return is_over(state, account)
+
+
+def is_over(state: State, account: int) -> bool:
+    """Judge after a stage that moved lots: out of default, or without lots, nothing else has its turn."""
+    state.judge(account)
+    if not state.accounts[account].in_default:
+        return True
+    if state.held_markets(account):
+        return False
+    money_stages(state, account)
+    return True
 
 
 def restrict(state: State, account: int) -> None:
@@ -267,22 +351,6 @@ def closeout_waits(state: State, account_id: int) -> bool:
     return False
 
 
-def money_stages(state: State, account: int) -> None:
-    """Pay the deficit of an account without lots: the fund, then nobody."""
-    state.judge(account)
-    deficit = -state.equity(account)
-    if deficit <= 0:
-        return
-    pay = min(deficit, state.available()) if state.has_fund else 0
-    deadline = state.deadline(account)
-    if state.has_fund and pay < deficit and state.reserved > 0 and state.now < deadline:
-        state.accounts[account].wait_until = min(deadline, state.now + state.rules.closeout.interval_ns)
-        return
-    state.post(account, FUND, pay, Cause.DEFICIT)
-    book_uncovered(state, account, deficit - pay)
-    state.judge(account)
-
-
 # -- digest ------------------------------------------------------------------------------------
 
 
@@ -294,12 +362,12 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         state.last_seq,
         len(state.accounts),
         state.next_order,
-        state.reserved,
-        state.paid_in_interval,
         state.interval,
         state.ordered,
+        state.claims,
+        state.recovery_ns,
     )
-    house = [WORLD, FUND, REMAINDER, UNCOVERED]
+    house = [WORLD, fund_of(0), REMAINDER, UNCOVERED, FEES, *(fund_of(group) for group in range(1, len(state.funds)))]
     house += [named for number in numbers for named in (clearing_of(number), outside_of(number), error_inventory_of(number))]
     positions = [(account, market) for account in range(len(state.accounts)) for market in state.held_markets(account)]
     return [
@@ -309,6 +377,11 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         [account_row(state, number) for number in range(len(state.accounts))],
         [(account, market, *position_row(state.positions[account][market])) for account, market in positions],
         list(order_rows(state)),
+        [(fund.reserved, state.paid(group), *peak_digest(state, group)) for group, fund in enumerate(state.funds)],
+        list(owner_rows(state)),
+        breaker_digest(state),
+        list(provider_rows(state)),
+        list(commitment_rows(state)),
     ]
 
 
@@ -317,14 +390,15 @@ def market_row(state: State, number: int) -> tuple[int, ...]:
     market = state.markets[number]
     outside, error = (state.position(holder, number) for holder in (outside_of(number), error_inventory_of(number)))
     house = (outside.lots, outside.cost, error.lots, error.cost)
-    return (market.mark, market.index, market.volume, int(market.halted), market.ordered, *market.depth[0], *market.depth[1], *house)
+    return (market.mark, market.index, market.volume, market.ordered, *market.depth[0], *market.depth[1], *house)
 
 
 def account_row(state: State, number: int) -> tuple[int, ...]:
     """An account with its ledger balance."""
     account = state.accounts[number]
     times = (account.default_since, account.wait_until, account.next_slice)
-    return (account.owner, state.ledger[number], int(account.health), *times, int(account.restricted), account.ordered)
+    flags = (int(account.restricted), account.ordered, account.claim)
+    return (account.owner, state.ledger[number], int(account.health), *times, *flags)
 
 
 def position_row(row: Position) -> tuple[int, ...]:
@@ -336,4 +410,28 @@ def order_rows(state: State) -> Iterable[tuple[int, ...]]:
     """Open orders by id; lots signed, the remaining lots unsigned."""
     for _, order in sorted(state.open_orders.items()):
         amounts = (order.lots, order.remaining, order.limit_ticks, order.zero_cash, order.reserved)
-        yield (order.id, order.account, order.market, *amounts)
+        yield (order.id, order.account, order.market, *amounts, order.kind, order.provider, order.cash)
+
+
+def owner_rows(state: State) -> Iterable[tuple[int, ...]]:
+    """Owners by id whose gauges are not both empty."""
+    for number, owner in sorted(state.owners.items()):
+        paid = state.owner_paid(owner)
+        if paid or owner.reserved:
+            yield number, paid, owner.reserved
+
+
+def provider_rows(state: State) -> Iterable[tuple[int, ...]]:
+    """Providers by number."""
+    for row in state.providers:
+        standing = (row.account, int(row.status), row.until, row.failures, row.score, row.baseline)
+        yield (*standing, row.pending_initial, row.pending_notional)
+
+
+def commitment_rows(state: State) -> Iterable[tuple[int, ...]]:
+    """Gauges of the commitments that have a capacity, by provider, group and direction."""
+    for provider, rules in zip(state.providers, state.rules.providers, strict=True):
+        for gauges, pair in zip(provider.commitments, rules.commitments, strict=True):
+            for gauge, commitment in zip(gauges, pair, strict=True):
+                if commitment.capacity:
+                    yield gauge.used, gauge.used_ns

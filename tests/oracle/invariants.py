@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backstop.core.events import FUND, NEVER_NS, clearing_of
+from backstop.core.events import NEVER_NS, clearing_of, fund_of
 from tests.oracle.arithmetic import sign
-from tests.oracle.state import State, fresh_health
+from tests.oracle.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER, State, fresh_health
 
 __all__ = ["findings"]
 
 
 def findings(state: State) -> list[str]:
     """Return everything that is wrong, nothing when all is well."""
-    return [*_money(state), *_markets(state), *_fund(state), *_accounts(state), *_orders(state)]
+    return [
+        *_money(state),
+        *_markets(state),
+        *_funds(state),
+        *_owners(state),
+        *_claims(state),
+        *_providers(state),
+        *_accounts(state),
+        *_orders(state),
+    ]
 
 
 def _money(state: State) -> Iterator[str]:
@@ -34,14 +43,46 @@ def _markets(state: State) -> Iterator[str]:
             yield f"a position of market {market} has a cost and no lots"
 
 
-def _fund(state: State) -> Iterator[str]:
-    if not 0 <= state.reserved <= state.ledger[FUND]:
-        yield f"INV-05: reserved {state.reserved} of a fund of {state.ledger[FUND]}"
-    of_orders = sum(order.reserved for order in state.open_orders.values())
-    if of_orders != state.reserved:
-        yield f"reserved {state.reserved}, the open orders say {of_orders}"
-    if state.paid_in_interval + state.reserved > state.rules.fund.loss_per_interval_max:
-        yield f"fund paid {state.paid_in_interval} of at most {state.rules.fund.loss_per_interval_max} in the interval"
+def _funds(state: State) -> Iterator[str]:
+    for group, fund in enumerate(state.funds):
+        balance, most = state.ledger[fund_of(group)], state.rules.funds[group].loss_per_window_max
+        orders = [order for order in state.open_orders.values() if state.group(order.market) == group]
+        if not 0 <= fund.reserved <= balance:
+            yield f"INV-05: reserved {fund.reserved} of fund {group} with {balance}"
+        if sum(order.reserved for order in orders) != fund.reserved:
+            yield f"fund {group} reserves {fund.reserved}, its open orders say otherwise"
+        if state.paid(group) + fund.reserved > most:
+            yield f"fund {group} paid {state.paid(group)} and reserves {fund.reserved} of at most {most} in a window"
+
+
+def _owners(state: State) -> Iterator[str]:
+    for number, owner in state.owners.items():
+        of_orders = sum(order.reserved for order in state.open_orders.values() if state.accounts[order.account].owner == number)
+        if of_orders != owner.reserved:
+            yield f"owner {number} has {owner.reserved} reserved, the open orders say {of_orders}"
+        if state.owner_paid(owner) + owner.reserved > state.rules.fund.owner_loss_max:
+            yield f"owner {number} was paid {state.owner_paid(owner)} and has {owner.reserved} reserved"
+
+
+def _claims(state: State) -> Iterator[str]:
+    claims = [account.claim for account in state.accounts]
+    if min(claims, default=0) < 0 or sum(claims) != state.claims:
+        yield f"claims {claims} are not {state.claims}"
+    if (state.claims > 0) != (state.recovery_ns != NEVER_NS):
+        yield f"claims {state.claims}, but recovery at {state.recovery_ns}"
+
+
+def _providers(state: State) -> Iterator[str]:
+    for number, provider in enumerate(state.providers):
+        offers = [order for order in state.open_orders.values() if order.kind == TAKEOVER_OFFER and order.provider == number]
+        if provider.pending_initial != sum(order.pending_initial for order in offers):
+            yield f"provider {number}: pending margin {provider.pending_initial}"
+        if provider.pending_notional != sum(order.notional for order in offers):
+            yield f"provider {number}: pending notional {provider.pending_notional}"
+        for gauges, pair in zip(provider.commitments, state.rules.providers[number].commitments, strict=True):
+            for gauge, rules in zip(gauges, pair, strict=True):
+                if not 0 <= gauge.used <= rules.capacity:
+                    yield f"provider {number} used {gauge.used} of {rules.capacity}"
 
 
 def _accounts(state: State) -> Iterator[str]:
@@ -49,8 +90,11 @@ def _accounts(state: State) -> Iterator[str]:
         equity, maintenance = state.equity(number), state.maintenance(number)
         if fresh_health(state.rules, account.health, equity, maintenance) != account.health:
             yield f"INV-04: account {number} has health {account.health}, equity {equity}, maintenance {maintenance}"
-        if account.in_default != (account.default_since != NEVER_NS) or account.in_default != (account.wait_until != NEVER_NS):
+        waits = account.wait_until != NEVER_NS
+        if account.in_default != (account.default_since != NEVER_NS) or (account.in_default and not waits):
             yield f"account {number} health {account.health}: since {account.default_since}, waits until {account.wait_until}"
+        if waits and not account.in_default and not state.is_vault(number):
+            yield f"account {number} is not in default and waits until {account.wait_until}"
         if account.wait_until <= state.now:
             yield f"account {number} still waits for {account.wait_until} at {state.now}"
         for market, row in state.positions[number].items():
@@ -59,15 +103,21 @@ def _accounts(state: State) -> Iterator[str]:
 
 
 def _orders(state: State) -> Iterator[str]:
-    seen = set()
+    positions = {(order.account, order.market) for order in state.open_orders.values()}
+    for account, market in sorted(positions):
+        orders, lots = state.orders_at(account, market), state.held_lots(account, market)
+        remaining = sum(order.remaining for order in orders)
+        if remaining and (any(sign(order.lots) != -sign(lots) for order in orders) or remaining > abs(lots)):
+            yield f"INV-03: orders of {account} would still trade {remaining} against a position of {lots}"
+        kinds = [order.kind for order in orders]
+        if len(kinds) > 1 and set(kinds) != {TAKEOVER_OFFER}:
+            yield f"position {account, market} has orders of kinds {kinds}"
     for order in state.open_orders.values():
-        lots = state.held_lots(order.account, order.market)
-        if order.remaining and (sign(order.lots) != -sign(lots) or order.remaining > abs(lots)):
-            yield f"INV-03: order {order.id} would still trade {order.remaining} against a position of {lots}"
-        if (order.account, order.market) in seen:
-            yield f"position {order.account, order.market} has two open orders"
-        seen.add((order.account, order.market))
-        if not order.is_open or not state.remembers(order.id) or not state.accounts[order.account].in_default:
+        in_default = state.accounts[order.account].in_default
+        wrong = order.kind == CLOSING_ORDER and not in_default
+        wrong |= order.kind == TAKEOVER_OFFER and (not in_default or order.filled > 0)
+        wrong |= order.kind == DISPOSAL_ORDER and not state.is_vault(order.account)
+        if wrong or not order.is_open or not state.remembers(order.id):
             yield f"order {order.id} should not be open"
         if order.reserved < 0 or order.remaining < 0:
             yield f"order {order.id}: remaining {order.remaining}, reserved {order.reserved}"

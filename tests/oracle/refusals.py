@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backstop.core.events import FUND, NONE, WORLD, BookSide, EventKind, Reject, Transfer, outside_of
+from backstop.core.events import (
+    FEES,
+    NONE,
+    WORLD,
+    Answer,
+    BookSide,
+    BreakerState,
+    EventKind,
+    Operator,
+    Reject,
+    Transfer,
+    fund_of,
+    outside_of,
+)
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, NOTIONAL_ATOMS_MAX
 from tests.oracle.arithmetic import sign
+from tests.oracle.breakers import effective_state
 from tests.oracle.records import Event
-from tests.oracle.state import Order, State
+from tests.oracle.state import TAKEOVER_OFFER, Order, State
 
 __all__ = ["reason_to_refuse"]
 
@@ -17,7 +31,13 @@ K = EventKind
 WITH_MARKET = (K.POSITION, K.FILL, K.MARK, K.INDEX, K.VOLUME, K.DEPTH, K.ORDER_FILL)
 WITH_POSITION_LOTS = (K.POSITION, K.FILL, K.ORDER_FILL)
 WITH_PRICE = (K.FILL, K.MARK, K.INDEX, K.ORDER_FILL)
-WITH_ORDER = (K.ORDER_FILL, K.ORDER_DONE)
+WITH_ORDER = (K.ORDER_FILL, K.ORDER_DONE, K.ANSWER)
+#: Orders of an operator, by what they name: a market or the venue and a time, a market or the venue, a provider.
+TIMED = (Operator.HALT, Operator.THROTTLE)
+TO_BREAKER = (*TIMED, Operator.REOPEN)
+TO_PROVIDER = (Operator.PROVIDER_OFF, Operator.PROVIDER_ON)
+#: States of a market in which no fill may bring new risk.
+NO_NEW_RISK = (BreakerState.HALTED, BreakerState.REOPENING)
 
 
 def reason_to_refuse(state: State, event: Event) -> Reject | None:
@@ -42,33 +62,59 @@ def _order(state: State, event: Event) -> Order | None:
     return state.orders[event.other] if issued and state.remembers(event.other) else None
 
 
-def _names(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
-    """Market, account, order, owner, code."""
-    kind = event.kind
-    yield kind in WITH_MARKET and not 0 <= event.market < len(state.markets), Reject.UNKNOWN_MARKET
+def _group_of(state: State, account: int) -> int | None:
+    """Return the group whose fund this is, if it is a fund."""
+    return next((group for group in range(len(state.rules.funds)) if fund_of(group) == account), None)
 
-    if kind in (K.TRANSFER, K.POSITION, K.FILL):
-        to_fund = kind == K.TRANSFER and event.account == FUND
+
+def _names(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
+    """Market, account, order, owner, provider, code."""
+    kind, markets = event.kind, range(len(state.markets))
+    yield kind in WITH_MARKET and event.market not in markets, Reject.UNKNOWN_MARKET
+    may_name = (kind == K.TRANSFER and event.code == Transfer.TRADING_FEE) or (kind == K.OPERATOR and event.code in TO_BREAKER)
+    yield may_name and event.market != NONE and event.market not in markets, Reject.UNKNOWN_MARKET
+
+    to_fund = kind == K.TRANSFER and _group_of(state, event.account) is not None
+    if kind in (K.TRANSFER, K.POSITION, K.FILL, K.PROVIDER):
         yield not to_fund and not _is_open(state, event.account), Reject.UNKNOWN_ACCOUNT
     yield kind == K.FILL and event.other != NONE and not _is_open(state, event.other), Reject.UNKNOWN_ACCOUNT
 
     order = _order(state, event)
     yield kind in WITH_ORDER and not 1 <= event.other < state.next_order, Reject.UNKNOWN_ORDER
     yield kind == K.ORDER_FILL and order is not None and order.market != event.market, Reject.UNKNOWN_ORDER
+    yield order is not None and (order.kind == TAKEOVER_OFFER) != (kind == K.ANSWER), Reject.UNKNOWN_ORDER
 
     accounts_max = state.rules.limits.accounts_max
     yield kind == K.ACCOUNT and not 0 <= event.other < accounts_max, Reject.UNKNOWN_OWNER
-
-    if kind == K.TRANSFER:
-        yield event.code not in (Transfer.CASH, Transfer.FUNDING), Reject.UNKNOWN_CODE
-        yield event.account == FUND and event.code != Transfer.CASH, Reject.UNKNOWN_CODE
-    if kind == K.DEPTH:
-        bands = len(state.rules.markets[event.market].band_offset_ppm)
-        yield event.code not in (BookSide.BID, BookSide.ASK) or not 0 <= event.other < bands, Reject.UNKNOWN_CODE
+    yield from _providers(state, event)
+    yield from _codes(state, event, to_fund)
 
     if kind == K.ACCOUNT:
         yield event.account != len(state.accounts), Reject.ACCOUNT_NOT_NEXT
         yield event.account >= accounts_max, Reject.ACCOUNT_LIMIT
+
+
+def _providers(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
+    """A provider is bound once, and ordered about only when it is."""
+    named = event.kind == K.PROVIDER or (event.kind == K.OPERATOR and event.code in TO_PROVIDER)
+    if not named:
+        return
+    yield not 0 <= event.other < len(state.providers), Reject.UNKNOWN_PROVIDER
+    is_bound = state.providers[event.other].account != NONE
+    yield is_bound == (event.kind == K.PROVIDER), Reject.UNKNOWN_PROVIDER
+    taken = any(provider.account == event.account for provider in state.providers)
+    yield event.kind == K.PROVIDER and taken, Reject.UNKNOWN_PROVIDER
+
+
+def _codes(state: State, event: Event, to_fund: bool) -> Iterator[tuple[bool, Reject]]:
+    """Codes of the kinds that have them; of DEPTH also the band."""
+    kind, code = event.kind, event.code
+    known: dict[int, set[int]] = {K.TRANSFER: set(Transfer), K.ANSWER: set(Answer), K.OPERATOR: set(Operator), K.DEPTH: set(BookSide)}
+    yield kind in known and code not in known[kind], Reject.UNKNOWN_CODE
+    yield to_fund and code != Transfer.CASH, Reject.UNKNOWN_CODE
+    if kind == K.DEPTH:
+        bands = len(state.rules.markets[event.market].band_offset_ppm)
+        yield not 0 <= event.other < bands, Reject.UNKNOWN_CODE
 
 
 def _numbers(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
@@ -87,13 +133,16 @@ def _numbers(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
         yield not 1 <= event.price_ticks <= rules.price_ticks_max, Reject.PRICE_OUT_OF_RANGE
 
     yield kind == K.TRANSFER and not 1 <= abs(event.amount) <= NOTIONAL_ATOMS_MAX, Reject.AMOUNT_OUT_OF_RANGE
+    yield kind == K.TRANSFER and event.code == Transfer.TRADING_FEE and event.amount < 0, Reject.AMOUNT_OUT_OF_RANGE
+    if kind == K.OPERATOR and event.code in TIMED:
+        yield not 1 <= event.amount <= state.rules.breakers.operator_hold_max_ns, Reject.AMOUNT_OUT_OF_RANGE
     if rules and kind == K.POSITION:
         largest = abs(event.lots) * rules.price_ticks_max * rules.notional_factor
         yield abs(event.amount) > largest, Reject.AMOUNT_OUT_OF_RANGE
 
 
 def _position(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
-    """Mark, existing position, limits of lots and rows, halt."""
+    """Mark, existing position, limits of lots and rows, breakers."""
     if event.kind not in (K.POSITION, K.FILL):
         return
     market = state.markets[event.market]
@@ -112,7 +161,8 @@ def _position(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
 
     after = {account: before[account] + change for account, change in changes.items()}
     opens = any(abs(after[account]) > abs(held) or after[account] * held < 0 for account, held in before.items())
-    yield event.kind == K.FILL and market.halted and opens, Reject.MARKET_HALTED
+    no_new_risk = event.kind == K.FILL and effective_state(state, event.market) in NO_NEW_RISK
+    yield no_new_risk and opens, Reject.MARKET_HALTED
 
 
 def _ledger(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
@@ -123,12 +173,15 @@ def _ledger(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
         yield abs(outside.cost - amount) > BALANCE_ATOMS_MAX, Reject.BALANCE_LIMIT
     if event.kind != K.TRANSFER:
         return
-    after = (state.ledger[account] + amount, state.ledger[WORLD] - amount)
+    is_fee = event.code == Transfer.TRADING_FEE
+    payer, receiver = (account, FEES) if is_fee else (WORLD, account)
+    after = (state.ledger[receiver] + amount, state.ledger[payer] - amount)
     yield any(abs(balance) > BALANCE_ATOMS_MAX for balance in after), Reject.BALANCE_LIMIT
     if amount > 0 or event.code != Transfer.CASH:
         return
-    if account == FUND:
-        yield state.ledger[FUND] + amount - state.reserved < 0, Reject.INSUFFICIENT_MARGIN
+    group = _group_of(state, account)
+    if group is not None:
+        yield state.ledger[account] + amount - state.funds[group].reserved < 0, Reject.INSUFFICIENT_MARGIN
         return
     yield state.accounts[account].in_default, Reject.ACCOUNT_IN_DEFAULT
     yield state.equity(account) + amount < state.initial_margin(account), Reject.INSUFFICIENT_MARGIN

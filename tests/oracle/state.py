@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from backstop.core.events import (
-    FUND,
+    FEES,
     NEVER_NS,
     NONE,
     REMAINDER,
@@ -17,16 +17,42 @@ from backstop.core.events import (
     Cause,
     EffectKind,
     Health,
+    ProviderStatus,
     Stage,
     clearing_of,
     error_inventory_of,
+    fund_of,
     outside_of,
 )
 from backstop.core.instruments import PPM, MarketRules, VenueRules
 from tests.oracle.arithmetic import ceil_div, sign, trunc_div
+from tests.oracle.machine import Breaker, Peaks, new_breakers, new_peaks
 from tests.oracle.records import Effect
 
-__all__ = ["Account", "Market", "Order", "Position", "State", "fresh_health", "margin_atoms"]
+__all__ = [
+    "CLOSING_ORDER",
+    "DISPOSAL_ORDER",
+    "FUND_SLOTS",
+    "TAKEOVER_OFFER",
+    "Account",
+    "Commitment",
+    "Fund",
+    "Market",
+    "Order",
+    "Owner",
+    "Position",
+    "Provider",
+    "State",
+    "fresh_health",
+    "margin_atoms",
+]
+
+#: Kinds of orders.
+CLOSING_ORDER, TAKEOVER_OFFER, DISPOSAL_ORDER = 0, 1, 2
+#: Slots of a fund's gauges, the present one included; sixteen of them are a window.
+FUND_SLOTS = 17
+#: What a fund paid for an owner.
+FUND_PAYS = (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP)
 
 
 @dataclass(slots=True)
@@ -40,7 +66,7 @@ class Position:
 
 @dataclass(slots=True)
 class Order:
-    """A closing order; ``lots`` is the signed change of the position that it asks for."""
+    """A closing order, an offer to a provider or an order of disposal; ``lots`` is the signed change of the position."""
 
     id: int
     account: int
@@ -48,9 +74,15 @@ class Order:
     lots: int
     limit_ticks: int
     zero_cash: int
-    reserved: int
+    reserved: int = 0
+    kind: int = CLOSING_ORDER
     filled: int = 0
     is_open: bool = True
+    #: Of an offer: to whom, what the account gets, and what the provider's gauges hold for it.
+    provider: int = NONE
+    cash: int = 0
+    pending_initial: int = 0
+    notional: int = 0
 
     @property
     def remaining(self) -> int:
@@ -66,7 +98,6 @@ class Market:
     mark: int = 0
     index: int = 0
     volume: int = -1
-    halted: bool = False
     ordered: int = 0
 
 
@@ -81,11 +112,52 @@ class Account:
     next_slice: int = 0
     restricted: bool = False
     ordered: int = 0
+    claim: int = 0
 
     @property
     def in_default(self) -> bool:
         """DISTRESSED or worse."""
         return self.health >= Health.DISTRESSED
+
+
+@dataclass(slots=True)
+class Fund:
+    """A market group's insurance fund beside its ledger balance; ``paid`` by number of the slot of time."""
+
+    reserved: int = 0
+    paid: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Owner:
+    """What all funds paid for one owner, when last, and what they reserve for it."""
+
+    paid: int = 0
+    paid_ns: int = 0
+    reserved: int = 0
+
+
+@dataclass(slots=True)
+class Commitment:
+    """What a provider has taken of one group and direction, as last brought up to date."""
+
+    used: int = 0
+    used_ns: int = 0
+
+
+@dataclass(slots=True)
+class Provider:
+    """Standing of a backstop provider; ``commitments`` by group, then (longs, shorts)."""
+
+    commitments: list[tuple[Commitment, Commitment]]
+    account: int = NONE
+    status: int = ProviderStatus.UNBOUND
+    until: int = NEVER_NS
+    failures: int = 0
+    score: int = 0
+    baseline: int = 0
+    pending_initial: int = 0
+    pending_notional: int = 0
 
 
 def margin_atoms(rules: MarketRules, notional: int, *, initial: bool = False) -> int:
@@ -133,16 +205,26 @@ class State:
     next_order: int = 1
     now: int = 0
     last_seq: int = -1
-    reserved: int = 0
     interval: int = 0
-    paid_in_interval: int = 0
     ordered: int = 0
+    claims: int = 0
+    recovery_ns: int = NEVER_NS
+    funds: list[Fund] = field(default_factory=list)
+    owners: dict[int, Owner] = field(default_factory=dict)
+    providers: list[Provider] = field(default_factory=list)
+    #: One a market, then the venue's.
+    breakers: list[Breaker] = field(default_factory=list)
+    #: Of the funds, by group.
+    peaks: list[Peaks] = field(default_factory=list)
+    #: Breakers to settle at the end of the event, in the order in which they became dirty.
+    dirty: list[int] = field(default_factory=list)
     touched: set[int] = field(default_factory=set)
     effects: list[Effect] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Open the house's ledger accounts and positions."""
-        self.ledger = dict.fromkeys((WORLD, FUND, REMAINDER, UNCOVERED), 0)
+        """Open the house's ledger accounts and positions, its funds, breakers and providers."""
+        groups = range(len(self.rules.funds))
+        self.ledger = dict.fromkeys((WORLD, REMAINDER, UNCOVERED, FEES, *map(fund_of, groups)), 0)
         for number, rules in enumerate(self.rules.markets):
             bands = len(rules.band_offset_ppm)
             self.markets.append(Market(depth=[[0] * bands, [0] * bands]))
@@ -150,6 +232,9 @@ class State:
             for holder in (outside_of(number), error_inventory_of(number)):
                 self.ledger[holder] = 0
                 self.positions[holder] = {number: Position()}
+        self.funds = [Fund() for _ in groups]
+        self.breakers, self.peaks = new_breakers(self.rules), new_peaks(self.rules)
+        self.providers = [Provider([(Commitment(), Commitment()) for _ in groups]) for _ in self.rules.providers]
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -211,21 +296,59 @@ class State:
         return side * value - equity * value // whole
 
     def orders_of(self, account: int) -> list[Order]:
-        """Open orders of the account, in order of market id."""
-        return sorted((order for order in self.open_orders.values() if order.account == account), key=lambda order: order.market)
+        """Open orders of the account, in order of market id, then order id."""
+        orders = [order for order in self.open_orders.values() if order.account == account]
+        return sorted(orders, key=lambda order: (order.market, order.id))
 
-    def order_at(self, account: int, market: int) -> Order | None:
-        """Return the open order of the position, if it has one."""
-        return next((order for order in self.orders_of(account) if order.market == market), None)
+    def orders_at(self, account: int, market: int) -> list[Order]:
+        """Open orders of the position, in order of id."""
+        return [order for order in self.orders_of(account) if order.market == market]
 
     def remembers(self, order_id: int) -> bool:
         """Say whether the order is among the last ``orders_max`` issued."""
         return self.next_order - order_id <= self.rules.limits.orders_max
 
-    def available(self) -> int:
-        """Atoms that the fund may still spend or promise in this interval."""
-        free = self.ledger[FUND] - self.reserved
-        return max(0, min(free, self.rules.fund.loss_per_interval_max - self.paid_in_interval - self.reserved))
+    def row_is_free(self, account: int, market: int) -> bool:
+        """Say whether the account has a row in the market, or there is one left for it."""
+        rows = sum(len(self.positions[number]) for number in range(len(self.accounts)))
+        return market in self.positions[account] or rows < self.rules.limits.positions_max
+
+    def group(self, market: int) -> int:
+        """Group of the market."""
+        return self.rules.markets[market].group
+
+    def fund_id(self, market: int) -> int:
+        """Ledger id of the fund of the market's group."""
+        return fund_of(self.group(market))
+
+    def group_of_fund(self, ledger_id: int) -> int | None:
+        """Group whose fund this ledger id is, if it is one of this venue's."""
+        return next((group for group in range(len(self.funds)) if fund_of(group) == ledger_id), None)
+
+    def pay_slot(self) -> int:
+        """Number of the present slot of what funds paid."""
+        return self.now // ceil_div(self.rules.fund.window_ns, FUND_SLOTS - 1)
+
+    def paid(self, group: int) -> int:
+        """Atoms that the fund paid in the latest slots: at least those of a whole window."""
+        oldest = self.pay_slot() - FUND_SLOTS + 1
+        return sum(atoms for slot, atoms in self.funds[group].paid.items() if slot >= oldest)
+
+    def owner(self, account: int) -> Owner:
+        """Gauges of the account's owner."""
+        return self.owners.setdefault(self.accounts[account].owner, Owner())
+
+    def owner_paid(self, owner: Owner) -> int:
+        """Atoms paid for the owner, none of them once a whole window passed without a payment."""
+        return 0 if self.now - owner.paid_ns > self.rules.fund.window_ns else owner.paid
+
+    def available(self, group: int, account: int) -> int:
+        """Atoms that the fund may still spend or promise for this account."""
+        fund, owner = self.funds[group], self.owner(account)
+        free = self.ledger[fund_of(group)] - fund.reserved
+        of_window = self.rules.funds[group].loss_per_window_max - self.paid(group) - fund.reserved
+        of_owner = self.rules.fund.owner_loss_max - self.owner_paid(owner) - owner.reserved
+        return max(0, min(free, of_window, of_owner))
 
     def deadline(self, account: int) -> int:
         """Time after which the account waits no longer for the book."""
@@ -235,6 +358,27 @@ class State:
     def has_fund(self) -> bool:
         """The fund stands somewhere in the waterfall."""
         return Stage.FUND in self.rules.stages
+
+    @property
+    def fund_supports(self) -> bool:
+        """The fund stands in the waterfall with no ADL before it, so that it supports closing orders and takeovers."""
+        stages = self.rules.stages
+        return Stage.FUND in stages and Stage.ADL not in stages[: stages.index(Stage.FUND)]
+
+    @property
+    def has_socialise(self) -> bool:
+        """Socialise stands somewhere in the waterfall."""
+        return Stage.SOCIALISE in self.rules.stages
+
+    def place_held(self) -> bool:
+        """The next order id would take the place of an order that is still open."""
+        orders_max = self.rules.limits.orders_max
+        return any(order_id % orders_max == self.next_order % orders_max for order_id in self.open_orders)
+
+    def is_vault(self, account: int) -> bool:
+        """The account is the venue vault's."""
+        pairs = zip(self.providers, self.rules.providers, strict=True)
+        return any(rules.is_vault and provider.account == account for provider, rules in pairs)
 
     # -- changing --------------------------------------------------------------------------------
 
@@ -259,7 +403,7 @@ class State:
         interval = self.now // self.rules.closeout.cap_interval_ns
         if interval == self.interval:
             return
-        self.interval, self.paid_in_interval, self.ordered = interval, 0, 0
+        self.interval, self.ordered = interval, 0
         for market in self.markets:
             market.ordered = 0
         for account in self.accounts:
@@ -273,15 +417,23 @@ class State:
             return
         self.ledger[receiver] += amount
         self.ledger[payer] -= amount
-        if payer == FUND and cause in (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP):
-            self.paid_in_interval += amount
+        group = self.group_of_fund(payer)
+        if group is not None and cause in FUND_PAYS:
+            self._count_payment(group, receiver, amount)
         self.emit(EffectKind.POSTING, code=cause, market=market, account=receiver, other=payer, amount=amount)
+
+    def _count_payment(self, group: int, account: int, amount: int) -> None:
+        fund, owner = self.funds[group], self.owner(account)
+        fund.paid[self.pay_slot()] = fund.paid.get(self.pay_slot(), 0) + amount
+        owner.paid, owner.paid_ns = self.owner_paid(owner) + amount, self.now
 
     def reserve(self, order: Order, change: int) -> None:
         """Change what the fund keeps for an order; the order's own number is the caller's."""
         if change:
-            self.reserved += change
-            self.emit(EffectKind.RESERVE, market=order.market, account=order.account, other=order.id, amount=change, value=self.reserved)
+            fund = self.funds[self.group(order.market)]
+            fund.reserved += change
+            self.owner(order.account).reserved += change
+            self.emit(EffectKind.RESERVE, market=order.market, account=order.account, other=order.id, amount=change, value=fund.reserved)
 
     def trade(self, holder: int, counterpart: int, market: int, lots: int, cash: int, price_ticks: int, cause: Cause) -> None:
         """Let one holder trade: TRADE, then what it realised."""
@@ -310,28 +462,43 @@ class State:
         )
         self.post(holder, clearing_of(market), realised, cause, market)
 
+    def open_order(self, order: Order) -> None:
+        """Give the order the next id; the effects are the caller's."""
+        self.next_order += 1
+        self.orders[order.id] = self.open_orders[order.id] = order
+
     def close_order(self, order: Order) -> int:
-        """Close the order and return what was reserved for it; the effects are the caller's."""
+        """Close the order and return what was reserved for it; an offer's provider has it no longer pending."""
         order.is_open = False
         del self.open_orders[order.id]
+        if order.kind == TAKEOVER_OFFER:
+            provider = self.providers[order.provider]
+            provider.pending_initial -= order.pending_initial
+            provider.pending_notional -= order.notional
         reserved, order.reserved = order.reserved, 0
         return reserved
 
+    def commitment(self, provider: int, market: int, side: int) -> Commitment:
+        """Gauge of what the provider takes over of the market's group: longs (``side`` 1) or shorts."""
+        return self.providers[provider].commitments[self.group(market)][0 if side > 0 else 1]
+
     def cancel(self, order: Order) -> None:
-        """CANCEL with the lots still open, then give back what was reserved."""
+        """CANCEL with the lots still open, then give back what was reserved; an offer's capacity is free again."""
+        if order.kind == TAKEOVER_OFFER:
+            commitment = self.commitment(order.provider, order.market, -sign(order.lots))
+            commitment.used = max(0, commitment.used - order.notional)
         reserved = self.close_order(order)
         lots = sign(order.lots) * order.remaining
         self.emit(EffectKind.CANCEL, market=order.market, account=order.account, other=order.id, lots=lots)
         self.reserve(order, -reserved)
 
     def cancel_excess(self, account: int, market: int) -> None:
-        """Cancel the position's open order if the position no longer holds what the order would close."""
-        order = self.order_at(account, market)
-        if order is None:
-            return
-        lots = self.held_lots(account, market)
-        if sign(order.lots) != -sign(lots) or order.remaining > abs(lots):
-            self.cancel(order)
+        """Cancel the position's open orders if the position no longer holds what they would close."""
+        orders, lots = self.orders_at(account, market), self.held_lots(account, market)
+        fits = all(sign(order.lots) == -sign(lots) for order in orders)
+        if not fits or sum(order.remaining for order in orders) > abs(lots):
+            for order in orders:
+                self.cancel(order)
 
     def judge(self, account_id: int) -> None:
         """Compute equity, maintenance and health, and do what entering or leaving default asks."""
@@ -354,7 +521,8 @@ class State:
             self.cancel(order)
         account = self.accounts[account_id]
         account.restricted = False
-        account.wait_until = account.default_since = NEVER_NS
+        account.default_since = NEVER_NS
+        account.wait_until = self.now + self.rules.disposal.interval_ns if self.is_vault(account_id) else NEVER_NS
         account.next_slice = 0
         for row in self.positions[account_id].values():
             row.closed_in_default = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from backstop.core.events import FUND, NONE, BookSide, EffectKind, EventKind, Transfer
+from backstop.core.events import NONE, Answer, BookSide, EffectKind, EventKind, Operator, Transfer, fund_of
 from backstop.core.instruments import VenueRules
 from tests.oracle.engine import Effect, Event, Oracle
 from tests.streams.refused import refused_event
@@ -63,6 +63,8 @@ class Writer:
             if effect.kind == EffectKind.ORDER:
                 self.issued.append(effect)
                 self.plan_answer(effect)
+            elif effect.kind == EffectKind.OFFER:
+                self.plan_reply(effect)
         self.seq = max(self.seq, event.seq)
 
     # -- the opening book ------------------------------------------------------------------------
@@ -78,7 +80,8 @@ class Writer:
                 for side in BookSide:
                     self.depth(market, side)
         if setting.fund_ppm:
-            self.send(EventKind.TRANSFER, account=FUND, amount=max(1, setting.notional * setting.fund_ppm // PPM))
+            for group in range(setting.groups):
+                self.send(EventKind.TRANSFER, account=fund_of(group), amount=max(1, setting.notional * setting.fund_ppm // PPM))
         for account in range(setting.accounts):
             owner = (account if rng.random() < 0.9 else rng.randrange(setting.accounts)) % min(setting.owners, setting.accounts)
             self.send(EventKind.ACCOUNT, account=account, other=owner)
@@ -88,6 +91,21 @@ class Writer:
             share_ppm = alike_ppm if setting.alike else rng.randint(*setting.deposit_ppm)
             self.send(EventKind.TRANSFER, account=account, amount=max(1, setting.notional * share_ppm // PPM))
             self.open_position(account, rng.randrange(setting.markets), by_trades=by_trades)
+        for provider in range(setting.providers):
+            self.open_provider(provider)
+
+    def open_provider(self, provider: int) -> None:
+        """Open a provider's account, with its money; now and then it belongs to a trader, or brings its money late."""
+        rng, setting, account = self.rng, self.setting, len(self.state.accounts)
+        owner = rng.randrange(setting.owners) if rng.random() < setting.provider_is_trader else account
+        self.send(EventKind.ACCOUNT, account=account, other=owner)
+        deposit = max(1, int(setting.notional * setting.provider_size * rng.choice((0.3, 1, 3))))
+        early = rng.random() < 0.8
+        if early:
+            self.send(EventKind.TRANSFER, account=account, amount=deposit)
+        self.send(EventKind.PROVIDER, account=account, other=provider)
+        if not early:
+            self.send(EventKind.TRANSFER, account=account, amount=deposit)
 
     def open_position(self, account: int, market: int, *, by_trades: bool) -> None:
         """Give an account its first position, by a fill or from the opening book."""
@@ -133,7 +151,15 @@ class Writer:
         """Move time by nothing, a little, or by what ends a wait, a slice, a deadline or a cap interval."""
         rng, rules = self.rng, self.rules.closeout
         if rng.random() < self.setting.silence_share:
-            jumps = (rules.interval_ns, rules.interval_ns + 1, rules.order_timeout_ns, rules.deadline_ns, rules.cap_interval_ns)
+            jumps = [rules.interval_ns, rules.interval_ns + 1, rules.order_timeout_ns, rules.deadline_ns, rules.cap_interval_ns]
+            if self.setting.providers:
+                takeover = self.rules.takeover
+                jumps += [takeover.answer_timeout_ns, takeover.retry_ns, takeover.off_ns, self.rules.disposal.interval_ns]
+            if self.setting.breakers:
+                breakers = self.rules.breakers
+                jumps += [breakers.hold_max_ns, breakers.hold_max_ns - 1, breakers.reopen_ns, breakers.guard_hold_ns]
+                jumps += [max(1, breakers.stale_ns), max(1, breakers.outage_gap_ns), breakers.price_window_ns]
+            jumps += [self.rules.fund.window_ns, self.rules.fund.window_ns // 16 + 1, self.rules.fund.recovery_interval_ns]
             self.time_ns += rng.choice(jumps)
         elif rng.random() < 0.7:
             self.time_ns += rng.choice((0, 1, rules.interval_ns // 4, rules.interval_ns // 2))
@@ -154,8 +180,13 @@ class Writer:
         self.send(EventKind.DEPTH, market=market, code=int(side), other=band, lots=self.rng.randint(0, most))
 
     def mark_moves(self) -> None:
-        """Move a mark: a step, or a crash that takes many at once."""
+        """Move a mark: a step, or a crash that takes many at once; or tell a held one again, on volume that may be enough."""
         rng, setting, market = self.rng, self.setting, self.market()
+        held = self.state.breakers[market].held
+        if held and rng.random() < 0.5:
+            self.send(EventKind.VOLUME, market=market, lots=self.rules.markets[market].guard_volume_lots - rng.randint(0, 1))
+            self.send(EventKind.MARK, market=market, price_ticks=held)
+            return
         within_ppm = rng.choice((300_000, 700_000)) if rng.random() < setting.crash_share else setting.move_ppm
         price = self.near(market, within_ppm)
         if rng.random() < 0.1:
@@ -196,11 +227,30 @@ class Writer:
             self.cash(self.rng.choice((-1, -1, 1)), Transfer.FUNDING)
 
     def fund_transfer(self) -> None:
-        """Move money of the fund, which may only give what it has not promised."""
-        free = self.state.ledger[FUND] - self.state.reserved
+        """Move money of a fund, which may only give what it has not promised."""
+        group = self.rng.randrange(self.setting.groups)
+        free = self.state.ledger[fund_of(group)] - self.state.funds[group].reserved
         amount = -free if free > 0 and self.rng.random() < 0.4 else self.rng.randint(1, max(1, self.setting.notional // 20))
         if self.setting.fund_ppm:
-            self.send(EventKind.TRANSFER, account=FUND, amount=amount)
+            self.send(EventKind.TRANSFER, account=fund_of(group), amount=amount)
+
+    def trading_fee(self) -> None:
+        """Charge a trading fee, now and then more than the account has."""
+        rng, amount = self.rng, max(1, self.setting.notional // self.rng.choice((1, 10, 1_000)))
+        market = rng.choice((NONE, self.market()))
+        self.send(EventKind.TRANSFER, account=self.account(), market=market, code=int(Transfer.TRADING_FEE), amount=amount)
+
+    def operator(self) -> None:
+        """Stop or reopen a market or the venue, or switch a provider."""
+        rng, breakers = self.rng, self.rules.breakers
+        bound = [number for number, provider in enumerate(self.state.providers) if provider.account != NONE]
+        if bound and rng.random() < 0.4:
+            code = rng.choice((Operator.PROVIDER_OFF, Operator.PROVIDER_ON, Operator.PROVIDER_ON))
+            self.send(EventKind.OPERATOR, code=int(code), other=rng.choice(bound))
+            return
+        code = rng.choice((Operator.HALT, Operator.THROTTLE, Operator.REOPEN))
+        amount = 0 if code == Operator.REOPEN else rng.randint(1, breakers.operator_hold_max_ns)
+        self.send(EventKind.OPERATOR, code=int(code), market=rng.choice((NONE, self.market())), amount=amount)
 
     def load_position(self) -> None:
         """Load a position of the book into an account that may or may not be able to take it."""
@@ -239,6 +289,20 @@ class Writer:
         elif style not in ("silent", "no_done"):
             answers.append(done)
         self.answers += [(after, answer) for answer in answers]
+
+    def plan_reply(self, offer: Effect) -> None:
+        """Decide how a provider answers an offer, and when; a poor one takes its money away before it accepts."""
+        (style,) = self.rng.choices(list(self.setting.replies), list(self.setting.replies.values()))
+        after = len(self.events) + self.rng.randint(0, 4) + (25 if style == "late" else 0)
+        code = Answer.REFUSE if style == "refuse" else Answer.ACCEPT
+        reply = {"kind": int(EventKind.ANSWER), "other": offer.other, "code": int(code)}
+        if style == "poor":
+            account = self.state.providers[offer.price_ticks].account
+            free = self.state.equity(account) - self.state.initial_margin(account)
+            if free > 0:
+                self.answers.append((after, {"kind": int(EventKind.TRANSFER), "account": account, "amount": -free}))
+        if style != "silent":
+            self.answers += [(after, reply)] * (2 if style == "twice" else 1)
 
     def cut(self, lots: int) -> list[int]:
         """Cut an order into up to three fills, which may leave some of it."""
@@ -287,4 +351,6 @@ ACTIONS: dict[str, Callable[[Writer], None]] = {
     "position": Writer.load_position,
     "fund": Writer.fund_transfer,
     "late_fill": Writer.late_fill,
+    "trading_fee": Writer.trading_fee,
+    "operator": Writer.operator,
 }

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from backstop.core.events import FUND, NONE, WORLD, EventKind, Reject
+from backstop.core.events import FUND, NONE, WORLD, BreakerState, EventKind, Reject
 from backstop.core.instruments import DEPTH_LOTS_MAX, NOTIONAL_ATOMS_MAX, VenueRules
+from tests.oracle.breakers import effective_state
 from tests.oracle.records import Event
 from tests.oracle.state import State
 
 __all__ = ["RECIPES", "refused_event"]
 
 K = EventKind
+#: States in which nobody may open lots.
+STOPPED = (BreakerState.HALTED, BreakerState.REOPENING)
 Fields = dict[str, int]
 Recipe = Callable[[Random, VenueRules, State], Fields | None]
 
@@ -41,7 +44,7 @@ def _any_kind(rng: Random, rules: VenueRules, state: State) -> Fields:
 
 
 def _unknown_kind(rng: Random, rules: VenueRules, state: State) -> Fields:
-    return {**_valid_fill(rng, rules, state), "kind": rng.choice((0, -1, 12, 99, 32_767))}
+    return {**_valid_fill(rng, rules, state), "kind": rng.choice((0, -1, 15, 99, 32_767))}
 
 
 def _unknown_market(rng: Random, rules: VenueRules, state: State) -> Fields:
@@ -68,7 +71,12 @@ def _unknown_order(rng: Random, rules: VenueRules, state: State) -> Fields:
         market = (order.market + 1) % len(rules.markets)
         return {"kind": K.ORDER_FILL, "market": market, "other": order.id, "lots": order.lots, "price_ticks": 1}
     bad = rng.choice((-1, state.next_order, state.next_order + 7))
-    return {"kind": rng.choice((K.ORDER_FILL, K.ORDER_DONE)), "market": 0, "other": bad, "lots": 1, "price_ticks": 1}
+    if known and rng.random() < 0.5:
+        # An order is not answered like an offer, nor the other way round.
+        order = rng.choice(known)
+        kind = K.ORDER_DONE if order.kind == 1 else K.ANSWER
+        return {"kind": int(kind), "other": order.id, "code": 1}
+    return {"kind": rng.choice((K.ORDER_FILL, K.ORDER_DONE, K.ANSWER)), "market": 0, "other": bad, "lots": 1, "price_ticks": 1}
 
 
 def _unknown_owner(rng: Random, rules: VenueRules, state: State) -> Fields:
@@ -80,10 +88,23 @@ def _unknown_code(rng: Random, rules: VenueRules, state: State) -> Fields:
     band = len(rules.markets[0].band_offset_ppm)
     return rng.choice(
         (
-            {"kind": int(K.TRANSFER), "account": 0, "code": rng.choice((2, -1)), "amount": 5},
-            {"kind": int(K.TRANSFER), "account": FUND, "code": 1, "amount": 5},
+            {"kind": int(K.TRANSFER), "account": 0, "code": rng.choice((3, -1)), "amount": 5},
+            {"kind": int(K.TRANSFER), "account": FUND, "code": rng.choice((1, 2)), "amount": 5},
+            {"kind": int(K.OPERATOR), "market": NONE, "code": rng.choice((0, 6, -1)), "amount": 1},
             {"kind": int(K.DEPTH), "market": 0, "code": rng.choice((2, -1)), "lots": 5},
             {"kind": int(K.DEPTH), "market": 0, "code": 0, "other": rng.choice((band, -1)), "lots": 5},
+        )
+    )
+
+
+def _unknown_provider(rng: Random, rules: VenueRules, state: State) -> Fields:
+    bound = [number for number, provider in enumerate(state.providers) if provider.account != NONE]
+    bad = rng.choice((-1, len(rules.providers), *bound))
+    free = [-1, len(rules.providers), *(number for number in range(len(rules.providers)) if number not in bound)]
+    return rng.choice(
+        (
+            {"kind": int(K.PROVIDER), "account": 0, "other": bad},
+            {"kind": int(K.OPERATOR), "market": NONE, "code": rng.choice((4, 5)), "other": rng.choice(free)},
         )
     )
 
@@ -130,6 +151,8 @@ def _amount(rng: Random, rules: VenueRules, state: State) -> Fields:
     return rng.choice(
         (
             {"kind": int(K.TRANSFER), "account": 0, "amount": rng.choice((0, NOTIONAL_ATOMS_MAX + 1, -NOTIONAL_ATOMS_MAX - 1))},
+            {"kind": int(K.TRANSFER), "market": NONE, "account": 0, "code": 2, "amount": -1},
+            {"kind": int(K.OPERATOR), "market": NONE, "code": 1, "amount": rng.choice((0, rules.breakers.operator_hold_max_ns + 1))},
             {**_valid_fill(rng, rules, state), "kind": int(K.POSITION), "market": 0, "lots": 3, "amount": rng.choice((-1, 1)) * too_much},
         )
     )
@@ -162,7 +185,7 @@ def _position_limit(rng: Random, rules: VenueRules, state: State) -> Fields | No
 
 
 def _halted(rng: Random, rules: VenueRules, state: State) -> Fields | None:
-    halted = [number for number, market in enumerate(state.markets) if market.halted]
+    halted = [number for number in range(len(state.markets)) if effective_state(state, number) in STOPPED]
     if not halted or not state.accounts:
         return None
     market, account = rng.choice(halted), rng.randrange(len(state.accounts))
@@ -185,7 +208,7 @@ def _in_default(rng: Random, _: VenueRules, state: State) -> Fields | None:
 def _margin(rng: Random, _: VenueRules, state: State) -> Fields | None:
     account = rng.choice((FUND, rng.randrange(len(state.accounts)))) if state.accounts else FUND
     if account == FUND:
-        free = state.ledger[FUND] - state.reserved
+        free = state.ledger[FUND] - state.funds[0].reserved
     else:
         free = state.equity(account) - state.initial_margin(account)
     return {"kind": K.TRANSFER, "account": account, "amount": -max(free, 0) - 1}
@@ -197,6 +220,7 @@ RECIPES: dict[Reject, Recipe] = {
     Reject.UNKNOWN_ACCOUNT: _unknown_account,
     Reject.UNKNOWN_ORDER: _unknown_order,
     Reject.UNKNOWN_OWNER: _unknown_owner,
+    Reject.UNKNOWN_PROVIDER: _unknown_provider,
     Reject.UNKNOWN_CODE: _unknown_code,
     Reject.ACCOUNT_NOT_NEXT: _not_next,
     Reject.ACCOUNT_LIMIT: _account_limit,

@@ -10,15 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from backstop.core.events import Stage
+from backstop.core.events import AdlPolicy, SocialisePolicy, Stage
 from backstop.core.instruments import (
     NO_CAP,
     PRICE_TICKS_LIMIT,
+    BreakerRules,
     CloseoutRules,
+    CommitmentRules,
+    DisposalRules,
     FundRules,
+    FundsRules,
     LevelRules,
     LimitRules,
     MarketRules,
+    ProviderRules,
+    TakeoverRules,
     TierRules,
     VenueRules,
 )
@@ -28,7 +34,9 @@ __all__ = ["PROFILES", "Setting", "make_rules", "make_setting"]
 SECOND = 1_000_000_000
 RATE_STEP_PPM, FLOOR_STEP_ATOMS = 50_000, 20
 RESTRICT, CLOSEOUT, FUND, ADL, TEAR_UP = Stage.RESTRICT, Stage.CLOSEOUT, Stage.FUND, Stage.ADL, Stage.TEAR_UP
+TAKEOVER, SOCIALISE = Stage.TAKEOVER, Stage.SOCIALISE
 USUAL = (RESTRICT, CLOSEOUT, FUND, ADL, TEAR_UP)
+WHOLE = (RESTRICT, CLOSEOUT, TAKEOVER, FUND, ADL, SOCIALISE, TEAR_UP)
 
 
 @dataclass
@@ -50,6 +58,21 @@ class Setting:
     #: Fund as a share of a typical notional.
     fund_ppm: int = 300_000
     fund_cap: int = NO_CAP
+    owner_cap: int = NO_CAP
+    #: Balance of a fund, as a share of a typical notional, above which claims are paid back.
+    target_ppm: int = 1_000_000
+    groups: int = 1
+    #: Providers, and what the last of them is.
+    providers: int = 0
+    has_vault: bool = False
+    #: Deposit and capacity of a provider, as multiples of a typical notional.
+    provider_size: float = 2.0
+    #: How often a provider belongs to the owner of a trader.
+    provider_is_trader: float = 0.1
+    #: Which breakers are on: any of "price", "flow", "drawdown", "stale", "outage", "guard".
+    breakers: tuple[str, ...] = ()
+    adl_policy: int = AdlPolicy.CAPPED_PRO_RATA
+    socialise_policy: int = SocialisePolicy.GAINS_HAIRCUT
     stages: tuple[int, ...] = USUAL
     fee_ppm: int = 5_000
     minimum_notional: int = 0
@@ -71,7 +94,7 @@ class Setting:
     actions: dict[str, int] = field(
         default_factory=lambda: {
             "mark": 12, "fill": 8, "deposit": 2, "withdraw": 2, "funding": 2, "depth": 6, "volume": 1, "index": 1,
-            "clock": 2, "position": 1, "fund": 1, "late_fill": 1,
+            "clock": 2, "position": 1, "fund": 1, "late_fill": 1, "trading_fee": 1, "operator": 1,
         }
     )  # fmt: skip
     answers: dict[str, int] = field(
@@ -79,6 +102,11 @@ class Setting:
             "full": 6, "parts": 4, "half": 3, "none": 2, "silent": 1, "over": 1, "late": 1, "after_done": 1,
             "no_done": 1, "bad_price": 2, "wrong": 1,
         }
+    )  # fmt: skip
+
+    #: How providers answer their offers.
+    replies: dict[str, int] = field(
+        default_factory=lambda: {"accept": 8, "refuse": 2, "silent": 1, "twice": 1, "late": 1, "poor": 1}
     )  # fmt: skip
 
     @property
@@ -197,6 +225,67 @@ def _promised(s: Setting) -> None:
     s.actions["funding"], s.answers = 14, {"silent": 4, "late": 4, "parts": 2, "bad_price": 2}
 
 
+def _whole(s: Setting) -> None:
+    s.stages, s.providers, s.has_vault, s.crash_share = WHOLE, s.rng.randint(1, 3), s.rng.random() < 0.5, 0.4
+    s.breakers = tuple(s.rng.sample(BREAKERS, s.rng.randint(0, 3)))
+
+
+def _takeover(s: Setting) -> None:
+    s.providers, s.depth_share, s.crash_share = s.rng.randint(1, 4), s.rng.choice((0.0, 0.3)), 0.4
+    s.provider_size = s.rng.choice((0.3, 1.0, 5.0))
+    s.stages = s.rng.choice(
+        (WHOLE, (TAKEOVER, CLOSEOUT, FUND, ADL, TEAR_UP), (CLOSEOUT, TAKEOVER, FUND, TEAR_UP), (TAKEOVER, FUND, TEAR_UP))
+    )
+
+
+def _vault(s: Setting) -> None:
+    s.providers, s.has_vault, s.depth_share, s.crash_share = s.rng.randint(1, 2), True, s.rng.choice((0.3, 1.0, 4.0)), 0.4
+    s.stages, s.silence_share = s.rng.choice((WHOLE, (TAKEOVER, FUND, ADL, TEAR_UP))), 0.3
+
+
+def _failing_providers(s: Setting) -> None:
+    _takeover(s)
+    s.replies, s.silence_share = {"refuse": 4, "silent": 3, "poor": 3, "late": 2, "accept": 2, "twice": 1}, 0.3
+    s.actions["clock"], s.orders_max = 8, s.rng.choice((3, 64))
+
+
+def _socialise(s: Setting) -> None:
+    s.fund_ppm, s.crash_share, s.target_ppm = s.rng.choice((0, 20_000)), 0.5, s.rng.choice((0, 1_000, 50_000))
+    s.socialise_policy = s.rng.choice(list(SocialisePolicy))
+    s.stages = s.rng.choice((WHOLE, (FUND, SOCIALISE, TEAR_UP), (SOCIALISE, TEAR_UP), (CLOSEOUT, FUND, ADL, SOCIALISE, TEAR_UP)))
+    s.actions["fund"], s.actions["trading_fee"], s.silence_share = 4, 4, 0.2
+
+
+def _groups(s: Setting) -> None:
+    s.groups, s.markets, s.crash_share, s.stages, s.move_ppm = s.rng.randint(2, 3), 3, 0.4, s.rng.choice((USUAL, WHOLE)), 150_000
+    s.fund_ppm, s.providers = s.rng.choice((20_000, 100_000)), s.rng.randint(0, 2)
+
+
+def _owner_caps(s: Setting) -> None:
+    s.owners, s.accounts, s.crash_share = s.rng.randint(2, 4), 9, 0.5
+    s.owner_cap, s.fund_cap = s.notional // s.rng.choice((5, 50)), s.rng.choice((NO_CAP, s.notional // 10))
+    s.fund_ppm, s.stages = 2_000_000, s.rng.choice((USUAL, WHOLE, (FUND, TEAR_UP)))
+
+
+def _breakers(s: Setting) -> None:
+    s.breakers, s.crash_share, s.silence_share = BREAKERS, 0.3, 0.3
+    s.stages, s.providers = s.rng.choice((USUAL, WHOLE)), s.rng.randint(0, 2)
+    s.actions |= {"operator": 5, "index": 5, "volume": 5, "mark": 16, "clock": 5}
+
+
+def _one_breaker(s: Setting) -> None:
+    s.breakers, s.crash_share, s.silence_share = (s.rng.choice(BREAKERS),), 0.3, 0.3
+    s.actions |= {"index": 4, "volume": 4, "mark": 16, "clock": 6}
+
+
+def _policies(s: Setting) -> None:
+    s.stages, s.crash_share, s.owners = s.rng.choice(((ADL, TEAR_UP), (FUND, ADL, TEAR_UP), USUAL)), 0.5, s.rng.choice((3, 9))
+    s.accounts, s.fund_ppm, s.deposit_ppm = 9, s.rng.choice((0, 100_000)), (60_000, 900_000)
+
+
+#: What a setting may switch on.
+BREAKERS = ("price", "flow", "drawdown", "stale", "outage", "guard")
+
 PROFILES: dict[str, Callable[[Setting], None]] = {
     "ordinary": lambda _: None,
     "equal_ratios": _equal_ratios,
@@ -224,6 +313,16 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "huge": _huge,
     "profit_and_hedge": _profit_and_hedge,
     "promised": _promised,
+    "whole": _whole,
+    "takeover": _takeover,
+    "vault": _vault,
+    "failing_providers": _failing_providers,
+    "socialise": _socialise,
+    "groups": _groups,
+    "owner_caps": _owner_caps,
+    "breakers": _breakers,
+    "one_breaker": _one_breaker,
+    "policies": _policies,
 }
 
 
@@ -241,6 +340,7 @@ def make_setting(rng: Random, profile: str) -> Setting:
         fee_ppm=rng.choice((0, 1_000, 5_000, 5_000, 60_000)),
         interval_ns=rng.choice((SECOND, SECOND, 3, 1)),
         depth_share=rng.choice((0.3, 1.0, 4.0)),
+        adl_policy=rng.choice((AdlPolicy.CAPPED_PRO_RATA, *AdlPolicy)),
     )
     PROFILES[profile](setting)
     return setting
@@ -265,6 +365,29 @@ def _tiers(setting: Setting) -> tuple[TierRules, ...]:
     return tuple(tiers)
 
 
+def _thresholds(rng: Random, low: int, high: int) -> tuple[int, int, int]:
+    """Draw where a breaker throttles, halts and ends; one of the first two may be off."""
+    throttle, halt = sorted((rng.randint(low, high), rng.randint(low, high)))
+    which = rng.random()
+    throttle, halt = (0 if which < 0.2 else throttle), (0 if which > 0.8 else halt)
+    return throttle, halt, rng.randint(1, throttle or halt)
+
+
+def _stops(setting: Setting) -> dict[str, int]:
+    """Draw a market's breakers and price guard."""
+    rng = setting.rng
+    stops: dict[str, int] = {}
+    if "price" in setting.breakers:
+        names = ("price_throttle_ppm", "price_halt_ppm", "price_exit_ppm")
+        stops |= dict(zip(names, _thresholds(rng, 5_000, 400_000), strict=True))
+    if "flow" in setting.breakers:
+        throttle, halt, _ = _thresholds(rng, max(1, setting.notional // 20), max(2, 3 * setting.notional))
+        stops |= {"flow_throttle": throttle, "flow_halt": halt}
+    if "guard" in setting.breakers:
+        stops |= {"guard_jump_ppm": rng.choice((5_000, 50_000, 200_000)), "guard_volume_lots": rng.randint(1, 1 + setting.lots)}
+    return stops
+
+
 def _market(setting: Setting) -> MarketRules:
     rng = setting.rng
     bands = sorted(rng.sample(range(80), rng.randint(1, 4)))
@@ -276,6 +399,65 @@ def _market(setting: Setting) -> MarketRules:
         band_offset_ppm=tuple(band * 1_000 for band in bands),
         slippage_tolerance_ppm=rng.choice((0, 10_000, 30_000, 30_000, 79_999, 200_000)),
         ordered_notional_max=setting.market_cap,
+        group=rng.randrange(setting.groups),
+        **_stops(setting),
+    )
+
+
+def _commitment(setting: Setting) -> CommitmentRules:
+    rng, size = setting.rng, max(1, int(setting.notional * setting.provider_size))
+    return CommitmentRules(
+        capacity=min(NO_CAP, rng.choice((0, size, 3 * size))),
+        refill_per_s=min(NO_CAP, rng.choice((0, size // 60, size * SECOND // max(1, 60 * setting.interval_ns)))),
+        position_notional_max=rng.choice((NO_CAP, size)),
+        edge_ppm=rng.choice((0, 5_000, 30_000)),
+    )
+
+
+def _provider(setting: Setting, number: int) -> ProviderRules:
+    rng = setting.rng
+    return ProviderRules(
+        commitments=tuple((_commitment(setting), _commitment(setting)) for _ in range(setting.groups)),
+        leverage_ppm=rng.choice((1_000_000, 5_000_000, 50_000_000)),
+        loss_stop=rng.choice((NO_CAP, max(1, setting.notional // 5))),
+        is_vault=setting.has_vault and number == setting.providers - 1,
+    )
+
+
+def _breaker_rules(setting: Setting) -> BreakerRules:
+    rng, interval_ns = setting.rng, setting.interval_ns
+    throttle, halt, _ = (
+        _thresholds(rng, max(1, setting.notional // 5), 6 * setting.notional + 2) if "flow" in setting.breakers else (0, 0, 0)
+    )
+    return BreakerRules(
+        hold_max_ns=interval_ns * rng.choice((1, 10, 60)),
+        reopen_ns=interval_ns * rng.choice((1, 5)),
+        throttle_share_ppm=rng.choice((1, 250_000, 1_000_000)),
+        price_window_ns=interval_ns * rng.choice((1, 5, 60)),
+        flow_window_ns=interval_ns * rng.choice((1, 5, 60)),
+        flow_exit_ppm=rng.choice((0, 500_000, 1_000_000)),
+        flow_throttle=throttle,
+        flow_halt=halt,
+        stale_ns=interval_ns * rng.choice((2, 20)) if "stale" in setting.breakers else 0,
+        outage_gap_ns=interval_ns * rng.choice((2, 20)) if "outage" in setting.breakers else 0,
+        outage_grace_ppm=rng.choice((0, 500_000, 1_000_000)),
+        outage_grace_max_ns=interval_ns * 10,
+        operator_hold_max_ns=interval_ns * 30,
+        guard_hold_ns=interval_ns * rng.choice((1, 10)),
+    )
+
+
+def _funds(setting: Setting) -> FundsRules:
+    rng, interval_ns = setting.rng, setting.interval_ns
+    enter = rng.choice((50_000, 300_000)) if "drawdown" in setting.breakers else 0
+    return FundsRules(
+        window_ns=max(16, interval_ns * rng.choice((1, 5, 60))),
+        owner_loss_max=setting.owner_cap,
+        trading_fee_share_ppm=rng.choice((0, 333_333, 1_000_000)),
+        recovery_interval_ns=max(16, interval_ns * rng.choice((1, 5))),
+        drawdown_window_ns=max(16, interval_ns * rng.choice((16, 100))),
+        drawdown_enter_ppm=enter,
+        drawdown_exit_ppm=enter * 5 // 6,
     )
 
 
@@ -283,7 +465,9 @@ def make_rules(setting: Setting) -> VenueRules:
     """Return the venue's rules of a setting."""
     rng, interval_ns = setting.rng, setting.interval_ns
     stages = setting.stages
-    fund_is_late = FUND in stages and ADL in stages[: stages.index(FUND)]
+    fund_is_late = any(
+        payer in stages[: stages.index(earlier)] for earlier in (FUND, TAKEOVER) if earlier in stages for payer in (ADL, SOCIALISE)
+    )
     return VenueRules(
         markets=tuple(_market(setting) for _ in range(setting.markets)),
         levels=LevelRules(
@@ -304,9 +488,29 @@ def make_rules(setting: Setting) -> VenueRules:
             account_notional_max=setting.account_cap,
             venue_notional_max=setting.venue_cap,
         ),
-        fund=FundRules(loss_per_interval_max=setting.fund_cap),
+        funds=tuple(
+            FundRules(loss_per_window_max=setting.fund_cap, target=setting.notional * setting.target_ppm // 1_000_000)
+            for _ in range(setting.groups)
+        ),
+        fund=_funds(setting),
+        providers=tuple(_provider(setting, number) for number in range(setting.providers)),
+        takeover=TakeoverRules(
+            provider_share_ppm=rng.choice((0, 333_333, 500_000, 1_000_000)),
+            answer_timeout_ns=interval_ns * rng.choice((1, 2, 10)),
+            failures_max=rng.choice((1, 2, 3)),
+            retry_ns=interval_ns * rng.choice((1, 5)),
+            off_ns=interval_ns * rng.choice((2, 20)),
+        ),
+        disposal=DisposalRules(
+            interval_ns=interval_ns * rng.choice((1, 3)),
+            share_ppm=rng.choice((1, 100_000, 1_000_000)),
+            tolerance_ppm=rng.choice((0, 10_000, 100_000)),
+        ),
+        breakers=_breaker_rules(setting),
+        adl_policy=setting.adl_policy,
+        socialise_policy=setting.socialise_policy,
         limits=LimitRules(
-            accounts_max=setting.accounts + 1,
+            accounts_max=setting.accounts + setting.providers + 1,
             positions_max=setting.positions_max,
             orders_max=setting.orders_max,
             effects_max=96 if rng.random() < 0.5 else 1 << 16,

@@ -5,7 +5,18 @@ from __future__ import annotations
 import sys
 from typing import NamedTuple
 
-from tests.vectors.tables import binance, dydx_bankruptcy, dydx_margin, dydx_risk, paper_positions
+from tests.vectors.tables import (
+    binance,
+    bitmex,
+    drift,
+    dydx_bankruptcy,
+    dydx_deleveraging,
+    dydx_liquidation,
+    dydx_margin,
+    dydx_risk,
+    paper_positions,
+    vega,
+)
 
 __all__ = ["REACHED", "Count", "markdown"]
 
@@ -26,6 +37,9 @@ def _count(source: str, kind: str, tables: tuple[tuple[object, ...], ...], by: s
 
 
 _BANKRUPTCY, _RISK, _MARGIN, _BINANCE = "dYdX bankruptcy price", "dYdX account risk", "dYdX margin", "Binance"
+_FILLABLE, _INSURANCE, _LIMITS = "dYdX fillable price", "dYdX insurance delta", "dYdX block limits"
+_DELEVERAGING, _TRANSFER, _SHARES = "dYdX deleveraging", "Drift liquidation transfer", "Drift insurance"
+_VEGA, _BITMEX = "Vega waterfall and disposal", "BitMEX queue"
 _PAPER = "five positions, queue"
 
 REACHED = (
@@ -49,6 +63,62 @@ REACHED = (
         "`markets.venues.dydx.scaled_initial_rate_ppm`, then `initial_margin`, `assess`",
     ),
     _count(_MARGIN, "accounts", (dydx_margin.ACCOUNTS,), "`assess`, `initial_margin`, equity in HEALTH"),
+    _count(
+        _FILLABLE, "prices, errors", (dydx_liquidation.FILLABLE,), "`markets.venues.dydx.fillable_price`; `assess` gives what it is made of"
+    ),
+    _count(_FILLABLE, "ticks", (dydx_liquidation.SUBTICKS,), "`markets.venues.dydx.subticks_of`"),
+    _count(
+        _INSURANCE,
+        "deltas",
+        (dydx_liquidation.DELTAS,),
+        "`markets.venues.dydx.insurance_delta` on `zero_cash`; SUPPORT where the fund pays",
+    ),
+    _count(
+        _INSURANCE,
+        "sufficiency, quotes of fills",
+        (dydx_liquidation.SUFFICIENCY, dydx_liquidation.QUOTES),
+        "`markets.venues.dydx.does_fund_suffice`, `fill_quote`",
+    ),
+    _count(
+        _LIMITS,
+        "of a position, of a block",
+        (dydx_liquidation.POSITION_LIMITS, dydx_liquidation.BLOCK_LIMITS),
+        "`markets.venues.dydx.position_notional_limits`, `notional_left`, `insurance_left`",
+    ),
+    _count(
+        _LIMITS,
+        "sizes of orders",
+        (dydx_liquidation.ORDERS,),
+        "`markets.venues.dydx.liquidation_delta`; lots of an ORDER where only the cap binds",
+    ),
+    _count(_DELEVERAGING, "permission", (dydx_deleveraging.PERMISSIONS,), "`markets.venues.dydx.deleverage_price`; health INSOLVENT"),
+    _count(_DELEVERAGING, "walks", (dydx_deleveraging.WALKS,), "`markets.venues.dydx.deleverage`; `zero_cash`"),
+    _count(
+        _DELEVERAGING,
+        "pairs",
+        (dydx_deleveraging.PAIRS,),
+        "`markets.venues.dydx.close_at_one_price`; margins and `zero_cash` of the engine, one ADL",
+    ),
+    _count(_DELEVERAGING, "open interest", (dydx_deleveraging.OPEN_INTEREST,), "`markets.venues.dydx.open_interest_change`"),
+    _count(
+        _TRANSFER,
+        "transfers, prices",
+        (drift.BASES, drift.LIABILITIES, drift.IMPLIED, drift.ASSETS, drift.SWAPS, drift.LIMITS),
+        "`markets.venues.drift`",
+    ),
+    _count(_TRANSFER, "fees", (drift.PERP_FEES, drift.SPOT_FEES, drift.FEES), "`markets.venues.drift`"),
+    _count(_TRANSFER, "shared losses", (drift.PERP_LOSSES, drift.DEPOSIT_LOSSES), "`markets.venues.drift`"),
+    _count(_SHARES, "shares of the fund", (drift.REBASES, drift.CANCELS), "`markets.venues.drift`"),
+    _count(_SHARES, "bankruptcies", (drift.BANKRUPTCIES, drift.ISOLATED), "`markets.venues.drift`"),
+    _count(_VEGA, "settlements", (vega.SETTLEMENTS,), "`markets.venues.vega.settle`"),
+    _count(_VEGA, "disposals", (vega.DISPOSALS,), "`markets.venues.vega.Disposal`"),
+    _count(_VEGA, "closeout prices", (vega.CLOSEOUTS,), "`markets.venues.vega.closeout_price`"),
+    _count(
+        _BITMEX,
+        "ranks, percentiles, deleveraging",
+        (bitmex.LONGS,),
+        "`markets.venues.bitmex` on values that the engine measured; `zero_cash` for the price",
+    ),
     _count(_BINANCE, "liquidation prices", (binance.HELP_CENTRE, binance.MOCKED), "first mark that is DISTRESSED, within one tick"),
     _count(_BINANCE, "tier lookups", (binance.LOOKUPS,), "`tier_of`, deductions worked out at load, `assess`"),
     _count(_PAPER, "positions", (paper_positions.FIVE,), "`assess`, `zero_price_ticks`, first mark that is DISTRESSED"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.vectors.reached import REACHED, markdown
 from tests.vectors.tables.dydx_margin import NOT_EXPRESSIBLE
 
@@ -25,6 +27,29 @@ def test_reached_29_of_29_account_risks() -> None:
 
 def test_reached_55_of_57_margins() -> None:
     assert _sums("dYdX margin") == (55, 57)
+
+
+@pytest.mark.parametrize(
+    ("source", "cases"),
+    [
+        ("dYdX fillable price", 18),
+        ("dYdX insurance delta", 19),
+        ("dYdX block limits", 19),
+        ("dYdX deleveraging", 35),
+        ("Drift liquidation transfer", 32),
+        ("Drift insurance", 28),
+        ("Vega waterfall and disposal", 19),
+        ("BitMEX queue", 6),
+    ],
+)
+def test_reached_all_of(source: str, cases: int) -> None:
+    assert _sums(source) == (cases, cases)
+
+
+@pytest.mark.parametrize("source", dict.fromkeys(count.source for count in REACHED))
+def test_at_least_95_of_100_are_reached(source: str) -> None:
+    reached, cases = _sums(source)
+    assert reached * 100 >= cases * 95
 
 
 def test_reached_20_of_20_binance_cases() -> None:

@@ -17,10 +17,12 @@ from typing import Any
 
 from backstop.config.findings import ConfigError, Finding
 from backstop.config.markets import MarketPart, read_market
+from backstop.config.providers import read_providers
 from backstop.config.schema import VenueFile
-from backstop.config.sections import Parts, read_sections, stage_names
+from backstop.config.sections import Parts, read_sections, solvent_first, stage_names
 from backstop.config.shape import check_shape, pieces_of
 from backstop.config.venue import Venue
+from backstop.core.events import NONE, Answer
 from backstop.core.instruments import NOTIONAL_ATOMS_MAX, PPM, VenueRules, check_rules
 
 __all__ = ["default_text", "load_venue", "parse_venue"]
@@ -50,7 +52,8 @@ def parse_venue(text: str, place: str = "venue.toml") -> Venue:
     findings = check_shape(raw)
     pieces = pieces_of(raw)
     parts = read_sections(pieces, findings)
-    markets = [read_market(number, section, parts, findings) for number, section in pieces.markets]
+    read_providers(pieces, parts, findings)
+    markets = [read_market(number, section, pieces, parts, findings) for number, section in pieces.markets]
     _check_between(parts, [part for part in markets if part is not None], findings)
     if findings:
         raise ConfigError(place, _unique(findings))
@@ -84,6 +87,10 @@ def _check_between(parts: Parts, markets: list[MarketPart], findings: list[Findi
         )
 
 
+#: What the simulated providers answer, by its name in the file.
+_ANSWERS = {"accept": int(Answer.ACCEPT), "refuse": int(Answer.REFUSE), "silent": NONE}
+
+
 def _venue(file: VenueFile, parts: Parts, markets: list[MarketPart], text: str, place: str) -> Venue:
     assert parts.asset is not None
     assert parts.levels is not None
@@ -93,7 +100,14 @@ def _venue(file: VenueFile, parts: Parts, markets: list[MarketPart], text: str, 
         levels=parts.levels,
         stages=parts.stages,
         closeout=parts.closeout,
+        funds=parts.funds,
         fund=parts.fund,
+        providers=parts.providers,
+        takeover=parts.takeover,
+        disposal=parts.disposal,
+        breakers=parts.breakers,
+        adl_policy=parts.adl_policy,
+        socialise_policy=parts.socialise_policy,
         limits=parts.limits,
         solvent_pay_first=file.venue.solvent_pay_first,
     )
@@ -111,7 +125,11 @@ def _venue(file: VenueFile, parts: Parts, markets: list[MarketPart], text: str, 
         asset=parts.asset,
         markets=tuple(part.spec for part in markets),
         books=tuple(part.book for part in markets),
+        groups=parts.groups,
         fund_opening_atoms=parts.fund_opening_atoms,
+        providers=parts.backers,
+        provider_latency_ns=file.providers.latency,
+        provider_answer=_ANSWERS[file.providers.answer],
         warnings=tuple(str(warning) for warning in _warnings(file, parts, markets)),
     )
 
@@ -162,11 +180,15 @@ def _warnings(file: VenueFile, parts: Parts, markets: list[MarketPart]) -> list[
 
 def _order_warnings(file: VenueFile, names: list[str]) -> list[Finding]:
     found = []
-    before_fund = "adl" in names and "fund" in names and names.index("adl") < names.index("fund")
-    if before_fund:
-        found.append(Finding("waterfall", "solvent_pay_first: solvent accounts pay before the fund does"))
-    elif file.venue.solvent_pay_first:
-        found.append(Finding("venue.solvent_pay_first", "allows what the waterfall does not do: fund stands before adl", "true"))
+    pairs = solvent_first(names)
+    for first, behind in pairs:
+        found.append(Finding("waterfall", f"solvent_pay_first: solvent accounts pay ({first}) before {behind} does"))
+    if not pairs and file.venue.solvent_pay_first:
+        found.append(Finding("venue.solvent_pay_first", "allows what the waterfall does not do: no solvent account pays first", "true"))
+    if file.provider and "takeover" not in names:
+        found.append(Finding("provider", "the waterfall has no takeover: nobody asks them"))
+    if "takeover" in names and not file.provider:
+        found.append(Finding(f"waterfall[{names.index('takeover')}]", "the file has no provider: takeover has nobody to ask"))
     if "fund" not in names:
         found.append(Finding("waterfall", "has no fund: a deficit that adl and tear_up leave is booked as uncovered"))
     ratio = PPM + int(file.levels.exit_buffer * PPM)

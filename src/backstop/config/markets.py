@@ -8,10 +8,11 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 
-from backstop.config.findings import Finding
+from backstop.config.findings import Finding, did_you_mean
 from backstop.config.quantise import OffGridError, decimal_text, steps_of
 from backstop.config.schema import MarketSection
 from backstop.config.sections import Parts, atoms_or_finding
+from backstop.config.shape import Pieces
 from backstop.config.venue import Asset, BookRules, MarketSpec
 from backstop.core.instruments import (
     DEPTH_LOTS_MAX,
@@ -71,7 +72,7 @@ class _Reader:
             return None
 
 
-def read_market(number: int, section: MarketSection, parts: Parts, findings: list[Finding]) -> MarketPart | None:
+def read_market(number: int, section: MarketSection, pieces: Pieces, parts: Parts, findings: list[Finding]) -> MarketPart | None:
     """Turn one market into the engine's integers; None, and findings, where that fails."""
     if parts.asset is None:
         return None
@@ -82,6 +83,8 @@ def read_market(number: int, section: MarketSection, parts: Parts, findings: lis
     tiers = _tiers(read, parts)
     _check_bands(read)
     depth = _depth(read) if section.quantity_lot > 0 else ()
+    group = _group(read, parts)
+    stops = _stops(read, pieces) if section.quantity_lot > 0 else {}
     cap = NO_CAP if section.ordered_notional_max is None else read.atoms("ordered_notional_max", section.ordered_notional_max)
     if len(findings) > before or grid is None:
         return None
@@ -96,9 +99,47 @@ def read_market(number: int, section: MarketSection, parts: Parts, findings: lis
         slippage_tolerance_ppm=section.slippage_tolerance_ppm,
         volatility_ppm=section.volatility_ppm,
         ordered_notional_max=cap,
+        group=group,
+        **stops,
     )
     book = BookRules(depth, section.book.recovery_ppm_per_second, section.book.permanent_impact_ppm, section.book.latency)
     return MarketPart(read.key, spec, rules, book, lots_max * ticks_max * factor)
+
+
+def _group(read: _Reader, parts: Parts) -> int:
+    name = read.section.group
+    if name is None:
+        return 0
+    if name in parts.groups:
+        return parts.groups.index(name)
+    hint = did_you_mean(name, list(parts.groups)) or f"the groups are {', '.join(parts.groups)}"
+    read.wrong("group", f"must name a market group: {hint}", f'"{name}"')
+    return 0
+
+
+def _stops(read: _Reader, pieces: Pieces) -> dict[str, int]:
+    """Return the thresholds of a market's breakers and price guard: its own, or those of the whole file."""
+    own, shared, guard = read.section.breaker, pieces.breakers, pieces.guard
+    if shared is None or guard is None:
+        return {}
+    stops = {}
+    for name in ("price_throttle_ppm", "price_halt_ppm", "price_exit_ppm"):
+        value = getattr(own, name)
+        stops[name] = getattr(shared, name) if value is None else value
+    throttle, halt, leave = (stops[name] for name in ("price_throttle_ppm", "price_halt_ppm", "price_exit_ppm"))
+    if throttle and halt and throttle > halt:
+        read.wrong("breaker.price_throttle_ppm", f"must be at most price_halt_ppm, {halt}", throttle)
+    first = throttle or halt
+    if first and not 0 < leave <= first:
+        read.wrong("breaker.price_exit_ppm", f"must be 1 to {first}, where the breaker begins", leave)
+    stops["flow_throttle"] = read.atoms("breaker.flow_throttle", own.flow_throttle)
+    stops["flow_halt"] = read.atoms("breaker.flow_halt", own.flow_halt)
+    if stops["flow_throttle"] and stops["flow_halt"] and stops["flow_throttle"] > stops["flow_halt"]:
+        read.wrong("breaker.flow_throttle", f"must be at most flow_halt, {decimal_text(own.flow_halt)}", own.flow_throttle)
+    stops["guard_jump_ppm"] = guard.jump_ppm if own.guard_jump_ppm is None else own.guard_jump_ppm
+    volume = 0 if own.guard_volume == 0 else read.steps("breaker.guard_volume", own.guard_volume, read.section.quantity_lot, "lots")
+    stops["guard_volume_lots"] = volume or 0
+    return stops
 
 
 def _check_symbol(read: _Reader) -> None:

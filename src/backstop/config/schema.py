@@ -18,12 +18,21 @@ __all__ = [
     "AdlStage",
     "AssetSection",
     "BookSection",
+    "BreakersSection",
     "CloseoutStage",
+    "CommitmentSection",
     "FundStage",
+    "GroupSection",
+    "GuardSection",
     "LevelsSection",
     "LimitsSection",
+    "MarketBreakerSection",
     "MarketSection",
+    "ProviderSection",
+    "ProvidersSection",
     "RestrictStage",
+    "SocialiseStage",
+    "TakeoverStage",
     "TearUpStage",
     "TierRow",
     "VenueFile",
@@ -103,7 +112,7 @@ class VenueSection(_Section):
     name: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="Name of the venue, printed in reports.")
     solvent_pay_first: bool = Field(
         default=False,
-        description="Allows `adl` to stand before `fund`, so that solvent accounts pay before the fund does.",
+        description="Allows `adl` or `socialise` to stand before `fund` or `takeover`, so that solvent accounts pay first.",
     )
 
 
@@ -165,7 +174,7 @@ class CloseoutStage(_Section):
     )
     cap_interval: Duration = Field(
         default=60_000_000_000,
-        description="Interval of the notional caps (account, market, venue) and of the fund's loss cap.",
+        description="Interval of the notional caps (account, market, venue).",
     )
     account_notional_max: Number | None = Field(
         default=None,
@@ -179,27 +188,84 @@ class CloseoutStage(_Section):
     )
 
 
+class TakeoverStage(_Section):
+    """Backstop providers take positions over, in answer to offers; the venue vault, if there is one, at once and last."""
+
+    stage: Literal["takeover"]
+    provider_share_ppm: Ppm = Field(
+        default=500_000,
+        description="Share of the way from mark to zero price that a provider gets for taking over from a solvent account.",
+        json_schema_extra=_unit("ppm"),
+    )
+    answer_timeout: Duration = Field(default=5_000_000_000, description="How long a provider's answer is waited for.")
+    failures_max: Annotated[int, Field(ge=1, le=1 << 30)] = Field(
+        default=3, description="Failures in a row that switch a provider off.", json_schema_extra=_unit("count")
+    )
+    retry: Duration = Field(default=30_000_000_000, description="After a failure, how long a provider is not asked.")
+    off: Duration = Field(default=600_000_000_000, description="How long a provider that was switched off is not asked.")
+    disposal_interval: Duration = Field(default=10_000_000_000, description="Time between two sales of the vault.")
+    disposal_share_ppm: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=100_000, description="Share of a position that the vault sells at a time.", json_schema_extra=_unit("ppm")
+    )
+    disposal_tolerance_ppm: Annotated[int, Field(ge=0, lt=1_000_000)] = Field(
+        default=10_000, description="Furthest from the mark that the vault sells.", json_schema_extra=_unit("ppm")
+    )
+
+
 class FundStage(_Section):
-    """The insurance fund: supports closing orders (if it stands before `adl`) and pays for flat accounts."""
+    """The insurance fund, one a market group: supports closing orders and takeovers (if it stands before `adl`), pays for flat accounts."""
 
     stage: Literal["fund"]
     opening_balance: Number = Field(
-        default=Decimal(0), description="What a new engine's fund is given at its start.", json_schema_extra=_unit("asset")
-    )
-    loss_per_interval_max: Number | None = Field(
-        default=None,
-        description="Most that the fund pays in one cap interval of `closeout`.",
+        default=Decimal(0),
+        description="What a new engine's fund is given at its start, where the file has no `group`.",
         json_schema_extra=_unit("asset"),
     )
+    loss_per_window_max: Number | None = Field(
+        default=None,
+        description="Most that the fund pays within any span of `window`, where the file has no `group`.",
+        json_schema_extra=_unit("asset"),
+    )
+    target: Number | None = Field(
+        default=None,
+        description="Balance above which it pays recovery claims back, where the file has no `group`.",
+        json_schema_extra=_unit("asset"),
+    )
+    window: Duration = Field(default=60_000_000_000, description="Span of the caps on what funds pay.")
+    owner_loss_max: Number | None = Field(
+        default=None,
+        description="Most that all funds together pay for one owner, until it was not paid for during a whole `window`.",
+        json_schema_extra=_unit("asset"),
+    )
+    trading_fee_share_ppm: Ppm = Field(
+        default=0, description="Share of trading fees that goes to the fund.", json_schema_extra=_unit("ppm")
+    )
+    recovery_interval: Duration = Field(default=3_600_000_000_000, description="How often recovery claims are paid back from surplus.")
+    drawdown_window: Duration = Field(default=28_800_000_000_000, description="Span in which the peak of a fund is looked for.")
+    drawdown_enter_ppm: Ppm = Field(
+        default=0, description="Fall from the peak that throttles the markets of the group; 0 is off.", json_schema_extra=_unit("ppm")
+    )
+    drawdown_exit_ppm: Ppm = Field(default=0, description="Fall from the peak below which that ends.", json_schema_extra=_unit("ppm"))
 
 
 class AdlStage(_Section):
     """Auto-deleveraging: closes opposite positions at a set price."""
 
     stage: Literal["adl"]
-    policy: Literal["capped_pro_rata"] = Field(
+    policy: Literal["capped_pro_rata", "queue", "pro_rata", "risk_aware", "random"] = Field(
         default="capped_pro_rata",
-        description="How counterparties are chosen: pro rata by class, each capped so that it stays above maintenance margin.",
+        description="How counterparties of a class share: by profit, in the order of rank, by lots, by lots x leverage, in random order."
+        " Each is capped so that it stays above maintenance margin.",
+    )
+
+
+class SocialiseStage(_Section):
+    """What the fund could not pay is borne by others, against a claim that later surplus pays back."""
+
+    stage: Literal["socialise"]
+    policy: Literal["gains_haircut", "open_interest"] = Field(
+        default="gains_haircut",
+        description="Who bears it: open gains in the markets of the default, or all open interest there.",
     )
 
 
@@ -209,7 +275,127 @@ class TearUpStage(_Section):
     stage: Literal["tear_up"]
 
 
-WaterfallStage = Annotated[RestrictStage | CloseoutStage | FundStage | AdlStage | TearUpStage, Field(discriminator="stage")]
+WaterfallStage = Annotated[
+    RestrictStage | CloseoutStage | TakeoverStage | FundStage | AdlStage | SocialiseStage | TearUpStage, Field(discriminator="stage")
+]
+
+
+class GroupSection(_Section):
+    """A market group: its markets share a fund, and commitments of providers are made to it."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="Name that markets and commitments refer to.")
+    opening_balance: Number = Field(
+        default=Decimal(0), description="What a new engine's fund of the group is given at its start.", json_schema_extra=_unit("asset")
+    )
+    loss_per_window_max: Number | None = Field(
+        default=None, description="Most that the fund pays within any span of `window`.", json_schema_extra=_unit("asset")
+    )
+    target: Number | None = Field(
+        default=None, description="Balance above which the fund pays recovery claims back.", json_schema_extra=_unit("asset")
+    )
+
+
+class CommitmentSection(_Section):
+    """What a provider stands ready to take over of one market group and direction."""
+
+    group: str | None = Field(default=None, description="The market group; may be left out where the file has no `group`.")
+    direction: Literal["long", "short", "both"] = Field(
+        default="both", description="Whether it takes over longs, shorts, or each of them to the full capacity."
+    )
+    capacity: Number = Field(description="Notional that it takes over before refill.", json_schema_extra=_unit("asset"))
+    refill_per_hour: Number = Field(
+        default=Decimal(0), description="Capacity that comes back in an hour, second by second.", json_schema_extra=_unit("asset")
+    )
+    position_notional_max: Number | None = Field(
+        default=None, description="Largest notional of its position in one market.", json_schema_extra=_unit("asset")
+    )
+    edge_ppm: Ppm = Field(
+        default=0,
+        description="Discount to mark at which it takes over from an insolvent account; the fund pays for it.",
+        json_schema_extra=_unit("ppm"),
+    )
+
+
+class ProviderSection(_Section):
+    """A backstop provider: an account of the engine, margined like others, with standing commitments."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="Name of the provider, also of its account.")
+    vault: bool = Field(default=False, description="The venue's own vault: last provider, takes over at once, sells on by schedule.")
+    capital: Number = Field(description="What a new engine's account of it is given at its start.", json_schema_extra=_unit("asset"))
+    leverage: Number = Field(
+        default=Decimal(5), description="Largest notional over equity, with offers on their way.", json_schema_extra=_unit("ratio")
+    )
+    loss_stop: Number | None = Field(
+        default=None, description="Loss at which it is asked no more until half of it is won back.", json_schema_extra=_unit("asset")
+    )
+    commitment: Annotated[list[CommitmentSection], Field(min_length=1, max_length=16)] = Field(description="Standing commitments.")
+
+
+class ProvidersSection(_Section):
+    """How simulated providers answer their offers."""
+
+    latency: Duration = Field(default=500_000_000, description="From the engine's offer to the answer.")
+    answer: Literal["accept", "refuse", "silent"] = Field(default="accept", description="What every provider answers.")
+
+
+class BreakersSection(_Section):
+    """Circuit breakers. Every stop ends by itself; none refuses what reduces risk. A threshold of 0 is off."""
+
+    hold_max: Duration = Field(default=600_000_000_000, description="Longest time in which a cause throttles or halts.")
+    reopen: Duration = Field(default=60_000_000_000, description="Time from the end of a halt to the full opening.")
+    throttle_share_ppm: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=250_000, description="Share of a closing slice that is left when throttled or reopening.", json_schema_extra=_unit("ppm")
+    )
+    price_window: Duration = Field(default=60_000_000_000, description="Moves of the mark are measured in this window and the one before.")
+    price_throttle_ppm: Ppm = Field(
+        default=0, description="Move of the mark, or its distance from the index, that throttles a market.", json_schema_extra=_unit("ppm")
+    )
+    price_halt_ppm: Ppm = Field(default=0, description="Move that halts a market.", json_schema_extra=_unit("ppm"))
+    price_exit_ppm: Ppm = Field(default=0, description="Move below which that ends.", json_schema_extra=_unit("ppm"))
+    flow_window: Duration = Field(default=60_000_000_000, description="Liquidated notional is counted in this window and the one before.")
+    flow_exit_ppm: Ppm = Field(
+        default=500_000, description="Share of the first threshold below which a stop for flow ends.", json_schema_extra=_unit("ppm")
+    )
+    flow_throttle: Number = Field(
+        default=Decimal(0), description="Liquidated notional of the venue that throttles it.", json_schema_extra=_unit("asset")
+    )
+    flow_halt: Number = Field(
+        default=Decimal(0), description="Liquidated notional of the venue that halts it.", json_schema_extra=_unit("asset")
+    )
+    stale: Duration | None = Field(default=None, description="Age of a mark that halts its market; left out: off.")
+    outage_gap: Duration | None = Field(default=None, description="Silence of the whole venue that counts as an outage; left out: off.")
+    outage_grace_ppm: Ppm = Field(
+        default=500_000, description="Grace after an outage, as a share of the silence.", json_schema_extra=_unit("ppm")
+    )
+    outage_grace_max: Duration = Field(default=300_000_000_000, description="Longest grace.")
+    operator_hold_max: Duration = Field(default=86_400_000_000_000, description="Longest stop that an operator may order.")
+
+
+class GuardSection(_Section):
+    """Price guard: a mark that jumps on little volume is held until another confirms it, or for a while."""
+
+    jump_ppm: Ppm = Field(default=0, description="Move of the mark that is a jump; 0 is off.", json_schema_extra=_unit("ppm"))
+    hold: Duration = Field(default=120_000_000_000, description="Longest time for which a mark is held.")
+
+
+class MarketBreakerSection(_Section):
+    """A market's own thresholds; what is left out is as in `breakers` and `guard`."""
+
+    price_throttle_ppm: Ppm | None = Field(default=None, description="As in `breakers`.", json_schema_extra=_unit("ppm"))
+    price_halt_ppm: Ppm | None = Field(default=None, description="As in `breakers`.", json_schema_extra=_unit("ppm"))
+    price_exit_ppm: Ppm | None = Field(default=None, description="As in `breakers`.", json_schema_extra=_unit("ppm"))
+    flow_throttle: Number = Field(
+        default=Decimal(0), description="Liquidated notional of the market that throttles it.", json_schema_extra=_unit("asset")
+    )
+    flow_halt: Number = Field(
+        default=Decimal(0), description="Liquidated notional of the market that halts it.", json_schema_extra=_unit("asset")
+    )
+    guard_jump_ppm: Ppm | None = Field(default=None, description="As `jump_ppm` in `guard`.", json_schema_extra=_unit("ppm"))
+    guard_volume: Number = Field(
+        default=Decimal(0),
+        description="Volume below which a jump is held; 0: none is.",
+        json_schema_extra=_unit("quantity"),
+    )
 
 
 class LimitsSection(_Section):
@@ -291,7 +477,9 @@ class MarketSection(_Section):
         description="Most notional of this market ordered to the book in one cap interval.",
         json_schema_extra=_unit("asset"),
     )
+    group: str | None = Field(default=None, description="Its market group; left out: the first.")
     tiers: Annotated[list[TierRow], Field(min_length=1, max_length=64)] = Field(description="Margin tiers, by floor.")
+    breaker: MarketBreakerSection = Field(default_factory=MarketBreakerSection, description="Its own thresholds.")
     book: BookSection = Field(description="The simulated book.")
 
 
@@ -302,8 +490,17 @@ class VenueFile(_Section):
     asset: AssetSection
     levels: LevelsSection = Field(default_factory=LevelsSection)
     limits: LimitsSection = Field(default_factory=LimitsSection)
+    breakers: BreakersSection = Field(default_factory=BreakersSection)
+    guard: GuardSection = Field(default_factory=GuardSection)
+    providers: ProvidersSection = Field(default_factory=ProvidersSection)
     waterfall: Annotated[list[WaterfallStage], Field(min_length=1)] = Field(
         description="Stages in the order in which they act; each stands at most once, and `tear_up` is last."
+    )
+    group: Annotated[list[GroupSection], Field(max_length=8)] = Field(
+        default_factory=list, description="Market groups, each with its own fund. None: all markets are one group."
+    )
+    provider: Annotated[list[ProviderSection], Field(max_length=64)] = Field(
+        default_factory=list, description="Backstop providers, numbered in this order from 0."
     )
     market: Annotated[list[MarketSection], Field(min_length=1, max_length=4096)] = Field(
         description="Markets, numbered in this order from 0."

@@ -9,13 +9,36 @@ from typing import Any
 
 from backstop.config.findings import Finding
 from backstop.config.quantise import OffGridError, decimal_text
-from backstop.config.schema import CloseoutStage, FundStage, LevelsSection, LimitsSection
+from backstop.config.schema import (
+    AdlStage,
+    BreakersSection,
+    CloseoutStage,
+    FundStage,
+    GuardSection,
+    LevelsSection,
+    LimitsSection,
+    SocialiseStage,
+    TakeoverStage,
+    duration_text,
+)
 from backstop.config.shape import Pieces
-from backstop.config.venue import Asset
-from backstop.core.events import Stage
-from backstop.core.instruments import NO_CAP, PPM, CloseoutRules, FundRules, LevelRules, LimitRules
+from backstop.config.venue import Asset, ProviderSpec
+from backstop.core.events import AdlPolicy, SocialisePolicy, Stage
+from backstop.core.instruments import (
+    NO_CAP,
+    PPM,
+    BreakerRules,
+    CloseoutRules,
+    DisposalRules,
+    FundRules,
+    FundsRules,
+    LevelRules,
+    LimitRules,
+    ProviderRules,
+    TakeoverRules,
+)
 
-__all__ = ["AMOUNT_ATOMS_MAX", "Parts", "atoms_or_finding", "read_sections", "stage_names"]
+__all__ = ["AMOUNT_ATOMS_MAX", "Parts", "atoms_or_finding", "read_sections", "solvent_first", "stage_names"]
 
 #: Most atoms in one amount of the file: what one transfer may move.
 AMOUNT_ATOMS_MAX = 1 << 60
@@ -30,8 +53,18 @@ class Parts:
     limits: LimitRules | None = None
     stages: tuple[int, ...] = ()
     closeout: CloseoutRules = field(default_factory=CloseoutRules)
-    fund: FundRules = field(default_factory=FundRules)
-    fund_opening_atoms: int = 0
+    #: Names of the market groups, the rules and the opening balances of their funds.
+    groups: tuple[str, ...] = ("all",)
+    funds: tuple[FundRules, ...] = (FundRules(),)
+    fund_opening_atoms: tuple[int, ...] = (0,)
+    fund: FundsRules = field(default_factory=FundsRules)
+    takeover: TakeoverRules = field(default_factory=TakeoverRules)
+    disposal: DisposalRules = field(default_factory=DisposalRules)
+    breakers: BreakerRules = field(default_factory=BreakerRules)
+    adl_policy: int = int(AdlPolicy.CAPPED_PRO_RATA)
+    socialise_policy: int = int(SocialisePolicy.GAINS_HAIRCUT)
+    providers: tuple[ProviderRules, ...] = ()
+    backers: tuple[ProviderSpec, ...] = ()
 
 
 def stage_names(waterfall: list[Any]) -> list[str]:
@@ -44,6 +77,7 @@ def read_sections(pieces: Pieces, findings: list[Finding]) -> Parts:
     parts = Parts()
     if pieces.asset is not None:
         parts.asset = Asset(pieces.asset.name, pieces.asset.decimals)
+    _read_groups(pieces, parts, findings)
     if pieces.levels is not None:
         parts.levels = _levels(pieces.levels, findings)
     if pieces.limits is not None:
@@ -51,14 +85,115 @@ def read_sections(pieces: Pieces, findings: list[Finding]) -> Parts:
     if pieces.waterfall is not None:
         parts.stages = tuple(int(Stage[stage.stage.upper()]) for stage in pieces.waterfall)
         for number, stage in enumerate(pieces.waterfall):
-            if isinstance(stage, CloseoutStage) and parts.asset is not None:
-                parts.closeout = _closeout(f"waterfall[{number}]", stage, parts.asset, findings)
-            if isinstance(stage, FundStage) and parts.asset is not None:
-                key = f"waterfall[{number}]"
-                parts.fund_opening_atoms = _opening(key, stage, parts.asset, findings)
-                parts.fund = FundRules(_cap(f"{key}.loss_per_interval_max", stage.loss_per_interval_max, parts.asset, findings))
+            _read_stage(f"waterfall[{number}]", stage, pieces, parts, findings)
         _check_order(stage_names(pieces.waterfall), pieces, findings)
+    if pieces.breakers is not None and pieces.guard is not None and parts.asset is not None:
+        parts.breakers = _breakers(pieces.breakers, pieces.guard, parts.asset, findings)
     return parts
+
+
+def _read_stage(key: str, stage: Any, pieces: Pieces, parts: Parts, findings: list[Finding]) -> None:
+    if isinstance(stage, AdlStage):
+        parts.adl_policy = int(AdlPolicy[stage.policy.upper()])
+    elif isinstance(stage, SocialiseStage):
+        parts.socialise_policy = int(SocialisePolicy[stage.policy.upper()])
+    elif isinstance(stage, TakeoverStage):
+        parts.takeover = TakeoverRules(stage.provider_share_ppm, stage.answer_timeout, stage.failures_max, stage.retry, stage.off)
+        parts.disposal = DisposalRules(stage.disposal_interval, stage.disposal_share_ppm, stage.disposal_tolerance_ppm)
+    elif isinstance(stage, CloseoutStage) and parts.asset is not None:
+        parts.closeout = _closeout(key, stage, parts.asset, findings)
+    elif isinstance(stage, FundStage) and parts.asset is not None:
+        parts.fund = _fund(key, stage, parts.asset, findings)
+        if not pieces.groups:
+            _read_funds([(key, stage)], parts, parts.asset, findings)
+
+
+def _read_groups(pieces: Pieces, parts: Parts, findings: list[Finding]) -> None:
+    """Read the market groups, if the file has any: their names, and their funds in place of the one of the stage."""
+    if not pieces.groups or parts.asset is None:
+        return
+    parts.groups = tuple(group.name for group in pieces.groups)
+    for number, name in enumerate(parts.groups):
+        if name in parts.groups[:number]:
+            findings.append(Finding(f"group[{number}].name", f"stands at group[{parts.groups.index(name)}] already", f'"{name}"'))
+    _read_funds([(f"group[{number}]", group) for number, group in enumerate(pieces.groups)], parts, parts.asset, findings)
+    for number, stage in enumerate(pieces.waterfall or []):
+        if isinstance(stage, FundStage):
+            for name in ("opening_balance", "loss_per_window_max", "target"):
+                if getattr(stage, name) != FundStage.model_fields[name].default:  # a resolved file spells defaults out
+                    findings.append(
+                        Finding(f"waterfall[{number}].{name}", "the file has groups, each with its own fund: write it in [[group]]")
+                    )
+
+
+def _read_funds(sections: list[tuple[str, Any]], parts: Parts, asset: Asset, findings: list[Finding]) -> None:
+    parts.fund_opening_atoms = tuple(
+        atoms_or_finding(f"{key}.opening_balance", section.opening_balance, asset, findings) for key, section in sections
+    )
+    parts.funds = tuple(
+        FundRules(
+            loss_per_window_max=_cap(f"{key}.loss_per_window_max", section.loss_per_window_max, asset, findings),
+            target=_cap(f"{key}.target", section.target, asset, findings),
+        )
+        for key, section in sections
+    )
+
+
+def _fund(key: str, stage: FundStage, asset: Asset, findings: list[Finding]) -> FundsRules:
+    enter, leave = stage.drawdown_enter_ppm, stage.drawdown_exit_ppm
+    if leave > enter or (enter > 0 and leave == 0):
+        findings.append(
+            Finding(
+                f"{key}.drawdown_exit_ppm",
+                f"must be 1 to drawdown_enter_ppm, {enter}" if enter else "must be 0, as the breaker is off",
+                str(leave),
+            )
+        )
+    return FundsRules(
+        window_ns=_at_least_16(f"{key}.window", stage.window, findings),
+        owner_loss_max=_cap(f"{key}.owner_loss_max", stage.owner_loss_max, asset, findings),
+        trading_fee_share_ppm=stage.trading_fee_share_ppm,
+        recovery_interval_ns=_at_least_16(f"{key}.recovery_interval", stage.recovery_interval, findings),
+        drawdown_window_ns=_at_least_16(f"{key}.drawdown_window", stage.drawdown_window, findings),
+        drawdown_enter_ppm=enter,
+        drawdown_exit_ppm=leave,
+    )
+
+
+def _at_least_16(key: str, duration_ns: int, findings: list[Finding]) -> int:
+    """Return a duration that is cut into 16 slots."""
+    if duration_ns < 16:
+        findings.append(Finding(key, "must be at least 16ns: it is cut into 16 slots", duration_text(duration_ns)))
+    return duration_ns
+
+
+def _breakers(section: BreakersSection, guard: GuardSection, asset: Asset, findings: list[Finding]) -> BreakerRules:
+    throttle = atoms_or_finding("breakers.flow_throttle", section.flow_throttle, asset, findings)
+    halt = atoms_or_finding("breakers.flow_halt", section.flow_halt, asset, findings)
+    if throttle and halt and throttle > halt:
+        findings.append(
+            Finding(
+                "breakers.flow_throttle",
+                f"must be at most flow_halt, {decimal_text(section.flow_halt)}",
+                decimal_text(section.flow_throttle),
+            )
+        )
+    return BreakerRules(
+        hold_max_ns=section.hold_max,
+        reopen_ns=section.reopen,
+        throttle_share_ppm=section.throttle_share_ppm,
+        price_window_ns=section.price_window,
+        flow_window_ns=section.flow_window,
+        flow_exit_ppm=section.flow_exit_ppm,
+        flow_throttle=throttle,
+        flow_halt=halt,
+        stale_ns=section.stale or 0,
+        outage_gap_ns=section.outage_gap or 0,
+        outage_grace_ppm=section.outage_grace_ppm,
+        outage_grace_max_ns=section.outage_grace_max,
+        operator_hold_max_ns=section.operator_hold_max,
+        guard_hold_ns=guard.hold,
+    )
 
 
 def atoms_or_finding(key: str, amount: Decimal, asset: Asset, findings: list[Finding], about: str = "") -> int:
@@ -78,10 +213,6 @@ def atoms_or_finding(key: str, amount: Decimal, asset: Asset, findings: list[Fin
 
 def _cap(key: str, amount: Decimal | None, asset: Asset, findings: list[Finding]) -> int:
     return NO_CAP if amount is None else atoms_or_finding(key, amount, asset, findings)
-
-
-def _opening(key: str, stage: FundStage, asset: Asset, findings: list[Finding]) -> int:
-    return atoms_or_finding(f"{key}.opening_balance", stage.opening_balance, asset, findings)
 
 
 def _ppm(key: str, ratio: Decimal, findings: list[Finding]) -> int | None:
@@ -147,14 +278,24 @@ def _check_order(names: list[str], pieces: Pieces, findings: list[Finding]) -> N
         findings.append(Finding("waterfall", f"the order is {order}: tear_up must be there, as the last stage"))
     elif names[-1] != "tear_up":
         findings.append(Finding(f"waterfall[{names.index('tear_up')}].stage", f"the order is {order}: tear_up must be last", '"tear_up"'))
-    if "adl" not in names or "fund" not in names or names.index("adl") > names.index("fund"):
+    if pieces.venue is None or pieces.venue.solvent_pay_first:
         return
-    if pieces.venue is not None and not pieces.venue.solvent_pay_first:
+    for first, behind in solvent_first(names):
         findings.append(
             Finding(
-                f"waterfall[{names.index('adl')}].stage",
-                f"the order is {order}: adl before fund lets solvent accounts pay first:"
-                " put fund before adl, or set venue.solvent_pay_first = true",
-                '"adl"',
+                f"waterfall[{names.index(first)}].stage",
+                f"the order is {order}: {first} before {behind} lets solvent accounts pay first:"
+                f" put {behind} before {first}, or set venue.solvent_pay_first = true",
+                f'"{first}"',
             )
         )
+
+
+def solvent_first(names: list[str]) -> list[tuple[str, str]]:
+    """Return the pairs of stages in which solvent accounts pay before others do."""
+    return [
+        (first, behind)
+        for first in ("adl", "socialise")
+        for behind in ("fund", "takeover")
+        if first in names and behind in names and names.index(first) < names.index(behind)
+    ]

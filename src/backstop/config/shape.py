@@ -13,9 +13,14 @@ from pydantic_core import ErrorDetails
 from backstop.config.findings import Finding, did_you_mean
 from backstop.config.schema import (
     AssetSection,
+    BreakersSection,
+    GroupSection,
+    GuardSection,
     LevelsSection,
     LimitsSection,
     MarketSection,
+    ProviderSection,
+    ProvidersSection,
     VenueFile,
     VenueSection,
     WaterfallStage,
@@ -25,7 +30,7 @@ __all__ = ["Pieces", "check_shape", "pieces_of"]
 
 Section = TypeVar("Section", bound=BaseModel)
 
-_STAGES = ("restrict", "closeout", "fund", "adl", "tear_up")
+_STAGES = ("restrict", "closeout", "takeover", "fund", "adl", "socialise", "tear_up")
 _STAGE: TypeAdapter[Any] = TypeAdapter(WaterfallStage)
 
 
@@ -40,6 +45,12 @@ class Pieces:
     #: None where a stage is missing or malformed, so that the order cannot be judged.
     waterfall: list[Any] | None = None
     markets: list[tuple[int, MarketSection]] = field(default_factory=list)
+    breakers: BreakersSection | None = None
+    guard: GuardSection | None = None
+    answers: ProvidersSection | None = None
+    #: None where one of them is malformed.
+    groups: list[GroupSection] | None = None
+    providers: list[ProviderSection] | None = None
 
 
 def pieces_of(raw: Mapping[str, Any]) -> Pieces:
@@ -49,6 +60,11 @@ def pieces_of(raw: Mapping[str, Any]) -> Pieces:
         asset=_try(AssetSection, raw.get("asset")),
         levels=_try(LevelsSection, raw.get("levels", {})),
         limits=_try(LimitsSection, raw.get("limits", {})),
+        breakers=_try(BreakersSection, raw.get("breakers", {})),
+        guard=_try(GuardSection, raw.get("guard", {})),
+        answers=_try(ProvidersSection, raw.get("providers", {})),
+        groups=_try_all(GroupSection, raw.get("group", [])),
+        providers=_try_all(ProviderSection, raw.get("provider", [])),
     )
     stages = raw.get("waterfall")
     if isinstance(stages, list) and stages:
@@ -69,6 +85,12 @@ def _try(model: type[Section], raw: object) -> Section | None:
         return model.model_validate(raw)
     except ValidationError:
         return None
+
+
+def _try_all(model: type[Section], raw: object) -> list[Section] | None:
+    sections = [_try(model, entry) for entry in raw] if isinstance(raw, list) else [None]
+    whole = [section for section in sections if section is not None]
+    return whole if len(whole) == len(sections) else None
 
 
 def check_shape(raw: Mapping[str, Any]) -> list[Finding]:

@@ -10,7 +10,7 @@ from backstop.config.findings import did_you_mean
 from backstop.config.quantise import Rounding, decimal_text, steps_of, value_of
 from backstop.core.instruments import VenueRules
 
-__all__ = ["Asset", "BookRules", "MarketSpec", "Venue"]
+__all__ = ["Asset", "BookRules", "MarketSpec", "ProviderSpec", "Venue"]
 
 
 class BookRules(NamedTuple):
@@ -48,6 +48,14 @@ class Asset:
             return str(atoms)
         whole, rest = divmod(abs(atoms), 10**self.decimals)
         return f"{'-' if atoms < 0 else ''}{whole}.{rest:0{self.decimals}d}"
+
+
+class ProviderSpec(NamedTuple):
+    """What the engine need not know of a backstop provider."""
+
+    name: str
+    #: What a new engine's account of it is given at its start.
+    capital_atoms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,14 @@ class Venue:
     markets: tuple[MarketSpec, ...]
     #: One a market, in the same order.
     books: tuple[BookRules, ...]
-    fund_opening_atoms: int
+    #: Names of the market groups, and what the fund of each is given at its start.
+    groups: tuple[str, ...]
+    fund_opening_atoms: tuple[int, ...]
+    #: One a provider, in the order of ``rules.providers``.
+    providers: tuple[ProviderSpec, ...]
+    provider_latency_ns: int
+    #: What simulated providers answer: an ``Answer``, or ``NONE`` where they are silent.
+    provider_answer: int
     #: What is allowed and probably not meant.
     warnings: tuple[str, ...] = field(default=())
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.compiled import kernel
-from backstop.core.events import FUND, NONE, WORLD, EventKind, Health, Reject, Transfer
+from backstop.compiled import inlined, kernel
+from backstop.core.breakers import effective_state
+from backstop.core.drawdown import group_of_fund
+from backstop.core.events import FEES, NONE, WORLD, BreakerState, EventKind, Health, Operator, Reject, Transfer
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, TIME_NS_MAX
 from backstop.core.ledger import balance_of, position_of
 from backstop.core.margin import assess, initial_margin
-from backstop.core.state import State
+from backstop.core.state import TAKEOVER_OFFER, State
 
 __all__ = ["refusal_of"]
 
@@ -25,7 +27,9 @@ _VOLUME = int(EventKind.VOLUME)
 _DEPTH = int(EventKind.DEPTH)
 _ORDER_FILL = int(EventKind.ORDER_FILL)
 _ORDER_DONE = int(EventKind.ORDER_DONE)
-_CLOCK = int(EventKind.CLOCK)
+_PROVIDER = int(EventKind.PROVIDER)
+_ANSWER = int(EventKind.ANSWER)
+_OPERATOR = int(EventKind.OPERATOR)
 
 _SEQ_NOT_AFTER = int(Reject.SEQ_NOT_AFTER)
 _UNKNOWN_KIND = int(Reject.UNKNOWN_KIND)
@@ -34,6 +38,7 @@ _UNKNOWN_MARKET = int(Reject.UNKNOWN_MARKET)
 _UNKNOWN_ACCOUNT = int(Reject.UNKNOWN_ACCOUNT)
 _UNKNOWN_ORDER = int(Reject.UNKNOWN_ORDER)
 _UNKNOWN_OWNER = int(Reject.UNKNOWN_OWNER)
+_UNKNOWN_PROVIDER = int(Reject.UNKNOWN_PROVIDER)
 _UNKNOWN_CODE = int(Reject.UNKNOWN_CODE)
 _ACCOUNT_NOT_NEXT = int(Reject.ACCOUNT_NOT_NEXT)
 _ACCOUNT_LIMIT = int(Reject.ACCOUNT_LIMIT)
@@ -51,6 +56,12 @@ _INSUFFICIENT_MARGIN = int(Reject.INSUFFICIENT_MARGIN)
 
 _CASH = int(Transfer.CASH)
 _FUNDING = int(Transfer.FUNDING)
+_TRADING_FEE = int(Transfer.TRADING_FEE)
+_HALT = int(Operator.HALT)
+_REOPEN = int(Operator.REOPEN)
+_PROVIDER_ON = int(Operator.PROVIDER_ON)
+_HALTED = int(BreakerState.HALTED)
+_REOPENING = int(BreakerState.REOPENING)
 _DISTRESSED = int(Health.DISTRESSED)
 _AMOUNT_MAX = 1 << 60
 
@@ -74,11 +85,33 @@ def _exceeds(balance: int, amount: int) -> bool:
     return abs(balance + amount) > BALANCE_ATOMS_MAX
 
 
+@inlined
+def _is_market(state: State, market: int) -> bool:
+    return 0 <= market < state.rules[0].markets
+
+
+@kernel
+def _trading_fee_refusal(state: State, account: int, market: int, amount: int) -> int:
+    """Return why a trading fee is refused; what it may not charge is the engine's to cut, not a reason."""
+    if market != NONE and not _is_market(state, market):
+        return _UNKNOWN_MARKET
+    if group_of_fund(state, account) != NONE:
+        return _UNKNOWN_CODE
+    if not _is_account(state, account):
+        return _UNKNOWN_ACCOUNT
+    if not 1 <= amount <= _AMOUNT_MAX:
+        return _AMOUNT_OUT_OF_RANGE
+    fits = not _exceeds(balance_of(state, account), -amount) and not _exceeds(balance_of(state, FEES), amount)
+    return 0 if fits else _BALANCE_LIMIT
+
+
 @kernel
 def _transfer_refusal(state: State, account: int, code: int, amount: int) -> int:
-    if account != FUND and not _is_account(state, account):
+    """Return why a deposit, a withdrawal or a funding payment is refused."""
+    group = group_of_fund(state, account)
+    if group == NONE and not _is_account(state, account):
         return _UNKNOWN_ACCOUNT
-    if code != _CASH and (code != _FUNDING or account == FUND):
+    if code != _CASH and (code != _FUNDING or group != NONE):
         return _UNKNOWN_CODE
     if amount == 0 or not -_AMOUNT_MAX <= amount <= _AMOUNT_MAX:
         return _AMOUNT_OUT_OF_RANGE
@@ -86,12 +119,49 @@ def _transfer_refusal(state: State, account: int, code: int, amount: int) -> int
         return _BALANCE_LIMIT
     if amount > 0 or code == _FUNDING:
         return 0
-    if account == FUND:
-        return _INSUFFICIENT_MARGIN if balance_of(state, FUND) - state.engine[0].reserved + amount < 0 else 0
+    if group != NONE:
+        return _INSUFFICIENT_MARGIN if balance_of(state, account) - state.funds[group].reserved + amount < 0 else 0
     if state.accounts[account].health >= _DISTRESSED:
         return _ACCOUNT_IN_DEFAULT
     equity, _ = assess(state, account)
     return _INSUFFICIENT_MARGIN if equity + amount < initial_margin(state, account) else 0
+
+
+@kernel
+def _provider_refusal(state: State, account: int, provider: int) -> int:
+    if not _is_account(state, account):
+        return _UNKNOWN_ACCOUNT
+    if not 0 <= provider < state.rules[0].providers or state.providers[provider].account != NONE:
+        return _UNKNOWN_PROVIDER
+    for each in range(state.rules[0].providers):
+        if state.providers[each].account == account:
+            return _UNKNOWN_PROVIDER
+    return 0
+
+
+@kernel
+def _operator_refusal(state: State, code: int, market: int, provider: int, hold_ns: int) -> int:
+    if not _HALT <= code <= _PROVIDER_ON:
+        return _UNKNOWN_CODE
+    if code > _REOPEN:
+        is_bound = 0 <= provider < state.rules[0].providers and state.providers[provider].account != NONE
+        return 0 if is_bound else _UNKNOWN_PROVIDER
+    if market != NONE and not _is_market(state, market):
+        return _UNKNOWN_MARKET
+    if code != _REOPEN and not 1 <= hold_ns <= state.rules[0].operator_hold_max_ns:
+        return _AMOUNT_OUT_OF_RANGE
+    return 0
+
+
+@kernel
+def _order_refusal(state: State, kind: int, order_id: int, code: int) -> int:
+    """Return why an answer to an offer, or the end of an order, is refused; a forgotten order may be either."""
+    if not 1 <= order_id < state.engine[0].next_order_id:
+        return _UNKNOWN_ORDER
+    order = state.orders[order_id % state.rules[0].orders_max]
+    if order.id == order_id and (order.kind == TAKEOVER_OFFER) != (kind == _ANSWER):
+        return _UNKNOWN_ORDER
+    return _UNKNOWN_CODE if kind == _ANSWER and not 0 <= code <= 1 else 0
 
 
 @kernel
@@ -158,8 +228,11 @@ def _fill_refusal(state: State, account: int, other: int, market: int, lots: int
         needed += _row_needed(state, other, market)
     if not _has_rows(state, needed):
         return _POSITION_LIMIT
+    bound = effective_state(state, market)
+    if bound != _HALTED and bound != _REOPENING:
+        return 0
     opens = _opens_lots(held, lots) or (other != NONE and _opens_lots(other_held, -lots))
-    return _MARKET_HALTED if place.halted != 0 and opens else 0
+    return _MARKET_HALTED if opens else 0
 
 
 @kernel
@@ -169,7 +242,7 @@ def _order_fill_refusal(state: State, order_id: int, market: int, lots: int, pri
     if not 1 <= order_id < state.engine[0].next_order_id:
         return _UNKNOWN_ORDER
     is_known = order.id == order_id
-    if is_known and order.market != market:
+    if is_known and (order.market != market or order.kind == TAKEOVER_OFFER):
         return _UNKNOWN_ORDER
     if lots == 0 or not -place.position_lots_max <= lots <= place.position_lots_max:
         return _LOTS_OUT_OF_RANGE
@@ -189,6 +262,26 @@ def _market_refusal(state: State, kind: int, market: int, code: int, band: int, 
 
 
 @kernel
+def _other_refusal(state: State, events: NDArray[np.void], index: int) -> int:
+    """Return why an event of a kind that trades in no market is refused."""
+    event = events[index]
+    kind = event.kind
+    if kind == _TRANSFER:
+        if event.code == _TRADING_FEE:
+            return _trading_fee_refusal(state, event.account, event.market, event.amount)
+        return _transfer_refusal(state, event.account, event.code, event.amount)
+    if kind == _ACCOUNT:
+        return _account_refusal(state, event.account, event.other)
+    if kind == _ORDER_DONE or kind == _ANSWER:
+        return _order_refusal(state, kind, event.other, event.code)
+    if kind == _PROVIDER:
+        return _provider_refusal(state, event.account, event.other)
+    if kind == _OPERATOR:
+        return _operator_refusal(state, event.code, event.market, event.other, event.amount)
+    return 0
+
+
+@kernel
 def refusal_of(state: State, events: NDArray[np.void], index: int) -> int:
     """Return 0 if ``events[index]`` may be applied, else the first ``Reject`` that holds."""
     event = events[index]
@@ -196,19 +289,13 @@ def refusal_of(state: State, events: NDArray[np.void], index: int) -> int:
     kind, market = event.kind, event.market
     if event.seq <= engine.last_seq:
         return _SEQ_NOT_AFTER
-    if not _ACCOUNT <= kind <= _CLOCK:
+    if not _ACCOUNT <= kind <= _OPERATOR:
         return _UNKNOWN_KIND
     if not engine.now_ns <= event.time_ns <= TIME_NS_MAX:
         return _TIME_OUT_OF_RANGE
-    if kind == _CLOCK:
-        return 0
-    if kind == _ACCOUNT:
-        return _account_refusal(state, event.account, event.other)
-    if kind == _TRANSFER:
-        return _transfer_refusal(state, event.account, event.code, event.amount)
-    if kind == _ORDER_DONE:
-        return 0 if 1 <= event.other < engine.next_order_id else _UNKNOWN_ORDER
-    if not 0 <= market < state.rules[0].markets:
+    if kind <= _TRANSFER or kind >= _ORDER_DONE:
+        return _other_refusal(state, events, index)
+    if not _is_market(state, market):
         return _UNKNOWN_MARKET
     if kind == _FILL:
         return _fill_refusal(state, event.account, event.other, market, event.lots, event.price_ticks)

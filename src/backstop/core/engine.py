@@ -1,7 +1,8 @@
 """The one step function: an event in, its effects out. Live, replay and stress call nothing else.
 
-An event is refused (one REFUSAL, nothing else changes) or applied: what its kind says, then the waits
-that ended, then the rounds of the waterfall (docs/rules.md, section 5).
+An event is refused (one REFUSAL, nothing else changes) or applied: the timers that are due, what its
+kind says, the waits that ended, the rounds of the waterfall, and the breakers that all this moved
+(docs/rules.md, section 5).
 """
 
 from __future__ import annotations
@@ -11,26 +12,34 @@ from numpy.typing import NDArray
 
 from backstop.compiled import kernel
 from backstop.core.admission import refusal_of
+from backstop.core.breakers import after_index, apply_operator, check_outage, next_timer_ns, settle_dirty
+from backstop.core.drawdown import group_of_fund, judge_drawdowns, shift_peaks
 from backstop.core.events import (
-    FUND,
     NEVER_NS,
     NONE,
     WORLD,
     Cause,
     EffectKind,
     EventKind,
+    Operator,
     Transfer,
 )
 from backstop.core.fills import apply_order_done, apply_order_fill
+from backstop.core.guard import offer_mark
 from backstop.core.ledger import open_position_row, post, trade
-from backstop.core.monitor import apply_mark, start_round, touch
-from backstop.core.orders import cancel_excess, cancel_orders_of
+from backstop.core.monitor import start_round, touch
+from backstop.core.orders import cancel_excess
 from backstop.core.outbox import emit
 from backstop.core.state import OWNER_FIRST, State
-from backstop.core.waits import next_wait_ns, pop_wait
-from backstop.core.waterfall.run import run_rounds
+from backstop.core.timers import run_timers
+from backstop.core.waits import first_wait_ns, pop_wait
+from backstop.core.waterfall.fund import charge_trading_fee
+from backstop.core.waterfall.providers import bind_provider, shift_baseline, switch_provider
+from backstop.core.waterfall.run import end_wait, run_rounds
+from backstop.core.waterfall.socialise import run_recovery
+from backstop.core.waterfall.takeover import apply_answer
 
-__all__ = ["apply_at", "next_wait_ns", "step"]
+__all__ = ["apply_at", "next_wait_before", "next_wait_ns", "step"]
 
 _ACCOUNT = int(EventKind.ACCOUNT)
 _TRANSFER = int(EventKind.TRANSFER)
@@ -42,9 +51,14 @@ _VOLUME = int(EventKind.VOLUME)
 _DEPTH = int(EventKind.DEPTH)
 _ORDER_FILL = int(EventKind.ORDER_FILL)
 _ORDER_DONE = int(EventKind.ORDER_DONE)
+_PROVIDER = int(EventKind.PROVIDER)
+_ANSWER = int(EventKind.ANSWER)
+_OPERATOR = int(EventKind.OPERATOR)
 _REFUSAL = int(EffectKind.REFUSAL)
 _TRADE = int(EffectKind.TRADE)
-_FUNDING = int(Transfer.FUNDING)
+_CASH = int(Transfer.CASH)
+_TRADING_FEE = int(Transfer.TRADING_FEE)
+_REOPEN = int(Operator.REOPEN)
 _CASH_CAUSE = int(Cause.CASH)
 _FUNDING_CAUSE = int(Cause.FUNDING)
 _OPENING_CAUSE = int(Cause.OPENING)
@@ -64,9 +78,17 @@ def _open_account(state: State, account: int, owner: int) -> None:
 
 
 @kernel
-def _apply_transfer(state: State, account: int, code: int, amount: int) -> None:
-    post(state, account, WORLD, amount, _FUNDING_CAUSE if code == _FUNDING else _CASH_CAUSE, NONE)
-    if account != FUND:
+def _apply_transfer(state: State, account: int, market: int, code: int, amount: int) -> None:
+    if code == _TRADING_FEE:
+        charge_trading_fee(state, account, market, amount)
+        return
+    group = group_of_fund(state, account)
+    if group != NONE:
+        shift_peaks(state, group, amount)
+    elif code == _CASH:
+        shift_baseline(state, account, amount)
+    post(state, account, WORLD, amount, _CASH_CAUSE if code == _CASH else _FUNDING_CAUSE, NONE)
+    if group == NONE:
         touch(state, account)
 
 
@@ -108,11 +130,11 @@ def _apply_kind(state: State, events: NDArray[np.void], index: int) -> None:
     event = events[index]
     kind = event.kind
     if kind == _MARK:
-        apply_mark(state, event.market, event.price_ticks)
+        offer_mark(state, event.market, event.price_ticks)
     elif kind == _FILL:
         _apply_fill(state, event.account, event.other, event.market, event.lots, event.price_ticks)
     elif kind == _TRANSFER:
-        _apply_transfer(state, event.account, event.code, event.amount)
+        _apply_transfer(state, event.account, event.market, event.code, event.amount)
     elif kind == _ORDER_FILL:
         apply_order_fill(state, event.other, event.market, event.lots, event.price_ticks)
     elif kind == _ORDER_DONE:
@@ -125,16 +147,32 @@ def _apply_kind(state: State, events: NDArray[np.void], index: int) -> None:
         _apply_opening(state, event.account, event.market, event.lots, event.amount)
     elif kind == _INDEX:
         state.markets[event.market].index_ticks = event.price_ticks
+        after_index(state, event.market)
     elif kind == _VOLUME:
         state.markets[event.market].volume_lots = event.lots
+    elif kind == _ANSWER:
+        apply_answer(state, event.other, event.code)
+    elif kind == _PROVIDER:
+        bind_provider(state, event.account, event.other)
+    elif kind == _OPERATOR:
+        if event.code <= _REOPEN:
+            apply_operator(state, event.market, event.code, event.amount)
+        else:
+            switch_provider(state, event.other, event.code)
+
+
+@kernel
+def _end_timers(state: State) -> None:
+    """Do what time alone brings, and find out when the next of it is due."""
+    run_timers(state)
+    next_timer_ns(state)
 
 
 @kernel
 def _end_waits(state: State) -> None:
     account = pop_wait(state)
     while account != NONE:
-        cancel_orders_of(state, account)
-        touch(state, account)
+        end_wait(state, account)
         account = pop_wait(state)
 
 
@@ -162,13 +200,42 @@ def apply_at(state: State, events: NDArray[np.void], index: int) -> None:
     if code != 0:
         _refuse(state, events, index, code)
         return
+    check_outage(state, events[index].time_ns)
     engine.now_ns = events[index].time_ns
+    engine.accepted += 1
     start_round(state)
+    if engine.timer_ns <= engine.now_ns:
+        _end_timers(state)
     _apply_kind(state, events, index)
+    if engine.recovery_ns <= engine.now_ns:
+        run_recovery(state)
     if engine.waits_now > 0:
         _end_waits(state)
     if engine.touched_now > 0:
         run_rounds(state)
+    judge_drawdowns(state)
+    if engine.dirty_now > 0:
+        settle_dirty(state)
+
+
+@kernel
+def next_wait_before(state: State, limit_ns: int) -> int:
+    """Return the earliest time at which an account's wait or a timer ends, or ``limit_ns`` where that is not later.
+
+    Looks at every breaker only where one may be due before the limit: a caller that knows of an earlier event pays
+    nothing.
+    """
+    first = min(limit_ns, first_wait_ns(state))
+    return min(first, next_timer_ns(state)) if state.engine[0].timer_ns < first else first
+
+
+@kernel
+def next_wait_ns(state: State) -> int:
+    """Return the earliest time at which an account's wait or a timer ends, exactly, or ``NEVER_NS``.
+
+    A driver sends a CLOCK where no event comes by then.
+    """
+    return next_wait_before(state, NEVER_NS)
 
 
 @kernel

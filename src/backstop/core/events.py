@@ -7,7 +7,8 @@ does not name is zero (``market`` and ``account`` are then ``NONE``).
 Events, by kind
 ---------------
 ACCOUNT     account id to open (the next free one), ``other`` owner id
-TRANSFER    account (or ``FUND``), ``amount`` atoms from ``WORLD`` (negative: to it), ``code`` Transfer
+TRANSFER    account (or a fund), ``amount`` atoms from ``WORLD`` (negative: to it), ``code`` Transfer; TRADING_FEE:
+            ``amount`` charged to the account, market it was charged in or ``NONE``
 POSITION    account, market, ``lots`` signed, ``amount`` cost in atoms; the other side is OUTSIDE
 FILL        account trades signed ``lots`` at ``price_ticks`` with ``other`` (account or ``NONE``: OUTSIDE)
 MARK        market, ``price_ticks``
@@ -17,6 +18,10 @@ DEPTH       market, ``code`` BookSide, ``other`` band number, ``lots`` visible i
 ORDER_FILL  ``other`` order id, market, ``lots`` signed change of the account's position, ``price_ticks``
 ORDER_DONE  ``other`` order id; the venue will send no more fills of it
 CLOCK       nothing but its time
+PROVIDER    account that becomes the account of provider ``other``
+ANSWER      ``other`` offer id, ``code`` Answer
+OPERATOR    ``code`` Operator; HALT, THROTTLE, REOPEN: market (``NONE``: the venue), ``amount`` nanoseconds it holds;
+            PROVIDER_OFF, PROVIDER_ON: ``other`` provider number
 
 Effects, by kind
 ----------------
@@ -39,7 +44,19 @@ ADL_FILL    ``account`` counterparty, ``other`` defaulter, market, ``code`` AdlC
             counterparty, ``price_ticks`` its cap in lots, ``amount`` cash to the counterparty, ``value`` its weight
 TEAR_UP     account, market, ``lots`` signed change, ``price_ticks`` mark, ``amount`` cash at mark, ``value`` gap to zero cash
 RESIDUAL    account, ``amount`` atoms booked to ``UNCOVERED``
-HALT        market, account whose default halted it
+BREAKER     market (``NONE``: the venue), ``code`` new BreakerState, ``other`` old one, ``lots`` BreakerCause, ``amount`` time
+            at which the new state ends at the latest (``NEVER_NS``: OPEN), ``value`` signal of the cause (ppm or atoms)
+OFFER       account, market, ``other`` offer id, ``lots`` signed change of the account, ``price_ticks`` provider number,
+            ``amount`` cash to the account, ``value`` atoms reserved in the fund
+TAKEOVER    account, market, ``other`` offer id (0: the vault, at once), ``lots`` signed change of the account,
+            ``price_ticks`` provider number, ``amount`` cash to the account, ``value`` support from the fund
+PROVIDER    ``account`` of provider ``other``, ``code`` ProviderStatus, ``lots`` failures in a row, ``amount`` score in ppm,
+            ``value`` time at which the status ends (``NEVER_NS``: no time does)
+HAIRCUT     ``account`` payer, ``other`` defaulter, market, ``code`` SocialisePolicy, ``amount`` the cut, ``value`` the weight of
+            the payer, ``lots`` its cap, both over all markets of the default
+CLAIM       account, ``amount`` change of its recovery claim, ``value`` the claim then
+GUARD       market, ``code`` Guard, ``price_ticks`` the held price, ``other`` the accepted mark before, ``amount`` time until which
+            it is held (0: no longer), ``value`` the held price's move in ppm
 """
 
 from __future__ import annotations
@@ -53,7 +70,9 @@ from numpy.typing import NDArray
 __all__ = [
     "EFFECT",
     "EVENT",
+    "FEES",
     "FUND",
+    "GROUPS_MAX",
     "HOUSE_FIRST_MARKET",
     "NEVER_NS",
     "NONE",
@@ -62,18 +81,26 @@ __all__ = [
     "WORLD",
     "AdlClass",
     "AdlPolicy",
+    "Answer",
     "BookSide",
+    "BreakerCause",
+    "BreakerState",
     "Cause",
     "EffectKind",
     "EffectRow",
     "EventKind",
     "EventRow",
+    "Guard",
     "Health",
+    "Operator",
+    "ProviderStatus",
     "Reject",
+    "SocialisePolicy",
     "Stage",
     "Transfer",
     "clearing_of",
     "error_inventory_of",
+    "fund_of",
     "outside_of",
 ]
 
@@ -85,14 +112,23 @@ NEVER_NS = (1 << 63) - 1
 # Ledger accounts of the house have negative ids; -1 is NONE.
 #: The other side of deposits and withdrawals.
 WORLD = -2
-#: The insurance fund.
+#: The insurance fund of market group 0; those of the other groups: ``fund_of``.
 FUND = -3
 #: Units that rounding left over.
 REMAINDER = -4
 #: Deficit that nobody paid: its balance is minus what is missing.
 UNCOVERED = -5
+#: Trading fees that the venue earned.
+FEES = -6
+#: Most market groups, each with a fund.
+GROUPS_MAX = 8
 #: From here down, three ledger accounts a market: clearing, OUTSIDE, error_inventory.
-HOUSE_FIRST_MARKET = -8
+HOUSE_FIRST_MARKET = -16
+
+
+def fund_of(group: int) -> int:
+    """Return the ledger id of the insurance fund of a market group."""
+    return FUND if group == 0 else FEES - 1 - group
 
 
 def clearing_of(market: int) -> int:
@@ -124,6 +160,9 @@ class EventKind(IntEnum):
     ORDER_FILL = 9
     ORDER_DONE = 10
     CLOCK = 11
+    PROVIDER = 12
+    ANSWER = 13
+    OPERATOR = 14
 
 
 class EffectKind(IntEnum):
@@ -142,7 +181,13 @@ class EffectKind(IntEnum):
     ADL_FILL = 11
     TEAR_UP = 12
     RESIDUAL = 13
-    HALT = 14
+    BREAKER = 14
+    OFFER = 15
+    TAKEOVER = 16
+    PROVIDER = 17
+    HAIRCUT = 18
+    CLAIM = 19
+    GUARD = 20
 
 
 class Health(IntEnum):
@@ -162,6 +207,25 @@ class Transfer(IntEnum):
     CASH = 0
     #: A funding payment: a fact, never refused for want of margin.
     FUNDING = 1
+    #: A trading fee that the venue charged: never more than what equity there is.
+    TRADING_FEE = 2
+
+
+class Answer(IntEnum):
+    """What a provider answers to an offer."""
+
+    REFUSE = 0
+    ACCEPT = 1
+
+
+class Operator(IntEnum):
+    """What an operator orders. Every stop ends by itself."""
+
+    HALT = 1
+    THROTTLE = 2
+    REOPEN = 3
+    PROVIDER_OFF = 4
+    PROVIDER_ON = 5
 
 
 class BookSide(IntEnum):
@@ -186,10 +250,16 @@ class Cause(IntEnum):
     DEFICIT = 10
     UNCOVERED = 11
     ERROR_FILL = 12
+    TAKEOVER = 13
+    NETTING = 14
+    HAIRCUT = 15
+    RECOVERY = 16
+    TRADING_FEE = 17
+    DISPOSAL = 18
 
 
 class Stage(IntEnum):
-    """Stages of the waterfall. Codes 4 and 6 wait for takeover and socialise."""
+    """Stages of the waterfall."""
 
     RESTRICT = 1
     CLOSEOUT = 2
@@ -203,7 +273,68 @@ class Stage(IntEnum):
 class AdlPolicy(IntEnum):
     """How ADL chooses its weights."""
 
+    #: Profitable counterparties by profit, the rest by lots.
     CAPPED_PRO_RATA = 1
+    #: Whole caps, by rank: profit ratio x effective leverage, as most venues do.
+    QUEUE = 2
+    #: By lots.
+    PRO_RATA = 3
+    #: By lots x effective leverage.
+    RISK_AWARE = 4
+    #: Whole caps, in an order drawn from ``seq``.
+    RANDOM = 5
+
+
+class SocialisePolicy(IntEnum):
+    """Who bears what the fund could not pay."""
+
+    #: Open gains in the markets of the default, in proportion.
+    GAINS_HAIRCUT = 1
+    #: Everyone with open interest there, by notional.
+    OPEN_INTEREST = 2
+
+
+class ProviderStatus(IntEnum):
+    """Whether a backstop provider is asked."""
+
+    UNBOUND = 0
+    ON = 1
+    #: Failed lately; asked again after a while.
+    COOLING = 2
+    #: Failed too often in a row, or switched off by an operator.
+    OFF = 3
+    #: Lost more than its loss stop.
+    STOPPED = 4
+
+
+class BreakerState(IntEnum):
+    """State of a circuit breaker."""
+
+    OPEN = 0
+    THROTTLED = 1
+    HALTED = 2
+    REOPENING = 3
+
+
+class BreakerCause(IntEnum):
+    """Why a breaker stops; the order is the precedence."""
+
+    PRICE = 1
+    FLOW = 2
+    DRAWDOWN = 3
+    STALE = 4
+    OPERATOR = 5
+    OUTAGE = 6
+    DEFICIT = 7
+
+
+class Guard(IntEnum):
+    """What the price guard did with a mark."""
+
+    HELD = 1
+    CONFIRMED = 2
+    RELEASED = 3
+    DROPPED = 4
 
 
 class AdlClass(IntEnum):
@@ -226,20 +357,21 @@ class Reject(IntEnum):
     UNKNOWN_ACCOUNT = 5
     UNKNOWN_ORDER = 6
     UNKNOWN_OWNER = 7
-    UNKNOWN_CODE = 8
-    ACCOUNT_NOT_NEXT = 9
-    ACCOUNT_LIMIT = 10
-    SAME_ACCOUNT = 11
-    LOTS_OUT_OF_RANGE = 12
-    PRICE_OUT_OF_RANGE = 13
-    AMOUNT_OUT_OF_RANGE = 14
-    NO_MARK = 15
-    POSITION_EXISTS = 16
-    POSITION_LIMIT = 17
-    MARKET_HALTED = 18
-    BALANCE_LIMIT = 19
-    ACCOUNT_IN_DEFAULT = 20
-    INSUFFICIENT_MARGIN = 21
+    UNKNOWN_PROVIDER = 8
+    UNKNOWN_CODE = 9
+    ACCOUNT_NOT_NEXT = 10
+    ACCOUNT_LIMIT = 11
+    SAME_ACCOUNT = 12
+    LOTS_OUT_OF_RANGE = 13
+    PRICE_OUT_OF_RANGE = 14
+    AMOUNT_OUT_OF_RANGE = 15
+    NO_MARK = 16
+    POSITION_EXISTS = 17
+    POSITION_LIMIT = 18
+    MARKET_HALTED = 19
+    BALANCE_LIMIT = 20
+    ACCOUNT_IN_DEFAULT = 21
+    INSUFFICIENT_MARGIN = 22
 
 
 _ROW = [("seq", "<i8"), ("time_ns", "<i8"), ("kind", "<i2"), ("code", "<i2"), ("market", "<i4")]

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from backstop.compiled import kernel
-from backstop.core.events import FUND, NONE, Cause
+from backstop.core.breakers import add_flow
+from backstop.core.events import NONE, Cause
 from backstop.core.ledger import post, trade
 from backstop.core.margin import assess, unit_of
 from backstop.core.monitor import touch
-from backstop.core.orders import close_order, order_side, remaining_lots, reserve
-from backstop.core.state import UNKNOWN_DEPTH, State
+from backstop.core.orders import close_order, order_side, pending_lots, remaining_lots, reserve
+from backstop.core.state import CLOSING_ORDER, UNKNOWN_DEPTH, State
 from backstop.core.units import mul_div_ceil, mul_div_floor
-from backstop.core.waterfall.fund import pay
+from backstop.core.waterfall.fund import fund_id, pay
 
 __all__ = ["apply_order_done", "apply_order_fill"]
 
 _PPM = 1_000_000
 _CLOSEOUT = int(Cause.CLOSEOUT)
+_DISPOSAL = int(Cause.DISPOSAL)
 _FEE = int(Cause.LIQUIDATION_FEE)
 _SUPPORT = int(Cause.SUPPORT)
 _ERROR_FILL = int(Cause.ERROR_FILL)
@@ -39,7 +41,7 @@ def _late_lots(state: State, position: int, lots: int, open_take: int, most: int
         return 0
     room = abs(row.lots) - open_take
     if row.order_slot != NONE:
-        room -= remaining_lots(state, row.order_slot) - open_take
+        room -= pending_lots(state, position) - open_take
     return max(0, min(most, room))
 
 
@@ -56,10 +58,10 @@ def _settle_against_zero(state: State, slot: int, lots: int, price_ticks: int, e
         at_limit = sign * lots * order.limit_ticks * factor
         fee = mul_div_floor(lots * unit_of(state, order.market), state.rules[0].fee_ppm, _PPM)
         fee = max(0, min(fee, cash - zero, cash - at_limit))
-        post(state, FUND, order.account, fee, _FEE, order.market)
+        post(state, fund_id(state.markets[order.market].group), order.account, fee, _FEE, order.market)
     support = min(max(0, zero - cash), order.reserved)
     if support > 0:
-        pay(state, order.account, support, _SUPPORT, order.market)
+        pay(state, order.account, state.markets[order.market].group, support, _SUPPORT, order.market)
         reserve(state, slot, -support)
 
 
@@ -91,14 +93,19 @@ def apply_order_fill(state: State, order_id: int, market: int, lots: int, price_
         equity, _ = assess(state, order.account)
         cash = -sign * taken * price_ticks * state.markets[market].notional_factor
         outside = 2 * market
-        trade(state, order.position, sign * taken, cash, price_ticks, _CLOSEOUT, state.positions[outside].account)
-        trade(state, outside, -sign * taken, -cash, price_ticks, _CLOSEOUT, order.account)
-        row = state.positions[order.position]
-        row.closed_in_default = 1
+        is_closing = order.kind == CLOSING_ORDER
+        cause = _CLOSEOUT if is_closing else _DISPOSAL
+        trade(state, order.position, sign * taken, cash, price_ticks, cause, state.positions[outside].account)
+        trade(state, outside, -sign * taken, -cash, price_ticks, cause, order.account)
         if open_take > 0:
             order.filled += open_take
             state.markets[market].pending_lots[side] -= open_take
-            _settle_against_zero(state, slot, open_take, price_ticks, equity)
+        if is_closing:
+            if open_take > 0:
+                _settle_against_zero(state, slot, open_take, price_ticks, equity)
+            row = state.positions[order.position]
+            row.closed_in_default = 1
+            add_flow(state, market, taken * unit_of(state, market))
     if filled > taken:
         _book_error(state, market, sign * (filled - taken), price_ticks)
     touch(state, order.account)

@@ -10,22 +10,29 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
-from backstop.core.events import AdlPolicy, Stage
+from backstop.core.events import GROUPS_MAX, AdlPolicy, SocialisePolicy, Stage
 
 __all__ = [
     "BANDS_MAX",
     "BALANCE_ATOMS_MAX",
     "DEPTH_LOTS_MAX",
-    "LevelRules",
+    "BreakerRules",
     "CloseoutRules",
+    "CommitmentRules",
+    "DisposalRules",
+    "LevelRules",
     "FundRules",
+    "FundsRules",
     "LimitRules",
     "MarketRules",
     "NO_CAP",
     "NOTIONAL_ATOMS_MAX",
     "PPM",
     "PRICE_TICKS_LIMIT",
+    "PROVIDERS_MAX",
+    "ProviderRules",
     "STAGES_MAX",
+    "TakeoverRules",
     "TierRules",
     "VenueRules",
     "check_rules",
@@ -52,6 +59,8 @@ PRICE_TICKS_LIMIT = (1 << 31) - 2
 EFFECTS_MAX = 1 << 22
 #: A cap that never binds.
 NO_CAP = 1 << 62
+#: Most backstop providers.
+PROVIDERS_MAX = 64
 
 
 class TierRules(NamedTuple):
@@ -77,6 +86,18 @@ class MarketRules(NamedTuple):
     volatility_ppm: int = 10_000
     #: Most notional that may be ordered to the book in one cap interval.
     ordered_notional_max: int = NO_CAP
+    #: Market group: whose fund, and whose commitments of providers.
+    group: int = 0
+    #: Breaker on the price: its move within two windows, or its distance from the index; 0 is off.
+    price_throttle_ppm: int = 0
+    price_halt_ppm: int = 0
+    price_exit_ppm: int = 0
+    #: Breaker on the flow: notional liquidated within two windows; 0 is off.
+    flow_throttle: int = 0
+    flow_halt: int = 0
+    #: Price guard: a jump of so much on less volume than that is held; 0 is off.
+    guard_jump_ppm: int = 0
+    guard_volume_lots: int = 0
 
 
 class LevelRules(NamedTuple):
@@ -103,9 +124,85 @@ class CloseoutRules(NamedTuple):
 
 
 class FundRules(NamedTuple):
-    """Parameters of the insurance fund."""
+    """Parameters of one market group's insurance fund."""
 
-    loss_per_interval_max: int = NO_CAP
+    #: Most that it pays within any span of ``window_ns``.
+    loss_per_window_max: int = NO_CAP
+    #: Balance above which it pays back recovery claims.
+    target: int = NO_CAP
+
+
+class FundsRules(NamedTuple):
+    """What all funds share."""
+
+    window_ns: int = 60_000_000_000
+    #: Most that all funds together pay for one owner until it was not paid for during a whole window.
+    owner_loss_max: int = NO_CAP
+    trading_fee_share_ppm: int = 0
+    recovery_interval_ns: int = 3_600_000_000_000
+    drawdown_window_ns: int = 28_800_000_000_000
+    #: Breaker on the drawdown from the peak within that window; 0 is off.
+    drawdown_enter_ppm: int = 0
+    drawdown_exit_ppm: int = 0
+
+
+class CommitmentRules(NamedTuple):
+    """What a provider takes over of one market group and direction. Capacity 0: nothing."""
+
+    capacity: int = 0
+    refill_per_s: int = 0
+    position_notional_max: int = NO_CAP
+    edge_ppm: int = 0
+
+
+class ProviderRules(NamedTuple):
+    """One backstop provider."""
+
+    #: By market group: (takes over longs, takes over shorts).
+    commitments: tuple[tuple[CommitmentRules, CommitmentRules], ...]
+    leverage_ppm: int = 5_000_000
+    loss_stop: int = NO_CAP
+    #: The venue's own vault: the last provider, which takes over at once and disposes of what it took.
+    is_vault: bool = False
+
+
+class TakeoverRules(NamedTuple):
+    """Parameters of the takeover stage."""
+
+    #: Share of the distance from mark to zero price that a provider gets of a solvent account.
+    provider_share_ppm: int = 500_000
+    answer_timeout_ns: int = 5_000_000_000
+    failures_max: int = 3
+    retry_ns: int = 30_000_000_000
+    off_ns: int = 600_000_000_000
+
+
+class DisposalRules(NamedTuple):
+    """Schedule by which the venue vault sells what it took over."""
+
+    interval_ns: int = 10_000_000_000
+    share_ppm: int = 100_000
+    tolerance_ppm: int = 10_000
+
+
+class BreakerRules(NamedTuple):
+    """Parameters of the circuit breakers that are not a market's, and of the price guard."""
+
+    hold_max_ns: int = 600_000_000_000
+    reopen_ns: int = 60_000_000_000
+    throttle_share_ppm: int = 250_000
+    price_window_ns: int = 60_000_000_000
+    flow_window_ns: int = 60_000_000_000
+    flow_exit_ppm: int = 500_000
+    #: Breaker on the flow of the whole venue; 0 is off.
+    flow_throttle: int = 0
+    flow_halt: int = 0
+    stale_ns: int = 0
+    outage_gap_ns: int = 0
+    outage_grace_ppm: int = 500_000
+    outage_grace_max_ns: int = 300_000_000_000
+    operator_hold_max_ns: int = 86_400_000_000_000
+    guard_hold_ns: int = 120_000_000_000
 
 
 class LimitRules(NamedTuple):
@@ -125,8 +222,15 @@ class VenueRules(NamedTuple):
     levels: LevelRules = LevelRules()
     stages: tuple[int, ...] = (Stage.RESTRICT, Stage.CLOSEOUT, Stage.FUND, Stage.ADL, Stage.TEAR_UP)
     closeout: CloseoutRules = CloseoutRules()
-    fund: FundRules = FundRules()
+    #: One a market group.
+    funds: tuple[FundRules, ...] = (FundRules(),)
+    fund: FundsRules = FundsRules()
+    providers: tuple[ProviderRules, ...] = ()
+    takeover: TakeoverRules = TakeoverRules()
+    disposal: DisposalRules = DisposalRules()
+    breakers: BreakerRules = BreakerRules()
     adl_policy: int = AdlPolicy.CAPPED_PRO_RATA
+    socialise_policy: int = SocialisePolicy.GAINS_HAIRCUT
     limits: LimitRules = LimitRules()
     solvent_pay_first: bool = False
 
@@ -241,10 +345,9 @@ def check_rules(rules: VenueRules) -> None:
     for name in ("minimum_notional", "account_notional_max", "venue_notional_max"):
         value = getattr(closeout, name)
         _check(0 <= value <= NO_CAP, f"closeout.{name} = {value}: must be 0 to 2^62")
-    _check(
-        0 <= rules.fund.loss_per_interval_max <= NO_CAP,
-        f"fund.loss_per_interval_max = {rules.fund.loss_per_interval_max}: must be 0 to 2^62",
-    )
+    _check_funds(rules)
+    _check_providers(rules)
+    _check_breakers(rules)
     for name in ("accounts_max", "positions_max", "orders_max", "effects_max"):
         value = getattr(limits, name)
         most = EFFECTS_MAX if name == "effects_max" else 1 << 28
@@ -252,16 +355,105 @@ def check_rules(rules: VenueRules) -> None:
     _check_stages(rules)
 
 
+def _check_range(group: object, place: str, names: tuple[str, ...], low: int, high: int) -> None:
+    for name in names:
+        value = getattr(group, name)
+        _check(low <= value <= high, f"{place}.{name} = {value}: must be {low} to {high}")
+
+
+_DURATION_MAX = 1 << 60
+
+
+def _check_funds(rules: VenueRules) -> None:
+    _check(1 <= len(rules.funds) <= GROUPS_MAX, f"funds: {len(rules.funds)}: must be 1 to {GROUPS_MAX}")
+    for number, market in enumerate(rules.markets):
+        _check_range(market, f"markets[{number}]", ("group",), 0, len(rules.funds) - 1)
+    for group, fund in enumerate(rules.funds):
+        _check_range(fund, f"funds[{group}]", ("loss_per_window_max", "target"), 0, NO_CAP)
+    shared = rules.fund
+    _check_range(shared, "fund", ("window_ns", "recovery_interval_ns", "drawdown_window_ns"), 16, _DURATION_MAX)
+    _check_range(shared, "fund", ("owner_loss_max",), 0, NO_CAP)
+    _check_range(shared, "fund", ("trading_fee_share_ppm", "drawdown_enter_ppm", "drawdown_exit_ppm"), 0, PPM)
+    _check(
+        shared.drawdown_exit_ppm <= shared.drawdown_enter_ppm,
+        f"fund.drawdown_exit_ppm = {shared.drawdown_exit_ppm}: must be at most drawdown_enter_ppm {shared.drawdown_enter_ppm}",
+    )
+    _check(
+        shared.drawdown_enter_ppm == 0 or shared.drawdown_exit_ppm > 0,
+        "fund.drawdown_exit_ppm = 0: must be at least 1, or the breaker would never end",
+    )
+
+
+def _check_providers(rules: VenueRules) -> None:
+    _check(len(rules.providers) <= PROVIDERS_MAX, f"providers: {len(rules.providers)}: must be at most {PROVIDERS_MAX}")
+    vaults = sum(provider.is_vault for provider in rules.providers)
+    _check(vaults <= 1, f"providers: {vaults} vaults: must be at most one")
+    for number, provider in enumerate(rules.providers):
+        place = f"providers[{number}]"
+        _check(
+            len(provider.commitments) == len(rules.funds),
+            f"{place}.commitments: {len(provider.commitments)} groups: must be {len(rules.funds)}, one a market group",
+        )
+        _check_range(provider, place, ("leverage_ppm",), 1, 1000 * PPM)
+        _check_range(provider, place, ("loss_stop",), 1, NO_CAP)
+        for group, pair in enumerate(provider.commitments):
+            for direction, commitment in zip(("long", "short"), pair, strict=True):
+                here = f"{place}.commitments[{group}].{direction}"
+                _check_range(commitment, here, ("capacity", "refill_per_s", "position_notional_max"), 0, NO_CAP)
+                _check_range(commitment, here, ("edge_ppm",), 0, PPM)
+    takeover, disposal = rules.takeover, rules.disposal
+    _check_range(takeover, "takeover", ("provider_share_ppm",), 0, PPM)
+    _check_range(takeover, "takeover", ("answer_timeout_ns", "retry_ns", "off_ns"), 1, _DURATION_MAX)
+    _check_range(takeover, "takeover", ("failures_max",), 1, 1 << 30)
+    _check_range(disposal, "disposal", ("interval_ns",), 1, _DURATION_MAX)
+    _check_range(disposal, "disposal", ("share_ppm",), 1, PPM)
+    _check_range(disposal, "disposal", ("tolerance_ppm",), 0, PPM - 1)
+
+
+def _check_thresholds(place: str, enter: int, worse: int, leave: int) -> None:
+    _check(
+        enter == 0 or worse == 0 or enter <= worse,
+        f"{place}: throttle {enter} and halt {worse}: throttle must be at most halt",
+    )
+    first = enter or worse
+    _check(first == 0 or 0 < leave <= first, f"{place}: exit {leave}: must be 1 to {first}, where the breaker begins")
+
+
+def _check_breakers(rules: VenueRules) -> None:
+    breakers = rules.breakers
+    durations = ("hold_max_ns", "reopen_ns", "price_window_ns", "flow_window_ns", "operator_hold_max_ns", "guard_hold_ns")
+    _check_range(breakers, "breakers", durations, 1, _DURATION_MAX)
+    _check_range(breakers, "breakers", ("stale_ns", "outage_gap_ns", "outage_grace_max_ns"), 0, _DURATION_MAX)
+    _check_range(breakers, "breakers", ("throttle_share_ppm",), 1, PPM)
+    _check_range(breakers, "breakers", ("flow_exit_ppm", "outage_grace_ppm"), 0, PPM)
+    _check_range(breakers, "breakers", ("flow_throttle", "flow_halt"), 0, NO_CAP)
+    _check_thresholds("breakers.flow", breakers.flow_throttle, breakers.flow_halt, 1)
+    for number, market in enumerate(rules.markets):
+        place = f"markets[{number}]"
+        _check_range(market, place, ("price_throttle_ppm", "price_halt_ppm", "price_exit_ppm", "guard_jump_ppm"), 0, PPM)
+        _check_range(market, place, ("flow_throttle", "flow_halt"), 0, NO_CAP)
+        _check_range(market, place, ("guard_volume_lots",), 0, DEPTH_LOTS_MAX)
+        _check_thresholds(f"{place}.price", market.price_throttle_ppm, market.price_halt_ppm, market.price_exit_ppm)
+        _check_thresholds(f"{place}.flow", market.flow_throttle, market.flow_halt, 1)
+
+
 def _check_stages(rules: VenueRules) -> None:
     stages = rules.stages
-    built = (Stage.RESTRICT, Stage.CLOSEOUT, Stage.FUND, Stage.ADL, Stage.TEAR_UP)
     for stage in stages:
-        _check(stage in built, f"waterfall: stage {stage}: must be one of {[int(s) for s in built]}")
+        _check(stage in tuple(Stage), f"waterfall: stage {stage}: must be one of {[int(s) for s in Stage]}")
     _check(len(set(stages)) == len(stages), f"waterfall: {[int(stage) for stage in stages]}: a stage may stand once")
     _check(bool(stages) and stages[-1] == Stage.TEAR_UP, f"waterfall: {[int(stage) for stage in stages]}: tear_up must be last")
-    _check(rules.adl_policy == AdlPolicy.CAPPED_PRO_RATA, f"adl_policy = {rules.adl_policy}: must be {int(AdlPolicy.CAPPED_PRO_RATA)}")
-    if Stage.FUND in stages and Stage.ADL in stages and stages.index(Stage.ADL) < stages.index(Stage.FUND):
-        _check(
-            rules.solvent_pay_first,
-            "waterfall: adl stands before fund, so that solvent accounts pay first: put fund before adl, or set solvent_pay_first = true",
-        )
+    _check(rules.adl_policy in tuple(AdlPolicy), f"adl_policy = {rules.adl_policy}: must be one of {[int(p) for p in AdlPolicy]}")
+    _check(
+        rules.socialise_policy in tuple(SocialisePolicy),
+        f"socialise_policy = {rules.socialise_policy}: must be one of {[int(p) for p in SocialisePolicy]}",
+    )
+    for solvent_pays in (Stage.ADL, Stage.SOCIALISE):
+        for earlier in (Stage.FUND, Stage.TAKEOVER):
+            if solvent_pays in stages and earlier in stages and stages.index(solvent_pays) < stages.index(earlier):
+                one, two = solvent_pays.name.lower(), earlier.name.lower()
+                _check(
+                    rules.solvent_pay_first,
+                    f"waterfall: {one} stands before {two}, so that solvent accounts pay first: put {two} before {one},"
+                    " or set solvent_pay_first = true",
+                )

@@ -9,7 +9,9 @@ from backstop.core.units import add_checked, div_ceil, div_floor, mul_div_ceil, 
 
 __all__ = [
     "assess",
+    "gross_notional",
     "initial_margin",
+    "initial_margin_of",
     "maintenance_margin",
     "raw_health",
     "release_level",
@@ -62,6 +64,13 @@ def maintenance_margin(state: State, market: int, notional: int) -> int:
     return _rate_ceil(notional, tier.maintenance_rate_ppm) - tier.maintenance_deduction
 
 
+@inlined
+def initial_margin_of(state: State, market: int, notional: int) -> int:
+    """Return the initial margin of a position of ``notional`` atoms, rounded up."""
+    tier = state.tiers[tier_of(state, market, notional)]
+    return _rate_ceil(notional, tier.initial_rate_ppm) - tier.initial_deduction
+
+
 @kernel
 def initial_margin(state: State, account: int) -> int:
     """Return the initial margin of an account, each position rounded up."""
@@ -70,9 +79,7 @@ def initial_margin(state: State, account: int) -> int:
     while position != NONE:
         row = state.positions[position]
         if row.lots != 0:
-            notional = abs(row.lots) * unit_of(state, row.market)
-            tier = state.tiers[tier_of(state, row.market, notional)]
-            total += _rate_ceil(notional, tier.initial_rate_ppm) - tier.initial_deduction
+            total += initial_margin_of(state, row.market, abs(row.lots) * unit_of(state, row.market))
         position = row.next_of_account
     return total
 
@@ -124,7 +131,8 @@ def raw_health(state: State, equity: int, maintenance: int) -> int:
 
 
 @kernel
-def _gross_notional(state: State, account: int) -> int:
+def gross_notional(state: State, account: int) -> int:
+    """Return the sum of an account's notionals at mark."""
     total = 0
     position = state.accounts[account].first_position
     while position != NONE:
@@ -149,7 +157,7 @@ def zero_cash(state: State, position: int, lots: int, equity: int, maintenance: 
         released = maintenance_margin(state, row.market, notional) - maintenance_margin(state, row.market, notional - gross)
         share = mul_div_floor(equity, released, maintenance)
     else:
-        share = mul_div_floor(equity, gross, _gross_notional(state, row.account))
+        share = mul_div_floor(equity, gross, gross_notional(state, row.account))
     return add_checked(gross if row.lots > 0 else -gross, -share)
 
 

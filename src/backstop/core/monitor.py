@@ -17,6 +17,7 @@ from backstop.core.orders import cancel_orders_of
 from backstop.core.outbox import emit
 from backstop.core.state import DOWN, PLAN_MERGE, PLAN_ORDER, PLAN_POSITION, TOUCHED, UP, State, bucket_of
 from backstop.core.units import mul_div_ceil, mul_div_floor, sort_places
+from backstop.core.waits import wait_until
 
 __all__ = ["apply_mark", "judge", "start_round", "touch"]
 
@@ -204,6 +205,9 @@ def _leave_default(state: State, account: int) -> None:
     head = state.accounts[account]
     head.restricted = 0
     head.wait_until_ns = NEVER_NS
+    vault = state.rules[0].vault
+    if vault != NONE and state.providers[vault].account == account:
+        wait_until(state, account, state.engine[0].now_ns + state.rules[0].disposal_interval_ns)
     head.default_since_ns = NEVER_NS
     head.next_slice_ns = 0
     _clear_marks(state, account)

@@ -1,13 +1,27 @@
-"""Closing orders on their way: at most one a position, each with what the fund reserved for it."""
+"""Orders and offers on their way: those of one position hang together, each with what the fund reserved for it.
+
+A position has at most one order on a book, or several offers to backstop providers, never both.
+"""
 
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
 from backstop.core.events import NONE, EffectKind
 from backstop.core.outbox import emit
-from backstop.core.state import State
+from backstop.core.state import OWNER_RESERVED, TAKEOVER_OFFER, State
 
-__all__ = ["cancel_excess", "cancel_orders_of", "close_order", "order_side", "remaining_lots", "reserve"]
+__all__ = [
+    "cancel_excess",
+    "cancel_order",
+    "cancel_orders_of",
+    "close_order",
+    "is_place_free",
+    "open_order",
+    "order_side",
+    "pending_lots",
+    "remaining_lots",
+    "reserve",
+]
 
 _CANCEL = int(EffectKind.CANCEL)
 _RESERVE = int(EffectKind.RESERVE)
@@ -27,56 +41,132 @@ def remaining_lots(state: State, slot: int) -> int:
 
 
 @kernel
+def pending_lots(state: State, position: int) -> int:
+    """Return the lots (> 0) that the open orders and offers of a position have not filled."""
+    total = 0
+    slot = state.positions[position].order_slot
+    while slot != NONE:
+        total += remaining_lots(state, slot)
+        slot = state.orders[slot].next_of_position
+    return total
+
+
+@kernel
 def reserve(state: State, slot: int, change: int) -> None:
-    """Change what the fund reserves for an order; 0 is nothing."""
+    """Change what the fund of its market reserves for an order; 0 is nothing."""
     if change == 0:
         return
-    engine = state.engine[0]
     order = state.orders[slot]
+    fund = state.funds[state.markets[order.market].group]
     order.reserved += change
-    engine.reserved += change
-    emit(state, _RESERVE, 0, order.market, order.account, order.id, 0, 0, change, engine.reserved)
+    fund.reserved += change
+    state.columns[OWNER_RESERVED, state.accounts[order.account].owner] += change
+    emit(state, _RESERVE, 0, order.market, order.account, order.id, 0, 0, change, fund.reserved)
+
+
+@inlined
+def is_place_free(state: State) -> bool:
+    """Return whether the next order has a place: whether the one that stood there is closed."""
+    return state.orders[state.engine[0].next_order_id % state.rules[0].orders_max].is_open == 0
+
+
+@kernel
+def open_order(state: State, position: int, kind: int, lots: int, limit_ticks: int, zero_cash: int) -> int:
+    """Open an order of signed ``lots`` of a position and return its place. Emits nothing."""
+    engine = state.engine[0]
+    row = state.positions[position]
+    slot = engine.next_order_id % state.rules[0].orders_max
+    order = state.orders[slot]
+    order.id = engine.next_order_id
+    order.account = row.account
+    order.position = position
+    order.market = row.market
+    order.lots = lots
+    order.filled = 0
+    order.limit_ticks = limit_ticks
+    order.zero_cash = zero_cash
+    order.reserved = 0
+    order.is_open = 1
+    order.kind = kind
+    order.provider = NONE
+    order.next_of_position = NONE
+    order.commitment = NONE
+    order.cash = 0
+    order.pending_initial = 0
+    order.notional = 0
+    engine.next_order_id += 1
+    if row.order_slot == NONE:
+        row.order_slot = slot
+    else:
+        last = row.order_slot
+        while state.orders[last].next_of_position != NONE:
+            last = state.orders[last].next_of_position
+        state.orders[last].next_of_position = slot
+    state.accounts[row.account].orders_open += 1
+    if kind != TAKEOVER_OFFER:
+        state.markets[row.market].pending_lots[order_side(lots)] += abs(lots)
+    return slot
 
 
 @kernel
 def close_order(state: State, slot: int) -> None:
-    """Take an open order off the position, the account and the market's gauge. Releases nothing."""
+    """Take an open order off the position, the account and the gauges. Releases nothing."""
     order = state.orders[slot]
     order.is_open = 0
-    state.positions[order.position].order_slot = NONE
+    row = state.positions[order.position]
+    if row.order_slot == slot:
+        row.order_slot = order.next_of_position
+    else:
+        before = row.order_slot
+        while state.orders[before].next_of_position != slot:
+            before = state.orders[before].next_of_position
+        state.orders[before].next_of_position = order.next_of_position
     state.accounts[order.account].orders_open -= 1
-    state.markets[order.market].pending_lots[order_side(order.lots)] -= remaining_lots(state, slot)
+    if order.kind == TAKEOVER_OFFER:
+        provider = state.providers[order.provider]
+        provider.pending_initial -= order.pending_initial
+        provider.pending_notional -= order.notional
+    else:
+        state.markets[order.market].pending_lots[order_side(order.lots)] -= remaining_lots(state, slot)
 
 
 @kernel
-def _cancel(state: State, slot: int) -> None:
+def cancel_order(state: State, slot: int) -> None:
+    """Close an open order that will not be done: give back what it held, say so."""
     order = state.orders[slot]
     left = remaining_lots(state, slot)
     close_order(state, slot)
+    if order.kind == TAKEOVER_OFFER:
+        commitment = state.commitments[order.commitment]
+        commitment.used = max(0, commitment.used - order.notional)
     emit(state, _CANCEL, 0, order.market, order.account, order.id, left if order.lots > 0 else -left, 0, 0, 0)
     reserve(state, slot, -order.reserved)
 
 
 @kernel
+def _cancel_all(state: State, position: int) -> None:
+    while state.positions[position].order_slot != NONE:
+        cancel_order(state, state.positions[position].order_slot)
+
+
+@kernel
 def cancel_orders_of(state: State, account: int) -> None:
-    """Cancel all open orders of an account, in order of market."""
+    """Cancel all open orders of an account, in order of market, then of order id."""
     if state.accounts[account].orders_open == 0:
         return
     position = state.accounts[account].first_position
     while position != NONE:
-        row = state.positions[position]
-        if row.order_slot != NONE:
-            _cancel(state, row.order_slot)
-        position = row.next_of_account
+        _cancel_all(state, position)
+        position = state.positions[position].next_of_account
 
 
 @kernel
 def cancel_excess(state: State, position: int) -> None:
-    """Cancel a position's open order where it would now increase or flip the position (INV-03)."""
+    """Cancel a position's open orders where they would now increase or flip the position (INV-03)."""
     row = state.positions[position]
     slot = row.order_slot
     if slot == NONE:
         return
     reduces = row.lots != 0 and (row.lots > 0) != (state.orders[slot].lots > 0)
-    if not reduces or remaining_lots(state, slot) > abs(row.lots):
-        _cancel(state, slot)
+    if not reduces or pending_lots(state, position) > abs(row.lots):
+        _cancel_all(state, position)

@@ -17,21 +17,39 @@ from numpy.typing import NDArray
 
 from backstop.bundle import Bundle, bundle
 from backstop.compiled import inlined
-from backstop.core.events import EFFECT, HOUSE_FIRST_MARKET, NONE, Stage
+from backstop.core.events import (
+    EFFECT,
+    FEES,
+    FUND,
+    GROUPS_MAX,
+    HOUSE_FIRST_MARKET,
+    NEVER_NS,
+    NONE,
+    REMAINDER,
+    UNCOVERED,
+    WORLD,
+    Stage,
+    fund_of,
+)
 from backstop.core.instruments import BANDS_MAX, STAGES_MAX, VenueRules, check_rules, deductions_atoms
 
 __all__ = [
     "ACCOUNT",
+    "BREAKER",
     "BUCKET_BITS",
+    "COMMITMENT",
     "ENGINE",
+    "FUND_ROW",
     "MARKET",
     "ORDER",
     "POSITION",
+    "PROVIDER",
     "RULES",
     "TIER",
     "AccountRow",
     "State",
     "bucket_of",
+    "commitment_row",
     "house_slot",
     "new_state",
     "positions_of",
@@ -40,6 +58,9 @@ __all__ = [
 
 #: Bits of mantissa of a price bucket: a bucket is 1/4096 to 1/8192 of the price wide.
 BUCKET_BITS = 12
+
+
+_GROUPS_MAX = GROUPS_MAX
 
 
 def _row(*fields: tuple[str, str] | tuple[str, str, tuple[int, ...]]) -> Any:
@@ -52,7 +73,7 @@ ACCOUNT = _row(
     ("default_since_ns", "<i8"),
     ("wait_until_ns", "<i8"),
     ("next_slice_ns", "<i8"),
-    ("spare", "<i8"),
+    ("claim", "<i8"),  # recovery claim
     ("round_stamp", "<i8"),  # the last round that holds this account
     ("owner", "<i4"),
     ("first_position", "<i4"),
@@ -72,7 +93,7 @@ POSITION = _row(
     ("market", "<i4"),
     ("next_of_account", "<i4"),
     ("next_of_market", "<i4"),
-    ("order_slot", "<i4"),  # place of its open closing order, or NONE
+    ("order_slot", "<i4"),  # place of its first open order (the rest hang on it), or NONE
     ("closed_in_default", "<i4"),
     ("trigger_ticks", "<i4", (2,)),
     ("trigger_next", "<i4", (2,)),
@@ -93,13 +114,18 @@ MARKET = _row(
     ("ordered_notional", "<i8"),
     ("ordered_interval", "<i8"),
     ("bucket_first", "<i8"),
+    ("price_throttle_ppm", "<i8"),
+    ("price_halt_ppm", "<i8"),
+    ("price_exit_ppm", "<i8"),
+    ("guard_jump_ppm", "<i8"),
+    ("guard_volume_lots", "<i8"),
     ("pending_lots", "<i8", (2,)),  # lots open in closing orders that take BID, ASK
     ("first_position", "<i4"),
     ("last_position", "<i4"),
     ("tier_first", "<i4"),
     ("tier_count", "<i4"),
     ("band_count", "<i4"),
-    ("halted", "<i4"),
+    ("group", "<i4"),
     ("band_offset_ppm", "<i8", (BANDS_MAX,)),
     ("depth_lots", "<i8", (2, BANDS_MAX)),  # visible lots by book side and band
 )
@@ -113,7 +139,70 @@ TIER = _row(
     ("maintenance_deduction", "<i8"),
 )
 
-#: One closing order. A closed one stays until its place is needed: a late fill still finds it.
+#: One market group's insurance fund: its rules, and gauges by slot of time (slot ``n`` stands at ``n % FUND_SLOTS``).
+FUND_ROW = _row(
+    ("loss_max", "<i8"),
+    ("target", "<i8"),
+    ("reserved", "<i8"),
+    ("paid_slot", "<i8"),  # number of the newest slot of ``paid``
+    ("peak_slot", "<i8"),
+    ("balance_before", "<i8"),  # as of the end of the last event
+    ("is_shifted", "<i8"),  # this event had CASH of the fund
+    ("drawdown_level", "<i8"),
+    ("paid", "<i8", (17,)),
+    ("peak", "<i8", (17,)),
+)
+
+#: One circuit breaker: a market's, or the venue's (the last row).
+BREAKER = _row(
+    ("state", "<i8"),
+    ("cause", "<i8"),
+    ("until_ns", "<i8"),
+    ("levels", "<i8", (8,)),  # by BreakerCause
+    ("spent", "<i8"),  # sum of 2^(cause - 1)
+    ("is_dirty", "<i8"),
+    ("operator_until_ns", "<i8"),
+    ("outage_until_ns", "<i8"),
+    ("flow_throttle", "<i8"),
+    ("flow_halt", "<i8"),
+    ("flow_window", "<i8"),  # number of the window of ``flow[0]``
+    ("flow", "<i8", (2,)),  # notional liquidated in the present and the last window
+    ("price_window", "<i8"),
+    ("low_ticks", "<i8", (2,)),  # of the present and the last window
+    ("high_ticks", "<i8", (2,)),
+    ("price_signal_ppm", "<i8"),
+    ("mark_time_ns", "<i8"),  # of the last accepted mark, or NONE
+    ("held_ticks", "<i8"),  # a mark that the price guard holds, or 0
+    ("held_until_ns", "<i8"),
+)
+
+#: One backstop provider: its rules and its standing.
+PROVIDER = _row(
+    ("account", "<i8"),
+    ("status", "<i8"),
+    ("until_ns", "<i8"),  # when the status ends
+    ("failures", "<i8"),
+    ("score_ppm", "<i8"),
+    ("baseline", "<i8"),  # equity without which there is neither gain nor loss
+    ("pending_initial", "<i8"),  # initial margin of offers that it has not answered
+    ("pending_notional", "<i8"),
+    ("leverage_ppm", "<i8"),
+    ("loss_stop", "<i8"),
+    ("is_vault", "<i8"),
+)
+
+#: What a provider takes over of one group and direction: row ``(provider x GROUPS_MAX + group) x 2 + direction``.
+COMMITMENT = _row(
+    ("capacity", "<i8"),
+    ("refill_per_s", "<i8"),
+    ("position_notional_max", "<i8"),
+    ("edge_ppm", "<i8"),
+    ("used", "<i8"),
+    ("used_ns", "<i8"),
+)
+
+#: One closing order, offer or order of disposal (``kind``). A closed one stays until its place is needed: a late fill
+#: still finds it.
 ORDER = _row(
     ("id", "<i8"),
     ("lots", "<i8"),  # signed change of the position
@@ -125,19 +214,29 @@ ORDER = _row(
     ("position", "<i4"),
     ("market", "<i4"),
     ("is_open", "<i4"),
+    ("kind", "<i4"),
+    ("provider", "<i4"),
+    ("next_of_position", "<i4"),
+    ("commitment", "<i4"),
+    ("cash", "<i8"),  # of an offer: what the account gets
+    ("pending_initial", "<i8"),
+    ("notional", "<i8"),
 )
 
 #: The engine's own scalars, one row.
 ENGINE = _row(
     ("now_ns", "<i8"),
     ("last_seq", "<i8"),
+    ("accepted", "<i8"),  # events that were not refused
     ("accounts_now", "<i8"),
     ("positions_now", "<i8"),  # rows used, the house's included
     ("next_order_id", "<i8"),
-    ("reserved", "<i8"),
-    ("paid_in_interval", "<i8"),
     ("ordered_notional", "<i8"),
-    ("interval", "<i8"),  # number of the tumbling interval of the two gauges above
+    ("interval", "<i8"),  # number of the tumbling interval of the gauge above
+    ("claims", "<i8"),  # sum of all recovery claims
+    ("recovery_ns", "<i8"),  # when claims are paid back next
+    ("timer_ns", "<i8"),  # no timer of a breaker, a guard or recovery is due before this
+    ("dirty_now", "<i8"),  # breakers to settle at the end of the event
     ("round_number", "<i8"),
     ("waits_now", "<i8"),
     ("effects_now", "<i8"),
@@ -163,10 +262,42 @@ RULES = _row(
     ("cap_interval_ns", "<i8"),
     ("account_notional_max", "<i8"),
     ("venue_notional_max", "<i8"),
-    ("fund_loss_max", "<i8"),
     ("has_fund", "<i8"),
     ("fund_supports", "<i8"),
+    ("has_socialise", "<i8"),
+    ("takeover_first", "<i8"),  # takeover stands behind closeout: its turn right before it below close-out
     ("adl_policy", "<i8"),
+    ("socialise_policy", "<i8"),
+    ("groups", "<i8"),
+    ("window_ns", "<i8"),
+    ("owner_loss_max", "<i8"),
+    ("trading_fee_share_ppm", "<i8"),
+    ("recovery_interval_ns", "<i8"),
+    ("drawdown_window_ns", "<i8"),
+    ("drawdown_enter_ppm", "<i8"),
+    ("drawdown_exit_ppm", "<i8"),
+    ("providers", "<i8"),
+    ("vault", "<i8"),  # number of the venue vault, or NONE
+    ("provider_share_ppm", "<i8"),
+    ("answer_timeout_ns", "<i8"),
+    ("failures_max", "<i8"),
+    ("retry_ns", "<i8"),
+    ("off_ns", "<i8"),
+    ("disposal_interval_ns", "<i8"),
+    ("disposal_share_ppm", "<i8"),
+    ("disposal_tolerance_ppm", "<i8"),
+    ("hold_max_ns", "<i8"),
+    ("reopen_ns", "<i8"),
+    ("throttle_share_ppm", "<i8"),
+    ("price_window_ns", "<i8"),
+    ("flow_window_ns", "<i8"),
+    ("flow_exit_ppm", "<i8"),
+    ("stale_ns", "<i8"),
+    ("outage_gap_ns", "<i8"),
+    ("outage_grace_ppm", "<i8"),
+    ("outage_grace_max_ns", "<i8"),
+    ("operator_hold_max_ns", "<i8"),
+    ("guard_hold_ns", "<i8"),
     ("accounts_max", "<i8"),
     ("orders_max", "<i8"),
     ("markets", "<i8"),
@@ -182,6 +313,7 @@ class AccountRow(Protocol):
     default_since_ns: int
     wait_until_ns: int
     next_slice_ns: int
+    claim: int
     round_stamp: int
     owner: int
     first_position: int
@@ -203,6 +335,10 @@ class State(Bundle):
         "accounts": (ACCOUNT, 1),
         "positions": (POSITION, 1),
         "orders": (ORDER, 1),
+        "funds": (FUND_ROW, 1),
+        "breakers": (BREAKER, 1),
+        "providers": (PROVIDER, 1),
+        "commitments": (COMMITMENT, 1),
         "buckets": (np.int32, 2),
         "columns": (np.int64, 2),
         "effects": (EFFECT, 1),
@@ -217,6 +353,12 @@ class State(Bundle):
     accounts: NDArray[np.void]
     positions: NDArray[np.void]
     orders: NDArray[np.void]
+    #: One a market group.
+    funds: NDArray[np.void]
+    #: One a market, then the venue's.
+    breakers: NDArray[np.void]
+    providers: NDArray[np.void]
+    commitments: NDArray[np.void]
     #: First position of each price bucket: row 0 the triggers below the mark, row 1 those above.
     buckets: NDArray[np.int32]
     #: Columns of numbers that are no rows: see the names below.
@@ -236,7 +378,19 @@ TOUCHED, ROUND_ACCOUNT, ROUND_EQUITY, ROUND_MAINTENANCE, ROUND_ORDER, ROUND_MERG
 PLAN_POSITION, PLAN_CAP, PLAN_WEIGHT, PLAN_CLASS, PLAN_LOTS, PLAN_REMAINDER, PLAN_CASH, PLAN_ORDER, PLAN_MERGE = range(11, 20)
 #: By ADL class: eta of the allocation, as lots over weight (0 / 0: everyone gave the whole cap).
 CLASS_ETA_LOTS, CLASS_ETA_WEIGHT = 20, 21
-COLUMNS = 22
+#: By owner: what funds paid for it, when last, what they reserve for it.
+OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED = 22, 23, 24
+#: Breakers to settle at the end of the event, in the order in which they became dirty.
+DIRTY = 25
+#: By account, zero outside of the stage: weight of a payer of a socialised deficit. Then the payers' ids.
+PAYER_WEIGHT, PAYER = 26, 27
+COLUMNS = 28
+
+#: Slots of a fund's gauges: any span of 16 of them is covered by 17.
+FUND_SLOTS = 17
+
+#: Kinds of ORDER rows.
+CLOSING_ORDER, TAKEOVER_OFFER, DISPOSAL_ORDER = 0, 1, 2
 
 #: Visible depth of a band that proved wrong and has not been told anew.
 UNKNOWN_DEPTH = -1
@@ -249,6 +403,12 @@ DOWN, UP = 0, 1
 def house_slot(ledger_id: int) -> int:
     """Return the place of a house ledger account in ``State.house``."""
     return -2 - ledger_id
+
+
+@inlined
+def commitment_row(provider: int, group: int, direction: int) -> int:
+    """Return the row of a commitment; ``direction`` 0 takes over longs, 1 shorts."""
+    return (provider * _GROUPS_MAX + group) * 2 + direction
 
 
 @inlined
@@ -275,6 +435,16 @@ def bucket_of(price_ticks: int) -> int:
     return (shift << BUCKET_BITS) + (price_ticks >> shift)
 
 
+_MARKET_RULES = (
+    "group",
+    "price_throttle_ppm",
+    "price_halt_ppm",
+    "price_exit_ppm",
+    "guard_jump_ppm",
+    "guard_volume_lots",
+)
+
+
 def _market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
     markets = np.zeros(len(rules.markets), dtype=MARKET)
     tiers = np.zeros(sum(len(market.tiers) for market in rules.markets), dtype=TIER)
@@ -287,6 +457,8 @@ def _market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]
         row.slippage_tolerance_ppm = market.slippage_tolerance_ppm
         row.volatility_ppm = market.volatility_ppm
         row.ordered_notional_max = market.ordered_notional_max
+        for name in _MARKET_RULES:
+            row[name] = getattr(market, name)
         row.first_position = row.last_position = NONE
         row.band_count = len(market.band_offset_ppm)
         row.band_offset_ppm[: len(market.band_offset_ppm)] = market.band_offset_ppm
@@ -304,23 +476,67 @@ def _market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]
     return markets, tiers
 
 
+def _stands_behind(rules: VenueRules, stage: Stage, other: Stage) -> bool:
+    stages = rules.stages
+    return stage in stages and other in stages and stages.index(stage) > stages.index(other)
+
+
 def _rules_row(rules: VenueRules) -> NDArray[np.void]:
     rows = np.zeros(1, dtype=RULES)
     row = rows[0]
-    for group in (rules.levels, rules.closeout):
+    for group in (rules.levels, rules.closeout, rules.fund, rules.takeover):
         for name, value in group._asdict().items():
             row[name] = value
-    row.fund_loss_max = rules.fund.loss_per_interval_max
+    for name, value in rules.disposal._asdict().items():
+        row["disposal_" + name] = value
+    for name, value in rules.breakers._asdict().items():
+        if name not in ("flow_throttle", "flow_halt"):
+            row[name] = value
     row.has_fund = Stage.FUND in rules.stages
-    row.fund_supports = Stage.FUND in rules.stages and (
-        Stage.ADL not in rules.stages or rules.stages.index(Stage.FUND) < rules.stages.index(Stage.ADL)
-    )
-    row.adl_policy = rules.adl_policy
+    row.fund_supports = Stage.FUND in rules.stages and not _stands_behind(rules, Stage.FUND, Stage.ADL)
+    row.has_socialise = Stage.SOCIALISE in rules.stages
+    row.takeover_first = _stands_behind(rules, Stage.TAKEOVER, Stage.CLOSEOUT)
+    row.adl_policy, row.socialise_policy = rules.adl_policy, rules.socialise_policy
+    row.groups, row.providers = len(rules.funds), len(rules.providers)
+    row.vault = next((number for number, provider in enumerate(rules.providers) if provider.is_vault), NONE)
     row.accounts_max, row.orders_max = rules.limits.accounts_max, rules.limits.orders_max
     row.markets = len(rules.markets)
     row.stage_count = len(rules.stages)
     row.stages[: len(rules.stages)] = rules.stages
     return rows
+
+
+def _fund_rows(rules: VenueRules) -> NDArray[np.void]:
+    rows = np.zeros(len(rules.funds), dtype=FUND_ROW)
+    rows["loss_max"] = [fund.loss_per_window_max for fund in rules.funds]
+    rows["target"] = [fund.target for fund in rules.funds]
+    return rows
+
+
+def _breaker_rows(rules: VenueRules) -> NDArray[np.void]:
+    rows = np.zeros(len(rules.markets) + 1, dtype=BREAKER)
+    rows["until_ns"] = rows["operator_until_ns"] = rows["outage_until_ns"] = NEVER_NS
+    rows["mark_time_ns"] = NONE
+    rows["flow_throttle"] = [market.flow_throttle for market in rules.markets] + [rules.breakers.flow_throttle]
+    rows["flow_halt"] = [market.flow_halt for market in rules.markets] + [rules.breakers.flow_halt]
+    return rows
+
+
+def _provider_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
+    """Return the rows of providers and commitments, at least one each: a kernel never meets an array without rows."""
+    providers = np.zeros(max(1, len(rules.providers)), dtype=PROVIDER)
+    commitments = np.zeros(2 * GROUPS_MAX * len(providers), dtype=COMMITMENT)
+    providers["account"] = NONE
+    providers["until_ns"] = NEVER_NS
+    for number, provider in enumerate(rules.providers):
+        row = providers[number]
+        row.leverage_ppm, row.loss_stop, row.is_vault = provider.leverage_ppm, provider.loss_stop, provider.is_vault
+        for group, pair in enumerate(provider.commitments):
+            for direction, commitment in enumerate(pair):
+                place = commitments[commitment_row(number, group, direction)]
+                for name, value in commitment._asdict().items():
+                    place[name] = value
+    return providers, commitments
 
 
 def new_state(rules: VenueRules) -> State:
@@ -331,11 +547,13 @@ def new_state(rules: VenueRules) -> State:
     check_rules(rules)
     count, limits = len(rules.markets), rules.limits
     markets, tiers = _market_rows(rules)
+    providers, commitments = _provider_rows(rules)
     buckets = int(markets[-1].bucket_first) + int(bucket_of(rules.markets[-1].price_ticks_max)) + 1
     engine = np.zeros(1, dtype=ENGINE)
     engine[0].positions_now = 2 * count
     engine[0].next_order_id = 1
     engine[0].last_seq = NONE
+    engine[0].recovery_ns = engine[0].timer_ns = NEVER_NS
     positions = np.zeros(2 * count + limits.positions_max, dtype=POSITION)
     for market in range(count):
         for place in range(2):
@@ -353,6 +571,10 @@ def new_state(rules: VenueRules) -> State:
         accounts=np.zeros(limits.accounts_max, dtype=ACCOUNT),
         positions=positions,
         orders=np.zeros(limits.orders_max, dtype=ORDER),
+        funds=_fund_rows(rules),
+        breakers=_breaker_rows(rules),
+        providers=providers,
+        commitments=commitments,
         buckets=np.full((2, buckets), NONE, dtype=np.int32),
         columns=columns,
         effects=np.empty(2 * limits.effects_max, dtype=EFFECT),
@@ -376,64 +598,135 @@ def _gauge(used: NDArray[Any], interval: NDArray[Any], present: int) -> NDArray[
     return np.where(interval == present, used, 0)
 
 
-def state_digest(state: State) -> str:
-    """Return the SHA-256 (hex) of the economic state, as docs/rules.md section 12 encodes it."""
-    engine, rules, markets = state.engine[0], state.rules[0], state.markets
-    present = int(engine.now_ns) // int(rules.cap_interval_ns)
-    is_present = int(engine.interval) == present
-    digest = hashlib.sha256()
-    head = [
-        engine.now_ns,
-        engine.last_seq,
-        engine.accounts_now,
-        engine.next_order_id,
-        engine.reserved,
-        engine.paid_in_interval if is_present else 0,
-        present,
-        engine.ordered_notional if is_present else 0,
-    ]
-    digest.update(_block(*(np.array([int(value)]) for value in head)))
-    count = len(markets)
-    digest.update(np.int64(count).astype("<i8").tobytes())
-    for number in range(count):
-        market = markets[number]
+def _row_of(values: list[int]) -> bytes:
+    return _block(*(np.array([int(value)]) for value in values))
+
+
+def _head_bytes(state: State, present: int) -> bytes:
+    engine = state.engine[0]
+    ordered = engine.ordered_notional if int(engine.interval) == present else 0
+    return _row_of(
+        [
+            engine.now_ns,
+            engine.last_seq,
+            engine.accounts_now,
+            engine.next_order_id,
+            present,
+            ordered,
+            engine.claims,
+            engine.recovery_ns,
+        ]
+    )
+
+
+def _market_bytes(state: State, present: int) -> bytes:
+    out = np.int64(len(state.markets)).astype("<i8").tobytes()
+    for number, market in enumerate(state.markets):
         bands = int(market.band_count)
         outside, error = state.positions[2 * number], state.positions[2 * number + 1]
-        fields = [market.mark_ticks, market.index_ticks, market.volume_lots, market.halted]
+        fields = [market.mark_ticks, market.index_ticks, market.volume_lots]
         fields.append(market.ordered_notional if int(market.ordered_interval) == present else 0)
         fields += list(market.depth_lots[0, :bands]) + list(market.depth_lots[1, :bands])
         fields += [outside.lots, outside.cost, error.lots, error.cost]
-        digest.update(np.array([int(value) for value in fields], dtype="<i8").tobytes())
-    slots = [0, 1, 2, 3, *range(house_slot(HOUSE_FIRST_MARKET), len(state.house))]
-    digest.update(_block(state.house[slots]))
-    accounts = state.accounts[: int(engine.accounts_now)]
-    used, interval = state.columns[ORDERED_NOTIONAL : ORDERED_INTERVAL + 1, : int(engine.accounts_now)]
-    digest.update(
-        _block(
-            accounts["owner"],
-            accounts["balance"],
-            accounts["health"],
-            accounts["default_since_ns"],
-            accounts["wait_until_ns"],
-            accounts["next_slice_ns"],
-            accounts["restricted"],
-            _gauge(used, interval, present),
-        )
-    )
-    rows = positions_of(state)
-    digest.update(_block(rows["account"], rows["market"], rows["lots"], rows["cost"], rows["closed_in_default"]))
+        out += np.array([int(value) for value in fields], dtype="<i8").tobytes()
+    return out
+
+
+def _ledger_bytes(state: State) -> bytes:
+    ids = [WORLD, FUND, REMAINDER, UNCOVERED, FEES, *(fund_of(group) for group in range(1, len(state.funds)))]
+    slots = [int(house_slot(ledger_id)) for ledger_id in ids]
+    return _block(state.house[[*slots, *range(int(house_slot(HOUSE_FIRST_MARKET)), len(state.house))]])
+
+
+def _account_bytes(state: State, present: int) -> bytes:
+    count = int(state.engine[0].accounts_now)
+    accounts = state.accounts[:count]
+    used, interval = state.columns[ORDERED_NOTIONAL : ORDERED_INTERVAL + 1, :count]
+    names = ("owner", "balance", "health", "default_since_ns", "wait_until_ns", "next_slice_ns", "restricted")
+    return _block(*(accounts[name] for name in names), _gauge(used, interval, present), accounts["claim"])
+
+
+def _order_bytes(state: State) -> bytes:
     orders = state.orders[state.orders["is_open"] == 1]
     orders = orders[np.argsort(orders["id"])]
-    digest.update(
-        _block(
-            orders["id"],
-            orders["account"],
-            orders["market"],
-            orders["lots"],
-            np.abs(orders["lots"]) - orders["filled"],
-            orders["limit_ticks"],
-            orders["zero_cash"],
-            orders["reserved"],
+    remaining = np.abs(orders["lots"]) - orders["filled"]
+    first = [orders[name] for name in ("id", "account", "market", "lots")]
+    last = [orders[name] for name in ("limit_ticks", "zero_cash", "reserved", "kind", "provider", "cash")]
+    return _block(*first, remaining, *last)
+
+
+def _slots(now_ns: int, window_ns: int, newest: int, ring: NDArray[Any]) -> NDArray[Any]:
+    """Return the slots of a fund's gauge that count at ``now_ns``: the ring holds those up to slot ``newest``."""
+    present = now_ns // -(-window_ns // (FUND_SLOTS - 1))
+    kept = range(max(present, newest) - FUND_SLOTS + 1, newest + 1)
+    return np.array([ring[slot % FUND_SLOTS] for slot in kept if slot >= 0], dtype=np.int64)
+
+
+def _fund_bytes(state: State) -> bytes:
+    engine, rules = state.engine[0], state.rules[0]
+    now_ns = int(engine.now_ns)
+    rows = []
+    for fund in state.funds:
+        paid = _slots(now_ns, int(rules.window_ns), int(fund.paid_slot), fund.paid)
+        peak = _slots(now_ns, int(rules.drawdown_window_ns), int(fund.peak_slot), fund.peak)
+        rows.append([int(fund.reserved), int(paid.sum()), int(fund.drawdown_level), max((int(value) for value in peak), default=0)])
+    return _block(*np.array(rows, dtype="<i8").T)
+
+
+def _owner_bytes(state: State) -> bytes:
+    engine, rules = state.engine[0], state.rules[0]
+    owners = int(rules.accounts_max)
+    paid, last_ns, reserved = state.columns[OWNER_PAID : OWNER_RESERVED + 1, :owners]
+    paid = np.where(int(engine.now_ns) - last_ns > int(rules.window_ns), 0, paid)
+    kept = np.flatnonzero((paid != 0) | (reserved != 0))
+    return _block(kept, paid[kept], reserved[kept])
+
+
+def _breaker_bytes(state: State) -> bytes:
+    window_ns = int(state.rules[0].flow_window_ns)
+    present = int(state.engine[0].now_ns) // window_ns
+    rows = []
+    for row in state.breakers:
+        levels = sum(int(row.levels[cause]) * 3 ** (cause - 1) for cause in range(1, 8))
+        age = present - int(row.flow_window)
+        flow = [int(value) for value in row.flow] if age == 0 else [0, int(row.flow[0]) if age == 1 else 0]
+        low, high = (int(value) for value in (min(row.low_ticks), max(row.high_ticks)))
+        rows.append(
+            [
+                *(int(value) for value in (row.state, row.cause, row.until_ns, levels, row.spent)),
+                *(int(value) for value in (row.operator_until_ns, row.outage_until_ns)),
+                *flow,
+                low,
+                high,
+                *(int(value) for value in (row.mark_time_ns, row.held_ticks, row.held_until_ns)),
+            ]
         )
-    )
+    for each in rows[:-1]:
+        each[6] = 0
+    rows[-1][9:11] = [0, 0]
+    return _block(*np.array(rows, dtype="<i8").T)
+
+
+def _provider_bytes(state: State) -> bytes:
+    rows = state.providers[: int(state.rules[0].providers)]
+    names = ("account", "status", "until_ns", "failures", "score_ppm", "baseline", "pending_initial", "pending_notional")
+    kept = state.commitments[state.commitments["capacity"] > 0]
+    return _block(*(rows[name] for name in names)) + _block(kept["used"], kept["used_ns"])
+
+
+def state_digest(state: State) -> str:
+    """Return the SHA-256 (hex) of the economic state, as docs/rules.md section 12 encodes it."""
+    present = int(state.engine[0].now_ns) // int(state.rules[0].cap_interval_ns)
+    positions = positions_of(state)
+    digest = hashlib.sha256()
+    digest.update(_head_bytes(state, present))
+    digest.update(_market_bytes(state, present))
+    digest.update(_ledger_bytes(state))
+    digest.update(_account_bytes(state, present))
+    digest.update(_block(*(positions[name] for name in ("account", "market", "lots", "cost", "closed_in_default"))))
+    digest.update(_order_bytes(state))
+    digest.update(_fund_bytes(state))
+    digest.update(_owner_bytes(state))
+    digest.update(_breaker_bytes(state))
+    digest.update(_provider_bytes(state))
     return digest.hexdigest()

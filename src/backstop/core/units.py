@@ -24,6 +24,7 @@ __all__ = [
     "mul_div_trunc",
     "give_to_largest",
     "mul_mod",
+    "scramble",
     "sort_places",
     "split_by_largest_remainder",
 ]
@@ -39,6 +40,11 @@ _INT64_MAX = (1 << 63) - 1
 _INT64_MIN = -(1 << 63) + 1
 #: Products of two numbers up to this fit in 63 bits.
 _SMALL = 3_037_000_499
+
+# The splitmix64 generator of Steele, Lea and Flood (2014): its step and the two factors of its finaliser.
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_FIRST_FACTOR = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND_FACTOR = np.uint64(0x94D049BB133111EB)
 
 
 @inlined
@@ -211,21 +217,49 @@ def compare_products(left: int, left_factor: int, right: int, right_factor: int)
     return 0
 
 
+@inlined
+def _add_modulo(left: np.uint64, right: np.uint64) -> np.uint64:
+    """Return the sum modulo 2^64, from 32-bit halves: no intermediate wraps."""
+    low = (left & _MASK) + (right & _MASK)
+    high = (left >> _HALF) + (right >> _HALF) + (low >> _HALF)
+    return (high << _HALF) | (low & _MASK)
+
+
+@inlined
+def _mul_modulo(left: np.uint64, right: np.uint64) -> np.uint64:
+    _, low = _mul_wide(left, right)
+    return low
+
+
+@kernel
+def scramble(seq: int, market: int, account: int) -> int:
+    """Return a number from 0 to 2^62 - 1 that says nothing about its arguments (all >= 0) and that everyone can recompute.
+
+    The splitmix64 finaliser over a sum of multiples (docs/rules.md, 6). No secret: who knows ``seq`` knows it.
+    """
+    value = _mul_modulo(np.uint64(seq), _STEP)
+    value = _add_modulo(value, _mul_modulo(np.uint64(market + 1), _FIRST_FACTOR))
+    value = _add_modulo(value, _mul_modulo(np.uint64(account + 1), _SECOND_FACTOR))
+    value = _mul_modulo(value ^ (value >> np.uint64(30)), _FIRST_FACTOR)
+    value = _mul_modulo(value ^ (value >> np.uint64(27)), _SECOND_FACTOR)
+    value ^= value >> np.uint64(31)
+    return int(np.int64(value >> np.uint64(2)))
+
+
 @kernel
 def split_by_largest_remainder(
     total: int,
     weights: NDArray[np.int64],
     parts: NDArray[np.int64],
     remainders: NDArray[np.int64],
-    order: NDArray[np.int64],
-    merge: NDArray[np.int64],
+    heap: NDArray[np.int64],
     count: int,
 ) -> None:
     """Split ``total >= 0`` over ``weights[:count] >= 0`` into ``parts[:count]``, exactly.
 
     Each part is the floor of its share; what is left goes one unit each to the largest remainders,
-    the earlier first where they are equal (so callers order the weights by id). ``remainders``,
-    ``order`` and ``merge`` are scratch. Raises ``OverflowError`` when the weights' sum exceeds int64
+    the earlier first where they are equal (so callers order the weights by id). ``remainders``
+    and ``heap`` are scratch. Raises ``OverflowError`` when the weights' sum exceeds int64
     and ``ZeroDivisionError`` when it is 0.
     """
     weight_sum = 0
@@ -236,7 +270,7 @@ def split_by_largest_remainder(
         parts[index] = mul_div_floor(total, weights[index], weight_sum)
         remainders[index] = mul_mod(total, weights[index], weight_sum)
         left -= parts[index]
-    give_to_largest(left, parts, remainders, order, merge, count)
+    give_to_largest(left, parts, remainders, heap, count)
 
 
 @kernel
@@ -266,23 +300,41 @@ def sort_places(keys: NDArray[np.int64], order: NDArray[np.int64], merge: NDArra
         width *= 2
 
 
-@kernel
-def give_to_largest(
-    left: int,
-    parts: NDArray[np.int64],
-    remainders: NDArray[np.int64],
-    order: NDArray[np.int64],
-    merge: NDArray[np.int64],
-    count: int,
-) -> None:
-    """Add one unit to each of the ``left`` parts with the largest remainders (>= -1), ties to the earlier.
+@inlined
+def _is_worse(remainders: NDArray[np.int64], left: int, right: int) -> bool:
+    """Return whether place ``left`` gets a unit only after place ``right``."""
+    return remainders[left] < remainders[right] or (remainders[left] == remainders[right] and left > right)
 
-    ``remainders`` is used up; ``order`` and ``merge`` are scratch.
+
+@kernel
+def _sink_worse(remainders: NDArray[np.int64], heap: NDArray[np.int64], place: int, count: int) -> None:
+    while True:
+        worst = place
+        for child in range(2 * place + 1, min(2 * place + 3, count)):
+            if _is_worse(remainders, heap[child], heap[worst]):
+                worst = child
+        if worst == place:
+            return
+        heap[place], heap[worst] = heap[worst], heap[place]
+        place = worst
+
+
+@kernel
+def give_to_largest(left: int, parts: NDArray[np.int64], remainders: NDArray[np.int64], heap: NDArray[np.int64], count: int) -> None:
+    """Add one unit to each of the ``left <= count`` parts with the largest remainders, ties to the earlier.
+
+    ``heap`` is scratch. It holds the ``left`` best so far, the worst of them on top: no sort, since there are few
+    units to give and many who might get one.
     """
     if left <= 0:
         return
-    for place in range(count):
-        remainders[place] = -remainders[place]
-    sort_places(remainders, order, merge, count)
     for place in range(left):
-        parts[order[place]] += 1
+        heap[place] = place
+    for place in range(left // 2, -1, -1):
+        _sink_worse(remainders, heap, place, left)
+    for place in range(left, count):
+        if remainders[place] > remainders[heap[0]]:
+            heap[0] = place
+            _sink_worse(remainders, heap, 0, left)
+    for place in range(left):
+        parts[heap[place]] += 1

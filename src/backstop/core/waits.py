@@ -6,7 +6,7 @@ from backstop.compiled import inlined, kernel
 from backstop.core.events import NEVER_NS, NONE
 from backstop.core.state import WAIT_ACCOUNT, WAIT_TIME, State
 
-__all__ = ["next_wait_ns", "pop_wait", "wait_until"]
+__all__ = ["first_wait_ns", "pop_wait", "wait_until"]
 
 
 @inlined
@@ -81,7 +81,7 @@ def _drop_first(state: State) -> None:
 
 
 @kernel
-def next_wait_ns(state: State) -> int:
+def first_wait_ns(state: State) -> int:
     """Return the earliest time that an account waits for, or ``NEVER_NS``."""
     while state.engine[0].waits_now > 0:
         time_ns = state.columns[WAIT_TIME, 0]
@@ -94,7 +94,7 @@ def next_wait_ns(state: State) -> int:
 @kernel
 def pop_wait(state: State) -> int:
     """Return the first account whose wait has ended and end it, or NONE."""
-    if next_wait_ns(state) > state.engine[0].now_ns or state.engine[0].waits_now == 0:
+    if first_wait_ns(state) > state.engine[0].now_ns or state.engine[0].waits_now == 0:
         return NONE
     account = state.columns[WAIT_ACCOUNT, 0]
     _drop_first(state)

@@ -14,21 +14,32 @@ import numpy as np
 
 from backstop.config import Venue
 from backstop.core.events import (
+    FEES,
     FUND,
+    GROUPS_MAX,
     HOUSE_FIRST_MARKET,
+    NEVER_NS,
     NONE,
     REMAINDER,
     UNCOVERED,
     WORLD,
     AdlClass,
     AdlPolicy,
+    Answer,
     BookSide,
+    BreakerCause,
+    BreakerState,
     Cause,
     EffectKind,
     EventKind,
+    Guard,
     Health,
+    Operator,
+    ProviderStatus,
     Reject,
+    SocialisePolicy,
     Transfer,
+    fund_of,
 )
 from backstop.journal.manifest import Names
 
@@ -37,7 +48,8 @@ __all__ = ["EFFECTS", "EVENTS", "Part", "Row", "Sentence", "Speaker", "kind_name
 #: One row, by field.
 Row = Mapping[str, int]
 
-_HOUSE = {WORLD: "outside world", FUND: "fund", REMAINDER: "remainder", UNCOVERED: "uncovered"}
+_HOUSE = {WORLD: "outside world", REMAINDER: "remainder", UNCOVERED: "uncovered", FEES: "trading fees"}
+_HOUSE |= {fund_of(group): f"fund of group {group}" for group in range(1, GROUPS_MAX)} | {FUND: "fund"}
 _HOUSE_OF_MARKET = ("clearing", "outside traders", "error inventory")
 
 
@@ -213,6 +225,14 @@ def _eta() -> Part:
     return Part("eta", lambda speaker, row: "their whole caps" if row["value"] == 0 else f"eta {row['amount']}/{row['value']}")
 
 
+def _market_or_venue(name: str) -> Part:
+    return Part(name, lambda speaker, row: "the venue" if row["market"] == NONE else speaker.market(row["market"]))
+
+
+def _time(name: str, field: str) -> Part:
+    return Part(name, lambda speaker, row: "never" if row[field] == NEVER_NS else time_text(row[field]) if row[field] else "now")
+
+
 EVENTS: dict[EventKind, Sentence] = {
     EventKind.ACCOUNT: Sentence(
         "{account} opens, belongs to {owner}", (_holder("account"), Part("owner", lambda speaker, row: speaker.owner(row["other"])))
@@ -236,6 +256,21 @@ EVENTS: dict[EventKind, Sentence] = {
     ),
     EventKind.ORDER_DONE: Sentence("order {order} is done", (_count("order", "other"),)),
     EventKind.CLOCK: Sentence("the clock", ()),
+    EventKind.PROVIDER: Sentence("{account} becomes the account of provider {provider}", (_holder("account"), _count("provider", "other"))),
+    EventKind.ANSWER: Sentence("offer {offer} is answered: {answer}", (_count("offer", "other"), _code("answer", Answer))),
+    EventKind.OPERATOR: Sentence(
+        "an operator orders {order}{of_provider}; {where}, for {nanoseconds} ns",
+        (
+            _code("order", Operator),
+            Part(
+                "of_provider",
+                lambda speaker, row: f" {row['other']}" if row["code"] in (Operator.PROVIDER_OFF, Operator.PROVIDER_ON) else "",
+                bare=lambda speaker, row: str(row["other"]) if row["code"] in (Operator.PROVIDER_OFF, Operator.PROVIDER_ON) else None,
+            ),
+            _market_or_venue("where"),
+            _count("nanoseconds", "amount"),
+        ),
+    ),
 }
 
 EFFECTS: dict[EffectKind, Sentence] = {
@@ -331,7 +366,78 @@ EFFECTS: dict[EffectKind, Sentence] = {
         (_holder("account"), _quantity(), _market(), _price("mark"), _cash("cash"), _cash("gap", "value")),
     ),
     EffectKind.RESIDUAL: Sentence("{amount} of {account} stays uncovered", (_holder("account"), _cash("amount"))),
-    EffectKind.HALT: Sentence("{market} is halted by the default of {account}", (_market(), _holder("account"))),
+    EffectKind.BREAKER: Sentence(
+        "{where} is now {state}, was {before}, because of {cause} (signal {signal}); ends {until} at the latest",
+        (
+            _market_or_venue("where"),
+            _code("state", BreakerState),
+            _code("before", BreakerState, "other"),
+            _code("cause", BreakerCause, "lots"),
+            _count("signal", "value"),
+            _time("until", "amount"),
+        ),
+    ),
+    EffectKind.OFFER: Sentence(
+        "offer {offer} to provider {provider}: {quantity} of {account} in {market}; the account receives {cash}, the fund reserves {reserved}",
+        (
+            _count("offer", "other"),
+            _count("provider", "price_ticks"),
+            _quantity(),
+            _holder("account"),
+            _market(),
+            _cash("cash"),
+            _cash("reserved", "value"),
+        ),
+    ),
+    EffectKind.TAKEOVER: Sentence(
+        "provider {provider} takes over {quantity} of {account} in {market} (offer {offer}): the account receives {cash}, {support} from the fund",
+        (
+            _count("provider", "price_ticks"),
+            _quantity(),
+            _holder("account"),
+            _market(),
+            _count("offer", "other"),
+            _cash("cash"),
+            _cash("support", "value"),
+        ),
+    ),
+    EffectKind.PROVIDER: Sentence(
+        "provider {provider} ({account}) is now {status}: {failures} failures in a row, score {score_ppm} ppm, until {until}",
+        (
+            _count("provider", "other"),
+            _holder("account"),
+            _code("status", ProviderStatus),
+            _count("failures", "lots"),
+            _count("score_ppm", "amount"),
+            _time("until", "value"),
+        ),
+    ),
+    EffectKind.HAIRCUT: Sentence(
+        "{account} pays {amount} for the default of {other} in {market}, {policy}: weight {weight}, cap {cap}",
+        (
+            _holder("account"),
+            _cash("amount"),
+            _holder("other", "other"),
+            _market(),
+            _code("policy", SocialisePolicy),
+            _cash("weight", "value"),
+            _cash("cap", "lots"),
+        ),
+    ),
+    EffectKind.CLAIM: Sentence(
+        "the recovery claim of {account} changes by {change}: {claim} then", (_holder("account"), _cash("change"), _cash("claim", "value"))
+    ),
+    EffectKind.GUARD: Sentence(
+        "the price guard: {price} of {market} is {done}; accepted mark before {before}, move {move_ppm} ppm, until {until}",
+        (
+            _price(),
+            _market(),
+            _code("done", Guard),
+            Part("before", lambda speaker, row: speaker.price(row["market"], row["other"])),
+            _count("move_ppm", "value"),
+            _time("until", "amount"),
+        ),
+    ),
 }
 
 

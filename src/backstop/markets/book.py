@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.compiled import inlined, kernel
-from backstop.core.events import EVENT, NEVER_NS, NONE, BookSide, EventKind
+from backstop.core.events import EVENT, NEVER_NS, NONE, Answer, BookSide, EventKind
 from backstop.core.instruments import BANDS_MAX, DEPTH_LOTS_MAX, PPM, VenueRules
 from backstop.core.units import mul_div_ceil, mul_div_floor, mul_mod
 
@@ -33,10 +33,12 @@ __all__ = [
     "CONTROL",
     "DEPTH_STEP",
     "IMPACT_ONE",
+    "PROVIDER_LATENCY_NS",
     "REFRESH_NS",
     "SENT",
     "BookLike",
     "World",
+    "accept_offer",
     "accept_order",
     "band_price_ticks",
     "cancel_order",
@@ -52,6 +54,8 @@ __all__ = [
 ANSWERS_MAX = 3 * BANDS_MAX + 1
 #: How often a book that is not full tells its depth, unless declared otherwise [ns].
 REFRESH_NS = 1_000_000_000
+#: How long a backstop provider takes to answer an offer, unless declared otherwise [ns].
+PROVIDER_LATENCY_NS = 500_000_000
 #: Impact is counted in parts of 1e12.
 IMPACT_ONE = 1_000_000_000_000
 #: Bounds of the factor on later marks: a millionth and a million.
@@ -66,6 +70,7 @@ _ASK = int(BookSide.ASK)
 _DEPTH = int(EventKind.DEPTH)
 _ORDER_FILL = int(EventKind.ORDER_FILL)
 _ORDER_DONE = int(EventKind.ORDER_DONE)
+_ANSWER = int(EventKind.ANSWER)
 
 #: One band of one side of one market.
 BAND = np.dtype(
@@ -118,6 +123,7 @@ SENT = np.dtype(
             ("market", "<i4"),
             ("is_cancelled", "<i2"),
             ("is_on_way", "<i2"),
+            ("is_offer", "<i8"),  # to a backstop provider, not to the book
         ],
     )
 )
@@ -142,6 +148,8 @@ CONTROL = np.dtype(
             ("drain_ns", "<i8"),
             ("impact", "<i8"),
             ("clocks", "<i8"),  # CLOCK events sent
+            ("provider_latency_ns", "<i8"),
+            ("provider_answer", "<i8"),  # Answer, or NONE: providers are silent
         ],
     )
 )
@@ -223,19 +231,25 @@ def new_world(
     schedule: NDArray[np.void] | None = None,
     refresh_ns: int = REFRESH_NS,
     drain_ns: int = 3_600_000_000_000,
+    provider_latency_ns: int = PROVIDER_LATENCY_NS,
+    provider_answer: int = Answer.ACCEPT,
 ) -> World:
     """Return the simulated venue before the first event.
 
     ``start_ns`` is when it first tells its depth, after the outside events of that time. ``impact``
     switches the shift of later marks on. ``schedule`` holds ``DEPTH_STEP`` rows. ``refresh_ns`` is
     how often a book that is not full tells its depth, at whole multiples of it. ``drain_ns`` bounds
-    how long the venue runs on after the last outside event while orders or waits are open.
+    how long the venue runs on after the last outside event while orders or waits are open. Backstop
+    providers answer an offer with ``provider_answer`` (``NONE``: never) after ``provider_latency_ns``.
 
     Raises ``ValueError`` naming the field, its value and what would be right.
     """
     count = len(rules.markets)
     _check(len(books) == count, f"books: {len(books)}: must be one a market, {count}")
     _check(1 <= refresh_ns <= 1 << 60, f"refresh_ns = {refresh_ns}: must be 1 to 2^60")
+    _check(0 <= provider_latency_ns <= 1 << 60, f"provider_latency_ns = {provider_latency_ns}: must be 0 to 2^60")
+    answers = (NONE, *(int(answer) for answer in Answer))
+    _check(provider_answer in answers, f"provider_answer = {provider_answer}: must be one of {list(answers)}")
     _check(0 <= drain_ns <= 1 << 60, f"drain_ns = {drain_ns}: must be 0 to 2^60")
     _check(abs(start_ns) <= 1 << 62, f"start_ns = {start_ns}: must be within 2^62")
     rows = np.zeros(count, dtype=BOOK)
@@ -263,6 +277,7 @@ def new_world(
     control[0].refresh_next_ns = start_ns
     control[0].last_outside_ns = start_ns
     control[0].refresh_ns, control[0].drain_ns, control[0].impact = refresh_ns, drain_ns, int(impact)
+    control[0].provider_latency_ns, control[0].provider_answer = provider_latency_ns, provider_answer
     # Open orders lie in a window of orders_max ids; the double leaves room for cancelled ones on their way.
     places = 2 * rules.limits.orders_max
     return World(
@@ -506,26 +521,40 @@ def _heap_pop(heap: NDArray[np.int64], count: int) -> None:
 
 
 @kernel
-def accept_order(world: World, order_id: int, account: int, market: int, lots: int, limit_ticks: int, time_ns: int) -> None:
-    """Take an order that left the engine at ``time_ns``; it reaches the book one latency later.
+def _send(world: World, order_id: int, arrival_ns: int) -> int:
+    """Put an order or offer on its way and return its place.
 
-    Raises ``OverflowError`` when the place of its id still holds an order on its way, which takes more
-    than twice ``orders_max`` orders within one latency.
+    Raises ``OverflowError`` when the place of its id still holds one on its way, which takes more
+    than twice ``orders_max`` of them within one latency.
     """
     slot = order_id % len(world.sent)
     order = world.sent[slot]
     if order.is_on_way != 0:
         raise OverflowError("more orders on their way to the book than it holds")
     order.id = order_id
-    order.arrival_ns = time_ns + world.books[market].latency_ns
+    order.arrival_ns = arrival_ns
+    order.is_cancelled = 0
+    order.is_on_way = 1
+    _heap_push(world.arrivals, world.control[0].orders_on_way, arrival_ns, order_id)
+    world.control[0].orders_on_way += 1
+    return slot
+
+
+@kernel
+def accept_offer(world: World, order_id: int, time_ns: int) -> None:
+    """Take an offer to a backstop provider that left the engine at ``time_ns``."""
+    world.sent[_send(world, order_id, time_ns + world.control[0].provider_latency_ns)].is_offer = 1
+
+
+@kernel
+def accept_order(world: World, order_id: int, account: int, market: int, lots: int, limit_ticks: int, time_ns: int) -> None:
+    """Take an order that left the engine at ``time_ns``; it reaches the book one latency later."""
+    order = world.sent[_send(world, order_id, time_ns + world.books[market].latency_ns)]
+    order.is_offer = 0
     order.account = account
     order.lots = lots
     order.limit_ticks = limit_ticks
     order.market = market
-    order.is_cancelled = 0
-    order.is_on_way = 1
-    _heap_push(world.arrivals, world.control[0].orders_on_way, order.arrival_ns, order_id)
-    world.control[0].orders_on_way += 1
 
 
 @kernel
@@ -548,6 +577,16 @@ def next_answer_ns(world: World) -> int:
 
 
 @kernel
+def _answer_offer(world: World, order_id: int, is_cancelled: bool, time_ns: int) -> None:
+    """Let a provider answer, unless the offer was taken back or providers are silent."""
+    answer = world.control[0].provider_answer
+    if answer != NONE and not is_cancelled:
+        event = world.answers[_answer(world, time_ns, _ANSWER)]
+        event.other = order_id
+        event.code = answer
+
+
+@kernel
 def _receive(world: World, time_ns: int) -> None:
     """Answer the order that arrives first."""
     slot = world.arrivals[0, 1] % len(world.sent)
@@ -555,6 +594,9 @@ def _receive(world: World, time_ns: int) -> None:
     world.control[0].orders_on_way -= 1
     order = world.sent[slot]
     order.is_on_way = 0
+    if order.is_offer != 0:
+        _answer_offer(world, order.id, order.is_cancelled != 0, time_ns)
+        return
     left_lots = 0
     if order.is_cancelled == 0:
         settle(world, order.market, time_ns)

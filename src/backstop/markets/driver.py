@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.compiled import kernel
-from backstop.core.engine import apply_at, next_wait_ns
+from backstop.core.engine import apply_at, next_wait_before
 from backstop.core.events import EVENT, NEVER_NS, NONE, EffectKind, EventKind
 from backstop.core.state import State
-from backstop.markets.book import World, accept_order, cancel_order, impacted_ticks, next_answer_ns, respond
+from backstop.markets.book import World, accept_offer, accept_order, cancel_order, impacted_ticks, next_answer_ns, respond
 
 __all__ = ["BATCH_EVENTS", "Batch", "Stop", "batches", "drive"]
 
@@ -32,6 +32,7 @@ _MARK = int(EventKind.MARK)
 _CLOCK = int(EventKind.CLOCK)
 _ORDER = int(EffectKind.ORDER)
 _CANCEL = int(EffectKind.CANCEL)
+_OFFER = int(EffectKind.OFFER)
 
 
 class Stop(IntEnum):
@@ -55,12 +56,14 @@ _FINISHED = int(Stop.FINISHED)
 
 @kernel
 def _hand_over(state: State, world: World, first: int) -> None:
-    """Give the orders and cancellations among the new effects to the venue."""
+    """Give the orders, offers and cancellations among the new effects to the venue and the providers."""
     now_ns = state.engine[0].now_ns
     for place in range(first, state.engine[0].effects_now):
         effect = state.effects[place]
         if effect.kind == _ORDER:
             accept_order(world, effect.other, effect.account, effect.market, effect.lots, effect.price_ticks, now_ns)
+        elif effect.kind == _OFFER:
+            accept_offer(world, effect.other, now_ns)
         elif effect.kind == _CANCEL:
             cancel_order(world, effect.other)
 
@@ -139,7 +142,8 @@ def drive(state: State, world: World, outside: NDArray[np.void], is_last: bool, 
             control.cursor = 0
             return count, _INPUT
         answer_ns = next_answer_ns(world)
-        wait_ns = next_wait_ns(state)
+        # Before the end a wait matters only where it comes first; at the end it must be exact, or NEVER_NS.
+        wait_ns = next_wait_before(state, NEVER_NS if outside_ns == NEVER_NS else min(outside_ns, answer_ns))
         if outside_ns == NEVER_NS:
             is_answered = control.orders_on_way == 0 and control.answers_next >= control.answers_now
             if (is_answered and wait_ns == NEVER_NS) or min(answer_ns, wait_ns) > control.last_outside_ns + control.drain_ns:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
+from backstop.markets.venues.dydx import Market
+
 __all__ = ["COMMIT", "REPOSITORY", "Position", "Venue", "btc", "eth"]
 
 REPOSITORY = "dydxprotocol/v4-chain"
@@ -32,6 +34,10 @@ class Venue(NamedTuple):
     def quantum_value(self) -> Fraction:
         """Worth of one base quantum, in quote quantums."""
         return self.price_raw * Fraction(10) ** (self.price_exponent + self.atomic_resolution + 6)
+
+    def as_market(self) -> Market:
+        """Return the market for the venue's own formulas, its initial rate not scaled."""
+        return Market(self.quantum_value, self.initial_ppm, self.initial_ppm, self.maintenance_share_ppm)
 
     @property
     def maintenance_ppm(self) -> Fraction:

@@ -1,21 +1,22 @@
 """Auto-deleveraging: lots that the book and the fund cannot take close against the opposite side.
 
 Exactly the lots planned, from the opposite side only, at exactly the zero cash (at mark for a solvent
-account); nobody is left below maintenance. Every wave leaves a certificate (ADL_PLAN, ADL_CLASS,
-ADL_FILL) that ``certificate.check_certificate`` verifies without trusting this planner. Rules: docs/rules.md, 6.
+account); nobody is left below maintenance. Policies differ in whom they weigh how (``ranking``), not in
+classes or caps. Every wave leaves a certificate (ADL_PLAN, ADL_CLASS, ADL_FILL) that
+``certificate.check_certificate`` verifies without trusting this planner. Rules: docs/rules.md, 6.
 """
 
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
-from backstop.core.events import NONE, AdlClass, Cause, EffectKind
-from backstop.core.ledger import position_of, trade
+from backstop.core.breakers import add_flow
+from backstop.core.events import NONE, AdlClass, AdlPolicy, Cause, EffectKind
+from backstop.core.ledger import trade
 from backstop.core.margin import assess, maintenance_margin, unit_of, zero_cash
 from backstop.core.outbox import emit
 from backstop.core.state import (
     CLASS_ETA_LOTS,
     CLASS_ETA_WEIGHT,
-    OWNER_FIRST,
     PLAN_CAP,
     PLAN_CASH,
     PLAN_CLASS,
@@ -27,71 +28,37 @@ from backstop.core.state import (
     PLAN_WEIGHT,
     State,
 )
-from backstop.core.units import (
-    add_checked,
-    compare_products,
-    give_to_largest,
-    mul_div_floor,
-    mul_mod,
-    split_by_largest_remainder,
-)
+from backstop.core.units import add_checked, compare_products, split_by_largest_remainder
+from backstop.core.waterfall.allocation import allocate, allocate_in_order
 from backstop.core.waterfall.counterparties import (
     least_lots_at_mark,
     opposite_positions,
     settle_counterparty,
     trade_counterparty,
 )
+from backstop.core.waterfall.ranking import adl_weight, class_of, sum_hedges
 
 __all__ = ["deleverage"]
 
 _ADL_PLAN = int(EffectKind.ADL_PLAN)
 _ADL_CLASS = int(EffectKind.ADL_CLASS)
 _ADL_FILL = int(EffectKind.ADL_FILL)
-_LINKED = int(AdlClass.LINKED)
-_PROFITABLE = int(AdlClass.PROFITABLE)
-_REST = int(AdlClass.REST)
-_HEDGE = int(AdlClass.HEDGE)
 _HOUSE = int(AdlClass.HOUSE)
 _CLASSES = len(AdlClass)
 _CAUSE = int(Cause.ADL)
-
-
-@kernel
-def _is_hedge(state: State, account: int, market: int, lots: int) -> bool:
-    """Return whether other accounts of the same owner hold at least as many lots of the opposite side."""
-    opposite = 0
-    other = state.columns[OWNER_FIRST, state.accounts[account].owner]
-    while other != NONE:
-        if other != account:
-            position = position_of(state, other, market)
-            if position != NONE:
-                held = state.positions[position].lots
-                if held != 0 and (held > 0) != (lots > 0):
-                    opposite += abs(held)
-        other = state.accounts[other].next_of_owner
-    return opposite >= abs(lots)
+_QUEUE = int(AdlPolicy.QUEUE)
+_RANDOM = int(AdlPolicy.RANDOM)
 
 
 @kernel
 def _classify(state: State, found: int, owner: int) -> None:
     """Fill in class and weight of each counterparty gathered."""
+    policy = state.rules[0].adl_policy
     for place in range(found):
-        row = state.positions[state.columns[PLAN_POSITION, place]]
-        weight = abs(row.lots)
-        kind = _REST
-        if row.account < 0:
-            kind = _HOUSE
-        elif state.accounts[row.account].owner == owner:
-            kind = _LINKED
-        elif _is_hedge(state, row.account, row.market, row.lots):
-            kind = _HEDGE
-        else:
-            profit = add_checked(row.lots * unit_of(state, row.market), -row.cost)
-            if profit > 0:
-                kind = _PROFITABLE
-                weight = profit
+        position = state.columns[PLAN_POSITION, place]
+        kind = class_of(state, position, owner)
         state.columns[PLAN_CLASS, place] = kind
-        state.columns[PLAN_WEIGHT, place] = weight
+        state.columns[PLAN_WEIGHT, place] = adl_weight(state, position, kind, policy)
 
 
 @inlined
@@ -144,60 +111,44 @@ def _cap_all(state: State, found: int, extra: int, lots: int) -> int:
 
 
 @kernel
-def _fill_whole_caps(state: State, found: int, kind: int, to_place: int, weight_sum: int) -> tuple[int, int]:
-    """Give their whole cap to all for whom eta x weight reaches it; return what is left to place, and its weights.
+def _size_of_class(state: State, found: int, kind: int) -> int:
+    size = 0
+    for place in range(found):
+        size += state.columns[PLAN_CLASS, place] == kind
+    return size
 
-    Pass by pass: each full candidate raises eta for the others, until a pass fills nobody.
-    """
-    caps, weights, lots = state.columns[PLAN_CAP], state.columns[PLAN_WEIGHT], state.columns[PLAN_LOTS]
-    left, left_weight = to_place, weight_sum
-    filled = 1
-    while filled > 0:
-        pass_left, pass_weight, filled = left, left_weight, 0
-        for place in range(found):
-            if state.columns[PLAN_CLASS, place] != kind or caps[place] == 0 or lots[place] > 0:
-                continue
-            if compare_products(caps[place], pass_weight, pass_left, weights[place]) <= 0:
-                lots[place] = caps[place]
-                left -= caps[place]
-                left_weight -= weights[place]
-                filled += 1
-    return left, left_weight
+
+@kernel
+def _set_others_aside(state: State, found: int, kind: int) -> None:
+    """Turn the sign of the caps of all other classes: allocation leaves those below 0 out. A second call turns them back."""
+    caps = state.columns[PLAN_CAP]
+    for place in range(found):
+        if state.columns[PLAN_CLASS, place] != kind:
+            caps[place] = -caps[place]
 
 
 @kernel
 def _fill_class(state: State, found: int, kind: int, to_place: int) -> int:
-    """Place lots in one class, ``min(cap, eta x weight)``, exact by largest remainder; return how many."""
-    caps, weights, lots = state.columns[PLAN_CAP], state.columns[PLAN_WEIGHT], state.columns[PLAN_LOTS]
-    cap_sum, weight_sum = 0, 0
+    """Place lots in one class, in proportion or in order as the policy says; return how many."""
+    if to_place == 0 or _size_of_class(state, found, kind) == 0:
+        return 0
+    policy = state.rules[0].adl_policy
+    caps, weights, parts = state.columns[PLAN_CAP], state.columns[PLAN_WEIGHT], state.columns[PLAN_CASH]
+    remainders, order, merge = state.columns[PLAN_REMAINDER], state.columns[PLAN_ORDER], state.columns[PLAN_MERGE]
+    _set_others_aside(state, found, kind)
+    if kind != _HOUSE and (policy == _QUEUE or policy == _RANDOM):
+        eta_lots, eta_weight = allocate_in_order(to_place, caps, weights, parts, remainders, order, merge, found)
+    else:
+        eta_lots, eta_weight = allocate(to_place, caps, weights, parts, remainders, order, found)
+    _set_others_aside(state, found, kind)
+    state.columns[CLASS_ETA_LOTS, kind] = eta_lots
+    state.columns[CLASS_ETA_WEIGHT, kind] = eta_weight
+    placed = 0
     for place in range(found):
-        if state.columns[PLAN_CLASS, place] == kind and caps[place] > 0:
-            cap_sum = add_checked(cap_sum, caps[place])
-            weight_sum = add_checked(weight_sum, weights[place])
-    state.columns[CLASS_ETA_LOTS, kind] = 0
-    state.columns[CLASS_ETA_WEIGHT, kind] = 0
-    if cap_sum <= to_place:
-        for place in range(found):
-            if state.columns[PLAN_CLASS, place] == kind:
-                lots[place] = caps[place]
-        return cap_sum
-    left, left_weight = _fill_whole_caps(state, found, kind, to_place, weight_sum)
-    state.columns[CLASS_ETA_LOTS, kind] = left
-    state.columns[CLASS_ETA_WEIGHT, kind] = left_weight
-    parts, remainders = state.columns[PLAN_CASH], state.columns[PLAN_REMAINDER]
-    over = left
-    for place in range(found):
-        parts[place] = NONE
-        remainders[place] = NONE
-        if state.columns[PLAN_CLASS, place] == kind and caps[place] > 0 and lots[place] == 0:
-            parts[place] = mul_div_floor(left, weights[place], left_weight)
-            remainders[place] = mul_mod(left, weights[place], left_weight)
-            over -= parts[place]
-    give_to_largest(over, parts, remainders, state.columns[PLAN_ORDER], state.columns[PLAN_MERGE], found)
-    for place in range(found):
-        if parts[place] != NONE:
-            lots[place] = parts[place]
-    return to_place
+        if parts[place] > 0:
+            state.columns[PLAN_LOTS, place] = parts[place]
+            placed += parts[place]
+    return placed
 
 
 @kernel
@@ -237,6 +188,45 @@ def _emit_certificate(state: State, found: int, account: int, market: int, sign:
 
 
 @kernel
+def _lots_and_cash(state: State, position: int, found: int, equity: int, maintenance: int) -> tuple[int, int]:
+    """Return the lots that the counterparties' caps allow, with the cash to the defaulter; fill in the caps for them.
+
+    Fewer lots have other cash, and other cash gives other caps: so again until the caps suffice. (0, 0): nobody can give.
+    """
+    row = state.positions[position]
+    sign = 1 if row.lots > 0 else -1
+    unit = unit_of(state, row.market)
+    lots = abs(row.lots) if equity < 0 else least_lots_at_mark(state, position, equity, maintenance)
+    while lots > 0:
+        at_mark = sign * lots * unit
+        cash = zero_cash(state, position, lots, equity, maintenance) if equity < 0 else at_mark
+        most = _cap_all(state, found, cash - at_mark, lots)
+        if most >= lots:
+            return lots, cash
+        lots = most
+    return 0, 0
+
+
+@kernel
+def _trade_all(state: State, position: int, found: int, lots: int, cash: int) -> None:
+    """Carry out the plan: the defaulter's whole, then each counterparty, class by class; then judge them."""
+    row = state.positions[position]
+    account, sign = row.account, 1 if row.lots > 0 else -1
+    trade(state, position, -sign * lots, cash, 0, _CAUSE, NONE)
+    row.closed_in_default = 1
+    # Closed lots count for the flow breakers of the market and of the venue.
+    add_flow(state, row.market, lots * unit_of(state, row.market))
+    for settles in range(2):
+        for kind in range(_CLASSES):
+            for place in range(found):
+                if state.columns[PLAN_CLASS, place] == kind and state.columns[PLAN_LOTS, place] > 0:
+                    if settles == 0:
+                        trade_counterparty(state, account, sign, place, cash, 0, _CAUSE)
+                    else:
+                        settle_counterparty(state, place)
+
+
+@kernel
 def deleverage(state: State, position: int, equity: int, maintenance: int) -> None:
     """Close a defaulter's position against counterparties; ``equity`` and ``maintenance`` are its account's.
 
@@ -244,46 +234,24 @@ def deleverage(state: State, position: int, equity: int, maintenance: int) -> No
     counterparties' caps do not suffice, nothing where there are none.
     """
     row = state.positions[position]
-    account, market = row.account, row.market
-    sign = 1 if row.lots > 0 else -1
-    unit = unit_of(state, market)
     found = opposite_positions(state, position, False)
-    _classify(state, found, state.accounts[account].owner)
-
-    lots = abs(row.lots) if equity < 0 else least_lots_at_mark(state, position, equity, maintenance)
-    while True:
-        at_mark = sign * lots * unit
-        cash = zero_cash(state, position, lots, equity, maintenance) if equity < 0 else at_mark
-        most = _cap_all(state, found, cash - at_mark, lots)
-        if most >= lots:
-            break
-        lots = most
-        if lots == 0:
-            return
-
+    sum_hedges(state, row.market, -row.lots)
+    _classify(state, found, state.accounts[row.account].owner)
+    lots, cash = _lots_and_cash(state, position, found, equity, maintenance)
+    if lots == 0:
+        return
     for place in range(found):
         state.columns[PLAN_LOTS, place] = 0
     left = lots
     for kind in range(_CLASSES):
-        if left > 0:
-            left -= _fill_class(state, found, kind, left)
+        left -= _fill_class(state, found, kind, left)
     split_by_largest_remainder(
         abs(cash),
         state.columns[PLAN_LOTS],
         state.columns[PLAN_CASH],
         state.columns[PLAN_REMAINDER],
         state.columns[PLAN_ORDER],
-        state.columns[PLAN_MERGE],
         found,
     )
-    _emit_certificate(state, found, account, market, sign, lots, cash, equity)
-    trade(state, position, -sign * lots, cash, 0, _CAUSE, NONE)
-    row.closed_in_default = 1
-    for kind in range(_CLASSES):
-        for place in range(found):
-            if state.columns[PLAN_CLASS, place] == kind and state.columns[PLAN_LOTS, place] > 0:
-                trade_counterparty(state, account, sign, place, cash, 0, _CAUSE)
-    for kind in range(_CLASSES):
-        for place in range(found):
-            if state.columns[PLAN_CLASS, place] == kind and state.columns[PLAN_LOTS, place] > 0:
-                settle_counterparty(state, place)
+    _emit_certificate(state, found, row.account, row.market, 1 if row.lots > 0 else -1, lots, cash, equity)
+    _trade_all(state, position, found, lots, cash)

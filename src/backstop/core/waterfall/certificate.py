@@ -4,19 +4,24 @@ A certificate is what the wave emitted: ADL_PLAN, then for each class ADL_CLASS 
 the TRADE rows that carried it out. ``check_certificate`` collects everything that is wrong with it. It
 refuses to know the state: whether a cap is right, or who else could have given lots, is for a full scan.
 
+``check_allocation`` checks a budget shared over a table of caps and weights, where all candidates are known.
+
 Checks INV-06: exactly the lots planned, from the opposite side only, at exactly the cash planned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from itertools import pairwise
 from typing import NamedTuple
 
 from backstop.core.events import NONE, AdlClass, AdlPolicy, Cause, EffectArray, EffectKind, clearing_of, error_inventory_of, outside_of
 
-__all__ = ["CertificateFault", "Finding", "check_certificate"]
+__all__ = ["ORDERED", "CertificateFault", "Finding", "Share", "check_allocation", "check_certificate"]
+
+#: Policies that take whole caps in an order; the others share in proportion. HOUSE shares in proportion in all.
+ORDERED = (AdlPolicy.QUEUE, AdlPolicy.RANDOM)
 
 
 class CertificateFault(IntEnum):
@@ -34,12 +39,14 @@ class CertificateFault(IntEnum):
     LOTS = 5
     #: More than a cap, or a cap that the class does not allow.
     CAP = 6
-    #: Not ``min(cap, eta x weight)``, rounded by largest remainder.
+    #: Not ``min(cap, eta x weight)`` rounded by largest remainder, or not whole caps in order of weight.
     SHARE = 7
     #: Cash is not split by lots, exactly.
     CASH = 8
     #: What was traded is not what was planned.
     TRADE = 9
+    #: A weight that the policy cannot have given.
+    WEIGHT = 10
 
 
 class Finding(NamedTuple):
@@ -50,6 +57,15 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.code.name}: {self.message}"
+
+
+class Share(NamedTuple):
+    """One candidate of an allocation: what it may give, its weight, and what it gave."""
+
+    holder: int
+    cap: int
+    weight: int
+    part: int
 
 
 class _Row(NamedTuple):
@@ -76,6 +92,19 @@ class _Row(NamedTuple):
 class _Class(NamedTuple):
     head: _Row
     fills: list[_Row]
+
+    @property
+    def eta(self) -> tuple[int, int]:
+        return self.head.amount, self.head.value
+
+    @property
+    def hidden(self) -> int:
+        """Candidates that gave no lots: their caps and weights are not told."""
+        return self.head.other - len(self.fills)
+
+    @property
+    def shares(self) -> list[Share]:
+        return [Share(fill.account, fill.cap, fill.weight, abs(fill.lots)) for fill in self.fills]
 
     @property
     def name(self) -> str:
@@ -107,11 +136,32 @@ def check_certificate(effects: EffectArray, first: int, notional_factor: int | N
     found += _check_holders(plan, classes, fills)
     found += _check_classes(classes)
     for part in classes:
-        found += _check_caps(plan, part)
-        found += _check_shares(part)
+        found += _check_caps(part)
+        found += _check_weights(plan, part)
+        is_ordered = plan.code in ORDERED and part.head.code != AdlClass.HOUSE
+        check = _check_order if is_ordered else _check_proportions
+        found += check(part.name, part.shares, part.hidden, part.eta)
     found += _check_cash(plan, fills)
     found += _check_trades(plan, fills, rows[after:])
     return found
+
+
+def check_allocation(is_ordered: bool, budget: int, shares: Sequence[Share], eta: tuple[int, int]) -> list[Finding]:
+    """Return all that is wrong with a budget shared over candidates whose caps and weights are all known.
+
+    In proportion, or in an order; ties go to the lower ``holder``. A candidate whose cap is not positive takes no part.
+    """
+    candidates = [share for share in shares if share.cap > 0]
+    found = [
+        Finding(CertificateFault.CAP, f"{share.holder} gives {share.part}, its cap is {share.cap}")
+        for share in shares
+        if not 0 <= share.part <= max(0, share.cap)
+    ]
+    given, wanted = sum(share.part for share in shares), min(budget, sum(share.cap for share in candidates))
+    if given != wanted:
+        found.append(Finding(CertificateFault.LOTS, f"{given} is given, {wanted} was asked for"))
+    check = _check_order if is_ordered else _check_proportions
+    return found + list(check("the allocation", candidates, 0, eta))
 
 
 def _read_classes(rows: list[_Row]) -> tuple[list[_Class], list[_Row], int]:
@@ -202,14 +252,11 @@ def _check_classes(classes: list[_Class]) -> Findings:
         yield Finding(fault, f"classes {codes} are not ascending codes of AdlClass")
     for number, part in enumerate(classes):
         head = part.head
-        is_whole = (head.amount, head.value) == (0, 0)
-        if not is_whole and (head.amount < 1 or head.value < 1):
-            yield Finding(fault, f"{part.name}: eta {head.amount} / {head.value} is no share")
-        if number + 1 < len(classes) and not is_whole:
+        if number + 1 < len(classes) and (part.eta != (0, 0) or head.price_ticks != head.other):
             yield Finding(
                 fault, f"{part.name} kept some of its caps (eta {head.amount} / {head.value}), yet {classes[number + 1].name} gives"
             )
-        if head.other < len(part.fills) or (is_whole and head.other != len(part.fills)):
+        if head.other < len(part.fills):
             yield Finding(fault, f"{part.name} counts {head.other} candidates, {len(part.fills)} give")
         full = sum(abs(fill.lots) == fill.cap for fill in part.fills)
         if head.price_ticks != full:
@@ -219,50 +266,102 @@ def _check_classes(classes: list[_Class]) -> Findings:
             yield Finding(CertificateFault.LOTS, f"{part.name} says {head.lots} lots, its fills give {given}")
 
 
-def _check_caps(plan: _Row, part: _Class) -> Findings:
-    fault = CertificateFault.CAP
+def _check_caps(part: _Class) -> Findings:
     for fill in part.fills:
         if not 1 <= abs(fill.lots) <= fill.cap:
-            yield Finding(fault, f"{fill.account} gives {abs(fill.lots)} lots, its cap is {fill.cap}")
-        if fill.weight < 1:
+            yield Finding(CertificateFault.CAP, f"{fill.account} gives {abs(fill.lots)} lots, its cap is {fill.cap}")
+
+
+def _check_weights(plan: _Row, part: _Class) -> Findings:
+    """Check what the policy says of weights, as far as a row can tell."""
+    fault, adl_class = CertificateFault.WEIGHT, part.head.code
+    is_house = adl_class == AdlClass.HOUSE
+    weighs_lots = is_house or plan.code == AdlPolicy.PRO_RATA
+    weighs_lots = weighs_lots or (plan.code == AdlPolicy.CAPPED_PRO_RATA and adl_class != AdlClass.PROFITABLE)
+    for fill in part.fills:
+        if plan.code == AdlPolicy.RANDOM and not is_house:
+            drawn = _scrambled(plan.seq, plan.market, fill.account)
+            if fill.weight != drawn:
+                yield Finding(fault, f"{fill.account} has weight {fill.weight}, the draw of seq {plan.seq} is {drawn}")
+        elif plan.code == AdlPolicy.QUEUE and not is_house:
+            if _sign(fill.weight) not in _SCORE_SIGNS.get(adl_class, (-1, 0, 1)) or abs(fill.weight) > _SCORE_MAX:
+                yield Finding(fault, f"{fill.account} in {part.name} has rank score {fill.weight}")
+        elif fill.weight < 1:
             yield Finding(fault, f"{fill.account} has weight {fill.weight}: must be at least 1")
         # Where the weight is the holder's lots, it bounds the cap; at mark, and for the house, the cap is all of them.
-        if part.head.code != AdlClass.PROFITABLE:
-            gives_all = part.head.code == AdlClass.HOUSE or plan.value >= 0
-            if fill.cap > fill.weight or (gives_all and fill.cap != fill.weight):
-                yield Finding(fault, f"{fill.account} has cap {fill.cap} with {fill.weight} lots")
+        gives_all = is_house or plan.value >= 0
+        if weighs_lots and (fill.cap > fill.weight or (gives_all and fill.cap != fill.weight)):
+            yield Finding(CertificateFault.CAP, f"{fill.account} has cap {fill.cap} with {fill.weight} lots")
 
 
-def _check_shares(part: _Class) -> Findings:
+_SCORE_SIGNS: dict[int, tuple[int, ...]] = {AdlClass.PROFITABLE: (0, 1), AdlClass.REST: (-1, 0)}
+#: The largest rank score: two ratios of a millionfold each, in ppm.
+_SCORE_MAX = 10**18
+_WORD = (1 << 64) - 1
+
+
+def _scrambled(seq: int, market: int, account: int) -> int:
+    """Return the weight of policy RANDOM: the finaliser of splitmix64, in words of 64 bits."""
+    step, first, second = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+    word = (seq * step + (market + 1) * first + (account + 1) * second) & _WORD
+    word = (word ^ word >> 30) * first & _WORD
+    word = (word ^ word >> 27) * second & _WORD
+    return (word ^ word >> 31) >> 2
+
+
+def _check_order(name: str, shares: Sequence[Share], hidden: int, eta: tuple[int, int]) -> Findings:
+    """Check whole caps in order of weight: before the last that gave, everyone gave all. ``hidden`` gave nothing."""
+    fault = CertificateFault.SHARE
+    ranked = sorted(shares, key=lambda share: (-share.weight, _order_of(share.holder)))
+    givers = [place for place, share in enumerate(ranked) if share.part > 0]
+    if not givers:
+        if eta != (0, 0):
+            yield Finding(fault, f"{name}: nobody gives, yet eta is {eta[0]} / {eta[1]}")
+        return
+    last = ranked[givers[-1]]
+    for share in ranked[: givers[-1]]:
+        if share.part != share.cap:
+            yield Finding(fault, f"{name}: {share.holder} gives {share.part} of its cap {share.cap} before {last.holder} gives")
+    keeps = hidden > 0 or any(share.part != share.cap for share in shares)
+    right = (last.weight, 0) if keeps else (0, 0)
+    if eta != right:
+        yield Finding(fault, f"{name}: eta {eta[0]} / {eta[1]}, must be {right[0]} / {right[1]}")
+
+
+def _check_proportions(name: str, shares: Sequence[Share], hidden: int, eta: tuple[int, int]) -> Findings:
     """Check ``min(cap, eta x weight)``: whole caps up to eta, the rest by floor and largest remainder."""
     fault = CertificateFault.SHARE
-    to_place, weight_sum = part.head.amount, part.head.value
-    if to_place < 1 or weight_sum < 1:
-        for fill in part.fills:
-            if abs(fill.lots) != fill.cap:
-                yield Finding(fault, f"{part.name} gives all caps, {fill.account} {abs(fill.lots)} of {fill.cap}")
+    to_place, weight_sum = eta
+    keeps = hidden > 0 or any(share.part != share.cap for share in shares)
+    if not keeps or eta == (0, 0):
+        if keeps or eta != (0, 0):
+            kept = [share.holder for share in shares if share.part != share.cap]
+            yield Finding(fault, f"{name}: eta {to_place} / {weight_sum}, yet {hidden + len(kept)} candidates kept some: {kept[:5]}")
         return
-    eta = f"eta {to_place} / {weight_sum}"
-    free = [fill for fill in part.fills if fill.cap * weight_sum > to_place * fill.weight]
-    for fill in part.fills:
-        if fill not in free and abs(fill.lots) != fill.cap:
-            yield Finding(fault, f"{eta}: {fill.account} with weight {fill.weight} gives {abs(fill.lots)} of its cap {fill.cap}")
-    given = sum(abs(fill.lots) for fill in free)
+    # A budget of 0 leaves nothing to place.
+    if to_place < 0 or weight_sum < 1:
+        yield Finding(fault, f"{name}: eta {to_place} / {weight_sum} is no share")
+        return
+    said = f"eta {to_place} / {weight_sum}"
+    free = [share for share in shares if share.cap * weight_sum > to_place * share.weight]
+    for share in shares:
+        if share.cap * weight_sum <= to_place * share.weight and share.part != share.cap:
+            yield Finding(fault, f"{said}: {share.holder} with weight {share.weight} gives {share.part} of its cap {share.cap}")
+    given = sum(share.part for share in free)
     if given != to_place:
-        yield Finding(CertificateFault.LOTS, f"{part.name}: {given} lots below their caps, {eta} says {to_place}")
-    hidden = part.head.other - len(part.fills)
-    hidden_weight = weight_sum - sum(fill.weight for fill in free)
+        yield Finding(CertificateFault.LOTS, f"{name}: {given} below their caps, {said} says {to_place}")
+    yield from _check_remainders(fault, name, [(share.holder, share.part, to_place * share.weight) for share in free], weight_sum)
+    hidden_weight = weight_sum - sum(share.weight for share in free)
     if hidden_weight < hidden or (hidden == 0 and hidden_weight):
-        yield Finding(fault, f"{eta}: the weights of the fills leave {hidden_weight} for {hidden} candidates without lots")
-    shares = [(fill.account, abs(fill.lots), to_place * fill.weight) for fill in free]
-    yield from _check_remainders(fault, part.name, shares, weight_sum)
-    # Nobody without lots may have had a larger remainder than one who was given a lot for it; their mean is known.
-    least = min((product % weight_sum for _, lots, product in shares if lots > product // weight_sum), default=None)
+        yield Finding(fault, f"{said}: the weights told leave {hidden_weight} for {hidden} candidates without a part")
+    # Nobody without a part may have had a larger remainder than one who was given a unit for it; their mean is known.
+    products = [(share.part, to_place * share.weight) for share in free]
+    least = min((product % weight_sum for part, product in products if part > product // weight_sum), default=None)
     if least is None:
         if hidden_weight:
-            yield Finding(fault, f"{eta}: {hidden} candidates without lots have weight, yet no remainder was given")
+            yield Finding(fault, f"{said}: {hidden} candidates without a part have weight, yet no remainder was given")
     elif to_place * hidden_weight > hidden * least:
-        yield Finding(fault, f"{eta}: {hidden} candidates without lots had larger remainders than {least}")
+        yield Finding(fault, f"{said}: {hidden} candidates without a part had larger remainders than {least}")
 
 
 def _check_remainders(fault: CertificateFault, name: str, shares: list[tuple[int, int, int]], divisor: int) -> Findings:

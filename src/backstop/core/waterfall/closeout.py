@@ -8,11 +8,13 @@ price; an insolvent one's gap to zero cash is reserved in the fund before the or
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
-from backstop.core.events import NONE, EffectKind
+from backstop.core.breakers import band_ticks, effective_state
+from backstop.core.events import NONE, BreakerState, EffectKind
 from backstop.core.margin import maintenance_margin, release_level, unit_of, zero_cash, zero_price_ticks
-from backstop.core.orders import order_side, reserve
+from backstop.core.orders import is_place_free, open_order, order_side, reserve
 from backstop.core.outbox import emit
 from backstop.core.state import (
+    CLOSING_ORDER,
     ORDERED_INTERVAL,
     ORDERED_NOTIONAL,
     PLAN_CAP,
@@ -25,9 +27,11 @@ from backstop.core.state import (
 from backstop.core.units import compare_products, div_ceil, mul_div_ceil, mul_div_floor
 from backstop.core.waterfall.fund import available_atoms, roll_interval
 
-__all__ = ["BUSY", "ORDERED", "UNABLE", "plan_orders"]
+__all__ = ["BUSY", "ORDERED", "UNABLE", "book_lots", "book_side", "count_ordered", "plan_orders", "slice_lots", "tolerance_ticks"]
 
 _ORDER = int(EffectKind.ORDER)
+_OPEN = int(BreakerState.OPEN)
+_HALTED = int(BreakerState.HALTED)
 _PPM = 1_000_000
 
 #: Outcomes of a plan: orders left; capacity is only taken by others; there is none.
@@ -35,18 +39,21 @@ ORDERED, BUSY, UNABLE = 0, 1, 2
 
 
 @inlined
-def _book_side(lots: int) -> int:
+def book_side(lots: int) -> int:
     """Return the side of the book that takes a position of signed ``lots``."""
     return order_side(-lots)
 
 
 @kernel
-def _slice_lots(state: State, market: int, side: int) -> int:
-    """Return the most lots that one slice may take: a share of visible depth and of recent volume.
+def slice_lots(state: State, market: int, side: int) -> int:
+    """Return the most lots that one slice may take: a share of visible depth and of recent volume, less when throttled.
 
-    ``UNKNOWN_DEPTH`` where nothing is visible and some of it waits to be told.
+    ``UNKNOWN_DEPTH`` where nothing is visible and some of it waits to be told, or the market is halted.
     """
     row, rules = state.markets[market], state.rules[0]
+    breaker = effective_state(state, market)
+    if breaker == _HALTED:
+        return UNKNOWN_DEPTH
     visible, is_unknown = 0, False
     for band in range(row.band_count):
         if row.band_offset_ppm[band] <= row.slippage_tolerance_ppm:
@@ -59,6 +66,8 @@ def _slice_lots(state: State, market: int, side: int) -> int:
         if row.volume_lots == 0:
             return 0
         base = min(base, max(1, mul_div_floor(row.volume_lots, rules.volume_share_ppm, _PPM)))
+    if breaker != _OPEN:
+        base = max(1, mul_div_floor(base, rules.throttle_share_ppm, _PPM))
     return base
 
 
@@ -76,6 +85,13 @@ def _notional_left(state: State, account: int, market: int) -> int:
     by_account = rules.account_notional_max - state.columns[ORDERED_NOTIONAL, account]
     by_market = row.ordered_notional_max - row.ordered_notional
     return min(by_account, by_market, rules.venue_notional_max - state.engine[0].ordered_notional)
+
+
+@kernel
+def book_lots(state: State, account: int, market: int, side: int, base: int) -> int:
+    """Return how many of the ``base`` lots of a slice are left beside other orders and within the notional caps."""
+    left = _notional_left(state, account, market) // unit_of(state, market)
+    return min(base - state.markets[market].pending_lots[side], left)
 
 
 @kernel
@@ -106,7 +122,7 @@ def _released(state: State, position: int, lots: int) -> int:
 @kernel
 def _restores(state: State, position: int, lots: int, fee_ppm: int, equity: int, maintenance: int) -> bool:
     row = state.positions[position]
-    cost = _cost_atoms(state, row.market, _book_side(row.lots), lots, fee_ppm)
+    cost = _cost_atoms(state, row.market, book_side(row.lots), lots, fee_ppm)
     return equity - cost >= release_level(state, maintenance - _released(state, position, lots))
 
 
@@ -119,7 +135,7 @@ def _least_lots(state: State, position: int, fee_ppm: int, equity: int, maintena
     """
     row = state.positions[position]
     whole = abs(row.lots)
-    side = _book_side(row.lots)
+    side = book_side(row.lots)
     market = state.markets[row.market]
     low, high = 0, 0
     cumulative = 0
@@ -148,15 +164,28 @@ def _least_lots(state: State, position: int, fee_ppm: int, equity: int, maintena
     return high
 
 
-@inlined
-def _tolerance_ticks(state: State, market: int, is_sell: bool) -> int:
-    """Return the worst price that the slippage tolerance allows, rounded inward, at least one tick."""
+@kernel
+def tolerance_ticks(state: State, market: int, is_sell: bool, tolerance_ppm: int) -> int:
+    """Return the worst price that a tolerance allows, rounded inward, at least one tick.
+
+    Never through the band that would halt the market, while the mark itself is inside of it.
+    """
     row = state.markets[market]
+    band = band_ticks(state, market, is_sell)
     if is_sell:
-        ticks = mul_div_ceil(row.mark_ticks, _PPM - row.slippage_tolerance_ppm, _PPM)
+        ticks = mul_div_ceil(row.mark_ticks, _PPM - tolerance_ppm, _PPM)
+        if 0 < band <= row.mark_ticks:
+            ticks = max(ticks, band)
     else:
-        ticks = mul_div_floor(row.mark_ticks, _PPM + row.slippage_tolerance_ppm, _PPM)
+        ticks = mul_div_floor(row.mark_ticks, _PPM + tolerance_ppm, _PPM)
+        if band >= row.mark_ticks:
+            ticks = min(ticks, band)
     return min(max(ticks, 1), row.price_ticks_max)
+
+
+@inlined
+def _limit_at_tolerance(state: State, market: int, is_sell: bool) -> int:
+    return tolerance_ticks(state, market, is_sell, state.markets[market].slippage_tolerance_ppm)
 
 
 @kernel
@@ -164,7 +193,7 @@ def _worst_support(state: State, position: int, lots: int, equity: int, maintena
     """Return what the fund may have to pay if an order of ``lots`` fills at its limit, in any number of parts."""
     row = state.positions[position]
     is_sell = row.lots > 0
-    at_limit = lots * _tolerance_ticks(state, row.market, is_sell) * state.markets[row.market].notional_factor
+    at_limit = lots * _limit_at_tolerance(state, row.market, is_sell) * state.markets[row.market].notional_factor
     gap = zero_cash(state, position, lots, equity, maintenance) - (at_limit if is_sell else -at_limit)
     return gap + lots - 1 if gap > 0 else 0
 
@@ -185,62 +214,71 @@ def _supported_lots(state: State, position: int, lots: int, equity: int, mainten
 
 
 @kernel
+def _is_reached(state: State, position: int, limit_ticks: int) -> bool:
+    """Return whether the best band that shows lots would take an order of a position with this limit."""
+    row = state.positions[position]
+    market, side = state.markets[row.market], book_side(row.lots)
+    for band in range(market.band_count):
+        if market.depth_lots[side, band] > 0:
+            offset = market.band_offset_ppm[band]
+            if row.lots > 0:
+                return limit_ticks <= mul_div_floor(market.mark_ticks, _PPM - offset, _PPM)
+            return limit_ticks >= mul_div_ceil(market.mark_ticks, _PPM + offset, _PPM)
+    return False
+
+
+@kernel
+def _limit_ticks(state: State, position: int, lots: int, equity: int, maintenance: int) -> int:
+    """Return the limit of an order: the tolerance, and for a solvent account at least its zero price."""
+    row = state.positions[position]
+    is_sell = row.lots > 0
+    limit = _limit_at_tolerance(state, row.market, is_sell)
+    if equity < 0:
+        return limit
+    zero = zero_price_ticks(state, row.market, is_sell, lots, zero_cash(state, position, lots, equity, maintenance))
+    return max(limit, zero) if is_sell else min(limit, zero)
+
+
+@kernel
 def _place_order(state: State, position: int, lots: int, equity: int, maintenance: int) -> None:
     """Send a closing order of ``lots`` (> 0), reserve its worst case first, and count it against the caps."""
-    engine = state.engine[0]
     row = state.positions[position]
     is_sell = row.lots > 0
     cash = zero_cash(state, position, lots, equity, maintenance)
-    limit = _tolerance_ticks(state, row.market, is_sell)
-    worst = 0
-    if equity >= 0:
-        zero = zero_price_ticks(state, row.market, is_sell, lots, cash)
-        limit = max(limit, zero) if is_sell else min(limit, zero)
-    else:
-        worst = _worst_support(state, position, lots, equity, maintenance)
-
-    slot = engine.next_order_id % state.rules[0].orders_max
-    order = state.orders[slot]
-    order.id = engine.next_order_id
-    order.account = row.account
-    order.position = position
-    order.market = row.market
-    order.lots = -lots if is_sell else lots
-    order.filled = 0
-    order.limit_ticks = limit
-    order.zero_cash = cash
-    order.reserved = 0
-    order.is_open = 1
-    engine.next_order_id += 1
-    row.order_slot = slot
-    state.accounts[row.account].orders_open += 1
-    state.markets[row.market].pending_lots[order_side(order.lots)] += lots
+    limit = _limit_ticks(state, position, lots, equity, maintenance)
+    worst = _worst_support(state, position, lots, equity, maintenance) if equity < 0 else 0
+    slot = open_order(state, position, CLOSING_ORDER, -lots if is_sell else lots, limit, cash)
     reserve(state, slot, worst)
+    order = state.orders[slot]
     emit(state, _ORDER, 0, row.market, row.account, order.id, order.lots, limit, cash, worst)
+    count_ordered(state, position, lots)
 
+
+@kernel
+def count_ordered(state: State, position: int, lots: int) -> None:
+    """Count ``lots`` (> 0) that go to the book against the caps of account, market and venue."""
+    row = state.positions[position]
     notional = lots * unit_of(state, row.market)
     state.columns[ORDERED_NOTIONAL, row.account] += notional
     state.markets[row.market].ordered_notional += notional
-    engine.ordered_notional += notional
+    state.engine[0].ordered_notional += notional
 
 
 @kernel
 def _weigh_positions(state: State, account: int, fee_ppm: int) -> tuple[int, bool]:
     """Gather the positions that the book can take now: row, cap, release, cost. Return (how many, any busy)."""
-    place = state.orders[state.engine[0].next_order_id % state.rules[0].orders_max]
-    is_full = place.is_open == 1
+    is_full = not is_place_free(state)
     found, busy = 0, False
     position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]
         if row.lots != 0:
-            side = _book_side(row.lots)
-            base = _slice_lots(state, row.market, side)
+            side = book_side(row.lots)
+            base = slice_lots(state, row.market, side)
             if base == UNKNOWN_DEPTH:
                 busy = True
             elif base > 0:
-                cap = base - state.markets[row.market].pending_lots[side]
-                cap = min(cap, _notional_left(state, account, row.market) // unit_of(state, row.market))
+                cap = book_lots(state, account, row.market, side, base)
                 if cap <= 0 or is_full:
                     busy = True
                 else:
@@ -285,6 +323,8 @@ def plan_orders(state: State, account: int, equity: int, maintenance: int) -> in
     fee_ppm = rules.fee_ppm if solvent else 0
     found, busy = _weigh_positions(state, account, fee_ppm)
     expected_equity, expected_maintenance = equity, maintenance
+    # From the deadline on, nothing more leaves that the visible book would not take: the next stages have their turn.
+    is_late = state.engine[0].now_ns >= state.accounts[account].default_since_ns + rules.deadline_ns
     ordered = False
     for _ in range(found):
         best = _take_best(state, found)
@@ -304,21 +344,24 @@ def plan_orders(state: State, account: int, equity: int, maintenance: int) -> in
             busy = True
             continue
         lots = min(lots, cap)
-        if state.orders[state.engine[0].next_order_id % rules.orders_max].is_open == 1:
+        if not is_place_free(state):
             busy = True
             break
         if not solvent:
-            available = available_atoms(state) if rules.fund_supports != 0 else 0
+            group = state.markets[row.market].group
+            available = available_atoms(state, account, group) if rules.fund_supports != 0 else 0
             fits = _supported_lots(state, position, lots, equity, maintenance, available)
             if fits == 0:
                 one = _worst_support(state, position, 1, equity, maintenance)
-                if one <= available + state.engine[0].reserved:
+                if one <= available + state.funds[group].reserved:
                     busy = True
                 continue
             lots = fits
+        elif is_late and not _is_reached(state, position, _limit_ticks(state, position, lots, equity, maintenance)):
+            continue
         _place_order(state, position, lots, equity, maintenance)
         ordered = True
-        expected_equity -= _cost_atoms(state, row.market, _book_side(row.lots), lots, fee_ppm)
+        expected_equity -= _cost_atoms(state, row.market, book_side(row.lots), lots, fee_ppm)
         expected_maintenance -= _released(state, position, lots)
         if least > 0:
             break

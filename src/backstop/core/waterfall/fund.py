@@ -1,55 +1,101 @@
-"""The insurance fund: what it may still pay, what it pays, and what nobody paid."""
+"""The insurance funds, one a market group: what they may still pay, what they pay, and what nobody paid."""
 
 from __future__ import annotations
 
 from backstop.compiled import kernel
-from backstop.core.events import FUND, NONE, UNCOVERED, Cause, EffectKind
+from backstop.core.breakers import raise_deficit
+from backstop.core.drawdown import fund_id
+from backstop.core.events import FEES, NONE, UNCOVERED, Cause, EffectKind
 from backstop.core.ledger import balance_of, post
+from backstop.core.margin import assess
+from backstop.core.monitor import touch
 from backstop.core.outbox import emit
-from backstop.core.state import State
+from backstop.core.state import FUND_SLOTS, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED, State
+from backstop.core.units import mul_div_floor
 
-__all__ = ["available_atoms", "book_uncovered", "pay", "roll_interval"]
+__all__ = ["available_atoms", "book_uncovered", "charge_trading_fee", "fund_id", "pay", "roll_interval"]
 
-_HALT = int(EffectKind.HALT)
 _RESIDUAL = int(EffectKind.RESIDUAL)
 _UNCOVERED_CAUSE = int(Cause.UNCOVERED)
+_TRADING_FEE = int(Cause.TRADING_FEE)
+_PPM = 1_000_000
 
 
 @kernel
 def roll_interval(state: State) -> int:
-    """Start the venue's gauges anew where their interval is over; return the present interval's number."""
+    """Start the venue's closeout gauge anew where its interval is over; return the present interval's number."""
     engine = state.engine[0]
     present = engine.now_ns // state.rules[0].cap_interval_ns
     if engine.interval != present:
         engine.interval = present
-        engine.paid_in_interval = 0
         engine.ordered_notional = 0
     return present
 
 
 @kernel
-def available_atoms(state: State) -> int:
-    """Return what the fund may still promise or pay: within balance and cap, beside what is reserved (keeps INV-05)."""
-    roll_interval(state)
-    engine = state.engine[0]
-    by_balance = balance_of(state, FUND) - engine.reserved
-    by_cap = state.rules[0].fund_loss_max - engine.paid_in_interval - engine.reserved
-    return max(0, min(by_balance, by_cap))
+def _paid_in_window(state: State, group: int) -> int:
+    """Return what a fund paid in the slots that the window may touch; forget the older ones."""
+    fund = state.funds[group]
+    present = state.engine[0].now_ns // (-(-state.rules[0].window_ns // (FUND_SLOTS - 1)))
+    for slot in range(max(fund.paid_slot + 1, present - FUND_SLOTS + 1), present + 1):
+        fund.paid[slot % FUND_SLOTS] = 0
+    fund.paid_slot = present
+    total = 0
+    for slot in range(FUND_SLOTS):
+        total += fund.paid[slot]
+    return total
 
 
 @kernel
-def pay(state: State, account: int, amount: int, cause: int, market: int) -> None:
-    """Pay ``amount`` (>= 0) from the fund to an account and count it against the interval's cap."""
+def _paid_to_owner(state: State, owner: int) -> int:
+    """Return what the funds paid for an owner since they last did not for a whole window."""
+    if state.engine[0].now_ns - state.columns[OWNER_PAID_NS, owner] > state.rules[0].window_ns:
+        state.columns[OWNER_PAID, owner] = 0
+    return state.columns[OWNER_PAID, owner]
+
+
+@kernel
+def available_atoms(state: State, account: int, group: int) -> int:
+    """Return what a fund may still promise or pay for an account.
+
+    Within the fund's balance, its window's cap and the owner's, beside what is reserved (keeps INV-05).
+    """
+    fund, owner = state.funds[group], state.accounts[account].owner
+    by_balance = balance_of(state, fund_id(group)) - fund.reserved
+    by_window = fund.loss_max - _paid_in_window(state, group) - fund.reserved
+    by_owner = state.rules[0].owner_loss_max - _paid_to_owner(state, owner) - state.columns[OWNER_RESERVED, owner]
+    return max(0, min(by_balance, by_window, by_owner))
+
+
+@kernel
+def pay(state: State, account: int, group: int, amount: int, cause: int, market: int) -> None:
+    """Pay ``amount`` (>= 0) from a group's fund to an account and count it against the caps."""
     if amount == 0:
         return
-    roll_interval(state)
-    state.engine[0].paid_in_interval += amount
-    post(state, account, FUND, amount, cause, market)
+    owner = state.accounts[account].owner
+    _paid_in_window(state, group)
+    fund = state.funds[group]
+    fund.paid[fund.paid_slot % FUND_SLOTS] += amount
+    _paid_to_owner(state, owner)
+    state.columns[OWNER_PAID, owner] += amount
+    state.columns[OWNER_PAID_NS, owner] = state.engine[0].now_ns
+    post(state, account, fund_id(group), amount, cause, market)
+
+
+@kernel
+def charge_trading_fee(state: State, account: int, market: int, amount: int) -> None:
+    """Charge a trading fee, at most the equity there is, and pass the fund's share of what was charged on."""
+    equity, _ = assess(state, account)
+    charged = min(amount, max(0, equity))
+    post(state, FEES, account, charged, _TRADING_FEE, market)
+    group = 0 if market == NONE else state.markets[market].group
+    post(state, fund_id(group), FEES, mul_div_floor(charged, state.rules[0].trading_fee_share_ppm, _PPM), _TRADING_FEE, market)
+    touch(state, account)
 
 
 @kernel
 def book_uncovered(state: State, account: int, amount: int) -> None:
-    """Book what nobody paid, say so, and halt the markets that were closed in this default."""
+    """Book what nobody paid, say so, and let the breakers of the markets that were closed in this default halt them."""
     if amount <= 0:
         return
     post(state, account, UNCOVERED, amount, _UNCOVERED_CAUSE, NONE)
@@ -57,8 +103,6 @@ def book_uncovered(state: State, account: int, amount: int) -> None:
     position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]
-        place = state.markets[row.market]
-        if row.closed_in_default != 0 and place.halted == 0:
-            place.halted = 1
-            emit(state, _HALT, 0, row.market, account, 0, 0, 0, 0, 0)
+        if row.closed_in_default != 0:
+            raise_deficit(state, row.market)
         position = row.next_of_account

@@ -5,7 +5,8 @@ from __future__ import annotations
 from backstop.compiled import kernel
 from backstop.core.events import NONE, Cause, EffectKind, Health, Stage
 from backstop.core.margin import assess
-from backstop.core.monitor import judge, start_round
+from backstop.core.monitor import judge, start_round, touch
+from backstop.core.orders import cancel_orders_of
 from backstop.core.outbox import emit, is_crowded
 from backstop.core.state import (
     ROUND_ACCOUNT,
@@ -20,15 +21,22 @@ from backstop.core.units import compare_products
 from backstop.core.waits import wait_until
 from backstop.core.waterfall.adl import deleverage
 from backstop.core.waterfall.closeout import BUSY, ORDERED, plan_orders
+from backstop.core.waterfall.disposal import dispose
 from backstop.core.waterfall.fund import available_atoms, book_uncovered, pay
+from backstop.core.waterfall.netting import net_linked
+from backstop.core.waterfall.socialise import socialise
+from backstop.core.waterfall.takeover import fail_offers, offer_takeover, take_over_by_vault
 from backstop.core.waterfall.tear_up import tear_up
 
-__all__ = ["run_rounds"]
+__all__ = ["end_wait", "run_rounds"]
 
 _RESTRICT_EFFECT = int(EffectKind.RESTRICT)
 _DISTRESSED = int(Health.DISTRESSED)
+_CLOSE_OUT = int(Health.CLOSE_OUT)
+_INSOLVENT = int(Health.INSOLVENT)
 _RESTRICT = int(Stage.RESTRICT)
 _CLOSEOUT = int(Stage.CLOSEOUT)
+_TAKEOVER = int(Stage.TAKEOVER)
 _ADL = int(Stage.ADL)
 _TEAR_UP = int(Stage.TEAR_UP)
 _DEFICIT = int(Cause.DEFICIT)
@@ -115,6 +123,30 @@ def _wait(state: State, account: int) -> bool:
 
 
 @kernel
+def _groups_closed(state: State, account: int) -> int:
+    """Return the market groups closed in this default, as a sum of 2^group; group 0 where there is none."""
+    groups = 0
+    position = state.accounts[account].first_position
+    while position != NONE:
+        row = state.positions[position]
+        if row.closed_in_default != 0:
+            groups |= 1 << state.markets[row.market].group
+        position = row.next_of_account
+    return max(groups, 1)
+
+
+@kernel
+def _waits_for_funds(state: State, account: int, groups: int, deficit: int) -> bool:
+    """Return whether the account now waits, because the funds cannot pay all while some of it is only reserved."""
+    left, is_reserved = deficit, False
+    for group in range(state.rules[0].groups):
+        if groups & (1 << group) != 0:
+            left -= min(left, available_atoms(state, account, group))
+            is_reserved |= state.funds[group].reserved > 0
+    return left > 0 and is_reserved and _wait(state, account)
+
+
+@kernel
 def _cover_deficit(state: State, account: int) -> None:
     """The money stages: an account without lots and with negative equity is made whole, or booked uncovered (keeps INV-07)."""
     judge(state, account)
@@ -122,11 +154,15 @@ def _cover_deficit(state: State, account: int) -> None:
     if deficit <= 0:
         return
     if state.rules[0].has_fund != 0:
-        paid = min(deficit, available_atoms(state))
-        if paid < deficit and state.engine[0].reserved > 0 and _wait(state, account):
+        groups = _groups_closed(state, account)
+        if _waits_for_funds(state, account, groups, deficit):
             return
-        pay(state, account, paid, _DEFICIT, NONE)
-        deficit -= paid
+        for group in range(state.rules[0].groups):
+            if groups & (1 << group) != 0:
+                paid = min(deficit, available_atoms(state, account, group))
+                pay(state, account, group, paid, _DEFICIT, NONE)
+                deficit -= paid
+    deficit -= socialise(state, account, deficit)
     book_uncovered(state, account, deficit)
     judge(state, account)
 
@@ -169,29 +205,71 @@ def _close_positions(state: State, account: int, stage: int) -> None:
 
 
 @kernel
+def _is_done(state: State, account: int) -> bool:
+    """Judge an account after a stage; return whether it needs no other: it is out of default, or flat and then covered."""
+    judge(state, account)
+    if state.accounts[account].health < _DISTRESSED:
+        return True
+    if not _has_lots(state, account):
+        _cover_deficit(state, account)
+        return True
+    return False
+
+
+@kernel
+def _take_over(state: State, account: int) -> bool:
+    """Run takeover; return whether the account needs no other stage now: it waits for answers, or is done."""
+    equity, maintenance = assess(state, account)
+    if offer_takeover(state, account, equity, maintenance):
+        return True
+    take_over_by_vault(state, account)
+    return _is_done(state, account)
+
+
+@kernel
+def _run_stage(state: State, account: int, stage: int) -> bool:
+    """Run one stage of an account with lots; return whether it needs no other now."""
+    head = state.accounts[account]
+    if stage == _RESTRICT:
+        if head.restricted == 0:
+            head.restricted = 1
+            emit(state, _RESTRICT_EFFECT, 0, NONE, account, 0, 0, 0, 0, 0)
+        return False
+    if stage == _CLOSEOUT:
+        if state.rules[0].takeover_first != 0 and head.health >= _CLOSE_OUT and _take_over(state, account):
+            return True
+        return _close_on_book(state, account)
+    if stage == _TAKEOVER:
+        return _take_over(state, account)
+    if stage == _ADL or stage == _TEAR_UP:
+        _close_positions(state, account, stage)
+        return _is_done(state, account)
+    return False
+
+
+@kernel
 def _process(state: State, account: int) -> None:
     """Take one account in default through its stages, until it must wait, is out of default, or is flat."""
-    head = state.accounts[account]
+    if state.accounts[account].health == _INSOLVENT:
+        net_linked(state, account)
+        judge(state, account)
+        if state.accounts[account].health < _DISTRESSED:
+            return
     if not _has_lots(state, account):
         _cover_deficit(state, account)
         return
     for place in range(state.rules[0].stage_count):
-        stage = state.rules[0].stages[place]
-        if stage == _RESTRICT:
-            if head.restricted == 0:
-                head.restricted = 1
-                emit(state, _RESTRICT_EFFECT, 0, NONE, account, 0, 0, 0, 0, 0)
-        elif stage == _CLOSEOUT:
-            if _close_on_book(state, account):
-                return
-        elif stage == _ADL or stage == _TEAR_UP:
-            _close_positions(state, account, stage)
-            judge(state, account)
-            if head.health < _DISTRESSED:
-                return
-            if not _has_lots(state, account):
-                _cover_deficit(state, account)
-                return
+        if _run_stage(state, account, state.rules[0].stages[place]):
+            return
+
+
+@kernel
+def end_wait(state: State, account: int) -> None:
+    """End an account's wait: nobody answered its orders and offers; it has a place in the next round, the vault sells on."""
+    fail_offers(state, account)
+    cancel_orders_of(state, account)
+    touch(state, account)
+    dispose(state, account)
 
 
 @kernel

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from backstop.compiled import kernel
+from backstop.core.breakers import add_flow
 from backstop.core.events import NONE, Cause, EffectKind
 from backstop.core.ledger import trade
 from backstop.core.margin import unit_of, zero_cash
 from backstop.core.outbox import emit
-from backstop.core.state import PLAN_CASH, PLAN_LOTS, PLAN_MERGE, PLAN_ORDER, PLAN_POSITION, PLAN_REMAINDER, PLAN_WEIGHT, State
+from backstop.core.state import PLAN_CASH, PLAN_LOTS, PLAN_ORDER, PLAN_POSITION, PLAN_REMAINDER, PLAN_WEIGHT, State
 from backstop.core.units import split_by_largest_remainder
 from backstop.core.waterfall.counterparties import (
     least_lots_at_mark,
@@ -16,6 +17,7 @@ from backstop.core.waterfall.counterparties import (
     trade_counterparty,
 )
 from backstop.core.waterfall.fund import available_atoms, book_uncovered, pay
+from backstop.core.waterfall.socialise import socialise
 
 __all__ = ["tear_up"]
 
@@ -35,6 +37,14 @@ def tear_up(state: State, position: int, equity: int, maintenance: int) -> None:
     cash = sign * lots * unit
     gap = max(0, zero_cash(state, position, lots, equity, maintenance) - cash) if equity < 0 else 0
 
+    row.closed_in_default = 1
+    emit(state, _TEAR_UP, 0, market, account, 0, -sign * lots, mark, cash, gap)
+    if gap > 0:
+        support = min(gap, available_atoms(state, account, state.markets[market].group)) if state.rules[0].has_fund != 0 else 0
+        pay(state, account, state.markets[market].group, support, _CAUSE, market)
+        gap -= support
+        gap -= socialise(state, account, gap)
+
     found = opposite_positions(state, position, True)
     for place in range(found):
         state.columns[PLAN_WEIGHT, place] = abs(state.positions[state.columns[PLAN_POSITION, place]].lots)
@@ -44,21 +54,16 @@ def tear_up(state: State, position: int, equity: int, maintenance: int) -> None:
         state.columns[PLAN_LOTS],
         state.columns[PLAN_REMAINDER],
         state.columns[PLAN_ORDER],
-        state.columns[PLAN_MERGE],
         found,
     )
     for place in range(found):
         state.columns[PLAN_CASH, place] = state.columns[PLAN_LOTS, place] * unit
-    emit(state, _TEAR_UP, 0, market, account, 0, -sign * lots, mark, cash, gap)
     trade(state, position, -sign * lots, cash, mark, _CAUSE, NONE)
-    row.closed_in_default = 1
     for place in range(found):
         if state.columns[PLAN_LOTS, place] > 0:
             trade_counterparty(state, account, sign, place, cash, mark, _CAUSE)
-    if gap > 0:
-        support = min(gap, available_atoms(state)) if state.rules[0].has_fund != 0 else 0
-        pay(state, account, support, _CAUSE, market)
-        book_uncovered(state, account, gap - support)
+    add_flow(state, market, lots * unit)
+    book_uncovered(state, account, gap)
     for place in range(found):
         if state.columns[PLAN_LOTS, place] > 0:
             settle_counterparty(state, place)

@@ -1,0 +1,424 @@
+"""Circuit breakers: one machine a market and one for the venue (docs/rules.md, section 8).
+
+A machine has a level for each cause: 0 none, 1 throttle, 2 halt. ``settle`` is the only way from one
+state to the next. Every stop ends by itself: a state that lasted the longest hold spends the causes
+that asked for it, and a spent cause asks for nothing before its level was 0.
+
+Deadlines are found by looking at all machines, but only when one may be due: ``engine.timer_ns`` is a
+lower bound of them all. Whoever sets a deadline lowers it with ``wake_by``.
+"""
+
+from __future__ import annotations
+
+from backstop.compiled import inlined, kernel
+from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, EffectKind, Operator
+from backstop.core.outbox import emit
+from backstop.core.state import DIRTY, State
+from backstop.core.units import add_checked, div_ceil, div_floor, mul_div_floor
+
+__all__ = [
+    "HALT_LEVEL",
+    "THROTTLE_LEVEL",
+    "add_flow",
+    "after_index",
+    "after_mark",
+    "apply_operator",
+    "band_ticks",
+    "check_outage",
+    "effective_state",
+    "end_holds",
+    "make_dirty",
+    "next_timer_ns",
+    "raise_deficit",
+    "settle",
+    "settle_dirty",
+    "settle_with_venue",
+    "wake_by",
+]
+
+#: Levels of a cause; 0 is none.
+THROTTLE_LEVEL, HALT_LEVEL = 1, 2
+
+_BREAKER = int(EffectKind.BREAKER)
+_OPEN = int(BreakerState.OPEN)
+_THROTTLED = int(BreakerState.THROTTLED)
+_HALTED = int(BreakerState.HALTED)
+_REOPENING = int(BreakerState.REOPENING)
+_PRICE = int(BreakerCause.PRICE)
+_FLOW = int(BreakerCause.FLOW)
+_STALE = int(BreakerCause.STALE)
+_OPERATOR = int(BreakerCause.OPERATOR)
+_OUTAGE = int(BreakerCause.OUTAGE)
+_DEFICIT = int(BreakerCause.DEFICIT)
+_OPERATOR_HALT = int(Operator.HALT)
+_OPERATOR_REOPEN = int(Operator.REOPEN)
+_PPM = 1_000_000
+
+
+# -- states ------------------------------------------------------------------------------------
+
+
+@inlined
+def _severity(breaker_state: int) -> int:
+    """Return the rank of a state by what it stops: OPEN, THROTTLED, REOPENING, HALTED."""
+    return breaker_state if breaker_state < _HALTED else _HALTED + _REOPENING - breaker_state
+
+
+@inlined
+def effective_state(state: State, market: int) -> int:
+    """Return the ``BreakerState`` that binds a market: the severer of its own and the venue's."""
+    own = state.breakers[market].state
+    venue = state.breakers[state.rules[0].markets].state
+    return own if _severity(own) >= _severity(venue) else venue
+
+
+@inlined
+def wake_by(state: State, time_ns: int) -> None:
+    """Note that a timer is due at ``time_ns``."""
+    engine = state.engine[0]
+    if time_ns < engine.timer_ns:
+        engine.timer_ns = time_ns
+
+
+@kernel
+def make_dirty(state: State, row: int) -> None:
+    """Let a machine be settled at the end of this event; its place is that of the first time."""
+    breaker = state.breakers[row]
+    if breaker.is_dirty == 0:
+        engine = state.engine[0]
+        breaker.is_dirty = 1
+        state.columns[DIRTY, engine.dirty_now] = row
+        engine.dirty_now += 1
+
+
+@kernel
+def _demand(state: State, row: int, spends: bool) -> tuple[int, int]:
+    """Return the highest level of the causes not spent, and the first cause that has it (0: none).
+
+    With ``spends`` every cause with a level is spent first. Nothing but that ends DEFICIT, so its level goes instead.
+    """
+    breaker = state.breakers[row]
+    if spends:
+        breaker.levels[_DEFICIT] = 0
+    spent = breaker.spent
+    level, cause = 0, 0
+    for each in range(_PRICE, _DEFICIT + 1):
+        held = breaker.levels[each]
+        bit = 1 << (each - 1)
+        if held == 0:
+            spent &= ~bit
+        elif spends:
+            spent |= bit
+        if held > level and spent & bit == 0:
+            level, cause = held, each
+    breaker.spent = spent
+    return level, cause
+
+
+@inlined
+def _next_state(old: int, level: int, is_over: bool) -> int:
+    """Return the state after ``old`` where the causes ask for ``level``; ``is_over``: its time has come."""
+    if level == HALT_LEVEL:
+        return _HALTED
+    if old == _HALTED:
+        return _REOPENING
+    if old == _REOPENING and not is_over:
+        return _REOPENING
+    return _THROTTLED if level == THROTTLE_LEVEL else _OPEN
+
+
+@kernel
+def _enter(state: State, row: int, new: int, cause: int) -> None:
+    """Make a transition and report it; ``cause`` 0 keeps the cause that it had."""
+    breaker, rules, now = state.breakers[row], state.rules[0], state.engine[0].now_ns
+    old = breaker.state
+    breaker.state = new
+    if cause != 0:
+        breaker.cause = cause
+    if new == _OPEN:
+        breaker.until_ns = NEVER_NS
+    else:
+        breaker.until_ns = now + (rules.reopen_ns if new == _REOPENING else rules.hold_max_ns)
+        wake_by(state, breaker.until_ns)
+    signal = 0
+    if breaker.cause == _PRICE:
+        signal = breaker.price_signal_ppm
+    elif breaker.cause == _FLOW:
+        signal = add_checked(breaker.flow[0], breaker.flow[1])
+    market = NONE if row == rules.markets else row
+    emit(state, _BREAKER, new, market, NONE, old, breaker.cause, 0, breaker.until_ns, signal)
+
+
+@kernel
+def settle(state: State, row: int) -> None:
+    """Evaluate FLOW and take at most one transition. ``row`` is a market's id, or the number of markets for the venue.
+
+    Settling twice at one time, with nothing changed between, is settling once.
+    """
+    breaker = state.breakers[row]
+    _judge_flow(state, row)
+    old = breaker.state
+    is_over = breaker.until_ns <= state.engine[0].now_ns
+    level, cause = _demand(state, row, is_over and old != _REOPENING)
+    new = _next_state(old, level, is_over)
+    if new != old:
+        _enter(state, row, new, cause)
+
+
+@inlined
+def _is_quiet(state: State, row: int) -> bool:
+    """Return whether a machine is OPEN and nothing asks for anything, so that settling it would do nothing."""
+    breaker = state.breakers[row]
+    if breaker.state != _OPEN or breaker.spent != 0 or breaker.flow[0] != 0 or breaker.flow[1] != 0:
+        return False
+    level = 0
+    for cause in range(_PRICE, _DEFICIT + 1):
+        level |= breaker.levels[cause]
+    return level == 0
+
+
+@kernel
+def settle_with_venue(state: State, market: int) -> None:
+    """Settle what a mark or an index may move: the market's machine, and the venue's where it is not OPEN."""
+    if not _is_quiet(state, market):
+        settle(state, market)
+    venue = state.rules[0].markets
+    if state.breakers[venue].state != _OPEN:
+        settle(state, venue)
+
+
+@kernel
+def settle_dirty(state: State) -> None:
+    """Settle the machines that this event made dirty, in the order in which they became so."""
+    engine = state.engine[0]
+    for place in range(engine.dirty_now):
+        row = state.columns[DIRTY, place]
+        state.breakers[row].is_dirty = 0
+        settle(state, row)
+    engine.dirty_now = 0
+
+
+# -- signals -----------------------------------------------------------------------------------
+
+
+@inlined
+def _graded(old: int, signal: int, throttle: int, halt: int, leave: int) -> int:
+    """Return the level that a signal gives: up at a threshold (0 is off), down only below ``leave``."""
+    if halt > 0 and signal >= halt:
+        return HALT_LEVEL
+    if throttle > 0 and signal >= throttle:
+        return max(old, THROTTLE_LEVEL)
+    return 0 if signal < leave else old
+
+
+@kernel
+def _roll_flow(state: State, row: int) -> None:
+    """Move the two windows of a machine's flow to the present."""
+    breaker, now, window_ns = state.breakers[row], state.engine[0].now_ns, state.rules[0].flow_window_ns
+    if now - breaker.flow_window * window_ns < window_ns:
+        return
+    present = now // window_ns
+    breaker.flow[1] = breaker.flow[0] if present == breaker.flow_window + 1 else 0
+    breaker.flow[0] = 0
+    breaker.flow_window = present
+
+
+@kernel
+def _judge_flow(state: State, row: int) -> None:
+    """Set the level of FLOW from what was liquidated in the present and the last window."""
+    breaker = state.breakers[row]
+    throttle, halt = breaker.flow_throttle, breaker.flow_halt
+    _roll_flow(state, row)
+    if throttle == 0 and halt == 0:
+        return
+    old = breaker.levels[_FLOW]
+    flow = add_checked(breaker.flow[0], breaker.flow[1])
+    if flow == 0 and old == 0:
+        return
+    leave = max(1, mul_div_floor(throttle if throttle > 0 else halt, state.rules[0].flow_exit_ppm, _PPM))
+    breaker.levels[_FLOW] = _graded(old, flow, throttle, halt, leave)
+
+
+@kernel
+def _count_flow(state: State, row: int, notional: int) -> None:
+    _roll_flow(state, row)
+    breaker = state.breakers[row]
+    breaker.flow[0] = add_checked(breaker.flow[0], notional)
+    make_dirty(state, row)
+
+
+@kernel
+def add_flow(state: State, market: int, notional: int) -> None:
+    """Count ``notional`` atoms as liquidated, in a market and in the venue."""
+    if notional > 0:
+        _count_flow(state, market, notional)
+        _count_flow(state, state.rules[0].markets, notional)
+
+
+@kernel
+def raise_deficit(state: State, market: int) -> None:
+    """Ask for a halt of a market because a deficit was left that nobody paid."""
+    breaker = state.breakers[market]
+    if breaker.levels[_DEFICIT] != HALT_LEVEL:
+        breaker.levels[_DEFICIT] = HALT_LEVEL
+        make_dirty(state, market)
+
+
+@kernel
+def check_outage(state: State, time_ns: int) -> None:
+    """Ask for a halt of the venue where the event at ``time_ns`` comes long after the last one accepted.
+
+    ``engine.now_ns`` is still the time of that one. The grace grows with the gap.
+    """
+    engine, rules = state.engine[0], state.rules[0]
+    gap = time_ns - engine.now_ns
+    if rules.outage_gap_ns == 0 or gap < rules.outage_gap_ns or engine.accepted == 0:
+        return
+    venue = state.breakers[rules.markets]
+    venue.levels[_OUTAGE] = HALT_LEVEL
+    venue.spent &= ~(1 << (_OUTAGE - 1))
+    venue.outage_until_ns = time_ns + min(rules.outage_grace_max_ns, mul_div_floor(gap, rules.outage_grace_ppm, _PPM))
+    wake_by(state, venue.outage_until_ns)
+    make_dirty(state, rules.markets)
+
+
+@inlined
+def _lowest(state: State, market: int) -> int:
+    """Return the lowest mark of the present and the last window, as of the last accepted mark."""
+    low = state.breakers[market].low_ticks
+    return min(low[0], low[1])
+
+
+@inlined
+def _highest(state: State, market: int) -> int:
+    """Return the highest mark of the present and the last window, as of the last accepted mark."""
+    high = state.breakers[market].high_ticks
+    return max(high[0], high[1])
+
+
+@kernel
+def _judge_price(state: State, market: int) -> None:
+    """Set the level of PRICE: how far the mark came from the ends of both windows, or stands from the index."""
+    place, breaker = state.markets[market], state.breakers[market]
+    mark, index = place.mark_ticks, place.index_ticks
+    if mark == 0 or (place.price_throttle_ppm == 0 and place.price_halt_ppm == 0):
+        return
+    low, high = _lowest(state, market), _highest(state, market)
+    signal = max((mark - low) * _PPM // low, (high - mark) * _PPM // high)
+    if index > 0:
+        signal = max(signal, abs(mark - index) * _PPM // index)
+    breaker.price_signal_ppm = signal
+    breaker.levels[_PRICE] = _graded(breaker.levels[_PRICE], signal, place.price_throttle_ppm, place.price_halt_ppm, place.price_exit_ppm)
+
+
+@kernel
+def after_mark(state: State, market: int, old_ticks: int) -> None:
+    """Take a mark that was just accepted into the windows, and settle; ``old_ticks`` is the mark before, 0 for the first."""
+    breaker, rules, now = state.breakers[market], state.rules[0], state.engine[0].now_ns
+    mark = state.markets[market].mark_ticks
+    if old_ticks == 0 or now - breaker.price_window * rules.price_window_ns >= rules.price_window_ns:
+        window = now // rules.price_window_ns
+        begin = mark if old_ticks == 0 else old_ticks
+        is_next = old_ticks != 0 and window == breaker.price_window + 1
+        breaker.low_ticks[1] = breaker.low_ticks[0] if is_next else begin
+        breaker.high_ticks[1] = breaker.high_ticks[0] if is_next else begin
+        breaker.low_ticks[0] = begin
+        breaker.high_ticks[0] = begin
+        breaker.price_window = window
+    breaker.low_ticks[0] = min(breaker.low_ticks[0], mark)
+    breaker.high_ticks[0] = max(breaker.high_ticks[0], mark)
+    breaker.mark_time_ns = now
+    breaker.levels[_STALE] = 0
+    if rules.stale_ns > 0:
+        wake_by(state, now + rules.stale_ns)
+    _judge_price(state, market)
+    settle_with_venue(state, market)
+
+
+@kernel
+def after_index(state: State, market: int) -> None:
+    """Look at the mark's distance from an index that was just set, and settle."""
+    _judge_price(state, market)
+    settle_with_venue(state, market)
+
+
+@kernel
+def band_ticks(state: State, market: int, is_sell: bool) -> int:
+    """Return the price at which a closing order's own fill would halt the market, or 0 where nothing forbids any price.
+
+    A sell's limit is at least that price, a buy's at most. Where the mark is already beyond it, the band forbids nothing.
+    """
+    place = state.markets[market]
+    if place.price_halt_ppm == 0 or place.mark_ticks == 0:
+        return 0
+    if is_sell:
+        band = div_ceil(_highest(state, market) * (_PPM - place.price_halt_ppm), _PPM)
+        return band if band <= place.mark_ticks else 0
+    band = div_floor(_lowest(state, market) * (_PPM + place.price_halt_ppm), _PPM)
+    return band if band >= place.mark_ticks else 0
+
+
+# -- operators and time ------------------------------------------------------------------------
+
+
+@kernel
+def apply_operator(state: State, market: int, code: int, hold_ns: int) -> None:
+    """Obey an operator's HALT, THROTTLE (both for ``hold_ns``) or REOPEN of a market, or of the venue (``NONE``)."""
+    row = state.rules[0].markets if market == NONE else market
+    breaker = state.breakers[row]
+    if code == _OPERATOR_REOPEN:
+        breaker.levels[_OPERATOR] = 0
+        breaker.operator_until_ns = NEVER_NS
+        _demand(state, row, True)
+    else:
+        breaker.levels[_OPERATOR] = HALT_LEVEL if code == _OPERATOR_HALT else THROTTLE_LEVEL
+        breaker.operator_until_ns = state.engine[0].now_ns + hold_ns
+        breaker.spent &= ~(1 << (_OPERATOR - 1))
+        wake_by(state, breaker.operator_until_ns)
+    make_dirty(state, row)
+
+
+@inlined
+def _stale_at_ns(state: State, row: int) -> int:
+    """Return when a market's newest mark is too old, or NEVER_NS: no mark, no limit, or it is so already."""
+    breaker, stale_ns = state.breakers[row], state.rules[0].stale_ns
+    if stale_ns == 0 or breaker.mark_time_ns == NONE or breaker.levels[_STALE] != 0:
+        return NEVER_NS
+    return breaker.mark_time_ns + stale_ns
+
+
+@kernel
+def end_holds(state: State, row: int) -> None:
+    """Do what time alone brings to a machine: STALE begins, OPERATOR and OUTAGE end, its state's time is over."""
+    breaker, now = state.breakers[row], state.engine[0].now_ns
+    is_due = breaker.until_ns <= now
+    if _stale_at_ns(state, row) <= now:
+        breaker.levels[_STALE] = HALT_LEVEL
+        is_due = True
+    if breaker.operator_until_ns <= now:
+        breaker.levels[_OPERATOR] = 0
+        breaker.operator_until_ns = NEVER_NS
+        is_due = True
+    if breaker.outage_until_ns <= now:
+        breaker.levels[_OUTAGE] = 0
+        breaker.outage_until_ns = NEVER_NS
+        is_due = True
+    if is_due:
+        settle(state, row)
+
+
+@kernel
+def next_timer_ns(state: State) -> int:
+    """Return when the next timer of a machine, a held mark or recovery is due, exactly, or ``NEVER_NS``.
+
+    Looks at every machine, and makes ``engine.timer_ns`` exact.
+    """
+    engine = state.engine[0]
+    first = engine.recovery_ns
+    for row in range(state.rules[0].markets + 1):
+        breaker = state.breakers[row]
+        first = min(first, breaker.until_ns, breaker.operator_until_ns, breaker.outage_until_ns, _stale_at_ns(state, row))
+        if breaker.held_ticks != 0:
+            first = min(first, breaker.held_until_ns)
+    engine.timer_ns = first
+    return first

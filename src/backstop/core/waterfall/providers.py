@@ -1,0 +1,241 @@
+"""Backstop providers: who may be asked, how much each can carry, and how it stands after it failed.
+
+A provider is an account of the engine, margined like any other, with standing commitments by market group
+and direction. Rules: docs/rules.md, section 6 (takeover).
+"""
+
+from __future__ import annotations
+
+from backstop.compiled import inlined, kernel
+from backstop.core.events import NEVER_NS, NONE, EffectKind, Health, Operator, ProviderStatus
+from backstop.core.ledger import position_of
+from backstop.core.margin import assess, gross_notional, initial_margin, initial_margin_of, unit_of
+from backstop.core.outbox import emit
+from backstop.core.state import State, commitment_row
+from backstop.core.units import compare_products, mul_div_floor
+
+__all__ = [
+    "bind_provider",
+    "can_take_over",
+    "carries",
+    "cap_lots",
+    "commitment_of",
+    "initial_increase",
+    "provider_failed",
+    "provider_took",
+    "shift_baseline",
+    "switch_provider",
+    "update_status",
+]
+
+_PROVIDER = int(EffectKind.PROVIDER)
+_ON = int(ProviderStatus.ON)
+_COOLING = int(ProviderStatus.COOLING)
+_OFF = int(ProviderStatus.OFF)
+_STOPPED = int(ProviderStatus.STOPPED)
+_SWITCH_OFF = int(Operator.PROVIDER_OFF)
+_DISTRESSED = int(Health.DISTRESSED)
+_PPM = 1_000_000
+_SECOND_NS = 1_000_000_000
+_SCORE_MIN_PPM = 1_000
+
+
+@kernel
+def _set_status(state: State, provider: int, status: int, until_ns: int) -> None:
+    row = state.providers[provider]
+    row.status = status
+    row.until_ns = until_ns
+    emit(state, _PROVIDER, status, NONE, row.account, provider, row.failures, 0, row.score_ppm, until_ns)
+
+
+@kernel
+def bind_provider(state: State, account: int, provider: int) -> None:
+    """Make an account that of a provider."""
+    row = state.providers[provider]
+    row.account = account
+    row.score_ppm = _PPM
+    row.failures = 0
+    row.baseline, _ = assess(state, account)
+    _set_status(state, provider, _ON, NEVER_NS)
+
+
+@kernel
+def shift_baseline(state: State, account: int, amount: int) -> None:
+    """Count cash that a provider brought or took neither as gain nor as loss."""
+    for provider in range(state.rules[0].providers):
+        if state.providers[provider].account == account:
+            state.providers[provider].baseline += amount
+
+
+@kernel
+def switch_provider(state: State, provider: int, code: int) -> None:
+    """Switch a provider off until an operator switches it on, or on with a clean slate."""
+    row = state.providers[provider]
+    if code == _SWITCH_OFF:
+        _set_status(state, provider, _OFF, NEVER_NS)
+        return
+    row.failures = 0
+    row.baseline, _ = assess(state, row.account)
+    _set_status(state, provider, _ON, NEVER_NS)
+
+
+@kernel
+def update_status(state: State, provider: int) -> None:
+    """Bring a provider's status up to date: its time out is over, its loss stop is reached, or it recovered."""
+    row = state.providers[provider]
+    if row.account == NONE:
+        return
+    if (row.status == _OFF or row.status == _COOLING) and row.until_ns <= state.engine[0].now_ns:
+        if row.status == _OFF:
+            row.failures = 0
+        _set_status(state, provider, _ON, NEVER_NS)
+    if row.status == _OFF:
+        return
+    equity, _ = assess(state, row.account)
+    loss = row.baseline - equity
+    if row.status != _STOPPED and loss >= row.loss_stop:
+        _set_status(state, provider, _STOPPED, NEVER_NS)
+    elif row.status == _STOPPED and loss <= row.loss_stop // 2:
+        _set_status(state, provider, _ON, NEVER_NS)
+
+
+@kernel
+def can_take_over(state: State, provider: int, account: int) -> bool:
+    """Return whether a provider may be asked to take over from an account; its status must be up to date.
+
+    Never from its own owner: who gains on both sides would be paid by the fund (docs/rules.md, 6).
+    """
+    row = state.providers[provider]
+    if row.account == NONE or row.status != _ON:
+        return False
+    head = state.accounts[row.account]
+    return head.health < _DISTRESSED and head.owner != state.accounts[account].owner
+
+
+@inlined
+def commitment_of(state: State, provider: int, position: int) -> int:
+    """Return the row of a provider's commitment for a position: its market's group and its direction."""
+    row = state.positions[position]
+    return commitment_row(provider, state.markets[row.market].group, 0 if row.lots > 0 else 1)
+
+
+@kernel
+def _free_atoms(state: State, commitment: int) -> int:
+    """Return what is free of a commitment now: what was used comes back at its refill, atom by atom."""
+    row, now = state.commitments[commitment], state.engine[0].now_ns
+    elapsed = now - row.used_ns
+    if row.used > 0 and row.refill_per_s > 0:
+        # Enough seconds to refill it all, or a product that fits.
+        if elapsed // _SECOND_NS > row.used // row.refill_per_s:
+            row.used = 0
+        else:
+            row.used = max(0, row.used - mul_div_floor(row.refill_per_s, elapsed, _SECOND_NS))
+    row.used_ns = now
+    return max(0, row.capacity - row.used)
+
+
+@kernel
+def _fits(state: State, provider: int, position: int, held: int, lots: int, free: int, limit: int, equity: int, initial: int) -> bool:
+    """Return whether a provider that holds ``held`` lots can carry ``lots`` more of a position."""
+    row, place = state.positions[position], state.providers[provider]
+    market = state.markets[row.market]
+    unit = unit_of(state, row.market)
+    after = abs(held + (lots if row.lots > 0 else -lots))
+    if lots * unit > free or after * unit > limit or after > market.position_lots_max:
+        return False
+    before = initial_margin_of(state, row.market, abs(held) * unit)
+    if equity < initial - before + initial_margin_of(state, row.market, after * unit) + place.pending_initial:
+        return False
+    gross = gross_notional(state, place.account) - abs(held) * unit + after * unit + place.pending_notional
+    return compare_products(gross, _PPM, equity, place.leverage_ppm) <= 0
+
+
+@kernel
+def _held_lots(state: State, account: int, market: int) -> int:
+    position = position_of(state, account, market)
+    return 0 if position == NONE else state.positions[position].lots
+
+
+@kernel
+def _has_row(state: State, account: int, market: int) -> bool:
+    return state.engine[0].positions_now < len(state.positions) or position_of(state, account, market) != NONE
+
+
+@kernel
+def cap_lots(state: State, provider: int, position: int, most: int) -> int:
+    """Return the most lots, up to ``most``, of a position that a provider can carry within its commitment and its margin."""
+    row, place = state.positions[position], state.providers[provider]
+    commitment = commitment_of(state, provider, position)
+    free = _free_atoms(state, commitment)
+    limit = state.commitments[commitment].position_notional_max
+    if free == 0 or not _has_row(state, place.account, row.market):
+        return 0
+    held = _held_lots(state, place.account, row.market)
+    equity, _ = assess(state, place.account)
+    initial = initial_margin(state, place.account)
+    if not _fits(state, provider, position, held, 0, free, limit, equity, initial):
+        return 0
+    if _fits(state, provider, position, held, most, free, limit, equity, initial):
+        return most
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _fits(state, provider, position, held, middle, free, limit, equity, initial):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def initial_increase(state: State, provider: int, position: int, lots: int) -> int:
+    """Return by how much taking over ``lots`` (> 0) of a position raises a provider's initial margin, at least 0."""
+    row = state.positions[position]
+    unit = unit_of(state, row.market)
+    held = _held_lots(state, state.providers[provider].account, row.market)
+    after = abs(held + (lots if row.lots > 0 else -lots))
+    return max(0, initial_margin_of(state, row.market, after * unit) - initial_margin_of(state, row.market, abs(held) * unit))
+
+
+@kernel
+def carries(state: State, provider: int, position: int, lots: int, cash: int) -> bool:
+    """Return whether a provider that accepts ``lots`` (> 0) of a position for ``cash`` can carry them, exactly."""
+    row, place = state.positions[position], state.providers[provider]
+    update_status(state, provider)
+    if place.status == _OFF or place.status == _STOPPED or state.accounts[place.account].health >= _DISTRESSED:
+        return False
+    if not _has_row(state, place.account, row.market):
+        return False
+    unit = unit_of(state, row.market)
+    held = _held_lots(state, place.account, row.market)
+    change = lots if row.lots > 0 else -lots
+    after = abs(held + change)
+    if after > state.markets[row.market].position_lots_max:
+        return False
+    equity, _ = assess(state, place.account)
+    before = initial_margin_of(state, row.market, abs(held) * unit)
+    initial = initial_margin(state, place.account) - before + initial_margin_of(state, row.market, after * unit)
+    return equity + change * unit - cash >= initial
+
+
+@kernel
+def provider_took(state: State, provider: int) -> None:
+    """Raise the score of a provider that did what it accepted."""
+    row = state.providers[provider]
+    row.score_ppm += (_PPM - row.score_ppm) // 8
+    row.failures = 0
+
+
+@kernel
+def provider_failed(state: State, provider: int) -> None:
+    """Lower the score of a provider that refused, did not answer, or could not carry what it accepted; switch it off."""
+    row, rules = state.providers[provider], state.rules[0]
+    row.failures += 1
+    row.score_ppm = max(_SCORE_MIN_PPM, row.score_ppm - row.score_ppm // 4)
+    status, until_ns = row.status, row.until_ns
+    if status == _ON or status == _COOLING:
+        if row.failures >= rules.failures_max:
+            status, until_ns = _OFF, state.engine[0].now_ns + rules.off_ns
+        else:
+            status, until_ns = _COOLING, state.engine[0].now_ns + rules.retry_ns
+    _set_status(state, provider, status, until_ns)

@@ -1,0 +1,190 @@
+"""Loss socialisation: what the fund could not pay is cut from open gains, or charged on open interest, against claims.
+
+A cut raises the cost of the payer's position and is paid through clearing, so that no gain is cut twice.
+Claims are paid back from what a fund later holds above its target. Rules: docs/rules.md, section 6.
+"""
+
+from __future__ import annotations
+
+from backstop.compiled import kernel
+from backstop.core.events import HOUSE_FIRST_MARKET, NEVER_NS, NONE, Cause, EffectKind, Health, SocialisePolicy
+from backstop.core.ledger import balance_of, position_of, post
+from backstop.core.margin import assess, unit_of
+from backstop.core.monitor import touch
+from backstop.core.outbox import emit
+from backstop.core.state import (
+    PAYER,
+    PAYER_WEIGHT,
+    PLAN_CAP,
+    PLAN_CASH,
+    PLAN_MERGE,
+    PLAN_ORDER,
+    PLAN_POSITION,
+    PLAN_REMAINDER,
+    PLAN_WEIGHT,
+    State,
+)
+from backstop.core.units import add_checked, sort_places, split_by_largest_remainder
+from backstop.core.waterfall.allocation import allocate
+from backstop.core.waterfall.fund import fund_id
+
+__all__ = ["run_recovery", "socialise"]
+
+_HAIRCUT = int(EffectKind.HAIRCUT)
+_CLAIM = int(EffectKind.CLAIM)
+_HAIRCUT_CAUSE = int(Cause.HAIRCUT)
+_RECOVERY = int(Cause.RECOVERY)
+_GAINS = int(SocialisePolicy.GAINS_HAIRCUT)
+_DISTRESSED = int(Health.DISTRESSED)
+
+
+@kernel
+def _weight_of(state: State, position: int) -> int:
+    """Return what a position weighs as a payer: its positive unrealised P&L, or its notional."""
+    row = state.positions[position]
+    value = row.lots * unit_of(state, row.market)
+    if state.rules[0].socialise_policy == _GAINS:
+        return max(0, add_checked(value, -row.cost))
+    return abs(value)
+
+
+@kernel
+def _gather_market(state: State, account: int, market: int, found: int) -> int:
+    """Add the weights of one market to the payers gathered; return how many there are then."""
+    weights, payers = state.columns[PAYER_WEIGHT], state.columns[PAYER]
+    position = state.markets[market].first_position
+    while position != NONE:
+        row = state.positions[position]
+        if row.lots != 0 and row.account != account and state.accounts[row.account].health < _DISTRESSED:
+            weight = _weight_of(state, position)
+            if weight > 0:
+                if weights[row.account] == 0:
+                    payers[found] = row.account
+                    found += 1
+                weights[row.account] = add_checked(weights[row.account], weight)
+        position = row.next_of_market
+    return found
+
+
+@kernel
+def _gather_payers(state: State, account: int) -> int:
+    """Gather the payers by id, their ids, weights and caps in the columns of a plan; return how many."""
+    found = 0
+    position = state.accounts[account].first_position
+    while position != NONE:
+        if state.positions[position].closed_in_default != 0:
+            found = _gather_market(state, account, state.positions[position].market, found)
+        position = state.positions[position].next_of_account
+    weights, payers, order = state.columns[PAYER_WEIGHT], state.columns[PAYER], state.columns[PLAN_ORDER]
+    sort_places(payers, order, state.columns[PLAN_MERGE], found)
+    count = 0
+    for place in range(found):
+        payer = payers[order[place]]
+        equity, maintenance = assess(state, payer)
+        cap = max(0, equity - maintenance)
+        if state.rules[0].socialise_policy == _GAINS:
+            cap = min(cap, weights[payer])
+        if cap > 0:
+            state.columns[PLAN_POSITION, count] = payer
+            state.columns[PLAN_CAP, count] = cap
+            state.columns[PLAN_WEIGHT, count] = weights[payer]
+            count += 1
+    for place in range(found):
+        weights[payers[place]] = 0
+    return count
+
+
+@kernel
+def _change_claim(state: State, account: int, change: int) -> None:
+    engine, head = state.engine[0], state.accounts[account]
+    head.claim = add_checked(head.claim, change)
+    engine.claims = add_checked(engine.claims, change)
+    if change > 0 and engine.recovery_ns == NEVER_NS:
+        engine.recovery_ns = engine.now_ns + state.rules[0].recovery_interval_ns
+        engine.timer_ns = min(engine.timer_ns, engine.recovery_ns)
+    emit(state, _CLAIM, 0, NONE, account, 0, 0, 0, change, head.claim)
+
+
+@kernel
+def _cut(state: State, payer: int, account: int, cut: int, cap: int, weight: int) -> None:
+    """Cut one payer: its positions in the markets of the default bear it in order of market; a claim is issued."""
+    policy = state.rules[0].socialise_policy
+    left = cut
+    position = state.accounts[payer].first_position
+    while position != NONE and left > 0:
+        row = state.positions[position]
+        closed = position_of(state, account, row.market)
+        if row.lots != 0 and closed != NONE and state.positions[closed].closed_in_default != 0:
+            part = min(left, _weight_of(state, position)) if policy == _GAINS else left
+            if part > 0:
+                emit(state, _HAIRCUT, policy, row.market, payer, account, cap, 0, part, weight)
+                row.cost = add_checked(row.cost, part)
+                post(state, account, HOUSE_FIRST_MARKET - 3 * row.market, part, _HAIRCUT_CAUSE, row.market)
+                left -= part
+        position = row.next_of_account
+    _change_claim(state, payer, cut)
+
+
+@kernel
+def socialise(state: State, account: int, deficit: int) -> int:
+    """Let others bear a deficit of an account, exactly split; return how much of it they bore."""
+    if deficit <= 0 or state.rules[0].has_socialise == 0:
+        return 0
+    count = _gather_payers(state, account)
+    payers, caps, weights = state.columns[PLAN_POSITION], state.columns[PLAN_CAP], state.columns[PLAN_WEIGHT]
+    most = 0
+    for place in range(count):
+        most = add_checked(most, caps[place])
+    budget = min(deficit, most)
+    if budget == 0:
+        return 0
+    cuts = state.columns[PLAN_CASH]
+    remainders, order = state.columns[PLAN_REMAINDER], state.columns[PLAN_ORDER]
+    allocate(budget, caps, weights, cuts, remainders, order, count)
+    for place in range(count):
+        if cuts[place] > 0:
+            _cut(state, payers[place], account, cuts[place], caps[place], weights[place])
+    # Judging uses other columns of the plan than these two.
+    for place in range(count):
+        if cuts[place] > 0:
+            touch(state, payers[place])
+    return budget
+
+
+@kernel
+def _recover_from(state: State, group: int) -> None:
+    """Pay claims back, in proportion, from what a group's fund holds above its target."""
+    engine, fund = state.engine[0], state.funds[group]
+    surplus = balance_of(state, fund_id(group)) - fund.reserved - fund.target
+    paid = min(surplus, engine.claims)
+    if paid <= 0:
+        return
+    claimants, claims, parts = state.columns[PLAN_POSITION], state.columns[PLAN_WEIGHT], state.columns[PLAN_CASH]
+    count = 0
+    for account in range(engine.accounts_now):
+        if state.accounts[account].claim > 0:
+            claimants[count] = account
+            claims[count] = state.accounts[account].claim
+            count += 1
+    remainders, order = state.columns[PLAN_REMAINDER], state.columns[PLAN_ORDER]
+    split_by_largest_remainder(paid, claims, parts, remainders, order, count)
+    for place in range(count):
+        if parts[place] > 0:
+            post(state, claimants[place], fund_id(group), parts[place], _RECOVERY, NONE)
+            _change_claim(state, claimants[place], -parts[place])
+    for place in range(count):
+        if parts[place] > 0:
+            touch(state, claimants[place])
+
+
+@kernel
+def run_recovery(state: State) -> None:
+    """Pay recovery claims back from the surplus of every fund, and set the next time while claims stand."""
+    engine = state.engine[0]
+    engine.recovery_ns = NEVER_NS
+    for group in range(state.rules[0].groups):
+        if engine.claims > 0:
+            _recover_from(state, group)
+    if engine.claims > 0:
+        engine.recovery_ns = engine.now_ns + state.rules[0].recovery_interval_ns
+        engine.timer_ns = min(engine.timer_ns, engine.recovery_ns)

@@ -1,0 +1,348 @@
+"""Takeover: backstop providers assume positions at a price between mark and zero price; the venue vault comes last.
+
+Positions move, margin does not. Providers are offered lots, pro rata to what each can carry and its score, and
+answer; the vault takes over at once. Where the account is insolvent the fund supports the gap to zero cash,
+reserved before an offer leaves. Rules: docs/rules.md, section 6.
+"""
+
+from __future__ import annotations
+
+from backstop.compiled import inlined, kernel
+from backstop.core.breakers import add_flow
+from backstop.core.events import NEVER_NS, NONE, Answer, Cause, EffectKind, Health
+from backstop.core.ledger import open_position_row, trade
+from backstop.core.margin import assess, gross_notional, maintenance_margin, release_level, unit_of, zero_cash
+from backstop.core.monitor import judge, touch
+from backstop.core.orders import cancel_excess, cancel_order, close_order, is_place_free, open_order, reserve
+from backstop.core.outbox import emit
+from backstop.core.state import (
+    PLAN_CAP,
+    PLAN_LOTS,
+    PLAN_ORDER,
+    PLAN_POSITION,
+    PLAN_REMAINDER,
+    PLAN_WEIGHT,
+    TAKEOVER_OFFER,
+    State,
+)
+from backstop.core.units import add_checked, mul_div_ceil, mul_div_floor
+from backstop.core.waits import wait_until
+from backstop.core.waterfall.allocation import allocate
+from backstop.core.waterfall.fund import available_atoms, pay
+from backstop.core.waterfall.providers import (
+    can_take_over,
+    cap_lots,
+    carries,
+    commitment_of,
+    initial_increase,
+    provider_failed,
+    provider_took,
+    update_status,
+)
+
+__all__ = ["apply_answer", "fail_offers", "offer_takeover", "take_over_by_vault"]
+
+_OFFER = int(EffectKind.OFFER)
+_TAKEOVER = int(EffectKind.TAKEOVER)
+_TAKEOVER_CAUSE = int(Cause.TAKEOVER)
+_SUPPORT = int(Cause.SUPPORT)
+_ACCEPT = int(Answer.ACCEPT)
+_DISTRESSED = int(Health.DISTRESSED)
+_PPM = 1_000_000
+
+
+@kernel
+def _cost_atoms(state: State, position: int, lots: int, equity: int, maintenance: int) -> int:
+    """Return what a solvent account pays beyond mark for a takeover of ``lots``: the providers' share of the way to zero."""
+    row = state.positions[position]
+    unit = unit_of(state, row.market)
+    if maintenance > 0:
+        distance = mul_div_floor(equity, _released(state, position, lots), maintenance)
+    else:
+        distance = mul_div_floor(equity, lots * unit, gross_notional(state, row.account))
+    return mul_div_floor(distance, state.rules[0].provider_share_ppm, _PPM)
+
+
+@inlined
+def _released(state: State, position: int, lots: int) -> int:
+    row = state.positions[position]
+    unit = unit_of(state, row.market)
+    notional = abs(row.lots) * unit
+    return maintenance_margin(state, row.market, notional) - maintenance_margin(state, row.market, notional - lots * unit)
+
+
+@kernel
+def _restores(state: State, position: int, lots: int, equity: int, maintenance: int, left_equity: int, left_maintenance: int) -> bool:
+    cost = _cost_atoms(state, position, lots, equity, maintenance)
+    return left_equity - cost >= release_level(state, left_maintenance - _released(state, position, lots))
+
+
+@kernel
+def _least_lots(state: State, position: int, equity: int, maintenance: int, left_equity: int, left_maintenance: int) -> int:
+    """Return the least lots whose takeover restores the account, or 0 where not even all do."""
+    low, high = 0, abs(state.positions[position].lots)
+    if not _restores(state, position, high, equity, maintenance, left_equity, left_maintenance):
+        return 0
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _restores(state, position, middle, equity, maintenance, left_equity, left_maintenance):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+@inlined
+def _cash_at_mark(state: State, position: int, lots: int) -> int:
+    row = state.positions[position]
+    cash = lots * unit_of(state, row.market)
+    return cash if row.lots > 0 else -cash
+
+
+@kernel
+def _transfer_cash(state: State, position: int, lots: int, zero: int, edge_ppm: int, solvent: bool) -> int:
+    """Return the cash that the account gets for ``lots``, rounded toward plus infinity for it."""
+    at_mark = _cash_at_mark(state, position, lots)
+    if solvent:
+        return max(zero, at_mark - mul_div_floor(at_mark - zero, state.rules[0].provider_share_ppm, _PPM))
+    return at_mark - mul_div_floor(abs(at_mark), edge_ppm, _PPM)
+
+
+@kernel
+def _worst_support(state: State, position: int, lots: int, edge_ppm: int, parts: int, equity: int, maintenance: int) -> int:
+    """Return what the fund may have to pay if ``lots`` are taken over in ``parts`` at the largest edge."""
+    at_mark = _cash_at_mark(state, position, lots)
+    cash = at_mark - mul_div_floor(abs(at_mark), edge_ppm, _PPM)
+    gap = zero_cash(state, position, lots, equity, maintenance) - cash
+    return gap + parts if gap > 0 else 0
+
+
+@kernel
+def _supported_lots(state: State, position: int, lots: int, edge_ppm: int, parts: int, equity: int, maintenance: int) -> int:
+    """Return the most lots, up to ``lots``, whose takeover the fund can support."""
+    row = state.positions[position]
+    available = 0
+    if state.rules[0].fund_supports != 0:
+        available = available_atoms(state, row.account, state.markets[row.market].group)
+    if _worst_support(state, position, lots, edge_ppm, parts, equity, maintenance) <= available:
+        return lots
+    low, high = 0, lots
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _worst_support(state, position, middle, edge_ppm, parts, equity, maintenance) <= available:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def _gather_providers(state: State, position: int, lots: int) -> int:
+    """Gather the providers that can carry some of a position, the vault left out: number, cap, weight; return how many."""
+    account = state.positions[position].account
+    found = 0
+    for provider in range(state.rules[0].providers):
+        if provider == state.rules[0].vault:
+            continue
+        update_status(state, provider)
+        if not can_take_over(state, provider, account):
+            continue
+        cap = cap_lots(state, provider, position, lots)
+        if cap > 0:
+            state.columns[PLAN_POSITION, found] = provider
+            state.columns[PLAN_CAP, found] = cap
+            state.columns[PLAN_WEIGHT, found] = max(1, mul_div_floor(cap, state.providers[provider].score_ppm, _PPM))
+            found += 1
+    return found
+
+
+@kernel
+def _offerable_lots(state: State, position: int, lots: int, found: int, equity: int, maintenance: int) -> int:
+    """Return how many of ``lots`` the providers gathered can carry and the fund can support."""
+    caps, edge = 0, 0
+    for place in range(found):
+        caps = add_checked(caps, state.columns[PLAN_CAP, place])
+        commitment = commitment_of(state, state.columns[PLAN_POSITION, place], position)
+        edge = max(edge, state.commitments[commitment].edge_ppm)
+    most = min(lots, caps)
+    if most > 0 and equity < 0:
+        most = _supported_lots(state, position, most, edge, found, equity, maintenance)
+    return most
+
+
+@kernel
+def _offer(state: State, position: int, provider: int, lots: int, zero: int, solvent: bool) -> None:
+    """Offer ``lots`` (> 0) of a position to one provider; what it may use of its limits is held until it answers."""
+    row = state.positions[position]
+    commitment = commitment_of(state, provider, position)
+    cash = _transfer_cash(state, position, lots, zero, state.commitments[commitment].edge_ppm, solvent)
+    slot = open_order(state, position, TAKEOVER_OFFER, -lots if row.lots > 0 else lots, 0, zero)
+    order = state.orders[slot]
+    order.provider = provider
+    order.commitment = commitment
+    order.cash = cash
+    order.notional = lots * unit_of(state, row.market)
+    order.pending_initial = initial_increase(state, provider, position, lots)
+    state.commitments[commitment].used += order.notional
+    state.providers[provider].pending_initial += order.pending_initial
+    state.providers[provider].pending_notional += order.notional
+    if not solvent:
+        reserve(state, slot, max(0, zero - cash))
+    emit(state, _OFFER, 0, row.market, row.account, order.id, order.lots, provider, cash, order.reserved)
+
+
+@kernel
+def _offer_all(state: State, position: int, lots: int, found: int, equity: int, maintenance: int) -> int:
+    """Offer ``lots`` of a position to the providers gathered, by cap and score; return how many lots left."""
+    parts = state.columns[PLAN_LOTS]
+    allocate(
+        lots,
+        state.columns[PLAN_CAP],
+        state.columns[PLAN_WEIGHT],
+        parts,
+        state.columns[PLAN_REMAINDER],
+        state.columns[PLAN_ORDER],
+        found,
+    )
+    total = zero_cash(state, position, lots, equity, maintenance)
+    taken = 0
+    for place in range(found):
+        part = parts[place]
+        if part > 0:
+            if not is_place_free(state):
+                return taken
+            zero = mul_div_ceil(total, taken + part, lots) - mul_div_ceil(total, taken, lots)
+            _offer(state, position, state.columns[PLAN_POSITION, place], part, zero, equity >= 0)
+            taken += part
+    return taken
+
+
+@kernel
+def offer_takeover(state: State, account: int, equity: int, maintenance: int) -> bool:
+    """Offer what closing an account needs to the providers; return whether any offer left, for which it now waits."""
+    left_equity, left_maintenance = equity, maintenance
+    offered = False
+    position = state.accounts[account].first_position
+    while position != NONE:
+        row = state.positions[position]
+        if row.lots != 0:
+            least = _least_lots(state, position, equity, maintenance, left_equity, left_maintenance) if equity >= 0 else 0
+            wanted = least if least > 0 else abs(row.lots)
+            found = _gather_providers(state, position, wanted)
+            lots = _offerable_lots(state, position, wanted, found, equity, maintenance)
+            if lots > 0:
+                taken = _offer_all(state, position, lots, found, equity, maintenance)
+                offered |= taken > 0
+                if taken < lots:
+                    break
+                left_equity -= _cost_atoms(state, position, lots, equity, maintenance) if equity >= 0 else 0
+                left_maintenance -= _released(state, position, lots)
+                if least > 0 and lots == wanted:
+                    break
+        position = row.next_of_account
+    if offered:
+        wait_until(state, account, state.engine[0].now_ns + state.rules[0].answer_timeout_ns)
+    return offered
+
+
+@kernel
+def _transfer(state: State, position: int, provider: int, lots: int, cash: int, order_id: int, support: int) -> None:
+    """Move ``lots`` (> 0) of a position to a provider for exact ``cash``, with the fund's support in the same entry."""
+    row = state.positions[position]
+    taker = state.providers[provider].account
+    change = -lots if row.lots > 0 else lots
+    emit(state, _TAKEOVER, 0, row.market, row.account, order_id, change, provider, cash, support)
+    inventory = open_position_row(state, taker, row.market)
+    trade(state, position, change, cash, 0, _TAKEOVER_CAUSE, taker)
+    trade(state, inventory, -change, -cash, 0, _TAKEOVER_CAUSE, row.account)
+    pay(state, row.account, state.markets[row.market].group, support, _SUPPORT, row.market)
+
+
+@kernel
+def _settle_transfer(state: State, position: int, provider: int, lots: int) -> None:
+    row = state.positions[position]
+    taker = state.providers[provider].account
+    row.closed_in_default = 1
+    add_flow(state, row.market, lots * unit_of(state, row.market))
+    cancel_excess(state, open_position_row(state, taker, row.market))
+    touch(state, row.account)
+    touch(state, taker)
+
+
+@kernel
+def _take_position(state: State, position: int, equity: int, maintenance: int) -> None:
+    """Let the vault take over what it can of one position, at once."""
+    row, rules = state.positions[position], state.rules[0]
+    vault = rules.vault
+    least = _least_lots(state, position, equity, maintenance, equity, maintenance) if equity >= 0 else 0
+    wanted = least if least > 0 else abs(row.lots)
+    lots = cap_lots(state, vault, position, wanted)
+    commitment = commitment_of(state, vault, position)
+    edge = state.commitments[commitment].edge_ppm
+    if lots > 0 and equity < 0:
+        lots = _supported_lots(state, position, lots, edge, 1, equity, maintenance)
+    if lots == 0:
+        return
+    zero = zero_cash(state, position, lots, equity, maintenance)
+    cash = _transfer_cash(state, position, lots, zero, edge, equity >= 0)
+    state.commitments[commitment].used += lots * unit_of(state, row.market)
+    _transfer(state, position, vault, lots, cash, 0, max(0, zero - cash) if equity < 0 else 0)
+    _settle_transfer(state, position, vault, lots)
+    taker = state.providers[vault].account
+    if state.accounts[taker].wait_until_ns == NEVER_NS:
+        wait_until(state, taker, state.engine[0].now_ns + rules.disposal_interval_ns)
+
+
+@kernel
+def take_over_by_vault(state: State, account: int) -> None:
+    """Let the venue vault take over what it can of an account's positions, in order of market, while it is in default."""
+    vault = state.rules[0].vault
+    if vault == NONE:
+        return
+    position = state.accounts[account].first_position
+    while position != NONE:
+        row = state.positions[position]
+        if row.lots != 0:
+            judge(state, account)
+            if state.accounts[account].health < _DISTRESSED:
+                return
+            update_status(state, vault)
+            if can_take_over(state, vault, account):
+                equity, maintenance = assess(state, account)
+                _take_position(state, position, equity, maintenance)
+        position = row.next_of_account
+
+
+@kernel
+def fail_offers(state: State, account: int) -> None:
+    """Count every open offer of an account as a failure of its provider: the time to answer is over."""
+    if state.accounts[account].orders_open == 0:
+        return
+    position = state.accounts[account].first_position
+    while position != NONE:
+        slot = state.positions[position].order_slot
+        while slot != NONE:
+            if state.orders[slot].kind == TAKEOVER_OFFER:
+                provider_failed(state, state.orders[slot].provider)
+            slot = state.orders[slot].next_of_position
+        position = state.positions[position].next_of_account
+
+
+@kernel
+def apply_answer(state: State, order_id: int, code: int) -> None:
+    """Take a provider's answer to an offer: the transfer, or a failure; nothing where the offer is no longer open."""
+    slot = order_id % state.rules[0].orders_max
+    order = state.orders[slot]
+    if order.id != order_id or order.is_open == 0:
+        return
+    lots = abs(order.lots)
+    if code == _ACCEPT and carries(state, order.provider, order.position, lots, order.cash):
+        close_order(state, slot)
+        _transfer(state, order.position, order.provider, lots, order.cash, order_id, order.reserved)
+        reserve(state, slot, -order.reserved)
+        provider_took(state, order.provider)
+        _settle_transfer(state, order.position, order.provider, lots)
+        return
+    provider_failed(state, order.provider)
+    cancel_order(state, slot)
+    touch(state, order.account)

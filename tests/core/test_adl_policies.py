@@ -1,0 +1,219 @@
+"""ADL by every policy, on books made row by row: classes, weights and order, from the rules alone.
+
+What each candidate gives, and eta, is for ``check_certificate``; here its inputs are compared with a second
+reckoning, and so is who was passed over.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from backstop.core.events import HOUSE_FIRST_MARKET, NEVER_NS, NONE, AdlClass, AdlPolicy, EffectKind, Health, Stage
+from backstop.core.instruments import LimitRules, TierRules
+from backstop.core.ledger import open_position_row, position_of
+from backstop.core.margin import assess, raw_health
+from backstop.core.state import OWNER_FIRST, State, house_slot, new_state
+from backstop.core.units import scramble
+from backstop.core.waterfall.adl import deleverage
+from backstop.core.waterfall.certificate import ORDERED, check_certificate
+from backstop.core.waterfall.ranking import rank_positions, rank_score
+from tests.core.desk import make_rules
+from tests.oracle.records import Effect, effects_list
+
+pytestmark = [pytest.mark.bounds, pytest.mark.interpreted]
+
+F = EffectKind
+MARK, FACTOR, SEQ = 100, 10, 77
+TIERS = (TierRules(0, 100_000, 50_000), TierRules(50_000, 200_000, 100_000))
+LIMITS = LimitRules(accounts_max=64, positions_max=128, orders_max=4, effects_max=1_024)
+RATIO_MAX = 10**12
+WORD = (1 << 64) - 1
+
+
+class Holding(NamedTuple):
+    """An account with one position in market 0."""
+
+    owner: int
+    balance: int
+    lots: int
+    cost: int
+
+
+def book_state(policy: AdlPolicy, holdings: list[Holding]) -> State:
+    """Return a state that holds these accounts, ids as they stand; OUTSIDE takes what does not net."""
+    rules = make_rules((Stage.ADL, Stage.TEAR_UP), TIERS, factor=FACTOR, markets=2, limits=LIMITS)
+    state = new_state(rules._replace(adl_policy=policy))
+    state.engine[0].last_seq = SEQ
+    state.markets[0].mark_ticks = state.markets[1].mark_ticks = MARK
+    state.engine[0].accounts_now = len(holdings)
+    for account, holding in enumerate(holdings):
+        head = state.accounts[account]
+        head.owner, head.balance, head.first_position = holding.owner, holding.balance, NONE
+        head.next_of_owner = state.columns[OWNER_FIRST, holding.owner]
+        head.default_since_ns = head.wait_until_ns = NEVER_NS
+        state.columns[OWNER_FIRST, holding.owner] = account
+    for account, holding in enumerate(holdings):
+        row = state.positions[open_position_row(state, account, 0)]
+        row.lots, row.cost = holding.lots, holding.cost
+        head = state.accounts[account]
+        head.health = raw_health(state, *assess(state, account))
+    outside = state.positions[0]
+    outside.lots = -sum(holding.lots for holding in holdings)
+    outside.cost = outside.lots * MARK * FACTOR
+    clearing = -int(outside.cost) - sum(holding.cost for holding in holdings)
+    state.house[int(house_slot(HOUSE_FIRST_MARKET))] = clearing
+    return state
+
+
+def random_book(rng: Random) -> list[Holding]:
+    """Return an insolvent long and a crowd on both sides, some of one owner, some with next to no equity."""
+    lots = rng.randint(20, 60)
+    holdings = [Holding(0, rng.randint(-3_000, -1), lots, lots * MARK * FACTOR)]
+    for _ in range(rng.randint(2, 12)):
+        lots = rng.choice([-1, -1, -1, 1]) * rng.randint(1, 30)
+        entry = rng.choice([MARK, rng.randint(50, 150), rng.randint(95, 105)])
+        value, cost = lots * MARK * FACTOR, lots * entry * FACTOR + rng.randint(-3, 3)
+        least = abs(value) // 20 + cost - value
+        holdings.append(Holding(rng.randint(0, 6), least + rng.choice([0, 3, rng.randint(0, 20_000)]), lots, cost))
+    return holdings
+
+
+def ratio_ppm(part: int, whole: int) -> int:
+    return RATIO_MAX if part // 10**6 >= whole else part * 10**6 // whole
+
+
+def expected(state: State, policy: AdlPolicy, holdings: list[Holding], account: int) -> tuple[AdlClass, int]:
+    """Return class and weight of a counterparty, from the words of the rules."""
+    own = holdings[account]
+    lots, value = abs(own.lots), own.lots * MARK * FACTOR
+    profit, equity = value - own.cost, own.balance + value - own.cost
+    opposite = sum(abs(each.lots) for each in holdings if each.owner == own.owner and each.lots * own.lots < 0)
+    if own.owner == holdings[0].owner:
+        adl_class = AdlClass.LINKED
+    elif opposite >= lots:
+        adl_class = AdlClass.HEDGE
+    else:
+        adl_class = AdlClass.PROFITABLE if profit > 0 else AdlClass.REST
+    leverage, ratio = ratio_ppm(abs(value), max(0, equity)), ratio_ppm(abs(profit), abs(own.cost))
+    weights = {
+        AdlPolicy.CAPPED_PRO_RATA: profit if adl_class == AdlClass.PROFITABLE else lots,
+        AdlPolicy.PRO_RATA: lots,
+        AdlPolicy.RISK_AWARE: max(1, lots * leverage // 10**6),
+        AdlPolicy.QUEUE: ratio * leverage // 10**6 if profit > 0 else -(ratio * 10**6 // max(1, leverage)),
+        AdlPolicy.RANDOM: drawn(SEQ, 0, account),
+    }
+    return adl_class, weights[policy]
+
+
+def drawn(seq: int, market: int, account: int) -> int:
+    word = (seq * 0x9E3779B97F4A7C15 + (market + 1) * 0xBF58476D1CE4E5B9 + (account + 1) * 0x94D049BB133111EB) & WORD
+    word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & WORD
+    word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & WORD
+    return (word ^ (word >> 31)) >> 2
+
+
+def wave(policy: AdlPolicy, holdings: list[Holding]) -> tuple[State, list[Effect]]:
+    """Deleverage account 0; return the state before, and what was emitted."""
+    state, before = book_state(policy, holdings), book_state(policy, holdings)
+    equity, maintenance = assess(state, 0)
+    deleverage(state, position_of(state, 0, 0), equity, maintenance)
+    rows = state.effects[: int(state.engine[0].effects_now)]
+    if len(rows):
+        assert [str(finding) for finding in check_certificate(rows, 0, FACTOR)] == []
+    for account in range(1, len(holdings)):
+        assert state.accounts[account].health < Health.DISTRESSED or before.accounts[account].health >= Health.DISTRESSED
+    lots = state.positions["lots"][state.positions["market"] == 0]
+    assert int(lots.sum()) == 0
+    assert sum(state.house.tolist()) + sum(state.accounts["balance"].tolist()) == sum(before.house.tolist()) + sum(
+        before.accounts["balance"].tolist()
+    )
+    return before, effects_list(rows)
+
+
+@pytest.mark.parametrize("policy", list(AdlPolicy))
+def test_classes_and_weights_are_those_of_the_rules(policy: AdlPolicy) -> None:
+    seen: set[tuple[int, bool]] = set()
+    for seed in range(60):
+        holdings = random_book(Random(seed))
+        state, effects = wave(policy, holdings)
+        heads = {effect.code: effect for effect in effects if effect.kind == F.ADL_CLASS}
+        givers: dict[int, list[Effect]] = {}
+        for effect in effects:
+            if effect.kind != F.ADL_FILL:
+                continue
+            givers.setdefault(effect.code, []).append(effect)
+            if effect.account >= 0:
+                assert (effect.code, effect.value) == expected(state, policy, holdings, effect.account), (seed, effect)
+        for code, head in heads.items():
+            seen.add((code, head.other != head.price_ticks))
+            if policy in ORDERED and code != AdlClass.HOUSE and head.amount:
+                check_passed_over(state, policy, holdings, givers[code], head)
+    assert {code for code, _ in seen} == set(AdlClass)
+    assert any(kept for _, kept in seen)
+
+
+def check_passed_over(state: State, policy: AdlPolicy, holdings: list[Holding], fills: list[Effect], head: Effect) -> None:
+    """Nobody of the class who could give and did not has a larger weight than the last who gave."""
+    gave = {fill.account for fill in fills}
+    for account, holding in enumerate(holdings):
+        if account == 0 or account in gave or holding.lots >= 0 or state.accounts[account].health >= Health.DISTRESSED:
+            continue
+        adl_class, weight = expected(state, policy, holdings, account)
+        # A cap of 0 leaves a candidate out, whatever its weight: it stands within two atoms of its maintenance margin.
+        equity, maintenance = assess(state, account)
+        if adl_class == head.code and equity - maintenance > 20_000:
+            assert weight <= head.amount, (account, weight, head)
+
+
+def test_only_the_largest_scores_give_under_queue_and_everyone_under_pro_rata() -> None:
+    """The same wave: one account takes it all where a queue decides, all share where lots do."""
+    crowd = [Holding(account, 30_000, -10, -10 * (MARK + 2 * account) * FACTOR) for account in range(1, 6)]
+    holdings = [Holding(0, -500, 10, 10 * MARK * FACTOR), *crowd]
+    gives = {}
+    for policy in AdlPolicy:
+        fills = [effect for effect in wave(policy, holdings)[1] if effect.kind == F.ADL_FILL]
+        gives[policy] = {fill.account: fill.lots for fill in fills}
+    assert gives[AdlPolicy.QUEUE] == {5: 10}
+    assert gives[AdlPolicy.PRO_RATA] == dict.fromkeys(range(1, 6), 2)
+    assert gives[AdlPolicy.CAPPED_PRO_RATA] == {1: 1, 2: 1, 3: 2, 4: 3, 5: 3}
+    assert list(gives[AdlPolicy.RANDOM]) == [max(range(1, 6), key=lambda account: drawn(SEQ, 0, account))]
+    assert sum(gives[AdlPolicy.RISK_AWARE].values()) == 10
+
+
+def test_rank_is_the_order_in_which_queue_takes_them() -> None:
+    """Asked of a state at rest: classes first, then the score; the order of a wave of a stranger."""
+    for seed in range(20):
+        defaulter, *others = random_book(Random(seed))
+        holdings = [defaulter, *(holding._replace(owner=holding.owner + 1) for holding in others)]
+        state, effects = wave(AdlPolicy.QUEUE, holdings)
+        shorts = [account for account, holding in enumerate(holdings) if holding.lots < 0]
+        positions = np.array([position_of(state, account, 0) for account in shorts], dtype=np.int64)
+        classes, scores = np.zeros_like(positions), np.zeros_like(positions)
+        digest = state.positions.tobytes(), state.accounts.tobytes()
+        rank_positions(state, 0, positions, classes, scores, len(positions))
+        assert digest == (state.positions.tobytes(), state.accounts.tobytes())
+        for account, position, adl_class, score in zip(shorts, positions.tolist(), classes.tolist(), scores.tolist(), strict=True):
+            assert (adl_class, score) == expected(state, AdlPolicy.QUEUE, holdings, account)
+            assert score == rank_score(state, position)
+        fills = {effect.account: (effect.code, effect.value) for effect in effects if effect.kind == F.ADL_FILL and effect.account >= 0}
+        ranks = dict(zip(shorts, zip(classes.tolist(), scores.tolist(), strict=True), strict=True))
+        assert fills == {account: ranks[account] for account in fills}
+
+
+def test_leverage_without_equity_counts_as_the_most() -> None:
+    state = book_state(AdlPolicy.QUEUE, [Holding(0, -10_000, -10, -10 * 110 * FACTOR), Holding(1, 0, -1, -1_050), Holding(2, 0, -1, -950)])
+    assert rank_score(state, position_of(state, 0, 0)) == (1_000 * 10**6 // 11_000) * RATIO_MAX // 10**6
+    assert rank_score(state, position_of(state, 1, 0)) == (50 * 10**6 // 1_050) * (1_000 * 10**6 // 50) // 10**6
+    assert rank_score(state, position_of(state, 2, 0)) == -((50 * 10**6 // 950) * 10**6 // RATIO_MAX)
+
+
+def test_the_draw_is_the_published_one() -> None:
+    """In words that wrap; over all places from which arguments come."""
+    for seq in (0, 1, 77, (1 << 62) - 1, (1 << 63) - 1):
+        for market in (0, 1, 4_095):
+            for account in (0, 5, (1 << 28) - 1):
+                assert scramble(seq, market, account) == drawn(seq, market, account)

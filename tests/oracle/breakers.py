@@ -1,0 +1,389 @@
+"""Price guard, signals, timers and operators around the machines of ``machine``: sections 7 (guard), 8, and 9 (drawdown)."""
+
+from __future__ import annotations
+
+from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, EffectKind, Guard, Operator, fund_of
+from backstop.core.instruments import PPM
+from tests.oracle.arithmetic import ceil_div
+from tests.oracle.machine import HALT, THROTTLE, Breaker, graded, settle, spend
+from tests.oracle.records import Event
+from tests.oracle.state import State
+
+__all__ = [
+    "accept_mark",
+    "add_flow",
+    "after_index",
+    "after_mark",
+    "apply_operator",
+    "breaker_digest",
+    "check_outage",
+    "effective_state",
+    "end_event",
+    "hold_mark",
+    "next_timer_ns",
+    "peak_digest",
+    "raise_deficit",
+    "run_timers",
+    "shift_peaks",
+]
+
+OPEN, THROTTLED, HALTED, REOPENING = BreakerState
+#: From what stops nothing to what stops most.
+SEVERITY = (OPEN, THROTTLED, REOPENING, HALTED)
+
+
+# -- the machines --------------------------------------------------------------------------------
+
+
+def venue_number(state: State) -> int:
+    """Number of the venue's breaker, after those of the markets."""
+    return len(state.markets)
+
+
+def effective_state(state: State, market: int) -> BreakerState:
+    """The severer of the market's own state and the venue's."""
+    states = (BreakerState(state.breakers[number].state) for number in (market, venue_number(state)))
+    return max(states, key=SEVERITY.index)
+
+
+def mark_dirty(state: State, number: int) -> None:
+    """The machine is settled at the end of the event; its place is that of the first time."""
+    if number not in state.dirty:
+        state.dirty.append(number)
+
+
+def signal_of(state: State, number: int) -> int:
+    """Present signal of the cause of the last transition: PRICE ppm, FLOW atoms, else 0."""
+    breaker = state.breakers[number]
+    if breaker.cause == BreakerCause.PRICE:
+        return breaker.price_signal
+    return sum(flow_now(state, breaker)) if breaker.cause == BreakerCause.FLOW else 0
+
+
+def settle_breaker(state: State, number: int) -> None:
+    """Evaluate FLOW, take at most one transition, and report it."""
+    breaker, rules = state.breakers[number], state.rules.breakers
+    evaluate_flow(state, number)
+    old = breaker.state
+    if not settle(breaker, state.now, rules.hold_max_ns, rules.reopen_ns):
+        return
+    state.emit(
+        EffectKind.BREAKER,
+        code=breaker.state,
+        market=NONE if number == venue_number(state) else number,
+        other=old,
+        lots=breaker.cause,
+        amount=breaker.until,
+        value=signal_of(state, number),
+    )
+
+
+def settle_with_venue(state: State, market: int) -> None:
+    """What MARK and INDEX do: the market's machine, and the venue's where it is not OPEN."""
+    settle_breaker(state, market)
+    venue = venue_number(state)
+    if state.breakers[venue].state != OPEN:
+        settle_breaker(state, venue)
+
+
+def end_event(state: State) -> None:
+    """Drawdown of the funds that changed, then the dirty machines in the order in which they became dirty."""
+    for group in range(len(state.rules.funds)):
+        end_fund(state, group)
+    dirty, state.dirty = state.dirty, []
+    for number in dirty:
+        settle_breaker(state, number)
+
+
+# -- flow, deficit -------------------------------------------------------------------------------
+
+
+def flow_now(state: State, breaker: Breaker) -> tuple[int, int]:
+    """Liquidated notional of the present and the last window, as of ``now``."""
+    age = state.now // state.rules.breakers.flow_window_ns - breaker.flow_window
+    if age == 0:
+        return breaker.flow[0], breaker.flow[1]
+    return 0, breaker.flow[0] if age == 1 else 0
+
+
+def add_flow(state: State, market: int, notional: int) -> None:
+    """Count liquidated notional in the market and the venue."""
+    if notional == 0:
+        return
+    for number in (market, venue_number(state)):
+        breaker = state.breakers[number]
+        present, last = flow_now(state, breaker)
+        breaker.flow_window = state.now // state.rules.breakers.flow_window_ns
+        breaker.flow = [present + notional, last]
+        mark_dirty(state, number)
+
+
+def evaluate_flow(state: State, number: int) -> None:
+    """Level of FLOW; its exit is a share of the throttle, or of the halt where there is no throttle."""
+    breaker, shared = state.breakers[number], state.rules.breakers
+    rules = shared if number == venue_number(state) else state.rules.markets[number]
+    leave = max(1, (rules.flow_throttle or rules.flow_halt) * shared.flow_exit_ppm // PPM)
+    old = breaker.levels[BreakerCause.FLOW]
+    flow = sum(flow_now(state, breaker))
+    breaker.levels[BreakerCause.FLOW] = graded(old, flow, rules.flow_throttle, rules.flow_halt, leave)
+
+
+def raise_deficit(state: State, market: int) -> None:
+    """A deficit that nobody paid halts the market for the longest hold."""
+    levels = state.breakers[market].levels
+    if levels[BreakerCause.DEFICIT] != HALT:
+        levels[BreakerCause.DEFICIT] = HALT
+        mark_dirty(state, market)
+
+
+# -- marks: guard, price, age ----------------------------------------------------------------------
+
+
+def move_ppm(price: int, reference: int) -> int:
+    """Distance of a price from another, in parts per million of the other."""
+    return abs(price - reference) * PPM // reference
+
+
+def emit_guard(state: State, market: int, guard: Guard, held: int, until: int) -> None:
+    """GUARD: the held price, how far it is from the accepted mark, and until when it is held."""
+    mark = state.markets[market].mark
+    state.emit(EffectKind.GUARD, code=guard, market=market, other=mark, price_ticks=held, amount=until, value=move_ppm(held, mark))
+
+
+def hold_mark(state: State, market: int, price_ticks: int) -> bool:
+    """Price guard: hold a jump on little volume. A mark that passes ends what was held."""
+    row, rules, breaker = state.markets[market], state.rules.markets[market], state.breakers[market]
+    if rules.guard_jump_ppm == 0 or row.mark == 0:
+        return False
+    if move_ppm(price_ticks, row.mark) >= rules.guard_jump_ppm and 0 <= row.volume < rules.guard_volume_lots:
+        if not breaker.held:
+            breaker.held_until = state.now + state.rules.breakers.guard_hold_ns
+        breaker.held = price_ticks
+        emit_guard(state, market, Guard.HELD, price_ticks, breaker.held_until)
+        return True
+    if breaker.held:
+        near = move_ppm(price_ticks, breaker.held) < rules.guard_jump_ppm
+        traded = row.volume < 0 or row.volume >= rules.guard_volume_lots
+        emit_guard(state, market, Guard.CONFIRMED if near and traded else Guard.DROPPED, breaker.held, 0)
+        breaker.held = breaker.held_until = 0
+    return False
+
+
+def accept_mark(state: State, market: int, price_ticks: int) -> None:
+    """Set the mark, judge every holder (only those whose health changed are looked at further), settle."""
+    old, state.markets[market].mark = state.markets[market].mark, price_ticks
+    for number, account in enumerate(state.accounts):
+        if state.held_lots(number, market):
+            before = account.health
+            state.judge(number)
+            if account.health != before:
+                state.touched.add(number)
+    after_mark(state, market, old)
+
+
+def after_mark(state: State, market: int, old_mark_ticks: int) -> None:
+    """The windows take the new mark in; PRICE; a feed that spoke is not stale; settle."""
+    breaker, mark = state.breakers[market], state.markets[market].mark
+    window = state.now // state.rules.breakers.price_window_ns
+    old = old_mark_ticks or mark
+    if old_mark_ticks == 0 or window != breaker.price_window:
+        follows = old_mark_ticks != 0 and window == breaker.price_window + 1
+        breaker.low = [old, breaker.low[0] if follows else old]
+        breaker.high = [old, breaker.high[0] if follows else old]
+        breaker.price_window = window
+    breaker.low[0] = min(breaker.low[0], mark)
+    breaker.high[0] = max(breaker.high[0], mark)
+    breaker.mark_time = state.now
+    breaker.levels[BreakerCause.STALE] = 0
+    evaluate_price(state, market)
+    settle_with_venue(state, market)
+
+
+def after_index(state: State, market: int) -> None:
+    """PRICE, where there is a mark; settle."""
+    if state.markets[market].mark:
+        evaluate_price(state, market)
+    settle_with_venue(state, market)
+
+
+def evaluate_price(state: State, market: int) -> None:
+    """Level of PRICE: how far the mark came from the extremes of both windows, or stands from the index."""
+    breaker, row, rules = state.breakers[market], state.markets[market], state.rules.markets[market]
+    low, high = min(breaker.low), max(breaker.high)
+    signals = [(row.mark - low) * PPM // low, (high - row.mark) * PPM // high]
+    if row.index:
+        signals.append(move_ppm(row.mark, row.index))
+    breaker.price_signal = max(signals)
+    old = breaker.levels[BreakerCause.PRICE]
+    thresholds = (rules.price_throttle_ppm, rules.price_halt_ppm, rules.price_exit_ppm)
+    breaker.levels[BreakerCause.PRICE] = graded(old, breaker.price_signal, *thresholds)
+
+
+# -- time ------------------------------------------------------------------------------------------
+
+
+def check_outage(state: State, time_ns: int) -> None:
+    """A long silence before this event halts the venue for a grace that grows with it. ``now`` is still the old time."""
+    rules, venue = state.rules.breakers, state.breakers[venue_number(state)]
+    gap, spoke = time_ns - state.now, venue.accepted
+    venue.accepted = True
+    if not spoke or rules.outage_gap_ns == 0 or gap < rules.outage_gap_ns:
+        return
+    venue.levels[BreakerCause.OUTAGE] = HALT
+    venue.spent.discard(BreakerCause.OUTAGE)
+    venue.outage_until = time_ns + min(rules.outage_grace_max_ns, gap * rules.outage_grace_ppm // PPM)
+    mark_dirty(state, venue_number(state))
+
+
+def end_operator(state: State, breaker: Breaker) -> bool:
+    """An order's time is over; return whether one was."""
+    if breaker.operator_until > state.now:
+        return False
+    breaker.levels[BreakerCause.OPERATOR], breaker.operator_until = 0, NEVER_NS
+    return True
+
+
+def end_outage(state: State, venue: Breaker) -> bool:
+    """The grace after an outage is over; return whether one was."""
+    if venue.outage_until > state.now:
+        return False
+    venue.levels[BreakerCause.OUTAGE], venue.outage_until = 0, NEVER_NS
+    return True
+
+
+def stale_at(state: State, breaker: Breaker) -> int:
+    """Time at which the feed is stale: NEVER without a mark, or where it is already."""
+    age = state.rules.breakers.stale_ns
+    if age == 0 or breaker.mark_time == NONE or breaker.levels[BreakerCause.STALE]:
+        return NEVER_NS
+    return breaker.mark_time + age
+
+
+def find_stale(state: State, breaker: Breaker) -> bool:
+    """The newest mark is too old; return whether that is new."""
+    if stale_at(state, breaker) > state.now:
+        return False
+    breaker.levels[BreakerCause.STALE] = HALT
+    return True
+
+
+def run_timers(state: State) -> None:
+    """What time alone brings, before the kind of the event."""
+    for market in range(len(state.markets)):
+        breaker = state.breakers[market]
+        if breaker.held and breaker.held_until <= state.now:
+            held, breaker.held, breaker.held_until = breaker.held, 0, 0
+            emit_guard(state, market, Guard.RELEASED, held, 0)
+            accept_mark(state, market, held)
+        due = [find_stale(state, breaker), end_operator(state, breaker), is_over(state, breaker)]
+        if any(due):
+            settle_breaker(state, market)
+    venue = state.breakers[venue_number(state)]
+    due = [end_operator(state, venue), end_outage(state, venue), is_over(state, venue)]
+    if any(due):
+        settle_breaker(state, venue_number(state))
+
+
+def is_over(state: State, breaker: Breaker) -> bool:
+    """The state has lasted as long as it may; OPEN lasts for ever."""
+    return breaker.state != OPEN and breaker.until <= state.now
+
+
+def next_timer_ns(state: State) -> int:
+    """Earliest time at which ``run_timers`` has something to do."""
+    times = [state.recovery_ns]
+    for breaker in state.breakers:
+        times += [breaker.until, breaker.operator_until, breaker.outage_until, stale_at(state, breaker)]
+        if breaker.held:
+            times.append(breaker.held_until)
+    return min(times)
+
+
+# -- operators -------------------------------------------------------------------------------------
+
+
+def apply_operator(state: State, event: Event) -> None:
+    """OPERATOR: a stop that ends by itself, its early end, or a provider."""
+    from tests.oracle.takeover import switch_off, switch_on  # here, since the stages import this module
+
+    if event.code == Operator.PROVIDER_OFF:
+        switch_off(state, event.other)
+    elif event.code == Operator.PROVIDER_ON:
+        switch_on(state, event.other)
+    else:
+        number = venue_number(state) if event.market == NONE else event.market
+        breaker = state.breakers[number]
+        if event.code == Operator.REOPEN:
+            breaker.levels[BreakerCause.OPERATOR], breaker.operator_until = 0, NEVER_NS
+            for cause in BreakerCause:
+                spend(breaker, cause)
+        else:
+            breaker.levels[BreakerCause.OPERATOR] = HALT if event.code == Operator.HALT else THROTTLE
+            breaker.operator_until = state.now + event.amount
+            breaker.spent.discard(BreakerCause.OPERATOR)
+        mark_dirty(state, number)
+
+
+# -- drawdown of the funds ---------------------------------------------------------------------------
+
+
+def peak_slot(state: State) -> int:
+    """Number of the present slot of the peaks."""
+    return state.now // ceil_div(state.rules.fund.drawdown_window_ns, 16)
+
+
+def shift_peaks(state: State, group: int, amount: int) -> None:
+    """CASH of a fund is neither loss nor gain: every balance that is remembered moves with it."""
+    peaks = state.peaks[group]
+    peaks.shifted += amount
+    peaks.slots = {slot: balance + amount for slot, balance in peaks.slots.items()}
+
+
+def end_fund(state: State, group: int) -> None:
+    """Where the event changed the balance, or had CASH: the present slot's peak, then the level DRAWDOWN of the group's markets."""
+    peaks, balance, slot = state.peaks[group], state.ledger[fund_of(group)], peak_slot(state)
+    begin, shifted, peaks.shifted = peaks.before + peaks.shifted, peaks.shifted, 0
+    if balance == peaks.before and not shifted:
+        return
+    peaks.slots[slot] = max(peaks.slots.get(slot, begin), balance)
+    peaks.before = balance
+    level = drawdown_level(state, group)
+    if level == peaks.level:
+        return
+    peaks.level = level
+    for market, rules in enumerate(state.rules.markets):
+        if rules.group == group:
+            state.breakers[market].levels[BreakerCause.DRAWDOWN] = level
+            mark_dirty(state, market)
+
+
+def drawdown_level(state: State, group: int) -> int:
+    """Fall of the balance from its peak, with hysteresis."""
+    rules, peaks = state.rules.fund, state.peaks[group]
+    peak = peaks.peak(peak_slot(state))
+    drawdown = (peak - state.ledger[fund_of(group)]) * PPM // peak if peak > 0 else 0
+    return graded(peaks.level, drawdown, rules.drawdown_enter_ppm, 0, rules.drawdown_exit_ppm)
+
+
+# -- digest ------------------------------------------------------------------------------------------
+
+
+def peak_digest(state: State, group: int) -> tuple[int, int]:
+    """Level DRAWDOWN and peak of a fund, as of ``now``."""
+    return state.peaks[group].level, state.peaks[group].peak(peak_slot(state))
+
+
+def breaker_digest(state: State) -> list[tuple[int, ...]]:
+    """Rows of block 9: the markets' breakers, then the venue's."""
+    return [breaker_row(state, number) for number in range(len(state.breakers))]
+
+
+def breaker_row(state: State, number: int) -> tuple[int, ...]:
+    """One breaker; the venue has no price and no held mark."""
+    breaker = state.breakers[number]
+    levels = sum(breaker.levels[cause] * 3 ** (cause - 1) for cause in BreakerCause)
+    spent = sum(1 << (cause - 1) for cause in breaker.spent)
+    outage = breaker.outage_until if number == venue_number(state) else 0
+    price = (min(breaker.low), max(breaker.high), breaker.mark_time, breaker.held, breaker.held_until)
+    times = (breaker.operator_until, outage)
+    return (int(breaker.state), int(breaker.cause), breaker.until, levels, spent, *times, *flow_now(state, breaker), *price)

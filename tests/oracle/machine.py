@@ -1,0 +1,134 @@
+"""The circuit breaker's abstract machine (section 8): plain data, and one pure function that takes it a step further."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState
+from backstop.core.instruments import VenueRules
+
+__all__ = ["HALT", "THROTTLE", "Breaker", "Machine", "Peaks", "demand", "graded", "new_breakers", "new_peaks", "settle", "spend"]
+
+#: Levels of a cause; 0 is none.
+THROTTLE, HALT = 1, 2
+CAUSES = tuple(BreakerCause)
+#: Any span of a drawdown window is covered by so many slots of ``ceil(window / 16)``.
+PEAK_SLOTS = 17
+
+
+@dataclass(slots=True)
+class Machine:
+    """What decides the next state: nothing else of a breaker does."""
+
+    state: int = BreakerState.OPEN
+    #: Cause of the last transition, 0 before the first.
+    cause: int = 0
+    until: int = NEVER_NS
+    levels: dict[BreakerCause, int] = field(default_factory=lambda: dict.fromkeys(BreakerCause, 0))
+    spent: set[BreakerCause] = field(default_factory=set)
+
+
+def demand(machine: Machine) -> tuple[int, int]:
+    """Return the highest level of the causes that are not spent, and the first cause that has it (0 where none has a level)."""
+    highest, first = 0, 0
+    for cause in CAUSES:
+        if machine.levels[cause] > highest and cause not in machine.spent:
+            highest, first = machine.levels[cause], int(cause)
+    return highest, first
+
+
+def spend(machine: Machine, cause: BreakerCause) -> None:
+    """The cause halts nothing again before its level was 0; nothing but this ends DEFICIT."""
+    if machine.levels[cause] == 0:
+        return
+    if cause == BreakerCause.DEFICIT:
+        machine.levels[cause] = 0
+    else:
+        machine.spent.add(cause)
+
+
+def next_state(machine: Machine, level: int, now: int) -> int:
+    """The state that the demanded level leads to from the present one."""
+    if level == HALT:
+        return BreakerState.HALTED
+    if machine.state == BreakerState.HALTED:
+        return BreakerState.REOPENING
+    if machine.state == BreakerState.REOPENING and now < machine.until:
+        return BreakerState.REOPENING
+    return BreakerState.THROTTLED if level == THROTTLE else BreakerState.OPEN
+
+
+def settle(machine: Machine, now: int, hold_max_ns: int, reopen_ns: int) -> bool:
+    """Take at most one transition; return whether there was one. FLOW was evaluated before."""
+    machine.spent = {cause for cause in machine.spent if machine.levels[cause]}
+    if machine.state in (BreakerState.THROTTLED, BreakerState.HALTED) and machine.until <= now:
+        for cause in CAUSES:
+            spend(machine, cause)
+    level, first = demand(machine)
+    new = next_state(machine, level, now)
+    if new == machine.state:
+        return False
+    machine.state = int(new)
+    machine.cause = first or machine.cause
+    machine.until = NEVER_NS
+    if new in (BreakerState.THROTTLED, BreakerState.HALTED):
+        machine.until = now + hold_max_ns
+    elif new == BreakerState.REOPENING:
+        machine.until = now + reopen_ns
+    return True
+
+
+def graded(old: int, signal: int, throttle: int, halt: int, leave: int) -> int:
+    """Level of a cause with hysteresis; a threshold of 0 is off."""
+    if not throttle and not halt:
+        return 0
+    if halt and signal >= halt:
+        return HALT
+    if throttle and signal >= throttle:
+        return max(old, THROTTLE)
+    return 0 if signal < leave else old
+
+
+@dataclass(slots=True)
+class Breaker(Machine):
+    """A machine with what its signals are made of; pairs are of the present and the last window."""
+
+    operator_until: int = NEVER_NS
+    #: The venue's only.
+    outage_until: int = NEVER_NS
+    flow_window: int = 0
+    flow: list[int] = field(default_factory=lambda: [0, 0])
+    price_window: int = 0
+    low: list[int] = field(default_factory=lambda: [0, 0])
+    high: list[int] = field(default_factory=lambda: [0, 0])
+    price_signal: int = 0
+    mark_time: int = NONE
+    held: int = 0
+    held_until: int = 0
+    #: An event was accepted (the venue's only): before the first, no gap is an outage.
+    accepted: bool = False
+
+
+@dataclass(slots=True)
+class Peaks:
+    """Largest balances of a group's fund, by number of their slot of time."""
+
+    level: int = 0
+    #: Balance at the end of the last event, and the CASH of this one.
+    before: int = 0
+    shifted: int = 0
+    slots: dict[int, int] = field(default_factory=dict)
+
+    def peak(self, slot: int) -> int:
+        """Largest of the 17 latest slots, of those that were used; 0 where none was."""
+        return max((value for number, value in self.slots.items() if slot - PEAK_SLOTS < number <= slot), default=0)
+
+
+def new_breakers(rules: VenueRules) -> list[Breaker]:
+    """One a market, then the venue's."""
+    return [Breaker() for _ in range(len(rules.markets) + 1)]
+
+
+def new_peaks(rules: VenueRules) -> list[Peaks]:
+    """One a market group."""
+    return [Peaks() for _ in rules.funds]

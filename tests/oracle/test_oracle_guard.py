@@ -1,0 +1,140 @@
+"""The price guard: cases worked by hand from section 7."""
+
+from __future__ import annotations
+
+import pytest
+
+from backstop.core.events import NEVER_NS, BreakerCause, BreakerState, EffectKind, EventKind, Guard, Health
+from tests.oracle.venue import PLAIN, PRICED, SHORT, Venue, guards, moves
+
+OPEN, THROTTLED, HALTED, REOPENING = BreakerState
+PRICE, FLOW, _, STALE, _, _, _ = BreakerCause
+K, F = EventKind, EffectKind
+
+GUARDED = PLAIN._replace(guard_jump_ppm=50_000, guard_volume_lots=10)
+HELD, CONFIRMED, RELEASED, DROPPED = Guard
+WAITING = SHORT._replace(guard_hold_ns=30)
+
+
+def guarded(volume: int | None = 9) -> Venue:
+    """A venue at mark 1,000 on little volume, with a long of 10 whose 1,400 are 400 at 900, where M is 900."""
+    venue = Venue(GUARDED, breakers=WAITING)
+    venue.mark(0, 1_000)
+    venue.open(0, 1_400, 10, 1_000)
+    if volume is not None:
+        venue.at(0, K.VOLUME, market=0, lots=volume)
+    return venue
+
+
+def test_guard_holds_a_jump_on_little_volume() -> None:
+    """950 is 5 % away: held, valued nowhere; 951 is 4.9 %: the mark."""
+    venue = guarded()
+    effects = venue.at(5, K.MARK, market=0, price_ticks=950)
+    assert [effect.kind for effect in effects] == [F.GUARD]
+    assert guards(effects) == [(HELD, 950, 1_000, 35, 50_000)]
+    assert venue.oracle.state.markets[0].mark == 1_000
+    assert venue.row()[9:] == (1_000, 1_000, 0, 950, 35)
+    venue = guarded()
+    assert guards(venue.at(5, K.MARK, market=0, price_ticks=951)) == []
+    assert venue.oracle.state.markets[0].mark == 951
+
+
+def test_guard_needs_a_volume_that_is_reported_and_little() -> None:
+    """Unknown or enough volume: the jump is the mark, and the long (E = 400, M = 900) is not what it was."""
+    for volume in (None, 10):
+        venue = guarded(volume)
+        effects = venue.at(5, K.MARK, market=0, price_ticks=900)
+        assert guards(effects) == []
+        assert effects[0].kind == F.HEALTH
+        assert venue.oracle.state.markets[0].mark == 900
+
+
+def test_guard_is_off_where_no_jump_is_named_or_no_mark_is_there() -> None:
+    """The first mark has nothing to jump from."""
+    venue = Venue(GUARDED, breakers=WAITING)
+    venue.at(0, K.VOLUME, market=0, lots=0)
+    assert guards(venue.at(0, K.MARK, market=0, price_ticks=1_000)) == []
+    venue = Venue(PLAIN._replace(guard_volume_lots=10), breakers=WAITING)
+    venue.at(0, K.VOLUME, market=0, lots=0)
+    venue.mark(0, 1_000)
+    assert guards(venue.at(0, K.MARK, market=0, price_ticks=1)) == []
+
+
+def test_second_held_mark_keeps_the_time_of_the_first() -> None:
+    """940, then 1,100 at 20: held until 35 as before; then 1,100 is the mark."""
+    venue = guarded()
+    venue.at(5, K.MARK, market=0, price_ticks=940)
+    assert guards(venue.at(20, K.MARK, market=0, price_ticks=1_100)) == [(HELD, 1_100, 1_000, 35, 100_000)]
+    assert guards(venue.at(34)) == []
+    assert guards(venue.at(35)) == [(RELEASED, 1_100, 1_000, 0, 100_000)]
+    assert venue.oracle.state.markets[0].mark == 1_100
+    assert venue.row()[11:] == (35, 0, 0)
+
+
+def test_guard_confirms_a_mark_near_the_held_one_on_enough_volume() -> None:
+    """Held 900; 10 lots traded; 920 is 2.2 % from it: CONFIRMED, and 920 is the mark."""
+    venue = guarded()
+    venue.at(5, K.MARK, market=0, price_ticks=900)
+    venue.at(6, K.VOLUME, market=0, lots=10)
+    effects = venue.at(7, K.MARK, market=0, price_ticks=920)
+    assert guards(effects) == [(CONFIRMED, 900, 1_000, 0, 100_000)]
+    assert [effect.kind for effect in effects][:2] == [F.GUARD, F.HEALTH]
+    assert venue.oracle.state.markets[0].mark == 920
+    assert venue.row()[12:] == (0, 0)
+    assert guards(venue.at(35)) == []
+
+
+@pytest.mark.parametrize(("volume", "price"), [(9, 1_001), (10, 1_001), (10, 945)])
+def test_guard_drops_a_mark_that_nothing_confirms(volume: int, price: int) -> None:
+    """Held 900; back at 1,001; or 945 on enough volume, 5 % from 900: DROPPED, and the new price is the mark."""
+    venue = guarded()
+    venue.at(5, K.MARK, market=0, price_ticks=900)
+    venue.at(6, K.VOLUME, market=0, lots=volume)
+    assert guards(venue.at(7, K.MARK, market=0, price_ticks=price)) == [(DROPPED, 900, 1_000, 0, 100_000)]
+    assert venue.oracle.state.markets[0].mark == price
+
+
+def test_guard_confirms_nothing_on_little_volume() -> None:
+    """Held 950; 951 is near it, but is the mark only since it is 4.9 % from the old one: DROPPED."""
+    venue = guarded()
+    venue.at(5, K.MARK, market=0, price_ticks=950)
+    assert guards(venue.at(6, K.MARK, market=0, price_ticks=951)) == [(DROPPED, 950, 1_000, 0, 50_000)]
+    venue.at(7, K.VOLUME, market=0, lots=10)
+    assert guards(venue.at(8, K.MARK, market=0, price_ticks=950)) == [], "nothing is held any more"
+
+
+def test_released_mark_is_a_mark() -> None:
+    """Nothing else came: at 35 the held 900 judges the long (E = 400, M = 900), is a price signal and ends the silence."""
+    venue = Venue(PRICED._replace(guard_jump_ppm=50_000, guard_volume_lots=10), breakers=WAITING._replace(stale_ns=33))
+    venue.mark(0, 1_000)
+    venue.open(0, 1_400, 10, 1_000)
+    venue.at(0, K.VOLUME, market=0, lots=0)
+    venue.at(5, K.MARK, market=0, price_ticks=900)
+    assert venue.oracle.next_time_ns() == 33
+    assert moves(venue.at(33)) == [(0, OPEN, HALTED, STALE, 83, 0)]
+    assert venue.oracle.next_time_ns() == 35
+    effects = venue.at(36)
+    assert [effect.kind for effect in effects][:3] == [F.GUARD, F.HEALTH, F.BREAKER]
+    assert guards(effects) == [(RELEASED, 900, 1_000, 0, 100_000)]
+    assert moves(effects)[0] == (0, HALTED, REOPENING, PRICE, 46, 100_000)
+    assert venue.oracle.state.accounts[0].health < Health.DISTRESSED, "ADL has restored it"
+    assert venue.row()[11:] == (36, 0, 0)
+
+
+def test_held_mark_is_no_sign_of_life_of_the_feed() -> None:
+    """STALE counts from the newest accepted mark."""
+    venue = Venue(GUARDED, breakers=SHORT._replace(stale_ns=20, guard_hold_ns=1_000))
+    venue.mark(0, 1_000)
+    venue.at(0, K.VOLUME, market=0, lots=0)
+    venue.at(15, K.MARK, market=0, price_ticks=900)
+    assert moves(venue.at(20)) == [(0, OPEN, HALTED, STALE, 70, 0)]
+
+
+def test_a_held_mark_settles_nothing() -> None:
+    """The flow that throttled the market at 90 is gone at 290; only an accepted mark finds that."""
+    venue = Venue(GUARDED._replace(flow_throttle=1_000), breakers=WAITING._replace(hold_max_ns=900))
+    venue.mark(0, 100)
+    venue.default(90, 10)
+    venue.at(290, K.VOLUME, market=0, lots=0)
+    assert moves(venue.at(291, K.MARK, market=0, price_ticks=50)) == []
+    assert venue.mark(292, 100) == [(0, THROTTLED, OPEN, FLOW, NEVER_NS, 0)]
