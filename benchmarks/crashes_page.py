@@ -13,8 +13,8 @@ _HEAD = """\
 # Recorded crashes
 
 Written by `make crashes` from `benchmarks/crashes.json`; do not edit. Four crashes as they were recorded, each met by the same seeded
-population: impact off and on, and, impact off, without providers, without breakers and without either. The recordings are not part of the repository: `BACKSTOP_DATA` names the folder that holds them, and a
-crash whose file is absent is left out, by name.
+population: impact off and on, and, impact off, without providers, without breakers and without either. The recordings are not part
+of the repository: `BACKSTOP_DATA` names the folder that holds them, and a crash whose file is absent is left out, by name.
 
 ```console
 $ BACKSTOP_DATA=/path/to/recorded make crashes
@@ -167,7 +167,8 @@ def _seen(runs: dict[str, Run]) -> Iterator[str]:
         yield (
             f"**{off['crash']}**: from its first price the furthest fall is {fall}, the furthest rise {rise}."
             f" {off['defaults_percent']} % of the accounts default, {off['insolvent_at_once']:,} of the entries are insolvent at once;"
-            f" {_share(off, 'closed_on_book')} of what was open is closed on the book, {_share(off, 'taken_over')} is taken over. With impact on there are"
+            f" {_share(off, 'closed_on_book')} of what was open is closed on the book, {_share(off, 'taken_over')} is taken over."
+            " With impact on there are"
             f" {_more(on['defaults'] - off['defaults'], 'default')}, and the fund pays"
             f" {_times(_number(off['fund_paid']), _number(on['fund_paid']))}. ADL: {'; '.join(adl) or 'none'}. {_fund(off, on)}"
         )
