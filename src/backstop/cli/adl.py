@@ -21,6 +21,8 @@ app = typer.Typer(name="adl", help="Look at auto-deleveraging.", no_args_is_help
 
 #: Payers that the table names.
 _SHOWN = 5
+#: A longer name is shortened there; --json has it whole.
+_NAME_MAX = 24
 
 
 @app.callback()
@@ -60,7 +62,8 @@ def compare(
     if (table is None) != (budget is None):
         raise typer.BadParameter("--table and --budget go together")
     amount = None if budget is None else _amount(budget)
-    warm_up()
+    if journal is not None:
+        warm_up()
     with refusals():
         comparison = _compared(journal, table, amount, seq, asset, decimals)
         if plot is not None:
@@ -139,13 +142,17 @@ def _print(comparison: Comparison) -> None:
     console.print(table)
     for outcome in comparison.outcomes:
         ranked = sorted(outcome.parts.items(), key=lambda item: -item[1])[:_SHOWN]
-        who = ", ".join(f"{name} {_percent(part, outcome.budget)}" for name, part in ranked)
+        who = ", ".join(f"{_shortened(name)} {_percent(part, outcome.budget)}" for name, part in ranked)
         console.print(f"{outcome.policy.name.lower():<16}{who}", highlight=False, markup=False, soft_wrap=True)
         for finding in outcome.findings:
             console.print(f"  found  {finding}", highlight=False, markup=False, soft_wrap=True)
     given = f"given is {comparison.measure}"
     for note in (given if comparison.candidates is None else f"{given}; {comparison.candidates:,} could have paid", *comparison.notes):
         console.print(f"note  {note}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _NAME_MAX else f"{name[:8]}…{name[-6:]}"
 
 
 def _percent(part: int, whole: int) -> str:

@@ -232,15 +232,16 @@ def _weights(table: BudgetTable, policy: AdlPolicy, seq: int) -> tuple[Any, str]
     if policy == AdlPolicy.RANDOM:
         return np.array([scramble(seq, 0, place) for place in range(len(table.names))], dtype=np.int64), ""
     if policy == AdlPolicy.QUEUE:
-        return (table.weights, "in order of weight, for want of a column score") if table.scores is None else (table.scores, "")
+        return (table.weights, "weight stands for score, which the table does not have") if table.scores is None else (table.scores, "")
     if policy == AdlPolicy.CAPPED_PRO_RATA:
         return table.weights, ""
     sizes = table.weights if table.sizes is None else table.sizes
-    wanted = "weight for want of a column size" if table.sizes is None else ""
+    wanted = "weight stands for size, which the table does not have" if table.sizes is None else ""
     if policy == AdlPolicy.PRO_RATA:
         return sizes, wanted
     if table.leverage_ppm is None:
-        return sizes, f"{wanted or 'size'}, for want of a column leverage"
+        lacks = "size and leverage, which" if table.sizes is None else "size x leverage, which"
+        return sizes, f"{'weight' if table.sizes is None else 'size'} stands for {lacks} the table does not have"
     scaled = [max(1, size * leverage // 1_000_000) for size, leverage in zip(sizes.tolist(), table.leverage_ppm.tolist(), strict=True)]
     return np.array(scaled, dtype=object), wanted
 
@@ -248,8 +249,10 @@ def _weights(table: BudgetTable, policy: AdlPolicy, seq: int) -> tuple[Any, str]
 def _share_out(table: BudgetTable, policy: AdlPolicy, weights: Any, budget: int) -> Outcome:
     count = len(table.names)
     parts, remainders, order, merge = np.zeros((4, count), dtype=np.int64)
-    kernel = allocate_in_order if policy in ORDERED else allocate
-    eta_part, eta_weight = kernel(budget, table.caps, weights, parts, remainders, order, merge, count)
+    if policy in ORDERED:
+        eta_part, eta_weight = allocate_in_order(budget, table.caps, weights, parts, remainders, order, merge, count)
+    else:
+        eta_part, eta_weight = allocate(budget, table.caps, weights, parts, remainders, order, count)
     shares = list(map(Share, range(count), table.caps.tolist(), weights.tolist(), parts.tolist()))
     findings = check_allocation(policy in ORDERED, budget, shares, (int(eta_part), int(eta_weight)))
     given = {name: part for name, part in zip(table.names, parts.tolist(), strict=True) if part}

@@ -8,7 +8,7 @@ from typing import Any
 
 from backstop.lab.adl_compare import Comparison, Outcome
 
-__all__ = ["COLOURS", "PictureError", "concentration", "draw_comparison", "plotting"]
+__all__ = ["COLOURS", "PictureError", "concentration", "draw_comparison", "figure_class", "largest_payers"]
 
 #: One colour a policy, apart for those who do not tell red from green (Okabe and Ito).
 COLOURS = {
@@ -27,16 +27,13 @@ class PictureError(Exception):
     """A picture cannot be drawn; the message says why."""
 
 
-def plotting() -> Any:
-    """Return pyplot, set up to draw into files; raise ``PictureError`` where matplotlib is not installed."""
+def figure_class() -> Any:
+    """Return matplotlib's ``Figure``; raise ``PictureError`` where matplotlib is not installed."""
     try:
-        import matplotlib
+        from matplotlib.figure import Figure
     except ImportError:
         raise PictureError("a picture needs matplotlib, which is not installed: pip install 'backstop-liquidator[plot]'") from None
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    return pyplot
+    return Figure
 
 
 def concentration(outcome: Outcome) -> tuple[list[int], list[float]]:
@@ -53,17 +50,16 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
 
     Raises ``PictureError`` where matplotlib is absent or does not know the ending of ``path``.
     """
-    pyplot = plotting()
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.8), width_ratios=(3, 2), layout="constrained")
+    figure = figure_class()(figsize=(12, 4.8), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     _draw_payers(left, comparison, figure)
     _draw_concentration(right, comparison.outcomes)
-    figure.suptitle(f"ADL: {comparison.title}: {comparison.text(comparison.outcomes[0].budget)} {comparison.asset} of {comparison.measure}")
+    budget = comparison.text(comparison.outcomes[0].budget)
+    figure.suptitle(f"ADL of {comparison.title}: {budget} {comparison.asset} ({comparison.measure})")
     try:
         figure.savefig(path, dpi=120)
     except ValueError as error:
         raise PictureError(f"{path}: {error}") from None
-    finally:
-        pyplot.close(figure)
 
 
 def _draw_payers(axes: Any, comparison: Comparison, figure: Any) -> None:
@@ -87,12 +83,14 @@ def _draw_payers(axes: Any, comparison: Comparison, figure: Any) -> None:
 
 
 def largest_payers(outcomes: Sequence[Outcome], count: int) -> list[str]:
-    """Return those who give most, under whichever policy, in order of that."""
-    most: dict[str, int] = {}
+    """Return those who give most under some policy, those first who give most over all of them."""
+    most, total = dict[str, int](), dict[str, int]()
     for outcome in outcomes:
         for name, part in outcome.parts.items():
             most[name] = max(part, most.get(name, 0))
-    return sorted(most, key=lambda name: (-most[name], name))[:count]
+            total[name] = part + total.get(name, 0)
+    chosen = sorted(most, key=lambda name: (-most[name], name))[:count]
+    return sorted(chosen, key=lambda name: (-total[name], name))
 
 
 def _draw_concentration(axes: Any, outcomes: Sequence[Outcome]) -> None:
@@ -100,7 +98,8 @@ def _draw_concentration(axes: Any, outcomes: Sequence[Outcome]) -> None:
         name = outcome.policy.name.lower()
         payers, shares = concentration(outcome)
         # Curves may lie upon each other: later ones are drawn thinner, so that all are seen.
-        axes.plot(payers, shares, marker="o", markersize=3, linewidth=5.5 - place, alpha=0.8, color=COLOURS[name], label=name)
+        width = 6.5 - 1.2 * place
+        axes.plot(payers, shares, marker="o", markersize=width + 1, markevery=[0, -1], linewidth=width, color=COLOURS[name], label=name)
     axes.set_xscale("log")
     axes.set_ylim(0, 103)
     axes.set_xlabel("number of the largest payers")

@@ -111,11 +111,11 @@ def _cap_all(state: State, found: int, extra: int, lots: int) -> int:
 
 
 @kernel
-def _size_of_class(state: State, found: int, kind: int) -> int:
-    size = 0
-    for place in range(found):
-        size += state.columns[PLAN_CLASS, place] == kind
-    return size
+def _has_class(state: State, found: int, kind: int) -> bool:
+    place = 0
+    while place < found and state.columns[PLAN_CLASS, place] != kind:
+        place += 1
+    return place < found
 
 
 @kernel
@@ -130,7 +130,7 @@ def _set_others_aside(state: State, found: int, kind: int) -> None:
 @kernel
 def _fill_class(state: State, found: int, kind: int, to_place: int) -> int:
     """Place lots in one class, in proportion or in order as the policy says; return how many."""
-    if to_place == 0 or _size_of_class(state, found, kind) == 0:
+    if to_place == 0 or not _has_class(state, found, kind):
         return 0
     policy = state.rules[0].adl_policy
     caps, weights, parts = state.columns[PLAN_CAP], state.columns[PLAN_WEIGHT], state.columns[PLAN_CASH]
