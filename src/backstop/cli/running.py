@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from backstop.lab.cases import Case
     from backstop.lab.replay import Progress, ReplayResult
 
-__all__ = ["Switch", "exit_code_of", "parsed_time_ns", "print_result", "refusals", "run_case", "say"]
+__all__ = ["Switch", "checked_report", "exit_code_of", "parsed_time_ns", "print_result", "refusals", "run_case", "say"]
 
 #: Where there is no terminal, a line of progress as often as this [s].
 _LINE_EVERY = 10.0
@@ -94,12 +95,28 @@ def warm_up() -> float:
     return seconds
 
 
-def run_case(case: Case, **options: Any) -> ReplayResult:
-    """Replay a case with progress on standard error."""
+def run_case(case: Case, title: str, *, report: Path | None = None, command: str = "", **options: Any) -> ReplayResult:
+    """Replay a case with progress on standard error; write a report of it, if one is asked for."""
     from backstop.lab.replay import replay_case
 
+    if report is None:
+        with _progress() as progress:
+            return replay_case(case, progress=progress, command=command, **options)
+    from backstop.lab.report import Gathering, facts_of_result, write_report
+
+    gathering = Gathering(case.venue)
     with _progress() as progress:
-        return replay_case(case, progress=progress, **options)
+        result = replay_case(case, progress=progress, command=command, watch=gathering.add, **options)
+    size = write_report(report, gathering, facts_of_result(result, title, command, case.names.accounts))
+    say(f"report: {report}, {size:,} bytes")
+    return result
+
+
+def checked_report(path: Path | None) -> Path | None:
+    """Return where a report goes; refuse a folder before the run, not after it."""
+    if path is not None and path.is_dir():
+        raise typer.BadParameter(f"{path} is a folder: name a file", param_hint="--report")
+    return path
 
 
 @contextmanager

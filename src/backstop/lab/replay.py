@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
-from backstop.core.events import FUND, EventArray, Stage
+from backstop.core.events import FUND, EffectArray, EventArray, Stage
 from backstop.core.state import State, house_slot, new_state, state_digest
 from backstop.journal import Journal, Manifest, Names
 from backstop.journal.recorder import Recorder
@@ -24,10 +24,12 @@ from backstop.lab.tally import Conservation, Tally, conservation_of
 from backstop.markets.book import new_world
 from backstop.markets.driver import Batch, batches
 
-__all__ = ["Progress", "ReplayResult", "replay", "replay_case"]
+__all__ = ["Progress", "ReplayResult", "Watch", "replay", "replay_case"]
 
 #: Called with (outside events done, of how many, time reached).
 Progress = Callable[[int, int, int], None]
+#: Called with each batch's events and all their effects, in order; the rows hold until it returns.
+Watch = Callable[[EventArray, EffectArray], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,7 @@ def replay(
     command: str = "",
     details: dict[str, str] | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> ReplayResult:
     """Run the opening, then the outside events (sorted by time), through the engine and the simulated venue.
 
@@ -172,6 +175,8 @@ def replay(
             if recorder is not None:
                 recorder.record(batch.events, batch.effects)
             tally.add(batch.effects)
+            if watch is not None:
+                watch(batch.events, batch.effects)
             events += len(batch.events)
             if progress is not None:
                 progress(batch.outside_taken, total, int(state.engine[0].now_ns))
@@ -227,6 +232,7 @@ def replay_case(
     overwrite: bool = False,
     command: str = "",
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> ReplayResult:
     """Run a case as ``replay`` does, and add what its doors reported."""
     from dataclasses import replace
@@ -244,6 +250,7 @@ def replay_case(
         command=command,
         details=case.details,
         progress=progress,
+        watch=watch,
     )
     markets = case.venue.markets
     feeds = {
