@@ -12,10 +12,13 @@ from backstop.core.engine import step
 from backstop.core.events import (
     EVENT,
     FUND,
+    NEVER_NS,
     NONE,
     UNCOVERED,
     WORLD,
     AdlClass,
+    BreakerCause,
+    BreakerState,
     Cause,
     EffectArray,
     EffectKind,
@@ -144,7 +147,9 @@ class Desk:
                 return f"{who} {verb} {lots} at mark {price(e.price_ticks)} for {money(e.amount)}, gap to zero cash {money(e.value)}"
             case F.RESIDUAL:
                 return f"{who}: {money(e.amount)} that nobody paid"
-            case F.HALT:
-                return f"market {e.market}, after the default of {who}"
+            case F.BREAKER:
+                where, cause = "venue" if e.market == NONE else f"market {e.market}", BreakerCause(e.lots).name
+                until = f", until {e.amount // SECOND_NS} s at the latest" if e.amount != NEVER_NS else ""
+                return f"{where}: {BreakerState(e.other).name} to {BreakerState(e.code).name}, {cause}{until}"
             case F.REFUSAL:
                 return Reject(e.code).name

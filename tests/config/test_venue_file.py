@@ -81,7 +81,7 @@ def test_small_venue_becomes_integers() -> None:
     assert venue.rules.stages == (Stage.RESTRICT, Stage.CLOSEOUT, Stage.FUND, Stage.ADL, Stage.TEAR_UP)
     assert venue.rules.closeout.deadline_ns == 30_000_000_000
     assert venue.books[0].depth_lots == (10_000, 20_500)
-    assert venue.fund_opening_atoms == 1_000_500_000
+    assert venue.fund_opening_atoms == (1_000_500_000,)
     assert venue.warnings == ()
     assert venue.text == SMALL
 
@@ -133,7 +133,7 @@ BAD: list[tuple[str, str, str, str]] = [
         "misspelt stage",
         '"closeout"\nfee_ppm = 1000',
         '"close_out"',
-        'waterfall[1].stage = "close_out": must be one of restrict, closeout, fund, adl, tear_up; did you mean `closeout`?',
+        'waterfall[1].stage = "close_out": must be one of restrict, closeout, takeover, fund, adl, socialise, tear_up; did you mean `closeout`?',
     ),
     ("stage without a name", '[[waterfall]]\nstage = "restrict"', "[[waterfall]]", "waterfall[0]: stage is missing"),
     (
@@ -324,7 +324,7 @@ def test_adl_before_fund_needs_the_venue_to_say_so() -> None:
     ]
     venue = parse_venue(changed('name = "small"', 'name = "small"\nsolvent_pay_first = true', ADL_FIRST))
     assert venue.rules.solvent_pay_first
-    assert venue.warnings == ("waterfall: solvent_pay_first: solvent accounts pay before the fund does",)
+    assert venue.warnings == ("waterfall: solvent_pay_first: solvent accounts pay (adl) before fund does",)
 
 
 def test_a_stage_stands_once() -> None:
@@ -427,4 +427,6 @@ def test_page_and_schema_name_every_key_of_the_bundled_file() -> None:
     for word in words - {"stage"}:
         assert f"`{word}`" in page_text(), word
         assert f'"{word}"' in schema_text(), word
-    assert set(tomllib.loads(default_text())) == {"venue", "asset", "levels", "limits", "waterfall", "market"}
+    assert set(tomllib.loads(default_text())) == {
+        *("venue", "asset", "levels", "limits", "breakers", "guard", "waterfall", "group", "provider", "market")
+    }

@@ -109,7 +109,7 @@ def test_solvent_order_never_leaves_beyond_the_zero_price_and_reserves_nothing()
         for order in (effect for effect in effects if effect.kind == F.ORDER):
             at_limit = -order.lots * order.price_ticks
             assert at_limit >= order.amount
-            assert order.value == int(desk.state.engine[0].reserved) == 0
+            assert order.value == int(desk.state.funds[0].reserved) == 0
 
 
 def test_rest_below_the_minimum_notional_is_closed_too() -> None:
@@ -143,7 +143,7 @@ def test_order_of_an_insolvent_account_is_what_the_fund_can_promise(fund: int, l
     zero_cash = 85 * lots + ceil_div(50 * released, 43)
     assert order.amount == zero_cash
     assert order.value == zero_cash - 84 * lots + lots - 1 <= fund
-    assert int(desk.state.engine[0].reserved) == order.value
+    assert int(desk.state.funds[0].reserved) == order.value
 
 
 def test_fund_that_cannot_promise_one_lot_sends_no_order() -> None:

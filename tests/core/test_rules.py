@@ -7,13 +7,20 @@ import pytest
 from backstop.core.events import Stage
 from backstop.core.instruments import (
     BANDS_MAX,
+    NO_CAP,
     NOTIONAL_ATOMS_MAX,
     PRICE_TICKS_LIMIT,
+    BreakerRules,
     CloseoutRules,
+    CommitmentRules,
+    DisposalRules,
     FundRules,
+    FundsRules,
     LevelRules,
     LimitRules,
     MarketRules,
+    ProviderRules,
+    TakeoverRules,
     TierRules,
     VenueRules,
     check_rules,
@@ -33,6 +40,14 @@ def with_market(**fields: object) -> VenueRules:
 def with_tiers(*tiers: tuple[int, int, int]) -> VenueRules:
     """Return the good rules with other tiers."""
     return with_market(tiers=tuple(TierRules(*tier) for tier in tiers))
+
+
+PROVIDER = ProviderRules(((CommitmentRules(), CommitmentRules()),))
+
+
+def with_provider(**fields: object) -> VenueRules:
+    """Return the good rules with a changed provider."""
+    return GOOD._replace(providers=(PROVIDER._replace(**fields),))  # type: ignore[arg-type]
 
 
 BAD: list[tuple[VenueRules, str]] = [
@@ -77,13 +92,51 @@ BAD: list[tuple[VenueRules, str]] = [
     (GOOD._replace(closeout=CloseoutRules(interval_ns=0)), "closeout.interval_ns = 0: must be 1 to 2^60"),
     (GOOD._replace(closeout=CloseoutRules(cap_interval_ns=0)), "closeout.cap_interval_ns = 0: must be 1 to 2^60"),
     (GOOD._replace(closeout=CloseoutRules(minimum_notional=-1)), "closeout.minimum_notional = -1: must be 0 to 2^62"),
-    (GOOD._replace(fund=FundRules(-1)), "fund.loss_per_interval_max = -1: must be 0 to 2^62"),
+    (GOOD._replace(funds=(FundRules(-1),)), f"funds[0].loss_per_window_max = -1: must be 0 to {NO_CAP}"),
+    (GOOD._replace(funds=(FundRules(target=-1),)), f"funds[0].target = -1: must be 0 to {NO_CAP}"),
+    (GOOD._replace(funds=()), "funds: 0: must be 1 to 8"),
+    (with_market(group=1), "markets[0].group = 1: must be 0 to 0"),
+    (GOOD._replace(fund=FundsRules(window_ns=15)), f"fund.window_ns = 15: must be 16 to {1 << 60}"),
+    (GOOD._replace(fund=FundsRules(owner_loss_max=-1)), "fund.owner_loss_max = -1: must be 0 to"),
+    (GOOD._replace(fund=FundsRules(trading_fee_share_ppm=1_000_001)), "fund.trading_fee_share_ppm = 1000001: must be 0 to 1000000"),
+    (
+        GOOD._replace(fund=FundsRules(drawdown_enter_ppm=5, drawdown_exit_ppm=6)),
+        "fund.drawdown_exit_ppm = 6: must be at most drawdown_enter_ppm 5",
+    ),
+    (
+        GOOD._replace(fund=FundsRules(drawdown_enter_ppm=5)),
+        "fund.drawdown_exit_ppm = 0: must be at least 1, or the breaker would never end",
+    ),
+    (with_provider(commitments=()), "providers[0].commitments: 0 groups: must be 1, one a market group"),
+    (with_provider(leverage_ppm=0), "providers[0].leverage_ppm = 0: must be 1 to 1000000000"),
+    (with_provider(loss_stop=0), f"providers[0].loss_stop = 0: must be 1 to {NO_CAP}"),
+    (
+        with_provider(commitments=((CommitmentRules(), CommitmentRules(capacity=-1)),)),
+        "providers[0].commitments[0].short.capacity = -1: must be 0 to",
+    ),
+    (GOOD._replace(providers=(PROVIDER._replace(is_vault=True),) * 2), "providers: 2 vaults: must be at most one"),
+    (GOOD._replace(takeover=TakeoverRules(failures_max=0)), "takeover.failures_max = 0: must be 1 to"),
+    (GOOD._replace(disposal=DisposalRules(share_ppm=0)), "disposal.share_ppm = 0: must be 1 to 1000000"),
+    (GOOD._replace(breakers=BreakerRules(hold_max_ns=0)), "breakers.hold_max_ns = 0: must be 1 to"),
+    (GOOD._replace(breakers=BreakerRules(reopen_ns=1 << 61)), f"breakers.reopen_ns = {1 << 61}: must be 1 to {1 << 60}"),
+    (
+        GOOD._replace(breakers=BreakerRules(flow_throttle=2, flow_halt=1)),
+        "breakers.flow: throttle 2 and halt 1: throttle must be at most halt",
+    ),
+    (with_market(price_halt_ppm=5), "markets[0].price: exit 0: must be 1 to 5, where the breaker begins"),
+    (with_market(price_throttle_ppm=4, price_halt_ppm=5, price_exit_ppm=5), "markets[0].price: exit 5: must be 1 to 4"),
+    (with_market(flow_throttle=3, flow_halt=2), "markets[0].flow: throttle 3 and halt 2: throttle must be at most halt"),
     (GOOD._replace(limits=LimitRules(orders_max=0)), "limits.orders_max = 0: must be 1 to 268435456"),
-    (GOOD._replace(stages=(Stage.TAKEOVER, Stage.TEAR_UP)), "waterfall: stage 4: must be one of [1, 2, 3, 5, 7]"),
+    (GOOD._replace(stages=(8, Stage.TEAR_UP)), "waterfall: stage 8: must be one of [1, 2, 3, 4, 5, 6, 7]"),
     (GOOD._replace(stages=(Stage.ADL, Stage.ADL, Stage.TEAR_UP)), ": a stage may stand once"),
     (GOOD._replace(stages=(Stage.ADL,)), ": tear_up must be last"),
     (GOOD._replace(stages=()), "waterfall: []: tear_up must be last"),
-    (GOOD._replace(adl_policy=2), "adl_policy = 2: must be 1"),
+    (GOOD._replace(adl_policy=6), "adl_policy = 6: must be one of [1, 2, 3, 4, 5]"),
+    (GOOD._replace(socialise_policy=3), "socialise_policy = 3: must be one of [1, 2]"),
+    (
+        GOOD._replace(stages=(Stage.SOCIALISE, Stage.TAKEOVER, Stage.TEAR_UP)),
+        "waterfall: socialise stands before takeover, so that solvent accounts pay first",
+    ),
     (GOOD._replace(stages=(Stage.ADL, Stage.FUND, Stage.TEAR_UP)), "waterfall: adl stands before fund, so that solvent accounts pay first"),
 ]
 

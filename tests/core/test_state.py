@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from backstop.core import events, state
-from backstop.core.events import FUND, NEVER_NS, EffectKind, EventKind
+from backstop.core.events import FUND, NEVER_NS, NONE, EffectKind, EventKind
 from backstop.core.instruments import LimitRules
 from tests.core.desk import SECOND, Desk, make_rules
 from tests.oracle.engine import Oracle
 from tests.oracle.records import Event
 
 ROWS = {name: getattr(state, name) for name in ("ACCOUNT", "ENGINE", "MARKET", "ORDER", "POSITION", "RULES", "TIER")}
+ROWS |= {name: getattr(state, name) for name in ("BREAKER", "COMMITMENT", "FUND_ROW", "PROVIDER")}
 ROWS |= {"EVENT": events.EVENT, "EFFECT": events.EFFECT}
 
 
@@ -37,6 +38,10 @@ def test_rows_are_little_endian_integers(name: str) -> None:
     """The digest and the journal hold these bytes on every machine."""
     kinds: list[Any] = [ROWS[name].fields[field][0].base for field in ROWS[name].names]
     assert all(kind.kind == "i" and kind.newbyteorder("<") == kind for kind in kinds)
+
+
+#: Columns that mean nothing between two events: rounds, plans, breakers to settle, payers.
+SCRATCH = [*range(state.TOUCHED, state.CLASS_ETA_WEIGHT + 1), state.DIRTY, state.PAYER]
 
 
 def integers(*numbers: int) -> bytes:
@@ -68,18 +73,27 @@ def test_digest_is_the_documented_bytes() -> None:
     desk, oracle = make_story()
     written = b"".join(
         (
-            # now, last seq, accounts, next order id, reserved, paid, interval, ordered by the venue
-            integers(1, 9 * SECOND, 9, 1, 2, 0, 0, 0, 168),
-            # mark, index, volume, halted, ordered, bid, ask, OUTSIDE lots and cost, error_inventory lots and cost
-            integers(1, 84, 85, 40, 0, 168, 50, 0, -10, -1_000, 0, 0),
-            # WORLD, FUND, REMAINDER, UNCOVERED, clearing, OUTSIDE, error_inventory
-            integers(7, -700, 500, 0, 0, 0, 0, 0),
-            # owner, balance, health, since, wait, next slice, restricted, ordered
-            integers(1, 3, 200, 2, 9 * SECOND, 19 * SECOND, 10 * SECOND, 1, 168),
+            # now, last seq, accounts, next order id, interval, ordered by the venue, claims, recovery
+            integers(1, 9 * SECOND, 9, 1, 2, 0, 168, 0, NEVER_NS),
+            # mark, index, volume, ordered, bid, ask, OUTSIDE lots and cost, error_inventory lots and cost
+            integers(1, 84, 85, 40, 168, 50, 0, -10, -1_000, 0, 0),
+            # WORLD, FUND, REMAINDER, UNCOVERED, FEES, clearing, OUTSIDE, error_inventory
+            integers(8, -700, 500, 0, 0, 0, 0, 0, 0),
+            # owner, balance, health, since, wait, next slice, restricted, ordered, claim
+            integers(1, 3, 200, 2, 9 * SECOND, 19 * SECOND, 10 * SECOND, 1, 168, 0),
             # account, market, lots, cost, closed in default
             integers(1, 0, 0, 10, 1_000, 0),
-            # id, account, market, lots, remaining, limit, zero cash, reserved
-            integers(1, 1, 0, 0, -2, 2, 83, 161, 0),
+            # id, account, market, lots, remaining, limit, zero cash, reserved, kind, provider, cash
+            integers(1, 1, 0, 0, -2, 2, 83, 161, 0, 0, NONE, 0),
+            # reserved, paid, drawdown, peak: what was paid in is no gain, so that the fund's peak is what it has
+            integers(1, 0, 0, 0, 500),
+            # owners that were paid for: none
+            integers(0),
+            # state, cause, until, levels, spent, operator, outage, flow twice, low, high, time of the mark, held twice
+            integers(2, 0, 0, NEVER_NS, 0, 0, NEVER_NS, 0, 0, 0, 84, 100, 9 * SECOND, 0, 0),
+            integers(0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, NONE, 0, 0),
+            # providers, commitments: none
+            integers(0, 0),
         )
     )
     assert desk.digest() == oracle.digest() == hashlib.sha256(written).hexdigest()
@@ -115,7 +129,7 @@ def test_digest_sees_no_cache() -> None:
     """Triggers, buckets, scratch and counters are the process's own."""
     desk, _ = make_story()
     before = desk.digest()
-    desk.state.columns[4:] = 12_345
+    desk.state.columns[[*SCRATCH]] = 12_345
     desk.state.engine[0].judged += 5
     desk.state.engine[0].round_number += 5
     desk.state.accounts[0].round_stamp = 99

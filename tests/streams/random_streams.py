@@ -180,8 +180,13 @@ class Writer:
         self.send(EventKind.DEPTH, market=market, code=int(side), other=band, lots=self.rng.randint(0, most))
 
     def mark_moves(self) -> None:
-        """Move a mark: a step, or a crash that takes many at once."""
+        """Move a mark: a step, or a crash that takes many at once; or tell a held one again, on volume that may be enough."""
         rng, setting, market = self.rng, self.setting, self.market()
+        held = self.state.breakers[market].held
+        if held and rng.random() < 0.5:
+            self.send(EventKind.VOLUME, market=market, lots=self.rules.markets[market].guard_volume_lots - rng.randint(0, 1))
+            self.send(EventKind.MARK, market=market, price_ticks=held)
+            return
         within_ppm = rng.choice((300_000, 700_000)) if rng.random() < setting.crash_share else setting.move_ppm
         price = self.near(market, within_ppm)
         if rng.random() < 0.1:

@@ -21,12 +21,21 @@ from backstop.config.schema import (
     AdlStage,
     AssetSection,
     BookSection,
+    BreakersSection,
     CloseoutStage,
+    CommitmentSection,
     FundStage,
+    GroupSection,
+    GuardSection,
     LevelsSection,
     LimitsSection,
+    MarketBreakerSection,
     MarketSection,
+    ProviderSection,
+    ProvidersSection,
     RestrictStage,
+    SocialiseStage,
+    TakeoverStage,
     TearUpStage,
     TierRow,
     VenueFile,
@@ -60,7 +69,11 @@ Written from the code by `make generate`; do not edit. JSON Schema: [`schemas/ve
   `warning_ratio` stays below 1.
 - `band_offset_ppm` ascends, and `book.depth` has as many entries.
 - `warning_ratio` is 1 + `exit_buffer` to 10; `close_out_ratio` is 0 to 1.
-- `tear_up` is the last stage; `adl` before `fund` needs `solvent_pay_first = true`.
+- `tear_up` is the last stage; `adl` or `socialise` before `fund` or `takeover` needs `solvent_pay_first = true`.
+- Where the file has `group`, each group has its own fund, and the stage `fund` says nothing of balance, cap and target.
+- A `provider` commits once to a group and direction; at most one is the vault.
+- A breaker's throttle is at most its halt, and its exit is above 0 and at most the first of them; `window`, `recovery_interval` and
+  `drawdown_window` are at least 16 ns.
 """
 
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -68,13 +81,22 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("[asset]", AssetSection),
     ("[levels]", LevelsSection),
     ("[limits]", LimitsSection),
+    ("[breakers]", BreakersSection),
+    ("[guard]", GuardSection),
+    ("[providers]", ProvidersSection),
     ('[[waterfall]] stage = "restrict"', RestrictStage),
     ('[[waterfall]] stage = "closeout"', CloseoutStage),
+    ('[[waterfall]] stage = "takeover"', TakeoverStage),
     ('[[waterfall]] stage = "fund"', FundStage),
     ('[[waterfall]] stage = "adl"', AdlStage),
+    ('[[waterfall]] stage = "socialise"', SocialiseStage),
     ('[[waterfall]] stage = "tear_up"', TearUpStage),
+    ("[[group]]", GroupSection),
+    ("[[provider]]", ProviderSection),
+    ("[[provider.commitment]]", CommitmentSection),
     ("[[market]]", MarketSection),
     ("tiers = [{ ... }] of a market", TierRow),
+    ("[market.breaker]", MarketBreakerSection),
     ("[market.book]", BookSection),
 )
 

@@ -120,7 +120,7 @@ def _read_groups(pieces: Pieces, parts: Parts, findings: list[Finding]) -> None:
     for number, stage in enumerate(pieces.waterfall or []):
         if isinstance(stage, FundStage):
             for name in ("opening_balance", "loss_per_window_max", "target"):
-                if name in stage.model_fields_set:
+                if getattr(stage, name) != FundStage.model_fields[name].default:  # a resolved file spells defaults out
                     findings.append(
                         Finding(f"waterfall[{number}].{name}", "the file has groups, each with its own fund: write it in [[group]]")
                     )
