@@ -245,7 +245,7 @@ class Gathering:
         opened = events[events["kind"] == EventKind.ACCOUNT]
         if len(opened):
             self.accounts = max(self.accounts, int(opened["account"].max()) + 1)
-        self.tally.add(effects)
+        self.tally.add(events, effects)
 
     def _opening_end(self, events: EventArray, effects: EffectArray, refused: NDArray[np.bool_]) -> int | None:
         """Return the seq of the first mark after accounts came to hold positions, if this batch has it."""
