@@ -375,7 +375,8 @@ def _thresholds(rng: Random, low: int, high: int) -> tuple[int, int, int]:
 
 def _stops(setting: Setting) -> dict[str, int]:
     """Draw a market's breakers and price guard."""
-    rng, stops = setting.rng, {}
+    rng = setting.rng
+    stops: dict[str, int] = {}
     if "price" in setting.breakers:
         names = ("price_throttle_ppm", "price_halt_ppm", "price_exit_ppm")
         stops |= dict(zip(names, _thresholds(rng, 5_000, 400_000), strict=True))
