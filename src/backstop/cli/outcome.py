@@ -83,6 +83,7 @@ def _facts(result: ReplayResult) -> Iterator[str]:
     yield f"events     {result.events:,} in, {tally.effects:,} effects out, of {result.accounts:,} accounts in {result.markets} markets"
     if result.journal is not None:
         yield f"journal    {result.journal['path']}, {result.journal['batches']:,} batches"
+        yield from (f"           {found}" for found in result.journal.get("found", ()))
     yield f"digest     {result.digest}"
     rate = result.events / result.engine_seconds if result.engine_seconds else 0.0
     yield f"engine     {result.engine_seconds:.2f} s, {rate:,.0f} events/s; with journal and counting {result.seconds:.2f} s"

@@ -25,12 +25,10 @@ from backstop.lab.result import ReplayResult, funds_of
 from backstop.lab.resuming import Tape, arrays_of
 from backstop.lab.resuming import resume as take_up
 from backstop.lab.tally import Tally, conservation_of
-from backstop.markets.book import new_world
+from backstop.markets.book import DRAIN_NS, new_world
 from backstop.markets.driver import Batch, batches
 
 __all__ = ["Progress", "ReplayResult", "Watch", "replay", "replay_case"]
-
-_DRAIN_NS = 3_600_000_000_000
 
 #: Called with (outside events done, of how many, time reached).
 Progress = Callable[[int, int, int], None]
@@ -92,9 +90,9 @@ def replay(
         start_ns=start_ns,
         impact=impact,
         schedule=schedule,
+        drain_ns=_drain_ns(venue),
         provider_latency_ns=venue.provider_latency_ns,
         provider_answer=venue.provider_answer,
-        drain_ns=_drain_ns(venue),
     )
     tally, clock = Tally(venue, venue.rules.limits.accounts_max), _Clock()
     outside, total, events, taken = [opening_events, outside_events], len(opening_events) + len(outside_events), 0, 0
@@ -156,9 +154,12 @@ def replay(
 
 
 def _drain_ns(venue: Venue) -> int:
-    """Return for how long the venue runs on after the last price: not until its marks would be stale, at most an hour."""
+    """Return how long the venue runs on after the last price, while anything is open.
+
+    The end of a recording is not the silence of a feed: it ends before a mark would count as stale.
+    """
     stale_ns = venue.rules.breakers.stale_ns
-    return min(_DRAIN_NS, stale_ns - 1) if stale_ns > 0 else _DRAIN_NS
+    return min(DRAIN_NS, stale_ns - 1) if stale_ns else DRAIN_NS
 
 
 def _journal_facts(journal: Journal, findings: list[Finding]) -> dict[str, Any]:
