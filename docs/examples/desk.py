@@ -16,6 +16,7 @@ from backstop.core.events import (
     UNCOVERED,
     WORLD,
     AdlClass,
+    AdlPolicy,
     BreakerCause,
     BreakerState,
     Cause,
@@ -61,11 +62,19 @@ def price(ticks: int) -> str:
 class Desk:
     """An engine, driven event by event. Prices are in ticks, amounts in atoms."""
 
-    def __init__(self, markets: int = 1, fund: int = 0, market: MarketRules = MARKET, **closeout: int) -> None:
+    def __init__(
+        self,
+        markets: int = 1,
+        fund: int = 0,
+        market: MarketRules = MARKET,
+        policy: int = AdlPolicy.CAPPED_PRO_RATA,
+        **closeout: int,
+    ) -> None:
         """Set every mark to 100.0 and pay the fund in."""
         rules = VenueRules(
             markets=(market,) * markets,
             closeout=CloseoutRules(**closeout),
+            adl_policy=policy,
             limits=LimitRules(accounts_max=16, positions_max=64, orders_max=64, effects_max=1024),
         )
         self.state, self.seq, self.now_ns, self.names = new_state(rules), 0, 0, list[str]()
