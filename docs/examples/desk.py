@@ -1,22 +1,22 @@
 """One venue of one or two small markets and a few named accounts: the stage of the worked examples.
 
 A tick is 0.1 USDT, a lot is one contract of one coin, an atom is 0.01 USDT. Margin is 10 % initial and
-5 % maintenance. Every event comes one second after the one before.
+5 % maintenance. Every event comes one second after the one before, unless the desk waits.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from backstop.core.engine import step
+from backstop.core.engine import next_wait_ns, step
 from backstop.core.events import (
     EVENT,
     FUND,
-    NEVER_NS,
     NONE,
     UNCOVERED,
     WORLD,
     AdlClass,
+    AdlPolicy,
     BreakerCause,
     BreakerState,
     Cause,
@@ -24,6 +24,7 @@ from backstop.core.events import (
     EffectKind,
     EffectRow,
     EventKind,
+    Guard,
     Health,
     Reject,
     clearing_of,
@@ -61,24 +62,33 @@ def price(ticks: int) -> str:
 class Desk:
     """An engine, driven event by event. Prices are in ticks, amounts in atoms."""
 
-    def __init__(self, markets: int = 1, fund: int = 0, **closeout: int) -> None:
+    def __init__(
+        self,
+        markets: int = 1,
+        fund: int = 0,
+        market: MarketRules = MARKET,
+        policy: int = AdlPolicy.CAPPED_PRO_RATA,
+        **closeout: int,
+    ) -> None:
         """Set every mark to 100.0 and pay the fund in."""
         rules = VenueRules(
-            markets=(MARKET,) * markets,
+            markets=(market,) * markets,
             closeout=CloseoutRules(**closeout),
+            adl_policy=policy,
             limits=LimitRules(accounts_max=16, positions_max=64, orders_max=64, effects_max=1024),
         )
-        self.state, self.seq, self.names = new_state(rules), 0, list[str]()
-        for market in range(markets):
-            self.send(K.MARK, market=market, price_ticks=1_000)
+        self.state, self.seq, self.now_ns, self.names = new_state(rules), 0, 0, list[str]()
+        for number in range(markets):
+            self.send(K.MARK, market=number, price_ticks=1_000)
         if fund:
             self.send(K.TRANSFER, account=FUND, amount=fund)
 
     def send(self, kind: EventKind, **fields: int) -> EffectArray:
         """Apply the next event and return its effects."""
         self.seq += 1
+        self.now_ns += SECOND_NS
         events = np.zeros(1, dtype=EVENT)
-        events[0].seq, events[0].time_ns, events[0].kind = self.seq, self.seq * SECOND_NS, kind
+        events[0].seq, events[0].time_ns, events[0].kind = self.seq, self.now_ns, kind
         events[0].market = events[0].account = NONE
         for name, value in fields.items():
             events[0][name] = value
@@ -99,6 +109,15 @@ class Desk:
             ticks = int(self.state.markets[number].mark_ticks)
             self.send(K.POSITION, account=account, market=number, lots=quantity, amount=quantity * ticks * FACTOR)
         return account
+
+    def wait(self, seconds: int) -> None:
+        """Let time pass before the next event."""
+        self.now_ns += (seconds - 1) * SECOND_NS
+
+    def clock(self) -> EffectArray:
+        """Let time pass until the engine waits for nothing before it, and send a CLOCK."""
+        self.now_ns = int(next_wait_ns(self.state)) - SECOND_NS
+        return self.send(K.CLOCK)
 
     def depth(self, *bids: int) -> None:
         """Show the lots of each band on the side that takes sell orders."""
@@ -148,8 +167,11 @@ class Desk:
             case F.RESIDUAL:
                 return f"{who}: {money(e.amount)} that nobody paid"
             case F.BREAKER:
-                where, cause = "venue" if e.market == NONE else f"market {e.market}", BreakerCause(e.lots).name
-                until = f", until {e.amount // SECOND_NS} s at the latest" if e.amount != NEVER_NS else ""
-                return f"{where}: {BreakerState(e.other).name} to {BreakerState(e.code).name}, {cause}{until}"
+                where = "the venue" if e.market == NONE else f"market {e.market}"
+                ends = f", until second {e.amount // SECOND_NS} at the latest" if e.code else ""
+                return f"{where}: {BreakerState(e.other).name} to {BreakerState(e.code).name} ({BreakerCause(e.lots).name}){ends}"
+            case F.GUARD:
+                ends = f", until second {e.amount // SECOND_NS}" if e.amount else ""
+                return f"market {e.market}: {price(e.price_ticks)}, {e.value / 10_000:.1f} % from the mark, is {Guard(e.code).name}{ends}"
             case F.REFUSAL:
                 return Reject(e.code).name

@@ -1,3 +1,33 @@
-"""backstop: the default-management engine of a crypto-derivatives venue."""
+"""backstop: the default-management engine of a crypto-derivatives venue.
+
+``from backstop import Venue, replay`` is the Python face (``backstop.lab.face``); its names are imported
+when they are asked for, so that ``import backstop`` and ``backstop --help`` stay light.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from backstop.lab.face import Run, Venue, replay
 
 __version__ = "0.1.0"
+
+__all__ = ["Run", "Venue", "__version__", "replay"]
+
+_FACE = ("Run", "Venue", "replay")
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of the Python face."""
+    if name in _FACE:
+        from importlib import import_module
+
+        value = getattr(import_module("backstop.lab.face"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FACE})

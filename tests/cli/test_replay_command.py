@@ -262,3 +262,20 @@ def test_help_loads_nothing_heavy() -> None:
     code += "assert CliRunner().invoke(app, ['replay', '--help']).exit_code == 0\n"
     code += "heavy = [name for name in ('numba', 'numpy', 'pyarrow', 'rich') if name in sys.modules]\nassert not heavy, heavy\n"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_report_is_written_and_said(folder: Path) -> None:
+    path = folder / "new" / "report.html"
+    result = replay(folder, "--json", "--report", str(path))
+    values = as_json(result)
+    text = path.read_text(encoding="utf-8")
+    assert f"report: {path}, {path.stat().st_size:,} bytes" in result.stderr
+    assert values["digest"] in text
+    assert f'<data value="{values["deficit"].partition(" ")[0]}"' in text
+    assert "long3" in text
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_run(folder: Path) -> None:
+    result = replay(folder, "--report", str(folder))
+    assert result.exit_code == USAGE
+    assert "is a folder: name a file" in plain(result.stderr)

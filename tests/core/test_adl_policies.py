@@ -187,9 +187,8 @@ def test_only_the_largest_scores_give_under_queue_and_everyone_under_pro_rata() 
 def test_rank_is_the_order_in_which_queue_takes_them() -> None:
     """Asked of a state at rest: classes first, then the score; the order of a wave of a stranger."""
     for seed in range(20):
-        holdings = [
-            holding._replace(owner=holding.owner + 1) if place else holding for place, holding in enumerate(random_book(Random(seed)))
-        ]
+        defaulter, *others = random_book(Random(seed))
+        holdings = [defaulter, *(holding._replace(owner=holding.owner + 1) for holding in others)]
         state, effects = wave(AdlPolicy.QUEUE, holdings)
         shorts = [account for account, holding in enumerate(holdings) if holding.lots < 0]
         positions = np.array([position_of(state, account, 0) for account in shorts], dtype=np.int64)

@@ -151,7 +151,8 @@ WALKS: dict[str, list[Step]] = {
         (Reject.UNKNOWN_ACCOUNT, {"time_ns": SOON}),
         (Reject.UNKNOWN_PROVIDER, {"account": 0}),
         (Reject.UNKNOWN_PROVIDER, {"other": 0}),
-        (None, {"other": 1}),
+        (Reject.UNKNOWN_PROVIDER, {"other": 1, "account": 5}),
+        (None, {"account": 0}),
     ],
     "ANSWER": [
         (Reject.TIME_OUT_OF_RANGE, {"seq": SOON, "kind": K.ANSWER}),

@@ -12,7 +12,7 @@ import pytest
 from backstop.core.engine import step
 from backstop.core.events import EFFECT, NONE, AdlClass, AdlPolicy, Cause, EffectArray, EffectKind
 from backstop.core.state import new_state
-from backstop.core.waterfall.certificate import ORDERED, CertificateFault, check_certificate
+from backstop.core.waterfall.certificate import ORDERED, CertificateFault, Share, check_allocation, check_certificate
 from tests.oracle.arithmetic import sign, split
 from tests.oracle.records import Effect, effects_list, events_array
 from tests.streams.random_streams import make_stream, profile_of
@@ -41,8 +41,12 @@ class Certificate(NamedTuple):
         return next(row for row in reversed(self.rows[:place]) if row.kind == F.ADL_CLASS)
 
     def is_ordered(self, place: int) -> bool:
-        """Whether the class at a place gives whole caps in order of weight, so that a weight tells no share."""
+        """Return whether the class of a row takes whole caps in an order."""
         return self.plan.code in ORDERED and self.rows[place].code != AdlClass.HOUSE
+
+    def fills_of(self, place: int) -> int:
+        """Return how many gave lots in the class of a row."""
+        return sum(row.kind == F.ADL_FILL and row.code == self.rows[place].code for row in self.rows)
 
     @property
     def beyond(self) -> int:
@@ -52,8 +56,7 @@ class Certificate(NamedTuple):
     @property
     def has_hidden(self) -> bool:
         """Whether some candidate of a class gave no lots: what it would have given is not told."""
-        heads = [row for row in self.rows if row.kind == F.ADL_CLASS]
-        return any(head.other != sum(row.kind == F.ADL_FILL and row.code == head.code for row in self.rows) for head in heads)
+        return any(self.rows[place].other != self.fills_of(place) for place in self.of(F.ADL_CLASS))
 
 
 def array(rows: list[Effect] | tuple[Effect, ...]) -> EffectArray:
@@ -95,15 +98,18 @@ def faults(rows: list[Effect] | tuple[Effect, ...], factor: int) -> set[Certific
 
 
 def test_harvest_has_every_kind() -> None:
-    """Classes alone and after others, whole and split, capped and not, at mark and beyond it."""
-    heads = [row for certificate in harvest() for row in certificate.rows if row.kind == F.ADL_CLASS]
-    assert {head.code for head in heads if head.value} == {head.code for head in heads if not head.value} == set(AdlClass)
+    """Classes alone and after others, whole and split, capped and not, at mark and beyond it, under every policy."""
+    several = harvest()
+    heads = [row for certificate in several for row in certificate.rows if row.kind == F.ADL_CLASS]
+    kept = {(head.code, head.other != head.price_ticks) for head in heads}
+    assert kept == {(code, keeps) for code in AdlClass for keeps in (True, False)}
     assert any(head.value and head.price_ticks for head in heads)
-    assert any(len(certificate.of(F.ADL_CLASS)) >= 3 for certificate in harvest())
-    assert {sign(certificate.beyond) for certificate in harvest()} == {0, 1}
-    assert {certificate.plan.value < 0 for certificate in harvest()} == {True, False}
-    assert any(certificate.has_hidden for certificate in harvest())
-    assert len(harvest()) > 100
+    assert any(len(certificate.of(F.ADL_CLASS)) >= 3 for certificate in several)
+    assert {sign(certificate.beyond) for certificate in several} == {0, 1}
+    assert {certificate.plan.value < 0 for certificate in several} == {True, False}
+    assert {certificate.plan.code for certificate in several if certificate.has_hidden} >= set(ORDERED)
+    assert {certificate.plan.code for certificate in several} == set(AdlPolicy)
+    assert len(several) > 100
 
 
 def test_certificates_of_the_engine_are_sound() -> None:
@@ -131,42 +137,32 @@ def wrong_values(certificate: Certificate, place: int, field: str) -> list[int]:
     near = [right - 1, right + 1]
     kind = F(row.kind)
     if kind == F.ADL_PLAN and field == "code":
-        return wrong_policies(certificate)
+        return [0, max(AdlPolicy) + 1]  # another policy may give the same weights
     if kind == F.ADL_PLAN and field == "price_ticks":
         return [0, -right]  # a mark a tick beside may be as good
     if kind == F.ADL_PLAN and field == "value":
         return [0, 1 - certificate.beyond] if row.value < 0 < certificate.beyond else []
-    if kind == F.ADL_CLASS and field == "other" and certificate.is_ordered(place):
-        weights = [each.value for each in certificate.rows if each.kind == F.ADL_FILL and each.code == row.code]
-        if row.amount or 0 in weights:  # someone kept some, or eta is 0 / 0 whether or not someone did
-            return [len(weights) - 1, -1]
-    if kind == F.ADL_CLASS and certificate.has_hidden and field in ("other", "value"):
-        fills = sum(each.kind == F.ADL_FILL and each.code == row.code for each in certificate.rows)
-        return [-1] if field == "value" else [fills - 1, -1]
+    if kind == F.ADL_CLASS and field == "other" and (certificate.has_hidden or certificate.is_ordered(place)):
+        return [certificate.fills_of(place) - 1, -1]
+    if kind == F.ADL_CLASS and field == "value" and certificate.has_hidden and not certificate.is_ordered(place):
+        return [-1]
     if kind == F.ADL_FILL and field == "price_ticks":
         return [abs(row.lots) - 1, 0]  # below a larger cap the plan would have been the same
-    if kind == F.ADL_FILL and field == "value" and certificate.is_ordered(place):
-        return wrong_ranks(certificate, place)
     if kind == F.ADL_FILL and field == "value":
-        is_told = certificate.class_of(place).value and not certificate.has_hidden and abs(row.lots) < row.price_ticks
-        return [*near, 0] if is_told else [0, -right]
+        return wrong_weights(certificate, place, near)
     return near
 
 
-def wrong_policies(certificate: Certificate) -> list[int]:
-    """Return policies that the plan cannot have had: none of them, and a draw that these weights are not of."""
-    fills = [row for row in certificate.rows if row.kind == F.ADL_FILL]
-    is_drawn = certificate.plan.code == AdlPolicy.RANDOM or all(row.code == AdlClass.HOUSE for row in fills)
-    return [0, -1, max(AdlPolicy) + 1, *([] if is_drawn else [AdlPolicy.RANDOM])]
-
-
-def wrong_ranks(certificate: Certificate, place: int) -> list[int]:
-    """Return weights of an ordered policy that are no draw, or no score of the class, or above what a score can be."""
-    row, right = certificate.rows[place], certificate.rows[place].value
-    if certificate.plan.code == AdlPolicy.RANDOM:
-        return [right - 1, right + 1, 0, -right]
-    beyond = [10**18 + 1, -(10**18) - 1]
-    return [*beyond, -1] if row.code == AdlClass.PROFITABLE else [*beyond, 1] if row.code == AdlClass.REST else beyond
+def wrong_weights(certificate: Certificate, place: int, near: list[int]) -> list[int]:
+    """Return weights of a fill that can be told to be wrong: what nobody is given in proportion to is anyone's guess."""
+    row, head, policy = certificate.rows[place], certificate.class_of(place), certificate.plan.code
+    if certificate.is_ordered(place):
+        if policy == AdlPolicy.RANDOM:
+            return near
+        beyond = {AdlClass.PROFITABLE: [-1], AdlClass.REST: [1]}.get(AdlClass(row.code), [])
+        return [*beyond, 10**18 + 1, -(10**18) - 1]
+    is_told = head.value and not certificate.has_hidden and abs(row.lots) < row.price_ticks
+    return [*near, 0] if is_told else [0, -row.value]
 
 
 def lies(certificate: Certificate, field: str) -> Iterator[tuple[int, list[Effect]]]:
@@ -285,3 +281,38 @@ def test_messages_name_the_numbers() -> None:
     odd = [str(each) for each in check_certificate(array([plan._replace(value=3), head, fill, *trades]), 0, 1)]
     assert "PLAN: equity 3: cash 420 is not the mark value of 4 lots at 100" in odd
     assert "PLAN: cash 420 is 20 beyond mark value, with equity 3" in odd
+
+
+# -- a budget shared over a table ------------------------------------------------------------------
+
+ETA = (7, 4)
+PROPORTIONAL = (Share(0, 2, 3, 2), Share(1, 9, 2, 4), Share(2, 0, 5, 0), Share(3, 9, 2, 3))
+IN_ORDER = (Share(0, 2, 3, 2), Share(1, 9, 2, 7), Share(2, 0, 5, 0), Share(3, 9, 2, 0))
+
+
+@pytest.mark.parametrize(("is_ordered", "shares", "eta"), [(False, PROPORTIONAL, ETA), (True, IN_ORDER, (2, 0))])
+def test_lies_about_a_shared_budget_are_found(is_ordered: bool, shares: tuple[Share, ...], eta: tuple[int, int]) -> None:
+    """Sound as it stands; not with a unit more or less for anyone, one moved, another budget, another eta."""
+    assert check_allocation(is_ordered, 9, shares, eta) == []
+    for budget in (8, 10):
+        assert check_allocation(is_ordered, budget, shares, eta)
+    for other in ((eta[0] + 1, eta[1]), (eta[0], eta[1] + 1), (0, 0), (-1, -1)):
+        assert check_allocation(is_ordered, 9, shares, other)
+    for one in range(4):
+        for change in (-1, 1):
+            changed = list(shares)
+            changed[one] = shares[one]._replace(part=shares[one].part + change)
+            assert check_allocation(is_ordered, 9, changed, eta)
+            for other_place in set(range(4)) - {one}:
+                moved = list(changed)
+                moved[other_place] = shares[other_place]._replace(part=shares[other_place].part - change)
+                assert check_allocation(is_ordered, 9, moved, eta)
+
+
+def test_a_budget_beyond_all_caps_takes_all_of_them() -> None:
+    shares = [share._replace(part=share.cap) for share in PROPORTIONAL]
+    for is_ordered in (True, False):
+        assert check_allocation(is_ordered, 21, shares, (0, 0)) == []
+        assert [finding.code for finding in check_allocation(is_ordered, 19, shares, (0, 0))] == [CertificateFault.LOTS]
+        nothing = [share._replace(part=0) for share in PROPORTIONAL]
+        assert check_allocation(is_ordered, 0, nothing, (0, 0) if is_ordered else (0, 7)) == []

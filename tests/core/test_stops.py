@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from backstop.core.breakers import add_flow
 from backstop.core.engine import next_wait_before, next_wait_ns
 from backstop.core.events import (
     FUND,
@@ -84,6 +85,16 @@ def test_nothing_is_valued_at_a_held_mark() -> None:
     assert (int(desk.state.markets[0].mark_ticks), int(desk.state.accounts[0].health)) == (100, Health.HEALTHY)
     # Another one is held in its place, but not longer.
     assert [(effect.price_ticks, effect.amount) for effect in desk.mark(75)] == [(75, held_until)]
+
+
+def test_a_held_mark_settles_nothing() -> None:
+    """What was liquidated is forgotten by now, but only a mark that is accepted lets the breaker see it."""
+    desk = make_desk(GUARDED | {"flow_throttle": 5})
+    desk.send(K.VOLUME, market=0, lots=10)
+    add_flow(desk.state, 0, 5)
+    assert moves(desk.send(K.CLOCK)) == [(0, THROTTLED, C.FLOW)]
+    assert [effect.kind for effect in later(desk, 200, K.MARK, market=0, price_ticks=80)] == [F.GUARD]
+    assert moves(desk.put(Event(90, int(desk.state.engine[0].now_ns), K.MARK, market=0, price_ticks=100))) == [(0, OPEN, C.FLOW)]
 
 
 def test_a_held_mark_is_released_and_then_valued() -> None:

@@ -105,10 +105,10 @@ def test_divisor_must_be_positive(kernel: Callable[..., int], divisor: int) -> N
         kernel(7, 7, divisor)
 
 
-def scratch(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return four arrays that a split may scribble in."""
-    rows = np.full((4, count), -7, dtype=np.int64)
-    return rows[0], rows[1], rows[2], rows[3]
+def scratch(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return three arrays that a split may scribble in."""
+    rows = np.full((3, count), -7, dtype=np.int64)
+    return rows[0], rows[1], rows[2]
 
 
 @settings_of(300)
@@ -119,8 +119,8 @@ def scratch(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 def test_split_gives_every_unit_to_somebody(total: int, weights: list[int]) -> None:
     if not sum(weights):
         weights[-1] = 1
-    parts, remainders, order, merge = scratch(len(weights))
-    split_by_largest_remainder(total, np.array(weights), parts, remainders, order, merge, len(weights))
+    parts, remainders, heap = scratch(len(weights))
+    split_by_largest_remainder(total, np.array(weights), parts, remainders, heap, len(weights))
     assert sum(parts.tolist()) == total
     assert dict(enumerate(parts.tolist())) == split(total, dict(enumerate(weights)))
 
@@ -134,16 +134,29 @@ def test_split_refuses_weights_that_overflow_or_vanish() -> None:
 @settings_of(200)
 @given(st.lists(integers, max_size=60))
 def test_sort_is_a_stable_sort(keys: list[int]) -> None:
-    order, merge, *_ = scratch(len(keys))
+    order, merge, _ = scratch(len(keys))
     sort_places(np.array(keys, dtype=np.int64), order, merge, len(keys))
     assert order.tolist() == sorted(range(len(keys)), key=keys.__getitem__)
 
 
 def test_units_left_go_to_the_largest_remainders_and_the_earlier_of_equals() -> None:
-    parts, remainders, order, merge = scratch(5)
+    parts, remainders, heap = scratch(5)
     parts[:], remainders[:] = 10, (3, 9, 3, 9, -1)
-    give_to_largest(3, parts, remainders, order, merge, 5)
+    give_to_largest(3, parts, remainders, heap, 5)
     assert parts.tolist() == [11, 11, 10, 11, 10]
+
+
+@settings_of(200)
+@given(st.lists(st.integers(-1, 5), min_size=1, max_size=60), st.data())
+def test_the_heap_gives_as_a_sort_would(left_over: list[int], data: st.DataObject) -> None:
+    """Many equal remainders: the earlier comes first, whatever stood in the heap before."""
+    count = len(left_over)
+    left = data.draw(st.integers(0, count))
+    parts, remainders, heap = scratch(count)
+    parts[:], remainders[:] = 0, left_over
+    give_to_largest(left, parts, remainders, heap, count)
+    best = sorted(range(count), key=lambda place: (-left_over[place], place))[:left]
+    assert [place for place in range(count) if parts[place]] == sorted(best)
 
 
 def test_buckets_are_monotone_and_leave_no_gap() -> None:

@@ -18,6 +18,7 @@ from backstop.core.events import (
     Reject,
     Stage,
     Transfer,
+    error_inventory_of,
     fund_of,
     outside_of,
 )
@@ -95,6 +96,7 @@ def test_ratio_is_in_ppm_and_at_most_a_million_times() -> None:
     assert ratio(2, 3) == 666_666
     assert ratio(3_999_999, 4) == 999_999_750_000
     assert ratio(4_000_000, 4) == 10**12
+    assert ratio(5_000_000, 4) == 10**12
     assert ratio(10**18, 3) == 10**12
     assert ratio(0, 0) == 10**12
     assert ratio(0, 5) == 0
@@ -262,6 +264,57 @@ def test_hedges_give_after_the_rest() -> None:
     assert [(account, lots) for account, lots, *_ in fills(effects)] == [(3, 5), (1, 1)]
 
 
+#: Lots and weights of accounts 1 to 3 by policy, where all of them lose.
+LOSERS = {
+    AdlPolicy.CAPPED_PRO_RATA: ((2, 1, 3), (4, 2, 6)),
+    AdlPolicy.PRO_RATA: ((2, 1, 3), (4, 2, 6)),
+    AdlPolicy.RISK_AWARE: ((2, 0, 4), (7, 1, 12)),
+    AdlPolicy.QUEUE: ((0, 0, 6), (-33_088, -1_172_805, -31_250)),
+}
+
+
+@pytest.mark.parametrize("policy", LOSERS)
+def test_policies_on_losers(policy: AdlPolicy) -> None:
+    """Long 6 at mark 85 with E = -60 against shorts of 4, 2, 6 that lose.
+
+    | account | lots | cost | P | E | leverage |
+    |---|---|---|---|---|---|
+    | 1 | 4 | -320 | -20 | 180 | 340 / 180 = 1.888888 |
+    | 2 | 2 | -160 | -10 | 3,190 | 170 / 3,190 = 0.053291 |
+    | 3 | 6 | -480 | -30 | 255 | 510 / 255 = 2 |
+
+    By lots, 6 at 4 : 2 : 6. risk_aware: floor(7.55), floor(0.1) but at least 1, 12: 2.1, 0.3, 3.6.
+    queue: 6.25 % over each leverage, the least loss first.
+    """
+    desk = Desk(85, policy)
+    desk.open(300, 6, 600)
+    for balance, lots in ((200, -4), (3_200, -2), (285, -6)):
+        desk.open(balance, lots, lots * 80)
+    lots_of, weights = LOSERS[policy]
+    assert tuple(weight_of(desk.oracle.state, AdlClass.REST, account, 0) for account in (1, 2, 3)) == weights
+    effects = desk.charge(0, 270)
+    assert {account: (lots, weight) for account, lots, _, _, weight in fills(effects)} == {
+        1 + n: (lots_of[n], weights[n]) for n in range(3) if lots_of[n]
+    }
+    assert [row[0] for row in classes(effects)] == [AdlClass.REST]
+
+
+def test_the_house_shares_by_lots_under_every_policy() -> None:
+    """6 lots of OUTSIDE and 6 of error_inventory give 5 as 2.5 each: the odd one is OUTSIDE's."""
+    for policy in AdlPolicy:
+        desk = Desk(85, policy)
+        desk.open(250, 5, 500)
+        desk.open(10_000, 7, 700)
+        for holder in (outside_of(0), error_inventory_of(0)):
+            row = desk.oracle.state.position(holder, 0)
+            row.lots, row.cost = -6, -600
+        effects = desk.charge(0, 200)
+        assert [(account, lots, weight) for account, lots, _, _, weight in fills(effects)] == [
+            (outside_of(0), 3, 6),
+            (error_inventory_of(0), 2, 6),
+        ]
+
+
 # -- refusals --------------------------------------------------------------------------------------------
 
 COMMITMENT = CommitmentRules(capacity=100_000)
@@ -275,7 +328,7 @@ class Door:
         """Account 0 is provider 0's; account 2 is long 10 and defaults at 84."""
         rules = VenueRules(
             (MARKET, MARKET._replace(group=1)),
-            stages=(Stage.TAKEOVER, Stage.CLOSEOUT, Stage.TEAR_UP),
+            stages=(Stage.TAKEOVER, Stage.CLOSEOUT, Stage.FUND, Stage.TEAR_UP),
             closeout=CloseoutRules(depth_share_ppm=1_000_000),
             funds=(FundRules(), FundRules()),
             providers=(PROVIDER, PROVIDER),
@@ -389,6 +442,16 @@ def test_fee_is_bounded_by_the_balances_that_it_moves() -> None:
     door.oracle.state.ledger[WORLD] -= (1 << 61) - 10
     assert door.code(K.TRANSFER, code=FEE, account=1, amount=11) == R.BALANCE_LIMIT
     assert door.code(K.TRANSFER, code=FEE, account=1, amount=10) == 0
+
+
+def test_what_a_fund_has_promised_stays_in_it() -> None:
+    """At 75 account 2 has -50, which its offer at mark needs: of 80 in the fund 30 may go."""
+    door = Door()
+    door.send(K.TRANSFER, account=FUND, amount=80)
+    effects = door.send(K.MARK, market=0, price_ticks=75)
+    assert [effect.amount for effect in effects if effect.kind == F.RESERVE] == [50]
+    assert door.code(K.TRANSFER, account=FUND, amount=-31) == R.INSUFFICIENT_MARGIN
+    assert door.code(K.TRANSFER, account=FUND, amount=-30) == 0
 
 
 def test_halt_comes_before_the_limits_of_balances_and_after_those_of_positions() -> None:

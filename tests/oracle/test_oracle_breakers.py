@@ -19,7 +19,7 @@ from backstop.core.events import (
     fund_of,
 )
 from backstop.core.instruments import FundsRules
-from tests.oracle.breakers import effective_state, peak_digest
+from tests.oracle.breakers import effective_state, end_event, peak_digest, shift_peaks
 from tests.oracle.venue import PLAIN, PRICED, SHORT, Venue, moves
 
 OPEN, THROTTLED, HALTED, REOPENING = BreakerState
@@ -63,6 +63,22 @@ def test_price_windows_are_the_present_and_the_last() -> None:
         ((1_050, 1_070), 19_047),  # the last window began with 1,050: 20 / 1,050
         ((1_050, 1_070), 14_285),  # 15 / 1,050
         ((1_065, 1_080), 14_084),  # 15 / 1,065
+    ]
+
+
+def test_price_windows_of_a_fall() -> None:
+    """The highest of both windows: 1,000 until 200, then the 950 with which the second window began to 940, then 900."""
+    venue = Venue(PRICED)
+    seen = []
+    for time_ns, price in ((0, 1_000), (50, 950), (150, 940), (250, 930), (500, 920)):
+        venue.mark(time_ns, price)
+        seen.append((venue.row()[9:11], venue.oracle.state.breakers[0].price_signal))
+    assert seen == [
+        ((1_000, 1_000), 0),
+        ((950, 1_000), 50_000),
+        ((940, 1_000), 60_000),
+        ((930, 950), 21_052),  # 20 / 950
+        ((920, 930), 10_752),  # 10 / 930
     ]
 
 
@@ -145,6 +161,25 @@ def test_flow_falls_with_its_windows() -> None:
     assert venue.row()[3:5] == (0, 0)
 
 
+def test_flow_with_a_halt_alone_ends_below_its_share_of_the_halt() -> None:
+    """Halt 1,000, so exit 500. At 210 the first 1,000 are out of both windows; 500 keep it HALTED, 400 do not."""
+    for lots, states in ((5, [HALTED, OPEN]), (4, [REOPENING, OPEN])):
+        venue = Venue(PLAIN._replace(flow_halt=1_000), breakers=SHORT._replace(hold_max_ns=900))
+        venue.mark(0, 100)
+        assert moves(venue.default(90, 10)) == [(0, OPEN, HALTED, FLOW, 990, 1_000)]
+        venue.default(150, lots)
+        venue.mark(210, 100)
+        assert venue.states == states
+
+
+def test_torn_up_lots_are_flow() -> None:
+    """As lots of ADL are."""
+    venue = Venue(PLAIN, stages=(Stage.TEAR_UP,))
+    venue.mark(0, 100)
+    venue.default(10, 7)
+    assert [venue.row(number)[7] for number in (0, 1)] == [700, 700]
+
+
 def test_flow_exit_is_never_out_of_reach() -> None:
     """A throttle of 1: half of it is 0, but a flow of 0 ends it."""
     venue = Venue(PLAIN._replace(flow_throttle=1))
@@ -216,6 +251,17 @@ def test_cash_of_a_fund_moves_its_peaks() -> None:
     # Nothing was in use for 17 slots: nothing is kept.
     venue.at(2_100)
     assert peak_digest(venue.oracle.state, 0) == (0, 0)
+
+
+def test_cash_that_a_payment_cancels_out_still_moves_the_peaks() -> None:
+    """600 come in and 600 go out in one event: the balance stays 1,000, its peak is 1,600, it is 37.5 % down."""
+    venue = Venue(PLAIN, fund=FALLS)
+    venue.at(0, K.TRANSFER, account=FUND, amount=1_000)
+    state = venue.oracle.state
+    shift_peaks(state, 0, 600)
+    end_event(state)
+    assert peak_digest(state, 0) == (1, 1_600)
+    assert venue.states == [THROTTLED, OPEN]
 
 
 # -- stale -----------------------------------------------------------------------------------------------
@@ -353,7 +399,10 @@ def test_deficit_halts_the_markets_of_the_default_for_the_longest_hold() -> None
     venue = Venue(PLAIN, count=2, stages=(Stage.TEAR_UP,))
     venue.mark(0, 100, market=0)
     venue.mark(0, 100, market=1)
-    effects = venue.default(1, 10, market=1)
+    account = venue.open(0, 1_000, 10, market=1)
+    for lots in (1, -1):
+        venue.at(0, K.FILL, market=0, account=account, other=NONE, lots=lots, price_ticks=100)
+    effects = venue.at(1, K.TRANSFER, account=account, code=int(Transfer.FUNDING), amount=-1_001)
     assert [effect.amount for effect in effects if effect.kind == F.RESIDUAL] == [1]
     assert moves(effects) == [(1, OPEN, HALTED, DEFICIT, 51, 0)]
     assert venue.row(1)[3] == 729 * 2
@@ -404,6 +453,11 @@ def test_mark_settles_the_venue_only_where_it_is_not_open() -> None:
     assert venue.mark(199, 100, market=1) == []
     assert moves(venue.at(205)) == []
     assert venue.mark(206, 100, market=1) == [(NONE, THROTTLED, OPEN, FLOW, NEVER_NS, 0)]
+    # Throttled again and spent by the operator: OPEN, and no mark looks at it any more.
+    venue.default(210, 10)
+    assert venue.operator(220, Operator.REOPEN) == [(NONE, THROTTLED, OPEN, FLOW, NEVER_NS, 1_000)]
+    venue.mark(450, 100)
+    assert venue.row(2)[3:5] == (3, 2)
 
 
 def test_timers_go_by_market_then_the_venue() -> None:

@@ -84,14 +84,23 @@ def test_guard_confirms_a_mark_near_the_held_one_on_enough_volume() -> None:
     assert guards(venue.at(35)) == []
 
 
-@pytest.mark.parametrize(("volume", "price"), [(9, 1_001), (10, 1_001), (10, 950)])
+@pytest.mark.parametrize(("volume", "price"), [(9, 1_001), (10, 1_001), (10, 945)])
 def test_guard_drops_a_mark_that_nothing_confirms(volume: int, price: int) -> None:
-    """Held 900; back at 1,001; or 950 on enough volume, 5.6 % from 900: DROPPED, and the new price is the mark."""
+    """Held 900; back at 1,001; or 945 on enough volume, 5 % from 900: DROPPED, and the new price is the mark."""
     venue = guarded()
     venue.at(5, K.MARK, market=0, price_ticks=900)
     venue.at(6, K.VOLUME, market=0, lots=volume)
     assert guards(venue.at(7, K.MARK, market=0, price_ticks=price)) == [(DROPPED, 900, 1_000, 0, 100_000)]
     assert venue.oracle.state.markets[0].mark == price
+
+
+def test_guard_confirms_nothing_on_little_volume() -> None:
+    """Held 950; 951 is near it, but is the mark only since it is 4.9 % from the old one: DROPPED."""
+    venue = guarded()
+    venue.at(5, K.MARK, market=0, price_ticks=950)
+    assert guards(venue.at(6, K.MARK, market=0, price_ticks=951)) == [(DROPPED, 950, 1_000, 0, 50_000)]
+    venue.at(7, K.VOLUME, market=0, lots=10)
+    assert guards(venue.at(8, K.MARK, market=0, price_ticks=950)) == [], "nothing is held any more"
 
 
 def test_released_mark_is_a_mark() -> None:

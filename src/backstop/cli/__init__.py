@@ -32,6 +32,8 @@ _MODULES = {
     "demo": "backstop.cli.replay",
     "replay": "backstop.cli.replay",
     "import": "backstop.cli.replay",
+    "account": "backstop.cli.account",
+    "adl": "backstop.cli.adl",
     "config": "backstop.cli.config",
     "journal": "backstop.cli.journal",
     "warmup": "backstop.cli.warmup",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from backstop.cli.running import Switch, exit_code_of, print_result, refusals, run_case, say, warm_up
+from backstop.cli.outcome import print_result
+from backstop.cli.running import Switch, checked_report, exit_code_of, refusals, run_case, say, warm_up
 
 __all__ = ["demo"]
 
@@ -24,6 +25,7 @@ def demo(
     venue: Annotated[Path | None, typer.Option(metavar="FILE", help="Another venue (TOML).")] = None,
     population: Annotated[Path | None, typer.Option(metavar="FILE", help="Another population (TOML).")] = None,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where result.json and journal.db are written.")] = Path("out/demo"),
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report here: one HTML page.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Run a historical crash through the engine, end to end.
@@ -36,6 +38,7 @@ def demo(
 
     if name not in scenario_names():
         raise typer.BadParameter(f"{name!r}: must be one of {', '.join(scenario_names())}", param_hint="SCENARIO")
+    report = checked_report(report)
     compiled = warm_up()
     with refusals():
         from backstop.lab.cases import case_of_population, scenario_prices
@@ -53,7 +56,8 @@ def demo(
         case.details["scenario"] = name
         out.mkdir(parents=True, exist_ok=True)
         command = f"backstop demo {name} --seed {seed} --impact {impact.value}"
-        result = run_case(case, impact=impact is Switch.ON, journal_path=out / "journal.db", overwrite=True, command=command)
+        options: dict[str, Any] = {"impact": impact is Switch.ON, "journal_path": out / "journal.db", "overwrite": True, "command": command}
+        result = run_case(case, crash.title, report=report, **options)
         values = result.as_json() | {"scenario": name, "compile_seconds": round(compiled, 3)}
         (out / "result.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     if as_json:

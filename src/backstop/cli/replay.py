@@ -6,14 +6,15 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from backstop.cli.demo import demo
 from backstop.cli.exits import FAILED
 from backstop.cli.importing import import_bars
-from backstop.cli.running import Switch, exit_code_of, parsed_time_ns, print_result, refusals, run_case, say, warm_up
+from backstop.cli.outcome import print_result
+from backstop.cli.running import Switch, checked_report, exit_code_of, parsed_time_ns, refusals, run_case, say, warm_up
 
 if TYPE_CHECKING:
     from backstop.config import Venue
@@ -51,6 +52,8 @@ def replay(
     ] = None,
     journal: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep a journal here; by default none is kept.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a journal that is there.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the journal of the same run that was killed.")] = False,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report here: one HTML page.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Run recorded prices through the engine, and say who defaulted, which stage did what, and who paid.
@@ -66,8 +69,11 @@ def replay(
     start_ns, end_ns = parsed_time_ns(start, "--start"), parsed_time_ns(end, "--end")
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:
         raise typer.BadParameter(f"{end}: must be after --start", param_hint="--end")
-    if journal is not None and journal.exists() and not force:
-        say(f"error: {journal} exists: choose another path, or replace it with --force")
+    if resume and (journal is None or force):
+        raise typer.BadParameter("needs --journal, and no --force", param_hint="--resume")
+    report = checked_report(report)
+    if journal is not None and journal.exists() and not force and not resume:
+        say(f"error: {journal} exists: choose another path, or replace it with --force; --resume goes on with a run that was killed")
         raise typer.Exit(FAILED)
     with refusals():
         from backstop.config import load_venue
@@ -83,11 +89,13 @@ def replay(
         _say_report(case)
         warm_up()
         command = shlex.join(["backstop", *sys.argv[1:]])
-        result = run_case(case, impact=impact is Switch.ON, journal_path=journal, overwrite=force, command=command)
+        title = f"{resolved.name}: {', '.join(path.name for path in prices)}, impact {impact.value}"
+        options: dict[str, Any] = {"impact": impact is Switch.ON, "journal_path": journal, "overwrite": force, "command": command}
+        result = run_case(case, title, report=report, resume=resume, **options)
     if as_json:
         typer.echo(json.dumps(result.as_json(), indent=2))
     else:
-        print_result(result, f"{resolved.name}: {', '.join(path.name for path in prices)}, impact {impact.value}")
+        print_result(result, title)
     raise typer.Exit(exit_code_of(result))
 
 

@@ -133,6 +133,9 @@ def _provider_refusal(state: State, account: int, provider: int) -> int:
         return _UNKNOWN_ACCOUNT
     if not 0 <= provider < state.rules[0].providers or state.providers[provider].account != NONE:
         return _UNKNOWN_PROVIDER
+    for each in range(state.rules[0].providers):
+        if state.providers[each].account == account:
+            return _UNKNOWN_PROVIDER
     return 0
 
 

@@ -165,10 +165,23 @@ def settle(state: State, row: int) -> None:
         _enter(state, row, new, cause)
 
 
+@inlined
+def _is_quiet(state: State, row: int) -> bool:
+    """Return whether a machine is OPEN and nothing asks for anything, so that settling it would do nothing."""
+    breaker = state.breakers[row]
+    if breaker.state != _OPEN or breaker.spent != 0 or breaker.flow[0] != 0 or breaker.flow[1] != 0:
+        return False
+    level = 0
+    for cause in range(_PRICE, _DEFICIT + 1):
+        level |= breaker.levels[cause]
+    return level == 0
+
+
 @kernel
 def settle_with_venue(state: State, market: int) -> None:
     """Settle what a mark or an index may move: the market's machine, and the venue's where it is not OPEN."""
-    settle(state, market)
+    if not _is_quiet(state, market):
+        settle(state, market)
     venue = state.rules[0].markets
     if state.breakers[venue].state != _OPEN:
         settle(state, venue)
@@ -215,9 +228,9 @@ def _judge_flow(state: State, row: int) -> None:
     """Set the level of FLOW from what was liquidated in the present and the last window."""
     breaker = state.breakers[row]
     throttle, halt = breaker.flow_throttle, breaker.flow_halt
+    _roll_flow(state, row)
     if throttle == 0 and halt == 0:
         return
-    _roll_flow(state, row)
     old = breaker.levels[_FLOW]
     flow = add_checked(breaker.flow[0], breaker.flow[1])
     if flow == 0 and old == 0:

@@ -56,7 +56,7 @@ HAIRCUT     ``account`` payer, ``other`` defaulter, market, ``code`` SocialisePo
             the payer, ``lots`` its cap, both over all markets of the default
 CLAIM       account, ``amount`` change of its recovery claim, ``value`` the claim then
 GUARD       market, ``code`` Guard, ``price_ticks`` the held price, ``other`` the accepted mark before, ``amount`` time until which
-            it is held (0: no longer), ``value`` the move in ppm
+            it is held (0: no longer), ``value`` the held price's move in ppm
 """
 
 from __future__ import annotations

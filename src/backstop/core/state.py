@@ -147,6 +147,7 @@ FUND_ROW = _row(
     ("paid_slot", "<i8"),  # number of the newest slot of ``paid``
     ("peak_slot", "<i8"),
     ("balance_before", "<i8"),  # as of the end of the last event
+    ("is_shifted", "<i8"),  # this event had CASH of the fund
     ("drawdown_level", "<i8"),
     ("paid", "<i8", (17,)),
     ("peak", "<i8", (17,)),

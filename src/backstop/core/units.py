@@ -252,15 +252,14 @@ def split_by_largest_remainder(
     weights: NDArray[np.int64],
     parts: NDArray[np.int64],
     remainders: NDArray[np.int64],
-    order: NDArray[np.int64],
-    merge: NDArray[np.int64],
+    heap: NDArray[np.int64],
     count: int,
 ) -> None:
     """Split ``total >= 0`` over ``weights[:count] >= 0`` into ``parts[:count]``, exactly.
 
     Each part is the floor of its share; what is left goes one unit each to the largest remainders,
-    the earlier first where they are equal (so callers order the weights by id). ``remainders``,
-    ``order`` and ``merge`` are scratch. Raises ``OverflowError`` when the weights' sum exceeds int64
+    the earlier first where they are equal (so callers order the weights by id). ``remainders``
+    and ``heap`` are scratch. Raises ``OverflowError`` when the weights' sum exceeds int64
     and ``ZeroDivisionError`` when it is 0.
     """
     weight_sum = 0
@@ -271,7 +270,7 @@ def split_by_largest_remainder(
         parts[index] = mul_div_floor(total, weights[index], weight_sum)
         remainders[index] = mul_mod(total, weights[index], weight_sum)
         left -= parts[index]
-    give_to_largest(left, parts, remainders, order, merge, count)
+    give_to_largest(left, parts, remainders, heap, count)
 
 
 @kernel
@@ -301,23 +300,41 @@ def sort_places(keys: NDArray[np.int64], order: NDArray[np.int64], merge: NDArra
         width *= 2
 
 
-@kernel
-def give_to_largest(
-    left: int,
-    parts: NDArray[np.int64],
-    remainders: NDArray[np.int64],
-    order: NDArray[np.int64],
-    merge: NDArray[np.int64],
-    count: int,
-) -> None:
-    """Add one unit to each of the ``left`` parts with the largest remainders (>= -1), ties to the earlier.
+@inlined
+def _is_worse(remainders: NDArray[np.int64], left: int, right: int) -> bool:
+    """Return whether place ``left`` gets a unit only after place ``right``."""
+    return remainders[left] < remainders[right] or (remainders[left] == remainders[right] and left > right)
 
-    ``remainders`` is used up; ``order`` and ``merge`` are scratch.
+
+@kernel
+def _sink_worse(remainders: NDArray[np.int64], heap: NDArray[np.int64], place: int, count: int) -> None:
+    while True:
+        worst = place
+        for child in range(2 * place + 1, min(2 * place + 3, count)):
+            if _is_worse(remainders, heap[child], heap[worst]):
+                worst = child
+        if worst == place:
+            return
+        heap[place], heap[worst] = heap[worst], heap[place]
+        place = worst
+
+
+@kernel
+def give_to_largest(left: int, parts: NDArray[np.int64], remainders: NDArray[np.int64], heap: NDArray[np.int64], count: int) -> None:
+    """Add one unit to each of the ``left <= count`` parts with the largest remainders, ties to the earlier.
+
+    ``heap`` is scratch. It holds the ``left`` best so far, the worst of them on top: no sort, since there are few
+    units to give and many who might get one.
     """
     if left <= 0:
         return
-    for place in range(count):
-        remainders[place] = -remainders[place]
-    sort_places(remainders, order, merge, count)
     for place in range(left):
-        parts[order[place]] += 1
+        heap[place] = place
+    for place in range(left // 2, -1, -1):
+        _sink_worse(remainders, heap, place, left)
+    for place in range(left, count):
+        if remainders[place] > remainders[heap[0]]:
+            heap[0] = place
+            _sink_worse(remainders, heap, 0, left)
+    for place in range(left):
+        parts[heap[place]] += 1

@@ -1,11 +1,10 @@
-"""A venue's accounts from files: positions, owners and collateral, and the events that open them.
+"""A venue's accounts from files: positions, owners and collateral.
 
 Knows names and decimals; hands on numbers. The names are kept for the journal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -16,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Rounding, Venue
-from backstop.core.events import EVENT, FUND, NONE, EventArray, EventKind, Transfer
-from backstop.core.instruments import BALANCE_ATOMS_MAX, PPM
+from backstop.core.events import NONE
+from backstop.core.instruments import BALANCE_ATOMS_MAX
 from backstop.feeds.columns import Grid, exact_of, fraction_text, steps_of_column
-from backstop.feeds.errors import FeedError
-from backstop.feeds.prices import Prices, markets_text
+from backstop.feeds.prices import markets_text
 from backstop.feeds.table import Chunk, Column, Table, open_table
 
 __all__ = [
@@ -28,9 +26,6 @@ __all__ = [
     "COST_ROUNDING",
     "AccountBook",
     "OpeningReport",
-    "accounts_open_ns",
-    "market_opening",
-    "opening_events",
     "read_accounts",
 ]
 
@@ -274,7 +269,8 @@ def _collateral(path: Path | str, venue: Venue, gathered: _Gathered, accounts_pa
     grid = Grid((Fraction(venue.asset.atom),), (_AMOUNT_MAX,), COLLATERAL_ROUNDING)
     balance = np.zeros(len(gathered.accounts), dtype=np.int64)
     seen: set[int] = set()
-    rounded, error, total = 0, Fraction(0), venue.fund_opening_atoms
+    rounded, error = 0, Fraction(0)
+    total = sum(venue.fund_opening_atoms) + sum(provider.capital_atoms for provider in venue.providers)
     for chunk in table.chunks(_COLLATERAL):
         _check_assets(table, chunk, venue)
         amounts = steps_of_column(table, chunk, "amount", grid, np.zeros(chunk.rows, dtype=np.int64), expected=_AMOUNT_EXPECTED, least=0)
@@ -290,9 +286,8 @@ def _collateral(path: Path | str, venue: Venue, gathered: _Gathered, accounts_pa
             balance[account] = amounts.values[place]
             total += int(amounts.values[place])
             if total > BALANCE_ATOMS_MAX:
-                expected = (
-                    f"the fund and all collateral must stay within {venue.asset.text(BALANCE_ATOMS_MAX)} {venue.asset.name} (2^61 atoms)"
-                )
+                most = f"{venue.asset.text(BALANCE_ATOMS_MAX)} {venue.asset.name} (2^61 atoms)"
+                expected = f"funds, providers and all collateral must stay within {most}"
                 cell = chunk.columns["amount"][place]
                 raise table.error("overflows the ledger", expected, chunk=chunk, place=place, column="amount", value=str(cell))
             if amounts.unfit[place]:
@@ -311,146 +306,22 @@ def _check_assets(table: Table, chunk: Chunk, venue: Venue) -> None:
 
 
 def _check_limits(table: Table, venue: Venue, gathered: _Gathered) -> None:
-    limits = venue.rules.limits
-    for noun, count, most, key in (
-        ("accounts", len(gathered.accounts), limits.accounts_max, "accounts_max"),
-        ("positions", len(gathered.lots), limits.positions_max, "positions_max"),
-    ):
-        if count > most:
-            raise table.error(f"has {count} {noun}", f"the venue allows {most}: raise limits.{key} in its file")
+    limits, providers = venue.rules.limits, len(venue.providers)
+    if len(gathered.accounts) + providers > limits.accounts_max:
+        beside = f" beside those of its {providers} providers" if providers else ""
+        room = f"the venue allows {limits.accounts_max - providers}{beside}: raise limits.accounts_max in its file"
+        raise table.error(f"has {len(gathered.accounts)} accounts", room)
+    if len(gathered.lots) > limits.positions_max:
+        room = f"the venue allows {limits.positions_max}: raise limits.positions_max in its file"
+        raise table.error(f"has {len(gathered.lots)} positions", room)
+    for provider in venue.providers:
+        if provider.name in gathered.accounts or provider.name in gathered.owners:
+            noun, column = ("an account", "account") if provider.name in gathered.accounts else ("an owner", "owner")
+            expected = "must have another name: the account of a provider is opened by the venue file"
+            raise table.error(f"has {noun} with the name of a provider", expected, column=column, value=provider.name)
     running = [0] * len(venue.markets)
     for market, cost in zip(gathered.market, gathered.cost, strict=True):
         running[market] += cost
         if abs(running[market]) > BALANCE_ATOMS_MAX:
             expected = f"must stay within {BALANCE_ATOMS_MAX} (2^61): overflow"
             raise table.error(f"has a cost of {running[market]} atoms on one side of {venue.markets[market].symbol}", expected)
-
-
-# Opening
-
-
-def opening_events(venue: Venue, book: AccountBook, prices: Prices) -> EventArray:
-    """Return the events that open a venue, all before the first price: fund, prices, accounts, collateral, positions.
-
-    The fund and the first price of each market come 2 ns before the first price of the stream (so
-    that the book's depth is known before anyone can be in default), accounts 1 ns before it.
-
-    The engine judges an account after each of its positions, so one that is only sound as a whole
-    could be closed half open. Such an account is lent the difference while it is opened (TRANSFER,
-    FUNDING, there and back), and accounts that are in default when complete are opened last.
-
-    Raises ``FeedError`` where a market of a position has no price.
-    """
-    for number in np.unique(book.market).tolist():
-        if number not in prices.markets:
-            symbol = venue.markets[number].symbol
-            first = int(np.argmax(book.market == number))
-            raise FeedError(
-                prices.report.files[0] if prices.report.files else "prices",
-                f"has no price of {symbol}",
-                f"must have one: account {book.accounts[int(book.account[first])]} has a position there",
-                column="market",
-            )
-    opening_ns = accounts_open_ns(prices.start_ns)
-    rows: list[tuple[int, ...]] = []
-    for account, owner in enumerate(book.owner.tolist()):
-        rows.append(_row(opening_ns, EventKind.ACCOUNT, account=account, other=owner))
-    for account, atoms in enumerate(book.balance_atoms.tolist()):
-        if atoms:
-            rows.append(_row(opening_ns, EventKind.TRANSFER, account=account, amount=atoms))
-    rows += _position_rows(venue, book, prices, opening_ns)
-    return np.concatenate([market_opening(venue, prices), _event_rows(rows)])
-
-
-def accounts_open_ns(start_ns: int) -> int:
-    """Return when accounts open, for prices that start at ``start_ns``."""
-    return max(start_ns - 1, 0)
-
-
-def market_opening(venue: Venue, prices: Prices) -> EventArray:
-    """Return the fund's deposit and the first price of each market, ahead of all accounts."""
-    time_ns = max(prices.start_ns - 2, 0)
-    rows: list[tuple[int, ...]] = []
-    if venue.fund_opening_atoms:
-        rows.append(_row(time_ns, EventKind.TRANSFER, account=FUND, amount=venue.fund_opening_atoms))
-    for number, market in prices.markets.items():
-        if market.first_index_ticks:
-            rows.append(_row(time_ns, EventKind.INDEX, market=number, price_ticks=market.first_index_ticks))
-        rows.append(_row(time_ns, EventKind.MARK, market=number, price_ticks=market.first_mark_ticks))
-    return _event_rows(rows)
-
-
-def _event_rows(rows: list[tuple[int, ...]]) -> EventArray:
-    events = np.zeros(len(rows), dtype=EVENT)
-    if rows:
-        for name, values in zip(_FIELDS, zip(*rows, strict=True), strict=True):
-            events[name] = values
-    return events
-
-
-_FIELDS = ("time_ns", "kind", "code", "market", "account", "other", "lots", "price_ticks", "amount")
-
-
-def _row(
-    time_ns: int,
-    kind: EventKind,
-    *,
-    code: int = 0,
-    market: int = NONE,
-    account: int = NONE,
-    other: int = 0,
-    lots: int = 0,
-    price_ticks: int = 0,
-    amount: int = 0,
-) -> tuple[int, ...]:
-    return time_ns, int(kind), code, market, account, other, lots, price_ticks, amount
-
-
-def _position_rows(venue: Venue, book: AccountBook, prices: Prices, time_ns: int) -> list[tuple[int, ...]]:
-    of_account: dict[int, list[int]] = {}
-    for place, account in enumerate(book.account.tolist()):
-        of_account.setdefault(account, []).append(place)
-    sound: list[tuple[int, ...]] = []
-    in_default: list[tuple[int, ...]] = []
-    market, lots, cost = book.market.tolist(), book.lots.tolist(), book.cost_atoms.tolist()
-    for account, places in of_account.items():
-        balance = int(book.balance_atoms[account])
-        exposures = [_exposure(venue, prices, market[place], lots[place], cost[place]) for place in places]
-        lent = 0 if len(places) == 1 else _lent(balance, exposures)
-        mine = [
-            _row(time_ns, EventKind.POSITION, market=market[place], account=account, lots=lots[place], amount=cost[place])
-            for place in places
-        ]
-        if lent:
-            there = _row(time_ns, EventKind.TRANSFER, code=int(Transfer.FUNDING), account=account, amount=lent)
-            back = _row(time_ns, EventKind.TRANSFER, code=int(Transfer.FUNDING), account=account, amount=-lent)
-            mine = [there, *mine, back]
-        equity = balance + sum(gain for gain, _ in exposures)
-        (in_default if equity < sum(margin for _, margin in exposures) else sound).extend(mine)
-    return sound + in_default
-
-
-def _exposure(venue: Venue, prices: Prices, market: int, lots: int, cost: int) -> tuple[int, int]:
-    """Return (unrealised gain, maintenance margin) of a position at the opening mark."""
-    value = lots * prices.markets[market].first_mark_ticks * venue.markets[market].notional_factor
-    return value - cost, _maintenance(venue.rules.markets[market].tiers, abs(value))
-
-
-def _maintenance(tiers: Sequence[Any], notional: int) -> int:
-    margin = last_rate = 0
-    for tier in tiers:
-        if notional <= tier.floor_atoms:
-            break
-        margin += (notional - tier.floor_atoms) * (tier.maintenance_rate_ppm - last_rate)
-        last_rate = tier.maintenance_rate_ppm
-    return -(-margin // PPM)
-
-
-def _lent(balance: int, exposures: list[tuple[int, int]]) -> int:
-    """Return what an account must be lent so that it is never near default while its positions come one by one."""
-    equity, margin, lent = balance, 0, 0
-    for gain, needed in exposures[:-1]:
-        equity += gain
-        margin += needed
-        lent = max(lent, 2 * margin - equity)
-    return lent

@@ -29,7 +29,10 @@ def bar_streams(
     tally: Tally,
     cut: Cut,
 ) -> list[Stream]:
-    """Return the marks of a file's bars within ``cut``, and their volumes at their ends; count what was widened or missing.
+    """Return the marks of a file's bars within ``cut``, and their volumes; count what was widened or missing.
+
+    A bar's volume is told at its start, ahead of its marks: a price guard judges them by the trading
+    that made them, which the volume of the bar before knows nothing of.
 
     Raises ``FeedError`` for bars that overlap, stand on their head or give too many marks.
     """
@@ -68,7 +71,7 @@ def bar_streams(
     streams = [Stream(_MARK, time_ns.ravel(), np.repeat(market, steps), ticks.ravel())]
     if "volume" in rows.steps:
         there = within & ~rows.missing["volume"]
-        streams.append(Stream(_VOLUME, (rows.time_ns + span_ns)[there], rows.market[there], rows.steps["volume"][there]))
+        streams.append(Stream(_VOLUME, rows.time_ns[there], rows.market[there], rows.steps["volume"][there]))
     return streams
 
 

@@ -157,7 +157,7 @@ def read_prices(
     ``open, high, low, close`` (and ``volume``). Bars are walked open, low, high, close if they close
     at or above their open, else open, high, low, close, in ``steps`` marks spread over their span;
     the span is ``timeframe_ns``, or the file's column ``timeframe``, or the market's commonest
-    spacing. A bar's volume is told at its end. Rows outside of ``start_ns <= time < end_ns`` are cut.
+    spacing. A bar's volume is told at its start. Rows outside of ``start_ns <= time < end_ns`` are cut.
 
     Raises ``FeedError`` naming file, line, column and value.
     """

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from backstop.config import Venue
 from backstop.core.events import EventArray, EventKind
-from backstop.feeds.accounts import AccountBook, accounts_open_ns, market_opening, opening_events
+from backstop.feeds.accounts import AccountBook
+from backstop.feeds.opening import accounts_open_ns, market_opening, opening_events, provider_opening
 from backstop.feeds.prices import Prices, prices_of_events
 from backstop.journal import Names
 from backstop.markets.paths import depth_schedule, path_marks
-from backstop.markets.population import PopulationParameters, population_events
+from backstop.markets.population import PopulationError, PopulationParameters, population_events
 from backstop.markets.scenarios import Scenario
 
 __all__ = ["Case", "case_of_book", "case_of_population", "file_details", "scenario_prices"]
@@ -54,9 +55,14 @@ class Case:
 
 def case_of_book(venue: Venue, prices: Prices, book: AccountBook) -> Case:
     """Return the case of accounts from files; raise ``FeedError`` where a position has no price."""
-    return Case(
-        venue, opening_events(venue, book, prices), prices, Names(book.accounts, book.owners), accounts_report=book.report.as_json()
-    )
+    names = _with_providers(venue, book.accounts, book.owners)
+    return Case(venue, opening_events(venue, book, prices), prices, names, accounts_report=book.report.as_json())
+
+
+def _with_providers(venue: Venue, accounts: Sequence[str], owners: Sequence[str]) -> Names:
+    """Return the names of all accounts and owners, those of the providers last."""
+    providers = tuple(provider.name for provider in venue.providers)
+    return Names((*accounts, *providers), (*owners, *providers))
 
 
 def case_of_population(
@@ -66,10 +72,12 @@ def case_of_population(
 
     Raises ``PopulationError`` where the venue has no room for it.
     """
+    _check_room(venue, parameters)
     symbols = [market.symbol for market in venue.markets]
     # A market without a price gets nobody; its mark is never read.
     without = {symbol: 0.0 for number, symbol in enumerate(symbols) if number not in prices.markets}
     marks = [prices.markets[number].first_mark_ticks if number in prices.markets else 1 for number in range(len(symbols))]
+    opening_ns = accounts_open_ns(prices.start_ns)
     population = population_events(
         venue.rules,
         symbols,
@@ -77,19 +85,30 @@ def case_of_population(
         replace(parameters, shares={**parameters.shares, **without}),
         marks,
         seed,
-        accounts_open_ns(prices.start_ns),
+        opening_ns,
     )
+    providers = provider_opening(venue, len(population.account_names), len(population.owner_names), opening_ns)
     positions = int((population.events["kind"] == EventKind.POSITION).sum())
     report = {"accounts": len(population.account_names), "owners": len(population.owner_names), "positions": positions, "seed": seed}
     return Case(
         venue,
-        np.concatenate([market_opening(venue, prices), population.events]),
+        np.concatenate([market_opening(venue, prices), population.events, providers]),
         prices,
-        Names(population.account_names, population.owner_names),
+        _with_providers(venue, population.account_names, population.owner_names),
         schedule=schedule,
         seed=seed,
         accounts_report=report,
     )
+
+
+def _check_room(venue: Venue, parameters: PopulationParameters) -> None:
+    """Refuse a population beside which the accounts of the providers find no room."""
+    most, providers = venue.rules.limits.accounts_max, len(venue.providers)
+    if providers and parameters.accounts + providers > most:
+        raise PopulationError(
+            f"accounts = {parameters.accounts}: must be at most {most - providers}, so that {providers} providers"
+            f" find room within limits.accounts_max, {most}"
+        )
 
 
 def scenario_prices(venue: Venue, scenario: Scenario, seed: int) -> tuple[Prices, NDArray[np.void]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,106 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
-from backstop.core.events import FUND, EventArray, Stage
-from backstop.core.state import State, house_slot, new_state, state_digest
+from backstop.core.events import EffectArray, EventArray, Stage
+from backstop.core.state import new_state, state_digest
 from backstop.journal import Journal, Manifest, Names
 from backstop.journal.recorder import Recorder
+from backstop.lab.backers import standings_of
 from backstop.lab.cases import Case
-from backstop.lab.tally import Conservation, Tally, conservation_of
+from backstop.lab.result import ReplayResult, funds_of
+from backstop.lab.tally import Tally, conservation_of
 from backstop.markets.book import new_world
 from backstop.markets.driver import Batch, batches
 
-__all__ = ["Progress", "ReplayResult", "replay", "replay_case"]
+__all__ = ["Progress", "ReplayResult", "Watch", "replay", "replay_case"]
 
 #: Called with (outside events done, of how many, time reached).
 Progress = Callable[[int, int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayResult:
-    """What a replay came to."""
-
-    venue: Venue
-    tally: Tally
-    conservation: Conservation
-    #: Events that the engine took: outside ones, the book's answers, its clock.
-    events: int
-    outside_events: int
-    accounts: int
-    #: Markets that had a price.
-    markets: int
-    fund_opening_atoms: int
-    fund_closing_atoms: int
-    #: SHA-256 of the economic state at the end.
-    digest: str
-    #: Engine and simulated book only.
-    engine_seconds: float
-    seconds: float
-    impact: bool
-    seed: int | None
-    first_ns: int
-    last_ns: int
-    #: Path, batches, events and chain of the journal; None: none was kept.
-    journal: dict[str, Any] | None
-    warnings: tuple[str, ...] = ()
-    #: What was read and did not fit: prices, accounts, opening imbalance.
-    feeds: dict[str, Any] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the result as one object; money is a decimal text with its asset."""
-        asset = self.venue.asset
-        tally = self.tally
-
-        def money(atoms: int) -> str:
-            return f"{asset.text(atoms)} {asset.name}"
-
-        return {
-            "venue": {"name": self.venue.name, "hash": self.venue.hash},
-            "accounts": self.accounts,
-            "markets": self.markets,
-            "events": self.events,
-            "outside_events": self.outside_events,
-            "effects": tally.effects,
-            "defaults": tally.defaults,
-            "default_entries": tally.default_entries,
-            "stages": [
-                {"name": row.stage.name.lower(), "accounts": row.accounts, "notional": money(row.notional), "paid": money(row.paid)}
-                for row in tally.stages()
-            ],
-            "deficit": money(tally.deficit_atoms),
-            "uncovered": money(tally.uncovered_atoms),
-            "liquidation_fees": money(tally.fees_atoms),
-            "fund": {"opening": money(self.fund_opening_atoms), "closing": money(self.fund_closing_atoms)},
-            "adl_counterparties": tally.count("adl_counterparty"),
-            "halted": [self.venue.markets[number].symbol for number in sorted(tally.halted)],
-            "conservation": {
-                "holds": self.conservation.holds,
-                "assets": {asset.name: money(self.conservation.asset_atoms)},
-                "markets": {
-                    market.symbol: {"lots": lots, "cost": money(cost)}
-                    for market, lots, cost in zip(
-                        self.venue.markets, self.conservation.market_lots, self.conservation.market_cost_atoms, strict=True
-                    )
-                },
-            },
-            "refused": {code.name.lower(): count for code, count in sorted(tally.refused.items())},
-            "digest": self.digest,
-            "engine_seconds": round(self.engine_seconds, 6),
-            "seconds": round(self.seconds, 6),
-            "impact": self.impact,
-            "seed": self.seed,
-            "first": _time_text(self.first_ns),
-            "last": _time_text(self.last_ns),
-            "warnings": list(self.warnings),
-            "feeds": self.feeds,
-            "journal": self.journal,
-        }
-
-
-def _time_text(time_ns: int) -> str:
-    from backstop.feeds.columns import time_text
-
-    return time_text(time_ns)
+#: Called with each batch's events and all their effects, in order; the rows hold until it returns.
+Watch = Callable[[EventArray, EffectArray], None]
 
 
 @dataclass(slots=True)
@@ -147,6 +64,7 @@ def replay(
     command: str = "",
     details: dict[str, str] | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> ReplayResult:
     """Run the opening, then the outside events (sorted by time), through the engine and the simulated venue.
 
@@ -159,7 +77,15 @@ def replay(
     # The venue's depth is told after the outside events of this time: before any account is open.
     start_ns = int((opening_events if len(opening_events) else outside_events)["time_ns"][0])
     state = new_state(venue.rules)
-    world = new_world(venue.rules, venue.books, start_ns=start_ns, impact=impact, schedule=schedule)
+    world = new_world(
+        venue.rules,
+        venue.books,
+        start_ns=start_ns,
+        impact=impact,
+        schedule=schedule,
+        provider_latency_ns=venue.provider_latency_ns,
+        provider_answer=venue.provider_answer,
+    )
     journal = recorder = None
     if journal_path is not None:
         manifest = Manifest(venue.text, venue.hash, venue.rules.limits, command=command, seed=seed, details=details or {})
@@ -171,7 +97,9 @@ def replay(
         for batch in clock.timed(batches(state, world, [opening_events, outside_events])):
             if recorder is not None:
                 recorder.record(batch.events, batch.effects)
-            tally.add(batch.effects)
+            tally.add(batch.events, batch.effects)
+            if watch is not None:
+                watch(batch.events, batch.effects)
             events += len(batch.events)
             if progress is not None:
                 progress(batch.outside_taken, total, int(state.engine[0].now_ns))
@@ -187,8 +115,9 @@ def replay(
         outside_events=total,
         accounts=int(state.engine[0].accounts_now),
         markets=int((state.markets["mark_ticks"] > 0).sum()),
-        fund_opening_atoms=venue.fund_opening_atoms,
-        fund_closing_atoms=_fund_atoms(state),
+        funds=funds_of(venue, state),
+        standings=standings_of(state),
+        claims_atoms=int(state.engine[0].claims),
         digest=digest,
         engine_seconds=clock.seconds,
         seconds=time.perf_counter() - begun,
@@ -199,10 +128,6 @@ def replay(
         journal=None if journal is None else _journal_facts(journal),
         warnings=_warnings(venue, tally),
     )
-
-
-def _fund_atoms(state: State) -> int:
-    return int(state.house[int(house_slot(FUND))])
 
 
 def _journal_facts(journal: Journal) -> dict[str, Any]:
@@ -227,10 +152,9 @@ def replay_case(
     overwrite: bool = False,
     command: str = "",
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> ReplayResult:
     """Run a case as ``replay`` does, and add what its doors reported."""
-    from dataclasses import replace
-
     result = replay(
         case.venue,
         case.prices.events,
@@ -244,6 +168,7 @@ def replay_case(
         command=command,
         details=case.details,
         progress=progress,
+        watch=watch,
     )
     markets = case.venue.markets
     feeds = {

@@ -8,12 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
-from backstop.core.events import FUND, Cause, EffectArray, EffectKind, Health, Reject, Stage
+from backstop.core.events import GROUPS_MAX, Cause, EffectArray, EffectKind, EventArray, Health, Reject, Stage, fund_of
 from backstop.core.state import State
+from backstop.lab.backers import BackerTally
+from backstop.lab.follow import Follower
+from backstop.lab.stops import BreakerTally, GuardTally
 
 __all__ = ["Conservation", "StageTally", "Tally", "conservation_of"]
 
 _FUND_CAUSES = (int(Cause.SUPPORT), int(Cause.DEFICIT), int(Cause.TEAR_UP))
+_FUNDS = tuple(fund_of(group) for group in range(GROUPS_MAX))
 
 
 @dataclass(slots=True)
@@ -31,7 +35,7 @@ class StageTally:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts effects batch by batch; sums are exact."""
+    """Counts effects batch by batch; sums are exact, in atoms."""
 
     venue: Venue
     accounts_max: int
@@ -42,17 +46,30 @@ class Tally:
     paid: dict[Stage, int] = field(default_factory=dict)
     fees_atoms: int = 0
     uncovered_atoms: int = 0
-    halted: set[int] = field(default_factory=set)
+    #: What other accounts of an owner gave to one that was insolvent.
+    netted_atoms: int = 0
+    claims_issued_atoms: int = 0
+    claims_recovered_atoms: int = 0
+    #: Notional, at fill prices, and fills of what the venue vault disposed of.
+    disposed_atoms: int = 0
+    disposal_fills: int = 0
     refused: dict[Reject, int] = field(default_factory=dict)
     adl_fills: int = 0
+    breakers: BreakerTally = field(default_factory=BreakerTally)
+    guard: GuardTally = field(default_factory=GuardTally)
+    backers: BackerTally = field(init=False)
     _touched: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     _factor: NDArray[np.int64] = field(init=False)
+    _follower: Follower = field(init=False)
 
     def __post_init__(self) -> None:
         self._factor = np.array([market.notional_factor for market in self.venue.markets], dtype=np.int64)
+        self._follower = Follower(len(self.venue.markets))
+        self.backers = BackerTally(self.venue)
 
-    def add(self, effects: EffectArray) -> None:
-        """Count the effects of one batch."""
+    def add(self, events: EventArray, effects: EffectArray) -> None:
+        """Count the effects of one batch of events."""
+        self._follower.take(events, effects)
         if not len(effects):
             return
         self.effects += len(effects)
@@ -63,15 +80,21 @@ class Tally:
             (EffectKind.RESTRICT, self._add_restrict),
             (EffectKind.TRADE, self._add_trades),
             (EffectKind.POSTING, self._add_postings),
+            (EffectKind.TAKEOVER, self._add_takeovers),
             (EffectKind.ADL_PLAN, self._add_adl),
             (EffectKind.ADL_FILL, self._add_adl_fills),
+            (EffectKind.HAIRCUT, self._add_haircuts),
+            (EffectKind.CLAIM, self._add_claims),
             (EffectKind.TEAR_UP, self._add_tear_up),
             (EffectKind.RESIDUAL, self._add_residual),
-            (EffectKind.HALT, self._add_halts),
+            (EffectKind.BREAKER, self._add_breakers),
+            (EffectKind.GUARD, self._add_guard),
             (EffectKind.REFUSAL, self._add_refusals),
         ):
             if int(kind) in present:
                 count(effects[kinds == kind])
+        if present & {int(EffectKind.OFFER), int(EffectKind.TAKEOVER), int(EffectKind.PROVIDER)}:
+            self.backers.add(effects, self._follower)
 
     def count(self, what: str) -> int:
         """Return how many accounts were touched by ``what``, each counted once."""
@@ -90,8 +113,18 @@ class Tally:
         ]
 
     @property
+    def charged_atoms(self) -> int:
+        """What socialising charged."""
+        return self.paid.get(Stage.SOCIALISE, 0)
+
+    @property
+    def halted(self) -> set[int]:
+        """Markets (``NONE``: the venue) that a breaker ever halted."""
+        return self.breakers.halted
+
+    @property
     def deficit_atoms(self) -> int:
-        """What fund and ADL counterparties paid, and what nobody did."""
+        """What fund, ADL counterparties and those who were charged paid, and what nobody did."""
         return sum(self.paid.values()) + self.uncovered_atoms
 
     def _touch(self, what: str, accounts: NDArray[np.int64]) -> None:
@@ -117,12 +150,24 @@ class Tally:
         closed = rows[(rows["code"] == Cause.CLOSEOUT) & (rows["account"] >= 0)]
         self._touch(Stage.CLOSEOUT.name, closed["account"])
         self._add_to(self.notional, Stage.CLOSEOUT, self._worth(closed))
+        disposed = rows[(rows["code"] == Cause.DISPOSAL) & (rows["account"] >= 0)]
+        self.disposal_fills += len(disposed)
+        self.disposed_atoms += sum(self._worth(disposed).tolist())
 
     def _add_postings(self, rows: EffectArray) -> None:
         self.fees_atoms += sum(rows["amount"][rows["code"] == Cause.LIQUIDATION_FEE].tolist())
-        paid = rows[(rows["other"] == FUND) & np.isin(rows["code"], _FUND_CAUSES)]
+        paid = rows[np.isin(rows["other"], _FUNDS) & np.isin(rows["code"], _FUND_CAUSES)]
         self._touch(Stage.FUND.name, paid["account"])
         self._add_to(self.paid, Stage.FUND, paid["amount"])
+        netted = rows[rows["code"] == Cause.NETTING]
+        self._touch("netted", netted["account"])
+        self._touch("netting", netted["other"])
+        self.netted_atoms += sum(netted["amount"].tolist())
+
+    def _add_takeovers(self, rows: EffectArray) -> None:
+        self._touch(Stage.TAKEOVER.name, rows["account"])
+        marks = self._follower.mark.at(rows["seq"], rows["market"])
+        self._add_to(self.notional, Stage.TAKEOVER, np.abs(rows["lots"]) * marks * self._factor[rows["market"]])
 
     def _add_adl(self, rows: EffectArray) -> None:
         self._touch(Stage.ADL.name, rows["account"])
@@ -135,6 +180,15 @@ class Tally:
         self.adl_fills += len(rows)
         self._touch("adl_counterparty", rows["account"])
 
+    def _add_haircuts(self, rows: EffectArray) -> None:
+        self._touch(Stage.SOCIALISE.name, rows["account"])
+        self._add_to(self.paid, Stage.SOCIALISE, rows["amount"])
+
+    def _add_claims(self, rows: EffectArray) -> None:
+        changes = rows["amount"]
+        self.claims_issued_atoms += sum(changes[changes > 0].tolist())
+        self.claims_recovered_atoms -= sum(changes[changes < 0].tolist())
+
     def _add_tear_up(self, rows: EffectArray) -> None:
         self._touch(Stage.TEAR_UP.name, rows["account"])
         self._add_to(self.notional, Stage.TEAR_UP, self._worth(rows))
@@ -143,8 +197,11 @@ class Tally:
         self._touch("uncovered", rows["account"])
         self.uncovered_atoms += sum(rows["amount"].tolist())
 
-    def _add_halts(self, rows: EffectArray) -> None:
-        self.halted.update(rows["market"].tolist())
+    def _add_breakers(self, rows: EffectArray) -> None:
+        self.breakers.add(rows, self._follower)
+
+    def _add_guard(self, rows: EffectArray) -> None:
+        self.guard.add(rows, self._follower)
 
     def _add_refusals(self, rows: EffectArray) -> None:
         for code, count in zip(*np.unique(rows["code"], return_counts=True), strict=True):

@@ -112,10 +112,10 @@ def _cap_all(state: State, found: int, extra: int, lots: int) -> int:
 
 @kernel
 def _has_class(state: State, found: int, kind: int) -> bool:
-    for place in range(found):
-        if state.columns[PLAN_CLASS, place] == kind:
-            return True
-    return False
+    place = 0
+    while place < found and state.columns[PLAN_CLASS, place] != kind:
+        place += 1
+    return place < found
 
 
 @kernel
@@ -139,7 +139,7 @@ def _fill_class(state: State, found: int, kind: int, to_place: int) -> int:
     if kind != _HOUSE and (policy == _QUEUE or policy == _RANDOM):
         eta_lots, eta_weight = allocate_in_order(to_place, caps, weights, parts, remainders, order, merge, found)
     else:
-        eta_lots, eta_weight = allocate(to_place, caps, weights, parts, remainders, order, merge, found)
+        eta_lots, eta_weight = allocate(to_place, caps, weights, parts, remainders, order, found)
     _set_others_aside(state, found, kind)
     state.columns[CLASS_ETA_LOTS, kind] = eta_lots
     state.columns[CLASS_ETA_WEIGHT, kind] = eta_weight
@@ -251,7 +251,6 @@ def deleverage(state: State, position: int, equity: int, maintenance: int) -> No
         state.columns[PLAN_CASH],
         state.columns[PLAN_REMAINDER],
         state.columns[PLAN_ORDER],
-        state.columns[PLAN_MERGE],
         found,
     )
     _emit_certificate(state, found, row.account, row.market, 1 if row.lots > 0 else -1, lots, cash, equity)

@@ -67,8 +67,7 @@ def allocate(
     weights: Column,
     parts: Column,
     remainders: Column,
-    order: Column,
-    merge: Column,
+    heap: Column,
     count: int,
 ) -> tuple[int, int]:
     """Fill ``parts[:count]`` with ``min(cap, eta x weight)``, summing to ``budget`` exactly; return eta as a fraction.
@@ -76,7 +75,7 @@ def allocate(
     Where the caps do not exceed the budget, everyone gives the whole cap and eta is (0, 0); the sum then may fall
     short of the budget. Otherwise the parts below their caps are floors of ``eta x weight``, and what that leaves
     goes one unit each to the largest remainders, ties to the earlier. ``budget >= 0``; weights of candidates with a
-    cap are positive. ``remainders``, ``order`` and ``merge`` are scratch. Raises ``OverflowError`` where the caps or
+    cap are positive. ``remainders`` and ``heap`` are scratch. Raises ``OverflowError`` where the caps or
     the weights sum beyond 63 bits.
     """
     if _sum_of_caps(caps, count) <= budget:
@@ -90,7 +89,7 @@ def allocate(
             parts[place] = mul_div_floor(left, weights[place], left_weight)
             remainders[place] = mul_mod(left, weights[place], left_weight)
             over -= parts[place]
-    give_to_largest(over, parts, remainders, order, merge, count)
+    give_to_largest(over, parts, remainders, heap, count)
     return left, left_weight
 
 

@@ -139,8 +139,8 @@ def socialise(state: State, account: int, deficit: int) -> int:
     if budget == 0:
         return 0
     cuts = state.columns[PLAN_CASH]
-    remainders, order, merge = state.columns[PLAN_REMAINDER], state.columns[PLAN_ORDER], state.columns[PLAN_MERGE]
-    allocate(budget, caps, weights, cuts, remainders, order, merge, count)
+    remainders, order = state.columns[PLAN_REMAINDER], state.columns[PLAN_ORDER]
+    allocate(budget, caps, weights, cuts, remainders, order, count)
     for place in range(count):
         if cuts[place] > 0:
             _cut(state, payers[place], account, cuts[place], caps[place], weights[place])
@@ -166,8 +166,8 @@ def _recover_from(state: State, group: int) -> None:
             claimants[count] = account
             claims[count] = state.accounts[account].claim
             count += 1
-    remainders, order, merge = state.columns[PLAN_REMAINDER], state.columns[PLAN_ORDER], state.columns[PLAN_MERGE]
-    split_by_largest_remainder(paid, claims, parts, remainders, order, merge, count)
+    remainders, order = state.columns[PLAN_REMAINDER], state.columns[PLAN_ORDER]
+    split_by_largest_remainder(paid, claims, parts, remainders, order, count)
     for place in range(count):
         if parts[place] > 0:
             post(state, claimants[place], fund_id(group), parts[place], _RECOVERY, NONE)

@@ -18,7 +18,6 @@ from backstop.core.outbox import emit
 from backstop.core.state import (
     PLAN_CAP,
     PLAN_LOTS,
-    PLAN_MERGE,
     PLAN_ORDER,
     PLAN_POSITION,
     PLAN_REMAINDER,
@@ -203,7 +202,6 @@ def _offer_all(state: State, position: int, lots: int, found: int, equity: int, 
         parts,
         state.columns[PLAN_REMAINDER],
         state.columns[PLAN_ORDER],
-        state.columns[PLAN_MERGE],
         found,
     )
     total = zero_cash(state, position, lots, equity, maintenance)

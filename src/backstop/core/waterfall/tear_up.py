@@ -8,7 +8,7 @@ from backstop.core.events import NONE, Cause, EffectKind
 from backstop.core.ledger import trade
 from backstop.core.margin import unit_of, zero_cash
 from backstop.core.outbox import emit
-from backstop.core.state import PLAN_CASH, PLAN_LOTS, PLAN_MERGE, PLAN_ORDER, PLAN_POSITION, PLAN_REMAINDER, PLAN_WEIGHT, State
+from backstop.core.state import PLAN_CASH, PLAN_LOTS, PLAN_ORDER, PLAN_POSITION, PLAN_REMAINDER, PLAN_WEIGHT, State
 from backstop.core.units import split_by_largest_remainder
 from backstop.core.waterfall.counterparties import (
     least_lots_at_mark,
@@ -54,7 +54,6 @@ def tear_up(state: State, position: int, equity: int, maintenance: int) -> None:
         state.columns[PLAN_LOTS],
         state.columns[PLAN_REMAINDER],
         state.columns[PLAN_ORDER],
-        state.columns[PLAN_MERGE],
         found,
     )
     for place in range(found):

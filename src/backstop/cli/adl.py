@@ -1,0 +1,159 @@
+"""``backstop adl``: look at auto-deleveraging."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backstop.cli.exits import FAILED, FINDING
+from backstop.cli.running import refusals, say, warm_up
+
+if TYPE_CHECKING:
+    from backstop.lab.adl_compare import Comparison
+
+__all__ = ["app"]
+
+app = typer.Typer(name="adl", help="Look at auto-deleveraging.", no_args_is_help=True)
+
+#: Payers that the table names.
+_SHOWN = 5
+#: A longer name is shortened there; --json has it whole.
+_NAME_MAX = 24
+
+
+@app.callback()
+def adl() -> None:
+    """Look at auto-deleveraging."""
+
+
+@app.command()
+def compare(
+    journal: Annotated[Path | None, typer.Option(metavar="FILE", help="A journal; the wave is one of its events.")] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Accounts, CSV or Parquet: account, weight, cap; also score, size, leverage where known."),
+    ] = None,
+    budget: Annotated[str | None, typer.Option(metavar="AMOUNT", help="Money to share over the table's accounts.")] = None,
+    seq: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="N", help="The event of the journal; by default the largest wave. With a table: seq of the random draw."
+        ),
+    ] = None,
+    asset: Annotated[str, typer.Option(metavar="NAME", help="What the table's money is called.")] = "USD",
+    decimals: Annotated[int, typer.Option(min=0, max=12, help="Decimals of the table's money: an atom.")] = 6,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw who pays, as PNG, SVG or PDF (needs matplotlib).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Run one ADL wave under every policy, and say who pays.
+
+    A journal's event is run again from the state before it. A table's accounts share a budget of money: each pays
+    min(cap, eta x weight), or, under queue and random, whole caps in order.
+
+    Exits with 0 if all is well, 1 if a file was refused or holds no wave, 2 on wrong usage, 4 if an
+    allocation is not exact or its certificate not sound.
+    """
+    if (journal is None) == (table is None):
+        raise typer.BadParameter("give either --journal, or --table and --budget")
+    if (table is None) != (budget is None):
+        raise typer.BadParameter("--table and --budget go together")
+    amount = None if budget is None else _amount(budget)
+    if journal is not None:
+        warm_up()
+    with refusals():
+        comparison = _compared(journal, table, amount, seq, asset, decimals)
+        if plot is not None:
+            _draw(comparison, plot)
+    if as_json:
+        typer.echo(json.dumps(comparison.as_json(), indent=2))
+    else:
+        _print(comparison)
+    raise typer.Exit(0 if comparison.is_sound else FINDING)
+
+
+def _amount(text: str) -> Decimal:
+    from backstop.feeds.columns import decimal_of
+
+    try:
+        return decimal_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} {error}", param_hint="--budget") from None
+
+
+def _compared(journal: Path | None, table: Path | None, budget: Decimal | None, seq: int | None, asset: str, decimals: int) -> Comparison:
+    from backstop.config.quantise import OffGridError, steps_of
+    from backstop.journal import JournalDamaged
+    from backstop.lab.adl_compare import NoWaveError, compare_table, compare_wave
+    from backstop.lab.adl_table import read_budget_table
+
+    try:
+        if journal is not None:
+            return compare_wave(journal, seq)
+        assert table is not None
+        assert budget is not None
+        atoms = steps_of(budget, Decimal(1).scaleb(-decimals))
+        return compare_table(read_budget_table(table, asset, decimals), atoms, seq or 0, table.name)
+    except OffGridError as error:
+        raise typer.BadParameter(str(error), param_hint="--budget") from None
+    except (NoWaveError, JournalDamaged) as error:
+        say(f"error: {error}")
+        raise typer.Exit(FAILED) from None
+
+
+def _draw(comparison: Comparison, path: Path) -> None:
+    from backstop.lab.adl_picture import PictureError, draw_comparison
+
+    try:
+        draw_comparison(comparison, path)
+    except PictureError as error:
+        say(f"error: {error}")
+        raise typer.Exit(FAILED) from None
+    say(f"written {path}")
+
+
+def _print(comparison: Comparison) -> None:
+    import sys
+
+    from rich.console import Console
+    from rich.table import Table
+
+    # Without a terminal nothing is cut to its width.
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console.print(f"ADL of {comparison.title}", style="bold", highlight=False, markup=False)
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("policy")
+    for title in ("payers", f"given [{comparison.asset}]", f"paid [{comparison.asset}]", "largest", "top 10", "exact", "certificate"):
+        table.add_column(title.replace("[", r"\["), justify="right")
+    for outcome in comparison.outcomes:
+        table.add_row(
+            outcome.policy.name.lower(),
+            f"{len(outcome.parts):,}",
+            comparison.text(sum(outcome.parts.values())),
+            comparison.text(sum(outcome.paid.values())),
+            _percent(outcome.largest[1], outcome.budget),
+            _percent(outcome.top(), outcome.budget),
+            "yes" if outcome.is_exact else "NO",
+            "sound" if not outcome.findings else f"{len(outcome.findings)} findings",
+        )
+    console.print(table)
+    for outcome in comparison.outcomes:
+        ranked = sorted(outcome.parts.items(), key=lambda item: -item[1])[:_SHOWN]
+        who = ", ".join(f"{_shortened(name)} {_percent(part, outcome.budget)}" for name, part in ranked)
+        console.print(f"{outcome.policy.name.lower():<16}{who}", highlight=False, markup=False, soft_wrap=True)
+        for finding in outcome.findings:
+            console.print(f"  found  {finding}", highlight=False, markup=False, soft_wrap=True)
+    given = f"given is {comparison.measure}"
+    for note in (given if comparison.candidates is None else f"{given}; {comparison.candidates:,} could have paid", *comparison.notes):
+        console.print(f"note  {note}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _NAME_MAX else f"{name[:8]}…{name[-6:]}"
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.2f} %" if whole else "-"

@@ -1,0 +1,105 @@
+"""The engine's state at a place of its past, from a journal: everything up to a ``seq`` is applied again.
+
+What is read is compared with what was recorded only where a caller asks; ``backstop journal verify`` is the full check.
+A journal whose bytes are damaged is refused as soon as the damage is met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from backstop.config import Venue, parse_venue
+from backstop.core.engine import step
+from backstop.core.events import EFFECT, EVENT, EffectArray, EventArray
+from backstop.core.state import State, new_state
+from backstop.journal import Batch, Finding, FindingCode, JournalDamaged, Names, Reader, open_journal
+
+__all__ = ["Past", "apply_events", "read_batches", "replay_before", "state_at"]
+
+
+class Past(NamedTuple):
+    """A state, and what it is a state of."""
+
+    venue: Venue
+    names: Names
+    state: State
+    #: The last event applied; -1: none was.
+    seq: int
+    time_ns: int
+    #: The next event (one row) and its recorded effects; no rows at the end of the journal.
+    next_event: EventArray
+    next_effects: EffectArray
+
+    def account_name(self, account: int) -> str:
+        """Return what people call an account, or its number."""
+        return self.names.accounts[account] if 0 <= account < len(self.names.accounts) else str(account)
+
+    def account_id(self, name: str) -> int | None:
+        """Return the account of a name; a number is an id where no account is called so."""
+        if name in self.names.accounts:
+            return list(self.names.accounts).index(name)
+        opened = int(self.state.engine[0].accounts_now)
+        return int(name) if name.isdecimal() and int(name) < opened else None
+
+
+def apply_events(state: State, events: EventArray) -> EffectArray:
+    """Apply all events and return their effects."""
+    engine = state.engine[0]
+    parts: list[EffectArray] = [np.empty(0, dtype=EFFECT)]
+    first = 0
+    while first < len(events):
+        first = int(step(state, events, first))
+        parts.append(state.effects[: int(engine.effects_now)].copy())
+        engine.effects_now = 0
+    return np.concatenate(parts)
+
+
+def read_batches(journal: Reader) -> Iterator[Batch]:
+    """Yield the batches in order; raise ``JournalDamaged`` at the first fault."""
+    if not journal.check_head():
+        raise JournalDamaged(journal.findings[0])
+    for batch in journal.batches():
+        if journal.findings:
+            raise JournalDamaged(journal.findings[0])
+        yield batch
+
+
+def _venue_of(journal: Reader) -> Venue:
+    manifest = journal.manifest
+    venue = parse_venue(manifest.venue_text, "venue file of the journal")
+    if venue.hash != manifest.venue_hash:
+        message = f"venue file: journal has hash {manifest.venue_hash}, read again it is {venue.hash}"
+        raise JournalDamaged(Finding(FindingCode.CONFIG, "manifest", message))
+    return venue
+
+
+def replay_before(path: Path | str, seq: int | None) -> Past:
+    """Return the state before the first event whose seq is ``seq`` or more; None: at the end of the journal.
+
+    Raises ``JournalDamaged`` for a damaged journal, ``ConfigError`` for a venue that this version does not read, and
+    ``FileNotFoundError`` or ``IsADirectoryError``.
+    """
+    with open_journal(path) as journal:
+        venue = _venue_of(journal)
+        names = journal.names()
+        state = new_state(venue.rules._replace(limits=journal.manifest.limits))
+        following, recorded = np.empty(0, dtype=EVENT), np.empty(0, dtype=EFFECT)
+        for batch in read_batches(journal):
+            late = batch.events["seq"] >= seq if seq is not None else np.zeros(len(batch.events), dtype=np.bool_)
+            count = int(np.argmax(late)) if late.any() else len(batch.events)
+            apply_events(state, batch.events[:count])
+            if count < len(batch.events):
+                following = batch.events[count : count + 1]
+                recorded = batch.effects[batch.effects["seq"] == following["seq"][0]]
+                break
+    engine = state.engine[0]
+    return Past(venue, names, state, int(engine.last_seq), int(engine.now_ns), following, recorded)
+
+
+def state_at(path: Path | str, seq: int | None) -> Past:
+    """Return the state after the event ``seq``; None: at the end of the journal. Raises as ``replay_before`` does."""
+    return replay_before(path, None if seq is None else seq + 1)

@@ -1,0 +1,205 @@
+"""One figure a market: its mark with every closing, and the ladders of liquidation prices beside it on the same scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backstop.lab.report.charts import Axis, Panel, figure, time_axis, value_axis
+from backstop.lab.report.gathering import METHODS, Gathering, MarketRecord
+from backstop.lab.report.ladder import Ladder
+from backstop.lab.report.markup import Html, Node, join, tag
+from backstop.lab.report.parts import bar_rows, legend, section
+from backstop.lab.report.summary import closing_bars, envelope_points, run_axis, shown_methods
+from backstop.lab.report.words import account_name, clock, compact, money, percent, price, span_text, symbol_short
+
+__all__ = ["FIGURES_MAX", "halts", "markets"]
+
+#: Markets with a figure of their own; the page stays below its size with so many.
+FIGURES_MAX = 24
+#: Rows of the timeline of breakers.
+SPELLS_MAX = 200
+_RUNGS = 44
+_SIDES = (("long", 1), ("short", -1))
+
+
+class _Rungs(NamedTuple):
+    """A ladder cut into steps of price: notional by side and step, and what lies beyond the figure. Atoms."""
+
+    long: NDArray[np.float64]
+    short: NDArray[np.float64]
+    below: int
+    above: int
+    never: int
+    in_default: int
+
+
+def markets(gathering: Gathering) -> Html:
+    """Return a figure for each market, the one with most closings first."""
+    before, after = gathering.ladder_before, gathering.ladder_now()
+    order = gathering.markets_by_closing
+    figures = [_figure(gathering, number, before, after) for number in order[:FIGURES_MAX]]
+    words = tag(
+        "p",
+        "The line is the mark; strokes on it are the prices at which positions of defaulters were closed, bars below it how much, in "
+        f"{gathering.venue.asset.name}. To the right, on the same scale of prices, stands the ladder: the notional whose account "
+        "would come into default if "
+        "this market alone moved to that price. Each rung is computed from exact liquidation prices, ",
+        tag("b", "before"),
+        " the first price moved and ",
+        tag("b", "after"),
+        " the last event; the number under a ladder is its scale.",
+    )
+    keys = legend(
+        [(name, METHODS[name]) for name in shown_methods(gathering)]
+        + [("long", "longs, liquidated below"), ("short", "shorts, liquidated above")]
+    )
+    left = f"{len(order) - FIGURES_MAX} more markets, with less closed, are left out." if len(order) > FIGURES_MAX else None
+    return section("markets", "Markets, and their ladders", words, keys, figures, tag("p", left, class_="quiet") if left else None)
+
+
+def _figure(gathering: Gathering, number: int, before: Ladder | None, after: Ladder) -> Html:
+    venue, record = gathering.venue, gathering.markets[number]
+    market, x = venue.markets[number], run_axis(gathering)
+    tick = float(market.price_tick)
+    y = _price_axis(record, tick)
+    closings = closing_bars(gathering, x, number, height=64)
+    strip = closings[0].html() if closings else tag("p", "Nothing was closed.", class_="quiet")
+    cuts = [_rungs(ladder, number, y, tick) if ladder is not None else None for ladder in (before, after)]
+    top = max((max(part.long.max(), part.short.max()) for part in cuts if part is not None), default=0.0) * 10.0**-venue.asset.decimals
+    marks = (record.mark_first if gathering.marks_before is None else int(gathering.marks_before[number]), record.mark_last)
+    ladders = [
+        _ladder_panel(part, y, top, mark * tick, name, venue.asset.decimals)
+        for part, mark, name in zip(cuts, marks, ("before", "after"), strict=True)
+        if part is not None
+    ]
+    moved = percent(record.mark_last - record.mark_first, record.mark_first)
+    title = join(
+        symbol_short(market, venue),
+        tag("small", f" {market.symbol}, {price(record.mark_first, market)} to {price(record.mark_last, market)} ({moved})"),
+    )
+    history = tag("div", _mark_panel(gathering, number, x, y).html(), strip, class_="history")
+    body = tag("div", history, tag("div", ladders, class_="ladders"), class_="market")
+    return figure(body, title=title, caption=_caption(gathering, record, cuts), name=f"{market.symbol}: mark, closings and ladders")
+
+
+def _mark_panel(gathering: Gathering, number: int, x: Axis, y: Axis) -> Panel:
+    """Draw the mark, with halts shaded behind it and the prices of closings on it."""
+    record, tick = gathering.markets[number], float(gathering.venue.markets[number].price_tick)
+    panel = Panel(x, y, height=260, shows_x=False)
+    spells = gathering.spells_of(number)
+    for state in sorted({spell.state for spell in spells}):
+        boxes = [(s.start_ns, x.high if s.end_ns is None else s.end_ns, y.low, y.high) for s in spells if s.state == state]
+        panel.boxes(boxes, f"shade {state}")
+    points = envelope_points(record.mark, tick)
+    panel.line([*points, (x.high, points[-1][1])] if points else [], "strong")
+    grid, fills = record.fills.grid, record.fills
+    strokes = [(grid.time_ns(place + 0.5), fills.low[place] * tick, fills.high[place] * tick) for place in fills.spans.tolist()]
+    panel.strokes(strokes, "fillmark")
+    _extremes(panel, record, gathering, number)
+    for spell in [spell for spell in spells if spell.state == "halted"][:3]:
+        side = "right" if x.share(spell.start_ns) < 0.7 else "left"
+        panel.label(spell.start_ns, y.high, f"halted {clock(spell.start_ns)}", class_=f"inside {side}")
+    return panel
+
+
+def _price_axis(record: MarketRecord, tick: float) -> Axis:
+    """Return a scale with room below and above the marks, so that the ladder's next rungs are seen."""
+    low, high = record.low[0] * tick, record.high[0] * tick
+    room = max(0.3 * (high - low), 0.02 * high)
+    return value_axis(max(0.0, low - room), high + room, ticks=5, text=_price_text)
+
+
+def _price_text(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+
+
+def _extremes(panel: Panel, record: MarketRecord, gathering: Gathering, number: int) -> None:
+    market = gathering.venue.markets[number]
+    tick = float(market.price_tick)
+    for (ticks, at), side in ((record.low, "below"), (record.high, "above")):
+        across = "right" if panel.x.share(at) < 0.5 else "left"
+        panel.label(at, ticks * tick, f"{price(ticks, market)} at {clock(at)}", class_=f"{side} {across}")
+
+
+def _rungs(ladder: Ladder, number: int, y: Axis, tick: float) -> _Rungs:
+    rows = (ladder.market == number) & ~ladder.in_default
+    prices, notional, lots = ladder.liquidation_ticks[rows] * tick, ladder.notional[rows], ladder.lots[rows]
+    exists = ladder.liquidation_ticks[rows] > 0
+    below, above = exists & (prices < y.low), exists & (prices >= y.high)
+    inside = exists & ~below & ~above
+    steps = np.minimum(((prices - y.low) / (y.high - y.low) * _RUNGS).astype(np.int64), _RUNGS - 1)
+    sides = [np.zeros(_RUNGS) for _ in _SIDES]
+    for side, (_, sign) in zip(sides, _SIDES, strict=True):
+        chosen = inside & (np.sign(lots) == sign)
+        np.add.at(side, steps[chosen], notional[chosen].astype(np.float64))
+
+    def total(chosen: NDArray[np.bool_]) -> int:
+        return sum(notional[chosen].tolist())
+
+    in_default = sum(ladder.notional[(ladder.market == number) & ladder.in_default].tolist())
+    return _Rungs(sides[0], sides[1], total(below), total(above), total(~exists), in_default)
+
+
+def _ladder_panel(rungs: _Rungs, y: Axis, top: float, mark: float, name: str, decimals: int) -> Html:
+    scale, step = 10.0**-decimals, (y.high - y.low) / _RUNGS
+    x = Axis(0.0, top or 1.0, ((top, compact(top, 3)),) if top else ())
+    panel = Panel(x, y, height=260, class_="ladder")
+    for side, values in (("long", rungs.long), ("short", rungs.short)):
+        base = rungs.long if side == "short" else np.zeros(_RUNGS)
+        boxes = [
+            (base[place] * scale, (base[place] + values[place]) * scale, y.low + (place + 0.08) * step, y.low + (place + 0.92) * step)
+            for place in np.flatnonzero(values).tolist()
+        ]
+        panel.boxes(boxes, f"fill {side}")
+    panel.level(mark, "mark")
+    panel.label(x.high, mark, "mark", class_="above left")
+    return tag("div", tag("p", tag("b", name), class_="rung"), panel.html())
+
+
+def _caption(gathering: Gathering, record: MarketRecord, cuts: list[_Rungs | None]) -> Html:
+    asset = gathering.venue.asset
+    words: list[Node] = []
+    closed = [join(money(total, asset), f" {METHODS[name]}") for name, total in record.closed_total.items() if total]
+    if closed:
+        words += [f"Closed [{asset.name}]: ", join(*(join(", " if place else "", part) for place, part in enumerate(closed))), ". "]
+    for name, part in zip(("before", "after"), cuts, strict=True):
+        if part is None:
+            continue
+        beyond = [
+            (part.below, "below the figure"),
+            (part.above, "above it"),
+            (part.never, "at no price"),
+            (part.in_default, "in default already"),
+        ]
+        said = [join(money(atoms, asset), f" {where}") for atoms, where in beyond if atoms]
+        if said:
+            words += [f"Ladder {name}, not drawn: ", join(*(join(", " if place else "", one) for place, one in enumerate(said))), ". "]
+    return join(words)
+
+
+def halts(gathering: Gathering, names: Sequence[str]) -> Html:
+    """Return when each market, or the venue, was not open as usual, and why."""
+    title = "Halts and breakers"
+    if not gathering.spells:
+        return section("halts", title, tag("p", "No market was halted or throttled at any time.", class_="quiet"))
+    x, venue = time_axis(gathering.first_ns, gathering.last_ns), gathering.venue
+    rows: list[tuple[Node, float, float, str, Node, Node]] = []
+    for spell in sorted(gathering.spells, key=lambda spell: (spell.market, spell.start_ns))[:SPELLS_MAX]:
+        until = gathering.last_ns if spell.end_ns is None else spell.end_ns
+        note: list[Node] = ["from ", clock(spell.start_ns), " to the end" if spell.end_ns is None else f" to {clock(spell.end_ns)}"]
+        note += [f", {spell.cause}" if spell.cause else ""]
+        note += [" of account ", account_name(spell.account, names)] if spell.account >= 0 else []
+        name = symbol_short(venue.markets[spell.market], venue) if spell.market >= 0 else "the venue"
+        share = x.share(spell.start_ns)
+        value = join(spell.state, " ", span_text(until - spell.start_ns))
+        rows.append((name, share, max(x.share(until), share + 0.002), f"fill {spell.state}", value, join(note)))
+    left = len(gathering.spells) - len(rows)
+    caption = (
+        f"From {clock(gathering.first_ns)} to {clock(gathering.last_ns)} UTC. In a halted market no position may grow; closing goes on."
+        + (f" {left:,} more spells are left out." if left > 0 else "")
+    )
+    return section("halts", title, figure(bar_rows(rows), caption=caption, name="Halts over time"))
