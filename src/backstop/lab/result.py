@@ -143,9 +143,7 @@ class ReplayResult:
 
     def _fund(self) -> dict[str, Any]:
         money = self.money
-        groups = [
-            {"group": fund.group, "opening": money(fund.opening_atoms), "closing": money(fund.closing_atoms)} for fund in self.funds
-        ]
+        groups = [{"group": fund.group, "opening": money(fund.opening_atoms), "closing": money(fund.closing_atoms)} for fund in self.funds]
         return {"opening": money(self.fund_opening_atoms), "closing": money(self.fund_closing_atoms), "groups": groups}
 
     def _provider(self, number: int) -> dict[str, Any]:
