@@ -14,6 +14,8 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3 python; d
 # Two workers suit a small machine; `make WORKERS=8 test` suits a larger one.
 WORKERS ?= 2
 STREAMS ?= 100000
+KILLS ?= 200
+MUTATIONS ?= 750
 CHECKED := $(wildcard src tests benchmarks scripts)
 
 .PHONY: help
@@ -66,6 +68,15 @@ crashes: $(STAMP) warm ## Replay recorded crashes from BACKSTOP_DATA into docs/r
 .PHONY: campaign
 campaign: $(STAMP) warm ## Compare engine and oracle over STREAMS=100000 random streams (long)
 	@$(BIN)/python -m tests.campaign --streams $(STREAMS)
+
+.PHONY: crash-proof
+crash-proof: $(STAMP) warm ## Kill a replay KILLS=200 times, tear, fill and fail its disk, take it up again (long)
+	@BACKSTOP_KILLS=$(KILLS) BACKSTOP_TEARS=1000 $(BIN)/python -m pytest -q -n $(WORKERS) \
+		tests/journal/test_crash.py tests/journal/test_faults.py tests/journal/test_recovery.py tests/journal/test_snapshot.py
+
+.PHONY: mutations
+mutations: $(STAMP) warm ## Change a journal MUTATIONS=750 times in each of 14 ways; all must be found and named (long)
+	@BACKSTOP_MUTATIONS=$(MUTATIONS) $(BIN)/python -m pytest -q -n $(WORKERS) tests/journal/test_mutations.py
 
 .PHONY: realdata
 realdata: $(STAMP) warm ## Run the tests that need recorded market data in BACKSTOP_DATA

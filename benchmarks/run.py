@@ -26,6 +26,8 @@ SUITE = {
     "P3": "benchmarks.p3_crash",
     "P3L": "benchmarks.p3_growth",
     "P4": "benchmarks.p4_step",
+    "P5": "benchmarks.p5_durable",
+    "P6": "benchmarks.p6_recovery",
 }
 Say = Callable[[str], None]
 

@@ -74,9 +74,10 @@ def _widen(argument: Any) -> Any:
 
 
 def _compile(function: Function, **flags: bool) -> Function:
+    # Kernels touch no Python object (``_nrt`` off), so they give its lock away: the journal is written meanwhile.
     # numba's own types know neither the switch of reference counting nor that of the wrappers.
     njit: Any = numba.njit
-    compiled: Any = njit(cache=True, error_model="python", _nrt=False, no_cfunc_wrapper=True, **flags)(function)
+    compiled: Any = njit(cache=True, error_model="python", nogil=True, _nrt=False, no_cfunc_wrapper=True, **flags)(function)
     if COMPILED:
         # A field of a row may be 8 to 64 bits wide. Without this, numba compiles a kernel once for each mixture
         # of widths that it is called with; with it, a call widens its integers first.

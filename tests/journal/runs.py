@@ -16,6 +16,7 @@ from backstop.core.engine import step
 from backstop.core.events import EFFECT, EVENT, FUND, NONE, EffectArray, EffectKind, EventArray, EventKind
 from backstop.core.state import State, new_state, state_digest
 from backstop.journal import Journal, Manifest, Names
+from backstop.journal.snapshot import Snapshot, take_snapshot
 
 SECOND = 1_000_000_000
 ACCOUNTS = 24
@@ -79,6 +80,7 @@ class Chunk(NamedTuple):
     events: EventArray
     effects: EffectArray
     digest: str
+    snapshot: Snapshot
 
 
 @cache
@@ -88,7 +90,8 @@ def venue() -> Venue:
 
 def manifest(**changes: Any) -> Manifest:
     read = venue()
-    usual = Manifest(read.text, read.hash, read.rules.limits, command="test", seed=1, digest_every=2, created="2025-10-10T21:00:00+00:00")
+    created = "2025-10-10T21:00:00+00:00"
+    usual = Manifest(read.text, read.hash, read.rules.limits, command="test", seed=1, digest_every=2, snapshot_every=0, created=created)
     return usual._replace(**changes)
 
 
@@ -137,7 +140,9 @@ class _Run:
     def cut(self) -> Chunk:
         new = slice(self.taken, None)
         self.taken = len(self.events)
-        return Chunk(np.concatenate(self.events[new]), np.concatenate([np.empty(0, EFFECT), *self.effects[new]]), state_digest(self.state))
+        digest = state_digest(self.state)
+        events, effects = np.concatenate(self.events[new]), np.concatenate([np.empty(0, EFFECT), *self.effects[new]])
+        return Chunk(events, effects, digest, take_snapshot(self.state, digest))
 
 
 @cache
@@ -174,11 +179,12 @@ def crash(batches: int = 7) -> tuple[Chunk, ...]:
 
 
 def write(path: Path, chunks: tuple[Chunk, ...] | None = None, *, close: bool = True, **changes: Any) -> Path:
-    """Write a journal of these chunks, one batch each."""
+    """Write a journal of these chunks, one batch each, with a snapshot every second one."""
     chunks = crash() if chunks is None else chunks
-    with Journal.create(path, manifest(**changes), names()) as journal:
-        for chunk in chunks:
-            journal.append(chunk.events, chunk.effects, chunk.digest if journal.digest_due else None)
+    with Journal.create(path, manifest(**{"snapshot_every": 2, **changes}), names()) as journal:
+        for number, chunk in enumerate(chunks, start=1):
+            snapshot = chunk.snapshot if journal.is_snapshot_due(number) else None
+            journal.append(chunk.events, chunk.effects, chunk.digest if journal.digest_due else None, snapshot)
         if close:
             journal.close(chunks[-1].digest if chunks else state_digest(new_state(venue().rules)))
     return path

@@ -50,7 +50,7 @@ def test_a_file_that_is_no_journal_exits_with_4(tmp_path: Path) -> None:
     path.write_text("time,market,mark\n" * 99)
     ran = _verify(str(path))
     assert ran.exit_code == 4
-    assert "found     NOT_SQLITE: journal.db: not a SQLite file" in ran.stdout
+    assert "found     not_sqlite: journal.db: not a SQLite file" in ran.stdout
 
 
 def test_a_record_that_replays_otherwise_exits_with_3(tmp_path: Path) -> None:

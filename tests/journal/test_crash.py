@@ -1,7 +1,11 @@
-"""kill -9 while a journal is written: what was acknowledged is there, whole, and nothing else is."""
+"""kill -9 while a journal is written: what was acknowledged is there, whole, and the run can go on as if nothing had been.
+
+``BACKSTOP_KILLS`` says how often a replay is killed (20 unless told; ``make crash-proof`` says 200), ``BACKSTOP_SEED`` the first seed.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -9,10 +13,21 @@ import sys
 import time
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import pytest
 
-from backstop.journal import FindingCode, open_journal
+from backstop.core.events import EFFECT
+from backstop.journal import FindingCode, JournalDamaged, open_journal
+from backstop.journal.verify import verify
+from tests.journal.killed import run
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is of POSIX")
+
+KILLS = int(os.environ.get("BACKSTOP_KILLS", "20"))
+SEED = int(os.environ.get("BACKSTOP_SEED", "1"))
+#: Runs that are killed and taken up again until they end; each bears its share of the kills.
+CHAINS = 4
 
 _WRITER = """
 import sys
@@ -43,7 +58,6 @@ def _killed_after(path: Path, seconds: float) -> int:
     return int(acknowledged[-1])
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is of POSIX")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_killed_writer_leaves_every_acknowledged_batch_whole(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "journal.db"
@@ -57,3 +71,108 @@ def test_a_killed_writer_leaves_every_acknowledged_batch_whole(tmp_path: Path, s
     assert len(numbers) in (acknowledged, acknowledged + 1)  # the last may have been written, but not yet told
     assert journal.events_read == 1_000 * len(numbers)
     assert [finding.code for finding in journal.findings] == [FindingCode.END_MISSING]
+
+
+class _Told(NamedTuple):
+    """What a whole run left on its journal, however it was cut into batches."""
+
+    events: str
+    effects: str
+    #: Over each effect's key: seq, and its place among the effects of that event.
+    keys: str
+    digest: str | None
+
+
+def _told(path: Path) -> _Told:
+    events, effects, keys = (hashlib.sha256() for _ in range(3))
+    with open_journal(path) as journal:
+        assert journal.check_head()
+        for batch in journal.batches():
+            events.update(batch.events.tobytes())
+            effects.update(batch.effects.tobytes())
+            keys.update(batch.effects["seq"].tobytes())
+        journal.check_end()
+        assert journal.findings == []
+        assert batch.effects.dtype == EFFECT
+        return _Told(events.hexdigest(), effects.hexdigest(), keys.hexdigest(), journal.digest)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> _Told:
+    path = tmp_path_factory.mktemp("undisturbed") / "journal.db"
+    result = run(path)
+    told = _told(path)
+    assert told.digest == result.digest
+    return told
+
+
+def _killed(path: Path, rng: Random) -> bool:
+    """Begin or go on with the run and kill it at a random point; return whether it was still running."""
+    child = subprocess.Popen([sys.executable, "-m", "tests.journal.killed", str(path)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    if rng.random() < 0.1:
+        time.sleep(rng.uniform(0.3, 1.2))  # while it starts: the journal may not be there yet, or just be opened again
+    else:
+        child.stdout.readline()
+        time.sleep(rng.uniform(0.0, 1.0))
+    was_running = child.poll() is None
+    child.kill()
+    said = child.stdout.read()
+    child.stdout.close()
+    assert child.wait() in (-signal.SIGKILL, 0), said
+    return was_running
+
+
+def _batches_after(path: Path, told: str) -> int:
+    """Reopen what the kill left, and see that it is whole as far as it goes."""
+    if not path.exists():
+        return 0
+    try:
+        with open_journal(path) as journal:
+            journal.check_log()
+            journal.check_pages()
+            assert journal.check_head(), told
+            numbers = [batch.number for batch in journal.batches()]
+            snapshots = [number for number, _ in journal.check_snapshots()]
+    except JournalDamaged:
+        # Killed before its head was on the disk: nobody was told that there is a journal.
+        for file in path.parent.glob("journal.db*"):
+            file.unlink()
+        return 0
+    assert numbers == list(range(1, len(numbers) + 1)), told
+    assert {finding.code for finding in journal.findings} <= {FindingCode.LOG}, f"{told}: {journal.findings}"
+    assert len(snapshots) == min(2, len(numbers) // 3), told
+    return len(numbers)
+
+
+def _is_closed(path: Path) -> bool:
+    try:
+        with open_journal(path) as journal:
+            return journal.is_closed
+    except (FileNotFoundError, JournalDamaged):
+        return False
+
+
+@pytest.mark.parametrize("chain", range(CHAINS))
+def test_a_killed_replay_goes_on_as_if_nothing_had_been(tmp_path: Path, undisturbed: _Told, chain: int) -> None:
+    kills, left, resumed = 0, 0, 0
+    share = KILLS // CHAINS + (chain < KILLS % CHAINS)
+    path = tmp_path / "journal.db"
+    while kills < share:
+        rng = Random(f"{SEED}/{chain}/{kills}")
+        told = f"BACKSTOP_SEED={SEED}, chain {chain}, kill {kills}"
+        was_running = _killed(path, rng)
+        kills += was_running
+        if _is_closed(path):
+            assert _told(path) == undisturbed, told
+            path.unlink()
+            left = 0
+        elif was_running:
+            batches = _batches_after(path, told)
+            assert batches >= left, told
+            left = batches
+            resumed += batches > 0
+    assert run(path).digest == undisturbed.digest
+    assert _told(path) == undisturbed
+    assert verify(path).exit_code == 0
+    assert resumed > share // 4

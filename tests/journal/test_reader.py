@@ -98,7 +98,7 @@ def test_files_that_are_no_journal_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        ("PRAGMA user_version = 2", FindingCode.NEWER_SCHEMA),
+        ("PRAGMA user_version = 3", FindingCode.NEWER_SCHEMA),
         ("PRAGMA user_version = 0", FindingCode.SCHEMA),
         ("PRAGMA application_id = 7", FindingCode.FOREIGN),
         ("DROP TABLE names", FindingCode.SCHEMA),
@@ -165,9 +165,19 @@ def test_the_chain_is_what_the_reference_says(tmp_path: Path) -> None:
     chain = hashlib.sha256(start).digest()
     marks = {row[0]: row[1:] for row in connection.execute("SELECT place, chain, batches, events, effects, digest FROM marks")}
     assert marks["start"][0] == chain
-    for events, effects, digest, recorded in connection.execute("SELECT events, effects, digest, chain FROM batches ORDER BY number"):
-        chain = hashlib.sha256(chain + prefixed(events) + prefixed(effects) + prefixed((digest or "").encode())).digest()
+    rows = connection.execute("SELECT number, events, effects, digest, snapshot, chain FROM batches ORDER BY number").fetchall()
+    taken = []
+    for batch, events, effects, digest, snapshot, recorded in rows:
+        texts = prefixed((digest or "").encode()) + prefixed(snapshot or b"")
+        chain = hashlib.sha256(chain + prefixed(events) + prefixed(effects) + texts).digest()
         assert recorded == chain
+        if snapshot is not None:
+            taken.append((batch, snapshot))
+    assert [batch for batch, _ in taken] == [2, 4, 6]
+    for batch, snapshot in taken[-2:]:
+        query = "SELECT part FROM snapshots WHERE place >= ? AND place < ? ORDER BY place"
+        parts = connection.execute(query, (batch << 20, (batch + 1) << 20)).fetchall()
+        assert hashlib.sha256(prefixed(b"backstop journal snapshot") + b"".join(prefixed(part) for (part,) in parts)).digest() == snapshot
     head, *counts, digest = marks["end"]
     end = prefixed(b"backstop journal end") + b"".join(map(number, counts)) + prefixed(digest.encode())
     assert head == hashlib.sha256(chain + end).digest()

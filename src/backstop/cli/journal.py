@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,11 +16,17 @@ from backstop.cli.exits import FAILED, FINDING, INVARIANT, OK, USAGE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from backstop.journal import Reader
+    from backstop.journal.rendering import Speaker
+    from backstop.journal.showing import Choice, Line
     from backstop.journal.verify import Report
 
 __all__ = ["app"]
 
 app = typer.Typer(name="journal", help="Look at the durable tape of a run.", no_args_is_help=True)
+
+#: Hex digits of a kept head that are enough to tell it from every other.
+_HEAD_MIN = 16
 
 
 @app.callback()
@@ -29,6 +37,9 @@ def journal() -> None:
 @app.command()
 def verify(
     file: Annotated[Path, typer.Argument(help="Journal to verify.", metavar="FILE", show_default=False)],
+    head: Annotated[
+        str | None, typer.Option(metavar="CHAIN", help="A chain that you kept: the journal must hold it. Hex, at least 16 digits.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Check a journal's file and chain, replay it, and compare every effect and state digest.
@@ -38,9 +49,11 @@ def verify(
     """
     from backstop.journal.verify import verify as verify_journal
 
+    if head is not None and (len(head) < _HEAD_MIN or set(head.lower()) - set("0123456789abcdef")):
+        raise typer.BadParameter(f"{head!r}: must be at least {_HEAD_MIN} hex digits", param_hint="--head")
     bar = _progress_bar()
     try:
-        report = verify_journal(file, bar)
+        report = verify_journal(file, bar, head=head)
     except (FileNotFoundError, IsADirectoryError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(USAGE) from None
@@ -49,6 +62,136 @@ def verify(
             typer.echo(err=True)
     typer.echo(json.dumps(_as_object(report), indent=2) if as_json else _as_text(report))
     raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def show(
+    file: Annotated[Path, typer.Argument(help="Journal to read.", metavar="FILE", show_default=False)],
+    account: Annotated[str | None, typer.Option(metavar="NAME", help="Only what names this account (its name or its number).")] = None,
+    market: Annotated[str | None, typer.Option(metavar="SYMBOL", help="Only what is of this market.")] = None,
+    kind: Annotated[list[str] | None, typer.Option(metavar="KIND", help="Only this kind of event or effect. May be repeated.")] = None,
+    first: Annotated[int | None, typer.Option("--from", metavar="SEQ", help="From this event on.")] = None,
+    last: Annotated[int | None, typer.Option("--to", metavar="SEQ", help="Up to this event.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="ROWS", help="At most so many rows.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")] = False,
+) -> None:
+    """Print events and their effects as people read them.
+
+    Checks each batch as it reads it, and replays nothing. Exits with 0, 1 if the file cannot be read, 2 on wrong
+    usage, 4 if something is wrong with what was read.
+    """
+    from itertools import islice
+
+    from backstop.journal.showing import chosen, speaker_of
+
+    with _opened(file) as journal:
+        speaker = speaker_of(journal)
+        choice = _choice(speaker, account, market, kind or [], first, last)
+        journal.check_head()
+        for line in islice(chosen(journal, choice), limit):
+            typer.echo(json.dumps(_line_object(speaker, line)) if as_json else _printable(_line_text(speaker, line)))
+        _tell_findings(journal)
+
+
+@app.command()
+def stats(
+    file: Annotated[Path, typer.Argument(help="Journal to count.", metavar="FILE", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Count what a journal holds: events and effects by kind, refusals, batches, snapshots.
+
+    Exits with 0, 1 if the file cannot be read, 2 on wrong usage, 4 if something is wrong with what was read.
+    """
+    from backstop.journal.showing import stats as stats_of
+
+    with _opened(file) as journal:
+        journal.check_head()
+        counted = stats_of(journal)
+        typer.echo(json.dumps(counted, indent=2) if as_json else _printable(_stats_text(counted)))
+        _tell_findings(journal)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Reader]:
+    """Open a journal; what makes that impossible is a message and an exit code."""
+    from backstop.journal import FindingCode, JournalDamaged, open_journal
+
+    try:
+        with open_journal(file) as journal:
+            yield journal
+    except (FileNotFoundError, IsADirectoryError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(USAGE) from None
+    except JournalDamaged as error:
+        typer.echo(_printable(f"error: {error}"), err=True)
+        raise typer.Exit(FAILED if error.finding.code == FindingCode.UNREADABLE else FINDING) from None
+
+
+def _tell_findings(journal: Reader) -> None:
+    """Say what was found wrong while reading. An end that is missing is no fault of what was shown."""
+    from backstop.journal import FindingCode
+
+    found = [finding for finding in journal.findings if finding.code != FindingCode.END_MISSING]
+    for finding in found:
+        typer.echo(_printable(f"found: {finding}"), err=True)
+    if found:
+        typer.echo(f"what was printed cannot be relied on: see backstop journal verify {journal.path}", err=True)
+        raise typer.Exit(FINDING)
+
+
+def _choice(speaker: Speaker, account: str | None, market: str | None, kinds: list[str], first: int | None, last: int | None) -> Choice:
+    from backstop.core.events import EffectKind, EventKind
+    from backstop.journal.showing import Choice
+
+    known = sorted({each.name.lower() for each in (*EventKind, *EffectKind)})
+    for kind in kinds:
+        if kind.lower() not in known:
+            raise typer.BadParameter(f"{kind!r}: must be one of {', '.join(known)}", param_hint="--kind")
+    choice = Choice(kinds=frozenset(kind.lower() for kind in kinds))
+    try:
+        if account is not None:
+            choice = choice._replace(account=speaker.account_number(account))
+        if market is not None:
+            choice = choice._replace(market=speaker.venue.market(market))
+    except KeyError as error:
+        raise typer.BadParameter(str(error.args[0]), param_hint="--account" if choice.account is None and account else "--market") from None
+    if first is not None:
+        choice = choice._replace(first_seq=first)
+    return choice if last is None else choice._replace(last_seq=last)
+
+
+def _line_text(speaker: Speaker, line: Line) -> str:
+    from backstop.journal.rendering import time_text
+
+    if line.place is None:
+        return f"{line.row['seq']:>10}  {time_text(line.time_ns)}  {speaker.event(line.row)}"
+    return f"{line.row['seq']:>10}.{line.place}  {line.kind}: {speaker.effect(line.row)}"
+
+
+def _line_object(speaker: Speaker, line: Line) -> dict[str, Any]:
+    from backstop.journal.rendering import time_text
+
+    is_event = line.place is None
+    head = {"seq": line.row["seq"], "batch": line.batch, "time": time_text(line.time_ns), "type": "event" if is_event else "effect"}
+    return {**head, "place": line.place, "kind": line.kind, "says": speaker.fields(line.row, is_event=is_event), "row": dict(line.row)}
+
+
+def _stats_text(counted: dict[str, Any]) -> str:
+    sizes = counted["events_a_batch"]
+    lines = [
+        f"journal   {counted['path']}, schema {counted['schema']}, {'closed' if counted['is_closed'] else 'not closed'}",
+        f"written   {counted['created']} by version {counted['code_version']}: {counted['command'] or 'no command'}",
+        f"bytes     {counted['bytes']:,}" + (f", and {counted['log_bytes']:,} in the log" if counted["log_bytes"] else ""),
+        f"time      {counted['first_time']} to {counted['last_time']}",
+        f"seq       {counted['first_seq']} to {counted['last_seq']}",
+        f"batches   {counted['batches']:,}, of {sizes['least']:,} to {sizes['most']:,} events, median {sizes['median']:,}",
+        f"digests   {counted['digests']:,}, and snapshots after batches {', '.join(map(str, counted['snapshots'])) or 'none'}",
+    ]
+    for noun, key in (("events", "events_by_kind"), ("effects", "effects_by_kind"), ("refused", "refused")):
+        total = sum(counted[key].values())
+        lines.append(f"{noun:<8}  {total:,}")
+        lines += [f"          {count:>12,}  {name}" for name, count in counted[key].items()]
+    return "\n".join(lines)
 
 
 def _progress_bar() -> Callable[[int, int], None] | None:
@@ -63,9 +206,11 @@ def _progress_bar() -> Callable[[int, int], None] | None:
 
 
 def _as_object(report: Report) -> dict[str, Any]:
-    findings = [{"code": finding.code.name.lower(), "place": finding.place, "message": finding.message} for finding in report.findings]
-    fields = {**report._asdict(), "findings": findings}
-    return {"ok": report.exit_code == 0, "exit_code": report.exit_code, **fields}
+    findings = [{"code": finding.name, "place": finding.place, "message": finding.message} for finding in report.findings]
+    fields = {**report._asdict(), "findings": findings, "notes": list(report.notes)}
+    ok = report.exit_code == OK
+    # ``digest`` and ``chain`` are as recorded; of a file with findings they prove nothing.
+    return {"ok": ok, "exit_code": report.exit_code, **fields, "trusted": ok}
 
 
 def _as_text(report: Report) -> str:
@@ -76,12 +221,21 @@ def _as_text(report: Report) -> str:
             f"venue     {report.venue_hash}",
             f"holds     {report.batches:,} batches, {report.events:,} events, {report.effects:,} effects, {_end(report)}",
             f"replayed  {report.events_replayed:,} events, {report.digests_compared:,} digests compared",
-            f"digest    {report.digest or 'none'}",
-            f"chain     {report.chain or 'none'}",
+            f"snapshots {report.snapshots_compared:,} compared",
+            f"digest    {_trusted(report, report.digest)}",
+            f"chain     {_trusted(report, report.chain)}",
         ]
+    lines += [f"note      {note}" for note in report.notes]
     lines += [f"found     {finding}" for finding in report.findings]
     lines.append(f"result    {_result(report)}")
     return _printable("\n".join(lines))
+
+
+def _trusted(report: Report, number: str | None) -> str:
+    """Show a number of the record; of a file with findings it is no proof of anything."""
+    if number is None:
+        return "none"
+    return number if report.exit_code == OK else f"{number}  (as recorded: do not rely on it, see below)"
 
 
 def _end(report: Report) -> str:

@@ -51,6 +51,7 @@ def replay(
     ] = None,
     journal: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep a journal here; by default none is kept.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a journal that is there.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the journal of the same run that was killed.")] = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report here: one HTML page.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -67,9 +68,11 @@ def replay(
     start_ns, end_ns = parsed_time_ns(start, "--start"), parsed_time_ns(end, "--end")
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:
         raise typer.BadParameter(f"{end}: must be after --start", param_hint="--end")
+    if resume and (journal is None or force):
+        raise typer.BadParameter("needs --journal, and no --force", param_hint="--resume")
     report = checked_report(report)
-    if journal is not None and journal.exists() and not force:
-        say(f"error: {journal} exists: choose another path, or replace it with --force")
+    if journal is not None and journal.exists() and not force and not resume:
+        say(f"error: {journal} exists: choose another path, or replace it with --force; --resume goes on with a run that was killed")
         raise typer.Exit(FAILED)
     with refusals():
         from backstop.config import load_venue
@@ -87,7 +90,7 @@ def replay(
         command = shlex.join(["backstop", *sys.argv[1:]])
         title = f"{resolved.name}: {', '.join(path.name for path in prices)}, impact {impact.value}"
         options: dict[str, Any] = {"impact": impact is Switch.ON, "journal_path": journal, "overwrite": force, "command": command}
-        result = run_case(case, title, report=report, **options)
+        result = run_case(case, title, report=report, resume=resume, **options)
     if as_json:
         typer.echo(json.dumps(result.as_json(), indent=2))
     else:

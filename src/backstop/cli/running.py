@@ -50,13 +50,13 @@ def refusals() -> Iterator[None]:
     """Turn a refused file, a full disk or an overflow into a message and exit code 1."""
     from backstop.config import ConfigError
     from backstop.feeds.errors import FeedError
-    from backstop.journal import JournalError
+    from backstop.journal import JournalDamaged, JournalError
     from backstop.markets.population import PopulationError
     from backstop.markets.scenarios import ScenarioError
 
     try:
         yield
-    except (ConfigError, FeedError, JournalError, PopulationError, ScenarioError) as error:
+    except (ConfigError, FeedError, JournalDamaged, JournalError, PopulationError, ScenarioError) as error:
         message = str(error)
     except OverflowError as error:
         message = f"the engine stopped: {error}"
@@ -219,6 +219,7 @@ def _facts(result: ReplayResult) -> Iterator[str]:
     yield f"events     {result.events:,} in, {tally.effects:,} effects out, of {result.accounts:,} accounts in {result.markets} markets"
     if result.journal is not None:
         yield f"journal    {result.journal['path']}, {result.journal['batches']:,} batches"
+        yield from (f"           {found}" for found in result.journal.get("found", ()))
     yield f"digest     {result.digest}"
     rate = result.events / result.engine_seconds if result.engine_seconds else 0.0
     yield f"engine     {result.engine_seconds:.2f} s, {rate:,.0f} events/s; with journal and counting {result.seconds:.2f} s"

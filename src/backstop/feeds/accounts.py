@@ -18,7 +18,6 @@ from backstop.config import Rounding, Venue
 from backstop.core.events import NONE
 from backstop.core.instruments import BALANCE_ATOMS_MAX
 from backstop.feeds.columns import Grid, exact_of, fraction_text, steps_of_column
-from backstop.feeds.errors import FeedError
 from backstop.feeds.prices import markets_text
 from backstop.feeds.table import Chunk, Column, Table, open_table
 

@@ -42,10 +42,18 @@ class FindingCode(IntEnum):
     DIGEST_DIFFERS = 18
     #: Replay could not go on.
     ENGINE_STOPPED = 19
+    #: Bytes of the write-ahead log that belong to no whole batch.
+    LOG = 20
+    #: A snapshot is missing, altered or one too many.
+    SNAPSHOT = 21
+    #: The chain that somebody kept is not that of this journal.
+    HEAD = 22
+    #: A sound snapshot does not hold the state that the replay has there.
+    SNAPSHOT_DIFFERS = 23
 
 
 #: Codes that tell of a broken INV-12, not of a damaged file.
-DIFFERENCES = frozenset({FindingCode.EFFECT_DIFFERS, FindingCode.DIGEST_DIFFERS, FindingCode.ENGINE_STOPPED})
+DIFFERENCES = frozenset({FindingCode.EFFECT_DIFFERS, FindingCode.DIGEST_DIFFERS, FindingCode.ENGINE_STOPPED, FindingCode.SNAPSHOT_DIFFERS})
 
 
 class Finding(NamedTuple):
@@ -55,8 +63,13 @@ class Finding(NamedTuple):
     place: str
     message: str
 
+    @property
+    def name(self) -> str:
+        """The code as people and programs read it."""
+        return self.code.name.lower()
+
     def __str__(self) -> str:
-        return f"{self.code.name}: {self.place}: {self.message}"
+        return f"{self.name}: {self.place}: {self.message}"
 
 
 class JournalDamaged(Exception):

@@ -1,6 +1,7 @@
 """The format of a journal, byte for byte: tables, row layouts and what each hash covers.
 
-docs/reference/journal.md says the same in prose. A change here is a new ``SCHEMA_VERSION``.
+docs/reference/journal.md says the same in prose. A change here is a new ``SCHEMA_VERSION``; journals of
+every earlier one stay readable.
 """
 
 from __future__ import annotations
@@ -17,45 +18,86 @@ __all__ = [
     "APPLICATION_ID",
     "BATCH_ROWS_MAX",
     "CHAIN_BYTES",
+    "DIGEST_ENCODING",
     "PAGE_BYTES",
+    "PARTS_MAX",
+    "PART_BYTES",
     "ROW_BYTES",
     "SCHEMA",
+    "SCHEMAS",
     "SCHEMA_VERSION",
     "batch_chain",
     "end_chain",
     "is_digest",
     "names_hash",
     "row_layout",
+    "snapshot_hash",
     "start_chain",
+    "stranger_of",
 ]
 
 #: "back": tells a journal from any other SQLite file.
 APPLICATION_ID = 0x6261636B
-SCHEMA_VERSION = 1
-PAGE_BYTES = 16384
+SCHEMA_VERSION = 2
+#: Number of the encoding that ``core.state.state_digest`` hashes: one more whenever docs/rules.md, section 12, changes.
+#: Digests of another encoding are not compared; the effects are.
+DIGEST_ENCODING = 1
+#: The largest that SQLite has: a batch is long, and every page of it is written, summed and noted by itself.
+PAGE_BYTES = 65536
 #: Bytes of one event, and of one effect.
 ROW_BYTES = 64
 #: Most events, and most effects, of one batch: SQLite holds at most 10^9 bytes in one row.
 BATCH_ROWS_MAX = 15_000_000
 CHAIN_BYTES = 32
 
-#: Every table, by name, with the words that made it.
-SCHEMA = {
-    "manifest": "CREATE TABLE manifest (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    "names": "CREATE TABLE names (kind TEXT NOT NULL, id INTEGER NOT NULL, name TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID",
-    "batches": (
-        "CREATE TABLE batches (number INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,"
-        " events_count INTEGER NOT NULL, effects_count INTEGER NOT NULL, events BLOB NOT NULL, effects BLOB NOT NULL,"
-        " chain BLOB NOT NULL, digest TEXT)"
-    ),
-    "marks": (
-        "CREATE TABLE marks (place TEXT NOT NULL PRIMARY KEY, batches INTEGER NOT NULL, events INTEGER NOT NULL,"
-        " effects INTEGER NOT NULL, chain BLOB NOT NULL, digest TEXT) WITHOUT ROWID"
-    ),
+#: A snapshot is stored in parts of at most so many bytes, and has at most so many.
+PART_BYTES = 64 << 20
+PARTS_MAX = 1 << 20
+
+_MANIFEST = "CREATE TABLE manifest (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
+_NAMES = "CREATE TABLE names (kind TEXT NOT NULL, id INTEGER NOT NULL, name TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID"
+_BATCHES = (
+    "CREATE TABLE batches (number INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,"
+    " events_count INTEGER NOT NULL, effects_count INTEGER NOT NULL, events BLOB NOT NULL, effects BLOB NOT NULL,"
+    " chain BLOB NOT NULL, digest TEXT{more})"
+)
+_MARKS = (
+    "CREATE TABLE marks (place TEXT NOT NULL PRIMARY KEY, batches INTEGER NOT NULL, events INTEGER NOT NULL,"
+    " effects INTEGER NOT NULL, chain BLOB NOT NULL, digest TEXT) WITHOUT ROWID"
+)
+_OLDEST = {"manifest": _MANIFEST, "names": _NAMES, "batches": _BATCHES.format(more=""), "marks": _MARKS}
+
+#: By version: every table, by name, with the words that made it.
+SCHEMAS = {
+    1: _OLDEST,
+    2: {
+        **_OLDEST,
+        "batches": _BATCHES.format(more=", snapshot BLOB"),
+        #: ``place`` is number of the batch x PARTS_MAX + number of the part.
+        "snapshots": "CREATE TABLE snapshots (place INTEGER PRIMARY KEY, part BLOB NOT NULL)",
+    },
 }
+SCHEMA = SCHEMAS[SCHEMA_VERSION]
+
+Seqs = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+def stranger_of(owners: Seqs, seqs: Seqs) -> int | None:
+    """Return the first of ``owners`` (seqs of effects) that is not among the ``seqs`` of events; None if all are."""
+    if not len(owners):
+        return None
+    if int(seqs[-1]) - int(seqs[0]) == len(seqs) - 1 and np.all(seqs[1:] > seqs[:-1]):  # every number between is one
+        strange = (owners < seqs[0]) | (owners > seqs[-1])
+    else:
+        strange = ~np.isin(owners, seqs)
+    return int(owners[np.argmax(strange)]) if strange.any() else None
+
 
 _START = b"backstop journal start"
 _END = b"backstop journal end"
+_SNAPSHOT = b"backstop journal snapshot"
+#: What is hashed without a copy: bytes, or a contiguous array of them.
+Data = bytes | memoryview
 
 
 def row_layout(dtype: np.dtype[np.void]) -> str:
@@ -100,13 +142,23 @@ def start_chain(entries: Mapping[str, str]) -> bytes:
     return digest.digest()
 
 
-def batch_chain(previous: bytes, events: bytes, effects: bytes, digest: str | None) -> bytes:
-    """Return the chain after a batch."""
+def batch_chain(previous: bytes, events: Data, effects: Data, digest: str | None, snapshot: bytes | None = None, *, schema: int) -> bytes:
+    """Return the chain after a batch; ``snapshot`` is the hash of the one taken after it (from schema 2 on)."""
     chain = hashlib.sha256(previous)
-    for data in (events, effects, _encoded(digest or "")):
+    parts: tuple[Data, ...] = (events, effects, _encoded(digest or ""))
+    for data in parts if schema < 2 else (*parts, snapshot or b""):
         chain.update(_number(len(data)))
         chain.update(data)
     return chain.digest()
+
+
+def snapshot_hash(parts: Iterable[Data]) -> bytes:
+    """Return the SHA-256 of a snapshot's parts, in order."""
+    digest = hashlib.sha256(_prefixed(_SNAPSHOT))
+    for data in parts:
+        digest.update(_number(len(data)))
+        digest.update(data)
+    return digest.digest()
 
 
 def end_chain(previous: bytes, batches: int, events: int, effects: int, digest: str | None) -> bytes:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from backstop import __version__
 from backstop.core.instruments import LimitRules
-from backstop.journal.format import EFFECT_LAYOUT, EVENT_LAYOUT, SCHEMA_VERSION
+from backstop.journal.format import DIGEST_ENCODING, EFFECT_LAYOUT, EVENT_LAYOUT, SCHEMA_VERSION
+from backstop.journal.source import source_hash as present_source
 
 __all__ = ["Manifest", "Names"]
 
@@ -43,7 +44,14 @@ class Manifest(NamedTuple):
     seed: int | None = None
     #: A state digest stands after every so many batches; 0: at the end only.
     digest_every: int = 64
+    #: A snapshot stands after every so many batches; 0: none. Only the newest ``snapshots_kept`` are kept.
+    snapshot_every: int = 64
+    snapshots_kept: int = 2
     code_version: str = __version__
+    #: Hash of the code that decides what an event does; empty: a journal of schema 1, which does not say.
+    source_hash: str = present_source()
+    #: Number of the encoding that its state digests hash.
+    digest_encoding: int = DIGEST_ENCODING
     #: UTC, ISO 8601; empty: when the journal is created.
     created: str = ""
     #: Whatever else should be kept with the run: scenario, hashes of its inputs.
@@ -61,7 +69,11 @@ class Manifest(NamedTuple):
             "limits": json.dumps(self.limits._asdict(), separators=(",", ":")),
             "command": self.command,
             "digest_every": str(self.digest_every),
+            "snapshot_every": str(self.snapshot_every),
+            "snapshots_kept": str(self.snapshots_kept),
             "code_version": self.code_version,
+            "source_hash": self.source_hash,
+            "digest_encoding": str(self.digest_encoding),
             "created": self.created or datetime.now(UTC).isoformat(timespec="seconds"),
         }
         if self.seed is not None:
@@ -69,13 +81,19 @@ class Manifest(NamedTuple):
         return entries | {_DETAIL + key: value for key, value in self.details.items()}
 
 
-def manifest_of(entries: Mapping[str, str]) -> Manifest:
-    """Return the manifest that these rows hold.
+#: What a journal of schema 1 would have said of what it does not say.
+_BEFORE_2 = {"snapshot_every": "0", "snapshots_kept": "0", "source_hash": "", "digest_encoding": "1"}
+
+
+def manifest_of(entries: Mapping[str, str], schema: int = SCHEMA_VERSION) -> Manifest:
+    """Return the manifest that these rows of a journal of version ``schema`` hold.
 
     Raises ``ValueError`` naming the key that is missing or wrong.
     """
     for key in _FORMAT_KEYS:
         _entry(entries, key)
+    if schema < 2:
+        entries = {**_BEFORE_2, **entries}
     for key, layout in (("event_row", EVENT_LAYOUT), ("effect_row", EFFECT_LAYOUT)):
         if entries[key] != layout:
             raise ValueError(f"`{key}` lays rows out in another way than this version reads")
@@ -86,7 +104,11 @@ def manifest_of(entries: Mapping[str, str]) -> Manifest:
         command=_entry(entries, "command"),
         seed=_integer(entries, "seed") if "seed" in entries else None,
         digest_every=_integer(entries, "digest_every"),
+        snapshot_every=_integer(entries, "snapshot_every"),
+        snapshots_kept=_integer(entries, "snapshots_kept"),
         code_version=_entry(entries, "code_version"),
+        source_hash=_entry(entries, "source_hash"),
+        digest_encoding=_integer(entries, "digest_encoding"),
         created=_entry(entries, "created"),
         details={key.removeprefix(_DETAIL): value for key, value in entries.items() if key.startswith(_DETAIL)},
     )

@@ -10,16 +10,16 @@ import sqlite3
 from pathlib import Path
 
 from backstop.journal.findings import READ_ERRORS, Finding, FindingCode, JournalDamaged, finding_of
-from backstop.journal.format import APPLICATION_ID, SCHEMA, SCHEMA_VERSION
+from backstop.journal.format import APPLICATION_ID, SCHEMA_VERSION, SCHEMAS
 
-__all__ = ["connect"]
+__all__ = ["check_header", "check_schema", "connect"]
 
 _MAGIC = b"SQLite format 3\x00"
 _HEADER_BYTES = 100
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open the file read-only and see that it is a journal that this version reads.
+def connect(path: Path) -> tuple[sqlite3.Connection, int]:
+    """Open the file read-only and see that it is a journal that this version reads; return its schema version too.
 
     Raises ``FileNotFoundError`` or ``IsADirectoryError``, and ``JournalDamaged`` for any other reason.
     """
@@ -28,18 +28,18 @@ def connect(path: Path) -> sqlite3.Connection:
     if path.is_dir():
         raise IsADirectoryError(f"journal `{path}` is a folder")
     place = path.name
-    _check_header(path, place)
+    check_header(path, place)
     connection: sqlite3.Connection | None = None
     try:
         connection = _open(path)
-        _check_schema(connection, place)
+        schema = check_schema(connection, place)
     except READ_ERRORS as error:
         _close(connection)
         raise JournalDamaged(finding_of(error, place)) from error
     except JournalDamaged:
         _close(connection)
         raise
-    return connection
+    return connection, schema
 
 
 def _close(connection: sqlite3.Connection | None) -> None:
@@ -47,7 +47,8 @@ def _close(connection: sqlite3.Connection | None) -> None:
         connection.close()
 
 
-def _check_header(path: Path, place: str) -> None:
+def check_header(path: Path, place: str) -> None:
+    """See that the file begins as SQLite's do and is as long as it says; raise ``JournalDamaged`` if not."""
     try:
         with path.open("rb") as file:
             header = file.read(_HEADER_BYTES)
@@ -88,7 +89,8 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _connection(where: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(where, uri=True, isolation_level=None)
+    # One thread at a time reads it, but not always the same (``recovery`` reads ahead).
+    connection = sqlite3.connect(where, uri=True, isolation_level=None, check_same_thread=False)
     # A damaged text must come back as it is, to be hashed, not as an error.
     connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
     return connection
@@ -98,7 +100,11 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
     return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
-def _check_schema(connection: sqlite3.Connection, place: str) -> None:
+def check_schema(connection: sqlite3.Connection, place: str) -> int:
+    """See that this is a journal of a version that can be read; return the version.
+
+    Raises ``JournalDamaged``, and what SQLite raises.
+    """
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
     if _pragma(connection, "application_id") != APPLICATION_ID:
@@ -107,13 +113,15 @@ def _check_schema(connection: sqlite3.Connection, place: str) -> None:
     if version > SCHEMA_VERSION:
         message = f"schema version {version}: this version of backstop reads up to {SCHEMA_VERSION}"
         raise JournalDamaged(Finding(FindingCode.NEWER_SCHEMA, place, message))
-    if version != SCHEMA_VERSION:
+    if version not in SCHEMAS:
         raise JournalDamaged(Finding(FindingCode.SCHEMA, place, f"schema version {version} was never written"))
+    schema = SCHEMAS[version]
     found = {name: (kind, words) for kind, name, words in connection.execute("SELECT type, name, sql FROM sqlite_master")}
-    for name in sorted(set(found) | set(SCHEMA), key=str):
+    for name in sorted(set(found) | set(schema), key=str):
         if name not in found:
             raise JournalDamaged(Finding(FindingCode.SCHEMA, place, f"table `{name}` is missing"))
-        if name not in SCHEMA:
+        if name not in schema:
             raise JournalDamaged(Finding(FindingCode.SCHEMA, place, f"{found[name][0]} {name!r} does not belong in a journal"))
-        if found[name] != ("table", SCHEMA[name]):
+        if found[name] != ("table", schema[name]):
             raise JournalDamaged(Finding(FindingCode.SCHEMA, place, f"table `{name}` was altered"))
+    return version

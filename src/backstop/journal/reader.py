@@ -18,14 +18,17 @@ from backstop.core.events import EFFECT, EVENT, EffectArray, EffectKind, EventAr
 from backstop.journal.findings import READ_ERRORS, Finding, FindingCode, JournalDamaged, finding_of
 from backstop.journal.format import (
     CHAIN_BYTES,
+    PARTS_MAX,
     ROW_BYTES,
-    SCHEMA_VERSION,
     batch_chain,
     end_chain,
     is_digest,
     names_hash,
+    snapshot_hash,
     start_chain,
+    stranger_of,
 )
+from backstop.journal.log import log_finding
 from backstop.journal.manifest import Manifest, Names, manifest_of
 from backstop.journal.opening import connect
 
@@ -34,6 +37,7 @@ __all__ = ["FINDINGS_MAX", "Batch", "Reader", "open_journal"]
 #: A check stops listing faults after so many.
 FINDINGS_MAX = 100
 _BATCH_COLUMNS = "number, first_seq, last_seq, events_count, effects_count, events, effects, chain, digest"
+_SNAPSHOT_COLUMN = {1: "NULL", 2: "snapshot"}
 
 
 class Batch(NamedTuple):
@@ -43,6 +47,8 @@ class Batch(NamedTuple):
     events: EventArray
     effects: EffectArray
     digest: str | None
+    #: Hash of the snapshot that was taken after it.
+    snapshot: bytes | None
     #: Whether nothing was found against it.
     intact: bool
 
@@ -59,6 +65,7 @@ class _Raw(NamedTuple):
     effects: Any
     chain: Any
     digest: Any
+    snapshot: Any
 
 
 class _Mark(NamedTuple):
@@ -72,14 +79,18 @@ class _Mark(NamedTuple):
 class Reader:
     """An open journal. ``findings`` grows with what each check and each batch shows."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, entries: dict[str, str]) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, entries: dict[str, str], schema: int) -> None:
         self.path = path
+        self.schema = schema
         self.findings: list[Finding] = []
-        self.manifest: Manifest = manifest_of(entries)
+        #: Rows of table ``manifest``.
+        self.entries = entries
+        self.manifest: Manifest = manifest_of(entries, schema)
+        #: Hash of each snapshot that the batches read name, by batch.
+        self.snapshots: dict[int, bytes] = {}
         #: What ``batches`` has read so far.
         self.batches_read = self.events_read = self.effects_read = 0
         self._connection = connection
-        self._entries = entries
         self._chain: bytes | None = None
         self._seq_before = -1
         self._end = self._mark("end")
@@ -138,24 +149,118 @@ class Reader:
             if text != "ok":
                 self._find(FindingCode.PAGES, "pages", " ".join(str(text).split()))
 
-    def check_head(self) -> bool:
+    def check_log(self) -> None:
+        """See whether the log beside the file holds more than whole batches."""
+        try:
+            finding = log_finding(self.path)
+        except OSError as error:
+            finding = Finding(FindingCode.UNREADABLE, f"{self.path.name}-wal", f"cannot be read: {error.strerror}")
+        if finding is not None:
+            self._found(finding)
+
+    def check_head(self, *, with_names: bool = True) -> bool:
         """See that manifest and names are those that the chain starts from; return whether the manifest is."""
-        self._check_names()
-        if self._entries["schema_version"] != str(SCHEMA_VERSION):
+        if with_names:
+            self._check_names()
+        if self.entries["schema_version"] != str(self.schema):
             self._find(FindingCode.MANIFEST, "manifest", "`schema_version` does not agree with the file's header")
         if self._start is None or self._start[:3] != (0, 0, 0) or self._start.digest is not None:
             self._find(FindingCode.MANIFEST, "start mark", "missing or altered")
             return False
-        if self._start.chain != start_chain(self._entries):
+        if self._start.chain != start_chain(self.entries):
             self._find(FindingCode.MANIFEST, "manifest", "an entry or the start of the chain was altered: SHA-256 does not agree")
             return False
         self._chain = self._start.chain
         return True
 
-    def batches(self) -> Iterator[Batch]:
-        """Yield the batches whose rows can be read, in order; a gap in their numbers is a finding."""
-        expected = 1
-        for number in self._numbers():
+    def start_after(self, number: int, seq: int) -> bool:
+        """Let ``batches`` begin after this one, whose chain is taken as recorded; return whether it could be read.
+
+        ``seq`` is the highest up to there.
+        """
+        raw = self._fetch(number)
+        if raw is None or not isinstance(raw.chain, bytes) or len(raw.chain) != CHAIN_BYTES:
+            return False
+        self._chain, self._seq_before = raw.chain, seq
+        return True
+
+    def batch(self, number: int) -> Batch | None:
+        """Return one batch by its number, checked against the one before it; None if it cannot be read."""
+        before = self._fetch(number - 1) if number > 1 else None
+        self._chain = self._start.chain if number == 1 and self._start is not None else before.chain if before is not None else None
+        raw = self._fetch(number)
+        if raw is None:
+            return None
+        self._seq_before = int(np.frombuffer(raw.events[:8], "<i8")[0]) - 1 if _has_rows(raw) and raw.events else -1
+        return self._checked(raw)
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of the batches that can be listed, ascending."""
+        return list(self._numbers())
+
+    def snapshot_parts(self, number: int) -> list[bytes] | None:
+        """Return the parts of the snapshot after a batch, or None where they cannot be read; empty if it is not there."""
+        query = "SELECT place, part FROM snapshots WHERE place >= ? AND place < ? ORDER BY place"
+        try:
+            rows = self._connection.execute(query, (number * PARTS_MAX, (number + 1) * PARTS_MAX)).fetchall()
+        except READ_ERRORS as error:
+            self._found(finding_of(error, f"snapshot after batch {number}"))
+            return None
+        numbered = [place for place, _ in rows] == list(range(number * PARTS_MAX, number * PARTS_MAX + len(rows)))
+        if not numbered or not all(isinstance(part, bytes) for _, part in rows):
+            self._find(FindingCode.SNAPSHOT, f"snapshot after batch {number}", "parts are missing, or no blobs")
+            return None
+        return [part for _, part in rows]
+
+    def snapshots_held(self) -> list[int]:
+        """Return the batches after which a snapshot is stored, ascending."""
+        if self.schema < 2:
+            return []
+        try:
+            rows = self._connection.execute("SELECT DISTINCT place / ? FROM snapshots ORDER BY 1", (PARTS_MAX,)).fetchall()
+        except READ_ERRORS as error:
+            self._found(finding_of(error, "snapshots"))
+            return []
+        return [number for (number,) in rows]
+
+    def check_snapshots(self) -> Iterator[tuple[int, list[bytes]]]:
+        """See that the snapshots that the batches read name are there, whole, and no others; yield (batch, parts) of each that is.
+
+        Only the newest that the manifest says are kept need to be there.
+        """
+        held = self.snapshots_held()
+        named = sorted(self.snapshots)
+        kept = named[-self.manifest.snapshots_kept :] if self.manifest.snapshots_kept else []
+        for number in sorted({*held, *kept}):
+            place = f"snapshot after batch {number}"
+            if number not in self.snapshots:
+                self._find(FindingCode.SNAPSHOT, place, "no batch names it")
+                continue
+            parts = self.snapshot_parts(number)
+            if parts is None:
+                continue
+            if not parts:
+                self._find(FindingCode.SNAPSHOT, place, "missing: its batch names it")
+            elif snapshot_hash(parts) != self.snapshots[number]:
+                self._find(FindingCode.SNAPSHOT, place, "altered: SHA-256 is not the one that its batch names")
+            else:
+                yield number, parts
+
+    def totals(self, last: int) -> tuple[int, int]:
+        """Return (events, effects) that the batches up to one count, whether or not they were read. Raises what SQLite raises."""
+        query = "SELECT sum(events_count), sum(effects_count) FROM batches WHERE number <= ?"
+        events, effects = self._connection.execute(query, (last,)).fetchone()
+        return int(events or 0), int(effects or 0)
+
+    def batches(self, first: int = 1) -> Iterator[Batch]:
+        """Yield the batches whose rows can be read, in order; a gap in their numbers is a finding.
+
+        ``first`` above 1 needs ``start_after`` before.
+        """
+        if first == 1:
+            self._seq_before = -1
+        expected = first
+        for number in self._numbers(first):
             if number != expected:
                 gap = f"batch {expected}" if number == expected + 1 else f"batches {expected} to {number - 1}"
                 self._find(FindingCode.BATCH_NUMBER, f"batch {number}", f"{gap} missing before it" if number > expected else "out of place")
@@ -183,10 +288,11 @@ class Reader:
             return
         self._chain = end.chain
 
-    def _numbers(self) -> Iterator[int]:
+    def _numbers(self, first: int | None = None) -> Iterator[int]:
         numbers: list[int] = []
+        least = -(1 << 63) if first is None or first == 1 else first
         try:
-            for (number,) in self._connection.execute("SELECT number FROM batches ORDER BY number"):
+            for (number,) in self._connection.execute("SELECT number FROM batches WHERE number >= ? ORDER BY number", (least,)):
                 numbers.append(number)
         except READ_ERRORS as error:
             self._found(finding_of(error, f"batches after {numbers[-1]}" if numbers else "batches"))
@@ -194,7 +300,8 @@ class Reader:
 
     def _fetch(self, number: int) -> _Raw | None:
         try:
-            row = self._connection.execute(f"SELECT {_BATCH_COLUMNS} FROM batches WHERE number = ?", (number,)).fetchone()
+            columns = f"{_BATCH_COLUMNS}, {_SNAPSHOT_COLUMN[self.schema]}"
+            row = self._connection.execute(f"SELECT {columns} FROM batches WHERE number = ?", (number,)).fetchone()
         except READ_ERRORS as error:
             self._found(finding_of(error, f"batch {number}"))
             return None
@@ -223,13 +330,19 @@ class Reader:
         due = self.manifest.digest_every > 0 and raw.number % self.manifest.digest_every == 0
         if due and raw.digest is None:
             self._find(FindingCode.DIGEST_MISSING, place, f"the manifest declares one every {self.manifest.digest_every} batches")
-        return Batch(raw.number, events, effects, digest, len(self.findings) == found)
+        snapshot = raw.snapshot if isinstance(raw.snapshot, bytes) else None
+        if snapshot is not None:
+            self.snapshots[raw.number] = snapshot
+        return Batch(raw.number, events, effects, digest, snapshot, len(self.findings) == found)
 
     def _check_chain(self, raw: _Raw, place: str) -> None:
         """Compare with what the chain of the batch before gives, as recorded: one damaged batch is one finding."""
         hashable = isinstance(raw.events, bytes) and isinstance(raw.effects, bytes) and (raw.digest is None or isinstance(raw.digest, str))
+        hashable = hashable and (raw.snapshot is None or isinstance(raw.snapshot, bytes))
         known = isinstance(raw.chain, bytes) and len(raw.chain) == CHAIN_BYTES
-        if self._chain is not None and (not known or not hashable or raw.chain != batch_chain(self._chain, *raw[5:7], raw.digest)):
+        if self._chain is not None and not (
+            known and hashable and raw.chain == batch_chain(self._chain, *raw[5:7], raw.digest, raw.snapshot, schema=self.schema)
+        ):
             self._find(FindingCode.CHAIN, place, "its bytes, or its place after the batch before, were altered: SHA-256 does not agree")
         self._chain = raw.chain if known else None
 
@@ -238,15 +351,29 @@ class Reader:
         if (raw.first_seq, raw.last_seq) != (int(seqs[0]), int(seqs[-1])):
             said = f"{raw.first_seq!r} to {raw.last_seq!r}"
             self._find(FindingCode.SEQ, place, f"says seq {said}, its events run from {int(seqs[0])} to {int(seqs[-1])}")
+        if seqs[0] > self._seq_before and np.all(seqs[1:] > seqs[:-1]):
+            self._check_ascending(seqs, effects, place)
+            return
         highest = np.maximum.accumulate(np.concatenate(([self._seq_before], seqs)))
         stale = seqs[seqs <= highest[:-1]]
         refused = effects[(effects["kind"] == EffectKind.REFUSAL) & (effects["code"] == Reject.SEQ_NOT_AFTER)]["seq"]
         if not np.array_equal(stale, refused):
             self._find(FindingCode.SEQ, place, f"{len(stale)} events are not after those before, {len(refused)} were refused for it")
-        strangers = effects["seq"][~np.isin(effects["seq"], seqs)]
-        if len(strangers):
-            self._find(FindingCode.SEQ, place, f"effect of seq {int(strangers[0])}, which is not among its events")
+        self._check_owners(seqs, effects, place)
         self._seq_before = int(highest[-1])
+
+    def _check_owners(self, seqs: Any, effects: EffectArray, place: str) -> None:
+        stranger = stranger_of(effects["seq"], seqs)
+        if stranger is not None:
+            self._find(FindingCode.SEQ, place, f"effect of seq {stranger}, which is not among its events")
+
+    def _check_ascending(self, seqs: Any, effects: EffectArray, place: str) -> None:
+        """The same where every event is after the one before, as it should be: no sorting is needed."""
+        self._check_owners(seqs, effects, place)
+        refused = int(np.count_nonzero((effects["kind"] == EffectKind.REFUSAL) & (effects["code"] == Reject.SEQ_NOT_AFTER)))
+        if refused:
+            self._find(FindingCode.SEQ, place, f"0 events are not after those before, {refused} were refused for it")
+        self._seq_before = int(seqs[-1])
 
     def _check_names(self) -> None:
         rows: list[tuple[str, int, str]] = []
@@ -256,7 +383,7 @@ class Reader:
             self._found(finding_of(error, "names"))
             return
         typed = all(type(kind) is str and type(identifier) is int and type(name) is str for kind, identifier, name in rows)
-        if not typed or names_hash(rows) != self._entries["names_sha256"]:
+        if not typed or names_hash(rows) != self.entries["names_sha256"]:
             self._find(FindingCode.NAMES, "names", "a name was altered, added or removed: SHA-256 does not agree with the manifest")
 
     def _mark(self, place: str) -> _Mark | None:
@@ -301,12 +428,13 @@ def open_journal(path: str | Path) -> Reader:
     Raises ``FileNotFoundError`` or ``IsADirectoryError``, and ``JournalDamaged`` if it cannot be read as one.
     """
     path = Path(path)
-    connection = connect(path)
+    connection, schema = connect(path)
     try:
+        connection.execute("BEGIN")  # what a writer adds from here on is not seen
         entries = dict(connection.execute("SELECT key, value FROM manifest").fetchall())
         if not all(type(key) is str and type(value) is str for key, value in entries.items()):
             raise ValueError("an entry is not text")
-        return Reader(path, connection, entries)
+        return Reader(path, connection, entries, schema)
     except READ_ERRORS as error:
         connection.close()
         raise JournalDamaged(finding_of(error, "manifest")) from error

@@ -13,11 +13,15 @@ from typing import NamedTuple
 from backstop import __version__
 from backstop.config import parse_venue
 from backstop.core.instruments import VenueRules
+from backstop.core.state import state_digest
 from backstop.journal.findings import DIFFERENCES, Finding, FindingCode, JournalDamaged
+from backstop.journal.format import DIGEST_ENCODING, SCHEMA_VERSION
 from backstop.journal.reader import Batch, Reader, open_journal
 from backstop.journal.replay import Replayer
+from backstop.journal.snapshot import SnapshotError, header_is_foreign, restore_snapshot
+from backstop.journal.source import source_hash
 
-__all__ = ["Report", "verify"]
+__all__ = ["Report", "rules_of", "verify"]
 
 #: Replay stops after so many batches that differ: what follows is the same fault.
 _DIFFERENCES_MAX = 10
@@ -42,6 +46,11 @@ class Report(NamedTuple):
     digest: str | None = None
     #: The head of the chain: who kept it elsewhere can tell that this is the same journal.
     chain: str | None = None
+    schema: int = SCHEMA_VERSION
+    #: Snapshots that were compared with the replayed state.
+    snapshots_compared: int = 0
+    #: What is no fault, and should be known: digests that could not be compared, snapshots of other code.
+    notes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -54,23 +63,45 @@ class Report(NamedTuple):
         return 3 if codes <= DIFFERENCES else 4
 
 
-def verify(path: str | Path, progress: Callable[[int, int], None] | None = None) -> Report:
-    """Check the file, its chain, and every effect and digest against a replay.
+def verify(path: str | Path, progress: Callable[[int, int], None] | None = None, *, head: str | None = None) -> Report:
+    """Check the file, its chain, every effect, digest and snapshot against a replay.
 
-    ``progress`` is called with the events done and the events there are. Raises ``FileNotFoundError`` or
-    ``IsADirectoryError``; whatever else is wrong with the file is a finding of the report.
+    ``progress`` is called with the events done and the events there are. ``head`` is a chain that somebody kept, hex: the journal
+    must hold a batch with it, or end in it. Raises ``FileNotFoundError`` or ``IsADirectoryError``; whatever else is wrong with
+    the file is a finding of the report.
     """
     try:
         journal = open_journal(path)
     except JournalDamaged as error:
         return Report(str(path), (error.finding,))
     with journal:
+        return _Check(journal, progress, head).run()
+
+
+class _Check:
+    """One verification of an open journal."""
+
+    def __init__(self, journal: Reader, progress: Callable[[int, int], None] | None, head: str | None) -> None:
+        self.journal = journal
+        self.progress = progress
+        self.head = head
+        self.head_found = False
+        self.snapshots = 0
+        self.notes: list[str] = []
+        #: Number and present digest of the batches whose snapshots are to be compared.
+        self.digests: dict[int, str | None] = {}
+
+    def run(self) -> Report:
+        journal = self.journal
+        journal.check_log()
         journal.check_pages()
-        replayer = _replayer(journal) if journal.check_head() else None
-        events_replayed, digests_compared = _read_all(journal, replayer, progress)
+        replayer = self._replayer() if journal.check_head() else None
+        events_replayed, digests_compared = self._read_all(replayer)
+        self._check_snapshots()
+        self._check_kept_head()
         manifest = journal.manifest
         return Report(
-            path=str(path),
+            path=str(journal.path),
             findings=tuple(journal.findings),
             code_version=manifest.code_version,
             created=manifest.created,
@@ -83,61 +114,114 @@ def verify(path: str | Path, progress: Callable[[int, int], None] | None = None)
             digests_compared=digests_compared,
             digest=journal.digest,
             chain=journal.chain,
+            schema=journal.schema,
+            snapshots_compared=self.snapshots,
+            notes=tuple(self.notes),
         )
 
+    def _replayer(self) -> Replayer | None:
+        journal = self.journal
+        rules, notes = rules_of(journal)
+        self.notes += notes
+        if rules is None:
+            return None
+        encoding = journal.manifest.digest_encoding
+        if encoding != DIGEST_ENCODING:
+            self.notes.append(
+                f"its state digests have encoding {encoding}, this version computes {DIGEST_ENCODING}: only effects were compared"
+            )
+        try:
+            return Replayer(rules, with_digests=encoding == DIGEST_ENCODING)
+        except (ValueError, MemoryError) as error:
+            journal.findings.append(Finding(FindingCode.CONFIG, "manifest", f"the rules cannot be run: {error}"))
+            return None
 
-def _replayer(journal: Reader) -> Replayer | None:
-    rules = _rules(journal)
-    if rules is None:
-        return None
-    try:
-        return Replayer(rules)
-    except (ValueError, MemoryError) as error:
-        journal.findings.append(Finding(FindingCode.CONFIG, "manifest", f"the rules cannot be run: {error}"))
-        return None
+    def _read_all(self, replayer: Replayer | None) -> tuple[int, int]:
+        """Read and check every batch, replaying as far as the record goes on and agrees; return what was replayed."""
+        journal = self.journal
+        total = journal.events_expected
+        runs = replayer is not None
+        expected, differed = 1, 0
+        for batch in journal.batches():
+            self._note_head()
+            runs = runs and batch.number == expected and differed < _DIFFERENCES_MAX
+            expected += 1
+            if runs and replayer is not None:
+                findings = _replayed(journal, replayer, batch)
+                journal.findings.extend(findings)
+                differed += len(findings)
+                runs = not any(finding.code == FindingCode.ENGINE_STOPPED for finding in findings)
+            if batch.snapshot is not None:
+                self.digests[batch.number] = state_digest(replayer.state) if runs and replayer is not None else None
+            if self.progress is not None:
+                self.progress(journal.events_read, max(total, journal.events_read))
+        journal.check_end()
+        self._note_head()
+        if replayer is None:
+            return 0, 0
+        if runs and journal.digest is not None and replayer.batches == journal.batches_read and differed < _DIFFERENCES_MAX:
+            journal.findings.extend(replayer.compare_digest(journal.digest, "end mark"))
+        return replayer.events, replayer.digests
+
+    def _check_snapshots(self) -> None:
+        """See that each snapshot is whole, and holds the state that the replay had there."""
+        for number, parts in self.journal.check_snapshots():
+            place = f"snapshot after batch {number}"
+            try:
+                state = restore_snapshot(parts).state
+            except SnapshotError as error:
+                if header_is_foreign(parts[0]):
+                    self.notes.append(f"{place} was not compared: {error}")
+                else:
+                    self.journal.findings.append(Finding(FindingCode.SNAPSHOT, place, str(error)))
+                continue
+            replayed = self.digests.get(number)
+            if replayed is not None:
+                self.snapshots += 1
+                held = state_digest(state)
+                if held != replayed:
+                    message = f"state digest: snapshot {held}, replay {replayed}"
+                    self.journal.findings.append(Finding(FindingCode.SNAPSHOT_DIFFERS, place, message))
+
+    def _note_head(self) -> None:
+        if self.head is not None and (self.journal.chain or "").startswith(self.head.lower()):
+            self.head_found = True
+
+    def _check_kept_head(self) -> None:
+        if self.head is None or self.head_found:
+            return
+        message = f"no batch and no end mark has the chain {self.head}: batches are missing, or this is another journal"
+        self.journal.findings.append(Finding(FindingCode.HEAD, self.journal.path.name, message))
 
 
-def _rules(journal: Reader) -> VenueRules | None:
-    """Read the venue file of the manifest; it must still mean what it meant to the run."""
+def rules_of(journal: Reader) -> tuple[VenueRules | None, list[str]]:
+    """Read the venue file of the manifest; it must still mean what it meant to the run.
+
+    Returns the rules, and what should be known of them. Other code may resolve the same file to more keys, which changes its
+    hash and no rule; whether it does is then for the replay to show. Raises nothing: what is wrong is a finding of the journal.
+    """
     manifest = journal.manifest
     try:
         venue = parse_venue(manifest.venue_text, "venue file of the journal")
     except (ValueError, RecursionError) as error:
         journal.findings.append(Finding(FindingCode.CONFIG, "manifest", f"{error}{_other_code(journal)}"))
-        return None
+        return None, []
+    notes = []
     if venue.hash != manifest.venue_hash:
         message = f"venue file: journal has hash {manifest.venue_hash}, read again it is {venue.hash}{_other_code(journal)}"
-        journal.findings.append(Finding(FindingCode.CONFIG, "manifest", message))
-        return None
-    return venue.rules._replace(limits=manifest.limits)
+        if manifest.source_hash == source_hash():
+            journal.findings.append(Finding(FindingCode.CONFIG, "manifest", message))
+            return None, []
+        notes.append(message)
+    return venue.rules._replace(limits=manifest.limits), notes
 
 
 def _other_code(journal: Reader) -> str:
-    written = journal.manifest.code_version
-    return "" if written == __version__ else f" (written by version {written}, this is {__version__})"
-
-
-def _read_all(journal: Reader, replayer: Replayer | None, progress: Callable[[int, int], None] | None) -> tuple[int, int]:
-    """Read and check every batch, replaying as far as the record goes on and agrees; return what was replayed."""
-    total = journal.events_expected
-    runs = replayer is not None
-    expected, differed = 1, 0
-    for batch in journal.batches():
-        runs = runs and batch.number == expected and differed < _DIFFERENCES_MAX
-        expected += 1
-        if runs and replayer is not None:
-            findings = _replayed(journal, replayer, batch)
-            journal.findings.extend(findings)
-            differed += len(findings)
-            runs = not any(finding.code == FindingCode.ENGINE_STOPPED for finding in findings)
-        if progress is not None:
-            progress(journal.events_read, max(total, journal.events_read))
-    journal.check_end()
-    if replayer is None:
-        return 0, 0
-    if runs and journal.digest is not None and replayer.batches == journal.batches_read and differed < _DIFFERENCES_MAX:
-        journal.findings.extend(replayer.compare_digest(journal.digest, "end mark"))
-    return replayer.events, replayer.digests
+    manifest = journal.manifest
+    if manifest.source_hash == source_hash() and manifest.code_version == __version__:
+        return ""
+    written = f"version {manifest.code_version}" + (f", source {manifest.source_hash[:12]}" if manifest.source_hash else "")
+    return f" (written by {written}; this is {__version__}, source {source_hash()[:12]})"
 
 
 def _replayed(journal: Reader, replayer: Replayer, batch: Batch) -> list[Finding]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import sqlite3
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from backstop.journal.format import (
     APPLICATION_ID,
     BATCH_ROWS_MAX,
     PAGE_BYTES,
+    PARTS_MAX,
     SCHEMA,
     SCHEMA_VERSION,
     batch_chain,
@@ -24,33 +27,47 @@ from backstop.journal.format import (
     is_digest,
     names_hash,
     start_chain,
+    stranger_of,
 )
 from backstop.journal.manifest import Manifest, Names
+from backstop.journal.snapshot import Snapshot
 
-__all__ = ["Journal", "JournalError"]
+__all__ = ["Journal", "JournalError", "Position"]
 
 #: What SQLite leaves beside its file while it is at work.
 _COMPANIONS = ("-wal", "-shm", "-journal")
-#: Pages in the write-ahead log before they are moved into the file: 4 MiB.
-_CHECKPOINT_PAGES = 256
+#: Pages in the write-ahead log before they are moved into the file: 64 MiB. A log that is written over
+#: again need not grow, which a sync would have to note in the file system.
+_CHECKPOINT_PAGES = 1024
 
 
 class JournalError(OSError):
     """A journal cannot be created or written; what was acknowledged before stays safe."""
 
 
-class Journal:
-    """A journal that is being written. ``append`` returns when its batch would survive a power cut."""
+class Position(NamedTuple):
+    """How far a journal has come."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, chain: bytes, digest_every: int) -> None:
+    chain: bytes
+    batches: int = 0
+    events: int = 0
+    effects: int = 0
+    #: ``seq`` of the last event.
+    last_seq: int | None = None
+
+
+class Journal:
+    """A journal that is being written. ``append`` returns when its batch would survive a power cut.
+
+    Any thread may call it, one at a time: a lock keeps the others waiting.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, position: Position, manifest: Manifest) -> None:
         self.path = path
         self._connection: sqlite3.Connection | None = connection
-        self._digest_every = digest_every
-        self._chain = chain
-        self._batches = 0
-        self._events = 0
-        self._effects = 0
-        self._last_seq: int | None = None
+        self._manifest = manifest
+        self._position = position
+        self._lock = Lock()
 
     @classmethod
     def create(cls, path: str | Path, manifest: Manifest, names: Names | None = None, *, overwrite: bool = False) -> Journal:
@@ -65,7 +82,7 @@ class Journal:
         chain = start_chain(entries)
         connection: sqlite3.Connection | None = None
         try:
-            connection = sqlite3.connect(path, isolation_level=None)
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             _prepare(connection)
             connection.execute("BEGIN IMMEDIATE")
             for words in SCHEMA.values():
@@ -75,75 +92,109 @@ class Journal:
             connection.execute("INSERT INTO marks VALUES ('start', 0, 0, 0, ?, NULL)", (chain,))
             connection.execute("COMMIT")
             # Only now: what names the run then stands in the file itself, whatever becomes of the log.
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+            _log_ahead(connection)
             _sync_folder(path.parent)
         except (sqlite3.Error, OSError, UnicodeError) as error:
             if connection is not None:
                 connection.close()
             raise JournalError(f"journal `{path}` cannot be created: {_reason(error)}") from error
-        return cls(path, connection, chain, manifest.digest_every)
+        return cls(path, connection, Position(chain), manifest)
+
+    @classmethod
+    def take_up(cls, path: str | Path, manifest: Manifest, position: Position) -> Journal:
+        """Open a journal that a dead run left, to write on after ``position``; what stands behind it is cut off.
+
+        ``backstop.journal.recovery`` finds the position. Raises ``JournalError`` if the file cannot be written, or is
+        so damaged that nothing can be cut off it; it is then as it was.
+        """
+        path = Path(path)
+        connection: sqlite3.Connection | None = None
+        try:
+            connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False)
+            _prepare(connection, is_new=False)
+            _log_ahead(connection)
+            _cut_off(connection, position.batches)
+        except sqlite3.Error as error:
+            if connection is not None:
+                connection.close()
+            raise JournalError(f"journal `{path}` cannot be taken up: {_reason(error)}") from error
+        return cls(path, connection, position, manifest)
 
     @property
     def batches(self) -> int:
         """Batches that are safe."""
-        return self._batches
+        return self._position.batches
 
     @property
     def events(self) -> int:
         """Events that are safe."""
-        return self._events
+        return self._position.events
 
     @property
     def chain(self) -> str:
         """Hex of the chain after the last safe batch, or of the end mark."""
-        return self._chain.hex()
+        return self._position.chain.hex()
 
     @property
     def digest_due(self) -> bool:
         """Whether the next batch must carry a state digest."""
-        return self._digest_every > 0 and (self._batches + 1) % self._digest_every == 0
+        return self.is_digest_due(self._position.batches + 1)
 
-    def append(self, events: EventArray, effects: EffectArray, digest: str | None = None) -> None:
-        """Write one batch: events, all their effects, and the state digest after them where one is due.
+    def is_digest_due(self, number: int) -> bool:
+        """Return whether this batch must carry a state digest: the manifest declares one, or a snapshot goes with it."""
+        every = self._manifest.digest_every
+        return (every > 0 and number % every == 0) or self.is_snapshot_due(number)
+
+    def is_snapshot_due(self, number: int) -> bool:
+        """Return whether a snapshot should go with this batch."""
+        every = self._manifest.snapshot_every
+        return every > 0 and number % every == 0 and self._manifest.snapshots_kept > 0
+
+    def append(self, events: EventArray, effects: EffectArray, digest: str | None = None, snapshot: Snapshot | None = None) -> None:
+        """Write one batch: events, all their effects, the state digest where one is due, and a snapshot of the state after them.
 
         Raises ``JournalError`` if it cannot be written; the journal then takes no more.
         """
-        connection = self._writable()
-        self._check(events, effects, digest)
-        event_bytes, effect_bytes = events.tobytes(), effects.tobytes()
-        chain = batch_chain(self._chain, event_bytes, effect_bytes, digest)
-        first_seq, last_seq = int(events["seq"][0]), int(events["seq"][-1])
-        row = (self._batches + 1, first_seq, last_seq, len(events), len(effects), event_bytes, effect_bytes, chain, digest)
-        self._commit(connection, "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-        self._chain = chain
-        self._batches += 1
-        self._events += len(events)
-        self._effects += len(effects)
-        self._last_seq = last_seq
+        with self._lock:
+            connection = self._writable()
+            self._check(events, effects, digest)
+            event_bytes, effect_bytes = _data(events), _data(effects)
+            hashed = None if snapshot is None else snapshot.hash
+            held = self._position
+            chain = batch_chain(held.chain, event_bytes, effect_bytes, digest, hashed, schema=SCHEMA_VERSION)
+            number, first_seq, last_seq = held.batches + 1, int(events["seq"][0]), int(events["seq"][-1])
+            row = (number, first_seq, last_seq, len(events), len(effects), event_bytes, effect_bytes, chain, digest, hashed)
+            self._commit(connection, "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row, snapshot)
+            self._position = Position(chain, number, held.events + len(events), held.effects + len(effects), last_seq)
 
     def close(self, digest: str) -> None:
         """Write the end mark with the final state digest and close the file.
 
         Raises ``JournalError`` if it cannot be written.
         """
-        connection = self._writable()
-        if not is_digest(digest):
-            raise ValueError(f"Condition failed: digest {digest!r} is not a SHA-256 in hex")
-        chain = end_chain(self._chain, self._batches, self._events, self._effects, digest)
-        row = (self._batches, self._events, self._effects, chain, digest)
-        self._commit(connection, "INSERT INTO marks VALUES ('end', ?, ?, ?, ?, ?)", row)
-        self._chain = chain
-        self._connection = None
-        try:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error:
-            pass  # The log keeps what the file could not take; both together are the journal.
-        finally:
-            connection.close()
+        with self._lock:
+            connection = self._writable()
+            if not is_digest(digest):
+                raise ValueError(f"Condition failed: digest {digest!r} is not a SHA-256 in hex")
+            held = self._position
+            chain = end_chain(held.chain, held.batches, held.events, held.effects, digest)
+            row = (held.batches, held.events, held.effects, chain, digest)
+            self._commit(connection, "INSERT INTO marks VALUES ('end', ?, ?, ?, ?, ?)", row)
+            self._position = held._replace(chain=chain)
+            self._connection = None
+            try:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error:
+                pass  # The log keeps what the file could not take; both together are the journal.
+            finally:
+                connection.close()
 
     def abandon(self) -> None:
         """Close the file without an end mark, as a run that failed does."""
+        with self._lock:
+            self._give_up()
+
+    def _give_up(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -164,22 +215,41 @@ class Journal:
             raise ValueError(f"Condition failed: rows are {events.dtype} and {effects.dtype}, not EVENT and EFFECT")
         if not 1 <= len(events) <= BATCH_ROWS_MAX or len(effects) > BATCH_ROWS_MAX:
             raise ValueError(f"Condition failed: a batch of {len(events)} events and {len(effects)} effects: 1 to {BATCH_ROWS_MAX} each")
-        if len(effects) and not np.isin(effects["seq"], events["seq"]).all():
+        if stranger_of(effects["seq"], events["seq"]) is not None:
             raise ValueError("Condition failed: an effect belongs to no event of its batch")
         if digest is not None and not is_digest(digest):
             raise ValueError(f"Condition failed: digest {digest!r} is not a SHA-256 in hex")
         if digest is None and self.digest_due:
-            raise ValueError(f"Condition failed: batch {self._batches + 1} must carry a state digest")
+            raise ValueError(f"Condition failed: batch {self._position.batches + 1} must carry a state digest")
 
-    def _commit(self, connection: sqlite3.Connection, words: str, row: tuple[object, ...]) -> None:
+    def _commit(self, connection: sqlite3.Connection, words: str, row: tuple[object, ...], snapshot: Snapshot | None = None) -> None:
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(words, row)
-            connection.execute("COMMIT")
+            if snapshot is None:
+                connection.execute(words, row)  # one statement is one transaction, and one call that needs Python's lock
+            else:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute(words, row)
+                self._store(connection, snapshot)
+                connection.execute("COMMIT")
         except sqlite3.Error as error:
-            self.abandon()
-            safe = f"{self._batches} batches are safe" + ("" if self._last_seq is None else f", the last event is seq {self._last_seq}")
+            self._give_up()
+            held = self._position
+            safe = f"{held.batches} batches are safe" + ("" if held.last_seq is None else f", the last event is seq {held.last_seq}")
             raise JournalError(f"journal `{self.path}` cannot be written: {_reason(error)}; {safe}") from error
+
+    def _store(self, connection: sqlite3.Connection, snapshot: Snapshot) -> None:
+        """Write the snapshot of the batch that comes next, and remove those that are no longer kept."""
+        first = (self._position.batches + 1) * PARTS_MAX
+        rows = enumerate(snapshot.parts, start=first)
+        connection.executemany("INSERT INTO snapshots VALUES (?, ?)", rows)
+        held = [number for (number,) in connection.execute("SELECT DISTINCT place / ? FROM snapshots ORDER BY 1", (PARTS_MAX,))]
+        for number in held[: -self._manifest.snapshots_kept or None]:
+            connection.execute("DELETE FROM snapshots WHERE place >= ? AND place < ?", (number * PARTS_MAX, (number + 1) * PARTS_MAX))
+
+
+def _data(rows: EventArray) -> memoryview:
+    """Return the bytes of rows, without a copy where they lie together."""
+    return np.ascontiguousarray(rows).view(np.uint8).data
 
 
 def _make_room(path: Path, overwrite: bool) -> None:
@@ -195,15 +265,37 @@ def _make_room(path: Path, overwrite: bool) -> None:
         raise JournalError(f"journal `{path}` cannot be replaced: {_reason(error)}") from error
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
-    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-    connection.execute("PRAGMA encoding = 'UTF-8'")
-    connection.execute("PRAGMA auto_vacuum = NONE")
+def _prepare(connection: sqlite3.Connection, *, is_new: bool = True) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA fullfsync = ON")
     connection.execute("PRAGMA checkpoint_fullfsync = ON")
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    # A snapshot that is no longer kept need not be overwritten with zeros.
+    connection.execute("PRAGMA secure_delete = OFF")
+    if is_new:
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        connection.execute("PRAGMA encoding = 'UTF-8'")
+        connection.execute("PRAGMA auto_vacuum = NONE")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+
+
+def _cut_off(connection: sqlite3.Connection, batches: int) -> None:
+    """Remove what stands after a batch, if anything does; where the file does not hang together then, leave it alone."""
+    if connection.execute("SELECT max(number) FROM batches").fetchone()[0] in (None, batches):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("DELETE FROM batches WHERE number > ?", (batches,))
+    connection.execute("DELETE FROM snapshots WHERE place >= ?", ((batches + 1) * PARTS_MAX,))
+    sound = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if sound != "ok":
+        connection.execute("ROLLBACK")
+        raise sqlite3.DatabaseError(f"damaged: {' '.join(str(sound).split())}")
+    connection.execute("COMMIT")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -15,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
-from backstop.core.events import FUND, EffectArray, EventArray, Stage
-from backstop.core.state import State, house_slot, new_state, state_digest
-from backstop.journal import Journal, Manifest, Names
+from backstop.core.events import EffectArray, EventArray, Stage
+from backstop.core.state import new_state, state_digest
+from backstop.journal import Finding, Journal, Manifest, Names
 from backstop.journal.recorder import Recorder
 from backstop.lab.backers import standings_of
 from backstop.lab.cases import Case
 from backstop.lab.result import ReplayResult, funds_of
+from backstop.lab.resuming import Tape, arrays_of
+from backstop.lab.resuming import resume as take_up
 from backstop.lab.tally import Tally, conservation_of
 from backstop.markets.book import new_world
 from backstop.markets.driver import Batch, batches
@@ -65,13 +67,18 @@ def replay(
     details: dict[str, str] | None = None,
     progress: Progress | None = None,
     watch: Watch | None = None,
+    resume: bool = False,
+    snapshot_every: int = 64,
 ) -> ReplayResult:
     """Run the opening, then the outside events (sorted by time), through the engine and the simulated venue.
 
     ``impact`` lets fills shift later marks. The journal, if one is asked for, holds the merged stream.
 
-    Raises ``JournalError`` where it cannot be written, and ``OverflowError`` where money would not fit
-    in 64 bits: the events up to the batch before are then on the journal, without an end mark.
+    ``resume`` goes on with a journal that a killed run of the same terms left there. A snapshot stands in it every so many batches.
+
+    Raises ``JournalError`` where it cannot be written or is another run's, ``JournalDamaged`` where it cannot be resumed, and
+    ``OverflowError`` where money would not fit in 64 bits: the events up to the batch before are then on the journal, without an
+    end mark.
     """
     begun = time.perf_counter()
     # The venue's depth is told after the outside events of this time: before any account is open.
@@ -86,27 +93,42 @@ def replay(
         provider_latency_ns=venue.provider_latency_ns,
         provider_answer=venue.provider_answer,
     )
-    journal = recorder = None
-    if journal_path is not None:
-        manifest = Manifest(venue.text, venue.hash, venue.rules.limits, command=command, seed=seed, details=details or {})
-        journal = Journal.create(journal_path, manifest, names, overwrite=overwrite)
-        recorder = Recorder(journal, state)
     tally, clock = Tally(venue, venue.rules.limits.accounts_max), _Clock()
-    total, events = len(opening_events) + len(outside_events), 0
+    outside, total, events, taken = [opening_events, outside_events], len(opening_events) + len(outside_events), 0, 0
+    tape: Tape | None = None
+    findings: list[Finding] = []
+    if journal_path is not None:
+        path, terms = Path(journal_path), {**(details or {}), "impact": "on" if impact else "off"}
+        manifest = Manifest(
+            venue.text, venue.hash, venue.rules.limits, command=command, seed=seed, snapshot_every=snapshot_every, details=terms
+        )
+        if resume and path.exists():
+            resumed = take_up(path, manifest, names, state, world)
+            state, world, tape, taken, findings = resumed.state, resumed.world, resumed.tape, resumed.outside_taken, resumed.findings
+            for held in resumed.earlier(path):
+                tally.add(held.events, held.effects)
+                if watch is not None:
+                    watch(held.events, held.effects)
+                events += len(held.events)
+            outside = [np.concatenate(outside)[taken:]]
+        else:
+            journal = Journal.create(path, manifest, names, overwrite=overwrite)
+            tape = Recorder(journal, state, extra=lambda: arrays_of(world))
     try:
-        for batch in clock.timed(batches(state, world, [opening_events, outside_events])):
-            if recorder is not None:
-                recorder.record(batch.events, batch.effects)
+        for batch in clock.timed(batches(state, world, outside)):
+            if tape is not None:
+                tape.record(batch.events, batch.effects)
             tally.add(batch.events, batch.effects)
             if watch is not None:
                 watch(batch.events, batch.effects)
             events += len(batch.events)
             if progress is not None:
                 progress(batch.outside_taken, total, int(state.engine[0].now_ns))
-        digest = recorder.close() if recorder is not None else state_digest(state)
+        digest = tape.close() if tape is not None else state_digest(state)
     finally:
-        if journal is not None:
-            journal.abandon()
+        if tape is not None:
+            tape.abandon()
+    journal_facts = None if tape is None or tape.journal is None else _journal_facts(tape.journal, findings)
     return ReplayResult(
         venue=venue,
         tally=tally,
@@ -125,13 +147,14 @@ def replay(
         seed=seed,
         first_ns=int(outside_events["time_ns"][0]) if len(outside_events) else start_ns,
         last_ns=int(state.engine[0].now_ns),
-        journal=None if journal is None else _journal_facts(journal),
+        journal=journal_facts,
         warnings=_warnings(venue, tally),
     )
 
 
-def _journal_facts(journal: Journal) -> dict[str, Any]:
-    return {"path": str(journal.path), "batches": journal.batches, "events": journal.events, "chain": journal.chain}
+def _journal_facts(journal: Journal, findings: list[Finding]) -> dict[str, Any]:
+    facts = {"path": str(journal.path), "batches": journal.batches, "events": journal.events, "chain": journal.chain}
+    return facts | ({"found": [str(finding) for finding in findings]} if findings else {})
 
 
 def _warnings(venue: Venue, tally: Tally) -> tuple[str, ...]:
@@ -153,6 +176,7 @@ def replay_case(
     command: str = "",
     progress: Progress | None = None,
     watch: Watch | None = None,
+    resume: bool = False,
 ) -> ReplayResult:
     """Run a case as ``replay`` does, and add what its doors reported."""
     result = replay(
@@ -169,6 +193,7 @@ def replay_case(
         details=case.details,
         progress=progress,
         watch=watch,
+        resume=resume,
     )
     markets = case.venue.markets
     feeds = {

@@ -1,0 +1,129 @@
+"""The journal's writer against a raw write and fsync of the same bytes in the same batches, with and without the engine.
+
+The ratio is of the writer alone: what the engine needs beside it is P4's, and on a fast disk more than the write.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backstop.core.engine import step
+from backstop.core.state import State
+from backstop.journal import Journal, Manifest
+from backstop.journal.recorder import Recorder
+from benchmarks.book import load, make_book, opened_state, venue_rules
+from benchmarks.p4_step import SEED, stream
+
+BATCH_EVENTS = 1_000
+Rows = NDArray[np.void]
+
+
+def steps(state: State, rows: Rows) -> Iterator[tuple[Rows, Rows]]:
+    """Apply the stream batch by batch; yield each with its effects, which hold until the next."""
+    for first in range(0, len(rows), BATCH_EVENTS):
+        batch = rows[first : first + BATCH_EVENTS]
+        done = 0
+        while done < len(batch):
+            consumed = int(step(state, batch, done))
+            yield batch[done:consumed], state.effects[: int(state.engine[0].effects_now)]
+            state.engine[0].effects_now = 0
+            done = consumed
+
+
+def _raw(path: Path, batches: list[tuple[Rows, Rows]]) -> float:
+    handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+    started = time.perf_counter()
+    for events, effects in batches:
+        os.write(handle, events.tobytes() + effects.tobytes())
+        os.fsync(handle)
+    seconds = time.perf_counter() - started
+    os.close(handle)
+    path.unlink()
+    return seconds
+
+
+def _appended(path: Path, manifest: Manifest, batches: list[tuple[Rows, Rows]]) -> float:
+    journal = Journal.create(path, manifest, overwrite=True)
+    started = time.perf_counter()
+    for events, effects in batches:
+        journal.append(events, effects)
+    seconds = time.perf_counter() - started
+    journal.abandon()
+    return seconds
+
+
+def _durable(path: Path, manifest: Manifest, state: State, rows: Rows) -> float:
+    journal = Journal.create(path, manifest, overwrite=True)
+    recorder = Recorder(journal, state, BATCH_EVENTS)
+    started = time.perf_counter()
+    for events, effects in steps(state, rows):
+        recorder.record(events, effects)
+    recorder.flush()
+    seconds = time.perf_counter() - started
+    recorder.abandon()
+    return seconds
+
+
+def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
+    """Return the ratio of the seconds of the raw writes to those of the journal, medians of interleaved rounds."""
+    accounts, markets, count, rounds = (500, 20, 4_000, 1) if small else (10_000, 200, 200_000, 7)
+    book = make_book(accounts, accounts * 5 // 2, markets, SEED)
+    rows = stream(book, accounts, markets, count, 10 * len(book.lots))
+    limits = venue_rules(book, accounts, markets).limits
+    manifest = Manifest("", "0" * 64, limits, digest_every=0, snapshot_every=0)
+    state = opened_state(book, accounts, markets)
+    load(state, rows[:100])
+    started = time.perf_counter()
+    batches = [(events.copy(), effects.copy()) for events, effects in steps(state, rows[100:])]
+    engine = time.perf_counter() - started
+    size = sum(events.nbytes + effects.nbytes for events, effects in batches)
+    raw, appended, durable = [], [], []
+    with TemporaryDirectory(dir=Path(__file__).parent) as folder:
+        for turn in range(rounds):
+            fresh = opened_state(book, accounts, markets)
+            load(fresh, rows[:100])
+            raw.append(_raw(Path(folder, "raw"), batches))
+            durable.append(_durable(Path(folder, "journal.db"), manifest, fresh, rows[100:]))
+            appended.append(_appended(Path(folder, "journal.db"), manifest, batches))
+            say(f"round {turn + 1} of {rounds}: raw {raw[-1]:.2f} s, journal {appended[-1]:.2f} s, with the engine {durable[-1]:.2f} s")
+    return {
+        "ratio": median(raw) / median(appended),
+        "bar": 0.5,
+        "unit": "of the speed of a raw write and fsync",
+        "figures": {
+            "raw write and fsync: seconds": median(raw),
+            "journal alone: seconds": median(appended),
+            "journal alone: of the speed of raw": median(raw) / median(appended),
+            "engine and journal: seconds": median(durable),
+            "engine and journal: of the speed of raw": median(raw) / median(durable),
+            "engine and journal: events a second": (count - 100) / median(durable),
+            "engine alone: seconds": engine,
+            "megabytes": size / 1e6,
+            "raw: milliseconds a batch": 1e3 * median(raw) / len(batches),
+        },
+        "conditions": {
+            "accounts": accounts,
+            "events": count,
+            "batches": len(batches),
+            "events a batch": BATCH_EVENTS,
+            "rounds": rounds,
+            "mix": "60 % fills, 39 % transfers, 1 % marks",
+            "seed": SEED,
+            "excluded": "opening the book, compilation, snapshots, digests, the end mark",
+            "load": _load(),
+        },
+    }
+
+
+def _load() -> str:
+    """Return how busy the machine was: a sync waits for its turn."""
+    return f"{os.getloadavg()[0]:.1f} over the last minute"

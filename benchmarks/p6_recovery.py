@@ -1,0 +1,101 @@
+"""Recovery: from the newest snapshot and the batches after it to an engine that goes on, against the engine alone."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from backstop.core.state import State, state_digest
+from backstop.journal import Journal, Manifest, Names
+from backstop.journal.recovery import Recovery, read_ahead
+from backstop.journal.replay import Replayer
+from backstop.journal.snapshot import take_snapshot
+from benchmarks.book import Book, load, make_book, opened_state, opening_events, venue_rules
+from benchmarks.p4_step import SEED, stream
+from benchmarks.p5_durable import Rows, steps
+
+READY_SECONDS_MAX = 5.0
+
+
+def _written(path: Path, state: State, manifest: Manifest, opening: Rows, rows: Rows) -> tuple[float, int]:
+    """Write a journal: one batch of the opening's last events with a snapshot, then the stream. Return (seconds, bytes) of the snapshot."""
+    journal = Journal.create(path, manifest, Names())
+    digest = state_digest(state)
+    started = time.perf_counter()
+    snapshot = take_snapshot(state, digest)
+    journal.append(opening[-1:], state.effects[:0], digest, snapshot)
+    seconds = time.perf_counter() - started
+    for events, effects in steps(state, rows):
+        journal.append(events, effects)
+    journal.abandon()
+    return seconds, snapshot.size_bytes
+
+
+def _recovered(path: Path, say: Callable[[str], None]) -> tuple[float, float, Replayer]:
+    """Return seconds until the snapshot's engine stood ready, seconds of the tail, and the engine."""
+    started = time.perf_counter()
+    with Recovery(path) as found:
+        assert found.restored is not None, found.findings
+        replayer = Replayer(state=found.restored.state)
+        ready = time.perf_counter() - started
+        say(f"snapshot ready after {ready:.2f} s")
+        started = time.perf_counter()
+        for batch in read_ahead(found.tail()):
+            differences = replayer.replay(batch)
+            assert not differences, differences
+        found.take_up().abandon()
+        return ready, time.perf_counter() - started, replayer
+
+
+def _alone(book: Book, accounts: int, markets: int, rows: Rows) -> float:
+    state = opened_state(book, accounts, markets)
+    load(state, rows[:100])
+    started = time.perf_counter()
+    load(state, rows[100:])
+    return (len(rows) - 100) / (time.perf_counter() - started)
+
+
+def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
+    """Return the ratio of the rate of a journal's replay to the engine's alone (P4), and the seconds until 1,000,000 accounts are ready."""
+    accounts, markets, count = (5_000, 20, 4_000) if small else (1_000_000, 200, 400_000)
+    book = make_book(accounts, accounts * 5 // 2, markets, SEED)
+    opening = opening_events(book, accounts, markets)
+    rows = stream(book, accounts, markets, count, 10 * len(book.lots))
+    say(f"opening {accounts:,} accounts, {len(book.lots):,} positions")
+    rate = _alone(book, accounts, markets, rows)
+    state = opened_state(book, accounts, markets)
+    manifest = Manifest("", "0" * 64, venue_rules(book, accounts, markets).limits, digest_every=0, snapshot_every=1 << 40)
+    with TemporaryDirectory(dir=Path(__file__).parent) as folder:
+        path = Path(folder, "journal.db")
+        taken, size = _written(path, state, manifest, opening, rows)
+        say(f"snapshot of {size / 1e6:,.0f} MB taken and written in {taken:.2f} s")
+        ready, tail, replayer = _recovered(path, say)
+    equal = state_digest(replayer.state) == state_digest(state)
+    replayed = replayer.events / tail
+    return {
+        "ratio": replayed / rate,
+        "bar": 0.8,
+        "sound": equal and (small or ready <= READY_SECONDS_MAX),
+        "unit": "of the engine's events a second, replaying a journal from its snapshot",
+        "figures": {
+            f"seconds until {accounts:,} accounts are ready (bar {READY_SECONDS_MAX:g})": ready,
+            "replay: events a second, read, checked and compared": replayed,
+            "engine alone: events a second, the same stream": rate,
+            "snapshot: megabytes": size / 1e6,
+            "snapshot: seconds to take and make durable": taken,
+            "digests equal": equal,
+        },
+        "conditions": {
+            "accounts": accounts,
+            "positions": len(book.lots),
+            "markets": markets,
+            "events of the tail": count,
+            "seed": SEED,
+            "excluded": "opening the book, compilation, starting the process",
+            "load": f"{os.getloadavg()[0]:.1f} over the last minute",
+        },
+    }

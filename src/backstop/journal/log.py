@@ -1,0 +1,131 @@
+"""What SQLite would leave out of a write-ahead log without a word: bytes after its last whole transaction.
+
+SQLite ends a log at the first frame whose checksum is wrong. That is right after a power cut, and it would
+hide that a disk lost what it had promised to keep. So the log is read here as well, by its published
+format: <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backstop.journal.findings import Finding, FindingCode
+
+__all__ = ["LogState", "log_finding", "read_log"]
+
+_HEADER_BYTES = 32
+_FRAME_BYTES = 24
+#: The last bit says in which order of bytes the checksum reads its words.
+_MAGICS = (0x377F0682, 0x377F0683)
+#: A log begins anew this often at most: frames whose first salt is lower by less are left from an earlier round.
+_ROUNDS_MAX = 1 << 24
+_WORD = 1 << 32
+
+Words = NDArray[np.uint32]
+
+
+class LogState(NamedTuple):
+    """How far a log can be read."""
+
+    #: Bytes after the last whole transaction that were written after it.
+    torn_bytes: int = 0
+    #: Transactions whose last frame is among them. Each was on the disk before the next one began,
+    #: so of two the first was acknowledged.
+    torn_commits: int = 0
+    header_is_damaged: bool = False
+
+    @property
+    def lost_for_certain(self) -> bool:
+        """Whether something that was acknowledged is gone."""
+        return self.header_is_damaged or self.torn_commits > 1
+
+
+def log_finding(path: Path) -> Finding | None:
+    """Return what a journal's log holds beyond its last whole batch, or None if nothing."""
+    state = read_log(Path(f"{path}-wal"))
+    place = f"{path.name}-wal"
+    if state.header_is_damaged:
+        return Finding(FindingCode.LOG, place, "its header is damaged: batches that stand in it are lost")
+    if state.torn_commits > 1:
+        message = f"{state.torn_bytes} bytes after the last whole batch are damaged: {state.torn_commits - 1} acknowledged batches are lost"
+        return Finding(FindingCode.LOG, place, message)
+    if state.torn_bytes:
+        message = f"{state.torn_bytes} bytes after the last whole batch: one that was being written when the run died, or damage"
+        return Finding(FindingCode.LOG, place, message)
+    return None
+
+
+def read_log(path: Path) -> LogState:
+    """Read a log's frames and compare each checksum; a log that is not there, or empty, is sound."""
+    content = path.read_bytes() if path.exists() else b""
+    if not content:
+        return LogState()
+    magic, page_bytes = _big(content, 0), _big(content, 8)
+    is_whole = len(content) >= _HEADER_BYTES and magic in _MAGICS and 512 <= page_bytes <= 65536 and page_bytes % 512 == 0
+    order = ">u4" if magic & 1 else "<u4"
+    sums = _checksum((0, 0), content[:24], order) if is_whole else (0, 0)
+    if not is_whole or sums != (_big(content, 24), _big(content, 28)):
+        return LogState(len(content), 0, True)
+    salts = content[16:24]
+    size = _FRAME_BYTES + page_bytes
+    end = _HEADER_BYTES
+    for place in range(_HEADER_BYTES, len(content) - size + 1, size):
+        frame = content[place : place + size]
+        sums = _checksum(_checksum(sums, frame[:8], order), frame[_FRAME_BYTES:], order)
+        if frame[8:16] != salts or sums != (_big(frame, 16), _big(frame, 20)):
+            break
+        if _big(frame, 4):
+            end = place + size
+    return _rest(content[end:], salts, size)
+
+
+def _rest(rest: bytes, salts: bytes, size: int) -> LogState:
+    """Judge the frames after the last whole transaction: left from an earlier round of the log, or torn."""
+    torn = commits = 0
+    for place in range(0, len(rest), size):
+        frame = rest[place : place + size]
+        age = (_big(salts, 0) - _big(frame, 8)) % _WORD
+        if len(frame) >= 16 and 0 < age < _ROUNDS_MAX:
+            continue
+        torn += len(frame)
+        commits += len(frame) == size and frame[8:16] == salts and _big(frame, 4) > 0
+    return LogState(torn, commits)
+
+
+def _big(data: bytes, place: int) -> int:
+    return int.from_bytes(data[place : place + 4], "big")
+
+
+def _checksum(before: tuple[int, int], data: bytes, order: str) -> tuple[int, int]:
+    """Return SQLite's running checksum after ``data``, whose length is a multiple of 8.
+
+    It takes words two by two, ``s0 += x + s1; s1 += y + s0``. That is linear, so each word's weight in
+    the result is known beforehand and one sum does it.
+    """
+    words = np.frombuffer(data, dtype=order).astype(np.uint32).reshape(-1, 2)
+    weights, ahead = _weights(len(words))
+    result = []
+    for row in range(2):
+        total = int(np.sum(weights[row] * words, dtype=np.uint32)) + sum(int(ahead[row, place]) * before[place] for place in range(2))
+        result.append(total % _WORD)
+    return result[0], result[1]
+
+
+@lru_cache(maxsize=8)
+def _weights(pairs: int) -> tuple[Words, Words]:
+    """Return the weight of each word in both sums, and of the sums before.
+
+    A pair (x, y) makes of (s0, s1) ``(s0 + s1 + x, s0 + 2 s1 + x + y)``.
+    """
+    weights = np.zeros((2, pairs, 2), dtype=np.uint32)
+    power = ((1, 0), (0, 1))
+    for place in range(pairs - 1, -1, -1):
+        for row in range(2):
+            weights[row, place] = ((power[row][0] + power[row][1]) % _WORD, power[row][1])
+        power = tuple(((a + b) % _WORD, (a + 2 * b) % _WORD) for a, b in power)  # type: ignore[assignment]
+    return weights, np.array(power, dtype=np.uint32)

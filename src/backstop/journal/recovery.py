@@ -1,0 +1,235 @@
+"""Taking up a journal that a dead run left: from its newest good snapshot, through the batches after it.
+
+Nothing that was acknowledged is dropped without a word. Only a last batch that is not whole may be cut
+off, and it is reported; any other damage ends in ``JournalDamaged``, which names it, and the file stays
+as it was. Names, and batches before the snapshot, are for ``verify``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from backstop.core.instruments import VenueRules
+from backstop.core.state import State
+from backstop.journal.findings import READ_ERRORS, Finding, FindingCode, JournalDamaged, finding_of
+from backstop.journal.format import DIGEST_ENCODING, snapshot_hash
+from backstop.journal.log import read_log
+from backstop.journal.reader import Batch, Reader, open_journal
+from backstop.journal.replay import Replayer
+from backstop.journal.snapshot import Restored, SnapshotError, restore_snapshot
+from backstop.journal.verify import rules_of
+from backstop.journal.writer import Journal, JournalError, Position
+
+__all__ = ["Recovered", "Recovery", "read_ahead", "recover"]
+
+
+class Recovery:
+    """A dead run's journal, opened to be taken up.
+
+    Make it, look at ``restored`` (None: begin with a fresh engine), run through ``tail``, then call ``take_up``.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open the journal and find its newest good snapshot.
+
+        Raises ``FileNotFoundError``, ``JournalError`` where the run came to its end, and ``JournalDamaged``.
+        """
+        self.path = Path(path)
+        #: What was passed over or cut off: never more than an unwhole last batch, and snapshots.
+        self.findings: list[Finding] = []
+        self.restored: Restored | None = None
+        #: The batch after which the snapshot stands; 0: none.
+        self.snapshot_batch = 0
+        self._check_log()
+        self._journal: Reader = open_journal(self.path)
+        self.manifest = self._journal.manifest
+        self.entries = self._journal.entries
+        try:
+            self._open()
+        except BaseException:
+            self._journal.close()
+            raise
+
+    def __enter__(self) -> Recovery:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; whatever ``take_up`` returned stays open."""
+        self._journal.close()
+
+    def _check_log(self) -> None:
+        if not self.path.exists():
+            raise FileNotFoundError(f"journal `{self.path}` does not exist")
+        log = Path(f"{self.path}-wal")
+        state = read_log(log)
+        if state.lost_for_certain:
+            what = (
+                "its header is damaged" if state.header_is_damaged else f"{state.torn_bytes} bytes after the last whole batch are damaged"
+            )
+            raise JournalDamaged(Finding(FindingCode.LOG, log.name, f"{what}: acknowledged batches are lost"))
+        if state.torn_bytes:
+            message = (
+                f"cut off: {state.torn_bytes} bytes after the last whole batch, one that was being written when the run died, or damage"
+            )
+            self.findings.append(Finding(FindingCode.LOG, log.name, message))
+
+    def _open(self) -> None:
+        journal = self._journal
+        if journal.schema < 2:
+            raise JournalError(f"journal `{self.path}` has schema {journal.schema}: it can be read, not written on")
+        if journal.is_closed:
+            raise JournalError(f"journal `{self.path}` is closed: its run came to its end")
+        if not journal.check_head(with_names=False):
+            raise JournalDamaged(journal.findings[0])
+        start = bytes.fromhex(journal.chain or "")
+        self._numbers = journal.numbers()
+        if self._numbers != list(range(1, len(self._numbers) + 1)):
+            missing = next(number for number in range(1, len(self._numbers) + 2) if number not in self._numbers)
+            raise JournalDamaged(Finding(FindingCode.BATCH_NUMBER, f"batch {missing}", "missing"))
+        if journal.findings:
+            raise JournalDamaged(journal.findings[0])
+        self._find_snapshot()
+        if self.restored is None:
+            self.position = Position(start)
+
+    def _find_snapshot(self) -> None:
+        journal = self._journal
+        for number in reversed(journal.snapshots_held()):
+            batch = journal.batch(number)
+            parts = journal.snapshot_parts(number) if batch is not None else None
+            place = f"snapshot after batch {number}"
+            if batch is None or not batch.intact or batch.snapshot is None or parts is None:
+                self._pass_over(place, "it or its batch is damaged")
+                continue
+            if snapshot_hash(parts) != batch.snapshot:
+                self._pass_over(place, "altered: SHA-256 is not the one that its batch names")
+                continue
+            try:
+                self.restored = restore_snapshot(parts)
+            except SnapshotError as error:
+                self._pass_over(place, str(error))
+                continue
+            self._stand_after(batch)
+            return
+        journal.check_head(with_names=False)
+        journal.findings.clear()
+
+    def _pass_over(self, place: str, message: str) -> None:
+        self._journal.findings.clear()
+        self.findings.append(Finding(FindingCode.SNAPSHOT, place, f"passed over: {message}"))
+
+    def _stand_after(self, batch: Batch) -> None:
+        assert self.restored is not None
+        try:
+            events, effects = self._journal.totals(batch.number)
+        except READ_ERRORS as error:
+            raise JournalDamaged(finding_of(error, "batches")) from error
+        chain = bytes.fromhex(self._journal.chain or "")
+        self.snapshot_batch = batch.number
+        self.position = Position(chain, batch.number, events, effects, int(batch.events["seq"][-1]))
+        self._journal.start_after(batch.number, int(self.restored.state.engine[0].last_seq))
+
+    def tail(self) -> Iterator[Batch]:
+        """Yield the whole batches after the snapshot, in order; ``position`` follows.
+
+        A last batch that is not whole is reported in ``findings`` and left out. Raises ``JournalDamaged`` for any other.
+        """
+        journal = self._journal
+        last = len(self._numbers)
+        for batch in journal.batches(self.position.batches + 1):
+            if journal.findings:
+                self._cut(batch.number, last)
+                return
+            held = self.position
+            self.position = Position(
+                bytes.fromhex(journal.chain or ""),
+                batch.number,
+                held.events + len(batch.events),
+                held.effects + len(batch.effects),
+                int(batch.events["seq"][-1]),
+            )
+            yield batch
+        if journal.findings:
+            self._cut(self.position.batches + 1, last)
+
+    def _cut(self, number: int, last: int) -> None:
+        """Report the last batch as cut off; one before it is damage."""
+        first = self._journal.findings[0]
+        if number < last:
+            raise JournalDamaged(first)
+        self.findings.append(first._replace(message=f"cut off: {first.message}"))
+
+    def rules(self) -> VenueRules:
+        """Return the rules of the run; raise ``JournalDamaged`` where they cannot be read again."""
+        rules, _ = rules_of(self._journal)
+        if rules is None:
+            raise JournalDamaged(self._journal.findings[-1])
+        return rules
+
+    def take_up(self) -> Journal:
+        """Return the journal, to be written on after the last batch that ``tail`` gave.
+
+        Raises ``JournalError`` if it cannot be written.
+        """
+        self._journal.close()
+        return Journal.take_up(self.path, self.manifest, self.position)
+
+
+class Recovered(NamedTuple):
+    """An engine as it stood when its run died, and its journal."""
+
+    state: State
+    journal: Journal
+    snapshot_batch: int
+    #: Events that were replayed after the snapshot.
+    events_replayed: int
+    #: What was passed over or cut off.
+    findings: tuple[Finding, ...]
+
+
+#: Batches that are read and checked before the engine has come to them.
+_AHEAD_MAX = 4
+
+
+def read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield what ``batches`` yields, read in another thread while the engine works; raise what it raises.
+
+    Hashing, reading and the engine's kernels do not need Python's lock, so that they truly run side by side.
+    """
+    with ThreadPoolExecutor(1, "journal-reader") as reader:
+        under_way = deque(reader.submit(next, batches, None) for _ in range(_AHEAD_MAX))
+        try:
+            while (batch := under_way.popleft().result()) is not None:
+                under_way.append(reader.submit(next, batches, None))
+                yield batch
+        finally:
+            for waiting in under_way:
+                waiting.cancel()
+
+
+def recover(path: str | Path) -> Recovered:
+    """Bring back an engine from its journal, and the journal, ready to be written on.
+
+    Raises what ``Recovery`` raises, and ``JournalDamaged`` where a replayed effect or digest is not the recorded one.
+    """
+    with Recovery(path) as found:
+        replayer = _replayer(found)
+        for batch in read_ahead(found.tail()):
+            differences = replayer.replay(batch)
+            if differences:
+                raise JournalDamaged(differences[0])
+        return Recovered(replayer.state, found.take_up(), found.snapshot_batch, replayer.events, tuple(found.findings))
+
+
+def _replayer(found: Recovery) -> Replayer:
+    if found.restored is not None:
+        return Replayer(state=found.restored.state)
+    return Replayer(found.rules(), with_digests=found.manifest.digest_encoding == DIGEST_ENCODING)
