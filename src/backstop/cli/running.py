@@ -41,13 +41,13 @@ def refusals() -> Iterator[None]:
     """Turn a refused file, a full disk or an overflow into a message and exit code 1."""
     from backstop.config import ConfigError
     from backstop.feeds.errors import FeedError
-    from backstop.journal import JournalDamaged, JournalError
+    from backstop.journal import JournalError
     from backstop.markets.population import PopulationError
     from backstop.markets.scenarios import ScenarioError
 
     try:
         yield
-    except (ConfigError, FeedError, JournalDamaged, JournalError, PopulationError, ScenarioError) as error:
+    except (ConfigError, FeedError, JournalError, PopulationError, ScenarioError) as error:
         message = str(error)
     except OverflowError as error:
         message = f"the engine stopped: {error}"
