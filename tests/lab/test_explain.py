@@ -16,6 +16,9 @@ from backstop.lab.explain import as_text, explain
 from backstop.lab.explain.audit import audit
 from backstop.lab.explain.facts import FACTS
 from backstop.lab.explain.mirror import Mirror, ceil_div, trunc_div
+from backstop.lab.replay import replay
+from backstop.markets.scenarios import scenario_names
+from tests.journal.killed import small_case
 from tests.journal.runs import ACCOUNTS, change, crash, write
 
 
@@ -52,6 +55,17 @@ def test_the_whole_tape_explains_itself(path: Path) -> None:
     assert found.accounts == len(_defaulters()) > 5
     assert found.failed == ()
     assert found.checks > 5 * found.decisions > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", scenario_names())
+def test_every_defaulter_of_the_bundled_crashes_is_explained(tmp_path: Path, name: str) -> None:
+    case = small_case(name)
+    options: dict[str, Any] = {"schedule": case.schedule, "names": case.names, "seed": case.seed}
+    result = replay(case.venue, case.prices.events, case.opening, journal_path=tmp_path / "journal.db", **options)
+    found = audit(tmp_path / "journal.db")
+    assert found.failed == ()
+    assert found.accounts >= result.tally.defaults > 0
 
 
 def test_every_decision_of_the_tape_is_told(path: Path) -> None:
