@@ -11,11 +11,15 @@ import numpy as np
 from backstop.core.engine import next_wait_ns, step
 from backstop.core.events import (
     EVENT,
+    FEES,
     FUND,
+    GROUPS_MAX,
+    NEVER_NS,
     NONE,
     UNCOVERED,
     WORLD,
     AdlClass,
+    AdlPolicy,
     BreakerCause,
     BreakerState,
     Cause,
@@ -25,14 +29,17 @@ from backstop.core.events import (
     EventKind,
     Guard,
     Health,
+    ProviderStatus,
     Reject,
+    SocialisePolicy,
     clearing_of,
+    fund_of,
     outside_of,
 )
 from backstop.core.instruments import CloseoutRules, LimitRules, MarketRules, TierRules, VenueRules
 from backstop.core.state import new_state
 
-__all__ = ["FACTOR", "Desk", "money", "price"]
+__all__ = ["FACTOR", "MARKET", "SECOND_NS", "VENUE", "Desk", "money", "price"]
 
 K, F = EventKind, EffectKind
 SECOND_NS = 1_000_000_000
@@ -46,6 +53,8 @@ MARKET = MarketRules(
     band_offset_ppm=(1_000, 10_000),
     slippage_tolerance_ppm=20_000,
 )
+#: The rules of an example, but for its markets and what the desk is told.
+VENUE = VenueRules(markets=())
 
 
 def money(atoms: int) -> str:
@@ -61,11 +70,20 @@ def price(ticks: int) -> str:
 class Desk:
     """An engine, driven event by event. Prices are in ticks, amounts in atoms."""
 
-    def __init__(self, markets: int = 1, fund: int = 0, market: MarketRules = MARKET, **closeout: int) -> None:
+    def __init__(
+        self,
+        markets: int = 1,
+        fund: int = 0,
+        market: MarketRules = MARKET,
+        policy: int = AdlPolicy.CAPPED_PRO_RATA,
+        venue: VenueRules = VENUE,
+        **closeout: int,
+    ) -> None:
         """Set every mark to 100.0 and pay the fund in."""
-        rules = VenueRules(
+        rules = venue._replace(
             markets=(market,) * markets,
             closeout=CloseoutRules(**closeout),
+            adl_policy=policy,
             limits=LimitRules(accounts_max=16, positions_max=64, orders_max=64, effects_max=1024),
         )
         self.state, self.seq, self.now_ns, self.names = new_state(rules), 0, 0, list[str]()
@@ -89,11 +107,14 @@ class Desk:
         engine.effects_now = 0
         return effects
 
-    def open(self, name: str, deposit: int, **lots: int) -> int:
-        """Open an account with a deposit and positions at the mark, ``m0=10`` for ten lots of market 0; return its id."""
+    def open(self, name: str, deposit: int, owner: int = NONE, **lots: int) -> int:
+        """Open an account with a deposit and positions at the mark, ``m0=10`` for ten lots of market 0; return its id.
+
+        ``owner`` is the account whose owner it has too; without it the account has an owner of its own.
+        """
         account = len(self.names)
         self.names.append(name)
-        self.send(K.ACCOUNT, account=account, other=account)
+        self.send(K.ACCOUNT, account=account, other=account if owner == NONE else owner)
         self.send(K.TRANSFER, account=account, amount=deposit)
         for market, quantity in lots.items():
             number = int(market.removeprefix("m"))
@@ -115,6 +136,10 @@ class Desk:
         for band, quantity in enumerate(bids):
             self.send(K.DEPTH, market=0, code=0, other=band, lots=quantity)
 
+    def tell_when(self, what: str, effects: EffectArray) -> None:
+        """Print the second of the latest event, what happened, and each effect in words."""
+        self.tell(f"second {self.now_ns // SECOND_NS}: {what}", effects)
+
     def tell(self, what: str, effects: EffectArray) -> None:
         """Print what happened, and each effect in words."""
         print(what)
@@ -125,7 +150,9 @@ class Desk:
         """Return what people call a ledger account."""
         if holder >= 0:
             return self.names[holder]
-        house = {WORLD: "WORLD", FUND: "FUND", UNCOVERED: "UNCOVERED", NONE: "-", clearing_of(0): "clearing", outside_of(0): "OUTSIDE"}
+        house = {WORLD: "WORLD", FUND: "FUND", FEES: "FEES", UNCOVERED: "UNCOVERED", NONE: "-"}
+        house |= {fund_of(group): f"FUND {group}" for group in range(1, GROUPS_MAX)}
+        house |= {clearing_of(0): "clearing", outside_of(0): "OUTSIDE"}
         return house[holder]
 
     def _words(self, e: EffectRow) -> str:
@@ -155,6 +182,18 @@ class Desk:
                 return f"{who} {verb} {lots} of at most {e.price_ticks}, cash {money(e.amount)}, weight {money(e.value)}"
             case F.TEAR_UP:
                 return f"{who} {verb} {lots} at mark {price(e.price_ticks)} for {money(e.amount)}, gap to zero cash {money(e.value)}"
+            case F.OFFER:
+                return f"{who} {verb} {lots} for {money(e.amount)} to provider {e.price_ticks}, offer {e.other}, reserved {money(e.value)}"
+            case F.TAKEOVER:
+                how = f"offer {e.other}" if e.other else "at once"
+                return f"{who} {verb} {lots} for {money(e.amount)} to provider {e.price_ticks}, {how}, support {money(e.value)}"
+            case F.PROVIDER:
+                ends = f", until second {e.value // SECOND_NS}" if e.value != NEVER_NS else ""
+                return f"{who}: {ProviderStatus(e.code).name}{ends}, {e.lots} failures in a row, score {e.amount / 10_000:.2f} %"
+            case F.HAIRCUT:
+                return f"{who} bears {money(e.amount)} of at most {money(e.lots)}, weight {money(e.value)} ({SocialisePolicy(e.code).name})"
+            case F.CLAIM:
+                return f"{who}: {'+' if e.amount > 0 else ''}{money(e.amount)}, claim in all {money(e.value)}"
             case F.RESIDUAL:
                 return f"{who}: {money(e.amount)} that nobody paid"
             case F.BREAKER:
