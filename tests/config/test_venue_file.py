@@ -133,7 +133,8 @@ BAD: list[tuple[str, str, str, str]] = [
         "misspelt stage",
         '"closeout"\nfee_ppm = 1000',
         '"close_out"',
-        'waterfall[1].stage = "close_out": must be one of restrict, closeout, takeover, fund, adl, socialise, tear_up; did you mean `closeout`?',
+        'waterfall[1].stage = "close_out": must be one of restrict, closeout, takeover, fund, adl, socialise, tear_up;'
+        " did you mean `closeout`?",
     ),
     ("stage without a name", '[[waterfall]]\nstage = "restrict"', "[[waterfall]]", "waterfall[0]: stage is missing"),
     (

@@ -38,7 +38,7 @@ def wave(seed: int) -> tuple[Mirror, list[Effect]]:
         event = Event(seq, seq * SECOND, int(kind), **fields)
         effects = desk.put(event)
         if not any(effect.kind in (F.REFUSAL, F.ADL_PLAN) for effect in effects):
-            mirror.take_event(event)
+            mirror.take_event(event, effects)
             for effect in effects:
                 mirror.take_effect(effect)
         return effects

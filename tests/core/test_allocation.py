@@ -34,13 +34,14 @@ class Given(NamedTuple):
 def run(kernel: Callable[..., tuple[int, int]], budget: int, book: list[tuple[int, int]]) -> Given:
     """Call a kernel on arrays with room to spare, which it must not touch."""
     count = len(book)
-    caps, weights, parts, remainders, order, merge = (np.full(count + 3, -77, dtype=np.int64) for _ in range(6))
+    caps, weights, parts, heap, remainders = (np.full(count + 3, -77, dtype=np.int64) for _ in range(5))
+    scratch = (heap,) if kernel is allocate_in_order else (remainders, heap)
     caps[:count], weights[:count] = zip(*book, strict=True)
     before = caps.copy(), weights.copy()
-    eta = kernel(budget, caps, weights, parts, remainders, order, merge, count)
+    eta = kernel(budget, caps, weights, parts, *scratch, count)
     assert (before[0] == caps).all()
     assert (before[1] == weights).all()
-    for column in (parts, remainders, order, merge):
+    for column in (parts, remainders, heap):
         assert (column[count:] == -77).all()
     return Given([int(part) for part in parts[:count]], (int(eta[0]), int(eta[1])))
 

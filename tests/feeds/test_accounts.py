@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backstop.core.events import FUND, EventKind, Transfer
-from backstop.feeds.accounts import AccountBook, opening_events, read_accounts
+from backstop.feeds.accounts import AccountBook, read_accounts
 from backstop.feeds.errors import FeedError
+from backstop.feeds.opening import opening_events
 from backstop.feeds.prices import Prices, read_prices
 from tests.feeds.samples import BTC, ETH, START, small_venue, write
 
@@ -193,7 +194,7 @@ BAD_COLLATERAL = [
     (
         "overflow",
         "adam,USDT,1152921504606\nzoe,USDT,1152921504606\nidle,USDT,1\n",
-        "line 3, column amount: '1152921504606' overflows the ledger: the fund and all collateral must stay within 2305843009213.6939",
+        "line 3, column amount: '1152921504606' overflows the ledger: funds, providers and all collateral must stay within 2305843009213.6939",
     ),
 ]
 

@@ -51,6 +51,7 @@ __all__ = [
 CLOSING_ORDER, TAKEOVER_OFFER, DISPOSAL_ORDER = 0, 1, 2
 #: Slots of a fund's gauges, the present one included; sixteen of them are a window.
 FUND_SLOTS = 17
+NS_PER_S = 1_000_000_000
 #: What a fund paid for an owner.
 FUND_PAYS = (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP)
 
@@ -83,6 +84,7 @@ class Order:
     cash: int = 0
     pending_initial: int = 0
     notional: int = 0
+    offered_ns: int = 0
 
     @property
     def remaining(self) -> int:
@@ -485,8 +487,11 @@ class State:
     def cancel(self, order: Order) -> None:
         """CANCEL with the lots still open, then give back what was reserved; an offer's capacity is free again."""
         if order.kind == TAKEOVER_OFFER:
+            direction = 0 if order.lots < 0 else 1
+            rules = self.rules.providers[order.provider].commitments[self.group(order.market)][direction]
+            refilled = rules.refill_per_s * (self.now - order.offered_ns) // NS_PER_S
             commitment = self.commitment(order.provider, order.market, -sign(order.lots))
-            commitment.used = max(0, commitment.used - order.notional)
+            commitment.used = max(0, commitment.used - max(0, order.notional - refilled))
         reserved = self.close_order(order)
         lots = sign(order.lots) * order.remaining
         self.emit(EffectKind.CANCEL, market=order.market, account=order.account, other=order.id, lots=lots)

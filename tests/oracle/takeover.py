@@ -296,6 +296,7 @@ def offer(taker: Taker, lots: int, zero: int) -> None:
         cash=cash,
         pending_initial=max(0, taker.initial_rise(lots)),
         notional=lots * closing.unit,
+        offered_ns=state.now,
     )
     state.open_order(order)
     state.commitment(taker.number, closing.market, sign(closing.held)).used += order.notional

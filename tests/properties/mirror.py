@@ -7,34 +7,44 @@ moves without an effect. Between two effects it is the state at that moment, whi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from backstop.core.events import (
-    FUND,
+    FEES,
     NEVER_NS,
     NONE,
     REMAINDER,
     UNCOVERED,
     WORLD,
+    BreakerState,
     Cause,
     EffectKind,
     EventKind,
+    Guard,
     Health,
+    Operator,
+    ProviderStatus,
     Stage,
+    Transfer,
     clearing_of,
     error_inventory_of,
+    fund_of,
     outside_of,
 )
 from backstop.core.instruments import VenueRules
-from tests.oracle.arithmetic import sign
+from tests.oracle.arithmetic import ceil_div, sign
 from tests.oracle.records import Effect, Event
-from tests.oracle.state import margin_atoms
+from tests.oracle.state import CLOSING_ORDER, DISPOSAL_ORDER, FUND_SLOTS, TAKEOVER_OFFER, margin_atoms
 
-__all__ = ["Holding", "Mirror", "MirrorOrder"]
+__all__ = ["Backer", "Holding", "Mirror", "MirrorOrder", "Payment", "cancelled_first"]
 
-#: What the fund pays and counts against its cap.
+F = EffectKind
+#: What a fund pays and counts against its caps.
 FUND_PAYMENTS = (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP)
+#: From what stops nothing to what stops most.
+SEVERITY = (BreakerState.OPEN, BreakerState.THROTTLED, BreakerState.REOPENING, BreakerState.HALTED)
 
 
 @dataclass(slots=True)
@@ -47,17 +57,23 @@ class Holding:
 
 @dataclass(slots=True)
 class MirrorOrder:
-    """A closing order as its ORDER effect told it."""
+    """A closing order, an offer or an order of disposal as its effect told it."""
 
     account: int
     market: int
     lots: int
     limit_ticks: int
     zero_cash: int
+    kind: int = CLOSING_ORDER
     filled: int = 0
     is_open: bool = True
     #: Whether the venue once filled it beyond its limit.
     is_abused: bool = False
+    #: Of an offer: whom it was made to, and what it takes up there.
+    provider: int = NONE
+    notional: int = 0
+    pending_initial: int = 0
+    sent_ns: int = 0
 
     def allows(self, price_ticks: int) -> bool:
         """Say whether a price is within the limit."""
@@ -67,6 +83,47 @@ class MirrorOrder:
     def remaining(self) -> int:
         """Lots not yet filled, unsigned."""
         return abs(self.lots) - self.filled
+
+
+class Payment(NamedTuple):
+    """What a fund paid for an owner, and when."""
+
+    time_ns: int
+    group: int
+    owner: int
+    amount: int
+
+
+class Use(NamedTuple):
+    """What a provider took over, or was offered and still may."""
+
+    time_ns: int
+    provider: int
+    group: int
+    direction: int
+    notional: int
+    #: Of the offer; 0 where the vault took over at once.
+    order: int
+
+
+@dataclass(slots=True)
+class Backer:
+    """A provider as PROVIDER effects tell it; the baseline from events."""
+
+    account: int = NONE
+    status: int = ProviderStatus.UNBOUND
+    until: int = NEVER_NS
+    baseline: int = 0
+
+
+def cancelled_first(event: Event, effects: Sequence[Effect]) -> bool:
+    """Say whether timers closed the order of an ORDER_FILL before it came: its CANCEL stands before any trade."""
+    for effect in effects:
+        if effect.kind == F.TRADE:
+            return False
+        if effect.kind == F.CANCEL and effect.other == event.other:
+            return True
+    return False
 
 
 @dataclass(slots=True)
@@ -81,24 +138,52 @@ class Mirror:
     owners: list[int] = field(default_factory=list)
     health: list[int] = field(default_factory=list)
     default_since: list[int] = field(default_factory=list)
+    claims: list[int] = field(default_factory=list)
     orders: dict[int, MirrorOrder] = field(default_factory=dict)
     reserved: Counter[int] = field(default_factory=Counter)
-    #: Atoms that the fund paid, and notional that was ordered, by number of the interval (and by whom).
-    paid: Counter[int] = field(default_factory=Counter)
+    #: Of each order for which money was reserved: the group of the fund, and the owner.
+    reserved_where: dict[int, tuple[int, int]] = field(default_factory=dict)
+    payments: list[Payment] = field(default_factory=list)
+    uses: list[Use] = field(default_factory=list)
+    #: Notional that was ordered, by number of the interval and by whom.
     ordered: Counter[tuple[int, str, int]] = field(default_factory=Counter)
-    halted: set[int] = field(default_factory=set)
     restricted: set[int] = field(default_factory=set)
+    #: Positions, as (account, market), that a default has closed lots of.
+    closed: set[tuple[int, int]] = field(default_factory=set)
+    #: One a market, then the venue's: state and the time at which it ends at the latest.
+    breakers: list[tuple[int, int]] = field(default_factory=list)
+    backers: list[Backer] = field(default_factory=list)
+    #: Market whose mark the event at hand set, or NONE.
+    told: int = NONE
+    #: Accounts that paid for a linked one in the event at hand.
+    netted: set[int] = field(default_factory=set)
     #: An event that brought too many effects lets the accounts that are left wait until here.
     crowded_until: int = 0
 
     def __post_init__(self) -> None:
         """Open the house."""
-        self.marks = [0] * len(self.rules.markets)
-        self.ledger = dict.fromkeys((WORLD, FUND, REMAINDER, UNCOVERED), 0)
-        for market in range(len(self.rules.markets)):
+        markets = range(len(self.rules.markets))
+        self.marks = [0] * len(markets)
+        self.ledger = dict.fromkeys((WORLD, REMAINDER, UNCOVERED, FEES, *map(fund_of, self.groups)), 0)
+        for market in markets:
             self.ledger |= {clearing_of(market): 0, outside_of(market): 0, error_inventory_of(market): 0}
+        self.breakers = [(BreakerState.OPEN, NEVER_NS)] * (len(markets) + 1)
+        self.backers = [Backer() for _ in self.rules.providers]
 
     # -- looking ---------------------------------------------------------------------------------
+
+    @property
+    def groups(self) -> range:
+        """Market groups."""
+        return range(len(self.rules.funds))
+
+    def group(self, market: int) -> int:
+        """Group of a market."""
+        return self.rules.markets[market].group
+
+    def group_of_fund(self, ledger_id: int) -> int | None:
+        """Group whose fund this ledger account is."""
+        return next((group for group in self.groups if fund_of(group) == ledger_id), None)
 
     @property
     def interval(self) -> int:
@@ -125,18 +210,26 @@ class Mirror:
         """Absolute value at the mark."""
         return abs(self.lots(account, market)) * self.unit(market)
 
+    def profit(self, account: int, market: int) -> int:
+        """Unrealised P&L."""
+        row = self.held.get((account, market), Holding())
+        return row.lots * self.unit(market) - row.cost
+
     def equity(self, account: int) -> int:
         """Balance and what all positions are worth beyond their cost."""
-        rows = [(market, self.held[account, market]) for market in range(len(self.marks)) if (account, market) in self.held]
-        return self.ledger[account] + sum(row.lots * self.unit(market) - row.cost for market, row in rows)
+        return self.ledger[account] + sum(self.profit(account, market) for market in range(len(self.marks)))
 
-    def margin(self, market: int, notional: int) -> int:
-        """Maintenance margin of a notional."""
-        return margin_atoms(self.rules.markets[market], notional)
+    def margin(self, market: int, notional: int, *, initial: bool = False) -> int:
+        """Maintenance (or initial) margin of a notional."""
+        return margin_atoms(self.rules.markets[market], notional, initial=initial)
 
     def maintenance(self, account: int) -> int:
         """Maintenance margin of all positions."""
         return sum(self.margin(market, self.notional(account, market)) for market in self.markets_of(account))
+
+    def initial_margin(self, account: int) -> int:
+        """Initial margin of all positions."""
+        return sum(self.margin(market, self.notional(account, market), initial=True) for market in self.markets_of(account))
 
     def mark_value(self, account: int, market: int, lots: int) -> int:
         """Cash of closing so many lots (> 0) at the mark."""
@@ -159,82 +252,162 @@ class Mirror:
                 yield holder
 
     def open_orders(self, account: int) -> list[MirrorOrder]:
-        """Open orders of an account."""
+        """Open orders and offers of an account."""
         return [order for order in self.orders.values() if order.is_open and order.account == account]
 
     def deadline(self, account: int) -> int:
         """Time after which an account in default waits no longer for the book."""
         return self.default_since[account] + self.rules.closeout.deadline_ns
 
+    def effective(self, market: int) -> int:
+        """Return the severer of the market's breaker state and the venue's."""
+        return max((self.breakers[market][0], self.breakers[-1][0]), key=lambda state: SEVERITY.index(BreakerState(state)))
+
+    @property
+    def vault(self) -> int:
+        """Account of the venue vault, or NONE."""
+        pairs = zip(self.backers, self.rules.providers, strict=True)
+        return next((backer.account for backer, rules in pairs if rules.is_vault), NONE)
+
+    # -- funds -----------------------------------------------------------------------------------
+
+    def reserved_of(self, group: int) -> int:
+        """Atoms that a fund holds back for orders and offers."""
+        return sum(atoms for number, atoms in self.reserved.items() if self.reserved_where[number][0] == group)
+
+    def reserved_for(self, owner: int) -> int:
+        """Atoms that all funds hold back for an owner."""
+        return sum(atoms for number, atoms in self.reserved.items() if self.reserved_where[number][1] == owner)
+
     @property
     def reserved_now(self) -> int:
-        """Atoms that the fund holds back for orders."""
+        """Atoms that all funds hold back."""
         return sum(self.reserved.values())
 
-    def available(self) -> int:
-        """Atoms that the fund may still pay or promise, 0 where the venue has none."""
+    def paid_by_slots(self, group: int) -> int:
+        """What the fund paid in the latest slots, as the rules count."""
+        slot_ns = ceil_div(self.rules.fund.window_ns, FUND_SLOTS - 1)
+        oldest = self.now // slot_ns - FUND_SLOTS + 1
+        return sum(each.amount for each in self.payments if each.group == group and each.time_ns // slot_ns >= oldest)
+
+    def paid_to(self, owner: int) -> int:
+        """What the funds paid for an owner since they last did not for longer than a window."""
+        total, last = 0, 0
+        for each in self.payments:
+            if each.owner == owner:
+                total = each.amount + (total if each.time_ns - last <= self.rules.fund.window_ns else 0)
+                last = each.time_ns
+        return total if self.now - last <= self.rules.fund.window_ns else 0
+
+    def available(self, group: int, account: int) -> int:
+        """Atoms that a fund may still pay or promise for an account, 0 where the venue has none."""
         if Stage.FUND not in self.rules.stages:
             return 0
-        by_cap = self.rules.fund.loss_per_interval_max - self.paid[self.interval] - self.reserved_now
-        return max(0, min(self.ledger[FUND] - self.reserved_now, by_cap))
+        owner, reserved = self.owners[account], self.reserved_of(group)
+        by_window = self.rules.funds[group].loss_per_window_max - self.paid_by_slots(group) - reserved
+        by_owner = self.rules.fund.owner_loss_max - self.paid_to(owner) - self.reserved_for(owner)
+        return max(0, min(self.ledger[fund_of(group)] - reserved, by_window, by_owner))
+
+    def closed_markets(self, account: int) -> list[int]:
+        """Markets in which the present default of an account has closed lots."""
+        return sorted(market for number, market in self.closed if number == account)
 
     # -- keeping the books -----------------------------------------------------------------------
 
-    def take_event(self, event: Event) -> None:
-        """Note what an accepted event itself says, before its effects."""
+    def take_event(self, event: Event, effects: Sequence[Effect]) -> None:
+        """Note what an accepted event itself says, before its effects; they only say whether a mark was held."""
         self.now = event.time_ns
+        self.netted.clear()
+        self.told = NONE
         if event.kind == EventKind.MARK:
-            self.marks[event.market] = event.price_ticks
+            if not any((row.kind, row.code, row.market) == (F.GUARD, Guard.HELD, event.market) for row in effects):
+                self.marks[event.market], self.told = event.price_ticks, event.market
         elif event.kind == EventKind.ACCOUNT:
             self.ledger[event.account] = 0
             self.owners.append(event.other)
             self.health.append(Health.HEALTHY)
             self.default_since.append(NEVER_NS)
-        elif event.kind in (EventKind.ORDER_FILL, EventKind.ORDER_DONE):
-            self._take_answer(event)
-
-    def _take_answer(self, event: Event) -> None:
-        order = self.orders[event.other]
-        if not order.is_open or len(self.orders) - event.other >= self.rules.limits.orders_max:
-            return
-        if event.kind == EventKind.ORDER_DONE:
-            order.is_open = False
+            self.claims.append(0)
+        elif event.kind == EventKind.ORDER_FILL and not cancelled_first(event, effects):
+            self._take_fill(event)
+        elif event.kind == EventKind.ORDER_DONE and self.remembers(event.other):
+            self.orders[event.other].is_open = False
         else:
+            self._take_standing(event)
+
+    def remembers(self, order: int) -> bool:
+        """Say whether the engine still knows an order."""
+        return len(self.orders) - order < self.rules.limits.orders_max
+
+    def _take_fill(self, event: Event) -> None:
+        order = self.orders[event.other]
+        if order.is_open and self.remembers(event.other):
             order.filled += min(abs(event.lots), order.remaining)
             order.is_abused |= not order.allows(event.price_ticks)
+
+    def _take_standing(self, event: Event) -> None:
+        """What binds a provider, and what moves its baseline."""
+        if event.kind == EventKind.PROVIDER:
+            self.backers[event.other].baseline = self.equity(event.account)
+        elif event.kind == EventKind.OPERATOR and event.code == Operator.PROVIDER_ON:
+            backer = self.backers[event.other]
+            backer.baseline = self.equity(backer.account)
+        elif event.kind == EventKind.TRANSFER and event.code == Transfer.CASH:
+            for backer in self.backers:
+                if backer.account == event.account != NONE:
+                    backer.baseline += event.amount
 
     def take_effect(self, effect: Effect) -> None:
         """Book one effect."""
         kind = effect.kind
-        if kind == EffectKind.POSTING:
+        if kind == F.POSTING:
             self._take_posting(effect)
-        elif kind == EffectKind.TRADE:
+        elif kind == F.TRADE:
             self._take_trade(effect)
-        elif kind == EffectKind.HEALTH:
+        elif kind == F.HEALTH:
             self._take_health(effect)
-        elif kind == EffectKind.ORDER:
+        elif kind in (F.ORDER, F.OFFER):
             self._take_order(effect)
-        elif kind == EffectKind.CANCEL:
-            self.orders[effect.other].is_open = False
-        elif kind == EffectKind.RESERVE:
+        elif kind == F.CANCEL:
+            self._take_cancel(effect)
+        elif kind == F.RESERVE:
             self.reserved[effect.other] += effect.amount
-        elif kind == EffectKind.HALT:
-            self.halted.add(effect.market)
-        elif kind == EffectKind.RESTRICT:
+            self.reserved_where[effect.other] = (self.group(effect.market), self.owners[effect.account])
+        elif kind == F.BREAKER:
+            self.breakers[effect.market] = (effect.code, effect.amount)
+        elif kind == F.RESTRICT:
             self.restricted.add(effect.account)
+        elif kind in (F.ADL_PLAN, F.TEAR_UP, F.TAKEOVER):
+            self.closed.add((effect.account, effect.market))
+            if kind == F.TAKEOVER:
+                self._take_takeover(effect)
+        elif kind == F.HAIRCUT:
+            self.holding(effect.account, effect.market).cost += effect.amount
+        elif kind == F.CLAIM:
+            self.claims[effect.account] += effect.amount
+        elif kind == F.PROVIDER:
+            backer = self.backers[effect.other]
+            backer.account, backer.status, backer.until = effect.account, effect.code, effect.value
+        elif kind == F.GUARD and effect.code == Guard.RELEASED and effect.market != self.told:
+            self.marks[effect.market] = effect.price_ticks
 
     def _take_posting(self, effect: Effect) -> None:
         self.ledger[effect.account] += effect.amount
         self.ledger[effect.other] -= effect.amount
-        if effect.other == FUND and effect.code in FUND_PAYMENTS:
-            self.paid[self.interval] += effect.amount
+        group = self.group_of_fund(effect.other)
+        if group is not None and effect.code in FUND_PAYMENTS:
+            self.payments.append(Payment(self.now, group, self.owners[effect.account], effect.amount))
         if effect.code == Cause.OPENING:
             self.holding(outside_of(effect.market), effect.market).cost = 0
+        if effect.code == Cause.NETTING:
+            self.netted.add(effect.other)
 
     def _take_trade(self, effect: Effect) -> None:
         row = self.holding(effect.account, effect.market)
         row.lots += effect.lots
         row.cost += effect.value - effect.amount
+        if effect.code == Cause.CLOSEOUT and effect.account >= 0:
+            self.closed.add((effect.account, effect.market))
         if effect.code == Cause.OPENING:
             outside = self.holding(outside_of(effect.market), effect.market)
             outside.lots -= effect.lots
@@ -243,15 +416,45 @@ class Mirror:
     def _take_health(self, effect: Effect) -> None:
         account = effect.account
         self.health[account] = effect.code
-        if effect.other < Health.DISTRESSED <= effect.code:
-            self.default_since[account] = self.now
-        if effect.code < Health.DISTRESSED <= effect.other:
-            self.default_since[account] = NEVER_NS
+        if (effect.other < Health.DISTRESSED) == (effect.code < Health.DISTRESSED):
+            return
+        self.closed = {(number, market) for number, market in self.closed if number != account}
+        self.default_since[account] = self.now if effect.code >= Health.DISTRESSED else NEVER_NS
+        if effect.code < Health.DISTRESSED:
             self.restricted.discard(account)
 
     def _take_order(self, effect: Effect) -> None:
         assert effect.other == len(self.orders) + 1
-        self.orders[effect.other] = MirrorOrder(effect.account, effect.market, effect.lots, effect.price_ticks, effect.amount)
         notional = abs(effect.lots) * self.unit(effect.market)
+        order = MirrorOrder(effect.account, effect.market, effect.lots, effect.price_ticks, effect.amount, sent_ns=self.now)
+        self.orders[effect.other] = order
+        if effect.kind == F.OFFER:
+            order.kind, order.limit_ticks, order.provider, order.notional = TAKEOVER_OFFER, 0, effect.price_ticks, notional
+            order.pending_initial = max(0, self.initial_rise(order.provider, order.market, effect.lots))
+            self._use(order.provider, order.market, effect.lots, effect.other)
+            return
+        if effect.account == self.vault and self.health[effect.account] < Health.DISTRESSED:
+            order.kind = DISPOSAL_ORDER
         for whose in (("account", effect.account), ("market", effect.market), ("venue", NONE)):
             self.ordered[self.interval, *whose] += notional
+
+    def initial_rise(self, provider: int, market: int, lots: int) -> int:
+        """Return the change of a provider's initial margin if the account trades ``lots`` with it."""
+        held, unit = self.lots(self.backers[provider].account, market), self.unit(market)
+        return self.margin(market, abs(held - lots) * unit, initial=True) - self.margin(market, abs(held) * unit, initial=True)
+
+    def _use(self, provider: int, market: int, lots: int, order: int) -> None:
+        direction, notional = (0 if lots < 0 else 1), abs(lots) * self.unit(market)
+        self.uses.append(Use(self.now, provider, self.group(market), direction, notional, order))
+
+    def _take_cancel(self, effect: Effect) -> None:
+        order = self.orders[effect.other]
+        order.is_open = False
+        if order.kind == TAKEOVER_OFFER:
+            self.uses = [use for use in self.uses if use.order != effect.other]
+
+    def _take_takeover(self, effect: Effect) -> None:
+        if effect.other:
+            self.orders[effect.other].is_open = False
+        else:
+            self._use(effect.price_ticks, effect.market, effect.lots, 0)

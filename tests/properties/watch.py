@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 
 from backstop.core.engine import step
 from backstop.core.events import EffectKind
 from backstop.core.instruments import VenueRules
-from backstop.core.state import new_state, state_digest
+from backstop.core.state import State, new_state, state_digest
 from tests.oracle.engine import Oracle
 from tests.oracle.records import Effect, Event, effects_list, events_array
-from tests.properties.checks import AFTER, BEFORE, IDS, SCAN, START, Check, Moment
+from tests.oracle.state import TAKEOVER_OFFER
+from tests.properties.checks import AFTER, BEFORE, IDS, SCAN, START
+from tests.properties.commitments import NS_PER_S, used_atoms
 from tests.properties.mirror import Mirror
+from tests.properties.moment import Check, Moment
+from tests.properties.stops import never_ending, refused_for_a_halt
 
 __all__ = ["Watch", "run_cut"]
 
@@ -33,6 +37,7 @@ class Watch:
 
     def send(self, event: Event) -> list[Effect]:
         """Apply one event, read its effects one by one, and scan everything."""
+        used = used_atoms(self.rules, self.state, event.time_ns)
         step(self.state, events_array([event]), 0)
         engine = self.state.engine[0]
         rows = self.state.effects[: int(engine.effects_now)].copy()
@@ -43,13 +48,15 @@ class Watch:
         self.chunks.append(rows.tobytes())
         if effects != self.oracle.apply(event):
             self.findings["oracle"].append(f"{event}: effects differ from the oracle's")
-        moment = Moment(self.mirror, self.state, event, effects, rows)
+        moment = Moment(self.mirror, self.state, event, effects, rows, used)
+        self._note("INV-08", refused_for_a_halt(self.mirror, event, effects))
         if not (effects and effects[0].kind == EffectKind.REFUSAL):
             self._run(START, moment)
-            self.mirror.take_event(event)
+            self.mirror.take_event(event, effects)
             for moment.place, effect in enumerate(effects):
                 self._run(BEFORE, moment)
                 self.mirror.take_effect(effect)
+                self._count_use(moment)
                 self._run(AFTER, moment)
             if len(effects) > self.rules.limits.effects_max // 2:
                 self.mirror.crowded_until = event.time_ns + self.rules.closeout.interval_ns
@@ -59,7 +66,33 @@ class Watch:
     def _run(self, checks: dict[str, list[Check]], moment: Moment) -> None:
         for name, group in checks.items():
             for check in group:
-                self.findings[name] += [f"{name} at event {len(self.events) - 1}: {words}" for words in check(moment)]
+                self._note(name, check(moment))
+
+    def _note(self, name: str, found: Iterable[str]) -> None:
+        self.findings[name] += [f"{name} at event {len(self.events) - 1}: {words}" for words in found]
+
+    def _count_use(self, moment: Moment) -> None:
+        """Bring what is used of commitments up to the effect that was just read."""
+        effect, mirror = moment.effect, self.mirror
+        order = mirror.orders.get(effect.other) if effect.kind in (EffectKind.OFFER, EffectKind.CANCEL) else None
+        if effect.kind == EffectKind.TAKEOVER and effect.other == 0:
+            place = (effect.price_ticks, mirror.group(effect.market), 0 if effect.lots < 0 else 1)
+            moment.used[place] += abs(effect.lots) * mirror.unit(effect.market)
+        elif order is not None and order.kind == TAKEOVER_OFFER:
+            place = (order.provider, mirror.group(order.market), 0 if order.lots < 0 else 1)
+            if effect.kind == EffectKind.OFFER:
+                moment.used[place] += order.notional
+            else:
+                promised = self.rules.providers[place[0]].commitments[place[1]][place[2]]
+                refilled = promised.refill_per_s * (mirror.now - order.sent_ns) // NS_PER_S
+                moment.used[place] = max(0, moment.used[place] - max(0, order.notional - refilled))
+
+    def everything_ends(self) -> list[str]:
+        """INV-08: let time alone pass, on a copy, and return what then has not ended."""
+        copy = new_state(self.rules)
+        for name in State.FIELDS:
+            getattr(copy, name)[:] = getattr(self.state, name)
+        return list(never_ending(self.rules, copy))
 
     @property
     def wrong(self) -> list[str]:

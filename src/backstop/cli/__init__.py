@@ -36,6 +36,7 @@ _MODULES = {
     "adl": "backstop.cli.adl",
     "config": "backstop.cli.config",
     "journal": "backstop.cli.journal",
+    "explain": "backstop.cli.explain",
     "warmup": "backstop.cli.warmup",
 }
 

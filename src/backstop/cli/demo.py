@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from backstop.cli.running import Switch, checked_report, exit_code_of, print_result, refusals, run_case, say, warm_up
+from backstop.cli.outcome import print_result
+from backstop.cli.running import Switch, checked_report, exit_code_of, refusals, run_case, say, warm_up
 
 __all__ = ["demo"]
 

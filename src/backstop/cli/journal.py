@@ -87,6 +87,8 @@ def show(
     with _opened(file) as journal:
         speaker = speaker_of(journal)
         choice = _choice(speaker, account, market, kind or [], first, last)
+        if not speaker.knows_codes:
+            typer.echo("note: its numbers do not stand for what they do in this version: rows are shown as numbers", err=True)
         journal.check_head()
         for line in islice(chosen(journal, choice), limit):
             typer.echo(json.dumps(_line_object(speaker, line)) if as_json else _printable(_line_text(speaker, line)))
@@ -227,7 +229,7 @@ def _as_text(report: Report) -> str:
         ]
     lines += [f"note      {note}" for note in report.notes]
     lines += [f"found     {finding}" for finding in report.findings]
-    lines.append(f"result    {_result(report)}")
+    lines.append(f"result    {_result(report)}{_unreplayed(report)}")
     return _printable("\n".join(lines))
 
 
@@ -244,12 +246,19 @@ def _end(report: Report) -> str:
 
 def _result(report: Report) -> str:
     said = {
-        OK: "ok: nothing is changed, and the engine gives every effect and digest again",
+        OK: "ok: nothing is changed" + (", and the engine gives every effect and digest again" if report.events_replayed else ""),
         FAILED: "the file cannot be read",
-        INVARIANT: "INV-12 violated: the record is sound, but its replay differs",
+        INVARIANT: "INV-12 violated: the record is sound, but its replay differs (by other code: that may be meant)"
+        if report.is_of_other_code
+        else "INV-12 violated: the record is sound, but its replay differs",
         FINDING: "the file is damaged, incomplete or no journal",
     }
     return said[report.exit_code]
+
+
+def _unreplayed(report: Report) -> str:
+    """Say where nothing was replayed: the record was checked, the engine was not asked."""
+    return "; nothing was replayed" if report.events and not report.events_replayed else ""
 
 
 def _printable(text: str) -> str:

@@ -13,7 +13,8 @@ import typer
 from backstop.cli.demo import demo
 from backstop.cli.exits import FAILED
 from backstop.cli.importing import import_bars
-from backstop.cli.running import Switch, checked_report, exit_code_of, parsed_time_ns, print_result, refusals, run_case, say, warm_up
+from backstop.cli.outcome import print_result
+from backstop.cli.running import Switch, checked_report, exit_code_of, parsed_time_ns, refusals, run_case, say, warm_up
 
 if TYPE_CHECKING:
     from backstop.config import Venue

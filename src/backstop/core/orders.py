@@ -9,6 +9,7 @@ from backstop.compiled import inlined, kernel
 from backstop.core.events import NONE, EffectKind
 from backstop.core.outbox import emit
 from backstop.core.state import OWNER_RESERVED, TAKEOVER_OFFER, State
+from backstop.core.units import mul_div_floor
 
 __all__ = [
     "cancel_excess",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 _CANCEL = int(EffectKind.CANCEL)
+_SECOND_NS = 1_000_000_000
 _RESERVE = int(EffectKind.RESERVE)
 
 
@@ -94,6 +96,7 @@ def open_order(state: State, position: int, kind: int, lots: int, limit_ticks: i
     order.cash = 0
     order.pending_initial = 0
     order.notional = 0
+    order.sent_ns = engine.now_ns
     engine.next_order_id += 1
     if row.order_slot == NONE:
         row.order_slot = slot
@@ -131,14 +134,28 @@ def close_order(state: State, slot: int) -> None:
 
 
 @kernel
+def _give_back(state: State, slot: int) -> None:
+    """Free what a cancelled offer used of its commitment, but for what time has refilled since: that was free already."""
+    order = state.orders[slot]
+    row = state.commitments[order.commitment]
+    elapsed = state.engine[0].now_ns - order.sent_ns
+    refilled = 0
+    if row.refill_per_s > 0:
+        # Below this bound the product of refill and time fits.
+        if elapsed // _SECOND_NS > order.notional // row.refill_per_s:
+            return
+        refilled = mul_div_floor(row.refill_per_s, elapsed, _SECOND_NS)
+    row.used = max(0, row.used - max(0, order.notional - refilled))
+
+
+@kernel
 def cancel_order(state: State, slot: int) -> None:
     """Close an open order that will not be done: give back what it held, say so."""
     order = state.orders[slot]
     left = remaining_lots(state, slot)
     close_order(state, slot)
     if order.kind == TAKEOVER_OFFER:
-        commitment = state.commitments[order.commitment]
-        commitment.used = max(0, commitment.used - order.notional)
+        _give_back(state, slot)
     emit(state, _CANCEL, 0, order.market, order.account, order.id, left if order.lots > 0 else -left, 0, 0, 0)
     reserve(state, slot, -order.reserved)
 

@@ -221,6 +221,7 @@ ORDER = _row(
     ("cash", "<i8"),  # of an offer: what the account gets
     ("pending_initial", "<i8"),
     ("notional", "<i8"),
+    ("sent_ns", "<i8"),
 )
 
 #: The engine's own scalars, one row.

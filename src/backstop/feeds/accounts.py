@@ -286,7 +286,8 @@ def _collateral(path: Path | str, venue: Venue, gathered: _Gathered, accounts_pa
             balance[account] = amounts.values[place]
             total += int(amounts.values[place])
             if total > BALANCE_ATOMS_MAX:
-                expected = f"funds, providers and all collateral must stay within {venue.asset.text(BALANCE_ATOMS_MAX)} {venue.asset.name} (2^61 atoms)"
+                most = f"{venue.asset.text(BALANCE_ATOMS_MAX)} {venue.asset.name} (2^61 atoms)"
+                expected = f"funds, providers and all collateral must stay within {most}"
                 cell = chunk.columns["amount"][place]
                 raise table.error("overflows the ledger", expected, chunk=chunk, place=place, column="amount", value=str(cell))
             if amounts.unfit[place]:

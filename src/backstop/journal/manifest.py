@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from backstop import __version__
 from backstop.core.instruments import LimitRules
+from backstop.journal.codes import present_codes
 from backstop.journal.format import DIGEST_ENCODING, EFFECT_LAYOUT, EVENT_LAYOUT, SCHEMA_VERSION
 from backstop.journal.source import source_hash as present_source
 
@@ -50,6 +51,8 @@ class Manifest(NamedTuple):
     code_version: str = __version__
     #: Hash of the code that decides what an event does; empty: a journal of schema 1, which does not say.
     source_hash: str = present_source()
+    #: What the numbers in its rows stand for (``backstop.journal.codes``); empty: schema 1 does not say.
+    codes: str = present_codes()
     #: Number of the encoding that its state digests hash.
     digest_encoding: int = DIGEST_ENCODING
     #: UTC, ISO 8601; empty: when the journal is created.
@@ -73,6 +76,7 @@ class Manifest(NamedTuple):
             "snapshots_kept": str(self.snapshots_kept),
             "code_version": self.code_version,
             "source_hash": self.source_hash,
+            "codes": self.codes,
             "digest_encoding": str(self.digest_encoding),
             "created": self.created or datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -82,7 +86,7 @@ class Manifest(NamedTuple):
 
 
 #: What a journal of schema 1 would have said of what it does not say.
-_BEFORE_2 = {"snapshot_every": "0", "snapshots_kept": "0", "source_hash": "", "digest_encoding": "1"}
+_BEFORE_2 = {"snapshot_every": "0", "snapshots_kept": "0", "source_hash": "", "codes": "", "digest_encoding": "1"}
 
 
 def manifest_of(entries: Mapping[str, str], schema: int = SCHEMA_VERSION) -> Manifest:
@@ -108,6 +112,7 @@ def manifest_of(entries: Mapping[str, str], schema: int = SCHEMA_VERSION) -> Man
         snapshots_kept=_integer(entries, "snapshots_kept"),
         code_version=_entry(entries, "code_version"),
         source_hash=_entry(entries, "source_hash"),
+        codes=_entry(entries, "codes"),
         digest_encoding=_integer(entries, "digest_encoding"),
         created=_entry(entries, "created"),
         details={key.removeprefix(_DETAIL): value for key, value in entries.items() if key.startswith(_DETAIL)},

@@ -56,9 +56,11 @@ _HOUSE_OF_MARKET = ("clearing", "outside traders", "error inventory")
 class Speaker:
     """Knows the names and the decimals of one venue's run."""
 
-    def __init__(self, venue: Venue, names: Names) -> None:
+    def __init__(self, venue: Venue, names: Names, *, knows_codes: bool = True) -> None:
+        """``knows_codes`` is off for a journal whose codes are not those of this version: rows are then shown as numbers."""
         self.venue = venue
         self.names = names
+        self.knows_codes = knows_codes
 
     def holder(self, number: int) -> str:
         """Return the name of an account, or of a ledger account of the house."""
@@ -109,17 +111,17 @@ class Speaker:
 
     def event(self, row: Row) -> str:
         """Say an event in words."""
-        return EVENTS[EventKind(row["kind"])].said(self, row) if row["kind"] in EVENTS else _raw(row)
+        return EVENTS[EventKind(row["kind"])].said(self, row) if self.knows_codes and row["kind"] in EVENTS else _raw(row)
 
     def effect(self, row: Row) -> str:
         """Say an effect in words."""
-        return EFFECTS[EffectKind(row["kind"])].said(self, row) if row["kind"] in EFFECTS else _raw(row)
+        return EFFECTS[EffectKind(row["kind"])].said(self, row) if self.knows_codes and row["kind"] in EFFECTS else _raw(row)
 
     def fields(self, row: Row, *, is_event: bool) -> dict[str, Any]:
         """Return what an event or effect says, by name: decimals as texts."""
         table: Mapping[Any, Sentence] = EVENTS if is_event else EFFECTS
         sentence = table.get(row["kind"])
-        if sentence is None:
+        if sentence is None or not self.knows_codes:
             return {name: value for name, value in row.items() if name not in ("seq", "kind", "time_ns")}
         return {part.name: (part.bare or part.form)(self, row) for part in sentence.parts}
 
@@ -378,7 +380,7 @@ EFFECTS: dict[EffectKind, Sentence] = {
         ),
     ),
     EffectKind.OFFER: Sentence(
-        "offer {offer} to provider {provider}: {quantity} of {account} in {market}; the account receives {cash}, the fund reserves {reserved}",
+        "offer {offer} to provider {provider}: {quantity} of {account} in {market}; it receives {cash}, the fund reserves {reserved}",
         (
             _count("offer", "other"),
             _count("provider", "price_ticks"),
@@ -390,7 +392,7 @@ EFFECTS: dict[EffectKind, Sentence] = {
         ),
     ),
     EffectKind.TAKEOVER: Sentence(
-        "provider {provider} takes over {quantity} of {account} in {market} (offer {offer}): the account receives {cash}, {support} from the fund",
+        "provider {provider} takes over {quantity} of {account} in {market} (offer {offer}): it receives {cash}, {support} from the fund",
         (
             _count("provider", "price_ticks"),
             _quantity(),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from backstop.config import Venue, parse_venue
 from backstop.core.events import EffectKind, EventKind, Reject
+from backstop.journal.codes import codes_agree
 from backstop.journal.findings import Finding, FindingCode, JournalDamaged
 from backstop.journal.manifest import Names
 from backstop.journal.reader import Batch, Reader
@@ -53,7 +54,8 @@ def speaker_of(journal: Reader, *, with_names: bool = True) -> Speaker:
 
     Raises ``JournalDamaged`` where its venue file cannot be read any more.
     """
-    return Speaker(venue_of(journal), journal.names() if with_names else Names())
+    names = journal.names() if with_names else Names()
+    return Speaker(venue_of(journal), names, knows_codes=codes_agree(journal.manifest.codes))
 
 
 def venue_of(journal: Reader) -> Venue:

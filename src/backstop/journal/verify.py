@@ -14,6 +14,7 @@ from backstop import __version__
 from backstop.config import parse_venue
 from backstop.core.instruments import VenueRules
 from backstop.core.state import state_digest
+from backstop.journal.codes import codes_agree
 from backstop.journal.findings import DIFFERENCES, Finding, FindingCode, JournalDamaged
 from backstop.journal.format import DIGEST_ENCODING, SCHEMA_VERSION
 from backstop.journal.reader import Batch, Reader, open_journal
@@ -49,6 +50,8 @@ class Report(NamedTuple):
     schema: int = SCHEMA_VERSION
     #: Snapshots that were compared with the replayed state.
     snapshots_compared: int = 0
+    #: Whether other code than this wrote it.
+    is_of_other_code: bool = False
     #: What is no fault, and should be known: digests that could not be compared, snapshots of other code.
     notes: tuple[str, ...] = ()
 
@@ -116,6 +119,7 @@ class _Check:
             chain=journal.chain,
             schema=journal.schema,
             snapshots_compared=self.snapshots,
+            is_of_other_code=bool(_other_code(journal)),
             notes=tuple(self.notes),
         )
 
@@ -124,6 +128,9 @@ class _Check:
         rules, notes = rules_of(journal)
         self.notes += notes
         if rules is None:
+            return None
+        if not codes_agree(journal.manifest.codes):
+            self.notes.append(f"not replayed: what its numbers stand for is not what they do in this version{_other_code(journal)}")
             return None
         encoding = journal.manifest.digest_encoding
         if encoding != DIGEST_ENCODING:

@@ -248,11 +248,11 @@ def _weights(table: BudgetTable, policy: AdlPolicy, seq: int) -> tuple[Any, str]
 
 def _share_out(table: BudgetTable, policy: AdlPolicy, weights: Any, budget: int) -> Outcome:
     count = len(table.names)
-    parts, remainders, order, merge = np.zeros((4, count), dtype=np.int64)
+    parts, remainders, heap = np.zeros((3, count), dtype=np.int64)
     if policy in ORDERED:
-        eta_part, eta_weight = allocate_in_order(budget, table.caps, weights, parts, remainders, order, merge, count)
+        eta_part, eta_weight = allocate_in_order(budget, table.caps, weights, parts, heap, count)
     else:
-        eta_part, eta_weight = allocate(budget, table.caps, weights, parts, remainders, order, count)
+        eta_part, eta_weight = allocate(budget, table.caps, weights, parts, remainders, heap, count)
     shares = list(map(Share, range(count), table.caps.tolist(), weights.tolist(), parts.tolist()))
     findings = check_allocation(policy in ORDERED, budget, shares, (int(eta_part), int(eta_weight)))
     given = {name: part for name, part in zip(table.names, parts.tolist(), strict=True) if part}

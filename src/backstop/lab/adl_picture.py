@@ -20,7 +20,7 @@ COLOURS = {
 }
 #: Accounts that are shown by name.
 SHOWN = 12
-_NAME_MAX = 12
+_NAME_MAX = 16
 
 
 class PictureError(Exception):

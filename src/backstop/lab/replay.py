@@ -25,7 +25,7 @@ from backstop.lab.result import ReplayResult, funds_of
 from backstop.lab.resuming import Tape, arrays_of
 from backstop.lab.resuming import resume as take_up
 from backstop.lab.tally import Tally, conservation_of
-from backstop.markets.book import new_world
+from backstop.markets.book import DRAIN_NS, new_world
 from backstop.markets.driver import Batch, batches
 
 __all__ = ["Progress", "ReplayResult", "Watch", "replay", "replay_case"]
@@ -90,6 +90,7 @@ def replay(
         start_ns=start_ns,
         impact=impact,
         schedule=schedule,
+        drain_ns=_drain_ns(venue),
         provider_latency_ns=venue.provider_latency_ns,
         provider_answer=venue.provider_answer,
     )
@@ -150,6 +151,15 @@ def replay(
         journal=journal_facts,
         warnings=_warnings(venue, tally),
     )
+
+
+def _drain_ns(venue: Venue) -> int:
+    """Return how long the venue runs on after the last price, while anything is open.
+
+    The end of a recording is not the silence of a feed: it ends before a mark would count as stale.
+    """
+    stale_ns = venue.rules.breakers.stale_ns
+    return min(DRAIN_NS, stale_ns - 1) if stale_ns else DRAIN_NS
 
 
 def _journal_facts(journal: Journal, findings: list[Finding]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ __all__ = [
     "BOOK",
     "CONTROL",
     "DEPTH_STEP",
+    "DRAIN_NS",
     "IMPACT_ONE",
     "PROVIDER_LATENCY_NS",
     "REFRESH_NS",
@@ -56,6 +57,8 @@ ANSWERS_MAX = 3 * BANDS_MAX + 1
 REFRESH_NS = 1_000_000_000
 #: How long a backstop provider takes to answer an offer, unless declared otherwise [ns].
 PROVIDER_LATENCY_NS = 500_000_000
+#: How long the venue runs on after the last outside event while orders or waits are open, unless declared otherwise [ns].
+DRAIN_NS = 3_600_000_000_000
 #: Impact is counted in parts of 1e12.
 IMPACT_ONE = 1_000_000_000_000
 #: Bounds of the factor on later marks: a millionth and a million.
@@ -230,7 +233,7 @@ def new_world(
     impact: bool,
     schedule: NDArray[np.void] | None = None,
     refresh_ns: int = REFRESH_NS,
-    drain_ns: int = 3_600_000_000_000,
+    drain_ns: int = DRAIN_NS,
     provider_latency_ns: int = PROVIDER_LATENCY_NS,
     provider_answer: int = Answer.ACCEPT,
 ) -> World:

@@ -21,7 +21,6 @@ from backstop.core.state import (
     PLAN_CASH,
     PLAN_CLASS,
     PLAN_LOTS,
-    PLAN_MERGE,
     PLAN_ORDER,
     PLAN_POSITION,
     PLAN_REMAINDER,
@@ -134,12 +133,12 @@ def _fill_class(state: State, found: int, kind: int, to_place: int) -> int:
         return 0
     policy = state.rules[0].adl_policy
     caps, weights, parts = state.columns[PLAN_CAP], state.columns[PLAN_WEIGHT], state.columns[PLAN_CASH]
-    remainders, order, merge = state.columns[PLAN_REMAINDER], state.columns[PLAN_ORDER], state.columns[PLAN_MERGE]
+    remainders, heap = state.columns[PLAN_REMAINDER], state.columns[PLAN_ORDER]
     _set_others_aside(state, found, kind)
     if kind != _HOUSE and (policy == _QUEUE or policy == _RANDOM):
-        eta_lots, eta_weight = allocate_in_order(to_place, caps, weights, parts, remainders, order, merge, found)
+        eta_lots, eta_weight = allocate_in_order(to_place, caps, weights, parts, heap, found)
     else:
-        eta_lots, eta_weight = allocate(to_place, caps, weights, parts, remainders, order, found)
+        eta_lots, eta_weight = allocate(to_place, caps, weights, parts, remainders, heap, found)
     _set_others_aside(state, found, kind)
     state.columns[CLASS_ETA_LOTS, kind] = eta_lots
     state.columns[CLASS_ETA_WEIGHT, kind] = eta_weight

@@ -10,14 +10,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.compiled import kernel
-from backstop.core.units import add_checked, compare_products, give_to_largest, mul_div_floor, mul_mod, sort_places
+from backstop.compiled import inlined, kernel
+from backstop.core.units import add_checked, compare_products, give_to_largest, mul_div_floor, mul_mod
 
 __all__ = ["allocate", "allocate_in_order"]
 
 Column = NDArray[np.int64]
-
-_LAST = (1 << 63) - 1
 
 
 @kernel
@@ -93,36 +91,51 @@ def allocate(
     return left, left_weight
 
 
+@inlined
+def _is_before(weights: Column, left: int, right: int) -> bool:
+    """Return whether place ``left`` gives before place ``right``."""
+    return weights[left] > weights[right] or (weights[left] == weights[right] and left < right)
+
+
 @kernel
-def allocate_in_order(
-    budget: int,
-    caps: Column,
-    weights: Column,
-    parts: Column,
-    remainders: Column,
-    order: Column,
-    merge: Column,
-    count: int,
-) -> tuple[int, int]:
+def _sink_later(weights: Column, heap: Column, place: int, size: int) -> None:
+    while True:
+        first = place
+        for child in range(2 * place + 1, min(2 * place + 3, size)):
+            if _is_before(weights, heap[child], heap[first]):
+                first = child
+        if first == place:
+            return
+        heap[place], heap[first] = heap[first], heap[place]
+        place = first
+
+
+@kernel
+def allocate_in_order(budget: int, caps: Column, weights: Column, parts: Column, heap: Column, count: int) -> tuple[int, int]:
     """Fill ``parts[:count]`` in order of weight, the largest first: whole caps, the last what is still to place.
 
     Returns (weight of the last that gave, 0), or (0, 0) where everyone gave the whole cap, which includes a budget
-    beyond the caps. Ties go to the earlier. Weights may have any sign above -2^63; ``budget >= 0``. ``remainders``,
-    ``order`` and ``merge`` are scratch. Raises ``OverflowError`` where the caps sum beyond 63 bits.
+    beyond the caps. Ties go to the earlier. Weights may have any sign; ``budget >= 0``. ``heap`` is scratch: a heap
+    and no sort, since as a rule few of many give. Raises ``OverflowError`` where the caps sum beyond 63 bits.
     """
     if _sum_of_caps(caps, count) <= budget:
         _give_whole_caps(caps, parts, count)
         return 0, 0
+    size = 0
     for place in range(count):
         parts[place] = 0
-        remainders[place] = -weights[place] if caps[place] > 0 else _LAST
-    sort_places(remainders, order, merge, count)
+        if caps[place] > 0:
+            heap[size] = place
+            size += 1
+    for start in range(size // 2):
+        _sink_later(weights, heap, size // 2 - 1 - start, size)
     left, last = budget, 0
-    for rank in range(count):
-        if left == 0:
-            break
-        place = order[rank]
+    while left > 0:
+        place = heap[0]
         parts[place] = min(left, caps[place])
         left -= parts[place]
         last = weights[place]
+        size -= 1
+        heap[0] = heap[size]
+        _sink_later(weights, heap, 0, size)
     return last, 0

@@ -1,0 +1,45 @@
+"""``backstop explain``: why was this account treated as it was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backstop.cli.exits import FINDING, INVARIANT, OK
+from backstop.cli.running import refusals, say, warm_up
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+
+@app.command("explain")
+def explain(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Name or number of the account.", show_default=False)],
+    journal: Annotated[Path, typer.Option(metavar="FILE", help="The journal of the run.", show_default=False)],
+    at: Annotated[int | None, typer.Option(min=0, metavar="SEQ", help="Only the event of this seq.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Explain each decision about an account, from the tape alone: every number is worked out anew and compared.
+
+    Exits with 0 if all numbers agree, 1 if the journal or the account cannot be found in it, 2 on wrong usage, 3 if a
+    number differs from the tape, 4 if the journal is damaged.
+    """
+    from backstop.journal import JournalDamaged
+
+    warm_up()
+    with refusals():
+        from backstop.lab.explain import as_json as object_of
+        from backstop.lab.explain import as_text
+        from backstop.lab.explain import explain as explanation_of
+
+        try:
+            found = explanation_of(journal, account, at)
+        except JournalDamaged as error:
+            say(f"error: {error}")
+            raise typer.Exit(FINDING) from None
+    typer.echo(json.dumps(object_of(found), indent=2) if as_json else as_text(found))
+    raise typer.Exit(INVARIANT if found.checks_failed else OK)

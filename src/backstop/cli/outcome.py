@@ -1,0 +1,151 @@
+"""The closing table of a run: what happened stage by stage, who paid, what was stopped, and that nothing was lost."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from backstop.config import Venue
+    from backstop.lab.replay import ReplayResult
+    from backstop.lab.stops import Machine
+
+__all__ = ["grouped", "print_result"]
+
+_WHAT = {
+    "restrict": "restricted",
+    "closeout": "closed on the book",
+    "takeover": "taken over by providers",
+    "fund": "insurance fund",
+    "adl": "auto-deleveraged (ADL)",
+    "socialise": "charged to others",
+    "tear_up": "torn up",
+}
+#: Stages that close positions, and those that bear a deficit.
+_CLOSING = ("closeout", "takeover", "adl", "tear_up")
+_BEARING = ("fund", "adl", "socialise")
+#: Held marks whose reasons are printed; the JSON lists more.
+_HELD_SHOWN = 5
+
+
+def print_result(result: ReplayResult, title: str) -> None:
+    """Print what happened, stage by stage, who paid, and that nothing was lost."""
+    from rich.console import Console
+    from rich.table import Table
+
+    asset = result.venue.asset
+    # Without a terminal nothing is cut to its width.
+    console = Console() if sys.stdout.isatty() else Console(width=120)
+    console.print(title, style="bold", highlight=False)
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("stage")
+    table.add_column("")
+    table.add_column("accounts", justify="right")
+    table.add_column(f"notional [{asset.name}]".replace("[", r"\["), justify="right")
+    table.add_column(f"paid [{asset.name}]".replace("[", r"\["), justify="right")
+    table.add_row("", "defaults", f"{result.tally.defaults:,}", "", "")
+    for row in result.tally.stages():
+        name = row.stage.name.lower()
+        notional = grouped(result.venue, row.notional) if name in _CLOSING else ""
+        paid = grouped(result.venue, row.paid) if name in _BEARING else ""
+        table.add_row(name, _WHAT[name], f"{row.accounts:,}", notional, paid)
+    table.add_row("", "uncovered", f"{result.tally.count('uncovered'):,}", "", grouped(result.venue, result.tally.uncovered_atoms))
+    table.add_row("", "deficit", "", "", grouped(result.venue, result.tally.deficit_atoms), style="bold")
+    console.print(table)
+    for line in _facts(result):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def grouped(venue: Venue, atoms: int) -> str:
+    """Return atoms as a decimal with all its digits and its thousands apart."""
+    text = venue.asset.text(abs(atoms))
+    whole, point, part = text.partition(".")
+    return f"{'-' if atoms < 0 else ''}{int(whole):,}{point}{part}"
+
+
+def _facts(result: ReplayResult) -> Iterator[str]:
+    venue, tally = result.venue, result.tally
+    yield from _fund(result)
+    yield from _providers(result)
+    if tally.netted_atoms:
+        given = f"{grouped(venue, tally.netted_atoms)} {venue.asset.name}"
+        yield f"netting    {tally.count('netted'):,} accounts got {given} from other accounts of their owners"
+    if tally.count("adl_counterparty"):
+        yield f"adl        {tally.count('adl_counterparty'):,} counterparties gave {tally.adl_fills:,} fills"
+    if tally.claims_issued_atoms:
+        issued, recovered = grouped(venue, tally.claims_issued_atoms), grouped(venue, tally.claims_recovered_atoms)
+        yield f"claims     {issued} {venue.asset.name} issued, {recovered} recovered, {grouped(venue, result.claims_atoms)} outstanding"
+    yield from _stops(result)
+    if tally.refused:
+        yield f"refused    {', '.join(f'{count:,} {code.name.lower()}' for code, count in sorted(tally.refused.items()))}"
+    yield from _conserved(result)
+    yield f"events     {result.events:,} in, {tally.effects:,} effects out, of {result.accounts:,} accounts in {result.markets} markets"
+    if result.journal is not None:
+        yield f"journal    {result.journal['path']}, {result.journal['batches']:,} batches"
+        yield from (f"           {found}" for found in result.journal.get("found", ()))
+    yield f"digest     {result.digest}"
+    rate = result.events / result.engine_seconds if result.engine_seconds else 0.0
+    yield f"engine     {result.engine_seconds:.2f} s, {rate:,.0f} events/s; with journal and counting {result.seconds:.2f} s"
+
+
+def _fund(result: ReplayResult) -> Iterator[str]:
+    venue, name = result.venue, result.venue.asset.name
+    before, after = grouped(venue, result.fund_opening_atoms), grouped(venue, result.fund_closing_atoms)
+    yield f"fund       {before} {name} before, {after} {name} after"
+    yield f"           of which liquidation fees {grouped(venue, result.tally.fees_atoms)} {name}"
+    if len(result.funds) > 1:
+        for fund in result.funds:
+            yield f"           {fund.group}: {grouped(venue, fund.opening_atoms)} before, {grouped(venue, fund.closing_atoms)} after"
+
+
+def _providers(result: ReplayResult) -> Iterator[str]:
+    venue, tally, name = result.venue, result.tally, result.venue.asset.name
+    rows = tally.backers.rows
+    if not rows:
+        return
+    below, support = grouped(venue, sum(row.edge for row in rows)), grouped(venue, sum(row.support for row in rows))
+    count = sum(row.takeovers for row in rows)
+    yield f"takeover   {count:,} transfers, {below} {name} below mark; the fund added {support} {name}"
+    for spec, row, standing in zip(venue.providers, rows, result.standings, strict=True):
+        failed = f", {row.failures:,} failures" if row.failures else ""
+        taken = f"{row.takeovers:,} transfers of {grouped(venue, row.notional)}"
+        held = grouped(venue, standing.open_notional)
+        profit = grouped(venue, standing.profit)
+        yield f"           {spec.name}: {standing.status.name.lower()}, {taken}, profit {profit}, holds {held}{failed}"
+    if tally.disposal_fills:
+        yield f"disposal   {tally.disposal_fills:,} fills of {grouped(venue, tally.disposed_atoms)} {name}"
+
+
+def _stops(result: ReplayResult) -> Iterator[str]:
+    from backstop.lab.stops import name_of
+
+    breakers, guard = result.tally.breakers, result.tally.guard
+    word = "breakers   "
+    for number in sorted(breakers.machines):
+        yield f"{word}{name_of(result.venue, number)}: {_machine(breakers.machines[number], result.last_ns)}"
+        word = " " * 11
+    if breakers.machines:
+        left = ", ".join(name_of(result.venue, number) for number in breakers.not_open)
+        yield f"{word}{f'not open at the end: {left}' if left else 'all open at the end'}"
+    if guard.episodes:
+        yield f"guard      {guard.episodes:,} prints were held back"
+        for held in guard.held[:_HELD_SHOWN]:
+            yield f"           {result.venue.markets[held.market].symbol}: {held.why(result.venue)}"
+        if guard.episodes > _HELD_SHOWN:
+            yield f"           and {guard.episodes - _HELD_SHOWN:,} more"
+
+
+def _machine(machine: Machine, now_ns: int) -> str:
+    stops = [f"{state.name.lower()} {count:,} times by {cause.name.lower()}" for (cause, state), count in sorted(machine.stops.items())]
+    spent = [f"{ns / 1e9:,.0f} s {state.name.lower()}" for state, ns in sorted(machine.spent_until(now_ns).items())]
+    return f"{', '.join(stops)}; {', '.join(spent)}"
+
+
+def _conserved(result: ReplayResult) -> Iterator[str]:
+    held, asset = result.conservation, result.venue.asset
+    word = "conserved: sum = 0" if held.asset_atoms == 0 else f"NOT CONSERVED (INV-01): sum = {asset.text(held.asset_atoms)}"
+    yield f"{word}  {asset.name}, all ledger accounts"
+    for market, lots, cost in zip(result.venue.markets, held.market_lots, held.market_cost_atoms, strict=True):
+        broken = f"NOT CONSERVED (INV-02): {market.quantity_text(lots)} contracts, {asset.text(cost)} {asset.name} of cost"
+        yield f"{'conserved: sum = 0' if lots == cost == 0 else broken}  {market.symbol}, positions and their cost"

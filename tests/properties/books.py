@@ -1,0 +1,146 @@
+"""INV-01 to INV-04: money, lots, closing orders and health, against the engine's own rows."""
+
+from __future__ import annotations
+
+from backstop.core.events import Cause, EffectKind, Guard, clearing_of
+from backstop.core.state import house_slot
+from tests.oracle.state import TAKEOVER_OFFER, fresh_health
+from tests.properties.moment import Findings, Moment
+
+__all__ = [
+    "closing_reduces",
+    "entries_sum_to_zero",
+    "health_is_told",
+    "health_scan",
+    "ledger_scan",
+    "orders_scan",
+    "positions_scan",
+    "posting_moves_money",
+]
+
+F, C = EffectKind, Cause
+
+
+# -- INV-01, INV-02: nothing moves without an effect, everything sums to zero ----------------------
+
+
+def posting_moves_money(moment: Moment) -> Findings:
+    """INV-01: a posting has two sides and an amount."""
+    effect = moment.effect
+    if effect.kind == F.POSTING and (effect.amount <= 0 or effect.account == effect.other or effect.code not in set(Cause)):
+        yield f"posting {effect}"
+
+
+def entries_sum_to_zero(moment: Moment) -> Findings:
+    """INV-01: the ledger sums to zero after every posting."""
+    total = sum(moment.mirror.ledger.values())
+    if total:
+        yield f"ledger sums to {total} after {moment.effect}"
+
+
+def ledger_scan(moment: Moment) -> Findings:
+    """INV-01: the engine's own balances sum to zero and are those that the postings give."""
+    state, mirror = moment.state, moment.mirror
+    balances = {holder: int(state.house[int(house_slot(holder))]) for holder in mirror.ledger if holder < 0}
+    accounts = state.accounts[: int(state.engine[0].accounts_now)]
+    balances |= {number: int(balance) for number, balance in enumerate(accounts["balance"])}
+    total = int(state.house.sum()) + int(accounts["balance"].sum())
+    if total:
+        yield f"ledger sums to {total}"
+    if balances != mirror.ledger:
+        yield f"balances differ from postings: {set(balances.items()) ^ set(mirror.ledger.items())}"
+
+
+def positions_scan(moment: Moment) -> Findings:
+    """INV-02: per market lots sum to zero, clearing and costs cancel, and positions are those that the trades give."""
+    state, mirror = moment.state, moment.mirror
+    rows = state.positions[: int(state.engine[0].positions_now)]
+    held = {(int(row.account), int(row.market)): (int(row.lots), int(row.cost)) for row in rows}
+    for market in range(len(mirror.marks)):
+        lots = sum(row[0] for (_, where), row in held.items() if where == market)
+        cost = sum(row[1] for (_, where), row in held.items() if where == market)
+        if lots:
+            yield f"lots of market {market} sum to {lots}"
+        if cost + mirror.ledger[clearing_of(market)]:
+            yield f"market {market}: costs {cost} and clearing {mirror.ledger[clearing_of(market)]} do not cancel"
+        most = mirror.rules.markets[market].position_lots_max
+        yield from (f"{key} holds {row[0]} lots" for key, row in held.items() if key[0] >= 0 and key[1] == market and abs(row[0]) > most)
+    told = {key: (row.lots, row.cost) for key, row in mirror.held.items() if row.lots or row.cost}
+    kept = {key: row for key, row in held.items() if row != (0, 0)}
+    if told != kept:
+        yield f"positions differ from trades: {set(told.items()) ^ set(kept.items())}"
+
+
+# -- INV-03: a closing action never increases or flips ---------------------------------------------
+
+
+def closing_reduces(moment: Moment) -> Findings:
+    """INV-03: trades of every closing stage reduce the position; an order or an offer asks for no more than the position has."""
+    effect, mirror = moment.effect, moment.mirror
+    closing = effect.kind == F.TRADE and effect.code in (C.CLOSEOUT, C.ADL, C.TEAR_UP, C.DISPOSAL)
+    if effect.code in (C.CLOSEOUT, C.DISPOSAL) and effect.account < 0:
+        closing = False  # OUTSIDE is the book that takes the lots, it closes nothing
+    sends = effect.kind in (F.ORDER, F.OFFER)
+    if closing or sends or effect.kind == F.TAKEOVER:
+        held = mirror.lots(effect.account, effect.market)
+        others = [order for order in mirror.open_orders(effect.account) if order.market == effect.market] if sends else []
+        asked = abs(effect.lots) + sum(order.remaining for order in others)
+        if held * effect.lots >= 0 or asked > abs(held):
+            yield f"{effect} against a position of {held}, {len(others)} orders open"
+        if others and (effect.kind == F.ORDER or any(order.kind != TAKEOVER_OFFER for order in others)):
+            yield f"{effect}: the position has an open order already"
+
+
+def orders_scan(moment: Moment) -> Findings:
+    """INV-03: what open orders may still fill reduces, and the engine's orders are those that it told."""
+    mirror, state = moment.mirror, moment.state
+    still_open: dict[tuple[int, int], int] = {}
+    for number, order in mirror.orders.items():
+        held = mirror.lots(order.account, order.market)
+        if order.is_open and order.remaining:
+            place = (order.account, order.market)
+            still_open[place] = still_open.get(place, 0) + order.remaining
+            if held * order.lots >= 0 or still_open[place] > abs(held):
+                yield f"order {number} would still trade {order.remaining} of {order.lots} against {held}, with others {still_open[place]}"
+    is_open = {number: order for number, order in mirror.orders.items() if order.is_open}
+    told = {number: (order.account, order.market, order.remaining, order.kind, order.provider) for number, order in is_open.items()}
+    rows = [
+        [int(row[name]) for name in ("id", "account", "market", "lots", "filled", "kind", "provider")]
+        for row in state.orders
+        if row.is_open
+    ]
+    kept = {row[0]: (row[1], row[2], abs(row[3]) - row[4], row[5], row[6]) for row in rows}
+    if told != kept:
+        yield f"open orders differ from effects: {told} told, {kept} kept"
+
+
+# -- INV-04: nobody below maintenance is unflagged -------------------------------------------------
+
+
+def health_is_told(moment: Moment) -> Findings:
+    """INV-04: a change of health names the old one, and equity and maintenance as they are."""
+    effect, mirror = moment.effect, moment.mirror
+    released = any((row.kind, row.code) == (F.GUARD, Guard.RELEASED) for row in moment.effects)
+    if effect.kind == F.HEALTH and not released:  # a released mark is judged before the mark of the event itself is set
+        right = (mirror.health[effect.account], mirror.equity(effect.account), mirror.maintenance(effect.account))
+        if (effect.other, effect.amount, effect.value) != right:
+            yield f"{effect}: health, equity and maintenance are {right}"
+
+
+def health_scan(moment: Moment) -> Findings:
+    """INV-04: stored health is what equity and maintenance of the engine's own rows say, for every account."""
+    state, mirror = moment.state, moment.mirror
+    marks = [int(row.mark_ticks) for row in state.markets]
+    rows = state.positions[2 * len(marks) : int(state.engine[0].positions_now)]
+    equity = [int(row.balance) for row in state.accounts[: len(mirror.owners)]]
+    maintenance = [0] * len(equity)
+    for row in rows:
+        market = mirror.rules.markets[int(row.market)]
+        value = int(row.lots) * marks[int(row.market)] * market.notional_factor
+        equity[int(row.account)] += value - int(row.cost)
+        maintenance[int(row.account)] += mirror.margin(int(row.market), abs(value))
+    for account, (own, needed) in enumerate(zip(equity, maintenance, strict=True)):
+        health = int(state.accounts[account].health)
+        right = fresh_health(mirror.rules, health, own, needed)
+        if health != right or health != mirror.health[account]:
+            yield f"account {account}: health {health}, told {mirror.health[account]}, right {right}; equity {own}, maintenance {needed}"

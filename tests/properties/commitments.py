@@ -1,0 +1,83 @@
+"""Providers: nobody is asked for more than it promised, in whatever span of time one looks."""
+
+from __future__ import annotations
+
+from backstop.core.events import EffectKind, ProviderStatus
+from backstop.core.instruments import VenueRules
+from backstop.core.state import State, commitment_row
+from tests.oracle.state import TAKEOVER_OFFER
+from tests.properties.moment import Findings, Moment
+from tests.properties.order_of_payers import commitment_of, is_able
+
+__all__ = ["NS_PER_S", "asked_within_reason", "promises_hold", "providers_scan", "used_atoms"]
+
+F = EffectKind
+NS_PER_S = 1_000_000_000
+
+
+def used_atoms(rules: VenueRules, state: State, now: int) -> dict[tuple[int, int, int], int]:
+    """Return what is used of each commitment by the engine's rows, as of ``now``."""
+    found = {}
+    for number, provider in enumerate(rules.providers):
+        for group, pair in enumerate(provider.commitments):
+            for direction, promised in enumerate(pair):
+                row = state.commitments[int(commitment_row(number, group, direction))]
+                refilled = promised.refill_per_s * (now - int(row.used_ns)) // NS_PER_S
+                found[number, group, direction] = max(0, int(row.used) - refilled)
+    return found
+
+
+def promises_hold(moment: Moment) -> Findings:
+    """Look at every span that ends now: what was taken over and what is offered, against capacity and refill."""
+    effect, mirror = moment.effect, moment.mirror
+    if effect.kind not in (F.OFFER, F.TAKEOVER):
+        return
+    place = (effect.price_ticks, mirror.group(effect.market), 0 if effect.lots < 0 else 1)
+    promised = commitment_of(mirror, place[0], effect.market, place[2])
+    uses = [use for use in mirror.uses if (use.provider, use.group, use.direction) == place]
+    for start in {use.time_ns for use in uses}:
+        used = sum(use.notional for use in uses if use.time_ns >= start)
+        most = promised.capacity + promised.refill_per_s * (mirror.now - start) // NS_PER_S
+        if used > most:
+            yield f"{effect}: {used} since {start}, at most {most}"
+
+
+def asked_within_reason(moment: Moment) -> Findings:
+    """Who is asked stands so that it may be, is not the owner of the defaulter, and its position stays within its limit."""
+    effect, mirror = moment.effect, moment.mirror
+    asked = effect.kind == F.OFFER or (effect.kind == F.TAKEOVER and effect.other == 0)
+    if asked and not is_able(mirror, effect.price_ticks, effect.account):
+        yield f"{effect}: provider {mirror.backers[effect.price_ticks]}"
+    if asked:
+        account = mirror.backers[effect.price_ticks].account
+        after = abs(mirror.lots(account, effect.market) - effect.lots) * mirror.unit(effect.market)
+        most = commitment_of(mirror, effect.price_ticks, effect.market, 0 if effect.lots < 0 else 1).position_notional_max
+        if after > most:
+            yield f"{effect}: position of {after}, at most {most}"
+    if effect.kind == F.PROVIDER and (effect.code == ProviderStatus.UNBOUND or not 1_000 <= effect.amount <= 1_000_000):
+        yield f"{effect}: status or score"
+
+
+def providers_scan(moment: Moment) -> Findings:
+    """What each provider has pending is that of its open offers; its gauges stay within the capacity."""
+    mirror = moment.mirror
+    for number, rules in enumerate(mirror.rules.providers):
+        row, offers = (
+            moment.state.providers[number],
+            [order for order in mirror.orders.values() if order.is_open and order.provider == number],
+        )
+        told = (sum(order.notional for order in offers), sum(order.pending_initial for order in offers), mirror.backers[number].baseline)
+        kept = (int(row.pending_notional), int(row.pending_initial), int(row.baseline))
+        if told != kept or any(order.kind != TAKEOVER_OFFER for order in offers):
+            yield f"provider {number}: pending and baseline {kept}, told {told}"
+        if (int(row.account), int(row.status), int(row.until_ns)) != (
+            mirror.backers[number].account,
+            mirror.backers[number].status,
+            mirror.backers[number].until,
+        ):
+            yield f"provider {number}: told {mirror.backers[number]}"
+        for group, pair in enumerate(rules.commitments):
+            for direction, promised in enumerate(pair):
+                used = int(moment.state.commitments[int(commitment_row(number, group, direction))].used)
+                if not 0 <= used <= promised.capacity:
+                    yield f"provider {number}: {used} used of {promised.capacity}"

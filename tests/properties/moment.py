@@ -1,0 +1,55 @@
+"""One event in the making, as the checks of the invariants see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from backstop.core.events import EffectArray
+from backstop.core.state import State
+from tests.oracle.records import Effect, Event
+from tests.properties.mirror import Mirror
+
+__all__ = ["Check", "Findings", "Moment"]
+
+Findings = Iterator[str]
+
+
+@dataclass(slots=True)
+class Moment:
+    """What came in, what came out, and how far the mirror has read."""
+
+    mirror: Mirror
+    state: State
+    event: Event
+    effects: list[Effect]
+    rows: EffectArray
+    #: What of each commitment is used, by provider, group and direction: as of now, before the event, then with it.
+    used: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    #: Place of the next effect (``BEFORE``) or of the last one read (``AFTER``).
+    place: int = 0
+    #: Counterparties to look at once the effect at a place is booked.
+    due: dict[int, list[int]] = field(default_factory=dict)
+    #: Support that the fill of this event must bring.
+    support_due: int = 0
+    #: Place up to which the payments of a deficit have been looked at.
+    paid_to: int = -1
+    #: What each payer of the deficit at hand was cut so far, and the weight and cap that it had before.
+    cuts: dict[int, int] = field(default_factory=dict)
+    limits: dict[int, tuple[int, int]] = field(default_factory=dict)
+    #: Defaulters of this event: beyond closeout since they last entered default, beyond takeover, whom the vault relieved,
+    #: and whose owner was looked at.
+    beyond_closeout: set[int] = field(default_factory=set)
+    past_takeover: set[int] = field(default_factory=set)
+    relieved: set[int] = field(default_factory=set)
+    owner_was_asked: set[int] = field(default_factory=set)
+    #: Fees and shares of the event at hand.
+    charged: int = 0
+
+    @property
+    def effect(self) -> Effect:
+        """The effect at hand."""
+        return self.effects[self.place]
+
+
+Check = Callable[[Moment], Findings]

@@ -1,0 +1,457 @@
+"""INV-05 and INV-07: what the funds pay and promise, and who pays for a gap or a deficit, in which order."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from backstop.core.events import (
+    FEES,
+    UNCOVERED,
+    WORLD,
+    Cause,
+    EffectKind,
+    EventKind,
+    Health,
+    SocialisePolicy,
+    Stage,
+    Transfer,
+    fund_of,
+)
+from backstop.core.instruments import PPM
+from tests.oracle.arithmetic import ceil_div, sign
+from tests.oracle.records import Effect
+from tests.oracle.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER
+from tests.properties.mirror import Mirror, MirrorOrder, cancelled_first
+from tests.properties.moment import Findings, Moment
+
+__all__ = [
+    "claims_scan",
+    "cuts_leave_maintenance",
+    "cuts_within_limits",
+    "fees_were_charged",
+    "fill_is_supported",
+    "fill_starts",
+    "flat_accounts_owe_nothing",
+    "fund_pays_the_insolvent",
+    "fund_scan",
+    "gap_is_paid_in_order",
+    "orders_are_priced",
+    "reservations_are_covered",
+    "takeovers_are_priced",
+]
+
+F, C = EffectKind, Cause
+
+
+# -- INV-05: orders, offers and what is reserved for them ------------------------------------------
+
+
+def orders_are_priced(moment: Moment) -> Findings:
+    """INV-05: an order knows its zero cash, is solvent or supported, and no money is promised to a disposal."""
+    effect, mirror = moment.effect, moment.mirror
+    if effect.kind != F.ORDER:
+        return
+    reserved = mirror.reserved[effect.other]
+    if effect.account == mirror.vault and mirror.health[effect.account] < Health.DISTRESSED:
+        if effect.amount or effect.value or reserved:
+            yield f"{effect} of disposal: zero cash {effect.amount}, reserved {reserved}"
+        return
+    rules = mirror.rules.markets[effect.market]
+    equity, expected = mirror.equity(effect.account), mirror.zero_cash(effect.account, effect.market, abs(effect.lots))
+    at_limit = -effect.lots * effect.price_ticks * rules.notional_factor
+    if effect.amount != expected:
+        yield f"{effect}: zero cash is {expected}"
+    if effect.value != reserved or (equity >= 0 and effect.value):
+        yield f"{effect}: equity {equity}, reserved {reserved}"
+    if equity < 0 and effect.value < expected - at_limit:
+        yield f"{effect}: a fill at the limit would need {expected - at_limit}"
+    if equity >= 0 and at_limit < expected and 1 < effect.price_ticks < rules.price_ticks_max:
+        yield f"{effect}: solvent, yet beyond the zero price"
+
+
+def takeovers_are_priced(moment: Moment) -> Findings:
+    """INV-05: offers share the zero cash of their lots, pay what the rules say, and reserve the gap; the vault likewise."""
+    effect, mirror = moment.effect, moment.mirror
+    if effect.kind == F.TAKEOVER:
+        yield from _takeover_is_priced(moment)
+    if effect.kind != F.OFFER:
+        return
+    before = moment.place
+    while before and _is_share(moment.effects[before - 1], effect):
+        before -= 1
+    after = moment.place
+    while after + 1 < len(moment.effects) and _is_share(moment.effects[after + 1], effect):
+        after += 1
+    shares = [row for row in moment.effects[before : after + 1] if row.kind == F.OFFER]
+    if _place_held(mirror, shares[-1].other + 1):
+        return  # the last shares found no place, so that the whole is not told
+    whole = sum(abs(row.lots) for row in shares)
+    # The orders of this pass are open already; equity and maintenance are as they were.
+    taken, zero_whole = 0, mirror.zero_cash(effect.account, effect.market, whole)
+    for row in shares:
+        lots = abs(row.lots)
+        zero = ceil_div(zero_whole * (taken + lots), whole) - ceil_div(zero_whole * taken, whole)
+        taken += lots
+        if row is effect:
+            cash = transfer_cash(mirror, effect, zero)
+            gap = max(0, zero - cash) if mirror.equity(effect.account) < 0 else 0
+            if (effect.amount, effect.value, mirror.reserved[effect.other]) != (cash, gap, gap):
+                yield f"{effect}: cash {cash}, gap {gap}, reserved {mirror.reserved[effect.other]}"
+
+
+def _is_share(row: Effect, offer: Effect) -> bool:
+    return row.kind in (F.OFFER, F.RESERVE) and (row.account, row.market) == (offer.account, offer.market) and row.amount != 0
+
+
+def _place_held(mirror: Mirror, order: int) -> bool:
+    orders_max = mirror.rules.limits.orders_max
+    is_open = [number for number, each in mirror.orders.items() if each.is_open]
+    return order > orders_max or any(number % orders_max == order % orders_max for number in is_open)
+
+
+def transfer_cash(mirror: Mirror, row: Effect, zero: int) -> int:
+    """Return the cash that an account gets for lots that provider ``row.price_ticks`` takes over."""
+    lots, at_mark = abs(row.lots), mirror.mark_value(row.account, row.market, abs(row.lots))
+    if mirror.equity(row.account) >= 0:
+        return max(zero, at_mark - (at_mark - zero) * mirror.rules.takeover.provider_share_ppm // PPM)
+    pair = mirror.rules.providers[row.price_ticks].commitments[mirror.group(row.market)]
+    edge_ppm = pair[0 if row.lots < 0 else 1].edge_ppm
+    return at_mark - lots * mirror.unit(row.market) * edge_ppm // PPM
+
+
+def _takeover_is_priced(moment: Moment) -> Findings:
+    effect, mirror = moment.effect, moment.mirror
+    if effect.other:
+        order = mirror.orders[effect.other]
+        told = (order.account, order.market, order.lots, order.provider, order.zero_cash, mirror.reserved[effect.other])
+        if told != (effect.account, effect.market, effect.lots, effect.price_ticks, effect.amount, effect.value) or not order.is_open:
+            yield f"{effect} is not the offer {order}"
+        if moment.event.other != effect.other:
+            yield f"{effect}: nobody answered"
+        return
+    zero = mirror.zero_cash(effect.account, effect.market, abs(effect.lots))
+    cash = transfer_cash(mirror, effect, zero)
+    support = max(0, zero - cash) if mirror.equity(effect.account) < 0 else 0
+    if (effect.amount, effect.value) != (cash, support):
+        yield f"{effect}: cash {cash}, support {support}"
+    if support > mirror.available(mirror.group(effect.market), effect.account):
+        yield f"{effect}: the fund has {mirror.available(mirror.group(effect.market), effect.account)}"
+    if mirror.backers[effect.price_ticks].account != mirror.vault:
+        yield f"{effect} by no vault"
+
+
+# -- INV-05: what leaves a fund --------------------------------------------------------------------
+
+
+def fund_pays_the_insolvent(moment: Moment) -> Findings:
+    """INV-05: a fund pays support that was promised, gaps and deficits; recovery only from its surplus."""
+    effect, mirror = moment.effect, moment.mirror
+    group = mirror.group_of_fund(effect.other) if effect.kind == F.POSTING else None
+    if group is None or (effect.code == C.CASH and effect.account == WORLD):
+        return
+    if effect.code not in (C.SUPPORT, C.DEFICIT, C.TEAR_UP, C.RECOVERY) or effect.account < 0:
+        yield f"a fund pays for {effect}"
+        return
+    if effect.code in (C.SUPPORT, C.TEAR_UP) and mirror.group(effect.market) != group:
+        yield f"{effect}: the market's group is {mirror.group(effect.market)}"
+    if effect.code == C.DEFICIT and mirror.equity(effect.account) > -effect.amount:
+        yield f"{effect} to an account with equity {mirror.equity(effect.account)}"
+    if effect.code == C.SUPPORT:
+        yield from _support_was_promised(moment)
+    if effect.code == C.RECOVERY:
+        surplus = mirror.ledger[effect.other] - mirror.reserved_of(group) - mirror.rules.funds[group].target
+        if effect.amount > surplus or effect.amount > mirror.claims[effect.account]:
+            yield f"{effect}: surplus {surplus}, claim {mirror.claims[effect.account]}"
+
+
+def _support_was_promised(moment: Moment) -> Findings:
+    effect = moment.effect
+    entry = next(row for row in reversed(moment.effects[: moment.place]) if row.kind == F.TAKEOVER or row.code == C.CLOSEOUT)
+    if entry.kind == F.TAKEOVER:
+        if (entry.account, entry.value) != (effect.account, effect.amount):
+            yield f"{effect} after {entry}"
+        if entry.other == 0:
+            return
+    after = moment.effects[moment.place + 1]
+    if (after.kind, after.amount) != (F.RESERVE, -effect.amount) or after.other != moment.event.other:
+        yield f"{effect} is not taken from what was reserved for order {moment.event.other}"
+
+
+def reservations_are_covered(moment: Moment) -> Findings:
+    """INV-05: reserved is never below zero, never above a fund's balance, and is what the effects say; caps hold in every span."""
+    effect, mirror = moment.effect, moment.mirror
+    if effect.kind == F.RESERVE and effect.value != mirror.reserved_of(mirror.group(effect.market)):
+        yield f"{effect}: {mirror.reserved_of(mirror.group(effect.market))} are reserved"
+    if min(mirror.reserved.values(), default=0) < 0:
+        yield f"reserved {mirror.reserved} after {effect}"
+    after = moment.effects[moment.place + 1] if moment.place + 1 < len(moment.effects) else None
+    converts = effect.kind == F.POSTING and effect.code == C.SUPPORT and after is not None and after.kind == F.RESERVE
+    for group in mirror.groups:
+        balance = mirror.ledger[fund_of(group)]
+        if balance < 0 or (mirror.reserved_of(group) > balance and not converts):
+            yield f"fund {group} has {balance}, {mirror.reserved_of(group)} reserved, after {effect}"
+    if not converts and effect.kind in (F.POSTING, F.RESERVE):
+        yield from caps_hold(mirror)
+
+
+def caps_hold(mirror: Mirror) -> Findings:
+    """Look at every span of a window that ends now: a fund's payments, those to an owner, and what is promised."""
+    window_ns, now = mirror.rules.fund.window_ns, mirror.now
+    recent = [each for each in mirror.payments if now - window_ns <= each.time_ns <= now]
+    for group in mirror.groups:
+        paid, most = sum(each.amount for each in recent if each.group == group), mirror.rules.funds[group].loss_per_window_max
+        if paid + mirror.reserved_of(group) > most:
+            yield f"fund {group} paid {paid} in a window, reserved {mirror.reserved_of(group)}: above {most}"
+    for owner in {each.owner for each in recent} | {owner for _, owner in mirror.reserved_where.values()}:
+        paid, most = sum(each.amount for each in recent if each.owner == owner), mirror.rules.fund.owner_loss_max
+        if paid + mirror.reserved_for(owner) > most:
+            yield f"owner {owner} was paid {paid} in a window, reserved {mirror.reserved_for(owner)}: above {most}"
+
+
+def fees_were_charged(moment: Moment) -> Findings:
+    """INV-05: a fee makes no deficit, and the fund is credited a share of what was charged, not of what was asked for."""
+    effect, event, mirror = moment.effect, moment.event, moment.mirror
+    if effect.kind != F.POSTING or effect.code != C.TRADING_FEE:
+        return
+    if (event.kind, event.code) != (EventKind.TRANSFER, Transfer.TRADING_FEE):
+        yield f"{effect} of no fee"
+    elif effect.account == FEES:
+        moment.charged = effect.amount
+        if effect.other != event.account or effect.amount != min(event.amount, mirror.equity(event.account)):
+            yield f"{effect}: {event.amount} asked for, equity {mirror.equity(event.account)}"
+    else:
+        group = mirror.group(event.market) if event.market >= 0 else 0
+        share = moment.charged * mirror.rules.fund.trading_fee_share_ppm // PPM
+        if (effect.account, effect.other, effect.amount) != (fund_of(group), FEES, share):
+            yield f"{effect}: the share of fund {group} is {share}"
+
+
+def fund_scan(moment: Moment) -> Findings:
+    """INV-05: reservations belong to open orders, and the caps hold."""
+    mirror = moment.mirror
+    for group in mirror.groups:
+        orders = [(number, order) for number, order in mirror.orders.items() if mirror.group(order.market) == group]
+        of_open = sum(mirror.reserved[number] for number, order in orders if order.is_open)
+        engine = int(moment.state.funds[group].reserved)
+        if not engine == mirror.reserved_of(group) == of_open:
+            yield f"fund {group} reserves {engine}, effects say {mirror.reserved_of(group)}, open orders {of_open}"
+    yield from caps_hold(mirror)
+
+
+# -- INV-07: what each closing entry of an insolvent account costs, and who pays -------------------
+
+
+def _fill_due(moment: Moment) -> tuple[MirrorOrder, int] | None:
+    """Return the order that the event fills, and the gap to zero cash of the lots that it had open."""
+    event, mirror = moment.event, moment.mirror
+    order = mirror.orders.get(event.other) if event.kind == EventKind.ORDER_FILL else None
+    if order is None or not order.is_open or order.kind != CLOSING_ORDER or cancelled_first(event, moment.effects):
+        return None
+    taken, whole = min(abs(event.lots), order.remaining), abs(order.lots)
+    zero = ceil_div(order.zero_cash * (order.filled + taken), whole) - ceil_div(order.zero_cash * order.filled, whole)
+    cash = -sign(order.lots) * taken * event.price_ticks * mirror.rules.markets[order.market].notional_factor
+    return order, zero - cash
+
+
+def fill_starts(moment: Moment) -> Findings:
+    """INV-07: a fill within an order's limit never needs more than what was reserved, nothing if the order left solvent."""
+    due = _fill_due(moment)
+    if due is None:
+        return
+    order, gap = due
+    reserved, price = moment.mirror.reserved[moment.event.other], moment.event.price_ticks
+    moment.support_due = min(max(0, gap), reserved)
+    if order.allows(price) and not order.is_abused and gap > reserved:
+        yield f"fill at {price} within the limit {order.limit_ticks} needs {gap}, reserved {reserved}"
+
+
+def fill_is_supported(moment: Moment) -> Findings:
+    """INV-07: support is the whole gap to zero cash, as far as it was reserved; that of takeovers is theirs."""
+    paid = sum(row.amount for row in moment.effects if (row.kind, row.code) == (F.POSTING, C.SUPPORT))
+    taken_over = sum(row.value for row in moment.effects if row.kind == F.TAKEOVER)
+    if paid != moment.support_due + taken_over:
+        yield f"support {paid}, due {moment.support_due} and {taken_over} for takeovers"
+
+
+class Bill(NamedTuple):
+    """Who pays a gap or a deficit: the funds by group, those who are socialised, nobody."""
+
+    funds: dict[int, int]
+    cuts: int
+    uncovered: int
+
+
+def payer_limits(mirror: Mirror, defaulter: int, markets: list[int]) -> dict[int, tuple[int, int]]:
+    """Return weight and cap of everyone who can be socialised for a default in these markets."""
+    found = {}
+    for payer in range(len(mirror.owners)):
+        if payer == defaulter or mirror.health[payer] >= Health.DISTRESSED:
+            continue
+        spare = max(0, mirror.equity(payer) - mirror.maintenance(payer))
+        if mirror.rules.socialise_policy == SocialisePolicy.GAINS_HAIRCUT:
+            weight = sum(max(0, mirror.profit(payer, market)) for market in markets)
+            cap = min(weight, spare)
+        else:
+            weight, cap = sum(mirror.notional(payer, market) for market in markets), spare
+        if weight and cap:
+            found[payer] = (weight, cap)
+    return found
+
+
+def _bill(moment: Moment, account: int, amount: int, groups: list[int], markets: list[int]) -> Bill:
+    mirror, left = moment.mirror, amount
+    funds: dict[int, int] = {}
+    room = mirror.rules.fund.owner_loss_max - mirror.paid_to(mirror.owners[account]) - mirror.reserved_for(mirror.owners[account])
+    for group in groups:
+        pay = min(left, mirror.available(group, account), max(0, room - sum(funds.values())))
+        if pay:
+            funds[group] = pay
+        left -= pay
+    moment.cuts, moment.limits = {}, payer_limits(mirror, account, markets) if Stage.SOCIALISE in mirror.rules.stages else {}
+    cuts = min(left, sum(cap for _, cap in moment.limits.values()))
+    return Bill(funds, cuts, left - cuts)
+
+
+def gap_is_paid_in_order(moment: Moment) -> Findings:
+    """INV-07: fund + socialised + uncovered is the gap of a tear-up, or -E of a flat account, each giving all it can first."""
+    effect = moment.effect
+    if effect.kind == F.TEAR_UP:
+        yield from _tear_up_is_paid(moment)
+    elif moment.place > moment.paid_to:
+        if effect.kind == F.HAIRCUT:
+            yield from _deficit_is_paid(moment, effect.other)
+        elif effect.kind == F.POSTING and effect.code in (C.DEFICIT, C.UNCOVERED):
+            yield from _deficit_is_paid(moment, effect.account)
+
+
+def _is_payment(row: Effect, account: int) -> bool:
+    """Whether a row belongs to paying an account's deficit; payers may be judged on the way."""
+    if row.kind == F.POSTING:
+        return row.account == account and row.code in (C.DEFICIT, C.HAIRCUT, C.UNCOVERED, C.TEAR_UP)
+    if row.kind in (F.HAIRCUT, F.RESIDUAL):
+        return account in (row.account, row.other)
+    return row.kind == F.CLAIM or (row.kind == F.HEALTH and row.account != account)
+
+
+def _paid(moment: Moment, account: int, rows: list[Effect], cause: Cause) -> Bill:
+    """Read from effects who paid."""
+    mirror, funds = moment.mirror, dict[int, int]()
+    into = [row for row in rows if row.kind == F.POSTING and row.account == account]
+    for row in into:
+        group = mirror.group_of_fund(row.other)
+        if group is not None and row.code == cause:
+            funds[group] = funds.get(group, 0) + row.amount
+    cuts = sum(row.amount for row in into if row.code == C.HAIRCUT)
+    return Bill(funds, cuts, sum(row.amount for row in into if (row.code, row.other) == (C.UNCOVERED, UNCOVERED)))
+
+
+def _deficit_is_paid(moment: Moment, account: int) -> Findings:
+    mirror, last = moment.mirror, moment.place
+    while last + 1 < len(moment.effects) and _is_payment(moment.effects[last + 1], account):
+        last += 1
+    moment.paid_to = last
+    rows = moment.effects[moment.place : last + 1]
+    deficit, markets = -mirror.equity(account), mirror.closed_markets(account)
+    if mirror.markets_of(account) or deficit <= 0:
+        yield f"{moment.effect} of account {account} with equity {-deficit} and positions in {mirror.markets_of(account)}"
+    groups = sorted({mirror.group(market) for market in markets}) or [0]
+    expected, paid = _bill(moment, account, deficit, groups, markets), _paid(moment, account, rows, C.DEFICIT)
+    if paid != expected:
+        yield f"deficit {deficit} of account {account}: paid {paid}, should be {expected}"
+    short = sum(expected.funds.values()) < deficit and any(mirror.reserved_of(group) for group in groups)
+    if Stage.FUND in mirror.rules.stages and short and mirror.now < mirror.deadline(account):
+        yield f"deficit {deficit} of account {account} is paid while a fund only reserves"
+    residuals = sum(row.amount for row in rows if row.kind == F.RESIDUAL)
+    if residuals != paid.uncovered:
+        yield f"account {account}: uncovered {paid.uncovered}, RESIDUAL {residuals}"
+
+
+def _tear_up_is_paid(moment: Moment) -> Findings:
+    effect, mirror = moment.effect, moment.mirror
+    account, equity, lots = effect.account, mirror.equity(effect.account), abs(effect.lots)
+    cash = mirror.mark_value(account, effect.market, lots)
+    gap = max(0, mirror.zero_cash(account, effect.market, lots) - cash) if equity < 0 else 0
+    if (effect.amount, effect.value) != (cash, gap):
+        yield f"{effect}: cash {cash}, gap {gap}"
+    last = moment.paid_to = _end_of_tear_up(moment)
+    rows = moment.effects[moment.place + 1 : last + 1]
+    markets = sorted({*mirror.closed_markets(account), effect.market})
+    expected = _bill(moment, account, gap, [mirror.group(effect.market)], markets)
+    paid = _paid(moment, account, rows, C.TEAR_UP)
+    if paid != expected:
+        yield f"{effect}: paid {paid}, should be {expected}"
+    if sum(row.amount for row in rows if row.kind == F.RESIDUAL) != paid.uncovered:
+        yield f"{effect}: {paid.uncovered} uncovered without RESIDUAL"
+
+
+def _end_of_tear_up(moment: Moment) -> int:
+    """Place of the last row: its trades, and what then is left uncovered."""
+    rows, place, lots, traded = moment.effects, moment.place + 1, 0, False
+    while place < len(rows):
+        row = rows[place]
+        if row.kind == F.TRADE:
+            lots, traded = lots + row.lots, True
+        elif traded and lots == 0 and not (row.kind == F.POSTING and row.code == C.TEAR_UP):
+            break
+        place += 1
+    if place + 1 < len(rows) and (rows[place].kind, rows[place].code) == (F.POSTING, C.UNCOVERED):
+        place += 2
+    return place - 1
+
+
+def cuts_within_limits(moment: Moment) -> Findings:
+    """INV-07: who is socialised is asked by its weight, within its cap, and its claim rises by what it gave."""
+    effect, mirror = moment.effect, moment.mirror
+    if effect.kind == F.HAIRCUT:
+        weight, cap = moment.limits.get(effect.account, (0, 0))
+        cut = moment.cuts[effect.account] = moment.cuts.get(effect.account, 0) + effect.amount
+        if (effect.value, effect.lots) != (weight, cap) or cut > cap or effect.amount <= 0:
+            yield f"{effect}: weight {weight}, cap {cap}, cut {cut}"
+        gains = mirror.rules.socialise_policy == SocialisePolicy.GAINS_HAIRCUT
+        if gains and effect.amount > mirror.profit(effect.account, effect.market):
+            yield f"{effect}: gain {mirror.profit(effect.account, effect.market)}"
+    if effect.kind == F.CLAIM:
+        before = moment.effects[moment.place - 1]
+        change = moment.cuts.get(effect.account, 0) if effect.amount > 0 else -before.amount
+        if effect.amount != change or effect.value != mirror.claims[effect.account] + effect.amount:
+            yield f"{effect}: change {change}, claim before {mirror.claims[effect.account]}"
+        if effect.amount < 0 and (before.kind, before.code, before.account) != (F.POSTING, C.RECOVERY, effect.account):
+            yield f"{effect} without RECOVERY"
+
+
+def cuts_leave_maintenance(moment: Moment) -> Findings:
+    """INV-07: nobody is cut below its maintenance."""
+    effect, mirror = moment.effect, moment.mirror
+    if effect.kind == F.HAIRCUT and mirror.equity(effect.account) < mirror.maintenance(effect.account):
+        yield f"{effect} leaves {mirror.equity(effect.account)} below {mirror.maintenance(effect.account)}"
+
+
+def claims_scan(moment: Moment) -> Findings:
+    """INV-07: claims are what was cut less what was paid back, each of them and in all, and while they stand recovery comes."""
+    engine, mirror = moment.state.engine[0], moment.mirror
+    kept = [int(claim) for claim in moment.state.accounts["claim"][: len(mirror.owners)]]
+    if kept != mirror.claims or int(engine.claims) != sum(mirror.claims) or min(kept, default=0) < 0:
+        yield f"claims {kept} in all {engine.claims}, told {mirror.claims}"
+    latest = mirror.now + mirror.rules.fund.recovery_interval_ns
+    if any(kept) and not mirror.now < int(engine.recovery_ns) <= latest:
+        yield f"claims {kept} at {mirror.now}, recovery at {engine.recovery_ns}"
+
+
+def flat_accounts_owe_nothing(moment: Moment) -> Findings:
+    """INV-07: an account without lots and with negative equity waits an interval at most, for money that is only reserved."""
+    mirror = moment.mirror
+    for account in range(len(mirror.owners)):
+        equity = mirror.equity(account)
+        if equity < 0 and not mirror.markets_of(account):
+            rules, wait = mirror.rules, int(moment.state.accounts[account].wait_until_ns)
+            latest = mirror.crowded_until
+            orders = mirror.open_orders(account)
+            if any(order.kind == TAKEOVER_OFFER for order in orders):
+                yield f"account {account} is flat, yet offered"
+            if orders:  # filled, but the venue has not called it done
+                answer_ns = max(rules.closeout.order_timeout_ns, rules.disposal.interval_ns * any(o.kind == DISPOSAL_ORDER for o in orders))
+                latest = max(latest, mirror.now + answer_ns)
+            elif Stage.FUND in rules.stages:
+                latest = max(latest, min(mirror.now + rules.closeout.interval_ns, mirror.deadline(account)))
+            if not mirror.now < wait <= latest:
+                yield f"account {account} is flat with equity {equity} at {mirror.now}, waits until {wait}, {mirror.reserved_now} reserved"

@@ -1,0 +1,140 @@
+"""INV-08: breakers hold nothing back that reduces risk, and every stop ends; the price guard holds marks, and never for long."""
+
+from __future__ import annotations
+
+from backstop.core.engine import step
+from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, EffectKind, EventKind, Guard, Health, Reject
+from backstop.core.instruments import PPM, VenueRules
+from backstop.core.state import State
+from tests.oracle.records import Effect, Event, effects_list, events_array
+from tests.properties.mirror import Mirror
+from tests.properties.moment import Findings, Moment
+
+__all__ = ["breaker_takes_a_step", "breakers_scan", "guard_tells_the_move", "no_order_into_a_halt", "no_risk_is_added", "never_ending"]
+
+F = EffectKind
+OPEN, THROTTLED, HALTED, REOPENING = BreakerState
+#: States that each state may be left for.
+LEADS_TO = {
+    OPEN: (THROTTLED, HALTED),
+    THROTTLED: (OPEN, HALTED),
+    HALTED: (REOPENING,),
+    REOPENING: (OPEN, THROTTLED, HALTED),
+}
+
+
+def refused_for_a_halt(mirror: Mirror, event: Event, effects: list[Effect]) -> Findings:
+    """INV-08: what a halt refuses is a fill that makes a position larger or flips it, in a market that is not open for that."""
+    if not effects or (effects[0].kind, effects[0].code) != (F.REFUSAL, Reject.MARKET_HALTED):
+        return
+    if event.kind != EventKind.FILL or mirror.effective(event.market) not in (HALTED, REOPENING):
+        yield f"{event} refused in state {mirror.effective(event.market) if event.kind == EventKind.FILL else NONE}"
+    elif not _adds_risk(mirror, event):
+        yield f"{event} reduces, and was refused"
+
+
+def _adds_risk(mirror: Mirror, event: Event) -> bool:
+    changes = [(event.account, event.lots), (event.other, -event.lots)]
+    for account, change in changes:
+        held = mirror.lots(account, event.market)
+        if account >= 0 and (abs(held + change) > abs(held) or (held + change) * held < 0):
+            return True
+    return False
+
+
+def no_risk_is_added(moment: Moment) -> Findings:
+    """INV-08: in a market that was halted or reopening no fill was accepted that adds risk."""
+    event, mirror = moment.event, moment.mirror
+    if event.kind == EventKind.FILL and mirror.effective(event.market) in (HALTED, REOPENING) and _adds_risk(mirror, event):
+        yield f"{event} was accepted in state {mirror.effective(event.market)}"
+
+
+def no_order_into_a_halt(moment: Moment) -> Findings:
+    """INV-08: closing orders go to no book that is halted."""
+    effect, mirror = moment.effect, moment.mirror
+    if effect.kind == F.ORDER and mirror.effective(effect.market) == HALTED:
+        yield f"{effect} in a halted market"
+
+
+def breaker_takes_a_step(moment: Moment) -> Findings:
+    """INV-08: a transition is one that the machine knows, and says when the new state ends: never later than its longest hold."""
+    effect, mirror = moment.effect, moment.mirror
+    if effect.kind != F.BREAKER:
+        return
+    rules, (state, _) = mirror.rules.breakers, mirror.breakers[effect.market]
+    ends = {OPEN: NEVER_NS, REOPENING: mirror.now + rules.reopen_ns}.get(BreakerState(effect.code), mirror.now + rules.hold_max_ns)
+    if effect.other != state or effect.code not in LEADS_TO[BreakerState(effect.other)]:
+        yield f"{effect} from state {state}"
+    if effect.amount != ends:
+        yield f"{effect}: ends at {ends} at the latest"
+    if effect.lots not in set(BreakerCause):
+        yield f"{effect} without a cause"
+
+
+def breakers_scan(moment: Moment) -> Findings:
+    """INV-08: after every event each machine is what its effects say, and no state but OPEN has outlasted its time."""
+    for number, row in enumerate(moment.state.breakers):
+        told, kept = moment.mirror.breakers[number], (int(row.state), int(row.until_ns))
+        if told != kept:
+            yield f"breaker {number} is {kept}, told {told}"
+        if (kept[0] == OPEN) != (kept[1] == NEVER_NS) or kept[1] <= moment.mirror.now:
+            yield f"breaker {number} is {kept} at {moment.mirror.now}"
+        if (
+            row.held_ticks
+            and not moment.mirror.now < int(row.held_until_ns) <= moment.mirror.now + moment.mirror.rules.breakers.guard_hold_ns
+        ):
+            yield f"market {number} holds a mark until {row.held_until_ns} at {moment.mirror.now}"
+
+
+def guard_tells_the_move(moment: Moment) -> Findings:
+    """INV-08: a held mark is a jump on little volume, and says until when."""
+    effect, mirror = moment.effect, moment.mirror
+    if effect.kind != F.GUARD:
+        return
+    rules = mirror.rules.markets[effect.market]
+    move = abs(effect.price_ticks - effect.other) * PPM // effect.other
+    if effect.value != move or (effect.code == Guard.HELD) != (effect.amount > mirror.now):
+        yield f"{effect}: the move is {move}"
+    if effect.code == Guard.HELD:
+        volume = int(moment.state.markets[effect.market].volume_lots)
+        if move < rules.guard_jump_ppm or not 0 <= volume < rules.guard_volume_lots or effect.other != mirror.marks[effect.market]:
+            yield f"{effect}: mark {mirror.marks[effect.market]}, volume {volume}"
+
+
+def never_ending(rules: VenueRules, state: State) -> Findings:
+    """INV-08: with nothing but time, whatever was reached ends: every machine is OPEN, every mark released.
+
+    Signals of time itself come on the way: feeds grow stale, windows pass, orders and offers time out, the vault sells on. An
+    operator's hold may have been ordered; two holds and a reopening more must do. ``state`` is used up.
+    """
+    breakers, engine = rules.breakers, state.engine[0]
+    signals_ns = max(breakers.stale_ns, breakers.operator_hold_max_ns, breakers.outage_grace_max_ns, breakers.guard_hold_ns)
+    signals_ns += 2 * max(breakers.flow_window_ns, breakers.price_window_ns) + rules.fund.drawdown_window_ns
+    holds_ns = 4 * (breakers.hold_max_ns + breakers.reopen_ns)
+    end_ns = int(engine.now_ns) + signals_ns + holds_ns
+    seq = int(engine.last_seq)
+    while int(engine.now_ns) < end_ns:
+        if all(int(row.state) == OPEN and not row.held_ticks for row in state.breakers) and int(engine.timer_ns) > end_ns:
+            return
+        seq += 1
+        time_ns = min(end_ns, _next_ns(state, breakers.outage_gap_ns))
+        engine.effects_now = 0
+        step(state, events_array([Event(seq, time_ns, EventKind.CLOCK)]), 0)
+        effects = effects_list(state.effects[: int(engine.effects_now)])
+        if any(effect.kind == F.REFUSAL for effect in effects):
+            yield f"a CLOCK at {time_ns} was refused"
+            return
+    for number, row in enumerate(state.breakers):
+        if int(row.state) != OPEN or row.held_ticks:
+            yield f"breaker {number} is still {BreakerState(int(row.state)).name} until {row.until_ns}, holds {row.held_ticks}, at {end_ns}"
+
+
+def _next_ns(state: State, outage_gap_ns: int) -> int:
+    """Time of the next timer or wait, but no silence that counts as an outage."""
+    engine = state.engine[0]
+    now, accounts = int(engine.now_ns), state.accounts[: int(engine.accounts_now)]
+    waits = [int(row.wait_until_ns) for row in accounts if row.health >= Health.DISTRESSED]
+    following = min([int(engine.timer_ns), *waits])
+    if outage_gap_ns:
+        following = min(following, now + outage_gap_ns - 1)
+    return max(now + 1, following)
