@@ -40,7 +40,7 @@ def test_a_page_shows_what_its_command_prints(page: Path, monkeypatch: pytest.Mo
 
 def test_every_stage_has_an_example() -> None:
     """A stage that is built has a page with a worked example."""
-    assert {page.stem for page in PAGES} >= {"monitor", "closeout", "fund", "adl", "tear-up", "breakers"}
+    assert {page.stem for page in PAGES} >= {"monitor", "closeout", "takeover", "fund", "adl", "socialise", "tear-up", "breakers"}
 
 
 @pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]), ids=lambda page: str(page.relative_to(ROOT)))
