@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from backstop.config import Venue, parse_venue
 from backstop.config.render import venue_toml
 
-__all__ = ["VARIANTS", "Variant", "without_breakers", "without_providers"]
+__all__ = ["VARIANTS", "Variant", "variant_of", "without_breakers", "without_guard", "without_providers"]
 
 Resolved = dict[str, Any]
 
@@ -47,6 +47,20 @@ def without_breakers(resolved: Resolved) -> Resolved:
     return changed
 
 
+def without_guard(resolved: Resolved) -> Resolved:
+    """Return a venue that believes every mark."""
+    changed = copy.deepcopy(resolved)
+    changed["guard"]["jump_ppm"] = 0
+    for market in changed["market"]:
+        market.get("breaker", {}).pop("guard_jump_ppm", None)
+    return changed
+
+
+def variant_of(venue: Venue, change: Callable[[Resolved], Resolved], name: str) -> Venue:
+    """Return a venue changed and read again."""
+    return parse_venue(venue_toml(change(venue.resolved)), f"{venue.name}, {name}")
+
+
 def _without_either(resolved: Resolved) -> Resolved:
     return without_breakers(without_providers(resolved))
 
@@ -63,7 +77,7 @@ class Variant(NamedTuple):
         """Return the venue of this variant."""
         if self.change is None:
             return venue
-        return parse_venue(venue_toml(self.change(venue.resolved)), f"{venue.name}, {self.name}")
+        return variant_of(venue, self.change, self.name)
 
 
 VARIANTS = (
