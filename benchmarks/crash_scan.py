@@ -1,22 +1,28 @@
 """Who would come into default, told by looking at everyone after every mark: no trigger index, no waterfall.
 
 An account that no stage has touched yet holds what it opened with, so that the first time its equity
-lies below its maintenance margin is a fact of the marks alone. The engine must find the same accounts,
-unless auto-deleveraging or tear-up changed what a solvent account holds before.
+lies below its maintenance margin is a fact of the marks alone. The engine must find the same accounts.
+Left out are accounts that were changed by the default of another (providers, counterparties of ADL and
+tear-up, linked accounts that netting took from, those who were charged): what they hold is no longer what they opened with.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.core.events import EventArray, EventKind
+from backstop.core.events import Cause, EffectArray, EffectKind, EventArray, EventKind, Health
 from backstop.core.instruments import VenueRules, deductions_atoms
+from backstop.journal.reader import open_journal
+from backstop.lab.cases import Case
+from backstop.lab.follow import Follower
 
-__all__ = ["Opened", "Scan", "opened_accounts"]
+__all__ = ["Opened", "Scan", "Seen", "opened_accounts", "scan_journal"]
 
 Column = NDArray[np.int64]
 _FAR = 1 << 62
@@ -111,3 +117,54 @@ class Scan:
     def found(self) -> NDArray[np.bool_]:
         """Return for each account whether it was ever below its maintenance margin."""
         return self._found
+
+
+class Seen(NamedTuple):
+    """What a journal shows beside what looking at everyone shows."""
+
+    #: Accounts below maintenance margin at some mark.
+    defaults: int
+    #: Accounts of which engine and scan differ, and those left out because the default of another changed them.
+    differ: int
+    left_out: int
+    #: Entries into default that were insolvent at once.
+    insolvent_at_once: int
+    #: Entries into default in each of the spans asked for.
+    entries: tuple[int, ...]
+
+
+def _changed_by_others(effects: EffectArray) -> NDArray[np.bool_]:
+    """Return which effects change, by their ``account``, somebody for the default of another."""
+    kind, code = effects["kind"], effects["code"]
+    at_hand = np.isin(kind, [int(EffectKind.ADL_FILL), int(EffectKind.HAIRCUT), int(EffectKind.CLAIM), int(EffectKind.PROVIDER)])
+    torn: NDArray[np.bool_] = (kind == EffectKind.TRADE) & (code == Cause.TEAR_UP)
+    return at_hand | torn
+
+
+def scan_journal(case: Case, path: Path, spans: Sequence[tuple[int, int]]) -> Seen:
+    """Read the journal of a case, follow its marks and compare who came into default; spans are [start, end) in ns."""
+    markets = len(case.venue.markets)
+    first = [case.prices.markets[number].first_mark_ticks if number in case.prices.markets else 0 for number in range(markets)]
+    scan = Scan(case.venue.rules, opened_accounts(case.opening), np.array(first, dtype=np.int64))
+    follower = Follower(markets)
+    entered, left_out = np.zeros((2, len(scan.found)), dtype=np.bool_)
+    counts, insolvent = [0] * len(spans), 0
+    with open_journal(path) as reader:
+        for batch in reader.batches():
+            follower.take(batch.events, batch.effects)
+            _, market, ticks = follower.mark.changes
+            scan.follow(market, ticks)
+            effects = batch.effects
+            health = effects[(effects["kind"] == EffectKind.HEALTH) & (effects["other"] < Health.DISTRESSED)]
+            health = health[health["code"] >= Health.DISTRESSED]
+            entered[health["account"]] = True
+            insolvent += int((health["code"] == Health.INSOLVENT).sum())
+            changed = effects["account"][_changed_by_others(effects)]
+            netted = effects["other"][(effects["kind"] == EffectKind.POSTING) & (effects["code"] == Cause.NETTING)]
+            touched = np.concatenate([changed, netted])
+            left_out[touched[touched >= 0]] = True
+            times = follower.time_ns(health["seq"])
+            for number, (start_ns, end_ns) in enumerate(spans):
+                counts[number] += int(((start_ns <= times) & (times < end_ns)).sum())
+    differ = (scan.found != entered) & ~left_out
+    return Seen(int(scan.found.sum()), int(differ.sum()), int(left_out.sum()), insolvent, tuple(counts))

@@ -1,9 +1,10 @@
 """Recorded crashes through the whole engine: ``python -m benchmarks.crashes [NAME ...]``.
 
 ``BACKSTOP_DATA`` names the folder of recorded data. Each crash is imported by the code of
-``backstop import``, cut to its hours, and replayed with a seeded population, impact off and on. The
-figures go to ``benchmarks/crashes.json``, and from there to docs/reference/recorded-crashes.md. A crash
-whose file is absent is left out: its figures stay as they were, and the exit code is 0.
+``backstop import``, cut to its hours, and replayed with a seeded population: impact off and on, and
+without providers, without breakers, without either. The figures go to ``benchmarks/crashes.json``, and
+from there to docs/reference/recorded-crashes.md. A crash whose file is absent is left out: its figures
+stay as they were, and the exit code is 0.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,17 +22,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backstop.config import Venue, default_text, load_venue, parse_venue
-from backstop.core.events import EffectKind, EventKind, Health
+from backstop.core.events import BreakerState, EventKind
 from backstop.feeds.columns import duration_ns_of, time_ns_of
 from backstop.feeds.exchange import ImportReport, Layout, convert_bars
 from backstop.feeds.prices import Prices, read_prices
-from backstop.journal.reader import open_journal
 from backstop.journal.verify import verify
 from backstop.lab.cases import Case, case_of_population
 from backstop.lab.replay import ReplayResult, replay_case
 from backstop.lab.warmup import warm
 from backstop.markets.population import default_parameters
-from benchmarks.crash_scan import Scan, opened_accounts
+from benchmarks.crash_scan import scan_journal
+from benchmarks.crash_variants import VARIANTS, Variant
 from benchmarks.run import machine
 
 ROOT = Path(__file__).parent.parent
@@ -150,8 +150,8 @@ def import_crash(crash: Crash, data: Path, scratch: Path) -> Imported:
     return Imported(crash, output, report, _case(crash, output, crash.steps))
 
 
-def _case(crash: Crash, path: Path, steps: int) -> Case:
-    venue, parameters = crash.load_venue(), default_parameters()
+def _case(crash: Crash, path: Path, steps: int, variant: Variant = VARIANTS[0]) -> Case:
+    venue, parameters = variant.venue(crash.load_venue()), default_parameters()
     assert parameters.accounts == ACCOUNTS, "the bundled population must have the declared number of accounts"
     prices = read_prices(path, venue, steps=steps, start_ns=time_ns_of(crash.start), end_ns=time_ns_of(crash.end))
     return case_of_population(venue, prices, parameters, SEED)
@@ -163,61 +163,43 @@ def fund_paid_walked_coarsely(imported: Imported) -> str:
     return str(next(row["paid"] for row in result.as_json()["stages"] if row["name"] == "fund"))
 
 
-def run_crash(imported: Imported, impact: bool, scratch: Path) -> dict[str, Any]:
-    """Replay a crash, verify its journal, look at everyone after every mark; return the figures."""
-    journal = scratch / f"{imported.crash.name}.db"
-    result = replay_case(imported.case, impact=impact, journal_path=journal, overwrite=True)
+def run_crash(imported: Imported, variant: Variant, scratch: Path) -> dict[str, Any]:
+    """Replay a crash in one variant, verify its journal, look at everyone after every mark; return the figures."""
+    crash = imported.crash
+    case = _case(crash, imported.prices, crash.steps, variant)
+    journal = scratch / f"{crash.name}.db"
+    result = replay_case(case, impact=variant.impact, journal_path=journal, overwrite=True)
     report = verify(journal)
-    with _reading(journal) as look:
-        seen = look(imported)
-    for leftover in scratch.glob(f"{imported.crash.name}.db*"):
+    spans = [(time_ns_of(watch.start), time_ns_of(watch.end)) for watch in crash.watches]
+    seen = scan_journal(case, journal, spans)
+    for leftover in scratch.glob(f"{crash.name}.db*"):
         leftover.unlink()
-    return _figures(imported, result) | seen | {"journal_findings": len(report.findings), "journal_events_replayed": report.events_replayed}
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[Callable[[Imported], dict[str, Any]]]:
-    with open_journal(path) as reader:
-
-        def look(imported: Imported) -> dict[str, Any]:
-            case, watches = imported.case, imported.crash.watches
-            first = np.array([_first_ticks(case.prices, number) for number in range(len(case.venue.markets))], dtype=np.int64)
-            scan = Scan(case.venue.rules, opened_accounts(case.opening), first)
-            spans = [(time_ns_of(watch.start), time_ns_of(watch.end)) for watch in watches]
-            entered = np.zeros(len(scan.found), dtype=np.bool_)
-            counts = [0] * len(watches)
-            insolvent = 0
-            for batch in reader.batches():
-                marks = batch.events[batch.events["kind"] == EventKind.MARK]
-                scan.follow(marks["market"].astype(np.int64), marks["price_ticks"].astype(np.int64))
-                health = batch.effects[batch.effects["kind"] == EffectKind.HEALTH]
-                insolvent += int(((health["code"] == Health.INSOLVENT) & (health["other"] < Health.DISTRESSED)).sum())
-                health = health[(health["code"] >= Health.DISTRESSED) & (health["other"] < Health.DISTRESSED)]
-                entered[health["account"]] = True
-                times = batch.events["time_ns"][np.searchsorted(batch.events["seq"], health["seq"])]
-                for number, (start_ns, end_ns) in enumerate(spans):
-                    counts[number] += int(((start_ns <= times) & (times < end_ns)).sum())
-            return {
-                "scan_defaults": int(scan.found.sum()),
-                "scan_differs": int((scan.found != entered).sum()),
-                "insolvent_at_once": insolvent,
-                "watched": [
-                    {"what": watch.what, "start": watch.start, "end": watch.end, "default_entries": count}
-                    for watch, count in zip(watches, counts, strict=True)
-                ],
-            }
-
-        yield look
+    return {
+        "crash": crash.name,
+        "variant": variant.name,
+        **_inputs(imported._replace(case=case)),
+        **_figures(case, result),
+        "scan_defaults": seen.defaults,
+        "scan_differs": seen.differ,
+        "scan_left_out": seen.left_out,
+        "insolvent_at_once": seen.insolvent_at_once,
+        "watched": [
+            {"what": watch.what, "start": watch.start, "end": watch.end, "default_entries": count}
+            for watch, count in zip(crash.watches, seen.entries, strict=True)
+        ],
+        "journal_findings": len(report.findings),
+        "journal_events_replayed": report.events_replayed,
+        "conditions": machine(),
+    }
 
 
 def _first_ticks(prices: Prices, number: int) -> int:
     return prices.markets[number].first_mark_ticks if number in prices.markets else 0
 
 
-def _figures(imported: Imported, result: ReplayResult) -> dict[str, Any]:
+def _inputs(imported: Imported) -> dict[str, Any]:
+    """Return what was read and what it meets."""
     crash, report, case = imported.crash, imported.report, imported.case
-    values = result.as_json()
-    stages = {row["name"]: row for row in values["stages"]}
     venue, prices = case.venue, case.prices
     positions = case.opening[case.opening["kind"] == EventKind.POSITION]
     marks = np.array([_first_ticks(prices, number) for number in range(len(venue.markets))], dtype=np.int64)
@@ -225,8 +207,6 @@ def _figures(imported: Imported, result: ReplayResult) -> dict[str, Any]:
     worth = np.abs(positions["lots"]) * marks[positions["market"]] * factor[positions["market"]]
     depth = [sum(book.depth_lots) * int(marks[number]) * int(factor[number]) for number, book in enumerate(venue.books)]
     return {
-        "crash": crash.name,
-        "impact": "on" if result.impact else "off",
         "file": crash.file,
         "import_notes": [note.removeprefix(f"{report.files[0]}: ") for note in report.notes],
         "file_bars": report.rows_written,
@@ -251,17 +231,37 @@ def _figures(imported: Imported, result: ReplayResult) -> dict[str, Any]:
         "venue": crash.venue or "bundled",
         "venue_hash": venue.hash,
         "seed": SEED,
-        "accounts": result.accounts,
         "open_notional": _text(venue, int(worth.sum())),
         "book_depth": _text(venue, sum(depth)),
         "book_depth_percent_of_open": round(100 * sum(depth) / int(worth.sum()), 2),
+    }
+
+
+def _figures(case: Case, result: ReplayResult) -> dict[str, Any]:
+    """Return what the run came to."""
+    values, tally = result.as_json(), result.tally
+    stages = {row["name"]: row for row in values["stages"]}
+    nothing = {"accounts": 0, "notional": _text(case.venue, 0), "paid": _text(case.venue, 0)}
+    takeover, machines = stages.get("takeover", nothing), tally.breakers.machines.values()
+    spent = [machine.spent_until(result.last_ns) for machine in machines]
+    return {
+        "impact": "on" if result.impact else "off",
+        "accounts": result.accounts,
         "events": result.events,
-        "effects": result.tally.effects,
-        "defaults": result.tally.defaults,
-        "defaults_percent": round(100 * result.tally.defaults / result.accounts, 2),
-        "default_entries": result.tally.default_entries,
+        "effects": tally.effects,
+        "defaults": tally.defaults,
+        "defaults_percent": round(100 * tally.defaults / result.accounts, 2),
+        "default_entries": tally.default_entries,
         "closed_on_book": stages["closeout"]["notional"],
-        "closed_percent_of_open": round(100 * _number(stages["closeout"]["notional"]) / (int(worth.sum()) / 10**venue.asset.decimals), 2),
+        "taken_over": takeover["notional"],
+        "takeover_accounts": takeover["accounts"],
+        "takeover_below_mark": values["takeover"]["below_mark"],
+        "takeover_support": values["takeover"]["support"],
+        "provider_profit": _text(case.venue, sum(standing.profit for standing in result.standings)),
+        "provider_failures": values["takeover"]["failures"],
+        "providers_at_end": {row["name"]: row["status"] for row in values["providers"]},
+        "disposed": values["disposal"]["notional"],
+        "netted": values["netting"]["amount"],
         "fund_opening": values["fund"]["opening"],
         "fund_closing": values["fund"]["closing"],
         "fund_paid": stages["fund"]["paid"],
@@ -271,17 +271,28 @@ def _figures(imported: Imported, result: ReplayResult) -> dict[str, Any]:
         "adl_notional": stages["adl"]["notional"],
         "adl_paid": stages["adl"]["paid"],
         "adl_counterparties": values["adl_counterparties"],
+        "charged": values["socialise"]["charged"],
         "torn_up": stages["tear_up"]["notional"],
         "uncovered": values["uncovered"],
+        "deficit": values["deficit"],
         "halted": values["halted"],
+        "breaker_transitions": values["breakers"]["transitions"],
+        "not_open": values["breakers"]["not_open"],
+        "market_seconds_throttled": _seconds(spent, BreakerState.THROTTLED),
+        "market_seconds_halted": _seconds(spent, BreakerState.HALTED),
+        "marks_held": values["guard"]["held"],
         "conserved": result.conservation.holds,
         "refused": values["refused"],
         "last": values["last"],
         "digest": result.digest,
         "engine_seconds": round(result.engine_seconds, 3),
         "events_per_second": round(result.events / result.engine_seconds),
-        "conditions": machine(),
     }
+
+
+def _seconds(spent: list[dict[BreakerState, int]], state: BreakerState) -> float:
+    """Return the seconds in a state, over all breakers."""
+    return sum(row.get(state, 0) for row in spent) / 1e9
 
 
 def _number(money: str) -> float:
@@ -312,13 +323,13 @@ def _run_all(crashes: list[Crash], data: Path | None, say: Say) -> dict[str, dic
         with tempfile.TemporaryDirectory(prefix="backstop-crashes-") as folder:
             imported = import_crash(crash, data, Path(folder))
             coarsely = fund_paid_walked_coarsely(imported)
-            for impact in (False, True):
-                run = run_crash(imported, impact, Path(folder))
-                if not impact:
+            for variant in VARIANTS:
+                run = run_crash(imported, variant, Path(folder))
+                if variant is VARIANTS[0]:
                     run["fund_paid_walked_coarsely"] = coarsely
-                runs[f"{crash.name}, impact {run['impact']}"] = run
+                runs[f"{crash.name}, {variant.name}"] = run
                 shares = f"{run['defaults']:,} defaults ({run['defaults_percent']} %), fund paid {run['fund_paid']}"
-                say(f"{crash.name}, impact {run['impact']}: {shares}, digest {run['digest'][:16]}")
+                say(f"{crash.name}, {variant.name}: {shares}, digest {run['digest'][:16]}")
     return runs
 
 
@@ -342,8 +353,7 @@ def main() -> int:
 
     stored: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     stored |= runs
-    known = [f"{crash.name}, impact {impact}" for crash in CRASHES for impact in ("off", "on")]
-    stored = {key: stored[key] for key in known if key in stored}
+    stored = {key: stored[key] for key in known_runs() if key in stored}
     RESULTS.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
     PAGE.write_text(page(stored), encoding="utf-8")
     broken = [key for key, run in runs.items() if not is_sound(run)]
@@ -353,10 +363,14 @@ def main() -> int:
     return int(bool(broken))
 
 
+def known_runs() -> list[str]:
+    """Return the keys of all runs, in the order of the page."""
+    return [f"{crash.name}, {variant.name}" for crash in CRASHES for variant in VARIANTS]
+
+
 def is_sound(run: dict[str, Any]) -> bool:
     """Return whether a run kept what every run must keep."""
-    scan_holds = run["scan_differs"] == 0 or run["adl_accounts"] > 0 or _number(run["torn_up"]) > 0
-    return bool(run["conserved"] and run["journal_findings"] == 0 and not run["refused"] and scan_holds)
+    return bool(run["conserved"] and run["journal_findings"] == 0 and not run["refused"] and run["scan_differs"] == 0)
 
 
 if __name__ == "__main__":

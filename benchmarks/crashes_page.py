@@ -13,8 +13,8 @@ _HEAD = """\
 # Recorded crashes
 
 Written by `make crashes` from `benchmarks/crashes.json`; do not edit. Four crashes as they were recorded, each met by the same seeded
-population, impact off and on. The recordings are not part of the repository: `BACKSTOP_DATA` names the folder that holds them, and a
-crash whose file is absent is left out, by name.
+population: impact off and on, and, impact off, without providers, without breakers and without either. The recordings are not part
+of the repository: `BACKSTOP_DATA` names the folder that holds them, and a crash whose file is absent is left out, by name.
 
 ```console
 $ BACKSTOP_DATA=/path/to/recorded make crashes
@@ -37,8 +37,9 @@ $ BACKSTOP_DATA=/path/to/recorded make crashes ONLY=2020-03-12
   inverse contract loses collateral as well when the price falls; here it does not.
 - **BitMEX stamps a minute with its end**; the import moves bars one minute back. Its `open` is the close before, so it lies outside of
   high and low in many bars; those are widened and counted. It widens a bar by a price that did trade, only earlier.
-- **There is no price guard yet**: every bar is believed, those of an outage too. Defaults in such a stretch are
-  counted apart below. That nobody defaults there is no guard's merit: a print above a low just traded finds those longs gone already.
+- **The price guard judges marks by the volume of their bar**, told at its start. A bar is walked in so many marks here that a jump inside
+  of it becomes steps, each too small for the guard: an outage's print that the guard should hold is a bar of few trades, and is
+  met as such in [the outage print](outage-print.md). Defaults in such a stretch are counted apart below.
 - **Margin tiers are those published in 2026**, typed in by hand; those of the days are not at hand.
 - **The recordings of several markets mix timeframes.** Of each market the finest that the crash lists is taken, never two.
 """
@@ -48,8 +49,13 @@ _READING = """\
 
 - *defaults*: accounts that came below maintenance margin at least once; *entries*: how often one did. A partial closeout leaves an
   account just above its margin, so it often comes back: entries exceed defaults.
+- *no providers*: the same venue file without takeover; *no breakers*: all thresholds off; *neither*: both. The price guard stays.
+- *taken over*: notional at mark that providers and the vault took over; *below mark*: what they got it for less; *providers*: their
+  profit at the last mark, of what they then hold too.
+- *throttled*, *halted*: seconds, over the breakers of all markets and the venue.
 - *scan*: accounts below maintenance margin at some mark, told by looking at every holder after every mark, without trigger index or
-  waterfall; and how many accounts differ from the engine's. It must be 0 unless ADL or tear-up touched solvent accounts before.
+  waterfall; *differ*: how many differ from the engine's, which must be none; *left out*: accounts that the default of another changed
+  (counterparties of ADL, linked accounts that netting took from, providers), of which the marks alone say nothing.
 - *depth*: the whole book on one side within 5 % of the first price, all markets, as a share of what is open.
 - *fund paid* does not count liquidation fees, which it receives.
 - With impact on, closing orders shift the marks that follow, and the shift does not fade: what was sold keeps a later rise lower, too.
@@ -67,9 +73,9 @@ def page(runs: dict[str, Run]) -> str:
     parts = [
         _HEAD.format(every=MARK_EVERY_SECONDS, accounts=ACCOUNTS, seed=SEED),
         "## The runs\n\n" + _table(_RUNS_HEAD, [_run_row(run) for run in rows]),
-        "## Who paid\n\nIn "
+        "## Who paid, with and without providers, breakers and impact\n\nIn thousand "
         + _asset(rows[0])
-        + ", rounded to whole ones; the exact figures are in `benchmarks/crashes.json`.\n\n"
+        + "; the exact figures are in `benchmarks/crashes.json`.\n\n"
         # One line a run, in the order of the waterfall.
         + _table(_PAID_HEAD, [_paid_row(run) for run in rows]),
         "## What holds\n\n" + _table(_HOLDS_HEAD, [_holds_row(run) for run in rows]),
@@ -82,20 +88,24 @@ def page(runs: dict[str, Run]) -> str:
     return "\n".join(parts)
 
 
-_RUNS_HEAD = ("crash", "impact", "bars", "accounts", "open [M]", "depth", "events", "defaults", "share", "entries")
-_PAID_HEAD = (
-    "crash",
-    "impact",
-    "closed on the book",
-    "fees",
-    "fund paid",
-    "ADL notional",
-    "ADL paid",
-    "torn up",
-    "uncovered",
-    "fund after",
-)
-_HOLDS_HEAD = ("crash", "impact", "conserved", "refused", "journal replayed", "scan", "differ", "digest")
+_RUNS_HEAD = ("crash", "variant", "bars", "accounts", "open [M]", "depth", "events", "defaults", "share", "entries", "throttled", "halted")
+#: Columns of money, and the figures that they show.
+_PAID = {
+    "closed on the book": "closed_on_book",
+    "fees": "liquidation_fees",
+    "taken over": "taken_over",
+    "below mark": "takeover_below_mark",
+    "fund paid": "fund_paid",
+    "ADL notional": "adl_notional",
+    "ADL paid": "adl_paid",
+    "charged": "charged",
+    "torn up": "torn_up",
+    "uncovered": "uncovered",
+    "fund after": "fund_closing",
+    "providers": "provider_profit",
+}
+_PAID_HEAD = ("crash", "variant", *_PAID)
+_HOLDS_HEAD = ("crash", "variant", "conserved", "refused", "journal replayed", "scan", "differ", "left out", "digest")
 
 
 def _table(head: tuple[str, ...], rows: list[list[str]]) -> str:
@@ -114,7 +124,7 @@ def _asset(run: Run) -> str:
 def _run_row(run: Run) -> list[str]:
     return [
         run["crash"],
-        run["impact"],
+        run["variant"],
         f"{run['bars']:,}",
         f"{run['accounts']:,}",
         f"{_number(run['open_notional']) / 1e6:,.0f}",
@@ -123,25 +133,26 @@ def _run_row(run: Run) -> list[str]:
         f"{run['defaults']:,}",
         f"{run['defaults_percent']:.1f} %",
         f"{run['default_entries']:,}",
+        f"{run['market_seconds_throttled']:,.0f} s",
+        f"{run['market_seconds_halted']:,.0f} s",
     ]
 
 
 def _paid_row(run: Run) -> list[str]:
-    names = ("closed_on_book", "liquidation_fees", "fund_paid", "adl_notional", "adl_paid", "torn_up", "uncovered", "fund_closing")
-    return [run["crash"], run["impact"], *(f"{_number(run[name]):,.0f}" for name in names)]
+    return [run["crash"], run["variant"], *(f"{_number(run[name]) / 1e3:,.0f}" for name in _PAID.values())]
 
 
 def _holds_row(run: Run) -> list[str]:
     refused = ", ".join(f"{count} {code}" for code, count in run["refused"].items()) or "0"
     findings = run["journal_findings"]
     journal = f"{run['journal_events_replayed']:,}, all agree" if findings == 0 else f"{findings} findings"
-    scan = [f"{run['scan_defaults']:,}", f"{run['scan_differs']:,}"]
-    return [run["crash"], run["impact"], "yes" if run["conserved"] else "NO", refused, journal, *scan, f"`{run['digest'][:16]}`"]
+    scan = [f"{run['scan_defaults']:,}", f"{run['scan_differs']:,}", f"{run['scan_left_out']:,}"]
+    return [run["crash"], run["variant"], "yes" if run["conserved"] else "NO", refused, journal, *scan, f"`{run['digest'][:16]}`"]
 
 
 def _pairs(runs: dict[str, Run]) -> Iterator[tuple[Run, Run]]:
     for run in runs.values():
-        if run["impact"] == "off":
+        if run["variant"] == "impact off":
             yield run, runs[f"{run['crash']}, impact on"]
 
 
@@ -156,14 +167,46 @@ def _seen(runs: dict[str, Run]) -> Iterator[str]:
         yield (
             f"**{off['crash']}**: from its first price the furthest fall is {fall}, the furthest rise {rise}."
             f" {off['defaults_percent']} % of the accounts default, {off['insolvent_at_once']:,} of the entries are insolvent at once;"
-            f" {off['closed_percent_of_open']} % of what was open is closed on the book. With impact on there are"
+            f" {_share(off, 'closed_on_book')} of what was open is closed on the book, {_share(off, 'taken_over')} is taken over."
+            " With impact on there are"
             f" {_more(on['defaults'] - off['defaults'], 'default')}, and the fund pays"
             f" {_times(_number(off['fund_paid']), _number(on['fund_paid']))}. ADL: {'; '.join(adl) or 'none'}. {_fund(off, on)}"
         )
+        yield _without(off, runs)
         for number, watch in enumerate(off["watched"]):
             counts = f"{watch['default_entries']:,} (impact off), {on['watched'][number]['default_entries']:,} (on)"
             yield f"**{off['crash']}**, {watch['what']}, {watch['start'][:16]} to {watch['end'][11:16]}: entries into default {counts}."
     yield _walk(runs)
+
+
+def _share(run: Run, name: str) -> str:
+    return f"{100 * _number(run[name]) / _number(run['open_notional']):.1f} %"
+
+
+def _without(off: Run, runs: dict[str, Run]) -> str:
+    """Say what providers and breakers changed, impact off."""
+    parts = []
+    for variant in ("no providers", "no breakers"):
+        run = runs[f"{off['crash']}, {variant}"]
+        changed = [name for name in (*_PAID.values(), "defaults") if run[name] != off[name]]
+        if not changed:
+            parts.append(f"with {variant} every figure of the tables but the seconds is the same")
+            continue
+        fund = f"the fund pays {_times(_number(off['fund_paid']), _number(run['fund_paid']))}"
+        adl = f"ADL closes {_millions(run['adl_notional'])} instead of {_millions(off['adl_notional'])}"
+        parts.append(f"with {variant} there are {_more(run['defaults'] - off['defaults'], 'default')}, {fund}, {adl}")
+    return f"**{off['crash']}**, impact off: {'; '.join(parts)}. {_stopped(off)}"
+
+
+def _stopped(off: Run) -> str:
+    ended = [f"{name.removeprefix('provider:')} {status}" for name, status in off["providers_at_end"].items()]
+    held = f" The guard held {off['marks_held']:,} marks." if off["marks_held"] else ""
+    open_ended = f" Not open at the end: {', '.join(off['not_open'])}." if off["not_open"] else ""
+    return f"At the end the providers are: {', '.join(ended)}; {off['provider_failures']:,} failures.{held}{open_ended}"
+
+
+def _millions(money: str) -> str:
+    return f"{_number(money) / 1e6:,.1f} M"
 
 
 def _more(difference: int, noun: str) -> str:
@@ -248,6 +291,6 @@ def _speed(rows: list[Run]) -> str:
     ]
     for conditions in {tuple(run["conditions"].items()) for run in rows}:
         mine = [run for run in rows if tuple(run["conditions"].items()) == conditions]
-        speeds = ", ".join(f"{run['crash']} {run['impact']} {run['events_per_second'] / 1e6:.2f} million" for run in mine)
+        speeds = ", ".join(f"{run['crash']} {run['variant']} {run['events_per_second'] / 1e6:.2f} million" for run in mine)
         lines += ["", f"{speeds}. Conditions: " + "; ".join(f"{key} {value}" for key, value in conditions) + "."]
     return "\n".join(lines) + "\n"

@@ -37,6 +37,7 @@ _MODULES = {
     "config": "backstop.cli.config",
     "journal": "backstop.cli.journal",
     "explain": "backstop.cli.explain",
+    "fund": "backstop.cli.fund",
     "warmup": "backstop.cli.warmup",
 }
 

@@ -29,6 +29,11 @@ class Followed:
         self._before[self._market] = self._value
         self._seq, self._market, self._value = seq, market, value
 
+    @property
+    def changes(self) -> tuple[Ints, Ints, Ints]:
+        """Return seq, market and value of the batch's changes, in their order."""
+        return self._seq, self._market, self._value
+
     def at(self, seq: Ints, market: Ints) -> Ints:
         """Return the values of markets right after the events of these seqs, all of the present batch."""
         found: Ints = self._before[market]

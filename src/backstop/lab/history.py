@@ -18,7 +18,7 @@ from backstop.core.events import EFFECT, EVENT, EffectArray, EventArray
 from backstop.core.state import State, new_state
 from backstop.journal import Batch, Finding, FindingCode, JournalDamaged, Names, Reader, open_journal
 
-__all__ = ["Past", "apply_events", "read_batches", "replay_before", "state_at"]
+__all__ = ["Past", "apply_events", "read_batches", "replay_before", "state_at", "venue_of"]
 
 
 class Past(NamedTuple):
@@ -68,7 +68,8 @@ def read_batches(journal: Reader) -> Iterator[Batch]:
         yield batch
 
 
-def _venue_of(journal: Reader) -> Venue:
+def venue_of(journal: Reader) -> Venue:
+    """Return the venue of a journal; raise ``JournalDamaged`` where it is not the one that was hashed."""
     manifest = journal.manifest
     venue = parse_venue(manifest.venue_text, "venue file of the journal")
     if venue.hash != manifest.venue_hash:
@@ -84,7 +85,7 @@ def replay_before(path: Path | str, seq: int | None) -> Past:
     ``FileNotFoundError`` or ``IsADirectoryError``.
     """
     with open_journal(path) as journal:
-        venue = _venue_of(journal)
+        venue = venue_of(journal)
         names = journal.names()
         state = new_state(venue.rules._replace(limits=journal.manifest.limits))
         following, recorded = np.empty(0, dtype=EVENT), np.empty(0, dtype=EFFECT)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from backstop.config import Venue
 from backstop.core.events import EffectArray, EventArray, Stage
-from backstop.core.state import new_state, state_digest
+from backstop.core.state import State, new_state, state_digest
 from backstop.journal import Finding, Journal, Manifest, Names
 from backstop.journal.recorder import Recorder
 from backstop.lab.backers import standings_of
@@ -25,7 +25,7 @@ from backstop.lab.result import ReplayResult, funds_of
 from backstop.lab.resuming import Tape, arrays_of
 from backstop.lab.resuming import resume as take_up
 from backstop.lab.tally import Tally, conservation_of
-from backstop.markets.book import DRAIN_NS, new_world
+from backstop.markets.book import DRAIN_NS, World, new_world
 from backstop.markets.driver import Batch, batches
 
 __all__ = ["Progress", "ReplayResult", "Watch", "replay", "replay_case"]
@@ -50,6 +50,63 @@ class _Clock:
             if batch is None:
                 return
             yield batch
+
+
+@dataclass(slots=True)
+class _Run:
+    """Engine, simulated venue, tape and count of one replay."""
+
+    state: State
+    world: World
+    tally: Tally
+    #: Outside events that are still to come.
+    outside: list[EventArray]
+    watch: Watch | None
+    events: int = 0
+    tape: Tape | None = None
+    findings: list[Finding] = field(default_factory=list)
+    clock: _Clock = field(default_factory=_Clock)
+
+    def begin(self, journal: Journal) -> None:
+        """Write to a new journal."""
+        world = self.world
+        self.tape = Recorder(journal, self.state, extra=lambda: arrays_of(world))
+
+    def take_up(self, path: Path, manifest: Manifest, names: Names) -> None:
+        """Go on with a journal; what it holds is counted, too."""
+        resumed = take_up(path, manifest, names, self.state, self.world)
+        self.state, self.world, self.tape, self.findings = resumed.state, resumed.world, resumed.tape, resumed.findings
+        for held in resumed.earlier(path):
+            self._count(held.events, held.effects)
+        self.outside = [np.concatenate(self.outside)[resumed.outside_taken :]]
+
+    def go(self, total: int, progress: Progress | None) -> str:
+        """Run to the end; return the state digest."""
+        try:
+            for batch in self.clock.timed(batches(self.state, self.world, self.outside)):
+                if self.tape is not None:
+                    self.tape.record(batch.events, batch.effects)
+                self._count(batch.events, batch.effects)
+                if progress is not None:
+                    progress(batch.outside_taken, total, int(self.state.engine[0].now_ns))
+            return self.tape.close() if self.tape is not None else state_digest(self.state)
+        finally:
+            if self.tape is not None:
+                self.tape.abandon()
+
+    def _count(self, events: EventArray, effects: EffectArray) -> None:
+        self.tally.add(events, effects)
+        if self.watch is not None:
+            self.watch(events, effects)
+        self.events += len(events)
+
+    def journal_facts(self) -> dict[str, Any] | None:
+        """Return what is said of the journal, or None where there is none."""
+        if self.tape is None or self.tape.journal is None:
+            return None
+        journal = self.tape.journal
+        facts = {"path": str(journal.path), "batches": journal.batches, "events": journal.events, "chain": journal.chain}
+        return facts | ({"found": [str(finding) for finding in self.findings]} if self.findings else {})
 
 
 def replay(
@@ -83,8 +140,48 @@ def replay(
     begun = time.perf_counter()
     # The venue's depth is told after the outside events of this time: before any account is open.
     start_ns = int((opening_events if len(opening_events) else outside_events)["time_ns"][0])
-    state = new_state(venue.rules)
-    world = new_world(
+    run = _Run(
+        new_state(venue.rules),
+        _world(venue, start_ns, impact, schedule),
+        Tally(venue, venue.rules.limits.accounts_max),
+        [opening_events, outside_events],
+        watch,
+    )
+    if journal_path is not None:
+        terms = {**(details or {}), "impact": "on" if impact else "off"}
+        manifest = Manifest(
+            venue.text, venue.hash, venue.rules.limits, command=command, seed=seed, snapshot_every=snapshot_every, details=terms
+        )
+        if resume and Path(journal_path).exists():
+            run.take_up(Path(journal_path), manifest, names)
+        else:
+            run.begin(Journal.create(journal_path, manifest, names, overwrite=overwrite))
+    digest = run.go(len(opening_events) + len(outside_events), progress)
+    return ReplayResult(
+        venue=venue,
+        tally=run.tally,
+        conservation=conservation_of(run.state),
+        events=run.events,
+        outside_events=len(opening_events) + len(outside_events),
+        accounts=int(run.state.engine[0].accounts_now),
+        markets=int((run.state.markets["mark_ticks"] > 0).sum()),
+        funds=funds_of(venue, run.state),
+        standings=standings_of(run.state),
+        claims_atoms=int(run.state.engine[0].claims),
+        digest=digest,
+        engine_seconds=run.clock.seconds,
+        seconds=time.perf_counter() - begun,
+        impact=impact,
+        seed=seed,
+        first_ns=int(outside_events["time_ns"][0]) if len(outside_events) else start_ns,
+        last_ns=int(run.state.engine[0].now_ns),
+        journal=run.journal_facts(),
+        warnings=_warnings(venue, run.tally),
+    )
+
+
+def _world(venue: Venue, start_ns: int, impact: bool, schedule: NDArray[np.void] | None) -> World:
+    return new_world(
         venue.rules,
         venue.books,
         start_ns=start_ns,
@@ -93,63 +190,6 @@ def replay(
         drain_ns=_drain_ns(venue),
         provider_latency_ns=venue.provider_latency_ns,
         provider_answer=venue.provider_answer,
-    )
-    tally, clock = Tally(venue, venue.rules.limits.accounts_max), _Clock()
-    outside, total, events, taken = [opening_events, outside_events], len(opening_events) + len(outside_events), 0, 0
-    tape: Tape | None = None
-    findings: list[Finding] = []
-    if journal_path is not None:
-        path, terms = Path(journal_path), {**(details or {}), "impact": "on" if impact else "off"}
-        manifest = Manifest(
-            venue.text, venue.hash, venue.rules.limits, command=command, seed=seed, snapshot_every=snapshot_every, details=terms
-        )
-        if resume and path.exists():
-            resumed = take_up(path, manifest, names, state, world)
-            state, world, tape, taken, findings = resumed.state, resumed.world, resumed.tape, resumed.outside_taken, resumed.findings
-            for held in resumed.earlier(path):
-                tally.add(held.events, held.effects)
-                if watch is not None:
-                    watch(held.events, held.effects)
-                events += len(held.events)
-            outside = [np.concatenate(outside)[taken:]]
-        else:
-            journal = Journal.create(path, manifest, names, overwrite=overwrite)
-            tape = Recorder(journal, state, extra=lambda: arrays_of(world))
-    try:
-        for batch in clock.timed(batches(state, world, outside)):
-            if tape is not None:
-                tape.record(batch.events, batch.effects)
-            tally.add(batch.events, batch.effects)
-            if watch is not None:
-                watch(batch.events, batch.effects)
-            events += len(batch.events)
-            if progress is not None:
-                progress(batch.outside_taken, total, int(state.engine[0].now_ns))
-        digest = tape.close() if tape is not None else state_digest(state)
-    finally:
-        if tape is not None:
-            tape.abandon()
-    journal_facts = None if tape is None or tape.journal is None else _journal_facts(tape.journal, findings)
-    return ReplayResult(
-        venue=venue,
-        tally=tally,
-        conservation=conservation_of(state),
-        events=events,
-        outside_events=total,
-        accounts=int(state.engine[0].accounts_now),
-        markets=int((state.markets["mark_ticks"] > 0).sum()),
-        funds=funds_of(venue, state),
-        standings=standings_of(state),
-        claims_atoms=int(state.engine[0].claims),
-        digest=digest,
-        engine_seconds=clock.seconds,
-        seconds=time.perf_counter() - begun,
-        impact=impact,
-        seed=seed,
-        first_ns=int(outside_events["time_ns"][0]) if len(outside_events) else start_ns,
-        last_ns=int(state.engine[0].now_ns),
-        journal=journal_facts,
-        warnings=_warnings(venue, tally),
     )
 
 
@@ -160,11 +200,6 @@ def _drain_ns(venue: Venue) -> int:
     """
     stale_ns = venue.rules.breakers.stale_ns
     return min(DRAIN_NS, stale_ns - 1) if stale_ns else DRAIN_NS
-
-
-def _journal_facts(journal: Journal, findings: list[Finding]) -> dict[str, Any]:
-    facts = {"path": str(journal.path), "batches": journal.batches, "events": journal.events, "chain": journal.chain}
-    return facts | ({"found": [str(finding) for finding in findings]} if findings else {})
 
 
 def _warnings(venue: Venue, tally: Tally) -> tuple[str, ...]:

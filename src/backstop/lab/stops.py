@@ -106,13 +106,16 @@ class HeldMark:
 
     market: int
     first_ns: int
-    #: The accepted mark that stood, and the held mark furthest from it.
+    #: The accepted mark that stood, and the first held one.
     mark_ticks: int
     price_ticks: int
     move_ppm: int
-    #: Volume that was reported when that mark came.
+    #: Volume that was reported when it came.
     volume_lots: int
+    #: How many were held until something ended it, and the one furthest from the accepted mark.
     marks: int = 1
+    furthest_ticks: int = 0
+    furthest_ppm: int = 0
     ended: Guard | None = None
     ended_ns: int = 0
 
@@ -120,10 +123,11 @@ class HeldMark:
         """Say in words why it was not taken, and what became of it."""
         spec, rules = venue.markets[self.market], venue.rules.markets[self.market]
         end = "still held at the end" if self.ended is None else f"{_ENDED[self.ended]} ({time_text(self.ended_ns)})"
+        more = f", and {self.marks - 1:,} after it, the furthest at {spec.price_text(self.furthest_ticks)}" if self.marks > 1 else ""
         return (
-            f"{spec.price_text(self.price_ticks)} is {self.move_ppm / 1e4:.2f} % from the mark {spec.price_text(self.mark_ticks)},"
-            f" on a volume of {spec.quantity_text(self.volume_lots)}: {rules.guard_jump_ppm / 1e4:g} % or more"
-            f" on less than {spec.quantity_text(rules.guard_volume_lots)} is held; {end}"
+            f"{spec.price_text(self.price_ticks)} ({time_text(self.first_ns)}) is {self.move_ppm / 1e4:.2f} % from the mark"
+            f" {spec.price_text(self.mark_ticks)} on a volume of {spec.quantity_text(self.volume_lots)}: held, as"
+            f" {rules.guard_jump_ppm / 1e4:g} % or more on less than {spec.quantity_text(rules.guard_volume_lots)} is{more}; {end}"
         )
 
     def as_json(self, venue: Venue) -> dict[str, Any]:
@@ -136,6 +140,7 @@ class HeldMark:
             "price": spec.price_text(self.price_ticks),
             "mark": spec.price_text(self.mark_ticks),
             "move_ppm": self.move_ppm,
+            "furthest_price": spec.price_text(self.furthest_ticks),
             "volume": spec.quantity_text(self.volume_lots),
             "ended": None if self.ended is None else self.ended.name.lower(),
             "why": self.why(venue),
@@ -168,14 +173,14 @@ class GuardTally:
     def _hold(self, market: int, time_ns: int, mark: int, price: int, move_ppm: int, volume: int) -> None:
         held = self._open.get(market)
         if held is None:
-            held = self._open[market] = HeldMark(market, time_ns, mark, price, move_ppm, volume)
+            held = self._open[market] = HeldMark(market, time_ns, mark, price, move_ppm, volume, 1, price, move_ppm)
             self.episodes += 1
             if len(self.held) < _LISTED_MAX:
                 self.held.append(held)
             return
         held.marks += 1
-        if move_ppm > held.move_ppm:
-            held.price_ticks, held.move_ppm, held.volume_lots = price, move_ppm, volume
+        if move_ppm > held.furthest_ppm:
+            held.furthest_ticks, held.furthest_ppm = price, move_ppm
 
     def as_json(self, venue: Venue) -> dict[str, Any]:
         """Return counts of marks held and of how that ended, and the first cases with their reasons."""

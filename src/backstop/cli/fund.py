@@ -1,0 +1,98 @@
+"""``backstop fund``: look at the insurance funds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backstop.cli.exits import FAILED, FINDING
+from backstop.cli.outcome import grouped
+from backstop.cli.running import refusals, say
+
+if TYPE_CHECKING:
+    from backstop.lab.statement import Line, Statement
+
+__all__ = ["app"]
+
+#: Lines that are printed of each fund; the JSON has all.
+_LINES_SHOWN = 40
+
+app = typer.Typer(name="fund", help="Look at the insurance funds.", no_args_is_help=True)
+
+
+@app.callback()
+def fund() -> None:
+    """Look at the insurance funds."""
+
+
+@app.command()
+def statement(
+    journal: Annotated[Path, typer.Option(metavar="FILE", help="The journal of the run.", show_default=False)],
+    group: Annotated[str | None, typer.Option(metavar="NAME", help="The fund of this market group; by default of every group.")] = None,
+    by: Annotated[
+        str, typer.Option(metavar="cause|market|account", help="What movements are told apart by, beside their cause.")
+    ] = "cause",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Print what each insurance fund opened with, what moved it and why, what it closed with, its peak and its drawdown.
+
+    Everything comes from the postings of the journal. The opening is the balance when the first account opened.
+
+    Exits with 0 if all is well, 1 if the journal cannot be read, 2 on wrong usage, 4 if the journal is damaged.
+    """
+    from backstop.journal import JournalDamaged
+
+    if by not in ("cause", "market", "account"):
+        raise typer.BadParameter(f"{by!r}: must be one of cause, market, account", param_hint="--by")
+    with refusals():
+        from backstop.lab.statement import By, statements_of
+
+        try:
+            statements = statements_of(journal)
+        except (FileNotFoundError, IsADirectoryError) as error:
+            say(f"error: {error}")
+            raise typer.Exit(FAILED) from None
+        except JournalDamaged as error:
+            say(f"error: {error}")
+            raise typer.Exit(FINDING) from None
+    names = [each.group for each in statements]
+    if group is not None and group not in names:
+        raise typer.BadParameter(f"{group!r}: must be one of {', '.join(names)}", param_hint="--group")
+    chosen = [each for each in statements if group in (None, each.group)]
+    if as_json:
+        typer.echo(json.dumps({"journal": str(journal), "funds": [each.as_json(By(by)) for each in chosen]}, indent=2))
+        return
+    typer.echo("\n\n".join("\n".join(_text(each, By(by))) for each in chosen))
+
+
+def _text(statement: Statement, by: str) -> Iterator[str]:
+    from backstop.feeds.columns import time_text
+    from backstop.lab.statement import By
+
+    venue, asset = statement.venue, statement.venue.asset.name
+    lines = sorted(statement.lines(By(by)), key=lambda line: (line.cause, -abs(line.received - line.paid)))
+    drawdowns = statement.drawdowns_ppm()
+    money = [grouped(venue, atoms) for atoms in (statement.opening, statement.closing, *(line.received - line.paid for line in lines))]
+    width = max(len(text) for text in money)
+    yield f"{'fund':<17}{statement.group}, of {venue.name}, in {asset}"
+    yield f"{'from':<17}{time_text(statement.start_ns)} to {time_text(statement.end_ns)}"
+    yield f"{'opening':<17}{money[0]:>{width}}"
+    for line in lines[:_LINES_SHOWN]:
+        yield f"{line.cause.name.lower():<17}{grouped(venue, line.received - line.paid):>{width}}  {_parts(statement, line)}"
+    if len(lines) > _LINES_SHOWN:
+        yield f"{'':<17}and {len(lines) - _LINES_SHOWN:,} lines more (--json has all)"
+    yield f"{'closing':<17}{money[1]:>{width}}"
+    yield f"{'peak':<17}{grouped(venue, statement.peak.atoms):>{width}}  {time_text(statement.peak.time_ns)}"
+    yield f"{'low':<17}{grouped(venue, statement.low.atoms):>{width}}  {time_text(statement.low.time_ns)}"
+    yield f"{'drawdown':<17}{int(drawdowns[-1]) / 1e4:.2f} % at the end, {int(drawdowns.max()) / 1e4:.2f} % at most, of the peak until then"
+
+
+def _parts(statement: Statement, line: Line) -> str:
+    venue = statement.venue
+    ways = [f"{grouped(venue, atoms)} {way}" for atoms, way in ((line.received, "in"), (line.paid, "out")) if atoms]
+    about = f"{line.about}: " if line.about else ""
+    return f"{about}{line.movements:,} {'movement' if line.movements == 1 else 'movements'}, {', '.join(ways)}"
