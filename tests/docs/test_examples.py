@@ -18,6 +18,8 @@ EXAMPLES = ROOT / "docs" / "examples"
 BLOCK = re.compile(r"```console\n\$ \.venv/bin/python (docs/examples/\w+\.py)\n(.*?)```\n", re.DOTALL)
 PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if BLOCK.search(page.read_text(encoding="utf-8")))
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+#: ``path.py:name``, or ``:name`` for another of the path before.
+KEEPER = re.compile(r"`([\w/]*\.py|):(\w+)`")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
 
 
@@ -40,7 +42,7 @@ def test_a_page_shows_what_its_command_prints(page: Path, monkeypatch: pytest.Mo
 
 def test_every_stage_has_an_example() -> None:
     """A stage that is built has a page with a worked example."""
-    assert {page.stem for page in PAGES} >= {"monitor", "closeout", "fund", "adl", "tear-up", "breakers"}
+    assert {page.stem for page in PAGES} >= {"monitor", "closeout", "takeover", "fund", "adl", "socialise", "tear-up", "breakers"}
 
 
 @pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]), ids=lambda page: str(page.relative_to(ROOT)))
@@ -55,3 +57,15 @@ def test_every_test_that_the_architecture_names_is_there() -> None:
     named = NAMED.findall((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))
     assert len(named) > 5
     assert [name for path, name in named if f"def {name}(" not in (ROOT / path).read_text(encoding="utf-8")] == []
+
+
+def test_everything_that_keeps_or_attacks_an_invariant_is_there() -> None:
+    """The page on invariants names functions that exist, where it says they are."""
+    path, named, missing = "", 0, []
+    for given, name in KEEPER.findall((ROOT / "docs/reference/invariants.md").read_text(encoding="utf-8")):
+        path, named = given or path, named + 1
+        source = ROOT / (path if path.startswith("tests/") else f"src/backstop/{path}")
+        if not re.search(rf"^\s*(def|class) {name}\b", source.read_text(encoding="utf-8"), re.MULTILINE):
+            missing.append((path, name))
+    assert named > 30
+    assert missing == []

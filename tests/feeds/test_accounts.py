@@ -194,7 +194,8 @@ BAD_COLLATERAL = [
     (
         "overflow",
         "adam,USDT,1152921504606\nzoe,USDT,1152921504606\nidle,USDT,1\n",
-        "line 3, column amount: '1152921504606' overflows the ledger: funds, providers and all collateral must stay within 23058430092",
+        "line 3, column amount: '1152921504606' overflows the ledger: funds, providers and all collateral"
+        " must stay within 2305843009213.6939",
     ),
 ]
 

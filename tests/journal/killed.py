@@ -19,10 +19,10 @@ from backstop.markets.scenarios import scenario
 SNAPSHOT_EVERY = 3
 
 
-def small_case() -> Case:
-    """Return the bundled crash, with 2,000 accounts."""
+def small_case(name: str = "2025-10-10") -> Case:
+    """Return a bundled crash, with 2,000 accounts."""
     venue = parse_venue(default_text(), "bundled venue")
-    prices, schedule = scenario_prices(venue, scenario("2025-10-10"), 1)
+    prices, schedule = scenario_prices(venue, scenario(name), 1)
     return case_of_population(venue, prices, replace(default_parameters(), accounts=2_000), 1, schedule)
 
 

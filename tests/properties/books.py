@@ -142,5 +142,7 @@ def health_scan(moment: Moment) -> Findings:
     for account, (own, needed) in enumerate(zip(equity, maintenance, strict=True)):
         health = int(state.accounts[account].health)
         right = fresh_health(mirror.rules, health, own, needed)
+        if bool(state.accounts[account].restricted) != (account in mirror.restricted):
+            yield f"account {account}: restricted {state.accounts[account].restricted}, told otherwise"
         if health != right or health != mirror.health[account]:
             yield f"account {account}: health {health}, told {mirror.health[account]}, right {right}; equity {own}, maintenance {needed}"

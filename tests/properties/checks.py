@@ -20,16 +20,17 @@ BEFORE: dict[str, list[Check]] = {
     "INV-03": [books.closing_reduces],
     "INV-04": [books.health_is_told],
     "INV-05": [payments.orders_are_priced, payments.takeovers_are_priced, payments.fund_pays_the_insolvent, payments.fees_were_charged],
-    "INV-06": [order_of_payers.adl_is_as_planned],
+    "INV-06": [order_of_payers.adl_is_as_planned, order_of_payers.trades_were_planned],
     "INV-07": [payments.gap_is_paid_in_order, payments.cuts_within_limits],
     "INV-08": [stops.no_order_into_a_halt, stops.breaker_takes_a_step, stops.guard_tells_the_move],
     "INV-11": [
         order_of_payers.closeout_came_first,
+        order_of_payers.restricted_first,
         order_of_payers.takeover_came_first,
         order_of_payers.owners_pay_before_others,
         order_of_payers.only_owners_pay_for_each_other,
     ],
-    "promises": [commitments.asked_within_reason],
+    "promises": [commitments.asked_within_reason, commitments.standing_follows],
 }
 AFTER: dict[str, list[Check]] = {
     "INV-01": [books.entries_sum_to_zero],

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from backstop.core.events import EffectKind, ProviderStatus
-from backstop.core.instruments import VenueRules
+from backstop.core.events import NEVER_NS, NONE, EffectKind, ProviderStatus
+from backstop.core.instruments import PPM, VenueRules
 from backstop.core.state import State, commitment_row
 from tests.oracle.state import TAKEOVER_OFFER
 from tests.properties.moment import Findings, Moment
 from tests.properties.order_of_payers import commitment_of, is_able
 
-__all__ = ["NS_PER_S", "asked_within_reason", "promises_hold", "providers_scan", "used_atoms"]
+__all__ = ["NS_PER_S", "asked_within_reason", "promises_hold", "providers_scan", "standing_follows", "used_atoms"]
 
 F = EffectKind
 NS_PER_S = 1_000_000_000
@@ -54,8 +54,31 @@ def asked_within_reason(moment: Moment) -> Findings:
         most = commitment_of(mirror, effect.price_ticks, effect.market, 0 if effect.lots < 0 else 1).position_notional_max
         if after > most:
             yield f"{effect}: position of {after}, at most {most}"
-    if effect.kind == F.PROVIDER and (effect.code == ProviderStatus.UNBOUND or not 1_000 <= effect.amount <= 1_000_000):
-        yield f"{effect}: status or score"
+
+
+def standing_follows(moment: Moment) -> Findings:
+    """A provider's standing changes as the rules say: by a failure, a status that ended, a loss, or an operator."""
+    effect, mirror, rules = moment.effect, moment.mirror, moment.mirror.rules.takeover
+    if effect.kind != F.PROVIDER:
+        return
+    backer, now = mirror.backers[effect.other], mirror.now
+    told = (effect.account, effect.lots, effect.amount, effect.code, effect.value)
+    if backer.account == NONE:
+        if told != (moment.event.account, 0, PPM, ProviderStatus.ON, NEVER_NS):
+            yield f"{effect} of a provider just bound"
+        return
+    score, failures = backer.score_ppm, backer.failures
+    failed = (backer.account, failures + 1, max(1_000, score - score // 4))
+    if backer.status in (ProviderStatus.STOPPED, ProviderStatus.OFF):
+        possible = {(*failed, backer.status, backer.until)}
+    elif failures + 1 >= rules.failures_max:
+        possible = {(*failed, int(ProviderStatus.OFF), now + rules.off_ns)}
+    else:
+        possible = {(*failed, int(ProviderStatus.COOLING), now + rules.retry_ns)}
+    possible |= {(backer.account, kept, score, int(ProviderStatus.ON), NEVER_NS) for kept in (0, failures)}
+    possible |= {(backer.account, failures, score, int(status), NEVER_NS) for status in (ProviderStatus.OFF, ProviderStatus.STOPPED)}
+    if told not in possible:
+        yield f"{effect} of {backer}"
 
 
 def providers_scan(moment: Moment) -> Findings:
@@ -70,11 +93,9 @@ def providers_scan(moment: Moment) -> Findings:
         kept = (int(row.pending_notional), int(row.pending_initial), int(row.baseline))
         if told != kept or any(order.kind != TAKEOVER_OFFER for order in offers):
             yield f"provider {number}: pending and baseline {kept}, told {told}"
-        if (int(row.account), int(row.status), int(row.until_ns)) != (
-            mirror.backers[number].account,
-            mirror.backers[number].status,
-            mirror.backers[number].until,
-        ):
+        backer = mirror.backers[number]
+        standing = [int(row[name]) for name in ("account", "status", "until_ns", "failures", "score_ppm")]
+        if standing != [backer.account, backer.status, backer.until, backer.failures, backer.score_ppm]:
             yield f"provider {number}: told {mirror.backers[number]}"
         for group, pair in enumerate(rules.commitments):
             for direction, promised in enumerate(pair):

@@ -33,7 +33,7 @@ from backstop.core.events import (
     fund_of,
     outside_of,
 )
-from backstop.core.instruments import VenueRules
+from backstop.core.instruments import PPM, VenueRules
 from tests.oracle.arithmetic import ceil_div, sign
 from tests.oracle.records import Effect, Event
 from tests.oracle.state import CLOSING_ORDER, DISPOSAL_ORDER, FUND_SLOTS, TAKEOVER_OFFER, margin_atoms
@@ -108,12 +108,14 @@ class Use(NamedTuple):
 
 @dataclass(slots=True)
 class Backer:
-    """A provider as PROVIDER effects tell it; the baseline from events."""
+    """A provider as PROVIDER and TAKEOVER effects tell it; the baseline from events."""
 
     account: int = NONE
     status: int = ProviderStatus.UNBOUND
     until: int = NEVER_NS
     baseline: int = 0
+    failures: int = 0
+    score_ppm: int = 0
 
 
 def cancelled_first(event: Event, effects: Sequence[Effect]) -> bool:
@@ -153,6 +155,8 @@ class Mirror:
     #: One a market, then the venue's: state and the time at which it ends at the latest.
     breakers: list[tuple[int, int]] = field(default_factory=list)
     backers: list[Backer] = field(default_factory=list)
+    #: Marks that the price guard holds, by market, and until when.
+    guards: dict[int, tuple[int, int]] = field(default_factory=dict)
     #: Market whose mark the event at hand set, or NONE.
     told: int = NONE
     #: Accounts that paid for a linked one in the event at hand.
@@ -388,7 +392,15 @@ class Mirror:
         elif kind == F.PROVIDER:
             backer = self.backers[effect.other]
             backer.account, backer.status, backer.until = effect.account, effect.code, effect.value
-        elif kind == F.GUARD and effect.code == Guard.RELEASED and effect.market != self.told:
+            backer.failures, backer.score_ppm = effect.lots, effect.amount
+        elif kind == F.GUARD:
+            self._take_guard(effect)
+
+    def _take_guard(self, effect: Effect) -> None:
+        self.guards.pop(effect.market, None)
+        if effect.code == Guard.HELD:
+            self.guards[effect.market] = (effect.price_ticks, effect.amount)
+        elif effect.code == Guard.RELEASED and effect.market != self.told:
             self.marks[effect.market] = effect.price_ticks
 
     def _take_posting(self, effect: Effect) -> None:
@@ -456,5 +468,7 @@ class Mirror:
     def _take_takeover(self, effect: Effect) -> None:
         if effect.other:
             self.orders[effect.other].is_open = False
+            backer = self.backers[effect.price_ticks]
+            backer.failures, backer.score_ppm = 0, backer.score_ppm + (PPM - backer.score_ppm) // 8
         else:
             self._use(effect.price_ticks, effect.market, effect.lots, 0)

@@ -30,6 +30,8 @@ class Moment:
     place: int = 0
     #: Counterparties to look at once the effect at a place is booked.
     due: dict[int, list[int]] = field(default_factory=dict)
+    #: Places of the trades that a plan, a tear-up or a takeover accounts for.
+    planned: set[int] = field(default_factory=set)
     #: Support that the fill of this event must bring.
     support_due: int = 0
     #: Place up to which the payments of a deficit have been looked at.

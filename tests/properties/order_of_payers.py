@@ -18,7 +18,9 @@ __all__ = [
     "counterparties_keep_maintenance",
     "only_owners_pay_for_each_other",
     "owners_pay_before_others",
+    "restricted_first",
     "takeover_came_first",
+    "trades_were_planned",
 ]
 
 F, C = EffectKind, Cause
@@ -59,9 +61,19 @@ def adl_is_as_planned(moment: Moment) -> Findings:
         if (fill.code, fill.value) != (adl_class, weight) or fill.price_ticks > cap:
             yield f"{fill}: is {adl_class.name} with weight {weight} and can give {cap}"
     trades = [place for place, row in enumerate(moment.effects) if place > moment.place and (row.kind, row.code) == (F.TRADE, C.ADL)]
+    moment.planned.update(trades[: plan.other + 1])
     last = trades[plan.other]
     has_posting = moment.effects[last].value != 0
     moment.due.setdefault(last + has_posting, []).extend(fill.account for fill in fills if fill.account >= 0)
+
+
+def trades_were_planned(moment: Moment) -> Findings:
+    """INV-06: no lots move by ADL, tear-up or takeover but those that the wave, the tear-up or the takeover told."""
+    effect = moment.effect
+    if effect.kind == F.TAKEOVER:
+        moment.planned.update([place for place in range(moment.place, len(moment.effects)) if moment.effects[place].kind == F.TRADE][:2])
+    if effect.kind == F.TRADE and effect.code in (C.ADL, C.TEAR_UP, C.TAKEOVER) and moment.place not in moment.planned:
+        yield f"{effect} by no plan"
 
 
 def _rows_of_plan(moment: Moment) -> list[Effect]:
@@ -167,6 +179,15 @@ def closeout_came_first(moment: Moment) -> Findings:
         reason = _capacity(moment, account, market)
         if reason:
             yield f"{effect}: closeout could still act in market {market}: {reason}"
+
+
+def restricted_first(moment: Moment) -> Findings:
+    """INV-11: where the venue restricts first, no stage acts on an account that was not restricted."""
+    effect, mirror = moment.effect, moment.mirror
+    acts = effect.kind in (F.ORDER, F.OFFER, F.ADL_PLAN, F.TEAR_UP) or (effect.kind == F.TAKEOVER and effect.other == 0)
+    in_default = acts and mirror.health[effect.account] >= Health.DISTRESSED
+    if in_default and mirror.rules.stages[0] == Stage.RESTRICT and effect.account not in mirror.restricted:
+        yield f"{effect} before RESTRICT"
 
 
 def takeover_came_first(moment: Moment) -> Findings:

@@ -15,6 +15,7 @@ from backstop.core.events import (
     SocialisePolicy,
     Stage,
     Transfer,
+    clearing_of,
     fund_of,
 )
 from backstop.core.instruments import PPM
@@ -375,6 +376,7 @@ def _tear_up_is_paid(moment: Moment) -> Findings:
         yield f"{effect}: cash {cash}, gap {gap}"
     last = moment.paid_to = _end_of_tear_up(moment)
     rows = moment.effects[moment.place + 1 : last + 1]
+    moment.planned.update(place for place in range(moment.place, last + 1) if moment.effects[place].kind == F.TRADE)
     markets = sorted({*mirror.closed_markets(account), effect.market})
     expected = _bill(moment, account, gap, [mirror.group(effect.market)], markets)
     paid = _paid(moment, account, rows, C.TEAR_UP)
@@ -407,6 +409,11 @@ def cuts_within_limits(moment: Moment) -> Findings:
         cut = moment.cuts[effect.account] = moment.cuts.get(effect.account, 0) + effect.amount
         if (effect.value, effect.lots) != (weight, cap) or cut > cap or effect.amount <= 0:
             yield f"{effect}: weight {weight}, cap {cap}, cut {cut}"
+        after = moment.effects[moment.place + 1]
+        if (after.kind, after.code, after.account, after.other, after.amount) != (
+            *(F.POSTING, C.HAIRCUT, effect.other, clearing_of(effect.market), effect.amount),
+        ):
+            yield f"{effect}: then {after}"
         gains = mirror.rules.socialise_policy == SocialisePolicy.GAINS_HAIRCUT
         if gains and effect.amount > mirror.profit(effect.account, effect.market):
             yield f"{effect}: gain {mirror.profit(effect.account, effect.market)}"

@@ -73,17 +73,18 @@ def breaker_takes_a_step(moment: Moment) -> Findings:
 
 def breakers_scan(moment: Moment) -> Findings:
     """INV-08: after every event each machine is what its effects say, and no state but OPEN has outlasted its time."""
+    marks = [int(row.mark_ticks) for row in moment.state.markets]
+    if marks != moment.mirror.marks:
+        yield f"marks {marks}, by events and guard {moment.mirror.marks}"
     for number, row in enumerate(moment.state.breakers):
         told, kept = moment.mirror.breakers[number], (int(row.state), int(row.until_ns))
         if told != kept:
             yield f"breaker {number} is {kept}, told {told}"
         if (kept[0] == OPEN) != (kept[1] == NEVER_NS) or kept[1] <= moment.mirror.now:
             yield f"breaker {number} is {kept} at {moment.mirror.now}"
-        if (
-            row.held_ticks
-            and not moment.mirror.now < int(row.held_until_ns) <= moment.mirror.now + moment.mirror.rules.breakers.guard_hold_ns
-        ):
-            yield f"market {number} holds a mark until {row.held_until_ns} at {moment.mirror.now}"
+        held, until = moment.mirror.guards.get(number, (0, NEVER_NS))
+        if int(row.held_ticks) != held or (held and int(row.held_until_ns) != until) or until <= moment.mirror.now:
+            yield f"market {number} holds {row.held_ticks} until {row.held_until_ns}, told {held} until {until}"
 
 
 def guard_tells_the_move(moment: Moment) -> Findings:
@@ -93,8 +94,11 @@ def guard_tells_the_move(moment: Moment) -> Findings:
         return
     rules = mirror.rules.markets[effect.market]
     move = abs(effect.price_ticks - effect.other) * PPM // effect.other
-    if effect.value != move or (effect.code == Guard.HELD) != (effect.amount > mirror.now):
-        yield f"{effect}: the move is {move}"
+    held, until = mirror.guards.get(effect.market, (0, mirror.now + mirror.rules.breakers.guard_hold_ns))
+    if (effect.value, effect.amount) != (move, until if effect.code == Guard.HELD else 0):
+        yield f"{effect}: the move is {move}, held until {until} at the latest"
+    if effect.code != Guard.HELD and effect.price_ticks != held:
+        yield f"{effect}: {held} is held"
     if effect.code == Guard.HELD:
         volume = int(moment.state.markets[effect.market].volume_lots)
         if move < rules.guard_jump_ppm or not 0 <= volume < rules.guard_volume_lots or effect.other != mirror.marks[effect.market]:

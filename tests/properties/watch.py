@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from random import Random
 
 from backstop.core.engine import step
-from backstop.core.events import EffectKind
+from backstop.core.events import EffectArray, EffectKind
 from backstop.core.instruments import VenueRules
 from backstop.core.state import State, new_state, state_digest
 from tests.oracle.engine import Oracle
@@ -48,6 +48,11 @@ class Watch:
         self.chunks.append(rows.tobytes())
         if effects != self.oracle.apply(event):
             self.findings["oracle"].append(f"{event}: effects differ from the oracle's")
+        self.read(event, effects, rows, used)
+        return effects
+
+    def read(self, event: Event, effects: list[Effect], rows: EffectArray, used: dict[tuple[int, int, int], int]) -> None:
+        """Read an event's effects one by one into the mirror, and scan everything."""
         moment = Moment(self.mirror, self.state, event, effects, rows, used)
         self._note("INV-08", refused_for_a_halt(self.mirror, event, effects))
         if not (effects and effects[0].kind == EffectKind.REFUSAL):
@@ -61,7 +66,6 @@ class Watch:
             if len(effects) > self.rules.limits.effects_max // 2:
                 self.mirror.crowded_until = event.time_ns + self.rules.closeout.interval_ns
         self._run(SCAN, moment)
-        return effects
 
     def _run(self, checks: dict[str, list[Check]], moment: Moment) -> None:
         for name, group in checks.items():

@@ -167,6 +167,11 @@ def _or_outside(name: str, field: str) -> Part:
     return Part(name, lambda speaker, row: "outside traders" if row[field] == NONE else speaker.holder(row[field]), field)
 
 
+def _counterpart(field: str) -> Part:
+    """The other side of a trade; an ADL or tear-up has many, and names none."""
+    return Part("other", lambda speaker, row: "its counterparties" if row[field] == NONE else speaker.holder(row[field]), field)
+
+
 def _market() -> Part:
     return Part("market", lambda speaker, row: speaker.market(row["market"]))
 
@@ -311,7 +316,7 @@ EFFECTS: dict[EffectKind, Sentence] = {
             _market(),
             _quantity(),
             _price_if_any(),
-            _or_outside("other", "other"),
+            _counterpart("other"),
             _code("cause", Cause),
             _cash("cash"),
             _cash("realised", "value"),

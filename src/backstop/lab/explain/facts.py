@@ -5,21 +5,24 @@ A kind that is not in the table is told in the words of ``backstop.journal.rende
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from backstop.core.events import AdlClass, Cause, EffectKind, EventKind, Health
+from backstop.core.events import NEVER_NS, AdlClass, Cause, EffectKind, EventKind, Health
 from backstop.core.waterfall.certificate import check_certificate
+from backstop.journal.rendering import time_text
 from backstop.lab.explain.closeout import bounds_of, expected_cost, settled, tolerance_ticks, worst_support
 from backstop.lab.explain.mirror import Assessment
 from backstop.lab.explain.scene import Plan, Scene
 
-__all__ = ["FACTS", "Check", "Fact", "assessment_lines", "assessment_values", "fact_of"]
+__all__ = ["FACTS", "Check", "Fact", "assessment_lines", "assessment_values", "fact_of", "waiting"]
 
 _PPM = 1_000_000
 #: Counterparties named in the text; the rest are counted.
 _NAMED_MAX = 8
+#: Steps of a stage: where one was taken, the account did not merely wait.
+_STEPS = (EffectKind.ORDER, EffectKind.OFFER, EffectKind.TAKEOVER, EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Fact:
         self.checks.append(Check(what, str(recorded), str(recomputed)))
 
 
-def fact_of(scene: Scene) -> Fact | None:
+def fact_of(scene: Scene) -> Fact:
     """Return what the effect that is looked at means for the account, and let the account's mirror follow it."""
     row = scene.row
     words = scene.speaker
@@ -311,9 +314,42 @@ def _adl_plan(scene: Scene, fact: Fact) -> None:
         fact.check("zero cash", row["amount"], mirror.zero_cash(market, lots, found.equity, found.maintenance))
         beyond = words.cash(row["amount"] - at_mark)
         fact.because.append(f"insolvent: it is closed at zero cash; the counterparties together pay {beyond} beyond mark")
-    fills = [each for each in scene.rows[scene.place :] if each["kind"] == EffectKind.ADL_FILL and each["other"] == scene.account]
-    fact.because += _fill_lines(scene, fills[: row["other"]])
+    fact.because.append(_since(scene))
+    rows = scene.rows[scene.place : scene.place + 2 * row["other"] + len(AdlClass) + 1]
+    fills = [each for each in rows if each["kind"] == EffectKind.ADL_FILL and each["other"] == scene.account][: row["other"]]
+    fact.because += _fill_lines(scene, fills)
+    fact.values["counterparties"] = [words.fields(each, is_event=False) for each in fills]
     _certificate(scene, fact, scene.place)
+
+
+def _since(scene: Scene) -> str:
+    """Say how long the account has been in default: closeout may wait for its deadline, no longer."""
+    seconds = (int(scene.state.engine[0].now_ns) - scene.default_since_ns()) / 1e9
+    deadline = scene.rules.closeout.deadline_ns / 1e9
+    return f"in default for {seconds:g} s; closing on the book may wait for {deadline:g} s"
+
+
+def waiting(scene: Scene) -> Iterator[Fact]:
+    """Say why an account in default got no order in this event, market by market, and when it is looked at again."""
+    head = scene.state.accounts[scene.account]
+    acted = any(row["account"] == scene.account and row["kind"] in _STEPS for row in scene.rows)
+    if acted or scene.mirror.health < Health.DISTRESSED or int(head.orders_open) or int(head.wait_until_ns) == NEVER_NS:
+        return
+    words = scene.speaker
+    scene.place = len(scene.rows)
+    fact = Fact("waiting", None, f"no order left; it is looked at again at {time_text(int(head.wait_until_ns))}")
+    for market in sorted(scene.mirror.positions):
+        held = scene.mirror.held(market)[0]
+        if held:
+            depth = scene.depth(market, 0 if held > 0 else 1)
+            visible, unknown = sum(max(0, lots) for _, lots in depth), any(lots < 0 for _, lots in depth)
+            state = scene.breaker(market)
+            seen = (
+                "its depth is not known yet" if unknown and not visible else f"{words.lots(market, visible)} visible within the tolerance"
+            )
+            busy = f"closing orders for {words.lots(market, scene.pending_lots(market, -held))} are on their way"
+            fact.because.append(f"{words.market(market)}: holds {words.lots(market, held)}; {seen}, {busy}; breaker {state.name.lower()}")
+    yield fact
 
 
 def _fill_lines(scene: Scene, fills: list[Any]) -> list[str]:
@@ -330,9 +366,12 @@ def _fill_lines(scene: Scene, fills: list[Any]) -> list[str]:
 def _certificate(scene: Scene, fact: Fact, first: int) -> None:
     """Check the wave's certificate; a wave is the same for all who are in it."""
     factor = scene.rules.markets[scene.rows[first]["market"]].notional_factor
-    faults = check_certificate(scene.effects, first, factor)
-    fact.values["certificate"] = [str(fault) for fault in faults] or "sound"
-    fact.because.append("certificate: sound" if not faults else f"certificate: {'; '.join(map(str, faults))}")
+    known = scene.certificate_faults
+    if first not in known:
+        known[first] = [str(fault) for fault in check_certificate(scene.effects, first, factor)]
+    faults = known[first]
+    fact.values["certificate"] = faults or "sound"
+    fact.because.append("certificate: sound" if not faults else f"certificate: {'; '.join(faults)}")
     fact.check("faults of the certificate", len(faults), 0)
 
 
@@ -358,6 +397,7 @@ def _tear_up(scene: Scene, fact: Fact) -> None:
     fact.check("cash at mark", row["amount"], at_mark)
     gap = max(0, mirror.zero_cash(market, lots, found.equity, found.maintenance) - at_mark) if found.equity < 0 else 0
     fact.check("gap to zero cash", row["value"], gap)
+    fact.because.append(_since(scene))
     fact.because.append(f"no earlier stage could close it: {words.lots(market, lots)} are ended at mark against everyone on the other side")
 
 

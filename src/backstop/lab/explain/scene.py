@@ -62,6 +62,8 @@ class Scene:
     #: The engine after the event.
     state: State
     mirror: Mirror
+    #: Faults of the certificates of this event, by place of their ADL_PLAN: one check serves all who are in it.
+    certificate_faults: dict[int, list[str]] = field(default_factory=dict)
     place: int = 0
     plan: Plan | None = None
     #: Amounts that must follow, by cause.

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from backstop.core.events import Cause, EffectArray, EffectKind, EventArray, EventKind, Health
+from backstop.core.events import HOUSE_FIRST_MARKET, Cause, EffectArray, EffectKind, EventArray, EventKind, Health
 from backstop.core.instruments import VenueRules
 from backstop.core.state import State, new_state
 from backstop.journal import Batch, Finding, FindingCode, JournalDamaged, JournalError, Reader, open_journal
-from backstop.journal.rendering import EFFECTS, Row, Speaker
+from backstop.journal.rendering import Row, Speaker
 from backstop.journal.showing import speaker_of
 from backstop.journal.verify import rules_of
-from backstop.lab.explain.facts import Fact, assessment_lines, assessment_values, fact_of
+from backstop.lab.explain.facts import Fact, assessment_lines, assessment_values, fact_of, waiting
 from backstop.lab.explain.mirror import Assessment, Mirror
 from backstop.lab.explain.scene import Before, Scene
 from backstop.lab.history import apply_events, read_batches
 
-__all__ = ["Decision", "Explanation", "explain"]
+__all__ = ["Decision", "Explanation", "Walk", "decides", "explain", "known"]
 
 #: Causes of trades and postings that somebody chose, or that are no decision of the engine.
 _ORDINARY = (Cause.CASH, Cause.FUNDING, Cause.OPENING, Cause.FILL, Cause.TRADING_FEE)
@@ -67,6 +67,18 @@ class Explanation:
     #: Atoms by cause of the decisions' postings: received (+) and paid (-).
     sums: dict[str, int]
 
+    def add(self, account: int, decision: Decision, scene: Scene) -> None:
+        """Take a decision, and how the account stands after it."""
+        self.decisions.append(decision)
+        found = scene.mirror.assess()
+        lines, values = assessment_lines(scene, found), assessment_values(scene, found)
+        self.standing = Standing(decision.seq, found, Health(scene.mirror.health), values, lines)
+        for row in scene.rows:
+            if row["kind"] == EffectKind.POSTING and row["code"] not in _ORDINARY and account in (row["account"], row["other"]):
+                cause = Cause(row["code"]).name.lower()
+                name = f"realised, {cause}" if is_clearing(row["account"]) or is_clearing(row["other"]) else cause
+                self.sums[name] = self.sums.get(name, 0) + (row["amount"] if row["account"] == account else -row["amount"])
+
     @property
     def checks_made(self) -> int:
         """How many numbers were worked out anew."""
@@ -91,17 +103,29 @@ def explain(path: Path | str, account: str, at: int | None = None) -> Explanatio
     ``JournalError`` for an account or a seq that is not in it.
     """
     with open_journal(path) as journal:
-        speaker = speaker_of(journal)
-        if not speaker.knows_codes:
-            raise JournalError(f"journal `{path}` was written by a version whose numbers mean other things: explain it with that one")
-        rules = _rules(journal)
+        speaker, rules = known(journal)
         try:
             number = speaker.account_number(account)
         except KeyError as error:
             raise JournalError(f"journal `{path}`: {error.args[0]}") from None
         wanted = {at} if at is not None else _decisions_of(journal, number)
+    found = Explanation(str(path), number, speaker.holder(number), speaker, [], None, {})
     with open_journal(path) as journal:
-        return _Walk(str(path), number, speaker, rules).through(journal, wanted, at)
+        Walk(str(path), speaker, rules, found.add).through(journal, {seq: [number] for seq in wanted})
+    return found
+
+
+def known(journal: Reader) -> tuple[Speaker, VenueRules]:
+    """Return the names and the rules of a journal's run; raise ``JournalError`` where its numbers mean other things today."""
+    speaker = speaker_of(journal)
+    if not speaker.knows_codes:
+        raise JournalError(f"journal `{journal.path}` was written by a version whose numbers mean other things: explain it with that one")
+    return speaker, _rules(journal)
+
+
+def is_clearing(holder: int) -> bool:
+    """Return whether this is a market's clearing account: what a trade realises comes from it."""
+    return holder <= HOUSE_FIRST_MARKET and (HOUSE_FIRST_MARKET - holder) % 3 == 0
 
 
 def _rules(journal: Reader) -> VenueRules:
@@ -115,99 +139,98 @@ def _decisions_of(journal: Reader, account: int) -> set[int]:
     """Return the seqs of events whose effects decided something about the account."""
     found: set[int] = set()
     for batch in read_batches(journal):
-        mask = _concerns(batch.effects, account) & _decides(batch.effects)
+        mask = _concerns(batch.effects, account) & decides(batch.effects)
         found.update(batch.effects["seq"][mask].tolist())
     return found
 
 
 def _concerns(effects: EffectArray, account: int) -> Any:
-    mask = np.zeros(len(effects), dtype=bool)
-    for kind, sentence in EFFECTS.items():
-        for name in sentence.holder_fields:
-            mask |= (effects["kind"] == int(kind)) & (effects[name] == account)
-    return mask
+    return (effects["account"] == account) | ((effects["kind"] == EffectKind.POSTING) & (effects["other"] == account))
 
 
-def _decides(effects: EffectArray) -> Any:
+def decides(effects: EffectArray) -> Any:
+    """Return which effects are decisions of the engine: all but what somebody's own trades and transfers bring."""
     moves = np.isin(effects["kind"], (EffectKind.TRADE, EffectKind.POSTING))
     return ~moves | ~np.isin(effects["code"], _ORDINARY)
 
 
-class _Walk:
-    """Replays a journal and stops at the events that are wanted."""
+class Walk:
+    """Replays a journal and stops at the events that are wanted.
 
-    def __init__(self, path: str, account: int, speaker: Speaker, rules: VenueRules) -> None:
+    ``told`` gets each decision, and the scene as it stood at its end.
+    """
+
+    def __init__(self, path: str, speaker: Speaker, rules: VenueRules, told: Callable[[int, Decision, Scene], None]) -> None:
         self.path = path
-        self.account = account
         self.speaker = speaker
         self.rules = rules
+        self.told = told
         self.state: State = new_state(rules)
-        self.decisions: list[Decision] = []
-        self.standing: Standing | None = None
-        self.sums: dict[str, int] = {}
 
-    def through(self, journal: Reader, wanted: set[int], at: int | None) -> Explanation:
-        """Replay up to the last event that is wanted."""
-        left = set(wanted)
+    def through(self, journal: Reader, wanted: dict[int, list[int]]) -> None:
+        """Replay up to the last event that is wanted; ``wanted`` names the accounts to look at, by seq.
+
+        Raises ``JournalError`` for a seq that is not there, or an account that is not open then.
+        """
+        left = dict(wanted)
         for batch in read_batches(journal):
             if not left:
-                break
+                return
             self._through_batch(batch, left)
-        if at is not None and at in left:
-            raise JournalError(f"journal `{self.path}` has no event of seq {at}")
-        opened = int(self.state.engine[0].accounts_now)
-        if wanted and self.account >= opened:
-            raise JournalError(f"journal `{self.path}`: account {self.speaker.holder(self.account)} is not open at seq {max(wanted)}")
-        name = self.speaker.holder(self.account)
-        return Explanation(self.path, self.account, name, self.speaker, self.decisions, self.standing, self.sums)
+        if left:
+            raise JournalError(f"journal `{self.path}` has no event of seq {min(left)}")
 
-    def _through_batch(self, batch: Batch, left: set[int]) -> None:
+    def _through_batch(self, batch: Batch, left: dict[int, list[int]]) -> None:
         events, first = batch.events, 0
         for place in np.flatnonzero(np.isin(events["seq"], list(left))).tolist():
             seq = int(events["seq"][place])
             if seq not in left:
                 continue  # a stale repeat of a seq: the first was it
-            left.discard(seq)
+            accounts = left.pop(seq)
             apply_events(self.state, events[first:place])
-            self._look(events[place : place + 1], batch.effects[batch.effects["seq"] == seq])
+            low, high = np.searchsorted(batch.effects["seq"], [seq, seq + 1])
+            self._look(accounts, events[place : place + 1], batch.effects[low:high])
             first = place + 1
             if not left:
                 return
         apply_events(self.state, events[first:])
 
-    def _look(self, event: EventArray, recorded: EffectArray) -> None:
-        before = self._before(event, recorded)
+    def _look(self, accounts: list[int], event: EventArray, recorded: EffectArray) -> None:
+        before = {account: self._before(account, event, recorded) for account in accounts}
         effects = apply_events(self.state, event)
         seq = int(event["seq"][0])
         if effects.tobytes() != recorded.tobytes():
             message = "its replay gives other effects than the tape has"
             raise JournalDamaged(Finding(FindingCode.EFFECT_DIFFERS, f"seq {seq}", message))
+        opened = int(self.state.engine[0].accounts_now)
         row = dict(zip(event.dtype.names or (), event[0].item(), strict=True))
         rows: list[Row] = [dict(zip(effects.dtype.names or (), each, strict=True)) for each in effects.tolist()]
-        scene = Scene(self.speaker, self.rules, self.account, row, effects, rows, before, self.state, before.mirror)
-        if scene.is_mark:
-            scene.mirror.marks = self.state.markets["mark_ticks"].tolist()
-        decision = Decision(seq, row["time_ns"], row, self._trigger(scene))
-        decision.facts += list(self._facts(scene))
-        self._compare(scene, decision)
-        self.decisions.append(decision)
-        found = scene.mirror.assess()
-        self.standing = Standing(seq, found, Health(scene.mirror.health), assessment_values(scene, found), assessment_lines(scene, found))
+        faults: dict[int, list[str]] = {}
+        for account in accounts:
+            if account >= opened:
+                raise JournalError(f"journal `{self.path}`: {self.speaker.holder(account)} is not open at seq {seq}")
+            stood = before[account]
+            scene = Scene(self.speaker, self.rules, account, row, effects, rows, stood, self.state, stood.mirror, faults)
+            if scene.is_mark:
+                scene.mirror.marks = self.state.markets["mark_ticks"].tolist()
+            decision = Decision(seq, row["time_ns"], row, self._trigger(scene))
+            decision.facts += list(self._facts(scene))
+            self._compare(scene, decision)
+            self.told(account, decision, scene)
 
-    def _before(self, event: EventArray, recorded: EffectArray) -> Before:
+    def _before(self, account: int, event: EventArray, recorded: EffectArray) -> Before:
         state = self.state
         answers = int(event["kind"][0]) in (EventKind.ORDER_FILL, EventKind.ORDER_DONE)
         order = state.orders[int(event["other"][0]) % len(state.orders)].copy() if answers else None
         acted = recorded[np.isin(recorded["kind"], _ACTS)]["account"].tolist()
-        others = dict.fromkeys(acted[:_ORDER_MAX] if self.account in acted else [])
-        head = state.accounts[self.account]
+        others = dict.fromkeys(acted[:_ORDER_MAX] if account in acted else [])
         return Before(
-            Mirror.of(self.rules, state, self.account),
+            Mirror.of(self.rules, state, account),
             state.markets["mark_ticks"].tolist(),
-            int(head.default_since_ns),
+            int(state.accounts[account].default_since_ns),
             state.breakers["state"].tolist(),
             order,
-            {account: Mirror.of(self.rules, state, account) for account in others},
+            {other: Mirror.of(self.rules, state, other) for other in others},
         )
 
     def _trigger(self, scene: Scene) -> str:
@@ -222,34 +245,23 @@ class _Walk:
         return said
 
     def _facts(self, scene: Scene) -> Iterator[Fact]:
-        mine = _concerns(scene.effects, self.account)
+        account = scene.account
+        mine = _concerns(scene.effects, account)
         told_order = False
-        for place, row in enumerate(scene.rows):
+        for place in np.flatnonzero(mine).tolist():
             scene.place = place
-            if not mine[place]:
-                continue
-            if not told_order and row["kind"] in _ACTS and row["account"] == self.account:
+            if not told_order and scene.row["kind"] in _ACTS:
                 told_order = True
-                order = self._order_of_defaulters(scene)
-                if order is not None:
-                    yield order
-            fact = fact_of(scene)
-            if fact is not None:
-                self._add(row)
-                yield fact
+                yield from self._order_of_defaulters(scene)
+            yield fact_of(scene)
+        yield from waiting(scene)
 
-    def _add(self, row: Row) -> None:
-        if row["kind"] == EffectKind.POSTING and row["code"] not in _ORDINARY:
-            cause = Cause(row["code"]).name.lower()
-            sign = 1 if row["account"] == self.account else -1
-            self.sums[cause] = self.sums.get(cause, 0) + sign * row["amount"]
-
-    def _order_of_defaulters(self, scene: Scene) -> Fact | None:
+    def _order_of_defaulters(self, scene: Scene) -> Iterator[Fact]:
         """Say who else was acted on in this event, in order: the worst margin ratio first."""
         others = list(scene.before.others)
-        if len(others) < 2:
-            return None
-        place = others.index(self.account)
+        if len(others) < 2 or scene.account not in others:
+            return
+        place = others.index(scene.account)
         lines, ratios = [], []
         for account in others[: place + 1][-5:]:
             mirror = scene.before.others[account]
@@ -261,11 +273,11 @@ class _Walk:
             lines.append(f"{self.speaker.holder(account)}: equity {equity} over maintenance margin {margin} is {ratio}")
         more = " or more" if len(others) == _ORDER_MAX else ""
         says = f"its turn: number {place + 1} of {len(others)}{more} accounts acted on by this event"
-        return Fact("order", None, says, ["as they stood before it; the lowest ratio comes first in its round", *lines], {"ahead": ratios})
+        yield Fact("order", None, says, ["as they stood before it; the lowest ratio comes first in its round", *lines], {"ahead": ratios})
 
     def _compare(self, scene: Scene, decision: Decision) -> None:
         """See that the account's own ledger ends the event as the engine's does."""
-        after = Mirror.of(self.rules, self.state, self.account)
+        after = Mirror.of(self.rules, self.state, scene.account)
         fact = Fact("standing", None, "the account afterwards")
         fact.check("balance", after.balance, scene.mirror.balance)
         fact.check("health", after.health, scene.mirror.health)

@@ -1,0 +1,112 @@
+"""The checks themselves: every lie about an effect is found, so that their silence about the engine means something."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from copy import deepcopy
+
+import numpy as np
+
+from backstop.core.engine import step
+from backstop.core.events import EFFECT, EffectArray, EffectKind
+from backstop.core.instruments import VenueRules
+from tests.oracle.records import Effect, Event, effects_list, events_array
+from tests.properties.commitments import used_atoms
+from tests.properties.watch import Watch
+from tests.streams.random_streams import make_stream
+from tests.streams.settings import PROFILES
+
+F = EffectKind
+#: What is lied about, by kind: the fields that it names. What another kind's row says as well is found there.
+FIELDS: dict[EffectKind, tuple[str, ...]] = {
+    F.HEALTH: ("account", "code", "other", "amount", "value"),
+    F.ORDER: ("account", "market", "other", "lots", "amount", "value"),
+    F.CANCEL: ("other",),
+    F.TRADE: ("account", "market", "lots", "amount", "value"),
+    F.POSTING: ("account", "other", "amount"),
+    F.RESERVE: ("other", "amount", "value"),
+    F.ADL_PLAN: ("account", "market", "code", "lots", "price_ticks", "amount", "value", "other"),
+    F.ADL_CLASS: ("account", "market", "code", "other", "lots", "price_ticks"),
+    F.ADL_FILL: ("account", "other", "market", "code", "lots", "amount", "value"),
+    F.TEAR_UP: ("market", "amount", "value"),
+    F.RESIDUAL: ("amount",),
+    F.BREAKER: ("market", "code", "other", "amount"),
+    F.OFFER: ("account", "market", "other", "lots", "price_ticks", "amount", "value"),
+    F.TAKEOVER: ("account", "market", "other", "lots", "price_ticks", "amount", "value"),
+    F.PROVIDER: ("account", "other", "code", "value"),
+    F.HAIRCUT: ("account", "other", "amount", "value", "lots"),
+    F.CLAIM: ("account", "amount", "value"),
+    F.GUARD: ("market", "price_ticks", "other", "amount", "value"),
+}
+#: Lies of each kind and field, and the streams in which they are told.
+ENOUGH, STREAMS = 10, 6 * len(PROFILES)
+
+
+class Liar(Watch):
+    """Reads a changed effect instead of the engine's, and forgets what it read."""
+
+    def __init__(self, rules: VenueRules) -> None:
+        """Start with no account and no mark."""
+        super().__init__(rules)
+        self.used: dict[tuple[int, int, int], int] = {}
+
+    def apply(self, event: Event) -> list[Effect]:
+        """Apply an event; read nothing yet."""
+        self.used = used_atoms(self.rules, self.state, event.time_ns)
+        step(self.state, events_array([event]), 0)
+        engine = self.state.engine[0]
+        effects = effects_list(self.state.effects[: int(engine.effects_now)])
+        engine.effects_now = 0
+        return effects
+
+    def finds(self, event: Event, effects: list[Effect]) -> bool:
+        """Say whether reading these effects brings a finding, or something that the books cannot even write down."""
+        rows: EffectArray = np.array([tuple(effect) for effect in effects], dtype=EFFECT)
+        for found in self.findings.values():
+            found.clear()
+        try:
+            self.read(event, effects, rows, dict(self.used))
+        except (AssertionError, IndexError, KeyError, StopIteration, ValueError, ZeroDivisionError):
+            return True
+        return bool(self.wrong)
+
+    def finds_the_lie(self, event: Event, effects: list[Effect]) -> bool:
+        """Say whether a lie is found; the books stay as they were."""
+        mirror = deepcopy(self.mirror)
+        found = self.finds(event, effects)
+        self.mirror = mirror
+        return found
+
+
+def lies(effects: list[Effect]) -> Iterator[tuple[tuple[int, str], list[Effect]]]:
+    """Return the effects with one of them left out, and with each of its fields a little off."""
+    for place, effect in enumerate(effects):
+        if effect.kind == F.REFUSAL:
+            continue
+        rest = (effects[:place], effects[place + 1 :])
+        yield (effect.kind, "left out"), [*rest[0], *rest[1]]
+        for field in FIELDS.get(F(effect.kind), ()):
+            right = getattr(effect, field)
+            false = effect._replace(**{field: right - 1 if right > 1 << 60 else right + 1})
+            yield (effect.kind, field), [*rest[0], false, *rest[1]]
+
+
+def test_every_lie_is_found() -> None:
+    """One number of one effect changed by one, or one effect left out: some check says so at that event."""
+    told = Counter[tuple[int, str]]()
+    missed: dict[str, Effect] = {}
+    for seed in range(70_000 * len(PROFILES), 70_000 * len(PROFILES) + STREAMS):
+        rules, events = make_stream(seed)
+        liar = Liar(rules)
+        for event in events:
+            effects = liar.apply(event)
+            for lie, false in lies(effects):
+                if told[lie] < ENOUGH:
+                    told[lie] += 1
+                    if not liar.finds_the_lie(event, false):
+                        missed[f"{F(lie[0]).name}.{lie[1]} {seed}"] = next(e for e in effects if e.kind == lie[0])
+            liar.events.append(event)
+            assert not liar.finds(event, effects), liar.wrong
+    assert missed == {}
+    assert {F(kind) for kind, _ in told} == set(F) - {F.REFUSAL}
