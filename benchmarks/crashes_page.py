@@ -192,9 +192,11 @@ def _without(off: Run, runs: dict[str, Run]) -> str:
         if not changed:
             parts.append(f"with {variant} every figure of the tables but the seconds is the same")
             continue
-        fund = f"the fund pays {_times(_number(off['fund_paid']), _number(run['fund_paid']))}"
-        adl = f"ADL closes {_millions(run['adl_notional'])} instead of {_millions(off['adl_notional'])}"
-        parts.append(f"with {variant} there are {_more(run['defaults'] - off['defaults'], 'default')}, {fund}, {adl}")
+        words = [f"there are {_more(run['defaults'] - off['defaults'], 'default')}"]
+        words.append(f"the fund pays {_times(_number(off['fund_paid']), _number(run['fund_paid']))}")
+        if run["adl_notional"] != off["adl_notional"]:
+            words.append(f"ADL closes {_millions(run['adl_notional'])} instead of {_millions(off['adl_notional'])}")
+        parts.append(f"with {variant} {', '.join(words)}")
     return f"**{off['crash']}**, impact off: {'; '.join(parts)}. {_stopped(off)}"
 
 
@@ -211,6 +213,8 @@ def _millions(money: str) -> str:
 
 def _more(difference: int, noun: str) -> str:
     word = noun if abs(difference) == 1 else f"{noun}s"
+    if difference == 0:
+        return f"as many {word}"
     return f"{difference:,} more {word}" if difference >= 0 else f"{-difference:,} fewer {word}"
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
-from backstop.core.events import EffectArray, EventArray, Stage
+from backstop.core.events import EffectArray, EventArray, EventKind, Stage
 from backstop.core.state import State, new_state, state_digest
 from backstop.journal import Finding, Journal, Manifest, Names
 from backstop.journal.recorder import Recorder
@@ -142,7 +142,7 @@ def replay(
     start_ns = int((opening_events if len(opening_events) else outside_events)["time_ns"][0])
     run = _Run(
         new_state(venue.rules),
-        _world(venue, start_ns, impact, schedule),
+        _world(venue, outside_events, start_ns, impact, schedule),
         Tally(venue, venue.rules.limits.accounts_max),
         [opening_events, outside_events],
         watch,
@@ -181,26 +181,32 @@ def replay(
     )
 
 
-def _world(venue: Venue, start_ns: int, impact: bool, schedule: NDArray[np.void] | None) -> World:
+def _world(venue: Venue, outside: EventArray, start_ns: int, impact: bool, schedule: NDArray[np.void] | None) -> World:
     return new_world(
         venue.rules,
         venue.books,
         start_ns=start_ns,
         impact=impact,
         schedule=schedule,
-        drain_ns=_drain_ns(venue),
+        drain_ns=_drain_ns(venue, outside),
         provider_latency_ns=venue.provider_latency_ns,
         provider_answer=venue.provider_answer,
     )
 
 
-def _drain_ns(venue: Venue) -> int:
-    """Return how long the venue runs on after the last price, while anything is open.
+def _drain_ns(venue: Venue, outside: EventArray) -> int:
+    """Return how long the venue runs on after the last outside event, while anything is open.
 
-    The end of a recording is not the silence of a feed: it ends before a mark would count as stale.
+    The end of a recording is not the silence of a feed: it ends before the last mark of any market would count as stale.
+    (One whose marks ended longer ago than that is stale already.)
     """
     stale_ns = venue.rules.breakers.stale_ns
-    return min(DRAIN_NS, stale_ns - 1) if stale_ns else DRAIN_NS
+    if not stale_ns:
+        return DRAIN_NS
+    marks = outside[outside["kind"] == EventKind.MARK]
+    last_ns = int(outside["time_ns"][-1]) if len(outside) else 0
+    ages = [last_ns - int(marks["time_ns"][marks["market"] == number][-1]) for number in np.unique(marks["market"])]
+    return min(DRAIN_NS, stale_ns - 1 - max((age for age in ages if age < stale_ns), default=0))
 
 
 def _warnings(venue: Venue, tally: Tally) -> tuple[str, ...]:
