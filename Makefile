@@ -64,6 +64,7 @@ bench: $(BENCH_STAMP) warm ## Measure; ONLY=P1 runs one and prints its object as
 .PHONY: crashes
 crashes: $(STAMP) warm ## Replay recorded crashes from BACKSTOP_DATA into docs/reference; ONLY=2020-03-12 runs one
 	@$(BIN)/python -m benchmarks.crashes $(ONLY)
+	@$(BIN)/python -m benchmarks.outage_print
 
 .PHONY: campaign
 campaign: $(STAMP) warm ## Compare engine and oracle over STREAMS=100000 random streams (long)
