@@ -184,4 +184,7 @@ def _ledger(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
         yield state.ledger[account] + amount - state.funds[group].reserved < 0, Reject.INSUFFICIENT_MARGIN
         return
     yield state.accounts[account].in_default, Reject.ACCOUNT_IN_DEFAULT
-    yield state.equity(account) + amount < state.initial_margin(account), Reject.INSUFFICIENT_MARGIN
+    owner = state.accounts[account].owner
+    linked = [number for number, other in enumerate(state.accounts) if other.owner == owner and number != account]
+    lacks = sum(max(0, -state.equity(number)) for number in linked)
+    yield state.equity(account) + amount < state.initial_margin(account) + lacks, Reject.INSUFFICIENT_MARGIN

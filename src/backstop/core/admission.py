@@ -15,7 +15,7 @@ from backstop.core.events import FEES, NONE, WORLD, BreakerState, EventKind, Hea
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, TIME_NS_MAX
 from backstop.core.ledger import balance_of, position_of
 from backstop.core.margin import assess, initial_margin
-from backstop.core.state import TAKEOVER_OFFER, State
+from backstop.core.state import OWNER_FIRST, TAKEOVER_OFFER, State
 
 __all__ = ["refusal_of"]
 
@@ -106,6 +106,20 @@ def _trading_fee_refusal(state: State, account: int, market: int, amount: int) -
 
 
 @kernel
+def _may_withdraw(state: State, account: int, amount: int) -> bool:
+    """Return whether initial margin, and what linked accounts lack, stay: a winner does not leave before its twin is netted."""
+    equity, _ = assess(state, account)
+    room = equity - amount - initial_margin(state, account)
+    other = state.columns[OWNER_FIRST, state.accounts[account].owner]
+    while other != NONE and room >= 0:
+        if other != account:
+            linked, _ = assess(state, other)
+            room += min(0, linked)
+        other = state.accounts[other].next_of_owner
+    return room >= 0
+
+
+@kernel
 def _transfer_refusal(state: State, account: int, code: int, amount: int) -> int:
     """Return why a deposit, a withdrawal or a funding payment is refused."""
     group = group_of_fund(state, account)
@@ -123,8 +137,7 @@ def _transfer_refusal(state: State, account: int, code: int, amount: int) -> int
         return _INSUFFICIENT_MARGIN if balance_of(state, account) - state.funds[group].reserved + amount < 0 else 0
     if state.accounts[account].health >= _DISTRESSED:
         return _ACCOUNT_IN_DEFAULT
-    equity, _ = assess(state, account)
-    return _INSUFFICIENT_MARGIN if equity + amount < initial_margin(state, account) else 0
+    return 0 if _may_withdraw(state, account, -amount) else _INSUFFICIENT_MARGIN
 
 
 @kernel
