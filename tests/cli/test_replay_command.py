@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from backstop.cli import app
 from backstop.cli.exits import FAILED, FINDING, INVARIANT, OK, USAGE
 from tests.feeds.samples import BTC, SECOND, START, venue_text, write
+from tests.lab.venues import full_text
 
 runner = CliRunner()
 
@@ -84,6 +85,31 @@ def test_the_table_says_who_paid_and_that_nothing_is_lost(folder: Path) -> None:
     assert "conserved: sum = 0  USDT, all ledger accounts" in result.stdout
     assert f"conserved: sum = 0  {BTC}, positions and their cost" in result.stdout
     assert f"{BTC} does not net: traders outside of the files hold -1" in result.stderr
+
+
+GUARDED = "[guard]\njump_ppm = 100_000\n[breakers]\nprice_throttle_ppm = 50_000\nprice_halt_ppm = 500_000\nprice_exit_ppm = 40_000\n"
+
+
+def test_the_table_shows_providers_breakers_and_the_guard(folder: Path) -> None:
+    write(folder / "venue.toml", full_text(closeout='account_notional_max = "1000"', guard_volume="10", more=GUARDED))
+    marks = [(0, 100_000, 50), (1, 60_000, 1), (2, 99_000, 50), *[(second, 80_000, 50) for second in range(3, 100)]]
+    lines = [f"{START + at * SECOND},{BTC},{mark},{volume}" for at, mark, volume in marks]
+    write(folder / "prices.csv", "time,market,mark,volume\n" + "\n".join(lines))
+    result = replay(folder)
+    assert result.exit_code == OK, result.output
+    for words in (
+        "taken over by providers",
+        "charged to others",
+        "majors: 100,000.000000 before,",
+        "provider:first: on, ",
+        "disposal   ",
+        f"{BTC}: throttled once by price; ",
+        "s throttled",
+        "guard      prints held back once",
+        "60000 (2025-10-10T21:00:01Z) is 40.00 % from the mark 100000 on a volume of 1: held",
+    ):
+        assert words in result.stdout
+    assert not any("guard" in line for line in replay(folder, "--end", "2025-10-10T21:00:01Z").stdout.splitlines())
 
 
 def test_json_is_one_object_on_standard_output(folder: Path) -> None:

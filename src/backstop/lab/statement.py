@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
-from backstop.core.events import FEES, HOUSE_FIRST_MARKET, NONE, UNCOVERED, WORLD, Cause, EffectKind, EventKind, fund_of
+from backstop.core.events import FEES, NONE, WORLD, Cause, EffectKind, EventKind, fund_of
 from backstop.feeds.columns import time_text
 from backstop.journal import Batch, Names, open_journal
 from backstop.lab.history import read_batches, venue_of
@@ -76,12 +76,15 @@ class Statement:
         """Return the movements summed by cause, and within it by market or account, in order of cause and name."""
         cause = self.moves["cause"]
         about = {By.CAUSE: np.zeros_like(cause), By.MARKET: self.moves["market"], By.ACCOUNT: self.moves["other"]}[by]
-        lines = []
-        for code, number in sorted(set(zip(cause.tolist(), about.tolist(), strict=True))):
-            amounts = self.moves["amount"][(cause == code) & (about == number)]
-            received, paid = sum(amounts[amounts > 0].tolist()), -sum(amounts[amounts < 0].tolist())
-            lines.append(Line(Cause(code), self._about(by, number), len(amounts), received, paid))
-        return lines
+        order = np.lexsort((about, cause))
+        moved = (np.diff(cause[order]) != 0) | (np.diff(about[order]) != 0)
+        parts = np.split(order, np.flatnonzero(moved) + 1) if len(order) else []
+        return [self._line(by, part, int(about[part[0]])) for part in parts]
+
+    def _line(self, by: By, rows: NDArray[np.int64], about: int) -> Line:
+        amounts: list[int] = self.moves["amount"][rows].tolist()
+        received = sum(amount for amount in amounts if amount > 0)
+        return Line(Cause(int(self.moves["cause"][rows[0]])), self._about(by, about), len(amounts), received, received - sum(amounts))
 
     def _about(self, by: By, number: int) -> str:
         if by is By.CAUSE:
@@ -90,8 +93,8 @@ class Statement:
             return "no market" if number == NONE else self.venue.markets[number].symbol
         if number >= 0:
             return self.names.accounts[number] if number < len(self.names.accounts) else str(number)
-        houses = {WORLD: "deposits and withdrawals", FEES: "trading fees of the venue", UNCOVERED: "uncovered"}
-        return houses.get(number, f"house {HOUSE_FIRST_MARKET - number if number <= HOUSE_FIRST_MARKET else number}")
+        houses = {WORLD: "deposits and withdrawals", FEES: "trading fees of the venue"}
+        return houses.get(number, f"house account {number}")
 
     @property
     def peak(self) -> Moment:
