@@ -372,7 +372,11 @@ class Gathering:
                     self.fund_statement[Cause(code).name.lower(), side] += sum(changes[chosen].tolist())
         running = self.fund_balance + np.cumsum(changes)
         if self.fund_opening is None:
-            self.fund_opening = int(running[0])
+            # Each group's fund is opened by a deposit of its own, all at one time: together they are the opening balance.
+            first = int(np.argmin(np.append((rows["code"] == Cause.CASH) & (times_ns == times_ns[0]), False)))
+            opened = max(first - 1, 0)
+            self.fund_opening = int(running[opened])
+            running, times_ns = running[opened:], times_ns[opened:]
             self.fund_low = (int(running[0]), int(times_ns[0]))
         least = int(running.argmin())
         if self.fund_low is None or running[least] < self.fund_low[0]:
