@@ -84,7 +84,7 @@ def test_everything_is_shown_once_and_in_order(path: Path) -> None:
 @pytest.mark.parametrize("account", [0, 7, 23])
 def test_an_account_is_found_in_every_field_that_holds_one(path: Path, account: int) -> None:
     found = {(row["seq"], row["place"]) for row in _objects(str(path), "--account", f"trader-{account}")}
-    expected = set()
+    expected: set[tuple[int, int | None]] = set()
     for chunk in crash():
         for event in chunk.events:
             if event["account"] == account or (event["kind"] == EventKind.FILL and event["other"] == account):

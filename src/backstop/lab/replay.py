@@ -155,7 +155,8 @@ def replay(
         if resume and Path(journal_path).exists():
             run.take_up(Path(journal_path), manifest, names)
         else:
-            run.begin(Journal.create(journal_path, manifest, names, overwrite=overwrite))
+            # A log without its journal is what a run left that was killed before it began: resuming takes its place.
+            run.begin(Journal.create(journal_path, manifest, names, overwrite=overwrite or resume))
     digest = run.go(len(opening_events) + len(outside_events), progress)
     return ReplayResult(
         venue=venue,
