@@ -194,7 +194,7 @@ def _without(off: Run, runs: dict[str, Run]) -> str:
             continue
         words = [f"there are {_more(run['defaults'] - off['defaults'], 'default')}"]
         words.append(f"the fund pays {_times(_number(off['fund_paid']), _number(run['fund_paid']))}")
-        if run["adl_notional"] != off["adl_notional"]:
+        if _millions(run["adl_notional"]) != _millions(off["adl_notional"]):
             words.append(f"ADL closes {_millions(run['adl_notional'])} instead of {_millions(off['adl_notional'])}")
         parts.append(f"with {variant} {', '.join(words)}")
     return f"**{off['crash']}**, impact off: {'; '.join(parts)}. {_stopped(off)}"
