@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from backstop.core.events import FUND as FUND_ACCOUNT
-from backstop.core.events import UNCOVERED, Answer, Cause, EffectKind, Health
+from backstop.core.events import UNCOVERED, Answer, Cause, EffectKind, Health, Reject
 from backstop.core.instruments import FundsRules
 from tests.attacks.scene import FIRST_MARK, SIDES, Scene, of, provider, venue
 from tests.oracle.state import CLOSING_ORDER, TAKEOVER_OFFER
@@ -93,6 +93,29 @@ def test_gain_withdrawn_step_by_step_leaves_nothing_to_take(side: int) -> None:
 
 
 @pytest.mark.parametrize("side", SIDES)
+def test_winner_does_not_leave_while_its_twin_waits_for_the_book(side: int) -> None:
+    """The loser is distressed and its order on the book when the gap comes: it is not processed before an answer.
+
+    Loser: 1,100 - 10 x 70 = 400 below maintenance 465. A gap to 500 leaves it -3,900 with its order out, its twin 6,100. The twin may
+    take 6,100 less initial margin 500 less the 3,900 that the loser lacks, not an atom more.
+    """
+    scene = scene_of(side)
+    loser, winner = scene.open(1_100, OWNER), scene.open(1_100, OWNER)
+    scene.trade(loser, 10, FIRST_MARK, other=winner)
+    assert of(scene.mark(930), F.ORDER)
+    scene.mark(500)
+    assert (scene.mirror.equity(loser), scene.mirror.equity(winner)) == (-3_900, 6_100)
+    initial = scene.mirror.initial_margin(winner)
+    assert initial == 10 * (500 if side > 0 else 1_500) // 10
+    (refusal,) = scene.cash(winner, -(6_100 - initial - 3_900 + 1))
+    assert (refusal.kind, refusal.code) == (F.REFUSAL, Reject.INSUFFICIENT_MARGIN)
+    assert not of(scene.cash(winner, -(6_100 - initial - 3_900)), F.REFUSAL)
+    answer_everything(scene)
+    assert scene.mirror.payments == []
+    assert scene.fund >= FUND
+
+
+@pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("shield", ["hedge", "far side", "idle"])
 def test_third_account_shields_no_equity(side: int, shield: str) -> None:
     """Gains moved to a third account, which locks them up as margin of a position elsewhere, are reached all the same."""
@@ -133,10 +156,20 @@ def test_own_provider_earns_nothing_from_the_fund(side: int, is_vault: bool) -> 
     assert take_out(scene, [loser, winner, backer]) <= 1_100 + 1_100 + 50_000
 
 
+def affords(scene: Scene, account: int, lots: int, ticks: int) -> bool:
+    """The venue's own check before a trade: equity after it covers initial margin after it."""
+    mirror, after = scene.mirror, scene.lots(account) + lots
+    equity = mirror.equity(account) + scene.side * lots * (mirror.marks[0] - scene.price(ticks))
+    return equity >= mirror.margin(0, abs(after) * mirror.unit(0), initial=True)
+
+
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("seed", range(12))
 def test_no_strategy_of_one_owner_brings_money_out_of_the_fund(side: int, seed: int) -> None:
-    """Random accounts, trades among themselves at any price, withdrawals, and a market that runs one way, or the other."""
+    """Random accounts, trades among themselves at any price, withdrawals, and a market that runs one way, or the other.
+
+    The market turns nowhere: what a leg that was closed leaves open gains, and no loss is a trader's honest one.
+    """
     rng = Random(seed)
     scene = scene_of(side, markets=1, providers=(provider(edge_ppm=30_000), provider()))
     accounts = [scene.open(rng.choice((500, 2_000, 20_000)), OWNER) for _ in range(rng.randint(2, 5))]
@@ -147,7 +180,9 @@ def test_no_strategy_of_one_owner_brings_money_out_of_the_fund(side: int, seed: 
         step = rng.random()
         if step < 0.4:
             one, other = rng.sample(accounts, 2)
-            scene.trade(one, rng.randint(1, 20), rng.choice((ticks, rng.randint(ticks // 2, ticks * 2))), other=other)
+            lots, price = rng.randint(1, 20), rng.choice((ticks, rng.randint(ticks // 2, ticks * 2)))
+            if affords(scene, one, lots, price) and affords(scene, other, -lots, price):
+                scene.trade(one, lots, price, other=other)
         elif step < 0.8:
             ticks = max(50, min(1_900, ticks + way * rng.choice((1, 10, 100, 300))))
             scene.mark(ticks)
