@@ -14,6 +14,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3 python; d
 # Two workers suit a small machine; `make WORKERS=8 test` suits a larger one.
 WORKERS ?= 2
 STREAMS ?= 100000
+WAVES ?= 1000000
 KILLS ?= 200
 MUTATIONS ?= 750
 CHECKED := $(wildcard src tests benchmarks scripts)
@@ -78,6 +79,10 @@ crash-proof: $(STAMP) warm ## Kill a replay KILLS=200 times, tear, fill and fail
 .PHONY: mutations
 mutations: $(STAMP) warm ## Change a journal MUTATIONS=750 times in each of 14 ways; all must be found and named (long)
 	@BACKSTOP_MUTATIONS=$(MUTATIONS) $(BIN)/python -m pytest -q -n $(WORKERS) tests/journal/test_mutations.py
+
+.PHONY: drift
+drift: $(STAMP) warm ## Run WAVES=1000000 ADL waves on either side and look for drift after every thousand
+	@BACKSTOP_WAVES=$(WAVES) $(BIN)/python -m pytest -q tests/attacks/test_rounding_drift.py
 
 .PHONY: realdata
 realdata: $(STAMP) warm ## Run the tests that need recorded market data in BACKSTOP_DATA

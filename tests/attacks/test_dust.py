@@ -10,15 +10,13 @@ from tests.attacks.scene import FIRST_MARK, SECOND, SIDES, Scene, of, venue
 F = EffectKind
 
 
-#: The deadline bounds waiting, and slicing only where the visible book would not take the order (rules, section 6): a venue that
-#: shows depth anew each second and fills nothing is sent slices for ever.
-LYING = pytest.mark.xfail(reason="closeout goes on past its deadline while a book that fills nothing is shown anew", strict=True)
-
-
 @pytest.mark.parametrize("side", SIDES)
-@pytest.mark.parametrize("answers", ["fills", pytest.param("ends", marks=LYING), pytest.param("ignores", marks=LYING)])
+@pytest.mark.parametrize("answers", ["fills", "ends", "ignores"])
 def test_minimal_slices_end(side: int, answers: str) -> None:
-    """One lot is visible a second, and each slice closes one: in no more steps than lots the account is out of default."""
+    """One lot is visible a second, and each slice closes one; or the venue shows depth and fills nothing, or never answers.
+
+    In no more steps than lots, or by the deadline, the account is out of default.
+    """
     deadline = 30
     scene = Scene(venue((Stage.CLOSEOUT, Stage.ADL, Stage.TEAR_UP), deadline_ns=deadline * SECOND, order_timeout_ns=SECOND), side)
     loser = scene.open(20_000)
@@ -41,7 +39,7 @@ def test_minimal_slices_end(side: int, answers: str) -> None:
         if scene.mirror.health[loser] < Health.DISTRESSED:
             break
     assert scene.mirror.health[loser] < Health.DISTRESSED
-    assert 0 < slices <= before - scene.lots(loser) + 1
+    assert 0 < slices <= max(deadline, before - scene.lots(loser)) + 1
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -9,6 +9,7 @@ from backstop.core.instruments import PPM
 from tests.attacks.scene import FIRST_MARK, SIDES, Scene, of, provider, venue
 
 F = EffectKind
+pytestmark = pytest.mark.bounds
 STAGES = (Stage.TAKEOVER, Stage.FUND, Stage.ADL, Stage.TEAR_UP)
 
 

@@ -7,16 +7,16 @@ from itertools import permutations
 import pytest
 
 from backstop.core.events import Answer, EffectKind, EventKind, Health, Reject, Stage, error_inventory_of
-from tests.attacks.scene import FIRST_MARK, SIDES, Scene, of, provider, venue
+from tests.attacks.scene import FIRST_MARK, SECOND, SIDES, Scene, of, provider, venue
 from tests.oracle.records import Effect, Event
 
 F = EffectKind
 ON_BOOK = (Stage.CLOSEOUT, Stage.ADL, Stage.TEAR_UP)
 
 
-def crowd(side: int, stages: tuple[int, ...] = ON_BOOK, **rules: int) -> tuple[Scene, int, int, int]:
+def crowd(side: int, deadline_ns: int = 20 * SECOND) -> tuple[Scene, int, int, int]:
     """Return a defaulter-to-be with ten lots, the profitable victim with most of the gain, and a second in line."""
-    scene = Scene(venue(stages, **rules), side)
+    scene = Scene(venue(ON_BOOK, deadline_ns=deadline_ns), side)
     loser, victim, second = scene.open(1_100), scene.open(50_000), scene.open(50_000)
     scene.trade(loser, 10, FIRST_MARK)
     scene.trade(victim, -10, FIRST_MARK + 100)

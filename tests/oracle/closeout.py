@@ -12,7 +12,7 @@ from tests.oracle.breakers import add_flow, effective_state
 from tests.oracle.records import Event
 from tests.oracle.state import DISPOSAL_ORDER, TAKEOVER_OFFER, Order, State
 
-__all__ = ["BUSY", "NOTHING", "PLACED", "Closing", "order_done", "order_fill", "place_orders", "send"]
+__all__ = ["BUSY", "NOTHING", "PLACED", "Closing", "forget_depth", "order_done", "order_fill", "place_orders", "send"]
 
 #: What the stage says of a position, or of the account.
 PLACED, BUSY, NOTHING = "placed", "busy", "nothing"
@@ -359,7 +359,12 @@ def order_done(state: State, event: Event) -> None:
     if order is None or not order.is_open:
         return
     state.reserve(order, -state.close_order(order))
+    forget_depth(state, order)
+    state.touch(order.account)
+
+
+def forget_depth(state: State, order: Order) -> None:
+    """What the order did not fill says that the visible side was believed wrongly."""
     if order.remaining:
         depth = state.markets[order.market].depth[book_side(order.lots)]
         depth[:] = [UNKNOWN_DEPTH] * len(depth)
-    state.touch(order.account)

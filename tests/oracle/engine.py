@@ -44,13 +44,13 @@ from tests.oracle.breakers import (
     run_timers,
     shift_peaks,
 )
-from tests.oracle.closeout import BUSY, PLACED, order_done, order_fill, place_orders
+from tests.oracle.closeout import BUSY, PLACED, forget_depth, order_done, order_fill, place_orders
 from tests.oracle.fund import money_stages, net_linked_owners
 from tests.oracle.invariants import findings
 from tests.oracle.records import Effect, Event
 from tests.oracle.refusals import reason_to_refuse
 from tests.oracle.socialise import run_recovery
-from tests.oracle.state import TAKEOVER_OFFER, Account, Position, State
+from tests.oracle.state import CLOSING_ORDER, TAKEOVER_OFFER, Account, Position, State
 from tests.oracle.takeover import answer, bind, dispose, fail, takeover_waits
 
 __all__ = ["Effect", "Event", "Oracle"]
@@ -238,6 +238,8 @@ def end_waits(state: State) -> None:
             if order.kind == TAKEOVER_OFFER:
                 fail(state, order.provider)
         for order in state.orders_of(number):
+            if order.kind == CLOSING_ORDER:
+                forget_depth(state, order)
             state.cancel(order)
         state.touch(number)
         if state.is_vault(number) and not state.accounts[number].in_default:

@@ -40,7 +40,7 @@ FIELDS: dict[EffectKind, tuple[str, ...]] = {
     F.GUARD: ("market", "price_ticks", "other", "amount", "value"),
 }
 #: Lies of each kind and field, and the streams in which they are told.
-ENOUGH, STREAMS = 10, 6 * len(PROFILES)
+ENOUGH, STREAMS = 6, 6 * len(PROFILES)
 
 
 class Liar(Watch):

@@ -8,8 +8,8 @@ from backstop.core.events import NONE, Cause
 from backstop.core.ledger import post, trade
 from backstop.core.margin import assess, unit_of
 from backstop.core.monitor import touch
-from backstop.core.orders import close_order, order_side, pending_lots, remaining_lots, reserve
-from backstop.core.state import CLOSING_ORDER, UNKNOWN_DEPTH, State
+from backstop.core.orders import close_order, forget_depth, order_side, pending_lots, remaining_lots, reserve
+from backstop.core.state import CLOSING_ORDER, State
 from backstop.core.units import mul_div_ceil, mul_div_floor
 from backstop.core.waterfall.fund import fund_id, pay
 
@@ -122,7 +122,5 @@ def apply_order_done(state: State, order_id: int) -> None:
     close_order(state, slot)
     reserve(state, slot, -order.reserved)
     if unfilled > 0:
-        side = order_side(order.lots)
-        for band in range(state.markets[order.market].band_count):
-            state.markets[order.market].depth_lots[side, band] = UNKNOWN_DEPTH
+        forget_depth(state, slot)
     touch(state, order.account)

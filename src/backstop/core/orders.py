@@ -8,7 +8,7 @@ from __future__ import annotations
 from backstop.compiled import inlined, kernel
 from backstop.core.events import NONE, EffectKind
 from backstop.core.outbox import emit
-from backstop.core.state import OWNER_RESERVED, TAKEOVER_OFFER, State
+from backstop.core.state import CLOSING_ORDER, OWNER_RESERVED, TAKEOVER_OFFER, UNKNOWN_DEPTH, State
 from backstop.core.units import mul_div_floor
 
 __all__ = [
@@ -16,6 +16,8 @@ __all__ = [
     "cancel_order",
     "cancel_orders_of",
     "close_order",
+    "forget_depth",
+    "forget_unanswered",
     "is_place_free",
     "open_order",
     "order_side",
@@ -131,6 +133,28 @@ def close_order(state: State, slot: int) -> None:
         provider.pending_notional -= order.notional
     else:
         state.markets[order.market].pending_lots[order_side(order.lots)] -= remaining_lots(state, slot)
+
+
+@kernel
+def forget_depth(state: State, slot: int) -> None:
+    """Make the side that an order takes unknown: it left lots unfilled, so that what was visible was believed wrongly."""
+    order = state.orders[slot]
+    side = order_side(order.lots)
+    for band in range(state.markets[order.market].band_count):
+        state.markets[order.market].depth_lots[side, band] = UNKNOWN_DEPTH
+
+
+@kernel
+def forget_unanswered(state: State, account: int) -> None:
+    """Make the sides unknown that the closing orders of an account take, as far as they left lots unfilled."""
+    if state.accounts[account].orders_open == 0:
+        return
+    position = state.accounts[account].first_position
+    while position != NONE:
+        slot = state.positions[position].order_slot
+        if slot != NONE and state.orders[slot].kind == CLOSING_ORDER and remaining_lots(state, slot) > 0:
+            forget_depth(state, slot)
+        position = state.positions[position].next_of_account
 
 
 @kernel

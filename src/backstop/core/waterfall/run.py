@@ -6,7 +6,7 @@ from backstop.compiled import kernel
 from backstop.core.events import NONE, Cause, EffectKind, Health, Stage
 from backstop.core.margin import assess
 from backstop.core.monitor import judge, start_round, touch
-from backstop.core.orders import cancel_orders_of
+from backstop.core.orders import cancel_orders_of, forget_unanswered
 from backstop.core.outbox import emit, is_crowded
 from backstop.core.state import (
     ROUND_ACCOUNT,
@@ -267,6 +267,7 @@ def _process(state: State, account: int) -> None:
 def end_wait(state: State, account: int) -> None:
     """End an account's wait: nobody answered its orders and offers; it has a place in the next round, the vault sells on."""
     fail_offers(state, account)
+    forget_unanswered(state, account)
     cancel_orders_of(state, account)
     touch(state, account)
     dispose(state, account)
