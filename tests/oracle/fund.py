@@ -20,8 +20,6 @@ def net_linked_owners(state: State, account: int) -> None:
             level = state.release_level(state.maintenance(number)) if keeps_release else 0
             give = min(deficit, max(0, state.equity(number) - level))
             if give > 0:
-                for order in state.orders_of(number):
-                    state.cancel(order)
                 state.post(account, number, give, Cause.NETTING)
                 deficit -= give
                 state.touch(number)
