@@ -239,6 +239,8 @@ def settle_counterparties(state: State, market: int, holders: list[int]) -> None
         if holder >= 0:
             state.cancel_excess(holder, market)
             state.touch(holder)
+            if state.accounts[holder].in_default:
+                state.position(holder, market).closed_in_default = True
 
 
 def adl(state: State, account: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, EffectKind, Guard, Operator, fund_of
 from backstop.core.instruments import PPM
 from tests.oracle.arithmetic import ceil_div
-from tests.oracle.machine import HALT, THROTTLE, Breaker, graded, settle, spend
+from tests.oracle.machine import HALT, THROTTLE, Breaker, graded, set_level, settle, spend
 from tests.oracle.records import Event
 from tests.oracle.state import State
 
@@ -112,8 +112,13 @@ def add_flow(state: State, market: int, notional: int) -> None:
         return
     for number in (market, venue_number(state)):
         breaker = state.breakers[number]
+        window = state.now // state.rules.breakers.flow_window_ns
+        if window != breaker.flow_window:
+            evaluate_flow(state, number)  # a new wave: what the old one left may be over, though nothing looked
+            if breaker.levels[BreakerCause.FLOW] == 0:
+                breaker.spent.discard(BreakerCause.FLOW)
         present, last = flow_now(state, breaker)
-        breaker.flow_window = state.now // state.rules.breakers.flow_window_ns
+        breaker.flow_window = window
         breaker.flow = [present + notional, last]
         mark_dirty(state, number)
 
@@ -125,7 +130,7 @@ def evaluate_flow(state: State, number: int) -> None:
     leave = max(1, (rules.flow_throttle or rules.flow_halt) * shared.flow_exit_ppm // PPM)
     old = breaker.levels[BreakerCause.FLOW]
     flow = sum(flow_now(state, breaker))
-    breaker.levels[BreakerCause.FLOW] = graded(old, flow, rules.flow_throttle, rules.flow_halt, leave)
+    set_level(breaker, BreakerCause.FLOW, graded(old, flow, rules.flow_throttle, rules.flow_halt, leave))
 
 
 def raise_deficit(state: State, market: int) -> None:
@@ -216,7 +221,7 @@ def evaluate_price(state: State, market: int) -> None:
     breaker.price_signal = max(signals)
     old = breaker.levels[BreakerCause.PRICE]
     thresholds = (rules.price_throttle_ppm, rules.price_halt_ppm, rules.price_exit_ppm)
-    breaker.levels[BreakerCause.PRICE] = graded(old, breaker.price_signal, *thresholds)
+    set_level(breaker, BreakerCause.PRICE, graded(old, breaker.price_signal, *thresholds))
 
 
 # -- time ------------------------------------------------------------------------------------------
@@ -345,23 +350,31 @@ def end_fund(state: State, group: int) -> None:
     begin, shifted, peaks.shifted = peaks.before + peaks.shifted, peaks.shifted, 0
     if balance == peaks.before and not shifted:
         return
-    peaks.slots[slot] = max(peaks.slots.get(slot, begin), balance)
+    peaks.slots.setdefault(slot, begin)
+    levels = [peaks.level]
+    if drawdown_level(state, group, begin) == 0:  # time alone may have ended it, though nothing looked
+        peaks.level = 0
+    levels.append(peaks.level)
+    peaks.slots[slot] = max(peaks.slots[slot], balance)
     peaks.before = balance
-    level = drawdown_level(state, group)
-    if level == peaks.level:
+    peaks.level = drawdown_level(state, group, balance)
+    levels.append(peaks.level)
+    if len(set(levels)) == 1:
         return
-    peaks.level = level
     for market, rules in enumerate(state.rules.markets):
         if rules.group == group:
-            state.breakers[market].levels[BreakerCause.DRAWDOWN] = level
+            breaker = state.breakers[market]
+            if 0 in levels[:2]:
+                breaker.spent.discard(BreakerCause.DRAWDOWN)
+            breaker.levels[BreakerCause.DRAWDOWN] = peaks.level
             mark_dirty(state, market)
 
 
-def drawdown_level(state: State, group: int) -> int:
-    """Fall of the balance from its peak, with hysteresis."""
+def drawdown_level(state: State, group: int, balance: int) -> int:
+    """Fall of a balance from the peak, with hysteresis."""
     rules, peaks = state.rules.fund, state.peaks[group]
     peak = peaks.peak(peak_slot(state))
-    drawdown = (peak - state.ledger[fund_of(group)]) * PPM // peak if peak > 0 else 0
+    drawdown = (peak - balance) * PPM // peak if peak > 0 else 0
     return graded(peaks.level, drawdown, rules.drawdown_enter_ppm, 0, rules.drawdown_exit_ppm)
 
 

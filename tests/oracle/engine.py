@@ -137,8 +137,9 @@ def transfer(state: State, event: Event) -> None:
 
 
 def charge_trading_fee(state: State, event: Event) -> None:
-    """No more than there is equity; a share of what was charged goes to the fund."""
-    charged = min(event.amount, max(0, state.equity(event.account)))
+    """No more than there is equity, nothing in a default; a share of what was charged goes to the fund."""
+    in_default = state.accounts[event.account].in_default
+    charged = 0 if in_default else min(event.amount, max(0, state.equity(event.account)))
     share = charged * state.rules.fund.trading_fee_share_ppm // PPM
     fund = fund_of(0) if event.market == NONE else state.fund_id(event.market)
     state.post(FEES, event.account, charged, Cause.TRADING_FEE, event.market)
@@ -175,11 +176,17 @@ def fill(state: State, event: Event) -> None:
     cash = -lots * price_ticks * state.rules.markets[market].notional_factor
     state.trade(event.account, other, market, lots, cash, price_ticks, Cause.FILL)
     state.trade(other, event.account, market, -lots, -cash, price_ticks, Cause.FILL)
-    accounts = [holder for holder in (event.account, other) if holder >= 0]
-    for account in accounts:
+    changes = {holder: change for holder, change in ((event.account, lots), (other, -lots)) if holder >= 0}
+    for account in changes:
         state.cancel_excess(account, market)
-    for account in accounts:
+    for account in changes:
         state.touch(account)
+    for account, change in changes.items():
+        after = state.held_lots(account, market)
+        before = after - change
+        closes = abs(after) < abs(before) or before * after < 0
+        if closes and state.accounts[account].in_default:
+            state.position(account, market).closed_in_default = True
 
 
 def mark(state: State, event: Event) -> None:
@@ -233,6 +240,8 @@ def end_waits(state: State) -> None:
     """Wake the accounts whose time has come: what was not answered is cancelled, and the vault disposes."""
     ended = [(account.wait_until, number) for number, account in enumerate(state.accounts) if account.wait_until <= state.now]
     for _, number in sorted(ended):
+        if is_crowded(state):
+            return
         state.accounts[number].wait_until = NEVER_NS
         for order in state.orders_of(number):
             if order.kind == TAKEOVER_OFFER:
@@ -244,6 +253,11 @@ def end_waits(state: State) -> None:
         state.touch(number)
         if state.is_vault(number) and not state.accounts[number].in_default:
             dispose(state, number)
+
+
+def is_crowded(state: State) -> bool:
+    """The event has brought so many effects that what is left must wait."""
+    return len(state.effects) > state.rules.limits.effects_max // 2
 
 
 def needs_processing(state: State, account: int) -> bool:
@@ -265,7 +279,7 @@ def run_rounds(state: State) -> None:
         for account in sorted(batch, key=lambda each: urgency(state, each)):
             state.judge(account)
             if needs_processing(state, account):
-                if len(state.effects) > state.rules.limits.effects_max // 2:
+                if is_crowded(state):
                     state.accounts[account].wait_until = state.now + state.rules.closeout.interval_ns
                 else:
                     process(state, account)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from backstop.core.events import Cause, fund_of
 from tests.oracle.adl import book_uncovered
 from tests.oracle.socialise import closed_markets, socialise
@@ -20,6 +22,9 @@ def net_linked_owners(state: State, account: int) -> None:
             level = state.release_level(state.maintenance(number)) if keeps_release else 0
             give = min(deficit, max(0, state.equity(number) - level))
             if give > 0:
+                if not keeps_release:
+                    for order in state.orders_of(number):
+                        state.cancel(order)
                 state.post(account, number, give, Cause.NETTING)
                 deficit -= give
                 state.touch(number)
@@ -31,7 +36,7 @@ def money_stages(state: State, account: int) -> None:
     if state.equity(account) >= 0:
         return
     if state.has_fund:
-        groups = sorted({state.group(market) for market in closed_markets(state, account)}) or [0]
+        groups = groups_of(state, closed_markets(state, account)) or groups_of(state, state.positions[account]) or [0]
         if waits_for_reserves(state, account, groups):
             return
         for group in groups:
@@ -43,13 +48,21 @@ def money_stages(state: State, account: int) -> None:
     state.judge(account)
 
 
+def groups_of(state: State, markets: Iterable[int]) -> list[int]:
+    """Groups of these markets, in order."""
+    return sorted({state.group(market) for market in markets})
+
+
 def waits_for_reserves(state: State, account_id: int, groups: list[int]) -> bool:
-    """The funds cannot pay all of it, but may when what they reserve is free; not beyond the deadline."""
+    """The funds cannot pay all of it, but may when what is reserved is free; not beyond the deadline."""
     left = -state.equity(account_id)
+    for_owner = state.available_to_owner(account_id)
     for group in groups:
-        left -= min(left, state.available(group, account_id))
+        paid = min(left, state.available_in_fund(group), for_owner)
+        left, for_owner = left - paid, for_owner - paid
     deadline = state.deadline(account_id)
-    if left == 0 or state.now >= deadline or not any(state.funds[group].reserved for group in groups):
+    is_reserved = state.owner(account_id).reserved or any(state.funds[group].reserved for group in groups)
+    if left == 0 or state.now >= deadline or not is_reserved:
         return False
     interval = state.rules.closeout.interval_ns
     state.accounts[account_id].wait_until = min(deadline, state.now + interval)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState
 from backstop.core.instruments import VenueRules
 
-__all__ = ["HALT", "THROTTLE", "Breaker", "Machine", "Peaks", "demand", "graded", "new_breakers", "new_peaks", "settle", "spend"]
+__all__ = ["HALT", "THROTTLE", "Breaker", "Machine", "Peaks", "demand", "graded", "new_breakers", "new_peaks", "set_level", "settle", "spend"]
 
 #: Levels of a cause; 0 is none.
 THROTTLE, HALT = 1, 2
@@ -87,6 +87,13 @@ def graded(old: int, signal: int, throttle: int, halt: int, leave: int) -> int:
     if throttle and signal >= throttle:
         return max(old, THROTTLE)
     return 0 if signal < leave else old
+
+
+def set_level(machine: Machine, cause: BreakerCause, level: int) -> None:
+    """A cause that asks for a halt after a throttle asks for more than what it was stopped for."""
+    if machine.levels[cause] == THROTTLE and level == HALT:
+        machine.spent.discard(cause)
+    machine.levels[cause] = level
 
 
 @dataclass(slots=True)

@@ -344,13 +344,21 @@ class State:
         """Atoms paid for the owner, none of them once a whole window passed without a payment."""
         return 0 if self.now - owner.paid_ns > self.rules.fund.window_ns else owner.paid
 
-    def available(self, group: int, account: int) -> int:
-        """Atoms that the fund may still spend or promise for this account."""
-        fund, owner = self.funds[group], self.owner(account)
+    def available_in_fund(self, group: int) -> int:
+        """Atoms that the fund may still spend or promise, for whomever."""
+        fund = self.funds[group]
         free = self.ledger[fund_of(group)] - fund.reserved
         of_window = self.rules.funds[group].loss_per_window_max - self.paid(group) - fund.reserved
-        of_owner = self.rules.fund.owner_loss_max - self.owner_paid(owner) - owner.reserved
-        return max(0, min(free, of_window, of_owner))
+        return max(0, min(free, of_window))
+
+    def available_to_owner(self, account: int) -> int:
+        """Atoms that all funds together may still spend or promise for the account's owner."""
+        owner = self.owner(account)
+        return max(0, self.rules.fund.owner_loss_max - self.owner_paid(owner) - owner.reserved)
+
+    def available(self, group: int, account: int) -> int:
+        """Atoms that the fund may still spend or promise for this account."""
+        return min(self.available_in_fund(group), self.available_to_owner(account))
 
     def deadline(self, account: int) -> int:
         """Time after which the account waits no longer for the book."""

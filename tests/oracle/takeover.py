@@ -137,29 +137,39 @@ class Taker:
         """Signed lots that it has in the market."""
         return self.state.held_lots(self.provider.account, self.closing.market)
 
-    def held_after(self, lots: int) -> int:
-        """Signed lots that it would have."""
-        return self.held + sign(self.closing.held) * lots
+    @property
+    def promised(self) -> int:
+        """Signed lots that it would have, if it took all that it was offered in this market and direction."""
+        side = sign(self.closing.held)
+        offers = (order for order in self.state.open_orders.values() if order.kind == TAKEOVER_OFFER and order.provider == self.number)
+        return self.held + side * sum(abs(offer.lots) for offer in offers if offer.market == self.closing.market and offer.lots * side < 0)
+
+    def promised_after(self, lots: int) -> int:
+        """The same, with these lots."""
+        return self.promised + sign(self.closing.held) * lots
 
     def free(self) -> int:
         """Capacity left, after what time has refilled."""
         gauge = self.state.commitment(self.number, self.closing.market, sign(self.closing.held))
         refilled = self.commitment.refill_per_s * (self.state.now - gauge.used_ns) // NS_PER_S
+        part = self.commitment.refill_per_s * (self.state.now - gauge.used_ns) % NS_PER_S
         gauge.used, gauge.used_ns = max(0, gauge.used - refilled), self.state.now
+        if gauge.used and self.commitment.refill_per_s:
+            gauge.used_ns -= part // self.commitment.refill_per_s
         return self.commitment.capacity - gauge.used
 
     def initial_rise(self, lots: int) -> int:
-        """Change of its initial margin if it took these lots."""
+        """Change of its initial margin if it took these lots beside what it was offered here."""
         rules, unit = self.state.rules.markets[self.closing.market], self.closing.unit
-        before = margin_atoms(rules, abs(self.held) * unit, initial=True)
-        return margin_atoms(rules, abs(self.held_after(lots)) * unit, initial=True) - before
+        before = margin_atoms(rules, abs(self.promised) * unit, initial=True)
+        return margin_atoms(rules, abs(self.promised_after(lots)) * unit, initial=True) - before
 
     def is_sound(self, lots: int, free: int) -> bool:
         """Whether it could take these lots beside everything that it was already offered."""
         state, account, unit = self.state, self.provider.account, self.closing.unit
-        after = abs(self.held_after(lots))
+        after = abs(self.promised_after(lots))
         notionals = sum(state.notional(account, market) for market in state.positions[account])
-        gross = notionals + (after - abs(self.held)) * unit + self.provider.pending_notional
+        gross = notionals + (after - abs(self.promised)) * unit + self.provider.pending_notional
         equity = state.equity(account)
         return (
             lots * unit <= free
