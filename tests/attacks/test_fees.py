@@ -22,10 +22,8 @@ def charge(scene: Scene, account: int, amount: int) -> int:
 def test_fund_gets_a_share_of_what_was_charged(side: int, asked: int) -> None:
     """Equity 100: of a fee of more only 100 is charged, and a third of that is the fund's, whatever was asked for."""
     scene = Scene(venue(fund=FundsRules(trading_fee_share_ppm=333_333)), side)
-    account = scene.open(1_100)
-    scene.trade(account, 10, FIRST_MARK)
-    scene.depth(10)
-    scene.mark(930)  # its order is on the book, where it waits
+    account = scene.open(200)
+    scene.trade(account, 1, FIRST_MARK)
     scene.mark(FIRST_MARK - 100)
     assert scene.mirror.equity(account) == 100
     world = scene.mirror.ledger[WORLD]
@@ -34,6 +32,22 @@ def test_fund_gets_a_share_of_what_was_charged(side: int, asked: int) -> None:
     assert scene.mirror.ledger[FEES] + scene.fund == taken
     assert scene.fund == taken * 333_333 // 1_000_000
     assert scene.mirror.ledger[WORLD] == world
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_no_fee_takes_what_an_order_on_its_way_relies_on(side: int) -> None:
+    """An order left at the zero price of equity 400; a fee that took that equity first would leave the fund to pay for it."""
+    scene = Scene(venue(fund=FundsRules(trading_fee_share_ppm=1_000_000)), side)
+    scene.cash(FUND, 10_000)
+    account = scene.open(1_100)
+    scene.trade(account, 10, FIRST_MARK)
+    scene.depth(10)
+    scene.mark(930)
+    (number,) = scene.open_ids()
+    assert charge(scene, account, 400) == 0
+    scene.fill(number, 10, scene.price(scene.mirror.orders[number].limit_ticks))
+    assert scene.mirror.equity(account) >= 0
+    assert (scene.fund, scene.mirror.ledger[FEES]) == (10_000, 0)
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -329,12 +329,42 @@ def test_flow_of_a_market_and_of_the_venue() -> None:
     halted = bench.flow(61, 1, market=1)
     assert [(effect.market, effect.code, effect.value) for effect in halted] == [(1, THROTTLED, 1_000), (NONE, HALTED, 2_000)]
     assert halted[0].lots == halted[1].lots == C.FLOW
-    # Two windows later it is forgotten. Half of the throttle is the exit, and the venue's halt takes its place.
-    assert codes(bench.flow(180, 500)) == [(REOPENING, C.FLOW)]
+    assert codes(bench.flow(119, 500)) == []
+    # 500 are left of it in the next window. Half of the throttle is the exit, and the venue's halt takes its place.
+    assert codes(bench.flow(150, 1)) == [(REOPENING, C.FLOW)]
     assert bench.states() == [THROTTLED, THROTTLED, REOPENING]
-    assert codes(bench.wait(300, 0)) == []
-    breakers.settle(bench.state, 0)
-    assert codes(bench.said()) == [(OPEN, C.FLOW)]
+    # Two windows later it is forgotten, and 500 begin anew.
+    assert codes(bench.flow(240, 500)) == [(OPEN, C.FLOW), (OPEN, C.FLOW)]
+
+
+def test_a_new_wave_of_flow_is_judged_anew() -> None:
+    """The first wave was stopped and is spent; nothing settles the venue while it is OPEN. A later, larger wave halts it again."""
+    bench = Bench(BreakerRules(flow_halt=2_000, flow_window_ns=1_000 * SECOND))
+    assert codes(bench.flow(0, 2_000)) == [(HALTED, C.FLOW)]
+    assert [codes(bench.wait(second, VENUE)) for second in (600, 660)] == [[(REOPENING, C.FLOW)], [(OPEN, C.FLOW)]]
+    assert bench.spent(VENUE) == {C.FLOW}
+    assert codes(bench.flow(1_000, 10_000)) == []  # the same wave: what was spent still counts
+    assert codes(bench.flow(3_000, 1_999)) == []
+    assert bench.spent(VENUE) == set()
+    assert codes(bench.flow(3_001, 1)) == [(HALTED, C.FLOW)]
+
+
+@pytest.mark.parametrize("cause", [C.PRICE, C.FLOW])
+def test_a_halt_is_more_than_the_throttle_that_was_spent(cause: BreakerCause) -> None:
+    """What was spent as a throttle halts when it becomes a halt; what was spent as a halt does not."""
+    bench = Bench(BreakerRules(hold_max_ns=10 * SECOND), market=PRICE | {"flow_throttle": 1_000, "flow_halt": 2_000})
+    bench.mark(0, 1_000)
+    first = bench.mark(1, 940) if cause == C.PRICE else bench.flow(1, 1_000)
+    assert codes(first) == [(THROTTLED, cause)]
+    assert codes(bench.wait(11)) == [(OPEN, cause)]
+    assert bench.spent() == {cause}
+    second = bench.mark(12, 890) if cause == C.PRICE else bench.flow(12, 1_000)
+    assert codes(second) == [(HALTED, cause)]
+    assert codes(bench.wait(22)) == [(REOPENING, cause)]
+    assert codes(bench.wait(82)) == [(OPEN, cause)]
+    assert bench.spent() == {cause}
+    third = bench.mark(83, 700) if cause == C.PRICE else bench.flow(83, 1_000)
+    assert codes(third) == []
 
 
 def test_flow_beyond_63_bits_stops_the_engine() -> None:
@@ -522,18 +552,22 @@ def test_the_peak_is_that_of_the_latest_slots(steps: list[tuple[int, int, bool]]
         now += gap
         held[-1] = (held[-1][0], now, last)
         bench.engine.now_ns = now
+        is_cash &= change != 0
+        before, first = last, now // slot_ns - 16
         if is_cash:
             # Now and then the event pays out what was paid in: the balance is as before, its peaks are not.
             shift_peaks(bench.state, 0, change)
             held = [(start, end, atoms + change) for start, end, atoms in held]
-            change = 0 if gap % 5 == 0 else change
+            before, change = last + change, 0 if gap % 5 == 0 else change
+        old_peak = max(atoms for _, end, atoms in held if end // slot_ns >= first)
         held.append((now, now, last + change))
         balance(bench, 0, last + change)
         judge_drawdowns(bench.state)
-        first = now // slot_ns - 16
         if change or is_cash:
             peak = max(atoms for _, end, atoms in held if end // slot_ns >= first)
             assert max(bench.state.funds[0].peak) == peak
+            if old_peak <= 0 or old_peak == before:  # no drawdown was left before the event
+                level = 0
             drawdown = (peak - last - change) * 1_000_000 // peak if peak > 0 else 0
             level = 1 if drawdown >= 1_000_000 else 0 if drawdown < 1 else level
         assert int(bench.state.funds[0].drawdown_level) == level == bench.level(C.DRAWDOWN)

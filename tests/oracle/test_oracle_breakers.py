@@ -135,11 +135,15 @@ def test_flow_of_market_and_venue() -> None:
     assert moves(venue.at(60)) == [(0, THROTTLED, OPEN, FLOW, NEVER_NS, 1_900)]
     assert moves(venue.at(70)) == [(NONE, HALTED, REOPENING, FLOW, 80, 1_900)]
     assert moves(venue.at(80)) == [(NONE, REOPENING, OPEN, FLOW, NEVER_NS, 1_900)]
-    # The next window still counts the last: 1,900 + 1,100 is the halt, but FLOW is spent.
-    assert moves(venue.default(150, 11)) == []
-    assert venue.row()[3:5] == (2 * 3, 2)
+    # The next window still counts the last: 1,900 + 1,100 is the market's halt, more than the throttle that was spent.
+    assert moves(venue.default(150, 11)) == [(0, OPEN, HALTED, FLOW, 200, 3_000)]
+    assert venue.row()[3:5] == (2 * 3, 0)
+    # The venue was halted for it before.
+    assert venue.row(2)[3:5] == (2 * 3, 2)
     assert venue.row()[7:9] == (1_100, 1_900)
-    # Windows 2 and 3 pass; 400 is below 500: not spent any more. 600 more: throttled again.
+    assert moves(venue.at(200)) == [(0, HALTED, REOPENING, FLOW, 210, 1_100)]
+    assert moves(venue.at(210)) == [(0, REOPENING, OPEN, FLOW, NEVER_NS, 1_100)]
+    # Windows 2 and 3 pass: not spent any more. 400, and 600 more: throttled again.
     assert moves(venue.default(310, 4)) == []
     assert venue.row()[3:5] == (0, 0)
     assert moves(venue.default(320, 6)) == [(0, OPEN, THROTTLED, FLOW, 370, 1_000)]

@@ -128,6 +128,10 @@ def cancelled_first(event: Event, effects: Sequence[Effect]) -> bool:
     return False
 
 
+#: Causes of trades, and of what is posted beside them, that close lots of accounts which may then be in default.
+TRADED = (Cause.FILL, Cause.TEAR_UP, Cause.UNCOVERED)
+
+
 @dataclass(slots=True)
 class Mirror:
     """Books kept from events and effects alone."""
@@ -152,6 +156,8 @@ class Mirror:
     restricted: set[int] = field(default_factory=set)
     #: Positions, as (account, market), that a default has closed lots of.
     closed: set[tuple[int, int]] = field(default_factory=set)
+    #: Those that the trades at hand reduced, until their accounts are judged: a default that this begins closed them.
+    reduced: set[tuple[int, int]] = field(default_factory=set)
     #: One a market, then the venue's: state and the time at which it ends at the latest.
     breakers: list[tuple[int, int]] = field(default_factory=list)
     backers: list[Backer] = field(default_factory=list)
@@ -316,12 +322,18 @@ class Mirror:
         """Markets in which the present default of an account has closed lots."""
         return sorted(market for number, market in self.closed if number == account)
 
+    def groups_that_pay(self, account: int) -> list[int]:
+        """Groups whose funds pay an account without lots: of what its default closed, else of what it ever held, else the first."""
+        markets = self.closed_markets(account) or [market for holder, market in self.held if holder == account]
+        return sorted({self.group(market) for market in markets}) or [0]
+
     # -- keeping the books -----------------------------------------------------------------------
 
     def take_event(self, event: Event, effects: Sequence[Effect]) -> None:
         """Note what an accepted event itself says, before its effects; they only say whether a mark was held."""
         self.now = event.time_ns
         self.netted.clear()
+        self.reduced.clear()
         self.told = NONE
         if event.kind == EventKind.MARK:
             if not any((row.kind, row.code, row.market) == (F.GUARD, Guard.HELD, event.market) for row in effects):
@@ -364,6 +376,8 @@ class Mirror:
     def take_effect(self, effect: Effect) -> None:
         """Book one effect."""
         kind = effect.kind
+        if kind not in (F.TRADE, F.CANCEL, F.RESERVE, F.RESIDUAL, F.HEALTH) and not (kind == F.POSTING and effect.code in TRADED):
+            self.reduced.clear()
         if kind == F.POSTING:
             self._take_posting(effect)
         elif kind == F.TRADE:
@@ -420,6 +434,10 @@ class Mirror:
         row.cost += effect.value - effect.amount
         if effect.code == Cause.CLOSEOUT and effect.account >= 0:
             self.closed.add((effect.account, effect.market))
+        if effect.code in TRADED and effect.account >= 0 and effect.lots * (row.lots - effect.lots) < 0:
+            self.reduced.add((effect.account, effect.market))
+            if self.health[effect.account] >= Health.DISTRESSED:
+                self.closed.add((effect.account, effect.market))
         if effect.code == Cause.OPENING:
             outside = self.holding(outside_of(effect.market), effect.market)
             outside.lots -= effect.lots
@@ -431,6 +449,8 @@ class Mirror:
         if (effect.other < Health.DISTRESSED) == (effect.code < Health.DISTRESSED):
             return
         self.closed = {(number, market) for number, market in self.closed if number != account}
+        if effect.code >= Health.DISTRESSED:
+            self.closed |= {(number, market) for number, market in self.reduced if number == account}
         self.default_since[account] = self.now if effect.code >= Health.DISTRESSED else NEVER_NS
         if effect.code < Health.DISTRESSED:
             self.restricted.discard(account)
@@ -441,8 +461,9 @@ class Mirror:
         order = MirrorOrder(effect.account, effect.market, effect.lots, effect.price_ticks, effect.amount, sent_ns=self.now)
         self.orders[effect.other] = order
         if effect.kind == F.OFFER:
+            rise = self.initial_rise(effect.price_ticks, order.market, effect.lots)  # before it is one of the provider's own
             order.kind, order.limit_ticks, order.provider, order.notional = TAKEOVER_OFFER, 0, effect.price_ticks, notional
-            order.pending_initial = max(0, self.initial_rise(order.provider, order.market, effect.lots))
+            order.pending_initial = max(0, rise)
             self._use(order.provider, order.market, effect.lots, effect.other)
             return
         if effect.account == self.vault and self.health[effect.account] < Health.DISTRESSED:
@@ -450,9 +471,14 @@ class Mirror:
         for whose in (("account", effect.account), ("market", effect.market), ("venue", NONE)):
             self.ordered[self.interval, *whose] += notional
 
+    def promised_lots(self, provider: int, market: int, lots: int) -> int:
+        """Return the signed lots that a provider has if it takes all that it was offered in a market, on the side of ``lots``."""
+        offers = [order for order in self.orders.values() if order.is_open and (order.provider, order.market) == (provider, market)]
+        return self.lots(self.backers[provider].account, market) - sum(order.lots for order in offers if order.lots * lots > 0)
+
     def initial_rise(self, provider: int, market: int, lots: int) -> int:
-        """Return the change of a provider's initial margin if the account trades ``lots`` with it."""
-        held, unit = self.lots(self.backers[provider].account, market), self.unit(market)
+        """Return the change of a provider's initial margin if the account trades ``lots`` with it, beside its offers there."""
+        held, unit = self.promised_lots(provider, market, lots), self.unit(market)
         return self.margin(market, abs(held - lots) * unit, initial=True) - self.margin(market, abs(held) * unit, initial=True)
 
     def _use(self, provider: int, market: int, lots: int, order: int) -> None:

@@ -242,7 +242,8 @@ def commitment_of(mirror: Mirror, number: int, market: int, direction: int) -> C
 def can_take(moment: Moment, number: int, defaulter: int, market: int) -> bool:
     """Say whether a provider stands so that it could take one lot of a position over, beside what it was offered."""
     mirror, rules, account = moment.mirror, moment.mirror.rules.providers[number], moment.mirror.backers[number].account
-    held, side = mirror.lots(account, market), sign(mirror.lots(defaulter, market))
+    side = sign(mirror.lots(defaulter, market))
+    held = mirror.promised_lots(number, market, -side)
     if not is_able(mirror, number, defaulter) or abs(held + side) > mirror.rules.markets[market].position_lots_max:
         return False
     if (account, market) not in mirror.held and sum(holder >= 0 for holder, _ in mirror.held) >= mirror.rules.limits.positions_max:

@@ -355,11 +355,12 @@ def _deficit_is_paid(moment: Moment, account: int) -> Findings:
     deficit, markets = -mirror.equity(account), mirror.closed_markets(account)
     if mirror.markets_of(account) or deficit <= 0:
         yield f"{moment.effect} of account {account} with equity {-deficit} and positions in {mirror.markets_of(account)}"
-    groups = sorted({mirror.group(market) for market in markets}) or [0]
+    groups = mirror.groups_that_pay(account)
     expected, paid = _bill(moment, account, deficit, groups, markets), _paid(moment, account, rows, C.DEFICIT)
     if paid != expected:
         yield f"deficit {deficit} of account {account}: paid {paid}, should be {expected}"
-    short = sum(expected.funds.values()) < deficit and any(mirror.reserved_of(group) for group in groups)
+    is_reserved = mirror.reserved_for(mirror.owners[account]) > 0 or any(mirror.reserved_of(group) for group in groups)
+    short = sum(expected.funds.values()) < deficit and is_reserved
     if Stage.FUND in mirror.rules.stages and short and mirror.now < mirror.deadline(account):
         yield f"deficit {deficit} of account {account} is paid while a fund only reserves"
     residuals = sum(row.amount for row in rows if row.kind == F.RESIDUAL)

@@ -14,7 +14,7 @@ from backstop.core.drawdown import group_of_fund
 from backstop.core.events import FEES, NONE, WORLD, BreakerState, EventKind, Health, Operator, Reject, Transfer
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, TIME_NS_MAX
 from backstop.core.ledger import balance_of, position_of
-from backstop.core.margin import assess, initial_margin
+from backstop.core.margin import assess, initial_margin, initial_margin_of
 from backstop.core.state import OWNER_FIRST, TAKEOVER_OFFER, State
 
 __all__ = ["refusal_of"]
@@ -106,14 +106,33 @@ def _trading_fee_refusal(state: State, account: int, market: int, amount: int) -
 
 
 @kernel
+def _at_held_marks(state: State, account: int) -> tuple[int, int]:
+    """Return (equity, initial margin), each position at the worse of the mark and one that the price guard holds."""
+    equity, _ = assess(state, account)
+    initial = initial_margin(state, account)
+    position = state.accounts[account].first_position
+    while position != NONE:
+        row = state.positions[position]
+        held = state.breakers[row.market].held_ticks
+        if row.lots != 0 and held != 0:
+            market = state.markets[row.market]
+            size, factor = abs(row.lots), market.notional_factor
+            equity += min(0, row.lots * (held - market.mark_ticks) * factor)
+            at_mark = initial_margin_of(state, row.market, size * market.mark_ticks * factor)
+            initial += max(0, initial_margin_of(state, row.market, size * held * factor) - at_mark)
+        position = row.next_of_account
+    return equity, initial
+
+
+@kernel
 def _may_withdraw(state: State, account: int, amount: int) -> bool:
     """Return whether initial margin, and what linked accounts lack, stay: a winner does not leave before its twin is netted."""
-    equity, _ = assess(state, account)
-    room = equity - amount - initial_margin(state, account)
+    equity, initial = _at_held_marks(state, account)
+    room = equity - amount - initial
     other = state.columns[OWNER_FIRST, state.accounts[account].owner]
     while other != NONE and room >= 0:
         if other != account:
-            linked, _ = assess(state, other)
+            linked, _ = _at_held_marks(state, other)
             room += min(0, linked)
         other = state.accounts[other].next_of_owner
     return room >= 0

@@ -30,6 +30,7 @@ __all__ = [
     "make_dirty",
     "next_timer_ns",
     "raise_deficit",
+    "set_drawdown",
     "settle",
     "settle_dirty",
     "settle_with_venue",
@@ -46,6 +47,7 @@ _HALTED = int(BreakerState.HALTED)
 _REOPENING = int(BreakerState.REOPENING)
 _PRICE = int(BreakerCause.PRICE)
 _FLOW = int(BreakerCause.FLOW)
+_DRAWDOWN = int(BreakerCause.DRAWDOWN)
 _STALE = int(BreakerCause.STALE)
 _OPERATOR = int(BreakerCause.OPERATOR)
 _OUTAGE = int(BreakerCause.OUTAGE)
@@ -167,9 +169,12 @@ def settle(state: State, row: int) -> None:
 
 @inlined
 def _is_quiet(state: State, row: int) -> bool:
-    """Return whether a machine is OPEN and nothing asks for anything, so that settling it would do nothing."""
+    """Return whether a machine is OPEN and nothing asks for anything, so that settling it would do nothing.
+
+    Its flow cannot have risen to a threshold: what adds to it makes the machine dirty.
+    """
     breaker = state.breakers[row]
-    if breaker.state != _OPEN or breaker.spent != 0 or breaker.flow[0] != 0 or breaker.flow[1] != 0:
+    if breaker.state != _OPEN or breaker.spent != 0:
         return False
     level = 0
     for cause in range(_PRICE, _DEFICIT + 1):
@@ -211,6 +216,15 @@ def _graded(old: int, signal: int, throttle: int, halt: int, leave: int) -> int:
     return 0 if signal < leave else old
 
 
+@inlined
+def _set_level(state: State, row: int, cause: int, level: int) -> None:
+    """Set the level of a cause; a halt after a throttle asks for more than what the cause was spent for."""
+    breaker = state.breakers[row]
+    if level == HALT_LEVEL and breaker.levels[cause] == THROTTLE_LEVEL:
+        breaker.spent &= ~(1 << (cause - 1))
+    breaker.levels[cause] = level
+
+
 @kernel
 def _roll_flow(state: State, row: int) -> None:
     """Move the two windows of a machine's flow to the present."""
@@ -236,13 +250,17 @@ def _judge_flow(state: State, row: int) -> None:
     if flow == 0 and old == 0:
         return
     leave = max(1, mul_div_floor(throttle if throttle > 0 else halt, state.rules[0].flow_exit_ppm, _PPM))
-    breaker.levels[_FLOW] = _graded(old, flow, throttle, halt, leave)
+    _set_level(state, row, _FLOW, _graded(old, flow, throttle, halt, leave))
 
 
 @kernel
 def _count_flow(state: State, row: int, notional: int) -> None:
-    _roll_flow(state, row)
-    breaker = state.breakers[row]
+    breaker, window_ns = state.breakers[row], state.rules[0].flow_window_ns
+    if state.engine[0].now_ns - breaker.flow_window * window_ns >= window_ns:
+        # A new wave: what the old one left may be over, though nothing settled the machine since.
+        _judge_flow(state, row)
+        if breaker.levels[_FLOW] == 0:
+            breaker.spent &= ~(1 << (_FLOW - 1))
     breaker.flow[0] = add_checked(breaker.flow[0], notional)
     make_dirty(state, row)
 
@@ -262,6 +280,16 @@ def raise_deficit(state: State, market: int) -> None:
     if breaker.levels[_DEFICIT] != HALT_LEVEL:
         breaker.levels[_DEFICIT] = HALT_LEVEL
         make_dirty(state, market)
+
+
+@kernel
+def set_drawdown(state: State, market: int, level: int, was_over: bool) -> None:
+    """Set the level of DRAWDOWN; ``was_over``: it was 0 in between, so that it is not spent."""
+    breaker = state.breakers[market]
+    breaker.levels[_DRAWDOWN] = level
+    if was_over:
+        breaker.spent &= ~(1 << (_DRAWDOWN - 1))
+    make_dirty(state, market)
 
 
 @kernel
@@ -308,7 +336,8 @@ def _judge_price(state: State, market: int) -> None:
     if index > 0:
         signal = max(signal, abs(mark - index) * _PPM // index)
     breaker.price_signal_ppm = signal
-    breaker.levels[_PRICE] = _graded(breaker.levels[_PRICE], signal, place.price_throttle_ppm, place.price_halt_ppm, place.price_exit_ppm)
+    level = _graded(breaker.levels[_PRICE], signal, place.price_throttle_ppm, place.price_halt_ppm, place.price_exit_ppm)
+    _set_level(state, market, _PRICE, level)
 
 
 @kernel

@@ -7,14 +7,13 @@ no span of a window forgets a peak within it.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
-from backstop.core.breakers import THROTTLE_LEVEL, make_dirty
-from backstop.core.events import FEES, FUND, NONE, BreakerCause
+from backstop.core.breakers import THROTTLE_LEVEL, set_drawdown
+from backstop.core.events import FEES, FUND, NONE
 from backstop.core.state import FUND_SLOTS, State, house_slot
 from backstop.core.units import add_checked, div_ceil, mul_div_floor
 
 __all__ = ["fund_id", "group_of_fund", "judge_drawdowns", "shift_peaks"]
 
-_DRAWDOWN = int(BreakerCause.DRAWDOWN)
 _PPM = 1_000_000
 
 
@@ -48,7 +47,7 @@ def shift_peaks(state: State, group: int, amount: int) -> None:
     """Move a fund's peaks by ``amount`` atoms of CASH: money put in or taken out is neither gain nor loss."""
     _roll_peaks(state, group)
     fund = state.funds[group]
-    fund.is_shifted = 1
+    fund.shifted += amount
     for slot in range(FUND_SLOTS):
         fund.peak[slot] = add_checked(fund.peak[slot], amount)
 
@@ -68,23 +67,26 @@ def _judge_drawdown(state: State, group: int, balance: int) -> None:
     """Take a new balance into the peaks, and give the group's markets the level that follows."""
     rules, fund = state.rules[0], state.funds[group]
     _roll_peaks(state, group)
+    # Time alone may have ended the old drawdown, though nothing looked: then this is a new one.
+    is_over = _drawdown_ppm(state, group, fund.balance_before + fund.shifted) < rules.drawdown_exit_ppm
+    old = fund.drawdown_level
+    between = 0 if is_over else old
     place = fund.peak_slot % FUND_SLOTS
     fund.peak[place] = max(fund.peak[place], balance)
     fund.balance_before = balance
-    fund.is_shifted = 0
+    fund.shifted = 0
     drawdown = _drawdown_ppm(state, group, balance)
-    level = fund.drawdown_level
+    level = between
     if rules.drawdown_enter_ppm > 0 and drawdown >= rules.drawdown_enter_ppm:
         level = THROTTLE_LEVEL
     elif drawdown < rules.drawdown_exit_ppm:
         level = 0
-    if level == fund.drawdown_level:
+    if level == old and between == old:
         return
     fund.drawdown_level = level
     for market in range(rules.markets):
         if state.markets[market].group == group:
-            state.breakers[market].levels[_DRAWDOWN] = level
-            make_dirty(state, market)
+            set_drawdown(state, market, level, between == 0)
 
 
 @kernel
@@ -92,5 +94,5 @@ def judge_drawdowns(state: State) -> None:
     """At the end of an event: look at the funds whose balance it changed, or that had CASH, in order of group."""
     for group in range(state.rules[0].groups):
         balance = state.house[house_slot(fund_id(group))]
-        if balance != state.funds[group].balance_before or state.funds[group].is_shifted != 0:
+        if balance != state.funds[group].balance_before or state.funds[group].shifted != 0:
             _judge_drawdown(state, group, balance)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.compiled import kernel
+from backstop.compiled import inlined, kernel
 from backstop.core.admission import refusal_of
 from backstop.core.breakers import after_index, apply_operator, check_outage, next_timer_ns, settle_dirty
 from backstop.core.drawdown import group_of_fund, judge_drawdowns, shift_peaks
@@ -21,6 +21,7 @@ from backstop.core.events import (
     Cause,
     EffectKind,
     EventKind,
+    Health,
     Operator,
     Transfer,
 )
@@ -29,7 +30,7 @@ from backstop.core.guard import offer_mark
 from backstop.core.ledger import open_position_row, post, trade
 from backstop.core.monitor import start_round, touch
 from backstop.core.orders import cancel_excess
-from backstop.core.outbox import emit
+from backstop.core.outbox import emit, is_crowded
 from backstop.core.state import OWNER_FIRST, State
 from backstop.core.timers import run_timers
 from backstop.core.waits import first_wait_ns, pop_wait
@@ -59,6 +60,7 @@ _TRADE = int(EffectKind.TRADE)
 _CASH = int(Transfer.CASH)
 _TRADING_FEE = int(Transfer.TRADING_FEE)
 _REOPEN = int(Operator.REOPEN)
+_DISTRESSED = int(Health.DISTRESSED)
 _CASH_CAUSE = int(Cause.CASH)
 _FUNDING_CAUSE = int(Cause.FUNDING)
 _OPENING_CAUSE = int(Cause.OPENING)
@@ -109,6 +111,15 @@ def _apply_opening(state: State, account: int, market: int, lots: int, cost: int
     touch(state, account)
 
 
+@inlined
+def _note_closed(state: State, position: int, lots: int) -> None:
+    """Mark a position that a trade of signed ``lots`` reduced or turned, where its account is in default: its fund is asked."""
+    row = state.positions[position]
+    before = row.lots - lots
+    if before != 0 and (before > 0) != (lots > 0) and state.accounts[row.account].health >= _DISTRESSED:
+        row.closed_in_default = 1
+
+
 @kernel
 def _apply_fill(state: State, account: int, other: int, market: int, lots: int, price_ticks: int) -> None:
     cash = -lots * price_ticks * state.markets[market].notional_factor
@@ -121,8 +132,10 @@ def _apply_fill(state: State, account: int, other: int, market: int, lots: int, 
     if other != NONE:
         cancel_excess(state, counterpart)
     touch(state, account)
+    _note_closed(state, position, lots)
     if other != NONE:
         touch(state, other)
+        _note_closed(state, counterpart, -lots)
 
 
 @kernel
@@ -170,10 +183,11 @@ def _end_timers(state: State) -> None:
 
 @kernel
 def _end_waits(state: State) -> None:
-    account = pop_wait(state)
-    while account != NONE:
-        end_wait(state, account)
+    while not is_crowded(state):
         account = pop_wait(state)
+        if account == NONE:
+            return
+        end_wait(state, account)
 
 
 @kernel

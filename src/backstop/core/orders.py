@@ -131,6 +131,7 @@ def close_order(state: State, slot: int) -> None:
         provider = state.providers[order.provider]
         provider.pending_initial -= order.pending_initial
         provider.pending_notional -= order.notional
+        state.offered[2 * order.provider + order_side(order.lots), order.market] -= abs(order.lots)
     else:
         state.markets[order.market].pending_lots[order_side(order.lots)] -= remaining_lots(state, slot)
 

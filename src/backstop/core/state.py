@@ -147,7 +147,7 @@ FUND_ROW = _row(
     ("paid_slot", "<i8"),  # number of the newest slot of ``paid``
     ("peak_slot", "<i8"),
     ("balance_before", "<i8"),  # as of the end of the last event
-    ("is_shifted", "<i8"),  # this event had CASH of the fund
+    ("shifted", "<i8"),  # CASH of the fund in this event
     ("drawdown_level", "<i8"),
     ("paid", "<i8", (17,)),
     ("peak", "<i8", (17,)),
@@ -340,6 +340,7 @@ class State(Bundle):
         "breakers": (BREAKER, 1),
         "providers": (PROVIDER, 1),
         "commitments": (COMMITMENT, 1),
+        "offered": (np.int64, 2),
         "buckets": (np.int32, 2),
         "columns": (np.int64, 2),
         "effects": (EFFECT, 1),
@@ -360,6 +361,8 @@ class State(Bundle):
     breakers: NDArray[np.void]
     providers: NDArray[np.void]
     commitments: NDArray[np.void]
+    #: Lots (> 0) of a provider's open offers: row ``provider x 2 + direction``, by market.
+    offered: NDArray[np.int64]
     #: First position of each price bucket: row 0 the triggers below the mark, row 1 those above.
     buckets: NDArray[np.int32]
     #: Columns of numbers that are no rows: see the names below.
@@ -576,6 +579,7 @@ def new_state(rules: VenueRules) -> State:
         breakers=_breaker_rows(rules),
         providers=providers,
         commitments=commitments,
+        offered=np.zeros((2 * len(providers), count), dtype=np.int64),
         buckets=np.full((2, buckets), NONE, dtype=np.int32),
         columns=columns,
         effects=np.empty(2 * limits.effects_max, dtype=EFFECT),

@@ -84,9 +84,11 @@ def trade_counterparty(state: State, defaulter: int, sign: int, place: int, cash
 
 @kernel
 def settle_counterparty(state: State, place: int) -> None:
-    """Cancel what a counterparty's closing order now exceeds, and judge it."""
+    """Cancel what a counterparty's closing order now exceeds, and judge it; in default, lots of it were closed here."""
     position = state.columns[PLAN_POSITION, place]
     account = state.positions[position].account
     if account >= 0:
         cancel_excess(state, position)
         touch(state, account)
+        if state.accounts[account].health >= _DISTRESSED:
+            state.positions[position].closed_in_default = 1

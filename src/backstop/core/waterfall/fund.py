@@ -5,7 +5,7 @@ from __future__ import annotations
 from backstop.compiled import kernel
 from backstop.core.breakers import raise_deficit
 from backstop.core.drawdown import fund_id
-from backstop.core.events import FEES, NONE, UNCOVERED, Cause, EffectKind
+from backstop.core.events import FEES, NONE, UNCOVERED, Cause, EffectKind, Health
 from backstop.core.ledger import balance_of, post
 from backstop.core.margin import assess
 from backstop.core.monitor import touch
@@ -13,11 +13,21 @@ from backstop.core.outbox import emit
 from backstop.core.state import FUND_SLOTS, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED, State
 from backstop.core.units import mul_div_floor
 
-__all__ = ["available_atoms", "book_uncovered", "charge_trading_fee", "fund_id", "pay", "roll_interval"]
+__all__ = [
+    "available_atoms",
+    "available_in_fund",
+    "available_to_owner",
+    "book_uncovered",
+    "charge_trading_fee",
+    "fund_id",
+    "pay",
+    "roll_interval",
+]
 
 _RESIDUAL = int(EffectKind.RESIDUAL)
 _UNCOVERED_CAUSE = int(Cause.UNCOVERED)
 _TRADING_FEE = int(Cause.TRADING_FEE)
+_DISTRESSED = int(Health.DISTRESSED)
 _PPM = 1_000_000
 
 
@@ -55,16 +65,28 @@ def _paid_to_owner(state: State, owner: int) -> int:
 
 
 @kernel
+def available_in_fund(state: State, group: int) -> int:
+    """Return what a fund may still promise or pay, for whomever: within its balance and its window's cap."""
+    fund = state.funds[group]
+    by_balance = balance_of(state, fund_id(group)) - fund.reserved
+    by_window = fund.loss_max - _paid_in_window(state, group) - fund.reserved
+    return max(0, min(by_balance, by_window))
+
+
+@kernel
+def available_to_owner(state: State, account: int) -> int:
+    """Return what all funds together may still promise or pay for an account's owner."""
+    owner = state.accounts[account].owner
+    return max(0, state.rules[0].owner_loss_max - _paid_to_owner(state, owner) - state.columns[OWNER_RESERVED, owner])
+
+
+@kernel
 def available_atoms(state: State, account: int, group: int) -> int:
     """Return what a fund may still promise or pay for an account.
 
     Within the fund's balance, its window's cap and the owner's, beside what is reserved (keeps INV-05).
     """
-    fund, owner = state.funds[group], state.accounts[account].owner
-    by_balance = balance_of(state, fund_id(group)) - fund.reserved
-    by_window = fund.loss_max - _paid_in_window(state, group) - fund.reserved
-    by_owner = state.rules[0].owner_loss_max - _paid_to_owner(state, owner) - state.columns[OWNER_RESERVED, owner]
-    return max(0, min(by_balance, by_window, by_owner))
+    return min(available_in_fund(state, group), available_to_owner(state, account))
 
 
 @kernel
@@ -84,9 +106,12 @@ def pay(state: State, account: int, group: int, amount: int, cause: int, market:
 
 @kernel
 def charge_trading_fee(state: State, account: int, market: int, amount: int) -> None:
-    """Charge a trading fee, at most the equity there is, and pass the fund's share of what was charged on."""
+    """Charge a trading fee, at most the equity there is, and pass the fund's share of what was charged on.
+
+    Nothing is charged in a default: what is left belongs to those who unwind it.
+    """
     equity, _ = assess(state, account)
-    charged = min(amount, max(0, equity))
+    charged = min(amount, max(0, equity)) if state.accounts[account].health < _DISTRESSED else 0
     post(state, FEES, account, charged, _TRADING_FEE, market)
     group = 0 if market == NONE else state.markets[market].group
     post(state, fund_id(group), FEES, mul_div_floor(charged, state.rules[0].trading_fee_share_ppm, _PPM), _TRADING_FEE, market)

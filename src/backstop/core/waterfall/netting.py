@@ -12,6 +12,7 @@ from backstop.core.events import NONE, Cause
 from backstop.core.ledger import post
 from backstop.core.margin import assess, release_level
 from backstop.core.monitor import touch
+from backstop.core.orders import cancel_orders_of
 from backstop.core.state import OWNER_FIRST, State
 
 __all__ = ["net_linked"]
@@ -28,6 +29,9 @@ def _net_once(state: State, account: int, deficit: int, spares_release: bool) ->
             equity, maintenance = assess(state, other)
             given = min(deficit, max(0, equity - release_level(state, maintenance) if spares_release else equity))
             if given > 0:
+                if not spares_release:
+                    # Its orders left on the strength of what now goes: no atom is spent twice.
+                    cancel_orders_of(state, other)
                 post(state, account, other, given, _NETTING, NONE)
                 deficit -= given
                 touch(state, other)

@@ -121,32 +121,38 @@ def commitment_of(state: State, provider: int, position: int) -> int:
 
 @kernel
 def _free_atoms(state: State, commitment: int) -> int:
-    """Return what is free of a commitment now: what was used comes back at its refill, atom by atom."""
+    """Return what is free of a commitment now: what was used comes back at its refill, atom by atom.
+
+    ``used_ns`` stays behind by the time of the part of an atom that was not given back.
+    """
     row, now = state.commitments[commitment], state.engine[0].now_ns
     elapsed = now - row.used_ns
+    row.used_ns = now
     if row.used > 0 and row.refill_per_s > 0:
         # Enough seconds to refill it all, or a product that fits.
         if elapsed // _SECOND_NS > row.used // row.refill_per_s:
             row.used = 0
         else:
             row.used = max(0, row.used - mul_div_floor(row.refill_per_s, elapsed, _SECOND_NS))
-    row.used_ns = now
+            if row.used > 0:
+                part = (row.refill_per_s % _SECOND_NS) * (elapsed % _SECOND_NS) % _SECOND_NS
+                row.used_ns = now - part // row.refill_per_s
     return max(0, row.capacity - row.used)
 
 
 @kernel
-def _fits(state: State, provider: int, position: int, held: int, lots: int, free: int, limit: int, equity: int, initial: int) -> bool:
-    """Return whether a provider that holds ``held`` lots can carry ``lots`` more of a position."""
+def _fits(state: State, provider: int, position: int, promised: int, lots: int, free: int, limit: int, equity: int, initial: int) -> bool:
+    """Return whether a provider can carry ``lots`` more of a position; ``promised`` as ``_promised_lots`` says."""
     row, place = state.positions[position], state.providers[provider]
     market = state.markets[row.market]
     unit = unit_of(state, row.market)
-    after = abs(held + (lots if row.lots > 0 else -lots))
+    after = abs(promised + (lots if row.lots > 0 else -lots))
     if lots * unit > free or after * unit > limit or after > market.position_lots_max:
         return False
-    before = initial_margin_of(state, row.market, abs(held) * unit)
+    before = initial_margin_of(state, row.market, abs(promised) * unit)
     if equity < initial - before + initial_margin_of(state, row.market, after * unit) + place.pending_initial:
         return False
-    gross = gross_notional(state, place.account) - abs(held) * unit + after * unit + place.pending_notional
+    gross = gross_notional(state, place.account) - abs(promised) * unit + after * unit + place.pending_notional
     return compare_products(gross, _PPM, equity, place.leverage_ppm) <= 0
 
 
@@ -154,6 +160,16 @@ def _fits(state: State, provider: int, position: int, held: int, lots: int, free
 def _held_lots(state: State, account: int, market: int) -> int:
     position = position_of(state, account, market)
     return 0 if position == NONE else state.positions[position].lots
+
+
+@kernel
+def _promised_lots(state: State, provider: int, position: int) -> int:
+    """Return the lots that a provider would hold if it took all that it was offered in a position's market and direction."""
+    row = state.positions[position]
+    held = _held_lots(state, state.providers[provider].account, row.market)
+    if row.lots > 0:
+        return held + state.offered[2 * provider, row.market]
+    return held - state.offered[2 * provider + 1, row.market]
 
 
 @kernel
@@ -170,17 +186,17 @@ def cap_lots(state: State, provider: int, position: int, most: int) -> int:
     limit = state.commitments[commitment].position_notional_max
     if free == 0 or not _has_row(state, place.account, row.market):
         return 0
-    held = _held_lots(state, place.account, row.market)
+    promised = _promised_lots(state, provider, position)
     equity, _ = assess(state, place.account)
     initial = initial_margin(state, place.account)
-    if not _fits(state, provider, position, held, 0, free, limit, equity, initial):
+    if not _fits(state, provider, position, promised, 0, free, limit, equity, initial):
         return 0
-    if _fits(state, provider, position, held, most, free, limit, equity, initial):
+    if _fits(state, provider, position, promised, most, free, limit, equity, initial):
         return most
     low, high = 0, most
     while high - low > 1:
         middle = (low + high) // 2
-        if _fits(state, provider, position, held, middle, free, limit, equity, initial):
+        if _fits(state, provider, position, promised, middle, free, limit, equity, initial):
             low = middle
         else:
             high = middle
@@ -189,12 +205,12 @@ def cap_lots(state: State, provider: int, position: int, most: int) -> int:
 
 @kernel
 def initial_increase(state: State, provider: int, position: int, lots: int) -> int:
-    """Return by how much taking over ``lots`` (> 0) of a position raises a provider's initial margin, at least 0."""
+    """Return by how much ``lots`` (> 0) of a position, beside what it was offered there, raise a provider's initial margin, at least 0."""
     row = state.positions[position]
     unit = unit_of(state, row.market)
-    held = _held_lots(state, state.providers[provider].account, row.market)
-    after = abs(held + (lots if row.lots > 0 else -lots))
-    return max(0, initial_margin_of(state, row.market, after * unit) - initial_margin_of(state, row.market, abs(held) * unit))
+    promised = _promised_lots(state, provider, position)
+    after = abs(promised + (lots if row.lots > 0 else -lots))
+    return max(0, initial_margin_of(state, row.market, after * unit) - initial_margin_of(state, row.market, abs(promised) * unit))
 
 
 @kernel

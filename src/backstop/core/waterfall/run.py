@@ -9,6 +9,7 @@ from backstop.core.monitor import judge, start_round, touch
 from backstop.core.orders import cancel_orders_of, forget_unanswered
 from backstop.core.outbox import emit, is_crowded
 from backstop.core.state import (
+    OWNER_RESERVED,
     ROUND_ACCOUNT,
     ROUND_EQUITY,
     ROUND_MAINTENANCE,
@@ -22,7 +23,7 @@ from backstop.core.waits import wait_until
 from backstop.core.waterfall.adl import deleverage
 from backstop.core.waterfall.closeout import BUSY, ORDERED, plan_orders
 from backstop.core.waterfall.disposal import dispose
-from backstop.core.waterfall.fund import available_atoms, book_uncovered, pay
+from backstop.core.waterfall.fund import available_atoms, available_in_fund, available_to_owner, book_uncovered, pay
 from backstop.core.waterfall.netting import net_linked
 from backstop.core.waterfall.socialise import socialise
 from backstop.core.waterfall.takeover import fail_offers, offer_takeover, take_over_by_vault
@@ -124,24 +125,34 @@ def _wait(state: State, account: int) -> bool:
 
 @kernel
 def _groups_closed(state: State, account: int) -> int:
-    """Return the market groups closed in this default, as a sum of 2^group; group 0 where there is none."""
-    groups = 0
+    """Return the market groups closed in this default, as a sum of 2^group.
+
+    Where there is none, those that the account ever traded; where there is none, group 0.
+    """
+    closed, traded = 0, 0
     position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]
+        group = 1 << state.markets[row.market].group
+        traded |= group
         if row.closed_in_default != 0:
-            groups |= 1 << state.markets[row.market].group
+            closed |= group
         position = row.next_of_account
-    return max(groups, 1)
+    if closed == 0:
+        closed = traded
+    return max(closed, 1)
 
 
 @kernel
 def _waits_for_funds(state: State, account: int, groups: int, deficit: int) -> bool:
     """Return whether the account now waits, because the funds cannot pay all while some of it is only reserved."""
-    left, is_reserved = deficit, False
+    left, for_owner = deficit, available_to_owner(state, account)
+    is_reserved = state.columns[OWNER_RESERVED, state.accounts[account].owner] > 0
     for group in range(state.rules[0].groups):
         if groups & (1 << group) != 0:
-            left -= min(left, available_atoms(state, account, group))
+            paid = min(left, available_in_fund(state, group), for_owner)
+            left -= paid
+            for_owner -= paid
             is_reserved |= state.funds[group].reserved > 0
     return left > 0 and is_reserved and _wait(state, account)
 

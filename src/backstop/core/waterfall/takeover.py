@@ -13,7 +13,7 @@ from backstop.core.events import NEVER_NS, NONE, Answer, Cause, EffectKind, Heal
 from backstop.core.ledger import open_position_row, trade
 from backstop.core.margin import assess, gross_notional, maintenance_margin, release_level, unit_of, zero_cash
 from backstop.core.monitor import judge, touch
-from backstop.core.orders import cancel_excess, cancel_order, close_order, is_place_free, open_order, reserve
+from backstop.core.orders import cancel_excess, cancel_order, close_order, is_place_free, open_order, order_side, reserve
 from backstop.core.outbox import emit
 from backstop.core.state import (
     PLAN_CAP,
@@ -186,6 +186,7 @@ def _offer(state: State, position: int, provider: int, lots: int, zero: int, sol
     state.commitments[commitment].used += order.notional
     state.providers[provider].pending_initial += order.pending_initial
     state.providers[provider].pending_notional += order.notional
+    state.offered[2 * provider + order_side(order.lots), row.market] += lots
     if not solvent:
         reserve(state, slot, max(0, zero - cash))
     emit(state, _OFFER, 0, row.market, row.account, order.id, order.lots, provider, cash, order.reserved)
