@@ -28,6 +28,8 @@ KILLS = int(os.environ.get("BACKSTOP_KILLS", "20"))
 SEED = int(os.environ.get("BACKSTOP_SEED", "1"))
 #: Runs that are killed and taken up again until they end; each bears its share of the kills.
 CHAINS = 4
+#: Steps of its progress after which a run is killed, at most: about half of those of a whole run.
+STEPS = 28
 
 _WRITER = """
 import sys
@@ -107,14 +109,19 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> _Told:
 
 
 def _killed(path: Path, rng: Random) -> bool:
-    """Begin or go on with the run and kill it at a random point; return whether it was still running."""
+    """Begin or go on with the run and kill it at a random point; return whether it was still running.
+
+    The point is a step of its progress and a little more, not a time: on a slow machine a run dies where it dies on a fast one.
+    """
     child = subprocess.Popen([sys.executable, "-m", "tests.journal.killed", str(path)], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     if rng.random() < 0.1:
         time.sleep(rng.uniform(0.3, 1.2))  # while it starts: the journal may not be there yet, or just be opened again
     else:
-        child.stdout.readline()
-        time.sleep(rng.uniform(0.0, 1.0))
+        for _ in range(rng.randint(1, STEPS)):
+            if not child.stdout.readline():
+                break
+        time.sleep(rng.uniform(0.0, 0.1))
     was_running = child.poll() is None
     child.kill()
     said = child.stdout.read()
