@@ -10,9 +10,9 @@ from random import Random
 import pytest
 
 from backstop.core.events import FUND as FUND_ACCOUNT
-from backstop.core.events import UNCOVERED, Answer, Cause, EffectKind, Health, Reject
-from backstop.core.instruments import FundsRules
-from tests.attacks.scene import FIRST_MARK, SIDES, Scene, of, provider, venue
+from backstop.core.events import UNCOVERED, Answer, Cause, EffectKind, EventKind, Health, Reject, fund_of
+from backstop.core.instruments import FundRules, FundsRules
+from tests.attacks.scene import FIRST_MARK, SIDES, WHOLE, Scene, of, provider, venue
 from tests.oracle.state import CLOSING_ORDER, TAKEOVER_OFFER
 
 F, C = EffectKind, Cause
@@ -213,3 +213,68 @@ def test_what_two_markets_let_through_ends_at_the_owner_cap(side: int) -> None:
     assert 0 < FUND - scene.fund <= cap
     # Its twin's money went first.
     assert any(row.code == C.NETTING for effects in scene.watch.effects for row in of(effects, F.POSTING))
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_equity_that_an_order_relies_on_is_not_given_to_a_twin_as_well(side: int) -> None:
+    """One account's order left at the zero price of its equity of 400. Its twin's deficit takes these 400: the order goes first.
+
+    Filled at that limit after it gave, it would owe 400, which the fund would pay for the owner: the same atoms spent twice.
+    """
+    scene = scene_of(side, markets=2)
+    giver, loser = scene.open(1_100, OWNER), scene.open(1_100, OWNER)
+    scene.trade(giver, 10, FIRST_MARK, market=1)
+    scene.trade(loser, 10, FIRST_MARK)
+    scene.depth(10_000, market=1)
+    assert of(scene.mark(930, market=1), F.ORDER)
+    effects = scene.mark(850)
+    kinds = [(row.kind, row.account) for row in effects]
+    given = next(place for place, row in enumerate(effects) if row.kind == F.POSTING and row.code == C.NETTING)
+    assert (effects[given].amount, effects[given].other) == (400, giver)
+    assert kinds.index((F.CANCEL, giver)) < given
+    answer_everything(scene)
+    assert [each for each in scene.mirror.payments if each.owner == OWNER] == []
+    assert scene.mirror.ledger[UNCOVERED] == 0
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("held_by", ["itself", "its twin"])
+def test_nobody_leaves_on_a_price_that_the_guard_doubts(side: int, held_by: str) -> None:
+    """A fall to 500 is held for want of volume. At the old mark a long is rich; what it would lose at 500 stays until this is settled."""
+    guard = {"guard_jump_ppm": 100_000, "guard_volume_lots": 1_000}
+    scene = scene_of(side, market=guard)
+    long = scene.open(10_000, OWNER)
+    scene.trade(long, 10, FIRST_MARK)
+    leaver = long if held_by == "itself" else scene.open(10_000, OWNER)
+    scene.send(EventKind.VOLUME, market=0, lots=1)
+    assert of(scene.mark(500), F.GUARD)
+    # At 500 it has 10,000 - 10 x 500, and needs 10 % of the larger notional: a short's grows to 1,500 where its mark rises.
+    needs = 10 * (1_000 if side > 0 else 1_500) // 10
+    if held_by == "itself":
+        assert of(scene.cash(leaver, -(10_000 - 5_000 - needs + 1)), F.REFUSAL)
+        assert not of(scene.cash(leaver, -(10_000 - 5_000 - needs)), F.REFUSAL)
+        return
+    scene.cash(long, -8_000)
+    assert scene.mirror.equity(long) == 10_000  # refused: 2,000 would not bear 5,000
+    scene.cash(long, -(10_000 - 5_000 - needs))
+    assert not of(scene.cash(leaver, -10_000), F.REFUSAL)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_the_fund_of_the_market_that_was_traded_pays(side: int) -> None:
+    """Two groups: an account sells out far below its zero price in a market of the second; the first group's fund owes it nothing."""
+    rules = venue(markets=2)
+    rules = rules._replace(
+        markets=(rules.markets[0], rules.markets[1]._replace(group=1)), funds=(FundRules(), FundRules()), stages=WHOLE[:4] + WHOLE[-1:]
+    )
+    scene = Scene(rules, side)
+    for group in (0, 1):
+        scene.cash(fund_of(group), FUND)
+    account = scene.open(1_100)
+    scene.trade(account, 10, FIRST_MARK, market=1)
+    effects = scene.trade(account, -10, 800, market=1)
+    paid = [row for row in of(effects, F.POSTING) if row.code == C.DEFICIT]
+    assert [(row.other, row.amount) for row in paid] == [(fund_of(1), 900)]
+    # A charge that comes when it is flat again: the only group that it ever traded in.
+    effects = scene.charge(account, 50)
+    assert [(row.other, row.amount) for row in of(effects, F.POSTING) if row.code == C.DEFICIT] == [(fund_of(1), 50)]

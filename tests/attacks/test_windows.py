@@ -7,7 +7,9 @@ from random import Random
 import pytest
 
 from backstop.core.events import FUND, Answer, EffectKind, EventKind, Stage
-from backstop.core.instruments import FundsRules
+from backstop.core.instruments import NO_CAP, PPM, CommitmentRules, FundsRules, ProviderRules
+from backstop.core.state import commitment_row
+from backstop.core.waterfall.providers import cap_lots
 from tests.attacks.scene import FIRST_MARK, SECOND, SIDES, Scene, of, provider, venue
 from tests.properties.mirror import Payment
 
@@ -142,3 +144,42 @@ def test_lapsed_offer_is_not_given_back_twice(side: int) -> None:
     three = next(number for number in scene.open_ids() if number != two)
     assert scene.mirror.orders[three].notional == 6_000
     assert scene.send(EventKind.CLOCK) == []
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_offers_share_the_largest_position(side: int) -> None:
+    """Three default together; a provider that will hold 12,000 at most is offered no more than that, whoever's they are."""
+    promise = CommitmentRules(NO_CAP, 0, position_notional_max=12_000)
+    rules = ProviderRules(((promise, promise),), leverage_ppm=10 * PPM)
+    scene = Scene(venue((Stage.RESTRICT, Stage.TAKEOVER, Stage.ADL, Stage.TEAR_UP), providers=(rules,)), side)
+    scene.bind(0, scene.open(1_000_000))
+    for account in [scene.open(1_000) for _ in range(3)]:
+        scene.trade(account, 10, FIRST_MARK)
+    effects = scene.mark(920)
+    offers = [abs(row.lots) for row in of(effects, EffectKind.OFFER)]
+    unit = scene.price(920)
+    assert 0 < sum(offers) == 12_000 // unit
+    for number in scene.open_ids():
+        scene.answer(number, Answer.ACCEPT)
+    assert scene.lots(0) * unit <= 12_000
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("refill", [1, 3, 700])
+def test_capacity_refills_however_often_it_is_asked(side: int, refill: int) -> None:
+    """Less than an atom comes back between two looks; a hundred seconds of looks give back what a hundred seconds should."""
+    scene = Scene(venue((Stage.RESTRICT, Stage.TAKEOVER, Stage.ADL, Stage.TEAR_UP), providers=(provider(1 << 30, refill),)), side)
+    scene.bind(0, scene.open(10_000_000))
+    account = scene.open(1_000)
+    scene.trade(account, 1_000, FIRST_MARK, other=scene.open(1 << 40))
+    scene.mark(995)
+    (offer,) = scene.open_ids()
+    scene.answer(offer, Answer.ACCEPT)
+    state, row = scene.watch.state, int(commitment_row(0, 0, 0 if side > 0 else 1))
+    used, position = int(state.commitments[row].used), int(state.accounts[account].first_position)
+    begin = int(state.commitments[row].used_ns)
+    for tick in range(1, 1_001):
+        state.engine[0].now_ns = begin + tick * SECOND // 10
+        cap_lots(state, 0, position, 1)
+    # What stays behind is time, in whole nanoseconds: at the end less than an atom may lack.
+    assert 100 * refill - 1 <= used - int(state.commitments[row].used) <= 100 * refill

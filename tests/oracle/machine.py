@@ -7,7 +7,20 @@ from dataclasses import dataclass, field
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState
 from backstop.core.instruments import VenueRules
 
-__all__ = ["HALT", "THROTTLE", "Breaker", "Machine", "Peaks", "demand", "graded", "new_breakers", "new_peaks", "set_level", "settle", "spend"]
+__all__ = [
+    "HALT",
+    "THROTTLE",
+    "Breaker",
+    "Machine",
+    "Peaks",
+    "demand",
+    "graded",
+    "new_breakers",
+    "new_peaks",
+    "set_level",
+    "settle",
+    "spend",
+]
 
 #: Levels of a cause; 0 is none.
 THROTTLE, HALT = 1, 2
