@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backstop.core.digest import state_digest
 from backstop.core.events import EVENT, NONE, EventKind
-from backstop.core.state import state_digest
 from benchmarks.book import FIRST_MARK_TICKS, Book, load, make_book, opened_state, opening_events, venue_rules
 from tests.oracle.engine import Oracle
 from tests.oracle.records import Event

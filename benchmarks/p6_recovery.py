@@ -9,7 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from backstop.core.state import State, state_digest
+from backstop.core.digest import state_digest
+from backstop.core.state import State
 from backstop.journal import Journal, Manifest, Names
 from backstop.journal.recovery import Recovery, read_ahead
 from backstop.journal.replay import Replayer

@@ -12,9 +12,10 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
+from backstop.core.digest import state_digest
 from backstop.core.engine import step
 from backstop.core.events import EffectKind, EventKind
-from backstop.core.state import State, new_state, state_digest
+from backstop.core.state import State, new_state
 from tests.oracle.engine import Oracle
 from tests.oracle.records import Effect, Event, effects_list, events_array
 from tests.streams.random_streams import make_stream, profile_of

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from backstop.core.digest import state_digest
 from backstop.core.engine import step
 from backstop.core.events import NONE, EffectArray, EventKind, Stage, Transfer
 from backstop.core.instruments import CloseoutRules, LimitRules, MarketRules, TierRules, VenueRules
-from backstop.core.state import new_state, state_digest
+from backstop.core.state import new_state
 from tests.oracle.records import Effect, Event, effects_list, events_array
 
 __all__ = ["FIVE_PERCENT", "SECOND", "Desk", "make_rules"]

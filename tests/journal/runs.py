@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backstop.config import Venue, parse_venue
+from backstop.core.digest import state_digest
 from backstop.core.engine import step
 from backstop.core.events import EFFECT, EVENT, FUND, NONE, EffectArray, EffectKind, EventArray, EventKind
-from backstop.core.state import State, new_state, state_digest
+from backstop.core.state import State, new_state
 from backstop.journal import Journal, Manifest, Names
 from backstop.journal.snapshot import Snapshot, take_snapshot
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from backstop.core.state import state_digest
+from backstop.core.digest import state_digest
 from backstop.journal import FindingCode, open_journal
 from backstop.journal.recovery import recover
 from backstop.journal.verify import verify

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from backstop.core.state import new_state, state_digest
+from backstop.core.digest import state_digest
+from backstop.core.state import new_state
 from backstop.journal import FindingCode, open_journal
 from backstop.journal.findings import DIFFERENCES
 from backstop.journal.format import DIGEST_ENCODING, SCHEMA_VERSION, SCHEMAS

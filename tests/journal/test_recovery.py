@@ -11,7 +11,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from backstop.core.state import state_digest
+from backstop.core.digest import state_digest
 from backstop.journal import FindingCode, Journal, JournalDamaged, JournalError, open_journal
 from backstop.journal.format import PAGE_BYTES
 from backstop.journal.log import read_log

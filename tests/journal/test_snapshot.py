@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from backstop.core.state import State, new_state, state_digest
+from backstop.core.digest import state_digest
+from backstop.core.state import State, new_state
 from backstop.journal.snapshot import Snapshot, SnapshotError, header_is_foreign, restore_snapshot, take_snapshot
 from tests.journal.feeding import fed
 from tests.journal.runs import crash, venue

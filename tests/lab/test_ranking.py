@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from backstop.cli import app
 from backstop.cli.exits import FAILED, OK, USAGE
+from backstop.core.digest import state_digest
 from backstop.core.events import AdlClass, Health
 from backstop.core.ledger import position_of
-from backstop.core.state import state_digest
 from backstop.core.waterfall.ranking import rank_score
 from backstop.journal import JournalDamaged
 from backstop.lab.history import replay_before, state_at

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from backstop.core.digest import state_digest
 from backstop.core.engine import apply_at
 from backstop.core.events import EVENT, NEVER_NS, EffectKind, EventKind
-from backstop.core.state import State, new_state, state_digest
+from backstop.core.state import State, new_state
 from backstop.markets.book import World, new_world
 from backstop.markets.driver import Stop, batches, drive
 from tests.markets.worlds import SECOND, Book, event, marks, opening, small_rules, steps

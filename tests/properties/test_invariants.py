@@ -12,6 +12,7 @@ from typing import NamedTuple
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from backstop.core.digest import state_digest
 from backstop.core.events import (
     NONE,
     AdlPolicy,
@@ -43,7 +44,6 @@ from backstop.core.instruments import (
     TierRules,
     VenueRules,
 )
-from backstop.core.state import state_digest
 from tests.oracle.records import Effect, Event
 from tests.oracle.state import TAKEOVER_OFFER, fresh_health
 from tests.properties.mirror import MirrorOrder

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from random import Random
 
+from backstop.core.digest import state_digest
 from backstop.core.engine import step
 from backstop.core.events import EffectArray, EffectKind
 from backstop.core.instruments import VenueRules
-from backstop.core.state import State, new_state, state_digest
+from backstop.core.state import State, new_state
 from tests.oracle.engine import Oracle
 from tests.oracle.records import Effect, Event, effects_list, events_array
 from tests.oracle.state import TAKEOVER_OFFER

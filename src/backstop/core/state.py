@@ -1,4 +1,4 @@
-"""What the engine remembers: rows of accounts, positions, markets and orders, and the state digest.
+"""What the engine remembers: rows of accounts, positions, markets and orders.
 
 One ``State`` is a bundle of flat arrays that the kernels hand to each other as one pointer. Rows that the hot
 path touches are 64 bytes, one cache line. Which row a position stands in, and every trigger, bucket
@@ -9,7 +9,6 @@ Arrays are sized once, by ``LimitRules``; memory that is never touched is never 
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -19,17 +18,11 @@ from backstop.bundle import Bundle, bundle
 from backstop.compiled import inlined
 from backstop.core.events import (
     EFFECT,
-    FEES,
-    FUND,
     GROUPS_MAX,
     HOUSE_FIRST_MARKET,
     NEVER_NS,
     NONE,
-    REMAINDER,
-    UNCOVERED,
-    WORLD,
     Stage,
-    fund_of,
 )
 from backstop.core.instruments import BANDS_MAX, STAGES_MAX, VenueRules, check_rules, deductions_atoms
 
@@ -53,7 +46,6 @@ __all__ = [
     "house_slot",
     "new_state",
     "positions_of",
-    "state_digest",
 ]
 
 #: Bits of mantissa of a price bucket: a bucket is 1/4096 to 1/8192 of the price wide.
@@ -592,146 +584,3 @@ def positions_of(state: State) -> NDArray[np.void]:
     rows = state.positions[first : int(state.engine[0].positions_now)]
     rows = rows[rows["lots"] != 0]
     return rows[np.lexsort((rows["market"], rows["account"]))]
-
-
-def _block(*columns: NDArray[Any]) -> bytes:
-    table = np.column_stack([np.asarray(column, dtype="<i8") for column in columns])
-    return np.int64(len(table)).astype("<i8").tobytes() + table.tobytes()
-
-
-def _gauge(used: NDArray[Any], interval: NDArray[Any], present: int) -> NDArray[Any]:
-    return np.where(interval == present, used, 0)
-
-
-def _row_of(values: list[int]) -> bytes:
-    return _block(*(np.array([int(value)]) for value in values))
-
-
-def _head_bytes(state: State, present: int) -> bytes:
-    engine = state.engine[0]
-    ordered = engine.ordered_notional if int(engine.interval) == present else 0
-    return _row_of(
-        [
-            engine.now_ns,
-            engine.last_seq,
-            engine.accounts_now,
-            engine.next_order_id,
-            present,
-            ordered,
-            engine.claims,
-            engine.recovery_ns,
-        ]
-    )
-
-
-def _market_bytes(state: State, present: int) -> bytes:
-    out = np.int64(len(state.markets)).astype("<i8").tobytes()
-    for number, market in enumerate(state.markets):
-        bands = int(market.band_count)
-        outside, error = state.positions[2 * number], state.positions[2 * number + 1]
-        fields = [market.mark_ticks, market.index_ticks, market.volume_lots]
-        fields.append(market.ordered_notional if int(market.ordered_interval) == present else 0)
-        fields += list(market.depth_lots[0, :bands]) + list(market.depth_lots[1, :bands])
-        fields += [outside.lots, outside.cost, error.lots, error.cost]
-        out += np.array([int(value) for value in fields], dtype="<i8").tobytes()
-    return out
-
-
-def _ledger_bytes(state: State) -> bytes:
-    ids = [WORLD, FUND, REMAINDER, UNCOVERED, FEES, *(fund_of(group) for group in range(1, len(state.funds)))]
-    slots = [int(house_slot(ledger_id)) for ledger_id in ids]
-    return _block(state.house[[*slots, *range(int(house_slot(HOUSE_FIRST_MARKET)), len(state.house))]])
-
-
-def _account_bytes(state: State, present: int) -> bytes:
-    count = int(state.engine[0].accounts_now)
-    accounts = state.accounts[:count]
-    used, interval = state.columns[ORDERED_NOTIONAL : ORDERED_INTERVAL + 1, :count]
-    names = ("owner", "balance", "health", "default_since_ns", "wait_until_ns", "next_slice_ns", "restricted")
-    return _block(*(accounts[name] for name in names), _gauge(used, interval, present), accounts["claim"])
-
-
-def _order_bytes(state: State) -> bytes:
-    orders = state.orders[state.orders["is_open"] == 1]
-    orders = orders[np.argsort(orders["id"])]
-    remaining = np.abs(orders["lots"]) - orders["filled"]
-    first = [orders[name] for name in ("id", "account", "market", "lots")]
-    last = [orders[name] for name in ("limit_ticks", "zero_cash", "reserved", "kind", "provider", "cash")]
-    return _block(*first, remaining, *last)
-
-
-def _slots(now_ns: int, window_ns: int, newest: int, ring: NDArray[Any]) -> NDArray[Any]:
-    """Return the slots of a fund's gauge that count at ``now_ns``: the ring holds those up to slot ``newest``."""
-    present = now_ns // -(-window_ns // (FUND_SLOTS - 1))
-    kept = range(max(present, newest) - FUND_SLOTS + 1, newest + 1)
-    return np.array([ring[slot % FUND_SLOTS] for slot in kept if slot >= 0], dtype=np.int64)
-
-
-def _fund_bytes(state: State) -> bytes:
-    engine, rules = state.engine[0], state.rules[0]
-    now_ns = int(engine.now_ns)
-    rows = []
-    for fund in state.funds:
-        paid = _slots(now_ns, int(rules.window_ns), int(fund.paid_slot), fund.paid)
-        peak = _slots(now_ns, int(rules.drawdown_window_ns), int(fund.peak_slot), fund.peak)
-        rows.append([int(fund.reserved), int(paid.sum()), int(fund.drawdown_level), max((int(value) for value in peak), default=0)])
-    return _block(*np.array(rows, dtype="<i8").T)
-
-
-def _owner_bytes(state: State) -> bytes:
-    engine, rules = state.engine[0], state.rules[0]
-    owners = int(rules.accounts_max)
-    paid, last_ns, reserved = state.columns[OWNER_PAID : OWNER_RESERVED + 1, :owners]
-    paid = np.where(int(engine.now_ns) - last_ns > int(rules.window_ns), 0, paid)
-    kept = np.flatnonzero((paid != 0) | (reserved != 0))
-    return _block(kept, paid[kept], reserved[kept])
-
-
-def _breaker_bytes(state: State) -> bytes:
-    window_ns = int(state.rules[0].flow_window_ns)
-    present = int(state.engine[0].now_ns) // window_ns
-    rows = []
-    for row in state.breakers:
-        levels = sum(int(row.levels[cause]) * 3 ** (cause - 1) for cause in range(1, 8))
-        age = present - int(row.flow_window)
-        flow = [int(value) for value in row.flow] if age == 0 else [0, int(row.flow[0]) if age == 1 else 0]
-        low, high = (int(value) for value in (min(row.low_ticks), max(row.high_ticks)))
-        rows.append(
-            [
-                *(int(value) for value in (row.state, row.cause, row.until_ns, levels, row.spent)),
-                *(int(value) for value in (row.operator_until_ns, row.outage_until_ns)),
-                *flow,
-                low,
-                high,
-                *(int(value) for value in (row.mark_time_ns, row.held_ticks, row.held_until_ns)),
-            ]
-        )
-    for each in rows[:-1]:
-        each[6] = 0
-    rows[-1][9:11] = [0, 0]
-    return _block(*np.array(rows, dtype="<i8").T)
-
-
-def _provider_bytes(state: State) -> bytes:
-    rows = state.providers[: int(state.rules[0].providers)]
-    names = ("account", "status", "until_ns", "failures", "score_ppm", "baseline", "pending_initial", "pending_notional")
-    kept = state.commitments[state.commitments["capacity"] > 0]
-    return _block(*(rows[name] for name in names)) + _block(kept["used"], kept["used_ns"])
-
-
-def state_digest(state: State) -> str:
-    """Return the SHA-256 (hex) of the economic state, as docs/rules.md section 12 encodes it."""
-    present = int(state.engine[0].now_ns) // int(state.rules[0].cap_interval_ns)
-    positions = positions_of(state)
-    digest = hashlib.sha256()
-    digest.update(_head_bytes(state, present))
-    digest.update(_market_bytes(state, present))
-    digest.update(_ledger_bytes(state))
-    digest.update(_account_bytes(state, present))
-    digest.update(_block(*(positions[name] for name in ("account", "market", "lots", "cost", "closed_in_default"))))
-    digest.update(_order_bytes(state))
-    digest.update(_fund_bytes(state))
-    digest.update(_owner_bytes(state))
-    digest.update(_breaker_bytes(state))
-    digest.update(_provider_bytes(state))
-    return digest.hexdigest()

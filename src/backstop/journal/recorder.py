@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backstop.core.digest import state_digest
 from backstop.core.events import EFFECT, EffectArray, EventArray
-from backstop.core.state import State, state_digest
+from backstop.core.state import State
 from backstop.journal.snapshot import take_snapshot
 from backstop.journal.writer import Journal
 

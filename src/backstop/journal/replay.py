@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from backstop.core.digest import state_digest
 from backstop.core.engine import step
 from backstop.core.events import EFFECT, EffectArray, EffectKind
 from backstop.core.instruments import VenueRules
-from backstop.core.state import State, new_state, state_digest
+from backstop.core.state import State, new_state
 from backstop.journal.findings import Finding, FindingCode
 from backstop.journal.reader import Batch
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from backstop import __version__
 from backstop.config import parse_venue
+from backstop.core.digest import state_digest
 from backstop.core.instruments import VenueRules
-from backstop.core.state import state_digest
 from backstop.journal.codes import codes_agree
 from backstop.journal.findings import DIFFERENCES, Finding, FindingCode, JournalDamaged
 from backstop.journal.format import DIGEST_ENCODING, SCHEMA_VERSION

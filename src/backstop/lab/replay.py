@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
+from backstop.core.digest import state_digest
 from backstop.core.events import EffectArray, EventArray, EventKind, Stage
-from backstop.core.state import State, new_state, state_digest
+from backstop.core.state import State, new_state
 from backstop.journal import Finding, Journal, Manifest, Names
 from backstop.journal.recorder import Recorder
 from backstop.lab.backers import standings_of
