@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-__all__ = ["cache_is_warm", "cache_path", "inlined", "kernel"]
+__all__ = ["cache_is_warm", "cache_path", "inlined", "kernel", "merged"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -73,7 +73,7 @@ def _widen(argument: Any) -> Any:
     return types.int64 if isinstance(plain, types.Integer) and plain is not types.uint64 else plain
 
 
-def _compile(function: Function, **flags: bool) -> Function:
+def _compile(function: Function, **flags: bool | str) -> Function:
     # Kernels touch no Python object (``_nrt`` off), so they give its lock away: the journal is written meanwhile.
     # numba's own types know neither the switch of reference counting nor that of the wrappers.
     njit: Any = numba.njit
@@ -102,3 +102,8 @@ def kernel(function: Function) -> Function:
 def inlined(function: Function) -> Function:
     """Compile a leaf of inner loops like ``kernel``; its body stands in place of each call."""
     return _compile(function, forceinline=True)
+
+
+def merged(function: Function) -> Function:
+    """Compile a function that is called in one place as a part of its caller: every step of a chain compiles all that is below it."""
+    return _compile(function, no_cpython_wrapper=True, inline="always")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backstop.compiled import kernel
+from backstop.compiled import kernel, merged
 from backstop.core.events import NONE, Cause, EffectKind, Health, Stage
 from backstop.core.margin import assess
 from backstop.core.monitor import judge, start_round, touch
@@ -178,7 +178,7 @@ def _cover_deficit(state: State, account: int) -> None:
     judge(state, account)
 
 
-@kernel
+@merged
 def _close_on_book(state: State, account: int) -> bool:
     """Run closeout; return whether the account now waits, for answers, a slice, or its deadline (keeps INV-11)."""
     rules, now = state.rules[0], state.engine[0].now_ns
@@ -237,7 +237,7 @@ def _take_over(state: State, account: int) -> bool:
     return _is_done(state, account)
 
 
-@kernel
+@merged
 def _run_stage(state: State, account: int, stage: int) -> bool:
     """Run one stage of an account with lots; return whether it needs no other now."""
     head = state.accounts[account]
@@ -258,7 +258,7 @@ def _run_stage(state: State, account: int, stage: int) -> bool:
     return False
 
 
-@kernel
+@merged
 def _process(state: State, account: int) -> None:
     """Take one account in default through its stages, until it must wait, is out of default, or is flat."""
     if state.accounts[account].health == _INSOLVENT:
