@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 
 from backstop.config import Venue
-from backstop.core.events import EFFECT, EVENT, NONE, EffectArray, EffectKind, EventKind, Stage
+from backstop.core.events import EFFECT, EVENT, NONE, AdlClass, AdlPolicy, EffectArray, EffectKind, EventKind, Stage
 from backstop.journal import JournalDamaged, open_journal
 from backstop.lab.cases import Case, case_of_population, title_of
 from backstop.lab.replay import ReplayResult, replay_case
 from backstop.lab.report import Gathering, RunFacts, facts_of_result, gather_journal, write_report
+from backstop.lab.report.adl import Plan, PlanClass
+from backstop.lab.report.losses import _share_words
 from backstop.lab.report.page import PAGE_BYTES_MAX, page
 from backstop.markets.population import default_parameters
 from tests.feeds.samples import BTC, ETH, SECOND, START, small_venue
@@ -351,3 +353,23 @@ def test_a_population_on_two_markets(tmp_path: Path) -> None:
     assert run_amounts["liquidation_fees"] in values["fund"]
     assert gathering.markets_by_closing[0] in (0, 1)
     assert result.tally.defaults > 0
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (AdlPolicy.CAPPED_PRO_RATA, "of its profit, up to its cap"),
+        (AdlPolicy.PRO_RATA, "44.44 % of its position"),
+        (AdlPolicy.RISK_AWARE, "4 / 9 of its lots x leverage"),
+        (AdlPolicy.QUEUE, "its whole cap, one by one in order of rank, until done"),
+        (AdlPolicy.RANDOM, "its whole cap, one by one in order of drawn numbers, until done"),
+    ],
+)
+def test_the_share_of_each_is_told_by_the_policy(policy: AdlPolicy, words: str) -> None:
+    gathering = Gathering(small_venue())
+    is_ordered = policy in (AdlPolicy.QUEUE, AdlPolicy.RANDOM)
+    plan = Plan(1, 0, 0, 0, int(policy), -5, 100, 0, 2, ())
+    part = PlanClass(int(AdlClass.PROFITABLE), 3, 1, 5, 4, 0 if is_ordered else 9)
+    assert words in _share_words(AdlClass.PROFITABLE, part, plan, gathering)
+    assert _share_words(AdlClass.PROFITABLE, part._replace(full=3, eta_lots=0, eta_weight=0), plan, gathering) == "its whole cap"
+    assert "44.44 % of its position" in _share_words(AdlClass.HOUSE, part._replace(eta_weight=9), plan, gathering)

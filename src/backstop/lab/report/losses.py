@@ -35,6 +35,8 @@ _CLASSES = {
     AdlClass.HEDGE: "hedging another account of the same owner",
     AdlClass.HOUSE: "traders whom the engine does not know",
 }
+#: What candidates stand in order of, where a policy takes whole caps one by one.
+_ORDERS = {AdlPolicy.QUEUE: "rank", AdlPolicy.RANDOM: "drawn numbers"}
 _CAUSES = {
     "cash": "Deposits and withdrawals",
     "liquidation_fee": "Liquidation fees",
@@ -260,12 +262,15 @@ def _largest_plan(gathering: Gathering, plan: Plan, facts: RunFacts) -> Html:
 
 
 def _share_words(name: AdlClass, part: PlanClass, plan: Plan, gathering: Gathering) -> str:
-    """Say what each candidate was asked for: eta of its class in the units of its weight."""
+    """Say what each candidate was asked for: eta of its class in the units of its weight, or its turn in an order."""
+    policy = AdlPolicy.PRO_RATA if name == AdlClass.HOUSE else AdlPolicy(plan.policy)
+    if policy in _ORDERS and part.full < part.candidates:
+        return f"its whole cap, one by one in order of {_ORDERS[policy]}, until done"
     if part.eta_weight == 0:
-        return "its whole cap, in order of rank" if part.eta_lots else "its whole cap"
-    if plan.policy != AdlPolicy.CAPPED_PRO_RATA:
-        return f"{part.eta_lots} / {part.eta_weight} of its weight, up to its cap"
-    if name != AdlClass.PROFITABLE:
+        return "its whole cap"
+    if policy == AdlPolicy.RISK_AWARE:
+        return f"{part.eta_lots:,} / {part.eta_weight:,} of its lots x leverage, up to its cap"
+    if policy != AdlPolicy.CAPPED_PRO_RATA or name != AdlClass.PROFITABLE:
         return f"{percent(part.eta_lots, part.eta_weight, 2)} of its position, up to its cap"
     venue = gathering.venue
     market = venue.markets[plan.market]
