@@ -21,6 +21,7 @@ from backstop.lab.report import Gathering, RunFacts, facts_of_result, gather_jou
 from backstop.lab.report.adl import Plan, PlanClass
 from backstop.lab.report.losses import _share_words
 from backstop.lab.report.page import PAGE_BYTES_MAX, page
+from backstop.lab.report.words import percent
 from backstop.markets.population import default_parameters
 from tests.feeds.samples import BTC, ETH, SECOND, START, small_venue
 from tests.lab.test_replay import case_of, crash_of
@@ -373,3 +374,26 @@ def test_the_share_of_each_is_told_by_the_policy(policy: AdlPolicy, words: str) 
     assert words in _share_words(AdlClass.PROFITABLE, part, plan, gathering)
     assert _share_words(AdlClass.PROFITABLE, part._replace(full=3, eta_lots=0, eta_weight=0), plan, gathering) == "its whole cap"
     assert "44.44 % of its position" in _share_words(AdlClass.HOUSE, part._replace(eta_weight=9), plan, gathering)
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "shown"),
+    [
+        (0, 7, "0.0 %"),
+        (1, 10**6, "under 0.1 %"),
+        (10**6 - 1, 10**6, "over 99.9 %"),
+        (7, 7, "100.0 %"),
+        (-1, 3, "\N{MINUS SIGN}33.3 %"),
+        (1, 0, "\N{EN DASH}"),
+    ],
+)
+def test_a_share_is_never_rounded_to_nothing_or_to_all(part: int, whole: int, shown: str) -> None:
+    assert percent(part, whole) == shown
+
+
+def test_a_tiny_share_of_profit_is_told_for_a_larger_sum() -> None:
+    gathering = Gathering(small_venue())
+    plan = Plan(1, 0, 0, 0, int(AdlPolicy.CAPPED_PRO_RATA), -5, 100, 0, 2, ())
+    part = PlanClass(int(AdlClass.PROFITABLE), 3, 1, 5, 4, 10**12)
+    lot = gathering.venue.markets[0].quantity_lot
+    assert _share_words(AdlClass.PROFITABLE, part, plan, gathering).startswith(f"{4 * lot:.4g} BTC for each 1,000,000 USDT")

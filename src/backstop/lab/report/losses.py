@@ -275,7 +275,9 @@ def _share_words(name: AdlClass, part: PlanClass, plan: Plan, gathering: Gatheri
     venue = gathering.venue
     market = venue.markets[plan.market]
     contracts = Decimal(part.eta_lots) * market.quantity_lot / Decimal(part.eta_weight).scaleb(-venue.asset.decimals)
-    return f"{contracts:,.4g} {symbol_short(market, venue)} for each {venue.asset.name} of its profit, up to its cap"
+    each = next((number for number in (1, 10**3, 10**6, 10**9) if contracts * number >= Decimal("0.001")), 10**12)
+    profit = venue.asset.name if each == 1 else f"{each:,} {venue.asset.name}"
+    return f"{float(contracts * each):,.4g} {symbol_short(market, venue)} for each {profit} of its profit, up to its cap"
 
 
 def defaulters(gathering: Gathering, facts: RunFacts) -> Html:

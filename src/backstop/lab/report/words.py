@@ -80,10 +80,17 @@ def _short(size: float, digits: int) -> str:
 
 
 def percent(part: int | float, whole: int | float, decimals: int = 1) -> str:
-    """Return a share in percent; a dash where there is no whole."""
+    """Return a share in percent; a dash where there is no whole.
+
+    A share that is not nothing is never shown as 0, nor one that is not all as 100.
+    """
     if not whole:
         return "\N{EN DASH}"
-    value = 100 * part / whole
+    value, least = 100 * part / whole, 10.0**-decimals
+    if part and abs(value) < least / 2:
+        return f"under {least:.{decimals}f} %"
+    if abs(part) < abs(whole) and abs(value) >= 100 - least / 2:
+        return f"over {100 - least:.{decimals}f} %"
     return f"{MINUS if value < 0 else ''}{abs(value):.{decimals}f} %"
 
 
