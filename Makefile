@@ -17,7 +17,7 @@ STREAMS ?= 100000
 WAVES ?= 1000000
 KILLS ?= 200
 MUTATIONS ?= 750
-CHECKED := $(wildcard src tests benchmarks scripts)
+CHECKED := $(wildcard src tests benchmarks scripts docs/examples)
 
 .PHONY: help
 help: ## List the targets

@@ -32,8 +32,10 @@ _, shorts = rank_market(desk.state, 0)
 print("the queue of shorts at 85.0")
 for account in shorts.accounts.tolist():
     place = shorts.of(account)
+    assert place is not None
     lights = "*" * place.lights + "." * (5 - place.lights)
-    print(f"  {place.rank} {lights}  {desk.names[account]:<6}{-place.lots:>3} lots  {place.adl_class.name:<11}score {place.score_ppm / 1e6:9.6f}")
+    held = f"{desk.names[account]:<6}{-place.lots:>3} lots"
+    print(f"  {place.rank} {lights}  {held}  {place.adl_class.name:<11}score {place.score_ppm / 1e6:9.6f}")
 
 print("alice pays 200.00 of funding and has -50.00: her 10 lots go at zero cash, 5.00 a lot beyond mark")
 print(f"  {'policy':<16}" + "".join(f"{name:>6}" for name in SHORTS) + "   beyond mark  certificate   eta")

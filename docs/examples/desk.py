@@ -6,6 +6,8 @@ A tick is 0.1 USDT, a lot is one contract of one coin, an atom is 0.01 USDT. Mar
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 
 from backstop.core.engine import next_wait_ns, step
@@ -41,7 +43,8 @@ from backstop.core.state import new_state
 
 __all__ = ["FACTOR", "MARKET", "SECOND_NS", "VENUE", "Desk", "money", "price"]
 
-K, F = EventKind, EffectKind
+K: TypeAlias = EventKind
+F: TypeAlias = EffectKind
 SECOND_NS = 1_000_000_000
 #: Atoms of one tick of one lot.
 FACTOR = 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -421,6 +421,32 @@ def test_amounts_in_text() -> None:
 def test_committed_schema_and_page_are_the_generated_ones() -> None:
     assert (ROOT / "schemas" / "venue.schema.json").read_text(encoding="utf-8") == schema_text(), "run make generate"
     assert (ROOT / "docs" / "reference" / "venue.md").read_text(encoding="utf-8") == page_text(), "run make generate"
+
+
+def test_the_page_shows_types_and_defaults_as_a_person_writes_them() -> None:
+    text = page_text()
+    assert "Undefined" not in text
+    rows = {(section, key): cells for section, key, cells in _rows_of(text)}
+    assert rows["[breakers]", "stale"][:3] == ["duration", "", "none"]
+    assert rows["[breakers]", "outage_gap"][:3] == ["duration", "", "none"]
+    assert rows["[[market]]", "breaker"][:3] == ["table", "", "each key's own"]
+    for (section, key), (kind, _, default, _) in rows.items():
+        kinds = r"text|integer|decimal|duration|table|true or false|list of \w+|`.*"
+        assert re.fullmatch(kinds, kind), (section, key, kind)
+        shown = r"required|none|no cap|each key's own|`.+`"
+        assert re.fullmatch(shown, default), (section, key, default)
+        if kind == "duration" and default not in ("required", "none"):
+            assert re.fullmatch(r'`"\d+(h|m|s|ms|us|ns)"`', default), (section, key, default)
+
+
+def _rows_of(text: str) -> Iterator[tuple[str, str, list[str]]]:
+    section = ""
+    for line in text.splitlines():
+        if line.startswith("## `"):
+            section = line[4:].rstrip("`")
+        elif line.startswith("| `"):
+            key, *cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+            yield section, key.strip("` "), cells
 
 
 def test_page_and_schema_name_every_key_of_the_bundled_file() -> None:

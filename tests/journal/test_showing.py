@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from backstop.cli.journal import app
-from backstop.core.events import EFFECT, EVENT, FUND, EffectKind, EventKind, clearing_of, outside_of
+from backstop.core.events import EFFECT, EVENT, FUND, AdlClass, AdlPolicy, EffectKind, EventKind, clearing_of, outside_of
 from backstop.journal import open_journal
 from backstop.journal.rendering import EFFECTS, EVENTS, Speaker, time_text
 from backstop.journal.showing import Choice, chosen, speaker_of
@@ -168,3 +169,43 @@ def test_a_speaker_needs_no_names(path: Path) -> None:
         speaker = speaker_of(journal, with_names=False)
     assert speaker.holder(5) == "account 5"
     assert speaker.account_number("5") == 5
+
+
+CLASS = {"kind": int(EffectKind.ADL_CLASS), "account": 1, "market": 0, "code": 1, "other": 5, "lots": 7, "price_ticks": 3}
+FILL = {
+    "kind": int(EffectKind.ADL_FILL),
+    "account": 1,
+    "other": 2,
+    "market": 0,
+    "code": 1,
+    "lots": -7,
+    "price_ticks": 9,
+    "value": 2_500_000,
+}
+
+
+@pytest.mark.parametrize(
+    ("policy", "weight", "eta"),
+    [
+        (AdlPolicy.CAPPED_PRO_RATA, "weight 2.500000 USDT", "eta 4/9"),
+        (AdlPolicy.PRO_RATA, "weight 2500", "eta 4/9"),
+        (AdlPolicy.RISK_AWARE, "weight 2500000 (lots x leverage)", "eta 4/9"),
+        (AdlPolicy.QUEUE, "weight rank score 2500000 ppm", "one by one in order of rank score until done, the last at 4"),
+        (AdlPolicy.RANDOM, "weight drawn number 2500000", "one by one in order of their drawn numbers until done, the last at 4"),
+    ],
+)
+def test_weights_and_shares_of_adl_are_told_by_the_policy_of_the_venue(policy: AdlPolicy, weight: str, eta: str) -> None:
+    bundled = venue()
+    speaker = Speaker(replace(bundled, rules=bundled.rules._replace(adl_policy=int(policy))), names())
+    is_ordered = policy in (AdlPolicy.QUEUE, AdlPolicy.RANDOM)
+    blank = dict.fromkeys(EFFECT.names or (), 0)
+    assert speaker.effect({**blank, **FILL}).endswith(weight)
+    assert speaker.effect({**blank, **CLASS, "amount": 4, "value": 0 if is_ordered else 9}).endswith(eta)
+    # Whoever all give their whole caps, and the house, which shares by lots under every policy.
+    assert speaker.effect({**blank, **CLASS, "other": 3}).endswith("their whole caps")
+    house = int(AdlClass.HOUSE)
+    assert speaker.effect({**blank, **CLASS, "code": house, "amount": 4, "value": 9}).endswith("eta 4/9")
+    assert speaker.effect({**blank, **FILL, "code": house}).endswith(speaker.lots(0, 2_500_000))
+    assert speaker.effect({**blank, **FILL, "code": int(AdlClass.REST)}).endswith(
+        speaker.lots(0, 2_500_000) if policy in (AdlPolicy.CAPPED_PRO_RATA, AdlPolicy.PRO_RATA) else weight
+    )

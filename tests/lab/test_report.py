@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 
 from backstop.config import Venue
-from backstop.core.events import EFFECT, EVENT, FUND, NONE, Cause, EffectArray, EffectKind, EventKind, Stage
+from backstop.core.events import EFFECT, EVENT, NONE, AdlClass, AdlPolicy, EffectArray, EffectKind, EventKind, Stage
 from backstop.journal import JournalDamaged, open_journal
-from backstop.lab.cases import Case, case_of_population
+from backstop.lab.cases import Case, case_of_population, title_of
 from backstop.lab.replay import ReplayResult, replay_case
-from backstop.lab.report import Gathering, RunFacts, facts_of_result, gather_journal, kinds, write_report
+from backstop.lab.report import Gathering, RunFacts, facts_of_result, gather_journal, write_report
+from backstop.lab.report.adl import Plan, PlanClass
+from backstop.lab.report.losses import _share_words
 from backstop.lab.report.page import PAGE_BYTES_MAX, page
+from backstop.lab.report.words import percent
 from backstop.markets.population import default_parameters
 from tests.feeds.samples import BTC, ETH, SECOND, START, small_venue
 from tests.lab.test_replay import case_of, crash_of
@@ -116,7 +119,8 @@ def test_the_numbers_are_those_of_the_run(crash: tuple[Gathering, ReplayResult, 
     assert waterfall[0] == run_amounts["deficit"]
     for name in ("paid by fund", "paid by adl", "closed by closeout", "closed by adl"):
         assert run_amounts[name] in waterfall
-    assert waterfall[-2:] == [run_amounts["uncovered"], "0"]
+    assert waterfall[-1] == run_amounts["uncovered"]
+    assert "every deficit was paid" in text
     assert [values["fund"][index] for index in (0, 1)] == [run_amounts["fund opening"], run_amounts["fund closing"]]
     assert str(result.tally.defaults) in values["head"]
     assert result.digest in text
@@ -160,14 +164,40 @@ def test_a_certificate_that_is_not_sound_is_named(crash: tuple[Gathering, Replay
     assert f"{gathering.adl.faults_count} faults were found" in text
 
 
-def test_a_report_from_the_journal_shows_the_same(crash: tuple[Gathering, ReplayResult, str]) -> None:
-    _, result, text = crash
-    assert result.journal is not None
-    gathering, facts = gather_journal(result.journal["path"], "test")
-    again = page(gathering, replace(facts, impact=False, seed=None, account_names=(), command="backstop test"))
-    assert Page(again).values == Page(text).values
-    assert facts.digest == result.digest
+def test_a_report_from_the_journal_is_the_runs_own_to_the_byte(tmp_path: Path) -> None:
+    case = crash_of(tmp_path, small_venue(fund="30000", closeout='account_notional_max = "40000"'))
+    case.details["prices_file"] = "prices.csv"
+    gathering, result = run(case, journal_path=tmp_path / "journal.db", command="backstop test")
+    title = title_of(case.venue, {**case.details, "impact": "off"})
+    assert title == "small: prices.csv, impact off"
+    own = page(gathering, facts_of_result(result, title, "backstop test", case.names.accounts))
+    seen: list[tuple[int, int, int]] = []
+    again, facts = gather_journal(tmp_path / "journal.db", progress=lambda *words: seen.append(words))
+    assert page(again, facts) == own
+    assert seen[-1] == (result.events, result.events, result.last_ns)
+    assert "short0" not in own
     assert facts.account_names[:2] == ["long0", "long1"]
+
+
+def test_what_did_not_fit_is_on_the_journal_without_the_paths_of_the_files(tmp_path: Path) -> None:
+    case = crash_of(tmp_path)
+    report = replace(case.prices.report, rows_cut=7, warnings=("a strange file",), files=("/secret/prices.csv",))
+    _, result = run(replace(case, prices=replace(case.prices, report=report)), journal_path=tmp_path / "journal.db")
+    _, facts = gather_journal(tmp_path / "journal.db")
+    assert facts.feeds["prices"]["rows_cut"] == 7
+    assert facts.warnings == ("a strange file",)
+    assert b"/secret" not in (tmp_path / "journal.db").read_bytes()
+    assert result.feeds["prices"]["files"] == ["/secret/prices.csv"]
+
+
+def test_a_run_that_did_not_end_gives_no_report(tmp_path: Path) -> None:
+    from tests.journal.runs import crash as chunks
+    from tests.journal.runs import write
+
+    with open_journal(write(tmp_path / "journal.db", chunks()[:2], close=False)) as journal:
+        assert not journal.is_closed
+    with pytest.raises(JournalDamaged, match="end_missing"):
+        gather_journal(tmp_path / "journal.db")
 
 
 def test_a_damaged_journal_gives_no_report(crash: tuple[Gathering, ReplayResult, str], tmp_path: Path) -> None:
@@ -326,70 +356,44 @@ def test_a_population_on_two_markets(tmp_path: Path) -> None:
     assert result.tally.defaults > 0
 
 
-# Effects of stages that this version may not have
-
-
-def effects_of(*rows: dict[str, int]) -> EffectArray:
-    effects = np.zeros(len(rows), dtype=EFFECT)
-    for effect, row in zip(effects, rows, strict=True):
-        effect["market"] = effect["account"] = NONE
-        for name, value in row.items():
-            effect[name] = value
-    return effects
-
-
-def clocks(number: int) -> np.ndarray[tuple[int], np.dtype[np.void]]:
-    events = np.zeros(number, dtype=EVENT)
-    events["seq"], events["time_ns"], events["kind"] = np.arange(number), START + np.arange(number) * SECOND, EventKind.CLOCK
-    return events
-
-
-def test_breakers_takeovers_and_haircuts_are_shown_by_name(
-    monkeypatch: pytest.MonkeyPatch, crash: tuple[Gathering, ReplayResult, str]
-) -> None:
-    for name, code in (("BREAKER", 90), ("TAKEOVER", 91), ("PROVIDER", 92), ("HAIRCUT", 93)):
-        monkeypatch.setattr(kinds, name, code)
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (AdlPolicy.CAPPED_PRO_RATA, "of its profit, up to its cap"),
+        (AdlPolicy.PRO_RATA, "44.44 % of its position"),
+        (AdlPolicy.RISK_AWARE, "4 / 9 of its lots x leverage"),
+        (AdlPolicy.QUEUE, "its whole cap, one by one in order of rank, until done"),
+        (AdlPolicy.RANDOM, "its whole cap, one by one in order of drawn numbers, until done"),
+    ],
+)
+def test_the_share_of_each_is_told_by_the_policy(policy: AdlPolicy, words: str) -> None:
     gathering = Gathering(small_venue())
-    effects = effects_of(
-        {"seq": 0, "kind": EffectKind.HEALTH, "account": 7, "code": 4, "other": 0, "amount": -500, "value": 100},
-        {"seq": 1, "kind": 90, "market": 1, "code": 1, "lots": 2},
-        {"seq": 2, "kind": 90, "market": 1, "code": 2, "other": 1, "lots": 7},
-        {"seq": 3, "kind": 90, "code": 2, "lots": 5},
-        {"seq": 4, "kind": 90, "market": 1, "code": 0, "other": 2},
-        {"seq": 5, "kind": 92, "account": 3, "other": 0},
-        {"seq": 6, "kind": 91, "account": 7, "market": 0, "lots": -40, "price_ticks": 0, "amount": 4_000_000, "value": 300},
-        {"seq": 7, "kind": 93, "account": 5, "other": 7, "amount": 200},
-    )
-    gathering.add(clocks(9), effects)
-    spells = [(spell.market, spell.state, spell.cause, spell.start_ns, spell.end_ns) for spell in gathering.spells]
-    at = [START + second * SECOND for second in range(9)]
-    assert spells == [
-        (1, "throttled", "flow", at[1], at[2]),
-        (1, "halted", "uncovered deficit", at[2], at[4]),
-        (NONE, "halted", "operator", at[3], None),
-    ]
-    assert gathering.spells_of(0) == [gathering.spells[2]]
-    provider = gathering.providers[0]
-    assert (provider.account, provider.takeovers, provider.notional, provider.support) == (3, 1, 4_000_000, 300)
-    (row,) = gathering.defaulters.largest(5)
-    assert (row.account, row.closed, row.socialised, row.deficit) == (7, 4_000_000, 200, 200)
-    assert gathering.markets[0].closed_total == {"takeover": 4_000_000}
-    text = page(gathering, RunFacts("later", "0" * 64))
-    assert "Backstop providers" in text
-    assert "haircuts" in text
-    assert tuple(Page(text).ids) == (*SECTIONS[:3], "providers", *SECTIONS[3:])
+    is_ordered = policy in (AdlPolicy.QUEUE, AdlPolicy.RANDOM)
+    plan = Plan(1, 0, 0, 0, int(policy), -5, 100, 0, 2, ())
+    part = PlanClass(int(AdlClass.PROFITABLE), 3, 1, 5, 4, 0 if is_ordered else 9)
+    assert words in _share_words(AdlClass.PROFITABLE, part, plan, gathering)
+    assert _share_words(AdlClass.PROFITABLE, part._replace(full=3, eta_lots=0, eta_weight=0), plan, gathering) == "its whole cap"
+    assert "44.44 % of its position" in _share_words(AdlClass.HOUSE, part._replace(eta_weight=9), plan, gathering)
 
 
-def test_several_funds_are_one_sum(monkeypatch: pytest.MonkeyPatch) -> None:
-    second = FUND - 4
-    monkeypatch.setattr(kinds, "fund_ids", lambda venue: (FUND, second))
+@pytest.mark.parametrize(
+    ("part", "whole", "shown"),
+    [
+        (0, 7, "0.0 %"),
+        (1, 10**6, "under 0.1 %"),
+        (10**6 - 1, 10**6, "over 99.9 %"),
+        (7, 7, "100.0 %"),
+        (-1, 3, "\N{MINUS SIGN}33.3 %"),
+        (1, 0, "\N{EN DASH}"),
+    ],
+)
+def test_a_share_is_never_rounded_to_nothing_or_to_all(part: int, whole: int, shown: str) -> None:
+    assert percent(part, whole) == shown
+
+
+def test_a_tiny_share_of_profit_is_told_for_a_larger_sum() -> None:
     gathering = Gathering(small_venue())
-    effects = effects_of(
-        {"seq": 0, "kind": EffectKind.POSTING, "account": FUND, "other": -2, "amount": 1000, "code": Cause.CASH},
-        {"seq": 1, "kind": EffectKind.POSTING, "account": second, "other": -2, "amount": 500, "code": Cause.CASH},
-        {"seq": 2, "kind": EffectKind.POSTING, "account": second, "other": FUND, "amount": 50, "code": Cause.CASH},
-        {"seq": 3, "kind": EffectKind.POSTING, "account": 4, "other": second, "amount": 70, "code": Cause.DEFICIT},
-    )
-    gathering.add(clocks(4), effects)
-    assert gathering.fund_now == gathering.fund_balance == 1430
-    assert dict(gathering.fund_statement) == {("cash", True): 1500, ("deficit", False): -70}
+    plan = Plan(1, 0, 0, 0, int(AdlPolicy.CAPPED_PRO_RATA), -5, 100, 0, 2, ())
+    part = PlanClass(int(AdlClass.PROFITABLE), 3, 1, 5, 4, 10**12)
+    lot = gathering.venue.markets[0].quantity_lot
+    assert _share_words(AdlClass.PROFITABLE, part, plan, gathering).startswith(f"{4 * lot:.4g} BTC for each 1,000,000 USDT")

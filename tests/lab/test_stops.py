@@ -11,7 +11,7 @@ import pytest
 from backstop.core.events import EFFECT, EVENT, NONE, BreakerCause, BreakerState, EffectKind, EventKind, Guard, Reject
 from backstop.feeds.accounts import read_accounts
 from backstop.feeds.prices import read_prices
-from backstop.lab.cases import case_of_book
+from backstop.lab.cases import Case, case_of_book
 from backstop.lab.follow import Follower
 from backstop.lab.replay import ReplayResult, replay_case
 from backstop.lab.stops import Machine
@@ -111,14 +111,18 @@ def test_a_machine_adds_up_the_time_in_each_state() -> None:
 
 
 def walked(tmp_path: Path, rows: list[tuple[int, str, str]], more: str) -> ReplayResult:
-    """Replay marks and volumes of one market, (second, mark, volume), against accounts that nothing happens to."""
+    return replay_case(walked_case(tmp_path, rows, more))
+
+
+def walked_case(tmp_path: Path, rows: list[tuple[int, str, str]], more: str) -> Case:
+    """Return marks and volumes of one market, (second, mark, volume), against accounts that nothing happens to."""
     venue = full_venue(more=more, guard_volume="10")
     lines = [f"{START + second * SECOND},{BTC},{mark},{volume}" for second, mark, volume in rows]
     prices = read_prices(write(tmp_path / "prices.csv", "\n".join(["time,market,mark,volume", *lines])), venue)
     accounts = f"account,owner,market,quantity,entry_price\ncalm,o,{BTC},1,100000\nother,p,{BTC},-1,100000\n"
     cash = "account,asset,amount\ncalm,USDT,900000\nother,USDT,900000\n"
     book = read_accounts(write(tmp_path / "accounts.csv", accounts), write(tmp_path / "cash.csv", cash), venue)
-    return replay_case(case_of_book(venue, prices, book))
+    return case_of_book(venue, prices, book)
 
 
 def test_breakers_are_shown_with_cause_and_time(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ disposal_share_ppm = 200_000
 SOCIALISE = """
 [[waterfall]]
 stage = "socialise"
+policy = "{policy}"
 """
 
 PROVIDERS = """
@@ -63,13 +64,20 @@ opening_balance = "7000"
 
 
 def full_text(
-    *, fund: str = "100000", closeout: str = "", adl: bool = True, providers: bool = True, guard_volume: str = "", more: str = ""
+    *,
+    fund: str = "100000",
+    closeout: str = "",
+    adl: bool = True,
+    providers: bool = True,
+    guard_volume: str = "",
+    policy: str = "gains_haircut",
+    more: str = "",
 ) -> str:
     """Return the text of the small venue, grown; ``more`` are sections of their own."""
     text = venue_text(fund, closeout, adl).replace('opening_balance = "' + fund + '"\n', "")
     if providers:
         text = text.replace('[[waterfall]]\nstage = "fund"', TAKEOVER.lstrip() + '\n[[waterfall]]\nstage = "fund"')
-    text = text.replace('[[waterfall]]\nstage = "tear_up"', SOCIALISE.lstrip() + '\n[[waterfall]]\nstage = "tear_up"')
+    text = text.replace('[[waterfall]]\nstage = "tear_up"', SOCIALISE.format(policy=policy).lstrip() + '\n[[waterfall]]\nstage = "tear_up"')
     for symbol, group in (("BTC", "majors"), ("ETH", "others")):
         text = text.replace(f'symbol = "{symbol}/USDT:USDT"\n', f'symbol = "{symbol}/USDT:USDT"\ngroup = "{group}"\n')
     if guard_volume:

@@ -37,6 +37,7 @@ _MODULES = {
     "config": "backstop.cli.config",
     "journal": "backstop.cli.journal",
     "explain": "backstop.cli.explain",
+    "report": "backstop.cli.report",
     "fund": "backstop.cli.fund",
     "warmup": "backstop.cli.warmup",
 }

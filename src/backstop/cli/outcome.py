@@ -118,7 +118,7 @@ def _providers(result: ReplayResult) -> Iterator[str]:
 
 
 def _stops(result: ReplayResult) -> Iterator[str]:
-    from backstop.lab.stops import name_of
+    from backstop.lab.stops import name_of, times
 
     breakers, guard = result.tally.breakers, result.tally.guard
     word = "breakers   "
@@ -129,7 +129,7 @@ def _stops(result: ReplayResult) -> Iterator[str]:
         left = ", ".join(name_of(result.venue, number) for number in breakers.not_open)
         yield f"{word}{f'not open at the end: {left}' if left else 'all open at the end'}"
     if guard.episodes:
-        yield f"guard      prints held back {_times(guard.episodes)}"
+        yield f"guard      prints held back {times(guard.episodes)}"
         for held in guard.held[:_HELD_SHOWN]:
             yield f"           {result.venue.markets[held.market].symbol}: {held.why(result.venue)}"
         if guard.episodes > _HELD_SHOWN:
@@ -137,13 +137,11 @@ def _stops(result: ReplayResult) -> Iterator[str]:
 
 
 def _machine(machine: Machine, now_ns: int) -> str:
-    stops = [f"{state.name.lower()} {_times(count)} by {cause.name.lower()}" for (cause, state), count in sorted(machine.stops.items())]
+    from backstop.lab.stops import times
+
+    stops = [f"{state.name.lower()} {times(count)} by {cause.name.lower()}" for (cause, state), count in sorted(machine.stops.items())]
     spent = [f"{ns / 1e9:,.0f} s {state.name.lower()}" for state, ns in sorted(machine.spent_until(now_ns).items())]
     return f"{', '.join(stops)}; {', '.join(spent)}"
-
-
-def _times(count: int) -> str:
-    return {1: "once", 2: "twice"}.get(count, f"{count:,} times")
 
 
 def _conserved(result: ReplayResult) -> Iterator[str]:

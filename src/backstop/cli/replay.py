@@ -78,7 +78,7 @@ def replay(
     with refusals():
         from backstop.config import load_venue
         from backstop.feeds.prices import read_prices
-        from backstop.lab.cases import file_details
+        from backstop.lab.cases import file_details, title_of
 
         resolved = load_venue(venue)
         for warning in resolved.warnings:
@@ -89,7 +89,7 @@ def replay(
         _say_report(case)
         warm_up()
         command = shlex.join(["backstop", *sys.argv[1:]])
-        title = f"{resolved.name}: {', '.join(path.name for path in prices)}, impact {impact.value}"
+        title = title_of(resolved, {**case.details, "impact": impact.value})
         options: dict[str, Any] = {"impact": impact is Switch.ON, "journal_path": journal, "overwrite": force, "command": command}
         result = run_case(case, title, report=report, resume=resume, **options)
     if as_json:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from backstop.lab.cases import Case
     from backstop.lab.replay import Progress, ReplayResult
 
-__all__ = ["Switch", "checked_report", "exit_code_of", "parsed_time_ns", "refusals", "run_case", "say"]
+__all__ = ["Switch", "checked_report", "exit_code_of", "parsed_time_ns", "refusals", "run_case", "say", "shown_progress"]
 
 #: Where there is no terminal, a line of progress as often as this [s].
 _LINE_EVERY = 10.0
@@ -91,27 +91,28 @@ def run_case(case: Case, title: str, *, report: Path | None = None, command: str
     from backstop.lab.replay import replay_case
 
     if report is None:
-        with _progress() as progress:
+        with shown_progress() as progress:
             return replay_case(case, progress=progress, command=command, **options)
     from backstop.lab.report import Gathering, facts_of_result, write_report
 
     gathering = Gathering(case.venue)
-    with _progress() as progress:
+    with shown_progress() as progress:
         result = replay_case(case, progress=progress, command=command, watch=gathering.add, **options)
     size = write_report(report, gathering, facts_of_result(result, title, command, case.names.accounts))
     say(f"report: {report}, {size:,} bytes")
     return result
 
 
-def checked_report(path: Path | None) -> Path | None:
+def checked_report(path: Path | None, option: str = "--report") -> Path | None:
     """Return where a report goes; refuse a folder before the run, not after it."""
     if path is not None and path.is_dir():
-        raise typer.BadParameter(f"{path} is a folder: name a file", param_hint="--report")
+        raise typer.BadParameter(f"{path} is a folder: name a file", param_hint=option)
     return path
 
 
 @contextmanager
-def _progress() -> Iterator[Progress]:
+def shown_progress(done_word: str = "replayed") -> Iterator[Progress]:
+    """Show how far events have come: a bar at a terminal, else a line now and then."""
     if sys.stderr.isatty():
         with _bar() as progress:
             yield progress
@@ -122,7 +123,7 @@ def _progress() -> Iterator[Progress]:
         nonlocal last
         if time.monotonic() - last >= _LINE_EVERY:
             last = time.monotonic()
-            say(f"replayed {done:,} of {total:,} events, {_short(time_ns)}")
+            say(f"{done_word} {done:,} of {total:,} events, {_short(time_ns)}")
 
     yield line
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -139,13 +139,18 @@ def _rows(model: type[BaseModel]) -> Iterator[str]:
 
 def _kind(info: FieldInfo) -> str:
     annotation: Any = info.annotation
-    schema = next((item.json_schema for item in info.metadata if hasattr(item, "json_schema")), None)
-    if schema is not None:
-        return "duration" if schema.get("type") == "string" else "decimal"
-    return _kind_of(annotation)
+    return _kind_of_schema(info.metadata) or _kind_of(annotation)
+
+
+def _kind_of_schema(metadata: Iterable[Any]) -> str:
+    """Return the kind of a type that is written in a form of its own; empty for others."""
+    schema = next((item.json_schema for item in metadata if hasattr(item, "json_schema")), None)
+    return "" if schema is None else "duration" if schema.get("type") == "string" else "decimal"
 
 
 def _kind_of(annotation: Any) -> str:
+    if written := _kind_of_schema(getattr(annotation, "__metadata__", ())):
+        return written
     inner = [item for item in get_args(annotation) if item is not type(None)]
     if get_origin(annotation) in (Union, UnionType):
         return _kind_of(inner[0])
@@ -163,6 +168,8 @@ def _kind_of(annotation: Any) -> str:
 def _default(name: str, info: FieldInfo, kind: str) -> str:
     if info.is_required():
         return "required"
+    if info.default_factory is not None:
+        return "each key's own"
     if info.default is None:
         return "no cap" if name.endswith("_max") else "none"
     if isinstance(info.default, bool):

@@ -218,18 +218,39 @@ def _cap_lots(name: str, field: str) -> Part:
     return Part(name, lambda speaker, row: speaker.lots(row["market"], row[field]))
 
 
+#: What a weight is where it is neither cash nor lots, by policy.
+_SCORES = {
+    AdlPolicy.QUEUE: "rank score {} ppm",
+    AdlPolicy.RISK_AWARE: "{} (lots x leverage)",
+    AdlPolicy.RANDOM: "drawn number {}",
+}
+#: What candidates stand in order of, where a policy takes whole caps one by one.
+_ORDERS = {AdlPolicy.QUEUE: "rank score", AdlPolicy.RANDOM: "their drawn numbers"}
+
+
 def _weight() -> Part:
-    """Weight of an ADL counterparty: unrealised P&L in PROFITABLE, lots elsewhere."""
+    """Weight of an ADL counterparty, by the venue's policy; in HOUSE always lots."""
 
     def said(speaker: Speaker, row: Row) -> str:
-        is_cash = row["code"] == AdlClass.PROFITABLE
-        return speaker.cash(row["value"]) if is_cash else speaker.lots(row["market"], row["value"])
+        policy, value = AdlPolicy(speaker.venue.rules.adl_policy), row["value"]
+        if policy in _SCORES and row["code"] != AdlClass.HOUSE:
+            return _SCORES[policy].format(value)
+        is_cash = policy == AdlPolicy.CAPPED_PRO_RATA and row["code"] == AdlClass.PROFITABLE
+        return speaker.cash(value) if is_cash else speaker.lots(row["market"], value)
 
     return Part("weight", said)
 
 
 def _eta() -> Part:
-    return Part("eta", lambda speaker, row: "their whole caps" if row["value"] == 0 else f"eta {row['amount']}/{row['value']}")
+    """How a class shares: a part of each weight, or whole caps, one by one where the policy goes by an order."""
+
+    def said(speaker: Speaker, row: Row) -> str:
+        policy = AdlPolicy(speaker.venue.rules.adl_policy)
+        if policy in _ORDERS and row["code"] != AdlClass.HOUSE and row["price_ticks"] < row["other"]:
+            return f"one by one in order of {_ORDERS[policy]} until done, the last at {row['amount']}"
+        return "their whole caps" if row["value"] == 0 else f"eta {row['amount']}/{row['value']}"
+
+    return Part("eta", said)
 
 
 def _market_or_venue(name: str) -> Part:

@@ -6,7 +6,7 @@ Composes doors and simulated markets; runs nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ from backstop.feeds.prices import Prices, prices_of_events
 from backstop.journal import Names
 from backstop.markets.paths import depth_schedule, path_marks
 from backstop.markets.population import PopulationError, PopulationParameters, population_events
-from backstop.markets.scenarios import Scenario
+from backstop.markets.scenarios import Scenario, scenario, scenario_names
 
-__all__ = ["Case", "case_of_book", "case_of_population", "file_details", "scenario_prices"]
+__all__ = ["Case", "case_of_book", "case_of_population", "file_details", "scenario_prices", "title_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,17 @@ class Case:
     accounts_report: dict[str, Any] = field(default_factory=dict)
     #: Kept with the journal.
     details: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def feeds(self) -> dict[str, Any]:
+        """What was read and did not fit: prices, accounts, opening imbalance; as plain values."""
+        markets = self.venue.markets
+        imbalance = {markets[number].symbol: markets[number].quantity_text(lots) for number, lots in self.opening_imbalance.items()}
+        return {
+            "prices": self.prices.report.as_json() | {"markets": [market.as_json() for market in self.prices.markets.values()]},
+            "accounts": self.accounts_report,
+            "opening_imbalance": imbalance,
+        }
 
     @property
     def opening_imbalance(self) -> dict[int, int]:
@@ -111,15 +122,15 @@ def _check_room(venue: Venue, parameters: PopulationParameters) -> None:
         )
 
 
-def scenario_prices(venue: Venue, scenario: Scenario, seed: int) -> tuple[Prices, NDArray[np.void]]:
+def scenario_prices(venue: Venue, crash: Scenario, seed: int) -> tuple[Prices, NDArray[np.void]]:
     """Return a seeded path through a scenario's pins, on the markets that the venue has of it, and the depth of the books."""
-    numbers = [number for number, market in enumerate(venue.markets) if market.symbol in scenario.symbols]
+    numbers = [number for number, market in enumerate(venue.markets) if market.symbol in crash.symbols]
     if not numbers:
-        raise ValueError(f"the venue has no market of scenario {scenario.name}: it must have one of {', '.join(scenario.symbols)}")
+        raise ValueError(f"the venue has no market of scenario {crash.name}: it must have one of {', '.join(crash.symbols)}")
     markets: Sequence[Any] = [venue.markets[number] for number in numbers]
-    events = path_marks(scenario, [market.symbol for market in markets], [market.price_tick for market in markets], seed)
+    events = path_marks(crash, [market.symbol for market in markets], [market.price_tick for market in markets], seed)
     events["market"] = np.array(numbers, dtype=np.int32)[events["market"]]
-    return prices_of_events(venue, events, f"scenario {scenario.name}"), depth_schedule(scenario, len(venue.markets))
+    return prices_of_events(venue, events, f"scenario {crash.name}"), depth_schedule(crash, len(venue.markets))
 
 
 def file_details(**paths: Sequence[Path | None]) -> dict[str, str]:
@@ -133,3 +144,18 @@ def file_details(**paths: Sequence[Path | None]) -> dict[str, str]:
                     details[f"{key}_sha256"] = hashlib.file_digest(stream, "sha256").hexdigest()
                 details[f"{key}_file"] = path.name
     return details
+
+
+def title_of(venue: Venue, details: Mapping[str, str]) -> str:
+    """Return what a run is called: its scenario, or its venue and files. ``details`` as a journal keeps them.
+
+    Empty where they tell neither.
+    """
+    if "scenario" in details:
+        name = details["scenario"]
+        return scenario(name).title if name in scenario_names() else name
+    files, number = [], 1
+    while (key := "prices_file" if number == 1 else f"prices_{number}_file") in details:
+        files.append(details[key])
+        number += 1
+    return f"{venue.name}: {', '.join(files)}, impact {details.get('impact', 'off')}" if files else ""

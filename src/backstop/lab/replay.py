@@ -5,6 +5,7 @@ The engine's own time is taken apart from reading, writing and counting.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,7 @@ from backstop.lab.tally import Tally, conservation_of
 from backstop.markets.book import DRAIN_NS, World, new_world
 from backstop.markets.driver import Batch, batches
 
-__all__ = ["Progress", "ReplayResult", "Watch", "replay", "replay_case"]
+__all__ = ["Progress", "ReplayResult", "Watch", "replay", "replay_case", "warnings_of"]
 
 #: Called with (outside events done, of how many, time reached).
 Progress = Callable[[int, int, int], None]
@@ -178,7 +179,7 @@ def replay(
         first_ns=int(outside_events["time_ns"][0]) if len(outside_events) else start_ns,
         last_ns=int(run.state.engine[0].now_ns),
         journal=run.journal_facts(),
-        warnings=_warnings(venue, run.tally),
+        warnings=warnings_of(venue, run.tally),
     )
 
 
@@ -210,7 +211,8 @@ def _drain_ns(venue: Venue, outside: EventArray) -> int:
     return min(DRAIN_NS, stale_ns - 1 - max((age for age in ages if age < stale_ns), default=0))
 
 
-def _warnings(venue: Venue, tally: Tally) -> tuple[str, ...]:
+def warnings_of(venue: Venue, tally: Tally) -> tuple[str, ...]:
+    """Return what whoever reads a run's figures must know: the venue file's warnings, refused events, an unusual order."""
     warnings = list(venue.warnings)
     if tally.refused:
         words = ", ".join(f"{count} {code.name.lower()}" for code, count in sorted(tally.refused.items()))
@@ -231,7 +233,12 @@ def replay_case(
     watch: Watch | None = None,
     resume: bool = False,
 ) -> ReplayResult:
-    """Run a case as ``replay`` does, and add what its doors reported."""
+    """Run a case as ``replay`` does, and add what its doors reported; the journal keeps that, too.
+
+    The names of files are not among it, so that a run may be resumed where its files were moved.
+    """
+    feeds = case.feeds
+    kept = {**feeds, "prices": {name: value for name, value in feeds["prices"].items() if name != "files"}}
     result = replay(
         case.venue,
         case.prices.events,
@@ -243,17 +250,9 @@ def replay_case(
         overwrite=overwrite,
         seed=case.seed,
         command=command,
-        details=case.details,
+        details={**case.details, "feeds": json.dumps(kept, separators=(",", ":"))},
         progress=progress,
         watch=watch,
         resume=resume,
     )
-    markets = case.venue.markets
-    feeds = {
-        "prices": case.prices.report.as_json() | {"markets": [market.as_json() for market in case.prices.markets.values()]},
-        "accounts": case.accounts_report,
-        "opening_imbalance": {
-            markets[number].symbol: markets[number].quantity_text(lots) for number, lots in case.opening_imbalance.items()
-        },
-    }
     return replace(result, feeds=feeds, warnings=(*case.prices.report.warnings, *result.warnings))

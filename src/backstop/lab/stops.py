@@ -10,7 +10,7 @@ from backstop.core.events import NONE, BreakerCause, BreakerState, EffectArray, 
 from backstop.feeds.columns import time_text
 from backstop.lab.follow import Follower
 
-__all__ = ["BreakerTally", "GuardTally", "HeldMark", "Machine", "name_of"]
+__all__ = ["BreakerTally", "GuardTally", "HeldMark", "Machine", "name_of", "times"]
 
 #: Held marks that a result lists one by one; all are counted.
 _LISTED_MAX = 100
@@ -91,6 +91,11 @@ class BreakerTally:
 def name_of(venue: Venue, number: int) -> str:
     """Return the symbol of a breaker's market, or ``venue``."""
     return "venue" if number == NONE else venue.markets[number].symbol
+
+
+def times(count: int) -> str:
+    """Say how often something happened: once, twice, 3 times."""
+    return {1: "once", 2: "twice"}.get(count, f"{count:,} times")
 
 
 _ENDED = {

@@ -96,6 +96,11 @@ class Tally:
         if present & {int(EffectKind.OFFER), int(EffectKind.TAKEOVER), int(EffectKind.PROVIDER)}:
             self.backers.add(effects, self._follower)
 
+    @property
+    def follower(self) -> Follower:
+        """Marks and volumes of the batch that was counted last."""
+        return self._follower
+
     def count(self, what: str) -> int:
         """Return how many accounts were touched by ``what``, each counted once."""
         return int(self._touched[what].sum()) if what in self._touched else 0

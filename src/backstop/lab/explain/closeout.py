@@ -122,13 +122,11 @@ def bounds_of(scene: Scene, plan: Plan, market: int, lots: int) -> Bounds:
     )
 
 
-def tolerance_ticks(scene: Scene, market: int, is_sell: bool) -> int:
-    """Return the worst price that the slippage tolerance allows."""
+def tolerance_ticks(scene: Scene, market: int, is_sell: bool, tolerance_ppm: int | None = None) -> int:
+    """Return the worst price that a tolerance allows; by default the market's slippage tolerance."""
     rules, mark = scene.rules.markets[market], scene.mirror.marks[market]
-    if is_sell:
-        ticks = ceil_div(mark * (_PPM - rules.slippage_tolerance_ppm), _PPM)
-    else:
-        ticks = mark * (_PPM + rules.slippage_tolerance_ppm) // _PPM
+    tolerance = rules.slippage_tolerance_ppm if tolerance_ppm is None else tolerance_ppm
+    ticks = ceil_div(mark * (_PPM - tolerance), _PPM) if is_sell else mark * (_PPM + tolerance) // _PPM
     return min(max(ticks, 1), rules.price_ticks_max)
 
 

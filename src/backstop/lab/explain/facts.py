@@ -6,15 +6,16 @@ A kind that is not in the table is told in the words of ``backstop.journal.rende
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from backstop.core.events import NEVER_NS, AdlClass, Cause, EffectKind, EventKind, Health
 from backstop.core.waterfall.certificate import check_certificate
 from backstop.journal.rendering import time_text
-from backstop.lab.explain.closeout import bounds_of, expected_cost, settled, tolerance_ticks, worst_support
+from backstop.lab.explain.closeout import Bounds, bounds_of, expected_cost, settled, tolerance_ticks, worst_support
+from backstop.lab.explain.fact import Check, Fact, percent
 from backstop.lab.explain.mirror import Assessment
 from backstop.lab.explain.scene import Plan, Scene
+from backstop.lab.explain.stages import add_claim, add_haircut, add_offer, add_socialised, add_takeover
 
 __all__ = ["FACTS", "Check", "Fact", "assessment_lines", "assessment_values", "fact_of", "waiting"]
 
@@ -23,38 +24,6 @@ _PPM = 1_000_000
 _NAMED_MAX = 8
 #: Steps of a stage: where one was taken, the account did not merely wait.
 _STEPS = (EffectKind.ORDER, EffectKind.OFFER, EffectKind.TAKEOVER, EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A number of the tape beside the same number worked out anew."""
-
-    what: str
-    recorded: str
-    recomputed: str
-
-    @property
-    def agrees(self) -> bool:
-        """Whether they are equal."""
-        return self.recorded == self.recomputed
-
-
-@dataclass(slots=True)
-class Fact:
-    """One thing that happened to the account, why, and what it was worked out from."""
-
-    kind: str
-    #: Place among the effects of its event; None: it is no effect of its own.
-    place: int | None
-    says: str
-    #: How it comes about, a line each.
-    because: list[str] = field(default_factory=list)
-    values: dict[str, Any] = field(default_factory=dict)
-    checks: list[Check] = field(default_factory=list)
-
-    def check(self, what: str, recorded: object, recomputed: object) -> None:
-        """Add a comparison."""
-        self.checks.append(Check(what, str(recorded), str(recomputed)))
 
 
 def fact_of(scene: Scene) -> Fact:
@@ -69,12 +38,6 @@ def fact_of(scene: Scene) -> Fact:
     if add is not None:
         add(scene, fact)
     return fact
-
-
-def percent(rate_ppm: int) -> str:
-    """Return parts per million as per cent, exactly."""
-    whole, part = divmod(rate_ppm, 10_000)
-    return f"{whole}" + (f".{part:04d}".rstrip("0") if part else "") + " %"
 
 
 def assessment_lines(scene: Scene, found: Assessment) -> list[str]:
@@ -172,13 +135,16 @@ def _plan(scene: Scene) -> Plan:
 
 
 def _order(scene: Scene, fact: Fact) -> None:
+    if scene.row["account"] == scene.account and scene.mirror.health < Health.DISTRESSED:
+        _disposal(scene, fact)
+        return
     row, words, mirror = scene.row, scene.speaker, scene.mirror
     market, lots = row["market"], abs(row["lots"])
     plan = _plan(scene)
     is_sell, solvent = row["lots"] < 0, plan.equity >= 0
     zero = mirror.zero_cash(market, lots, plan.equity, plan.maintenance)
     fact.check("zero cash", row["amount"], zero)
-    bounds = bounds_of(scene, plan, market, row["lots"])
+    bounds = _bounds(scene, plan, lambda bounds: bounds.lots if solvent else lots)
     bound = bounds.binding(lots)
     if solvent:
         fact.check("lots", lots, bounds.lots)
@@ -196,6 +162,40 @@ def _order(scene: Scene, fact: Fact) -> None:
     plan.expected_maintenance -= mirror.released(market, lots)
     side = "sells" if is_sell else "buys"
     fact.says = f"closeout: {fact.says} ({side} to close)"
+
+
+def _bounds(scene: Scene, plan: Plan, lots_of: Callable[[Bounds], int]) -> Bounds:
+    """Return what bounds the order at the depth after the event or, where that does not give its lots, before it."""
+    row = scene.row
+    found = bounds_of(scene, plan, row["market"], row["lots"])
+    if lots_of(found) == abs(row["lots"]):
+        return found
+    scene.sees_depth_before = True
+    other = bounds_of(scene, plan, row["market"], row["lots"])
+    scene.sees_depth_before = False
+    return other if lots_of(other) == abs(row["lots"]) else found
+
+
+def _disposal(scene: Scene, fact: Fact) -> None:
+    """Work out an order by which the venue vault sells a share of what it took over."""
+    row, words, mirror, rules = scene.row, scene.speaker, scene.mirror, scene.rules.disposal
+    market, held = row["market"], abs(scene.mirror.held(row["market"])[0])
+    found = mirror.assess()
+    share = max(1, -(-held * rules.share_ppm // _PPM))
+    plan = Plan(found.equity, found.maintenance, found.equity, found.maintenance, scene.place)
+    cap = _bounds(scene, plan, lambda bounds: min(bounds.cap, share, held)).cap
+    fact.check("lots", abs(row["lots"]), min(cap, share, held))
+    fact.check("zero cash", row["amount"], 0)
+    fact.check("reserved", row["value"], 0)
+    limit = tolerance_ticks(scene, market, row["lots"] < 0, rules.tolerance_ppm)
+    if not scene.rules.markets[market].price_halt_ppm:
+        fact.check("limit", row["price_ticks"], limit)
+    part, most = words.lots(market, share), words.lots(market, cap)
+    fact.because.append(f"the vault sells what it took over: {percent(rules.share_ppm)} of {words.lots(market, held)} is {part}")
+    fact.because.append(
+        f"  depth, volume and caps allow {most}; tolerance {percent(rules.tolerance_ppm)} from mark {words.price(market, limit)}"
+    )
+    fact.says = f"disposal: {fact.says}"
 
 
 def _size_lines(scene: Scene, bounds: Any, bound: str, market: int) -> list[str]:
@@ -296,6 +296,8 @@ def _posting(scene: Scene, fact: Fact) -> None:
             equity = mirror.assess().equity
             fact.because.append(f"equity is {scene.speaker.cash(equity)} and no position is left" if equity < 0 else "")
             fact.check("at most the deficit", amount <= -equity or row["code"] == Cause.UNCOVERED, True)
+        if row["code"] == Cause.HAIRCUT:
+            add_socialised(scene, fact)
         mirror.balance += amount
 
 
@@ -336,7 +338,6 @@ def waiting(scene: Scene) -> Iterator[Fact]:
     if acted or scene.mirror.health < Health.DISTRESSED or int(head.orders_open) or int(head.wait_until_ns) == NEVER_NS:
         return
     words = scene.speaker
-    scene.place = len(scene.rows)
     fact = Fact("waiting", None, f"no order left; it is looked at again at {time_text(int(head.wait_until_ns))}")
     for market in sorted(scene.mirror.positions):
         held = scene.mirror.held(market)[0]
@@ -401,20 +402,6 @@ def _tear_up(scene: Scene, fact: Fact) -> None:
     fact.because.append(f"no earlier stage could close it: {words.lots(market, lots)} are ended at mark against everyone on the other side")
 
 
-def _takeover(scene: Scene, fact: Fact) -> None:
-    row, mirror, words = scene.row, scene.mirror, scene.speaker
-    if row["account"] != scene.account:
-        return
-    at_mark = -row["lots"] * mirror.unit(row["market"])
-    found = mirror.assess()
-    given = words.cash(at_mark - row["amount"])
-    fact.because.append(f"at mark it would receive {words.cash(at_mark)}: the provider gets {given} for taking it over")
-    fact.values["given_to_provider"] = given
-    if row["kind"] == EffectKind.OFFER:
-        zero = mirror.zero_cash(row["market"], abs(row["lots"]), found.equity, found.maintenance)
-        fact.because.append(f"zero cash of these lots is {words.cash(zero)}, equity {words.cash(found.equity)}")
-
-
 def _residual(scene: Scene, fact: Fact) -> None:
     fact.because.append("nobody was left to pay it: it stands on the venue's books as uncovered")
 
@@ -438,7 +425,9 @@ FACTS: dict[EffectKind, Callable[[Scene, Fact], None]] = {
     EffectKind.ADL_PLAN: _adl_plan,
     EffectKind.ADL_FILL: _adl_fill,
     EffectKind.TEAR_UP: _tear_up,
-    EffectKind.OFFER: _takeover,
-    EffectKind.TAKEOVER: _takeover,
+    EffectKind.OFFER: add_offer,
+    EffectKind.TAKEOVER: add_takeover,
+    EffectKind.HAIRCUT: add_haircut,
+    EffectKind.CLAIM: add_claim,
     EffectKind.RESIDUAL: _residual,
 }

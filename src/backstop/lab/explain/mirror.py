@@ -101,6 +101,11 @@ class Mirror:
         self.positions[market] = (held + lots, cost - share - (received - closing))
         return closing - share
 
+    def cut(self, market: int, amount: int) -> None:
+        """Raise the cost of a position by a haircut, so that no gain is cut twice."""
+        lots, cost = self.held(market)
+        self.positions[market] = (lots, cost + amount)
+
     def assess(self) -> Assessment:
         """Return equity and maintenance margin at the marks, term by term."""
         terms = tuple(self._term(market) for market in sorted(self.positions) if self.positions[market][0])

@@ -14,6 +14,7 @@ from backstop.core.orders import order_side
 from backstop.core.state import ORDERED_INTERVAL, ORDERED_NOTIONAL, State
 from backstop.journal.rendering import Row, Speaker
 from backstop.lab.explain.mirror import Mirror
+from backstop.lab.explain.socialised import Loss
 
 __all__ = ["Before", "Plan", "Scene"]
 
@@ -26,11 +27,16 @@ class Before:
     """What must be read before the event changes it."""
 
     mirror: Mirror
+    #: Those that stand until the event itself is taken: the guard releases held ones first.
     marks: list[int]
+    #: Visible lots by market, side and band.
+    depth: NDArray[np.int64]
     default_since_ns: int
     breakers: list[int]
-    #: The order that the event answers, if any.
+    #: The order or offer that the event answers, if any.
     order: Any
+    #: Recovery claim.
+    claim: int
     #: Accounts that this event acted on, in that order, as they stood.
     others: dict[int, Mirror]
 
@@ -64,6 +70,10 @@ class Scene:
     mirror: Mirror
     #: Faults of the certificates of this event, by place of their ADL_PLAN: one check serves all who are in it.
     certificate_faults: dict[int, list[str]] = field(default_factory=dict)
+    #: Losses that others bore in this event, by place of their first HAIRCUT.
+    losses: dict[int, Loss] = field(default_factory=dict)
+    #: Where in an event a side of the book that did not answer is forgotten is not on the tape: whether to look before that.
+    sees_depth_before: bool = False
     place: int = 0
     plan: Plan | None = None
     #: Amounts that must follow, by cause.
@@ -73,6 +83,15 @@ class Scene:
     def row(self) -> Row:
         """The effect that is looked at."""
         return self.rows[self.place]
+
+    def move_to(self, place: int) -> None:
+        """Look at the effect at a later place. A mark that the price guard releases on the way is the mark from then on."""
+        for row in self.rows[self.place : place]:
+            if row["kind"] == EffectKind.GUARD and row["code"] == Guard.RELEASED:
+                self.before.marks[row["market"]] = row["price_ticks"]
+                if not self.is_mark:
+                    self.mirror.marks[row["market"]] = row["price_ticks"]
+        self.place = place
 
     def mark_after(self, market: int) -> int:
         """Return the mark that the event left."""
@@ -129,9 +148,8 @@ class Scene:
 
     def depth(self, market: int, side: int) -> list[tuple[int, int]]:
         """Return (offset in ppm, visible lots) of the bands within the tolerance; -1 lots: unknown."""
-        row = self.state.markets[market]
         rules = self.rules.markets[market]
-        bands: NDArray[np.int64] = row.depth_lots[side]
+        bands: NDArray[np.int64] = (self.before.depth if self.sees_depth_before else self.state.markets["depth_lots"])[market][side]
         return [
             (offset, int(bands[number])) for number, offset in enumerate(rules.band_offset_ppm) if offset <= rules.slippage_tolerance_ppm
         ]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backstop.core.events import HOUSE_FIRST_MARKET, Cause, EffectArray, EffectKind, EventArray, EventKind, Health
+from backstop.core.events import HOUSE_FIRST_MARKET, Cause, EffectArray, EffectKind, EventArray, EventKind, Health, Reject
 from backstop.core.instruments import VenueRules
 from backstop.core.state import State, new_state
 from backstop.journal import Batch, Finding, FindingCode, JournalDamaged, JournalError, Reader, open_journal
@@ -19,6 +19,7 @@ from backstop.journal.verify import rules_of
 from backstop.lab.explain.facts import Fact, assessment_lines, assessment_values, fact_of, waiting
 from backstop.lab.explain.mirror import Assessment, Mirror
 from backstop.lab.explain.scene import Before, Scene
+from backstop.lab.explain.socialised import Crowd
 from backstop.lab.history import apply_events, read_batches
 
 __all__ = ["Decision", "Explanation", "Walk", "decides", "explain", "known"]
@@ -76,7 +77,8 @@ class Explanation:
         for row in scene.rows:
             if row["kind"] == EffectKind.POSTING and row["code"] not in _ORDINARY and account in (row["account"], row["other"]):
                 cause = Cause(row["code"]).name.lower()
-                name = f"realised, {cause}" if is_clearing(row["account"]) or is_clearing(row["other"]) else cause
+                is_trade = row["code"] != Cause.HAIRCUT and (is_clearing(row["account"]) or is_clearing(row["other"]))
+                name = f"realised, {cause}" if is_trade else cause
                 self.sums[name] = self.sums.get(name, 0) + (row["amount"] if row["account"] == account else -row["amount"])
 
     @property
@@ -182,14 +184,17 @@ class Walk:
 
     def _through_batch(self, batch: Batch, left: dict[int, list[int]]) -> None:
         events, first = batch.events, 0
+        # One that comes again with a seq that was used up is refused under that seq, out of order: it is nobody's decision.
+        stale = (batch.effects["kind"] == EffectKind.REFUSAL) & (batch.effects["code"] == Reject.SEQ_NOT_AFTER)
+        effects = batch.effects[~stale]
         for place in np.flatnonzero(np.isin(events["seq"], list(left))).tolist():
             seq = int(events["seq"][place])
             if seq not in left:
                 continue  # a stale repeat of a seq: the first was it
             accounts = left.pop(seq)
             apply_events(self.state, events[first:place])
-            low, high = np.searchsorted(batch.effects["seq"], [seq, seq + 1])
-            self._look(accounts, events[place : place + 1], batch.effects[low:high])
+            low, high = np.searchsorted(effects["seq"], [seq, seq + 1])
+            self._look(accounts, events[place : place + 1], effects[low:high])
             first = place + 1
             if not left:
                 return
@@ -197,6 +202,7 @@ class Walk:
 
     def _look(self, accounts: list[int], event: EventArray, recorded: EffectArray) -> None:
         before = {account: self._before(account, event, recorded) for account in accounts}
+        crowd = Crowd(self.rules, self.state, recorded) if (recorded["kind"] == EffectKind.HAIRCUT).any() else None
         effects = apply_events(self.state, event)
         seq = int(event["seq"][0])
         if effects.tobytes() != recorded.tobytes():
@@ -206,11 +212,12 @@ class Walk:
         row = dict(zip(event.dtype.names or (), event[0].item(), strict=True))
         rows: list[Row] = [dict(zip(effects.dtype.names or (), each, strict=True)) for each in effects.tolist()]
         faults: dict[int, list[str]] = {}
+        losses = crowd.losses(rows, self.state.markets["mark_ticks"].tolist()) if crowd is not None else {}
         for account in accounts:
             if account >= opened:
                 raise JournalError(f"journal `{self.path}`: {self.speaker.holder(account)} is not open at seq {seq}")
             stood = before[account]
-            scene = Scene(self.speaker, self.rules, account, row, effects, rows, stood, self.state, stood.mirror, faults)
+            scene = Scene(self.speaker, self.rules, account, row, effects, rows, stood, self.state, stood.mirror, faults, losses)
             if scene.is_mark:
                 scene.mirror.marks = self.state.markets["mark_ticks"].tolist()
             decision = Decision(seq, row["time_ns"], row, self._trigger(scene))
@@ -220,16 +227,18 @@ class Walk:
 
     def _before(self, account: int, event: EventArray, recorded: EffectArray) -> Before:
         state = self.state
-        answers = int(event["kind"][0]) in (EventKind.ORDER_FILL, EventKind.ORDER_DONE)
+        answers = int(event["kind"][0]) in (EventKind.ORDER_FILL, EventKind.ORDER_DONE, EventKind.ANSWER)
         order = state.orders[int(event["other"][0]) % len(state.orders)].copy() if answers else None
         acted = recorded[np.isin(recorded["kind"], _ACTS)]["account"].tolist()
         others = dict.fromkeys(acted[:_ORDER_MAX] if account in acted else [])
         return Before(
             Mirror.of(self.rules, state, account),
             state.markets["mark_ticks"].tolist(),
+            state.markets["depth_lots"].copy(),
             int(state.accounts[account].default_since_ns),
             state.breakers["state"].tolist(),
             order,
+            int(state.accounts[account].claim),
             {other: Mirror.of(self.rules, state, other) for other in others},
         )
 
@@ -249,11 +258,12 @@ class Walk:
         mine = _concerns(scene.effects, account)
         told_order = False
         for place in np.flatnonzero(mine).tolist():
-            scene.place = place
+            scene.move_to(place)
             if not told_order and scene.row["kind"] in _ACTS:
                 told_order = True
                 yield from self._order_of_defaulters(scene)
             yield fact_of(scene)
+        scene.move_to(len(scene.rows))
         yield from waiting(scene)
 
     def _order_of_defaulters(self, scene: Scene) -> Iterator[Fact]:

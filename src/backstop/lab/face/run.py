@@ -14,7 +14,7 @@ from backstop import config
 from backstop.feeds.columns import duration_ns_of, time_ns_of
 from backstop.feeds.prices import read_prices
 from backstop.journal import Names, open_journal
-from backstop.lab.cases import Case, case_of_book, case_of_population, file_details, scenario_prices
+from backstop.lab.cases import Case, case_of_book, case_of_population, file_details, scenario_prices, title_of
 from backstop.lab.replay import Progress, ReplayResult, replay_case
 from backstop.lab.report import Gathering, facts_of_result, write_report
 from backstop.lab.warmup import warm
@@ -202,7 +202,7 @@ def replay(
         case = _case_of_prices(resolved, read, accounts, collateral, population, seed)
         inputs = [None if path is None else Path(path) for path in (accounts, collateral, population)]
         case.details.update(file_details(prices=files, accounts=inputs[:1], collateral=inputs[1:2], population=inputs[2:]))
-        title = f"{resolved.name}: {', '.join(path.name for path in files)}, impact {'on' if impact else 'off'}"
+        title = title_of(resolved, {**case.details, "impact": "on" if impact else "off"})
     return _run(case, title, command, impact, journal, overwrite, progress)
 
 

@@ -1,8 +1,11 @@
 """Balances and positions rebuilt from effects alone.
 
 The engine is not asked: a POSTING moves money, a TRADE moves lots, and the cost of a position changes by
-minus what was received and not realised (docs/rules.md, 1). What comes out is a second way to the state,
-so the report's conservation is not the engine's word.
+minus what was received and not realised (docs/rules.md, 1); a HAIRCUT raises it by the cut (6). What comes out
+is a second way to the state, so the report's conservation is not the engine's word.
+
+A position that an account opens with has one TRADE, of the account: OUTSIDE, its other side, takes the opposite, and where
+that leaves it without lots, its cost goes to the ledger by a POSTING (1).
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.core.events import HOUSE_FIRST_MARKET, EffectArray, EffectKind, clearing_of
+from backstop.core.events import HOUSE_FIRST_MARKET, Cause, EffectArray, EffectKind, clearing_of
 
 __all__ = ["Books", "Holdings"]
 
@@ -52,16 +55,41 @@ class Books:
             self._reserve(int(max(receivers.max(), payers.max())) + 1)
             np.add.at(self._balance, receivers, postings["amount"])
             np.subtract.at(self._balance, payers, postings["amount"])
+            self._settle_outside(postings[postings["code"] == Cause.OPENING])
         trades = effects[kinds == EffectKind.TRADE]
         if len(trades):
-            places = self._places((trades["account"] + self._shift) * self._markets + trades["market"])
-            np.add.at(self._lots, places, trades["lots"])
-            np.subtract.at(self._cost, places, trades["amount"] - trades["value"])
+            self._move(trades["account"], trades["market"], trades["lots"], trades["value"] - trades["amount"])
+            opened = trades[trades["code"] == Cause.OPENING]
+            self._move(opened["other"], opened["market"], -opened["lots"], opened["amount"])
+        cuts = effects[kinds == EffectKind.HAIRCUT]
+        if len(cuts):
+            self._move(cuts["account"], cuts["market"], np.zeros_like(cuts["amount"]), cuts["amount"])
+
+    def _move(self, holders: Ints, markets: Ints, lots: Ints, cost: Ints) -> None:
+        """Change positions by lots and cost."""
+        if len(holders):
+            places = self._places((holders + self._shift) * self._markets + markets)
+            np.add.at(self._lots, places, lots)
+            np.add.at(self._cost, places, cost)
+
+    def _settle_outside(self, postings: EffectArray) -> None:
+        """Take the cost of a position of OUTSIDE that openings closed: what it receives for it, or pays."""
+        gets = postings["account"] == HOUSE_FIRST_MARKET - 3 * postings["market"].astype(np.int64) - 1
+        holders = np.where(gets, postings["account"], postings["other"])
+        change = np.where(gets, postings["amount"], -postings["amount"])
+        self._move(holders, postings["market"], np.zeros_like(change), change)
 
     def balance_of(self, holder: int) -> int:
         """Return the ledger balance of an account or of a ledger account of the house, in atoms."""
         place = holder + self._shift
         return int(self._balance[place]) if place < len(self._balance) else 0
+
+    def positions_of(self, holder: int) -> dict[int, tuple[int, int]]:
+        """Return (lots, cost) of a holder by market, those with neither left out."""
+        first = (holder + self._shift) * self._markets
+        low, high = np.searchsorted(self._keys, (first, first + self._markets))
+        rows = zip((self._keys[low:high] - first).tolist(), self._lots[low:high].tolist(), self._cost[low:high].tolist(), strict=True)
+        return {market: (lots, cost) for market, lots, cost in rows if lots or cost}
 
     def holdings(self) -> Holdings:
         """Return a copy of what the accounts hold now."""

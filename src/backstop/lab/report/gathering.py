@@ -15,16 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
-from backstop.core.events import NONE, Cause, EffectArray, EffectKind, EventArray, EventKind, Health, Reject
+from backstop.core.events import NONE, Cause, EffectArray, EffectKind, EventArray, EventKind, Guard, Health, Reject
 from backstop.lab.report import kinds as kinds_of
 from backstop.lab.report.adl import AdlRecord
+from backstop.lab.report.backers import ProviderRecord, ProviderRecords
 from backstop.lab.report.books import Books
 from backstop.lab.report.defaulters import Defaulters
 from backstop.lab.report.ladder import Ladder, ladder_of
 from backstop.lab.report.series import Envelope, Sums, TimeGrid
 from backstop.lab.tally import Tally
 
-__all__ = ["METHODS", "Gathering", "MarketRecord", "ProviderRecord", "Refusal", "Spell"]
+__all__ = ["METHODS", "Gathering", "MarketRecord", "Refusal", "Spell"]
 
 Ints = NDArray[np.int64]
 
@@ -48,22 +49,23 @@ class Spell:
     #: As in ``BREAKER_STATES``.
     state: str
     start_ns: int
-    #: What brought it about, in words or as the account whose default did.
+    #: What brought it about, in words.
     cause: str = ""
-    account: int = NONE
     #: None: to the end.
     end_ns: int | None = None
 
 
-@dataclass(slots=True)
-class ProviderRecord:
-    """What one backstop provider took over."""
+class _Marks(NamedTuple):
+    """Accepted marks of a batch, in their order."""
 
-    account: int = NONE
-    takeovers: int = 0
-    #: Cash of the positions taken over, and what the fund gave for it, in atoms.
-    notional: int = 0
-    support: int = 0
+    seq: Ints
+    time_ns: Ints
+    market: Ints
+    ticks: Ints
+
+    def chosen(self, rows: NDArray[np.bool_]) -> _Marks:
+        """Return those of these rows."""
+        return _Marks(*(column[rows] for column in self))
 
 
 class Refusal(NamedTuple):
@@ -89,6 +91,9 @@ class MarketRecord:
     mark: Envelope = field(init=False)
     #: Prices at which defaulters' positions were closed.
     fills: Envelope = field(init=False)
+    #: Prices that the price guard held back, and how often it did what.
+    held: Envelope = field(init=False)
+    guard: Counter[Guard] = field(default_factory=Counter)
     #: Notional closed, by method, in atoms.
     closed: dict[str, Sums] = field(default_factory=dict)
     closed_total: dict[str, int] = field(default_factory=dict)
@@ -98,7 +103,7 @@ class MarketRecord:
     high: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
-        self.mark, self.fills = Envelope(self.grid), Envelope(self.grid)
+        self.mark, self.fills, self.held = (Envelope(self.grid) for _ in range(3))
 
     @property
     def notional_closed(self) -> int:
@@ -157,12 +162,10 @@ class Gathering:
         self._marks = np.zeros(len(venue.markets), dtype=np.int64)
         self._grid: TimeGrid | None = None
         self.spells: list[Spell] = []
-        #: By number, as the venue has them.
-        self.providers: dict[int, ProviderRecord] = {}
+        self._providers = ProviderRecords(self.factor)
         self._open_spells: dict[int, Spell] = {}
         self._funds = kinds_of.fund_ids(venue)
         self._has_positions = False
-        self._seq_before = -1
 
     # What the page asks for
 
@@ -177,6 +180,16 @@ class Gathering:
     def fund_now(self) -> int:
         """The balance of all funds after the last effect, in atoms."""
         return sum(self.books.balance_of(fund) for fund in self._funds)
+
+    @property
+    def conserves(self) -> bool:
+        """Whether nothing was made or lost: INV-01 and INV-02, recomputed from the effects."""
+        return self.books.sum_atoms() == 0 and all(self.books.market_sums(number) == (0, 0) for number in self.markets)
+
+    @property
+    def providers(self) -> dict[int, ProviderRecord]:
+        """Providers that an account was bound to, by number, as the venue has them."""
+        return self._providers.rows
 
     @property
     def marks(self) -> Ints:
@@ -204,31 +217,26 @@ class Gathering:
         self.last_ns = max(self.last_ns, int(times_ns[-1]))
         places = np.minimum(np.searchsorted(np.maximum.accumulate(events["seq"]), effects["seq"]), len(events) - 1)
         effect_times = times_ns[places]
-        refused = self._refused(events, effects)
         self._add_refusals(events, effects)
         self._count(events, effects)
-        start = self._opening_end(events, effects, refused)
+        follower = self.tally.follower
+        seq, market, ticks = follower.mark.changes
+        marks = _Marks(seq, follower.time_ns(seq), market, ticks)
+        self._providers.add(self.grid, effects, follower, self.books)
+        start = self._opening_end(marks, effects)
         if start is None:
-            self._add_marks(events[~refused], times_ns[~refused])
+            self._add_marks(marks)
             self.books.add(effects)
         else:
-            before, already = events["seq"] < start, effects["seq"] < start
-            self._add_marks(events[before & ~refused], times_ns[before & ~refused])
+            already = effects["seq"] < start
+            self._add_marks(marks.chosen(marks.seq < start))
             self.books.add(effects[already])
-            self.prices_ns = int(times_ns[~before][0])
+            self.prices_ns = int(times_ns[events["seq"] >= start][0])
             self.marks_before = self._marks.copy()
             self.ladder_before = ladder_of(self.venue.rules, self.books.holdings(), self._marks)
-            self._add_marks(events[~before & ~refused], times_ns[~before & ~refused])
+            self._add_marks(marks.chosen(marks.seq >= start))
             self.books.add(effects[~already])
         self._add_effects(effects, effect_times)
-
-    def _refused(self, events: EventArray, effects: EffectArray) -> NDArray[np.bool_]:
-        """Return which events were refused; one whose seq was used up before is told by that, not by its seq."""
-        highest = np.maximum.accumulate(np.concatenate(([self._seq_before], events["seq"])))
-        self._seq_before = int(highest[-1])
-        refusals = effects[(effects["kind"] == EffectKind.REFUSAL) & (effects["code"] != Reject.SEQ_NOT_AFTER)]
-        refused: NDArray[np.bool_] = (events["seq"] <= highest[:-1]) | np.isin(events["seq"], refusals["seq"])
-        return refused
 
     def _begin(self, start_ns: int) -> None:
         self.first_ns = self.prices_ns = start_ns
@@ -247,26 +255,24 @@ class Gathering:
             self.accounts = max(self.accounts, int(opened["account"].max()) + 1)
         self.tally.add(events, effects)
 
-    def _opening_end(self, events: EventArray, effects: EffectArray, refused: NDArray[np.bool_]) -> int | None:
+    def _opening_end(self, marks: _Marks, effects: EffectArray) -> int | None:
         """Return the seq of the first mark after accounts came to hold positions, if this batch has it."""
         if self.ladder_before is not None:
             return None
-        marks = events["seq"][(events["kind"] == EventKind.MARK) & ~refused]
+        seqs = marks.seq
         if not self._has_positions:
             held = effects["seq"][(effects["kind"] == EffectKind.TRADE) & (effects["account"] >= 0)]
             if len(held) == 0:
                 return None
             self._has_positions = True
-            marks = marks[marks > held[0]]
-        return int(marks[0]) if len(marks) else None
+            seqs = seqs[seqs > held[0]]
+        return int(seqs[0]) if len(seqs) else None
 
-    def _add_marks(self, events: EventArray, times_ns: Ints) -> None:
-        is_mark = events["kind"] == EventKind.MARK
-        marks, times_ns = events[is_mark], times_ns[is_mark]
-        for number in np.unique(marks["market"]).tolist():
-            rows = marks["market"] == number
-            self._market(number).add_marks(times_ns[rows], marks["price_ticks"][rows])
-            self._marks[number] = marks["price_ticks"][rows][-1]
+    def _add_marks(self, marks: _Marks) -> None:
+        for number in np.unique(marks.market).tolist():
+            mine = marks.chosen(marks.market == number)
+            self._market(number).add_marks(mine.time_ns, mine.ticks)
+            self._marks[number] = mine.ticks[-1]
 
     def _market(self, number: int) -> MarketRecord:
         if number not in self.markets:
@@ -294,43 +300,38 @@ class Gathering:
             self.defaulters.add_adl(*self.adl.add(effects, times_ns))
         if EffectKind.RESIDUAL in present:
             self.defaulters.add_residuals(effects[kinds == EffectKind.RESIDUAL])
-        self._add_later_stages(effects, times_ns)
-        if {kinds_of.HALT, kinds_of.BREAKER} & present:
-            self._add_spells(effects, times_ns)
-
-    def _add_later_stages(self, effects: EffectArray, times_ns: Ints) -> None:
-        kinds = effects["kind"]
-        chosen = kinds == kinds_of.TAKEOVER
-        if chosen.any():
-            rows = effects[chosen]
-            notional = np.abs(rows["amount"])
-            ticks = notional // np.maximum(np.abs(rows["lots"]) * self.factor[rows["market"]], 1)
-            self._add_priced("takeover", rows, times_ns[chosen], ticks, notional)
-            for row in rows:
-                provider = self.providers.setdefault(int(row["price_ticks"]), ProviderRecord())
-                provider.takeovers += 1
-                provider.notional += abs(int(row["amount"]))
-                provider.support += int(row["value"])
-        for row in effects[kinds == kinds_of.PROVIDER]:
-            self.providers.setdefault(int(row["other"]), ProviderRecord()).account = int(row["account"])
-        cuts = effects[kinds == kinds_of.HAIRCUT]
-        if len(cuts):
+        if EffectKind.TAKEOVER in present:
+            self._add_takeovers(effects[kinds == EffectKind.TAKEOVER], times_ns[kinds == EffectKind.TAKEOVER])
+        if EffectKind.HAIRCUT in present:
+            cuts = effects[kinds == EffectKind.HAIRCUT]
             self.defaulters.add_socialised(cuts["other"], cuts["amount"])
+        if EffectKind.BREAKER in present:
+            self._add_spells(effects[kinds == EffectKind.BREAKER], times_ns[kinds == EffectKind.BREAKER])
+        if EffectKind.GUARD in present:
+            self._add_guard(effects[kinds == EffectKind.GUARD], times_ns[kinds == EffectKind.GUARD])
 
-    def _add_spells(self, effects: EffectArray, times_ns: Ints) -> None:
-        for row in np.flatnonzero(np.isin(effects["kind"], (kinds_of.HALT, kinds_of.BREAKER))).tolist():
-            effect, time_ns = effects[row], int(times_ns[row])
-            number = int(effect["market"])
-            if int(effect["kind"]) == kinds_of.HALT:
-                self.spells.append(Spell(number, "halted", time_ns, "uncovered deficit", int(effect["account"])))
-                continue
+    def _add_takeovers(self, rows: EffectArray, times_ns: Ints) -> None:
+        """Count takeovers by their worth at mark; the price at which one is drawn is that of its cash."""
+        worth = np.abs(rows["lots"]) * self.factor[rows["market"]]
+        ticks = np.abs(rows["amount"]) // np.maximum(worth, 1)
+        self._add_priced("takeover", rows, times_ns, ticks, worth * self.tally.follower.mark.at(rows["seq"], rows["market"]))
+
+    def _add_spells(self, rows: EffectArray, times_ns: Ints) -> None:
+        for row, time_ns in zip(rows, times_ns.tolist(), strict=True):
+            number = int(row["market"])
             if number in self._open_spells:
                 self._open_spells.pop(number).end_ns = time_ns
-            if int(effect["code"]) > 0:
-                state = kinds_of.BREAKER_STATES[int(effect["code"])]
-                spell = Spell(number, state, time_ns, kinds_of.BREAKER_CAUSES.get(int(effect["lots"]), ""))
+            if int(row["code"]) > 0:
+                spell = Spell(number, kinds_of.BREAKER_STATES[int(row["code"])], time_ns, kinds_of.BREAKER_CAUSES[int(row["lots"])])
                 self._open_spells[number] = spell
                 self.spells.append(spell)
+
+    def _add_guard(self, rows: EffectArray, times_ns: Ints) -> None:
+        for number in np.unique(rows["market"]).tolist():
+            mine = rows["market"] == number
+            record, held = self._market(number), mine & (rows["code"] == Guard.HELD)
+            record.guard.update(Guard(code) for code in rows["code"][mine].tolist())
+            record.held.add(times_ns[held], rows["price_ticks"][held])
 
     def spells_of(self, number: int) -> list[Spell]:
         """Return the spells of a market, the venue's included."""

@@ -1,41 +1,24 @@
-"""Effects that not every version of the engine emits, by name, so that the page shows them where they are.
-
-A kind that this version does not have is ``ABSENT``, which no effect carries. Words stand beside the codes
-that the rules give to states and causes of breakers.
-"""
+"""Words for the states and causes of breakers, and the ledger ids of the funds."""
 
 from __future__ import annotations
 
 from backstop.config import Venue
-from backstop.core import events
-from backstop.core.events import FUND, EffectKind
+from backstop.core.events import BreakerCause, BreakerState, fund_of
 
-__all__ = ["ABSENT", "BREAKER", "BREAKER_CAUSES", "BREAKER_STATES", "HAIRCUT", "HALT", "PROVIDER", "TAKEOVER", "fund_ids"]
+__all__ = ["BREAKER_CAUSES", "BREAKER_STATES", "fund_ids"]
 
-ABSENT = 0
-
-
-def _kind(name: str) -> int:
-    return int(EffectKind.__members__.get(name, ABSENT))
-
-
-#: A market is halted and stays so: market, account whose default halted it.
-HALT = _kind("HALT")
-#: A breaker goes from one state to another: market (NONE: the venue), ``code`` new state, ``lots`` cause.
-BREAKER = _kind("BREAKER")
-#: A provider takes over: defaulter, market, ``lots`` change of the defaulter, ``price_ticks`` provider, ``amount`` cash, ``value`` support.
-TAKEOVER = _kind("TAKEOVER")
-#: ``account`` of provider ``other``.
-PROVIDER = _kind("PROVIDER")
-#: ``account`` pays ``amount`` towards the deficit of ``other``.
-HAIRCUT = _kind("HAIRCUT")
-
-BREAKER_STATES = ("open", "throttled", "halted", "reopening")
-BREAKER_CAUSES = {1: "price", 2: "flow", 3: "fund drawdown", 4: "stale price", 5: "operator", 6: "outage", 7: "uncovered deficit"}
+BREAKER_STATES = {int(state): state.name.lower() for state in BreakerState}
+BREAKER_CAUSES = {
+    int(BreakerCause.PRICE): "price",
+    int(BreakerCause.FLOW): "flow",
+    int(BreakerCause.DRAWDOWN): "fund drawdown",
+    int(BreakerCause.STALE): "stale price",
+    int(BreakerCause.OPERATOR): "operator",
+    int(BreakerCause.OUTAGE): "outage",
+    int(BreakerCause.DEFICIT): "uncovered deficit",
+}
 
 
 def fund_ids(venue: Venue) -> tuple[int, ...]:
-    """Return the ledger ids of the venue's insurance funds: one, or one a market group."""
-    fund_of = getattr(events, "fund_of", None)
-    groups = len(getattr(venue.rules, "funds", ()))
-    return tuple(int(fund_of(group)) for group in range(groups)) if fund_of is not None and groups else (FUND,)
+    """Return the ledger ids of the venue's insurance funds: one a market group."""
+    return tuple(fund_of(group) for group in range(len(venue.rules.funds)))

@@ -10,12 +10,14 @@ from backstop.lab.report.charts import Panel, figure, value_axis
 from backstop.lab.report.defaulters import Defaulter
 from backstop.lab.report.facts import RunFacts
 from backstop.lab.report.gathering import Gathering
+from backstop.lab.report.kinds import fund_ids
 from backstop.lab.report.markup import Html, Node, join, tag
 from backstop.lab.report.parts import bar_rows, section, table
 from backstop.lab.report.summary import run_axis, step_points
-from backstop.lab.report.words import account_name, clock, count, money, percent, price, symbol_short
+from backstop.lab.report.words import account_name, clock, count, money, percent, price, quantity, symbol_short
+from backstop.lab.stops import times
 
-__all__ = ["adl", "defaulters", "fund", "providers", "waterfall"]
+__all__ = ["adl", "defaulters", "fund", "waterfall"]
 
 _STAGES = {
     Stage.RESTRICT: "Orders cancelled, no new risk",
@@ -23,7 +25,7 @@ _STAGES = {
     Stage.FUND: "Insurance fund",
     Stage.ADL: "Auto-deleveraging: winners close at the defaulter\N{RIGHT SINGLE QUOTATION MARK}s zero price",
     Stage.TAKEOVER: "Positions taken over by backstop providers",
-    Stage.SOCIALISE: "Haircut of those who gained",
+    Stage.SOCIALISE: "Charged to others, against claims on later surplus",
     Stage.TEAR_UP: "Contracts ended against all holders, at mark",
 }
 _CLASSES = {
@@ -33,12 +35,16 @@ _CLASSES = {
     AdlClass.HEDGE: "hedging another account of the same owner",
     AdlClass.HOUSE: "traders whom the engine does not know",
 }
+#: What candidates stand in order of, where a policy takes whole caps one by one.
+_ORDERS = {AdlPolicy.QUEUE: "rank", AdlPolicy.RANDOM: "drawn numbers"}
 _CAUSES = {
     "cash": "Deposits and withdrawals",
     "liquidation_fee": "Liquidation fees",
-    "support": "Support of closing orders",
+    "support": "Support of closing orders and takeovers",
     "deficit": "Deficits of accounts without positions",
     "tear_up": "Gaps left by tear-ups",
+    "trading_fee": "Share of trading fees",
+    "recovery": "Claims paid back",
 }
 #: Columns of what a default cost others, with their words.
 _COSTS = (("fund_paid", "fund"), ("adl_paid", "ADL"), ("socialised", "haircuts"), ("uncovered", "uncovered"))
@@ -82,16 +88,28 @@ def waterfall(gathering: Gathering) -> Html:
             *shares,
             "fill uncovered",
             tag("b", money(uncovered, asset)),
-            join(count(tally.count("uncovered")), " accounts, paid by nobody"),
+            join(count(tally.count("uncovered")), " accounts, paid by nobody") if uncovered else "every deficit was paid",
         )
     )
     caption = (
         "Each bar begins where the one above it ends. A stage that only closes positions pays nothing;"
         " what a position is worth at mark is no payment."
     )
-    return section(
-        "waterfall", "Who paid for the deficit", figure(bar_rows(rows, "waterfall"), caption=caption, name="Waterfall of the deficit")
-    )
+    drawn = figure(bar_rows(rows, "waterfall"), caption=caption, name="Waterfall of the deficit")
+    return section("waterfall", "Who paid for the deficit", drawn, _before_and_after(gathering))
+
+
+def _before_and_after(gathering: Gathering) -> Node:
+    """Say what accounts of one owner gave each other before anybody else paid, and which claims stand; nothing where neither is."""
+    tally, asset = gathering.tally, gathering.venue.asset
+    words: list[Node] = []
+    if tally.netted_atoms:
+        words += ["Before anybody else was asked, ", count(tally.count("netted")), " insolvent accounts got "]
+        words += [money(tally.netted_atoms, asset), f" {asset.name} from other accounts of their owners. "]
+    if tally.claims_issued_atoms:
+        words += ["Those who were charged got claims of ", money(tally.claims_issued_atoms, asset), f" {asset.name}, of which "]
+        words += [money(tally.claims_recovered_atoms, asset), " were paid back by the end."]
+    return tag("p", words) if words else None
 
 
 def fund(gathering: Gathering) -> Html:
@@ -107,7 +125,7 @@ def fund(gathering: Gathering) -> Html:
     points = step_points(gathering.fund, scale, gathering.last_ns)
     values = [value for _, value in points]
     low, high = min(values), max(values)
-    y = value_axis(0 if low < 0.5 * high else low, high, ticks=4)
+    y = value_axis(0 if low < 0.5 * high or low == high else low, high, ticks=4)
     panel = Panel(x, y, height=200)
     panel.line(points, "strong fund")
     panel.label(x.low, points[0][1], join(money(gathering.fund_opening, asset), " at the opening"), class_="below right")
@@ -133,7 +151,21 @@ def _statement(gathering: Gathering) -> Html:
         else None
     )
     foot = ("Closing balance", money(gathering.fund_now, asset, 2))
-    return join(table(("Statement by cause", asset.name), rows, numbers=(1,), foot=foot), drawn)
+    statement = table(("Statement by cause", asset.name), rows, numbers=(1,), foot=foot)
+    return join(tag("div", statement, _groups(gathering), class_="two"), drawn)
+
+
+def _groups(gathering: Gathering) -> Html | None:
+    """Return what the fund of each market group had at the opening and has at the end; None where there is one only."""
+    venue, asset = gathering.venue, gathering.venue.asset
+    ids = fund_ids(venue)
+    if len(ids) == 1:
+        return None
+    rows = []
+    for name, opening, fund in zip(venue.groups, venue.fund_opening_atoms, ids, strict=True):
+        closing = gathering.books.balance_of(fund)
+        rows.append((name, money(opening, asset, 2), money(closing, asset, 2), money(closing - opening, asset, 2)))
+    return table(("Fund of", "opening", "closing", f"change [{asset.name}]"), rows, numbers=(1, 2, 3))
 
 
 def adl(gathering: Gathering, facts: RunFacts) -> Html:
@@ -211,36 +243,41 @@ def _largest_plan(gathering: Gathering, plan: Plan, facts: RunFacts) -> Html:
         clock(plan.time_ns),
         f" (seq {plan.seq:,}): ",
         "a long" if plan.lots < 0 else "a short",
-        f" of {market.quantity_text(abs(plan.lots))} {symbol_short(market, venue)} of account ",
+        f" of {quantity(abs(plan.lots), market)} {symbol_short(market, venue)} of account ",
         account_name(plan.account, facts.account_names),
         f" at a mark of {price(plan.mark_ticks, market)}, ",
         money(plan.beyond, venue.asset, 2),
         f" {venue.asset.name} beyond mark, from ",
         count(plan.fills),
-        " counterparties.",
+        " counterparty." if plan.fills == 1 else " counterparties.",
     )
     rows = []
     for part in plan.classes:
         name = AdlClass(part.code)
         words_of_class = join(tag("code", name.name.lower()), " ", _CLASSES.get(name, ""))
         share = _share_words(name, part, plan, gathering)
-        rows.append((words_of_class, count(part.candidates), count(part.full), market.quantity_text(part.lots), share))
+        rows.append((words_of_class, count(part.candidates), count(part.full), quantity(part.lots, market), share))
     head = ("Class, in the order asked", "candidates", "at their cap", f"gave [{symbol_short(market, venue)}]", "share of each")
     return join(words, table(head, rows, numbers=(1, 2, 3)))
 
 
 def _share_words(name: AdlClass, part: PlanClass, plan: Plan, gathering: Gathering) -> str:
-    """Say what each candidate was asked for: eta of its class in the units of its weight."""
+    """Say what each candidate was asked for: eta of its class in the units of its weight, or its turn in an order."""
+    policy = AdlPolicy.PRO_RATA if name == AdlClass.HOUSE else AdlPolicy(plan.policy)
+    if policy in _ORDERS and part.full < part.candidates:
+        return f"its whole cap, one by one in order of {_ORDERS[policy]}, until done"
     if part.eta_weight == 0:
-        return "its whole cap, in order of rank" if part.eta_lots else "its whole cap"
-    if plan.policy != AdlPolicy.CAPPED_PRO_RATA:
-        return f"{part.eta_lots} / {part.eta_weight} of its weight, up to its cap"
-    if name != AdlClass.PROFITABLE:
+        return "its whole cap"
+    if policy == AdlPolicy.RISK_AWARE:
+        return f"{part.eta_lots:,} / {part.eta_weight:,} of its lots x leverage, up to its cap"
+    if policy != AdlPolicy.CAPPED_PRO_RATA or name != AdlClass.PROFITABLE:
         return f"{percent(part.eta_lots, part.eta_weight, 2)} of its position, up to its cap"
     venue = gathering.venue
     market = venue.markets[plan.market]
-    quantity = Decimal(part.eta_lots) * market.quantity_lot / Decimal(part.eta_weight).scaleb(-venue.asset.decimals)
-    return f"{quantity:.4g} {symbol_short(market, venue)} for each {venue.asset.name} of its profit, up to its cap"
+    contracts = Decimal(part.eta_lots) * market.quantity_lot / Decimal(part.eta_weight).scaleb(-venue.asset.decimals)
+    each = next((number for number in (1, 10**3, 10**6, 10**9) if contracts * number >= Decimal("0.001")), 10**12)
+    profit = venue.asset.name if each == 1 else f"{each:,} {venue.asset.name}"
+    return f"{float(contracts * each):,.4g} {symbol_short(market, venue)} for each {profit} of its profit, up to its cap"
 
 
 def defaulters(gathering: Gathering, facts: RunFacts) -> Html:
@@ -268,27 +305,7 @@ def defaulters(gathering: Gathering, facts: RunFacts) -> Html:
 
 def _defaulter_cells(gathering: Gathering, facts: RunFacts, row: Defaulter, costs: list[str]) -> tuple[Node, ...]:
     asset = gathering.venue.asset
-    again = f", {row.entries} times" if row.entries > 1 else ""
+    again = f", {times(row.entries)}" if row.entries > 1 else ""
     amounts = (row.equity, row.equity_least, row.closed, *(int(getattr(row, name)) for name in costs))
     cells = [money(atoms, asset) for atoms in amounts]
     return account_name(row.account, facts.account_names), f"{clock(row.first_ns)}{again}", *cells, tag("b", money(row.deficit, asset))
-
-
-def providers(gathering: Gathering, facts: RunFacts) -> Html | None:
-    """Return what each backstop provider took over; None where the run had none."""
-    if not gathering.providers:
-        return None
-    asset = gathering.venue.asset
-    rows = [
-        (
-            str(number),
-            account_name(record.account, facts.account_names) if record.account >= 0 else "",
-            count(record.takeovers),
-            money(record.notional, asset),
-            money(record.support, asset),
-        )
-        for number, record in sorted(gathering.providers.items())
-    ]
-    head = ("Provider", "account", "takeovers", f"taken over [{asset.name}]", f"with support of the fund [{asset.name}]")
-    words = tag("p", "Positions that providers took over, at the cash that they changed hands for.")
-    return section("providers", "Backstop providers", words, table(head, rows, numbers=(2, 3, 4)))

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backstop.core.events import Guard
 from backstop.lab.report.charts import Axis, Panel, figure, time_axis, value_axis
 from backstop.lab.report.gathering import METHODS, Gathering, MarketRecord
+from backstop.lab.report.guard import guard
 from backstop.lab.report.ladder import Ladder
 from backstop.lab.report.markup import Html, Node, join, tag
-from backstop.lab.report.parts import bar_rows, legend, section
+from backstop.lab.report.parts import legend, section, track_rows
 from backstop.lab.report.summary import closing_bars, envelope_points, run_axis, shown_methods
-from backstop.lab.report.words import account_name, clock, compact, money, percent, price, span_text, symbol_short
+from backstop.lab.report.words import clock, compact, money, percent, price, span_text, symbol_short
 
 __all__ = ["FIGURES_MAX", "halts", "markets"]
 
 #: Markets with a figure of their own; the page stays below its size with so many.
 FIGURES_MAX = 24
-#: Rows of the timeline of breakers.
-SPELLS_MAX = 200
+#: Spells of a market that are told one by one, and that are drawn.
+SPELLS_MAX = 8
+TRACK_MAX = 200
 _RUNGS = 44
 _SIDES = (("long", 1), ("short", -1))
 
@@ -53,12 +55,18 @@ def markets(gathering: Gathering) -> Html:
         tag("b", "after"),
         " the last event; the number under a ladder is its scale.",
     )
+    held = [("held", "held back by the price guard")] if gathering.tally.guard.episodes else []
+    states = {spell.state for spell in gathering.spells}
+    shades = [(f"shaded {state}", state) for state in ("halted", "throttled", "reopening") if state in states]
     keys = legend(
         [(name, METHODS[name]) for name in shown_methods(gathering)]
+        + held
+        + shades
         + [("long", "longs, liquidated below"), ("short", "shorts, liquidated above")]
     )
     left = f"{len(order) - FIGURES_MAX} more markets, with less closed, are left out." if len(order) > FIGURES_MAX else None
-    return section("markets", "Markets, and their ladders", words, keys, figures, tag("p", left, class_="quiet") if left else None)
+    rest = tag("p", left, class_="quiet") if left else None
+    return section("markets", "Markets, and their ladders", words, keys, figures, rest, guard(gathering))
 
 
 def _figure(gathering: Gathering, number: int, before: Ladder | None, after: Ladder) -> Html:
@@ -99,6 +107,7 @@ def _mark_panel(gathering: Gathering, number: int, x: Axis, y: Axis) -> Panel:
     grid, fills = record.fills.grid, record.fills
     strokes = [(grid.time_ns(place + 0.5), fills.low[place] * tick, fills.high[place] * tick) for place in fills.spans.tolist()]
     panel.strokes(strokes, "fillmark")
+    _held(panel, gathering, number)
     _extremes(panel, record, gathering, number)
     for spell in [spell for spell in spells if spell.state == "halted"][:3]:
         side = "right" if x.share(spell.start_ns) < 0.7 else "left"
@@ -106,9 +115,39 @@ def _mark_panel(gathering: Gathering, number: int, x: Axis, y: Axis) -> Panel:
     return panel
 
 
+def _held(panel: Panel, gathering: Gathering, number: int) -> None:
+    """Draw the prices that the price guard held back, from the mark that stood to where they lay, and label the first."""
+    record, market = gathering.markets[number], gathering.venue.markets[number]
+    tick, y = float(market.price_tick), panel.y
+    cases = [held for held in gathering.tally.guard.held if held.market == number]
+    boxes = [(held.first_ns, panel.x.high if held.ended is None else held.ended_ns, y.low, y.high) for held in cases]
+    panel.boxes(boxes, "shade held")
+    drawn, grid = record.held, record.held.grid
+    marks = [(grid.time_ns(place + 0.5), drawn.low[place] * tick, drawn.high[place] * tick) for place in drawn.spans.tolist()]
+    panel.strokes([(at, *_within(y, low, high)) for at, low, high in marks], "heldmark")
+    ways = [(held.first_ns, *sorted((held.mark_ticks * tick, held.furthest_ticks * tick))) for held in cases]
+    panel.strokes([(at, *_within(y, low, high)) for at, low, high in ways], "heldway")
+    for case in cases[:2]:
+        at = min(max(case.furthest_ticks * tick, y.low), y.high)
+        across = "right" if panel.x.share(case.first_ns) < 0.7 else "left"
+        panel.label(case.first_ns, at, f"{price(case.furthest_ticks, market)} held {clock(case.first_ns)}", class_=f"{across} heldword")
+
+
+def _within(y: Axis, low: float, high: float) -> tuple[float, float]:
+    return min(max(low, y.low), y.high), min(max(high, y.low), y.high)
+
+
 def _price_axis(record: MarketRecord, tick: float) -> Axis:
-    """Return a scale with room below and above the marks, so that the ladder's next rungs are seen."""
+    """Return a scale with room below and above the marks, so that the ladder's next rungs are seen.
+
+    Held prices are on it as far as they do not squeeze the marks into less than half of it; one beyond is drawn at its edge.
+    """
     low, high = record.low[0] * tick, record.high[0] * tick
+    span = max(high - low, 0.05 * high)
+    if len(record.held.spans):
+        spans = record.held.spans
+        low = max(min(low, int(record.held.low[spans].min()) * tick), low - span / 2)
+        high = min(max(high, int(record.held.high[spans].max()) * tick), high + span / 2)
     room = max(0.3 * (high - low), 0.02 * high)
     return value_axis(max(0.0, low - room), high + room, ticks=5, text=_price_text)
 
@@ -163,9 +202,12 @@ def _ladder_panel(rungs: _Rungs, y: Axis, top: float, mark: float, name: str, de
 def _caption(gathering: Gathering, record: MarketRecord, cuts: list[_Rungs | None]) -> Html:
     asset = gathering.venue.asset
     words: list[Node] = []
-    closed = [join(money(total, asset), f" {METHODS[name]}") for name, total in record.closed_total.items() if total]
+    totals = [(name, record.closed_total.get(name, 0)) for name in METHODS]
+    closed = [join(money(total, asset), f" {METHODS[name]}") for name, total in totals if total]
     if closed:
         words += [f"Closed [{asset.name}]: ", join(*(join(", " if place else "", part) for place, part in enumerate(closed))), ". "]
+    if record.guard[Guard.HELD]:
+        words += [f"The price guard held {record.guard[Guard.HELD]:,} marks back. "]
     for name, part in zip(("before", "after"), cuts, strict=True):
         if part is None:
             continue
@@ -181,25 +223,39 @@ def _caption(gathering: Gathering, record: MarketRecord, cuts: list[_Rungs | Non
     return join(words)
 
 
-def halts(gathering: Gathering, names: Sequence[str]) -> Html:
+def halts(gathering: Gathering) -> Html:
     """Return when each market, or the venue, was not open as usual, and why."""
     title = "Halts and breakers"
     if not gathering.spells:
         return section("halts", title, tag("p", "No market was halted or throttled at any time.", class_="quiet"))
-    x, venue = time_axis(gathering.first_ns, gathering.last_ns), gathering.venue
-    rows: list[tuple[Node, float, float, str, Node, Node]] = []
-    for spell in sorted(gathering.spells, key=lambda spell: (spell.market, spell.start_ns))[:SPELLS_MAX]:
-        until = gathering.last_ns if spell.end_ns is None else spell.end_ns
-        note: list[Node] = ["from ", clock(spell.start_ns), " to the end" if spell.end_ns is None else f" to {clock(spell.end_ns)}"]
-        note += [f", {spell.cause}" if spell.cause else ""]
-        note += [" of account ", account_name(spell.account, names)] if spell.account >= 0 else []
-        name = symbol_short(venue.markets[spell.market], venue) if spell.market >= 0 else "the venue"
-        share = x.share(spell.start_ns)
-        value = join(spell.state, " ", span_text(until - spell.start_ns))
-        rows.append((name, share, max(x.share(until), share + 0.002), f"fill {spell.state}", value, join(note)))
-    left = len(gathering.spells) - len(rows)
+    x = time_axis(gathering.first_ns, gathering.last_ns)
+    rows = [_track(gathering, x, number) for number in sorted({spell.market for spell in gathering.spells})]
     caption = (
         f"From {clock(gathering.first_ns)} to {clock(gathering.last_ns)} UTC. In a halted market no position may grow; closing goes on."
-        + (f" {left:,} more spells are left out." if left > 0 else "")
+        " A throttled or reopening one closes in smaller slices."
     )
-    return section("halts", title, figure(bar_rows(rows), caption=caption, name="Halts over time"))
+    keys = legend([(f"fill {state}", state) for state in ("halted", "throttled", "reopening")])
+    return section("halts", title, keys, figure(track_rows(rows), caption=caption, name="Halts over time"))
+
+
+def _track(gathering: Gathering, x: Axis, number: int) -> tuple[Node, list[tuple[float, float, str]], Node, Node]:
+    """Return the spells of one market, or of the venue (``NONE``): on a line, in sum, and one by one."""
+    venue, last_ns = gathering.venue, gathering.last_ns
+    spells = [spell for spell in gathering.spells if spell.market == number]
+    bars, spent, said = [], dict[str, int](), []
+    for spell in spells:
+        until = last_ns if spell.end_ns is None else spell.end_ns
+        share = x.share(spell.start_ns)
+        bars.append((share, max(x.share(until), share + 0.002), f"fill {spell.state}"))
+        spent[spell.state] = spent.get(spell.state, 0) + until - spell.start_ns
+        end = "to the end" if spell.end_ns is None else f"to {clock(until)}"
+        cause = f" ({spell.cause})" if spell.state != "reopening" and spell.cause else ""
+        said.append(f"{spell.state} {clock(spell.start_ns)} {end}{cause}")
+    told = said[:SPELLS_MAX] + ([f"and {len(said) - SPELLS_MAX:,} more"] if len(said) > SPELLS_MAX else [])
+    name = symbol_short(venue.markets[number], venue) if number >= 0 else "the venue"
+    value = [f"{state} {span_text(ns)}" for state, ns in sorted(spent.items())]
+    return name, bars[:TRACK_MAX], _lines(value), _lines(told)
+
+
+def _lines(texts: list[str]) -> Html:
+    return join(*(join(tag("br") if place else "", text) for place, text in enumerate(texts)))

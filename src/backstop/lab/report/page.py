@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from backstop.lab.report import losses, market_figures, record, summary
+from backstop.lab.report import losses, market_figures, providers, record, summary
 from backstop.lab.report.facts import RunFacts
 from backstop.lab.report.gathering import Gathering
 from backstop.lab.report.markup import Html, join, tag
@@ -21,6 +21,7 @@ _CONTENTS = (
     ("day", "Run"),
     ("waterfall", "Who paid"),
     ("fund", "Fund"),
+    ("providers", "Providers"),
     ("adl", "ADL"),
     ("defaulters", "Defaulters"),
     ("markets", "Markets"),
@@ -37,19 +38,18 @@ def page(gathering: Gathering, facts: RunFacts) -> Html:
     A section is a function of the gathering; a new one needs its line here and in the contents. Raises
     ``ValueError`` where the page would be larger than ``PAGE_BYTES_MAX``, which a venue's figures cannot reach.
     """
-    names = tuple(facts.account_names)
     style = files("backstop.lab.report").joinpath("report.css").read_text(encoding="utf-8")
     body = join(
         summary.head(gathering, facts),
-        tag("nav", [tag("a", text, href=f"#{name}") for name, text in _CONTENTS]),
+        tag("nav", [tag("a", text, href=f"#{name}") for name, text in _CONTENTS if name != "providers" or gathering.providers]),
         summary.day(gathering),
         losses.waterfall(gathering),
         losses.fund(gathering),
-        losses.providers(gathering, facts),
+        providers.providers(gathering, facts),
         losses.adl(gathering, facts),
         losses.defaulters(gathering, facts),
         market_figures.markets(gathering),
-        market_figures.halts(gathering, names),
+        market_figures.halts(gathering),
         record.refusals(gathering, facts),
         record.conservation(gathering),
         record.repeat(gathering, facts),

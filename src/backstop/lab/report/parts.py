@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from backstop.lab.report.charts import Panel
 from backstop.lab.report.markup import Html, Node, join, tag
 
-__all__ = ["bar_rows", "facts", "key_numbers", "legend", "section", "table"]
+__all__ = ["bar_rows", "facts", "key_numbers", "lane", "legend", "section", "table", "track_rows"]
 
 
 def section(name: str, title: str, *content: Node) -> Html:
@@ -54,6 +55,11 @@ def legend(items: Iterable[tuple[str, str]]) -> Html:
     return tag("p", [tag("span", tag("i", class_=f"swatch {class_}"), word) for class_, word in items], class_="legend")
 
 
+def lane(title: str, words: Node, panel: Panel) -> Html:
+    """Return one of several panels that share an axis of time, under its title."""
+    return tag("div", tag("p", tag("b", title), " ", tag("span", words), class_="lane"), panel.html())
+
+
 def bar_rows(rows: Iterable[tuple[Node, float, float, str, Node, Node]], class_: str = "") -> Html:
     """Return horizontal bars: (name, from, to, class of the colour, value, note); from and to are shares of the width."""
     lines = []
@@ -70,3 +76,16 @@ def bar_rows(rows: Iterable[tuple[Node, float, float, str, Node, Node]], class_:
             )
         )
     return tag("div", lines, class_=f"bars {class_}".strip())
+
+
+def track_rows(rows: Iterable[tuple[Node, Iterable[tuple[float, float, str]], Node, Node]]) -> Html:
+    """Return a track of time each: (name, spells, value, note); a spell is (from, to, class of the colour), in shares of the width."""
+    lines = []
+    for name, spells, value, note in rows:
+        bars = [
+            tag("i", class_=f"bar {colour}", style=f"left:{100 * left:.3f}%;width:{100 * (right - left):.3f}%")
+            for left, right, colour in spells
+        ]
+        cells = ((name, "name"), (join(*bars), "track"), (value, "value"), (note, "note"))
+        lines.append(tag("div", [tag("div", cell, class_=class_) for cell, class_ in cells], class_="row"))
+    return tag("div", lines, class_="bars tracks")

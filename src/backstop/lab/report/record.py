@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
-from backstop.core.events import EffectKind, EventKind, Reject
+from backstop.core.events import EffectKind, EventKind, Guard, Reject
 from backstop.lab.report.facts import RunFacts
 from backstop.lab.report.gathering import Gathering
 from backstop.lab.report.markup import Html, Node, join, tag
 from backstop.lab.report.parts import facts as fact_list
 from backstop.lab.report.parts import section, table
-from backstop.lab.report.words import account_name, clock, count, exact_money, price
+from backstop.lab.report.words import account_name, clock, count, exact_money, grouped, price, quantity
 
 __all__ = ["conservation", "refusals", "repeat"]
 
@@ -24,6 +24,7 @@ _REASONS = {
     Reject.UNKNOWN_ACCOUNT: "an account that is not open",
     Reject.UNKNOWN_ORDER: "an order that was never sent",
     Reject.UNKNOWN_OWNER: "an owner out of range",
+    Reject.UNKNOWN_PROVIDER: "a provider that the venue does not have, or one that is bound already",
     Reject.UNKNOWN_CODE: "a code that this kind of event does not have",
     Reject.ACCOUNT_NOT_NEXT: "accounts are opened in order of their numbers",
     Reject.ACCOUNT_LIMIT: "the engine has no room for another account",
@@ -65,6 +66,10 @@ def refusals(gathering: Gathering, facts: RunFacts) -> Html:
         parts += [tag("h3", "The first of them"), _examples(gathering, facts)]
     else:
         parts.append(tag("p", "The engine took every one of ", count(sum(gathering.events.values())), " events.", class_="quiet"))
+    held = gathering.tally.guard.counts[Guard.HELD]
+    if held:
+        number = "1 mark was" if held == 1 else f"{held:,} marks were"
+        parts.append(tag("p", f"{number} not refused, but held back by the price guard: see ", tag("a", "Markets", href="#markets"), "."))
     return section("refused", title, parts, _feeds(facts.feeds))
 
 
@@ -73,7 +78,7 @@ def _examples(gathering: Gathering, facts: RunFacts) -> Html:
     for row in gathering.refusal_examples:
         market = venue.markets[row.market] if 0 <= row.market < len(venue.markets) else None
         said = [
-            f"{market.quantity_text(row.lots)}" if row.lots and market else "",
+            quantity(row.lots, market) if row.lots and market else "",
             f"at {price(row.price_ticks, market)}" if row.price_ticks and market else "",
             f"{exact_money(row.amount, venue.asset)} {venue.asset.name}" if row.amount else "",
         ]
@@ -117,7 +122,7 @@ def _feeds(feeds: Mapping[str, Any]) -> Node:
         if accounts.get(name):
             lines.append(f"{accounts[name]:,} {text}")
     lines += [
-        f"{symbol} does not net: traders outside of the book of accounts hold {lots}"
+        f"{symbol} does not net: traders outside of the book of accounts hold {grouped(str(lots))}"
         for symbol, lots in feeds.get("opening_imbalance", {}).items()
     ]
     return join(tag("h3", "What did not fit in what was read"), tag("ul", [tag("li", line) for line in lines])) if lines else None
@@ -128,13 +133,11 @@ def conservation(gathering: Gathering) -> Html:
     venue, books = gathering.venue, gathering.books
     total = books.sum_atoms()
     rows: list[Sequence[Node]] = [(f"All ledger accounts [{venue.asset.name}]", _zero(total, exact_money(total, venue.asset)), "")]
-    holds = total == 0
     for number in sorted(gathering.markets):
         market = venue.markets[number]
         lots, cost = books.market_sums(number)
-        holds = holds and lots == cost == 0
-        rows.append((market.symbol, _zero(lots, market.quantity_text(lots)), _zero(cost, exact_money(cost, venue.asset))))
-    verdict = join("Nothing was made or lost. ") if holds else tag("b", "Something was made or lost. ", class_="bad")
+        rows.append((market.symbol, _zero(lots, quantity(lots, market)), _zero(cost, exact_money(cost, venue.asset))))
+    verdict = join("Nothing was made or lost. ") if gathering.conserves else tag("b", "Something was made or lost. ", class_="bad")
     words = tag(
         "p",
         verdict,

@@ -13,7 +13,7 @@ from backstop.lab.report.charts import Axis, Panel, figure, time_axis, value_axi
 from backstop.lab.report.facts import RunFacts
 from backstop.lab.report.gathering import METHODS, Gathering
 from backstop.lab.report.markup import Html, Node, join, tag
-from backstop.lab.report.parts import key_numbers, legend, section
+from backstop.lab.report.parts import key_numbers, lane, legend, section
 from backstop.lab.report.series import SPANS_MAX, Envelope
 from backstop.lab.report.words import clock, count, money, percent, span_text, symbol_short
 
@@ -23,7 +23,7 @@ _DATE = re.compile(r"(\d{4}-\d{2}-\d{2})")
 #: Bars of a chart of closings.
 _BARS = 240
 #: Least distance of two labels at the end of lines, as a share of the panel's height.
-_LABEL_GAP = 0.075
+_LABEL_GAP = 0.062
 
 
 def head(gathering: Gathering, facts: RunFacts) -> Html:
@@ -59,14 +59,14 @@ def _verdict(gathering: Gathering) -> Html:
     if not tally.defaults:
         return join("No account came into default.")
     words: list[Node] = [count(tally.defaults), " accounts came into default"]
-    closed = [(METHODS[name], total) for name, total in _closed(gathering) if total]
+    closed = [(_CLOSED[name], total) for name, total in _closed(gathering) if total]
     if closed:
         words += ["; of their positions "]
         for place, (name, total) in enumerate(closed):
             words += [
                 " and " if place and place == len(closed) - 1 else ", " if place else "",
                 money(total, asset),
-                f" {asset.name} was closed {name}",
+                f" {asset.name} was {name}",
             ]
     words += [". "]
     deficit = tally.deficit_atoms
@@ -89,7 +89,12 @@ def _verdict(gathering: Gathering) -> Html:
     return join(words)
 
 
-_PAYERS = {Stage.FUND: "the insurance fund", Stage.ADL: "counterparties chosen by auto-deleveraging"}
+_CLOSED = {"closeout": "closed on the book", "takeover": "taken over by providers", "adl": "closed by ADL", "tear_up": "torn up"}
+_PAYERS = {
+    Stage.FUND: "the insurance fund",
+    Stage.ADL: "counterparties chosen by auto-deleveraging",
+    Stage.SOCIALISE: "other accounts, whose losses are claims on the fund",
+}
 
 
 def _upper(text: str) -> str:
@@ -195,13 +200,13 @@ def closing_bars(
 def day(gathering: Gathering) -> Html:
     """Return the run on one axis of time: prices, closings, accounts in default."""
     x, asset = run_axis(gathering), gathering.venue.asset
-    parts: list[Node] = [_lane("Mark prices", "change since the opening, each market", _prices(gathering, x))]
+    parts: list[Node] = [lane("Mark prices", "change since the opening, each market", _prices(gathering, x))]
     closings = closing_bars(gathering, x, class_="gutter")
     if closings is not None:
         panel, span_ns = closings
         panel.shows_x = False
         words = join(f"per {span_text(span_ns)} ", legend([(name, METHODS[name]) for name in shown_methods(gathering)]))
-        parts.append(_lane(f"Closed [{asset.name}]", words, panel))
+        parts.append(lane(f"Closed [{asset.name}]", words, panel))
     most, at = gathering.in_default_most
     if most:
         panel = Panel(x, value_axis(0, most, ticks=3), height=110, class_="gutter")
@@ -209,14 +214,10 @@ def day(gathering: Gathering) -> Html:
         panel.area(points, 0, "fill soft")
         panel.line(points, "strong")
         panel.label(at, most, f"{most:,} at {clock(at)}", class_="above right" if x.share(at) < 0.6 else "above left")
-        parts.append(_lane("Accounts in default", "at the same time", panel))
+        parts.append(lane("Accounts in default", "at the same time", panel))
     else:
         parts.append(tag("p", "No account was in default at any time.", class_="quiet"))
     return section("day", "The run on one axis", figure(join(parts), name="Prices, closings and accounts in default over time"))
-
-
-def _lane(title: str, words: Node, panel: Panel) -> Html:
-    return tag("div", tag("p", tag("b", title), " ", tag("span", words), class_="lane"), panel.html())
 
 
 def _prices(gathering: Gathering, x: Axis) -> Panel:

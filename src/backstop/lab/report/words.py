@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -16,14 +17,17 @@ __all__ = [
     "compact",
     "count",
     "exact_money",
+    "grouped",
     "money",
     "percent",
     "price",
+    "quantity",
     "span_text",
     "symbol_short",
     "units",
 ]
 
+_DECIMAL = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 MINUS = "\N{MINUS SIGN}"
 _STEPS = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k"))
 
@@ -35,8 +39,7 @@ def units(atoms: int, asset: Asset) -> Decimal:
 
 def exact_money(atoms: int, asset: Asset) -> str:
     """Return atoms with all digits, thousands apart, as in ``2,996,733.084218``."""
-    whole, point, part = asset.text(abs(int(atoms))).partition(".")
-    return f"{MINUS if atoms < 0 else ''}{int(whole):,}{point}{part}"
+    return grouped(asset.text(int(atoms)))
 
 
 def money(atoms: int, asset: Asset, decimals: int | None = None) -> Html:
@@ -77,10 +80,17 @@ def _short(size: float, digits: int) -> str:
 
 
 def percent(part: int | float, whole: int | float, decimals: int = 1) -> str:
-    """Return a share in percent; a dash where there is no whole."""
+    """Return a share in percent; a dash where there is no whole.
+
+    A share that is not nothing is never shown as 0, nor one that is not all as 100.
+    """
     if not whole:
         return "\N{EN DASH}"
-    value = 100 * part / whole
+    value, least = 100 * part / whole, 10.0**-decimals
+    if part and abs(value) < least / 2:
+        return f"under {least:.{decimals}f} %"
+    if abs(part) < abs(whole) and abs(value) >= 100 - least / 2:
+        return f"over {100 - least:.{decimals}f} %"
     return f"{MINUS if value < 0 else ''}{abs(value):.{decimals}f} %"
 
 
@@ -89,6 +99,19 @@ def price(ticks: int, market: MarketSpec) -> str:
     exponent = market.price_tick.normalize().as_tuple().exponent
     decimals = max(0, -int(exponent)) if isinstance(exponent, int) else 0
     return f"{Decimal(int(ticks)) * market.price_tick:,.{decimals}f}"
+
+
+def quantity(lots: int, market: MarketSpec) -> str:
+    """Return lots as contracts, thousands apart."""
+    return grouped(market.quantity_text(int(lots)))
+
+
+def grouped(text: str) -> str:
+    """Return a decimal text with its thousands apart, and a minus that is one; any other text as it is."""
+    if not _DECIMAL.fullmatch(text):
+        return text
+    whole, point, part = text.removeprefix("-").partition(".")
+    return f"{MINUS if text.startswith('-') else ''}{int(whole):,}{point}{part}"
 
 
 def clock(time_ns: int, *, seconds: bool = True, date: bool = False) -> str:

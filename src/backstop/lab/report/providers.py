@@ -1,0 +1,92 @@
+"""Backstop providers: what they took over, what they hold over time, and what they are worth, on the fund's axis of time."""
+
+from __future__ import annotations
+
+from backstop.lab.report.backers import ProviderRecord
+from backstop.lab.report.charts import Axis, Panel, figure, value_axis
+from backstop.lab.report.facts import RunFacts
+from backstop.lab.report.gathering import Gathering
+from backstop.lab.report.markup import Html, Node, join, tag
+from backstop.lab.report.parts import lane, legend, section, table
+from backstop.lab.report.series import Envelope
+from backstop.lab.report.summary import run_axis, step_points
+from backstop.lab.report.words import account_name, clock, count, money
+
+__all__ = ["providers"]
+
+#: Lines with a colour of their own.
+_COLOURS = 4
+
+
+def providers(gathering: Gathering, facts: RunFacts) -> Html | None:
+    """Return what each backstop provider took over and holds; None where the run had none."""
+    if not gathering.providers:
+        return None
+    asset = gathering.venue.asset
+    words = tag(
+        "p",
+        "Providers take over positions of defaulters at a price between mark and zero price. Notional is at the mark of the takeover; "
+        "below mark is what they got the positions for less than that.",
+    )
+    head = ("Provider", "offers", "failures", "takeovers", "notional", "below mark", "support", "holds at the end", "equity")
+    rows = [_cells(gathering, facts, number, record) for number, record in sorted(gathering.providers.items())]
+    unit = tag(
+        "p",
+        f"In {asset.name}. Support: what the fund added for insolvent accounts. Equity is at the end; below it, since it began.",
+        class_="quiet",
+    )
+    return section(
+        "providers", "Backstop providers", words, _figure(gathering), table(head, rows, numbers=tuple(range(1, len(head)))), unit
+    )
+
+
+def _name(gathering: Gathering, number: int) -> str:
+    specs = gathering.venue.providers
+    return specs[number].name.removeprefix("provider:") if number < len(specs) else str(number)
+
+
+def _cells(gathering: Gathering, facts: RunFacts, number: int, record: ProviderRecord) -> tuple[Node, ...]:
+    asset, backer = gathering.venue.asset, gathering.tally.backers.rows[number]
+    gained = record.equity_now - record.equity_first
+    return (
+        account_name(record.account, facts.account_names),
+        count(backer.offers),
+        count(backer.failures),
+        count(backer.takeovers),
+        money(backer.notional, asset),
+        money(backer.edge, asset),
+        money(backer.support, asset),
+        money(record.inventory_now, asset),
+        join(money(record.equity_now, asset), tag("br"), tag("small", "+" if gained > 0 else "", money(gained, asset))),
+    )
+
+
+def _figure(gathering: Gathering) -> Html:
+    """Draw inventory and equity of all providers over time."""
+    asset, x = gathering.venue.asset, run_axis(gathering)
+    rows = sorted(gathering.providers.items())
+    keys = legend([(f"s{place}" if place < _COLOURS else "rest", _name(gathering, number)) for place, (number, _) in enumerate(rows)])
+    held = _panel(gathering, x, [record.inventory for _, record in rows])
+    held.shows_x = False
+    most, at, number = max((*record.inventory_most, number) for number, record in rows)
+    if most:
+        label = join(money(most, asset), f" held by {_name(gathering, number)} at {clock(at)}")
+        held.label(at, most * 10.0**-asset.decimals, label, class_="above right" if x.share(at) < 0.5 else "above left")
+    worth = _panel(gathering, x, [record.equity for _, record in rows])
+    return figure(
+        keys,
+        lane(f"Positions held [{asset.name}]", "at mark, without sign", held),
+        lane(f"Equity [{asset.name}]", "" if worth.y.low <= 0 else "the scale does not begin at 0", worth),
+        name="Positions and equity of the providers over time",
+    )
+
+
+def _panel(gathering: Gathering, x: Axis, series: list[Envelope]) -> Panel:
+    scale = 10.0**-gathering.venue.asset.decimals
+    lines = [step_points(envelope, scale, gathering.last_ns) for envelope in series]
+    values = [value for points in lines for _, value in points] or [0.0]
+    low, high = min(values), max(values)
+    panel = Panel(x, value_axis(min(0.0, low) if low < 0.5 * high else low, high, ticks=4), height=150)
+    for place, points in reversed(list(enumerate(lines))):
+        panel.line(points, f"series s{place}" if place < _COLOURS else "series rest")
+    return panel
