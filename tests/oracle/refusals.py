@@ -24,7 +24,7 @@ from tests.oracle.breakers import effective_state
 from tests.oracle.records import Event
 from tests.oracle.state import TAKEOVER_OFFER, Order, State, margin_atoms
 
-__all__ = ["reason_to_refuse"]
+__all__ = ["held_loss", "held_margin", "reason_to_refuse"]
 
 K = EventKind
 #: Kinds that name a market, and those of them whose lots or price are looked at.
@@ -186,9 +186,9 @@ def _ledger(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     yield state.accounts[account].in_default, Reject.ACCOUNT_IN_DEFAULT
     owner = state.accounts[account].owner
     linked = [number for number, other in enumerate(state.accounts) if other.owner == owner and number != account]
-    lacks = sum(max(0, -state.equity(number) + _held_loss(state, number)) for number in linked)
-    needs = state.initial_margin(account) + _held_margin(state, account) + lacks
-    yield state.equity(account) - _held_loss(state, account) + amount < needs, Reject.INSUFFICIENT_MARGIN
+    lacks = sum(max(0, -state.equity(number) + held_loss(state, number)) for number in linked)
+    needs = state.initial_margin(account) + held_margin(state, account) + lacks
+    yield state.equity(account) - held_loss(state, account) + amount < needs, Reject.INSUFFICIENT_MARGIN
 
 
 def _held_marks(state: State, account: int) -> Iterator[tuple[int, int, int]]:
@@ -199,13 +199,13 @@ def _held_marks(state: State, account: int) -> Iterator[tuple[int, int, int]]:
             yield market, state.held_lots(account, market), held
 
 
-def _held_loss(state: State, account: int) -> int:
+def held_loss(state: State, account: int) -> int:
     """What the account would lose at the marks that are held, where they are worse."""
     factors = [rules.notional_factor for rules in state.rules.markets]
     return sum(max(0, lots * (state.markets[market].mark - held) * factors[market]) for market, lots, held in _held_marks(state, account))
 
 
-def _held_margin(state: State, account: int) -> int:
+def held_margin(state: State, account: int) -> int:
     """What more initial margin the account would need there, where it is more."""
     more = 0
     for market, lots, held in _held_marks(state, account):

@@ -12,6 +12,7 @@ from random import Random
 from backstop.core.events import NONE, Answer, BookSide, EffectKind, EventKind, Operator, Transfer, fund_of
 from backstop.core.instruments import VenueRules
 from tests.oracle.engine import Effect, Event, Oracle
+from tests.oracle.refusals import held_loss, held_margin
 from tests.streams.refused import refused_event
 from tests.streams.settings import PROFILES, Setting, make_rules, make_setting
 
@@ -208,13 +209,31 @@ class Writer:
         self.send(EventKind.FILL, market=market, account=account, other=other, lots=lots, price_ticks=self.near(market, 20_000))
 
     def cash(self, sign: int, code: Transfer) -> None:
-        """Move money of an account; one in four takes exactly what initial margin leaves free."""
+        """Move money of an account; one in four takes exactly what initial margin leaves free, at a mark or at one that is held."""
         rng, account = self.rng, self.account()
+        doubted = [market for market, breaker in enumerate(self.state.breakers[:-1]) if breaker.held]
+        if sign < 0 and doubted:
+            self._leave(rng.choice(doubted), rng.choice((0, 0, 1)))
         amount = rng.randint(1, max(1, self.setting.notional // rng.choice((5, 50))))
         free = self.state.equity(account) - self.state.initial_margin(account)
         if sign < 0 and free > 0 and rng.random() < 0.5:
             amount = free
         self.send(EventKind.TRANSFER, account=account, code=int(code), amount=sign * amount)
+
+    def _leave(self, market: int, more: int) -> None:
+        """Withdraw, as a holder in a market whose mark is held, all that it and its twins can spare there, or an atom more."""
+        holders = [number for number in range(len(self.state.accounts)) if self.state.held_lots(number, market)]
+        if not holders:
+            return
+        account = self.rng.choice(holders)
+        worse = held_loss(self.state, account) + held_margin(self.state, account)
+        owner = self.state.accounts[account].owner
+        for number, other in enumerate(self.state.accounts):
+            if other.owner == owner and number != account:
+                worse += max(0, held_loss(self.state, number) - self.state.equity(number))
+        free = self.state.equity(account) - self.state.initial_margin(account) - worse
+        if free > 0:
+            self.send(EventKind.TRANSFER, account=account, code=int(Transfer.CASH), amount=-(free + more))
 
     def funding(self) -> None:
         """Pay funding, sometimes more than an account has; a flat account then owes what nobody secured."""

@@ -273,6 +273,14 @@ def _breakers(s: Setting) -> None:
     s.actions |= {"operator": 5, "index": 5, "volume": 5, "mark": 16, "clock": 5}
 
 
+def _doubted_marks(s: Setting) -> None:
+    """Only the price guard, on little volume, and owners of several accounts who want to leave."""
+    s.breakers = ("guard",)
+    s.owners = max(2, s.accounts // 2)
+    s.move_ppm, s.deposit_ppm = 120_000, (100_000, 600_000)
+    s.actions |= {"volume": 6, "withdraw": 12}
+
+
 def _one_breaker(s: Setting) -> None:
     s.breakers, s.crash_share, s.silence_share = (s.rng.choice(BREAKERS),), 0.3, 0.3
     s.actions |= {"index": 4, "volume": 4, "mark": 16, "clock": 6}
@@ -323,6 +331,7 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "breakers": _breakers,
     "one_breaker": _one_breaker,
     "policies": _policies,
+    "doubted_marks": _doubted_marks,
 }
 
 
