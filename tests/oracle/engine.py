@@ -124,6 +124,9 @@ def transfer(state: State, event: Event) -> None:
         charge_trading_fee(state, event)
         return
     is_cash = event.code == Transfer.CASH
+    if not is_cash and event.amount < 0 and state.accounts[event.account].in_default:
+        for order in state.orders_of(event.account):
+            state.cancel(order)
     state.post(event.account, WORLD, event.amount, Cause.CASH if is_cash else Cause.FUNDING)
     group = state.group_of_fund(event.account)
     if group is not None:

@@ -49,7 +49,8 @@ def reason_to_refuse(state: State, event: Event) -> Reject | None:
 def _form(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     yield event.seq <= state.last_seq, Reject.SEQ_NOT_AFTER
     yield event.kind not in set(K), Reject.UNKNOWN_KIND
-    yield not state.now <= event.time_ns <= 1 << 62, Reject.TIME_OUT_OF_RANGE
+    has_begun = state.breakers[-1].accepted
+    yield not state.now <= event.time_ns <= 1 << 62 or (has_begun and event.time_ns > state.now + (1 << 53)), Reject.TIME_OUT_OF_RANGE
 
 
 def _is_open(state: State, account: int) -> bool:
@@ -186,9 +187,15 @@ def _ledger(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     yield state.accounts[account].in_default, Reject.ACCOUNT_IN_DEFAULT
     owner = state.accounts[account].owner
     linked = [number for number, other in enumerate(state.accounts) if other.owner == owner and number != account]
-    lacks = sum(max(0, -state.equity(number) + held_loss(state, number)) for number in linked)
+    lacks = sum(_lack(state, number) for number in linked)
     needs = state.initial_margin(account) + held_margin(state, account) + lacks
     yield state.equity(account) - held_loss(state, account) + amount < needs, Reject.INSUFFICIENT_MARGIN
+
+
+def _lack(state: State, account: int) -> int:
+    """What a linked account may yet need: its deficit, in default all up to its release."""
+    level = state.release_level(state.maintenance(account)) if state.accounts[account].in_default else 0
+    return max(0, level - state.equity(account) + held_loss(state, account))
 
 
 def _held_marks(state: State, account: int) -> Iterator[tuple[int, int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from backstop.core.events import NEVER_NS, Cause, EffectKind, SocialisePolicy, clearing_of, fund_of
 from tests.oracle.allocation import capped_pro_rata
 from tests.oracle.arithmetic import split
+from tests.oracle.breakers import shift_peaks
 from tests.oracle.state import State
 
 __all__ = ["closed_markets", "run_recovery", "socialise"]
@@ -100,6 +101,7 @@ def run_recovery(state: State) -> None:
         for number in paid:
             state.post(number, fund_of(group), parts[number], Cause.RECOVERY)
             change_claim(state, number, -parts[number])
+        shift_peaks(state, group, -sum(parts.values()))
         for number in paid:
             state.touch(number)
     state.recovery_ns = state.now + state.rules.fund.recovery_interval_ns if state.claims else NEVER_NS

@@ -50,6 +50,9 @@ def bind(state: State, event: Event) -> None:
     provider.account, provider.score, provider.failures = event.account, PPM, 0
     provider.baseline = state.equity(event.account)
     enter(state, event.other, ProviderStatus.ON)
+    account = state.accounts[event.account]
+    if state.is_vault(event.account) and state.held_markets(event.account) and not account.in_default and account.wait_until == NEVER_NS:
+        account.wait_until = state.now + state.rules.disposal.interval_ns
 
 
 def switch_off(state: State, number: int) -> None:
@@ -83,11 +86,12 @@ def bring_up_to_date(state: State, number: int) -> None:
 def fail(state: State, number: int) -> None:
     """The provider refused, was silent, or accepted what it could not take."""
     provider, rules = state.providers[number], state.rules.takeover
-    provider.failures += 1
     provider.score = max(SCORE_MIN_PPM, provider.score - provider.score // 4)
-    if provider.status in (ProviderStatus.STOPPED, ProviderStatus.OFF):
+    if provider.status != ProviderStatus.ON:
         report(state, number)
-    elif provider.failures >= rules.failures_max:
+        return
+    provider.failures += 1
+    if provider.failures >= rules.failures_max:
         enter(state, number, ProviderStatus.OFF, state.now + rules.off_ns)
     else:
         enter(state, number, ProviderStatus.COOLING, state.now + rules.retry_ns)
@@ -235,19 +239,25 @@ def lots_supported(closing: Closing, takers: list[Taker], lots: int) -> int:
 
 def takeover_waits(state: State, account: int) -> bool:
     """Offer the account's positions to providers; the vault takes over where nobody was asked. Return whether it waits."""
-    if make_offers(state, account):
-        state.accounts[account].wait_until = state.now + state.rules.takeover.answer_timeout_ns
-        return True
+    deadline = state.deadline(account)
+    if state.now < deadline:
+        offered, lacks_place = make_offers(state, account)
+        if offered:
+            state.accounts[account].wait_until = state.now + state.rules.takeover.answer_timeout_ns
+        elif lacks_place:
+            state.accounts[account].wait_until = min(deadline, state.now + state.rules.closeout.interval_ns)
+        if offered or lacks_place:
+            return True
     vault = next((number for number, rules in enumerate(state.rules.providers) if rules.is_vault), None)
     if vault is not None:
         vault_takes(state, account, vault)
     return False
 
 
-def make_offers(state: State, account: int) -> bool:
-    """Go through the positions; return whether any offer was made."""
+def make_offers(state: State, account: int) -> tuple[bool, bool]:
+    """Go through the positions; return whether any offer was made, and whether one was not for want of a place."""
     equity, maintenance = state.equity(account), state.maintenance(account)
-    equity_then, maintenance_then, first_id = equity, maintenance, state.next_order
+    equity_then, maintenance_then, first_id, lacks_place = equity, maintenance, state.next_order, False
     for market in state.held_markets(account):
         closing = Closing(state, account, market, equity, maintenance)
         wanted, found = lots_to_offer(closing, equity_then, maintenance_then)
@@ -261,11 +271,12 @@ def make_offers(state: State, account: int) -> bool:
         weights = {number: max(1, cap * taker.provider.score // PPM) for number, (taker, cap) in caps.items()}
         given, _ = capped_pro_rata(lots, weights, {number: cap for number, (_, cap) in caps.items()})
         shares = [(caps[number][0], given[number]) for number in sorted(given) if given[number]]
-        if not offer_all(closing, shares, lots) or (found and lots == wanted):
+        lacks_place = not offer_all(closing, shares, lots)
+        if lacks_place or (found and lots == wanted):
             break
         equity_then -= share_cost(closing, lots) if equity >= 0 else 0
         maintenance_then -= closing.released(lots)
-    return state.next_order > first_id
+    return state.next_order > first_id, lacks_place
 
 
 def takers_of(closing: Closing) -> list[Taker]:
