@@ -12,9 +12,9 @@ from backstop.compiled import inlined, kernel
 from backstop.core.breakers import effective_state
 from backstop.core.drawdown import group_of_fund
 from backstop.core.events import FEES, NONE, WORLD, BreakerState, EventKind, Health, Operator, Reject, Transfer
-from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, TIME_NS_MAX
+from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, TIME_NS_MAX, TIME_STEP_NS_MAX
 from backstop.core.ledger import balance_of, position_of
-from backstop.core.margin import assess, initial_margin, initial_margin_of
+from backstop.core.margin import assess, initial_margin, initial_margin_of, release_level
 from backstop.core.state import OWNER_FIRST, TAKEOVER_OFFER, State
 
 __all__ = ["refusal_of"]
@@ -125,6 +125,16 @@ def _at_held_marks(state: State, account: int) -> tuple[int, int]:
 
 
 @kernel
+def _lack(state: State, account: int) -> int:
+    """Return what a linked account may yet need: its deficit, in default all up to its release level."""
+    equity, _ = _at_held_marks(state, account)
+    if state.accounts[account].health < _DISTRESSED:
+        return max(0, -equity)
+    _, maintenance = assess(state, account)
+    return max(0, release_level(state, maintenance) - equity)
+
+
+@kernel
 def _may_withdraw(state: State, account: int, amount: int) -> bool:
     """Return whether initial margin, and what linked accounts lack, stay: a winner does not leave before its twin is netted."""
     equity, initial = _at_held_marks(state, account)
@@ -132,8 +142,7 @@ def _may_withdraw(state: State, account: int, amount: int) -> bool:
     other = state.columns[OWNER_FIRST, state.accounts[account].owner]
     while other != NONE and room >= 0:
         if other != account:
-            linked, _ = _at_held_marks(state, other)
-            room += min(0, linked)
+            room -= _lack(state, other)
         other = state.accounts[other].next_of_owner
     return room >= 0
 
@@ -324,6 +333,8 @@ def refusal_of(state: State, events: NDArray[np.void], index: int) -> int:
     if not _ACCOUNT <= kind <= _OPERATOR:
         return _UNKNOWN_KIND
     if not engine.now_ns <= event.time_ns <= TIME_NS_MAX:
+        return _TIME_OUT_OF_RANGE
+    if engine.accepted > 0 and event.time_ns - engine.now_ns > TIME_STEP_NS_MAX:
         return _TIME_OUT_OF_RANGE
     if kind <= _TRANSFER or kind >= _ORDER_DONE:
         return _other_refusal(state, events, index)

@@ -29,7 +29,7 @@ from backstop.core.fills import apply_order_done, apply_order_fill
 from backstop.core.guard import offer_mark
 from backstop.core.ledger import open_position_row, post, trade
 from backstop.core.monitor import start_round, touch
-from backstop.core.orders import cancel_excess
+from backstop.core.orders import cancel_excess, cancel_orders_of
 from backstop.core.outbox import emit, is_crowded
 from backstop.core.state import OWNER_FIRST, State
 from backstop.core.timers import run_timers
@@ -89,6 +89,9 @@ def _apply_transfer(state: State, account: int, market: int, code: int, amount: 
         shift_peaks(state, group, amount)
     elif code == _CASH:
         shift_baseline(state, account, amount)
+    elif amount < 0 and state.accounts[account].health >= _DISTRESSED:
+        # Its orders left on the equity that now goes.
+        cancel_orders_of(state, account)
     post(state, account, WORLD, amount, _CASH_CAUSE if code == _CASH else _FUNDING_CAUSE, NONE)
     if group == NONE:
         touch(state, account)

@@ -53,6 +53,8 @@ NOTIONAL_ATOMS_MAX = 1 << 60
 BALANCE_ATOMS_MAX = 1 << 61
 #: Latest time of an event: leaves room to add a duration.
 TIME_NS_MAX = 1 << 62
+#: No event comes later than this after the one before, some hundred days: a single bad stamp must not carry the engine to the end of time.
+TIME_STEP_NS_MAX = 1 << 53
 #: Trigger prices are stored in 32 bits.
 PRICE_TICKS_LIMIT = (1 << 31) - 2
 #: Most effects of one event: two such events fit in one blob of a journal.
@@ -306,6 +308,8 @@ def _check_market(place: str, market: MarketRules) -> None:
 def check_rules(rules: VenueRules) -> None:
     """Raise ``ValueError`` naming the field, its value and what would be right, if a bound does not hold."""
     _check(1 <= len(rules.markets) <= 4096, f"markets: {len(rules.markets)}: must be 1 to 4096")
+    offers = len(rules.markets) * max(1, len(rules.providers))
+    _check(offers < 1 << 15, f"markets x providers = {offers}: must be below {1 << 15}, so that an account's offers can be counted")
     levels, closeout, limits = rules.levels, rules.closeout, rules.limits
     for number, market in enumerate(rules.markets):
         _check_market(f"markets[{number}]", market)

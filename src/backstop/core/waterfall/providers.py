@@ -13,6 +13,7 @@ from backstop.core.margin import assess, gross_notional, initial_margin, initial
 from backstop.core.outbox import emit
 from backstop.core.state import State, commitment_row
 from backstop.core.units import compare_products, mul_div_floor
+from backstop.core.waits import wait_until
 
 __all__ = [
     "bind_provider",
@@ -57,6 +58,10 @@ def bind_provider(state: State, account: int, provider: int) -> None:
     row.failures = 0
     row.baseline, _ = assess(state, account)
     _set_status(state, provider, _ON, NEVER_NS)
+    head = state.accounts[account]
+    holds = gross_notional(state, account) > 0
+    if provider == state.rules[0].vault and holds and head.health < _DISTRESSED and head.wait_until_ns == NEVER_NS:
+        wait_until(state, account, state.engine[0].now_ns + state.rules[0].disposal_interval_ns)
 
 
 @kernel
@@ -246,10 +251,10 @@ def provider_took(state: State, provider: int) -> None:
 def provider_failed(state: State, provider: int) -> None:
     """Lower the score of a provider that refused, did not answer, or could not carry what it accepted; switch it off."""
     row, rules = state.providers[provider], state.rules[0]
-    row.failures += 1
     row.score_ppm = max(_SCORE_MIN_PPM, row.score_ppm - row.score_ppm // 4)
     status, until_ns = row.status, row.until_ns
-    if status == _ON or status == _COOLING:
+    if status == _ON:  # what else is missing in one silence is the same failure
+        row.failures += 1
         if row.failures >= rules.failures_max:
             status, until_ns = _OFF, state.engine[0].now_ns + rules.off_ns
         else:

@@ -7,6 +7,7 @@ Claims are paid back from what a fund later holds above its target. Rules: docs/
 from __future__ import annotations
 
 from backstop.compiled import kernel
+from backstop.core.drawdown import fund_id, shift_peaks
 from backstop.core.events import HOUSE_FIRST_MARKET, NEVER_NS, NONE, Cause, EffectKind, Health, SocialisePolicy
 from backstop.core.ledger import balance_of, position_of, post
 from backstop.core.margin import assess, unit_of
@@ -26,7 +27,6 @@ from backstop.core.state import (
 )
 from backstop.core.units import add_checked, sort_places, split_by_largest_remainder
 from backstop.core.waterfall.allocation import allocate
-from backstop.core.waterfall.fund import fund_id
 
 __all__ = ["run_recovery", "socialise"]
 
@@ -172,6 +172,7 @@ def _recover_from(state: State, group: int) -> None:
         if parts[place] > 0:
             post(state, claimants[place], fund_id(group), parts[place], _RECOVERY, NONE)
             _change_claim(state, claimants[place], -parts[place])
+    shift_peaks(state, group, -paid)
     for place in range(count):
         if parts[place] > 0:
             touch(state, claimants[place])

@@ -194,7 +194,7 @@ def _offer(state: State, position: int, provider: int, lots: int, zero: int, sol
 
 @kernel
 def _offer_all(state: State, position: int, lots: int, found: int, equity: int, maintenance: int) -> int:
-    """Offer ``lots`` of a position to the providers gathered, by cap and score; return how many lots left."""
+    """Offer ``lots`` of a position to the providers gathered, by cap and score; return how many lots left: fewer for want of a place."""
     parts = state.columns[PLAN_LOTS]
     allocate(
         lots,
@@ -220,7 +220,15 @@ def _offer_all(state: State, position: int, lots: int, found: int, equity: int, 
 
 @kernel
 def offer_takeover(state: State, account: int, equity: int, maintenance: int) -> bool:
-    """Offer what closing an account needs to the providers; return whether any offer left, for which it now waits."""
+    """Offer what closing an account needs to the providers; return whether it now waits, for answers or for a place.
+
+    Not from the deadline on: providers that take a little at a time keep nobody from the next stages for ever.
+    """
+    now, rules = state.engine[0].now_ns, state.rules[0]
+    deadline = state.accounts[account].default_since_ns + rules.deadline_ns
+    if now >= deadline:
+        return False
+    lacks_place = False
     left_equity, left_maintenance = equity, maintenance
     offered = False
     position = state.accounts[account].first_position
@@ -235,6 +243,7 @@ def offer_takeover(state: State, account: int, equity: int, maintenance: int) ->
                 taken = _offer_all(state, position, lots, found, equity, maintenance)
                 offered |= taken > 0
                 if taken < lots:
+                    lacks_place = True
                     break
                 left_equity -= _cost_atoms(state, position, lots, equity, maintenance) if equity >= 0 else 0
                 left_maintenance -= _released(state, position, lots)
@@ -242,8 +251,10 @@ def offer_takeover(state: State, account: int, equity: int, maintenance: int) ->
                     break
         position = row.next_of_account
     if offered:
-        wait_until(state, account, state.engine[0].now_ns + state.rules[0].answer_timeout_ns)
-    return offered
+        wait_until(state, account, now + rules.answer_timeout_ns)
+    elif lacks_place:
+        wait_until(state, account, min(deadline, now + rules.interval_ns))
+    return offered or lacks_place
 
 
 @kernel
