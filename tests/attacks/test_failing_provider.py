@@ -115,3 +115,59 @@ def test_provider_cannot_be_asked_beyond_its_margin_by_many_at_once(side: int) -
         if scene.mirror.orders[number].is_open:
             scene.answer(number, Answer.ACCEPT)
     assert scene.mirror.equity(liar) >= scene.mirror.initial_margin(liar)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_provider_that_trickles_holds_nobody_for_long(side: int) -> None:
+    """One lot in five seconds, answered at the last moment: after twice the deadline of closeout the next stages have their turn."""
+    rules = provider(1_100, 110, edge_ppm=0)
+    stages = (Stage.RESTRICT, Stage.TAKEOVER, Stage.ADL, Stage.TEAR_UP)
+    scene = Scene(venue(stages, providers=(rules,)), side)
+    scene.bind(0, scene.open(1_000_000))
+    account = scene.open(3_000)
+    scene.trade(account, 60, FIRST_MARK, other=scene.open(1_000_000))
+    scene.mark(980)
+    begin, taken = scene.time_ns, 0
+    assert scene.mirror.health[account] >= Health.DISTRESSED
+    while scene.mirror.health[account] >= Health.DISTRESSED:
+        for number in scene.open_ids():
+            taken += 1
+            scene.clock(3)
+            scene.answer(number, Answer.ACCEPT)
+        scene.clock(0.5)
+        assert scene.time_ns - begin <= 2 * 20 * SECOND + 6 * SECOND
+    assert taken > 2
+    assert any(row.kind == EffectKind.ADL_PLAN for effects in scene.watch.effects for row in effects)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_one_silence_is_one_failure(side: int) -> None:
+    """Three offers of three accounts lapse in one second: the provider cools off, it is not switched off."""
+    stages = (Stage.RESTRICT, Stage.TAKEOVER, Stage.ADL, Stage.TEAR_UP)
+    scene = Scene(venue(stages, providers=(provider(),)), side)
+    scene.bind(0, scene.open(1_000_000))
+    for account in [scene.open(1_000) for _ in range(3)]:
+        scene.trade(account, 10, FIRST_MARK)
+    scene.mark(920)
+    assert len(scene.open_ids()) == 3
+    told = [row for row in scene.clock(6) if row.kind == EffectKind.PROVIDER]
+    assert [(row.code, row.lots) for row in told] == [(ProviderStatus.COOLING, 1)] * 3
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_no_place_for_an_offer_is_no_refusal(side: int) -> None:
+    """One order at a time: the second defaulter waits for the place, and is taken over, not deleveraged."""
+    stages = (Stage.RESTRICT, Stage.TAKEOVER, Stage.ADL, Stage.TEAR_UP)
+    rules = venue(stages, providers=(provider(),))
+    scene = Scene(rules._replace(limits=rules.limits._replace(orders_max=1)), side)
+    scene.bind(0, scene.open(1_000_000))
+    for account in [scene.open(1_000) for _ in range(2)]:
+        scene.trade(account, 10, FIRST_MARK)
+    effects = scene.mark(920)
+    assert [row.kind for row in effects].count(EffectKind.OFFER) == 1
+    for _ in range(2):
+        (number,) = scene.open_ids()
+        scene.answer(number, Answer.ACCEPT)
+        scene.clock(2)
+    assert not [row for effects in scene.watch.effects for row in effects if row.kind == EffectKind.ADL_PLAN]
+    assert scene.mirror.health[:3] == [Health.HEALTHY] * 3

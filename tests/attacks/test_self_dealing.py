@@ -97,7 +97,7 @@ def test_winner_does_not_leave_while_its_twin_waits_for_the_book(side: int) -> N
     """The loser is distressed and its order on the book when the gap comes: it is not processed before an answer.
 
     Loser: 1,100 - 10 x 70 = 400 below maintenance 465. A gap to 500 leaves it -3,900 with its order out, its twin 6,100. The twin may
-    take 6,100 less initial margin 500 less the 3,900 that the loser lacks, not an atom more.
+    take 6,100 less initial margin 500 less the 3,900 that the loser lacks and its release level, not an atom more.
     """
     scene = scene_of(side)
     loser, winner = scene.open(1_100, OWNER), scene.open(1_100, OWNER)
@@ -107,9 +107,11 @@ def test_winner_does_not_leave_while_its_twin_waits_for_the_book(side: int) -> N
     assert (scene.mirror.equity(loser), scene.mirror.equity(winner)) == (-3_900, 6_100)
     initial = scene.mirror.initial_margin(winner)
     assert initial == 10 * (500 if side > 0 else 1_500) // 10
-    (refusal,) = scene.cash(winner, -(6_100 - initial - 3_900 + 1))
+    levels = scene.rules.levels
+    release = -(-scene.mirror.maintenance(loser) * (1_000_000 + levels.exit_buffer_ppm) // 1_000_000)
+    (refusal,) = scene.cash(winner, -(6_100 - initial - 3_900 - release + 1))
     assert (refusal.kind, refusal.code) == (F.REFUSAL, Reject.INSUFFICIENT_MARGIN)
-    assert not of(scene.cash(winner, -(6_100 - initial - 3_900)), F.REFUSAL)
+    assert not of(scene.cash(winner, -(6_100 - initial - 3_900 - release)), F.REFUSAL)
     answer_everything(scene)
     assert scene.mirror.payments == []
     assert scene.fund >= FUND
@@ -278,3 +280,21 @@ def test_the_fund_of_the_market_that_was_traded_pays(side: int) -> None:
     # A charge that comes when it is flat again: the only group that it ever traded in.
     effects = scene.charge(account, 50)
     assert [(row.other, row.amount) for row in of(effects, F.POSTING) if row.code == C.DEFICIT] == [(fund_of(1), 50)]
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_nothing_moved_out_of_a_default_leaves_the_owner(side: int) -> None:
+    """A distressed account sells a second position to its twin at a ruinous price, down to equity 0: the twin may not withdraw it."""
+    scene = scene_of(side, markets=2)
+    loser, twin = scene.open(10_000, OWNER), scene.open(3_000, OWNER)
+    scene.trade(loser, 10, FIRST_MARK, market=1, other=twin)
+    scene.trade(loser, 100, FIRST_MARK)
+    assert of(scene.mark(940), F.ORDER)
+    equity = scene.mirror.equity(loser)
+    assert 0 < equity < scene.mirror.maintenance(loser)
+    scene.trade(loser, -10, FIRST_MARK - equity // 10, market=1, other=twin)
+    assert scene.mirror.equity(loser) == 0
+    take_out(scene, [loser, twin])
+    answer_everything(scene)
+    assert [each for each in scene.mirror.payments if each.owner == OWNER] == []
+    assert scene.mirror.ledger[UNCOVERED] == 0

@@ -141,3 +141,14 @@ def test_duplicate_answers_take_over_once(side: int, answers: tuple[str, ...]) -
     taken = 0 if answers[0] == "refuse" else lots
     assert scene.lots(backer) == taken
     assert scene.mirror.backers[0].failures == (answers[0] == "refuse")
+
+
+def test_one_bad_stamp_does_not_end_the_engine() -> None:
+    """A clock that jumps to the end of time is refused, and the next event is applied as ever."""
+    scene = Scene(venue(), 1)
+    for time_ns in (1 << 62, scene.time_ns + (1 << 53) + 1):
+        (refusal,) = scene.watch.send(Event(scene.seq + 1, time_ns, int(EventKind.CLOCK)))
+        scene.seq += 1
+        assert (refusal.kind, refusal.code) == (F.REFUSAL, Reject.TIME_OUT_OF_RANGE)
+    assert scene.clock() == []
+    assert scene.watch.send(Event(scene.seq + 1, scene.time_ns + (1 << 53), int(EventKind.CLOCK))) == []

@@ -239,13 +239,13 @@ def lots_supported(closing: Closing, takers: list[Taker], lots: int) -> int:
 
 def takeover_waits(state: State, account: int) -> bool:
     """Offer the account's positions to providers; the vault takes over where nobody was asked. Return whether it waits."""
-    deadline = state.deadline(account)
-    if state.now < deadline:
+    end = state.deadline(account) + state.rules.closeout.deadline_ns
+    if state.now < end:
         offered, lacks_place = make_offers(state, account)
         if offered:
             state.accounts[account].wait_until = state.now + state.rules.takeover.answer_timeout_ns
         elif lacks_place:
-            state.accounts[account].wait_until = min(deadline, state.now + state.rules.closeout.interval_ns)
+            state.accounts[account].wait_until = min(end, state.now + state.rules.closeout.interval_ns)
         if offered or lacks_place:
             return True
     vault = next((number for number, rules in enumerate(state.rules.providers) if rules.is_vault), None)

@@ -68,9 +68,10 @@ def standing_follows(moment: Moment) -> Findings:
             yield f"{effect} of a provider just bound"
         return
     score, failures = backer.score_ppm, backer.failures
-    failed = (backer.account, failures + 1, max(1_000, score - score // 4))
-    if backer.status in (ProviderStatus.STOPPED, ProviderStatus.OFF):
-        possible = {(*failed, backer.status, backer.until)}
+    fallen = max(1_000, score - score // 4)
+    failed = (backer.account, failures + 1, fallen)
+    if backer.status != ProviderStatus.ON:
+        possible = {(backer.account, failures, fallen, backer.status, backer.until)}
     elif failures + 1 >= rules.failures_max:
         possible = {(*failed, int(ProviderStatus.OFF), now + rules.off_ns)}
     else:

@@ -191,7 +191,7 @@ def restricted_first(moment: Moment) -> Findings:
 
 
 def takeover_came_first(moment: Moment) -> Findings:
-    """INV-11: lots go to counterparties only when no provider could take a single one of them over, the vault last."""
+    """INV-11: lots go to counterparties only when no provider could take a single one of them over, or its time is over, twice that of closeout; the vault last."""
     effect, mirror = moment.effect, moment.mirror
     if effect.kind == F.TAKEOVER and effect.other == 0:
         moment.relieved.add(effect.account)
@@ -208,13 +208,10 @@ def takeover_came_first(moment: Moment) -> Findings:
             asked = [number for number in takers if mirror.rules.providers[number].is_vault == is_vault]
             if is_vault and account in moment.relieved:
                 continue  # it took what it could, and its gain from that may carry a lot more
-            if asked and _supports_one(mirror, account, market, asked) and not (_no_place(mirror) and not is_vault):
+            if not is_vault and mirror.now >= mirror.deadline(account) + mirror.rules.closeout.deadline_ns:
+                continue
+            if asked and _supports_one(mirror, account, market, asked):
                 yield f"{effect}: {asked} could take over in market {market}"
-
-
-def _no_place(mirror: Mirror) -> bool:
-    orders_max, following = mirror.rules.limits.orders_max, len(mirror.orders) + 1
-    return any(order.is_open and number % orders_max == following % orders_max for number, order in mirror.orders.items())
 
 
 def _supports_one(mirror: Mirror, account: int, market: int, takers: list[int]) -> bool:

@@ -167,7 +167,11 @@ def fund_pays_the_insolvent(moment: Moment) -> Findings:
 
 def _support_was_promised(moment: Moment) -> Findings:
     effect = moment.effect
-    entry = next(row for row in reversed(moment.effects[: moment.place]) if row.kind == F.TAKEOVER or row.code == C.CLOSEOUT)
+    before = reversed(moment.effects[: moment.place])
+    entry = next((row for row in before if row.kind == F.TAKEOVER or row.code == C.CLOSEOUT), None)
+    if entry is None:
+        yield f"{effect} without a fill or a transfer"
+        return
     if entry.kind == F.TAKEOVER:
         if (entry.account, entry.value) != (effect.account, effect.amount):
             yield f"{effect} after {entry}"

@@ -222,11 +222,11 @@ def _offer_all(state: State, position: int, lots: int, found: int, equity: int, 
 def offer_takeover(state: State, account: int, equity: int, maintenance: int) -> bool:
     """Offer what closing an account needs to the providers; return whether it now waits, for answers or for a place.
 
-    Not from the deadline on: providers that take a little at a time keep nobody from the next stages for ever.
+    It has as long again as closeout: providers that take a little at a time keep nobody from the next stages for ever.
     """
     now, rules = state.engine[0].now_ns, state.rules[0]
-    deadline = state.accounts[account].default_since_ns + rules.deadline_ns
-    if now >= deadline:
+    end = state.accounts[account].default_since_ns + 2 * rules.deadline_ns
+    if now >= end:
         return False
     lacks_place = False
     left_equity, left_maintenance = equity, maintenance
@@ -253,7 +253,7 @@ def offer_takeover(state: State, account: int, equity: int, maintenance: int) ->
     if offered:
         wait_until(state, account, now + rules.answer_timeout_ns)
     elif lacks_place:
-        wait_until(state, account, min(deadline, now + rules.interval_ns))
+        wait_until(state, account, min(end, now + rules.interval_ns))
     return offered or lacks_place
 
 
