@@ -55,8 +55,9 @@ format: $(STAMP) ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff format $(CHECKED)
 
 .PHONY: generate
-generate: $(STAMP) ## Write schemas/ and docs/reference/venue.md from the code
+generate: $(STAMP) ## Write schemas/, docs/reference/venue.md and the tables of scenarios.md from the code
 	@$(BIN)/python -m backstop.config.reference --write .
+	@$(BIN)/python -m backstop.lab.scenario_page --write .
 
 .PHONY: bench
 bench: $(BENCH_STAMP) warm ## Measure; ONLY=P1 runs one and prints its object as the last line
