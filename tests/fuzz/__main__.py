@@ -37,9 +37,7 @@ def main() -> int:
     chosen = [target for target in TARGETS if options.reader is None or target.name in options.reader]
     with tempfile.TemporaryDirectory(dir=_folder(), prefix="backstop-fuzz-") as folder:
         result = campaign(chosen, options.inputs, options.seed, options.workers, Path(folder), _say)
-    for finding in result.findings:
-        sys.stdout.write(f"{finding}\n")
-    sys.stdout.write(_summary(result))
+    sys.stdout.write("".join(f"{finding}\n" for finding in result.findings) + _summary(result))
     return int(bool(result.findings))
 
 

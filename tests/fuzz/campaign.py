@@ -21,8 +21,8 @@ __all__ = ["FINDINGS_MAX", "Campaign", "Finding", "Tally", "campaign"]
 FINDINGS_MAX = 50
 #: Inputs of one reader that a worker does between two reports.
 _BLOCK = 500
-#: A worker that is silent for so long hangs where no alarm reaches it [s].
-_SILENCE_MAX = 6 * SECONDS_MAX
+#: A worker that is at one input for so long, by the clock, waits for something that does not come [s].
+_SILENCE_MAX = 12 * SECONDS_MAX
 #: Address space that a worker may take beyond what it begins with [bytes]: a length in a damaged file must not fill the machine.
 _MEMORY = 4 << 30
 #: A line of progress as often as this [s].
@@ -38,7 +38,8 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         """Return the finding and the command that repeats it."""
-        return f"{self.reader}, seed {self.seed}: {self.message}\n  again: python -m tests.fuzz --reader {self.reader} --seed {self.seed} --inputs 1"
+        again = f"python -m tests.fuzz --reader {self.reader} --seed {self.seed} --inputs 1"
+        return f"{self.reader}, seed {self.seed}: {self.message}\n  again: {again}"
 
 
 @dataclass
@@ -62,7 +63,7 @@ class Campaign:
 class _Task(NamedTuple):
     target: Target
     first: int
-    count: int
+    inputs: int
 
 
 def campaign(
@@ -93,12 +94,12 @@ def _tasks(targets: Sequence[Target], inputs: int, seed: int) -> list[_Task]:
 class _Worker:
     """One process, and what it was last heard of."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, targets: Sequence[Target]) -> None:
         context = multiprocessing.get_context("fork")
         #: Seed that is under way.
         self.seed: Any = context.Value("q", -1, lock=False)
         self.pipe, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(target=_work, args=(theirs, self.seed, folder), daemon=True)
+        self.process: BaseProcess = context.Process(target=_work, args=(theirs, self.seed, folder, targets), daemon=True)
         self.process.start()
         theirs.close()
         self.task: _Task | None = None
@@ -106,7 +107,7 @@ class _Worker:
 
     def give(self, task: _Task) -> None:
         self.task, self.seen_seed, self.seen_at = task, -1, time.monotonic()
-        self.pipe.send(task)
+        self.pipe.send((task.target.name, task.first, task.inputs))
 
     def is_silent(self) -> bool:
         """Return whether it has been at one input for too long."""
@@ -121,22 +122,23 @@ class _Worker:
         self.process.join()
 
 
-def _work(pipe: Connection, seed: Any, folder: Path) -> None:
+def _work(pipe: Connection, seed: Any, folder: Path, targets: Sequence[Target]) -> None:
+    by_name = {target.name: target for target in targets}
     folder.mkdir(parents=True, exist_ok=True)
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if Path("/proc/self/statm").exists() else 0
     resource.setrlimit(resource.RLIMIT_AS, (held + _MEMORY, resource.RLIM_INFINITY))
     while True:
         try:
-            task = pipe.recv()
+            name, first, inputs = pipe.recv()
         except EOFError:
             return
         loaded, started = 0, time.perf_counter()
-        for number in range(task.first, task.first + task.count):
+        for number in range(first, first + inputs):
             seed.value = number
             try:
-                loaded += run_one(task.target, number, folder)
+                loaded += run_one(by_name[name], number, folder)
             except (Exception, Hang) as error:
-                pipe.send(Finding(task.target.name, number, _told(error)))
+                pipe.send(Finding(name, number, _told(error)))
         pipe.send((loaded, time.perf_counter() - started))
 
 
@@ -154,13 +156,13 @@ class _Run:
 
     def __init__(self, targets: Sequence[Target], inputs: int, seed: int, folder: Path, say: Callable[[str], None] | None) -> None:
         self.tasks = _tasks(targets, inputs, seed)[::-1]
-        self.total = sum(task.count for task in self.tasks)
-        self.folder, self.say = folder, say
+        self.total = sum(task.inputs for task in self.tasks)
+        self.targets, self.folder, self.say = targets, folder, say
         self.result = Campaign({target.name: Tally() for target in targets})
         self.started = self.said = time.monotonic()
 
     def run(self, workers: int) -> Campaign:
-        working = [_Worker(self.folder / str(number)) for number in range(min(workers, len(self.tasks)))]
+        working = [_Worker(self.folder / str(number), self.targets) for number in range(min(workers, len(self.tasks)))]
         try:
             for worker in working:
                 worker.give(self.tasks.pop())
@@ -186,10 +188,10 @@ class _Run:
         except (EOFError, ConnectionError):
             return self._died(worker, hung=not has_spoken)
         if isinstance(said, Finding):
-            self.result.findings.append(said)
+            self._found(said)
             return worker
         tally = self.result.tallies[worker.task.target.name]
-        tally.inputs += worker.task.count
+        tally.inputs += worker.task.inputs
         tally.loaded += said[0]
         tally.seconds += said[1]
         self._next(worker)
@@ -206,16 +208,21 @@ class _Run:
         assert task is not None
         worker.process.join(0.0 if hung else 5.0)
         how = f"hung for more than {_SILENCE_MAX:g} s" if hung else f"the process died with exit code {worker.process.exitcode}"
-        self.result.findings.append(Finding(task.target.name, seed, how))
+        self._found(Finding(task.target.name, seed, how))
         self.result.tallies[task.target.name].inputs += seed + 1 - task.first
         worker.stop()
-        fresh = _Worker(worker_folder(self.folder, worker))
-        left = task.first + task.count - seed - 1
+        fresh = _Worker(self.folder / f"after-{worker.process.pid}", self.targets)
+        left = task.first + task.inputs - seed - 1
         if left:
             fresh.give(_Task(task.target, seed + 1, left))
         else:
             self._next(fresh)
         return fresh
+
+    def _found(self, finding: Finding) -> None:
+        self.result.findings.append(finding)
+        if self.say is not None:
+            self.say(str(finding))
 
     def _progress(self) -> None:
         if self.say is None or time.monotonic() - self.said < _LINE_EVERY:
@@ -225,8 +232,3 @@ class _Run:
         self.say(
             f"{done:,} of {self.total:,} inputs, {len(self.result.findings)} findings, {seconds:.0f} s, {done / seconds:,.0f} a second"
         )
-
-
-def worker_folder(folder: Path, worker: _Worker) -> Path:
-    """Return a folder for the worker that takes this one's place."""
-    return folder / f"after-{worker.process.pid}"

@@ -261,10 +261,15 @@ class Reader:
                 yield number, parts
 
     def totals(self, last: int) -> tuple[int, int]:
-        """Return (events, effects) that the batches up to one count, whether or not they were read. Raises what SQLite raises."""
+        """Return (events, effects) that the batches up to one count, whether or not they were read.
+
+        Raises what SQLite raises, and ``JournalDamaged`` where a count is no number.
+        """
         query = "SELECT sum(events_count), sum(effects_count) FROM batches WHERE number <= ?"
         events, effects = self._connection.execute(query, (last,)).fetchone()
-        return int(events or 0), int(effects or 0)
+        if type(events) is not int or type(effects) is not int:
+            raise JournalDamaged(Finding(FindingCode.BATCH_FRAME, "batches", f"their counts add up to {events!r} and {effects!r}"))
+        return events, effects
 
     def batches(self, first: int = 1) -> Iterator[Batch]:
         """Yield the batches whose rows can be read, in order; a gap in their numbers is a finding.
