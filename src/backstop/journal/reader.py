@@ -442,6 +442,8 @@ def _frame_fault(raw: _Raw) -> str:
         return "no events"
     if raw.digest is not None and not is_digest(raw.digest):
         return "`digest` is not a SHA-256 in hex"
+    if raw.snapshot is not None and not _is_chain(raw.snapshot):
+        return "`snapshot` is not a SHA-256"  # an empty one is hashed as none is
     return ""
 
 
