@@ -144,3 +144,10 @@ def test_no_digit_is_lost_on_the_way_to_parquet(tmp_path: Path, volume: str) -> 
     convert_bars([path], tmp_path / "out.parquet", layout=Layout.BITMEX, timeframes=["1m"])
     (written,) = parquet.read_table(tmp_path / "out.parquet")["volume"].to_pylist()
     assert Decimal(str(written)) == Decimal(volume)
+
+
+def test_the_furthest_rounding_is_told_to_its_last_digit(tmp_path: Path) -> None:
+    path = table(tmp_path / "prices.parquet", mark=[121_000.5], volume=[1.2345678901234567e-40])
+    (market,) = read_prices(path, small_venue()).markets.values()
+    assert market.volumes_rounded == 1
+    assert Decimal(market.volume_error_max) == Decimal("1.2345678901234567e-40")

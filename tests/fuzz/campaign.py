@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import resource
 import time
 import traceback
@@ -127,11 +128,12 @@ def _work(pipe: Connection, seed: Any, folder: Path, targets: Sequence[Target]) 
     folder.mkdir(parents=True, exist_ok=True)
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if Path("/proc/self/statm").exists() else 0
     resource.setrlimit(resource.RLIMIT_AS, (held + _MEMORY, resource.RLIM_INFINITY))
+    parent = os.getppid()
     while True:
-        try:
-            name, first, inputs = pipe.recv()
-        except EOFError:
-            return
+        while not pipe.poll(1.0):
+            if os.getppid() != parent:
+                return
+        name, first, inputs = pipe.recv()
         loaded, started = 0, time.perf_counter()
         for number in range(first, first + inputs):
             seed.value = number

@@ -48,7 +48,9 @@ _POWERS = np.array([10.0**power for power in range(_TRIED_MAX + 1)])
 _SAFE = 1 << 61
 #: A number beyond these powers of ten is a mistake, and its exact form would fill memory.
 _EXPONENT_MAX = 40
-_FLOAT_MIN, _FLOAT_MAX = 1e-40, 1e41
+_FLOAT_MIN = 1e-40
+#: Such a float has 17 digits more.
+_PLACES_MAX = 60
 
 _PLAIN = frozenset("0123456789.-")
 _TIME = re.compile(r"(\d{4})-(\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(:\d{2}(?:\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?", re.ASCII)
@@ -316,7 +318,7 @@ def _mantissas(
         if bad.any():
             place = int(np.argmax(bad))
             raise table.error("is no finite number", expected, chunk=chunk, place=place, column=name, value=str(column[place]))
-        odd = (column != 0) & ((np.abs(column) < _FLOAT_MIN) | (np.abs(column) >= _FLOAT_MAX))
+        odd = (column != 0) & (np.abs(column) < _FLOAT_MIN)
         if odd.any():
             place = int(np.argmax(odd))
             raise table.error("is no usable number", expected, chunk=chunk, place=place, column=name, value=str(column[place]))
@@ -421,7 +423,7 @@ def exact_of(column: Column, place: int) -> Fraction:
 def fraction_text(value: Fraction) -> str:
     """Return a fraction >= 0 whose denominator divides a power of ten as plain text."""
     places = 0
-    while value.denominator != 1 and places <= _EXPONENT_MAX:
+    while value.denominator != 1 and places <= _PLACES_MAX:
         value, places = value * 10, places + 1
     digits = str(value.numerator).rjust(places + 1, "0")
     return digits if not places else f"{digits[:-places]}.{digits[-places:]}"
