@@ -84,7 +84,7 @@ mutations: $(STAMP) warm ## Change a journal MUTATIONS=750 times in each of 14 w
 	@BACKSTOP_MUTATIONS=$(MUTATIONS) $(BIN)/python -m pytest -q -n $(WORKERS) tests/journal/test_mutations.py
 
 .PHONY: fuzz
-fuzz: $(STAMP) ## Give every file reader INPUTS=1000000 spoilt files from SEED=1 on; a correct load or a clear refusal (long)
+fuzz: $(STAMP) warm ## Give every file reader INPUTS=1000000 spoilt files from SEED=1 on; a correct load or a clear refusal (long)
 	@$(BIN)/python -m tests.fuzz --inputs $(INPUTS) --seed $(SEED) --workers $(WORKERS)
 
 .PHONY: drift

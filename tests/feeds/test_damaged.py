@@ -147,7 +147,7 @@ def test_no_digit_is_lost_on_the_way_to_parquet(tmp_path: Path, volume: str) -> 
 
 
 def test_the_furthest_rounding_is_told_to_its_last_digit(tmp_path: Path) -> None:
-    path = table(tmp_path / "prices.parquet", mark=[121_000.5], volume=[1.25e-40])
+    path = table(tmp_path / "prices.parquet", mark=[121_000.5], volume=[1.2345678901234566e-40])
     (market,) = read_prices(path, small_venue()).markets.values()
     assert market.volumes_rounded == 1
     assert Decimal(market.volume_error_max) == Decimal("1.2345678901234566e-40")

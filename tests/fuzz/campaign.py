@@ -71,6 +71,8 @@ def campaign(
     targets: Sequence[Target], inputs: int, seed: int, workers: int, folder: Path, say: Callable[[str], None] | None = None
 ) -> Campaign:
     """Run so many inputs, shared over the targets by weight; ``seed`` is the first of each."""
+    for target in targets:
+        target.prepare()
     return _Run(targets, inputs, seed, folder, say).run(workers)
 
 

@@ -32,6 +32,8 @@ class Target(NamedTuple):
     run: Callable[[Random, Path], bool]
     #: Share of the inputs, against the other targets.
     weight: int
+    #: Whatever takes long and is done once, outside of any input's time: the engine's kernels, a journal to damage.
+    prepare: Callable[[], object] = tuple
 
 
 def rng_of(name: str, seed: int) -> Random:

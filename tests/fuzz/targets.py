@@ -8,6 +8,7 @@ from tests.fuzz.journals import fuzz_journal, fuzz_recovery, fuzz_snapshot
 from tests.fuzz.prices import fuzz_prices
 from tests.fuzz.target import Target
 from tests.fuzz.tomls import fuzz_population, fuzz_scenario, fuzz_venue
+from tests.journal.runs import crash
 
 __all__ = ["TARGETS"]
 
@@ -19,7 +20,7 @@ TARGETS = (
     Target("accounts", fuzz_accounts, 11),
     Target("collateral", fuzz_collateral, 9),
     Target("import", fuzz_import, 11),
-    Target("journal", fuzz_journal, 7),
-    Target("recovery", fuzz_recovery, 3),
-    Target("snapshot", fuzz_snapshot, 5),
+    Target("journal", fuzz_journal, 7, crash),
+    Target("recovery", fuzz_recovery, 3, crash),
+    Target("snapshot", fuzz_snapshot, 5, crash),
 )

@@ -25,6 +25,7 @@ SEED = int(os.environ.get("BACKSTOP_SEED", "1"))
 @pytest.mark.parametrize("target", TARGETS, ids=[target.name for target in TARGETS])
 def test_spoilt_files_are_loaded_rightly_or_refused_clearly(target: Target, tmp_path: Path) -> None:
     loaded = 0
+    target.prepare()
     for seed in range(SEED, SEED + INPUTS * target.weight):
         try:
             loaded += run_one(target, seed, tmp_path)
