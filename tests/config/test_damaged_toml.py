@@ -71,3 +71,12 @@ def test_a_source_of_a_pin_that_is_no_text(tmp_path: Path, source: str) -> None:
     path.write_text(GOOD.replace('"100.5", "here"', f'"100.5", {source}'))
     with pytest.raises(ScenarioError, match=r"pins\[0\]: source .*: must be one of here"):
         load_scenario(path)
+
+
+def test_a_symbol_without_end_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "venue.toml"
+    path.write_text(venue_text().replace('symbol = "BTC/USDT:USDT"', f'symbol = "{"B" * 70_000}"\ncolor = "red"'))
+    with pytest.raises(ConfigError) as caught:
+        load_venue(path)
+    assert "market[0].color" in str(caught.value)
+    assert all(len(line) < 2_000 for line in str(caught.value).splitlines())

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
@@ -298,17 +299,37 @@ def naive_rows(path: Path, wanted: Collection[str]) -> tuple[list[str], list[lis
         text = (gzip.decompress(data) if path.name.endswith(".gz") else data).decode("utf-8-sig")
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
         return [name.strip() for name in rows[0]], [[cell.strip() or None for cell in row] for row in rows[1:]]
-    if path.name.endswith(".parquet"):
-        names = arrow.parquet.read_schema(path).names
-        table = arrow.parquet.read_table(path, columns=[name for name in names if name in wanted])
-    else:
-        with arrow.ipc.open_file(str(path)) as file:
-            names = file.schema.names
-        table = arrow.feather.read_table(path, columns=[name for name in names if name in wanted])
+    names = _arrow_names(path)
     if len(set(names)) < len(names):
         raise Naive("a column stands twice")
-    columns = [_plain_column(column) for column in table.columns]
-    return list(table.column_names), [list(row) for row in zip(*columns, strict=True)]
+    held = [name for name in names if name in wanted]
+    try:
+        columns = [_plain_column(column) for column in _arrow_table(path, held).columns]
+    except (OSError, ValueError, arrow.ArrowException):
+        # A column that the reader has no use for may be what is damaged: without a value it stands for itself.
+        columns = _one_by_one(path, held)
+    return held, [list(row) for row in zip(*columns, strict=True)]
+
+
+def _arrow_names(path: Path) -> list[str]:
+    if path.name.endswith(".parquet"):
+        return list(arrow.parquet.read_schema(path).names)
+    with arrow.ipc.open_file(str(path)) as file:
+        return list(file.schema.names)
+
+
+def _arrow_table(path: Path, names: list[str]) -> Any:
+    read = arrow.parquet.read_table if path.name.endswith(".parquet") else arrow.feather.read_table
+    return read(path, columns=names).select(names)
+
+
+def _one_by_one(path: Path, names: list[str]) -> list[list[Cell]]:
+    found: dict[str, list[Cell]] = {}
+    for name in names:
+        with suppress(OSError, ValueError, arrow.ArrowException):
+            found[name] = _plain_column(_arrow_table(path, [name]).column(0))
+    rows = max(map(len, found.values()), default=0)
+    return [found.get(name, [None] * rows) for name in names]
 
 
 _UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
