@@ -131,8 +131,8 @@ def test_a_bitmex_bar_of_no_timeframe(tmp_path: Path, timeframe: str) -> None:
         convert_bars([path], tmp_path / "out.csv", layout=Layout.BITMEX, timeframes=["1m"])
 
 
-@pytest.mark.parametrize("symbol", ["_", "BTC_", "_USDT"])
-def test_a_symbol_of_which_half_is_missing(tmp_path: Path, symbol: str) -> None:
+@pytest.mark.parametrize("symbol", ["_", "BTC_", "_USDT", '"B\rTC"', '"BTC/US\nDT:USDT"', "B TC"])
+def test_a_symbol_of_which_half_is_missing_or_that_breaks_a_line(tmp_path: Path, symbol: str) -> None:
     path = write(tmp_path / "bars.csv", FREQTRADE.format(symbol=symbol))
     with pytest.raises(FeedError, match=r"column symbol: .* is no name of a market"):
         convert_bars([path], tmp_path / "out.csv", layout=Layout.FREQTRADE, timeframes=["5m"])

@@ -282,7 +282,7 @@ def fuzz_population(rng: Random, folder: Path) -> bool:
         if not changes:
             raise Found(f"a valid file was refused: {error}") from error
         return False
-    raw, held = tomllib.loads(path.read_bytes().decode("utf-8")), asdict(parameters)
+    raw, held = _plain(path), asdict(parameters)
     if _numbers(raw) != _numbers(held):
         raise Found(f"{_numbers(raw)} in the file, {_numbers(held)} loaded")
     _draw(parameters, rng)

@@ -235,6 +235,8 @@ def _symbol(table: Table, chunk: Chunk, labels: dict[str, Any], named: re.Match[
     name = str(name)
     if name in job.markets:
         return job.markets[name]
+    if not name.isprintable() or " " in name:
+        raise table.error("is no name of a market", "must have no spaces or breaks", chunk=chunk, place=place, column="symbol", value=name)
     if "/" in name:
         return name
     if job.layout is Layout.BITMEX:
