@@ -17,6 +17,8 @@ STREAMS ?= 100000
 WAVES ?= 1000000
 KILLS ?= 200
 MUTATIONS ?= 750
+INPUTS ?= 1000000
+SEED ?= 1
 CHECKED := $(wildcard src tests benchmarks scripts docs/examples)
 
 .PHONY: help
@@ -55,8 +57,9 @@ format: $(STAMP) ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff format $(CHECKED)
 
 .PHONY: generate
-generate: $(STAMP) ## Write schemas/ and docs/reference/venue.md from the code
+generate: $(STAMP) ## Write schemas/, docs/reference/venue.md and the tables of scenarios.md from the code
 	@$(BIN)/python -m backstop.config.reference --write .
+	@$(BIN)/python -m backstop.lab.scenario_page --write .
 
 .PHONY: bench
 bench: $(BENCH_STAMP) warm ## Measure; ONLY=P1 runs one and prints its object as the last line
@@ -79,6 +82,10 @@ crash-proof: $(STAMP) warm ## Kill a replay KILLS=200 times, tear, fill and fail
 .PHONY: mutations
 mutations: $(STAMP) warm ## Change a journal MUTATIONS=750 times in each of 14 ways; all must be found and named (long)
 	@BACKSTOP_MUTATIONS=$(MUTATIONS) $(BIN)/python -m pytest -q -n $(WORKERS) tests/journal/test_mutations.py
+
+.PHONY: fuzz
+fuzz: $(STAMP) warm ## Give every file reader INPUTS=1000000 spoilt files from SEED=1 on; a correct load or a clear refusal (long)
+	@$(BIN)/python -m tests.fuzz --inputs $(INPUTS) --seed $(SEED) --workers $(WORKERS)
 
 .PHONY: drift
 drift: $(STAMP) warm ## Run WAVES=1000000 ADL waves on either side and look for drift after every thousand

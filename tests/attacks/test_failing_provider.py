@@ -6,7 +6,7 @@ import pytest
 
 from backstop.core.events import FUND, Answer, EffectKind, Health, ProviderStatus, Stage
 from backstop.core.instruments import PPM
-from tests.attacks.scene import FIRST_MARK, SIDES, Scene, of, provider, venue
+from tests.attacks.scene import FIRST_MARK, SECOND, SIDES, Scene, of, provider, venue
 
 F = EffectKind
 pytestmark = pytest.mark.bounds

@@ -35,6 +35,7 @@ _MODULES = {
     "account": "backstop.cli.account",
     "adl": "backstop.cli.adl",
     "config": "backstop.cli.config",
+    "scenario": "backstop.cli.scenario",
     "journal": "backstop.cli.journal",
     "explain": "backstop.cli.explain",
     "report": "backstop.cli.report",

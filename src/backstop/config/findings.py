@@ -9,6 +9,9 @@ from difflib import get_close_matches
 __all__ = ["ConfigError", "Finding", "did_you_mean"]
 
 
+_WORD_MAX, _SENTENCE_MAX = 300, 1_000
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One problem of a file."""
@@ -24,8 +27,16 @@ class Finding:
 
     def __str__(self) -> str:
         """Return the finding as one line."""
-        head = self.key + (f" ({self.about})" if self.about else "") + (f" = {self.value}" if self.value else "")
-        return f"{head}: {self.message}" if head else self.message
+        about = f" ({_cut(self.about, _WORD_MAX)})" if self.about else ""
+        head = _cut(self.key, _WORD_MAX) + about + (f" = {_cut(self.value, _WORD_MAX)}" if self.value else "")
+        message = _cut(self.message, _SENTENCE_MAX)
+        return f"{head}: {message}" if head else message
+
+
+def _cut(text: str, most: int) -> str:
+    """Return a text in one line and of a length that people read: what it quotes is a file's, and may be of any."""
+    text = " ".join(text.splitlines())
+    return text if len(text) <= most else text[:most] + "..."
 
 
 class ConfigError(ValueError):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +20,7 @@ from backstop.config.providers import read_providers
 from backstop.config.schema import VenueFile
 from backstop.config.sections import Parts, read_sections, solvent_first, stage_names
 from backstop.config.shape import check_shape, pieces_of
+from backstop.config.toml import TomlError, parse_toml, read_utf8
 from backstop.config.venue import Venue
 from backstop.core.events import NONE, Answer
 from backstop.core.instruments import NOTIONAL_ATOMS_MAX, PPM, VenueRules, check_rules
@@ -37,18 +37,18 @@ def load_venue(path: str | Path) -> Venue:
     """Read a venue file; raise ``ConfigError`` with every problem found, or ``OSError``."""
     place = str(path)
     try:
-        text = Path(path).read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(place, [Finding("", f"must be UTF-8 text: byte {error.start} is not")]) from None
-    return parse_venue(text.replace("\r\n", "\n"), place)
+        text = read_utf8(path)
+    except TomlError as error:
+        raise ConfigError(place, [Finding("", str(error))]) from None
+    return parse_venue(text, place)
 
 
 def parse_venue(text: str, place: str = "venue.toml") -> Venue:
     """Read the text of a venue file; ``place`` names it in messages. Raises ``ConfigError``."""
     try:
-        raw = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(place, [Finding("", f"not TOML: {error}")]) from None
+        raw = parse_toml(text, Decimal)
+    except TomlError as error:
+        raise ConfigError(place, [Finding("", str(error))]) from None
     findings = check_shape(raw)
     pieces = pieces_of(raw)
     parts = read_sections(pieces, findings)

@@ -6,7 +6,7 @@ import numpy as np
 
 from backstop.config import Venue
 from backstop.core.events import EventKind
-from backstop.feeds.columns import time_text
+from backstop.feeds.columns import TIME_MAX_NS, time_text
 from backstop.feeds.rows import Cut, Ints, Rows, Stream, Tally, inside, row_error
 from backstop.feeds.table import Table
 
@@ -51,6 +51,12 @@ def bar_streams(
             spec.price_text(int(low[place])),
         )
     span_ns = _spans(table, venue, rows, timeframe_ns, tally)
+    endless = rows.time_ns > TIME_MAX_NS - span_ns
+    if endless.any():
+        place = int(np.argmax(endless))
+        raise row_error(
+            table, rows, place, "begins a bar that ends too late", "must end before 2116", "time", time_text(int(rows.time_ns[place]))
+        )
     within = inside(rows.time_ns, *cut)
     wide_high, wide_low = np.maximum(high, np.maximum(start, close)), np.minimum(low, np.minimum(start, close))
     widened = within & ((wide_high != high) | (wide_low != low))

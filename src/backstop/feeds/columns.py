@@ -20,6 +20,7 @@ from backstop.config.quantise import Rounding
 from backstop.feeds.table import Chunk, Column, Table
 
 __all__ = [
+    "TIME_MAX_NS",
     "Grid",
     "Steps",
     "decimal_of",
@@ -47,11 +48,14 @@ _POWERS = np.array([10.0**power for power in range(_TRIED_MAX + 1)])
 _SAFE = 1 << 61
 #: A number beyond these powers of ten is a mistake, and its exact form would fill memory.
 _EXPONENT_MAX = 40
+_FLOAT_MIN = 1e-40
+#: Such a float has 17 digits more.
+_PLACES_MAX = 60
 
 _PLAIN = frozenset("0123456789.-")
 _TIME = re.compile(r"(\d{4})-(\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(:\d{2}(?:\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?", re.ASCII)
 #: Times stay below 2^62, as the engine's own do.
-_TIME_MAX_NS = 1 << 62
+TIME_MAX_NS = 1 << 62
 _DURATION = re.compile(r"(\d{1,6})(s|m|h|d|w)", re.ASCII)
 _SECOND_NS = 1_000_000_000
 _DURATIONS_NS = {"s": _SECOND_NS, "m": 60 * _SECOND_NS, "h": 3600 * _SECOND_NS, "d": 86400 * _SECOND_NS, "w": 604800 * _SECOND_NS}
@@ -69,7 +73,7 @@ def time_ns_of(text: str) -> int:
     """
     if _INTEGER.fullmatch(text):
         value = int(text)
-        if not 0 <= value < _TIME_MAX_NS:
+        if not 0 <= value < TIME_MAX_NS:
             raise ValueError(f"{_TIME_EXPECTED}, before 2116")
         return value
     match = _TIME.fullmatch(text)
@@ -93,7 +97,7 @@ def times_of(table: Table, chunk: Chunk, name: str) -> Ints:
         refuse_missing(table, chunk, name)
         if column.dtype != np.int64:
             raise table.error("holds numbers with decimals", _TIME_EXPECTED, column=name)
-        bad = (column < 0) | (column >= _TIME_MAX_NS)
+        bad = (column < 0) | (column >= TIME_MAX_NS)
         if bad.any():
             place = int(np.argmax(bad))
             raise table.error(
@@ -127,7 +131,10 @@ def duration_ns_of(text: str) -> int:
     match = _DURATION.fullmatch(text)
     if match is None or int(match[1]) == 0:
         raise ValueError("must be a whole number of s, m, h, d or w, as in 5m")
-    return int(match[1]) * _DURATIONS_NS[match[2]]
+    duration_ns = int(match[1]) * _DURATIONS_NS[match[2]]
+    if duration_ns >= TIME_MAX_NS:
+        raise ValueError("must be less than 146 years")
+    return duration_ns
 
 
 # Names
@@ -213,7 +220,7 @@ def steps_of_column(
     multiplier, divisor, fits = _ratios(grid)
     slow |= ~fits[numbers, decimals]
     factor = multiplier[numbers, decimals]
-    slow |= np.abs(mantissa) > _SAFE // np.maximum(factor, 1)
+    slow |= (mantissa > _SAFE // np.maximum(factor, 1)) | (mantissa < -(_SAFE // np.maximum(factor, 1)))
     if missing.any():
         slow &= ~missing
     product = np.where(slow, 0, mantissa) * factor
@@ -305,11 +312,16 @@ def _mantissas(
     if isinstance(column, np.ndarray):
         missing = chunk.missing.get(name, np.zeros(len(column), dtype=bool)).copy()
         if column.dtype == np.int64:
-            return column, np.zeros(len(column), dtype=np.int64), np.abs(column) > _SAFE, missing
+            # Not by its absolute value: that of the lowest number is itself.
+            return column, np.zeros(len(column), dtype=np.int64), (column > _SAFE) | (column < -_SAFE), missing
         bad = ~np.isfinite(column) & ~missing
         if bad.any():
             place = int(np.argmax(bad))
             raise table.error("is no finite number", expected, chunk=chunk, place=place, column=name, value=str(column[place]))
+        odd = (column != 0) & (np.abs(column) < _FLOAT_MIN)
+        if odd.any():
+            place = int(np.argmax(odd))
+            raise table.error("is no usable number", expected, chunk=chunk, place=place, column=name, value=str(column[place]))
         long = np.zeros(len(column), dtype=bool)
         return *_float_mantissas(column, long), missing
     floats, long, missing = _parsed(table, chunk, name, column, expected)
@@ -325,7 +337,7 @@ def _parsed(
     lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
     long = lengths > _DIGITS_MAX + 1
     try:
-        if not _PLAIN.issuperset("".join(texts)):
+        if int(lengths.max(initial=0)) > _EXPONENT_MAX or not _PLAIN.issuperset("".join(texts)):
             raise ValueError
         return np.array([float(text) for text in texts], dtype=np.float64), long, missing
     except ValueError:
@@ -405,17 +417,13 @@ def _cell(column: Column, place: int) -> str:
 
 def exact_of(column: Column, place: int) -> Fraction:
     """Return the exact value of a cell that was checked before."""
-    text = _cell(column, place)
-    if isinstance(column, np.ndarray) and abs(Decimal(text).adjusted()) > _EXPONENT_MAX:
-        # So near to 0, or so far, that the exact value no longer matters.
-        return Fraction(0) if Decimal(text).adjusted() < 0 else Fraction(10**_EXPONENT_MAX) * (-1 if text.startswith("-") else 1)
-    return Fraction(Decimal(text))
+    return Fraction(Decimal(_cell(column, place)))
 
 
 def fraction_text(value: Fraction) -> str:
     """Return a fraction >= 0 whose denominator divides a power of ten as plain text."""
     places = 0
-    while value.denominator != 1 and places <= _EXPONENT_MAX:
+    while value.denominator != 1 and places <= _PLACES_MAX:
         value, places = value * 10, places + 1
     digits = str(value.numerator).rjust(places + 1, "0")
     return digits if not places else f"{digits[:-places]}.{digits[-places:]}"

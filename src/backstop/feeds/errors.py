@@ -7,6 +7,8 @@ from pathlib import Path
 __all__ = ["FeedError"]
 
 _SHOWN = 60
+#: What a file holds is quoted in a message, and may be of any length.
+_SENTENCE_MAX = 1_000
 
 
 class FeedError(ValueError):
@@ -26,6 +28,7 @@ class FeedError(ValueError):
         column: str | None = None,
         value: object = None,
     ) -> None:
+        problem, expected = _cut(problem), _cut(expected)
         self.path, self.problem, self.expected = Path(path), problem, expected
         self.row, self.line, self.column, self.value = row, line, column, value
         place = [str(path)]
@@ -41,3 +44,7 @@ class FeedError(ValueError):
             text = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
             shown = f"{text!r} " if isinstance(value, str) else f"{text} "
         super().__init__(f"{', '.join(place)}: {shown}{problem}: {expected}")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SENTENCE_MAX else text[:_SENTENCE_MAX] + "..."

@@ -168,7 +168,7 @@ def _read_file(table: Table, job: _Job, bars: dict[tuple[str, str], _Bars], repo
             row = tuple(column[place] for column in numbers)
             _check_row(table, chunk, place, row, volume)
             market = bars.setdefault((symbol, timeframe), _Bars(timeframe))
-            time_ns = int(times[place]) - (duration_ns_of(timeframe) if job.shift else 0)
+            time_ns = int(times[place]) - (_span_ns(table, chunk, place, timeframe) if job.shift else 0)
             if time_ns < 0:
                 raise table.error(
                     "begins before 1970", "must be a usable time", chunk=chunk, place=place, column=time_column, value=str(times[place])
@@ -221,6 +221,13 @@ def _timeframe(labels: dict[str, Any], named: re.Match[str] | None, place: int, 
     return named["timeframe"] if named is not None else job.timeframes[0]
 
 
+def _span_ns(table: Table, chunk: Chunk, place: int, timeframe: str) -> int:
+    try:
+        return duration_ns_of(timeframe)
+    except ValueError as error:
+        raise table.error("is no timeframe", str(error), chunk=chunk, place=place, column="tf", value=timeframe) from None
+
+
 def _symbol(table: Table, chunk: Chunk, labels: dict[str, Any], named: re.Match[str] | None, place: int, job: _Job) -> str:
     name = labels["symbol"][place] if "symbol" in labels else named["pair"] if named is not None else None
     if name is None:
@@ -228,6 +235,8 @@ def _symbol(table: Table, chunk: Chunk, labels: dict[str, Any], named: re.Match[
     name = str(name)
     if name in job.markets:
         return job.markets[name]
+    if not name.isprintable() or " " in name:
+        raise table.error("is no name of a market", "must have no spaces or breaks", chunk=chunk, place=place, column="symbol", value=name)
     if "/" in name:
         return name
     if job.layout is Layout.BITMEX:
@@ -242,6 +251,8 @@ def _symbol(table: Table, chunk: Chunk, labels: dict[str, Any], named: re.Match[
             )
         return _BITMEX_SYMBOLS[name]
     parts = name.split("_")
+    if not all(parts):
+        raise table.error("is no name of a market", "must be as in BTC or BTC_USDT", chunk=chunk, place=place, column="symbol", value=name)
     return f"{parts[0]}/{parts[1]}:{parts[-1]}" if len(parts) > 1 else f"{name}/USDT:USDT"
 
 
@@ -327,5 +338,6 @@ def _write_parquet(output: Path, rows: list[tuple[int, str, str, tuple[str, ...]
 def _numbers(texts: list[str]) -> NDArray[np.float64] | list[str]:
     """Return floats where each reads back as the same decimal, else the texts."""
     floats = np.array([float(text) for text in texts], dtype=np.float64)
-    same = all(len(text) <= 16 or Decimal(repr(value)) == Decimal(text) for text, value in zip(texts, floats.tolist(), strict=True))
+    # Of 15 digits every one survives.
+    same = all(len(text) <= 15 or Decimal(repr(value)) == Decimal(text) for text, value in zip(texts, floats.tolist(), strict=True))
     return floats if same else texts

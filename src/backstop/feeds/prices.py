@@ -294,7 +294,8 @@ def _lines(chunk: Chunk) -> Ints:
 def _joined(parts: list[Rows], columns: list[str]) -> Rows:
     empty = np.zeros(0, dtype=np.int64)
     if not parts:
-        return Rows(empty, empty, empty, dict.fromkeys(columns[2:], empty), {})
+        nowhere = np.zeros(0, dtype=bool)
+        return Rows(empty, empty, empty, dict.fromkeys(columns[2:], empty), dict.fromkeys(columns[2:], nowhere))
     return Rows(
         np.concatenate([part.time_ns for part in parts]),
         np.concatenate([part.market for part in parts]),

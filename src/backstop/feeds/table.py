@@ -97,8 +97,7 @@ def open_table(path: Path | str) -> Table:
         with _open_text(path) as stream:
             names = _csv_header(path, stream)
         return Table(path, names, True)
-    schema = _arrow_schema(path)
-    return Table(path, _unique(path, list(schema.names)), False)
+    return Table(path, _unique(path, _arrow_names(path)), False)
 
 
 def _unique(path: Path, names: list[str]) -> tuple[str, ...]:
@@ -174,18 +173,22 @@ def _arrow(path: Path) -> Any:
 
 def _arrow_failure(path: Path, error: Exception) -> FeedError:
     kind = "Feather" if _ending(path) in _FEATHER else "Parquet"
-    return FeedError(path, f"is not a readable {kind} file ({str(error).splitlines()[0][:120]})", f"must be a whole {kind} file")
+    return FeedError(path, f"is not a readable {kind} file ({_first_line(error)})", f"must be a whole {kind} file")
 
 
-def _arrow_schema(path: Path) -> Any:
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:120]
+
+
+def _arrow_names(path: Path) -> list[str]:
     arrow = _arrow(path)
     try:
         if _ending(path) in _FEATHER:
             with arrow.memory_map(str(path)) as source:
-                return arrow.ipc.open_file(source).schema
+                return list(arrow.ipc.open_file(source).schema.names)
         import pyarrow.parquet
 
-        return pyarrow.parquet.read_schema(path)
+        return list(pyarrow.parquet.read_schema(path).names)
     except (arrow.ArrowException, OSError, ValueError) as error:
         raise _arrow_failure(path, error) from None
 
@@ -201,11 +204,21 @@ def _arrow_batches(path: Path, names: Sequence[str]) -> Iterator[Any]:
             import pyarrow.parquet
 
             with pyarrow.parquet.ParquetFile(path) as file:
-                yield from file.iter_batches(CHUNK_ROWS, columns=list(names))
+                yield from _whole_batches(path, file, names)
     except (arrow.ArrowException, OSError, ValueError) as error:
         if isinstance(error, FeedError):
             raise
         raise _arrow_failure(path, error) from None
+
+
+def _whole_batches(path: Path, file: Any, names: Sequence[str]) -> Iterator[Any]:
+    """Yield a Parquet file's batches; refuse it where a damaged column ends early and its rows are passed over."""
+    rows = 0
+    for batch in file.iter_batches(CHUNK_ROWS, columns=list(names)):
+        rows += batch.num_rows
+        yield batch
+    if rows != file.metadata.num_rows:
+        raise FeedError(path, f"has {rows} whole rows, and says it has {file.metadata.num_rows}", "must be a whole Parquet file")
 
 
 def _arrow_chunks(table: Table, names: Sequence[str]) -> Iterator[Chunk]:
@@ -225,12 +238,13 @@ def _column(table: Table, name: str, array: Any) -> tuple[Column, NDArray[np.boo
     """Return an Arrow array as text, float64 or int64 (times: nanoseconds), and where it is null."""
     arrow = _arrow(table.path)
     types, compute = arrow.types, __import__("pyarrow.compute").compute
-    kind = array.type
-    absent = np.asarray(array.is_null().to_numpy(zero_copy_only=False), dtype=bool)
-    if types.is_dictionary(kind):
-        array = array.dictionary_decode()
-        kind = array.type
     try:
+        # A damaged file can be read without complaint and name bytes far outside of it.
+        array.validate(full=True)
+        if types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        kind = array.type
+        absent = np.asarray(array.is_null().to_numpy(zero_copy_only=False), dtype=bool)
         if types.is_timestamp(kind) or types.is_date(kind):
             if types.is_timestamp(kind) and kind.tz not in (None, "UTC", "+00:00", "Etc/UTC", "Z"):
                 raise table.error(f"is in time zone {kind.tz}", "must be in UTC", column=name)
@@ -249,7 +263,7 @@ def _column(table: Table, name: str, array: Any) -> tuple[Column, NDArray[np.boo
             texts = array if not types.is_decimal(kind) else compute.cast(array, arrow.string())
             return [None if text is None else text.strip() or None for text in texts.to_pylist()], absent
     except arrow.ArrowException as error:
-        raise table.error(f"does not fit ({str(error).splitlines()[0][:120]})", "must fit in 64 bits", column=name) from None
+        raise table.error(f"does not fit ({_first_line(error)})", "must fit in 64 bits", column=name) from None
     except UnicodeDecodeError:
         raise table.error("is not UTF-8 text", "must be text in UTF-8", column=name) from None
     raise table.error(f"is of type {kind}", "must be text, a number or a time", column=name)

@@ -36,6 +36,8 @@ __all__ = ["FINDINGS_MAX", "Batch", "Reader", "open_journal"]
 
 #: A check stops listing faults after so many.
 FINDINGS_MAX = 100
+#: What a file holds is quoted in a message, and may be of any length.
+_MESSAGE_MAX = 1_000
 _BATCH_COLUMNS = "number, first_seq, last_seq, events_count, effects_count, events, effects, chain, digest"
 _SNAPSHOT_COLUMN = {1: "NULL", 2: "snapshot"}
 
@@ -133,10 +135,21 @@ class Reader:
         return total if type(total) is int else 0
 
     def names(self) -> Names:
-        """Return what people call the accounts and owners."""
-        query = "SELECT name FROM names WHERE kind = ? ORDER BY id"
-        accounts, owners = ([str(row[0]) for row in self._connection.execute(query, (kind,))] for kind in ("account", "owner"))
-        return Names(accounts, owners)
+        """Return what people call the accounts and owners.
+
+        Raises ``JournalDamaged`` where they cannot be read, or one is missing: every name after it would be another's.
+        """
+        named: dict[str, list[str]] = {"account": [], "owner": []}
+        try:
+            rows = self._connection.execute("SELECT kind, id, name FROM names ORDER BY kind, id").fetchall()
+        except READ_ERRORS as error:
+            raise JournalDamaged(finding_of(error, "names")) from error
+        for kind, identifier, name in rows:
+            known = named.get(kind) if isinstance(kind, str) else None
+            if known is None or identifier != len(known) or not isinstance(name, str):
+                raise JournalDamaged(Finding(FindingCode.NAMES, "names", f"{kind!r} {identifier!r} is no name, or follows a gap"))
+            known.append(name)
+        return Names(named["account"], named["owner"])
 
     def check_pages(self) -> None:
         """Let SQLite see whether the file's pages hang together."""
@@ -179,7 +192,7 @@ class Reader:
         ``seq`` is the highest up to there.
         """
         raw = self._fetch(number)
-        if raw is None or not isinstance(raw.chain, bytes) or len(raw.chain) != CHAIN_BYTES:
+        if raw is None or not _is_chain(raw.chain):
             return False
         self._chain, self._seq_before = raw.chain, seq
         return True
@@ -187,7 +200,8 @@ class Reader:
     def batch(self, number: int) -> Batch | None:
         """Return one batch by its number, checked against the one before it; None if it cannot be read."""
         before = self._fetch(number - 1) if number > 1 else None
-        self._chain = self._start.chain if number == 1 and self._start is not None else before.chain if before is not None else None
+        chain = self._start.chain if number == 1 and self._start is not None else before.chain if before is not None else None
+        self._chain = chain if _is_chain(chain) else None
         raw = self._fetch(number)
         if raw is None:
             return None
@@ -247,10 +261,15 @@ class Reader:
                 yield number, parts
 
     def totals(self, last: int) -> tuple[int, int]:
-        """Return (events, effects) that the batches up to one count, whether or not they were read. Raises what SQLite raises."""
+        """Return (events, effects) that the batches up to one count, whether or not they were read.
+
+        Raises what SQLite raises, and ``JournalDamaged`` where a count is no number.
+        """
         query = "SELECT sum(events_count), sum(effects_count) FROM batches WHERE number <= ?"
         events, effects = self._connection.execute(query, (last,)).fetchone()
-        return int(events or 0), int(effects or 0)
+        if type(events) is not int or type(effects) is not int:
+            raise JournalDamaged(Finding(FindingCode.BATCH_FRAME, "batches", f"their counts add up to {events!r} and {effects!r}"))
+        return events, effects
 
     def batches(self, first: int = 1) -> Iterator[Batch]:
         """Yield the batches whose rows can be read, in order; a gap in their numbers is a finding.
@@ -339,7 +358,7 @@ class Reader:
         """Compare with what the chain of the batch before gives, as recorded: one damaged batch is one finding."""
         hashable = isinstance(raw.events, bytes) and isinstance(raw.effects, bytes) and (raw.digest is None or isinstance(raw.digest, str))
         hashable = hashable and (raw.snapshot is None or isinstance(raw.snapshot, bytes))
-        known = isinstance(raw.chain, bytes) and len(raw.chain) == CHAIN_BYTES
+        known = _is_chain(raw.chain)
         if self._chain is not None and not (
             known and hashable and raw.chain == batch_chain(self._chain, *raw[5:7], raw.digest, raw.snapshot, schema=self.schema)
         ):
@@ -399,7 +418,11 @@ class Reader:
 
     def _found(self, finding: Finding) -> None:
         if len(self.findings) < FINDINGS_MAX:
-            self.findings.append(finding)
+            self.findings.append(finding._replace(message=finding.message[:_MESSAGE_MAX]))
+
+
+def _is_chain(chain: Any) -> bool:
+    return isinstance(chain, bytes) and len(chain) == CHAIN_BYTES
 
 
 def _has_rows(raw: _Raw) -> bool:
@@ -419,6 +442,8 @@ def _frame_fault(raw: _Raw) -> str:
         return "no events"
     if raw.digest is not None and not is_digest(raw.digest):
         return "`digest` is not a SHA-256 in hex"
+    if raw.snapshot is not None and not _is_chain(raw.snapshot):
+        return "`snapshot` is not a SHA-256"  # an empty one is hashed as none is
     return ""
 
 

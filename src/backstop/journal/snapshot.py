@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -187,6 +187,8 @@ def restore_snapshot(parts: Sequence[bytes]) -> Restored:
         place = following
     if place != len(parts):
         raise SnapshotError(f"it has {len(parts)} parts, its first part counts {place}")
+    if len(arrays) != len(header["arrays"]):
+        raise SnapshotError("it holds an array twice")
     fields = {name: arrays.pop(f"state.{name}", None) for name in State.FIELDS}
     try:
         state = State(**{name: array for name, array in fields.items() if array is not None})
@@ -200,20 +202,35 @@ def _dtype_of(entry: dict[str, Any]) -> Any:
     if entry["name"].startswith("state.") and name in State.FIELDS:
         return np.dtype(State.FIELDS[name][0])
     described = entry["dtype"]
-    if isinstance(described, str):
-        return np.dtype(described)
-    return np.dtype((np.record, [(field[0], field[1], *(tuple(shape) for shape in field[2:])) for field in described]))
+    try:
+        if isinstance(described, str):
+            dtype: Any = np.dtype(described)
+        else:
+            dtype = np.dtype((np.record, [(field[0], field[1], *(tuple(shape) for shape in field[2:])) for field in described]))
+    except (TypeError, ValueError, KeyError, IndexError, SyntaxError, OverflowError, MemoryError):
+        dtype = None
+    if dtype is None or dtype.hasobject or not dtype.itemsize:
+        raise SnapshotError(f"`{entry['name']}` is of no known type")
+    return dtype
 
 
 def _unpacked(entry: dict[str, Any], parts: Sequence[bytes]) -> NDArray[Any]:
-    dtype, shape = _dtype_of(entry), tuple(entry["shape"])
-    if not entry["parts"]:
-        return np.empty(shape, dtype=dtype)
-    array = np.zeros(prod(shape), dtype=dtype)
-    blocks, rest = _blocks(array)
+    """Return one array. What its header says of its size is only believed as far as its parts bear it out."""
+    name, shape, dtype = entry["name"], tuple(entry["shape"]), _dtype_of(entry)
+    field = name.removeprefix("state.")
+    if name.startswith("state.") and field in State.FIELDS and len(shape) != State.FIELDS[field][1]:
+        raise SnapshotError(f"`{name}` has {len(shape)} dimensions")
     stream = _Stream(parts)
+    if not parts and field in _UNSTORED:
+        return _made(np.empty, name, shape, dtype)
+    if prod(shape) * dtype.itemsize // _BLOCK_BYTES > stream.left:
+        raise SnapshotError(f"`{name}` ends too early")
+    array = _made(np.zeros, name, (prod(shape),), dtype)
+    blocks, rest = _blocks(array)
     kinds = np.empty(len(blocks), dtype=np.uint8)
     stream.fill(kinds)
+    if (kinds > _STORED).any():
+        raise SnapshotError(f"`{name}` has a block of an unknown kind")
     blocks[kinds == _ONES] = 0xFF
     for first, last in _stored_runs(kinds):
         stream.fill(blocks[first:last].reshape(-1))
@@ -221,6 +238,13 @@ def _unpacked(entry: dict[str, Any], parts: Sequence[bytes]) -> NDArray[Any]:
     if stream.left:
         raise SnapshotError(f"`{entry['name']}` has {stream.left} bytes too many")
     return array.reshape(shape)
+
+
+def _made(make: Callable[..., NDArray[Any]], name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    try:
+        return make(shape, dtype=dtype)
+    except (ValueError, MemoryError):
+        raise SnapshotError(f"`{name}` is larger than any memory") from None
 
 
 class _Stream:

@@ -7,15 +7,16 @@ and atoms, rounded once. Every account starts above its initial margin, at every
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from reprlib import repr as shown
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backstop.config.toml import TomlError, parse_toml, read_utf8
 from backstop.core.events import EVENT, NONE, EventKind, Transfer
 from backstop.core.instruments import BALANCE_ATOMS_MAX, PPM, MarketRules, VenueRules, deductions_atoms
 
@@ -114,17 +115,17 @@ def _number(key: str, value: object, bounds: tuple[float, float], whole: bool = 
     good = isinstance(value, int) if whole else isinstance(value, int | float)
     if not good or isinstance(value, bool) or not isinstance(value, int | float) or not bounds[0] <= value <= bounds[1]:
         kind = "a whole number" if whole else "a number"
-        raise PopulationError(f"{key} = {value!r}: must be {kind} from {bounds[0]:g} to {bounds[1]:g}")
+        raise PopulationError(f"{key} = {shown(value)}: must be {kind} from {bounds[0]:g} to {bounds[1]:g}")
     return value
 
 
 def _table(key: str, table: object, names: list[str]) -> dict[str, Any]:
     where = f"{key}." if key else ""
     if not isinstance(table, dict):
-        raise PopulationError(f"{key} = {table!r}: must be a table")
+        raise PopulationError(f"{key} = {shown(table)}: must be a table")
     for name in table:
         if name not in names:
-            raise PopulationError(f"{where}{name}: unknown key: must be one of {', '.join(names)}")
+            raise PopulationError(f"{where}{shown(name)[1:-1]}: unknown key: must be one of {', '.join(names)}")
     for name in names:
         if name not in table:
             raise PopulationError(f"{where}{name}: missing")
@@ -134,9 +135,9 @@ def _table(key: str, table: object, names: list[str]) -> dict[str, Any]:
 def parse_parameters(text: str, place: str = "population.toml") -> PopulationParameters:
     """Return the parameters of a file's text; raise ``PopulationError`` naming the key, its value and what would be right."""
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise PopulationError(f"{place}: not TOML: {error}") from None
+        table = parse_toml(text)
+    except TomlError as error:
+        raise PopulationError(f"{place}: {error}") from None
     try:
         values = _table("", table, [field.name for field in fields(PopulationParameters)])
         groups = {}
@@ -144,7 +145,7 @@ def parse_parameters(text: str, place: str = "population.toml") -> PopulationPar
             section = _table(group, values[group], [field.name for field in fields(kind)])
             groups[group] = {name: float(_number(f"{group}.{name}", value, _BOUNDS[f"{group}.{name}"])) for name, value in section.items()}
         if not isinstance(values["shares"], dict):
-            raise PopulationError(f"shares = {values['shares']!r}: must be a table")
+            raise PopulationError(f"shares = {shown(values['shares'])}: must be a table")
         shares = {symbol: float(_number(f'shares."{symbol}"', value, (0, 1e6))) for symbol, value in values["shares"].items()}
         plain = {key: float(_number(key, values[key], _BOUNDS[key])) for key in _BOUNDS if "." not in key and key != "accounts"}
         if plain["hedged_share"] + plain["second_share"] > 1:
@@ -162,7 +163,11 @@ def parse_parameters(text: str, place: str = "population.toml") -> PopulationPar
 
 def load_parameters(path: str | Path) -> PopulationParameters:
     """Return the parameters of a TOML file; raise ``PopulationError`` as ``parse_parameters`` does."""
-    return parse_parameters(Path(path).read_text(encoding="utf-8"), str(path))
+    try:
+        text = read_utf8(path)
+    except TomlError as error:
+        raise PopulationError(f"{path}: {error}") from None
+    return parse_parameters(text, str(path))
 
 
 def default_parameters() -> PopulationParameters:

@@ -7,11 +7,13 @@ The bundled ones lie in ``crashes/``; docs/reference/scenarios.md has the format
 
 from __future__ import annotations
 
-import tomllib
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from reprlib import repr as shown
 from typing import Any, NamedTuple
+
+from backstop.config.toml import TomlError, parse_toml, read_utf8
 
 __all__ = [
     "PINS_MAX",
@@ -94,14 +96,14 @@ class Scenario(NamedTuple):
 
 def _time_ns(place: str, value: object) -> int:
     if not isinstance(value, datetime) or value.tzinfo is None:
-        raise ScenarioError(f"{place} = {value!r}: must be a TOML date and time with its zone, as in 2025-10-10T21:20:00Z")
+        raise ScenarioError(f"{place} = {shown(value)}: must be a TOML date and time with its zone, as in 2025-10-10T21:20:00Z")
     passed = value - _EPOCH
     return ((passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds) * 1_000
 
 
 def _text(place: str, value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise ScenarioError(f"{place} = {value!r}: must be a text")
+        raise ScenarioError(f"{place} = {shown(value)}: must be a text")
     return value
 
 
@@ -111,7 +113,7 @@ def _known(place: str, table: object, keys: set[str]) -> dict[str, Any]:
     where = f"{place}." if place else ""
     for key in table:
         if key not in keys:
-            raise ScenarioError(f"{where}{key}: unknown key: must be one of {', '.join(sorted(keys))}")
+            raise ScenarioError(f"{where}{shown(key)[1:-1]}: unknown key: must be one of {', '.join(sorted(keys))}")
     for key in sorted(keys):
         if key not in table:
             raise ScenarioError(f"{where}{key}: missing")
@@ -125,9 +127,9 @@ def _rows(place: str, value: object, width: int) -> list[list[Any]]:
 
 
 def _source(place: str, value: object, sources: dict[str, str]) -> str:
-    if value not in sources:
-        raise ScenarioError(f"{place}: source {value!r}: must be one of {', '.join(sorted(sources))}")
-    return str(value)
+    if not isinstance(value, str) or value not in sources:
+        raise ScenarioError(f"{place}: source {shown(value)}: must be one of {', '.join(sorted(sources))}")
+    return value
 
 
 def _ascending(place: str, times_ns: list[int], start_ns: int, end_ns: int) -> None:
@@ -142,9 +144,9 @@ def _price(place: str, value: object) -> Decimal:
     try:
         price = Decimal(_text(place, value))
     except InvalidOperation:
-        raise ScenarioError(f"{place} = {value!r}: must be a decimal number as a text") from None
+        raise ScenarioError(f"{place} = {shown(value)}: must be a decimal number as a text") from None
     if not price.is_finite() or price <= 0:
-        raise ScenarioError(f"{place} = {value!r}: must be above 0")
+        raise ScenarioError(f"{place} = {shown(value)}: must be above 0")
     return price
 
 
@@ -166,7 +168,7 @@ def _depth(rows: list[list[Any]], file: Scenario) -> tuple[DepthPin, ...]:
     for number, (time, depth_ppm, source) in enumerate(rows):
         here = f"depth[{number}]"
         if isinstance(depth_ppm, bool) or not isinstance(depth_ppm, int) or not 0 <= depth_ppm <= DEPTH_PPM_MAX:
-            raise ScenarioError(f"{here}: depth_ppm = {depth_ppm!r}: must be a whole number from 0 to {DEPTH_PPM_MAX}")
+            raise ScenarioError(f"{here}: depth_ppm = {shown(depth_ppm)}: must be a whole number from 0 to {DEPTH_PPM_MAX}")
         pins.append(DepthPin(_time_ns(here, time), depth_ppm, _source(here, source, file.sources)))
     _ascending("depth", [pin.time_ns for pin in pins], file.start_ns, file.end_ns)
     return tuple(pins)
@@ -175,9 +177,9 @@ def _depth(rows: list[list[Any]], file: Scenario) -> tuple[DepthPin, ...]:
 def parse_scenario(text: str, place: str = "scenario") -> Scenario:
     """Return the scenario of a file's text; raise ``ScenarioError`` naming the key, its value and what would be right."""
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ScenarioError(f"{place}: not TOML: {error}") from None
+        table = parse_toml(text)
+    except TomlError as error:
+        raise ScenarioError(f"{place}: {error}") from None
     try:
         _known("", table, _KEYS)
         raw_sources = table["sources"]
@@ -201,7 +203,11 @@ def parse_scenario(text: str, place: str = "scenario") -> Scenario:
 
 def load_scenario(path: str | Path) -> Scenario:
     """Return the scenario of a TOML file; raise ``ScenarioError`` as ``parse_scenario`` does."""
-    return parse_scenario(Path(path).read_text(encoding="utf-8"), str(path))
+    try:
+        text = read_utf8(path)
+    except TomlError as error:
+        raise ScenarioError(f"{path}: {error}") from None
+    return parse_scenario(text, str(path))
 
 
 def scenario_names() -> tuple[str, ...]:
