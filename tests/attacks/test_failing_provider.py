@@ -120,7 +120,7 @@ def test_provider_cannot_be_asked_beyond_its_margin_by_many_at_once(side: int) -
 @pytest.mark.parametrize("side", SIDES)
 def test_a_provider_that_trickles_holds_nobody_for_long(side: int) -> None:
     """One lot in five seconds, answered at the last moment: after twice the deadline of closeout the next stages have their turn."""
-    rules = provider(1_100, 110, edge_ppm=0)
+    rules = provider(1_100, 400, edge_ppm=0)
     stages = (Stage.RESTRICT, Stage.TAKEOVER, Stage.ADL, Stage.TEAR_UP)
     scene = Scene(venue(stages, providers=(rules,)), side)
     scene.bind(0, scene.open(1_000_000))
@@ -170,4 +170,4 @@ def test_no_place_for_an_offer_is_no_refusal(side: int) -> None:
         scene.answer(number, Answer.ACCEPT)
         scene.clock(2)
     assert not [row for effects in scene.watch.effects for row in effects if row.kind == EffectKind.ADL_PLAN]
-    assert scene.mirror.health[:3] == [Health.HEALTHY] * 3
+    assert max(scene.mirror.health[:3]) < Health.DISTRESSED

@@ -96,22 +96,22 @@ def test_gain_withdrawn_step_by_step_leaves_nothing_to_take(side: int) -> None:
 def test_winner_does_not_leave_while_its_twin_waits_for_the_book(side: int) -> None:
     """The loser is distressed and its order on the book when the gap comes: it is not processed before an answer.
 
-    Loser: 1,100 - 10 x 70 = 400 below maintenance 465. A gap to 500 leaves it -3,900 with its order out, its twin 6,100. The twin may
-    take 6,100 less initial margin 500 less the 3,900 that the loser lacks and its release level, not an atom more.
+    Loser: 1,100 - 10 x 70 = 400 below maintenance 465. A gap to 500 leaves it -3,900 with its order out, its twin 7,100. The twin may
+    take 7,100 less initial margin 500 less the 3,900 that the loser lacks and its release level, not an atom more.
     """
     scene = scene_of(side)
-    loser, winner = scene.open(1_100, OWNER), scene.open(1_100, OWNER)
+    loser, winner = scene.open(1_100, OWNER), scene.open(2_100, OWNER)
     scene.trade(loser, 10, FIRST_MARK, other=winner)
     assert of(scene.mark(930), F.ORDER)
     scene.mark(500)
-    assert (scene.mirror.equity(loser), scene.mirror.equity(winner)) == (-3_900, 6_100)
+    assert (scene.mirror.equity(loser), scene.mirror.equity(winner)) == (-3_900, 7_100)
     initial = scene.mirror.initial_margin(winner)
     assert initial == 10 * (500 if side > 0 else 1_500) // 10
     levels = scene.rules.levels
     release = -(-scene.mirror.maintenance(loser) * (1_000_000 + levels.exit_buffer_ppm) // 1_000_000)
-    (refusal,) = scene.cash(winner, -(6_100 - initial - 3_900 - release + 1))
+    (refusal,) = scene.cash(winner, -(7_100 - initial - 3_900 - release + 1))
     assert (refusal.kind, refusal.code) == (F.REFUSAL, Reject.INSUFFICIENT_MARGIN)
-    assert not of(scene.cash(winner, -(6_100 - initial - 3_900 - release)), F.REFUSAL)
+    assert not of(scene.cash(winner, -(7_100 - initial - 3_900 - release)), F.REFUSAL)
     answer_everything(scene)
     assert scene.mirror.payments == []
     assert scene.fund >= FUND

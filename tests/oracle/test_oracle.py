@@ -40,7 +40,7 @@ from tests.oracle.state import fresh_health, margin_atoms
 from tests.streams.random_streams import make_stream
 from tests.streams.settings import PROFILES
 
-SEEDS = 16 * len(PROFILES)
+SEEDS = 24 * len(PROFILES)
 K, F, C = EventKind, EffectKind, Cause
 
 

@@ -14,6 +14,7 @@ __all__ = ["AFTER", "BEFORE", "IDS", "SCAN", "START"]
 START: dict[str, list[Check]] = {
     "INV-07": [payments.fill_starts],
     "INV-08": [stops.no_risk_is_added],
+    "promises": [commitments.standing_is_told],
 }
 BEFORE: dict[str, list[Check]] = {
     "INV-01": [books.posting_moves_money],

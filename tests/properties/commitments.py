@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from backstop.core.events import NEVER_NS, NONE, EffectKind, ProviderStatus
+from backstop.core.events import NEVER_NS, NONE, EffectKind, EventKind, Operator, ProviderStatus
 from backstop.core.instruments import PPM, VenueRules
 from backstop.core.state import State, commitment_row
 from tests.oracle.state import TAKEOVER_OFFER
 from tests.properties.moment import Findings, Moment
 from tests.properties.order_of_payers import commitment_of, is_able
 
-__all__ = ["NS_PER_S", "asked_within_reason", "promises_hold", "providers_scan", "standing_follows", "used_atoms"]
+__all__ = ["NS_PER_S", "asked_within_reason", "promises_hold", "providers_scan", "standing_follows", "standing_is_told", "used_atoms"]
 
 F = EffectKind
 NS_PER_S = 1_000_000_000
@@ -80,6 +80,15 @@ def standing_follows(moment: Moment) -> Findings:
     possible |= {(backer.account, failures, score, int(status), NEVER_NS) for status in (ProviderStatus.OFF, ProviderStatus.STOPPED)}
     if told not in possible:
         yield f"{effect} of {backer}"
+
+
+def standing_is_told(moment: Moment) -> Findings:
+    """What binds a provider or switches it says so, also where nothing changes by it."""
+    event = moment.event
+    switches = event.kind == EventKind.OPERATOR and event.code in (Operator.PROVIDER_OFF, Operator.PROVIDER_ON)
+    told = any(effect.kind == F.PROVIDER and effect.other == event.other for effect in moment.effects)
+    if (switches or event.kind == EventKind.PROVIDER) and not told:
+        yield f"{event} without a PROVIDER effect"
 
 
 def providers_scan(moment: Moment) -> Findings:

@@ -191,7 +191,10 @@ def restricted_first(moment: Moment) -> Findings:
 
 
 def takeover_came_first(moment: Moment) -> Findings:
-    """INV-11: lots go to counterparties only when no provider could take a single one of them over, or its time is over, twice that of closeout; the vault last."""
+    """INV-11: lots go to counterparties only when no provider could take a single one of them over, the vault last.
+
+    Or its time is over, twice that of closeout.
+    """
     effect, mirror = moment.effect, moment.mirror
     if effect.kind == F.TAKEOVER and effect.other == 0:
         moment.relieved.add(effect.account)
