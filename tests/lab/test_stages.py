@@ -109,21 +109,21 @@ def test_providers_that_never_answer_fail(tmp_path: Path) -> None:
     assert result.as_json()["takeover"]["failures"] == sum(failures)
 
 
-def test_accepting_forgets_the_failures_before(tmp_path: Path) -> None:
+def test_failures_are_counted_by_their_scores(tmp_path: Path) -> None:
     from backstop.core.events import EFFECT
     from backstop.lab.backers import BackerTally
     from backstop.lab.follow import Follower
 
     rows = np.zeros(6, dtype=EFFECT)
-    changes = [("PROVIDER", 1), ("PROVIDER", 2), ("PROVIDER", 2), ("TAKEOVER", 0), ("PROVIDER", 1), ("PROVIDER", 0)]
-    for row, (kind, in_row) in zip(rows, changes, strict=True):
-        row["kind"], row["lots"], row["other"] = EffectKind[kind], in_row, 0
-        if kind == "TAKEOVER":
-            row["other"], row["price_ticks"] = 77, 0
+    scores = [1_000_000, 750_000, 750_000, 0, 585_938, 585_938]
+    for row, score_ppm in zip(rows, scores, strict=True):
+        row["kind"], row["amount"] = EffectKind.PROVIDER, score_ppm
+        if score_ppm == 0:
+            row["kind"], row["other"] = EffectKind.TAKEOVER, 77
     tally = BackerTally(full_venue())
     tally.add(rows, Follower(2))
-    # Two in a row, a status that ended, a takeover, one again, a clean slate.
-    assert (tally.rows[0].failures, tally.rows[0].failures_in_row, tally.rows[0].takeovers) == (3, 0, 1)
+    # Bound; a failure, and a status that ended; a takeover raises 750,000 by an eighth of what is missing; a failure; a status.
+    assert (tally.rows[0].failures, tally.rows[0].takeovers) == (2, 1)
 
 
 def test_funds_of_all_groups_are_counted(backed: tuple[Any, Any, ReplayResult]) -> None:

@@ -368,7 +368,10 @@ class BreakersSection(_Section):
         default=500_000, description="Grace after an outage, as a share of the silence.", json_schema_extra=_unit("ppm")
     )
     outage_grace_max: Duration = Field(default=300_000_000_000, description="Longest grace.")
-    operator_hold_max: Duration = Field(default=86_400_000_000_000, description="Longest stop that an operator may order.")
+    operator_hold_max: Duration = Field(
+        default=86_400_000_000_000,
+        description="Longest stop that an operator may order at once; `hold_max` ends it before, and it may be ordered again.",
+    )
 
 
 class GuardSection(_Section):

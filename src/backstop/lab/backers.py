@@ -13,6 +13,8 @@ from backstop.core.events import NONE, EffectArray, EffectKind, ProviderStatus
 from backstop.core.state import State
 from backstop.lab.follow import Follower
 
+_PPM = 1_000_000
+
 __all__ = ["Backer", "BackerStanding", "BackerTally", "standings_of"]
 
 
@@ -30,7 +32,7 @@ class Backer:
     support: int = 0
     #: Offers that it refused, did not answer, or could not carry when it accepted.
     failures: int = 0
-    failures_in_row: int = 0
+    score_ppm: int = 0
 
 
 @dataclass(slots=True)
@@ -70,13 +72,14 @@ class BackerTally:
         backer.edge += at_mark - int(row["amount"])
         backer.support += int(row["value"])
         if int(row["other"]):
-            # It accepted an offer; no effect of its own says that this clears its failures.
-            backer.failures_in_row = 0
+            # It accepted an offer; no effect of its own says by how much this raises its score.
+            backer.score_ppm += (_PPM - backer.score_ppm) // 8
 
     def _change(self, row: Any) -> None:
-        backer, in_row = self.rows[int(row["other"])], int(row["lots"])
-        backer.failures += in_row > backer.failures_in_row
-        backer.failures_in_row = in_row
+        backer, score_ppm = self.rows[int(row["other"])], int(row["amount"])
+        # Only a failure lowers a score (one that is at its least stays there).
+        backer.failures += score_ppm < backer.score_ppm
+        backer.score_ppm = score_ppm
 
 
 @dataclass(frozen=True, slots=True)

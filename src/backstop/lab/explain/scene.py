@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from backstop.core.events import BreakerState, EffectArray, EffectKind, EventKind, Guard
 from backstop.core.instruments import VenueRules
 from backstop.core.orders import order_side
-from backstop.core.state import ORDERED_INTERVAL, ORDERED_NOTIONAL, State
+from backstop.core.state import ORDERED_INTERVAL, ORDERED_NOTIONAL, TAKEOVER_OFFER, State
 from backstop.journal.rendering import Row, Speaker
 from backstop.lab.explain.mirror import Mirror
 from backstop.lab.explain.socialised import Loss
@@ -125,10 +125,16 @@ class Scene:
         pending = int(self.state.markets[market].pending_lots[side])
         for row in self.rows[self.place :]:
             if row["market"] == market and int(order_side(row["lots"])) == side and row["lots"]:
-                pending += (
-                    -abs(row["lots"]) if row["kind"] == EffectKind.ORDER else abs(row["lots"]) if row["kind"] == EffectKind.CANCEL else 0
-                )
+                if row["kind"] == EffectKind.ORDER:
+                    pending -= abs(row["lots"])
+                elif row["kind"] == EffectKind.CANCEL and not self._is_offer(row["other"]):
+                    pending += abs(row["lots"])
         return pending
+
+    def _is_offer(self, order_id: int) -> bool:
+        """Return whether an order that the engine still knows was an offer to a provider: that is on no book."""
+        order = self.state.orders[order_id % len(self.state.orders)]
+        return int(order.id) == order_id and int(order.kind) == TAKEOVER_OFFER
 
     def ordered_notional(self, market: int) -> tuple[int, int, int]:
         """Return notional ordered in this interval before this effect: of the account, the market, the venue."""
