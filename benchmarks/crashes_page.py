@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from benchmarks.crash_list import ACCOUNTS, COARSE_STEPS, CRASHES, MARK_EVERY_SECONDS, SEED
+
 __all__ = ["page"]
 
 Run = dict[str, Any]
@@ -67,8 +69,6 @@ _READING = """\
 
 def page(runs: dict[str, Run]) -> str:
     """Return the page for all stored runs, keyed by crash and impact."""
-    from benchmarks.crashes import ACCOUNTS, MARK_EVERY_SECONDS, SEED
-
     rows = list(runs.values())
     parts = [
         _HEAD.format(every=MARK_EVERY_SECONDS, accounts=ACCOUNTS, seed=SEED),
@@ -234,8 +234,6 @@ def _fund(off: Run, on: Run) -> str:
 
 
 def _walk(runs: dict[str, Run]) -> str:
-    from benchmarks.crashes import COARSE_STEPS
-
     figures = "; ".join(
         f"{off['crash']} {_number(off['fund_paid_walked_coarsely']):,.0f} instead of {_number(off['fund_paid']):,.0f}"
         for off, _ in _pairs(runs)
@@ -271,8 +269,6 @@ def _venue(run: Run) -> str:
 
 
 def _by_hand(runs: dict[str, Run]) -> str:
-    from benchmarks.crashes import CRASHES, SEED
-
     lines = ["The same figures and digests from the commands alone:", "", "```console"]
     lines += ["$ backstop config init venue.toml", "$ cp src/backstop/markets/population.toml ."]
     for crash in CRASHES:

@@ -24,8 +24,9 @@ from backstop.feeds.exchange import Layout, convert_bars
 from backstop.feeds.prices import read_prices
 from backstop.lab.cases import Case, case_of_book
 from backstop.lab.replay import ReplayResult, replay_case
+from benchmarks.crash_list import CRASHES
 from benchmarks.crash_variants import variant_of, without_guard
-from benchmarks.crashes import CRASHES, data_folder
+from benchmarks.crashes import data_folder
 
 __all__ = ["Outcome", "case_at", "import_bars", "main", "page", "run"]
 

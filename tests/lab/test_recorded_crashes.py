@@ -9,8 +9,9 @@ import pytest
 
 from backstop.config import default_text, parse_venue
 from backstop.core.events import Stage
+from benchmarks.crash_list import CRASHES, Crash
 from benchmarks.crash_variants import VARIANTS, Variant
-from benchmarks.crashes import CRASHES, PAGE, RESULTS, Crash, data_folder, import_crash, is_sound, known_runs, run_crash
+from benchmarks.crashes import PAGE, RESULTS, data_folder, import_crash, is_sound, known_runs, run_crash
 from benchmarks.crashes_page import page
 
 SMALLEST = next(crash for crash in CRASHES if crash.name == "2021-05-19")
