@@ -66,7 +66,14 @@ def compare_stream(seed: int) -> Difference | None:
     rows = events_array(events)
     for place, event in enumerate(events):
         expected = oracle.apply(event)
-        step(state, rows[: place + 1], place)
+        must_stop = len(expected) > rules.limits.effects_max
+        try:
+            step(state, rows[: place + 1], place)
+        except OverflowError as error:
+            # One event brought more than a venue's limit allows: the engine stops there, as the rules say, and the stream ends.
+            return None if must_stop else Difference(seed, place, f"the engine stopped: {error}")
+        if must_stop:
+            return Difference(seed, place, f"the engine went on after {len(expected)} effects of one event")
         difference = _first_difference(seed, place, event, take_effects(state), expected)
         if difference is not None:
             return difference
