@@ -340,6 +340,7 @@ def peak_slot(state: State) -> int:
 def shift_peaks(state: State, group: int, amount: int) -> None:
     """CASH of a fund is neither loss nor gain: every balance that is remembered moves with it."""
     peaks = state.peaks[group]
+    peaks.is_shifted = True
     peaks.shifted += amount
     peaks.slots = {slot: balance + amount for slot, balance in peaks.slots.items()}
 
@@ -347,7 +348,7 @@ def shift_peaks(state: State, group: int, amount: int) -> None:
 def end_fund(state: State, group: int) -> None:
     """Where the event changed the balance, or had CASH: the present slot's peak, then the level DRAWDOWN of the group's markets."""
     peaks, balance, slot = state.peaks[group], state.ledger[fund_of(group)], peak_slot(state)
-    begin, shifted, peaks.shifted = peaks.before + peaks.shifted, peaks.shifted, 0
+    begin, shifted, peaks.shifted, peaks.is_shifted = peaks.before + peaks.shifted, peaks.is_shifted, 0, False
     if balance == peaks.before and not shifted:
         return
     peaks.slots.setdefault(slot, begin)

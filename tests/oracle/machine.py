@@ -137,6 +137,7 @@ class Peaks:
     #: Balance at the end of the last event, and the CASH of this one.
     before: int = 0
     shifted: int = 0
+    is_shifted: bool = False
     slots: dict[int, int] = field(default_factory=dict)
 
     def peak(self, slot: int) -> int:

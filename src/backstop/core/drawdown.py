@@ -44,9 +44,10 @@ def _roll_peaks(state: State, group: int) -> None:
 
 @kernel
 def shift_peaks(state: State, group: int, amount: int) -> None:
-    """Move a fund's peaks by ``amount`` atoms of CASH: money put in or taken out is neither gain nor loss."""
+    """Move a fund's peaks by ``amount`` atoms: money put in, taken out or paid back by plan is neither gain nor loss."""
     _roll_peaks(state, group)
     fund = state.funds[group]
+    fund.is_shifted = 1
     fund.shifted += amount
     for slot in range(FUND_SLOTS):
         fund.peak[slot] = add_checked(fund.peak[slot], amount)
@@ -74,6 +75,7 @@ def _judge_drawdown(state: State, group: int, balance: int) -> None:
     place = fund.peak_slot % FUND_SLOTS
     fund.peak[place] = max(fund.peak[place], balance)
     fund.balance_before = balance
+    fund.is_shifted = 0
     fund.shifted = 0
     drawdown = _drawdown_ppm(state, group, balance)
     level = between
@@ -94,5 +96,5 @@ def judge_drawdowns(state: State) -> None:
     """At the end of an event: look at the funds whose balance it changed, or that had CASH, in order of group."""
     for group in range(state.rules[0].groups):
         balance = state.house[house_slot(fund_id(group))]
-        if balance != state.funds[group].balance_before or state.funds[group].shifted != 0:
+        if balance != state.funds[group].balance_before or state.funds[group].is_shifted != 0:
             _judge_drawdown(state, group, balance)

@@ -139,7 +139,8 @@ FUND_ROW = _row(
     ("paid_slot", "<i8"),  # number of the newest slot of ``paid``
     ("peak_slot", "<i8"),
     ("balance_before", "<i8"),  # as of the end of the last event
-    ("shifted", "<i8"),  # CASH of the fund in this event
+    ("is_shifted", "<i8"),  # this event had CASH or RECOVERY of the fund
+    ("shifted", "<i8"),  # the sum of both
     ("drawdown_level", "<i8"),
     ("paid", "<i8", (17,)),
     ("peak", "<i8", (17,)),
