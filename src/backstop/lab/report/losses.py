@@ -298,7 +298,7 @@ def defaulters(gathering: Gathering, facts: RunFacts) -> Html:
         )
     shown = [(name, title) for name, title in _COSTS if name != "socialised" or any(row.socialised for row in rows)]
     lines = [_defaulter_cells(gathering, facts, row, [name for name, _ in shown]) for row in rows]
-    head = ("Account", "in default", "equity then", "least equity", "closed", *(title for _, title in shown), "deficit")
+    head = ("Account", "in default", "equity then", "least equity told", "closed", *(title for _, title in shown), "deficit")
     caption = tag("p", f"In {asset.name}. Equity as it stood at a change of health. Point at an amount for all its digits.", class_="quiet")
     return section("defaulters", title, tag("p", words), table(head, lines, numbers=tuple(range(2, len(head)))), caption)
 

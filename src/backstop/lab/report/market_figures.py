@@ -231,7 +231,8 @@ def halts(gathering: Gathering) -> Html:
     x = time_axis(gathering.first_ns, gathering.last_ns)
     rows = [_track(gathering, x, number) for number in sorted({spell.market for spell in gathering.spells})]
     caption = (
-        f"From {clock(gathering.first_ns)} to {clock(gathering.last_ns)} UTC. In a halted market no position may grow; closing goes on."
+        f"From {clock(gathering.first_ns)} to {clock(gathering.last_ns)} UTC. In a halted market no position may grow and the engine"
+        " sends no closing orders; owners may reduce, and takeover and ADL go on."
         " A throttled or reopening one closes in smaller slices."
     )
     keys = legend([(f"fill {state}", state) for state in ("halted", "throttled", "reopening")])
