@@ -15,6 +15,7 @@ __all__ = [
     "maintenance_margin",
     "raw_health",
     "release_level",
+    "released_margin",
     "tier_of",
     "unit_of",
     "zero_cash",
@@ -142,6 +143,15 @@ def gross_notional(state: State, account: int) -> int:
     return total
 
 
+@inlined
+def released_margin(state: State, position: int, lots: int) -> int:
+    """Return the maintenance margin that closing ``lots`` (> 0) of a position releases."""
+    row = state.positions[position]
+    unit = unit_of(state, row.market)
+    notional = abs(row.lots) * unit
+    return maintenance_margin(state, row.market, notional) - maintenance_margin(state, row.market, notional - lots * unit)
+
+
 @kernel
 def zero_cash(state: State, position: int, lots: int, equity: int, maintenance: int) -> int:
     """Return the cash that closing ``lots`` (> 0) of a position gives its account at the zero price.
@@ -151,11 +161,9 @@ def zero_cash(state: State, position: int, lots: int, equity: int, maintenance: 
     """
     row = state.positions[position]
     unit = unit_of(state, row.market)
-    notional = abs(row.lots) * unit
     gross = lots * unit
     if maintenance > 0:
-        released = maintenance_margin(state, row.market, notional) - maintenance_margin(state, row.market, notional - gross)
-        share = mul_div_floor(equity, released, maintenance)
+        share = mul_div_floor(equity, released_margin(state, position, lots), maintenance)
     else:
         share = mul_div_floor(equity, gross, gross_notional(state, row.account))
     return add_checked(gross if row.lots > 0 else -gross, -share)

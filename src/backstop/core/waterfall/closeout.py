@@ -10,7 +10,7 @@ from __future__ import annotations
 from backstop.compiled import inlined, kernel
 from backstop.core.breakers import band_ticks, effective_state
 from backstop.core.events import NONE, BreakerState, EffectKind
-from backstop.core.margin import maintenance_margin, release_level, unit_of, zero_cash, zero_price_ticks
+from backstop.core.margin import release_level, released_margin, unit_of, zero_cash, zero_price_ticks
 from backstop.core.orders import is_place_free, open_order, order_side, reserve
 from backstop.core.outbox import emit
 from backstop.core.state import (
@@ -110,20 +110,11 @@ def _cost_atoms(state: State, market: int, side: int, lots: int, fee_ppm: int) -
     return cost + mul_div_floor(lots * unit, fee_ppm, _PPM)
 
 
-@inlined
-def _released(state: State, position: int, lots: int) -> int:
-    """Return the maintenance margin that closing ``lots`` of a position releases."""
-    row = state.positions[position]
-    unit = unit_of(state, row.market)
-    notional = abs(row.lots) * unit
-    return maintenance_margin(state, row.market, notional) - maintenance_margin(state, row.market, notional - lots * unit)
-
-
 @kernel
 def _restores(state: State, position: int, lots: int, fee_ppm: int, equity: int, maintenance: int) -> bool:
     row = state.positions[position]
     cost = _cost_atoms(state, row.market, book_side(row.lots), lots, fee_ppm)
-    return equity - cost >= release_level(state, maintenance - _released(state, position, lots))
+    return equity - cost >= release_level(state, maintenance - released_margin(state, position, lots))
 
 
 @kernel
@@ -285,7 +276,7 @@ def _weigh_positions(state: State, account: int, fee_ppm: int) -> tuple[int, boo
                     whole = abs(row.lots)
                     state.columns[PLAN_POSITION, found] = position
                     state.columns[PLAN_CAP, found] = cap
-                    state.columns[PLAN_WEIGHT, found] = _released(state, position, whole)
+                    state.columns[PLAN_WEIGHT, found] = released_margin(state, position, whole)
                     state.columns[PLAN_REMAINDER, found] = _cost_atoms(state, row.market, side, whole, fee_ppm)
                     found += 1
         position = row.next_of_account
@@ -362,7 +353,7 @@ def plan_orders(state: State, account: int, equity: int, maintenance: int) -> in
         _place_order(state, position, lots, equity, maintenance)
         ordered = True
         expected_equity -= _cost_atoms(state, row.market, book_side(row.lots), lots, fee_ppm)
-        expected_maintenance -= _released(state, position, lots)
+        expected_maintenance -= released_margin(state, position, lots)
         if least > 0:
             break
     if ordered:

@@ -11,7 +11,7 @@ from backstop.compiled import inlined, kernel
 from backstop.core.breakers import add_flow
 from backstop.core.events import NEVER_NS, NONE, Answer, Cause, EffectKind, Health
 from backstop.core.ledger import open_position_row, trade
-from backstop.core.margin import assess, gross_notional, maintenance_margin, release_level, unit_of, zero_cash
+from backstop.core.margin import assess, gross_notional, release_level, released_margin, unit_of, zero_cash
 from backstop.core.monitor import judge, touch
 from backstop.core.orders import cancel_excess, cancel_order, close_order, is_place_free, open_order, order_side, reserve
 from backstop.core.outbox import emit
@@ -57,24 +57,16 @@ def _cost_atoms(state: State, position: int, lots: int, equity: int, maintenance
     row = state.positions[position]
     unit = unit_of(state, row.market)
     if maintenance > 0:
-        distance = mul_div_floor(equity, _released(state, position, lots), maintenance)
+        distance = mul_div_floor(equity, released_margin(state, position, lots), maintenance)
     else:
         distance = mul_div_floor(equity, lots * unit, gross_notional(state, row.account))
     return mul_div_floor(distance, state.rules[0].provider_share_ppm, _PPM)
 
 
-@inlined
-def _released(state: State, position: int, lots: int) -> int:
-    row = state.positions[position]
-    unit = unit_of(state, row.market)
-    notional = abs(row.lots) * unit
-    return maintenance_margin(state, row.market, notional) - maintenance_margin(state, row.market, notional - lots * unit)
-
-
 @kernel
 def _restores(state: State, position: int, lots: int, equity: int, maintenance: int, left_equity: int, left_maintenance: int) -> bool:
     cost = _cost_atoms(state, position, lots, equity, maintenance)
-    return left_equity - cost >= release_level(state, left_maintenance - _released(state, position, lots))
+    return left_equity - cost >= release_level(state, left_maintenance - released_margin(state, position, lots))
 
 
 @kernel
@@ -246,7 +238,7 @@ def offer_takeover(state: State, account: int, equity: int, maintenance: int) ->
                     lacks_place = True
                     break
                 left_equity -= _cost_atoms(state, position, lots, equity, maintenance) if equity >= 0 else 0
-                left_maintenance -= _released(state, position, lots)
+                left_maintenance -= released_margin(state, position, lots)
                 if least > 0 and lots == wanted:
                     break
         position = row.next_of_account
