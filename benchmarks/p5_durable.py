@@ -1,13 +1,14 @@
-"""The journal's writer against a raw write and fsync of the same bytes in the same batches, with and without the engine.
+"""The journal against a raw write and fsync of the same bytes in the same batches, with and without the engine.
 
-The ratio is of the writer alone: what the engine needs beside it is P4's, and on a fast disk more than the write.
+The ratio is of the journal as the engine uses it, fed with rows that are already there: what the engine needs beside it is P4's, and
+on a fast disk more than the write. Beside it stands a journal that waits for each batch before it takes the next.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -61,11 +62,11 @@ def _appended(path: Path, manifest: Manifest, batches: list[tuple[Rows, Rows]]) 
     return seconds
 
 
-def _durable(path: Path, manifest: Manifest, state: State, rows: Rows) -> float:
+def _recorded(path: Path, manifest: Manifest, state: State, batches: Iterable[tuple[Rows, Rows]]) -> float:
     journal = Journal.create(path, manifest, overwrite=True)
     recorder = Recorder(journal, state, BATCH_EVENTS)
     started = time.perf_counter()
-    for events, effects in steps(state, rows):
+    for events, effects in batches:
         recorder.record(events, effects)
     recorder.flush()
     seconds = time.perf_counter() - started
@@ -75,7 +76,7 @@ def _durable(path: Path, manifest: Manifest, state: State, rows: Rows) -> float:
 
 def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
     """Return the ratio of the seconds of the raw writes to those of the journal, medians of interleaved rounds."""
-    accounts, markets, count, rounds = (500, 20, 4_000, 1) if small else (10_000, 200, 200_000, 7)
+    accounts, markets, count, rounds = (500, 20, 4_000, 1) if small else (10_000, 200, 800_000, 5)
     book = make_book(accounts, accounts * 5 // 2, markets, SEED)
     rows = stream(book, accounts, markets, count, 10 * len(book.lots))
     limits = venue_rules(book, accounts, markets).limits
@@ -86,23 +87,25 @@ def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
     batches = [(events.copy(), effects.copy()) for events, effects in steps(state, rows[100:])]
     engine = time.perf_counter() - started
     size = sum(events.nbytes + effects.nbytes for events, effects in batches)
-    raw, appended, durable = [], [], []
+    raw, recorded, appended, durable = [], [], [], []
     with TemporaryDirectory(dir=Path(__file__).parent) as folder:
         for turn in range(rounds):
             fresh = opened_state(book, accounts, markets)
             load(fresh, rows[:100])
             raw.append(_raw(Path(folder, "raw"), batches))
-            durable.append(_durable(Path(folder, "journal.db"), manifest, fresh, rows[100:]))
+            recorded.append(_recorded(Path(folder, "journal.db"), manifest, fresh, batches))
+            durable.append(_recorded(Path(folder, "journal.db"), manifest, fresh, steps(fresh, rows[100:])))
             appended.append(_appended(Path(folder, "journal.db"), manifest, batches))
-            say(f"round {turn + 1} of {rounds}: raw {raw[-1]:.2f} s, journal {appended[-1]:.2f} s, with the engine {durable[-1]:.2f} s")
+            say(f"round {turn + 1} of {rounds}: raw {raw[-1]:.2f} s, journal {recorded[-1]:.2f} s, with the engine {durable[-1]:.2f} s")
     return {
-        "ratio": median(raw) / median(appended),
+        "ratio": median(raw) / median(recorded),
         "bar": 0.5,
         "unit": "of the speed of a raw write and fsync",
         "figures": {
             "raw write and fsync: seconds": median(raw),
-            "journal alone: seconds": median(appended),
-            "journal alone: of the speed of raw": median(raw) / median(appended),
+            "journal alone: seconds": median(recorded),
+            "journal alone: of the speed of raw": median(raw) / median(recorded),
+            "journal that waits for each batch: of the speed of raw": median(raw) / median(appended),
             "engine and journal: seconds": median(durable),
             "engine and journal: of the speed of raw": median(raw) / median(durable),
             "engine and journal: events a second": (count - 100) / median(durable),
@@ -116,6 +119,7 @@ def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
             "batches": len(batches),
             "events a batch": BATCH_EVENTS,
             "rounds": rounds,
+            "log": "moved into the file every 64 MiB, which counts",
             "mix": "60 % fills, 39 % transfers, 1 % marks",
             "seed": SEED,
             "excluded": "opening the book, compilation, snapshots, digests, the end mark",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from backstop.core.engine import step
 from backstop.core.events import EffectArray, EventArray
 from backstop.core.state import new_state
-from backstop.journal import Journal, open_journal
+from backstop.journal import Journal, JournalError, open_journal
+from backstop.journal.format import UNSYNCED_MAX
 from backstop.journal.recorder import Recorder
 from backstop.journal.verify import verify
 from tests.journal.runs import crash, manifest, venue
@@ -46,3 +48,35 @@ def test_inv_09_cuts_change_neither_rows_nor_digest(tmp_path: Path, fed: int, ga
     report = verify(tmp_path / "journal.db")
     assert report.exit_code == 0
     assert report.digests_compared == 1 + (report.batches // every if every else 0)
+
+
+@pytest.mark.parametrize("stage", ["seal", "write", "sync"])
+def test_nothing_is_written_behind_a_batch_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    """A journal never has a hole, and every later call says what the first fault was."""
+    path = tmp_path / "journal.db"
+    done = getattr(Journal, stage)
+    calls = 0
+
+    def failing(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise JournalError("the disk is gone")
+        return done(*arguments)
+
+    monkeypatch.setattr(Journal, stage, failing)
+    journal = Journal.create(path, manifest(digest_every=0))
+    recorder = Recorder(journal, new_state(venue().rules), 1)
+    with pytest.raises(JournalError, match="the disk is gone"):
+        for chunk in crash():
+            recorder.record(chunk.events, chunk.effects)
+        recorder.flush()
+    for _ in range(2):
+        with pytest.raises(JournalError, match="the disk is gone"):
+            recorder.flush()
+    recorder.abandon()
+    safe = journal.batches
+    assert safe <= 2
+    with open_journal(path) as read:
+        assert safe <= len(list(read.batches())) <= safe + UNSYNCED_MAX
+        assert read.findings == []

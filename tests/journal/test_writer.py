@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 
 from backstop.core.events import EFFECT, EVENT
-from backstop.journal import FindingCode, Journal, JournalError, open_journal
+from backstop.journal import FindingCode, Journal, JournalError, open_journal, writer
+from backstop.journal.format import UNSYNCED_MAX
+from backstop.journal.recovery import recover
 from tests.journal.runs import crash, manifest, names, write
 
 
@@ -38,15 +41,82 @@ def test_a_place_that_cannot_hold_a_file_is_a_clear_error(tmp_path: Path, place:
         Journal.create(tmp_path / place, manifest(), overwrite=True)
 
 
-def test_a_closed_journal_is_one_file_in_full_synchronous_wal_mode(tmp_path: Path) -> None:
+def test_a_closed_journal_is_one_file(tmp_path: Path) -> None:
     with Journal.create(tmp_path / "journal.db", manifest()) as journal:
         connection = journal._connection
         assert connection is not None
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (1,)  # the rest is ``sync``
         journal.append(crash()[0].events, crash()[0].effects)
         journal.close(crash()[0].digest)
     assert [file.name for file in tmp_path.iterdir()] == ["journal.db"]
+
+
+class _Disk:
+    """Keeps what a power cut would leave: the files as they were when a sync last began."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+        self._path = path
+        self._sync = writer._sync
+        self.held: dict[str, bytes] = {}
+        self.fault: OSError | None = None
+        monkeypatch.setattr(writer, "_sync", self.sync)
+
+    def sync(self, handle: int) -> None:
+        if self.fault is not None:
+            raise self.fault
+        files = {end: Path(f"{self._path}{end}") for end in ("", "-wal")}
+        held = {end: file.read_bytes() for end, file in files.items()}
+        self._sync(handle)
+        self.held = held
+
+    def after_a_cut(self, path: Path) -> int:
+        """Return how many batches are there when the power is back."""
+        held = self.held
+        for end, content in held.items():
+            Path(f"{path}{end}").write_bytes(content)
+        found = recover(path)
+        found.journal.abandon()
+        self.held = held  # taking the copy up synced, too
+        assert found.findings == ()
+        return found.journal.batches
+
+
+def test_a_batch_is_on_the_disk_when_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = _Disk(monkeypatch, tmp_path / "journal.db")
+    with Journal.create(tmp_path / "journal.db", manifest(), names()) as journal:
+        for number, chunk in enumerate(crash(), start=1):
+            journal.append(chunk.events, chunk.effects, chunk.digest if journal.digest_due else None)
+            assert disk.after_a_cut(tmp_path / f"cut {number}.db") == journal.batches == number
+
+
+def test_what_is_written_is_safe_after_a_sync_and_never_far_ahead_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = _Disk(monkeypatch, tmp_path / "journal.db")
+    with Journal.create(tmp_path / "journal.db", manifest(), names()) as journal:
+        for number, chunk in enumerate(crash(), start=1):
+            journal.write(journal.seal(chunk.events, chunk.effects, chunk.digest if journal.digest_due else None))
+            assert number - UNSYNCED_MAX <= journal.batches < number
+            assert disk.after_a_cut(tmp_path / f"cut {number}.db") == journal.batches
+        journal.sync()
+        assert disk.after_a_cut(tmp_path / "cut.db") == journal.batches == len(crash())
+
+
+def test_a_sync_that_failed_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a failed sync the system may have dropped what it could not write, and the next would not say so."""
+    disk = _Disk(monkeypatch, tmp_path / "journal.db")
+    first, second, third = crash()[:3]
+    with Journal.create(tmp_path / "journal.db", manifest(), names()) as journal:
+        journal.append(first.events, first.effects)
+        journal.write(journal.seal(second.events, second.effects, second.digest))
+        disk.fault = OSError(errno.EIO, "device")
+        with pytest.raises(JournalError, match=r"disk I/O error; 1 batches are safe"):
+            journal.sync()
+        disk.fault = None
+        with pytest.raises(JournalError, match=r"disk I/O error; 1 batches are safe"):
+            journal.write(journal.seal(third.events, third.effects))
+        with pytest.raises(JournalError, match="is closed"):
+            journal.sync()
+        assert journal.batches == 1
 
 
 def test_a_closed_journal_takes_no_more(tmp_path: Path) -> None:

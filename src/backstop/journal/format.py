@@ -26,6 +26,7 @@ __all__ = [
     "SCHEMA",
     "SCHEMAS",
     "SCHEMA_VERSION",
+    "UNSYNCED_MAX",
     "batch_chain",
     "end_chain",
     "is_digest",
@@ -42,13 +43,16 @@ SCHEMA_VERSION = 2
 #: Number of the encoding that ``core.state.state_digest`` hashes: one more whenever docs/rules.md, section 12, changes.
 #: Digests of another encoding are not compared; the effects are.
 DIGEST_ENCODING = 2
-#: The largest that SQLite has: a batch is long, and every page of it is written, summed and noted by itself.
-PAGE_BYTES = 65536
+#: Larger pages spill out of the processor's near caches, smaller ones are more to note; measured with ``benchmarks.p5_durable``.
+PAGE_BYTES = 16384
 #: Bytes of one event, and of one effect.
 ROW_BYTES = 64
 #: Most events, and most effects, of one batch: SQLite holds at most 10^9 bytes in one row.
 BATCH_ROWS_MAX = 15_000_000
 CHAIN_BYTES = 32
+
+#: Batches that may stand in the log before the first of them is synced: one that is being synced, one that is being written.
+UNSYNCED_MAX = 2
 
 #: A snapshot is stored in parts of at most so many bytes, and has at most so many.
 PART_BYTES = 64 << 20

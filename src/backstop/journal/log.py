@@ -15,8 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.journal.findings import Finding, FindingCode
+from backstop.journal.format import UNSYNCED_MAX
 
-__all__ = ["LogState", "log_finding", "read_log"]
+__all__ = ["TORN", "LogState", "log_finding", "read_log"]
+
+#: What bytes after the last whole batch are, as far as can be told.
+TORN = f"at most {UNSYNCED_MAX} that were being written when the run died, or damage"
 
 _HEADER_BYTES = 32
 _FRAME_BYTES = 24
@@ -34,15 +38,14 @@ class LogState(NamedTuple):
 
     #: Bytes after the last whole transaction that were written after it.
     torn_bytes: int = 0
-    #: Transactions whose last frame is among them. Each was on the disk before the next one began,
-    #: so of two the first was acknowledged.
+    #: Transactions whose last frame is among them. Before one begins all but ``UNSYNCED_MAX`` - 1 before it were safe.
     torn_commits: int = 0
     header_is_damaged: bool = False
 
     @property
     def lost_for_certain(self) -> bool:
         """Whether something that was acknowledged is gone."""
-        return self.header_is_damaged or self.torn_commits > 1
+        return self.header_is_damaged or self.torn_commits > UNSYNCED_MAX
 
 
 def log_finding(path: Path) -> Finding | None:
@@ -51,11 +54,12 @@ def log_finding(path: Path) -> Finding | None:
     place = f"{path.name}-wal"
     if state.header_is_damaged:
         return Finding(FindingCode.LOG, place, "its header is damaged: batches that stand in it are lost")
-    if state.torn_commits > 1:
-        message = f"{state.torn_bytes} bytes after the last whole batch are damaged: {state.torn_commits - 1} acknowledged batches are lost"
+    if state.lost_for_certain:
+        least = state.torn_commits - UNSYNCED_MAX
+        message = f"{state.torn_bytes} bytes after the last whole batch are damaged: at least {least} acknowledged batches are lost"
         return Finding(FindingCode.LOG, place, message)
     if state.torn_bytes:
-        message = f"{state.torn_bytes} bytes after the last whole batch: one that was being written when the run died, or damage"
+        message = f"{state.torn_bytes} bytes after the last whole batch: {TORN}"
         return Finding(FindingCode.LOG, place, message)
     return None
 

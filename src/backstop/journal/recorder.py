@@ -1,16 +1,17 @@
 """Gathering the engine's events and effects into batches of 1,000 events or more, and writing them meanwhile.
 
-The driver hands over what one ``step`` consumed; the recorder decides when a batch is whole, adds a state
-digest and a snapshot where the manifest declares them, and writes it in a thread of its own while the
-engine goes on. What ``record`` took is not durable: acknowledge nothing to anybody before ``flush``
-returned, or ``journal.events`` has come as far.
+The driver hands over what one ``step`` consumed; the recorder decides when a batch is whole, and adds a state
+digest and a snapshot where the manifest declares them. While the engine goes on, one thread chains a batch,
+one writes the batch before, and one syncs the batch before that. What ``record`` took is not durable: acknowledge nothing to anybody before
+``flush`` returned, or ``journal.events`` has come as far.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ from numpy.typing import NDArray
 from backstop.core.digest import state_digest
 from backstop.core.events import EFFECT, EffectArray, EventArray
 from backstop.core.state import State
-from backstop.journal.snapshot import take_snapshot
-from backstop.journal.writer import Journal
+from backstop.journal.format import UNSYNCED_MAX
+from backstop.journal.snapshot import Snapshot, take_snapshot
+from backstop.journal.writer import Journal, Sealed
 
 __all__ = ["BATCH_EVENTS", "Recorder"]
 
@@ -28,8 +30,8 @@ __all__ = ["BATCH_EVENTS", "Recorder"]
 BATCH_EVENTS = 1_000
 #: Effects after which a batch is written, however few events brought them.
 BATCH_EFFECTS = 1_000_000
-#: Batches that may wait for the disk; then the engine waits for them.
-_AHEAD_MAX = 2
+#: Batches that may be under way to the disk, one a stage and one that waits; then the engine waits for them.
+_AHEAD_MAX = 4
 
 
 class Recorder:
@@ -54,8 +56,11 @@ class Recorder:
         self._effects: list[EffectArray] = []
         self._gathered = 0
         self._next = journal.batches + 1
-        self._writer = ThreadPoolExecutor(1, "journal")
-        self._under_way: deque[Future[None]] = deque()
+        self._sealer, self._writer, self._syncer = (ThreadPoolExecutor(1, f"journal-{stage}") for stage in ("seal", "write", "sync"))
+        self._under_way: deque[Future[Future[Future[None]]]] = deque()
+        self._syncs: deque[Future[None]] = deque(maxlen=UNSYNCED_MAX)
+        #: What the first stage that failed raised; no batch behind it is written.
+        self._fault: BaseException | None = None
 
     def record(self, events: EventArray, effects: EffectArray) -> None:
         """Take events that were applied whole, with all their effects; the state must stand right after them.
@@ -78,15 +83,20 @@ class Recorder:
     def close(self) -> str:
         """Write what is left and the end mark; return the final state digest."""
         self.flush()
-        self._writer.shutdown()
+        self._end()
         digest = state_digest(self._state)
         self.journal.close(digest)
         return digest
 
     def abandon(self) -> None:
         """Let what is being written end, and close the file without an end mark, as a run that failed does."""
-        self._writer.shutdown(cancel_futures=True)
+        self._end()
         self.journal.abandon()
+
+    def _end(self) -> None:
+        self._sealer.shutdown(cancel_futures=True)
+        self._writer.shutdown()
+        self._syncer.shutdown()
 
     def _hand_over(self) -> None:
         if not self._events:
@@ -100,12 +110,39 @@ class Recorder:
         self._events, self._effects, self._gathered = [], [], 0
         self._next += 1
         self._wait(_AHEAD_MAX - 1)
-        self._under_way.append(self._writer.submit(journal.append, events, effects, digest, snapshot))
+        self._under_way.append(self._sealer.submit(self._seal, events, effects, digest, snapshot))
+
+    def _seal(self, events: EventArray, effects: EffectArray, digest: str | None, snapshot: Snapshot | None) -> Future[Future[None]]:
+        with self._unbroken():
+            return self._writer.submit(self._write, self.journal.seal(events, effects, digest, snapshot))
+
+    def _write(self, batch: Sealed) -> Future[None]:
+        with self._unbroken():
+            while len(self._syncs) >= UNSYNCED_MAX:  # else ``write`` would wait behind the syncer, for a sync more
+                self._syncs.popleft().result()
+            self.journal.write(batch)
+            self._syncs.append(self._syncer.submit(self._sync))
+            return self._syncs[-1]
+
+    def _sync(self) -> None:
+        with self._unbroken():
+            self.journal.sync()
+
+    @contextmanager
+    def _unbroken(self) -> Iterator[None]:
+        """Let nothing happen after a stage has failed."""
+        if self._fault is not None:
+            raise self._fault
+        try:
+            yield
+        except BaseException as error:
+            self._fault = error
+            raise
 
     def _wait(self, left: int) -> None:
         """Wait until at most ``left`` batches are under way; the first error is raised, and again by every later call."""
         while len(self._under_way) > left:
-            self._under_way[0].result()
+            self._under_way[0].result().result().result()
             self._under_way.popleft()
 
 

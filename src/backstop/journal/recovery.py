@@ -1,6 +1,6 @@
 """Taking up a journal that a dead run left: from its newest good snapshot, through the batches after it.
 
-Nothing that was acknowledged is dropped without a word. Only a last batch that is not whole may be cut
+Nothing that was acknowledged is dropped without a word. Only last batches that are not whole may be cut
 off, and it is reported; any other damage ends in ``JournalDamaged``, which names it, and the file stays
 as it was. Names, and batches before the snapshot, are for ``verify``.
 """
@@ -18,7 +18,7 @@ from backstop.core.instruments import VenueRules
 from backstop.core.state import State
 from backstop.journal.findings import READ_ERRORS, Finding, FindingCode, JournalDamaged, finding_of
 from backstop.journal.format import DIGEST_ENCODING, snapshot_hash
-from backstop.journal.log import read_log
+from backstop.journal.log import TORN, read_log
 from backstop.journal.reader import Batch, Reader, open_journal
 from backstop.journal.replay import Replayer
 from backstop.journal.snapshot import Restored, SnapshotError, restore_snapshot
@@ -76,9 +76,7 @@ class Recovery:
             )
             raise JournalDamaged(Finding(FindingCode.LOG, log.name, f"{what}: acknowledged batches are lost"))
         if state.torn_bytes:
-            message = (
-                f"cut off: {state.torn_bytes} bytes after the last whole batch, one that was being written when the run died, or damage"
-            )
+            message = f"cut off: {state.torn_bytes} bytes after the last whole batch: {TORN}"
             self.findings.append(Finding(FindingCode.LOG, log.name, message))
 
     def _open(self) -> None:

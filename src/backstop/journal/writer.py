@@ -1,12 +1,16 @@
-"""Writing a journal: one durable transaction a batch, or nothing of it.
+"""Writing a journal: one transaction a batch, durable or nothing of it.
 
-It does not gather (``recorder`` does), run the engine or read back what it wrote.
+A batch is first written to SQLite's log, then synced; the next may be written while it is. It does not gather
+(``recorder`` does), run the engine or read back what it wrote.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+import sys
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -22,6 +26,7 @@ from backstop.journal.format import (
     PARTS_MAX,
     SCHEMA,
     SCHEMA_VERSION,
+    UNSYNCED_MAX,
     batch_chain,
     end_chain,
     is_digest,
@@ -32,13 +37,13 @@ from backstop.journal.format import (
 from backstop.journal.manifest import Manifest, Names
 from backstop.journal.snapshot import Snapshot
 
-__all__ = ["Journal", "JournalError", "Position"]
+__all__ = ["Journal", "JournalError", "Position", "Sealed"]
 
 #: What SQLite leaves beside its file while it is at work.
 _COMPANIONS = ("-wal", "-shm", "-journal")
-#: Pages in the write-ahead log before they are moved into the file: 64 MiB. A log that is written over
+#: Bytes in the write-ahead log before its pages are moved into the file. A log that is written over
 #: again need not grow, which a sync would have to note in the file system.
-_CHECKPOINT_PAGES = 1024
+_CHECKPOINT_BYTES = 64 << 20
 
 
 class JournalError(OSError):
@@ -56,18 +61,32 @@ class Position(NamedTuple):
     last_seq: int | None = None
 
 
+class Sealed(NamedTuple):
+    """A batch in the words of table ``batches``, and how far the journal has come with it."""
+
+    row: tuple[object, ...]
+    snapshot: Snapshot | None
+    position: Position
+
+
 class Journal:
     """A journal that is being written. ``append`` returns when its batch would survive a power cut.
 
-    Any thread may call it, one at a time: a lock keeps the others waiting.
+    Who has other things to do meanwhile calls ``seal``, ``write`` and ``sync``, each in a thread of its own.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, position: Position, manifest: Manifest) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, log: int, position: Position, manifest: Manifest) -> None:
         self.path = path
         self._connection: sqlite3.Connection | None = connection
         self._manifest = manifest
-        self._position = position
-        self._lock = Lock()
+        #: Handle of SQLite's log, which is what is synced. SQLite holds no lock on that file that closing it could drop.
+        self._log = log
+        #: What is chained, what of it stands in the log, and how much of that would survive a power cut.
+        self._sealed = self._written = self._safe = position
+        #: Why it takes no more, from the moment that a sync failed until it is closed.
+        self._fault: JournalError | None = None
+        #: In this order, where one needs both.
+        self._write_lock, self._sync_lock = Lock(), Lock()
 
     @classmethod
     def create(cls, path: str | Path, manifest: Manifest, names: Names | None = None, *, overwrite: bool = False) -> Journal:
@@ -92,13 +111,12 @@ class Journal:
             connection.execute("INSERT INTO marks VALUES ('start', 0, 0, 0, ?, NULL)", (chain,))
             connection.execute("COMMIT")
             # Only now: what names the run then stands in the file itself, whatever becomes of the log.
-            _log_ahead(connection)
-            _sync_folder(path.parent)
+            log = _log_ahead(connection, path)
         except (sqlite3.Error, OSError, UnicodeError) as error:
             if connection is not None:
                 connection.close()
             raise JournalError(f"journal `{path}` cannot be created: {_reason(error)}") from error
-        return cls(path, connection, Position(chain), manifest)
+        return cls(path, connection, log, Position(chain), manifest)
 
     @classmethod
     def take_up(cls, path: str | Path, manifest: Manifest, position: Position) -> Journal:
@@ -112,33 +130,33 @@ class Journal:
         try:
             connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False)
             _prepare(connection, is_new=False)
-            _log_ahead(connection)
             _cut_off(connection, position.batches)
-        except sqlite3.Error as error:
+            log = _log_ahead(connection, path)
+        except (sqlite3.Error, OSError) as error:
             if connection is not None:
                 connection.close()
             raise JournalError(f"journal `{path}` cannot be taken up: {_reason(error)}") from error
-        return cls(path, connection, position, manifest)
+        return cls(path, connection, log, position, manifest)
 
     @property
     def batches(self) -> int:
         """Batches that are safe."""
-        return self._position.batches
+        return self._safe.batches
 
     @property
     def events(self) -> int:
         """Events that are safe."""
-        return self._position.events
+        return self._safe.events
 
     @property
     def chain(self) -> str:
         """Hex of the chain after the last safe batch, or of the end mark."""
-        return self._position.chain.hex()
+        return self._safe.chain.hex()
 
     @property
     def digest_due(self) -> bool:
         """Whether the next batch must carry a state digest."""
-        return self.is_digest_due(self._position.batches + 1)
+        return self.is_digest_due(self._sealed.batches + 1)
 
     def is_digest_due(self, number: int) -> bool:
         """Return whether this batch must carry a state digest: the manifest declares one, or a snapshot goes with it."""
@@ -151,51 +169,102 @@ class Journal:
         return every > 0 and number % every == 0 and self._manifest.snapshots_kept > 0
 
     def append(self, events: EventArray, effects: EffectArray, digest: str | None = None, snapshot: Snapshot | None = None) -> None:
-        """Write one batch: events, all their effects, the state digest where one is due, and a snapshot of the state after them.
+        """Write one batch and sync it: ``seal``, ``write`` and ``sync`` in one."""
+        self.write(self.seal(events, effects, digest, snapshot))
+        try:
+            self.sync()
+        except JournalError:
+            self.abandon()
+            raise
 
-        Raises ``JournalError`` if it cannot be written; the journal then takes no more.
+    def seal(self, events: EventArray, effects: EffectArray, digest: str | None = None, snapshot: Snapshot | None = None) -> Sealed:
+        """Check one batch and chain it to the one sealed before: events, all their effects, the state digest where one is due, and
+        a snapshot of the state after them.
+
+        Raises ``ValueError`` if they are no batch. The rows must stay as they are until it is written.
         """
-        with self._lock:
-            connection = self._writable()
-            self._check(events, effects, digest)
-            event_bytes, effect_bytes = _data(events), _data(effects)
-            hashed = None if snapshot is None else snapshot.hash
-            held = self._position
-            chain = batch_chain(held.chain, event_bytes, effect_bytes, digest, hashed, schema=SCHEMA_VERSION)
-            number, first_seq, last_seq = held.batches + 1, int(events["seq"][0]), int(events["seq"][-1])
-            row = (number, first_seq, last_seq, len(events), len(effects), event_bytes, effect_bytes, chain, digest, hashed)
-            self._commit(connection, "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row, snapshot)
-            self._position = Position(chain, number, held.events + len(events), held.effects + len(effects), last_seq)
+        self._check(events, effects, digest)
+        event_bytes, effect_bytes = _data(events), _data(effects)
+        hashed = None if snapshot is None else snapshot.hash
+        held = self._sealed
+        chain = batch_chain(held.chain, event_bytes, effect_bytes, digest, hashed, schema=SCHEMA_VERSION)
+        number, first_seq, last_seq = held.batches + 1, int(events["seq"][0]), int(events["seq"][-1])
+        row = (number, first_seq, last_seq, len(events), len(effects), event_bytes, effect_bytes, chain, digest, hashed)
+        self._sealed = Position(chain, number, held.events + len(events), held.effects + len(effects), last_seq)
+        return Sealed(row, snapshot, self._sealed)
+
+    def write(self, batch: Sealed) -> None:
+        """Write the batch that was sealed next.
+
+        It is safe after the next ``sync``; one is made first where ``UNSYNCED_MAX`` batches wait for theirs. Raises
+        ``JournalError`` if it cannot be written; the journal then takes no more.
+        """
+        with self._write_lock:
+            try:
+                self._sync_up_to(self._written.batches - UNSYNCED_MAX + 1)
+                connection = self._writable()
+                if batch.position.batches != self._written.batches + 1:
+                    raise ValueError(f"Condition failed: batch {batch.position.batches} written after {self._written.batches}")
+                self._commit(connection, "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", batch.row, batch.snapshot)
+                self._written = batch.position
+            except JournalError:
+                with self._sync_lock:
+                    self._give_up()
+                raise
+
+    def sync(self) -> None:
+        """Return when all that was written before the call would survive a power cut.
+
+        Raises ``JournalError`` if that cannot be had; the journal then takes no more.
+        """
+        self._sync_up_to(self._written.batches)
+
+    def _sync_up_to(self, batches: int) -> None:
+        if self._safe.batches < batches:
+            with self._sync_lock:
+                if self._safe.batches < batches:
+                    self._sync()
+
+    def _sync(self) -> None:
+        self._writable()
+        held = self._written
+        try:
+            _sync(self._log)
+        except OSError as error:  # what the disk then holds cannot be known, nor had by trying again
+            self._fault = self._failed(error)
+            raise self._fault from error
+        self._safe = held
 
     def close(self, digest: str) -> None:
         """Write the end mark with the final state digest and close the file.
 
         Raises ``JournalError`` if it cannot be written.
         """
-        with self._lock:
+        self.sync()
+        with self._write_lock, self._sync_lock:
             connection = self._writable()
             if not is_digest(digest):
                 raise ValueError(f"Condition failed: digest {digest!r} is not a SHA-256 in hex")
-            held = self._position
+            held = self._written
             chain = end_chain(held.chain, held.batches, held.events, held.effects, digest)
             row = (held.batches, held.events, held.effects, chain, digest)
-            self._commit(connection, "INSERT INTO marks VALUES ('end', ?, ?, ?, ?, ?)", row)
-            self._position = held._replace(chain=chain)
-            self._connection = None
             try:
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            except sqlite3.Error:
-                pass  # The log keeps what the file could not take; both together are the journal.
+                self._commit(connection, "INSERT INTO marks VALUES ('end', ?, ?, ?, ?, ?)", row)
+                self._sync()
+                self._written = self._safe = held._replace(chain=chain)
+                with suppress(sqlite3.Error):  # the log keeps what the file could not take; both together are the journal
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             finally:
-                connection.close()
+                self._give_up()
 
     def abandon(self) -> None:
         """Close the file without an end mark, as a run that failed does."""
-        with self._lock:
+        with self._write_lock, self._sync_lock:
             self._give_up()
 
     def _give_up(self) -> None:
         if self._connection is not None:
+            os.close(self._log)
             self._connection.close()
             self._connection = None
 
@@ -208,6 +277,8 @@ class Journal:
     def _writable(self) -> sqlite3.Connection:
         if self._connection is None:
             raise JournalError(f"journal `{self.path}` is closed")
+        if self._fault is not None:
+            raise self._fault
         return self._connection
 
     def _check(self, events: EventArray, effects: EffectArray, digest: str | None) -> None:
@@ -220,7 +291,7 @@ class Journal:
         if digest is not None and not is_digest(digest):
             raise ValueError(f"Condition failed: digest {digest!r} is not a SHA-256 in hex")
         if digest is None and self.digest_due:
-            raise ValueError(f"Condition failed: batch {self._position.batches + 1} must carry a state digest")
+            raise ValueError(f"Condition failed: batch {self._sealed.batches + 1} must carry a state digest")
 
     def _commit(self, connection: sqlite3.Connection, words: str, row: tuple[object, ...], snapshot: Snapshot | None = None) -> None:
         try:
@@ -232,14 +303,16 @@ class Journal:
                 self._store(connection, snapshot)
                 connection.execute("COMMIT")
         except sqlite3.Error as error:
-            self._give_up()
-            held = self._position
-            safe = f"{held.batches} batches are safe" + ("" if held.last_seq is None else f", the last event is seq {held.last_seq}")
-            raise JournalError(f"journal `{self.path}` cannot be written: {_reason(error)}; {safe}") from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> JournalError:
+        held = self._safe
+        safe = f"{held.batches} batches are safe" + ("" if held.last_seq is None else f", the last event is seq {held.last_seq}")
+        return JournalError(f"journal `{self.path}` cannot be written: {_reason(error)}; {safe}")
 
     def _store(self, connection: sqlite3.Connection, snapshot: Snapshot) -> None:
         """Write the snapshot of the batch that comes next, and remove those that are no longer kept."""
-        first = (self._position.batches + 1) * PARTS_MAX
+        first = (self._written.batches + 1) * PARTS_MAX
         rows = enumerate(snapshot.parts, start=first)
         connection.executemany("INSERT INTO snapshots VALUES (?, ?)", rows)
         held = [number for (number,) in connection.execute("SELECT DISTINCT place / ? FROM snapshots ORDER BY 1", (PARTS_MAX,))]
@@ -279,9 +352,33 @@ def _prepare(connection: sqlite3.Connection, *, is_new: bool = True) -> None:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
-def _log_ahead(connection: sqlite3.Connection) -> None:
+def _log_ahead(connection: sqlite3.Connection, path: Path) -> int:
+    """Write to a log from here on; return its handle, for ``sync``: SQLite itself syncs only where it moves pages."""
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_BYTES // page_bytes}")
+    connection.execute("SELECT 1 FROM manifest").fetchone()  # opens the log
+    handle = os.open(f"{path}-wal", os.O_RDWR | getattr(os, "O_BINARY", 0))
+    try:
+        _sync(handle)
+        _sync_folder(path.parent)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _sync(handle: int) -> None:
+    """Return when the bytes of a file would survive a power cut."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
+    elif sys.platform == "win32":
+        os.fsync(handle)
+    else:
+        os.fdatasync(handle)
 
 
 def _cut_off(connection: sqlite3.Connection, batches: int) -> None:
@@ -310,10 +407,12 @@ def _sync_folder(folder: Path) -> None:
 
 def _reason(error: Exception) -> str:
     text = str(error)
-    if "is full" in text:
+    if "is full" in text or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
         return "the disk is full"
     if "readonly" in text:
         return "it is read-only"
+    if isinstance(error, OSError) and error.errno == errno.EIO:
+        return "disk I/O error"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return text
