@@ -291,7 +291,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_a_report_is_written_and_said(folder: Path) -> None:
-    path = folder / "new" / "report.html"
+    path = folder / "report.html"
     result = replay(folder, "--json", "--report", str(path))
     values = as_json(result)
     text = path.read_text(encoding="utf-8")
@@ -303,5 +303,5 @@ def test_a_report_is_written_and_said(folder: Path) -> None:
 
 def test_a_report_that_cannot_be_written_is_refused_before_the_run(folder: Path) -> None:
     result = replay(folder, "--report", str(folder))
-    assert result.exit_code == USAGE
+    assert result.exit_code == FAILED
     assert "is a folder: name a file" in plain(result.stderr)

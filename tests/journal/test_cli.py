@@ -37,10 +37,10 @@ def test_json_is_one_object_on_standard_output(tmp_path: Path) -> None:
     }
 
 
-def test_a_missing_file_is_wrong_usage(tmp_path: Path) -> None:
+def test_a_missing_file_is_a_failure(tmp_path: Path) -> None:
     for path in (tmp_path / "journal.db", tmp_path):
         ran = _verify(str(path))
-        assert (ran.exit_code, ran.stdout) == (2, "")
+        assert (ran.exit_code, ran.stdout) == (1, "")
         assert ran.stderr.startswith("error: journal")
     assert _verify().exit_code == 2
 

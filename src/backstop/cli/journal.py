@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backstop.cli.exits import FAILED, FINDING, INVARIANT, OK, USAGE
+from backstop.cli.exits import FAILED, FINDING, INVARIANT, OK
+from backstop.cli.running import printable, refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,10 +54,8 @@ def verify(
         raise typer.BadParameter(f"{head!r}: must be at least {_HEAD_MIN} hex digits", param_hint="--head")
     bar = _progress_bar()
     try:
-        report = verify_journal(file, bar, head=head)
-    except (FileNotFoundError, IsADirectoryError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(USAGE) from None
+        with refusals():
+            report = verify_journal(file, bar, head=head)
     finally:
         if bar is not None:
             typer.echo(err=True)
@@ -78,7 +77,7 @@ def show(
     """Print events and their effects as people read them.
 
     Checks each batch as it reads it, and replays nothing. Exits with 0, 1 if the file cannot be read, 2 on wrong
-    usage, 4 if something is wrong with what was read.
+    usage, 4 if something is wrong with what was read, or the file is no journal.
     """
     from itertools import islice
 
@@ -91,7 +90,7 @@ def show(
             typer.echo("note: its numbers do not stand for what they do in this version: rows are shown as numbers", err=True)
         journal.check_head()
         for line in islice(chosen(journal, choice), limit):
-            typer.echo(json.dumps(_line_object(speaker, line)) if as_json else _printable(_line_text(speaker, line)))
+            typer.echo(json.dumps(_line_object(speaker, line)) if as_json else printable(_line_text(speaker, line)))
         _tell_findings(journal)
 
 
@@ -102,31 +101,24 @@ def stats(
 ) -> None:
     """Count what a journal holds: events and effects by kind, refusals, batches, snapshots.
 
-    Exits with 0, 1 if the file cannot be read, 2 on wrong usage, 4 if something is wrong with what was read.
+    Exits with 0, 1 if the file cannot be read, 2 on wrong usage, 4 if something is wrong with what was read, or the file is no journal.
     """
     from backstop.journal.showing import stats as stats_of
 
     with _opened(file) as journal:
         journal.check_head()
         counted = stats_of(journal)
-        typer.echo(json.dumps(counted, indent=2) if as_json else _printable(_stats_text(counted)))
+        typer.echo(json.dumps(counted, indent=2) if as_json else printable(_stats_text(counted)))
         _tell_findings(journal)
 
 
 @contextmanager
 def _opened(file: Path) -> Iterator[Reader]:
     """Open a journal; what makes that impossible is a message and an exit code."""
-    from backstop.journal import FindingCode, JournalDamaged, open_journal
+    from backstop.journal import open_journal
 
-    try:
-        with open_journal(file) as journal:
-            yield journal
-    except (FileNotFoundError, IsADirectoryError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(USAGE) from None
-    except JournalDamaged as error:
-        typer.echo(_printable(f"error: {error}"), err=True)
-        raise typer.Exit(FAILED if error.finding.code == FindingCode.UNREADABLE else FINDING) from None
+    with refusals(), open_journal(file) as journal:
+        yield journal
 
 
 def _tell_findings(journal: Reader) -> None:
@@ -135,7 +127,7 @@ def _tell_findings(journal: Reader) -> None:
 
     found = [finding for finding in journal.findings if finding.code != FindingCode.END_MISSING]
     for finding in found:
-        typer.echo(_printable(f"found: {finding}"), err=True)
+        typer.echo(printable(f"found: {finding}"), err=True)
     if found:
         typer.echo(f"what was printed cannot be relied on: see backstop journal verify {journal.path}", err=True)
         raise typer.Exit(FINDING)
@@ -230,7 +222,7 @@ def _as_text(report: Report) -> str:
     lines += [f"note      {note}" for note in report.notes]
     lines += [f"found     {finding}" for finding in report.findings]
     lines.append(f"result    {_result(report)}{_unreplayed(report)}")
-    return _printable("\n".join(lines))
+    return printable("\n".join(lines))
 
 
 def _trusted(report: Report, number: str | None) -> str:
@@ -259,8 +251,3 @@ def _result(report: Report) -> str:
 def _unreplayed(report: Report) -> str:
     """Say where nothing was replayed: the record was checked, the engine was not asked."""
     return "; nothing was replayed" if report.events and not report.events_replayed else ""
-
-
-def _printable(text: str) -> str:
-    """Show bytes that are no text as escapes: a damaged file must not break the terminal."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)

@@ -164,7 +164,7 @@ def parse_parameters(text: str, place: str = "population.toml") -> PopulationPar
 def load_parameters(path: str | Path) -> PopulationParameters:
     """Return the parameters of a TOML file; raise ``PopulationError`` as ``parse_parameters`` does."""
     try:
-        text = read_utf8(path)
+        text = read_utf8(path, "population file")
     except TomlError as error:
         raise PopulationError(f"{path}: {error}") from None
     return parse_parameters(text, str(path))
