@@ -188,7 +188,7 @@ BAD: list[tuple[str, str, str, str]] = [
         "margin of the whole notional",
         "initial_rate_ppm = 20_000, maintenance_rate_ppm = 10_000",
         "initial_rate_ppm = 900_000, maintenance_rate_ppm = 700_000",
-        "market[0].tiers[1].maintenance_rate_ppm (BTC/USDT:USDT) = 700000: x warning_ratio 1500000 ppm leaves less than a "
+        "market[0].tiers[1].maintenance_rate_ppm (BTC/USDT:USDT) = 700000: x warning_ratio 1.5 leaves less than a "
         "thousandth of the notional:"
         " must be at most 666000",
     ),
@@ -352,6 +352,19 @@ BETWEEN_KEYS = [
 @pytest.mark.parametrize(("before", "behind", "finding"), [row[1:] for row in BETWEEN_KEYS], ids=[row[0] for row in BETWEEN_KEYS])
 def test_a_fault_between_keys_is_told_once_where_it_is_written(before: str, behind: str, finding: str) -> None:
     assert problems(before + THREE + behind) == [finding]
+
+
+def test_one_fault_does_not_bring_others_with_it() -> None:
+    ratio = THREE.replace("[asset]", "[levels]\nwarning_ratio = 9\n[asset]").replace("20_000, maintenance", "200_000, maintenance")
+    steep = ratio.replace("maintenance_rate_ppm = 10_000", "maintenance_rate_ppm = 120_000")
+    assert problems(steep) == [
+        "levels.warning_ratio = 9: x the maintenance_rate_ppm of the last tier (120000 of BTC/USDT:USDT, 120000 of ETH/USDT:USDT,"
+        " 120000 of SOL/USDT:USDT) leaves less than a thousandth of the notional: must be at most 8.325, or those rates lower"
+    ]
+    groups = default_text().replace('name = "alts"', 'name = "majors"')
+    assert problems(groups) == ['group[1].name = "majors": stands at group[0] already']
+    malformed = default_text().replace('opening_balance = "8000000"', "opening_balance = true")
+    assert [found.partition(":")[0] for found in problems(malformed)] == ["group[1].opening_balance (alts) = true"]
 
 
 def test_a_drawdown_without_its_exit_names_the_key_that_is_there() -> None:

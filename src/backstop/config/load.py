@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from backstop.config.findings import ConfigError, Finding
-from backstop.config.markets import MarketPart, read_market
+from backstop.config.markets import MarketPart, check_margins, read_market
 from backstop.config.providers import read_providers
 from backstop.config.schema import VenueFile
 from backstop.config.sections import Parts, amount_text, read_sections, solvent_first, stage_names
@@ -57,6 +57,7 @@ def parse_venue(text: str, place: str = "venue.toml") -> Venue:
     read_providers(pieces, parts, findings)
     markets = [read_market(number, section, pieces, parts, findings) for number, section in pieces.markets]
     whole = [part for part in markets if part is not None]
+    check_margins(pieces, parts, findings)
     _check_between(parts, whole, findings)
     if findings:
         raise ConfigError(place, _named(raw, findings))

@@ -25,11 +25,13 @@ from backstop.core.instruments import (
     deductions_atoms,
 )
 
-__all__ = ["MarketPart", "read_market"]
+__all__ = ["MarketPart", "check_margins", "read_market"]
 
 _SYMBOL = re.compile(r"([^/:\s-]+)/([^/:\s-]+):([^/:\s-]+)(-.+)?")
 #: Lots of one account times accounts: the sum of a market's longs stays below.
 _SIDE_LOTS_MAX = 1 << 62
+#: Maintenance rate times warning ratio, in ppm x ppm: a thousandth of the notional is left.
+_MARGIN_MAX = 999 * PPM * PPM // 1000
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,8 @@ def _group(read: _Reader, parts: Parts) -> int:
         return 0
     if name in parts.groups:
         return parts.groups.index(name)
+    if not parts.groups_are_sound:
+        return 0
     hint = did_you_mean(name, list(parts.groups)) or f"the groups are {', '.join(parts.groups)}"
     read.wrong("group", f"must name a market group: {hint}", f'"{name}"')
     return 0
@@ -303,15 +307,29 @@ def _check_rates(read: _Reader, parts: Parts, tiers: list[TierRules]) -> None:
             read.wrong("tiers", f"{name}: {error}")
     if parts.levels is None:
         return
-    ratio = max(parts.levels.warning_ratio_ppm, PPM + parts.levels.exit_buffer_ppm)
     top = tiers[-1].maintenance_rate_ppm
-    if top * ratio > 999 * PPM * PPM // 1000:
-        most = 999 * PPM * PPM // 1000 // ratio
-        read.wrong(
-            f"tiers[{len(tiers) - 1}].maintenance_rate_ppm",
-            f"x warning_ratio {ratio} ppm leaves less than a thousandth of the notional: must be at most {most}",
-            top,
-        )
+    if top * parts.levels.warning_ratio_ppm > _MARGIN_MAX:
+        parts.steep.append((f"{read.key}.tiers[{len(tiers) - 1}].maintenance_rate_ppm", read.section.symbol, top))
+
+
+def check_margins(pieces: Pieces, parts: Parts, findings: list[Finding]) -> None:
+    """Tell of maintenance rates that are too high for the warning ratio: of one market its rate, of several the ratio, once."""
+    if not parts.steep or parts.levels is None or pieces.levels is None:
+        return
+    ratio = parts.levels.warning_ratio_ppm
+    leaves = "leaves less than a thousandth of the notional: must be at most"
+    if len(parts.steep) == 1 or "warning_ratio" not in pieces.levels.model_fields_set:
+        for key, symbol, top in parts.steep:
+            findings.append(Finding(key, f"x warning_ratio {_ratio_text(ratio)} {leaves} {_MARGIN_MAX // ratio}", str(top), symbol))
+        return
+    top = max(rate for _, _, rate in parts.steep)
+    names = ", ".join(f"{rate} of {symbol}" for _, symbol, rate in parts.steep[:4]) + (", ..." if len(parts.steep) > 4 else "")
+    right = f"x the maintenance_rate_ppm of the last tier ({names}) {leaves} {_ratio_text(_MARGIN_MAX // top)}, or those rates lower"
+    findings.append(Finding("levels.warning_ratio", right, _ratio_text(ratio)))
+
+
+def _ratio_text(ratio_ppm: int) -> str:
+    return decimal_text(Decimal(ratio_ppm).scaleb(-6))
 
 
 def _check_bands(read: _Reader) -> None:

@@ -55,6 +55,8 @@ class Parts:
     closeout: CloseoutRules = field(default_factory=CloseoutRules)
     #: Names of the market groups, the rules and the opening balances of their funds.
     groups: tuple[str, ...] = ("all",)
+    #: Whether their names can be relied on; where not, who names one is not judged for it.
+    groups_are_sound: bool = True
     funds: tuple[FundRules, ...] = (FundRules(),)
     fund_opening_atoms: tuple[int, ...] = (0,)
     fund: FundsRules = field(default_factory=FundsRules)
@@ -65,6 +67,8 @@ class Parts:
     socialise_policy: int = int(SocialisePolicy.GAINS_HAIRCUT)
     providers: tuple[ProviderRules, ...] = ()
     backers: tuple[ProviderSpec, ...] = ()
+    #: Last tiers whose maintenance rate is too high for the levels: key, symbol and rate.
+    steep: list[tuple[str, str, int]] = field(default_factory=list)
 
 
 def stage_names(waterfall: list[Any]) -> list[str]:
@@ -110,6 +114,7 @@ def _read_stage(key: str, stage: Any, pieces: Pieces, parts: Parts, findings: li
 
 def _read_groups(pieces: Pieces, parts: Parts, findings: list[Finding]) -> None:
     """Read the market groups, if the file has any: their names, and their funds in place of the one of the stage."""
+    parts.groups_are_sound = pieces.groups is not None and len({group.name for group in pieces.groups}) == len(pieces.groups)
     if not pieces.groups or parts.asset is None:
         return
     parts.groups = tuple(group.name for group in pieces.groups)
