@@ -295,7 +295,7 @@ def test_the_file_is_written_whole_or_not_at_all(crash: tuple[Gathering, ReplayR
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match="folder"):
         write_report(tmp_path / "folder", gathering, facts)
-    with pytest.raises(FileNotFoundError, match="there is no folder .*absent for the report: make it first"):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*absent for the report: make it first"):
         write_report(tmp_path / "absent" / "report.html", gathering, facts)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["folder", "new"]
 
