@@ -156,7 +156,12 @@ BAD: list[tuple[str, str, str, str]] = [
         "waterfall[1].deadline (closeout) = 30: must be a text of a whole number and one of",
     ),
     ("no duration at all", "fee_ppm = 1000", 'deadline = "0s"', 'waterfall[1].deadline (closeout) = "0s": must be at least 1ns'),
-    ("rate above one", "fee_ppm = 1000", "fee_ppm = 1000001", "waterfall[1].fee_ppm (closeout) = 1000001: must be less than or equal to 1000000"),
+    (
+        "rate above one",
+        "fee_ppm = 1000",
+        "fee_ppm = 1000001",
+        "waterfall[1].fee_ppm (closeout) = 1000001: must be less than or equal to 1000000",
+    ),
     (
         "gap between tiers",
         "cap = 1000",
@@ -223,7 +228,8 @@ BAD: list[tuple[str, str, str, str]] = [
         "too many ticks",
         '"1000000"',
         '"300000000"',
-        "market[0].price_max (BTC/USDT:USDT) = 300000000: is 3000000000 ticks of 0.1: must be at most 2147483646 ticks, that is 214748364.6",
+        "market[0].price_max (BTC/USDT:USDT) = 300000000: is 3000000000 ticks of 0.1: must be at most 2147483646"
+        " ticks, that is 214748364.6",
     ),
     (
         "largest position overflows",
@@ -233,7 +239,12 @@ BAD: list[tuple[str, str, str, str]] = [
         " that is 1152921504606.846976 USDT (2^60 atoms), so that sums fit 64 bits",
     ),
     ("depth off-lot", '"20.5"', '"20.5005"', "market[0].book.depth[1] (BTC/USDT:USDT) = 20.5005: must be a whole number of lots"),
-    ("depth beyond 40 bits", '"20.5"', '"2e12"', "market[0].book.depth[1] (BTC/USDT:USDT) = 2000000000000: is 2000000000000000 lots: must be at most 1099511627.776 (2^40"),
+    (
+        "depth beyond 40 bits",
+        '"20.5"',
+        '"2e12"',
+        "market[0].book.depth[1] (BTC/USDT:USDT) = 2000000000000: is 2000000000000000 lots: must be at most 1099511627.776 (2^40",
+    ),
     ("negative depth", '"20.5"', "-1", "market[0].book.depth[1] (BTC/USDT:USDT) = -1: must"),
     (
         "depth of another number of bands",
@@ -253,9 +264,19 @@ BAD: list[tuple[str, str, str, str]] = [
     ("a venue's own symbol", "BTC/USDT:USDT", "BTCUSDT", 'market[0].symbol = "BTCUSDT": must be BASE/USDT:USDT, a ccxt unified symbol'),
     ("two assets", "[asset]", "[[asset]]\nname = 'USDC'\ndecimals = 6\n[[asset]]", "asset: 2 assets: exactly one settlement asset"),
     ("other collateral", "[asset]", "[collateral]\nname = 'BTC'\n[asset]", "collateral: collateral other than the settlement asset"),
-    ("negative money", '"1000.5"', '"-1"', "waterfall[2].opening_balance (fund) = -1: must be 0 to 1152921504606.846976 USDT (2^60 atoms, so that sums fit 64 bits)"),
+    (
+        "negative money",
+        '"1000.5"',
+        '"-1"',
+        "waterfall[2].opening_balance (fund) = -1: must be 0 to 1152921504606.846976 USDT (2^60 atoms, so that sums fit 64 bits)",
+    ),
     ("money between atoms", '"1000.5"', '"0.0000005"', "waterfall[2].opening_balance (fund) = 0.0000005: must be whole atoms of USDT"),
-    ("more money than fits", '"1000.5"', '"9e12"', "waterfall[2].opening_balance (fund) = 9000000000000: must be 0 to 1152921504606.846976 USDT"),
+    (
+        "more money than fits",
+        '"1000.5"',
+        '"9e12"',
+        "waterfall[2].opening_balance (fund) = 9000000000000: must be 0 to 1152921504606.846976 USDT",
+    ),
     (
         "tear_up not last",
         '[[waterfall]]\nstage = "adl"\n\n[[waterfall]]\nstage = "tear_up"',
@@ -428,7 +449,10 @@ def test_sum_of_largest_positions_must_not_overflow() -> None:
 @pytest.mark.parametrize(
     ("change", "warning"),
     [
-        (lambda text: changed("fee_ppm = 1000", "fee_ppm = 5000", text), "waterfall[1].fee_ppm (closeout) = 5000: reaches the maintenance rate 5000"),
+        (
+            lambda text: changed("fee_ppm = 1000", "fee_ppm = 5000", text),
+            "waterfall[1].fee_ppm (closeout) = 5000: reaches the maintenance rate 5000",
+        ),
         (
             lambda text: changed("[1_000, 5_000]", "[60_000, 70_000]", text),
             "market[0].slippage_tolerance_ppm (BTC/USDT:USDT) = 50000: is below",

@@ -24,7 +24,9 @@ def demo(
     ] = Switch.OFF,
     venue: Annotated[Path | None, typer.Option(metavar="FILE", help="Another venue (TOML).")] = None,
     population: Annotated[Path | None, typer.Option(metavar="FILE", help="Another population (TOML).")] = None,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where result.json and journal.db are written; made if it is not there.")] = Path("out/demo"),
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where result.json and journal.db are written; made if it is not there.")
+    ] = Path("out/demo"),
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report here: one HTML page.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

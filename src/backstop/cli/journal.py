@@ -141,6 +141,8 @@ def _choice(speaker: Speaker, account: str | None, market: str | None, kinds: li
     for kind in kinds:
         if kind.lower() not in known:
             raise typer.BadParameter(f"{kind!r}: must be one of {', '.join(known)}", param_hint="--kind")
+    if first is not None and last is not None and first > last:
+        raise typer.BadParameter(f"{last}: must not be before --from, {first}", param_hint="--to")
     choice = Choice(kinds=frozenset(kind.lower() for kind in kinds))
     try:
         if account is not None:
@@ -172,6 +174,7 @@ def _line_object(speaker: Speaker, line: Line) -> dict[str, Any]:
 
 def _stats_text(counted: dict[str, Any]) -> str:
     sizes = counted["events_a_batch"]
+    snapshots = ", ".join(map(str, counted["snapshots"])) or "none"
     lines = [
         f"journal   {counted['path']}, schema {counted['schema']}, {'closed' if counted['is_closed'] else 'not closed'}",
         f"written   {counted['created']} by version {counted['code_version']}: {counted['command'] or 'no command'}",
@@ -179,13 +182,17 @@ def _stats_text(counted: dict[str, Any]) -> str:
         f"time      {counted['first_time']} to {counted['last_time']}",
         f"seq       {counted['first_seq']} to {counted['last_seq']}",
         f"batches   {counted['batches']:,}, of {sizes['least']:,} to {sizes['most']:,} events, median {sizes['median']:,}",
-        f"digests   {counted['digests']:,}, and snapshots after batches {', '.join(map(str, counted['snapshots'])) or 'none'}",
+        f"digests   {counted['digests']:,}{_of_the_end(counted)}, and snapshots after batches {snapshots}",
     ]
     for noun, key in (("events", "events_by_kind"), ("effects", "effects_by_kind"), ("refused", "refused")):
         total = sum(counted[key].values())
         lines.append(f"{noun:<8}  {total:,}")
         lines += [f"          {count:>12,}  {name}" for name, count in counted[key].items()]
     return "\n".join(lines)
+
+
+def _of_the_end(counted: dict[str, Any]) -> str:
+    return ", that of the end among them" if counted["is_closed"] and counted["digests"] else ""
 
 
 def _progress_bar() -> Callable[[int, int], None] | None:

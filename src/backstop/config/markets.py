@@ -349,6 +349,8 @@ def _depth(read: _Reader) -> tuple[int, ...]:
         key = f"book.depth[{number}]"
         count = 0 if quantity == 0 else read.steps(key, quantity, read.section.quantity_lot, "lots")
         if count is not None and count > DEPTH_LOTS_MAX:
-            read.wrong(key, f"is {count} lots: must be at most {decimal_text(DEPTH_LOTS_MAX * read.section.quantity_lot)} (2^40 lots)", quantity)
+            read.wrong(
+                key, f"is {count} lots: must be at most {decimal_text(DEPTH_LOTS_MAX * read.section.quantity_lot)} (2^40 lots)", quantity
+            )
         lots.append(count or 0)
     return tuple(lots)

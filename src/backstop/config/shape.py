@@ -90,8 +90,8 @@ def _add_stages(pieces: Pieces, stages: object) -> None:
             pieces.waterfall.append((number, _STAGE.validate_python(stage)))
         except ValidationError:
             continue
-    names = [stage.get("stage") if isinstance(stage, dict) else None for stage in stages]
-    if all(isinstance(name, str) and name in _STAGES for name in names):
+    names = [stage["stage"] for stage in stages if isinstance(stage, dict) and stage.get("stage") in _STAGES]
+    if len(names) == len(stages):
         pieces.stages = names
 
 
