@@ -146,6 +146,31 @@ def test_no_folder_is_made_for_an_output_and_none_is_taken_for_a_file(line: str,
     assert folder.stderr.splitlines()[-1] == f"error: {files}/there is a folder: name a file"
 
 
+UNKNOWN = {
+    "account_of_explain": ("explain nobody --journal {folder}/run.db", FAILED, "nobody"),
+    "account_of_rank": ("account rank nobody --journal {folder}/run.db", FAILED, "nobody"),
+    "account_of_show": ("journal show {folder}/run.db --account nobody", FAILED, "nobody"),
+    "seq_of_explain": ("explain 0 --journal {folder}/run.db --at 99999999", FAILED, "no event of seq 99999999"),
+    "seq_of_rank": ("account rank 0 --journal {folder}/run.db --at 99999999", FAILED, "no event of seq 99999999: it ends with seq "),
+    "seq_of_adl": ("adl compare --journal {folder}/run.db --seq 99999999", FAILED, "nobody was deleveraged"),
+    "market_of_rank": ("account rank 0 --journal {folder}/run.db --market BTC", USAGE, "unknown market BTC"),
+    "market_of_show": ("journal show {folder}/run.db --market BTC", USAGE, "unknown market BTC"),
+    "group_of_fund": ("fund statement --journal {folder}/run.db --group x", USAGE, "must be one of all"),
+    "no_row": ("journal show {folder}/run.db --from 99999999", OK, "note: no row is of that choice"),
+    "out": ("demo --out {folder}/bars.csv", FAILED, "bars.csv is a file: name a folder"),
+}
+
+
+@pytest.mark.parametrize(("line", "code", "words"), UNKNOWN.values(), ids=UNKNOWN)
+def test_what_a_journal_does_not_hold_is_a_failure_and_what_its_venue_does_not_have_is_usage(
+    line: str, code: int, words: str, files: Path
+) -> None:
+    found = called(line, folder=files)
+    assert found.exit_code == code, found.output
+    assert words in found.stderr
+    assert found.stdout == ""
+
+
 def test_a_journal_to_go_on_with_that_is_none_is_a_finding(files: Path) -> None:
     _text(files / "other.db")
     found = called(REPLAY + " --journal {output} --resume", folder=files, output=files / "other.db")

@@ -45,6 +45,8 @@ def rank(
         from backstop.lab.history import state_at
 
         past = state_at(journal, at)
+    if at is not None and past.seq < at and not len(past.next_event):
+        raise _failed(f"{journal}: has no event of seq {at}: it ends with seq {past.seq}")
     number = past.account_id(name)
     if number is None:
         raise _failed(f"{journal}: no account is called {name} at seq {past.seq}")

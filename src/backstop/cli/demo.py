@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from backstop.cli.exits import FAILED
 from backstop.cli.outcome import print_result
 from backstop.cli.running import Switch, checked_output, exit_code_of, refusals, run_case, say, warm_up
 
@@ -40,6 +41,9 @@ def demo(
 
     if name not in scenario_names():
         raise typer.BadParameter(f"{name!r}: must be one of {', '.join(scenario_names())}", param_hint="SCENARIO")
+    if out.exists() and not out.is_dir():
+        say(f"error: {out} is a file: name a folder")
+        raise typer.Exit(FAILED)
     with refusals():
         out.mkdir(parents=True, exist_ok=True)
     checked_output(report)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backstop.cli.exits import FAILED, FINDING, INVARIANT, OK
-from backstop.cli.running import printable, refusals
+from backstop.cli.running import printable, refusals, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,8 +76,8 @@ def show(
 ) -> None:
     """Print events and their effects as people read them.
 
-    Checks each batch as it reads it, and replays nothing. Exits with 0, 1 if the file cannot be read, 2 on wrong
-    usage, 4 if something is wrong with what was read, or the file is no journal.
+    Checks each batch as it reads it, and replays nothing. Exits with 0, 1 if the file cannot be read or does not know the
+    account, 2 on wrong usage, 4 if something is wrong with what was read, or the file is no journal.
     """
     from itertools import islice
 
@@ -89,8 +89,11 @@ def show(
         if not speaker.knows_codes:
             typer.echo("note: its numbers do not stand for what they do in this version: rows are shown as numbers", err=True)
         journal.check_head()
+        line = None
         for line in islice(chosen(journal, choice), limit):
             typer.echo(json.dumps(_line_object(speaker, line)) if as_json else printable(_line_text(speaker, line)))
+        if line is None:
+            say("note: no row is of that choice")
         _tell_findings(journal)
 
 
@@ -144,13 +147,17 @@ def _choice(speaker: Speaker, account: str | None, market: str | None, kinds: li
     if first is not None and last is not None and first > last:
         raise typer.BadParameter(f"{last}: must not be before --from, {first}", param_hint="--to")
     choice = Choice(kinds=frozenset(kind.lower() for kind in kinds))
-    try:
-        if account is not None:
+    if account is not None:
+        try:
             choice = choice._replace(account=speaker.account_number(account))
-        if market is not None:
+        except KeyError as error:
+            say(printable(f"error: {error.args[0]}"))
+            raise typer.Exit(FAILED) from None
+    if market is not None:
+        try:
             choice = choice._replace(market=speaker.venue.market(market))
-    except KeyError as error:
-        raise typer.BadParameter(str(error.args[0]), param_hint="--account" if choice.account is None and account else "--market") from None
+        except KeyError as error:
+            raise typer.BadParameter(str(error.args[0]), param_hint="--market") from None
     if first is not None:
         choice = choice._replace(first_seq=first)
     return choice if last is None else choice._replace(last_seq=last)
@@ -221,7 +228,7 @@ def _as_text(report: Report) -> str:
             f"written   {report.created} by version {report.code_version}",
             f"venue     {report.venue_hash}",
             f"holds     {report.batches:,} batches, {report.events:,} events, {report.effects:,} effects, {_end(report)}",
-            f"replayed  {report.events_replayed:,} events, {report.digests_compared:,} digests compared",
+            f"replayed  {report.events_replayed:,} events, digests compared: {report.digests_compared:,}",
             f"snapshots {report.snapshots_compared:,} compared",
             f"digest    {_trusted(report, report.digest)}",
             f"chain     {_trusted(report, report.chain)}",
