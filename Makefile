@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
+# Quiet twice: errors only. Warnings of pip (who runs it, how old it is, what an index of this machine lacks) are not ours to show.
+PIP_INSTALL = PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 # The first of these that runs and is new enough makes the environment; `make PYTHON=... demo` overrides.
@@ -109,11 +111,11 @@ $(STAMP): pyproject.toml constraints.txt
 		{ echo "$(PYTHON) is $$("$(PYTHON)" -V 2>&1): Python 3.11 or newer is needed" >&2; exit 1; }
 	@echo "making $(VENV) with $$("$(PYTHON)" -V) and the versions in constraints.txt (a minute or two, once)" >&2
 	@"$(PYTHON)" -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]' -c constraints.txt
+	@$(PIP_INSTALL) -e '.[all]' -c constraints.txt
 	@touch $@
 
 # Where the wheels are not to be had, the rows that need them say so.
 $(BENCH_STAMP): $(STAMP)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]' -c constraints.txt || \
+	@$(PIP_INSTALL) -e '.[bench]' -c constraints.txt || \
 		echo "the extra bench could not be installed: what needs it is not run" >&2
 	@touch $@

@@ -87,6 +87,18 @@ def test_the_table_says_who_paid_and_that_nothing_is_lost(folder: Path) -> None:
     assert f"{BTC} does not net: traders outside of the files hold -1" in result.stderr
 
 
+def test_what_the_fund_paid_is_told_by_one_number(folder: Path) -> None:
+    """The row of the table, the line of the fund, and the part of it that takeovers got."""
+    write(folder / "venue.toml", full_text(closeout='account_notional_max = "1000"', fund="100000"))
+    lines = replay(folder).stdout.splitlines()
+    (row,) = (line for line in lines if "paid by insurance fund" in line)
+    paid = row.split("│")[-1].strip()
+    assert any(line.endswith(f"paid {paid} USDT for defaulters (the row fund)") for line in lines)
+    (takeover,) = (line for line in lines if line.startswith("takeover   "))
+    support = takeover.removesuffix(" USDT of the row fund were paid for them").rpartition(" ")[2]
+    assert 0 < float(support.replace(",", "")) <= float(paid.replace(",", ""))
+
+
 GUARDED = "[guard]\njump_ppm = 100_000\n[breakers]\nprice_throttle_ppm = 50_000\nprice_halt_ppm = 500_000\nprice_exit_ppm = 40_000\n"
 
 
@@ -291,7 +303,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_a_report_is_written_and_said(folder: Path) -> None:
-    path = folder / "new" / "report.html"
+    path = folder / "report.html"
     result = replay(folder, "--json", "--report", str(path))
     values = as_json(result)
     text = path.read_text(encoding="utf-8")
@@ -303,5 +315,5 @@ def test_a_report_is_written_and_said(folder: Path) -> None:
 
 def test_a_report_that_cannot_be_written_is_refused_before_the_run(folder: Path) -> None:
     result = replay(folder, "--report", str(folder))
-    assert result.exit_code == USAGE
+    assert result.exit_code == FAILED
     assert "is a folder: name a file" in plain(result.stderr)

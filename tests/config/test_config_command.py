@@ -52,11 +52,12 @@ def test_check_of_a_bad_file_names_the_key_and_exits_with_finding(venue_file: Pa
     _misspelt(venue_file)
     told = runner.invoke(app, ["config", "check", str(venue_file)])
     assert told.exit_code == FINDING
-    assert told.stdout == f"{venue_file}: waterfall[1].fee_pm = 2500: unknown key: did you mean `fee_ppm`?\n"
+    assert told.stderr == "note: places in lists count from 0: waterfall[1] is the second\n"
+    assert told.stdout == f"{venue_file}: waterfall[1].fee_pm (closeout) = 2500: unknown key: did you mean `fee_ppm`?\n"
     told = runner.invoke(app, ["config", "check", "--json", str(venue_file)])
     assert told.exit_code == FINDING
     assert json.loads(told.stdout)["findings"] == [
-        {"key": "waterfall[1].fee_pm", "value": "2500", "about": "", "message": "unknown key: did you mean `fee_ppm`?"}
+        {"key": "waterfall[1].fee_pm", "value": "2500", "about": "closeout", "message": "unknown key: did you mean `fee_ppm`?"}
     ]
 
 
@@ -91,10 +92,10 @@ def test_a_refused_or_missing_file_is_a_message(
     venue_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert _run(monkeypatch, "config", "show", str(_misspelt(venue_file))) == FAILED
-    assert capsys.readouterr().err == f"error: {venue_file}: waterfall[1].fee_pm = 2500: unknown key: did you mean `fee_ppm`?\n"
+    assert capsys.readouterr().err == f"error: {venue_file}: waterfall[1].fee_pm (closeout) = 2500: unknown key: did you mean `fee_ppm`?\n"
     missing = venue_file.with_name("missing.toml")
     assert _run(monkeypatch, "config", "check", str(missing)) == FAILED
-    assert capsys.readouterr().err == f"error: {missing}: No such file or directory\n"
+    assert capsys.readouterr().err == f"error: venue file `{missing}` does not exist\n"
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -125,7 +125,7 @@ BAD: list[tuple[str, str, str, str]] = [
         "slipage_tolerance_ppm = 50_000",
         "market[0].slipage_tolerance_ppm (BTC/USDT:USDT) = 50000: unknown key: did you mean `slippage_tolerance_ppm`?",
     ),
-    ("misspelt key of a stage", "fee_ppm", "fee_pm", "waterfall[1].fee_pm = 1000: unknown key: did you mean `fee_ppm`?"),
+    ("misspelt key of a stage", "fee_ppm", "fee_pm", "waterfall[1].fee_pm (closeout) = 1000: unknown key: did you mean `fee_ppm`?"),
     ("misspelt key of a tier", "{ floor = 1000,", "{ flor = 1000,", "market[0].tiers[1].flor (BTC/USDT:USDT) = 1000: unknown key:"),
     ("misspelt section", "[market.book]", "[market.boook]", "market[0].boook (BTC/USDT:USDT): unknown key: did you mean `book`?"),
     ("misspelt section at the top", "[asset]", "[assets]", "assets: unknown key: did you mean `asset`?"),
@@ -141,10 +141,10 @@ BAD: list[tuple[str, str, str, str]] = [
         "key of another stage",
         'stage = "adl"',
         'stage = "adl"\nfee_ppm = 1',
-        "waterfall[3].fee_ppm = 1: unknown key: known here: stage, policy",
+        "waterfall[3].fee_ppm (adl) = 1: unknown key: known here: stage, policy",
     ),
     ("missing key", 'price_max = "1000000"\n', "", "market[0].price_max (BTC/USDT:USDT): missing: it has no default"),
-    ("wrong type", "fee_ppm = 1000", 'fee_ppm = "1000"', 'waterfall[1].fee_ppm = "1000": must be a valid integer'),
+    ("wrong type", "fee_ppm = 1000", 'fee_ppm = "1000"', 'waterfall[1].fee_ppm (closeout) = "1000": must be a valid integer'),
     ("a number that is no number", '"0.1"', '"a tenth"', 'market[0].price_tick (BTC/USDT:USDT) = "a tenth": must be a decimal number'),
     ("not a number", '"0.1"', "nan", "market[0].price_tick (BTC/USDT:USDT) = NaN: must be a finite number"),
     ("an exponent that fills memory", '"0.1"', "1e-999999999", "market[0].price_tick (BTC/USDT:USDT) = 1E-999999999: must lie within"),
@@ -153,10 +153,15 @@ BAD: list[tuple[str, str, str, str]] = [
         "a duration without unit",
         "fee_ppm = 1000",
         "deadline = 30",
-        "waterfall[1].deadline = 30: must be a text of a whole number and one of",
+        "waterfall[1].deadline (closeout) = 30: must be a text of a whole number and one of",
     ),
-    ("no duration at all", "fee_ppm = 1000", 'deadline = "0s"', 'waterfall[1].deadline = "0s": must be at least 1ns'),
-    ("rate above one", "fee_ppm = 1000", "fee_ppm = 1000001", "waterfall[1].fee_ppm = 1000001: must be less than or equal to 1000000"),
+    ("no duration at all", "fee_ppm = 1000", 'deadline = "0s"', 'waterfall[1].deadline (closeout) = "0s": must be at least 1ns'),
+    (
+        "rate above one",
+        "fee_ppm = 1000",
+        "fee_ppm = 1000001",
+        "waterfall[1].fee_ppm (closeout) = 1000001: must be less than or equal to 1000000",
+    ),
     (
         "gap between tiers",
         "cap = 1000",
@@ -188,7 +193,7 @@ BAD: list[tuple[str, str, str, str]] = [
         "margin of the whole notional",
         "initial_rate_ppm = 20_000, maintenance_rate_ppm = 10_000",
         "initial_rate_ppm = 900_000, maintenance_rate_ppm = 700_000",
-        "market[0].tiers[1].maintenance_rate_ppm (BTC/USDT:USDT) = 700000: x warning_ratio 1500000 ppm leaves less than a "
+        "market[0].tiers[1].maintenance_rate_ppm (BTC/USDT:USDT) = 700000: x warning_ratio 1.5 leaves less than a "
         "thousandth of the notional:"
         " must be at most 666000",
     ),
@@ -223,17 +228,23 @@ BAD: list[tuple[str, str, str, str]] = [
         "too many ticks",
         '"1000000"',
         '"300000000"',
-        "market[0].price_max (BTC/USDT:USDT) = 300000000: is 3000000000 ticks of 0.1: must be at most",
+        "market[0].price_max (BTC/USDT:USDT) = 300000000: is 3000000000 ticks of 0.1: must be at most 2147483646"
+        " ticks, that is 214748364.6",
     ),
     (
         "largest position overflows",
         '"10000"',
         '"10000000"',
-        "market[0].position_max (BTC/USDT:USDT) = 10000000: 10000000000 lots x 10000000 ticks x 100 atoms = 10000000000000000000 atoms:"
-        " must be at most 1152921504606846976 (2^60), that is 1152921.504 at price_max 1000000",
+        "market[0].position_max (BTC/USDT:USDT) = 10000000: is 10000000000000 USDT at price_max 1000000: must be at most 1152921.504,"
+        " that is 1152921504606.846976 USDT (2^60 atoms), so that sums fit 64 bits",
     ),
     ("depth off-lot", '"20.5"', '"20.5005"', "market[0].book.depth[1] (BTC/USDT:USDT) = 20.5005: must be a whole number of lots"),
-    ("depth beyond 40 bits", '"20.5"', '"2e12"', "market[0].book.depth[1] (BTC/USDT:USDT) = 2000000000000: is 2000000000000000 lots"),
+    (
+        "depth beyond 40 bits",
+        '"20.5"',
+        '"2e12"',
+        "market[0].book.depth[1] (BTC/USDT:USDT) = 2000000000000: is 2000000000000000 lots: must be at most 1099511627.776 (2^40",
+    ),
     ("negative depth", '"20.5"', "-1", "market[0].book.depth[1] (BTC/USDT:USDT) = -1: must"),
     (
         "depth of another number of bands",
@@ -253,9 +264,19 @@ BAD: list[tuple[str, str, str, str]] = [
     ("a venue's own symbol", "BTC/USDT:USDT", "BTCUSDT", 'market[0].symbol = "BTCUSDT": must be BASE/USDT:USDT, a ccxt unified symbol'),
     ("two assets", "[asset]", "[[asset]]\nname = 'USDC'\ndecimals = 6\n[[asset]]", "asset: 2 assets: exactly one settlement asset"),
     ("other collateral", "[asset]", "[collateral]\nname = 'BTC'\n[asset]", "collateral: collateral other than the settlement asset"),
-    ("negative money", '"1000.5"', '"-1"', "waterfall[2].opening_balance = -1: is -1000000 atoms: must be 0 to"),
-    ("money between atoms", '"1000.5"', '"0.0000005"', "waterfall[2].opening_balance = 0.0000005: must be whole atoms of USDT"),
-    ("more money than fits", '"1000.5"', '"9e12"', "waterfall[2].opening_balance = 9000000000000: is 9000000000000000000 atoms: must be"),
+    (
+        "negative money",
+        '"1000.5"',
+        '"-1"',
+        "waterfall[2].opening_balance (fund) = -1: must be 0 to 1152921504606.846976 USDT (2^60 atoms, so that sums fit 64 bits)",
+    ),
+    ("money between atoms", '"1000.5"', '"0.0000005"', "waterfall[2].opening_balance (fund) = 0.0000005: must be whole atoms of USDT"),
+    (
+        "more money than fits",
+        '"1000.5"',
+        '"9e12"',
+        "waterfall[2].opening_balance (fund) = 9000000000000: must be 0 to 1152921504606.846976 USDT",
+    ),
     (
         "tear_up not last",
         '[[waterfall]]\nstage = "adl"\n\n[[waterfall]]\nstage = "tear_up"',
@@ -296,8 +317,82 @@ def test_misspelt_required_key_is_one_problem_not_two(number: int) -> None:
 def test_all_problems_are_named_at_once() -> None:
     text = changed("fee_ppm", "fee_pm", changed("cap = 1000", "cap = 900", changed('"1000.5"', '"-1"', changed('"10000"', '"10000000"'))))
     keys = [text.split(" ")[0] for text in problems(text)]
-    # The stages cannot be judged while one of them is malformed; the market can.
-    assert keys == ["waterfall[1].fee_pm", "market[0].position_max", "market[0].tiers[0].cap"]
+    assert keys == ["waterfall[1].fee_pm", "waterfall[2].opening_balance", "market[0].position_max", "market[0].tiers[0].cap"]
+
+
+def test_a_misspelt_key_or_a_malformed_stage_hides_nothing_else() -> None:
+    text = changed('"closeout"\nfee_ppm = 1000', '"closeout"\nfee_ppm = "a"')  # malformed: the stage cannot be read
+    text = changed('stage = "fund"', 'stage = "fund"\nwindow = "1ns"', text)
+    text = changed('[[waterfall]]\nstage = "tear_up"', "", text)
+    text = changed("slippage_tolerance_ppm", "slipage_tolerance_ppm", changed("cap = 1000", "cap = 900", text))
+    assert [found.split(" ")[0].rstrip(":") for found in problems(text)] == [
+        "market[0].slipage_tolerance_ppm",
+        "waterfall[1].fee_ppm",
+        "waterfall[2].window",
+        "waterfall",
+        "market[0].tiers[0].cap",
+    ]
+
+
+THREE = SMALL + "".join(SMALL[SMALL.index("[[market]]") :].replace("BTC/USDT:USDT", f"{base}/USDT:USDT") for base in ("ETH", "SOL"))
+BETWEEN_KEYS = [
+    (
+        "shared by all markets, as written",
+        "[breakers]\nprice_throttle_ppm = 90_000\nprice_halt_ppm = 80_000\nprice_exit_ppm = 1\n",
+        "",
+        "breakers.price_throttle_ppm = 90000: must be at most price_halt_ppm, 80000",
+    ),
+    (
+        "shared by all markets, left out",
+        "[breakers]\nprice_halt_ppm = 80_000\n",
+        "",
+        "breakers.price_exit_ppm: missing: it must be 1 to price_halt_ppm, 80000, where the breaker begins",
+    ),
+    (
+        "a market's own, beside the shared",
+        "[breakers]\nprice_halt_ppm = 80_000\nprice_exit_ppm = 40_000\n",
+        "[market.breaker]\nprice_halt_ppm = 30_000\n",
+        "market[2].breaker.price_halt_ppm (SOL/USDT:USDT) = 30000: price_exit_ppm is 40000 in [breakers],"
+        " and must be 1 to price_halt_ppm, 30000, where the breaker begins: the market needs a price_exit_ppm of its own",
+    ),
+    (
+        "a market's own",
+        "",
+        "[market.breaker]\nprice_halt_ppm = 30_000\nprice_exit_ppm = 50_000\n",
+        "market[2].breaker.price_exit_ppm (SOL/USDT:USDT) = 50000: must be 1 to price_halt_ppm, 30000, where the breaker begins",
+    ),
+    (
+        "the written one of a pair",
+        "[levels]\nexit_buffer = 0.6\n",
+        "",
+        "levels.exit_buffer = 0.6: must be at most 0.5, so that 1 + exit_buffer is at most warning_ratio, which is left out and is 1.5",
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "behind", "finding"), [row[1:] for row in BETWEEN_KEYS], ids=[row[0] for row in BETWEEN_KEYS])
+def test_a_fault_between_keys_is_told_once_where_it_is_written(before: str, behind: str, finding: str) -> None:
+    assert problems(before + THREE + behind) == [finding]
+
+
+def test_one_fault_does_not_bring_others_with_it() -> None:
+    ratio = THREE.replace("[asset]", "[levels]\nwarning_ratio = 9\n[asset]").replace("20_000, maintenance", "200_000, maintenance")
+    steep = ratio.replace("maintenance_rate_ppm = 10_000", "maintenance_rate_ppm = 120_000")
+    assert problems(steep) == [
+        "levels.warning_ratio = 9: x the maintenance_rate_ppm of the last tier (120000 of BTC/USDT:USDT, 120000 of ETH/USDT:USDT,"
+        " 120000 of SOL/USDT:USDT) leaves less than a thousandth of the notional: must be at most 8.325, or those rates lower"
+    ]
+    groups = default_text().replace('name = "alts"', 'name = "majors"')
+    assert problems(groups) == ['group[1].name = "majors": stands at group[0] already']
+    malformed = default_text().replace('opening_balance = "8000000"', "opening_balance = true")
+    assert [found.partition(":")[0] for found in problems(malformed)] == ["group[1].opening_balance (alts) = true"]
+
+
+def test_a_drawdown_without_its_exit_names_the_key_that_is_there() -> None:
+    text = changed('stage = "fund"', 'stage = "fund"\ndrawdown_enter_ppm = 300_000')
+    assert problems(text) == [
+        "waterfall[2].drawdown_enter_ppm (fund) = 300000: needs drawdown_exit_ppm beside it, 1 to 300000: left out, it is 0"
+    ]
 
 
 ODD = ("0", "-1", "1e40", "1e-40", "9223372036854775808", "inf", "nan", "true", '""', '"x"', '"1h"', "[]", "[[]]", "{}", "1979-05-27")
@@ -346,15 +441,18 @@ def test_sum_of_largest_positions_must_not_overflow() -> None:
     assert parse_venue(half).markets[0].position_lots_max * 10_000_000 * 100 < NOTIONAL_ATOMS_MAX
     (found,) = problems(_second_market(half, "ETH/USDT:USDT"))
     assert found.startswith(
-        "market: the largest positions add up to ETH/USDT:USDT 1000000000000.000000 + BTC/USDT:USDT 1000000000000.000000 ="
+        "market: the largest positions, at price_max, add up to ETH/USDT:USDT 1000000000000 + BTC/USDT:USDT 1000000000000 = 2000000000000"
     )
-    assert "2000000000000000000 atoms: must be at most 1152921504606846976 (2^60)" in found
+    assert " USDT: must be at most 1152921504606.846976 USDT (2^60 atoms)" in found
 
 
 @pytest.mark.parametrize(
     ("change", "warning"),
     [
-        (lambda text: changed("fee_ppm = 1000", "fee_ppm = 5000", text), "waterfall[1].fee_ppm = 5000: reaches the maintenance rate 5000"),
+        (
+            lambda text: changed("fee_ppm = 1000", "fee_ppm = 5000", text),
+            "waterfall[1].fee_ppm (closeout) = 5000: reaches the maintenance rate 5000",
+        ),
         (
             lambda text: changed("[1_000, 5_000]", "[60_000, 70_000]", text),
             "market[0].slippage_tolerance_ppm (BTC/USDT:USDT) = 50000: is below",

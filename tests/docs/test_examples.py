@@ -52,6 +52,35 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def test_the_readme_shows_the_table_of_the_demo() -> None:
+    """Each row under the words that the command prints."""
+    from backstop.cli.outcome import WHAT
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [words for name, words in WHAT.items() if f"\n{name:<9} │ {words:<23} │" not in text] == []
+    assert "of the row fund were paid for them" in text
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("breakers", "deadline of closeout is 300 s"),  # deadline_ns=300_000_000_000
+        ("takeover", "comes back at 1.00 a second"),  # refill_per_s=1_00
+    ],
+)
+def test_a_page_tells_what_its_example_sets(page: str, words: str) -> None:
+    """What a reader needs to work the numbers out is in the prose, not only in the script."""
+    assert words in " ".join((ROOT / f"docs/concepts/{page}.md").read_text(encoding="utf-8").split())
+
+
+def test_installing_shows_errors_and_nothing_else() -> None:
+    """Whoever runs `make demo` first must not wonder at warnings that pip has of the machine."""
+    lines = [line for line in (ROOT / "Makefile").read_text(encoding="utf-8").splitlines() if "pip install" in line]
+    assert len(lines) == 1
+    for words in ("PIP_INSTALL = ", "PIP_ROOT_USER_ACTION=ignore", "--quiet --quiet", "--disable-pip-version-check"):
+        assert words in lines[0]
+
+
 def test_every_test_that_the_architecture_names_is_there() -> None:
     """The proofs of the determinism contract exist by the names they have there."""
     named = NAMED.findall((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))

@@ -37,12 +37,30 @@ def test_json_is_one_object_on_standard_output(tmp_path: Path) -> None:
     }
 
 
-def test_a_missing_file_is_wrong_usage(tmp_path: Path) -> None:
+def test_a_missing_file_is_a_failure(tmp_path: Path) -> None:
     for path in (tmp_path / "journal.db", tmp_path):
         ran = _verify(str(path))
-        assert (ran.exit_code, ran.stdout) == (2, "")
+        assert (ran.exit_code, ran.stdout) == (1, "")
         assert ran.stderr.startswith("error: journal")
     assert _verify().exit_code == 2
+
+
+def test_verify_and_stats_count_the_same_digests(tmp_path: Path) -> None:
+    """Those of batches, and that of the end where the run came to it."""
+    for name, close, end in (("closed.db", True, ", that of the end among them"), ("open.db", False, "")):
+        path = str(write(tmp_path / name, close=close))
+        compared = json.loads(_verify(path, "--json").stdout)["digests_compared"]
+        counted = json.loads(CliRunner().invoke(app, ["stats", path, "--json"]).stdout)["digests"]
+        assert counted == compared == (4 if close else 3)
+        assert f"digests   {counted}{end}, and snapshots" in CliRunner().invoke(app, ["stats", path]).stdout
+
+
+def test_a_span_that_ends_before_it_begins_is_wrong_usage(tmp_path: Path) -> None:
+    path = str(write(tmp_path / "journal.db"))
+    ran = CliRunner().invoke(app, ["show", path, "--from", "10", "--to", "5"])
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert "must not be before --from, 10" in ran.stderr
+    assert CliRunner().invoke(app, ["show", path, "--from", "5", "--to", "5"]).exit_code == 0
 
 
 def test_a_file_that_is_no_journal_exits_with_4(tmp_path: Path) -> None:

@@ -124,7 +124,6 @@ def test_words_and_decimals(path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--account", "nobody"), "no account is called 'nobody'"),
         (("--market", "BTC"), "unknown market BTC"),
         (("--kind", "marks"), "must be one of account, adl_class"),
     ],

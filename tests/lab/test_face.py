@@ -101,6 +101,17 @@ def test_every_other_table_agrees_with_the_counts(crash: Run) -> None:
         crash.table("stage")
 
 
+def test_every_column_says_what_it_is(crash: Run) -> None:
+    from backstop.lab.face.tables import TABLES
+
+    for name in TABLES:
+        schema = crash.table(name).schema
+        assert schema.metadata == {b"asset": b"USDT", b"asset_decimals": b"6"}
+        assert all(schema.field(column).metadata[b"description"] for column in schema.names), name
+    least = crash.table("defaulters").schema.field("equity_least").metadata[b"description"]
+    assert least.startswith(b"lowest equity that a change of its health showed")
+
+
 def test_effects_are_the_journals_rows(crash: Run) -> None:
     table = crash.effects
     rows = np.concatenate([batch.effects for batch in crash.batches()])
@@ -182,6 +193,10 @@ def test_a_venue_is_loaded_parsed_or_bundled(tmp_path: Path) -> None:
     assert isinstance(Venue.bundled(), Venue)
     with pytest.raises(ConfigError):
         Venue.parse("venue = 1")
+    with pytest.raises(FileNotFoundError, match=r"^venue file `nope\.toml` does not exist$"):
+        Venue.load("nope.toml")
+    with pytest.raises(IsADirectoryError, match=r"^venue file `.*` is a folder$"):
+        Venue.load(tmp_path)
 
 
 def test_what_the_package_hands_out_is_what_it_says() -> None:

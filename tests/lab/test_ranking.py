@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from backstop.cli import app
-from backstop.cli.exits import FAILED, OK, USAGE
+from backstop.cli.exits import FAILED, FINDING, OK, USAGE
 from backstop.core.digest import state_digest
 from backstop.core.events import AdlClass, Health
 from backstop.core.ledger import position_of
@@ -103,7 +103,7 @@ def test_a_damaged_journal_is_refused(journal: Path, tmp_path: Path) -> None:
     with pytest.raises(JournalDamaged):
         state_at(damaged, None)
     result = runner.invoke(app, ["account", "rank", "trader-1", "--journal", str(damaged)])
-    assert result.exit_code == FAILED
+    assert result.exit_code == FINDING
     assert "error: " in result.output
 
 

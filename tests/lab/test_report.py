@@ -288,13 +288,16 @@ def test_names_and_titles_are_escaped(crash: tuple[Gathering, ReplayResult, str]
 def test_the_file_is_written_whole_or_not_at_all(crash: tuple[Gathering, ReplayResult, str], tmp_path: Path) -> None:
     gathering, result, text = crash
     path = tmp_path / "new" / "report.html"
+    path.parent.mkdir()
     facts = facts_of_result(result, "test", "backstop test", ())
     assert write_report(path, gathering, facts) == path.stat().st_size == len(text.encode())
     assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match="folder"):
         write_report(tmp_path / "folder", gathering, facts)
-    assert [entry.name for entry in tmp_path.iterdir() if "partial" in entry.name] == []
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*absent for the report: make it first"):
+        write_report(tmp_path / "absent" / "report.html", gathering, facts)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["folder", "new"]
 
 
 def random_marks(venue: Venue, number: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.void]], EffectArray]:

@@ -156,13 +156,13 @@ def test_the_bundled_parameters_are_those_of_the_design() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("long_share = 0.62", "long_shere = 0.62", "long_shere: unknown key"),
+        ("long_share = 0.62", "long_shere = 0.62", r"long_shere: unknown key: did you mean `long_share`\?$"),
         ("long_share = 0.62", "", "long_share: missing"),
         ("long_share = 0.62", "long_share = 1.5", r"long_share = 1.5: must be a number from 0 to 1"),
         ("long_share = 0.62", "long_share = nan", r"long_share = nan: must be a number from 0 to 1"),
         ("accounts = 50_000", "accounts = 2.5", r"accounts = 2.5: must be a whole number"),
         ("accounts = 50_000", "accounts = true", r"accounts = True: must be a whole number"),
-        ("mean_of_log = 1.2", "mean = 1.2", r"leverage.mean: unknown key"),
+        ("mean_of_log = 1.2", "mean = 1.2", r"leverage.mean: unknown key: must be one of mean_of_log"),
         ("tail_index = 1.3", "tail_index = 0", r"size.tail_index = 0: must be a number from 0.1 to 100"),
         ('"BTC/USDT:USDT" = 0.36', '"BTC/USDT:USDT" = "much"', r'shares."BTC/USDT:USDT" = \'much\': must be a number'),
         ("hedged_share = 0.15", "hedged_share = 0.95", r"hedged_share \+ second_share = 1.15: must be at most 1"),

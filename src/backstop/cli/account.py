@@ -37,18 +37,16 @@ def rank(
     The journal is replayed to the place asked for. Lights are those that venues show: five are on for the fifth of the
     lots that is asked first.
 
-    Exits with 0 if all is well, 1 if the journal or the account cannot be found in it, 2 on wrong usage.
+    Exits with 0 if all is well, 1 if the journal cannot be read or does not know the account, 2 on wrong usage,
+    4 if the journal is damaged or no journal.
     """
-    from backstop.journal import JournalDamaged
-
     warm_up()
     with refusals():
         from backstop.lab.history import state_at
 
-        try:
-            past = state_at(journal, at)
-        except JournalDamaged as error:
-            raise _failed(str(error)) from None
+        past = state_at(journal, at)
+    if at is not None and past.seq < at and not len(past.next_event):
+        raise _failed(f"{journal}: has no event of seq {at}: it ends with seq {past.seq}")
     number = past.account_id(name)
     if number is None:
         raise _failed(f"{journal}: no account is called {name} at seq {past.seq}")

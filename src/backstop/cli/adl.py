@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backstop.cli.exits import FAILED, FINDING
-from backstop.cli.running import refusals, say, warm_up
+from backstop.cli.running import checked_output, refusals, say, warm_up
 
 if TYPE_CHECKING:
     from backstop.lab.adl_compare import Comparison
@@ -54,14 +54,15 @@ def compare(
     A journal's event is run again from the state before it. A table's accounts share a budget of money: each pays
     min(cap, eta x weight), or, under queue and random, whole caps in order.
 
-    Exits with 0 if all is well, 1 if a file was refused or holds no wave, 2 on wrong usage, 4 if an
-    allocation is not exact or its certificate not sound.
+    Exits with 0 if all is well, 1 if a file cannot be read, was refused or holds no wave, 2 on wrong usage, 4 if an
+    allocation is not exact or its certificate not sound, or the journal is damaged or none.
     """
     if (journal is None) == (table is None):
         raise typer.BadParameter("give either --journal, or --table and --budget")
     if (table is None) != (budget is None):
         raise typer.BadParameter("--table and --budget go together")
     amount = None if budget is None else _amount(budget)
+    checked_output(plot)
     if journal is not None:
         warm_up()
     with refusals():
@@ -86,7 +87,6 @@ def _amount(text: str) -> Decimal:
 
 def _compared(journal: Path | None, table: Path | None, budget: Decimal | None, seq: int | None, asset: str, decimals: int) -> Comparison:
     from backstop.config.quantise import OffGridError, steps_of
-    from backstop.journal import JournalDamaged
     from backstop.lab.adl_compare import NoWaveError, compare_table, compare_wave
     from backstop.lab.adl_table import read_budget_table
 
@@ -99,7 +99,7 @@ def _compared(journal: Path | None, table: Path | None, budget: Decimal | None, 
         return compare_table(read_budget_table(table, asset, decimals), atoms, seq or 0, table.name)
     except OffGridError as error:
         raise typer.BadParameter(str(error), param_hint="--budget") from None
-    except (NoWaveError, JournalDamaged) as error:
+    except NoWaveError as error:
         say(f"error: {error}")
         raise typer.Exit(FAILED) from None
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from backstop.cli.exits import FAILED, FINDING
+from backstop.cli.running import checked_output
 
 __all__ = ["app"]
 
@@ -23,9 +24,13 @@ def init(
     path: Annotated[Path, typer.Argument(metavar="[PATH]", help="Where to write.")] = Path("venue.toml"),
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Write a commented venue file to start from."""
+    """Write a commented venue file to start from.
+
+    Exits with 0 if it was written, 1 if it cannot be, or a file is there already, 2 on wrong usage.
+    """
     from backstop.config import default_text
 
+    checked_output(path)
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(default_text())
@@ -37,7 +42,10 @@ def init(
 
 @app.command("check")
 def check(path: VenuePath, as_json: AsJson = False) -> None:
-    """Name everything that is wrong with a venue file; exit with 4 where there is something."""
+    """Name everything that is wrong with a venue file.
+
+    Exits with 0 if nothing is, 1 if the file cannot be read, 2 on wrong usage, 4 if something is wrong.
+    """
     from backstop.config import ConfigError, Finding, Venue, load_venue
 
     venue: Venue | None = None
@@ -61,6 +69,8 @@ def check(path: VenuePath, as_json: AsJson = False) -> None:
     else:
         for finding in findings:
             typer.echo(f"{path}: {finding}")
+        if any("[" in finding.key for finding in findings):
+            typer.echo("note: places in lists count from 0: waterfall[1] is the second", err=True)
         for warning in warnings:
             typer.echo(f"{path}: warning: {warning}", err=True)
         if venue is not None:
@@ -71,7 +81,10 @@ def check(path: VenuePath, as_json: AsJson = False) -> None:
 
 @app.command("show")
 def show(path: VenuePath, as_json: AsJson = False) -> None:
-    """Print the resolved whole, defaults filled in, with its hash."""
+    """Print the resolved whole, defaults filled in, with its hash.
+
+    Exits with 0 if all is well, 1 if the file cannot be read or was refused, 2 on wrong usage.
+    """
     from backstop.config import load_venue
     from backstop.config.render import venue_toml
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from backstop.cli.exits import FAILED
 from backstop.cli.outcome import print_result
-from backstop.cli.running import Switch, checked_report, exit_code_of, refusals, run_case, say, warm_up
+from backstop.cli.running import Switch, checked_output, exit_code_of, refusals, run_case, say, warm_up
 
 __all__ = ["demo"]
 
@@ -24,13 +25,15 @@ def demo(
     ] = Switch.OFF,
     venue: Annotated[Path | None, typer.Option(metavar="FILE", help="Another venue (TOML).")] = None,
     population: Annotated[Path | None, typer.Option(metavar="FILE", help="Another population (TOML).")] = None,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where result.json and journal.db are written.")] = Path("out/demo"),
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where result.json and journal.db are written; made if it is not there.")
+    ] = Path("out/demo"),
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report here: one HTML page.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Run a historical crash through the engine, end to end.
 
-    Exits with 0 if all is well, 1 if a file was refused, 2 on wrong usage, 3 if an invariant was
+    Exits with 0 if all is well, 1 if a file was refused or cannot be written, 2 on wrong usage, 3 if an invariant was
     violated, 4 if a deficit was left uncovered.
     """
     from backstop.config import default_text, load_venue, parse_venue
@@ -38,7 +41,12 @@ def demo(
 
     if name not in scenario_names():
         raise typer.BadParameter(f"{name!r}: must be one of {', '.join(scenario_names())}", param_hint="SCENARIO")
-    report = checked_report(report)
+    if out.exists() and not out.is_dir():
+        say(f"error: {out} is a file: name a folder")
+        raise typer.Exit(FAILED)
+    with refusals():
+        out.mkdir(parents=True, exist_ok=True)
+    checked_output(report)
     compiled = warm_up()
     with refusals():
         from backstop.lab.cases import case_of_population, scenario_prices
@@ -54,7 +62,6 @@ def demo(
         say(f"{crash.title}: {len(prices.events):,} marks in {len(prices.markets)} markets, {parameters.accounts:,} accounts, seed {seed}")
         case = case_of_population(resolved, prices, parameters, seed, schedule)
         case.details["scenario"] = name
-        out.mkdir(parents=True, exist_ok=True)
         command = f"backstop demo {name} --seed {seed} --impact {impact.value}"
         options: dict[str, Any] = {"impact": impact is Switch.ON, "journal_path": out / "journal.db", "overwrite": True, "command": command}
         result = run_case(case, crash.title, report=report, **options)

@@ -1,15 +1,19 @@
-"""Exit codes of every command."""
+"""Exit codes of every command: one table, docs/reference/exit-codes.md.
+
+What the disk has to say is never wrong usage: a file that is missing, or a folder in its place, is a failure of the command,
+whatever it was wanted for. A file that was read and is not a sound journal is a finding, also where it is no journal at all.
+"""
 
 from __future__ import annotations
 
 __all__ = ["FAILED", "FINDING", "INVARIANT", "OK", "USAGE"]
 
 OK = 0
-#: The command could not do its work: a file that is refused or unreadable, a full disk.
+#: The command could not do its work: a file that is missing, unreadable, refused or there already, no folder to write in, a full disk.
 FAILED = 1
-#: The command was called in a way that makes no sense.
+#: The command was called in a way that makes no sense, whatever is on the disk.
 USAGE = 2
-#: An invariant of the engine was violated.
+#: An invariant of the engine was violated; a sound journal says otherwise than its replay.
 INVARIANT = 3
-#: The command did its work, and what it looked at is not right.
+#: The command did its work, and what it looked at is not right: a damaged journal, a file that is none, a deficit left uncovered.
 FINDING = 4

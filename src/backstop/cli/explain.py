@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from backstop.cli.exits import FINDING, INVARIANT, OK
-from backstop.cli.running import refusals, say, warm_up
+from backstop.cli.exits import INVARIANT, OK
+from backstop.cli.running import refusals, warm_up
 
 __all__ = ["app"]
 
@@ -25,21 +25,15 @@ def explain(
 ) -> None:
     """Explain each decision about an account, from the tape alone: every number is worked out anew and compared.
 
-    Exits with 0 if all numbers agree, 1 if the journal or the account cannot be found in it, 2 on wrong usage, 3 if a
-    number differs from the tape, 4 if the journal is damaged.
+    Exits with 0 if all numbers agree, 1 if the journal cannot be read or does not know the account, 2 on wrong usage,
+    3 if a number differs from the tape, 4 if the journal is damaged or no journal.
     """
-    from backstop.journal import JournalDamaged
-
     warm_up()
     with refusals():
         from backstop.lab.explain import as_json as object_of
         from backstop.lab.explain import as_text
         from backstop.lab.explain import explain as explanation_of
 
-        try:
-            found = explanation_of(journal, account, at)
-        except JournalDamaged as error:
-            say(f"error: {error}")
-            raise typer.Exit(FINDING) from None
+        found = explanation_of(journal, account, at)
     typer.echo(json.dumps(object_of(found), indent=2) if as_json else as_text(found))
     raise typer.Exit(INVARIANT if found.checks_failed else OK)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backstop.cli.exits import FAILED, FINDING
 from backstop.cli.outcome import grouped
-from backstop.cli.running import refusals, say
+from backstop.cli.running import refusals
 
 if TYPE_CHECKING:
     from backstop.lab.statement import Line, Statement
@@ -42,23 +41,14 @@ def statement(
 
     Everything comes from the postings of the journal. The opening is the balance when the first account opened.
 
-    Exits with 0 if all is well, 1 if the journal cannot be read, 2 on wrong usage, 4 if the journal is damaged.
+    Exits with 0 if all is well, 1 if the journal cannot be read, 2 on wrong usage, 4 if it is damaged or no journal.
     """
-    from backstop.journal import JournalDamaged
-
     if by not in ("cause", "market", "account"):
         raise typer.BadParameter(f"{by!r}: must be one of cause, market, account", param_hint="--by")
     with refusals():
         from backstop.lab.statement import By, statements_of
 
-        try:
-            statements = statements_of(journal)
-        except (FileNotFoundError, IsADirectoryError) as error:
-            say(f"error: {error}")
-            raise typer.Exit(FAILED) from None
-        except JournalDamaged as error:
-            say(f"error: {error}")
-            raise typer.Exit(FINDING) from None
+        statements = statements_of(journal)
     names = [each.group for each in statements]
     if group is not None and group not in names:
         raise typer.BadParameter(f"{group!r}: must be one of {', '.join(names)}", param_hint="--group")

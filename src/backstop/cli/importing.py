@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backstop.cli.running import refusals, say
+from backstop.cli.running import checked_output, refusals, say
 
 if TYPE_CHECKING:
     from backstop.feeds.exchange import ImportReport
@@ -42,7 +42,10 @@ def import_bars(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Write recorded bars as the long form that replay reads: time, market, timeframe, open, high, low, close, volume."""
+    """Write recorded bars as the long form that replay reads: time, market, timeframe, open, high, low, close, volume.
+
+    Exits with 0 if they were written, 1 if a file was refused or cannot be written, 2 on wrong usage.
+    """
     import json
 
     from backstop.feeds.columns import duration_ns_of
@@ -61,6 +64,7 @@ def import_bars(
             raise typer.BadParameter(f"{text!r}: {error}", param_hint="--timeframe") from None
     if output.resolve() in {path.resolve() for path in files}:
         raise typer.BadParameter(f"{output}: is one of the files to read", param_hint="-o")
+    checked_output(output)
     with refusals():
         report = convert_bars(
             files,

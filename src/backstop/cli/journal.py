@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backstop.cli.exits import FAILED, FINDING, INVARIANT, OK, USAGE
+from backstop.cli.exits import FAILED, FINDING, INVARIANT, OK
+from backstop.cli.running import printable, refusals, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,10 +54,8 @@ def verify(
         raise typer.BadParameter(f"{head!r}: must be at least {_HEAD_MIN} hex digits", param_hint="--head")
     bar = _progress_bar()
     try:
-        report = verify_journal(file, bar, head=head)
-    except (FileNotFoundError, IsADirectoryError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(USAGE) from None
+        with refusals():
+            report = verify_journal(file, bar, head=head)
     finally:
         if bar is not None:
             typer.echo(err=True)
@@ -77,8 +76,8 @@ def show(
 ) -> None:
     """Print events and their effects as people read them.
 
-    Checks each batch as it reads it, and replays nothing. Exits with 0, 1 if the file cannot be read, 2 on wrong
-    usage, 4 if something is wrong with what was read.
+    Checks each batch as it reads it, and replays nothing. Exits with 0, 1 if the file cannot be read or does not know the
+    account, 2 on wrong usage, 4 if something is wrong with what was read, or the file is no journal.
     """
     from itertools import islice
 
@@ -90,8 +89,11 @@ def show(
         if not speaker.knows_codes:
             typer.echo("note: its numbers do not stand for what they do in this version: rows are shown as numbers", err=True)
         journal.check_head()
+        line = None
         for line in islice(chosen(journal, choice), limit):
-            typer.echo(json.dumps(_line_object(speaker, line)) if as_json else _printable(_line_text(speaker, line)))
+            typer.echo(json.dumps(_line_object(speaker, line)) if as_json else printable(_line_text(speaker, line)))
+        if line is None:
+            say("note: no row is of that choice")
         _tell_findings(journal)
 
 
@@ -102,31 +104,24 @@ def stats(
 ) -> None:
     """Count what a journal holds: events and effects by kind, refusals, batches, snapshots.
 
-    Exits with 0, 1 if the file cannot be read, 2 on wrong usage, 4 if something is wrong with what was read.
+    Exits with 0, 1 if the file cannot be read, 2 on wrong usage, 4 if something is wrong with what was read, or the file is no journal.
     """
     from backstop.journal.showing import stats as stats_of
 
     with _opened(file) as journal:
         journal.check_head()
         counted = stats_of(journal)
-        typer.echo(json.dumps(counted, indent=2) if as_json else _printable(_stats_text(counted)))
+        typer.echo(json.dumps(counted, indent=2) if as_json else printable(_stats_text(counted)))
         _tell_findings(journal)
 
 
 @contextmanager
 def _opened(file: Path) -> Iterator[Reader]:
     """Open a journal; what makes that impossible is a message and an exit code."""
-    from backstop.journal import FindingCode, JournalDamaged, open_journal
+    from backstop.journal import open_journal
 
-    try:
-        with open_journal(file) as journal:
-            yield journal
-    except (FileNotFoundError, IsADirectoryError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(USAGE) from None
-    except JournalDamaged as error:
-        typer.echo(_printable(f"error: {error}"), err=True)
-        raise typer.Exit(FAILED if error.finding.code == FindingCode.UNREADABLE else FINDING) from None
+    with refusals(), open_journal(file) as journal:
+        yield journal
 
 
 def _tell_findings(journal: Reader) -> None:
@@ -135,7 +130,7 @@ def _tell_findings(journal: Reader) -> None:
 
     found = [finding for finding in journal.findings if finding.code != FindingCode.END_MISSING]
     for finding in found:
-        typer.echo(_printable(f"found: {finding}"), err=True)
+        typer.echo(printable(f"found: {finding}"), err=True)
     if found:
         typer.echo(f"what was printed cannot be relied on: see backstop journal verify {journal.path}", err=True)
         raise typer.Exit(FINDING)
@@ -149,14 +144,20 @@ def _choice(speaker: Speaker, account: str | None, market: str | None, kinds: li
     for kind in kinds:
         if kind.lower() not in known:
             raise typer.BadParameter(f"{kind!r}: must be one of {', '.join(known)}", param_hint="--kind")
+    if first is not None and last is not None and first > last:
+        raise typer.BadParameter(f"{last}: must not be before --from, {first}", param_hint="--to")
     choice = Choice(kinds=frozenset(kind.lower() for kind in kinds))
-    try:
-        if account is not None:
+    if account is not None:
+        try:
             choice = choice._replace(account=speaker.account_number(account))
-        if market is not None:
+        except KeyError as error:
+            say(printable(f"error: {error.args[0]}"))
+            raise typer.Exit(FAILED) from None
+    if market is not None:
+        try:
             choice = choice._replace(market=speaker.venue.market(market))
-    except KeyError as error:
-        raise typer.BadParameter(str(error.args[0]), param_hint="--account" if choice.account is None and account else "--market") from None
+        except KeyError as error:
+            raise typer.BadParameter(str(error.args[0]), param_hint="--market") from None
     if first is not None:
         choice = choice._replace(first_seq=first)
     return choice if last is None else choice._replace(last_seq=last)
@@ -180,6 +181,7 @@ def _line_object(speaker: Speaker, line: Line) -> dict[str, Any]:
 
 def _stats_text(counted: dict[str, Any]) -> str:
     sizes = counted["events_a_batch"]
+    snapshots = ", ".join(map(str, counted["snapshots"])) or "none"
     lines = [
         f"journal   {counted['path']}, schema {counted['schema']}, {'closed' if counted['is_closed'] else 'not closed'}",
         f"written   {counted['created']} by version {counted['code_version']}: {counted['command'] or 'no command'}",
@@ -187,13 +189,17 @@ def _stats_text(counted: dict[str, Any]) -> str:
         f"time      {counted['first_time']} to {counted['last_time']}",
         f"seq       {counted['first_seq']} to {counted['last_seq']}",
         f"batches   {counted['batches']:,}, of {sizes['least']:,} to {sizes['most']:,} events, median {sizes['median']:,}",
-        f"digests   {counted['digests']:,}, and snapshots after batches {', '.join(map(str, counted['snapshots'])) or 'none'}",
+        f"digests   {counted['digests']:,}{_of_the_end(counted)}, and snapshots after batches {snapshots}",
     ]
     for noun, key in (("events", "events_by_kind"), ("effects", "effects_by_kind"), ("refused", "refused")):
         total = sum(counted[key].values())
         lines.append(f"{noun:<8}  {total:,}")
         lines += [f"          {count:>12,}  {name}" for name, count in counted[key].items()]
     return "\n".join(lines)
+
+
+def _of_the_end(counted: dict[str, Any]) -> str:
+    return ", that of the end among them" if counted["is_closed"] and counted["digests"] else ""
 
 
 def _progress_bar() -> Callable[[int, int], None] | None:
@@ -222,7 +228,7 @@ def _as_text(report: Report) -> str:
             f"written   {report.created} by version {report.code_version}",
             f"venue     {report.venue_hash}",
             f"holds     {report.batches:,} batches, {report.events:,} events, {report.effects:,} effects, {_end(report)}",
-            f"replayed  {report.events_replayed:,} events, {report.digests_compared:,} digests compared",
+            f"replayed  {report.events_replayed:,} events, digests compared: {report.digests_compared:,}",
             f"snapshots {report.snapshots_compared:,} compared",
             f"digest    {_trusted(report, report.digest)}",
             f"chain     {_trusted(report, report.chain)}",
@@ -230,7 +236,7 @@ def _as_text(report: Report) -> str:
     lines += [f"note      {note}" for note in report.notes]
     lines += [f"found     {finding}" for finding in report.findings]
     lines.append(f"result    {_result(report)}{_unreplayed(report)}")
-    return _printable("\n".join(lines))
+    return printable("\n".join(lines))
 
 
 def _trusted(report: Report, number: str | None) -> str:
@@ -259,8 +265,3 @@ def _result(report: Report) -> str:
 def _unreplayed(report: Report) -> str:
     """Say where nothing was replayed: the record was checked, the engine was not asked."""
     return "; nothing was replayed" if report.events and not report.events_replayed else ""
-
-
-def _printable(text: str) -> str:
-    """Show bytes that are no text as escapes: a damaged file must not break the terminal."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)

@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from backstop.lab.replay import ReplayResult
     from backstop.lab.stops import Machine
 
-__all__ = ["grouped", "print_result"]
+__all__ = ["WHAT", "grouped", "print_result"]
 
-_WHAT = {
+#: What a stage did, as the table says it.
+WHAT = {
     "restrict": "restricted",
     "closeout": "closed on the book",
     "takeover": "taken over by providers",
-    "fund": "insurance fund",
+    "fund": "paid by insurance fund",
     "adl": "auto-deleveraged (ADL)",
     "socialise": "charged to others",
     "tear_up": "torn up",
@@ -49,7 +50,7 @@ def print_result(result: ReplayResult, title: str) -> None:
         name = row.stage.name.lower()
         notional = grouped(result.venue, row.notional) if name in _CLOSING else ""
         paid = grouped(result.venue, row.paid) if name in _BEARING else ""
-        table.add_row(name, _WHAT[name], f"{row.accounts:,}", notional, paid)
+        table.add_row(name, WHAT[name], f"{row.accounts:,}", notional, paid)
     table.add_row("", "uncovered", f"{result.tally.count('uncovered'):,}", "", grouped(result.venue, result.tally.uncovered_atoms))
     table.add_row("", "deficit", "", "", grouped(result.venue, result.tally.deficit_atoms), style="bold")
     console.print(table)
@@ -90,10 +91,13 @@ def _facts(result: ReplayResult) -> Iterator[str]:
 
 
 def _fund(result: ReplayResult) -> Iterator[str]:
+    from backstop.core.events import Stage
+
     venue, name = result.venue, result.venue.asset.name
     before, after = grouped(venue, result.fund_opening_atoms), grouped(venue, result.fund_closing_atoms)
     yield f"fund       {before} {name} before, {after} {name} after"
-    yield f"           of which liquidation fees {grouped(venue, result.tally.fees_atoms)} {name}"
+    fees, paid = grouped(venue, result.tally.fees_atoms), grouped(venue, result.tally.paid.get(Stage.FUND, 0))
+    yield f"           got {fees} {name} of liquidation fees, paid {paid} {name} for defaulters (the row fund)"
     if len(result.funds) > 1:
         for fund in result.funds:
             yield f"           {fund.group}: {grouped(venue, fund.opening_atoms)} before, {grouped(venue, fund.closing_atoms)} after"
@@ -106,7 +110,7 @@ def _providers(result: ReplayResult) -> Iterator[str]:
         return
     below, support = grouped(venue, sum(row.edge for row in rows)), grouped(venue, sum(row.support for row in rows))
     count = sum(row.takeovers for row in rows)
-    yield f"takeover   {count:,} transfers, {below} {name} below mark; the fund added {support} {name}"
+    yield f"takeover   {count:,} transfers, {below} {name} below mark; {support} {name} of the row fund were paid for them"
     for spec, row, standing in zip(venue.providers, rows, result.standings, strict=True):
         failed = f", {row.failures:,} failures" if row.failures else ""
         taken = f"{row.takeovers:,} transfers of {grouped(venue, row.notional)}"

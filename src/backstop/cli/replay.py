@@ -14,7 +14,7 @@ from backstop.cli.demo import demo
 from backstop.cli.exits import FAILED
 from backstop.cli.importing import import_bars
 from backstop.cli.outcome import print_result
-from backstop.cli.running import Switch, checked_report, exit_code_of, parsed_time_ns, refusals, run_case, say, warm_up
+from backstop.cli.running import Switch, checked_output, exit_code_of, parsed_time_ns, refusals, run_case, say, warm_up
 
 if TYPE_CHECKING:
     from backstop.config import Venue
@@ -58,8 +58,8 @@ def replay(
 ) -> None:
     """Run recorded prices through the engine, and say who defaulted, which stage did what, and who paid.
 
-    Exits with 0 if all is well, 1 if a file was refused, 2 on wrong usage, 3 if an invariant was
-    violated, 4 if a deficit was left uncovered.
+    Exits with 0 if all is well, 1 if a file was refused or cannot be written, 2 on wrong usage, 3 if an invariant was
+    violated, 4 if a deficit was left uncovered, or the journal to go on with is damaged or none.
     """
     if (population is None) == (accounts is None):
         raise typer.BadParameter("give either --accounts and --collateral, or --population")
@@ -71,10 +71,13 @@ def replay(
         raise typer.BadParameter(f"{end}: must be after --start", param_hint="--end")
     if resume and (journal is None or force):
         raise typer.BadParameter("needs --journal, and no --force", param_hint="--resume")
-    report = checked_report(report)
+    checked_output(report)
+    checked_output(journal)
     if journal is not None and journal.exists() and not force and not resume:
         say(f"error: {journal} exists: choose another path, or replace it with --force; --resume goes on with a run that was killed")
         raise typer.Exit(FAILED)
+    if resume and journal is not None and not journal.exists():
+        say(f"note: {journal} is not there: the run begins anew")
     with refusals():
         from backstop.config import load_venue
         from backstop.feeds.prices import read_prices

@@ -15,10 +15,11 @@ import typer
 from backstop.cli.exits import FAILED, FINDING, INVARIANT, OK
 
 if TYPE_CHECKING:
+    from backstop.journal import JournalDamaged
     from backstop.lab.cases import Case
     from backstop.lab.replay import Progress, ReplayResult
 
-__all__ = ["Switch", "checked_report", "exit_code_of", "parsed_time_ns", "refusals", "run_case", "say", "shown_progress"]
+__all__ = ["Switch", "checked_output", "exit_code_of", "parsed_time_ns", "printable", "refusals", "run_case", "say", "shown_progress"]
 
 #: Where there is no terminal, a line of progress as often as this [s].
 _LINE_EVERY = 10.0
@@ -38,10 +39,13 @@ def say(text: str) -> None:
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turn a refused file, a full disk or an overflow into a message and exit code 1."""
+    """Turn what a command cannot work with into a message and an exit code, the same for every command.
+
+    1 for a file that is missing or refused, a full disk, an overflow; for a journal that is damaged or none as ``_code_of`` says.
+    """
     from backstop.config import ConfigError
     from backstop.feeds.errors import FeedError
-    from backstop.journal import JournalError
+    from backstop.journal import JournalDamaged, JournalError
     from backstop.markets.population import PopulationError
     from backstop.markets.scenarios import ScenarioError
 
@@ -54,11 +58,37 @@ def refusals() -> Iterator[None]:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         message = f"{place}{error.strerror or error}"
+    except JournalDamaged as error:
+        say(printable(f"error: {error}"))
+        _hint(error)
+        raise typer.Exit(_code_of(error)) from None
     else:
         return
     for line in message.splitlines():
         say(f"error: {line}")
     raise typer.Exit(FAILED)
+
+
+def _code_of(error: JournalDamaged) -> int:
+    """Return 1 where the file could not be read, 3 where a sound record is not what its replay gives, else 4."""
+    from backstop.journal import FindingCode
+    from backstop.journal.findings import DIFFERENCES
+
+    if error.finding.code == FindingCode.UNREADABLE:
+        return FAILED
+    return INVARIANT if error.finding.code in DIFFERENCES else FINDING
+
+
+def _hint(error: JournalDamaged) -> None:
+    from backstop.journal import FindingCode
+
+    if error.finding.code == FindingCode.END_MISSING:
+        say("its run was stopped, or is still running: `backstop replay --resume` brings one that was stopped to its end")
+
+
+def printable(text: str) -> str:
+    """Show bytes that are no text as escapes: a damaged file must not break the terminal."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
 
 
 def parsed_time_ns(text: str | None, option: str) -> int | None:
@@ -103,11 +133,18 @@ def run_case(case: Case, title: str, *, report: Path | None = None, command: str
     return result
 
 
-def checked_report(path: Path | None, option: str = "--report") -> Path | None:
-    """Return where a report goes; refuse a folder before the run, not after it."""
-    if path is not None and path.is_dir():
-        raise typer.BadParameter(f"{path} is a folder: name a file", param_hint=option)
-    return path
+def checked_output(path: Path | None) -> Path | None:
+    """Return where a file will be written; say before the work, not after it, that it cannot be. No folder is made for it."""
+    if path is None:
+        return None
+    if path.is_dir():
+        message = f"{path} is a folder: name a file"
+    elif not path.parent.is_dir():
+        message = f"{path}: there is no folder {path.parent}: make it first"
+    else:
+        return path
+    say(f"error: {message}")
+    raise typer.Exit(FAILED)
 
 
 @contextmanager

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from backstop.config.findings import ConfigError, Finding
-from backstop.config.markets import MarketPart, read_market
+from backstop.config.markets import MarketPart, check_margins, read_market
 from backstop.config.providers import read_providers
 from backstop.config.schema import VenueFile
-from backstop.config.sections import Parts, read_sections, solvent_first, stage_names
-from backstop.config.shape import check_shape, pieces_of
+from backstop.config.sections import Parts, amount_text, read_sections, solvent_first, stage_names
+from backstop.config.shape import check_shape, name_of, pieces_of
 from backstop.config.toml import TomlError, parse_toml, read_utf8
 from backstop.config.venue import Venue
 from backstop.core.events import NONE, Answer
@@ -37,7 +39,7 @@ def load_venue(path: str | Path) -> Venue:
     """Read a venue file; raise ``ConfigError`` with every problem found, or ``OSError``."""
     place = str(path)
     try:
-        text = read_utf8(path)
+        text = read_utf8(path, "venue file")
     except TomlError as error:
         raise ConfigError(place, [Finding("", str(error))]) from None
     return parse_venue(text, place)
@@ -49,19 +51,25 @@ def parse_venue(text: str, place: str = "venue.toml") -> Venue:
         raw = parse_toml(text, Decimal)
     except TomlError as error:
         raise ConfigError(place, [Finding("", str(error))]) from None
-    findings = check_shape(raw)
-    pieces = pieces_of(raw)
+    findings, mended = check_shape(raw)
+    pieces = pieces_of(mended)
     parts = read_sections(pieces, findings)
     read_providers(pieces, parts, findings)
     markets = [read_market(number, section, pieces, parts, findings) for number, section in pieces.markets]
-    _check_between(parts, [part for part in markets if part is not None], findings)
+    whole = [part for part in markets if part is not None]
+    check_margins(pieces, parts, findings)
+    _check_between(parts, whole, findings)
     if findings:
-        raise ConfigError(place, _unique(findings))
-    return _venue(VenueFile.model_validate(raw), parts, [part for part in markets if part is not None], text, place)
+        raise ConfigError(place, _named(raw, findings))
+    file = VenueFile.model_validate(raw)
+    venue = _venue(file, parts, whole, text, place)
+    warnings = _named(raw, _warnings(file, parts, whole))
+    return replace(venue, warnings=tuple(str(warning) for warning in warnings))
 
 
-def _unique(findings: list[Finding]) -> list[Finding]:
-    return list(dict.fromkeys(findings))
+def _named(raw: Mapping[str, Any], findings: list[Finding]) -> list[Finding]:
+    """Return each finding once, with the name of the stage, market, group or provider that it is of: places count from 0."""
+    return list(dict.fromkeys(replace(each, about=each.about or name_of(raw, each.key)) for each in findings))
 
 
 def _check_between(parts: Parts, markets: list[MarketPart], findings: list[Finding]) -> None:
@@ -75,14 +83,14 @@ def _check_between(parts: Parts, markets: list[MarketPart], findings: list[Findi
     largest = [(market.notional_max, market.spec.symbol) for market in markets if market.notional_max <= NOTIONAL_ATOMS_MAX]
     total = sum(notional for notional, _ in largest)
     if total > NOTIONAL_ATOMS_MAX:
-        names = " + ".join(f"{symbol} {parts.asset.text(notional)}" for notional, symbol in sorted(largest, reverse=True)[:4])
+        names = " + ".join(f"{symbol} {amount_text(notional, parts.asset)}" for notional, symbol in sorted(largest, reverse=True)[:4])
         names += " + ..." if len(largest) > 4 else ""
         findings.append(
             Finding(
                 "market",
-                f"the largest positions add up to {names} = {parts.asset.text(total)} {parts.asset.name}"
-                f" = {total} atoms: must be at most {NOTIONAL_ATOMS_MAX} (2^60), so that sums never overflow;"
-                " lower position_max or price_max",
+                f"the largest positions, at price_max, add up to {names} = {amount_text(total, parts.asset)} {parts.asset.name}:"
+                f" must be at most {amount_text(NOTIONAL_ATOMS_MAX, parts.asset)} {parts.asset.name} (2^60 atoms), so that sums never"
+                " overflow; lower position_max or price_max",
             )
         )
 
@@ -130,7 +138,6 @@ def _venue(file: VenueFile, parts: Parts, markets: list[MarketPart], text: str, 
         providers=parts.backers,
         provider_latency_ns=file.providers.latency,
         provider_answer=_ANSWERS[file.providers.answer],
-        warnings=tuple(str(warning) for warning in _warnings(file, parts, markets)),
     )
 
 

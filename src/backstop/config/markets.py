@@ -10,8 +10,8 @@ from itertools import pairwise
 
 from backstop.config.findings import Finding, did_you_mean
 from backstop.config.quantise import OffGridError, decimal_text, steps_of
-from backstop.config.schema import MarketSection
-from backstop.config.sections import Parts, atoms_or_finding
+from backstop.config.schema import BreakersSection, MarketSection
+from backstop.config.sections import Parts, amount_text, atoms_or_finding
 from backstop.config.shape import Pieces
 from backstop.config.venue import Asset, BookRules, MarketSpec
 from backstop.core.instruments import (
@@ -25,11 +25,13 @@ from backstop.core.instruments import (
     deductions_atoms,
 )
 
-__all__ = ["MarketPart", "read_market"]
+__all__ = ["MarketPart", "check_margins", "read_market"]
 
 _SYMBOL = re.compile(r"([^/:\s-]+)/([^/:\s-]+):([^/:\s-]+)(-.+)?")
 #: Lots of one account times accounts: the sum of a market's longs stays below.
 _SIDE_LOTS_MAX = 1 << 62
+#: Maintenance rate times warning ratio, in ppm x ppm: a thousandth of the notional is left.
+_MARGIN_MAX = 999 * PPM * PPM // 1000
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,8 @@ def _group(read: _Reader, parts: Parts) -> int:
         return 0
     if name in parts.groups:
         return parts.groups.index(name)
+    if not parts.groups_are_sound:
+        return 0
     hint = did_you_mean(name, list(parts.groups)) or f"the groups are {', '.join(parts.groups)}"
     read.wrong("group", f"must name a market group: {hint}", f'"{name}"')
     return 0
@@ -122,16 +126,7 @@ def _stops(read: _Reader, pieces: Pieces) -> dict[str, int]:
     own, shared, guard = read.section.breaker, pieces.breakers, pieces.guard
     if shared is None or guard is None:
         return {}
-    stops = {}
-    for name in ("price_throttle_ppm", "price_halt_ppm", "price_exit_ppm"):
-        value = getattr(own, name)
-        stops[name] = getattr(shared, name) if value is None else value
-    throttle, halt, leave = (stops[name] for name in ("price_throttle_ppm", "price_halt_ppm", "price_exit_ppm"))
-    if throttle and halt and throttle > halt:
-        read.wrong("breaker.price_throttle_ppm", f"must be at most price_halt_ppm, {halt}", throttle)
-    first = throttle or halt
-    if first and not 0 < leave <= first:
-        read.wrong("breaker.price_exit_ppm", f"must be 1 to {first}, where the breaker begins", leave)
+    stops = _price_stops(read, shared)
     stops["flow_throttle"] = read.atoms("breaker.flow_throttle", own.flow_throttle)
     stops["flow_halt"] = read.atoms("breaker.flow_halt", own.flow_halt)
     if stops["flow_throttle"] and stops["flow_halt"] and stops["flow_throttle"] > stops["flow_halt"]:
@@ -140,6 +135,37 @@ def _stops(read: _Reader, pieces: Pieces) -> dict[str, int]:
     volume = 0 if own.guard_volume == 0 else read.steps("breaker.guard_volume", own.guard_volume, read.section.quantity_lot, "lots")
     stops["guard_volume_lots"] = volume or 0
     return stops
+
+
+def _price_stops(read: _Reader, shared: BreakersSection) -> dict[str, int]:
+    """Return a market's thresholds of the price; a fault is of the key that the file has, and of [breakers] only once."""
+    own = read.section.breaker
+    names = ("price_throttle_ppm", "price_halt_ppm", "price_exit_ppm")
+    stops = {name: getattr(shared, name) if getattr(own, name) is None else getattr(own, name) for name in names}
+    throttle, halt, leave = (stops[name] for name in names)
+    if throttle and halt and throttle > halt:
+        _breaker_fault(read, shared, "price_throttle_ppm", f"must be at most price_halt_ppm, {halt}")
+    if (throttle or halt) and not 0 < leave <= (throttle or halt):
+        begins = "price_throttle_ppm" if throttle else "price_halt_ppm"
+        _breaker_fault(read, shared, "price_exit_ppm", f"must be 1 to {begins}, {stops[begins]}, where the breaker begins")
+    return stops
+
+
+def _breaker_fault(read: _Reader, shared: BreakersSection, name: str, right: str) -> None:
+    """Add a fault of a threshold where it is written; where none of the three is the market's own, it is that of every market."""
+    own = read.section.breaker
+    written = getattr(own, name)
+    if written is not None:
+        read.wrong(f"breaker.{name}", right, written)
+        return
+    value = getattr(shared, name)
+    left_out = "" if name in shared.model_fields_set else ", where it is left out"
+    mine = [key for key in ("price_throttle_ppm", "price_halt_ppm", "price_exit_ppm") if getattr(own, key) is not None]
+    if mine:
+        with_own = f"{name} is {value} in [breakers]{left_out}, and {right}: the market needs a {name} of its own"
+        read.wrong(f"breaker.{mine[0]}", with_own, getattr(own, mine[0]))
+        return
+    read.findings.append(Finding(f"breakers.{name}", f"missing: it {right}" if left_out else right, "" if left_out else str(value)))
 
 
 def _check_symbol(read: _Reader) -> None:
@@ -170,8 +196,8 @@ def _grid(read: _Reader, parts: Parts) -> tuple[int, int, int] | None:
     if ticks_max is not None and ticks_max > PRICE_TICKS_LIMIT:
         read.wrong(
             "price_max",
-            f"is {ticks_max} ticks of {decimal_text(section.price_tick)}: must be at most {PRICE_TICKS_LIMIT} ticks"
-            " (trigger prices have 32 bits); lower price_max or make price_tick larger",
+            f"is {ticks_max} ticks of {decimal_text(section.price_tick)}: must be at most {PRICE_TICKS_LIMIT} ticks, that is"
+            f" {decimal_text(PRICE_TICKS_LIMIT * section.price_tick)} (trigger prices have 32 bits); lower it or make price_tick larger",
             section.price_max,
         )
         ticks_max = None
@@ -206,15 +232,17 @@ def _check_overflow(read: _Reader, parts: Parts, factor: int, ticks_max: int, lo
         most = NOTIONAL_ATOMS_MAX // (ticks_max * factor)
         read.wrong(
             "position_max",
-            f"{lots_max} lots x {ticks_max} ticks x {factor} atoms = {notional} atoms: must be at most {NOTIONAL_ATOMS_MAX} (2^60),"
-            f" that is {decimal_text(most * section.quantity_lot)} at price_max {decimal_text(section.price_max)}",
+            f"is {amount_text(notional, read.asset)} {read.asset.name} at price_max {decimal_text(section.price_max)}: must be at most"
+            f" {decimal_text(most * section.quantity_lot)}, that is {amount_text(NOTIONAL_ATOMS_MAX, read.asset)} {read.asset.name}"
+            " (2^60 atoms), so that sums fit 64 bits",
             section.position_max,
         )
     accounts = parts.limits.accounts_max if parts.limits is not None else 1
     if lots_max * accounts >= _SIDE_LOTS_MAX:
         read.wrong(
             "position_max",
-            f"{lots_max} lots x accounts_max {accounts} = {lots_max * accounts}: must stay below {_SIDE_LOTS_MAX} (2^62)",
+            f"is {lots_max} lots, in limits.accounts_max = {accounts} accounts {lots_max * accounts}: must stay below 2^62 lots, so that"
+            f" sums fit 64 bits; at most {decimal_text((_SIDE_LOTS_MAX - 1) // accounts * section.quantity_lot)} here",
             section.position_max,
         )
 
@@ -279,15 +307,29 @@ def _check_rates(read: _Reader, parts: Parts, tiers: list[TierRules]) -> None:
             read.wrong("tiers", f"{name}: {error}")
     if parts.levels is None:
         return
-    ratio = max(parts.levels.warning_ratio_ppm, PPM + parts.levels.exit_buffer_ppm)
     top = tiers[-1].maintenance_rate_ppm
-    if top * ratio > 999 * PPM * PPM // 1000:
-        most = 999 * PPM * PPM // 1000 // ratio
-        read.wrong(
-            f"tiers[{len(tiers) - 1}].maintenance_rate_ppm",
-            f"x warning_ratio {ratio} ppm leaves less than a thousandth of the notional: must be at most {most}",
-            top,
-        )
+    if top * parts.levels.warning_ratio_ppm > _MARGIN_MAX:
+        parts.steep.append((f"{read.key}.tiers[{len(tiers) - 1}].maintenance_rate_ppm", read.section.symbol, top))
+
+
+def check_margins(pieces: Pieces, parts: Parts, findings: list[Finding]) -> None:
+    """Tell of maintenance rates that are too high for the warning ratio: of one market its rate, of several the ratio, once."""
+    if not parts.steep or parts.levels is None or pieces.levels is None:
+        return
+    ratio = parts.levels.warning_ratio_ppm
+    leaves = "leaves less than a thousandth of the notional: must be at most"
+    if len(parts.steep) == 1 or "warning_ratio" not in pieces.levels.model_fields_set:
+        for key, symbol, top in parts.steep:
+            findings.append(Finding(key, f"x warning_ratio {_ratio_text(ratio)} {leaves} {_MARGIN_MAX // ratio}", str(top), symbol))
+        return
+    top = max(rate for _, _, rate in parts.steep)
+    names = ", ".join(f"{rate} of {symbol}" for _, symbol, rate in parts.steep[:4]) + (", ..." if len(parts.steep) > 4 else "")
+    right = f"x the maintenance_rate_ppm of the last tier ({names}) {leaves} {_ratio_text(_MARGIN_MAX // top)}, or those rates lower"
+    findings.append(Finding("levels.warning_ratio", right, _ratio_text(ratio)))
+
+
+def _ratio_text(ratio_ppm: int) -> str:
+    return decimal_text(Decimal(ratio_ppm).scaleb(-6))
 
 
 def _check_bands(read: _Reader) -> None:
@@ -307,6 +349,8 @@ def _depth(read: _Reader) -> tuple[int, ...]:
         key = f"book.depth[{number}]"
         count = 0 if quantity == 0 else read.steps(key, quantity, read.section.quantity_lot, "lots")
         if count is not None and count > DEPTH_LOTS_MAX:
-            read.wrong(key, f"is {count} lots: must be at most {DEPTH_LOTS_MAX} (2^40)", quantity)
+            read.wrong(
+                key, f"is {count} lots: must be at most {decimal_text(DEPTH_LOTS_MAX * read.section.quantity_lot)} (2^40 lots)", quantity
+            )
         lots.append(count or 0)
     return tuple(lots)

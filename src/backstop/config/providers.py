@@ -40,7 +40,7 @@ def _provider(key: str, section: ProviderSection, parts: Parts, asset: Asset, fi
         group = _group(here, commitment, parts, section.name, findings)
         rules = _commitment(here, commitment, asset, section.name, findings)
         for direction in _DIRECTIONS[commitment.direction]:
-            if rows[group][direction] != CommitmentRules():
+            if rows[group][direction] != CommitmentRules() and parts.groups_are_sound:
                 findings.append(Finding(here, "group and direction are committed already", commitment.direction, section.name))
             rows[group][direction] = rules
     leverage = section.leverage * PPM
@@ -68,6 +68,8 @@ def _group(key: str, section: CommitmentSection, parts: Parts, about: str, findi
         return 0
     if section.group in parts.groups:
         return parts.groups.index(section.group)
+    if not parts.groups_are_sound:
+        return 0
     hint = did_you_mean(str(section.group), list(parts.groups)) or f"the groups are {', '.join(parts.groups)}"
     value = "" if section.group is None else f'"{section.group}"'
     findings.append(Finding(f"{key}.group", f"must name a market group: {hint}", value, about))

@@ -38,7 +38,7 @@ from backstop.core.instruments import (
     TakeoverRules,
 )
 
-__all__ = ["AMOUNT_ATOMS_MAX", "Parts", "atoms_or_finding", "read_sections", "solvent_first", "stage_names"]
+__all__ = ["AMOUNT_ATOMS_MAX", "Parts", "amount_text", "atoms_or_finding", "read_sections", "solvent_first", "stage_names"]
 
 #: Most atoms in one amount of the file: what one transfer may move.
 AMOUNT_ATOMS_MAX = 1 << 60
@@ -55,6 +55,8 @@ class Parts:
     closeout: CloseoutRules = field(default_factory=CloseoutRules)
     #: Names of the market groups, the rules and the opening balances of their funds.
     groups: tuple[str, ...] = ("all",)
+    #: Whether their names can be relied on; where not, who names one is not judged for it.
+    groups_are_sound: bool = True
     funds: tuple[FundRules, ...] = (FundRules(),)
     fund_opening_atoms: tuple[int, ...] = (0,)
     fund: FundsRules = field(default_factory=FundsRules)
@@ -65,6 +67,8 @@ class Parts:
     socialise_policy: int = int(SocialisePolicy.GAINS_HAIRCUT)
     providers: tuple[ProviderRules, ...] = ()
     backers: tuple[ProviderSpec, ...] = ()
+    #: Last tiers whose maintenance rate is too high for the levels: key, symbol and rate.
+    steep: list[tuple[str, str, int]] = field(default_factory=list)
 
 
 def stage_names(waterfall: list[Any]) -> list[str]:
@@ -82,11 +86,11 @@ def read_sections(pieces: Pieces, findings: list[Finding]) -> Parts:
         parts.levels = _levels(pieces.levels, findings)
     if pieces.limits is not None:
         parts.limits = _limits(pieces.limits)
-    if pieces.waterfall is not None:
-        parts.stages = tuple(int(Stage[stage.stage.upper()]) for stage in pieces.waterfall)
-        for number, stage in enumerate(pieces.waterfall):
-            _read_stage(f"waterfall[{number}]", stage, pieces, parts, findings)
-        _check_order(stage_names(pieces.waterfall), pieces, findings)
+    for number, stage in pieces.waterfall:
+        _read_stage(f"waterfall[{number}]", stage, pieces, parts, findings)
+    if pieces.stages is not None:
+        parts.stages = tuple(int(Stage[name.upper()]) for name in pieces.stages)
+        _check_order(pieces.stages, pieces, findings)
     if pieces.breakers is not None and pieces.guard is not None and parts.asset is not None:
         parts.breakers = _breakers(pieces.breakers, pieces.guard, parts.asset, findings)
     return parts
@@ -110,6 +114,7 @@ def _read_stage(key: str, stage: Any, pieces: Pieces, parts: Parts, findings: li
 
 def _read_groups(pieces: Pieces, parts: Parts, findings: list[Finding]) -> None:
     """Read the market groups, if the file has any: their names, and their funds in place of the one of the stage."""
+    parts.groups_are_sound = pieces.groups is not None and len({group.name for group in pieces.groups}) == len(pieces.groups)
     if not pieces.groups or parts.asset is None:
         return
     parts.groups = tuple(group.name for group in pieces.groups)
@@ -117,7 +122,7 @@ def _read_groups(pieces: Pieces, parts: Parts, findings: list[Finding]) -> None:
         if name in parts.groups[:number]:
             findings.append(Finding(f"group[{number}].name", f"stands at group[{parts.groups.index(name)}] already", f'"{name}"'))
     _read_funds([(f"group[{number}]", group) for number, group in enumerate(pieces.groups)], parts, parts.asset, findings)
-    for number, stage in enumerate(pieces.waterfall or []):
+    for number, stage in pieces.waterfall:
         if isinstance(stage, FundStage):
             for name in ("opening_balance", "loss_per_window_max", "target"):
                 if getattr(stage, name) != FundStage.model_fields[name].default:  # a resolved file spells defaults out
@@ -141,14 +146,12 @@ def _read_funds(sections: list[tuple[str, Any]], parts: Parts, asset: Asset, fin
 
 def _fund(key: str, stage: FundStage, asset: Asset, findings: list[Finding]) -> FundsRules:
     enter, leave = stage.drawdown_enter_ppm, stage.drawdown_exit_ppm
-    if leave > enter or (enter > 0 and leave == 0):
-        findings.append(
-            Finding(
-                f"{key}.drawdown_exit_ppm",
-                f"must be 1 to drawdown_enter_ppm, {enter}" if enter else "must be 0, as the breaker is off",
-                str(leave),
-            )
-        )
+    if (leave > enter or (enter > 0 and leave == 0)) and "drawdown_exit_ppm" in stage.model_fields_set:
+        right = f"must be 1 to drawdown_enter_ppm, {enter}" if enter else "must be 0 or left out: drawdown_enter_ppm is 0, which is off"
+        findings.append(Finding(f"{key}.drawdown_exit_ppm", right, str(leave)))
+    elif leave > enter or (enter > 0 and leave == 0):
+        right = f"needs drawdown_exit_ppm beside it, 1 to {enter}: left out, it is {leave}"
+        findings.append(Finding(f"{key}.drawdown_enter_ppm", right, str(enter)))
     return FundsRules(
         window_ns=_at_least_16(f"{key}.window", stage.window, findings),
         owner_loss_max=_cap(f"{key}.owner_loss_max", stage.owner_loss_max, asset, findings),
@@ -196,6 +199,11 @@ def _breakers(section: BreakersSection, guard: GuardSection, asset: Asset, findi
     )
 
 
+def amount_text(atoms: int, asset: Asset) -> str:
+    """Return atoms as people write an amount of the file: no zeros at the end."""
+    return decimal_text(Decimal(asset.text(atoms)))
+
+
 def atoms_or_finding(key: str, amount: Decimal, asset: Asset, findings: list[Finding], about: str = "") -> int:
     """Return an amount in atoms; where it is negative, off the grid or too large, add a finding and return 0."""
     try:
@@ -204,9 +212,8 @@ def atoms_or_finding(key: str, amount: Decimal, asset: Asset, findings: list[Fin
         findings.append(Finding(key, f"must be whole atoms of {asset.name}: {error}", decimal_text(amount), about))
         return 0
     if not 0 <= atoms <= AMOUNT_ATOMS_MAX:
-        findings.append(
-            Finding(key, f"is {atoms} atoms: must be 0 to {AMOUNT_ATOMS_MAX} (2^60) atoms of {asset.name}", decimal_text(amount), about)
-        )
+        right = f"must be 0 to {amount_text(AMOUNT_ATOMS_MAX, asset)} {asset.name} (2^60 atoms, so that sums fit 64 bits)"
+        findings.append(Finding(key, right, decimal_text(amount), about))
         return 0
     return atoms
 
@@ -243,9 +250,18 @@ def _levels(section: LevelsSection, findings: list[Finding]) -> LevelRules | Non
     if buffer < 0:
         findings.append(Finding("levels.exit_buffer", "must not be negative", decimal_text(section.exit_buffer)))
     elif not PPM + buffer <= warning <= 10 * PPM:
-        release = decimal_text(1 + section.exit_buffer)
-        findings.append(Finding("levels.warning_ratio", f"must be {release} (1 + exit_buffer) to 10", decimal_text(section.warning_ratio)))
+        findings.append(_warning_finding(section))
     return LevelRules(warning, buffer, close_out) if len(findings) == before else None
+
+
+def _warning_finding(section: LevelsSection) -> Finding:
+    """Name the key that the file has: of the two, one may be left out."""
+    release, ratio = decimal_text(1 + section.exit_buffer), decimal_text(section.warning_ratio)
+    if "warning_ratio" in section.model_fields_set or "exit_buffer" not in section.model_fields_set:
+        return Finding("levels.warning_ratio", f"must be {release} (1 + exit_buffer) to 10", ratio)
+    most = decimal_text(section.warning_ratio - 1)
+    right = f"must be at most {most}, so that 1 + exit_buffer is at most warning_ratio, which is left out and is {ratio}"
+    return Finding("levels.exit_buffer", right, decimal_text(section.exit_buffer))
 
 
 def _limits(section: LimitsSection) -> LimitRules:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import UnionType
@@ -27,12 +28,15 @@ from backstop.config.schema import (
     WaterfallStage,
 )
 
-__all__ = ["Pieces", "check_shape", "pieces_of"]
+__all__ = ["Pieces", "check_shape", "name_of", "pieces_of"]
 
 Section = TypeVar("Section", bound=BaseModel)
 
 _STAGES = ("restrict", "closeout", "takeover", "fund", "adl", "socialise", "tear_up")
 _STAGE: TypeAdapter[Any] = TypeAdapter(WaterfallStage)
+#: Lists of the file, and the key by which people know an entry.
+_NAMED_BY = {"waterfall": "stage", "group": "name", "provider": "name", "market": "symbol"}
+_ENTRY = re.compile(r"(\w+)\[(\d+)\]\.(.+)")
 
 
 @dataclass
@@ -43,8 +47,10 @@ class Pieces:
     asset: AssetSection | None = None
     levels: LevelsSection | None = None
     limits: LimitsSection | None = None
-    #: None where a stage is missing or malformed, so that the order cannot be judged.
-    waterfall: list[Any] | None = None
+    #: Number and section of each stage that is well formed.
+    waterfall: list[tuple[int, Any]] = field(default_factory=list)
+    #: The stages in their order; None where one has no name that is known, so that the order cannot be judged.
+    stages: list[str] | None = None
     markets: list[tuple[int, MarketSection]] = field(default_factory=list)
     breakers: BreakersSection | None = None
     guard: GuardSection | None = None
@@ -67,18 +73,26 @@ def pieces_of(raw: Mapping[str, Any]) -> Pieces:
         groups=_try_all(GroupSection, raw.get("group", [])),
         providers=_try_all(ProviderSection, raw.get("provider", [])),
     )
-    stages = raw.get("waterfall")
-    if isinstance(stages, list) and stages:
-        try:
-            pieces.waterfall = [_STAGE.validate_python(stage) for stage in stages]
-        except ValidationError:
-            pieces.waterfall = None
+    _add_stages(pieces, raw.get("waterfall"))
     markets = raw.get("market")
     for number, market in enumerate(markets if isinstance(markets, list) else []):
         section = _try(MarketSection, market)
         if section is not None:
             pieces.markets.append((number, section))
     return pieces
+
+
+def _add_stages(pieces: Pieces, stages: object) -> None:
+    if not isinstance(stages, list) or not stages:
+        return
+    for number, stage in enumerate(stages):
+        try:
+            pieces.waterfall.append((number, _STAGE.validate_python(stage)))
+        except ValidationError:
+            continue
+    names = [stage["stage"] for stage in stages if isinstance(stage, dict) and stage.get("stage") in _STAGES]
+    if len(names) == len(stages):
+        pieces.stages = names
 
 
 def _try(model: type[Section], raw: object) -> Section | None:
@@ -94,29 +108,57 @@ def _try_all(model: type[Section], raw: object) -> list[Section] | None:
     return whole if len(whole) == len(sections) else None
 
 
-def check_shape(raw: Mapping[str, Any]) -> list[Finding]:
-    """Return every key that is unknown, missing or of the wrong type."""
+def check_shape(raw: Mapping[str, Any]) -> tuple[list[Finding], Mapping[str, Any]]:
+    """Return every key that is unknown, missing or of the wrong type; and the file without the unknown ones.
+
+    A key that was misspelt has its right name there, so that it does not hide what else is wrong with its section.
+    """
     try:
         VenueFile.model_validate(raw)
     except ValidationError as error:
         return _findings(raw, error.errors(include_url=False))
-    return []
+    return [], raw
 
 
-def _findings(raw: Mapping[str, Any], errors: list[ErrorDetails]) -> list[Finding]:
+def name_of(raw: Mapping[str, Any], key: str) -> str:
+    """Return what people call the entry of a list that a key lies in: a market's symbol, a stage, a name; else nothing."""
+    match = _ENTRY.fullmatch(key)
+    if match is None or match[1] not in _NAMED_BY or match[3] == _NAMED_BY[match[1]]:
+        return ""
+    name = _at(raw, [match[1], int(match[2]), _NAMED_BY[match[1]]])
+    return name if isinstance(name, str) else ""
+
+
+def _findings(raw: Mapping[str, Any], errors: list[ErrorDetails]) -> tuple[list[Finding], Mapping[str, Any]]:
     findings = []
     meant: set[str] = set()
+    mended: Any = raw
     for error in errors:
         if error["type"] == "extra_forbidden":
-            finding, near = _unknown(raw, error)
-            meant |= near
+            path = _path(raw, error["loc"])
+            finding, near = _unknown(raw, path)
+            if near:
+                meant.add(_key([*path[:-1], near]))
+            mended = _mended(mended, path, near)
             findings.append(finding)
     for error in errors:
         path = _path(raw, error["loc"])
         if error["type"] == "extra_forbidden" or (error["type"] == "missing" and _key(path) in meant):
             continue
         findings.append(_wrong(raw, path, error))
-    return findings
+    return findings, mended
+
+
+def _mended(node: Any, path: list[int | str], near: str) -> Any:
+    """Return a table without an unknown key; under the name that was meant, where there is one and it is free."""
+    copy = node.copy()
+    if len(path) > 1:
+        copy[path[0]] = _mended(node[path[0]], path[1:], near)
+        return copy
+    value = copy.pop(path[0])
+    if near:
+        copy.setdefault(near, value)
+    return copy
 
 
 def _path(raw: Any, loc: tuple[int | str, ...]) -> list[int | str]:
@@ -145,13 +187,6 @@ def _at(raw: Any, path: list[int | str]) -> Any:
     return raw
 
 
-def _about(raw: Any, path: list[int | str]) -> str:
-    if len(path) > 2 and path[0] == "market":
-        symbol = _at(raw, [*path[:2], "symbol"])
-        return symbol if isinstance(symbol, str) else ""
-    return ""
-
-
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
@@ -161,16 +196,15 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _unknown(raw: Mapping[str, Any], error: ErrorDetails) -> tuple[Finding, set[str]]:
-    path = _path(raw, error["loc"])
+def _unknown(raw: Mapping[str, Any], path: list[int | str]) -> tuple[Finding, str]:
+    """Return the finding, and the known key that was probably meant."""
     word = str(path[-1])
     if path[0] == "collateral" or word == "collateral":
-        return Finding(_key(path), "collateral other than the settlement asset is not supported yet: remove it"), set()
+        return Finding(_key(path), "collateral other than the settlement asset is not supported yet: remove it"), ""
     known = _known(raw, path[:-1])
     hint = did_you_mean(word, known)
-    near = {_key([*path[:-1], hint.split("`")[1]])} if hint else set()
     right = hint or f"known here: {', '.join(known)}"
-    return Finding(_key(path), f"unknown key: {right}", _shown(_at(raw, path)), _about(raw, path)), near
+    return Finding(_key(path), f"unknown key: {right}", _shown(_at(raw, path))), hint.split("`")[1] if hint else ""
 
 
 def _known(raw: Mapping[str, Any], path: list[int | str]) -> list[str]:
@@ -202,12 +236,12 @@ def _model_in(annotation: Any, raw: Any) -> Any:
 
 
 def _wrong(raw: Mapping[str, Any], path: list[int | str], error: ErrorDetails) -> Finding:
-    key, about, value = _key(path), _about(raw, path), _at(raw, path)
+    key, value = _key(path), _at(raw, path)
     if key == "asset" and isinstance(value, list):
         return Finding(key, f"{len(value)} assets: exactly one settlement asset is supported for now: write one [asset]")
     match error["type"]:
         case "missing":
-            return Finding(key, "missing: it has no default", "", about)
+            return Finding(key, "missing: it has no default")
         case "union_tag_not_found":
             return Finding(key, f"stage is missing: must be one of {', '.join(_STAGES)}")
         case "union_tag_invalid":
@@ -215,6 +249,6 @@ def _wrong(raw: Mapping[str, Any], path: list[int | str], error: ErrorDetails) -
             hint = did_you_mean(str(stage), _STAGES)
             return Finding(f"{key}.stage", f"must be one of {', '.join(_STAGES)}" + (f"; {hint}" if hint else ""), _shown(stage))
         case "value_error":
-            return Finding(key, error["msg"].removeprefix("Value error, "), _shown(value), about)
+            return Finding(key, error["msg"].removeprefix("Value error, "), _shown(value))
     message = error["msg"].replace("Input should be", "must be").replace("List should", "must").replace("String should", "must")
-    return Finding(key, message, _shown(value), about)
+    return Finding(key, message, _shown(value))

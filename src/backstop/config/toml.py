@@ -18,10 +18,17 @@ class TomlError(ValueError):
     """A text that is not TOML; the message says why, without naming the file."""
 
 
-def read_utf8(path: str | Path) -> str:
-    """Return a file's text with its line ends as ``\\n``; raise ``TomlError`` where it is not UTF-8, and ``OSError``."""
+def read_utf8(path: str | Path, noun: str = "file") -> str:
+    """Return a file's text with its line ends as ``\\n``; raise ``TomlError`` where it is not UTF-8, and ``OSError``.
+
+    ``noun`` is what messages call it: "venue file".
+    """
     try:
         return Path(path).read_bytes().decode("utf-8").replace("\r\n", "\n")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{noun} `{path}` does not exist") from None
+    except IsADirectoryError:
+        raise IsADirectoryError(f"{noun} `{path}` is a folder") from None
     except UnicodeDecodeError as error:
         raise TomlError(f"must be UTF-8 text: byte {error.start} is not") from None
 

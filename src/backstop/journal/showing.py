@@ -121,7 +121,10 @@ def _mask(rows: NDArray[np.void], choice: Choice, table: Mapping[Any, Sentence],
 
 
 def stats(journal: Reader) -> dict[str, Any]:
-    """Return what a journal is and holds, counted by one pass over its batches."""
+    """Return what a journal is and holds, counted by one pass over its batches.
+
+    ``digests`` are those that ``verify`` compares: of batches that have one, and of the end.
+    """
     events: Counter[int] = Counter()
     effects: Counter[int] = Counter()
     refused: Counter[int] = Counter()
@@ -158,7 +161,7 @@ def stats(journal: Reader) -> dict[str, Any]:
         "last_time": time_text(max(times)) if times else None,
         "first_seq": min(seqs, default=None),
         "last_seq": max(seqs, default=None),
-        "digests": digests,
+        "digests": digests + (journal.is_closed and journal.digest is not None),
         "snapshots": journal.snapshots_held(),
         "events_by_kind": _named(events, is_event=True),
         "effects_by_kind": _named(effects, is_event=False),

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from backstop.config.findings import did_you_mean
 from backstop.config.toml import TomlError, parse_toml, read_utf8
 from backstop.core.events import EVENT, NONE, EventKind, Transfer
 from backstop.core.instruments import BALANCE_ATOMS_MAX, PPM, MarketRules, VenueRules, deductions_atoms
@@ -125,7 +126,8 @@ def _table(key: str, table: object, names: list[str]) -> dict[str, Any]:
         raise PopulationError(f"{key} = {shown(table)}: must be a table")
     for name in table:
         if name not in names:
-            raise PopulationError(f"{where}{shown(name)[1:-1]}: unknown key: must be one of {', '.join(names)}")
+            right = did_you_mean(name, names) or f"must be one of {', '.join(names)}"
+            raise PopulationError(f"{where}{shown(name)[1:-1]}: unknown key: {right}")
     for name in names:
         if name not in table:
             raise PopulationError(f"{where}{name}: missing")
@@ -164,7 +166,7 @@ def parse_parameters(text: str, place: str = "population.toml") -> PopulationPar
 def load_parameters(path: str | Path) -> PopulationParameters:
     """Return the parameters of a TOML file; raise ``PopulationError`` as ``parse_parameters`` does."""
     try:
-        text = read_utf8(path)
+        text = read_utf8(path, "population file")
     except TomlError as error:
         raise PopulationError(f"{path}: {error}") from None
     return parse_parameters(text, str(path))

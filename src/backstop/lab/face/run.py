@@ -72,6 +72,7 @@ class Run:
         """Return one of the run's tables as Arrow; money as decimals of the settlement asset.
 
         ``stages``, ``defaulters``, ``counterparties`` (of ADL), ``markets``, ``refused``, ``ladder_before``, ``ladder_after``.
+        What a column says is the ``description`` in the metadata of its field: ``print(table.schema)`` shows all.
 
         Raises ``KeyError`` for another name, ``ImportError`` where pyarrow is not installed.
         """

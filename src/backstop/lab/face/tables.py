@@ -14,6 +14,7 @@ from backstop.config import Venue
 from backstop.core import events as core_events
 from backstop.core.events import AdlClass, AdlPolicy, Cause, EffectKind, Health, Reject
 from backstop.journal import Batch, Names
+from backstop.lab.face.descriptions import DESCRIPTIONS
 from backstop.lab.report import Gathering
 from backstop.lab.report.ladder import Ladder
 
@@ -237,8 +238,11 @@ TABLES: dict[str, Callable[[_Builder], dict[str, Any]]] = {
 
 
 def table_of(gathering: Gathering, names: Names, name: str) -> pyarrow.Table:
-    """Return a table by its name; raise ``KeyError`` with those that there are."""
+    """Return a table by its name, each field with its ``description``; raise ``KeyError`` with those that there are."""
     if name not in TABLES:
         raise KeyError(f"unknown table {name!r}: must be one of {', '.join(TABLES)}")
     make = _Builder(gathering, names)
-    return make.arrow.table(TABLES[name](make))
+    columns, described, asset = TABLES[name](make), DESCRIPTIONS[name], gathering.venue.asset
+    fields = [make.arrow.field(word, column.type, metadata={"description": described[word]}) for word, column in columns.items()]
+    metadata = {"asset": asset.name, "asset_decimals": str(asset.decimals)}
+    return make.arrow.table(columns, schema=make.arrow.schema(fields, metadata=metadata))

@@ -99,12 +99,19 @@ def _journal_facts(journal: Reader) -> dict[str, Any]:
 
 
 def write_report(path: str | Path, gathering: Gathering, facts: RunFacts) -> int:
-    """Write the page, whole or not at all; return its size in bytes. Raises ``OSError``; never takes the journal's place."""
+    """Write the page, whole or not at all; return its size in bytes.
+
+    Raises ``FileNotFoundError`` where its folder is not there (none is made), ``IsADirectoryError``, other ``OSError``, and
+    ``FileExistsError`` for the run's own journal, whose place it never takes.
+    """
     path = Path(path)
     if facts.journal is not None and path.exists() and path.samefile(facts.journal["path"]):
         raise FileExistsError(errno.EEXIST, "this is the journal of the run: name another file for the report", str(path))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "this is a folder: name a file for the report", str(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f"there is no folder {path.parent} for the report: make it first", str(path))
     data = page(gathering, facts).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_bytes(data)
