@@ -15,7 +15,6 @@ import numpy as np
 from backstop.config import Venue
 from backstop.core.events import (
     FEES,
-    FUND,
     GROUPS_MAX,
     HOUSE_FIRST_MARKET,
     NEVER_NS,
@@ -49,7 +48,8 @@ __all__ = ["EFFECTS", "EVENTS", "Part", "Row", "Sentence", "Speaker", "kind_name
 Row = Mapping[str, int]
 
 _HOUSE = {WORLD: "outside world", REMAINDER: "remainder", UNCOVERED: "uncovered", FEES: "trading fees"}
-_HOUSE |= {fund_of(group): f"fund of group {group}" for group in range(1, GROUPS_MAX)} | {FUND: "fund"}
+#: Market groups by the ledger account of their fund.
+_FUNDS = {fund_of(group): group for group in range(GROUPS_MAX)}
 _HOUSE_OF_MARKET = ("clearing", "outside traders", "error inventory")
 
 
@@ -69,6 +69,8 @@ class Speaker:
             return str(accounts[number]) if number < len(accounts) else f"account {number}"
         if number in _HOUSE:
             return _HOUSE[number]
+        if number in _FUNDS:
+            return self.fund(_FUNDS[number])
         market, place = divmod(HOUSE_FIRST_MARKET - number, len(_HOUSE_OF_MARKET))
         return f"{_HOUSE_OF_MARKET[place]} of {self.market(market)}" if number <= HOUSE_FIRST_MARKET else "nobody"
 
@@ -81,6 +83,20 @@ class Speaker:
         """Return the symbol of a market."""
         markets = self.venue.markets
         return markets[number].symbol if 0 <= number < len(markets) else f"market {number}"
+
+    def group(self, number: int) -> str:
+        """Return the name of a market group."""
+        groups = self.venue.groups
+        return groups[number] if 0 <= number < len(groups) else f"group {number}"
+
+    def fund(self, group: int) -> str:
+        """Return what the fund of a market group is called; a venue with one group has one fund."""
+        return "fund" if len(self.venue.groups) == 1 and group == 0 else f"fund of {self.group(group)}"
+
+    def provider(self, number: int) -> str:
+        """Return the name of a backstop provider."""
+        providers = self.venue.providers
+        return providers[number].name if 0 <= number < len(providers) else f"provider {number}"
 
     def lots(self, market: int, lots: int) -> str:
         """Return lots as a quantity of contracts."""

@@ -14,6 +14,7 @@ from backstop.journal.rendering import time_text
 from backstop.lab.explain.closeout import Bounds, bounds_of, expected_cost, settled, tolerance_ticks, worst_support
 from backstop.lab.explain.fact import Check, Fact, percent
 from backstop.lab.explain.mirror import Assessment
+from backstop.lab.explain.passed import add_passed_over
 from backstop.lab.explain.scene import Plan, Scene
 from backstop.lab.explain.stages import add_claim, add_haircut, add_offer, add_socialised, add_takeover
 
@@ -155,7 +156,7 @@ def _order(scene: Scene, fact: Fact) -> None:
         "maintenance_margin": words.cash(plan.maintenance),
         "bounded_by": bound,
         "restoring": None if bounds.restoring is None else words.lots(market, bounds.restoring),
-        "slice": words.lots(market, bounds.slice),
+        "slice": words.lots(market, bounds.share.left),
     }
     fee_ppm = scene.rules.closeout.fee_ppm if solvent else 0
     plan.expected_equity -= expected_cost(scene, market, lots, fee_ppm)
@@ -206,7 +207,7 @@ def _size_lines(scene: Scene, bounds: Any, bound: str, market: int) -> list[str]
     )
     need = "nothing less than all would restore it" if bounds.restoring is None else f"{words.lots(market, bounds.restoring)} restore it"
     return [
-        f"size: it holds {words.lots(market, scene.mirror.held(market)[0])}, {need}; one slice may take {words.lots(market, bounds.slice)}",
+        f"size: it holds {words.lots(market, scene.mirror.held(market)[0])}, {need}; one slice may take {words.lots(market, bounds.share.left)}",
         f"  visible on that side: {depth}",
         f"  bounded by: {bound}",
     ]
@@ -316,19 +317,12 @@ def _adl_plan(scene: Scene, fact: Fact) -> None:
         fact.check("zero cash", row["amount"], mirror.zero_cash(market, lots, found.equity, found.maintenance))
         beyond = words.cash(row["amount"] - at_mark)
         fact.because.append(f"insolvent: it is closed at zero cash; the counterparties together pay {beyond} beyond mark")
-    fact.because.append(_since(scene))
+    add_passed_over(scene, fact)
     rows = scene.rows[scene.place : scene.place + 2 * row["other"] + len(AdlClass) + 1]
     fills = [each for each in rows if each["kind"] == EffectKind.ADL_FILL and each["other"] == scene.account][: row["other"]]
     fact.because += _fill_lines(scene, fills)
     fact.values["counterparties"] = [words.fields(each, is_event=False) for each in fills]
     _certificate(scene, fact, scene.place)
-
-
-def _since(scene: Scene) -> str:
-    """Say how long the account has been in default: closeout may wait for its deadline, no longer."""
-    seconds = (int(scene.state.engine[0].now_ns) - scene.default_since_ns()) / 1e9
-    deadline = scene.rules.closeout.deadline_ns / 1e9
-    return f"in default for {seconds:g} s; closing on the book may wait for {deadline:g} s"
 
 
 def waiting(scene: Scene) -> Iterator[Fact]:
@@ -344,7 +338,7 @@ def waiting(scene: Scene) -> Iterator[Fact]:
         if held:
             depth = scene.depth(market, 0 if held > 0 else 1)
             visible, unknown = sum(max(0, lots) for _, lots in depth), any(lots < 0 for _, lots in depth)
-            state = scene.breaker(market)
+            state = scene.breaker(market).state
             seen = (
                 "its depth is not known yet" if unknown and not visible else f"{words.lots(market, visible)} visible within the tolerance"
             )
@@ -367,7 +361,7 @@ def _fill_lines(scene: Scene, fills: list[Any]) -> list[str]:
 def _certificate(scene: Scene, fact: Fact, first: int) -> None:
     """Check the wave's certificate; a wave is the same for all who are in it."""
     factor = scene.rules.markets[scene.rows[first]["market"]].notional_factor
-    known = scene.certificate_faults
+    known = scene.known.certificate_faults
     if first not in known:
         known[first] = [str(fault) for fault in check_certificate(scene.effects, first, factor)]
     faults = known[first]
@@ -398,8 +392,8 @@ def _tear_up(scene: Scene, fact: Fact) -> None:
     fact.check("cash at mark", row["amount"], at_mark)
     gap = max(0, mirror.zero_cash(market, lots, found.equity, found.maintenance) - at_mark) if found.equity < 0 else 0
     fact.check("gap to zero cash", row["value"], gap)
-    fact.because.append(_since(scene))
-    fact.because.append(f"no earlier stage could close it: {words.lots(market, lots)} are ended at mark against everyone on the other side")
+    fact.because.append(f"{words.lots(market, lots)} are ended at mark against everyone on the other side")
+    add_passed_over(scene, fact)
 
 
 def _residual(scene: Scene, fact: Fact) -> None:

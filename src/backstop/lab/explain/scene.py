@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.core.events import BreakerState, EffectArray, EffectKind, EventKind, Guard
+from backstop.core.events import BreakerCause, BreakerState, EffectArray, EffectKind, EventKind, Guard
 from backstop.core.instruments import VenueRules
 from backstop.core.orders import order_side
 from backstop.core.state import ORDERED_INTERVAL, ORDERED_NOTIONAL, TAKEOVER_OFFER, State
 from backstop.journal.rendering import Row, Speaker
+from backstop.lab.explain.house import View
 from backstop.lab.explain.mirror import Mirror
-from backstop.lab.explain.socialised import Loss
+from backstop.lab.explain.socialised import Loss, OtherSide
 
-__all__ = ["Before", "Plan", "Scene"]
+__all__ = ["Before", "Breaker", "Known", "Plan", "Scene", "Stop", "Turn"]
 
 #: Severity of a breaker's states: the severer of a market's and the venue's counts.
 _SEVERITY = (BreakerState.OPEN, BreakerState.THROTTLED, BreakerState.REOPENING, BreakerState.HALTED)
+
+
+class Breaker(NamedTuple):
+    """One circuit breaker's state, why, and when it ends at the latest."""
+
+    state: BreakerState
+    #: None: it never left OPEN.
+    cause: BreakerCause | None
+    until_ns: int
+
+    @classmethod
+    def of(cls, state: int, cause: int, until_ns: int) -> Breaker:
+        """Name the numbers of a row."""
+        return cls(BreakerState(state), BreakerCause(cause) if cause else None, until_ns)
 
 
 @dataclass(slots=True)
@@ -32,7 +47,8 @@ class Before:
     #: Visible lots by market, side and band.
     depth: NDArray[np.int64]
     default_since_ns: int
-    breakers: list[int]
+    #: One a market, then the venue's.
+    breakers: list[Breaker]
     #: The order or offer that the event answers, if any.
     order: Any
     #: Recovery claim.
@@ -55,6 +71,49 @@ class Plan:
 
 
 @dataclass(slots=True)
+class Stop:
+    """Why a stage did nothing for one position."""
+
+    stage: str
+    #: One word for programs.
+    reason: str
+    says: str
+    #: Capacity was only taken: closeout waits for that, until its deadline.
+    is_busy: bool = False
+    #: Lots that the stage could have closed: none, or it would have.
+    lots: int = 0
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Turn:
+    """One account's way through the stages, as it stood when ADL or tear-up began."""
+
+    first_place: int
+    view: View
+    #: By market.
+    stops: dict[int, list[Stop]]
+    #: Closeout would have waited, by what is worked out here.
+    would_wait: bool
+    #: The vault took lots over right before: what each stage saw lies before that.
+    is_moved: bool
+
+
+@dataclass(slots=True)
+class Known:
+    """What is worked out once for all accounts of an event, by place of an effect."""
+
+    #: Faults of a certificate, by its ADL_PLAN.
+    certificate_faults: dict[int, list[str]] = field(default_factory=dict)
+    #: Losses that others bore, by the first HAIRCUT.
+    losses: dict[int, Loss] = field(default_factory=dict)
+    #: Who could have given lots, by the TEAR_UP.
+    sides: dict[int, OtherSide] = field(default_factory=dict)
+    #: Funds and providers, by an ADL, tear-up, payment or residual.
+    views: dict[int, View] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Scene:
     """An event, its effects, and the account's mirror as it stands at the effect that is looked at."""
 
@@ -68,14 +127,12 @@ class Scene:
     #: The engine after the event.
     state: State
     mirror: Mirror
-    #: Faults of the certificates of this event, by place of their ADL_PLAN: one check serves all who are in it.
-    certificate_faults: dict[int, list[str]] = field(default_factory=dict)
-    #: Losses that others bore in this event, by place of their first HAIRCUT.
-    losses: dict[int, Loss] = field(default_factory=dict)
+    known: Known
     #: Where in an event a side of the book that did not answer is forgotten is not on the tape: whether to look before that.
     sees_depth_before: bool = False
     place: int = 0
     plan: Plan | None = None
+    turn: Turn | None = None
     #: Amounts that must follow, by cause.
     expected: dict[int, int] = field(default_factory=dict)
 
@@ -111,13 +168,13 @@ class Scene:
                 since = int(self.state.engine[0].now_ns)
         return since
 
-    def breaker(self, market: int) -> BreakerState:
-        """Return the state of a market's breaker at this effect: the severer of its own and the venue's."""
-        states = list(self.before.breakers)
+    def breaker(self, market: int) -> Breaker:
+        """Return a market's breaker at this effect: the severer of its own and the venue's, its own where both are alike."""
+        found = list(self.before.breakers)
         for row in self.rows[: self.place]:
             if row["kind"] == EffectKind.BREAKER:
-                states[row["market"]] = row["code"]  # the venue's is the last: market NONE is -1
-        return max((BreakerState(states[market]), BreakerState(states[-1])), key=_SEVERITY.index)
+                found[row["market"]] = Breaker.of(row["code"], row["lots"], row["amount"])  # the venue's is the last: market NONE is -1
+        return max((found[market], found[-1]), key=lambda each: _SEVERITY.index(each.state))
 
     def pending_lots(self, market: int, lots: int) -> int:
         """Return the lots open in closing orders of the side of ``lots``, before this effect."""

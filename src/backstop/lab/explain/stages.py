@@ -82,7 +82,7 @@ def add_haircut(scene: Scene, fact: Fact) -> None:
     row, words, mirror = scene.row, scene.speaker, scene.mirror
     if row["account"] != scene.account:
         return
-    loss = scene.losses[first_of_loss(scene.rows, scene.place)]
+    loss = scene.known.losses[first_of_loss(scene.rows, scene.place)]
     fact.because += _loss_lines(scene, loss)
     mine = [cut for cut in loss.cuts if cut.payer == scene.account]
     cut = next((each for each in mine if each.market == row["market"]), Cut(scene.account, row["market"], 0, 0, 0))
@@ -101,7 +101,7 @@ def add_socialised(scene: Scene, fact: Fact) -> None:
     is_first = all(row["kind"] != EffectKind.POSTING for row in scene.rows[first : scene.place])
     if scene.row["account"] != scene.account or not is_first:
         return
-    loss = scene.losses[first]
+    loss = scene.known.losses[first]
     fact.because += _loss_lines(scene, loss)
     fact.values["socialised"] = scene.speaker.cash(sum(cut.amount for cut in loss.cuts))
     recorded = _cuts_of(scene, first)

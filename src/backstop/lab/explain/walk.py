@@ -17,8 +17,9 @@ from backstop.journal.rendering import Row, Speaker
 from backstop.journal.showing import speaker_of
 from backstop.journal.verify import rules_of
 from backstop.lab.explain.facts import Fact, assessment_lines, assessment_values, fact_of, waiting
+from backstop.lab.explain.house import House
 from backstop.lab.explain.mirror import Assessment, Mirror
-from backstop.lab.explain.scene import Before, Scene
+from backstop.lab.explain.scene import Before, Breaker, Known, Scene
 from backstop.lab.explain.socialised import Crowd
 from backstop.lab.history import apply_events, read_batches
 
@@ -28,6 +29,8 @@ __all__ = ["Decision", "Explanation", "Walk", "decides", "explain", "known"]
 _ORDINARY = (Cause.CASH, Cause.FUNDING, Cause.OPENING, Cause.FILL, Cause.TRADING_FEE)
 #: Effects that act on an account in default: their first places give the order of the defaulters.
 _ACTS = (EffectKind.RESTRICT, EffectKind.ORDER, EffectKind.OFFER, EffectKind.TAKEOVER, EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
+#: Effects for which the funds and the providers must be known.
+_HOUSE = (EffectKind.ADL_PLAN, EffectKind.TEAR_UP, EffectKind.RESIDUAL)
 #: Defaulters whose ratios are worked out.
 _ORDER_MAX = 200
 
@@ -202,7 +205,12 @@ class Walk:
 
     def _look(self, accounts: list[int], event: EventArray, recorded: EffectArray) -> None:
         before = {account: self._before(account, event, recorded) for account in accounts}
-        crowd = Crowd(self.rules, self.state, recorded) if (recorded["kind"] == EffectKind.HAIRCUT).any() else None
+        crowd, house = None, None
+        if np.isin(recorded["kind"], (EffectKind.HAIRCUT, EffectKind.TEAR_UP)).any():
+            crowd = Crowd(self.rules, self.state, recorded)
+        is_asked = np.isin(recorded["kind"], _HOUSE) | ((recorded["kind"] == EffectKind.POSTING) & (recorded["code"] == Cause.DEFICIT))
+        if (is_asked & np.isin(recorded["account"], accounts)).any():
+            house = House(self.rules, self.state, recorded, int(event["time_ns"][0]))
         effects = apply_events(self.state, event)
         seq = int(event["seq"][0])
         if effects.tobytes() != recorded.tobytes():
@@ -211,13 +219,18 @@ class Walk:
         opened = int(self.state.engine[0].accounts_now)
         row = dict(zip(event.dtype.names or (), event[0].item(), strict=True))
         rows: list[Row] = [dict(zip(effects.dtype.names or (), each, strict=True)) for each in effects.tolist()]
-        faults: dict[int, list[str]] = {}
-        losses = crowd.losses(rows, self.state.markets["mark_ticks"].tolist()) if crowd is not None else {}
+        marks = self.state.markets["mark_ticks"].tolist()
+        shared = Known()
+        if crowd is not None:
+            crowd.follow(rows, marks)
+            shared.losses, shared.sides = crowd.losses, crowd.sides
+        if house is not None:
+            shared.views = house.views(rows, marks, set(accounts))
         for account in accounts:
             if account >= opened:
                 raise JournalError(f"journal `{self.path}`: {self.speaker.holder(account)} is not open at seq {seq}")
             stood = before[account]
-            scene = Scene(self.speaker, self.rules, account, row, effects, rows, stood, self.state, stood.mirror, faults, losses)
+            scene = Scene(self.speaker, self.rules, account, row, effects, rows, stood, self.state, stood.mirror, shared)
             if scene.is_mark:
                 scene.mirror.marks = self.state.markets["mark_ticks"].tolist()
             decision = Decision(seq, row["time_ns"], row, self._trigger(scene))
@@ -236,7 +249,7 @@ class Walk:
             state.markets["mark_ticks"].tolist(),
             state.markets["depth_lots"].copy(),
             int(state.accounts[account].default_since_ns),
-            state.breakers["state"].tolist(),
+            [Breaker.of(*row) for row in state.breakers[["state", "cause", "until_ns"]].tolist()],
             order,
             int(state.accounts[account].claim),
             {other: Mirror.of(self.rules, state, other) for other in others},
