@@ -22,6 +22,7 @@ __all__ = [
     "share_text",
     "tolerance_ticks",
     "worst_support",
+    "zero_text",
     "zero_ticks",
 ]
 
@@ -45,6 +46,20 @@ class Share(NamedTuple):
     def left(self) -> int:
         """What is left for another order."""
         return self.whole - self.pending
+
+
+class Cost(NamedTuple):
+    """What closing lots is expected to cost. Atoms."""
+
+    slippage: int
+    fee: int
+    #: (lots, offset in ppm): how deep in the book.
+    takes: tuple[tuple[int, int], ...]
+
+    @property
+    def whole(self) -> int:
+        """Both together."""
+        return self.slippage + self.fee
 
 
 class Bounds(NamedTuple):
@@ -85,16 +100,16 @@ class Bounds(NamedTuple):
         return next(name for name, bound in names.items() if bound == self.cap)
 
 
-def expected_cost(scene: Scene, market: int, lots: int, fee_ppm: int) -> int:
+def expected_cost(scene: Scene, market: int, lots: int, fee_ppm: int) -> Cost:
     """Return the slippage through the visible bands and the fee of closing ``lots`` (> 0)."""
     held, unit = scene.mirror.held(market)[0], scene.mirror.unit(market)
-    left, cost = lots, 0
+    left, takes = lots, []
     for offset, visible in scene.depth(market, 0 if held > 0 else 1):
-        take = min(left, max(0, visible))
-        cost += ceil_div(take * unit * offset, _PPM)
-        left -= take
-    cost += ceil_div(left * unit * scene.rules.markets[market].slippage_tolerance_ppm, _PPM)
-    return cost + lots * unit * fee_ppm // _PPM
+        takes.append((min(left, max(0, visible)), offset))
+        left -= takes[-1][0]
+    takes.append((left, scene.rules.markets[market].slippage_tolerance_ppm))
+    slippage = sum(ceil_div(take * unit * offset, _PPM) for take, offset in takes)
+    return Cost(slippage, lots * unit * fee_ppm // _PPM, tuple(take for take in takes if take[0]))
 
 
 def _least_lots(scene: Scene, plan: Plan, market: int, fee_ppm: int) -> int | None:
@@ -102,7 +117,7 @@ def _least_lots(scene: Scene, plan: Plan, market: int, fee_ppm: int) -> int | No
 
     def restores(lots: int) -> bool:
         left = plan.expected_maintenance - mirror.released(market, lots)
-        return plan.expected_equity - expected_cost(scene, market, lots, fee_ppm) >= mirror.release_of(left)
+        return plan.expected_equity - expected_cost(scene, market, lots, fee_ppm).whole >= mirror.release_of(left)
 
     low, high, cumulative = 0, 0, 0
     probes = []
@@ -200,6 +215,20 @@ def zero_ticks(scene: Scene, market: int, is_sell: bool, lots: int, zero_cash: i
     rules = scene.rules.markets[market]
     by = lots * rules.notional_factor
     return min(max(ceil_div(zero_cash, by) if is_sell else -zero_cash // by, 1), rules.price_ticks_max)
+
+
+def zero_text(scene: Scene, market: int, lots: int, equity: int, maintenance: int) -> str:
+    """Say the zero cash of ``lots`` (> 0) with its terms."""
+    mirror, words, cash = scene.mirror, scene.speaker, scene.speaker.venue.asset.text
+    gross, is_long = lots * mirror.unit(market), mirror.held(market)[0] > 0
+    zero = cash(mirror.zero_cash(market, lots, equity, maintenance))
+    quantity, mark = words.lots(market, lots if is_long else -lots), words.price(market, mirror.marks[market])
+    value = f"{cash(gross if is_long else -gross)} ({quantity} at mark {mark})"
+    part, whole, what = mirror.released(market, lots), maintenance, "maintenance margin released / in all"
+    if not maintenance:
+        part, whole, what = gross, sum(abs(term.value) for term in mirror.assess().positions), "notional / in all"
+    share = "" if part == whole else f" x {cash(part)} / {cash(whole)} ({what}), rounded up"
+    return f"zero cash {zero} = {value} less equity {cash(equity)}{share}"
 
 
 def limit_ticks(scene: Scene, market: int, is_sell: bool, tolerance_ppm: int | None = None) -> tuple[int, bool]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from backstop.core.events import NEVER_NS, NONE, BreakerState, EffectKind, Health, ProviderStatus, Stage
+from backstop.core.events import GROUPS_MAX, NEVER_NS, NONE, BreakerState, EffectKind, Health, ProviderStatus, Stage, fund_of
 from backstop.journal.rendering import time_text
 from backstop.lab.explain.closeout import bounds_of, caps_text, limit_ticks, share_of, share_text, worst_support, zero_ticks
 from backstop.lab.explain.fact import Fact, percent
@@ -15,7 +15,7 @@ from backstop.lab.explain.house import View, initial_margin
 from backstop.lab.explain.mirror import Assessment, ceil_div
 from backstop.lab.explain.scene import Plan, Scene, Stop, Turn
 
-__all__ = ["add_passed_over", "available_text", "closeout_stop"]
+__all__ = ["add_fund_payment", "add_gap_payment", "add_passed_over", "add_residual", "closeout_stop"]
 
 _PPM = 1_000_000
 _DIRECTIONS = ("long", "short")
@@ -62,6 +62,8 @@ def add_passed_over(scene: Scene, fact: Fact) -> None:
     stops = turn.stops.get(market, [])
     fact.because.append("why the stages before it left this:" if stops else "no stage stands before it in this venue's waterfall")
     for stop in stops:
+        if turn.is_moved and stop.stage == "takeover":
+            stop.reason, stop.says, stop.lots = "vault_took", "the vault took over right before what it could", 0
         fact.because.append(f"  {stop.stage}: {stop.says}")
         if not turn.is_moved:
             fact.check(f"lots that {stop.stage} could close", 0, stop.lots)
@@ -154,7 +156,7 @@ def _unsupported(scene: Scene, plan: Plan, market: int, view: View | None, cap: 
         return None
     one = worst_support(scene, plan, market, 1, limit)
     lot = scene.speaker.lots(market, 1)
-    says = f"insolvent: an order of {lot} may cost the fund {scene.speaker.cash(one)}; {available_text(scene, view, group)}"
+    says = f"insolvent: an order of {lot} may cost the fund {scene.speaker.cash(one)}; {_support_text(scene, view, group)}"
     busy = one <= available + view.funds[group].reserved
     return Stop("closeout", "fund", says, is_busy=busy, values={"needed_atoms": one, "available_atoms": available})
 
@@ -258,7 +260,8 @@ def _no_room(scene: Scene, view: View, number: int, market: int) -> str | None:
         return "has no row for this market, and none is free"
     if free < unit:
         used = view.used(rules, number, market_rules.group, direction)
-        return f"has used {words.cash(used)} of its commitment of {words.cash(commitment.capacity)}: less than a lot ({words.cash(unit)}) is free"
+        text = words.venue.asset.text
+        return f"has used {text(used)} of its commitment {text(commitment.capacity)}, and one lot is {text(unit)}"
     found = mirror.assess()
     initial = sum(initial_margin(rules, term.market, abs(term.value)) for term in found.positions)
     gross = sum(abs(term.value) for term in found.positions)
@@ -296,7 +299,7 @@ def _supported(scene: Scene, view: View, found: Assessment, market: int, parts: 
     most = _most(lambda lots: worst(lots) <= available, abs(held))
     if most:
         return most, None
-    return 0, f"one lot may cost the fund {scene.speaker.cash(worst(1))}; {available_text(scene, view, group)}"
+    return 0, f"one lot may cost the fund {scene.speaker.cash(worst(1))}; {_support_text(scene, view, group)}"
 
 
 # -- the fund, and ADL before a tear-up ------------------------------------------------------------------
@@ -308,18 +311,22 @@ def _supports(scene: Scene) -> bool:
     return Stage.FUND in stages and (Stage.ADL not in stages or stages.index(Stage.FUND) < stages.index(Stage.ADL))
 
 
-def available_text(scene: Scene, view: View, group: int) -> str:
+def _support_text(scene: Scene, view: View, group: int) -> str:
+    """Say what a fund may reserve for a closing or a takeover."""
+    return _available_text(scene, view, group) if _supports(scene) else "no fund stands before ADL, to support it"
+
+
+def _available_text(scene: Scene, view: View, group: int) -> str:
     """Say what a fund may still pay for the account, with the terms of the limit that binds."""
     cash, fund = scene.speaker.venue.asset.text, view.funds[group]
     name = scene.speaker.fund(group)
-    if not _supports(scene):
-        return f"{name} supports no closing: it does not stand before ADL"
     limits = scene.rules.fund
+    seconds = limits.window_ns / 1e9
     terms = (
         (fund.balance - fund.reserved, f"its balance {cash(fund.balance)} less {cash(fund.reserved)} reserved"),
         (
             fund.loss_max - fund.paid - fund.reserved,
-            f"its limit {cash(fund.loss_max)} each {limits.window_ns / 1e9:g} s less {cash(fund.paid)} paid and {cash(fund.reserved)} reserved",
+            f"its limit {cash(fund.loss_max)} each {seconds:g} s less {cash(fund.paid)} paid and {cash(fund.reserved)} reserved",
         ),
         (
             limits.owner_loss_max - view.owner_paid - view.owner_reserved,
@@ -337,11 +344,53 @@ def _fund_stop(scene: Scene, view: View, found: Assessment, market: int) -> Stop
     values = {"available_atoms": available, "balance_atoms": view.funds[group].balance, "reserved_atoms": view.funds[group].reserved}
     if found.equity >= 0:
         return Stop("fund", "solvent", "pays for nobody who is solvent", values=values)
-    says = available_text(scene, view, group)
+    says = _available_text(scene, view, group)
     if not available:
         return Stop("fund", "empty", f"{says}: nothing to pay with", values=values)
     only = "it pays for closings and takeovers, and what is lacking once no position is left; none of that was to be had"
     return Stop("fund", "only_supports", f"{says}; {only}", values=values)
+
+
+def add_fund_payment(scene: Scene, fact: Fact) -> None:
+    """Say what a fund could pay for an account that nothing is left of, and check that it paid all of it."""
+    group, view = _group_of(scene.row["other"]), scene.known.views[scene.place]
+    lacking, available = -scene.mirror.assess().equity, view.available(scene.rules, group)
+    fact.because.append(_available_text(scene, view, group))
+    fact.check("what the fund pays", scene.row["amount"], min(lacking, available))
+    fact.values |= {"lacking_atoms": lacking, "available_atoms": available}
+
+
+def _group_of(ledger_id: int) -> int:
+    return next(group for group in range(GROUPS_MAX) if fund_of(group) == ledger_id)
+
+
+def add_gap_payment(scene: Scene, fact: Fact, gap: int) -> None:
+    """Say what the fund pays of the gap that a tear-up leaves, and check it."""
+    row, rules = scene.row, scene.rules
+    if gap == 0:
+        return
+    group, view = rules.markets[row["market"]].group, scene.known.views[scene.place]
+    following = scene.rows[scene.place + 1]
+    pays = following["kind"] == EffectKind.POSTING and following["account"] == scene.account and following["other"] == fund_of(group)
+    paid = following["amount"] if pays else 0
+    available = view.available(rules, group) if Stage.FUND in rules.stages else 0
+    fact.check("what the fund pays of the gap", paid, min(gap, available))
+    fact.because.append(f"mark is {scene.speaker.cash(gap)} short of zero cash; the fund pays {scene.speaker.cash(paid)} of it")
+
+
+def add_residual(scene: Scene, fact: Fact) -> None:
+    """Say why the funds did not pay what stays uncovered, and check that they had nothing left for it."""
+    view, rules = scene.known.views[scene.place], scene.rules
+    torn = [row for row in scene.rows[: scene.place] if row["kind"] == EffectKind.TEAR_UP and row["account"] == scene.account]
+    if Stage.FUND not in rules.stages:
+        fact.because.append("this venue's waterfall has no fund")
+    elif torn and scene.mirror.held(torn[-1]["market"])[0] == 0:
+        group = rules.markets[torn[-1]["market"]].group
+        fact.because.append(_available_text(scene, view, group))
+        fact.check("what the fund could pay", 0, view.available(rules, group))
+    else:
+        fact.because += [_available_text(scene, view, group) for group in range(len(rules.funds))]
+    fact.because.append("nobody was left to pay it: it stands on the venue's books as uncovered")
 
 
 def _adl_stop(scene: Scene, found: Assessment, market: int) -> Stop:

@@ -119,6 +119,8 @@ class Crowd:
         self._marks: list[int] = []
         self._people: dict[int, Mirror] = {}
         self._closed: dict[int, set[int]] = {}
+        #: Reduced by the event's own fill: closed as well, where the account is in default after it.
+        self._filled: dict[int, set[int]] = {}
         heads, opened = state.accounts, int(state.engine[0].accounts_now)
         rows = state.positions[: int(state.engine[0].positions_now)]
         named = recorded["account"][np.isin(recorded["kind"], (EffectKind.TRADE, EffectKind.POSTING, EffectKind.HEALTH))].tolist()
@@ -156,13 +158,19 @@ class Crowd:
             self._house[account] += row["lots"]
         if person is None:
             return
-        if kind == EffectKind.TRADE and row["code"] != Cause.OPENING:
+        if kind == EffectKind.TRADE and row["code"] == Cause.OPENING:
+            person.positions[row["market"]] = (row["lots"], -row["amount"])
+        elif kind == EffectKind.TRADE:
+            if row["code"] == Cause.FILL and person.held(row["market"])[0] * row["lots"] < 0:
+                self._filled.setdefault(account, set()).add(row["market"])
             person.trade(row["market"], row["lots"], row["amount"])
         elif kind == EffectKind.HAIRCUT:
             person.cut(row["market"], row["amount"])
         elif kind == EffectKind.HEALTH:
             if (row["code"] >= Health.DISTRESSED) != (row["other"] >= Health.DISTRESSED):
                 self._closed.pop(account, None)
+                if row["code"] < Health.DISTRESSED:
+                    self._filled.pop(account, None)
             person.health = row["code"]
         if kind in _CLOSES or (kind == EffectKind.TRADE and row["code"] == Cause.CLOSEOUT):
             self._closed.setdefault(account, set()).add(row["market"])
@@ -194,7 +202,7 @@ class Crowd:
 
     def _loss(self, rows: list[Row], place: int) -> Loss:
         policy, defaulter = SocialisePolicy(rows[place]["code"]), rows[place]["other"]
-        markets = tuple(sorted(self._closed.get(defaulter, ())))
+        markets = tuple(sorted(self._closed.get(defaulter, set()) | self._filled.get(defaulter, set())))
         deficit = self._deficit(rows, place, defaulter)
         payers, caps, weights = [], [], []
         for account in sorted(self._people):
