@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from backstop.core.events import NEVER_NS, AdlClass, AdlPolicy, Cause, EffectKind, EventKind, Health
+from backstop.core.events import NEVER_NS, AdlClass, AdlPolicy, BreakerState, Cause, EffectKind, EventKind, Health
 from backstop.core.waterfall.certificate import check_certificate
 from backstop.journal.rendering import time_text
 from backstop.lab.explain.closeout import zero_text
 from backstop.lab.explain.fact import Check, Fact, percent
 from backstop.lab.explain.mirror import Assessment
 from backstop.lab.explain.orders import add_order, add_settled
-from backstop.lab.explain.passed import add_fund_payment, add_gap_payment, add_passed_over, add_residual
+from backstop.lab.explain.passed import add_fund_payment, add_gap_payment, add_passed_over, add_residual, add_waiting
 from backstop.lab.explain.scene import Scene
 from backstop.lab.explain.stages import add_claim, add_haircut, add_offer, add_socialised, add_takeover
 
@@ -200,19 +200,8 @@ def waiting(scene: Scene) -> Iterator[Fact]:
     acted = any(row["account"] == scene.account and row["kind"] in _STEPS for row in scene.rows)
     if acted or scene.mirror.health < Health.DISTRESSED or int(head.orders_open) or int(head.wait_until_ns) == NEVER_NS:
         return
-    words = scene.speaker
     fact = Fact("waiting", None, f"no order left; it is looked at again at {time_text(int(head.wait_until_ns))}")
-    for market in sorted(scene.mirror.positions):
-        held = scene.mirror.held(market)[0]
-        if held:
-            depth = scene.depth(market, 0 if held > 0 else 1)
-            visible, unknown = sum(max(0, lots) for _, lots in depth), any(lots < 0 for _, lots in depth)
-            state = scene.breaker(market).state
-            seen = (
-                "its depth is not known yet" if unknown and not visible else f"{words.lots(market, visible)} visible within the tolerance"
-            )
-            busy = f"closing orders for {words.lots(market, scene.pending_lots(market, -held))} are on their way"
-            fact.because.append(f"{words.market(market)}: holds {words.lots(market, held)}; {seen}, {busy}; breaker {state.name.lower()}")
+    add_waiting(scene, fact)
     yield fact
 
 
@@ -283,6 +272,20 @@ def _tear_up(scene: Scene, fact: Fact) -> None:
     add_passed_over(scene, fact)
 
 
+def _breaker(scene: Scene, fact: Fact) -> None:
+    """Say what the change means for an account in default, and check the state before it and its end."""
+    row, rules, now = scene.row, scene.rules.breakers, int(scene.state.engine[0].now_ns)
+    ends = {BreakerState.OPEN: NEVER_NS, BreakerState.REOPENING: now + rules.reopen_ns}
+    fact.check("state before", BreakerState(row["other"]).name, scene.machine(row["market"]).state.name)
+    fact.check("end", row["amount"], ends.get(BreakerState(row["code"]), now + rules.hold_max_ns))
+    means = {
+        BreakerState.OPEN: "its closing orders have whole slices again",
+        BreakerState.HALTED: "its closing orders must wait, at most to its deadline",
+    }
+    slices = f"its closing orders have {percent(rules.throttle_share_ppm)} of a slice"
+    fact.because.append(f"it is in default and holds a position there: {means.get(BreakerState(row['code']), slices)}")
+
+
 def _restrict(scene: Scene, fact: Fact) -> None:
     fact.because.append("the first stage of the waterfall: nothing may make it worse while it is put right")
 
@@ -307,5 +310,6 @@ FACTS: dict[EffectKind, Callable[[Scene, Fact], None]] = {
     EffectKind.TAKEOVER: add_takeover,
     EffectKind.HAIRCUT: add_haircut,
     EffectKind.CLAIM: add_claim,
+    EffectKind.BREAKER: _breaker,
     EffectKind.RESIDUAL: add_residual,
 }

@@ -5,7 +5,6 @@ As ``mirror`` does for one account, it knows nothing of the engine's code: it st
 
 from __future__ import annotations
 
-from collections.abc import Container
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -118,8 +117,8 @@ def initial_margin(rules: VenueRules, market: int, notional: int) -> int:
 class House:
     """Follows funds and providers through the effects of one event."""
 
-    def __init__(self, rules: VenueRules, state: State, recorded: EffectArray, now_ns: int) -> None:
-        """Read the rows before the event at ``now_ns`` whose effects are ``recorded``."""
+    def __init__(self, rules: VenueRules, state: State, recorded: EffectArray, now_ns: int, looked_at: list[int]) -> None:
+        """Read the rows before the event at ``now_ns`` whose effects are ``recorded``; ``looked_at``: accounts to be asked for."""
         self._rules = rules
         self._now_ns = now_ns
         self._marks: list[int] = []
@@ -132,7 +131,8 @@ class House:
         accounts = {*bound, *(provider.account for provider in self._providers)} - {NONE}
         self._mirrors = {account: replace(Mirror.of(rules, state, account), marks=self._marks) for account in accounts}
         self._offers = _offers_named(state, recorded)
-        for account in set(recorded["account"][np.isin(recorded["kind"], (*_ASKED, EffectKind.POSTING, EffectKind.RESERVE))].tolist()):
+        paid = recorded["account"][np.isin(recorded["kind"], (EffectKind.POSTING, EffectKind.RESERVE))].tolist()
+        for account in {*paid, *looked_at}:
             if account >= 0:
                 self._read_owner(state, account)
 
@@ -144,18 +144,19 @@ class House:
         self._paid[owner] = 0 if is_over else int(columns[OWNER_PAID, owner])
         self._reserved[owner] = int(columns[OWNER_RESERVED, owner])
 
-    def views(self, rows: list[Row], marks: list[int], accounts: Container[int]) -> dict[int, View]:
+    def views(self, rows: list[Row], marks: list[int], accounts: list[int]) -> dict[int, View]:
         """Follow the effects; return the views at each ADL, tear-up and residual of ``accounts``, by place."""
         self._marks[:] = marks
         found = {}
         for place, row in enumerate(rows):
             is_deficit = row["kind"] == EffectKind.POSTING and row["code"] == Cause.DEFICIT
             if (row["kind"] in _ASKED or is_deficit) and row["account"] in accounts:
-                found[place] = self._view(row["account"])
+                found[place] = self.view(row["account"])
             self._follow(row)
         return found
 
-    def _view(self, account: int) -> View:
+    def view(self, account: int) -> View:
+        """Return how everything stands now for an account that is looked at."""
         owner = self._owners[account]
         return View(
             self._now_ns,
@@ -165,6 +166,21 @@ class House:
             [replace(each, offered=dict(each.offered), used=dict(each.used)) for each in self._providers],
             {number: replace(mirror, positions=dict(mirror.positions)) for number, mirror in self._mirrors.items()},
         )
+
+    def differences(self, state: State) -> list[str]:
+        """Say in what the engine's rows, after the event, differ from what was followed."""
+        rules, now = self._rules, self._now_ns
+        mine = View(now, self._funds, 0, 0, self._providers, {})
+        funds = [_fund(rules, state, group, now) for group in range(len(rules.funds))]
+        after = View(now, funds, 0, 0, [_provider(rules, state, number) for number in range(len(rules.providers))], {})
+        found = [f"fund {group}: {fund}, followed {mine.funds[group]}" for group, fund in enumerate(funds) if fund != mine.funds[group]]
+        for number, provider in enumerate(after.providers):
+            followed = mine.providers[number]
+            if replace(provider, used={}) != replace(followed, used={}):
+                found.append(f"provider {number}: {provider}, followed {followed}")
+            used = [key for key in provider.used if after.used(rules, number, *key) != mine.used(rules, number, *key)]
+            found += [f"commitment {key} of provider {number}" for key in used]
+        return found
 
     def _follow(self, row: Row) -> None:
         kind = row["kind"]

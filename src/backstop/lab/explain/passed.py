@@ -15,7 +15,7 @@ from backstop.lab.explain.house import View, initial_margin
 from backstop.lab.explain.mirror import Assessment, ceil_div
 from backstop.lab.explain.scene import Plan, Scene, Stop, Turn
 
-__all__ = ["add_fund_payment", "add_gap_payment", "add_passed_over", "add_residual", "closeout_stop"]
+__all__ = ["add_fund_payment", "add_gap_payment", "add_passed_over", "add_residual", "add_waiting"]
 
 _PPM = 1_000_000
 _DIRECTIONS = ("long", "short")
@@ -65,10 +65,14 @@ def add_passed_over(scene: Scene, fact: Fact) -> None:
         if turn.is_moved and stop.stage == "takeover":
             stop.reason, stop.says, stop.lots = "vault_took", "the vault took over right before what it could", 0
         fact.because.append(f"  {stop.stage}: {stop.says}")
-        if not turn.is_moved:
+        if stop.stage != "fund" and not turn.is_moved:
             fact.check(f"lots that {stop.stage} could close", 0, stop.lots)
     if not turn.is_moved:
         fact.check("closeout had to wait", False, turn.would_wait)
+    if scene.known.house is not None:
+        fact.check(
+            "differences in funds and providers after the event", "none", "; ".join(scene.known.house.differences(scene.state)) or "none"
+        )
     fact.values["passed_over"] = [{"stage": stop.stage, "reason": stop.reason, "says": stop.says, **stop.values} for stop in stops]
 
 
@@ -78,7 +82,7 @@ def _stops(scene: Scene, view: View, plan: Plan, found: Assessment, market: int)
     now = Stage.ADL if scene.row["kind"] == EffectKind.ADL_PLAN else Stage.TEAR_UP
     earlier = stages[: stages.index(now)]
     tell: dict[Stage, Callable[[], Stop]] = {
-        Stage.CLOSEOUT: lambda: _with_time(scene, view, closeout_stop(scene, plan, market, view)),
+        Stage.CLOSEOUT: lambda: _with_time(scene, view, _closeout_stop(scene, plan, market, view)),
         Stage.TAKEOVER: lambda: _takeover_stop(scene, view, found, market),
         Stage.FUND: lambda: _fund_stop(scene, view, found, market),
         Stage.ADL: lambda: _adl_stop(scene, found, market),
@@ -104,8 +108,26 @@ def _with_time(scene: Scene, view: View, stop: Stop) -> Stop:
     return stop
 
 
-def closeout_stop(scene: Scene, plan: Plan, market: int, view: View | None) -> Stop:
-    """Return why the book cannot take the account's position now; without a view of the funds the fund is not looked at."""
+def add_waiting(scene: Scene, fact: Fact) -> None:
+    """Say for each position why the book cannot take it, as things stand after the event."""
+    found, words = scene.mirror.assess(), scene.speaker
+    head = scene.state.accounts[scene.account]
+    plan = Plan(found.equity, found.maintenance, found.equity, found.maintenance, scene.place)
+    view = scene.known.house.view(scene.account) if scene.known.house is not None else None
+    markets = []
+    for market in sorted(scene.mirror.positions):
+        held = scene.mirror.held(market)[0]
+        if held and view is not None:
+            stop = _closeout_stop(scene, plan, market, view)
+            if int(head.next_slice_ns) > int(scene.state.engine[0].now_ns):
+                stop = Stop("closeout", "slice_not_due", f"its next slice is due at {time_text(int(head.next_slice_ns))}")
+            fact.because.append(f"{words.market(market)}: holds {words.lots(market, held)}; {stop.says}")
+            markets.append({"market": words.market(market), "holds_lots": held, "reason": stop.reason, "says": stop.says, **stop.values})
+    fact.values = {"until_ns": int(head.wait_until_ns), "markets": markets}
+
+
+def _closeout_stop(scene: Scene, plan: Plan, market: int, view: View) -> Stop:
+    """Return why the book cannot take the account's position as things stand at the effect looked at."""
     words, held = scene.speaker, scene.mirror.held(market)[0]
     breaker, symbol = scene.breaker(market), words.market(market)
     if breaker.state == BreakerState.HALTED:
@@ -130,8 +152,12 @@ def closeout_stop(scene: Scene, plan: Plan, market: int, view: View | None) -> S
     if _is_full(scene):
         return Stop("closeout", "no_place", "the engine has no place for another order now", is_busy=True, values=values)
     if plan.equity < 0:
-        return _unsupported(scene, plan, market, view, bounds.cap) or Stop("closeout", "open", "the book could take some", lots=bounds.cap)
-    return _unreached(scene, plan, market, bounds.lots) or Stop("closeout", "open", "the book could take some", lots=bounds.lots)
+        return _unsupported(scene, plan, market, view, bounds.cap) or Stop(
+            "closeout", "open", "nothing stops an order any more: it waits for its turn", lots=bounds.cap
+        )
+    return _unreached(scene, plan, market, bounds.lots) or Stop(
+        "closeout", "open", "nothing stops an order any more: it waits for its turn", lots=bounds.lots
+    )
 
 
 def _is_full(scene: Scene) -> bool:
@@ -144,10 +170,8 @@ def _is_full(scene: Scene) -> bool:
     return int(order.id) == earlier and bool(order.is_open)
 
 
-def _unsupported(scene: Scene, plan: Plan, market: int, view: View | None, cap: int) -> Stop | None:
+def _unsupported(scene: Scene, plan: Plan, market: int, view: View, cap: int) -> Stop | None:
     """Return why the fund cannot reserve what closing some of an insolvent account's lots may cost; None: it can."""
-    if view is None:
-        return None
     held, group = scene.mirror.held(market)[0], scene.rules.markets[market].group
     limit, _ = limit_ticks(scene, market, held > 0)
     available = view.available(scene.rules, group) if _supports(scene) else 0
@@ -400,7 +424,7 @@ def _adl_stop(scene: Scene, found: Assessment, market: int) -> Stop:
     if earlier:
         closed = scene.speaker.lots(market, abs(earlier[-1]["lots"]))
         return Stop("adl", "caps", f"closed {closed} of it, all that the counterparties' caps allowed")
-    side = scene.known.sides[scene.place]
+    side = scene.known.sides[scene.place][market]
     says = f"{side.holders:,} accounts hold the other side, {side.in_default:,} of them in default"
     if found.equity < 0 and side.holders > side.in_default:
         says += (

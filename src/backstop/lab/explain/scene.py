@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.core.events import BreakerCause, BreakerState, EffectArray, EffectKind, EventKind, Guard
+from backstop.core.events import NONE, BreakerCause, BreakerState, EffectArray, EffectKind, EventKind, Guard, Health
 from backstop.core.instruments import VenueRules
 from backstop.core.orders import order_side
 from backstop.core.state import ORDERED_INTERVAL, ORDERED_NOTIONAL, TAKEOVER_OFFER, State
 from backstop.journal.rendering import Row, Speaker
-from backstop.lab.explain.house import View
+from backstop.lab.explain.house import House, View
 from backstop.lab.explain.mirror import Mirror
 from backstop.lab.explain.socialised import Loss, OtherSide
 
@@ -107,10 +107,12 @@ class Known:
     certificate_faults: dict[int, list[str]] = field(default_factory=dict)
     #: Losses that others bore, by the first HAIRCUT.
     losses: dict[int, Loss] = field(default_factory=dict)
-    #: Who could have given lots, by the TEAR_UP.
-    sides: dict[int, OtherSide] = field(default_factory=dict)
+    #: Who could have given lots, by the TEAR_UP and the market.
+    sides: dict[int, dict[int, OtherSide]] = field(default_factory=dict)
     #: Funds and providers, by an ADL, tear-up, payment or residual.
     views: dict[int, View] = field(default_factory=dict)
+    #: The same after the event; None: nobody who is looked at is in default.
+    house: House | None = None
 
 
 @dataclass(slots=True)
@@ -150,6 +152,11 @@ class Scene:
                     self.mirror.marks[row["market"]] = row["price_ticks"]
         self.place = place
 
+    def waits_for(self, market: int) -> bool:
+        """Return whether the account is in default and holds lots of a market, or with NONE of any."""
+        held = [lots for number, (lots, _) in self.mirror.positions.items() if market in (NONE, number)]
+        return self.mirror.health >= Health.DISTRESSED and any(held)
+
     def mark_after(self, market: int) -> int:
         """Return the mark that the event left."""
         return int(self.state.markets[market].mark_ticks)
@@ -170,11 +177,14 @@ class Scene:
 
     def breaker(self, market: int) -> Breaker:
         """Return a market's breaker at this effect: the severer of its own and the venue's, its own where both are alike."""
-        found = list(self.before.breakers)
-        for row in self.rows[: self.place]:
-            if row["kind"] == EffectKind.BREAKER:
-                found[row["market"]] = Breaker.of(row["code"], row["lots"], row["amount"])  # the venue's is the last: market NONE is -1
-        return max((found[market], found[-1]), key=lambda each: _SEVERITY.index(each.state))
+        return max((self.machine(market), self.machine(NONE)), key=lambda each: _SEVERITY.index(each.state))
+
+    def machine(self, market: int) -> Breaker:
+        """Return the breaker of a market alone, or with NONE the venue's, at this effect."""
+        for row in reversed(self.rows[: self.place]):
+            if row["kind"] == EffectKind.BREAKER and row["market"] == market:
+                return Breaker.of(row["code"], row["lots"], row["amount"])
+        return self.before.breakers[market]  # the venue's is the last: NONE is -1
 
     def pending_lots(self, market: int, lots: int) -> int:
         """Return the lots open in closing orders of the side of ``lots``, before this effect."""

@@ -113,9 +113,9 @@ class Crowd:
     def __init__(self, rules: VenueRules, state: State, recorded: EffectArray) -> None:
         """Read everybody's rows before the event whose effects are ``recorded``."""
         self._rules = rules
-        #: By place: of the first HAIRCUT of a loss, and of a TEAR_UP.
+        #: By place: of the first HAIRCUT of a loss, and of a TEAR_UP, there by market that its account holds.
         self.losses: dict[int, Loss] = {}
-        self.sides: dict[int, OtherSide] = {}
+        self.sides: dict[int, dict[int, OtherSide]] = {}
         self._marks: list[int] = []
         self._people: dict[int, Mirror] = {}
         self._closed: dict[int, set[int]] = {}
@@ -143,7 +143,8 @@ class Crowd:
             if row["kind"] == EffectKind.HAIRCUT and first_of_loss(rows, place) == place:
                 self.losses[place] = self._loss(rows, place)
             elif row["kind"] == EffectKind.TEAR_UP:
-                self.sides[place] = self._other_side(row["account"], row["market"])
+                held = [market for market, (lots, _) in self._people[row["account"]].positions.items() if lots]
+                self.sides[place] = {market: self._other_side(row["account"], market) for market in held}
             self._follow(row)
 
     def _follow(self, row: Row) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backstop.core.events import HOUSE_FIRST_MARKET, Cause, EffectArray, EffectKind, EventArray, EventKind, Health, Reject
+from backstop.core.events import HOUSE_FIRST_MARKET, NONE, Cause, EffectArray, EffectKind, EventArray, EventKind, Health, Reject
 from backstop.core.instruments import VenueRules
 from backstop.core.state import State, new_state
 from backstop.journal import Batch, Finding, FindingCode, JournalDamaged, JournalError, Reader, open_journal
@@ -29,8 +29,6 @@ __all__ = ["Decision", "Explanation", "Walk", "decides", "explain", "known"]
 _ORDINARY = (Cause.CASH, Cause.FUNDING, Cause.OPENING, Cause.FILL, Cause.TRADING_FEE)
 #: Effects that act on an account in default: their first places give the order of the defaulters.
 _ACTS = (EffectKind.RESTRICT, EffectKind.ORDER, EffectKind.OFFER, EffectKind.TAKEOVER, EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
-#: Effects for which the funds and the providers must be known.
-_HOUSE = (EffectKind.ADL_PLAN, EffectKind.TEAR_UP, EffectKind.RESIDUAL)
 #: Defaulters whose ratios are worked out.
 _ORDER_MAX = 200
 
@@ -141,11 +139,22 @@ def _rules(journal: Reader) -> VenueRules:
 
 
 def _decisions_of(journal: Reader, account: int) -> set[int]:
-    """Return the seqs of events whose effects decided something about the account."""
+    """Return the seqs of events that decided something about the account, or stopped or opened what it waited for in default."""
     found: set[int] = set()
+    held: dict[int, int] = {}
+    in_default = False
     for batch in read_batches(journal):
-        mask = _concerns(batch.effects, account) & decides(batch.effects)
-        found.update(batch.effects["seq"][mask].tolist())
+        effects = batch.effects
+        found.update(effects["seq"][_concerns(effects, account) & decides(effects)].tolist())
+        mine = (effects["account"] == account) & np.isin(effects["kind"], (EffectKind.HEALTH, EffectKind.TRADE))
+        for row in effects[mine | (effects["kind"] == EffectKind.BREAKER)]:
+            market = int(row["market"])
+            if row["kind"] == EffectKind.HEALTH:
+                in_default = bool(row["code"] >= Health.DISTRESSED)
+            elif row["kind"] == EffectKind.TRADE:
+                held[market] = held.get(market, 0) + int(row["lots"])
+            elif in_default and (any(held.values()) if market == NONE else held.get(market)):
+                found.add(int(row["seq"]))
     return found
 
 
@@ -208,9 +217,10 @@ class Walk:
         crowd, house = None, None
         if np.isin(recorded["kind"], (EffectKind.HAIRCUT, EffectKind.TEAR_UP)).any():
             crowd = Crowd(self.rules, self.state, recorded)
-        is_asked = np.isin(recorded["kind"], _HOUSE) | ((recorded["kind"] == EffectKind.POSTING) & (recorded["code"] == Cause.DEFICIT))
-        if (is_asked & np.isin(recorded["account"], accounts)).any():
-            house = House(self.rules, self.state, recorded, int(event["time_ns"][0]))
+        health = recorded[recorded["kind"] == EffectKind.HEALTH]
+        defaulting = {*health["account"][health["code"] >= Health.DISTRESSED].tolist()}
+        if any(account in defaulting or stood.mirror.health >= Health.DISTRESSED for account, stood in before.items()):
+            house = House(self.rules, self.state, recorded, int(event["time_ns"][0]), accounts)
         effects = apply_events(self.state, event)
         seq = int(event["seq"][0])
         if effects.tobytes() != recorded.tobytes():
@@ -225,7 +235,7 @@ class Walk:
             crowd.follow(rows, marks)
             shared.losses, shared.sides = crowd.losses, crowd.sides
         if house is not None:
-            shared.views = house.views(rows, marks, set(accounts))
+            shared.views, shared.house = house.views(rows, marks, accounts), house
         for account in accounts:
             if account >= opened:
                 raise JournalError(f"journal `{self.path}`: {self.speaker.holder(account)} is not open at seq {seq}")
@@ -268,10 +278,12 @@ class Walk:
 
     def _facts(self, scene: Scene) -> Iterator[Fact]:
         account = scene.account
-        mine = _concerns(scene.effects, account)
+        mine = _concerns(scene.effects, account) | (scene.effects["kind"] == EffectKind.BREAKER)
         told_order = False
         for place in np.flatnonzero(mine).tolist():
             scene.move_to(place)
+            if scene.row["kind"] == EffectKind.BREAKER and not scene.waits_for(scene.row["market"]):
+                continue
             if not told_order and scene.row["kind"] in _ACTS:
                 told_order = True
                 yield from self._order_of_defaulters(scene)
