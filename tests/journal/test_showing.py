@@ -187,9 +187,9 @@ FILL = {
 @pytest.mark.parametrize(
     ("policy", "weight", "eta"),
     [
-        (AdlPolicy.CAPPED_PRO_RATA, "weight 2.500000 USDT", "eta 4/9"),
-        (AdlPolicy.PRO_RATA, "weight 2500", "eta 4/9"),
-        (AdlPolicy.RISK_AWARE, "weight 2500000 (lots x leverage)", "eta 4/9"),
+        (AdlPolicy.CAPPED_PRO_RATA, "weight 2.500000 USDT", "eta 0.004 / 0.000009 USDT"),
+        (AdlPolicy.PRO_RATA, "weight 2500", "eta 0.004 / 0.009"),
+        (AdlPolicy.RISK_AWARE, "weight 2500000 (lots x leverage)", "eta 0.004 / 9"),
         (AdlPolicy.QUEUE, "weight rank score 2500000 ppm", "one by one in order of rank score until done, the last at 4"),
         (AdlPolicy.RANDOM, "weight drawn number 2500000", "one by one in order of their drawn numbers until done, the last at 4"),
     ],

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from backstop.core.events import NEVER_NS, AdlClass, AdlPolicy, BreakerState, Cause, EffectKind, EventKind, Health
+from backstop.core.events import NEVER_NS, NONE, AdlClass, AdlPolicy, BreakerState, Cause, EffectKind, EventKind, Health
 from backstop.core.waterfall.certificate import check_certificate
 from backstop.journal.rendering import time_text
 from backstop.lab.explain.closeout import zero_text
@@ -278,12 +278,13 @@ def _breaker(scene: Scene, fact: Fact) -> None:
     ends = {BreakerState.OPEN: NEVER_NS, BreakerState.REOPENING: now + rules.reopen_ns}
     fact.check("state before", BreakerState(row["other"]).name, scene.machine(row["market"]).state.name)
     fact.check("end", row["amount"], ends.get(BreakerState(row["code"]), now + rules.hold_max_ns))
-    means = {
-        BreakerState.OPEN: "its closing orders have whole slices again",
-        BreakerState.HALTED: "its closing orders must wait, at most to its deadline",
-    }
-    slices = f"its closing orders have {percent(rules.throttle_share_ppm)} of a slice"
-    fact.because.append(f"it is in default and holds a position there: {means.get(BreakerState(row['code']), slices)}")
+    means = "its closing orders have whole slices again"
+    if row["code"] == BreakerState.HALTED:
+        means = "its closing orders must wait, at most to its deadline"
+    elif row["code"] != BreakerState.OPEN:
+        means = f"its closing orders have {percent(rules.throttle_share_ppm)} of a slice"
+    limits = "where its market's own breaker is no severer" if row["market"] == NONE else "unless the venue's own breaker is severer"
+    fact.because.append(f"it is in default and holds a position there: {means}, {limits}")
 
 
 def _restrict(scene: Scene, fact: Fact) -> None:

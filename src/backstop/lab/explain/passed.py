@@ -101,7 +101,7 @@ def _with_time(scene: Scene, view: View, stop: Stop) -> Stop:
     """Add why closeout did not wait for better."""
     since, deadline = scene.default_since_ns(), scene.rules.closeout.deadline_ns
     if view.now_ns >= since + deadline:
-        stop.says += f"; in default for {(view.now_ns - since) / 1e9:g} s, and {deadline / 1e9:g} s is all that it may wait"
+        stop.says += f"; it may wait {deadline / 1e9:g} s, and was in default for {(view.now_ns - since) / 1e9:g} s"
     else:
         stop.says += "; below close-out margin it waits only for capacity that others take"
     stop.values |= {"in_default_ns": view.now_ns - since, "deadline_ns": deadline}
@@ -261,15 +261,27 @@ def _unable(scene: Scene, view: View, number: int, market: int) -> str | None:
         return f"takes over no {_DIRECTIONS[direction]} positions of {scene.speaker.group(group)}"
     if provider.account == NONE:
         return "has no account yet"
-    if provider.status != ProviderStatus.ON:
+    if provider.status == ProviderStatus.STOPPED:
+        return _stopped(scene, view, number)
+    if provider.status != ProviderStatus.ON and provider.until_ns > view.now_ns:
         until = f" until {time_text(provider.until_ns)}" if provider.until_ns != NEVER_NS else ""
-        what = {ProviderStatus.STOPPED: "is stopped by its losses", ProviderStatus.OFF: "is switched off"}
-        return what.get(provider.status, "failed lately and is not asked") + until
+        return ("is switched off" if provider.status == ProviderStatus.OFF else "failed lately and is not asked") + until
     if view.mirrors[provider.account].health >= Health.DISTRESSED:
         return "is in default itself"
     if int(scene.state.accounts[provider.account].owner) == int(scene.state.accounts[scene.account].owner):
         return "belongs to the same owner"
     return None
+
+
+def _stopped(scene: Scene, view: View, number: int) -> str | None:
+    """Return that a provider that reached its loss stop has not won back half of it; None: it has."""
+    cash, stop = scene.speaker.venue.asset.text, scene.rules.providers[number].loss_stop
+    baseline = int(scene.state.providers[number].baseline)
+    equity = view.mirrors[view.providers[number].account].assess().equity
+    if baseline - equity <= stop // 2:
+        return None
+    lost = f"it lost {cash(baseline - equity)} ({cash(baseline)} less equity {cash(equity)})"
+    return f"reached its loss stop {cash(stop)} and is asked again when half is won back: {lost}"
 
 
 def _no_room(scene: Scene, view: View, number: int, market: int) -> str | None:
@@ -343,7 +355,7 @@ def _support_text(scene: Scene, view: View, group: int) -> str:
 def _available_text(scene: Scene, view: View, group: int) -> str:
     """Say what a fund may still pay for the account, with the terms of the limit that binds."""
     cash, fund = scene.speaker.venue.asset.text, view.funds[group]
-    name = scene.speaker.fund(group)
+    name = f"the {scene.speaker.fund(group)}"
     limits = scene.rules.fund
     seconds = limits.window_ns / 1e9
     terms = (
@@ -371,7 +383,7 @@ def _fund_stop(scene: Scene, view: View, found: Assessment, market: int) -> Stop
     says = _available_text(scene, view, group)
     if not available:
         return Stop("fund", "empty", f"{says}: nothing to pay with", values=values)
-    only = "it pays for closings and takeovers, and what is lacking once no position is left; none of that was to be had"
+    only = "it pays towards a closing or a takeover, or once no position is left: neither was to be had"
     return Stop("fund", "only_supports", f"{says}; {only}", values=values)
 
 

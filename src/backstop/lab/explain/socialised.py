@@ -157,6 +157,8 @@ class Crowd:
                 payer.balance -= row["amount"]
         if kind == EffectKind.TRADE and account in self._house:
             self._house[account] += row["lots"]
+        elif kind == EffectKind.TRADE and row["code"] == Cause.OPENING:
+            self._house[row["other"]] -= row["lots"]  # the other side of an opening has no row of its own
         if person is None:
             return
         if kind == EffectKind.TRADE and row["code"] == Cause.OPENING:
