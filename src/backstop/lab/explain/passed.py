@@ -162,7 +162,7 @@ def _closeout_stop(scene: Scene, plan: Plan, market: int, view: View) -> Stop:
 
 def _is_full(scene: Scene) -> bool:
     """Return whether the place of the next order, at the effect looked at, holds one that is open."""
-    later = sum(row["kind"] in (EffectKind.ORDER, EffectKind.OFFER) for row in scene.rows[scene.place :])
+    later = len(scene.later(EffectKind.ORDER, EffectKind.OFFER))
     earlier = int(scene.state.engine[0].next_order_id) - later - len(scene.state.orders)
     if earlier < 1:
         return False

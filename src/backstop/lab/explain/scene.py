@@ -181,16 +181,22 @@ class Scene:
 
     def machine(self, market: int) -> Breaker:
         """Return the breaker of a market alone, or with NONE the venue's, at this effect."""
-        for row in reversed(self.rows[: self.place]):
-            if row["kind"] == EffectKind.BREAKER and row["market"] == market:
+        changed = np.flatnonzero(self.effects["kind"][: self.place] == EffectKind.BREAKER).tolist()
+        for row in (self.rows[place] for place in reversed(changed)):
+            if row["market"] == market:
                 return Breaker.of(row["code"], row["lots"], row["amount"])
         return self.before.breakers[market]  # the venue's is the last: NONE is -1
+
+    def later(self, *kinds: EffectKind) -> list[Row]:
+        """Return the effects of some kinds from the one that is looked at on."""
+        places = np.flatnonzero(np.isin(self.effects["kind"][self.place :], kinds))
+        return [self.rows[self.place + place] for place in places.tolist()]
 
     def pending_lots(self, market: int, lots: int) -> int:
         """Return the lots open in closing orders of the side of ``lots``, before this effect."""
         side = int(order_side(lots))
         pending = int(self.state.markets[market].pending_lots[side])
-        for row in self.rows[self.place :]:
+        for row in self.later(EffectKind.ORDER, EffectKind.CANCEL):
             if row["market"] == market and int(order_side(row["lots"])) == side and row["lots"]:
                 if row["kind"] == EffectKind.ORDER:
                     pending -= abs(row["lots"])
@@ -211,12 +217,11 @@ class Scene:
         by_account = int(columns[ORDERED_NOTIONAL, self.account]) if int(columns[ORDERED_INTERVAL, self.account]) == present else 0
         by_market = int(row.ordered_notional) if int(row.ordered_interval) == present else 0
         by_venue = int(engine.ordered_notional) if int(engine.interval) == present else 0
-        for later in self.rows[self.place :]:
-            if later["kind"] == EffectKind.ORDER:
-                notional = abs(later["lots"]) * self.mirror.unit(later["market"])
-                by_venue -= notional
-                by_market -= notional * (later["market"] == market)
-                by_account -= notional * (later["account"] == self.account)
+        for later in self.later(EffectKind.ORDER):
+            notional = abs(later["lots"]) * self.mirror.unit(later["market"])
+            by_venue -= notional
+            by_market -= notional * (later["market"] == market)
+            by_account -= notional * (later["account"] == self.account)
         return by_account, by_market, by_venue
 
     def depth(self, market: int, side: int) -> list[tuple[int, int]]:
