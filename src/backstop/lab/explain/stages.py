@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backstop.core.events import Cause, EffectKind, SocialisePolicy
 from backstop.journal.rendering import Row
+from backstop.lab.explain.closeout import zero_text
 from backstop.lab.explain.fact import Fact, percent
 from backstop.lab.explain.scene import Scene
 from backstop.lab.explain.socialised import Cut, Loss, first_of_loss
@@ -59,8 +60,10 @@ def add_takeover(scene: Scene, fact: Fact) -> None:
 def _tell_price(scene: Scene, fact: Fact, price: TakeoverPrice) -> None:
     words, market = scene.speaker, scene.row["market"]
     given = words.cash(price.at_mark - price.cash)
-    quantity = words.lots(market, price.lots_together)
-    fact.because.append(f"zero cash of {quantity} is {words.cash(price.zero_together)}, of these lots {words.cash(price.zero)}")
+    found = scene.mirror.assess()
+    fact.because.append(zero_text(scene, market, price.lots_together, found.equity, found.maintenance))
+    if price.zero != price.zero_together:
+        fact.because.append(f"  zero cash of these lots, their part of it: {words.cash(price.zero)}")
     if price.solvent:
         share = percent(scene.rules.takeover.provider_share_ppm)
         fact.because.append(f"solvent: the provider gets {share} of the way from mark, {words.cash(price.at_mark)}, to zero cash: {given}")
