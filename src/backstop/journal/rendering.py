@@ -469,13 +469,14 @@ EFFECTS: dict[EffectKind, Sentence] = {
         ),
     ),
     EffectKind.TAKEOVER: Sentence(
-        "{provider} takes over {quantity} of {account} in {market} (offer {offer}): it receives {cash}, {support} from the fund",
+        "{provider} takes over {quantity} of {account} in {market} ({how}): it receives {cash}, {support} from the fund",
         (
             _provider("price_ticks"),
             _quantity(),
             _holder("account"),
             _market(),
             _count("offer", "other"),
+            Part("how", lambda _, row: f"offer {row['other']}" if row["other"] else "at once"),
             _cash("cash"),
             _cash("support", "value"),
         ),

@@ -35,7 +35,7 @@ def _turn_of(scene: Scene, present: Turn | None) -> Turn:
     closeouts = [stop for each in stops.values() for stop in each if stop.stage == "closeout" and stop.reason != "not_built"]
     waits = any(stop.is_busy for stop in closeouts) or scene.mirror.health == Health.DISTRESSED
     would_wait = bool(closeouts) and waits and view.now_ns < scene.default_since_ns() + scene.rules.closeout.deadline_ns
-    return Turn(scene.place, view, stops, would_wait, _vault_just_took(scene))
+    return Turn(scene.place, view, stops, would_wait, _vault_took(scene) > 0)
 
 
 def _acts_between(scene: Scene, first: int) -> bool:
@@ -46,13 +46,17 @@ def _acts_between(scene: Scene, first: int) -> bool:
     return any(row["kind"] in acts or (row["kind"] in last and row["account"] != scene.account) for row in between)
 
 
-def _vault_just_took(scene: Scene) -> bool:
+def _vault_took(scene: Scene, market: int | None = None) -> int:
+    """Return the lots (> 0) that the vault took over of the account right before ADL or tear-up; in all markets, or one."""
+    taken = 0
     for row in reversed(scene.rows[: scene.place]):
         if row["kind"] == EffectKind.TAKEOVER and row["account"] == scene.account and row["other"] == 0:
-            return True
+            taken += abs(row["lots"]) if market in (None, row["market"]) else 0
         if row["kind"] in (EffectKind.ORDER, EffectKind.OFFER, EffectKind.ADL_PLAN, EffectKind.TEAR_UP):
-            return False
-    return False
+            break
+        if row["kind"] == EffectKind.TAKEOVER and row["account"] != scene.account:
+            break
+    return taken
 
 
 def add_passed_over(scene: Scene, fact: Fact) -> None:
@@ -62,9 +66,8 @@ def add_passed_over(scene: Scene, fact: Fact) -> None:
     stops = turn.stops.get(market, [])
     fact.because.append("why the stages before it left this:" if stops else "no stage stands before it in this venue's waterfall")
     for stop in stops:
-        if turn.is_moved and stop.stage == "takeover":
-            stop.reason, stop.says, stop.lots = "vault_took", "the vault took over right before what it could", 0
         fact.because.append(f"  {stop.stage}: {stop.says}")
+        fact.because += [f"    {part}" for part in stop.parts]
         if stop.stage != "fund" and not turn.is_moved:
             fact.check(f"lots that {stop.stage} could close", 0, stop.lots)
     if not turn.is_moved:
@@ -73,7 +76,9 @@ def add_passed_over(scene: Scene, fact: Fact) -> None:
         fact.check(
             "differences in funds and providers after the event", "none", "; ".join(scene.known.house.differences(scene.state)) or "none"
         )
-    fact.values["passed_over"] = [{"stage": stop.stage, "reason": stop.reason, "says": stop.says, **stop.values} for stop in stops]
+    fact.values["passed_over"] = [
+        {"stage": stop.stage, "reason": stop.reason, "says": "; ".join((stop.says, *stop.parts)), **stop.values} for stop in stops
+    ]
 
 
 def _stops(scene: Scene, view: View, plan: Plan, found: Assessment, market: int) -> list[Stop]:
@@ -249,8 +254,12 @@ def _takeover_stop(scene: Scene, view: View, found: Assessment, market: int) -> 
     if able:
         lots, why = _supported(scene, view, found, market, able, edge)
         parts += [f"{able} could carry it, but {why}"] if why else []
-    reason = "open" if lots or vault_lots else "time_over" if is_over else "none_able"
-    return Stop("takeover", reason, "; ".join(parts) or "somebody could carry it", lots=lots + vault_lots, values={"end_ns": end})
+    says, reason = "nobody could take over a lot", "time_over" if is_over else "none_able"
+    if taken := _vault_took(scene, market):
+        says, reason = f"the vault just took over {words.lots(market, taken)}", "vault_took"
+    elif lots or vault_lots:
+        says, reason = "somebody could carry it", "open"
+    return Stop("takeover", reason, says, lots=lots + vault_lots, values={"end_ns": end}, parts=parts)
 
 
 def _unable(scene: Scene, view: View, number: int, market: int) -> str | None:
@@ -383,6 +392,8 @@ def _fund_stop(scene: Scene, view: View, found: Assessment, market: int) -> Stop
     says = _available_text(scene, view, group)
     if not available:
         return Stop("fund", "empty", f"{says}: nothing to pay with", values=values)
+    if _vault_took(scene):
+        return Stop("fund", "only_supports", f"{says}; it pays towards a takeover, and the vault's was the last to be had", values=values)
     only = "it pays towards a closing or a takeover, or once no position is left: neither was to be had"
     return Stop("fund", "only_supports", f"{says}; {only}", values=values)
 

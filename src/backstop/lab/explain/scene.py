@@ -83,6 +83,8 @@ class Stop:
     #: Lots that the stage could have closed: none, or it would have.
     lots: int = 0
     values: dict[str, Any] = field(default_factory=dict)
+    #: Whom it asked and why each could not, a line each.
+    parts: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
