@@ -186,9 +186,9 @@ FILL = {
 @pytest.mark.parametrize(
     ("policy", "weight", "eta"),
     [
-        (AdlPolicy.CAPPED_PRO_RATA, "weight 2.500000 USDT", "eta 4/9"),
-        (AdlPolicy.PRO_RATA, "weight 2500", "eta 4/9"),
-        (AdlPolicy.RISK_AWARE, "weight 2500000 (lots x leverage)", "eta 4/9"),
+        (AdlPolicy.CAPPED_PRO_RATA, "weight 2.500000 USDT", "eta 0.004 / 0.000009 USDT"),
+        (AdlPolicy.PRO_RATA, "weight 2500", "eta 0.004 / 0.009"),
+        (AdlPolicy.RISK_AWARE, "weight 2500000 (lots x leverage)", "eta 0.004 / 9"),
         (AdlPolicy.QUEUE, "weight rank score 2500000 ppm", "one by one in order of rank score until done, the last at 4"),
         (AdlPolicy.RANDOM, "weight drawn number 2500000", "one by one in order of their drawn numbers until done, the last at 4"),
     ],
@@ -203,7 +203,7 @@ def test_weights_and_shares_of_adl_are_told_by_the_policy_of_the_venue(policy: A
     # Whoever all give their whole caps, and the house, which shares by lots under every policy.
     assert speaker.effect({**blank, **CLASS, "other": 3}).endswith("their whole caps")
     house = int(AdlClass.HOUSE)
-    assert speaker.effect({**blank, **CLASS, "code": house, "amount": 4, "value": 9}).endswith("eta 4/9")
+    assert speaker.effect({**blank, **CLASS, "code": house, "amount": 4, "value": 9}).endswith("eta 0.004 / 0.009")
     assert speaker.effect({**blank, **FILL, "code": house}).endswith(speaker.lots(0, 2_500_000))
     assert speaker.effect({**blank, **FILL, "code": int(AdlClass.REST)}).endswith(
         speaker.lots(0, 2_500_000) if policy in (AdlPolicy.CAPPED_PRO_RATA, AdlPolicy.PRO_RATA) else weight

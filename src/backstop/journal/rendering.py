@@ -15,7 +15,6 @@ import numpy as np
 from backstop.config import Venue
 from backstop.core.events import (
     FEES,
-    FUND,
     GROUPS_MAX,
     HOUSE_FIRST_MARKET,
     NEVER_NS,
@@ -49,7 +48,8 @@ __all__ = ["EFFECTS", "EVENTS", "Part", "Row", "Sentence", "Speaker", "kind_name
 Row = Mapping[str, int]
 
 _HOUSE = {WORLD: "outside world", REMAINDER: "remainder", UNCOVERED: "uncovered", FEES: "trading fees"}
-_HOUSE |= {fund_of(group): f"fund of group {group}" for group in range(1, GROUPS_MAX)} | {FUND: "fund"}
+#: Market groups by the ledger account of their fund.
+_FUNDS = {fund_of(group): group for group in range(GROUPS_MAX)}
 _HOUSE_OF_MARKET = ("clearing", "outside traders", "error inventory")
 
 
@@ -69,6 +69,8 @@ class Speaker:
             return str(accounts[number]) if number < len(accounts) else f"account {number}"
         if number in _HOUSE:
             return _HOUSE[number]
+        if number in _FUNDS:
+            return self.fund(_FUNDS[number])
         market, place = divmod(HOUSE_FIRST_MARKET - number, len(_HOUSE_OF_MARKET))
         return f"{_HOUSE_OF_MARKET[place]} of {self.market(market)}" if number <= HOUSE_FIRST_MARKET else "nobody"
 
@@ -81,6 +83,20 @@ class Speaker:
         """Return the symbol of a market."""
         markets = self.venue.markets
         return markets[number].symbol if 0 <= number < len(markets) else f"market {number}"
+
+    def group(self, number: int) -> str:
+        """Return the name of a market group."""
+        groups = self.venue.groups
+        return groups[number] if 0 <= number < len(groups) else f"group {number}"
+
+    def fund(self, group: int) -> str:
+        """Return what the fund of a market group is called; a venue with one group has one fund."""
+        return "fund" if len(self.venue.groups) == 1 and group == 0 else f"fund of {self.group(group)}"
+
+    def provider(self, number: int) -> str:
+        """Return the name of a backstop provider."""
+        providers = self.venue.providers
+        return providers[number].name if 0 <= number < len(providers) else f"provider {number}"
 
     def lots(self, market: int, lots: int) -> str:
         """Return lots as a quantity of contracts."""
@@ -127,7 +143,7 @@ class Speaker:
 
 
 class Part(NamedTuple):
-    """One thing that a row says."""
+    """One thing that a row says. A part that the sentence has no place for is only a field."""
 
     name: str
     #: Gives it as a text, or a number where it is a count.
@@ -135,7 +151,7 @@ class Part(NamedTuple):
     #: The row's field, where it holds an account (or a ledger account of the house).
     holder_field: str = ""
     #: Gives it outside of the sentence, where that is another text; None: there is nothing to say.
-    bare: Callable[[Speaker, Row], str | None] | None = None
+    bare: Callable[[Speaker, Row], str | int | None] | None = None
 
 
 class Sentence(NamedTuple):
@@ -248,7 +264,13 @@ def _eta() -> Part:
         policy = AdlPolicy(speaker.venue.rules.adl_policy)
         if policy in _ORDERS and row["code"] != AdlClass.HOUSE and row["price_ticks"] < row["other"]:
             return f"one by one in order of {_ORDERS[policy]} until done, the last at {row['amount']}"
-        return "their whole caps" if row["value"] == 0 else f"eta {row['amount']}/{row['value']}"
+        if row["value"] == 0:
+            return "their whole caps"
+        is_lots = row["code"] == AdlClass.HOUSE or policy in (AdlPolicy.CAPPED_PRO_RATA, AdlPolicy.PRO_RATA)
+        weight = speaker.lots(row["market"], row["value"]) if is_lots else str(row["value"])
+        if policy == AdlPolicy.CAPPED_PRO_RATA and row["code"] == AdlClass.PROFITABLE:
+            weight = speaker.cash(row["value"])
+        return f"eta {speaker.lots(row['market'], row['amount'])} / {weight}"
 
     return Part("eta", said)
 
@@ -257,8 +279,33 @@ def _market_or_venue(name: str) -> Part:
     return Part(name, lambda speaker, row: "the venue" if row["market"] == NONE else speaker.market(row["market"]))
 
 
-def _time(name: str, field: str) -> Part:
-    return Part(name, lambda speaker, row: "never" if row[field] == NEVER_NS else time_text(row[field]) if row[field] else "now")
+def _until(field: str, words: str) -> tuple[Part, Part]:
+    """A time, in the sentence where there is one to come; beside it in nanoseconds, None where there is none."""
+
+    def said(_: Speaker, row: Row) -> str:
+        return words.format(time_text(row[field])) if 0 < row[field] < NEVER_NS else ""
+
+    def number(_: Speaker, row: Row) -> int | None:
+        return row[field] if 0 < row[field] < NEVER_NS else None
+
+    return Part("until", said, bare=lambda _, row: time_text(row[field]) if 0 < row[field] < NEVER_NS else None), Part(
+        "until_ns", lambda _, row: row[field], bare=number
+    )
+
+
+def _signal() -> Part:
+    """How strong the signal of a breaker's cause was: of PRICE a move, of FLOW what was liquidated; the others have none."""
+
+    def said(speaker: Speaker, row: Row) -> str | None:
+        if row["lots"] == BreakerCause.PRICE:
+            return f"{row['value'] / 10_000:g} %"
+        return f"{speaker.cash(row['value'])} liquidated" if row["lots"] == BreakerCause.FLOW else None
+
+    return Part("signal", lambda speaker, row: f" ({text})" if (text := said(speaker, row)) else "", bare=said)
+
+
+def _provider(field: str) -> Part:
+    return Part("provider", lambda speaker, row: speaker.provider(row[field]))
 
 
 EVENTS: dict[EventKind, Sentence] = {
@@ -284,7 +331,7 @@ EVENTS: dict[EventKind, Sentence] = {
     ),
     EventKind.ORDER_DONE: Sentence("order {order} is done", (_count("order", "other"),)),
     EventKind.CLOCK: Sentence("the clock", ()),
-    EventKind.PROVIDER: Sentence("{account} becomes the account of provider {provider}", (_holder("account"), _count("provider", "other"))),
+    EventKind.PROVIDER: Sentence("{account} becomes the account of {provider}", (_holder("account"), _provider("other"))),
     EventKind.ANSWER: Sentence("offer {offer} is answered: {answer}", (_count("offer", "other"), _code("answer", Answer))),
     EventKind.OPERATOR: Sentence(
         "an operator orders {order}{of_provider}; {where}, for {nanoseconds} ns",
@@ -292,8 +339,12 @@ EVENTS: dict[EventKind, Sentence] = {
             _code("order", Operator),
             Part(
                 "of_provider",
-                lambda speaker, row: f" {row['other']}" if row["code"] in (Operator.PROVIDER_OFF, Operator.PROVIDER_ON) else "",
-                bare=lambda speaker, row: str(row["other"]) if row["code"] in (Operator.PROVIDER_OFF, Operator.PROVIDER_ON) else None,
+                lambda speaker, row: (
+                    f" {speaker.provider(row['other'])}" if row["code"] in (Operator.PROVIDER_OFF, Operator.PROVIDER_ON) else ""
+                ),
+                bare=lambda speaker, row: (
+                    speaker.provider(row["other"]) if row["code"] in (Operator.PROVIDER_OFF, Operator.PROVIDER_ON) else None
+                ),
             ),
             _market_or_venue("where"),
             _count("nanoseconds", "amount"),
@@ -395,21 +446,21 @@ EFFECTS: dict[EffectKind, Sentence] = {
     ),
     EffectKind.RESIDUAL: Sentence("{amount} of {account} stays uncovered", (_holder("account"), _cash("amount"))),
     EffectKind.BREAKER: Sentence(
-        "{where} is now {state}, was {before}, because of {cause} (signal {signal}); ends {until} at the latest",
+        "{where} is now {state}, was {before}, because of {cause}{signal}{until}",
         (
             _market_or_venue("where"),
             _code("state", BreakerState),
             _code("before", BreakerState, "other"),
             _code("cause", BreakerCause, "lots"),
-            _count("signal", "value"),
-            _time("until", "amount"),
+            _signal(),
+            *_until("amount", "; ends {} at the latest"),
         ),
     ),
     EffectKind.OFFER: Sentence(
-        "offer {offer} to provider {provider}: {quantity} of {account} in {market}; it receives {cash}, the fund reserves {reserved}",
+        "offer {offer} to {provider}: {quantity} of {account} in {market}; it receives {cash}, the fund reserves {reserved}",
         (
             _count("offer", "other"),
-            _count("provider", "price_ticks"),
+            _provider("price_ticks"),
             _quantity(),
             _holder("account"),
             _market(),
@@ -418,26 +469,27 @@ EFFECTS: dict[EffectKind, Sentence] = {
         ),
     ),
     EffectKind.TAKEOVER: Sentence(
-        "provider {provider} takes over {quantity} of {account} in {market} (offer {offer}): it receives {cash}, {support} from the fund",
+        "{provider} takes over {quantity} of {account} in {market} ({how}): it receives {cash}, {support} from the fund",
         (
-            _count("provider", "price_ticks"),
+            _provider("price_ticks"),
             _quantity(),
             _holder("account"),
             _market(),
             _count("offer", "other"),
+            Part("how", lambda _, row: f"offer {row['other']}" if row["other"] else "at once"),
             _cash("cash"),
             _cash("support", "value"),
         ),
     ),
     EffectKind.PROVIDER: Sentence(
-        "provider {provider} ({account}) is now {status}: {failures} failures in a row, score {score_ppm} ppm, until {until}",
+        "{provider} ({account}) is now {status}: {failures} failures in a row, score {score_ppm} ppm{until}",
         (
-            _count("provider", "other"),
+            _provider("other"),
             _holder("account"),
             _code("status", ProviderStatus),
             _count("failures", "lots"),
             _count("score_ppm", "amount"),
-            _time("until", "value"),
+            *_until("value", ", until {}"),
         ),
     ),
     EffectKind.HAIRCUT: Sentence(
@@ -456,14 +508,14 @@ EFFECTS: dict[EffectKind, Sentence] = {
         "the recovery claim of {account} changes by {change}: {claim} then", (_holder("account"), _cash("change"), _cash("claim", "value"))
     ),
     EffectKind.GUARD: Sentence(
-        "the price guard: {price} of {market} is {done}; accepted mark before {before}, move {move_ppm} ppm, until {until}",
+        "the price guard: {price} of {market} is {done}; accepted mark before {before}, move {move_ppm} ppm{until}",
         (
             _price(),
             _market(),
             _code("done", Guard),
             Part("before", lambda speaker, row: speaker.price(row["market"], row["other"])),
             _count("move_ppm", "value"),
-            _time("until", "amount"),
+            *_until("amount", ", until {}"),
         ),
     ),
 }

@@ -5,12 +5,61 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from backstop.core.events import BreakerState
+from backstop.lab.explain.fact import percent
 from backstop.lab.explain.mirror import ceil_div
 from backstop.lab.explain.scene import Plan, Scene
 
-__all__ = ["Bounds", "Settled", "bounds_of", "expected_cost", "settled", "tolerance_ticks", "worst_support"]
+__all__ = [
+    "Bounds",
+    "Settled",
+    "Share",
+    "bounds_of",
+    "caps_text",
+    "expected_cost",
+    "limit_ticks",
+    "settled",
+    "share_of",
+    "share_text",
+    "tolerance_ticks",
+    "worst_support",
+    "zero_text",
+    "zero_ticks",
+]
 
 _PPM = 1_000_000
+
+
+class Share(NamedTuple):
+    """What one slice may take of a side of the book. Lots."""
+
+    visible: int
+    #: Whether some of it waits to be told.
+    is_unknown: bool
+    #: Traded of late; -1: not reported.
+    volume: int
+    throttled: bool
+    #: Of all orders together, and what those on their way take of it.
+    whole: int
+    pending: int
+
+    @property
+    def left(self) -> int:
+        """What is left for another order."""
+        return self.whole - self.pending
+
+
+class Cost(NamedTuple):
+    """What closing lots is expected to cost. Atoms."""
+
+    slippage: int
+    fee: int
+    #: (lots, offset in ppm): how deep in the book.
+    takes: tuple[tuple[int, int], ...]
+
+    @property
+    def whole(self) -> int:
+        """Both together."""
+        return self.slippage + self.fee
 
 
 class Bounds(NamedTuple):
@@ -19,17 +68,15 @@ class Bounds(NamedTuple):
     whole: int
     #: The least that restores the account, at expected cost, with the least notional; None: no number does, or it is insolvent.
     restoring: int | None
-    #: What one slice may take: a share of depth, of volume, less what is on its way.
-    slice: int
+    share: Share
     by_account_cap: int
     by_market_cap: int
     by_venue_cap: int
-    throttled: bool
 
     @property
     def cap(self) -> int:
         """The least of what does not depend on the account's need."""
-        return min(self.slice, self.by_account_cap, self.by_market_cap, self.by_venue_cap)
+        return min(self.share.left, self.by_account_cap, self.by_market_cap, self.by_venue_cap)
 
     @property
     def lots(self) -> int:
@@ -45,7 +92,7 @@ class Bounds(NamedTuple):
         if lots == self.whole:
             return "nothing: it is the whole position"
         names = {
-            "the share of the visible depth and volume that one slice may take" + (", throttled" if self.throttled else ""): self.slice,
+            "what is left of one slice": self.share.left,
             "the account's cap on notional in the interval": self.by_account_cap,
             "the market's cap on notional in the interval": self.by_market_cap,
             "the venue's cap on notional in the interval": self.by_venue_cap,
@@ -53,16 +100,16 @@ class Bounds(NamedTuple):
         return next(name for name, bound in names.items() if bound == self.cap)
 
 
-def expected_cost(scene: Scene, market: int, lots: int, fee_ppm: int) -> int:
+def expected_cost(scene: Scene, market: int, lots: int, fee_ppm: int) -> Cost:
     """Return the slippage through the visible bands and the fee of closing ``lots`` (> 0)."""
     held, unit = scene.mirror.held(market)[0], scene.mirror.unit(market)
-    left, cost = lots, 0
+    left, takes = lots, []
     for offset, visible in scene.depth(market, 0 if held > 0 else 1):
-        take = min(left, max(0, visible))
-        cost += ceil_div(take * unit * offset, _PPM)
-        left -= take
-    cost += ceil_div(left * unit * scene.rules.markets[market].slippage_tolerance_ppm, _PPM)
-    return cost + lots * unit * fee_ppm // _PPM
+        takes.append((min(left, max(0, visible)), offset))
+        left -= takes[-1][0]
+    takes.append((left, scene.rules.markets[market].slippage_tolerance_ppm))
+    slippage = sum(ceil_div(take * unit * offset, _PPM) for take, offset in takes)
+    return Cost(slippage, lots * unit * fee_ppm // _PPM, tuple(take for take in takes if take[0]))
 
 
 def _least_lots(scene: Scene, plan: Plan, market: int, fee_ppm: int) -> int | None:
@@ -70,7 +117,7 @@ def _least_lots(scene: Scene, plan: Plan, market: int, fee_ppm: int) -> int | No
 
     def restores(lots: int) -> bool:
         left = plan.expected_maintenance - mirror.released(market, lots)
-        return plan.expected_equity - expected_cost(scene, market, lots, fee_ppm) >= mirror.release_of(left)
+        return plan.expected_equity - expected_cost(scene, market, lots, fee_ppm).whole >= mirror.release_of(left)
 
     low, high, cumulative = 0, 0, 0
     probes = []
@@ -102,23 +149,56 @@ def bounds_of(scene: Scene, plan: Plan, market: int, lots: int) -> Bounds:
             restoring = max(least, ceil_div(closeout.minimum_notional, unit))
             if restoring >= whole or (whole - restoring) * unit < closeout.minimum_notional:
                 restoring = whole
-    visible = sum(max(0, each) for _, each in scene.depth(market, 0 if held > 0 else 1))
-    base = max(1, visible * closeout.depth_share_ppm // _PPM) if visible else 0
-    volume = int(scene.state.markets[market].volume_lots)
-    if volume >= 0:
-        base = min(base, max(1, volume * closeout.volume_share_ppm // _PPM)) if volume else 0
-    throttled = scene.breaker(market) in (BreakerState.THROTTLED, BreakerState.REOPENING)
-    if throttled:
-        base = max(1, base * scene.rules.breakers.throttle_share_ppm // _PPM)
     by_account, by_market, by_venue = scene.ordered_notional(market)
     return Bounds(
         whole,
         restoring,
-        base - scene.pending_lots(market, lots),
+        share_of(scene, market, lots),
         (closeout.account_notional_max - by_account) // unit,
         (scene.rules.markets[market].ordered_notional_max - by_market) // unit,
         (closeout.venue_notional_max - by_venue) // unit,
-        throttled,
+    )
+
+
+def share_of(scene: Scene, market: int, lots: int) -> Share:
+    """Return what one slice may take of the side that an order of signed ``lots`` takes."""
+    closeout, depth = scene.rules.closeout, scene.depth(market, 0 if lots < 0 else 1)
+    visible = sum(max(0, each) for _, each in depth)
+    base = max(1, visible * closeout.depth_share_ppm // _PPM) if visible else 0
+    volume = int(scene.state.markets[market].volume_lots)
+    if volume >= 0:
+        base = min(base, max(1, volume * closeout.volume_share_ppm // _PPM)) if volume else 0
+    throttled = scene.breaker(market).state in (BreakerState.THROTTLED, BreakerState.REOPENING)
+    if throttled and base:
+        base = max(1, base * scene.rules.breakers.throttle_share_ppm // _PPM)
+    return Share(visible, any(each < 0 for _, each in depth), volume, throttled, base, scene.pending_lots(market, lots))
+
+
+def share_text(scene: Scene, market: int, share: Share) -> str:
+    """Say how much one slice may take, with its terms, and how much of that is on its way."""
+    closeout, lots = scene.rules.closeout, scene.speaker.lots
+    by_volume = share.volume >= 0 and share.volume * closeout.volume_share_ppm < share.visible * closeout.depth_share_ppm
+    rate, of = (closeout.volume_share_ppm, share.volume) if by_volume else (closeout.depth_share_ppm, share.visible)
+    said = f"one slice may take {percent(rate)} of {lots(market, of)} {'traded of late' if by_volume else 'visible'}"
+    if share.throttled:
+        said += f" x {percent(scene.rules.breakers.throttle_share_ppm)} ({scene.breaker(market).state.name.lower()})"
+    said += f" = {lots(market, share.whole)}"
+    return said + (f", less {lots(market, share.pending)} on their way = {lots(market, share.left)}" if share.pending else "")
+
+
+def caps_text(scene: Scene, market: int, bounds: Bounds) -> str:
+    """Say what is left of the tightest cap on what may be ordered in the interval, with its terms."""
+    closeout, cash = scene.rules.closeout, scene.speaker.cash
+    by_account, by_market, by_venue = scene.ordered_notional(market)
+    caps = (
+        (bounds.by_account_cap, "account", closeout.account_notional_max, by_account),
+        (bounds.by_market_cap, "market", scene.rules.markets[market].ordered_notional_max, by_market),
+        (bounds.by_venue_cap, "venue", closeout.venue_notional_max, by_venue),
+    )
+    left, whose, most, ordered = min(caps, key=lambda each: each[0])
+    seconds = closeout.cap_interval_ns / 1e9
+    return (
+        f"the {whose}'s cap {cash(most)} each {seconds:g} s less {cash(ordered)} ordered leaves {scene.speaker.lots(market, max(0, left))}"
     )
 
 
@@ -128,6 +208,46 @@ def tolerance_ticks(scene: Scene, market: int, is_sell: bool, tolerance_ppm: int
     tolerance = rules.slippage_tolerance_ppm if tolerance_ppm is None else tolerance_ppm
     ticks = ceil_div(mark * (_PPM - tolerance), _PPM) if is_sell else mark * (_PPM + tolerance) // _PPM
     return min(max(ticks, 1), rules.price_ticks_max)
+
+
+def zero_ticks(scene: Scene, market: int, is_sell: bool, lots: int, zero_cash: int) -> int:
+    """Return the zero price of ``lots`` (> 0), rounded for the account."""
+    rules = scene.rules.markets[market]
+    by = lots * rules.notional_factor
+    return min(max(ceil_div(zero_cash, by) if is_sell else -zero_cash // by, 1), rules.price_ticks_max)
+
+
+def zero_text(scene: Scene, market: int, lots: int, equity: int, maintenance: int) -> str:
+    """Say the zero cash of ``lots`` (> 0) with its terms."""
+    mirror, words, cash = scene.mirror, scene.speaker, scene.speaker.venue.asset.text
+    gross, is_long = lots * mirror.unit(market), mirror.held(market)[0] > 0
+    zero = cash(mirror.zero_cash(market, lots, equity, maintenance))
+    quantity, mark = words.lots(market, lots if is_long else -lots), words.price(market, mirror.marks[market])
+    value = f"{cash(gross if is_long else -gross)} ({quantity} at mark {mark})"
+    part, whole, what = mirror.released(market, lots), maintenance, "maintenance margin released / in all"
+    if not maintenance:
+        part, whole, what = gross, sum(abs(term.value) for term in mirror.assess().positions), "notional / in all"
+    share = "" if part == whole else f" x {cash(part)} / {cash(whole)} ({what}), rounded up"
+    return f"zero cash {zero} = {value} less equity {cash(equity)}{share}"
+
+
+def limit_ticks(scene: Scene, market: int, is_sell: bool, tolerance_ppm: int | None = None) -> tuple[int, bool]:
+    """Return the limit that the tolerance and the price breaker's band give, and whether the band is the stricter.
+
+    The band is the price at which the order's own fill would halt the market; beyond the mark it forbids nothing.
+    """
+    rules, mark = scene.rules.markets[market], scene.mirror.marks[market]
+    ticks = tolerance_ticks(scene, market, is_sell, tolerance_ppm)
+    if rules.price_halt_ppm == 0:
+        return ticks, False
+    breaker = scene.state.breakers[market]
+    if is_sell:
+        band = ceil_div(int(max(breaker.high_ticks)) * (_PPM - rules.price_halt_ppm), _PPM)
+        is_stricter = ticks < band <= mark
+    else:
+        band = int(min(breaker.low_ticks)) * (_PPM + rules.price_halt_ppm) // _PPM
+        is_stricter = mark <= band < ticks
+    return (min(max(band, 1), rules.price_ticks_max), True) if is_stricter else (ticks, False)
 
 
 def worst_support(scene: Scene, plan: Plan, market: int, lots: int, limit_ticks: int) -> int:

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from backstop.core.events import NEVER_NS, AdlClass, Cause, EffectKind, EventKind, Health
+from backstop.core.events import NEVER_NS, NONE, AdlClass, AdlPolicy, BreakerState, Cause, EffectKind, EventKind, Health
 from backstop.core.waterfall.certificate import check_certificate
 from backstop.journal.rendering import time_text
-from backstop.lab.explain.closeout import Bounds, bounds_of, expected_cost, settled, tolerance_ticks, worst_support
+from backstop.lab.explain.closeout import zero_text
 from backstop.lab.explain.fact import Check, Fact, percent
 from backstop.lab.explain.mirror import Assessment
-from backstop.lab.explain.scene import Plan, Scene
+from backstop.lab.explain.orders import add_order, add_settled
+from backstop.lab.explain.passed import add_fund_payment, add_gap_payment, add_passed_over, add_residual, add_waiting
+from backstop.lab.explain.scene import Scene
 from backstop.lab.explain.stages import add_claim, add_haircut, add_offer, add_socialised, add_takeover
 
 __all__ = ["FACTS", "Check", "Fact", "assessment_lines", "assessment_values", "fact_of", "waiting"]
@@ -64,16 +66,18 @@ def _level(scene: Scene, found: Assessment) -> str:
     cash = scene.speaker.venue.asset.text
     levels = scene.rules.levels
     close_out, warning = percent(levels.close_out_ratio_ppm), percent(levels.warning_ratio_ppm)
+    ratio = percent(_PPM + levels.exit_buffer_ppm)
+    release = f"out of default from the release level {cash(found.release)}: {ratio} of maintenance margin, rounded up"
+    if scene.mirror.health_of(found) != found.raw_health:
+        return f"equity is not below maintenance margin: still distressed, {release}"
     said = {
         Health.INSOLVENT: "equity is below 0: insolvent",
-        Health.CLOSE_OUT: f"equity is below close-out margin {cash(found.close_out)} ({close_out} of maintenance): close-out",
+        Health.CLOSE_OUT: f"equity is below {cash(found.close_out)} ({close_out} of maintenance margin, rounded down): close-out",
         Health.DISTRESSED: f"equity is below maintenance margin {cash(found.maintenance)}: distressed",
-        Health.WARNED: f"equity is below the warning level {cash(found.warning)} ({warning} of maintenance): warned",
-        Health.HEALTHY: f"equity is not below the warning level {cash(found.warning)}: healthy",
-    }
-    if scene.mirror.health_of(found) != found.raw_health:
-        return f"equity is above maintenance, yet below {cash(found.release)}, which lets an account out of default: still distressed"
-    return said[found.raw_health]
+        Health.WARNED: f"equity is below the warning level {cash(found.warning)} ({warning} of maintenance margin, rounded up): warned",
+        Health.HEALTHY: f"equity is not below the warning level {cash(found.warning)} ({warning} of maintenance margin): healthy",
+    }[found.raw_health]
+    return f"{said}; {release}" if found.raw_health >= Health.DISTRESSED and found.maintenance else said
 
 
 def assessment_values(scene: Scene, found: Assessment) -> dict[str, Any]:
@@ -121,129 +125,12 @@ def _health(scene: Scene, fact: Fact) -> None:
     mirror.health = row["code"]
 
 
-def _plan(scene: Scene) -> Plan:
-    """Return the closeout plan that the present order belongs to: orders follow each other without anything between."""
-    before = [row["kind"] for row in scene.rows[: scene.place]]
-    ours = scene.plan
-    between = scene.rows[ours.last_place + 1 : scene.place] if ours is not None else []
-    if ours is None or any(row["kind"] != EffectKind.RESERVE for row in between):
-        found = scene.mirror.assess()
-        ours = Plan(found.equity, found.maintenance, found.equity, found.maintenance, len(before))
-        scene.plan = ours
-    ours.last_place = scene.place
-    return ours
-
-
-def _order(scene: Scene, fact: Fact) -> None:
-    if scene.row["account"] == scene.account and scene.mirror.health < Health.DISTRESSED:
-        _disposal(scene, fact)
-        return
-    row, words, mirror = scene.row, scene.speaker, scene.mirror
-    market, lots = row["market"], abs(row["lots"])
-    plan = _plan(scene)
-    is_sell, solvent = row["lots"] < 0, plan.equity >= 0
-    zero = mirror.zero_cash(market, lots, plan.equity, plan.maintenance)
-    fact.check("zero cash", row["amount"], zero)
-    bounds = _bounds(scene, plan, lambda bounds: bounds.lots if solvent else lots)
-    bound = bounds.binding(lots)
-    if solvent:
-        fact.check("lots", lots, bounds.lots)
-    fact.because += _size_lines(scene, bounds, bound, market)
-    fact.because += _limit_lines(scene, fact, plan, zero)
-    fact.values |= {
-        "equity": words.cash(plan.equity),
-        "maintenance_margin": words.cash(plan.maintenance),
-        "bounded_by": bound,
-        "restoring": None if bounds.restoring is None else words.lots(market, bounds.restoring),
-        "slice": words.lots(market, bounds.slice),
-    }
-    fee_ppm = scene.rules.closeout.fee_ppm if solvent else 0
-    plan.expected_equity -= expected_cost(scene, market, lots, fee_ppm)
-    plan.expected_maintenance -= mirror.released(market, lots)
-    side = "sells" if is_sell else "buys"
-    fact.says = f"closeout: {fact.says} ({side} to close)"
-
-
-def _bounds(scene: Scene, plan: Plan, lots_of: Callable[[Bounds], int]) -> Bounds:
-    """Return what bounds the order at the depth after the event or, where that does not give its lots, before it."""
-    row = scene.row
-    found = bounds_of(scene, plan, row["market"], row["lots"])
-    if lots_of(found) == abs(row["lots"]):
-        return found
-    scene.sees_depth_before = True
-    other = bounds_of(scene, plan, row["market"], row["lots"])
-    scene.sees_depth_before = False
-    return other if lots_of(other) == abs(row["lots"]) else found
-
-
-def _disposal(scene: Scene, fact: Fact) -> None:
-    """Work out an order by which the venue vault sells a share of what it took over."""
-    row, words, mirror, rules = scene.row, scene.speaker, scene.mirror, scene.rules.disposal
-    market, held = row["market"], abs(scene.mirror.held(row["market"])[0])
-    found = mirror.assess()
-    share = max(1, -(-held * rules.share_ppm // _PPM))
-    plan = Plan(found.equity, found.maintenance, found.equity, found.maintenance, scene.place)
-    cap = _bounds(scene, plan, lambda bounds: min(bounds.cap, share, held)).cap
-    fact.check("lots", abs(row["lots"]), min(cap, share, held))
-    fact.check("zero cash", row["amount"], 0)
-    fact.check("reserved", row["value"], 0)
-    limit = tolerance_ticks(scene, market, row["lots"] < 0, rules.tolerance_ppm)
-    if not scene.rules.markets[market].price_halt_ppm:
-        fact.check("limit", row["price_ticks"], limit)
-    part, most = words.lots(market, share), words.lots(market, cap)
-    fact.because.append(f"the vault sells what it took over: {percent(rules.share_ppm)} of {words.lots(market, held)} is {part}")
-    fact.because.append(
-        f"  depth, volume and caps allow {most}; tolerance {percent(rules.tolerance_ppm)} from mark {words.price(market, limit)}"
-    )
-    fact.says = f"disposal: {fact.says}"
-
-
-def _size_lines(scene: Scene, bounds: Any, bound: str, market: int) -> list[str]:
-    words = scene.speaker
-    depth = ", ".join(
-        f"{words.lots(market, lots) if lots >= 0 else 'unknown'} within {percent(offset)}"
-        for offset, lots in scene.depth(market, 0 if scene.mirror.held(market)[0] > 0 else 1)
-    )
-    need = "nothing less than all would restore it" if bounds.restoring is None else f"{words.lots(market, bounds.restoring)} restore it"
-    return [
-        f"size: it holds {words.lots(market, scene.mirror.held(market)[0])}, {need}; one slice may take {words.lots(market, bounds.slice)}",
-        f"  visible on that side: {depth}",
-        f"  bounded by: {bound}",
-    ]
-
-
-def _limit_lines(scene: Scene, fact: Fact, plan: Plan, zero: int) -> list[str]:
-    row, words = scene.row, scene.speaker
-    market, lots, is_sell = row["market"], abs(row["lots"]), row["lots"] < 0
-    factor = scene.rules.markets[market].notional_factor
-    tolerance = tolerance_ticks(scene, market, is_sell)
-    limit = row["price_ticks"]
-    lines = [
-        f"limit: tolerance {percent(scene.rules.markets[market].slippage_tolerance_ppm)} from mark allows {words.price(market, tolerance)}"
-    ]
-    if plan.equity >= 0:
-        ticks = -(-zero // (lots * factor)) if is_sell else -zero // (lots * factor)
-        ticks = min(max(ticks, 1), scene.rules.markets[market].price_ticks_max)
-        lines.append(f"  zero price {words.price(market, ticks)}: filled there, equity over maintenance margin stays as it is")
-        stricter = max(tolerance, ticks) if is_sell else min(tolerance, ticks)
-    else:
-        stricter = tolerance
-        worst = worst_support(scene, plan, market, lots, limit)
-        fact.check("reserved", row["value"], worst)
-        lines.append(f"  insolvent: the fund reserves {words.cash(worst)}, what it may have to pay if all fills at the limit")
-    is_banded = scene.rules.markets[market].price_halt_ppm > 0 and (limit > stricter if is_sell else limit < stricter)
-    if not is_banded:
-        fact.check("limit", limit, stricter)
-    lines.append(f"  the stricter is {words.price(market, limit)}" + (": the band of the price breaker" if is_banded else ""))
-    return lines
-
-
 def _trade(scene: Scene, fact: Fact) -> None:
     row, mirror, words = scene.row, scene.mirror, scene.speaker
     if row["account"] != scene.account:
         return
     if row["code"] == Cause.CLOSEOUT and scene.event["kind"] == EventKind.ORDER_FILL:
-        _settle(scene, fact)
+        add_settled(scene, fact)
     held, cost = mirror.held(row["market"])
     factor = scene.rules.markets[row["market"]].notional_factor
     if row["price_ticks"]:
@@ -265,26 +152,6 @@ def _opened(scene: Scene) -> int:
     return 0
 
 
-def _settle(scene: Scene, fact: Fact) -> None:
-    words = scene.speaker
-    equity = scene.mirror.assess().equity
-    fill = settled(scene, equity)
-    if fill is None:
-        fact.because.append("no open order expected this fill: it closes what is left of the position")
-        return
-    fact.because.append(
-        f"fill of {words.lots(scene.row['market'], fill.lots)}: cash {words.cash(fill.cash)}, zero cash of it {words.cash(fill.zero)}"
-    )
-    if fill.fee:
-        rate = percent(scene.rules.closeout.fee_ppm)
-        fact.because.append(
-            f"  liquidation fee {words.cash(fill.fee)}: {rate} of notional, at most what the fill is better than zero and limit"
-        )
-    if fill.support:
-        fact.because.append(f"  the fund pays {words.cash(fill.support)}: what the fill is worse than zero, within what was reserved")
-    scene.expected |= {int(Cause.LIQUIDATION_FEE): -fill.fee, int(Cause.SUPPORT): fill.support}
-
-
 def _posting(scene: Scene, fact: Fact) -> None:
     row, mirror = scene.row, scene.mirror
     amount = row["amount"] if row["account"] == scene.account else -row["amount"]
@@ -296,6 +163,8 @@ def _posting(scene: Scene, fact: Fact) -> None:
             equity = mirror.assess().equity
             fact.because.append(f"equity is {scene.speaker.cash(equity)} and no position is left" if equity < 0 else "")
             fact.check("at most the deficit", amount <= -equity or row["code"] == Cause.UNCOVERED, True)
+        if row["code"] == Cause.DEFICIT and row["account"] == scene.account:
+            add_fund_payment(scene, fact)
         if row["code"] == Cause.HAIRCUT:
             add_socialised(scene, fact)
         mirror.balance += amount
@@ -315,20 +184,14 @@ def _adl_plan(scene: Scene, fact: Fact) -> None:
     else:
         fact.check("zero cash", row["amount"], mirror.zero_cash(market, lots, found.equity, found.maintenance))
         beyond = words.cash(row["amount"] - at_mark)
-        fact.because.append(f"insolvent: it is closed at zero cash; the counterparties together pay {beyond} beyond mark")
-    fact.because.append(_since(scene))
+        fact.because.append("insolvent: it is closed at " + zero_text(scene, market, lots, found.equity, found.maintenance))
+        fact.because.append(f"  the counterparties together pay {beyond} beyond mark, each by its lots")
+    add_passed_over(scene, fact)
     rows = scene.rows[scene.place : scene.place + 2 * row["other"] + len(AdlClass) + 1]
     fills = [each for each in rows if each["kind"] == EffectKind.ADL_FILL and each["other"] == scene.account][: row["other"]]
     fact.because += _fill_lines(scene, fills)
     fact.values["counterparties"] = [words.fields(each, is_event=False) for each in fills]
     _certificate(scene, fact, scene.place)
-
-
-def _since(scene: Scene) -> str:
-    """Say how long the account has been in default: closeout may wait for its deadline, no longer."""
-    seconds = (int(scene.state.engine[0].now_ns) - scene.default_since_ns()) / 1e9
-    deadline = scene.rules.closeout.deadline_ns / 1e9
-    return f"in default for {seconds:g} s; closing on the book may wait for {deadline:g} s"
 
 
 def waiting(scene: Scene) -> Iterator[Fact]:
@@ -337,19 +200,8 @@ def waiting(scene: Scene) -> Iterator[Fact]:
     acted = any(row["account"] == scene.account and row["kind"] in _STEPS for row in scene.rows)
     if acted or scene.mirror.health < Health.DISTRESSED or int(head.orders_open) or int(head.wait_until_ns) == NEVER_NS:
         return
-    words = scene.speaker
     fact = Fact("waiting", None, f"no order left; it is looked at again at {time_text(int(head.wait_until_ns))}")
-    for market in sorted(scene.mirror.positions):
-        held = scene.mirror.held(market)[0]
-        if held:
-            depth = scene.depth(market, 0 if held > 0 else 1)
-            visible, unknown = sum(max(0, lots) for _, lots in depth), any(lots < 0 for _, lots in depth)
-            state = scene.breaker(market)
-            seen = (
-                "its depth is not known yet" if unknown and not visible else f"{words.lots(market, visible)} visible within the tolerance"
-            )
-            busy = f"closing orders for {words.lots(market, scene.pending_lots(market, -held))} are on their way"
-            fact.because.append(f"{words.market(market)}: holds {words.lots(market, held)}; {seen}, {busy}; breaker {state.name.lower()}")
+    add_waiting(scene, fact)
     yield fact
 
 
@@ -359,7 +211,8 @@ def _fill_lines(scene: Scene, fills: list[Any]) -> list[str]:
     lines = []
     for row in ranked[:_NAMED_MAX]:
         given, cap = words.lots(row["market"], row["lots"]), words.lots(row["market"], row["price_ticks"])
-        receives = f"class {AdlClass(row['code']).name.lower()}, receives {words.cash(row['amount'])}"
+        weight = words.fields(row, is_event=False)["weight"]
+        receives = f"class {AdlClass(row['code']).name.lower()}, weight {weight}, receives {words.cash(row['amount'])}"
         lines.append(f"  {words.holder(row['account'])} gives {given} of its cap {cap}, {receives}")
     return lines + ([f"  and {len(ranked) - _NAMED_MAX} more counterparties"] if len(ranked) > _NAMED_MAX else [])
 
@@ -367,13 +220,24 @@ def _fill_lines(scene: Scene, fills: list[Any]) -> list[str]:
 def _certificate(scene: Scene, fact: Fact, first: int) -> None:
     """Check the wave's certificate; a wave is the same for all who are in it."""
     factor = scene.rules.markets[scene.rows[first]["market"]].notional_factor
-    known = scene.certificate_faults
+    known = scene.known.certificate_faults
     if first not in known:
         known[first] = [str(fault) for fault in check_certificate(scene.effects, first, factor)]
     faults = known[first]
     fact.values["certificate"] = faults or "sound"
     fact.because.append("certificate: sound" if not faults else f"certificate: {'; '.join(faults)}")
     fact.check("faults of the certificate", len(faults), 0)
+
+
+def _adl_class(scene: Scene, fact: Fact) -> None:
+    """Say how a class shares what it gives, so that each one's part can be worked out from its weight."""
+    row, policy = scene.row, scene.rules.adl_policy
+    if row["value"]:
+        is_cash = policy == AdlPolicy.CAPPED_PRO_RATA and row["code"] == AdlClass.PROFITABLE
+        by_lots = policy in (AdlPolicy.CAPPED_PRO_RATA, AdlPolicy.PRO_RATA) or row["code"] == AdlClass.HOUSE
+        unit = "eta_weight_atoms" if is_cash else "eta_weight_lots" if by_lots else "eta_weight"
+        fact.values |= {"eta_lots": row["amount"], unit: row["value"]}
+        fact.because.append("each gives eta x its weight, down to a whole lot, at most its cap; the lots left go to the largest remainders")
 
 
 def _adl_fill(scene: Scene, fact: Fact) -> None:
@@ -383,6 +247,9 @@ def _adl_fill(scene: Scene, fact: Fact) -> None:
     market = row["market"]
     held = scene.mirror.held(market)[0]
     at_mark = -row["lots"] * scene.mirror.unit(market)
+    group = [each for each in scene.rows[: scene.place] if each["kind"] == EffectKind.ADL_CLASS and each["account"] == row["other"]][-1]
+    fields = words.fields(group, is_event=False)
+    fact.because.append(f"its class gives {fields['quantity']}, {fields['eta']}: eta x weight, at most its cap, in whole lots")
     fact.because.append(f"it holds {words.lots(market, held)}, the side that the defaulter's position needs")
     fact.because.append(f"at mark it would receive {words.cash(at_mark)}: it pays {words.cash(at_mark - row['amount'])} for the default")
     fact.check("on the other side", held * row["lots"] < 0 and abs(row["lots"]) <= abs(held), True)
@@ -398,12 +265,26 @@ def _tear_up(scene: Scene, fact: Fact) -> None:
     fact.check("cash at mark", row["amount"], at_mark)
     gap = max(0, mirror.zero_cash(market, lots, found.equity, found.maintenance) - at_mark) if found.equity < 0 else 0
     fact.check("gap to zero cash", row["value"], gap)
-    fact.because.append(_since(scene))
-    fact.because.append(f"no earlier stage could close it: {words.lots(market, lots)} are ended at mark against everyone on the other side")
+    fact.because.append(f"{words.lots(market, lots)} are ended at mark against everyone on the other side")
+    if found.equity < 0:
+        fact.because.append("  " + zero_text(scene, market, lots, found.equity, found.maintenance))
+    add_gap_payment(scene, fact, gap)
+    add_passed_over(scene, fact)
 
 
-def _residual(scene: Scene, fact: Fact) -> None:
-    fact.because.append("nobody was left to pay it: it stands on the venue's books as uncovered")
+def _breaker(scene: Scene, fact: Fact) -> None:
+    """Say what the change means for an account in default, and check the state before it and its end."""
+    row, rules, now = scene.row, scene.rules.breakers, int(scene.state.engine[0].now_ns)
+    ends = {BreakerState.OPEN: NEVER_NS, BreakerState.REOPENING: now + rules.reopen_ns}
+    fact.check("state before", BreakerState(row["other"]).name, scene.machine(row["market"]).state.name)
+    fact.check("end", row["amount"], ends.get(BreakerState(row["code"]), now + rules.hold_max_ns))
+    means = "its closing orders have whole slices again"
+    if row["code"] == BreakerState.HALTED:
+        means = "its closing orders must wait, at most to its deadline"
+    elif row["code"] != BreakerState.OPEN:
+        means = f"its closing orders have {percent(rules.throttle_share_ppm)} of a slice"
+    limits = "where its market's own breaker is no severer" if row["market"] == NONE else "unless the venue's own breaker is severer"
+    fact.because.append(f"it is in default and holds a position there: {means}, {limits}")
 
 
 def _restrict(scene: Scene, fact: Fact) -> None:
@@ -418,16 +299,18 @@ def _reserve(scene: Scene, fact: Fact) -> None:
 FACTS: dict[EffectKind, Callable[[Scene, Fact], None]] = {
     EffectKind.HEALTH: _health,
     EffectKind.RESTRICT: _restrict,
-    EffectKind.ORDER: _order,
+    EffectKind.ORDER: add_order,
     EffectKind.RESERVE: _reserve,
     EffectKind.TRADE: _trade,
     EffectKind.POSTING: _posting,
     EffectKind.ADL_PLAN: _adl_plan,
+    EffectKind.ADL_CLASS: _adl_class,
     EffectKind.ADL_FILL: _adl_fill,
     EffectKind.TEAR_UP: _tear_up,
     EffectKind.OFFER: add_offer,
     EffectKind.TAKEOVER: add_takeover,
     EffectKind.HAIRCUT: add_haircut,
     EffectKind.CLAIM: add_claim,
-    EffectKind.RESIDUAL: _residual,
+    EffectKind.BREAKER: _breaker,
+    EffectKind.RESIDUAL: add_residual,
 }

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.core.events import BreakerState, EffectArray, EffectKind, EventKind, Guard
+from backstop.core.events import NONE, BreakerCause, BreakerState, EffectArray, EffectKind, EventKind, Guard, Health
 from backstop.core.instruments import VenueRules
 from backstop.core.orders import order_side
 from backstop.core.state import ORDERED_INTERVAL, ORDERED_NOTIONAL, TAKEOVER_OFFER, State
 from backstop.journal.rendering import Row, Speaker
+from backstop.lab.explain.house import House, View
 from backstop.lab.explain.mirror import Mirror
-from backstop.lab.explain.socialised import Loss
+from backstop.lab.explain.socialised import Loss, OtherSide
 
-__all__ = ["Before", "Plan", "Scene"]
+__all__ = ["Before", "Breaker", "Known", "Plan", "Scene", "Stop", "Turn"]
 
 #: Severity of a breaker's states: the severer of a market's and the venue's counts.
 _SEVERITY = (BreakerState.OPEN, BreakerState.THROTTLED, BreakerState.REOPENING, BreakerState.HALTED)
+
+
+class Breaker(NamedTuple):
+    """One circuit breaker's state, why, and when it ends at the latest."""
+
+    state: BreakerState
+    #: None: it never left OPEN.
+    cause: BreakerCause | None
+    until_ns: int
+
+    @classmethod
+    def of(cls, state: int, cause: int, until_ns: int) -> Breaker:
+        """Name the numbers of a row."""
+        return cls(BreakerState(state), BreakerCause(cause) if cause else None, until_ns)
 
 
 @dataclass(slots=True)
@@ -32,7 +47,8 @@ class Before:
     #: Visible lots by market, side and band.
     depth: NDArray[np.int64]
     default_since_ns: int
-    breakers: list[int]
+    #: One a market, then the venue's.
+    breakers: list[Breaker]
     #: The order or offer that the event answers, if any.
     order: Any
     #: Recovery claim.
@@ -55,6 +71,53 @@ class Plan:
 
 
 @dataclass(slots=True)
+class Stop:
+    """Why a stage did nothing for one position."""
+
+    stage: str
+    #: One word for programs.
+    reason: str
+    says: str
+    #: Capacity was only taken: closeout waits for that, until its deadline.
+    is_busy: bool = False
+    #: Lots that the stage could have closed: none, or it would have.
+    lots: int = 0
+    values: dict[str, Any] = field(default_factory=dict)
+    #: Whom it asked and why each could not, a line each.
+    parts: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Turn:
+    """One account's way through the stages, as it stood when ADL or tear-up began."""
+
+    first_place: int
+    view: View
+    #: By market.
+    stops: dict[int, list[Stop]]
+    #: Closeout would have waited, by what is worked out here.
+    would_wait: bool
+    #: The vault took lots over right before: what each stage saw lies before that.
+    is_moved: bool
+
+
+@dataclass(slots=True)
+class Known:
+    """What is worked out once for all accounts of an event, by place of an effect."""
+
+    #: Faults of a certificate, by its ADL_PLAN.
+    certificate_faults: dict[int, list[str]] = field(default_factory=dict)
+    #: Losses that others bore, by the first HAIRCUT.
+    losses: dict[int, Loss] = field(default_factory=dict)
+    #: Who could have given lots, by the TEAR_UP and the market.
+    sides: dict[int, dict[int, OtherSide]] = field(default_factory=dict)
+    #: Funds and providers, by an ADL, tear-up, payment or residual.
+    views: dict[int, View] = field(default_factory=dict)
+    #: The same after the event; None: nobody who is looked at is in default.
+    house: House | None = None
+
+
+@dataclass(slots=True)
 class Scene:
     """An event, its effects, and the account's mirror as it stands at the effect that is looked at."""
 
@@ -68,14 +131,12 @@ class Scene:
     #: The engine after the event.
     state: State
     mirror: Mirror
-    #: Faults of the certificates of this event, by place of their ADL_PLAN: one check serves all who are in it.
-    certificate_faults: dict[int, list[str]] = field(default_factory=dict)
-    #: Losses that others bore in this event, by place of their first HAIRCUT.
-    losses: dict[int, Loss] = field(default_factory=dict)
+    known: Known
     #: Where in an event a side of the book that did not answer is forgotten is not on the tape: whether to look before that.
     sees_depth_before: bool = False
     place: int = 0
     plan: Plan | None = None
+    turn: Turn | None = None
     #: Amounts that must follow, by cause.
     expected: dict[int, int] = field(default_factory=dict)
 
@@ -92,6 +153,11 @@ class Scene:
                 if not self.is_mark:
                     self.mirror.marks[row["market"]] = row["price_ticks"]
         self.place = place
+
+    def waits_for(self, market: int) -> bool:
+        """Return whether the account is in default and holds lots of a market, or with NONE of any."""
+        held = [lots for number, (lots, _) in self.mirror.positions.items() if market in (NONE, number)]
+        return self.mirror.health >= Health.DISTRESSED and any(held)
 
     def mark_after(self, market: int) -> int:
         """Return the mark that the event left."""
@@ -111,19 +177,28 @@ class Scene:
                 since = int(self.state.engine[0].now_ns)
         return since
 
-    def breaker(self, market: int) -> BreakerState:
-        """Return the state of a market's breaker at this effect: the severer of its own and the venue's."""
-        states = list(self.before.breakers)
-        for row in self.rows[: self.place]:
-            if row["kind"] == EffectKind.BREAKER:
-                states[row["market"]] = row["code"]  # the venue's is the last: market NONE is -1
-        return max((BreakerState(states[market]), BreakerState(states[-1])), key=_SEVERITY.index)
+    def breaker(self, market: int) -> Breaker:
+        """Return a market's breaker at this effect: the severer of its own and the venue's, its own where both are alike."""
+        return max((self.machine(market), self.machine(NONE)), key=lambda each: _SEVERITY.index(each.state))
+
+    def machine(self, market: int) -> Breaker:
+        """Return the breaker of a market alone, or with NONE the venue's, at this effect."""
+        changed = np.flatnonzero(self.effects["kind"][: self.place] == EffectKind.BREAKER).tolist()
+        for row in (self.rows[place] for place in reversed(changed)):
+            if row["market"] == market:
+                return Breaker.of(row["code"], row["lots"], row["amount"])
+        return self.before.breakers[market]  # the venue's is the last: NONE is -1
+
+    def later(self, *kinds: EffectKind) -> list[Row]:
+        """Return the effects of some kinds from the one that is looked at on."""
+        places = np.flatnonzero(np.isin(self.effects["kind"][self.place :], kinds))
+        return [self.rows[self.place + place] for place in places.tolist()]
 
     def pending_lots(self, market: int, lots: int) -> int:
         """Return the lots open in closing orders of the side of ``lots``, before this effect."""
         side = int(order_side(lots))
         pending = int(self.state.markets[market].pending_lots[side])
-        for row in self.rows[self.place :]:
+        for row in self.later(EffectKind.ORDER, EffectKind.CANCEL):
             if row["market"] == market and int(order_side(row["lots"])) == side and row["lots"]:
                 if row["kind"] == EffectKind.ORDER:
                     pending -= abs(row["lots"])
@@ -144,12 +219,11 @@ class Scene:
         by_account = int(columns[ORDERED_NOTIONAL, self.account]) if int(columns[ORDERED_INTERVAL, self.account]) == present else 0
         by_market = int(row.ordered_notional) if int(row.ordered_interval) == present else 0
         by_venue = int(engine.ordered_notional) if int(engine.interval) == present else 0
-        for later in self.rows[self.place :]:
-            if later["kind"] == EffectKind.ORDER:
-                notional = abs(later["lots"]) * self.mirror.unit(later["market"])
-                by_venue -= notional
-                by_market -= notional * (later["market"] == market)
-                by_account -= notional * (later["account"] == self.account)
+        for later in self.later(EffectKind.ORDER):
+            notional = abs(later["lots"]) * self.mirror.unit(later["market"])
+            by_venue -= notional
+            by_market -= notional * (later["market"] == market)
+            by_account -= notional * (later["account"] == self.account)
         return by_account, by_market, by_venue
 
     def depth(self, market: int, side: int) -> list[tuple[int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backstop.core.events import Cause, EffectKind, SocialisePolicy
 from backstop.journal.rendering import Row
+from backstop.lab.explain.closeout import zero_text
 from backstop.lab.explain.fact import Fact, percent
 from backstop.lab.explain.scene import Scene
 from backstop.lab.explain.socialised import Cut, Loss, first_of_loss
@@ -59,8 +60,10 @@ def add_takeover(scene: Scene, fact: Fact) -> None:
 def _tell_price(scene: Scene, fact: Fact, price: TakeoverPrice) -> None:
     words, market = scene.speaker, scene.row["market"]
     given = words.cash(price.at_mark - price.cash)
-    quantity = words.lots(market, price.lots_together)
-    fact.because.append(f"zero cash of {quantity} is {words.cash(price.zero_together)}, of these lots {words.cash(price.zero)}")
+    found = scene.mirror.assess()
+    fact.because.append(zero_text(scene, market, price.lots_together, found.equity, found.maintenance))
+    if price.zero != price.zero_together:
+        fact.because.append(f"  zero cash of these lots, their part of it: {words.cash(price.zero)}")
     if price.solvent:
         share = percent(scene.rules.takeover.provider_share_ppm)
         fact.because.append(f"solvent: the provider gets {share} of the way from mark, {words.cash(price.at_mark)}, to zero cash: {given}")
@@ -82,7 +85,7 @@ def add_haircut(scene: Scene, fact: Fact) -> None:
     row, words, mirror = scene.row, scene.speaker, scene.mirror
     if row["account"] != scene.account:
         return
-    loss = scene.losses[first_of_loss(scene.rows, scene.place)]
+    loss = scene.known.losses[first_of_loss(scene.rows, scene.place)]
     fact.because += _loss_lines(scene, loss)
     mine = [cut for cut in loss.cuts if cut.payer == scene.account]
     cut = next((each for each in mine if each.market == row["market"]), Cut(scene.account, row["market"], 0, 0, 0))
@@ -101,7 +104,7 @@ def add_socialised(scene: Scene, fact: Fact) -> None:
     is_first = all(row["kind"] != EffectKind.POSTING for row in scene.rows[first : scene.place])
     if scene.row["account"] != scene.account or not is_first:
         return
-    loss = scene.losses[first]
+    loss = scene.known.losses[first]
     fact.because += _loss_lines(scene, loss)
     fact.values["socialised"] = scene.speaker.cash(sum(cut.amount for cut in loss.cuts))
     recorded = _cuts_of(scene, first)

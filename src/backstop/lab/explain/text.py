@@ -49,7 +49,10 @@ def _ending(found: Explanation) -> list[str]:
 
 
 def as_json(found: Explanation) -> dict[str, Any]:
-    """Return the explanation as one object; money is a decimal text with its asset."""
+    """Return the explanation as one object.
+
+    Money is a decimal text with its asset; what ends in a unit (``_ns``, ``_atoms``, ``_lots``, ``_ppm``) is a number.
+    """
     standing = found.standing
     return {
         "journal": found.journal,
@@ -58,6 +61,7 @@ def as_json(found: Explanation) -> dict[str, Any]:
             {
                 "seq": decision.seq,
                 "time": time_text(decision.time_ns),
+                "time_ns": decision.time_ns,
                 "trigger": decision.trigger,
                 "event": dict(decision.event),
                 "facts": [_fact(fact) for fact in decision.facts],

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backstop.core.events import HOUSE_FIRST_MARKET, Cause, EffectArray, EffectKind, EventArray, EventKind, Health, Reject
+from backstop.core.events import HOUSE_FIRST_MARKET, NONE, Cause, EffectArray, EffectKind, EventArray, EventKind, Health, Reject
 from backstop.core.instruments import VenueRules
 from backstop.core.state import State, new_state
 from backstop.journal import Batch, Finding, FindingCode, JournalDamaged, JournalError, Reader, open_journal
@@ -17,8 +17,9 @@ from backstop.journal.rendering import Row, Speaker
 from backstop.journal.showing import speaker_of
 from backstop.journal.verify import rules_of
 from backstop.lab.explain.facts import Fact, assessment_lines, assessment_values, fact_of, waiting
+from backstop.lab.explain.house import House
 from backstop.lab.explain.mirror import Assessment, Mirror
-from backstop.lab.explain.scene import Before, Scene
+from backstop.lab.explain.scene import Before, Breaker, Known, Scene
 from backstop.lab.explain.socialised import Crowd
 from backstop.lab.history import apply_events, read_batches
 
@@ -138,11 +139,22 @@ def _rules(journal: Reader) -> VenueRules:
 
 
 def _decisions_of(journal: Reader, account: int) -> set[int]:
-    """Return the seqs of events whose effects decided something about the account."""
+    """Return the seqs of events that decided something about the account, or stopped or opened what it waited for in default."""
     found: set[int] = set()
+    held: dict[int, int] = {}
+    in_default = False
     for batch in read_batches(journal):
-        mask = _concerns(batch.effects, account) & decides(batch.effects)
-        found.update(batch.effects["seq"][mask].tolist())
+        effects = batch.effects
+        found.update(effects["seq"][_concerns(effects, account) & decides(effects)].tolist())
+        mine = (effects["account"] == account) & np.isin(effects["kind"], (EffectKind.HEALTH, EffectKind.TRADE))
+        for row in effects[mine | (effects["kind"] == EffectKind.BREAKER)]:
+            market = int(row["market"])
+            if row["kind"] == EffectKind.HEALTH:
+                in_default = bool(row["code"] >= Health.DISTRESSED)
+            elif row["kind"] == EffectKind.TRADE:
+                held[market] = held.get(market, 0) + int(row["lots"])
+            elif in_default and (any(held.values()) if market == NONE else held.get(market)):
+                found.add(int(row["seq"]))
     return found
 
 
@@ -202,7 +214,13 @@ class Walk:
 
     def _look(self, accounts: list[int], event: EventArray, recorded: EffectArray) -> None:
         before = {account: self._before(account, event, recorded) for account in accounts}
-        crowd = Crowd(self.rules, self.state, recorded) if (recorded["kind"] == EffectKind.HAIRCUT).any() else None
+        crowd, house = None, None
+        if np.isin(recorded["kind"], (EffectKind.HAIRCUT, EffectKind.TEAR_UP)).any():
+            crowd = Crowd(self.rules, self.state, recorded)
+        health = recorded[recorded["kind"] == EffectKind.HEALTH]
+        defaulting = {*health["account"][health["code"] >= Health.DISTRESSED].tolist()}
+        if any(account in defaulting or stood.mirror.health >= Health.DISTRESSED for account, stood in before.items()):
+            house = House(self.rules, self.state, recorded, int(event["time_ns"][0]), accounts)
         effects = apply_events(self.state, event)
         seq = int(event["seq"][0])
         if effects.tobytes() != recorded.tobytes():
@@ -211,13 +229,18 @@ class Walk:
         opened = int(self.state.engine[0].accounts_now)
         row = dict(zip(event.dtype.names or (), event[0].item(), strict=True))
         rows: list[Row] = [dict(zip(effects.dtype.names or (), each, strict=True)) for each in effects.tolist()]
-        faults: dict[int, list[str]] = {}
-        losses = crowd.losses(rows, self.state.markets["mark_ticks"].tolist()) if crowd is not None else {}
+        marks = self.state.markets["mark_ticks"].tolist()
+        shared = Known()
+        if crowd is not None:
+            crowd.follow(rows, marks)
+            shared.losses, shared.sides = crowd.losses, crowd.sides
+        if house is not None:
+            shared.views, shared.house = house.views(rows, marks, accounts), house
         for account in accounts:
             if account >= opened:
                 raise JournalError(f"journal `{self.path}`: {self.speaker.holder(account)} is not open at seq {seq}")
             stood = before[account]
-            scene = Scene(self.speaker, self.rules, account, row, effects, rows, stood, self.state, stood.mirror, faults, losses)
+            scene = Scene(self.speaker, self.rules, account, row, effects, rows, stood, self.state, stood.mirror, shared)
             if scene.is_mark:
                 scene.mirror.marks = self.state.markets["mark_ticks"].tolist()
             decision = Decision(seq, row["time_ns"], row, self._trigger(scene))
@@ -236,7 +259,7 @@ class Walk:
             state.markets["mark_ticks"].tolist(),
             state.markets["depth_lots"].copy(),
             int(state.accounts[account].default_since_ns),
-            state.breakers["state"].tolist(),
+            [Breaker.of(*row) for row in state.breakers[["state", "cause", "until_ns"]].tolist()],
             order,
             int(state.accounts[account].claim),
             {other: Mirror.of(self.rules, state, other) for other in others},
@@ -255,10 +278,12 @@ class Walk:
 
     def _facts(self, scene: Scene) -> Iterator[Fact]:
         account = scene.account
-        mine = _concerns(scene.effects, account)
+        mine = _concerns(scene.effects, account) | (scene.effects["kind"] == EffectKind.BREAKER)
         told_order = False
         for place in np.flatnonzero(mine).tolist():
             scene.move_to(place)
+            if scene.row["kind"] == EffectKind.BREAKER and not scene.waits_for(scene.row["market"]):
+                continue
             if not told_order and scene.row["kind"] in _ACTS:
                 told_order = True
                 yield from self._order_of_defaulters(scene)
