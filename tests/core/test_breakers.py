@@ -285,6 +285,14 @@ def test_price_against_the_index() -> None:
     assert codes(bench.index(1_112)) == [(HALTED, C.PRICE)]
 
 
+def test_the_larger_of_move_and_distance_counts() -> None:
+    bench = Bench(market=PRICE)
+    bench.mark(1, 1_000)
+    bench.index(1_099)
+    assert codes(bench.mark(2, 1_100)) == [(HALTED, C.PRICE)]
+    assert int(bench.state.breakers[0].price_signal_ppm) == 100_000
+
+
 def test_thresholds_of_zero_are_off() -> None:
     bench = Bench()
     assert not bench.mark(1, 1)
@@ -310,6 +318,8 @@ def test_the_band_ends_where_the_market_halts() -> None:
     bench.mark(2, 900)
     # Ten percent below 1003 is above the mark: no band for sells. A buy may go up to ten percent above 900.
     assert [breakers.band_ticks(bench.state, 0, is_sell) for is_sell in (True, False)] == [0, 990]
+    bench.mark(3, 1_004)
+    assert [breakers.band_ticks(bench.state, 0, is_sell) for is_sell in (True, False)] == [904, 0]
     assert Bench().mark(1, 1_000) == []
     off = Bench()
     off.mark(1, 1_000)
@@ -367,6 +377,17 @@ def test_a_halt_is_more_than_the_throttle_that_was_spent(cause: BreakerCause) ->
     assert codes(third) == []
 
 
+def test_flow_that_nothing_is_left_of_ends_whatever_its_exit() -> None:
+    bench = Bench(BreakerRules(flow_exit_ppm=0), market={"flow_throttle": 5})
+    assert codes(bench.flow(1, 5)) == [(THROTTLED, C.FLOW)]
+    bench.at(119)
+    breakers.settle(bench.state, 0)
+    assert not bench.said()
+    bench.at(120)
+    breakers.settle(bench.state, 0)
+    assert codes(bench.said()) == [(OPEN, C.FLOW)]
+
+
 def test_flow_beyond_63_bits_stops_the_engine() -> None:
     bench = Bench(market={"flow_halt": 1 << 62})
     bench.flow(1, 1 << 61)
@@ -392,6 +413,17 @@ def test_a_silent_feed_is_stale_until_it_speaks() -> None:
     assert codes(bench.wait(131)) == [(HALTED, C.STALE)]
 
 
+def test_a_feed_whose_silence_was_spent_may_be_silent_again() -> None:
+    """The mark that ends a silence takes STALE out of the spent, though the machine is OPEN and nothing asks for anything."""
+    bench = Bench(BreakerRules(stale_ns=10 * SECOND))
+    bench.mark(0, 5)
+    assert [codes(bench.wait(second)) for second in (10, 610, 670)] == [[(state, C.STALE)] for state in (HALTED, REOPENING, OPEN)]
+    assert bench.spent() == {C.STALE}
+    assert not bench.mark(700, 5)
+    assert bench.spent() == set()
+    assert codes(bench.wait(710)) == [(HALTED, C.STALE)]
+
+
 def test_a_gap_of_all_events_halts_the_venue_for_a_grace() -> None:
     rules = BreakerRules(outage_gap_ns=30 * SECOND, outage_grace_ppm=500_000, outage_grace_max_ns=40 * SECOND)
     for gap_s, grace_s in ((30, 15), (31, 15.5), (79, 39.5), (80, 40), (10_000_000, 40)):
@@ -403,6 +435,21 @@ def test_a_gap_of_all_events_halts_the_venue_for_a_grace() -> None:
         assert codes(bench.end()) == [(HALTED, C.OUTAGE)]
         assert breakers.next_timer_ns(bench.state) == (1_000 + gap_s + grace_s) * SECOND
         assert codes(bench.wait(1_000 + gap_s + grace_s, VENUE)) == [(REOPENING, C.OUTAGE)]
+        assert breakers.next_timer_ns(bench.state) == (1_000 + gap_s + grace_s + 60) * SECOND
+
+
+def test_an_outage_halts_although_the_last_one_was_spent() -> None:
+    """A grace longer than the longest hold is spent; a new silence before its end is a new outage."""
+    bench = Bench(BreakerRules(outage_gap_ns=SECOND, outage_grace_ppm=1_000_000, outage_grace_max_ns=900 * SECOND))
+    bench.engine.accepted = 1
+    breakers.check_outage(bench.state, 2_000 * SECOND)
+    bench.at(2_000)
+    assert codes(bench.end()) == [(HALTED, C.OUTAGE)]
+    assert [codes(bench.wait(second, VENUE)) for second in (2_600, 2_660)] == [[(REOPENING, C.OUTAGE)], [(OPEN, C.OUTAGE)]]
+    assert bench.spent(VENUE) == {C.OUTAGE}
+    breakers.check_outage(bench.state, 2_700 * SECOND)
+    bench.at(2_700)
+    assert codes(bench.end()) == [(HALTED, C.OUTAGE)]
 
 
 def test_what_is_no_outage() -> None:
