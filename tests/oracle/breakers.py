@@ -396,8 +396,8 @@ def breaker_row(state: State, number: int) -> tuple[int, ...]:
     """One breaker; the venue has no price and no held mark."""
     breaker = state.breakers[number]
     levels = sum(breaker.levels[cause] * 3 ** (cause - 1) for cause in BreakerCause)
-    spent = sum(1 << (cause - 1) for cause in breaker.spent)
+    spent, answered = (sum(1 << (cause - 1) for cause in causes) for causes in (breaker.spent, breaker.answered))
     outage = breaker.outage_until if number == venue_number(state) else 0
     price = (min(breaker.low), max(breaker.high), breaker.mark_time, breaker.held, breaker.held_until)
     times = (breaker.operator_until, outage)
-    return (int(breaker.state), int(breaker.cause), breaker.until, levels, spent, *times, *flow_now(state, breaker), *price)
+    return (int(breaker.state), int(breaker.cause), breaker.until, levels, spent, *times, *flow_now(state, breaker), *price, answered)

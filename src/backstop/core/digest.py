@@ -136,7 +136,7 @@ def _breaker_bytes(state: State) -> bytes:
                 *flow,
                 low,
                 high,
-                *(int(value) for value in (row.mark_time_ns, row.held_ticks, row.held_until_ns)),
+                *(int(value) for value in (row.mark_time_ns, row.held_ticks, row.held_until_ns, row.answered)),
             ]
         )
     for each in rows[:-1]:

@@ -153,6 +153,7 @@ BREAKER = _row(
     ("until_ns", "<i8"),
     ("levels", "<i8", (8,)),  # by BreakerCause
     ("spent", "<i8"),  # sum of 2^(cause - 1)
+    ("answered", "<i8"),  # likewise: whom the present stop is for
     ("is_dirty", "<i8"),
     ("operator_until_ns", "<i8"),
     ("outage_until_ns", "<i8"),

@@ -41,7 +41,7 @@ APPLICATION_ID = 0x6261636B
 SCHEMA_VERSION = 2
 #: Number of the encoding that ``core.state.state_digest`` hashes: one more whenever docs/rules.md, section 12, changes.
 #: Digests of another encoding are not compared; the effects are.
-DIGEST_ENCODING = 2
+DIGEST_ENCODING = 3
 #: The largest that SQLite has: a batch is long, and every page of it is written, summed and noted by itself.
 PAGE_BYTES = 65536
 #: Bytes of one event, and of one effect.
