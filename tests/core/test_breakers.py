@@ -162,7 +162,8 @@ def put(bench: Bench, found: Configuration) -> None:
     row.state, row.cause = state, C.FLOW if state else 0
     lasts = HOLD if state in (THROTTLED, HALTED) else REOPEN
     row.until_ns = NEVER_NS if state == OPEN else int(bench.engine.now_ns) + (0 if found.is_over else lasts)
-    row.levels[:] = [found.levels.get(cause, 0) for cause in range(8)]
+    for cause in C:
+        row.levels[cause] = found.levels.get(cause, 0)
     row.spent, row.answered = bits(found.spent), bits(found.answered)
 
 
