@@ -248,6 +248,7 @@ def test_no_stop_outlasts_its_time(steps: list[tuple[int, BreakerCause, int]]) -
         while row.state != OPEN and row.until_ns <= end:
             bench.engine.now_ns = now = entered = int(row.until_ns)
             breakers.end_holds(bench.state, 0)
+            assert row.until_ns > now
             for effect in bench.said():
                 stop = [*(stop if effect.code == effect.other else []), C(effect.lots)]
                 assert effect.code != effect.other or len(set(stop)) == len(stop)
@@ -373,23 +374,37 @@ def test_the_first_mark_is_no_move() -> None:
     assert [row.low_ticks.tolist(), row.high_ticks.tolist(), int(row.price_signal_ppm)] == [[7, 7], [7, 7], 0]
 
 
-def test_price_against_the_index() -> None:
+def test_the_distance_from_the_index() -> None:
     bench = Bench(market=PRICE)
     assert not bench.index(500)
-    assert codes(bench.mark(1, 1_000)) == [(HALTED, C.PRICE)]
-    assert codes(bench.index(1_000)) == [(REOPENING, C.PRICE)]
+    assert codes(bench.mark(1, 1_000)) == [(HALTED, C.INDEX)]
+    assert codes(bench.index(1_000)) == [(REOPENING, C.INDEX)]
     assert codes(bench.index(1_111)) == []
     # 111 / 1111 is 9.99 %.
-    assert bench.level(C.PRICE) == 1
-    assert codes(bench.index(1_112)) == [(HALTED, C.PRICE)]
+    assert (bench.level(C.INDEX), bench.level(C.PRICE)) == (1, 0)
+    halted = bench.index(1_112)
+    assert codes(halted) == [(HALTED, C.INDEX)]
+    assert halted[0].value == 112 * 1_000_000 // 1_112
 
 
-def test_the_larger_of_move_and_distance_counts() -> None:
+def test_the_move_and_the_distance_are_judged_each_by_itself() -> None:
     bench = Bench(market=PRICE)
     bench.mark(1, 1_000)
     bench.index(1_099)
     assert codes(bench.mark(2, 1_100)) == [(HALTED, C.PRICE)]
-    assert int(bench.state.breakers[0].price_signal_ppm) == 100_000
+    row = bench.state.breakers[0]
+    assert (int(row.price_signal_ppm), int(row.index_signal_ppm)) == (100_000, 909)
+
+
+def test_an_index_that_died_disarms_no_price_breaker() -> None:
+    """Halted once for an index far away, and never again; a crash of 10 % behind it halts."""
+    bench = Bench(market=PRICE)
+    bench.mark(0, 1_000)
+    assert codes(bench.index(500)) == [(HALTED, C.INDEX)]
+    assert [codes(bench.wait(second)) for second in (600, 660)] == [[(REOPENING, C.INDEX)], [(OPEN, C.INDEX)]]
+    assert not bench.mark(700, 1_001)
+    assert bench.spent() == {C.INDEX}
+    assert codes(bench.mark(701, 900)) == [(HALTED, C.PRICE)]
 
 
 def test_thresholds_of_zero_are_off() -> None:

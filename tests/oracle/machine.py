@@ -129,6 +129,7 @@ class Breaker(Machine):
     low: list[int] = field(default_factory=lambda: [0, 0])
     high: list[int] = field(default_factory=lambda: [0, 0])
     price_signal: int = 0
+    index_signal: int = 0
     mark_time: int = NONE
     held: int = 0
     held_until: int = 0

@@ -8,7 +8,7 @@ from backstop.core.events import NEVER_NS, BreakerCause, BreakerState, EffectKin
 from tests.oracle.venue import PLAIN, PRICED, SHORT, Venue, guards, moves
 
 OPEN, THROTTLED, HALTED, REOPENING = BreakerState
-PRICE, FLOW, _, STALE, _, _, _ = BreakerCause
+PRICE, FLOW, _, STALE, *_others = BreakerCause
 K, F = EventKind, EffectKind
 
 GUARDED = PLAIN._replace(guard_jump_ppm=50_000, guard_volume_lots=10)

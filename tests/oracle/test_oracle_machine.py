@@ -12,9 +12,9 @@ from backstop.core.events import NEVER_NS, BreakerCause, BreakerState
 from tests.oracle.machine import HALT, THROTTLE, Machine, demand, graded, set_level, settle, spend
 
 OPEN, THROTTLED, HALTED, REOPENING = BreakerState
-PRICE, FLOW, DRAWDOWN, STALE, OPERATOR, OUTAGE, DEFICIT = BreakerCause
+PRICE, FLOW, DRAWDOWN, STALE, OPERATOR, OUTAGE, DEFICIT, INDEX = BreakerCause
 
-#: Levels that each cause can have.
+#: Levels that each cause can have. INDEX is to the machine what PRICE is, and left out: its level is 0.
 GRADES = {PRICE: (0, 1, 2), FLOW: (0, 1, 2), DRAWDOWN: (0, 1), STALE: (0, 2), OPERATOR: (0, 1, 2), OUTAGE: (0, 2), DEFICIT: (0, 2)}
 NOW, HOLD, REOPEN = 1_000, 100, 10
 #: State, levels in order of cause, spent causes, causes that the state answers, whether its time is over.
@@ -25,7 +25,7 @@ FRESH, SPENT, ANSWERED = range(3)
 
 def marked(marks: tuple[tuple[int, int], ...], mark: int) -> frozenset[BreakerCause]:
     """Causes that have a level and this mark."""
-    return frozenset(cause for cause, (level, found) in zip(BreakerCause, marks, strict=True) if level and found == mark)
+    return frozenset(cause for cause, (level, found) in zip(GRADES, marks, strict=True) if level and found == mark)
 
 
 def machines() -> Iterator[Node]:
@@ -45,13 +45,13 @@ def machines() -> Iterator[Node]:
 def build(state: int, levels: tuple[int, ...], spent: frozenset[BreakerCause], answered: frozenset[BreakerCause], due: bool) -> Machine:
     """A machine whose time is over, or which has just come into its state."""
     until = NEVER_NS if state == OPEN else NOW - due + (1 - due) * (REOPEN if state == REOPENING else HOLD)
-    return Machine(state, 0, until, dict(zip(BreakerCause, levels, strict=True)), set(spent), set(answered))
+    return Machine(state, 0, until, {**dict(zip(GRADES, levels, strict=True)), INDEX: 0}, set(spent), set(answered))
 
 
 def node(machine: Machine, now: int) -> Node:
     """The machine as one of ``machines``: what is spent, or has no level any more, is not told from what was not answered."""
     answered = frozenset(cause for cause in machine.answered - machine.spent if machine.levels[cause])
-    return machine.state, tuple(machine.levels.values()), frozenset(machine.spent), answered, machine.until <= now
+    return machine.state, tuple(machine.levels[cause] for cause in GRADES), frozenset(machine.spent), answered, machine.until <= now
 
 
 def test_every_machine_is_open_after_at_most_three_holds_and_a_reopening() -> None:
@@ -114,7 +114,7 @@ def test_every_settle_does_only_what_it_may() -> None:
         assert machine.state in allowed[BreakerState(state)]
         assert moved == (machine.state != state or due), f"{start}: a state without an exit"
         if machine.state in (HALTED, THROTTLED) and moved:
-            level = dict(zip(BreakerCause, levels, strict=True))[BreakerCause(machine.cause)]
+            level = dict(zip(GRADES, levels, strict=True))[BreakerCause(machine.cause)]
             assert machine.cause not in spent | (answered if due else set())
             assert level == (HALT if machine.state == HALTED else THROTTLE)
             assert machine.cause in machine.answered

@@ -53,10 +53,11 @@ _STALE = int(BreakerCause.STALE)
 _OPERATOR = int(BreakerCause.OPERATOR)
 _OUTAGE = int(BreakerCause.OUTAGE)
 _DEFICIT = int(BreakerCause.DEFICIT)
+_INDEX = int(BreakerCause.INDEX)
 _OPERATOR_HALT = int(Operator.HALT)
 _OPERATOR_REOPEN = int(Operator.REOPEN)
 _PPM = 1_000_000
-_ALL_CAUSES = (1 << _DEFICIT) - 1
+_ALL_CAUSES = (1 << _INDEX) - 1
 _DEFICIT_BIT = 1 << (_DEFICIT - 1)
 
 
@@ -107,7 +108,7 @@ def _demand(state: State, row: int, over: int) -> tuple[int, int, int]:
         breaker.levels[_DEFICIT] = 0
     spent = breaker.spent | over
     level, cause, askers = 0, 0, 0
-    for each in range(_PRICE, _DEFICIT + 1):
+    for each in range(_PRICE, _INDEX + 1):
         held = breaker.levels[each]
         bit = 1 << (each - 1)
         if held == 0:
@@ -161,6 +162,8 @@ def _enter(state: State, row: int, new: int, cause: int, askers: int) -> None:
         signal = breaker.price_signal_ppm
     elif breaker.cause == _FLOW:
         signal = add_checked(breaker.flow[0], breaker.flow[1])
+    elif breaker.cause == _INDEX:
+        signal = breaker.index_signal_ppm
     market = NONE if row == rules.markets else row
     emit(state, _BREAKER, new, market, NONE, old, breaker.cause, 0, breaker.until_ns, signal)
 
@@ -191,7 +194,7 @@ def _is_quiet(state: State, row: int) -> bool:
     if breaker.state != _OPEN or breaker.spent != 0:
         return False
     level = 0
-    for cause in range(_PRICE, _DEFICIT + 1):
+    for cause in range(_PRICE, _INDEX + 1):
         level |= breaker.levels[cause]
     return level == 0
 
@@ -340,18 +343,21 @@ def _highest(state: State, market: int) -> int:
 
 @kernel
 def _judge_price(state: State, market: int) -> None:
-    """Set the level of PRICE: how far the mark came from the ends of both windows, or stands from the index."""
+    """Set the levels of PRICE, how far the mark came from the ends of both windows, and of INDEX, how far it stands from the index.
+
+    Two causes: an index that died far from the mark is spent by itself, and a crash behind it halts as ever.
+    """
     place, breaker = state.markets[market], state.breakers[market]
     mark, index = place.mark_ticks, place.index_ticks
-    if mark == 0 or (place.price_throttle_ppm == 0 and place.price_halt_ppm == 0):
+    throttle, halt, leave = place.price_throttle_ppm, place.price_halt_ppm, place.price_exit_ppm
+    if mark == 0 or (throttle == 0 and halt == 0):
         return
     low, high = _lowest(state, market), _highest(state, market)
-    signal = max((mark - low) * _PPM // low, (high - mark) * _PPM // high)
+    breaker.price_signal_ppm = max((mark - low) * _PPM // low, (high - mark) * _PPM // high)
+    _set_level(state, market, _PRICE, _graded(breaker.levels[_PRICE], breaker.price_signal_ppm, throttle, halt, leave))
     if index > 0:
-        signal = max(signal, abs(mark - index) * _PPM // index)
-    breaker.price_signal_ppm = signal
-    level = _graded(breaker.levels[_PRICE], signal, place.price_throttle_ppm, place.price_halt_ppm, place.price_exit_ppm)
-    _set_level(state, market, _PRICE, level)
+        breaker.index_signal_ppm = abs(mark - index) * _PPM // index
+        _set_level(state, market, _INDEX, _graded(breaker.levels[_INDEX], breaker.index_signal_ppm, throttle, halt, leave))
 
 
 @kernel

@@ -327,6 +327,7 @@ class BreakerCause(IntEnum):
     OPERATOR = 5
     OUTAGE = 6
     DEFICIT = 7
+    INDEX = 8
 
 
 class Guard(IntEnum):
