@@ -61,10 +61,12 @@ def breaker_takes_a_step(moment: Moment) -> Findings:
     effect, mirror = moment.effect, moment.mirror
     if effect.kind != F.BREAKER:
         return
-    rules, (state, _) = mirror.rules.breakers, mirror.breakers[effect.market]
+    rules, (state, until) = mirror.rules.breakers, mirror.breakers[effect.market]
     ends = {OPEN: NEVER_NS, REOPENING: mirror.now + rules.reopen_ns}.get(BreakerState(effect.code), mirror.now + rules.hold_max_ns)
     if effect.other != state or effect.code not in LEADS_TO[BreakerState(effect.other)]:
         yield f"{effect} from state {state}"
+    if effect.other == effect.code and until > mirror.now:
+        yield f"{effect}: a new hold before the old one is over, at {until}"
     if effect.amount != ends:
         yield f"{effect}: ends at {ends} at the latest"
     if effect.lots not in set(BreakerCause):
