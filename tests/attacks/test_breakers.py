@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import groupby, pairwise
 from random import Random
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backstop.core.events import NONE, BreakerState, EffectKind, EventKind, Operator, Stage
+from backstop.core.events import NONE, BreakerCause, BreakerState, EffectKind, EventKind, Operator, Stage
 from backstop.core.instruments import PPM, BreakerRules, VenueRules
 from backstop.core.state import new_state
 from backstop.markets.book import new_world
@@ -98,11 +98,17 @@ def test_no_signal_holds_a_breaker_and_none_holds_back_closing(side: int, signal
     pairs = zip(scene.watch.events, scene.watch.effects, strict=True)
     times = [row.time_ns for row, effects in pairs if not of(effects, F.REFUSAL)]
     most = {HALTED: BREAKERS.hold_max_ns, THROTTLED: BREAKERS.hold_max_ns, REOPENING: BREAKERS.reopen_ns}
+    held_anew = []
     for market in (0, NONE):
         for state, start, end in spells(scene, market):
             if state != OPEN:
                 due = start + most[BreakerState(state)]
                 assert end <= next(time_ns for time_ns in times if time_ns >= min(due, times[-1]))
+        # A state that is held anew is held for another cause each time.
+        runs = [len(list(same)) for state, same in groupby(spell[0] for spell in spells(scene, market)) if state != OPEN]
+        assert max(runs, default=0) <= len(BreakerCause)
+        held_anew.append(max(runs, default=0))
+    assert signal != "everything" or max(held_anew) > 1
     assert scene.watch.everything_ends() == []
 
 

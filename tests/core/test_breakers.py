@@ -1,13 +1,10 @@
-"""Circuit breakers by themselves: the compiled machine in every configuration, and each signal by hand.
+"""Circuit breakers by themselves: each signal by hand.
 
-No event and no account: a state made by hand, its clock set by hand. What the engine does with breakers is in
-``test_stops.py``.
+No event and no account: a state made by hand, its clock set by hand. The machine in every configuration is in
+``test_breaker_machine.py``, what the engine does with breakers in ``test_stops.py``.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from itertools import product
 
 import pytest
 from hypothesis import given
@@ -15,236 +12,16 @@ from hypothesis import strategies as st
 
 from backstop.core import breakers
 from backstop.core.drawdown import judge_drawdowns, shift_peaks
-from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, EffectKind, Operator, fund_of
-from backstop.core.instruments import BreakerRules, FundRules, FundsRules, LimitRules, MarketRules, TierRules, VenueRules
-from backstop.core.state import house_slot, new_state
-from tests.oracle.records import Effect, effects_list
+from backstop.core.events import NEVER_NS, NONE, BreakerCause, EffectKind, Operator, fund_of
+from backstop.core.instruments import BreakerRules, FundsRules
+from backstop.core.state import house_slot
+from tests.core.bench import HALTED, OPEN, PRICE, REOPENING, SECOND, THROTTLED, VENUE, Bench, C, codes
+from tests.oracle.records import Effect
 from tests.properties.profile import settings_of
 
-OPEN, THROTTLED, HALTED, REOPENING = BreakerState
-C = BreakerCause
-SECOND = 1_000_000_000
-HOLD, REOPEN, WINDOW = 600 * SECOND, 60 * SECOND, 60 * SECOND
-VENUE = 2
 pytestmark = pytest.mark.bounds
 
-
-class Bench:
-    """Two markets without accounts, the venue, and what they said last."""
-
-    def __init__(
-        self, shared: BreakerRules | None = None, fund: FundsRules | None = None, groups: int = 1, market: dict[str, int] | None = None
-    ) -> None:
-        """Give both markets the same thresholds; the second belongs to the last group."""
-        tier = (TierRules(0, 100_000, 50_000),)
-        rows = [MarketRules(1, 1 << 30, 1, tier, (1_000,), 20_000, group=group, **market or {}) for group in (0, groups - 1)]
-        limits = LimitRules(accounts_max=4, positions_max=4, orders_max=4, effects_max=64)
-        funds = (FundRules(),) * groups
-        self.state = new_state(
-            VenueRules(tuple(rows), funds=funds, fund=fund or FundsRules(), breakers=shared or BreakerRules(), limits=limits)
-        )
-        self.engine = self.state.engine[0]
-
-    def at(self, seconds: float) -> None:
-        """Set the clock."""
-        self.engine.now_ns = int(seconds * SECOND)
-
-    def said(self) -> list[Effect]:
-        """Return the effects since the last call."""
-        effects = effects_list(self.state.effects[: int(self.engine.effects_now)])
-        self.engine.effects_now = 0
-        return effects
-
-    def mark(self, seconds: float, price_ticks: int, market: int = 0) -> list[Effect]:
-        """Accept a mark."""
-        self.at(seconds)
-        old = int(self.state.markets[market].mark_ticks)
-        self.state.markets[market].mark_ticks = price_ticks
-        breakers.after_mark(self.state, market, old)
-        return self.said()
-
-    def index(self, price_ticks: int, market: int = 0) -> list[Effect]:
-        """Set an index."""
-        self.state.markets[market].index_ticks = price_ticks
-        breakers.after_index(self.state, market)
-        return self.said()
-
-    def flow(self, seconds: float, notional: int, market: int = 0) -> list[Effect]:
-        """Liquidate something, and end the event."""
-        self.at(seconds)
-        breakers.add_flow(self.state, market, notional)
-        return self.end()
-
-    def end(self) -> list[Effect]:
-        """End the event."""
-        judge_drawdowns(self.state)
-        breakers.settle_dirty(self.state)
-        return self.said()
-
-    def order(self, code: Operator, hold_s: int = 0, market: int = 0) -> list[Effect]:
-        """Let the operator order something, and end the event."""
-        breakers.apply_operator(self.state, market, int(code), hold_s * SECOND)
-        return self.end()
-
-    def wait(self, seconds: float, row: int = 0) -> list[Effect]:
-        """Let time pass by itself."""
-        self.at(seconds)
-        breakers.end_holds(self.state, row)
-        return self.said()
-
-    def states(self) -> list[BreakerState]:
-        """Return the state of each machine, the venue's last."""
-        return [BreakerState(int(row.state)) for row in self.state.breakers]
-
-    def level(self, cause: BreakerCause, row: int = 0) -> int:
-        """Return the level of a cause."""
-        return int(self.state.breakers[row].levels[cause])
-
-    def spent(self, row: int = 0) -> set[BreakerCause]:
-        """Return the causes that are spent."""
-        return {cause for cause in C if int(self.state.breakers[row].spent) >> (cause - 1) & 1}
-
-
-def codes(effects: list[Effect]) -> list[tuple[int, int]]:
-    """Return (new state, cause) of each transition."""
-    assert all(effect.kind == EffectKind.BREAKER for effect in effects)
-    return [(effect.code, effect.lots) for effect in effects]
-
-
-# -- every configuration -----------------------------------------------------------------------
-
-#: One cause of each sort: a signal, one that time begins, one that time ends, one that nothing but a hold ends.
-SORTS = (C.PRICE, C.STALE, C.OPERATOR, C.DEFICIT)
-#: The rule's table: what a state and the highest level ask for. REOPENING with its time over is the second row of it.
-NEXT = {
-    (OPEN, False): (OPEN, THROTTLED, HALTED),
-    (THROTTLED, False): (OPEN, THROTTLED, HALTED),
-    (HALTED, False): (REOPENING, REOPENING, HALTED),
-    (REOPENING, False): (REOPENING, REOPENING, HALTED),
-    (THROTTLED, True): (OPEN, OPEN, OPEN),
-    (HALTED, True): (REOPENING, REOPENING, REOPENING),
-    (REOPENING, True): (OPEN, THROTTLED, HALTED),
-}
-
-
-def configurations() -> Iterator[tuple[BreakerState, bool, dict[BreakerCause, int], set[BreakerCause]]]:
-    """Yield every state, whether its time is over, every level of each sort of cause, every set of them that is spent."""
-    for (state, is_over), levels in product(NEXT, product((0, 1, 2), repeat=len(SORTS))):
-        for spent in product((False, True), repeat=len(SORTS)):
-            yield state, is_over, dict(zip(SORTS, levels, strict=True)), {c for c, is_spent in zip(SORTS, spent, strict=True) if is_spent}
-
-
-def put(bench: Bench, state: BreakerState, is_over: bool, levels: dict[BreakerCause, int], spent: set[BreakerCause]) -> None:
-    """Set a machine up at second 1000."""
-    bench.at(1000)
-    row = bench.state.breakers[0]
-    row.state, row.cause = state, C.FLOW if state else 0
-    lasts = HOLD if state in (THROTTLED, HALTED) else REOPEN
-    row.until_ns = NEVER_NS if state == OPEN else int(bench.engine.now_ns) + (0 if is_over else lasts)
-    for cause in C:
-        row.levels[cause] = levels.get(cause, 0)
-    row.spent = sum(1 << (cause - 1) for cause in spent)
-
-
-def test_every_configuration_moves_as_the_table_says() -> None:
-    """All states, levels, spent causes, ends: one transition at most, with its cause and its end; a second settle does nothing."""
-    bench, seen = Bench(), set()
-    row = bench.state.breakers[0]
-    for state, is_over, levels, spent in configurations():
-        put(bench, state, is_over, levels, spent)
-        fresh = [cause for cause in SORTS if cause not in spent]
-        if is_over and state != REOPENING:
-            fresh = []
-        highest = max((levels[cause] for cause in fresh), default=0)
-        first = next((cause for cause in fresh if levels[cause] == highest > 0), C.FLOW)
-        new = NEXT[state, is_over][highest]
-        breakers.settle(bench.state, 0)
-        until = {OPEN: NEVER_NS, REOPENING: bench.engine.now_ns + REOPEN}.get(new, bench.engine.now_ns + HOLD)
-        assert row.state == new
-        expected = [Effect(NONE, EffectKind.BREAKER, new, 0, NONE, state, first, 0, until, 0)] if new != state else []
-        assert bench.said() == expected
-        left = {cause for cause in SORTS if row.levels[cause]}
-        assert bench.spent() <= left
-        assert (int(row.until_ns) == NEVER_NS) == (new == OPEN)
-        assert row.until_ns > bench.engine.now_ns
-        before = row.copy()
-        breakers.settle(bench.state, 0)
-        assert row.tobytes() == before.tobytes()
-        assert not bench.said()
-        seen.add((state, new))
-    assert len(seen) == 12
-
-
-def test_constant_signals_end_open() -> None:
-    """From every configuration, nothing but time passing: OPEN after a hold and a reopening at most, and for good."""
-    bench, longest = Bench(), 0
-    row = bench.state.breakers[0]
-    for state, is_over, levels, spent in configurations():
-        put(bench, state, is_over, levels, spent)
-        begin, moves = int(bench.engine.now_ns), 0
-        breakers.settle(bench.state, 0)
-        while row.state != OPEN:
-            assert breakers.next_timer_ns(bench.state) == row.until_ns
-            bench.engine.now_ns = row.until_ns
-            breakers.end_holds(bench.state, 0)
-            moves += 1
-            assert moves <= 3
-        took = int(bench.engine.now_ns) - begin
-        longest = max(longest, took)
-        bench.said()
-        for later in (1, HOLD, 10 * HOLD):
-            bench.engine.now_ns = begin + took + later
-            breakers.end_holds(bench.state, 0)
-            breakers.settle(bench.state, 0)
-        assert row.state == OPEN
-        assert not bench.said()
-    assert longest == HOLD + REOPEN
-
-
-@settings_of(200)
-@given(st.lists(st.tuples(st.integers(0, 400), st.sampled_from(sorted(C)), st.integers(0, 2)), min_size=20, max_size=60))
-def test_no_stop_outlasts_its_time(steps: list[tuple[int, BreakerCause, int]]) -> None:
-    """Whatever the levels do: no state but OPEN lasts longer than its time, and a spent cause stays silent until it was 0."""
-    bench = Bench()
-    row, now, entered, silent = bench.state.breakers[0], 0, 0, set[BreakerCause]()
-    for gap_s, cause, level in steps:
-        end = now + gap_s * SECOND
-        while row.state != OPEN and row.until_ns <= end:
-            bench.engine.now_ns = now = entered = int(row.until_ns)
-            breakers.end_holds(bench.state, 0)
-        bench.engine.now_ns = now = end
-        row.levels[cause] = level
-        silent = bench.spent() - ({cause} if level == 0 else set())
-        bench.said()
-        breakers.settle(bench.state, 0)
-        for effect in bench.said():
-            entered = now
-            assert effect.code not in (THROTTLED, HALTED) or effect.lots not in silent
-        assert row.state == OPEN or now - entered < (REOPEN if row.state == REOPENING else HOLD)
-
-
-# -- precedence, effective state -----------------------------------------------------------------
-
-
-def test_the_first_cause_of_the_highest_level_is_given() -> None:
-    bench = Bench()
-    levels = bench.state.breakers[0].levels
-    levels[C.PRICE], levels[C.OPERATOR], levels[C.STALE] = 1, 2, 2
-    breakers.settle(bench.state, 0)
-    assert codes(bench.said()) == [(HALTED, C.STALE)]
-
-
-def test_the_severer_state_binds() -> None:
-    bench = Bench()
-    order = (OPEN, THROTTLED, REOPENING, HALTED)
-    for own, venue in product(order, order):
-        bench.state.breakers[1].state, bench.state.breakers[VENUE].state = own, venue
-        assert breakers.effective_state(bench.state, 1) == max(own, venue, key=order.index)
-
-
 # -- price ---------------------------------------------------------------------------------------
-
-PRICE = {"price_throttle_ppm": 50_000, "price_halt_ppm": 100_000, "price_exit_ppm": 30_000}
 
 
 def test_price_over_two_windows() -> None:
@@ -274,15 +51,37 @@ def test_the_first_mark_is_no_move() -> None:
     assert [row.low_ticks.tolist(), row.high_ticks.tolist(), int(row.price_signal_ppm)] == [[7, 7], [7, 7], 0]
 
 
-def test_price_against_the_index() -> None:
+def test_the_distance_from_the_index() -> None:
     bench = Bench(market=PRICE)
     assert not bench.index(500)
-    assert codes(bench.mark(1, 1_000)) == [(HALTED, C.PRICE)]
-    assert codes(bench.index(1_000)) == [(REOPENING, C.PRICE)]
+    assert codes(bench.mark(1, 1_000)) == [(HALTED, C.INDEX)]
+    assert codes(bench.index(1_000)) == [(REOPENING, C.INDEX)]
     assert codes(bench.index(1_111)) == []
     # 111 / 1111 is 9.99 %.
-    assert bench.level(C.PRICE) == 1
-    assert codes(bench.index(1_112)) == [(HALTED, C.PRICE)]
+    assert (bench.level(C.INDEX), bench.level(C.PRICE)) == (1, 0)
+    halted = bench.index(1_112)
+    assert codes(halted) == [(HALTED, C.INDEX)]
+    assert halted[0].value == 112 * 1_000_000 // 1_112
+
+
+def test_the_move_and_the_distance_are_judged_each_by_itself() -> None:
+    bench = Bench(market=PRICE)
+    bench.mark(1, 1_000)
+    bench.index(1_099)
+    assert codes(bench.mark(2, 1_100)) == [(HALTED, C.PRICE)]
+    row = bench.state.breakers[0]
+    assert (int(row.price_signal_ppm), int(row.index_signal_ppm)) == (100_000, 909)
+
+
+def test_an_index_that_died_disarms_no_price_breaker() -> None:
+    """Halted once for an index far away, and never again; a crash of 10 % behind it halts."""
+    bench = Bench(market=PRICE)
+    bench.mark(0, 1_000)
+    assert codes(bench.index(500)) == [(HALTED, C.INDEX)]
+    assert [codes(bench.wait(second)) for second in (600, 660)] == [[(REOPENING, C.INDEX)], [(OPEN, C.INDEX)]]
+    assert not bench.mark(700, 1_001)
+    assert bench.spent() == {C.INDEX}
+    assert codes(bench.mark(701, 900)) == [(HALTED, C.PRICE)]
 
 
 def test_thresholds_of_zero_are_off() -> None:
@@ -310,6 +109,8 @@ def test_the_band_ends_where_the_market_halts() -> None:
     bench.mark(2, 900)
     # Ten percent below 1003 is above the mark: no band for sells. A buy may go up to ten percent above 900.
     assert [breakers.band_ticks(bench.state, 0, is_sell) for is_sell in (True, False)] == [0, 990]
+    bench.mark(3, 1_004)
+    assert [breakers.band_ticks(bench.state, 0, is_sell) for is_sell in (True, False)] == [904, 0]
     assert Bench().mark(1, 1_000) == []
     off = Bench()
     off.mark(1, 1_000)
@@ -367,6 +168,17 @@ def test_a_halt_is_more_than_the_throttle_that_was_spent(cause: BreakerCause) ->
     assert codes(third) == []
 
 
+def test_flow_that_nothing_is_left_of_ends_whatever_its_exit() -> None:
+    bench = Bench(BreakerRules(flow_exit_ppm=0), market={"flow_throttle": 5})
+    assert codes(bench.flow(1, 5)) == [(THROTTLED, C.FLOW)]
+    bench.at(119)
+    breakers.settle(bench.state, 0)
+    assert not bench.said()
+    bench.at(120)
+    breakers.settle(bench.state, 0)
+    assert codes(bench.said()) == [(OPEN, C.FLOW)]
+
+
 def test_flow_beyond_63_bits_stops_the_engine() -> None:
     bench = Bench(market={"flow_halt": 1 << 62})
     bench.flow(1, 1 << 61)
@@ -392,6 +204,17 @@ def test_a_silent_feed_is_stale_until_it_speaks() -> None:
     assert codes(bench.wait(131)) == [(HALTED, C.STALE)]
 
 
+def test_a_feed_whose_silence_was_spent_may_be_silent_again() -> None:
+    """The mark that ends a silence takes STALE out of the spent, though the machine is OPEN and nothing asks for anything."""
+    bench = Bench(BreakerRules(stale_ns=10 * SECOND))
+    bench.mark(0, 5)
+    assert [codes(bench.wait(second)) for second in (10, 610, 670)] == [[(state, C.STALE)] for state in (HALTED, REOPENING, OPEN)]
+    assert bench.spent() == {C.STALE}
+    assert not bench.mark(700, 5)
+    assert bench.spent() == set()
+    assert codes(bench.wait(710)) == [(HALTED, C.STALE)]
+
+
 def test_a_gap_of_all_events_halts_the_venue_for_a_grace() -> None:
     rules = BreakerRules(outage_gap_ns=30 * SECOND, outage_grace_ppm=500_000, outage_grace_max_ns=40 * SECOND)
     for gap_s, grace_s in ((30, 15), (31, 15.5), (79, 39.5), (80, 40), (10_000_000, 40)):
@@ -403,6 +226,21 @@ def test_a_gap_of_all_events_halts_the_venue_for_a_grace() -> None:
         assert codes(bench.end()) == [(HALTED, C.OUTAGE)]
         assert breakers.next_timer_ns(bench.state) == (1_000 + gap_s + grace_s) * SECOND
         assert codes(bench.wait(1_000 + gap_s + grace_s, VENUE)) == [(REOPENING, C.OUTAGE)]
+        assert breakers.next_timer_ns(bench.state) == (1_000 + gap_s + grace_s + 60) * SECOND
+
+
+def test_an_outage_halts_although_the_last_one_was_spent() -> None:
+    """A grace longer than the longest hold is spent; a new silence before its end is a new outage."""
+    bench = Bench(BreakerRules(outage_gap_ns=SECOND, outage_grace_ppm=1_000_000, outage_grace_max_ns=900 * SECOND))
+    bench.engine.accepted = 1
+    breakers.check_outage(bench.state, 2_000 * SECOND)
+    bench.at(2_000)
+    assert codes(bench.end()) == [(HALTED, C.OUTAGE)]
+    assert [codes(bench.wait(second, VENUE)) for second in (2_600, 2_660)] == [[(REOPENING, C.OUTAGE)], [(OPEN, C.OUTAGE)]]
+    assert bench.spent(VENUE) == {C.OUTAGE}
+    breakers.check_outage(bench.state, 2_700 * SECOND)
+    bench.at(2_700)
+    assert codes(bench.end()) == [(HALTED, C.OUTAGE)]
 
 
 def test_what_is_no_outage() -> None:

@@ -89,9 +89,9 @@ def test_digest_is_the_documented_bytes() -> None:
             integers(1, 0, 0, 0, 500),
             # owners that were paid for: none
             integers(0),
-            # state, cause, until, levels, spent, operator, outage, flow twice, low, high, time of the mark, held twice
-            integers(2, 0, 0, NEVER_NS, 0, 0, NEVER_NS, 0, 0, 0, 84, 100, 9 * SECOND, 0, 0),
-            integers(0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, NONE, 0, 0),
+            # state, cause, until, levels, spent, operator, outage, flow twice, low, high, time of the mark, held twice, answered
+            integers(2, 0, 0, NEVER_NS, 0, 0, NEVER_NS, 0, 0, 0, 84, 100, 9 * SECOND, 0, 0, 0),
+            integers(0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, NONE, 0, 0, 0),
             # providers, commitments: none
             integers(0, 0),
         )

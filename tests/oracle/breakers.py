@@ -57,6 +57,8 @@ def signal_of(state: State, number: int) -> int:
     breaker = state.breakers[number]
     if breaker.cause == BreakerCause.PRICE:
         return breaker.price_signal
+    if breaker.cause == BreakerCause.INDEX:
+        return breaker.index_signal
     return sum(flow_now(state, breaker)) if breaker.cause == BreakerCause.FLOW else 0
 
 
@@ -212,16 +214,14 @@ def after_index(state: State, market: int) -> None:
 
 
 def evaluate_price(state: State, market: int) -> None:
-    """Level of PRICE: how far the mark came from the extremes of both windows, or stands from the index."""
+    """Levels of PRICE, how far the mark came from the extremes of both windows, and of INDEX, how far it stands from the index."""
     breaker, row, rules = state.breakers[market], state.markets[market], state.rules.markets[market]
     low, high = min(breaker.low), max(breaker.high)
-    signals = [(row.mark - low) * PPM // low, (high - row.mark) * PPM // high]
-    if row.index:
-        signals.append(move_ppm(row.mark, row.index))
-    breaker.price_signal = max(signals)
-    old = breaker.levels[BreakerCause.PRICE]
+    breaker.price_signal = max((row.mark - low) * PPM // low, (high - row.mark) * PPM // high)
+    breaker.index_signal = move_ppm(row.mark, row.index) if row.index else 0
     thresholds = (rules.price_throttle_ppm, rules.price_halt_ppm, rules.price_exit_ppm)
-    set_level(breaker, BreakerCause.PRICE, graded(old, breaker.price_signal, *thresholds))
+    for cause, signal in ((BreakerCause.PRICE, breaker.price_signal), (BreakerCause.INDEX, breaker.index_signal)):
+        set_level(breaker, cause, graded(breaker.levels[cause], signal, *thresholds))
 
 
 # -- time ------------------------------------------------------------------------------------------
@@ -396,8 +396,8 @@ def breaker_row(state: State, number: int) -> tuple[int, ...]:
     """One breaker; the venue has no price and no held mark."""
     breaker = state.breakers[number]
     levels = sum(breaker.levels[cause] * 3 ** (cause - 1) for cause in BreakerCause)
-    spent = sum(1 << (cause - 1) for cause in breaker.spent)
+    spent, answered = (sum(1 << (cause - 1) for cause in causes) for causes in (breaker.spent, breaker.answered))
     outage = breaker.outage_until if number == venue_number(state) else 0
     price = (min(breaker.low), max(breaker.high), breaker.mark_time, breaker.held, breaker.held_until)
     times = (breaker.operator_until, outage)
-    return (int(breaker.state), int(breaker.cause), breaker.until, levels, spent, *times, *flow_now(state, breaker), *price)
+    return (int(breaker.state), int(breaker.cause), breaker.until, levels, spent, *times, *flow_now(state, breaker), *price, answered)

@@ -39,6 +39,8 @@ class Machine:
     until: int = NEVER_NS
     levels: dict[BreakerCause, int] = field(default_factory=lambda: dict.fromkeys(BreakerCause, 0))
     spent: set[BreakerCause] = field(default_factory=set)
+    #: Causes that the present stop was entered for, or held anew for.
+    answered: set[BreakerCause] = field(default_factory=set)
 
 
 def demand(machine: Machine) -> tuple[int, int]:
@@ -74,13 +76,18 @@ def next_state(machine: Machine, level: int, now: int) -> int:
 def settle(machine: Machine, now: int, hold_max_ns: int, reopen_ns: int) -> bool:
     """Take at most one transition; return whether there was one. FLOW was evaluated before."""
     machine.spent = {cause for cause in machine.spent if machine.levels[cause]}
-    if machine.state in (BreakerState.THROTTLED, BreakerState.HALTED) and machine.until <= now:
-        for cause in CAUSES:
+    is_over = machine.until <= now
+    if is_over:
+        for cause in machine.answered:
             spend(machine, cause)
     level, first = demand(machine)
     new = next_state(machine, level, now)
-    if new == machine.state:
+    if new == machine.state and not is_over:
         return False
+    if new != machine.state:
+        machine.answered = set()
+    if new in (BreakerState.THROTTLED, BreakerState.HALTED):
+        machine.answered |= {cause for cause in CAUSES if machine.levels[cause] == level and cause not in machine.spent}
     machine.state = int(new)
     machine.cause = first or machine.cause
     machine.until = NEVER_NS
@@ -122,6 +129,7 @@ class Breaker(Machine):
     low: list[int] = field(default_factory=lambda: [0, 0])
     high: list[int] = field(default_factory=lambda: [0, 0])
     price_signal: int = 0
+    index_signal: int = 0
     mark_time: int = NONE
     held: int = 0
     held_until: int = 0

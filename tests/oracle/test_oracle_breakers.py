@@ -23,7 +23,7 @@ from tests.oracle.breakers import effective_state, end_event, peak_digest, shift
 from tests.oracle.venue import PLAIN, PRICED, SHORT, Venue, moves
 
 OPEN, THROTTLED, HALTED, REOPENING = BreakerState
-PRICE, FLOW, DRAWDOWN, STALE, OPERATOR, OUTAGE, DEFICIT = BreakerCause
+PRICE, FLOW, DRAWDOWN, STALE, OPERATOR, OUTAGE, DEFICIT, INDEX = BreakerCause
 K, F = EventKind, EffectKind
 
 # -- price -----------------------------------------------------------------------------------------------
@@ -85,37 +85,47 @@ def test_price_windows_of_a_fall() -> None:
 def test_first_mark_is_its_own_past() -> None:
     """Whatever the time, both windows begin with the first mark."""
     venue = Venue(PRICED)
-    assert venue.row() == (OPEN, 0, NEVER_NS, 0, 0, NEVER_NS, 0, 0, 0, 0, 0, -1, 0, 0)
+    assert venue.row() == (OPEN, 0, NEVER_NS, 0, 0, NEVER_NS, 0, 0, 0, 0, 0, -1, 0, 0, 0)
     venue.mark(100, 1_000)
-    assert venue.row() == (OPEN, 0, NEVER_NS, 0, 0, NEVER_NS, 0, 0, 0, 1_000, 1_000, 100, 0, 0)
-    assert venue.row(1) == (OPEN, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, -1, 0, 0)
+    assert venue.row() == (OPEN, 0, NEVER_NS, 0, 0, NEVER_NS, 0, 0, 0, 1_000, 1_000, 100, 0, 0, 0)
+    assert venue.row(1) == (OPEN, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, -1, 0, 0, 0)
 
 
-def test_distance_from_the_index_is_a_price_signal() -> None:
+def test_distance_from_the_index_is_a_cause_of_its_own() -> None:
     """Mark 1,000, index 900: 100 / 900 = 11.1 %. Back at 960: 4.2 %. An index before the first mark says nothing."""
     venue = Venue(PRICED)
     assert moves(venue.at(0, K.INDEX, market=0, price_ticks=1)) == []
-    assert venue.mark(1, 1_000)[0][:4] == (0, OPEN, HALTED, PRICE)
+    assert venue.mark(1, 1_000)[0][:4] == (0, OPEN, HALTED, INDEX)
     venue = Venue(PRICED)
     venue.mark(0, 1_000)
-    assert moves(venue.at(1, K.INDEX, market=0, price_ticks=900)) == [(0, OPEN, THROTTLED, PRICE, 51, 111_111)]
-    assert moves(venue.at(2, K.INDEX, market=0, price_ticks=960)) == [(0, THROTTLED, OPEN, PRICE, NEVER_NS, 41_666)]
+    assert moves(venue.at(1, K.INDEX, market=0, price_ticks=900)) == [(0, OPEN, THROTTLED, INDEX, 51, 111_111)]
+    assert moves(venue.at(2, K.INDEX, market=0, price_ticks=960)) == [(0, THROTTLED, OPEN, INDEX, NEVER_NS, 41_666)]
 
 
-def test_price_that_stays_away_holds_once() -> None:
+def test_index_that_stays_away_holds_once() -> None:
     """HALTED at 0, spent at 50, OPEN at 60 though the index stays 25 % away; only back below 5 % can it halt again."""
     venue = Venue(PRICED)
     venue.at(0, K.INDEX, market=0, price_ticks=800)
-    assert venue.mark(0, 1_000) == [(0, OPEN, HALTED, PRICE, 50, 250_000)]
+    assert venue.mark(0, 1_000) == [(0, OPEN, HALTED, INDEX, 50, 250_000)]
     assert venue.oracle.next_time_ns() == 50
     assert moves(venue.at(49)) == []
-    assert moves(venue.at(50)) == [(0, HALTED, REOPENING, PRICE, 60, 250_000)]
-    assert venue.row()[3:5] == (2, 1)
-    assert moves(venue.at(60)) == [(0, REOPENING, OPEN, PRICE, NEVER_NS, 250_000)]
+    assert moves(venue.at(50)) == [(0, HALTED, REOPENING, INDEX, 60, 250_000)]
+    assert venue.row()[3:5] == (2 * 2_187, 128)
+    assert moves(venue.at(60)) == [(0, REOPENING, OPEN, INDEX, NEVER_NS, 250_000)]
     assert venue.mark(70, 1_001) == []
     venue.at(71, K.INDEX, market=0, price_ticks=1_001)
     assert venue.row()[3:5] == (0, 0)
-    assert moves(venue.at(72, K.INDEX, market=0, price_ticks=800)) == [(0, OPEN, HALTED, PRICE, 122, 251_250)]
+    assert moves(venue.at(72, K.INDEX, market=0, price_ticks=800)) == [(0, OPEN, HALTED, INDEX, 122, 251_250)]
+
+
+def test_index_that_died_disarms_no_price_breaker() -> None:
+    """The index stays 25 % away and is spent. A crash of 20 % behind it halts, and so does the next."""
+    venue = Venue(PRICED)
+    venue.at(0, K.INDEX, market=0, price_ticks=800)
+    venue.mark(0, 1_000)
+    venue.at(50)
+    venue.at(60)
+    assert venue.mark(70, 800)[0] == (0, OPEN, HALTED, PRICE, 120, 200_000)
 
 
 # -- flow ------------------------------------------------------------------------------------------------

@@ -17,8 +17,8 @@ OPEN, THROTTLED, HALTED, REOPENING = BreakerState
 #: States that each state may be left for.
 LEADS_TO = {
     OPEN: (THROTTLED, HALTED),
-    THROTTLED: (OPEN, HALTED),
-    HALTED: (REOPENING,),
+    THROTTLED: (OPEN, HALTED, THROTTLED),
+    HALTED: (REOPENING, HALTED),
     REOPENING: (OPEN, THROTTLED, HALTED),
 }
 
@@ -61,10 +61,12 @@ def breaker_takes_a_step(moment: Moment) -> Findings:
     effect, mirror = moment.effect, moment.mirror
     if effect.kind != F.BREAKER:
         return
-    rules, (state, _) = mirror.rules.breakers, mirror.breakers[effect.market]
+    rules, (state, until) = mirror.rules.breakers, mirror.breakers[effect.market]
     ends = {OPEN: NEVER_NS, REOPENING: mirror.now + rules.reopen_ns}.get(BreakerState(effect.code), mirror.now + rules.hold_max_ns)
     if effect.other != state or effect.code not in LEADS_TO[BreakerState(effect.other)]:
         yield f"{effect} from state {state}"
+    if effect.other == effect.code and until > mirror.now:
+        yield f"{effect}: a new hold before the old one is over, at {until}"
     if effect.amount != ends:
         yield f"{effect}: ends at {ends} at the latest"
     if effect.lots not in set(BreakerCause):
@@ -109,12 +111,12 @@ def never_ending(rules: VenueRules, state: State) -> Findings:
     """INV-08: with nothing but time, whatever was reached ends: every machine is OPEN, every mark released.
 
     Signals of time itself come on the way: feeds grow stale, windows pass, orders and offers time out, the vault sells on. An
-    operator's hold may have been ordered; two holds and a reopening more must do. ``state`` is used up.
+    operator's hold may have been ordered; a throttle and a halt for each cause must do. ``state`` is used up.
     """
     breakers, engine = rules.breakers, state.engine[0]
     signals_ns = max(breakers.stale_ns, breakers.operator_hold_max_ns, breakers.outage_grace_max_ns, breakers.guard_hold_ns)
     signals_ns += 2 * max(breakers.flow_window_ns, breakers.price_window_ns) + rules.fund.drawdown_window_ns
-    holds_ns = 4 * (breakers.hold_max_ns + breakers.reopen_ns)
+    holds_ns = 2 * len(BreakerCause) * (breakers.hold_max_ns + breakers.reopen_ns)
     end_ns = int(engine.now_ns) + signals_ns + holds_ns
     seq = int(engine.last_seq)
     while int(engine.now_ns) < end_ns:

@@ -2,7 +2,8 @@
 
 A machine has a level for each cause: 0 none, 1 throttle, 2 halt. ``settle`` is the only way from one
 state to the next. Every stop ends by itself: a state that lasted the longest hold spends the causes
-that asked for it, and a spent cause asks for nothing before its level was 0.
+that it answered, and a spent cause asks for nothing before its level was 0. A cause that began to ask in
+another's hold was not answered: it gets a hold of its own, once a stop.
 
 Deadlines are found by looking at all machines, but only when one may be due: ``engine.timer_ns`` is a
 lower bound of them all. Whoever sets a deadline lowers it with ``wake_by``.
@@ -52,9 +53,12 @@ _STALE = int(BreakerCause.STALE)
 _OPERATOR = int(BreakerCause.OPERATOR)
 _OUTAGE = int(BreakerCause.OUTAGE)
 _DEFICIT = int(BreakerCause.DEFICIT)
+_INDEX = int(BreakerCause.INDEX)
 _OPERATOR_HALT = int(Operator.HALT)
 _OPERATOR_REOPEN = int(Operator.REOPEN)
 _PPM = 1_000_000
+_ALL_CAUSES = (1 << _INDEX) - 1
+_DEFICIT_BIT = 1 << (_DEFICIT - 1)
 
 
 # -- states ------------------------------------------------------------------------------------
@@ -94,32 +98,35 @@ def make_dirty(state: State, row: int) -> None:
 
 
 @kernel
-def _demand(state: State, row: int, spends: bool) -> tuple[int, int]:
-    """Return the highest level of the causes not spent, and the first cause that has it (0: none).
+def _demand(state: State, row: int, over: int) -> tuple[int, int, int]:
+    """Return the highest level of the causes not spent, the first cause that has it (0: none), and the bits of all that have it.
 
-    With ``spends`` every cause with a level is spent first. Nothing but that ends DEFICIT, so its level goes instead.
+    Of the bits ``over``, what has a level is spent first. Nothing but that ends DEFICIT, so its level goes instead.
     """
     breaker = state.breakers[row]
-    if spends:
+    if over & _DEFICIT_BIT != 0:
         breaker.levels[_DEFICIT] = 0
-    spent = breaker.spent
-    level, cause = 0, 0
-    for each in range(_PRICE, _DEFICIT + 1):
+    spent = breaker.spent | over
+    level, cause, askers = 0, 0, 0
+    for each in range(_PRICE, _INDEX + 1):
         held = breaker.levels[each]
         bit = 1 << (each - 1)
         if held == 0:
             spent &= ~bit
-        elif spends:
-            spent |= bit
-        if held > level and spent & bit == 0:
-            level, cause = held, each
+        elif spent & bit == 0 and held > level:
+            level, cause, askers = held, each, bit
+        elif spent & bit == 0 and held == level:
+            askers |= bit
     breaker.spent = spent
-    return level, cause
+    return level, cause, askers
 
 
 @inlined
 def _next_state(old: int, level: int, is_over: bool) -> int:
-    """Return the state after ``old`` where the causes ask for ``level``; ``is_over``: its time has come."""
+    """Return the state after ``old`` where the causes ask for ``level``; ``is_over``: its time has come.
+
+    THROTTLED or HALTED after itself is the same state until its time has come, then a new hold of it.
+    """
     if level == HALT_LEVEL:
         return _HALTED
     if old == _HALTED:
@@ -130,11 +137,19 @@ def _next_state(old: int, level: int, is_over: bool) -> int:
 
 
 @kernel
-def _enter(state: State, row: int, new: int, cause: int) -> None:
-    """Make a transition and report it; ``cause`` 0 keeps the cause that it had."""
+def _enter(state: State, row: int, new: int, cause: int, askers: int) -> None:
+    """Make a transition and report it; ``cause`` 0 keeps the cause that it had.
+
+    A stop answers the causes whose level it was entered for. A new hold of the same stop adds to them, so there are
+    at most as many holds in it as causes, whatever the signals do.
+    """
     breaker, rules, now = state.breakers[row], state.rules[0], state.engine[0].now_ns
     old = breaker.state
     breaker.state = new
+    if new == _OPEN or new == _REOPENING:
+        breaker.answered = 0
+    else:
+        breaker.answered = askers | (breaker.answered if new == old else 0)
     if cause != 0:
         breaker.cause = cause
     if new == _OPEN:
@@ -147,6 +162,8 @@ def _enter(state: State, row: int, new: int, cause: int) -> None:
         signal = breaker.price_signal_ppm
     elif breaker.cause == _FLOW:
         signal = add_checked(breaker.flow[0], breaker.flow[1])
+    elif breaker.cause == _INDEX:
+        signal = breaker.index_signal_ppm
     market = NONE if row == rules.markets else row
     emit(state, _BREAKER, new, market, NONE, old, breaker.cause, 0, breaker.until_ns, signal)
 
@@ -161,10 +178,10 @@ def settle(state: State, row: int) -> None:
     _judge_flow(state, row)
     old = breaker.state
     is_over = breaker.until_ns <= state.engine[0].now_ns
-    level, cause = _demand(state, row, is_over and old != _REOPENING)
+    level, cause, askers = _demand(state, row, breaker.answered if is_over else 0)
     new = _next_state(old, level, is_over)
-    if new != old:
-        _enter(state, row, new, cause)
+    if new != old or is_over:
+        _enter(state, row, new, cause, askers)
 
 
 @inlined
@@ -177,7 +194,7 @@ def _is_quiet(state: State, row: int) -> bool:
     if breaker.state != _OPEN or breaker.spent != 0:
         return False
     level = 0
-    for cause in range(_PRICE, _DEFICIT + 1):
+    for cause in range(_PRICE, _INDEX + 1):
         level |= breaker.levels[cause]
     return level == 0
 
@@ -326,18 +343,21 @@ def _highest(state: State, market: int) -> int:
 
 @kernel
 def _judge_price(state: State, market: int) -> None:
-    """Set the level of PRICE: how far the mark came from the ends of both windows, or stands from the index."""
+    """Set the levels of PRICE, how far the mark came from the ends of both windows, and of INDEX, how far it stands from the index.
+
+    Two causes: an index that died far from the mark is spent by itself, and a crash behind it halts as ever.
+    """
     place, breaker = state.markets[market], state.breakers[market]
     mark, index = place.mark_ticks, place.index_ticks
-    if mark == 0 or (place.price_throttle_ppm == 0 and place.price_halt_ppm == 0):
+    throttle, halt, leave = place.price_throttle_ppm, place.price_halt_ppm, place.price_exit_ppm
+    if mark == 0 or (throttle == 0 and halt == 0):
         return
     low, high = _lowest(state, market), _highest(state, market)
-    signal = max((mark - low) * _PPM // low, (high - mark) * _PPM // high)
+    breaker.price_signal_ppm = max((mark - low) * _PPM // low, (high - mark) * _PPM // high)
+    _set_level(state, market, _PRICE, _graded(breaker.levels[_PRICE], breaker.price_signal_ppm, throttle, halt, leave))
     if index > 0:
-        signal = max(signal, abs(mark - index) * _PPM // index)
-    breaker.price_signal_ppm = signal
-    level = _graded(breaker.levels[_PRICE], signal, place.price_throttle_ppm, place.price_halt_ppm, place.price_exit_ppm)
-    _set_level(state, market, _PRICE, level)
+        breaker.index_signal_ppm = abs(mark - index) * _PPM // index
+        _set_level(state, market, _INDEX, _graded(breaker.levels[_INDEX], breaker.index_signal_ppm, throttle, halt, leave))
 
 
 @kernel
@@ -398,7 +418,7 @@ def apply_operator(state: State, market: int, code: int, hold_ns: int) -> None:
     if code == _OPERATOR_REOPEN:
         breaker.levels[_OPERATOR] = 0
         breaker.operator_until_ns = NEVER_NS
-        _demand(state, row, True)
+        _demand(state, row, _ALL_CAUSES)
     else:
         breaker.levels[_OPERATOR] = HALT_LEVEL if code == _OPERATOR_HALT else THROTTLE_LEVEL
         breaker.operator_until_ns = state.engine[0].now_ns + hold_ns

@@ -125,7 +125,7 @@ def _breaker_bytes(state: State) -> bytes:
     present = int(state.engine[0].now_ns) // window_ns
     rows = []
     for row in state.breakers:
-        levels = sum(int(row.levels[cause]) * 3 ** (cause - 1) for cause in range(1, 8))
+        levels = sum(int(row.levels[cause]) * 3 ** (cause - 1) for cause in range(1, 9))
         age = present - int(row.flow_window)
         flow = [int(value) for value in row.flow] if age == 0 else [0, int(row.flow[0]) if age == 1 else 0]
         low, high = (int(value) for value in (min(row.low_ticks), max(row.high_ticks)))
@@ -136,7 +136,7 @@ def _breaker_bytes(state: State) -> bytes:
                 *flow,
                 low,
                 high,
-                *(int(value) for value in (row.mark_time_ns, row.held_ticks, row.held_until_ns)),
+                *(int(value) for value in (row.mark_time_ns, row.held_ticks, row.held_until_ns, row.answered)),
             ]
         )
     for each in rows[:-1]:

@@ -44,7 +44,8 @@ ADL_FILL    ``account`` counterparty, ``other`` defaulter, market, ``code`` AdlC
             counterparty, ``price_ticks`` its cap in lots, ``amount`` cash to the counterparty, ``value`` its weight
 TEAR_UP     account, market, ``lots`` signed change, ``price_ticks`` mark, ``amount`` cash at mark, ``value`` gap to zero cash
 RESIDUAL    account, ``amount`` atoms booked to ``UNCOVERED``
-BREAKER     market (``NONE``: the venue), ``code`` new BreakerState, ``other`` old one, ``lots`` BreakerCause, ``amount`` time
+BREAKER     market (``NONE``: the venue), ``code`` new BreakerState, ``other`` old one (the same: a new hold of it, for another
+            cause), ``lots`` BreakerCause, ``amount`` time
             at which the new state ends at the latest (``NEVER_NS``: OPEN), ``value`` signal of the cause (ppm or atoms)
 OFFER       account, market, ``other`` offer id, ``lots`` signed change of the account, ``price_ticks`` provider number,
             ``amount`` cash to the account, ``value`` atoms reserved in the fund
@@ -326,6 +327,7 @@ class BreakerCause(IntEnum):
     OPERATOR = 5
     OUTAGE = 6
     DEFICIT = 7
+    INDEX = 8
 
 
 class Guard(IntEnum):

@@ -151,8 +151,9 @@ BREAKER = _row(
     ("state", "<i8"),
     ("cause", "<i8"),
     ("until_ns", "<i8"),
-    ("levels", "<i8", (8,)),  # by BreakerCause
+    ("levels", "<i8", (9,)),  # by BreakerCause
     ("spent", "<i8"),  # sum of 2^(cause - 1)
+    ("answered", "<i8"),  # likewise: whom the present stop is for
     ("is_dirty", "<i8"),
     ("operator_until_ns", "<i8"),
     ("outage_until_ns", "<i8"),
@@ -164,6 +165,7 @@ BREAKER = _row(
     ("low_ticks", "<i8", (2,)),  # of the present and the last window
     ("high_ticks", "<i8", (2,)),
     ("price_signal_ppm", "<i8"),
+    ("index_signal_ppm", "<i8"),
     ("mark_time_ns", "<i8"),  # of the last accepted mark, or NONE
     ("held_ticks", "<i8"),  # a mark that the price guard holds, or 0
     ("held_until_ns", "<i8"),

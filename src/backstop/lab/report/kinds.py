@@ -16,6 +16,7 @@ BREAKER_CAUSES = {
     int(BreakerCause.OPERATOR): "operator",
     int(BreakerCause.OUTAGE): "outage",
     int(BreakerCause.DEFICIT): "uncovered deficit",
+    int(BreakerCause.INDEX): "distance from the index",
 }
 
 
