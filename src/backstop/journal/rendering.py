@@ -294,10 +294,10 @@ def _until(field: str, words: str) -> tuple[Part, Part]:
 
 
 def _signal() -> Part:
-    """How strong the signal of a breaker's cause was: of PRICE a move, of FLOW what was liquidated; the others have none."""
+    """How strong the signal of a breaker's cause was: a move (PRICE) or distance (INDEX), or what was liquidated (FLOW)."""
 
     def said(speaker: Speaker, row: Row) -> str | None:
-        if row["lots"] == BreakerCause.PRICE:
+        if row["lots"] in (BreakerCause.PRICE, BreakerCause.INDEX):
             return f"{row['value'] / 10_000:g} %"
         return f"{speaker.cash(row['value'])} liquidated" if row["lots"] == BreakerCause.FLOW else None
 
