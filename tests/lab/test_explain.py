@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from backstop.cli.explain import app
-from backstop.core.events import EffectKind, Health
+from backstop.core.events import Cause, EffectKind, Health
 from backstop.journal import JournalDamaged, JournalError
 from backstop.lab.explain import as_text, explain
 from backstop.lab.explain.audit import audit
@@ -66,6 +67,38 @@ def test_every_defaulter_of_the_bundled_crashes_is_explained(tmp_path: Path, nam
     found = audit(tmp_path / "journal.db")
     assert found.failed == ()
     assert found.accounts >= result.tally.defaults > 0
+
+
+@pytest.mark.parametrize("account", range(ACCOUNTS))
+def test_in_short_counts_every_default_and_every_lot_that_the_engine_moved(path: Path, account: int) -> None:
+    brief = explain(path, str(account)).brief
+    assert brief is not None
+    rows = [row for chunk in crash() for row in chunk.effects if row["account"] == account]
+    health = [Health.HEALTHY, *(Health(int(row["code"])) for row in rows if row["kind"] == EffectKind.HEALTH)]
+    begun = [new for old, new in pairwise(health) if old < Health.DISTRESSED <= new]
+    assert [each.health for each, _ in brief.defaults] == begun
+    assert (brief.defaults[-1][1] is None) == (health[-1] >= Health.DISTRESSED) if brief.defaults else account not in _defaulters()
+    ordinary = (Cause.OPENING, Cause.FILL)
+    moved: dict[tuple[int, Cause], int] = {}
+    for row in rows:
+        if row["kind"] == EffectKind.TRADE and row["code"] not in ordinary:
+            key = int(row["market"]), Cause(int(row["code"]))
+            moved[key] = moved.get(key, 0) + int(row["lots"])
+    told = {key: brief.closed.get(key, 0) + brief.taken.get(key, 0) for key in {*brief.closed, *brief.taken}}
+    assert told == moved
+    if not brief.defaults:
+        assert brief.closed == {}
+
+
+def test_in_short_stands_first_and_not_where_one_event_is_asked_for(path: Path) -> None:
+    account = str(_defaulters()[0])
+    found = explain(path, account)
+    assert "\nin short  in default from 1970-01-01T" in as_text(found)
+    alone = explain(path, account, found.decisions[0].seq)
+    assert "in short" not in as_text(alone)
+    said = json.loads(_ran(account, "--journal", str(path), "--json").stdout)["in_short"]
+    assert said["defaults"][0]["from"]["health"] in ("distressed", "close_out", "insolvent")
+    assert {"market", "cause", "quantity", "lots"} == {*said["closed"][0]}
 
 
 def test_every_decision_of_the_tape_is_told(path: Path) -> None:

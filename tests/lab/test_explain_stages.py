@@ -56,7 +56,7 @@ def explained(seed: int) -> Explanation:
     for seq, account in dict.fromkeys(zip(chosen["seq"].tolist(), chosen["account"].tolist(), strict=True)):
         wanted.setdefault(seq, []).append(account)
     venue = full_venue()
-    found = Explanation("stream", 0, "", Speaker(venue, Names()), [], None, {})
+    found = Explanation("stream", 0, "", Speaker(venue, Names()), [], None, {}, None)
 
     def told(account: int, decision: Decision, _: Any) -> None:
         found.decisions.append(decision)

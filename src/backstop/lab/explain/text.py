@@ -14,6 +14,8 @@ __all__ = ["as_json", "as_text"]
 def as_text(found: Explanation) -> str:
     """Return the explanation as lines."""
     lines = [f"account   {found.name} (number {found.account})", f"journal   {found.journal}"]
+    for place, line in enumerate(found.brief.lines(found.speaker) if found.brief is not None else []):
+        lines.append(f"{'' if place else 'in short':10}{line}")
     for decision in found.decisions:
         lines += ["", f"seq {decision.seq}, {time_text(decision.time_ns)}: {decision.trigger}"]
         for fact in decision.facts:
@@ -57,6 +59,7 @@ def as_json(found: Explanation) -> dict[str, Any]:
     return {
         "journal": found.journal,
         "account": {"name": found.name, "number": found.account},
+        "in_short": None if found.brief is None else found.brief.values(found.speaker),
         "decisions": [
             {
                 "seq": decision.seq,

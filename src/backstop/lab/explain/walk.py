@@ -16,6 +16,7 @@ from backstop.journal import Batch, Finding, FindingCode, JournalDamaged, Journa
 from backstop.journal.rendering import Row, Speaker
 from backstop.journal.showing import speaker_of
 from backstop.journal.verify import rules_of
+from backstop.lab.explain.brief import Brief
 from backstop.lab.explain.facts import Fact, assessment_lines, assessment_values, fact_of, waiting
 from backstop.lab.explain.house import House
 from backstop.lab.explain.mirror import Assessment, Mirror
@@ -68,11 +69,20 @@ class Explanation:
     standing: Standing | None
     #: Atoms by cause of the decisions' postings: received (+) and paid (-).
     sums: dict[str, int]
+    #: What they come to; None where only one event was asked for.
+    brief: Brief | None
 
     def add(self, account: int, decision: Decision, scene: Scene) -> None:
         """Take a decision, and how the account stands after it."""
         self.decisions.append(decision)
         found = scene.mirror.assess()
+        if self.brief is not None:
+            mine = [
+                row
+                for row in scene.rows
+                if row["account"] == account and not (row["kind"] == EffectKind.TRADE and row["code"] in _ORDINARY)
+            ]
+            self.brief.add(decision.seq, decision.time_ns, decision.trigger, mine)
         lines, values = assessment_lines(scene, found), assessment_values(scene, found)
         self.standing = Standing(decision.seq, found, Health(scene.mirror.health), values, lines)
         for row in scene.rows:
@@ -112,7 +122,7 @@ def explain(path: Path | str, account: str, at: int | None = None) -> Explanatio
         except KeyError as error:
             raise JournalError(f"journal `{path}`: {error.args[0]}") from None
         wanted = {at} if at is not None else _decisions_of(journal, number)
-    found = Explanation(str(path), number, speaker.holder(number), speaker, [], None, {})
+    found = Explanation(str(path), number, speaker.holder(number), speaker, [], None, {}, Brief() if at is None else None)
     with open_journal(path) as journal:
         Walk(str(path), speaker, rules, found.add).through(journal, {seq: [number] for seq in wanted})
     return found
