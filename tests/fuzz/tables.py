@@ -323,11 +323,20 @@ def _arrow_table(path: Path, names: list[str]) -> Any:
     return read(path, columns=names).select(names)
 
 
+def _by_row_groups(path: Path, names: list[str]) -> Any:
+    with arrow.parquet.ParquetFile(path) as file:
+        groups = [file.read_row_group(number, columns=names) for number in range(file.num_row_groups)]
+    return arrow.concat_tables(groups)
+
+
 def _one_by_one(path: Path, names: list[str]) -> list[list[Cell]]:
     found: dict[str, list[Cell]] = {}
     for name in names:
-        with suppress(OSError, ValueError, arrow.ArrowException):
-            found[name] = _plain_column(_arrow_table(path, [name]).column(0))
+        # What describes a column twice may be damaged in one of the places: the data are read by either.
+        for read in (_arrow_table, _by_row_groups):
+            with suppress(OSError, ValueError, arrow.ArrowException):
+                found[name] = _plain_column(read(path, [name]).column(0))
+                break
     rows = max(map(len, found.values()), default=0)
     return [found.get(name, [None] * rows) for name in names]
 

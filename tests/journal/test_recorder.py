@@ -13,7 +13,7 @@ from backstop.core.engine import step
 from backstop.core.events import EffectArray, EventArray
 from backstop.core.state import new_state
 from backstop.journal import Journal, JournalError, open_journal
-from backstop.journal.format import UNSYNCED_MAX
+from backstop.journal.format import PAGE_BYTES, unsynced_max
 from backstop.journal.recorder import Recorder
 from backstop.journal.verify import verify
 from tests.journal.runs import crash, manifest, venue
@@ -78,5 +78,14 @@ def test_nothing_is_written_behind_a_batch_that_failed(tmp_path: Path, monkeypat
     safe = journal.batches
     assert safe <= 2
     with open_journal(path) as read:
-        assert safe <= len(list(read.batches())) <= safe + UNSYNCED_MAX
+        assert safe <= len(list(read.batches())) <= safe + unsynced_max(PAGE_BYTES)
         assert read.findings == []
+
+
+def test_an_abandoned_recorder_takes_no_more(tmp_path: Path) -> None:
+    chunk = crash()[0]
+    recorder = Recorder(Journal.create(tmp_path / "journal.db", manifest(digest_every=0)), new_state(venue().rules), 1)
+    recorder.record(chunk.events, chunk.effects)
+    recorder.abandon()
+    with pytest.raises(JournalError, match="is closed"):
+        recorder.record(chunk.events, chunk.effects)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import sys
 from pathlib import Path
 from random import Random
 
@@ -12,14 +13,15 @@ import numpy as np
 import pytest
 
 from backstop.core.digest import state_digest
+from backstop.core.events import EventKind
 from backstop.journal import FindingCode, Journal, JournalDamaged, JournalError, open_journal
 from backstop.journal.format import PAGE_BYTES
 from backstop.journal.log import read_log
 from backstop.journal.recorder import Recorder
-from backstop.journal.recovery import recover
+from backstop.journal.recovery import Recovery, recover
 from backstop.journal.verify import verify
 from tests.journal.feeding import fed
-from tests.journal.runs import Chunk, change, copy, crash, manifest, names, write
+from tests.journal.runs import Chunk, change, copy, crash, event, manifest, names, write
 
 SEED = int(os.environ.get("BACKSTOP_SEED", "1"))
 TEARS = int(os.environ.get("BACKSTOP_TEARS", "40"))
@@ -166,11 +168,100 @@ def test_what_cannot_be_taken_up_says_why(tmp_path: Path) -> None:
 
 def test_two_writers_cannot_both_write_on(tmp_path: Path) -> None:
     path = _died(tmp_path / "run", 3)
-    first, second = recover(path), recover(path)
+    first = recover(path)
+    with pytest.raises(JournalError, match="cannot be taken up: another process writes to it"):
+        recover(path)
     _append(first.journal, crash()[3:4])
-    with pytest.raises(JournalError, match="cannot be written"):
-        _append(second.journal, crash()[3:4])
     first.journal.abandon()
+    assert verify(path).batches == 4
+
+
+def test_what_another_writer_acknowledged_meanwhile_is_not_cut_off(tmp_path: Path) -> None:
+    path = _died(tmp_path / "run", 3)
+    with Recovery(path) as late:
+        assert len(list(late.tail())) <= 3
+        other = recover(path).journal
+        _append(other, crash()[3:6])
+        other.abandon()
+        with pytest.raises(JournalError, match="it holds 6 batches, and not those that were read: somebody else writes to it"):
+            late.take_up()
+    assert verify(path).batches == 6
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_a_link_leads_to_the_log_too(tmp_path: Path) -> None:
+    """SQLite keeps its log beside the file itself: who looks beside the link sees none of the batches in it."""
+    path = _died(tmp_path / "run", 5, moved=False)
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    assert verify(link).batches == 5
+    found = recover(link)
+    assert found.journal.batches == 5
+    _append(found.journal, crash()[5:])
+    found.journal.close(crash()[-1].digest)
+    assert verify(link).exit_code == verify(path).exit_code == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_a_journal_is_created_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "link.db"
+    link.symlink_to(tmp_path / "there" / "journal.db")
+    write(link)
+    assert verify(tmp_path / "there" / "journal.db").exit_code == 0
+    assert [file.name for file in tmp_path.iterdir() if file.is_file() and not file.is_symlink()] == []
+
+
+def _tear(path: Path, batches: int, page_bytes: int = PAGE_BYTES) -> None:
+    """Spoil the first frame behind so many batches, as a power cut does that comes before a sync."""
+    log = Path(f"{path}-wal")
+    whole = bytearray(log.read_bytes())
+    frame, seen = page_bytes + 24, 0
+    for place in range(32, len(whole), frame):
+        if seen == batches:
+            whole[place + 100] ^= 255
+            break
+        seen += whole[place + 4 : place + 8] != bytes(4)
+    log.write_bytes(whole)
+
+
+def test_frames_that_a_power_cut_tore_are_not_taken_for_a_loss_later(tmp_path: Path) -> None:
+    """They stand behind what is written after the journal was taken up, in the same log, if nobody empties it."""
+    path = _died(tmp_path / "run", 4, moved=False)
+    _tear(path, 2)
+    torn = read_log(Path(f"{path}-wal"))
+    assert torn.torn_commits == 2
+    assert not torn.lost_for_certain
+    found = recover(path)
+    assert found.journal.batches == 2
+    assert [finding.code.name for finding in found.findings] == ["LOG"]
+    for seq in range(1_000_000, 1_000_003):
+        found.journal.append(event(seq, crash()[-1].events["time_ns"][-1], EventKind.CLOCK), crash()[0].effects[:0], "0" * 64)
+    killed = copy(path, tmp_path / "killed.db")
+    Path(f"{killed}-shm").unlink(missing_ok=True)
+    found.journal.abandon()
+    assert read_log(Path(f"{killed}-wal"))[:3] == (0, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("page_bytes", "torn", "lost"), [(65536, 1, False), (65536, 2, True), (PAGE_BYTES, 2, False), (PAGE_BYTES, 3, True)]
+)
+def test_how_much_may_be_torn_depends_on_how_it_was_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page_bytes: int, torn: int, lost: bool
+) -> None:
+    monkeypatch.setattr("backstop.journal.writer.PAGE_BYTES", page_bytes)
+    path = _died(tmp_path / "run", 5, moved=False)
+    _tear(path, 5 - torn, page_bytes)
+    state = read_log(Path(f"{path}-wal"))
+    assert state.torn_commits == torn
+    assert state.lost_for_certain == lost
+    if lost:
+        with pytest.raises(JournalDamaged, match="at least 1 acknowledged batches are lost"):
+            recover(path)
+    else:
+        journal = recover(path).journal
+        assert journal.unsynced_max == (1 if page_bytes == 65536 else 2)
+        journal.abandon()
 
 
 def _frames(path: Path) -> int:
@@ -182,7 +273,7 @@ def _frames(path: Path) -> int:
 def test_the_log_is_read_as_sqlite_reads_it(tmp_path: Path) -> None:
     dead = _died(tmp_path / "run", 7, moved=False)
     log = Path(f"{dead}-wal")
-    assert read_log(log) == (0, 0, False)
+    assert read_log(log)[:3] == (0, 0, False)
     whole = log.read_bytes()
     frame = PAGE_BYTES + 24
     for seed in range(SEED, SEED + TEARS):

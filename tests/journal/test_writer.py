@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 import subprocess
 import sys
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 
 from backstop.core.events import EFFECT, EVENT
-from backstop.journal import FindingCode, Journal, JournalError, open_journal, writer
-from backstop.journal.format import UNSYNCED_MAX
+from backstop.journal import FindingCode, Journal, JournalError, open_journal
+from backstop.journal.format import PAGE_BYTES, unsynced_max
 from backstop.journal.recovery import recover
+from backstop.journal.syncing import Log
 from tests.journal.runs import crash, manifest, names, write
 
 
@@ -57,17 +59,17 @@ class _Disk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
         self._path = path
-        self._sync = writer._sync
+        self._sync = Log.sync
         self.held: dict[str, bytes] = {}
         self.fault: OSError | None = None
-        monkeypatch.setattr(writer, "_sync", self.sync)
+        monkeypatch.setattr(Log, "sync", lambda log: self.sync(log))
 
-    def sync(self, handle: int) -> None:
+    def sync(self, log: Log) -> None:
         if self.fault is not None:
             raise self.fault
         files = {end: Path(f"{self._path}{end}") for end in ("", "-wal")}
         held = {end: file.read_bytes() for end, file in files.items()}
-        self._sync(handle)
+        self._sync(log)
         self.held = held
 
     def after_a_cut(self, path: Path) -> int:
@@ -95,7 +97,7 @@ def test_what_is_written_is_safe_after_a_sync_and_never_far_ahead_of_one(tmp_pat
     with Journal.create(tmp_path / "journal.db", manifest(), names()) as journal:
         for number, chunk in enumerate(crash(), start=1):
             journal.write(journal.seal(chunk.events, chunk.effects, chunk.digest if journal.digest_due else None))
-            assert number - UNSYNCED_MAX <= journal.batches < number
+            assert number - unsynced_max(PAGE_BYTES) <= journal.batches < number
             assert disk.after_a_cut(tmp_path / f"cut {number}.db") == journal.batches
         journal.sync()
         assert disk.after_a_cut(tmp_path / "cut.db") == journal.batches == len(crash())
@@ -117,6 +119,34 @@ def test_a_sync_that_failed_is_not_tried_again(tmp_path: Path, monkeypatch: pyte
         with pytest.raises(JournalError, match="is closed"):
             journal.sync()
         assert journal.batches == 1
+
+
+def test_a_handle_that_cannot_be_closed_is_not_closed_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its number may be another file's by then."""
+    journal = Journal.create(tmp_path / "journal.db", manifest())
+    closed: list[int] = []
+
+    def failing(handle: int) -> None:
+        closed.append(handle)
+        raise OSError(errno.EIO, "device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("backstop.journal.syncing.os.close", failing)
+        journal.abandon()
+        journal.abandon()
+    os.close(closed[0])
+    assert len(closed) == 1
+
+
+def test_a_journal_that_cannot_be_closed_in_order_is_closed_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = _Disk(monkeypatch, tmp_path / "journal.db")
+    journal = Journal.create(tmp_path / "journal.db", manifest(), names())
+    journal.write(journal.seal(crash()[0].events, crash()[0].effects))
+    disk.fault = OSError(errno.EIO, "device")
+    with pytest.raises(JournalError, match="disk I/O error; 0 batches are safe"):
+        journal.close(crash()[0].digest)
+    disk.fault = None
+    recover(tmp_path / "journal.db").journal.abandon()  # nobody holds it
 
 
 def test_a_closed_journal_takes_no_more(tmp_path: Path) -> None:

@@ -26,7 +26,6 @@ __all__ = [
     "SCHEMA",
     "SCHEMAS",
     "SCHEMA_VERSION",
-    "UNSYNCED_MAX",
     "batch_chain",
     "end_chain",
     "is_digest",
@@ -35,6 +34,7 @@ __all__ = [
     "snapshot_hash",
     "start_chain",
     "stranger_of",
+    "unsynced_max",
 ]
 
 #: "back": tells a journal from any other SQLite file.
@@ -51,8 +51,8 @@ ROW_BYTES = 64
 BATCH_ROWS_MAX = 15_000_000
 CHAIN_BYTES = 32
 
-#: Batches that may stand in the log before the first of them is synced: one that is being synced, one that is being written.
-UNSYNCED_MAX = 2
+#: Page size of the releases that synced each batch before the next was begun.
+_PAGE_BYTES_OLD = 65536
 
 #: A snapshot is stored in parts of at most so many bytes, and has at most so many.
 PART_BYTES = 64 << 20
@@ -82,6 +82,15 @@ SCHEMAS = {
     },
 }
 SCHEMA = SCHEMAS[SCHEMA_VERSION]
+
+
+def unsynced_max(page_bytes: int) -> int:
+    """Return how many batches may stand in the log before the first of them is synced: one that is being synced, one that is being written.
+
+    One only in a journal that an earlier release began, by its page size: so it was then, and so it is kept.
+    """
+    return 1 if page_bytes == _PAGE_BYTES_OLD else 2
+
 
 Seqs = np.ndarray[tuple[int], np.dtype[np.int64]]
 

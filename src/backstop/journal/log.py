@@ -15,12 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.journal.findings import Finding, FindingCode
-from backstop.journal.format import UNSYNCED_MAX
+from backstop.journal.format import unsynced_max
 
-__all__ = ["TORN", "LogState", "log_finding", "read_log"]
-
-#: What bytes after the last whole batch are, as far as can be told.
-TORN = f"at most {UNSYNCED_MAX} that were being written when the run died, or damage"
+__all__ = ["LogState", "log_finding", "log_of", "read_log"]
 
 _HEADER_BYTES = 32
 _FRAME_BYTES = 24
@@ -38,29 +35,39 @@ class LogState(NamedTuple):
 
     #: Bytes after the last whole transaction that were written after it.
     torn_bytes: int = 0
-    #: Transactions whose last frame is among them. Before one begins all but ``UNSYNCED_MAX`` - 1 before it were safe.
+    #: Transactions whose last frame is among them.
     torn_commits: int = 0
     header_is_damaged: bool = False
+    #: Batches that may have waited for their sync when the run died: of more torn ones, one was acknowledged.
+    unsynced_max: int = 1
 
     @property
     def lost_for_certain(self) -> bool:
         """Whether something that was acknowledged is gone."""
-        return self.header_is_damaged or self.torn_commits > UNSYNCED_MAX
+        return self.header_is_damaged or self.torn_commits > self.unsynced_max
+
+    @property
+    def says(self) -> str:
+        """What is wrong, in words."""
+        if self.header_is_damaged:
+            return "its header is damaged: batches that stand in it are lost"
+        if self.lost_for_certain:
+            least = self.torn_commits - self.unsynced_max
+            return f"{self.torn_bytes} bytes after the last whole batch are damaged: at least {least} acknowledged batches are lost"
+        written = "one that was" if self.unsynced_max == 1 else f"at most {self.unsynced_max} that were"
+        return f"{self.torn_bytes} bytes after the last whole batch: {written} being written when the run died, or damage"
+
+
+def log_of(path: Path) -> Path:
+    """Return where SQLite keeps the log of a journal: beside the file itself, whatever links lead there."""
+    return Path(f"{path.resolve()}-wal")
 
 
 def log_finding(path: Path) -> Finding | None:
     """Return what a journal's log holds beyond its last whole batch, or None if nothing."""
-    state = read_log(Path(f"{path}-wal"))
-    place = f"{path.name}-wal"
-    if state.header_is_damaged:
-        return Finding(FindingCode.LOG, place, "its header is damaged: batches that stand in it are lost")
-    if state.lost_for_certain:
-        least = state.torn_commits - UNSYNCED_MAX
-        message = f"{state.torn_bytes} bytes after the last whole batch are damaged: at least {least} acknowledged batches are lost"
-        return Finding(FindingCode.LOG, place, message)
-    if state.torn_bytes:
-        message = f"{state.torn_bytes} bytes after the last whole batch: {TORN}"
-        return Finding(FindingCode.LOG, place, message)
+    state = read_log(log_of(path))
+    if state.torn_bytes or state.lost_for_certain:
+        return Finding(FindingCode.LOG, f"{path.name}-wal", state.says)
     return None
 
 
@@ -85,7 +92,7 @@ def read_log(path: Path) -> LogState:
             break
         if _big(frame, 4):
             end = place + size
-    return _rest(content[end:], salts, size)
+    return _rest(content[end:], salts, size)._replace(unsynced_max=unsynced_max(page_bytes))
 
 
 def _rest(rest: bytes, salts: bytes, size: int) -> LogState:

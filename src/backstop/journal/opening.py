@@ -11,6 +11,7 @@ from pathlib import Path
 
 from backstop.journal.findings import READ_ERRORS, Finding, FindingCode, JournalDamaged, finding_of
 from backstop.journal.format import APPLICATION_ID, SCHEMA_VERSION, SCHEMAS
+from backstop.journal.log import log_of
 
 __all__ = ["check_header", "check_schema", "connect"]
 
@@ -67,15 +68,14 @@ def check_header(path: Path, place: str) -> None:
 
 
 def _log_bytes(path: Path) -> int:
-    log = Path(f"{path}-wal")
+    log = log_of(path)
     return log.stat().st_size if log.exists() else 0
 
 
 def _open(path: Path) -> sqlite3.Connection:
     """Choose how to open: beside a writer, with the log of a run that died, or the file alone."""
     where = path.resolve().as_uri() + "?mode=ro"
-    logged = Path(f"{path}-wal").exists()
-    if logged and Path(f"{path}-shm").exists():
+    if log_of(path).exists() and Path(f"{path.resolve()}-shm").exists():
         return _connection(where)
     if _log_bytes(path):
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from backstop.core.digest import state_digest
 from backstop.core.events import EFFECT, EffectArray, EventArray
 from backstop.core.state import State
-from backstop.journal.format import UNSYNCED_MAX
 from backstop.journal.snapshot import Snapshot, take_snapshot
-from backstop.journal.writer import Journal, Sealed
+from backstop.journal.writer import Journal, JournalError, Sealed
 
 __all__ = ["BATCH_EVENTS", "Recorder"]
 
@@ -55,18 +54,21 @@ class Recorder:
         self._events: list[EventArray] = []
         self._effects: list[EffectArray] = []
         self._gathered = 0
-        self._next = journal.batches + 1
+        self._next = journal.batches_sealed + 1
         self._sealer, self._writer, self._syncer = (ThreadPoolExecutor(1, f"journal-{stage}") for stage in ("seal", "write", "sync"))
         self._under_way: deque[Future[Future[Future[None]]]] = deque()
-        self._syncs: deque[Future[None]] = deque(maxlen=UNSYNCED_MAX)
+        self._syncs: deque[Future[None]] = deque()
         #: What the first stage that failed raised; no batch behind it is written.
         self._fault: BaseException | None = None
+        self._is_ended = False
 
     def record(self, events: EventArray, effects: EffectArray) -> None:
         """Take events that were applied whole, with all their effects; the state must stand right after them.
 
         The rows are copied. Raises ``JournalError`` if this or an earlier batch cannot be written.
         """
+        if self._is_ended:
+            raise JournalError(f"journal `{self.journal.path}` is closed")
         if len(events) == 0:
             return
         self._events.append(events.copy())
@@ -94,6 +96,7 @@ class Recorder:
         self.journal.abandon()
 
     def _end(self) -> None:
+        self._is_ended = True
         self._sealer.shutdown(cancel_futures=True)
         self._writer.shutdown()
         self._syncer.shutdown()
@@ -118,7 +121,7 @@ class Recorder:
 
     def _write(self, batch: Sealed) -> Future[None]:
         with self._unbroken():
-            while len(self._syncs) >= UNSYNCED_MAX:  # else ``write`` would wait behind the syncer, for a sync more
+            while len(self._syncs) >= self.journal.unsynced_max:  # else ``write`` would wait behind the syncer, for a sync more
                 self._syncs.popleft().result()
             self.journal.write(batch)
             self._syncs.append(self._syncer.submit(self._sync))
@@ -142,7 +145,10 @@ class Recorder:
     def _wait(self, left: int) -> None:
         """Wait until at most ``left`` batches are under way; the first error is raised, and again by every later call."""
         while len(self._under_way) > left:
-            self._under_way[0].result().result().result()
+            try:
+                self._under_way[0].result().result().result()
+            except CancelledError:
+                raise JournalError(f"journal `{self.journal.path}` is closed") from None
             self._under_way.popleft()
 
 

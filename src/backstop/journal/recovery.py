@@ -18,7 +18,7 @@ from backstop.core.instruments import VenueRules
 from backstop.core.state import State
 from backstop.journal.findings import READ_ERRORS, Finding, FindingCode, JournalDamaged, finding_of
 from backstop.journal.format import DIGEST_ENCODING, snapshot_hash
-from backstop.journal.log import TORN, read_log
+from backstop.journal.log import log_of, read_log
 from backstop.journal.reader import Batch, Reader, open_journal
 from backstop.journal.replay import Replayer
 from backstop.journal.snapshot import Restored, SnapshotError, restore_snapshot
@@ -40,7 +40,7 @@ class Recovery:
         Raises ``FileNotFoundError``, ``JournalError`` where the run came to its end, and ``JournalDamaged``.
         """
         self.path = Path(path)
-        #: What was passed over or cut off: never more than an unwhole last batch, and snapshots.
+        #: What was passed over or cut off: never more than last batches that are not whole, and snapshots.
         self.findings: list[Finding] = []
         self.restored: Restored | None = None
         #: The batch after which the snapshot stands; 0: none.
@@ -68,16 +68,12 @@ class Recovery:
     def _check_log(self) -> None:
         if not self.path.exists():
             raise FileNotFoundError(f"journal `{self.path}` does not exist")
-        log = Path(f"{self.path}-wal")
-        state = read_log(log)
+        state = read_log(log_of(self.path))
+        place = f"{self.path.name}-wal"
         if state.lost_for_certain:
-            what = (
-                "its header is damaged" if state.header_is_damaged else f"{state.torn_bytes} bytes after the last whole batch are damaged"
-            )
-            raise JournalDamaged(Finding(FindingCode.LOG, log.name, f"{what}: acknowledged batches are lost"))
+            raise JournalDamaged(Finding(FindingCode.LOG, place, state.says))
         if state.torn_bytes:
-            message = f"cut off: {state.torn_bytes} bytes after the last whole batch: {TORN}"
-            self.findings.append(Finding(FindingCode.LOG, log.name, message))
+            self.findings.append(Finding(FindingCode.LOG, place, f"cut off: {state.says}"))
 
     def _open(self) -> None:
         journal = self._journal

@@ -7,9 +7,7 @@ A batch is first written to SQLite's log, then synced; the next may be written w
 from __future__ import annotations
 
 import errno
-import os
 import sqlite3
-import sys
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -26,7 +24,6 @@ from backstop.journal.format import (
     PARTS_MAX,
     SCHEMA,
     SCHEMA_VERSION,
-    UNSYNCED_MAX,
     batch_chain,
     end_chain,
     is_digest,
@@ -34,16 +31,15 @@ from backstop.journal.format import (
     start_chain,
     stranger_of,
 )
+from backstop.journal.log import log_of, read_log
 from backstop.journal.manifest import Manifest, Names
 from backstop.journal.snapshot import Snapshot
+from backstop.journal.syncing import Log
 
 __all__ = ["Journal", "JournalError", "Position", "Sealed"]
 
 #: What SQLite leaves beside its file while it is at work.
 _COMPANIONS = ("-wal", "-shm", "-journal")
-#: Bytes in the write-ahead log before its pages are moved into the file. A log that is written over
-#: again need not grow, which a sync would have to note in the file system.
-_CHECKPOINT_BYTES = 64 << 20
 
 
 class JournalError(OSError):
@@ -75,11 +71,10 @@ class Journal:
     Who has other things to do meanwhile calls ``seal``, ``write`` and ``sync``, each in a thread of its own.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, log: int, position: Position, manifest: Manifest) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, log: Log, position: Position, manifest: Manifest) -> None:
         self.path = path
         self._connection: sqlite3.Connection | None = connection
         self._manifest = manifest
-        #: Handle of SQLite's log, which is what is synced. SQLite holds no lock on that file that closing it could drop.
         self._log = log
         #: What is chained, what of it stands in the log, and how much of that would survive a power cut.
         self._sealed = self._written = self._safe = position
@@ -111,7 +106,7 @@ class Journal:
             connection.execute("INSERT INTO marks VALUES ('start', 0, 0, 0, ?, NULL)", (chain,))
             connection.execute("COMMIT")
             # Only now: what names the run then stands in the file itself, whatever becomes of the log.
-            log = _log_ahead(connection, path)
+            log = Log.open(connection, path)
         except (sqlite3.Error, OSError, UnicodeError) as error:
             if connection is not None:
                 connection.close()
@@ -122,17 +117,22 @@ class Journal:
     def take_up(cls, path: str | Path, manifest: Manifest, position: Position) -> Journal:
         """Open a journal that a dead run left, to write on after ``position``; what stands behind it is cut off.
 
-        ``backstop.journal.recovery`` finds the position. Raises ``JournalError`` if the file cannot be written, or is
-        so damaged that nothing can be cut off it; it is then as it was.
+        ``backstop.journal.recovery`` finds the position. Raises ``JournalError`` if the file cannot be written, is written by
+        somebody else, or is so damaged that nothing can be cut off it; its batches are then as they were.
         """
         path = Path(path)
         connection: sqlite3.Connection | None = None
+        log: Log | None = None
         try:
             connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False)
             _prepare(connection, is_new=False)
-            _cut_off(connection, position.batches)
-            log = _log_ahead(connection, path)
+            torn = read_log(log_of(path)).torn_bytes
+            log = Log.open(connection, path)  # what the dead run did not sync is synced before anything stands behind it
+            _cut_off(connection, position)
+            log.empty(connection, torn)
         except (sqlite3.Error, OSError) as error:
+            if log is not None:
+                log.close()
             if connection is not None:
                 connection.close()
             raise JournalError(f"journal `{path}` cannot be taken up: {_reason(error)}") from error
@@ -152,6 +152,16 @@ class Journal:
     def chain(self) -> str:
         """Hex of the chain after the last safe batch, or of the end mark."""
         return self._safe.chain.hex()
+
+    @property
+    def batches_sealed(self) -> int:
+        """Batches that are chained, whether or not they are safe."""
+        return self._sealed.batches
+
+    @property
+    def unsynced_max(self) -> int:
+        """Batches that may be written before the first of them is synced."""
+        return self._log.unsynced_max
 
     @property
     def digest_due(self) -> bool:
@@ -196,12 +206,12 @@ class Journal:
     def write(self, batch: Sealed) -> None:
         """Write the batch that was sealed next.
 
-        It is safe after the next ``sync``; one is made first where ``UNSYNCED_MAX`` batches wait for theirs. Raises
+        It is safe after the next ``sync``; one is made first where ``unsynced_max`` batches wait for theirs. Raises
         ``JournalError`` if it cannot be written; the journal then takes no more.
         """
         with self._write_lock:
             try:
-                self._sync_up_to(self._written.batches - UNSYNCED_MAX + 1)
+                self._sync_up_to(self._written.batches - self._log.unsynced_max + 1)
                 connection = self._writable()
                 if batch.position.batches != self._written.batches + 1:
                     raise ValueError(f"Condition failed: batch {batch.position.batches} written after {self._written.batches}")
@@ -229,7 +239,7 @@ class Journal:
         self._writable()
         held = self._written
         try:
-            _sync(self._log)
+            self._log.sync()
         except OSError as error:  # what the disk then holds cannot be known, nor had by trying again
             self._fault = self._failed(error)
             raise self._fault from error
@@ -238,17 +248,18 @@ class Journal:
     def close(self, digest: str) -> None:
         """Write the end mark with the final state digest and close the file.
 
-        Raises ``JournalError`` if it cannot be written.
+        Raises ``JournalError`` if it cannot be written, and closes the file all the same. Where only the sync of the
+        end mark failed, the mark may stand there.
         """
-        self.sync()
         with self._write_lock, self._sync_lock:
             connection = self._writable()
             if not is_digest(digest):
                 raise ValueError(f"Condition failed: digest {digest!r} is not a SHA-256 in hex")
-            held = self._written
-            chain = end_chain(held.chain, held.batches, held.events, held.effects, digest)
-            row = (held.batches, held.events, held.effects, chain, digest)
             try:
+                self._sync()
+                held = self._written
+                chain = end_chain(held.chain, held.batches, held.events, held.effects, digest)
+                row = (held.batches, held.events, held.effects, chain, digest)
                 self._commit(connection, "INSERT INTO marks VALUES ('end', ?, ?, ?, ?, ?)", row)
                 self._sync()
                 self._written = self._safe = held._replace(chain=chain)
@@ -263,10 +274,10 @@ class Journal:
             self._give_up()
 
     def _give_up(self) -> None:
-        if self._connection is not None:
-            os.close(self._log)
-            self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._log.close()
+            connection.close()
 
     def __enter__(self) -> Journal:
         return self
@@ -326,7 +337,8 @@ def _data(rows: EventArray) -> memoryview:
 
 
 def _make_room(path: Path, overwrite: bool) -> None:
-    there = [file for file in (path, *(Path(f"{path}{end}") for end in _COMPANIONS)) if file.exists()]
+    beside = (Path(f"{place}{end}") for place in dict.fromkeys((path, path.resolve())) for end in _COMPANIONS)
+    there = [file for file in (path, *beside) if file.exists()]
     if there and not overwrite:
         raise JournalError(f"journal `{path}` cannot be created: `{there[0]}` exists")
     if path.is_dir():
@@ -352,57 +364,29 @@ def _prepare(connection: sqlite3.Connection, *, is_new: bool = True) -> None:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
-def _log_ahead(connection: sqlite3.Connection, path: Path) -> int:
-    """Write to a log from here on; return its handle, for ``sync``: SQLite itself syncs only where it moves pages."""
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
-    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_BYTES // page_bytes}")
-    connection.execute("SELECT 1 FROM manifest").fetchone()  # opens the log
-    handle = os.open(f"{path}-wal", os.O_RDWR | getattr(os, "O_BINARY", 0))
-    try:
-        _sync(handle)
-        _sync_folder(path.parent)
-    except OSError:
-        os.close(handle)
-        raise
-    return handle
+def _cut_off(connection: sqlite3.Connection, position: Position) -> None:
+    """Remove the batch that stands after a position, if one does; where the file does not hang together then, leave it alone.
 
-
-def _sync(handle: int) -> None:
-    """Return when the bytes of a file would survive a power cut."""
-    if sys.platform == "darwin":
-        import fcntl
-
-        fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
-    elif sys.platform == "win32":
-        os.fsync(handle)
-    else:
-        os.fdatasync(handle)
-
-
-def _cut_off(connection: sqlite3.Connection, batches: int) -> None:
-    """Remove what stands after a batch, if anything does; where the file does not hang together then, leave it alone."""
-    if connection.execute("SELECT max(number) FROM batches").fetchone()[0] in (None, batches):
-        return
+    Never more than one, and only behind the very batch that was read: what somebody else has written meanwhile stays.
+    """
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute("DELETE FROM batches WHERE number > ?", (batches,))
-    connection.execute("DELETE FROM snapshots WHERE place >= ?", ((batches + 1) * PARTS_MAX,))
-    sound = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-    if sound != "ok":
+    number = connection.execute("SELECT max(number) FROM batches").fetchone()[0] or 0
+    before = (
+        "SELECT chain FROM batches WHERE number = ?"
+        if position.batches
+        else "SELECT chain FROM marks WHERE place = 'start' AND batches = ?"
+    )
+    if number > position.batches + 1 or connection.execute(before, (position.batches,)).fetchone() != (position.chain,):
         connection.execute("ROLLBACK")
-        raise sqlite3.DatabaseError(f"damaged: {' '.join(str(sound).split())}")
+        raise sqlite3.DatabaseError(f"it holds {number} batches, and not those that were read: somebody else writes to it")
+    if number > position.batches:
+        connection.execute("DELETE FROM batches WHERE number > ?", (position.batches,))
+        connection.execute("DELETE FROM snapshots WHERE place >= ?", ((position.batches + 1) * PARTS_MAX,))
+        sound = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if sound != "ok":
+            connection.execute("ROLLBACK")
+            raise sqlite3.DatabaseError(f"damaged: {' '.join(str(sound).split())}")
     connection.execute("COMMIT")
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _reason(error: Exception) -> str:
