@@ -323,17 +323,16 @@ def _arrow_table(path: Path, names: list[str]) -> Any:
     return read(path, columns=names).select(names)
 
 
-def _by_row_groups(path: Path, names: list[str]) -> Any:
+def _at_once(path: Path, names: list[str]) -> Any:
     with arrow.parquet.ParquetFile(path) as file:
-        groups = [file.read_row_group(number, columns=names) for number in range(file.num_row_groups)]
-    return arrow.concat_tables(groups)
+        return file.read(columns=names)
 
 
 def _one_by_one(path: Path, names: list[str]) -> list[list[Cell]]:
     found: dict[str, list[Cell]] = {}
     for name in names:
         # What describes a column twice may be damaged in one of the places: the data are read by either.
-        for read in (_arrow_table, _by_row_groups):
+        for read in (_arrow_table, _at_once):
             with suppress(OSError, ValueError, arrow.ArrowException):
                 found[name] = _plain_column(read(path, [name]).column(0))
                 break
