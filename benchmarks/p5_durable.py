@@ -1,7 +1,8 @@
-"""The journal against a raw write and fsync of the same bytes in the same batches, with and without the engine.
+"""The journal against a raw write and sync of the same bytes in the same batches, with and without the engine.
 
-The ratio is of the journal as the engine uses it, fed with rows that are already there: what the engine needs beside it is P4's, and
-on a fast disk more than the write. Beside it stands a journal that waits for each batch before it takes the next.
+The ratio is of the journal as the engine uses it, fed with rows that are already there; what it is with the engine beside it stands in
+``short`` where it is below the bar too: on a fast disk the engine alone needs longer than the write. Both sides sync with the same call.
+Beside them stands a journal that waits for each batch before it takes the next.
 """
 
 from __future__ import annotations
@@ -40,12 +41,22 @@ def steps(state: State, rows: Rows) -> Iterator[tuple[Rows, Rows]]:
             done = consumed
 
 
+_sync = getattr(os, "fdatasync", os.fsync)
+
+
+def _alone(state: State, rows: Rows) -> float:
+    started = time.perf_counter()
+    for _ in steps(state, rows):
+        pass
+    return time.perf_counter() - started
+
+
 def _raw(path: Path, batches: list[tuple[Rows, Rows]]) -> float:
     handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
     started = time.perf_counter()
     for events, effects in batches:
         os.write(handle, events.tobytes() + effects.tobytes())
-        os.fsync(handle)
+        _sync(handle)
     seconds = time.perf_counter() - started
     os.close(handle)
     path.unlink()
@@ -83,11 +94,9 @@ def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
     manifest = Manifest("", "0" * 64, limits, digest_every=0, snapshot_every=0)
     state = opened_state(book, accounts, markets)
     load(state, rows[:100])
-    started = time.perf_counter()
     batches = [(events.copy(), effects.copy()) for events, effects in steps(state, rows[100:])]
-    engine = time.perf_counter() - started
     size = sum(events.nbytes + effects.nbytes for events, effects in batches)
-    raw, recorded, appended, durable = [], [], [], []
+    raw, recorded, appended, durable, engine = [], [], [], [], []
     with TemporaryDirectory(dir=Path(__file__).parent) as folder:
         for turn in range(rounds):
             fresh = opened_state(book, accounts, markets)
@@ -95,21 +104,27 @@ def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
             raw.append(_raw(Path(folder, "raw"), batches))
             recorded.append(_recorded(Path(folder, "journal.db"), manifest, fresh, batches))
             durable.append(_recorded(Path(folder, "journal.db"), manifest, fresh, steps(fresh, rows[100:])))
+            fresh = opened_state(book, accounts, markets)
+            load(fresh, rows[:100])
+            engine.append(_alone(fresh, rows[100:]))
             appended.append(_appended(Path(folder, "journal.db"), manifest, batches))
             say(f"round {turn + 1} of {rounds}: raw {raw[-1]:.2f} s, journal {recorded[-1]:.2f} s, with the engine {durable[-1]:.2f} s")
+    bar, with_engine = 0.5, median(raw) / median(durable)
     return {
         "ratio": median(raw) / median(recorded),
-        "bar": 0.5,
-        "unit": "of the speed of a raw write and fsync",
+        "bar": bar,
+        "short": [f"engine and journal together: {with_engine:.2f}"] if with_engine < bar else [],
+        "unit": "of the speed of a raw write and sync, the journal alone",
         "figures": {
-            "raw write and fsync: seconds": median(raw),
+            "raw write and sync: seconds": median(raw),
             "journal alone: seconds": median(recorded),
             "journal alone: of the speed of raw": median(raw) / median(recorded),
             "journal that waits for each batch: of the speed of raw": median(raw) / median(appended),
             "engine and journal: seconds": median(durable),
-            "engine and journal: of the speed of raw": median(raw) / median(durable),
+            "engine and journal: of the speed of raw": with_engine,
+            "engine and journal: of the speed of the engine alone": median(engine) / median(durable),
             "engine and journal: events a second": (count - 100) / median(durable),
-            "engine alone: seconds": engine,
+            "engine alone: seconds": median(engine),
             "megabytes": size / 1e6,
             "raw: milliseconds a batch": 1e3 * median(raw) / len(batches),
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,12 +34,14 @@ def _written(path: Path, state: State, manifest: Manifest, opening: Rows, rows: 
     seconds = time.perf_counter() - started
     for events, effects in steps(state, rows):
         journal.append(events, effects)
+    for end in ("", "-wal"):  # as a dead run leaves them: the log not yet moved into the file
+        shutil.copyfile(f"{path}{end}", f"{path.with_name('dead.db')}{end}")
     journal.abandon()
     return seconds, snapshot.size_bytes
 
 
-def _recovered(path: Path) -> tuple[float, float, Replayer]:
-    """Return seconds until the snapshot's engine stood ready, seconds of the tail, and the engine."""
+def _recovered(path: Path) -> tuple[float, float, float, Replayer]:
+    """Return seconds until the snapshot's engine stood ready, of the tail, of taking the journal up, and the engine."""
     started = time.perf_counter()
     with Recovery(path) as found:
         assert found.restored is not None, found.findings
@@ -48,8 +51,22 @@ def _recovered(path: Path) -> tuple[float, float, Replayer]:
         for batch in read_ahead(found.tail()):
             differences = replayer.replay(batch)
             assert not differences, differences
-        found.take_up().abandon()
-        return ready, time.perf_counter() - started, replayer
+        tail = time.perf_counter() - started
+        started = time.perf_counter()
+        journal = found.take_up()
+        taken_up = time.perf_counter() - started
+        journal.abandon()
+        return ready, tail, taken_up, replayer
+
+
+def _copied(folder: Path) -> Path:
+    """Return a fresh copy of the journal of the dead run, as safe on the disk as that one was."""
+    for end in ("", "-wal"):
+        shutil.copyfile(folder / f"dead.db{end}", folder / f"copy.db{end}")
+        handle = os.open(folder / f"copy.db{end}", os.O_RDWR)
+        os.fsync(handle)
+        os.close(handle)
+    return folder / "copy.db"
 
 
 def _alone(path: Path, rows: Rows) -> float:
@@ -64,7 +81,11 @@ def _alone(path: Path, rows: Rows) -> float:
 
 
 def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
-    """Return the ratio of the rate of a journal's replay to the engine's alone (P4), and the seconds until 1,000,000 accounts are ready."""
+    """Return the ratio of the rate of a journal's replay to that of the engine alone, and the seconds until 1,000,000 accounts are ready.
+
+    The engine begins at the same snapshot and takes the same batches. P4's own way to measure, one stream from a book that
+    was just opened, stands beside it.
+    """
     accounts, markets, count, rounds = (5_000, 20, 4_000, 1) if small else (1_000_000, 200, 400_000, 7)
     book = make_book(accounts, accounts * 5 // 2, markets, SEED)
     opening = opening_events(book, accounts, markets)
@@ -74,7 +95,7 @@ def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
     load(state, rows[:100])
     tail_rows = rows[100:]
     manifest = Manifest("", "0" * 64, venue_rules(book, accounts, markets).limits, digest_every=0, snapshot_every=1 << 40)
-    alone, ready, tail = [], [], []
+    opened, alone, ready, tail, taken_up = [], [], [], [], []
     equal = True
     with TemporaryDirectory(dir=Path(__file__).parent) as folder:
         path = Path(folder, "journal.db")
@@ -82,22 +103,35 @@ def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
         say(f"snapshot of {size / 1e6:,.0f} MB taken and written in {taken:.2f} s")
         written = state_digest(state)
         for turn in range(rounds):
-            alone.append(_alone(path, tail_rows))
-            *seconds, replayer = _recovered(path)
+            if turn < 3:
+                fresh = opened_state(book, accounts, markets)
+                load(fresh, rows[:100])
+                started = time.perf_counter()
+                load(fresh, tail_rows)
+                opened.append(time.perf_counter() - started)
+                del fresh
+            alone.append(_alone(_copied(Path(folder)), tail_rows))
+            *seconds, replayer = _recovered(_copied(Path(folder)))
             ready.append(seconds[0])
             tail.append(seconds[1])
+            taken_up.append(seconds[2])
             equal &= state_digest(replayer.state) == written
             say(f"round {turn + 1} of {rounds}: ready {ready[-1]:.2f} s, replay {tail[-1]:.2f} s, engine alone {alone[-1]:.2f} s")
     slowest = max(ready)
+    bar, of_opened = 0.8, median(opened) / median(tail)
     return {
         "ratio": median(alone) / median(tail),
-        "bar": 0.8,
+        "bar": bar,
+        "short": [f"against the rate of a book just opened, as P4 measures it: {of_opened:.2f}"] if of_opened < bar else [],
         "sound": equal and (small or slowest <= READY_SECONDS_MAX),
         "unit": "of the engine's events a second, replaying a journal from its snapshot",
         "figures": {
             f"seconds until {accounts:,} accounts are ready, slowest round (bar {READY_SECONDS_MAX:g})": slowest,
             "replay: events a second, read, checked and compared": len(tail_rows) / median(tail),
             "engine alone: events a second, the same stream from the same snapshot": len(tail_rows) / median(alone),
+            "engine alone as in P4, on a book just opened: events a second": len(tail_rows) / median(opened),
+            "replay: of that": of_opened,
+            "taking the journal up, its log emptied: seconds": median(taken_up),
             "snapshot: megabytes": size / 1e6,
             "snapshot: seconds to take and make durable": taken,
             "digests equal": equal,
@@ -108,6 +142,7 @@ def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
             "markets": markets,
             "events of the tail": len(tail_rows),
             "rounds": rounds,
+            "journal": "with its log, as a run that died leaves it",
             "seed": SEED,
             "excluded": "opening the book, compilation, starting the process",
             "load": f"{os.getloadavg()[0]:.1f} over the last minute",

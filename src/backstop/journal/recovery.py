@@ -69,6 +69,7 @@ class Recovery:
         if not self.path.exists():
             raise FileNotFoundError(f"journal `{self.path}` does not exist")
         state = read_log(log_of(self.path))
+        self._torn_bytes = state.torn_bytes
         place = f"{self.path.name}-wal"
         if state.lost_for_certain:
             raise JournalDamaged(Finding(FindingCode.LOG, place, state.says))
@@ -174,7 +175,7 @@ class Recovery:
         Raises ``JournalError`` if it cannot be written.
         """
         self._journal.close()
-        return Journal.take_up(self.path, self.manifest, self.position)
+        return Journal.take_up(self.path, self.manifest, self.position, torn_bytes=self._torn_bytes)
 
 
 class Recovered(NamedTuple):

@@ -31,7 +31,6 @@ from backstop.journal.format import (
     start_chain,
     stranger_of,
 )
-from backstop.journal.log import log_of, read_log
 from backstop.journal.manifest import Manifest, Names
 from backstop.journal.snapshot import Snapshot
 from backstop.journal.syncing import Log
@@ -114,11 +113,12 @@ class Journal:
         return cls(path, connection, log, Position(chain), manifest)
 
     @classmethod
-    def take_up(cls, path: str | Path, manifest: Manifest, position: Position) -> Journal:
+    def take_up(cls, path: str | Path, manifest: Manifest, position: Position, *, torn_bytes: int = 0) -> Journal:
         """Open a journal that a dead run left, to write on after ``position``; what stands behind it is cut off.
 
-        ``backstop.journal.recovery`` finds the position. Raises ``JournalError`` if the file cannot be written, is written by
-        somebody else, or is so damaged that nothing can be cut off it; its batches are then as they were.
+        ``backstop.journal.recovery`` finds the position, and how much of the log is torn. Raises ``JournalError`` if the file
+        cannot be written, is written by somebody else, or is so damaged that nothing can be cut off it; its batches are then
+        as they were.
         """
         path = Path(path)
         connection: sqlite3.Connection | None = None
@@ -126,10 +126,9 @@ class Journal:
         try:
             connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False)
             _prepare(connection, is_new=False)
-            torn = read_log(log_of(path)).torn_bytes
             log = Log.open(connection, path)  # what the dead run did not sync is synced before anything stands behind it
             _cut_off(connection, position)
-            log.empty(connection, torn)
+            log.empty(connection, torn_bytes)
         except (sqlite3.Error, OSError) as error:
             if log is not None:
                 log.close()
