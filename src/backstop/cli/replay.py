@@ -71,8 +71,8 @@ def replay(
         raise typer.BadParameter(f"{end}: must be after --start", param_hint="--end")
     if resume and (journal is None or force):
         raise typer.BadParameter("needs --journal, and no --force", param_hint="--resume")
-    checked_output(report)
-    checked_output(journal)
+    checked_output(report, has_company=True)
+    checked_output(journal, has_company=True)
     if journal is not None and journal.exists() and not force and not resume:
         say(f"error: {journal} exists: choose another path, or replace it with --force; --resume goes on with a run that was killed")
         raise typer.Exit(FAILED)
