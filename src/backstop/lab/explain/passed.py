@@ -446,8 +446,8 @@ def add_residual(scene: Scene, fact: Fact) -> None:
 
 def _adl_stop(scene: Scene, found: Assessment, market: int) -> Stop:
     """Return why ADL left what is torn up."""
-    plans = [row for row in scene.rows[: scene.place] if row["kind"] == EffectKind.ADL_PLAN]
-    earlier = [row for row in plans if row["account"] == scene.account and row["market"] == market]
+    plans = [row for row in scene.rows[: scene.place] if row["kind"] == EffectKind.ADL_PLAN and row["account"] == scene.account]
+    earlier = [row for row in plans if row["market"] == market]
     if earlier:
         closed = scene.speaker.lots(market, abs(earlier[-1]["lots"]))
         return Stop("adl", "caps", f"closed {closed} of it, all that the counterparties' caps allowed")
@@ -457,4 +457,6 @@ def _adl_stop(scene: Scene, found: Assessment, market: int) -> Stop:
         says += (
             f"; none of the others can pay its part of {scene.speaker.cash(side.beyond_mark)} beyond mark and keep its maintenance margin"
         )
-    return Stop("adl", "nobody_can_give", says, lots=side.lots, values={"beyond_mark_atoms": side.beyond_mark})
+    # ADL goes by market id: one in a later market came after this one's turn, and may have freed margin of those asked here.
+    has_moved = any(row["market"] > market for row in plans)
+    return Stop("adl", "nobody_can_give", says, lots=0 if has_moved else side.lots, values={"beyond_mark_atoms": side.beyond_mark})
