@@ -6,8 +6,11 @@ commands, so that a new one cannot be left out. Commands that write are given pl
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -144,6 +147,35 @@ def test_no_folder_is_made_for_an_output_and_none_is_taken_for_a_file(line: str,
     folder = called(line, folder=files, output=files / "there")
     assert folder.exit_code == FAILED, folder.output
     assert folder.stderr.splitlines()[-1] == f"error: {files}/there is a folder: name a file"
+
+
+@pytest.mark.parametrize("line", WRITERS.values(), ids=WRITERS)
+def test_an_output_that_may_not_be_written_is_refused_before_the_work(line: str, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Permissions are played, as root has all of them."""
+    closed, old = files / "closed", files / "old.svg"
+    closed.mkdir()
+    old.write_text("kept")
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: (mode != os.W_OK or Path(path) not in (closed, old)) and access(path, mode))
+    told = called(line, folder=files, output=closed / "x.svg")
+    assert told.exit_code == FAILED, told.output
+    assert told.stderr.splitlines() == [f"error: {closed}/x.svg: no permission to write in {closed}"]
+    told = called(line, folder=files, output=old)
+    assert told.exit_code == FAILED, told.output
+    assert told.stderr.splitlines() == [f"error: {old}: no permission to write to it"]
+    assert old.read_text() == "kept"
+
+
+def test_a_reader_who_has_seen_enough_is_told_nothing(files: Path) -> None:
+    """``journal show FILE | head -1``."""
+    line = [sys.executable, "-c", "from backstop.cli import main; main()", "journal", "show", str(files / "run.db")]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as shown:
+        assert shown.stdout is not None
+        assert shown.stderr is not None
+        assert shown.stdout.readline()
+        shown.stdout.close()
+        assert shown.stderr.read() == ""
+    assert shown.returncode == FAILED
 
 
 UNKNOWN = {

@@ -250,6 +250,13 @@ def test_an_unknown_scenario_names_those_there_are(tmp_path: Path) -> None:
     assert "must be one of 2020-03-12, 2021-05-19, 2025-10-10" in plain(result.stderr)
 
 
+def test_a_venue_without_a_market_of_the_scenario_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "venue.toml", venue_text().replace(BTC, "DOGE/USDT:USDT").replace("ETH/USDT:USDT", "SHIB/USDT:USDT"))
+    result = runner.invoke(app, ["demo", "2020-03-12", "--venue", str(tmp_path / "venue.toml"), "--out", str(tmp_path / "out")])
+    assert result.exit_code == FAILED, result.output
+    assert f"error: {tmp_path}/venue.toml: the venue has no market of scenario 2020-03-12: it must have one of" in result.stderr
+
+
 BARS = "symbol,tf,date,open,high,low,close,volume\n" + "".join(
     f"BTC,5m,2025-10-10T21:{minute:02d}:00Z,100000,99000,80000,90000,5\n" for minute in (0, 5, 10, 10)
 )

@@ -13,7 +13,19 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from backstop.cli.journal import app
-from backstop.core.events import EFFECT, EVENT, FUND, AdlClass, AdlPolicy, EffectKind, EventKind, clearing_of, outside_of
+from backstop.core.events import (
+    EFFECT,
+    EVENT,
+    FUND,
+    AdlClass,
+    AdlPolicy,
+    BreakerCause,
+    BreakerState,
+    EffectKind,
+    EventKind,
+    clearing_of,
+    outside_of,
+)
 from backstop.journal import open_journal
 from backstop.journal.rendering import EFFECTS, EVENTS, Speaker, time_text
 from backstop.journal.showing import Choice, chosen, speaker_of
@@ -59,6 +71,17 @@ def test_a_kind_of_a_later_version_is_shown_field_by_field() -> None:
     speaker = Speaker(venue(), names())
     row = dict.fromkeys(EFFECT.names or (), 5) | {"kind": 99}
     assert speaker.effect(row) == "code=5 market=5 account=5 other=5 lots=5 price_ticks=5 amount=5 value=5"
+
+
+def test_a_stop_that_is_held_anew_is_told_as_such() -> None:
+    speaker = Speaker(venue(), names())
+    zero = dict.fromkeys(EFFECT.names or (), 0) | {"kind": int(EffectKind.BREAKER), "lots": int(BreakerCause.OPERATOR)}
+    first = zero | {"code": int(BreakerState.HALTED), "other": int(BreakerState.OPEN)}
+    again = zero | {"code": int(BreakerState.HALTED), "other": int(BreakerState.HALTED)}
+    assert speaker.effect(first) == "BTC/USDT:USDT is now halted, was open, because of operator"
+    assert speaker.effect(again) == "BTC/USDT:USDT is halted anew, because of operator"
+    fields = speaker.fields(again, is_event=False)
+    assert (fields["state"], fields["before"]) == ("halted", "halted")
 
 
 def test_the_house_has_names() -> None:

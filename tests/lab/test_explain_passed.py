@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 
 from backstop.cli.explain import app
 from backstop.config import parse_venue
-from backstop.core.events import NEVER_NS, Health, Stage
-from backstop.lab.explain import Explanation, as_json, as_text, explain
+from backstop.core.events import NEVER_NS, EffectKind, Health, Stage
+from backstop.lab.explain import Explanation, as_json, as_text, explain, passed
 from backstop.lab.explain.audit import audit
+from backstop.lab.explain.socialised import OtherSide
 from backstop.lab.replay import replay_case
 from tests.lab.test_explain_stages import explained
 from tests.lab.test_replay import crash_of
@@ -70,6 +71,18 @@ def test_a_stage_that_could_have_acted_shows(monkeypatch: pytest.MonkeyPatch, na
     monkeypatch.setattr(getattr(place, holder) if holder else place, attribute, wrong)
     failed = [line for found in _streams(corner, 12) for line in found.checks_failed]
     assert any(f": {what}: tape" in line for line in failed), failed[:5]
+
+
+@pytest.mark.parametrize(("deleveraged", "checked"), [((), 7), ((0,), 7), ((2,), 0), ((0, 2), 0)])
+def test_adl_is_checked_unless_a_later_market_had_its_turn_since(deleveraged: tuple[int, ...], checked: int) -> None:
+    """ADL goes by market id. Of another account none counts."""
+    rows = [{"kind": EffectKind.ADL_PLAN, "account": 4, "market": market, "lots": 1} for market in deleveraged]
+    rows += [{"kind": EffectKind.ADL_PLAN, "account": 5, "market": 2, "lots": 1}, {"kind": EffectKind.TEAR_UP, "account": 4, "market": 1}]
+    sides = {len(rows) - 1: {1: OtherSide(holders=3, in_default=1, beyond_mark=0, lots=7)}}
+    scene: Any = SimpleNamespace(rows=rows, place=len(rows) - 1, account=4, known=SimpleNamespace(sides=sides))
+    found: Any = SimpleNamespace(equity=1)
+    stop = passed._adl_stop(scene, found, 1)
+    assert (stop.reason, stop.lots) == ("nobody_can_give", checked)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from backstop.core.events import NONE
 from backstop.lab.report.charts import Axis, Panel, time_axis, value_axis
+from backstop.lab.report.gathering import Spell
+from backstop.lab.report.market_figures import halts_begun
 from backstop.lab.report.series import SPANS_MAX, Envelope, Sums, TimeGrid
 from backstop.lab.report.words import clock, compact, money, percent, span_text
 from tests.feeds.samples import SECOND, START, small_venue
@@ -77,3 +80,12 @@ def test_words() -> None:
     assert percent(1, 0) == "\N{EN DASH}"
     assert clock(START, date=True) == "2025-10-10 21:00:00"
     assert [span_text(seconds * SECOND) for seconds in (0, 59, 60, 5400, 90_061)] == ["under 1 s", "59 s", "1 min", "1 h 30 min", "1 d 1 h"]
+
+
+def test_a_halt_that_is_held_anew_is_labelled_once() -> None:
+    def spell(market: int, state: str, start_ns: int, end_ns: int | None) -> Spell:
+        return Spell(market, state, start_ns, "price", end_ns)
+
+    first, venue, later = spell(0, "halted", 0, 10), spell(NONE, "halted", 10, 15), spell(0, "halted", 40, None)
+    anew, reopening = spell(0, "halted", 10, 20), spell(0, "reopening", 20, 30)
+    assert halts_begun([first, anew, venue, reopening, later]) == [first, venue, later]

@@ -80,7 +80,7 @@ def _root(
 ) -> None:
     """Default-management engine of a crypto-derivatives venue.
 
-    Exit codes: 0 ok, 1 failed, 2 usage, 3 invariant violated, 4 finding or limit breached. A file that is missing or cannot be
+    Exit codes: 0 ok, 1 failed, 2 usage, 3 invariant violated, 4 finding. A file that is missing or cannot be
     read or written is 1; a journal that is damaged, or a file that is no journal, is 4. A command's help says what is its own.
     """
 

@@ -46,7 +46,9 @@ def demo(
         raise typer.Exit(FAILED)
     with refusals():
         out.mkdir(parents=True, exist_ok=True)
-    checked_output(report)
+    for name_written in ("journal.db", "result.json"):
+        checked_output(out / name_written, has_company=True)
+    checked_output(report, has_company=True)
     compiled = warm_up()
     with refusals():
         from backstop.lab.cases import case_of_population, scenario_prices
@@ -58,7 +60,8 @@ def demo(
         try:
             prices, schedule = scenario_prices(resolved, crash, seed)
         except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--venue") from None
+            say(f"error: {venue}: {error}")
+            raise typer.Exit(FAILED) from None
         say(f"{crash.title}: {len(prices.events):,} marks in {len(prices.markets)} markets, {parameters.accounts:,} accounts, seed {seed}")
         case = case_of_population(resolved, prices, parameters, seed, schedule)
         case.details["scenario"] = name

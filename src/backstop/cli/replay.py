@@ -71,13 +71,8 @@ def replay(
         raise typer.BadParameter(f"{end}: must be after --start", param_hint="--end")
     if resume and (journal is None or force):
         raise typer.BadParameter("needs --journal, and no --force", param_hint="--resume")
-    checked_output(report)
-    checked_output(journal)
-    if journal is not None and journal.exists() and not force and not resume:
-        say(f"error: {journal} exists: choose another path, or replace it with --force; --resume goes on with a run that was killed")
-        raise typer.Exit(FAILED)
-    if resume and journal is not None and not journal.exists():
-        say(f"note: {journal} is not there: the run begins anew")
+    checked_output(report, has_company=True)
+    _check_journal(journal, force=force, resume=resume)
     with refusals():
         from backstop.config import load_venue
         from backstop.feeds.prices import read_prices
@@ -100,6 +95,18 @@ def replay(
     else:
         print_result(result, title)
     raise typer.Exit(exit_code_of(result))
+
+
+def _check_journal(journal: Path | None, *, force: bool, resume: bool) -> None:
+    """Say before the run where its journal cannot be written, or that there is none to go on with."""
+    if journal is None:
+        return
+    checked_output(journal, has_company=True)
+    if journal.exists() and not force and not resume:
+        say(f"error: {journal} exists: choose another path, or replace it with --force; --resume goes on with a run that was killed")
+        raise typer.Exit(FAILED)
+    if resume and not journal.exists():
+        say(f"note: {journal} is not there: the run begins anew")
 
 
 def _timeframe_ns(text: str | None) -> int | None:

@@ -27,7 +27,7 @@ def report(
     written and shows that something was made or lost, 4 if the journal is damaged, has no end or is no journal: nothing
     is written then.
     """
-    checked_output(output)
+    checked_output(output, has_company=True)
     if output.exists() and journal.exists() and output.samefile(journal):
         raise typer.BadParameter(f"{output} is the journal: name another file", param_hint="--output")
     with refusals():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -55,6 +56,8 @@ def refusals() -> Iterator[None]:
         message = str(error)
     except OverflowError as error:
         message = f"the engine stopped: {error}"
+    except BrokenPipeError:
+        raise  # who reads has seen enough: `main` ends without a word
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         message = f"{place}{error.strerror or error}"
@@ -133,14 +136,21 @@ def run_case(case: Case, title: str, *, report: Path | None = None, command: str
     return result
 
 
-def checked_output(path: Path | None) -> Path | None:
-    """Return where a file will be written; say before the work, not after it, that it cannot be. No folder is made for it."""
+def checked_output(path: Path | None, *, has_company: bool = False) -> Path | None:
+    """Return where a file will be written; say before the work, not after it, that it cannot be. No folder is made for it.
+
+    ``has_company``: while it is written others stand beside it (a page's first copy, a journal's log), also where it is there already.
+    """
     if path is None:
         return None
     if path.is_dir():
         message = f"{path} is a folder: name a file"
     elif not path.parent.is_dir():
         message = f"{path}: there is no folder {path.parent}: make it first"
+    elif path.exists() and not os.access(path, os.W_OK):
+        message = f"{path}: no permission to write to it"
+    elif (has_company or not path.exists()) and not os.access(path.parent, os.W_OK):
+        message = f"{path}: no permission to write in {path.parent}"
     else:
         return path
     say(f"error: {message}")

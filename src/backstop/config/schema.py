@@ -350,8 +350,12 @@ class BreakersSection(_Section):
     price_throttle_ppm: Ppm = Field(
         default=0, description="Move of the mark, or its distance from the index, that throttles a market.", json_schema_extra=_unit("ppm")
     )
-    price_halt_ppm: Ppm = Field(default=0, description="Move that halts a market.", json_schema_extra=_unit("ppm"))
-    price_exit_ppm: Ppm = Field(default=0, description="Move below which that ends.", json_schema_extra=_unit("ppm"))
+    price_halt_ppm: Ppm = Field(
+        default=0, description="Move of the mark, or its distance from the index, that halts a market.", json_schema_extra=_unit("ppm")
+    )
+    price_exit_ppm: Ppm = Field(
+        default=0, description="Move or distance below which that ends, each for itself.", json_schema_extra=_unit("ppm")
+    )
     flow_window: Duration = Field(default=60_000_000_000, description="Liquidated notional is counted in this window and the one before.")
     flow_exit_ppm: Ppm = Field(
         default=500_000, description="Share of the first threshold below which a stop for flow ends.", json_schema_extra=_unit("ppm")

@@ -14,14 +14,8 @@ import numpy as np
 
 from backstop.config import Venue
 from backstop.core.events import (
-    FEES,
-    GROUPS_MAX,
-    HOUSE_FIRST_MARKET,
     NEVER_NS,
     NONE,
-    REMAINDER,
-    UNCOVERED,
-    WORLD,
     AdlClass,
     AdlPolicy,
     Answer,
@@ -38,92 +32,23 @@ from backstop.core.events import (
     Reject,
     SocialisePolicy,
     Transfer,
-    fund_of,
 )
 from backstop.journal.manifest import Names
+from backstop.journal.vocabulary import Vocabulary
 
 __all__ = ["EFFECTS", "EVENTS", "Part", "Row", "Sentence", "Speaker", "kind_name", "time_text"]
 
 #: One row, by field.
 Row = Mapping[str, int]
 
-_HOUSE = {WORLD: "outside world", REMAINDER: "remainder", UNCOVERED: "uncovered", FEES: "trading fees"}
-#: Market groups by the ledger account of their fund.
-_FUNDS = {fund_of(group): group for group in range(GROUPS_MAX)}
-_HOUSE_OF_MARKET = ("clearing", "outside traders", "error inventory")
 
-
-class Speaker:
-    """Knows the names and the decimals of one venue's run."""
+class Speaker(Vocabulary):
+    """Says the events and effects of one venue's run in words."""
 
     def __init__(self, venue: Venue, names: Names, *, knows_codes: bool = True) -> None:
         """``knows_codes`` is off for a journal whose codes are not those of this version: rows are then shown as numbers."""
-        self.venue = venue
-        self.names = names
+        super().__init__(venue, names)
         self.knows_codes = knows_codes
-
-    def holder(self, number: int) -> str:
-        """Return the name of an account, or of a ledger account of the house."""
-        if number >= 0:
-            accounts = self.names.accounts
-            return str(accounts[number]) if number < len(accounts) else f"account {number}"
-        if number in _HOUSE:
-            return _HOUSE[number]
-        if number in _FUNDS:
-            return self.fund(_FUNDS[number])
-        market, place = divmod(HOUSE_FIRST_MARKET - number, len(_HOUSE_OF_MARKET))
-        return f"{_HOUSE_OF_MARKET[place]} of {self.market(market)}" if number <= HOUSE_FIRST_MARKET else "nobody"
-
-    def owner(self, number: int) -> str:
-        """Return the name of an owner."""
-        owners = self.names.owners
-        return str(owners[number]) if 0 <= number < len(owners) else f"owner {number}"
-
-    def market(self, number: int) -> str:
-        """Return the symbol of a market."""
-        markets = self.venue.markets
-        return markets[number].symbol if 0 <= number < len(markets) else f"market {number}"
-
-    def group(self, number: int) -> str:
-        """Return the name of a market group."""
-        groups = self.venue.groups
-        return groups[number] if 0 <= number < len(groups) else f"group {number}"
-
-    def fund(self, group: int) -> str:
-        """Return what the fund of a market group is called; a venue with one group has one fund."""
-        return "fund" if len(self.venue.groups) == 1 and group == 0 else f"fund of {self.group(group)}"
-
-    def provider(self, number: int) -> str:
-        """Return the name of a backstop provider."""
-        providers = self.venue.providers
-        return providers[number].name if 0 <= number < len(providers) else f"provider {number}"
-
-    def lots(self, market: int, lots: int) -> str:
-        """Return lots as a quantity of contracts."""
-        markets = self.venue.markets
-        return markets[market].quantity_text(lots) if 0 <= market < len(markets) else f"{lots} lots"
-
-    def price(self, market: int, ticks: int) -> str:
-        """Return ticks as a price."""
-        markets = self.venue.markets
-        return markets[market].price_text(ticks) if 0 <= market < len(markets) else f"{ticks} ticks"
-
-    def cash(self, atoms: int) -> str:
-        """Return atoms with all decimals of the asset."""
-        return f"{self.venue.asset.text(atoms)} {self.venue.asset.name}"
-
-    def account_number(self, text: str) -> int:
-        """Return the number of the account that has this name or, where none has, this number.
-
-        Raises ``KeyError`` with a message.
-        """
-        try:
-            return list(self.names.accounts).index(text)
-        except ValueError:
-            pass
-        if text.isdecimal() and (not self.names.accounts or int(text) < len(self.names.accounts)):
-            return int(text)
-        raise KeyError(f"no account is called {text!r}")
 
     def event(self, row: Row) -> str:
         """Say an event in words."""
@@ -147,11 +72,11 @@ class Part(NamedTuple):
 
     name: str
     #: Gives it as a text, or a number where it is a count.
-    form: Callable[[Speaker, Row], str | int]
+    form: Callable[[Vocabulary, Row], str | int]
     #: The row's field, where it holds an account (or a ledger account of the house).
     holder_field: str = ""
     #: Gives it outside of the sentence, where that is another text; None: there is nothing to say.
-    bare: Callable[[Speaker, Row], str | int | None] | None = None
+    bare: Callable[[Vocabulary, Row], str | int | None] | None = None
 
 
 class Sentence(NamedTuple):
@@ -160,7 +85,7 @@ class Sentence(NamedTuple):
     words: str
     parts: tuple[Part, ...]
 
-    def said(self, speaker: Speaker, row: Row) -> str:
+    def said(self, speaker: Vocabulary, row: Row) -> str:
         """Fill the places."""
         return self.words.format(**{part.name: part.form(speaker, row) for part in self.parts})
 
@@ -247,7 +172,7 @@ _ORDERS = {AdlPolicy.QUEUE: "rank score", AdlPolicy.RANDOM: "their drawn numbers
 def _weight() -> Part:
     """Weight of an ADL counterparty, by the venue's policy; in HOUSE always lots."""
 
-    def said(speaker: Speaker, row: Row) -> str:
+    def said(speaker: Vocabulary, row: Row) -> str:
         policy, value = AdlPolicy(speaker.venue.rules.adl_policy), row["value"]
         if policy in _SCORES and row["code"] != AdlClass.HOUSE:
             return _SCORES[policy].format(value)
@@ -260,7 +185,7 @@ def _weight() -> Part:
 def _eta() -> Part:
     """How a class shares: a part of each weight, or whole caps, one by one where the policy goes by an order."""
 
-    def said(speaker: Speaker, row: Row) -> str:
+    def said(speaker: Vocabulary, row: Row) -> str:
         policy = AdlPolicy(speaker.venue.rules.adl_policy)
         if policy in _ORDERS and row["code"] != AdlClass.HOUSE and row["price_ticks"] < row["other"]:
             return f"one by one in order of {_ORDERS[policy]} until done, the last at {row['amount']}"
@@ -282,10 +207,10 @@ def _market_or_venue(name: str) -> Part:
 def _until(field: str, words: str) -> tuple[Part, Part]:
     """A time, in the sentence where there is one to come; beside it in nanoseconds, None where there is none."""
 
-    def said(_: Speaker, row: Row) -> str:
+    def said(_: Vocabulary, row: Row) -> str:
         return words.format(time_text(row[field])) if 0 < row[field] < NEVER_NS else ""
 
-    def number(_: Speaker, row: Row) -> int | None:
+    def number(_: Vocabulary, row: Row) -> int | None:
         return row[field] if 0 < row[field] < NEVER_NS else None
 
     return Part("until", said, bare=lambda _, row: time_text(row[field]) if 0 < row[field] < NEVER_NS else None), Part(
@@ -296,12 +221,23 @@ def _until(field: str, words: str) -> tuple[Part, Part]:
 def _signal() -> Part:
     """How strong the signal of a breaker's cause was: a move (PRICE) or distance (INDEX), or what was liquidated (FLOW)."""
 
-    def said(speaker: Speaker, row: Row) -> str | None:
+    def said(speaker: Vocabulary, row: Row) -> str | None:
         if row["lots"] in (BreakerCause.PRICE, BreakerCause.INDEX):
             return f"{row['value'] / 10_000:g} %"
         return f"{speaker.cash(row['value'])} liquidated" if row["lots"] == BreakerCause.FLOW else None
 
     return Part("signal", lambda speaker, row: f" ({text})" if (text := said(speaker, row)) else "", bare=said)
+
+
+def _breaker_state() -> Part:
+    """From which state to which, in the sentence; beside it the new state. A stop that is held anew comes from its own state."""
+    state, before = _code("state", BreakerState), _code("before", BreakerState, "other")
+
+    def said(speaker: Vocabulary, row: Row) -> str:
+        new = state.form(speaker, row)
+        return f"{new} anew" if row["code"] == row["other"] else f"now {new}, was {before.form(speaker, row)}"
+
+    return Part("state", said, bare=state.form)
 
 
 def _provider(field: str) -> Part:
@@ -446,10 +382,10 @@ EFFECTS: dict[EffectKind, Sentence] = {
     ),
     EffectKind.RESIDUAL: Sentence("{amount} of {account} stays uncovered", (_holder("account"), _cash("amount"))),
     EffectKind.BREAKER: Sentence(
-        "{where} is now {state}, was {before}, because of {cause}{signal}{until}",
+        "{where} is {state}, because of {cause}{signal}{until}",
         (
             _market_or_venue("where"),
-            _code("state", BreakerState),
+            _breaker_state(),
             _code("before", BreakerState, "other"),
             _code("cause", BreakerCause, "lots"),
             _signal(),

@@ -28,7 +28,8 @@ _ASKED = (EffectKind.ADL_PLAN, EffectKind.TEAR_UP, EffectKind.RESIDUAL)
 class Fund:
     """One group's fund. Atoms."""
 
-    balance: int
+    #: What its ledger account holds, what is reserved of it included.
+    ledger_balance: int
     reserved: int
     #: In the present window, and the most that it may be.
     paid: int
@@ -37,7 +38,7 @@ class Fund:
     @property
     def available(self) -> int:
         """What it may still promise or pay, for whomever."""
-        return max(0, min(self.balance - self.reserved, self.loss_max - self.paid - self.reserved))
+        return max(0, min(self.ledger_balance - self.reserved, self.loss_max - self.paid - self.reserved))
 
 
 @dataclass(slots=True)
@@ -206,9 +207,9 @@ class House:
         amount = row["amount"]
         for group, fund in enumerate(self._funds):
             if row["account"] == fund_of(group):
-                fund.balance += amount
+                fund.ledger_balance += amount
             elif row["other"] == fund_of(group):
-                fund.balance -= amount
+                fund.ledger_balance -= amount
                 if row["code"] in _PAYMENTS:
                     fund.paid += amount
                     self._paid[self._owners[row["account"]]] += amount

@@ -199,8 +199,7 @@ def _unreached(scene: Scene, plan: Plan, market: int, lots: int) -> Stop | None:
     limit, _ = limit_ticks(scene, market, is_sell)
     zero = zero_ticks(scene, market, is_sell, lots, scene.mirror.zero_cash(market, lots, plan.equity, plan.maintenance))
     limit = max(limit, zero) if is_sell else min(limit, zero)
-    depth = scene.state.markets[market].depth_lots[0 if is_sell else 1]
-    for offset, visible in zip(scene.rules.markets[market].band_offset_ppm, depth.tolist(), strict=False):
+    for offset, visible in scene.depth(market, 0 if is_sell else 1):
         if visible > 0:
             best = mark * (_PPM - offset) // _PPM if is_sell else ceil_div(mark * (_PPM + offset), _PPM)
             if (limit <= best) if is_sell else (limit >= best):
@@ -235,31 +234,36 @@ def _takeover_stop(scene: Scene, view: View, found: Assessment, market: int) -> 
         return Stop("takeover", "none_committed", says)
     end = scene.default_since_ns() + 2 * rules.closeout.deadline_ns
     is_over = view.now_ns >= end
-    parts, able, edge = [], 0, 0
-    if is_over:
-        parts.append(f"offers ended {2 * rules.closeout.deadline_ns / 1e9:g} s after the default began")
-    vault_lots = 0
-    for number, provider in enumerate(rules.providers):
-        if is_over and not provider.is_vault:
-            continue
-        why = _unable(scene, view, number, market) or _no_room(scene, view, number, market)
-        if why is None and provider.is_vault:
-            vault_lots, why = _supported(scene, view, found, market, 1, provider.commitments[group][direction].edge_ppm)
-        if why is None and not provider.is_vault:
-            able += 1
-            edge = max(edge, provider.commitments[group][direction].edge_ppm)
-        if why is not None:
-            parts.append(f"{words.provider(number)} {why}")
-    lots = 0
-    if able:
-        lots, why = _supported(scene, view, found, market, able, edge)
-        parts += [f"{able} could carry it, but {why}"] if why else []
+    lots, parts = _asked(scene, view, found, market, is_over=is_over)
     says, reason = "nobody could take over a lot", "time_over" if is_over else "none_able"
     if taken := _vault_took(scene, market):
         says, reason = f"the vault just took over {words.lots(market, taken)}", "vault_took"
-    elif lots or vault_lots:
+    elif lots:
         says, reason = "somebody could carry it", "open"
-    return Stop("takeover", reason, says, lots=lots + vault_lots, values={"end_ns": end}, parts=parts)
+    return Stop("takeover", reason, says, lots=lots, values={"end_ns": end}, parts=parts)
+
+
+def _asked(scene: Scene, view: View, found: Assessment, market: int, *, is_over: bool) -> tuple[int, list[str]]:
+    """Return how many lots could have been taken over, and who could not and why; once offers are over, the vault alone is asked."""
+    rules, words = scene.rules, scene.speaker
+    group, direction = rules.markets[market].group, 0 if scene.mirror.held(market)[0] > 0 else 1
+    parts = [f"offers ended {2 * rules.closeout.deadline_ns / 1e9:g} s after the default began"] if is_over else []
+    edges, lots = [], 0
+    for number, provider in enumerate(rules.providers):
+        if is_over and not provider.is_vault:
+            continue
+        edge_ppm = provider.commitments[group][direction].edge_ppm
+        why = _unable(scene, view, number, market) or _no_room(scene, view, number, market)
+        if why is None and provider.is_vault:
+            lots, why = _supported(scene, view, found, market, 1, edge_ppm)
+        elif why is None:
+            edges.append(edge_ppm)
+        if why is not None:
+            parts.append(f"{words.provider(number)} {why}")
+    if not edges:
+        return lots, parts
+    offered, why = _supported(scene, view, found, market, len(edges), max(edges))
+    return lots + offered, parts + ([f"{len(edges)} could carry it, but {why}"] if why else [])
 
 
 def _unable(scene: Scene, view: View, number: int, market: int) -> str | None:
@@ -368,7 +372,7 @@ def _available_text(scene: Scene, view: View, group: int) -> str:
     limits = scene.rules.fund
     seconds = limits.window_ns / 1e9
     terms = (
-        (fund.balance - fund.reserved, f"its balance {cash(fund.balance)} less {cash(fund.reserved)} reserved"),
+        (fund.ledger_balance - fund.reserved, f"its balance {cash(fund.ledger_balance)} less {cash(fund.reserved)} reserved"),
         (
             fund.loss_max - fund.paid - fund.reserved,
             f"its limit {cash(fund.loss_max)} each {seconds:g} s less {cash(fund.paid)} paid and {cash(fund.reserved)} reserved",
@@ -386,7 +390,7 @@ def _fund_stop(scene: Scene, view: View, found: Assessment, market: int) -> Stop
     """Return why the fund paid nothing before this."""
     group = scene.rules.markets[market].group
     available = view.available(scene.rules, group)
-    values = {"available_atoms": available, "balance_atoms": view.funds[group].balance, "reserved_atoms": view.funds[group].reserved}
+    values = {"available_atoms": available, "balance_atoms": view.funds[group].ledger_balance, "reserved_atoms": view.funds[group].reserved}
     if found.equity >= 0:
         return Stop("fund", "solvent", "pays for nobody who is solvent", values=values)
     says = _available_text(scene, view, group)
@@ -442,8 +446,8 @@ def add_residual(scene: Scene, fact: Fact) -> None:
 
 def _adl_stop(scene: Scene, found: Assessment, market: int) -> Stop:
     """Return why ADL left what is torn up."""
-    rows = [row for row in scene.rows[: scene.place] if row["kind"] == EffectKind.ADL_PLAN and row["account"] == scene.account]
-    earlier = [row for row in rows if row["market"] == market]
+    plans = [row for row in scene.rows[: scene.place] if row["kind"] == EffectKind.ADL_PLAN and row["account"] == scene.account]
+    earlier = [row for row in plans if row["market"] == market]
     if earlier:
         closed = scene.speaker.lots(market, abs(earlier[-1]["lots"]))
         return Stop("adl", "caps", f"closed {closed} of it, all that the counterparties' caps allowed")
@@ -453,4 +457,6 @@ def _adl_stop(scene: Scene, found: Assessment, market: int) -> Stop:
         says += (
             f"; none of the others can pay its part of {scene.speaker.cash(side.beyond_mark)} beyond mark and keep its maintenance margin"
         )
-    return Stop("adl", "nobody_can_give", says, lots=0 if rows else side.lots, values={"beyond_mark_atoms": side.beyond_mark})
+    # ADL goes by market id: one in a later market came after this one's turn, and may have freed margin of those asked here.
+    has_moved = any(row["market"] > market for row in plans)
+    return Stop("adl", "nobody_can_give", says, lots=0 if has_moved else side.lots, values={"beyond_mark_atoms": side.beyond_mark})

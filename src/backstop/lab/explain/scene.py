@@ -159,10 +159,6 @@ class Scene:
         held = [lots for number, (lots, _) in self.mirror.positions.items() if market in (NONE, number)]
         return self.mirror.health >= Health.DISTRESSED and any(held)
 
-    def mark_after(self, market: int) -> int:
-        """Return the mark that the event left."""
-        return int(self.state.markets[market].mark_ticks)
-
     def is_held(self) -> bool:
         """Return whether the price guard held the event's mark back."""
         return any(
@@ -173,7 +169,7 @@ class Scene:
         """Return when the present default began, at this effect."""
         since = self.before.default_since_ns
         for row in self.rows[: self.place]:
-            if row["kind"] == EffectKind.HEALTH and row["account"] == self.account and row["code"] >= 2 > row["other"]:
+            if row["kind"] == EffectKind.HEALTH and row["account"] == self.account and row["code"] >= Health.DISTRESSED > row["other"]:
                 since = int(self.state.engine[0].now_ns)
         return since
 

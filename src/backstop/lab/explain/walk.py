@@ -178,6 +178,17 @@ def decides(effects: EffectArray) -> Any:
     return ~moves | ~np.isin(effects["code"], _ORDINARY)
 
 
+def _known(crowd: Crowd | None, house: House | None, rows: list[Row], marks: list[int], accounts: list[int]) -> Known:
+    """Follow the effects of an event, and return what that shows."""
+    known = Known()
+    if crowd is not None:
+        crowd.follow(rows, marks)
+        known.losses, known.sides = crowd.losses, crowd.sides
+    if house is not None:
+        known.views, known.house = house.views(rows, marks, accounts), house
+    return known
+
+
 class Walk:
     """Replays a journal and stops at the events that are wanted.
 
@@ -223,14 +234,9 @@ class Walk:
         apply_events(self.state, events[first:])
 
     def _look(self, accounts: list[int], event: EventArray, recorded: EffectArray) -> None:
+        """Take one event, and tell each account's decision of it."""
         before = {account: self._before(account, event, recorded) for account in accounts}
-        crowd, house = None, None
-        if np.isin(recorded["kind"], (EffectKind.HAIRCUT, EffectKind.TEAR_UP)).any():
-            crowd = Crowd(self.rules, self.state, recorded)
-        health = recorded[recorded["kind"] == EffectKind.HEALTH]
-        defaulting = {*health["account"][health["code"] >= Health.DISTRESSED].tolist()}
-        if any(account in defaulting or stood.mirror.health >= Health.DISTRESSED for account, stood in before.items()):
-            house = House(self.rules, self.state, recorded, int(event["time_ns"][0]), accounts)
+        crowd, house = self._followers(before, event, recorded)
         effects = apply_events(self.state, event)
         seq = int(event["seq"][0])
         if effects.tobytes() != recorded.tobytes():
@@ -240,12 +246,7 @@ class Walk:
         row = dict(zip(event.dtype.names or (), event[0].item(), strict=True))
         rows: list[Row] = [dict(zip(effects.dtype.names or (), each, strict=True)) for each in effects.tolist()]
         marks = self.state.markets["mark_ticks"].tolist()
-        shared = Known()
-        if crowd is not None:
-            crowd.follow(rows, marks)
-            shared.losses, shared.sides = crowd.losses, crowd.sides
-        if house is not None:
-            shared.views, shared.house = house.views(rows, marks, accounts), house
+        shared = _known(crowd, house, rows, marks, accounts)
         for account in accounts:
             if account >= opened:
                 raise JournalError(f"journal `{self.path}`: {self.speaker.holder(account)} is not open at seq {seq}")
@@ -257,6 +258,17 @@ class Walk:
             decision.facts += list(self._facts(scene))
             self._compare(scene, decision)
             self.told(account, decision, scene)
+
+    def _followers(self, before: dict[int, Before], event: EventArray, recorded: EffectArray) -> tuple[Crowd | None, House | None]:
+        """Return who follows all accounts, and funds and providers, through an event that is still to be taken: those that are needed."""
+        crowd, house = None, None
+        if np.isin(recorded["kind"], (EffectKind.HAIRCUT, EffectKind.TEAR_UP)).any():
+            crowd = Crowd(self.rules, self.state, recorded)
+        health = recorded[recorded["kind"] == EffectKind.HEALTH]
+        defaulting = {*health["account"][health["code"] >= Health.DISTRESSED].tolist()}
+        if any(account in defaulting or stood.mirror.health >= Health.DISTRESSED for account, stood in before.items()):
+            house = House(self.rules, self.state, recorded, int(event["time_ns"][0]), [*before])
+        return crowd, house
 
     def _before(self, account: int, event: EventArray, recorded: EffectArray) -> Before:
         state = self.state

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from backstop.core.events import Guard
 from backstop.lab.report.charts import Axis, Panel, figure, time_axis, value_axis
-from backstop.lab.report.gathering import METHODS, Gathering, MarketRecord
+from backstop.lab.report.gathering import METHODS, Gathering, MarketRecord, Spell
 from backstop.lab.report.guard import guard
 from backstop.lab.report.ladder import Ladder
 from backstop.lab.report.markup import Html, Node, join, tag
@@ -17,7 +17,7 @@ from backstop.lab.report.parts import legend, section, track_rows
 from backstop.lab.report.summary import closing_bars, envelope_points, run_axis, shown_methods
 from backstop.lab.report.words import clock, compact, money, percent, price, span_text, symbol_short
 
-__all__ = ["FIGURES_MAX", "halts", "markets"]
+__all__ = ["FIGURES_MAX", "halts", "halts_begun", "markets"]
 
 #: Markets with a figure of their own; the page stays below its size with so many.
 FIGURES_MAX = 24
@@ -109,10 +109,21 @@ def _mark_panel(gathering: Gathering, number: int, x: Axis, y: Axis) -> Panel:
     panel.strokes(strokes, "fillmark")
     _held(panel, gathering, number)
     _extremes(panel, record, gathering, number)
-    for spell in [spell for spell in spells if spell.state == "halted"][:3]:
+    for spell in halts_begun(spells)[:3]:
         side = "right" if x.share(spell.start_ns) < 0.7 else "left"
         panel.label(spell.start_ns, y.high, f"halted {clock(spell.start_ns)}", class_=f"inside {side}")
     return panel
+
+
+def halts_begun(spells: list[Spell]) -> list[Spell]:
+    """Return the first spell of each halt: a halt that is held anew goes on."""
+    begun, ends_ns = [], dict[int, int | None]()
+    for spell in spells:
+        if spell.state == "halted":
+            if spell.market not in ends_ns or ends_ns[spell.market] != spell.start_ns:
+                begun.append(spell)
+            ends_ns[spell.market] = spell.end_ns
+    return begun
 
 
 def _held(panel: Panel, gathering: Gathering, number: int) -> None:

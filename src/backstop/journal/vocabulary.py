@@ -1,0 +1,85 @@
+"""Names for the numbers of one venue's run (accounts, owners, the house, markets, groups), and decimals for atoms, ticks and lots."""
+
+from __future__ import annotations
+
+from backstop.config import Venue
+from backstop.core.events import FEES, GROUPS_MAX, HOUSE_FIRST_MARKET, REMAINDER, UNCOVERED, WORLD, fund_of
+from backstop.journal.manifest import Names
+
+__all__ = ["Vocabulary"]
+
+_HOUSE = {WORLD: "outside world", REMAINDER: "remainder", UNCOVERED: "uncovered", FEES: "trading fees"}
+#: Market groups by the ledger account of their fund.
+_FUNDS = {fund_of(group): group for group in range(GROUPS_MAX)}
+_HOUSE_OF_MARKET = ("clearing", "outside traders", "error inventory")
+
+
+class Vocabulary:
+    """Knows the names and the decimals of one venue's run."""
+
+    def __init__(self, venue: Venue, names: Names) -> None:
+        self.venue = venue
+        self.names = names
+
+    def holder(self, number: int) -> str:
+        """Return the name of an account, or of a ledger account of the house."""
+        if number >= 0:
+            accounts = self.names.accounts
+            return str(accounts[number]) if number < len(accounts) else f"account {number}"
+        if number in _HOUSE:
+            return _HOUSE[number]
+        if number in _FUNDS:
+            return self.fund(_FUNDS[number])
+        market, place = divmod(HOUSE_FIRST_MARKET - number, len(_HOUSE_OF_MARKET))
+        return f"{_HOUSE_OF_MARKET[place]} of {self.market(market)}" if number <= HOUSE_FIRST_MARKET else "nobody"
+
+    def owner(self, number: int) -> str:
+        """Return the name of an owner."""
+        owners = self.names.owners
+        return str(owners[number]) if 0 <= number < len(owners) else f"owner {number}"
+
+    def market(self, number: int) -> str:
+        """Return the symbol of a market."""
+        markets = self.venue.markets
+        return markets[number].symbol if 0 <= number < len(markets) else f"market {number}"
+
+    def group(self, number: int) -> str:
+        """Return the name of a market group."""
+        groups = self.venue.groups
+        return groups[number] if 0 <= number < len(groups) else f"group {number}"
+
+    def fund(self, group: int) -> str:
+        """Return what the fund of a market group is called; a venue with one group has one fund."""
+        return "fund" if len(self.venue.groups) == 1 and group == 0 else f"fund of {self.group(group)}"
+
+    def provider(self, number: int) -> str:
+        """Return the name of a backstop provider."""
+        providers = self.venue.providers
+        return providers[number].name if 0 <= number < len(providers) else f"provider {number}"
+
+    def lots(self, market: int, lots: int) -> str:
+        """Return lots as a quantity of contracts."""
+        markets = self.venue.markets
+        return markets[market].quantity_text(lots) if 0 <= market < len(markets) else f"{lots} lots"
+
+    def price(self, market: int, ticks: int) -> str:
+        """Return ticks as a price."""
+        markets = self.venue.markets
+        return markets[market].price_text(ticks) if 0 <= market < len(markets) else f"{ticks} ticks"
+
+    def cash(self, atoms: int) -> str:
+        """Return atoms with all decimals of the asset."""
+        return f"{self.venue.asset.text(atoms)} {self.venue.asset.name}"
+
+    def account_number(self, text: str) -> int:
+        """Return the number of the account that has this name or, where none has, this number.
+
+        Raises ``KeyError`` with a message.
+        """
+        try:
+            return list(self.names.accounts).index(text)
+        except ValueError:
+            pass
+        if text.isdecimal() and (not self.names.accounts or int(text) < len(self.names.accounts)):
+            return int(text)
+        raise KeyError(f"no account is called {text!r}")
