@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import time
@@ -158,6 +159,20 @@ def test_a_report_can_be_written(crash: Run, tmp_path: Path) -> None:
     assert "&gt;&gt;&gt; replay(venue, prices=" in text
     # Its journal goes with the object, so the page does not name it.
     assert str(crash.journal) not in text
+    # It takes its own place again, through a link too, and that of nothing else.
+    (tmp_path / "link.html").symlink_to(path)
+    path.write_text(text + "older", encoding="utf-8")
+    assert crash.report(tmp_path / "link.html") == tmp_path / "link.html"
+    assert (path.read_text(encoding="utf-8"), (tmp_path / "link.html").is_symlink()) == (text, True)
+    mine, pipe = tmp_path / "venue.toml", tmp_path / "pipe"
+    mine.write_text("mine")
+    os.mkfifo(pipe)
+    for other, words in ((mine, "is no report of backstop"), (pipe, "not a file but a device")):
+        with pytest.raises(FileExistsError, match=words):
+            crash.report(other)
+    assert mine.read_text() == "mine"
+    with pytest.raises(IsADirectoryError):
+        crash.report(tmp_path)
 
 
 def test_it_says_what_it_is(crash: Run) -> None:

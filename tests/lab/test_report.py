@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from dataclasses import replace
 from decimal import Decimal
@@ -285,7 +287,9 @@ def test_names_and_titles_are_escaped(crash: tuple[Gathering, ReplayResult, str]
     Page(text)
 
 
-def test_the_file_is_written_whole_or_not_at_all(crash: tuple[Gathering, ReplayResult, str], tmp_path: Path) -> None:
+def test_the_file_is_written_whole_or_not_at_all(
+    crash: tuple[Gathering, ReplayResult, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gathering, result, text = crash
     path = tmp_path / "new" / "report.html"
     path.parent.mkdir()
@@ -297,7 +301,20 @@ def test_the_file_is_written_whole_or_not_at_all(crash: tuple[Gathering, ReplayR
         write_report(tmp_path / "folder", gathering, facts)
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*absent for the report: make it first"):
         write_report(tmp_path / "absent" / "report.html", gathering, facts)
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        write_report(path / "report.html", gathering, facts)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["folder", "new"]
+    # A fault on the way leaves the older page, and nothing beside it.
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", _full_disk)
+        with pytest.raises(OSError, match="full"):
+            write_report(path, gathering, replace(facts, title="newer"))
+    assert path.read_text(encoding="utf-8") == text
+    assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
+
+
+def _full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "full")
 
 
 def random_marks(venue: Venue, number: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.void]], EffectArray]:
