@@ -52,7 +52,7 @@ def page(gathering: Gathering, facts: RunFacts) -> Html:
         market_figures.markets(gathering),
         market_figures.halts(gathering),
         record.refusals(gathering, facts),
-        record.conservation(gathering),
+        record.conservation(gathering, facts),
         record.repeat(gathering, facts),
     )
     head = join(
