@@ -154,7 +154,7 @@ def _outside(feeds: Mapping[str, Any]) -> Html | None:
         return None
     words = tag(
         "p",
-        "The accounts that were read are not all who trade: their opening positions do not add up to zero in every market."
+        "The accounts of this run are not all who trade: their opening positions do not add up to zero in every market."
         " Somebody outside of that book holds the other side; the engine keeps it as one position, and it is in the sums above."
         " At the opening it was:",
     )
