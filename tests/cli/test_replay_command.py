@@ -324,3 +324,19 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_run(folder: Path)
     result = replay(folder, "--report", str(folder))
     assert result.exit_code == FAILED
     assert "is a folder: name a file" in plain(result.stderr)
+    before = (folder / "prices.csv").read_bytes()
+    result = replay(folder, "--report", str(folder / "prices.csv"))
+    assert result.exit_code == FAILED
+    assert "is no report of backstop" in plain(result.stderr)
+    assert (folder / "prices.csv").read_bytes() == before
+    result = replay(folder, "--report", str(folder / "run.db"), "--journal", str(folder / "run.db"))
+    assert result.exit_code == USAGE
+    assert not (folder / "run.db").exists()
+
+
+def test_a_demo_refuses_it_before_its_work(tmp_path: Path) -> None:
+    mine = write(tmp_path / "mine.html", "<p>mine</p>")
+    result = runner.invoke(app, ["demo", "--out", str(tmp_path / "out"), "--report", str(mine)])
+    assert (result.exit_code, mine.read_text()) == (FAILED, "<p>mine</p>")
+    assert "is no report of backstop" in plain(result.stderr)
+    assert not list((tmp_path / "out").iterdir())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from typer.testing import CliRunner, Result
 from backstop.cli import app
 from backstop.cli import report as command
 from backstop.cli.exits import FAILED, FINDING, INVARIANT, OK, USAGE
+from backstop.lab import report
 from backstop.lab.report import Gathering
 from tests.cli.test_replay_command import POPULATION
 from tests.feeds.samples import BTC, SECOND, START
@@ -66,6 +69,62 @@ def test_where_it_cannot_be_written_it_says_so(ran: tuple[Path, bytes], tmp_path
     assert called("report", ran[0]).exit_code == USAGE
     (tmp_path / "file").touch()
     assert called("report", ran[0], "-o", tmp_path / "file" / "page.html").exit_code == FAILED
+
+
+def refused(found: Result, path: Path, *words: str) -> None:
+    assert (found.exit_code, found.stdout) == (FAILED, "")
+    assert str(path) in found.stderr
+    for word in words:
+        assert word in found.stderr
+
+
+def test_an_older_report_is_replaced(ran: tuple[Path, bytes], tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    assert called("report", ran[0], "-o", page, "--title", "Older").exit_code == OK
+    assert called("report", ran[0], "-o", page).exit_code == OK
+    assert page.read_bytes() == ran[1]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["page.html"]
+
+
+@pytest.mark.parametrize("text", ["", "time,market,mark\n", "<!doctype html>\n<html><head><title>mine</title></head></html>\n"])
+def test_any_other_file_is_refused_before_the_work(
+    ran: tuple[Path, bytes], tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "gather_journal", lambda *_: pytest.fail("the journal was read"))
+    path = tmp_path / "prices.csv"
+    path.write_text(text)
+    refused(called("report", ran[0], "-o", path), path, "is no report of backstop")
+    assert path.read_text() == text
+    assert [entry.name for entry in tmp_path.iterdir()] == ["prices.csv"]
+
+
+def test_what_is_no_file_is_refused(ran: tuple[Path, bytes], tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to("pipe")
+    for path in (pipe, tmp_path / "link"):
+        refused(called("report", ran[0], "-o", path), path, "not a file but a device, a pipe")
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
+    refused(called("report", ran[0], "-o", tmp_path), tmp_path, "folder")
+
+
+def test_a_link_is_followed_and_stays(ran: tuple[Path, bytes], tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    link, target = tmp_path / "link.html", tmp_path / "kept" / "page.html"
+    link.symlink_to(Path("kept") / "page.html")
+    for title in ("First", "Second"):
+        assert called("report", ran[0], "-o", link, "--title", title).exit_code == OK
+        assert f"<h1>{title}</h1>" in target.read_text(encoding="utf-8")
+        assert link.is_symlink()
+    target.write_text("mine")
+    refused(called("report", ran[0], "-o", link), link, "is no report of backstop")
+    assert target.read_text() == "mine"
+    lost = tmp_path / "lost.html"
+    lost.symlink_to(Path("nowhere") / "page.html")
+    refused(called("report", ran[0], "-o", lost), lost, "there is no folder")
+    ring = tmp_path / "ring.html"
+    ring.symlink_to("ring.html")
+    refused(called("report", ran[0], "-o", ring), ring)
 
 
 def test_a_journal_that_is_absent_damaged_or_without_end(ran: tuple[Path, bytes], tmp_path: Path) -> None:

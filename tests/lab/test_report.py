@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from dataclasses import replace
 from decimal import Decimal
@@ -275,6 +277,29 @@ def test_a_run_without_accounts_or_fund_has_a_report_too(tmp_path: Path) -> None
     assert tuple(Page(html_of(gathering, result)).ids) == SECTIONS
 
 
+def test_the_columns_of_a_default_add_up_and_are_explained(crash: tuple[Gathering, ReplayResult, str]) -> None:
+    gathering, result, _ = crash
+    names = [f"account-{number}" for number in range(result.accounts)]
+    text = page(gathering, facts_of_result(result, "test", "backstop test", names))
+    section = text[text.index('id="defaulters"') : text.index('id="markets"')]
+    assert section.count("<th>") + section.count('<th class="number">') == 8
+    assert "what the account still had" in section
+    lines = re.findall(r"<tr>(<td>.*?)</tr>", section)
+    assert len(lines) == 10
+    for line in lines:
+        values = [Decimal(value) for value in re.findall(r'value="(-?[0-9.]+)"', line)]
+        assert sum(values[3:-1]) == values[-1]
+    assert "account account-" not in text
+    assert f'held by <data value="{gathering.adl.largest.account if gathering.adl.largest else None}">account-' in text
+
+
+def test_amounts_of_the_fund_stand_beside_its_figure_and_not_on_it(crash: tuple[Gathering, ReplayResult, str]) -> None:
+    text = crash[2]
+    section = text[text.index('id="fund"') : text.index('id="adl"')]
+    assert 'class="label' not in section
+    assert section.index(" at the opening, ") < section.index(" at the end") < section.index("<svg")
+
+
 def test_names_and_titles_are_escaped(crash: tuple[Gathering, ReplayResult, str]) -> None:
     gathering, result, _ = crash
     hostile = '<script src="x">&'
@@ -285,7 +310,9 @@ def test_names_and_titles_are_escaped(crash: tuple[Gathering, ReplayResult, str]
     Page(text)
 
 
-def test_the_file_is_written_whole_or_not_at_all(crash: tuple[Gathering, ReplayResult, str], tmp_path: Path) -> None:
+def test_the_file_is_written_whole_or_not_at_all(
+    crash: tuple[Gathering, ReplayResult, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gathering, result, text = crash
     path = tmp_path / "new" / "report.html"
     path.parent.mkdir()
@@ -297,7 +324,20 @@ def test_the_file_is_written_whole_or_not_at_all(crash: tuple[Gathering, ReplayR
         write_report(tmp_path / "folder", gathering, facts)
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*absent for the report: make it first"):
         write_report(tmp_path / "absent" / "report.html", gathering, facts)
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        write_report(path / "report.html", gathering, facts)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["folder", "new"]
+    # A fault on the way leaves the older page, and nothing beside it.
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", _full_disk)
+        with pytest.raises(OSError, match="full"):
+            write_report(path, gathering, replace(facts, title="newer"))
+    assert path.read_text(encoding="utf-8") == text
+    assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
+
+
+def _full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "full")
 
 
 def random_marks(venue: Venue, number: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.void]], EffectArray]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from backstop.core.events import EFFECT, EVENT, FUND, NONE, Cause, EffectArray, EffectKind, EventKind, Guard
+from backstop.config import parse_venue
+from backstop.core.events import EFFECT, EVENT, FUND, NONE, Cause, EffectArray, EffectKind, EventKind, Guard, ProviderStatus
 from backstop.core.state import new_state
 from backstop.journal import open_journal
 from backstop.lab.backers import standings_of
@@ -16,13 +19,17 @@ from backstop.lab.cases import Case
 from backstop.lab.history import apply_events
 from backstop.lab.replay import ReplayResult, replay_case
 from backstop.lab.report import Gathering, RunFacts, facts_of_result, kinds
+from backstop.lab.report.gathering import METHODS
 from backstop.lab.report.page import page
+from backstop.lab.report.words import clock
 from backstop.lab.stops import times
 from tests.feeds.samples import BTC, SECOND, START, small_venue
 from tests.lab.test_replay import amount, case_of, crash_of
 from tests.lab.test_report import SECTIONS, Page
 from tests.lab.test_stops import GUARD, THIN, walked_case
-from tests.lab.venues import full_venue
+from tests.lab.venues import full_text, full_venue
+
+PAUSED = (ProviderStatus.OFF, ProviderStatus.STOPPED)
 
 
 def run(case: Case, **options: Any) -> tuple[Gathering, ReplayResult, str]:
@@ -67,6 +74,58 @@ def test_providers_over_time_are_as_the_engine_has_them(backed: tuple[Gathering,
     assert max(held[2]) > held[2][-1]  # the vault disposed of what it took
 
 
+def test_stops_of_providers_are_as_the_engine_has_them(tmp_path: Path) -> None:
+    """Their times against the state after each event; and what they had committed."""
+    text = full_text(closeout='account_notional_max = "1000"').replace("leverage = 5\n", 'leverage = 5\nloss_stop = "9000"\n')
+    accounts = "".join(f"long{number},o{number},{BTC},1,100000\n" for number in range(10)) + f"short,rich,{BTC},-10,100000\n"
+    cash = "".join(f"long{number},USDT,{3000 * (number + 1)}\n" for number in range(10)) + "short,USDT,5000000\n"
+    falls = [(second, BTC, str(100_000 - 400 * second)) for second in range(60)]
+    marks = falls + [(60 + second, BTC, str(76_400 + 300 * second)) for second in range(80)]
+    case = case_of(tmp_path, accounts, cash, marks, parse_venue(text, "stops"))
+    gathering, result, shown = run(case, journal_path=tmp_path / "journal.db")
+    assert result.journal is not None
+    state = new_state(result.venue.rules)
+    told: dict[int, list[tuple[ProviderStatus, int]]] = {number: [(ProviderStatus.UNBOUND, 0)] for number in range(3)}
+    with open_journal(result.journal["path"]) as journal:
+        for batch in journal.batches():
+            for place in range(len(batch.events)):
+                apply_events(state, batch.events[place : place + 1])
+                for number, standing in enumerate(standings_of(state)):
+                    if standing.status != told[number][-1][0]:
+                        told[number].append((standing.status, int(batch.events["time_ns"][place])))
+    for number, record in gathering.providers.items():
+        ends = [*(start for _, start in told[number][1:]), None]
+        paused = [(status, start, end) for (status, start), end in zip(told[number], ends, strict=True) if status in PAUSED]
+        assert [(pause.status, pause.start_ns, pause.end_ns) for pause in record.pauses] == paused
+        assert record.status == told[number][-1][0]
+    (pause,) = gathering.providers[0].pauses
+    assert pause.status == ProviderStatus.STOPPED
+    end = "to the end" if pause.end_ns is None else f"to {clock(pause.end_ns)}"
+    section = shown[shown.index('id="providers"') : shown.index('id="adl"')]
+    assert f"stopped by its loss {clock(pause.start_ns)} {end}" in section
+    assert section.count("at no time") == 2
+    assert {"9000.000000", "300000.000000", "200000.000000", "100000.000000"} <= set(Page(shown).values["providers"])
+
+
+def test_strokes_have_the_colour_of_their_stage(backed: tuple[Gathering, ReplayResult, str], tmp_path: Path) -> None:
+    gathering, _, text = backed
+    record = gathering.markets[0]
+    used = {name for name, total in record.closed_total.items() if total}
+    assert used == set(record.fills) >= {"closeout", "takeover"}
+    for name in METHODS:
+        assert (f"line fillmark {name}" in text) == (name in used)
+    _, _, adl_only = run(crash_of(tmp_path, full_venue(fund="0", closeout='account_notional_max = "0"', providers=False)))
+    assert [name for name in METHODS if f"line fillmark {name}" in adl_only] == ["adl"]
+
+
+def test_the_states_of_breakers_look_different() -> None:
+    style = files("backstop.lab.report").joinpath("report.css").read_text(encoding="utf-8")
+    for pattern in (r"^(?:\.uncovered, )?\.{} {{(.*)}}", r"^\.swatch\.shaded\.{} {{(.*)}}"):
+        looks = [re.findall(pattern.format(state), style, re.MULTILINE) for state in ("halted", "throttled", "reopening")]
+        assert [len(found) for found in looks] == [1, 1, 1]
+        assert len({found[0] for found in looks}) == 3
+
+
 def test_takeovers_are_shown_at_mark(backed: tuple[Gathering, ReplayResult, str]) -> None:
     gathering, result, text = backed
     row = next(row for row in result.as_json()["stages"] if row["name"] == "takeover")
@@ -102,6 +161,11 @@ def test_an_opening_that_does_not_net_is_conserved(backed: tuple[Gathering, Repl
     assert result.conservation.holds
     assert gathering.conserves
     assert "Nothing was made or lost." in text
+    # What it is and how much stands there, and not with what was refused.
+    refused, conservation = text.index('id="refused"'), text.index('id="conservation"')
+    assert f"{BTC}: \N{MINUS SIGN}2" in text[conservation:]
+    assert "do not add up to zero in every market" in text[conservation:]
+    assert BTC not in text[refused:conservation]
     assert [gathering.books.market_sums(number) for number in range(2)] == [(0, 0), (0, 0)]
 
 

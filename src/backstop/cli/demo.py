@@ -10,7 +10,7 @@ import typer
 
 from backstop.cli.exits import FAILED
 from backstop.cli.outcome import print_result
-from backstop.cli.running import Switch, checked_output, exit_code_of, refusals, run_case, say, warm_up
+from backstop.cli.running import Switch, checked_output, checked_report, exit_code_of, refusals, run_case, say, warm_up
 
 __all__ = ["demo"]
 
@@ -28,7 +28,7 @@ def demo(
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Where result.json and journal.db are written; made if it is not there.")
     ] = Path("out/demo"),
-    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report here: one HTML page.")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report here: one HTML page. Replaces a report only.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Run a historical crash through the engine, end to end.
@@ -48,7 +48,7 @@ def demo(
         out.mkdir(parents=True, exist_ok=True)
     for name_written in ("journal.db", "result.json"):
         checked_output(out / name_written, has_company=True)
-    checked_output(report, has_company=True)
+    checked_report(report)
     compiled = warm_up()
     with refusals():
         from backstop.lab.cases import case_of_population, scenario_prices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from backstop.cli.demo import demo
 from backstop.cli.exits import FAILED
 from backstop.cli.importing import import_bars
 from backstop.cli.outcome import print_result
-from backstop.cli.running import Switch, checked_output, exit_code_of, parsed_time_ns, refusals, run_case, say, warm_up
+from backstop.cli.running import Switch, checked_output, checked_report, exit_code_of, parsed_time_ns, refusals, run_case, say, warm_up
 
 if TYPE_CHECKING:
     from backstop.config import Venue
@@ -53,7 +54,7 @@ def replay(
     journal: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep a journal here; by default none is kept.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a journal that is there.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the journal of the same run that was killed.")] = False,
-    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report here: one HTML page.")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report here: one HTML page. Replaces a report only.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Run recorded prices through the engine, and say who defaulted, which stage did what, and who paid.
@@ -71,7 +72,9 @@ def replay(
         raise typer.BadParameter(f"{end}: must be after --start", param_hint="--end")
     if resume and (journal is None or force):
         raise typer.BadParameter("needs --journal, and no --force", param_hint="--resume")
-    checked_output(report, has_company=True)
+    if report is not None and journal is not None and os.path.realpath(report) == os.path.realpath(journal):
+        raise typer.BadParameter("is the journal too: name two files", param_hint="--report")
+    checked_report(report)
     _check_journal(journal, force=force, resume=resume)
     with refusals():
         from backstop.config import load_venue

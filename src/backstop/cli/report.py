@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from backstop.cli.exits import INVARIANT, OK
-from backstop.cli.running import checked_output, refusals, say, shown_progress
+from backstop.cli.running import checked_report, refusals, say, shown_progress
 
 __all__ = ["app"]
 
@@ -23,13 +23,15 @@ def report(
 ) -> None:
     """Write the report of a run from its journal: one HTML page, the one that the run itself writes with --report.
 
+    A report that is there is replaced; any other file is refused. A link is followed.
+
     Exits with 0 if it was written, 1 if the journal cannot be read or the page not be written, 2 on wrong usage, 3 if it was
     written and shows that something was made or lost, 4 if the journal is damaged, has no end or is no journal: nothing
     is written then.
     """
-    checked_output(output, has_company=True)
     if output.exists() and journal.exists() and output.samefile(journal):
         raise typer.BadParameter(f"{output} is the journal: name another file", param_hint="--output")
+    checked_report(output)
     with refusals():
         from backstop.lab.report import gather_journal, write_report
 

@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from backstop.lab.cases import Case
     from backstop.lab.replay import Progress, ReplayResult
 
-__all__ = ["Switch", "checked_output", "exit_code_of", "parsed_time_ns", "printable", "refusals", "run_case", "say", "shown_progress"]
+__all__ = [
+    "Switch",
+    "checked_output",
+    "checked_report",
+    "exit_code_of",
+    "parsed_time_ns",
+    "printable",
+    "refusals",
+    "run_case",
+    "say",
+    "shown_progress",
+]
 
 #: Where there is no terminal, a line of progress as often as this [s].
 _LINE_EVERY = 10.0
@@ -155,6 +166,17 @@ def checked_output(path: Path | None, *, has_company: bool = False) -> Path | No
         return path
     say(f"error: {message}")
     raise typer.Exit(FAILED)
+
+
+def checked_report(path: Path | None) -> None:
+    """Say before the work that a report cannot be written there: it replaces an older report, and nothing else."""
+    if path is None:
+        return
+    checked_output(path, has_company=True)
+    with refusals():
+        from backstop.lab.report import checked_place
+
+        checked_place(path)
 
 
 @contextmanager

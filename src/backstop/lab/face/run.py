@@ -96,7 +96,10 @@ class Run:
         return effects_reader(self.venue, self.batches())
 
     def report(self, path: PathLike) -> Path:
-        """Write the report (one HTML page) and return its path. Raises ``OSError``."""
+        """Write the report (one HTML page) and return its path. A report that is there is replaced; a link is followed.
+
+        Raises ``FileExistsError`` for any other file that is there, a device or a pipe, and other ``OSError``.
+        """
         facts = facts_of_result(self.result, self.title, self.command, self._names.accounts)
         write_report(path, self.gathering, facts if self._is_kept else replace(facts, journal=None))
         return Path(path)

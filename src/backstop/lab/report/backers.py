@@ -11,14 +11,24 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.core.events import NONE, EffectArray, EffectKind
+from backstop.core.events import NONE, EffectArray, EffectKind, ProviderStatus
 from backstop.lab.follow import Follower
 from backstop.lab.report.books import Books
 from backstop.lab.report.series import Envelope, TimeGrid
 
-__all__ = ["ProviderRecord", "ProviderRecords"]
+__all__ = ["Pause", "ProviderRecord", "ProviderRecords"]
 
 Ints = NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Pause:
+    """A time during which a provider was stopped by its loss, or off."""
+
+    status: ProviderStatus
+    start_ns: int
+    #: None: to the end.
+    end_ns: int | None = None
 
 
 @dataclass(slots=True)
@@ -36,6 +46,9 @@ class ProviderRecord:
     equity_now: int = 0
     inventory_now: int = 0
     inventory_most: tuple[int, int] = (0, 0)
+    status: ProviderStatus = ProviderStatus.UNBOUND
+    #: Times at which it was stopped or off, as the engine told them: an end is told when the provider is next asked for.
+    pauses: list[Pause] = field(default_factory=list)
     _bound_seq: int = -1
     _has_value: bool = False
 
@@ -46,6 +59,16 @@ class ProviderRecord:
         """Take the account; its series begins here."""
         if self.account == NONE:
             self.account, self._bound_seq = account, seq
+
+    def turn(self, status: ProviderStatus, time_ns: int) -> None:
+        """Take a status; one that it has already changes nothing."""
+        if status == self.status:
+            return
+        if self.pauses and self.pauses[-1].end_ns is None:
+            self.pauses[-1].end_ns = time_ns
+        if status in (ProviderStatus.OFF, ProviderStatus.STOPPED):
+            self.pauses.append(Pause(status, time_ns))
+        self.status = status
 
     def since_bound(self, seqs: Ints) -> Ints:
         """Return those seqs that do not lie before its binding."""
@@ -76,9 +99,11 @@ class ProviderRecords:
 
     def add(self, grid: TimeGrid, effects: EffectArray, follower: Follower, books: Books) -> None:
         """Take a batch that the follower has taken, and the books have not."""
-        for row in effects[effects["kind"] == EffectKind.PROVIDER]:
+        changes = effects[effects["kind"] == EffectKind.PROVIDER]
+        for row, time_ns in zip(changes, follower.time_ns(changes["seq"]).tolist(), strict=True):
             record = self.rows.setdefault(int(row["other"]), ProviderRecord(grid))
             record.bind(int(row["account"]), int(row["seq"]))
+            record.turn(ProviderStatus(int(row["code"])), time_ns)
         if not self.rows:
             return
         kinds = effects["kind"]

@@ -89,8 +89,8 @@ class MarketRecord:
 
     grid: TimeGrid
     mark: Envelope = field(init=False)
-    #: Prices at which defaulters' positions were closed.
-    fills: Envelope = field(init=False)
+    #: Prices at which defaulters' positions were closed, by method.
+    fills: dict[str, Envelope] = field(default_factory=dict)
     #: Prices that the price guard held back, and how often it did what.
     held: Envelope = field(init=False)
     guard: Counter[Guard] = field(default_factory=Counter)
@@ -103,7 +103,7 @@ class MarketRecord:
     high: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
-        self.mark, self.fills, self.held = (Envelope(self.grid) for _ in range(3))
+        self.mark, self.held = Envelope(self.grid), Envelope(self.grid)
 
     @property
     def notional_closed(self) -> int:
@@ -125,10 +125,10 @@ class MarketRecord:
     def add_closed(self, method: str, times_ns: Ints, ticks: Ints, notional: Ints) -> None:
         """Take closings of defaulters' positions."""
         if method not in self.closed:
-            self.closed[method] = Sums(self.grid)
+            self.closed[method], self.fills[method] = Sums(self.grid), Envelope(self.grid)
         self.closed[method].add(times_ns, notional)
         self.closed_total[method] = self.closed_total.get(method, 0) + sum(notional.tolist())
-        self.fills.add(times_ns, ticks)
+        self.fills[method].add(times_ns, ticks)
 
 
 class Gathering:

@@ -12,7 +12,7 @@ from backstop.lab.report.facts import RunFacts
 from backstop.lab.report.gathering import Gathering
 from backstop.lab.report.kinds import fund_ids
 from backstop.lab.report.markup import Html, Node, join, tag
-from backstop.lab.report.parts import bar_rows, section, table
+from backstop.lab.report.parts import bar_rows, lane, section, table
 from backstop.lab.report.summary import run_axis, step_points
 from backstop.lab.report.words import account_name, clock, count, money, percent, price, quantity, symbol_short
 from backstop.lab.stops import times
@@ -128,10 +128,12 @@ def fund(gathering: Gathering) -> Html:
     y = value_axis(0 if low < 0.5 * high or low == high else low, high, ticks=4)
     panel = Panel(x, y, height=200)
     panel.line(points, "strong fund")
-    panel.label(x.low, points[0][1], join(money(gathering.fund_opening, asset), " at the opening"), class_="below right")
-    panel.label(x.high, points[-1][1], join(money(gathering.fund_now, asset), " at the end"), class_="above left")
-    begins = "" if y.low == 0 else " The scale does not begin at 0."
-    drawn = figure(panel.html(), caption=f"Balance of the fund [{asset.name}].{begins}", name="Balance of the fund over time")
+    ends = join(money(gathering.fund_opening, asset), " at the opening, ", money(gathering.fund_now, asset), " at the end")
+    drawn = figure(
+        lane(f"Balance of the fund [{asset.name}]", ends, panel),
+        caption=None if y.low == 0 else "The scale does not begin at 0.",
+        name="Balance of the fund over time",
+    )
     return section("fund", "Insurance fund", drawn, _statement(gathering))
 
 
@@ -243,7 +245,7 @@ def _largest_plan(gathering: Gathering, plan: Plan, facts: RunFacts) -> Html:
         clock(plan.time_ns),
         f" (seq {plan.seq:,}): ",
         "a long" if plan.lots < 0 else "a short",
-        f" of {quantity(abs(plan.lots), market)} {symbol_short(market, venue)} of account ",
+        f" of {quantity(abs(plan.lots), market)} {symbol_short(market, venue)} held by ",
         account_name(plan.account, facts.account_names),
         f" at a mark of {price(plan.mark_ticks, market)}, ",
         money(plan.beyond, venue.asset, 2),
@@ -298,14 +300,21 @@ def defaulters(gathering: Gathering, facts: RunFacts) -> Html:
         )
     shown = [(name, title) for name, title in _COSTS if name != "socialised" or any(row.socialised for row in rows)]
     lines = [_defaulter_cells(gathering, facts, row, [name for name, _ in shown]) for row in rows]
-    head = ("Account", "in default", "equity then", "least equity told", "closed", *(title for _, title in shown), "deficit")
-    caption = tag("p", f"In {asset.name}. Equity as it stood at a change of health. Point at an amount for all its digits.", class_="quiet")
+    head = ("Account", "in default", "equity then", "closed", *(title for _, title in shown), "deficit")
+    caption = tag(
+        "p",
+        f"In {asset.name}. Equity then is what the account still had, its positions at mark, when it first came into default. The deficit"
+        " also holds what it lost from there on, while prices went on against it and its positions were closed: so it may be far larger,"
+        " also where that equity was above zero. It is the sum of the columns before it, from the fund on."
+        " Point at an amount for all its digits.",
+        class_="quiet",
+    )
     return section("defaulters", title, tag("p", words), table(head, lines, numbers=tuple(range(2, len(head)))), caption)
 
 
 def _defaulter_cells(gathering: Gathering, facts: RunFacts, row: Defaulter, costs: list[str]) -> tuple[Node, ...]:
     asset = gathering.venue.asset
     again = f", {times(row.entries)}" if row.entries > 1 else ""
-    amounts = (row.equity, row.equity_least, row.closed, *(int(getattr(row, name)) for name in costs))
+    amounts = (row.equity, row.closed, *(int(getattr(row, name)) for name in costs))
     cells = [money(atoms, asset) for atoms in amounts]
     return account_name(row.account, facts.account_names), f"{clock(row.first_ns)}{again}", *cells, tag("b", money(row.deficit, asset))

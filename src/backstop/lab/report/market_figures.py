@@ -14,6 +14,7 @@ from backstop.lab.report.guard import guard
 from backstop.lab.report.ladder import Ladder
 from backstop.lab.report.markup import Html, Node, join, tag
 from backstop.lab.report.parts import legend, section, track_rows
+from backstop.lab.report.series import Envelope
 from backstop.lab.report.summary import closing_bars, envelope_points, run_axis, shown_methods
 from backstop.lab.report.words import clock, compact, money, percent, price, span_text, symbol_short
 
@@ -46,7 +47,8 @@ def markets(gathering: Gathering) -> Html:
     figures = [_figure(gathering, number, before, after) for number in order[:FIGURES_MAX]]
     words = tag(
         "p",
-        "The line is the mark; strokes on it are the prices at which positions of defaulters were closed, bars below it how much, in "
+        "The line is the mark; strokes on it are the prices at which positions of defaulters were closed, bars below it how much, both in"
+        " the colour of the way they were closed, in "
         f"{gathering.venue.asset.name}. To the right, on the same scale of prices, stands the ladder: the notional whose account "
         "would come into default if "
         "this market alone moved to that price. Each rung is computed from exact liquidation prices, ",
@@ -104,9 +106,9 @@ def _mark_panel(gathering: Gathering, number: int, x: Axis, y: Axis) -> Panel:
         panel.boxes(boxes, f"shade {state}")
     points = envelope_points(record.mark, tick)
     panel.line([*points, (x.high, points[-1][1])] if points else [], "strong")
-    grid, fills = record.fills.grid, record.fills
-    strokes = [(grid.time_ns(place + 0.5), fills.low[place] * tick, fills.high[place] * tick) for place in fills.spans.tolist()]
-    panel.strokes(strokes, "fillmark")
+    for method in METHODS:
+        if method in record.fills:
+            panel.strokes(_strokes(record.fills[method], tick), f"fillmark {method}")
     _held(panel, gathering, number)
     _extremes(panel, record, gathering, number)
     for spell in halts_begun(spells)[:3]:
@@ -126,6 +128,11 @@ def halts_begun(spells: list[Spell]) -> list[Spell]:
     return begun
 
 
+def _strokes(prices: Envelope, tick: float) -> list[tuple[float, float, float]]:
+    """Return a stroke a span, from its lowest price to its highest."""
+    return [(prices.grid.time_ns(place + 0.5), prices.low[place] * tick, prices.high[place] * tick) for place in prices.spans.tolist()]
+
+
 def _held(panel: Panel, gathering: Gathering, number: int) -> None:
     """Draw the prices that the price guard held back, from the mark that stood to where they lay, and label the first."""
     record, market = gathering.markets[number], gathering.venue.markets[number]
@@ -133,9 +140,7 @@ def _held(panel: Panel, gathering: Gathering, number: int) -> None:
     cases = [held for held in gathering.tally.guard.held if held.market == number]
     boxes = [(held.first_ns, panel.x.high if held.ended is None else held.ended_ns, y.low, y.high) for held in cases]
     panel.boxes(boxes, "shade held")
-    drawn, grid = record.held, record.held.grid
-    marks = [(grid.time_ns(place + 0.5), drawn.low[place] * tick, drawn.high[place] * tick) for place in drawn.spans.tolist()]
-    panel.strokes([(at, *_within(y, low, high)) for at, low, high in marks], "heldmark")
+    panel.strokes([(at, *_within(y, low, high)) for at, low, high in _strokes(record.held, tick)], "heldmark")
     ways = [(held.first_ns, *sorted((held.mark_ticks * tick, held.furthest_ticks * tick))) for held in cases]
     panel.strokes([(at, *_within(y, low, high)) for at, low, high in ways], "heldway")
     for case in cases[:2]:

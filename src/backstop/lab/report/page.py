@@ -8,6 +8,7 @@ from backstop.lab.report import losses, market_figures, providers, record, summa
 from backstop.lab.report.facts import RunFacts
 from backstop.lab.report.gathering import Gathering
 from backstop.lab.report.markup import Html, join, tag
+from backstop.lab.report.place import page_start
 
 __all__ = ["PAGE_BYTES_MAX", "page"]
 
@@ -51,19 +52,17 @@ def page(gathering: Gathering, facts: RunFacts) -> Html:
         market_figures.markets(gathering),
         market_figures.halts(gathering),
         record.refusals(gathering, facts),
-        record.conservation(gathering),
+        record.conservation(gathering, facts),
         record.repeat(gathering, facts),
     )
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
+    head = join(
         tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
         tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name_="color-scheme", content="light dark"),
         tag("title", f"{facts.title} \N{EN DASH} default report"),
         tag("style", Html(style)),
     )
-    text = join(Html("<!doctype html>\n"), tag("html", head, tag("body", tag("main", body)), lang="en"), Html("\n"))
+    text = join(page_start(), head, Html("</head>"), tag("body", tag("main", body)), Html("</html>\n"))
     size = len(text.encode())
     if size > PAGE_BYTES_MAX:
         raise ValueError(f"the report has {size:,} bytes: must be at most {PAGE_BYTES_MAX:,}")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from backstop.core.events import ProviderStatus
+from backstop.core.instruments import NO_CAP, ProviderRules
 from backstop.lab.report.backers import ProviderRecord
 from backstop.lab.report.charts import Axis, Panel, figure, value_axis
 from backstop.lab.report.facts import RunFacts
@@ -16,6 +20,9 @@ __all__ = ["providers"]
 
 #: Lines with a colour of their own.
 _COLOURS = 4
+#: Pauses of a provider that are told one by one.
+_PAUSES_MAX = 6
+_PAUSED = {ProviderStatus.STOPPED: "stopped by its loss", ProviderStatus.OFF: "off"}
 
 
 def providers(gathering: Gathering, facts: RunFacts) -> Html | None:
@@ -35,9 +42,8 @@ def providers(gathering: Gathering, facts: RunFacts) -> Html | None:
         f"In {asset.name}. Support: what the fund added for insolvent accounts. Equity is at the end; below it, since it began.",
         class_="quiet",
     )
-    return section(
-        "providers", "Backstop providers", words, _figure(gathering), table(head, rows, numbers=tuple(range(1, len(head)))), unit
-    )
+    shown = table(head, rows, numbers=tuple(range(1, len(head))))
+    return section("providers", "Backstop providers", words, _figure(gathering), shown, unit, _terms(gathering))
 
 
 def _name(gathering: Gathering, number: int) -> str:
@@ -61,6 +67,50 @@ def _cells(gathering: Gathering, facts: RunFacts, number: int, record: ProviderR
     )
 
 
+def _terms(gathering: Gathering) -> Html:
+    """Return what each provider had committed, when it was not asked, and how it stood at the end."""
+    asset, words = gathering.venue.asset, "What they had committed"
+    rows = []
+    for number, record in sorted(gathering.providers.items()):
+        rules = gathering.venue.rules.providers[number]
+        stop: Node = money(rules.loss_stop, asset) if rules.loss_stop < NO_CAP else "none"
+        rows.append((_name(gathering, number), _lines(_commitments(gathering, rules)), stop, _lines(_pauses(record))))
+    head = ("Provider", f"commitments [{asset.name}]", f"loss stop [{asset.name}]", "stopped or off")
+    note = tag(
+        "p",
+        "A commitment is the notional of a group that a provider takes over; what is used of it comes back over time."
+        " One that lost as much as its loss stop is asked no more until half of that is won back.",
+        class_="quiet",
+    )
+    return join(tag("h3", words), table(head, rows, numbers=(2,)), note)
+
+
+def _commitments(gathering: Gathering, rules: ProviderRules) -> list[Node]:
+    """Say each commitment; one line for both directions where they are alike."""
+    asset, lines = gathering.venue.asset, list[Node]()
+    for group, pair in zip(gathering.venue.groups, rules.commitments, strict=True):
+        alike = pair[0] == pair[1]
+        for commitment, of in ((pair[0], ""),) if alike else ((pair[0], ", longs"), (pair[1], ", shorts")):
+            if commitment.capacity:
+                back = join("; ", money(commitment.refill_per_s * 3600, asset), " an hour back") if commitment.refill_per_s else None
+                lines.append(join(f"{group}{of}: ", money(commitment.capacity, asset), back))
+    return lines
+
+
+def _pauses(record: ProviderRecord) -> list[Node]:
+    lines: list[Node] = []
+    for pause in record.pauses[:_PAUSES_MAX]:
+        end = "to the end" if pause.end_ns is None else f"to {clock(pause.end_ns)}"
+        lines.append(f"{_PAUSED[pause.status]} {clock(pause.start_ns)} {end}")
+    if len(record.pauses) > _PAUSES_MAX:
+        lines.append(f"and {len(record.pauses) - _PAUSES_MAX:,} more times")
+    return lines or ["at no time"]
+
+
+def _lines(texts: Sequence[Node]) -> Html:
+    return join(*(join(tag("br") if place else None, text) for place, text in enumerate(texts)))
+
+
 def _figure(gathering: Gathering) -> Html:
     """Draw inventory and equity of all providers over time."""
     asset, x = gathering.venue.asset, run_axis(gathering)
@@ -69,13 +119,11 @@ def _figure(gathering: Gathering) -> Html:
     held = _panel(gathering, x, [record.inventory for _, record in rows])
     held.shows_x = False
     most, at, number = max((*record.inventory_most, number) for number, record in rows)
-    if most:
-        label = join(money(most, asset), f" held by {_name(gathering, number)} at {clock(at)}")
-        held.label(at, most * 10.0**-asset.decimals, label, class_="above right" if x.share(at) < 0.5 else "above left")
+    largest = join("; at most ", money(most, asset), f", by {_name(gathering, number)} at {clock(at)}") if most else None
     worth = _panel(gathering, x, [record.equity for _, record in rows])
     return figure(
         keys,
-        lane(f"Positions held [{asset.name}]", "at mark, without sign", held),
+        lane(f"Positions held [{asset.name}]", join("at mark, without sign", largest), held),
         lane(f"Equity [{asset.name}]", "" if worth.y.low <= 0 else "the scale does not begin at 0", worth),
         name="Positions and equity of the providers over time",
     )

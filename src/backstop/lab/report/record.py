@@ -121,14 +121,10 @@ def _feeds(feeds: Mapping[str, Any]) -> Node:
     ):
         if accounts.get(name):
             lines.append(f"{accounts[name]:,} {text}")
-    lines += [
-        f"{symbol} does not net: traders outside of the book of accounts hold {grouped(str(lots))}"
-        for symbol, lots in feeds.get("opening_imbalance", {}).items()
-    ]
     return join(tag("h3", "What did not fit in what was read"), tag("ul", [tag("li", line) for line in lines])) if lines else None
 
 
-def conservation(gathering: Gathering) -> Html:
+def conservation(gathering: Gathering, facts: RunFacts) -> Html:
     """Return the sums that must be zero, recomputed from the effects alone."""
     venue, books = gathering.venue, gathering.books
     total = books.sum_atoms()
@@ -148,7 +144,21 @@ def conservation(gathering: Gathering) -> Html:
         " trades, without asking the engine. Each must be exactly 0.",
     )
     head = ("", "sum of positions, or of money", f"clearing and cost of positions [{venue.asset.name}]")
-    return section("conservation", "Conservation", words, table(head, rows, numbers=(1, 2)))
+    return section("conservation", "Conservation", words, table(head, rows, numbers=(1, 2)), _outside(facts.feeds))
+
+
+def _outside(feeds: Mapping[str, Any]) -> Html | None:
+    """Say who holds the other side where opening positions do not net; nothing where they do."""
+    held = feeds.get("opening_imbalance", {})
+    if not held:
+        return None
+    words = tag(
+        "p",
+        "The accounts of this run are not all who trade: their opening positions do not add up to zero in every market."
+        " Somebody outside of that book holds the other side; the engine keeps it as one position, and it is in the sums above."
+        " At the opening it was:",
+    )
+    return join(words, tag("ul", [tag("li", f"{symbol}: {grouped(str(lots))}") for symbol, lots in held.items()]))
 
 
 def _zero(value: int, text: str) -> Html:

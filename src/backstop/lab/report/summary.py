@@ -213,8 +213,7 @@ def day(gathering: Gathering) -> Html:
         points = step_points(gathering.in_default, 1.0, gathering.last_ns)
         panel.area(points, 0, "fill soft")
         panel.line(points, "strong")
-        panel.label(at, most, f"{most:,} at {clock(at)}", class_="above right" if x.share(at) < 0.6 else "above left")
-        parts.append(lane("Accounts in default", "at the same time", panel))
+        parts.append(lane("Accounts in default", f"at the same time; most were {most:,}, at {clock(at)}", panel))
     else:
         parts.append(tag("p", "No account was in default at any time.", class_="quiet"))
     return section("day", "The run on one axis", figure(join(parts), name="Prices, closings and accounts in default over time"))

@@ -18,6 +18,7 @@ from backstop.lab.replay import warnings_of
 from backstop.lab.report.facts import RunFacts
 from backstop.lab.report.gathering import Gathering
 from backstop.lab.report.page import page
+from backstop.lab.report.place import checked_place
 
 if TYPE_CHECKING:
     from backstop.journal import Reader
@@ -99,23 +100,23 @@ def _journal_facts(journal: Reader) -> dict[str, Any]:
 
 
 def write_report(path: str | Path, gathering: Gathering, facts: RunFacts) -> int:
-    """Write the page, whole or not at all; return its size in bytes.
+    """Write the page, whole or not at all; return its size in bytes. A report that is there is replaced; a link is followed.
 
-    Raises ``FileNotFoundError`` where its folder is not there (none is made), ``IsADirectoryError``, other ``OSError``, and
-    ``FileExistsError`` for the run's own journal, whose place it never takes.
+    Raises ``FileExistsError`` for anything else that is there, above all the run's own journal, ``FileNotFoundError`` where its folder is
+    not there (none is made), ``IsADirectoryError``, other ``OSError``.
     """
     path = Path(path)
     if facts.journal is not None and path.exists() and path.samefile(facts.journal["path"]):
         raise FileExistsError(errno.EEXIST, "this is the journal of the run: name another file for the report", str(path))
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "this is a folder: name a file for the report", str(path))
-    if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, f"there is no folder {path.parent} for the report: make it first", str(path))
+    place = checked_place(path)
     data = page(gathering, facts).encode()
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
+    with partial.open("xb") as file:
+        try:
+            file.write(data)
+            file.close()
+            os.replace(partial, place)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
     return len(data)
