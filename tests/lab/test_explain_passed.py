@@ -52,6 +52,24 @@ def test_each_earlier_stage_has_a_reason_that_is_checked() -> None:
     assert "takeover open" not in seen
 
 
+def test_a_market_without_an_order_is_told_beside_those_that_have_one() -> None:
+    """Where some of the markets held got an order, each other one is told with its reason."""
+    seen: Counter[str] = Counter()
+    for found in (found for corner in PROFILES for found in _streams(corner, 6)):
+        for decision in found.decisions:
+            facts = {fact.kind: fact for fact in decision.facts}
+            orders = [fact.values["market"] for fact in decision.facts if fact.kind == "order" and "closing order" in fact.says]
+            if not orders or "disposal" in facts["order"].says or {"cancel", "trade"} & {*facts} or found.checks_failed:
+                continue
+            held = {*facts["standing"].values["positions"]}
+            told = facts["waiting"].values["markets"] if "waiting" in facts else []
+            assert {market["market"] for market in told} == held - {*orders}
+            assert not told or f"when those in {', '.join(dict.fromkeys(orders))} have ended" in facts["waiting"].says
+            seen.update(market["reason"] for market in told)
+    assert {"halted", "thin_book", "depth_unknown", "slice_taken", "enough"} <= {*seen}, seen
+    assert "open" not in seen
+
+
 WRONG: dict[str, tuple[str, str, Any, str, str]] = {
     "room": ("passed", "_no_room", lambda *_: None, "takeover", "lots that takeover could close"),
     "book": ("scene.Scene", "depth", lambda *_: [(0, 1_000_000)], "ordinary", "lots that closeout could close"),

@@ -24,8 +24,6 @@ __all__ = ["FACTS", "Check", "Fact", "assessment_lines", "assessment_values", "f
 _PPM = 1_000_000
 #: Counterparties named in the text; the rest are counted.
 _NAMED_MAX = 8
-#: Steps of a stage: where one was taken, the account did not merely wait.
-_STEPS = (EffectKind.ORDER, EffectKind.OFFER, EffectKind.TAKEOVER, EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
 
 
 def fact_of(scene: Scene) -> Fact:
@@ -195,14 +193,35 @@ def _adl_plan(scene: Scene, fact: Fact) -> None:
 
 
 def waiting(scene: Scene) -> Iterator[Fact]:
-    """Say why an account in default got no order in this event, market by market, and when it is looked at again."""
-    head = scene.state.accounts[scene.account]
-    acted = any(row["account"] == scene.account and row["kind"] in _STEPS for row in scene.rows)
-    if acted or scene.mirror.health < Health.DISTRESSED or int(head.orders_open) or int(head.wait_until_ns) == NEVER_NS:
+    """Say for each market that an account in default holds without an order there why, and when it is looked at again."""
+    head, words = scene.state.accounts[scene.account], scene.speaker
+    if scene.mirror.health < Health.DISTRESSED or int(head.wait_until_ns) == NEVER_NS:
         return
-    fact = Fact("waiting", None, f"no order left; it is looked at again at {time_text(int(head.wait_until_ns))}")
-    add_waiting(scene, fact)
+    held = sorted(market for market, (lots, _) in scene.mirror.positions.items() if lots)
+    ordered = _ordered_markets(scene)
+    without = [market for market in held if market not in ordered]
+    if not without:
+        return
+    until = time_text(int(head.wait_until_ns))
+    if ordered:
+        names, others = (", ".join(words.market(market) for market in each) for each in (without, sorted(ordered)))
+        says = f"no order in {names}; it is looked at again when those in {others} have ended, at {until} at the latest"
+    else:
+        says = f"no order left; it is looked at again at {until}"
+    fact = Fact("waiting", None, says)
+    add_waiting(scene, fact, without)
     yield fact
+
+
+def _ordered_markets(scene: Scene) -> set[int]:
+    """Return the markets where the account has an order or offer open after the event."""
+    rows, found = scene.state.positions, set()
+    place = int(scene.state.accounts[scene.account].first_position)
+    while place != NONE:
+        if int(rows[place].order_slot) != NONE:
+            found.add(int(rows[place].market))
+        place = int(rows[place].next_of_account)
+    return found
 
 
 def _fill_lines(scene: Scene, fills: list[Any]) -> list[str]:
