@@ -15,7 +15,7 @@ from backstop.lab.explain.house import View, initial_margin
 from backstop.lab.explain.mirror import Assessment, ceil_div
 from backstop.lab.explain.scene import Plan, Scene, Stop, Turn
 
-__all__ = ["add_fund_payment", "add_gap_payment", "add_passed_over", "add_residual", "add_waiting"]
+__all__ = ["add_fund_payment", "add_gap_payment", "add_passed_over", "add_residual", "add_waiting", "support_of"]
 
 _PPM = 1_000_000
 _DIRECTIONS = ("long", "short")
@@ -376,6 +376,11 @@ def _supports(scene: Scene) -> bool:
 def _support_text(scene: Scene, view: View, group: int) -> str:
     """Say what a fund may reserve for a closing or a takeover."""
     return _available_text(scene, view, group) if _supports(scene) else "no fund stands before ADL, to support it"
+
+
+def support_of(scene: Scene, view: View, group: int) -> tuple[int, str]:
+    """Return what a fund may reserve for a closing or a takeover of the account (atoms), and its terms."""
+    return view.available(scene.rules, group) if _supports(scene) else 0, _support_text(scene, view, group)
 
 
 def _available_text(scene: Scene, view: View, group: int) -> str:
