@@ -117,6 +117,9 @@ def test_the_price_of_a_takeover_is_told_term_by_term(backed: Path) -> None:
     for words in ("zero cash of these lots", "less equity", insolvent, "by the venue vault, at once", "at the price of offer"):
         assert words in lines, words
     offers = [fact for fact in facts if fact.kind == "offer"]
+    reserves = [fact for fact in facts if fact.kind == "reserve"]
+    assert {fact.says.split(" USDT ")[0].split()[-2] for fact in reserves} == {"reserves", "releases"}
+    assert all(("releases" in fact.says) == fact.values["change"].startswith("-") for fact in reserves)
     assert {check.what for fact in offers for check in fact.checks} == {"lots", "cash", "reserved"}
     assert any(check.what == "support" for fact in facts for check in fact.checks if fact.kind == "takeover")
 

@@ -12,6 +12,7 @@ from backstop.core.events import NEVER_NS, NONE, AdlClass, AdlPolicy, BreakerSta
 from backstop.core.waterfall.certificate import check_certificate
 from backstop.journal.rendering import time_text
 from backstop.lab.explain.closeout import zero_text
+from backstop.lab.explain.counterparty import add_share, add_weight, weight_text
 from backstop.lab.explain.fact import Check, Fact, percent
 from backstop.lab.explain.mirror import Assessment
 from backstop.lab.explain.orders import add_order, add_settled
@@ -251,6 +252,7 @@ def _certificate(scene: Scene, fact: Fact, first: int) -> None:
 def _adl_class(scene: Scene, fact: Fact) -> None:
     """Say how a class shares what it gives, so that each one's part can be worked out from its weight."""
     row, policy = scene.row, scene.rules.adl_policy
+    fact.because.append(f"weight: {weight_text(AdlPolicy(policy), AdlClass(row['code']))}")
     if row["value"]:
         is_cash = policy == AdlPolicy.CAPPED_PRO_RATA and row["code"] == AdlClass.PROFITABLE
         by_lots = policy in (AdlPolicy.CAPPED_PRO_RATA, AdlPolicy.PRO_RATA) or row["code"] == AdlClass.HOUSE
@@ -270,9 +272,11 @@ def _adl_fill(scene: Scene, fact: Fact) -> None:
     fields = words.fields(group, is_event=False)
     fact.because.append(f"its class gives {fields['quantity']}, {fields['eta']}: eta x weight, at most its cap, in whole lots")
     fact.because.append(f"it holds {words.lots(market, held)}, the side that the defaulter's position needs")
+    add_weight(scene, fact)
+    first = max(place for place in range(scene.place) if scene.rows[place]["kind"] == EffectKind.ADL_PLAN)
+    add_share(scene, fact, first)
     fact.because.append(f"at mark it would receive {words.cash(at_mark)}: it pays {words.cash(at_mark - row['amount'])} for the default")
     fact.check("on the other side", held * row["lots"] < 0 and abs(row["lots"]) <= abs(held), True)
-    first = max(place for place in range(scene.place) if scene.rows[place]["kind"] == EffectKind.ADL_PLAN)
     _certificate(scene, fact, first)
 
 
@@ -311,6 +315,15 @@ def _restrict(scene: Scene, fact: Fact) -> None:
 
 
 def _reserve(scene: Scene, fact: Fact) -> None:
+    row, words = scene.row, scene.speaker
+    fund = words.fund(scene.rules.markets[row["market"]].group)
+    order = f"order {row['other']} of {words.holder(row['account'])} in {words.market(row['market'])}"
+    does = (
+        f"reserves {words.cash(row['amount'])} for"
+        if row["amount"] > 0
+        else f"releases {words.cash(-row['amount'])} of what it reserved for"
+    )
+    fact.says = f"the {fund} {does} {order}; it then reserves {words.cash(row['value'])} for the orders and offers of all accounts"
     fact.because.append("the fund promises before the order leaves, and takes back what was not needed")
 
 

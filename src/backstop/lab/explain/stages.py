@@ -54,7 +54,8 @@ def add_takeover(scene: Scene, fact: Fact) -> None:
         fact.check("support reserved", row["value"], int(offer.reserved) if known else "no such offer")
         at_mark = -row["lots"] * scene.mirror.unit(row["market"])
         given = words.cash(at_mark - row["amount"])
-        fact.because.append(f"at mark it would receive {words.cash(at_mark)} now: the provider gets {given} for taking it over")
+        gains = f"gets {given} for taking it over" if at_mark >= row["amount"] else f"loses {words.cash(row['amount'] - at_mark)} by it"
+        fact.because.append(f"at mark it would receive {words.cash(at_mark)} now: the provider {gains}")
         fact.values["given_to_provider"] = given
     if row["value"]:
         scene.expected[int(Cause.SUPPORT)] = row["value"]
