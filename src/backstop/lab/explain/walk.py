@@ -322,7 +322,7 @@ class Walk:
         more = " or more" if len(others) == _ORDER_MAX else ""
         says = f"its turn: number {place + 1} of {len(others)}{more} accounts acted on by this event"
         head = "as they stood before it; the lowest ratio comes first in its round"
-        head += f"; the first {left_out} of them are left out here" if left_out else ""
+        head += f"; not shown: the first {left_out}" if left_out else ""
         yield Fact("order", None, says, [head, *lines], {"ahead": ratios, "left_out": left_out})
 
     def _compare(self, scene: Scene, decision: Decision) -> None:
