@@ -175,7 +175,7 @@ def test_an_account_of_which_nothing_was_decided(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_explained_says_why(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(JournalError, match="no account is called 'nobody'"):
+    with pytest.raises(JournalError, match="no account has the name or number 'nobody'"):
         explain(path, "nobody")
     with pytest.raises(JournalError, match="has no event of seq 999999"):
         explain(path, "3", 999_999)

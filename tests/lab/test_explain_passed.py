@@ -17,6 +17,7 @@ from backstop.config import parse_venue
 from backstop.core.events import NEVER_NS, EffectKind, Health, Stage
 from backstop.lab.explain import Explanation, as_json, as_text, explain, passed
 from backstop.lab.explain.audit import audit
+from backstop.lab.explain.mirror import Mirror
 from backstop.lab.explain.socialised import OtherSide
 from backstop.lab.replay import replay_case
 from tests.lab.test_explain_stages import explained
@@ -53,12 +54,36 @@ def test_each_earlier_stage_has_a_reason_that_is_checked() -> None:
     assert "takeover open" not in seen
 
 
+def test_a_market_without_an_order_is_told_beside_those_that_have_one() -> None:
+    """Where some of the markets held got an order, each other one is told with its reason."""
+    seen: Counter[str] = Counter()
+    for found in (found for corner in PROFILES for found in _streams(corner, 6)):
+        for decision in found.decisions:
+            facts = {fact.kind: fact for fact in decision.facts}
+            orders = [fact.values["market"] for fact in decision.facts if fact.kind == "order" and "closing order" in fact.says]
+            if not orders or "disposal" in facts["order"].says or {"cancel", "trade"} & {*facts} or found.checks_failed:
+                continue
+            held = {*facts["standing"].values["positions"]}
+            told = facts["waiting"].values["markets"] if "waiting" in facts else []
+            assert {market["market"] for market in told} == held - {*orders}
+            assert not told or f"when those in {', '.join(dict.fromkeys(orders))} have ended" in facts["waiting"].says
+            seen.update(market["reason"] for market in told)
+    assert {"halted", "thin_book", "depth_unknown", "slice_taken", "enough"} <= {*seen}, seen
+    assert "open" not in seen
+
+
+def _costless(mirror: Mirror, market: int) -> tuple[int, int]:
+    return mirror.positions.get(market, (0, 0))[0], 0
+
+
 WRONG: dict[str, tuple[str, str, Any, str, str]] = {
     "room": ("passed", "_no_room", lambda *_: None, "takeover", "lots that takeover could close"),
     "book": ("scene.Scene", "depth", lambda *_: [(0, 1_000_000)], "ordinary", "lots that closeout could close"),
     "time": ("scene.Scene", "default_since_ns", lambda scene: int(scene.state.engine[0].now_ns), "ordinary", "closeout had to wait"),
     "others": ("socialised", "Health", SimpleNamespace(DISTRESSED=Health.INSOLVENT + 1), "crash", "lots that adl could close"),
     "funds": ("house.View", "available", lambda *_: 0, "ordinary", "what the fund pays"),
+    "share": ("counterparty", "allocated", lambda _, __, weights: [1 for _ in weights], "crash", "cash"),
+    "weight": ("mirror.Mirror", "held", _costless, "crash", "weight"),
     "used": ("house.House", "_use", lambda *_: None, "takeover", "differences in funds and providers after the event"),
 }
 
@@ -134,6 +159,18 @@ def test_a_reader_with_a_calculator_comes_to_the_share_of_an_adl(halted: Path) -
             continue
         share = float(fact.values["weight"].split()[0]) * float(lots) / float(weight.split()[0])
         assert abs(share - abs(float(fact.values["quantity"]))) <= 0.001
+
+
+def test_a_reader_with_a_calculator_comes_to_the_cash_of_an_adl(halted: Path) -> None:
+    """A counterparty sees the cash in all and the mark in its own facts: its part by lots is what it pays."""
+    fills = [fact for decision in explain(halted, "short").decisions for fact in decision.facts if fact.kind == "adl_fill"]
+    assert fills
+    for fact in fills:
+        total, received = (float(fact.values[name].split()[0]) for name in ("cash_in_all", "cash"))
+        part = abs(float(fact.values["quantity"]) / float(fact.values["quantity_in_all"]))
+        assert abs(-total * part - received) <= 0.000001
+        assert any(f"at mark {fact.values['mark_price']} that is" in line for line in fact.because)
+        assert any(line.startswith("weight: ") for line in fact.because)
 
 
 def test_stages_are_told_in_the_order_of_the_waterfall(halted: Path) -> None:

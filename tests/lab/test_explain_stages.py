@@ -117,8 +117,26 @@ def test_the_price_of_a_takeover_is_told_term_by_term(backed: Path) -> None:
     for words in ("zero cash of these lots", "less equity", insolvent, "by the venue vault, at once", "at the price of offer"):
         assert words in lines, words
     offers = [fact for fact in facts if fact.kind == "offer"]
-    assert {check.what for fact in offers for check in fact.checks} == {"cash", "reserved"}
+    reserves = [fact for fact in facts if fact.kind == "reserve"]
+    assert {fact.says.split(" USDT ")[0].split()[-2] for fact in reserves} == {"reserves", "releases"}
+    assert all(("releases" in fact.says) == fact.values["change"].startswith("-") for fact in reserves)
+    assert {check.what for fact in offers for check in fact.checks} == {"lots", "cash", "reserved"}
     assert any(check.what == "support" for fact in facts for check in fact.checks if fact.kind == "takeover")
+
+
+def test_the_size_of_a_takeover_is_told_term_by_term() -> None:
+    """Every bound occurs, and every size comes out, also where several providers share a position."""
+    place, seen = list(PROFILES).index("takeover"), Counter[str]()
+    for round_number in range(20):
+        found = explained((2_000 + round_number) * len(PROFILES) + place)
+        assert found.checks_failed == []
+        for fact in (fact for decision in found.decisions for fact in decision.facts if "offered_together_lots" in fact.values):
+            assert any(line.startswith("size: ") for line in fact.because)
+            seen.update((fact.values["bounded_by"], "shared" if len(fact.values["providers"]) > 1 else "alone"))
+            seen.update(provider["bound"].split()[0] for provider in fact.values["providers"] if provider["bound"])
+    wanted = {"what the fund can support", "what can be carried", "the least that restores the account"}
+    wanted |= {"nothing: it is the whole position", "shared", "alone", "commitment", "equity", "at"}
+    assert wanted <= {*seen}, wanted - {*seen}
 
 
 @pytest.mark.parametrize("policy", ["gains_haircut", "open_interest"])
@@ -140,7 +158,14 @@ def test_a_socialised_loss_is_told_to_who_lost_and_to_who_pays(tmp_path: Path, p
 
 @pytest.mark.parametrize(
     ("module", "name", "what"),
-    [("takeover", "_PPM", "cash"), ("socialised", "allocated", "cut"), ("socialised", "_weight", "weight")],
+    [
+        ("takeover", "_PPM", "cash"),
+        ("sizes", "_least_lots", "lots"),
+        ("sizes", "_most", "lots"),
+        ("sizes", "allocated", "lots"),
+        ("socialised", "allocated", "cut"),
+        ("socialised", "_weight", "weight"),
+    ],
 )
 def test_a_wrong_rule_shows(monkeypatch: pytest.MonkeyPatch, module: str, name: str, what: str) -> None:
     import importlib
@@ -149,10 +174,12 @@ def test_a_wrong_rule_shows(monkeypatch: pytest.MonkeyPatch, module: str, name: 
     right = getattr(place, name)
     wrong = {
         "_PPM": 999_000,
+        "_least_lots": lambda *words: max(0, right(*words) - 1),
+        "_most": lambda *words: max(1, right(*words) - 1),
         "allocated": lambda *words: [each + 1 for each in right(*words)],
         "_weight": lambda *words: right(*words) + 1,
     }
     monkeypatch.setattr(place, name, wrong[name])
-    corner = list(PROFILES).index("takeover" if module == "takeover" else "socialise")
+    corner = list(PROFILES).index("socialise" if module == "socialised" else "takeover")
     failed = [line for number in range(12) for line in explained(number * len(PROFILES) + corner).checks_failed]
     assert any(f": {what}: tape" in line for line in failed)

@@ -12,6 +12,7 @@ from backstop.core.events import NEVER_NS, NONE, AdlClass, AdlPolicy, BreakerSta
 from backstop.core.waterfall.certificate import check_certificate
 from backstop.journal.rendering import time_text
 from backstop.lab.explain.closeout import zero_text
+from backstop.lab.explain.counterparty import add_share, add_weight, weight_text
 from backstop.lab.explain.fact import Check, Fact, percent
 from backstop.lab.explain.mirror import Assessment
 from backstop.lab.explain.orders import add_order, add_settled
@@ -24,8 +25,6 @@ __all__ = ["FACTS", "Check", "Fact", "assessment_lines", "assessment_values", "f
 _PPM = 1_000_000
 #: Counterparties named in the text; the rest are counted.
 _NAMED_MAX = 8
-#: Steps of a stage: where one was taken, the account did not merely wait.
-_STEPS = (EffectKind.ORDER, EffectKind.OFFER, EffectKind.TAKEOVER, EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
 
 
 def fact_of(scene: Scene) -> Fact:
@@ -195,14 +194,35 @@ def _adl_plan(scene: Scene, fact: Fact) -> None:
 
 
 def waiting(scene: Scene) -> Iterator[Fact]:
-    """Say why an account in default got no order in this event, market by market, and when it is looked at again."""
-    head = scene.state.accounts[scene.account]
-    acted = any(row["account"] == scene.account and row["kind"] in _STEPS for row in scene.rows)
-    if acted or scene.mirror.health < Health.DISTRESSED or int(head.orders_open) or int(head.wait_until_ns) == NEVER_NS:
+    """Say for each market that an account in default holds without an order there why, and when it is looked at again."""
+    head, words = scene.state.accounts[scene.account], scene.speaker
+    if scene.mirror.health < Health.DISTRESSED or int(head.wait_until_ns) == NEVER_NS:
         return
-    fact = Fact("waiting", None, f"no order left; it is looked at again at {time_text(int(head.wait_until_ns))}")
-    add_waiting(scene, fact)
+    held = sorted(market for market, (lots, _) in scene.mirror.positions.items() if lots)
+    ordered = _ordered_markets(scene)
+    without = [market for market in held if market not in ordered]
+    if not without:
+        return
+    until = time_text(int(head.wait_until_ns))
+    if ordered:
+        names, others = (", ".join(words.market(market) for market in each) for each in (without, sorted(ordered)))
+        says = f"no order in {names}; it is looked at again when those in {others} have ended, at {until} at the latest"
+    else:
+        says = f"no order left; it is looked at again at {until}"
+    fact = Fact("waiting", None, says)
+    add_waiting(scene, fact, without)
     yield fact
+
+
+def _ordered_markets(scene: Scene) -> set[int]:
+    """Return the markets where the account has an order or offer open after the event."""
+    rows, found = scene.state.positions, set()
+    place = int(scene.state.accounts[scene.account].first_position)
+    while place != NONE:
+        if int(rows[place].order_slot) != NONE:
+            found.add(int(rows[place].market))
+        place = int(rows[place].next_of_account)
+    return found
 
 
 def _fill_lines(scene: Scene, fills: list[Any]) -> list[str]:
@@ -232,6 +252,7 @@ def _certificate(scene: Scene, fact: Fact, first: int) -> None:
 def _adl_class(scene: Scene, fact: Fact) -> None:
     """Say how a class shares what it gives, so that each one's part can be worked out from its weight."""
     row, policy = scene.row, scene.rules.adl_policy
+    fact.because.append(f"weight: {weight_text(AdlPolicy(policy), AdlClass(row['code']))}")
     if row["value"]:
         is_cash = policy == AdlPolicy.CAPPED_PRO_RATA and row["code"] == AdlClass.PROFITABLE
         by_lots = policy in (AdlPolicy.CAPPED_PRO_RATA, AdlPolicy.PRO_RATA) or row["code"] == AdlClass.HOUSE
@@ -251,9 +272,11 @@ def _adl_fill(scene: Scene, fact: Fact) -> None:
     fields = words.fields(group, is_event=False)
     fact.because.append(f"its class gives {fields['quantity']}, {fields['eta']}: eta x weight, at most its cap, in whole lots")
     fact.because.append(f"it holds {words.lots(market, held)}, the side that the defaulter's position needs")
+    add_weight(scene, fact)
+    first = max(place for place in range(scene.place) if scene.rows[place]["kind"] == EffectKind.ADL_PLAN)
+    add_share(scene, fact, first)
     fact.because.append(f"at mark it would receive {words.cash(at_mark)}: it pays {words.cash(at_mark - row['amount'])} for the default")
     fact.check("on the other side", held * row["lots"] < 0 and abs(row["lots"]) <= abs(held), True)
-    first = max(place for place in range(scene.place) if scene.rows[place]["kind"] == EffectKind.ADL_PLAN)
     _certificate(scene, fact, first)
 
 
@@ -292,6 +315,15 @@ def _restrict(scene: Scene, fact: Fact) -> None:
 
 
 def _reserve(scene: Scene, fact: Fact) -> None:
+    row, words = scene.row, scene.speaker
+    fund = words.fund(scene.rules.markets[row["market"]].group)
+    order = f"order {row['other']} of {words.holder(row['account'])} in {words.market(row['market'])}"
+    does = (
+        f"reserves {words.cash(row['amount'])} for"
+        if row["amount"] > 0
+        else f"releases {words.cash(-row['amount'])} of what it reserved for"
+    )
+    fact.says = f"the {fund} {does} {order}; it then reserves {words.cash(row['value'])} for the orders and offers of all accounts"
     fact.because.append("the fund promises before the order leaves, and takes back what was not needed")
 
 

@@ -21,7 +21,7 @@ __all__ = ["Fund", "House", "Provider", "View", "initial_margin"]
 _PPM = 1_000_000
 _SECOND_NS = 1_000_000_000
 _PAYMENTS = (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP)
-_ASKED = (EffectKind.ADL_PLAN, EffectKind.TEAR_UP, EffectKind.RESIDUAL)
+_ASKED = (EffectKind.OFFER, EffectKind.ADL_PLAN, EffectKind.TEAR_UP, EffectKind.RESIDUAL)
 
 
 @dataclass(slots=True)
@@ -48,6 +48,7 @@ class Provider:
     account: int
     status: ProviderStatus
     until_ns: int
+    score_ppm: int
     #: Of offers that it has not answered.
     pending_initial: int
     pending_notional: int
@@ -146,12 +147,14 @@ class House:
         self._reserved[owner] = int(columns[OWNER_RESERVED, owner])
 
     def views(self, rows: list[Row], marks: list[int], accounts: list[int]) -> dict[int, View]:
-        """Follow the effects; return the views at each ADL, tear-up and residual of ``accounts``, by place."""
+        """Follow the effects; return the views at each ADL, takeover, tear-up and residual of ``accounts``, by place.
+
+        What the fund reserves for an offer stands before it: its view is that of before.
+        """
         self._marks[:] = marks
         found = {}
         for place, row in enumerate(rows):
-            is_deficit = row["kind"] == EffectKind.POSTING and row["code"] == Cause.DEFICIT
-            if (row["kind"] in _ASKED or is_deficit) and row["account"] in accounts:
+            if row["account"] in accounts and _is_asked(rows, place):
                 found[place] = self.view(row["account"])
             self._follow(row)
         return found
@@ -193,12 +196,16 @@ class House:
         elif kind == EffectKind.PROVIDER:
             provider = self._providers[row["other"]]
             provider.account, provider.status, provider.until_ns = row["account"], ProviderStatus(row["code"]), row["value"]
+            provider.score_ppm = row["amount"]
         elif kind == EffectKind.OFFER:
             self._open(row)
         elif kind == EffectKind.TAKEOVER and row["other"] == 0:
             self._use(row["price_ticks"], row["market"], 0 if row["lots"] < 0 else 1, abs(row["lots"]) * self._unit(row["market"]))
         elif kind in (EffectKind.CANCEL, EffectKind.TAKEOVER):
             self._close(row["other"], is_cancelled=kind == EffectKind.CANCEL)
+            if kind == EffectKind.TAKEOVER:
+                taker = self._providers[row["price_ticks"]]
+                taker.score_ppm += (_PPM - taker.score_ppm) // 8
         mirror = self._mirrors.get(row["account"])
         if mirror is not None:
             _follow_account(mirror, row)
@@ -261,6 +268,17 @@ class House:
             place.used[key] = (max(0, used - back), as_of_ns)
 
 
+def _is_asked(rows: list[Row], place: int) -> bool:
+    """Return whether funds and providers are asked for at an effect: where a stage acts, or an offer is worked out."""
+    row = rows[place]
+    if row["kind"] == EffectKind.POSTING:
+        return row["code"] == Cause.DEFICIT
+    if row["kind"] == EffectKind.RESERVE and place + 1 < len(rows):
+        following = rows[place + 1]
+        return following["kind"] == EffectKind.OFFER and following["other"] == row["other"]
+    return row["kind"] in _ASKED or (row["kind"] == EffectKind.TAKEOVER and row["other"] == 0)
+
+
 def _follow_account(mirror: Mirror, row: Row) -> None:
     kind = row["kind"]
     if kind == EffectKind.TRADE and row["code"] == Cause.OPENING:
@@ -295,7 +313,8 @@ def _provider(rules: VenueRules, state: State, number: int) -> Provider:
         for market in range(len(rules.markets))
     }
     status = ProviderStatus(int(row.status))
-    return Provider(int(row.account), status, int(row.until_ns), int(row.pending_initial), int(row.pending_notional), offered, used)
+    terms = (int(row.until_ns), int(row.score_ppm), int(row.pending_initial), int(row.pending_notional))
+    return Provider(int(row.account), status, *terms, offered, used)
 
 
 def _offers_named(state: State, recorded: EffectArray) -> dict[int, Offer]:

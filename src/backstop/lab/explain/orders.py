@@ -146,7 +146,7 @@ def _restored_lines(scene: Scene, plan: Plan, lots: int) -> list[str]:
     takes = " + ".join(f"{words.lots(market, take)} x {percent(offset)}" for take, offset in cost.takes)
     mark = words.price(market, mirror.marks[market])
     notional = cash(lots * mirror.unit(market))
-    fee = f"fee {cash(cost.fee)} = {percent(closeout.fee_ppm)} of {notional}"
+    fee = f"fee {cash(cost.fee)} = {percent(closeout.fee_ppm)} of {notional}, rounded down"
     return [
         f"    slippage {cash(cost.slippage)} = mark {mark} x ({takes}), rounded up; {fee}",
         f"    equity {cash(plan.expected_equity)} less both is {cash(plan.expected_equity - cost.whole)};"
@@ -194,10 +194,8 @@ def add_settled(scene: Scene, fact: Fact) -> None:
     fact.because.append(f"fill of {lots}: cash {words.cash(fill.cash)}, zero cash of it {words.cash(fill.zero)}{whole}")
     if fill.fee:
         notional = words.cash(fill.lots * scene.mirror.unit(market))
-        rate = percent(closeout.fee_ppm)
-        fact.because.append(
-            f"  liquidation fee {words.cash(fill.fee)}: {rate} of {notional} at mark, at most what the fill is better than zero and limit"
-        )
+        rate = f"{percent(closeout.fee_ppm)} of {notional} at mark, rounded down"
+        fact.because.append(f"  liquidation fee {words.cash(fill.fee)}: {rate}, at most what the fill is better than zero and limit")
     if fill.support:
         fact.because.append(f"  the fund pays {words.cash(fill.support)}: what the fill is worse than zero, within what was reserved")
     scene.expected |= {int(Cause.LIQUIDATION_FEE): -fill.fee, int(Cause.SUPPORT): fill.support}

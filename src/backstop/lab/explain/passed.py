@@ -15,7 +15,7 @@ from backstop.lab.explain.house import View, initial_margin
 from backstop.lab.explain.mirror import Assessment, ceil_div
 from backstop.lab.explain.scene import Plan, Scene, Stop, Turn
 
-__all__ = ["add_fund_payment", "add_gap_payment", "add_passed_over", "add_residual", "add_waiting"]
+__all__ = ["add_fund_payment", "add_gap_payment", "add_passed_over", "add_residual", "add_waiting", "support_of"]
 
 _PPM = 1_000_000
 _DIRECTIONS = ("long", "short")
@@ -113,22 +113,39 @@ def _with_time(scene: Scene, view: View, stop: Stop) -> Stop:
     return stop
 
 
-def add_waiting(scene: Scene, fact: Fact) -> None:
-    """Say for each position why the book cannot take it, as things stand after the event."""
+def add_waiting(scene: Scene, fact: Fact, markets: list[int]) -> None:
+    """Say for each position without an order or offer why the book cannot take it, as things stand after the event."""
     found, words = scene.mirror.assess(), scene.speaker
     head = scene.state.accounts[scene.account]
     plan = Plan(found.equity, found.maintenance, found.equity, found.maintenance, scene.place)
-    view = scene.known.house.view(scene.account) if scene.known.house is not None else None
-    markets = []
-    for market in sorted(scene.mirror.positions):
+    told: list[dict[str, object]] = []
+    fact.values = {"until_ns": int(head.wait_until_ns), "markets": told}
+    if scene.known.house is None:
+        return
+    view = scene.known.house.view(scene.account)
+    for market in markets:
         held = scene.mirror.held(market)[0]
-        if held and view is not None:
-            stop = _closeout_stop(scene, plan, market, view)
-            if int(head.next_slice_ns) > int(scene.state.engine[0].now_ns):
-                stop = Stop("closeout", "slice_not_due", f"its next slice is due at {time_text(int(head.next_slice_ns))}")
-            fact.because.append(f"{words.market(market)}: holds {words.lots(market, held)}; {stop.says}")
-            markets.append({"market": words.market(market), "holds_lots": held, "reason": stop.reason, "says": stop.says, **stop.values})
-    fact.values = {"until_ns": int(head.wait_until_ns), "markets": markets}
+        stop = _beside_others(scene, _closeout_stop(scene, plan, market, view))
+        fact.because.append(f"{words.market(market)}: holds {words.lots(market, held)}; {stop.says}")
+        told.append({"market": words.market(market), "holds_lots": held, "reason": stop.reason, "says": stop.says, **stop.values})
+
+
+def _beside_others(scene: Scene, stop: Stop) -> Stop:
+    """Return what kept an order from leaving beside those that are out: a halt does in any case, a slice not due before all else."""
+    head, words = scene.state.accounts[scene.account], scene.speaker
+    sent = [row["kind"] for row in scene.rows if row["account"] == scene.account and row["kind"] in (EffectKind.ORDER, EffectKind.OFFER)]
+    if stop.reason == "halted":
+        return stop
+    if not sent and int(head.next_slice_ns) > int(scene.state.engine[0].now_ns):
+        return Stop("closeout", "slice_not_due", f"its next slice is due at {time_text(int(head.next_slice_ns))}")
+    if stop.reason != "open" or not int(head.orders_open):
+        return stop
+    plan = scene.plan
+    if EffectKind.ORDER in sent and plan is not None and plan.expected_equity >= scene.mirror.release_of(plan.expected_maintenance):
+        level = words.cash(scene.mirror.release_of(plan.expected_maintenance))
+        says = f"the orders sent are expected to restore it: to equity {words.cash(plan.expected_equity)}, release level {level} then"
+        return Stop("closeout", "enough", says)
+    return Stop("closeout", "waits_for_answers", "the next order is planned when those that are out have ended")
 
 
 def _closeout_stop(scene: Scene, plan: Plan, market: int, view: View) -> Stop:
@@ -363,6 +380,11 @@ def _supports(scene: Scene) -> bool:
 def _support_text(scene: Scene, view: View, group: int) -> str:
     """Say what a fund may reserve for a closing or a takeover."""
     return _available_text(scene, view, group) if _supports(scene) else "no fund stands before ADL, to support it"
+
+
+def support_of(scene: Scene, view: View, group: int) -> tuple[int, str]:
+    """Return what a fund may reserve for a closing or a takeover of the account (atoms), and its terms."""
+    return view.available(scene.rules, group) if _supports(scene) else 0, _support_text(scene, view, group)
 
 
 def _available_text(scene: Scene, view: View, group: int) -> str:

@@ -7,6 +7,7 @@ from backstop.journal.rendering import Row
 from backstop.lab.explain.closeout import zero_text
 from backstop.lab.explain.fact import Fact, percent
 from backstop.lab.explain.scene import Scene
+from backstop.lab.explain.sizes import add_offer_size, add_vault_size
 from backstop.lab.explain.socialised import Cut, Loss, first_of_loss
 from backstop.lab.explain.takeover import TakeoverPrice, offered_price, taken_price
 
@@ -22,6 +23,7 @@ def add_offer(scene: Scene, fact: Fact) -> None:
     """Work out the price that a provider is offered the position at, and what the fund reserves for it."""
     if scene.row["account"] != scene.account:
         return
+    add_offer_size(scene, fact)
     price = offered_price(scene)
     if price is None:
         fact.because.append("the engine had no place for another order: how much was to be offered together is not on the tape")
@@ -37,6 +39,7 @@ def add_takeover(scene: Scene, fact: Fact) -> None:
     if row["account"] != scene.account:
         return
     if row["other"] == 0:
+        add_vault_size(scene, fact)
         price = taken_price(scene)
         _tell_price(scene, fact, price)
         fact.because.append("by the venue vault, at once: no other provider took it")
@@ -51,7 +54,8 @@ def add_takeover(scene: Scene, fact: Fact) -> None:
         fact.check("support reserved", row["value"], int(offer.reserved) if known else "no such offer")
         at_mark = -row["lots"] * scene.mirror.unit(row["market"])
         given = words.cash(at_mark - row["amount"])
-        fact.because.append(f"at mark it would receive {words.cash(at_mark)} now: the provider gets {given} for taking it over")
+        gains = f"gets {given} for taking it over" if at_mark >= row["amount"] else f"loses {words.cash(row['amount'] - at_mark)} by it"
+        fact.because.append(f"at mark it would receive {words.cash(at_mark)} now: the provider {gains}")
         fact.values["given_to_provider"] = given
     if row["value"]:
         scene.expected[int(Cause.SUPPORT)] = row["value"]

@@ -32,6 +32,8 @@ _ORDINARY = (Cause.CASH, Cause.FUNDING, Cause.OPENING, Cause.FILL, Cause.TRADING
 _ACTS = (EffectKind.RESTRICT, EffectKind.ORDER, EffectKind.OFFER, EffectKind.TAKEOVER, EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
 #: Defaulters whose ratios are worked out.
 _ORDER_MAX = 200
+#: Of them, shown: the account and those right before it.
+_SHOWN_MAX = 5
 
 
 class Standing(NamedTuple):
@@ -119,8 +121,8 @@ def explain(path: Path | str, account: str, at: int | None = None) -> Explanatio
         speaker, rules = known(journal)
         try:
             number = speaker.account_number(account)
-        except KeyError as error:
-            raise JournalError(f"journal `{path}`: {error.args[0]}") from None
+        except KeyError:
+            raise JournalError(f"journal `{path}`: no account has the name or number {account!r}") from None
         wanted = {at} if at is not None else _decisions_of(journal, number)
     found = Explanation(str(path), number, speaker.holder(number), speaker, [], None, {}, Brief() if at is None else None)
     with open_journal(path) as journal:
@@ -320,7 +322,8 @@ class Walk:
             return
         place = others.index(scene.account)
         lines, ratios = [], []
-        for account in others[: place + 1][-5:]:
+        left_out = max(0, place + 1 - _SHOWN_MAX)
+        for account in others[left_out : place + 1]:
             mirror = scene.before.others[account]
             mirror.marks = self.state.markets["mark_ticks"].tolist() if scene.is_mark else mirror.marks
             found = mirror.assess()
@@ -330,7 +333,9 @@ class Walk:
             lines.append(f"{self.speaker.holder(account)}: equity {equity} over maintenance margin {margin} is {ratio}")
         more = " or more" if len(others) == _ORDER_MAX else ""
         says = f"its turn: number {place + 1} of {len(others)}{more} accounts acted on by this event"
-        yield Fact("order", None, says, ["as they stood before it; the lowest ratio comes first in its round", *lines], {"ahead": ratios})
+        head = "as they stood before it; the lowest ratio comes first in its round"
+        head += f"; not shown: the first {left_out}" if left_out else ""
+        yield Fact("order", None, says, [head, *lines], {"ahead": ratios, "left_out": left_out})
 
     def _compare(self, scene: Scene, decision: Decision) -> None:
         """See that the account's own ledger ends the event as the engine's does."""
