@@ -85,6 +85,15 @@ def test_every_corner_explains_itself(corner: str) -> None:
         assert found.decisions
 
 
+@pytest.mark.parametrize("seed", [61_197])
+def test_a_fill_of_an_order_that_time_cancelled_first_is_explained(seed: int) -> None:
+    """The price guard released a mark at the time of the fill: the account was sound, its order cancelled, and the fill came late."""
+    found = explained(seed)
+    assert found.checks_failed == []
+    said = [line for decision in found.decisions for fact in decision.facts for line in fact.because]
+    assert "no open order expected this fill: it closes what is left of the position" in said
+
+
 def test_an_allocation_is_that_of_the_oracle() -> None:
     random = np.random.default_rng(11)
     for _ in range(2_000):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from backstop.core.events import BreakerState
+from backstop.core.events import BreakerState, EffectKind
 from backstop.lab.explain.fact import percent
 from backstop.lab.explain.mirror import ceil_div
 from backstop.lab.explain.scene import Plan, Scene
@@ -272,6 +272,9 @@ def settled(scene: Scene, equity: int) -> Settled | None:
     """Return fee and support of the fill that the event is, or None where no open order expected it."""
     order, event = scene.before.order, scene.event
     if order is None or int(order.id) != event["other"] or int(order.is_open) != 1:
+        return None
+    earlier = scene.rows[: scene.place]  # what time alone brought before the fill may have cancelled the order
+    if any(row["kind"] == EffectKind.CANCEL and row["other"] == event["other"] for row in earlier):
         return None
     whole, filled = abs(int(order.lots)), int(order.filled)
     lots = min(abs(event["lots"]), whole - filled)
