@@ -218,3 +218,11 @@ def test_a_name_moved_to_another_account_is_found(sound: Path, tmp_path: Path) -
     with open_journal(path) as journal:
         assert journal.check_head()
         assert journal.findings[0].code == FindingCode.NAMES
+
+
+def test_bytes_after_the_last_page_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "journal.db")
+    path.write_bytes(path.read_bytes() + b"abc")
+    report = verify(path)
+    assert report.exit_code == 4
+    assert [finding.message for finding in report.findings] == ["3 bytes stand after the last page, and belong to no record"]

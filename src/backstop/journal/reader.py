@@ -28,7 +28,7 @@ from backstop.journal.format import (
     start_chain,
     stranger_of,
 )
-from backstop.journal.log import log_finding
+from backstop.journal.log import log_finding, log_of
 from backstop.journal.manifest import Manifest, Names, manifest_of
 from backstop.journal.opening import connect
 
@@ -161,6 +161,20 @@ class Reader:
         for (text,) in rows:
             if text != "ok":
                 self._find(FindingCode.PAGES, "pages", " ".join(str(text).split()))
+        self._check_length()
+
+    def _check_length(self) -> None:
+        """See that nothing stands behind the last page of a file without a log: SQLite itself does not look there."""
+        if log_of(self.path).exists():
+            return
+        try:
+            pages, page_bytes = (self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+            more = self.path.stat().st_size - pages * page_bytes
+        except READ_ERRORS as error:
+            self._found(finding_of(error, "pages"))
+            return
+        if more > 0:
+            self._find(FindingCode.PAGES, "pages", f"{more} bytes stand after the last page, and belong to no record")
 
     def check_log(self) -> None:
         """See whether the log beside the file holds more than whole batches."""
