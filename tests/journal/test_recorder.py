@@ -82,10 +82,14 @@ def test_nothing_is_written_behind_a_batch_that_failed(tmp_path: Path, monkeypat
         assert read.findings == []
 
 
-def test_an_abandoned_recorder_takes_no_more(tmp_path: Path) -> None:
+@pytest.mark.parametrize("gathered", [1, 1_000_000])
+def test_an_abandoned_recorder_takes_no_more(tmp_path: Path, gathered: int) -> None:
     chunk = crash()[0]
-    recorder = Recorder(Journal.create(tmp_path / "journal.db", manifest(digest_every=0)), new_state(venue().rules), 1)
+    recorder = Recorder(Journal.create(tmp_path / "journal.db", manifest(digest_every=0)), new_state(venue().rules), gathered)
     recorder.record(chunk.events, chunk.effects)
     recorder.abandon()
     with pytest.raises(JournalError, match="is closed"):
         recorder.record(chunk.events, chunk.effects)
+    if gathered > len(chunk.events):
+        with pytest.raises(JournalError, match="is closed"):
+            recorder.flush()  # what was gathered is not lost without a word

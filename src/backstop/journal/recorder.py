@@ -2,8 +2,8 @@
 
 The driver hands over what one ``step`` consumed; the recorder decides when a batch is whole, and adds a state
 digest and a snapshot where the manifest declares them. While the engine goes on, one thread chains a batch,
-one writes the batch before, and one syncs the batch before that. What ``record`` took is not durable: acknowledge nothing to anybody before
-``flush`` returned, or ``journal.events`` has come as far.
+one writes the batch before, and one syncs the batch before that. What ``record`` took is not durable:
+acknowledge nothing to anybody before ``flush`` returned, or ``journal.events`` has come as far.
 """
 
 from __future__ import annotations
@@ -67,8 +67,7 @@ class Recorder:
 
         The rows are copied. Raises ``JournalError`` if this or an earlier batch cannot be written.
         """
-        if self._is_ended:
-            raise JournalError(f"journal `{self.journal.path}` is closed")
+        self._check_open()
         if len(events) == 0:
             return
         self._events.append(events.copy())
@@ -95,6 +94,10 @@ class Recorder:
         self._end()
         self.journal.abandon()
 
+    def _check_open(self) -> None:
+        if self._is_ended:
+            raise JournalError(f"journal `{self.journal.path}` is closed")
+
     def _end(self) -> None:
         self._is_ended = True
         self._sealer.shutdown(cancel_futures=True)
@@ -104,6 +107,7 @@ class Recorder:
     def _hand_over(self) -> None:
         if not self._events:
             return
+        self._check_open()
         number, journal, state = self._next, self.journal, self._state
         digest = state_digest(state) if journal.is_digest_due(number) else None
         snapshot = None
