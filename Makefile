@@ -61,7 +61,7 @@ format: $(STAMP) ## Format the code and mend what ruff can mend
 .PHONY: generate
 generate: $(STAMP) ## Write schemas/, docs/reference/venue.md and the tables of scenarios.md from the code
 	@$(BIN)/python -m backstop.config.reference --write .
-	@$(BIN)/python -m backstop.lab.scenario_page --write .
+	@$(BIN)/python -m backstop.runs.scenario_page --write .
 
 .PHONY: bench
 bench: $(BENCH_STAMP) warm ## Measure; ONLY=P1 runs one and prints its object as the last line

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from backstop.comparison.budget import DECIMALS, BudgetTable
+from backstop.comparison.compare import Comparison, compare_table
 from backstop.config import Rounding
 from backstop.config.quantise import steps_of
 from backstop.feeds.columns import decimal_of
 from backstop.feeds.table import open_table
-from backstop.lab.adl_compare import Comparison, compare_table
-from backstop.lab.adl_table import DECIMALS, BudgetTable
 from benchmarks.crashes import data_folder
 
 ROOT = Path(__file__).parent.parent

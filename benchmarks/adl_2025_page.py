@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from backstop.lab.adl_picture import COLOURS, figure_class
+from backstop.comparison.picture import COLOURS, figure_class
 
 __all__ = ["draw", "page"]
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from backstop.core.events import Cause, EffectArray, EffectKind, EventArray, EventKind, Health
 from backstop.core.instruments import VenueRules, deductions_atoms
 from backstop.journal.reader import open_journal
-from backstop.lab.cases import Case
-from backstop.lab.follow import Follower
+from backstop.runs.cases import Case
+from backstop.runs.follow import Follower
 
 __all__ = ["Opened", "Scan", "Seen", "opened_accounts", "scan_journal"]
 

@@ -26,10 +26,10 @@ from backstop.feeds.columns import time_ns_of
 from backstop.feeds.exchange import ImportReport, convert_bars
 from backstop.feeds.prices import Prices, read_prices
 from backstop.journal.verify import verify
-from backstop.lab.cases import Case, case_of_population
-from backstop.lab.replay import ReplayResult, replay_case
-from backstop.lab.warmup import warm
 from backstop.markets.population import default_parameters
+from backstop.runs.cases import Case, case_of_population
+from backstop.runs.replay import ReplayResult, replay_case
+from backstop.runs.warmup import warm
 from benchmarks.crash_list import ACCOUNTS, COARSE_STEPS, CRASHES, ROOT, SEED, Crash
 from benchmarks.crash_scan import scan_journal
 from benchmarks.crash_variants import VARIANTS, Variant

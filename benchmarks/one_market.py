@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from backstop.core.events import EVENT, FUND, NONE, EffectKind, EventKind, Health
 from backstop.core.instruments import LimitRules, MarketRules, TierRules, VenueRules
 from backstop.core.state import State, new_state
-from backstop.lab.tally import conservation_of
 from backstop.markets.book import World, new_world
 from backstop.markets.driver import Stop, drive
+from backstop.runs.tally import conservation_of
 from benchmarks.book import FIRST_MARK_TICKS, NOTIONAL_FACTOR, POSITION_LOTS_MAX, PRICE_TICKS_MAX, Book, make_book, opening_events
 
 SECOND_NS = 1_000_000_000

@@ -22,8 +22,8 @@ from backstop.feeds.accounts import read_accounts
 from backstop.feeds.columns import time_ns_of, time_text
 from backstop.feeds.exchange import Layout, convert_bars
 from backstop.feeds.prices import read_prices
-from backstop.lab.cases import Case, case_of_book
-from backstop.lab.replay import ReplayResult, replay_case
+from backstop.runs.cases import Case, case_of_book
+from backstop.runs.replay import ReplayResult, replay_case
 from benchmarks.crash_list import CRASHES
 from benchmarks.crash_variants import variant_of, without_guard
 from benchmarks.crashes import data_folder

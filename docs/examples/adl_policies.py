@@ -4,7 +4,7 @@ from desk import FACTOR, Desk, K, money
 
 from backstop.core.events import AdlPolicy, EffectKind, Transfer
 from backstop.core.waterfall.certificate import check_certificate
-from backstop.lab.ranking import rank_market
+from backstop.runs.ranking import rank_market
 
 SHORTS = ("bob", "carol", "dave", "erin", "frank")
 

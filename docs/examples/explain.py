@@ -11,9 +11,9 @@ from backstop.config import parse_venue
 from backstop.core.engine import step
 from backstop.core.events import EVENT, FUND, NONE, EventKind
 from backstop.core.state import new_state
+from backstop.explain import as_text, explain
 from backstop.journal import Journal, Manifest, Names
 from backstop.journal.recorder import Recorder
-from backstop.lab.explain import as_text, explain
 
 VENUE = """
 [venue]

@@ -1,6 +1,6 @@
 """backstop: the default-management engine of a crypto-derivatives venue.
 
-``from backstop import Venue, replay`` is the Python face (``backstop.lab.face``); its names are imported
+``from backstop import Venue, replay`` is the Python face (``backstop.face``); its names are imported
 when they are asked for, so that ``import backstop`` and ``backstop --help`` stay light.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backstop.lab.face import Run, Venue, replay
+    from backstop.face import Run, Venue, replay
 
 __version__ = "0.1.0"
 
@@ -23,7 +23,7 @@ def __getattr__(name: str) -> Any:
     if name in _FACE:
         from importlib import import_module
 
-        value = getattr(import_module("backstop.lab.face"), name)
+        value = getattr(import_module("backstop.face"), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from backstop.cli import app
 from backstop.cli.exits import FAILED, FINDING, OK, USAGE
-from backstop.lab.replay import ReplayResult, replay_case
-from tests.lab.test_replay import crash_of
-from tests.lab.venues import full_venue
+from backstop.runs.replay import ReplayResult, replay_case
+from tests.runs.test_replay import crash_of
+from tests.runs.venues import full_venue
 
 runner = CliRunner()
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from backstop.cli import app
 from backstop.cli.exits import FAILED, FINDING, INVARIANT, OK, USAGE
 from tests.feeds.samples import BTC, SECOND, START, venue_text, write
-from tests.lab.venues import full_text
+from tests.runs.venues import full_text
 
 runner = CliRunner()
 
@@ -162,9 +162,9 @@ def test_an_uncovered_deficit_exits_with_4(folder: Path) -> None:
 
 
 def test_a_broken_invariant_exits_with_3(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from backstop.lab.tally import Conservation
+    from backstop.runs.tally import Conservation
 
-    monkeypatch.setattr("backstop.lab.replay.conservation_of", lambda _: Conservation(1, (0, 0), (0, 5)))
+    monkeypatch.setattr("backstop.runs.replay.conservation_of", lambda _: Conservation(1, (0, 0), (0, 5)))
     result = replay(folder)
     assert result.exit_code == INVARIANT, result.output
     assert "NOT CONSERVED (INV-01): sum = 0.000001" in result.stdout
@@ -223,7 +223,7 @@ def test_an_overflow_stops_with_a_message(folder: Path, monkeypatch: pytest.Monk
     def overflow(*_: object, **__: object) -> None:
         raise OverflowError("sum exceeds int64")
 
-    monkeypatch.setattr("backstop.lab.replay.batches", overflow)
+    monkeypatch.setattr("backstop.runs.replay.batches", overflow)
     result = replay(folder)
     assert result.exit_code == FAILED
     assert "the engine stopped: sum exceeds int64" in result.stderr

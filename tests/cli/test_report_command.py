@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from backstop import report
 from backstop.cli import app
 from backstop.cli import report as command
 from backstop.cli.exits import FAILED, FINDING, INVARIANT, OK, USAGE
-from backstop.lab import report
-from backstop.lab.report import Gathering
+from backstop.report import Gathering
 from tests.cli.test_replay_command import POPULATION
 from tests.feeds.samples import BTC, SECOND, START
 from tests.feeds.samples import write as write_text
 from tests.journal.runs import crash, write
-from tests.lab.venues import full_text
+from tests.runs.venues import full_text
 
 runner = CliRunner()
 

@@ -13,9 +13,9 @@ from backstop.feeds.accounts import read_accounts
 from backstop.feeds.errors import FeedError
 from backstop.feeds.opening import opening_events, provider_opening
 from backstop.feeds.prices import read_prices
-from backstop.lab.cases import case_of_book
+from backstop.runs.cases import case_of_book
 from tests.feeds.samples import BTC, ETH, START, write
-from tests.lab.venues import full_venue
+from tests.runs.venues import full_venue
 
 ACCOUNTS = f"account,owner,market,quantity,entry_price\nzoe,desk,{BTC},1,100\nadam,desk,{BTC},-1,100\n"
 CASH = "account,asset,amount\nzoe,USDT,50\nadam,USDT,50\n"

@@ -23,7 +23,7 @@ from backstop.markets.scenarios import PINS_MAX, ScenarioError, load_scenario
 from tests.feeds.samples import small_venue, venue_text
 from tests.fuzz.mutate import EDGE_TEXTS, edge_number, spoilt_bytes
 from tests.fuzz.target import Found
-from tests.lab.venues import full_text
+from tests.runs.venues import full_text
 
 __all__ = ["fuzz_population", "fuzz_scenario", "fuzz_venue"]
 

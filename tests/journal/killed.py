@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from backstop.config import default_text, parse_venue
-from backstop.lab.cases import Case, case_of_population, scenario_prices
-from backstop.lab.replay import ReplayResult, replay
 from backstop.markets.population import default_parameters
 from backstop.markets.scenarios import scenario
+from backstop.runs.cases import Case, case_of_population, scenario_prices
+from backstop.runs.replay import ReplayResult, replay
 
 #: A snapshot every so many batches of some 4,000 events: several in a run, and a tail behind each.
 SNAPSHOT_EVERY = 3

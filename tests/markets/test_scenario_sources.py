@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from backstop.feeds.columns import time_text
-from backstop.lab.scenario_page import page_text
 from backstop.markets.scenarios import Pin, scenario, scenario_names
+from backstop.runs.scenario_page import page_text
 
 ROOT = Path(__file__).parents[2]
 MINUTE = 60 * 10**9

@@ -12,7 +12,9 @@ import pytest
 
 from backstop.core.events import EffectKind
 from backstop.core.margin import unit_of
-from backstop.markets.venues.bitmex import (
+from tests.vectors.driving import Drive, flat_market, still_rules
+from tests.vectors.tables.bitmex import BANKRUPTCY_PRICE, LONGS, MARK, SIZE, Long
+from tests.vectors.venues.bitmex import (
     Position,
     deleverage,
     effective_leverage,
@@ -22,8 +24,6 @@ from backstop.markets.venues.bitmex import (
     queue_order,
     rank_score,
 )
-from tests.vectors.driving import Drive, flat_market, still_rules
-from tests.vectors.tables.bitmex import BANKRUPTCY_PRICE, LONGS, MARK, SIZE, Long
 
 #: A lot is a contract, a tick a dollar, an atom a 60th of one: every bankruptcy price of the table is then whole.
 FACTOR = 60

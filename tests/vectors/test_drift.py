@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import pytest
 
-from backstop.markets.venues import drift
-from backstop.markets.venues.drift import Exchange, Leg, PerpLoss, PerpPosition, SpotPosition
 from tests.vectors.tables.drift import (
     ASSETS,
     BANKRUPTCIES,
@@ -45,6 +43,8 @@ from tests.vectors.tables.drift import (
     SpotFee,
     Swap,
 )
+from tests.vectors.venues import drift
+from tests.vectors.venues.drift import Exchange, Leg, PerpLoss, PerpPosition, SpotPosition
 
 
 def _line(case: tuple[object, ...]) -> str:

@@ -10,9 +10,9 @@ import pytest
 
 from backstop.core.events import FUND, BookSide, EffectKind, EventKind, Health, Reject, Stage
 from backstop.core.instruments import CloseoutRules, MarketRules, VenueRules
-from backstop.markets.venues.dydx import Margins, UpdateResult, judge_update
 from tests.vectors.driving import SMALL, Drive, flat_market, map_quantums, still_rules
 from tests.vectors.tables.dydx_bankruptcy import CASES, MARKETS, Closing
+from tests.vectors.venues.dydx import Margins, UpdateResult, judge_update
 
 ENGINE_REFUSES = [case for case in CASES if case.cash is None]
 #: Of what a position may hold: more than any case, so that no refusal below is one of size.

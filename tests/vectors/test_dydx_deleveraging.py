@@ -1,6 +1,6 @@
 """dYdX's deleveraging: its own walk, and this engine on the same accounts.
 
-The walk and its verdicts are the venue's formulas (``backstop.markets.venues.dydx``). The engine gives, for the
+The walk and its verdicts are the venue's formulas (``tests.vectors.venues.dydx``). The engine gives, for the
 same accounts, equity, both margins and the bankruptcy cash; and where a defaulter of the table is insolvent and
 somebody can take its position, one ADL of the engine ends with the same two accounts.
 """
@@ -12,20 +12,6 @@ from collections.abc import Sequence
 import pytest
 
 from backstop.core.events import AdlClass, BookSide, EffectKind, EventKind, Health
-from backstop.markets.venues.dydx import (
-    Account,
-    DeleveragePrice,
-    Margins,
-    UpdateResult,
-    bankruptcy_cash,
-    close_at_one_price,
-    deleverage,
-    deleverage_price,
-    judge_update,
-    margins_of,
-    notional_of,
-    open_interest_change,
-)
 from tests.vectors.driving import Drive, flat_market, still_rules
 from tests.vectors.tables.dydx import Venue
 from tests.vectors.tables.dydx_deleveraging import (
@@ -41,6 +27,20 @@ from tests.vectors.tables.dydx_deleveraging import (
     Pair,
     Permission,
     Walk,
+)
+from tests.vectors.venues.dydx import (
+    Account,
+    DeleveragePrice,
+    Margins,
+    UpdateResult,
+    bankruptcy_cash,
+    close_at_one_price,
+    deleverage,
+    deleverage_price,
+    judge_update,
+    margins_of,
+    notional_of,
+    open_interest_change,
 )
 
 LOTS_MAX = 20_000_000_000

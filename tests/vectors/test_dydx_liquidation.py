@@ -1,6 +1,6 @@
 """dYdX's fillable prices, insurance deltas and block limits, beside what the engine measures and does.
 
-The formulas are the venue's own (``backstop.markets.venues.dydx``). Where the engine has the same notion it is
+The formulas are the venue's own (``tests.vectors.venues.dydx``). Where the engine has the same notion it is
 asked too: equity and maintenance of every account (``assess``), the bankruptcy cash (``zero_cash``), what the
 fund pays for a bad fill (SUPPORT), and what a cap on notional leaves of an order.
 """
@@ -13,23 +13,6 @@ import pytest
 
 from backstop.core.events import FUND, Cause, EffectKind, EventKind
 from backstop.core.instruments import CloseoutRules, VenueRules
-from backstop.markets.venues.dydx import (
-    Account,
-    BlockUsage,
-    LiquidationRules,
-    bankruptcy_cash,
-    does_fund_suffice,
-    fill_quote,
-    fillable_price,
-    insurance_delta,
-    insurance_left,
-    liquidation_delta,
-    margins_of,
-    notional_left,
-    notional_of,
-    position_notional_limits,
-    subticks_of,
-)
 from tests.oracle.records import Effect
 from tests.vectors.driving import SMALL, Drive, flat_market, still_rules
 from tests.vectors.tables.dydx import Position
@@ -52,6 +35,23 @@ from tests.vectors.tables.dydx_liquidation import (
     Quote,
     Subticks,
     Sufficiency,
+)
+from tests.vectors.venues.dydx import (
+    Account,
+    BlockUsage,
+    LiquidationRules,
+    bankruptcy_cash,
+    does_fund_suffice,
+    fill_quote,
+    fillable_price,
+    insurance_delta,
+    insurance_left,
+    liquidation_delta,
+    margins_of,
+    notional_left,
+    notional_of,
+    position_notional_limits,
+    subticks_of,
 )
 
 VENUE_MARKETS = tuple(venue.as_market() for venue in MARKETS)

@@ -15,7 +15,6 @@ import pytest
 from backstop.core.events import EffectKind, EventKind, Reject
 from backstop.core.instruments import check_rules
 from backstop.core.margin import unit_of
-from backstop.markets.venues.dydx import scaled_initial_rate_ppm
 from tests.vectors.driving import Drive, Mapping, flat_market, map_quantums, still_rules
 from tests.vectors.tables.dydx import Venue
 from tests.vectors.tables.dydx_margin import (
@@ -35,6 +34,7 @@ from tests.vectors.tables.dydx_margin import (
     Requirement,
     Size,
 )
+from tests.vectors.venues.dydx import scaled_initial_rate_ppm
 
 
 def _initial_ppm(venue: Venue) -> int:

@@ -18,9 +18,9 @@ from __future__ import annotations
 import pytest
 
 from backstop.core.events import EffectKind, EventKind, Health, Reject, Transfer
-from backstop.markets.venues.dydx import Margins, UpdateResult, judge_update
 from tests.vectors.driving import Drive, flat_market, map_quantums, still_rules
 from tests.vectors.tables.dydx_risk import ACCOUNTS, LEVELS, MARKETS, ORDERS, UPDATES, Account, Level, Order, Update
+from tests.vectors.venues.dydx import Margins, UpdateResult, judge_update
 
 #: With a mark of 10 and a rate of 10 %, the margin is the number of lots.
 TICKS, TENTH_PPM = 10, 100_000

@@ -6,16 +6,6 @@ from fractions import Fraction
 
 import pytest
 
-from backstop.markets.venues.vega import (
-    BookView,
-    Disposal,
-    DisposalRules,
-    Loser,
-    NetworkOrder,
-    closeout_price,
-    settle,
-    share_collected,
-)
 from tests.vectors.tables.vega import (
     CLOSEOUTS,
     DISPOSALS,
@@ -27,6 +17,16 @@ from tests.vectors.tables.vega import (
     TakeOver,
     Tick,
     Trade,
+)
+from tests.vectors.venues.vega import (
+    BookView,
+    Disposal,
+    DisposalRules,
+    Loser,
+    NetworkOrder,
+    closeout_price,
+    settle,
+    share_collected,
 )
 
 HIGHEST = 1 << 40

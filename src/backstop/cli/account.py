@@ -12,7 +12,7 @@ from backstop.cli.exits import FAILED
 from backstop.cli.running import refusals, say, warm_up
 
 if TYPE_CHECKING:
-    from backstop.lab.history import Past
+    from backstop.runs.history import Past
 
 __all__ = ["app"]
 
@@ -42,7 +42,7 @@ def rank(
     """
     warm_up()
     with refusals():
-        from backstop.lab.history import state_at
+        from backstop.runs.history import state_at
 
         past = state_at(journal, at)
     if at is not None and past.seq < at and not len(past.next_event):
@@ -66,7 +66,7 @@ def _ranks(past: Past, account: int, symbol: str | None) -> list[dict[str, Any]]
     """Return an object for each market in which the account has lots, or for the one asked for."""
     from backstop.core.events import Health
     from backstop.core.ledger import position_of
-    from backstop.lab.ranking import rank_market
+    from backstop.runs.ranking import rank_market
 
     try:
         numbers = range(len(past.venue.markets)) if symbol is None else [past.venue.market(symbol)]
@@ -105,7 +105,7 @@ def _as_object(past: Past, account: int, ranks: list[dict[str, Any]]) -> dict[st
 
 def _print(past: Past, account: int, ranks: list[dict[str, Any]]) -> None:
     from backstop.feeds.columns import time_text
-    from backstop.lab.ranking import LIGHTS
+    from backstop.runs.ranking import LIGHTS
 
     typer.echo(f"account   {past.account_name(account)}, at seq {past.seq}, {time_text(past.time_ns)}")
     if not ranks:

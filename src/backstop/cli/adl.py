@@ -13,7 +13,7 @@ from backstop.cli.exits import FAILED, FINDING
 from backstop.cli.running import checked_output, refusals, say, warm_up
 
 if TYPE_CHECKING:
-    from backstop.lab.adl_compare import Comparison
+    from backstop.comparison.compare import Comparison
 
 __all__ = ["app"]
 
@@ -86,9 +86,9 @@ def _amount(text: str) -> Decimal:
 
 
 def _compared(journal: Path | None, table: Path | None, budget: Decimal | None, seq: int | None, asset: str, decimals: int) -> Comparison:
+    from backstop.comparison.budget import read_budget_table
+    from backstop.comparison.compare import NoWaveError, compare_table, compare_wave
     from backstop.config.quantise import OffGridError, steps_of
-    from backstop.lab.adl_compare import NoWaveError, compare_table, compare_wave
-    from backstop.lab.adl_table import read_budget_table
 
     try:
         if journal is not None:
@@ -105,7 +105,7 @@ def _compared(journal: Path | None, table: Path | None, budget: Decimal | None, 
 
 
 def _draw(comparison: Comparison, path: Path) -> None:
-    from backstop.lab.adl_picture import PictureError, draw_comparison
+    from backstop.comparison.picture import PictureError, draw_comparison
 
     try:
         draw_comparison(comparison, path)

@@ -51,8 +51,8 @@ def demo(
     checked_report(report)
     compiled = warm_up()
     with refusals():
-        from backstop.lab.cases import case_of_population, scenario_prices
         from backstop.markets.population import default_parameters, load_parameters
+        from backstop.runs.cases import case_of_population, scenario_prices
 
         crash = scenario(name)
         resolved = load_venue(venue) if venue is not None else parse_venue(default_text(), "bundled venue")

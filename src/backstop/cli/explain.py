@@ -30,9 +30,9 @@ def explain(
     """
     warm_up()
     with refusals():
-        from backstop.lab.explain import as_json as object_of
-        from backstop.lab.explain import as_text
-        from backstop.lab.explain import explain as explanation_of
+        from backstop.explain import as_json as object_of
+        from backstop.explain import as_text
+        from backstop.explain import explain as explanation_of
 
         found = explanation_of(journal, account, at)
     typer.echo(json.dumps(object_of(found), indent=2) if as_json else as_text(found))

@@ -13,7 +13,7 @@ from backstop.cli.outcome import grouped
 from backstop.cli.running import refusals
 
 if TYPE_CHECKING:
-    from backstop.lab.statement import Line, Statement
+    from backstop.runs.statement import Line, Statement
 
 __all__ = ["app"]
 
@@ -46,7 +46,7 @@ def statement(
     if by not in ("cause", "market", "account"):
         raise typer.BadParameter(f"{by!r}: must be one of cause, market, account", param_hint="--by")
     with refusals():
-        from backstop.lab.statement import By, statements_of
+        from backstop.runs.statement import By, statements_of
 
         statements = statements_of(journal)
     names = [each.group for each in statements]
@@ -61,7 +61,7 @@ def statement(
 
 def _text(statement: Statement, by: str) -> Iterator[str]:
     from backstop.feeds.columns import time_text
-    from backstop.lab.statement import By
+    from backstop.runs.statement import By
 
     venue, asset = statement.venue, statement.venue.asset.name
     lines = sorted(statement.lines(By(by)), key=lambda line: (line.cause, -abs(line.received - line.paid)))

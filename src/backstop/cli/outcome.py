@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from backstop.config import Venue
-    from backstop.lab.replay import ReplayResult
-    from backstop.lab.stops import Machine
+    from backstop.runs.replay import ReplayResult
+    from backstop.runs.stops import Machine
 
 __all__ = ["WHAT", "grouped", "print_result"]
 
@@ -122,7 +122,7 @@ def _providers(result: ReplayResult) -> Iterator[str]:
 
 
 def _stops(result: ReplayResult) -> Iterator[str]:
-    from backstop.lab.stops import name_of, times
+    from backstop.runs.stops import name_of, times
 
     breakers, guard = result.tally.breakers, result.tally.guard
     word = "breakers   "
@@ -141,7 +141,7 @@ def _stops(result: ReplayResult) -> Iterator[str]:
 
 
 def _machine(machine: Machine, now_ns: int) -> str:
-    from backstop.lab.stops import times
+    from backstop.runs.stops import times
 
     stops = [f"{state.name.lower()} {times(count)} by {cause.name.lower()}" for (cause, state), count in sorted(machine.stops.items())]
     spent = [f"{ns / 1e9:,.0f} s {state.name.lower()}" for state, ns in sorted(machine.spent_until(now_ns).items())]

@@ -20,7 +20,7 @@ from backstop.cli.running import Switch, checked_output, checked_report, exit_co
 if TYPE_CHECKING:
     from backstop.config import Venue
     from backstop.feeds.prices import Prices
-    from backstop.lab.cases import Case
+    from backstop.runs.cases import Case
 
 __all__ = ["app"]
 
@@ -79,7 +79,7 @@ def replay(
     with refusals():
         from backstop.config import load_venue
         from backstop.feeds.prices import read_prices
-        from backstop.lab.cases import file_details, title_of
+        from backstop.runs.cases import file_details, title_of
 
         resolved = load_venue(venue)
         for warning in resolved.warnings:
@@ -125,8 +125,8 @@ def _timeframe_ns(text: str | None) -> int | None:
 
 def _case(venue: Venue, prices: Prices, accounts: Path | None, collateral: Path | None, population: Path | None, seed: int) -> Case:
     from backstop.feeds.accounts import read_accounts
-    from backstop.lab.cases import case_of_book, case_of_population
     from backstop.markets.population import load_parameters
+    from backstop.runs.cases import case_of_book, case_of_population
 
     if accounts is not None and collateral is not None:
         return case_of_book(venue, prices, read_accounts(accounts, collateral, venue))

@@ -33,7 +33,7 @@ def report(
         raise typer.BadParameter(f"{output} is the journal: name another file", param_hint="--output")
     checked_report(output)
     with refusals():
-        from backstop.lab.report import gather_journal, write_report
+        from backstop.report import gather_journal, write_report
 
         with shown_progress("read") as progress:
             gathering, facts = gather_journal(journal, title, progress)

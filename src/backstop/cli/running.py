@@ -17,8 +17,8 @@ from backstop.cli.exits import FAILED, FINDING, INVARIANT, OK
 
 if TYPE_CHECKING:
     from backstop.journal import JournalDamaged
-    from backstop.lab.cases import Case
-    from backstop.lab.replay import Progress, ReplayResult
+    from backstop.runs.cases import Case
+    from backstop.runs.replay import Progress, ReplayResult
 
 __all__ = [
     "Switch",
@@ -120,7 +120,7 @@ def parsed_time_ns(text: str | None, option: str) -> int | None:
 def warm_up() -> float:
     """Compile the kernels if that has not been done, announced; return the seconds."""
     from backstop.compiled import COMPILED, cache_is_warm
-    from backstop.lab.warmup import warm
+    from backstop.runs.warmup import warm
 
     if COMPILED and not cache_is_warm():
         say("compiling the engine for this machine, once: a minute or two")
@@ -132,12 +132,12 @@ def warm_up() -> float:
 
 def run_case(case: Case, title: str, *, report: Path | None = None, command: str = "", **options: Any) -> ReplayResult:
     """Replay a case with progress on standard error; write a report of it, if one is asked for."""
-    from backstop.lab.replay import replay_case
+    from backstop.runs.replay import replay_case
 
     if report is None:
         with shown_progress() as progress:
             return replay_case(case, progress=progress, command=command, **options)
-    from backstop.lab.report import Gathering, facts_of_result, write_report
+    from backstop.report import Gathering, facts_of_result, write_report
 
     gathering = Gathering(case.venue)
     with shown_progress() as progress:
@@ -174,7 +174,7 @@ def checked_report(path: Path | None) -> None:
         return
     checked_output(path, has_company=True)
     with refusals():
-        from backstop.lab.report import checked_place
+        from backstop.report import checked_place
 
         checked_place(path)
 

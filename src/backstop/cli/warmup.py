@@ -20,7 +20,7 @@ def warmup() -> None:
     if not COMPILED:
         typer.echo("NUMBA_DISABLE_JIT is set: kernels run as plain Python, nothing to compile", err=True)
         return
-    if find_spec("backstop.lab") is None or find_spec("backstop.lab.warmup") is None:
+    if find_spec("backstop.runs") is None or find_spec("backstop.runs.warmup") is None:
         typer.echo("nothing to compile", err=True)
         return
     from importlib import import_module
@@ -29,6 +29,6 @@ def warmup() -> None:
     if not is_warm:
         typer.echo(f"compiling kernels into {cache_path()} (once for this version, up to a minute)", err=True)
     start = time.perf_counter()
-    import_module("backstop.lab.warmup").warm()
+    import_module("backstop.runs.warmup").warm()
     if not is_warm:
         typer.echo(f"kernels compiled in {time.perf_counter() - start:.0f} s", err=True)

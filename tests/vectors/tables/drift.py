@@ -2,14 +2,14 @@
 
 Sources: drift-labs/protocol-v2, commit ``COMMIT``; the number of a case is the line of its test in
 programs/drift/src/math/liquidation/tests.rs, in math/insurance/tests.rs for REBASES and CANCELS, in
-math/bankruptcy/tests.rs for BANKRUPTCIES. Formulas and units: ``backstop.markets.venues.drift``.
+math/bankruptcy/tests.rs for BANKRUPTCIES. Formulas and units: ``tests.vectors.venues.drift``.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from backstop.markets.venues.drift import Exchange, Leg, PerpPosition, SpotPosition
+from tests.vectors.venues.drift import Exchange, Leg, PerpPosition, SpotPosition
 
 __all__ = [
     "ASSETS",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
-from backstop.markets.venues.dydx import Market
+from tests.vectors.venues.dydx import Market
 
 __all__ = ["COMMIT", "REPOSITORY", "Position", "Venue", "btc", "eth"]
 

@@ -2,7 +2,7 @@
 
 Sources: dydxprotocol/v4-chain, commit in ``dydx.COMMIT``; the number of a case is the line of its test in
 protocol/x/clob/keeper/deleveraging_test.go, in protocol/x/subaccounts/lib/oimf_test.go for OPEN_INTEREST.
-Formulas: ``backstop.markets.venues.dydx``. A walk starts at a pseudo-random account there: here the candidates
+Formulas: ``tests.vectors.venues.dydx``. A walk starts at a pseudo-random account there: here the candidates
 stand in the order in which the fills are written.
 
 Markets: BTC 50,000 USD (but for the price named with a case) and ETH 3,000 USD. In WALKS 100 % initial and
@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from backstop.markets.venues.dydx import Account, DeleveragePrice
 from tests.vectors.tables.dydx import Venue, btc, eth
+from tests.vectors.venues.dydx import Account, DeleveragePrice
 
 __all__ = [
     "BTC",

@@ -2,7 +2,7 @@
 
 Sources: dydxprotocol/v4-chain, commit in ``dydx.COMMIT``; the number of a case is the line of its test in
 protocol/x/clob/keeper/liquidations_test.go, but for SUFFICIENCY (deleveraging_test.go) and QUOTES
-(x/clob/types/quantums_test.go). Formulas: ``backstop.markets.venues.dydx``.
+(x/clob/types/quantums_test.go). Formulas: ``tests.vectors.venues.dydx``.
 
 Markets: BTC 50,000 USD and ETH 3,000 USD, both 20 % initial and 10 % maintenance. Amounts in quote quantums,
 sizes in base quantums, rates in ppm.

@@ -5,7 +5,7 @@ file named beside each table. The source's cases about funding (14: clamp and se
 here: the engine takes funding payments as transfers, and an index is not built yet.
 
 Formulas: notional is truncated toward zero. Initial margin is ``ceil(notional x rate)``, the rate scaled by
-open interest (``backstop.markets.venues.dydx``). Maintenance is ``ceil(ceil(notional x base rate) x share)``,
+open interest (``tests.vectors.venues.dydx``). Maintenance is ``ceil(ceil(notional x base rate) x share)``,
 never scaled. Net collateral is the quote balance and the signed notionals.
 """
 

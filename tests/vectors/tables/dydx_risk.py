@@ -7,15 +7,15 @@ protocol/x/subaccounts/lib/updates_test.go (UPDATES).
 Formulas: liquidated if maintenance > 0 and equity < maintenance. Collateralised, initially or for
 maintenance, if equity is not below that margin. The riskier of two has the lower equity / maintenance, by
 cross-multiplication; of equals, without maintenance the one with less equity, else the one with more
-maintenance. Updates: ``backstop.markets.venues.dydx.judge_update``. Amounts in quote quantums.
+maintenance. Updates: ``tests.vectors.venues.dydx.judge_update``. Amounts in quote quantums.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from backstop.markets.venues.dydx import UpdateResult
 from tests.vectors.tables.dydx import Position, btc
+from tests.vectors.venues.dydx import UpdateResult
 
 __all__ = ["ACCOUNTS", "LEVELS", "MARKETS", "ORDERS", "UPDATES", "Account", "Level", "Order", "Update"]
 

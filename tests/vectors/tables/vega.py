@@ -2,7 +2,7 @@
 
 Sources: vegaprotocol/vega, commit ``COMMIT``: core/collateral/engine_test.go and network_mtm_test.go for SETTLEMENTS
 (the number is the line of the test), core/execution/liquidation/engine_test.go for DISPOSALS,
-core/matching/closeoutprice_test.go for CLOSEOUTS. Formulas: ``backstop.markets.venues.vega``. The rest of the
+core/matching/closeoutprice_test.go for CLOSEOUTS. Formulas: ``tests.vectors.venues.vega``. The rest of the
 source's cases, on margins, are not here.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
-from backstop.markets.venues.vega import DisposalRules, Loser
+from tests.vectors.venues.vega import DisposalRules, Loser
 
 __all__ = [
     "CLOSEOUTS",

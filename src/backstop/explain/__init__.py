@@ -1,0 +1,14 @@
+"""Why an account was treated as it was: each decision about it, from the tape alone, in words and numbers.
+
+The journal is replayed to each event that decided something about the account. Around it the account is kept
+by a small ledger of its own (``mirror``), in plain integers and from docs/rules.md, not from the engine's code; every number
+that is shown is computed there and compared with what the tape says.
+
+``walk`` goes through the tape, ``facts`` says what each kind of effect means (a table by ``EffectKind``), ``text`` prints.
+"""
+
+from backstop.explain.facts import Check, Fact
+from backstop.explain.text import as_json, as_text
+from backstop.explain.walk import Decision, Explanation, explain
+
+__all__ = ["Check", "Decision", "Explanation", "Fact", "as_json", "as_text", "explain"]

@@ -1,0 +1,60 @@
+"""Every decision about every account that ever came into default, worked out anew: does the whole tape explain itself?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from backstop.core.events import EffectKind, Health
+from backstop.explain.scene import Scene
+from backstop.explain.walk import Decision, Walk, decides, known
+from backstop.journal import open_journal
+from backstop.runs.history import read_batches
+
+__all__ = ["Audit", "audit"]
+
+_FAILED_MAX = 100
+
+
+class Audit(NamedTuple):
+    """What was worked out anew, and what differed."""
+
+    accounts: int
+    decisions: int
+    checks: int
+    #: The first numbers that are not as the tape has them.
+    failed: tuple[str, ...]
+
+
+def audit(path: Path | str) -> Audit:
+    """Explain every decision about every defaulter of a journal; raise as ``explain`` does."""
+    with open_journal(path) as journal:
+        speaker, rules = known(journal)
+        defaulters: set[int] = set()
+        for batch in read_batches(journal):
+            health = batch.effects[batch.effects["kind"] == EffectKind.HEALTH]
+            defaulters.update(health["account"][health["code"] >= Health.DISTRESSED].tolist())
+    with open_journal(path) as journal:
+        wanted: dict[int, list[int]] = {}
+        for batch in read_batches(journal):
+            effects = batch.effects[decides(batch.effects) & np.isin(batch.effects["account"], list(defaulters))]
+            for seq, account in dict.fromkeys(zip(effects["seq"].tolist(), effects["account"].tolist(), strict=True)):
+                wanted.setdefault(seq, []).append(account)
+    decisions = checks = 0
+    failed: list[str] = []
+
+    def told(account: int, decision: Decision, scene: Scene) -> None:
+        nonlocal decisions, checks
+        decisions += 1
+        for fact in decision.facts:
+            checks += len(fact.checks)
+            for check in fact.checks:
+                if not check.agrees and len(failed) < _FAILED_MAX:
+                    where = f"account {account}, seq {decision.seq}, {fact.kind}: {check.what}"
+                    failed.append(f"{where}: tape {check.recorded}, worked out {check.recomputed}")
+
+    with open_journal(path) as journal:
+        Walk(str(path), speaker, rules, told).through(journal, wanted)
+    return Audit(len(defaulters), decisions, checks, tuple(failed))

@@ -1,0 +1,358 @@
+"""Going through the tape: to each event that decided something about the account, and through its effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from backstop.core.events import HOUSE_FIRST_MARKET, NONE, Cause, EffectArray, EffectKind, EventArray, EventKind, Health, Reject
+from backstop.core.instruments import VenueRules
+from backstop.core.state import State, new_state
+from backstop.explain.brief import Brief
+from backstop.explain.facts import Fact, assessment_lines, assessment_values, fact_of, waiting
+from backstop.explain.house import House
+from backstop.explain.mirror import Assessment, Mirror
+from backstop.explain.scene import Before, Breaker, Known, Scene
+from backstop.explain.socialised import Crowd
+from backstop.journal import Batch, Finding, FindingCode, JournalDamaged, JournalError, Reader, open_journal
+from backstop.journal.rendering import Row, Speaker
+from backstop.journal.showing import speaker_of
+from backstop.journal.verify import rules_of
+from backstop.runs.history import apply_events, read_batches
+
+__all__ = ["Decision", "Explanation", "Walk", "decides", "explain", "known"]
+
+#: Causes of trades and postings that somebody chose, or that are no decision of the engine.
+_ORDINARY = (Cause.CASH, Cause.FUNDING, Cause.OPENING, Cause.FILL, Cause.TRADING_FEE)
+#: Effects that act on an account in default: their first places give the order of the defaulters.
+_ACTS = (EffectKind.RESTRICT, EffectKind.ORDER, EffectKind.OFFER, EffectKind.TAKEOVER, EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
+#: Defaulters whose ratios are worked out.
+_ORDER_MAX = 200
+#: Of them, shown: the account and those right before it.
+_SHOWN_MAX = 5
+
+
+class Standing(NamedTuple):
+    """How the account stood: after a decision, or at the place asked for."""
+
+    seq: int
+    assessment: Assessment
+    health: Health
+    values: dict[str, Any]
+    lines: list[str]
+
+
+@dataclass(slots=True)
+class Decision:
+    """One event that decided something about the account."""
+
+    seq: int
+    time_ns: int
+    event: Row
+    #: The event in words, and what it changed.
+    trigger: str
+    facts: list[Fact] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Explanation:
+    """All decisions about an account, or those of one event."""
+
+    journal: str
+    account: int
+    name: str
+    speaker: Speaker
+    decisions: list[Decision]
+    #: After the last decision, or the event asked for.
+    standing: Standing | None
+    #: Atoms by cause of the decisions' postings: received (+) and paid (-).
+    sums: dict[str, int]
+    #: What they come to; None where only one event was asked for.
+    brief: Brief | None
+
+    def add(self, account: int, decision: Decision, scene: Scene) -> None:
+        """Take a decision, and how the account stands after it."""
+        self.decisions.append(decision)
+        found = scene.mirror.assess()
+        if self.brief is not None:
+            mine = [
+                row
+                for row in scene.rows
+                if row["account"] == account and not (row["kind"] == EffectKind.TRADE and row["code"] in _ORDINARY)
+            ]
+            self.brief.add(decision.seq, decision.time_ns, decision.trigger, mine)
+        lines, values = assessment_lines(scene, found), assessment_values(scene, found)
+        self.standing = Standing(decision.seq, found, Health(scene.mirror.health), values, lines)
+        for row in scene.rows:
+            if row["kind"] == EffectKind.POSTING and row["code"] not in _ORDINARY and account in (row["account"], row["other"]):
+                cause = Cause(row["code"]).name.lower()
+                is_trade = row["code"] != Cause.HAIRCUT and (is_clearing(row["account"]) or is_clearing(row["other"]))
+                name = f"realised, {cause}" if is_trade else cause
+                self.sums[name] = self.sums.get(name, 0) + (row["amount"] if row["account"] == account else -row["amount"])
+
+    @property
+    def checks_made(self) -> int:
+        """How many numbers were worked out anew."""
+        return sum(len(fact.checks) for decision in self.decisions for fact in decision.facts)
+
+    @property
+    def checks_failed(self) -> list[str]:
+        """Say each number that did not come out as the tape has it."""
+        return [
+            f"seq {decision.seq}, {fact.kind}: {check.what}: tape {check.recorded}, worked out {check.recomputed}"
+            for decision in self.decisions
+            for fact in decision.facts
+            for check in fact.checks
+            if not check.agrees
+        ]
+
+
+def explain(path: Path | str, account: str, at: int | None = None) -> Explanation:
+    """Explain every decision about an account (its name or number), or, with ``at``, the event of that seq.
+
+    Raises ``FileNotFoundError`` or ``IsADirectoryError``, ``JournalDamaged`` for a file that is damaged or replays otherwise, and
+    ``JournalError`` for an account or a seq that is not in it.
+    """
+    with open_journal(path) as journal:
+        speaker, rules = known(journal)
+        try:
+            number = speaker.account_number(account)
+        except KeyError:
+            raise JournalError(f"journal `{path}`: no account has the name or number {account!r}") from None
+        wanted = {at} if at is not None else _decisions_of(journal, number)
+    found = Explanation(str(path), number, speaker.holder(number), speaker, [], None, {}, Brief() if at is None else None)
+    with open_journal(path) as journal:
+        Walk(str(path), speaker, rules, found.add).through(journal, {seq: [number] for seq in wanted})
+    return found
+
+
+def known(journal: Reader) -> tuple[Speaker, VenueRules]:
+    """Return the names and the rules of a journal's run; raise ``JournalError`` where its numbers mean other things today."""
+    speaker = speaker_of(journal)
+    if not speaker.knows_codes:
+        raise JournalError(f"journal `{journal.path}` was written by a version whose numbers mean other things: explain it with that one")
+    return speaker, _rules(journal)
+
+
+def is_clearing(holder: int) -> bool:
+    """Return whether this is a market's clearing account: what a trade realises comes from it."""
+    return holder <= HOUSE_FIRST_MARKET and (HOUSE_FIRST_MARKET - holder) % 3 == 0
+
+
+def _rules(journal: Reader) -> VenueRules:
+    rules, _ = rules_of(journal)
+    if rules is None:
+        raise JournalDamaged(journal.findings[-1])
+    return rules
+
+
+def _decisions_of(journal: Reader, account: int) -> set[int]:
+    """Return the seqs of events that decided something about the account, or stopped or opened what it waited for in default."""
+    found: set[int] = set()
+    held: dict[int, int] = {}
+    in_default = False
+    for batch in read_batches(journal):
+        effects = batch.effects
+        found.update(effects["seq"][_concerns(effects, account) & decides(effects)].tolist())
+        mine = (effects["account"] == account) & np.isin(effects["kind"], (EffectKind.HEALTH, EffectKind.TRADE))
+        for row in effects[mine | (effects["kind"] == EffectKind.BREAKER)]:
+            market = int(row["market"])
+            if row["kind"] == EffectKind.HEALTH:
+                in_default = bool(row["code"] >= Health.DISTRESSED)
+            elif row["kind"] == EffectKind.TRADE:
+                held[market] = held.get(market, 0) + int(row["lots"])
+            elif in_default and (any(held.values()) if market == NONE else held.get(market)):
+                found.add(int(row["seq"]))
+    return found
+
+
+def _concerns(effects: EffectArray, account: int) -> Any:
+    return (effects["account"] == account) | ((effects["kind"] == EffectKind.POSTING) & (effects["other"] == account))
+
+
+def decides(effects: EffectArray) -> Any:
+    """Return which effects are decisions of the engine: all but what somebody's own trades and transfers bring."""
+    moves = np.isin(effects["kind"], (EffectKind.TRADE, EffectKind.POSTING))
+    return ~moves | ~np.isin(effects["code"], _ORDINARY)
+
+
+def _known(crowd: Crowd | None, house: House | None, rows: list[Row], marks: list[int], accounts: list[int]) -> Known:
+    """Follow the effects of an event, and return what that shows."""
+    known = Known()
+    if crowd is not None:
+        crowd.follow(rows, marks)
+        known.losses, known.sides = crowd.losses, crowd.sides
+    if house is not None:
+        known.views, known.house = house.views(rows, marks, accounts), house
+    return known
+
+
+class Walk:
+    """Replays a journal and stops at the events that are wanted.
+
+    ``told`` gets each decision, and the scene as it stood at its end.
+    """
+
+    def __init__(self, path: str, speaker: Speaker, rules: VenueRules, told: Callable[[int, Decision, Scene], None]) -> None:
+        self.path = path
+        self.speaker = speaker
+        self.rules = rules
+        self.told = told
+        self.state: State = new_state(rules)
+
+    def through(self, journal: Reader, wanted: dict[int, list[int]]) -> None:
+        """Replay up to the last event that is wanted; ``wanted`` names the accounts to look at, by seq.
+
+        Raises ``JournalError`` for a seq that is not there, or an account that is not open then.
+        """
+        left = dict(wanted)
+        for batch in read_batches(journal):
+            if not left:
+                return
+            self._through_batch(batch, left)
+        if left:
+            raise JournalError(f"journal `{self.path}` has no event of seq {min(left)}")
+
+    def _through_batch(self, batch: Batch, left: dict[int, list[int]]) -> None:
+        events, first = batch.events, 0
+        # One that comes again with a seq that was used up is refused under that seq, out of order: it is nobody's decision.
+        stale = (batch.effects["kind"] == EffectKind.REFUSAL) & (batch.effects["code"] == Reject.SEQ_NOT_AFTER)
+        effects = batch.effects[~stale]
+        for place in np.flatnonzero(np.isin(events["seq"], list(left))).tolist():
+            seq = int(events["seq"][place])
+            if seq not in left:
+                continue  # a stale repeat of a seq: the first was it
+            accounts = left.pop(seq)
+            apply_events(self.state, events[first:place])
+            low, high = np.searchsorted(effects["seq"], [seq, seq + 1])
+            self._look(accounts, events[place : place + 1], effects[low:high])
+            first = place + 1
+            if not left:
+                return
+        apply_events(self.state, events[first:])
+
+    def _look(self, accounts: list[int], event: EventArray, recorded: EffectArray) -> None:
+        """Take one event, and tell each account's decision of it."""
+        before = {account: self._before(account, event, recorded) for account in accounts}
+        crowd, house = self._followers(before, event, recorded)
+        effects = apply_events(self.state, event)
+        seq = int(event["seq"][0])
+        if effects.tobytes() != recorded.tobytes():
+            message = "its replay gives other effects than the tape has"
+            raise JournalDamaged(Finding(FindingCode.EFFECT_DIFFERS, f"seq {seq}", message))
+        opened = int(self.state.engine[0].accounts_now)
+        row = dict(zip(event.dtype.names or (), event[0].item(), strict=True))
+        rows: list[Row] = [dict(zip(effects.dtype.names or (), each, strict=True)) for each in effects.tolist()]
+        marks = self.state.markets["mark_ticks"].tolist()
+        shared = _known(crowd, house, rows, marks, accounts)
+        for account in accounts:
+            if account >= opened:
+                raise JournalError(f"journal `{self.path}`: {self.speaker.holder(account)} is not open at seq {seq}")
+            stood = before[account]
+            scene = Scene(self.speaker, self.rules, account, row, effects, rows, stood, self.state, stood.mirror, shared)
+            if scene.is_mark:
+                scene.mirror.marks = self.state.markets["mark_ticks"].tolist()
+            decision = Decision(seq, row["time_ns"], row, self._trigger(scene))
+            decision.facts += list(self._facts(scene))
+            self._compare(scene, decision)
+            self.told(account, decision, scene)
+
+    def _followers(self, before: dict[int, Before], event: EventArray, recorded: EffectArray) -> tuple[Crowd | None, House | None]:
+        """Return who follows all accounts, and funds and providers, through an event that is still to be taken: those that are needed."""
+        crowd, house = None, None
+        if np.isin(recorded["kind"], (EffectKind.HAIRCUT, EffectKind.TEAR_UP)).any():
+            crowd = Crowd(self.rules, self.state, recorded)
+        health = recorded[recorded["kind"] == EffectKind.HEALTH]
+        defaulting = {*health["account"][health["code"] >= Health.DISTRESSED].tolist()}
+        if any(account in defaulting or stood.mirror.health >= Health.DISTRESSED for account, stood in before.items()):
+            house = House(self.rules, self.state, recorded, int(event["time_ns"][0]), [*before])
+        return crowd, house
+
+    def _before(self, account: int, event: EventArray, recorded: EffectArray) -> Before:
+        state = self.state
+        answers = int(event["kind"][0]) in (EventKind.ORDER_FILL, EventKind.ORDER_DONE, EventKind.ANSWER)
+        order = state.orders[int(event["other"][0]) % len(state.orders)].copy() if answers else None
+        acted = recorded[np.isin(recorded["kind"], _ACTS)]["account"].tolist()
+        others = dict.fromkeys(acted[:_ORDER_MAX] if account in acted else [])
+        return Before(
+            Mirror.of(self.rules, state, account),
+            state.markets["mark_ticks"].tolist(),
+            state.markets["depth_lots"].copy(),
+            int(state.accounts[account].default_since_ns),
+            [Breaker.of(*row) for row in state.breakers[["state", "cause", "until_ns"]].tolist()],
+            order,
+            int(state.accounts[account].claim),
+            {other: Mirror.of(self.rules, state, other) for other in others},
+        )
+
+    def _trigger(self, scene: Scene) -> str:
+        said = self.speaker.event(scene.event)
+        market = scene.event["market"]
+        if scene.event["kind"] == EventKind.MARK:
+            was = scene.before.marks[market]
+            said += f", was {self.speaker.price(market, was)}" if was else ", the first"
+            index = int(self.state.markets[market].index_ticks)
+            said += f"; index {self.speaker.price(market, index)}" if index else ""
+            said += "; held back by the price guard" if scene.is_held() else ""
+        return said
+
+    def _facts(self, scene: Scene) -> Iterator[Fact]:
+        account = scene.account
+        mine = _concerns(scene.effects, account) | (scene.effects["kind"] == EffectKind.BREAKER)
+        told_order = False
+        for place in np.flatnonzero(mine).tolist():
+            scene.move_to(place)
+            if scene.row["kind"] == EffectKind.BREAKER and not scene.waits_for(scene.row["market"]):
+                continue
+            if not told_order and scene.row["kind"] in _ACTS:
+                told_order = True
+                yield from self._order_of_defaulters(scene)
+            yield fact_of(scene)
+        scene.move_to(len(scene.rows))
+        yield from waiting(scene)
+
+    def _order_of_defaulters(self, scene: Scene) -> Iterator[Fact]:
+        """Say who else was acted on in this event, in order: the worst margin ratio first."""
+        others = list(scene.before.others)
+        if len(others) < 2 or scene.account not in others:
+            return
+        place = others.index(scene.account)
+        lines, ratios = [], []
+        left_out = max(0, place + 1 - _SHOWN_MAX)
+        for account in others[left_out : place + 1]:
+            mirror = scene.before.others[account]
+            mirror.marks = self.state.markets["mark_ticks"].tolist() if scene.is_mark else mirror.marks
+            found = mirror.assess()
+            ratio = f"{found.equity / found.maintenance:.6f}" if found.maintenance else "no margin"
+            ratios.append({"account": self.speaker.holder(account), "margin_ratio": ratio})
+            equity, margin = self.speaker.cash(found.equity), self.speaker.cash(found.maintenance)
+            lines.append(f"{self.speaker.holder(account)}: equity {equity} over maintenance margin {margin} is {ratio}")
+        more = " or more" if len(others) == _ORDER_MAX else ""
+        says = f"its turn: number {place + 1} of {len(others)}{more} accounts acted on by this event"
+        head = "as they stood before it; the lowest ratio comes first in its round"
+        head += f"; not shown: the first {left_out}" if left_out else ""
+        yield Fact("order", None, says, [head, *lines], {"ahead": ratios, "left_out": left_out})
+
+    def _compare(self, scene: Scene, decision: Decision) -> None:
+        """See that the account's own ledger ends the event as the engine's does."""
+        after = Mirror.of(self.rules, self.state, scene.account)
+        fact = Fact("standing", None, "the account afterwards")
+        fact.check("balance", after.balance, scene.mirror.balance)
+        fact.check("health", after.health, scene.mirror.health)
+        for market in sorted({*after.positions, *scene.mirror.positions}):
+            fact.check(f"lots and cost in {self.speaker.market(market)}", after.held(market), scene.mirror.held(market))
+        for cause, amount in scene.expected.items():
+            if amount:
+                fact.check(f"posting of cause {Cause(cause).name.lower()}", 0, amount)
+        held = [market for market, (lots, _) in after.positions.items() if lots]
+        parts = [f"{self.speaker.lots(market, after.held(market)[0])} in {self.speaker.market(market)}" for market in held]
+        fact.says = f"afterwards: balance {self.speaker.cash(after.balance)}, {', '.join(parts) or 'no position'}"
+        fact.values = {
+            "balance": self.speaker.cash(after.balance),
+            "positions": {self.speaker.market(market): self.speaker.lots(market, after.held(market)[0]) for market in held},
+        }
+        decision.facts.append(fact)

@@ -1,1 +1,0 @@
-"""Science on the same engine: replays of recorded and composed crashes."""

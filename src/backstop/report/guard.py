@@ -1,0 +1,74 @@
+"""The price guard: which prints it held back, why, and what became of each."""
+
+from __future__ import annotations
+
+from backstop.core.events import Guard
+from backstop.report.gathering import Gathering
+from backstop.report.markup import Html, Node, join, tag
+from backstop.report.parts import table
+from backstop.report.words import clock, count, price, quantity, span_text, symbol_short
+from backstop.runs.stops import HeldMark
+
+__all__ = ["guard"]
+
+_ENDED = {
+    Guard.CONFIRMED: "confirmed: the next mark stood near it, on volume enough",
+    Guard.DROPPED: "dropped: the next mark did not confirm it",
+    Guard.RELEASED: "released: its time was over, and it became the mark",
+}
+
+
+def guard(gathering: Gathering) -> Html | None:
+    """Return what the price guard held back; None where the venue has no guard."""
+    rules, tally = gathering.venue.rules, gathering.tally.guard
+    guarded = [number for number in sorted(gathering.markets) if rules.markets[number].guard_jump_ppm]
+    if not guarded:
+        return None
+    title = tag("h3", "Price guard")
+    hold = span_text(rules.breakers.guard_hold_ns)
+    rule = f"A jump without volume is held for at most {hold}; nothing is valued at it until the next mark confirms it or its time is over."
+    if not tally.episodes:
+        return join(title, tag("p", rule, " In this run it held nothing back.", class_="quiet"))
+    counts = tally.counts
+    words = tag(
+        "p",
+        rule,
+        " In this run ",
+        count(counts[Guard.HELD]),
+        " marks were held back, in ",
+        count(tally.episodes),
+        " cases: ",
+        *_ends(gathering),
+        ".",
+    )
+    head = ("Market", "held from", "held price", "mark that stood", "move", "volume", "marks held", "what became of it")
+    shown = table(head, [_case(gathering, held) for held in tally.held], numbers=(2, 3, 4, 5, 6))
+    left = tally.episodes - len(tally.held)
+    return join(title, words, shown, tag("p", f"{left:,} more cases are left out.", class_="quiet") if left else None)
+
+
+def _ends(gathering: Gathering) -> list[Node]:
+    counts = gathering.tally.guard.counts
+    ended = [(code, counts[code]) for code in (Guard.CONFIRMED, Guard.DROPPED, Guard.RELEASED)]
+    parts: list[Node] = [join(count(number), f" {code.name.lower()}") for code, number in ended if number]
+    if open_now := gathering.tally.guard.episodes - sum(number for _, number in ended):
+        parts.append(join(count(open_now), " still held at the end"))
+    return [join(", " if place else "", part) for place, part in enumerate(parts)]
+
+
+def _case(gathering: Gathering, held: HeldMark) -> tuple[Node, ...]:
+    venue = gathering.venue
+    market, rules = venue.markets[held.market], venue.rules.markets[held.market]
+    furthest = join(tag("br"), tag("small", f"at most {price(held.furthest_ticks, market)}")) if held.marks > 1 else None
+    lasted = span_text((gathering.last_ns if held.ended is None else held.ended_ns) - held.first_ns)
+    end = "still held at the end" if held.ended is None else _ENDED[held.ended]
+    return (
+        symbol_short(market, venue),
+        clock(held.first_ns),
+        join(price(held.price_ticks, market), furthest),
+        price(held.mark_ticks, market),
+        f"{held.move_ppm / 1e4:.2f} % (from {rules.guard_jump_ppm / 1e4:g} %)",
+        f"{quantity(held.volume_lots, market)} (below {quantity(rules.guard_volume_lots, market)})",
+        count(held.marks),
+        f"{end}, after {lasted}",
+    )

@@ -1,0 +1,177 @@
+"""What a replay came to, as one object: the figures behind the table, the JSON and whatever reads either."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from backstop.config import Venue
+from backstop.core.events import fund_of
+from backstop.core.state import State, house_slot
+from backstop.feeds.columns import time_text
+from backstop.runs.backers import Backer, BackerStanding
+from backstop.runs.stops import name_of
+from backstop.runs.tally import Conservation, Tally
+
+__all__ = ["FundResult", "ReplayResult", "funds_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class FundResult:
+    """The insurance fund of one market group, in atoms."""
+
+    group: str
+    opening_atoms: int
+    closing_atoms: int
+
+
+def funds_of(venue: Venue, state: State) -> tuple[FundResult, ...]:
+    """Return what every group's fund was given at the start and holds now."""
+    return tuple(
+        FundResult(name, opening, int(state.house[int(house_slot(fund_of(group)))]))
+        for group, (name, opening) in enumerate(zip(venue.groups, venue.fund_opening_atoms, strict=True))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """What a replay came to."""
+
+    venue: Venue
+    tally: Tally
+    conservation: Conservation
+    #: Events that the engine took: outside ones, the book's answers, its clock.
+    events: int
+    outside_events: int
+    accounts: int
+    #: Markets that had a price.
+    markets: int
+    #: One a market group.
+    funds: tuple[FundResult, ...]
+    #: How every provider stands at the end, by number.
+    standings: tuple[BackerStanding, ...]
+    #: Claims that are not recovered at the end.
+    claims_atoms: int
+    #: SHA-256 of the economic state at the end.
+    digest: str
+    #: Engine and simulated book only.
+    engine_seconds: float
+    seconds: float
+    impact: bool
+    seed: int | None
+    first_ns: int
+    last_ns: int
+    #: Path, batches, events and chain of the journal; None: none was kept.
+    journal: dict[str, Any] | None
+    warnings: tuple[str, ...] = ()
+    #: What was read and did not fit: prices, accounts, opening imbalance.
+    feeds: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def fund_opening_atoms(self) -> int:
+        """What the funds of all groups were given at the start."""
+        return sum(fund.opening_atoms for fund in self.funds)
+
+    @property
+    def fund_closing_atoms(self) -> int:
+        """What the funds of all groups hold at the end."""
+        return sum(fund.closing_atoms for fund in self.funds)
+
+    def money(self, atoms: int) -> str:
+        """Return atoms as a decimal text with its asset."""
+        return f"{self.venue.asset.text(atoms)} {self.venue.asset.name}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as one object; money is a decimal text with its asset."""
+        return {
+            "venue": {"name": self.venue.name, "hash": self.venue.hash},
+            "accounts": self.accounts,
+            "markets": self.markets,
+            "events": self.events,
+            "outside_events": self.outside_events,
+            "effects": self.tally.effects,
+            "defaults": self.tally.defaults,
+            "default_entries": self.tally.default_entries,
+            **self._waterfall(),
+            "fund": self._fund(),
+            "providers": [self._provider(number) for number in range(len(self.venue.providers))],
+            "breakers": self.tally.breakers.as_json(self.venue, self.last_ns),
+            "halted": [name_of(self.venue, number) for number in sorted(self.tally.halted)],
+            "guard": self.tally.guard.as_json(self.venue),
+            "conservation": self._conservation(),
+            "refused": {code.name.lower(): count for code, count in sorted(self.tally.refused.items())},
+            "digest": self.digest,
+            "engine_seconds": round(self.engine_seconds, 6),
+            "seconds": round(self.seconds, 6),
+            "impact": self.impact,
+            "seed": self.seed,
+            "first": time_text(self.first_ns),
+            "last": time_text(self.last_ns),
+            "warnings": list(self.warnings),
+            "feeds": self.feeds,
+            "journal": self.journal,
+        }
+
+    def _waterfall(self) -> dict[str, Any]:
+        tally, money = self.tally, self.money
+        backers = tally.backers.rows
+        return {
+            "stages": [
+                {"name": row.stage.name.lower(), "accounts": row.accounts, "notional": money(row.notional), "paid": money(row.paid)}
+                for row in tally.stages()
+            ],
+            "deficit": money(tally.deficit_atoms),
+            "uncovered": money(tally.uncovered_atoms),
+            "liquidation_fees": money(tally.fees_atoms),
+            "netting": {"accounts": tally.count("netted"), "givers": tally.count("netting"), "amount": money(tally.netted_atoms)},
+            "takeover": {
+                "offers": sum(row.offers for row in backers),
+                "takeovers": sum(row.takeovers for row in backers),
+                "failures": sum(row.failures for row in backers),
+                "below_mark": money(sum(row.edge for row in backers)),
+                "support": money(sum(row.support for row in backers)),
+            },
+            "disposal": {"fills": tally.disposal_fills, "notional": money(tally.disposed_atoms)},
+            "adl_counterparties": tally.count("adl_counterparty"),
+            "socialise": {"accounts": tally.count("SOCIALISE"), "charged": money(tally.charged_atoms)},
+            "claims": {
+                "issued": money(tally.claims_issued_atoms),
+                "recovered": money(tally.claims_recovered_atoms),
+                "outstanding": money(self.claims_atoms),
+            },
+        }
+
+    def _fund(self) -> dict[str, Any]:
+        money = self.money
+        groups = [{"group": fund.group, "opening": money(fund.opening_atoms), "closing": money(fund.closing_atoms)} for fund in self.funds]
+        return {"opening": money(self.fund_opening_atoms), "closing": money(self.fund_closing_atoms), "groups": groups}
+
+    def _provider(self, number: int) -> dict[str, Any]:
+        money = self.money
+        backer: Backer = self.tally.backers.rows[number]
+        standing, rules = self.standings[number], self.venue.rules.providers[number]
+        return {
+            "name": self.venue.providers[number].name,
+            "vault": rules.is_vault,
+            "account": standing.account,
+            "status": standing.status.name.lower(),
+            "offers": backer.offers,
+            "takeovers": backer.takeovers,
+            "failures": backer.failures,
+            "notional": money(backer.notional),
+            "below_mark": money(backer.edge),
+            "support": money(backer.support),
+            "equity": money(standing.equity),
+            "profit": money(standing.profit),
+            "open_notional": money(standing.open_notional),
+            "score_ppm": standing.score_ppm,
+        }
+
+    def _conservation(self) -> dict[str, Any]:
+        held, asset = self.conservation, self.venue.asset
+        rows = zip(self.venue.markets, held.market_lots, held.market_cost_atoms, strict=True)
+        return {
+            "holds": held.holds,
+            "assets": {asset.name: self.money(held.asset_atoms)},
+            "markets": {market.symbol: {"lots": lots, "cost": self.money(cost)} for market, lots, cost in rows},
+        }

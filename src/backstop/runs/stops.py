@@ -1,0 +1,193 @@
+"""Breakers and price guard, counted from their effects: how often, why, how long, and what was refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from backstop.config import Venue
+from backstop.core.events import NONE, BreakerCause, BreakerState, EffectArray, Guard
+from backstop.feeds.columns import time_text
+from backstop.runs.follow import Follower
+
+__all__ = ["BreakerTally", "GuardTally", "HeldMark", "Machine", "name_of", "times"]
+
+#: Held marks that a result lists one by one; all are counted.
+_LISTED_MAX = 100
+
+
+@dataclass(slots=True)
+class Machine:
+    """One circuit breaker: a market's, or the venue's."""
+
+    state: BreakerState = BreakerState.OPEN
+    since_ns: int = 0
+    transitions: int = 0
+    #: Nanoseconds in each state that has ended, OPEN left out.
+    spent_ns: dict[BreakerState, int] = field(default_factory=dict)
+    #: How often each cause throttled or halted.
+    stops: dict[tuple[BreakerCause, BreakerState], int] = field(default_factory=dict)
+
+    def turn(self, state: BreakerState, cause: BreakerCause, now_ns: int) -> None:
+        """Take a transition."""
+        self.spent_ns = self.spent_until(now_ns)
+        self.state, self.since_ns = state, now_ns
+        self.transitions += 1
+        if state in (BreakerState.THROTTLED, BreakerState.HALTED):
+            self.stops[cause, state] = self.stops.get((cause, state), 0) + 1
+
+    def spent_until(self, now_ns: int) -> dict[BreakerState, int]:
+        """Return the nanoseconds in each state but OPEN, until now."""
+        spent = dict(self.spent_ns)
+        if self.state != BreakerState.OPEN:
+            spent[self.state] = spent.get(self.state, 0) + now_ns - self.since_ns
+        return spent
+
+
+@dataclass(slots=True)
+class BreakerTally:
+    """Follows every breaker that ever left OPEN, by number of its market (``NONE``: the venue)."""
+
+    machines: dict[int, Machine] = field(default_factory=dict)
+
+    def add(self, rows: EffectArray, follower: Follower) -> None:
+        """Take the BREAKER effects of a batch."""
+        for row, time_ns in zip(rows, follower.time_ns(rows["seq"]).tolist(), strict=True):
+            machine = self.machines.setdefault(int(row["market"]), Machine())
+            machine.turn(BreakerState(int(row["code"])), BreakerCause(int(row["lots"])), time_ns)
+
+    @property
+    def halted(self) -> set[int]:
+        """Markets (and ``NONE``) that were ever halted."""
+        return {number for number, row in self.machines.items() if any(state == BreakerState.HALTED for _, state in row.stops)}
+
+    @property
+    def not_open(self) -> list[int]:
+        """Machines that are not OPEN now."""
+        return sorted(number for number, row in self.machines.items() if row.state != BreakerState.OPEN)
+
+    def as_json(self, venue: Venue, now_ns: int) -> dict[str, Any]:
+        """Return what happened until ``now_ns``, the venue's own breaker first."""
+        return {
+            "machines": [self._machine(venue, number, now_ns) for number in sorted(self.machines)],
+            "transitions": sum(row.transitions for row in self.machines.values()),
+            "not_open": [name_of(venue, number) for number in self.not_open],
+        }
+
+    def _machine(self, venue: Venue, number: int, now_ns: int) -> dict[str, Any]:
+        row = self.machines[number]
+        spent = row.spent_until(now_ns)
+        causes: dict[str, dict[str, int]] = {}
+        for (cause, state), count in sorted(row.stops.items()):
+            causes.setdefault(cause.name.lower(), {})[state.name.lower()] = count
+        seconds = {
+            f"{state.name.lower()}_seconds": spent.get(state, 0) / 1e9
+            for state in (BreakerState.THROTTLED, BreakerState.HALTED, BreakerState.REOPENING)
+        }
+        name = name_of(venue, number)
+        return {"name": name, "state": row.state.name.lower(), "transitions": row.transitions, "causes": causes, **seconds}
+
+
+def name_of(venue: Venue, number: int) -> str:
+    """Return the symbol of a breaker's market, or ``venue``."""
+    return "venue" if number == NONE else venue.markets[number].symbol
+
+
+def times(count: int) -> str:
+    """Say how often something happened: once, twice, 3 times."""
+    return {1: "once", 2: "twice"}.get(count, f"{count:,} times")
+
+
+_ENDED = {
+    Guard.CONFIRMED: "confirmed: the mark that followed stood near it, on volume enough",
+    Guard.DROPPED: "dropped: the mark that followed did not confirm it",
+    Guard.RELEASED: "released: its time was over",
+}
+
+
+@dataclass(slots=True)
+class HeldMark:
+    """Marks held one after the other, from the first until something ended it."""
+
+    market: int
+    first_ns: int
+    #: The accepted mark that stood, and the first held one.
+    mark_ticks: int
+    price_ticks: int
+    move_ppm: int
+    #: Volume that was reported when it came.
+    volume_lots: int
+    #: How many were held until something ended it, and the one furthest from the accepted mark.
+    marks: int = 1
+    furthest_ticks: int = 0
+    furthest_ppm: int = 0
+    ended: Guard | None = None
+    ended_ns: int = 0
+
+    def why(self, venue: Venue) -> str:
+        """Say in words why it was not taken, and what became of it."""
+        spec, rules = venue.markets[self.market], venue.rules.markets[self.market]
+        end = "still held at the end" if self.ended is None else f"{_ENDED[self.ended]} ({time_text(self.ended_ns)})"
+        more = f", and {self.marks - 1:,} after it, the furthest at {spec.price_text(self.furthest_ticks)}" if self.marks > 1 else ""
+        return (
+            f"{spec.price_text(self.price_ticks)} ({time_text(self.first_ns)}) is {self.move_ppm / 1e4:.2f} % from the mark"
+            f" {spec.price_text(self.mark_ticks)} on a volume of {spec.quantity_text(self.volume_lots)}: held, as"
+            f" {rules.guard_jump_ppm / 1e4:g} % or more on less than {spec.quantity_text(rules.guard_volume_lots)} is{more}; {end}"
+        )
+
+    def as_json(self, venue: Venue) -> dict[str, Any]:
+        """Return it as plain values."""
+        spec = venue.markets[self.market]
+        return {
+            "market": spec.symbol,
+            "time": time_text(self.first_ns),
+            "marks": self.marks,
+            "price": spec.price_text(self.price_ticks),
+            "mark": spec.price_text(self.mark_ticks),
+            "move_ppm": self.move_ppm,
+            "furthest_price": spec.price_text(self.furthest_ticks),
+            "volume": spec.quantity_text(self.volume_lots),
+            "ended": None if self.ended is None else self.ended.name.lower(),
+            "why": self.why(venue),
+        }
+
+
+@dataclass(slots=True)
+class GuardTally:
+    """Follows the price guard of every market."""
+
+    counts: dict[Guard, int] = field(default_factory=lambda: dict.fromkeys(Guard, 0))
+    #: The first of them, in order of time.
+    held: list[HeldMark] = field(default_factory=list)
+    episodes: int = 0
+    _open: dict[int, HeldMark] = field(default_factory=dict)
+
+    def add(self, rows: EffectArray, follower: Follower) -> None:
+        """Take the GUARD effects of a batch."""
+        times = follower.time_ns(rows["seq"]).tolist()
+        volumes = follower.volume.at(rows["seq"], rows["market"]).tolist()
+        for row, time_ns, volume in zip(rows, times, volumes, strict=True):
+            code, market = Guard(int(row["code"])), int(row["market"])
+            self.counts[code] += 1
+            if code == Guard.HELD:
+                self._hold(market, time_ns, int(row["other"]), int(row["price_ticks"]), int(row["value"]), volume)
+            elif market in self._open:
+                ended = self._open.pop(market)
+                ended.ended, ended.ended_ns = code, time_ns
+
+    def _hold(self, market: int, time_ns: int, mark: int, price: int, move_ppm: int, volume: int) -> None:
+        held = self._open.get(market)
+        if held is None:
+            held = self._open[market] = HeldMark(market, time_ns, mark, price, move_ppm, volume, 1, price, move_ppm)
+            self.episodes += 1
+            if len(self.held) < _LISTED_MAX:
+                self.held.append(held)
+            return
+        held.marks += 1
+        if move_ppm > held.furthest_ppm:
+            held.furthest_ticks, held.furthest_ppm = price, move_ppm
+
+    def as_json(self, venue: Venue) -> dict[str, Any]:
+        """Return counts of marks held and of how that ended, and the first cases with their reasons."""
+        counts = {code.name.lower(): self.counts[code] for code in Guard}
+        return {**counts, "cases": self.episodes, "listed": [held.as_json(venue) for held in self.held]}

@@ -1,0 +1,180 @@
+"""Why ADL and tear-up had to be: each earlier stage's reason is told, worked out anew, and a wrong one shows."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from backstop.cli.explain import app
+from backstop.config import parse_venue
+from backstop.core.events import NEVER_NS, EffectKind, Health, Stage
+from backstop.explain import Explanation, as_json, as_text, explain, passed
+from backstop.explain.audit import audit
+from backstop.explain.mirror import Mirror
+from backstop.explain.socialised import OtherSide
+from backstop.runs.replay import replay_case
+from tests.explain.test_explain_stages import explained
+from tests.runs.test_replay import crash_of
+from tests.runs.venues import full_text
+from tests.streams.settings import PROFILES
+
+ENDS = ("adl_plan", "tear_up")
+
+
+def _streams(corner: str, count: int) -> list[Explanation]:
+    place = list(PROFILES).index(corner)
+    return [explained((2_000 + number) * len(PROFILES) + place) for number in range(count)]
+
+
+def _passed_over(found: Explanation) -> list[dict[str, Any]]:
+    facts = [fact for decision in found.decisions for fact in decision.facts if fact.kind in ENDS]
+    return [stop for fact in facts for stop in fact.values.get("passed_over", [])]
+
+
+def test_each_earlier_stage_has_a_reason_that_is_checked() -> None:
+    """Over streams of all corners every reason occurs, and none is one that the tape contradicts."""
+    seen: Counter[str] = Counter()
+    for corner in PROFILES:
+        for found in _streams(corner, 3):
+            assert found.checks_failed == [], corner
+            seen.update(f"{stop['stage']} {stop['reason']}" for stop in _passed_over(found))
+    closeout = {"halted", "depth_unknown", "thin_book", "slice_taken", "fund", "not_reached", "not_built"}
+    takeover = {"none_able", "none_configured", "none_committed", "time_over", "not_built"}
+    wanted = {f"closeout {reason}" for reason in closeout} | {f"takeover {reason}" for reason in takeover}
+    wanted |= {"fund solvent", "fund empty", "fund only_supports", "adl nobody_can_give"}
+    assert wanted <= set(seen), wanted - set(seen)
+    assert "closeout open" not in seen
+    assert "takeover open" not in seen
+
+
+def test_a_market_without_an_order_is_told_beside_those_that_have_one() -> None:
+    """Where some of the markets held got an order, each other one is told with its reason."""
+    seen: Counter[str] = Counter()
+    for found in (found for corner in PROFILES for found in _streams(corner, 6)):
+        for decision in found.decisions:
+            facts = {fact.kind: fact for fact in decision.facts}
+            orders = [fact.values["market"] for fact in decision.facts if fact.kind == "order" and "closing order" in fact.says]
+            if not orders or "disposal" in facts["order"].says or {"cancel", "trade"} & {*facts} or found.checks_failed:
+                continue
+            held = {*facts["standing"].values["positions"]}
+            told = facts["waiting"].values["markets"] if "waiting" in facts else []
+            assert {market["market"] for market in told} == held - {*orders}
+            assert not told or f"when those in {', '.join(dict.fromkeys(orders))} have ended" in facts["waiting"].says
+            seen.update(market["reason"] for market in told)
+    assert {"halted", "thin_book", "depth_unknown", "slice_taken", "enough"} <= {*seen}, seen
+    assert "open" not in seen
+
+
+def _costless(mirror: Mirror, market: int) -> tuple[int, int]:
+    return mirror.positions.get(market, (0, 0))[0], 0
+
+
+WRONG: dict[str, tuple[str, str, Any, str, str]] = {
+    "room": ("passed", "_no_room", lambda *_: None, "takeover", "lots that takeover could close"),
+    "book": ("scene.Scene", "depth", lambda *_: [(0, 1_000_000)], "ordinary", "lots that closeout could close"),
+    "time": ("scene.Scene", "default_since_ns", lambda scene: int(scene.state.engine[0].now_ns), "ordinary", "closeout had to wait"),
+    "others": ("socialised", "Health", SimpleNamespace(DISTRESSED=Health.INSOLVENT + 1), "crash", "lots that adl could close"),
+    "funds": ("house.View", "available", lambda *_: 0, "ordinary", "what the fund pays"),
+    "share": ("counterparty", "allocated", lambda _, __, weights: [1 for _ in weights], "crash", "cash"),
+    "weight": ("mirror.Mirror", "held", _costless, "crash", "weight"),
+    "used": ("house.House", "_use", lambda *_: None, "takeover", "differences in funds and providers after the event"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_stage_that_could_have_acted_shows(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    where, attribute, wrong, corner, what = WRONG[name]
+    module, _, holder = where.partition(".")
+    place: Any = importlib.import_module(f"backstop.explain.{module}")
+    monkeypatch.setattr(getattr(place, holder) if holder else place, attribute, wrong)
+    failed = [line for found in _streams(corner, 12) for line in found.checks_failed]
+    assert any(f": {what}: tape" in line for line in failed), failed[:5]
+
+
+@pytest.mark.parametrize(("deleveraged", "checked"), [((), 7), ((0,), 7), ((2,), 0), ((0, 2), 0)])
+def test_adl_is_checked_unless_a_later_market_had_its_turn_since(deleveraged: tuple[int, ...], checked: int) -> None:
+    """ADL goes by market id. Of another account none counts."""
+    rows = [{"kind": EffectKind.ADL_PLAN, "account": 4, "market": market, "lots": 1} for market in deleveraged]
+    rows += [{"kind": EffectKind.ADL_PLAN, "account": 5, "market": 2, "lots": 1}, {"kind": EffectKind.TEAR_UP, "account": 4, "market": 1}]
+    sides = {len(rows) - 1: {1: OtherSide(holders=3, in_default=1, beyond_mark=0, lots=7)}}
+    scene: Any = SimpleNamespace(rows=rows, place=len(rows) - 1, account=4, known=SimpleNamespace(sides=sides))
+    found: Any = SimpleNamespace(equity=1)
+    stop = passed._adl_stop(scene, found, 1)
+    assert (stop.reason, stop.lots) == ("nobody_can_give", checked)
+
+
+@pytest.fixture(scope="module")
+def halted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A crash that halts its market: nobody takes over, and ADL is what is left."""
+    folder = tmp_path_factory.mktemp("halted")
+    breaker = "depth = [5, 10, 20]\n[market.breaker]\nprice_throttle_ppm = 50_000\nprice_halt_ppm = 150_000\nprice_exit_ppm = 20_000\n"
+    text = full_text(providers=False).replace("depth = [5, 10, 20]\n", breaker)
+    replay_case(crash_of(folder, parse_venue(text, "venue.toml")), journal_path=folder / "journal.db")
+    return folder / "journal.db"
+
+
+def test_a_halted_market_is_told_while_the_account_waits_and_at_its_adl(halted: Path) -> None:
+    assert audit(halted).failed == ()
+    said = as_text(explain(halted, "long3"))
+    assert "BTC/USDT:USDT is now halted, was open, because of price (20 %); ends 2" in said
+    assert "it is in default and holds a position there: its closing orders must wait, at most to its deadline" in said
+    assert "closeout: BTC/USDT:USDT is halted (price) until" in said
+    assert "it may wait 30 s, and was in default for 30 s" in said
+    assert "takeover: no stage of this venue's waterfall before this one" in said
+    assert "fund: the fund of majors has " in said
+
+
+def test_a_wait_and_a_breaker_give_programs_integers(halted: Path) -> None:
+    found = explain(halted, "long3")
+    facts = [(decision, fact) for decision in as_json(found)["decisions"] for fact in decision["facts"]]
+    waits = [(decision, fact["values"]) for decision, fact in facts if fact["kind"] == "waiting"]
+    assert waits
+    for decision, values in waits:
+        assert decision["time_ns"] == decision["event"]["time_ns"] < values["until_ns"] < NEVER_NS
+        assert [place["holds_lots"] for place in values["markets"]] == [1_000]
+    assert {place["reason"] for _, values in waits for place in values["markets"]} == {"halted"}
+    breakers = [fact["values"] for _, fact in facts if fact["kind"] == "breaker"]
+    assert all(isinstance(values["until_ns"], int) for values in breakers if values["state"] != "open")
+    ran = CliRunner().invoke(app, ["long3", "--journal", str(halted), "--json"])
+    assert json.loads(ran.stdout) == as_json(found)
+
+
+def test_a_reader_with_a_calculator_comes_to_the_share_of_an_adl(halted: Path) -> None:
+    """Eta and weight as shown, multiplied, give the lots that a counterparty gave, but for the last one."""
+    payer = explain(halted, "short")
+    fills = [fact for decision in payer.decisions for fact in decision.facts if fact.kind == "adl_fill"]
+    assert fills
+    for fact in fills:
+        line = next(line for line in fact.because if line.startswith("its class gives"))
+        lots, weight = line.partition("eta ")[2].partition(":")[0].split(" / ") if "eta " in line.partition(":")[0] else ("", "")
+        if not lots:
+            assert "whole cap" in line
+            continue
+        share = float(fact.values["weight"].split()[0]) * float(lots) / float(weight.split()[0])
+        assert abs(share - abs(float(fact.values["quantity"]))) <= 0.001
+
+
+def test_a_reader_with_a_calculator_comes_to_the_cash_of_an_adl(halted: Path) -> None:
+    """A counterparty sees the cash in all and the mark in its own facts: its part by lots is what it pays."""
+    fills = [fact for decision in explain(halted, "short").decisions for fact in decision.facts if fact.kind == "adl_fill"]
+    assert fills
+    for fact in fills:
+        total, received = (float(fact.values[name].split()[0]) for name in ("cash_in_all", "cash"))
+        part = abs(float(fact.values["quantity"]) / float(fact.values["quantity_in_all"]))
+        assert abs(-total * part - received) <= 0.000001
+        assert any(f"at mark {fact.values['mark_price']} that is" in line for line in fact.because)
+        assert any(line.startswith("weight: ") for line in fact.because)
+
+
+def test_stages_are_told_in_the_order_of_the_waterfall(halted: Path) -> None:
+    found = explain(halted, "long3")
+    stops = _passed_over(found)
+    assert [stop["stage"] for stop in stops] == ["closeout", "takeover", "fund"]
+    assert {stop["stage"] for stop in stops} <= {stage.name.lower() for stage in Stage}

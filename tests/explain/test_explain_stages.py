@@ -1,0 +1,194 @@
+"""Takeovers and socialised losses explained: over random streams of every such corner, and in a venue with all stages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from backstop.core.events import EffectKind
+from backstop.core.state import new_state
+from backstop.explain import Explanation, explain
+from backstop.explain.audit import audit
+from backstop.explain.socialised import allocated
+from backstop.explain.walk import Decision, Walk, decides
+from backstop.journal import Batch, Names, Reader
+from backstop.journal.rendering import Speaker
+from backstop.runs.history import apply_events
+from backstop.runs.replay import replay_case
+from tests.feeds.samples import BTC
+from tests.oracle.allocation import capped_pro_rata
+from tests.oracle.records import events_array
+from tests.runs.test_replay import case_of, crash_of
+from tests.runs.venues import full_venue
+from tests.streams.random_streams import make_stream
+from tests.streams.settings import PROFILES
+
+CORNERS = ("takeover", "vault", "failing_providers", "socialise", "whole")
+
+
+class Tape:
+    """A journal in memory: one batch."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.findings: list[Any] = []
+        self.batch = batch
+
+    def check_head(self) -> bool:
+        return True
+
+    def batches(self) -> list[Batch]:
+        return [self.batch]
+
+
+def explained(seed: int) -> Explanation:
+    """Explain every decision about every account of a random stream."""
+    rules, stream = make_stream(seed)
+    events = events_array(stream)
+    state = new_state(rules)
+    effects = apply_events(state, events)
+    is_open = (effects["account"] >= 0) & (effects["kind"] != EffectKind.REFUSAL)
+    chosen = effects[decides(effects) & is_open]
+    wanted: dict[int, list[int]] = {}
+    for seq, account in dict.fromkeys(zip(chosen["seq"].tolist(), chosen["account"].tolist(), strict=True)):
+        wanted.setdefault(seq, []).append(account)
+    venue = full_venue()
+    found = Explanation("stream", 0, "", Speaker(venue, Names()), [], None, {}, None)
+
+    def told(account: int, decision: Decision, _: Any) -> None:
+        found.decisions.append(decision)
+
+    Walk("stream", found.speaker, rules, told).through(cast(Reader, Tape(Batch(1, events, effects, None, None, True))), wanted)
+    return found
+
+
+@pytest.mark.parametrize("corner", CORNERS)
+def test_every_number_of_random_streams_is_worked_out_anew(corner: str) -> None:
+    place, seen = list(PROFILES).index(corner), Counter[str]()
+    for round_number in range(24):
+        found = explained(900_000 // len(PROFILES) * len(PROFILES) + round_number * len(PROFILES) + place)
+        assert found.checks_failed == [], f"round {round_number}"
+        seen.update(fact.kind for decision in found.decisions for fact in decision.facts)
+    wanted = {"socialise": {"haircut", "claim"}, "vault": {"takeover"}}.get(corner, {"offer", "takeover"})
+    assert wanted <= set(seen), seen
+
+
+@pytest.mark.parametrize("corner", PROFILES)
+def test_every_corner_explains_itself(corner: str) -> None:
+    place = list(PROFILES).index(corner)
+    for round_number in range(3):
+        found = explained((1_000 + round_number) * len(PROFILES) + place)
+        assert found.checks_failed == [], f"round {round_number}"
+        assert found.decisions
+
+
+@pytest.mark.parametrize("seed", [61_197])
+def test_a_fill_of_an_order_that_time_cancelled_first_is_explained(seed: int) -> None:
+    """The price guard released a mark at the time of the fill: the account was sound, its order cancelled, and the fill came late."""
+    found = explained(seed)
+    assert found.checks_failed == []
+    said = [line for decision in found.decisions for fact in decision.facts for line in fact.because]
+    assert "no open order expected this fill: it closes what is left of the position" in said
+
+
+def test_an_allocation_is_that_of_the_oracle() -> None:
+    random = np.random.default_rng(11)
+    for _ in range(2_000):
+        count = int(random.integers(1, 8))
+        caps, weights = (random.integers(1, int(random.choice([4, 50, 10**15])), count).tolist() for _ in range(2))
+        budget = int(random.integers(0, sum(caps) + 3))
+        given, _ = capped_pro_rata(budget, dict(enumerate(weights)), dict(enumerate(caps)))
+        assert allocated(budget, caps, weights) == [given[place] for place in range(count)]
+
+
+@pytest.fixture(scope="module")
+def backed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Takeovers by providers and by the vault, of accounts solvent and not."""
+    folder = tmp_path_factory.mktemp("backed")
+    accounts = "".join(f"long{number},o{number},{BTC},1,100000\n" for number in range(10)) + f"short,rich,{BTC},-8,100000\n"
+    cash = "".join(f"long{number},USDT,{10_000 + 1_000 * number}\n" for number in range(10)) + "short,USDT,5000000\n"
+    marks = [(0, BTC, "100000"), (1, BTC, "91000"), *[(second, BTC, "80000") for second in range(8, 60)]]
+    venue = full_venue(closeout='account_notional_max = "1000"')
+    replay_case(case_of(folder, accounts, cash, marks, venue), journal_path=folder / "journal.db")
+    return folder / "journal.db"
+
+
+def test_the_price_of_a_takeover_is_told_term_by_term(backed: Path) -> None:
+    found = audit(backed)
+    assert found.failed == ()
+    said = [explain(backed, f"long{number}") for number in range(10)]
+    facts = [fact for each in said for decision in each.decisions for fact in decision.facts]
+    lines = "\n".join(line for fact in facts for line in fact.because)
+    insolvent = "insolvent: the provider gets its edge, 0.5 % of the notional"
+    for words in ("zero cash of these lots", "less equity", insolvent, "by the venue vault, at once", "at the price of offer"):
+        assert words in lines, words
+    offers = [fact for fact in facts if fact.kind == "offer"]
+    reserves = [fact for fact in facts if fact.kind == "reserve"]
+    assert {fact.says.split(" USDT ")[0].split()[-2] for fact in reserves} == {"reserves", "releases"}
+    assert all(("releases" in fact.says) == fact.values["change"].startswith("-") for fact in reserves)
+    assert {check.what for fact in offers for check in fact.checks} == {"lots", "cash", "reserved"}
+    assert any(check.what == "support" for fact in facts for check in fact.checks if fact.kind == "takeover")
+
+
+def test_the_size_of_a_takeover_is_told_term_by_term() -> None:
+    """Every bound occurs, and every size comes out, also where several providers share a position."""
+    place, seen = list(PROFILES).index("takeover"), Counter[str]()
+    for round_number in range(20):
+        found = explained((2_000 + round_number) * len(PROFILES) + place)
+        assert found.checks_failed == []
+        for fact in (fact for decision in found.decisions for fact in decision.facts if "offered_together_lots" in fact.values):
+            assert any(line.startswith("size: ") for line in fact.because)
+            seen.update((fact.values["bounded_by"], "shared" if len(fact.values["providers"]) > 1 else "alone"))
+            seen.update(provider["bound"].split()[0] for provider in fact.values["providers"] if provider["bound"])
+    wanted = {"what the fund can support", "what can be carried", "the least that restores the account"}
+    wanted |= {"nothing: it is the whole position", "shared", "alone", "commitment", "equity", "at"}
+    assert wanted <= {*seen}, wanted - {*seen}
+
+
+@pytest.mark.parametrize("policy", ["gains_haircut", "open_interest"])
+def test_a_socialised_loss_is_told_to_who_lost_and_to_who_pays(tmp_path: Path, policy: str) -> None:
+    venue = full_venue(fund="1000", closeout='account_notional_max = "0"', adl=False, providers=False, policy=policy)
+    replay_case(crash_of(tmp_path, venue), journal_path=tmp_path / "journal.db")
+    found = audit(tmp_path / "journal.db")
+    assert found.failed == ()
+    payer = explain(tmp_path / "journal.db", "short")
+    assert payer.checks_failed == []
+    cuts = [fact for decision in payer.decisions for fact in decision.facts if fact.kind == "haircut"]
+    assert {check.what for fact in cuts for check in fact.checks} == {"cut", "weight", "cap"}
+    assert any("open gains" in line if policy == "gains_haircut" else "notional" in line for line in cuts[0].because)
+    loser = [explain(tmp_path / "journal.db", f"long{number}") for number in range(10)]
+    checked = {check.what for each in loser for decision in each.decisions for fact in decision.facts for check in fact.checks}
+    assert {"payers of a cut", "cuts in all", "each cut, weight and cap"} <= checked
+    assert "haircut" in {cause for each in loser for cause in each.sums}
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "what"),
+    [
+        ("takeover", "_PPM", "cash"),
+        ("sizes", "_least_lots", "lots"),
+        ("sizes", "_most", "lots"),
+        ("sizes", "allocated", "lots"),
+        ("socialised", "allocated", "cut"),
+        ("socialised", "_weight", "weight"),
+    ],
+)
+def test_a_wrong_rule_shows(monkeypatch: pytest.MonkeyPatch, module: str, name: str, what: str) -> None:
+    import importlib
+
+    place = importlib.import_module(f"backstop.explain.{module}")
+    right = getattr(place, name)
+    wrong = {
+        "_PPM": 999_000,
+        "_least_lots": lambda *words: max(0, right(*words) - 1),
+        "_most": lambda *words: max(1, right(*words) - 1),
+        "allocated": lambda *words: [each + 1 for each in right(*words)],
+        "_weight": lambda *words: right(*words) + 1,
+    }
+    monkeypatch.setattr(place, name, wrong[name])
+    corner = list(PROFILES).index("socialise" if module == "socialised" else "takeover")
+    failed = [line for number in range(12) for line in explained(number * len(PROFILES) + corner).checks_failed]
+    assert any(f": {what}: tape" in line for line in failed)
