@@ -67,10 +67,11 @@ COMPILED = not _settings.DISABLE_JIT
 
 
 def _widen(argument: Any) -> Any:
-    """Return int64 for every signed integer type, other types as they are."""
+    """Return int64 for every signed integer type and for a member of an IntEnum, other types as they are."""
     types: Any = numba.types
     plain = types.unliteral(argument)
-    return types.int64 if isinstance(plain, types.Integer) and plain is not types.uint64 else plain
+    is_number = isinstance(plain, types.IntEnumMember) or (isinstance(plain, types.Integer) and plain is not types.uint64)
+    return types.int64 if is_number else plain
 
 
 def _compile(function: Function, **flags: bool | str) -> Function:

@@ -19,50 +19,7 @@ from backstop.core.state import OWNER_FIRST, TAKEOVER_OFFER, State
 
 __all__ = ["refusal_of"]
 
-_ACCOUNT = int(EventKind.ACCOUNT)
-_TRANSFER = int(EventKind.TRANSFER)
-_POSITION = int(EventKind.POSITION)
-_FILL = int(EventKind.FILL)
-_VOLUME = int(EventKind.VOLUME)
-_DEPTH = int(EventKind.DEPTH)
-_ORDER_FILL = int(EventKind.ORDER_FILL)
-_ORDER_DONE = int(EventKind.ORDER_DONE)
-_PROVIDER = int(EventKind.PROVIDER)
-_ANSWER = int(EventKind.ANSWER)
-_OPERATOR = int(EventKind.OPERATOR)
 
-_SEQ_NOT_AFTER = int(Reject.SEQ_NOT_AFTER)
-_UNKNOWN_KIND = int(Reject.UNKNOWN_KIND)
-_TIME_OUT_OF_RANGE = int(Reject.TIME_OUT_OF_RANGE)
-_UNKNOWN_MARKET = int(Reject.UNKNOWN_MARKET)
-_UNKNOWN_ACCOUNT = int(Reject.UNKNOWN_ACCOUNT)
-_UNKNOWN_ORDER = int(Reject.UNKNOWN_ORDER)
-_UNKNOWN_OWNER = int(Reject.UNKNOWN_OWNER)
-_UNKNOWN_PROVIDER = int(Reject.UNKNOWN_PROVIDER)
-_UNKNOWN_CODE = int(Reject.UNKNOWN_CODE)
-_ACCOUNT_NOT_NEXT = int(Reject.ACCOUNT_NOT_NEXT)
-_ACCOUNT_LIMIT = int(Reject.ACCOUNT_LIMIT)
-_SAME_ACCOUNT = int(Reject.SAME_ACCOUNT)
-_LOTS_OUT_OF_RANGE = int(Reject.LOTS_OUT_OF_RANGE)
-_PRICE_OUT_OF_RANGE = int(Reject.PRICE_OUT_OF_RANGE)
-_AMOUNT_OUT_OF_RANGE = int(Reject.AMOUNT_OUT_OF_RANGE)
-_NO_MARK = int(Reject.NO_MARK)
-_POSITION_EXISTS = int(Reject.POSITION_EXISTS)
-_POSITION_LIMIT = int(Reject.POSITION_LIMIT)
-_MARKET_HALTED = int(Reject.MARKET_HALTED)
-_BALANCE_LIMIT = int(Reject.BALANCE_LIMIT)
-_ACCOUNT_IN_DEFAULT = int(Reject.ACCOUNT_IN_DEFAULT)
-_INSUFFICIENT_MARGIN = int(Reject.INSUFFICIENT_MARGIN)
-
-_CASH = int(Transfer.CASH)
-_FUNDING = int(Transfer.FUNDING)
-_TRADING_FEE = int(Transfer.TRADING_FEE)
-_HALT = int(Operator.HALT)
-_REOPEN = int(Operator.REOPEN)
-_PROVIDER_ON = int(Operator.PROVIDER_ON)
-_HALTED = int(BreakerState.HALTED)
-_REOPENING = int(BreakerState.REOPENING)
-_DISTRESSED = int(Health.DISTRESSED)
 _AMOUNT_MAX = 1 << 60
 
 
@@ -74,10 +31,10 @@ def _is_account(state: State, account: int) -> bool:
 @kernel
 def _account_refusal(state: State, account: int, owner: int) -> int:
     if not 0 <= owner < state.rules[0].accounts_max:
-        return _UNKNOWN_OWNER
+        return Reject.UNKNOWN_OWNER
     if account != state.engine[0].accounts_now:
-        return _ACCOUNT_NOT_NEXT
-    return _ACCOUNT_LIMIT if account >= state.rules[0].accounts_max else 0
+        return Reject.ACCOUNT_NOT_NEXT
+    return Reject.ACCOUNT_LIMIT if account >= state.rules[0].accounts_max else 0
 
 
 @kernel
@@ -94,15 +51,15 @@ def _is_market(state: State, market: int) -> bool:
 def _trading_fee_refusal(state: State, account: int, market: int, amount: int) -> int:
     """Return why a trading fee is refused; what it may not charge is the engine's to cut, not a reason."""
     if market != NONE and not _is_market(state, market):
-        return _UNKNOWN_MARKET
+        return Reject.UNKNOWN_MARKET
     if group_of_fund(state, account) != NONE:
-        return _UNKNOWN_CODE
+        return Reject.UNKNOWN_CODE
     if not _is_account(state, account):
-        return _UNKNOWN_ACCOUNT
+        return Reject.UNKNOWN_ACCOUNT
     if not 1 <= amount <= _AMOUNT_MAX:
-        return _AMOUNT_OUT_OF_RANGE
+        return Reject.AMOUNT_OUT_OF_RANGE
     fits = not _exceeds(balance_of(state, account), -amount) and not _exceeds(balance_of(state, FEES), amount)
-    return 0 if fits else _BALANCE_LIMIT
+    return 0 if fits else Reject.BALANCE_LIMIT
 
 
 @kernel
@@ -128,7 +85,7 @@ def _at_held_marks(state: State, account: int) -> tuple[int, int]:
 def _lack(state: State, account: int) -> int:
     """Return what a linked account may yet need: its deficit, in default all up to its release level."""
     equity, _ = _at_held_marks(state, account)
-    if state.accounts[account].health < _DISTRESSED:
+    if state.accounts[account].health < Health.DISTRESSED:
         return max(0, -equity)
     _, maintenance = assess(state, account)
     return max(0, release_level(state, maintenance) - equity)
@@ -152,45 +109,45 @@ def _transfer_refusal(state: State, account: int, code: int, amount: int) -> int
     """Return why a deposit, a withdrawal or a funding payment is refused."""
     group = group_of_fund(state, account)
     if group == NONE and not _is_account(state, account):
-        return _UNKNOWN_ACCOUNT
-    if code != _CASH and (code != _FUNDING or group != NONE):
-        return _UNKNOWN_CODE
+        return Reject.UNKNOWN_ACCOUNT
+    if code != Transfer.CASH and (code != Transfer.FUNDING or group != NONE):
+        return Reject.UNKNOWN_CODE
     if amount == 0 or not -_AMOUNT_MAX <= amount <= _AMOUNT_MAX:
-        return _AMOUNT_OUT_OF_RANGE
+        return Reject.AMOUNT_OUT_OF_RANGE
     if _exceeds(balance_of(state, account), amount) or _exceeds(balance_of(state, WORLD), -amount):
-        return _BALANCE_LIMIT
-    if amount > 0 or code == _FUNDING:
+        return Reject.BALANCE_LIMIT
+    if amount > 0 or code == Transfer.FUNDING:
         return 0
     if group != NONE:
-        return _INSUFFICIENT_MARGIN if balance_of(state, account) - state.funds[group].reserved + amount < 0 else 0
-    if state.accounts[account].health >= _DISTRESSED:
-        return _ACCOUNT_IN_DEFAULT
-    return 0 if _may_withdraw(state, account, -amount) else _INSUFFICIENT_MARGIN
+        return Reject.INSUFFICIENT_MARGIN if balance_of(state, account) - state.funds[group].reserved + amount < 0 else 0
+    if state.accounts[account].health >= Health.DISTRESSED:
+        return Reject.ACCOUNT_IN_DEFAULT
+    return 0 if _may_withdraw(state, account, -amount) else Reject.INSUFFICIENT_MARGIN
 
 
 @kernel
 def _provider_refusal(state: State, account: int, provider: int) -> int:
     if not _is_account(state, account):
-        return _UNKNOWN_ACCOUNT
+        return Reject.UNKNOWN_ACCOUNT
     if not 0 <= provider < state.rules[0].providers or state.providers[provider].account != NONE:
-        return _UNKNOWN_PROVIDER
+        return Reject.UNKNOWN_PROVIDER
     for each in range(state.rules[0].providers):
         if state.providers[each].account == account:
-            return _UNKNOWN_PROVIDER
+            return Reject.UNKNOWN_PROVIDER
     return 0
 
 
 @kernel
 def _operator_refusal(state: State, code: int, market: int, provider: int, hold_ns: int) -> int:
-    if not _HALT <= code <= _PROVIDER_ON:
-        return _UNKNOWN_CODE
-    if code > _REOPEN:
+    if not Operator.HALT <= code <= Operator.PROVIDER_ON:
+        return Reject.UNKNOWN_CODE
+    if code > Operator.REOPEN:
         is_bound = 0 <= provider < state.rules[0].providers and state.providers[provider].account != NONE
-        return 0 if is_bound else _UNKNOWN_PROVIDER
+        return 0 if is_bound else Reject.UNKNOWN_PROVIDER
     if market != NONE and not _is_market(state, market):
-        return _UNKNOWN_MARKET
-    if code != _REOPEN and not 1 <= hold_ns <= state.rules[0].operator_hold_max_ns:
-        return _AMOUNT_OUT_OF_RANGE
+        return Reject.UNKNOWN_MARKET
+    if code != Operator.REOPEN and not 1 <= hold_ns <= state.rules[0].operator_hold_max_ns:
+        return Reject.AMOUNT_OUT_OF_RANGE
     return 0
 
 
@@ -198,11 +155,11 @@ def _operator_refusal(state: State, code: int, market: int, provider: int, hold_
 def _order_refusal(state: State, kind: int, order_id: int, code: int) -> int:
     """Return why an answer to an offer, or the end of an order, is refused; a forgotten order may be either."""
     if not 1 <= order_id < state.engine[0].next_order_id:
-        return _UNKNOWN_ORDER
+        return Reject.UNKNOWN_ORDER
     order = state.orders[order_id % state.rules[0].orders_max]
-    if order.id == order_id and (order.kind == TAKEOVER_OFFER) != (kind == _ANSWER):
-        return _UNKNOWN_ORDER
-    return _UNKNOWN_CODE if kind == _ANSWER and not 0 <= code <= 1 else 0
+    if order.id == order_id and (order.kind == TAKEOVER_OFFER) != (kind == EventKind.ANSWER):
+        return Reject.UNKNOWN_ORDER
+    return Reject.UNKNOWN_CODE if kind == EventKind.ANSWER and not 0 <= code <= 1 else 0
 
 
 @kernel
@@ -225,19 +182,19 @@ def _has_rows(state: State, needed: int) -> bool:
 def _opening_refusal(state: State, account: int, market: int, lots: int, cost: int) -> int:
     place = state.markets[market]
     if not _is_account(state, account):
-        return _UNKNOWN_ACCOUNT
+        return Reject.UNKNOWN_ACCOUNT
     if lots == 0 or not -place.position_lots_max <= lots <= place.position_lots_max:
-        return _LOTS_OUT_OF_RANGE
+        return Reject.LOTS_OUT_OF_RANGE
     most = abs(lots) * place.price_ticks_max * place.notional_factor
     if not -most <= cost <= most:
-        return _AMOUNT_OUT_OF_RANGE
+        return Reject.AMOUNT_OUT_OF_RANGE
     if place.mark_ticks == 0:
-        return _NO_MARK
+        return Reject.NO_MARK
     if _lots_of(state, account, market) != 0:
-        return _POSITION_EXISTS
+        return Reject.POSITION_EXISTS
     if not _has_rows(state, _row_needed(state, account, market)):
-        return _POSITION_LIMIT
-    return _BALANCE_LIMIT if _exceeds(state.positions[2 * market].cost, -cost) else 0
+        return Reject.POSITION_LIMIT
+    return Reject.BALANCE_LIMIT if _exceeds(state.positions[2 * market].cost, -cost) else 0
 
 
 @kernel
@@ -251,29 +208,29 @@ def _opens_lots(held: int, lots: int) -> bool:
 def _fill_refusal(state: State, account: int, other: int, market: int, lots: int, price_ticks: int) -> int:
     place = state.markets[market]
     if not _is_account(state, account) or (other != NONE and not _is_account(state, other)):
-        return _UNKNOWN_ACCOUNT
+        return Reject.UNKNOWN_ACCOUNT
     if account == other:
-        return _SAME_ACCOUNT
+        return Reject.SAME_ACCOUNT
     if lots == 0 or not -place.position_lots_max <= lots <= place.position_lots_max:
-        return _LOTS_OUT_OF_RANGE
+        return Reject.LOTS_OUT_OF_RANGE
     if not 1 <= price_ticks <= place.price_ticks_max:
-        return _PRICE_OUT_OF_RANGE
+        return Reject.PRICE_OUT_OF_RANGE
     if place.mark_ticks == 0:
-        return _NO_MARK
+        return Reject.NO_MARK
     held = _lots_of(state, account, market)
     other_held = 0 if other == NONE else _lots_of(state, other, market)
     if abs(held + lots) > place.position_lots_max or abs(other_held - lots) > place.position_lots_max:
-        return _POSITION_LIMIT
+        return Reject.POSITION_LIMIT
     needed = _row_needed(state, account, market)
     if other != NONE:
         needed += _row_needed(state, other, market)
     if not _has_rows(state, needed):
-        return _POSITION_LIMIT
+        return Reject.POSITION_LIMIT
     bound = effective_state(state, market)
-    if bound != _HALTED and bound != _REOPENING:
+    if bound != BreakerState.HALTED and bound != BreakerState.REOPENING:
         return 0
     opens = _opens_lots(held, lots) or (other != NONE and _opens_lots(other_held, -lots))
-    return _MARKET_HALTED if opens else 0
+    return Reject.MARKET_HALTED if opens else 0
 
 
 @kernel
@@ -281,25 +238,25 @@ def _order_fill_refusal(state: State, order_id: int, market: int, lots: int, pri
     place = state.markets[market]
     order = state.orders[order_id % state.rules[0].orders_max]
     if not 1 <= order_id < state.engine[0].next_order_id:
-        return _UNKNOWN_ORDER
+        return Reject.UNKNOWN_ORDER
     is_known = order.id == order_id
     if is_known and (order.market != market or order.kind == TAKEOVER_OFFER):
-        return _UNKNOWN_ORDER
+        return Reject.UNKNOWN_ORDER
     if lots == 0 or not -place.position_lots_max <= lots <= place.position_lots_max:
-        return _LOTS_OUT_OF_RANGE
+        return Reject.LOTS_OUT_OF_RANGE
     if is_known and (lots > 0) != (order.lots > 0):
-        return _LOTS_OUT_OF_RANGE
-    return 0 if 1 <= price_ticks <= place.price_ticks_max else _PRICE_OUT_OF_RANGE
+        return Reject.LOTS_OUT_OF_RANGE
+    return 0 if 1 <= price_ticks <= place.price_ticks_max else Reject.PRICE_OUT_OF_RANGE
 
 
 @kernel
 def _market_refusal(state: State, kind: int, market: int, code: int, band: int, lots: int, price_ticks: int) -> int:
     """Return why a report about a market itself (mark, index, volume, depth) is refused."""
-    if kind == _DEPTH and not (0 <= code <= 1 and 0 <= band < state.markets[market].band_count):
-        return _UNKNOWN_CODE
-    if kind == _DEPTH or kind == _VOLUME:
-        return 0 if 0 <= lots <= DEPTH_LOTS_MAX else _LOTS_OUT_OF_RANGE
-    return 0 if 1 <= price_ticks <= state.markets[market].price_ticks_max else _PRICE_OUT_OF_RANGE
+    if kind == EventKind.DEPTH and not (0 <= code <= 1 and 0 <= band < state.markets[market].band_count):
+        return Reject.UNKNOWN_CODE
+    if kind == EventKind.DEPTH or kind == EventKind.VOLUME:
+        return 0 if 0 <= lots <= DEPTH_LOTS_MAX else Reject.LOTS_OUT_OF_RANGE
+    return 0 if 1 <= price_ticks <= state.markets[market].price_ticks_max else Reject.PRICE_OUT_OF_RANGE
 
 
 @kernel
@@ -307,17 +264,17 @@ def _other_refusal(state: State, events: NDArray[np.void], index: int) -> int:
     """Return why an event of a kind that trades in no market is refused."""
     event = events[index]
     kind = event.kind
-    if kind == _TRANSFER:
-        if event.code == _TRADING_FEE:
+    if kind == EventKind.TRANSFER:
+        if event.code == Transfer.TRADING_FEE:
             return _trading_fee_refusal(state, event.account, event.market, event.amount)
         return _transfer_refusal(state, event.account, event.code, event.amount)
-    if kind == _ACCOUNT:
+    if kind == EventKind.ACCOUNT:
         return _account_refusal(state, event.account, event.other)
-    if kind == _ORDER_DONE or kind == _ANSWER:
+    if kind == EventKind.ORDER_DONE or kind == EventKind.ANSWER:
         return _order_refusal(state, kind, event.other, event.code)
-    if kind == _PROVIDER:
+    if kind == EventKind.PROVIDER:
         return _provider_refusal(state, event.account, event.other)
-    if kind == _OPERATOR:
+    if kind == EventKind.OPERATOR:
         return _operator_refusal(state, event.code, event.market, event.other, event.amount)
     return 0
 
@@ -329,21 +286,21 @@ def refusal_of(state: State, events: NDArray[np.void], index: int) -> int:
     engine = state.engine[0]
     kind, market = event.kind, event.market
     if event.seq <= engine.last_seq:
-        return _SEQ_NOT_AFTER
-    if not _ACCOUNT <= kind <= _OPERATOR:
-        return _UNKNOWN_KIND
+        return Reject.SEQ_NOT_AFTER
+    if not EventKind.ACCOUNT <= kind <= EventKind.OPERATOR:
+        return Reject.UNKNOWN_KIND
     if not engine.now_ns <= event.time_ns <= TIME_NS_MAX:
-        return _TIME_OUT_OF_RANGE
+        return Reject.TIME_OUT_OF_RANGE
     if engine.accepted > 0 and event.time_ns - engine.now_ns > TIME_STEP_NS_MAX:
-        return _TIME_OUT_OF_RANGE
-    if kind <= _TRANSFER or kind >= _ORDER_DONE:
+        return Reject.TIME_OUT_OF_RANGE
+    if kind <= EventKind.TRANSFER or kind >= EventKind.ORDER_DONE:
         return _other_refusal(state, events, index)
     if not _is_market(state, market):
-        return _UNKNOWN_MARKET
-    if kind == _FILL:
+        return Reject.UNKNOWN_MARKET
+    if kind == EventKind.FILL:
         return _fill_refusal(state, event.account, event.other, market, event.lots, event.price_ticks)
-    if kind == _POSITION:
+    if kind == EventKind.POSITION:
         return _opening_refusal(state, event.account, market, event.lots, event.amount)
-    if kind == _ORDER_FILL:
+    if kind == EventKind.ORDER_FILL:
         return _order_fill_refusal(state, event.other, market, event.lots, event.price_ticks)
     return _market_refusal(state, kind, market, event.code, event.other, event.lots, event.price_ticks)

@@ -41,24 +41,10 @@ __all__ = [
 #: Levels of a cause; 0 is none.
 THROTTLE_LEVEL, HALT_LEVEL = 1, 2
 
-_BREAKER = int(EffectKind.BREAKER)
-_OPEN = int(BreakerState.OPEN)
-_THROTTLED = int(BreakerState.THROTTLED)
-_HALTED = int(BreakerState.HALTED)
-_REOPENING = int(BreakerState.REOPENING)
-_PRICE = int(BreakerCause.PRICE)
-_FLOW = int(BreakerCause.FLOW)
-_DRAWDOWN = int(BreakerCause.DRAWDOWN)
-_STALE = int(BreakerCause.STALE)
-_OPERATOR = int(BreakerCause.OPERATOR)
-_OUTAGE = int(BreakerCause.OUTAGE)
-_DEFICIT = int(BreakerCause.DEFICIT)
-_INDEX = int(BreakerCause.INDEX)
-_OPERATOR_HALT = int(Operator.HALT)
-_OPERATOR_REOPEN = int(Operator.REOPEN)
 _PPM = 1_000_000
-_ALL_CAUSES = (1 << _INDEX) - 1
-_DEFICIT_BIT = 1 << (_DEFICIT - 1)
+_CAUSES_END = max(BreakerCause) + 1
+_ALL_CAUSES = sum(1 << (cause - 1) for cause in BreakerCause)
+_DEFICIT_BIT = 1 << (BreakerCause.DEFICIT - 1)
 
 
 # -- states ------------------------------------------------------------------------------------
@@ -67,7 +53,7 @@ _DEFICIT_BIT = 1 << (_DEFICIT - 1)
 @inlined
 def _severity(breaker_state: int) -> int:
     """Return the rank of a state by what it stops: OPEN, THROTTLED, REOPENING, HALTED."""
-    return breaker_state if breaker_state < _HALTED else _HALTED + _REOPENING - breaker_state
+    return breaker_state if breaker_state < BreakerState.HALTED else BreakerState.HALTED + BreakerState.REOPENING - breaker_state
 
 
 @inlined
@@ -105,10 +91,10 @@ def _demand(state: State, row: int, over: int) -> tuple[int, int, int]:
     """
     breaker = state.breakers[row]
     if over & _DEFICIT_BIT != 0:
-        breaker.levels[_DEFICIT] = 0
+        breaker.levels[BreakerCause.DEFICIT] = 0
     spent = breaker.spent | over
     level, cause, askers = 0, 0, 0
-    for each in range(_PRICE, _INDEX + 1):
+    for each in range(1, _CAUSES_END):
         held = breaker.levels[each]
         bit = 1 << (each - 1)
         if held == 0:
@@ -128,12 +114,12 @@ def _next_state(old: int, level: int, is_over: bool) -> int:
     THROTTLED or HALTED after itself is the same state until its time has come, then a new hold of it.
     """
     if level == HALT_LEVEL:
-        return _HALTED
-    if old == _HALTED:
-        return _REOPENING
-    if old == _REOPENING and not is_over:
-        return _REOPENING
-    return _THROTTLED if level == THROTTLE_LEVEL else _OPEN
+        return BreakerState.HALTED
+    if old == BreakerState.HALTED:
+        return BreakerState.REOPENING
+    if old == BreakerState.REOPENING and not is_over:
+        return BreakerState.REOPENING
+    return BreakerState.THROTTLED if level == THROTTLE_LEVEL else BreakerState.OPEN
 
 
 @kernel
@@ -146,26 +132,26 @@ def _enter(state: State, row: int, new: int, cause: int, askers: int) -> None:
     breaker, rules, now = state.breakers[row], state.rules[0], state.engine[0].now_ns
     old = breaker.state
     breaker.state = new
-    if new == _OPEN or new == _REOPENING:
+    if new == BreakerState.OPEN or new == BreakerState.REOPENING:
         breaker.answered = 0
     else:
         breaker.answered = askers | (breaker.answered if new == old else 0)
     if cause != 0:
         breaker.cause = cause
-    if new == _OPEN:
+    if new == BreakerState.OPEN:
         breaker.until_ns = NEVER_NS
     else:
-        breaker.until_ns = now + (rules.reopen_ns if new == _REOPENING else rules.hold_max_ns)
+        breaker.until_ns = now + (rules.reopen_ns if new == BreakerState.REOPENING else rules.hold_max_ns)
         wake_by(state, breaker.until_ns)
     signal = 0
-    if breaker.cause == _PRICE:
+    if breaker.cause == BreakerCause.PRICE:
         signal = breaker.price_signal_ppm
-    elif breaker.cause == _FLOW:
+    elif breaker.cause == BreakerCause.FLOW:
         signal = add_checked(breaker.flow[0], breaker.flow[1])
-    elif breaker.cause == _INDEX:
+    elif breaker.cause == BreakerCause.INDEX:
         signal = breaker.index_signal_ppm
     market = NONE if row == rules.markets else row
-    emit(state, _BREAKER, new, market, NONE, old, breaker.cause, 0, breaker.until_ns, signal)
+    emit(state, EffectKind.BREAKER, new, market, NONE, old, breaker.cause, 0, breaker.until_ns, signal)
 
 
 @kernel
@@ -191,10 +177,10 @@ def _is_quiet(state: State, row: int) -> bool:
     Its flow cannot have risen to a threshold: what adds to it makes the machine dirty.
     """
     breaker = state.breakers[row]
-    if breaker.state != _OPEN or breaker.spent != 0:
+    if breaker.state != BreakerState.OPEN or breaker.spent != 0:
         return False
     level = 0
-    for cause in range(_PRICE, _INDEX + 1):
+    for cause in range(1, _CAUSES_END):
         level |= breaker.levels[cause]
     return level == 0
 
@@ -205,7 +191,7 @@ def settle_with_venue(state: State, market: int) -> None:
     if not _is_quiet(state, market):
         settle(state, market)
     venue = state.rules[0].markets
-    if state.breakers[venue].state != _OPEN:
+    if state.breakers[venue].state != BreakerState.OPEN:
         settle(state, venue)
 
 
@@ -262,12 +248,12 @@ def _judge_flow(state: State, row: int) -> None:
     _roll_flow(state, row)
     if throttle == 0 and halt == 0:
         return
-    old = breaker.levels[_FLOW]
+    old = breaker.levels[BreakerCause.FLOW]
     flow = add_checked(breaker.flow[0], breaker.flow[1])
     if flow == 0 and old == 0:
         return
     leave = max(1, mul_div_floor(throttle if throttle > 0 else halt, state.rules[0].flow_exit_ppm, _PPM))
-    _set_level(state, row, _FLOW, _graded(old, flow, throttle, halt, leave))
+    _set_level(state, row, BreakerCause.FLOW, _graded(old, flow, throttle, halt, leave))
 
 
 @kernel
@@ -276,8 +262,8 @@ def _count_flow(state: State, row: int, notional: int) -> None:
     if state.engine[0].now_ns - breaker.flow_window * window_ns >= window_ns:
         # A new wave: what the old one left may be over, though nothing settled the machine since.
         _judge_flow(state, row)
-        if breaker.levels[_FLOW] == 0:
-            breaker.spent &= ~(1 << (_FLOW - 1))
+        if breaker.levels[BreakerCause.FLOW] == 0:
+            breaker.spent &= ~(1 << (BreakerCause.FLOW - 1))
     breaker.flow[0] = add_checked(breaker.flow[0], notional)
     make_dirty(state, row)
 
@@ -294,8 +280,8 @@ def add_flow(state: State, market: int, notional: int) -> None:
 def raise_deficit(state: State, market: int) -> None:
     """Ask for a halt of a market because a deficit was left that nobody paid."""
     breaker = state.breakers[market]
-    if breaker.levels[_DEFICIT] != HALT_LEVEL:
-        breaker.levels[_DEFICIT] = HALT_LEVEL
+    if breaker.levels[BreakerCause.DEFICIT] != HALT_LEVEL:
+        breaker.levels[BreakerCause.DEFICIT] = HALT_LEVEL
         make_dirty(state, market)
 
 
@@ -303,9 +289,9 @@ def raise_deficit(state: State, market: int) -> None:
 def set_drawdown(state: State, market: int, level: int, was_over: bool) -> None:
     """Set the level of DRAWDOWN; ``was_over``: it was 0 in between, so that it is not spent."""
     breaker = state.breakers[market]
-    breaker.levels[_DRAWDOWN] = level
+    breaker.levels[BreakerCause.DRAWDOWN] = level
     if was_over:
-        breaker.spent &= ~(1 << (_DRAWDOWN - 1))
+        breaker.spent &= ~(1 << (BreakerCause.DRAWDOWN - 1))
     make_dirty(state, market)
 
 
@@ -320,8 +306,8 @@ def check_outage(state: State, time_ns: int) -> None:
     if rules.outage_gap_ns == 0 or gap < rules.outage_gap_ns or engine.accepted == 0:
         return
     venue = state.breakers[rules.markets]
-    venue.levels[_OUTAGE] = HALT_LEVEL
-    venue.spent &= ~(1 << (_OUTAGE - 1))
+    venue.levels[BreakerCause.OUTAGE] = HALT_LEVEL
+    venue.spent &= ~(1 << (BreakerCause.OUTAGE - 1))
     venue.outage_until_ns = time_ns + min(rules.outage_grace_max_ns, mul_div_floor(gap, rules.outage_grace_ppm, _PPM))
     wake_by(state, venue.outage_until_ns)
     make_dirty(state, rules.markets)
@@ -354,10 +340,12 @@ def _judge_price(state: State, market: int) -> None:
         return
     low, high = _lowest(state, market), _highest(state, market)
     breaker.price_signal_ppm = max((mark - low) * _PPM // low, (high - mark) * _PPM // high)
-    _set_level(state, market, _PRICE, _graded(breaker.levels[_PRICE], breaker.price_signal_ppm, throttle, halt, leave))
+    level = _graded(breaker.levels[BreakerCause.PRICE], breaker.price_signal_ppm, throttle, halt, leave)
+    _set_level(state, market, BreakerCause.PRICE, level)
     if index > 0:
         breaker.index_signal_ppm = abs(mark - index) * _PPM // index
-        _set_level(state, market, _INDEX, _graded(breaker.levels[_INDEX], breaker.index_signal_ppm, throttle, halt, leave))
+        level = _graded(breaker.levels[BreakerCause.INDEX], breaker.index_signal_ppm, throttle, halt, leave)
+        _set_level(state, market, BreakerCause.INDEX, level)
 
 
 @kernel
@@ -377,7 +365,7 @@ def after_mark(state: State, market: int, old_ticks: int) -> None:
     breaker.low_ticks[0] = min(breaker.low_ticks[0], mark)
     breaker.high_ticks[0] = max(breaker.high_ticks[0], mark)
     breaker.mark_time_ns = now
-    breaker.levels[_STALE] = 0
+    breaker.levels[BreakerCause.STALE] = 0
     if rules.stale_ns > 0:
         wake_by(state, now + rules.stale_ns)
     _judge_price(state, market)
@@ -415,14 +403,14 @@ def apply_operator(state: State, market: int, code: int, hold_ns: int) -> None:
     """Obey an operator's HALT, THROTTLE (both for ``hold_ns``) or REOPEN of a market, or of the venue (``NONE``)."""
     row = state.rules[0].markets if market == NONE else market
     breaker = state.breakers[row]
-    if code == _OPERATOR_REOPEN:
-        breaker.levels[_OPERATOR] = 0
+    if code == Operator.REOPEN:
+        breaker.levels[BreakerCause.OPERATOR] = 0
         breaker.operator_until_ns = NEVER_NS
         _demand(state, row, _ALL_CAUSES)
     else:
-        breaker.levels[_OPERATOR] = HALT_LEVEL if code == _OPERATOR_HALT else THROTTLE_LEVEL
+        breaker.levels[BreakerCause.OPERATOR] = HALT_LEVEL if code == Operator.HALT else THROTTLE_LEVEL
         breaker.operator_until_ns = state.engine[0].now_ns + hold_ns
-        breaker.spent &= ~(1 << (_OPERATOR - 1))
+        breaker.spent &= ~(1 << (BreakerCause.OPERATOR - 1))
         wake_by(state, breaker.operator_until_ns)
     make_dirty(state, row)
 
@@ -431,7 +419,7 @@ def apply_operator(state: State, market: int, code: int, hold_ns: int) -> None:
 def _stale_at_ns(state: State, row: int) -> int:
     """Return when a market's newest mark is too old, or NEVER_NS: no mark, no limit, or it is so already."""
     breaker, stale_ns = state.breakers[row], state.rules[0].stale_ns
-    if stale_ns == 0 or breaker.mark_time_ns == NONE or breaker.levels[_STALE] != 0:
+    if stale_ns == 0 or breaker.mark_time_ns == NONE or breaker.levels[BreakerCause.STALE] != 0:
         return NEVER_NS
     return breaker.mark_time_ns + stale_ns
 
@@ -442,14 +430,14 @@ def end_holds(state: State, row: int) -> None:
     breaker, now = state.breakers[row], state.engine[0].now_ns
     is_due = breaker.until_ns <= now
     if _stale_at_ns(state, row) <= now:
-        breaker.levels[_STALE] = HALT_LEVEL
+        breaker.levels[BreakerCause.STALE] = HALT_LEVEL
         is_due = True
     if breaker.operator_until_ns <= now:
-        breaker.levels[_OPERATOR] = 0
+        breaker.levels[BreakerCause.OPERATOR] = 0
         breaker.operator_until_ns = NEVER_NS
         is_due = True
     if breaker.outage_until_ns <= now:
-        breaker.levels[_OUTAGE] = 0
+        breaker.levels[BreakerCause.OUTAGE] = 0
         breaker.outage_until_ns = NEVER_NS
         is_due = True
     if is_due:

@@ -42,30 +42,6 @@ from backstop.core.waterfall.takeover import apply_answer
 
 __all__ = ["apply_at", "next_wait_before", "next_wait_ns", "step"]
 
-_ACCOUNT = int(EventKind.ACCOUNT)
-_TRANSFER = int(EventKind.TRANSFER)
-_POSITION = int(EventKind.POSITION)
-_FILL = int(EventKind.FILL)
-_MARK = int(EventKind.MARK)
-_INDEX = int(EventKind.INDEX)
-_VOLUME = int(EventKind.VOLUME)
-_DEPTH = int(EventKind.DEPTH)
-_ORDER_FILL = int(EventKind.ORDER_FILL)
-_ORDER_DONE = int(EventKind.ORDER_DONE)
-_PROVIDER = int(EventKind.PROVIDER)
-_ANSWER = int(EventKind.ANSWER)
-_OPERATOR = int(EventKind.OPERATOR)
-_REFUSAL = int(EffectKind.REFUSAL)
-_TRADE = int(EffectKind.TRADE)
-_CASH = int(Transfer.CASH)
-_TRADING_FEE = int(Transfer.TRADING_FEE)
-_REOPEN = int(Operator.REOPEN)
-_DISTRESSED = int(Health.DISTRESSED)
-_CASH_CAUSE = int(Cause.CASH)
-_FUNDING_CAUSE = int(Cause.FUNDING)
-_OPENING_CAUSE = int(Cause.OPENING)
-_FILL_CAUSE = int(Cause.FILL)
-
 
 @kernel
 def _open_account(state: State, account: int, owner: int) -> None:
@@ -81,18 +57,18 @@ def _open_account(state: State, account: int, owner: int) -> None:
 
 @kernel
 def _apply_transfer(state: State, account: int, market: int, code: int, amount: int) -> None:
-    if code == _TRADING_FEE:
+    if code == Transfer.TRADING_FEE:
         charge_trading_fee(state, account, market, amount)
         return
     group = group_of_fund(state, account)
     if group != NONE:
         shift_peaks(state, group, amount)
-    elif code == _CASH:
+    elif code == Transfer.CASH:
         shift_baseline(state, account, amount)
-    elif amount < 0 and state.accounts[account].health >= _DISTRESSED:
+    elif amount < 0 and state.accounts[account].health >= Health.DISTRESSED:
         # Its orders left on the equity that now goes.
         cancel_orders_of(state, account)
-    post(state, account, WORLD, amount, _CASH_CAUSE if code == _CASH else _FUNDING_CAUSE, NONE)
+    post(state, account, WORLD, amount, Cause.CASH if code == Transfer.CASH else Cause.FUNDING, NONE)
     if group == NONE:
         touch(state, account)
 
@@ -106,11 +82,11 @@ def _apply_opening(state: State, account: int, market: int, lots: int, cost: int
     outside = state.positions[2 * market]
     outside.lots -= lots
     outside.cost -= cost
-    emit(state, _TRADE, _OPENING_CAUSE, market, account, outside.account, lots, 0, -cost, 0)
+    emit(state, EffectKind.TRADE, Cause.OPENING, market, account, outside.account, lots, 0, -cost, 0)
     if outside.lots == 0:
         left = outside.cost
         outside.cost = 0
-        post(state, outside.account, outside.account + 1, -left, _OPENING_CAUSE, market)
+        post(state, outside.account, outside.account + 1, -left, Cause.OPENING, market)
     touch(state, account)
 
 
@@ -119,7 +95,7 @@ def _note_closed(state: State, position: int, lots: int) -> None:
     """Mark a position that a trade of signed ``lots`` reduced or turned, where its account is in default: its fund is asked."""
     row = state.positions[position]
     before = row.lots - lots
-    if before != 0 and (before > 0) != (lots > 0) and state.accounts[row.account].health >= _DISTRESSED:
+    if before != 0 and (before > 0) != (lots > 0) and state.accounts[row.account].health >= Health.DISTRESSED:
         row.closed_in_default = 1
 
 
@@ -129,8 +105,8 @@ def _apply_fill(state: State, account: int, other: int, market: int, lots: int, 
     position = open_position_row(state, account, market)
     counterpart = 2 * market if other == NONE else open_position_row(state, other, market)
     holder = state.positions[counterpart].account
-    trade(state, position, lots, cash, price_ticks, _FILL_CAUSE, holder)
-    trade(state, counterpart, -lots, -cash, price_ticks, _FILL_CAUSE, account)
+    trade(state, position, lots, cash, price_ticks, Cause.FILL, holder)
+    trade(state, counterpart, -lots, -cash, price_ticks, Cause.FILL, account)
     cancel_excess(state, position)
     if other != NONE:
         cancel_excess(state, counterpart)
@@ -145,33 +121,33 @@ def _apply_fill(state: State, account: int, other: int, market: int, lots: int, 
 def _apply_kind(state: State, events: NDArray[np.void], index: int) -> None:
     event = events[index]
     kind = event.kind
-    if kind == _MARK:
+    if kind == EventKind.MARK:
         offer_mark(state, event.market, event.price_ticks)
-    elif kind == _FILL:
+    elif kind == EventKind.FILL:
         _apply_fill(state, event.account, event.other, event.market, event.lots, event.price_ticks)
-    elif kind == _TRANSFER:
+    elif kind == EventKind.TRANSFER:
         _apply_transfer(state, event.account, event.market, event.code, event.amount)
-    elif kind == _ORDER_FILL:
+    elif kind == EventKind.ORDER_FILL:
         apply_order_fill(state, event.other, event.market, event.lots, event.price_ticks)
-    elif kind == _ORDER_DONE:
+    elif kind == EventKind.ORDER_DONE:
         apply_order_done(state, event.other)
-    elif kind == _DEPTH:
+    elif kind == EventKind.DEPTH:
         state.markets[event.market].depth_lots[event.code, event.other] = event.lots
-    elif kind == _ACCOUNT:
+    elif kind == EventKind.ACCOUNT:
         _open_account(state, event.account, event.other)
-    elif kind == _POSITION:
+    elif kind == EventKind.POSITION:
         _apply_opening(state, event.account, event.market, event.lots, event.amount)
-    elif kind == _INDEX:
+    elif kind == EventKind.INDEX:
         state.markets[event.market].index_ticks = event.price_ticks
         after_index(state, event.market)
-    elif kind == _VOLUME:
+    elif kind == EventKind.VOLUME:
         state.markets[event.market].volume_lots = event.lots
-    elif kind == _ANSWER:
+    elif kind == EventKind.ANSWER:
         apply_answer(state, event.other, event.code)
-    elif kind == _PROVIDER:
+    elif kind == EventKind.PROVIDER:
         bind_provider(state, event.account, event.other)
-    elif kind == _OPERATOR:
-        if event.code <= _REOPEN:
+    elif kind == EventKind.OPERATOR:
+        if event.code <= Operator.REOPEN:
             apply_operator(state, event.market, event.code, event.amount)
         else:
             switch_provider(state, event.other, event.code)
@@ -198,7 +174,7 @@ def _refuse(state: State, events: NDArray[np.void], index: int, code: int) -> No
     event = events[index]
     engine = state.engine[0]
     engine.refused += 1
-    emit(state, _REFUSAL, code, event.market, event.account, event.other, event.lots, event.price_ticks, event.amount, 0)
+    emit(state, EffectKind.REFUSAL, code, event.market, event.account, event.other, event.lots, event.price_ticks, event.amount, 0)
     state.effects[engine.effects_now - 1].seq = event.seq
 
 

@@ -16,11 +16,6 @@ from backstop.core.waterfall.fund import fund_id, pay
 __all__ = ["apply_order_done", "apply_order_fill"]
 
 _PPM = 1_000_000
-_CLOSEOUT = int(Cause.CLOSEOUT)
-_DISPOSAL = int(Cause.DISPOSAL)
-_FEE = int(Cause.LIQUIDATION_FEE)
-_SUPPORT = int(Cause.SUPPORT)
-_ERROR_FILL = int(Cause.ERROR_FILL)
 
 
 @kernel
@@ -58,10 +53,10 @@ def _settle_against_zero(state: State, slot: int, lots: int, price_ticks: int, e
         at_limit = sign * lots * order.limit_ticks * factor
         fee = mul_div_floor(lots * unit_of(state, order.market), state.rules[0].fee_ppm, _PPM)
         fee = max(0, min(fee, cash - zero, cash - at_limit))
-        post(state, fund_id(state.markets[order.market].group), order.account, fee, _FEE, order.market)
+        post(state, fund_id(state.markets[order.market].group), order.account, fee, Cause.LIQUIDATION_FEE, order.market)
     support = min(max(0, zero - cash), order.reserved)
     if support > 0:
-        pay(state, order.account, state.markets[order.market].group, support, _SUPPORT, order.market)
+        pay(state, order.account, state.markets[order.market].group, support, Cause.SUPPORT, order.market)
         reserve(state, slot, -support)
 
 
@@ -70,8 +65,8 @@ def _book_error(state: State, market: int, lots: int, price_ticks: int) -> None:
     """Book lots that no position can take to the market's error_inventory."""
     outside, error = 2 * market, 2 * market + 1
     cash = -lots * price_ticks * state.markets[market].notional_factor
-    trade(state, error, lots, cash, price_ticks, _ERROR_FILL, state.positions[outside].account)
-    trade(state, outside, -lots, -cash, price_ticks, _ERROR_FILL, state.positions[error].account)
+    trade(state, error, lots, cash, price_ticks, Cause.ERROR_FILL, state.positions[outside].account)
+    trade(state, outside, -lots, -cash, price_ticks, Cause.ERROR_FILL, state.positions[error].account)
 
 
 @kernel
@@ -94,7 +89,7 @@ def apply_order_fill(state: State, order_id: int, market: int, lots: int, price_
         cash = -sign * taken * price_ticks * state.markets[market].notional_factor
         outside = 2 * market
         is_closing = order.kind == CLOSING_ORDER
-        cause = _CLOSEOUT if is_closing else _DISPOSAL
+        cause = Cause.CLOSEOUT if is_closing else Cause.DISPOSAL
         trade(state, order.position, sign * taken, cash, price_ticks, cause, state.positions[outside].account)
         trade(state, outside, -sign * taken, -cash, price_ticks, cause, order.account)
         if open_take > 0:

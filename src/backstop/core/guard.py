@@ -15,11 +15,6 @@ from backstop.core.state import State
 
 __all__ = ["offer_mark", "release_held"]
 
-_GUARD = int(EffectKind.GUARD)
-_HELD = int(Guard.HELD)
-_CONFIRMED = int(Guard.CONFIRMED)
-_RELEASED = int(Guard.RELEASED)
-_DROPPED = int(Guard.DROPPED)
 _PPM = 1_000_000
 
 
@@ -27,7 +22,7 @@ _PPM = 1_000_000
 def _report(state: State, market: int, code: int, until_ns: int) -> None:
     """Emit GUARD with the held price and its distance from the accepted mark."""
     held, mark = state.breakers[market].held_ticks, state.markets[market].mark_ticks
-    emit(state, _GUARD, code, market, NONE, mark, 0, held, until_ns, abs(held - mark) * _PPM // mark)
+    emit(state, EffectKind.GUARD, code, market, NONE, mark, 0, held, until_ns, abs(held - mark) * _PPM // mark)
 
 
 @kernel
@@ -37,7 +32,7 @@ def _hold(state: State, market: int, price_ticks: int) -> None:
         breaker.held_until_ns = state.engine[0].now_ns + state.rules[0].guard_hold_ns
         wake_by(state, breaker.held_until_ns)
     breaker.held_ticks = price_ticks
-    _report(state, market, _HELD, breaker.held_until_ns)
+    _report(state, market, Guard.HELD, breaker.held_until_ns)
 
 
 @kernel
@@ -60,7 +55,7 @@ def _is_held(state: State, market: int, price_ticks: int) -> bool:
     held = state.breakers[market].held_ticks
     if held != 0:
         is_near = abs(price_ticks - held) * _PPM // held < jump_ppm
-        _let_go(state, market, _CONFIRMED if is_near and not is_thin else _DROPPED)
+        _let_go(state, market, Guard.CONFIRMED if is_near and not is_thin else Guard.DROPPED)
     return False
 
 
@@ -82,5 +77,5 @@ def offer_mark(state: State, market: int, price_ticks: int) -> None:
 def release_held(state: State, market: int) -> None:
     """Take a held mark whose time is over."""
     held = state.breakers[market].held_ticks
-    _let_go(state, market, _RELEASED)
+    _let_go(state, market, Guard.RELEASED)
     _accept_mark(state, market, held)

@@ -15,9 +15,6 @@ from backstop.core.units import add_checked, mul_div_trunc
 
 __all__ = ["balance_of", "post", "trade"]
 
-_POSTING = int(EffectKind.POSTING)
-_TRADE = int(EffectKind.TRADE)
-
 
 @kernel
 def balance_of(state: State, ledger_id: int) -> int:
@@ -46,7 +43,7 @@ def post(state: State, receiver: int, payer: int, amount: int, cause: int, marke
         receiver, payer, amount = payer, receiver, -amount
     _credit(state, payer, -amount)
     _credit(state, receiver, amount)
-    emit(state, _POSTING, cause, market, receiver, payer, 0, 0, amount, 0)
+    emit(state, EffectKind.POSTING, cause, market, receiver, payer, 0, 0, amount, 0)
 
 
 @kernel
@@ -69,7 +66,7 @@ def trade(state: State, position: int, lots: int, received: int, price_ticks: in
         realised = add_checked(closing, -share)
         row.cost = cost - share - (received - closing)
     row.lots = held + lots
-    emit(state, _TRADE, cause, row.market, row.account, counterpart, lots, price_ticks, received, realised)
+    emit(state, EffectKind.TRADE, cause, row.market, row.account, counterpart, lots, price_ticks, received, realised)
     post(state, row.account, HOUSE_FIRST_MARKET - 3 * row.market, realised, cause, row.market)
 
 

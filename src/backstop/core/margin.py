@@ -25,11 +25,6 @@ __all__ = [
 _PPM = 1_000_000
 #: Notionals up to this may be multiplied by a rate in 63 bits.
 _SMALL_NOTIONAL = 9_000_000_000_000
-_HEALTHY = int(Health.HEALTHY)
-_WARNED = int(Health.WARNED)
-_DISTRESSED = int(Health.DISTRESSED)
-_CLOSE_OUT = int(Health.CLOSE_OUT)
-_INSOLVENT = int(Health.INSOLVENT)
 
 
 @inlined
@@ -123,12 +118,12 @@ def raw_health(state: State, equity: int, maintenance: int) -> int:
     """Return the health that equity and maintenance margin give, without regard to what was before."""
     rules = state.rules[0]
     if equity < 0:
-        return _INSOLVENT
+        return Health.INSOLVENT
     if equity >= maintenance:
-        return _WARNED if equity < _rate_ceil_wide(maintenance, rules.warning_ratio_ppm) else _HEALTHY
+        return Health.WARNED if equity < _rate_ceil_wide(maintenance, rules.warning_ratio_ppm) else Health.HEALTHY
     if equity < mul_div_floor(maintenance, rules.close_out_ratio_ppm, _PPM):
-        return _CLOSE_OUT
-    return _DISTRESSED
+        return Health.CLOSE_OUT
+    return Health.DISTRESSED
 
 
 @kernel

@@ -21,12 +21,6 @@ from backstop.core.waits import wait_until
 
 __all__ = ["apply_mark", "judge", "start_round", "touch"]
 
-_HEALTH = int(EffectKind.HEALTH)
-_HEALTHY = int(Health.HEALTHY)
-_WARNED = int(Health.WARNED)
-_DISTRESSED = int(Health.DISTRESSED)
-_CLOSE_OUT = int(Health.CLOSE_OUT)
-_INSOLVENT = int(Health.INSOLVENT)
 _PPM = 1_000_000
 #: Moves beyond this many ticks reach no price.
 _FAR_TICKS = float(1 << 31)
@@ -121,26 +115,28 @@ def _place_triggers(state: State, account: int, health: int, equity: int, mainte
     head = state.accounts[account]
     below, above = _NO_LEVEL, _NO_LEVEL
     ratio_below, ratio_above = 0, 0
-    if health == _HEALTHY:
+    if health == Health.HEALTHY:
         ratio_below = rules.warning_ratio_ppm
-    elif health == _WARNED:
+    elif health == Health.WARNED:
         ratio_below = _PPM
         ratio_above = rules.warning_ratio_ppm
-    elif health == _DISTRESSED:
+    elif health == Health.DISTRESSED:
         ratio_below = rules.close_out_ratio_ppm
         ratio_above = _PPM + rules.exit_buffer_ppm
-    elif health == _CLOSE_OUT:
+    elif health == Health.CLOSE_OUT:
         ratio_above = rules.close_out_ratio_ppm
-    if health != _INSOLVENT:
-        level = mul_div_floor(maintenance, ratio_below, _PPM) if health == _DISTRESSED else mul_div_ceil(maintenance, ratio_below, _PPM)
-        below = equity - level
-    if health == _DISTRESSED:
+    if health != Health.INSOLVENT:
+        if health == Health.DISTRESSED:
+            below = equity - mul_div_floor(maintenance, ratio_below, _PPM)
+        else:
+            below = equity - mul_div_ceil(maintenance, ratio_below, _PPM)
+    if health == Health.DISTRESSED:
         above = release_level(state, maintenance) - equity - 1
-    elif health == _CLOSE_OUT:
+    elif health == Health.CLOSE_OUT:
         above = mul_div_floor(maintenance, ratio_above, _PPM) - equity - 1
-    elif health == _WARNED:
+    elif health == Health.WARNED:
         above = mul_div_ceil(maintenance, ratio_above, _PPM) - equity - 1
-    elif health == _INSOLVENT:
+    elif health == Health.INSOLVENT:
         above = -equity - 1
 
     weights = 0.0
@@ -222,18 +218,18 @@ def judge(state: State, account: int) -> bool:
     equity, maintenance = assess(state, account)
     old = head.health
     new = raw_health(state, equity, maintenance)
-    if old >= _DISTRESSED and new < _DISTRESSED and equity < release_level(state, maintenance):
-        new = _DISTRESSED
+    if old >= Health.DISTRESSED and new < Health.DISTRESSED and equity < release_level(state, maintenance):
+        new = Health.DISTRESSED
     _place_triggers(state, account, new, equity, maintenance)
     if new == old:
         return False
     head.health = new
-    emit(state, _HEALTH, new, NONE, account, old, 0, 0, equity, maintenance)
-    if old < _DISTRESSED <= new:
+    emit(state, EffectKind.HEALTH, new, NONE, account, old, 0, 0, equity, maintenance)
+    if old < Health.DISTRESSED <= new:
         head.default_since_ns = engine.now_ns
         head.next_slice_ns = 0
         _clear_marks(state, account)
-    elif new < _DISTRESSED <= old:
+    elif new < Health.DISTRESSED <= old:
         _leave_default(state, account)
     return True
 
@@ -260,7 +256,7 @@ def _gather(state: State, account: int) -> None:
 def touch(state: State, account: int) -> None:
     """Judge an account that an event or a stage changed, and give it a place in the next round."""
     judge(state, account)
-    if state.accounts[account].health >= _DISTRESSED:
+    if state.accounts[account].health >= Health.DISTRESSED:
         _gather(state, account)
 
 
@@ -307,5 +303,5 @@ def apply_mark(state: State, market: int, price_ticks: int) -> None:
     sort_places(accounts, order, state.columns[PLAN_MERGE], found)
     for place in range(found):
         account = accounts[order[place]]
-        if judge(state, account) and state.accounts[account].health >= _DISTRESSED:
+        if judge(state, account) and state.accounts[account].health >= Health.DISTRESSED:
             _gather(state, account)

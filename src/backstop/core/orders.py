@@ -26,9 +26,7 @@ __all__ = [
     "reserve",
 ]
 
-_CANCEL = int(EffectKind.CANCEL)
 _SECOND_NS = 1_000_000_000
-_RESERVE = int(EffectKind.RESERVE)
 
 
 @inlined
@@ -65,7 +63,7 @@ def reserve(state: State, slot: int, change: int) -> None:
     order.reserved += change
     fund.reserved += change
     state.columns[OWNER_RESERVED, state.accounts[order.account].owner] += change
-    emit(state, _RESERVE, 0, order.market, order.account, order.id, 0, 0, change, fund.reserved)
+    emit(state, EffectKind.RESERVE, 0, order.market, order.account, order.id, 0, 0, change, fund.reserved)
 
 
 @inlined
@@ -181,7 +179,7 @@ def cancel_order(state: State, slot: int) -> None:
     close_order(state, slot)
     if order.kind == TAKEOVER_OFFER:
         _give_back(state, slot)
-    emit(state, _CANCEL, 0, order.market, order.account, order.id, left if order.lots > 0 else -left, 0, 0, 0)
+    emit(state, EffectKind.CANCEL, 0, order.market, order.account, order.id, left if order.lots > 0 else -left, 0, 0, 0)
     reserve(state, slot, -order.reserved)
 
 

@@ -68,12 +68,6 @@ _IMPACT_MAX = 1_000_000_000_000_000_000
 _CREDIT_ONE = 1_000_000_000_000_000
 
 # Enum members are not constants of a compiled function; these are.
-_BID = int(BookSide.BID)
-_ASK = int(BookSide.ASK)
-_DEPTH = int(EventKind.DEPTH)
-_ORDER_FILL = int(EventKind.ORDER_FILL)
-_ORDER_DONE = int(EventKind.ORDER_DONE)
-_ANSWER = int(EventKind.ANSWER)
 
 #: One band of one side of one market.
 BAND = np.dtype(
@@ -418,7 +412,7 @@ def _fill(world: World, slot: int, time_ns: int) -> int:
     order = world.sent[slot]
     book = world.books[order.market]
     is_sell = order.lots < 0
-    side = _BID if is_sell else _ASK
+    side = BookSide.BID if is_sell else BookSide.ASK
     sign = -1 if is_sell else 1
     left_lots = abs(order.lots)
     displaced = 0  # permanent part of the displacement, in 1e-12 of the mark
@@ -438,7 +432,7 @@ def _fill(world: World, slot: int, time_ns: int) -> int:
         row.missing_lots += lots
         left_lots -= lots
         displaced += mul_div_floor(book.permanent_impact_ppm * step_ppm, lots, row.full_lots)
-        event = world.answers[_answer(world, time_ns, _ORDER_FILL)]
+        event = world.answers[_answer(world, time_ns, EventKind.ORDER_FILL)]
         event.market = order.market
         event.other = order.id
         event.lots = sign * lots
@@ -464,7 +458,7 @@ def _tell(world: World, market: int, time_ns: int) -> None:
             if row.told_lots == visible:
                 continue
             row.told_lots = visible
-            event = world.answers[_answer(world, time_ns, _DEPTH)]
+            event = world.answers[_answer(world, time_ns, EventKind.DEPTH)]
             event.market = market
             event.code = side
             event.other = band
@@ -584,7 +578,7 @@ def _answer_offer(world: World, order_id: int, is_cancelled: bool, time_ns: int)
     """Let a provider answer, unless the offer was taken back or providers are silent."""
     answer = world.control[0].provider_answer
     if answer != NONE and not is_cancelled:
-        event = world.answers[_answer(world, time_ns, _ANSWER)]
+        event = world.answers[_answer(world, time_ns, EventKind.ANSWER)]
         event.other = order_id
         event.code = answer
 
@@ -604,12 +598,12 @@ def _receive(world: World, time_ns: int) -> None:
     if order.is_cancelled == 0:
         settle(world, order.market, time_ns)
         left_lots = _fill(world, slot, time_ns)
-    event = world.answers[_answer(world, time_ns, _ORDER_DONE)]
+    event = world.answers[_answer(world, time_ns, EventKind.ORDER_DONE)]
     event.other = order.id
     if order.is_cancelled != 0:
         return
     if left_lots > 0:  # the engine empties its view of that side, unless it closed the order meanwhile: tell all
-        side = _BID if order.lots < 0 else _ASK
+        side = BookSide.BID if order.lots < 0 else BookSide.ASK
         for band in range(world.books[order.market].band_count):
             world.bands[order.market, side, band].told_lots = NONE
     _tell(world, order.market, time_ns)

@@ -28,12 +28,6 @@ __all__ = ["BATCH_EVENTS", "Batch", "Stop", "batches", "drive"]
 #: Events of one batch, unless said otherwise.
 BATCH_EVENTS = 4096
 
-_MARK = int(EventKind.MARK)
-_CLOCK = int(EventKind.CLOCK)
-_ORDER = int(EffectKind.ORDER)
-_CANCEL = int(EffectKind.CANCEL)
-_OFFER = int(EffectKind.OFFER)
-
 
 class Stop(IntEnum):
     """Why ``drive`` returned."""
@@ -48,23 +42,17 @@ class Stop(IntEnum):
     FINISHED = 3
 
 
-_FULL = int(Stop.FULL)
-_EFFECTS = int(Stop.EFFECTS)
-_INPUT = int(Stop.INPUT)
-_FINISHED = int(Stop.FINISHED)
-
-
 @kernel
 def _hand_over(state: State, world: World, first: int) -> None:
     """Give the orders, offers and cancellations among the new effects to the venue and the providers."""
     now_ns = state.engine[0].now_ns
     for place in range(first, state.engine[0].effects_now):
         effect = state.effects[place]
-        if effect.kind == _ORDER:
+        if effect.kind == EffectKind.ORDER:
             accept_order(world, effect.other, effect.account, effect.market, effect.lots, effect.price_ticks, now_ns)
-        elif effect.kind == _OFFER:
+        elif effect.kind == EffectKind.OFFER:
             accept_offer(world, effect.other, now_ns)
-        elif effect.kind == _CANCEL:
+        elif effect.kind == EffectKind.CANCEL:
             cancel_order(world, effect.other)
 
 
@@ -81,7 +69,7 @@ def _take_outside(world: World, outside: NDArray[np.void], merged: NDArray[np.vo
     control.outside_taken += 1
     event = merged[place]
     control.last_outside_ns = event.time_ns
-    if event.kind == _MARK and 0 <= event.market < len(world.books):
+    if event.kind == EventKind.MARK and 0 <= event.market < len(world.books):
         event.price_ticks = impacted_ticks(world, event.market, event.price_ticks)
 
 
@@ -102,7 +90,7 @@ def _take_answer(world: World, merged: NDArray[np.void], place: int, time_ns: in
 def _take_clock(world: World, merged: NDArray[np.void], place: int, time_ns: int) -> None:
     event = merged[place]
     event.time_ns = time_ns
-    event.kind = _CLOCK
+    event.kind = EventKind.CLOCK
     event.code = 0
     event.market = event.account = NONE
     event.other = event.lots = event.price_ticks = event.amount = 0
@@ -113,7 +101,7 @@ def _take_clock(world: World, merged: NDArray[np.void], place: int, time_ns: int
 def _note_mark(world: World, merged: NDArray[np.void], place: int) -> None:
     """Let the book follow the marks that were applied."""
     event = merged[place]
-    if event.kind == _MARK and 0 <= event.market < len(world.books):
+    if event.kind == EventKind.MARK and 0 <= event.market < len(world.books):
         if 1 <= event.price_ticks <= world.books[event.market].price_ticks_max:
             world.books[event.market].mark_ticks = event.price_ticks
 
@@ -132,22 +120,22 @@ def drive(state: State, world: World, outside: NDArray[np.void], is_last: bool, 
     count = 0
     while True:
         if count == len(merged):
-            return count, _FULL
+            return count, Stop.FULL
         if 2 * state.engine[0].effects_now > len(state.effects):
-            return count, _EFFECTS
+            return count, Stop.EFFECTS
         outside_ns = NEVER_NS
         if control.cursor < len(outside):
             outside_ns = outside[control.cursor].time_ns
         elif not is_last:
             control.cursor = 0
-            return count, _INPUT
+            return count, Stop.INPUT
         answer_ns = next_answer_ns(world)
         # Before the end a wait matters only where it comes first; at the end it must be exact, or NEVER_NS.
         wait_ns = next_wait_before(state, NEVER_NS if outside_ns == NEVER_NS else min(outside_ns, answer_ns))
         if outside_ns == NEVER_NS:
             is_answered = control.orders_on_way == 0 and control.answers_next >= control.answers_now
             if (is_answered and wait_ns == NEVER_NS) or min(answer_ns, wait_ns) > control.last_outside_ns + control.drain_ns:
-                return count, _FINISHED
+                return count, Stop.FINISHED
         if outside_ns <= answer_ns and outside_ns <= wait_ns:
             _take_outside(world, outside, merged, count)
         elif answer_ns <= wait_ns:

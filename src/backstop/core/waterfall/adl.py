@@ -39,14 +39,7 @@ from backstop.core.waterfall.ranking import adl_weight, class_of, sum_hedges
 
 __all__ = ["deleverage"]
 
-_ADL_PLAN = int(EffectKind.ADL_PLAN)
-_ADL_CLASS = int(EffectKind.ADL_CLASS)
-_ADL_FILL = int(EffectKind.ADL_FILL)
-_HOUSE = int(AdlClass.HOUSE)
 _CLASSES = len(AdlClass)
-_CAUSE = int(Cause.ADL)
-_QUEUE = int(AdlPolicy.QUEUE)
-_RANDOM = int(AdlPolicy.RANDOM)
 
 
 @kernel
@@ -135,7 +128,7 @@ def _fill_class(state: State, found: int, kind: int, to_place: int) -> int:
     caps, weights, parts = state.columns[PLAN_CAP], state.columns[PLAN_WEIGHT], state.columns[PLAN_CASH]
     remainders, heap = state.columns[PLAN_REMAINDER], state.columns[PLAN_ORDER]
     _set_others_aside(state, found, kind)
-    if kind != _HOUSE and (policy == _QUEUE or policy == _RANDOM):
+    if kind != AdlClass.HOUSE and (policy == AdlPolicy.QUEUE or policy == AdlPolicy.RANDOM):
         eta_lots, eta_weight = allocate_in_order(to_place, caps, weights, parts, heap, found)
     else:
         eta_lots, eta_weight = allocate(to_place, caps, weights, parts, remainders, heap, found)
@@ -163,7 +156,7 @@ def _emit_class(state: State, found: int, kind: int, defaulter: int, market: int
     if placed == 0:
         return
     eta_lots, eta_weight = state.columns[CLASS_ETA_LOTS, kind], state.columns[CLASS_ETA_WEIGHT, kind]
-    emit(state, _ADL_CLASS, kind, market, defaulter, candidates, placed, full, eta_lots, eta_weight)
+    emit(state, EffectKind.ADL_CLASS, kind, market, defaulter, candidates, placed, full, eta_lots, eta_weight)
     for place in range(found):
         lots = state.columns[PLAN_LOTS, place]
         if state.columns[PLAN_CLASS, place] == kind and lots > 0:
@@ -171,7 +164,7 @@ def _emit_class(state: State, found: int, kind: int, defaulter: int, market: int
             received = -part if cash > 0 else part
             cap, weight = state.columns[PLAN_CAP, place], state.columns[PLAN_WEIGHT, place]
             holder = state.positions[state.columns[PLAN_POSITION, place]].account
-            emit(state, _ADL_FILL, kind, market, holder, defaulter, sign * lots, cap, received, weight)
+            emit(state, EffectKind.ADL_FILL, kind, market, holder, defaulter, sign * lots, cap, received, weight)
 
 
 @kernel
@@ -181,7 +174,7 @@ def _emit_certificate(state: State, found: int, account: int, market: int, sign:
         if state.columns[PLAN_LOTS, place] > 0:
             fills += 1
     mark = state.markets[market].mark_ticks
-    emit(state, _ADL_PLAN, state.rules[0].adl_policy, market, account, fills, -sign * lots, mark, cash, equity)
+    emit(state, EffectKind.ADL_PLAN, state.rules[0].adl_policy, market, account, fills, -sign * lots, mark, cash, equity)
     for kind in range(_CLASSES):
         _emit_class(state, found, kind, account, market, sign, cash)
 
@@ -211,7 +204,7 @@ def _trade_all(state: State, position: int, found: int, lots: int, cash: int) ->
     """Carry out the plan: the defaulter's whole, then each counterparty, class by class; then judge them."""
     row = state.positions[position]
     account, sign = row.account, 1 if row.lots > 0 else -1
-    trade(state, position, -sign * lots, cash, 0, _CAUSE, NONE)
+    trade(state, position, -sign * lots, cash, 0, Cause.ADL, NONE)
     row.closed_in_default = 1
     # Closed lots count for the flow breakers of the market and of the venue.
     add_flow(state, row.market, lots * unit_of(state, row.market))
@@ -220,7 +213,7 @@ def _trade_all(state: State, position: int, found: int, lots: int, cash: int) ->
             for place in range(found):
                 if state.columns[PLAN_CLASS, place] == kind and state.columns[PLAN_LOTS, place] > 0:
                     if settles == 0:
-                        trade_counterparty(state, account, sign, place, cash, 0, _CAUSE)
+                        trade_counterparty(state, account, sign, place, cash, 0, Cause.ADL)
                     else:
                         settle_counterparty(state, place)
 

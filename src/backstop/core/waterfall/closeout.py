@@ -29,9 +29,6 @@ from backstop.core.waterfall.fund import available_atoms, roll_interval
 
 __all__ = ["BUSY", "ORDERED", "UNABLE", "book_lots", "book_side", "count_ordered", "plan_orders", "slice_lots", "tolerance_ticks"]
 
-_ORDER = int(EffectKind.ORDER)
-_OPEN = int(BreakerState.OPEN)
-_HALTED = int(BreakerState.HALTED)
 _PPM = 1_000_000
 
 #: Outcomes of a plan: orders left; capacity is only taken by others; there is none.
@@ -52,7 +49,7 @@ def slice_lots(state: State, market: int, side: int) -> int:
     """
     row, rules = state.markets[market], state.rules[0]
     breaker = effective_state(state, market)
-    if breaker == _HALTED:
+    if breaker == BreakerState.HALTED:
         return UNKNOWN_DEPTH
     visible, is_unknown = 0, False
     for band in range(row.band_count):
@@ -66,7 +63,7 @@ def slice_lots(state: State, market: int, side: int) -> int:
         if row.volume_lots == 0:
             return 0
         base = min(base, max(1, mul_div_floor(row.volume_lots, rules.volume_share_ppm, _PPM)))
-    if breaker != _OPEN:
+    if breaker != BreakerState.OPEN:
         base = max(1, mul_div_floor(base, rules.throttle_share_ppm, _PPM))
     return base
 
@@ -241,7 +238,7 @@ def _place_order(state: State, position: int, lots: int, equity: int, maintenanc
     slot = open_order(state, position, CLOSING_ORDER, -lots if is_sell else lots, limit, cash)
     reserve(state, slot, worst)
     order = state.orders[slot]
-    emit(state, _ORDER, 0, row.market, row.account, order.id, order.lots, limit, cash, worst)
+    emit(state, EffectKind.ORDER, 0, row.market, row.account, order.id, order.lots, limit, cash, worst)
     count_ordered(state, position, lots)
 
 

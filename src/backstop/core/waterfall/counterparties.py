@@ -16,8 +16,6 @@ from backstop.core.units import sort_places
 
 __all__ = ["least_lots_at_mark", "opposite_positions", "settle_counterparty", "trade_counterparty"]
 
-_DISTRESSED = int(Health.DISTRESSED)
-
 
 @kernel
 def least_lots_at_mark(state: State, position: int, equity: int, maintenance: int) -> int:
@@ -50,7 +48,11 @@ def opposite_positions(state: State, position: int, with_distressed: bool) -> in
     other = state.markets[own.market].first_position
     while other != NONE:
         row = state.positions[other]
-        if row.lots != 0 and (row.lots > 0) != (own.lots > 0) and (with_distressed or state.accounts[row.account].health < _DISTRESSED):
+        if (
+            row.lots != 0
+            and (row.lots > 0) != (own.lots > 0)
+            and (with_distressed or state.accounts[row.account].health < Health.DISTRESSED)
+        ):
             if found > 0 and state.positions[rows[found - 1]].account > row.account:
                 is_sorted = False
             rows[found] = other
@@ -90,5 +92,5 @@ def settle_counterparty(state: State, place: int) -> None:
     if account >= 0:
         cancel_excess(state, position)
         touch(state, account)
-        if state.accounts[account].health >= _DISTRESSED:
+        if state.accounts[account].health >= Health.DISTRESSED:
             state.positions[position].closed_in_default = 1

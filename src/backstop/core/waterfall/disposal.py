@@ -16,8 +16,6 @@ from backstop.core.waterfall.closeout import book_lots, book_side, count_ordered
 
 __all__ = ["dispose"]
 
-_ORDER = int(EffectKind.ORDER)
-_DISTRESSED = int(Health.DISTRESSED)
 _PPM = 1_000_000
 
 
@@ -35,7 +33,7 @@ def _dispose_position(state: State, position: int) -> None:
     is_sell = row.lots > 0
     limit = tolerance_ticks(state, row.market, is_sell, rules.disposal_tolerance_ppm)
     order = state.orders[open_order(state, position, DISPOSAL_ORDER, -lots if is_sell else lots, limit, 0)]
-    emit(state, _ORDER, 0, row.market, row.account, order.id, order.lots, limit, 0, 0)
+    emit(state, EffectKind.ORDER, 0, row.market, row.account, order.id, order.lots, limit, 0, 0)
     count_ordered(state, position, lots)
 
 
@@ -43,7 +41,7 @@ def _dispose_position(state: State, position: int) -> None:
 def dispose(state: State, account: int) -> None:
     """Send the next slice of the vault's inventory to the book, if ``account`` is the vault's and is not in default."""
     vault = state.rules[0].vault
-    if vault == NONE or state.providers[vault].account != account or state.accounts[account].health >= _DISTRESSED:
+    if vault == NONE or state.providers[vault].account != account or state.accounts[account].health >= Health.DISTRESSED:
         return
     holds = False
     position = state.accounts[account].first_position

@@ -24,10 +24,6 @@ __all__ = [
     "roll_interval",
 ]
 
-_RESIDUAL = int(EffectKind.RESIDUAL)
-_UNCOVERED_CAUSE = int(Cause.UNCOVERED)
-_TRADING_FEE = int(Cause.TRADING_FEE)
-_DISTRESSED = int(Health.DISTRESSED)
 _PPM = 1_000_000
 
 
@@ -111,10 +107,10 @@ def charge_trading_fee(state: State, account: int, market: int, amount: int) -> 
     Nothing is charged in a default: what is left belongs to those who unwind it.
     """
     equity, _ = assess(state, account)
-    charged = min(amount, max(0, equity)) if state.accounts[account].health < _DISTRESSED else 0
-    post(state, FEES, account, charged, _TRADING_FEE, market)
+    charged = min(amount, max(0, equity)) if state.accounts[account].health < Health.DISTRESSED else 0
+    post(state, FEES, account, charged, Cause.TRADING_FEE, market)
     group = 0 if market == NONE else state.markets[market].group
-    post(state, fund_id(group), FEES, mul_div_floor(charged, state.rules[0].trading_fee_share_ppm, _PPM), _TRADING_FEE, market)
+    post(state, fund_id(group), FEES, mul_div_floor(charged, state.rules[0].trading_fee_share_ppm, _PPM), Cause.TRADING_FEE, market)
     touch(state, account)
 
 
@@ -123,8 +119,8 @@ def book_uncovered(state: State, account: int, amount: int) -> None:
     """Book what nobody paid, say so, and let the breakers of the markets that were closed in this default halt them."""
     if amount <= 0:
         return
-    post(state, account, UNCOVERED, amount, _UNCOVERED_CAUSE, NONE)
-    emit(state, _RESIDUAL, 0, NONE, account, 0, 0, 0, amount, 0)
+    post(state, account, UNCOVERED, amount, Cause.UNCOVERED, NONE)
+    emit(state, EffectKind.RESIDUAL, 0, NONE, account, 0, 0, 0, amount, 0)
     position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]

@@ -17,8 +17,6 @@ from backstop.core.state import OWNER_FIRST, State
 
 __all__ = ["net_linked"]
 
-_NETTING = int(Cause.NETTING)
-
 
 @kernel
 def _net_once(state: State, account: int, deficit: int, spares_release: bool) -> int:
@@ -32,7 +30,7 @@ def _net_once(state: State, account: int, deficit: int, spares_release: bool) ->
                 if not spares_release:
                     # Its orders left on the strength of what now goes: no atom is spent twice.
                     cancel_orders_of(state, other)
-                post(state, account, other, given, _NETTING, NONE)
+                post(state, account, other, given, Cause.NETTING, NONE)
                 deficit -= given
                 touch(state, other)
         other = state.accounts[other].next_of_owner

@@ -29,13 +29,6 @@ __all__ = [
     "update_status",
 ]
 
-_PROVIDER = int(EffectKind.PROVIDER)
-_ON = int(ProviderStatus.ON)
-_COOLING = int(ProviderStatus.COOLING)
-_OFF = int(ProviderStatus.OFF)
-_STOPPED = int(ProviderStatus.STOPPED)
-_SWITCH_OFF = int(Operator.PROVIDER_OFF)
-_DISTRESSED = int(Health.DISTRESSED)
 _PPM = 1_000_000
 _SECOND_NS = 1_000_000_000
 _SCORE_MIN_PPM = 1_000
@@ -46,7 +39,7 @@ def _set_status(state: State, provider: int, status: int, until_ns: int) -> None
     row = state.providers[provider]
     row.status = status
     row.until_ns = until_ns
-    emit(state, _PROVIDER, status, NONE, row.account, provider, row.failures, 0, row.score_ppm, until_ns)
+    emit(state, EffectKind.PROVIDER, status, NONE, row.account, provider, row.failures, 0, row.score_ppm, until_ns)
 
 
 @kernel
@@ -57,10 +50,10 @@ def bind_provider(state: State, account: int, provider: int) -> None:
     row.score_ppm = _PPM
     row.failures = 0
     row.baseline, _ = assess(state, account)
-    _set_status(state, provider, _ON, NEVER_NS)
+    _set_status(state, provider, ProviderStatus.ON, NEVER_NS)
     head = state.accounts[account]
     holds = gross_notional(state, account) > 0
-    if provider == state.rules[0].vault and holds and head.health < _DISTRESSED and head.wait_until_ns == NEVER_NS:
+    if provider == state.rules[0].vault and holds and head.health < Health.DISTRESSED and head.wait_until_ns == NEVER_NS:
         wait_until(state, account, state.engine[0].now_ns + state.rules[0].disposal_interval_ns)
 
 
@@ -76,12 +69,12 @@ def shift_baseline(state: State, account: int, amount: int) -> None:
 def switch_provider(state: State, provider: int, code: int) -> None:
     """Switch a provider off until an operator switches it on, or on with a clean slate."""
     row = state.providers[provider]
-    if code == _SWITCH_OFF:
-        _set_status(state, provider, _OFF, NEVER_NS)
+    if code == Operator.PROVIDER_OFF:
+        _set_status(state, provider, ProviderStatus.OFF, NEVER_NS)
         return
     row.failures = 0
     row.baseline, _ = assess(state, row.account)
-    _set_status(state, provider, _ON, NEVER_NS)
+    _set_status(state, provider, ProviderStatus.ON, NEVER_NS)
 
 
 @kernel
@@ -90,18 +83,18 @@ def update_status(state: State, provider: int) -> None:
     row = state.providers[provider]
     if row.account == NONE:
         return
-    if (row.status == _OFF or row.status == _COOLING) and row.until_ns <= state.engine[0].now_ns:
-        if row.status == _OFF:
+    if (row.status == ProviderStatus.OFF or row.status == ProviderStatus.COOLING) and row.until_ns <= state.engine[0].now_ns:
+        if row.status == ProviderStatus.OFF:
             row.failures = 0
-        _set_status(state, provider, _ON, NEVER_NS)
-    if row.status == _OFF:
+        _set_status(state, provider, ProviderStatus.ON, NEVER_NS)
+    if row.status == ProviderStatus.OFF:
         return
     equity, _ = assess(state, row.account)
     loss = row.baseline - equity
-    if row.status != _STOPPED and loss >= row.loss_stop:
-        _set_status(state, provider, _STOPPED, NEVER_NS)
-    elif row.status == _STOPPED and loss <= row.loss_stop // 2:
-        _set_status(state, provider, _ON, NEVER_NS)
+    if row.status != ProviderStatus.STOPPED and loss >= row.loss_stop:
+        _set_status(state, provider, ProviderStatus.STOPPED, NEVER_NS)
+    elif row.status == ProviderStatus.STOPPED and loss <= row.loss_stop // 2:
+        _set_status(state, provider, ProviderStatus.ON, NEVER_NS)
 
 
 @kernel
@@ -111,10 +104,10 @@ def can_take_over(state: State, provider: int, account: int) -> bool:
     Never from its own owner: who gains on both sides would be paid by the fund (docs/rules.md, 6).
     """
     row = state.providers[provider]
-    if row.account == NONE or row.status != _ON:
+    if row.account == NONE or row.status != ProviderStatus.ON:
         return False
     head = state.accounts[row.account]
-    return head.health < _DISTRESSED and head.owner != state.accounts[account].owner
+    return head.health < Health.DISTRESSED and head.owner != state.accounts[account].owner
 
 
 @inlined
@@ -223,7 +216,11 @@ def carries(state: State, provider: int, position: int, lots: int, cash: int) ->
     """Return whether a provider that accepts ``lots`` (> 0) of a position for ``cash`` can carry them, exactly."""
     row, place = state.positions[position], state.providers[provider]
     update_status(state, provider)
-    if place.status == _OFF or place.status == _STOPPED or state.accounts[place.account].health >= _DISTRESSED:
+    if (
+        place.status == ProviderStatus.OFF
+        or place.status == ProviderStatus.STOPPED
+        or state.accounts[place.account].health >= Health.DISTRESSED
+    ):
         return False
     if not _has_row(state, place.account, row.market):
         return False
@@ -253,10 +250,10 @@ def provider_failed(state: State, provider: int) -> None:
     row, rules = state.providers[provider], state.rules[0]
     row.score_ppm = max(_SCORE_MIN_PPM, row.score_ppm - row.score_ppm // 4)
     status, until_ns = row.status, row.until_ns
-    if status == _ON:  # what else is missing in one silence is the same failure
+    if status == ProviderStatus.ON:  # what else is missing in one silence is the same failure
         row.failures += 1
         if row.failures >= rules.failures_max:
-            status, until_ns = _OFF, state.engine[0].now_ns + rules.off_ns
+            status, until_ns = ProviderStatus.OFF, state.engine[0].now_ns + rules.off_ns
         else:
-            status, until_ns = _COOLING, state.engine[0].now_ns + rules.retry_ns
+            status, until_ns = ProviderStatus.COOLING, state.engine[0].now_ns + rules.retry_ns
     _set_status(state, provider, status, until_ns)

@@ -20,15 +20,6 @@ __all__ = ["adl_weight", "class_of", "rank_positions", "rank_score", "sum_hedges
 _PPM = 1_000_000
 #: No ratio is larger: a millionfold, in ppm.
 _RATIO_MAX = 1_000_000_000_000
-_LINKED = int(AdlClass.LINKED)
-_PROFITABLE = int(AdlClass.PROFITABLE)
-_REST = int(AdlClass.REST)
-_HEDGE = int(AdlClass.HEDGE)
-_HOUSE = int(AdlClass.HOUSE)
-_CAPPED_PRO_RATA = int(AdlPolicy.CAPPED_PRO_RATA)
-_QUEUE = int(AdlPolicy.QUEUE)
-_RISK_AWARE = int(AdlPolicy.RISK_AWARE)
-_RANDOM = int(AdlPolicy.RANDOM)
 
 
 @kernel
@@ -59,13 +50,13 @@ def class_of(state: State, position: int, owner: int) -> int:
     """
     row = state.positions[position]
     if row.account < 0:
-        return _HOUSE
+        return AdlClass.HOUSE
     own = state.accounts[row.account].owner
     if own == owner:
-        return _LINKED
+        return AdlClass.LINKED
     if state.columns[PLAN_CASH, own] >= abs(row.lots):
-        return _HEDGE
-    return _PROFITABLE if _profit(state, position) > 0 else _REST
+        return AdlClass.HEDGE
+    return AdlClass.PROFITABLE if _profit(state, position) > 0 else AdlClass.REST
 
 
 @inlined
@@ -115,15 +106,15 @@ def adl_weight(state: State, position: int, adl_class: int, policy: int) -> int:
     """
     row = state.positions[position]
     lots = abs(row.lots)
-    if adl_class == _HOUSE:
+    if adl_class == AdlClass.HOUSE:
         return lots
-    if policy == _QUEUE:
+    if policy == AdlPolicy.QUEUE:
         return rank_score(state, position)
-    if policy == _RISK_AWARE:
+    if policy == AdlPolicy.RISK_AWARE:
         return max(1, mul_div_floor(lots, _leverage_ppm(state, position), _PPM))
-    if policy == _RANDOM:
+    if policy == AdlPolicy.RANDOM:
         return scramble(state.engine[0].last_seq, row.market, row.account)
-    if policy == _CAPPED_PRO_RATA and adl_class == _PROFITABLE:
+    if policy == AdlPolicy.CAPPED_PRO_RATA and adl_class == AdlClass.PROFITABLE:
         return _profit(state, position)
     return lots
 

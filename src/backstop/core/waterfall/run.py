@@ -31,17 +31,6 @@ from backstop.core.waterfall.tear_up import tear_up
 
 __all__ = ["end_wait", "run_rounds"]
 
-_RESTRICT_EFFECT = int(EffectKind.RESTRICT)
-_DISTRESSED = int(Health.DISTRESSED)
-_CLOSE_OUT = int(Health.CLOSE_OUT)
-_INSOLVENT = int(Health.INSOLVENT)
-_RESTRICT = int(Stage.RESTRICT)
-_CLOSEOUT = int(Stage.CLOSEOUT)
-_TAKEOVER = int(Stage.TAKEOVER)
-_ADL = int(Stage.ADL)
-_TEAR_UP = int(Stage.TEAR_UP)
-_DEFICIT = int(Cause.DEFICIT)
-
 
 @kernel
 def _is_before(state: State, left: int, right: int) -> bool:
@@ -91,7 +80,7 @@ def _open_round(state: State) -> int:
     for place in range(engine.touched_now):
         account = state.columns[TOUCHED, place]
         head = state.accounts[account]
-        if head.health >= _DISTRESSED and head.orders_open == 0:
+        if head.health >= Health.DISTRESSED and head.orders_open == 0:
             equity, maintenance = assess(state, account)
             state.columns[ROUND_ACCOUNT, count] = account
             state.columns[ROUND_EQUITY, count] = equity
@@ -171,7 +160,7 @@ def _cover_deficit(state: State, account: int) -> None:
         for group in range(state.rules[0].groups):
             if groups & (1 << group) != 0:
                 paid = min(deficit, available_atoms(state, account, group))
-                pay(state, account, group, paid, _DEFICIT, NONE)
+                pay(state, account, group, paid, Cause.DEFICIT, NONE)
                 deficit -= paid
     deficit -= socialise(state, account, deficit)
     book_uncovered(state, account, deficit)
@@ -192,7 +181,7 @@ def _close_on_book(state: State, account: int) -> bool:
         head.next_slice_ns = now + rules.interval_ns
         wait_until(state, account, now + rules.order_timeout_ns)
         return True
-    if outcome == BUSY or head.health == _DISTRESSED:
+    if outcome == BUSY or head.health == Health.DISTRESSED:
         return _wait(state, account)
     return False
 
@@ -205,10 +194,10 @@ def _close_positions(state: State, account: int, stage: int) -> None:
         row = state.positions[position]
         if row.lots != 0:
             judge(state, account)
-            if state.accounts[account].health < _DISTRESSED:
+            if state.accounts[account].health < Health.DISTRESSED:
                 return
             equity, maintenance = assess(state, account)
-            if stage == _ADL:
+            if stage == Stage.ADL:
                 deleverage(state, position, equity, maintenance)
             else:
                 tear_up(state, position, equity, maintenance)
@@ -219,7 +208,7 @@ def _close_positions(state: State, account: int, stage: int) -> None:
 def _is_done(state: State, account: int) -> bool:
     """Judge an account after a stage; return whether it needs no other: it is out of default, or flat and then covered."""
     judge(state, account)
-    if state.accounts[account].health < _DISTRESSED:
+    if state.accounts[account].health < Health.DISTRESSED:
         return True
     if not _has_lots(state, account):
         _cover_deficit(state, account)
@@ -241,18 +230,18 @@ def _take_over(state: State, account: int) -> bool:
 def _run_stage(state: State, account: int, stage: int) -> bool:
     """Run one stage of an account with lots; return whether it needs no other now."""
     head = state.accounts[account]
-    if stage == _RESTRICT:
+    if stage == Stage.RESTRICT:
         if head.restricted == 0:
             head.restricted = 1
-            emit(state, _RESTRICT_EFFECT, 0, NONE, account, 0, 0, 0, 0, 0)
+            emit(state, EffectKind.RESTRICT, 0, NONE, account, 0, 0, 0, 0, 0)
         return False
-    if stage == _CLOSEOUT:
-        if state.rules[0].takeover_first != 0 and head.health >= _CLOSE_OUT and _take_over(state, account):
+    if stage == Stage.CLOSEOUT:
+        if state.rules[0].takeover_first != 0 and head.health >= Health.CLOSE_OUT and _take_over(state, account):
             return True
         return _close_on_book(state, account)
-    if stage == _TAKEOVER:
+    if stage == Stage.TAKEOVER:
         return _take_over(state, account)
-    if stage == _ADL or stage == _TEAR_UP:
+    if stage == Stage.ADL or stage == Stage.TEAR_UP:
         _close_positions(state, account, stage)
         return _is_done(state, account)
     return False
@@ -261,10 +250,10 @@ def _run_stage(state: State, account: int, stage: int) -> bool:
 @merged
 def _process(state: State, account: int) -> None:
     """Take one account in default through its stages, until it must wait, is out of default, or is flat."""
-    if state.accounts[account].health == _INSOLVENT:
+    if state.accounts[account].health == Health.INSOLVENT:
         net_linked(state, account)
         judge(state, account)
-        if state.accounts[account].health < _DISTRESSED:
+        if state.accounts[account].health < Health.DISTRESSED:
             return
     if not _has_lots(state, account):
         _cover_deficit(state, account)
@@ -293,7 +282,7 @@ def run_rounds(state: State) -> None:
             account = state.columns[ROUND_ACCOUNT, state.columns[ROUND_ORDER, place]]
             judge(state, account)
             head = state.accounts[account]
-            if head.health >= _DISTRESSED and head.orders_open == 0:
+            if head.health >= Health.DISTRESSED and head.orders_open == 0:
                 if is_crowded(state):
                     wait_until(state, account, state.engine[0].now_ns + state.rules[0].interval_ns)
                 else:

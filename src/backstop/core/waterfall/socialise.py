@@ -30,20 +30,13 @@ from backstop.core.waterfall.allocation import allocate
 
 __all__ = ["run_recovery", "socialise"]
 
-_HAIRCUT = int(EffectKind.HAIRCUT)
-_CLAIM = int(EffectKind.CLAIM)
-_HAIRCUT_CAUSE = int(Cause.HAIRCUT)
-_RECOVERY = int(Cause.RECOVERY)
-_GAINS = int(SocialisePolicy.GAINS_HAIRCUT)
-_DISTRESSED = int(Health.DISTRESSED)
-
 
 @kernel
 def _weight_of(state: State, position: int) -> int:
     """Return what a position weighs as a payer: its positive unrealised P&L, or its notional."""
     row = state.positions[position]
     value = row.lots * unit_of(state, row.market)
-    if state.rules[0].socialise_policy == _GAINS:
+    if state.rules[0].socialise_policy == SocialisePolicy.GAINS_HAIRCUT:
         return max(0, add_checked(value, -row.cost))
     return abs(value)
 
@@ -55,7 +48,7 @@ def _gather_market(state: State, account: int, market: int, found: int) -> int:
     position = state.markets[market].first_position
     while position != NONE:
         row = state.positions[position]
-        if row.lots != 0 and row.account != account and state.accounts[row.account].health < _DISTRESSED:
+        if row.lots != 0 and row.account != account and state.accounts[row.account].health < Health.DISTRESSED:
             weight = _weight_of(state, position)
             if weight > 0:
                 if weights[row.account] == 0:
@@ -82,7 +75,7 @@ def _gather_payers(state: State, account: int) -> int:
         payer = payers[order[place]]
         equity, maintenance = assess(state, payer)
         cap = max(0, equity - maintenance)
-        if state.rules[0].socialise_policy == _GAINS:
+        if state.rules[0].socialise_policy == SocialisePolicy.GAINS_HAIRCUT:
             cap = min(cap, weights[payer])
         if cap > 0:
             state.columns[PLAN_POSITION, count] = payer
@@ -102,7 +95,7 @@ def _change_claim(state: State, account: int, change: int) -> None:
     if change > 0 and engine.recovery_ns == NEVER_NS:
         engine.recovery_ns = engine.now_ns + state.rules[0].recovery_interval_ns
         engine.timer_ns = min(engine.timer_ns, engine.recovery_ns)
-    emit(state, _CLAIM, 0, NONE, account, 0, 0, 0, change, head.claim)
+    emit(state, EffectKind.CLAIM, 0, NONE, account, 0, 0, 0, change, head.claim)
 
 
 @kernel
@@ -115,11 +108,11 @@ def _cut(state: State, payer: int, account: int, cut: int, cap: int, weight: int
         row = state.positions[position]
         closed = position_of(state, account, row.market)
         if row.lots != 0 and closed != NONE and state.positions[closed].closed_in_default != 0:
-            part = min(left, _weight_of(state, position)) if policy == _GAINS else left
+            part = min(left, _weight_of(state, position)) if policy == SocialisePolicy.GAINS_HAIRCUT else left
             if part > 0:
-                emit(state, _HAIRCUT, policy, row.market, payer, account, cap, 0, part, weight)
+                emit(state, EffectKind.HAIRCUT, policy, row.market, payer, account, cap, 0, part, weight)
                 row.cost = add_checked(row.cost, part)
-                post(state, account, HOUSE_FIRST_MARKET - 3 * row.market, part, _HAIRCUT_CAUSE, row.market)
+                post(state, account, HOUSE_FIRST_MARKET - 3 * row.market, part, Cause.HAIRCUT, row.market)
                 left -= part
         position = row.next_of_account
     _change_claim(state, payer, cut)
@@ -170,7 +163,7 @@ def _recover_from(state: State, group: int) -> None:
     split_by_largest_remainder(paid, claims, parts, remainders, order, count)
     for place in range(count):
         if parts[place] > 0:
-            post(state, claimants[place], fund_id(group), parts[place], _RECOVERY, NONE)
+            post(state, claimants[place], fund_id(group), parts[place], Cause.RECOVERY, NONE)
             _change_claim(state, claimants[place], -parts[place])
     shift_peaks(state, group, -paid)
     for place in range(count):

@@ -42,12 +42,6 @@ from backstop.core.waterfall.providers import (
 
 __all__ = ["apply_answer", "fail_offers", "offer_takeover", "take_over_by_vault"]
 
-_OFFER = int(EffectKind.OFFER)
-_TAKEOVER = int(EffectKind.TAKEOVER)
-_TAKEOVER_CAUSE = int(Cause.TAKEOVER)
-_SUPPORT = int(Cause.SUPPORT)
-_ACCEPT = int(Answer.ACCEPT)
-_DISTRESSED = int(Health.DISTRESSED)
 _PPM = 1_000_000
 
 
@@ -181,7 +175,7 @@ def _offer(state: State, position: int, provider: int, lots: int, zero: int, sol
     state.offered[2 * provider + order_side(order.lots), row.market] += lots
     if not solvent:
         reserve(state, slot, max(0, zero - cash))
-    emit(state, _OFFER, 0, row.market, row.account, order.id, order.lots, provider, cash, order.reserved)
+    emit(state, EffectKind.OFFER, 0, row.market, row.account, order.id, order.lots, provider, cash, order.reserved)
 
 
 @kernel
@@ -255,11 +249,11 @@ def _transfer(state: State, position: int, provider: int, lots: int, cash: int, 
     row = state.positions[position]
     taker = state.providers[provider].account
     change = -lots if row.lots > 0 else lots
-    emit(state, _TAKEOVER, 0, row.market, row.account, order_id, change, provider, cash, support)
+    emit(state, EffectKind.TAKEOVER, 0, row.market, row.account, order_id, change, provider, cash, support)
     inventory = open_position_row(state, taker, row.market)
-    trade(state, position, change, cash, 0, _TAKEOVER_CAUSE, taker)
-    trade(state, inventory, -change, -cash, 0, _TAKEOVER_CAUSE, row.account)
-    pay(state, row.account, state.markets[row.market].group, support, _SUPPORT, row.market)
+    trade(state, position, change, cash, 0, Cause.TAKEOVER, taker)
+    trade(state, inventory, -change, -cash, 0, Cause.TAKEOVER, row.account)
+    pay(state, row.account, state.markets[row.market].group, support, Cause.SUPPORT, row.market)
 
 
 @kernel
@@ -308,7 +302,7 @@ def take_over_by_vault(state: State, account: int) -> None:
         row = state.positions[position]
         if row.lots != 0:
             judge(state, account)
-            if state.accounts[account].health < _DISTRESSED:
+            if state.accounts[account].health < Health.DISTRESSED:
                 return
             update_status(state, vault)
             if can_take_over(state, vault, account):
@@ -340,7 +334,7 @@ def apply_answer(state: State, order_id: int, code: int) -> None:
     if order.id != order_id or order.is_open == 0:
         return
     lots = abs(order.lots)
-    if code == _ACCEPT and carries(state, order.provider, order.position, lots, order.cash):
+    if code == Answer.ACCEPT and carries(state, order.provider, order.position, lots, order.cash):
         close_order(state, slot)
         _transfer(state, order.position, order.provider, lots, order.cash, order_id, order.reserved)
         reserve(state, slot, -order.reserved)

@@ -21,9 +21,6 @@ from backstop.core.waterfall.socialise import socialise
 
 __all__ = ["tear_up"]
 
-_TEAR_UP = int(EffectKind.TEAR_UP)
-_CAUSE = int(Cause.TEAR_UP)
-
 
 @kernel
 def tear_up(state: State, position: int, equity: int, maintenance: int) -> None:
@@ -38,10 +35,10 @@ def tear_up(state: State, position: int, equity: int, maintenance: int) -> None:
     gap = max(0, zero_cash(state, position, lots, equity, maintenance) - cash) if equity < 0 else 0
 
     row.closed_in_default = 1
-    emit(state, _TEAR_UP, 0, market, account, 0, -sign * lots, mark, cash, gap)
+    emit(state, EffectKind.TEAR_UP, 0, market, account, 0, -sign * lots, mark, cash, gap)
     if gap > 0:
         support = min(gap, available_atoms(state, account, state.markets[market].group)) if state.rules[0].has_fund != 0 else 0
-        pay(state, account, state.markets[market].group, support, _CAUSE, market)
+        pay(state, account, state.markets[market].group, support, Cause.TEAR_UP, market)
         gap -= support
         gap -= socialise(state, account, gap)
 
@@ -58,10 +55,10 @@ def tear_up(state: State, position: int, equity: int, maintenance: int) -> None:
     )
     for place in range(found):
         state.columns[PLAN_CASH, place] = state.columns[PLAN_LOTS, place] * unit
-    trade(state, position, -sign * lots, cash, mark, _CAUSE, NONE)
+    trade(state, position, -sign * lots, cash, mark, Cause.TEAR_UP, NONE)
     for place in range(found):
         if state.columns[PLAN_LOTS, place] > 0:
-            trade_counterparty(state, account, sign, place, cash, mark, _CAUSE)
+            trade_counterparty(state, account, sign, place, cash, mark, Cause.TEAR_UP)
     add_flow(state, market, lots * unit)
     book_uncovered(state, account, gap)
     for place in range(found):
