@@ -21,6 +21,7 @@ KILLS ?= 200
 MUTATIONS ?= 750
 INPUTS ?= 1000000
 SEED ?= 1
+BASE ?= HEAD
 CHECKED := $(wildcard src tests benchmarks scripts docs/examples)
 
 .PHONY: help
@@ -75,6 +76,10 @@ crashes: $(STAMP) warm ## Replay recorded crashes from BACKSTOP_DATA into docs/r
 .PHONY: campaign
 campaign: $(STAMP) warm ## Compare engine and oracle over STREAMS=100000 random streams (long)
 	@$(BIN)/python -m tests.campaign --streams $(STREAMS)
+
+.PHONY: same
+same: $(STAMP) warm ## Compare every effect and digest of STREAMS random streams and of the scenarios with the commit BASE (long)
+	@$(BIN)/python -m tests.same --base $(BASE) --streams $(STREAMS) --scenarios --workers $(WORKERS)
 
 .PHONY: crash-proof
 crash-proof: $(STAMP) warm ## Kill a replay KILLS=200 times, tear, fill and fail its disk, take it up again (long)
