@@ -74,7 +74,7 @@ crashes: $(STAMP) warm ## Replay recorded crashes from BACKSTOP_DATA into docs/r
 	@$(BIN)/python -m benchmarks.outage_print
 
 .PHONY: campaign
-campaign: $(STAMP) warm ## Compare engine and oracle over STREAMS=100000 random streams (long)
+campaign: $(STAMP) warm ## Compare engine and reference over STREAMS=100000 random streams (long)
 	@$(BIN)/python -m tests.campaign --streams $(STREAMS)
 
 .PHONY: same

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from backstop.core.digest import state_digest
 from backstop.core.events import EVENT, NONE, EventKind
+from backstop.reference.engine import ReferenceEngine
+from backstop.reference.records import Event
 from benchmarks.book import FIRST_MARK_TICKS, Book, load, make_book, opened_state, opening_events, venue_rules
-from tests.oracle.engine import Oracle
-from tests.oracle.records import Event
 
 SEED = 20251011
 
@@ -59,21 +59,21 @@ def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
     accounts, markets, count, many = (500, 20, 4_000, 5_000) if small else (10_000, 200, 400_000, 1_000_000)
     slow = 1_000 if small else 20_000
     rate, _, book, rows = _rate(accounts, markets, count)
-    say(f"engine, {accounts:,} accounts: {rate:,.0f} events a second; the oracle takes the first {slow:,} events")
-    oracle = Oracle(venue_rules(book, accounts, markets))
+    say(f"engine, {accounts:,} accounts: {rate:,.0f} events a second; the reference takes the first {slow:,} events")
+    reference = ReferenceEngine(venue_rules(book, accounts, markets))
     for row in opening_events(book, accounts, markets).tolist():
-        oracle.apply(Event(*row))
+        reference.apply(Event(*row))
     events = [Event(*row) for row in rows[:slow].tolist()]
     started = time.perf_counter()
     for event in events:
-        oracle.apply(event)
+        reference.apply(event)
     slow_rate = slow / (time.perf_counter() - started)
     state = opened_state(book, accounts, markets)
     load(state, rows[:100])
     started = time.perf_counter()
     load(state, rows[100:slow])
     same_rate = (slow - 100) / (time.perf_counter() - started)
-    equal = state_digest(state) == oracle.digest()
+    equal = state_digest(state) == reference.digest()
     many_rate, _, _, _ = _rate(many, markets, count)
     return {
         "ratio": same_rate / slow_rate,
@@ -81,18 +81,18 @@ def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
         "sound": equal,
         "unit": "times the events a second of the same rules in plain Python",
         "figures": {
-            "engine: events a second, the oracle's events": same_rate,
+            "engine: events a second, the reference's events": same_rate,
             "engine: events a second, the whole stream": rate,
             f"engine: events a second, {many:,} accounts": many_rate,
-            "oracle: events a second": slow_rate,
-            "digests equal after the oracle's events": equal,
+            "reference: events a second": slow_rate,
+            "digests equal after the reference's events": equal,
         },
         "conditions": {
             "accounts": accounts,
             "positions": len(book.lots),
             "markets": markets,
             "events": count,
-            "events of the oracle": slow,
+            "events of the reference": slow,
             "mix": "60 % fills, 39 % transfers, 1 % marks",
             "seed": SEED,
             "excluded": "opening the book, compilation, journal",

@@ -1,4 +1,4 @@
-"""Engine and oracle over random streams: every effect of every event, and every digest, must be equal.
+"""Engine and reference over random streams: every effect of every event, and every digest, must be equal.
 
 ``python -m tests.campaign --streams 100000`` is the long form; tests run a short one. A difference
 prints its seed and the one command that repeats it.
@@ -16,13 +16,13 @@ from backstop.core.digest import state_digest
 from backstop.core.engine import step
 from backstop.core.events import EffectKind, EventKind
 from backstop.core.state import State, new_state
-from tests.oracle.engine import Oracle
-from tests.oracle.records import Effect, Event, effects_list, events_array
+from backstop.reference.engine import ReferenceEngine
+from backstop.reference.records import Effect, Event, effects_list, events_array
 from tests.streams.random_streams import make_stream, profile_of
 
 
 class Difference(NamedTuple):
-    """Where engine and oracle part."""
+    """Where engine and reference part."""
 
     seed: int
     place: int
@@ -55,17 +55,17 @@ def _first_difference(seed: int, place: int, event: Event, got: list[Effect], ex
         right = expected[index] if index < len(expected) else None
         if left != right:
             kind = EventKind(event.kind).name if event.kind in list(EventKind) else str(event.kind)
-            return Difference(seed, place, f"{kind} effect {index}: engine {_name(left)}, oracle {_name(right)}")
+            return Difference(seed, place, f"{kind} effect {index}: engine {_name(left)}, reference {_name(right)}")
     return None
 
 
 def compare_stream(seed: int) -> Difference | None:
     """Run one random stream through both; return the first difference, or None."""
     rules, events = make_stream(seed)
-    oracle, state = Oracle(rules), new_state(rules)
+    reference, state = ReferenceEngine(rules), new_state(rules)
     rows = events_array(events)
     for place, event in enumerate(events):
-        expected = oracle.apply(event)
+        expected = reference.apply(event)
         must_stop = len(expected) > rules.limits.effects_max
         try:
             step(state, rows[: place + 1], place)
@@ -77,9 +77,9 @@ def compare_stream(seed: int) -> Difference | None:
         difference = _first_difference(seed, place, event, take_effects(state), expected)
         if difference is not None:
             return difference
-        if place % 16 == 15 and state_digest(state) != oracle.digest():
+        if place % 16 == 15 and state_digest(state) != reference.digest():
             return Difference(seed, place, "the state digests differ")
-    if state_digest(state) != oracle.digest():
+    if state_digest(state) != reference.digest():
         return Difference(seed, len(events), "the state digests differ")
     return None
 
@@ -91,7 +91,7 @@ def compare_streams(first: int, count: int) -> list[Difference]:
 
 
 def main() -> int:
-    """Run the campaign; exit code 1 if engine and oracle differ."""
+    """Run the campaign; exit code 1 if engine and reference differ."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0)

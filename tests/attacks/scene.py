@@ -1,4 +1,4 @@
-"""A stage for attacks: the engine, the oracle and every check of the invariants at each event, on either side of the market.
+"""A stage for attacks: the engine, the reference and every check of the invariants at each event, on either side of the market.
 
 Scenes are told for a long position that a fall hurts. ``side = -1`` plays the same with shorts and a rise: lots change
 their sign, and prices are mirrored at the first mark.
@@ -23,7 +23,7 @@ from backstop.core.instruments import (
     TierRules,
     VenueRules,
 )
-from tests.oracle.records import Effect, Event
+from backstop.reference.records import Effect, Event
 from tests.properties.watch import Watch
 
 __all__ = ["FIRST_MARK", "SECOND", "SIDES", "WHOLE", "Scene", "provider", "venue"]

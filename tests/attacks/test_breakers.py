@@ -14,9 +14,9 @@ from backstop.core.instruments import PPM, BreakerRules, VenueRules
 from backstop.core.state import new_state
 from backstop.markets.book import new_world
 from backstop.markets.driver import batches
+from backstop.reference.arithmetic import ceil_div
 from tests.attacks.scene import FIRST_MARK, SECOND, SIDES, Scene, of, venue
 from tests.markets.worlds import Book, event, marks, opening, small_rules
-from tests.oracle.arithmetic import ceil_div
 
 F = EffectKind
 OPEN, THROTTLED, HALTED, REOPENING = BreakerState

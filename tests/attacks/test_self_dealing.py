@@ -12,8 +12,8 @@ import pytest
 from backstop.core.events import FUND as FUND_ACCOUNT
 from backstop.core.events import UNCOVERED, Answer, Cause, EffectKind, EventKind, Health, Reject, fund_of
 from backstop.core.instruments import FundRules, FundsRules
+from backstop.reference.state import CLOSING_ORDER, TAKEOVER_OFFER
 from tests.attacks.scene import FIRST_MARK, SIDES, WHOLE, Scene, of, provider, venue
-from tests.oracle.state import CLOSING_ORDER, TAKEOVER_OFFER
 
 F, C = EffectKind, Cause
 OWNER = 0

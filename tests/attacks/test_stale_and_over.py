@@ -7,8 +7,8 @@ from itertools import permutations
 import pytest
 
 from backstop.core.events import Answer, EffectKind, EventKind, Health, Reject, Stage, error_inventory_of
+from backstop.reference.records import Effect, Event
 from tests.attacks.scene import FIRST_MARK, SECOND, SIDES, Scene, of, provider, venue
-from tests.oracle.records import Effect, Event
 
 F = EffectKind
 ON_BOOK = (Stage.CLOSEOUT, Stage.ADL, Stage.TEAR_UP)
@@ -72,11 +72,11 @@ def test_late_and_repeated_marks_change_nothing(side: int) -> None:
     """A mark of an earlier time, or one whose number was used, is refused, and leaves state and digest as they are."""
     scene, loser, _, _ = crowd(side)
     scene.mark(960)
-    seq, time_ns, digest = scene.seq, scene.time_ns, scene.watch.oracle.digest()
+    seq, time_ns, digest = scene.seq, scene.time_ns, scene.watch.reference.digest()
     crash = {"market": 0, "price_ticks": scene.price(100)}
     (repeated,) = scene.watch.send(Event(seq, time_ns + 1, int(EventKind.MARK), **crash))
     assert (repeated.kind, repeated.code) == (F.REFUSAL, Reject.SEQ_NOT_AFTER)
-    assert scene.watch.oracle.digest() == digest
+    assert scene.watch.reference.digest() == digest
     (late,) = scene.watch.send(Event(seq + 1, time_ns - 1, int(EventKind.MARK), **crash))
     assert (late.kind, late.code) == (F.REFUSAL, Reject.TIME_OUT_OF_RANGE)
     assert scene.watch.wrong == []

@@ -7,7 +7,7 @@ from backstop.core.drawdown import judge_drawdowns
 from backstop.core.events import BreakerCause, BreakerState, EffectKind, Operator
 from backstop.core.instruments import BreakerRules, FundRules, FundsRules, LimitRules, MarketRules, TierRules, VenueRules
 from backstop.core.state import new_state
-from tests.oracle.records import Effect, effects_list
+from backstop.reference.records import Effect, effects_list
 
 __all__ = ["HALTED", "HOLD", "OPEN", "PRICE", "REOPEN", "REOPENING", "SECOND", "THROTTLED", "VENUE", "Bench", "C", "codes"]
 

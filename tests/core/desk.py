@@ -7,7 +7,7 @@ from backstop.core.engine import step
 from backstop.core.events import NONE, EffectArray, EventKind, Stage, Transfer
 from backstop.core.instruments import CloseoutRules, LimitRules, MarketRules, TierRules, VenueRules
 from backstop.core.state import new_state
-from tests.oracle.records import Effect, Event, effects_list, events_array
+from backstop.reference.records import Effect, Event, effects_list, events_array
 
 __all__ = ["FIVE_PERCENT", "SECOND", "Desk", "make_rules"]
 

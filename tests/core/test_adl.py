@@ -9,9 +9,9 @@ import pytest
 from backstop.core.events import NONE, AdlClass, EffectKind, EventKind, Health, Stage, Transfer
 from backstop.core.instruments import LimitRules, TierRules
 from backstop.core.waterfall.certificate import check_certificate
+from backstop.reference.arithmetic import ceil_div
+from backstop.reference.records import Effect, Event
 from tests.core.desk import SECOND, Desk, make_rules
-from tests.oracle.arithmetic import ceil_div
-from tests.oracle.records import Effect, Event
 from tests.properties.mirror import Mirror
 
 F = EffectKind

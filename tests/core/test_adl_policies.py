@@ -21,8 +21,8 @@ from backstop.core.units import scramble
 from backstop.core.waterfall.adl import deleverage
 from backstop.core.waterfall.certificate import ORDERED, check_certificate
 from backstop.core.waterfall.ranking import rank_positions, rank_score
+from backstop.reference.records import Effect, effects_list
 from tests.core.desk import make_rules
-from tests.oracle.records import Effect, effects_list
 
 pytestmark = [pytest.mark.bounds, pytest.mark.interpreted]
 

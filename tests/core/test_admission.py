@@ -27,8 +27,8 @@ from backstop.core.events import (
 )
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, CommitmentRules, FundRules, LimitRules, ProviderRules
 from backstop.core.state import TAKEOVER_OFFER
+from backstop.reference.records import Event
 from tests.core.desk import SECOND, Desk, make_rules
-from tests.oracle.records import Event
 
 K = EventKind
 LIMITS = LimitRules(accounts_max=6, positions_max=7, orders_max=4, effects_max=4_096)

@@ -1,4 +1,4 @@
-"""Engine and oracle agree on every effect of every event, and on every digest.
+"""Engine and reference agree on every effect of every event, and on every digest.
 
 ``python -m tests.campaign --streams 100000`` is the long form. A difference prints the seed and the one
 command that repeats it.
@@ -16,12 +16,12 @@ ROUND = len(PROFILES)
 
 
 def differences(first: int, count: int) -> str:
-    """Return all differences in words, nothing where engine and oracle agree."""
+    """Return all differences in words, nothing where engine and reference agree."""
     return "\n".join(str(difference) for difference in compare_streams(first, count))
 
 
 @pytest.mark.parametrize("block", range(8))
-def test_engine_is_the_oracle(block: int) -> None:
+def test_engine_is_the_reference(block: int) -> None:
     """Two thousand streams, each profile about 77 times."""
     assert differences(block * BLOCK, BLOCK) == ""
 

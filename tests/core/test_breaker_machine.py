@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from backstop.core import breakers
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, EffectKind, Operator
 from backstop.core.instruments import BreakerRules
+from backstop.reference.records import Effect
 from tests.core.bench import HALTED, HOLD, OPEN, PRICE, REOPEN, REOPENING, SECOND, THROTTLED, VENUE, Bench, C, codes
-from tests.oracle.records import Effect
 from tests.properties.profile import settings_of
 
 pytestmark = pytest.mark.bounds

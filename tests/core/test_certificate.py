@@ -13,8 +13,8 @@ from backstop.core.engine import step
 from backstop.core.events import EFFECT, NONE, AdlClass, AdlPolicy, Cause, EffectArray, EffectKind
 from backstop.core.state import new_state
 from backstop.core.waterfall.certificate import ORDERED, CertificateFault, Share, check_allocation, check_certificate
-from tests.oracle.arithmetic import sign, split
-from tests.oracle.records import Effect, effects_list, events_array
+from backstop.reference.arithmetic import sign, split
+from backstop.reference.records import Effect, effects_list, events_array
 from tests.streams.random_streams import make_stream, profile_of
 
 F = EffectKind

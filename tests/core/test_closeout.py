@@ -10,10 +10,10 @@ import pytest
 from backstop.core.events import FUND, EffectKind, EventKind, Health, Stage
 from backstop.core.instruments import PPM, MarketRules, TierRules, VenueRules
 from backstop.core.state import house_slot
+from backstop.reference.arithmetic import ceil_div
+from backstop.reference.records import Effect
+from backstop.reference.state import margin_atoms
 from tests.core.desk import Desk, make_rules
-from tests.oracle.arithmetic import ceil_div
-from tests.oracle.records import Effect
-from tests.oracle.state import margin_atoms
 
 F = EffectKind
 TIERS = (TierRules(0, 100_000, 50_000), TierRules(2_000, 200_000, 100_000), TierRules(7_000, 400_000, 300_000))

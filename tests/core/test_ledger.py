@@ -6,8 +6,8 @@ import pytest
 
 from backstop.core.events import FUND, WORLD, Cause, EffectKind, EventKind, clearing_of, error_inventory_of, outside_of
 from backstop.core.instruments import LimitRules
+from backstop.reference.records import Effect
 from tests.core.desk import Desk, make_rules
-from tests.oracle.records import Effect
 
 F, C = EffectKind, Cause
 OUTSIDE, CLEARING = outside_of(0), clearing_of(0)

@@ -12,9 +12,9 @@ import pytest
 from backstop.core import events, state
 from backstop.core.events import FUND, NEVER_NS, NONE, EffectKind, EventKind
 from backstop.core.instruments import LimitRules
+from backstop.reference.engine import ReferenceEngine
+from backstop.reference.records import Event
 from tests.core.desk import SECOND, Desk, make_rules
-from tests.oracle.engine import Oracle
-from tests.oracle.records import Event
 
 ROWS = {name: getattr(state, name) for name in ("ACCOUNT", "ENGINE", "MARKET", "ORDER", "POSITION", "RULES", "TIER")}
 ROWS |= {name: getattr(state, name) for name in ("BREAKER", "COMMITMENT", "FUND_ROW", "PROVIDER")}
@@ -49,10 +49,10 @@ def integers(*numbers: int) -> bytes:
     return struct.pack(f"<{len(numbers)}q", *numbers)
 
 
-def make_story() -> tuple[Desk, Oracle]:
-    """Long 10 bought at 100 with 200: at 84 an order of 2 lots leaves, limit 83, zero cash 161 (tests/oracle works it)."""
+def make_story() -> tuple[Desk, ReferenceEngine]:
+    """Long 10 bought at 100 with 200: at 84 an order of 2 lots leaves, limit 83, zero cash 161 (tests/reference works it)."""
     rules = make_rules(limits=LimitRules(accounts_max=4, positions_max=4, orders_max=4, effects_max=64), cap_interval_ns=60 * SECOND)
-    desk, oracle = Desk(rules, mark=0), Oracle(rules)
+    desk, reference = Desk(rules, mark=0), ReferenceEngine(rules)
     story = [
         Event(1, 1 * SECOND, EventKind.MARK, market=0, price_ticks=100),
         Event(2, 2 * SECOND, EventKind.TRANSFER, account=FUND, amount=500),
@@ -65,12 +65,12 @@ def make_story() -> tuple[Desk, Oracle]:
         Event(9, 9 * SECOND, EventKind.MARK, market=0, price_ticks=84),
     ]
     for event in story:
-        assert desk.put(event) == oracle.apply(event)
-    return desk, oracle
+        assert desk.put(event) == reference.apply(event)
+    return desk, reference
 
 
 def test_digest_is_the_documented_bytes() -> None:
-    desk, oracle = make_story()
+    desk, reference = make_story()
     written = b"".join(
         (
             # now, last seq, accounts, next order id, interval, ordered by the venue, claims, recovery
@@ -96,15 +96,15 @@ def test_digest_is_the_documented_bytes() -> None:
             integers(0, 0),
         )
     )
-    assert desk.digest() == oracle.digest() == hashlib.sha256(written).hexdigest()
+    assert desk.digest() == reference.digest() == hashlib.sha256(written).hexdigest()
 
 
 def test_gauges_of_an_interval_that_is_over_count_as_zero() -> None:
     """After 60 s the cap interval is the next one, and nothing was ordered in it, whether or not the engine has looked."""
-    desk, oracle = make_story()
+    desk, reference = make_story()
     for event in (Event(10, 19 * SECOND, EventKind.ORDER_DONE, other=1), Event(11, 61 * SECOND, EventKind.INDEX, market=0, price_ticks=86)):
-        assert desk.put(event) == oracle.apply(event)
-        assert desk.digest() == oracle.digest()
+        assert desk.put(event) == reference.apply(event)
+        assert desk.digest() == reference.digest()
 
 
 @pytest.mark.parametrize(

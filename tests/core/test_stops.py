@@ -24,8 +24,8 @@ from backstop.core.events import (
     Stage,
 )
 from backstop.core.instruments import BreakerRules, FundsRules
+from backstop.reference.records import Effect, Event
 from tests.core.desk import SECOND, Desk, make_rules
-from tests.oracle.records import Effect, Event
 
 K, F, C = EventKind, EffectKind, BreakerCause
 OPEN, THROTTLED, HALTED, REOPENING = BreakerState

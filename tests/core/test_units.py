@@ -25,7 +25,7 @@ from backstop.core.units import (
     sort_places,
     split_by_largest_remainder,
 )
-from tests.oracle.arithmetic import ceil_div, sign, split, trunc_div
+from backstop.reference.arithmetic import ceil_div, sign, split, trunc_div
 from tests.properties.profile import settings_of
 
 LEAST, MOST = -(1 << 63), (1 << 63) - 1

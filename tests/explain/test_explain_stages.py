@@ -17,11 +17,11 @@ from backstop.explain.socialised import allocated
 from backstop.explain.walk import Decision, Walk, decides
 from backstop.journal import Batch, Names, Reader
 from backstop.journal.rendering import Speaker
+from backstop.reference.allocation import capped_pro_rata
+from backstop.reference.records import events_array
 from backstop.runs.history import apply_events
 from backstop.runs.replay import replay_case
 from tests.feeds.samples import BTC
-from tests.oracle.allocation import capped_pro_rata
-from tests.oracle.records import events_array
 from tests.runs.test_replay import case_of, crash_of
 from tests.runs.venues import full_venue
 from tests.streams.random_streams import make_stream
@@ -94,7 +94,7 @@ def test_a_fill_of_an_order_that_time_cancelled_first_is_explained(seed: int) ->
     assert "no open order expected this fill: it closes what is left of the position" in said
 
 
-def test_an_allocation_is_that_of_the_oracle() -> None:
+def test_an_allocation_is_that_of_the_reference() -> None:
     random = np.random.default_rng(11)
     for _ in range(2_000):
         count = int(random.integers(1, 8))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backstop.core.events import Cause, EffectKind, Guard, clearing_of
 from backstop.core.state import house_slot
-from tests.oracle.state import TAKEOVER_OFFER, fresh_health
+from backstop.reference.state import TAKEOVER_OFFER, fresh_health
 from tests.properties.moment import Findings, Moment
 
 __all__ = [

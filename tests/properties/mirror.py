@@ -34,9 +34,9 @@ from backstop.core.events import (
     outside_of,
 )
 from backstop.core.instruments import PPM, VenueRules
-from tests.oracle.arithmetic import ceil_div, sign
-from tests.oracle.records import Effect, Event
-from tests.oracle.state import CLOSING_ORDER, DISPOSAL_ORDER, FUND_SLOTS, TAKEOVER_OFFER, margin_atoms
+from backstop.reference.arithmetic import ceil_div, sign
+from backstop.reference.records import Effect, Event
+from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, FUND_SLOTS, TAKEOVER_OFFER, margin_atoms
 
 __all__ = ["Backer", "Holding", "Mirror", "MirrorOrder", "Payment", "cancelled_first"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from backstop.core.events import EffectArray
 from backstop.core.state import State
-from tests.oracle.records import Effect, Event
+from backstop.reference.records import Effect, Event
 from tests.properties.mirror import Mirror
 
 __all__ = ["Check", "Findings", "Moment"]

@@ -19,9 +19,9 @@ from backstop.core.events import (
     fund_of,
 )
 from backstop.core.instruments import PPM
-from tests.oracle.arithmetic import ceil_div, sign
-from tests.oracle.records import Effect
-from tests.oracle.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER
+from backstop.reference.arithmetic import ceil_div, sign
+from backstop.reference.records import Effect
+from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER
 from tests.properties.mirror import Mirror, MirrorOrder, cancelled_first
 from tests.properties.moment import Findings, Moment
 

@@ -6,7 +6,7 @@ from backstop.core.engine import step
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, EffectKind, EventKind, Guard, Health, Reject
 from backstop.core.instruments import PPM, VenueRules
 from backstop.core.state import State
-from tests.oracle.records import Effect, Event, effects_list, events_array
+from backstop.reference.records import Effect, Event, effects_list, events_array
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Findings, Moment
 

@@ -11,7 +11,7 @@ import numpy as np
 from backstop.core.engine import step
 from backstop.core.events import EFFECT, EffectArray, EffectKind
 from backstop.core.instruments import VenueRules
-from tests.oracle.records import Effect, Event, effects_list, events_array
+from backstop.reference.records import Effect, Event, effects_list, events_array
 from tests.properties.commitments import used_atoms
 from tests.properties.watch import Watch
 from tests.streams.random_streams import make_stream

@@ -44,8 +44,8 @@ from backstop.core.instruments import (
     TierRules,
     VenueRules,
 )
-from tests.oracle.records import Effect, Event
-from tests.oracle.state import TAKEOVER_OFFER, fresh_health
+from backstop.reference.records import Effect, Event
+from backstop.reference.state import TAKEOVER_OFFER, fresh_health
 from tests.properties.mirror import MirrorOrder
 from tests.properties.profile import settings_of
 from tests.properties.watch import Watch, run_cut
@@ -476,8 +476,8 @@ class HostileVenue(RuleBasedStateMachine):
         self.nothing_found("promises")
 
     @invariant()
-    def effects_are_the_oracles(self) -> None:
-        self.nothing_found("oracle")
+    def effects_are_those_of_the_reference(self) -> None:
+        self.nothing_found("reference")
 
     def teardown(self) -> None:
         """INV-08: time alone opens everything. INV-09: the same events, cut otherwise, with a full buffer, give the same bytes."""
@@ -485,7 +485,7 @@ class HostileVenue(RuleBasedStateMachine):
             return
         watch, cuts = self.watch, Random(self.seq)
         whole = (watch.all_effects(), state_digest(watch.state))
-        assert whole[1] == watch.oracle.digest()
+        assert whole[1] == watch.reference.digest()
         assert watch.everything_ends() == []
         for _ in range(2):
             assert run_cut(watch.rules, watch.events, cuts) == whole, "INV-09"

@@ -9,7 +9,7 @@ import pytest
 from backstop.core.digest import state_digest
 from backstop.core.engine import step
 from backstop.core.state import new_state
-from tests.oracle.records import events_array
+from backstop.reference.records import events_array
 from tests.properties.watch import Watch, run_cut
 from tests.streams.random_streams import make_stream
 from tests.streams.settings import PROFILES

@@ -10,9 +10,9 @@ from backstop.core.engine import step
 from backstop.core.events import EffectArray, EffectKind
 from backstop.core.instruments import VenueRules
 from backstop.core.state import State, new_state
-from tests.oracle.engine import Oracle
-from tests.oracle.records import Effect, Event, effects_list, events_array
-from tests.oracle.state import TAKEOVER_OFFER
+from backstop.reference.engine import ReferenceEngine
+from backstop.reference.records import Effect, Event, effects_list, events_array
+from backstop.reference.state import TAKEOVER_OFFER
 from tests.properties.checks import AFTER, BEFORE, IDS, SCAN, START
 from tests.properties.commitments import NS_PER_S, used_atoms
 from tests.properties.mirror import Mirror
@@ -30,11 +30,11 @@ class Watch:
         self.rules = rules
         self.state = new_state(rules)
         self.mirror = Mirror(rules)
-        self.oracle = Oracle(rules)
+        self.reference = ReferenceEngine(rules)
         self.events: list[Event] = []
         self.effects: list[list[Effect]] = []
         self.chunks: list[bytes] = []
-        self.findings: dict[str, list[str]] = {name: [] for name in (*IDS, "oracle")}
+        self.findings: dict[str, list[str]] = {name: [] for name in (*IDS, "reference")}
 
     def send(self, event: Event) -> list[Effect]:
         """Apply one event, read its effects one by one, and scan everything."""
@@ -47,8 +47,8 @@ class Watch:
         self.events.append(event)
         self.effects.append(effects)
         self.chunks.append(rows.tobytes())
-        if effects != self.oracle.apply(event):
-            self.findings["oracle"].append(f"{event}: effects differ from the oracle's")
+        if effects != self.reference.apply(event):
+            self.findings["reference"].append(f"{event}: effects differ from the reference's")
         self.read(event, effects, rows, used)
         return effects
 

@@ -1,7 +1,7 @@
 """A seeded stream of events: rules and events that any engine of the same rules must answer alike.
 
 Closing orders have to be answered, and what is worth asking depends on who is in default, so the stream is
-written while an oracle reads it. The stream itself is then only data: the same seed gives the same events.
+written while a reference reads it. The stream itself is then only data: the same seed gives the same events.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from random import Random
 
 from backstop.core.events import NONE, Answer, BookSide, EffectKind, EventKind, Operator, Transfer, fund_of
 from backstop.core.instruments import VenueRules
-from tests.oracle.engine import Effect, Event, Oracle
-from tests.oracle.refusals import held_loss, held_margin
+from backstop.reference.engine import Effect, Event, ReferenceEngine
+from backstop.reference.refusals import held_loss, held_margin
 from tests.streams.refused import refused_event
 from tests.streams.settings import PROFILES, Setting, make_rules, make_setting
 
@@ -38,14 +38,14 @@ def make_stream(seed: int) -> tuple[VenueRules, list[Event]]:
 
 
 class Writer:
-    """Writes one stream and lets an oracle read along."""
+    """Writes one stream and lets a reference read along."""
 
     def __init__(self, setting: Setting) -> None:
         """Draw the rules."""
         self.setting, self.rng = setting, setting.rng
         self.rules = make_rules(setting)
-        self.oracle = Oracle(self.rules)
-        self.state = self.oracle.state
+        self.reference = ReferenceEngine(self.rules)
+        self.state = self.reference.state
         self.events: list[Event] = []
         self.seq, self.time_ns = 0, 0
         #: Answers of the venue: the number of events after which each may leave, and what it says.
@@ -58,9 +58,9 @@ class Writer:
         self.put(Event(self.seq, self.time_ns, int(kind), **fields))
 
     def put(self, event: Event) -> None:
-        """Let the oracle read an event, refused or not, and note the orders that leave."""
+        """Let the reference read an event, refused or not, and note the orders that leave."""
         self.events.append(event)
-        for effect in self.oracle.apply(event):
+        for effect in self.reference.apply(event):
             if effect.kind == EffectKind.ORDER:
                 self.issued.append(effect)
                 self.plan_answer(effect)

@@ -7,9 +7,9 @@ from random import Random
 
 from backstop.core.events import FUND, NONE, WORLD, BreakerState, EventKind, Reject
 from backstop.core.instruments import DEPTH_LOTS_MAX, NOTIONAL_ATOMS_MAX, VenueRules
-from tests.oracle.breakers import effective_state
-from tests.oracle.records import Event
-from tests.oracle.state import State
+from backstop.reference.breakers import effective_state
+from backstop.reference.records import Event
+from backstop.reference.state import State
 
 __all__ = ["RECIPES", "refused_event"]
 

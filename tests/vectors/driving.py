@@ -25,7 +25,7 @@ from backstop.core.instruments import (
 )
 from backstop.core.margin import assess, initial_margin, zero_cash
 from backstop.core.state import new_state
-from tests.oracle.records import Effect, Event, effects_list, events_array
+from backstop.reference.records import Effect, Event, effects_list, events_array
 from tests.vectors.tables.dydx import Venue
 from tests.vectors.tables.dydx_margin import Scale
 

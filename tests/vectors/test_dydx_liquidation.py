@@ -13,7 +13,7 @@ import pytest
 
 from backstop.core.events import FUND, Cause, EffectKind, EventKind
 from backstop.core.instruments import CloseoutRules, VenueRules
-from tests.oracle.records import Effect
+from backstop.reference.records import Effect
 from tests.vectors.driving import SMALL, Drive, flat_market, still_rules
 from tests.vectors.tables.dydx import Position
 from tests.vectors.tables.dydx_liquidation import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.oracle.arithmetic import holder_order, split
+from backstop.reference.arithmetic import holder_order, split
 
 __all__ = ["capped_pro_rata", "in_order"]
 

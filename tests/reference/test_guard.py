@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backstop.core.events import NEVER_NS, BreakerCause, BreakerState, EffectKind, EventKind, Guard, Health
-from tests.oracle.venue import PLAIN, PRICED, SHORT, Venue, guards, moves
+from tests.reference.venue import PLAIN, PRICED, SHORT, Venue, guards, moves
 
 OPEN, THROTTLED, HALTED, REOPENING = BreakerState
 PRICE, FLOW, _, STALE, *_others = BreakerCause
@@ -32,11 +32,11 @@ def test_guard_holds_a_jump_on_little_volume() -> None:
     effects = venue.at(5, K.MARK, market=0, price_ticks=950)
     assert [effect.kind for effect in effects] == [F.GUARD]
     assert guards(effects) == [(HELD, 950, 1_000, 35, 50_000)]
-    assert venue.oracle.state.markets[0].mark == 1_000
+    assert venue.reference.state.markets[0].mark == 1_000
     assert venue.row()[9:-1] == (1_000, 1_000, 0, 950, 35)
     venue = guarded()
     assert guards(venue.at(5, K.MARK, market=0, price_ticks=951)) == []
-    assert venue.oracle.state.markets[0].mark == 951
+    assert venue.reference.state.markets[0].mark == 951
 
 
 def test_guard_needs_a_volume_that_is_reported_and_little() -> None:
@@ -46,7 +46,7 @@ def test_guard_needs_a_volume_that_is_reported_and_little() -> None:
         effects = venue.at(5, K.MARK, market=0, price_ticks=900)
         assert guards(effects) == []
         assert effects[0].kind == F.HEALTH
-        assert venue.oracle.state.markets[0].mark == 900
+        assert venue.reference.state.markets[0].mark == 900
 
 
 def test_guard_is_off_where_no_jump_is_named_or_no_mark_is_there() -> None:
@@ -67,7 +67,7 @@ def test_second_held_mark_keeps_the_time_of_the_first() -> None:
     assert guards(venue.at(20, K.MARK, market=0, price_ticks=1_100)) == [(HELD, 1_100, 1_000, 35, 100_000)]
     assert guards(venue.at(34)) == []
     assert guards(venue.at(35)) == [(RELEASED, 1_100, 1_000, 0, 100_000)]
-    assert venue.oracle.state.markets[0].mark == 1_100
+    assert venue.reference.state.markets[0].mark == 1_100
     assert venue.row()[11:-1] == (35, 0, 0)
 
 
@@ -79,7 +79,7 @@ def test_guard_confirms_a_mark_near_the_held_one_on_enough_volume() -> None:
     effects = venue.at(7, K.MARK, market=0, price_ticks=920)
     assert guards(effects) == [(CONFIRMED, 900, 1_000, 0, 100_000)]
     assert [effect.kind for effect in effects][:2] == [F.GUARD, F.HEALTH]
-    assert venue.oracle.state.markets[0].mark == 920
+    assert venue.reference.state.markets[0].mark == 920
     assert venue.row()[12:-1] == (0, 0)
     assert guards(venue.at(35)) == []
 
@@ -91,7 +91,7 @@ def test_guard_drops_a_mark_that_nothing_confirms(volume: int, price: int) -> No
     venue.at(5, K.MARK, market=0, price_ticks=900)
     venue.at(6, K.VOLUME, market=0, lots=volume)
     assert guards(venue.at(7, K.MARK, market=0, price_ticks=price)) == [(DROPPED, 900, 1_000, 0, 100_000)]
-    assert venue.oracle.state.markets[0].mark == price
+    assert venue.reference.state.markets[0].mark == price
 
 
 def test_guard_confirms_nothing_on_little_volume() -> None:
@@ -110,14 +110,14 @@ def test_released_mark_is_a_mark() -> None:
     venue.open(0, 1_400, 10, 1_000)
     venue.at(0, K.VOLUME, market=0, lots=0)
     venue.at(5, K.MARK, market=0, price_ticks=900)
-    assert venue.oracle.next_time_ns() == 33
+    assert venue.reference.next_time_ns() == 33
     assert moves(venue.at(33)) == [(0, OPEN, HALTED, STALE, 83, 0)]
-    assert venue.oracle.next_time_ns() == 35
+    assert venue.reference.next_time_ns() == 35
     effects = venue.at(36)
     assert [effect.kind for effect in effects][:3] == [F.GUARD, F.HEALTH, F.BREAKER]
     assert guards(effects) == [(RELEASED, 900, 1_000, 0, 100_000)]
     assert moves(effects)[0] == (0, HALTED, REOPENING, PRICE, 46, 100_000)
-    assert venue.oracle.state.accounts[0].health < Health.DISTRESSED, "ADL has restored it"
+    assert venue.reference.state.accounts[0].health < Health.DISTRESSED, "ADL has restored it"
     assert venue.row()[11:-1] == (36, 0, 0)
 
 

@@ -34,9 +34,10 @@ from backstop.core.instruments import (
     VenueRules,
     check_rules,
 )
-from tests.oracle.adl import class_of, rank_score, ratio, scramble, weight_of
-from tests.oracle.allocation import capped_pro_rata, in_order
-from tests.oracle.engine import Effect, Event, Oracle
+from backstop.reference.adl import class_of, rank_score, ratio, scramble, weight_of
+from backstop.reference.allocation import capped_pro_rata, in_order
+from backstop.reference.engine import Effect, Event, ReferenceEngine
+from tests.reference.invariants import findings
 
 K, F = EventKind, EffectKind
 FIVE_PERCENT = (TierRules(0, 100_000, 50_000),)
@@ -44,20 +45,20 @@ MARKET = MarketRules(1, 10_000, 1_000, FIVE_PERCENT, (1_000,), 20_000)
 
 
 class Desk:
-    """One market and an oracle, driven event by event, a nanosecond apart; nothing may be broken after any."""
+    """One market and a reference, driven event by event, a nanosecond apart; nothing may be broken after any."""
 
     def __init__(self, mark: int, policy: AdlPolicy = AdlPolicy.CAPPED_PRO_RATA) -> None:
         """ADL, and tear-up for the rest."""
         rules = VenueRules((MARKET,), stages=(Stage.ADL, Stage.TEAR_UP), adl_policy=policy, limits=LimitRules(accounts_max=16))
         check_rules(rules)
-        self.oracle, self.seq = Oracle(rules), 0
+        self.reference, self.seq = ReferenceEngine(rules), 0
         self.mark(mark)
 
     def send(self, kind: EventKind, **fields: int) -> list[Effect]:
         """Apply the next event."""
         self.seq += 1
-        effects = self.oracle.apply(Event(self.seq, self.seq, int(kind), **fields))
-        assert self.oracle.check() == []
+        effects = self.reference.apply(Event(self.seq, self.seq, int(kind), **fields))
+        assert findings(self.reference.state) == []
         return effects
 
     def mark(self, price_ticks: int) -> list[Effect]:
@@ -66,7 +67,7 @@ class Desk:
 
     def open(self, balance: int, lots: int, cost: int, owner: int | None = None) -> int:
         """Open an account with a position."""
-        account = len(self.oracle.state.accounts)
+        account = len(self.reference.state.accounts)
         self.send(K.ACCOUNT, account=account, other=account if owner is None else owner)
         self.send(K.TRANSFER, account=account, amount=balance)
         self.send(K.POSITION, account=account, market=0, lots=lots, amount=cost)
@@ -160,17 +161,17 @@ def test_queue_ranks_as_bitmex_does() -> None:
     short = desk.open(1_000, -20, -12_000)
     for lots, cost, balance, _, _ in BITMEX.values():
         desk.open(balance, lots, cost)
-    desk.oracle.state.markets[0].mark = 700
-    scores = {account: weight_of(desk.oracle.state, class_of(desk.oracle.state, short, account, 0), account, 0) for account in BITMEX}
+    desk.reference.state.markets[0].mark = 700
+    scores = {account: weight_of(desk.reference.state, class_of(desk.reference.state, short, account, 0), account, 0) for account in BITMEX}
     assert scores == {account: row[3] for account, row in BITMEX.items()}
     assert sorted(scores, key=lambda account: scores[account]) == sorted(BITMEX, key=lambda account: BITMEX[account][4])
-    desk.oracle.state.markets[0].mark = 600
+    desk.reference.state.markets[0].mark = 600
 
     effects = desk.mark(700)
     assert fills(effects) == [(2, -10, 10, 6_500, 1_000_000), (5, -10, 20, 6_500, 625_000)]
     assert classes(effects) == [(AdlClass.PROFITABLE, 4, 20, 1, 625_000, 0)]
-    assert desk.oracle.state.held_lots(5, 0) == 10
-    assert desk.oracle.state.equity(short) == 0
+    assert desk.reference.state.held_lots(5, 0) == 10
+    assert desk.reference.state.equity(short) == 0
 
 
 # -- policies on one table -------------------------------------------------------------------------------
@@ -210,7 +211,7 @@ def test_policies_on_one_table(policy: AdlPolicy) -> None:
     assert classes(effects) == [(AdlClass.PROFITABLE, 3, 10, full, *eta)]
     (plan,) = [effect for effect in effects if effect.kind == F.ADL_PLAN]
     assert plan.code == policy
-    assert desk.oracle.state.equity(0) == 0
+    assert desk.reference.state.equity(0) == 0
 
 
 def test_random_draws_from_seq_market_and_account() -> None:
@@ -291,7 +292,7 @@ def test_policies_on_losers(policy: AdlPolicy) -> None:
     for balance, lots in ((200, -4), (3_200, -2), (285, -6)):
         desk.open(balance, lots, lots * 80)
     lots_of, weights = LOSERS[policy]
-    assert tuple(weight_of(desk.oracle.state, AdlClass.REST, account, 0) for account in (1, 2, 3)) == weights
+    assert tuple(weight_of(desk.reference.state, AdlClass.REST, account, 0) for account in (1, 2, 3)) == weights
     effects = desk.charge(0, 270)
     assert {account: (lots, weight) for account, lots, _, _, weight in fills(effects)} == {
         1 + n: (lots_of[n], weights[n]) for n in range(3) if lots_of[n]
@@ -306,7 +307,7 @@ def test_the_house_shares_by_lots_under_every_policy() -> None:
         desk.open(250, 5, 500)
         desk.open(10_000, 7, 700)
         for holder in (outside_of(0), error_inventory_of(0)):
-            row = desk.oracle.state.position(holder, 0)
+            row = desk.reference.state.position(holder, 0)
             row.lots, row.cost = -6, -600
         effects = desk.charge(0, 200)
         assert [(account, lots, weight) for account, lots, _, _, weight in fills(effects)] == [
@@ -336,7 +337,7 @@ class Door:
             limits=LimitRules(accounts_max=8),
         )
         check_rules(rules)
-        self.oracle, self.seq = Oracle(rules), 0
+        self.reference, self.seq = ReferenceEngine(rules), 0
         self.send(K.MARK, market=0, price_ticks=100)
         for account, balance in enumerate((10_000, 1_000, 200)):
             self.send(K.ACCOUNT, account=account, other=account)
@@ -347,8 +348,8 @@ class Door:
     def send(self, kind: int, **fields: int) -> list[Effect]:
         """Apply the next event."""
         self.seq += 1
-        effects = self.oracle.apply(Event(self.seq, self.seq, int(kind), **fields))
-        assert self.oracle.check() == []
+        effects = self.reference.apply(Event(self.seq, self.seq, int(kind), **fields))
+        assert findings(self.reference.state) == []
         return effects
 
     def code(self, kind: int, **fields: int) -> int:
@@ -438,8 +439,8 @@ def test_answers_are_for_offers_and_fills_for_orders() -> None:
 def test_fee_is_bounded_by_the_balances_that_it_moves() -> None:
     """2^61 is the most; FEES may not pass it, whatever will in fact be charged."""
     door = Door()
-    door.oracle.state.ledger[FEES] = (1 << 61) - 10
-    door.oracle.state.ledger[WORLD] -= (1 << 61) - 10
+    door.reference.state.ledger[FEES] = (1 << 61) - 10
+    door.reference.state.ledger[WORLD] -= (1 << 61) - 10
     assert door.code(K.TRANSFER, code=FEE, account=1, amount=11) == R.BALANCE_LIMIT
     assert door.code(K.TRANSFER, code=FEE, account=1, amount=10) == 0
 

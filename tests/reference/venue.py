@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from backstop.core.events import NONE, EffectKind, EventKind, Operator, Stage, Transfer
 from backstop.core.instruments import BreakerRules, FundRules, FundsRules, LimitRules, MarketRules, TierRules, VenueRules, check_rules
-from tests.oracle.breakers import breaker_digest
-from tests.oracle.engine import Effect, Event, Oracle
+from backstop.reference.breakers import breaker_digest
+from backstop.reference.engine import Effect, Event, ReferenceEngine
+from tests.reference.invariants import findings
 
 __all__ = ["PLAIN", "PRICED", "SHORT", "Venue", "guards", "moves"]
 
@@ -19,7 +20,7 @@ SHORT = BreakerRules(hold_max_ns=50, reopen_ns=10, price_window_ns=100, flow_win
 
 
 class Venue:
-    """Markets with the same rules and an oracle, driven at times in nanoseconds; nothing may be broken after any event."""
+    """Markets with the same rules and a reference, driven at times in nanoseconds; nothing may be broken after any event."""
 
     def __init__(
         self,
@@ -40,13 +41,13 @@ class Venue:
             limits=LimitRules(accounts_max=32),
         )
         check_rules(rules)
-        self.oracle, self.seq = Oracle(rules), -1
+        self.reference, self.seq = ReferenceEngine(rules), -1
 
     def at(self, time_ns: int, kind: EventKind = K.CLOCK, **fields: int) -> list[Effect]:
         """Apply an event."""
         self.seq += 1
-        effects = self.oracle.apply(Event(self.seq, time_ns, int(kind), **fields))
-        assert self.oracle.check() == []
+        effects = self.reference.apply(Event(self.seq, time_ns, int(kind), **fields))
+        assert findings(self.reference.state) == []
         return effects
 
     def mark(self, time_ns: int, price_ticks: int, market: int = 0) -> list[tuple[int, ...]]:
@@ -55,7 +56,7 @@ class Venue:
 
     def open(self, time_ns: int, balance: int, lots: int = 0, price_ticks: int = 100, market: int = 0) -> int:
         """Open an account of its own owner."""
-        account = len(self.oracle.state.accounts)
+        account = len(self.reference.state.accounts)
         self.at(time_ns, K.ACCOUNT, account=account, other=account)
         if balance:
             self.at(time_ns, K.TRANSFER, account=account, amount=balance)
@@ -74,12 +75,12 @@ class Venue:
 
     def row(self, number: int = 0) -> tuple[int, ...]:
         """Row of the digest."""
-        return breaker_digest(self.oracle.state)[number]
+        return breaker_digest(self.reference.state)[number]
 
     @property
     def states(self) -> list[int]:
         """State of every breaker."""
-        return [breaker.state for breaker in self.oracle.state.breakers]
+        return [breaker.state for breaker in self.reference.state.breakers]
 
 
 def moves(effects: list[Effect]) -> list[tuple[int, ...]]:

@@ -19,8 +19,8 @@ from backstop.core.events import (
     fund_of,
 )
 from backstop.core.instruments import FundsRules
-from tests.oracle.breakers import effective_state, end_event, peak_digest, shift_peaks
-from tests.oracle.venue import PLAIN, PRICED, SHORT, Venue, moves
+from backstop.reference.breakers import effective_state, end_event, peak_digest, shift_peaks
+from tests.reference.venue import PLAIN, PRICED, SHORT, Venue, moves
 
 OPEN, THROTTLED, HALTED, REOPENING = BreakerState
 PRICE, FLOW, DRAWDOWN, STALE, OPERATOR, OUTAGE, DEFICIT, INDEX = BreakerCause
@@ -55,7 +55,7 @@ def test_price_windows_are_the_present_and_the_last() -> None:
     seen = []
     for time_ns, price in ((0, 1_000), (50, 1_050), (150, 1_060), (250, 1_070), (299, 1_065), (500, 1_080)):
         venue.mark(time_ns, price)
-        seen.append((venue.row()[9:11], venue.oracle.state.breakers[0].price_signal))
+        seen.append((venue.row()[9:11], venue.reference.state.breakers[0].price_signal))
     assert seen == [
         ((1_000, 1_000), 0),
         ((1_000, 1_050), 50_000),
@@ -72,7 +72,7 @@ def test_price_windows_of_a_fall() -> None:
     seen = []
     for time_ns, price in ((0, 1_000), (50, 950), (150, 940), (250, 930), (500, 920)):
         venue.mark(time_ns, price)
-        seen.append((venue.row()[9:11], venue.oracle.state.breakers[0].price_signal))
+        seen.append((venue.row()[9:11], venue.reference.state.breakers[0].price_signal))
     assert seen == [
         ((1_000, 1_000), 0),
         ((950, 1_000), 50_000),
@@ -107,7 +107,7 @@ def test_index_that_stays_away_holds_once() -> None:
     venue = Venue(PRICED)
     venue.at(0, K.INDEX, market=0, price_ticks=800)
     assert venue.mark(0, 1_000) == [(0, OPEN, HALTED, INDEX, 50, 250_000)]
-    assert venue.oracle.next_time_ns() == 50
+    assert venue.reference.next_time_ns() == 50
     assert moves(venue.at(49)) == []
     assert moves(venue.at(50)) == [(0, HALTED, REOPENING, INDEX, 60, 250_000)]
     assert venue.row()[3:5] == (2 * 2_187, 128)
@@ -141,7 +141,7 @@ def test_flow_of_market_and_venue() -> None:
     venue.mark(0, 100, market=1)
     assert moves(venue.default(10, 10)) == [(0, OPEN, THROTTLED, FLOW, 60, 1_000)]
     assert moves(venue.default(20, 9)) == [(NONE, OPEN, HALTED, FLOW, 70, 1_900)]
-    assert [effective_state(venue.oracle.state, market) for market in (0, 1)] == [HALTED, HALTED]
+    assert [effective_state(venue.reference.state, market) for market in (0, 1)] == [HALTED, HALTED]
     assert moves(venue.at(60)) == [(0, THROTTLED, OPEN, FLOW, NEVER_NS, 1_900)]
     assert moves(venue.at(70)) == [(NONE, HALTED, REOPENING, FLOW, 80, 1_900)]
     assert moves(venue.at(80)) == [(NONE, REOPENING, OPEN, FLOW, NEVER_NS, 1_900)]
@@ -229,10 +229,10 @@ def test_drawdown_throttles_the_markets_of_its_group() -> None:
     venue.at(0, K.TRANSFER, account=fund_of(1), amount=1_000)
     assert lose(venue, 10, 299) == []
     assert lose(venue, 11, 1) == [(0, OPEN, THROTTLED, DRAWDOWN, 61, 0)]
-    assert peak_digest(venue.oracle.state, 0) == (1, 1_000)
+    assert peak_digest(venue.reference.state, 0) == (1, 1_000)
     assert earn(venue, 12, 49) == []
     assert earn(venue, 13, 2) == [(0, THROTTLED, OPEN, DRAWDOWN, NEVER_NS, 0)]
-    assert peak_digest(venue.oracle.state, 1) == (0, 1_000)
+    assert peak_digest(venue.reference.state, 1) == (0, 1_000)
 
 
 def test_peak_is_forgotten_after_17_slots() -> None:
@@ -247,7 +247,7 @@ def test_peak_is_forgotten_after_17_slots() -> None:
         assert lose(venue, 150, 200) == []
         seen = [lose(venue, time_ns, amount) for time_ns, amount in losses]
         assert bool(seen[-1]) == throttled
-        assert peak_digest(venue.oracle.state, 0) == (int(throttled), peak)
+        assert peak_digest(venue.reference.state, 0) == (int(throttled), peak)
 
 
 def test_cash_of_a_fund_moves_its_peaks() -> None:
@@ -256,22 +256,22 @@ def test_cash_of_a_fund_moves_its_peaks() -> None:
         venue = Venue(PLAIN, fund=FALLS)
         venue.at(0, K.TRANSFER, account=FUND, amount=1_000)
         assert moves(venue.at(time_ns, K.TRANSFER, account=FUND, amount=-600)) == []
-        assert peak_digest(venue.oracle.state, 0) == (0, 400)
+        assert peak_digest(venue.reference.state, 0) == (0, 400)
         assert lose(venue, time_ns, 119) == []
         assert lose(venue, time_ns, 1)[0][:4] == (0, OPEN, THROTTLED, DRAWDOWN)
     # 280 left of a peak of 400. Another 1,000: 1,280 of 1,400 is 8.6 % below, and the level is gone.
     assert moves(venue.at(260, K.TRANSFER, account=FUND, amount=1_000)) == [(0, THROTTLED, OPEN, DRAWDOWN, NEVER_NS, 0)]
-    assert peak_digest(venue.oracle.state, 0) == (0, 1_400)
+    assert peak_digest(venue.reference.state, 0) == (0, 1_400)
     # Nothing was in use for 17 slots: nothing is kept.
     venue.at(2_100)
-    assert peak_digest(venue.oracle.state, 0) == (0, 0)
+    assert peak_digest(venue.reference.state, 0) == (0, 0)
 
 
 def test_cash_that_a_payment_cancels_out_still_moves_the_peaks() -> None:
     """600 come in and 600 go out in one event: the balance stays 1,000, its peak is 1,600, it is 37.5 % down."""
     venue = Venue(PLAIN, fund=FALLS)
     venue.at(0, K.TRANSFER, account=FUND, amount=1_000)
-    state = venue.oracle.state
+    state = venue.reference.state
     shift_peaks(state, 0, 600)
     end_event(state)
     assert peak_digest(state, 0) == (1, 1_600)
@@ -287,7 +287,7 @@ def test_stale_feed_halts_until_its_next_mark() -> None:
     """40 after the mark: HALTED. The mark at 60 ends it: REOPENING, OPEN at 70. A market without a mark is never stale."""
     venue = Venue(PLAIN, count=2, breakers=AGEING)
     venue.mark(0, 100)
-    assert venue.oracle.next_time_ns() == 40
+    assert venue.reference.next_time_ns() == 40
     assert moves(venue.at(39)) == []
     assert moves(venue.at(40)) == [(0, OPEN, HALTED, STALE, 90, 0)]
     assert venue.mark(60, 100) == [(0, HALTED, REOPENING, STALE, 70, 0)]
@@ -301,7 +301,7 @@ def test_stale_feed_holds_once() -> None:
     venue.mark(0, 100)
     seen = [moves(venue.at(time_ns)) for time_ns in (40, 90, 100)]
     assert [each[0][1:3] for each in seen] == [(OPEN, HALTED), (HALTED, REOPENING), (REOPENING, OPEN)]
-    assert venue.oracle.next_time_ns() == NEVER_NS
+    assert venue.reference.next_time_ns() == NEVER_NS
     assert venue.mark(110, 100) == []
     assert moves(venue.at(150)) == [(0, OPEN, HALTED, STALE, 200, 0)]
 
@@ -322,7 +322,7 @@ def test_order_of_the_operator_ends_by_itself() -> None:
         venue = Venue(PLAIN)
         assert venue.operator(0, Operator.HALT, 30, market) == [(market, OPEN, HALTED, OPERATOR, 50, 0)]
         assert venue.row(market)[3:7] == (81 * 2, 0, 30, 0 if market == 0 else NEVER_NS)
-        assert venue.oracle.next_time_ns() == 30
+        assert venue.reference.next_time_ns() == 30
         assert moves(venue.at(30)) == [(market, HALTED, REOPENING, OPERATOR, 40, 0)]
         assert venue.operator(35, Operator.THROTTLE, 20, market) == []
         assert moves(venue.at(40)) == [(market, REOPENING, THROTTLED, OPERATOR, 90, 0)]
@@ -372,7 +372,7 @@ def test_outage_halts_the_venue_for_a_grace_that_grows_with_the_gap() -> None:
     assert moves(venue.at(5_099)) == []
     assert moves(venue.at(5_199)) == [(NONE, OPEN, HALTED, OUTAGE, 5_249, 0)]
     assert venue.row(1)[3:7] == (243 * 2, 0, NEVER_NS, 5_229)
-    assert venue.oracle.next_time_ns() == 5_229
+    assert venue.reference.next_time_ns() == 5_229
     assert moves(venue.at(5_229)) == [(NONE, HALTED, REOPENING, OUTAGE, 5_239, 0)]
     assert moves(venue.at(5_239)) == [(NONE, REOPENING, OPEN, OUTAGE, NEVER_NS, 0)]
     assert moves(venue.at(6_239)) == [(NONE, OPEN, HALTED, OUTAGE, 6_289, 0)]
@@ -431,10 +431,10 @@ def test_deficit_halts_the_markets_of_the_default_for_the_longest_hold() -> None
 def test_effective_state_is_the_severer() -> None:
     """OPEN, THROTTLED, REOPENING, HALTED: all pairs."""
     venue, order = Venue(PLAIN), (OPEN, THROTTLED, REOPENING, HALTED)
-    own, whole = venue.oracle.state.breakers
+    own, whole = venue.reference.state.breakers
     for (weak, first), (strong, second) in product(enumerate(order), repeat=2):
         own.state, whole.state = first, second
-        assert effective_state(venue.oracle.state, 0) == order[max(weak, strong)]
+        assert effective_state(venue.reference.state, 0) == order[max(weak, strong)]
 
 
 def test_no_new_risk_while_halted_or_reopening() -> None:
@@ -444,7 +444,7 @@ def test_no_new_risk_while_halted_or_reopening() -> None:
     account, other = venue.open(0, 1_000, 4), venue.open(0, 1_000, -2)
 
     def fill(lots: int, counterpart: int = NONE) -> int:
-        effect = venue.at(venue.oracle.state.now, K.FILL, market=0, account=account, other=counterpart, lots=lots, price_ticks=100)[0]
+        effect = venue.at(venue.reference.state.now, K.FILL, market=0, account=account, other=counterpart, lots=lots, price_ticks=100)[0]
         return effect.code if effect.kind == F.REFUSAL else 0
 
     venue.operator(0, Operator.HALT, 20)
@@ -452,7 +452,7 @@ def test_no_new_risk_while_halted_or_reopening() -> None:
     assert [fill(1), fill(-5), fill(-9), fill(-3, other), fill(1, other)] == [refused] * 5
     assert [fill(-1), fill(-1, other), fill(1)] == [0, 0, refused]
     venue.at(20)
-    assert effective_state(venue.oracle.state, 0) == REOPENING
+    assert effective_state(venue.reference.state, 0) == REOPENING
     assert [fill(1), fill(-1)] == [refused, 0]
     venue.at(30)
     assert venue.operator(30, Operator.THROTTLE, 10, 0)[0][2] == THROTTLED

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from backstop.core.events import Cause, fund_of
-from tests.oracle.adl import book_uncovered
-from tests.oracle.socialise import closed_markets, socialise
-from tests.oracle.state import State
+from backstop.reference.adl import book_uncovered
+from backstop.reference.socialise import closed_markets, socialise
+from backstop.reference.state import State
 
 __all__ = ["money_stages", "net_linked_owners"]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from backstop.core.events import NEVER_NS, Cause, EffectKind, SocialisePolicy, clearing_of, fund_of
-from tests.oracle.allocation import capped_pro_rata
-from tests.oracle.arithmetic import split
-from tests.oracle.breakers import shift_peaks
-from tests.oracle.state import State
+from backstop.reference.allocation import capped_pro_rata
+from backstop.reference.arithmetic import split
+from backstop.reference.breakers import shift_peaks
+from backstop.reference.state import State
 
 __all__ = ["closed_markets", "run_recovery", "socialise"]
 

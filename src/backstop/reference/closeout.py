@@ -7,10 +7,10 @@ from fractions import Fraction
 
 from backstop.core.events import BookSide, BreakerState, Cause, EffectKind, error_inventory_of, outside_of
 from backstop.core.instruments import PPM
-from tests.oracle.arithmetic import ceil_div, largest_that, least_that, sign
-from tests.oracle.breakers import add_flow, effective_state
-from tests.oracle.records import Event
-from tests.oracle.state import DISPOSAL_ORDER, TAKEOVER_OFFER, Order, State
+from backstop.reference.arithmetic import ceil_div, largest_that, least_that, sign
+from backstop.reference.breakers import add_flow, effective_state
+from backstop.reference.records import Event
+from backstop.reference.state import DISPOSAL_ORDER, TAKEOVER_OFFER, Order, State
 
 __all__ = ["BUSY", "NOTHING", "PLACED", "Closing", "forget_depth", "order_done", "order_fill", "place_orders", "send"]
 

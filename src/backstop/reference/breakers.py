@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, EffectKind, Guard, Operator, fund_of
 from backstop.core.instruments import PPM
-from tests.oracle.arithmetic import ceil_div
-from tests.oracle.machine import HALT, THROTTLE, Breaker, graded, set_level, settle, spend
-from tests.oracle.records import Event
-from tests.oracle.state import State
+from backstop.reference.arithmetic import ceil_div
+from backstop.reference.machine import HALT, THROTTLE, Breaker, graded, set_level, settle, spend
+from backstop.reference.records import Event
+from backstop.reference.state import State
 
 __all__ = [
     "accept_mark",
@@ -309,7 +309,7 @@ def next_timer_ns(state: State) -> int:
 
 def apply_operator(state: State, event: Event) -> None:
     """OPERATOR: a stop that ends by itself, its early end, or a provider."""
-    from tests.oracle.takeover import switch_off, switch_on  # here, since the stages import this module
+    from backstop.reference.takeover import switch_off, switch_on  # here, since the stages import this module
 
     if event.code == Operator.PROVIDER_OFF:
         switch_off(state, event.other)

@@ -1,4 +1,4 @@
-"""The oracle's face: one event in, its effects out (section 5), the waterfall (section 6), the digest (section 12).
+"""The reference engine: one event in, its effects out (section 5), the waterfall (section 6), the digest (section 12).
 
 It looks at every account where the engine looks at triggers, and knows nothing of rows, buckets or caches.
 """
@@ -30,8 +30,8 @@ from backstop.core.events import (
     outside_of,
 )
 from backstop.core.instruments import PPM, VenueRules
-from tests.oracle.adl import adl, tear_up
-from tests.oracle.breakers import (
+from backstop.reference.adl import adl, tear_up
+from backstop.reference.breakers import (
     accept_mark,
     after_index,
     apply_operator,
@@ -44,19 +44,18 @@ from tests.oracle.breakers import (
     run_timers,
     shift_peaks,
 )
-from tests.oracle.closeout import BUSY, PLACED, forget_depth, order_done, order_fill, place_orders
-from tests.oracle.fund import money_stages, net_linked_owners
-from tests.oracle.invariants import findings
-from tests.oracle.records import Effect, Event
-from tests.oracle.refusals import reason_to_refuse
-from tests.oracle.socialise import run_recovery
-from tests.oracle.state import CLOSING_ORDER, TAKEOVER_OFFER, Account, Position, State
-from tests.oracle.takeover import answer, bind, dispose, fail, takeover_waits
+from backstop.reference.closeout import BUSY, PLACED, forget_depth, order_done, order_fill, place_orders
+from backstop.reference.fund import money_stages, net_linked_owners
+from backstop.reference.records import Effect, Event
+from backstop.reference.refusals import reason_to_refuse
+from backstop.reference.socialise import run_recovery
+from backstop.reference.state import CLOSING_ORDER, TAKEOVER_OFFER, Account, Position, State
+from backstop.reference.takeover import answer, bind, dispose, fail, takeover_waits
 
-__all__ = ["Effect", "Event", "Oracle"]
+__all__ = ["Effect", "Event", "ReferenceEngine"]
 
 
-class Oracle:
+class ReferenceEngine:
     """A slow engine with the same rules."""
 
     def __init__(self, rules: VenueRules) -> None:
@@ -102,10 +101,6 @@ class Oracle:
             flat = [len(rows), *(number for row in rows for number in row)]
             hasher.update(struct.pack(f"<{len(flat)}q", *flat))
         return hasher.hexdigest()
-
-    def check(self) -> list[str]:
-        """Scan the whole state for broken invariants; return what is wrong, in words."""
-        return findings(self.state)
 
 
 # -- events ------------------------------------------------------------------------------------

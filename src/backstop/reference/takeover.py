@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from backstop.core.events import NEVER_NS, NONE, Answer, Cause, EffectKind, ProviderStatus
 from backstop.core.instruments import PPM, CommitmentRules, ProviderRules
-from tests.oracle.allocation import capped_pro_rata
-from tests.oracle.arithmetic import ceil_div, largest_that, least_that, sign
-from tests.oracle.breakers import add_flow
-from tests.oracle.closeout import Closing, send
-from tests.oracle.records import Event
-from tests.oracle.state import DISPOSAL_ORDER, TAKEOVER_OFFER, Order, Provider, State, margin_atoms
+from backstop.reference.allocation import capped_pro_rata
+from backstop.reference.arithmetic import ceil_div, largest_that, least_that, sign
+from backstop.reference.breakers import add_flow
+from backstop.reference.closeout import Closing, send
+from backstop.reference.records import Event
+from backstop.reference.state import DISPOSAL_ORDER, TAKEOVER_OFFER, Order, Provider, State, margin_atoms
 
 __all__ = ["answer", "bind", "dispose", "fail", "switch_off", "switch_on", "takeover_waits"]
 

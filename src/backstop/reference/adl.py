@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from backstop.core.events import NONE, UNCOVERED, AdlClass, AdlPolicy, Cause, EffectKind
 from backstop.core.instruments import PPM
-from tests.oracle.allocation import capped_pro_rata, in_order
-from tests.oracle.arithmetic import ceil_div, holder_order, largest_that, least_that, sign, split
-from tests.oracle.breakers import add_flow, raise_deficit
-from tests.oracle.socialise import socialise
-from tests.oracle.state import State, margin_atoms
+from backstop.reference.allocation import capped_pro_rata, in_order
+from backstop.reference.arithmetic import ceil_div, holder_order, largest_that, least_that, sign, split
+from backstop.reference.breakers import add_flow, raise_deficit
+from backstop.reference.socialise import socialise
+from backstop.reference.state import State, margin_atoms
 
 __all__ = ["adl", "book_uncovered", "capped_pro_rata", "in_order", "rank_score", "ratio", "scramble", "tear_up"]
 

@@ -25,9 +25,9 @@ from backstop.core.events import (
     outside_of,
 )
 from backstop.core.instruments import PPM, MarketRules, VenueRules
-from tests.oracle.arithmetic import ceil_div, sign, trunc_div
-from tests.oracle.machine import Breaker, Peaks, new_breakers, new_peaks
-from tests.oracle.records import Effect
+from backstop.reference.arithmetic import ceil_div, sign, trunc_div
+from backstop.reference.machine import Breaker, Peaks, new_breakers, new_peaks
+from backstop.reference.records import Effect
 
 __all__ = [
     "CLOSING_ORDER",

@@ -19,10 +19,10 @@ from backstop.core.events import (
     outside_of,
 )
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, NOTIONAL_ATOMS_MAX
-from tests.oracle.arithmetic import sign
-from tests.oracle.breakers import effective_state
-from tests.oracle.records import Event
-from tests.oracle.state import TAKEOVER_OFFER, Order, State, margin_atoms
+from backstop.reference.arithmetic import sign
+from backstop.reference.breakers import effective_state
+from backstop.reference.records import Event
+from backstop.reference.state import TAKEOVER_OFFER, Order, State, margin_atoms
 
 __all__ = ["held_loss", "held_margin", "reason_to_refuse"]
 

@@ -1,12 +1,12 @@
-"""Full scans of the oracle's state; each returns findings in words, so that one run shows all faults at once."""
+"""Full scans of the reference's state; each returns findings in words, so that one run shows all faults at once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from backstop.core.events import NEVER_NS, clearing_of, fund_of
-from tests.oracle.arithmetic import sign
-from tests.oracle.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER, State, fresh_health
+from backstop.reference.arithmetic import sign
+from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER, State, fresh_health
 
 __all__ = ["findings"]
 

@@ -1,4 +1,4 @@
-"""The oracle's funds, owners, takeover, disposal, socialise and fees: cases worked by hand from sections 5, 6 and 9."""
+"""The reference's funds, owners, takeover, disposal, socialise and fees: cases worked by hand from sections 5, 6 and 9."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from backstop.core.events import (
     outside_of,
 )
 from backstop.core.instruments import BreakerRules, DisposalRules, FundRules, FundsRules, TakeoverRules, VenueRules
-from tests.oracle.desk import SECOND, Desk, brief, provider, venue
-from tests.oracle.engine import Effect
-from tests.oracle.fund import money_stages
-from tests.oracle.state import Position
+from backstop.reference.engine import Effect
+from backstop.reference.fund import money_stages
+from backstop.reference.state import Position
+from tests.reference.desk import SECOND, Desk, brief, provider, venue
 
 K, F, C = EventKind, EffectKind, Cause
 OUTSIDE = outside_of(0)
@@ -553,15 +553,15 @@ def test_digest_changes_with_what_only_its_new_blocks_see(groups: tuple[int, ...
     desk.open(10)
     desk.bind(0, 0)
     state = desk.state
-    seen = {desk.oracle.digest()}
+    seen = {desk.reference.digest()}
     state.funds[-1].paid[state.pay_slot()] = 1
-    seen.add(desk.oracle.digest())
+    seen.add(desk.reference.digest())
     state.accounts[0].claim = 1
-    seen.add(desk.oracle.digest())
+    seen.add(desk.reference.digest())
     state.owner(0).paid, state.owner(0).paid_ns = 1, state.now
-    seen.add(desk.oracle.digest())
+    seen.add(desk.reference.digest())
     state.providers[0].failures = 1
-    seen.add(desk.oracle.digest())
+    seen.add(desk.reference.digest())
     state.providers[0].commitments[-1][1].used = 1
-    seen.add(desk.oracle.digest())
+    seen.add(desk.reference.digest())
     assert len(seen) == 6

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import pytest
 
 from backstop.core.events import NEVER_NS, BreakerCause, BreakerState
-from tests.oracle.machine import HALT, THROTTLE, Machine, demand, graded, set_level, settle, spend
+from backstop.reference.machine import HALT, THROTTLE, Machine, demand, graded, set_level, settle, spend
 
 OPEN, THROTTLED, HALTED, REOPENING = BreakerState
 PRICE, FLOW, DRAWDOWN, STALE, OPERATOR, OUTAGE, DEFICIT, INDEX = BreakerCause

@@ -1,4 +1,4 @@
-"""A small venue and an oracle, driven event by event, for cases worked by hand."""
+"""A small venue and a reference, driven event by event, for cases worked by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from backstop.core.instruments import (
     VenueRules,
     check_rules,
 )
-from tests.oracle.engine import Effect, Event, Oracle
+from backstop.reference.engine import Effect, Event, ReferenceEngine
+from tests.reference.invariants import findings
 
 __all__ = ["FIVE_PERCENT", "SECOND", "Desk", "brief", "provider", "venue"]
 
@@ -54,13 +55,13 @@ def venue(
 
 
 class Desk:
-    """An oracle, a second apart from event to event, all marks at 100 to begin with."""
+    """A reference, a second apart from event to event, all marks at 100 to begin with."""
 
     def __init__(self, rules: VenueRules) -> None:
         """Check the rules and set the marks."""
         check_rules(rules)
-        self.oracle, self.seq, self.time_ns = Oracle(rules), 0, 0
-        self.state = self.oracle.state
+        self.reference, self.seq, self.time_ns = ReferenceEngine(rules), 0, 0
+        self.state = self.reference.state
         for market in range(len(rules.markets)):
             self.mark(100, market)
 
@@ -68,8 +69,8 @@ class Desk:
         """Apply the next event; nothing may be broken after it."""
         self.seq += 1
         self.time_ns += SECOND
-        effects = self.oracle.apply(Event(self.seq, self.time_ns, int(kind), **fields))
-        assert self.oracle.check() == []
+        effects = self.reference.apply(Event(self.seq, self.time_ns, int(kind), **fields))
+        assert findings(self.state) == []
         return effects
 
     def at(self, time_ns: int) -> Desk:

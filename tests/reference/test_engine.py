@@ -1,4 +1,4 @@
-"""The oracle against itself: random streams with full scans, what they reach, and cases worked by hand from the rules."""
+"""The reference against itself: random streams with full scans, what they reach, and cases worked by hand from the rules."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ from backstop.core.events import (
     outside_of,
 )
 from backstop.core.instruments import LimitRules, MarketRules, TierRules, VenueRules, check_rules
-from tests.oracle.allocation import capped_pro_rata
-from tests.oracle.arithmetic import split
-from tests.oracle.desk import FIVE_PERCENT, Desk, brief, venue
-from tests.oracle.engine import Effect, Event, Oracle
-from tests.oracle.records import effects_list, events_array
-from tests.oracle.state import fresh_health, margin_atoms
+from backstop.reference.allocation import capped_pro_rata
+from backstop.reference.arithmetic import split
+from backstop.reference.engine import Effect, Event, ReferenceEngine
+from backstop.reference.records import effects_list, events_array
+from backstop.reference.state import fresh_health, margin_atoms
+from tests.reference.desk import FIVE_PERCENT, Desk, brief, venue
+from tests.reference.invariants import findings
 from tests.streams.random_streams import make_stream
 from tests.streams.settings import PROFILES
 
@@ -47,7 +48,7 @@ K, F, C = EventKind, EffectKind, Cause
 # -- random streams ----------------------------------------------------------------------------
 
 
-def entry_findings(oracle: Oracle, effects: list[Effect]) -> list[str]:
+def entry_findings(reference: ReferenceEngine, effects: list[Effect]) -> list[str]:
     """Check what one event's effects say of themselves (INV-06), which no scan of the state can see."""
     found = []
     # What an account gave for another of its owner is not what ADL took.
@@ -61,7 +62,7 @@ def entry_findings(oracle: Oracle, effects: list[Effect]) -> list[str]:
         if any(abs(row.lots) > row.price_ticks for row in rows):
             found.append(f"INV-06: a cap is exceeded in {rows}")
         accounts = [row.account for row in rows if row.account >= 0 and row.account not in netted]
-        found += [f"INV-06: ADL broke {account}" for account in accounts if oracle.state.accounts[account].in_default]
+        found += [f"INV-06: ADL broke {account}" for account in accounts if reference.state.accounts[account].in_default]
     return found
 
 
@@ -72,13 +73,13 @@ def test_no_scan_finds_anything_wrong(seed: int) -> None:
     check_rules(rules)
     assert 40 <= len(events) <= 120
     assert [Event(*(int(field) for field in row.tolist())) for row in events_array(events)] == events
-    oracle = Oracle(rules)
+    reference = ReferenceEngine(rules)
     for event in events:
-        effects = oracle.apply(event)
-        assert oracle.check() == []
-        assert entry_findings(oracle, effects) == []
+        effects = reference.apply(event)
+        assert findings(reference.state) == []
+        assert entry_findings(reference, effects) == []
         assert all(-(1 << 63) <= field < 1 << 63 for effect in effects for field in effect)
-    assert len(oracle.digest()) == 64
+    assert len(reference.digest()) == 64
 
 
 def test_same_seed_gives_same_stream() -> None:
@@ -93,8 +94,8 @@ def test_streams_reach_every_kind() -> None:
     causes, breakers = Counter[int](), Counter[int]()
     for seed in range(SEEDS):
         rules, events = make_stream(seed)
-        oracle = Oracle(rules)
-        effects = [effect for event in events for effect in oracle.apply(event)]
+        reference = ReferenceEngine(rules)
+        effects = [effect for event in events for effect in reference.apply(event)]
         reached.update((effect.kind, effect.code) for effect in effects)
         causes.update(effect.code for effect in effects if effect.kind in (F.TRADE, F.POSTING))
         breakers.update(effect.lots for effect in effects if effect.kind == F.BREAKER)
@@ -331,12 +332,12 @@ def test_cost_of_outside_stays_within_the_balance_limit() -> None:
     market = MarketRules(1 << 30, 1 << 20, 1 << 10, FIVE_PERCENT, (1_000,), 0)
     rules = VenueRules((market,), limits=LimitRules(accounts_max=8))
     check_rules(rules)
-    oracle = Oracle(rules)
-    oracle.apply(Event(1, 0, K.MARK, market=0, price_ticks=1))
+    reference = ReferenceEngine(rules)
+    reference.apply(Event(1, 0, K.MARK, market=0, price_ticks=1))
     codes = []
     for account in range(3):
-        oracle.apply(Event(2 + 2 * account, 0, K.ACCOUNT, account=account))
-        effects = oracle.apply(Event(3 + 2 * account, 0, K.POSITION, market=0, account=account, lots=-1024, amount=-(1 << 60)))
+        reference.apply(Event(2 + 2 * account, 0, K.ACCOUNT, account=account))
+        effects = reference.apply(Event(3 + 2 * account, 0, K.POSITION, market=0, account=account, lots=-1024, amount=-(1 << 60)))
         codes += [effect.code for effect in effects if effect.kind == F.REFUSAL]
     assert codes == [Reject.BALANCE_LIMIT]
 
@@ -346,11 +347,11 @@ def test_refusal_uses_its_seq_and_nothing_else() -> None:
     desk = Desk(venue(ADL_ONLY))
     before = desk.state.now
     late = Event(10, before + 5, K.MARK, market=3, price_ticks=5)
-    assert [effect.code for effect in desk.oracle.apply(late)] == [Reject.UNKNOWN_MARKET]
+    assert [effect.code for effect in desk.reference.apply(late)] == [Reject.UNKNOWN_MARKET]
     assert (desk.state.now, desk.state.last_seq) == (before, 10)
-    digest = desk.oracle.digest()
-    assert [effect.code for effect in desk.oracle.apply(late)] == [Reject.SEQ_NOT_AFTER]
-    assert desk.oracle.digest() == digest
+    digest = desk.reference.digest()
+    assert [effect.code for effect in desk.reference.apply(late)] == [Reject.SEQ_NOT_AFTER]
+    assert desk.reference.digest() == digest
 
 
 def test_loaded_book_that_nets_leaves_outside_with_no_cost() -> None:

@@ -1,1 +1,0 @@
-"""The oracle: the rules of ``docs/rules.md`` once more, slow and obvious, in plain Python integers."""
