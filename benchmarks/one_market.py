@@ -133,7 +133,7 @@ class Desk:
         paid["kind"], paid["account"], paid["market"], paid["amount"] = EventKind.TRANSFER, FUND, NONE, fund_atoms
         self._run(np.concatenate([opening[:1], paid, opening[1:]]), False)
         names = [name for name in State.FIELDS if name != "effects"]
-        self._arrays = [getattr(self.state, name) for name in names] + list(self.world)
+        self._arrays = [getattr(self.state, name) for name in names] + list(self.world.arrays().values())
         self._saved: list[NDArray[Any]] = []
 
     def save(self) -> None:

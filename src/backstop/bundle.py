@@ -19,9 +19,6 @@ from backstop.compiled import COMPILED
 
 __all__ = ["Bundle", "bundle"]
 
-#: Words of the table an array: its address and its first two lengths.
-_WORDS = 3
-
 
 class Bundle:
     """Base of a bundle: ``FIELDS`` names its arrays, each with its dtype and number of dimensions."""
@@ -41,13 +38,17 @@ class Bundle:
             if array.dtype != np.dtype(dtype) or array.ndim != dimensions or not array.flags.c_contiguous:
                 raise TypeError(f"{type(self).__name__}.{name} must be a contiguous array of {dtype} in {dimensions} dimensions")
             object.__setattr__(self, name, array)
-            words += [array.ctypes.data, array.shape[0], array.shape[1] if dimensions == 2 else 1]
+            words += [array.ctypes.data, *array.shape]
         object.__setattr__(self, "_table", np.array(words, dtype=np.int64))
         object.__setattr__(self, "address", int(self._table.ctypes.data))
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays themselves, by name, in the order of ``FIELDS``."""
+        return {name: getattr(self, name) for name in self.FIELDS}
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Let a copy hold arrays, and a table of addresses, of its own."""
-        return _rebuild, (type(self), {name: getattr(self, name) for name in self.FIELDS})
+        return _rebuild, (type(self), self.arrays())
 
     _table: NDArray[np.int64]
     address: int
@@ -59,6 +60,15 @@ class Bundle:
 
 def _rebuild(cls: type[Bundle], arrays: dict[str, NDArray[Any]]) -> Bundle:
     return cls(**arrays)
+
+
+def _places(fields: dict[str, tuple[Any, int]]) -> dict[str, int]:
+    """Return where each array stands in the table: a word for its address, then one per dimension."""
+    places, place = {}, 0
+    for name, (_, dimensions) in fields.items():
+        places[name] = place
+        place += 1 + dimensions
+    return places
 
 
 def bundle(cls: type[Bundle]) -> None:
@@ -78,7 +88,7 @@ def bundle(cls: type[Bundle]) -> None:
     kind.__module__, kind.__qualname__ = cls.__module__, f"{cls.__name__}Type"
     instance = kind()
     arrays = {field: types.Array(from_dtype(np.dtype(dtype)), dimensions, "C") for field, (dtype, dimensions) in cls.FIELDS.items()}
-    places = {field: _WORDS * place for place, field in enumerate(cls.FIELDS)}
+    places = _places(cls.FIELDS)
 
     register_model(kind)(models.OpaqueModel)
     typeof_impl.register(cls)(lambda value, context: instance)
@@ -103,14 +113,16 @@ def bundle(cls: type[Bundle]) -> None:
         word = ir.IntType(64)
         table = builder.bitcast(value, word.as_pointer())
         loaded = []
-        for offset in range(_WORDS):
+        for offset in range(1 + array_type.ndim):
             load = builder.load(builder.gep(table, [ir.Constant(word, places[attr] + offset)]))
             load.set_metadata("invariant.load", builder.module.add_metadata([]))
             loaded.append(load)
         array = arrayobj.make_array(array_type)(context, builder)
         itemsize = ir.Constant(word, np.dtype(cls.FIELDS[attr][0]).itemsize)
-        shape = loaded[1 : 1 + array_type.ndim]
-        strides = [itemsize] if array_type.ndim == 1 else [builder.mul(loaded[2], itemsize), itemsize]
+        shape = loaded[1:]
+        strides = [itemsize]
+        for length in reversed(shape[1:]):
+            strides.insert(0, builder.mul(length, strides[0]))
         data = builder.inttoptr(loaded[0], context.get_data_type(array_type.dtype).as_pointer())
         arrayobj.populate_array(array, data=data, shape=shape, strides=strides, itemsize=itemsize, meminfo=None)
         return array._getvalue()

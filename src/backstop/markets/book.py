@@ -16,11 +16,12 @@ again only when that changed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backstop.bundle import Bundle, bundle
 from backstop.compiled import inlined, kernel
 from backstop.core.events import EVENT, NEVER_NS, NONE, Answer, BookSide, EventKind
 from backstop.core.instruments import BANDS_MAX, DEPTH_LOTS_MAX, PPM, VenueRules
@@ -66,8 +67,6 @@ _IMPACT_MIN = 1_000_000
 _IMPACT_MAX = 1_000_000_000_000_000_000
 #: ppm a second times nanoseconds, in one lot.
 _CREDIT_ONE = 1_000_000_000_000_000
-
-# Enum members are not constants of a compiled function; these are.
 
 #: One band of one side of one market.
 BAND = np.dtype(
@@ -172,8 +171,18 @@ class BookLike(Protocol):
         """Return the time from the engine to the book [ns]."""
 
 
-class World(NamedTuple):
-    """The simulated venue's arrays. Kernels take it whole and change it in place."""
+class World(Bundle):
+    """The simulated venue's arrays. Kernels take it whole and change its arrays in place."""
+
+    FIELDS: ClassVar[dict[str, tuple[Any, int]]] = {
+        "control": (CONTROL, 1),
+        "books": (BOOK, 1),
+        "bands": (BAND, 3),
+        "sent": (SENT, 1),
+        "arrivals": (np.int64, 2),
+        "schedule": (DEPTH_STEP, 1),
+        "answers": (EVENT, 1),
+    }
 
     control: NDArray[np.void]
     books: NDArray[np.void]
@@ -187,6 +196,9 @@ class World(NamedTuple):
     schedule: NDArray[np.void]
     #: Events of the present moment that wait for their turn.
     answers: NDArray[np.void]
+
+
+bundle(World)
 
 
 def _check(good: bool, message: str) -> None:

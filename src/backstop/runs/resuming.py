@@ -68,7 +68,7 @@ class Resumed(NamedTuple):
 
 def arrays_of(world: World) -> dict[str, NDArray[Any]]:
     """Return the simulated venue's arrays under the names that a snapshot keeps them by."""
-    return {_PREFIX + name: array for name, array in world._asdict().items()}
+    return {_PREFIX + name: array for name, array in world.arrays().items()}
 
 
 def resume(path: Path, manifest: Manifest, names: Names, state: State, world: World) -> Resumed:
