@@ -18,7 +18,7 @@ from backstop.core.ledger import open_position_row, position_of
 from backstop.core.margin import assess, raw_health
 from backstop.core.state import OWNER_FIRST, State, house_slot, new_state
 from backstop.core.units import scramble
-from backstop.core.waterfall.adl import deleverage
+from backstop.core.waterfall.adl import deleverage_position
 from backstop.core.waterfall.certificate import ORDERED, check_certificate
 from backstop.core.waterfall.ranking import rank_positions, rank_score
 from backstop.reference.records import Effect, effects_list
@@ -120,7 +120,7 @@ def wave(policy: AdlPolicy, holdings: list[Holding]) -> tuple[State, list[Effect
     """Deleverage account 0; return the state before, and what was emitted."""
     state, before = book_state(policy, holdings), book_state(policy, holdings)
     equity, maintenance = assess(state, 0)
-    deleverage(state, position_of(state, 0, 0), equity, maintenance)
+    deleverage_position(state, policy, position_of(state, 0, 0), equity, maintenance)
     rows = state.effects[: int(state.engine[0].effects_now)]
     if len(rows):
         assert [str(finding) for finding in check_certificate(rows, 0, FACTOR)] == []

@@ -93,7 +93,7 @@ def _ranks(past: Past, account: int, symbol: str | None) -> list[dict[str, Any]]
 def _policy(past: Past) -> str:
     from backstop.core.events import AdlPolicy
 
-    return AdlPolicy(int(past.state.rules[0].adl_policy)).name.lower()
+    return AdlPolicy(past.venue.rules.adl_policy).name.lower()
 
 
 def _as_object(past: Past, account: int, ranks: list[dict[str, Any]]) -> dict[str, Any]:

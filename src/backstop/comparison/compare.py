@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backstop.comparison.budget import BudgetTable
-from backstop.core.events import AdlClass, AdlPolicy, EffectArray, EffectKind, error_inventory_of, outside_of
+from backstop.core.events import AdlClass, AdlPolicy, EffectArray, EffectKind, Stage, error_inventory_of, outside_of
 from backstop.core.units import scramble
 from backstop.core.waterfall.allocation import allocate, allocate_in_order
 from backstop.core.waterfall.certificate import ORDERED, Share, check_allocation, check_certificate
@@ -157,12 +157,12 @@ def compare_wave(path: Path | str, seq: int | None = None) -> Comparison:
         near = ", ".join(str(wave.seq) for wave in sorted(waves, key=lambda wave: abs(wave.seq - (seq or 0)))[:5])
         raise NoWaveError(f"{path}: nobody was deleveraged at seq {seq}: near it are {near}")
     past = replay_before(path, seq)
-    recorded = AdlPolicy(int(past.state.rules[0].adl_policy))
+    recorded = AdlPolicy(past.venue.rules.adl_policy)
     notes = [f"recorded under {recorded.name.lower()}"]
     outcomes = []
     for policy in AdlPolicy:
         state = deepcopy(past.state)
-        state.rules[0].adl_policy = policy
+        state.stages["policy"][state.stages["kind"] == Stage.ADL] = policy
         effects = apply_events(state, past.next_event)
         if policy == recorded and not np.array_equal(effects, past.next_effects):
             notes.append("the journal's own effects differ from their replay: run backstop journal verify")

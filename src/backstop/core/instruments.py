@@ -31,7 +31,6 @@ __all__ = [
     "PRICE_TICKS_LIMIT",
     "PROVIDERS_MAX",
     "ProviderRules",
-    "STAGES_MAX",
     "TakeoverRules",
     "TierRules",
     "VenueRules",
@@ -43,8 +42,6 @@ __all__ = [
 PPM = 1_000_000
 #: Most bands of visible depth a side.
 BANDS_MAX = 8
-#: Most stages of a waterfall.
-STAGES_MAX = 8
 #: Most lots that one band may show.
 DEPTH_LOTS_MAX = 1 << 40
 #: Sum over markets of the largest position's notional: leaves room to add cost and balance in 63 bits.

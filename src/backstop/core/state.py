@@ -22,9 +22,10 @@ from backstop.core.events import (
     HOUSE_FIRST_MARKET,
     NEVER_NS,
     NONE,
+    Health,
     Stage,
 )
-from backstop.core.instruments import BANDS_MAX, STAGES_MAX, VenueRules, check_rules, deductions_atoms
+from backstop.core.instruments import BANDS_MAX, VenueRules, check_rules, deductions_atoms
 
 __all__ = [
     "ACCOUNT",
@@ -38,6 +39,7 @@ __all__ = [
     "POSITION",
     "PROVIDER",
     "RULES",
+    "STAGE",
     "TIER",
     "AccountRow",
     "State",
@@ -238,6 +240,7 @@ ENGINE = _row(
     ("effects_now", "<i8"),
     ("effects_first", "<i8"),  # where those of the present event begin
     ("touched_now", "<i8"),
+    ("parked_now", "<i8"),
     ("refused", "<i8"),
     ("judged", "<i8"),
     ("crossed", "<i8"),
@@ -251,19 +254,13 @@ RULES = _row(
     ("fee_ppm", "<i8"),
     ("depth_share_ppm", "<i8"),
     ("volume_share_ppm", "<i8"),
-    ("interval_ns", "<i8"),
-    ("deadline_ns", "<i8"),
-    ("order_timeout_ns", "<i8"),
     ("minimum_notional", "<i8"),
     ("cap_interval_ns", "<i8"),
     ("account_notional_max", "<i8"),
     ("venue_notional_max", "<i8"),
-    ("has_fund", "<i8"),
-    ("fund_supports", "<i8"),
-    ("has_socialise", "<i8"),
-    ("takeover_first", "<i8"),  # takeover stands behind closeout: its turn right before it below close-out
-    ("adl_policy", "<i8"),
-    ("socialise_policy", "<i8"),
+    ("fund_turn", "<i8"),  # row of ``fund`` in ``State.stages``, or NONE
+    ("socialise_turn", "<i8"),  # row of ``socialise``, or NONE
+    ("fund_supports", "<i8"),  # the fund supports the gap of an insolvent account's closing: it stands before ADL
     ("groups", "<i8"),
     ("window_ns", "<i8"),
     ("owner_loss_max", "<i8"),
@@ -275,7 +272,6 @@ RULES = _row(
     ("providers", "<i8"),
     ("vault", "<i8"),  # number of the venue vault, or NONE
     ("provider_share_ppm", "<i8"),
-    ("answer_timeout_ns", "<i8"),
     ("failures_max", "<i8"),
     ("retry_ns", "<i8"),
     ("off_ns", "<i8"),
@@ -297,8 +293,18 @@ RULES = _row(
     ("accounts_max", "<i8"),
     ("orders_max", "<i8"),
     ("markets", "<i8"),
-    ("stage_count", "<i8"),
-    ("stages", "<i8", (STAGES_MAX,)),
+)
+
+#: One turn of the waterfall, in the venue's order. A stage may have more than one.
+STAGE = _row(
+    ("kind", "<i8"),
+    ("policy", "<i8"),  # of ADL and of socialise: which of their policies
+    ("is_joint", "<i8"),  # the stage takes all accounts of the event at once
+    ("from_health", "<i8"),  # the turn is for accounts between these two levels of health
+    ("until_health", "<i8"),
+    ("deadline_ns", "<i8"),  # after a default began: from then on nobody waits in this turn
+    ("interval_ns", "<i8"),  # between two attempts
+    ("answer_timeout_ns", "<i8"),  # how long its orders or offers stand
 )
 
 
@@ -325,6 +331,7 @@ class State(Bundle):
     FIELDS: ClassVar[dict[str, tuple[Any, int]]] = {
         "engine": (ENGINE, 1),
         "rules": (RULES, 1),
+        "stages": (STAGE, 1),
         "markets": (MARKET, 1),
         "tiers": (TIER, 1),
         "house": (np.int64, 1),
@@ -343,6 +350,8 @@ class State(Bundle):
 
     engine: NDArray[np.void]
     rules: NDArray[np.void]
+    #: One row per turn of the waterfall.
+    stages: NDArray[np.void]
     markets: NDArray[np.void]
     tiers: NDArray[np.void]
     #: Balances of the house's ledger accounts, by ``house_slot``.
@@ -383,7 +392,11 @@ OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED = 22, 23, 24
 DIRTY = 25
 #: By account, zero outside of the stage: weight of a payer of a socialised deficit. Then the payers' ids.
 PAYER_WEIGHT, PAYER = 26, 27
-COLUMNS = 28
+#: By place of the running round: its accounts, the most urgent first, and what their stage answers.
+TURN_ACCOUNT, TURN_OUTCOME = 28, 29
+#: Accounts that stand at a joint turn; by account: which one (see ``waterfall.run``).
+PARKED, PARKED_TURN = 30, 31
+COLUMNS = 32
 
 #: Slots of a fund's gauges: any span of 16 of them is covered by 17.
 FUND_SLOTS = 17
@@ -480,28 +493,57 @@ def _stands_behind(rules: VenueRules, stage: Stage, other: Stage) -> bool:
     return stage in stages and other in stages and stages.index(stage) > stages.index(other)
 
 
-def _rules_row(rules: VenueRules) -> NDArray[np.void]:
+def _stage_row(rules: VenueRules, stage: int, from_health: Health = Health.DISTRESSED) -> NDArray[np.void]:
+    """Return the row of one turn. Whoever does not wait for answers has closeout's interval and deadline."""
+    rows = np.zeros(1, dtype=STAGE)
+    row, closeout = rows[0], rules.closeout
+    row.kind, row.from_health, row.until_health = stage, from_health, Health.INSOLVENT
+    row.interval_ns, row.deadline_ns = closeout.interval_ns, closeout.deadline_ns
+    if stage == Stage.CLOSEOUT:
+        row.answer_timeout_ns = closeout.order_timeout_ns
+    elif stage == Stage.TAKEOVER:
+        # As long again as closeout.
+        row.deadline_ns, row.answer_timeout_ns = 2 * closeout.deadline_ns, rules.takeover.answer_timeout_ns
+    elif stage == Stage.ADL:
+        row.policy = rules.adl_policy
+    elif stage == Stage.SOCIALISE:
+        row.policy = rules.socialise_policy
+    return rows
+
+
+def _stage_rows(rules: VenueRules) -> NDArray[np.void]:
+    """Return the turns of the waterfall: the venue's stages, and takeover first for accounts below close-out."""
+    rows = []
+    for stage in rules.stages:
+        if stage == Stage.CLOSEOUT and _stands_behind(rules, Stage.TAKEOVER, Stage.CLOSEOUT):
+            rows.append(_stage_row(rules, Stage.TAKEOVER, from_health=Health.CLOSE_OUT))
+        rows.append(_stage_row(rules, stage))
+    return np.concatenate(rows)
+
+
+def _turn_of(stages: NDArray[np.void], stage: Stage) -> int:
+    """Return the first turn of a stage, or NONE."""
+    return next(iter(np.flatnonzero(stages["kind"] == stage).tolist()), NONE)
+
+
+def _rules_row(rules: VenueRules, stages: NDArray[np.void]) -> NDArray[np.void]:
     rows = np.zeros(1, dtype=RULES)
     row = rows[0]
     for group in (rules.levels, rules.closeout, rules.fund, rules.takeover):
         for name, value in group._asdict().items():
-            row[name] = value
+            if name in RULES.names:
+                row[name] = value
     for name, value in rules.disposal._asdict().items():
         row["disposal_" + name] = value
     for name, value in rules.breakers._asdict().items():
         if name not in ("flow_throttle", "flow_halt"):
             row[name] = value
-    row.has_fund = Stage.FUND in rules.stages
+    row.fund_turn, row.socialise_turn = _turn_of(stages, Stage.FUND), _turn_of(stages, Stage.SOCIALISE)
     row.fund_supports = Stage.FUND in rules.stages and not _stands_behind(rules, Stage.FUND, Stage.ADL)
-    row.has_socialise = Stage.SOCIALISE in rules.stages
-    row.takeover_first = _stands_behind(rules, Stage.TAKEOVER, Stage.CLOSEOUT)
-    row.adl_policy, row.socialise_policy = rules.adl_policy, rules.socialise_policy
     row.groups, row.providers = len(rules.funds), len(rules.providers)
     row.vault = next((number for number, provider in enumerate(rules.providers) if provider.is_vault), NONE)
     row.accounts_max, row.orders_max = rules.limits.accounts_max, rules.limits.orders_max
     row.markets = len(rules.markets)
-    row.stage_count = len(rules.stages)
-    row.stages[: len(rules.stages)] = rules.stages
     return rows
 
 
@@ -546,6 +588,7 @@ def new_state(rules: VenueRules) -> State:
     check_rules(rules)
     count, limits = len(rules.markets), rules.limits
     markets, tiers = _market_rows(rules)
+    stages = _stage_rows(rules)
     providers, commitments = _provider_rows(rules)
     buckets = int(markets[-1].bucket_first) + int(bucket_of(rules.markets[-1].price_ticks_max)) + 1
     engine = np.zeros(1, dtype=ENGINE)
@@ -563,7 +606,8 @@ def new_state(rules: VenueRules) -> State:
     columns[OWNER_FIRST, : limits.accounts_max] = NONE
     return State(
         engine=engine,
-        rules=_rules_row(rules),
+        rules=_rules_row(rules, stages),
+        stages=stages,
         markets=markets,
         tiers=tiers,
         house=np.zeros(house_slot(HOUSE_FIRST_MARKET) + 3 * count, dtype=np.int64),

@@ -18,10 +18,10 @@ from backstop.config import default_text, parse_venue
 from backstop.core.engine import step
 from backstop.core.state import new_state
 from backstop.core.waterfall.adl import deleverage
-from backstop.core.waterfall.closeout import plan_orders
+from backstop.core.waterfall.closeout import close_on_book
 from backstop.core.waterfall.run import run_rounds
 from backstop.core.waterfall.socialise import socialise
-from backstop.core.waterfall.takeover import offer_takeover, take_over_by_vault
+from backstop.core.waterfall.takeover import take_over
 from backstop.core.waterfall.tear_up import tear_up
 from backstop.markets.population import default_parameters
 from backstop.markets.scenarios import scenario
@@ -35,11 +35,10 @@ _LEAVES = 90
 #: Kernels with how many numbers each takes beside the state.
 _STAGES: tuple[tuple[Any, int], ...] = (
     (deleverage, 3),
-    (offer_takeover, 3),
-    (take_over_by_vault, 1),
+    (take_over, 3),
     (socialise, 2),
     (tear_up, 3),
-    (plan_orders, 3),
+    (close_on_book, 3),
     (run_rounds, 0),
 )
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
 from backstop.core.breakers import add_flow
-from backstop.core.events import NONE, AdlClass, AdlPolicy, Cause, EffectKind
+from backstop.core.events import NONE, AdlClass, AdlPolicy, Cause, EffectKind, Health
 from backstop.core.ledger import trade
 from backstop.core.margin import assess, maintenance_margin, unit_of, zero_cash
+from backstop.core.monitor import judge
 from backstop.core.outbox import emit
 from backstop.core.state import (
     CLASS_ETA_LOTS,
@@ -25,6 +26,7 @@ from backstop.core.state import (
     PLAN_POSITION,
     PLAN_REMAINDER,
     PLAN_WEIGHT,
+    TURN_ACCOUNT,
     State,
 )
 from backstop.core.units import add_checked, compare_products, split_by_largest_remainder
@@ -35,17 +37,18 @@ from backstop.core.waterfall.counterparties import (
     settle_counterparty,
     trade_counterparty,
 )
+from backstop.core.waterfall.cover import outcome_after_closing
 from backstop.core.waterfall.ranking import adl_weight, class_of, sum_hedges
+from backstop.core.waterfall.turns import answer
 
-__all__ = ["deleverage"]
+__all__ = ["deleverage", "deleverage_position"]
 
 _CLASSES = len(AdlClass)
 
 
 @kernel
-def _classify(state: State, found: int, owner: int) -> None:
+def _classify(state: State, policy: int, found: int, owner: int) -> None:
     """Fill in class and weight of each counterparty gathered."""
-    policy = state.rules[0].adl_policy
     for place in range(found):
         position = state.columns[PLAN_POSITION, place]
         kind = class_of(state, position, owner)
@@ -120,11 +123,10 @@ def _set_others_aside(state: State, found: int, kind: int) -> None:
 
 
 @kernel
-def _fill_class(state: State, found: int, kind: int, to_place: int) -> int:
+def _fill_class(state: State, policy: int, found: int, kind: int, to_place: int) -> int:
     """Place lots in one class, in proportion or in order as the policy says; return how many."""
     if to_place == 0 or not _has_class(state, found, kind):
         return 0
-    policy = state.rules[0].adl_policy
     caps, weights, parts = state.columns[PLAN_CAP], state.columns[PLAN_WEIGHT], state.columns[PLAN_CASH]
     remainders, heap = state.columns[PLAN_REMAINDER], state.columns[PLAN_ORDER]
     _set_others_aside(state, found, kind)
@@ -168,13 +170,15 @@ def _emit_class(state: State, found: int, kind: int, defaulter: int, market: int
 
 
 @kernel
-def _emit_certificate(state: State, found: int, account: int, market: int, sign: int, lots: int, cash: int, equity: int) -> None:
+def _emit_certificate(
+    state: State, policy: int, found: int, account: int, market: int, sign: int, lots: int, cash: int, equity: int
+) -> None:
     fills = 0
     for place in range(found):
         if state.columns[PLAN_LOTS, place] > 0:
             fills += 1
     mark = state.markets[market].mark_ticks
-    emit(state, EffectKind.ADL_PLAN, state.rules[0].adl_policy, market, account, fills, -sign * lots, mark, cash, equity)
+    emit(state, EffectKind.ADL_PLAN, policy, market, account, fills, -sign * lots, mark, cash, equity)
     for kind in range(_CLASSES):
         _emit_class(state, found, kind, account, market, sign, cash)
 
@@ -219,7 +223,7 @@ def _trade_all(state: State, position: int, found: int, lots: int, cash: int) ->
 
 
 @kernel
-def deleverage(state: State, position: int, equity: int, maintenance: int) -> None:
+def deleverage_position(state: State, policy: int, position: int, equity: int, maintenance: int) -> None:
     """Close a defaulter's position against counterparties; ``equity`` and ``maintenance`` are its account's.
 
     An insolvent account's whole position at its zero cash, a solvent one's least lots at mark; less where the
@@ -228,7 +232,7 @@ def deleverage(state: State, position: int, equity: int, maintenance: int) -> No
     row = state.positions[position]
     found = opposite_positions(state, position, False)
     sum_hedges(state, row.market, -row.lots)
-    _classify(state, found, state.accounts[row.account].owner)
+    _classify(state, policy, found, state.accounts[row.account].owner)
     lots, cash = _lots_and_cash(state, position, found, equity, maintenance)
     if lots == 0:
         return
@@ -236,7 +240,7 @@ def deleverage(state: State, position: int, equity: int, maintenance: int) -> No
         state.columns[PLAN_LOTS, place] = 0
     left = lots
     for kind in range(_CLASSES):
-        left -= _fill_class(state, found, kind, left)
+        left -= _fill_class(state, policy, found, kind, left)
     split_by_largest_remainder(
         abs(cash),
         state.columns[PLAN_LOTS],
@@ -245,5 +249,31 @@ def deleverage(state: State, position: int, equity: int, maintenance: int) -> No
         state.columns[PLAN_ORDER],
         found,
     )
-    _emit_certificate(state, found, row.account, row.market, 1 if row.lots > 0 else -1, lots, cash, equity)
+    _emit_certificate(state, policy, found, row.account, row.market, 1 if row.lots > 0 else -1, lots, cash, equity)
     _trade_all(state, position, found, lots, cash)
+
+
+@kernel
+def _deleverage_account(state: State, policy: int, account: int) -> int:
+    """Deleverage an account's positions in order of market, while it is in default; return its outcome."""
+    position = state.accounts[account].first_position
+    while position != NONE:
+        row = state.positions[position]
+        if row.lots != 0:
+            judge(state, account)
+            if state.accounts[account].health < Health.DISTRESSED:
+                break
+            equity, maintenance = assess(state, account)
+            deleverage_position(state, policy, position, equity, maintenance)
+        position = row.next_of_account
+    return outcome_after_closing(state, account)
+
+
+@kernel
+def deleverage(state: State, turn: int, first: int, count: int) -> int:
+    """Run ADL over the accounts of the turn, by the turn's policy. Answers as ``turns`` says."""
+    going = 0
+    for place in range(first, first + count):
+        outcome = _deleverage_account(state, state.stages[turn].policy, state.columns[TURN_ACCOUNT, place])
+        going += answer(state, place, outcome)
+    return going

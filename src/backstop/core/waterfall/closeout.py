@@ -1,6 +1,6 @@
 """Closing on the book: the least that restores an account, in slices, within limits.
 
-``plan_orders`` sends the orders of one slice. A solvent account's order never goes beyond its zero
+``close_on_book`` sends the orders of one slice. A solvent account's order never goes beyond its zero
 price; an insolvent one's gap to zero cash is reserved in the fund before the order leaves
 (docs/rules.md, section 6).
 """
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
 from backstop.core.breakers import band_ticks, effective_state
-from backstop.core.events import NONE, BreakerState, EffectKind
-from backstop.core.margin import release_level, released_margin, unit_of, zero_cash, zero_price_ticks
+from backstop.core.events import NONE, BreakerState, EffectKind, Health
+from backstop.core.margin import assess, release_level, released_margin, unit_of, zero_cash, zero_price_ticks
 from backstop.core.orders import is_place_free, open_order, order_side, reserve
 from backstop.core.outbox import emit
+from backstop.core.stages import Outcome
 from backstop.core.state import (
     CLOSING_ORDER,
     ORDERED_INTERVAL,
@@ -21,18 +22,21 @@ from backstop.core.state import (
     PLAN_POSITION,
     PLAN_REMAINDER,
     PLAN_WEIGHT,
+    TURN_ACCOUNT,
     UNKNOWN_DEPTH,
     State,
 )
 from backstop.core.units import compare_products, div_ceil, mul_div_ceil, mul_div_floor
+from backstop.core.waits import wait_until
 from backstop.core.waterfall.fund import available_atoms, roll_interval
+from backstop.core.waterfall.turns import answer, wait_interval
 
-__all__ = ["BUSY", "ORDERED", "UNABLE", "book_lots", "book_side", "count_ordered", "plan_orders", "slice_lots", "tolerance_ticks"]
+__all__ = ["book_lots", "book_side", "close_on_book", "count_ordered", "slice_lots", "tolerance_ticks"]
 
 _PPM = 1_000_000
 
 #: Outcomes of a plan: orders left; capacity is only taken by others; there is none.
-ORDERED, BUSY, UNABLE = 0, 1, 2
+_ORDERED, _BUSY, _UNABLE = 0, 1, 2
 
 
 @inlined
@@ -304,7 +308,7 @@ def _take_best(state: State, found: int) -> int:
 
 
 @kernel
-def plan_orders(state: State, account: int, equity: int, maintenance: int) -> int:
+def _plan_orders(state: State, turn: int, account: int, equity: int, maintenance: int) -> int:
     """Plan and send the orders of one slice of an account in default; return the outcome."""
     rules = state.rules[0]
     solvent = equity >= 0
@@ -312,7 +316,7 @@ def plan_orders(state: State, account: int, equity: int, maintenance: int) -> in
     found, busy = _weigh_positions(state, account, fee_ppm)
     expected_equity, expected_maintenance = equity, maintenance
     # From the deadline on, nothing more leaves that the visible book would not take: the next stages have their turn.
-    is_late = state.engine[0].now_ns >= state.accounts[account].default_since_ns + rules.deadline_ns
+    is_late = state.engine[0].now_ns >= state.accounts[account].default_since_ns + state.stages[turn].deadline_ns
     ordered = False
     for _ in range(found):
         best = _take_best(state, found)
@@ -354,5 +358,33 @@ def plan_orders(state: State, account: int, equity: int, maintenance: int) -> in
         if least > 0:
             break
     if ordered:
-        return ORDERED
-    return BUSY if busy else UNABLE
+        return _ORDERED
+    return _BUSY if busy else _UNABLE
+
+
+@kernel
+def _close_account(state: State, turn: int, account: int) -> int:
+    """Send one slice of an account; return WAIT for answers, for the next slice or for the deadline, else NEXT (keeps INV-11)."""
+    now = state.engine[0].now_ns
+    head = state.accounts[account]
+    if now < head.next_slice_ns:
+        wait_until(state, account, head.next_slice_ns)
+        return Outcome.WAIT
+    equity, maintenance = assess(state, account)
+    plan = _plan_orders(state, turn, account, equity, maintenance)
+    if plan == _ORDERED:
+        head.next_slice_ns = now + state.stages[turn].interval_ns
+        wait_until(state, account, now + state.stages[turn].answer_timeout_ns)
+        return Outcome.WAIT
+    if (plan == _BUSY or head.health == Health.DISTRESSED) and wait_interval(state, turn, account):
+        return Outcome.WAIT
+    return Outcome.NEXT
+
+
+@kernel
+def close_on_book(state: State, turn: int, first: int, count: int) -> int:
+    """Close the accounts of the turn on the book. Answers as ``turns`` says."""
+    going = 0
+    for place in range(first, first + count):
+        going += answer(state, place, _close_account(state, turn, state.columns[TURN_ACCOUNT, place]))
+    return going

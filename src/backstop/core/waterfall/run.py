@@ -1,35 +1,46 @@
-"""The waterfall's order: rounds of accounts in default, and each account through its stages."""
+"""The waterfall's order: rounds of accounts in default, and each account through its turns.
+
+A round is every account that needs one now, the most urgent first. Each takes the turns of ``state.stages`` until
+one answers WAIT or DONE. A joint turn takes all accounts at once: whoever comes to it stops there, and it
+acts when no other account of the event is on its way. Rules: docs/rules.md, 5.
+"""
 
 from __future__ import annotations
 
-from backstop.compiled import kernel, merged
-from backstop.core.events import NONE, Cause, EffectKind, Health, Stage
+from backstop.compiled import kernel
+from backstop.core.events import NONE, Health
 from backstop.core.margin import assess
 from backstop.core.monitor import judge, start_round, touch
 from backstop.core.orders import cancel_orders_of, forget_unanswered
-from backstop.core.outbox import emit, is_crowded
+from backstop.core.outbox import is_crowded
+from backstop.core.stages import Outcome
 from backstop.core.state import (
-    OWNER_RESERVED,
+    PARKED,
+    PARKED_TURN,
     ROUND_ACCOUNT,
     ROUND_EQUITY,
     ROUND_MAINTENANCE,
     ROUND_MERGE,
     ROUND_ORDER,
     TOUCHED,
+    TURN_ACCOUNT,
+    TURN_OUTCOME,
     State,
 )
 from backstop.core.units import compare_products
 from backstop.core.waits import wait_until
-from backstop.core.waterfall.adl import deleverage
-from backstop.core.waterfall.closeout import BUSY, ORDERED, plan_orders
+from backstop.core.waterfall.cover import cover_deficit
+from backstop.core.waterfall.dispatch import act
 from backstop.core.waterfall.disposal import dispose
-from backstop.core.waterfall.fund import available_atoms, available_in_fund, available_to_owner, book_uncovered, pay
 from backstop.core.waterfall.netting import net_linked
-from backstop.core.waterfall.socialise import socialise
-from backstop.core.waterfall.takeover import fail_offers, offer_takeover, take_over_by_vault
-from backstop.core.waterfall.tear_up import tear_up
+from backstop.core.waterfall.takeover import fail_offers
+from backstop.core.waterfall.turns import has_lots
 
 __all__ = ["end_wait", "run_rounds"]
+
+#: ``PARKED_TURN`` of an account that is not in the list; of one that is in it but stands at no joint turn any more.
+#: Otherwise the turn at which it stands, plus 1.
+_UNLISTED, _WITHDRAWN = 0, -1
 
 
 @kernel
@@ -49,7 +60,7 @@ def _is_before(state: State, left: int, right: int) -> bool:
 
 @kernel
 def _sort_round(state: State, count: int) -> None:
-    """Merge-sort the places of the round into ROUND_ORDER."""
+    """Merge-sort the accounts of the round into TURN_ACCOUNT."""
     order, merge = state.columns[ROUND_ORDER], state.columns[ROUND_MERGE]
     for place in range(count):
         order[place] = place
@@ -70,6 +81,17 @@ def _sort_round(state: State, count: int) -> None:
         for place in range(count):
             order[place] = merge[place]
         width *= 2
+    for place in range(count):
+        state.columns[TURN_ACCOUNT, place] = state.columns[ROUND_ACCOUNT, order[place]]
+
+
+@kernel
+def _enter(state: State, account: int, count: int) -> None:
+    """Give an account the next place of a round that has ``count`` places so far, with what the order goes by."""
+    equity, maintenance = assess(state, account)
+    state.columns[ROUND_ACCOUNT, count] = account
+    state.columns[ROUND_EQUITY, count] = equity
+    state.columns[ROUND_MAINTENANCE, count] = maintenance
 
 
 @kernel
@@ -81,10 +103,7 @@ def _open_round(state: State) -> int:
         account = state.columns[TOUCHED, place]
         head = state.accounts[account]
         if head.health >= Health.DISTRESSED and head.orders_open == 0:
-            equity, maintenance = assess(state, account)
-            state.columns[ROUND_ACCOUNT, count] = account
-            state.columns[ROUND_EQUITY, count] = equity
-            state.columns[ROUND_MAINTENANCE, count] = maintenance
+            _enter(state, account, count)
             count += 1
     start_round(state)
     _sort_round(state, count)
@@ -92,175 +111,124 @@ def _open_round(state: State) -> int:
 
 
 @kernel
-def _has_lots(state: State, account: int) -> bool:
-    position = state.accounts[account].first_position
-    while position != NONE:
-        if state.positions[position].lots != 0:
-            return True
-        position = state.positions[position].next_of_account
-    return False
+def _needs_turn(state: State, account: int, turn: int) -> bool:
+    """Judge an account that is about to take a turn; return whether it does: it is in default with lots and no open order.
 
-
-@kernel
-def _wait(state: State, account: int) -> bool:
-    """Wait one interval, at most to the deadline of closeout; return False where that has passed."""
-    rules, now = state.rules[0], state.engine[0].now_ns
-    deadline = state.accounts[account].default_since_ns + rules.deadline_ns
-    if now >= deadline:
+    In a crowded event it waits an interval of the turn. An insolvent account is netted first; one without lots is covered.
+    """
+    judge(state, account)
+    head = state.accounts[account]
+    if head.health < Health.DISTRESSED or head.orders_open != 0:
         return False
-    wait_until(state, account, min(deadline, now + rules.interval_ns))
+    if is_crowded(state):
+        wait_until(state, account, state.engine[0].now_ns + state.stages[turn].interval_ns)
+        return False
+    if head.health == Health.INSOLVENT:
+        net_linked(state, account)
+        judge(state, account)
+        if head.health < Health.DISTRESSED:
+            return False
+    if not has_lots(state, account):
+        cover_deficit(state, account)
+        return False
     return True
 
 
 @kernel
-def _groups_closed(state: State, account: int) -> int:
-    """Return the market groups closed in this default, as a sum of 2^group.
-
-    Where there is none, those that the account ever traded; where there is none, group 0.
-    """
-    closed, traded = 0, 0
-    position = state.accounts[account].first_position
-    while position != NONE:
-        row = state.positions[position]
-        group = 1 << state.markets[row.market].group
-        traded |= group
-        if row.closed_in_default != 0:
-            closed |= group
-        position = row.next_of_account
-    if closed == 0:
-        closed = traded
-    return max(closed, 1)
+def _park(state: State, account: int, turn: int) -> None:
+    """Let an account stand at a joint turn until that acts."""
+    if state.columns[PARKED_TURN, account] == _UNLISTED:
+        state.columns[PARKED, state.engine[0].parked_now] = account
+        state.engine[0].parked_now += 1
+    state.columns[PARKED_TURN, account] = turn + 1
 
 
 @kernel
-def _waits_for_funds(state: State, account: int, groups: int, deficit: int) -> bool:
-    """Return whether the account now waits, because the funds cannot pay all while some of it is only reserved."""
-    left, for_owner = deficit, available_to_owner(state, account)
-    is_reserved = state.columns[OWNER_RESERVED, state.accounts[account].owner] > 0
-    for group in range(state.rules[0].groups):
-        if groups & (1 << group) != 0:
-            paid = min(left, available_in_fund(state, group), for_owner)
-            left -= paid
-            for_owner -= paid
-            is_reserved |= state.funds[group].reserved > 0
-    return left > 0 and is_reserved and _wait(state, account)
+def _withdraw(state: State, account: int) -> None:
+    """Let an account stand at no joint turn any more."""
+    if state.columns[PARKED_TURN, account] != _UNLISTED:
+        state.columns[PARKED_TURN, account] = _WITHDRAWN
 
 
 @kernel
-def _cover_deficit(state: State, account: int) -> None:
-    """The money stages: an account without lots and with negative equity is made whole, or booked uncovered (keeps INV-07)."""
-    judge(state, account)
-    deficit = -state.accounts[account].balance
-    if deficit <= 0:
+def _take_turns(state: State, place: int, first_turn: int) -> None:
+    """Take the account at a place of the round through its turns, until one answers WAIT or DONE, or is a joint one."""
+    account = state.columns[TURN_ACCOUNT, place]
+    _withdraw(state, account)
+    if not _needs_turn(state, account, first_turn):
         return
-    if state.rules[0].has_fund != 0:
-        groups = _groups_closed(state, account)
-        if _waits_for_funds(state, account, groups, deficit):
-            return
-        for group in range(state.rules[0].groups):
-            if groups & (1 << group) != 0:
-                paid = min(deficit, available_atoms(state, account, group))
-                pay(state, account, group, paid, Cause.DEFICIT, NONE)
-                deficit -= paid
-    deficit -= socialise(state, account, deficit)
-    book_uncovered(state, account, deficit)
-    judge(state, account)
-
-
-@merged
-def _close_on_book(state: State, account: int) -> bool:
-    """Run closeout; return whether the account now waits, for answers, a slice, or its deadline (keeps INV-11)."""
-    rules, now = state.rules[0], state.engine[0].now_ns
-    head = state.accounts[account]
-    if now < head.next_slice_ns:
-        wait_until(state, account, head.next_slice_ns)
-        return True
-    equity, maintenance = assess(state, account)
-    outcome = plan_orders(state, account, equity, maintenance)
-    if outcome == ORDERED:
-        head.next_slice_ns = now + rules.interval_ns
-        wait_until(state, account, now + rules.order_timeout_ns)
-        return True
-    if outcome == BUSY or head.health == Health.DISTRESSED:
-        return _wait(state, account)
-    return False
-
-
-@kernel
-def _close_positions(state: State, account: int, stage: int) -> None:
-    """Run ADL or tear-up over an account's positions in order of market, while it is in default."""
-    position = state.accounts[account].first_position
-    while position != NONE:
-        row = state.positions[position]
-        if row.lots != 0:
-            judge(state, account)
-            if state.accounts[account].health < Health.DISTRESSED:
+    for turn in range(first_turn, len(state.stages)):
+        row = state.stages[turn]
+        if row.from_health <= state.accounts[account].health <= row.until_health:
+            if row.is_joint != 0:
+                _park(state, account, turn)
                 return
-            equity, maintenance = assess(state, account)
-            if stage == Stage.ADL:
-                deleverage(state, position, equity, maintenance)
-            else:
-                tear_up(state, position, equity, maintenance)
-        position = row.next_of_account
+            act(state, turn, place, 1)
+            if state.columns[TURN_OUTCOME, place] != Outcome.NEXT:
+                return
 
 
 @kernel
-def _is_done(state: State, account: int) -> bool:
-    """Judge an account after a stage; return whether it needs no other: it is out of default, or flat and then covered."""
-    judge(state, account)
-    if state.accounts[account].health < Health.DISTRESSED:
-        return True
-    if not _has_lots(state, account):
-        _cover_deficit(state, account)
-        return True
-    return False
+def _run_round(state: State) -> None:
+    count = _open_round(state)
+    for place in range(count):
+        _take_turns(state, place, 0)
 
 
 @kernel
-def _take_over(state: State, account: int) -> bool:
-    """Run takeover; return whether the account needs no other stage now: it waits for answers, or is done."""
-    equity, maintenance = assess(state, account)
-    if offer_takeover(state, account, equity, maintenance):
-        return True
-    take_over_by_vault(state, account)
-    return _is_done(state, account)
+def _first_joint_turn(state: State) -> int:
+    """Return the first joint turn at which accounts stand, or NONE."""
+    found = NONE
+    for place in range(state.engine[0].parked_now):
+        turn = state.columns[PARKED_TURN, state.columns[PARKED, place]] - 1
+        if turn >= 0 and (found == NONE or turn < found):
+            found = turn
+    return found
 
 
-@merged
-def _run_stage(state: State, account: int, stage: int) -> bool:
-    """Run one stage of an account with lots; return whether it needs no other now."""
-    head = state.accounts[account]
-    if stage == Stage.RESTRICT:
-        if head.restricted == 0:
-            head.restricted = 1
-            emit(state, EffectKind.RESTRICT, 0, NONE, account, 0, 0, 0, 0, 0)
-        return False
-    if stage == Stage.CLOSEOUT:
-        if state.rules[0].takeover_first != 0 and head.health >= Health.CLOSE_OUT and _take_over(state, account):
-            return True
-        return _close_on_book(state, account)
-    if stage == Stage.TAKEOVER:
-        return _take_over(state, account)
-    if stage == Stage.ADL or stage == Stage.TEAR_UP:
-        _close_positions(state, account, stage)
-        return _is_done(state, account)
-    return False
+@kernel
+def _bring_up_to_date(state: State, turn: int) -> None:
+    """Judge the accounts that stand at a joint turn: what happened since may have ended their default."""
+    for place in range(state.engine[0].parked_now):
+        account = state.columns[PARKED, place]
+        if state.columns[PARKED_TURN, account] == turn + 1 and not _needs_turn(state, account, turn):
+            _withdraw(state, account)
 
 
-@merged
-def _process(state: State, account: int) -> None:
-    """Take one account in default through its stages, until it must wait, is out of default, or is flat."""
-    if state.accounts[account].health == Health.INSOLVENT:
-        net_linked(state, account)
-        judge(state, account)
-        if state.accounts[account].health < Health.DISTRESSED:
-            return
-    if not _has_lots(state, account):
-        _cover_deficit(state, account)
+@kernel
+def _gather_joint(state: State, turn: int) -> int:
+    """Make the accounts that stand at a joint turn the running round; keep the others listed; return how many run."""
+    engine = state.engine[0]
+    count, kept = 0, 0
+    for place in range(engine.parked_now):
+        account = state.columns[PARKED, place]
+        stands_at = state.columns[PARKED_TURN, account]
+        if stands_at > 0 and stands_at != turn + 1:
+            state.columns[PARKED, kept] = account
+            kept += 1
+            continue
+        state.columns[PARKED_TURN, account] = _UNLISTED
+        if stands_at == turn + 1:
+            _enter(state, account, count)
+            count += 1
+    engine.parked_now = kept
+    _sort_round(state, count)
+    return count
+
+
+@kernel
+def _run_joint(state: State, turn: int) -> None:
+    """Let a joint turn act on all accounts that stand at it; those that it answers NEXT go on."""
+    _bring_up_to_date(state, turn)
+    if state.engine[0].touched_now > 0:
+        # Whom this touched takes its turns first, and may come here too.
         return
-    for place in range(state.rules[0].stage_count):
-        if _run_stage(state, account, state.rules[0].stages[place]):
-            return
+    count = _gather_joint(state, turn)
+    if count == 0 or act(state, turn, 0, count) == 0:
+        return
+    for place in range(count):
+        if state.columns[TURN_OUTCOME, place] == Outcome.NEXT:
+            _take_turns(state, place, turn + 1)
 
 
 @kernel
@@ -276,14 +244,11 @@ def end_wait(state: State, account: int) -> None:
 @kernel
 def run_rounds(state: State) -> None:
     """Process the accounts gathered, and those that this touches, until none is left (docs/rules.md, 5)."""
-    while state.engine[0].touched_now > 0:
-        count = _open_round(state)
-        for place in range(count):
-            account = state.columns[ROUND_ACCOUNT, state.columns[ROUND_ORDER, place]]
-            judge(state, account)
-            head = state.accounts[account]
-            if head.health >= Health.DISTRESSED and head.orders_open == 0:
-                if is_crowded(state):
-                    wait_until(state, account, state.engine[0].now_ns + state.rules[0].interval_ns)
-                else:
-                    _process(state, account)
+    while True:
+        if state.engine[0].touched_now > 0:
+            _run_round(state)
+            continue
+        turn = _first_joint_turn(state)
+        if turn == NONE:
+            return
+        _run_joint(state, turn)

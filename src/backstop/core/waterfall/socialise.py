@@ -6,7 +6,7 @@ Claims are paid back from what a fund later holds above its target. Rules: docs/
 
 from __future__ import annotations
 
-from backstop.compiled import kernel
+from backstop.compiled import inlined, kernel
 from backstop.core.drawdown import fund_id, shift_peaks
 from backstop.core.events import HOUSE_FIRST_MARKET, NEVER_NS, NONE, Cause, EffectKind, Health, SocialisePolicy
 from backstop.core.ledger import balance_of, position_of, post
@@ -31,12 +31,18 @@ from backstop.core.waterfall.allocation import allocate
 __all__ = ["run_recovery", "socialise"]
 
 
+@inlined
+def _policy(state: State) -> int:
+    """Return the venue's policy of socialisation; it must have the stage."""
+    return state.stages[state.rules[0].socialise_turn].policy
+
+
 @kernel
 def _weight_of(state: State, position: int) -> int:
     """Return what a position weighs as a payer: its positive unrealised P&L, or its notional."""
     row = state.positions[position]
     value = row.lots * unit_of(state, row.market)
-    if state.rules[0].socialise_policy == SocialisePolicy.GAINS_HAIRCUT:
+    if _policy(state) == SocialisePolicy.GAINS_HAIRCUT:
         return max(0, add_checked(value, -row.cost))
     return abs(value)
 
@@ -75,7 +81,7 @@ def _gather_payers(state: State, account: int) -> int:
         payer = payers[order[place]]
         equity, maintenance = assess(state, payer)
         cap = max(0, equity - maintenance)
-        if state.rules[0].socialise_policy == SocialisePolicy.GAINS_HAIRCUT:
+        if _policy(state) == SocialisePolicy.GAINS_HAIRCUT:
             cap = min(cap, weights[payer])
         if cap > 0:
             state.columns[PLAN_POSITION, count] = payer
@@ -101,7 +107,7 @@ def _change_claim(state: State, account: int, change: int) -> None:
 @kernel
 def _cut(state: State, payer: int, account: int, cut: int, cap: int, weight: int) -> None:
     """Cut one payer: its positions in the markets of the default bear it in order of market; a claim is issued."""
-    policy = state.rules[0].socialise_policy
+    policy = _policy(state)
     left = cut
     position = state.accounts[payer].first_position
     while position != NONE and left > 0:
@@ -121,7 +127,7 @@ def _cut(state: State, payer: int, account: int, cut: int, cap: int, weight: int
 @kernel
 def socialise(state: State, account: int, deficit: int) -> int:
     """Let others bear a deficit of an account, exactly split; return how much of it they bore."""
-    if deficit <= 0 or state.rules[0].has_socialise == 0:
+    if deficit <= 0 or state.rules[0].socialise_turn == NONE:
         return 0
     count = _gather_payers(state, account)
     payers, caps, weights = state.columns[PLAN_POSITION], state.columns[PLAN_CAP], state.columns[PLAN_WEIGHT]

@@ -15,6 +15,7 @@ from backstop.core.margin import assess, gross_notional, release_level, released
 from backstop.core.monitor import judge, touch
 from backstop.core.orders import cancel_excess, cancel_order, close_order, is_place_free, open_order, order_side, reserve
 from backstop.core.outbox import emit
+from backstop.core.stages import Outcome
 from backstop.core.state import (
     PLAN_CAP,
     PLAN_LOTS,
@@ -23,11 +24,13 @@ from backstop.core.state import (
     PLAN_REMAINDER,
     PLAN_WEIGHT,
     TAKEOVER_OFFER,
+    TURN_ACCOUNT,
     State,
 )
 from backstop.core.units import add_checked, mul_div_ceil, mul_div_floor
 from backstop.core.waits import wait_until
 from backstop.core.waterfall.allocation import allocate
+from backstop.core.waterfall.cover import outcome_after_closing
 from backstop.core.waterfall.fund import available_atoms, pay
 from backstop.core.waterfall.providers import (
     can_take_over,
@@ -39,8 +42,9 @@ from backstop.core.waterfall.providers import (
     provider_took,
     update_status,
 )
+from backstop.core.waterfall.turns import answer, wait_interval
 
-__all__ = ["apply_answer", "fail_offers", "offer_takeover", "take_over_by_vault"]
+__all__ = ["apply_answer", "fail_offers", "take_over"]
 
 _PPM = 1_000_000
 
@@ -205,15 +209,16 @@ def _offer_all(state: State, position: int, lots: int, found: int, equity: int, 
 
 
 @kernel
-def offer_takeover(state: State, account: int, equity: int, maintenance: int) -> bool:
+def _offer_takeover(state: State, turn: int, account: int) -> bool:
     """Offer what closing an account needs to the providers; return whether it now waits, for answers or for a place.
 
-    It has as long again as closeout: providers that take a little at a time keep nobody from the next stages for ever.
+    No offer leaves after the turn's deadline: providers that take a little at a time keep nobody from the next stages
+    for ever.
     """
-    now, rules = state.engine[0].now_ns, state.rules[0]
-    end = state.accounts[account].default_since_ns + 2 * rules.deadline_ns
-    if now >= end:
+    now = state.engine[0].now_ns
+    if now >= state.accounts[account].default_since_ns + state.stages[turn].deadline_ns:
         return False
+    equity, maintenance = assess(state, account)
     lacks_place = False
     left_equity, left_maintenance = equity, maintenance
     offered = False
@@ -237,9 +242,9 @@ def offer_takeover(state: State, account: int, equity: int, maintenance: int) ->
                     break
         position = row.next_of_account
     if offered:
-        wait_until(state, account, now + rules.answer_timeout_ns)
+        wait_until(state, account, now + state.stages[turn].answer_timeout_ns)
     elif lacks_place:
-        wait_until(state, account, min(end, now + rules.interval_ns))
+        wait_interval(state, turn, account)
     return offered or lacks_place
 
 
@@ -292,7 +297,7 @@ def _take_position(state: State, position: int, equity: int, maintenance: int) -
 
 
 @kernel
-def take_over_by_vault(state: State, account: int) -> None:
+def _take_over_by_vault(state: State, account: int) -> None:
     """Let the venue vault take over what it can of an account's positions, in order of market, while it is in default."""
     vault = state.rules[0].vault
     if vault == NONE:
@@ -309,6 +314,23 @@ def take_over_by_vault(state: State, account: int) -> None:
                 equity, maintenance = assess(state, account)
                 _take_position(state, position, equity, maintenance)
         position = row.next_of_account
+
+
+@kernel
+def _take_over_account(state: State, turn: int, account: int) -> int:
+    if _offer_takeover(state, turn, account):
+        return Outcome.WAIT
+    _take_over_by_vault(state, account)
+    return outcome_after_closing(state, account)
+
+
+@kernel
+def take_over(state: State, turn: int, first: int, count: int) -> int:
+    """Offer the lots of the accounts of the turn to the providers, else to the vault. Answers as ``turns`` says."""
+    going = 0
+    for place in range(first, first + count):
+        going += answer(state, place, _take_over_account(state, turn, state.columns[TURN_ACCOUNT, place]))
+    return going
 
 
 @kernel

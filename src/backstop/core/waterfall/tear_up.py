@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from backstop.compiled import kernel
 from backstop.core.breakers import add_flow
-from backstop.core.events import NONE, Cause, EffectKind
+from backstop.core.events import NONE, Cause, EffectKind, Health
 from backstop.core.ledger import trade
-from backstop.core.margin import unit_of, zero_cash
+from backstop.core.margin import assess, unit_of, zero_cash
+from backstop.core.monitor import judge
 from backstop.core.outbox import emit
-from backstop.core.state import PLAN_CASH, PLAN_LOTS, PLAN_ORDER, PLAN_POSITION, PLAN_REMAINDER, PLAN_WEIGHT, State
+from backstop.core.state import PLAN_CASH, PLAN_LOTS, PLAN_ORDER, PLAN_POSITION, PLAN_REMAINDER, PLAN_WEIGHT, TURN_ACCOUNT, State
 from backstop.core.units import split_by_largest_remainder
 from backstop.core.waterfall.counterparties import (
     least_lots_at_mark,
@@ -16,14 +17,16 @@ from backstop.core.waterfall.counterparties import (
     settle_counterparty,
     trade_counterparty,
 )
+from backstop.core.waterfall.cover import outcome_after_closing
 from backstop.core.waterfall.fund import available_atoms, book_uncovered, pay
 from backstop.core.waterfall.socialise import socialise
+from backstop.core.waterfall.turns import answer
 
 __all__ = ["tear_up"]
 
 
 @kernel
-def tear_up(state: State, position: int, equity: int, maintenance: int) -> None:
+def _tear_up_position(state: State, position: int, equity: int, maintenance: int) -> None:
     """Close a defaulter's position at mark against everyone on the other side; ``equity`` and ``maintenance`` are its account's."""
     row = state.positions[position]
     account, market = row.account, row.market
@@ -37,7 +40,7 @@ def tear_up(state: State, position: int, equity: int, maintenance: int) -> None:
     row.closed_in_default = 1
     emit(state, EffectKind.TEAR_UP, 0, market, account, 0, -sign * lots, mark, cash, gap)
     if gap > 0:
-        support = min(gap, available_atoms(state, account, state.markets[market].group)) if state.rules[0].has_fund != 0 else 0
+        support = min(gap, available_atoms(state, account, state.markets[market].group)) if state.rules[0].fund_turn != NONE else 0
         pay(state, account, state.markets[market].group, support, Cause.TEAR_UP, market)
         gap -= support
         gap -= socialise(state, account, gap)
@@ -64,3 +67,28 @@ def tear_up(state: State, position: int, equity: int, maintenance: int) -> None:
     for place in range(found):
         if state.columns[PLAN_LOTS, place] > 0:
             settle_counterparty(state, place)
+
+
+@kernel
+def _tear_up_account(state: State, account: int) -> int:
+    """Tear up an account's positions in order of market, while it is in default; return its outcome."""
+    position = state.accounts[account].first_position
+    while position != NONE:
+        row = state.positions[position]
+        if row.lots != 0:
+            judge(state, account)
+            if state.accounts[account].health < Health.DISTRESSED:
+                break
+            equity, maintenance = assess(state, account)
+            _tear_up_position(state, position, equity, maintenance)
+        position = row.next_of_account
+    return outcome_after_closing(state, account)
+
+
+@kernel
+def tear_up(state: State, turn: int, first: int, count: int) -> int:
+    """Tear up the positions of the accounts of the turn. Answers as ``turns`` says."""
+    going = 0
+    for place in range(first, first + count):
+        going += answer(state, place, _tear_up_account(state, state.columns[TURN_ACCOUNT, place]))
+    return going

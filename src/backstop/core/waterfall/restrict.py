@@ -1,0 +1,25 @@
+"""The first stage: an account in default may no longer open positions or withdraw."""
+
+from __future__ import annotations
+
+from backstop.compiled import kernel
+from backstop.core.events import NONE, EffectKind
+from backstop.core.outbox import emit
+from backstop.core.stages import Outcome
+from backstop.core.state import TURN_ACCOUNT, State
+from backstop.core.waterfall.turns import answer
+
+__all__ = ["restrict"]
+
+
+@kernel
+def restrict(state: State, turn: int, first: int, count: int) -> int:
+    """Restrict the accounts of the turn, once per default; all go on. Answers as ``turns`` says."""
+    for place in range(first, first + count):
+        account = state.columns[TURN_ACCOUNT, place]
+        head = state.accounts[account]
+        if head.restricted == 0:
+            head.restricted = 1
+            emit(state, EffectKind.RESTRICT, 0, NONE, account, 0, 0, 0, 0, 0)
+        answer(state, place, Outcome.NEXT)
+    return count

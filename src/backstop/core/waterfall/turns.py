@@ -1,0 +1,45 @@
+"""What every stage does with its turn: it answers for each account, and lets an account wait.
+
+A stage is a kernel ``stage(state, turn, first, count)``. ``turn`` is its row of ``state.stages``. Its accounts
+stand in the column ``TURN_ACCOUNT`` at the places ``first`` to ``first + count - 1``, the most urgent first.
+It writes an ``Outcome`` for each of them and returns how many of them go on to the next turn.
+"""
+
+from __future__ import annotations
+
+from backstop.compiled import inlined, kernel
+from backstop.core.events import NONE
+from backstop.core.stages import Outcome
+from backstop.core.state import TURN_OUTCOME, State
+from backstop.core.waits import wait_until
+
+__all__ = ["answer", "has_lots", "wait_interval"]
+
+
+@inlined
+def answer(state: State, place: int, outcome: int) -> int:
+    """Write what a stage answers for the account at a place; return 1 where the account goes on, else 0."""
+    state.columns[TURN_OUTCOME, place] = outcome
+    return 1 if outcome == Outcome.NEXT else 0
+
+
+@kernel
+def has_lots(state: State, account: int) -> bool:
+    """Return whether an account holds a position."""
+    position = state.accounts[account].first_position
+    while position != NONE:
+        if state.positions[position].lots != 0:
+            return True
+        position = state.positions[position].next_of_account
+    return False
+
+
+@kernel
+def wait_interval(state: State, turn: int, account: int) -> bool:
+    """Let an account wait for one interval of a turn, at most to the turn's deadline; return False where that has passed."""
+    row, now = state.stages[turn], state.engine[0].now_ns
+    deadline = state.accounts[account].default_since_ns + row.deadline_ns
+    if now >= deadline:
+        return False
+    wait_until(state, account, min(deadline, now + row.interval_ns))
+    return True
