@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from backstop.core.events import EVENT, FUND, NONE, EffectKind, EventKind, Health
 from backstop.core.instruments import LimitRules, MarketRules, TierRules, VenueRules
 from backstop.core.state import State, new_state
-from backstop.markets.book import World, new_world
 from backstop.markets.driver import Stop, drive
+from backstop.markets.world import World, new_world
 from backstop.runs.tally import conservation_of
 from benchmarks.book import FIRST_MARK_TICKS, NOTIONAL_FACTOR, POSITION_LOTS_MAX, PRICE_TICKS_MAX, Book, make_book, opening_events
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from backstop.core.events import NONE, BreakerCause, BreakerState, EffectKind, EventKind, Operator, Stage
 from backstop.core.instruments import PPM, BreakerRules, VenueRules
 from backstop.core.state import new_state
-from backstop.markets.book import new_world
 from backstop.markets.driver import batches
+from backstop.markets.world import new_world
 from backstop.reference.arithmetic import ceil_div
 from tests.attacks.scene import FIRST_MARK, SECOND, SIDES, Scene, of, venue
 from tests.markets.worlds import Book, event, marks, opening, small_rules

@@ -14,8 +14,8 @@ from backstop.core.digest import state_digest
 from backstop.core.engine import apply_at
 from backstop.core.events import EVENT, NEVER_NS, EffectKind, EventKind
 from backstop.core.state import State, new_state
-from backstop.markets.book import World, new_world
 from backstop.markets.driver import Stop, batches, drive
+from backstop.markets.world import World, new_world
 from tests.markets.worlds import SECOND, Book, event, marks, opening, small_rules, steps
 
 CRASH = [100_000, 99_000, 97_000, 95_500, 94_000, 93_500, 92_000, 90_000, 91_000, 95_000]

@@ -12,7 +12,6 @@ import pytest
 from backstop.core.events import NONE, EventKind, Health
 from backstop.core.instruments import VenueRules
 from backstop.core.state import new_state
-from backstop.markets.book import new_world
 from backstop.markets.driver import batches
 from backstop.markets.population import (
     Population,
@@ -23,6 +22,7 @@ from backstop.markets.population import (
     parse_parameters,
     population_events,
 )
+from backstop.markets.world import new_world
 from tests.markets.worlds import Book, event, small_rules
 
 SYMBOLS = ("BTC/USDT:USDT", "ETH/USDT:USDT")

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from backstop.core.events import EVENT, NONE, EventKind, Transfer
 from backstop.core.instruments import CloseoutRules, LimitRules, MarketRules, TierRules, VenueRules
-from backstop.markets.book import DEPTH_STEP, World, new_world, next_answer_ns, respond
+from backstop.markets.port import next_ns, respond
+from backstop.markets.world import DEPTH_STEP, World, new_world
 
 SECOND = 1_000_000_000
 #: Latency of the small venue's books.
@@ -44,7 +45,7 @@ def small_world(markets: int = 1, *, impact: bool = False, book: Book | None = N
 
 def say(world: World) -> list[Any]:
     """Return what the venue says next, and take it as heard."""
-    respond(world, next_answer_ns(world))
+    respond(world, next_ns(world))
     control = world.control[0]
     rows = [row.copy() for row in world.answers[: int(control.answers_now)]]
     control.answers_next = control.answers_now

@@ -21,7 +21,8 @@ from backstop.compiled import kernel
 from backstop.core.engine import apply_at, next_wait_before
 from backstop.core.events import EVENT, NEVER_NS, NONE, EffectKind, EventKind
 from backstop.core.state import State
-from backstop.markets.book import World, accept_offer, accept_order, cancel_order, impacted_ticks, next_answer_ns, respond
+from backstop.markets.port import cancel, follow_mark, impacted_ticks, is_quiet, next_ns, settle_to, take_offer, take_order
+from backstop.markets.world import World
 
 __all__ = ["BATCH_EVENTS", "Batch", "Stop", "batches", "drive"]
 
@@ -49,11 +50,11 @@ def _hand_over(state: State, world: World, first: int) -> None:
     for place in range(first, state.engine[0].effects_now):
         effect = state.effects[place]
         if effect.kind == EffectKind.ORDER:
-            accept_order(world, effect.other, effect.account, effect.market, effect.lots, effect.price_ticks, now_ns)
+            take_order(world, effect.other, effect.account, effect.market, effect.lots, effect.price_ticks, now_ns)
         elif effect.kind == EffectKind.OFFER:
-            accept_offer(world, effect.other, now_ns)
+            take_offer(world, effect.other, now_ns)
         elif effect.kind == EffectKind.CANCEL:
-            cancel_order(world, effect.other)
+            cancel(world, effect.other)
 
 
 @kernel
@@ -74,19 +75,6 @@ def _take_outside(world: World, outside: NDArray[np.void], merged: NDArray[np.vo
 
 
 @kernel
-def _take_answer(world: World, merged: NDArray[np.void], place: int, time_ns: int) -> bool:
-    """Write the venue's next event; return whether there was one (a refresh may have nothing to say)."""
-    control = world.control[0]
-    if control.answers_next >= control.answers_now:
-        respond(world, time_ns)
-    if control.answers_next >= control.answers_now:
-        return False
-    _copy(world.answers, control.answers_next, merged, place)
-    control.answers_next += 1
-    return True
-
-
-@kernel
 def _take_clock(world: World, merged: NDArray[np.void], place: int, time_ns: int) -> None:
     event = merged[place]
     event.time_ns = time_ns
@@ -95,15 +83,6 @@ def _take_clock(world: World, merged: NDArray[np.void], place: int, time_ns: int
     event.market = event.account = NONE
     event.other = event.lots = event.price_ticks = event.amount = 0
     world.control[0].clocks += 1
-
-
-@kernel
-def _note_mark(world: World, merged: NDArray[np.void], place: int) -> None:
-    """Let the book follow the marks that were applied."""
-    event = merged[place]
-    if event.kind == EventKind.MARK and 0 <= event.market < len(world.books):
-        if 1 <= event.price_ticks <= world.books[event.market].price_ticks_max:
-            world.books[event.market].mark_ticks = event.price_ticks
 
 
 @kernel
@@ -129,17 +108,16 @@ def drive(state: State, world: World, outside: NDArray[np.void], is_last: bool, 
         elif not is_last:
             control.cursor = 0
             return count, Stop.INPUT
-        answer_ns = next_answer_ns(world)
+        answer_ns = next_ns(world)
         # Before the end a wait matters only where it comes first; at the end it must be exact, or NEVER_NS.
         wait_ns = next_wait_before(state, NEVER_NS if outside_ns == NEVER_NS else min(outside_ns, answer_ns))
         if outside_ns == NEVER_NS:
-            is_answered = control.orders_on_way == 0 and control.answers_next >= control.answers_now
-            if (is_answered and wait_ns == NEVER_NS) or min(answer_ns, wait_ns) > control.last_outside_ns + control.drain_ns:
+            if (is_quiet(world) and wait_ns == NEVER_NS) or min(answer_ns, wait_ns) > control.last_outside_ns + control.drain_ns:
                 return count, Stop.FINISHED
         if outside_ns <= answer_ns and outside_ns <= wait_ns:
             _take_outside(world, outside, merged, count)
         elif answer_ns <= wait_ns:
-            if not _take_answer(world, merged, count, answer_ns):
+            if not settle_to(world, answer_ns, merged, count):
                 continue
         else:
             _take_clock(world, merged, count, max(wait_ns, state.engine[0].now_ns))
@@ -147,7 +125,8 @@ def drive(state: State, world: World, outside: NDArray[np.void], is_last: bool, 
         control.next_seq += 1
         first = state.engine[0].effects_now
         apply_at(state, merged, count)
-        _note_mark(world, merged, count)
+        if merged[count].kind == EventKind.MARK:
+            follow_mark(world, merged[count].market, merged[count].price_ticks)
         _hand_over(state, world, first)
         count += 1
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from backstop.core.events import EVENT, NONE, EventKind
 from backstop.core.instruments import PRICE_TICKS_LIMIT
-from backstop.markets.book import DEPTH_STEP
 from backstop.markets.scenarios import Pin, Scenario
+from backstop.markets.world import DEPTH_STEP
 
 __all__ = [
     "CALM_VOLATILITY",

@@ -21,8 +21,8 @@ from backstop.core.events import EffectArray, EventArray, EventKind, Stage
 from backstop.core.state import State, new_state
 from backstop.journal import Finding, Journal, Manifest, Names
 from backstop.journal.recorder import Recorder
-from backstop.markets.book import DRAIN_NS, World, new_world
 from backstop.markets.driver import Batch, batches
+from backstop.markets.world import DRAIN_NS, World, new_world
 from backstop.runs.backers import standings_of
 from backstop.runs.cases import Case
 from backstop.runs.result import ReplayResult, funds_of

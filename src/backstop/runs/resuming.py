@@ -20,7 +20,7 @@ from backstop.journal.format import names_hash
 from backstop.journal.reader import Batch
 from backstop.journal.recorder import Recorder
 from backstop.journal.recovery import Recovery
-from backstop.markets.book import World
+from backstop.markets.world import World
 
 __all__ = ["Resumed", "Tape", "arrays_of", "resume"]
 
