@@ -11,8 +11,8 @@ from backstop.core.events import FUND, EffectKind, EventKind, Health, Stage
 from backstop.core.instruments import PPM, MarketRules, TierRules, VenueRules
 from backstop.core.state import house_slot
 from backstop.reference.arithmetic import ceil_div
+from backstop.reference.margin import Contract
 from backstop.reference.records import Effect
-from backstop.reference.state import margin_atoms
 from tests.core.desk import Desk, make_rules
 
 F = EffectKind
@@ -52,7 +52,7 @@ class Case(NamedTuple):
 
     def restores(self, lots: int) -> int:
         """Return by how many atoms closing so many lots restores the release level; negative where it does not."""
-        maintenance = margin_atoms(self.market, self.notional - lots * self.mark)
+        maintenance = Contract(self.market, self.mark).margin_of(self.notional - lots * self.mark)
         return self.equity - self.cost(lots) - ceil_div(maintenance * (PPM + self.rules.levels.exit_buffer_ppm), PPM)
 
 
@@ -61,7 +61,7 @@ def make_case(seed: int) -> Case:
     rng = Random(seed)
     rules = make_rules(STAGES, TIERS, bands=BANDS, lots_max=2_000, fee_ppm=rng.choice((0, 1_000, 5_000)))
     lots, mark = rng.randint(1, 160), rng.randint(50, 150)
-    maintenance = margin_atoms(rules.markets[0], lots * mark)
+    maintenance = Contract(rules.markets[0], mark).margin_of(lots * mark)
     equity = rng.randint(0, maintenance - 1)
     if rng.random() < 0.6:
         equity = rng.randint(maintenance * 3 // 4, maintenance - 1)

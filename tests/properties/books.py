@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from backstop.core.events import Cause, EffectKind, Guard, clearing_of
 from backstop.core.state import house_slot
-from backstop.reference.state import TAKEOVER_OFFER, fresh_health
+from backstop.reference.margin import Standing
+from backstop.reference.state import TAKEOVER_OFFER
 from tests.properties.moment import Findings, Moment
 
 __all__ = [
@@ -141,7 +142,7 @@ def health_scan(moment: Moment) -> Findings:
         maintenance[int(row.account)] += mirror.margin(int(row.market), abs(value))
     for account, (own, needed) in enumerate(zip(equity, maintenance, strict=True)):
         health = int(state.accounts[account].health)
-        right = fresh_health(mirror.rules, health, own, needed)
+        right = Standing(own, needed, mirror.rules.levels).health_from(health)
         if bool(state.accounts[account].restricted) != (account in mirror.restricted):
             yield f"account {account}: restricted {state.accounts[account].restricted}, told otherwise"
         if health != right or health != mirror.health[account]:

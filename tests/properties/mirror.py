@@ -35,8 +35,9 @@ from backstop.core.events import (
 )
 from backstop.core.instruments import PPM, VenueRules
 from backstop.reference.arithmetic import ceil_div, sign
+from backstop.reference.margin import Contract
 from backstop.reference.records import Effect, Event
-from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, FUND_SLOTS, TAKEOVER_OFFER, margin_atoms
+from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, FUND_SLOTS, TAKEOVER_OFFER
 
 __all__ = ["Backer", "Holding", "Mirror", "MirrorOrder", "Payment", "cancelled_first"]
 
@@ -231,7 +232,7 @@ class Mirror:
 
     def margin(self, market: int, notional: int, *, initial: bool = False) -> int:
         """Maintenance (or initial) margin of a notional."""
-        return margin_atoms(self.rules.markets[market], notional, initial=initial)
+        return Contract(self.rules.markets[market], self.marks[market]).margin_of(notional, initial=initial)
 
     def maintenance(self, account: int) -> int:
         """Maintenance margin of all positions."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from backstop.core.events import NONE, AdlClass, AdlPolicy, BreakerState, Cause, EffectKind, Health, ProviderStatus, Stage
 from backstop.core.instruments import PPM, CommitmentRules
 from backstop.core.waterfall.certificate import check_certificate
-from backstop.reference.adl import rank_score, scramble
 from backstop.reference.arithmetic import ceil_div, sign
 from backstop.reference.records import Effect
 from backstop.reference.state import TAKEOVER_OFFER
+from backstop.reference.wave import rank_score, scramble
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Findings, Moment
 

@@ -44,8 +44,9 @@ from backstop.core.instruments import (
     TierRules,
     VenueRules,
 )
+from backstop.reference.margin import Standing
 from backstop.reference.records import Effect, Event
-from backstop.reference.state import TAKEOVER_OFFER, fresh_health
+from backstop.reference.state import TAKEOVER_OFFER
 from tests.properties.mirror import MirrorOrder
 from tests.properties.profile import settings_of
 from tests.properties.watch import Watch, run_cut
@@ -285,7 +286,7 @@ class HostileVenue(RuleBasedStateMachine):
         here, self.mirror.marks[market] = self.mirror.marks[market], ticks
         equity, maintenance = self.mirror.equity(account), self.mirror.maintenance(account)
         self.mirror.marks[market] = here
-        return fresh_health(self.watch.rules, self.mirror.health[account], equity, maintenance)
+        return Standing(equity, maintenance, self.watch.rules.levels).health_from(self.mirror.health[account])
 
     # -- accounts --------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from backstop.core.events import NEVER_NS, clearing_of, fund_of
 from backstop.reference.arithmetic import sign
-from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER, State, fresh_health
+from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER, State
 
 __all__ = ["findings"]
 
@@ -87,9 +87,9 @@ def _providers(state: State) -> Iterator[str]:
 
 def _accounts(state: State) -> Iterator[str]:
     for number, account in enumerate(state.accounts):
-        equity, maintenance = state.equity(number), state.maintenance(number)
-        if fresh_health(state.rules, account.health, equity, maintenance) != account.health:
-            yield f"INV-04: account {number} has health {account.health}, equity {equity}, maintenance {maintenance}"
+        standing = state.standing(number)
+        if standing.health_from(account.health) != account.health:
+            yield f"INV-04: account {number} has health {account.health}: {standing}"
         waits = account.wait_until != NEVER_NS
         if account.in_default != (account.default_since != NEVER_NS) or (account.in_default and not waits):
             yield f"account {number} health {account.health}: since {account.default_since}, waits until {account.wait_until}"

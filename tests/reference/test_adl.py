@@ -34,9 +34,10 @@ from backstop.core.instruments import (
     VenueRules,
     check_rules,
 )
-from backstop.reference.adl import class_of, rank_score, ratio, scramble, weight_of
+from backstop.reference.adl import class_of, weight_of
 from backstop.reference.allocation import capped_pro_rata, in_order
 from backstop.reference.engine import Effect, Event, ReferenceEngine
+from backstop.reference.wave import rank_score, ratio, scramble
 from tests.reference.invariants import findings
 
 K, F = EventKind, EffectKind

@@ -34,8 +34,8 @@ from backstop.core.instruments import LimitRules, MarketRules, TierRules, VenueR
 from backstop.reference.allocation import capped_pro_rata
 from backstop.reference.arithmetic import split
 from backstop.reference.engine import Effect, Event, ReferenceEngine
+from backstop.reference.margin import Contract, Standing
 from backstop.reference.records import effects_list, events_array
-from backstop.reference.state import fresh_health, margin_atoms
 from tests.reference.desk import FIVE_PERCENT, Desk, brief, venue
 from tests.reference.invariants import findings
 from tests.streams.random_streams import make_stream
@@ -187,18 +187,18 @@ def test_tier_deduction_keeps_margin_continuous() -> None:
     """From 1,000 up 10 % less 1,000 x (10 % - 5 %) = 50: 999 -> 49.95 up to 50; 1,000 -> 50; 2,001 -> 200.1 up to 201, less 50."""
     tiers = (TierRules(0, 100_000, 50_000), TierRules(1_000, 200_000, 100_000), TierRules(5_000, 200_000, 200_000))
     market = MarketRules(1, 10_000, 1_000, tiers, (1_000,), 20_000)
-    assert [margin_atoms(market, notional) for notional in (0, 999, 1_000, 2_001, 5_000)] == [0, 50, 50, 151, 450]
+    assert [Contract(market, 1).margin_of(notional) for notional in (0, 999, 1_000, 2_001, 5_000)] == [0, 50, 50, 151, 450]
     # third tier: 5,000 x 10 % = 500 more, 550 in all: 6,000 x 20 % - 550
-    assert margin_atoms(market, 6_000) == 650
-    assert margin_atoms(market, 6_000, initial=True) == 1_100
+    assert Contract(market, 1).margin_of(6_000) == 650
+    assert Contract(market, 1).initial_of(6_000) == 1_100
 
 
 def test_levels_of_health() -> None:
     """M = 1,000: close-out floor(666.667) = 666, release 1,050, warning 1,500; default ends at release, not at M."""
     rules = VenueRules((MarketRules(1, 10_000, 1_000, FIVE_PERCENT, (1_000,), 0),))
-    fresh = [fresh_health(rules, Health.HEALTHY, equity, 1_000) for equity in (-1, 0, 665, 666, 999, 1_000, 1_499, 1_500)]
+    fresh = [Standing(equity, 1_000, rules.levels).health_from(Health.HEALTHY) for equity in (-1, 0, 665, 666, 999, 1_000, 1_499, 1_500)]
     assert fresh == [4, 3, 3, 2, 2, 1, 1, 0]
-    assert [fresh_health(rules, Health.CLOSE_OUT, equity, 1_000) for equity in (1_000, 1_049, 1_050, 1_500)] == [2, 2, 1, 0]
+    assert [Standing(equity, 1_000, rules.levels).health_from(Health.CLOSE_OUT) for equity in (1_000, 1_049, 1_050, 1_500)] == [2, 2, 1, 0]
 
 
 def test_zero_price_of_one_position_is_its_bankruptcy_price() -> None:
@@ -210,8 +210,8 @@ def test_zero_price_of_one_position_is_its_bankruptcy_price() -> None:
     effects = desk.mark(84)
     state = desk.state
     assert (state.equity(0), state.maintenance(0)) == (40, 42)
-    assert state.zero_cash(0, 0, 10, 40, 42) == 800
-    assert state.zero_cash(0, 0, 2, 40, 42) == 168 - 7
+    assert state.portfolio(0).zero_cash(0, 10).cash == 800
+    assert state.portfolio(0).zero_cash(0, 2).cash == 168 - 7
     # Least lots: release(M of 9 lots: 38) = 40, slippage of one lot at 0.1 % = 1: 39 < 40; two lots: release(34) = 36 <= 40 - 1.
     # Limit: the stricter of ceil(84 x 0.98) = 83 and ceil(161 / 2) = 81.
     (order,) = [effect for effect in effects if effect.kind == F.ORDER]

@@ -28,6 +28,7 @@ from backstop.core.events import (
 from backstop.core.instruments import BreakerRules, DisposalRules, FundRules, FundsRules, TakeoverRules, VenueRules
 from backstop.reference.engine import Effect
 from backstop.reference.fund import money_stages
+from backstop.reference.offering import Gauge
 from backstop.reference.state import Position
 from tests.reference.desk import SECOND, Desk, brief, provider, venue
 
@@ -117,7 +118,7 @@ def test_window_counts_slots_one_by_one() -> None:
     left = []
     for second in (31, 36, 37, 46, 47):
         desk.clock(second * SECOND)
-        left.append(desk.state.available(0, 0))
+        left.append(desk.state.fund_view(0, 0).available)
     assert left == [10, 10, 70, 70, 100]
 
 
@@ -285,14 +286,14 @@ def test_capacity_refills_with_time() -> None:
     rules = venue((Stage.TAKEOVER, Stage.CLOSEOUT, Stage.TEAR_UP), providers=(provider(84, refill_per_s=84),))
     desk = distressed(rules, providers=1)
     assert brief(desk.mark(84), F.OFFER) == [(0, 1, -1, 83, 0)]
-    offered, gauge = desk.time_ns, desk.state.providers[0].commitments[0][0]
+    offered, gauges = desk.time_ns, desk.state.providers[0].commitments[0]
     assert kinds(desk.at(offered).answer(1, ACCEPT)) == [F.TAKEOVER, F.POSTING]
-    assert (gauge.used, gauge.used_ns) == (84, offered)
+    assert gauges[0] == (84, offered)
     # Each charge of one gives the account its turn: E = 38 and 37 of M = 38 want one lot.
     assert F.OFFER not in kinds(desk.at(offered + SECOND // 2).charge(0, 1))
-    assert (gauge.used, gauge.used_ns) == (42, offered + SECOND // 2)
+    assert gauges[0] == (42, offered + SECOND // 2)
     assert [row[2] for row in brief(desk.at(offered + SECOND).charge(0, 1), F.OFFER)] == [-1]
-    assert (gauge.used, gauge.used_ns) == (84, offered + SECOND)
+    assert gauges[0] == (84, offered + SECOND)
 
 
 def test_cap_respects_margin_leverage_and_pending_offers() -> None:
@@ -562,6 +563,6 @@ def test_digest_changes_with_what_only_its_new_blocks_see(groups: tuple[int, ...
     seen.add(desk.reference.digest())
     state.providers[0].failures = 1
     seen.add(desk.reference.digest())
-    state.providers[0].commitments[-1][1].used = 1
+    state.providers[0].commitments[-1][1] = Gauge(1, 0)
     seen.add(desk.reference.digest())
     assert len(seen) == 6

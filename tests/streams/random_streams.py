@@ -215,7 +215,7 @@ class Writer:
         if sign < 0 and doubted:
             self._leave(rng.choice(doubted), rng.choice((0, 0, 1)))
         amount = rng.randint(1, max(1, self.setting.notional // rng.choice((5, 50))))
-        free = self.state.equity(account) - self.state.initial_margin(account)
+        free = self.state.equity(account) - self.state.portfolio(account).initial
         if sign < 0 and free > 0 and rng.random() < 0.5:
             amount = free
         self.send(EventKind.TRANSFER, account=account, code=int(code), amount=sign * amount)
@@ -231,7 +231,7 @@ class Writer:
         for number, other in enumerate(self.state.accounts):
             if other.owner == owner and number != account:
                 worse += max(0, held_loss(self.state, number) - self.state.equity(number))
-        free = self.state.equity(account) - self.state.initial_margin(account) - worse
+        free = self.state.equity(account) - self.state.portfolio(account).initial - worse
         if free > 0:
             self.send(EventKind.TRANSFER, account=account, code=int(Transfer.CASH), amount=-(free + more))
 
@@ -317,7 +317,7 @@ class Writer:
         reply = {"kind": int(EventKind.ANSWER), "other": offer.other, "code": int(code)}
         if style == "poor":
             account = self.state.providers[offer.price_ticks].account
-            free = self.state.equity(account) - self.state.initial_margin(account)
+            free = self.state.equity(account) - self.state.portfolio(account).initial
             if free > 0:
                 self.answers.append((after, {"kind": int(EventKind.TRANSFER), "account": account, "amount": -free}))
         if style != "silent":

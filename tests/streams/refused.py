@@ -210,7 +210,7 @@ def _margin(rng: Random, _: VenueRules, state: State) -> Fields | None:
     if account == FUND:
         free = state.ledger[FUND] - state.funds[0].reserved
     else:
-        free = state.equity(account) - state.initial_margin(account)
+        free = state.equity(account) - state.portfolio(account).initial
     return {"kind": K.TRANSFER, "account": account, "amount": -max(free, 0) - 1}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-__all__ = ["ceil_div", "holder_order", "largest_that", "least_that", "sign", "split", "trunc_div"]
+__all__ = ["ceil_div", "holder_order", "largest_that", "least_that", "part_of", "sign", "split", "trunc_div"]
 
 
 def ceil_div(dividend: int, divisor: int) -> int:
@@ -15,6 +15,11 @@ def ceil_div(dividend: int, divisor: int) -> int:
 def trunc_div(dividend: int, divisor: int) -> int:
     """Divide toward zero, ``divisor > 0``."""
     return dividend // divisor if dividend >= 0 else -(-dividend // divisor)
+
+
+def part_of(whole: int, lots: int, before: int, part: int) -> int:
+    """Part of a whole that goes with ``part`` of ``lots``, after ``before`` of them: parts in a row add up to the whole."""
+    return ceil_div(whole * (before + part), lots) - ceil_div(whole * before, lots)
 
 
 def sign(number: int) -> int:

@@ -171,7 +171,7 @@ def fill(state: State, event: Event) -> None:
     """FILL: an ordinary trade between two accounts, or with OUTSIDE."""
     market, lots, price_ticks = event.market, event.lots, event.price_ticks
     other = outside_of(market) if event.other == NONE else event.other
-    cash = -lots * price_ticks * state.rules.markets[market].notional_factor
+    cash = state.contract(market).cash_of(lots, price_ticks)
     state.trade(event.account, other, market, lots, cash, price_ticks, Cause.FILL)
     state.trade(other, event.account, market, -lots, -cash, price_ticks, Cause.FILL)
     changes = {holder: change for holder, change in ((event.account, lots), (other, -lots)) if holder >= 0}
@@ -265,7 +265,7 @@ def needs_processing(state: State, account: int) -> bool:
 
 def urgency(state: State, account: int) -> tuple[bool, Fraction, int, int]:
     """Least equity over maintenance first, no maintenance before all, then the larger maintenance, then id."""
-    equity, maintenance = state.equity(account), state.maintenance(account)
+    equity, maintenance, _ = state.standing(account)
     return maintenance > 0, Fraction(equity, maintenance) if maintenance else Fraction(0), -maintenance, account
 
 
@@ -448,4 +448,4 @@ def commitment_rows(state: State) -> Iterable[tuple[int, ...]]:
         for gauges, pair in zip(provider.commitments, rules.commitments, strict=True):
             for gauge, commitment in zip(gauges, pair, strict=True):
                 if commitment.capacity:
-                    yield gauge.used, gauge.used_ns
+                    yield gauge.used, gauge.as_of_ns

@@ -19,8 +19,8 @@ def net_linked_owners(state: State, account: int) -> None:
     linked = [number for number in reversed(range(len(state.accounts))) if state.accounts[number].owner == owner and number != account]
     for keeps_release in (True, False):
         for number in linked:
-            level = state.release_level(state.maintenance(number)) if keeps_release else 0
-            give = min(deficit, max(0, state.equity(number) - level))
+            standing = state.standing(number)
+            give = min(deficit, max(0, standing.equity - (standing.release if keeps_release else 0)))
             if give > 0:
                 if not keeps_release:
                     for order in state.orders_of(number):
@@ -40,7 +40,7 @@ def money_stages(state: State, account: int) -> None:
         if waits_for_reserves(state, account, groups):
             return
         for group in groups:
-            pay = min(-state.equity(account), state.available(group, account))
+            pay = min(-state.equity(account), state.fund_view(group, account).available)
             state.post(account, fund_of(group), pay, Cause.DEFICIT)
     if state.has_socialise:
         socialise(state, account, -state.equity(account))
@@ -56,12 +56,13 @@ def groups_of(state: State, markets: Iterable[int]) -> list[int]:
 def waits_for_reserves(state: State, account_id: int, groups: list[int]) -> bool:
     """The funds cannot pay all of it, but may when what is reserved is free; not beyond the deadline."""
     left = -state.equity(account_id)
-    for_owner = state.available_to_owner(account_id)
-    for group in groups:
-        paid = min(left, state.available_in_fund(group), for_owner)
+    views = [state.fund_view(group, account_id) for group in groups]
+    for_owner = views[0].available_to_owner
+    for view in views:
+        paid = min(left, view.available_to_all, for_owner)
         left, for_owner = left - paid, for_owner - paid
     deadline = state.deadline(account_id)
-    is_reserved = state.owner(account_id).reserved or any(state.funds[group].reserved for group in groups)
+    is_reserved = views[0].owner_reserved or any(view.reserved for view in views)
     if left == 0 or state.now >= deadline or not is_reserved:
         return False
     interval = state.rules.closeout.interval_ns

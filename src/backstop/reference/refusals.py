@@ -21,8 +21,9 @@ from backstop.core.events import (
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, NOTIONAL_ATOMS_MAX
 from backstop.reference.arithmetic import sign
 from backstop.reference.breakers import effective_state
+from backstop.reference.margin import Holding
 from backstop.reference.records import Event
-from backstop.reference.state import TAKEOVER_OFFER, Order, State, margin_atoms
+from backstop.reference.state import TAKEOVER_OFFER, Order, State
 
 __all__ = ["held_loss", "held_margin", "reason_to_refuse"]
 
@@ -188,35 +189,30 @@ def _ledger(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     owner = state.accounts[account].owner
     linked = [number for number, other in enumerate(state.accounts) if other.owner == owner and number != account]
     lacks = sum(_lack(state, number) for number in linked)
-    needs = state.initial_margin(account) + held_margin(state, account) + lacks
+    needs = state.portfolio(account).initial + held_margin(state, account) + lacks
     yield state.equity(account) - held_loss(state, account) + amount < needs, Reject.INSUFFICIENT_MARGIN
 
 
 def _lack(state: State, account: int) -> int:
     """What a linked account may yet need: its deficit, in default all up to its release."""
-    level = state.release_level(state.maintenance(account)) if state.accounts[account].in_default else 0
-    return max(0, level - state.equity(account) + held_loss(state, account))
+    standing = state.standing(account)
+    level = standing.release if state.accounts[account].in_default else 0
+    return max(0, level - standing.equity + held_loss(state, account))
 
 
-def _held_marks(state: State, account: int) -> Iterator[tuple[int, int, int]]:
-    """Markets in which the guard holds a mark, with the account's lots and that mark."""
-    for market in state.held_markets(account):
-        held = state.breakers[market].held
+def _held_marks(state: State, account: int) -> Iterator[tuple[Holding, Holding]]:
+    """Holdings in markets where the guard holds a mark, at the mark and at that one."""
+    for holding in state.portfolio(account).held:
+        held = state.breakers[holding.market].held
         if held:
-            yield market, state.held_lots(account, market), held
+            yield holding, holding._replace(contract=holding.contract._replace(mark_ticks=held))
 
 
 def held_loss(state: State, account: int) -> int:
     """What the account would lose at the marks that are held, where they are worse."""
-    factors = [rules.notional_factor for rules in state.rules.markets]
-    return sum(max(0, lots * (state.markets[market].mark - held) * factors[market]) for market, lots, held in _held_marks(state, account))
+    return sum(max(0, now.value - held.value) for now, held in _held_marks(state, account))
 
 
 def held_margin(state: State, account: int) -> int:
     """What more initial margin the account would need there, where it is more."""
-    more = 0
-    for market, lots, held in _held_marks(state, account):
-        rules = state.rules.markets[market]
-        at = [margin_atoms(rules, abs(lots) * price * rules.notional_factor, initial=True) for price in (state.markets[market].mark, held)]
-        more += max(0, at[1] - at[0])
-    return more
+    return sum(max(0, held.initial - now.initial) for now, held in _held_marks(state, account))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from backstop.core.events import NEVER_NS, Cause, EffectKind, SocialisePolicy, clearing_of, fund_of
-from backstop.reference.allocation import capped_pro_rata
+from backstop.core.events import NEVER_NS, Cause, EffectKind, clearing_of, fund_of
 from backstop.reference.arithmetic import split
 from backstop.reference.breakers import shift_peaks
+from backstop.reference.loss import Cut, Loss, Payer
 from backstop.reference.state import State
 
 __all__ = ["closed_markets", "run_recovery", "socialise"]
@@ -16,68 +16,43 @@ def closed_markets(state: State, account: int) -> list[int]:
     return sorted(market for market, row in state.positions[account].items() if row.closed_in_default)
 
 
-def gain(state: State, account: int, market: int) -> int:
-    """Unrealised P&L of the position where it is positive, else nothing."""
-    row = state.positions[account].get(market)
-    return max(0, row.lots * state.unit(market) - row.cost) if row else 0
-
-
-def weight_and_cap(state: State, payer: int, markets: list[int]) -> tuple[int, int]:
-    """What the account is asked by, and the most that it may be asked for."""
-    spare = max(0, state.equity(payer) - state.maintenance(payer))
-    if state.rules.socialise_policy == SocialisePolicy.GAINS_HAIRCUT:
-        gains = sum(gain(state, payer, market) for market in markets)
-        return gains, min(gains, spare)
-    return sum(state.notional(payer, market) for market in markets), spare
+def loss_of(state: State, defaulter: int, deficit: int) -> Loss:
+    """A deficit with everybody who may be asked for a part of it."""
+    markets, policy = tuple(closed_markets(state, defaulter)), state.rules.socialise_policy
+    others = [number for number, account in enumerate(state.accounts) if number != defaulter and not account.in_default]
+    payers = (Payer(number, state.portfolio(number), markets, policy) for number in others)
+    return Loss(deficit, tuple(payer for payer in payers if payer.weight and payer.cap))
 
 
 def socialise(state: State, defaulter: int, deficit: int) -> int:
     """Let others bear as much of the deficit as they can; return what they paid."""
-    markets = closed_markets(state, defaulter)
-    weights, caps = {}, {}
-    for payer, account in enumerate(state.accounts):
-        if payer == defaulter or account.in_default:
-            continue
-        weight, cap = weight_and_cap(state, payer, markets)
-        if weight and cap:
-            weights[payer], caps[payer] = weight, cap
-    paid = min(deficit, sum(caps.values()))
-    if paid <= 0:
-        return 0
-    cuts, _ = capped_pro_rata(paid, weights, caps)
-    payers = sorted(payer for payer, cut in cuts.items() if cut)
-    for payer in payers:
-        take_cut(state, payer, defaulter, markets, cuts[payer], weights[payer], caps[payer])
-        change_claim(state, payer, cuts[payer])
-    for payer in payers:
+    loss = loss_of(state, defaulter, deficit)
+    by_payer: dict[int, list[Cut]] = {}
+    for cut in loss.cuts():
+        by_payer.setdefault(cut.payer, []).append(cut)
+    for payer, cuts in by_payer.items():
+        for cut in cuts:
+            take_cut(state, defaulter, cut)
+        change_claim(state, payer, sum(cut.amount for cut in cuts))
+    for payer in by_payer:
         state.touch(payer)
-    return paid
+    return max(0, loss.paid)
 
 
-def take_cut(state: State, payer: int, defaulter: int, markets: list[int], cut: int, weight: int, cap: int) -> None:
-    """Its positions bear the cut: their gains in order of market, or the first with lots all of it."""
-    policy, left = state.rules.socialise_policy, cut
-    for market in markets:
-        if policy == SocialisePolicy.GAINS_HAIRCUT:
-            part = min(left, gain(state, payer, market))
-        else:
-            part = left if state.held_lots(payer, market) else 0
-        if part == 0:
-            continue
-        state.emit(
-            EffectKind.HAIRCUT,
-            code=policy,
-            market=market,
-            account=payer,
-            other=defaulter,
-            lots=cap,
-            amount=part,
-            value=weight,
-        )
-        state.position(payer, market).cost += part
-        state.post(defaulter, clearing_of(market), part, Cause.HAIRCUT, market)
-        left -= part
-    assert left == 0
+def take_cut(state: State, defaulter: int, cut: Cut) -> None:
+    """One of the payer's positions bears its part."""
+    state.emit(
+        EffectKind.HAIRCUT,
+        code=state.rules.socialise_policy,
+        market=cut.market,
+        account=cut.payer,
+        other=defaulter,
+        lots=cut.cap,
+        amount=cut.amount,
+        value=cut.weight,
+    )
+    state.position(cut.payer, cut.market).cost += cut.amount
+    state.post(defaulter, clearing_of(cut.market), cut.amount, Cause.HAIRCUT, cut.market)
 
 
 def change_claim(state: State, account: int, change: int) -> None:

@@ -24,9 +24,12 @@ from backstop.core.events import (
     fund_of,
     outside_of,
 )
-from backstop.core.instruments import PPM, MarketRules, VenueRules
-from backstop.reference.arithmetic import ceil_div, sign, trunc_div
+from backstop.core.instruments import CommitmentRules, VenueRules
+from backstop.reference.arithmetic import ceil_div, sign
+from backstop.reference.funds import FundView
 from backstop.reference.machine import Breaker, Peaks, new_breakers, new_peaks
+from backstop.reference.margin import Contract, Holding, Portfolio, Standing
+from backstop.reference.offering import Gauge
 from backstop.reference.records import Effect
 
 __all__ = [
@@ -35,7 +38,6 @@ __all__ = [
     "FUND_SLOTS",
     "TAKEOVER_OFFER",
     "Account",
-    "Commitment",
     "Fund",
     "Market",
     "Order",
@@ -43,15 +45,12 @@ __all__ = [
     "Position",
     "Provider",
     "State",
-    "fresh_health",
-    "margin_atoms",
 ]
 
 #: Kinds of orders.
 CLOSING_ORDER, TAKEOVER_OFFER, DISPOSAL_ORDER = 0, 1, 2
 #: Slots of a fund's gauges, the present one included; sixteen of them are a window.
 FUND_SLOTS = 17
-NS_PER_S = 1_000_000_000
 #: What a fund paid for an owner.
 FUND_PAYS = (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP)
 
@@ -140,18 +139,10 @@ class Owner:
 
 
 @dataclass(slots=True)
-class Commitment:
-    """What a provider has taken of one group and direction, as last brought up to date."""
-
-    used: int = 0
-    used_ns: int = 0
-
-
-@dataclass(slots=True)
 class Provider:
-    """Standing of a backstop provider; ``commitments`` by group, then (longs, shorts)."""
+    """Standing of a backstop provider; ``commitments`` by group, then longs, shorts."""
 
-    commitments: list[tuple[Commitment, Commitment]]
+    commitments: list[list[Gauge]]
     account: int = NONE
     status: int = ProviderStatus.UNBOUND
     until: int = NEVER_NS
@@ -160,36 +151,6 @@ class Provider:
     baseline: int = 0
     pending_initial: int = 0
     pending_notional: int = 0
-
-
-def margin_atoms(rules: MarketRules, notional: int, *, initial: bool = False) -> int:
-    """Margin of one position: the rate of its tier, rounded up, less the tier's deduction."""
-    deduction, rate_below, rate = 0, 0, 0
-    for number, tier in enumerate(rules.tiers):
-        if tier.floor_atoms > notional:
-            break
-        rate = tier.initial_rate_ppm if initial else tier.maintenance_rate_ppm
-        if number:
-            deduction += tier.floor_atoms * (rate - rate_below) // PPM
-        rate_below = rate
-    return ceil_div(notional * rate, PPM) - deduction
-
-
-def fresh_health(rules: VenueRules, old: int, equity: int, maintenance: int) -> int:
-    """Raw health, but an account in default stays DISTRESSED until its equity reaches the release level."""
-    levels = rules.levels
-    warning = ceil_div(maintenance * levels.warning_ratio_ppm, PPM)
-    release = ceil_div(maintenance * (PPM + levels.exit_buffer_ppm), PPM)
-    close_out = maintenance * levels.close_out_ratio_ppm // PPM
-    if equity < 0:
-        return Health.INSOLVENT
-    if equity < close_out:
-        return Health.CLOSE_OUT
-    if equity < maintenance:
-        return Health.DISTRESSED
-    if old >= Health.DISTRESSED and equity < release:
-        return Health.DISTRESSED
-    return Health.WARNED if equity < warning else Health.HEALTHY
 
 
 @dataclass(slots=True)
@@ -236,13 +197,23 @@ class State:
                 self.positions[holder] = {number: Position()}
         self.funds = [Fund() for _ in groups]
         self.breakers, self.peaks = new_breakers(self.rules), new_peaks(self.rules)
-        self.providers = [Provider([(Commitment(), Commitment()) for _ in groups]) for _ in self.rules.providers]
+        self.providers = [Provider([[Gauge(0, 0), Gauge(0, 0)] for _ in groups]) for _ in self.rules.providers]
 
     # -- looking ---------------------------------------------------------------------------------
 
-    def unit(self, market: int) -> int:
-        """Atoms that one lot is worth at the mark."""
-        return self.markets[market].mark * self.rules.markets[market].notional_factor
+    def contract(self, market: int) -> Contract:
+        """The market's contract at its mark."""
+        return Contract(self.rules.markets[market], self.markets[market].mark)
+
+    def holding(self, holder: int, market: int) -> Holding:
+        """What a holder has in the market, without opening a row."""
+        row = self.positions[holder].get(market) or Position()
+        return Holding(market, self.contract(market), row.lots, row.cost)
+
+    def portfolio(self, account: int) -> Portfolio:
+        """Balance and holdings of an account."""
+        holdings = (self.holding(account, market) for market in sorted(self.positions[account]))
+        return Portfolio(self.ledger[account], tuple(holdings), self.rules.levels)
 
     def position(self, holder: int, market: int) -> Position:
         """Return the holder's row in the market, opening it if it never had one."""
@@ -262,40 +233,17 @@ class State:
         everyone = [*range(len(self.accounts)), outside_of(market), error_inventory_of(market)]
         return [holder for holder in everyone if sign(self.held_lots(holder, market)) == side]
 
-    def notional(self, account: int, market: int) -> int:
-        """Absolute value at the mark."""
-        return abs(self.held_lots(account, market)) * self.unit(market)
-
     def equity(self, account: int) -> int:
         """Ledger balance and unrealised P&L of all positions."""
-        rows = self.positions[account].items()
-        return self.ledger[account] + sum(row.lots * self.unit(market) - row.cost for market, row in rows)
+        return self.portfolio(account).equity
 
     def maintenance(self, account: int) -> int:
         """Maintenance margin of all positions."""
-        return sum(margin_atoms(self.rules.markets[market], self.notional(account, market)) for market in self.positions[account])
+        return self.portfolio(account).maintenance
 
-    def initial_margin(self, account: int) -> int:
-        """Initial margin of all positions."""
-        rules = self.rules.markets
-        return sum(margin_atoms(rules[market], self.notional(account, market), initial=True) for market in self.positions[account])
-
-    def margin_released(self, account: int, market: int, lots: int) -> int:
-        """``dM``: maintenance that closing so many lots of the position frees."""
-        rules, notional = self.rules.markets[market], self.notional(account, market)
-        return margin_atoms(rules, notional) - margin_atoms(rules, notional - lots * self.unit(market))
-
-    def release_level(self, maintenance: int) -> int:
-        """Equity at which an account in default comes out of it."""
-        return ceil_div(maintenance * (PPM + self.rules.levels.exit_buffer_ppm), PPM)
-
-    def zero_cash(self, account: int, market: int, lots: int, equity: int, maintenance: int) -> int:
-        """Cash of closing so many lots that leaves equity over maintenance unchanged (section 3)."""
-        side, value = sign(self.held_lots(account, market)), lots * self.unit(market)
-        if maintenance:
-            return side * value - equity * self.margin_released(account, market, lots) // maintenance
-        whole = sum(self.notional(account, other) for other in self.positions[account])
-        return side * value - equity * value // whole
+    def standing(self, account: int) -> Standing:
+        """Equity and maintenance margin of an account."""
+        return self.portfolio(account).standing
 
     def orders_of(self, account: int) -> list[Order]:
         """Open orders of the account, in order of market id, then order id."""
@@ -344,21 +292,19 @@ class State:
         """Atoms paid for the owner, none of them once a whole window passed without a payment."""
         return 0 if self.now - owner.paid_ns > self.rules.fund.window_ns else owner.paid
 
-    def available_in_fund(self, group: int) -> int:
-        """Atoms that the fund may still spend or promise, for whomever."""
-        fund = self.funds[group]
-        free = self.ledger[fund_of(group)] - fund.reserved
-        of_window = self.rules.funds[group].loss_per_window_max - self.paid(group) - fund.reserved
-        return max(0, min(free, of_window))
-
-    def available_to_owner(self, account: int) -> int:
-        """Atoms that all funds together may still spend or promise for the account's owner."""
-        owner = self.owner(account)
-        return max(0, self.rules.fund.owner_loss_max - self.owner_paid(owner) - owner.reserved)
-
-    def available(self, group: int, account: int) -> int:
-        """Atoms that the fund may still spend or promise for this account."""
-        return min(self.available_in_fund(group), self.available_to_owner(account))
+    def fund_view(self, group: int, account: int) -> FundView:
+        """A fund as the account sees it."""
+        fund, owner = self.funds[group], self.owner(account)
+        return FundView(
+            balance=self.ledger[fund_of(group)],
+            reserved=fund.reserved,
+            paid=self.paid(group),
+            loss_max=self.rules.funds[group].loss_per_window_max,
+            owner_paid=self.owner_paid(owner),
+            owner_reserved=owner.reserved,
+            owner_loss_max=self.rules.fund.owner_loss_max,
+            supports=self.fund_supports,
+        )
 
     def deadline(self, account: int) -> int:
         """Time after which the account waits no longer for the book."""
@@ -448,17 +394,8 @@ class State:
     def trade(self, holder: int, counterpart: int, market: int, lots: int, cash: int, price_ticks: int, cause: Cause) -> None:
         """Let one holder trade: TRADE, then what it realised."""
         row = self.position(holder, market)
-        closed = min(abs(lots), abs(row.lots)) if row.lots * lots < 0 else 0
-        realised = 0
-        opening_cash = cash
-        if closed:
-            closing_cash = trunc_div(cash * closed, abs(lots))
-            share = trunc_div(row.cost * closed, abs(row.lots))
-            realised = closing_cash - share
-            row.cost -= share
-            opening_cash = cash - closing_cash
-        row.cost -= opening_cash
-        row.lots += lots
+        holding, realised = self.holding(holder, market).after_trade(lots, cash)
+        row.lots, row.cost = holding.lots, holding.cost
         self.emit(
             EffectKind.TRADE,
             code=cause,
@@ -488,18 +425,16 @@ class State:
         reserved, order.reserved = order.reserved, 0
         return reserved
 
-    def commitment(self, provider: int, market: int, side: int) -> Commitment:
-        """Gauge of what the provider takes over of the market's group: longs (``side`` 1) or shorts."""
-        return self.providers[provider].commitments[self.group(market)][0 if side > 0 else 1]
+    def commitment(self, provider: int, market: int, side: int) -> tuple[list[Gauge], int, CommitmentRules]:
+        """What the provider takes over of the market's group, longs (``side`` 1) or shorts: gauges, the place there, and rules."""
+        direction, group = 0 if side > 0 else 1, self.group(market)
+        return self.providers[provider].commitments[group], direction, self.rules.providers[provider].commitments[group][direction]
 
     def cancel(self, order: Order) -> None:
         """CANCEL with the lots still open, then give back what was reserved; an offer's capacity is free again."""
         if order.kind == TAKEOVER_OFFER:
-            direction = 0 if order.lots < 0 else 1
-            rules = self.rules.providers[order.provider].commitments[self.group(order.market)][direction]
-            refilled = rules.refill_per_s * (self.now - order.offered_ns) // NS_PER_S
-            commitment = self.commitment(order.provider, order.market, -sign(order.lots))
-            commitment.used = max(0, commitment.used - max(0, order.notional - refilled))
+            gauges, direction, rules = self.commitment(order.provider, order.market, -sign(order.lots))
+            gauges[direction] = gauges[direction].cancelled(order.notional, self.now - order.offered_ns, rules.refill_per_s)
         reserved = self.close_order(order)
         lots = sign(order.lots) * order.remaining
         self.emit(EffectKind.CANCEL, market=order.market, account=order.account, other=order.id, lots=lots)
@@ -516,12 +451,12 @@ class State:
     def judge(self, account_id: int) -> None:
         """Compute equity, maintenance and health, and do what entering or leaving default asks."""
         account = self.accounts[account_id]
-        equity, maintenance = self.equity(account_id), self.maintenance(account_id)
-        old, new = account.health, fresh_health(self.rules, account.health, equity, maintenance)
+        standing = self.standing(account_id)
+        old, new = account.health, standing.health_from(account.health)
         if new == old:
             return
         account.health = new
-        self.emit(EffectKind.HEALTH, code=new, account=account_id, other=int(old), amount=equity, value=maintenance)
+        self.emit(EffectKind.HEALTH, code=new, account=account_id, other=int(old), amount=standing.equity, value=standing.maintenance)
         if old < Health.DISTRESSED <= new:
             account.default_since, account.next_slice = self.now, 0
             for row in self.positions[account_id].values():

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from backstop.core.events import NEVER_NS, NONE, Answer, Cause, EffectKind, ProviderStatus
-from backstop.core.instruments import PPM, CommitmentRules, ProviderRules
-from backstop.reference.allocation import capped_pro_rata
-from backstop.reference.arithmetic import ceil_div, largest_that, least_that, sign
+from backstop.core.instruments import PPM
 from backstop.reference.breakers import add_flow
-from backstop.reference.closeout import Closing, send
+from backstop.reference.closeout import closing_of, send
+from backstop.reference.margin import Portfolio, Standing
+from backstop.reference.offering import Backer, Offering, TakeoverPrice
 from backstop.reference.records import Event
-from backstop.reference.state import DISPOSAL_ORDER, TAKEOVER_OFFER, Order, Provider, State, margin_atoms
+from backstop.reference.state import DISPOSAL_ORDER, TAKEOVER_OFFER, Order, State
 
 __all__ = ["answer", "bind", "dispose", "fail", "switch_off", "switch_on", "takeover_waits"]
 
-NS_PER_S = 1_000_000_000
 #: A score never falls below this.
 SCORE_MIN_PPM = 1_000
 
@@ -109,129 +106,42 @@ def is_able(state: State, number: int, defaulter: int) -> bool:
 # -- how much ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Taker:
-    """A provider as one position's taker; ``closing`` is that position."""
-
-    closing: Closing
-    number: int
-
-    @property
-    def state(self) -> State:
-        """Everything."""
-        return self.closing.state
-
-    @property
-    def provider(self) -> Provider:
-        """Its standing."""
-        return self.state.providers[self.number]
-
-    @property
-    def rules(self) -> ProviderRules:
-        """Its rules."""
-        return self.state.rules.providers[self.number]
-
-    @property
-    def commitment(self) -> CommitmentRules:
-        """What it takes of this group and direction."""
-        return self.rules.commitments[self.state.group(self.closing.market)][0 if self.closing.held > 0 else 1]
-
-    @property
-    def held(self) -> int:
-        """Signed lots that it has in the market."""
-        return self.state.held_lots(self.provider.account, self.closing.market)
-
-    @property
-    def promised(self) -> int:
-        """Signed lots that it would have, if it took all that it was offered in this market and direction."""
-        side = sign(self.closing.held)
-        offers = (order for order in self.state.open_orders.values() if order.kind == TAKEOVER_OFFER and order.provider == self.number)
-        return self.held + side * sum(abs(offer.lots) for offer in offers if offer.market == self.closing.market and offer.lots * side < 0)
-
-    def promised_after(self, lots: int) -> int:
-        """The same, with these lots."""
-        return self.promised + sign(self.closing.held) * lots
-
-    def free(self) -> int:
-        """Capacity left, after what time has refilled."""
-        gauge = self.state.commitment(self.number, self.closing.market, sign(self.closing.held))
-        refilled = self.commitment.refill_per_s * (self.state.now - gauge.used_ns) // NS_PER_S
-        part = self.commitment.refill_per_s * (self.state.now - gauge.used_ns) % NS_PER_S
-        gauge.used, gauge.used_ns = max(0, gauge.used - refilled), self.state.now
-        if gauge.used and self.commitment.refill_per_s:
-            gauge.used_ns -= part // self.commitment.refill_per_s
-        return self.commitment.capacity - gauge.used
-
-    def initial_rise(self, lots: int) -> int:
-        """Change of its initial margin if it took these lots beside what it was offered here."""
-        rules, unit = self.state.rules.markets[self.closing.market], self.closing.unit
-        before = margin_atoms(rules, abs(self.promised) * unit, initial=True)
-        return margin_atoms(rules, abs(self.promised_after(lots)) * unit, initial=True) - before
-
-    def is_sound(self, lots: int, free: int) -> bool:
-        """Whether it could take these lots beside everything that it was already offered."""
-        state, account, unit = self.state, self.provider.account, self.closing.unit
-        after = abs(self.promised_after(lots))
-        notionals = sum(state.notional(account, market) for market in state.positions[account])
-        gross = notionals + (after - abs(self.promised)) * unit + self.provider.pending_notional
-        equity = state.equity(account)
-        return (
-            lots * unit <= free
-            and after * unit <= self.commitment.position_notional_max
-            and after <= state.rules.markets[self.closing.market].position_lots_max
-            and equity >= state.initial_margin(account) + self.initial_rise(lots) + self.provider.pending_initial
-            and PPM * gross <= self.rules.leverage_ppm * equity
-        )
-
-    def cap(self, most: int) -> int:
-        """Most lots, up to ``most``, that it can take."""
-        free = self.free()
-        if not self.state.row_is_free(self.provider.account, self.closing.market) or not self.is_sound(0, free):
-            return 0
-        return most if self.is_sound(most, free) else largest_that(lambda lots: self.is_sound(lots, free), 0, most)
-
-    def cash(self, lots: int, zero: int) -> int:
-        """Cash that the account gets for these lots."""
-        closing = self.closing
-        value = lots * closing.unit
-        at_mark = sign(closing.held) * value
-        if closing.equity < 0:
-            return at_mark - value * self.commitment.edge_ppm // PPM
-        share_ppm = closing.state.rules.takeover.provider_share_ppm
-        return max(zero, at_mark - (at_mark - zero) * share_ppm // PPM)
+def backer_of(state: State, number: int, market: int, side: int) -> Backer:
+    """A provider as the taker of a position of this side, its gauge brought up to date."""
+    provider, gauges = state.providers[number], state.commitment(number, market, side)
+    commitments, direction, rules = gauges
+    commitments[direction] = commitments[direction].at(state.now, rules.refill_per_s)
+    offers = (order for order in state.open_orders.values() if order.kind == TAKEOVER_OFFER and order.provider == number)
+    offered = sum(abs(offer.lots) for offer in offers if offer.market == market and offer.lots * side < 0)
+    return Backer(
+        number=number,
+        rules=state.rules.providers[number],
+        commitment=rules,
+        score_ppm=provider.score,
+        portfolio=state.portfolio(provider.account),
+        contract=state.contract(market),
+        side=side,
+        promised=state.held_lots(provider.account, market) + side * offered,
+        used=commitments[direction].used,
+        pending_initial=provider.pending_initial,
+        pending_notional=provider.pending_notional,
+        has_row=state.row_is_free(provider.account, market),
+    )
 
 
-def share_cost(closing: Closing, lots: int) -> int:
-    """What a solvent account loses to providers: their share of the way from mark to zero price."""
-    at_mark = sign(closing.held) * lots * closing.unit
-    return (at_mark - closing.zero_cash(lots)) * closing.state.rules.takeover.provider_share_ppm // PPM
-
-
-def lots_to_offer(closing: Closing, equity: int, maintenance: int) -> tuple[int, bool]:
-    """Least lots that restore the release level, and whether any number does; an insolvent account offers all."""
-    everything = abs(closing.held)
-
-    def restores(lots: int) -> bool:
-        return equity - share_cost(closing, lots) >= closing.state.release_level(maintenance - closing.released(lots))
-
-    if closing.equity < 0 or not restores(everything):
-        return everything, False
-    return least_that(restores, 0, everything), True
-
-
-def lots_supported(closing: Closing, takers: list[Taker], lots: int) -> int:
-    """Most of these lots for which the fund can pay the gap to zero cash, an atom a taker for rounding."""
-    if closing.equity >= 0:
-        return lots
-    state, edge_ppm = closing.state, max(taker.commitment.edge_ppm for taker in takers)
-    budget = state.available(state.group(closing.market), closing.account) if state.fund_supports else 0
-
-    def fits(some: int) -> bool:
-        value = some * closing.unit
-        gap = closing.zero_cash(some) - (sign(closing.held) * value - value * edge_ppm // PPM)
-        return (gap + len(takers) if gap > 0 else 0) <= budget
-
-    return lots if fits(lots) else largest_that(fits, 0, lots)
+def offering_of(
+    state: State, account: int, market: int, numbers: list[int], portfolio: Portfolio, expected: Standing | None = None
+) -> Offering:
+    """One position and the providers that may be asked to take it over."""
+    holding = portfolio.holding(market)
+    return Offering(
+        portfolio=portfolio,
+        holding=holding,
+        fund=state.fund_view(state.group(market), account),
+        provider_share_ppm=state.rules.takeover.provider_share_ppm,
+        asked=tuple(backer_of(state, number, market, holding.side) for number in numbers),
+        expected=expected or portfolio.standing,
+    )
 
 
 # -- offers ------------------------------------------------------------------------------------
@@ -256,71 +166,62 @@ def takeover_waits(state: State, account: int) -> bool:
 
 def make_offers(state: State, account: int) -> tuple[bool, bool]:
     """Go through the positions; return whether any offer was made, and whether one was not for want of a place."""
-    equity, maintenance = state.equity(account), state.maintenance(account)
-    equity_then, maintenance_then, first_id, lacks_place = equity, maintenance, state.next_order, False
-    for market in state.held_markets(account):
-        closing = Closing(state, account, market, equity, maintenance)
-        wanted, found = lots_to_offer(closing, equity_then, maintenance_then)
-        caps = {taker.number: (taker, taker.cap(wanted)) for taker in takers_of(closing)}
-        caps = {number: (taker, cap) for number, (taker, cap) in caps.items() if cap}
-        lots = min(wanted, sum(cap for _, cap in caps.values()))
-        if lots:
-            lots = lots_supported(closing, [taker for taker, _ in caps.values()], lots)
-        if lots == 0:
+    portfolio, first_id, lacks_place = state.portfolio(account), state.next_order, False
+    expected = portfolio.standing
+    for holding in portfolio.held:
+        numbers = able_providers(state, account)
+        offering = offering_of(state, account, holding.market, numbers, portfolio, expected)
+        if offering.lots == 0:
             continue
-        weights = {number: max(1, cap * taker.provider.score // PPM) for number, (taker, cap) in caps.items()}
-        given, _ = capped_pro_rata(lots, weights, {number: cap for number, (_, cap) in caps.items()})
-        shares = [(caps[number][0], given[number]) for number in sorted(given) if given[number]]
-        lacks_place = not offer_all(closing, shares, lots)
-        if lacks_place or (found and lots == wanted):
+        lacks_place = not offer_all(state, account, offering)
+        if lacks_place or offering.lots == offering.least:
             break
-        equity_then -= share_cost(closing, lots) if equity >= 0 else 0
-        maintenance_then -= closing.released(lots)
+        expected = offering.expected_after(offering.lots)
     return state.next_order > first_id, lacks_place
 
 
-def takers_of(closing: Closing) -> list[Taker]:
+def able_providers(state: State, account: int) -> list[int]:
     """Providers, no vault, that are able to take over from this account, all brought up to date."""
-    state = closing.state
     numbers = [number for number, rules in enumerate(state.rules.providers) if not rules.is_vault]
     for number in numbers:
         bring_up_to_date(state, number)
-    return [Taker(closing, number) for number in numbers if is_able(state, number, closing.account)]
+    return [number for number in numbers if is_able(state, number, account)]
 
 
-def offer_all(closing: Closing, shares: list[tuple[Taker, int]], lots: int) -> bool:
-    """Offer each taker its lots; return whether there was a place for all."""
-    state, taken, whole = closing.state, 0, closing.zero_cash(lots)
-    for taker, part in shares:
+def offer_all(state: State, account: int, offering: Offering) -> bool:
+    """Offer each backer its lots; return whether there was a place for all."""
+    parts, before = offering.parts(), 0
+    for backer in offering.backers:
+        lots = parts[backer.number]
+        if lots == 0:
+            continue
         if state.place_held():
             return False
-        zero = ceil_div(whole * (taken + part), lots) - ceil_div(whole * taken, lots)
-        offer(taker, part, zero)
-        taken += part
+        offer(state, account, offering, backer, lots, offering.price(backer, lots, before, offering.lots))
+        before += lots
     return True
 
 
-def offer(taker: Taker, lots: int, zero: int) -> None:
-    """RESERVE, OFFER; the taker's gauges hold it."""
-    closing, state, provider = taker.closing, taker.state, taker.provider
-    cash = taker.cash(lots, zero)
+def offer(state: State, account: int, offering: Offering, backer: Backer, lots: int, price: TakeoverPrice) -> None:
+    """RESERVE, OFFER; the backer's gauges hold it."""
+    holding, provider = offering.holding, state.providers[backer.number]
     order = Order(
         id=state.next_order,
-        account=closing.account,
-        market=closing.market,
-        lots=-sign(closing.held) * lots,
+        account=account,
+        market=holding.market,
+        lots=-holding.side * lots,
         limit_ticks=0,
-        zero_cash=zero,
-        reserved=max(0, zero - cash) if closing.equity < 0 else 0,
+        zero_cash=price.zero,
+        reserved=price.support,
         kind=TAKEOVER_OFFER,
-        provider=taker.number,
-        cash=cash,
-        pending_initial=max(0, taker.initial_rise(lots)),
-        notional=lots * closing.unit,
+        provider=backer.number,
+        cash=price.cash,
+        pending_initial=max(0, backer.initial_rise(lots)),
+        notional=abs(price.at_mark),
         offered_ns=state.now,
     )
     state.open_order(order)
-    state.commitment(taker.number, closing.market, sign(closing.held)).used += order.notional
+    use(state, backer, order.market, order.notional)
     provider.pending_initial += order.pending_initial
     provider.pending_notional += order.notional
     state.reserve(order, order.reserved)
@@ -330,10 +231,16 @@ def offer(taker: Taker, lots: int, zero: int) -> None:
         account=order.account,
         other=order.id,
         lots=order.lots,
-        price_ticks=taker.number,
-        amount=cash,
+        price_ticks=backer.number,
+        amount=order.cash,
         value=order.reserved,
     )
+
+
+def use(state: State, backer: Backer, market: int, notional: int) -> None:
+    """Count a notional against the backer's commitment."""
+    gauges, direction, _ = state.commitment(backer.number, market, backer.side)
+    gauges[direction] = gauges[direction]._replace(used=gauges[direction].used + notional)
 
 
 def answer(state: State, event: Event) -> None:
@@ -355,16 +262,15 @@ def may_accept(state: State, order: Order) -> bool:
     """Whether the provider can keep its word: it stands above initial margin afterwards, other offers left out."""
     provider = state.providers[order.provider]
     account, market = provider.account, order.market
-    rules, unit = state.rules.markets[market], state.unit(market)
-    before = state.held_lots(account, market)
-    after = before - order.lots
+    before = state.holding(account, market)
+    after, _ = before.after_trade(-order.lots, -order.cash)
     if state.accounts[account].in_default or provider.status in (ProviderStatus.OFF, ProviderStatus.STOPPED):
         return False
-    if abs(after) > rules.position_lots_max or not state.row_is_free(account, market):
+    if abs(after.lots) > state.rules.markets[market].position_lots_max or not state.row_is_free(account, market):
         return False
-    equity = state.equity(account) - order.cash - order.lots * unit
-    initial = state.initial_margin(account) - margin_atoms(rules, abs(before) * unit, initial=True)
-    return equity >= initial + margin_atoms(rules, abs(after) * unit, initial=True)
+    portfolio = state.portfolio(account)
+    equity = portfolio.equity - order.cash - before.contract.value_of(order.lots)
+    return equity >= portfolio.initial - before.initial + after.initial
 
 
 def accept(state: State, order: Order) -> None:
@@ -398,7 +304,7 @@ def transfer(
     if offered:
         state.reserve(offered, -support)
     state.position(account, market).closed_in_default = True
-    add_flow(state, market, abs(lots) * state.unit(market))
+    add_flow(state, market, abs(state.contract(market).value_of(lots)))
     state.cancel_excess(taker, market)
     state.touch(account)
     state.touch(taker)
@@ -420,42 +326,34 @@ def vault_takes(state: State, account: int, number: int) -> None:
 
 def vault_takes_position(state: State, account: int, market: int, number: int) -> None:
     """Take what the vault can, and what the fund supports, of one position."""
-    closing = Closing(state, account, market, state.equity(account), state.maintenance(account))
-    taker = Taker(closing, number)
-    wanted, _ = lots_to_offer(closing, closing.equity, closing.maintenance)
-    lots = taker.cap(wanted)
-    if lots:
-        lots = lots_supported(closing, [taker], lots)
+    offering = offering_of(state, account, market, [number], state.portfolio(account))
+    lots = offering.lots
     if lots == 0:
         return
-    zero = closing.zero_cash(lots)
-    cash = taker.cash(lots, zero)
-    support = max(0, zero - cash) if closing.equity < 0 else 0
-    side = sign(closing.held)
-    state.commitment(number, market, side).used += lots * closing.unit
-    transfer(state, account, market, number, -side * lots, cash, support)
-    vault = state.accounts[taker.provider.account]
+    (backer,) = offering.backers
+    price = offering.price(backer, lots)
+    use(state, backer, market, abs(price.at_mark))
+    transfer(state, account, market, number, -backer.side * lots, price.cash, price.support)
+    vault = state.accounts[state.providers[number].account]
     if vault.wait_until == NEVER_NS:
         vault.wait_until = state.now + state.rules.disposal.interval_ns
 
 
 def dispose(state: State, account: int) -> None:
     """The vault sends a slice of each of its positions to the book, and waits for its next turn."""
-    rules = state.rules.disposal
-    for market in state.held_markets(account):
-        closing = Closing(state, account, market, state.equity(account), state.maintenance(account))
-        if not closing.may_order():
+    rules, portfolio = state.rules.disposal, state.portfolio(account)
+    for holding in portfolio.held:
+        closing = closing_of(state, account, holding.market, portfolio)
+        if not closing.may_order:
             continue
         if state.place_held():
             break
-        everything = abs(closing.held)
-        lots = min(closing.cap(), max(1, ceil_div(everything * rules.share_ppm, PPM)), everything)
         order = Order(
             id=state.next_order,
             account=account,
-            market=market,
-            lots=-sign(closing.held) * lots,
-            limit_ticks=closing.book_limit(rules.tolerance_ppm),
+            market=holding.market,
+            lots=-holding.side * closing.disposal_lots(rules),
+            limit_ticks=closing.book.limit(rules.tolerance_ppm).ticks,
             zero_cash=0,
             kind=DISPOSAL_ORDER,
         )

@@ -1,0 +1,270 @@
+"""One position that is to be closed on the book: how many lots, at which limit, with what the fund promises (section 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from fractions import Fraction
+from functools import cached_property
+from typing import NamedTuple
+
+from backstop.core.instruments import NO_CAP, PPM, CloseoutRules, DisposalRules
+from backstop.reference.arithmetic import ceil_div, largest_that, least_that, part_of, sign
+from backstop.reference.book import Book, Limit, Slice
+from backstop.reference.funds import FundView
+from backstop.reference.margin import Contract, Holding, Portfolio, Standing, ZeroCash
+
+__all__ = ["Cap", "Caps", "Closing", "Cost", "OrderBound", "OrderTerms", "Settlement", "SizeBound", "settle"]
+
+
+class Cap(NamedTuple):
+    """A cap on the notional that may be ordered in an interval. Atoms."""
+
+    most: int = NO_CAP
+    ordered: int = 0
+
+    @property
+    def left(self) -> int:
+        """What may still be ordered."""
+        return self.most - self.ordered
+
+
+class Caps(NamedTuple):
+    """The caps that an order must keep to."""
+
+    account: Cap
+    market: Cap
+    venue: Cap
+
+
+class Cost(NamedTuple):
+    """What closing lots is expected to cost. Atoms."""
+
+    slippage: int
+    fee: int
+
+    @property
+    def whole(self) -> int:
+        """Both together."""
+        return self.slippage + self.fee
+
+
+class SizeBound(Enum):
+    """What decides how many lots an order has."""
+
+    FUND = "fund"
+    RESTORED = "restored"
+    POSITION = "position"
+    SLICE = "slice"
+    ACCOUNT_CAP = "account_cap"
+    MARKET_CAP = "market_cap"
+    VENUE_CAP = "venue_cap"
+
+
+class OrderBound(NamedTuple):
+    """A bound on an order, in lots."""
+
+    bound: SizeBound
+    lots: int
+
+
+@dataclass(frozen=True)
+class Closing:
+    """A position as the closeout plan sees it. The portfolio is that of the plan's start."""
+
+    portfolio: Portfolio
+    holding: Holding
+    book: Book
+    caps: Caps
+    fund: FundView
+    rules: CloseoutRules
+    throttle_share_ppm: int
+    #: As expected once the plan's orders so far are filled.
+    expected: Standing
+
+    # -- how many lots -------------------------------------------------------------------------------
+
+    @property
+    def is_solvent(self) -> bool:
+        """The account's equity was not below 0 when the plan began."""
+        return self.portfolio.equity >= 0
+
+    @property
+    def everything(self) -> int:
+        """All lots of the position."""
+        return abs(self.holding.lots)
+
+    @cached_property
+    def slice(self) -> Slice:
+        """What one order may take of the book."""
+        return self.book.slice(self.rules, self.throttle_share_ppm)
+
+    def bounds(self) -> tuple[OrderBound, ...]:
+        """Return what bounds an order whatever the account needs: the slice, and each cap of the interval."""
+        lot, caps = abs(self.holding.value_of(1)), self.caps
+        return (
+            OrderBound(SizeBound.SLICE, self.slice.left),
+            OrderBound(SizeBound.ACCOUNT_CAP, caps.account.left // lot),
+            OrderBound(SizeBound.MARKET_CAP, caps.market.left // lot),
+            OrderBound(SizeBound.VENUE_CAP, caps.venue.left // lot),
+        )
+
+    def cap(self) -> int:
+        """Return the most lots of an order, whatever the account needs; 0 or less: none may leave."""
+        return min(bound.lots for bound in self.bounds())
+
+    def cost(self, lots: int) -> Cost:
+        """Return the expected slippage and, of a solvent account, the fee."""
+        value = abs(self.holding.value_of(lots))
+        return Cost(self.book.slippage(lots), value * self.rules.fee_ppm // PPM if self.is_solvent else 0)
+
+    def expected_after(self, lots: int) -> Standing:
+        """Return how the account is expected to stand once so many lots more are closed."""
+        return self.expected.after(self.cost(lots).whole, self.holding.released(lots))
+
+    def restoring(self) -> int | None:
+        """Return the lots that restore the release level, with the least notional; None: no number does, or it is insolvent."""
+        least = self._least_to_restore() if self.is_solvent else None
+        return None if least is None else self._with_minimum(least)
+
+    def wanted(self) -> int:
+        """Return the lots that restore the account; all where no number does."""
+        restoring = self.restoring()
+        return self.everything if restoring is None else restoring
+
+    def lots(self) -> int:
+        """Return the lots of the order, the fund apart."""
+        return min(self.wanted(), self.cap())
+
+    def supported(self, lots: int) -> int:
+        """Return the most of these lots whose worst case the fund can promise."""
+        budget = self.fund.budget
+        if self.worst_support(lots) <= budget:
+            return lots
+        return largest_that(lambda fewer: self.worst_support(fewer) <= budget, 0, lots)
+
+    def binding(self, lots: int) -> SizeBound:
+        """Return what decided that an order has so many lots."""
+        if lots < self.lots():
+            return SizeBound.FUND
+        if lots == self.restoring():
+            return SizeBound.RESTORED
+        if lots == self.everything:
+            return SizeBound.POSITION
+        return min(self.bounds(), key=lambda bound: bound.lots).bound
+
+    def is_restored_by(self, lots: int) -> bool:
+        """Return whether closing so many lots is expected to restore the release level."""
+        return self.expected_after(lots).is_restored
+
+    def _least_to_restore(self) -> int | None:
+        """Probe the cumulative depths, then bisect below the first that restores."""
+        everything = self.everything
+        probes, reached = [], 0
+        for band in self.book.bands:
+            reached += max(0, band.lots)
+            probes.append(min(reached, everything))
+        low = 0
+        for probe in [*probes, everything]:
+            if probe and self.is_restored_by(probe):
+                return least_that(self.is_restored_by, low, probe)
+            low = probe
+        return None
+
+    def _with_minimum(self, lots: int) -> int:
+        """No order and no rest of a position below the least notional."""
+        everything, lot = self.everything, abs(self.holding.value_of(1))
+        lots = max(lots, ceil_div(self.rules.minimum_notional, lot))
+        if lots >= everything or (everything - lots) * lot < self.rules.minimum_notional:
+            return everything
+        return lots
+
+    # -- whether and at which price --------------------------------------------------------------------
+
+    @property
+    def is_busy(self) -> bool:
+        """The position waits: for the market, for the depth to be told, or for what others take."""
+        part = self.slice
+        return self.book.is_halted or part.awaits_depth or (part.whole > 0 and self.cap() <= 0)
+
+    @property
+    def may_order(self) -> bool:
+        """An order may leave."""
+        return not self.book.is_halted and self.slice.whole > 0 and self.cap() > 0
+
+    def zero_cash(self, lots: int) -> ZeroCash:
+        """Return the zero cash of so many lots."""
+        return self.portfolio.zero_cash(self.holding.market, lots)
+
+    def limit(self, lots: int) -> Limit:
+        """Return the limit of an order; no order of a solvent account goes beyond the zero price."""
+        limit = self.book.limit()
+        if not self.is_solvent:
+            return limit
+        return limit._replace(zero_ticks=self.holding.contract.ticks_for(-self.holding.side * lots, self.zero_cash(lots).cash))
+
+    def cash_at_limit(self, lots: int) -> int:
+        """Return the cash of an order that is filled at its limit."""
+        return self.holding.contract.cash_of(-self.holding.side * lots, self.limit(lots).ticks)
+
+    def worst_support(self, lots: int) -> int:
+        """Return what the fund may have to add if all is filled at the limit, in any number of fills: an atom for each but one."""
+        if self.is_solvent:
+            return 0
+        gap = self.zero_cash(lots).cash - self.cash_at_limit(lots)
+        return gap + lots - 1 if gap > 0 else 0
+
+    @property
+    def may_be_supported_later(self) -> bool:
+        """The fund could promise a lot's worst case if nothing were reserved."""
+        return self.worst_support(1) <= self.fund.budget + self.fund.reserved
+
+    def is_reached(self, lots: int) -> bool:
+        """Return whether the best visible band would take of an order of so many lots."""
+        return self.book.reaches(self.limit(lots).ticks)
+
+    def order_key(self) -> tuple[bool, Fraction, int, int]:
+        """Return the place in the plan: the maintenance margin released per expected cost, the most first."""
+        cost, released = self.cost(self.everything).whole, self.holding.released(self.everything)
+        return cost > 0, Fraction(-released, cost) if cost else Fraction(0), -released, self.holding.market
+
+    def disposal_share(self, rules: DisposalRules) -> int:
+        """Return the vault's share of the position that it sells at once."""
+        return max(1, ceil_div(self.everything * rules.share_ppm, PPM))
+
+    def disposal_lots(self, rules: DisposalRules) -> int:
+        """Return the lots of an order by which the vault sells."""
+        return min(self.cap(), self.disposal_share(rules), self.everything)
+
+
+class OrderTerms(NamedTuple):
+    """A closing order as it left, what of it is filled, and what is still reserved for it."""
+
+    #: Signed.
+    lots: int
+    limit_ticks: int
+    zero_cash: int
+    filled: int
+    reserved: int
+
+
+class Settlement(NamedTuple):
+    """A fill of a closing order against its zero price. Atoms."""
+
+    lots: int
+    cash: int
+    zero: int
+    fee: int
+    support: int
+
+
+def settle(contract: Contract, order: OrderTerms, lots: int, price_ticks: int, fee_ppm: int | None) -> Settlement:
+    """Return fee and support of a fill of so many open lots; ``fee_ppm`` None: the account is insolvent."""
+    change = sign(order.lots) * lots
+    cash = contract.cash_of(change, price_ticks)
+    zero = part_of(order.zero_cash, abs(order.lots), order.filled, lots)
+    fee = 0
+    if fee_ppm is not None:
+        charged = abs(contract.value_of(lots)) * fee_ppm // PPM
+        fee = max(0, min(charged, cash - zero, cash - contract.cash_of(change, order.limit_ticks)))
+    return Settlement(lots, cash, zero, fee, min(max(0, zero - cash), order.reserved))

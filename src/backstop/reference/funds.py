@@ -1,0 +1,70 @@
+"""What a fund may still pay or promise for an account, and which limit binds (section 6, Fund)."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+__all__ = ["FundLimit", "FundView"]
+
+
+class FundLimit(Enum):
+    """What limits a fund."""
+
+    BALANCE = "balance"
+    WINDOW = "window"
+    OWNER = "owner"
+
+
+class FundView(NamedTuple):
+    """A market group's fund as one account sees it. Atoms."""
+
+    #: Of its ledger account, what is reserved included.
+    balance: int
+    #: For all orders and offers of its markets.
+    reserved: int
+    #: In the present window.
+    paid: int
+    loss_max: int
+    #: For the account's owner, by all funds together.
+    owner_paid: int
+    owner_reserved: int
+    owner_loss_max: int
+    #: Whether it stands in the waterfall with no ADL before it: only then it supports closing orders and takeovers.
+    supports: bool
+
+    @property
+    def left(self) -> dict[FundLimit, int]:
+        """What each limit leaves; below 0 where it is exceeded."""
+        return {
+            FundLimit.BALANCE: self.balance - self.reserved,
+            FundLimit.WINDOW: self.loss_max - self.paid - self.reserved,
+            FundLimit.OWNER: self.owner_loss_max - self.owner_paid - self.owner_reserved,
+        }
+
+    @property
+    def available_to_all(self) -> int:
+        """What it may still pay or promise, for whomever."""
+        left = self.left
+        return max(0, min(left[FundLimit.BALANCE], left[FundLimit.WINDOW]))
+
+    @property
+    def available_to_owner(self) -> int:
+        """What all funds together may still pay or promise for the owner."""
+        return max(0, self.left[FundLimit.OWNER])
+
+    @property
+    def available(self) -> int:
+        """What it may still pay or promise for the account."""
+        return min(self.available_to_all, self.available_to_owner)
+
+    @property
+    def binding(self) -> FundLimit:
+        """The limit that leaves least, the first of them where several do."""
+        left = self.left
+        return min(left, key=lambda limit: left[limit])
+
+    @property
+    def budget(self) -> int:
+        """What it may promise for a closing order or a takeover."""
+        return self.available if self.supports else 0

@@ -1,0 +1,95 @@
+"""A loss that others bear: who may be asked for how much, and what each pays (section 6, Socialise)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from backstop.core.events import SocialisePolicy
+from backstop.reference.allocation import capped_pro_rata
+from backstop.reference.margin import Portfolio
+
+__all__ = ["Cut", "Loss", "Payer"]
+
+
+class Cut(NamedTuple):
+    """What one position bears. Atoms."""
+
+    payer: int
+    market: int
+    amount: int
+    #: Of the payer, over all markets of the default.
+    weight: int
+    cap: int
+
+
+class Payer(NamedTuple):
+    """A solvent account that may be asked for a part of a loss in these markets."""
+
+    account: int
+    portfolio: Portfolio
+    markets: tuple[int, ...]
+    policy: int
+
+    @property
+    def weights(self) -> dict[int, int]:
+        """What each of its positions there is asked by: its gain, or its notional."""
+        is_by_gains = self.policy == SocialisePolicy.GAINS_HAIRCUT
+        held = {holding.market: holding for holding in self.portfolio.held}
+        return {market: max(0, held[market].profit) if is_by_gains else held[market].notional for market in self.markets if market in held}
+
+    @property
+    def weight(self) -> int:
+        """What the account is asked by."""
+        return sum(self.weights.values())
+
+    @property
+    def cap(self) -> int:
+        """The most that it may be asked for: what it has beyond maintenance margin, and no more than it gained."""
+        spare = self.portfolio.spare
+        return min(self.weight, spare) if self.policy == SocialisePolicy.GAINS_HAIRCUT else spare
+
+    def parts(self, cut: int) -> list[tuple[int, int]]:
+        """Return (market, atoms) of the positions that bear a cut: their gains in order of market, or the first bears it all."""
+        parts, left = [], cut
+        for market, weight in self.weights.items():
+            part = min(left, weight) if self.policy == SocialisePolicy.GAINS_HAIRCUT else left
+            if part:
+                parts.append((market, part))
+            left -= part
+        assert left == 0
+        return parts
+
+
+class Loss(NamedTuple):
+    """A deficit, and the solvent accounts that may bear it. Each of them has a weight and a cap."""
+
+    deficit: int
+    payers: tuple[Payer, ...]
+
+    @property
+    def weight_sum(self) -> int:
+        """Weights of all payers together."""
+        return sum(payer.weight for payer in self.payers)
+
+    @property
+    def cap_sum(self) -> int:
+        """The most that all payers together bear."""
+        return sum(payer.cap for payer in self.payers)
+
+    @property
+    def paid(self) -> int:
+        """What they bear of the deficit."""
+        return min(self.deficit, self.cap_sum)
+
+    def cuts(self) -> list[Cut]:
+        """Return what each position bears, in order of account and market."""
+        if self.paid <= 0:
+            return []
+        weights = {payer.account: payer.weight for payer in self.payers}
+        caps = {payer.account: payer.cap for payer in self.payers}
+        shares, _ = capped_pro_rata(self.paid, weights, caps)
+        return [
+            Cut(payer.account, market, part, weights[payer.account], caps[payer.account])
+            for payer in self.payers
+            for market, part in payer.parts(shares[payer.account])
+        ]

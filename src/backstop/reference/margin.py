@@ -1,0 +1,283 @@
+"""What lots are worth, and how an account stands: contract, holding, portfolio (sections 1 to 3 of the rules).
+
+Everything here is a value in plain integers: it knows no ledger and no event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from backstop.core.events import Health
+from backstop.core.instruments import PPM, LevelRules, MarketRules
+from backstop.reference.arithmetic import ceil_div, sign, trunc_div
+
+__all__ = ["Contract", "Holding", "Portfolio", "Standing", "Tier", "ZeroCash"]
+
+
+class Tier(NamedTuple):
+    """The margin tier that a notional falls into."""
+
+    rate_ppm: int
+    deduction: int
+
+    def margin_of(self, notional: int) -> int:
+        """Margin of a position of this notional. Atoms."""
+        return ceil_div(notional * self.rate_ppm, PPM) - self.deduction
+
+
+class Contract(NamedTuple):
+    """A market's contract at a mark price."""
+
+    rules: MarketRules
+    mark_ticks: int
+
+    def value_of(self, lots: int) -> int:
+        """Value of signed lots at the mark. Atoms."""
+        return lots * self.mark_ticks * self.rules.notional_factor
+
+    def cash_of(self, lots: int, price_ticks: int) -> int:
+        """Cash that a trade of signed lots brings at a price, negative when it is paid. Atoms."""
+        return -lots * price_ticks * self.rules.notional_factor
+
+    def ticks_for(self, lots: int, cash: int) -> int:
+        """Worst price at which a trade of signed lots still brings the cash."""
+        divisor = abs(lots) * self.rules.notional_factor
+        return self.within(ceil_div(cash, divisor) if lots < 0 else -cash // divisor)
+
+    def tolerated_ticks(self, tolerance_ppm: int, *, is_sell: bool) -> int:
+        """Worst price within a tolerance from the mark."""
+        if is_sell:
+            return self.within(ceil_div(self.mark_ticks * (PPM - tolerance_ppm), PPM))
+        return self.within(self.mark_ticks * (PPM + tolerance_ppm) // PPM)
+
+    def offset_ticks(self, offset_ppm: int, *, is_sell: bool) -> int:
+        """Price of the book at an offset from the mark, on the side that takes the order."""
+        if is_sell:
+            return self.mark_ticks * (PPM - offset_ppm) // PPM
+        return ceil_div(self.mark_ticks * (PPM + offset_ppm), PPM)
+
+    def within(self, price_ticks: int) -> int:
+        """Nearest price that the market knows."""
+        return max(1, min(price_ticks, self.rules.price_ticks_max))
+
+    def tier_of(self, notional: int, *, initial: bool = False) -> Tier:
+        """Tier of a notional, for maintenance or initial margin."""
+        deduction, rate_below, rate = 0, 0, 0
+        for number, tier in enumerate(self.rules.tiers):
+            if tier.floor_atoms > notional:
+                break
+            rate = tier.initial_rate_ppm if initial else tier.maintenance_rate_ppm
+            if number:
+                deduction += tier.floor_atoms * (rate - rate_below) // PPM
+            rate_below = rate
+        return Tier(rate, deduction)
+
+    def margin_of(self, notional: int, *, initial: bool = False) -> int:
+        """Margin of one position: the rate of its tier, rounded up, less the tier's deduction. Atoms."""
+        return self.tier_of(notional, initial=initial).margin_of(notional)
+
+    def initial_of(self, notional: int) -> int:
+        """Initial margin of one position. Atoms."""
+        return self.margin_of(notional, initial=True)
+
+
+class Holding(NamedTuple):
+    """Signed lots of one contract, and what they cost."""
+
+    market: int
+    contract: Contract
+    lots: int
+    cost: int
+
+    @property
+    def side(self) -> int:
+        """1 for long, -1 for short, 0 for no lots."""
+        return sign(self.lots)
+
+    @property
+    def value(self) -> int:
+        """Signed value at the mark."""
+        return self.contract.value_of(self.lots)
+
+    @property
+    def notional(self) -> int:
+        """Absolute value at the mark."""
+        return abs(self.value)
+
+    @property
+    def profit(self) -> int:
+        """Unrealised P&L."""
+        return self.value - self.cost
+
+    @property
+    def tier(self) -> Tier:
+        """Tier of its maintenance margin."""
+        return self.contract.tier_of(self.notional)
+
+    @property
+    def margin(self) -> int:
+        """Maintenance margin."""
+        return self.tier.margin_of(self.notional)
+
+    @property
+    def initial(self) -> int:
+        """Initial margin."""
+        return self.contract.initial_of(self.notional)
+
+    def value_of(self, lots: int) -> int:
+        """Signed value of so many of its lots (not below 0): the cash of closing them at the mark."""
+        return self.contract.value_of(self.side * lots)
+
+    def margin_after(self, closed: int) -> int:
+        """Maintenance margin once so many lots are closed."""
+        return self.contract.margin_of(self.notional - abs(self.value_of(closed)))
+
+    def released(self, lots: int) -> int:
+        """``dM``: maintenance margin that closing so many lots releases."""
+        return self.margin - self.margin_after(lots)
+
+    def after_trade(self, lots: int, cash: int) -> tuple[Holding, int]:
+        """Trade signed lots for cash; return the new holding and the P&L that it realises (section 1)."""
+        closed = min(abs(lots), abs(self.lots)) if self.lots * lots < 0 else 0
+        if not closed:
+            return self._replace(lots=self.lots + lots, cost=self.cost - cash), 0
+        closing_cash = trunc_div(cash * closed, abs(lots))
+        share = trunc_div(self.cost * closed, abs(self.lots))
+        cost = self.cost - share - (cash - closing_cash)
+        return self._replace(lots=self.lots + lots, cost=cost), closing_cash - share
+
+
+class Standing(NamedTuple):
+    """Equity against maintenance margin, and the levels that decide about health. Atoms."""
+
+    equity: int
+    maintenance: int
+    rules: LevelRules
+
+    @property
+    def warning(self) -> int:
+        """Below it an account is WARNED."""
+        return ceil_div(self.maintenance * self.rules.warning_ratio_ppm, PPM)
+
+    @property
+    def close_out(self) -> int:
+        """Below it an account is in CLOSE_OUT."""
+        return self.maintenance * self.rules.close_out_ratio_ppm // PPM
+
+    @property
+    def release(self) -> int:
+        """From it on an account in default comes out of it."""
+        return ceil_div(self.maintenance * (PPM + self.rules.exit_buffer_ppm), PPM)
+
+    @property
+    def is_solvent(self) -> bool:
+        """Equity is not below 0."""
+        return self.equity >= 0
+
+    @property
+    def is_restored(self) -> bool:
+        """Equity is at the release level, or above it."""
+        return self.equity >= self.release
+
+    @property
+    def raw_health(self) -> Health:
+        """Health of an account that was not in default."""
+        if self.equity < 0:
+            return Health.INSOLVENT
+        if self.equity < self.close_out:
+            return Health.CLOSE_OUT
+        if self.equity < self.maintenance:
+            return Health.DISTRESSED
+        return Health.WARNED if self.equity < self.warning else Health.HEALTHY
+
+    def health_from(self, old: int) -> Health:
+        """Health of an account whose health was ``old``: one in default stays DISTRESSED up to its release level."""
+        raw = self.raw_health
+        return Health.DISTRESSED if raw < Health.DISTRESSED <= old and not self.is_restored else raw
+
+    def after(self, cost: int, released: int) -> Standing:
+        """Standing once lots are closed at a cost, and their margin is released."""
+        return self._replace(equity=self.equity - cost, maintenance=self.maintenance - released)
+
+
+class ZeroCash(NamedTuple):
+    """Cash of closing lots that leaves equity over maintenance margin as it is, with its terms (section 3). Atoms."""
+
+    at_mark: int
+    equity: int
+    #: Maintenance margin released and in all; of an account without margin the notional closed and in all.
+    part: int
+    whole: int
+    is_by_margin: bool
+
+    @property
+    def cash(self) -> int:
+        """Value at the mark less the part of equity that goes with the lots."""
+        return self.at_mark - self.equity * self.part // self.whole
+
+    @property
+    def beyond_mark(self) -> int:
+        """What the other side pays beyond the mark so that the account gets its zero cash; negative: what it saves."""
+        return self.cash - self.at_mark
+
+
+@dataclass(frozen=True)
+class Portfolio:
+    """Balance and holdings of an account, and the levels that it is judged by. Holdings without lots count for nothing."""
+
+    balance: int
+    #: In order of market.
+    holdings: tuple[Holding, ...]
+    levels: LevelRules
+
+    def holding(self, market: int) -> Holding:
+        """Its holding in a market; raise ``KeyError`` where it has none."""
+        for holding in self.holdings:
+            if holding.market == market:
+                return holding
+        raise KeyError(market)
+
+    @property
+    def held(self) -> tuple[Holding, ...]:
+        """Holdings with lots."""
+        return tuple(holding for holding in self.holdings if holding.lots)
+
+    @cached_property
+    def equity(self) -> int:
+        """Balance and unrealised P&L."""
+        return self.balance + sum(holding.profit for holding in self.holdings)
+
+    @cached_property
+    def maintenance(self) -> int:
+        """Maintenance margin of all holdings."""
+        return sum(holding.margin for holding in self.holdings)
+
+    @property
+    def initial(self) -> int:
+        """Initial margin of all holdings."""
+        return sum(holding.initial for holding in self.holdings)
+
+    @property
+    def notional(self) -> int:
+        """Absolute value of all holdings together."""
+        return sum(holding.notional for holding in self.holdings)
+
+    @property
+    def standing(self) -> Standing:
+        """Equity, maintenance margin and levels."""
+        return Standing(self.equity, self.maintenance, self.levels)
+
+    @property
+    def spare(self) -> int:
+        """Equity beyond maintenance margin, not below 0."""
+        return max(0, self.equity - self.maintenance)
+
+    def zero_cash(self, market: int, lots: int) -> ZeroCash:
+        """Zero cash of closing so many lots of a holding."""
+        holding, equity, maintenance = self.holding(market), self.equity, self.maintenance
+        at_mark = holding.value_of(lots)
+        if maintenance:
+            return ZeroCash(at_mark, equity, holding.released(lots), maintenance, is_by_margin=True)
+        return ZeroCash(at_mark, equity, abs(at_mark), self.notional, is_by_margin=False)

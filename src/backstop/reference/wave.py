@@ -1,0 +1,178 @@
+"""Closing lots against other holders: who gives how many, and what cash goes with them (section 6, ADL and Tear-up)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from backstop.core.events import AdlClass, AdlPolicy
+from backstop.core.instruments import PPM
+from backstop.reference.allocation import capped_pro_rata, in_order
+from backstop.reference.arithmetic import ceil_div, largest_that, least_that, sign, split
+from backstop.reference.margin import Holding, Portfolio
+
+__all__ = [
+    "Counterparty",
+    "Wave",
+    "WavePlan",
+    "cash_parts",
+    "class_of",
+    "gap_to_zero",
+    "lots_to_close",
+    "place_in_class",
+    "rank_score",
+    "ratio",
+    "scramble",
+    "weight_of",
+]
+
+#: Slack in a counterparty's cap, one for each of the two roundings up.
+CAP_SLACK_ATOMS = 2
+#: Policies that take whole caps, by rank.
+ORDERED = (AdlPolicy.QUEUE, AdlPolicy.RANDOM)
+#: A ratio in ppm that is larger than this is this: a million times.
+RATIO_MAX = 10**12
+WORD = (1 << 64) - 1
+
+
+def lots_to_close(portfolio: Portfolio, market: int) -> int:
+    """All lots of an insolvent account; of a solvent one the least that at the mark restore the release level, or all."""
+    holding, standing = portfolio.holding(market), portfolio.standing
+    everything = abs(holding.lots)
+
+    def restores(lots: int) -> bool:
+        return standing.after(0, holding.released(lots)).is_restored
+
+    if not standing.is_solvent or not restores(everything):
+        return everything
+    return least_that(restores, 0, everything)
+
+
+def gap_to_zero(portfolio: Portfolio, market: int, lots: int) -> int:
+    """What an insolvent account lacks to its zero cash when so many lots are closed at the mark. Atoms."""
+    return max(0, portfolio.zero_cash(market, lots).beyond_mark) if portfolio.equity < 0 else 0
+
+
+class Counterparty(NamedTuple):
+    """Who holds lots of the opposite side."""
+
+    holder: int
+    holding: Holding
+    #: None: of the house, which is not margined.
+    portfolio: Portfolio | None
+
+    @property
+    def lots(self) -> int:
+        """Lots that it holds, unsigned."""
+        return abs(self.holding.lots)
+
+    def cap(self, lots: int, beyond_mark: int) -> int:
+        """Return the most lots that it may give so that it never stands below its maintenance margin on the way.
+
+        All that give together ``lots`` pay ``beyond_mark`` atoms for it.
+        """
+        if beyond_mark == 0 or self.portfolio is None:
+            return self.lots
+        spare = self.portfolio.equity - (self.portfolio.maintenance - self.holding.margin)
+
+        def is_sound(given: int) -> bool:
+            return spare - self.holding.margin_after(given) - ceil_div(given * beyond_mark, lots) >= CAP_SLACK_ATOMS
+
+        if not is_sound(0):
+            return 0
+        return self.lots if is_sound(self.lots) else largest_that(is_sound, 0, self.lots)
+
+
+class WavePlan(NamedTuple):
+    """Lots that the counterparties can take, the cash that goes with them, and the cap of each counterparty."""
+
+    lots: int
+    cash: int
+    caps: dict[int, int]
+
+
+class Wave(NamedTuple):
+    """A position that counterparties are to take over; none of those is in default."""
+
+    portfolio: Portfolio
+    market: int
+    counterparties: tuple[Counterparty, ...]
+
+    def at_mark(self, lots: int) -> int:
+        """Cash of so many lots at the mark."""
+        return self.portfolio.holding(self.market).value_of(lots)
+
+    def cash(self, lots: int) -> int:
+        """Cash that the account gets: at the mark while it is solvent, else its zero cash."""
+        return self.portfolio.zero_cash(self.market, lots).cash if self.portfolio.equity < 0 else self.at_mark(lots)
+
+    def plan(self) -> WavePlan:
+        """Return as many lots as the caps suffice for: fewer lots mean less to pay, so the caps are worked out again."""
+        lots = lots_to_close(self.portfolio, self.market)
+        while lots:
+            cash = self.cash(lots)
+            caps = {each.holder: each.cap(lots, cash - self.at_mark(lots)) for each in self.counterparties}
+            if sum(caps.values()) >= lots:
+                return WavePlan(lots, cash, caps)
+            lots = sum(caps.values())
+        return WavePlan(0, 0, {})
+
+
+def class_of(holding: Holding, hedged_lots: int, *, is_house: bool, is_linked: bool) -> AdlClass:
+    """Return the class of a counterparty: the first of LINKED, HEDGE, PROFITABLE and REST that it belongs to, or HOUSE.
+
+    ``hedged_lots``: of the opposite side, in the other accounts of its owner.
+    """
+    if is_house:
+        return AdlClass.HOUSE
+    if is_linked:
+        return AdlClass.LINKED
+    if hedged_lots >= abs(holding.lots):
+        return AdlClass.HEDGE
+    return AdlClass.PROFITABLE if holding.profit > 0 else AdlClass.REST
+
+
+def ratio(dividend: int, divisor: int) -> int:
+    """Quotient in ppm, at most a million times; a divisor of nothing counts as the most."""
+    return RATIO_MAX if dividend // PPM >= divisor else dividend * PPM // divisor
+
+
+def scramble(seq: int, market: int, account: int) -> int:
+    """A number of 62 bits that looks drawn: the splitmix64 finaliser of the three, which anyone can work out again."""
+    word = (seq * 0x9E3779B97F4A7C15 + (market + 1) * 0xBF58476D1CE4E5B9 + (account + 1) * 0x94D049BB133111EB) & WORD
+    word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9 & WORD
+    word = (word ^ (word >> 27)) * 0x94D049BB133111EB & WORD
+    return (word ^ (word >> 31)) >> 2
+
+
+def rank_score(profit: int, cost: int, leverage: int) -> int:
+    """Profit over cost, times effective leverage for who gains, over it for who loses; in ppm."""
+    share = ratio(abs(profit), abs(cost))
+    return share * leverage // PPM if profit > 0 else -(share * PPM // max(1, leverage))
+
+
+def weight_of(policy: int, adl_class: AdlClass, counterparty: Counterparty, seq: int) -> int:
+    """Return the weight of a counterparty in its class, by the venue's policy; ``seq`` is that of the event."""
+    holder, holding, portfolio = counterparty
+    if portfolio is None or policy == AdlPolicy.PRO_RATA:
+        return counterparty.lots
+    if policy == AdlPolicy.CAPPED_PRO_RATA:
+        return holding.profit if adl_class == AdlClass.PROFITABLE else counterparty.lots
+    if policy == AdlPolicy.RANDOM:
+        return scramble(seq, holding.market, holder)
+    leverage = ratio(holding.notional, max(0, portfolio.equity))
+    if policy == AdlPolicy.RISK_AWARE:
+        return max(1, counterparty.lots * leverage // PPM)
+    return rank_score(holding.profit, holding.cost, leverage)
+
+
+def place_in_class(
+    policy: int, adl_class: AdlClass, lots: int, weights: dict[int, int], caps: dict[int, int]
+) -> tuple[dict[int, int], tuple[int, int]]:
+    """Place lots in one class, by holder; return the lots of each, and eta as a fraction."""
+    rule = in_order if policy in ORDERED and adl_class != AdlClass.HOUSE else capped_pro_rata
+    return rule(lots, weights, caps)
+
+
+def cash_parts(cash: int, gives: dict[int, int]) -> dict[int, int]:
+    """Split the defaulter's cash by the lots that each holder gives: what each receives, negative when it pays."""
+    return {holder: -sign(cash) * part for holder, part in split(abs(cash), gives).items()}
