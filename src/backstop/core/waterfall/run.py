@@ -177,13 +177,21 @@ def _run_round(state: State) -> None:
 
 @kernel
 def _first_joint_turn(state: State) -> int:
-    """Return the first joint turn at which accounts stand, or NONE."""
-    found = NONE
-    for place in range(state.engine[0].parked_now):
-        turn = state.columns[PARKED_TURN, state.columns[PARKED, place]] - 1
-        if turn >= 0 and (found == NONE or turn < found):
-            found = turn
-    return found
+    """Return the first joint turn at which accounts stand, or NONE; take those that were withdrawn off the list."""
+    engine = state.engine[0]
+    first, kept = NONE, 0
+    for place in range(engine.parked_now):
+        account = state.columns[PARKED, place]
+        stands_at = state.columns[PARKED_TURN, account]
+        if stands_at == _WITHDRAWN:
+            state.columns[PARKED_TURN, account] = _UNLISTED
+            continue
+        state.columns[PARKED, kept] = account
+        kept += 1
+        if first == NONE or stands_at - 1 < first:
+            first = stands_at - 1
+    engine.parked_now = kept
+    return first
 
 
 @kernel
@@ -203,14 +211,13 @@ def _gather_joint(state: State, turn: int) -> int:
     for place in range(engine.parked_now):
         account = state.columns[PARKED, place]
         stands_at = state.columns[PARKED_TURN, account]
-        if stands_at > 0 and stands_at != turn + 1:
-            state.columns[PARKED, kept] = account
-            kept += 1
-            continue
-        state.columns[PARKED_TURN, account] = _UNLISTED
         if stands_at == turn + 1:
+            state.columns[PARKED_TURN, account] = _UNLISTED
             _enter(state, account, count)
             count += 1
+        else:
+            state.columns[PARKED, kept] = account
+            kept += 1
     engine.parked_now = kept
     _sort_round(state, count)
     return count
