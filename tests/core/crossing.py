@@ -7,7 +7,7 @@ before anybody else is asked. What is left goes on to the next turn.
 from __future__ import annotations
 
 from backstop.compiled import kernel
-from backstop.core.events import NONE, Cause, Health
+from backstop.core.events import NONE, Cause
 from backstop.core.ledger import position_of, trade
 from backstop.core.margin import unit_of
 from backstop.core.state import TURN_ACCOUNT, State

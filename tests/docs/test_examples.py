@@ -54,10 +54,10 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
 
 def test_the_readme_shows_the_table_of_the_demo() -> None:
     """Each row under the words that the command prints."""
-    from backstop.cli.outcome import WHAT
+    from backstop.config.stages import STAGES, key_of
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert [words for name, words in WHAT.items() if f"\n{name:<9} │ {words:<23} │" not in text] == []
+    assert [stage for stage, words in STAGES.items() if f"\n{key_of(stage):<9} │ {words.did:<23} │" not in text] == []
     assert "of the row fund were paid for them" in text
 
 

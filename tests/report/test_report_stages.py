@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from backstop.config import parse_venue
+from backstop.config.stages import CLOSING
 from backstop.core.events import EFFECT, EVENT, FUND, NONE, Cause, EffectArray, EffectKind, EventKind, Guard, ProviderStatus
 from backstop.core.state import new_state
 from backstop.journal import open_journal
 from backstop.report import Gathering, RunFacts, facts_of_result, kinds
-from backstop.report.gathering import METHODS
 from backstop.report.page import page
 from backstop.report.words import clock
 from backstop.runs.backers import standings_of
@@ -112,10 +112,10 @@ def test_strokes_have_the_colour_of_their_stage(backed: tuple[Gathering, ReplayR
     record = gathering.markets[0]
     used = {name for name, total in record.closed_total.items() if total}
     assert used == set(record.fills) >= {"closeout", "takeover"}
-    for name in METHODS:
+    for name in CLOSING:
         assert (f"line fillmark {name}" in text) == (name in used)
     _, _, adl_only = run(crash_of(tmp_path, full_venue(fund="0", closeout='account_notional_max = "0"', providers=False)))
-    assert [name for name in METHODS if f"line fillmark {name}" in adl_only] == ["adl"]
+    assert [name for name in CLOSING if f"line fillmark {name}" in adl_only] == ["adl"]
 
 
 def test_the_states_of_breakers_look_different() -> None:

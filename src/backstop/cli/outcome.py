@@ -11,21 +11,8 @@ if TYPE_CHECKING:
     from backstop.runs.replay import ReplayResult
     from backstop.runs.stops import Machine
 
-__all__ = ["WHAT", "grouped", "print_result"]
+__all__ = ["grouped", "print_result"]
 
-#: What a stage did, as the table says it.
-WHAT = {
-    "restrict": "restricted",
-    "closeout": "closed on the book",
-    "takeover": "taken over by providers",
-    "fund": "paid by insurance fund",
-    "adl": "auto-deleveraged (ADL)",
-    "socialise": "charged to others",
-    "tear_up": "torn up",
-}
-#: Stages that close positions, and those that bear a deficit.
-_CLOSING = ("closeout", "takeover", "adl", "tear_up")
-_BEARING = ("fund", "adl", "socialise")
 #: Held marks whose reasons are printed; the JSON lists more.
 _HELD_SHOWN = 5
 
@@ -34,6 +21,8 @@ def print_result(result: ReplayResult, title: str) -> None:
     """Print what happened, stage by stage, who paid, and that nothing was lost."""
     from rich.console import Console
     from rich.table import Table
+
+    from backstop.config.stages import STAGES, key_of
 
     asset = result.venue.asset
     # Without a terminal nothing is cut to its width.
@@ -47,10 +36,10 @@ def print_result(result: ReplayResult, title: str) -> None:
     table.add_column(f"paid [{asset.name}]".replace("[", r"\["), justify="right")
     table.add_row("", "defaults", f"{result.tally.defaults:,}", "", "")
     for row in result.tally.stages():
-        name = row.stage.name.lower()
-        notional = grouped(result.venue, row.notional) if name in _CLOSING else ""
-        paid = grouped(result.venue, row.paid) if name in _BEARING else ""
-        table.add_row(name, WHAT[name], f"{row.accounts:,}", notional, paid)
+        words = STAGES[row.stage]
+        notional = grouped(result.venue, row.notional) if words.closed else ""
+        paid = grouped(result.venue, row.paid) if words.payer else ""
+        table.add_row(key_of(row.stage), words.did, f"{row.accounts:,}", notional, paid)
     table.add_row("", "uncovered", f"{result.tally.count('uncovered'):,}", "", grouped(result.venue, result.tally.uncovered_atoms))
     table.add_row("", "deficit", "", "", grouped(result.venue, result.tally.deficit_atoms), style="bold")
     console.print(table)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backstop.report.gathering import METHODS, Gathering
+from backstop.config.stages import CLOSING, STAGES, key_of
+from backstop.core.events import Stage
+from backstop.report.gathering import Gathering
 from backstop.report.series import Envelope, TimeGrid
 
 if TYPE_CHECKING:
@@ -15,9 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["closings", "fund", "ladder", "prices", "waterfall"]
 
-#: Light to dark, so that they are told apart without colour.
-_COLOURS = {"closeout": "#9dbad6", "takeover": "#c9a227", "adl": "#a83e14", "tear_up": "#1c1e22"}
-_INK, _FUND, _TOTAL, _LONG, _SHORT = "#1c1e22", "#4a968f", "#74777e", "#d39145", "#33466e"
+_FUND = STAGES[Stage.FUND].colour
+_INK, _TOTAL, _LONG, _SHORT = "#1c1e22", "#74777e", "#d39145", "#33466e"
 
 
 def _axes(ax: Axes | None) -> Any:
@@ -63,7 +64,7 @@ def prices(gathering: Gathering, market: str | None, ax: Axes | None) -> Axes:
         if market is not None:
             _band(axes, record.mark, float(spec.price_tick), 0.0, color=_INK, linewidth=1.2, label="mark")
         elif record.mark_first:
-            colour = (_INK, _COLOURS["adl"], _FUND)[place] if place < 3 else _TOTAL
+            colour = (_INK, STAGES[Stage.ADL].colour, _FUND)[place] if place < 3 else _TOTAL
             _band(axes, record.mark, 100 / record.mark_first, -100.0, color=colour, linewidth=1.4 if place < 3 else 0.7, label=spec.base)
     axes.set_ylabel("change since the opening [%]" if market is None else f"mark [{gathering.venue.asset.name}]")
     axes.set_title(market or "Mark prices", loc="left")
@@ -80,11 +81,11 @@ def closings(gathering: Gathering, market: str | None, ax: Axes | None) -> Axes:
     scale, width = 10.0**-gathering.venue.asset.decimals, grid.width_ns / 86_400e9
     times = _times(grid, range(grid.spans))
     base = np.zeros(grid.spans)
-    for name, words in METHODS.items():
+    for name, words in CLOSING.items():
         parts = [gathering.markets[number].closed[name].sums for number in numbers if name in gathering.markets[number].closed]
         if parts:
             sums = np.sum(parts, axis=0)[: grid.spans] * scale
-            axes.bar(times, sums, width, base, align="edge", color=_COLOURS[name], label=words)
+            axes.bar(times, sums, width, base, align="edge", color=words.colour, label=words.method)
             base = base + sums
     axes.set_ylabel(f"closed per {grid.width_ns / 1e9:g} s [{gathering.venue.asset.name}]")
     axes.set_title(market or "Positions of defaulters, closed", loc="left")
@@ -108,15 +109,16 @@ def fund(gathering: Gathering, ax: Axes | None) -> Axes:
 def waterfall(gathering: Gathering, ax: Axes | None) -> Axes:
     """Draw the deficit, then what each stage paid of it, each bar from where the one before it ends."""
     axes, tally, scale = _axes(ax), gathering.tally, 10.0**-gathering.venue.asset.decimals
-    names, left, widths = ["deficit"], [0], [tally.deficit_atoms]
+    names, left, widths, colours = ["deficit"], [0], [tally.deficit_atoms], [_TOTAL]
     for row in tally.stages():
-        names.append(row.stage.name.lower())
+        names.append(key_of(row.stage))
+        colours.append(STAGES[row.stage].colour)
         left.append(sum(widths[1:]))
         widths.append(row.paid)
     names.append("uncovered")
     left.append(sum(widths[1:]))
     widths.append(tally.uncovered_atoms)
-    colours = [_TOTAL, *(_FUND if name == "fund" else _COLOURS.get(name, _TOTAL) for name in names[1:-1]), _INK]
+    colours.append(_INK)
     bars = axes.barh(names, [atoms * scale for atoms in widths], left=[atoms * scale for atoms in left], color=colours)
     labels = [f"{atoms * scale:,.0f}" if atoms else "" for atoms in widths]
     axes.bar_label(bars, labels, padding=4)

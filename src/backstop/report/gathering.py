@@ -25,13 +25,11 @@ from backstop.report.ladder import Ladder, ladder_of
 from backstop.report.series import Envelope, Sums, TimeGrid
 from backstop.runs.tally import Tally
 
-__all__ = ["METHODS", "Gathering", "MarketRecord", "Refusal", "Spell"]
+__all__ = ["Gathering", "MarketRecord", "Refusal", "Spell"]
 
 Ints = NDArray[np.int64]
 
-#: How positions of defaulters are closed, in the order of the waterfall, with the words of the page.
-METHODS = {"closeout": "on the book", "takeover": "taken over by providers", "adl": "by ADL", "tear_up": "torn up"}
-#: Kind of effect, its code where that matters, method.
+#: Kind of effect, its code where that matters, key of the stage.
 _CLOSINGS = (
     (EffectKind.TRADE, Cause.CLOSEOUT, "closeout"),
     (EffectKind.ADL_PLAN, None, "adl"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from backstop.core.events import AdlClass, AdlPolicy, Stage
+from backstop.config.stages import STAGES, key_of
+from backstop.core.events import AdlClass, AdlPolicy
 from backstop.report.adl import AdlRecord, Plan, PlanClass
 from backstop.report.charts import Panel, figure, value_axis
 from backstop.report.defaulters import Defaulter
@@ -19,15 +20,6 @@ from backstop.runs.stops import times
 
 __all__ = ["adl", "defaulters", "fund", "waterfall"]
 
-_STAGES = {
-    Stage.RESTRICT: "Orders cancelled, no new risk",
-    Stage.CLOSEOUT: "Closed on the book, within depth and limits",
-    Stage.FUND: "Insurance fund",
-    Stage.ADL: "Auto-deleveraging: winners close at the defaulter\N{RIGHT SINGLE QUOTATION MARK}s zero price",
-    Stage.TAKEOVER: "Positions taken over by backstop providers",
-    Stage.SOCIALISE: "Charged to others, against claims on later surplus",
-    Stage.TEAR_UP: "Contracts ended against all holders, at mark",
-}
 _CLASSES = {
     AdlClass.LINKED: "same owner as the defaulter",
     AdlClass.PROFITABLE: "in profit",
@@ -68,9 +60,9 @@ def waterfall(gathering: Gathering) -> Html:
     )
     borne = 0
     for row in tally.stages():
-        name = row.stage.name.lower()
+        name = key_of(row.stage)
         left, borne = borne, borne + row.paid
-        notes: list[Node] = [_STAGES.get(row.stage, name.replace("_", " ").capitalize()), tag("br"), count(row.accounts), " accounts"]
+        notes: list[Node] = [STAGES[row.stage].title, tag("br"), count(row.accounts), " accounts"]
         if row.notional:
             notes += [", ", money(row.notional, asset), f" {asset.name} of notional"]
         value: Node = (

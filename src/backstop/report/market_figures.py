@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from backstop.config.stages import CLOSING
 from backstop.core.events import Guard
 from backstop.report.charts import Axis, Panel, figure, time_axis, value_axis
-from backstop.report.gathering import METHODS, Gathering, MarketRecord, Spell
+from backstop.report.gathering import Gathering, MarketRecord, Spell
 from backstop.report.guard import guard
 from backstop.report.ladder import Ladder
 from backstop.report.markup import Html, Node, join, tag
@@ -61,7 +62,7 @@ def markets(gathering: Gathering) -> Html:
     states = {spell.state for spell in gathering.spells}
     shades = [(f"shaded {state}", state) for state in ("halted", "throttled", "reopening") if state in states]
     keys = legend(
-        [(name, METHODS[name]) for name in shown_methods(gathering)]
+        [(name, CLOSING[name].method) for name in shown_methods(gathering)]
         + held
         + shades
         + [("long", "longs, liquidated below"), ("short", "shorts, liquidated above")]
@@ -106,7 +107,7 @@ def _mark_panel(gathering: Gathering, number: int, x: Axis, y: Axis) -> Panel:
         panel.boxes(boxes, f"shade {state}")
     points = envelope_points(record.mark, tick)
     panel.line([*points, (x.high, points[-1][1])] if points else [], "strong")
-    for method in METHODS:
+    for method in CLOSING:
         if method in record.fills:
             panel.strokes(_strokes(record.fills[method], tick), f"fillmark {method}")
     _held(panel, gathering, number)
@@ -218,8 +219,8 @@ def _ladder_panel(rungs: _Rungs, y: Axis, top: float, mark: float, name: str, de
 def _caption(gathering: Gathering, record: MarketRecord, cuts: list[_Rungs | None]) -> Html:
     asset = gathering.venue.asset
     words: list[Node] = []
-    totals = [(name, record.closed_total.get(name, 0)) for name in METHODS]
-    closed = [join(money(total, asset), f" {METHODS[name]}") for name, total in totals if total]
+    totals = [(name, record.closed_total.get(name, 0)) for name in CLOSING]
+    closed = [join(money(total, asset), f" {CLOSING[name].method}") for name, total in totals if total]
     if closed:
         words += [f"Closed [{asset.name}]: ", join(*(join(", " if place else "", part) for place, part in enumerate(closed))), ". "]
     if record.guard[Guard.HELD]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
+from backstop.config.stages import CLOSING, STAGES, key_of
 from backstop.report import losses, market_figures, providers, record, summary
 from backstop.report.facts import RunFacts
 from backstop.report.gathering import Gathering
@@ -33,13 +34,25 @@ _CONTENTS = (
 )
 
 
+def stage_style() -> str:
+    """Return the colours of the stages as CSS: a variable and the rules of each, from the table of stages."""
+    light = " ".join(f"--{key_of(stage)}: {words.colour};" for stage, words in STAGES.items())
+    dark = " ".join(f"--{key_of(stage)}: {words.colour_on_dark};" for stage, words in STAGES.items())
+    lines = [f":root {{ {light} }}", f"@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"]
+    for name in map(key_of, STAGES):
+        chosen = f".{name}" if name in CLOSING else f".fill.{name}"
+        lines.append(f"{chosen} {{ fill: var(--{name}); background-color: var(--{name}); }}")
+    lines += [f".line.fillmark.{name} {{ stroke: var(--{name}); }}" for name in CLOSING]
+    return "\n".join(lines) + "\n"
+
+
 def page(gathering: Gathering, facts: RunFacts) -> Html:
     """Return the report as HTML.
 
     A section is a function of the gathering; a new one needs its line here and in the contents. Raises
     ``ValueError`` where the page would be larger than ``PAGE_BYTES_MAX``, which a venue's figures cannot reach.
     """
-    style = files("backstop.report").joinpath("report.css").read_text(encoding="utf-8")
+    style = files("backstop.report").joinpath("report.css").read_text(encoding="utf-8") + stage_style()
     body = join(
         summary.head(gathering, facts),
         tag("nav", [tag("a", text, href=f"#{name}") for name, text in _CONTENTS if name != "providers" or gathering.providers]),

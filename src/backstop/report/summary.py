@@ -8,10 +8,11 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
+from backstop.config.stages import CLOSING, STAGES
 from backstop.core.events import Stage
 from backstop.report.charts import Axis, Panel, figure, time_axis, value_axis
 from backstop.report.facts import RunFacts
-from backstop.report.gathering import METHODS, Gathering
+from backstop.report.gathering import Gathering
 from backstop.report.markup import Html, Node, join, tag
 from backstop.report.parts import key_numbers, lane, legend, section
 from backstop.report.series import SPANS_MAX, Envelope
@@ -59,7 +60,7 @@ def _verdict(gathering: Gathering) -> Html:
     if not tally.defaults:
         return join("No account came into default.")
     words: list[Node] = [count(tally.defaults), " accounts came into default"]
-    closed = [(_CLOSED[name], total) for name, total in _closed(gathering) if total]
+    closed = [(CLOSING[name].closed, total) for name, total in _closed(gathering) if total]
     if closed:
         words += ["; of their positions "]
         for place, (name, total) in enumerate(closed):
@@ -75,7 +76,7 @@ def _verdict(gathering: Gathering) -> Html:
     payers = [(row.stage, row.paid) for row in tally.stages() if row.paid]
     words += ["That cost ", money(deficit, asset), f" {asset.name} more than they had. "]
     for place, (stage, paid) in enumerate(payers):
-        name = _PAYERS.get(stage, f"the stage {stage.name.lower()}")
+        name = STAGES[stage].payer
         words += [" and " if place and place == len(payers) - 1 else ", " if place else "", name if place else _upper(name), " paid "]
         words += [money(paid, asset), f" ({percent(paid, deficit)})"]
     if tally.uncovered_atoms:
@@ -89,20 +90,12 @@ def _verdict(gathering: Gathering) -> Html:
     return join(words)
 
 
-_CLOSED = {"closeout": "closed on the book", "takeover": "taken over by providers", "adl": "closed by ADL", "tear_up": "torn up"}
-_PAYERS = {
-    Stage.FUND: "the insurance fund",
-    Stage.ADL: "counterparties chosen by auto-deleveraging",
-    Stage.SOCIALISE: "other accounts, whose losses are claims on the fund",
-}
-
-
 def _upper(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
 def _closed(gathering: Gathering) -> list[tuple[str, int]]:
-    return [(name, sum(market.closed_total.get(name, 0) for market in gathering.markets.values())) for name in METHODS]
+    return [(name, sum(market.closed_total.get(name, 0) for market in gathering.markets.values())) for name in CLOSING]
 
 
 def _keys(gathering: Gathering) -> Html:
@@ -177,7 +170,7 @@ def closing_bars(
     records = list(gathering.markets.values()) if number is None else [gathering.markets[number]]
     group = max(1, 1 << max(0, (grid.spans - 1) // _BARS).bit_length())
     stacks: dict[str, NDArray[np.int64]] = {}
-    for name in METHODS:
+    for name in CLOSING:
         series = [record.closed[name].sums for record in records if name in record.closed]
         if series:
             stacks[name] = np.add.reduceat(np.sum(series, axis=0), np.arange(0, SPANS_MAX, group))
@@ -205,7 +198,7 @@ def day(gathering: Gathering) -> Html:
     if closings is not None:
         panel, span_ns = closings
         panel.shows_x = False
-        words = join(f"per {span_text(span_ns)} ", legend([(name, METHODS[name]) for name in shown_methods(gathering)]))
+        words = join(f"per {span_text(span_ns)} ", legend([(name, CLOSING[name].method) for name in shown_methods(gathering)]))
         parts.append(lane(f"Closed [{asset.name}]", words, panel))
     most, at = gathering.in_default_most
     if most:
