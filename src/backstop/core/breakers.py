@@ -12,8 +12,8 @@ lower bound of them all. Whoever sets a deadline lowers it with ``wake_by``.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
-from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, EffectKind, Operator
-from backstop.core.outbox import emit
+from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, Operator
+from backstop.core.outbox import emit_breaker
 from backstop.core.state import DIRTY, State
 from backstop.core.units import add_checked, div_ceil, div_floor, mul_div_floor
 
@@ -151,7 +151,7 @@ def _enter(state: State, row: int, new: int, cause: int, askers: int) -> None:
     elif breaker.cause == BreakerCause.INDEX:
         signal = breaker.index_signal_ppm
     market = NONE if row == rules.markets else row
-    emit(state, EffectKind.BREAKER, new, market, NONE, old, breaker.cause, 0, breaker.until_ns, signal)
+    emit_breaker(state, market=market, breaker_state=new, old_state=old, cause=breaker.cause, signal=signal, until_ns=breaker.until_ns)
 
 
 @kernel

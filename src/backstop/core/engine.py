@@ -19,7 +19,6 @@ from backstop.core.events import (
     NONE,
     WORLD,
     Cause,
-    EffectKind,
     EventKind,
     Health,
     Operator,
@@ -30,7 +29,7 @@ from backstop.core.guard import offer_mark
 from backstop.core.ledger import open_position_row, post, trade
 from backstop.core.monitor import start_round, touch
 from backstop.core.orders import cancel_excess, cancel_orders_of
-from backstop.core.outbox import emit, is_crowded
+from backstop.core.outbox import emit_refusal, emit_trade, is_crowded
 from backstop.core.state import OWNER_FIRST, State
 from backstop.core.timers import run_timers
 from backstop.core.waits import first_wait_ns, pop_wait
@@ -82,7 +81,17 @@ def _apply_opening(state: State, account: int, market: int, lots: int, cost: int
     outside = state.positions[2 * market]
     outside.lots -= lots
     outside.cost -= cost
-    emit(state, EffectKind.TRADE, Cause.OPENING, market, account, outside.account, lots, 0, -cost, 0)
+    emit_trade(
+        state,
+        account=account,
+        market=market,
+        lots=lots,
+        price_ticks=0,
+        counterpart=outside.account,
+        cause=Cause.OPENING,
+        cash=-cost,
+        realised=0,
+    )
     if outside.lots == 0:
         left = outside.cost
         outside.cost = 0
@@ -170,11 +179,20 @@ def _end_waits(state: State) -> None:
 
 
 @kernel
-def _refuse(state: State, events: NDArray[np.void], index: int, code: int) -> None:
+def _refuse(state: State, events: NDArray[np.void], index: int, reason: int) -> None:
     event = events[index]
     engine = state.engine[0]
     engine.refused += 1
-    emit(state, EffectKind.REFUSAL, code, event.market, event.account, event.other, event.lots, event.price_ticks, event.amount, 0)
+    emit_refusal(
+        state,
+        reason=reason,
+        account=event.account,
+        market=event.market,
+        other=event.other,
+        lots=event.lots,
+        price_ticks=event.price_ticks,
+        amount=event.amount,
+    )
     state.effects[engine.effects_now - 1].seq = event.seq
 
 
@@ -187,11 +205,11 @@ def apply_at(state: State, events: NDArray[np.void], index: int) -> None:
     """
     engine = state.engine[0]
     engine.effects_first = engine.effects_now
-    code = refusal_of(state, events, index)
+    reason = refusal_of(state, events, index)
     if events[index].seq > engine.last_seq:
         engine.last_seq = events[index].seq
-    if code != 0:
-        _refuse(state, events, index, code)
+    if reason != 0:
+        _refuse(state, events, index, reason)
         return
     check_outage(state, events[index].time_ns)
     engine.now_ns = events[index].time_ns

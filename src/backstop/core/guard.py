@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from backstop.compiled import kernel
 from backstop.core.breakers import after_mark, wake_by
-from backstop.core.events import NONE, EffectKind, Guard
+from backstop.core.events import Guard
 from backstop.core.monitor import apply_mark
-from backstop.core.outbox import emit
+from backstop.core.outbox import emit_guard
 from backstop.core.state import State
 
 __all__ = ["offer_mark", "release_held"]
@@ -19,10 +19,11 @@ _PPM = 1_000_000
 
 
 @kernel
-def _report(state: State, market: int, code: int, until_ns: int) -> None:
+def _report(state: State, market: int, action: int, until_ns: int) -> None:
     """Emit GUARD with the held price and its distance from the accepted mark."""
     held, mark = state.breakers[market].held_ticks, state.markets[market].mark_ticks
-    emit(state, EffectKind.GUARD, code, market, NONE, mark, 0, held, until_ns, abs(held - mark) * _PPM // mark)
+    move_ppm = abs(held - mark) * _PPM // mark
+    emit_guard(state, price_ticks=held, market=market, action=action, accepted_ticks=mark, move_ppm=move_ppm, until_ns=until_ns)
 
 
 @kernel

@@ -8,8 +8,8 @@ market's clearing account, so that ``clearing + sum(cost) = 0`` in every market 
 from __future__ import annotations
 
 from backstop.compiled import kernel
-from backstop.core.events import HOUSE_FIRST_MARKET, NONE, EffectKind
-from backstop.core.outbox import emit
+from backstop.core.events import HOUSE_FIRST_MARKET, NONE
+from backstop.core.outbox import emit_posting, emit_trade
 from backstop.core.state import State, house_slot
 from backstop.core.units import add_checked, mul_div_trunc
 
@@ -43,7 +43,7 @@ def post(state: State, receiver: int, payer: int, amount: int, cause: int, marke
         receiver, payer, amount = payer, receiver, -amount
     _credit(state, payer, -amount)
     _credit(state, receiver, amount)
-    emit(state, EffectKind.POSTING, cause, market, receiver, payer, 0, 0, amount, 0)
+    emit_posting(state, receiver=receiver, amount=amount, payer=payer, cause=cause, market=market)
 
 
 @kernel
@@ -66,7 +66,17 @@ def trade(state: State, position: int, lots: int, received: int, price_ticks: in
         realised = add_checked(closing, -share)
         row.cost = cost - share - (received - closing)
     row.lots = held + lots
-    emit(state, EffectKind.TRADE, cause, row.market, row.account, counterpart, lots, price_ticks, received, realised)
+    emit_trade(
+        state,
+        account=row.account,
+        market=row.market,
+        lots=lots,
+        price_ticks=price_ticks,
+        counterpart=counterpart,
+        cause=cause,
+        cash=received,
+        realised=realised,
+    )
     post(state, row.account, HOUSE_FIRST_MARKET - 3 * row.market, realised, cause, row.market)
 
 

@@ -11,10 +11,10 @@ bound is sound, and every verdict is made in integers by ``judge``.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
-from backstop.core.events import NEVER_NS, NONE, EffectKind, Health
+from backstop.core.events import NEVER_NS, NONE, Health
 from backstop.core.margin import assess, raw_health, release_level, tier_of, unit_of
 from backstop.core.orders import cancel_orders_of
-from backstop.core.outbox import emit
+from backstop.core.outbox import emit_health
 from backstop.core.state import DOWN, PLAN_MERGE, PLAN_ORDER, PLAN_POSITION, TOUCHED, UP, State, bucket_of
 from backstop.core.units import mul_div_ceil, mul_div_floor, sort_places
 from backstop.core.waits import wait_until
@@ -224,7 +224,7 @@ def judge(state: State, account: int) -> bool:
     if new == old:
         return False
     head.health = new
-    emit(state, EffectKind.HEALTH, new, NONE, account, old, 0, 0, equity, maintenance)
+    emit_health(state, account=account, health=new, old_health=old, equity=equity, maintenance_margin=maintenance)
     if old < Health.DISTRESSED <= new:
         head.default_since_ns = engine.now_ns
         head.next_slice_ns = 0

@@ -6,8 +6,8 @@ A position has at most one order on a book, or several offers to backstop provid
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
-from backstop.core.events import NONE, EffectKind
-from backstop.core.outbox import emit
+from backstop.core.events import NONE
+from backstop.core.outbox import emit_cancel, emit_reserve
 from backstop.core.state import CLOSING_ORDER, OWNER_RESERVED, TAKEOVER_OFFER, UNKNOWN_DEPTH, State
 from backstop.core.units import mul_div_floor
 
@@ -63,7 +63,7 @@ def reserve(state: State, slot: int, change: int) -> None:
     order.reserved += change
     fund.reserved += change
     state.columns[OWNER_RESERVED, state.accounts[order.account].owner] += change
-    emit(state, EffectKind.RESERVE, 0, order.market, order.account, order.id, 0, 0, change, fund.reserved)
+    emit_reserve(state, change=change, order_id=order.id, account=order.account, market=order.market, reserved=fund.reserved)
 
 
 @inlined
@@ -179,7 +179,8 @@ def cancel_order(state: State, slot: int) -> None:
     close_order(state, slot)
     if order.kind == TAKEOVER_OFFER:
         _give_back(state, slot)
-    emit(state, EffectKind.CANCEL, 0, order.market, order.account, order.id, left if order.lots > 0 else -left, 0, 0, 0)
+    lots = left if order.lots > 0 else -left
+    emit_cancel(state, order_id=order.id, account=order.account, market=order.market, lots=lots)
     reserve(state, slot, -order.reserved)
 
 

@@ -1,18 +1,46 @@
-"""Where effects leave: one row appended for everything the outside must do or know."""
+"""Where effects leave: one row appended for everything the outside must do or know.
+
+There is one emitter per kind of effect; its parameters are the fields that ``core/kinds.py`` declares for the
+kind, in that order. A test holds each emitter against the declaration. An emitter is compiled as a part of its
+caller, so it costs no more than ``emit`` itself.
+"""
 
 from __future__ import annotations
 
-from backstop.compiled import kernel
+from backstop.compiled import kernel, merged
+from backstop.core.events import NONE, EffectKind
 from backstop.core.state import State
 
-__all__ = ["emit", "is_crowded"]
+__all__ = [
+    "emit_adl_class",
+    "emit_adl_fill",
+    "emit_adl_plan",
+    "emit_breaker",
+    "emit_cancel",
+    "emit_claim",
+    "emit_guard",
+    "emit_haircut",
+    "emit_health",
+    "emit_offer",
+    "emit_order",
+    "emit_posting",
+    "emit_provider",
+    "emit_refusal",
+    "emit_reserve",
+    "emit_residual",
+    "emit_restrict",
+    "emit_takeover",
+    "emit_tear_up",
+    "emit_trade",
+    "is_crowded",
+]
 
 
 @kernel
 def emit(
     state: State, kind: int, code: int, market: int, account: int, other: int, lots: int, price_ticks: int, amount: int, value: int
 ) -> None:
-    """Append one effect of the present event. Fields as the table in ``core/events.py`` says."""
+    """Append one effect of the present event, column by column. Only the emitters below call it."""
     engine = state.engine[0]
     place = engine.effects_now
     if 2 * (place - engine.effects_first) >= len(state.effects):
@@ -29,6 +57,299 @@ def emit(
     row.amount = amount
     row.value = value
     engine.effects_now = place + 1
+
+
+@merged
+def emit_refusal(state: State, reason: int, account: int, market: int, other: int, lots: int, price_ticks: int, amount: int) -> None:
+    """Refuse an event."""
+    emit(
+        state,
+        EffectKind.REFUSAL,
+        code=reason,
+        market=market,
+        account=account,
+        other=other,
+        lots=lots,
+        price_ticks=price_ticks,
+        amount=amount,
+        value=0,
+    )
+
+
+@merged
+def emit_health(state: State, account: int, health: int, old_health: int, equity: int, maintenance_margin: int) -> None:
+    """Report a new health of an account."""
+    emit(
+        state,
+        EffectKind.HEALTH,
+        code=health,
+        market=NONE,
+        account=account,
+        other=old_health,
+        lots=0,
+        price_ticks=0,
+        amount=equity,
+        value=maintenance_margin,
+    )
+
+
+@merged
+def emit_restrict(state: State, account: int) -> None:
+    """Have an account's own open orders cancelled."""
+    emit(state, EffectKind.RESTRICT, code=0, market=NONE, account=account, other=0, lots=0, price_ticks=0, amount=0, value=0)
+
+
+@merged
+def emit_order(state: State, order_id: int, account: int, market: int, lots: int, limit_ticks: int, zero_cash: int, reserved: int) -> None:
+    """Send a closing order."""
+    emit(
+        state,
+        EffectKind.ORDER,
+        code=0,
+        market=market,
+        account=account,
+        other=order_id,
+        lots=lots,
+        price_ticks=limit_ticks,
+        amount=zero_cash,
+        value=reserved,
+    )
+
+
+@merged
+def emit_cancel(state: State, order_id: int, account: int, market: int, lots: int) -> None:
+    """Cancel what is open of a closing order."""
+    emit(state, EffectKind.CANCEL, code=0, market=market, account=account, other=order_id, lots=lots, price_ticks=0, amount=0, value=0)
+
+
+@merged
+def emit_trade(
+    state: State, account: int, market: int, lots: int, price_ticks: int, counterpart: int, cause: int, cash: int, realised: int
+) -> None:
+    """Report the change of a position."""
+    emit(
+        state,
+        EffectKind.TRADE,
+        code=cause,
+        market=market,
+        account=account,
+        other=counterpart,
+        lots=lots,
+        price_ticks=price_ticks,
+        amount=cash,
+        value=realised,
+    )
+
+
+@merged
+def emit_posting(state: State, receiver: int, amount: int, payer: int, cause: int, market: int) -> None:
+    """Report money that moved."""
+    emit(state, EffectKind.POSTING, code=cause, market=market, account=receiver, other=payer, lots=0, price_ticks=0, amount=amount, value=0)
+
+
+@merged
+def emit_reserve(state: State, change: int, order_id: int, account: int, market: int, reserved: int) -> None:
+    """Report a change of the fund's reservations."""
+    emit(
+        state,
+        EffectKind.RESERVE,
+        code=0,
+        market=market,
+        account=account,
+        other=order_id,
+        lots=0,
+        price_ticks=0,
+        amount=change,
+        value=reserved,
+    )
+
+
+@merged
+def emit_adl_plan(
+    state: State, account: int, lots: int, market: int, mark_ticks: int, policy: int, fills: int, cash: int, equity: int
+) -> None:
+    """Report an ADL as a whole."""
+    emit(
+        state,
+        EffectKind.ADL_PLAN,
+        code=policy,
+        market=market,
+        account=account,
+        other=fills,
+        lots=lots,
+        price_ticks=mark_ticks,
+        amount=cash,
+        value=equity,
+    )
+
+
+@merged
+def emit_adl_class(
+    state: State, account: int, adl_class: int, candidates: int, lots: int, market: int, full: int, eta_lots: int, eta_weight: int
+) -> None:
+    """Report what one class of counterparties gave to an ADL."""
+    emit(
+        state,
+        EffectKind.ADL_CLASS,
+        code=adl_class,
+        market=market,
+        account=account,
+        other=candidates,
+        lots=lots,
+        price_ticks=full,
+        amount=eta_lots,
+        value=eta_weight,
+    )
+
+
+@merged
+def emit_adl_fill(
+    state: State, account: int, defaulter: int, market: int, lots: int, adl_class: int, cash: int, cap_lots: int, weight: int
+) -> None:
+    """Report what one counterparty gave to an ADL."""
+    emit(
+        state,
+        EffectKind.ADL_FILL,
+        code=adl_class,
+        market=market,
+        account=account,
+        other=defaulter,
+        lots=lots,
+        price_ticks=cap_lots,
+        amount=cash,
+        value=weight,
+    )
+
+
+@merged
+def emit_tear_up(state: State, account: int, lots: int, market: int, mark_ticks: int, cash: int, gap: int) -> None:
+    """Report a tear-up."""
+    emit(
+        state,
+        EffectKind.TEAR_UP,
+        code=0,
+        market=market,
+        account=account,
+        other=0,
+        lots=lots,
+        price_ticks=mark_ticks,
+        amount=cash,
+        value=gap,
+    )
+
+
+@merged
+def emit_residual(state: State, account: int, amount: int) -> None:
+    """Report a deficit that nobody paid."""
+    emit(state, EffectKind.RESIDUAL, code=0, market=NONE, account=account, other=0, lots=0, price_ticks=0, amount=amount, value=0)
+
+
+@merged
+def emit_breaker(state: State, market: int, breaker_state: int, old_state: int, cause: int, signal: int, until_ns: int) -> None:
+    """Report a transition of a circuit breaker."""
+    emit(
+        state,
+        EffectKind.BREAKER,
+        code=breaker_state,
+        market=market,
+        account=NONE,
+        other=old_state,
+        lots=cause,
+        price_ticks=0,
+        amount=until_ns,
+        value=signal,
+    )
+
+
+@merged
+def emit_offer(state: State, offer_id: int, provider: int, lots: int, account: int, market: int, cash: int, reserved: int) -> None:
+    """Offer a position to a backstop provider."""
+    emit(
+        state,
+        EffectKind.OFFER,
+        code=0,
+        market=market,
+        account=account,
+        other=offer_id,
+        lots=lots,
+        price_ticks=provider,
+        amount=cash,
+        value=reserved,
+    )
+
+
+@merged
+def emit_takeover(state: State, provider: int, lots: int, account: int, market: int, offer_id: int, cash: int, support: int) -> None:
+    """Report a takeover."""
+    emit(
+        state,
+        EffectKind.TAKEOVER,
+        code=0,
+        market=market,
+        account=account,
+        other=offer_id,
+        lots=lots,
+        price_ticks=provider,
+        amount=cash,
+        value=support,
+    )
+
+
+@merged
+def emit_provider(state: State, provider: int, account: int, status: int, failures: int, score_ppm: int, until_ns: int) -> None:
+    """Report the status and record of a backstop provider."""
+    emit(
+        state,
+        EffectKind.PROVIDER,
+        code=status,
+        market=NONE,
+        account=account,
+        other=provider,
+        lots=failures,
+        price_ticks=0,
+        amount=score_ppm,
+        value=until_ns,
+    )
+
+
+@merged
+def emit_haircut(state: State, payer: int, amount: int, defaulter: int, market: int, policy: int, weight: int, cap: int) -> None:
+    """Report what one account pays of a socialised loss."""
+    emit(
+        state,
+        EffectKind.HAIRCUT,
+        code=policy,
+        market=market,
+        account=payer,
+        other=defaulter,
+        lots=cap,
+        price_ticks=0,
+        amount=amount,
+        value=weight,
+    )
+
+
+@merged
+def emit_claim(state: State, account: int, change: int, claim: int) -> None:
+    """Report a change of a recovery claim."""
+    emit(state, EffectKind.CLAIM, code=0, market=NONE, account=account, other=0, lots=0, price_ticks=0, amount=change, value=claim)
+
+
+@merged
+def emit_guard(state: State, price_ticks: int, market: int, action: int, accepted_ticks: int, move_ppm: int, until_ns: int) -> None:
+    """Report what the price guard did with a mark price."""
+    emit(
+        state,
+        EffectKind.GUARD,
+        code=action,
+        market=market,
+        account=NONE,
+        other=accepted_ticks,
+        lots=0,
+        price_ticks=price_ticks,
+        amount=until_ns,
+        value=move_ppm,
+    )
 
 
 @kernel

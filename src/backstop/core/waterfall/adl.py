@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
 from backstop.core.breakers import add_flow
-from backstop.core.events import NONE, AdlClass, AdlPolicy, Cause, EffectKind, Health
+from backstop.core.events import NONE, AdlClass, AdlPolicy, Cause, Health
 from backstop.core.ledger import trade
 from backstop.core.margin import assess, maintenance_margin, unit_of, zero_cash
 from backstop.core.monitor import judge
-from backstop.core.outbox import emit
+from backstop.core.outbox import emit_adl_class, emit_adl_fill, emit_adl_plan
 from backstop.core.state import (
     CLASS_ETA_LOTS,
     CLASS_ETA_WEIGHT,
@@ -158,7 +158,17 @@ def _emit_class(state: State, found: int, kind: int, defaulter: int, market: int
     if placed == 0:
         return
     eta_lots, eta_weight = state.columns[CLASS_ETA_LOTS, kind], state.columns[CLASS_ETA_WEIGHT, kind]
-    emit(state, EffectKind.ADL_CLASS, kind, market, defaulter, candidates, placed, full, eta_lots, eta_weight)
+    emit_adl_class(
+        state,
+        account=defaulter,
+        adl_class=kind,
+        candidates=candidates,
+        lots=placed,
+        market=market,
+        full=full,
+        eta_lots=eta_lots,
+        eta_weight=eta_weight,
+    )
     for place in range(found):
         lots = state.columns[PLAN_LOTS, place]
         if state.columns[PLAN_CLASS, place] == kind and lots > 0:
@@ -166,7 +176,17 @@ def _emit_class(state: State, found: int, kind: int, defaulter: int, market: int
             received = -part if cash > 0 else part
             cap, weight = state.columns[PLAN_CAP, place], state.columns[PLAN_WEIGHT, place]
             holder = state.positions[state.columns[PLAN_POSITION, place]].account
-            emit(state, EffectKind.ADL_FILL, kind, market, holder, defaulter, sign * lots, cap, received, weight)
+            emit_adl_fill(
+                state,
+                account=holder,
+                defaulter=defaulter,
+                market=market,
+                lots=sign * lots,
+                adl_class=kind,
+                cash=received,
+                cap_lots=cap,
+                weight=weight,
+            )
 
 
 @kernel
@@ -178,7 +198,17 @@ def _emit_certificate(
         if state.columns[PLAN_LOTS, place] > 0:
             fills += 1
     mark = state.markets[market].mark_ticks
-    emit(state, EffectKind.ADL_PLAN, policy, market, account, fills, -sign * lots, mark, cash, equity)
+    emit_adl_plan(
+        state,
+        account=account,
+        lots=-sign * lots,
+        market=market,
+        mark_ticks=mark,
+        policy=policy,
+        fills=fills,
+        cash=cash,
+        equity=equity,
+    )
     for kind in range(_CLASSES):
         _emit_class(state, found, kind, account, market, sign, cash)
 

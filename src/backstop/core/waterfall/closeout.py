@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
 from backstop.core.breakers import band_ticks, effective_state
-from backstop.core.events import NONE, BreakerState, EffectKind, Health
+from backstop.core.events import NONE, BreakerState, Health
 from backstop.core.margin import assess, release_level, released_margin, unit_of, zero_cash, zero_price_ticks
 from backstop.core.orders import is_place_free, open_order, order_side, reserve
-from backstop.core.outbox import emit
+from backstop.core.outbox import emit_order
 from backstop.core.stages import Outcome
 from backstop.core.state import (
     CLOSING_ORDER,
@@ -242,7 +242,16 @@ def _place_order(state: State, position: int, lots: int, equity: int, maintenanc
     slot = open_order(state, position, CLOSING_ORDER, -lots if is_sell else lots, limit, cash)
     reserve(state, slot, worst)
     order = state.orders[slot]
-    emit(state, EffectKind.ORDER, 0, row.market, row.account, order.id, order.lots, limit, cash, worst)
+    emit_order(
+        state,
+        order_id=order.id,
+        account=row.account,
+        market=row.market,
+        lots=order.lots,
+        limit_ticks=limit,
+        zero_cash=cash,
+        reserved=worst,
+    )
     count_ordered(state, position, lots)
 
 

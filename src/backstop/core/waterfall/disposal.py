@@ -6,9 +6,9 @@ Rules: docs/rules.md, section 6.
 from __future__ import annotations
 
 from backstop.compiled import kernel
-from backstop.core.events import NONE, EffectKind, Health
+from backstop.core.events import NONE, Health
 from backstop.core.orders import is_place_free, open_order
-from backstop.core.outbox import emit
+from backstop.core.outbox import emit_order
 from backstop.core.state import DISPOSAL_ORDER, State
 from backstop.core.units import mul_div_ceil
 from backstop.core.waits import wait_until
@@ -33,7 +33,16 @@ def _dispose_position(state: State, position: int) -> None:
     is_sell = row.lots > 0
     limit = tolerance_ticks(state, row.market, is_sell, rules.disposal_tolerance_ppm)
     order = state.orders[open_order(state, position, DISPOSAL_ORDER, -lots if is_sell else lots, limit, 0)]
-    emit(state, EffectKind.ORDER, 0, row.market, row.account, order.id, order.lots, limit, 0, 0)
+    emit_order(
+        state,
+        order_id=order.id,
+        account=row.account,
+        market=row.market,
+        lots=order.lots,
+        limit_ticks=limit,
+        zero_cash=0,
+        reserved=0,
+    )
     count_ordered(state, position, lots)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from backstop.compiled import kernel
 from backstop.core.breakers import raise_deficit
 from backstop.core.drawdown import fund_id
-from backstop.core.events import FEES, NONE, UNCOVERED, Cause, EffectKind, Health
+from backstop.core.events import FEES, NONE, UNCOVERED, Cause, Health
 from backstop.core.ledger import balance_of, post
 from backstop.core.margin import assess
 from backstop.core.monitor import touch
-from backstop.core.outbox import emit
+from backstop.core.outbox import emit_residual
 from backstop.core.state import FUND_SLOTS, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED, State
 from backstop.core.units import mul_div_floor
 
@@ -120,7 +120,7 @@ def book_uncovered(state: State, account: int, amount: int) -> None:
     if amount <= 0:
         return
     post(state, account, UNCOVERED, amount, Cause.UNCOVERED, NONE)
-    emit(state, EffectKind.RESIDUAL, 0, NONE, account, 0, 0, 0, amount, 0)
+    emit_residual(state, account=account, amount=amount)
     position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]

@@ -7,10 +7,10 @@ and direction. Rules: docs/rules.md, section 6 (takeover).
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
-from backstop.core.events import NEVER_NS, NONE, EffectKind, Health, Operator, ProviderStatus
+from backstop.core.events import NEVER_NS, NONE, Health, Operator, ProviderStatus
 from backstop.core.ledger import position_of
 from backstop.core.margin import assess, gross_notional, initial_margin, initial_margin_of, unit_of
-from backstop.core.outbox import emit
+from backstop.core.outbox import emit_provider
 from backstop.core.state import State, commitment_row
 from backstop.core.units import compare_products, mul_div_floor
 from backstop.core.waits import wait_until
@@ -39,7 +39,15 @@ def _set_status(state: State, provider: int, status: int, until_ns: int) -> None
     row = state.providers[provider]
     row.status = status
     row.until_ns = until_ns
-    emit(state, EffectKind.PROVIDER, status, NONE, row.account, provider, row.failures, 0, row.score_ppm, until_ns)
+    emit_provider(
+        state,
+        provider=provider,
+        account=row.account,
+        status=status,
+        failures=row.failures,
+        score_ppm=row.score_ppm,
+        until_ns=until_ns,
+    )
 
 
 @kernel

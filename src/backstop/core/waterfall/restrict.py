@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from backstop.compiled import kernel
-from backstop.core.events import NONE, EffectKind
-from backstop.core.outbox import emit
+from backstop.core.outbox import emit_restrict
 from backstop.core.stages import Outcome
 from backstop.core.state import TURN_ACCOUNT, State
 from backstop.core.waterfall.turns import answer
@@ -20,6 +19,6 @@ def restrict(state: State, turn: int, first: int, count: int) -> int:
         head = state.accounts[account]
         if head.restricted == 0:
             head.restricted = 1
-            emit(state, EffectKind.RESTRICT, 0, NONE, account, 0, 0, 0, 0, 0)
+            emit_restrict(state, account=account)
         answer(state, place, Outcome.NEXT)
     return count

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
 from backstop.core.drawdown import fund_id, shift_peaks
-from backstop.core.events import HOUSE_FIRST_MARKET, NEVER_NS, NONE, Cause, EffectKind, Health, SocialisePolicy
+from backstop.core.events import HOUSE_FIRST_MARKET, NEVER_NS, NONE, Cause, Health, SocialisePolicy
 from backstop.core.ledger import balance_of, position_of, post
 from backstop.core.margin import assess, unit_of
 from backstop.core.monitor import touch
-from backstop.core.outbox import emit
+from backstop.core.outbox import emit_claim, emit_haircut
 from backstop.core.state import (
     PAYER,
     PAYER_WEIGHT,
@@ -101,7 +101,7 @@ def _change_claim(state: State, account: int, change: int) -> None:
     if change > 0 and engine.recovery_ns == NEVER_NS:
         engine.recovery_ns = engine.now_ns + state.rules[0].recovery_interval_ns
         engine.timer_ns = min(engine.timer_ns, engine.recovery_ns)
-    emit(state, EffectKind.CLAIM, 0, NONE, account, 0, 0, 0, change, head.claim)
+    emit_claim(state, account=account, change=change, claim=head.claim)
 
 
 @kernel
@@ -116,7 +116,16 @@ def _cut(state: State, payer: int, account: int, cut: int, cap: int, weight: int
         if row.lots != 0 and closed != NONE and state.positions[closed].closed_in_default != 0:
             part = min(left, _weight_of(state, position)) if policy == SocialisePolicy.GAINS_HAIRCUT else left
             if part > 0:
-                emit(state, EffectKind.HAIRCUT, policy, row.market, payer, account, cap, 0, part, weight)
+                emit_haircut(
+                    state,
+                    payer=payer,
+                    amount=part,
+                    defaulter=account,
+                    market=row.market,
+                    policy=policy,
+                    weight=weight,
+                    cap=cap,
+                )
                 row.cost = add_checked(row.cost, part)
                 post(state, account, HOUSE_FIRST_MARKET - 3 * row.market, part, Cause.HAIRCUT, row.market)
                 left -= part

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
 from backstop.core.breakers import add_flow
-from backstop.core.events import NEVER_NS, NONE, Answer, Cause, EffectKind, Health
+from backstop.core.events import NEVER_NS, NONE, Answer, Cause, Health
 from backstop.core.ledger import open_position_row, trade
 from backstop.core.margin import assess, gross_notional, release_level, released_margin, unit_of, zero_cash
 from backstop.core.monitor import judge, touch
 from backstop.core.orders import cancel_excess, cancel_order, close_order, is_place_free, open_order, order_side, reserve
-from backstop.core.outbox import emit
+from backstop.core.outbox import emit_offer, emit_takeover
 from backstop.core.stages import Outcome
 from backstop.core.state import (
     PLAN_CAP,
@@ -179,7 +179,16 @@ def _offer(state: State, position: int, provider: int, lots: int, zero: int, sol
     state.offered[2 * provider + order_side(order.lots), row.market] += lots
     if not solvent:
         reserve(state, slot, max(0, zero - cash))
-    emit(state, EffectKind.OFFER, 0, row.market, row.account, order.id, order.lots, provider, cash, order.reserved)
+    emit_offer(
+        state,
+        offer_id=order.id,
+        provider=provider,
+        lots=order.lots,
+        account=row.account,
+        market=row.market,
+        cash=cash,
+        reserved=order.reserved,
+    )
 
 
 @kernel
@@ -254,7 +263,16 @@ def _transfer(state: State, position: int, provider: int, lots: int, cash: int, 
     row = state.positions[position]
     taker = state.providers[provider].account
     change = -lots if row.lots > 0 else lots
-    emit(state, EffectKind.TAKEOVER, 0, row.market, row.account, order_id, change, provider, cash, support)
+    emit_takeover(
+        state,
+        provider=provider,
+        lots=change,
+        account=row.account,
+        market=row.market,
+        offer_id=order_id,
+        cash=cash,
+        support=support,
+    )
     inventory = open_position_row(state, taker, row.market)
     trade(state, position, change, cash, 0, Cause.TAKEOVER, taker)
     trade(state, inventory, -change, -cash, 0, Cause.TAKEOVER, row.account)

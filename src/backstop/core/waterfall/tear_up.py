@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from backstop.compiled import kernel
 from backstop.core.breakers import add_flow
-from backstop.core.events import NONE, Cause, EffectKind, Health
+from backstop.core.events import NONE, Cause, Health
 from backstop.core.ledger import trade
 from backstop.core.margin import assess, unit_of, zero_cash
 from backstop.core.monitor import judge
-from backstop.core.outbox import emit
+from backstop.core.outbox import emit_tear_up
 from backstop.core.state import PLAN_CASH, PLAN_LOTS, PLAN_ORDER, PLAN_POSITION, PLAN_REMAINDER, PLAN_WEIGHT, TURN_ACCOUNT, State
 from backstop.core.units import split_by_largest_remainder
 from backstop.core.waterfall.counterparties import (
@@ -38,7 +38,7 @@ def _tear_up_position(state: State, position: int, equity: int, maintenance: int
     gap = max(0, zero_cash(state, position, lots, equity, maintenance) - cash) if equity < 0 else 0
 
     row.closed_in_default = 1
-    emit(state, EffectKind.TEAR_UP, 0, market, account, 0, -sign * lots, mark, cash, gap)
+    emit_tear_up(state, account=account, lots=-sign * lots, market=market, mark_ticks=mark, cash=cash, gap=gap)
     if gap > 0:
         support = min(gap, available_atoms(state, account, state.markets[market].group)) if state.rules[0].fund_turn != NONE else 0
         pay(state, account, state.markets[market].group, support, Cause.TEAR_UP, market)
