@@ -9,7 +9,7 @@ Each verdict is read from what the engine does, not from a formula beside it:
 - riskier: the order in which one mark takes both into default. Only accounts in default have an order here,
   so both maintenance margins are four times the table's, which changes no comparison.
 
-Update rules belong to the venue's door (``markets.venues.dydx``): the engine measures the account on both
+Update rules belong to the venue (``tests.vectors.venues.dydx``): the engine measures the account on both
 sides of the update, the venue's function judges.
 """
 

@@ -43,7 +43,8 @@ def write(root: Path) -> Path:
 def _section(crash: Scenario) -> Iterator[str]:
     yield f"### `{crash.name}`"
     yield ""
-    yield f"{crash.title}. {time_text(crash.start_ns)} to {time_text(crash.end_ns)}."
+    yield f"{crash.title}."
+    yield f"From {time_text(crash.start_ns)} to {time_text(crash.end_ns)}."
     yield ""
     yield "| source | pins | what it is |\n|---|---|---|"
     for key, what in crash.sources.items():

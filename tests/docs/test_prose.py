@@ -1,0 +1,61 @@
+"""The prose of the pages: no line is wider than a reader's window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COLUMNS_MAX = 100
+#: Pages that are not wrapped yet.
+EXEMPT = {
+    "benchmarks/RESULTS.md",
+    "docs/concepts/adl.md",
+    "docs/concepts/breakers.md",
+    "docs/concepts/closeout.md",
+    "docs/concepts/fund.md",
+    "docs/concepts/monitor.md",
+    "docs/concepts/simulated-venue.md",
+    "docs/concepts/socialise.md",
+    "docs/concepts/takeover.md",
+    "docs/concepts/tear-up.md",
+    "docs/reference/adl-2025-10-10.md",
+    "docs/reference/outage-print.md",
+    "docs/reference/recorded-crashes.md",
+    "docs/reference/venue.md",
+    "docs/rules.md",
+}
+PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "benchmarks").glob("*.md"), *(ROOT / "docs").rglob("*.md")})
+CHECKED = [page for page in PAGES if page.relative_to(ROOT).as_posix() not in EXEMPT]
+
+
+def prose_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield number and line of prose: neither table, nor code block, nor picture."""
+    is_code = False
+    for number, line in enumerate(text.splitlines(), 1):
+        start = line.lstrip()
+        if start.startswith("```"):
+            is_code = not is_code
+        elif not is_code and not start.startswith(("|", "![")):
+            yield number, line
+
+
+@pytest.mark.parametrize("page", CHECKED, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_prose_fits_the_columns(page: Path) -> None:
+    """Tables, code and pictures may be wider; a line of prose has at most 100 columns."""
+    lines = prose_lines(page.read_text(encoding="utf-8"))
+    assert [f"{number}: {len(line)} columns" for number, line in lines if len(line) > COLUMNS_MAX] == []
+
+
+def test_wide_prose_is_found_and_wide_tables_are_not() -> None:
+    """The check itself: one long line of prose among long lines that may be long."""
+    wide = "x" * (COLUMNS_MAX + 1)
+    text = f"| {wide} |\n```\n{wide}\n```\n![{wide}](picture.svg)\n  {wide}\n"
+    assert [number for number, line in prose_lines(text) if len(line) > COLUMNS_MAX] == [6]
+
+
+def test_exempt_pages_are_there() -> None:
+    """A page that was renamed or is gone does not stay on the list."""
+    assert [page for page in EXEMPT if not (ROOT / page).exists()] == []
