@@ -15,9 +15,9 @@ from backstop.core.events import Cause, EffectKind, Health
 from backstop.explain import as_text, explain
 from backstop.explain.audit import audit
 from backstop.explain.facts import FACTS
-from backstop.explain.mirror import Mirror, ceil_div, trunc_div
 from backstop.journal import JournalDamaged, JournalError
 from backstop.markets.scenarios import scenario_names
+from backstop.reference.margin import Contract, Holding, Portfolio, Tier
 from backstop.runs.replay import replay
 from tests.journal.killed import small_case
 from tests.journal.runs import ACCOUNTS, change, crash, write
@@ -126,12 +126,23 @@ def test_every_decision_of_the_tape_is_told(path: Path) -> None:
     [("margin", "maintenance margin"), ("trade", "realised P&L"), ("zero_cash", "zero cash")],
 )
 def test_a_number_that_does_not_come_out_is_told(path: Path, monkeypatch: pytest.MonkeyPatch, name: str, what: str) -> None:
-    """The check can fail: a wrong rule in the account's own ledger shows."""
-    if name == "margin":
-        monkeypatch.setattr(Mirror, "tier", lambda *_: (20_001, 0))
-    else:
-        right = getattr(Mirror, name)
-        monkeypatch.setattr(Mirror, name, lambda *words: right(*words) + 1)
+    """The check can fail: a wrong rule shows."""
+    trade, zero_cash = Holding.after_trade, Portfolio.zero_cash
+
+    def wrong_trade(*words: Any) -> tuple[Holding, int]:
+        after, realised = trade(*words)
+        return after, realised + 1
+
+    def wrong_zero_cash(*words: Any) -> Any:
+        zero = zero_cash(*words)
+        return zero._replace(at_mark=zero.at_mark + 1)
+
+    wrong: dict[str, tuple[type, str, Any]] = {
+        "margin": (Contract, "tier_of", lambda *_, **__: Tier(20_001, 0)),
+        "trade": (Holding, "after_trade", wrong_trade),
+        "zero_cash": (Portfolio, "zero_cash", wrong_zero_cash),
+    }
+    monkeypatch.setattr(*wrong[name])
     failed = [line for account in _defaulters() for line in explain(path, str(account)).checks_failed]
     assert any(what in line for line in failed)
     assert any("tape" in line and "worked out" in line for line in failed)
@@ -221,8 +232,3 @@ def test_the_text_shows_a_certificate_where_there_was_adl(path: Path) -> None:
     assert planned
     for account in planned:
         assert "certificate: sound" in as_text(explain(path, str(account)))
-
-
-def test_division_is_rounded_as_the_rules_say() -> None:
-    assert [ceil_div(number, 3) for number in (-4, -3, -1, 0, 1, 3, 4)] == [-1, -1, 0, 0, 1, 1, 2]
-    assert [trunc_div(number, 3) for number in (-4, -3, -1, 0, 1, 3, 4)] == [-1, -1, 0, 0, 0, 1, 1]

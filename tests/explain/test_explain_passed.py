@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -14,11 +13,17 @@ from typer.testing import CliRunner
 
 from backstop.cli.explain import app
 from backstop.config import parse_venue
-from backstop.core.events import NEVER_NS, EffectKind, Health, Stage
-from backstop.explain import Explanation, as_json, as_text, explain, passed
+from backstop.core.events import NEVER_NS, EffectKind, Stage
+from backstop.core.instruments import LevelRules, MarketRules, TierRules
+from backstop.explain import Explanation, as_json, as_text, counterparty, explain, passed
 from backstop.explain.audit import audit
-from backstop.explain.mirror import Mirror
-from backstop.explain.socialised import OtherSide
+from backstop.explain.books import Account, Books
+from backstop.explain.scene import Scene
+from backstop.reference.book import Band
+from backstop.reference.funds import FundView
+from backstop.reference.margin import Contract, Holding, Portfolio
+from backstop.reference.offering import Backer
+from backstop.reference.wave import Counterparty, Wave
 from backstop.runs.replay import replay_case
 from tests.explain.test_explain_stages import explained
 from tests.runs.test_replay import crash_of
@@ -72,28 +77,22 @@ def test_a_market_without_an_order_is_told_beside_those_that_have_one() -> None:
     assert "open" not in seen
 
 
-def _costless(mirror: Mirror, market: int) -> tuple[int, int]:
-    return mirror.positions.get(market, (0, 0))[0], 0
-
-
-WRONG: dict[str, tuple[str, str, Any, str, str]] = {
-    "room": ("passed", "_no_room", lambda *_: None, "takeover", "lots that takeover could close"),
-    "book": ("scene.Scene", "depth", lambda *_: [(0, 1_000_000)], "ordinary", "lots that closeout could close"),
-    "time": ("scene.Scene", "default_since_ns", lambda scene: int(scene.state.engine[0].now_ns), "ordinary", "closeout had to wait"),
-    "others": ("socialised", "Health", SimpleNamespace(DISTRESSED=Health.INSOLVENT + 1), "crash", "lots that adl could close"),
-    "funds": ("house.View", "available", lambda *_: 0, "ordinary", "what the fund pays"),
-    "share": ("counterparty", "allocated", lambda _, __, weights: [1 for _ in weights], "crash", "cash"),
-    "weight": ("mirror.Mirror", "held", _costless, "crash", "weight"),
-    "used": ("house.House", "_use", lambda *_: None, "takeover", "differences in funds and providers after the event"),
+WRONG: dict[str, tuple[Any, str, Any, str, str]] = {
+    "room": (Backer, "exceeded", lambda *_: None, "takeover", "lots that takeover could close"),
+    "book": (Scene, "bands", lambda *_: (Band(0, 1_000_000),), "ordinary", "lots that closeout could close"),
+    "time": (Scene, "deadline_ns", property(lambda scene: scene.now_ns + 1), "ordinary", "closeout had to wait"),
+    "others": (Account, "in_default", property(lambda _: False), "crash", "lots that adl could close"),
+    "funds": (FundView, "available", property(lambda _: 0), "ordinary", "what the fund pays"),
+    "share": (counterparty, "cash_parts", lambda _, gives: dict.fromkeys(gives, 1), "crash", "cash"),
+    "weight": (counterparty, "weight_of", lambda *_: -1, "crash", "weight"),
+    "used": (Books, "_use", lambda *_: 0, "takeover", "differences in funds and providers after the event"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_stage_that_could_have_acted_shows(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    where, attribute, wrong, corner, what = WRONG[name]
-    module, _, holder = where.partition(".")
-    place: Any = importlib.import_module(f"backstop.explain.{module}")
-    monkeypatch.setattr(getattr(place, holder) if holder else place, attribute, wrong)
+    place, attribute, wrong, corner, what = WRONG[name]
+    monkeypatch.setattr(place, attribute, wrong)
     failed = [line for found in _streams(corner, 12) for line in found.checks_failed]
     assert any(f": {what}: tape" in line for line in failed), failed[:5]
 
@@ -103,11 +102,14 @@ def test_adl_is_checked_unless_a_later_market_had_its_turn_since(deleveraged: tu
     """ADL goes by market id. Of another account none counts."""
     rows = [{"kind": EffectKind.ADL_PLAN, "account": 4, "market": market, "lots": 1} for market in deleveraged]
     rows += [{"kind": EffectKind.ADL_PLAN, "account": 5, "market": 2, "lots": 1}, {"kind": EffectKind.TEAR_UP, "account": 4, "market": 1}]
-    sides = {len(rows) - 1: {1: OtherSide(holders=3, in_default=1, beyond_mark=0, lots=7)}}
-    scene: Any = SimpleNamespace(rows=rows, place=len(rows) - 1, account=4, known=SimpleNamespace(sides=sides))
-    found: Any = SimpleNamespace(equity=1)
-    stop = passed._adl_stop(scene, found, 1)
+    contract = Contract(MarketRules(1, 1_000, 100, (TierRules(0, 100_000, 100_000),), (1_000,), 0), 10)
+    long, short = Holding(1, contract, 7, 70), Holding(1, contract, -9, -90)
+    account = Portfolio(1, (long,), LevelRules())
+    wave = Wave(account, 1, (Counterparty(6, short, Portfolio(1_000, (short,), LevelRules())),))
+    scene: Any = SimpleNamespace(rows=rows, place=len(rows) - 1, account=4, books=SimpleNamespace(wave=lambda *_: (wave, 1)))
+    stop = passed._adl_stop(scene, 1)
     assert (stop.reason, stop.lots) == ("nobody_can_give", checked)
+    assert stop.says.startswith("2 accounts hold the other side, 1 of them in default")
 
 
 @pytest.fixture(scope="module")

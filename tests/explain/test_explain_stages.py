@@ -6,18 +6,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pytest
 
 from backstop.core.events import EffectKind
 from backstop.core.state import new_state
 from backstop.explain import Explanation, explain
 from backstop.explain.audit import audit
-from backstop.explain.socialised import allocated
 from backstop.explain.walk import Decision, Walk, decides
 from backstop.journal import Batch, Names, Reader
 from backstop.journal.rendering import Speaker
 from backstop.reference.allocation import capped_pro_rata
+from backstop.reference.arithmetic import largest_that, least_that
 from backstop.reference.records import events_array
 from backstop.runs.history import apply_events
 from backstop.runs.replay import replay_case
@@ -94,16 +93,6 @@ def test_a_fill_of_an_order_that_time_cancelled_first_is_explained(seed: int) ->
     assert "no open order expected this fill: it closes what is left of the position" in said
 
 
-def test_an_allocation_is_that_of_the_reference() -> None:
-    random = np.random.default_rng(11)
-    for _ in range(2_000):
-        count = int(random.integers(1, 8))
-        caps, weights = (random.integers(1, int(random.choice([4, 50, 10**15])), count).tolist() for _ in range(2))
-        budget = int(random.integers(0, sum(caps) + 3))
-        given, _ = capped_pro_rata(budget, dict(enumerate(weights)), dict(enumerate(caps)))
-        assert allocated(budget, caps, weights) == [given[place] for place in range(count)]
-
-
 @pytest.fixture(scope="module")
 def backed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Takeovers by providers and by the vault, of accounts solvent and not."""
@@ -165,30 +154,32 @@ def test_a_socialised_loss_is_told_to_who_lost_and_to_who_pays(tmp_path: Path, p
     assert "haircut" in {cause for each in loser for cause in each.sums}
 
 
-@pytest.mark.parametrize(
-    ("module", "name", "what"),
-    [
-        ("takeover", "_PPM", "cash"),
-        ("sizes", "_least_lots", "lots"),
-        ("sizes", "_most", "lots"),
-        ("sizes", "allocated", "lots"),
-        ("socialised", "allocated", "cut"),
-        ("socialised", "_weight", "weight"),
-    ],
-)
-def test_a_wrong_rule_shows(monkeypatch: pytest.MonkeyPatch, module: str, name: str, what: str) -> None:
-    import importlib
+def _fewer(right: Any) -> Any:
+    def wrong(*words: Any) -> Any:
+        parts, eta = right(*words)
+        return {holder: max(0, part - 1) for holder, part in parts.items()}, eta
 
-    place = importlib.import_module(f"backstop.explain.{module}")
-    right = getattr(place, name)
-    wrong = {
-        "_PPM": 999_000,
-        "_least_lots": lambda *words: max(0, right(*words) - 1),
-        "_most": lambda *words: max(1, right(*words) - 1),
-        "allocated": lambda *words: [each + 1 for each in right(*words)],
-        "_weight": lambda *words: right(*words) + 1,
-    }
-    monkeypatch.setattr(place, name, wrong[name])
-    corner = list(PROFILES).index("socialise" if module == "socialised" else "takeover")
-    failed = [line for number in range(12) for line in explained(number * len(PROFILES) + corner).checks_failed]
+    return wrong
+
+
+def _one_less(right: Any) -> Any:
+    return lambda *words: max(0, right(*words) - 1)
+
+
+WRONG: dict[str, tuple[str, Any, str, str]] = {
+    "price": ("offering.PPM", 999_000, "takeover", "cash"),
+    "least": ("offering.least_that", _one_less(least_that), "takeover", "lots"),
+    "room": ("offering.largest_that", _one_less(largest_that), "takeover", "lots"),
+    "parts": ("offering.capped_pro_rata", _fewer(capped_pro_rata), "takeover", "lots"),
+    "cuts": ("loss.capped_pro_rata", _fewer(capped_pro_rata), "socialise", "cut"),
+    "weight": ("loss.Payer.weights", property(lambda payer: dict.fromkeys(payer.markets, 1)), "socialise", "weight"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_rule_shows(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    place, wrong, corner, what = WRONG[name]
+    monkeypatch.setattr(f"backstop.reference.{place}", wrong)
+    first = list(PROFILES).index(corner)
+    failed = [line for number in range(12) for line in explained(number * len(PROFILES) + first).checks_failed]
     assert any(f": {what}: tape" in line for line in failed)

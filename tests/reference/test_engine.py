@@ -32,7 +32,7 @@ from backstop.core.events import (
 )
 from backstop.core.instruments import LimitRules, MarketRules, TierRules, VenueRules, check_rules
 from backstop.reference.allocation import capped_pro_rata
-from backstop.reference.arithmetic import split
+from backstop.reference.arithmetic import ceil_div, part_of, split, trunc_div
 from backstop.reference.engine import Effect, Event, ReferenceEngine
 from backstop.reference.margin import Contract, Standing
 from backstop.reference.records import effects_list, events_array
@@ -80,6 +80,12 @@ def test_no_scan_finds_anything_wrong(seed: int) -> None:
         assert entry_findings(reference, effects) == []
         assert all(-(1 << 63) <= field < 1 << 63 for effect in effects for field in effect)
     assert len(reference.digest()) == 64
+
+
+def test_division_is_rounded_as_the_rules_say() -> None:
+    assert [ceil_div(number, 3) for number in (-4, -3, -1, 0, 1, 3, 4)] == [-1, -1, 0, 0, 1, 1, 2]
+    assert [trunc_div(number, 3) for number in (-4, -3, -1, 0, 1, 3, 4)] == [-1, -1, 0, 0, 0, 1, 1]
+    assert [part_of(10, 3, before, 1) for before in range(3)] == [4, 3, 3]
 
 
 def test_same_seed_gives_same_stream() -> None:

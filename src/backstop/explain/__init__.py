@@ -1,8 +1,8 @@
 """Why an account was treated as it was: each decision about it, from the tape alone, in words and numbers.
 
-The journal is replayed to each event that decided something about the account. Around it the account is kept
-by a small ledger of its own (``mirror``), in plain integers and from docs/rules.md, not from the engine's code; every number
-that is shown is computed there and compared with what the tape says.
+The journal is replayed to each event that decided something about the account. ``books`` reads those who took part in it
+before the event, and follows the tape from there. Every number that is shown is the reference's (``backstop.reference``),
+which is written from docs/rules.md and apart from the engine's kernels, and is compared with what the tape says.
 
 ``walk`` goes through the tape, ``facts`` says what each kind of effect means (a table by ``EffectKind``), ``text`` prints.
 """

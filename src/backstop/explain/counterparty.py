@@ -1,12 +1,12 @@
-"""What an ADL counterparty weighs and receives, done again in plain integers (docs/rules.md, section 6)."""
+"""What an ADL counterparty weighs and receives, as the reference has it."""
 
 from __future__ import annotations
 
 from backstop.core.events import AdlClass, AdlPolicy, EffectKind
 from backstop.explain.fact import Fact
 from backstop.explain.scene import Scene
-from backstop.explain.socialised import allocated, house_of
 from backstop.journal.rendering import Row
+from backstop.reference.wave import Counterparty, cash_parts, weight_of
 
 __all__ = ["add_share", "add_weight", "weight_text"]
 
@@ -34,15 +34,14 @@ def weight_text(policy: AdlPolicy, adl_class: AdlClass) -> str:
 
 def add_weight(scene: Scene, fact: Fact) -> None:
     """Say how the weight of the ADL_FILL that is looked at comes about, and check it where it is lots or profit."""
-    row, market, policy = scene.row, scene.row["market"], AdlPolicy(scene.rules.adl_policy)
-    lots, cost = scene.mirror.held(market)
-    says, adl_class = f"weight: {weight_text(policy, AdlClass(row['code']))}", AdlClass(row["code"])
-    if policy == AdlPolicy.CAPPED_PRO_RATA and adl_class == AdlClass.PROFITABLE:
-        value = lots * scene.mirror.unit(market)
-        says += f": {scene.speaker.venue.asset.text(value)} less {scene.speaker.cash(cost)}"
-        fact.check("weight", row["value"], value - cost)
-    elif policy in (AdlPolicy.CAPPED_PRO_RATA, AdlPolicy.PRO_RATA):
-        fact.check("weight", row["value"], abs(lots))
+    row, policy, adl_class = scene.row, AdlPolicy(scene.rules.adl_policy), AdlClass(scene.row["code"])
+    holding = scene.holding(row["market"])
+    says = f"weight: {weight_text(policy, adl_class)}"
+    if policy in (AdlPolicy.CAPPED_PRO_RATA, AdlPolicy.PRO_RATA):
+        if policy == AdlPolicy.CAPPED_PRO_RATA and adl_class == AdlClass.PROFITABLE:
+            says += f": {scene.speaker.venue.asset.text(holding.value)} less {scene.speaker.cash(holding.cost)}"
+        counterparty = Counterparty(scene.account, holding, scene.portfolio)
+        fact.check("weight", row["value"], weight_of(policy, adl_class, counterparty, scene.event["seq"]))
     fact.because.append(says)
 
 
@@ -50,29 +49,24 @@ def add_share(scene: Scene, fact: Fact, first: int) -> None:
     """Say which part of the defaulter's cash the ADL_FILL that is looked at has, and check it; ``first``: of the ADL_PLAN."""
     row, plan, words = scene.row, scene.rows[first], scene.speaker
     market, total, lots = plan["market"], plan["amount"], abs(plan["lots"])
-    fills = _fills(scene.rows, first)
-    weights = [abs(fill["lots"]) for fill in fills]
-    parts = allocated(abs(total), [abs(total) + 1] * len(fills), weights)
-    part = parts[next(place for place, fill in enumerate(fills) if fill["account"] == row["account"])]
-    received = -part if total > 0 else part
+    received = cash_parts(total, {fill["account"]: abs(fill["lots"]) for fill in _fills(scene.rows, first)})[row["account"]]
     fact.check("cash", row["amount"], received)
     quantity, mark = words.lots(market, plan["lots"]), words.price(market, plan["price_ticks"])
     at_mark = words.cash(-plan["lots"] * plan["price_ticks"] * scene.rules.markets[market].notional_factor)
-    mine, whole = words.lots(market, abs(row["lots"])), words.lots(market, lots)
+    mine, whole, part = words.lots(market, abs(row["lots"])), words.lots(market, lots), words.cash(abs(received))
     fact.because += [
         f"the defaulter's {quantity} are closed for {words.cash(total)} in all; at mark {mark} that is {at_mark}",
-        f"  its share: {words.cash(abs(total))} x {mine} / {whole}, rounded down, the atoms left by largest remainder: {words.cash(part)}",
+        f"  its share: {words.cash(abs(total))} x {mine} / {whole}, rounded down, the atoms left by largest remainder: {part}",
     ]
     fact.values |= {"cash_in_all": words.cash(total), "quantity_in_all": quantity, "mark_price": mark}
 
 
 def _fills(rows: list[Row], first: int) -> list[Row]:
-    """Return the ADL_FILL rows of a plan in the order of its split: accounts by number, then the house."""
-    plan, found = rows[first], list[Row]()
+    """Return the ADL_FILL rows of a plan."""
+    found = list[Row]()
     for row in rows[first + 1 :]:
         if row["kind"] not in (EffectKind.ADL_CLASS, EffectKind.ADL_FILL):
             break
         if row["kind"] == EffectKind.ADL_FILL:
             found.append(row)
-    house = house_of(plan["market"])
-    return sorted(found, key=lambda row: (1, house.index(row["account"])) if row["account"] < 0 else (0, row["account"]))
+    return found

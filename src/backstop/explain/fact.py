@@ -39,6 +39,10 @@ class Fact:
         """Add a comparison."""
         self.checks.append(Check(what, str(recorded), str(recomputed)))
 
+    def correct(self, what: str, recomputed: object) -> None:
+        """Put another number in place of the one that was worked out too early."""
+        self.checks = [Check(what, each.recorded, str(recomputed)) if each.what == what else each for each in self.checks]
+
 
 def percent(rate_ppm: int) -> str:
     """Return parts per million as per cent, exactly."""

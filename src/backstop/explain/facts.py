@@ -10,15 +10,18 @@ from typing import Any
 
 from backstop.core.events import NEVER_NS, NONE, AdlClass, AdlPolicy, BreakerState, Cause, EffectKind, EventKind, Health
 from backstop.core.waterfall.certificate import check_certificate
-from backstop.explain.closeout import zero_text
+from backstop.explain.closing import zero_text
 from backstop.explain.counterparty import add_share, add_weight, weight_text
 from backstop.explain.fact import Check, Fact, percent
-from backstop.explain.mirror import Assessment
+from backstop.explain.funds import add_fund_payment, add_gap_payment, add_residual
+from backstop.explain.losses import add_claim, add_haircut, add_socialised
 from backstop.explain.orders import add_order, add_settled
-from backstop.explain.passed import add_fund_payment, add_gap_payment, add_passed_over, add_residual, add_waiting
+from backstop.explain.passed import add_passed_over, add_waiting
 from backstop.explain.scene import Scene
-from backstop.explain.stages import add_claim, add_haircut, add_offer, add_socialised, add_takeover
+from backstop.explain.takeovers import add_offer, add_takeover
 from backstop.journal.rendering import time_text
+from backstop.reference.margin import Portfolio, Standing
+from backstop.reference.wave import gap_to_zero
 
 __all__ = ["FACTS", "Check", "Fact", "assessment_lines", "assessment_values", "fact_of", "waiting"]
 
@@ -28,7 +31,7 @@ _NAMED_MAX = 8
 
 
 def fact_of(scene: Scene) -> Fact:
-    """Return what the effect that is looked at means for the account, and let the account's mirror follow it."""
+    """Return what the effect that is looked at means for the account."""
     row = scene.row
     words = scene.speaker
     kind = EffectKind(row["kind"]) if row["kind"] in EffectKind._value2member_map_ else None
@@ -41,19 +44,20 @@ def fact_of(scene: Scene) -> Fact:
     return fact
 
 
-def assessment_lines(scene: Scene, found: Assessment) -> list[str]:
+def assessment_lines(scene: Scene, portfolio: Portfolio) -> list[str]:
     """Show equity and maintenance margin term by term, and the level that decides."""
-    cash, words = scene.speaker.venue.asset.text, scene.speaker
-    lines = [f"equity {cash(found.equity)} = balance {cash(found.balance)}" + "".join(f" + {cash(term.pnl)}" for term in found.positions)]
-    for term in found.positions:
-        price, quantity = words.price(term.market, term.mark_ticks), words.lots(term.market, term.lots)
-        worked = f"{cash(term.value)}, less cost {cash(term.cost)}: {cash(term.pnl)}"
-        lines.append(f"  {words.market(term.market)}: {quantity} at mark {price} is {worked}")
-    lines.append(f"maintenance margin {cash(found.maintenance)}" + _sum_of([cash(term.margin) for term in found.positions]))
-    for term in found.positions:
-        worked = f"{percent(term.rate_ppm)} of {cash(abs(term.value))}, rounded up, less {cash(term.deduction)}"
-        lines.append(f"  {words.market(term.market)}: {worked}: {cash(term.margin)}")
-    lines.append(_level(scene, found))
+    cash, words, held = scene.speaker.venue.asset.text, scene.speaker, portfolio.held
+    terms = "".join(f" + {cash(holding.profit)}" for holding in held)
+    lines = [f"equity {cash(portfolio.equity)} = balance {cash(portfolio.balance)}{terms}"]
+    for holding in held:
+        price, quantity = words.price(holding.market, holding.contract.mark_ticks), words.lots(holding.market, holding.lots)
+        worked = f"{cash(holding.value)}, less cost {cash(holding.cost)}: {cash(holding.profit)}"
+        lines.append(f"  {words.market(holding.market)}: {quantity} at mark {price} is {worked}")
+    lines.append(f"maintenance margin {cash(portfolio.maintenance)}" + _sum_of([cash(holding.margin) for holding in held]))
+    for holding in held:
+        worked = f"{percent(holding.tier.rate_ppm)} of {cash(holding.notional)}, rounded up, less {cash(holding.tier.deduction)}"
+        lines.append(f"  {words.market(holding.market)}: {worked}: {cash(holding.margin)}")
+    lines.append(_level(scene, portfolio.standing))
     return lines
 
 
@@ -61,13 +65,13 @@ def _sum_of(parts: list[str]) -> str:
     return f" = {' + '.join(parts)}" if len(parts) > 1 else ""
 
 
-def _level(scene: Scene, found: Assessment) -> str:
+def _level(scene: Scene, found: Standing) -> str:
     cash = scene.speaker.venue.asset.text
     levels = scene.rules.levels
     close_out, warning = percent(levels.close_out_ratio_ppm), percent(levels.warning_ratio_ppm)
     ratio = percent(_PPM + levels.exit_buffer_ppm)
     release = f"out of default from the release level {cash(found.release)}: {ratio} of maintenance margin, rounded up"
-    if scene.mirror.health_of(found) != found.raw_health:
+    if found.health_from(scene.mine.health) != found.raw_health:
         return f"equity is not below maintenance margin: still distressed, {release}"
     said = {
         Health.INSOLVENT: "equity is below 0: insolvent",
@@ -79,111 +83,96 @@ def _level(scene: Scene, found: Assessment) -> str:
     return f"{said}; {release}" if found.raw_health >= Health.DISTRESSED and found.maintenance else said
 
 
-def assessment_values(scene: Scene, found: Assessment) -> dict[str, Any]:
+def assessment_values(scene: Scene, portfolio: Portfolio) -> dict[str, Any]:
     """Return equity and maintenance margin with their terms, as texts."""
-    cash, words = scene.speaker.cash, scene.speaker
+    cash, words, found = scene.speaker.cash, scene.speaker, portfolio.standing
     return {
         "equity": cash(found.equity),
-        "balance": cash(found.balance),
+        "balance": cash(portfolio.balance),
         "maintenance_margin": cash(found.maintenance),
         "warning_level": cash(found.warning),
         "close_out_margin": cash(found.close_out),
         "release_level": cash(found.release),
         "positions": [
             {
-                "market": words.market(term.market),
-                "quantity": words.lots(term.market, term.lots),
-                "mark_price": words.price(term.market, term.mark_ticks),
-                "value": cash(term.value),
-                "cost": cash(term.cost),
-                "unrealised_pnl": cash(term.pnl),
-                "maintenance_rate_ppm": term.rate_ppm,
-                "deduction": cash(term.deduction),
-                "maintenance_margin": cash(term.margin),
+                "market": words.market(holding.market),
+                "quantity": words.lots(holding.market, holding.lots),
+                "mark_price": words.price(holding.market, holding.contract.mark_ticks),
+                "value": cash(holding.value),
+                "cost": cash(holding.cost),
+                "unrealised_pnl": cash(holding.profit),
+                "maintenance_rate_ppm": holding.tier.rate_ppm,
+                "deduction": cash(holding.tier.deduction),
+                "maintenance_margin": cash(holding.margin),
             }
-            for term in found.positions
+            for holding in portfolio.held
         ],
     }
 
 
 def _health(scene: Scene, fact: Fact) -> None:
-    row, mirror = scene.row, scene.mirror
-    found = mirror.assess()
+    row, before, found = scene.row, scene.mine.health, scene.portfolio
     if found.equity != row["amount"]:  # judged before the event's own mark was taken, by a timer of the guard
-        marks, mirror.marks = mirror.marks, scene.before.marks
-        earlier = mirror.assess()
-        if earlier.equity == row["amount"]:
-            found = earlier
-        mirror.marks = marks
+        earlier = scene.books.portfolio_before(scene.account)
+        found = earlier if earlier.equity == row["amount"] else found
     fact.because = assessment_lines(scene, found)
     fact.values |= assessment_values(scene, found)
     fact.check("equity", row["amount"], found.equity)
     fact.check("maintenance margin", row["value"], found.maintenance)
-    fact.check("health", Health(row["code"]).name, mirror.health_of(found).name)
-    fact.check("health before", Health(row["other"]).name, Health(mirror.health).name)
-    mirror.health = row["code"]
+    fact.check("health", Health(row["code"]).name, found.standing.health_from(before).name)
+    fact.check("health before", Health(row["other"]).name, Health(before).name)
 
 
 def _trade(scene: Scene, fact: Fact) -> None:
-    row, mirror, words = scene.row, scene.mirror, scene.speaker
+    row, words = scene.row, scene.speaker
     if row["account"] != scene.account:
         return
     if row["code"] == Cause.CLOSEOUT and scene.event["kind"] == EventKind.ORDER_FILL:
         add_settled(scene, fact)
-    held, cost = mirror.held(row["market"])
-    factor = scene.rules.markets[row["market"]].notional_factor
+    before = scene.holding(row["market"])
     if row["price_ticks"]:
-        fact.check("cash", row["amount"], -row["lots"] * row["price_ticks"] * factor)
-    realised = _opened(scene) if row["code"] == Cause.OPENING else mirror.trade(row["market"], row["lots"], row["amount"])
+        fact.check("cash", row["amount"], before.contract.cash_of(row["lots"], row["price_ticks"]))
+    realised = 0 if row["code"] == Cause.OPENING else before.after_trade(row["lots"], row["amount"])[1]
     fact.check("realised P&L", row["value"], realised)
     if realised:
         scene.expected[row["code"]] = realised
-        share = words.cash(row["amount"] - realised) if abs(row["lots"]) <= abs(held) else "its part"
+        share = words.cash(row["amount"] - realised) if abs(row["lots"]) <= abs(before.lots) else "its part"
         fact.because.append(
-            f"realised: cash {words.cash(row['amount'])} less {share}, the part of the cost {words.cash(cost)} that is closed"
+            f"realised: cash {words.cash(row['amount'])} less {share}, the part of the cost {words.cash(before.cost)} that is closed"
         )
 
 
-def _opened(scene: Scene) -> int:
-    """An opening gives lots at an exact cost; its cash is minus that and goes nowhere."""
-    row = scene.row
-    scene.mirror.positions[row["market"]] = (row["lots"], -row["amount"])
-    return 0
-
-
 def _posting(scene: Scene, fact: Fact) -> None:
-    row, mirror = scene.row, scene.mirror
+    row = scene.row
     amount = row["amount"] if row["account"] == scene.account else -row["amount"]
     if scene.account in (row["account"], row["other"]):
         expected = scene.expected.pop(row["code"], None)
         if expected is not None:
             fact.check("amount", amount, expected)
         if row["code"] in (Cause.DEFICIT, Cause.UNCOVERED):
-            equity = mirror.assess().equity
+            equity = scene.portfolio.equity
             fact.because.append(f"equity is {scene.speaker.cash(equity)} and no position is left" if equity < 0 else "")
             fact.check("at most the deficit", amount <= -equity or row["code"] == Cause.UNCOVERED, True)
         if row["code"] == Cause.DEFICIT and row["account"] == scene.account:
             add_fund_payment(scene, fact)
         if row["code"] == Cause.HAIRCUT:
             add_socialised(scene, fact)
-        mirror.balance += amount
 
 
 def _adl_plan(scene: Scene, fact: Fact) -> None:
-    row, mirror, words = scene.row, scene.mirror, scene.speaker
+    row, words = scene.row, scene.speaker
     if row["account"] != scene.account:
         return
-    market, lots = row["market"], abs(row["lots"])
-    found = mirror.assess()
-    at_mark = -row["lots"] * mirror.unit(market)
+    market, lots, found = row["market"], abs(row["lots"]), scene.portfolio
     fact.check("equity", row["value"], found.equity)
     if found.equity >= 0:
-        fact.check("cash at mark", row["amount"], at_mark)
+        fact.check("cash at mark", row["amount"], scene.holding(market).value_of(lots))
         fact.because.append("solvent: it is closed at mark, so that nobody pays for it")
     else:
-        fact.check("zero cash", row["amount"], mirror.zero_cash(market, lots, found.equity, found.maintenance))
-        beyond = words.cash(row["amount"] - at_mark)
-        fact.because.append("insolvent: it is closed at " + zero_text(scene, market, lots, found.equity, found.maintenance))
+        zero = found.zero_cash(market, lots)
+        fact.check("zero cash", row["amount"], zero.cash)
+        beyond = words.cash(row["amount"] - zero.at_mark)
+        fact.because.append("insolvent: it is closed at " + zero_text(scene, found, market, lots))
         fact.because.append(f"  the counterparties together pay {beyond} beyond mark, each by its lots")
     add_passed_over(scene, fact)
     rows = scene.rows[scene.place : scene.place + 2 * row["other"] + len(AdlClass) + 1]
@@ -196,9 +185,9 @@ def _adl_plan(scene: Scene, fact: Fact) -> None:
 def waiting(scene: Scene) -> Iterator[Fact]:
     """Say for each market that an account in default holds without an order there why, and when it is looked at again."""
     head, words = scene.state.accounts[scene.account], scene.speaker
-    if scene.mirror.health < Health.DISTRESSED or int(head.wait_until_ns) == NEVER_NS:
+    if not scene.mine.in_default or int(head.wait_until_ns) == NEVER_NS:
         return
-    held = sorted(market for market, (lots, _) in scene.mirror.positions.items() if lots)
+    held = sorted(market for market, (lots, _) in scene.mine.positions.items() if lots)
     ordered = _ordered_markets(scene)
     without = [market for market in held if market not in ordered]
     if not without:
@@ -240,7 +229,7 @@ def _fill_lines(scene: Scene, fills: list[Any]) -> list[str]:
 def _certificate(scene: Scene, fact: Fact, first: int) -> None:
     """Check the wave's certificate; a wave is the same for all who are in it."""
     factor = scene.rules.markets[scene.rows[first]["market"]].notional_factor
-    known = scene.known.certificate_faults
+    known = scene.shared.certificate_faults
     if first not in known:
         known[first] = [str(fault) for fault in check_certificate(scene.effects, first, factor)]
     faults = known[first]
@@ -266,8 +255,7 @@ def _adl_fill(scene: Scene, fact: Fact) -> None:
     if row["account"] != scene.account:
         return
     market = row["market"]
-    held = scene.mirror.held(market)[0]
-    at_mark = -row["lots"] * scene.mirror.unit(market)
+    held, at_mark = scene.mine.held(market), scene.contract(market).value_of(-row["lots"])
     group = [each for each in scene.rows[: scene.place] if each["kind"] == EffectKind.ADL_CLASS and each["account"] == row["other"]][-1]
     fields = words.fields(group, is_event=False)
     fact.because.append(f"its class gives {fields['quantity']}, {fields['eta']}: eta x weight, at most its cap, in whole lots")
@@ -281,23 +269,21 @@ def _adl_fill(scene: Scene, fact: Fact) -> None:
 
 
 def _tear_up(scene: Scene, fact: Fact) -> None:
-    row, mirror, words = scene.row, scene.mirror, scene.speaker
+    row, words, found = scene.row, scene.speaker, scene.portfolio
     market, lots = row["market"], abs(row["lots"])
-    found = mirror.assess()
-    at_mark = -row["lots"] * mirror.unit(market)
-    fact.check("cash at mark", row["amount"], at_mark)
-    gap = max(0, mirror.zero_cash(market, lots, found.equity, found.maintenance) - at_mark) if found.equity < 0 else 0
+    gap = gap_to_zero(found, market, lots)
+    fact.check("cash at mark", row["amount"], scene.holding(market).value_of(lots))
     fact.check("gap to zero cash", row["value"], gap)
     fact.because.append(f"{words.lots(market, lots)} are ended at mark against everyone on the other side")
     if found.equity < 0:
-        fact.because.append("  " + zero_text(scene, market, lots, found.equity, found.maintenance))
+        fact.because.append("  " + zero_text(scene, found, market, lots))
     add_gap_payment(scene, fact, gap)
     add_passed_over(scene, fact)
 
 
 def _breaker(scene: Scene, fact: Fact) -> None:
     """Say what the change means for an account in default, and check the state before it and its end."""
-    row, rules, now = scene.row, scene.rules.breakers, int(scene.state.engine[0].now_ns)
+    row, rules, now = scene.row, scene.rules.breakers, scene.now_ns
     ends = {BreakerState.OPEN: NEVER_NS, BreakerState.REOPENING: now + rules.reopen_ns}
     fact.check("state before", BreakerState(row["other"]).name, scene.machine(row["market"]).state.name)
     fact.check("end", row["amount"], ends.get(BreakerState(row["code"]), now + rules.hold_max_ns))
@@ -327,7 +313,7 @@ def _reserve(scene: Scene, fact: Fact) -> None:
     fact.because.append("the fund promises before the order leaves, and takes back what was not needed")
 
 
-#: By kind: adds to a fact what lies behind it, and lets the account's mirror follow.
+#: By kind: adds to a fact what lies behind it.
 FACTS: dict[EffectKind, Callable[[Scene, Fact], None]] = {
     EffectKind.HEALTH: _health,
     EffectKind.RESTRICT: _restrict,

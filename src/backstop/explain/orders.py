@@ -4,57 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from backstop.core.events import Cause, EffectKind, Health
-from backstop.explain.closeout import (
-    Bounds,
-    bounds_of,
-    caps_text,
-    expected_cost,
-    limit_ticks,
-    settled,
-    share_text,
-    tolerance_ticks,
-    worst_support,
-    zero_text,
-    zero_ticks,
-)
+from backstop.core.events import Cause, EffectKind
+from backstop.core.instruments import PPM
+from backstop.explain.closing import BINDING, caps_text, depth_text, slice_text, zero_text
 from backstop.explain.fact import Fact, percent
 from backstop.explain.scene import Plan, Scene
+from backstop.reference.closing import Closing, OrderTerms, Settlement, settle
 
-__all__ = ["add_order", "add_settled", "depth_text"]
-
-_PPM = 1_000_000
+__all__ = ["add_order", "add_settled"]
 
 
 def add_order(scene: Scene, fact: Fact) -> None:
     """Work out size, limit, zero cash and reservation of a closing order, or of one by which the vault sells."""
-    if scene.row["account"] == scene.account and scene.mirror.health < Health.DISTRESSED:
+    row, words = scene.row, scene.speaker
+    if row["account"] == scene.account and not scene.mine.in_default:
         _disposal(scene, fact)
         return
-    row, words, mirror = scene.row, scene.speaker, scene.mirror
-    market, lots = row["market"], abs(row["lots"])
-    plan = _plan(scene)
-    is_sell, solvent = row["lots"] < 0, plan.equity >= 0
-    zero = mirror.zero_cash(market, lots, plan.equity, plan.maintenance)
-    fact.check("zero cash", row["amount"], zero)
-    bounds = _bounds(scene, plan, lambda bounds: bounds.lots if solvent else lots)
-    if solvent:
-        fact.check("lots", lots, bounds.lots)
-    fact.because += _size_lines(scene, plan, bounds)
-    fact.because += _limit_lines(scene, fact, plan, zero)
+    market, lots, plan = row["market"], abs(row["lots"]), _plan(scene)
+    closing = _closing(scene, plan, lambda closing: closing.lots() if closing.is_solvent else lots)
+    fact.check("zero cash", row["amount"], closing.zero_cash(lots).cash)
+    if closing.is_solvent:
+        fact.check("lots", lots, closing.lots())
+    fact.because += _size_lines(scene, closing)
+    fact.because += _limit_lines(scene, fact, closing)
+    restoring = closing.restoring()
     fact.values |= {
-        "equity": words.cash(plan.equity),
-        "maintenance_margin": words.cash(plan.maintenance),
-        "bounded_by": bounds.binding(lots),
-        "restoring": None if bounds.restoring is None else words.lots(market, bounds.restoring),
-        "slice": words.lots(market, bounds.share.left),
+        "equity": words.cash(plan.portfolio.equity),
+        "maintenance_margin": words.cash(plan.portfolio.maintenance),
+        "bounded_by": BINDING[closing.binding(lots)],
+        "restoring": None if restoring is None else words.lots(market, restoring),
+        "slice": words.lots(market, closing.slice.left),
     }
-    fee_ppm = scene.rules.closeout.fee_ppm if solvent else 0
-    plan.expected_equity -= expected_cost(scene, market, lots, fee_ppm).whole
-    plan.expected_maintenance -= mirror.released(market, lots)
-    scene.sees_depth_before = False
-    side = "sells" if is_sell else "buys"
-    fact.says = f"closeout: {fact.says} ({side} to close)"
+    plan.expected = closing.expected_after(lots)
+    fact.says = f"closeout: {fact.says} ({'sells' if row['lots'] < 0 else 'buys'} to close)"
 
 
 def _plan(scene: Scene) -> Plan:
@@ -62,129 +44,100 @@ def _plan(scene: Scene) -> Plan:
     ours = scene.plan
     between = scene.rows[ours.last_place + 1 : scene.place] if ours is not None else []
     if ours is None or any(row["kind"] != EffectKind.RESERVE for row in between):
-        found = scene.mirror.assess()
-        ours = Plan(found.equity, found.maintenance, found.equity, found.maintenance, scene.place)
-        scene.plan = ours
+        ours = scene.plan = scene.new_plan()
     ours.last_place = scene.place
     return ours
 
 
-def _bounds(scene: Scene, plan: Plan, lots_of: Callable[[Bounds], int]) -> Bounds:
-    """Return what bounds the order at the depth after the event or, where only that gives its lots, before it.
-
-    The scene then goes on looking there.
-    """
-    row = scene.row
-    found = bounds_of(scene, plan, row["market"], row["lots"])
-    if lots_of(found) == abs(row["lots"]):
-        return found
+def _closing(scene: Scene, plan: Plan, lots_of: Callable[[Closing], int]) -> Closing:
+    """Return what bounds the order at the depth after the event or, where only that gives its lots, before it."""
+    market, lots = scene.row["market"], abs(scene.row["lots"])
+    after = scene.closing(market, plan)
+    if lots_of(after) == lots:
+        return after
     scene.sees_depth_before = True
-    other = bounds_of(scene, plan, row["market"], row["lots"])
-    if lots_of(other) == abs(row["lots"]):
-        return other
+    before = scene.closing(market, plan)
     scene.sees_depth_before = False
-    return found
+    return before if lots_of(before) == lots else after
 
 
 def _disposal(scene: Scene, fact: Fact) -> None:
     """Work out an order by which the venue vault sells a share of what it took over."""
-    row, words, mirror, rules = scene.row, scene.speaker, scene.mirror, scene.rules.disposal
-    market, held = row["market"], abs(scene.mirror.held(row["market"])[0])
-    found = mirror.assess()
-    share = max(1, -(-held * rules.share_ppm // _PPM))
-    plan = Plan(found.equity, found.maintenance, found.equity, found.maintenance, scene.place)
-    bounds = _bounds(scene, plan, lambda bounds: min(bounds.cap, share, held))
-    limit, is_banded = limit_ticks(scene, market, row["lots"] < 0, rules.tolerance_ppm)
-    fact.check("lots", abs(row["lots"]), min(bounds.cap, share, held))
+    row, words, rules = scene.row, scene.speaker, scene.rules.disposal
+    market = row["market"]
+    closing = _closing(scene, scene.new_plan(), lambda closing: closing.disposal_lots(rules))
+    limit, held = closing.book.limit(rules.tolerance_ppm), closing.everything
+    fact.check("lots", abs(row["lots"]), closing.disposal_lots(rules))
     fact.check("zero cash", row["amount"], 0)
     fact.check("reserved", row["value"], 0)
-    fact.check("limit", row["price_ticks"], limit)
-    part, price = words.lots(market, share), words.price(market, limit)
-    band = "the band of the price breaker" if is_banded else f"tolerance {percent(rules.tolerance_ppm)} from mark"
+    fact.check("limit", row["price_ticks"], limit.ticks)
+    part, price = words.lots(market, closing.disposal_share(rules)), words.price(market, limit.ticks)
+    band = "the band of the price breaker" if limit.is_banded else f"tolerance {percent(rules.tolerance_ppm)} from mark"
     fact.because += [
         f"the vault sells what it took over: {percent(rules.share_ppm)} of {words.lots(market, held)} is {part}",
-        f"  {share_text(scene, market, bounds.share)}; limit {price}: {band}",
+        f"  {slice_text(scene, market, closing.slice)}; limit {price}: {band}",
     ]
-    if bounds.cap < bounds.share.left:
-        fact.because.append(f"  {caps_text(scene, market, bounds)}")
-    scene.sees_depth_before = False
+    if closing.cap() < closing.slice.left:
+        fact.because.append(f"  {caps_text(scene, closing)}")
     fact.says = f"disposal: {fact.says}"
 
 
-def depth_text(scene: Scene, market: int) -> str:
-    """Say the visible depth on the side that takes the account's position, band by band, and in all."""
-    words = scene.speaker
-    bands = scene.depth(market, 0 if scene.mirror.held(market)[0] > 0 else 1)
-    parts = [
-        f"{'unknown' if lots < 0 else words.lots(market, lots)}{' more' if number else ''} within {percent(offset)}"
-        for number, (offset, lots) in enumerate(bands)
-    ]
-    whole = f": {words.lots(market, sum(max(0, lots) for _, lots in bands))} in all" if len(bands) > 1 else ""
-    return ", ".join(parts) + whole
-
-
-def _size_lines(scene: Scene, plan: Plan, bounds: Bounds) -> list[str]:
+def _size_lines(scene: Scene, closing: Closing) -> list[str]:
     words, market, lots = scene.speaker, scene.row["market"], abs(scene.row["lots"])
-    holds = f"size: it holds {words.lots(market, scene.mirror.held(market)[0])}"
-    if bounds.restoring is not None:
-        lines = [f"{holds}, {words.lots(market, bounds.restoring)} restore it:", *_restored_lines(scene, plan, bounds.restoring)]
+    holds, restoring = f"size: it holds {words.lots(market, closing.holding.lots)}", closing.restoring()
+    if restoring is not None:
+        lines = [f"{holds}, {words.lots(market, restoring)} restore it:", *_restored_lines(scene, closing, restoring)]
     else:
-        lines = [f"{holds}, {'and no part of it would restore it' if plan.equity >= 0 else 'insolvent: all of it is to go'}"]
-    lines += [f"  visible on that side of the mark: {depth_text(scene, market)}", f"  {share_text(scene, market, bounds.share)}"]
-    if bounds.cap < bounds.share.left:
-        lines.append(f"  {caps_text(scene, market, bounds)}")
-    return [*lines, f"  bounded by: {bounds.binding(lots)}"]
+        lines = [f"{holds}, {'and no part of it would restore it' if closing.is_solvent else 'insolvent: all of it is to go'}"]
+    lines += [f"  visible on that side of the mark: {depth_text(scene, market, closing.book)}"]
+    lines += [f"  {slice_text(scene, market, closing.slice)}"]
+    if closing.cap() < closing.slice.left:
+        lines.append(f"  {caps_text(scene, closing)}")
+    return [*lines, f"  bounded by: {BINDING[closing.binding(lots)]}"]
 
 
-def _restored_lines(scene: Scene, plan: Plan, lots: int) -> list[str]:
+def _restored_lines(scene: Scene, closing: Closing, lots: int) -> list[str]:
     """Show that closing so many lots is expected to bring the account to its release level."""
-    market, mirror, closeout = scene.row["market"], scene.mirror, scene.rules.closeout
-    words, cash = scene.speaker, scene.speaker.venue.asset.text
-    cost = expected_cost(scene, market, lots, closeout.fee_ppm)
-    left = plan.expected_maintenance - mirror.released(market, lots)
-    ratio = percent(_PPM + scene.rules.levels.exit_buffer_ppm)
-    takes = " + ".join(f"{words.lots(market, take)} x {percent(offset)}" for take, offset in cost.takes)
-    mark = words.price(market, mirror.marks[market])
-    notional = cash(lots * mirror.unit(market))
-    fee = f"fee {cash(cost.fee)} = {percent(closeout.fee_ppm)} of {notional}, rounded down"
+    market, words, cash = scene.row["market"], scene.speaker, scene.speaker.venue.asset.text
+    cost, after = closing.cost(lots), closing.expected_after(lots)
+    takes = " + ".join(f"{words.lots(market, band.lots)} x {percent(band.offset_ppm)}" for band in closing.book.takes(lots))
+    mark, fee_rate = words.price(market, closing.holding.contract.mark_ticks), percent(closing.rules.fee_ppm)
+    fee = f"fee {cash(cost.fee)} = {fee_rate} of {cash(abs(closing.holding.value_of(lots)))}, rounded down"
     return [
         f"    slippage {cash(cost.slippage)} = mark {mark} x ({takes}), rounded up; {fee}",
-        f"    equity {cash(plan.expected_equity)} less both is {cash(plan.expected_equity - cost.whole)};"
-        f" release level {ratio} of the {cash(left)} maintenance margin left is {cash(mirror.release_of(left))}",
+        f"    equity {cash(closing.expected.equity)} less both is {cash(after.equity)};"
+        f" release level {percent(PPM + after.rules.exit_buffer_ppm)} of the {cash(after.maintenance)}"
+        f" maintenance margin left is {cash(after.release)}",
     ]
 
 
-def _limit_lines(scene: Scene, fact: Fact, plan: Plan, zero: int) -> list[str]:
+def _limit_lines(scene: Scene, fact: Fact, closing: Closing) -> list[str]:
     row, words = scene.row, scene.speaker
-    market, lots, is_sell = row["market"], abs(row["lots"]), row["lots"] < 0
-    tolerance = tolerance_ticks(scene, market, is_sell)
-    limit, is_banded = limit_ticks(scene, market, is_sell)
+    market, lots = row["market"], abs(row["lots"])
+    limit = closing.limit(lots)
     allowed = percent(scene.rules.markets[market].slippage_tolerance_ppm)
-    lines = [f"limit: tolerance {allowed} from mark allows {words.price(market, tolerance)}"]
-    if is_banded:
-        lines.append(f"  the band of the price breaker allows {words.price(market, limit)}: a fill beyond would halt the market")
-    if plan.equity >= 0:
-        ticks = zero_ticks(scene, market, is_sell, lots, zero)
-        lines.append(f"  {zero_text(scene, market, lots, plan.equity, plan.maintenance)}")
-        lines.append(
-            f"  zero price {words.price(market, ticks)}: zero cash by lot; filled there, equity over maintenance margin stays as it is"
-        )
-        limit = max(limit, ticks) if is_sell else min(limit, ticks)
+    lines = [f"limit: tolerance {allowed} from mark allows {words.price(market, limit.tolerance_ticks)}"]
+    if limit.is_banded:
+        band = words.price(market, limit.book_ticks)
+        lines.append(f"  the band of the price breaker allows {band}: a fill beyond would halt the market")
+    if limit.zero_ticks is not None:
+        zero = words.price(market, limit.zero_ticks)
+        lines.append(f"  {zero_text(scene, closing.portfolio, market, lots)}")
+        lines.append(f"  zero price {zero}: zero cash by lot; filled there, equity over maintenance margin stays as it is")
     else:
-        worst = worst_support(scene, plan, market, lots, limit)
-        at_limit = (lots if is_sell else -lots) * limit * scene.rules.markets[market].notional_factor
+        worst = closing.worst_support(lots)
         fact.check("reserved", row["value"], worst)
-        lines.append(f"  insolvent: {zero_text(scene, market, lots, plan.equity, plan.maintenance)}")
-        rounding = f"{lots - 1:,} atoms for rounding"
-        lines.append(f"  the fund reserves {words.cash(worst)}: that less cash at the limit {words.cash(at_limit)}, and {rounding}")
-    fact.check("limit", row["price_ticks"], limit)
-    return [*lines, f"  the strictest is {words.price(market, limit)}"]
+        lines.append(f"  insolvent: {zero_text(scene, closing.portfolio, market, lots)}")
+        rounding, at_limit = f"{lots - 1:,} atoms for rounding", words.cash(closing.cash_at_limit(lots))
+        lines.append(f"  the fund reserves {words.cash(worst)}: that less cash at the limit {at_limit}, and {rounding}")
+    fact.check("limit", row["price_ticks"], limit.ticks)
+    return [*lines, f"  the strictest is {words.price(market, limit.ticks)}"]
 
 
 def add_settled(scene: Scene, fact: Fact) -> None:
     """Work out fee and support of a fill."""
     words, market, closeout = scene.speaker, scene.row["market"], scene.rules.closeout
-    fill = settled(scene, scene.mirror.assess().equity)
+    fill = _settled(scene)
     if fill is None:
         fact.because.append("no open order expected this fill: it closes what is left of the position")
         return
@@ -193,9 +146,22 @@ def add_settled(scene: Scene, fact: Fact) -> None:
     lots = words.lots(market, fill.lots)
     fact.because.append(f"fill of {lots}: cash {words.cash(fill.cash)}, zero cash of it {words.cash(fill.zero)}{whole}")
     if fill.fee:
-        notional = words.cash(fill.lots * scene.mirror.unit(market))
-        rate = f"{percent(closeout.fee_ppm)} of {notional} at mark, rounded down"
+        rate = f"{percent(closeout.fee_ppm)} of {words.cash(scene.contract(market).value_of(fill.lots))} at mark, rounded down"
         fact.because.append(f"  liquidation fee {words.cash(fill.fee)}: {rate}, at most what the fill is better than zero and limit")
     if fill.support:
         fact.because.append(f"  the fund pays {words.cash(fill.support)}: what the fill is worse than zero, within what was reserved")
     scene.expected |= {int(Cause.LIQUIDATION_FEE): -fill.fee, int(Cause.SUPPORT): fill.support}
+
+
+def _settled(scene: Scene) -> Settlement | None:
+    """Return fee and support of the fill that the event is, or None where no open order expected it."""
+    order, event = scene.before.order, scene.event
+    if order is None or int(order.id) != event["other"] or int(order.is_open) != 1:
+        return None
+    earlier = scene.rows[: scene.place]  # what time alone brought before the fill may have cancelled the order
+    if any(row["kind"] == EffectKind.CANCEL and row["other"] == event["other"] for row in earlier):
+        return None
+    terms = OrderTerms(int(order.lots), int(order.limit_ticks), int(order.zero_cash), int(order.filled), int(order.reserved))
+    lots = min(abs(event["lots"]), abs(terms.lots) - terms.filled)
+    fee_ppm = scene.rules.closeout.fee_ppm if scene.portfolio.equity >= 0 else None
+    return settle(scene.contract(event["market"]), terms, lots, event["price_ticks"], fee_ppm)

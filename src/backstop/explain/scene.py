@@ -8,16 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.core.events import NONE, BreakerCause, BreakerState, EffectArray, EffectKind, EventKind, Guard, Health
+from backstop.core.events import NONE, BreakerCause, BreakerState, EffectArray, EffectKind, EventKind, Guard
 from backstop.core.instruments import VenueRules
 from backstop.core.orders import order_side
 from backstop.core.state import ORDERED_INTERVAL, ORDERED_NOTIONAL, TAKEOVER_OFFER, State
-from backstop.explain.house import House, View
-from backstop.explain.mirror import Mirror
-from backstop.explain.socialised import Loss, OtherSide
+from backstop.explain.books import Account, Books
 from backstop.journal.rendering import Row, Speaker
+from backstop.reference.book import Band, Book
+from backstop.reference.closing import Cap, Caps, Closing
+from backstop.reference.loss import Cut, Loss
+from backstop.reference.margin import Contract, Holding, Portfolio, Standing
+from backstop.reference.offering import Offering
 
-__all__ = ["Before", "Breaker", "Known", "Plan", "Scene", "Stop", "Turn"]
+__all__ = ["Before", "Breaker", "Plan", "Scene", "Shared", "Socialised", "Stop", "Turn"]
 
 #: Severity of a breaker's states: the severer of a market's and the venue's counts.
 _SEVERITY = (BreakerState.OPEN, BreakerState.THROTTLED, BreakerState.REOPENING, BreakerState.HALTED)
@@ -37,37 +40,29 @@ class Breaker(NamedTuple):
         return cls(BreakerState(state), BreakerCause(cause) if cause else None, until_ns)
 
 
-@dataclass(slots=True)
-class Before:
+class Before(NamedTuple):
     """What must be read before the event changes it."""
 
-    mirror: Mirror
-    #: Those that stand until the event itself is taken: the guard releases held ones first.
     marks: list[int]
     #: Visible lots by market, side and band.
     depth: NDArray[np.int64]
-    default_since_ns: int
-    #: One a market, then the venue's.
+    #: One per market, then the venue's.
     breakers: list[Breaker]
     #: The order or offer that the event answers, if any.
     order: Any
-    #: Recovery claim.
-    claim: int
-    #: Accounts that this event acted on, in that order, as they stood.
-    others: dict[int, Mirror]
 
 
 @dataclass(slots=True)
 class Plan:
-    """One closeout plan: several orders weighed against the account as it stood at its beginning."""
+    """One plan of several orders or offers: weighed against the account as it stood at its beginning."""
 
-    equity: int
-    maintenance: int
-    #: As expected once the orders so far are filled.
-    expected_equity: int
-    expected_maintenance: int
+    portfolio: Portfolio
+    #: As expected once those so far are filled or accepted.
+    expected: Standing
     #: Place of its last effect.
     last_place: int
+    #: Of a plan of offers: that of the position that is looked at.
+    offering: Offering | None = None
 
 
 @dataclass(slots=True)
@@ -92,7 +87,6 @@ class Turn:
     """One account's way through the stages, as it stood when ADL or tear-up began."""
 
     first_place: int
-    view: View
     #: By market.
     stops: dict[int, list[Stop]]
     #: Closeout would have waited, by what is worked out here.
@@ -101,25 +95,31 @@ class Turn:
     is_moved: bool
 
 
-@dataclass(slots=True)
-class Known:
-    """What is worked out once for all accounts of an event, by place of an effect."""
+class Socialised(NamedTuple):
+    """A loss that others bore."""
 
-    #: Faults of a certificate, by its ADL_PLAN.
+    loss: Loss
+    cuts: list[Cut]
+    #: Of the default.
+    markets: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all accounts of an event have in common."""
+
+    books: Books
+    #: Faults of a certificate, by the place of its ADL_PLAN.
     certificate_faults: dict[int, list[str]] = field(default_factory=dict)
-    #: Losses that others bore, by the first HAIRCUT.
-    losses: dict[int, Loss] = field(default_factory=dict)
-    #: Who could have given lots, by the TEAR_UP and the market.
-    sides: dict[int, dict[int, OtherSide]] = field(default_factory=dict)
-    #: Funds and providers, by an ADL, tear-up, payment or residual.
-    views: dict[int, View] = field(default_factory=dict)
-    #: The same after the event; None: nobody who is looked at is in default.
-    house: House | None = None
+    #: By the place of the first HAIRCUT.
+    losses: dict[int, Socialised] = field(default_factory=dict)
+    #: Accounts that this event acted on, in that order, as they stood before it.
+    others: dict[int, Account] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Scene:
-    """An event, its effects, and the account's mirror as it stands at the effect that is looked at."""
+    """An event, its effects, and the books as they stand at the effect that is looked at."""
 
     speaker: Speaker
     rules: VenueRules
@@ -130,13 +130,16 @@ class Scene:
     before: Before
     #: The engine after the event.
     state: State
-    mirror: Mirror
-    known: Known
+    shared: Shared
     #: Where in an event a side of the book that did not answer is forgotten is not on the tape: whether to look before that.
     sees_depth_before: bool = False
     place: int = 0
+    #: Of orders, and of offers.
     plan: Plan | None = None
+    offers: Plan | None = None
     turn: Turn | None = None
+    #: The order of the defaulters is told.
+    has_told_order: bool = False
     #: Amounts that must follow, by cause.
     expected: dict[int, int] = field(default_factory=dict)
 
@@ -145,33 +148,49 @@ class Scene:
         """The effect that is looked at."""
         return self.rows[self.place]
 
-    def move_to(self, place: int) -> None:
-        """Look at the effect at a later place. A mark that the price guard releases on the way is the mark from then on."""
-        for row in self.rows[self.place : place]:
-            if row["kind"] == EffectKind.GUARD and row["code"] == Guard.RELEASED:
-                self.before.marks[row["market"]] = row["price_ticks"]
-                if not self.is_mark:
-                    self.mirror.marks[row["market"]] = row["price_ticks"]
-        self.place = place
+    @property
+    def books(self) -> Books:
+        """Accounts, funds and providers at this effect."""
+        return self.shared.books
+
+    @property
+    def mine(self) -> Account:
+        """The account's rows at this effect."""
+        return self.books.account(self.account)
+
+    @property
+    def portfolio(self) -> Portfolio:
+        """The account's balance and holdings at this effect."""
+        return self.books.portfolio(self.account)
+
+    def contract(self, market: int) -> Contract:
+        """Return a market's contract at its mark."""
+        return self.books.contract(market)
+
+    def holding(self, market: int) -> Holding:
+        """Return what the account has in a market at this effect."""
+        return self.books.holding(self.account, market)
+
+    @property
+    def now_ns(self) -> int:
+        """Time of the event."""
+        return self.books.now_ns
+
+    @property
+    def deadline_ns(self) -> int:
+        """Time after which the account waits no longer for the book."""
+        return self.mine.default_since_ns + self.rules.closeout.deadline_ns
 
     def waits_for(self, market: int) -> bool:
         """Return whether the account is in default and holds lots of a market, or with NONE of any."""
-        held = [lots for number, (lots, _) in self.mirror.positions.items() if market in (NONE, number)]
-        return self.mirror.health >= Health.DISTRESSED and any(held)
+        held = [lots for number, (lots, _) in self.mine.positions.items() if market in (NONE, number)]
+        return self.mine.in_default and any(held)
 
     def is_held(self) -> bool:
         """Return whether the price guard held the event's mark back."""
         return any(
             row["kind"] == EffectKind.GUARD and row["code"] == Guard.HELD and row["market"] == self.event["market"] for row in self.rows
         )
-
-    def default_since_ns(self) -> int:
-        """Return when the present default began, at this effect."""
-        since = self.before.default_since_ns
-        for row in self.rows[: self.place]:
-            if row["kind"] == EffectKind.HEALTH and row["account"] == self.account and row["code"] >= Health.DISTRESSED > row["other"]:
-                since = int(self.state.engine[0].now_ns)
-        return since
 
     def breaker(self, market: int) -> Breaker:
         """Return a market's breaker at this effect: the severer of its own and the venue's, its own where both are alike."""
@@ -207,28 +226,64 @@ class Scene:
         order = self.state.orders[order_id % len(self.state.orders)]
         return int(order.id) == order_id and int(order.kind) == TAKEOVER_OFFER
 
-    def ordered_notional(self, market: int) -> tuple[int, int, int]:
-        """Return notional ordered in this interval before this effect: of the account, the market, the venue."""
-        engine = self.state.engine[0]
+    def caps(self, market: int) -> Caps:
+        """Return the caps on notional, with what was ordered in this interval before this effect."""
+        engine, rules = self.state.engine[0], self.rules
         present = int(engine.now_ns) // int(self.state.rules[0].cap_interval_ns)
         columns, row = self.state.columns, self.state.markets[market]
         by_account = int(columns[ORDERED_NOTIONAL, self.account]) if int(columns[ORDERED_INTERVAL, self.account]) == present else 0
         by_market = int(row.ordered_notional) if int(row.ordered_interval) == present else 0
         by_venue = int(engine.ordered_notional) if int(engine.interval) == present else 0
         for later in self.later(EffectKind.ORDER):
-            notional = abs(later["lots"]) * self.mirror.unit(later["market"])
+            notional = abs(self.contract(later["market"]).value_of(later["lots"]))
             by_venue -= notional
             by_market -= notional * (later["market"] == market)
             by_account -= notional * (later["account"] == self.account)
-        return by_account, by_market, by_venue
+        return Caps(
+            Cap(rules.closeout.account_notional_max, by_account),
+            Cap(rules.markets[market].ordered_notional_max, by_market),
+            Cap(rules.closeout.venue_notional_max, by_venue),
+        )
 
-    def depth(self, market: int, side: int) -> list[tuple[int, int]]:
-        """Return (offset in ppm, visible lots) of the bands within the tolerance; -1 lots: unknown."""
+    def bands(self, market: int, side: int) -> tuple[Band, ...]:
+        """Return the bands within the tolerance on the side of the book that takes a position of a side; -1 lots: unknown."""
         rules = self.rules.markets[market]
-        bands: NDArray[np.int64] = (self.before.depth if self.sees_depth_before else self.state.markets["depth_lots"])[market][side]
-        return [
-            (offset, int(bands[number])) for number, offset in enumerate(rules.band_offset_ppm) if offset <= rules.slippage_tolerance_ppm
-        ]
+        depth: NDArray[np.int64] = self.before.depth if self.sees_depth_before else self.state.markets["depth_lots"]
+        bands = zip(rules.band_offset_ppm, depth[market][order_side(-side)].tolist(), strict=False)
+        return tuple(Band(offset, lots) for offset, lots in bands if offset <= rules.slippage_tolerance_ppm)
+
+    def book(self, market: int, side: int) -> Book:
+        """Return the side of the book that takes a position of a side, as it was last told."""
+        breaker, row = self.state.breakers[market], self.state.markets[market]
+        return Book(
+            contract=self.contract(market),
+            is_sell=side > 0,
+            bands=self.bands(market, side),
+            volume=int(row.volume_lots),
+            state=self.breaker(market).state,
+            pending=self.pending_lots(market, -side),
+            low_ticks=int(min(breaker.low_ticks)),
+            high_ticks=int(max(breaker.high_ticks)),
+        )
+
+    def closing(self, market: int, plan: Plan) -> Closing:
+        """Return a position of the account on its way to the book, within a plan."""
+        rules, holding = self.rules, plan.portfolio.holding(market)
+        return Closing(
+            portfolio=plan.portfolio,
+            holding=holding,
+            book=self.book(market, holding.side),
+            caps=self.caps(market),
+            fund=self.books.fund(rules.markets[market].group, self.account),
+            rules=rules.closeout,
+            throttle_share_ppm=rules.breakers.throttle_share_ppm,
+            expected=plan.expected,
+        )
+
+    def new_plan(self) -> Plan:
+        """Return a plan that begins at this effect."""
+        portfolio = self.portfolio
+        return Plan(portfolio, portfolio.standing, self.place)
 
     @property
     def is_mark(self) -> bool:

@@ -12,12 +12,13 @@ import numpy as np
 from backstop.core.events import HOUSE_FIRST_MARKET, NONE, Cause, EffectArray, EffectKind, EventArray, EventKind, Health, Reject
 from backstop.core.instruments import VenueRules
 from backstop.core.state import State, new_state
+from backstop.explain.books import Account, Books, read_account
 from backstop.explain.brief import Brief
 from backstop.explain.facts import Fact, assessment_lines, assessment_values, fact_of, waiting
-from backstop.explain.house import House
-from backstop.explain.mirror import Assessment, Mirror
-from backstop.explain.scene import Before, Breaker, Known, Scene
-from backstop.explain.socialised import Crowd
+from backstop.explain.losses import first_of_loss, loss_at
+from backstop.explain.passed import DIFFERENCES
+from backstop.explain.scene import Before, Breaker, Scene, Shared
+from backstop.explain.takeovers import follow_offers
 from backstop.journal import Batch, Finding, FindingCode, JournalDamaged, JournalError, Reader, open_journal
 from backstop.journal.rendering import Row, Speaker
 from backstop.journal.showing import speaker_of
@@ -40,7 +41,6 @@ class Standing(NamedTuple):
     """How the account stood: after a decision, or at the place asked for."""
 
     seq: int
-    assessment: Assessment
     health: Health
     values: dict[str, Any]
     lines: list[str]
@@ -77,7 +77,6 @@ class Explanation:
     def add(self, account: int, decision: Decision, scene: Scene) -> None:
         """Take a decision, and how the account stands after it."""
         self.decisions.append(decision)
-        found = scene.mirror.assess()
         if self.brief is not None:
             mine = [
                 row
@@ -85,8 +84,8 @@ class Explanation:
                 if row["account"] == account and not (row["kind"] == EffectKind.TRADE and row["code"] in _ORDINARY)
             ]
             self.brief.add(decision.seq, decision.time_ns, decision.trigger, mine)
-        lines, values = assessment_lines(scene, found), assessment_values(scene, found)
-        self.standing = Standing(decision.seq, found, Health(scene.mirror.health), values, lines)
+        lines, values = assessment_lines(scene, scene.portfolio), assessment_values(scene, scene.portfolio)
+        self.standing = Standing(decision.seq, Health(scene.mine.health), values, lines)
         for row in scene.rows:
             if row["kind"] == EffectKind.POSTING and row["code"] not in _ORDINARY and account in (row["account"], row["other"]):
                 cause = Cause(row["code"]).name.lower()
@@ -180,17 +179,6 @@ def decides(effects: EffectArray) -> Any:
     return ~moves | ~np.isin(effects["code"], _ORDINARY)
 
 
-def _known(crowd: Crowd | None, house: House | None, rows: list[Row], marks: list[int], accounts: list[int]) -> Known:
-    """Follow the effects of an event, and return what that shows."""
-    known = Known()
-    if crowd is not None:
-        crowd.follow(rows, marks)
-        known.losses, known.sides = crowd.losses, crowd.sides
-    if house is not None:
-        known.views, known.house = house.views(rows, marks, accounts), house
-    return known
-
-
 class Walk:
     """Replays a journal and stops at the events that are wanted.
 
@@ -237,57 +225,71 @@ class Walk:
 
     def _look(self, accounts: list[int], event: EventArray, recorded: EffectArray) -> None:
         """Take one event, and tell each account's decision of it."""
-        before = {account: self._before(account, event, recorded) for account in accounts}
-        crowd, house = self._followers(before, event, recorded)
+        before, books = self._before(event), self._books(accounts, event, recorded)
+        row = dict(zip(event.dtype.names or (), event[0].item(), strict=True))
+        rows: list[Row] = [dict(zip(recorded.dtype.names or (), each, strict=True)) for each in recorded.tolist()]
+        shared = Shared(books, others=self._others(accounts, recorded))
         effects = apply_events(self.state, event)
         seq = int(event["seq"][0])
         if effects.tobytes() != recorded.tobytes():
             message = "its replay gives other effects than the tape has"
             raise JournalDamaged(Finding(FindingCode.EFFECT_DIFFERS, f"seq {seq}", message))
         opened = int(self.state.engine[0].accounts_now)
-        row = dict(zip(event.dtype.names or (), event[0].item(), strict=True))
-        rows: list[Row] = [dict(zip(effects.dtype.names or (), each, strict=True)) for each in effects.tolist()]
-        marks = self.state.markets["mark_ticks"].tolist()
-        shared = _known(crowd, house, rows, marks, accounts)
         for account in accounts:
             if account >= opened:
                 raise JournalError(f"journal `{self.path}`: {self.speaker.holder(account)} is not open at seq {seq}")
-            stood = before[account]
-            scene = Scene(self.speaker, self.rules, account, row, effects, rows, stood, self.state, stood.mirror, shared)
-            if scene.is_mark:
-                scene.mirror.marks = self.state.markets["mark_ticks"].tolist()
-            decision = Decision(seq, row["time_ns"], row, self._trigger(scene))
-            decision.facts += list(self._facts(scene))
-            self._compare(scene, decision)
-            self.told(account, decision, scene)
+        scenes = [Scene(self.speaker, self.rules, account, row, effects, rows, before, self.state, shared) for account in accounts]
+        if scenes[0].is_mark:
+            books.take_mark(self.state.markets["mark_ticks"].tolist())
+        decisions = [Decision(seq, row["time_ns"], row, self._trigger(scene)) for scene in scenes]
+        self._follow(scenes, decisions)
+        for scene, decision in zip(scenes, decisions, strict=True):
+            self._end(scene, decision)
+            self.told(scene.account, decision, scene)
 
-    def _followers(self, before: dict[int, Before], event: EventArray, recorded: EffectArray) -> tuple[Crowd | None, House | None]:
-        """Return who follows all accounts, and funds and providers, through an event that is still to be taken: those that are needed."""
-        crowd, house = None, None
-        if np.isin(recorded["kind"], (EffectKind.HAIRCUT, EffectKind.TEAR_UP)).any():
-            crowd = Crowd(self.rules, self.state, recorded)
-        health = recorded[recorded["kind"] == EffectKind.HEALTH]
-        defaulting = {*health["account"][health["code"] >= Health.DISTRESSED].tolist()}
-        if any(account in defaulting or stood.mirror.health >= Health.DISTRESSED for account, stood in before.items()):
-            house = House(self.rules, self.state, recorded, int(event["time_ns"][0]), [*before])
-        return crowd, house
+    def _follow(self, scenes: list[Scene], decisions: list[Decision]) -> None:
+        """Go through the effects: what each means for those whom it concerns, then what it changes."""
+        rows, effects, shared = scenes[0].rows, scenes[0].effects, scenes[0].shared
+        concerned: dict[int, list[tuple[Scene, Decision]]] = {}
+        for scene, decision in zip(scenes, decisions, strict=True):
+            mine = _concerns(effects, scene.account) | (effects["kind"] == EffectKind.BREAKER)
+            for place in np.flatnonzero(mine).tolist():
+                concerned.setdefault(place, []).append((scene, decision))
+        for place, row in enumerate(rows):
+            if row["kind"] == EffectKind.HAIRCUT and row["other"] in shared.books.defaulters and first_of_loss(rows, place) == place:
+                shared.losses[place] = loss_at(shared.books, rows, place)
+            for scene, decision in concerned.get(place, ()):
+                scene.place = place
+                decision.facts += self._facts_at(scene)
+            shared.books.follow(row)
 
-    def _before(self, account: int, event: EventArray, recorded: EffectArray) -> Before:
+    def _books(self, accounts: list[int], event: EventArray, recorded: EffectArray) -> Books:
+        """Read who took part: those who are looked at and, where they are torn up or a loss is socialised, all on the other side."""
+        books = Books(self.rules, self.state, int(event["time_ns"][0]), accounts, recorded)
+        torn = (recorded["kind"] == EffectKind.TEAR_UP) & np.isin(recorded["account"], accounts)
+        cuts = (recorded["kind"] == EffectKind.HAIRCUT) & (np.isin(recorded["account"], accounts) | np.isin(recorded["other"], accounts))
+        defaulters = {*recorded["account"][torn].tolist(), *recorded["other"][cuts].tolist()}
+        if defaulters:
+            traded = recorded["account"][recorded["kind"] == EffectKind.TRADE].tolist()
+            books.read_others(defaulters, traded, int(event["market"][0]))
+        return books
+
+    def _before(self, event: EventArray) -> Before:
         state = self.state
         answers = int(event["kind"][0]) in (EventKind.ORDER_FILL, EventKind.ORDER_DONE, EventKind.ANSWER)
         order = state.orders[int(event["other"][0]) % len(state.orders)].copy() if answers else None
-        acted = recorded[np.isin(recorded["kind"], _ACTS)]["account"].tolist()
-        others = dict.fromkeys(acted[:_ORDER_MAX] if account in acted else [])
         return Before(
-            Mirror.of(self.rules, state, account),
             state.markets["mark_ticks"].tolist(),
             state.markets["depth_lots"].copy(),
-            int(state.accounts[account].default_since_ns),
             [Breaker.of(*row) for row in state.breakers[["state", "cause", "until_ns"]].tolist()],
             order,
-            int(state.accounts[account].claim),
-            {other: Mirror.of(self.rules, state, other) for other in others},
         )
+
+    def _others(self, accounts: list[int], recorded: EffectArray) -> dict[int, Account]:
+        """Return who is acted on in this event, in that order, as they stand before it; nobody where nobody is looked at of them."""
+        acted = recorded[np.isin(recorded["kind"], _ACTS)]["account"].tolist()
+        is_looked_at = any(account in acted for account in accounts)
+        return {number: read_account(self.state, number) for number in dict.fromkeys(acted[:_ORDER_MAX] if is_looked_at else [])}
 
     def _trigger(self, scene: Scene) -> str:
         said = self.speaker.event(scene.event)
@@ -300,33 +302,35 @@ class Walk:
             said += "; held back by the price guard" if scene.is_held() else ""
         return said
 
-    def _facts(self, scene: Scene) -> Iterator[Fact]:
-        account = scene.account
-        mine = _concerns(scene.effects, account) | (scene.effects["kind"] == EffectKind.BREAKER)
-        told_order = False
-        for place in np.flatnonzero(mine).tolist():
-            scene.move_to(place)
-            if scene.row["kind"] == EffectKind.BREAKER and not scene.waits_for(scene.row["market"]):
-                continue
-            if not told_order and scene.row["kind"] in _ACTS:
-                told_order = True
-                yield from self._order_of_defaulters(scene)
-            yield fact_of(scene)
-        scene.move_to(len(scene.rows))
-        yield from waiting(scene)
+    def _facts_at(self, scene: Scene) -> Iterator[Fact]:
+        if scene.row["kind"] == EffectKind.BREAKER and not scene.waits_for(scene.row["market"]):
+            return
+        if not scene.has_told_order and scene.row["kind"] in _ACTS:
+            scene.has_told_order = True
+            yield from self._order_of_defaulters(scene)
+        follow_offers(scene)
+        yield fact_of(scene)
+
+    def _end(self, scene: Scene, decision: Decision) -> None:
+        """Say what the account waits for, and compare what was followed with the engine's rows after the event."""
+        scene.place = len(scene.rows)
+        decision.facts += list(waiting(scene))
+        for fact in decision.facts:
+            if "passed_over" in fact.values:
+                fact.correct(DIFFERENCES, "; ".join(scene.books.differences()) or "none")
+        self._compare(scene, decision)
 
     def _order_of_defaulters(self, scene: Scene) -> Iterator[Fact]:
         """Say who else was acted on in this event, in order: the worst margin ratio first."""
-        others = list(scene.before.others)
+        others = list(scene.shared.others)
         if len(others) < 2 or scene.account not in others:
             return
         place = others.index(scene.account)
         lines, ratios = [], []
         left_out = max(0, place + 1 - _SHOWN_MAX)
+        marks = scene.books.marks if scene.is_mark else scene.before.marks
         for account in others[left_out : place + 1]:
-            mirror = scene.before.others[account]
-            mirror.marks = self.state.markets["mark_ticks"].tolist() if scene.is_mark else mirror.marks
-            found = mirror.assess()
+            found = scene.books.portfolio_of(scene.shared.others[account], marks)
             ratio = f"{found.equity / found.maintenance:.6f}" if found.maintenance else "no margin"
             ratios.append({"account": self.speaker.holder(account), "margin_ratio": ratio})
             equity, margin = self.speaker.cash(found.equity), self.speaker.cash(found.maintenance)
@@ -338,21 +342,19 @@ class Walk:
         yield Fact("order", None, says, [head, *lines], {"ahead": ratios, "left_out": left_out})
 
     def _compare(self, scene: Scene, decision: Decision) -> None:
-        """See that the account's own ledger ends the event as the engine's does."""
-        after = Mirror.of(self.rules, self.state, scene.account)
+        """See that what was followed of the account ends the event as the engine's rows do."""
+        after, followed = read_account(self.state, scene.account), scene.mine
         fact = Fact("standing", None, "the account afterwards")
-        fact.check("balance", after.balance, scene.mirror.balance)
-        fact.check("health", after.health, scene.mirror.health)
-        for market in sorted({*after.positions, *scene.mirror.positions}):
-            fact.check(f"lots and cost in {self.speaker.market(market)}", after.held(market), scene.mirror.held(market))
+        fact.check("balance", after.balance, followed.balance)
+        fact.check("health", after.health, followed.health)
+        for market in sorted({*after.positions, *followed.positions}):
+            lots_and_cost = (account.positions.get(market, (0, 0)) for account in (after, followed))
+            fact.check(f"lots and cost in {self.speaker.market(market)}", *lots_and_cost)
         for cause, amount in scene.expected.items():
             if amount:
                 fact.check(f"posting of cause {Cause(cause).name.lower()}", 0, amount)
-        held = [market for market, (lots, _) in after.positions.items() if lots]
-        parts = [f"{self.speaker.lots(market, after.held(market)[0])} in {self.speaker.market(market)}" for market in held]
-        fact.says = f"afterwards: balance {self.speaker.cash(after.balance)}, {', '.join(parts) or 'no position'}"
-        fact.values = {
-            "balance": self.speaker.cash(after.balance),
-            "positions": {self.speaker.market(market): self.speaker.lots(market, after.held(market)[0]) for market in held},
-        }
+        held = {self.speaker.market(market): self.speaker.lots(market, lots) for market, (lots, _) in after.positions.items() if lots}
+        parts = ", ".join(f"{quantity} in {market}" for market, quantity in held.items())
+        fact.says = f"afterwards: balance {self.speaker.cash(after.balance)}, {parts or 'no position'}"
+        fact.values = {"balance": self.speaker.cash(after.balance), "positions": held}
         decision.facts.append(fact)

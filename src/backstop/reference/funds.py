@@ -5,7 +5,9 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-__all__ = ["FundLimit", "FundView"]
+from backstop.core.events import Stage
+
+__all__ = ["FundLimit", "FundView", "supports_closing"]
 
 
 class FundLimit(Enum):
@@ -14,6 +16,11 @@ class FundLimit(Enum):
     BALANCE = "balance"
     WINDOW = "window"
     OWNER = "owner"
+
+
+def supports_closing(stages: tuple[int, ...]) -> bool:
+    """Return whether the fund stands in the waterfall with no ADL before it: it then supports closing orders and takeovers."""
+    return Stage.FUND in stages and Stage.ADL not in stages[: stages.index(Stage.FUND)]
 
 
 class FundView(NamedTuple):

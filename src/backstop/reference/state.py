@@ -26,7 +26,7 @@ from backstop.core.events import (
 )
 from backstop.core.instruments import CommitmentRules, VenueRules
 from backstop.reference.arithmetic import ceil_div, sign
-from backstop.reference.funds import FundView
+from backstop.reference.funds import FundView, supports_closing
 from backstop.reference.machine import Breaker, Peaks, new_breakers, new_peaks
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing
 from backstop.reference.offering import Gauge
@@ -318,8 +318,7 @@ class State:
     @property
     def fund_supports(self) -> bool:
         """The fund stands in the waterfall with no ADL before it, so that it supports closing orders and takeovers."""
-        stages = self.rules.stages
-        return Stage.FUND in stages and Stage.ADL not in stages[: stages.index(Stage.FUND)]
+        return supports_closing(self.rules.stages)
 
     @property
     def has_socialise(self) -> bool:

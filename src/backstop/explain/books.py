@@ -1,0 +1,484 @@
+"""Who took part in an event, as they stand at the effect that was reached.
+
+``Books`` reads rows before the event and then follows the tape, effect by effect. It knows no rule: what follows
+from its numbers it asks of the reference, for which it builds portfolios, funds, offerings, waves and losses.
+Its cost is that of the accounts that took part, however many others there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from backstop.core.events import (
+    GROUPS_MAX,
+    NEVER_NS,
+    NONE,
+    Cause,
+    EffectArray,
+    EffectKind,
+    Guard,
+    Health,
+    ProviderStatus,
+    error_inventory_of,
+    fund_of,
+    outside_of,
+)
+from backstop.core.instruments import PPM, VenueRules
+from backstop.core.state import FUND_SLOTS, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED, TAKEOVER_OFFER, State
+from backstop.journal.rendering import Row
+from backstop.reference.arithmetic import ceil_div, sign
+from backstop.reference.funds import FundView, supports_closing
+from backstop.reference.loss import Loss, Payer
+from backstop.reference.margin import Contract, Holding, Portfolio, Standing
+from backstop.reference.offering import Backer, Gauge, Offering
+from backstop.reference.wave import Counterparty, Wave
+
+__all__ = ["Account", "Books", "Provider"]
+
+_PAYMENTS = (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP)
+#: Effects after which a position of their account counts as closed in its default.
+_CLOSES = (EffectKind.TAKEOVER, EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
+
+
+@dataclass(slots=True)
+class Account:
+    """One account's rows."""
+
+    balance: int
+    health: int
+    default_since_ns: int
+    claim: int
+    #: (lots, cost) by market.
+    positions: dict[int, tuple[int, int]]
+    #: Markets of which the present default has closed lots.
+    closed: set[int]
+    #: Markets whose lots the event's own fill reduced: closed as well, where the account is in default after it.
+    reduced: set[int] = field(default_factory=set)
+
+    @property
+    def in_default(self) -> bool:
+        """DISTRESSED or worse."""
+        return self.health >= Health.DISTRESSED
+
+    def held(self, market: int) -> int:
+        """Return the signed lots in a market."""
+        return self.positions.get(market, (0, 0))[0]
+
+
+@dataclass(slots=True)
+class Fund:
+    """One group's fund. Atoms."""
+
+    balance: int
+    reserved: int
+    #: In the present window.
+    paid: int
+
+
+@dataclass(slots=True)
+class Owner:
+    """What all funds did for one owner. Atoms."""
+
+    paid: int
+    reserved: int
+
+
+@dataclass(slots=True)
+class Provider:
+    """One backstop provider's standing."""
+
+    account: int
+    status: ProviderStatus
+    until_ns: int
+    score_ppm: int
+    #: Of offers that it has not answered.
+    pending_initial: int
+    pending_notional: int
+    #: Lots (> 0) of open offers, by side (1: it takes over longs) and market.
+    offered: dict[tuple[int, int], int]
+    #: What is used of its commitments, by group and side.
+    gauges: dict[tuple[int, int], Gauge]
+
+
+class Offer(NamedTuple):
+    """An offer that is open, or was when the event began."""
+
+    provider: int
+    market: int
+    side: int
+    lots: int
+    notional: int
+    pending_initial: int
+    sent_ns: int
+
+
+class Books:
+    """Accounts, funds and providers at an effect of one event."""
+
+    def __init__(self, rules: VenueRules, state: State, now_ns: int, looked_at: Iterable[int], recorded: EffectArray) -> None:
+        """Read the rows before the event at ``now_ns`` whose effects are ``recorded``; ``looked_at``: accounts that are explained."""
+        self.rules = rules
+        self.now_ns = now_ns
+        self.marks: list[int] = state.markets["mark_ticks"].tolist()
+        #: Those that stand until the event itself is taken: the guard releases held ones first.
+        self.marks_before = list(self.marks)
+        self.accounts: dict[int, Account] = {}
+        self.funds = [_fund(rules, state, group, now_ns) for group in range(len(rules.funds))]
+        self.providers = [_provider(rules, state, number) for number in range(len(rules.providers))]
+        self._state = state
+        self._is_mark = False
+        #: Whose positions all others were read for, and the signed lots that the house has there.
+        self.defaulters: set[int] = set()
+        self._house: dict[int, int] = {}
+        self._owners: dict[int, Owner] = {}
+        self._offers = _offers_named(state, recorded)
+        bound = recorded["account"][recorded["kind"] == EffectKind.PROVIDER].tolist()
+        self._read({*looked_at, *bound, *(provider.account for provider in self.providers)})
+        opened = int(state.engine[0].accounts_now)
+        for account in looked_at:
+            if account < opened:
+                self._read_owner(account)
+
+    # -- reading --------------------------------------------------------------------------------------
+
+    def read_others(self, defaulters: set[int], named: Iterable[int], market: int) -> None:
+        """Read everybody with lots before the event where the defaulters have a position, and in a market, and those named."""
+        state = self._state
+        self.defaulters = defaulters
+        self._read(defaulters)
+        markets = {market, *(each for number in defaulters for each in self.account(number).positions)}
+        rows = state.positions[: int(state.engine[0].positions_now)]
+        there = rows[np.isin(rows["market"], list(markets)) & (rows["lots"] != 0)]
+        house = there[there["account"] < 0]
+        self._house = dict.fromkeys((holder for each in markets for holder in _house_of(each)), 0)
+        self._house |= dict(zip(house["account"].tolist(), house["lots"].tolist(), strict=True))
+        self._read({*there["account"].tolist(), *named})
+
+    def _read(self, numbers: set[int]) -> None:
+        state = self._state
+        opened = int(state.engine[0].accounts_now)
+        for number in numbers:
+            if 0 <= number < opened and number not in self.accounts:
+                self.accounts[number] = read_account(state, number)
+
+    def _read_owner(self, account: int) -> None:
+        owner, columns = int(self._state.accounts[account].owner), self._state.columns
+        is_over = self.now_ns - int(columns[OWNER_PAID_NS, owner]) > self.rules.fund.window_ns
+        paid = 0 if is_over else int(columns[OWNER_PAID, owner])
+        self._owners[owner] = Owner(paid, int(columns[OWNER_RESERVED, owner]))
+
+    # -- asking ---------------------------------------------------------------------------------------
+
+    def account(self, number: int) -> Account:
+        """Return an account's rows; one that the event opens has none before it."""
+        return self.accounts.setdefault(number, Account(0, Health.HEALTHY, NEVER_NS, 0, {}, set()))
+
+    def contract(self, market: int) -> Contract:
+        """Return a market's contract at its mark."""
+        return Contract(self.rules.markets[market], self.marks[market])
+
+    def portfolio_of(self, account: Account, marks: list[int]) -> Portfolio:
+        """Return an account's balance and holdings at some marks."""
+        holdings = (
+            Holding(market, Contract(self.rules.markets[market], marks[market]), *account.positions[market])
+            for market in sorted(account.positions)
+        )
+        return Portfolio(account.balance, tuple(holdings), self.rules.levels)
+
+    def holding(self, number: int, market: int) -> Holding:
+        """Return what an account has in a market."""
+        return Holding(market, self.contract(market), *self.account(number).positions.get(market, (0, 0)))
+
+    def portfolio(self, number: int) -> Portfolio:
+        """Return an account's balance and holdings at the marks."""
+        return self.portfolio_of(self.account(number), self.marks)
+
+    def portfolio_before(self, number: int) -> Portfolio:
+        """Return the same at the marks before the event's own."""
+        return self.portfolio_of(self.account(number), self.marks_before)
+
+    def fund(self, group: int, account: int) -> FundView:
+        """Return a group's fund as an account that is looked at sees it."""
+        fund, owner = self.funds[group], self._owners[self._owner_of(account)]
+        loss_max, owner_loss_max = self.rules.funds[group].loss_per_window_max, self.rules.fund.owner_loss_max
+        paid = (fund.paid, loss_max, owner.paid, owner.reserved, owner_loss_max)
+        return FundView(fund.balance, fund.reserved, *paid, supports_closing(self.rules.stages))
+
+    def backer(self, number: int, market: int, side: int) -> Backer:
+        """Return a provider as the taker of a position of a side."""
+        provider, rules, group = self.providers[number], self.rules.providers[number], self.rules.markets[market].group
+        commitment, has_account = rules.commitments[group][0 if side > 0 else 1], provider.account != NONE
+        held = self.account(provider.account).positions if has_account else {}
+        return Backer(
+            number=number,
+            rules=rules,
+            commitment=commitment,
+            score_ppm=provider.score_ppm,
+            portfolio=self.portfolio(provider.account) if has_account else Portfolio(0, (), self.rules.levels),
+            contract=self.contract(market),
+            side=side,
+            promised=held.get(market, (0, 0))[0] + side * provider.offered.get((side, market), 0),
+            used=provider.gauges[group, side].at(self.now_ns, commitment.refill_per_s).used,
+            pending_initial=provider.pending_initial,
+            pending_notional=provider.pending_notional,
+            has_row=market in held or int(self._state.engine[0].positions_now) < len(self._state.positions),
+        )
+
+    def may_take_over(self, number: int, account: int) -> bool:
+        """Return whether a provider may be asked to take over from an account, whatever it can carry."""
+        provider = self.providers[number]
+        if provider.account == NONE or provider.status != ProviderStatus.ON:
+            return False
+        return not self.account(provider.account).in_default and self._owner_of(provider.account) != self._owner_of(account)
+
+    def offering(self, number: int, market: int, asked: Iterable[int], expected: Standing | None = None) -> Offering:
+        """Return a position and the providers who are asked to take it over."""
+        portfolio = self.portfolio(number)
+        holding = portfolio.holding(market)
+        backers = tuple(self.backer(provider, market, holding.side) for provider in asked)
+        fund, share_ppm = self.fund(self.rules.markets[market].group, number), self.rules.takeover.provider_share_ppm
+        return Offering(portfolio, holding, fund, share_ppm, backers, expected or portfolio.standing)
+
+    def wave(self, number: int, market: int) -> tuple[Wave, int]:
+        """Return a position with everybody who may be asked for lots, and how many hold them but are in default."""
+        side, found, in_default = sign(self.account(number).held(market)), list[Counterparty](), 0
+        for holder, account in sorted(self.accounts.items()):
+            if holder == number or sign(account.held(market)) != -side:
+                continue
+            if account.in_default:
+                in_default += 1
+            else:
+                found.append(Counterparty(holder, self.holding(holder, market), self.portfolio(holder)))
+        for holder in _house_of(market):
+            if sign(self._house[holder]) == -side:
+                found.append(Counterparty(holder, Holding(market, self.contract(market), self._house[holder], 0), None))
+        return Wave(self.portfolio(number), market, tuple(found)), in_default
+
+    def loss(self, defaulter: int, deficit: int) -> Loss:
+        """Return a deficit of an account with everybody who may be asked for a part of it."""
+        markets = self.closed_markets(defaulter)
+        others = [number for number, account in sorted(self.accounts.items()) if number != defaulter and not account.in_default]
+        payers = (Payer(number, self.portfolio(number), markets, self.rules.socialise_policy) for number in others)
+        return Loss(deficit, tuple(payer for payer in payers if payer.weight and payer.cap))
+
+    def closed_markets(self, number: int) -> tuple[int, ...]:
+        """Return the markets of which the present default of an account has closed lots."""
+        account = self.account(number)
+        return tuple(sorted(account.closed | account.reduced))
+
+    def _owner_of(self, account: int) -> int:
+        return int(self._state.accounts[account].owner)
+
+    # -- following ------------------------------------------------------------------------------------
+
+    def take_mark(self, marks: list[int]) -> None:
+        """Take the mark price that the event brings."""
+        self.marks, self._is_mark = marks, True
+
+    def follow(self, row: Row) -> None:
+        """Take an effect in."""
+        kind, account = row["kind"], self.accounts.get(row["account"])
+        if kind == EffectKind.POSTING:
+            self._follow_posting(row)
+        elif kind == EffectKind.TRADE and row["account"] in self._house:
+            self._house[row["account"]] += row["lots"]
+        elif kind == EffectKind.GUARD:
+            self._follow_guard(row)
+        elif kind in _FOLLOWED:
+            _FOLLOWED[kind](self, row)
+        if account is not None:
+            self._follow_account(account, row)
+
+    def _follow_account(self, account: Account, row: Row) -> None:
+        kind, market = row["kind"], row["market"]
+        if kind == EffectKind.TRADE:
+            self._follow_trade(account, row)
+        elif kind == EffectKind.HAIRCUT:
+            lots, cost = account.positions[market]
+            account.positions[market] = (lots, cost + row["amount"])
+        elif kind == EffectKind.CLAIM:
+            account.claim += row["amount"]
+        elif kind == EffectKind.HEALTH:
+            if (row["code"] >= Health.DISTRESSED) != account.in_default:
+                account.closed.clear()
+                account.default_since_ns = self.now_ns if row["code"] >= Health.DISTRESSED else NEVER_NS
+                if row["code"] < Health.DISTRESSED:
+                    account.reduced.clear()
+            account.health = row["code"]
+        if kind in _CLOSES or (kind == EffectKind.TRADE and row["code"] == Cause.CLOSEOUT):
+            account.closed.add(market)
+
+    def _follow_trade(self, account: Account, row: Row) -> None:
+        market, lots = row["market"], row["lots"]
+        if row["code"] == Cause.OPENING:
+            account.positions[market] = (lots, -row["amount"])
+            if row["other"] in self._house:
+                self._house[row["other"]] -= lots  # the other side of an opening has no row of its own
+            return
+        if row["code"] == Cause.FILL and account.held(market) * lots < 0:
+            account.reduced.add(market)
+        before = Holding(market, self.contract(market), *account.positions.get(market, (0, 0)))
+        after, _ = before.after_trade(lots, row["amount"])
+        account.positions[market] = (after.lots, after.cost)
+
+    def _follow_guard(self, row: Row) -> None:
+        if row["code"] == Guard.RELEASED:
+            self.marks_before[row["market"]] = row["price_ticks"]
+            if not self._is_mark:
+                self.marks[row["market"]] = row["price_ticks"]
+
+    def _follow_posting(self, row: Row) -> None:
+        amount = row["amount"]
+        for holder, change in ((row["account"], amount), (row["other"], -amount)):
+            if holder in self.accounts:
+                self.accounts[holder].balance += change
+            for group, fund in enumerate(self.funds):
+                if holder == fund_of(group):
+                    fund.balance += change
+                    if change < 0 and row["code"] in _PAYMENTS:
+                        fund.paid += amount
+                        self._change_owner(row["account"], paid=amount)
+
+    def _change_owner(self, account: int, paid: int = 0, reserved: int = 0) -> None:
+        owner = self._owners.get(self._owner_of(account))
+        if owner is not None:
+            owner.paid += paid
+            owner.reserved += reserved
+
+    def _follow_reserve(self, row: Row) -> None:
+        self.funds[self.rules.markets[row["market"]].group].reserved += row["amount"]
+        self._change_owner(row["account"], reserved=row["amount"])
+
+    def _follow_provider(self, row: Row) -> None:
+        provider = self.providers[row["other"]]
+        provider.account, provider.status, provider.until_ns = row["account"], ProviderStatus(row["code"]), row["value"]
+        provider.score_ppm = row["amount"]
+
+    def _follow_offer(self, row: Row) -> None:
+        number, market, lots, side = row["price_ticks"], row["market"], abs(row["lots"]), -sign(row["lots"])
+        provider, rise = self.providers[number], max(0, self.backer(number, market, side).initial_rise(lots))
+        notional = self._use(number, market, side, lots)
+        provider.pending_initial += rise
+        provider.pending_notional += notional
+        provider.offered[side, market] = provider.offered.get((side, market), 0) + lots
+        self._offers[row["other"]] = Offer(number, market, side, lots, notional, rise, self.now_ns)
+
+    def _follow_takeover(self, row: Row) -> None:
+        if row["other"] == 0:
+            self._use(row["price_ticks"], row["market"], -sign(row["lots"]), abs(row["lots"]))
+            return
+        self._close(row["other"])
+        provider = self.providers[row["price_ticks"]]
+        provider.score_ppm += (PPM - provider.score_ppm) // 8
+
+    def _follow_cancel(self, row: Row) -> None:
+        offer = self._close(row["other"])
+        if offer is not None:
+            gauges, key = self.providers[offer.provider].gauges, (self.rules.markets[offer.market].group, offer.side)
+            refill = self._refill(offer.provider, *key)
+            gauges[key] = gauges[key].cancelled(offer.notional, self.now_ns - offer.sent_ns, refill)
+
+    def _use(self, number: int, market: int, side: int, lots: int) -> int:
+        """Count lots against a provider's commitment; return their notional."""
+        gauges, key = self.providers[number].gauges, (self.rules.markets[market].group, side)
+        notional, gauge = self.contract(market).value_of(lots), gauges[key].at(self.now_ns, self._refill(number, *key))
+        gauges[key] = gauge._replace(used=gauge.used + notional)
+        return notional
+
+    def _refill(self, number: int, group: int, side: int) -> int:
+        return self.rules.providers[number].commitments[group][0 if side > 0 else 1].refill_per_s
+
+    def _close(self, order: int) -> Offer | None:
+        """Take back what an offer has pending; None: it is an order on the book."""
+        offer = self._offers.pop(order, None)
+        if offer is not None:
+            provider = self.providers[offer.provider]
+            provider.pending_initial -= offer.pending_initial
+            provider.pending_notional -= offer.notional
+            provider.offered[offer.side, offer.market] -= offer.lots
+        return offer
+
+    # -- comparing ------------------------------------------------------------------------------------
+
+    def differences(self) -> list[str]:
+        """Say in what the engine's rows of funds and providers, after the event, differ from what was followed."""
+        found = []
+        for group, followed in enumerate(self.funds):
+            fund = _fund(self.rules, self._state, group, self.now_ns)
+            found += [f"fund {group}: {fund}, followed {followed}"] if fund != followed else []
+        for number, mine in enumerate(self.providers):
+            provider = _provider(self.rules, self._state, number)
+            for key, gauge in provider.gauges.items():
+                refill = self._refill(number, *key)
+                if gauge.at(self.now_ns, refill).used != mine.gauges[key].at(self.now_ns, refill).used:
+                    found.append(f"commitment {key} of provider {number}")
+            provider.gauges = mine.gauges
+            found += [f"provider {number}: {provider}, followed {mine}"] if provider != mine else []
+        return found
+
+
+_FOLLOWED: dict[int, Callable[[Books, Row], None]] = {
+    EffectKind.RESERVE: Books._follow_reserve,
+    EffectKind.PROVIDER: Books._follow_provider,
+    EffectKind.OFFER: Books._follow_offer,
+    EffectKind.TAKEOVER: Books._follow_takeover,
+    EffectKind.CANCEL: Books._follow_cancel,
+}
+
+
+def read_account(state: State, number: int) -> Account:
+    """Read an account's rows."""
+    head = state.accounts[number]
+    positions, closed, place = dict[int, tuple[int, int]](), set[int](), int(head.first_position)
+    while place != NONE:
+        row = state.positions[place]
+        positions[int(row.market)] = (int(row.lots), int(row.cost))
+        if row.closed_in_default:
+            closed.add(int(row.market))
+        place = int(row.next_of_account)
+    return Account(int(head.balance), int(head.health), int(head.default_since_ns), int(head.claim), positions, closed)
+
+
+def _house_of(market: int) -> tuple[int, int]:
+    return outside_of(market), error_inventory_of(market)
+
+
+def _fund(rules: VenueRules, state: State, group: int, now_ns: int) -> Fund:
+    row = state.funds[group]
+    oldest = now_ns // ceil_div(rules.fund.window_ns, FUND_SLOTS - 1) - FUND_SLOTS + 1
+    newest = int(row.paid_slot)
+    numbers = range(newest - FUND_SLOTS + 1, newest + 1)
+    paid = sum(int(row.paid[number % FUND_SLOTS]) for number in numbers if number >= oldest)
+    return Fund(int(state.house[-2 - fund_of(group)]), int(row.reserved), paid)
+
+
+def _provider(rules: VenueRules, state: State, number: int) -> Provider:
+    row, gauges = state.providers[number], dict[tuple[int, int], Gauge]()
+    for group in range(len(rules.funds)):
+        for direction, side in enumerate((1, -1)):
+            commitment = state.commitments[(number * GROUPS_MAX + group) * 2 + direction]
+            gauges[group, side] = Gauge(int(commitment.used), int(commitment.used_ns))
+    offered = {
+        (side, market): lots
+        for direction, side in enumerate((1, -1))
+        for market, lots in enumerate(state.offered[2 * number + direction].tolist())
+    }
+    status = ProviderStatus(int(row.status))
+    terms = (int(row.until_ns), int(row.score_ppm), int(row.pending_initial), int(row.pending_notional))
+    return Provider(int(row.account), status, *terms, offered, gauges)
+
+
+def _offers_named(state: State, recorded: EffectArray) -> dict[int, Offer]:
+    """Return the open offers that an event's effects name, by id."""
+    named = recorded[np.isin(recorded["kind"], (EffectKind.CANCEL, EffectKind.TAKEOVER))]["other"].tolist()
+    found: dict[int, Offer] = {}
+    for order in named:
+        row: Any = state.orders[order % len(state.orders)]
+        if order > 0 and int(row.id) == order and int(row.is_open) and int(row.kind) == TAKEOVER_OFFER:
+            terms = (int(row.notional), int(row.pending_initial), int(row.sent_ns))
+            found[order] = Offer(int(row.provider), int(row.market), -sign(int(row.lots)), abs(int(row.lots)), *terms)
+    return found

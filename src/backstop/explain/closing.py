@@ -1,0 +1,63 @@
+"""In words what the reference says of closing on the book: slices, caps, zero cash, visible depth."""
+
+from __future__ import annotations
+
+from backstop.explain.fact import percent
+from backstop.explain.scene import Scene
+from backstop.reference.book import Book, Slice
+from backstop.reference.closing import Closing, SizeBound
+from backstop.reference.margin import Portfolio
+
+__all__ = ["BINDING", "caps_text", "depth_text", "slice_text", "zero_text"]
+
+BINDING = {
+    SizeBound.FUND: "what the fund could reserve for it",
+    SizeBound.RESTORED: "the least that restores the account",
+    SizeBound.POSITION: "nothing: it is the whole position",
+    SizeBound.SLICE: "what is left of one slice",
+    SizeBound.ACCOUNT_CAP: "the account's cap on notional in the interval",
+    SizeBound.MARKET_CAP: "the market's cap on notional in the interval",
+    SizeBound.VENUE_CAP: "the venue's cap on notional in the interval",
+}
+
+
+def slice_text(scene: Scene, market: int, part: Slice) -> str:
+    """Say how much one slice may take, with its terms, and how much of that is on its way."""
+    rules, lots = scene.rules.closeout, scene.speaker.lots
+    rate, of = (rules.volume_share_ppm, part.volume) if part.is_by_volume else (rules.depth_share_ppm, part.visible)
+    said = f"one slice may take {percent(rate)} of {lots(market, of)} {'traded of late' if part.is_by_volume else 'visible'}"
+    if part.is_throttled:
+        said += f" x {percent(scene.rules.breakers.throttle_share_ppm)} ({scene.breaker(market).state.name.lower()})"
+    said += f" = {lots(market, part.whole)}"
+    return said + (f", less {lots(market, part.pending)} on their way = {lots(market, part.left)}" if part.pending else "")
+
+
+def caps_text(scene: Scene, closing: Closing) -> str:
+    """Say what is left of the tightest cap on what may be ordered in the interval, with its terms."""
+    cash, seconds = scene.speaker.cash, scene.rules.closeout.cap_interval_ns / 1e9
+    _, *bounds = closing.bounds()
+    bound, (whose, cap) = min(zip(bounds, closing.caps._asdict().items(), strict=True), key=lambda each: each[0].lots)
+    leaves = scene.speaker.lots(closing.holding.market, max(0, bound.lots))
+    return f"the {whose}'s cap {cash(cap.most)} each {seconds:g} s less {cash(cap.ordered)} ordered leaves {leaves}"
+
+
+def zero_text(scene: Scene, portfolio: Portfolio, market: int, lots: int) -> str:
+    """Say the zero cash of ``lots`` (> 0) with its terms."""
+    words, cash, holding = scene.speaker, scene.speaker.venue.asset.text, portfolio.holding(market)
+    zero = portfolio.zero_cash(market, lots)
+    quantity, mark = words.lots(market, holding.side * lots), words.price(market, holding.contract.mark_ticks)
+    value = f"{cash(zero.at_mark)} ({quantity} at mark {mark})"
+    what = "maintenance margin released / in all" if zero.is_by_margin else "notional / in all"
+    share = "" if zero.part == zero.whole else f" x {cash(zero.part)} / {cash(zero.whole)} ({what}), rounded up"
+    return f"zero cash {cash(zero.cash)} = {value} less equity {cash(zero.equity)}{share}"
+
+
+def depth_text(scene: Scene, market: int, book: Book) -> str:
+    """Say the visible depth of a side of the book, band by band, and in all."""
+    words = scene.speaker
+    parts = [
+        f"{'unknown' if band.lots < 0 else words.lots(market, band.lots)}{' more' if number else ''} within {percent(band.offset_ppm)}"
+        for number, band in enumerate(book.bands)
+    ]
+    whole = f": {words.lots(market, book.visible)} in all" if len(book.bands) > 1 else ""
+    return ", ".join(parts) + whole

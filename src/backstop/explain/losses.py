@@ -1,0 +1,120 @@
+"""Socialised losses and recovery claims as facts: who bears how much, by which share, against what."""
+
+from __future__ import annotations
+
+from backstop.core.events import Cause, EffectKind, SocialisePolicy
+from backstop.explain.books import Books
+from backstop.explain.fact import Fact
+from backstop.explain.scene import Scene, Socialised
+from backstop.journal.rendering import Row
+from backstop.reference.loss import Cut
+
+__all__ = ["add_claim", "add_haircut", "add_socialised", "first_of_loss", "loss_at"]
+
+_BASES = {
+    SocialisePolicy.GAINS_HAIRCUT: ("open gains", "its open gains there, at most what it has beyond maintenance margin"),
+    SocialisePolicy.OPEN_INTEREST: ("notional", "what it has beyond maintenance margin"),
+}
+#: What stands between the cuts of one loss.
+_WITHIN = (EffectKind.HAIRCUT, EffectKind.POSTING, EffectKind.CLAIM)
+
+
+def first_of_loss(rows: list[Row], place: int) -> int:
+    """Return the place of the first HAIRCUT of the loss that the row at ``place`` belongs to."""
+    defaulter = next(row["other"] for row in reversed(rows[: place + 1]) if row["kind"] == EffectKind.HAIRCUT)
+    first = place
+    for earlier in range(place, -1, -1):
+        row = rows[earlier]
+        if row["kind"] not in _WITHIN or (row["kind"] == EffectKind.HAIRCUT and row["other"] != defaulter):
+            break
+        if row["kind"] == EffectKind.HAIRCUT:
+            first = earlier
+    return first
+
+
+def loss_at(books: Books, rows: list[Row], place: int) -> Socialised:
+    """Return the loss that begins with the HAIRCUT at a place."""
+    defaulter, paid = rows[place]["other"], 0
+    deficit = -books.portfolio(defaulter).equity
+    for row in reversed(rows[:place]):
+        if row["kind"] == EffectKind.TEAR_UP and row["account"] == defaulter:
+            deficit = row["value"] - paid
+            break
+        if row["kind"] != EffectKind.POSTING or row["account"] != defaulter or row["code"] != Cause.TEAR_UP:
+            break
+        paid += row["amount"]
+    loss = books.loss(defaulter, deficit)
+    return Socialised(loss, loss.cuts(), books.closed_markets(defaulter))
+
+
+def add_haircut(scene: Scene, fact: Fact) -> None:
+    """Work out weight, cap and cut of a payer of a socialised loss."""
+    row, words = scene.row, scene.speaker
+    if row["account"] != scene.account:
+        return
+    found = scene.shared.losses[first_of_loss(scene.rows, scene.place)]
+    fact.because += _loss_lines(scene, found)
+    mine = [cut for cut in found.cuts if cut.payer == scene.account]
+    cut = next((each for each in mine if each.market == row["market"]), Cut(scene.account, row["market"], 0, 0, 0))
+    base, capped_by = _BASES[SocialisePolicy(scene.rules.socialise_policy)]
+    fact.because.append(f"  its weight is {words.cash(cut.weight)} of {base} in the markets of the default; its cap {words.cash(cut.cap)},")
+    fact.because.append(f"  {capped_by}; in all it pays {words.cash(sum(each.amount for each in mine))}, and gets a claim for it")
+    fact.check("cut", row["amount"], cut.amount)
+    fact.check("weight", row["value"], cut.weight)
+    fact.check("cap", row["lots"], cut.cap)
+
+
+def add_socialised(scene: Scene, fact: Fact) -> None:
+    """Work out everybody's cut, where the posting is the first that a defaulter gets of a socialised loss."""
+    first = first_of_loss(scene.rows, scene.place)
+    is_first = all(row["kind"] != EffectKind.POSTING for row in scene.rows[first : scene.place])
+    if scene.row["account"] != scene.account or not is_first:
+        return
+    found = scene.shared.losses[first]
+    cuts, recorded = found.cuts, _cuts_of(scene, first)
+    fact.because += _loss_lines(scene, found)
+    fact.values["socialised"] = scene.speaker.cash(sum(cut.amount for cut in cuts))
+    fact.check("payers of a cut", len({cut.payer for cut in recorded}), len({cut.payer for cut in cuts}))
+    fact.check("cuts in all", sum(cut.amount for cut in recorded), sum(cut.amount for cut in cuts))
+    fact.check("each cut, weight and cap", recorded == cuts, True)
+
+
+def _loss_lines(scene: Scene, found: Socialised) -> list[str]:
+    words, (base, _) = scene.speaker, _BASES[SocialisePolicy(scene.rules.socialise_policy)]
+    loss, markets = found.loss, found.markets
+    names, borne = ", ".join(words.market(market) for market in markets), words.cash(max(0, loss.paid))
+    weights, caps = words.cash(loss.weight_sum), words.cash(loss.cap_sum)
+    return [
+        f"the fund left {words.cash(loss.deficit)} unpaid; others bear {borne} of it, by {base} in {names}",
+        f"  {len(loss.payers):,} may be asked, with {weights} of {base}, capped at {caps} together",
+    ]
+
+
+def _cuts_of(scene: Scene, first: int) -> list[Cut]:
+    """Return the cuts of a loss as the tape has them."""
+    cuts, defaulter = [], scene.rows[first]["other"]
+    for row in scene.rows[first:]:
+        if row["kind"] == EffectKind.HAIRCUT and row["other"] == defaulter:
+            cuts.append(Cut(row["account"], row["market"], row["amount"], row["value"], row["lots"]))
+        elif row["kind"] not in (EffectKind.POSTING, EffectKind.CLAIM):
+            break
+    return cuts
+
+
+def add_claim(scene: Scene, fact: Fact) -> None:
+    """Work out what a recovery claim changes by, and what it then is."""
+    row = scene.row
+    if row["account"] != scene.account:
+        return
+    earlier = scene.rows[: scene.place]
+    claims = [place for place, each in enumerate(earlier) if each["kind"] == EffectKind.CLAIM and each["account"] == scene.account]
+    since = earlier[claims[-1] + 1 if claims else 0 :]
+    cut = sum(each["amount"] for each in since if each["kind"] == EffectKind.HAIRCUT and each["account"] == scene.account)
+    paid = sum(each["amount"] for each in since if _recovers(each, scene.account))
+    fact.because.append("what was cut is owed, and paid back when the fund has more than its target" if cut else "paid back by the fund")
+    fact.check("change", row["amount"], cut - paid)
+    fact.check("claim", row["value"], scene.mine.claim + row["amount"])
+
+
+def _recovers(row: Row, account: int) -> bool:
+    return row["kind"] == EffectKind.POSTING and row["code"] == Cause.RECOVERY and row["account"] == account
