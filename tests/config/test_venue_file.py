@@ -15,7 +15,7 @@ from backstop.config import ConfigError, OffGridError, Rounding, default_text, l
 from backstop.config.reference import page_text, schema_text
 from backstop.config.render import venue_toml
 from backstop.core.events import Stage
-from backstop.core.instruments import NO_CAP, NOTIONAL_ATOMS_MAX, check_rules, deductions_atoms
+from backstop.core.instruments import NO_CAP, NOTIONAL_ATOMS_MAX, VenueRules, check_rules, deductions_atoms
 
 ROOT = Path(__file__).parents[2]
 
@@ -421,6 +421,61 @@ def test_adl_before_fund_needs_the_venue_to_say_so() -> None:
     venue = parse_venue(changed('name = "small"', 'name = "small"\nsolvent_pay_first = true', ADL_FIRST))
     assert venue.rules.solvent_pay_first
     assert venue.warnings == ("waterfall: solvent_pay_first: solvent accounts pay (adl) before fund does",)
+
+
+FUND, SOCIALISE = '[[waterfall]]\nstage = "fund"\nopening_balance = "1000.5"\n\n', '[[waterfall]]\nstage = "socialise"\n\n'
+
+
+@pytest.mark.parametrize(
+    ("before", "stage", "finding"),
+    [
+        (
+            "closeout",
+            FUND,
+            'waterfall[1].stage = "fund": the order is restrict, fund, closeout, adl, tear_up: fund must stand behind closeout:'
+            " it has no turn of its own, it supports what they close, and pays for accounts that they leave without positions",
+        ),
+        (
+            "restrict",
+            FUND,
+            'waterfall[0].stage = "fund": the order is fund, restrict, closeout, adl, tear_up: fund must stand behind restrict and'
+            " closeout: it has no turn of its own, it supports what they close, and pays for accounts that they leave without positions",
+        ),
+        (
+            "fund",
+            SOCIALISE,
+            'waterfall[2].stage = "socialise": the order is restrict, closeout, socialise, fund, adl, tear_up: socialise must stand behind'
+            " fund and adl: it has no turn of its own, it bears what the fund left of an account without positions, or of a tear-up",
+        ),
+        (
+            "adl",
+            SOCIALISE,
+            'waterfall[3].stage = "socialise": the order is restrict, closeout, fund, socialise, adl, tear_up: socialise must stand behind'
+            " adl: it has no turn of its own, it bears what the fund left of an account without positions, or of a tear-up",
+        ),
+    ],
+)
+def test_a_stage_without_a_turn_has_no_place_that_says_otherwise(before: str, stage: str, finding: str) -> None:
+    place = f'[[waterfall]]\nstage = "{before}"'
+    text = changed(place, stage + place, SMALL.replace(stage, ""))
+    assert problems(text) == [finding]
+    assert problems(changed('name = "small"', 'name = "small"\nsolvent_pay_first = true', text)) == [finding]
+
+
+def test_the_usual_order_of_all_stages_is_read_without_a_warning_of_it() -> None:
+    text = changed('[[waterfall]]\nstage = "tear_up"', SOCIALISE + '[[waterfall]]\nstage = "tear_up"')
+    assert parse_venue(text).rules.stages[-2:] == (Stage.SOCIALISE, Stage.TEAR_UP)
+    assert not any("pay" in warning for warning in parse_venue(text).warnings)
+
+
+def test_what_a_file_leaves_out_is_what_the_engine_takes_for_it() -> None:
+    """Defaults stand in the classes of the file and in the rules of the engine: they are the same."""
+    lines = [line for line in SMALL.splitlines() if not line.startswith(("fee_ppm", "interval", "opening_balance"))]
+    text = changed('stage = "fund"', 'stage = "takeover"\n\n[[waterfall]]\nstage = "fund"', "\n".join(lines))
+    rules, default = parse_venue(text).rules, VenueRules(markets=())
+    for name in ("closeout", "fund", "funds", "takeover", "disposal", "breakers", "levels", "limits"):
+        assert getattr(rules, name) == getattr(default, name), name
+    assert (rules.adl_policy, rules.socialise_policy) == (default.adl_policy, default.socialise_policy)
 
 
 def test_a_stage_stands_once() -> None:

@@ -1,7 +1,7 @@
-"""A toy stage, for docs/how-to/add-a-stage.md: opposite defaulters of a market are crossed at the mark.
+"""A toy stage, for docs/how-to/add-a-stage.md: opposite defaulters are crossed at the mark.
 
-It is a joint stage: it takes all accounts of the event that come to its turn, and crosses longs with shorts
-before anybody else is asked. What is left goes on to the next turn.
+It is a joint stage: it takes all accounts of the event that come to its turn, and crosses longs
+with shorts before anybody else is asked. What is left goes on to the next turn.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["cross"]
 
 @kernel
 def _cross_pair(state: State, position: int, other: int) -> None:
-    """Close two opposite positions of one market against each other at the mark, as far as the smaller goes."""
+    """Close two opposite positions against each other at the mark, as far as the smaller goes."""
     row, against = state.positions[position], state.positions[other]
     lots = min(abs(row.lots), abs(against.lots))
     change = -lots if row.lots > 0 else lots
@@ -43,7 +43,7 @@ def _cross_position(state: State, position: int, first: int, count: int) -> None
 
 @kernel
 def cross(state: State, turn: int, first: int, count: int) -> int:
-    """Cross the accounts of the turn with each other, in order of place and market. Answers as ``turns`` says."""
+    """Cross the accounts of the turn, in order of place and market (see ``turns``)."""
     for place in range(first, first + count):
         position = state.accounts[state.columns[TURN_ACCOUNT, place]].first_position
         while position != NONE:

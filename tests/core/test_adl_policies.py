@@ -12,14 +12,14 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from backstop.core.events import HOUSE_FIRST_MARKET, NEVER_NS, NONE, AdlClass, AdlPolicy, EffectKind, Health, Stage
+from backstop.core.events import ADL_IN_ORDER, HOUSE_FIRST_MARKET, NEVER_NS, NONE, AdlClass, AdlPolicy, EffectKind, Health, Stage
 from backstop.core.instruments import LimitRules, TierRules
 from backstop.core.ledger import open_position_row, position_of
 from backstop.core.margin import assess, raw_health
 from backstop.core.state import OWNER_FIRST, State, house_slot, new_state
 from backstop.core.units import scramble
 from backstop.core.waterfall.adl import deleverage_position
-from backstop.core.waterfall.certificate import ORDERED, check_certificate
+from backstop.core.waterfall.certificate import check_certificate
 from backstop.core.waterfall.ranking import rank_positions, rank_score
 from backstop.reference.records import Effect, effects_list
 from tests.core.desk import make_rules
@@ -150,7 +150,7 @@ def test_classes_and_weights_are_those_of_the_rules(policy: AdlPolicy) -> None:
                 assert (effect.code, effect.value) == expected(state, policy, holdings, effect.account), (seed, effect)
         for code, head in heads.items():
             seen.add((code, head.other != head.price_ticks))
-            if policy in ORDERED and code != AdlClass.HOUSE and head.amount:
+            if policy in ADL_IN_ORDER and code != AdlClass.HOUSE and head.amount:
                 check_passed_over(state, policy, holdings, givers[code], head)
     assert {code for code, _ in seen} == set(AdlClass)
     assert any(kept for _, kept in seen)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from backstop.core.engine import step
-from backstop.core.events import EFFECT, NONE, AdlClass, AdlPolicy, Cause, EffectArray, EffectKind
+from backstop.core.events import ADL_IN_ORDER, EFFECT, NONE, AdlClass, AdlPolicy, Cause, EffectArray, EffectKind
 from backstop.core.state import new_state
-from backstop.core.waterfall.certificate import ORDERED, CertificateFault, Share, check_allocation, check_certificate
+from backstop.core.waterfall.certificate import CertificateFault, Share, check_allocation, check_certificate
 from backstop.reference.arithmetic import sign, split
 from backstop.reference.records import Effect, effects_list, events_array
 from tests.streams.random_streams import make_stream, profile_of
@@ -42,7 +42,7 @@ class Certificate(NamedTuple):
 
     def is_ordered(self, place: int) -> bool:
         """Return whether the class of a row takes whole caps in an order."""
-        return self.plan.code in ORDERED and self.rows[place].code != AdlClass.HOUSE
+        return self.plan.code in ADL_IN_ORDER and self.rows[place].code != AdlClass.HOUSE
 
     def fills_of(self, place: int) -> int:
         """Return how many gave lots in the class of a row."""
@@ -107,7 +107,7 @@ def test_harvest_has_every_kind() -> None:
     assert any(len(certificate.of(F.ADL_CLASS)) >= 3 for certificate in several)
     assert {sign(certificate.beyond) for certificate in several} == {0, 1}
     assert {certificate.plan.value < 0 for certificate in several} == {True, False}
-    assert {certificate.plan.code for certificate in several if certificate.has_hidden} >= set(ORDERED)
+    assert {certificate.plan.code for certificate in several if certificate.has_hidden} >= set(ADL_IN_ORDER)
     assert {certificate.plan.code for certificate in several} == set(AdlPolicy)
     assert len(several) > 100
 

@@ -1,7 +1,7 @@
 """A toy stage that takes all accounts of an event at once, as docs/how-to/add-a-stage.md builds it.
 
-The driver is the engine's own, with a dispatch that knows one kind more. Each call of the toy leaves an
-effect of a kind of its own, so that a test sees how often it was called, and with how many accounts.
+The driver is the engine's own, with a dispatch that knows one kind more. Each call of the toy
+leaves an effect of a kind of its own: a test sees how often it was called, with how many accounts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from backstop.core.ledger import open_position_row
 from backstop.core.margin import assess, raw_health
 from backstop.core.monitor import start_round, touch
 from backstop.core.outbox import emit
-from backstop.core.state import OWNER_FIRST, PARKED_TURN, STAGE, State, house_slot, new_state
+from backstop.core.state import OWNER_FIRST, PARKED, PARKED_TURN, STAGE, State, house_slot, new_state
 from backstop.core.waterfall import run
 from backstop.core.waterfall.dispatch import act
 from tests.core.crossing import cross
@@ -31,7 +31,7 @@ from tests.core.desk import make_rules
 pytestmark = [pytest.mark.bounds, pytest.mark.interpreted]
 
 MARK, FACTOR = 100, 10
-#: Kind of the toy's row, and of the effect that tells of a call: ``lots`` accounts were in its turn.
+#: Kind of the toy's row, and of the effect of a call: ``lots`` accounts were in its turn.
 TOY, CALLED = 100, 100
 LIMITS = LimitRules(accounts_max=16, positions_max=32, orders_max=4, effects_max=1_024)
 
@@ -50,7 +50,7 @@ def run_rounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[S
     """Return the engine's loop over the stages, with the toy in its dispatch."""
     settings: Any = numba.config
     folder = settings.CACHE_DIR
-    # Its machine code must not be taken for that of the engine's own loop, which has the same names.
+    # Its machine code must not be taken for that of the engine's loop, which has the same names.
     settings.CACHE_DIR = str(tmp_path_factory.mktemp("kernels"))
     try:
         spec = importlib.util.spec_from_file_location("tests.core.run_with_toy", Path(run.__file__))
@@ -73,7 +73,7 @@ class Holding(NamedTuple):
 
 
 def toy_state(holdings: list[Holding], *, limits: LimitRules = LIMITS, from_health: Health = Health.DISTRESSED) -> State:
-    """Return a state with these accounts, whose waterfall is the toy, ADL and tear-up. OUTSIDE takes what does not net."""
+    """Return a state whose waterfall is the toy, ADL and tear-up. OUTSIDE takes what does not net."""
     made = new_state(make_rules((Stage.ADL, Stage.TEAR_UP), (TierRules(0, 100_000, 50_000),), factor=FACTOR, markets=2, limits=limits))
     toy = np.zeros(1, dtype=STAGE)
     toy[0].kind, toy[0].is_joint = TOY, 1
@@ -115,7 +115,7 @@ class Outcome(NamedTuple):
 
 
 def process(run_rounds: Callable[[State], None], state: State, touched: range) -> Outcome:
-    """Let an event touch some accounts, and return what the waterfall did; nothing may be lost or made."""
+    """Let an event touch some accounts, and return what the waterfall did. Nothing is lost or made."""
     before = totals(state)
     start_round(state)
     for account in touched:
@@ -136,7 +136,7 @@ def process(run_rounds: Callable[[State], None], state: State, touched: range) -
 
 
 def totals(state: State) -> tuple[int, int, int]:
-    """Return all money, all lots of market 0, and clearing with the cost of all positions: what an event keeps."""
+    """Return what an event keeps: all money, all lots of market 0, and clearing with all costs."""
     rows = state.positions[: int(state.engine[0].positions_now)]
     clearing = int(state.house[int(house_slot(HOUSE_FIRST_MARKET))])
     money = sum(state.house.tolist()) + sum(state.accounts["balance"].tolist())
@@ -144,7 +144,7 @@ def totals(state: State) -> tuple[int, int, int]:
 
 
 def test_the_toy_takes_all_accounts_of_an_event_at_once(run_rounds: Callable[[State], None]) -> None:
-    """Three defaulters: 10 and 4 lots long, 12 short. 12 are crossed in order of urgency; for the rest ADL has its turn."""
+    """10 and 4 lots long, 12 short: 12 are crossed in order of urgency; the rest is for ADL."""
     state = toy_state([Holding(60, 10), Holding(-100, -12), Holding(60, 4), Holding(50_000, -5)])
     assert state.accounts["health"][:4].tolist() == [Health.CLOSE_OUT, Health.INSOLVENT, Health.CLOSE_OUT, Health.HEALTHY]
     outcome = process(run_rounds, state, range(4))
@@ -157,7 +157,7 @@ def test_the_toy_takes_all_accounts_of_an_event_at_once(run_rounds: Callable[[St
 
 
 def test_an_account_that_is_flat_before_the_turn_acts_is_not_in_it(run_rounds: Callable[[State], None]) -> None:
-    """Account 0 comes to the turn; then the tear-up of account 1, for which the turn is not, closes its lots."""
+    """Account 0 comes to the turn; then the tear-up of account 1 closes its lots."""
     state = toy_state([Holding(-100, 4), Holding(50, -4)], from_health=Health.INSOLVENT)
     outcome = process(run_rounds, state, range(2))
     assert outcome.calls == []
@@ -167,7 +167,7 @@ def test_an_account_that_is_flat_before_the_turn_acts_is_not_in_it(run_rounds: C
 
 
 def test_an_account_that_is_touched_while_it_stands_there_comes_once(run_rounds: Callable[[State], None]) -> None:
-    """The tear-up of account 1 takes 4 of the 10 lots of account 0, which starts again and comes to the turn again."""
+    """The tear-up of account 1 takes 4 of the 10 lots of account 0, which starts again."""
     state = toy_state([Holding(-100, 10), Holding(50, -4), Holding(-10, -6)], from_health=Health.INSOLVENT)
     outcome = process(run_rounds, state, range(3))
     assert outcome.calls == [2]
@@ -176,13 +176,23 @@ def test_an_account_that_is_touched_while_it_stands_there_comes_once(run_rounds:
 
 
 def test_an_account_that_netting_brings_into_default_comes_with_the_others(run_rounds: Callable[[State], None]) -> None:
-    """Linked owners: what account 1 gives account 0 puts it in default itself; they come to the turn together."""
+    """What account 1 gives account 0 of its owner puts it in default; they come together."""
     state = toy_state([Holding(-300, 10), Holding(501, -10, owner=0)])
     assert state.accounts["health"][:2].tolist() == [Health.INSOLVENT, Health.WARNED]
     outcome = process(run_rounds, state, range(1))
     assert outcome.calls == [2]
     assert outcome.traded == {0: [1], 1: [0]}
     assert state.accounts["balance"][:2].tolist() == [0, 201]
+
+
+def test_an_account_that_the_turn_is_not_for_any_more_starts_again(run_rounds: Callable[[State], None]) -> None:
+    """It stands at the turn as if it had come there insolvent; it is solvent, so ADL has it."""
+    state = toy_state([Holding(60, 10), Holding(50_000, -10)], from_health=Health.INSOLVENT)
+    state.columns[PARKED, 0], state.columns[PARKED_TURN, 0], state.engine[0].parked_now = 0, 1, 1
+    outcome = process(run_rounds, state, range(0))
+    assert outcome.calls == []
+    assert outcome.traded[0] == [NONE]
+    assert state.accounts[0].health == Health.WARNED
 
 
 def test_in_a_crowded_event_everyone_waits_the_interval_of_the_turn(run_rounds: Callable[[State], None]) -> None:

@@ -405,8 +405,8 @@ def test_a_population_on_two_markets(tmp_path: Path) -> None:
         (AdlPolicy.CAPPED_PRO_RATA, "of its profit, up to its cap"),
         (AdlPolicy.PRO_RATA, "44.44 % of its position"),
         (AdlPolicy.RISK_AWARE, "4 / 9 of its lots x leverage"),
-        (AdlPolicy.QUEUE, "its whole cap, one by one in order of rank, until done"),
-        (AdlPolicy.RANDOM, "its whole cap, one by one in order of drawn numbers, until done"),
+        (AdlPolicy.QUEUE, "its whole cap, one by one in order of rank score, until done"),
+        (AdlPolicy.RANDOM, "its whole cap, one by one in order of their drawn numbers, until done"),
     ],
 )
 def test_the_share_of_each_is_told_by_the_policy(policy: AdlPolicy, words: str) -> None:

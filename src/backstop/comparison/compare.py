@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backstop.comparison.budget import BudgetTable
-from backstop.core.events import AdlClass, AdlPolicy, EffectArray, EffectKind, Stage, error_inventory_of, outside_of
+from backstop.core.events import ADL_IN_ORDER, AdlClass, AdlPolicy, EffectArray, EffectKind, Stage, error_inventory_of, outside_of
 from backstop.core.units import scramble
 from backstop.core.waterfall.allocation import allocate, allocate_in_order
-from backstop.core.waterfall.certificate import ORDERED, Share, check_allocation, check_certificate
+from backstop.core.waterfall.certificate import Share, check_allocation, check_certificate
 from backstop.journal import open_journal
 from backstop.runs.history import Past, apply_events, read_batches, replay_before
 
@@ -218,7 +218,7 @@ def compare_table(table: BudgetTable, budget: int, seq: int = 0, title: str = ""
     outcomes, notes = [], list(table.notes)
     for policy in AdlPolicy:
         weights, stands_in = _weights(table, policy, seq)
-        if policy not in ORDERED and sum(weights.tolist()) > _WEIGHTS_MAX:
+        if policy not in ADL_IN_ORDER and sum(weights.tolist()) > _WEIGHTS_MAX:
             raise NoWaveError(f"{policy.name.lower()}: the weights sum to more than 2^62 atoms: give them in a larger unit")
         if stands_in:
             notes.append(f"{policy.name.lower()}: {stands_in}")
@@ -249,11 +249,11 @@ def _weights(table: BudgetTable, policy: AdlPolicy, seq: int) -> tuple[Any, str]
 def _share_out(table: BudgetTable, policy: AdlPolicy, weights: Any, budget: int) -> Outcome:
     count = len(table.names)
     parts, remainders, heap = np.zeros((3, count), dtype=np.int64)
-    if policy in ORDERED:
+    if policy in ADL_IN_ORDER:
         eta_part, eta_weight = allocate_in_order(budget, table.caps, weights, parts, heap, count)
     else:
         eta_part, eta_weight = allocate(budget, table.caps, weights, parts, remainders, heap, count)
     shares = list(map(Share, range(count), table.caps.tolist(), weights.tolist(), parts.tolist()))
-    findings = check_allocation(policy in ORDERED, budget, shares, (int(eta_part), int(eta_weight)))
+    findings = check_allocation(policy in ADL_IN_ORDER, budget, shares, (int(eta_part), int(eta_weight)))
     given = {name: part for name, part in zip(table.names, parts.tolist(), strict=True) if part}
     return Outcome(policy, given, given, budget, sum(given.values()) == budget, tuple(map(str, findings)), 1)

@@ -7,17 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from backstop.comparison.compare import Comparison, Outcome
+from backstop.config.policies import POLICIES
 
 __all__ = ["COLOURS", "PictureError", "concentration", "draw_comparison", "figure_class", "largest_payers"]
 
-#: One colour a policy, apart for those who do not tell red from green (Okabe and Ito).
-COLOURS = {
-    "queue": "#D55E00",
-    "capped_pro_rata": "#0072B2",
-    "pro_rata": "#56B4E9",
-    "risk_aware": "#009E73",
-    "random": "#999999",
-}
+#: Colours of the policies by name.
+COLOURS = {policy.name.lower(): words.colour for policy, words in POLICIES.items()}
 #: Accounts that are shown by name.
 SHOWN = 12
 _NAME_MAX = 16

@@ -18,13 +18,10 @@ from pydantic.fields import FieldInfo
 
 from backstop.config.quantise import decimal_text
 from backstop.config.schema import (
-    AdlStage,
     AssetSection,
     BookSection,
     BreakersSection,
-    CloseoutStage,
     CommitmentSection,
-    FundStage,
     GroupSection,
     GuardSection,
     LevelsSection,
@@ -33,13 +30,10 @@ from backstop.config.schema import (
     MarketSection,
     ProviderSection,
     ProvidersSection,
-    RestrictStage,
-    SocialiseStage,
-    TakeoverStage,
-    TearUpStage,
     TierRow,
     VenueFile,
     VenueSection,
+    WaterfallStage,
     duration_text,
 )
 
@@ -69,12 +63,21 @@ Written from the code by `make generate`; do not edit. JSON Schema: [`schemas/ve
   `warning_ratio` stays below 1.
 - `band_offset_ppm` ascends, and `book.depth` has as many entries.
 - `warning_ratio` is 1 + `exit_buffer` to 10; `close_out_ratio` is 0 to 1.
-- `tear_up` is the last stage; `adl` or `socialise` before `fund` or `takeover` needs `solvent_pay_first = true`.
+- `tear_up` is the last stage; `adl` before `fund` or `takeover` needs `solvent_pay_first = true`.
+- `fund` and `socialise` have no turn of their own: `fund` stands behind `restrict`, `closeout` and
+  `takeover`, and `socialise` behind all stages but `tear_up`.
 - Where the file has `group`, each group has its own fund, and the stage `fund` says nothing of balance, cap and target.
 - A `provider` commits once to a group and direction; at most one is the vault.
 - A breaker's throttle is at most its halt, and its exit is above 0 and at most the first of them; `window`, `recovery_interval` and
   `drawdown_window` are at least 16 ns.
 """
+
+
+def _stage_sections() -> list[tuple[str, type[BaseModel]]]:
+    """Return the sections of the stages, in the order of their union."""
+    models = get_args(get_args(WaterfallStage)[0])
+    return [(f'[[waterfall]] stage = "{get_args(model.model_fields["stage"].annotation)[0]}"', model) for model in models]
+
 
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("[venue]", VenueSection),
@@ -84,13 +87,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("[breakers]", BreakersSection),
     ("[guard]", GuardSection),
     ("[providers]", ProvidersSection),
-    ('[[waterfall]] stage = "restrict"', RestrictStage),
-    ('[[waterfall]] stage = "closeout"', CloseoutStage),
-    ('[[waterfall]] stage = "takeover"', TakeoverStage),
-    ('[[waterfall]] stage = "fund"', FundStage),
-    ('[[waterfall]] stage = "adl"', AdlStage),
-    ('[[waterfall]] stage = "socialise"', SocialiseStage),
-    ('[[waterfall]] stage = "tear_up"', TearUpStage),
+    *_stage_sections(),
     ("[[group]]", GroupSection),
     ("[[provider]]", ProviderSection),
     ("[[provider.commitment]]", CommitmentSection),

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from backstop.config.quantise import decimal_text
+from backstop.core.events import AdlPolicy, SocialisePolicy
 
 __all__ = [
     "AdlStage",
@@ -96,6 +97,12 @@ Duration = Annotated[
 ]
 Ppm = Annotated[int, Field(ge=0, le=1_000_000)]
 Rows = Annotated[int, Field(ge=1, le=1 << 28)]
+if TYPE_CHECKING:
+    AdlPolicyName: TypeAlias = str
+    SocialisePolicyName: TypeAlias = str
+else:
+    AdlPolicyName = Literal[tuple(policy.name.lower() for policy in AdlPolicy)]
+    SocialisePolicyName = Literal[tuple(policy.name.lower() for policy in SocialisePolicy)]
 
 
 def _unit(unit: str) -> dict[str, Any]:
@@ -112,7 +119,7 @@ class VenueSection(_Section):
     name: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="Name of the venue, printed in reports.")
     solvent_pay_first: bool = Field(
         default=False,
-        description="Allows `adl` or `socialise` to stand before `fund` or `takeover`, so that solvent accounts pay first.",
+        description="Allows `adl` to stand before `fund` or `takeover`, so that solvent accounts pay first.",
     )
 
 
@@ -252,7 +259,7 @@ class AdlStage(_Section):
     """Auto-deleveraging: closes opposite positions at a set price."""
 
     stage: Literal["adl"]
-    policy: Literal["capped_pro_rata", "queue", "pro_rata", "risk_aware", "random"] = Field(
+    policy: AdlPolicyName = Field(
         default="capped_pro_rata",
         description="How counterparties of a class share: by profit, in the order of rank, by lots, by lots x leverage, in random order."
         " Each is capped so that it stays above maintenance margin.",
@@ -263,7 +270,7 @@ class SocialiseStage(_Section):
     """What the fund could not pay is borne by others, against a claim that later surplus pays back."""
 
     stage: Literal["socialise"]
-    policy: Literal["gains_haircut", "open_interest"] = Field(
+    policy: SocialisePolicyName = Field(
         default="gains_haircut",
         description="Who bears it: open gains in the markets of the default, or all open interest there.",
     )

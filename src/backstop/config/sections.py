@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel
 
 from backstop.config.findings import Finding
 from backstop.config.quantise import OffGridError, decimal_text
@@ -22,6 +24,7 @@ from backstop.config.schema import (
     duration_text,
 )
 from backstop.config.shape import Pieces
+from backstop.config.stages import STAGES, key_of, misplaced
 from backstop.config.venue import Asset, ProviderSpec
 from backstop.core.events import AdlPolicy, SocialisePolicy, Stage
 from backstop.core.instruments import (
@@ -39,6 +42,8 @@ from backstop.core.instruments import (
 )
 
 __all__ = ["AMOUNT_ATOMS_MAX", "Parts", "amount_text", "atoms_or_finding", "read_sections", "solvent_first", "stage_names"]
+
+Rules = TypeVar("Rules", bound=NamedTuple)
 
 #: Most atoms in one amount of the file: what one transfer may move.
 AMOUNT_ATOMS_MAX = 1 << 60
@@ -102,10 +107,10 @@ def _read_stage(key: str, stage: Any, pieces: Pieces, parts: Parts, findings: li
     elif isinstance(stage, SocialiseStage):
         parts.socialise_policy = int(SocialisePolicy[stage.policy.upper()])
     elif isinstance(stage, TakeoverStage):
-        parts.takeover = TakeoverRules(stage.provider_share_ppm, stage.answer_timeout, stage.failures_max, stage.retry, stage.off)
-        parts.disposal = DisposalRules(stage.disposal_interval, stage.disposal_share_ppm, stage.disposal_tolerance_ppm)
+        parts.takeover = _rules(TakeoverRules, key, stage, parts.asset, findings)
+        parts.disposal = _rules(DisposalRules, key, stage, parts.asset, findings, "disposal_")
     elif isinstance(stage, CloseoutStage) and parts.asset is not None:
-        parts.closeout = _closeout(key, stage, parts.asset, findings)
+        parts.closeout = _rules(CloseoutRules, key, stage, parts.asset, findings)
     elif isinstance(stage, FundStage) and parts.asset is not None:
         parts.fund = _fund(key, stage, parts.asset, findings)
         if not pieces.groups:
@@ -152,28 +157,16 @@ def _fund(key: str, stage: FundStage, asset: Asset, findings: list[Finding]) -> 
     elif leave > enter or (enter > 0 and leave == 0):
         right = f"needs drawdown_exit_ppm beside it, 1 to {enter}: left out, it is {leave}"
         findings.append(Finding(f"{key}.drawdown_enter_ppm", right, str(enter)))
-    return FundsRules(
-        window_ns=_at_least_16(f"{key}.window", stage.window, findings),
-        owner_loss_max=_cap(f"{key}.owner_loss_max", stage.owner_loss_max, asset, findings),
-        trading_fee_share_ppm=stage.trading_fee_share_ppm,
-        recovery_interval_ns=_at_least_16(f"{key}.recovery_interval", stage.recovery_interval, findings),
-        drawdown_window_ns=_at_least_16(f"{key}.drawdown_window", stage.drawdown_window, findings),
-        drawdown_enter_ppm=enter,
-        drawdown_exit_ppm=leave,
-    )
-
-
-def _at_least_16(key: str, duration_ns: int, findings: list[Finding]) -> int:
-    """Return a duration that is cut into 16 slots."""
-    if duration_ns < 16:
-        findings.append(Finding(key, "must be at least 16ns: it is cut into 16 slots", duration_text(duration_ns)))
-    return duration_ns
+    for name in ("window", "recovery_interval", "drawdown_window"):
+        if (duration_ns := getattr(stage, name)) < 16:
+            right = "must be at least 16ns: it is cut into 16 slots"
+            findings.append(Finding(f"{key}.{name}", right, duration_text(duration_ns)))
+    return _rules(FundsRules, key, stage, asset, findings)
 
 
 def _breakers(section: BreakersSection, guard: GuardSection, asset: Asset, findings: list[Finding]) -> BreakerRules:
-    throttle = atoms_or_finding("breakers.flow_throttle", section.flow_throttle, asset, findings)
-    halt = atoms_or_finding("breakers.flow_halt", section.flow_halt, asset, findings)
-    if throttle and halt and throttle > halt:
+    given = _rules(BreakerRules, "breakers", section, asset, findings, guard_hold_ns=guard.hold)
+    if given.flow_throttle and given.flow_halt and given.flow_throttle > given.flow_halt:
         findings.append(
             Finding(
                 "breakers.flow_throttle",
@@ -181,22 +174,7 @@ def _breakers(section: BreakersSection, guard: GuardSection, asset: Asset, findi
                 decimal_text(section.flow_throttle),
             )
         )
-    return BreakerRules(
-        hold_max_ns=section.hold_max,
-        reopen_ns=section.reopen,
-        throttle_share_ppm=section.throttle_share_ppm,
-        price_window_ns=section.price_window,
-        flow_window_ns=section.flow_window,
-        flow_exit_ppm=section.flow_exit_ppm,
-        flow_throttle=throttle,
-        flow_halt=halt,
-        stale_ns=section.stale or 0,
-        outage_gap_ns=section.outage_gap or 0,
-        outage_grace_ppm=section.outage_grace_ppm,
-        outage_grace_max_ns=section.outage_grace_max,
-        operator_hold_max_ns=section.operator_hold_max,
-        guard_hold_ns=guard.hold,
-    )
+    return given
 
 
 def amount_text(atoms: int, asset: Asset) -> str:
@@ -220,6 +198,34 @@ def atoms_or_finding(key: str, amount: Decimal, asset: Asset, findings: list[Fin
 
 def _cap(key: str, amount: Decimal | None, asset: Asset, findings: list[Finding]) -> int:
     return NO_CAP if amount is None else atoms_or_finding(key, amount, asset, findings)
+
+
+def _rules(
+    kind: type[Rules],
+    key: str,
+    section: BaseModel,
+    asset: Asset | None,
+    findings: list[Finding],
+    prefix: str = "",
+    **given: int,
+) -> Rules:
+    """Return a group of rules read from the section that has a key for each, without the ``_ns``.
+
+    Amounts become atoms. What is left out is off (a duration) or no cap (an amount).
+    """
+    values: dict[str, int] = dict(given)
+    for name in [name for name in kind._fields if name not in given]:
+        known = prefix + name if prefix + name in type(section).model_fields else prefix + name.removesuffix("_ns")
+        value = getattr(section, known)
+        if value is None:
+            value = 0 if name.endswith("_ns") else NO_CAP
+        elif isinstance(value, Decimal):
+            assert asset is not None
+            value = atoms_or_finding(f"{key}.{known}", value, asset, findings)
+        values[name] = value
+    make: Any = kind
+    rules: Rules = make(**values)
+    return rules
 
 
 def _ppm(key: str, ratio: Decimal, findings: list[Finding]) -> int | None:
@@ -268,21 +274,6 @@ def _limits(section: LimitsSection) -> LimitRules:
     return LimitRules(section.accounts_max, section.positions_max, section.orders_max, section.effects_max)
 
 
-def _closeout(key: str, stage: CloseoutStage, asset: Asset, findings: list[Finding]) -> CloseoutRules:
-    return CloseoutRules(
-        fee_ppm=stage.fee_ppm,
-        depth_share_ppm=stage.depth_share_ppm,
-        volume_share_ppm=stage.volume_share_ppm,
-        interval_ns=stage.interval,
-        deadline_ns=stage.deadline,
-        order_timeout_ns=stage.order_timeout,
-        minimum_notional=atoms_or_finding(f"{key}.minimum_notional", stage.minimum_notional, asset, findings),
-        cap_interval_ns=stage.cap_interval,
-        account_notional_max=_cap(f"{key}.account_notional_max", stage.account_notional_max, asset, findings),
-        venue_notional_max=_cap(f"{key}.venue_notional_max", stage.venue_notional_max, asset, findings),
-    )
-
-
 def _check_order(names: list[str], pieces: Pieces, findings: list[Finding]) -> None:
     for number, name in enumerate(names):
         if name in names[:number]:
@@ -294,6 +285,16 @@ def _check_order(names: list[str], pieces: Pieces, findings: list[Finding]) -> N
         findings.append(Finding("waterfall", f"the order is {order}: tear_up must be there, as the last stage"))
     elif names[-1] != "tear_up":
         findings.append(Finding(f"waterfall[{names.index('tear_up')}].stage", f"the order is {order}: tear_up must be last", '"tear_up"'))
+    for stage, others in misplaced([Stage[name.upper()] for name in names]):
+        name = key_of(stage)
+        wanted = " and ".join(map(key_of, others))
+        findings.append(
+            Finding(
+                f"waterfall[{names.index(name)}].stage",
+                f"the order is {order}: {name} must stand behind {wanted}: it has no turn of its own, {STAGES[stage].acts}",
+                f'"{name}"',
+            )
+        )
     if pieces.venue is None or pieces.venue.solvent_pay_first:
         return
     for first, behind in solvent_first(names):
@@ -309,9 +310,6 @@ def _check_order(names: list[str], pieces: Pieces, findings: list[Finding]) -> N
 
 def solvent_first(names: list[str]) -> list[tuple[str, str]]:
     """Return the pairs of stages in which solvent accounts pay before others do."""
-    return [
-        (first, behind)
-        for first in ("adl", "socialise")
-        for behind in ("fund", "takeover")
-        if first in names and behind in names and names.index(first) < names.index(behind)
-    ]
+    if "adl" not in names:
+        return []
+    return [("adl", behind) for behind in ("fund", "takeover") if behind in names[names.index("adl") :]]

@@ -27,12 +27,13 @@ from backstop.config.schema import (
     VenueSection,
     WaterfallStage,
 )
+from backstop.config.stages import STAGES, key_of
 
 __all__ = ["Pieces", "check_shape", "name_of", "pieces_of"]
 
 Section = TypeVar("Section", bound=BaseModel)
 
-_STAGES = ("restrict", "closeout", "takeover", "fund", "adl", "socialise", "tear_up")
+_STAGES = tuple(map(key_of, STAGES))
 _STAGE: TypeAdapter[Any] = TypeAdapter(WaterfallStage)
 #: Lists of the file, and the key by which people know an entry.
 _NAMED_BY = {"waterfall": "stage", "group": "name", "provider": "name", "market": "symbol"}

@@ -1,15 +1,16 @@
-"""One row per stage of the waterfall: how every table, page and picture names it, and in which colour.
+"""One row per stage of the waterfall: how tables, pages and pictures name and colour it.
 
 The order is the usual one of a venue file. A stage closes positions, or pays for others, or both.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from backstop.core.events import Stage
 
-__all__ = ["CLOSING", "PAYING", "STAGES", "StageWords", "key_of"]
+__all__ = ["CLOSING", "PAYING", "STAGES", "StageWords", "key_of", "misplaced"]
 
 
 class StageWords(NamedTuple):
@@ -19,13 +20,18 @@ class StageWords(NamedTuple):
     did: str
     #: What it is, as a line of the report says it.
     title: str
-    #: In light and in dark: told apart without colour, from light to dark in the order in which positions are closed.
+    #: In a light and in a dark page. From light to dark in the order in which positions are closed,
+    #: so that they are told apart without colour.
     colour: str = "#74777e"
     colour_on_dark: str = "#8b9099"
     #: After "positions were"; empty where it closes none.
     closed: str = ""
     #: Who paid, where it pays for others; else empty.
     payer: str = ""
+    #: A stage without a turn of its own stands behind these: it acts after them in any case.
+    behind: tuple[Stage, ...] = ()
+    #: Why: what it does in place of a turn.
+    acts: str = ""
 
     @property
     def method(self) -> str:
@@ -55,6 +61,8 @@ STAGES: dict[Stage, StageWords] = {
         colour="#4a968f",
         colour_on_dark="#5fb8af",
         payer="the insurance fund",
+        behind=(Stage.RESTRICT, Stage.CLOSEOUT, Stage.TAKEOVER),
+        acts="it supports what they close, and pays for accounts that they leave without positions",
     ),
     Stage.ADL: StageWords(
         "auto-deleveraged (ADL)",
@@ -68,6 +76,8 @@ STAGES: dict[Stage, StageWords] = {
         "charged to others",
         "Charged to others, against claims on later surplus",
         payer="other accounts, whose losses are claims on the fund",
+        behind=(Stage.RESTRICT, Stage.CLOSEOUT, Stage.TAKEOVER, Stage.FUND, Stage.ADL),
+        acts="it bears what the fund left of an account without positions, or of a tear-up",
     ),
     Stage.TEAR_UP: StageWords(
         "torn up",
@@ -82,6 +92,20 @@ STAGES: dict[Stage, StageWords] = {
 def key_of(stage: int) -> str:
     """Return the name by which a venue file, a table and a style sheet know a stage."""
     return Stage(stage).name.lower()
+
+
+def misplaced(stages: Sequence[int]) -> list[tuple[Stage, list[Stage]]]:
+    """Return each stage that stands too early, with those that it must stand behind.
+
+    The engine runs such an order as if the stage stood behind the others, so its place would be a
+    false promise. Only a venue file is refused for it: random streams go on to use every order.
+    """
+    found = []
+    for place, stage in enumerate(stages):
+        later = [other for other in STAGES[Stage(stage)].behind if other in stages[place:]]
+        if later:
+            found.append((Stage(stage), later))
+    return found
 
 
 #: Stages that close positions of defaulters, and those that pay for others, by key.

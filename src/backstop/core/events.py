@@ -80,6 +80,7 @@ __all__ = [
     "REMAINDER",
     "UNCOVERED",
     "WORLD",
+    "ADL_IN_ORDER",
     "AdlClass",
     "AdlPolicy",
     "Answer",
@@ -284,6 +285,10 @@ class AdlPolicy(IntEnum):
     RISK_AWARE = 4
     #: Whole caps, in an order drawn from ``seq``.
     RANDOM = 5
+
+
+#: Policies that take whole caps one by one, in order of weight. The others share in proportion.
+ADL_IN_ORDER = (AdlPolicy.QUEUE, AdlPolicy.RANDOM)
 
 
 class SocialisePolicy(IntEnum):

@@ -8,7 +8,7 @@ bounds that let the kernels add notionals without looking.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from backstop.core.events import GROUPS_MAX, AdlPolicy, SocialisePolicy, Stage
 
@@ -307,7 +307,7 @@ def check_rules(rules: VenueRules) -> None:
     _check(1 <= len(rules.markets) <= 4096, f"markets: {len(rules.markets)}: must be 1 to 4096")
     offers = len(rules.markets) * max(1, len(rules.providers))
     _check(offers < 1 << 15, f"markets x providers = {offers}: must be below {1 << 15}, so that an account's offers can be counted")
-    levels, closeout, limits = rules.levels, rules.closeout, rules.limits
+    levels, limits = rules.levels, rules.limits
     for number, market in enumerate(rules.markets):
         _check_market(f"markets[{number}]", market)
         top = max(tier.maintenance_rate_ppm for tier in market.tiers)
@@ -337,44 +337,43 @@ def check_rules(rules: VenueRules) -> None:
         0 <= levels.close_out_ratio_ppm <= PPM,
         f"levels.close_out_ratio_ppm = {levels.close_out_ratio_ppm}: must be 0 to {PPM}",
     )
-    for name in ("fee_ppm", "depth_share_ppm", "volume_share_ppm"):
-        value = getattr(closeout, name)
-        _check(0 <= value <= PPM, f"closeout.{name} = {value}: must be 0 to {PPM}")
-    for name in ("interval_ns", "deadline_ns", "order_timeout_ns", "cap_interval_ns"):
-        value = getattr(closeout, name)
-        _check(1 <= value <= 1 << 60, f"closeout.{name} = {value}: must be 1 to 2^60")
-    for name in ("minimum_notional", "account_notional_max", "venue_notional_max"):
-        value = getattr(closeout, name)
-        _check(0 <= value <= NO_CAP, f"closeout.{name} = {value}: must be 0 to 2^62")
+    _check_bounds(rules.closeout, "closeout")
     _check_funds(rules)
     _check_providers(rules)
     _check_breakers(rules)
-    for name in ("accounts_max", "positions_max", "orders_max", "effects_max"):
-        value = getattr(limits, name)
-        most = EFFECTS_MAX if name == "effects_max" else 1 << 28
-        _check(1 <= value <= most, f"limits.{name} = {value}: must be 1 to {most}")
+    rows = dict.fromkeys(LimitRules._fields, (1, 1 << 28))
+    _check_bounds(limits, "limits", **rows | {"effects_max": (1, EFFECTS_MAX)})
     _check_stages(rules)
-
-
-def _check_range(group: object, place: str, names: tuple[str, ...], low: int, high: int) -> None:
-    for name in names:
-        value = getattr(group, name)
-        _check(low <= value <= high, f"{place}.{name} = {value}: must be {low} to {high}")
 
 
 _DURATION_MAX = 1 << 60
 
 
+def _bounds_of(name: str) -> tuple[int, int]:
+    """Return what a rule may be by its unit: a share, a duration that is not 0, or an amount."""
+    if name.endswith("_ppm"):
+        return 0, PPM
+    return (1, _DURATION_MAX) if name.endswith("_ns") else (0, NO_CAP)
+
+
+def _check_bounds(group: Any, place: str, **others: tuple[int, int]) -> None:
+    """Check every number of a group of rules against the bounds of its unit, or ``others`` by name."""
+    for name, value in group._asdict().items():
+        if isinstance(value, int):
+            low, high = others.get(name, _bounds_of(name))
+            _check(low <= value <= high, f"{place}.{name} = {value}: must be {low} to {high}")
+
+
 def _check_funds(rules: VenueRules) -> None:
     _check(1 <= len(rules.funds) <= GROUPS_MAX, f"funds: {len(rules.funds)}: must be 1 to {GROUPS_MAX}")
     for number, market in enumerate(rules.markets):
-        _check_range(market, f"markets[{number}]", ("group",), 0, len(rules.funds) - 1)
+        last = len(rules.funds) - 1
+        _check(0 <= market.group <= last, f"markets[{number}].group = {market.group}: must be 0 to {last}")
     for group, fund in enumerate(rules.funds):
-        _check_range(fund, f"funds[{group}]", ("loss_per_window_max", "target"), 0, NO_CAP)
+        _check_bounds(fund, f"funds[{group}]")
     shared = rules.fund
-    _check_range(shared, "fund", ("window_ns", "recovery_interval_ns", "drawdown_window_ns"), 16, _DURATION_MAX)
-    _check_range(shared, "fund", ("owner_loss_max",), 0, NO_CAP)
-    _check_range(shared, "fund", ("trading_fee_share_ppm", "drawdown_enter_ppm", "drawdown_exit_ppm"), 0, PPM)
+    slotted = dict.fromkeys(("window_ns", "recovery_interval_ns", "drawdown_window_ns"), (16, _DURATION_MAX))
+    _check_bounds(shared, "fund", **slotted)
     _check(
         shared.drawdown_exit_ppm <= shared.drawdown_enter_ppm,
         f"fund.drawdown_exit_ppm = {shared.drawdown_exit_ppm}: must be at most drawdown_enter_ppm {shared.drawdown_enter_ppm}",
@@ -395,20 +394,12 @@ def _check_providers(rules: VenueRules) -> None:
             len(provider.commitments) == len(rules.funds),
             f"{place}.commitments: {len(provider.commitments)} groups: must be {len(rules.funds)}, one a market group",
         )
-        _check_range(provider, place, ("leverage_ppm",), 1, 1000 * PPM)
-        _check_range(provider, place, ("loss_stop",), 1, NO_CAP)
+        _check_bounds(provider, place, leverage_ppm=(1, 1000 * PPM), loss_stop=(1, NO_CAP))
         for group, pair in enumerate(provider.commitments):
             for direction, commitment in zip(("long", "short"), pair, strict=True):
-                here = f"{place}.commitments[{group}].{direction}"
-                _check_range(commitment, here, ("capacity", "refill_per_s", "position_notional_max"), 0, NO_CAP)
-                _check_range(commitment, here, ("edge_ppm",), 0, PPM)
-    takeover, disposal = rules.takeover, rules.disposal
-    _check_range(takeover, "takeover", ("provider_share_ppm",), 0, PPM)
-    _check_range(takeover, "takeover", ("answer_timeout_ns", "retry_ns", "off_ns"), 1, _DURATION_MAX)
-    _check_range(takeover, "takeover", ("failures_max",), 1, 1 << 30)
-    _check_range(disposal, "disposal", ("interval_ns",), 1, _DURATION_MAX)
-    _check_range(disposal, "disposal", ("share_ppm",), 1, PPM)
-    _check_range(disposal, "disposal", ("tolerance_ppm",), 0, PPM - 1)
+                _check_bounds(commitment, f"{place}.commitments[{group}].{direction}")
+    _check_bounds(rules.takeover, "takeover", failures_max=(1, 1 << 30))
+    _check_bounds(rules.disposal, "disposal", share_ppm=(1, PPM), tolerance_ppm=(0, PPM - 1))
 
 
 def _check_thresholds(place: str, enter: int, worse: int, leave: int) -> None:
@@ -422,18 +413,12 @@ def _check_thresholds(place: str, enter: int, worse: int, leave: int) -> None:
 
 def _check_breakers(rules: VenueRules) -> None:
     breakers = rules.breakers
-    durations = ("hold_max_ns", "reopen_ns", "price_window_ns", "flow_window_ns", "operator_hold_max_ns", "guard_hold_ns")
-    _check_range(breakers, "breakers", durations, 1, _DURATION_MAX)
-    _check_range(breakers, "breakers", ("stale_ns", "outage_gap_ns", "outage_grace_max_ns"), 0, _DURATION_MAX)
-    _check_range(breakers, "breakers", ("throttle_share_ppm",), 1, PPM)
-    _check_range(breakers, "breakers", ("flow_exit_ppm", "outage_grace_ppm"), 0, PPM)
-    _check_range(breakers, "breakers", ("flow_throttle", "flow_halt"), 0, NO_CAP)
+    or_off = dict.fromkeys(("stale_ns", "outage_gap_ns", "outage_grace_max_ns"), (0, _DURATION_MAX))
+    _check_bounds(breakers, "breakers", throttle_share_ppm=(1, PPM), **or_off)
     _check_thresholds("breakers.flow", breakers.flow_throttle, breakers.flow_halt, 1)
     for number, market in enumerate(rules.markets):
         place = f"markets[{number}]"
-        _check_range(market, place, ("price_throttle_ppm", "price_halt_ppm", "price_exit_ppm", "guard_jump_ppm"), 0, PPM)
-        _check_range(market, place, ("flow_throttle", "flow_halt"), 0, NO_CAP)
-        _check_range(market, place, ("guard_volume_lots",), 0, DEPTH_LOTS_MAX)
+        _check_bounds(market, place, guard_volume_lots=(0, DEPTH_LOTS_MAX), volatility_ppm=(1, NO_CAP))
         _check_thresholds(f"{place}.price", market.price_throttle_ppm, market.price_halt_ppm, market.price_exit_ppm)
         _check_thresholds(f"{place}.flow", market.flow_throttle, market.flow_halt, 1)
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["Outcome"]
+from backstop.core.events import Stage
+
+__all__ = ["JOINT", "Outcome"]
+
+#: Stages whose turn takes all accounts of an event at once. The others take account by account.
+JOINT: tuple[Stage, ...] = ()
 
 
 class Outcome(IntEnum):
@@ -14,5 +19,5 @@ class Outcome(IntEnum):
     NEXT = 0
     #: The account waits for a time or for an answer; it starts again from the first turn then.
     WAIT = 1
-    #: The account needs no other stage: it is out of default, or it is flat and its deficit was covered.
+    #: The account needs no other stage: it is out of default, or flat with its deficit covered.
     DONE = 2

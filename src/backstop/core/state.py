@@ -22,10 +22,12 @@ from backstop.core.events import (
     HOUSE_FIRST_MARKET,
     NEVER_NS,
     NONE,
+    BreakerCause,
     Health,
     Stage,
 )
 from backstop.core.instruments import BANDS_MAX, VenueRules, check_rules, deductions_atoms
+from backstop.core.stages import JOINT
 
 __all__ = [
     "ACCOUNT",
@@ -153,7 +155,7 @@ BREAKER = _row(
     ("state", "<i8"),
     ("cause", "<i8"),
     ("until_ns", "<i8"),
-    ("levels", "<i8", (9,)),  # by BreakerCause
+    ("levels", "<i8", (max(BreakerCause) + 1,)),  # by BreakerCause
     ("spent", "<i8"),  # sum of 2^(cause - 1)
     ("answered", "<i8"),  # likewise: whom the present stop is for
     ("is_dirty", "<i8"),
@@ -246,50 +248,34 @@ ENGINE = _row(
     ("crossed", "<i8"),
 )
 
-#: The venue's rules that are not a market's, one row.
+#: What stands in rows of its own: the times of turns in ``STAGE``, thresholds in ``BREAKER``.
+_IN_OTHER_ROWS = {
+    "interval_ns",
+    "deadline_ns",
+    "order_timeout_ns",
+    "answer_timeout_ns",
+    "flow_throttle",
+    "flow_halt",
+}
+
+
+def _venue_values(rules: VenueRules) -> dict[str, int]:
+    """Return the venue's rules that kernels read, by name: every field of its groups of rules."""
+    values: dict[str, int] = {}
+    for group in (rules.levels, rules.closeout, rules.fund, rules.takeover, rules.breakers):
+        values |= {name: value for name, value in group._asdict().items() if name not in _IN_OTHER_ROWS}
+    return values | {f"disposal_{name}": value for name, value in rules.disposal._asdict().items()}
+
+
+#: The venue's rules that are not a market's, one row: those of the venue file, then what follows from them.
 RULES = _row(
-    ("warning_ratio_ppm", "<i8"),
-    ("exit_buffer_ppm", "<i8"),
-    ("close_out_ratio_ppm", "<i8"),
-    ("fee_ppm", "<i8"),
-    ("depth_share_ppm", "<i8"),
-    ("volume_share_ppm", "<i8"),
-    ("minimum_notional", "<i8"),
-    ("cap_interval_ns", "<i8"),
-    ("account_notional_max", "<i8"),
-    ("venue_notional_max", "<i8"),
+    *((name, "<i8") for name in _venue_values(VenueRules(markets=()))),
     ("fund_turn", "<i8"),  # row of ``fund`` in ``State.stages``, or NONE
     ("socialise_turn", "<i8"),  # row of ``socialise``, or NONE
-    ("fund_supports", "<i8"),  # the fund supports the gap of an insolvent account's closing: it stands before ADL
+    ("fund_supports", "<i8"),  # it stands before ADL: it supports the closing of insolvent accounts
     ("groups", "<i8"),
-    ("window_ns", "<i8"),
-    ("owner_loss_max", "<i8"),
-    ("trading_fee_share_ppm", "<i8"),
-    ("recovery_interval_ns", "<i8"),
-    ("drawdown_window_ns", "<i8"),
-    ("drawdown_enter_ppm", "<i8"),
-    ("drawdown_exit_ppm", "<i8"),
     ("providers", "<i8"),
     ("vault", "<i8"),  # number of the venue vault, or NONE
-    ("provider_share_ppm", "<i8"),
-    ("failures_max", "<i8"),
-    ("retry_ns", "<i8"),
-    ("off_ns", "<i8"),
-    ("disposal_interval_ns", "<i8"),
-    ("disposal_share_ppm", "<i8"),
-    ("disposal_tolerance_ppm", "<i8"),
-    ("hold_max_ns", "<i8"),
-    ("reopen_ns", "<i8"),
-    ("throttle_share_ppm", "<i8"),
-    ("price_window_ns", "<i8"),
-    ("flow_window_ns", "<i8"),
-    ("flow_exit_ppm", "<i8"),
-    ("stale_ns", "<i8"),
-    ("outage_gap_ns", "<i8"),
-    ("outage_grace_ppm", "<i8"),
-    ("outage_grace_max_ns", "<i8"),
-    ("operator_hold_max_ns", "<i8"),
-    ("guard_hold_ns", "<i8"),
     ("accounts_max", "<i8"),
     ("orders_max", "<i8"),
     ("markets", "<i8"),
@@ -494,10 +480,11 @@ def _stands_behind(rules: VenueRules, stage: Stage, other: Stage) -> bool:
 
 
 def _stage_row(rules: VenueRules, stage: int, from_health: Health = Health.DISTRESSED) -> NDArray[np.void]:
-    """Return the row of one turn. Whoever does not wait for answers has closeout's interval and deadline."""
+    """Return the row of one turn. Stages without times of their own have those of closeout."""
     rows = np.zeros(1, dtype=STAGE)
     row, closeout = rows[0], rules.closeout
-    row.kind, row.from_health, row.until_health = stage, from_health, Health.INSOLVENT
+    row.kind, row.is_joint = stage, stage in JOINT
+    row.from_health, row.until_health = from_health, Health.INSOLVENT
     row.interval_ns, row.deadline_ns = closeout.interval_ns, closeout.deadline_ns
     if stage == Stage.CLOSEOUT:
         row.answer_timeout_ns = closeout.order_timeout_ns
@@ -512,7 +499,7 @@ def _stage_row(rules: VenueRules, stage: int, from_health: Health = Health.DISTR
 
 
 def _stage_rows(rules: VenueRules) -> NDArray[np.void]:
-    """Return the turns of the waterfall: the venue's stages, and takeover first for accounts below close-out."""
+    """Return the turns of the waterfall. Below close-out, takeover has one before closeout, too."""
     rows = []
     for stage in rules.stages:
         if stage == Stage.CLOSEOUT and _stands_behind(rules, Stage.TAKEOVER, Stage.CLOSEOUT):
@@ -529,15 +516,8 @@ def _turn_of(stages: NDArray[np.void], stage: Stage) -> int:
 def _rules_row(rules: VenueRules, stages: NDArray[np.void]) -> NDArray[np.void]:
     rows = np.zeros(1, dtype=RULES)
     row = rows[0]
-    for group in (rules.levels, rules.closeout, rules.fund, rules.takeover):
-        for name, value in group._asdict().items():
-            if name in RULES.names:
-                row[name] = value
-    for name, value in rules.disposal._asdict().items():
-        row["disposal_" + name] = value
-    for name, value in rules.breakers._asdict().items():
-        if name not in ("flow_throttle", "flow_halt"):
-            row[name] = value
+    for name, value in _venue_values(rules).items():
+        row[name] = value
     row.fund_turn, row.socialise_turn = _turn_of(stages, Stage.FUND), _turn_of(stages, Stage.SOCIALISE)
     row.fund_supports = Stage.FUND in rules.stages and not _stands_behind(rules, Stage.FUND, Stage.ADL)
     row.groups, row.providers = len(rules.funds), len(rules.providers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backstop.config.policies import LOTS_WEIGHT, POLICIES, PROFIT_WEIGHT, Weight, weight_kind
 from backstop.core.events import AdlClass, AdlPolicy, EffectKind
 from backstop.explain.fact import Fact
 from backstop.explain.scene import Scene
@@ -10,35 +11,22 @@ from backstop.reference.wave import Counterparty, cash_parts, weight_of
 
 __all__ = ["add_share", "add_weight", "weight_text"]
 
-_LOTS = "the lots that it holds there"
-_WEIGHTS = {
-    AdlPolicy.CAPPED_PRO_RATA: _LOTS,
-    AdlPolicy.PRO_RATA: _LOTS,
-    AdlPolicy.QUEUE: (
-        "the rank score: with profit / cost of the position and leverage (its notional / equity of the account),"
-        " their product in profit, minus their quotient at a loss"
-    ),
-    AdlPolicy.RISK_AWARE: "lots x leverage, its notional / equity of the account, rounded down, at least 1",
-    AdlPolicy.RANDOM: "a number drawn from the event's seq, the market and the account",
-}
-
 
 def weight_text(policy: AdlPolicy, adl_class: AdlClass) -> str:
     """Say how the weight of a counterparty of a class comes about."""
-    if adl_class == AdlClass.HOUSE:
-        return _LOTS
-    if policy == AdlPolicy.CAPPED_PRO_RATA and adl_class == AdlClass.PROFITABLE:
-        return "unrealised profit of the position there, its value at mark less its cost"
-    return _WEIGHTS[policy]
+    weight = weight_kind(policy, adl_class)
+    if weight == Weight.LOTS:
+        return LOTS_WEIGHT
+    return PROFIT_WEIGHT if weight == Weight.PROFIT else POLICIES[policy].says
 
 
 def add_weight(scene: Scene, fact: Fact) -> None:
     """Say how the weight of the ADL_FILL that is looked at comes about, and check it where it is lots or profit."""
     row, policy, adl_class = scene.row, AdlPolicy(scene.rules.adl_policy), AdlClass(scene.row["code"])
     holding = scene.holding(row["market"])
-    says = f"weight: {weight_text(policy, adl_class)}"
-    if policy in (AdlPolicy.CAPPED_PRO_RATA, AdlPolicy.PRO_RATA):
-        if policy == AdlPolicy.CAPPED_PRO_RATA and adl_class == AdlClass.PROFITABLE:
+    says, weight = f"weight: {weight_text(policy, adl_class)}", weight_kind(policy, adl_class)
+    if weight != Weight.SCORE:
+        if weight == Weight.PROFIT:
             says += f": {scene.speaker.venue.asset.text(holding.value)} less {scene.speaker.cash(holding.cost)}"
         counterparty = Counterparty(scene.account, holding, scene.portfolio)
         fact.check("weight", row["value"], weight_of(policy, adl_class, counterparty, scene.event["seq"]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from backstop.config.policies import Weight, weight_kind
 from backstop.core.events import NEVER_NS, NONE, AdlClass, AdlPolicy, BreakerState, Cause, EffectKind, EventKind, Health
 from backstop.core.waterfall.certificate import check_certificate
 from backstop.explain.closing import zero_text
@@ -243,9 +244,8 @@ def _adl_class(scene: Scene, fact: Fact) -> None:
     row, policy = scene.row, scene.rules.adl_policy
     fact.because.append(f"weight: {weight_text(AdlPolicy(policy), AdlClass(row['code']))}")
     if row["value"]:
-        is_cash = policy == AdlPolicy.CAPPED_PRO_RATA and row["code"] == AdlClass.PROFITABLE
-        by_lots = policy in (AdlPolicy.CAPPED_PRO_RATA, AdlPolicy.PRO_RATA) or row["code"] == AdlClass.HOUSE
-        unit = "eta_weight_atoms" if is_cash else "eta_weight_lots" if by_lots else "eta_weight"
+        units = {Weight.PROFIT: "eta_weight_atoms", Weight.LOTS: "eta_weight_lots", Weight.SCORE: "eta_weight"}
+        unit = units[weight_kind(policy, row["code"])]
         fact.values |= {"eta_lots": row["amount"], unit: row["value"]}
         fact.because.append("each gives eta x its weight, down to a whole lot, at most its cap; the lots left go to the largest remainders")
 

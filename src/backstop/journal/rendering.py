@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backstop.config import Venue
+from backstop.config.policies import POLICIES, Weight, weight_kind
 from backstop.core.events import (
     NEVER_NS,
     NONE,
@@ -159,25 +160,15 @@ def _cap_lots(name: str, field: str) -> Part:
     return Part(name, lambda speaker, row: speaker.lots(row["market"], row[field]))
 
 
-#: What a weight is where it is neither cash nor lots, by policy.
-_SCORES = {
-    AdlPolicy.QUEUE: "rank score {} ppm",
-    AdlPolicy.RISK_AWARE: "{} (lots x leverage)",
-    AdlPolicy.RANDOM: "drawn number {}",
-}
-#: What candidates stand in order of, where a policy takes whole caps one by one.
-_ORDERS = {AdlPolicy.QUEUE: "rank score", AdlPolicy.RANDOM: "their drawn numbers"}
-
-
 def _weight() -> Part:
     """Weight of an ADL counterparty, by the venue's policy; in HOUSE always lots."""
 
     def said(speaker: Vocabulary, row: Row) -> str:
         policy, value = AdlPolicy(speaker.venue.rules.adl_policy), row["value"]
-        if policy in _SCORES and row["code"] != AdlClass.HOUSE:
-            return _SCORES[policy].format(value)
-        is_cash = policy == AdlPolicy.CAPPED_PRO_RATA and row["code"] == AdlClass.PROFITABLE
-        return speaker.cash(value) if is_cash else speaker.lots(row["market"], value)
+        weight = weight_kind(policy, row["code"])
+        if weight == Weight.SCORE:
+            return POLICIES[policy].score.format(value)
+        return speaker.cash(value) if weight == Weight.PROFIT else speaker.lots(row["market"], value)
 
     return Part("weight", said)
 
@@ -187,14 +178,14 @@ def _eta() -> Part:
 
     def said(speaker: Vocabulary, row: Row) -> str:
         policy = AdlPolicy(speaker.venue.rules.adl_policy)
-        if policy in _ORDERS and row["code"] != AdlClass.HOUSE and row["price_ticks"] < row["other"]:
-            return f"one by one in order of {_ORDERS[policy]} until done, the last at {row['amount']}"
+        order = POLICIES[policy].order
+        if order and row["code"] != AdlClass.HOUSE and row["price_ticks"] < row["other"]:
+            return f"one by one in order of {order} until done, the last at {row['amount']}"
         if row["value"] == 0:
             return "their whole caps"
-        is_lots = row["code"] == AdlClass.HOUSE or policy in (AdlPolicy.CAPPED_PRO_RATA, AdlPolicy.PRO_RATA)
-        weight = speaker.lots(row["market"], row["value"]) if is_lots else str(row["value"])
-        if policy == AdlPolicy.CAPPED_PRO_RATA and row["code"] == AdlClass.PROFITABLE:
-            weight = speaker.cash(row["value"])
+        kind, weight = weight_kind(policy, row["code"]), str(row["value"])
+        if kind != Weight.SCORE:
+            weight = speaker.cash(row["value"]) if kind == Weight.PROFIT else speaker.lots(row["market"], row["value"])
         return f"eta {speaker.lots(row['market'], row['amount'])} / {weight}"
 
     return Part("eta", said)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from backstop.core.events import AdlClass, AdlPolicy
+from backstop.core.events import ADL_IN_ORDER, AdlClass, AdlPolicy
 from backstop.core.instruments import PPM
 from backstop.reference.allocation import capped_pro_rata, in_order
 from backstop.reference.arithmetic import ceil_div, largest_that, least_that, sign, split
@@ -27,8 +27,6 @@ __all__ = [
 
 #: Slack in a counterparty's cap, one for each of the two roundings up.
 CAP_SLACK_ATOMS = 2
-#: Policies that take whole caps, by rank.
-ORDERED = (AdlPolicy.QUEUE, AdlPolicy.RANDOM)
 #: A ratio in ppm that is larger than this is this: a million times.
 RATIO_MAX = 10**12
 WORD = (1 << 64) - 1
@@ -169,7 +167,7 @@ def place_in_class(
     policy: int, adl_class: AdlClass, lots: int, weights: dict[int, int], caps: dict[int, int]
 ) -> tuple[dict[int, int], tuple[int, int]]:
     """Place lots in one class, by holder; return the lots of each, and eta as a fraction."""
-    rule = in_order if policy in ORDERED and adl_class != AdlClass.HOUSE else capped_pro_rata
+    rule = in_order if policy in ADL_IN_ORDER and adl_class != AdlClass.HOUSE else capped_pro_rata
     return rule(lots, weights, caps)
 
 

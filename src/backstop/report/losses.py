@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from backstop.config.policies import POLICIES, Weight, weight_kind
 from backstop.config.stages import STAGES, key_of
 from backstop.core.events import AdlClass, AdlPolicy
 from backstop.report.adl import AdlRecord, Plan, PlanClass
@@ -27,8 +28,6 @@ _CLASSES = {
     AdlClass.HEDGE: "hedging another account of the same owner",
     AdlClass.HOUSE: "traders whom the engine does not know",
 }
-#: What candidates stand in order of, where a policy takes whole caps one by one.
-_ORDERS = {AdlPolicy.QUEUE: "rank", AdlPolicy.RANDOM: "drawn numbers"}
 _CAUSES = {
     "cash": "Deposits and withdrawals",
     "liquidation_fee": "Liquidation fees",
@@ -257,14 +256,15 @@ def _largest_plan(gathering: Gathering, plan: Plan, facts: RunFacts) -> Html:
 
 def _share_words(name: AdlClass, part: PlanClass, plan: Plan, gathering: Gathering) -> str:
     """Say what each candidate was asked for: eta of its class in the units of its weight, or its turn in an order."""
-    policy = AdlPolicy.PRO_RATA if name == AdlClass.HOUSE else AdlPolicy(plan.policy)
-    if policy in _ORDERS and part.full < part.candidates:
-        return f"its whole cap, one by one in order of {_ORDERS[policy]}, until done"
+    order = "" if name == AdlClass.HOUSE else POLICIES[AdlPolicy(plan.policy)].order
+    if order and part.full < part.candidates:
+        return f"its whole cap, one by one in order of {order}, until done"
     if part.eta_weight == 0:
         return "its whole cap"
-    if policy == AdlPolicy.RISK_AWARE:
+    weight = weight_kind(plan.policy, name)
+    if weight == Weight.SCORE:
         return f"{part.eta_lots:,} / {part.eta_weight:,} of its lots x leverage, up to its cap"
-    if policy != AdlPolicy.CAPPED_PRO_RATA or name != AdlClass.PROFITABLE:
+    if weight == Weight.LOTS:
         return f"{percent(part.eta_lots, part.eta_weight, 2)} of its position, up to its cap"
     venue = gathering.venue
     market = venue.markets[plan.market]

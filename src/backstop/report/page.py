@@ -35,7 +35,7 @@ _CONTENTS = (
 
 
 def stage_style() -> str:
-    """Return the colours of the stages as CSS: a variable and the rules of each, from the table of stages."""
+    """Return the colours of the stages as CSS: a variable and the rules of each."""
     light = " ".join(f"--{key_of(stage)}: {words.colour};" for stage, words in STAGES.items())
     dark = " ".join(f"--{key_of(stage)}: {words.colour_on_dark};" for stage, words in STAGES.items())
     lines = [f":root {{ {light} }}", f"@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"]

@@ -217,7 +217,8 @@ def warnings_of(venue: Venue, tally: Tally) -> tuple[str, ...]:
     if tally.refused:
         words = ", ".join(f"{count} {code.name.lower()}" for code, count in sorted(tally.refused.items()))
         warnings.append(f"events were refused: {words}")
-    if venue.rules.solvent_pay_first and Stage.FUND in venue.rules.stages:
+    stages = venue.rules.stages
+    if Stage.ADL in stages and Stage.FUND in stages[stages.index(Stage.ADL) :]:
         warnings.append("solvent_pay_first = true: INV-11 holds in the order of the venue file, in which adl stands before fund")
     return tuple(warnings)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
 from backstop.core.breakers import add_flow
-from backstop.core.events import NONE, AdlClass, AdlPolicy, Cause, Health
+from backstop.core.events import ADL_IN_ORDER, NONE, AdlClass, Cause, Health
 from backstop.core.ledger import trade
 from backstop.core.margin import assess, maintenance_margin, unit_of, zero_cash
 from backstop.core.monitor import judge
@@ -130,7 +130,7 @@ def _fill_class(state: State, policy: int, found: int, kind: int, to_place: int)
     caps, weights, parts = state.columns[PLAN_CAP], state.columns[PLAN_WEIGHT], state.columns[PLAN_CASH]
     remainders, heap = state.columns[PLAN_REMAINDER], state.columns[PLAN_ORDER]
     _set_others_aside(state, found, kind)
-    if kind != AdlClass.HOUSE and (policy == AdlPolicy.QUEUE or policy == AdlPolicy.RANDOM):
+    if kind != AdlClass.HOUSE and policy in ADL_IN_ORDER:
         eta_lots, eta_weight = allocate_in_order(to_place, caps, weights, parts, heap, found)
     else:
         eta_lots, eta_weight = allocate(to_place, caps, weights, parts, remainders, heap, found)
@@ -285,7 +285,7 @@ def deleverage_position(state: State, policy: int, position: int, equity: int, m
 
 @kernel
 def _deleverage_account(state: State, policy: int, account: int) -> int:
-    """Deleverage an account's positions in order of market, while it is in default; return its outcome."""
+    """Deleverage an account's positions in order of market while in default; return its outcome."""
     position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]

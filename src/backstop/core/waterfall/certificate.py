@@ -16,12 +16,20 @@ from enum import IntEnum
 from itertools import pairwise
 from typing import NamedTuple
 
-from backstop.core.events import NONE, AdlClass, AdlPolicy, Cause, EffectArray, EffectKind, clearing_of, error_inventory_of, outside_of
+from backstop.core.events import (
+    ADL_IN_ORDER,
+    NONE,
+    AdlClass,
+    AdlPolicy,
+    Cause,
+    EffectArray,
+    EffectKind,
+    clearing_of,
+    error_inventory_of,
+    outside_of,
+)
 
-__all__ = ["ORDERED", "CertificateFault", "Finding", "Share", "check_allocation", "check_certificate"]
-
-#: Policies that take whole caps in an order; the others share in proportion. HOUSE shares in proportion in all.
-ORDERED = (AdlPolicy.QUEUE, AdlPolicy.RANDOM)
+__all__ = ["CertificateFault", "Finding", "Share", "check_allocation", "check_certificate"]
 
 
 class CertificateFault(IntEnum):
@@ -138,7 +146,7 @@ def check_certificate(effects: EffectArray, first: int, notional_factor: int | N
     for part in classes:
         found += _check_caps(part)
         found += _check_weights(plan, part)
-        is_ordered = plan.code in ORDERED and part.head.code != AdlClass.HOUSE
+        is_ordered = plan.code in ADL_IN_ORDER and part.head.code != AdlClass.HOUSE
         check = _check_order if is_ordered else _check_proportions
         found += check(part.name, part.shares, part.hidden, part.eta)
     found += _check_cash(plan, fills)

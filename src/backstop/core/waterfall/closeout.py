@@ -1,7 +1,7 @@
 """Closing on the book: the least that restores an account, in slices, within limits.
 
-``close_on_book`` sends the orders of one slice. A solvent account's order never goes beyond its zero
-price; an insolvent one's gap to zero cash is reserved in the fund before the order leaves
+``close_on_book`` sends the orders of one slice. A solvent account's order never goes beyond its
+zero price; an insolvent one's gap to zero cash is reserved in the fund before the order leaves
 (docs/rules.md, section 6).
 """
 
@@ -373,7 +373,10 @@ def _plan_orders(state: State, turn: int, account: int, equity: int, maintenance
 
 @kernel
 def _close_account(state: State, turn: int, account: int) -> int:
-    """Send one slice of an account; return WAIT for answers, for the next slice or for the deadline, else NEXT (keeps INV-11)."""
+    """Send one slice of an account; return WAIT or NEXT (keeps INV-11).
+
+    It waits for answers, for its next slice, or while only others take the capacity, to the deadline.
+    """
     now = state.engine[0].now_ns
     head = state.accounts[account]
     if now < head.next_slice_ns:

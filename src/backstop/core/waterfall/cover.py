@@ -1,4 +1,4 @@
-"""What happens to an account once it has no lots: a deficit is paid by the fund, then by others, or stays uncovered."""
+"""Who pays the deficit of an account without lots: the fund, then others; the rest is uncovered."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _groups_closed(state: State, account: int) -> int:
 
 @kernel
 def _waits_for_funds(state: State, account: int, groups: int, deficit: int) -> bool:
-    """Return whether the account now waits, because the funds cannot pay all while some of it is only reserved."""
+    """Return whether the account now waits: the funds cannot pay all, but some is only reserved."""
     left, for_owner = deficit, available_to_owner(state, account)
     is_reserved = state.columns[OWNER_RESERVED, state.accounts[account].owner] > 0
     for group in range(state.rules[0].groups):
@@ -50,7 +50,10 @@ def _waits_for_funds(state: State, account: int, groups: int, deficit: int) -> b
 
 @kernel
 def cover_deficit(state: State, account: int) -> int:
-    """Make an account without lots whole, or book what nobody pays (keeps INV-07); return DONE, or WAIT for a reserve."""
+    """Make an account without lots whole, or book what nobody pays (keeps INV-07).
+
+    Returns DONE, or WAIT where the fund may pay more once what it has reserved is free.
+    """
     judge(state, account)
     deficit = -state.accounts[account].balance
     if deficit <= 0:
@@ -74,7 +77,7 @@ def cover_deficit(state: State, account: int) -> int:
 def outcome_after_closing(state: State, account: int) -> int:
     """Judge an account whose lots a stage closed; return what the stage answers for it.
 
-    DONE where it is out of default; where it has no lots left its deficit is covered first; else NEXT.
+    DONE where it is out of default. Where it has no lots left, its deficit is covered. Else NEXT.
     """
     judge(state, account)
     if state.accounts[account].health < Health.DISTRESSED:

@@ -1,8 +1,9 @@
 """The waterfall's order: rounds of accounts in default, and each account through its turns.
 
-A round is every account that needs one now, the most urgent first. Each takes the turns of ``state.stages`` until
-one answers WAIT or DONE. A joint turn takes all accounts at once: whoever comes to it stops there, and it
-acts when no other account of the event is on its way. Rules: docs/rules.md, 5.
+A round holds every account that needs one now, the most urgent first. Each takes the turns of
+``state.stages`` until one answers WAIT or DONE. A joint turn takes all accounts at once: whoever
+comes to it stops there, and it acts when no other account of the event is on its way.
+Rules: docs/rules.md, 5.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ from backstop.core.waterfall.turns import has_lots
 
 __all__ = ["end_wait", "run_rounds"]
 
-#: ``PARKED_TURN`` of an account that is not in the list; of one that is in it but stands at no joint turn any more.
-#: Otherwise the turn at which it stands, plus 1.
+#: ``PARKED_TURN`` of an account that is not in the list, and of one that is in it but stands at no
+#: joint turn any more. Otherwise the turn at which it stands, plus 1.
 _UNLISTED, _WITHDRAWN = 0, -1
 
 
@@ -87,7 +88,7 @@ def _sort_round(state: State, count: int) -> None:
 
 @kernel
 def _enter(state: State, account: int, count: int) -> None:
-    """Give an account the next place of a round that has ``count`` places so far, with what the order goes by."""
+    """Give an account place ``count`` of a round, with the numbers by which a round is sorted."""
     equity, maintenance = assess(state, account)
     state.columns[ROUND_ACCOUNT, count] = account
     state.columns[ROUND_EQUITY, count] = equity
@@ -112,9 +113,11 @@ def _open_round(state: State) -> int:
 
 @kernel
 def _needs_turn(state: State, account: int, turn: int) -> bool:
-    """Judge an account that is about to take a turn; return whether it does: it is in default with lots and no open order.
+    """Judge an account that is about to take a turn; return whether it does.
 
-    In a crowded event it waits an interval of the turn. An insolvent account is netted first; one without lots is covered.
+    It does where it is in default, has lots, and has no open order. In a crowded event it waits for
+    one interval of the turn instead. An insolvent account is netted first. One without lots is
+    covered, and needs no turn.
     """
     judge(state, account)
     head = state.accounts[account]
@@ -151,16 +154,22 @@ def _withdraw(state: State, account: int) -> None:
 
 
 @kernel
+def _is_for(state: State, turn: int, account: int) -> bool:
+    """Return whether a turn is for accounts of this health."""
+    row = state.stages[turn]
+    return row.from_health <= state.accounts[account].health <= row.until_health
+
+
+@kernel
 def _take_turns(state: State, place: int, first_turn: int) -> None:
-    """Take the account at a place of the round through its turns, until one answers WAIT or DONE, or is a joint one."""
+    """Take the account at a place of the round through its turns, until it waits, is done or parks."""
     account = state.columns[TURN_ACCOUNT, place]
     _withdraw(state, account)
     if not _needs_turn(state, account, first_turn):
         return
     for turn in range(first_turn, len(state.stages)):
-        row = state.stages[turn]
-        if row.from_health <= state.accounts[account].health <= row.until_health:
-            if row.is_joint != 0:
+        if _is_for(state, turn, account):
+            if state.stages[turn].is_joint != 0:
                 _park(state, account, turn)
                 return
             act(state, turn, place, 1)
@@ -177,7 +186,7 @@ def _run_round(state: State) -> None:
 
 @kernel
 def _first_joint_turn(state: State) -> int:
-    """Return the first joint turn at which accounts stand, or NONE; take those that were withdrawn off the list."""
+    """Return the first joint turn at which accounts stand, or NONE; drop those withdrawn."""
     engine = state.engine[0]
     first, kept = NONE, 0
     for place in range(engine.parked_now):
@@ -196,16 +205,23 @@ def _first_joint_turn(state: State) -> int:
 
 @kernel
 def _bring_up_to_date(state: State, turn: int) -> None:
-    """Judge the accounts that stand at a joint turn: what happened since may have ended their default."""
+    """Judge the accounts at a joint turn: what happened since may have ended their default.
+
+    One whose health the turn is not for any more starts again from the first turn.
+    """
     for place in range(state.engine[0].parked_now):
         account = state.columns[PARKED, place]
-        if state.columns[PARKED_TURN, account] == turn + 1 and not _needs_turn(state, account, turn):
-            _withdraw(state, account)
+        if state.columns[PARKED_TURN, account] == turn + 1:
+            if not _needs_turn(state, account, turn):
+                _withdraw(state, account)
+            elif not _is_for(state, turn, account):
+                _withdraw(state, account)
+                touch(state, account)
 
 
 @kernel
 def _gather_joint(state: State, turn: int) -> int:
-    """Make the accounts that stand at a joint turn the running round; keep the others listed; return how many run."""
+    """Make the accounts at a joint turn the running round; return how many there are."""
     engine = state.engine[0]
     count, kept = 0, 0
     for place in range(engine.parked_now):

@@ -221,8 +221,8 @@ def _offer_all(state: State, position: int, lots: int, found: int, equity: int, 
 def _offer_takeover(state: State, turn: int, account: int) -> bool:
     """Offer what closing an account needs to the providers; return whether it now waits, for answers or for a place.
 
-    No offer leaves after the turn's deadline: providers that take a little at a time keep nobody from the next stages
-    for ever.
+    No offer leaves after the turn's deadline: providers that take a little at a time keep nobody
+    from the next stages for ever.
     """
     now = state.engine[0].now_ns
     if now >= state.accounts[account].default_since_ns + state.stages[turn].deadline_ns:
@@ -344,7 +344,7 @@ def _take_over_account(state: State, turn: int, account: int) -> int:
 
 @kernel
 def take_over(state: State, turn: int, first: int, count: int) -> int:
-    """Offer the lots of the accounts of the turn to the providers, else to the vault. Answers as ``turns`` says."""
+    """Offer lots of the accounts of the turn to providers, else to the vault (see ``turns``)."""
     going = 0
     for place in range(first, first + count):
         going += answer(state, place, _take_over_account(state, turn, state.columns[TURN_ACCOUNT, place]))

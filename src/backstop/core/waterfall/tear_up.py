@@ -71,7 +71,7 @@ def _tear_up_position(state: State, position: int, equity: int, maintenance: int
 
 @kernel
 def _tear_up_account(state: State, account: int) -> int:
-    """Tear up an account's positions in order of market, while it is in default; return its outcome."""
+    """Tear up an account's positions in order of market while in default; return its outcome."""
     position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]

@@ -1,8 +1,9 @@
 """What every stage does with its turn: it answers for each account, and lets an account wait.
 
-A stage is a kernel ``stage(state, turn, first, count)``. ``turn`` is its row of ``state.stages``. Its accounts
-stand in the column ``TURN_ACCOUNT`` at the places ``first`` to ``first + count - 1``, the most urgent first.
-It writes an ``Outcome`` for each of them and returns how many of them go on to the next turn.
+A stage is a kernel ``stage(state, turn, first, count)``. ``turn`` is its row of ``state.stages``.
+Its accounts stand in the column ``TURN_ACCOUNT`` at the places ``first`` to ``first + count - 1``,
+the most urgent first. It writes an ``Outcome`` for each of them, and returns how many of them go on
+to the next turn.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ __all__ = ["answer", "has_lots", "wait_interval"]
 
 @inlined
 def answer(state: State, place: int, outcome: int) -> int:
-    """Write what a stage answers for the account at a place; return 1 where the account goes on, else 0."""
+    """Write a stage's answer for the account at a place; return 1 where it goes on, else 0."""
     state.columns[TURN_OUTCOME, place] = outcome
     return 1 if outcome == Outcome.NEXT else 0
 
@@ -36,7 +37,10 @@ def has_lots(state: State, account: int) -> bool:
 
 @kernel
 def wait_interval(state: State, turn: int, account: int) -> bool:
-    """Let an account wait for one interval of a turn, at most to the turn's deadline; return False where that has passed."""
+    """Let an account wait one interval of a turn, at most to the turn's deadline.
+
+    Returns False, without a wait, where the deadline has passed.
+    """
     row, now = state.stages[turn], state.engine[0].now_ns
     deadline = state.accounts[account].default_since_ns + row.deadline_ns
     if now >= deadline:

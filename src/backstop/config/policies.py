@@ -1,0 +1,73 @@
+"""One row per ADL policy: what a counterparty weighs, how that reads, its colour in a picture."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from backstop.core.events import AdlClass, AdlPolicy
+
+__all__ = ["LOTS_WEIGHT", "POLICIES", "PROFIT_WEIGHT", "PolicyWords", "Weight", "weight_kind"]
+
+
+class Weight(Enum):
+    """What a weight is."""
+
+    LOTS = "lots"
+    #: Atoms of profit of those in profit, lots of the others.
+    PROFIT = "profit"
+    #: A number that is neither.
+    SCORE = "score"
+
+
+class PolicyWords(NamedTuple):
+    """What people read of an ADL policy."""
+
+    weight: Weight
+    #: How the weight comes about.
+    says: str
+    colour: str
+    #: How a score reads.
+    score: str = "{}"
+    #: What candidates stand in order of, where the policy takes whole caps one by one.
+    #: Empty where it shares in proportion.
+    order: str = ""
+
+
+LOTS_WEIGHT = "the lots that it holds there"
+PROFIT_WEIGHT = "unrealised profit of the position there, its value at mark less its cost"
+
+#: Colours that also those tell apart who do not see red and green (Okabe and Ito).
+POLICIES: dict[AdlPolicy, PolicyWords] = {
+    AdlPolicy.CAPPED_PRO_RATA: PolicyWords(Weight.PROFIT, LOTS_WEIGHT, "#0072B2"),
+    AdlPolicy.QUEUE: PolicyWords(
+        Weight.SCORE,
+        "the rank score: with profit / cost of the position and leverage (its notional / equity of the account),"
+        " their product in profit, minus their quotient at a loss",
+        "#D55E00",
+        score="rank score {} ppm",
+        order="rank score",
+    ),
+    AdlPolicy.PRO_RATA: PolicyWords(Weight.LOTS, LOTS_WEIGHT, "#56B4E9"),
+    AdlPolicy.RISK_AWARE: PolicyWords(
+        Weight.SCORE,
+        "lots x leverage, its notional / equity of the account, rounded down, at least 1",
+        "#009E73",
+        score="{} (lots x leverage)",
+    ),
+    AdlPolicy.RANDOM: PolicyWords(
+        Weight.SCORE,
+        "a number drawn from the event's seq, the market and the account",
+        "#999999",
+        score="drawn number {}",
+        order="their drawn numbers",
+    ),
+}
+
+
+def weight_kind(policy: int, adl_class: int) -> Weight:
+    """Return what the weight of a candidate of a class is: lots, atoms of profit, or a score."""
+    weight = POLICIES[AdlPolicy(policy)].weight
+    if adl_class == AdlClass.HOUSE or (weight == Weight.PROFIT and adl_class != AdlClass.PROFITABLE):
+        return Weight.LOTS
+    return weight
