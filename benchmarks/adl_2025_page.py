@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from backstop.comparison.picture import COLOURS, figure_class
+from benchmarks.prose import wrapped
 
 __all__ = ["draw", "page"]
 
@@ -19,9 +20,10 @@ _HATCHES = {"queue": "", "capped_pro_rata": "", "risk_aware": "///"}
 
 _HEAD = """# ADL of 2025-10-10
 
-Written by `python -m benchmarks.adl_2025` from `benchmarks/adl_2025.json`; do not edit. What the deleveraging of that evening on
-Hyperliquid would have cost whom, had each policy of this engine shared it out: the same budget, the same accounts, the same caps.
-The files are not part of the repository: `BACKSTOP_DATA` names the folder that holds them, and without them nothing is written.
+`python -m benchmarks.adl_2025` writes this page from `benchmarks/adl_2025.json`; do not edit it. The
+page shares the cost of that evening's deleveraging on Hyperliquid by each policy of this engine: the
+same budget, the same accounts, the same caps. The files are not part of the repository:
+`BACKSTOP_DATA` names their folder, and without them nothing is written.
 
 ```console
 $ BACKSTOP_DATA=/path/to/recorded python -m benchmarks.adl_2025
@@ -40,9 +42,9 @@ def page(figures: Figures) -> str:
         _HEAD + "".join(f"- {line}\n" for line in _caveats(figures)),
         "## Budgets\n\n" + "\n".join(_budgets(figures)),
         "## Who pays\n\n" + _who_pays(figures) + "\n\n" + "\n".join(_policies(figures)),
-        "## Beside who was deleveraged in fact\n\n" + "\n".join(_facts(figures)),
+        "## Beside the accounts deleveraged in fact\n\n" + "\n".join(_facts(figures)),
     ]
-    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+    return wrapped("\n\n".join(part.rstrip() for part in parts))
 
 
 def _caveats(figures: Figures) -> Iterator[str]:
@@ -51,32 +53,32 @@ def _caveats(figures: Figures) -> Iterator[str]:
         f"**Positions** (`{files['positions']}`) are a third party's reconstruction after the event:"
         f" {file['rows']:,} rows of BTC and SOL, 21:15 to 21:27 UTC. {file['rows_without_size']:,} rows have size 0,"
         f" {file['rows_without_entry']:,} no entry price, {file['rows_with_leverage']:,} a leverage, and there is no collateral."
-        " It is no book that could be replayed."
+        " So it is not a book that could be replayed."
     )
     yield (
-        "**Candidates** are its SHORT rows with a positive `absolute_pnl`, which is weight and cap: nobody pays more than its"
-        " profit, and as every budget is less than all profits, no cap binds where shares are in proportion."
+        "**Candidates** are its SHORT rows with a positive `absolute_pnl`, which is weight and cap: no account pays more than"
+        " its profit. Every budget is less than all profits, so no cap binds where shares are in proportion."
     )
     yield (
         f"**Budgets** are `gap_usd_x_qty` of `{files['gaps']}`: for each wave and coin, the distance from mark to bankruptcy"
-        " price, times the quantity closed. Each wave is shared over all candidates anew; what one wave took is not off the"
-        " next one's caps."
+        " price, times the quantity closed. Each wave is shared over all candidates; the payments of one wave do not reduce"
+        " the caps of the next."
     )
     yield (
-        "**Every policy has the same weight**, for want of better: `queue` takes the largest profits first, where the venue's"
-        " own queue also looks at leverage; `pro_rata` and `risk_aware` would weigh sizes and leverage, which the file does not"
-        " have, and so share exactly as `capped_pro_rata` does. That is a limit of the file, not a finding about the policies."
+        "**Every policy has the same weight**, because the file has no other. `queue` takes the largest profits first, while the"
+        " venue's own queue also uses leverage. `pro_rata` and `risk_aware` would weigh sizes and leverage, which the file does"
+        " not have, so they share exactly as `capped_pro_rata` does. That is a limit of the file, not a finding about the policies."
     )
     yield "**Money** is in millionths of a dollar: caps rounded down, weights up, budgets to the nearest (half to even)."
     yield (
-        "**In fact** is the file's flag `was_adl`: that an account was deleveraged at some time in those minutes, in this coin."
-        f" What that cost it is not in the file. {file['longs_deleveraged']:,} LONG rows carry the flag too; they are no"
-        " candidates here."
+        "**In fact** is the file's flag `was_adl`: the account was deleveraged at some time in those minutes, in this coin."
+        f" The cost to the account is not in the file. {file['longs_deleveraged']:,} LONG rows carry the flag too; they are"
+        " not candidates here."
     )
     yield (
-        "**Many more were deleveraged than pay here under `queue`**, and that is no contradiction. ADL closes positions, and"
-        " costs their holders the gap between mark and bankruptcy price; here money is shared, and a holder's whole profit is"
-        " its cap, so that the first in the queue can bear a wave alone."
+        "**Many more were deleveraged than pay here under `queue`**, and that is not a contradiction. ADL closes positions, and"
+        " costs their holders the gap between mark and bankruptcy price. Here money is shared, and a holder's whole profit is"
+        " its cap, so the first in the queue can bear a wave alone."
     )
 
 
@@ -112,8 +114,8 @@ def _who_pays(figures: Figures) -> str:
     exact = sum(each["exact"] for wave in figures["waves"] for each in wave["policies"])
     findings = sum(each["findings"] for wave in figures["waves"] for each in wave["policies"])
     return (
-        f"{checked} allocations, {exact} of them met to the atom; `check_allocation`, which knows nothing of the planner, found"
-        f" {findings or 'nothing'} against them. `random` draws its order from the number of the wave."
+        f"{checked} allocations, {exact} of them met to the atom; `check_allocation`, which is independent of the planner, has"
+        f" {findings or 'no'} findings. `random` draws its order from the number of the wave."
     )
 
 
@@ -163,7 +165,7 @@ def _facts(figures: Figures) -> Iterator[str]:
             each = policies[policy]
             yield (
                 f"- `{policy}`: {_percent(each['deleveraged_share'])} would have been paid by accounts that were deleveraged in fact;"
-                f" {each['deleveraged_unasked']:,} of those would have paid nothing."
+                f" {each['deleveraged_unasked']:,} of these accounts would have paid nothing."
             )
         yield ""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.crash_list import ACCOUNTS, COARSE_STEPS, CRASHES, MARK_EVERY_SECONDS, SEED
+from benchmarks.prose import wrapped
 
 __all__ = ["page"]
 
@@ -14,9 +15,10 @@ Run = dict[str, Any]
 _HEAD = """\
 # Recorded crashes
 
-Written by `make crashes` from `benchmarks/crashes.json`; do not edit. Four crashes as they were recorded, each met by the same seeded
-population: impact off and on, and, impact off, without providers, without breakers and without either. The recordings are not part
-of the repository: `BACKSTOP_DATA` names the folder that holds them, and a crash whose file is absent is left out, by name.
+`make crashes` writes this page from `benchmarks/crashes.json`; do not edit it. It replays four recorded
+crashes with the same seeded population. Each runs with impact off and on, and with impact off also
+without providers, without breakers and without either. The recordings are not part of the
+repository: `BACKSTOP_DATA` names their folder. A crash whose file is absent is left out and named.
 
 ```console
 $ BACKSTOP_DATA=/path/to/recorded make crashes
@@ -25,45 +27,58 @@ $ BACKSTOP_DATA=/path/to/recorded make crashes ONLY=2020-03-12
 
 ## What this is, and what it is not
 
-- **Prices are those of trades**, not the marks by which a venue values positions. A mark follows trades smoothed, so its lows are
-  shallower and its defaults fewer: in that these runs are harsher than the days were.
-- **Inside of a bar the way is made up**: open, low, high, close or open, high, low, close, on straight lines, in as many marks as make
-  one every {every} s in the coarsest bar of a run.
-- **The accounts are drawn, not recorded** ([population.md](population.md)): {accounts:,} of them, seed {seed}. Nobody tops up, takes
-  profit, opens or hedges on the way; funding is not paid. Shares of accounts in default are therefore figures of this population,
-  not of the venue that day.
-- **The books are round figures of our own**, and their full depth stays as in the venue file all along. In those hours it vanished: in
-  that these runs are kinder than the days were. The bundled scenarios of `backstop demo` let it vanish ([scenarios.md](scenarios.md)).
-  Depth is counted in coins, so that the same book is worth less in years of lower prices: see *depth* below.
-- **BitMEX XBTUSD is an inverse contract**, margined in bitcoin. Here its prices move a *linear* BTC market margined in USDT. A long of the
-  inverse contract loses collateral as well when the price falls; here it does not.
-- **BitMEX stamps a minute with its end**; the import moves bars one minute back. Its `open` is the close before, so it lies outside of
-  high and low in many bars; those are widened and counted. It widens a bar by a price that did trade, only earlier.
-- **The price guard judges marks by the volume of their bar**, told at its start. A bar is walked in so many marks here that a jump inside
-  of it becomes steps, each too small for the guard: an outage's print that the guard should hold is a bar of few trades, and is
-  met as such in [the outage print](outage-print.md). Defaults in such a stretch are counted apart below.
-- **Margin tiers are those published in 2026**, typed in by hand; those of the days are not at hand.
-- **The recordings of several markets mix timeframes.** Of each market the finest that the crash lists is taken, never two.
+- **Prices are those of trades**, not the marks by which a venue values positions. A mark is a smoothed
+  price, so its lows are shallower and its defaults fewer. In this the runs are harsher than the days
+  were.
+- **The path inside a bar is made up**: open, low, high, close or open, high, low, close, on straight
+  lines. The number of marks gives one every {every} s in the coarsest bar of a run.
+- **The accounts are drawn, not recorded** ([population.md](population.md)): {accounts:,} of them, seed {seed}.
+  No account adds collateral, takes profit, opens or hedges during the run, and funding is not paid.
+  So shares of accounts in default are figures of this population, not of the venue that day.
+- **The books are round figures of our own**, and their full depth stays as in the venue file all the
+  time. In those hours the depth vanished. In this the runs are kinder than the days were. The bundled
+  scenarios of `backstop demo` let it vanish ([scenarios.md](scenarios.md)). Depth is counted in coins,
+  so the same book is worth less in years of lower prices: see *depth* below.
+- **BitMEX XBTUSD is an inverse contract**, margined in bitcoin. Here its prices move a *linear* BTC
+  market margined in USDT. When the price falls, a long of the inverse contract also loses collateral;
+  here it does not.
+- **BitMEX stamps a minute with its end**; the import moves bars one minute back. Its `open` is the
+  close before, so it lies outside of high and low in many bars. These bars are widened and counted.
+  The added price did trade, only earlier.
+- **The price guard judges marks by the volume of their bar**, reported at its start. Here a bar has so
+  many marks that a jump inside it becomes steps, each too small for the guard. A print during an
+  outage, which the guard should hold, is a bar of few trades: see
+  [the outage print](outage-print.md). Defaults in that stretch are counted separately below.
+- **Margin tiers are those published in 2026**, typed in by hand. The tiers of those days are not
+  available.
+- **The recordings of several markets mix timeframes.** Each market uses the finest timeframe that the
+  crash lists, never two.
 """
 
 _READING = """\
 ## How to read them
 
-- *defaults*: accounts that came below maintenance margin at least once; *entries*: how often one did. A partial closeout leaves an
-  account just above its margin, so it often comes back: entries exceed defaults.
-- *no providers*: the same venue file without takeover; *no breakers*: all thresholds off; *neither*: both. The price guard stays.
-- *taken over*: notional at mark that providers and the vault took over; *below mark*: what they got it for less; *providers*: their
-  profit at the last mark, of what they then hold too.
+- *defaults*: accounts that came below maintenance margin at least once. *entries*: entries into
+  default. A partial closeout leaves an account just above its margin, so it often comes back: entries
+  exceed defaults.
+- *no providers*: the same venue file without takeover. *no breakers*: all thresholds off. *neither*:
+  both. The price guard stays.
+- *taken over*: notional at mark that providers and the vault took over. *below mark*: the discount to
+  mark at which they got it. *providers*: their profit at the last mark, including open positions.
 - *throttled*, *halted*: seconds, over the breakers of all markets and the venue.
-- *scan*: accounts below maintenance margin at some mark, told by looking at every holder after every mark, without trigger index or
-  waterfall; *differ*: how many differ from the engine's, which must be none; *left out*: accounts that the default of another changed
-  (counterparties of ADL, linked accounts that netting took from, providers), of which the marks alone say nothing.
-- *depth*: the whole book on one side within 5 % of the first price, all markets, as a share of what is open.
-- *fund paid* does not count liquidation fees, which it receives.
-- With impact on, closing orders shift the marks that follow, and the shift does not fade: what was sold keeps a later rise lower, too.
-  What the fund pays need not rise with the defaults: a deficit is how far the first mark beyond an account's zero price lies from it,
-  and with other marks it is other accounts that are carried far.
-- A digest is the SHA-256 of the final state, its first 16 digits here. The tests marked `realdata` run one crash again and compare all.
+- *scan*: accounts below maintenance margin at some mark, found by a scan of every holder after every
+  mark, without trigger index or waterfall. *differ*: the number that differs from the engine's, which
+  must be zero. *left out*: accounts that the default of another account changed (counterparties of
+  ADL, linked accounts that paid by netting, providers), about which the marks alone say nothing.
+- *depth*: the whole book on one side within 5 % of the first price, all markets, as a share of open
+  notional.
+- *fund paid* does not count liquidation fees, which the fund receives.
+- With impact on, closing orders shift the marks that follow, and the shift does not fade: earlier
+  sales also lower a later rise. The fund's payments need not rise with the defaults. A deficit is the
+  distance from an account's zero price to the first mark beyond it, and other marks carry other
+  accounts far.
+- A digest is the SHA-256 of the final state; the table shows its first 16 digits. The tests marked
+  `realdata` run one crash again and compare everything.
 """
 
 
@@ -76,16 +91,16 @@ def page(runs: dict[str, Run]) -> str:
         "## Who paid, with and without providers, breakers and impact\n\nIn thousand "
         + _asset(rows[0])
         + "; the exact figures are in `benchmarks/crashes.json`.\n\n"
-        # One line a run, in the order of the waterfall.
+        # One line per run, in the order of the waterfall.
         + _table(_PAID_HEAD, [_paid_row(run) for run in rows]),
-        "## What holds\n\n" + _table(_HOLDS_HEAD, [_holds_row(run) for run in rows]),
+        "## Checks\n\n" + _table(_HOLDS_HEAD, [_holds_row(run) for run in rows]),
         _READING,
-        "## What is seen\n\n" + "\n".join(f"- {line}" for line in _seen(runs)) + "\n",
+        "## Findings\n\n" + "\n".join(f"- {line}" for line in _seen(runs)) + "\n",
         "## The files\n\n" + "\n".join(f"- {line}" for line in _files(runs)) + "\n",
         "## One run by hand\n\n" + _by_hand(runs),
         "## Speed\n\n" + _speed(rows),
     ]
-    return "\n".join(parts)
+    return wrapped("\n".join(parts))
 
 
 _RUNS_HEAD = ("crash", "variant", "bars", "accounts", "open [M]", "depth", "events", "defaults", "share", "entries", "throttled", "halted")
@@ -167,7 +182,7 @@ def _seen(runs: dict[str, Run]) -> Iterator[str]:
         yield (
             f"**{off['crash']}**: from its first price the furthest fall is {fall}, the furthest rise {rise}."
             f" {off['defaults_percent']} % of the accounts default, {off['insolvent_at_once']:,} of the entries are insolvent at once;"
-            f" {_share(off, 'closed_on_book')} of what was open is closed on the book, {_share(off, 'taken_over')} is taken over."
+            f" {_share(off, 'closed_on_book')} of the open notional is closed on the book, {_share(off, 'taken_over')} is taken over."
             " With impact on there are"
             f" {_more(on['defaults'] - off['defaults'], 'default')}, and the fund pays"
             f" {_times(_number(off['fund_paid']), _number(on['fund_paid']))}. ADL: {'; '.join(adl) or 'none'}. {_fund(off, on)}"
@@ -220,7 +235,7 @@ def _more(difference: int, noun: str) -> str:
 
 def _times(before: float, after: float) -> str:
     if before == 0 or before == after:
-        return "the same" if before == after else f"{after:,.0f}, where without it it pays nothing"
+        return "the same" if before == after else f"{after:,.0f} instead of nothing"
     return f"{abs(after / before - 1):.1%} {'more' if after > before else 'less'}".replace("%", " %")
 
 
@@ -229,7 +244,7 @@ def _fund(off: Run, on: Run) -> str:
     opening = _number(off["fund_opening"])
     if least <= 0:
         return "The fund is exhausted."
-    grew = " (it grew: fees exceed what it paid)" if least > opening else ""
+    grew = " (it grew: fees exceed its payments)" if least > opening else ""
     return f"The fund closes at {100 * least / opening:.1f} % of its opening or more{grew}."
 
 
@@ -239,10 +254,10 @@ def _walk(runs: dict[str, Run]) -> str:
         for off, _ in _pairs(runs)
     )
     return (
-        "**What the fund pays depends on the walk inside of a bar**, which no recording of bars knows: walked in"
-        f" {COARSE_STEPS} marks a bar, and impact off, it pays {figures}."
-        " A step that carries an account from above its margin beyond its zero price is a deficit that a smoother way would not have made."
-        " Read the fund's figures as of this walk, and those of defaults as the firmer ones."
+        "**The fund's payments depend on the path inside a bar**, which no recording of bars has: with"
+        f" {COARSE_STEPS} marks per bar, and impact off, it pays {figures}."
+        " A step that carries an account from above its margin beyond its zero price makes a deficit that a smoother path would not make."
+        " The figures of the fund hold for this path only; those of defaults are firmer."
     )
 
 
@@ -255,7 +270,7 @@ def _files(runs: dict[str, Run]) -> Iterator[str]:
         missing = f", {off['bars_missing']:,} missing" if off["bars_missing"] else ", none missing"
         yield (
             f"**{off['crash']}**: `{off['file']}`, {off['file_bars']:,} bars, {off['file_bars_widened']:,} of them widened{other}{notes}."
-            f" Replayed: {off['start']} to {off['end']}, {off['bars']:,} bars{missing}; {by_span}; {off['steps']} marks a bar,"
+            f" Replayed: {off['start']} to {off['end']}, {off['bars']:,} bars{missing}; {by_span}; {off['steps']} marks per bar,"
             f" {off['prices_rounded']:,} prices off the tick. Venue: {_venue(off)}."
         )
 
@@ -286,8 +301,8 @@ def _by_hand(runs: dict[str, Run]) -> str:
 
 def _speed(rows: list[Run]) -> str:
     lines = [
-        "Events a second of engine and simulated book, without reading, journal and counting. Absolute figures belong to the machine",
-        "named.",
+        "Events per second of engine and simulated book, without reading, journal and counting. Absolute figures belong to the"
+        " machine named.",
     ]
     for conditions in {tuple(run["conditions"].items()) for run in rows}:
         mine = [run for run in rows if tuple(run["conditions"].items()) == conditions]

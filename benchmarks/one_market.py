@@ -33,9 +33,9 @@ FUND_ATOMS = 10**15
 ATOMS_A_MONEY = 10**6
 
 DIFFERENCES = (
-    "lrvx: binary floating point, one equity a position, no ledger: nobody is credited or debited, an account's rest and its counterparty"
+    "lrvx: binary floating point, one equity per position, no ledger: nobody is credited or debited, an account's rest and its counterparty"
     " are not booked; whole positions close at mark in the order of opening, without orders, book, fee, zero price, reservation or time;"
-    " the fund pays one sum a mark; here: orders to a simulated book and its fills, worst account first, fee, reservation and support a"
+    " the fund pays one sum per mark; here: orders to a simulated book and its fills, worst account first, fee, reservation and support a"
     " fill, every atom posted twice"
 )
 

@@ -27,6 +27,7 @@ from backstop.runs.replay import ReplayResult, replay_case
 from benchmarks.crash_list import CRASHES
 from benchmarks.crash_variants import variant_of, without_guard
 from benchmarks.crashes import data_folder
+from benchmarks.prose import wrapped
 
 __all__ = ["Outcome", "case_at", "import_bars", "main", "page", "run"]
 
@@ -96,24 +97,27 @@ def run(case: Case) -> Outcome:
 _HEAD = """\
 # The outage print of 2020-03-13
 
-Written by `python -m benchmarks.outage_print` from a recording that is not part of the repository (`BACKSTOP_DATA` names its folder); do
-not edit.
+`python -m benchmarks.outage_print` writes this page; do not edit it. The recording is not part of the
+repository: `BACKSTOP_DATA` names its folder.
 
-In the night of 2020-03-13 BitMEX was down, and a few orders traded all the same. The minute of 02:33 UTC, stamped 02:34, opens at its
-close before, {entry:,}, and prints {move} on 2 trades of 31 contracts, {volume} coins.
-{accounts} accounts are opened at {entry:,}, long one coin each, so that marks {first} to {last} % below would liquidate them, on the
-bundled venue: a jump of {jump} % or more on a volume of less than {thin} coins is held. Each minute is told as its four prices,
-{steps} marks, its volume ahead of them.
+In the night of 2020-03-13 BitMEX was down, and still a few orders traded. The minute of 02:33 UTC,
+stamped 02:34, opens at the close before, {entry:,}, and prints {move} on 2 trades of 31 contracts,
+{volume} coins.
+
+The run opens {accounts} accounts at {entry:,}, long one coin each, so that marks {first} to {last} % below would
+liquidate them. The venue is the bundled one: it holds a jump of {jump} % or more on a volume of less
+than {thin} coins. Each minute becomes {steps} marks, its four prices, with its volume before them.
 """
 
 _AFTER = """\
-With the guard nobody falls in these three minutes: after each low the market is back at {entry:,}, and what was held is dropped. Without it
-every one of them is liquidated at a price that 31 contracts made.
+With the guard no account falls in these three minutes: after each low the market is back at {entry:,},
+and the held marks are dropped. Without it every account is liquidated at a price that 31 contracts
+made.
 
-## And then
+## The minutes after
 
-A guard holds, it does not know better. In the minutes that follow, prices as low trade on a volume that is no longer little, and are
-believed. Until {later} UTC:
+A guard only holds marks; it does not know the right price. In the minutes that follow, prices as low
+trade on a volume that is no longer little, and are accepted. Until {later} UTC:
 
 """
 
@@ -134,10 +138,10 @@ def page(short: dict[str, Outcome], long: dict[str, Outcome], venue: Venue, dist
         thin=spec.quantity_text(rules.guard_volume_lots),
         steps=STEPS,
     )
-    words = ["## Why the print was refused", "", "As `backstop replay` says it, and as `guard` in its JSON:", ""]
+    words = ["## Why the print was refused", "", "In the words of `backstop replay`, also as `guard` in its JSON:", ""]
     words += [f"- {each.why(venue)}" for each in held]
     after = _AFTER.format(entry=ENTRY, later=LATER[11:16])
-    return "\n".join([head, _table(short), *words, "", after.rstrip("\n"), "", _table(long)])
+    return wrapped("\n".join([head, _table(short), *words, "", after.rstrip("\n"), "", _table(long)]))
 
 
 def _table(outcomes: dict[str, Outcome]) -> str:

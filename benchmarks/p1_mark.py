@@ -82,7 +82,7 @@ def _fall(state: State, columns: Any, accounts: int, markets: int, updates: int)
 
 
 def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
-    """Return the ratio of the compiled full scan to the index, a mark, with the other scans beside it."""
+    """Return the ratio of the compiled full scan to the index, per mark, with the other scans beside it."""
     accounts, positions, markets, updates = (20_000, 50_000, 20, 2_000) if small else (1_000_000, 2_500_000, 200, 20_000)
     book = make_book(accounts, positions, markets, SEED)
     say(f"opening {accounts:,} accounts, {len(book.lots):,} positions, {markets} markets")
@@ -133,27 +133,27 @@ def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
     full, by_market, vectorised = (float(np.mean(times)) for times in (full_times, market_times, numpy_times))
     engine = state.engine[0]
     figures = {
-        "index: microseconds a mark": per_mark * 1e6,
-        "compiled full scan: milliseconds a mark": full * 1e3,
-        "compiled scan of the market's accounts: milliseconds a mark": by_market * 1e3,
-        "NumPy scan: milliseconds a mark": vectorised * 1e3,
+        "index: microseconds per mark": per_mark * 1e6,
+        "compiled full scan: milliseconds per mark": full * 1e3,
+        "compiled scan of the market's accounts: milliseconds per mark": by_market * 1e3,
+        "NumPy scan: milliseconds per mark": vectorised * 1e3,
         "ratio to the compiled full scan (bar 1,000)": full / per_mark,
         "ratio to the compiled scan of the market's accounts": by_market / per_mark,
         "ratio to the NumPy scan (bar 5,000)": vectorised / per_mark,
-        "crossed triggers a mark": (int(engine.crossed) - crossed) / updates,
-        "accounts judged a mark": (int(engine.judged) - judged) / updates,
+        "crossed triggers per mark": (int(engine.crossed) - crossed) / updates,
+        "accounts judged per mark": (int(engine.judged) - judged) / updates,
         "accounts missed, over all comparisons": missed,
         "accounts held in default by the exit buffer, over all comparisons": unexplained,
-        "bytes a position row": state.positions.itemsize,
-        "bytes an account row": state.accounts.itemsize,
-        "bytes resident for the open book, an account with its positions": resident // accounts,
+        "bytes per position row": state.positions.itemsize,
+        "bytes per account row": state.accounts.itemsize,
+        "bytes resident for the open book, per account with its positions": resident // accounts,
     }
     figures |= _fall(state, columns, accounts, markets, updates)
     return {
         "ratio": full / per_mark,
         "bar": 1000,
         "sound": missed == 0 and figures["fall 10 %: missed"] == 0 and (small or vectorised / per_mark >= 5000),
-        "unit": "times faster than a compiled full scan, a mark",
+        "unit": "times faster than a compiled full scan, per mark",
         "figures": figures,
         "conditions": {
             "accounts": accounts,

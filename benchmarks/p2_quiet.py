@@ -98,13 +98,13 @@ def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
         "unit": UNIT,
         "figures": figures
         | {
-            "engine: nanoseconds a mark, mean": here * 1e9,
-            "engine: nanoseconds a mark, median block": float(np.median(here_times)) * 1e9,
-            "engine: nanoseconds a mark, slowest block": max(here_times) * 1e9,
-            "lrvx: milliseconds a mark, median": there * 1e3,
+            "engine: nanoseconds per mark, mean": here * 1e9,
+            "engine: nanoseconds per mark, median block": float(np.median(here_times)) * 1e9,
+            "engine: nanoseconds per mark, slowest block": max(here_times) * 1e9,
+            "lrvx: milliseconds per mark, median": there * 1e3,
             "ratio of the slowest block to lrvx's fastest mark": min(there_times) / max(here_times),
-            "crossed triggers a mark": (int(engine.crossed) - crossed) / count,
-            "accounts judged a mark": (int(engine.judged) - judged) / count,
+            "crossed triggers per mark": (int(engine.crossed) - crossed) / count,
+            "accounts judged per mark": (int(engine.judged) - judged) / count,
         },
         "conditions": {
             "accounts": accounts,

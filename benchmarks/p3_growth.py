@@ -42,7 +42,7 @@ class Point(NamedTuple):
 class Fit(NamedTuple):
     """Seconds as a line in defaults, and the exponent of a power."""
 
-    seconds_a_default: float
+    seconds_per_default: float
     seconds_at_none: float
     r_squared: float
     exponent: float
@@ -107,10 +107,10 @@ def draw(path: Path, by_fall: list[Point], by_size: list[Point], line: Fit) -> N
     ends = np.array([0.0, most])
     axes.plot(
         ends / 1e3,
-        (line.seconds_at_none + line.seconds_a_default * ends) * 1e3,
+        (line.seconds_at_none + line.seconds_per_default * ends) * 1e3,
         color="0.6",
         linewidth=1.2,
-        label=f"least squares: {line.seconds_a_default * 1e6:.2f} µs a default, R² {line.r_squared:.3f}",
+        label=f"least squares: {line.seconds_per_default * 1e6:.2f} µs per default, R² {line.r_squared:.3f}",
         zorder=1,
     )
     for points, label, marker, colour in (
@@ -139,7 +139,7 @@ def draw(path: Path, by_fall: list[Point], by_size: list[Point], line: Fit) -> N
 
 def _figures(by_fall: list[Point], by_size: list[Point], line: Fit, sizes: Fit) -> dict[str, Any]:
     figures: dict[str, Any] = {
-        "by fall: microseconds a default, line": line.seconds_a_default * 1e6,
+        "by fall: microseconds per default, line": line.seconds_per_default * 1e6,
         "by fall: R squared of the line": line.r_squared,
         "by fall: exponent of defaults": line.exponent,
         "by size: exponent of defaults": sizes.exponent,
@@ -147,14 +147,14 @@ def _figures(by_fall: list[Point], by_size: list[Point], line: Fit, sizes: Fit) 
     for name, points in (("by fall", by_fall), ("by size", by_size)):
         for point in points:
             figures[f"{name}: {point.accounts:,} accounts, {point.defaults:,} defaults"] = (
-                f"{point.seconds * 1e3:.1f} ms, {point.seconds / point.defaults * 1e6:.2f} µs a default,"
+                f"{point.seconds * 1e3:.1f} ms, {point.seconds / point.defaults * 1e6:.2f} µs per default,"
                 f" {point.orders:,} orders, mark pushed {point.pushed:.2%}"
             )
     return figures
 
 
 def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
-    """Return the ratio of costs a default at the ends of the row of falls, with both rows and the fit beside it."""
+    """Return the ratio of costs per default at the ends of the row of falls, with both rows and the fit beside it."""
     sizes, rounds = ((2_000, 5_000), 1) if small else (SIZES, ROUNDS)
     desks = [_desk(open_book(accounts, SEED), accounts) for accounts in sizes]
     for desk in desks:
@@ -173,8 +173,9 @@ def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
             "accounts": sizes[-1],
             "markets": 1,
             "tiers": 1,
-            "path": "100 marks down and 50 halfway back, a mark a second",
-            "venue": f"simulated, impact on, a side {DEPTH_SHARE:.0%} of the open interest deep in four bands to 50 bp, 10 % back a second",
+            "path": "100 marks down and 50 halfway back, one mark per second",
+            "venue": f"simulated, impact on, each side {DEPTH_SHARE:.0%} of the open interest deep in four bands to 50 bp,"
+            " 10 % back per second",
             "runs": f"median of {rounds} rounds over all cascades, after one to warm up",
             "seed": SEED,
             "excluded": "opening the books, compilation, journal, counting the effects; no ADL: the fund and the book suffice",

@@ -44,7 +44,7 @@ def stream(book: Book, accounts: int, markets: int, count: int, first_seq: int) 
 
 
 def _rate(accounts: int, markets: int, count: int) -> tuple[float, Any, Book, NDArray[np.void]]:
-    """Return (events a second of the engine, its state, the book, the stream)."""
+    """Return (events per second of the engine, its state, the book, the stream)."""
     book = make_book(accounts, accounts * 5 // 2, markets, SEED)
     state = opened_state(book, accounts, markets)
     rows = stream(book, accounts, markets, count, 10 * len(book.lots))
@@ -59,7 +59,7 @@ def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
     accounts, markets, count, many = (500, 20, 4_000, 5_000) if small else (10_000, 200, 400_000, 1_000_000)
     slow = 1_000 if small else 20_000
     rate, _, book, rows = _rate(accounts, markets, count)
-    say(f"engine, {accounts:,} accounts: {rate:,.0f} events a second; the reference takes the first {slow:,} events")
+    say(f"engine, {accounts:,} accounts: {rate:,.0f} events per second; the reference takes the first {slow:,} events")
     reference = ReferenceEngine(venue_rules(book, accounts, markets))
     for row in opening_events(book, accounts, markets).tolist():
         reference.apply(Event(*row))
@@ -79,12 +79,12 @@ def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
         "ratio": same_rate / slow_rate,
         "bar": 200,
         "sound": equal,
-        "unit": "times the events a second of the same rules in plain Python",
+        "unit": "times the events per second of the same rules in plain Python",
         "figures": {
-            "engine: events a second, the reference's events": same_rate,
-            "engine: events a second, the whole stream": rate,
-            f"engine: events a second, {many:,} accounts": many_rate,
-            "reference: events a second": slow_rate,
+            "engine: events per second, the reference's events": same_rate,
+            "engine: events per second, the whole stream": rate,
+            f"engine: events per second, {many:,} accounts": many_rate,
+            "reference: events per second": slow_rate,
             "digests equal after the reference's events": equal,
         },
         "conditions": {

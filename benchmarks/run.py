@@ -2,7 +2,7 @@
 
 Writes ``benchmarks/results.json`` (an object for each id: ratio, bar, unit, figures, conditions; ``short`` lists
 what else the bar asks and was not reached, a ratio of null was not run) and ``benchmarks/RESULTS.md`` from it,
-and prints the last object. Talk goes to standard error.
+and prints the last object. Messages go to standard error.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from benchmarks.prose import wrapped
 
 HERE = Path(__file__).parent
 SUITE = {
@@ -70,10 +72,10 @@ def _table(results: dict[str, Any]) -> str:
     lines = [
         "# Results",
         "",
-        "Written by `make bench` from `benchmarks/results.json`; nothing here is typed by hand. Every ratio has both sides measured in",
-        "one run on the same data. Absolute figures belong to the machine named with them.",
+        "`make bench` writes this page from `benchmarks/results.json`; nothing here is typed by hand. Both sides of every ratio"
+        " are measured in one run on the same data. Absolute figures belong to the machine named with them.",
         "",
-        "| id | what | ratio | bar | holds |",
+        "| id | ratio of | ratio | bar | holds |",
         "|---|---|---|---|---|",
     ]
     for name, result in sorted(results.items()):
@@ -87,7 +89,7 @@ def _table(results: dict[str, Any]) -> str:
         if "picture" in result:
             lines += ["", f"![{result['unit']}]({result['picture']})"]
         lines += ["", "Conditions: " + "; ".join(f"{key} {value}" for key, value in result["conditions"].items()) + "."]
-    return "\n".join(lines) + "\n"
+    return wrapped("\n".join(lines))
 
 
 def main() -> int:

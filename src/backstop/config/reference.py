@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import UnionType
@@ -39,37 +40,44 @@ from backstop.config.schema import (
 
 __all__ = ["page_text", "schema_text", "write"]
 
+#: Width of the page's prose.
+_COLUMNS = 100
+
 _HEAD = """# The venue file
 
-Written from the code by `make generate`; do not edit. JSON Schema: [`schemas/venue.schema.json`](../../schemas/venue.schema.json).
-`backstop config init` writes a commented file to start from, `backstop config check FILE` names every problem in one,
+`make generate` writes this page from the code; do not edit it. The JSON Schema is
+[`schemas/venue.schema.json`](../../schemas/venue.schema.json). `backstop config init` writes a
+commented file to start from. `backstop config check FILE` names every problem of a file.
 `backstop config show FILE` prints the resolved whole with its hash.
 
-- Unknown keys are refused. A key without a default must be there.
-- **decimal**: a text (`"0.001"`) or a number (`0.001`), read exactly, never as a float. Unit `asset` means the settlement asset,
-  in whole atoms; `price` in whole ticks; `quantity` in whole lots.
+- Unknown keys are refused. A key without a default is required.
+- **decimal**: a text (`"0.001"`) or a number (`0.001`), read exactly, never as a float. Unit
+  `asset` means the settlement asset, in whole atoms; `price` in whole ticks; `quantity` in whole
+  lots.
 - **duration**: a text of a whole number and one of `h`, `m`, `s`, `ms`, `us`, `ns`, as in `"30s"`.
 - **ppm**: parts per million; 10000 ppm is 1 %.
-- `hash` is the SHA-256 of the resolved file as JSON with sorted keys and no spaces: every spelling of the same venue has the same.
+- `hash` is the SHA-256 of the resolved file as JSON with sorted keys and no spaces: all spellings
+  of one venue have the same hash.
 
-## What must hold between keys
+## Conditions between keys
 
 - `price_tick x quantity_lot x contract_size` is a whole number of atoms.
 - `price_max` is at most 2147483646 ticks.
-- `position_max x price_max`, in atoms and summed over the markets, is at most 2^60;
-  `position_max` in lots times `accounts_max` stays below 2^62.
-- Tiers begin at 0 and ascend without gap; rates never fall; maintenance is at most initial; each deduction
-  `floor x (rate - rate before) / 1e6 + deduction before` is a whole number of atoms; the highest maintenance rate times
-  `warning_ratio` stays below 1.
+- `position_max x price_max`, in atoms and summed over the markets, is at most 2^60. `position_max`
+  in lots times `accounts_max` is below 2^62.
+- Tiers begin at 0 and ascend without gap. Rates never fall, and maintenance is at most initial.
+  Each deduction `floor x (rate - rate before) / 1e6 + deduction before` is a whole number of atoms.
+  The highest maintenance rate times `warning_ratio` is below 1.
 - `band_offset_ppm` ascends, and `book.depth` has as many entries.
-- `warning_ratio` is 1 + `exit_buffer` to 10; `close_out_ratio` is 0 to 1.
-- `tear_up` is the last stage; `adl` before `fund` or `takeover` needs `solvent_pay_first = true`.
-- `fund` and `socialise` have no turn of their own: `fund` stands behind `restrict`, `closeout` and
-  `takeover`, and `socialise` behind all stages but `tear_up`.
-- Where the file has `group`, each group has its own fund, and the stage `fund` says nothing of balance, cap and target.
-- A `provider` commits once to a group and direction; at most one is the vault.
-- A breaker's throttle is at most its halt, and its exit is above 0 and at most the first of them; `window`, `recovery_interval` and
-  `drawdown_window` are at least 16 ns.
+- `warning_ratio` is from 1 + `exit_buffer` to 10; `close_out_ratio` is from 0 to 1.
+- `tear_up` is the last stage. `adl` before `fund` or `takeover` needs `solvent_pay_first = true`.
+- `fund` and `socialise` do nothing in their own turns. `fund` must come after `restrict`, `closeout`
+  and `takeover`, and `socialise` after all stages except `tear_up`.
+- If the file has `group`, each group has its own fund, and the stage `fund` has no balance, cap or
+  target.
+- A `provider` commits at most once per group and direction. At most one provider is the vault.
+- A breaker's throttle is at most its halt. Its exit is above 0 and at most the first of them.
+  `window`, `recovery_interval` and `drawdown_window` are at least 16 ns.
 """
 
 
@@ -109,7 +117,7 @@ def page_text() -> str:
     """Return the reference page of a venue file."""
     parts = [_HEAD]
     for title, model in _SECTIONS:
-        parts.append(f"## `{title}`\n\n{(model.__doc__ or '').strip()}\n")
+        parts.append(f"## `{title}`\n\n{textwrap.fill((model.__doc__ or '').strip(), _COLUMNS)}\n")
         rows = list(_rows(model))
         if rows:
             parts.append("| key | type | unit | default | meaning |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n")

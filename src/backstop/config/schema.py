@@ -173,10 +173,10 @@ class CloseoutStage(_Section):
     )
     interval: Duration = Field(default=1_000_000_000, description="Least time between two slices of one account.")
     deadline: Duration = Field(default=30_000_000_000, description="From default until the stages after this one may act without waiting.")
-    order_timeout: Duration = Field(default=10_000_000_000, description="How long an answer from the book is waited for.")
+    order_timeout: Duration = Field(default=10_000_000_000, description="Longest wait for an answer from the book.")
     minimum_notional: Number = Field(
         default=Decimal(0),
-        description="No slice is smaller, and no smaller rest is left open.",
+        description="Smallest slice, and smallest rest of a position that a slice leaves.",
         json_schema_extra=_unit("asset"),
     )
     cap_interval: Duration = Field(
@@ -196,7 +196,7 @@ class CloseoutStage(_Section):
 
 
 class TakeoverStage(_Section):
-    """Backstop providers take positions over, in answer to offers; the venue vault, if there is one, at once and last."""
+    """Backstop providers accept offers and take positions over. The venue vault, if there is one, comes last and takes over at once."""
 
     stage: Literal["takeover"]
     provider_share_ppm: Ppm = Field(
@@ -204,12 +204,12 @@ class TakeoverStage(_Section):
         description="Share of the way from mark to zero price that a provider gets for taking over from a solvent account.",
         json_schema_extra=_unit("ppm"),
     )
-    answer_timeout: Duration = Field(default=5_000_000_000, description="How long a provider's answer is waited for.")
+    answer_timeout: Duration = Field(default=5_000_000_000, description="Longest wait for a provider's answer.")
     failures_max: Annotated[int, Field(ge=1, le=1 << 30)] = Field(
         default=3, description="Failures in a row that switch a provider off.", json_schema_extra=_unit("count")
     )
-    retry: Duration = Field(default=30_000_000_000, description="After a failure, how long a provider is not asked.")
-    off: Duration = Field(default=600_000_000_000, description="How long a provider that was switched off is not asked.")
+    retry: Duration = Field(default=30_000_000_000, description="Time after a failure in which a provider gets no offers.")
+    off: Duration = Field(default=600_000_000_000, description="Time in which a provider that was switched off gets no offers.")
     disposal_interval: Duration = Field(default=10_000_000_000, description="Time between two sales of the vault.")
     disposal_share_ppm: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=100_000, description="Share of a position that the vault sells at a time.", json_schema_extra=_unit("ppm")
@@ -220,12 +220,12 @@ class TakeoverStage(_Section):
 
 
 class FundStage(_Section):
-    """The insurance fund, one a market group: supports closing orders and takeovers (if it stands before `adl`), pays for flat accounts."""
+    """The insurance fund, one per market group: supports closing orders and takeovers (if it is before `adl`), pays for flat accounts."""
 
     stage: Literal["fund"]
     opening_balance: Number = Field(
         default=Decimal(0),
-        description="What a new engine's fund is given at its start, where the file has no `group`.",
+        description="Balance of the fund in a new engine, where the file has no `group`.",
         json_schema_extra=_unit("asset"),
     )
     loss_per_window_max: Number | None = Field(
@@ -238,21 +238,21 @@ class FundStage(_Section):
         description="Balance above which it pays recovery claims back, where the file has no `group`.",
         json_schema_extra=_unit("asset"),
     )
-    window: Duration = Field(default=60_000_000_000, description="Span of the caps on what funds pay.")
+    window: Duration = Field(default=60_000_000_000, description="Span of the caps on payments of the funds.")
     owner_loss_max: Number | None = Field(
         default=None,
-        description="Most that all funds together pay for one owner, until it was not paid for during a whole `window`.",
+        description="Most that all funds together pay for one owner, until a whole `window` passes without a payment.",
         json_schema_extra=_unit("asset"),
     )
     trading_fee_share_ppm: Ppm = Field(
         default=0, description="Share of trading fees that goes to the fund.", json_schema_extra=_unit("ppm")
     )
-    recovery_interval: Duration = Field(default=3_600_000_000_000, description="How often recovery claims are paid back from surplus.")
-    drawdown_window: Duration = Field(default=28_800_000_000_000, description="Span in which the peak of a fund is looked for.")
+    recovery_interval: Duration = Field(default=3_600_000_000_000, description="Time between two payments of recovery claims from surplus.")
+    drawdown_window: Duration = Field(default=28_800_000_000_000, description="Span over which the peak of a fund is taken.")
     drawdown_enter_ppm: Ppm = Field(
         default=0, description="Fall from the peak that throttles the markets of the group; 0 is off.", json_schema_extra=_unit("ppm")
     )
-    drawdown_exit_ppm: Ppm = Field(default=0, description="Fall from the peak below which that ends.", json_schema_extra=_unit("ppm"))
+    drawdown_exit_ppm: Ppm = Field(default=0, description="Fall from the peak that ends the throttle.", json_schema_extra=_unit("ppm"))
 
 
 class AdlStage(_Section):
@@ -267,12 +267,12 @@ class AdlStage(_Section):
 
 
 class SocialiseStage(_Section):
-    """What the fund could not pay is borne by others, against a claim that later surplus pays back."""
+    """Other accounts bear the deficit that the fund could not pay, against a claim that later surplus pays back."""
 
     stage: Literal["socialise"]
     policy: SocialisePolicyName = Field(
         default="gains_haircut",
-        description="Who bears it: open gains in the markets of the default, or all open interest there.",
+        description="The base of the cuts: open gains in the markets of the default, or all open interest there.",
     )
 
 
@@ -292,7 +292,7 @@ class GroupSection(_Section):
 
     name: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="Name that markets and commitments refer to.")
     opening_balance: Number = Field(
-        default=Decimal(0), description="What a new engine's fund of the group is given at its start.", json_schema_extra=_unit("asset")
+        default=Decimal(0), description="Balance of the group's fund in a new engine.", json_schema_extra=_unit("asset")
     )
     loss_per_window_max: Number | None = Field(
         default=None, description="Most that the fund pays within any span of `window`.", json_schema_extra=_unit("asset")
@@ -303,15 +303,15 @@ class GroupSection(_Section):
 
 
 class CommitmentSection(_Section):
-    """What a provider stands ready to take over of one market group and direction."""
+    """The positions of one market group and direction that a provider is committed to take over."""
 
-    group: str | None = Field(default=None, description="The market group; may be left out where the file has no `group`.")
+    group: str | None = Field(default=None, description="The market group; optional where the file has no `group`.")
     direction: Literal["long", "short", "both"] = Field(
         default="both", description="Whether it takes over longs, shorts, or each of them to the full capacity."
     )
     capacity: Number = Field(description="Notional that it takes over before refill.", json_schema_extra=_unit("asset"))
     refill_per_hour: Number = Field(
-        default=Decimal(0), description="Capacity that comes back in an hour, second by second.", json_schema_extra=_unit("asset")
+        default=Decimal(0), description="Capacity that comes back per hour, second by second.", json_schema_extra=_unit("asset")
     )
     position_notional_max: Number | None = Field(
         default=None, description="Largest notional of its position in one market.", json_schema_extra=_unit("asset")
@@ -328,12 +328,14 @@ class ProviderSection(_Section):
 
     name: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="Name of the provider, also of its account.")
     vault: bool = Field(default=False, description="The venue's own vault: last provider, takes over at once, sells on by schedule.")
-    capital: Number = Field(description="What a new engine's account of it is given at its start.", json_schema_extra=_unit("asset"))
+    capital: Number = Field(description="Balance of its account in a new engine.", json_schema_extra=_unit("asset"))
     leverage: Number = Field(
-        default=Decimal(5), description="Largest notional over equity, with offers on their way.", json_schema_extra=_unit("ratio")
+        default=Decimal(5), description="Largest notional over equity, open offers included.", json_schema_extra=_unit("ratio")
     )
     loss_stop: Number | None = Field(
-        default=None, description="Loss at which it is asked no more until half of it is won back.", json_schema_extra=_unit("asset")
+        default=None,
+        description="Loss at which offers to it stop, until half of it is won back.",
+        json_schema_extra=_unit("asset"),
     )
     commitment: Annotated[list[CommitmentSection], Field(min_length=1, max_length=16)] = Field(description="Standing commitments.")
 
@@ -341,17 +343,17 @@ class ProviderSection(_Section):
 class ProvidersSection(_Section):
     """How simulated providers answer their offers."""
 
-    latency: Duration = Field(default=500_000_000, description="From the engine's offer to the answer.")
-    answer: Literal["accept", "refuse", "silent"] = Field(default="accept", description="What every provider answers.")
+    latency: Duration = Field(default=500_000_000, description="Time from the engine's offer to the answer.")
+    answer: Literal["accept", "refuse", "silent"] = Field(default="accept", description="Answer of every provider.")
 
 
 class BreakersSection(_Section):
-    """Circuit breakers. Every stop ends by itself; none refuses what reduces risk. A threshold of 0 is off."""
+    """Circuit breakers. Every stop ends by itself, and none refuses an event that reduces risk. A threshold of 0 is off."""
 
     hold_max: Duration = Field(default=600_000_000_000, description="Longest time in which a cause throttles or halts.")
     reopen: Duration = Field(default=60_000_000_000, description="Time from the end of a halt to the full opening.")
     throttle_share_ppm: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        default=250_000, description="Share of a closing slice that is left when throttled or reopening.", json_schema_extra=_unit("ppm")
+        default=250_000, description="Share of a closing slice that may leave while throttled or reopening.", json_schema_extra=_unit("ppm")
     )
     price_window: Duration = Field(default=60_000_000_000, description="Moves of the mark are measured in this window and the one before.")
     price_throttle_ppm: Ppm = Field(
@@ -361,7 +363,7 @@ class BreakersSection(_Section):
         default=0, description="Move of the mark, or its distance from the index, that halts a market.", json_schema_extra=_unit("ppm")
     )
     price_exit_ppm: Ppm = Field(
-        default=0, description="Move or distance below which that ends, each for itself.", json_schema_extra=_unit("ppm")
+        default=0, description="Move or distance below which the stop ends, each for itself.", json_schema_extra=_unit("ppm")
     )
     flow_window: Duration = Field(default=60_000_000_000, description="Liquidated notional is counted in this window and the one before.")
     flow_exit_ppm: Ppm = Field(
@@ -373,27 +375,27 @@ class BreakersSection(_Section):
     flow_halt: Number = Field(
         default=Decimal(0), description="Liquidated notional of the venue that halts it.", json_schema_extra=_unit("asset")
     )
-    stale: Duration | None = Field(default=None, description="Age of a mark that halts its market; left out: off.")
-    outage_gap: Duration | None = Field(default=None, description="Silence of the whole venue that counts as an outage; left out: off.")
+    stale: Duration | None = Field(default=None, description="Age of a mark that halts its market; off if left out.")
+    outage_gap: Duration | None = Field(default=None, description="Silence of the whole venue that counts as an outage; off if left out.")
     outage_grace_ppm: Ppm = Field(
         default=500_000, description="Grace after an outage, as a share of the silence.", json_schema_extra=_unit("ppm")
     )
     outage_grace_max: Duration = Field(default=300_000_000_000, description="Longest grace.")
     operator_hold_max: Duration = Field(
         default=86_400_000_000_000,
-        description="Longest stop that an operator may order at once; `hold_max` ends it before, and it may be ordered again.",
+        description="Longest stop that an operator may order at once. `hold_max` ends it earlier, and it may be ordered again.",
     )
 
 
 class GuardSection(_Section):
-    """Price guard: a mark that jumps on little volume is held until another confirms it, or for a while."""
+    """Price guard: holds a mark that jumps on little volume until another mark confirms it, or until `hold` is over."""
 
-    jump_ppm: Ppm = Field(default=0, description="Move of the mark that is a jump; 0 is off.", json_schema_extra=_unit("ppm"))
+    jump_ppm: Ppm = Field(default=0, description="Move of the mark that counts as a jump; 0 is off.", json_schema_extra=_unit("ppm"))
     hold: Duration = Field(default=120_000_000_000, description="Longest time for which a mark is held.")
 
 
 class MarketBreakerSection(_Section):
-    """A market's own thresholds; what is left out is as in `breakers` and `guard`."""
+    """A market's own thresholds. A key that is left out is as in `breakers` and `guard`."""
 
     price_throttle_ppm: Ppm | None = Field(default=None, description="As in `breakers`.", json_schema_extra=_unit("ppm"))
     price_halt_ppm: Ppm | None = Field(default=None, description="As in `breakers`.", json_schema_extra=_unit("ppm"))
@@ -407,13 +409,13 @@ class MarketBreakerSection(_Section):
     guard_jump_ppm: Ppm | None = Field(default=None, description="As `jump_ppm` in `guard`.", json_schema_extra=_unit("ppm"))
     guard_volume: Number = Field(
         default=Decimal(0),
-        description="Volume below which a jump is held; 0: none is.",
+        description="Volume below which a jump is held; with 0 no jump is held.",
         json_schema_extra=_unit("quantity"),
     )
 
 
 class LimitsSection(_Section):
-    """How many rows the engine holds; memory that is never used is never committed."""
+    """Numbers of rows in the engine. Memory that is never used is never committed."""
 
     accounts_max: Rows = Field(default=1 << 16, description="Most accounts.", json_schema_extra=_unit("rows"))
     positions_max: Rows = Field(
@@ -422,15 +424,15 @@ class LimitsSection(_Section):
     orders_max: Rows = Field(default=1 << 16, description="Closing orders remembered for late fills.", json_schema_extra=_unit("rows"))
     effects_max: Rows = Field(
         default=1 << 22,
-        description="Most effects of one event; in a round beyond half of it, accounts wait an interval.",
+        description="Most effects of one event. Beyond half of it, accounts wait an interval.",
         json_schema_extra=_unit("rows"),
     )
 
 
 class TierRow(_Section):
-    """One bracket of notional: from its floor up to the next these rates hold."""
+    """One bracket of notional: these rates hold from its floor up to the next floor."""
 
-    floor: Number = Field(description="Notional from which the tier holds; the first is 0.", json_schema_extra=_unit("asset"))
+    floor: Number = Field(description="Notional from which the tier holds; the first floor is 0.", json_schema_extra=_unit("asset"))
     cap: Number | None = Field(
         default=None,
         description="Notional at which the next tier begins; optional, and then checked against the next floor. The last tier has none.",
@@ -441,7 +443,7 @@ class TierRow(_Section):
 
 
 class BookSection(_Section):
-    """The simulated book: what answers closing orders where no real venue does."""
+    """The simulated book, which fills closing orders where no real venue does."""
 
     depth: Annotated[list[Number], Field(min_length=1, max_length=8)] = Field(
         description="Quantity that the undisturbed book shows in each band of `band_offset_ppm`, on either side.",
@@ -449,15 +451,15 @@ class BookSection(_Section):
     )
     recovery_ppm_per_second: Ppm = Field(
         default=50_000,
-        description="Share of the undisturbed depth that comes back in a second.",
-        json_schema_extra=_unit("ppm a second"),
+        description="Share of the undisturbed depth that comes back per second.",
+        json_schema_extra=_unit("ppm per second"),
     )
     permanent_impact_ppm: Ppm = Field(
         default=200_000,
         description="Share of the impact of closing orders that stays in later marks (with impact on).",
         json_schema_extra=_unit("ppm"),
     )
-    latency: Duration = Field(default=50_000_000, description="From the engine's order to its arrival at the book.")
+    latency: Duration = Field(default=50_000_000, description="Time from the engine's order to its arrival at the book.")
 
 
 class MarketSection(_Section):
@@ -469,7 +471,7 @@ class MarketSection(_Section):
     price_tick: Number = Field(description="Smallest step of the price.", json_schema_extra=_unit("price"))
     quantity_lot: Number = Field(description="Smallest step of the quantity, in contracts.", json_schema_extra=_unit("quantity"))
     contract_size: Number = Field(
-        default=Decimal(1), description="Units of base in one contract.", json_schema_extra=_unit("base a contract")
+        default=Decimal(1), description="Units of base in one contract.", json_schema_extra=_unit("base per contract")
     )
     price_max: Number = Field(description="Highest price accepted, a whole number of ticks.", json_schema_extra=_unit("price"))
     position_max: Number = Field(
@@ -491,7 +493,7 @@ class MarketSection(_Section):
         description="Most notional of this market ordered to the book in one cap interval.",
         json_schema_extra=_unit("asset"),
     )
-    group: str | None = Field(default=None, description="Its market group; left out: the first.")
+    group: str | None = Field(default=None, description="Its market group; the first if left out.")
     tiers: Annotated[list[TierRow], Field(min_length=1, max_length=64)] = Field(description="Margin tiers, by floor.")
     breaker: MarketBreakerSection = Field(default_factory=MarketBreakerSection, description="Its own thresholds.")
     book: BookSection = Field(description="The simulated book.")
@@ -508,10 +510,10 @@ class VenueFile(_Section):
     guard: GuardSection = Field(default_factory=GuardSection)
     providers: ProvidersSection = Field(default_factory=ProvidersSection)
     waterfall: Annotated[list[WaterfallStage], Field(min_length=1)] = Field(
-        description="Stages in the order in which they act; each stands at most once, and `tear_up` is last."
+        description="Stages in the order in which they act. Each is listed at most once, and `tear_up` is last."
     )
     group: Annotated[list[GroupSection], Field(max_length=8)] = Field(
-        default_factory=list, description="Market groups, each with its own fund. None: all markets are one group."
+        default_factory=list, description="Market groups, each with its own fund. Without any, all markets are one group."
     )
     provider: Annotated[list[ProviderSection], Field(max_length=64)] = Field(
         default_factory=list, description="Backstop providers, numbered in this order from 0."
