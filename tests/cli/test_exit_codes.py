@@ -213,7 +213,7 @@ def test_a_journal_to_go_on_with_that_is_none_is_a_finding(files: Path) -> None:
 def test_a_journal_to_go_on_with_that_is_absent_is_said_to_be_begun(files: Path) -> None:
     found = called(REPLAY + " --journal {output} --resume", folder=files, output=files / "new.db")
     assert found.exit_code == OK, found.output
-    assert f"note: {files}/new.db is not there: the run begins anew" in found.stderr
+    assert f"note: {files}/new.db does not exist: the run starts from the beginning" in found.stderr
 
 
 def test_the_page_shows_the_codes_of_the_program() -> None:

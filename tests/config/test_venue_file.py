@@ -383,7 +383,7 @@ def test_one_fault_does_not_bring_others_with_it() -> None:
         " 120000 of SOL/USDT:USDT) leaves less than a thousandth of the notional: must be at most 8.325, or those rates lower"
     ]
     groups = default_text().replace('name = "alts"', 'name = "majors"')
-    assert problems(groups) == ['group[1].name = "majors": stands at group[0] already']
+    assert problems(groups) == ['group[1].name = "majors": is already at group[0]']
     malformed = default_text().replace('opening_balance = "8000000"', "opening_balance = true")
     assert [found.partition(":")[0] for found in problems(malformed)] == ["group[1].opening_balance (alts) = true"]
 
@@ -480,7 +480,7 @@ def test_what_a_file_leaves_out_is_what_the_engine_takes_for_it() -> None:
 
 def test_a_stage_stands_once() -> None:
     twice = changed('[[waterfall]]\nstage = "adl"', '[[waterfall]]\nstage = "fund"\n\n[[waterfall]]\nstage = "adl"')
-    assert problems(twice) == ['waterfall[3].stage = "fund": stands at waterfall[2] already: once is right']
+    assert problems(twice) == ['waterfall[3].stage = "fund": is already at waterfall[2]: list it once']
 
 
 def _second_market(text: str, symbol: str) -> str:
@@ -488,7 +488,7 @@ def _second_market(text: str, symbol: str) -> str:
 
 
 def test_a_symbol_stands_once() -> None:
-    assert problems(_second_market(SMALL, "BTC/USDT:USDT")) == ['market[1].symbol = "BTC/USDT:USDT": stands at market[0] already']
+    assert problems(_second_market(SMALL, "BTC/USDT:USDT")) == ['market[1].symbol = "BTC/USDT:USDT": is already at market[0]']
 
 
 def test_sum_of_largest_positions_must_not_overflow() -> None:

@@ -184,8 +184,8 @@ BAD_COLLATERAL = [
     ("negative", "adam,USDT,-1\n", "line 2, column amount: '-1' is negative: must be a number, 0 or more"),
     ("nan", "adam,USDT,nan\n", "line 2, column amount: 'nan' is no finite number"),
     ("missing", "adam,USDT,\n", "line 2, column amount: is missing"),
-    ("unknown", "eve,USDT,1\n", "line 2, column account: 'eve' is an unknown account: must stand in"),
-    ("twice", "adam,USDT,1\nadam,USDT,1\n", "line 3, column account: 'adam' stands twice: must have one row an account"),
+    ("unknown", "eve,USDT,1\n", "line 2, column account: 'eve' is an unknown account: must be in"),
+    ("twice", "adam,USDT,1\nadam,USDT,1\n", "line 3, column account: 'adam' is listed twice: must be once per account"),
     (
         "too_large",
         "adam,USDT,1152921504606.846977\n",

@@ -69,7 +69,7 @@ def test_freqtrade_file_names_say_market_timeframe_and_kind(tmp_path: Path) -> N
     bars = "date,open,high,low,close,volume\n1760130000000000000,1,1,1,1,5\n"
     _, rows = freqtrade(tmp_path, bars, name="ETH_USDT_USDT-5m-futures.csv")
     assert rows[1][:3] == ["2025-10-10T21:00:00Z", ETH, "5m"]
-    with pytest.raises(FeedError, match="holds funding_rate, by its name: must hold futures: the funding rate stands in its column open"):
+    with pytest.raises(FeedError, match="holds funding_rate, by its name: must hold futures: its column `open` has the funding rate"):
         freqtrade(tmp_path, bars, name="ETH_USDT_USDT-5m-funding_rate.csv")
     with pytest.raises(FeedError, match="does not say which market it is"):
         freqtrade(tmp_path, bars, name="bars.csv")

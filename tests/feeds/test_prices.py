@@ -264,7 +264,7 @@ BAD = [
     (
         "duplicate",
         f"{HEAD}{GOOD}2025-10-10T21:00:00Z,{ETH},5\n{GOOD}",
-        "line 4, column time: '2025-10-10T21:00:00Z' stands twice for BTC/USDT:USDT",
+        "line 4, column time: '2025-10-10T21:00:00Z' is listed twice for BTC/USDT:USDT",
     ),
     (
         "unknown_market",
@@ -326,7 +326,7 @@ BAD_COLUMNS = [
     ("tiny", {"mark": [5e-324, 1.0]}, "row 1, column mark: '5e-324' is "),
     ("enormous", {"mark": [1.0, 1e300]}, "row 2, column mark: '1e+300' is too large"),
     ("bool", {"mark": [True, False]}, "column mark: is of type bool: must be text, a number or a time"),
-    ("duplicate", {"time": [START, START], "mark": [1.0, 1.0]}, "row 2, column time: '2025-10-10T21:00:00Z' stands twice"),
+    ("duplicate", {"time": [START, START], "mark": [1.0, 1.0]}, "row 2, column time: '2025-10-10T21:00:00Z' is listed twice"),
     ("float_time", {"time": [1.5, 2.5], "mark": [1.0, 1.0]}, "column time: holds numbers with decimals"),
     ("negative_time", {"time": [-1, 2], "mark": [1.0, 1.0]}, "row 1, column time: -1 is no usable time"),
     ("number_market", {"market": [0, 1], "mark": [1.0, 1.0]}, "column market: holds numbers: must hold the name of a market"),

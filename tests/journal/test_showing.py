@@ -164,7 +164,7 @@ def test_a_damaged_journal_is_shown_with_a_warning(tmp_path: Path) -> None:
     assert ran.exit_code == 4
     assert ran.stdout
     assert "found: chain: batch 3" in ran.stderr
-    assert "cannot be relied on" in ran.stderr
+    assert "are not reliable" in ran.stderr
     (tmp_path / "text.db").write_text("no journal\n" * 99)
     ran = _shown(str(tmp_path / "text.db"))
     assert (ran.exit_code, ran.stdout) == (4, "")

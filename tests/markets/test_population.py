@@ -141,7 +141,7 @@ def test_what_the_venue_has_no_room_for_is_named() -> None:
         draw(accounts=5_000)
     with pytest.raises(ValueError, match=r"first mark of ETH/USDT:USDT = 0 ticks"):
         population_events(small_rules(2), SYMBOLS, UNIT, default_parameters(), (1, 0), 1, 0)
-    with pytest.raises(ValueError, match="must be one a market, 2"):
+    with pytest.raises(ValueError, match="must be one per market, 2"):
         population_events(small_rules(2), SYMBOLS[:1], UNIT, default_parameters(), (1,), 1, 0)
     with pytest.raises(PopulationError, match="no market of"):
         draw(shares={}, default_share=0.0)

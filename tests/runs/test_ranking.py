@@ -140,7 +140,7 @@ def test_an_account_in_default_or_without_lots_has_no_rank(journal: Path) -> Non
         account for account, health, position in states if health >= Health.DISTRESSED and past.state.positions[position].lots
     )
     flat = next(account for account, _, position in states if past.state.positions[position].lots == 0)
-    for account, why in ((in_default, "ADL asks only those who are not"), (flat, "it has no lots")):
+    for account, why in ((in_default, "ADL takes only accounts that are not"), (flat, "it has no lots")):
         result = runner.invoke(app, ["account", "rank", str(account), "--journal", str(journal), "--at", "300", "--market", symbol])
         assert result.exit_code == OK
         assert f"rank      none: {why}" in result.output.replace("it is distressed, and ", "").replace("it is insolvent, and ", "").replace(

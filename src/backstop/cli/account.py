@@ -32,7 +32,7 @@ def rank(
     market: Annotated[str | None, typer.Option(metavar="SYMBOL", help="This market only; by default all that it has lots in.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Say where an account stands in the ADL queue of each market: rank 1 is asked first.
+    """Show the place of an account in the ADL queue of each market: rank 1 gives first.
 
     The journal is replayed to the place asked for. Lights are those that venues show: five are on for the fifth of the
     lots that is asked first.
@@ -114,7 +114,7 @@ def _print(past: Past, account: int, ranks: list[dict[str, Any]]) -> None:
         place = entry["rank"]
         typer.echo(f"market    {entry['market']}, mark {entry['mark_price']}")
         if place is None:
-            why = "it has no lots" if entry["quantity"] == "0" else f"it is {entry['health']}, and ADL asks only those who are not"
+            why = "it has no lots" if entry["quantity"] == "0" else f"it is {entry['health']}, and ADL takes only accounts that are not"
             typer.echo(f"rank      none: {why}")
             continue
         before = 100 * place["lots_before"] / place["lots_total"]
@@ -123,4 +123,4 @@ def _print(past: Past, account: int, ranks: list[dict[str, Any]]) -> None:
         typer.echo(f"score     {place['score_ppm'] / 1e6:.6f}, class {place['adl_class']}, quantity {entry['quantity']}")
     policy = _policy(past)
     if policy != "queue":
-        typer.echo(f"note      this venue deleverages by {policy}: the rank says who would be asked first under queue")
+        typer.echo(f"note      this venue deleverages by {policy}: the rank is the order under queue")

@@ -49,7 +49,7 @@ def compare(
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw who pays, as PNG, SVG or PDF (needs matplotlib).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Run one ADL wave under every policy, and say who pays.
+    """Run one ADL wave under each policy, and show the payers.
 
     A journal's event is run again from the state before it. A table's accounts share a budget of money: each pays
     min(cap, eta x weight), or, under queue and random, whole caps in order.

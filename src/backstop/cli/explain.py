@@ -23,7 +23,7 @@ def explain(
     at: Annotated[int | None, typer.Option(min=0, metavar="SEQ", help="Only the event of this seq.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Explain each decision about an account, from the tape alone: every number is worked out anew and compared.
+    """Explain each decision about an account, from the journal alone: every number is worked out again and compared.
 
     Exits with 0 if all numbers agree, 1 if the journal cannot be read or does not know the account, 2 on wrong usage,
     3 if a number differs from the tape, 4 if the journal is damaged or no journal.

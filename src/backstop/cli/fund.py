@@ -32,12 +32,10 @@ def fund() -> None:
 def statement(
     journal: Annotated[Path, typer.Option(metavar="FILE", help="The journal of the run.", show_default=False)],
     group: Annotated[str | None, typer.Option(metavar="NAME", help="The fund of this market group; by default of every group.")] = None,
-    by: Annotated[
-        str, typer.Option(metavar="cause|market|account", help="What movements are told apart by, beside their cause.")
-    ] = "cause",
+    by: Annotated[str, typer.Option(metavar="cause|market|account", help="Group the movements by this as well as by cause.")] = "cause",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Print what each insurance fund opened with, what moved it and why, what it closed with, its peak and its drawdown.
+    """Print each insurance fund's opening balance, its movements by cause, its closing balance, its peak and its drawdown.
 
     Everything comes from the postings of the journal. The opening is the balance when the first account opened.
 

@@ -26,7 +26,7 @@ __all__ = ["app"]
 
 app = typer.Typer(name="journal", help="Look at the durable tape of a run.", no_args_is_help=True)
 
-#: Hex digits of a kept head that are enough to tell it from every other.
+#: Hex digits of a kept head that are enough to identify it.
 _HEAD_MIN = 16
 
 
@@ -66,13 +66,13 @@ def verify(
 @app.command()
 def show(
     file: Annotated[Path, typer.Argument(help="Journal to read.", metavar="FILE", show_default=False)],
-    account: Annotated[str | None, typer.Option(metavar="NAME", help="Only what names this account (its name or its number).")] = None,
-    market: Annotated[str | None, typer.Option(metavar="SYMBOL", help="Only what is of this market.")] = None,
+    account: Annotated[str | None, typer.Option(metavar="NAME", help="Only rows that name this account (its name or its number).")] = None,
+    market: Annotated[str | None, typer.Option(metavar="SYMBOL", help="Only rows of this market.")] = None,
     kind: Annotated[list[str] | None, typer.Option(metavar="KIND", help="Only this kind of event or effect. May be repeated.")] = None,
     first: Annotated[int | None, typer.Option("--from", metavar="SEQ", help="From this event on.")] = None,
     last: Annotated[int | None, typer.Option("--to", metavar="SEQ", help="Up to this event.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="ROWS", help="At most so many rows.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per row.")] = False,
 ) -> None:
     """Print events and their effects as people read them.
 
@@ -87,7 +87,7 @@ def show(
         speaker = speaker_of(journal)
         choice = _choice(speaker, account, market, kind or [], first, last)
         if not speaker.knows_codes:
-            typer.echo("note: its numbers do not stand for what they do in this version: rows are shown as numbers", err=True)
+            typer.echo("note: its codes have other meanings in this version: rows are shown as numbers", err=True)
         journal.check_head()
         line = None
         for line in islice(chosen(journal, choice), limit):
@@ -102,7 +102,7 @@ def stats(
     file: Annotated[Path, typer.Argument(help="Journal to count.", metavar="FILE", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Count what a journal holds: events and effects by kind, refusals, batches, snapshots.
+    """Count the contents of a journal: events and effects by kind, refusals, batches, snapshots.
 
     Exits with 0, 1 if the file cannot be read, 2 on wrong usage, 4 if something is wrong with what was read, or the file is no journal.
     """
@@ -117,7 +117,7 @@ def stats(
 
 @contextmanager
 def _opened(file: Path) -> Iterator[Reader]:
-    """Open a journal; what makes that impossible is a message and an exit code."""
+    """Open a journal; a failure becomes a message and an exit code."""
     from backstop.journal import open_journal
 
     with refusals(), open_journal(file) as journal:
@@ -125,14 +125,14 @@ def _opened(file: Path) -> Iterator[Reader]:
 
 
 def _tell_findings(journal: Reader) -> None:
-    """Say what was found wrong while reading. An end that is missing is no fault of what was shown."""
+    """Print the findings of the reading. A missing end is not a fault of the rows that were shown."""
     from backstop.journal import FindingCode
 
     found = [finding for finding in journal.findings if finding.code != FindingCode.END_MISSING]
     for finding in found:
         typer.echo(printable(f"found: {finding}"), err=True)
     if found:
-        typer.echo(f"what was printed cannot be relied on: see backstop journal verify {journal.path}", err=True)
+        typer.echo(f"the printed rows are not reliable: see `backstop journal verify {journal.path}`", err=True)
         raise typer.Exit(FINDING)
 
 
@@ -203,7 +203,7 @@ def _of_the_end(counted: dict[str, Any]) -> str:
 
 
 def _progress_bar() -> Callable[[int, int], None] | None:
-    """Return what writes the progress over itself, where a person looks on."""
+    """Return the writer of a progress line that overwrites itself, for a terminal."""
     if not sys.stderr.isatty():
         return None
 

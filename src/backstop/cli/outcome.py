@@ -1,4 +1,4 @@
-"""The closing table of a run: what happened stage by stage, who paid, what was stopped, and that nothing was lost."""
+"""The closing table of a run: the result stage by stage, the payers, the stops, and the proof of conservation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HELD_SHOWN = 5
 
 
 def print_result(result: ReplayResult, title: str) -> None:
-    """Print what happened, stage by stage, who paid, and that nothing was lost."""
+    """Print the result, stage by stage, the payers, and the proof of conservation."""
     from rich.console import Console
     from rich.table import Table
 

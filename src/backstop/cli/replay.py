@@ -57,7 +57,7 @@ def replay(
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report here: one HTML page. Replaces a report only.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Run recorded prices through the engine, and say who defaulted, which stage did what, and who paid.
+    """Run recorded prices through the engine; show the defaults, the work of each stage, and the payers.
 
     Exits with 0 if all is well, 1 if a file was refused or cannot be written, 2 on wrong usage, 3 if an invariant was
     violated, 4 if a deficit was left uncovered, or the journal to go on with is damaged or none.
@@ -109,7 +109,7 @@ def _check_journal(journal: Path | None, *, force: bool, resume: bool) -> None:
         say(f"error: {journal} exists: choose another path, or replace it with --force; --resume goes on with a run that was killed")
         raise typer.Exit(FAILED)
     if resume and not journal.exists():
-        say(f"note: {journal} is not there: the run begins anew")
+        say(f"note: {journal} does not exist: the run starts from the beginning")
 
 
 def _timeframe_ns(text: str | None) -> int | None:
@@ -135,7 +135,7 @@ def _case(venue: Venue, prices: Prices, accounts: Path | None, collateral: Path 
 
 
 def _say_report(case: Case) -> None:
-    """Tell what was read and what did not fit: nothing is rounded, widened or cut unseen."""
+    """Report the rows that were read and the values that did not fit: nothing is rounded, widened or cut unseen."""
     from backstop.feeds.columns import time_text
 
     report = case.prices.report

@@ -51,7 +51,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turn what a command cannot work with into a message and an exit code, the same for every command.
+    """Turn an unusable input or output into a message and an exit code, the same for every command.
 
     1 for a file that is missing or refused, a full disk, an overflow; for a journal that is damaged or none as ``_code_of`` says.
     """
@@ -68,7 +68,7 @@ def refusals() -> Iterator[None]:
     except OverflowError as error:
         message = f"the engine stopped: {error}"
     except BrokenPipeError:
-        raise  # who reads has seen enough: `main` ends without a word
+        raise  # the reader of the pipe is gone: `main` ends silently
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         message = f"{place}{error.strerror or error}"
@@ -84,7 +84,7 @@ def refusals() -> Iterator[None]:
 
 
 def _code_of(error: JournalDamaged) -> int:
-    """Return 1 where the file could not be read, 3 where a sound record is not what its replay gives, else 4."""
+    """Return 1 if the file could not be read, 3 if a sound record differs from its replay, otherwise 4."""
     from backstop.journal import FindingCode
     from backstop.journal.findings import DIFFERENCES
 
@@ -150,7 +150,7 @@ def run_case(case: Case, title: str, *, report: Path | None = None, command: str
 def checked_output(path: Path | None, *, has_company: bool = False) -> Path | None:
     """Return where a file will be written; say before the work, not after it, that it cannot be. No folder is made for it.
 
-    ``has_company``: while it is written others stand beside it (a page's first copy, a journal's log), also where it is there already.
+    ``has_company``: while it is written there are others beside it (a page's first copy, a journal's log), even if it exists already.
     """
     if path is None:
         return None

@@ -27,7 +27,7 @@ def scenario_group() -> None:
 
 @app.command("list")
 def list_scenarios(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
-    """List the bundled crashes: when, which markets, how many pins, and where those come from.
+    """List the bundled crashes: times, markets, numbers of pins, and their sources.
 
     A crash has no seed of its own: `demo --seed` draws a path through its pins.
 
@@ -48,7 +48,7 @@ def show(
     name: Annotated[str, typer.Argument(metavar="SCENARIO", help="A bundled crash, as `list` names it.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Print what a crash consists of: each pin with its source, the way between pins, depth, the accounts that are drawn.
+    """Print the contents of a crash: each pin with its source, the path between pins, depth, the drawn accounts.
 
     Exits with 0 if all is well, 1 if a file was refused, 2 on wrong usage and for an unknown scenario.
     """

@@ -1,4 +1,4 @@
-"""What is wrong with a file: where, which value, what would be right. Findings are collected, not thrown one by one."""
+"""Problems of a file: the place, the value, and the right form. Findings are collected, not raised one by one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Finding:
 
     #: Path of the key, as in ``market[2].tiers[1].floor``; empty for the file as a whole.
     key: str
-    #: What is wrong and what would be right.
+    #: The problem and the right form.
     message: str
     #: The value as written; empty where there is none.
     value: str = ""
@@ -34,7 +34,7 @@ class Finding:
 
 
 def _cut(text: str, most: int) -> str:
-    """Return a text in one line and of a length that people read: what it quotes is a file's, and may be of any."""
+    """Return a text on one line, cut to a length that people read: it quotes a file, whose texts have any length."""
     text = " ".join(text.splitlines())
     return text if len(text) <= most else text[:most] + "..."
 

@@ -76,7 +76,7 @@ def _check_between(parts: Parts, markets: list[MarketPart], findings: list[Findi
     first: dict[str, str] = {}
     for market in markets:
         if market.spec.symbol in first:
-            findings.append(Finding(f"{market.key}.symbol", f"stands at {first[market.spec.symbol]} already", f'"{market.spec.symbol}"'))
+            findings.append(Finding(f"{market.key}.symbol", f"is already at {first[market.spec.symbol]}", f'"{market.spec.symbol}"'))
         first.setdefault(market.spec.symbol, market.key)
     if parts.asset is None or not markets:
         return
@@ -147,7 +147,7 @@ def _hash(resolved: dict[str, Any]) -> str:
 
 
 def _warnings(file: VenueFile, parts: Parts, markets: list[MarketPart]) -> list[Finding]:
-    """Return what is allowed and probably not meant."""
+    """Return warnings for settings that are allowed and probably not meant."""
     found = []
     names = stage_names(file.waterfall)
     has_closeout = "closeout" in names

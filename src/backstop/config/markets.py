@@ -183,7 +183,7 @@ def _check_symbol(read: _Reader) -> None:
 
 
 def _grid(read: _Reader, parts: Parts) -> tuple[int, int, int] | None:
-    """Return (atoms a tick a lot, most ticks, most lots)."""
+    """Return (atoms per tick per lot, most ticks, most lots)."""
     section = read.section
     steps = [("price_tick", section.price_tick), ("quantity_lot", section.quantity_lot), ("contract_size", section.contract_size)]
     for key, value in steps:

@@ -18,14 +18,14 @@ _DIRECTIONS = {"long": (0,), "short": (1,), "both": (0, 1)}
 
 
 def read_providers(pieces: Pieces, parts: Parts, findings: list[Finding]) -> None:
-    """Add the providers to ``parts``; what is wrong is added to ``findings``."""
+    """Add the providers to ``parts``; add every problem to ``findings``."""
     if not pieces.providers or parts.asset is None:
         return
     names = [provider.name for provider in pieces.providers]
     for number, provider in enumerate(pieces.providers):
         key = f"provider[{number}]"
         if provider.name in names[:number]:
-            findings.append(Finding(f"{key}.name", f"stands at provider[{names.index(provider.name)}] already", f'"{provider.name}"'))
+            findings.append(Finding(f"{key}.name", f"is already at provider[{names.index(provider.name)}]", f'"{provider.name}"'))
         if provider.vault and any(other.vault for other in pieces.providers[:number]):
             findings.append(Finding(f"{key}.vault", "there is a vault already: at most one provider may be it", "true", provider.name))
         parts.providers += (_provider(key, provider, parts, parts.asset, findings),)
@@ -80,7 +80,7 @@ def _commitment(key: str, section: CommitmentSection, asset: Asset, about: str, 
     per_hour = atoms_or_finding(f"{key}.refill_per_hour", section.refill_per_hour, asset, findings, about)
     return CommitmentRules(
         capacity=atoms_or_finding(f"{key}.capacity", section.capacity, asset, findings, about),
-        # Rounded down, to the atom a second: a provider never takes over more than it promised.
+        # Rounded down, to the atom per second: a provider never takes over more than it promised.
         refill_per_s=per_hour // 3600,
         position_notional_max=_limit(f"{key}.position_notional_max", section.position_notional_max, asset, about, findings),
         edge_ppm=section.edge_ppm,

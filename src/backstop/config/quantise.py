@@ -1,4 +1,4 @@
-"""From a person's decimals to the engine's integers, once, at the door; and back, for people.
+"""From decimals in files to the engine's integers, once, where they come in; and back, for people.
 
 Exact: fractions between, no float, and no decimal context that could round unseen. Whoever lets a
 value be rounded names the rounding.

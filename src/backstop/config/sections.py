@@ -1,4 +1,4 @@
-"""The second pass for everything but markets: decimals to the engine's integers, and what each section says by itself."""
+"""The second pass for everything but markets: decimals to the engine's integers, and the checks of each section by itself."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ __all__ = ["AMOUNT_ATOMS_MAX", "Parts", "amount_text", "atoms_or_finding", "read
 
 Rules = TypeVar("Rules", bound=NamedTuple)
 
-#: Most atoms in one amount of the file: what one transfer may move.
+#: Most atoms in one amount of the file: the most that one transfer may move.
 AMOUNT_ATOMS_MAX = 1 << 60
 
 
@@ -60,7 +60,7 @@ class Parts:
     closeout: CloseoutRules = field(default_factory=CloseoutRules)
     #: Names of the market groups, the rules and the opening balances of their funds.
     groups: tuple[str, ...] = ("all",)
-    #: Whether their names can be relied on; where not, who names one is not judged for it.
+    #: Whether their names are sound. If not, a section that refers to one is not checked for it.
     groups_are_sound: bool = True
     funds: tuple[FundRules, ...] = (FundRules(),)
     fund_opening_atoms: tuple[int, ...] = (0,)
@@ -82,7 +82,7 @@ def stage_names(waterfall: list[Any]) -> list[str]:
 
 
 def read_sections(pieces: Pieces, findings: list[Finding]) -> Parts:
-    """Turn the sections into the engine's integers; what is wrong is added to ``findings``."""
+    """Turn the sections into the engine's integers; add every problem to ``findings``."""
     parts = Parts()
     if pieces.asset is not None:
         parts.asset = Asset(pieces.asset.name, pieces.asset.decimals)
@@ -125,7 +125,7 @@ def _read_groups(pieces: Pieces, parts: Parts, findings: list[Finding]) -> None:
     parts.groups = tuple(group.name for group in pieces.groups)
     for number, name in enumerate(parts.groups):
         if name in parts.groups[:number]:
-            findings.append(Finding(f"group[{number}].name", f"stands at group[{parts.groups.index(name)}] already", f'"{name}"'))
+            findings.append(Finding(f"group[{number}].name", f"is already at group[{parts.groups.index(name)}]", f'"{name}"'))
     _read_funds([(f"group[{number}]", group) for number, group in enumerate(pieces.groups)], parts, parts.asset, findings)
     for number, stage in pieces.waterfall:
         if isinstance(stage, FundStage):
@@ -278,7 +278,7 @@ def _check_order(names: list[str], pieces: Pieces, findings: list[Finding]) -> N
     for number, name in enumerate(names):
         if name in names[:number]:
             findings.append(
-                Finding(f"waterfall[{number}].stage", f"stands at waterfall[{names.index(name)}] already: once is right", f'"{name}"')
+                Finding(f"waterfall[{number}].stage", f"is already at waterfall[{names.index(name)}]: list it once", f'"{name}"')
             )
     order = ", ".join(names)
     if "tear_up" not in names:

@@ -42,7 +42,7 @@ _ENTRY = re.compile(r"(\w+)\[(\d+)\]\.(.+)")
 
 @dataclass
 class Pieces:
-    """The sections that have the right shape, whatever became of the others."""
+    """The sections that have the right shape, independent of the others."""
 
     venue: VenueSection | None = None
     asset: AssetSection | None = None
@@ -122,7 +122,7 @@ def check_shape(raw: Mapping[str, Any]) -> tuple[list[Finding], Mapping[str, Any
 
 
 def name_of(raw: Mapping[str, Any], key: str) -> str:
-    """Return what people call the entry of a list that a key lies in: a market's symbol, a stage, a name; else nothing."""
+    """Return the name that people use for the list entry of a key: a market's symbol, a stage, a name; empty without one."""
     match = _ENTRY.fullmatch(key)
     if match is None or match[1] not in _NAMED_BY or match[3] == _NAMED_BY[match[1]]:
         return ""
@@ -163,7 +163,7 @@ def _mended(node: Any, path: list[int | str], near: str) -> Any:
 
 
 def _path(raw: Any, loc: tuple[int | str, ...]) -> list[int | str]:
-    """Return where an error stands in the file: without the tags that a union puts into its place."""
+    """Return the place of an error in the file, without the tags that a union adds to it."""
     path: list[int | str] = []
     for step in loc:
         if len(path) == 2 and path[0] == "waterfall" and step in _STAGES:

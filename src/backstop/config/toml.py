@@ -1,4 +1,4 @@
-"""TOML as text to plain values, and one kind of error for whatever is wrong with it."""
+"""TOML as text to plain values, and one kind of error for every problem in it."""
 
 from __future__ import annotations
 

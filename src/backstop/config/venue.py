@@ -67,7 +67,7 @@ class MarketSpec:
     price_tick: Decimal
     quantity_lot: Decimal
     contract_size: Decimal
-    #: Atoms a tick a lot.
+    #: Atoms per tick per lot.
     notional_factor: int
     price_ticks_max: int
     position_lots_max: int
@@ -110,7 +110,7 @@ class Venue:
     markets: tuple[MarketSpec, ...]
     #: One a market, in the same order.
     books: tuple[BookRules, ...]
-    #: Names of the market groups, and what the fund of each is given at its start.
+    #: Names of the market groups, and the balance of each fund at its start.
     groups: tuple[str, ...]
     fund_opening_atoms: tuple[int, ...]
     #: One a provider, in the order of ``rules.providers``.
@@ -122,7 +122,7 @@ class Venue:
     warnings: tuple[str, ...] = field(default=())
 
     def market(self, symbol: str) -> int:
-        """Return the number of a market; raise ``KeyError`` with what is near."""
+        """Return the number of a market; raise ``KeyError`` with the nearest symbols."""
         for number, market in enumerate(self.markets):
             if market.symbol == symbol:
                 return number

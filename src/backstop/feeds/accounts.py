@@ -31,7 +31,7 @@ __all__ = [
 
 #: A cost between two atoms goes to the nearer one; halfway, to the even one.
 COST_ROUNDING = Rounding.HALF_EVEN
-#: Collateral between two atoms goes to the lower one: nobody is given what was not posted.
+#: Collateral between two atoms goes to the lower one: no account gets more than was posted.
 COLLATERAL_ROUNDING = Rounding.FLOOR
 #: Largest amount of one TRANSFER.
 _AMOUNT_MAX = 1 << 60
@@ -46,7 +46,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class OpeningReport:
-    """What was read of the accounts, and what did not fit."""
+    """Counts of the accounts that were read, and of the values that did not fit."""
 
     accounts: int
     owners: int
@@ -278,10 +278,10 @@ def _collateral(path: Path | str, venue: Venue, gathered: _Gathered, accounts_pa
             name = _name(table, chunk, "account", place, "account")
             account = gathered.accounts.get(name)
             if account is None:
-                expected = f"must stand in {accounts_path} too (market and quantity may be left empty there)"
+                expected = f"must be in {accounts_path} too (market and quantity may be left empty there)"
                 raise table.error("is an unknown account", expected, chunk=chunk, place=place, column="account", value=name)
             if account in seen:
-                raise table.error("stands twice", "must have one row an account", chunk=chunk, place=place, column="account", value=name)
+                raise table.error("is listed twice", "must be once per account", chunk=chunk, place=place, column="account", value=name)
             seen.add(account)
             balance[account] = amounts.values[place]
             total += int(amounts.values[place])

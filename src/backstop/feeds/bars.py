@@ -29,12 +29,12 @@ def bar_streams(
     tally: Tally,
     cut: Cut,
 ) -> list[Stream]:
-    """Return the marks of a file's bars within ``cut``, and their volumes; count what was widened or missing.
+    """Return the marks of a file's bars within ``cut``, and their volumes; count the bars that were widened or missing.
 
-    A bar's volume is told at its start, ahead of its marks: a price guard judges them by the trading
+    A bar's volume is reported at its start, before its marks: a price guard judges them by the trading
     that made them, which the volume of the bar before knows nothing of.
 
-    Raises ``FeedError`` for bars that overlap, stand on their head or give too many marks.
+    Raises ``FeedError`` for bars that overlap, have a high below their low, or give too many marks.
     """
     start, high, low, close = (rows.steps[name] for name in BAR_COLUMNS)
     upside_down = low > high
@@ -123,7 +123,7 @@ def _declared_span(table: Table, rows: Rows, places: Ints) -> int:
             rows,
             place,
             "differs from the market's bars before",
-            f"must be {int(spans[0]) // _SECOND_NS}s, as before: one timeframe a market",
+            f"must be {int(spans[0]) // _SECOND_NS}s, as before: one timeframe per market",
             "timeframe",
             f"{int(rows.steps['timeframe'][place]) // _SECOND_NS}s",
         )

@@ -67,7 +67,7 @@ _TIME_EXPECTED = "must be UTC in ISO 8601 (2025-10-10T21:00:00Z) or whole nanose
 
 
 def time_ns_of(text: str) -> int:
-    """Return a time in nanoseconds since 1970; raise ``ValueError`` with what would be right.
+    """Return a time in nanoseconds since 1970; raise ``ValueError`` with the right form.
 
     A time without a zone is UTC; another zone than UTC is refused.
     """
@@ -127,7 +127,7 @@ def time_text(time_ns: int) -> str:
 
 
 def duration_ns_of(text: str) -> int:
-    """Return a timeframe such as 30s, 5m, 1h or 1d in nanoseconds; raise ``ValueError`` with what would be right."""
+    """Return a timeframe such as 30s, 5m, 1h or 1d in nanoseconds; raise ``ValueError`` with the right form."""
     match = _DURATION.fullmatch(text)
     if match is None or int(match[1]) == 0:
         raise ValueError("must be a whole number of s, m, h, d or w, as in 5m")
@@ -143,7 +143,7 @@ def duration_ns_of(text: str) -> int:
 def names_of(
     table: Table, chunk: Chunk, name: str, number_of: Callable[[str], int | None], expected: Callable[[str], str], noun: str
 ) -> Ints:
-    """Return a column of names as numbers; ``number_of`` knows them, ``expected`` says what would be right."""
+    """Return a column of names as numbers; ``number_of`` knows them, ``expected`` is the right form."""
     column = chunk.columns[name]
     if isinstance(column, np.ndarray):
         raise table.error("holds numbers", f"must hold the name of a {noun}", column=name)
@@ -165,7 +165,7 @@ def names_of(
 
 
 def decimal_of(text: str) -> Decimal:
-    """Return the exact decimal of a text; raise ``ValueError`` with what is wrong."""
+    """Return the exact decimal of a text; raise ``ValueError`` with the problem."""
     try:
         if not text.isascii():
             raise ValueError("is no number")
@@ -353,7 +353,7 @@ def _parsed(
 
 
 def _read_long(column: Column, mantissa: Ints, decimals: Ints, slow: NDArray[np.bool_]) -> None:
-    """Read the plain texts of 16 to 18 digits into the same form; what is longer stays ``slow``."""
+    """Read the plain texts of 16 to 18 digits into the same form; longer texts stay ``slow``."""
     for place in np.flatnonzero(slow):
         text = _cell(column, int(place))
         whole, point, part = text.partition(".")

@@ -1,4 +1,4 @@
-"""What a door says when it refuses a file."""
+"""The error of a file reader that refuses a file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SENTENCE_MAX = 1_000
 
 
 class FeedError(ValueError):
-    """A file that was refused: where, which value, what would be right.
+    """A file that was refused: the place, the value, and the right form.
 
     ``row`` counts rows of data from 1. For a CSV file ``line`` is the line that an editor shows.
     """

@@ -145,7 +145,7 @@ def _read_file(table: Table, job: _Job, bars: dict[tuple[str, str], _Bars], repo
         report.notes.append(f"{table.path}: no column homeNotional: volume is taken as it is, contracts of 1 USD")
     table.require(time_column, *_BAR, volume)
     if named is not None and named["kind"] not in (None, job.kind):
-        why = "the funding rate stands in its column open" if named["kind"] not in _PRICE_KINDS else "choose it with --kind"
+        why = "its column `open` has the funding rate" if named["kind"] not in _PRICE_KINDS else "choose it with --kind"
         raise table.error(f"holds {named['kind']}, by its name", f"must hold {job.kind}: {why}")
     extra = [name for name in ("symbol", "tf", "kind") if name in table.names]
     if "symbol" not in extra and named is None:
@@ -176,7 +176,7 @@ def _read_file(table: Table, job: _Job, bars: dict[tuple[str, str], _Bars], repo
             before = market.rows.setdefault(time_ns, row)
             if before is not row:
                 if before != row:
-                    expected = f"must be {' '.join(before)}, as before, or stand once"
+                    expected = f"must be {' '.join(before)}, as before, or be listed once"
                     value = " ".join(row)
                     raise table.error(
                         f"is a second bar of {symbol} at {time_text(time_ns)}", expected, chunk=chunk, place=place, value=value

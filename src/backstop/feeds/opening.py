@@ -75,7 +75,7 @@ def market_opening(venue: Venue, prices: Prices) -> EventArray:
 
 
 def provider_opening(venue: Venue, first_account: int, first_owner: int, time_ns: int) -> EventArray:
-    """Return the events that open an account a provider: the next ids, an owner each, its capital in atoms, and what it is.
+    """Return the events that open one account per provider: the next ids, one owner each, its capital in atoms, and its number.
 
     The venue must have room for them, and no account of theirs yet.
     """
@@ -156,7 +156,7 @@ def _maintenance(tiers: Sequence[Any], notional: int) -> int:
 
 
 def _lent(balance: int, exposures: list[tuple[int, int]]) -> int:
-    """Return what an account must be lent so that it is never near default while its positions come one by one."""
+    """Return the loan that keeps an account away from default while its positions open one by one."""
     equity, margin, lent = balance, 0, 0
     for gain, needed in exposures[:-1]:
         equity += gain

@@ -67,7 +67,7 @@ class MarketPrices:
     rows: int
     first_ns: int
     last_ns: int
-    #: First mark and index within the cut: what positions are opened at. No index: 0.
+    #: First mark and index within the cut, at which positions are opened. Without an index: 0.
     first_mark_ticks: int
     first_index_ticks: int
     #: Span of a bar; 0 for a file of marks.
@@ -102,7 +102,7 @@ class MarketPrices:
 
 @dataclass(frozen=True, slots=True)
 class PriceReport:
-    """What was read, what was cut, what did not fit."""
+    """Counts of the rows that were read and cut, and of the values that did not fit."""
 
     files: tuple[str, ...]
     rows: int
@@ -129,7 +129,7 @@ class PriceReport:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Prices as events, sorted by (time, market), and what became of the files on the way."""
+    """Prices as events, sorted by (time, market), with the counts of each file."""
 
     events: EventArray
     #: By number of the market; markets without a price are absent.
@@ -157,7 +157,7 @@ def read_prices(
     ``open, high, low, close`` (and ``volume``). Bars are walked open, low, high, close if they close
     at or above their open, else open, high, low, close, in ``steps`` marks spread over their span;
     the span is ``timeframe_ns``, or the file's column ``timeframe``, or the market's commonest
-    spacing. A bar's volume is told at its start. Rows outside of ``start_ns <= time < end_ns`` are cut.
+    spacing. A bar's volume is reported at its start. Rows outside of ``start_ns <= time < end_ns`` are cut.
 
     Raises ``FeedError`` naming file, line, column and value.
     """
@@ -210,7 +210,7 @@ def _refuse_empty(path: Path, rows: int, last_ns: dict[int, int]) -> None:
 
 
 def markets_text(venue: Venue) -> str:
-    """Return what a name of a market must be."""
+    """Return the right form of a market's name."""
     symbols = [market.symbol for market in venue.markets]
     more = f" and {len(symbols) - 20} more" if len(symbols) > 20 else ""
     return f"must be one of the venue's: {', '.join(symbols[:20])}{more}"
@@ -326,7 +326,7 @@ def _check_order(table: Table, venue: Venue, rows: Rows, last_ns: dict[int, int]
 
 def _refuse_order(table: Table, venue: Venue, rows: Rows, place: int, before_ns: int) -> None:
     symbol, time_ns = venue.markets[int(rows.market[place])].symbol, int(rows.time_ns[place])
-    problem = f"stands twice for {symbol}" if time_ns == before_ns else f"is out of order for {symbol}"
+    problem = f"is listed twice for {symbol}" if time_ns == before_ns else f"is out of order for {symbol}"
     expected = f"must be after {time_text(before_ns)}: times of a market rise from row to row"
     raise row_error(table, rows, place, problem, expected, "time", time_text(time_ns))
 

@@ -1,4 +1,4 @@
-"""What price files pass through on their way to events: rows on the grid, streams, and the count of what did not fit."""
+"""The way of price files to events: rows on the grid, streams, and the count of the values that did not fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a CSV, Parquet or Feather file, in chunks of columns. Knows files, not what columns mean.
+"""Rows of a CSV, Parquet or Feather file, in chunks of columns. Knows files, not the meaning of columns.
 
 A CSV file stays text until a parser reads it, so that no digit is lost on the way. Parquet and
 Feather need pyarrow (the extra ``data``); CSV, also gzipped, needs nothing.

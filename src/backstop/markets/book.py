@@ -8,7 +8,7 @@ Depth comes back in exact parts: a band holds the lots that it misses, and the p
 already came back, in 1e-15 lots. Settling a band at one more moment changes nothing, so the depth
 that an order meets does not depend on who looked before.
 
-The book knows nothing of the engine. It remembers what it told (``told_lots``) and tells a band
+The book knows nothing of the engine. It remembers the depth that it reported (``told_lots``) and reports a band
 again only when that changed.
 """
 
@@ -25,7 +25,7 @@ __all__ = ["band_price_ticks", "fill", "impacted_ticks", "next_quote_ns", "quote
 #: Bounds of the factor on later marks: a millionth and a million.
 _IMPACT_MIN = 1_000_000
 _IMPACT_MAX = 1_000_000_000_000_000_000
-#: ppm a second times nanoseconds, in one lot.
+#: ppm per second times nanoseconds, in one lot.
 _CREDIT_ONE = 1_000_000_000_000_000
 
 
@@ -105,7 +105,7 @@ def settle(world: World, market: int, time_ns: int) -> None:
 
 @inlined
 def visible_lots(world: World, market: int, side: int, band: int) -> int:
-    """Return what a band shows, as of the last ``settle``."""
+    """Return the visible depth of a band, as of the last ``settle``."""
     row = world.bands[market, side, band]
     return row.full_lots - row.missing_lots
 
@@ -164,7 +164,7 @@ def fill(world: World, slot: int, time_ns: int) -> None:
         event.lots = sign * lots
         event.price_ticks = price_ticks
         _forget_told(world, order.market, side, lots)
-    if left_lots > 0:  # the engine empties its view of that side, unless it closed the order meanwhile: tell all
+    if left_lots > 0:  # the engine empties its view of that side, unless it has closed the order since: report all
         for band in range(book.band_count):
             world.bands[order.market, side, band].told_lots = NONE
     filled_lots = abs(order.lots) - left_lots
@@ -178,7 +178,7 @@ def fill(world: World, slot: int, time_ns: int) -> None:
 
 @kernel
 def quote_ladder(world: World, market: int, time_ns: int) -> None:
-    """Append a DEPTH for each band whose visible depth is not what was told."""
+    """Append a DEPTH for each band whose visible depth differs from the reported one."""
     for side in range(2):
         for band in range(world.books[market].band_count):
             row = world.bands[market, side, band]
@@ -195,7 +195,7 @@ def quote_ladder(world: World, market: int, time_ns: int) -> None:
 
 @kernel
 def next_quote_ns(world: World, market: int, time_ns: int) -> int:
-    """Return when this market tells its depth again: at the next whole interval while it is not full, or ``NEVER_NS``."""
+    """Return when this market reports its depth again: at the next whole interval while it is not full, or ``NEVER_NS``."""
     book, interval_ns = world.books[market], world.control[0].refresh_ns
     due_ns = NEVER_NS
     if book.schedule_next < book.schedule_end:

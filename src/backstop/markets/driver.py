@@ -1,4 +1,4 @@
-"""The compiled driver: merges what happens outside, what the simulated venue answers, and the engine's clock.
+"""The compiled driver: merges outside events, the answers of the simulated venue, and the engine's clock.
 
 One loop: take the earliest event of three sources, number it, apply it to the engine, hand the
 engine's orders to the venue. At one time the order is: outside events as given, the venue's answers

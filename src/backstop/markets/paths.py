@@ -28,7 +28,7 @@ __all__ = [
     "path_marks",
 ]
 
-#: One mark a market a second.
+#: One mark per market per second.
 STEP_NS = 1_000_000_000
 #: Deviation of the bridge over a segment, as a share of the segment's own move in log price.
 ROUGHNESS = 0.25
@@ -44,7 +44,7 @@ def _pin_ticks(pin: Pin, price_tick: Decimal) -> int:
 
 
 def _fold(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
-    """Reflect what leaves ``[low, high]`` back into it, once, and clip the rest."""
+    """Reflect values outside of ``[low, high]`` back into it, once, and clip the rest."""
     values = np.where(values < low, 2 * low - values, values)
     values = np.where(values > high, 2 * high - values, values)
     return np.clip(values, low, high)
@@ -56,7 +56,7 @@ def _market_ticks(
     pin_ticks = np.array([_pin_ticks(pin, price_tick) for pin in pins], dtype=np.int64)
     places = np.searchsorted(times_ns, [pin.time_ns for pin in pins])
     if not np.array_equal(times_ns[places], [pin.time_ns for pin in pins]):
-        raise ValueError("a pin does not stand at a whole step from the start")
+        raise ValueError("a pin is not at a whole step from the start")
     logs = np.log(pin_ticks.astype(np.float64))
     ticks = np.zeros(len(times_ns), dtype=np.int64)
     for number in range(len(pins) - 1):
@@ -76,7 +76,7 @@ def _market_ticks(
 def path_marks(
     scenario: Scenario, symbols: Sequence[str], price_ticks: Sequence[Decimal], seed: int, step_ns: int = STEP_NS
 ) -> NDArray[np.void]:
-    """Return MARK events through a scenario's pins: one a market a step, sorted by time, then market.
+    """Return MARK events through a scenario's pins: one per market per step, sorted by time, then market.
 
     ``symbols[m]`` and ``price_ticks[m]`` (the size of a tick, in price) are those of market ``m``; a
     venue may trade fewer markets than the scenario has. Each market's path depends on the seed and its

@@ -1,4 +1,4 @@
-"""A seeded population of accounts: who holds what, at which leverage, before the first move.
+"""A seeded population of accounts: their positions and leverage before the first move.
 
 Parameters come from a TOML file (``population.toml`` beside this one is the default; the reference is
 docs/reference/population.md). Floating point draws the people; what they hold is integer: lots, ticks
@@ -37,7 +37,7 @@ _TRANSFER_ATOMS_MAX = 1 << 60
 
 
 class PopulationError(ValueError):
-    """Population parameters that cannot be used: says which key, its value and what would be right."""
+    """Population parameters that cannot be used: names the key, its value and the right form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def _table(key: str, table: object, names: list[str]) -> dict[str, Any]:
 
 
 def parse_parameters(text: str, place: str = "population.toml") -> PopulationParameters:
-    """Return the parameters of a file's text; raise ``PopulationError`` naming the key, its value and what would be right."""
+    """Return the parameters of a file's text; raise ``PopulationError`` naming the key, its value and the right form."""
     try:
         table = parse_toml(text)
     except TomlError as error:
@@ -246,7 +246,7 @@ def _other_market(first: NDArray[np.int64], weights: NDArray[np.float64], unifor
 
 def _fits(rules: VenueRules, symbols: Sequence[str], first_mark_ticks: Sequence[int], accounts: int, positions: int) -> None:
     if not len(symbols) == len(first_mark_ticks) == len(rules.markets):
-        raise ValueError(f"{len(symbols)} symbols, {len(first_mark_ticks)} marks: must be one a market, {len(rules.markets)}")
+        raise ValueError(f"{len(symbols)} symbols, {len(first_mark_ticks)} marks: must be one per market, {len(rules.markets)}")
     for symbol, mark, market in zip(symbols, first_mark_ticks, rules.markets, strict=True):
         if not 1 <= mark <= market.price_ticks_max:
             raise ValueError(f"first mark of {symbol} = {mark} ticks: must be 1 to {market.price_ticks_max}")
@@ -314,7 +314,7 @@ def population_events(
     collateral = np.maximum(equity - pnl, _with_headroom(one.margin, parameters.margin_headroom) - one.pnl)
     collateral = np.maximum(collateral, 1)
     if int(collateral.max()) > _TRANSFER_ATOMS_MAX or float(collateral.sum(dtype=np.float64)) > BALANCE_ATOMS_MAX:
-        raise PopulationError("size: the population's collateral exceeds what the ledger holds: draw smaller notionals or fewer accounts")
+        raise PopulationError("size: the population's collateral exceeds the limit of the ledger: draw smaller notionals or fewer accounts")
     owners = np.cumsum(uniform[6] >= parameters.linked_share) - (1 if uniform[6][0] >= parameters.linked_share else 0)
     events = _opening(one, two, has_second, collateral, owners.astype(np.int64) + first_account, time_ns, first_account)
     return Population(

@@ -1,12 +1,12 @@
-"""The port between the driver and whatever trades the engine's orders.
+"""The port between the driver and the venue that trades the engine's orders.
 
 The driver knows these calls and no book: it sends with ``take_order`` and ``take_offer``, takes back
 with ``cancel``, asks with ``next_ns`` when the venue speaks next, and brings it to that time with
 ``settle_to``. Marks pass through ``impacted_ticks`` on their way in; those that the engine applied are
-told by ``follow_mark``.
+reported by ``follow_mark``.
 
 Behind the port each market has a venue of four calls: bring it to a time (``settle``), fill an order
-(``fill``), tell its depth (``quote_ladder``), say when it does so next (``next_quote_ns``). Today that
+(``fill``), report its depth (``quote_ladder``), say when it does so next (``next_quote_ns``). Today that
 is the simulated book in every market. Here lies only what any venue has: the way there and back.
 """
 
@@ -136,7 +136,7 @@ def follow_mark(world: World, market: int, price_ticks: int) -> None:
 
 @kernel
 def _speak(world: World, market: int, time_ns: int) -> None:
-    """Let a market tell its depth, and note when it does so next."""
+    """Let a market report its depth, and note when it does so next."""
     quote_ladder(world, market, time_ns)
     world.books[market].refresh_at_ns = next_quote_ns(world, market, time_ns)
     earliest_ns = NEVER_NS
@@ -177,7 +177,7 @@ def _receive(world: World, time_ns: int) -> None:
 
 @kernel
 def respond(world: World, time_ns: int) -> None:
-    """Put what the venue says first at ``time_ns`` into the empty answers: one order's, or one market's depth.
+    """Put the venue's first answer at ``time_ns`` into the empty answers: one order's, or one market's depth.
 
     Orders come before depth, orders by (arrival, id), depth by market.
     """

@@ -40,7 +40,7 @@ _MARKET_KEYS = {"symbol", "pins"}
 
 
 class ScenarioError(ValueError):
-    """A scenario file that cannot be used: says which key, its value and what would be right."""
+    """A scenario file that cannot be used: names the key, its value and the right form."""
 
 
 class Pin(NamedTuple):
@@ -175,7 +175,7 @@ def _depth(rows: list[list[Any]], file: Scenario) -> tuple[DepthPin, ...]:
 
 
 def parse_scenario(text: str, place: str = "scenario") -> Scenario:
-    """Return the scenario of a file's text; raise ``ScenarioError`` naming the key, its value and what would be right."""
+    """Return the scenario of a file's text; raise ``ScenarioError`` naming the key, its value and the right form."""
     try:
         table = parse_toml(text)
     except TomlError as error:
@@ -195,7 +195,7 @@ def parse_scenario(text: str, place: str = "scenario") -> Scenario:
         symbols = [market.symbol for market in markets]
         for symbol in symbols:
             if symbols.count(symbol) > 1:
-                raise ScenarioError(f"markets: {symbol} stands twice")
+                raise ScenarioError(f"markets: {symbol} is listed twice")
         return file._replace(depth=depth, markets=markets)
     except ScenarioError as error:
         raise ScenarioError(f"{place}: {error}") from None
@@ -216,7 +216,7 @@ def scenario_names() -> tuple[str, ...]:
 
 
 def scenario(name: str) -> Scenario:
-    """Return a bundled scenario; raise ``KeyError`` naming those that there are."""
+    """Return a bundled scenario; raise ``KeyError`` naming the bundled ones."""
     if name not in scenario_names():
         raise KeyError(f"unknown scenario {name}: must be one of {', '.join(scenario_names())}")
     return load_scenario(_FOLDER / f"{name}.toml")

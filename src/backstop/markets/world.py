@@ -33,9 +33,9 @@ __all__ = [
     "new_world",
 ]
 
-#: Most events that one moment of one market gives: a fill a band, the done event, a DEPTH a band and side.
+#: Most events that one moment of one market gives: one fill per band, the done event, one DEPTH per band and side.
 ANSWERS_MAX = 3 * BANDS_MAX + 1
-#: How often a book that is not full tells its depth, unless declared otherwise [ns].
+#: Interval at which a book that is not full reports its depth, unless declared otherwise [ns].
 REFRESH_NS = 1_000_000_000
 #: How long a backstop provider takes to answer an offer, unless declared otherwise [ns].
 PROVIDER_LATENCY_NS = 500_000_000
@@ -55,7 +55,7 @@ BAND = np.dtype(
             ("missing_lots", "<i8"),  # taken and not yet back
             ("credit", "<i8"),  # part of a lot that is back already, in 1e-15 lots
             ("settled_ns", "<i8"),  # the moment that the two fields above speak of
-            ("told_lots", "<i8"),  # depth that the engine believes in; NONE: it must be told
+            ("told_lots", "<i8"),  # depth that the engine knows; NONE: it must be reported
             ("spare", "<i8"),
         ],
     )
@@ -136,7 +136,7 @@ class BookLike(Protocol):
 
     @property
     def recovery_ppm_per_second(self) -> int:
-        """Return how much of the full depth comes back a second [ppm]."""
+        """Return the share of the full depth that comes back per second [ppm]."""
 
     @property
     def permanent_impact_ppm(self) -> int:
@@ -221,16 +221,16 @@ def new_world(
 ) -> World:
     """Return the simulated venue before the first event.
 
-    ``start_ns`` is when it first tells its depth, after the outside events of that time. ``impact``
+    ``start_ns`` is when it first reports its depth, after the outside events of that time. ``impact``
     switches the shift of later marks on. ``schedule`` holds ``DEPTH_STEP`` rows. ``refresh_ns`` is
-    how often a book that is not full tells its depth, at whole multiples of it. ``drain_ns`` bounds
+    the interval at which a book that is not full reports its depth, at whole multiples of it. ``drain_ns`` bounds
     how long the venue runs on after the last outside event while orders or waits are open. Backstop
     providers answer an offer with ``provider_answer`` (``NONE``: never) after ``provider_latency_ns``.
 
     Raises ``ValueError`` naming the field, its value and what would be right.
     """
     count = len(rules.markets)
-    _check(len(books) == count, f"books: {len(books)}: must be one a market, {count}")
+    _check(len(books) == count, f"books: {len(books)}: must be one per market, {count}")
     _check(1 <= refresh_ns <= 1 << 60, f"refresh_ns = {refresh_ns}: must be 1 to 2^60")
     _check(0 <= provider_latency_ns <= 1 << 60, f"provider_latency_ns = {provider_latency_ns}: must be 0 to 2^60")
     answers = (NONE, *(int(answer) for answer in Answer))
