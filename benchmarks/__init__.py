@@ -3,6 +3,7 @@
 from contextlib import suppress
 from importlib import import_module
 
-# Before numba: the C++ library that the wheel brings along finds no room for its thread-local data once LLVM is loaded.
+# Before numba: the C++ library that the wheel brings along finds no room for its thread-local data
+# once LLVM is loaded.
 with suppress(ImportError):
     import_module("lrvx")

@@ -1,7 +1,8 @@
 """ADL of 2025-10-10 under every policy: ``python -m benchmarks.adl_2025``.
 
-``BACKSTOP_DATA`` names the folder of recorded data. The figures go to ``benchmarks/adl_2025.json``, and from there, with
-a picture, to docs/reference/adl-2025-10-10.md. Where the files are absent nothing is written, and the exit code is 0.
+``BACKSTOP_DATA`` names the folder of recorded data. The figures go to ``benchmarks/adl_2025.json``,
+and from there, with a picture, to docs/reference/adl-2025-10-10.md. Where the files are absent
+nothing is written, and the exit code is 0.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
 
 
 def read_positions(path: Path) -> tuple[FileFacts, tuple[Candidates, ...]]:
-    """Read the shorts with a profit, weight and cap the profit: caps rounded down to the atom, weights up."""
+    """Read the shorts with a profit, weight and cap the profit: caps rounded down to the atom,
+    weights up.
+    """
     rows = list(_rows(path))
     facts = FileFacts(
         len(rows),
@@ -101,7 +104,9 @@ def read_gaps(path: Path) -> list[Gap]:
 
 
 def compare(candidates: Candidates, gap: Gap) -> Comparison:
-    """Share a wave's budget, rounded to the nearest atom, over a coin's shorts; its number draws the order of random."""
+    """Share a wave's budget, rounded to the nearest atom, over a coin's shorts; its number draws
+    the order of random.
+    """
     budget = steps_of(gap.dollars, ATOM, Rounding.HALF_EVEN)
     return compare_table(candidates.table, budget, gap.wave, f"{gap.coin}, wave {gap.wave}")
 

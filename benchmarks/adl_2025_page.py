@@ -171,7 +171,9 @@ def _facts(figures: Figures) -> Iterator[str]:
 
 
 def draw(figures: Figures, path: Path) -> None:
-    """Draw, for the largest wave of each coin, who pays under each policy above who was deleveraged."""
+    """Draw, for the largest wave of each coin, who pays under each policy above who was
+    deleveraged.
+    """
     import matplotlib
 
     matplotlib.rcParams["svg.hashsalt"] = "backstop"

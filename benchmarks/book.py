@@ -12,7 +12,8 @@ from backstop.core.events import EVENT, NONE, EventKind
 from backstop.core.instruments import LevelRules, LimitRules, MarketRules, TierRules, VenueRules
 from backstop.core.state import State, new_state
 
-#: Atoms of 1e-6, one tick x lot worth 1,000 of them: a market at 100,000 ticks has lots of 100 units of money.
+#: Atoms of 1e-6, one tick x lot worth 1,000 of them: a market at 100,000 ticks has lots of 100
+#: units of money.
 NOTIONAL_FACTOR = 1_000
 FIRST_MARK_TICKS = 100_000
 PRICE_TICKS_MAX = 1_000_000
@@ -36,7 +37,8 @@ class Book(NamedTuple):
 
 
 def make_book(accounts: int, positions: int, markets: int, seed: int, one_sided: bool = False) -> Book:
-    """Draw a book: leverage lognormal (mean of log 1.2, deviation 0.8), markets by a power law, sizes lognormal.
+    """Draw a book: leverage lognormal (mean of log 1.2, deviation 0.8), markets by a power law,
+    sizes lognormal.
 
     ``one_sided``: every account has one position, in market 0.
     """

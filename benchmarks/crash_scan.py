@@ -1,9 +1,11 @@
-"""Who would come into default, told by looking at everyone after every mark: no trigger index, no waterfall.
+"""Who would come into default, told by looking at everyone after every mark: no trigger index, no
+waterfall.
 
-An account that no stage has touched yet holds what it opened with, so that the first time its equity
-lies below its maintenance margin is a fact of the marks alone. The engine must find the same accounts.
-Left out are accounts that were changed by the default of another (providers, counterparties of ADL and
-tear-up, linked accounts that netting took from, those who were charged): what they hold is no longer what they opened with.
+An account that no stage has touched yet holds what it opened with, so that the first time its
+equity lies below its maintenance margin is a fact of the marks alone. The engine must find the same
+accounts. Left out are accounts that were changed by the default of another (providers,
+counterparties of ADL and tear-up, linked accounts that netting took from, those who were charged):
+what they hold is no longer what they opened with.
 """
 
 from __future__ import annotations
@@ -77,8 +79,8 @@ _scan: Any = numba.njit(cache=False)(_follow)
 class Scan:
     """Follows the marks of a run and remembers who was ever below maintenance margin.
 
-    The first mark of every market must come before the accounts are judged, as in a replay: give them
-    as ``first_ticks`` (0 where a market has none).
+    The first mark of every market must come before the accounts are judged, as in a replay: give
+    them as ``first_ticks`` (0 where a market has none).
     """
 
     def __init__(self, rules: VenueRules, opened: Opened, first_ticks: Column) -> None:
@@ -102,7 +104,8 @@ class Scan:
             np.zeros_like(opened.balance),
             self._found,
         )
-        # Equity is whole only once every position has been valued: who looks low before that is not meant.
+        # Equity is whole only once every position has been valued: who looks low before that is not
+        # meant.
         there = np.flatnonzero(first_ticks > 0).astype(np.int64)
         self._moving[2][:] += 1 << 61
         self.follow(there, first_ticks[there])
@@ -124,7 +127,8 @@ class Seen(NamedTuple):
 
     #: Accounts below maintenance margin at some mark.
     defaults: int
-    #: Accounts of which engine and scan differ, and those left out because the default of another changed them.
+    #: Accounts of which engine and scan differ, and those left out because the default of another
+    #: changed them.
     differ: int
     left_out: int
     #: Entries into default that were insolvent at once.
@@ -142,7 +146,9 @@ def _changed_by_others(effects: EffectArray) -> NDArray[np.bool_]:
 
 
 def scan_journal(case: Case, path: Path, spans: Sequence[tuple[int, int]]) -> Seen:
-    """Read the journal of a case, follow its marks and compare who came into default; spans are [start, end) in ns."""
+    """Read the journal of a case, follow its marks and compare who came into default; spans are
+    [start, end) in ns.
+    """
     markets = len(case.venue.markets)
     first = [case.prices.markets[number].first_mark_ticks if number in case.prices.markets else 0 for number in range(markets)]
     scan = Scan(case.venue.rules, opened_accounts(case.opening), np.array(first, dtype=np.int64))

@@ -32,7 +32,9 @@ def without_providers(resolved: Resolved) -> Resolved:
 
 
 def without_breakers(resolved: Resolved) -> Resolved:
-    """Return a venue whose breakers have no threshold; the price guard stays, and so does the halt for what nobody paid."""
+    """Return a venue whose breakers have no threshold; the price guard stays, and so does the halt
+    for what nobody paid.
+    """
     changed = copy.deepcopy(resolved)
     breakers = changed["breakers"]
     breakers |= {name: "0" if name.startswith("flow") else 0 for name in _THRESHOLDS}

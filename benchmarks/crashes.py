@@ -2,9 +2,9 @@
 
 ``BACKSTOP_DATA`` names the folder of recorded data. Each crash is imported by the code of
 ``backstop import``, cut to its hours, and replayed with a seeded population: impact off and on, and
-without providers, without breakers, without either. The figures go to ``benchmarks/crashes.json``, and
-from there to docs/reference/recorded-crashes.md. A crash whose file is absent is left out: its figures
-stay as they were, and the exit code is 0.
+without providers, without breakers, without either. The figures go to ``benchmarks/crashes.json``,
+and from there to docs/reference/recorded-crashes.md. A crash whose file is absent is left out: its
+figures stay as they were, and the exit code is 0.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def fund_paid_walked_coarsely(imported: Imported) -> str:
 
 
 def run_crash(imported: Imported, variant: Variant, scratch: Path) -> dict[str, Any]:
-    """Replay a crash in one variant, verify its journal, look at everyone after every mark; return the figures."""
+    """Replay a crash in one variant, verify its journal, look at everyone after every mark; return
+    the figures.
+    """
     crash = imported.crash
     case = _case(crash, imported.prices, crash.steps, variant)
     journal = scratch / f"{crash.name}.db"

@@ -1,7 +1,8 @@
 """One market, one position an account: the book of P2 and P3, in this engine and in ``lrvx``.
 
-This engine runs with the simulated venue of ``backstop.markets``, so that closing orders are filled,
-supported by the fund and booked by double entry. What ``lrvx`` means by a liquidation is in ``DIFFERENCES``.
+This engine runs with the simulated venue of ``backstop.markets``, so that closing orders are
+filled, supported by the fund and booked by double entry. What ``lrvx`` means by a liquidation is in
+``DIFFERENCES``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ LATENCY_NS = 50_000_000
 MAINTENANCE_PPM = 5_000
 #: More than any crash here costs, in atoms.
 FUND_ATOMS = 10**15
-#: ``lrvx`` counts money to eight decimals in 64 bits: whole atoms would overflow there, millions of them do not.
+#: ``lrvx`` counts money to eight decimals in 64 bits: whole atoms would overflow there, millions of
+#: them do not.
 ATOMS_A_MONEY = 10**6
 
 DIFFERENCES = (
@@ -86,12 +88,16 @@ def lrvx_version() -> str:
 
 
 def open_book(accounts: int, seed: int) -> Book:
-    """Return the book: leverage lognormal as P1's, one position an account, all opened at the first mark."""
+    """Return the book: leverage lognormal as P1's, one position an account, all opened at the first
+    mark.
+    """
     return make_book(accounts, accounts, 1, seed, one_sided=True)
 
 
 def deep(book: Book) -> Depth:
-    """Return a book deep enough that all of a crash closes at its best band, at the mark, in one slice."""
+    """Return a book deep enough that all of a crash closes at its best band, at the mark, in one
+    slice.
+    """
     lots = 4 * int(np.abs(book.lots).sum())
     return Depth((lots,) * 4)
 
@@ -146,11 +152,15 @@ class Desk:
             array[...] = saved
 
     def crash(self, events: NDArray[np.void], is_last: bool = True) -> Crash:
-        """Run outside events; with ``is_last`` until every order is answered and every wait is over."""
+        """Run outside events; with ``is_last`` until every order is answered and every wait is
+        over.
+        """
         return self._run(events, is_last)
 
     def median_crash(self, events: NDArray[np.void], repeats: int) -> Crash:
-        """Run the same events so many times from where the desk is, once more before to warm up; return the median run."""
+        """Run the same events so many times from where the desk is, once more before to warm up;
+        return the median run.
+        """
         self.save()
         runs = []
         for _ in range(repeats + 1):
@@ -200,7 +210,9 @@ class Desk:
 
 
 class Baseline:
-    """``LiquidationEngine`` of ``lrvx`` with the same book: one position an account, the same single tier, closing at mark."""
+    """``LiquidationEngine`` of ``lrvx`` with the same book: one position an account, the same
+    single tier, closing at mark.
+    """
 
     def __init__(self, book: Book, fund_atoms: int = FUND_ATOMS) -> None:
         self.engine: Any = import_module("lrvx").LiquidationEngine()

@@ -1,9 +1,11 @@
-"""The outage print of 2020-03-13 with and without the price guard: ``python -m benchmarks.outage_print``.
+"""The outage print of 2020-03-13 with and without the price guard:
+``python -m benchmarks.outage_print``.
 
-At 02:33 UTC (stamped 02:34, the end of its minute) BitMEX, in an outage, printed -15.55 % on 2 trades of 31
-contracts. Accounts are opened at 4,322, the close of the minute before, so that marks 3 to 14 % below it would
-liquidate them. ``BACKSTOP_DATA`` names the folder of recorded data; where the file is absent, that is
-said, nothing is written, and the exit code is 0. The result is docs/reference/outage-print.md.
+At 02:33 UTC (stamped 02:34, the end of its minute) BitMEX, in an outage, printed -15.55 % on 2
+trades of 31 contracts. Accounts are opened at 4,322, the close of the minute before, so that marks
+3 to 14 % below it would liquidate them. ``BACKSTOP_DATA`` names the folder of recorded data; where
+the file is absent, that is said, nothing is written, and the exit code is 0. The result is
+docs/reference/outage-print.md.
 """
 
 from __future__ import annotations
@@ -63,13 +65,16 @@ def import_bars(data: Path, scratch: Path) -> Path:
 
 
 def case_at(venue: Venue, bars: Path, scratch: Path, entry: int, start: str, end: str, distances: Sequence[int] = DISTANCES) -> Case:
-    """Return longs of one coin whose triggers lie ``distances`` tenths of a percent below ``entry``, and one short against them all."""
+    """Return longs of one coin whose triggers lie ``distances`` tenths of a percent below
+    ``entry``, and one short against them all.
+    """
     prices = read_prices(bars, venue, steps=STEPS, timeframe_ns=_MINUTE_NS, start_ns=time_ns_of(start), end_ns=time_ns_of(end))
     accounts, cash = ["account,owner,market,quantity,entry_price"], ["account,asset,amount"]
     for tenths in distances:
         name = f"{tenths / 10:.1f} % away"
         accounts.append(f"{name},{name},{SYMBOL},1,{entry}")
-        # Equity meets maintenance margin at the trigger: collateral + trigger - entry = rate x trigger.
+        # Equity meets maintenance margin at the trigger: collateral + trigger - entry = rate x
+        # trigger.
         trigger_ppm = 1_000_000 - 1_000 * tenths
         collateral_e12 = entry * (10**12 - trigger_ppm * (1_000_000 - _MAINTENANCE_PPM))
         cash.append(f"{name},USDT,{collateral_e12 // 10**6 / 10**6:.6f}")
@@ -123,7 +128,9 @@ trade on a volume that is no longer little, and are accepted. Until {later} UTC:
 
 
 def page(short: dict[str, Outcome], long: dict[str, Outcome], venue: Venue, distances: Sequence[int] = DISTANCES) -> str:
-    """Return the page for the runs with the guard ``off`` and ``on``, over three minutes and over the outage's rest."""
+    """Return the page for the runs with the guard ``off`` and ``on``, over three minutes and over
+    the outage's rest.
+    """
     number = venue.market(SYMBOL)
     rules, spec = venue.rules.markets[number], venue.markets[number]
     held = short["on"].result.tally.guard.held

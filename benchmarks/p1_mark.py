@@ -49,19 +49,25 @@ def _resident_bytes() -> int:
 
 
 def _distressed(state: State, accounts: int) -> NDArray[np.int64]:
-    """Return accounts that the index holds DISTRESSED and that are below maintenance (not kept by the exit buffer)."""
+    """Return accounts that the index holds DISTRESSED and that are below maintenance (not kept by
+    the exit buffer).
+    """
     return np.flatnonzero(state.accounts["health"][:accounts] >= 2)
 
 
 def _compare(state: State, columns: Any, marks: NDArray[np.int64], found: NDArray[np.int64], accounts: int) -> tuple[int, int]:
-    """Return (accounts missed, accounts flagged that the scan does not flag and no exit buffer explains)."""
+    """Return (accounts missed, accounts flagged that the scan does not flag and no exit buffer
+    explains).
+    """
     count = int(full_scan(columns, marks, found))
     scan, index = set(found[:count].tolist()), set(_distressed(state, accounts).tolist())
     return len(scan - index), len(index - scan)
 
 
 def _fall(state: State, columns: Any, accounts: int, markets: int, updates: int) -> dict[str, Any]:
-    """Let every market fall by 10 % in ``updates`` marks; return time, defaults and what was missed."""
+    """Let every market fall by 10 % in ``updates`` marks; return time, defaults and what was
+    missed.
+    """
     rounds = updates // markets
     market = np.tile(np.arange(markets), rounds)
     start = state.markets["mark_ticks"].astype(float)
@@ -82,7 +88,9 @@ def _fall(state: State, columns: Any, accounts: int, markets: int, updates: int)
 
 
 def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
-    """Return the ratio of the compiled full scan to the index, per mark, with the other scans beside it."""
+    """Return the ratio of the compiled full scan to the index, per mark, with the other scans
+    beside it.
+    """
     accounts, positions, markets, updates = (20_000, 50_000, 20, 2_000) if small else (1_000_000, 2_500_000, 200, 20_000)
     book = make_book(accounts, positions, markets, SEED)
     say(f"opening {accounts:,} accounts, {len(book.lots):,} positions, {markets} markets")

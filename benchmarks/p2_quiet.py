@@ -1,4 +1,4 @@
-"""A quiet mark in one market of one-position accounts: the engine's mark event against ``LiquidationEngine.on_mark`` of lrvx."""
+"""Quiet marks in one market of one-position accounts, against ``LiquidationEngine.on_mark`` of lrvx."""
 
 from __future__ import annotations
 
@@ -27,13 +27,16 @@ from benchmarks.one_market import (
 SEED = 20251012
 UNIT = "times faster than on_mark of lrvx, a quiet mark"
 BAR = 500
-#: The marks stay between these once both have been seen: who cannot bear them has gone before the clock starts.
+#: The marks stay between these once both have been seen: who cannot bear them has gone before the
+#: clock starts.
 LOW_TICKS, HIGH_TICKS = FIRST_MARK_TICKS * 97 // 100, FIRST_MARK_TICKS * 103 // 100
 BLOCKS = 20
 
 
 def quiet_ticks(count: int) -> NDArray[np.int64]:
-    """Return a walk of Student-t(3) x 2 bp, turned back at the two bounds; no mark equals the one before."""
+    """Return a walk of Student-t(3) x 2 bp, turned back at the two bounds; no mark equals the one
+    before.
+    """
     random = np.random.Generator(np.random.PCG64(SEED + 1))
     moves = random.standard_t(3, size=count) * 2e-4 * FIRST_MARK_TICKS
     ticks = np.zeros(count, dtype=np.int64)
@@ -48,7 +51,9 @@ def quiet_ticks(count: int) -> NDArray[np.int64]:
 
 
 def _compare(desk: Desk, baseline: Baseline) -> tuple[dict[str, Any], bool]:
-    """Take both to the lowest and the highest mark; return figures and whether the same accounts fell."""
+    """Take both to the lowest and the highest mark; return figures and whether the same accounts
+    fell.
+    """
     equal, fell = True, []
     for place, price in enumerate((LOW_TICKS, HIGH_TICKS, FIRST_MARK_TICKS)):
         ticks = np.array([price])

@@ -86,7 +86,9 @@ def _run(case: _Case, say: Callable[[str], None]) -> tuple[float, bool, dict[str
 
 
 def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
-    """Return the ratio of the crash in one mark, with those in 100 marks and with an empty fund beside it."""
+    """Return the ratio of the crash in one mark, with those in 100 marks and with an empty fund
+    beside it.
+    """
     if not has_lrvx():
         return not_run(UNIT, BAR)
     cases = _cases(small)

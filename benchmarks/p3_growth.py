@@ -1,4 +1,6 @@
-"""A cascade in which up to 10 % of 1,000,000 accounts default: seconds against defaults, fitted and drawn."""
+"""A cascade in which up to 10 % of 1,000,000 accounts default: seconds against defaults, fitted and
+drawn.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ PICTURE = "growth.svg"
 ROUNDS = 5
 #: Offsets of the book's bands and their shares of its depth [tenths].
 OFFSETS_PPM, TENTHS = (100, 1_000, 2_500, 5_000), (1, 2, 3, 4)
-#: Depth of each side, as a share of the open interest: so thin that the closing orders push the mark further.
+#: Depth of each side, as a share of the open interest: so thin that the closing orders push the
+#: mark further.
 DEPTH_SHARE = 0.06
 #: A market as large as its accounts are many: with the fall that sends one in ten into default.
 DEEPEST_FALL = 0.14
@@ -49,7 +52,9 @@ class Fit(NamedTuple):
 
 
 def crash_ticks(fall: float) -> NDArray[np.int64]:
-    """Return 100 marks down by ``fall`` and 50 halfway back: what the book could not take at the low recovers."""
+    """Return 100 marks down by ``fall`` and 50 halfway back: what the book could not take at the
+    low recovers.
+    """
     down, back = np.linspace(1.0, 1.0 - fall, 101)[1:], np.linspace(1.0 - fall, 1.0 - fall / 2, 51)[1:]
     return np.round(FIRST_MARK_TICKS * np.concatenate([down, back])).astype(np.int64)
 
@@ -61,7 +66,8 @@ def _desk(book: Book, accounts: int) -> Desk:
 
 
 def _points(cascades: list[tuple[Desk, float]], rounds: int, say: Callable[[str], None]) -> list[Point]:
-    """Run every cascade once a round, so that what disturbs the machine for a while disturbs no row alone; return the medians.
+    """Run every cascade once a round, so that what disturbs the machine for a while disturbs no row
+    alone; return the medians.
 
     A round before warms up.
     """
@@ -96,7 +102,9 @@ def fit(points: list[Point]) -> Fit:
 
 
 def draw(path: Path, by_fall: list[Point], by_size: list[Point], line: Fit) -> None:
-    """Draw both rows of cascades into an SVG file. Raises ``ImportError`` where matplotlib is absent."""
+    """Draw both rows of cascades into an SVG file. Raises ``ImportError`` where matplotlib is
+    absent.
+    """
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -154,7 +162,9 @@ def _figures(by_fall: list[Point], by_size: list[Point], line: Fit, sizes: Fit) 
 
 
 def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
-    """Return the ratio of costs per default at the ends of the row of falls, with both rows and the fit beside it."""
+    """Return the ratio of costs per default at the ends of the row of falls, with both rows and the
+    fit beside it.
+    """
     sizes, rounds = ((2_000, 5_000), 1) if small else (SIZES, ROUNDS)
     desks = [_desk(open_book(accounts, SEED), accounts) for accounts in sizes]
     for desk in desks:

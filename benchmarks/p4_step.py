@@ -19,7 +19,9 @@ SEED = 20251011
 
 
 def stream(book: Book, accounts: int, markets: int, count: int, first_seq: int) -> NDArray[np.void]:
-    """Return a stream: fills between two holders of a market, deposits and withdrawals, marks of 2 bp steps."""
+    """Return a stream: fills between two holders of a market, deposits and withdrawals, marks of 2
+    bp steps.
+    """
     random = np.random.Generator(np.random.PCG64(SEED))
     rows = np.zeros(count, dtype=EVENT)
     rows["seq"] = first_seq + np.arange(count)
@@ -55,7 +57,9 @@ def _rate(accounts: int, markets: int, count: int) -> tuple[float, Any, Book, ND
 
 
 def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
-    """Return the ratio of the two rates on one stream over 10,000 accounts; their states must be equal."""
+    """Return the ratio of the two rates on one stream over 10,000 accounts; their states must be
+    equal.
+    """
     accounts, markets, count, many = (500, 20, 4_000, 5_000) if small else (10_000, 200, 400_000, 1_000_000)
     slow = 1_000 if small else 20_000
     rate, _, book, rows = _rate(accounts, markets, count)

@@ -1,8 +1,10 @@
-"""The journal against a raw write and sync of the same bytes in the same batches, with and without the engine.
+"""The journal against a raw write and sync of the same bytes in the same batches, with and without
+the engine.
 
-The ratio is of the journal as the engine uses it, fed with rows that are already there; what it is with the engine beside it stands in
-``short`` where it is below the bar too: on a fast disk the engine alone needs longer than the write. Both sides sync with the same call.
-Beside them stands a journal that waits for each batch before it takes the next.
+The ratio is of the journal as the engine uses it, fed with rows that are already there; what it is
+with the engine beside it stands in ``short`` where it is below the bar too: on a fast disk the
+engine alone needs longer than the write. Both sides sync with the same call. Beside them stands a
+journal that waits for each batch before it takes the next.
 """
 
 from __future__ import annotations
@@ -86,7 +88,9 @@ def _recorded(path: Path, manifest: Manifest, state: State, batches: Iterable[tu
 
 
 def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
-    """Return the ratio of the seconds of the raw writes to those of the journal, medians of interleaved rounds."""
+    """Return the ratio of the seconds of the raw writes to those of the journal, medians of
+    interleaved rounds.
+    """
     accounts, markets, count, rounds = (500, 20, 4_000, 1) if small else (10_000, 200, 800_000, 5)
     book = make_book(accounts, accounts * 5 // 2, markets, SEED)
     rows = stream(book, accounts, markets, count, 10 * len(book.lots))

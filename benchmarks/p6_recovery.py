@@ -1,4 +1,6 @@
-"""Recovery: from the newest snapshot and the batches after it to an engine that goes on, against the engine alone."""
+"""Recovery: from the newest snapshot and the batches after it to an engine that goes on, against
+the engine alone.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ READY_SECONDS_MAX = 5.0
 
 
 def _written(path: Path, state: State, manifest: Manifest, opening: Rows, rows: Rows) -> tuple[float, int]:
-    """Write a journal: one batch of the opening's last events with a snapshot, then the stream. Return (seconds, bytes) of the snapshot."""
+    """Write a journal: one batch of the opening's last events with a snapshot, then the stream.
+    Return (seconds, bytes) of the snapshot.
+    """
     journal = Journal.create(path, manifest, Names())
     digest = state_digest(state)
     started = time.perf_counter()
@@ -41,7 +45,9 @@ def _written(path: Path, state: State, manifest: Manifest, opening: Rows, rows: 
 
 
 def _recovered(path: Path) -> tuple[float, float, float, Replayer]:
-    """Return seconds until the snapshot's engine stood ready, of the tail, of taking the journal up, and the engine."""
+    """Return seconds until the snapshot's engine stood ready, of the tail, of taking the journal
+    up, and the engine.
+    """
     started = time.perf_counter()
     with Recovery(path) as found:
         assert found.restored is not None, found.findings
@@ -70,7 +76,9 @@ def _copied(folder: Path) -> Path:
 
 
 def _alone(path: Path, rows: Rows) -> float:
-    """Return the seconds that the engine of the same snapshot needs for the tail's events, in the same batches."""
+    """Return the seconds that the engine of the same snapshot needs for the tail's events, in the
+    same batches.
+    """
     with Recovery(path) as found:
         assert found.restored is not None, found.findings
         state = found.restored.state
@@ -81,10 +89,11 @@ def _alone(path: Path, rows: Rows) -> float:
 
 
 def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
-    """Return the ratio of the rate of a journal's replay to that of the engine alone, and the seconds until 1,000,000 accounts are ready.
+    """Return the ratio of the rate of a journal's replay to that of the engine alone, and the
+    seconds until 1,000,000 accounts are ready.
 
-    The engine begins at the same snapshot and takes the same batches. P4's own way to measure, one stream from a book that
-    was just opened, stands beside it.
+    The engine begins at the same snapshot and takes the same batches. P4's own way to measure, one
+    stream from a book that was just opened, stands beside it.
     """
     accounts, markets, count, rounds = (5_000, 20, 4_000, 1) if small else (1_000_000, 200, 400_000, 7)
     book = make_book(accounts, accounts * 5 // 2, markets, SEED)

@@ -11,7 +11,9 @@ COLUMNS = 100
 
 
 def wrapped(page: str) -> str:
-    """Return a Markdown page with its paragraphs and list items wrapped; tables, code, pictures and headings stay as they are."""
+    """Return a Markdown page with its paragraphs and list items wrapped; tables, code, pictures and
+    headings stay as they are.
+    """
     lines: list[str] = []
     block: list[str] = []
     is_code = False

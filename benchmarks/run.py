@@ -1,8 +1,8 @@
 """Run the suite: ``python -m benchmarks.run [P1 ...]``.
 
-Writes ``benchmarks/results.json`` (an object for each id: ratio, bar, unit, figures, conditions; ``short`` lists
-what else the bar asks and was not reached, a ratio of null was not run) and ``benchmarks/RESULTS.md`` from it,
-and prints the last object. Messages go to standard error.
+Writes ``benchmarks/results.json`` (an object for each id: ratio, bar, unit, figures, conditions;
+``short`` lists what else the bar asks and was not reached, a ratio of null was not run) and
+``benchmarks/RESULTS.md`` from it, and prints the last object. Messages go to standard error.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""ADL of an insolvent account against three counterparties, one of which can give less than its share."""
+"""ADL of an insolvent account against three counterparties, one of which can give less than its
+share.
+"""
 
 from desk import FACTOR, Desk, K
 

@@ -1,4 +1,6 @@
-"""The same wave of ADL under every policy: who gives how many lots, and where each account stood in the queue before."""
+"""The same wave of ADL under every policy: who gives how many lots, and where each account stood in
+the queue before.
+"""
 
 from desk import FACTOR, Desk, K, money
 
@@ -10,7 +12,8 @@ SHORTS = ("bob", "carol", "dave", "erin", "frank")
 
 
 def book(policy: AdlPolicy) -> Desk:
-    """Alice is long 10. Bob, Carol and Dave were short from 100.0, Erin from 90.0, Frank from the mark of 85.0.
+    """Alice is long 10. Bob, Carol and Dave were short from 100.0, Erin from 90.0, Frank from the
+    mark of 85.0.
 
     Funding payments have left Bob with 46.00 of equity.
     """

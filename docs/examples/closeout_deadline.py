@@ -1,4 +1,6 @@
-"""An order that the book does not reach is not sent for ever: after the deadline the next stage has its turn."""
+"""An order that the book does not reach is not sent for ever: after the deadline the next stage has
+its turn.
+"""
 
 from desk import SECOND_NS, Desk, K
 

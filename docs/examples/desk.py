@@ -1,7 +1,7 @@
 """One venue of one or two small markets and a few named accounts: the stage of the worked examples.
 
-A tick is 0.1 USDT, a lot is one contract of one coin, an atom is 0.01 USDT. Margin is 10 % initial and
-5 % maintenance. Every event comes one second after the one before, unless the desk waits.
+A tick is 0.1 USDT, a lot is one contract of one coin, an atom is 0.01 USDT. Margin is 10 % initial
+and 5 % maintenance. Every event comes one second after the one before, unless the desk waits.
 """
 
 from __future__ import annotations
@@ -111,9 +111,11 @@ class Desk:
         return effects
 
     def open(self, name: str, deposit: int, owner: int = NONE, **lots: int) -> int:
-        """Open an account with a deposit and positions at the mark, ``m0=10`` for ten lots of market 0; return its id.
+        """Open an account with a deposit and positions at the mark, ``m0=10`` for ten lots of
+        market 0; return its id.
 
-        ``owner`` is the account whose owner it has too; without it the account has an owner of its own.
+        ``owner`` is the account whose owner it has too; without it the account has an owner of its
+        own.
         """
         account = len(self.names)
         self.names.append(name)

@@ -1,4 +1,6 @@
-"""A journal of a few events, and why alice was liquidated: what `backstop explain alice --journal journal.db` prints."""
+"""A journal of a few events, and why alice was liquidated: what `backstop explain alice --journal
+journal.db` prints.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What a fund pays for an owner and in a window, what its linked accounts pay first, and its statement."""
+"""What a fund pays for an owner and in a window, what its linked accounts pay first, and its
+statement.
+"""
 
 from collections import Counter
 

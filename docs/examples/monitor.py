@@ -12,7 +12,9 @@ bella = desk.open("bella", 400_00, m0=10, m1=-8)
 
 
 def triggers(account: int) -> str:
-    """Return the trigger prices of an account, by market, the one below the mark and the one above it."""
+    """Return the trigger prices of an account, by market, the one below the mark and the one above
+    it.
+    """
     rows = [row for row in state.positions if row.account == account and row.lots != 0]
     pairs = [[price(int(ticks)) if ticks else "-" for ticks in row.trigger_ticks] for row in rows]
     return "   ".join(f"{down:>5} {up:>5}" for down, up in pairs)

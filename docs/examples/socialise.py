@@ -1,4 +1,6 @@
-"""What the fund lacks is cut from open gains, against claims that it later pays back; or charged on open interest."""
+"""What the fund lacks is cut from open gains, against claims that it later pays back; or charged on
+open interest.
+"""
 
 from desk import SECOND_NS, VENUE, Desk, K, money
 
@@ -8,7 +10,9 @@ from backstop.core.ledger import balance_of
 
 
 def make_desk(policy: SocialisePolicy) -> Desk:
-    """Return a desk without ADL, whose fund has 5.00 and pays claims back every minute from what it has above 10.00."""
+    """Return a desk without ADL, whose fund has 5.00 and pays claims back every minute from what it
+    has above 10.00.
+    """
     stages = (Stage.RESTRICT, Stage.CLOSEOUT, Stage.FUND, Stage.SOCIALISE, Stage.TEAR_UP)
     shared = FundsRules(recovery_interval_ns=60 * SECOND_NS)
     venue = VENUE._replace(stages=stages, socialise_policy=policy, funds=(FundRules(target=10_00),), fund=shared)

@@ -1,4 +1,6 @@
-"""Providers take over from a solvent account; from an insolvent one the venue's vault does, and sells what it took."""
+"""Providers take over from a solvent account; from an insolvent one the venue's vault does, and
+sells what it took.
+"""
 
 from desk import SECOND_NS, VENUE, Desk, K
 
@@ -7,7 +9,9 @@ from backstop.core.instruments import CommitmentRules, DisposalRules, ProviderRu
 
 
 def takes(capacity: int, edge_ppm: int, *, is_vault: bool = False) -> ProviderRules:
-    """Return a provider that takes over longs of so much notional, and nothing else; 1.00 comes back a second."""
+    """Return a provider that takes over longs of so much notional, and nothing else; 1.00 comes
+    back a second.
+    """
     longs = CommitmentRules(capacity=capacity, refill_per_s=1_00, edge_ppm=edge_ppm)
     return ProviderRules(commitments=((longs, CommitmentRules()),), is_vault=is_vault)
 

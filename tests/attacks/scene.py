@@ -69,7 +69,7 @@ def venue(
 
 
 class Scene:
-    """One attack; each event comes a second after the one before unless it is told when."""
+    """One attack; each event comes a second after the one before, unless its time is given."""
 
     def __init__(self, rules: VenueRules, side: int) -> None:
         """Set the marks and show a deep book."""

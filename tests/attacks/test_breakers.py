@@ -1,4 +1,4 @@
-"""Breakers under attack: whatever the signals do, a stop ends, and closing is never held back; orders stay off the halting band."""
+"""Breakers under attack: under any signals a stop ends, and closing is never held back; orders stay off the halting band."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_no_signal_holds_a_breaker_and_none_holds_back_closing(side: int, signal
             if state != OPEN:
                 due = start + most[BreakerState(state)]
                 assert end <= next(time_ns for time_ns in times if time_ns >= min(due, times[-1]))
-        # A state that is held anew is held for another cause each time.
+        # A state that is held again is held for another cause each time.
         runs = [len(list(same)) for state, same in groupby(spell[0] for spell in spells(scene, market)) if state != OPEN]
         assert max(runs, default=0) <= len(BreakerCause)
         held_anew.append(max(runs, default=0))

@@ -20,7 +20,7 @@ def charge(scene: Scene, account: int, amount: int) -> int:
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("asked", [1, 99, 100, 101, 10**15])
 def test_fund_gets_a_share_of_what_was_charged(side: int, asked: int) -> None:
-    """Equity 100: of a fee of more only 100 is charged, and a third of that is the fund's, whatever was asked for."""
+    """Equity 100: of a larger fee only 100 is charged, and a third of that goes to the fund."""
     scene = Scene(venue(fund=FundsRules(trading_fee_share_ppm=333_333)), side)
     account = scene.open(200)
     scene.trade(account, 1, FIRST_MARK)

@@ -199,7 +199,7 @@ def test_no_strategy_of_one_owner_brings_money_out_of_the_fund(side: int, seed: 
 
 @pytest.mark.parametrize("side", SIDES)
 def test_what_two_markets_let_through_ends_at_the_owner_cap(side: int) -> None:
-    """The loss comes in one market before the gain comes in the other: that is no self-dealing that one mark could tell.
+    """The loss comes in one market before the gain comes in the other: one mark cannot show that as self-dealing.
 
     The fund pays, but no more than an owner may cost in a window; the rest is borne by who gained, or by nobody.
     """

@@ -148,7 +148,7 @@ def test_lapsed_offer_is_not_given_back_twice(side: int) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_offers_share_the_largest_position(side: int) -> None:
-    """Three default together; a provider that will hold 12,000 at most is offered no more than that, whoever's they are."""
+    """Three default together; a provider with a limit of 12,000 is offered no more than that, over all three accounts."""
     promise = CommitmentRules(NO_CAP, 0, position_notional_max=12_000)
     rules = ProviderRules(((promise, promise),), leverage_ppm=10 * PPM)
     scene = Scene(venue((Stage.RESTRICT, Stage.TAKEOVER, Stage.ADL, Stage.TEAR_UP), providers=(rules,)), side)

@@ -50,7 +50,7 @@ def test_the_page_is_the_runs_own_to_the_byte(ran: tuple[Path, bytes], tmp_path:
     assert (tmp_path / "page.html").read_bytes() == own
     assert f"{len(own):,} bytes" in found.stderr
     assert found.stdout == ""
-    # What the doors reported is there, too: it is kept in the journal.
+    # The reports of the file readers are there too: the journal keeps them.
     assert b"columns of prices that are not used: colour" in own
     assert b"prices off the tick" in own
 

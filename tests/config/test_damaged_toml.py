@@ -1,4 +1,6 @@
-"""TOML that once ended in a traceback: the venue, a population and a scenario refuse it in one line that names the file."""
+"""TOML that once ended in a traceback: the venue, a population and a scenario refuse it in one line
+that names the file.
+"""
 
 from __future__ import annotations
 

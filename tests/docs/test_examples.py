@@ -68,13 +68,13 @@ def test_the_readme_shows_the_table_of_the_demo() -> None:
         ("takeover", "comes back at 1.00 a second"),  # refill_per_s=1_00
     ],
 )
-def test_a_page_tells_what_its_example_sets(page: str, words: str) -> None:
-    """What a reader needs to work the numbers out is in the prose, not only in the script."""
+def test_a_page_names_the_settings_of_its_example(page: str, words: str) -> None:
+    """The numbers that a reader needs are in the prose, not only in the script."""
     assert words in " ".join((ROOT / f"docs/concepts/{page}.md").read_text(encoding="utf-8").split())
 
 
 def test_installing_shows_errors_and_nothing_else() -> None:
-    """Whoever runs `make demo` first must not wonder at warnings that pip has of the machine."""
+    """A first `make demo` shows no warnings of pip about the machine."""
     lines = [line for line in (ROOT / "Makefile").read_text(encoding="utf-8").splitlines() if "pip install" in line]
     assert len(lines) == 1
     for words in ("PIP_INSTALL = ", "PIP_ROOT_USER_ACTION=ignore", "--quiet --quiet", "--disable-pip-version-check"):

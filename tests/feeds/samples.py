@@ -1,4 +1,4 @@
-"""Small files and a small venue for the tests of the doors."""
+"""Small files and a small venue for the tests of the file readers."""
 
 from __future__ import annotations
 

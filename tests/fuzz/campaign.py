@@ -1,4 +1,4 @@
-"""Many inputs over several processes. A worker tells what it is about to do, so that its death can be laid at an input's door."""
+"""Many inputs over several processes. A worker reports each input before it runs it, so that its death can be traced to an input."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def _retyped(connection: sqlite3.Connection, table: str, change_of: Callable[[st
 
 
 def _value_changed(rng: Random, path: Path) -> None:
-    """Any value in any column, whatever type the table declares: the declaration is taken away for as long."""
+    """Any value in any column, of any type: the declared type is removed for that time."""
     table = rng.choice(list(_TABLES))
     column, value = rng.choice(_TABLES[table]), _any_value(rng)
     loosened = rng.random() < 0.7
@@ -203,7 +203,7 @@ def _damaged(rng: Random, folder: Path, *, is_closed: bool) -> tuple[Path, Conte
     _sound(folder, "other.db", command="another run")
     path = folder / "journal.db"
     for end in ("", "-wal", "-shm", "-journal"):
-        # Gone first, so that it is a new file to whoever holds the one before.
+        # Gone first, so that it is a new file to a process that holds the old one.
         Path(f"{path}{end}").unlink(missing_ok=True)
     copy(sound, path)
     rng.choice(_DAMAGE)(rng, path)

@@ -56,7 +56,7 @@ def _limited(seconds: float) -> Iterator[None]:
 
 
 def run_one(target: Target, seed: int, folder: Path) -> bool:
-    """Run one input; return whether it was loaded. Raises whatever is a finding."""
+    """Run one input; return whether it was loaded. Raises every finding."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with _limited(SECONDS_MAX):

@@ -1,6 +1,8 @@
-"""The simulated book against its rules: docs/rules.md section 7 and docs/concepts/simulated-venue.md.
+"""The simulated book against its rules: docs/rules.md section 7 and
+docs/concepts/simulated-venue.md.
 
-Depth is compared with a model in fractions; prices and order of answers with the sentences of the rules.
+Depth is compared with a model in fractions; prices and order of answers with the sentences of the
+rules.
 """
 
 from __future__ import annotations
@@ -168,7 +170,8 @@ def test_depth_is_told_at_whole_intervals_while_it_changes_and_then_no_more() ->
     heard = []
     while next_ns(world) != NEVER_NS:
         heard += [(int(row.time_ns), int(row.other), int(row.lots)) for row in say(world)]
-    # A tenth a second of 100 lots, from 0.05 s: 9.5 lots back at 1 s, rounded down, full at 10.05 s.
+    # A tenth a second of 100 lots, from 0.05 s: 9.5 lots back at 1 s, rounded down, full at 10.05
+    # s.
     assert heard == [(n * SECOND, 0, 10 * n - 1) for n in range(1, 11)] + [(11 * SECOND, 0, 100)]
 
 
@@ -208,7 +211,8 @@ def test_impact_is_the_declared_share_of_how_far_the_book_was_eaten() -> None:
     world = small_world(impact=True)
     take_order(world, 1, 7, 0, -200, 99_000, 0)
     say(world)
-    # All of the band at 100 ppm, half of the way from 100 to 500 ppm: 300 ppm, a fifth of it for good.
+    # All of the band at 100 ppm, half of the way from 100 to 500 ppm: 300 ppm, a fifth of it for
+    # good.
     assert world.books[0].impact_factor == IMPACT_ONE - 60 * 1_000_000
     assert impacted_ticks(world, 0, 100_000) == 99_994
     assert impacted_ticks(world, 0, 1) == 1

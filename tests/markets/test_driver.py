@@ -1,4 +1,6 @@
-"""The driver with the real engine: one merged stream, the same wherever it is cut (INV-09), and sufficient for replay."""
+"""The driver with the real engine: one merged stream, the same wherever it is cut (INV-09), and
+sufficient for replay.
+"""
 
 from __future__ import annotations
 

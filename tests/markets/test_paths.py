@@ -1,4 +1,6 @@
-"""Paths: through every pin, within their range, the same for the same seed; bars with exact corners."""
+"""Paths: through every pin, within their range, the same for the same seed; bars with exact
+corners.
+"""
 
 from __future__ import annotations
 

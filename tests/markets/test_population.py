@@ -1,4 +1,6 @@
-"""Populations: seeded, exact, never in default while they open, with the shares that the file declares."""
+"""Populations: seeded, exact, never in default while they open, with the shares that the file
+declares.
+"""
 
 from __future__ import annotations
 

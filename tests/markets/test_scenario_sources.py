@@ -1,4 +1,6 @@
-"""Where the pins come from: the page lists every one, arithmetic is done anew, and recorded figures are compared with their bars."""
+"""The sources of the pins: the page lists every pin, arithmetic is done again, and recorded figures
+are compared with their bars.
+"""
 
 from __future__ import annotations
 
@@ -110,7 +112,9 @@ def _figure(pin: Pin) -> str:
 
 
 def _bar_ns(pin: Pin, span_ns: int) -> int:
-    """Return the start of the bar that a pin names, ``low of 20:45``, or of the one that begins at its time."""
+    """Return the start of the bar that a pin names, ``low of 20:45``, or of the one that begins at
+    its time.
+    """
     named = re.match(r"\w+ of (\d\d):(\d\d)", pin.what)
     if named is None:
         return pin.time_ns

@@ -27,7 +27,9 @@ class Book(NamedTuple):
 
 
 def small_rules(markets: int = 2, *, effects_max: int = 1 << 16, orders_max: int = 1 << 10) -> VenueRules:
-    """Return a venue of equal markets: 10 atoms a tick a lot, two tiers, bands at 100, 500 and 2,000 ppm."""
+    """Return a venue of equal markets: 10 atoms a tick a lot, two tiers, bands at 100, 500 and
+    2,000 ppm.
+    """
     tiers = (TierRules(0, 100_000, 50_000), TierRules(500_000_000, 200_000, 100_000))
     market = MarketRules(10, 1_000_000, 100_000, tiers, (100, 500, 2_000), 2_000)
     limits = LimitRules(accounts_max=4096, positions_max=8192, orders_max=orders_max, effects_max=effects_max)
@@ -35,7 +37,7 @@ def small_rules(markets: int = 2, *, effects_max: int = 1 << 16, orders_max: int
 
 
 def small_world(markets: int = 1, *, impact: bool = False, book: Book | None = None, mark_ticks: int = 100_000, **rest: Any) -> World:
-    """Return a world at time 0 whose depth was told and whose marks are set."""
+    """Return a world at time 0 with reported depth and set marks."""
     world = new_world(small_rules(markets), [book or Book()] * markets, start_ns=0, impact=impact, **rest)
     world.books["mark_ticks"] = mark_ticks
     for _ in range(markets):

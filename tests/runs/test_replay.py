@@ -89,7 +89,7 @@ def test_the_opening_and_every_price_stand_on_the_tape(effects_and_result: tuple
     assert kinds.count(EventKind.ACCOUNT) == 11
     assert kinds.count(EventKind.MARK) == 121
     assert result.tally.refused == {}
-    # The books are told before anyone is there.
+    # The books are reported before any account exists.
     assert kinds.index(EventKind.DEPTH) < kinds.index(EventKind.ACCOUNT)
 
 

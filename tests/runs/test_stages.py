@@ -224,7 +224,7 @@ def test_a_population_leaves_room_for_the_providers(tmp_path: Path) -> None:
     assert len(case.names.accounts) == 53
     opened = case.opening[case.opening["kind"] == EventKind.ACCOUNT]
     assert opened["account"].tolist() == list(range(53))
-    # An owner of its own each, and nobody else's.
+    # Each has its own owner, who has no other account.
     assert opened["other"][-3:].tolist() == [len(case.names.owners) - 3 + number for number in range(3)]
     assert int(opened["other"][:-3].max()) == len(case.names.owners) - 4
     with pytest.raises(

@@ -181,7 +181,7 @@ class Writer:
         self.send(EventKind.DEPTH, market=market, code=int(side), other=band, lots=self.rng.randint(0, most))
 
     def mark_moves(self) -> None:
-        """Move a mark: a step, or a crash that takes many at once; or tell a held one again, on volume that may be enough."""
+        """Move a mark: a step, or a crash that takes many at once; or send a held one again, on volume that may be enough."""
         rng, setting, market = self.rng, self.setting, self.market()
         held = self.state.breakers[market].held
         if held and rng.random() < 0.5:

@@ -78,7 +78,7 @@ class Mapping(NamedTuple):
 
 
 def map_quantums(venue: Venue, quantums: int, scale: Scale | None = None) -> Mapping:
-    """Return the mapping of a position: by hand where ``scale`` is given, else an atom for a quote quantum if it can be.
+    """Return the mapping of a position: by hand where ``scale`` is given, otherwise one atom per quote quantum if possible.
 
     A lot is the fewest quantums, a divisor of the position, whose worth is whole in quote quantums; where
     none is, an atom is a fraction of a quote quantum. A mark too large for a tick counter gives its smallest

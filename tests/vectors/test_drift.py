@@ -168,7 +168,7 @@ def test_a_loss_cuts_the_interest_index(case: DepositLoss) -> None:
 
 
 def test_one_call_covers_a_share_that_grows() -> None:
-    # Below 50 USD all of it; else from the first tenth on, in 150 slots, net of what was freed.
+    # Below 50 USD all of it; otherwise from the first tenth on, in 150 slots, net of what was freed.
     assert drift.liquidated_share(49_000_000, 0, 0, 150, 1_000) == 10_000
     assert [drift.liquidated_share(HUNDRED, 0, slots, 150, 1_000) for slots in (0, 75, 135, 1_000)] == [1_000, 6_000, 10_000, 10_000]
     assert drift.liquidated_share(HUNDRED, HUNDRED, 75, 150, 1_000) == 2_000

@@ -1,4 +1,6 @@
-"""Problems of a file: the place, the value, and the right form. Findings are collected, not raised one by one."""
+"""Problems of a file: the place, the value, and the right form. Findings are collected, not raised
+one by one.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ class Finding:
 
 
 def _cut(text: str, most: int) -> str:
-    """Return a text on one line, cut to a length that people read: it quotes a file, whose texts have any length."""
+    """Return a text on one line, cut to a length that people read: it quotes a file, whose texts
+    have any length.
+    """
     text = " ".join(text.splitlines())
     return text if len(text) <= most else text[:most] + "..."
 
@@ -49,6 +53,8 @@ class ConfigError(ValueError):
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """Return `` did you mean `x`?`` for the known word nearest to a misspelt one, or the empty text."""
+    """Return `` did you mean `x`?`` for the known word nearest to a misspelt one, or the empty
+    text.
+    """
     near = get_close_matches(word, known, n=1, cutoff=0.6)
     return f"did you mean `{near[0]}`?" if near else ""

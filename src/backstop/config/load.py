@@ -1,8 +1,8 @@
 """From the text of a venue file to a ``Venue``, or to every reason why not.
 
 Three passes, each collecting: the shape (``shape``), what each section says by itself in the
-engine's integers (``sections``), and what only holds between them, here. What the passes accept goes
-through the engine's own ``check_rules`` too, so that nothing depends on this room being right.
+engine's integers (``sections``), and what only holds between them, here. What the passes accept
+goes through the engine's own ``check_rules`` too, so that nothing depends on this room being right.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ def parse_venue(text: str, place: str = "venue.toml") -> Venue:
 
 
 def _named(raw: Mapping[str, Any], findings: list[Finding]) -> list[Finding]:
-    """Return each finding once, with the name of the stage, market, group or provider that it is of: places count from 0."""
+    """Return each finding once, with the name of the stage, market, group or provider that it is
+    of: places count from 0.
+    """
     return list(dict.fromkeys(replace(each, about=each.about or name_of(raw, each.key)) for each in findings))
 
 

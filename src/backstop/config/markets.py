@@ -1,4 +1,6 @@
-"""The second pass for one market: its grid, its largest position, its tiers and its book, in the engine's integers."""
+"""The second pass for one market: its grid, its largest position, its tiers and its book, in the
+engine's integers.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,9 @@ class _Reader:
         return atoms_or_finding(f"{self.key}.{key}", amount, self.asset, self.findings, self.section.symbol)
 
     def steps(self, key: str, value: Decimal, step: Decimal, name: str) -> int | None:
-        """Return how many steps a value has; add a finding where it is not positive or off the grid."""
+        """Return how many steps a value has; add a finding where it is not positive or off the
+        grid.
+        """
         if value <= 0:
             self.wrong(key, "must be above 0", value)
             return None
@@ -122,7 +126,9 @@ def _group(read: _Reader, parts: Parts) -> int:
 
 
 def _stops(read: _Reader, pieces: Pieces) -> dict[str, int]:
-    """Return the thresholds of a market's breakers and price guard: its own, or those of the whole file."""
+    """Return the thresholds of a market's breakers and price guard: its own, or those of the whole
+    file.
+    """
     own, shared, guard = read.section.breaker, pieces.breakers, pieces.guard
     if shared is None or guard is None:
         return {}
@@ -138,7 +144,9 @@ def _stops(read: _Reader, pieces: Pieces) -> dict[str, int]:
 
 
 def _price_stops(read: _Reader, shared: BreakersSection) -> dict[str, int]:
-    """Return a market's thresholds of the price; a fault is of the key that the file has, and of [breakers] only once."""
+    """Return a market's thresholds of the price; a fault is of the key that the file has, and of
+    [breakers] only once.
+    """
     own = read.section.breaker
     names = ("price_throttle_ppm", "price_halt_ppm", "price_exit_ppm")
     stops = {name: getattr(shared, name) if getattr(own, name) is None else getattr(own, name) for name in names}
@@ -152,7 +160,9 @@ def _price_stops(read: _Reader, shared: BreakersSection) -> dict[str, int]:
 
 
 def _breaker_fault(read: _Reader, shared: BreakersSection, name: str, right: str) -> None:
-    """Add a fault of a threshold where it is written; where none of the three is the market's own, it is that of every market."""
+    """Add a fault of a threshold where it is written; where none of the three is the market's own,
+    it is that of every market.
+    """
     own = read.section.breaker
     written = getattr(own, name)
     if written is not None:
@@ -248,7 +258,9 @@ def _check_overflow(read: _Reader, parts: Parts, factor: int, ticks_max: int, lo
 
 
 def _tiers(read: _Reader, parts: Parts) -> tuple[TierRules, ...]:
-    """Return the tiers; findings where they leave gaps, fall, or have a deduction that is not whole."""
+    """Return the tiers; findings where they leave gaps, fall, or have a deduction that is not
+    whole.
+    """
     before = len(read.findings)
     rows = read.section.tiers
     tiers = []
@@ -313,7 +325,9 @@ def _check_rates(read: _Reader, parts: Parts, tiers: list[TierRules]) -> None:
 
 
 def check_margins(pieces: Pieces, parts: Parts, findings: list[Finding]) -> None:
-    """Tell of maintenance rates that are too high for the warning ratio: of one market its rate, of several the ratio, once."""
+    """Tell of maintenance rates that are too high for the warning ratio: of one market its rate, of
+    several the ratio, once.
+    """
     if not parts.steep or parts.levels is None or pieces.levels is None:
         return
     ratio = parts.levels.warning_ratio_ppm

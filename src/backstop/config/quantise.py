@@ -35,7 +35,9 @@ class OffGridError(ValueError):
 
 
 def steps_of(value: Decimal, step: Decimal, rounding: Rounding = Rounding.EXACT) -> int:
-    """Return how many ``step`` make ``value``; raise ``OffGridError`` where that is no whole number and must be."""
+    """Return how many ``step`` make ``value``; raise ``OffGridError`` where that is no whole number
+    and must be.
+    """
     if not value.is_finite() or abs(value.adjusted()) > _EXPONENT_MAX:
         raise OffGridError(f"{value} is not a usable number")
     count = Fraction(value) / Fraction(step)

@@ -1,4 +1,6 @@
-"""The second pass for everything but markets: decimals to the engine's integers, and the checks of each section by itself."""
+"""The second pass for everything but markets: decimals to the engine's integers, and the checks of
+each section by itself.
+"""
 
 from __future__ import annotations
 
@@ -118,7 +120,9 @@ def _read_stage(key: str, stage: Any, pieces: Pieces, parts: Parts, findings: li
 
 
 def _read_groups(pieces: Pieces, parts: Parts, findings: list[Finding]) -> None:
-    """Read the market groups, if the file has any: their names, and their funds in place of the one of the stage."""
+    """Read the market groups, if the file has any: their names, and their funds in place of the one
+    of the stage.
+    """
     parts.groups_are_sound = pieces.groups is not None and len({group.name for group in pieces.groups}) == len(pieces.groups)
     if not pieces.groups or parts.asset is None:
         return
@@ -183,7 +187,9 @@ def amount_text(atoms: int, asset: Asset) -> str:
 
 
 def atoms_or_finding(key: str, amount: Decimal, asset: Asset, findings: list[Finding], about: str = "") -> int:
-    """Return an amount in atoms; where it is negative, off the grid or too large, add a finding and return 0."""
+    """Return an amount in atoms; where it is negative, off the grid or too large, add a finding and
+    return 0.
+    """
     try:
         atoms = asset.atoms(amount)
     except OffGridError as error:

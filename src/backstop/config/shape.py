@@ -1,4 +1,6 @@
-"""The first pass: is every key known, present and of the right type? Says so in the file's own words."""
+"""The first pass: is every key known, present and of the right type? Says so in the file's own
+words.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,8 @@ class Pieces:
     limits: LimitsSection | None = None
     #: Number and section of each stage that is well formed.
     waterfall: list[tuple[int, Any]] = field(default_factory=list)
-    #: The stages in their order; None where one has no name that is known, so that the order cannot be judged.
+    #: The stages in their order; None where one has no name that is known, so that the order cannot
+    #: be judged.
     stages: list[str] | None = None
     markets: list[tuple[int, MarketSection]] = field(default_factory=list)
     breakers: BreakersSection | None = None
@@ -110,9 +113,11 @@ def _try_all(model: type[Section], raw: object) -> list[Section] | None:
 
 
 def check_shape(raw: Mapping[str, Any]) -> tuple[list[Finding], Mapping[str, Any]]:
-    """Return every key that is unknown, missing or of the wrong type; and the file without the unknown ones.
+    """Return every key that is unknown, missing or of the wrong type; and the file without the
+    unknown ones.
 
-    A key that was misspelt has its right name there, so that it does not hide what else is wrong with its section.
+    A key that was misspelt has its right name there, so that it does not hide what else is wrong
+    with its section.
     """
     try:
         VenueFile.model_validate(raw)
@@ -122,7 +127,9 @@ def check_shape(raw: Mapping[str, Any]) -> tuple[list[Finding], Mapping[str, Any
 
 
 def name_of(raw: Mapping[str, Any], key: str) -> str:
-    """Return the name that people use for the list entry of a key: a market's symbol, a stage, a name; empty without one."""
+    """Return the name that people use for the list entry of a key: a market's symbol, a stage, a
+    name; empty without one.
+    """
     match = _ENTRY.fullmatch(key)
     if match is None or match[1] not in _NAMED_BY or match[3] == _NAMED_BY[match[1]]:
         return ""
@@ -151,7 +158,9 @@ def _findings(raw: Mapping[str, Any], errors: list[ErrorDetails]) -> tuple[list[
 
 
 def _mended(node: Any, path: list[int | str], near: str) -> Any:
-    """Return a table without an unknown key; under the name that was meant, where there is one and it is free."""
+    """Return a table without an unknown key; under the name that was meant, where there is one and
+    it is free.
+    """
     copy = node.copy()
     if len(path) > 1:
         copy[path[0]] = _mended(node[path[0]], path[1:], near)

@@ -21,7 +21,7 @@ class StageWords(NamedTuple):
     #: What it is, as a line of the report says it.
     title: str
     #: In a light and in a dark page. From light to dark in the order in which positions are closed,
-    #: so that they are told apart without colour.
+    #: so that they are distinct without colour.
     colour: str = "#74777e"
     colour_on_dark: str = "#8b9099"
     #: After "positions were"; empty where it closes none.

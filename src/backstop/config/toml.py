@@ -10,7 +10,8 @@ from typing import Any
 
 __all__ = ["TomlError", "parse_toml", "read_utf8"]
 
-#: Whole numbers of TOML have 64 bits; Python's have no end, and may have more digits than it prints.
+#: Whole numbers of TOML have 64 bits; Python's have no end, and may have more digits than it
+#: prints.
 _WHOLE_MAX = 1 << 63
 
 
@@ -19,7 +20,8 @@ class TomlError(ValueError):
 
 
 def read_utf8(path: str | Path, noun: str = "file") -> str:
-    """Return a file's text with its line ends as ``\\n``; raise ``TomlError`` where it is not UTF-8, and ``OSError``.
+    """Return a file's text with its line ends as ``\\n``; raise ``TomlError`` where it is not
+    UTF-8, and ``OSError``.
 
     ``noun`` is what messages call it: "venue file".
     """

@@ -78,11 +78,15 @@ class MarketSpec:
         return self.symbol.partition("/")[0]
 
     def ticks(self, price: Decimal, rounding: Rounding = Rounding.EXACT) -> int:
-        """Return a price in ticks; raise ``OffGridError`` where rounding is EXACT and it is off the grid."""
+        """Return a price in ticks; raise ``OffGridError`` where rounding is EXACT and it is off the
+        grid.
+        """
         return steps_of(price, self.price_tick, rounding)
 
     def lots(self, quantity: Decimal, rounding: Rounding = Rounding.EXACT) -> int:
-        """Return a signed quantity in lots; raise ``OffGridError`` where rounding is EXACT and it is off-lot."""
+        """Return a signed quantity in lots; raise ``OffGridError`` where rounding is EXACT and it
+        is off-lot.
+        """
         return steps_of(quantity, self.quantity_lot, rounding)
 
     def price_text(self, ticks: int) -> str:
@@ -101,7 +105,8 @@ class Venue:
     name: str
     #: The file as written.
     text: str
-    #: SHA-256 (hex) of ``resolved`` as canonical JSON: the same for every spelling of the same venue.
+    #: SHA-256 (hex) of ``resolved`` as canonical JSON: the same for every spelling of the same
+    #: venue.
     hash: str
     #: Every key with its value, defaults filled in, in the file's own structure.
     resolved: dict[str, Any]

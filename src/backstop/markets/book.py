@@ -1,15 +1,16 @@
-"""The simulated order book of a market: integer, deterministic, and answering as a real venue would, by events.
+"""The simulated order book of a market: integer, deterministic, and answering as a real venue
+would, by events.
 
 A market has bands of depth on each side. An order that arrives is filled best band first within its
-limit at the depth of that moment, one ORDER_FILL per band. What was taken comes back at a declared rate.
-docs/rules.md section 7 and docs/concepts/simulated-venue.md say it in full.
+limit at the depth of that moment, one ORDER_FILL per band. What was taken comes back at a declared
+rate. docs/rules.md section 7 and docs/concepts/simulated-venue.md say it in full.
 
 Depth comes back in exact parts: a band holds the lots that it misses, and the part of a lot that
 already came back, in 1e-15 lots. Settling a band at one more moment changes nothing, so the depth
 that an order meets does not depend on who looked before.
 
-The book knows nothing of the engine. It remembers the depth that it reported (``told_lots``) and reports a band
-again only when that changed.
+The book knows nothing of the engine. It remembers the depth that it reported (``told_lots``) and
+reports a band again only when that changed.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ def _settle_band(world: World, market: int, side: int, band: int, time_ns: int) 
 
 @kernel
 def _rescale_band(world: World, market: int, side: int, band: int, depth_ppm: int) -> None:
-    """Give the band the full depth of a schedule step; the share of it that is missing stays (rounded up)."""
+    """Give the band the full depth of a schedule step; the share of it that is missing stays
+    (rounded up).
+    """
     row = world.bands[market, side, band]
     full_lots = min(mul_div_floor(row.base_lots, depth_ppm, PPM), DEPTH_LOTS_MAX)
     if row.missing_lots > 0:
@@ -89,7 +92,9 @@ def _rescale_band(world: World, market: int, side: int, band: int, depth_ppm: in
 
 @kernel
 def settle(world: World, market: int, time_ns: int) -> None:
-    """Bring a market's depth to ``time_ns``: the schedule's steps on the way, each at its own time, then recovery."""
+    """Bring a market's depth to ``time_ns``: the schedule's steps on the way, each at its own time,
+    then recovery.
+    """
     book = world.books[market]
     while book.schedule_next < book.schedule_end and world.schedule[book.schedule_next].time_ns <= time_ns:
         step = world.schedule[book.schedule_next]
@@ -112,7 +117,9 @@ def visible_lots(world: World, market: int, side: int, band: int) -> int:
 
 @inlined
 def impacted_ticks(world: World, market: int, price_ticks: int) -> int:
-    """Return an outside mark after the permanent impact of all fills so far, to the nearest tick, halves up."""
+    """Return an outside mark after the permanent impact of all fills so far, to the nearest tick,
+    halves up.
+    """
     book = world.books[market]
     if world.control[0].impact == 0 or book.impact_factor == IMPACT_ONE or price_ticks <= 0:
         return price_ticks
@@ -195,7 +202,9 @@ def quote_ladder(world: World, market: int, time_ns: int) -> None:
 
 @kernel
 def next_quote_ns(world: World, market: int, time_ns: int) -> int:
-    """Return when this market reports its depth again: at the next whole interval while it is not full, or ``NEVER_NS``."""
+    """Return when this market reports its depth again: at the next whole interval while it is not
+    full, or ``NEVER_NS``.
+    """
     book, interval_ns = world.books[market], world.control[0].refresh_ns
     due_ns = NEVER_NS
     if book.schedule_next < book.schedule_end:

@@ -1,4 +1,5 @@
-"""The compiled driver: merges outside events, the answers of the simulated venue, and the engine's clock.
+"""The compiled driver: merges outside events, the answers of the simulated venue, and the engine's
+clock.
 
 One loop: take the earliest event of three sources, number it, apply it to the engine, hand the
 engine's orders to the venue. At one time the order is: outside events as given, the venue's answers
@@ -45,7 +46,9 @@ class Stop(IntEnum):
 
 @kernel
 def _hand_over(state: State, world: World, first: int) -> None:
-    """Give the orders, offers and cancellations among the new effects to the venue and the providers."""
+    """Give the orders, offers and cancellations among the new effects to the venue and the
+    providers.
+    """
     now_ns = state.engine[0].now_ns
     for place in range(first, state.engine[0].effects_now):
         effect = state.effects[place]
@@ -87,12 +90,13 @@ def _take_clock(world: World, merged: NDArray[np.void], place: int, time_ns: int
 
 @kernel
 def drive(state: State, world: World, outside: NDArray[np.void], is_last: bool, merged: NDArray[np.void]) -> tuple[int, int]:
-    """Run engine and venue over ``outside`` until something stops it; return (events merged, ``Stop``).
+    """Run engine and venue over ``outside`` until something stops it; return (events merged,
+    ``Stop``).
 
     ``outside`` is sorted by time. ``is_last`` says that no outside event follows it; otherwise the
-    driver stops with ``Stop.INPUT`` at its end, and the next call brings the rows that follow. After
-    the last one the venue runs on until no order is on its way and the engine waits for nothing, at
-    most ``drain_ns``. The caller journals ``merged[:count]`` and the effects, and sets
+    driver stops with ``Stop.INPUT`` at its end, and the next call brings the rows that follow.
+    After the last one the venue runs on until no order is on its way and the engine waits for
+    nothing, at most ``drain_ns``. The caller journals ``merged[:count]`` and the effects, and sets
     ``effects_now`` to 0.
     """
     control = world.control[0]
@@ -109,7 +113,8 @@ def drive(state: State, world: World, outside: NDArray[np.void], is_last: bool, 
             control.cursor = 0
             return count, Stop.INPUT
         answer_ns = next_ns(world)
-        # Before the end a wait matters only where it comes first; at the end it must be exact, or NEVER_NS.
+        # Before the end a wait matters only where it comes first; at the end it must be exact, or
+        # NEVER_NS.
         wait_ns = next_wait_before(state, NEVER_NS if outside_ns == NEVER_NS else min(outside_ns, answer_ns))
         if outside_ns == NEVER_NS:
             if (is_quiet(world) and wait_ns == NEVER_NS) or min(answer_ns, wait_ns) > control.last_outside_ns + control.drain_ns:

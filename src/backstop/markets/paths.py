@@ -76,12 +76,14 @@ def _market_ticks(
 def path_marks(
     scenario: Scenario, symbols: Sequence[str], price_ticks: Sequence[Decimal], seed: int, step_ns: int = STEP_NS
 ) -> NDArray[np.void]:
-    """Return MARK events through a scenario's pins: one per market per step, sorted by time, then market.
+    """Return MARK events through a scenario's pins: one per market per step, sorted by time, then
+    market.
 
-    ``symbols[m]`` and ``price_ticks[m]`` (the size of a tick, in price) are those of market ``m``; a
-    venue may trade fewer markets than the scenario has. Each market's path depends on the seed and its
-    own symbol, not on what else is there. It goes through every pin and never leaves the range of its
-    pins. ``seq`` is 0: the driver numbers. Raises ``KeyError`` for a symbol that the scenario has not.
+    ``symbols[m]`` and ``price_ticks[m]`` (the size of a tick, in price) are those of market ``m``;
+    a venue may trade fewer markets than the scenario has. Each market's path depends on the seed
+    and its own symbol, not on what else is there. It goes through every pin and never leaves the
+    range of its pins. ``seq`` is 0: the driver numbers. Raises ``KeyError`` for a symbol that the
+    scenario has not.
     """
     steps, rest = divmod(scenario.end_ns - scenario.start_ns, step_ns)
     if step_ns < 1 or rest:
@@ -99,9 +101,11 @@ def path_marks(
 
 
 def depth_schedule(scenario: Scenario, markets: int, step_ns: int = 10 * STEP_NS) -> NDArray[np.void]:
-    """Return ``DEPTH_STEP`` rows: straight lines between the depth pins, a step each ``step_ns``, the same for every market.
+    """Return ``DEPTH_STEP`` rows: straight lines between the depth pins, a step each ``step_ns``,
+    the same for every market.
 
-    Whole ppm, rounded down. A pin that is no whole number of steps from the start has a step of its own.
+    Whole ppm, rounded down. A pin that is no whole number of steps from the start has a step of its
+    own.
     """
     pin_ns = np.array([pin.time_ns for pin in scenario.depth], dtype=np.int64)
     pin_ppm = [pin.depth_ppm for pin in scenario.depth]

@@ -1,8 +1,9 @@
 """A seeded population of accounts: their positions and leverage before the first move.
 
-Parameters come from a TOML file (``population.toml`` beside this one is the default; the reference is
-docs/reference/population.md). Floating point draws the people; what they hold is integer: lots, ticks
-and atoms, rounded once. Every account starts above its initial margin, at every step of its opening.
+Parameters come from a TOML file (``population.toml`` beside this one is the default; the reference
+is docs/reference/population.md). Floating point draws the people; what they hold is integer: lots,
+ticks and atoms, rounded once. Every account starts above its initial margin, at every step of its
+opening.
 """
 
 from __future__ import annotations
@@ -135,7 +136,9 @@ def _table(key: str, table: object, names: list[str]) -> dict[str, Any]:
 
 
 def parse_parameters(text: str, place: str = "population.toml") -> PopulationParameters:
-    """Return the parameters of a file's text; raise ``PopulationError`` naming the key, its value and the right form."""
+    """Return the parameters of a file's text; raise ``PopulationError`` naming the key, its value
+    and the right form.
+    """
     try:
         table = parse_toml(text)
     except TomlError as error:
@@ -178,7 +181,9 @@ def default_parameters() -> PopulationParameters:
 
 
 def _initial_margin_atoms(market: MarketRules, notional: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the exact initial margin of each notional (docs/rules.md section 2), in parts that cannot overflow."""
+    """Return the exact initial margin of each notional (docs/rules.md section 2), in parts that
+    cannot overflow.
+    """
     floors = tuple(tier.floor_atoms for tier in market.tiers)
     rates = tuple(tier.initial_rate_ppm for tier in market.tiers)
     deductions = np.array(deductions_atoms(floors, rates), dtype=np.int64)
@@ -267,13 +272,14 @@ def population_events(
     time_ns: int,
     first_account: int = 0,
 ) -> Population:
-    """Return the opening events of a population: for each account ACCOUNT, TRANSFER of collateral, its POSITIONs.
+    """Return the opening events of a population: for each account ACCOUNT, TRANSFER of collateral,
+    its POSITIONs.
 
-    ``symbols``, ``first_mark_ticks`` are by market; ``atoms_per_unit`` is 10 to the asset's decimals. The
-    marks must have been applied before (POSITION needs one). ``cost = lots x entry ticks x k``, exact.
-    Equity is the larger of notional over leverage and initial margin with its headroom, so that
-    nobody is in default at the start, nor between an account's own events. Raises
-    ``PopulationError`` where the venue's limits have no room.
+    ``symbols``, ``first_mark_ticks`` are by market; ``atoms_per_unit`` is 10 to the asset's
+    decimals. The marks must have been applied before (POSITION needs one).
+    ``cost = lots x entry ticks x k``, exact. Equity is the larger of notional over leverage and
+    initial margin with its headroom, so that nobody is in default at the start, nor between an
+    account's own events. Raises ``PopulationError`` where the venue's limits have no room.
     """
     count = parameters.accounts
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, first_account])))
@@ -326,7 +332,9 @@ def population_events(
 
 
 def _with_headroom(margin: NDArray[np.int64], headroom: float) -> NDArray[np.int64]:
-    """Return initial margin times 1 plus the headroom (whole ppm), and one atom, so that it is above."""
+    """Return initial margin times 1 plus the headroom (whole ppm), and one atom, so that it is
+    above.
+    """
     ppm = round(headroom * PPM)
     return np.asarray(margin + margin // PPM * ppm + margin % PPM * ppm // PPM + 1, dtype=np.int64)
 

@@ -1,13 +1,14 @@
 """The port between the driver and the venue that trades the engine's orders.
 
-The driver knows these calls and no book: it sends with ``take_order`` and ``take_offer``, takes back
-with ``cancel``, asks with ``next_ns`` when the venue speaks next, and brings it to that time with
-``settle_to``. Marks pass through ``impacted_ticks`` on their way in; those that the engine applied are
-reported by ``follow_mark``.
+The driver knows these calls and no book: it sends with ``take_order`` and ``take_offer``, takes
+back with ``cancel``, asks with ``next_ns`` when the venue speaks next, and brings it to that time
+with ``settle_to``. Marks pass through ``impacted_ticks`` on their way in; those that the engine
+applied are reported by ``follow_mark``.
 
-Behind the port each market has a venue of four calls: bring it to a time (``settle``), fill an order
-(``fill``), report its depth (``quote_ladder``), say when it does so next (``next_quote_ns``). Today that
-is the simulated book in every market. Here lies only what any venue has: the way there and back.
+Behind the port each market has a venue of four calls: bring it to a time (``settle``), fill an
+order (``fill``), report its depth (``quote_ladder``), say when it does so next (``next_quote_ns``).
+Today that is the simulated book in every market. Here lies only what any venue has: the way there
+and back.
 """
 
 from __future__ import annotations
@@ -103,7 +104,9 @@ def take_order(world: World, order_id: int, account: int, market: int, lots: int
 
 @kernel
 def cancel(world: World, order_id: int) -> None:
-    """Take a cancellation. An order that reached its market is answered already: nothing is left to cancel."""
+    """Take a cancellation. An order that reached its market is answered already: nothing is left to
+    cancel.
+    """
     order = world.sent[order_id % len(world.sent)]
     if order.id == order_id and order.is_on_way != 0:
         order.is_cancelled = 1
@@ -129,7 +132,9 @@ def is_quiet(world: World) -> bool:
 
 @inlined
 def follow_mark(world: World, market: int, price_ticks: int) -> None:
-    """Let a market trade around a mark that the engine was given; one that it refuses for its price changes nothing."""
+    """Let a market trade around a mark that the engine was given; one that it refuses for its price
+    changes nothing.
+    """
     if 0 <= market < len(world.books) and 1 <= price_ticks <= world.books[market].price_ticks_max:
         world.books[market].mark_ticks = price_ticks
 
@@ -177,7 +182,8 @@ def _receive(world: World, time_ns: int) -> None:
 
 @kernel
 def respond(world: World, time_ns: int) -> None:
-    """Put the venue's first answer at ``time_ns`` into the empty answers: one order's, or one market's depth.
+    """Put the venue's first answer at ``time_ns`` into the empty answers: one order's, or one
+    market's depth.
 
     Orders come before depth, orders by (arrival, id), depth by market.
     """

@@ -175,7 +175,9 @@ def _depth(rows: list[list[Any]], file: Scenario) -> tuple[DepthPin, ...]:
 
 
 def parse_scenario(text: str, place: str = "scenario") -> Scenario:
-    """Return the scenario of a file's text; raise ``ScenarioError`` naming the key, its value and the right form."""
+    """Return the scenario of a file's text; raise ``ScenarioError`` naming the key, its value and
+    the right form.
+    """
     try:
         table = parse_toml(text)
     except TomlError as error:

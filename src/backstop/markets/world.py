@@ -33,13 +33,15 @@ __all__ = [
     "new_world",
 ]
 
-#: Most events that one moment of one market gives: one fill per band, the done event, one DEPTH per band and side.
+#: Most events that one moment of one market gives: one fill per band, the done event, one DEPTH per
+#: band and side.
 ANSWERS_MAX = 3 * BANDS_MAX + 1
 #: Interval at which a book that is not full reports its depth, unless declared otherwise [ns].
 REFRESH_NS = 1_000_000_000
 #: How long a backstop provider takes to answer an offer, unless declared otherwise [ns].
 PROVIDER_LATENCY_NS = 500_000_000
-#: How long the venue runs on after the last outside event while orders or waits are open, unless declared otherwise [ns].
+#: How long the venue runs on after the last outside event while orders or waits are open, unless
+#: declared otherwise [ns].
 DRAIN_NS = 3_600_000_000_000
 #: Impact is counted in parts of 1e12.
 IMPACT_ONE = 1_000_000_000_000
@@ -100,7 +102,8 @@ SENT = np.dtype(
     )
 )
 
-#: One step of the depth schedule: from ``time_ns`` a market's full depth is ``depth_ppm`` of its base.
+#: One step of the depth schedule: from ``time_ns`` a market's full depth is ``depth_ppm`` of its
+#: base.
 DEPTH_STEP = np.dtype((np.record, [("time_ns", "<i8"), ("market", "<i8"), ("depth_ppm", "<i8")]))
 
 #: The world's own scalars, one row, the sources' cursors among them.
@@ -221,11 +224,12 @@ def new_world(
 ) -> World:
     """Return the simulated venue before the first event.
 
-    ``start_ns`` is when it first reports its depth, after the outside events of that time. ``impact``
-    switches the shift of later marks on. ``schedule`` holds ``DEPTH_STEP`` rows. ``refresh_ns`` is
-    the interval at which a book that is not full reports its depth, at whole multiples of it. ``drain_ns`` bounds
-    how long the venue runs on after the last outside event while orders or waits are open. Backstop
-    providers answer an offer with ``provider_answer`` (``NONE``: never) after ``provider_latency_ns``.
+    ``start_ns`` is when it first reports its depth, after the outside events of that time.
+    ``impact`` switches the shift of later marks on. ``schedule`` holds ``DEPTH_STEP`` rows.
+    ``refresh_ns`` is the interval at which a book that is not full reports its depth, at whole
+    multiples of it. ``drain_ns`` bounds how long the venue runs on after the last outside event
+    while orders or waits are open. Backstop providers answer an offer with ``provider_answer``
+    (``NONE``: never) after ``provider_latency_ns``.
 
     Raises ``ValueError`` naming the field, its value and what would be right.
     """
@@ -263,7 +267,8 @@ def new_world(
     control[0].last_outside_ns = start_ns
     control[0].refresh_ns, control[0].drain_ns, control[0].impact = refresh_ns, drain_ns, int(impact)
     control[0].provider_latency_ns, control[0].provider_answer = provider_latency_ns, provider_answer
-    # Open orders lie in a window of orders_max ids; the double leaves room for cancelled ones on their way.
+    # Open orders lie in a window of orders_max ids; the double leaves room for cancelled ones on
+    # their way.
     places = 2 * rules.limits.orders_max
     return World(
         control=control,

@@ -108,7 +108,7 @@ class Disposal:
             self._next_s = now_s + self.rules.step_s
 
     def change_rules(self, rules: DisposalRules) -> None:
-        """Set other rules; the step that runs is measured anew from where it began."""
+        """Set other rules; the running step is measured again from its start."""
         if self._next_s is not None:
             self._next_s += rules.step_s - self.rules.step_s
         self.rules = rules
