@@ -22,7 +22,7 @@ MUTATIONS ?= 750
 INPUTS ?= 1000000
 SEED ?= 1
 BASE ?= HEAD
-CHECKED := $(wildcard src tests benchmarks scripts docs/examples)
+CHECKED := $(wildcard src tests benchmarks docs/examples)
 
 .PHONY: help
 help: ## List the targets
