@@ -169,6 +169,6 @@ def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
             "markets": markets,
             "updates": updates,
             "seed": SEED,
-            "excluded": "opening the book, compilation, and the waterfall's answer to what was found",
+            "excluded": "opening the book, compilation, and the waterfall's work on the accounts found",
         },
     }
