@@ -1,7 +1,8 @@
 """One table of exit codes: a fault of a file means the same to every command that meets it.
 
-The commands that read a journal are listed once and each is given every kind of bad file; a test walks the program's own tree of
-commands, so that a new one cannot be left out. Commands that write are given places that do not exist.
+The commands that read a journal are listed once and each is given every kind of bad file; a test
+walks the program's own tree of commands, so that a new one cannot be left out. Commands that write
+are given places that do not exist.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from tests.journal.runs import change, crash, write
 
 ROOT = Path(__file__).parents[2]
 
-#: Every command that reads a journal, and how it is called: ``{journal}`` is the file, ``{folder}`` one to write in.
+#: Every command that reads a journal, and how it is called: ``{journal}`` is the file, ``{folder}``
+#: one to write in.
 READERS = {
     "journal verify": "journal verify {journal}",
     "journal show": "journal show {journal}",
@@ -98,7 +100,9 @@ def _commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, 
 
 
 def test_every_command_that_reads_a_journal_is_listed() -> None:
-    """A parameter that is called a journal, or said to be one, and is not of a command that writes it."""
+    """A parameter that is called a journal, or said to be one, and is not of a command that writes
+    it.
+    """
     found = set()
     for name, command in _commands(typer.main.get_command(app)):
         words = [f"{parameter.name} {getattr(parameter, 'help', '')}" for parameter in command.params]
@@ -115,7 +119,9 @@ def test_every_command_tells_its_exit_codes() -> None:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """A venue, prices and a population that replay takes, bars that import takes, and a sound journal."""
+    """A venue, prices and a population that replay takes, bars that import takes, and a sound
+    journal.
+    """
     write_text(tmp_path / "venue.toml", venue_text())
     write_text(tmp_path / "prices.csv", f"time,market,mark\n{START},{BTC},100000\n")
     write_text(tmp_path / "population.toml", POPULATION)

@@ -1,4 +1,6 @@
-"""Files that once broke a reader: each is refused in its own words now, or read to the last digit. Most were found by ``tests.fuzz``."""
+"""Files that once broke a reader: each is refused in its own words now, or read to the last digit.
+Most were found by ``tests.fuzz``.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +86,9 @@ def test_a_bar_that_ends_when_the_engine_has_no_time_left(tmp_path: Path) -> Non
 
 
 def test_text_that_points_beyond_its_file(tmp_path: Path) -> None:
-    """An offset that leads outside of the file: pyarrow hands it on, and a careless look at it ends the process."""
+    """An offset that leads outside of the file: pyarrow hands it on, and a careless look at it ends
+    the process.
+    """
     path = table(tmp_path / "prices.feather", mark=[121_000.5, 121_000.0])
     sound = b"".join(place.to_bytes(4, "little") for place in (0, len(BTC), 2 * len(BTC)))
     whole = path.read_bytes()
@@ -100,7 +104,9 @@ def test_a_column_name_that_is_no_text(tmp_path: Path) -> None:
 
 
 def test_a_parquet_file_whose_column_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Damage can make a reader pass over rows without a word: what was read is counted against what the file says."""
+    """Damage can make a reader pass over rows without a word: what was read is counted against what
+    the file says.
+    """
     path = table(tmp_path / "prices.parquet", mark=[121_000.5, 121_000.0])
     whole = parquet.ParquetFile.iter_batches
 

@@ -1,4 +1,6 @@
-"""How a venue opens: a fund a group, providers after the accounts and before positions, and room for them all."""
+"""How a venue opens: a fund a group, providers after the accounts and before positions, and room
+for them all.
+"""
 
 from __future__ import annotations
 

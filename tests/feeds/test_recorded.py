@@ -1,4 +1,6 @@
-"""Recorded market data of other people, read from the folder that BACKSTOP_DATA names: the traps in it are known."""
+"""Recorded market data of other people, read from the folder that BACKSTOP_DATA names: the traps in
+it are known.
+"""
 
 from __future__ import annotations
 

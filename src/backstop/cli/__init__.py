@@ -4,7 +4,8 @@ Data goes to standard output, talk to standard error. A command's module is impo
 asked for, and imports what is heavy (numba, pyarrow, pydantic) inside its functions, so that
 ``backstop --help`` answers at once. Exit codes are in ``exits``.
 
-A module of this room holds ``app``, a ``typer.Typer``, and a row in ``_MODULES`` for each of its words.
+A module of this room holds ``app``, a ``typer.Typer``, and a row in ``_MODULES`` for each of its
+words.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _MODULES = {
 
 
 class _LazyGroup(TyperGroup):
-    """A group whose commands are imported when they are asked for."""
+    """A group whose commands are imported on first use."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the words whose modules are there."""
@@ -80,8 +81,9 @@ def _root(
 ) -> None:
     """Default-management engine of a crypto-derivatives venue.
 
-    Exit codes: 0 ok, 1 failed, 2 usage, 3 invariant violated, 4 finding. A file that is missing or cannot be
-    read or written is 1; a journal that is damaged, or a file that is no journal, is 4. A command's help says what is its own.
+    Exit codes: 0 ok, 1 failed, 2 usage, 3 invariant violated, 4 finding. A file that is missing, or
+    cannot be read or written, is 1; a damaged journal, or a file that is not a journal, is 4. The
+    help of a command lists its own cases.
     """
 
 

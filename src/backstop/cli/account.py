@@ -29,16 +29,16 @@ def rank(
     name: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Name or number of the account.", show_default=False)],
     journal: Annotated[Path, typer.Option(metavar="FILE", help="The journal of the run.", show_default=False)],
     at: Annotated[int | None, typer.Option(min=0, metavar="SEQ", help="After this event; by default at the end.")] = None,
-    market: Annotated[str | None, typer.Option(metavar="SYMBOL", help="This market only; by default all that it has lots in.")] = None,
+    market: Annotated[str | None, typer.Option(metavar="SYMBOL", help="This market only; by default all markets with lots.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show the place of an account in the ADL queue of each market: rank 1 gives first.
 
-    The journal is replayed to the place asked for. Lights are those that venues show: five are on for the fifth of the
-    lots that is asked first.
+    The journal is replayed to the given event. Lights are those that venues show: five are on for
+    the fifth of the lots that gives first.
 
-    Exits with 0 if all is well, 1 if the journal cannot be read or does not know the account, 2 on wrong usage,
-    4 if the journal is damaged or no journal.
+    Exits with 0 if all is well, 1 if the journal cannot be read or does not know the account, 2 on
+    wrong usage, 4 if the journal is damaged or the file is not a journal.
     """
     warm_up()
     with refusals():

@@ -44,18 +44,19 @@ def compare(
             min=0, metavar="N", help="The event of the journal; by default the largest wave. With a table: seq of the random draw."
         ),
     ] = None,
-    asset: Annotated[str, typer.Option(metavar="NAME", help="What the table's money is called.")] = "USD",
+    asset: Annotated[str, typer.Option(metavar="NAME", help="Name of the table's money.")] = "USD",
     decimals: Annotated[int, typer.Option(min=0, max=12, help="Decimals of the table's money: an atom.")] = 6,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw who pays, as PNG, SVG or PDF (needs matplotlib).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Run one ADL wave under each policy, and show the payers.
 
-    A journal's event is run again from the state before it. A table's accounts share a budget of money: each pays
-    min(cap, eta x weight), or, under queue and random, whole caps in order.
+    A journal's event is run again from the state before it. A table's accounts share a budget of
+    money: each pays min(cap, eta x weight), or, under queue and random, whole caps in order.
 
-    Exits with 0 if all is well, 1 if a file cannot be read, was refused or holds no wave, 2 on wrong usage, 4 if an
-    allocation is not exact or its certificate not sound, or the journal is damaged or none.
+    Exits with 0 if all is well, 1 if a file cannot be read, was refused or holds no wave, 2 on
+    wrong usage, 4 if an allocation is not exact or its certificate not sound, or the journal is
+    damaged or is not a journal.
     """
     if (journal is None) == (table is None):
         raise typer.BadParameter("give either --journal, or --table and --budget")

@@ -22,7 +22,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 @app.command("init")
 def init(
     path: Annotated[Path, typer.Argument(metavar="[PATH]", help="Where to write.")] = Path("venue.toml"),
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write a commented venue file to start from.
 
@@ -42,9 +42,10 @@ def init(
 
 @app.command("check")
 def check(path: VenuePath, as_json: AsJson = False) -> None:
-    """Name everything that is wrong with a venue file.
+    """Name every problem of a venue file.
 
-    Exits with 0 if nothing is, 1 if the file cannot be read, 2 on wrong usage, 4 if something is wrong.
+    Exits with 0 without a problem, 1 if the file cannot be read, 2 on wrong usage, 4 with a
+    problem.
     """
     from backstop.config import ConfigError, Finding, Venue, load_venue
 

@@ -1,4 +1,4 @@
-"""``backstop explain``: why was this account treated as it was."""
+"""``backstop explain``: the reasons for each decision about an account."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ def explain(
     at: Annotated[int | None, typer.Option(min=0, metavar="SEQ", help="Only the event of this seq.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Explain each decision about an account, from the journal alone: every number is worked out again and compared.
+    """Explain each decision about an account, from the journal alone: every number is worked out
+    again and compared.
 
-    Exits with 0 if all numbers agree, 1 if the journal cannot be read or does not know the account, 2 on wrong usage,
-    3 if a number differs from the tape, 4 if the journal is damaged or no journal.
+    Exits with 0 if all numbers agree, 1 if the journal cannot be read or does not know the account,
+    2 on wrong usage, 3 if a number differs from the journal, 4 if the journal is damaged or the
+    file is not a journal.
     """
     warm_up()
     with refusals():

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-#: Lines that are printed of each fund; the JSON has all.
+#: Lines printed per fund; the JSON has all.
 _LINES_SHOWN = 40
 
 app = typer.Typer(name="fund", help="Look at the insurance funds.", no_args_is_help=True)
@@ -35,11 +35,14 @@ def statement(
     by: Annotated[str, typer.Option(metavar="cause|market|account", help="Group the movements by this as well as by cause.")] = "cause",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Print each insurance fund's opening balance, its movements by cause, its closing balance, its peak and its drawdown.
+    """Print each insurance fund's opening balance, its movements by cause, its closing balance, its
+    peak and its drawdown.
 
-    Everything comes from the postings of the journal. The opening is the balance when the first account opened.
+    Everything comes from the postings of the journal. The opening is the balance when the first
+    account opened.
 
-    Exits with 0 if all is well, 1 if the journal cannot be read, 2 on wrong usage, 4 if it is damaged or no journal.
+    Exits with 0 if all is well, 1 if the journal cannot be read, 2 on wrong usage, 4 if it is
+    damaged or no journal.
     """
     if by not in ("cause", "market", "account"):
         raise typer.BadParameter(f"{by!r}: must be one of cause, market, account", param_hint="--by")

@@ -1,4 +1,6 @@
-"""``backstop import``: recorded bars in other layouts, written as the long form that ``backstop replay`` reads."""
+"""``backstop import``: recorded bars in other layouts, written as the long form that
+``backstop replay`` reads.
+"""
 
 from __future__ import annotations
 
@@ -20,31 +22,35 @@ _STAMPS = ("start", "end")
 
 def import_bars(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Bars: Parquet, Feather or CSV.", show_default=False)],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Where to write, .parquet or .csv.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="File to write, .parquet or .csv.", show_default=False)],
     layout: Annotated[str, typer.Option("--format", metavar="|".join(_LAYOUTS), help="Layout of the files.", show_default=False)],
     timeframe: Annotated[
         list[str],
-        typer.Option(metavar="T", help="Which bars to take, as in 5m. Repeated: of each market the first that it has.", show_default=False),
+        typer.Option(
+            metavar="T", help="Timeframe of the bars, as in 5m. Repeated: each market uses the first that it has.", show_default=False
+        ),
     ],
     stamp: Annotated[
         str | None,
         typer.Option(
             metavar="|".join(_STAMPS),
-            help="What the time of a bar marks. By default start for freqtrade, end for bitmex.",
+            help="Meaning of a bar's time: start or end. By default start for freqtrade, end for bitmex.",
             show_default=False,
         ),
     ] = None,
     market: Annotated[list[str] | None, typer.Option(metavar="OLD=NEW", help="Symbol for a name in the files. May be repeated.")] = None,
     only: Annotated[list[str] | None, typer.Option(metavar="SYMBOL", help="Leave out all other markets. May be repeated.")] = None,
-    kind: Annotated[str, typer.Option(help="Which kind of freqtrade rows: futures, mark or spot.")] = "futures",
+    kind: Annotated[str, typer.Option(help="Kind of freqtrade rows: futures, mark or spot.")] = "futures",
     volume: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column of the volume; for bitmex homeNotional (base), where it is there.")
+        str | None, typer.Option(metavar="COLUMN", help="Column of the volume; for bitmex homeNotional (base), if the file has it.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Write recorded bars as the long form that replay reads: time, market, timeframe, open, high, low, close, volume.
+    """Write recorded bars as the long form that replay reads: time, market, timeframe, open, high,
+    low, close, volume.
 
-    Exits with 0 if they were written, 1 if a file was refused or cannot be written, 2 on wrong usage.
+    Exits with 0 if they were written, 1 if a file was refused or cannot be written, 2 on wrong
+    usage.
     """
     import json
 

@@ -1,4 +1,6 @@
-"""The closing table of a run: the result stage by stage, the payers, the stops, and the proof of conservation."""
+"""The closing table of a run: the result stage by stage, the payers, the stops, and the proof of
+conservation.
+"""
 
 from __future__ import annotations
 

@@ -18,16 +18,17 @@ app = typer.Typer()
 @app.command("report")
 def report(
     journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="The journal of the run.", show_default=False)],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Where to write the page (HTML).", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="File to write the page to (HTML).", show_default=False)],
     title: Annotated[str, typer.Option(metavar="TEXT", help="Title of the page; by default that of the run.", show_default=False)] = "",
 ) -> None:
-    """Write the report of a run from its journal: one HTML page, the one that the run itself writes with --report.
+    """Write the report of a run from its journal: one HTML page, the one that the run itself writes
+    with --report.
 
     A report that is there is replaced; any other file is refused. A link is followed.
 
-    Exits with 0 if it was written, 1 if the journal cannot be read or the page not be written, 2 on wrong usage, 3 if it was
-    written and shows that something was made or lost, 4 if the journal is damaged, has no end or is no journal: nothing
-    is written then.
+    Exits with 0 if it was written, 1 if the journal cannot be read or the page not be written, 2 on
+    wrong usage, 3 if it was written and shows that something was made or lost, 4 if the journal is
+    damaged, has no end or is no journal: nothing is written then.
     """
     if output.exists() and journal.exists() and output.samefile(journal):
         raise typer.BadParameter(f"{output} is the journal: name another file", param_hint="--output")

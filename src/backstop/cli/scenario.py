@@ -48,9 +48,11 @@ def show(
     name: Annotated[str, typer.Argument(metavar="SCENARIO", help="A bundled crash, as `list` names it.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Print the contents of a crash: each pin with its source, the path between pins, depth, the drawn accounts.
+    """Print the contents of a crash: each pin with its source, the path between pins, depth, the
+    drawn accounts.
 
-    Exits with 0 if all is well, 1 if a file was refused, 2 on wrong usage and for an unknown scenario.
+    Exits with 0 if all is well, 1 if a file was refused, 2 on wrong usage and for an unknown
+    scenario.
     """
     from backstop.markets.scenarios import scenario, scenario_names
 

@@ -1,1 +1,3 @@
-"""Doors in: each turns foreign data into events, once. What does not fit is refused by name or counted."""
+"""Readers of foreign data: each turns files into events, once. A value that does not fit is refused
+by name, or counted.
+"""

@@ -54,7 +54,7 @@ class OpeningReport:
     #: Rows without a quantity, or with quantity 0: the account is opened, no position is.
     rows_without_position: int
     accounts_without_collateral: int
-    #: Costs that were no whole number of atoms, and the furthest that one was moved, in the asset.
+    #: Costs that were not a whole number of atoms, and the largest rounding, in the asset.
     costs_rounded: int
     cost_error_max: str
     collateral_rounded: int
@@ -173,7 +173,8 @@ def _gather(table: Table, chunk: Chunk, venue: Venue, gathered: _Gathered) -> No
         tuple(market.position_lots_max for market in venue.markets),
         Rounding.EXACT,
     )
-    # Only to see that it is a price: above 0 and within the highest. Its exact value makes the cost.
+    # Only to see that it is a price: above 0 and within the highest. Its exact value makes the
+    # cost.
     tick_grid = Grid(
         tuple(Fraction(market.price_tick) for market in venue.markets),
         tuple(market.price_ticks_max for market in venue.markets),
@@ -263,7 +264,9 @@ def _add_position(venue: Venue, gathered: _Gathered, account: int, market: int, 
 
 
 def _collateral(path: Path | str, venue: Venue, gathered: _Gathered, accounts_path: Path) -> tuple[Ints, int, Fraction]:
-    """Return each account's balance, how many amounts were rounded, and the largest rounding in the asset."""
+    """Return each account's balance, how many amounts were rounded, and the largest rounding in the
+    asset.
+    """
     table = open_table(path)
     table.require(*_COLLATERAL)
     grid = Grid((Fraction(venue.asset.atom),), (_AMOUNT_MAX,), COLLATERAL_ROUNDING)

@@ -1,4 +1,6 @@
-"""Bars walked through their four prices: the marks that a venue might have seen while a bar was made."""
+"""Bars turned into marks along their four prices, as a venue might have seen them while a bar was
+made.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,11 @@ def bar_streams(
     tally: Tally,
     cut: Cut,
 ) -> list[Stream]:
-    """Return the marks of a file's bars within ``cut``, and their volumes; count the bars that were widened or missing.
+    """Return the marks of a file's bars within ``cut``, and their volumes; count the bars that were
+    widened or missing.
 
-    A bar's volume is reported at its start, before its marks: a price guard judges them by the trading
-    that made them, which the volume of the bar before knows nothing of.
+    A bar's volume is reported at its start, before its marks: a price guard judges them by the
+    trading that made them, which the volume of the bar before knows nothing of.
 
     Raises ``FeedError`` for bars that overlap, have a high below their low, or give too many marks.
     """
@@ -138,7 +141,8 @@ def _commonest(gaps_ns: Ints) -> int:
 
 
 def walk_bars(start: Ints, high: Ints, low: Ints, close: Ints, steps: int) -> Ints:
-    """Return each bar's way as ``steps`` prices: its four prices and straight lines between, rounded down.
+    """Return each bar's way as ``steps`` prices: its four prices and straight lines between,
+    rounded down.
 
     Open, low, high, close if it closes at or above its open, else open, high, low, close. The four
     stand at the first step, about a third, about two thirds, and the last.

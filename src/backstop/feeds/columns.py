@@ -1,7 +1,7 @@
 """Cells to integers: times to nanoseconds, names to numbers, decimals to steps of a grid, exactly.
 
-A decimal text, or the shortest decimal of a float, becomes a mantissa and a number of decimals; what
-follows is integer arithmetic. The few values beyond 15 digits go through fractions one by one.
+A decimal text, or the shortest decimal of a float, becomes a mantissa and a number of decimals;
+what follows is integer arithmetic. The few values beyond 15 digits go through fractions one by one.
 """
 
 from __future__ import annotations
@@ -127,7 +127,9 @@ def time_text(time_ns: int) -> str:
 
 
 def duration_ns_of(text: str) -> int:
-    """Return a timeframe such as 30s, 5m, 1h or 1d in nanoseconds; raise ``ValueError`` with the right form."""
+    """Return a timeframe such as 30s, 5m, 1h or 1d in nanoseconds; raise ``ValueError`` with the
+    right form.
+    """
     match = _DURATION.fullmatch(text)
     if match is None or int(match[1]) == 0:
         raise ValueError("must be a whole number of s, m, h, d or w, as in 5m")
@@ -143,7 +145,9 @@ def duration_ns_of(text: str) -> int:
 def names_of(
     table: Table, chunk: Chunk, name: str, number_of: Callable[[str], int | None], expected: Callable[[str], str], noun: str
 ) -> Ints:
-    """Return a column of names as numbers; ``number_of`` knows them, ``expected`` is the right form."""
+    """Return a column of names as numbers; ``number_of`` knows them, ``expected`` is the right
+    form.
+    """
     column = chunk.columns[name]
     if isinstance(column, np.ndarray):
         raise table.error("holds numbers", f"must hold the name of a {noun}", column=name)
@@ -198,9 +202,9 @@ class Steps:
     values: Ints
     #: Cells without a value; their ``values`` are 0.
     missing: NDArray[np.bool_]
-    #: Cells whose value was no whole number of steps and was rounded.
+    #: Cells whose value was not a whole number of steps and was rounded.
     unfit: NDArray[np.bool_]
-    #: Distance of each unfit cell from where it was put, in steps (for choosing the largest).
+    #: Distance by which each unfit cell was moved, in steps (to find the largest).
     distance: NDArray[np.float64]
 
 
@@ -209,8 +213,8 @@ def steps_of_column(
 ) -> Steps:
     """Quantise a column: cell ``i`` in steps of ``grid.step[numbers[i]]``.
 
-    Refuses what is no number, lies below ``least`` steps or above the grid's most, is missing (unless
-    ``optional``), or, where the grid's rounding is EXACT, is no whole number of steps.
+    Refuses what is no number, lies below ``least`` steps or above the grid's most, is missing
+    (unless ``optional``), or, where the grid's rounding is EXACT, is no whole number of steps.
     """
     column = chunk.columns[name]
     mantissa, decimals, slow, missing = _mantissas(table, chunk, name, column, expected)
@@ -260,7 +264,7 @@ def steps_of_column(
 
 
 def largest_errors(chunk: Chunk, name: str, grid: Grid, numbers: Ints, steps: Steps) -> dict[int, tuple[int, Fraction]]:
-    """Return, for each number with unfit cells, how many there are and the largest distance, exactly."""
+    """Return, for each number with unfit cells, their count and the largest distance, exactly."""
     errors: dict[int, tuple[int, Fraction]] = {}
     places = np.flatnonzero(steps.unfit)
     for number in np.unique(numbers[places]):
@@ -362,10 +366,12 @@ def _read_long(column: Column, mantissa: Ints, decimals: Ints, slow: NDArray[np.
 
 
 def _float_mantissas(floats: NDArray[np.float64], slow: NDArray[np.bool_]) -> tuple[Ints, Ints, NDArray[np.bool_]]:
-    """Return the shortest decimal of each float as (mantissa, decimals), and for which there is none of 15 digits.
+    """Return the shortest decimal of each float as (mantissa, decimals), and for which there is
+    none of 15 digits.
 
-    A quotient of two integers below 2^53 is rounded correctly, so ``mantissa / 10^decimals == float``
-    says that the decimal reads as this float; of at most 15 digits, it is the only one so short.
+    A quotient of two integers below 2^53 is rounded correctly, so
+    ``mantissa / 10^decimals == float`` says that the decimal reads as this float; of at most 15
+    digits, it is the only one so short.
     """
     mantissa = np.zeros(len(floats), dtype=np.int64)
     decimals = np.zeros(len(floats), dtype=np.int64)
@@ -389,7 +395,9 @@ def _float_mantissas(floats: NDArray[np.float64], slow: NDArray[np.bool_]) -> tu
 
 @lru_cache(maxsize=64)
 def _ratios(grid: Grid) -> tuple[Ints, Ints, NDArray[np.bool_]]:
-    """Return, for each step and number of decimals, multiplier and divisor, and whether both are small."""
+    """Return, for each step and number of decimals, multiplier and divisor, and whether both are
+    small.
+    """
     shape = (len(grid.step), _DECIMALS_MAX + 1)
     multiplier, divisor = np.ones(shape, dtype=np.int64), np.ones(shape, dtype=np.int64)
     fits = np.ones(shape, dtype=bool)

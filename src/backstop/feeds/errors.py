@@ -7,7 +7,7 @@ from pathlib import Path
 __all__ = ["FeedError"]
 
 _SHOWN = 60
-#: What a file holds is quoted in a message, and may be of any length.
+#: A message quotes the file, whose texts may have any length.
 _SENTENCE_MAX = 1_000
 
 

@@ -35,14 +35,14 @@ _BITMEX_SYMBOLS = {"XBTUSD": "BTC/USD:BTC", "ETHUSD": "ETH/USD:BTC", "XBTUSDT": 
 
 
 class Layout(StrEnum):
-    """Who wrote the file."""
+    """The program or venue that wrote the file."""
 
     FREQTRADE = "freqtrade"
     BITMEX = "bitmex"
 
 
 class Stamp(StrEnum):
-    """What the time of a bar marks."""
+    """The meaning of a bar's time."""
 
     START = "start"
     END = "end"
@@ -50,7 +50,7 @@ class Stamp(StrEnum):
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of the rows."""
+    """Counts of the rows."""
 
     files: list[str] = field(default_factory=list)
     rows_read: int = 0
@@ -58,9 +58,9 @@ class ImportReport:
     #: Rows of another timeframe, or of another kind (mark, funding rate).
     rows_other_timeframe: int = 0
     rows_other_kind: int = 0
-    #: Rows of markets that were not asked for.
+    #: Rows of markets that were left out.
     rows_other_market: int = 0
-    #: Rows that stood twice, alike in every value.
+    #: Duplicate rows, equal in every value.
     duplicates_dropped: int = 0
     #: Bars whose open or close lay outside of their high and low.
     bars_widened: int = 0
@@ -70,7 +70,9 @@ class ImportReport:
 
 @dataclass(slots=True)
 class _Bars:
-    """Bars of one market: time to (open, high, low, close, volume) as exact decimals, and where each came from."""
+    """Bars of one market: time to (open, high, low, close, volume) as exact decimals, and where
+    each came from.
+    """
 
     timeframe: str
     rows: dict[int, tuple[str, ...]] = field(default_factory=dict)
@@ -274,7 +276,7 @@ def _chosen(bars: dict[tuple[str, str], _Bars], job: _Job, report: ImportReport)
 
 
 def _check_spacing(chosen: dict[str, _Bars], path: Path) -> None:
-    """Refuse bars that lie nearer to each other than their timeframe says."""
+    """Refuse bars that are closer together than their timeframe."""
     for symbol, market in chosen.items():
         times = np.array(sorted(market.rows), dtype=np.int64)
         close_by = np.flatnonzero(np.diff(times) < duration_ns_of(market.timeframe))

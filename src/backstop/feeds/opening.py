@@ -1,4 +1,5 @@
-"""The events that open a venue, all before the first price: funds, prices, accounts, providers, positions.
+"""The events that open a venue, all before the first price: funds, prices, accounts, providers,
+positions.
 
 Nothing is read here; what was read is put in the order in which an engine can take it.
 """
@@ -21,11 +22,12 @@ __all__ = ["accounts_open_ns", "market_opening", "opening_events", "provider_ope
 
 
 def opening_events(venue: Venue, book: AccountBook, prices: Prices) -> EventArray:
-    """Return the events that open a venue: funds, prices, accounts, collateral, providers, positions.
+    """Return the events that open a venue: funds, prices, accounts, collateral, providers,
+    positions.
 
     The funds and the first price of each market come 2 ns before the first price of the stream (so
-    that the book's depth is known before anyone can be in default), accounts 1 ns before it. Providers
-    are there before positions, so that one who opens in default finds them.
+    that the book's depth is known before anyone can be in default), accounts 1 ns before it.
+    Providers are there before positions, so that one who opens in default finds them.
 
     The engine judges an account after each of its positions, so one that is only sound as a whole
     could be closed half open. Such an account is lent the difference while it is opened (TRANSFER,
@@ -61,7 +63,9 @@ def accounts_open_ns(start_ns: int) -> int:
 
 
 def market_opening(venue: Venue, prices: Prices) -> EventArray:
-    """Return the deposit of each group's fund and the first price of each market, ahead of all accounts."""
+    """Return the deposit of each group's fund and the first price of each market, ahead of all
+    accounts.
+    """
     time_ns = max(prices.start_ns - 2, 0)
     rows: list[tuple[int, ...]] = []
     for group, atoms in enumerate(venue.fund_opening_atoms):
@@ -75,7 +79,8 @@ def market_opening(venue: Venue, prices: Prices) -> EventArray:
 
 
 def provider_opening(venue: Venue, first_account: int, first_owner: int, time_ns: int) -> EventArray:
-    """Return the events that open one account per provider: the next ids, one owner each, its capital in atoms, and its number.
+    """Return the events that open one account per provider: the next ids, one owner each, its
+    capital in atoms, and its number.
 
     The venue must have room for them, and no account of theirs yet.
     """

@@ -45,13 +45,13 @@ __all__ = [
     "read_prices",
 ]
 
-#: Marks that one bar is walked in, unless said otherwise: one every 2 s for bars of a minute.
+#: Marks per bar by default: one every 2 s for bars of a minute.
 STEPS_DEFAULT = 30
 #: A price between two ticks goes to the nearer one; halfway, to the even one.
 PRICE_ROUNDING = Rounding.HALF_EVEN
 #: A volume between two lots goes to the lower one: no more is assumed to have traded than did.
 VOLUME_ROUNDING = Rounding.FLOOR
-#: Times before 1971 are most likely in another unit than nanoseconds.
+#: Times before 1971 are most likely not in nanoseconds.
 _SUSPECT_NS = 31_536_000_000_000_000
 
 _PRICE_EXPECTED = "must be a number above 0"
@@ -61,7 +61,7 @@ _INDEX, _VOLUME, _MARK = int(EventKind.INDEX), int(EventKind.VOLUME), int(EventK
 
 @dataclass(frozen=True, slots=True)
 class MarketPrices:
-    """What was read of one market."""
+    """Counts of one market."""
 
     symbol: str
     rows: int
@@ -76,7 +76,7 @@ class MarketPrices:
     bars_missing: int
     #: Bars widened to hold their own open and close.
     bars_widened: int
-    #: Prices that were off the tick, and the furthest that one was moved, in units of price.
+    #: Prices that were off the tick, and the largest rounding, in units of price.
     prices_rounded: int
     price_error_max: str
     #: Volumes that were off the lot (rounded down), and the furthest, in contracts.
@@ -108,7 +108,7 @@ class PriceReport:
     rows: int
     #: Rows outside of --start and --end.
     rows_cut: int
-    #: Marks that a bar was walked in; 0 where no file had bars.
+    #: Marks per bar; 0 if no file had bars.
     steps: int
     columns_ignored: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -153,11 +153,12 @@ def read_prices(
 ) -> Prices:
     """Read price files into events, sorted by (time, market).
 
-    A file has ``time``, ``market`` and either ``mark`` (with ``index`` and ``volume`` where known) or
-    ``open, high, low, close`` (and ``volume``). Bars are walked open, low, high, close if they close
-    at or above their open, else open, high, low, close, in ``steps`` marks spread over their span;
-    the span is ``timeframe_ns``, or the file's column ``timeframe``, or the market's commonest
-    spacing. A bar's volume is reported at its start. Rows outside of ``start_ns <= time < end_ns`` are cut.
+    A file has ``time``, ``market`` and either ``mark`` (with ``index`` and ``volume`` where known)
+    or ``open, high, low, close`` (and ``volume``). Bars are walked open, low, high, close if they
+    close at or above their open, else open, high, low, close, in ``steps`` marks spread over their
+    span; the span is ``timeframe_ns``, or the file's column ``timeframe``, or the market's
+    commonest spacing. A bar's volume is reported at its start. Rows outside of
+    ``start_ns <= time < end_ns`` are cut.
 
     Raises ``FeedError`` naming file, line, column and value.
     """

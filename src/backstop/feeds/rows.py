@@ -1,4 +1,6 @@
-"""The way of price files to events: rows on the grid, streams, and the count of the values that did not fit."""
+"""The way of price files to events: rows on the grid, streams, and the count of the values that did
+not fit.
+"""
 
 from __future__ import annotations
 

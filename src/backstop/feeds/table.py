@@ -1,4 +1,5 @@
-"""Rows of a CSV, Parquet or Feather file, in chunks of columns. Knows files, not the meaning of columns.
+"""Rows of a CSV, Parquet or Feather file, in chunks of columns. Knows files, not the meaning of
+columns.
 
 A CSV file stays text until a parser reads it, so that no digit is lost on the way. Parquet and
 Feather need pyarrow (the extra ``data``); CSV, also gzipped, needs nothing.
@@ -212,7 +213,9 @@ def _arrow_batches(path: Path, names: Sequence[str]) -> Iterator[Any]:
 
 
 def _whole_batches(path: Path, file: Any, names: Sequence[str]) -> Iterator[Any]:
-    """Yield a Parquet file's batches; refuse it where a damaged column ends early and its rows are passed over."""
+    """Yield a Parquet file's batches; refuse it where a damaged column ends early and its rows are
+    passed over.
+    """
     rows = 0
     for batch in file.iter_batches(CHUNK_ROWS, columns=list(names)):
         rows += batch.num_rows

@@ -32,7 +32,7 @@ BATCH_EVENTS = 4096
 
 
 class Stop(IntEnum):
-    """Why ``drive`` returned."""
+    """Reason for which ``drive`` returned."""
 
     #: The merged array is full.
     FULL = 0
@@ -137,7 +137,7 @@ def drive(state: State, world: World, outside: NDArray[np.void], is_last: bool, 
 
 
 class Batch(NamedTuple):
-    """What one call of ``drive`` gave: views that hold until the next."""
+    """The result of one call of ``drive``: views that are valid until the next."""
 
     events: NDArray[np.void]
     effects: NDArray[np.void]

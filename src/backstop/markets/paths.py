@@ -1,4 +1,4 @@
-"""Price paths: a seeded way through a scenario's pins, and a declared way through recorded bars.
+"""Price paths: a seeded path through a scenario's pins, and a declared path through recorded bars.
 
 The path through pins is the only place here with floating point: a Brownian bridge in the logarithm
 of the price, one a segment, rounded once to ticks (to the nearest, ties to even). A pin itself is
@@ -32,7 +32,7 @@ __all__ = [
 STEP_NS = 1_000_000_000
 #: Deviation of the bridge over a segment, as a share of the segment's own move in log price.
 ROUGHNESS = 0.25
-#: Deviation that is added, of the log price, a square root of a second: 56 % a year.
+#: Deviation that is added, of the log price, per square root of a second: 56 % per year.
 CALM_VOLATILITY = 1e-4
 
 
@@ -101,7 +101,7 @@ def path_marks(
 
 
 def depth_schedule(scenario: Scenario, markets: int, step_ns: int = 10 * STEP_NS) -> NDArray[np.void]:
-    """Return ``DEPTH_STEP`` rows: straight lines between the depth pins, a step each ``step_ns``,
+    """Return ``DEPTH_STEP`` rows: straight lines between the depth pins, one step per ``step_ns``,
     the same for every market.
 
     Whole ppm, rounded down. A pin that is no whole number of steps from the start has a step of its

@@ -114,7 +114,7 @@ def cancel(world: World, order_id: int) -> None:
 
 @inlined
 def next_ns(world: World) -> int:
-    """Return when the venue speaks next, or ``NEVER_NS``."""
+    """Return the time of the venue's next event, or ``NEVER_NS``."""
     control = world.control[0]
     if control.answers_next < control.answers_now:
         return world.answers[control.answers_next].time_ns

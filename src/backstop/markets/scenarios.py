@@ -50,12 +50,12 @@ class Pin(NamedTuple):
     price: Decimal
     #: Key of ``Scenario.sources``.
     source: str
-    #: What it is there: ``open``, ``low of 21:20``, the arithmetic.
+    #: Its figure: ``open``, ``low of 21:20``, the arithmetic.
     what: str
 
 
 class DepthPin(NamedTuple):
-    """How deep the books are, in ppm of their own normal depth."""
+    """Depth of the books, in ppm of their own normal depth."""
 
     time_ns: int
     depth_ppm: int
@@ -76,7 +76,7 @@ class Scenario(NamedTuple):
     title: str
     start_ns: int
     end_ns: int
-    #: What each source is.
+    #: Description of each source.
     sources: dict[str, str]
     depth: tuple[DepthPin, ...]
     markets: tuple[MarketPins, ...]

@@ -38,7 +38,7 @@ __all__ = [
 ANSWERS_MAX = 3 * BANDS_MAX + 1
 #: Interval at which a book that is not full reports its depth, unless declared otherwise [ns].
 REFRESH_NS = 1_000_000_000
-#: How long a backstop provider takes to answer an offer, unless declared otherwise [ns].
+#: Time in which a backstop provider answers an offer, unless declared otherwise [ns].
 PROVIDER_LATENCY_NS = 500_000_000
 #: How long the venue runs on after the last outside event while orders or waits are open, unless
 #: declared otherwise [ns].
@@ -56,7 +56,7 @@ BAND = np.dtype(
             ("full_lots", "<i8"),  # depth when full, at this place of the schedule
             ("missing_lots", "<i8"),  # taken and not yet back
             ("credit", "<i8"),  # part of a lot that is back already, in 1e-15 lots
-            ("settled_ns", "<i8"),  # the moment that the two fields above speak of
+            ("settled_ns", "<i8"),  # time of the two fields above
             ("told_lots", "<i8"),  # depth that the engine knows; NONE: it must be reported
             ("spare", "<i8"),
         ],
@@ -131,7 +131,7 @@ CONTROL = np.dtype(
 
 
 class BookLike(Protocol):
-    """What a market's simulated book is made of (``backstop.config`` has the typed file form)."""
+    """The parameters of a market's simulated book (``backstop.config`` has the typed file form)."""
 
     @property
     def depth_lots(self) -> tuple[int, ...]:
