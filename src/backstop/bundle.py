@@ -24,6 +24,8 @@ class Bundle:
     """Base of a bundle: ``FIELDS`` names its arrays, each with its dtype and number of dimensions."""
 
     FIELDS: ClassVar[dict[str, tuple[Any, int]]] = {}
+    #: Its type in compiled code; ``bundle`` sets it.
+    NUMBA_TYPE: ClassVar[Any] = None
 
     def __init__(self, **arrays: NDArray[Any]) -> None:
         """Keep the arrays and the table of their addresses.
@@ -90,6 +92,7 @@ def bundle(cls: type[Bundle]) -> None:
     arrays = {field: types.Array(from_dtype(np.dtype(dtype)), dimensions, "C") for field, (dtype, dimensions) in cls.FIELDS.items()}
     places = _places(cls.FIELDS)
 
+    cls.NUMBA_TYPE = instance
     register_model(kind)(models.OpaqueModel)
     typeof_impl.register(cls)(lambda value, context: instance)
 

@@ -1,38 +1,65 @@
-"""One door to numba: ``kernel`` compiles a function, and its cache never serves old code.
+"""The way to numba: ``kernel`` and its kin compile a function, and their cache never serves old code.
 
-numba's own cache does not notice an edited callee in another module, nor a changed bounds-check
-flag. So the cache folder is named after a hash of every file under ``core`` and ``markets``, the
-numba and NumPy versions and the flags, and is set before numba is imported.
+Four decorators, from the smallest part of a program to the largest:
 
-``python`` semantics of division are kept (a zero divisor raises), ``fastmath`` is never on.
+- ``inlined``: a leaf of inner loops; its body stands in place of each call.
+- ``merged``: a step of a chain that is called in one place; it becomes a part of its caller.
+- ``kernel``: translated once. Each unit that uses it takes it in and optimises it as its own.
+- ``unit``: optimised and turned into machine code once. Callers jump to its address. What is large
+  and called from several places is a unit, so that an edit of it compiles it alone.
+
+numba as it comes optimises every function together with all that it calls, again at each step up a
+chain of calls. Here only units are optimised (``_UnitLibrary``); a kernel waits as it was translated
+(``_PartLibrary``). A public kernel that Python calls is compiled for that call, as a unit is.
+
+What is compiled is kept on disk by the name of the function and a hash of its closure (``closure``).
+So an edit compiles exactly the functions that it changes, and two checkouts of one source share the
+files. numba's own cache goes by path and does not notice an edited callee in another module.
+
+Python semantics of division are kept (a zero divisor raises), ``fastmath`` is never on. The reasons
+stand in docs/decisions/0025-compile-units.md.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-__all__ = ["cache_is_warm", "cache_path", "inlined", "kernel", "merged"]
+import numba
+from llvmlite import binding
+from numba.core import caching, cgutils, codegen, compiler, imputils, registry, targetconfig
+
+from backstop.closure import Closure, closure_of, name_of, signature_text
+
+__all__ = ["COMPILED", "cache_path", "declare_rows", "inlined", "is_cached", "kernel", "merged", "prune_cache", "unit", "units_of"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _FLAGS = ("NUMBA_BOUNDSCHECK", "NUMBA_DISABLE_JIT", "NUMBA_OPT")
 
+_settings: Any = numba.config
 
-def _cache_key() -> str:
-    root = Path(__file__).parent
+#: Whether kernels run compiled; off under ``NUMBA_DISABLE_JIT=1``.
+COMPILED = not _settings.DISABLE_JIT
+
+
+# ---- Where files stand -----------------------------------------------------------------------------
+
+
+def _folder_key() -> str:
+    """Return a hash of what all machine code depends on: versions, flags, and how we compile."""
     digest = hashlib.sha256()
-    for room in ("core", "markets"):
-        for path in sorted((root / room).rglob("*.py")):
-            digest.update(str(path.relative_to(root)).encode())
-            digest.update(path.read_bytes())
-    for ground in ("compiled.py", "bundle.py"):
-        digest.update((root / ground).read_bytes())
+    for name in ("bundle.py", "closure.py", "compiled.py"):
+        source = (Path(__file__).parent / name).read_text()
+        digest.update(importlib.util.source_hash(source.encode()))
     for package in ("numba", "numpy", "llvmlite"):
         digest.update(f"{package}={version(package)}".encode())
     digest.update(f"python={sys.version_info[:3]}".encode())
@@ -41,29 +68,361 @@ def _cache_key() -> str:
     return digest.hexdigest()[:16]
 
 
+_KEY = _folder_key()
+
+
 def cache_path() -> Path:
-    """Return the folder of this code's compiled kernels: ``$BACKSTOP_CACHE_DIR`` or the user's cache."""
+    """Return the folder of compiled kernels: below ``$BACKSTOP_CACHE_DIR`` or the user's cache."""
     base = os.environ.get("BACKSTOP_CACHE_DIR")
     if base is None:
         base = str(Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "backstop")
     return Path(base) / _KEY
 
 
-def cache_is_warm() -> bool:
-    """Return whether this code has been compiled here before, so that no long compile is ahead."""
-    return (cache_path() / "warm").exists()
+def prune_cache(days: int = 30) -> int:
+    """Remove files of kernels that were written ``days`` ago or before; return how many went."""
+    oldest, removed = time.time() - days * 86_400, 0
+    for path in cache_path().glob("*.nb[ic]"):
+        if path.stat().st_mtime < oldest:
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
 
 
-_KEY = _cache_key()
-os.environ["NUMBA_CACHE_DIR"] = str(cache_path())
+class _Locator(caching._CacheLocator):
+    """Names the files of a function by its module, its name and its closure."""
 
-import numba  # noqa: E402  (the cache folder must be known first)
+    def __init__(self, function: Any) -> None:
+        self._module = function.__module__
+        self.closure: Closure = closure_of(function)
 
-_settings: Any = numba.config
-_settings.CACHE_DIR = str(cache_path())
+    def get_cache_path(self) -> str:
+        return str(cache_path())
 
-#: Whether kernels run compiled; off under ``NUMBA_DISABLE_JIT=1``.
-COMPILED = not _settings.DISABLE_JIT
+    def get_source_stamp(self) -> str:
+        return self.closure.digest
+
+    def get_disambiguator(self) -> str:
+        return f"{self._module}-{self.closure.digest[:24]}"
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> _Locator:
+        return cls(py_func)
+
+
+# ---- What is compiled, and when it is optimised ------------------------------------------------------
+
+
+class _PartLibrary(codegen.JITCodeLibrary):
+    """The translation of one kernel, neither optimised nor linked with the kernels that it calls."""
+
+    #: The name and the signature of its kernel, by which a caller on disk finds it again.
+    owner: tuple[str, tuple[Any, ...]]
+
+    def parts(self) -> list[_PartLibrary]:
+        """Return the kernels that it calls."""
+        return [each for each in self._linking_libraries if isinstance(each, _PartLibrary)]
+
+    def finalize(self) -> None:
+        """Take in what numba itself provides for it; the rest is its callers' work."""
+        self._raise_if_finalized()
+        for library in dict.fromkeys(self._linking_libraries):
+            if not isinstance(library, _PartLibrary):
+                self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        """Return 0: there is no machine code."""
+        return 0
+
+    def serialize_using_object_code(self) -> tuple[str, str, Any]:
+        """Return what is written to disk."""
+        self._ensure_finalized()
+        owners = tuple(dict.fromkeys(each.owner for each in self.parts()))
+        return (self.name, "part", (self._final_module.as_bitcode(), owners))
+
+    @classmethod
+    def restored(cls, target: Any, state: Any, callees: list[_PartLibrary]) -> _PartLibrary:
+        """Return what was written to disk, with the libraries of the kernels that it calls."""
+        name, _, (bitcode, _) = state
+        library = cls(target.codegen(), name)
+        library._final_module = binding.parse_bitcode(bitcode)
+        library._linking_libraries = list(callees)
+        library._finalized = True
+        return library
+
+
+class _UnitLibrary(codegen.JITCodeLibrary):
+    """The machine code of one unit, with all kernels that it uses."""
+
+    def finalize(self) -> None:
+        """Link the kernels that it calls, directly or through others; optimise the whole once."""
+        self._codegen._check_llvm_bugs()
+        self._raise_if_finalized()
+        for library in self._all_linked():
+            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._optimize_final_module()
+        self._final_module.verify()
+        self._finalize_final_module()
+
+    def _all_linked(self) -> Iterator[Any]:
+        seen: dict[Any, None] = dict.fromkeys(self._linking_libraries)
+        left = list(seen)
+        while left:
+            library = left.pop()
+            new = [each for each in (library.parts() if isinstance(library, _PartLibrary) else ()) if each not in seen]
+            seen.update(dict.fromkeys(new))
+            left.extend(new)
+        return iter(seen)
+
+    def _optimize_final_module(self) -> None:
+        # numba's first, cheaper pass gathers reference counts. There are none here.
+        passes, builder = self._codegen._module_pass_manager()
+        passes.run(self._final_module, builder)
+
+
+class _PartCompiler(compiler.Compiler):
+    """numba's compiler up to its translation to LLVM."""
+
+    def __init__(self, typingctx: Any, targetctx: Any, library: Any, args: Any, return_type: Any, flags: Any, locals: Any) -> None:
+        flags.no_compile = flags.no_cpython_wrapper = True
+        super().__init__(typingctx, targetctx, _PartLibrary(targetctx.codegen(), "part"), args, return_type, flags, locals)
+
+    def _compile_bytecode(self) -> Any:
+        # numba numbers functions in the order in which a process meets them. The number is part of
+        # the symbol, and what another process wrote to disk must be found by it.
+        self.state.func_id.unique_id = "p" + closure_of(self.state.func_id.func).digest[:16]
+        return super()._compile_bytecode()
+
+
+class _UnitCompiler(compiler.Compiler):
+    """numba's compiler with our way to optimise."""
+
+    def __init__(self, typingctx: Any, targetctx: Any, library: Any, args: Any, return_type: Any, flags: Any, locals: Any) -> None:
+        own = _UnitLibrary(targetctx.codegen(), "unit")
+        own.enable_object_caching()
+        super().__init__(typingctx, targetctx, own, args, return_type, flags, locals)
+
+    def _compile_bytecode(self) -> Any:
+        self.state.func_id.unique_id = "u" + closure_of(self.state.func_id.func).digest[:16]
+        return super()._compile_bytecode()
+
+
+# ---- What stands on disk ---------------------------------------------------------------------------
+
+
+class _Implementation(caching.CompileResultCacheImpl):
+    _locator_classes: Any = (_Locator,)
+
+    def rebuild(self, target_context: Any, payload: Any) -> Any:
+        state = payload[0]
+        if state[1] != "part":
+            return super().rebuild(target_context, payload)
+        _, fndesc, environment, signature, _, _, annotation, reload_init, referenced = payload
+        library = _PartLibrary.restored(target_context, state, [self._library_of(*owner) for owner in state[2][1]])
+        result: Any = compiler.CompileResult
+        return result(
+            target_context=target_context,
+            typing_context=target_context.typing_context,
+            library=library,
+            environment=environment,
+            entry_point=None,
+            fndesc=fndesc,
+            type_annotation=annotation,
+            signature=signature,
+            objectmode=False,
+            lifted=(),
+            typing_error=None,
+            call_helper=None,
+            metadata=None,
+            reload_init=reload_init,
+            referenced_envs=referenced,
+        )
+
+    def _library_of(self, name: str, args: tuple[Any, ...]) -> Any:
+        """Return the library of a kernel that was called."""
+        called = self.locator.closure.kernels[name]
+        called.compile(args)
+        return called.overloads[args].library
+
+
+class _Cache(caching.FunctionCache):
+    """numba's cache of one function, which looks for its files when they are first needed.
+
+    Only then is all that the function names defined.
+    """
+
+    def __init__(self, py_func: Any, suffix: str) -> None:
+        self._name = repr(py_func)
+        self._py_func = py_func
+        self._suffix = suffix
+        self.enable()
+
+    @cached_property
+    def _impl(self) -> _Implementation:
+        return _Implementation(self._py_func)
+
+    @cached_property
+    def _cache_path(self) -> str:
+        return str(self._impl.locator.get_cache_path())
+
+    @cached_property
+    def _cache_file(self) -> Any:
+        return caching.IndexDataCacheFile(
+            cache_path=self._cache_path,
+            filename_base=self._impl.filename_base + self._suffix,
+            source_stamp=self._impl.locator.get_source_stamp(),
+        )
+
+    @property
+    def closure(self) -> Closure:
+        """What the function's machine code depends on."""
+        return self._impl.locator.closure
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        # The machine code of a caller holds the addresses of its units: they must be known first.
+        for each in self.closure.units:
+            each.load()
+        return super().load_overload(sig, target_context)
+
+    def has(self, sig: Any) -> bool:
+        """Return whether machine code for a signature is on disk."""
+        target: Any = registry.cpu_target.target_context
+        return self._index_key(sig, target.codegen()) in self._cache_file._load_index()
+
+
+# ---- Functions that are compiled -------------------------------------------------------------------
+
+
+class _Compiled(registry.CPUDispatcher):
+    """A compiled function; every integer is widened before the call.
+
+    A field of a row may be 8 to 64 bits wide. numba would compile a kernel once for each mixture of
+    widths that it is called with.
+    """
+
+    is_unit = False
+
+    def compile(self, sig: Any) -> Any:
+        """Compile one signature, or load it.
+
+        numba hands flags down from a caller that is being compiled, and writes them into symbols.
+        What stands on disk must not depend on who called first, so that stack is empty meanwhile.
+        """
+        stack = targetconfig._FlagsStack()._stack
+        held = stack[:]
+        stack.clear()
+        try:
+            return super().compile(sig)
+        finally:
+            stack[:] = held
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """Return the type of a call from compiled code."""
+        return super().get_call_template(tuple(_widen(each) for each in args), {name: _widen(each) for name, each in kws.items()})
+
+
+class _Kernel(_Compiled):
+    """A kernel as compiled code calls it. Python calls its machine code, made for that purpose."""
+
+    def add_overload(self, cres: Any) -> None:
+        """Keep one translated signature."""
+        entry = object()  # numba keeps what it knows of a function by this
+        cres.library.owner = (name_of(self.py_func), tuple(cres.signature.args))
+        cres.library._ensure_finalized()
+        cres.target_context.insert_user_function(entry, cres.fndesc, [cres.library])
+        self.overloads[tuple(cres.signature.args)] = cres._replace(entry_point=entry)
+
+    def get_overload(self, sig: Any) -> Any:
+        """Return by what numba knows one signature."""
+        self.compile(sig)
+        return self.overloads[tuple(getattr(sig, "args", sig))].entry_point
+
+    @cached_property
+    def for_python(self) -> _Compiled:
+        """The machine code that Python calls."""
+        if self.py_func.__name__.startswith("_"):
+            raise TypeError(f"{self.py_func.__qualname__} is private: only compiled code can call it")
+        made = _Compiled(py_func=self.py_func, targetoptions=self.targetoptions, pipeline_class=_UnitCompiler)
+        made._cache = _Cache(self.py_func, "-entry")
+        return made
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it; raise ``TypeError`` where it is private."""
+        return self.for_python(*args, **kwargs)
+
+
+class _Unit(_Compiled):
+    """A unit: its callers do not contain it, they jump to its address."""
+
+    is_unit = True
+
+    @cached_property
+    def symbol(self) -> str:
+        """The name by which machine code finds it."""
+        return "backstop.unit." + signature_text(self.py_func)
+
+    @cached_property
+    def declared(self) -> tuple[Any, ...]:
+        """The numba types of the parameters, from the annotations."""
+        notes = {name: note for name, note in self.py_func.__annotations__.items() if name != "return"}
+        return tuple(_type_of(note, self.py_func.__globals__) for note in notes.values())
+
+    def load(self) -> None:
+        """Have the machine code at hand, from disk or compiled, and its address known."""
+        self.compile(self.declared)
+
+    def add_overload(self, cres: Any) -> None:
+        """Keep the machine code, and let callers find it by its symbol in place of a copy.
+
+        Python may call it with other types (rows that must not be written, say). Such code is its own.
+        """
+        super().add_overload(cres)
+        if tuple(cres.signature.args) != self.declared:
+            return
+        binding.add_symbol(self.symbol, cres.library.get_pointer_to_function(cres.fndesc.llvm_func_name))
+        definitions = cres.target_context._defns[cres.entry_point]
+        definitions.versions.clear()
+        definitions.append(_far_call(self.symbol, cres.fndesc), cres.fndesc.argtypes)
+
+
+class _PrivateUnit(_Unit):
+    """A unit without a wrapper for Python: a call from there would end the process."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse."""
+        raise TypeError(f"{self.py_func.__qualname__} is private: only compiled code can call it")
+
+
+#: numba types of annotations that are neither a bundle nor a number; see ``declare_rows``.
+_ROWS: dict[str, Any] = {}
+
+
+def declare_rows(name: str, dtype: Any) -> None:
+    """Let a parameter of a unit be annotated with ``name``: an array of rows of ``dtype``."""
+    _ROWS[name] = numba.types.Array(numba.from_dtype(dtype), 1, "C")
+
+
+def _type_of(note: str, scope: dict[str, Any]) -> Any:
+    known = {"int": numba.int64, "bool": numba.boolean} | _ROWS
+    return known[note] if note in known else scope[note].NUMBA_TYPE
+
+
+def _far_call(symbol: str, fndesc: Any) -> Any:
+    """Return what numba writes for a call of a unit: a call of a symbol elsewhere, errors passed on."""
+
+    def write(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes)
+        target = cgutils.get_or_insert_function(builder.module, kind, symbol)
+        status, result = context.call_conv.call_function(builder, target, fndesc.restype, fndesc.argtypes, args)
+        with cgutils.if_unlikely(builder, status.is_error):
+            context.call_conv.return_status_propagate(builder, status)
+        return imputils.impl_ret_new_ref(context, builder, fndesc.restype, result)
+
+    write.signature = fndesc.argtypes
+    write.libs = ()
+    return write
 
 
 def _widen(argument: Any) -> Any:
@@ -74,37 +433,66 @@ def _widen(argument: Any) -> Any:
     return types.int64 if is_number else plain
 
 
-def _compile(function: Function, **flags: bool | str) -> Function:
-    # Kernels touch no Python object (``_nrt`` off), so they give its lock away: the journal is written meanwhile.
-    # numba's own types know neither the switch of reference counting nor that of the wrappers.
-    njit: Any = numba.njit
-    compiled: Any = njit(cache=True, error_model="python", nogil=True, _nrt=False, no_cfunc_wrapper=True, **flags)(function)
-    if COMPILED:
-        # A field of a row may be 8 to 64 bits wide. Without this, numba compiles a kernel once for each mixture
-        # of widths that it is called with; with it, a call widens its integers first.
-        resolve = compiled.get_call_template
-        compiled.get_call_template = lambda args, kws: resolve(
-            tuple(_widen(each) for each in args), {name: _widen(each) for name, each in kws.items()}
-        )
-    result: Function = compiled
-    return result
+# ---- The decorators ----------------------------------------------------------------------------------
+
+
+def _compile(function: Any, kind: type[_Compiled], pipeline: Any, **flags: bool | str) -> Any:
+    if not COMPILED:
+        return function
+    # Kernels touch no Python object, so they need no reference counts (``_nrt``) and give Python's
+    # lock away (``nogil``): the journal is written meanwhile.
+    options = {"nopython": True, "boundscheck": None, "error_model": "python", "nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
+    compiled = kind(py_func=function, targetoptions=options | flags, pipeline_class=pipeline)
+    compiled._cache = _Cache(function, "")
+    return compiled
 
 
 def kernel(function: Function) -> Function:
-    """Compile ``function`` on its first call and keep the machine code for the next process.
+    """Compile ``function`` as a part of the units that use it, and keep it for the next process.
 
-    A private function (``_name``) gets no wrapper for Python: only compiled code may call it. Kernels
-    neither allocate nor keep arrays, so reference counting is off (``_nrt``). Wrappers and counting would
-    be most of the code, and of the time to compile it.
+    Only compiled code may call a private function (``_name``). Kernels neither allocate nor keep
+    arrays.
     """
-    return _compile(function, no_cpython_wrapper=function.__name__.startswith("_"))
+    result: Function = _compile(function, _Kernel, _PartCompiler)
+    return result
+
+
+def unit(function: Function) -> Function:
+    """Compile ``function`` apart from its callers: they jump to its address.
+
+    Its parameters are annotated: bundles, rows (``declare_rows``), ``int`` and ``bool``.
+    """
+    is_private = function.__name__.startswith("_")
+    result: Function = _compile(function, _PrivateUnit if is_private else _Unit, _UnitCompiler, no_cpython_wrapper=is_private)
+    return result
 
 
 def inlined(function: Function) -> Function:
     """Compile a leaf of inner loops like ``kernel``; its body stands in place of each call."""
-    return _compile(function, forceinline=True)
+    result: Function = _compile(function, _Kernel, _PartCompiler, forceinline=True)
+    return result
 
 
 def merged(function: Function) -> Function:
-    """Compile a function that is called in one place as a part of its caller: every step of a chain compiles all that is below it."""
-    return _compile(function, no_cpython_wrapper=True, inline="always")
+    """Compile a function that is called in one place as a part of its caller."""
+    result: Function = _compile(function, _Kernel, _PartCompiler, inline="always")
+    return result
+
+
+def units_of(function: Any) -> list[Any]:
+    """Return the units that a unit or kernel needs, itself included where it is one; callees first."""
+    found: dict[int, Any] = {}
+
+    def visit(each: Any) -> None:
+        if id(each) not in found:
+            for callee in each._cache.closure.units:
+                visit(callee)
+            found[id(each)] = each
+
+    visit(function)
+    return [each for each in found.values() if each.is_unit]
+
+
+def is_cached(function: Any) -> bool:
+    """Return whether the machine code of a unit, and of all units that it calls, is on disk."""
+    return all(each._cache.has(each.declared) for each in units_of(function))

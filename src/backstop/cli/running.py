@@ -119,10 +119,9 @@ def parsed_time_ns(text: str | None, option: str) -> int | None:
 
 def warm_up() -> float:
     """Compile the kernels if that has not been done, announced; return the seconds."""
-    from backstop.compiled import COMPILED, cache_is_warm
-    from backstop.runs.warmup import warm
+    from backstop.runs.warmup import is_warm, warm
 
-    if COMPILED and not cache_is_warm():
+    if not is_warm():
         say("compiling the engine for this machine, once: a minute or two")
     seconds = warm()
     if seconds:

@@ -5,13 +5,10 @@ The order of the checks is the order of ``Reject``. Nothing here changes anythin
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
-from backstop.compiled import inlined, kernel
+from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import effective_state
 from backstop.core.drawdown import group_of_fund
-from backstop.core.events import FEES, NONE, WORLD, BreakerState, EventKind, Health, Operator, Reject, Transfer
+from backstop.core.events import FEES, NONE, WORLD, BreakerState, EventArray, EventKind, Health, Operator, Reject, Transfer
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, TIME_NS_MAX, TIME_STEP_NS_MAX
 from backstop.core.ledger import balance_of, position_of
 from backstop.core.margin import assess, initial_margin, initial_margin_of, release_level
@@ -260,7 +257,7 @@ def _market_refusal(state: State, kind: int, market: int, code: int, band: int, 
 
 
 @kernel
-def _other_refusal(state: State, events: NDArray[np.void], index: int) -> int:
+def _other_refusal(state: State, events: EventArray, index: int) -> int:
     """Return why an event of a kind that trades in no market is refused."""
     event = events[index]
     kind = event.kind
@@ -279,8 +276,8 @@ def _other_refusal(state: State, events: NDArray[np.void], index: int) -> int:
     return 0
 
 
-@kernel
-def refusal_of(state: State, events: NDArray[np.void], index: int) -> int:
+@unit
+def refusal_of(state: State, events: EventArray, index: int) -> int:
     """Return 0 if ``events[index]`` may be applied, else the first ``Reject`` that holds."""
     event = events[index]
     engine = state.engine[0]

@@ -11,7 +11,7 @@ lower bound of them all. Whoever sets a deadline lowers it with ``wake_by``.
 
 from __future__ import annotations
 
-from backstop.compiled import inlined, kernel
+from backstop.compiled import inlined, kernel, unit
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, Operator
 from backstop.core.outbox import emit_breaker
 from backstop.core.state import DIRTY, State
@@ -195,7 +195,7 @@ def settle_with_venue(state: State, market: int) -> None:
         settle(state, venue)
 
 
-@kernel
+@unit
 def settle_dirty(state: State) -> None:
     """Settle the machines that this event made dirty, in the order in which they became so."""
     engine = state.engine[0]
@@ -424,7 +424,7 @@ def _stale_at_ns(state: State, row: int) -> int:
     return breaker.mark_time_ns + stale_ns
 
 
-@kernel
+@unit
 def end_holds(state: State, row: int) -> None:
     """Do what time alone brings to a machine: STALE begins, OPERATOR and OUTAGE end, its state's time is over."""
     breaker, now = state.breakers[row], state.engine[0].now_ns

@@ -7,10 +7,7 @@ kind says, the waits that ended, the rounds of the waterfall, and the breakers t
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
-from backstop.compiled import inlined, kernel
+from backstop.compiled import inlined, kernel, unit
 from backstop.core.admission import refusal_of
 from backstop.core.breakers import after_index, apply_operator, check_outage, next_timer_ns, settle_dirty
 from backstop.core.drawdown import group_of_fund, judge_drawdowns, shift_peaks
@@ -19,6 +16,7 @@ from backstop.core.events import (
     NONE,
     WORLD,
     Cause,
+    EventArray,
     EventKind,
     Health,
     Operator,
@@ -127,7 +125,7 @@ def _apply_fill(state: State, account: int, other: int, market: int, lots: int, 
 
 
 @kernel
-def _apply_kind(state: State, events: NDArray[np.void], index: int) -> None:
+def _apply_kind(state: State, events: EventArray, index: int) -> None:
     event = events[index]
     kind = event.kind
     if kind == EventKind.MARK:
@@ -179,7 +177,7 @@ def _end_waits(state: State) -> None:
 
 
 @kernel
-def _refuse(state: State, events: NDArray[np.void], index: int, reason: int) -> None:
+def _refuse(state: State, events: EventArray, index: int, reason: int) -> None:
     event = events[index]
     engine = state.engine[0]
     engine.refused += 1
@@ -196,8 +194,8 @@ def _refuse(state: State, events: NDArray[np.void], index: int, reason: int) -> 
     state.effects[engine.effects_now - 1].seq = event.seq
 
 
-@kernel
-def apply_at(state: State, events: NDArray[np.void], index: int) -> None:
+@unit
+def apply_at(state: State, events: EventArray, index: int) -> None:
     """Apply ``events[index]``; its effects are appended to ``state.effects``.
 
     Raises ``OverflowError`` where money would not fit in 64 bits or the effects not in their limit: the
@@ -229,7 +227,7 @@ def apply_at(state: State, events: NDArray[np.void], index: int) -> None:
         settle_dirty(state)
 
 
-@kernel
+@unit
 def next_wait_before(state: State, limit_ns: int) -> int:
     """Return the earliest time at which an account's wait or a timer ends, or ``limit_ns`` where that is not later.
 
@@ -240,7 +238,7 @@ def next_wait_before(state: State, limit_ns: int) -> int:
     return min(first, next_timer_ns(state)) if state.engine[0].timer_ns < first else first
 
 
-@kernel
+@unit
 def next_wait_ns(state: State) -> int:
     """Return the earliest time at which an account's wait or a timer ends, exactly, or ``NEVER_NS``.
 
@@ -249,8 +247,8 @@ def next_wait_ns(state: State) -> int:
     return next_wait_before(state, NEVER_NS)
 
 
-@kernel
-def step(state: State, events: NDArray[np.void], first: int) -> int:
+@unit
+def step(state: State, events: EventArray, first: int) -> int:
     """Apply ``events[first:]``; return the index of the first that was not consumed.
 
     Stops early when the effects buffer is more than half full, so that one event's effects are never

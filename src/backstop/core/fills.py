@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backstop.compiled import kernel
+from backstop.compiled import kernel, unit
 from backstop.core.breakers import add_flow
 from backstop.core.events import NONE, Cause
 from backstop.core.ledger import post, trade
@@ -69,7 +69,7 @@ def _book_error(state: State, market: int, lots: int, price_ticks: int) -> None:
     trade(state, outside, -lots, -cash, price_ticks, Cause.ERROR_FILL, state.positions[error].account)
 
 
-@kernel
+@unit
 def apply_order_fill(state: State, order_id: int, market: int, lots: int, price_ticks: int) -> None:
     """Book a fill of a closing order. What exceeds the order closes what is left, the rest is an error."""
     slot = order_id % state.rules[0].orders_max

@@ -7,7 +7,7 @@ market's clearing account, so that ``clearing + sum(cost) = 0`` in every market 
 
 from __future__ import annotations
 
-from backstop.compiled import kernel
+from backstop.compiled import kernel, unit
 from backstop.core.events import HOUSE_FIRST_MARKET, NONE
 from backstop.core.outbox import emit_posting, emit_trade
 from backstop.core.state import State, house_slot
@@ -46,7 +46,7 @@ def post(state: State, receiver: int, payer: int, amount: int, cause: int, marke
     emit_posting(state, receiver=receiver, amount=amount, payer=payer, cause=cause, market=market)
 
 
-@kernel
+@unit
 def trade(state: State, position: int, lots: int, received: int, price_ticks: int, cause: int, counterpart: int) -> None:
     """Change a position by signed ``lots`` for the cash ``received``; post what that realises (keeps INV-02).
 

@@ -10,7 +10,7 @@ bound is sound, and every verdict is made in integers by ``judge``.
 
 from __future__ import annotations
 
-from backstop.compiled import inlined, kernel
+from backstop.compiled import inlined, kernel, unit
 from backstop.core.events import NEVER_NS, NONE, Health
 from backstop.core.margin import assess, raw_health, release_level, tier_of, unit_of
 from backstop.core.orders import cancel_orders_of
@@ -209,7 +209,7 @@ def _leave_default(state: State, account: int) -> None:
     _clear_marks(state, account)
 
 
-@kernel
+@unit
 def judge(state: State, account: int) -> bool:
     """Judge an account at the accepted marks and place its triggers; return whether its health changed."""
     engine = state.engine[0]
@@ -282,7 +282,7 @@ def _crossed(state: State, market: int, side: int, old_ticks: int, new_ticks: in
         bucket += step
 
 
-@kernel
+@unit
 def apply_mark(state: State, market: int, price_ticks: int) -> None:
     """Set a mark and judge every account that it can have moved to another health, in order of id (keeps INV-04).
 

@@ -5,7 +5,7 @@ A position has at most one order on a book, or several offers to backstop provid
 
 from __future__ import annotations
 
-from backstop.compiled import inlined, kernel
+from backstop.compiled import inlined, kernel, unit
 from backstop.core.events import NONE
 from backstop.core.outbox import emit_cancel, emit_reserve
 from backstop.core.state import CLOSING_ORDER, OWNER_RESERVED, TAKEOVER_OFFER, UNKNOWN_DEPTH, State
@@ -190,7 +190,7 @@ def _cancel_all(state: State, position: int) -> None:
         cancel_order(state, state.positions[position].order_slot)
 
 
-@kernel
+@unit
 def cancel_orders_of(state: State, account: int) -> None:
     """Cancel all open orders of an account, in order of market, then of order id."""
     if state.accounts[account].orders_open == 0:

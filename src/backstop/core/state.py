@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.bundle import Bundle, bundle
-from backstop.compiled import inlined
+from backstop.compiled import declare_rows, inlined
 from backstop.core.events import (
     EFFECT,
+    EVENT,
     GROUPS_MAX,
     HOUSE_FIRST_MARKET,
     NEVER_NS,
@@ -361,6 +362,8 @@ class State(Bundle):
 
 
 bundle(State)
+declare_rows("EventArray", EVENT)
+declare_rows("EffectArray", EFFECT)
 
 #: Columns of ``State.columns``. By account: ordered notional, the number of its interval; by owner: its last account, or NONE.
 ORDERED_NOTIONAL, ORDERED_INTERVAL, OWNER_FIRST = range(3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backstop.compiled import kernel
+from backstop.compiled import unit
 from backstop.core.breakers import end_holds
 from backstop.core.guard import release_held
 from backstop.core.state import State
@@ -10,7 +10,7 @@ from backstop.core.state import State
 __all__ = ["run_timers"]
 
 
-@kernel
+@unit
 def run_timers(state: State) -> None:
     """Do what is due at the markets in order of id, then at the venue.
 

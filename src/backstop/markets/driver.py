@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.compiled import kernel
+from backstop.compiled import kernel, unit
 from backstop.core.engine import apply_at, next_wait_before
-from backstop.core.events import EVENT, NEVER_NS, NONE, EffectKind, EventKind
+from backstop.core.events import EVENT, NEVER_NS, NONE, EffectKind, EventArray, EventKind
 from backstop.core.state import State
 from backstop.markets.port import cancel, follow_mark, impacted_ticks, is_quiet, next_ns, settle_to, take_offer, take_order
 from backstop.markets.world import World
@@ -66,7 +66,7 @@ def _copy(source: NDArray[np.void], index: int, target: NDArray[np.void], place:
 
 
 @kernel
-def _take_outside(world: World, outside: NDArray[np.void], merged: NDArray[np.void], place: int) -> None:
+def _take_outside(world: World, outside: EventArray, merged: EventArray, place: int) -> None:
     control = world.control[0]
     _copy(outside, control.cursor, merged, place)
     control.cursor += 1
@@ -78,7 +78,7 @@ def _take_outside(world: World, outside: NDArray[np.void], merged: NDArray[np.vo
 
 
 @kernel
-def _take_clock(world: World, merged: NDArray[np.void], place: int, time_ns: int) -> None:
+def _take_clock(world: World, merged: EventArray, place: int, time_ns: int) -> None:
     event = merged[place]
     event.time_ns = time_ns
     event.kind = EventKind.CLOCK
@@ -88,8 +88,8 @@ def _take_clock(world: World, merged: NDArray[np.void], place: int, time_ns: int
     world.control[0].clocks += 1
 
 
-@kernel
-def drive(state: State, world: World, outside: NDArray[np.void], is_last: bool, merged: NDArray[np.void]) -> tuple[int, int]:
+@unit
+def drive(state: State, world: World, outside: EventArray, is_last: bool, merged: EventArray) -> tuple[int, int]:
     """Run engine and venue over ``outside`` until something stops it; return (events merged,
     ``Stop``).
 

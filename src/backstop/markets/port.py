@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.compiled import inlined, kernel
+from backstop.compiled import inlined, kernel, unit
 from backstop.core.events import NEVER_NS, NONE, EventKind
 from backstop.markets.book import fill, impacted_ticks, next_quote_ns, quote_ladder, settle
 from backstop.markets.world import World, append_answer
@@ -180,7 +180,7 @@ def _receive(world: World, time_ns: int) -> None:
         _speak(world, order.market, time_ns)
 
 
-@kernel
+@unit
 def respond(world: World, time_ns: int) -> None:
     """Put the venue's first answer at ``time_ns`` into the empty answers: one order's, or one
     market's depth.

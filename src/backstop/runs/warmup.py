@@ -1,113 +1,117 @@
-"""Compiling every kernel before it is waited for, by running a small crash."""
+"""Compiling every unit before it is waited for: from declared signatures, without running anything."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import numba
-import numpy as np
+from backstop.compiled import COMPILED, is_cached, prune_cache, units_of
+from backstop.core.engine import next_wait_ns, step
+from backstop.markets.driver import drive
 
-from backstop.compiled import COMPILED, cache_is_warm, cache_path
-from backstop.config import default_text, parse_venue
-from backstop.core.engine import step
-from backstop.core.state import new_state
-from backstop.core.waterfall.adl import deleverage
-from backstop.core.waterfall.closeout import close_on_book
-from backstop.core.waterfall.run import run_rounds
-from backstop.core.waterfall.socialise import socialise
-from backstop.core.waterfall.takeover import take_over
-from backstop.core.waterfall.tear_up import tear_up
-from backstop.markets.population import default_parameters
-from backstop.markets.scenarios import scenario
-from backstop.runs.cases import case_of_population, scenario_prices
-from backstop.runs.replay import replay as run_replay
+__all__ = ["compile_units", "entries", "is_warm", "units", "warm"]
 
-__all__ = ["compile_waterfall", "warm"]
+#: What Python calls. Everything that runs is one of these or is called by one.
+entries: tuple[Any, ...] = (step, next_wait_ns, drive)
 
-#: Kernels that the first process compiles before the second begins: what both would do is done twice.
-_LEAVES = 90
-#: Kernels with how many numbers each takes beside the state.
-_STAGES: tuple[tuple[Any, int], ...] = (
-    (deleverage, 3),
-    (take_over, 3),
-    (socialise, 2),
-    (tear_up, 3),
-    (close_on_book, 3),
-    (run_rounds, 0),
-)
+
+def units() -> list[Any]:
+    """Return every unit that a run needs, each after the units that it calls."""
+    found: dict[int, Any] = {}
+    for entry in entries:
+        found.update((id(each), each) for each in units_of(entry))
+    return list(found.values())
+
+
+def is_warm() -> bool:
+    """Return whether the machine code of this source is on disk, so that no long compile is ahead."""
+    return not COMPILED or all(is_cached(entry) for entry in entries)
 
 
 def warm() -> float:
-    """Compile what is not in the cache yet, tell the progress on standard error, mark the cache as warm.
+    """Compile what is not on disk yet, with progress on standard error; return the seconds it took.
 
-    Returns the seconds that it took. Does nothing where the cache is warm or kernels run as plain Python.
+    Does nothing where everything is there or kernels run as plain Python.
     """
-    if not COMPILED or cache_is_warm():
+    if is_warm():
         return 0.0
     start = time.perf_counter()
     done = threading.Event()
-    teller = threading.Thread(target=_tell, args=(done, start), daemon=True)
+    teller = threading.Thread(target=_show_progress, args=(done, start), daemon=True)
     teller.start()
-    mate = _start_mate()
-    try:
-        _run_small_crash()
-    finally:
-        if mate is not None:
-            mate.kill()
-            mate.wait()
-        done.set()
-        teller.join()
-    cache_path().mkdir(parents=True, exist_ok=True)
-    (cache_path() / "warm").touch()
+    with tempfile.TemporaryDirectory() as claims:
+        mates = _start_mates(claims)
+        try:
+            compile_units(claims)
+        finally:
+            for mate in mates:
+                mate.kill()
+                mate.wait()
+            done.set()
+            teller.join()
+    prune_cache()
     return time.perf_counter() - start
 
 
-def _start_mate() -> subprocess.Popen[bytes] | None:
-    """Let a second process compile the waterfall meanwhile; both leave what they finish in the cache, and find it there."""
-    if (os.cpu_count() or 1) < 2:
-        return None
-    return subprocess.Popen([sys.executable, "-c", f"from {__name__} import compile_waterfall; compile_waterfall()"])
+def _start_mates(claims: str) -> list[subprocess.Popen[bytes]]:
+    """Start a process per further processor, at most three; each compiles units and leaves them on disk."""
+    count = min((os.cpu_count() or 1) - 1, 3)
+    words = f"from {__name__} import compile_units; compile_units({claims!r}, is_mate=True)"
+    return [subprocess.Popen([sys.executable, "-c", words]) for _ in range(count)]
 
 
-def compile_waterfall() -> None:
-    """Compile the stages, which a crash comes to last, when the leaves that all have in common are there."""
-    rules = parse_venue(default_text(), "venue.toml").rules
-    while sum(1 for _ in cache_path().rglob("*.nbi")) < _LEAVES:
-        time.sleep(0.2)
-    small = rules._replace(limits=rules.limits._replace(accounts_max=16, positions_max=16, orders_max=16, effects_max=16))
-    type_of: Any = numba.typeof
-    state, number = type_of(new_state(small)), numba.int64
-    for stage, numbers in _STAGES:
-        stage.compile((state, *(number,) * numbers))
+def compile_units(claims: str, *, is_mate: bool = False) -> None:
+    """Compile all units together with other processes: each takes the next one that nobody has.
+
+    ``claims`` is a folder in which a taken unit leaves an empty file. A unit can be taken once the
+    units that it calls are on disk. A mate ends when nothing is left to take; the first process
+    waits for the mates' units and compiles itself what a mate leaves behind.
+    """
+    left = [each for each in units() if not each._cache.has(each.declared)]
+    while left:
+        ready = [each for each in left if all(callee._cache.has(callee.declared) for callee in each._cache.closure.units)]
+        taken = next((each for each in ready if _claim(claims, each)), None)
+        if taken is not None:
+            taken.load()
+        elif is_mate and not any(_is_free(claims, each) for each in left):
+            return
+        else:
+            time.sleep(0.02)
+        left = [each for each in left if not each._cache.has(each.declared)]
+    if not is_mate:
+        for entry in entries:
+            entry.load()
 
 
-def _tell(done: threading.Event, start: float) -> None:
-    """Say now and then that the compiler is at work, and how many functions it has finished."""
-    is_terminal = sys.stderr.isatty()
-    while not done.wait(1.0 if is_terminal else 10.0):
-        finished = sum(1 for _ in cache_path().rglob("*.nbi")) if cache_path().exists() else 0
-        text = f"compiling: {finished} kernels after {time.perf_counter() - start:.0f} s"
+def _claim_path(claims: str, unit: Any) -> Path:
+    return Path(claims) / str(unit.py_func.__qualname__)
+
+
+def _claim(claims: str, unit: Any) -> bool:
+    """Take a unit; return whether nobody else has."""
+    try:
+        _claim_path(claims, unit).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _is_free(claims: str, unit: Any) -> bool:
+    return not _claim_path(claims, unit).exists()
+
+
+def _show_progress(done: threading.Event, start: float) -> None:
+    """Say now and then how many units are compiled."""
+    is_terminal, wanted = sys.stderr.isatty(), units()
+    while not done.wait(1.0 if is_terminal else 5.0):
+        finished = sum(each._cache.has(each.declared) for each in wanted)
+        text = f"compiling: {finished} of {len(wanted)} units after {time.perf_counter() - start:.0f} s"
         print(f"\r{text}" if is_terminal else text, end="" if is_terminal else "\n", file=sys.stderr, flush=True)  # noqa: T201
     if is_terminal:
         print("\r" + " " * 60 + "\r", end="", file=sys.stderr, flush=True)  # noqa: T201
-
-
-def _run_small_crash() -> None:
-    """Run every function that Python calls compiled: the driver, and the plain step."""
-    venue = parse_venue(default_text(), "venue.toml")
-    prices, schedule = scenario_prices(venue, scenario("2025-10-10"), seed=1)
-    case = case_of_population(venue, prices, replace(default_parameters(), accounts=200), seed=1, schedule=schedule)
-    first = case.prices.events[: len(case.prices.markets)].copy()
-    last = first.copy()
-    last["price_ticks"] //= 2
-    last["time_ns"] += 1_000_000_000
-    run_replay(venue, np.concatenate([first, last]), case.opening, impact=True, schedule=schedule)
-    events = case.opening[:2].copy()
-    events["seq"] = (1, 2)
-    step(new_state(venue.rules), events, 0)

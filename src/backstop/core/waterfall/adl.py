@@ -8,7 +8,7 @@ classes or caps. Every wave leaves a certificate (ADL_PLAN, ADL_CLASS, ADL_FILL)
 
 from __future__ import annotations
 
-from backstop.compiled import inlined, kernel
+from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import add_flow
 from backstop.core.events import ADL_IN_ORDER, NONE, AdlClass, Cause, Health
 from backstop.core.ledger import trade
@@ -299,7 +299,7 @@ def _deleverage_account(state: State, policy: int, account: int) -> int:
     return outcome_after_closing(state, account)
 
 
-@kernel
+@unit
 def deleverage(state: State, turn: int, first: int, count: int) -> int:
     """Run ADL over the accounts of the turn, by the turn's policy. Answers as ``turns`` says."""
     going = 0

@@ -7,7 +7,7 @@ zero price; an insolvent one's gap to zero cash is reserved in the fund before t
 
 from __future__ import annotations
 
-from backstop.compiled import inlined, kernel
+from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import band_ticks, effective_state
 from backstop.core.events import NONE, BreakerState, Health
 from backstop.core.margin import assess, release_level, released_margin, unit_of, zero_cash, zero_price_ticks
@@ -393,7 +393,7 @@ def _close_account(state: State, turn: int, account: int) -> int:
     return Outcome.NEXT
 
 
-@kernel
+@unit
 def close_on_book(state: State, turn: int, first: int, count: int) -> int:
     """Close the accounts of the turn on the book. Answers as ``turns`` says."""
     going = 0

@@ -5,7 +5,7 @@ Shared by the stages in which counterparties take lots, ``adl`` and ``tear_up``.
 
 from __future__ import annotations
 
-from backstop.compiled import kernel
+from backstop.compiled import kernel, unit
 from backstop.core.events import NONE, Health
 from backstop.core.ledger import trade
 from backstop.core.margin import maintenance_margin, release_level, unit_of
@@ -84,7 +84,7 @@ def trade_counterparty(state: State, defaulter: int, sign: int, place: int, cash
     trade(state, state.columns[PLAN_POSITION, place], sign * state.columns[PLAN_LOTS, place], received, price_ticks, cause, defaulter)
 
 
-@kernel
+@unit
 def settle_counterparty(state: State, place: int) -> None:
     """Cancel what a counterparty's closing order now exceeds, and judge it; in default, lots of it were closed here."""
     position = state.columns[PLAN_POSITION, place]

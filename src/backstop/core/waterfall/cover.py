@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backstop.compiled import kernel
+from backstop.compiled import kernel, unit
 from backstop.core.events import NONE, Cause, Health
 from backstop.core.monitor import judge
 from backstop.core.stages import Outcome
@@ -48,7 +48,7 @@ def _waits_for_funds(state: State, account: int, groups: int, deficit: int) -> b
     return left > 0 and is_reserved and wait_interval(state, state.rules[0].fund_turn, account)
 
 
-@kernel
+@unit
 def cover_deficit(state: State, account: int) -> int:
     """Make an account without lots whole, or book what nobody pays (keeps INV-07).
 

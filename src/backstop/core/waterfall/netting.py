@@ -7,7 +7,7 @@ Rules: docs/rules.md, section 6.
 
 from __future__ import annotations
 
-from backstop.compiled import kernel
+from backstop.compiled import kernel, unit
 from backstop.core.events import NONE, Cause
 from backstop.core.ledger import post
 from backstop.core.margin import assess, release_level
@@ -37,7 +37,7 @@ def _net_once(state: State, account: int, deficit: int, spares_release: bool) ->
     return deficit
 
 
-@kernel
+@unit
 def net_linked(state: State, account: int) -> None:
     """Make an insolvent account whole, as far as it goes, from the other accounts of its owner."""
     equity, _ = assess(state, account)

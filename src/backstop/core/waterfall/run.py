@@ -8,7 +8,7 @@ Rules: docs/rules.md, 5.
 
 from __future__ import annotations
 
-from backstop.compiled import kernel
+from backstop.compiled import kernel, unit
 from backstop.core.events import NONE, Health
 from backstop.core.margin import assess
 from backstop.core.monitor import judge, start_round, touch
@@ -254,7 +254,7 @@ def _run_joint(state: State, turn: int) -> None:
             _take_turns(state, place, turn + 1)
 
 
-@kernel
+@unit
 def end_wait(state: State, account: int) -> None:
     """End an account's wait: nobody answered its orders and offers; it has a place in the next round, the vault sells on."""
     fail_offers(state, account)
@@ -264,7 +264,7 @@ def end_wait(state: State, account: int) -> None:
     dispose(state, account)
 
 
-@kernel
+@unit
 def run_rounds(state: State) -> None:
     """Process the accounts gathered, and those that this touches, until none is left (docs/rules.md, 5)."""
     while True:

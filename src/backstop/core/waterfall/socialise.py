@@ -6,7 +6,7 @@ Claims are paid back from what a fund later holds above its target. Rules: docs/
 
 from __future__ import annotations
 
-from backstop.compiled import inlined, kernel
+from backstop.compiled import inlined, kernel, unit
 from backstop.core.drawdown import fund_id, shift_peaks
 from backstop.core.events import HOUSE_FIRST_MARKET, NEVER_NS, NONE, Cause, Health, SocialisePolicy
 from backstop.core.ledger import balance_of, position_of, post
@@ -133,7 +133,7 @@ def _cut(state: State, payer: int, account: int, cut: int, cap: int, weight: int
     _change_claim(state, payer, cut)
 
 
-@kernel
+@unit
 def socialise(state: State, account: int, deficit: int) -> int:
     """Let others bear a deficit of an account, exactly split; return how much of it they bore."""
     if deficit <= 0 or state.rules[0].socialise_turn == NONE:
@@ -186,7 +186,7 @@ def _recover_from(state: State, group: int) -> None:
             touch(state, claimants[place])
 
 
-@kernel
+@unit
 def run_recovery(state: State) -> None:
     """Pay recovery claims back from the surplus of every fund, and set the next time while claims stand."""
     engine = state.engine[0]

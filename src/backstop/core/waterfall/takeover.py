@@ -7,7 +7,7 @@ reserved before an offer leaves. Rules: docs/rules.md, section 6.
 
 from __future__ import annotations
 
-from backstop.compiled import inlined, kernel
+from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import add_flow
 from backstop.core.events import NEVER_NS, NONE, Answer, Cause, Health
 from backstop.core.ledger import open_position_row, trade
@@ -342,7 +342,7 @@ def _take_over_account(state: State, turn: int, account: int) -> int:
     return outcome_after_closing(state, account)
 
 
-@kernel
+@unit
 def take_over(state: State, turn: int, first: int, count: int) -> int:
     """Offer lots of the accounts of the turn to providers, else to the vault (see ``turns``)."""
     going = 0
@@ -366,7 +366,7 @@ def fail_offers(state: State, account: int) -> None:
         position = state.positions[position].next_of_account
 
 
-@kernel
+@unit
 def apply_answer(state: State, order_id: int, code: int) -> None:
     """Take a provider's answer to an offer: the transfer, or a failure; nothing where the offer is no longer open."""
     slot = order_id % state.rules[0].orders_max

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backstop.compiled import kernel
+from backstop.compiled import kernel, unit
 from backstop.core.breakers import add_flow
 from backstop.core.events import NONE, Cause, Health
 from backstop.core.ledger import trade
@@ -85,7 +85,7 @@ def _tear_up_account(state: State, account: int) -> int:
     return outcome_after_closing(state, account)
 
 
-@kernel
+@unit
 def tear_up(state: State, turn: int, first: int, count: int) -> int:
     """Tear up the positions of the accounts of the turn. Answers as ``turns`` says."""
     going = 0
