@@ -37,6 +37,10 @@ test: $(STAMP) warm ## Run the tests, then small runs with index checks and with
 	@$(BIN)/python -m pytest -q -n $(WORKERS)
 	@$(MAKE) --no-print-directory test-bounds test-interpreted
 
+.PHONY: quick
+quick: $(STAMP) warm ## Run the tests of the rooms that you changed within 20 seconds; ROOMS="journal cli" names them
+	@$(BIN)/python -m tests.quick $(ROOMS)
+
 .PHONY: test-bounds
 test-bounds: $(STAMP) ## Run the marked tests with every array index checked
 	@echo "tests marked bounds, every index checked (compiles anew on the first run)"
