@@ -22,7 +22,7 @@ from backstop.core.events import Cause, EffectArray, EffectKind, EventArray, Eve
 from backstop.core.instruments import VenueRules, deductions_atoms
 from backstop.journal.reader import open_journal
 from backstop.runs.cases import Case
-from backstop.runs.follow import Follower
+from backstop.runs.fold import Fold
 
 __all__ = ["Opened", "Scan", "Seen", "opened_accounts", "scan_journal"]
 
@@ -152,13 +152,13 @@ def scan_journal(case: Case, path: Path, spans: Sequence[tuple[int, int]]) -> Se
     markets = len(case.venue.markets)
     first = [case.prices.markets[number].first_mark_ticks if number in case.prices.markets else 0 for number in range(markets)]
     scan = Scan(case.venue.rules, opened_accounts(case.opening), np.array(first, dtype=np.int64))
-    follower = Follower(markets)
+    fold = Fold(case.venue)
     entered, left_out = np.zeros((2, len(scan.found)), dtype=np.bool_)
     counts, insolvent = [0] * len(spans), 0
     with open_journal(path) as reader:
         for batch in reader.batches():
-            follower.take(batch.events, batch.effects)
-            _, market, ticks = follower.mark.changes
+            fold.take(batch.events, batch.effects)
+            _, market, ticks = fold.mark.changes
             scan.follow(market, ticks)
             effects = batch.effects
             health = effects[(effects["kind"] == EffectKind.HEALTH) & (effects["other"] < Health.DISTRESSED)]
@@ -169,7 +169,7 @@ def scan_journal(case: Case, path: Path, spans: Sequence[tuple[int, int]]) -> Se
             netted = effects["other"][(effects["kind"] == EffectKind.POSTING) & (effects["code"] == Cause.NETTING)]
             touched = np.concatenate([changed, netted])
             left_out[touched[touched >= 0]] = True
-            times = follower.time_ns(health["seq"])
+            times = fold.time_ns(health["seq"])
             for number, (start_ns, end_ns) in enumerate(spans):
                 counts[number] += int(((start_ns <= times) & (times < end_ns)).sum())
     differ = (scan.found != entered) & ~left_out

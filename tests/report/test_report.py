@@ -69,7 +69,7 @@ class Page(HTMLParser):
 
 def run(case: Case, **options: object) -> tuple[Gathering, ReplayResult]:
     gathering = Gathering(case.venue)
-    return gathering, replay_case(case, watch=gathering.add, **options)  # type: ignore[arg-type]
+    return gathering, replay_case(case, tally=gathering.tally, **options)  # type: ignore[arg-type]
 
 
 def html_of(gathering: Gathering, result: ReplayResult, title: str = "test") -> str:
@@ -131,11 +131,11 @@ def test_the_numbers_are_those_of_the_run(crash: tuple[Gathering, ReplayResult, 
 
 def test_counts_from_the_effects_agree_with_the_engines_state(crash: tuple[Gathering, ReplayResult, str]) -> None:
     gathering, result, _ = crash
-    assert gathering.fund_now == result.fund_closing_atoms
-    assert gathering.fund_opening == result.fund_opening_atoms
+    assert gathering.fund.now == result.fund_closing_atoms
+    assert gathering.fund.opening == result.fund_opening_atoms
     assert gathering.adl.beyond == sum(row.paid for row in result.tally.stages() if row.stage == Stage.ADL) > 0
-    assert gathering.accounts == result.accounts
-    assert sum(gathering.events.values()) == result.events
+    assert gathering.counts.accounts == result.accounts
+    assert sum(gathering.counts.events.values()) == result.events
     assert gathering.books.sum_atoms() == 0
     assert [gathering.books.market_sums(number) for number in range(2)] == [(0, 0), (0, 0)]
     rows = gathering.defaulters.largest(100)
@@ -229,9 +229,9 @@ def test_where_batches_are_cut_changes_nothing_on_the_page(crash: tuple[Gatherin
             events = batch.events[first : first + 7]
             cut.add(events, batch.effects[np.isin(batch.effects["seq"], events["seq"])])
     assert html_of(cut, result) == text
-    assert cut.ladder_before is not None
-    assert whole.ladder_before is not None
-    assert all(np.array_equal(one, other) for one, other in zip(cut.ladder_before, whole.ladder_before, strict=True))
+    assert cut.opening.ladder is not None
+    assert whole.opening.ladder is not None
+    assert all(np.array_equal(one, other) for one, other in zip(cut.opening.ladder, whole.opening.ladder, strict=True))
 
 
 def test_what_nobody_paid_and_the_halt_are_shown(tmp_path: Path) -> None:
@@ -242,8 +242,8 @@ def test_what_nobody_paid_and_the_halt_are_shown(tmp_path: Path) -> None:
     assert values["waterfall"][0] == "100000.000000"
     assert values["waterfall"][-2] == "60000.000000"
     assert "paid by nobody" in text
-    assert [(spell.market, spell.state) for spell in gathering.spells] == [(0, "halted"), (0, "reopening")]
-    assert all(spell.end_ns is not None for spell in gathering.spells)
+    assert [(spell.market, spell.state) for spell in gathering.halts.spells] == [(0, "halted"), (0, "reopening")]
+    assert all(spell.end_ns is not None for spell in gathering.halts.spells)
     assert "shade halted" in text
     assert "No market was halted" not in text
 
@@ -256,7 +256,7 @@ def test_what_was_refused_is_shown_with_its_reason(tmp_path: Path) -> None:
     assert result.as_json()["refused"] == {"position_exists": 1}
     assert "POSITION_EXISTS" in text
     assert "the account has a position there already" in text
-    (example,) = gathering.refusal_examples
+    (example,) = gathering.counts.refusal_examples
     assert (example.kind, example.market, example.account, example.lots) == ("position", 0, 0, 1000)
 
 
@@ -273,7 +273,7 @@ def test_a_run_without_accounts_or_fund_has_a_report_too(tmp_path: Path) -> None
     case = case_of(tmp_path, "a,o,,,\n", "a,USDT,1\n", [(0, BTC, "100000"), (1, BTC, "90000")], small_venue(fund="0"))
     gathering, result = run(replace(case, opening=case.opening[case.opening["kind"] == EventKind.MARK]))
     assert result.accounts == 0
-    assert gathering.ladder_before is None
+    assert gathering.opening.ladder is None
     assert tuple(Page(html_of(gathering, result)).ids) == SECTIONS
 
 
@@ -395,7 +395,7 @@ def test_a_population_on_two_markets(tmp_path: Path) -> None:
     assert run_amounts["deficit"] in values["waterfall"]
     assert Decimal(run_amounts["liquidation_fees"]) > 0
     assert run_amounts["liquidation_fees"] in values["fund"]
-    assert gathering.markets_by_closing[0] in (0, 1)
+    assert gathering.markets.by_closing[0] in (0, 1)
     assert result.tally.defaults > 0
 
 

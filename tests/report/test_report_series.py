@@ -7,7 +7,7 @@ import pytest
 
 from backstop.core.events import NONE
 from backstop.report.charts import Axis, Panel, time_axis, value_axis
-from backstop.report.gathering import Spell
+from backstop.report.halts import Spell
 from backstop.report.market_figures import halts_begun
 from backstop.report.series import SPANS_MAX, Envelope, Sums, TimeGrid
 from backstop.report.words import clock, compact, money, percent, span_text

@@ -12,10 +12,10 @@ import pytest
 
 from backstop.config import parse_venue
 from backstop.config.stages import CLOSING
-from backstop.core.events import EFFECT, EVENT, FUND, NONE, Cause, EffectArray, EffectKind, EventKind, Guard, ProviderStatus
+from backstop.core.events import EFFECT, EVENT, FUND, NONE, Cause, EffectArray, EffectKind, EventKind, Guard, ProviderStatus, fund_of
 from backstop.core.state import new_state
 from backstop.journal import open_journal
-from backstop.report import Gathering, RunFacts, facts_of_result, kinds
+from backstop.report import Gathering, RunFacts, facts_of_result
 from backstop.report.page import page
 from backstop.report.words import clock
 from backstop.runs.backers import standings_of
@@ -34,7 +34,7 @@ PAUSED = (ProviderStatus.OFF, ProviderStatus.STOPPED)
 
 def run(case: Case, **options: Any) -> tuple[Gathering, ReplayResult, str]:
     gathering = Gathering(case.venue)
-    result = replay_case(case, watch=gathering.add, **options)
+    result = replay_case(case, tally=gathering.tally, **options)
     return gathering, result, page(gathering, facts_of_result(result, "test", "backstop test", case.names.accounts))
 
 
@@ -175,13 +175,13 @@ def test_an_opening_that_nets_at_different_prices_is_conserved(tmp_path: Path) -
     gathering, result, _ = run(case_of(tmp_path, accounts, "a,USDT,90000\nb,USDT,90000\n", marks))
     assert result.conservation.holds
     assert gathering.conserves
-    assert gathering.effects[EffectKind.POSTING] > 2  # the difference went to OUTSIDE
+    assert gathering.counts.effects[EffectKind.POSTING] > 2  # the difference went to OUTSIDE
 
 
 def test_haircuts_are_conserved_and_shown(tmp_path: Path) -> None:
     venue = full_venue(fund="1000", closeout='account_notional_max = "0"', adl=False, providers=False)
     gathering, result, text = run(crash_of(tmp_path, venue))
-    assert gathering.effects[EffectKind.HAIRCUT] > 0
+    assert gathering.counts.effects[EffectKind.HAIRCUT] > 0
     assert result.conservation.holds
     assert gathering.conserves
     assert result.as_json()["socialise"]["charged"].split()[0] in Page(text).values["waterfall"]
@@ -217,7 +217,7 @@ def test_the_price_guard_is_shown(tmp_path: Path, after: list[tuple[int, str, st
     tick = gathering.venue.markets[0].price_tick
     # A held price is drawn; it is a mark only where it was released.
     assert int(record.low[0] * tick) == low
-    assert int(gathering.marks[0] * tick) == low
+    assert int(gathering.tally.fold.mark.now[0] * tick) == low
     assert record.guard[Guard.HELD] == 2
     spans = record.held.spans
     assert (record.held.low[spans].min() * tick, record.held.high[spans].max() * tick) == (79_000, 80_000)
@@ -271,14 +271,14 @@ def test_breakers_are_shown_on_one_line_a_market() -> None:
         {"seq": 7, "kind": EffectKind.HAIRCUT, "account": 5, "other": 7, "market": 0, "amount": 200},
     )
     gathering.add(clocks(9), effects)
-    spells = [(spell.market, spell.state, spell.cause, spell.start_ns, spell.end_ns) for spell in gathering.spells]
+    spells = [(spell.market, spell.state, spell.cause, spell.start_ns, spell.end_ns) for spell in gathering.halts.spells]
     at = [START + second * SECOND for second in range(9)]
     assert spells == [
         (1, "throttled", "flow", at[1], at[2]),
         (1, "halted", "uncovered deficit", at[2], at[4]),
         (NONE, "halted", "operator", at[3], None),
     ]
-    assert gathering.spells_of(0) == [gathering.spells[2]]
+    assert gathering.halts.of(0) == [gathering.halts.spells[2]]
     (row,) = gathering.defaulters.largest(5)
     assert (row.account, row.socialised, row.deficit) == (7, 200, 200)
     text = page(gathering, RunFacts("stops", "0" * 64))
@@ -289,10 +289,9 @@ def test_breakers_are_shown_on_one_line_a_market() -> None:
         assert words in section
 
 
-def test_several_funds_are_one_sum(monkeypatch: pytest.MonkeyPatch) -> None:
-    second = FUND - 4
-    monkeypatch.setattr(kinds, "fund_ids", lambda venue: (FUND, second))
-    gathering = Gathering(small_venue())
+def test_several_funds_are_one_sum() -> None:
+    second = fund_of(1)
+    gathering = Gathering(full_venue())
     effects = effects_of(
         {"seq": 0, "kind": EffectKind.POSTING, "account": FUND, "other": -2, "amount": 1000, "code": Cause.CASH},
         {"seq": 1, "kind": EffectKind.POSTING, "account": second, "other": -2, "amount": 500, "code": Cause.CASH},
@@ -300,5 +299,5 @@ def test_several_funds_are_one_sum(monkeypatch: pytest.MonkeyPatch) -> None:
         {"seq": 3, "kind": EffectKind.POSTING, "account": 4, "other": second, "amount": 70, "code": Cause.DEFICIT},
     )
     gathering.add(clocks(4), effects)
-    assert gathering.fund_now == gathering.fund_balance == 1430
-    assert dict(gathering.fund_statement) == {("cash", True): 1500, ("deficit", False): -70}
+    assert gathering.fund.now == gathering.fund.now == 1430
+    assert dict(gathering.fund.statement) == {("cash", True): 1500, ("deficit", False): -70}

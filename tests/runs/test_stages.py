@@ -110,9 +110,9 @@ def test_providers_that_never_answer_fail(tmp_path: Path) -> None:
 
 
 def test_failures_are_counted_by_their_scores(tmp_path: Path) -> None:
-    from backstop.core.events import EFFECT
+    from backstop.core.events import EFFECT, EVENT
     from backstop.runs.backers import BackerTally
-    from backstop.runs.follow import Follower
+    from backstop.runs.fold import Fold
 
     rows = np.zeros(6, dtype=EFFECT)
     scores = [1_000_000, 750_000, 750_000, 0, 585_938, 585_938]
@@ -120,8 +120,9 @@ def test_failures_are_counted_by_their_scores(tmp_path: Path) -> None:
         row["kind"], row["amount"] = EffectKind.PROVIDER, score_ppm
         if score_ppm == 0:
             row["kind"], row["other"] = EffectKind.TAKEOVER, 77
-    tally = BackerTally(full_venue())
-    tally.add(rows, Follower(2))
+    fold = Fold(full_venue())
+    tally = fold.join(BackerTally(fold.venue))
+    fold.take(np.zeros(0, dtype=EVENT), rows)
     # Bound; a failure, and a status that ended; a takeover raises 750,000 by an eighth of what is missing; a failure; a status.
     assert (tally.rows[0].failures, tally.rows[0].takeovers) == (2, 1)
 

@@ -12,7 +12,7 @@ from backstop.core.events import EFFECT, EVENT, NONE, BreakerCause, BreakerState
 from backstop.feeds.accounts import read_accounts
 from backstop.feeds.prices import read_prices
 from backstop.runs.cases import Case, case_of_book
-from backstop.runs.follow import Follower
+from backstop.runs.fold import Fold
 from backstop.runs.replay import ReplayResult, replay_case
 from backstop.runs.stops import Machine
 from tests.feeds.samples import BTC, SECOND, START, write
@@ -47,12 +47,12 @@ def guard_effects(*rows: tuple[int, EffectKind, int, int, int]) -> Any:
     return effects
 
 
-def at(follower: Follower, seqs: list[int], market: int) -> list[int]:
-    return [int(value) for value in follower.mark.at(np.array(seqs), np.full(len(seqs), market))]
+def at(fold: Fold, seqs: list[int], market: int) -> list[int]:
+    return [int(value) for value in fold.mark.at(np.array(seqs), np.full(len(seqs), market))]
 
 
 def test_the_mark_followed_is_the_one_that_was_taken() -> None:
-    follower = Follower(2)
+    fold = Fold(full_venue())
     events = ordered_events(
         (1, EventKind.MARK, 0, 100),
         (2, EventKind.MARK, 1, 70),
@@ -66,26 +66,26 @@ def test_the_mark_followed_is_the_one_that_was_taken() -> None:
         (4, EffectKind.REFUSAL, Reject.PRICE_OUT_OF_RANGE, 0, 0),
         (5, EffectKind.REFUSAL, Reject.SEQ_NOT_AFTER, 0, 0),
     )
-    follower.take(events, effects)
-    assert at(follower, [0, 1, 2, 3, 4, 5, 9], 0) == [0, 100, 100, 100, 100, 60, 60]
-    assert at(follower, [1, 2], 1) == [0, 70]
-    assert follower.time_ns(np.array([3, 5])).tolist() == [3 * SECOND, 5 * SECOND]
+    fold.take(events, effects)
+    assert at(fold, [0, 1, 2, 3, 4, 5, 9], 0) == [0, 100, 100, 100, 100, 60, 60]
+    assert at(fold, [1, 2], 1) == [0, 70]
+    assert fold.time_ns(np.array([3, 5])).tolist() == [3 * SECOND, 5 * SECOND]
     # A batch later: what was held is released by a timer, before the mark of the same event.
-    follower.take(
+    fold.take(
         ordered_events((6, EventKind.CLOCK, NONE, 0), (7, EventKind.MARK, 0, 40)),
         guard_effects((6, EffectKind.GUARD, Guard.RELEASED, 0, 50)),
     )
-    assert at(follower, [5, 6, 7], 0) == [60, 50, 40]
-    follower.take(ordered_events((8, EventKind.MARK, 0, 30)), guard_effects((8, EffectKind.GUARD, Guard.RELEASED, 0, 20)))
-    assert at(follower, [7, 8], 0) == [40, 30]
-    follower.take(ordered_events(), guard_effects())
-    assert at(follower, [9], 0) == [30]
+    assert at(fold, [5, 6, 7], 0) == [60, 50, 40]
+    fold.take(ordered_events((8, EventKind.MARK, 0, 30)), guard_effects((8, EffectKind.GUARD, Guard.RELEASED, 0, 20)))
+    assert at(fold, [7, 8], 0) == [40, 30]
+    fold.take(ordered_events(), guard_effects())
+    assert at(fold, [9], 0) == [30]
 
 
 def test_the_volume_followed_is_the_last_reported() -> None:
-    follower = Follower(1)
-    follower.take(ordered_events((1, EventKind.VOLUME, 0, 5), (2, EventKind.MARK, 0, 10), (3, EventKind.VOLUME, 0, 0)), guard_effects())
-    assert [int(value) for value in follower.volume.at(np.array([0, 1, 2, 3]), np.zeros(4, dtype=np.int64))] == [-1, 5, 5, 0]
+    fold = Fold(full_venue())
+    fold.take(ordered_events((1, EventKind.VOLUME, 0, 5), (2, EventKind.MARK, 0, 10), (3, EventKind.VOLUME, 0, 0)), guard_effects())
+    assert [int(value) for value in fold.volume.at(np.array([0, 1, 2, 3]), np.zeros(4, dtype=np.int64))] == [-1, 5, 5, 0]
 
 
 def test_a_machine_adds_up_the_time_in_each_state() -> None:

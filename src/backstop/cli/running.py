@@ -140,7 +140,7 @@ def run_case(case: Case, title: str, *, report: Path | None = None, command: str
 
     gathering = Gathering(case.venue)
     with shown_progress() as progress:
-        result = replay_case(case, progress=progress, command=command, watch=gathering.add, **options)
+        result = replay_case(case, progress=progress, command=command, tally=gathering.tally, **options)
     size = write_report(report, gathering, facts_of_result(result, title, command, case.names.accounts))
     say(f"report: {report}, {size:,} bytes")
     return result

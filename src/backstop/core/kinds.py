@@ -237,6 +237,10 @@ class View(Generic[T]):
         """Return every field of the kind by its name."""
         return {each.name: getattr(self, each.name) for each in self.fields}
 
+    def where(self, chosen: NDArray[np.bool_]) -> Self:
+        """Return those of several rows for which ``chosen`` holds."""
+        return type(self)(self.rows[chosen])
+
     def __len__(self) -> int:
         """Return the number of rows."""
         return 1 if self.is_one else len(self.rows)

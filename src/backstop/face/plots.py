@@ -57,7 +57,7 @@ def _band(axes: Any, envelope: Envelope, scale: float, shift: float, **style: An
 
 def prices(gathering: Gathering, market: str | None, ax: Axes | None) -> Axes:
     """Draw one market's mark, or every market's change."""
-    chosen = gathering.markets_by_closing if market is None else [_number(gathering, market)]
+    chosen = gathering.markets.by_closing if market is None else [_number(gathering, market)]
     axes: Any = _axes(ax)
     for place, number in enumerate(chosen):
         record, spec = gathering.markets[number], gathering.venue.markets[number]
@@ -77,7 +77,7 @@ def prices(gathering: Gathering, market: str | None, ax: Axes | None) -> Axes:
 def closings(gathering: Gathering, market: str | None, ax: Axes | None) -> Axes:
     """Draw notional closed by span, stacked by method."""
     numbers = list(gathering.markets) if market is None else [_number(gathering, market)]
-    axes, grid = _axes(ax), gathering.grid
+    axes, grid = _axes(ax), gathering.time.grid
     scale, width = 10.0**-gathering.venue.asset.decimals, grid.width_ns / 86_400e9
     times = _times(grid, range(grid.spans))
     base = np.zeros(grid.spans)
@@ -98,7 +98,7 @@ def closings(gathering: Gathering, market: str | None, ax: Axes | None) -> Axes:
 def fund(gathering: Gathering, ax: Axes | None) -> Axes:
     """Draw the fund's balance."""
     axes: Any = _axes(ax)
-    envelope = gathering.fund
+    envelope = gathering.fund.balance
     _band(axes, envelope, 10.0**-gathering.venue.asset.decimals, 0.0, color=_FUND, linewidth=1.8, drawstyle="steps-post")
     axes.set_ylabel(f"balance [{gathering.venue.asset.name}]")
     axes.set_title("Insurance fund", loc="left")
@@ -135,7 +135,7 @@ def ladder(gathering: Gathering, market: str, ax: Axes | None) -> Axes:
     number = _number(gathering, market)
     axes, venue = _axes(ax), gathering.venue
     tick, scale = float(venue.markets[number].price_tick), 10.0**-venue.asset.decimals
-    for part, style, when in ((gathering.ladder_before, "-", "before"), (gathering.ladder_now(), "--", "after")):
+    for part, style, when in ((gathering.opening.ladder, "-", "before"), (gathering.ladder_now(), "--", "after")):
         if part is None:
             continue
         rows = (part.market == number) & ~part.in_default & (part.liquidation_ticks > 0)

@@ -232,7 +232,7 @@ def _run(case: Case, title: str, command: str, impact: bool, journal: PathLike |
     warm()
     try:
         result = replay_case(
-            case, impact=impact, journal_path=path, overwrite=overwrite, command=command, progress=progress, watch=gathering.add
+            case, impact=impact, journal_path=path, overwrite=overwrite, command=command, progress=progress, tally=gathering.tally
         )
     except BaseException:
         if folder is not None:

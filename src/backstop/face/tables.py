@@ -201,7 +201,7 @@ def _markets(make: _Builder) -> dict[str, Any]:
 
 
 def _refused(make: _Builder) -> dict[str, Any]:
-    rows = sorted(make.gathering.refusals.items())
+    rows = sorted(make.gathering.counts.refusals.items())
     return {
         "code": make.texts([code.name.lower() for (code, _), _ in rows]),
         "event": make.texts([kind for (_, kind), _ in rows]),
@@ -232,7 +232,7 @@ TABLES: dict[str, Callable[[_Builder], dict[str, Any]]] = {
     "counterparties": _counterparties,
     "markets": _markets,
     "refused": _refused,
-    "ladder_before": lambda make: _ladder(make, make.gathering.ladder_before),
+    "ladder_before": lambda make: _ladder(make, make.gathering.opening.ladder),
     "ladder_after": lambda make: _ladder(make, make.gathering.ladder_now()),
 }
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backstop.core.events import AdlClass, EffectArray, EffectKind
+from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlPlanEffect, Columns
 from backstop.core.waterfall.certificate import check_certificate
+from backstop.runs.fold import Fold, Ints, Reader, reads
 
 __all__ = ["FILLS_CHECKED_MAX", "AdlRecord", "ClassSum", "Plan", "PlanClass"]
-
-Ints = NDArray[np.int64]
 
 #: Certificates are checked row by row until this many fills were seen; it bounds the time of a report.
 #: The sums of all of them are checked.
@@ -63,77 +63,71 @@ class ClassSum:
     paid: int = 0
 
 
-@dataclass(slots=True)
-class AdlRecord:
-    """Counts the ADL effects of a run. ``factor``: atoms a tick a lot, by market."""
+class AdlRecord(Reader):
+    """Counts the ADL effects of a run. ``factor``: atoms per tick and lot, by market."""
 
-    factor: Ints
-    plans: int = 0
-    fills: int = 0
-    notional: int = 0
-    beyond: int = 0
-    checked: int = 0
-    faults_count: int = 0
-    faults: list[str] = field(default_factory=list)
-    largest: Plan | None = None
-    classes: dict[AdlClass, ClassSum] = field(default_factory=dict)
-    #: Atoms that each account paid beyond mark, and lots it gave as notional.
-    _paid: Ints = field(default_factory=lambda: np.zeros(1024, dtype=np.int64))
-    _given: Ints = field(default_factory=lambda: np.zeros(1024, dtype=np.int64))
-    _times: Ints = field(default_factory=lambda: np.zeros(1024, dtype=np.int64))
+    def __init__(self, factor: Ints) -> None:
+        self.factor = factor
+        self.plans = self.fills = 0
+        #: Atoms of notional closed, and what counterparties paid beyond mark.
+        self.notional = self.beyond = 0
+        #: Plans whose certificate was checked row by row; faults of any plan, and the first of them.
+        self.checked = self.faults_count = 0
+        self.faults: list[str] = []
+        self.largest: Plan | None = None
+        self.classes: dict[AdlClass, ClassSum] = {}
+        #: By account: atoms paid beyond mark, lots given as notional, fills.
+        self._paid, self._given, self._times = (np.zeros(1024, dtype=np.int64) for _ in range(3))
 
-    def add(self, effects: EffectArray, times_ns: Ints) -> tuple[Ints, Ints]:
-        """Take a batch with whole events; return each plan's defaulter and what was paid beyond mark for it."""
+    @reads(AdlPlanEffect)
+    def _add(self, plans: AdlPlanEffect[Columns], fold: Fold) -> None:
+        effects = fold.effects
         places = np.flatnonzero(effects["kind"] == EffectKind.ADL_PLAN)
-        plans = effects[places]
-        worth = plans["lots"] * plans["price_ticks"] * self.factor[plans["market"]]
-        beyond = plans["amount"] + worth
+        worth = plans.lots * plans.mark_ticks * self.factor[plans.market]
+        beyond, times_ns = plans.cash + worth, fold.time_ns(plans.seq)
         self.plans += len(plans)
         self.notional += sum(np.abs(worth).tolist())
         self.beyond += sum(beyond.tolist())
-        self._add_fills(effects, places)
-        for place, paid in zip(places.tolist(), beyond.tolist(), strict=True):
+        self._add_fills(plans, places, fold)
+        for place, time_ns, paid in zip(places.tolist(), times_ns.tolist(), beyond.tolist(), strict=True):
             if self.largest is None or paid > self.largest.beyond:
-                self.largest = _plan_at(effects, place, int(times_ns[place]), paid)
+                self.largest = _plan_at(effects, place, time_ns, paid)
             self._check(effects, place)
-        return plans["account"], beyond
 
-    def _add_fills(self, effects: EffectArray, plans: NDArray[np.intp]) -> None:
-        rows = np.flatnonzero(effects["kind"] == EffectKind.ADL_FILL)
-        if len(rows) == 0:
+    def _add_fills(self, plans: AdlPlanEffect[Columns], places: NDArray[np.intp], fold: Fold) -> None:
+        fills = fold.rows(AdlFillEffect[Columns])
+        if len(fills) == 0:
             return
-        fills = effects[rows]
         # The fills of a plan follow it.
-        plan_of = np.searchsorted(plans, rows) - 1
-        self._check_sums(effects[plans], fills, plan_of)
-        mark = effects["price_ticks"][plans[plan_of]]
-        worth = fills["lots"] * mark * self.factor[fills["market"]]
-        paid = -(fills["amount"] + worth)
+        plan_of = np.searchsorted(places, np.flatnonzero(fold.effects["kind"] == EffectKind.ADL_FILL)) - 1
+        self._check_sums(plans, fills, plan_of)
+        worth = fills.lots * plans.mark_ticks[plan_of] * self.factor[fills.market]
+        paid, classes, accounts = -(fills.cash + worth), fills.adl_class, fills.account
         self.fills += len(fills)
-        for code in np.unique(fills["code"]).tolist():
+        for code in np.unique(classes).tolist():
             of_class = self.classes.setdefault(AdlClass(code), ClassSum())
-            chosen = fills["code"] == code
+            chosen = classes == code
             of_class.fills += int(chosen.sum())
             of_class.lots_notional += sum(np.abs(worth[chosen]).tolist())
             of_class.paid += sum(paid[chosen].tolist())
-        is_account = fills["account"] >= 0
-        accounts = fills["account"][is_account]
+        is_account = accounts >= 0
+        accounts = accounts[is_account]
         if len(accounts):
             self._reserve(int(accounts.max()) + 1)
             np.add.at(self._paid, accounts, paid[is_account])
             np.add.at(self._given, accounts, np.abs(worth[is_account]))
             np.add.at(self._times, accounts, 1)
 
-    def _check_sums(self, plans: EffectArray, fills: EffectArray, plan_of: NDArray[np.intp]) -> None:
+    def _check_sums(self, plans: AdlPlanEffect[Columns], fills: AdlFillEffect[Columns], plan_of: NDArray[np.intp]) -> None:
         """See that each plan's fills are as many, and give the lots and the cash, that it says, none beyond its cap."""
         lots, cash, number, beyond = (np.zeros(len(plans), dtype=np.int64) for _ in range(4))
-        np.add.at(lots, plan_of, fills["lots"])
-        np.add.at(cash, plan_of, fills["amount"])
+        np.add.at(lots, plan_of, fills.lots)
+        np.add.at(cash, plan_of, fills.cash)
         np.add.at(number, plan_of, 1)
-        np.add.at(beyond, plan_of, np.abs(fills["lots"]) > fills["price_ticks"])
-        wrong = (lots != -plans["lots"]) | (cash != -plans["amount"]) | (number != plans["other"]) | (beyond > 0)
-        for place in np.flatnonzero(wrong).tolist():
-            self._fault(int(plans["seq"][place]), "SUMS: its fills do not add up to it, or go beyond a cap")
+        np.add.at(beyond, plan_of, np.abs(fills.lots) > fills.cap_lots)
+        wrong = (lots != -plans.lots) | (cash != -plans.cash) | (number != plans.fills) | (beyond > 0)
+        for seq in plans.seq[wrong].tolist():
+            self._fault(seq, "SUMS: its fills do not add up to it, or go beyond a cap")
 
     def _fault(self, seq: int, message: str) -> None:
         self.faults_count += 1
@@ -177,23 +171,22 @@ class AdlRecord:
 
 
 def _plan_at(effects: EffectArray, place: int, time_ns: int, beyond: int) -> Plan:
-    plan, classes = effects[place], []
+    plan, classes = AdlPlanEffect(effects[place]), []
     row = place + 1
     while row < len(effects) and effects["kind"][row] in (EffectKind.ADL_CLASS, EffectKind.ADL_FILL):
         if effects["kind"][row] == EffectKind.ADL_CLASS:
-            head = effects[row]
-            names = ("code", "other", "price_ticks", "lots", "amount", "value")
-            classes.append(PlanClass(*(int(head[name]) for name in names)))
+            head = AdlClassEffect(effects[row])
+            classes.append(PlanClass(int(head.adl_class), head.candidates, head.full, head.lots, head.eta_lots, head.eta_weight))
         row += 1
     return Plan(
-        seq=int(plan["seq"]),
+        seq=plan.seq,
         time_ns=time_ns,
-        account=int(plan["account"]),
-        market=int(plan["market"]),
-        policy=int(plan["code"]),
-        lots=int(plan["lots"]),
-        mark_ticks=int(plan["price_ticks"]),
+        account=plan.account,
+        market=plan.market,
+        policy=int(plan.policy),
+        lots=plan.lots,
+        mark_ticks=plan.mark_ticks,
         beyond=beyond,
-        fills=int(plan["other"]),
+        fills=plan.fills,
         classes=tuple(classes),
     )

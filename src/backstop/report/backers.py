@@ -6,19 +6,19 @@ inventory and its equity are worked out after each of those events, in integers,
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from backstop.core.events import NONE, EffectArray, EffectKind, ProviderStatus
+from backstop.core.events import NONE, ProviderStatus
+from backstop.core.kinds import Columns, HaircutEffect, PostingEffect, ProviderEffect, TradeEffect
 from backstop.report.books import Books
 from backstop.report.series import Envelope, TimeGrid
-from backstop.runs.follow import Follower
+from backstop.runs.fold import Fold, Ints, Reader
 
 __all__ = ["Pause", "ProviderRecord", "ProviderRecords"]
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(slots=True)
@@ -89,51 +89,75 @@ class ProviderRecord:
             self.inventory_most = (int(inventory[most]), int(times_ns[most]))
 
 
-class ProviderRecords:
-    """Follows every provider that an account was bound to, by number."""
+class ProviderRecords(Reader, Mapping[int, ProviderRecord]):
+    """Follows every provider that an account was bound to, by number. It must join before ``books``."""
 
-    def __init__(self, factor: Ints) -> None:
-        #: By number, as the venue has them.
-        self.rows: dict[int, ProviderRecord] = {}
-        self._factor = factor
+    def __init__(self, grid: TimeGrid, books: Books) -> None:
+        self._grid, self._books = grid, books
+        self._records: dict[int, ProviderRecord] = {}
 
-    def add(self, grid: TimeGrid, effects: EffectArray, follower: Follower, books: Books) -> None:
-        """Take a batch that the follower has taken, and the books have not."""
-        changes = effects[effects["kind"] == EffectKind.PROVIDER]
-        for row, time_ns in zip(changes, follower.time_ns(changes["seq"]).tolist(), strict=True):
-            record = self.rows.setdefault(int(row["other"]), ProviderRecord(grid))
-            record.bind(int(row["account"]), int(row["seq"]))
-            record.turn(ProviderStatus(int(row["code"])), time_ns)
-        if not self.rows:
-            return
-        kinds = effects["kind"]
-        moving = effects[np.isin(kinds, (EffectKind.POSTING, EffectKind.TRADE, EffectKind.HAIRCUT, EffectKind.PROVIDER))]
-        marked, _, _ = follower.mark.changes
-        for record in self.rows.values():
-            own = moving[
-                (moving["account"] == record.account) | ((moving["kind"] == EffectKind.POSTING) & (moving["other"] == record.account))
-            ]
-            seqs = record.since_bound(np.union1d(marked, own["seq"]))
-            record.add(follower.time_ns(seqs), *self._values(record.account, own, seqs, follower, books))
+    def __getitem__(self, number: int) -> ProviderRecord:
+        return self._records[number]
 
-    def _values(self, account: int, own: EffectArray, seqs: Ints, follower: Follower, books: Books) -> tuple[Ints, Ints]:
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def take_batch(self, fold: Fold) -> None:
+        """Take changes of status, then the values after every event that changed one."""
+        changes = fold.rows(ProviderEffect[Columns])
+        for row, time_ns in zip(map(ProviderEffect[int], changes.rows), fold.time_ns(changes.seq).tolist(), strict=True):
+            record = self._records.setdefault(row.provider, ProviderRecord(self._grid))
+            record.bind(row.account, row.seq)
+            record.turn(row.status, time_ns)
+        marked, _, _ = fold.mark.changes
+        for record in self.values():
+            own = _Moves.of(record.account, fold)
+            seqs = record.since_bound(np.unique(np.concatenate([marked, own.seqs(), changes.seq[changes.account == record.account]])))
+            record.add(fold.time_ns(seqs), *self._values(record.account, own, seqs, fold))
+
+    def _values(self, account: int, own: _Moves, seqs: Ints, fold: Fold) -> tuple[Ints, Ints]:
         """Return inventory and equity right after the events of ``seqs``."""
-        postings = own[own["kind"] == EffectKind.POSTING]
-        paid = np.where(postings["account"] == account, postings["amount"], -postings["amount"])
-        equity = books.balance_of(account) + _running(postings["seq"], paid, seqs)
+        postings, trades, cuts = own
+        paid = np.where(postings.receiver == account, postings.amount, -postings.amount)
+        equity = self._books.balance_of(account) + _running(postings.seq, paid, seqs)
         inventory = np.zeros(len(seqs), dtype=np.int64)
-        trades, cuts = own[own["kind"] == EffectKind.TRADE], own[own["kind"] == EffectKind.HAIRCUT]
-        held = books.positions_of(account)
-        for market in sorted({*held, *np.unique(trades["market"]).tolist()}):
+        held = self._books.positions_of(account)
+        for market in sorted({*held, *np.unique(trades.market).tolist()}):
             lots, cost = held.get(market, (0, 0))
-            mine, cut = trades[trades["market"] == market], cuts[cuts["market"] == market]
-            value = (lots + _running(mine["seq"], mine["lots"], seqs)) * self._factor[market]
-            value = value * follower.mark.at(seqs, np.full(len(seqs), market, dtype=np.int64))
+            mine, cut = trades.where(trades.market == market), cuts.where(cuts.market == market)
+            value = (lots + _running(mine.seq, mine.lots, seqs)) * fold.factor[market]
+            value = value * fold.mark.at(seqs, np.full(len(seqs), market, dtype=np.int64))
             inventory += np.abs(value)
             # What was received and not realised lowers the cost (docs/rules.md, 1); a cut raises it (6).
-            equity += value - cost + _running(mine["seq"], mine["amount"] - mine["value"], seqs)
-            equity -= _running(cut["seq"], cut["amount"], seqs)
+            equity += value - cost + _running(mine.seq, mine.cash - mine.realised, seqs)
+            equity -= _running(cut.seq, cut.amount, seqs)
         return inventory, equity
+
+
+class _Moves(NamedTuple):
+    """What moved on one account."""
+
+    postings: PostingEffect[Columns]
+    trades: TradeEffect[Columns]
+    cuts: HaircutEffect[Columns]
+
+    @classmethod
+    def of(cls, account: int, fold: Fold) -> _Moves:
+        """Return the moves of a batch."""
+        postings, trades = fold.rows(PostingEffect[Columns]), fold.rows(TradeEffect[Columns])
+        cuts = fold.rows(HaircutEffect[Columns])
+        return cls(
+            postings.where((postings.receiver == account) | (postings.payer == account)),
+            trades.where(trades.account == account),
+            cuts.where(cuts.payer == account),
+        )
+
+    def seqs(self) -> Ints:
+        """Return the seqs of their events."""
+        return np.concatenate([rows.seq for rows in self])
 
 
 def _running(at: Ints, changes: Ints, seqs: Ints) -> Ints:

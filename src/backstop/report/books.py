@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.core.events import HOUSE_FIRST_MARKET, Cause, EffectArray, EffectKind, clearing_of
+from backstop.core.events import Cause, EffectArray, clearing_of, outside_of
+from backstop.core.kinds import Columns, HaircutEffect, PostingEffect, TradeEffect
+from backstop.runs.fold import Fold, Ints, Reader
 
 __all__ = ["Books", "Holdings"]
-
-Ints = NDArray[np.int64]
 
 
 class Holdings(NamedTuple):
@@ -34,36 +34,48 @@ class Holdings(NamedTuple):
     balance: Ints
 
 
-class Books:
+class Books(Reader):
     """Running sums over all effects given so far."""
 
     def __init__(self, markets: int) -> None:
         self._markets = markets
         #: The house's ledger ids are negative: this makes every holder's number positive.
-        self._shift = 3 * markets - HOUSE_FIRST_MARKET
+        self._shift = -clearing_of(markets)
+        self._outside = np.array([outside_of(market) for market in range(markets)], dtype=np.int64)
         self._balance = np.zeros(self._shift, dtype=np.int64)
         self._keys = np.zeros(0, dtype=np.int64)
         self._lots = np.zeros(0, dtype=np.int64)
         self._cost = np.zeros(0, dtype=np.int64)
 
+    def copy(self) -> Books:
+        """Return books of their own that hold the same."""
+        books = Books(self._markets)
+        books._balance, books._keys, books._lots, books._cost = (
+            column.copy() for column in (self._balance, self._keys, self._lots, self._cost)
+        )
+        return books
+
     def add(self, effects: EffectArray) -> None:
         """Take effects in their order."""
-        kinds = effects["kind"]
-        postings = effects[kinds == EffectKind.POSTING]
+        self._add(PostingEffect(effects), TradeEffect(effects), HaircutEffect(effects))
+
+    def take_batch(self, fold: Fold) -> None:
+        """Take the effects of a batch."""
+        self._add(fold.rows(PostingEffect[Columns]), fold.rows(TradeEffect[Columns]), fold.rows(HaircutEffect[Columns]))
+
+    def _add(self, postings: PostingEffect[Columns], trades: TradeEffect[Columns], cuts: HaircutEffect[Columns]) -> None:
         if len(postings):
-            receivers, payers = postings["account"] + self._shift, postings["other"] + self._shift
+            receivers, payers = postings.receiver + self._shift, postings.payer + self._shift
             self._reserve(int(max(receivers.max(), payers.max())) + 1)
-            np.add.at(self._balance, receivers, postings["amount"])
-            np.subtract.at(self._balance, payers, postings["amount"])
-            self._settle_outside(postings[postings["code"] == Cause.OPENING])
-        trades = effects[kinds == EffectKind.TRADE]
+            np.add.at(self._balance, receivers, postings.amount)
+            np.subtract.at(self._balance, payers, postings.amount)
+            self._settle_outside(postings.where(postings.cause == Cause.OPENING))
         if len(trades):
-            self._move(trades["account"], trades["market"], trades["lots"], trades["value"] - trades["amount"])
-            opened = trades[trades["code"] == Cause.OPENING]
-            self._move(opened["other"], opened["market"], -opened["lots"], opened["amount"])
-        cuts = effects[kinds == EffectKind.HAIRCUT]
+            self._move(trades.account, trades.market, trades.lots, trades.realised - trades.cash)
+            opened = trades.where(trades.cause == Cause.OPENING)
+            self._move(opened.counterpart, opened.market, -opened.lots, opened.cash)
         if len(cuts):
-            self._move(cuts["account"], cuts["market"], np.zeros_like(cuts["amount"]), cuts["amount"])
+            self._move(cuts.payer, cuts.market, np.zeros_like(cuts.amount), cuts.amount)
 
     def _move(self, holders: Ints, markets: Ints, lots: Ints, cost: Ints) -> None:
         """Change positions by lots and cost."""
@@ -72,12 +84,12 @@ class Books:
             np.add.at(self._lots, places, lots)
             np.add.at(self._cost, places, cost)
 
-    def _settle_outside(self, postings: EffectArray) -> None:
+    def _settle_outside(self, postings: PostingEffect[Columns]) -> None:
         """Take the cost of a position of OUTSIDE that openings closed: what it receives for it, or pays."""
-        gets = postings["account"] == HOUSE_FIRST_MARKET - 3 * postings["market"].astype(np.int64) - 1
-        holders = np.where(gets, postings["account"], postings["other"])
-        change = np.where(gets, postings["amount"], -postings["amount"])
-        self._move(holders, postings["market"], np.zeros_like(change), change)
+        gets = postings.receiver == self._outside[postings.market]
+        holders = np.where(gets, postings.receiver, postings.payer)
+        change = np.where(gets, postings.amount, -postings.amount)
+        self._move(holders, postings.market, np.zeros_like(change), change)
 
     def balance_of(self, holder: int) -> int:
         """Return the ledger balance of an account or of a ledger account of the house, in atoms."""

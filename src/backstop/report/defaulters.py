@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from backstop.core.events import FUND, Cause, EffectArray, EffectKind, Health
+from backstop.core.events import Health, Stage
+from backstop.core.kinds import Columns, HealthEffect
+from backstop.report.series import Envelope, TimeGrid
+from backstop.runs.defaults import closings, entries, payments
+from backstop.runs.fold import Fold, Ints, Reader, reads
 
 __all__ = ["Defaulter", "Defaulters"]
 
-Ints = NDArray[np.int64]
-
-#: Columns of what a default cost others.
-_COSTS = ("fund_paid", "adl_paid", "socialised", "uncovered")
-_FUND_PAYS = (int(Cause.SUPPORT), int(Cause.DEFICIT), int(Cause.TEAR_UP))
+#: Columns of what a default cost others, by the stage that made them pay; None: nobody did.
+_COSTS = {Stage.FUND: "fund_paid", Stage.ADL: "adl_paid", Stage.SOCIALISE: "socialised", None: "uncovered"}
 
 
 class Defaulter(NamedTuple):
@@ -40,11 +40,11 @@ class Defaulter(NamedTuple):
     @property
     def deficit(self) -> int:
         """What others paid for it, and what nobody did."""
-        return sum(getattr(self, name) for name in _COSTS)
+        return sum(getattr(self, name) for name in _COSTS.values())
 
 
-class Defaulters:
-    """Columns by account that grow with the highest account seen."""
+class Defaulters(Reader):
+    """Columns by account that grow with the highest account seen, and how many are in default over time."""
 
     _COLUMNS = (
         "first_ns",
@@ -59,53 +59,51 @@ class Defaulters:
         "uncovered",
     )
 
-    def __init__(self, funds: tuple[int, ...] = (FUND,)) -> None:
-        self._funds = funds
+    def __init__(self, grid: TimeGrid) -> None:
+        #: Accounts in default at the same time; the most, and when.
+        self.in_default = Envelope(grid)
+        self.in_default_most: tuple[int, int] = (0, 0)
+        self._in_default_now = 0
         self._columns = {name: np.zeros(1024, dtype=np.int64) for name in self._COLUMNS}
 
-    def add_health(self, rows: EffectArray, times_ns: Ints) -> None:
-        """Take HEALTH effects."""
-        entered = (rows["code"] >= Health.DISTRESSED) & (rows["other"] < Health.DISTRESSED)
-        accounts, times_ns, entries = rows["account"][entered], times_ns[entered], rows[entered]
-        if len(accounts):
-            self._reserve(int(accounts.max()) + 1)
-            first, at = np.unique(accounts, return_index=True)
-            new = self._columns["entries"][first] == 0
-            first, at = first[new], at[new]
-            self._columns["first_ns"][first] = times_ns[at]
-            self._columns["equity"][first] = self._columns["equity_least"][first] = entries["amount"][at]
-            self._columns["maintenance"][first] = entries["value"][at]
-            np.add.at(self._columns["entries"], accounts, 1)
-        worse = rows[rows["code"] >= Health.DISTRESSED]
+    @reads(HealthEffect)
+    def _add_health(self, rows: HealthEffect[Columns], fold: Fold) -> None:
+        self._add_entries(fold.once(entries), fold)
+        worse = rows.where(rows.health >= Health.DISTRESSED)
         if len(worse):
-            np.minimum.at(self._columns["equity_least"], worse["account"], worse["amount"])
+            np.minimum.at(self._columns["equity_least"], worse.account, worse.equity)
+        change = (rows.health >= Health.DISTRESSED).astype(np.int64) - (rows.old_health >= Health.DISTRESSED)
+        running, times_ns = self._in_default_now + np.cumsum(change), fold.time_ns(rows.seq)
+        most = int(running.argmax())
+        if running[most] > self.in_default_most[0]:
+            self.in_default_most = (int(running[most]), int(times_ns[most]))
+        self._in_default_now = int(running[-1])
+        self.in_default.add(times_ns, running)
 
-    def add_closed(self, accounts: Ints, notional: Ints) -> None:
-        """Take what was closed of accounts, in atoms."""
-        self._add("closed", accounts, notional)
+    def _add_entries(self, rows: HealthEffect[Columns], fold: Fold) -> None:
+        accounts = rows.account
+        if not len(accounts):
+            return
+        self._reserve(int(accounts.max()) + 1)
+        first, at = np.unique(accounts, return_index=True)
+        new = self._columns["entries"][first] == 0
+        first, at = first[new], at[new]
+        self._columns["first_ns"][first] = fold.time_ns(rows.seq[at])
+        self._columns["equity"][first] = self._columns["equity_least"][first] = rows.equity[at]
+        self._columns["maintenance"][first] = rows.maintenance_margin[at]
+        np.add.at(self._columns["entries"], accounts, 1)
 
-    def add_postings(self, rows: EffectArray) -> None:
-        """Take POSTING effects: what the fund paid for an account, and what nobody did."""
-        paid = rows[np.isin(rows["other"], self._funds) & np.isin(rows["code"], _FUND_PAYS)]
-        self._add("fund_paid", paid["account"], paid["amount"])
-
-    def add_residuals(self, rows: EffectArray) -> None:
-        """Take RESIDUAL effects."""
-        assert (rows["kind"] == EffectKind.RESIDUAL).all()
-        self._add("uncovered", rows["account"], rows["amount"])
-
-    def add_adl(self, accounts: Ints, beyond: Ints) -> None:
-        """Take what ADL counterparties paid beyond mark, by defaulter."""
-        self._add("adl_paid", accounts, beyond)
-
-    def add_socialised(self, accounts: Ints, cuts: Ints) -> None:
-        """Take what others were cut by, by defaulter."""
-        self._add("socialised", accounts, cuts)
+    def take_batch(self, fold: Fold) -> None:
+        """Take what was closed of accounts, and who paid for them."""
+        for closing in fold.once(closings):
+            self._add("closed", closing.account, closing.notional)
+        for stage, defaulter, amount in fold.once(payments):
+            self._add(_COSTS[stage], defaulter, amount)
 
     def largest(self, most: int) -> list[Defaulter]:
         """Return the defaulters that cost others most; then those of whom most was closed; then by id."""
         columns = self._columns
-        deficit = sum((columns[name] for name in _COSTS), np.zeros(1, dtype=np.int64))
+        deficit = sum((columns[name] for name in _COSTS.values()), np.zeros(1, dtype=np.int64))
         defaulted = np.flatnonzero(columns["entries"])
         order = np.lexsort((defaulted, -columns["closed"][defaulted], -deficit[defaulted]))
         chosen = defaulted[order[:most]].tolist()
@@ -115,7 +113,7 @@ class Defaulters:
     def deficits(self) -> Ints:
         """What each defaulter cost others, of those that did, the largest first."""
         columns = self._columns
-        deficit = sum((columns[name] for name in _COSTS), np.zeros(1, dtype=np.int64))
+        deficit = sum((columns[name] for name in _COSTS.values()), np.zeros(1, dtype=np.int64))
         cost: Ints = np.sort(deficit[deficit > 0])[::-1]
         return cost
 

@@ -60,7 +60,7 @@ def _case(gathering: Gathering, held: HeldMark) -> tuple[Node, ...]:
     venue = gathering.venue
     market, rules = venue.markets[held.market], venue.rules.markets[held.market]
     furthest = join(tag("br"), tag("small", f"at most {price(held.furthest_ticks, market)}")) if held.marks > 1 else None
-    lasted = span_text((gathering.last_ns if held.ended is None else held.ended_ns) - held.first_ns)
+    lasted = span_text((gathering.time.last_ns if held.ended is None else held.ended_ns) - held.first_ns)
     end = "still held at the end" if held.ended is None else _ENDED[held.ended]
     return (
         symbol_short(market, venue),

@@ -1,11 +1,10 @@
-"""Words for the states and causes of breakers, and the ledger ids of the funds."""
+"""Words for the states and causes of breakers."""
 
 from __future__ import annotations
 
-from backstop.config import Venue
-from backstop.core.events import BreakerCause, BreakerState, fund_of
+from backstop.core.events import BreakerCause, BreakerState
 
-__all__ = ["BREAKER_CAUSES", "BREAKER_STATES", "fund_ids"]
+__all__ = ["BREAKER_CAUSES", "BREAKER_STATES"]
 
 BREAKER_STATES = {int(state): state.name.lower() for state in BreakerState}
 BREAKER_CAUSES = {
@@ -18,8 +17,3 @@ BREAKER_CAUSES = {
     int(BreakerCause.DEFICIT): "uncovered deficit",
     int(BreakerCause.INDEX): "distance from the index",
 }
-
-
-def fund_ids(venue: Venue) -> tuple[int, ...]:
-    """Return the ledger ids of the venue's insurance funds: one a market group."""
-    return tuple(fund_of(group) for group in range(len(venue.rules.funds)))

@@ -12,7 +12,6 @@ from backstop.report.charts import Panel, figure, value_axis
 from backstop.report.defaulters import Defaulter
 from backstop.report.facts import RunFacts
 from backstop.report.gathering import Gathering
-from backstop.report.kinds import fund_ids
 from backstop.report.markup import Html, Node, join, tag
 from backstop.report.parts import bar_rows, lane, section, table
 from backstop.report.summary import run_axis, step_points
@@ -106,20 +105,20 @@ def _before_and_after(gathering: Gathering) -> Node:
 def fund(gathering: Gathering) -> Html:
     """Return the fund over time and its statement by cause."""
     asset = gathering.venue.asset
-    if gathering.fund_opening is None:
+    if gathering.fund.opening is None:
         return section(
             "fund",
             "Insurance fund",
             tag("p", "This venue\N{RIGHT SINGLE QUOTATION MARK}s fund is empty, and nothing moved in it.", class_="quiet"),
         )
     scale, x = 10.0**-asset.decimals, run_axis(gathering)
-    points = step_points(gathering.fund, scale, gathering.last_ns)
+    points = step_points(gathering.fund.balance, scale, gathering.time.last_ns)
     values = [value for _, value in points]
     low, high = min(values), max(values)
     y = value_axis(0 if low < 0.5 * high or low == high else low, high, ticks=4)
     panel = Panel(x, y, height=200)
     panel.line(points, "strong fund")
-    ends = join(money(gathering.fund_opening, asset), " at the opening, ", money(gathering.fund_now, asset), " at the end")
+    ends = join(money(gathering.fund.opening, asset), " at the opening, ", money(gathering.fund.now, asset), " at the end")
     drawn = figure(
         lane(f"Balance of the fund [{asset.name}]", ends, panel),
         caption=None if y.low == 0 else "The scale does not begin at 0.",
@@ -129,21 +128,21 @@ def fund(gathering: Gathering) -> Html:
 
 
 def _statement(gathering: Gathering) -> Html:
-    asset, opening = gathering.venue.asset, gathering.fund_opening or 0
+    asset, opening = gathering.venue.asset, gathering.fund.opening or 0
     rows: list[tuple[Node, ...]] = [("Opening balance", money(opening, asset, 2))]
-    moved = dict(gathering.fund_statement)
+    moved = dict(gathering.fund.statement)
     # The deposit that opened the fund is its opening balance, not a movement of the run.
     moved["cash", True] = moved.get(("cash", True), 0) - opening
     for (cause, _), atoms in sorted(moved.items(), key=lambda item: (-item[1], item[0])):
         if atoms:
             rows.append((_CAUSES.get(cause, cause.replace("_", " ").capitalize()), money(atoms, asset, 2)))
-    low = gathering.fund_low
+    low = gathering.fund.low
     drawn = (
         tag("p", "Lowest: ", money(low[0], asset), f" {asset.name} at {clock(low[1])}, {percent(low[0], opening)} of the opening.")
         if low
         else None
     )
-    foot = ("Closing balance", money(gathering.fund_now, asset, 2))
+    foot = ("Closing balance", money(gathering.fund.now, asset, 2))
     statement = table(("Statement by cause", asset.name), rows, numbers=(1,), foot=foot)
     return join(tag("div", statement, _groups(gathering), class_="two"), drawn)
 
@@ -151,7 +150,7 @@ def _statement(gathering: Gathering) -> Html:
 def _groups(gathering: Gathering) -> Html | None:
     """Return what the fund of each market group had at the opening and has at the end; None where there is one only."""
     venue, asset = gathering.venue, gathering.venue.asset
-    ids = fund_ids(venue)
+    ids = gathering.tally.fold.funds
     if len(ids) == 1:
         return None
     rows = []

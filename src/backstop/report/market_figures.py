@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from backstop.config.stages import CLOSING
 from backstop.core.events import Guard
 from backstop.report.charts import Axis, Panel, figure, time_axis, value_axis
-from backstop.report.gathering import Gathering, MarketRecord, Spell
+from backstop.report.gathering import Gathering
 from backstop.report.guard import guard
+from backstop.report.halts import Spell
 from backstop.report.ladder import Ladder
+from backstop.report.market_records import MarketRecord
 from backstop.report.markup import Html, Node, join, tag
 from backstop.report.parts import legend, section, track_rows
 from backstop.report.series import Envelope
@@ -43,8 +45,8 @@ class _Rungs(NamedTuple):
 
 def markets(gathering: Gathering) -> Html:
     """Return a figure for each market, the one with most closings first."""
-    before, after = gathering.ladder_before, gathering.ladder_now()
-    order = gathering.markets_by_closing
+    before, after = gathering.opening.ladder, gathering.ladder_now()
+    order = gathering.markets.by_closing
     figures = [_figure(gathering, number, before, after) for number in order[:FIGURES_MAX]]
     words = tag(
         "p",
@@ -59,7 +61,7 @@ def markets(gathering: Gathering) -> Html:
         " the last event; the number under a ladder is its scale.",
     )
     held = [("held", "held back by the price guard")] if gathering.tally.guard.episodes else []
-    states = {spell.state for spell in gathering.spells}
+    states = {spell.state for spell in gathering.halts.spells}
     shades = [(f"shaded {state}", state) for state in ("halted", "throttled", "reopening") if state in states]
     keys = legend(
         [(name, CLOSING[name].method) for name in shown_methods(gathering)]
@@ -81,7 +83,7 @@ def _figure(gathering: Gathering, number: int, before: Ladder | None, after: Lad
     strip = closings[0].html() if closings else tag("p", "Nothing was closed.", class_="quiet")
     cuts = [_rungs(ladder, number, y, tick) if ladder is not None else None for ladder in (before, after)]
     top = max((max(part.long.max(), part.short.max()) for part in cuts if part is not None), default=0.0) * 10.0**-venue.asset.decimals
-    marks = (record.mark_first if gathering.marks_before is None else int(gathering.marks_before[number]), record.mark_last)
+    marks = (record.mark_first if gathering.opening.marks is None else int(gathering.opening.marks[number]), record.mark_last)
     ladders = [
         _ladder_panel(part, y, top, mark * tick, name, venue.asset.decimals)
         for part, mark, name in zip(cuts, marks, ("before", "after"), strict=True)
@@ -101,7 +103,7 @@ def _mark_panel(gathering: Gathering, number: int, x: Axis, y: Axis) -> Panel:
     """Draw the mark, with halts shaded behind it and the prices of closings on it."""
     record, tick = gathering.markets[number], float(gathering.venue.markets[number].price_tick)
     panel = Panel(x, y, height=260, shows_x=False)
-    spells = gathering.spells_of(number)
+    spells = gathering.halts.of(number)
     for state in sorted({spell.state for spell in spells}):
         boxes = [(s.start_ns, x.high if s.end_ns is None else s.end_ns, y.low, y.high) for s in spells if s.state == state]
         panel.boxes(boxes, f"shade {state}")
@@ -243,12 +245,13 @@ def _caption(gathering: Gathering, record: MarketRecord, cuts: list[_Rungs | Non
 def halts(gathering: Gathering) -> Html:
     """Return when each market, or the venue, was not open as usual, and why."""
     title = "Halts and breakers"
-    if not gathering.spells:
+    if not gathering.halts.spells:
         return section("halts", title, tag("p", "No market was halted or throttled at any time.", class_="quiet"))
-    x = time_axis(gathering.first_ns, gathering.last_ns)
-    rows = [_track(gathering, x, number) for number in sorted({spell.market for spell in gathering.spells})]
+    first_ns, last_ns = gathering.time.first_ns, gathering.time.last_ns
+    x = time_axis(first_ns, last_ns)
+    rows = [_track(gathering, x, number) for number in sorted({spell.market for spell in gathering.halts.spells})]
     caption = (
-        f"From {clock(gathering.first_ns)} to {clock(gathering.last_ns)} UTC. In a halted market no position may grow and the engine"
+        f"From {clock(first_ns)} to {clock(last_ns)} UTC. In a halted market no position may grow and the engine"
         " sends no closing orders; owners may reduce, and takeover and ADL go on."
         " A throttled or reopening one closes in smaller slices."
     )
@@ -258,8 +261,8 @@ def halts(gathering: Gathering) -> Html:
 
 def _track(gathering: Gathering, x: Axis, number: int) -> tuple[Node, list[tuple[float, float, str]], Node, Node]:
     """Return the spells of one market, or of the venue (``NONE``): on a line, in sum, and one by one."""
-    venue, last_ns = gathering.venue, gathering.last_ns
-    spells = [spell for spell in gathering.spells if spell.market == number]
+    venue, last_ns = gathering.venue, gathering.time.last_ns
+    spells = [spell for spell in gathering.halts.spells if spell.market == number]
     bars, spent, said = [], dict[str, int](), []
     for spell in spells:
         until = last_ns if spell.end_ns is None else spell.end_ns

@@ -131,7 +131,7 @@ def _figure(gathering: Gathering) -> Html:
 
 def _panel(gathering: Gathering, x: Axis, series: list[Envelope]) -> Panel:
     scale = 10.0**-gathering.venue.asset.decimals
-    lines = [step_points(envelope, scale, gathering.last_ns) for envelope in series]
+    lines = [step_points(envelope, scale, gathering.time.last_ns) for envelope in series]
     values = [value for points in lines for _, value in points] or [0.0]
     low, high = min(values), max(values)
     panel = Panel(x, value_axis(min(0.0, low) if low < 0.5 * high else low, high, ticks=4), height=150)

@@ -46,11 +46,11 @@ def refusals(gathering: Gathering, facts: RunFacts) -> Html:
     """Return what the engine refused and why, and what the files had that did not fit."""
     title = "Refused at the door"
     parts: list[Node] = []
-    if gathering.refusals:
-        total = sum(gathering.refusals.values())
+    if gathering.counts.refusals:
+        total = sum(gathering.counts.refusals.values())
         rows = [
             (tag("code", code.name), kind.replace("_", " "), _REASONS.get(code, ""), count(number))
-            for (code, kind), number in sorted(gathering.refusals.items(), key=lambda item: (-item[1], item[0]))
+            for (code, kind), number in sorted(gathering.counts.refusals.items(), key=lambda item: (-item[1], item[0]))
         ]
         parts.append(
             tag(
@@ -58,14 +58,14 @@ def refusals(gathering: Gathering, facts: RunFacts) -> Html:
                 "The engine refused ",
                 count(total),
                 " of ",
-                count(sum(gathering.events.values())),
+                count(sum(gathering.counts.events.values())),
                 " events. A refused event changes nothing.",
             )
         )
         parts.append(table(("Code", "event", "why", "events"), rows, numbers=(3,)))
         parts += [tag("h3", "The first of them"), _examples(gathering, facts)]
     else:
-        parts.append(tag("p", "The engine took every one of ", count(sum(gathering.events.values())), " events.", class_="quiet"))
+        parts.append(tag("p", "The engine took every one of ", count(sum(gathering.counts.events.values())), " events.", class_="quiet"))
     held = gathering.tally.guard.counts[Guard.HELD]
     if held:
         number = "1 mark was" if held == 1 else f"{held:,} marks were"
@@ -75,7 +75,7 @@ def refusals(gathering: Gathering, facts: RunFacts) -> Html:
 
 def _examples(gathering: Gathering, facts: RunFacts) -> Html:
     venue, rows = gathering.venue, []
-    for row in gathering.refusal_examples:
+    for row in gathering.counts.refusal_examples:
         market = venue.markets[row.market] if 0 <= row.market < len(venue.markets) else None
         said = [
             quantity(row.lots, market) if row.lots and market else "",
@@ -138,9 +138,9 @@ def conservation(gathering: Gathering, facts: RunFacts) -> Html:
         "p",
         verdict,
         "These sums were taken by this report from the run\N{RIGHT SINGLE QUOTATION MARK}s ",
-        count(gathering.effects[EffectKind.POSTING]),
+        count(gathering.counts.effects[EffectKind.POSTING]),
         " postings and ",
-        count(gathering.effects[EffectKind.TRADE]),
+        count(gathering.counts.effects[EffectKind.TRADE]),
         " trades, without asking the engine. Each must be exactly 0.",
     )
     head = ("", "sum of positions, or of money", f"clearing and cost of positions [{venue.asset.name}]")
@@ -167,7 +167,7 @@ def _zero(value: int, text: str) -> Html:
 
 def repeat(gathering: Gathering, facts: RunFacts) -> Html:
     """Return the command and what must come out of it."""
-    journal = facts.journal
+    journal, counted = facts.journal, gathering.counts
     pairs: list[tuple[Node, Node]] = [
         ("Digest of the final state", tag("code", facts.digest, class_="hash")),
         ("Venue file, resolved", tag("code", gathering.venue.hash, class_="hash")),
@@ -178,11 +178,11 @@ def repeat(gathering: Gathering, facts: RunFacts) -> Html:
         pairs.append(("Impact of closing orders on later marks", "on" if facts.impact else "off"))
     if journal is not None:
         pairs += [("Journal", tag("code", str(journal["path"]))), ("Chain of the journal", tag("code", journal["chain"], class_="hash"))]
-    pairs.append(("Events, effects", join(count(sum(gathering.events.values())), ", ", count(sum(gathering.effects.values())))))
+    pairs.append(("Events, effects", join(count(counted.events.total()), ", ", count(counted.effects.total()))))
     commands = [facts.command] if facts.command else []
     if journal is not None:
         commands.append(f"backstop journal verify {journal['path']}")
-    counts = [(EventKind, gathering.events, "Events"), (EffectKind, gathering.effects, "Effects")]
+    counts = [(EventKind, counted.events, "Events"), (EffectKind, counted.effects, "Effects")]
     kinds = [
         table((noun, "number"), [(_kind_name(names, kind), count(number)) for kind, number in sorted(counter.items())], numbers=(1,))
         for names, counter, noun in counts

@@ -36,6 +36,10 @@ class TimeGrid:
         self.last_ns = self.start_ns
         self._members: list[_Member] = []
 
+    def begin(self, start_ns: int) -> None:
+        """Set where the spans begin, before any series has a value."""
+        self.start_ns = self.last_ns = int(start_ns)
+
     @property
     def spans(self) -> int:
         """How many spans are in use."""

@@ -30,10 +30,10 @@ _LABEL_GAP = 0.062
 def head(gathering: Gathering, facts: RunFacts) -> Html:
     """Return title, verdict and key numbers."""
     venue = gathering.venue
-    start = gathering.prices_ns
-    when = f"{clock(start, seconds=False, date=True)} to {_end_text(start, gathering.last_ns)} UTC, {span_text(gathering.last_ns - start)}"
+    start, end = gathering.opening.end_ns, gathering.time.last_ns
+    when = f"{clock(start, seconds=False, date=True)} to {_end_text(start, end)} UTC, {span_text(end - start)}"
     place = join(
-        "venue ", tag("b", venue.name), ", ", _plural(gathering.accounts, "account"), ", ", _plural(len(gathering.markets), "market")
+        "venue ", tag("b", venue.name), ", ", _plural(gathering.counts.accounts, "account"), ", ", _plural(len(gathering.markets), "market")
     )
     return tag(
         "header",
@@ -95,16 +95,16 @@ def _upper(text: str) -> str:
 
 
 def _closed(gathering: Gathering) -> list[tuple[str, int]]:
-    return [(name, sum(market.closed_total.get(name, 0) for market in gathering.markets.values())) for name in CLOSING]
+    return [(name, gathering.markets.closed(name)) for name in CLOSING]
 
 
 def _keys(gathering: Gathering) -> Html:
     tally, asset = gathering.tally, gathering.venue.asset
-    opening, now = gathering.fund_opening or 0, gathering.fund_now
+    opening, now = gathering.fund.opening or 0, gathering.fund.now
     paid = {row.stage: row.paid for row in tally.stages()}
     change = now - opening
     items: list[tuple[str, Node, Node]] = [
-        ("Accounts in default", count(tally.defaults), f"{percent(tally.defaults, gathering.accounts)} of all"),
+        ("Accounts in default", count(tally.defaults), f"{percent(tally.defaults, gathering.counts.accounts)} of all"),
         ("Closed", money(sum(total for _, total in _closed(gathering)), asset), f"{asset.name} of notional"),
         ("Deficit", money(tally.deficit_atoms, asset), f"{asset.name} beyond what defaulters had"),
         (
@@ -127,7 +127,7 @@ def _keys(gathering: Gathering) -> Html:
 
 def run_axis(gathering: Gathering) -> Axis:
     """Return the axis of time that all figures share."""
-    return time_axis(gathering.first_ns, gathering.last_ns)
+    return time_axis(gathering.time.first_ns, gathering.time.last_ns)
 
 
 def envelope_points(envelope: Envelope, scale: float = 1.0) -> list[tuple[float, float]]:
@@ -166,7 +166,7 @@ def closing_bars(
     gathering: Gathering, x: Axis, number: int | None = None, height: int = 90, class_: str = "closings"
 ) -> tuple[Panel, int] | None:
     """Return notional closed over time, stacked by method, of one market or all; and how long a bar is [ns]. None: nothing was."""
-    grid, asset = gathering.grid, gathering.venue.asset
+    grid, asset = gathering.time.grid, gathering.venue.asset
     records = list(gathering.markets.values()) if number is None else [gathering.markets[number]]
     group = max(1, 1 << max(0, (grid.spans - 1) // _BARS).bit_length())
     stacks: dict[str, NDArray[np.int64]] = {}
@@ -200,10 +200,10 @@ def day(gathering: Gathering) -> Html:
         panel.shows_x = False
         words = join(f"per {span_text(span_ns)} ", legend([(name, CLOSING[name].method) for name in shown_methods(gathering)]))
         parts.append(lane(f"Closed [{asset.name}]", words, panel))
-    most, at = gathering.in_default_most
+    most, at = gathering.defaulters.in_default_most
     if most:
         panel = Panel(x, value_axis(0, most, ticks=3), height=110, class_="gutter")
-        points = step_points(gathering.in_default, 1.0, gathering.last_ns)
+        points = step_points(gathering.defaulters.in_default, 1.0, gathering.time.last_ns)
         panel.area(points, 0, "fill soft")
         panel.line(points, "strong")
         parts.append(lane("Accounts in default", f"at the same time; most were {most:,}, at {clock(at)}", panel))
@@ -215,7 +215,7 @@ def day(gathering: Gathering) -> Html:
 def _prices(gathering: Gathering, x: Axis) -> Panel:
     """Draw each market's mark as its change since the opening; the busiest three stand out."""
     lines = []
-    for number in gathering.markets_by_closing:
+    for number in gathering.markets.by_closing:
         record = gathering.markets[number]
         if record.mark_first:
             scale = 100.0 / record.mark_first

@@ -61,7 +61,7 @@ def gather_journal(path: str | Path, title: str = "", progress: Progress | None 
         for batch in read_batches(journal):
             gathering.add(batch.events, batch.effects)
             if progress is not None:
-                progress(journal.events_read, max(total, journal.events_read), gathering.last_ns)
+                progress(journal.events_read, max(total, journal.events_read), gathering.time.last_ns)
         journal.check_end()
         if journal.findings:
             raise JournalDamaged(journal.findings[0])

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backstop.config import Venue
 from backstop.core.events import NONE, EffectArray, EffectKind, ProviderStatus
+from backstop.core.kinds import Columns, OfferEffect, ProviderEffect, TakeoverEffect
 from backstop.core.state import State
-from backstop.runs.follow import Follower
+from backstop.runs.fold import Fold, Reader, reads
 
 _PPM = 1_000_000
 
@@ -35,48 +35,42 @@ class Backer:
     score_ppm: int = 0
 
 
-@dataclass(slots=True)
-class BackerTally:
-    """Follows every provider, by number."""
+class BackerTally(Reader):
+    """Counts what every provider did, by number."""
 
-    venue: Venue
-    rows: list[Backer] = field(init=False)
-    _factor: NDArray[np.int64] = field(init=False)
+    def __init__(self, venue: Venue) -> None:
+        self.rows = [Backer() for _ in venue.providers]
 
-    def __post_init__(self) -> None:
-        self.rows = [Backer() for _ in self.venue.providers]
-        self._factor = np.array([market.notional_factor for market in self.venue.markets], dtype=np.int64)
+    @reads(OfferEffect)
+    def _add_offers(self, rows: OfferEffect[Columns], fold: Fold) -> None:
+        for number, count in zip(*np.unique(rows.provider, return_counts=True), strict=True):
+            self.rows[int(number)].offers += int(count)
 
-    def add(self, effects: EffectArray, follower: Follower) -> None:
-        """Take the OFFER, TAKEOVER and PROVIDER effects of a batch, in their order."""
-        kinds = (EffectKind.OFFER, EffectKind.TAKEOVER, EffectKind.PROVIDER)
-        effects = effects[np.isin(effects["kind"], [int(kind) for kind in kinds])]
-        taken = effects["kind"] == EffectKind.TAKEOVER
-        worth = np.zeros(len(effects), dtype=np.int64)
-        rows = effects[taken]
+    @reads(TakeoverEffect, ProviderEffect)
+    def _add(self, effects: EffectArray, fold: Fold) -> None:
+        taken, changed = fold.rows(TakeoverEffect[Columns]), fold.rows(ProviderEffect[Columns])
         # What closing at mark would have given the account.
-        worth[taken] = -rows["lots"] * follower.mark.at(rows["seq"], rows["market"]) * self._factor[rows["market"]]
-        for row, at_mark in zip(effects, worth.tolist(), strict=True):
-            kind = int(row["kind"])
+        at_mark = -taken.lots * fold.mark.at(taken.seq, taken.market) * fold.factor[taken.market]
+        takeovers = zip(*(column.tolist() for column in (taken.provider, at_mark, taken.cash, taken.support, taken.offer_id)), strict=True)
+        changes = zip(changed.provider.tolist(), changed.score_ppm.tolist(), strict=True)
+        for kind in effects["kind"].tolist():
             if kind == EffectKind.TAKEOVER:
-                self._take_over(row, at_mark)
-            elif kind == EffectKind.OFFER:
-                self.rows[int(row["price_ticks"])].offers += 1
+                self._take_over(*next(takeovers))
             else:
-                self._change(row)
+                self._change(*next(changes))
 
-    def _take_over(self, row: Any, at_mark: int) -> None:
-        backer = self.rows[int(row["price_ticks"])]
+    def _take_over(self, provider: int, at_mark: int, cash: int, support: int, offer_id: int) -> None:
+        backer = self.rows[provider]
         backer.takeovers += 1
         backer.notional += abs(at_mark)
-        backer.edge += at_mark - int(row["amount"])
-        backer.support += int(row["value"])
-        if int(row["other"]):
+        backer.edge += at_mark - cash
+        backer.support += support
+        if offer_id:
             # It accepted an offer; no effect of its own says by how much this raises its score.
             backer.score_ppm += (_PPM - backer.score_ppm) // 8
 
-    def _change(self, row: Any) -> None:
-        backer, score_ppm = self.rows[int(row["other"])], int(row["amount"])
+    def _change(self, provider: int, score_ppm: int) -> None:
+        backer = self.rows[provider]
         # Only a failure lowers a score (one that is at its least stays there).
         backer.failures += score_ppm < backer.score_ppm
         backer.score_ppm = score_ppm

@@ -97,7 +97,7 @@ class _Run:
                 self.tape.abandon()
 
     def _count(self, events: EventArray, effects: EffectArray) -> None:
-        self.tally.add(events, effects)
+        self.tally.fold.take(events, effects)
         if self.watch is not None:
             self.watch(events, effects)
         self.events += len(events)
@@ -126,12 +126,14 @@ def replay(
     details: dict[str, str] | None = None,
     progress: Progress | None = None,
     watch: Watch | None = None,
+    tally: Tally | None = None,
     resume: bool = False,
     snapshot_every: int = 64,
 ) -> ReplayResult:
     """Run the opening, then the outside events (sorted by time), through the engine and the simulated venue.
 
     ``impact`` lets fills shift later marks. The journal, if one is asked for, holds the merged stream.
+    ``tally`` counts the run: a new one, or one whose fold other readers joined.
 
     ``resume`` goes on with a journal that a killed run of the same terms left there. A snapshot stands in it every so many batches.
 
@@ -145,7 +147,7 @@ def replay(
     run = _Run(
         new_state(venue.rules),
         _world(venue, outside_events, start_ns, impact, schedule),
-        Tally(venue, venue.rules.limits.accounts_max),
+        tally or Tally(venue),
         [opening_events, outside_events],
         watch,
     )
@@ -232,6 +234,7 @@ def replay_case(
     command: str = "",
     progress: Progress | None = None,
     watch: Watch | None = None,
+    tally: Tally | None = None,
     resume: bool = False,
 ) -> ReplayResult:
     """Run a case as ``replay`` does, and add what its doors reported; the journal keeps that, too.
@@ -254,6 +257,7 @@ def replay_case(
         details={**case.details, "feeds": json.dumps(kept, separators=(",", ":"))},
         progress=progress,
         watch=watch,
+        tally=tally,
         resume=resume,
     )
     return replace(result, feeds=feeds, warnings=(*case.prices.report.warnings, *result.warnings))

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
-from backstop.core.events import FEES, NONE, WORLD, Cause, EffectKind, EventKind, fund_of
+from backstop.core.events import FEES, NONE, WORLD, Cause, EventKind
+from backstop.core.kinds import Columns, PostingEffect
 from backstop.feeds.columns import time_text
-from backstop.journal import Batch, Names, open_journal
+from backstop.journal import Names, open_journal
+from backstop.runs.fold import Fold, Reader, reads
 from backstop.runs.history import read_batches, venue_of
 
 __all__ = ["By", "Line", "Moment", "Statement", "statements_of"]
@@ -148,48 +150,39 @@ class Statement:
         return f"{self.venue.asset.text(atoms)} {self.venue.asset.name}"
 
 
-class _Gathered:
+class _Moves(Reader):
     """Postings of every fund, and when the accounts opened."""
 
-    def __init__(self, groups: int) -> None:
+    def __init__(self, fold: Fold) -> None:
         self.opened_seq: int | None = None
         self.start_ns = self.end_ns = 0
-        self._opening = [0] * groups
-        self._parts: list[list[NDArray[np.void]]] = [[] for _ in range(groups)]
+        self._opening = [0] * len(fold.funds)
+        self._parts: list[list[NDArray[np.void]]] = [[] for _ in fold.funds]
 
-    def add(self, batch: Batch) -> None:
-        events, effects = batch.events, batch.effects
+    def take_batch(self, fold: Fold) -> None:
+        """Note when the first account opens, and the last time."""
+        events = fold.events
         if not len(events):
             return
         if self.opened_seq is None:
-            self._open(events)
+            accounts = np.flatnonzero(events["kind"] == EventKind.ACCOUNT)
+            self.start_ns = int(events["time_ns"][accounts[0] if len(accounts) else -1])
+            if len(accounts):
+                self.opened_seq = int(events["seq"][accounts[0]])
         self.end_ns = max(self.end_ns, int(events["time_ns"].max()))
-        postings = effects[effects["kind"] == EffectKind.POSTING]
-        if not len(postings):
-            return
-        order = np.argsort(events["seq"], kind="stable")
-        times = events["time_ns"][order][np.searchsorted(events["seq"][order], postings["seq"])]
-        for group in range(len(self._parts)):
-            self._add_fund(group, postings, times)
 
-    def _open(self, events: NDArray[np.void]) -> None:
-        accounts = np.flatnonzero(events["kind"] == EventKind.ACCOUNT)
-        self.start_ns = int(events["time_ns"][accounts[0] if len(accounts) else -1])
-        if len(accounts):
-            self.opened_seq = int(events["seq"][accounts[0]])
-
-    def _add_fund(self, group: int, postings: NDArray[np.void], times: NDArray[np.int64]) -> None:
-        fund = fund_of(group)
-        mine = (postings["account"] == fund) | (postings["other"] == fund)
-        rows, is_in = postings[mine], postings["account"][mine] == fund
-        signed = np.where(is_in, rows["amount"], -rows["amount"])
-        before = np.full(len(rows), self.opened_seq is None) if self.opened_seq is None else rows["seq"] < self.opened_seq
-        self._opening[group] += sum(signed[before].tolist())
-        moves = np.zeros(int((~before).sum()), dtype=_MOVE)
-        kept = rows[~before]
-        moves["time_ns"], moves["amount"], moves["cause"] = times[mine][~before], signed[~before], kept["code"]
-        moves["market"], moves["other"] = kept["market"], np.where(is_in[~before], kept["other"], kept["account"])
-        self._parts[group].append(moves)
+    @reads(PostingEffect)
+    def _add(self, rows: PostingEffect[Columns], fold: Fold) -> None:
+        for group, fund in enumerate(fold.funds):
+            mine = rows.where((rows.receiver == fund) | (rows.payer == fund))
+            is_in = mine.receiver == fund
+            moves = np.zeros(len(mine), dtype=_MOVE)
+            moves["time_ns"], moves["cause"], moves["market"] = fold.time_ns(mine.seq), mine.cause, mine.market
+            moves["amount"] = np.where(is_in, mine.amount, -mine.amount)
+            moves["other"] = np.where(is_in, mine.payer, mine.receiver)
+            before = np.full(len(mine), True) if self.opened_seq is None else mine.seq < self.opened_seq
+            self._opening[group] += sum(moves["amount"][before].tolist())
+            self._parts[group].append(moves[~before])
 
     def funds(self) -> Iterator[tuple[int, NDArray[np.void]]]:
         """Yield opening and movements of each fund, in order of group."""
@@ -204,10 +197,11 @@ def statements_of(path: Path | str) -> list[Statement]:
     """
     with open_journal(path) as journal:
         venue, names = venue_of(journal), journal.names()
-        gathered = _Gathered(len(venue.groups))
+        fold = Fold(venue)
+        moved = fold.join(_Moves(fold))
         for batch in read_batches(journal):
-            gathered.add(batch)
+            fold.take(batch.events, batch.effects)
     return [
-        Statement(venue, names, group, gathered.start_ns, gathered.end_ns, opening, moves)
-        for group, (opening, moves) in zip(venue.groups, gathered.funds(), strict=True)
+        Statement(venue, names, group, moved.start_ns, moved.end_ns, opening, moves)
+        for group, (opening, moves) in zip(venue.groups, moved.funds(), strict=True)
     ]

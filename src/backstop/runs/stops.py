@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backstop.config import Venue
-from backstop.core.events import NONE, BreakerCause, BreakerState, EffectArray, Guard
+from backstop.core.events import NONE, BreakerCause, BreakerState, Guard
+from backstop.core.kinds import BreakerEffect, Columns, GuardEffect
 from backstop.feeds.columns import time_text
-from backstop.runs.follow import Follower
+from backstop.runs.fold import Fold, Reader, reads
 
 __all__ = ["BreakerTally", "GuardTally", "HeldMark", "Machine", "name_of", "times"]
 
@@ -44,17 +45,16 @@ class Machine:
         return spent
 
 
-@dataclass(slots=True)
-class BreakerTally:
+class BreakerTally(Reader):
     """Follows every breaker that ever left OPEN, by number of its market (``NONE``: the venue)."""
 
-    machines: dict[int, Machine] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.machines: dict[int, Machine] = {}
 
-    def add(self, rows: EffectArray, follower: Follower) -> None:
-        """Take the BREAKER effects of a batch."""
-        for row, time_ns in zip(rows, follower.time_ns(rows["seq"]).tolist(), strict=True):
-            machine = self.machines.setdefault(int(row["market"]), Machine())
-            machine.turn(BreakerState(int(row["code"])), BreakerCause(int(row["lots"])), time_ns)
+    @reads(BreakerEffect)
+    def _add(self, rows: BreakerEffect[Columns], fold: Fold) -> None:
+        for row, time_ns in zip(map(BreakerEffect[int], rows.rows), fold.time_ns(rows.seq).tolist(), strict=True):
+            self.machines.setdefault(row.market, Machine()).turn(row.breaker_state, row.cause, time_ns)
 
     @property
     def halted(self) -> set[int]:
@@ -152,33 +152,32 @@ class HeldMark:
         }
 
 
-@dataclass(slots=True)
-class GuardTally:
+class GuardTally(Reader):
     """Follows the price guard of every market."""
 
-    counts: dict[Guard, int] = field(default_factory=lambda: dict.fromkeys(Guard, 0))
-    #: The first of them, in order of time.
-    held: list[HeldMark] = field(default_factory=list)
-    episodes: int = 0
-    _open: dict[int, HeldMark] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys(Guard, 0)
+        #: The first of them, in order of time.
+        self.held: list[HeldMark] = []
+        self.episodes = 0
+        self._open: dict[int, HeldMark] = {}
 
-    def add(self, rows: EffectArray, follower: Follower) -> None:
-        """Take the GUARD effects of a batch."""
-        times = follower.time_ns(rows["seq"]).tolist()
-        volumes = follower.volume.at(rows["seq"], rows["market"]).tolist()
-        for row, time_ns, volume in zip(rows, times, volumes, strict=True):
-            code, market = Guard(int(row["code"])), int(row["market"])
-            self.counts[code] += 1
-            if code == Guard.HELD:
-                self._hold(market, time_ns, int(row["other"]), int(row["price_ticks"]), int(row["value"]), volume)
-            elif market in self._open:
-                ended = self._open.pop(market)
-                ended.ended, ended.ended_ns = code, time_ns
+    @reads(GuardEffect)
+    def _add(self, rows: GuardEffect[Columns], fold: Fold) -> None:
+        times, volumes = fold.time_ns(rows.seq).tolist(), fold.volume.at(rows.seq, rows.market).tolist()
+        for row, time_ns, volume in zip(map(GuardEffect[int], rows.rows), times, volumes, strict=True):
+            self.counts[row.action] += 1
+            if row.action == Guard.HELD:
+                self._hold(row, time_ns, volume)
+            elif row.market in self._open:
+                ended = self._open.pop(row.market)
+                ended.ended, ended.ended_ns = row.action, time_ns
 
-    def _hold(self, market: int, time_ns: int, mark: int, price: int, move_ppm: int, volume: int) -> None:
-        held = self._open.get(market)
+    def _hold(self, row: GuardEffect[int], time_ns: int, volume: int) -> None:
+        held, price, move_ppm = self._open.get(row.market), row.price_ticks, row.move_ppm
         if held is None:
-            held = self._open[market] = HeldMark(market, time_ns, mark, price, move_ppm, volume, 1, price, move_ppm)
+            held = HeldMark(row.market, time_ns, row.accepted_ticks, price, move_ppm, volume, 1, price, move_ppm)
+            self._open[row.market] = held
             self.episodes += 1
             if len(self.held) < _LISTED_MAX:
                 self.held.append(held)

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
-from backstop.core.events import GROUPS_MAX, Cause, EffectArray, EffectKind, EventArray, Health, Reject, Stage, fund_of
-from backstop.core.state import State
+from backstop.core.events import Cause, Reject, Stage, clearing_of
+from backstop.core.kinds import (
+    AdlFillEffect,
+    ClaimEffect,
+    Columns,
+    HaircutEffect,
+    HealthEffect,
+    PostingEffect,
+    RefusalEffect,
+    RestrictEffect,
+    TradeEffect,
+)
+from backstop.core.state import State, house_slot
 from backstop.runs.backers import BackerTally
-from backstop.runs.follow import Follower
+from backstop.runs.defaults import closings, entries, from_funds, payments
+from backstop.runs.fold import Fold, Reader, reads
 from backstop.runs.stops import BreakerTally, GuardTally
 
 __all__ = ["Conservation", "StageTally", "Tally", "conservation_of"]
-
-_FUND_CAUSES = (int(Cause.SUPPORT), int(Cause.DEFICIT), int(Cause.TEAR_UP))
-_FUNDS = tuple(fund_of(group) for group in range(GROUPS_MAX))
 
 
 @dataclass(slots=True)
@@ -33,73 +42,36 @@ class StageTally:
     paid: int = 0
 
 
-@dataclass(slots=True)
-class Tally:
-    """Counts effects batch by batch; sums are exact, in atoms."""
+class Tally(Reader):
+    """Counts a run; sums are exact, in atoms. Its fold takes the run, and other readers may join it."""
 
-    venue: Venue
-    accounts_max: int
-    effects: int = 0
-    #: Times that an account came into default; one may come twice.
-    default_entries: int = 0
-    notional: dict[Stage, int] = field(default_factory=dict)
-    paid: dict[Stage, int] = field(default_factory=dict)
-    fees_atoms: int = 0
-    uncovered_atoms: int = 0
-    #: What other accounts of an owner gave to one that was insolvent.
-    netted_atoms: int = 0
-    claims_issued_atoms: int = 0
-    claims_recovered_atoms: int = 0
-    #: Notional, at fill prices, and fills of what the venue vault disposed of.
-    disposed_atoms: int = 0
-    disposal_fills: int = 0
-    refused: dict[Reject, int] = field(default_factory=dict)
-    adl_fills: int = 0
-    breakers: BreakerTally = field(default_factory=BreakerTally)
-    guard: GuardTally = field(default_factory=GuardTally)
-    backers: BackerTally = field(init=False)
-    _touched: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
-    _factor: NDArray[np.int64] = field(init=False)
-    _follower: Follower = field(init=False)
+    def __init__(self, venue: Venue) -> None:
+        self.venue = venue
+        self.effects = 0
+        #: Times that an account came into default; one may come twice.
+        self.default_entries = 0
+        self.notional: dict[Stage, int] = {}
+        self.paid: dict[Stage, int] = {}
+        self.fees_atoms = 0
+        self.uncovered_atoms = 0
+        #: What other accounts of an owner gave to one that was insolvent.
+        self.netted_atoms = 0
+        self.claims_issued_atoms = 0
+        self.claims_recovered_atoms = 0
+        #: Notional, at fill prices, and fills of what the venue vault disposed of.
+        self.disposed_atoms = 0
+        self.disposal_fills = 0
+        self.refused: dict[Reject, int] = {}
+        self.adl_fills = 0
+        self.breakers = BreakerTally()
+        self.guard = GuardTally()
+        self.backers = BackerTally(venue)
+        self.fold = Fold(venue)
+        for reader in (self, self.breakers, self.guard, self.backers):
+            self.fold.join(reader)
+        self._touched: dict[str, NDArray[np.bool_]] = {}
 
-    def __post_init__(self) -> None:
-        self._factor = np.array([market.notional_factor for market in self.venue.markets], dtype=np.int64)
-        self._follower = Follower(len(self.venue.markets))
-        self.backers = BackerTally(self.venue)
-
-    def add(self, events: EventArray, effects: EffectArray) -> None:
-        """Count the effects of one batch of events."""
-        self._follower.take(events, effects)
-        if not len(effects):
-            return
-        self.effects += len(effects)
-        kinds = effects["kind"]
-        present = set(np.unique(kinds).tolist())
-        for kind, count in (
-            (EffectKind.HEALTH, self._add_health),
-            (EffectKind.RESTRICT, self._add_restrict),
-            (EffectKind.TRADE, self._add_trades),
-            (EffectKind.POSTING, self._add_postings),
-            (EffectKind.TAKEOVER, self._add_takeovers),
-            (EffectKind.ADL_PLAN, self._add_adl),
-            (EffectKind.ADL_FILL, self._add_adl_fills),
-            (EffectKind.HAIRCUT, self._add_haircuts),
-            (EffectKind.CLAIM, self._add_claims),
-            (EffectKind.TEAR_UP, self._add_tear_up),
-            (EffectKind.RESIDUAL, self._add_residual),
-            (EffectKind.BREAKER, self._add_breakers),
-            (EffectKind.GUARD, self._add_guard),
-            (EffectKind.REFUSAL, self._add_refusals),
-        ):
-            if int(kind) in present:
-                count(effects[kinds == kind])
-        if present & {int(EffectKind.OFFER), int(EffectKind.TAKEOVER), int(EffectKind.PROVIDER)}:
-            self.backers.add(effects, self._follower)
-
-    @property
-    def follower(self) -> Follower:
-        """Marks and volumes of the batch that was counted last."""
-        return self._follower
+    # -- what came of it
 
     def count(self, what: str) -> int:
         """Return how many accounts were touched by ``what``, each counted once."""
@@ -132,85 +104,70 @@ class Tally:
         """What fund, ADL counterparties and those who were charged paid, and what nobody did."""
         return sum(self.paid.values()) + self.uncovered_atoms
 
-    def _touch(self, what: str, accounts: NDArray[np.int64]) -> None:
-        touched = self._touched.setdefault(what, np.zeros(self.accounts_max, dtype=bool))
-        touched[accounts[accounts >= 0]] = True
+    # -- what goes in
 
-    def _add_to(self, sums: dict[Stage, int], stage: Stage, atoms: NDArray[np.int64]) -> None:
-        sums[stage] = sums.get(stage, 0) + sum(atoms.tolist())
+    def take_batch(self, fold: Fold) -> None:
+        """Take closings of accounts in default, and who paid for them."""
+        self.effects += len(fold.effects)
+        for closing in fold.once(closings):
+            self._touch(closing.stage.name, closing.account)
+            self.notional[closing.stage] = self.notional.get(closing.stage, 0) + sum(closing.notional.tolist())
+        for stage, defaulter, amount in fold.once(payments):
+            paid = sum(amount.tolist())
+            if stage is None:
+                self._touch("uncovered", defaulter)
+                self.uncovered_atoms += paid
+            else:
+                self.paid[stage] = self.paid.get(stage, 0) + paid
+        self._touch(Stage.FUND.name, fold.once(from_funds).receiver)
 
-    def _worth(self, rows: EffectArray) -> NDArray[np.int64]:
-        worth: NDArray[np.int64] = np.abs(rows["lots"]) * rows["price_ticks"] * self._factor[rows["market"]]
-        return worth
-
-    def _add_health(self, rows: EffectArray) -> None:
-        entered = rows[(rows["code"] >= Health.DISTRESSED) & (rows["other"] < Health.DISTRESSED)]
+    @reads(HealthEffect)
+    def _add_health(self, rows: HealthEffect[Columns], fold: Fold) -> None:
+        entered = fold.once(entries)
         self.default_entries += len(entered)
-        self._touch("default", entered["account"])
+        self._touch("default", entered.account)
 
-    def _add_restrict(self, rows: EffectArray) -> None:
-        self._touch(Stage.RESTRICT.name, rows["account"])
+    @reads(RestrictEffect)
+    def _add_restricted(self, rows: RestrictEffect[Columns], fold: Fold) -> None:
+        self._touch(Stage.RESTRICT.name, rows.account)
 
-    def _add_trades(self, rows: EffectArray) -> None:
-        closed = rows[(rows["code"] == Cause.CLOSEOUT) & (rows["account"] >= 0)]
-        self._touch(Stage.CLOSEOUT.name, closed["account"])
-        self._add_to(self.notional, Stage.CLOSEOUT, self._worth(closed))
-        disposed = rows[(rows["code"] == Cause.DISPOSAL) & (rows["account"] >= 0)]
+    @reads(TradeEffect)
+    def _add_disposals(self, rows: TradeEffect[Columns], fold: Fold) -> None:
+        disposed = rows.where((rows.cause == Cause.DISPOSAL) & (rows.account >= 0))
         self.disposal_fills += len(disposed)
-        self.disposed_atoms += sum(self._worth(disposed).tolist())
+        self.disposed_atoms += sum(fold.notional(disposed.market, disposed.lots, disposed.price_ticks).tolist())
 
-    def _add_postings(self, rows: EffectArray) -> None:
-        self.fees_atoms += sum(rows["amount"][rows["code"] == Cause.LIQUIDATION_FEE].tolist())
-        paid = rows[np.isin(rows["other"], _FUNDS) & np.isin(rows["code"], _FUND_CAUSES)]
-        self._touch(Stage.FUND.name, paid["account"])
-        self._add_to(self.paid, Stage.FUND, paid["amount"])
-        netted = rows[rows["code"] == Cause.NETTING]
-        self._touch("netted", netted["account"])
-        self._touch("netting", netted["other"])
-        self.netted_atoms += sum(netted["amount"].tolist())
+    @reads(PostingEffect)
+    def _add_postings(self, rows: PostingEffect[Columns], fold: Fold) -> None:
+        self.fees_atoms += sum(rows.amount[rows.cause == Cause.LIQUIDATION_FEE].tolist())
+        netted = rows.where(rows.cause == Cause.NETTING)
+        self._touch("netted", netted.receiver)
+        self._touch("netting", netted.payer)
+        self.netted_atoms += sum(netted.amount.tolist())
 
-    def _add_takeovers(self, rows: EffectArray) -> None:
-        self._touch(Stage.TAKEOVER.name, rows["account"])
-        marks = self._follower.mark.at(rows["seq"], rows["market"])
-        self._add_to(self.notional, Stage.TAKEOVER, np.abs(rows["lots"]) * marks * self._factor[rows["market"]])
-
-    def _add_adl(self, rows: EffectArray) -> None:
-        self._touch(Stage.ADL.name, rows["account"])
-        self._add_to(self.notional, Stage.ADL, self._worth(rows))
-        # The defaulter's lots change by ``lots``: at mark that gives it minus their worth.
-        beyond = rows["amount"] + rows["lots"] * rows["price_ticks"] * self._factor[rows["market"]]
-        self._add_to(self.paid, Stage.ADL, beyond)
-
-    def _add_adl_fills(self, rows: EffectArray) -> None:
+    @reads(AdlFillEffect)
+    def _add_adl_fills(self, rows: AdlFillEffect[Columns], fold: Fold) -> None:
         self.adl_fills += len(rows)
-        self._touch("adl_counterparty", rows["account"])
+        self._touch("adl_counterparty", rows.account)
 
-    def _add_haircuts(self, rows: EffectArray) -> None:
-        self._touch(Stage.SOCIALISE.name, rows["account"])
-        self._add_to(self.paid, Stage.SOCIALISE, rows["amount"])
+    @reads(HaircutEffect)
+    def _add_haircuts(self, rows: HaircutEffect[Columns], fold: Fold) -> None:
+        self._touch(Stage.SOCIALISE.name, rows.payer)
 
-    def _add_claims(self, rows: EffectArray) -> None:
-        changes = rows["amount"]
-        self.claims_issued_atoms += sum(changes[changes > 0].tolist())
-        self.claims_recovered_atoms -= sum(changes[changes < 0].tolist())
+    @reads(ClaimEffect)
+    def _add_claims(self, rows: ClaimEffect[Columns], fold: Fold) -> None:
+        self.claims_issued_atoms += sum(rows.change[rows.change > 0].tolist())
+        self.claims_recovered_atoms -= sum(rows.change[rows.change < 0].tolist())
 
-    def _add_tear_up(self, rows: EffectArray) -> None:
-        self._touch(Stage.TEAR_UP.name, rows["account"])
-        self._add_to(self.notional, Stage.TEAR_UP, self._worth(rows))
-
-    def _add_residual(self, rows: EffectArray) -> None:
-        self._touch("uncovered", rows["account"])
-        self.uncovered_atoms += sum(rows["amount"].tolist())
-
-    def _add_breakers(self, rows: EffectArray) -> None:
-        self.breakers.add(rows, self._follower)
-
-    def _add_guard(self, rows: EffectArray) -> None:
-        self.guard.add(rows, self._follower)
-
-    def _add_refusals(self, rows: EffectArray) -> None:
-        for code, count in zip(*np.unique(rows["code"], return_counts=True), strict=True):
+    @reads(RefusalEffect)
+    def _add_refusals(self, rows: RefusalEffect[Columns], fold: Fold) -> None:
+        for code, count in zip(*np.unique(rows.reason, return_counts=True), strict=True):
             self.refused[Reject(int(code))] = self.refused.get(Reject(int(code)), 0) + int(count)
+
+    def _touch(self, what: str, accounts: NDArray[np.int64]) -> None:
+        if len(accounts):
+            touched = self._touched.setdefault(what, np.zeros(self.venue.rules.limits.accounts_max, dtype=bool))
+            touched[accounts[accounts >= 0]] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,9 +189,6 @@ class Conservation:
 
 def conservation_of(state: State) -> Conservation:
     """Sum a state's ledger and positions with integers that do not wrap."""
-    from backstop.core.events import clearing_of
-    from backstop.core.state import house_slot
-
     accounts = state.accounts[: int(state.engine[0].accounts_now)]
     rows = state.positions[: int(state.engine[0].positions_now)]
     lots, cost = [0] * len(state.markets), [0] * len(state.markets)

@@ -1,0 +1,202 @@
+"""One pass over a run's events and effects, shared by all that count it.
+
+A ``Fold`` takes a run batch by batch and works out once what its readers have in common: which events
+the engine took and when, and each market's mark and volume after every event. A ``Reader`` keeps only
+what is its own. Its methods declare with ``reads`` which kinds of effects they take, and get those rows
+in the order of the journal.
+
+Effects say what moved, not always at which price. A reader that wants it must know which marks the
+engine took: not those that were refused, nor those that the price guard held, but a held one from the
+moment that it was released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backstop.config import Venue
+from backstop.core.events import EFFECT, EVENT, EffectArray, EffectKind, EventArray, EventKind, Guard, Reject, fund_of
+from backstop.core.kinds import Columns, EffectView, GuardEffect
+
+__all__ = ["Fold", "Ints", "Latest", "Reader", "reads"]
+
+Ints = NDArray[np.int64]
+Result = TypeVar("Result")
+AnyReader = TypeVar("AnyReader", bound="Reader")
+AnyView = TypeVar("AnyView", bound=EffectView[Any])
+Method = TypeVar("Method", bound=Callable[..., None])
+
+
+def reads(*views: type[EffectView[Any]]) -> Callable[[Method], Method]:
+    """Declare which kinds of effects a method of a reader takes.
+
+    It is called once per batch that has any of them, with the fold. Of one kind it gets the view of all
+    its rows; of several, the rows themselves, mixed as the journal has them.
+    """
+
+    def declare(method: Method) -> Method:
+        method.__dict__["reads"] = views
+        return method
+
+    return declare
+
+
+class Reader:
+    """Base of what counts a run: methods declared with ``reads``, called in the order of the class statement."""
+
+    _methods: ClassVar[tuple[tuple[tuple[type[EffectView[Any]], ...], str], ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        own = tuple((method.reads, name) for name, method in vars(cls).items() if hasattr(method, "reads"))
+        cls._methods = (*cls._methods, *own)
+
+    def take_batch(self, fold: Fold) -> None:
+        """Take what is not of one kind of effect; called for every batch, before the methods that read."""
+
+    def take(self, fold: Fold) -> None:
+        """Take the batch at hand."""
+        self.take_batch(fold)
+        for views, name in self._methods:
+            if any(view.kind in fold.present for view in views):
+                getattr(self, name)(fold.rows(views[0]) if len(views) == 1 else fold.rows_of(*views), fold)
+
+
+class Latest:
+    """The latest value of each market, at the beginning of a batch and at every seq within it."""
+
+    def __init__(self, markets: int, unknown: int) -> None:
+        self._before = np.full(markets, unknown, dtype=np.int64)
+        self._seq = self._market = self._value = np.zeros(0, dtype=np.int64)
+
+    def take(self, seq: Ints, market: Ints, value: Ints) -> None:
+        """Begin a batch with its changes, in their order."""
+        self._before[self._market] = self._value
+        self._seq, self._market, self._value = seq, market, value
+
+    @property
+    def changes(self) -> tuple[Ints, Ints, Ints]:
+        """Return seq, market and value of the batch's changes, in their order."""
+        return self._seq, self._market, self._value
+
+    def at(self, seq: Ints, market: Ints) -> Ints:
+        """Return the values of markets right after the events of these seqs, all of the present batch."""
+        found: Ints = self._before[market]
+        for number in np.unique(market):
+            changes = np.flatnonzero(self._market == number)
+            mine = np.flatnonzero(market == number)
+            place = np.searchsorted(self._seq[changes], seq[mine], side="right")
+            later = place > 0
+            found[mine[later]] = self._value[changes[place[later] - 1]]
+        return found
+
+    @property
+    def now(self) -> Ints:
+        """Return the value of every market at the end of the batch."""
+        found = self._before.copy()
+        found[self._market] = self._value
+        return found
+
+    def at_each(self, seq: int) -> Ints:
+        """Return the value of every market right after the event of a seq."""
+        markets = np.arange(len(self._before))
+        return self.at(np.full(len(markets), seq), markets)
+
+
+class Fold:
+    """Takes a run batch by batch, each of whole events with all their effects, and hands it to its readers."""
+
+    def __init__(self, venue: Venue) -> None:
+        self.venue = venue
+        #: Atoms of notional per tick and lot, by market.
+        self.factor = np.array([market.notional_factor for market in venue.markets], dtype=np.int64)
+        #: Ledger ids of the insurance funds, one per market group.
+        self.funds = tuple(fund_of(group) for group in range(len(venue.rules.funds)))
+        #: Accepted mark [ticks]; 0: none yet.
+        self.mark = Latest(len(venue.markets), 0)
+        #: Volume last reported [lots]; -1: none yet.
+        self.volume = Latest(len(venue.markets), -1)
+        #: The batch at hand, and the kinds of effects that it has.
+        self.events: EventArray = np.zeros(0, dtype=EVENT)
+        self.effects: EffectArray = np.zeros(0, dtype=EFFECT)
+        self.present: frozenset[int] = frozenset()
+        self._readers: list[Reader] = []
+        self._known: dict[Any, Any] = {}
+        self._seq = self._time_ns = np.zeros(0, dtype=np.int64)
+        self._seq_before = -1
+        self._has_begun = False
+
+    def join(self, reader: AnyReader) -> AnyReader:
+        """Add a reader; a batch goes to all of them in the order in which they joined.
+
+        Raises ``ValueError`` where the run has begun: the reader would miss what is past.
+        """
+        if self._has_begun:
+            raise ValueError("a reader must join before the first batch")
+        self._readers.append(reader)
+        return reader
+
+    def take(self, events: EventArray, effects: EffectArray) -> None:
+        """Take a batch, in the order of the journal. The rows must hold until the call returns."""
+        self._has_begun = True
+        self.events, self.effects, self._known = events, effects, {}
+        self.present = frozenset(np.unique(effects["kind"]).tolist())
+        self._follow()
+        for reader in self._readers:
+            reader.take(self)
+
+    # -- what readers ask of the batch at hand
+
+    def rows(self, view: type[AnyView]) -> AnyView:
+        """Return the effects of one kind."""
+        if view.kind not in self._known:
+            self._known[view.kind] = view(self.effects if view.kind in self.present else self.effects[:0])
+        return cast(AnyView, self._known[view.kind])
+
+    def rows_of(self, *views: type[EffectView[Any]]) -> EffectArray:
+        """Return the effects of several kinds, mixed as the journal has them."""
+        return self.effects[np.isin(self.effects["kind"], [int(view.kind) for view in views])]
+
+    def once(self, work: Callable[[Fold], Result]) -> Result:
+        """Return what ``work`` makes of the batch, worked out once however many readers ask for it."""
+        if work not in self._known:
+            self._known[work] = work(self)
+        return cast(Result, self._known[work])
+
+    def time_ns(self, seq: Ints) -> Ints:
+        """Return the times of events."""
+        times: Ints = self._time_ns[np.minimum(np.searchsorted(self._seq, seq), len(self._seq) - 1)]
+        return times
+
+    def notional(self, market: Ints, lots: Ints, ticks: Ints) -> Ints:
+        """Return what lots are worth at a price, without sign [atoms]."""
+        worth: Ints = np.abs(lots) * ticks * self.factor[market]
+        return worth
+
+    # -- events
+
+    def _follow(self) -> None:
+        events = self._in_order(self.events)
+        self._seq, self._time_ns = events["seq"].copy(), events["time_ns"].copy()
+        effects, guard = self.effects, self.rows(GuardEffect[Columns])
+        refused = effects["seq"][(effects["kind"] == EffectKind.REFUSAL) & (effects["code"] != Reject.SEQ_NOT_AFTER)]
+        not_taken = np.concatenate([refused, guard.seq[guard.action == Guard.HELD]])
+        marks = events[(events["kind"] == EventKind.MARK) & ~np.isin(events["seq"], not_taken)]
+        released = guard.where(guard.action == Guard.RELEASED)
+        # A timer ends before what the event itself says.
+        seq = np.concatenate([released.seq, marks["seq"]])
+        order = np.argsort(seq, kind="stable")
+        market = np.concatenate([released.market, marks["market"]]).astype(np.int64)
+        ticks = np.concatenate([released.price_ticks, marks["price_ticks"]])
+        self.mark.take(seq[order], market[order], ticks[order])
+        volumes = events[(events["kind"] == EventKind.VOLUME) & ~np.isin(events["seq"], not_taken)]
+        self.volume.take(volumes["seq"].copy(), volumes["market"].astype(np.int64), volumes["lots"].copy())
+
+    def _in_order(self, events: EventArray) -> EventArray:
+        """Leave out events whose seq was used up before: they were refused for it, and have no effects but that."""
+        highest = np.maximum.accumulate(np.concatenate(([self._seq_before], events["seq"])))
+        self._seq_before = int(highest[-1])
+        return events[events["seq"] > highest[:-1]]
