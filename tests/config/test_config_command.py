@@ -35,7 +35,7 @@ def test_init_writes_the_bundled_file_and_replaces_nothing_unasked(venue_file: P
     venue_file.write_text("mine", encoding="utf-8")
     refused = runner.invoke(app, ["config", "init", str(venue_file)])
     assert refused.exit_code == FAILED
-    assert "--force" in refused.stderr
+    assert refused.stderr.splitlines()[1] == "hint: choose another path, or replace it with `--force`"
     assert venue_file.read_text(encoding="utf-8") == "mine"
     assert runner.invoke(app, ["config", "init", str(venue_file), "--force"]).exit_code == OK
     assert venue_file.read_text(encoding="utf-8") == default_text()
@@ -52,7 +52,7 @@ def test_check_of_a_bad_file_names_the_key_and_exits_with_finding(venue_file: Pa
     _misspelt(venue_file)
     told = runner.invoke(app, ["config", "check", str(venue_file)])
     assert told.exit_code == FINDING
-    assert told.stderr == "note: places in lists count from 0: waterfall[1] is the second\n"
+    assert told.stderr == "note: lists count from 0: `waterfall[1]` is the second entry\n"
     assert told.stdout == f"{venue_file}: waterfall[1].fee_pm (closeout) = 2500: unknown key: did you mean `fee_ppm`?\n"
     told = runner.invoke(app, ["config", "check", "--json", str(venue_file)])
     assert told.exit_code == FINDING

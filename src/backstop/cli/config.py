@@ -35,9 +35,9 @@ def init(
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(default_text())
     except FileExistsError:
-        typer.echo(f"error: {path} exists: choose another path, or replace it with --force", err=True)
+        typer.echo(f"error: `{path}` exists\nhint: choose another path, or replace it with `--force`", err=True)
         raise typer.Exit(FAILED) from None
-    typer.echo(f"wrote {path}: change it, then run backstop config check {path}", err=True)
+    typer.echo(f"wrote {path}\nhint: change it, then run `backstop config check {path}`", err=True)
 
 
 @app.command("check")
@@ -71,7 +71,7 @@ def check(path: VenuePath, as_json: AsJson = False) -> None:
         for finding in findings:
             typer.echo(f"{path}: {finding}")
         if any("[" in finding.key for finding in findings):
-            typer.echo("note: places in lists count from 0: waterfall[1] is the second", err=True)
+            typer.echo("note: lists count from 0: `waterfall[1]` is the second entry", err=True)
         for warning in warnings:
             typer.echo(f"{path}: warning: {warning}", err=True)
         if venue is not None:
