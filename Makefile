@@ -64,8 +64,9 @@ format: $(STAMP) ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff format $(CHECKED)
 
 .PHONY: generate
-generate: $(STAMP) ## Write schemas/, docs/reference/venue.md and the tables of scenarios.md from the code
+generate: $(STAMP) ## Write schemas/, venue.md, events-and-effects.md and the tables of scenarios.md from the code
 	@$(BIN)/python -m backstop.config.reference --write .
+	@$(BIN)/python -m backstop.journal.records --write .
 	@$(BIN)/python -m backstop.runs.scenario_page --write .
 
 .PHONY: bench

@@ -19,8 +19,6 @@ from backstop.core.kinds import (
     Unit,
     effect_view,
     event_view,
-    is_known_event,
-    needs_market,
 )
 
 VIEWS = [*EVENT_VIEWS.values(), *EFFECT_VIEWS.values()]
@@ -106,6 +104,16 @@ def test_columns_are_those_of_the_rows_of_the_kind(view: View) -> None:
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=named)
+def test_each_row_of_the_kind_is_viewed_in_turn(view: View) -> None:
+    row = distinct_row(view)
+    other = row.copy()
+    other["kind"] += 1
+    later = row.copy()
+    later["seq"] += 1
+    assert [one.seq for one in view.each(np.concatenate([row, other, later]))] == [101, 102]
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=named)
 def test_the_view_of_a_row_is_that_of_its_kind(view: View) -> None:
     row = distinct_row(view)[0]
     found = event_view(row) if issubclass(view, EventView) else effect_view(row)
@@ -145,9 +153,8 @@ def test_a_field_of_the_class_says_where_it_stands() -> None:
     assert AdlFillEffect[Columns](np.zeros(3, dtype=EFFECT)).cap_lots.tolist() == []
 
 
-def test_which_events_are_known_and_which_need_a_market() -> None:
-    assert [number for number in range(-3, 40) if is_known_event(number)] == sorted(EventKind)
-    assert {kind for kind in EventKind if needs_market(kind)} == {
+def test_which_events_need_a_market() -> None:
+    assert {kind for kind, view in EVENT_VIEWS.items() if view.needs_market()} == {
         EventKind.POSITION,
         EventKind.FILL,
         EventKind.MARK,

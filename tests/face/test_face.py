@@ -20,7 +20,7 @@ import backstop
 from backstop import Run, Venue, replay
 from backstop.cli import app
 from backstop.config import ConfigError
-from backstop.core.events import EffectKind
+from backstop.core.events import AdlClass, EffectKind
 from backstop.journal import JournalError
 from backstop.journal.verify import verify
 from tests.cli.test_replay_command import POPULATION
@@ -128,6 +128,32 @@ def test_effects_are_the_journals_rows(crash: Run) -> None:
     named = {(row["kind"], row["code"], row["code_name"]) for row in table.select(["kind", "code", "code_name"]).to_pylist()}
     assert {("trade", 5, "closeout"), ("posting", 7, "support"), ("health", 4, "insolvent"), ("adl_class", 1, "profitable")} <= named
     assert all(name is None for kind, _, name in named if kind in ("order", "reserve", "restrict"))
+
+
+def test_effects_of_a_kind_have_its_fields_as_columns(crash: Run) -> None:
+    table = crash.effects_of("adl_fill")
+    rows = np.concatenate([batch.effects for batch in crash.batches()])
+    rows = rows[rows["kind"] == EffectKind.ADL_FILL]
+    assert len(rows) > 0
+    fields = ["account", "defaulter", "market", "lots", "adl_class", "cash", "cap_lots", "weight"]
+    assert table.column_names == ["seq", "time", *fields]
+    for name, column in {"seq": "seq", "cap_lots": "price_ticks", "weight": "value", "cash": "amount", "defaulter": "other"}.items():
+        assert np.array_equal(table[name].to_numpy(), rows[column])
+    assert set(table["market"].to_pylist()) == {BTC}
+    assert table["adl_class"].to_pylist() == [AdlClass(int(code)).name.lower() for code in rows["code"]]
+    cap = table.schema.field("cap_lots").metadata
+    assert cap == {b"unit": b"lots", b"description": b"Most lots that it could have given."}
+    every = crash.effects
+    assert np.array_equal(table["time"].to_numpy(), every["time"].to_numpy()[np.array(every["kind"].to_pylist()) == "adl_fill"])
+
+
+def test_each_kind_of_effect_is_a_table(crash: Run) -> None:
+    counts = dict(zip(*np.unique(crash.effects["kind"].to_pylist(), return_counts=True), strict=True))
+    for kind in EffectKind:
+        name = kind.name.lower()
+        assert crash.effects_of(name).num_rows == counts.get(name, 0)
+    with pytest.raises(KeyError, match="unknown kind 'fill': must be one of refusal, health"):
+        crash.effects_of("fill")
 
 
 def test_effects_come_batch_by_batch(crash: Run) -> None:

@@ -26,8 +26,9 @@ from backstop.core.events import (
     clearing_of,
     outside_of,
 )
+from backstop.core.kinds import ClaimEffect, ClockEvent
 from backstop.journal import open_journal
-from backstop.journal.rendering import EFFECTS, EVENTS, Speaker, time_text
+from backstop.journal.rendering import EFFECTS, EVENTS, Speaker, sentence_of, time_text
 from backstop.journal.showing import Choice, chosen, speaker_of
 from tests.journal.runs import change, crash, names, venue, write
 
@@ -71,6 +72,15 @@ def test_a_kind_of_a_later_version_is_shown_field_by_field() -> None:
     speaker = Speaker(venue(), names())
     row = dict.fromkeys(EFFECT.names or (), 5) | {"kind": 99}
     assert speaker.effect(row) == "code=5 market=5 account=5 other=5 lots=5 price_ticks=5 amount=5 value=5"
+
+
+def test_a_kind_without_a_sentence_is_said_field_by_field() -> None:
+    speaker = Speaker(venue(), names())
+    row = dict.fromkeys(EFFECT.names or (), 0) | {"kind": int(EffectKind.CLAIM), "account": 3, "amount": -2_500_000, "value": 7_500_000}
+    assert sentence_of(ClaimEffect).said(speaker, row) == "claim: account trader-3, change -2.500000 USDT, claim 7.500000 USDT"
+    assert sentence_of(ClockEvent).said(speaker, row) == "clock"
+    with pytest.raises(KeyError, match="ClaimEffect has no field payer"):
+        sentence_of(ClaimEffect, "{payer}", payer="account")
 
 
 def test_a_stop_that_is_held_anew_is_told_as_such() -> None:

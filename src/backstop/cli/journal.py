@@ -176,7 +176,8 @@ def _line_object(speaker: Speaker, line: Line) -> dict[str, Any]:
 
     is_event = line.place is None
     head = {"seq": line.row["seq"], "batch": line.batch, "time": time_text(line.time_ns), "type": "event" if is_event else "effect"}
-    return {**head, "place": line.place, "kind": line.kind, "says": speaker.fields(line.row, is_event=is_event), "row": dict(line.row)}
+    said = {"says": speaker.fields(line.row, is_event=is_event), "record": speaker.record(line.row, is_event=is_event)}
+    return {**head, "place": line.place, "kind": line.kind, **said, "row": dict(line.row)}
 
 
 def _stats_text(counted: dict[str, Any]) -> str:

@@ -5,11 +5,27 @@ The order of the checks is the order of ``Reject``. Nothing here changes anythin
 
 from __future__ import annotations
 
+import numpy as np
+
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import effective_state
 from backstop.core.drawdown import group_of_fund
-from backstop.core.events import FEES, NONE, WORLD, BreakerState, EventArray, EventKind, Health, Operator, Reject, Transfer
+from backstop.core.events import (
+    FEES,
+    NONE,
+    WORLD,
+    Answer,
+    BookSide,
+    BreakerState,
+    EventArray,
+    EventKind,
+    Health,
+    Operator,
+    Reject,
+    Transfer,
+)
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, TIME_NS_MAX, TIME_STEP_NS_MAX
+from backstop.core.kinds import BREAKER_ORDERS, EVENT_VIEWS, PROVIDER_ORDERS
 from backstop.core.ledger import balance_of, position_of
 from backstop.core.margin import assess, initial_margin, initial_margin_of, release_level
 from backstop.core.state import OWNER_FIRST, TAKEOVER_OFFER, State
@@ -18,6 +34,11 @@ __all__ = ["refusal_of"]
 
 
 _AMOUNT_MAX = 1 << 60
+#: By number: whether it is a kind of event, and whether the events of that kind always name a market.
+_IS_KIND = np.array([number in EVENT_VIEWS for number in range(max(EventKind) + 1)])
+_NEEDS_MARKET = np.array([number in EVENT_VIEWS and EVENT_VIEWS[EventKind(number)].needs_market() for number in range(len(_IS_KIND))])
+_ANSWERS = tuple(Answer)
+_BOOK_SIDES = tuple(BookSide)
 
 
 @kernel
@@ -136,9 +157,9 @@ def _provider_refusal(state: State, account: int, provider: int) -> int:
 
 @kernel
 def _operator_refusal(state: State, code: int, market: int, provider: int, hold_ns: int) -> int:
-    if not Operator.HALT <= code <= Operator.PROVIDER_ON:
+    if code not in BREAKER_ORDERS and code not in PROVIDER_ORDERS:
         return Reject.UNKNOWN_CODE
-    if code > Operator.REOPEN:
+    if code in PROVIDER_ORDERS:
         is_bound = 0 <= provider < state.rules[0].providers and state.providers[provider].account != NONE
         return 0 if is_bound else Reject.UNKNOWN_PROVIDER
     if market != NONE and not _is_market(state, market):
@@ -156,7 +177,7 @@ def _order_refusal(state: State, kind: int, order_id: int, code: int) -> int:
     order = state.orders[order_id % state.rules[0].orders_max]
     if order.id == order_id and (order.kind == TAKEOVER_OFFER) != (kind == EventKind.ANSWER):
         return Reject.UNKNOWN_ORDER
-    return Reject.UNKNOWN_CODE if kind == EventKind.ANSWER and not 0 <= code <= 1 else 0
+    return Reject.UNKNOWN_CODE if kind == EventKind.ANSWER and code not in _ANSWERS else 0
 
 
 @kernel
@@ -249,7 +270,7 @@ def _order_fill_refusal(state: State, order_id: int, market: int, lots: int, pri
 @kernel
 def _market_refusal(state: State, kind: int, market: int, code: int, band: int, lots: int, price_ticks: int) -> int:
     """Return why a report about a market itself (mark, index, volume, depth) is refused."""
-    if kind == EventKind.DEPTH and not (0 <= code <= 1 and 0 <= band < state.markets[market].band_count):
+    if kind == EventKind.DEPTH and not (code in _BOOK_SIDES and 0 <= band < state.markets[market].band_count):
         return Reject.UNKNOWN_CODE
     if kind == EventKind.DEPTH or kind == EventKind.VOLUME:
         return 0 if 0 <= lots <= DEPTH_LOTS_MAX else Reject.LOTS_OUT_OF_RANGE
@@ -258,7 +279,7 @@ def _market_refusal(state: State, kind: int, market: int, code: int, band: int, 
 
 @kernel
 def _other_refusal(state: State, events: EventArray, index: int) -> int:
-    """Return why an event of a kind that trades in no market is refused."""
+    """Return why an event of a kind that needs no market is refused."""
     event = events[index]
     kind = event.kind
     if kind == EventKind.TRANSFER:
@@ -284,13 +305,13 @@ def refusal_of(state: State, events: EventArray, index: int) -> int:
     kind, market = event.kind, event.market
     if event.seq <= engine.last_seq:
         return Reject.SEQ_NOT_AFTER
-    if not EventKind.ACCOUNT <= kind <= EventKind.OPERATOR:
+    if not (0 <= kind < len(_IS_KIND) and _IS_KIND[kind]):
         return Reject.UNKNOWN_KIND
     if not engine.now_ns <= event.time_ns <= TIME_NS_MAX:
         return Reject.TIME_OUT_OF_RANGE
     if engine.accepted > 0 and event.time_ns - engine.now_ns > TIME_STEP_NS_MAX:
         return Reject.TIME_OUT_OF_RANGE
-    if kind <= EventKind.TRANSFER or kind >= EventKind.ORDER_DONE:
+    if not _NEEDS_MARKET[kind]:
         return _other_refusal(state, events, index)
     if not _is_market(state, market):
         return Reject.UNKNOWN_MARKET

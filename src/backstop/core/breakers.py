@@ -42,9 +42,10 @@ __all__ = [
 THROTTLE_LEVEL, HALT_LEVEL = 1, 2
 
 _PPM = 1_000_000
-_CAUSES_END = max(BreakerCause) + 1
-_ALL_CAUSES = sum(1 << (cause - 1) for cause in BreakerCause)
-_DEFICIT_BIT = 1 << (BreakerCause.DEFICIT - 1)
+#: In their order of precedence.
+_CAUSES = tuple(int(cause) for cause in BreakerCause)
+#: The bits of all causes.
+_ALL_CAUSES = (1 << len(_CAUSES)) - 1
 
 
 # -- states ------------------------------------------------------------------------------------
@@ -53,7 +54,17 @@ _DEFICIT_BIT = 1 << (BreakerCause.DEFICIT - 1)
 @inlined
 def _severity(breaker_state: int) -> int:
     """Return the rank of a state by what it stops: OPEN, THROTTLED, REOPENING, HALTED."""
-    return breaker_state if breaker_state < BreakerState.HALTED else BreakerState.HALTED + BreakerState.REOPENING - breaker_state
+    if breaker_state == BreakerState.OPEN:
+        return 0
+    if breaker_state == BreakerState.THROTTLED:
+        return 1
+    return 2 if breaker_state == BreakerState.REOPENING else 3
+
+
+@inlined
+def _bit(cause: int) -> int:
+    """Return the bit of a cause in ``spent`` and ``answered``: ``2^(cause - 1)``, as the digest has it."""
+    return 1 << (cause - 1)
 
 
 @inlined
@@ -90,13 +101,13 @@ def _demand(state: State, row: int, over: int) -> tuple[int, int, int]:
     Of the bits ``over``, what has a level is spent first. Nothing but that ends DEFICIT, so its level goes instead.
     """
     breaker = state.breakers[row]
-    if over & _DEFICIT_BIT != 0:
+    if over & _bit(BreakerCause.DEFICIT) != 0:
         breaker.levels[BreakerCause.DEFICIT] = 0
     spent = breaker.spent | over
     level, cause, askers = 0, 0, 0
-    for each in range(1, _CAUSES_END):
+    for each in _CAUSES:
         held = breaker.levels[each]
-        bit = 1 << (each - 1)
+        bit = _bit(each)
         if held == 0:
             spent &= ~bit
         elif spent & bit == 0 and held > level:
@@ -180,7 +191,7 @@ def _is_quiet(state: State, row: int) -> bool:
     if breaker.state != BreakerState.OPEN or breaker.spent != 0:
         return False
     level = 0
-    for cause in range(1, _CAUSES_END):
+    for cause in _CAUSES:
         level |= breaker.levels[cause]
     return level == 0
 
@@ -224,7 +235,7 @@ def _set_level(state: State, row: int, cause: int, level: int) -> None:
     """Set the level of a cause; a halt after a throttle asks for more than what the cause was spent for."""
     breaker = state.breakers[row]
     if level == HALT_LEVEL and breaker.levels[cause] == THROTTLE_LEVEL:
-        breaker.spent &= ~(1 << (cause - 1))
+        breaker.spent &= ~_bit(cause)
     breaker.levels[cause] = level
 
 
@@ -263,7 +274,7 @@ def _count_flow(state: State, row: int, notional: int) -> None:
         # A new wave: what the old one left may be over, though nothing settled the machine since.
         _judge_flow(state, row)
         if breaker.levels[BreakerCause.FLOW] == 0:
-            breaker.spent &= ~(1 << (BreakerCause.FLOW - 1))
+            breaker.spent &= ~_bit(BreakerCause.FLOW)
     breaker.flow[0] = add_checked(breaker.flow[0], notional)
     make_dirty(state, row)
 
@@ -291,7 +302,7 @@ def set_drawdown(state: State, market: int, level: int, was_over: bool) -> None:
     breaker = state.breakers[market]
     breaker.levels[BreakerCause.DRAWDOWN] = level
     if was_over:
-        breaker.spent &= ~(1 << (BreakerCause.DRAWDOWN - 1))
+        breaker.spent &= ~_bit(BreakerCause.DRAWDOWN)
     make_dirty(state, market)
 
 
@@ -307,7 +318,7 @@ def check_outage(state: State, time_ns: int) -> None:
         return
     venue = state.breakers[rules.markets]
     venue.levels[BreakerCause.OUTAGE] = HALT_LEVEL
-    venue.spent &= ~(1 << (BreakerCause.OUTAGE - 1))
+    venue.spent &= ~_bit(BreakerCause.OUTAGE)
     venue.outage_until_ns = time_ns + min(rules.outage_grace_max_ns, mul_div_floor(gap, rules.outage_grace_ppm, _PPM))
     wake_by(state, venue.outage_until_ns)
     make_dirty(state, rules.markets)
@@ -410,7 +421,7 @@ def apply_operator(state: State, market: int, code: int, hold_ns: int) -> None:
     else:
         breaker.levels[BreakerCause.OPERATOR] = HALT_LEVEL if code == Operator.HALT else THROTTLE_LEVEL
         breaker.operator_until_ns = state.engine[0].now_ns + hold_ns
-        breaker.spent &= ~(1 << (BreakerCause.OPERATOR - 1))
+        breaker.spent &= ~_bit(BreakerCause.OPERATOR)
         wake_by(state, breaker.operator_until_ns)
     make_dirty(state, row)
 

@@ -125,7 +125,7 @@ def _breaker_bytes(state: State) -> bytes:
     present = int(state.engine[0].now_ns) // window_ns
     rows = []
     for row in state.breakers:
-        levels = sum(int(row.levels[cause]) * 3 ** (cause - 1) for cause in BreakerCause)
+        levels = sum(int(row.levels[cause]) * 3**place for place, cause in enumerate(BreakerCause))
         age = present - int(row.flow_window)
         flow = [int(value) for value in row.flow] if age == 0 else [0, int(row.flow[0]) if age == 1 else 0]
         low, high = (int(value) for value in (min(row.low_ticks), max(row.high_ticks)))

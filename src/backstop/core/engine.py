@@ -19,11 +19,11 @@ from backstop.core.events import (
     EventArray,
     EventKind,
     Health,
-    Operator,
     Transfer,
 )
 from backstop.core.fills import apply_order_done, apply_order_fill
 from backstop.core.guard import offer_mark
+from backstop.core.kinds import BREAKER_ORDERS
 from backstop.core.ledger import open_position_row, post, trade
 from backstop.core.monitor import start_round, touch
 from backstop.core.orders import cancel_excess, cancel_orders_of
@@ -154,7 +154,7 @@ def _apply_kind(state: State, events: EventArray, index: int) -> None:
     elif kind == EventKind.PROVIDER:
         bind_provider(state, event.account, event.other)
     elif kind == EventKind.OPERATOR:
-        if event.code <= Operator.REOPEN:
+        if event.code in BREAKER_ORDERS:
             apply_operator(state, event.market, event.code, event.amount)
         else:
             switch_provider(state, event.other, event.code)

@@ -9,6 +9,9 @@ class here declares one kind: which of its fields stands in which column. Reader
     fills = AdlFillEffect[Columns](effects)    # the rows of this kind in an array: fields are arrays
     fills.cap_lots.sum()
 
+    for fill in AdlFillEffect.each(effects):   # the same, row by row
+        fill.cap_lots
+
 A column that a kind does not declare is zero; an undeclared ``market`` or ``account`` is ``NONE``.
 """
 
@@ -21,7 +24,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.compiled import inlined
 from backstop.core.events import (
     AdlClass,
     AdlPolicy,
@@ -42,13 +44,16 @@ from backstop.core.events import (
 )
 
 __all__ = [
+    "BREAKER_ORDERS",
     "EFFECT_VIEWS",
     "EVENT_VIEWS",
+    "PROVIDER_ORDERS",
     "AccountEvent",
     "AdlClassEffect",
     "AdlFillEffect",
     "AdlPlanEffect",
     "AnswerEvent",
+    "AnyField",
     "BreakerEffect",
     "CancelEffect",
     "ClaimEffect",
@@ -87,8 +92,6 @@ __all__ = [
     "VolumeEvent",
     "effect_view",
     "event_view",
-    "is_known_event",
-    "needs_market",
 ]
 
 if TYPE_CHECKING:
@@ -191,6 +194,7 @@ class CodeField(_Declared, Generic[Code]):
         return self if view is None else self._read(view)
 
 
+#: A field of either sort.
 AnyField = Field | CodeField[Any]
 
 
@@ -216,6 +220,11 @@ class View(Generic[T]):
             raise ValueError(f"kind was {int(rows['kind'])}, must be {number} for {type(self).__name__}")
         #: The row, or the rows of this kind.
         self.rows = rows if self.is_one else rows[rows["kind"] == number]
+
+    @classmethod
+    def each(cls, rows: NDArray[np.void]) -> Iterator[Self]:
+        """Yield a view of each row of this kind in an array of rows."""
+        return (cls(row) for row in rows[rows["kind"] == int(cls.kind)])
 
     @classmethod
     def sentence(cls) -> str:
@@ -457,7 +466,7 @@ class RefusalEffect(EffectView[T], kind=EffectKind.REFUSAL):
     """An event was refused; nothing else changed."""
 
     reason = CodeField(Reject, "The first reason that holds.")
-    account = Field("account", Unit.VARIES, "As in the event.", optional=True)
+    account = _holder("As in the event.", optional=True)
     market = _market("As in the event.", optional=True)
     other = Field("other", Unit.VARIES, "As in the event.")
     lots = Field("lots", Unit.VARIES, "As in the event.")
@@ -669,21 +678,8 @@ class GuardEffect(EffectView[T], kind=EffectKind.GUARD):
     until_ns = _until("Until when it is held; 0: no longer.", "amount")
 
 
-# -- what kernels need of the table ---------------------------------------------------------------
+# -- orders of an operator ------------------------------------------------------------------------
 
-_KNOWN = np.zeros(max(EventKind) + 1, dtype=np.bool_)
-_KNOWN[list(EVENT_VIEWS)] = True
-_NEEDS_MARKET = np.zeros(max(EventKind) + 1, dtype=np.bool_)
-_NEEDS_MARKET[[kind for kind, view in EVENT_VIEWS.items() if view.needs_market()]] = True
-
-
-@inlined
-def is_known_event(kind: int) -> bool:
-    """Return whether a number is a kind of event."""
-    return 0 <= kind < len(_KNOWN) and _KNOWN[kind]
-
-
-@inlined
-def needs_market(kind: int) -> bool:
-    """Return whether an event of a known kind always names a market."""
-    return _NEEDS_MARKET[kind]
+#: Those about a circuit breaker, and those about a provider.
+BREAKER_ORDERS = (Operator.HALT, Operator.THROTTLE, Operator.REOPEN)
+PROVIDER_ORDERS = (Operator.PROVIDER_OFF, Operator.PROVIDER_ON)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backstop import config
+from backstop.core.events import EffectKind
 from backstop.feeds.columns import duration_ns_of, time_ns_of
 from backstop.feeds.prices import read_prices
 from backstop.journal import Names, open_journal
@@ -84,16 +85,30 @@ class Run:
     def effects(self) -> pyarrow.Table:
         """Every effect of the run, as Arrow, with the time of its event; integers stay integers (atoms, lots, ticks).
 
-        About 100 bytes of memory an effect; ``effects_reader`` gives them batch by batch. Raises ``ImportError``
+        About 100 bytes of memory per effect; ``effects_reader`` gives them batch by batch. Raises ``ImportError``
         where pyarrow is not installed.
         """
         return self.effects_reader().read_all()
 
-    def effects_reader(self) -> pyarrow.RecordBatchReader:
-        """Return a reader of the effects that holds one batch at a time."""
-        from backstop.face.tables import effects_reader
+    def effects_of(self, kind: str) -> pyarrow.Table:
+        """Return the effects of one kind (``"adl_fill"``) as Arrow, with the fields of that kind as columns.
 
-        return effects_reader(self.venue, self.batches())
+        ``unit`` and ``description`` of each column are in the metadata of its field.
+
+        Raises ``KeyError`` for another name, ``ImportError`` where pyarrow is not installed.
+        """
+        return self.effects_reader(kind).read_all()
+
+    def effects_reader(self, kind: str | None = None) -> pyarrow.RecordBatchReader:
+        """Return a reader of the effects, or of those of one kind, that holds one batch at a time."""
+        from backstop.face.effects import effects_reader, effects_reader_of
+
+        if kind is None:
+            return effects_reader(self.venue, self.batches())
+        kinds = {member.name.lower(): member for member in EffectKind}
+        if kind not in kinds:
+            raise KeyError(f"unknown kind {kind!r}: must be one of {', '.join(kinds)}")
+        return effects_reader_of(self.venue, self.batches(), kinds[kind])
 
     def report(self, path: PathLike) -> Path:
         """Write the report (one HTML page) and return its path. A report that is there is replaced; a link is followed.

@@ -1,122 +1,23 @@
-"""A run as Arrow: its effects as they stand on the tape, and its tables with money as decimals."""
+"""The tables of a run as Arrow, with money as decimals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
-from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from backstop.config import Venue
-from backstop.core import events as core_events
-from backstop.core.events import AdlClass, AdlPolicy, Cause, EffectKind, Health, Reject
+from backstop.face.arrow import arrow_module
 from backstop.face.descriptions import DESCRIPTIONS
-from backstop.journal import Batch, Names
+from backstop.journal import Names
 from backstop.report import Gathering
 from backstop.report.ladder import Ladder
 
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["TABLES", "effects_reader", "table_of"]
-
-#: What ``code`` means, by kind of effect. Those of kinds that this version does not emit are found by name.
-_CODES: dict[str, type[IntEnum] | None] = {
-    "REFUSAL": Reject,
-    "HEALTH": Health,
-    "TRADE": Cause,
-    "POSTING": Cause,
-    "ADL_PLAN": AdlPolicy,
-    "ADL_CLASS": AdlClass,
-    "ADL_FILL": AdlClass,
-    "BREAKER": getattr(core_events, "BreakerState", None),
-    "PROVIDER": getattr(core_events, "ProviderStatus", None),
-    "HAIRCUT": getattr(core_events, "SocialisePolicy", None),
-    "GUARD": getattr(core_events, "Guard", None),
-}
-_INTEGERS = {
-    "account": "id, or of a ledger account of the house (negative)",
-    "other": "as its kind says",
-    "lots": "lots, signed",
-    "price_ticks": "ticks of its market",
-    "amount": "atoms of the settlement asset",
-    "value": "atoms of the settlement asset",
-}
-
-
-def _arrow() -> Any:
-    try:
-        import pyarrow
-    except ImportError:
-        raise ImportError("tables need pyarrow: pip install 'backstop-liquidator[data]'") from None
-    return pyarrow
-
-
-def _code_names() -> tuple[list[str], dict[int, NDArray[np.int32]]]:
-    """Return every name that a code can have, and for each kind the place of the name of each code."""
-    names: list[str] = []
-    places: dict[int, NDArray[np.int32]] = {}
-    for kind, codes in _CODES.items():
-        if codes is None or kind not in EffectKind.__members__:
-            continue
-        row = np.full(max(codes) + 1, -1, dtype=np.int32)
-        for member in codes:
-            name = member.name.lower()
-            if name not in names:
-                names.append(name)
-            row[member.value] = names.index(name)
-        places[int(EffectKind[kind])] = row
-    return names, places
-
-
-def effects_reader(venue: Venue, batches: Iterator[Batch]) -> pyarrow.RecordBatchReader:
-    """Return effects as Arrow, batch by batch: seq, time, kind, code, code_name, market, then integers.
-
-    Metadata of the schema: ``asset``, ``asset_decimals``; of a field: ``unit``.
-    """
-    arrow = _arrow()
-    kinds = [member.name.lower() for member in EffectKind]
-    codes, code_places = _code_names()
-    symbols = [market.symbol for market in venue.markets]
-
-    worded = arrow.dictionary(arrow.int32(), arrow.string())
-    fields = [
-        arrow.field("seq", arrow.int64(), nullable=False),
-        arrow.field("time", arrow.timestamp("ns", tz="UTC"), nullable=False),
-        arrow.field("kind", worded),
-        arrow.field("code", arrow.int16(), nullable=False),
-        arrow.field("code_name", worded),
-        arrow.field("market", worded),
-    ]
-    fields += [arrow.field(name, arrow.int64(), nullable=False, metadata={"unit": unit}) for name, unit in _INTEGERS.items()]
-    schema = arrow.schema(fields, metadata={"asset": venue.asset.name, "asset_decimals": str(venue.asset.decimals)})
-
-    def words(places: NDArray[np.int32], names: list[str]) -> Any:
-        return arrow.DictionaryArray.from_arrays(arrow.array(places, mask=places < 0), arrow.array(names, arrow.string()))
-
-    def record_batch(batch: Batch) -> Any:
-        effects, kind = batch.effects, batch.effects["kind"]
-        at = np.searchsorted(np.maximum.accumulate(batch.events["seq"]), effects["seq"])
-        times = batch.events["time_ns"][np.minimum(at, len(batch.events) - 1)]
-        code_name = np.full(len(effects), -1, dtype=np.int32)
-        for number, row in code_places.items():
-            rows = kind == number
-            code_name[rows] = row[np.minimum(effects["code"][rows], len(row) - 1)]
-        columns = [
-            arrow.array(effects["seq"]),
-            arrow.array(times).cast(arrow.timestamp("ns", tz="UTC")),
-            words(np.searchsorted([member.value for member in EffectKind], kind).astype(np.int32), kinds),
-            arrow.array(effects["code"]),
-            words(code_name, codes),
-            words(effects["market"].astype(np.int32), symbols),
-        ]
-        columns += [arrow.array(np.ascontiguousarray(effects[name])) for name in _INTEGERS]
-        return arrow.RecordBatch.from_arrays(columns, schema=schema)
-
-    return arrow.RecordBatchReader.from_batches(schema, (record_batch(batch) for batch in batches))
+__all__ = ["TABLES", "table_of"]
 
 
 class _Builder:
@@ -125,7 +26,7 @@ class _Builder:
     def __init__(self, gathering: Gathering, names: Names) -> None:
         self.gathering = gathering
         self.names = names
-        self.arrow = _arrow()
+        self.arrow = arrow_module()
         self.asset = gathering.venue.asset
 
     def money(self, atoms: list[int]) -> Any:

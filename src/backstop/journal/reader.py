@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backstop.core.events import EFFECT, EVENT, EffectArray, EffectKind, EventArray, Reject
+from backstop.core.events import EFFECT, EVENT, EffectArray, EventArray, Reject
+from backstop.core.kinds import Columns, RefusalEffect
 from backstop.journal.findings import READ_ERRORS, Finding, FindingCode, JournalDamaged, finding_of
 from backstop.journal.format import (
     CHAIN_BYTES,
@@ -389,7 +390,8 @@ class Reader:
             return
         highest = np.maximum.accumulate(np.concatenate(([self._seq_before], seqs)))
         stale = seqs[seqs <= highest[:-1]]
-        refused = effects[(effects["kind"] == EffectKind.REFUSAL) & (effects["code"] == Reject.SEQ_NOT_AFTER)]["seq"]
+        refusals = RefusalEffect[Columns](effects)
+        refused = refusals.seq[refusals.reason == Reject.SEQ_NOT_AFTER]
         if not np.array_equal(stale, refused):
             self._find(FindingCode.SEQ, place, f"{len(stale)} events are not after those before, {len(refused)} were refused for it")
         self._check_owners(seqs, effects, place)
@@ -403,7 +405,7 @@ class Reader:
     def _check_ascending(self, seqs: Any, effects: EffectArray, place: str) -> None:
         """The same where every event is after the one before, as it should be: no sorting is needed."""
         self._check_owners(seqs, effects, place)
-        refused = int(np.count_nonzero((effects["kind"] == EffectKind.REFUSAL) & (effects["code"] == Reject.SEQ_NOT_AFTER)))
+        refused = int(np.count_nonzero(RefusalEffect[Columns](effects).reason == Reject.SEQ_NOT_AFTER))
         if refused:
             self._find(FindingCode.SEQ, place, f"0 events are not after those before, {refused} were refused for it")
         self._seq_before = int(seqs[-1])

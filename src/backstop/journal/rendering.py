@@ -1,7 +1,8 @@
 """Events and effects as people read them: names for numbers, decimals for atoms, ticks and lots.
 
-Everything stands in two tables, ``EVENTS`` and ``EFFECTS``: for each kind a sentence, and what fills its
-places. A new kind is a new row there; one that has none is shown field by field.
+What a kind says is declared in ``core/kinds.py``: each field becomes a part, in the form that its unit asks for.
+``EVENTS`` and ``EFFECTS`` add a sentence per kind and the few parts that are said in another way. A kind without a
+sentence is said field by field.
 """
 
 from __future__ import annotations
@@ -19,28 +20,63 @@ from backstop.core.events import (
     NONE,
     AdlClass,
     AdlPolicy,
-    Answer,
-    BookSide,
     BreakerCause,
-    BreakerState,
-    Cause,
     EffectKind,
     EventKind,
-    Guard,
-    Health,
-    Operator,
-    ProviderStatus,
-    Reject,
-    SocialisePolicy,
-    Transfer,
+)
+from backstop.core.kinds import (
+    EFFECT_VIEWS,
+    EVENT_VIEWS,
+    PROVIDER_ORDERS,
+    AccountEvent,
+    AdlClassEffect,
+    AdlFillEffect,
+    AdlPlanEffect,
+    AnswerEvent,
+    AnyField,
+    BreakerEffect,
+    CancelEffect,
+    ClaimEffect,
+    ClockEvent,
+    DepthEvent,
+    EffectView,
+    EventView,
+    FillEvent,
+    GuardEffect,
+    HaircutEffect,
+    HealthEffect,
+    IndexEvent,
+    MarkEvent,
+    OfferEffect,
+    OperatorEvent,
+    OrderDoneEvent,
+    OrderEffect,
+    OrderFillEvent,
+    PositionEvent,
+    PostingEffect,
+    ProviderEffect,
+    ProviderEvent,
+    RefusalEffect,
+    ReserveEffect,
+    ResidualEffect,
+    RestrictEffect,
+    TakeoverEffect,
+    TearUpEffect,
+    TradeEffect,
+    TransferEvent,
+    Unit,
+    VolumeEvent,
 )
 from backstop.journal.manifest import Names
+from backstop.journal.records import record_of
 from backstop.journal.vocabulary import Vocabulary
 
-__all__ = ["EFFECTS", "EVENTS", "Part", "Row", "Sentence", "Speaker", "kind_name", "time_text"]
+__all__ = ["EFFECTS", "EVENTS", "Part", "Row", "Sentence", "Speaker", "kind_name", "sentence_of", "time_text"]
 
-#: One row, by field.
+#: One row, by column.
 Row = Mapping[str, int]
+#: Says a row's part as a text, or as a number where it is a count; None: there is nothing to say.
+Form = Callable[[Vocabulary, Row], str | int | None]
 
 
 class Speaker(Vocabulary):
@@ -67,17 +103,19 @@ class Speaker(Vocabulary):
             return {name: value for name, value in row.items() if name not in ("seq", "kind", "time_ns")}
         return {part.name: (part.bare or part.form)(self, row) for part in sentence.parts}
 
+    def record(self, row: Row, *, is_event: bool) -> dict[str, Any] | None:
+        """Return an event or effect as a record with names (``journal.records``); None where its kind is not known."""
+        known: Mapping[Any, Sentence] = EVENTS if is_event else EFFECTS
+        return record_of(row, is_event=is_event) if self.knows_codes and row["kind"] in known else None
+
 
 class Part(NamedTuple):
     """One thing that a row says. A part that the sentence has no place for is only a field."""
 
     name: str
-    #: Gives it as a text, or a number where it is a count.
-    form: Callable[[Vocabulary, Row], str | int]
-    #: The row's field, where it holds an account (or a ledger account of the house).
-    holder_field: str = ""
-    #: Gives it outside of the sentence, where that is another text; None: there is nothing to say.
-    bare: Callable[[Vocabulary, Row], str | int | None] | None = None
+    form: Form
+    #: Says it outside of the sentence, where that is another text.
+    bare: Form | None = None
 
 
 class Sentence(NamedTuple):
@@ -85,365 +123,312 @@ class Sentence(NamedTuple):
 
     words: str
     parts: tuple[Part, ...]
+    #: Columns of the row that hold accounts.
+    holder_columns: tuple[str, ...]
 
     def said(self, speaker: Vocabulary, row: Row) -> str:
         """Fill the places."""
         return self.words.format(**{part.name: part.form(speaker, row) for part in self.parts})
-
-    @property
-    def holder_fields(self) -> tuple[str, ...]:
-        """Fields of the row that hold accounts."""
-        return tuple(part.holder_field for part in self.parts if part.holder_field)
 
 
 def _raw(row: Row) -> str:
     return " ".join(f"{name}={value}" for name, value in row.items() if name not in ("seq", "kind", "time_ns"))
 
 
-def _holder(name: str, field: str = "account") -> Part:
-    return Part(name, lambda speaker, row: speaker.holder(row[field]), field)
+# -- a part per field ----------------------------------------------------------------------------
+
+#: How a number of each unit is said; of others it is the number.
+_FORMS: dict[Unit, Callable[[Vocabulary, Row, int], str]] = {
+    Unit.ACCOUNT: lambda speaker, _, number: speaker.holder(number),
+    Unit.HOLDER: lambda speaker, _, number: speaker.holder(number),
+    Unit.OWNER: lambda speaker, _, number: speaker.owner(number),
+    Unit.MARKET: lambda speaker, _, number: speaker.market(number),
+    Unit.PROVIDER: lambda speaker, _, number: speaker.provider(number),
+    Unit.LOTS: lambda speaker, row, number: speaker.lots(row["market"], number),
+    Unit.TICKS: lambda speaker, row, number: speaker.price(row["market"], number),
+    Unit.ATOMS: lambda speaker, _, number: speaker.cash(number),
+    Unit.TIME: lambda _, __, number: time_text(number),
+}
+#: What a field is called once it is said as a quantity or price: without its unit.
+_SAID_AS = {"lots": "quantity", "price_ticks": "price"}
+_UNIT_ENDINGS = ("_lots", "_ticks", "_id")
 
 
-def _or_outside(name: str, field: str) -> Part:
+def _said_name(field: AnyField) -> str:
+    if field.name in _SAID_AS:
+        return _SAID_AS[field.name]
+    ending = next((each for each in _UNIT_ENDINGS if field.name.endswith(each)), "")
+    return field.name.removesuffix(ending)
+
+
+def _part(field: AnyField, name: str = "") -> Part:
+    """Return the part that says a field by its unit."""
+    if field.codes is not None:
+        names = {int(code): code.name.lower() for code in field.codes}
+        return Part(name or _said_name(field), lambda _, row: names.get(field.of(row), f"code {field.of(row)}"))
+    form = _FORMS.get(field.unit)
+    if form is None:
+        return Part(name or _said_name(field), lambda _, row: field.of(row))
+    return Part(name or _said_name(field), lambda speaker, row: form(speaker, row, field.of(row)))
+
+
+#: What makes parts of a field in place of ``_part``: another name for it, or a function.
+_Other = str | Callable[[AnyField], tuple[Part, ...]]
+
+
+def sentence_of(view: type[EventView[Any]] | type[EffectView[Any]], words: str | None = None, **others: _Other) -> Sentence:
+    """Return what a kind says, without ``words`` field by field; ``others`` says, per field, what stands for its usual part.
+
+    Raises ``KeyError`` for a field that the kind does not have.
+    """
+    unknown = set(others) - {field.name for field in view.fields}
+    if unknown:
+        raise KeyError(f"{view.__name__} has no field {', '.join(sorted(unknown))}")
+    parts: list[Part] = []
+    for field in view.fields:
+        other = others.get(field.name, "")
+        parts += (_part(field, other),) if isinstance(other, str) else other(field)
+    if words is None:
+        name = view.kind.name.lower().replace("_", " ")
+        words = f"{name}: " + ", ".join(f"{part.name} {{{part.name}}}" for part in parts) if parts else name
+    holders = tuple(field.column for field in view.fields if field.unit in (Unit.ACCOUNT, Unit.HOLDER))
+    return Sentence(words, tuple(parts), holders)
+
+
+# -- parts that are said in another way --------------------------------------------------------------
+
+
+def _unsaid(_: AnyField) -> tuple[Part, ...]:
+    return ()
+
+
+def _or_outside(field: AnyField) -> tuple[Part, ...]:
     """A counterparty: an account, or none for traders whom the engine does not know."""
-    return Part(name, lambda speaker, row: "outside traders" if row[field] == NONE else speaker.holder(row[field]), field)
+    return (Part("other", lambda speaker, row: "outside traders" if field.of(row) == NONE else speaker.holder(field.of(row))),)
 
 
-def _counterpart(field: str) -> Part:
+def _or_many(field: AnyField) -> tuple[Part, ...]:
     """The other side of a trade; an ADL or tear-up has many, and names none."""
-    return Part("other", lambda speaker, row: "its counterparties" if row[field] == NONE else speaker.holder(row[field]), field)
+    return (Part("other", lambda speaker, row: "its counterparties" if field.of(row) == NONE else speaker.holder(field.of(row))),)
 
 
-def _market() -> Part:
-    return Part("market", lambda speaker, row: speaker.market(row["market"]))
-
-
-def _in_market() -> Part:
+def _in_market(field: AnyField) -> tuple[Part, ...]:
     """A market where there is one."""
-    return Part(
-        "market",
-        lambda speaker, row: "" if row["market"] == NONE else f" ({speaker.market(row['market'])})",
-        bare=lambda speaker, row: None if row["market"] == NONE else speaker.market(row["market"]),
-    )
+
+    def bare(speaker: Vocabulary, row: Row) -> str | None:
+        return None if field.of(row) == NONE else speaker.market(field.of(row))
+
+    return (Part("market", lambda speaker, row: "" if field.of(row) == NONE else f" ({bare(speaker, row)})", bare),)
 
 
-def _quantity(name: str = "quantity", field: str = "lots") -> Part:
-    return Part(name, lambda speaker, row: speaker.lots(row["market"], row[field]))
+def _market_or_venue(field: AnyField) -> tuple[Part, ...]:
+    return (Part("where", lambda speaker, row: "the venue" if field.of(row) == NONE else speaker.market(field.of(row))),)
 
 
-def _price(name: str = "price") -> Part:
-    return Part(name, lambda speaker, row: speaker.price(row["market"], row["price_ticks"]))
+def _price_if_any(field: AnyField) -> tuple[Part, ...]:
+    def bare(speaker: Vocabulary, row: Row) -> str | None:
+        return speaker.price(row["market"], field.of(row)) if field.of(row) else None
+
+    return (Part("price", lambda speaker, row: f" at {bare(speaker, row)}" if field.of(row) else "", bare),)
 
 
-def _price_if_any(name: str = "price") -> Part:
-    return Part(
-        name,
-        lambda speaker, row: f" at {speaker.price(row['market'], row['price_ticks'])}" if row["price_ticks"] else "",
-        bare=lambda speaker, row: speaker.price(row["market"], row["price_ticks"]) if row["price_ticks"] else None,
-    )
+def _until(words: str) -> Callable[[AnyField], tuple[Part, ...]]:
+    """A time, in the sentence where there is one to come; beside it in nanoseconds, None where there is none."""
+
+    def parts(field: AnyField) -> tuple[Part, ...]:
+        def number(_: Vocabulary, row: Row) -> int | None:
+            return field.of(row) if 0 < field.of(row) < NEVER_NS else None
+
+        def text(_: Vocabulary, row: Row) -> str | None:
+            return time_text(field.of(row)) if 0 < field.of(row) < NEVER_NS else None
+
+        def said(speaker: Vocabulary, row: Row) -> str:
+            return "" if (time := text(speaker, row)) is None else words.format(time)
+
+        return Part("until", said, text), Part("until_ns", number)
+
+    return parts
 
 
-def _cash(name: str, field: str = "amount") -> Part:
-    return Part(name, lambda speaker, row: speaker.cash(row[field]))
+def _of_provider(field: AnyField) -> tuple[Part, ...]:
+    """The provider that an operator's order is about, where it is about one."""
+
+    def bare(speaker: Vocabulary, row: Row) -> str | None:
+        return speaker.provider(field.of(row)) if OperatorEvent.order.of(row) in PROVIDER_ORDERS else None
+
+    return (Part("of_provider", lambda speaker, row: "" if (name := bare(speaker, row)) is None else f" {name}", bare),)
 
 
-def _count(name: str, field: str) -> Part:
-    return Part(name, lambda speaker, row: row[field])
-
-
-def _code(name: str, codes: type[IntEnum], field: str = "code") -> Part:
-    names = {int(code): code.name.lower() for code in codes}
-    return Part(name, lambda speaker, row: names.get(row[field], f"code {row[field]}"))
-
-
-def _cap_lots(name: str, field: str) -> Part:
-    return Part(name, lambda speaker, row: speaker.lots(row["market"], row[field]))
-
-
-def _weight() -> Part:
+def _weight(field: AnyField) -> tuple[Part, ...]:
     """Weight of an ADL counterparty, by the venue's policy; in HOUSE always lots."""
 
     def said(speaker: Vocabulary, row: Row) -> str:
-        policy, value = AdlPolicy(speaker.venue.rules.adl_policy), row["value"]
-        weight = weight_kind(policy, row["code"])
+        policy, value = AdlPolicy(speaker.venue.rules.adl_policy), field.of(row)
+        weight = weight_kind(policy, AdlFillEffect.adl_class.of(row))
         if weight == Weight.SCORE:
             return POLICIES[policy].score.format(value)
         return speaker.cash(value) if weight == Weight.PROFIT else speaker.lots(row["market"], value)
 
-    return Part("weight", said)
+    return (Part("weight", said),)
 
 
-def _eta() -> Part:
+def _eta(_: AnyField) -> tuple[Part, ...]:
     """How a class shares: a part of each weight, or whole caps, one by one where the policy goes by an order."""
 
     def said(speaker: Vocabulary, row: Row) -> str:
-        policy = AdlPolicy(speaker.venue.rules.adl_policy)
+        policy, adl_class, group = AdlPolicy(speaker.venue.rules.adl_policy), AdlClassEffect.adl_class.of(row), AdlClassEffect(row)
         order = POLICIES[policy].order
-        if order and row["code"] != AdlClass.HOUSE and row["price_ticks"] < row["other"]:
-            return f"one by one in order of {order} until done, the last at {row['amount']}"
-        if row["value"] == 0:
+        if order and adl_class != AdlClass.HOUSE and group.full < group.candidates:
+            return f"one by one in order of {order} until done, the last at {group.eta_lots}"
+        if group.eta_weight == 0:
             return "their whole caps"
-        kind, weight = weight_kind(policy, row["code"]), str(row["value"])
+        kind, weight = weight_kind(policy, adl_class), str(group.eta_weight)
         if kind != Weight.SCORE:
-            weight = speaker.cash(row["value"]) if kind == Weight.PROFIT else speaker.lots(row["market"], row["value"])
-        return f"eta {speaker.lots(row['market'], row['amount'])} / {weight}"
+            weight = speaker.cash(group.eta_weight) if kind == Weight.PROFIT else speaker.lots(group.market, group.eta_weight)
+        return f"eta {speaker.lots(group.market, group.eta_lots)} / {weight}"
 
-    return Part("eta", said)
-
-
-def _market_or_venue(name: str) -> Part:
-    return Part(name, lambda speaker, row: "the venue" if row["market"] == NONE else speaker.market(row["market"]))
+    return (Part("eta", said),)
 
 
-def _until(field: str, words: str) -> tuple[Part, Part]:
-    """A time, in the sentence where there is one to come; beside it in nanoseconds, None where there is none."""
-
-    def said(_: Vocabulary, row: Row) -> str:
-        return words.format(time_text(row[field])) if 0 < row[field] < NEVER_NS else ""
-
-    def number(_: Vocabulary, row: Row) -> int | None:
-        return row[field] if 0 < row[field] < NEVER_NS else None
-
-    return Part("until", said, bare=lambda _, row: time_text(row[field]) if 0 < row[field] < NEVER_NS else None), Part(
-        "until_ns", lambda _, row: row[field], bare=number
-    )
-
-
-def _signal() -> Part:
+def _signal(field: AnyField) -> tuple[Part, ...]:
     """How strong the signal of a breaker's cause was: a move (PRICE) or distance (INDEX), or what was liquidated (FLOW)."""
 
-    def said(speaker: Vocabulary, row: Row) -> str | None:
-        if row["lots"] in (BreakerCause.PRICE, BreakerCause.INDEX):
-            return f"{row['value'] / 10_000:g} %"
-        return f"{speaker.cash(row['value'])} liquidated" if row["lots"] == BreakerCause.FLOW else None
+    def bare(speaker: Vocabulary, row: Row) -> str | None:
+        cause = BreakerEffect.cause.of(row)
+        if cause in (BreakerCause.PRICE, BreakerCause.INDEX):
+            return f"{field.of(row) / 10_000:g} %"
+        return f"{speaker.cash(field.of(row))} liquidated" if cause == BreakerCause.FLOW else None
 
-    return Part("signal", lambda speaker, row: f" ({text})" if (text := said(speaker, row)) else "", bare=said)
+    return (Part("signal", lambda speaker, row: f" ({text})" if (text := bare(speaker, row)) else "", bare),)
 
 
-def _breaker_state() -> Part:
+def _breaker_state(field: AnyField) -> tuple[Part, ...]:
     """From which state to which, in the sentence; beside it the new state. A stop that is held anew comes from its own state."""
-    state, before = _code("state", BreakerState), _code("before", BreakerState, "other")
+    state, before = _part(field), _part(BreakerEffect.old_state)
 
     def said(speaker: Vocabulary, row: Row) -> str:
         new = state.form(speaker, row)
-        return f"{new} anew" if row["code"] == row["other"] else f"now {new}, was {before.form(speaker, row)}"
+        return f"{new} anew" if field.of(row) == BreakerEffect.old_state.of(row) else f"now {new}, was {before.form(speaker, row)}"
 
-    return Part("state", said, bare=state.form)
-
-
-def _provider(field: str) -> Part:
-    return Part("provider", lambda speaker, row: speaker.provider(row[field]))
+    return (Part("state", said, state.form),)
 
 
-EVENTS: dict[EventKind, Sentence] = {
-    EventKind.ACCOUNT: Sentence(
-        "{account} opens, belongs to {owner}", (_holder("account"), Part("owner", lambda speaker, row: speaker.owner(row["other"])))
-    ),
-    EventKind.TRANSFER: Sentence("{account} receives {amount}, {code}", (_holder("account"), _cash("amount"), _code("code", Transfer))),
-    EventKind.POSITION: Sentence(
-        "{account} opens with {quantity} in {market} at a cost of {cost}", (_holder("account"), _market(), _quantity(), _cash("cost"))
-    ),
-    EventKind.FILL: Sentence(
-        "{account} trades {quantity} in {market} at {price} with {other}",
-        (_holder("account"), _or_outside("other", "other"), _market(), _quantity(), _price()),
-    ),
-    EventKind.MARK: Sentence("mark of {market} {price}", (_market(), _price())),
-    EventKind.INDEX: Sentence("index of {market} {price}", (_market(), _price())),
-    EventKind.VOLUME: Sentence("volume of {market} {quantity}", (_market(), _quantity())),
-    EventKind.DEPTH: Sentence(
-        "depth of {market}, {side}, band {band}: {quantity}", (_market(), _code("side", BookSide), _count("band", "other"), _quantity())
-    ),
-    EventKind.ORDER_FILL: Sentence(
-        "order {order} filled: {quantity} in {market} at {price}", (_count("order", "other"), _market(), _quantity(), _price())
-    ),
-    EventKind.ORDER_DONE: Sentence("order {order} is done", (_count("order", "other"),)),
-    EventKind.CLOCK: Sentence("the clock", ()),
-    EventKind.PROVIDER: Sentence("{account} becomes the account of {provider}", (_holder("account"), _provider("other"))),
-    EventKind.ANSWER: Sentence("offer {offer} is answered: {answer}", (_count("offer", "other"), _code("answer", Answer))),
-    EventKind.OPERATOR: Sentence(
+def _how(field: AnyField) -> tuple[Part, ...]:
+    """The offer that a takeover accepts; the vault takes over at once."""
+    return _part(field), Part("how", lambda _, row: f"offer {field.of(row)}" if field.of(row) else "at once")
+
+
+# -- the sentences -----------------------------------------------------------------------------------
+
+EVENTS: dict[EventKind, Sentence] = {kind: sentence_of(view) for kind, view in EVENT_VIEWS.items()} | {
+    EventKind.ACCOUNT: sentence_of(AccountEvent, "{account} opens, belongs to {owner}"),
+    EventKind.TRANSFER: sentence_of(TransferEvent, "{account} receives {amount}, {code}", market=_unsaid),
+    EventKind.POSITION: sentence_of(PositionEvent, "{account} opens with {quantity} in {market} at a cost of {cost}"),
+    EventKind.FILL: sentence_of(FillEvent, "{account} trades {quantity} in {market} at {price} with {other}", counterpart=_or_outside),
+    EventKind.MARK: sentence_of(MarkEvent, "mark of {market} {price}"),
+    EventKind.INDEX: sentence_of(IndexEvent, "index of {market} {price}"),
+    EventKind.VOLUME: sentence_of(VolumeEvent, "volume of {market} {quantity}"),
+    EventKind.DEPTH: sentence_of(DepthEvent, "depth of {market}, {side}, band {band}: {quantity}"),
+    EventKind.ORDER_FILL: sentence_of(OrderFillEvent, "order {order} filled: {quantity} in {market} at {price}"),
+    EventKind.ORDER_DONE: sentence_of(OrderDoneEvent, "order {order} is done"),
+    EventKind.CLOCK: sentence_of(ClockEvent, "the clock"),
+    EventKind.PROVIDER: sentence_of(ProviderEvent, "{account} becomes the account of {provider}"),
+    EventKind.ANSWER: sentence_of(AnswerEvent, "offer {offer} is answered: {answer}"),
+    EventKind.OPERATOR: sentence_of(
+        OperatorEvent,
         "an operator orders {order}{of_provider}; {where}, for {nanoseconds} ns",
-        (
-            _code("order", Operator),
-            Part(
-                "of_provider",
-                lambda speaker, row: (
-                    f" {speaker.provider(row['other'])}" if row["code"] in (Operator.PROVIDER_OFF, Operator.PROVIDER_ON) else ""
-                ),
-                bare=lambda speaker, row: (
-                    speaker.provider(row["other"]) if row["code"] in (Operator.PROVIDER_OFF, Operator.PROVIDER_ON) else None
-                ),
-            ),
-            _market_or_venue("where"),
-            _count("nanoseconds", "amount"),
-        ),
+        provider=_of_provider,
+        market=_market_or_venue,
+        hold_ns="nanoseconds",
     ),
 }
 
-EFFECTS: dict[EffectKind, Sentence] = {
-    EffectKind.REFUSAL: Sentence("refused: {reason}", (_code("reason", Reject), _holder("account"))),
-    EffectKind.HEALTH: Sentence(
+EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in EFFECT_VIEWS.items()} | {
+    EffectKind.REFUSAL: sentence_of(
+        RefusalEffect, "refused: {reason}", market=_unsaid, other=_unsaid, lots=_unsaid, price_ticks=_unsaid, amount=_unsaid
+    ),
+    EffectKind.HEALTH: sentence_of(
+        HealthEffect,
         "{account} is now {health}, was {before}: equity {equity}, maintenance margin {maintenance_margin}",
-        (
-            _holder("account"),
-            _code("health", Health),
-            _code("before", Health, "other"),
-            _cash("equity"),
-            _cash("maintenance_margin", "value"),
-        ),
+        old_health="before",
     ),
-    EffectKind.RESTRICT: Sentence("{account} is restricted: its own orders are cancelled, it takes no new risk", (_holder("account"),)),
-    EffectKind.ORDER: Sentence(
-        "closing order {order} of {account}: {quantity} in {market}, limit {limit}, zero cash {zero_cash}, reserved {reserved}",
-        (
-            _count("order", "other"),
-            _holder("account"),
-            _market(),
-            _quantity(),
-            _price("limit"),
-            _cash("zero_cash"),
-            _cash("reserved", "value"),
-        ),
+    EffectKind.RESTRICT: sentence_of(RestrictEffect, "{account} is restricted: its own orders are cancelled, it takes no new risk"),
+    EffectKind.ORDER: sentence_of(
+        OrderEffect, "closing order {order} of {account}: {quantity} in {market}, limit {limit}, zero cash {zero_cash}, reserved {reserved}"
     ),
-    EffectKind.CANCEL: Sentence(
-        "closing order {order} of {account} is cancelled with {quantity} in {market} open",
-        (_count("order", "other"), _holder("account"), _market(), _quantity()),
-    ),
-    EffectKind.TRADE: Sentence(
+    EffectKind.CANCEL: sentence_of(CancelEffect, "closing order {order} of {account} is cancelled with {quantity} in {market} open"),
+    EffectKind.TRADE: sentence_of(
+        TradeEffect,
         "{account} trades {quantity} in {market}{price} with {other}, {cause}: receives {cash}, realises {realised}",
-        (
-            _holder("account"),
-            _market(),
-            _quantity(),
-            _price_if_any(),
-            _counterpart("other"),
-            _code("cause", Cause),
-            _cash("cash"),
-            _cash("realised", "value"),
-        ),
+        price_ticks=_price_if_any,
+        counterpart=_or_many,
     ),
-    EffectKind.POSTING: Sentence(
+    EffectKind.POSTING: sentence_of(
+        PostingEffect,
         "{account} receives {amount} from {other}, {cause}{market}",
-        (_holder("account"), _cash("amount"), _holder("other", "other"), _code("cause", Cause), _in_market()),
+        receiver="account",
+        payer="other",
+        market=_in_market,
     ),
-    EffectKind.RESERVE: Sentence(
-        "the fund reserves {change} for order {order} of {account} in {market}: {reserved} in all",
-        (_cash("change"), _count("order", "other"), _holder("account"), _market(), _cash("reserved", "value")),
+    EffectKind.RESERVE: sentence_of(
+        ReserveEffect, "the fund reserves {change} for order {order} of {account} in {market}: {reserved} in all"
     ),
-    EffectKind.ADL_PLAN: Sentence(
-        "ADL of {account}: {quantity} in {market} at mark {mark}, {policy}, {fills} fills, receives {cash}, equity {equity}",
-        (
-            _holder("account"),
-            _quantity(),
-            _market(),
-            _price("mark"),
-            _code("policy", AdlPolicy),
-            _count("fills", "other"),
-            _cash("cash"),
-            _cash("equity", "value"),
-        ),
+    EffectKind.ADL_PLAN: sentence_of(
+        AdlPlanEffect, "ADL of {account}: {quantity} in {market} at mark {mark}, {policy}, {fills} fills, receives {cash}, equity {equity}"
     ),
-    EffectKind.ADL_CLASS: Sentence(
+    EffectKind.ADL_CLASS: sentence_of(
+        AdlClassEffect,
         "ADL of {account}, class {class_name}: {candidates} candidates give {quantity} in {market}, {full} their whole cap, {eta}",
-        (
-            _holder("account"),
-            _code("class_name", AdlClass),
-            _count("candidates", "other"),
-            _quantity(),
-            _market(),
-            _count("full", "price_ticks"),
-            _eta(),
-        ),
+        adl_class="class_name",
+        eta_lots=_eta,
+        eta_weight=_unsaid,
     ),
-    EffectKind.ADL_FILL: Sentence(
+    EffectKind.ADL_FILL: sentence_of(
+        AdlFillEffect,
         "{account} gives {quantity} in {market} to the ADL of {other}, class {class_name}: receives {cash}, cap {cap}, weight {weight}",
-        (
-            _holder("account"),
-            _holder("other", "other"),
-            _market(),
-            _quantity(),
-            _code("class_name", AdlClass),
-            _cash("cash"),
-            _cap_lots("cap", "price_ticks"),
-            _weight(),
-        ),
+        defaulter="other",
+        adl_class="class_name",
+        weight=_weight,
     ),
-    EffectKind.TEAR_UP: Sentence(
-        "tear-up of {account}: {quantity} in {market} at mark {mark}, receives {cash}, short of zero cash by {gap}",
-        (_holder("account"), _quantity(), _market(), _price("mark"), _cash("cash"), _cash("gap", "value")),
+    EffectKind.TEAR_UP: sentence_of(
+        TearUpEffect, "tear-up of {account}: {quantity} in {market} at mark {mark}, receives {cash}, short of zero cash by {gap}"
     ),
-    EffectKind.RESIDUAL: Sentence("{amount} of {account} stays uncovered", (_holder("account"), _cash("amount"))),
-    EffectKind.BREAKER: Sentence(
+    EffectKind.RESIDUAL: sentence_of(ResidualEffect, "{amount} of {account} stays uncovered"),
+    EffectKind.BREAKER: sentence_of(
+        BreakerEffect,
         "{where} is {state}, because of {cause}{signal}{until}",
-        (
-            _market_or_venue("where"),
-            _breaker_state(),
-            _code("before", BreakerState, "other"),
-            _code("cause", BreakerCause, "lots"),
-            _signal(),
-            *_until("amount", "; ends {} at the latest"),
-        ),
+        market=_market_or_venue,
+        breaker_state=_breaker_state,
+        old_state="before",
+        signal=_signal,
+        until_ns=_until("; ends {} at the latest"),
     ),
-    EffectKind.OFFER: Sentence(
-        "offer {offer} to {provider}: {quantity} of {account} in {market}; it receives {cash}, the fund reserves {reserved}",
-        (
-            _count("offer", "other"),
-            _provider("price_ticks"),
-            _quantity(),
-            _holder("account"),
-            _market(),
-            _cash("cash"),
-            _cash("reserved", "value"),
-        ),
+    EffectKind.OFFER: sentence_of(
+        OfferEffect, "offer {offer} to {provider}: {quantity} of {account} in {market}; it receives {cash}, the fund reserves {reserved}"
     ),
-    EffectKind.TAKEOVER: Sentence(
+    EffectKind.TAKEOVER: sentence_of(
+        TakeoverEffect,
         "{provider} takes over {quantity} of {account} in {market} ({how}): it receives {cash}, {support} from the fund",
-        (
-            _provider("price_ticks"),
-            _quantity(),
-            _holder("account"),
-            _market(),
-            _count("offer", "other"),
-            Part("how", lambda _, row: f"offer {row['other']}" if row["other"] else "at once"),
-            _cash("cash"),
-            _cash("support", "value"),
-        ),
+        offer_id=_how,
     ),
-    EffectKind.PROVIDER: Sentence(
+    EffectKind.PROVIDER: sentence_of(
+        ProviderEffect,
         "{provider} ({account}) is now {status}: {failures} failures in a row, score {score_ppm} ppm{until}",
-        (
-            _provider("other"),
-            _holder("account"),
-            _code("status", ProviderStatus),
-            _count("failures", "lots"),
-            _count("score_ppm", "amount"),
-            *_until("value", ", until {}"),
-        ),
+        until_ns=_until(", until {}"),
     ),
-    EffectKind.HAIRCUT: Sentence(
+    EffectKind.HAIRCUT: sentence_of(
+        HaircutEffect,
         "{account} pays {amount} for the default of {other} in {market}, {policy}: weight {weight}, cap {cap}",
-        (
-            _holder("account"),
-            _cash("amount"),
-            _holder("other", "other"),
-            _market(),
-            _code("policy", SocialisePolicy),
-            _cash("weight", "value"),
-            _cash("cap", "lots"),
-        ),
+        payer="account",
+        defaulter="other",
     ),
-    EffectKind.CLAIM: Sentence(
-        "the recovery claim of {account} changes by {change}: {claim} then", (_holder("account"), _cash("change"), _cash("claim", "value"))
-    ),
-    EffectKind.GUARD: Sentence(
+    EffectKind.CLAIM: sentence_of(ClaimEffect, "the recovery claim of {account} changes by {change}: {claim} then"),
+    EffectKind.GUARD: sentence_of(
+        GuardEffect,
         "the price guard: {price} of {market} is {done}; accepted mark before {before}, move {move_ppm} ppm{until}",
-        (
-            _price(),
-            _market(),
-            _code("done", Guard),
-            Part("before", lambda speaker, row: speaker.price(row["market"], row["other"])),
-            _count("move_ppm", "value"),
-            *_until("amount", ", until {}"),
-        ),
+        action="done",
+        accepted_ticks="before",
+        until_ns=_until(", until {}"),
     ),
 }
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from backstop.config import Venue, parse_venue
 from backstop.core.events import EffectKind, EventKind, Reject
+from backstop.core.kinds import Columns, RefusalEffect
 from backstop.journal.codes import codes_agree
 from backstop.journal.findings import Finding, FindingCode, JournalDamaged
 from backstop.journal.manifest import Names
@@ -114,7 +115,7 @@ def _mask(rows: NDArray[np.void], choice: Choice, table: Mapping[Any, Sentence],
     if choice.account is not None:
         named = np.zeros(len(rows), dtype=bool)
         for kind, sentence in table.items():
-            for name in sentence.holder_fields:
+            for name in sentence.holder_columns:
                 named |= (rows["kind"] == int(kind)) & (rows[name] == choice.account)
         mask &= named
     return mask
@@ -133,7 +134,7 @@ def stats(journal: Reader) -> dict[str, Any]:
     for batch in journal.batches():
         events.update(_counts(batch.events["kind"]))
         effects.update(_counts(batch.effects["kind"]))
-        refused.update(_counts(batch.effects["code"][batch.effects["kind"] == EffectKind.REFUSAL]))
+        refused.update(_counts(RefusalEffect[Columns](batch.effects).reason))
         sizes.append(len(batch.events))
         digests += batch.digest is not None
         times += [int(batch.events["time_ns"][place]) for place in (0, -1) if len(batch.events)]

@@ -43,7 +43,8 @@ from backstop.core.waterfall.turns import answer
 
 __all__ = ["deleverage", "deleverage_position"]
 
-_CLASSES = len(AdlClass)
+#: In the order in which they are asked.
+_CLASSES = tuple(int(adl_class) for adl_class in AdlClass)
 
 
 @kernel
@@ -209,7 +210,7 @@ def _emit_certificate(
         cash=cash,
         equity=equity,
     )
-    for kind in range(_CLASSES):
+    for kind in _CLASSES:
         _emit_class(state, found, kind, account, market, sign, cash)
 
 
@@ -243,7 +244,7 @@ def _trade_all(state: State, position: int, found: int, lots: int, cash: int) ->
     # Closed lots count for the flow breakers of the market and of the venue.
     add_flow(state, row.market, lots * unit_of(state, row.market))
     for settles in range(2):
-        for kind in range(_CLASSES):
+        for kind in _CLASSES:
             for place in range(found):
                 if state.columns[PLAN_CLASS, place] == kind and state.columns[PLAN_LOTS, place] > 0:
                     if settles == 0:
@@ -269,7 +270,7 @@ def deleverage_position(state: State, policy: int, position: int, equity: int, m
     for place in range(found):
         state.columns[PLAN_LOTS, place] = 0
     left = lots
-    for kind in range(_CLASSES):
+    for kind in _CLASSES:
         left -= _fill_class(state, policy, found, kind, left)
     split_by_largest_remainder(
         abs(cash),
