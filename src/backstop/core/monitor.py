@@ -1,11 +1,13 @@
-"""Who is distressed: exact judgements, and triggers that say where to look again.
+"""Who is distressed: exact verdicts, what follows from them, and triggers that say where to look again.
+
+``judge`` reaches a verdict and changes nothing; ``update_health`` is the only place that acts on one.
 
 An account's buffer above its next level is shared among its positions; each share becomes a trigger
 price, in a list of its market's price bucket. A new mark sweeps the buckets between the old mark and
 the new one and judges only the accounts found there. Why none is missed: docs/rules.md, section 4.
 
 Floating point chooses shares and prices of triggers here and nothing else: any choice within the
-bound is sound, and every verdict is made in integers by ``judge``.
+bound is sound, and every verdict is reached in integers by ``judge``.
 """
 
 from __future__ import annotations
@@ -17,9 +19,9 @@ from backstop.core.orders import cancel_orders_of
 from backstop.core.outbox import emit_health
 from backstop.core.state import DOWN, PLAN_MERGE, PLAN_ORDER, PLAN_POSITION, TOUCHED, UP, State, bucket_of
 from backstop.core.units import mul_div_ceil, mul_div_floor, sort_places
-from backstop.core.waits import wait_until
+from backstop.core.waits import wait_for_disposal
 
-__all__ = ["apply_mark", "judge", "start_round", "touch"]
+__all__ = ["apply_mark", "judge", "start_round", "touch", "update_health"]
 
 _PPM = 1_000_000
 #: Moves beyond this many ticks reach no price.
@@ -196,40 +198,55 @@ def _clear_marks(state: State, account: int) -> None:
 
 
 @kernel
+def judge(state: State, account: int) -> tuple[int, int, int, int]:
+    """Return the verdict on an account at the accepted marks: its health before and now, equity, maintenance margin.
+
+    An account in default stays in it until its equity reaches the release level.
+    """
+    equity, maintenance = assess(state, account)
+    before, now = state.accounts[account].health, raw_health(state, equity, maintenance)
+    if before >= Health.DISTRESSED and now < Health.DISTRESSED and equity < release_level(state, maintenance):
+        now = Health.DISTRESSED
+    return before, now, equity, maintenance
+
+
+@kernel
+def _enter_default(state: State, account: int) -> None:
+    head = state.accounts[account]
+    head.default_since_ns = state.engine[0].now_ns
+    head.next_slice_ns = 0
+    _clear_marks(state, account)
+
+
+@kernel
 def _leave_default(state: State, account: int) -> None:
     cancel_orders_of(state, account)
     head = state.accounts[account]
     head.restricted = 0
     head.wait_until_ns = NEVER_NS
-    vault = state.rules[0].vault
-    if vault != NONE and state.providers[vault].account == account:
-        wait_until(state, account, state.engine[0].now_ns + state.rules[0].disposal_interval_ns)
+    wait_for_disposal(state, account)
     head.default_since_ns = NEVER_NS
     head.next_slice_ns = 0
     _clear_marks(state, account)
 
 
 @unit
-def judge(state: State, account: int) -> bool:
-    """Judge an account at the accepted marks and place its triggers; return whether its health changed."""
-    engine = state.engine[0]
-    engine.judged += 1
-    head = state.accounts[account]
-    equity, maintenance = assess(state, account)
-    old = head.health
-    new = raw_health(state, equity, maintenance)
-    if old >= Health.DISTRESSED and new < Health.DISTRESSED and equity < release_level(state, maintenance):
-        new = Health.DISTRESSED
-    _place_triggers(state, account, new, equity, maintenance)
-    if new == old:
+def update_health(state: State, account: int) -> bool:
+    """Judge an account and act on the verdict; return whether its health changed.
+
+    Its triggers are placed again. A change is reported; one into or out of default begins or ends
+    all that belongs to a default.
+    """
+    state.engine[0].judged += 1
+    before, now, equity, maintenance = judge(state, account)
+    _place_triggers(state, account, now, equity, maintenance)
+    if now == before:
         return False
-    head.health = new
-    emit_health(state, account=account, health=new, old_health=old, equity=equity, maintenance_margin=maintenance)
-    if old < Health.DISTRESSED <= new:
-        head.default_since_ns = engine.now_ns
-        head.next_slice_ns = 0
-        _clear_marks(state, account)
-    elif new < Health.DISTRESSED <= old:
+    state.accounts[account].health = now
+    emit_health(state, account=account, health=now, old_health=before, equity=equity, maintenance_margin=maintenance)
+    if before < Health.DISTRESSED <= now:
+        _enter_default(state, account)
+    elif now < Health.DISTRESSED <= before:
         _leave_default(state, account)
     return True
 
@@ -255,7 +272,7 @@ def _gather(state: State, account: int) -> None:
 @kernel
 def touch(state: State, account: int) -> None:
     """Judge an account that an event or a stage changed, and give it a place in the next round."""
-    judge(state, account)
+    update_health(state, account)
     if state.accounts[account].health >= Health.DISTRESSED:
         _gather(state, account)
 
@@ -303,5 +320,5 @@ def apply_mark(state: State, market: int, price_ticks: int) -> None:
     sort_places(accounts, order, state.columns[PLAN_MERGE], found)
     for place in range(found):
         account = accounts[order[place]]
-        if judge(state, account) and state.accounts[account].health >= Health.DISTRESSED:
+        if update_health(state, account) and state.accounts[account].health >= Health.DISTRESSED:
             _gather(state, account)

@@ -6,7 +6,7 @@ from backstop.compiled import inlined, kernel
 from backstop.core.events import NEVER_NS, NONE
 from backstop.core.state import WAIT_ACCOUNT, WAIT_TIME, State
 
-__all__ = ["first_wait_ns", "pop_wait", "wait_until"]
+__all__ = ["first_wait_ns", "pop_wait", "wait_for_disposal", "wait_until"]
 
 
 @inlined
@@ -69,6 +69,15 @@ def wait_until(state: State, account: int, time_ns: int) -> None:
     while place > 0 and _is_less(state, place, (place - 1) // 2):
         _swap(state, place, (place - 1) // 2)
         place = (place - 1) // 2
+
+
+@kernel
+def wait_for_disposal(state: State, account: int) -> None:
+    """Let an account wait for the next disposal, if it is the vault's and does not wait already."""
+    rules = state.rules[0]
+    is_vault = rules.vault != NONE and state.providers[rules.vault].account == account
+    if is_vault and state.accounts[account].wait_until_ns == NEVER_NS:
+        wait_until(state, account, state.engine[0].now_ns + rules.disposal_interval_ns)
 
 
 @kernel

@@ -13,7 +13,7 @@ from backstop.core.breakers import add_flow
 from backstop.core.events import ADL_IN_ORDER, NONE, AdlClass, Cause, Health
 from backstop.core.ledger import trade
 from backstop.core.margin import assess, maintenance_margin, unit_of, zero_cash
-from backstop.core.monitor import judge
+from backstop.core.monitor import update_health
 from backstop.core.outbox import emit_adl_class, emit_adl_fill, emit_adl_plan
 from backstop.core.state import (
     CLASS_ETA_LOTS,
@@ -291,7 +291,7 @@ def _deleverage_account(state: State, policy: int, account: int) -> int:
     while position != NONE:
         row = state.positions[position]
         if row.lots != 0:
-            judge(state, account)
+            update_health(state, account)
             if state.accounts[account].health < Health.DISTRESSED:
                 break
             equity, maintenance = assess(state, account)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backstop.compiled import kernel, unit
 from backstop.core.events import NONE, Cause, Health
-from backstop.core.monitor import judge
+from backstop.core.monitor import update_health
 from backstop.core.stages import Outcome
 from backstop.core.state import OWNER_RESERVED, State
 from backstop.core.waterfall.fund import available_atoms, available_in_fund, available_to_owner, book_uncovered, pay
@@ -54,7 +54,7 @@ def cover_deficit(state: State, account: int) -> int:
 
     Returns DONE, or WAIT where the fund may pay more once what it has reserved is free.
     """
-    judge(state, account)
+    update_health(state, account)
     deficit = -state.accounts[account].balance
     if deficit <= 0:
         return Outcome.DONE
@@ -69,7 +69,7 @@ def cover_deficit(state: State, account: int) -> int:
                 deficit -= paid
     deficit -= socialise(state, account, deficit)
     book_uncovered(state, account, deficit)
-    judge(state, account)
+    update_health(state, account)
     return Outcome.DONE
 
 
@@ -79,7 +79,7 @@ def outcome_after_closing(state: State, account: int) -> int:
 
     DONE where it is out of default. Where it has no lots left, its deficit is covered. Else NEXT.
     """
-    judge(state, account)
+    update_health(state, account)
     if state.accounts[account].health < Health.DISTRESSED:
         return Outcome.DONE
     if has_lots(state, account):

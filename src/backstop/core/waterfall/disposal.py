@@ -11,7 +11,7 @@ from backstop.core.orders import is_place_free, open_order
 from backstop.core.outbox import emit_order
 from backstop.core.state import DISPOSAL_ORDER, State
 from backstop.core.units import mul_div_ceil
-from backstop.core.waits import wait_until
+from backstop.core.waits import wait_for_disposal
 from backstop.core.waterfall.closeout import book_lots, book_side, count_ordered, slice_lots, tolerance_ticks
 
 __all__ = ["dispose"]
@@ -63,4 +63,4 @@ def dispose(state: State, account: int) -> None:
             _dispose_position(state, position)
         position = row.next_of_account
     if holds:
-        wait_until(state, account, state.engine[0].now_ns + state.rules[0].disposal_interval_ns)
+        wait_for_disposal(state, account)

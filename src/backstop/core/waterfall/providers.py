@@ -13,7 +13,7 @@ from backstop.core.margin import assess, gross_notional, initial_margin, initial
 from backstop.core.outbox import emit_provider
 from backstop.core.state import State, commitment_row
 from backstop.core.units import compare_products, mul_div_floor
-from backstop.core.waits import wait_until
+from backstop.core.waits import wait_for_disposal
 
 __all__ = [
     "bind_provider",
@@ -59,10 +59,8 @@ def bind_provider(state: State, account: int, provider: int) -> None:
     row.failures = 0
     row.baseline, _ = assess(state, account)
     _set_status(state, provider, ProviderStatus.ON, NEVER_NS)
-    head = state.accounts[account]
-    holds = gross_notional(state, account) > 0
-    if provider == state.rules[0].vault and holds and head.health < Health.DISTRESSED and head.wait_until_ns == NEVER_NS:
-        wait_until(state, account, state.engine[0].now_ns + state.rules[0].disposal_interval_ns)
+    if gross_notional(state, account) > 0 and state.accounts[account].health < Health.DISTRESSED:
+        wait_for_disposal(state, account)
 
 
 @kernel

@@ -11,7 +11,7 @@ from __future__ import annotations
 from backstop.compiled import kernel, unit
 from backstop.core.events import NONE, Health
 from backstop.core.margin import assess
-from backstop.core.monitor import judge, start_round, touch
+from backstop.core.monitor import start_round, touch, update_health
 from backstop.core.orders import cancel_orders_of, forget_unanswered
 from backstop.core.outbox import is_crowded
 from backstop.core.stages import Outcome
@@ -119,7 +119,7 @@ def _needs_turn(state: State, account: int, turn: int) -> bool:
     one interval of the turn instead. An insolvent account is netted first. One without lots is
     covered, and needs no turn.
     """
-    judge(state, account)
+    update_health(state, account)
     head = state.accounts[account]
     if head.health < Health.DISTRESSED or head.orders_open != 0:
         return False
@@ -128,7 +128,7 @@ def _needs_turn(state: State, account: int, turn: int) -> bool:
         return False
     if head.health == Health.INSOLVENT:
         net_linked(state, account)
-        judge(state, account)
+        update_health(state, account)
         if head.health < Health.DISTRESSED:
             return False
     if not has_lots(state, account):

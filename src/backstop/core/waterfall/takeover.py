@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import add_flow
-from backstop.core.events import NEVER_NS, NONE, Answer, Cause, Health
+from backstop.core.events import NONE, Answer, Cause, Health
 from backstop.core.ledger import open_position_row, trade
 from backstop.core.margin import assess, gross_notional, release_level, released_margin, unit_of, zero_cash
-from backstop.core.monitor import judge, touch
+from backstop.core.monitor import touch, update_health
 from backstop.core.orders import cancel_excess, cancel_order, close_order, is_place_free, open_order, order_side, reserve
 from backstop.core.outbox import emit_offer, emit_takeover
 from backstop.core.stages import Outcome
@@ -28,7 +28,7 @@ from backstop.core.state import (
     State,
 )
 from backstop.core.units import add_checked, mul_div_ceil, mul_div_floor
-from backstop.core.waits import wait_until
+from backstop.core.waits import wait_for_disposal, wait_until
 from backstop.core.waterfall.allocation import allocate
 from backstop.core.waterfall.cover import outcome_after_closing
 from backstop.core.waterfall.fund import available_atoms, pay
@@ -293,8 +293,7 @@ def _settle_transfer(state: State, position: int, provider: int, lots: int) -> N
 @kernel
 def _take_position(state: State, position: int, equity: int, maintenance: int) -> None:
     """Let the vault take over what it can of one position, at once."""
-    row, rules = state.positions[position], state.rules[0]
-    vault = rules.vault
+    row, vault = state.positions[position], state.rules[0].vault
     least = _least_lots(state, position, equity, maintenance, equity, maintenance) if equity >= 0 else 0
     wanted = least if least > 0 else abs(row.lots)
     lots = cap_lots(state, vault, position, wanted)
@@ -309,9 +308,7 @@ def _take_position(state: State, position: int, equity: int, maintenance: int) -
     state.commitments[commitment].used += lots * unit_of(state, row.market)
     _transfer(state, position, vault, lots, cash, 0, max(0, zero - cash) if equity < 0 else 0)
     _settle_transfer(state, position, vault, lots)
-    taker = state.providers[vault].account
-    if state.accounts[taker].wait_until_ns == NEVER_NS:
-        wait_until(state, taker, state.engine[0].now_ns + rules.disposal_interval_ns)
+    wait_for_disposal(state, state.providers[vault].account)
 
 
 @kernel
@@ -324,7 +321,7 @@ def _take_over_by_vault(state: State, account: int) -> None:
     while position != NONE:
         row = state.positions[position]
         if row.lots != 0:
-            judge(state, account)
+            update_health(state, account)
             if state.accounts[account].health < Health.DISTRESSED:
                 return
             update_status(state, vault)

@@ -7,7 +7,7 @@ from backstop.core.breakers import add_flow
 from backstop.core.events import NONE, Cause, Health
 from backstop.core.ledger import trade
 from backstop.core.margin import assess, unit_of, zero_cash
-from backstop.core.monitor import judge
+from backstop.core.monitor import update_health
 from backstop.core.outbox import emit_tear_up
 from backstop.core.state import PLAN_CASH, PLAN_LOTS, PLAN_ORDER, PLAN_POSITION, PLAN_REMAINDER, PLAN_WEIGHT, TURN_ACCOUNT, State
 from backstop.core.units import split_by_largest_remainder
@@ -76,7 +76,7 @@ def _tear_up_account(state: State, account: int) -> int:
     while position != NONE:
         row = state.positions[position]
         if row.lots != 0:
-            judge(state, account)
+            update_health(state, account)
             if state.accounts[account].health < Health.DISTRESSED:
                 break
             equity, maintenance = assess(state, account)
