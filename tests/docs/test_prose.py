@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,3 +55,15 @@ def test_wide_prose_is_found_and_wide_tables_are_not() -> None:
 def test_exempt_pages_are_there() -> None:
     """A page that was renamed or is gone does not stay on the list."""
     assert [page for page in EXEMPT if not (ROOT / page).exists()] == []
+
+
+def test_the_targets_that_pages_name_are_in_the_makefile() -> None:
+    """Every `make TARGET` of the first pages can be run."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {
+        target
+        for page in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
+        for target in re.findall(r"`make ([a-z-]+)", (ROOT / page).read_text(encoding="utf-8"))
+    }
+    assert len(named) > 10
+    assert named - targets == set()
