@@ -4,6 +4,7 @@ share.
 
 from desk import FACTOR, Desk, K
 
+from backstop.core.contract_terms import LinearContract
 from backstop.core.events import EffectKind, Transfer
 from backstop.core.waterfall.certificate import check_certificate
 
@@ -17,4 +18,4 @@ desk.send(K.TRANSFER, account=bob, code=Transfer.FUNDING, amount=-204_00)
 effects = desk.send(K.TRANSFER, account=alice, code=Transfer.FUNDING, amount=-200_00)
 desk.tell("alice pays 200.00 of funding", effects)
 plan = effects["kind"].tolist().index(EffectKind.ADL_PLAN)
-print(f"the certificate is checked: {len(check_certificate(effects, plan, FACTOR))} findings")
+print(f"the certificate is checked: {len(check_certificate(effects, plan, LinearContract(FACTOR)))} findings")

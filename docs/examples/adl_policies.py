@@ -4,6 +4,7 @@ the queue before.
 
 from desk import FACTOR, Desk, K, money
 
+from backstop.core.contract_terms import LinearContract
 from backstop.core.events import AdlPolicy, EffectKind, Transfer
 from backstop.core.waterfall.certificate import check_certificate
 from backstop.runs.ranking import rank_market
@@ -49,7 +50,7 @@ for policy in AdlPolicy:
     gives = {desk.names[row["account"]]: row["lots"] for row in fills}
     head = effects[effects["kind"] == EffectKind.ADL_CLASS][-1]
     beyond = sum(int(-row["lots"] * 850 * FACTOR - row["amount"]) for row in fills)
-    findings = check_certificate(effects, effects["kind"].tolist().index(EffectKind.ADL_PLAN), FACTOR)
+    findings = check_certificate(effects, effects["kind"].tolist().index(EffectKind.ADL_PLAN), LinearContract(FACTOR))
     eta = f"{head['amount']} / {head['value']}"
     print(f"  {policy.name.lower():<16}" + "".join(f"{gives.get(name, 0):>6}" for name in SHORTS), end="")
     print(f"   {money(beyond):<13}{len(findings)} findings    {eta}")

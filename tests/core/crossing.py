@@ -7,9 +7,9 @@ with shorts before anybody else is asked. What is left goes on to the next turn.
 from __future__ import annotations
 
 from backstop.compiled import kernel
+from backstop.core.contracts import cash_at_mark
 from backstop.core.events import NONE, Cause
 from backstop.core.ledger import position_of, trade
-from backstop.core.margin import unit_of
 from backstop.core.state import TURN_ACCOUNT, State
 from backstop.core.waterfall.cover import outcome_after_closing
 from backstop.core.waterfall.turns import answer
@@ -23,7 +23,7 @@ def _cross_pair(state: State, position: int, other: int) -> None:
     row, against = state.positions[position], state.positions[other]
     lots = min(abs(row.lots), abs(against.lots))
     change = -lots if row.lots > 0 else lots
-    mark, cash = state.markets[row.market].mark_ticks, -change * unit_of(state, row.market)
+    mark, cash = state.markets[row.market].mark_ticks, cash_at_mark(state, row.market, change)
     trade(state, position, change, cash, mark, Cause.ADL, against.account)
     trade(state, other, -change, -cash, mark, Cause.ADL, row.account)
     row.closed_in_default = against.closed_in_default = 1

@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from backstop.core.contract_terms import LinearContract
 from backstop.core.events import NONE, AdlClass, EffectKind, EventKind, Health, Stage, Transfer
 from backstop.core.instruments import LimitRules, TierRules
 from backstop.core.waterfall.certificate import check_certificate
@@ -100,5 +101,5 @@ def test_three_counterparties_worked_by_hand() -> None:
     assert (head.code, head.other, head.lots, head.price_ticks, head.amount, head.value) == (AdlClass.PROFITABLE, 3, 10, 1, 8, 150)
     fills = [(row.account, row.lots, row.price_ticks, row.amount, row.value) for row in effects if row.kind == F.ADL_FILL]
     assert fills == [(1, 2, 2, -180, 150), (2, 5, 6, -450, 90), (3, 3, 4, -270, 60)]
-    assert check_certificate(desk.rows, first, 1) == []
+    assert check_certificate(desk.rows, first, LinearContract(1)) == []
     assert int(desk.state.accounts[0].health) == Health.HEALTHY

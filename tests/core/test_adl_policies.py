@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from backstop.core.contract_terms import LinearContract
 from backstop.core.events import ADL_IN_ORDER, HOUSE_FIRST_MARKET, NEVER_NS, NONE, AdlClass, AdlPolicy, EffectKind, Health, Stage
 from backstop.core.instruments import LimitRules, TierRules
 from backstop.core.ledger import open_position_row, position_of
@@ -123,7 +124,7 @@ def wave(policy: AdlPolicy, holdings: list[Holding]) -> tuple[State, list[Effect
     deleverage_position(state, policy, position_of(state, 0, 0), equity, maintenance)
     rows = state.effects[: int(state.engine[0].effects_now)]
     if len(rows):
-        assert [str(finding) for finding in check_certificate(rows, 0, FACTOR)] == []
+        assert [str(finding) for finding in check_certificate(rows, 0, LinearContract(FACTOR))] == []
     for account in range(1, len(holdings)):
         assert state.accounts[account].health < Health.DISTRESSED or before.accounts[account].health >= Health.DISTRESSED
     lots = state.positions["lots"][state.positions["market"] == 0]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from backstop.core.contract_terms import LinearContract
 from backstop.core.engine import step
 from backstop.core.events import ADL_IN_ORDER, EFFECT, NONE, AdlClass, AdlPolicy, Cause, EffectArray, EffectKind
 from backstop.core.state import new_state
@@ -19,6 +20,8 @@ from tests.streams.random_streams import make_stream, profile_of
 
 F = EffectKind
 STREAMS = 520
+
+UNIT = LinearContract(1)
 
 
 class Certificate(NamedTuple):
@@ -94,7 +97,7 @@ def harvest() -> tuple[Certificate, ...]:
 
 def faults(rows: list[Effect] | tuple[Effect, ...], factor: int) -> set[CertificateFault]:
     """Return the kinds of fault found."""
-    return {finding.code for finding in check_certificate(array(rows), 0, factor)}
+    return {finding.code for finding in check_certificate(array(rows), 0, LinearContract(factor))}
 
 
 def test_harvest_has_every_kind() -> None:
@@ -114,7 +117,7 @@ def test_harvest_has_every_kind() -> None:
 
 def test_certificates_of_the_engine_are_sound() -> None:
     for certificate in harvest():
-        assert [str(finding) for finding in check_certificate(array(certificate.rows), 0, certificate.factor)] == []
+        assert [str(finding) for finding in check_certificate(array(certificate.rows), 0, LinearContract(certificate.factor))] == []
         assert check_certificate(array(certificate.rows), 0) == []
 
 
@@ -273,12 +276,12 @@ def test_messages_name_the_numbers() -> None:
         Effect(5, F.TRADE, Cause.ADL, 0, 7, NONE, -4, 0, 420, 0),
         Effect(5, F.TRADE, Cause.ADL, 0, 2, 7, 4, 0, -420, 0),
     ]
-    assert check_certificate(array([plan, head, fill, *trades]), 0, 1) == []
-    short = [str(each) for each in check_certificate(array([plan, head, fill._replace(price_ticks=3), *trades]), 0, 1)]
+    assert check_certificate(array([plan, head, fill, *trades]), 0, UNIT) == []
+    short = [str(each) for each in check_certificate(array([plan, head, fill._replace(price_ticks=3), *trades]), 0, UNIT)]
     assert "CAP: 2 gives 4 lots, its cap is 3" in short
-    cheap = [str(each) for each in check_certificate(array([plan._replace(amount=400, value=3), head, fill, *trades]), 0, 1)]
+    cheap = [str(each) for each in check_certificate(array([plan._replace(amount=400, value=3), head, fill, *trades]), 0, UNIT)]
     assert "CASH: the counterparties pay 420, the defaulter receives 400" in cheap
-    odd = [str(each) for each in check_certificate(array([plan._replace(value=3), head, fill, *trades]), 0, 1)]
+    odd = [str(each) for each in check_certificate(array([plan._replace(value=3), head, fill, *trades]), 0, UNIT)]
     assert "PLAN: equity 3: cash 420 is not the mark value of 4 lots at 100" in odd
     assert "PLAN: cash 420 is 20 beyond mark value, with equity 3" in odd
 

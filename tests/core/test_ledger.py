@@ -6,7 +6,8 @@ import pytest
 
 from backstop.core.events import FUND, WORLD, Cause, EffectKind, EventKind, clearing_of, error_inventory_of, outside_of
 from backstop.core.instruments import LimitRules
-from backstop.reference.records import Effect
+from backstop.core.ledger import balance_in, post
+from backstop.reference.records import Effect, effects_list
 from tests.core.desk import Desk, make_rules
 
 F, C = EffectKind, Cause
@@ -124,3 +125,25 @@ def test_balance_beyond_64_bits_stops_the_engine() -> None:
     desk.state.accounts[0].balance = (1 << 63) - 5
     with pytest.raises(OverflowError):
         desk.trade(0, -1, 110)
+
+
+def test_assets_are_kept_apart_and_each_sums_to_zero() -> None:
+    """A posting in asset 1 moves no balance of asset 0, and says which asset it moved."""
+    desk = Desk(make_rules()._replace(assets=3))
+    desk.open(500, 500)
+    state = desk.state
+    state.engine[0].effects_now = 0
+    for receiver, payer, amount, asset in ((0, WORLD, 70, 1), (1, 0, 30, 1), (0, 1, -5, 2), (0, FUND, 9, 0)):
+        post(state, receiver, payer, amount, asset, C.CASH, -1)
+    assert [[balance_in(state, who, asset) for who in (0, 1, WORLD, FUND)] for asset in range(3)] == [
+        [509, 500, -1_000, -9],
+        [40, 30, -70, 0],
+        [-5, 5, 0, 0],
+    ]
+    rows = effects_list(state.effects[: int(state.engine[0].effects_now)])
+    assert brief(rows, F.POSTING) == [(0, WORLD, 0, 70, 1), (1, 0, 0, 30, 1), (1, 0, 0, 5, 2), (0, FUND, 0, 9, 0)]
+    assert state.other_balances.sum(axis=1).tolist() == [0, 0]
+
+
+def test_venue_of_one_asset_has_no_room_for_another() -> None:
+    assert Desk(make_rules()).state.other_balances.size == 1

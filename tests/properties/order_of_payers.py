@@ -34,8 +34,8 @@ def adl_is_as_planned(moment: Moment) -> Findings:
     plan, mirror = moment.effect, moment.mirror
     if plan.kind != F.ADL_PLAN:
         return
-    factor = mirror.rules.markets[plan.market].notional_factor
-    yield from (str(finding) for finding in check_certificate(moment.rows, moment.place, factor))
+    contract = mirror.rules.markets[plan.market].contract
+    yield from (str(finding) for finding in check_certificate(moment.rows, moment.place, contract))
     equity, held, lots = mirror.equity(plan.account), mirror.lots(plan.account, plan.market), abs(plan.lots)
     if plan.code != mirror.rules.adl_policy:
         yield f"{plan}: the policy is {mirror.rules.adl_policy}"

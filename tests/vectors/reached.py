@@ -55,7 +55,7 @@ REACHED = (
         "`initial_margin`, `assess`",
         len(dydx_margin.NOT_EXPRESSIBLE),
     ),
-    _count(_MARGIN, "notionals, sizes", (dydx_margin.NOTIONALS, dydx_margin.SIZES), "`assess`, `unit_of`"),
+    _count(_MARGIN, "notionals, sizes", (dydx_margin.NOTIONALS, dydx_margin.SIZES), "`assess`, `value_at_mark`"),
     _count(
         _MARGIN,
         "scaled initial margin, rates",

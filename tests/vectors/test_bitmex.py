@@ -10,8 +10,8 @@ from fractions import Fraction
 
 import pytest
 
+from backstop.core.contracts import value_at_mark
 from backstop.core.events import EffectKind
-from backstop.core.margin import unit_of
 from tests.vectors.driving import Drive, flat_market, still_rules
 from tests.vectors.tables.bitmex import BANKRUPTCY_PRICE, LONGS, MARK, SIZE, Long
 from tests.vectors.venues.bitmex import (
@@ -59,7 +59,7 @@ def _engine() -> Drive:
 
 def test_the_engine_measures_what_the_scores_are_made_of() -> None:
     drive = _engine()
-    unit = int(unit_of(drive.state, 0))
+    unit = int(value_at_mark(drive.state, 0, 1))
     for account, long in enumerate(LONGS):
         row = drive.state.positions[drive.position_row(account, 0)]
         value = int(row.lots) * unit

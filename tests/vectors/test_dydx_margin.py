@@ -12,9 +12,9 @@ from math import ceil
 
 import pytest
 
+from backstop.core.contracts import value_at_mark
 from backstop.core.events import EffectKind, EventKind, Reject
 from backstop.core.instruments import check_rules
-from backstop.core.margin import unit_of
 from tests.vectors.driving import Drive, Mapping, flat_market, map_quantums, still_rules
 from tests.vectors.tables.dydx import Venue
 from tests.vectors.tables.dydx_margin import (
@@ -77,7 +77,7 @@ def test_notional_of_a_position(case: Notional) -> None:
 def test_position_of_a_notional(case: Size) -> None:
     mapping = map_quantums(case.market, case.quantums)
     drive = _hold(case.market, case.quantums, mapping)
-    lots, rest = divmod(int(case.notional / mapping.atom), int(unit_of(drive.state, 0)))
+    lots, rest = divmod(int(case.notional / mapping.atom), int(value_at_mark(drive.state, 0, 1)))
     assert (lots * mapping.lot_quantums, rest) == (case.quantums, 0)
     assert drive.lots(0, 0) == lots
 

@@ -19,9 +19,10 @@ from fractions import Fraction
 
 import pytest
 
+from backstop.core.contracts import value_at_mark
 from backstop.core.events import UNCOVERED, AdlClass, EffectKind, Health
 from backstop.core.instruments import LimitRules, VenueRules
-from backstop.core.margin import unit_of, zero_price_ticks
+from backstop.core.margin import zero_price_ticks
 from tests.vectors.driving import Drive, flat_market, still_rules
 from tests.vectors.tables.paper_positions import BUDGET, FIVE, HAIRCUTS, MAINTENANCE_PPM, QUEUE, STEPS, TOTALS, Claim, Five, Share
 
@@ -74,7 +75,7 @@ def _rate(step: int) -> Fraction:
 
 
 def _notional(drive: Drive, account: int) -> int:
-    unit = int(unit_of(drive.state, 0))
+    unit = int(value_at_mark(drive.state, 0, 1))
     return abs(drive.lots(account, 0)) * unit
 
 

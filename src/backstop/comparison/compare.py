@@ -122,7 +122,7 @@ class Wave(NamedTuple):
 
     seq: int
     plans: int
-    #: Sum of lots x mark x atoms a tick a lot.
+    #: Sum of notionals at mark.
     notional: int
 
 
@@ -132,11 +132,11 @@ def waves_of(path: Path | str) -> list[Wave]:
     with open_journal(path) as journal:
         from backstop.config import parse_venue
 
-        factors = [market.notional_factor for market in parse_venue(journal.manifest.venue_text, "venue file of the journal").markets]
+        markets = parse_venue(journal.manifest.venue_text, "venue file of the journal").markets
         for batch in read_batches(journal):
             for row in batch.effects[batch.effects["kind"] == EffectKind.ADL_PLAN]:
                 plans, notional = found.get(int(row["seq"]), (0, 0))
-                worth = abs(int(row["lots"])) * int(row["price_ticks"]) * factors[int(row["market"])]
+                worth = abs(markets[int(row["market"])].contract.value(int(row["lots"]), int(row["price_ticks"])))
                 found[int(row["seq"])] = (plans + 1, notional + worth)
     return [Wave(seq, plans, notional) for seq, (plans, notional) in found.items()]
 
@@ -184,15 +184,16 @@ def _outcome_of(past: Past, policy: AdlPolicy, effects: EffectArray) -> Outcome:
     for first in plans:
         plan = effects[first]
         market, mark = int(plan["market"]), int(plan["price_ticks"])
-        unit = mark * past.venue.markets[market].notional_factor
-        findings += map(str, check_certificate(effects, first, past.venue.markets[market].notional_factor))
-        budget += abs(int(plan["lots"])) * unit
+        contract = past.venue.markets[market].contract
+        findings += map(str, check_certificate(effects, first, contract))
+        budget += abs(contract.value(int(plan["lots"]), mark))
         lots = cash = 0
         rows = effects[first : first + int(plan["other"]) + len(AdlClass) + 1]
         for fill in rows[rows["kind"] == EffectKind.ADL_FILL][: int(plan["other"])]:
             name = _holder_name(past, market, int(fill["account"]))
-            parts[name] += abs(int(fill["lots"])) * unit
-            paid[name] += -int(fill["lots"]) * unit - int(fill["amount"])
+            value = contract.value(int(fill["lots"]), mark)
+            parts[name] += abs(value)
+            paid[name] += -value - int(fill["amount"])
             lots += int(fill["lots"])
             cash += int(fill["amount"])
         is_exact &= (lots, cash) == (-int(plan["lots"]), -int(plan["amount"]))

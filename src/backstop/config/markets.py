@@ -16,6 +16,7 @@ from backstop.config.schema import BreakersSection, MarketSection
 from backstop.config.sections import Parts, amount_text, atoms_or_finding
 from backstop.config.shape import Pieces
 from backstop.config.venue import Asset, BookRules, MarketSpec
+from backstop.core.contract_terms import LinearContract
 from backstop.core.instruments import (
     DEPTH_LOTS_MAX,
     NO_CAP,
@@ -109,7 +110,7 @@ def read_market(number: int, section: MarketSection, pieces: Pieces, parts: Part
         **stops,
     )
     book = BookRules(depth, section.book.recovery_ppm_per_second, section.book.permanent_impact_ppm, section.book.latency)
-    return MarketPart(read.key, spec, rules, book, lots_max * ticks_max * factor)
+    return MarketPart(read.key, spec, rules, book, spec.contract.bound(lots_max, ticks_max))
 
 
 def _group(read: _Reader, parts: Parts) -> int:
@@ -237,9 +238,10 @@ def _factor(read: _Reader) -> int | None:
 
 def _check_overflow(read: _Reader, parts: Parts, factor: int, ticks_max: int, lots_max: int) -> None:
     section = read.section
-    notional = lots_max * ticks_max * factor
+    contract = LinearContract(factor)
+    notional = contract.bound(lots_max, ticks_max)
     if notional > NOTIONAL_ATOMS_MAX:
-        most = NOTIONAL_ATOMS_MAX // (ticks_max * factor)
+        most = contract.lots_within(NOTIONAL_ATOMS_MAX, ticks_max)
         read.wrong(
             "position_max",
             f"is {amount_text(notional, read.asset)} {read.asset.name} at price_max {decimal_text(section.price_max)}: must be at most"

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from backstop.config.findings import did_you_mean
 from backstop.config.quantise import Rounding, decimal_text, steps_of, value_of
+from backstop.core.contract_terms import Contract, LinearContract
 from backstop.core.instruments import VenueRules
 
 __all__ = ["Asset", "BookRules", "MarketSpec", "ProviderSpec", "Venue"]
@@ -71,6 +72,11 @@ class MarketSpec:
     notional_factor: int
     price_ticks_max: int
     position_lots_max: int
+
+    @property
+    def contract(self) -> Contract:
+        """The formulas of its value."""
+        return LinearContract(self.notional_factor)
 
     @property
     def base(self) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import effective_state
+from backstop.core.contracts import value_at_mark, value_max, value_of
 from backstop.core.drawdown import group_of_fund
 from backstop.core.events import (
     FEES,
@@ -90,11 +91,11 @@ def _at_held_marks(state: State, account: int) -> tuple[int, int]:
         row = state.positions[position]
         held = state.breakers[row.market].held_ticks
         if row.lots != 0 and held != 0:
-            market = state.markets[row.market]
-            size, factor = abs(row.lots), market.notional_factor
-            equity += min(0, row.lots * (held - market.mark_ticks) * factor)
-            at_mark = initial_margin_of(state, row.market, size * market.mark_ticks * factor)
-            initial += max(0, initial_margin_of(state, row.market, size * held * factor) - at_mark)
+            at_mark = value_at_mark(state, row.market, row.lots)
+            at_held = value_of(state, row.market, row.lots, held)
+            equity += min(0, at_held - at_mark)
+            margin = initial_margin_of(state, row.market, abs(at_mark))
+            initial += max(0, initial_margin_of(state, row.market, abs(at_held)) - margin)
         position = row.next_of_account
     return equity, initial
 
@@ -203,7 +204,7 @@ def _opening_refusal(state: State, account: int, market: int, lots: int, cost: i
         return Reject.UNKNOWN_ACCOUNT
     if lots == 0 or not -place.position_lots_max <= lots <= place.position_lots_max:
         return Reject.LOTS_OUT_OF_RANGE
-    most = abs(lots) * place.price_ticks_max * place.notional_factor
+    most = value_max(state, market, lots)
     if not -most <= cost <= most:
         return Reject.AMOUNT_OUT_OF_RANGE
     if place.mark_ticks == 0:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.admission import refusal_of
 from backstop.core.breakers import after_index, apply_operator, check_outage, next_timer_ns, settle_dirty
+from backstop.core.contract_terms import VENUE_ASSET
+from backstop.core.contracts import cash_of, settlement_asset
 from backstop.core.drawdown import group_of_fund, judge_drawdowns, shift_peaks
 from backstop.core.events import (
     NEVER_NS,
@@ -65,7 +67,7 @@ def _apply_transfer(state: State, account: int, market: int, code: int, amount: 
     elif amount < 0 and state.accounts[account].health >= Health.DISTRESSED:
         # Its orders left on the equity that now goes.
         cancel_orders_of(state, account)
-    post(state, account, WORLD, amount, Cause.CASH if code == Transfer.CASH else Cause.FUNDING, NONE)
+    post(state, account, WORLD, amount, VENUE_ASSET, Cause.CASH if code == Transfer.CASH else Cause.FUNDING, NONE)
     if group == NONE:
         touch(state, account)
 
@@ -93,7 +95,7 @@ def _apply_opening(state: State, account: int, market: int, lots: int, cost: int
     if outside.lots == 0:
         left = outside.cost
         outside.cost = 0
-        post(state, outside.account, outside.account + 1, -left, Cause.OPENING, market)
+        post(state, outside.account, outside.account + 1, -left, settlement_asset(state, market), Cause.OPENING, market)
     touch(state, account)
 
 
@@ -108,7 +110,7 @@ def _note_closed(state: State, position: int, lots: int) -> None:
 
 @kernel
 def _apply_fill(state: State, account: int, other: int, market: int, lots: int, price_ticks: int) -> None:
-    cash = -lots * price_ticks * state.markets[market].notional_factor
+    cash = cash_of(state, market, lots, price_ticks)
     position = open_position_row(state, account, market)
     counterpart = 2 * market if other == NONE else open_position_row(state, other, market)
     holder = state.positions[counterpart].account

@@ -33,7 +33,8 @@ ORDER       account, market, ``other`` order id, ``lots`` signed, ``price_ticks`
 CANCEL      account, market, ``other`` order id, ``lots`` signed that were still open
 TRADE       account (holder), market, ``code`` Cause, ``other`` counterpart holder, ``lots`` signed,
             ``price_ticks`` (0 where the cash is exact), ``amount`` cash received, ``value`` P&L realised
-POSTING     ``account`` receives ``amount`` (> 0) from ``other``, ``code`` Cause, market
+POSTING     ``account`` receives ``amount`` (> 0) from ``other``, ``code`` Cause, market, ``value`` number of
+            the asset (0: the venue's)
 RESERVE     account, market, ``other`` order id, ``amount`` change of the fund's reservations, ``value`` reserved then
 ADL_PLAN    account, market, ``code`` AdlPolicy, ``lots`` signed change of the defaulter, ``price_ticks`` mark,
             ``amount`` cash to the defaulter, ``value`` its equity, ``other`` number of ADL_FILL rows that follow

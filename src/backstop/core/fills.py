@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from backstop.compiled import kernel, unit
 from backstop.core.breakers import add_flow
+from backstop.core.contracts import cash_of, notional_at_mark, settlement_asset
 from backstop.core.events import NONE, Cause
 from backstop.core.ledger import post, trade
-from backstop.core.margin import assess, unit_of
+from backstop.core.margin import assess
 from backstop.core.monitor import touch
 from backstop.core.orders import close_order, forget_depth, order_side, pending_lots, remaining_lots, reserve
 from backstop.core.state import CLOSING_ORDER, State
@@ -44,16 +45,23 @@ def _late_lots(state: State, position: int, lots: int, open_take: int, most: int
 def _settle_against_zero(state: State, slot: int, lots: int, price_ticks: int, equity: int) -> None:
     """Charge the fee or pay the support of the ``lots`` that an open order filled at ``price_ticks``."""
     order = state.orders[slot]
-    sign = -1 if order.lots > 0 else 1
-    factor = state.markets[order.market].notional_factor
+    change = lots if order.lots > 0 else -lots
     whole = abs(order.lots)
     zero = mul_div_ceil(order.zero_cash, order.filled, whole) - mul_div_ceil(order.zero_cash, order.filled - lots, whole)
-    cash = sign * lots * price_ticks * factor
+    cash = cash_of(state, order.market, change, price_ticks)
     if equity >= 0:
-        at_limit = sign * lots * order.limit_ticks * factor
-        fee = mul_div_floor(lots * unit_of(state, order.market), state.rules[0].fee_ppm, _PPM)
+        at_limit = cash_of(state, order.market, change, order.limit_ticks)
+        fee = mul_div_floor(notional_at_mark(state, order.market, lots), state.rules[0].fee_ppm, _PPM)
         fee = max(0, min(fee, cash - zero, cash - at_limit))
-        post(state, fund_id(state.markets[order.market].group), order.account, fee, Cause.LIQUIDATION_FEE, order.market)
+        post(
+            state,
+            fund_id(state.markets[order.market].group),
+            order.account,
+            fee,
+            settlement_asset(state, order.market),
+            Cause.LIQUIDATION_FEE,
+            order.market,
+        )
     support = min(max(0, zero - cash), order.reserved)
     if support > 0:
         pay(state, order.account, state.markets[order.market].group, support, Cause.SUPPORT, order.market)
@@ -64,7 +72,7 @@ def _settle_against_zero(state: State, slot: int, lots: int, price_ticks: int, e
 def _book_error(state: State, market: int, lots: int, price_ticks: int) -> None:
     """Book lots that no position can take to the market's error_inventory."""
     outside, error = 2 * market, 2 * market + 1
-    cash = -lots * price_ticks * state.markets[market].notional_factor
+    cash = cash_of(state, market, lots, price_ticks)
     trade(state, error, lots, cash, price_ticks, Cause.ERROR_FILL, state.positions[outside].account)
     trade(state, outside, -lots, -cash, price_ticks, Cause.ERROR_FILL, state.positions[error].account)
 
@@ -86,7 +94,7 @@ def apply_order_fill(state: State, order_id: int, market: int, lots: int, price_
     sign = 1 if lots > 0 else -1
     if taken > 0:
         equity, _ = assess(state, order.account)
-        cash = -sign * taken * price_ticks * state.markets[market].notional_factor
+        cash = cash_of(state, market, sign * taken, price_ticks)
         outside = 2 * market
         is_closing = order.kind == CLOSING_ORDER
         cause = Cause.CLOSEOUT if is_closing else Cause.DISPOSAL
@@ -100,7 +108,7 @@ def apply_order_fill(state: State, order_id: int, market: int, lots: int, price_
                 _settle_against_zero(state, slot, open_take, price_ticks, equity)
             row = state.positions[order.position]
             row.closed_in_default = 1
-            add_flow(state, market, taken * unit_of(state, market))
+            add_flow(state, market, notional_at_mark(state, market, taken))
     if filled > taken:
         _book_error(state, market, sign * (filled - taken), price_ticks)
     touch(state, order.account)

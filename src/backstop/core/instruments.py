@@ -10,6 +10,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from backstop.core.contract_terms import Contract, Contracts, LinearContract
 from backstop.core.events import GROUPS_MAX, AdlPolicy, SocialisePolicy, Stage
 
 __all__ = [
@@ -58,6 +59,8 @@ PRICE_TICKS_LIMIT = (1 << 31) - 2
 EFFECTS_MAX = 1 << 22
 #: A cap that never binds.
 NO_CAP = 1 << 62
+#: Most assets in which balances are kept.
+ASSETS_MAX = 64
 #: Most backstop providers.
 PROVIDERS_MAX = 64
 
@@ -97,6 +100,11 @@ class MarketRules(NamedTuple):
     #: Price guard: a jump of so much on less volume than that is held; 0 is off.
     guard_jump_ppm: int = 0
     guard_volume_lots: int = 0
+
+    @property
+    def contract(self) -> Contract:
+        """Return the formulas of its value."""
+        return LinearContract(self.notional_factor)
 
 
 class LevelRules(NamedTuple):
@@ -232,6 +240,13 @@ class VenueRules(NamedTuple):
     socialise_policy: int = SocialisePolicy.GAINS_HAIRCUT
     limits: LimitRules = LimitRules()
     solvent_pay_first: bool = False
+    #: Assets in which balances are kept; every market of this version settles in the first.
+    assets: int = 1
+
+    @property
+    def contracts(self) -> Contracts:
+        """Return the formulas of value of all markets, for columns of numbers."""
+        return Contracts([market.contract for market in self.markets])
 
 
 def deductions_atoms(floors: tuple[int, ...], rates_ppm: tuple[int, ...]) -> tuple[int, ...]:
@@ -320,7 +335,7 @@ def check_rules(rules: VenueRules) -> None:
             market.position_lots_max * limits.accounts_max < 1 << 62,
             f"markets[{number}].position_lots_max = {market.position_lots_max} x accounts_max {limits.accounts_max}: must stay below 2^62",
         )
-    total = sum(market.position_lots_max * market.price_ticks_max * market.notional_factor for market in rules.markets)
+    total = sum(market.contract.bound(market.position_lots_max, market.price_ticks_max) for market in rules.markets)
     _check(
         total <= NOTIONAL_ATOMS_MAX,
         "markets: sum of position_lots_max x price_ticks_max x notional_factor = "
@@ -328,6 +343,7 @@ def check_rules(rules: VenueRules) -> None:
         + (" + ..." if len(rules.markets) > 4 else "")
         + f" = {total} atoms: must be at most {NOTIONAL_ATOMS_MAX} (2^60)",
     )
+    _check(1 <= rules.assets <= ASSETS_MAX, f"assets = {rules.assets}: must be 1 to {ASSETS_MAX}")
     _check(levels.exit_buffer_ppm >= 0, f"levels.exit_buffer_ppm = {levels.exit_buffer_ppm}: must not be negative")
     _check(
         PPM + levels.exit_buffer_ppm <= levels.warning_ratio_ppm <= 10 * PPM,

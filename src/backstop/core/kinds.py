@@ -532,6 +532,7 @@ class PostingEffect(EffectView[T], kind=EffectKind.POSTING):
     payer = _holder("Who pays it.", "other")
     cause = CodeField(Cause, "Why it moved.")
     market = _market("The market; NONE: no market.", optional=True)
+    asset = _count("Number of the asset that moved; 0: the venue's.", "value")
 
 
 class ReserveEffect(EffectView[T], kind=EffectKind.RESERVE):

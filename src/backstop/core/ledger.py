@@ -1,32 +1,52 @@
 """Double entry: every unit that moves goes from one ledger account to another, with a cause.
 
-The balance of an account row is the ledger's own storage; the house's balances stand beside it.
+The balance of an account row is the ledger's own storage; the house's balances stand beside it. Both are
+in the venue's asset. Balances in further assets stand in an array apart, which a venue of one asset never touches.
 A trade moves lots between two holders at an exact cash; what it realises is posted against the
 market's clearing account, so that ``clearing + sum(cost) = 0`` in every market (docs/rules.md, 1).
 """
 
 from __future__ import annotations
 
-from backstop.compiled import kernel, unit
+from backstop.compiled import inlined, kernel, unit
+from backstop.core.contract_terms import VENUE_ASSET
+from backstop.core.contracts import settlement_asset
 from backstop.core.events import HOUSE_FIRST_MARKET, NONE
 from backstop.core.outbox import emit_posting, emit_trade
 from backstop.core.state import State, house_slot
 from backstop.core.units import add_checked, mul_div_trunc
 
-__all__ = ["balance_of", "post", "trade"]
+__all__ = ["balance_in", "balance_of", "post", "trade"]
 
 
 @kernel
 def balance_of(state: State, ledger_id: int) -> int:
-    """Return the balance of a ledger account, in atoms."""
+    """Return the balance of a ledger account in the venue's asset, in atoms."""
     if ledger_id >= 0:
         return state.accounts[ledger_id].balance
     return state.house[house_slot(ledger_id)]
 
 
+@inlined
+def _place_of(state: State, ledger_id: int) -> int:
+    """Return where a ledger account stands in a row of ``state.other_balances``: accounts by id, then the house."""
+    return ledger_id if ledger_id >= 0 else len(state.accounts) + house_slot(ledger_id)
+
+
 @kernel
-def _credit(state: State, ledger_id: int, amount: int) -> None:
-    if ledger_id >= 0:
+def balance_in(state: State, ledger_id: int, asset: int) -> int:
+    """Return the balance of a ledger account in an asset of the venue, in atoms of it."""
+    if asset == VENUE_ASSET:
+        return balance_of(state, ledger_id)
+    return state.other_balances[asset - 1, _place_of(state, ledger_id)]
+
+
+@kernel
+def _credit(state: State, ledger_id: int, amount: int, asset: int) -> None:
+    if asset != VENUE_ASSET:
+        place = _place_of(state, ledger_id)
+        state.other_balances[asset - 1, place] = add_checked(state.other_balances[asset - 1, place], amount)
+    elif ledger_id >= 0:
         row = state.accounts[ledger_id]
         row.balance = add_checked(row.balance, amount)
     else:
@@ -35,15 +55,18 @@ def _credit(state: State, ledger_id: int, amount: int) -> None:
 
 
 @kernel
-def post(state: State, receiver: int, payer: int, amount: int, cause: int, market: int) -> None:
-    """Move ``amount`` atoms from ``payer`` to ``receiver``; a negative amount the other way, 0 nothing (keeps INV-01)."""
+def post(state: State, receiver: int, payer: int, amount: int, asset: int, cause: int, market: int) -> None:
+    """Move ``amount`` atoms of an asset from ``payer`` to ``receiver``; a negative amount the other way, 0 nothing.
+
+    Keeps INV-01: the balances in each asset sum to zero.
+    """
     if amount == 0:
         return
     if amount < 0:
         receiver, payer, amount = payer, receiver, -amount
-    _credit(state, payer, -amount)
-    _credit(state, receiver, amount)
-    emit_posting(state, receiver=receiver, amount=amount, payer=payer, cause=cause, market=market)
+    _credit(state, payer, -amount, asset)
+    _credit(state, receiver, amount, asset)
+    emit_posting(state, receiver=receiver, amount=amount, payer=payer, cause=cause, market=market, asset=asset)
 
 
 @unit
@@ -77,7 +100,8 @@ def trade(state: State, position: int, lots: int, received: int, price_ticks: in
         cash=received,
         realised=realised,
     )
-    post(state, row.account, HOUSE_FIRST_MARKET - 3 * row.market, realised, cause, row.market)
+    asset = settlement_asset(state, row.market)
+    post(state, row.account, HOUSE_FIRST_MARKET - 3 * row.market, realised, asset, cause, row.market)
 
 
 @kernel

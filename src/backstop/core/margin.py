@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
+from backstop.core.contracts import cash_at_mark, closing, notional_at_mark, ticks_for, value_at_mark
 from backstop.core.events import NONE, Health
 from backstop.core.state import State
-from backstop.core.units import add_checked, div_ceil, div_floor, mul_div_ceil, mul_div_floor
+from backstop.core.units import add_checked, mul_div_ceil, mul_div_floor
 
 __all__ = [
     "assess",
+    "equity_share",
     "gross_notional",
+    "initial_after",
     "initial_margin",
     "initial_margin_of",
     "maintenance_margin",
+    "margin_after",
     "raw_health",
     "release_level",
     "released_margin",
+    "restores",
     "tier_of",
-    "unit_of",
     "zero_cash",
     "zero_price_ticks",
 ]
@@ -33,13 +37,6 @@ def _rate_ceil(atoms: int, rate_ppm: int) -> int:
     if atoms <= _SMALL_NOTIONAL and rate_ppm <= _PPM:
         return (atoms * rate_ppm + (_PPM - 1)) // _PPM
     return mul_div_ceil(atoms, rate_ppm, _PPM)
-
-
-@inlined
-def unit_of(state: State, market: int) -> int:
-    """Return the notional of one lot at mark, in atoms."""
-    row = state.markets[market]
-    return row.mark_ticks * row.notional_factor
 
 
 @inlined
@@ -75,7 +72,7 @@ def initial_margin(state: State, account: int) -> int:
     while position != NONE:
         row = state.positions[position]
         if row.lots != 0:
-            total += initial_margin_of(state, row.market, abs(row.lots) * unit_of(state, row.market))
+            total += initial_margin_of(state, row.market, notional_at_mark(state, row.market, row.lots))
         position = row.next_of_account
     return total
 
@@ -93,7 +90,7 @@ def assess(state: State, account: int) -> tuple[int, int]:
     while position != NONE:
         row = state.positions[position]
         if row.lots != 0:
-            value = row.lots * unit_of(state, row.market)
+            value = value_at_mark(state, row.market, row.lots)
             equity = add_checked(equity, value - row.cost)
             maintenance += maintenance_margin(state, row.market, abs(value))
         position = row.next_of_account
@@ -133,18 +130,60 @@ def gross_notional(state: State, account: int) -> int:
     position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]
-        total += abs(row.lots) * unit_of(state, row.market)
+        total += notional_at_mark(state, row.market, row.lots)
         position = row.next_of_account
     return total
 
 
 @inlined
-def released_margin(state: State, position: int, lots: int) -> int:
-    """Return the maintenance margin that closing ``lots`` (> 0) of a position releases."""
+def margin_after(state: State, position: int, change: int, maintenance: int) -> int:
+    """Return the maintenance margin of an account after it trades signed ``change`` lots of a position.
+
+    ``maintenance`` is the account's before: now, or after what a plan has closed of its other positions.
+    Tiers are summed by position, so only this position's own margin changes.
+    """
     row = state.positions[position]
-    unit = unit_of(state, row.market)
-    notional = abs(row.lots) * unit
-    return maintenance_margin(state, row.market, notional) - maintenance_margin(state, row.market, notional - lots * unit)
+    before = maintenance_margin(state, row.market, notional_at_mark(state, row.market, row.lots))
+    return maintenance - before + maintenance_margin(state, row.market, notional_at_mark(state, row.market, row.lots + change))
+
+
+@inlined
+def initial_after(state: State, market: int, held: int, change: int, initial: int) -> int:
+    """Return the initial margin of an account after it trades signed ``change`` lots of a market.
+
+    It holds ``held`` lots there before, which are included in ``initial``, its initial margin then.
+    """
+    before = initial_margin_of(state, market, notional_at_mark(state, market, held))
+    return initial - before + initial_margin_of(state, market, notional_at_mark(state, market, held + change))
+
+
+@inlined
+def released_margin(state: State, position: int, lots: int, maintenance: int) -> int:
+    """Return the maintenance margin that closing ``lots`` (> 0) releases: what there is less what is left.
+
+    A sum over tiers never releases less than 0. Zero cash and the order of positions are defined by
+    this number; everything else uses ``margin_after``.
+    """
+    return maintenance - margin_after(state, position, closing(state.positions[position].lots, lots), maintenance)
+
+
+@inlined
+def restores(state: State, position: int, lots: int, cost: int, equity: int, maintenance: int) -> bool:
+    """Return whether closing ``lots`` (> 0) at ``cost`` atoms beyond mark restores the release level."""
+    change = closing(state.positions[position].lots, lots)
+    return equity - cost >= release_level(state, margin_after(state, position, change, maintenance))
+
+
+@kernel
+def equity_share(state: State, position: int, lots: int, equity: int, maintenance: int) -> int:
+    """Return the part of an account's equity that ``lots`` (> 0) of a position bear, rounded down.
+
+    It is in proportion to released maintenance margin, or to notional where there is no margin.
+    """
+    if maintenance > 0:
+        return mul_div_floor(equity, released_margin(state, position, lots, maintenance), maintenance)
+    row = state.positions[position]
+    return mul_div_floor(equity, notional_at_mark(state, row.market, lots), gross_notional(state, row.account))
 
 
 @kernel
@@ -155,19 +194,12 @@ def zero_cash(state: State, position: int, lots: int, equity: int, maintenance: 
     ``maintenance`` are the account's.
     """
     row = state.positions[position]
-    unit = unit_of(state, row.market)
-    gross = lots * unit
-    if maintenance > 0:
-        share = mul_div_floor(equity, released_margin(state, position, lots), maintenance)
-    else:
-        share = mul_div_floor(equity, gross, gross_notional(state, row.account))
-    return add_checked(gross if row.lots > 0 else -gross, -share)
+    at_mark = cash_at_mark(state, row.market, closing(row.lots, lots))
+    return add_checked(at_mark, -equity_share(state, position, lots, equity, maintenance))
 
 
 @kernel
 def zero_price_ticks(state: State, market: int, is_sell: bool, lots: int, cash: int) -> int:
-    """Return the zero price in ticks for ``cash`` over ``lots``, rounded for the account and clamped."""
-    row = state.markets[market]
-    by = lots * row.notional_factor
-    ticks = div_ceil(cash, by) if is_sell else div_floor(-cash, by)
-    return min(max(ticks, 1), row.price_ticks_max)
+    """Return the zero price for ``cash`` over ``lots`` (> 0), rounded for the account and clamped."""
+    ticks = ticks_for(state, market, -lots if is_sell else lots, cash)
+    return min(max(ticks, 1), state.markets[market].price_ticks_max)

@@ -13,8 +13,9 @@ bound is sound, and every verdict is reached in integers by ``judge``.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
+from backstop.core.contracts import notional_at_mark, slope_of
 from backstop.core.events import NEVER_NS, NONE, Health
-from backstop.core.margin import assess, raw_health, release_level, tier_of, unit_of
+from backstop.core.margin import assess, raw_health, release_level, tier_of
 from backstop.core.orders import cancel_orders_of
 from backstop.core.outbox import emit_health
 from backstop.core.state import DOWN, PLAN_MERGE, PLAN_ORDER, PLAN_POSITION, TOUCHED, UP, State, bucket_of
@@ -93,8 +94,8 @@ def _safe_ticks(state: State, market: int, lots: int, ratio_ppm: int, share: flo
     """
     if share < 0.0:
         return 0
-    base = float(abs(lots)) * float(state.markets[market].notional_factor)
-    notional = base * float(state.markets[market].mark_ticks)
+    base = float(slope_of(state, market, lots))
+    notional = float(notional_at_mark(state, market, lots))
     grows = side == UP
     adverse = (lots > 0) != grows
     slope = base * _slope(state, market, lots, ratio_ppm, notional)
@@ -110,77 +111,82 @@ def _safe_ticks(state: State, market: int, lots: int, ratio_ppm: int, share: flo
     return int(ticks) if ticks < _FAR_TICKS else int(_FAR_TICKS)
 
 
+@inlined
+def _levels_of(state: State, health: int, equity: int, maintenance: int) -> tuple[int, int, int, int]:
+    """Return the equity to lose before the level below ``health``, and to gain before the one above, with both levels' ratios.
+
+    Ratios are ppm of maintenance margin. A side without a level has the buffer _NO_LEVEL and the ratio 0.
+    """
+    rules = state.rules[0]
+    warning, close_out = rules.warning_ratio_ppm, rules.close_out_ratio_ppm
+    if health == Health.HEALTHY:
+        return equity - mul_div_ceil(maintenance, warning, _PPM), _NO_LEVEL, warning, 0
+    if health == Health.WARNED:
+        return equity - maintenance, mul_div_ceil(maintenance, warning, _PPM) - equity - 1, _PPM, warning
+    if health == Health.DISTRESSED:
+        below = equity - mul_div_floor(maintenance, close_out, _PPM)
+        return below, release_level(state, maintenance) - equity - 1, close_out, _PPM + rules.exit_buffer_ppm
+    if health == Health.CLOSE_OUT:
+        return equity, mul_div_floor(maintenance, close_out, _PPM) - equity - 1, 0, close_out
+    return _NO_LEVEL, -equity - 1, 0, 0
+
+
+@inlined
+def _weight(state: State, position: int) -> float:
+    """Return by what a position shares in its account's buffers: exposure times volatility."""
+    row = state.positions[position]
+    return float(notional_at_mark(state, row.market, row.lots)) * float(state.markets[row.market].volatility_ppm)
+
+
+@inlined
+def _sum_weights(state: State, account: int) -> tuple[int, float]:
+    """Return how many positions with lots an account has, and the sum of their weights."""
+    weights = 0.0
+    count = 0
+    position = state.accounts[account].first_position
+    while position != NONE:
+        if state.positions[position].lots != 0:
+            count += 1
+            weights += _weight(state, position)
+        position = state.positions[position].next_of_account
+    return count, weights
+
+
+@inlined
+def _ticks_to(state: State, position: int, buffer: int, kept: int, part: float, ratio_ppm: int, side: int) -> int:
+    """Return how many ticks to ``side`` a position's trigger stands for its ``part`` of a buffer; beyond all prices without a level."""
+    if buffer == _NO_LEVEL:
+        return int(_FAR_TICKS)
+    row = state.positions[position]
+    return _safe_ticks(state, row.market, row.lots, ratio_ppm, float(buffer - kept) * part, side) + 1
+
+
 @kernel
 def _place_triggers(state: State, account: int, health: int, equity: int, maintenance: int) -> None:
     """Share the buffers of an account, to the level below and to the level above, among its positions."""
-    rules = state.rules[0]
-    head = state.accounts[account]
-    below, above = _NO_LEVEL, _NO_LEVEL
-    ratio_below, ratio_above = 0, 0
-    if health == Health.HEALTHY:
-        ratio_below = rules.warning_ratio_ppm
-    elif health == Health.WARNED:
-        ratio_below = _PPM
-        ratio_above = rules.warning_ratio_ppm
-    elif health == Health.DISTRESSED:
-        ratio_below = rules.close_out_ratio_ppm
-        ratio_above = _PPM + rules.exit_buffer_ppm
-    elif health == Health.CLOSE_OUT:
-        ratio_above = rules.close_out_ratio_ppm
-    if health != Health.INSOLVENT:
-        if health == Health.DISTRESSED:
-            below = equity - mul_div_floor(maintenance, ratio_below, _PPM)
-        else:
-            below = equity - mul_div_ceil(maintenance, ratio_below, _PPM)
-    if health == Health.DISTRESSED:
-        above = release_level(state, maintenance) - equity - 1
-    elif health == Health.CLOSE_OUT:
-        above = mul_div_floor(maintenance, ratio_above, _PPM) - equity - 1
-    elif health == Health.WARNED:
-        above = mul_div_ceil(maintenance, ratio_above, _PPM) - equity - 1
-    elif health == Health.INSOLVENT:
-        above = -equity - 1
-
-    weights = 0.0
-    count = 0
-    position = head.first_position
-    while position != NONE:
-        row = state.positions[position]
-        if row.lots != 0:
-            count += 1
-            weights += float(abs(row.lots) * unit_of(state, row.market)) * float(state.markets[row.market].volatility_ppm)
-        position = row.next_of_account
-
-    # Every maintenance margin is rounded up (an atom a position, times the ratio), every level once more.
+    below, above, ratio_below, ratio_above = _levels_of(state, health, equity, maintenance)
+    count, weights = _sum_weights(state, account)
+    # Every maintenance margin is rounded up (an atom per position, times the ratio), every level once more.
     kept = count * (max(ratio_below, ratio_above) // _PPM + 1) + 2
-    tight = below < kept or above < kept
-    position = head.first_position
+    is_tight = below < kept or above < kept
+    position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]
         down, up = 0, 0
         if row.lots != 0:
-            mark = state.markets[row.market].mark_ticks
-            if tight:
-                down, up = mark - 1, mark + 1
-            else:
-                weight = float(abs(row.lots) * unit_of(state, row.market)) * float(state.markets[row.market].volatility_ppm)
-                part = weight / weights * _SAFE
-                worse, better = (DOWN, UP) if row.lots > 0 else (UP, DOWN)
-                if below != _NO_LEVEL:
-                    ticks = _safe_ticks(state, row.market, row.lots, ratio_below, float(below - kept) * part, worse) + 1
-                    if worse == DOWN:
-                        down = mark - ticks
-                    else:
-                        up = mark + ticks
-                if above != _NO_LEVEL:
-                    ticks = _safe_ticks(state, row.market, row.lots, ratio_above, float(above - kept) * part, better) + 1
-                    if better == DOWN:
-                        down = mark - ticks
-                    else:
-                        up = mark + ticks
-            if down < 1:
-                down = 0
-            if up > state.markets[row.market].price_ticks_max:
+            market = state.markets[row.market]
+            to_down, to_up = 1, 1
+            if not is_tight:
+                part = _weight(state, position) / weights * _SAFE
+                if row.lots > 0:
+                    to_down = _ticks_to(state, position, below, kept, part, ratio_below, DOWN)
+                    to_up = _ticks_to(state, position, above, kept, part, ratio_above, UP)
+                else:
+                    to_up = _ticks_to(state, position, below, kept, part, ratio_below, UP)
+                    to_down = _ticks_to(state, position, above, kept, part, ratio_above, DOWN)
+            down = max(0, market.mark_ticks - to_down)
+            up = market.mark_ticks + to_up
+            if up > market.price_ticks_max:
                 up = 0
         _set_trigger(state, position, DOWN, down)
         _set_trigger(state, position, UP, up)

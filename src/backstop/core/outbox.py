@@ -142,9 +142,20 @@ def emit_trade(
 
 
 @merged
-def emit_posting(state: State, receiver: int, amount: int, payer: int, cause: int, market: int) -> None:
+def emit_posting(state: State, receiver: int, amount: int, payer: int, cause: int, market: int, asset: int) -> None:
     """Report money that moved."""
-    emit(state, EffectKind.POSTING, code=cause, market=market, account=receiver, other=payer, lots=0, price_ticks=0, amount=amount, value=0)
+    emit(
+        state,
+        EffectKind.POSTING,
+        code=cause,
+        market=market,
+        account=receiver,
+        other=payer,
+        lots=0,
+        price_ticks=0,
+        amount=amount,
+        value=asset,
+    )
 
 
 @merged

@@ -103,6 +103,7 @@ MARKET = _row(
     ("index_ticks", "<i8"),
     ("volume_lots", "<i8"),  # NONE until reported
     ("notional_factor", "<i8"),
+    ("contract", "<i8"),  # ContractKind
     ("price_ticks_max", "<i8"),
     ("position_lots_max", "<i8"),
     ("slippage_tolerance_ppm", "<i8"),
@@ -322,6 +323,7 @@ class State(Bundle):
         "markets": (MARKET, 1),
         "tiers": (TIER, 1),
         "house": (np.int64, 1),
+        "other_balances": (np.int64, 2),
         "accounts": (ACCOUNT, 1),
         "positions": (POSITION, 1),
         "orders": (ORDER, 1),
@@ -343,6 +345,8 @@ class State(Bundle):
     tiers: NDArray[np.void]
     #: Balances of the house's ledger accounts, by ``house_slot``.
     house: NDArray[np.int64]
+    #: Balances in the assets beside the venue's: row ``asset - 1``, accounts by id, then the house by ``house_slot``.
+    other_balances: NDArray[np.int64]
     accounts: NDArray[np.void]
     positions: NDArray[np.void]
     orders: NDArray[np.void]
@@ -452,7 +456,8 @@ def _market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]
     tier_first = bucket_first = 0
     for row, market in zip(markets, rules.markets, strict=True):
         row.volume_lots = NONE
-        row.notional_factor = market.notional_factor
+        row.notional_factor = market.contract.notional_factor
+        row.contract = market.contract.kind
         row.price_ticks_max = market.price_ticks_max
         row.position_lots_max = market.position_lots_max
         row.slippage_tolerance_ppm = market.slippage_tolerance_ppm
@@ -570,6 +575,7 @@ def new_state(rules: VenueRules) -> State:
     """
     check_rules(rules)
     count, limits = len(rules.markets), rules.limits
+    house_slots = house_slot(HOUSE_FIRST_MARKET) + 3 * count
     markets, tiers = _market_rows(rules)
     stages = _stage_rows(rules)
     providers, commitments = _provider_rows(rules)
@@ -593,7 +599,8 @@ def new_state(rules: VenueRules) -> State:
         stages=stages,
         markets=markets,
         tiers=tiers,
-        house=np.zeros(house_slot(HOUSE_FIRST_MARKET) + 3 * count, dtype=np.int64),
+        house=np.zeros(house_slots, dtype=np.int64),
+        other_balances=np.zeros((rules.assets - 1, limits.accounts_max + house_slots) if rules.assets > 1 else (1, 1), dtype=np.int64),
         accounts=np.zeros(limits.accounts_max, dtype=ACCOUNT),
         positions=positions,
         orders=np.zeros(limits.orders_max, dtype=ORDER),

@@ -229,10 +229,10 @@ def _fill_lines(scene: Scene, fills: list[Any]) -> list[str]:
 
 def _certificate(scene: Scene, fact: Fact, first: int) -> None:
     """Check the wave's certificate; a wave is the same for all who are in it."""
-    factor = scene.rules.markets[scene.rows[first]["market"]].notional_factor
+    contract = scene.rules.markets[scene.rows[first]["market"]].contract
     known = scene.shared.certificate_faults
     if first not in known:
-        known[first] = [str(fault) for fault in check_certificate(scene.effects, first, factor)]
+        known[first] = [str(fault) for fault in check_certificate(scene.effects, first, contract)]
     faults = known[first]
     fact.values["certificate"] = faults or "sound"
     fact.because.append("certificate: sound" if not faults else f"certificate: {'; '.join(faults)}")

@@ -252,7 +252,7 @@ def _account(table: Table, chunk: Chunk, place: int, gathered: _Gathered) -> int
 
 def _add_position(venue: Venue, gathered: _Gathered, account: int, market: int, lots: int, entry: Fraction) -> None:
     spec = venue.markets[market]
-    exact = lots * spec.notional_factor * entry / Fraction(spec.price_tick)
+    exact = spec.contract.exact_value(lots, entry / Fraction(spec.price_tick))
     cost = round(exact)
     if exact.denominator != 1:
         gathered.costs_rounded += 1

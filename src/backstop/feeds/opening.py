@@ -146,7 +146,7 @@ def _position_rows(venue: Venue, book: AccountBook, prices: Prices, time_ns: int
 
 def _exposure(venue: Venue, prices: Prices, market: int, lots: int, cost: int) -> tuple[int, int]:
     """Return (unrealised gain, maintenance margin) of a position at the opening mark."""
-    value = lots * prices.markets[market].first_mark_ticks * venue.markets[market].notional_factor
+    value = venue.markets[market].contract.value(lots, prices.markets[market].first_mark_ticks)
     return value - cost, _maintenance(venue.rules.markets[market].tiers, abs(value))
 
 

@@ -369,6 +369,7 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
         receiver="account",
         payer="other",
         market=_in_market,
+        asset=_unsaid,  # every amount is in the venue's, which the amount names
     ),
     EffectKind.RESERVE: sentence_of(
         ReserveEffect, "the fund reserves {change} for order {order} of {account} in {market}: {reserved} in all"

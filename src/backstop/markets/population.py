@@ -212,21 +212,21 @@ def _legs(
     entry_log: NDArray[np.float64],
     mark_ticks: NDArray[np.int64],
 ) -> _Legs:
-    factor = np.array([row.notional_factor for row in rules.markets], dtype=np.int64)[market]
+    contracts = rules.contracts
     lots_max = np.array([row.position_lots_max for row in rules.markets], dtype=np.int64)[market]
     price_max = np.array([row.price_ticks_max for row in rules.markets], dtype=np.int64)[market]
     mark = mark_ticks[market]
-    wanted = np.minimum(wanted_notional / (mark.astype(np.float64) * factor), lots_max.astype(np.float64))
+    wanted = np.minimum(contracts.lots_worth(market, wanted_notional, mark), lots_max.astype(np.float64))
     size = np.clip(np.rint(wanted).astype(np.int64), 1, lots_max)
     entry = np.clip(np.rint(mark * np.exp(entry_log)).astype(np.int64), 1, price_max)
     lots = side * size
-    worth = size * mark * factor
+    worth = np.abs(contracts.values(market, size, mark))
     margin = np.zeros(len(market), dtype=np.int64)
     for number, row in enumerate(rules.markets):
         here = market == number
         margin[here] = _initial_margin_atoms(row, worth[here])
-    cost = lots * entry * factor
-    return _Legs(market, lots, cost, worth, lots * mark * factor - cost, margin)
+    cost = contracts.values(market, lots, entry)
+    return _Legs(market, lots, cost, worth, contracts.values(market, lots, mark) - cost, margin)
 
 
 def _weights(parameters: PopulationParameters, symbols: Sequence[str]) -> NDArray[np.float64]:

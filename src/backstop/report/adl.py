@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from backstop.core.contract_terms import Contracts
 from backstop.core.events import AdlClass, EffectArray, EffectKind
 from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlPlanEffect, Columns
 from backstop.core.waterfall.certificate import check_certificate
@@ -64,10 +65,10 @@ class ClassSum:
 
 
 class AdlRecord(Reader):
-    """Counts the ADL effects of a run. ``factor``: atoms per tick and lot, by market."""
+    """Counts the ADL effects of a run."""
 
-    def __init__(self, factor: Ints) -> None:
-        self.factor = factor
+    def __init__(self, contracts: Contracts) -> None:
+        self._contracts = contracts
         self.plans = self.fills = 0
         #: Atoms of notional closed, and what counterparties paid beyond mark.
         self.notional = self.beyond = 0
@@ -83,7 +84,7 @@ class AdlRecord(Reader):
     def _add(self, plans: AdlPlanEffect[Columns], fold: Fold) -> None:
         effects = fold.effects
         places = np.flatnonzero(effects["kind"] == EffectKind.ADL_PLAN)
-        worth = plans.lots * plans.mark_ticks * self.factor[plans.market]
+        worth = self._contracts.values(plans.market, plans.lots, plans.mark_ticks)
         beyond, times_ns = plans.cash + worth, fold.time_ns(plans.seq)
         self.plans += len(plans)
         self.notional += sum(np.abs(worth).tolist())
@@ -101,7 +102,7 @@ class AdlRecord(Reader):
         # The fills of a plan follow it.
         plan_of = np.searchsorted(places, np.flatnonzero(fold.effects["kind"] == EffectKind.ADL_FILL)) - 1
         self._check_sums(plans, fills, plan_of)
-        worth = fills.lots * plans.mark_ticks[plan_of] * self.factor[fills.market]
+        worth = self._contracts.values(fills.market, fills.lots, plans.mark_ticks[plan_of])
         paid, classes, accounts = -(fills.cash + worth), fills.adl_class, fills.account
         self.fills += len(fills)
         for code in np.unique(classes).tolist():
@@ -138,7 +139,7 @@ class AdlRecord(Reader):
         if self.checked == self.plans or self.fills > FILLS_CHECKED_MAX:
             return
         self.checked += 1
-        for finding in check_certificate(effects, place, int(self.factor[effects["market"][place]])):
+        for finding in check_certificate(effects, place, self._contracts[effects["market"][place]]):
             self._fault(int(effects["seq"][place]), str(finding))
 
     @property

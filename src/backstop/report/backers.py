@@ -128,8 +128,8 @@ class ProviderRecords(Reader, Mapping[int, ProviderRecord]):
         for market in sorted({*held, *np.unique(trades.market).tolist()}):
             lots, cost = held.get(market, (0, 0))
             mine, cut = trades.where(trades.market == market), cuts.where(cuts.market == market)
-            value = (lots + _running(mine.seq, mine.lots, seqs)) * fold.factor[market]
-            value = value * fold.mark.at(seqs, np.full(len(seqs), market, dtype=np.int64))
+            markets, held_then = np.full(len(seqs), market, dtype=np.int64), lots + _running(mine.seq, mine.lots, seqs)
+            value = fold.contracts.values(markets, held_then, fold.mark.at(seqs, markets))
             inventory += np.abs(value)
             # What was received and not realised lowers the cost (docs/rules.md, 1); a cut raises it (6).
             equity += value - cost + _running(mine.seq, mine.cash - mine.realised, seqs)

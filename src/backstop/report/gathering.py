@@ -44,7 +44,7 @@ class Gathering:
         self.markets = join(MarketRecords(grid))
         self.fund = join(FundRecord(grid))
         self.defaulters = join(Defaulters(grid))
-        self.adl = join(AdlRecord(self.tally.fold.factor))
+        self.adl = join(AdlRecord(self.tally.fold.contracts))
         self.halts = join(Halts())
 
     def add(self, events: EventArray, effects: EffectArray) -> None:

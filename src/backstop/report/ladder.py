@@ -48,34 +48,34 @@ def maintenance_atoms(rules: MarketRules, notional: Ints) -> Ints:
 
 def ladder_of(rules: VenueRules, held: Holdings, marks: Ints) -> Ladder:
     """Return the liquidation price of every position. ``marks`` are ticks by market."""
-    factor = np.array([market.notional_factor for market in rules.markets], dtype=np.int64)
-    unit = marks[held.market] * factor[held.market]
-    notional = np.abs(held.lots) * unit
+    value = rules.contracts.values(held.market, held.lots, marks[held.market])
+    notional = np.abs(value)
     margin = np.zeros(len(held.lots), dtype=np.int64)
     for number in np.unique(held.market).tolist():
         rows = held.market == number
         margin[rows] = maintenance_atoms(rules.markets[number], notional[rows])
     equity, maintenance = held.balance.copy(), np.zeros(len(held.balance), dtype=np.int64)
-    np.add.at(equity, held.account, held.lots * unit - held.cost)
+    np.add.at(equity, held.account, value - held.cost)
     np.add.at(maintenance, held.account, margin)
     # What the account has beyond the maintenance of its other positions, were this one worth nothing.
-    rest = (equity - maintenance)[held.account] - held.lots * unit + margin
+    rest = (equity - maintenance)[held.account] - value + margin
     ticks = np.zeros(len(held.lots), dtype=np.int64)
     for number in np.unique(held.market).tolist():
         rows = held.market == number
-        ticks[rows] = _meeting_ticks(rules.markets[number], held.lots[rows], rest[rows])
+        ticks[rows] = _meeting_ticks(rules, number, held.lots[rows], rest[rows])
     in_default = (equity < maintenance)[held.account]
     return Ladder(held.account, held.market, held.lots, notional, ticks, in_default)
 
 
-def _meeting_ticks(rules: MarketRules, lots: Ints, rest: Ints) -> Ints:
+def _meeting_ticks(venue: VenueRules, market: int, lots: Ints, rest: Ints) -> Ints:
     """Return the highest tick at which a long, the lowest at which a short, leaves its account below maintenance."""
+    rules, contracts, markets = venue.markets[market], venue.contracts, np.full(len(lots), market)
     is_long = lots > 0
     # A long is sound above and in default below, a short the other way round: one end of each is always known.
     low, high = np.zeros(len(lots), dtype=np.int64), np.full(len(lots), rules.price_ticks_max + 1, dtype=np.int64)
     while bool((high - low > 1).any()):
         middle = (low + high) // 2
-        value = lots * middle * rules.notional_factor
+        value = contracts.values(markets, lots, middle)
         is_short_of = rest + value < maintenance_atoms(rules, np.abs(value))
         goes_up = is_short_of == is_long
         narrow = high - low > 1

@@ -10,6 +10,7 @@ import numpy as np
 from backstop.config import Venue
 from backstop.core.events import NONE, EffectArray, EffectKind, ProviderStatus
 from backstop.core.kinds import Columns, OfferEffect, ProviderEffect, TakeoverEffect
+from backstop.core.margin import assess, gross_notional
 from backstop.core.state import State
 from backstop.runs.fold import Fold, Reader, reads
 
@@ -50,7 +51,7 @@ class BackerTally(Reader):
     def _add(self, effects: EffectArray, fold: Fold) -> None:
         taken, changed = fold.rows(TakeoverEffect[Columns]), fold.rows(ProviderEffect[Columns])
         # What closing at mark would have given the account.
-        at_mark = -taken.lots * fold.mark.at(taken.seq, taken.market) * fold.factor[taken.market]
+        at_mark = -fold.contracts.values(taken.market, taken.lots, fold.mark.at(taken.seq, taken.market))
         takeovers = zip(*(column.tolist() for column in (taken.provider, at_mark, taken.cash, taken.support, taken.offer_id)), strict=True)
         changes = zip(changed.provider.tolist(), changed.score_ppm.tolist(), strict=True)
         for kind in effects["kind"].tolist():
@@ -100,11 +101,5 @@ def _standing(state: State, row: Any) -> BackerStanding:
     account, status = int(row.account), ProviderStatus(int(row.status))
     if account == NONE:
         return BackerStanding(account, status, 0, 0, 0, int(row.score_ppm))
-    positions = state.positions[: int(state.engine[0].positions_now)]
-    equity, notional = int(state.accounts[account].balance), 0
-    for position in positions[(positions["account"] == account) & (positions["lots"] != 0)]:
-        market = state.markets[int(position["market"])]
-        value = int(position["lots"]) * int(market.mark_ticks) * int(market.notional_factor)
-        equity += value - int(position["cost"])
-        notional += abs(value)
+    equity, notional = int(assess(state, account)[0]), int(gross_notional(state, account))
     return BackerStanding(account, status, equity, equity - int(row.baseline), notional, int(row.score_ppm))

@@ -78,8 +78,8 @@ def closings(fold: Fold) -> list[Closing]:
 
 def _taken_over(fold: Fold) -> Closing:
     rows = fold.rows(TakeoverEffect[Columns])
-    worth = np.abs(rows.lots) * fold.factor[rows.market]
-    return _closing(fold, Stage.TAKEOVER, rows, np.abs(rows.cash) // np.maximum(worth, 1), fold.mark.at(rows.seq, rows.market))
+    ticks = fold.contracts.ticks_of(rows.market, rows.lots, rows.cash)
+    return _closing(fold, Stage.TAKEOVER, rows, ticks, fold.mark.at(rows.seq, rows.market))
 
 
 Rows = TradeEffect[Columns] | TakeoverEffect[Columns] | AdlPlanEffect[Columns] | TearUpEffect[Columns]
@@ -94,7 +94,7 @@ def payments(fold: Fold) -> list[Payment]:
     paid, plans = fold.once(from_funds), fold.rows(AdlPlanEffect[Columns])
     cuts, residuals = fold.rows(HaircutEffect[Columns]), fold.rows(ResidualEffect[Columns])
     # The defaulter's lots change by ``lots``: at mark that gives it minus their worth.
-    beyond: NDArray[np.int64] = plans.cash + plans.lots * plans.mark_ticks * fold.factor[plans.market]
+    beyond: NDArray[np.int64] = plans.cash + fold.contracts.values(plans.market, plans.lots, plans.mark_ticks)
     return [
         Payment(Stage.FUND, paid.receiver, paid.amount),
         Payment(Stage.ADL, plans.account, beyond),

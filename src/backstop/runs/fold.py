@@ -111,8 +111,8 @@ class Fold:
 
     def __init__(self, venue: Venue) -> None:
         self.venue = venue
-        #: Atoms of notional per tick and lot, by market.
-        self.factor = np.array([market.notional_factor for market in venue.markets], dtype=np.int64)
+        #: What lots are worth, by market.
+        self.contracts = venue.rules.contracts
         #: Ledger ids of the insurance funds, one per market group.
         self.funds = tuple(fund_of(group) for group in range(len(venue.rules.funds)))
         #: Accepted mark [ticks]; 0: none yet.
@@ -173,7 +173,7 @@ class Fold:
 
     def notional(self, market: Ints, lots: Ints, ticks: Ints) -> Ints:
         """Return what lots are worth at a price, without sign [atoms]."""
-        worth: Ints = np.abs(lots) * ticks * self.factor[market]
+        worth: Ints = np.abs(self.contracts.values(market, lots, ticks))
         return worth
 
     # -- events

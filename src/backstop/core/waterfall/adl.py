@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import add_flow
+from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
 from backstop.core.events import ADL_IN_ORDER, NONE, AdlClass, Cause, Health
 from backstop.core.ledger import trade
-from backstop.core.margin import assess, maintenance_margin, unit_of, zero_cash
+from backstop.core.margin import assess, margin_after, zero_cash
 from backstop.core.monitor import update_health
 from backstop.core.outbox import emit_adl_class, emit_adl_fill, emit_adl_plan
+from backstop.core.search import largest_that
 from backstop.core.state import (
     CLASS_ETA_LOTS,
     CLASS_ETA_WEIGHT,
@@ -45,6 +47,8 @@ __all__ = ["deleverage", "deleverage_position"]
 
 #: In the order in which they are asked.
 _CLASSES = tuple(int(adl_class) for adl_class in AdlClass)
+#: The share of cash and the margin of the rest are both rounded up.
+_ROUNDINGS = 2
 
 
 @kernel
@@ -58,11 +62,11 @@ def _classify(state: State, policy: int, found: int, owner: int) -> None:
 
 
 @inlined
-def _stays_above(state: State, market: int, notional: int, unit: int, lots: int, spare: int, extra: int, total_lots: int) -> bool:
-    """Return whether giving ``lots`` leaves equity above maintenance, two atoms kept for the two roundings up."""
-    margin = maintenance_margin(state, market, notional - lots * unit)
+def _stays_above(state: State, lots: int, terms: tuple[int, int, int, int, int]) -> bool:
+    """Return whether giving ``lots`` leaves equity above maintenance, an atom kept for each rounding up."""
+    position, equity, maintenance, extra, total_lots = terms
     # lots x extra / total_lots, rounded up, <= room, without the quotient, which may not fit.
-    room = spare - margin - 2
+    room = equity - margin_after(state, position, closing(state.positions[position].lots, lots), maintenance) - _ROUNDINGS
     return compare_products(lots, extra, room, total_lots) <= 0
 
 
@@ -78,21 +82,9 @@ def _cap_lots(state: State, position: int, extra: int, total_lots: int) -> int:
     if row.account < 0 or extra == 0:
         return whole
     equity, maintenance = assess(state, row.account)
-    unit = unit_of(state, row.market)
-    notional = whole * unit
-    spare = equity - maintenance + maintenance_margin(state, row.market, notional)
-    if not _stays_above(state, row.market, notional, unit, 0, spare, extra, total_lots):
+    if equity - maintenance < _ROUNDINGS:
         return 0
-    if _stays_above(state, row.market, notional, unit, whole, spare, extra, total_lots):
-        return whole
-    low, high = 0, whole
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _stays_above(state, row.market, notional, unit, middle, spare, extra, total_lots):
-            low = middle
-        else:
-            high = middle
-    return low
+    return largest_that(_stays_above, state, (position, equity, maintenance, extra, total_lots), whole)
 
 
 @kernel
@@ -221,11 +213,9 @@ def _lots_and_cash(state: State, position: int, found: int, equity: int, mainten
     Fewer lots have other cash, and other cash gives other caps: so again until the caps suffice. (0, 0): nobody can give.
     """
     row = state.positions[position]
-    sign = 1 if row.lots > 0 else -1
-    unit = unit_of(state, row.market)
     lots = abs(row.lots) if equity < 0 else least_lots_at_mark(state, position, equity, maintenance)
     while lots > 0:
-        at_mark = sign * lots * unit
+        at_mark = cash_at_mark(state, row.market, closing(row.lots, lots))
         cash = zero_cash(state, position, lots, equity, maintenance) if equity < 0 else at_mark
         most = _cap_all(state, found, cash - at_mark, lots)
         if most >= lots:
@@ -242,7 +232,7 @@ def _trade_all(state: State, position: int, found: int, lots: int, cash: int) ->
     trade(state, position, -sign * lots, cash, 0, Cause.ADL, NONE)
     row.closed_in_default = 1
     # Closed lots count for the flow breakers of the market and of the venue.
-    add_flow(state, row.market, lots * unit_of(state, row.market))
+    add_flow(state, row.market, notional_at_mark(state, row.market, lots))
     for settles in range(2):
         for kind in _CLASSES:
             for place in range(found):

@@ -16,6 +16,7 @@ from enum import IntEnum
 from itertools import pairwise
 from typing import NamedTuple
 
+from backstop.core.contract_terms import Contract, LinearContract
 from backstop.core.events import (
     ADL_IN_ORDER,
     NONE,
@@ -121,14 +122,16 @@ class _Class(NamedTuple):
 
 Findings = Iterator[Finding]
 
+#: The value of lots at mark in any linear contract is a multiple of that in this one.
+_ANY_LINEAR = LinearContract(1)
 #: Rows that move lots or cash of a wave; one that no plan accounts for is a fault.
 _MOVES = ((EffectKind.TRADE, Cause.ADL), (EffectKind.POSTING, Cause.ADL))
 
 
-def check_certificate(effects: EffectArray, first: int, notional_factor: int | None = None) -> list[Finding]:
+def check_certificate(effects: EffectArray, first: int, contract: Contract | None = None) -> list[Finding]:
     """Return all that is wrong with the certificate whose ADL_PLAN is ``effects[first]``; nothing when it is sound.
 
-    ``notional_factor`` (atoms a tick a lot of the market) is in no effect; with it the cash is also compared
+    The ``contract`` of the market is in no effect; with it the cash is also compared
     with the mark value: equal for a solvent account, beyond it by at most the deficit for an insolvent one.
     """
     most = 2 * abs(int(effects[first]["other"])) + 2 * len(AdlClass) + 16
@@ -140,7 +143,7 @@ def check_certificate(effects: EffectArray, first: int, notional_factor: int | N
     fills = [fill for part in classes for fill in part.fills]
     found = [Finding(CertificateFault.ROWS, f"ADL_FILL of {row.account} before any ADL_CLASS") for row in stray]
     found += _check_rows(plan, classes, fills)
-    found += _check_plan(plan, fills, notional_factor)
+    found += _check_plan(plan, fills, contract)
     found += _check_holders(plan, classes, fills)
     found += _check_classes(classes)
     for part in classes:
@@ -213,7 +216,7 @@ def _check_rows(plan: _Row, classes: list[_Class], fills: list[_Row]) -> Finding
                 yield Finding(fault, f"the fill of {fill.account} names defaulter {fill.other}, the plan {plan.account}")
 
 
-def _check_plan(plan: _Row, fills: list[_Row], notional_factor: int | None) -> Findings:
+def _check_plan(plan: _Row, fills: list[_Row], contract: Contract | None) -> Findings:
     fault = CertificateFault.PLAN
     if plan.code not in list(AdlPolicy):
         yield Finding(fault, f"policy {plan.code} is unknown")
@@ -226,10 +229,10 @@ def _check_plan(plan: _Row, fills: list[_Row], notional_factor: int | None) -> F
     if given != -plan.lots:
         yield Finding(CertificateFault.LOTS, f"the fills give {given} lots against {plan.lots} of the defaulter")
     lots, side = abs(plan.lots), -_sign(plan.lots)
-    if plan.value >= 0 and (plan.amount * side <= 0 or plan.amount % (lots * plan.price_ticks)):
+    if plan.value >= 0 and (plan.amount * side <= 0 or plan.amount % _ANY_LINEAR.value(lots, plan.price_ticks)):
         yield Finding(fault, f"equity {plan.value}: cash {plan.amount} is not the mark value of {side * lots} lots at {plan.price_ticks}")
-    if notional_factor is not None:
-        beyond = plan.amount - side * lots * plan.price_ticks * notional_factor
+    if contract is not None:
+        beyond = plan.amount - contract.value(side * lots, plan.price_ticks)
         if not 0 <= beyond <= max(0, -plan.value):
             yield Finding(fault, f"cash {plan.amount} is {beyond} beyond mark value, with equity {plan.value}")
 

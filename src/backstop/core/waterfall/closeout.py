@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import band_ticks, effective_state
+from backstop.core.contracts import cash_of, closing, lots_reaching, lots_within, notional_at_mark
 from backstop.core.events import NONE, BreakerState, Health
-from backstop.core.margin import assess, release_level, released_margin, unit_of, zero_cash, zero_price_ticks
+from backstop.core.margin import assess, margin_after, released_margin, restores, zero_cash, zero_price_ticks
 from backstop.core.orders import is_place_free, open_order, order_side, reserve
 from backstop.core.outbox import emit_order
+from backstop.core.search import largest_that, least_that
 from backstop.core.stages import Outcome
 from backstop.core.state import (
     CLOSING_ORDER,
@@ -26,9 +28,9 @@ from backstop.core.state import (
     UNKNOWN_DEPTH,
     State,
 )
-from backstop.core.units import compare_products, div_ceil, mul_div_ceil, mul_div_floor
+from backstop.core.units import compare_products, mul_div_ceil, mul_div_floor
 from backstop.core.waits import wait_until
-from backstop.core.waterfall.fund import available_atoms, roll_interval
+from backstop.core.waterfall.fund import available_for_orders, roll_interval, worst_support
 from backstop.core.waterfall.turns import answer, wait_interval
 
 __all__ = ["book_lots", "book_side", "close_on_book", "count_ordered", "slice_lots", "tolerance_ticks"]
@@ -91,7 +93,7 @@ def _notional_left(state: State, account: int, market: int) -> int:
 @kernel
 def book_lots(state: State, account: int, market: int, side: int, base: int) -> int:
     """Return how many of the ``base`` lots of a slice are left beside other orders and within the notional caps."""
-    left = _notional_left(state, account, market) // unit_of(state, market)
+    left = lots_within(state, market, _notional_left(state, account, market))
     return min(base - state.markets[market].pending_lots[side], left)
 
 
@@ -99,23 +101,23 @@ def book_lots(state: State, account: int, market: int, side: int, base: int) -> 
 def _cost_atoms(state: State, market: int, side: int, lots: int, fee_ppm: int) -> int:
     """Return the expected cost of closing ``lots``: slippage through the visible bands, and the fee."""
     row = state.markets[market]
-    unit = unit_of(state, market)
     left, cost = lots, 0
     for band in range(row.band_count):
         offset = row.band_offset_ppm[band]
         if offset <= row.slippage_tolerance_ppm and left > 0:
             take = min(left, max(0, row.depth_lots[side, band]))
-            cost += mul_div_ceil(take * unit, offset, _PPM)
+            cost += mul_div_ceil(notional_at_mark(state, market, take), offset, _PPM)
             left -= take
-    cost += mul_div_ceil(left * unit, row.slippage_tolerance_ppm, _PPM)
-    return cost + mul_div_floor(lots * unit, fee_ppm, _PPM)
+    cost += mul_div_ceil(notional_at_mark(state, market, left), row.slippage_tolerance_ppm, _PPM)
+    return cost + mul_div_floor(notional_at_mark(state, market, lots), fee_ppm, _PPM)
 
 
 @kernel
-def _restores(state: State, position: int, lots: int, fee_ppm: int, equity: int, maintenance: int) -> bool:
+def _restores_on_book(state: State, lots: int, terms: tuple[int, int, int, int]) -> bool:
+    position, fee_ppm, equity, maintenance = terms
     row = state.positions[position]
     cost = _cost_atoms(state, row.market, book_side(row.lots), lots, fee_ppm)
-    return equity - cost >= release_level(state, maintenance - released_margin(state, position, lots))
+    return restores(state, position, lots, cost, equity, maintenance)
 
 
 @kernel
@@ -129,8 +131,8 @@ def _least_lots(state: State, position: int, fee_ppm: int, equity: int, maintena
     whole = abs(row.lots)
     side = book_side(row.lots)
     market = state.markets[row.market]
-    low, high = 0, 0
-    cumulative = 0
+    terms = (position, fee_ppm, equity, maintenance)
+    low, cumulative = 0, 0
     for band in range(market.band_count + 1):
         if band < market.band_count:
             if market.band_offset_ppm[band] > market.slippage_tolerance_ppm:
@@ -141,19 +143,10 @@ def _least_lots(state: State, position: int, fee_ppm: int, equity: int, maintena
             probe = whole
         if probe <= low:
             continue
-        if _restores(state, position, probe, fee_ppm, equity, maintenance):
-            high = probe
-            break
+        if _restores_on_book(state, probe, terms):
+            return least_that(_restores_on_book, state, terms, low, probe)
         low = probe
-    if high == 0:
-        return 0
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _restores(state, position, middle, fee_ppm, equity, maintenance):
-            high = middle
-        else:
-            low = middle
-    return high
+    return 0
 
 
 @kernel
@@ -184,25 +177,16 @@ def _limit_at_tolerance(state: State, market: int, is_sell: bool) -> int:
 def _worst_support(state: State, position: int, lots: int, equity: int, maintenance: int) -> int:
     """Return what the fund may have to pay if an order of ``lots`` fills at its limit, in any number of parts."""
     row = state.positions[position]
-    is_sell = row.lots > 0
-    at_limit = lots * _limit_at_tolerance(state, row.market, is_sell) * state.markets[row.market].notional_factor
-    gap = zero_cash(state, position, lots, equity, maintenance) - (at_limit if is_sell else -at_limit)
-    return gap + lots - 1 if gap > 0 else 0
+    limit = _limit_at_tolerance(state, row.market, row.lots > 0)
+    at_limit = cash_of(state, row.market, closing(row.lots, lots), limit)
+    return worst_support(zero_cash(state, position, lots, equity, maintenance) - at_limit, lots - 1)
 
 
 @kernel
-def _supported_lots(state: State, position: int, lots: int, equity: int, maintenance: int, available: int) -> int:
-    """Return the most lots, up to ``lots``, whose worst case the fund can reserve."""
-    if _worst_support(state, position, lots, equity, maintenance) <= available:
-        return lots
-    low, high = 0, lots
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _worst_support(state, position, middle, equity, maintenance) <= available:
-            low = middle
-        else:
-            high = middle
-    return low
+def _is_supported(state: State, lots: int, terms: tuple[int, int, int, int]) -> bool:
+    """Return whether a fund can reserve the worst case of an order of ``lots``."""
+    position, available, equity, maintenance = terms
+    return _worst_support(state, position, lots, equity, maintenance) <= available
 
 
 @kernel
@@ -259,14 +243,14 @@ def _place_order(state: State, position: int, lots: int, equity: int, maintenanc
 def count_ordered(state: State, position: int, lots: int) -> None:
     """Count ``lots`` (> 0) that go to the book against the caps of account, market and venue."""
     row = state.positions[position]
-    notional = lots * unit_of(state, row.market)
+    notional = notional_at_mark(state, row.market, lots)
     state.columns[ORDERED_NOTIONAL, row.account] += notional
     state.markets[row.market].ordered_notional += notional
     state.engine[0].ordered_notional += notional
 
 
 @kernel
-def _weigh_positions(state: State, account: int, fee_ppm: int) -> tuple[int, bool]:
+def _weigh_positions(state: State, account: int, fee_ppm: int, maintenance: int) -> tuple[int, bool]:
     """Gather the positions that the book can take now: row, cap, release, cost. Return (how many, any busy)."""
     is_full = not is_place_free(state)
     found, busy = 0, False
@@ -286,7 +270,7 @@ def _weigh_positions(state: State, account: int, fee_ppm: int) -> tuple[int, boo
                     whole = abs(row.lots)
                     state.columns[PLAN_POSITION, found] = position
                     state.columns[PLAN_CAP, found] = cap
-                    state.columns[PLAN_WEIGHT, found] = released_margin(state, position, whole)
+                    state.columns[PLAN_WEIGHT, found] = released_margin(state, position, whole, maintenance)
                     state.columns[PLAN_REMAINDER, found] = _cost_atoms(state, row.market, side, whole, fee_ppm)
                     found += 1
         position = row.next_of_account
@@ -322,7 +306,7 @@ def _plan_orders(state: State, turn: int, account: int, equity: int, maintenance
     rules = state.rules[0]
     solvent = equity >= 0
     fee_ppm = rules.fee_ppm if solvent else 0
-    found, busy = _weigh_positions(state, account, fee_ppm)
+    found, busy = _weigh_positions(state, account, fee_ppm, maintenance)
     expected_equity, expected_maintenance = equity, maintenance
     # From the deadline on, nothing more leaves that the visible book would not take: the next stages have their turn.
     is_late = state.engine[0].now_ns >= state.accounts[account].default_since_ns + state.stages[turn].deadline_ns
@@ -332,15 +316,14 @@ def _plan_orders(state: State, turn: int, account: int, equity: int, maintenance
         position, cap = state.columns[PLAN_POSITION, best], state.columns[PLAN_CAP, best]
         state.columns[PLAN_CAP, best] = 0
         row = state.positions[position]
-        unit = unit_of(state, row.market)
         whole = abs(row.lots)
         least = _least_lots(state, position, fee_ppm, expected_equity, expected_maintenance) if solvent else 0
         lots = whole
         if least > 0:
-            lots = max(least, div_ceil(rules.minimum_notional, unit))
-            if lots >= whole or (whole - lots) * unit < rules.minimum_notional:
+            lots = max(least, lots_reaching(state, row.market, rules.minimum_notional))
+            if lots >= whole or notional_at_mark(state, row.market, whole - lots) < rules.minimum_notional:
                 lots = whole
-        cap = min(cap, _notional_left(state, account, row.market) // unit)
+        cap = min(cap, lots_within(state, row.market, _notional_left(state, account, row.market)))
         if cap <= 0:
             busy = True
             continue
@@ -349,12 +332,11 @@ def _plan_orders(state: State, turn: int, account: int, equity: int, maintenance
             busy = True
             break
         if not solvent:
-            group = state.markets[row.market].group
-            available = available_atoms(state, account, group) if rules.fund_supports != 0 else 0
-            fits = _supported_lots(state, position, lots, equity, maintenance, available)
+            available = available_for_orders(state, account, row.market)
+            fits = largest_that(_is_supported, state, (position, available, equity, maintenance), lots)
             if fits == 0:
                 one = _worst_support(state, position, 1, equity, maintenance)
-                if one <= available + state.funds[group].reserved:
+                if one <= available + state.funds[state.markets[row.market].group].reserved:
                     busy = True
                 continue
             lots = fits
@@ -363,7 +345,7 @@ def _plan_orders(state: State, turn: int, account: int, equity: int, maintenance
         _place_order(state, position, lots, equity, maintenance)
         ordered = True
         expected_equity -= _cost_atoms(state, row.market, book_side(row.lots), lots, fee_ppm)
-        expected_maintenance -= released_margin(state, position, lots)
+        expected_maintenance = margin_after(state, position, closing(row.lots, lots), expected_maintenance)
         if least > 0:
             break
     if ordered:

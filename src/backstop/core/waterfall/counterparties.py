@@ -5,34 +5,29 @@ Shared by the stages in which counterparties take lots, ``adl`` and ``tear_up``.
 
 from __future__ import annotations
 
-from backstop.compiled import kernel, unit
+from backstop.compiled import inlined, kernel, unit
 from backstop.core.events import NONE, Health
 from backstop.core.ledger import trade
-from backstop.core.margin import maintenance_margin, release_level, unit_of
+from backstop.core.margin import restores
 from backstop.core.monitor import touch
 from backstop.core.orders import cancel_excess
+from backstop.core.search import least_that
 from backstop.core.state import PLAN_CASH, PLAN_LOTS, PLAN_MERGE, PLAN_ORDER, PLAN_POSITION, PLAN_REMAINDER, State
 from backstop.core.units import sort_places
 
 __all__ = ["least_lots_at_mark", "opposite_positions", "settle_counterparty", "trade_counterparty"]
 
 
+@inlined
+def _restores_at_mark(state: State, lots: int, terms: tuple[int, int, int]) -> bool:
+    position, equity, maintenance = terms
+    return restores(state, position, lots, 0, equity, maintenance)
+
+
 @kernel
 def least_lots_at_mark(state: State, position: int, equity: int, maintenance: int) -> int:
     """Return the least lots whose closing at mark restores the release level, or all of them."""
-    row = state.positions[position]
-    unit = unit_of(state, row.market)
-    notional = abs(row.lots) * unit
-    held = maintenance_margin(state, row.market, notional)
-    low, high = 0, abs(row.lots)
-    while high - low > 1:
-        middle = (low + high) // 2
-        after = maintenance - held + maintenance_margin(state, row.market, notional - middle * unit)
-        if equity >= release_level(state, after):
-            high = middle
-        else:
-            low = middle
-    return high
+    return least_that(_restores_at_mark, state, (position, equity, maintenance), 0, abs(state.positions[position].lots))
 
 
 @kernel

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from backstop.compiled import kernel
+from backstop.compiled import inlined, kernel
 from backstop.core.breakers import raise_deficit
+from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.drawdown import fund_id
 from backstop.core.events import FEES, NONE, UNCOVERED, Cause, Health
 from backstop.core.ledger import balance_of, post
@@ -15,6 +16,7 @@ from backstop.core.units import mul_div_floor
 
 __all__ = [
     "available_atoms",
+    "available_for_orders",
     "available_in_fund",
     "available_to_owner",
     "book_uncovered",
@@ -22,6 +24,7 @@ __all__ = [
     "fund_id",
     "pay",
     "roll_interval",
+    "worst_support",
 ]
 
 _PPM = 1_000_000
@@ -86,6 +89,18 @@ def available_atoms(state: State, account: int, group: int) -> int:
 
 
 @kernel
+def available_for_orders(state: State, account: int, market: int) -> int:
+    """Return what the fund of a market may reserve for an order or an offer of an account: 0 where it supports none."""
+    return available_atoms(state, account, state.markets[market].group) if state.rules[0].fund_supports != 0 else 0
+
+
+@inlined
+def worst_support(gap: int, parts: int) -> int:
+    """Return what a fund may have to pay for a ``gap`` to zero cash that is filled in ``parts``, each rounded up."""
+    return gap + parts if gap > 0 else 0
+
+
+@kernel
 def pay(state: State, account: int, group: int, amount: int, cause: int, market: int) -> None:
     """Pay ``amount`` (>= 0) from a group's fund to an account and count it against the caps."""
     if amount == 0:
@@ -97,7 +112,7 @@ def pay(state: State, account: int, group: int, amount: int, cause: int, market:
     _paid_to_owner(state, owner)
     state.columns[OWNER_PAID, owner] += amount
     state.columns[OWNER_PAID_NS, owner] = state.engine[0].now_ns
-    post(state, account, fund_id(group), amount, cause, market)
+    post(state, account, fund_id(group), amount, VENUE_ASSET, cause, market)
 
 
 @kernel
@@ -108,9 +123,10 @@ def charge_trading_fee(state: State, account: int, market: int, amount: int) -> 
     """
     equity, _ = assess(state, account)
     charged = min(amount, max(0, equity)) if state.accounts[account].health < Health.DISTRESSED else 0
-    post(state, FEES, account, charged, Cause.TRADING_FEE, market)
+    post(state, FEES, account, charged, VENUE_ASSET, Cause.TRADING_FEE, market)
     group = 0 if market == NONE else state.markets[market].group
-    post(state, fund_id(group), FEES, mul_div_floor(charged, state.rules[0].trading_fee_share_ppm, _PPM), Cause.TRADING_FEE, market)
+    share = mul_div_floor(charged, state.rules[0].trading_fee_share_ppm, _PPM)
+    post(state, fund_id(group), FEES, share, VENUE_ASSET, Cause.TRADING_FEE, market)
     touch(state, account)
 
 
@@ -119,7 +135,7 @@ def book_uncovered(state: State, account: int, amount: int) -> None:
     """Book what nobody paid, say so, and let the breakers of the markets that were closed in this default halt them."""
     if amount <= 0:
         return
-    post(state, account, UNCOVERED, amount, Cause.UNCOVERED, NONE)
+    post(state, account, UNCOVERED, amount, VENUE_ASSET, Cause.UNCOVERED, NONE)
     emit_residual(state, account=account, amount=amount)
     position = state.accounts[account].first_position
     while position != NONE:

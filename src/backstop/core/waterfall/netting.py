@@ -8,6 +8,7 @@ Rules: docs/rules.md, section 6.
 from __future__ import annotations
 
 from backstop.compiled import kernel, unit
+from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.events import NONE, Cause
 from backstop.core.ledger import post
 from backstop.core.margin import assess, release_level
@@ -30,7 +31,7 @@ def _net_once(state: State, account: int, deficit: int, spares_release: bool) ->
                 if not spares_release:
                     # Its orders left on the strength of what now goes: no atom is spent twice.
                     cancel_orders_of(state, other)
-                post(state, account, other, given, Cause.NETTING, NONE)
+                post(state, account, other, given, VENUE_ASSET, Cause.NETTING, NONE)
                 deficit -= given
                 touch(state, other)
         other = state.accounts[other].next_of_owner

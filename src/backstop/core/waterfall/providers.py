@@ -7,10 +7,12 @@ and direction. Rules: docs/rules.md, section 6 (takeover).
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
+from backstop.core.contracts import closing, notional_at_mark, value_at_mark
 from backstop.core.events import NEVER_NS, NONE, Health, Operator, ProviderStatus
 from backstop.core.ledger import position_of
-from backstop.core.margin import assess, gross_notional, initial_margin, initial_margin_of, unit_of
+from backstop.core.margin import assess, gross_notional, initial_after, initial_margin
 from backstop.core.outbox import emit_provider
+from backstop.core.search import largest_that
 from backstop.core.state import State, commitment_row
 from backstop.core.units import compare_products, mul_div_floor
 from backstop.core.waits import wait_for_disposal
@@ -145,18 +147,19 @@ def _free_atoms(state: State, commitment: int) -> int:
 
 
 @kernel
-def _fits(state: State, provider: int, position: int, promised: int, lots: int, free: int, limit: int, equity: int, initial: int) -> bool:
+def _fits(state: State, lots: int, terms: tuple[int, int, int, int, int, int, int]) -> bool:
     """Return whether a provider can carry ``lots`` more of a position; ``promised`` as ``_promised_lots`` says."""
-    row, place = state.positions[position], state.providers[provider]
-    market = state.markets[row.market]
-    unit = unit_of(state, row.market)
-    after = abs(promised + (lots if row.lots > 0 else -lots))
-    if lots * unit > free or after * unit > limit or after > market.position_lots_max:
+    provider, position, promised, free, limit, equity, initial = terms
+    market, place = state.positions[position].market, state.providers[provider]
+    change = -closing(state.positions[position].lots, lots)
+    after = notional_at_mark(state, market, promised + change)
+    if notional_at_mark(state, market, lots) > free or after > limit:
         return False
-    before = initial_margin_of(state, row.market, abs(promised) * unit)
-    if equity < initial - before + initial_margin_of(state, row.market, after * unit) + place.pending_initial:
+    if abs(promised + change) > state.markets[market].position_lots_max:
         return False
-    gross = gross_notional(state, place.account) - abs(promised) * unit + after * unit + place.pending_notional
+    if equity < initial_after(state, market, promised, change, initial) + place.pending_initial:
+        return False
+    gross = gross_notional(state, place.account) - notional_at_mark(state, market, promised) + after + place.pending_notional
     return compare_products(gross, _PPM, equity, place.leverage_ppm) <= 0
 
 
@@ -193,28 +196,15 @@ def cap_lots(state: State, provider: int, position: int, most: int) -> int:
     promised = _promised_lots(state, provider, position)
     equity, _ = assess(state, place.account)
     initial = initial_margin(state, place.account)
-    if not _fits(state, provider, position, promised, 0, free, limit, equity, initial):
-        return 0
-    if _fits(state, provider, position, promised, most, free, limit, equity, initial):
-        return most
-    low, high = 0, most
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _fits(state, provider, position, promised, middle, free, limit, equity, initial):
-            low = middle
-        else:
-            high = middle
-    return low
+    terms = (provider, position, promised, free, limit, equity, initial)
+    return largest_that(_fits, state, terms, most) if most > 0 and _fits(state, 0, terms) else 0
 
 
 @kernel
 def initial_increase(state: State, provider: int, position: int, lots: int) -> int:
     """Return by how much ``lots`` (> 0) of a position, beside what it was offered there, raise a provider's initial margin, at least 0."""
     row = state.positions[position]
-    unit = unit_of(state, row.market)
-    promised = _promised_lots(state, provider, position)
-    after = abs(promised + (lots if row.lots > 0 else -lots))
-    return max(0, initial_margin_of(state, row.market, after * unit) - initial_margin_of(state, row.market, abs(promised) * unit))
+    return max(0, initial_after(state, row.market, _promised_lots(state, provider, position), -closing(row.lots, lots), 0))
 
 
 @kernel
@@ -230,16 +220,13 @@ def carries(state: State, provider: int, position: int, lots: int, cash: int) ->
         return False
     if not _has_row(state, place.account, row.market):
         return False
-    unit = unit_of(state, row.market)
     held = _held_lots(state, place.account, row.market)
-    change = lots if row.lots > 0 else -lots
-    after = abs(held + change)
-    if after > state.markets[row.market].position_lots_max:
+    change = -closing(row.lots, lots)
+    if abs(held + change) > state.markets[row.market].position_lots_max:
         return False
     equity, _ = assess(state, place.account)
-    before = initial_margin_of(state, row.market, abs(held) * unit)
-    initial = initial_margin(state, place.account) - before + initial_margin_of(state, row.market, after * unit)
-    return equity + change * unit - cash >= initial
+    value = value_at_mark(state, row.market, held + change) - value_at_mark(state, row.market, held)
+    return equity + value - cash >= initial_after(state, row.market, held, change, initial_margin(state, place.account))
 
 
 @kernel

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.compiled import inlined, kernel
+from backstop.core.contracts import notional_at_mark, value_at_mark
 from backstop.core.events import NONE, AdlClass, AdlPolicy
-from backstop.core.margin import assess, unit_of
+from backstop.core.margin import assess
 from backstop.core.state import PLAN_CASH, State
 from backstop.core.units import add_checked, mul_div_floor, scramble
 
@@ -63,7 +64,7 @@ def class_of(state: State, position: int, owner: int) -> int:
 def _profit(state: State, position: int) -> int:
     """Return the unrealised P&L of a position, in atoms."""
     row = state.positions[position]
-    return add_checked(row.lots * unit_of(state, row.market), -row.cost)
+    return add_checked(value_at_mark(state, row.market, row.lots), -row.cost)
 
 
 @inlined
@@ -79,7 +80,7 @@ def _leverage_ppm(state: State, position: int) -> int:
     """Return the notional of a position over the equity of its account, in ppm; no equity counts as the most."""
     row = state.positions[position]
     equity, _ = assess(state, row.account)
-    return _ratio_ppm(abs(row.lots) * unit_of(state, row.market), max(0, equity))
+    return _ratio_ppm(notional_at_mark(state, row.market, row.lots), max(0, equity))
 
 
 @kernel

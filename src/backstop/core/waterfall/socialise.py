@@ -7,10 +7,12 @@ Claims are paid back from what a fund later holds above its target. Rules: docs/
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
+from backstop.core.contract_terms import VENUE_ASSET
+from backstop.core.contracts import settlement_asset, value_at_mark
 from backstop.core.drawdown import fund_id, shift_peaks
 from backstop.core.events import HOUSE_FIRST_MARKET, NEVER_NS, NONE, Cause, Health, SocialisePolicy
 from backstop.core.ledger import balance_of, position_of, post
-from backstop.core.margin import assess, unit_of
+from backstop.core.margin import assess
 from backstop.core.monitor import touch
 from backstop.core.outbox import emit_claim, emit_haircut
 from backstop.core.state import (
@@ -41,7 +43,7 @@ def _policy(state: State) -> int:
 def _weight_of(state: State, position: int) -> int:
     """Return what a position weighs as a payer: its positive unrealised P&L, or its notional."""
     row = state.positions[position]
-    value = row.lots * unit_of(state, row.market)
+    value = value_at_mark(state, row.market, row.lots)
     if _policy(state) == SocialisePolicy.GAINS_HAIRCUT:
         return max(0, add_checked(value, -row.cost))
     return abs(value)
@@ -127,7 +129,15 @@ def _cut(state: State, payer: int, account: int, cut: int, cap: int, weight: int
                     cap=cap,
                 )
                 row.cost = add_checked(row.cost, part)
-                post(state, account, HOUSE_FIRST_MARKET - 3 * row.market, part, Cause.HAIRCUT, row.market)
+                post(
+                    state,
+                    account,
+                    HOUSE_FIRST_MARKET - 3 * row.market,
+                    part,
+                    settlement_asset(state, row.market),
+                    Cause.HAIRCUT,
+                    row.market,
+                )
                 left -= part
         position = row.next_of_account
     _change_claim(state, payer, cut)
@@ -178,7 +188,7 @@ def _recover_from(state: State, group: int) -> None:
     split_by_largest_remainder(paid, claims, parts, remainders, order, count)
     for place in range(count):
         if parts[place] > 0:
-            post(state, claimants[place], fund_id(group), parts[place], Cause.RECOVERY, NONE)
+            post(state, claimants[place], fund_id(group), parts[place], VENUE_ASSET, Cause.RECOVERY, NONE)
             _change_claim(state, claimants[place], -parts[place])
     shift_peaks(state, group, -paid)
     for place in range(count):

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import add_flow
+from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
 from backstop.core.events import NONE, Answer, Cause, Health
 from backstop.core.ledger import open_position_row, trade
-from backstop.core.margin import assess, gross_notional, release_level, released_margin, unit_of, zero_cash
+from backstop.core.margin import assess, equity_share, margin_after, restores, zero_cash
 from backstop.core.monitor import touch, update_health
 from backstop.core.orders import cancel_excess, cancel_order, close_order, is_place_free, open_order, order_side, reserve
 from backstop.core.outbox import emit_offer, emit_takeover
+from backstop.core.search import largest_that, least_that
 from backstop.core.stages import Outcome
 from backstop.core.state import (
     PLAN_CAP,
@@ -31,7 +33,7 @@ from backstop.core.units import add_checked, mul_div_ceil, mul_div_floor
 from backstop.core.waits import wait_for_disposal, wait_until
 from backstop.core.waterfall.allocation import allocate
 from backstop.core.waterfall.cover import outcome_after_closing
-from backstop.core.waterfall.fund import available_atoms, pay
+from backstop.core.waterfall.fund import available_for_orders, pay, worst_support
 from backstop.core.waterfall.providers import (
     can_take_over,
     cap_lots,
@@ -52,41 +54,28 @@ _PPM = 1_000_000
 @kernel
 def _cost_atoms(state: State, position: int, lots: int, equity: int, maintenance: int) -> int:
     """Return what a solvent account pays beyond mark for a takeover of ``lots``: the providers' share of the way to zero."""
-    row = state.positions[position]
-    unit = unit_of(state, row.market)
-    if maintenance > 0:
-        distance = mul_div_floor(equity, released_margin(state, position, lots), maintenance)
-    else:
-        distance = mul_div_floor(equity, lots * unit, gross_notional(state, row.account))
-    return mul_div_floor(distance, state.rules[0].provider_share_ppm, _PPM)
+    return mul_div_floor(equity_share(state, position, lots, equity, maintenance), state.rules[0].provider_share_ppm, _PPM)
 
 
 @kernel
-def _restores(state: State, position: int, lots: int, equity: int, maintenance: int, left_equity: int, left_maintenance: int) -> bool:
+def _restores_by_takeover(state: State, lots: int, terms: tuple[int, int, int, int, int]) -> bool:
+    position, equity, maintenance, left_equity, left_maintenance = terms
     cost = _cost_atoms(state, position, lots, equity, maintenance)
-    return left_equity - cost >= release_level(state, left_maintenance - released_margin(state, position, lots))
+    return restores(state, position, lots, cost, left_equity, left_maintenance)
 
 
 @kernel
 def _least_lots(state: State, position: int, equity: int, maintenance: int, left_equity: int, left_maintenance: int) -> int:
     """Return the least lots whose takeover restores the account, or 0 where not even all do."""
-    low, high = 0, abs(state.positions[position].lots)
-    if not _restores(state, position, high, equity, maintenance, left_equity, left_maintenance):
-        return 0
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _restores(state, position, middle, equity, maintenance, left_equity, left_maintenance):
-            high = middle
-        else:
-            low = middle
-    return high
+    whole = abs(state.positions[position].lots)
+    terms = (position, equity, maintenance, left_equity, left_maintenance)
+    return least_that(_restores_by_takeover, state, terms, 0, whole) if _restores_by_takeover(state, whole, terms) else 0
 
 
 @inlined
 def _cash_at_mark(state: State, position: int, lots: int) -> int:
     row = state.positions[position]
-    cash = lots * unit_of(state, row.market)
-    return cash if row.lots > 0 else -cash
+    return cash_at_mark(state, row.market, closing(row.lots, lots))
 
 
 @kernel
@@ -99,31 +88,20 @@ def _transfer_cash(state: State, position: int, lots: int, zero: int, edge_ppm: 
 
 
 @kernel
-def _worst_support(state: State, position: int, lots: int, edge_ppm: int, parts: int, equity: int, maintenance: int) -> int:
-    """Return what the fund may have to pay if ``lots`` are taken over in ``parts`` at the largest edge."""
+def _is_supported(state: State, lots: int, terms: tuple[int, int, int, int, int, int]) -> bool:
+    """Return whether a fund can pay what ``lots`` may cost it if they are taken over in ``parts`` at the largest edge."""
+    position, edge_ppm, parts, available, equity, maintenance = terms
     at_mark = _cash_at_mark(state, position, lots)
     cash = at_mark - mul_div_floor(abs(at_mark), edge_ppm, _PPM)
-    gap = zero_cash(state, position, lots, equity, maintenance) - cash
-    return gap + parts if gap > 0 else 0
+    return worst_support(zero_cash(state, position, lots, equity, maintenance) - cash, parts) <= available
 
 
 @kernel
 def _supported_lots(state: State, position: int, lots: int, edge_ppm: int, parts: int, equity: int, maintenance: int) -> int:
     """Return the most lots, up to ``lots``, whose takeover the fund can support."""
     row = state.positions[position]
-    available = 0
-    if state.rules[0].fund_supports != 0:
-        available = available_atoms(state, row.account, state.markets[row.market].group)
-    if _worst_support(state, position, lots, edge_ppm, parts, equity, maintenance) <= available:
-        return lots
-    low, high = 0, lots
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _worst_support(state, position, middle, edge_ppm, parts, equity, maintenance) <= available:
-            low = middle
-        else:
-            high = middle
-    return low
+    available = available_for_orders(state, row.account, row.market)
+    return largest_that(_is_supported, state, (position, edge_ppm, parts, available, equity, maintenance), lots)
 
 
 @kernel
@@ -171,7 +149,7 @@ def _offer(state: State, position: int, provider: int, lots: int, zero: int, sol
     order.provider = provider
     order.commitment = commitment
     order.cash = cash
-    order.notional = lots * unit_of(state, row.market)
+    order.notional = notional_at_mark(state, row.market, lots)
     order.pending_initial = initial_increase(state, provider, position, lots)
     state.commitments[commitment].used += order.notional
     state.providers[provider].pending_initial += order.pending_initial
@@ -246,7 +224,7 @@ def _offer_takeover(state: State, turn: int, account: int) -> bool:
                     lacks_place = True
                     break
                 left_equity -= _cost_atoms(state, position, lots, equity, maintenance) if equity >= 0 else 0
-                left_maintenance -= released_margin(state, position, lots)
+                left_maintenance = margin_after(state, position, closing(row.lots, lots), left_maintenance)
                 if least > 0 and lots == wanted:
                     break
         position = row.next_of_account
@@ -284,7 +262,7 @@ def _settle_transfer(state: State, position: int, provider: int, lots: int) -> N
     row = state.positions[position]
     taker = state.providers[provider].account
     row.closed_in_default = 1
-    add_flow(state, row.market, lots * unit_of(state, row.market))
+    add_flow(state, row.market, notional_at_mark(state, row.market, lots))
     cancel_excess(state, open_position_row(state, taker, row.market))
     touch(state, row.account)
     touch(state, taker)
@@ -305,7 +283,7 @@ def _take_position(state: State, position: int, equity: int, maintenance: int) -
         return
     zero = zero_cash(state, position, lots, equity, maintenance)
     cash = _transfer_cash(state, position, lots, zero, edge, equity >= 0)
-    state.commitments[commitment].used += lots * unit_of(state, row.market)
+    state.commitments[commitment].used += notional_at_mark(state, row.market, lots)
     _transfer(state, position, vault, lots, cash, 0, max(0, zero - cash) if equity < 0 else 0)
     _settle_transfer(state, position, vault, lots)
     wait_for_disposal(state, state.providers[vault].account)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from backstop.compiled import kernel, unit
 from backstop.core.breakers import add_flow
+from backstop.core.contracts import cash_at_mark, notional_at_mark
 from backstop.core.events import NONE, Cause, Health
 from backstop.core.ledger import trade
-from backstop.core.margin import assess, unit_of, zero_cash
+from backstop.core.margin import assess, zero_cash
 from backstop.core.monitor import update_health
 from backstop.core.outbox import emit_tear_up
 from backstop.core.state import PLAN_CASH, PLAN_LOTS, PLAN_ORDER, PLAN_POSITION, PLAN_REMAINDER, PLAN_WEIGHT, TURN_ACCOUNT, State
@@ -32,9 +33,8 @@ def _tear_up_position(state: State, position: int, equity: int, maintenance: int
     account, market = row.account, row.market
     sign = 1 if row.lots > 0 else -1
     mark = state.markets[market].mark_ticks
-    unit = unit_of(state, market)
     lots = abs(row.lots) if equity < 0 else least_lots_at_mark(state, position, equity, maintenance)
-    cash = sign * lots * unit
+    cash = cash_at_mark(state, market, -sign * lots)
     gap = max(0, zero_cash(state, position, lots, equity, maintenance) - cash) if equity < 0 else 0
 
     row.closed_in_default = 1
@@ -56,13 +56,19 @@ def _tear_up_position(state: State, position: int, equity: int, maintenance: int
         state.columns[PLAN_ORDER],
         found,
     )
-    for place in range(found):
-        state.columns[PLAN_CASH, place] = state.columns[PLAN_LOTS, place] * unit
+    split_by_largest_remainder(
+        abs(cash),
+        state.columns[PLAN_LOTS],
+        state.columns[PLAN_CASH],
+        state.columns[PLAN_REMAINDER],
+        state.columns[PLAN_ORDER],
+        found,
+    )
     trade(state, position, -sign * lots, cash, mark, Cause.TEAR_UP, NONE)
     for place in range(found):
         if state.columns[PLAN_LOTS, place] > 0:
             trade_counterparty(state, account, sign, place, cash, mark, Cause.TEAR_UP)
-    add_flow(state, market, lots * unit)
+    add_flow(state, market, notional_at_mark(state, market, lots))
     book_uncovered(state, account, gap)
     for place in range(found):
         if state.columns[PLAN_LOTS, place] > 0:
