@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from backstop.core.engine import next_wait_ns, step
+from backstop.core.engine import step
 from backstop.core.events import (
     EVENT,
     FEES,
@@ -40,6 +40,7 @@ from backstop.core.events import (
 )
 from backstop.core.instruments import CloseoutRules, LimitRules, MarketRules, TierRules, VenueRules
 from backstop.core.state import new_state
+from backstop.core.timers import next_wait_ns
 
 __all__ = ["FACTOR", "MARKET", "SECOND_NS", "VENUE", "Desk", "money", "price"]
 

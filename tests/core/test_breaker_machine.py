@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backstop.core import breakers
+from backstop.core import breakers, timers
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, EffectKind, Operator
 from backstop.core.instruments import BreakerRules
 from backstop.reference.records import Effect
@@ -125,7 +125,7 @@ def test_constant_signals_end_open() -> None:
         begin, moves = int(bench.engine.now_ns), 0
         breakers.settle(bench.state, 0)
         while row.state != OPEN:
-            assert breakers.next_timer_ns(bench.state) == row.until_ns
+            assert timers.next_timer_ns(bench.state) == row.until_ns
             bench.engine.now_ns = row.until_ns
             breakers.end_holds(bench.state, 0)
             moves += 1

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backstop.core import breakers
+from backstop.core import breakers, timers
 from backstop.core.drawdown import judge_drawdowns, shift_peaks
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, EffectKind, Operator, fund_of
 from backstop.core.instruments import BreakerRules, FundsRules
@@ -193,13 +193,13 @@ def test_flow_beyond_63_bits_stops_the_engine() -> None:
 def test_a_silent_feed_is_stale_until_it_speaks() -> None:
     bench = Bench(BreakerRules(stale_ns=10 * SECOND))
     assert not bench.wait(100)
-    assert breakers.next_timer_ns(bench.state) == NEVER_NS
+    assert timers.next_timer_ns(bench.state) == NEVER_NS
     bench.mark(100, 5)
     bench.mark(105, 5)
-    assert breakers.next_timer_ns(bench.state) == 115 * SECOND
+    assert timers.next_timer_ns(bench.state) == 115 * SECOND
     assert not bench.wait(114.9)
     assert codes(bench.wait(115)) == [(HALTED, C.STALE)]
-    assert breakers.next_timer_ns(bench.state) == 715 * SECOND
+    assert timers.next_timer_ns(bench.state) == 715 * SECOND
     assert codes(bench.mark(120, 5)) == [(REOPENING, C.STALE)]
     assert codes(bench.wait(131)) == [(HALTED, C.STALE)]
 
@@ -224,9 +224,9 @@ def test_a_gap_of_all_events_halts_the_venue_for_a_grace() -> None:
         breakers.check_outage(bench.state, (1_000 + gap_s) * SECOND)
         bench.at(1_000 + gap_s)
         assert codes(bench.end()) == [(HALTED, C.OUTAGE)]
-        assert breakers.next_timer_ns(bench.state) == (1_000 + gap_s + grace_s) * SECOND
+        assert timers.next_timer_ns(bench.state) == (1_000 + gap_s + grace_s) * SECOND
         assert codes(bench.wait(1_000 + gap_s + grace_s, VENUE)) == [(REOPENING, C.OUTAGE)]
-        assert breakers.next_timer_ns(bench.state) == (1_000 + gap_s + grace_s + 60) * SECOND
+        assert timers.next_timer_ns(bench.state) == (1_000 + gap_s + grace_s + 60) * SECOND
 
 
 def test_an_outage_halts_although_the_last_one_was_spent() -> None:
@@ -258,14 +258,14 @@ def test_an_operator_halts_throttles_and_reopens() -> None:
     bench.at(100)
     assert codes(bench.order(Operator.HALT, 50)) == [(HALTED, C.OPERATOR)]
     assert codes(bench.order(Operator.THROTTLE, 70)) == [(REOPENING, C.OPERATOR)]
-    assert breakers.next_timer_ns(bench.state) == 160 * SECOND
+    assert timers.next_timer_ns(bench.state) == 160 * SECOND
     assert codes(bench.wait(160)) == [(THROTTLED, C.OPERATOR)]
     assert codes(bench.wait(170)) == [(OPEN, C.OPERATOR)]
     assert codes(bench.order(Operator.HALT, 1_000, NONE)) == [(HALTED, C.OPERATOR)]
     assert bench.states() == [OPEN, OPEN, HALTED]
     assert codes(bench.order(Operator.REOPEN, 0, NONE)) == [(REOPENING, C.OPERATOR)]
     assert codes(bench.wait(230, VENUE)) == [(OPEN, C.OPERATOR)]
-    assert breakers.next_timer_ns(bench.state) == NEVER_NS
+    assert timers.next_timer_ns(bench.state) == NEVER_NS
 
 
 def test_an_order_that_outlasts_the_longest_hold_must_be_given_again() -> None:
@@ -334,7 +334,7 @@ def test_a_timer_is_never_missed_by_the_bound() -> None:
     ):
         act()
         bound = int(bench.engine.timer_ns)
-        exact = breakers.next_timer_ns(bench.state)
+        exact = timers.next_timer_ns(bench.state)
         assert bound <= exact < NEVER_NS
         assert int(bench.engine.timer_ns) == exact
 

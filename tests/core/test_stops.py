@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from backstop.core.breakers import add_flow
-from backstop.core.engine import next_wait_before, next_wait_ns
 from backstop.core.events import (
     FUND,
     NEVER_NS,
@@ -24,6 +23,7 @@ from backstop.core.events import (
     Stage,
 )
 from backstop.core.instruments import BreakerRules, FundsRules
+from backstop.core.timers import next_wait_before, next_wait_ns
 from backstop.reference.records import Effect, Event
 from tests.core.desk import SECOND, Desk, make_rules
 

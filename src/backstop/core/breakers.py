@@ -5,8 +5,8 @@ state to the next. Every stop ends by itself: a state that lasted the longest ho
 that it answered, and a spent cause asks for nothing before its level was 0. A cause that began to ask in
 another's hold was not answered: it gets a hold of its own, once a stop.
 
-Deadlines are found by looking at all machines, but only when one may be due: ``engine.timer_ns`` is a
-lower bound of them all. Whoever sets a deadline lowers it with ``wake_by``.
+A machine knows its own deadline (``next_hold_ns``) and notes it (``waits.wake_by``); ``timers`` finds
+what is due among all machines.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, Ope
 from backstop.core.outbox import emit_breaker
 from backstop.core.state import DIRTY, State
 from backstop.core.units import add_checked, div_ceil, div_floor, mul_div_floor
+from backstop.core.waits import wake_by
 
 __all__ = [
     "HALT_LEVEL",
@@ -29,13 +30,12 @@ __all__ = [
     "effective_state",
     "end_holds",
     "make_dirty",
-    "next_timer_ns",
+    "next_hold_ns",
     "raise_deficit",
     "set_drawdown",
     "settle",
     "settle_dirty",
     "settle_with_venue",
-    "wake_by",
 ]
 
 #: Levels of a cause; 0 is none.
@@ -73,14 +73,6 @@ def effective_state(state: State, market: int) -> int:
     own = state.breakers[market].state
     venue = state.breakers[state.rules[0].markets].state
     return own if _severity(own) >= _severity(venue) else venue
-
-
-@inlined
-def wake_by(state: State, time_ns: int) -> None:
-    """Note that a timer is due at ``time_ns``."""
-    engine = state.engine[0]
-    if time_ns < engine.timer_ns:
-        engine.timer_ns = time_ns
 
 
 @kernel
@@ -455,18 +447,8 @@ def end_holds(state: State, row: int) -> None:
         settle(state, row)
 
 
-@kernel
-def next_timer_ns(state: State) -> int:
-    """Return when the next timer of a machine, a held mark or recovery is due, exactly, or ``NEVER_NS``.
-
-    Looks at every machine, and makes ``engine.timer_ns`` exact.
-    """
-    engine = state.engine[0]
-    first = engine.recovery_ns
-    for row in range(state.rules[0].markets + 1):
-        breaker = state.breakers[row]
-        first = min(first, breaker.until_ns, breaker.operator_until_ns, breaker.outage_until_ns, _stale_at_ns(state, row))
-        if breaker.held_ticks != 0:
-            first = min(first, breaker.held_until_ns)
-    engine.timer_ns = first
-    return first
+@inlined
+def next_hold_ns(state: State, row: int) -> int:
+    """Return when ``end_holds`` next has something to do at a machine, or NEVER_NS."""
+    breaker = state.breakers[row]
+    return min(breaker.until_ns, breaker.operator_until_ns, breaker.outage_until_ns, _stale_at_ns(state, row))

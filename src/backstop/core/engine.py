@@ -1,7 +1,7 @@
 """The one step function: an event in, its effects out. Live, replay and stress call nothing else.
 
 An event is refused (one REFUSAL, nothing else changes) or applied: the timers that are due, what its
-kind says, the waits that ended, the rounds of the waterfall, and the breakers that all this moved
+kind says, recovery and the waits that ended, the rounds of the waterfall, and the breakers that all this moved
 (docs/rules.md, section 5).
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.admission import refusal_of
-from backstop.core.breakers import after_index, apply_operator, check_outage, next_timer_ns, settle_dirty
+from backstop.core.breakers import after_index, apply_operator, check_outage, settle_dirty
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import cash_of, settlement_asset
 from backstop.core.drawdown import group_of_fund, judge_drawdowns, shift_peaks
@@ -29,17 +29,15 @@ from backstop.core.kinds import BREAKER_ORDERS
 from backstop.core.ledger import open_position_row, post, trade
 from backstop.core.monitor import start_round, touch
 from backstop.core.orders import cancel_excess, cancel_orders_of
-from backstop.core.outbox import emit_refusal, emit_trade, is_crowded
+from backstop.core.outbox import emit_refusal, emit_trade
 from backstop.core.state import OWNER_FIRST, State
-from backstop.core.timers import run_timers
-from backstop.core.waits import first_wait_ns, pop_wait
+from backstop.core.timers import run_due_after, run_due_before
 from backstop.core.waterfall.fund import charge_trading_fee
 from backstop.core.waterfall.providers import bind_provider, shift_baseline, switch_provider
-from backstop.core.waterfall.run import end_wait, run_rounds
-from backstop.core.waterfall.socialise import run_recovery
+from backstop.core.waterfall.run import run_rounds
 from backstop.core.waterfall.takeover import apply_answer
 
-__all__ = ["apply_at", "next_wait_before", "next_wait_ns", "step"]
+__all__ = ["apply_at", "step"]
 
 
 @kernel
@@ -163,22 +161,6 @@ def _apply_kind(state: State, events: EventArray, index: int) -> None:
 
 
 @kernel
-def _end_timers(state: State) -> None:
-    """Do what time alone brings, and find out when the next of it is due."""
-    run_timers(state)
-    next_timer_ns(state)
-
-
-@kernel
-def _end_waits(state: State) -> None:
-    while not is_crowded(state):
-        account = pop_wait(state)
-        if account == NONE:
-            return
-        end_wait(state, account)
-
-
-@kernel
 def _refuse(state: State, events: EventArray, index: int, reason: int) -> None:
     event = events[index]
     engine = state.engine[0]
@@ -215,38 +197,14 @@ def apply_at(state: State, events: EventArray, index: int) -> None:
     engine.now_ns = events[index].time_ns
     engine.accepted += 1
     start_round(state)
-    if engine.timer_ns <= engine.now_ns:
-        _end_timers(state)
+    run_due_before(state)
     _apply_kind(state, events, index)
-    if engine.recovery_ns <= engine.now_ns:
-        run_recovery(state)
-    if engine.waits_now > 0:
-        _end_waits(state)
+    run_due_after(state)
     if engine.touched_now > 0:
         run_rounds(state)
     judge_drawdowns(state)
     if engine.dirty_now > 0:
         settle_dirty(state)
-
-
-@unit
-def next_wait_before(state: State, limit_ns: int) -> int:
-    """Return the earliest time at which an account's wait or a timer ends, or ``limit_ns`` where that is not later.
-
-    Looks at every breaker only where one may be due before the limit: a caller that knows of an earlier event pays
-    nothing.
-    """
-    first = min(limit_ns, first_wait_ns(state))
-    return min(first, next_timer_ns(state)) if state.engine[0].timer_ns < first else first
-
-
-@unit
-def next_wait_ns(state: State) -> int:
-    """Return the earliest time at which an account's wait or a timer ends, exactly, or ``NEVER_NS``.
-
-    A driver sends a CLOCK where no event comes by then.
-    """
-    return next_wait_before(state, NEVER_NS)
 
 
 @unit

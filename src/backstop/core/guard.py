@@ -7,11 +7,12 @@ hold ends and it is taken as it is. A guard holds, it never silences a feed.
 from __future__ import annotations
 
 from backstop.compiled import kernel
-from backstop.core.breakers import after_mark, wake_by
+from backstop.core.breakers import after_mark
 from backstop.core.events import Guard
 from backstop.core.monitor import apply_mark
 from backstop.core.outbox import emit_guard
 from backstop.core.state import State
+from backstop.core.waits import wake_by
 
 __all__ = ["offer_mark", "release_held"]
 

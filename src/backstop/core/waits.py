@@ -1,4 +1,9 @@
-"""Accounts that wait for a time: a heap of (time, account), the earliest first, ties by account."""
+"""Times that are noted for later; ``timers`` finds what is due.
+
+Accounts wait in a heap of (time, account), the earliest first, ties by account. All other timers have
+one number, ``engine.timer_ns``: none of them is due before it. Whoever sets one notes it with
+``wake_by``.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ from backstop.compiled import inlined, kernel
 from backstop.core.events import NEVER_NS, NONE
 from backstop.core.state import WAIT_ACCOUNT, WAIT_TIME, State
 
-__all__ = ["first_wait_ns", "pop_wait", "wait_for_disposal", "wait_until"]
+__all__ = ["first_wait_ns", "pop_wait", "wait_for_disposal", "wait_until", "wake_by"]
 
 
 @inlined
@@ -78,6 +83,14 @@ def wait_for_disposal(state: State, account: int) -> None:
     is_vault = rules.vault != NONE and state.providers[rules.vault].account == account
     if is_vault and state.accounts[account].wait_until_ns == NEVER_NS:
         wait_until(state, account, state.engine[0].now_ns + rules.disposal_interval_ns)
+
+
+@inlined
+def wake_by(state: State, time_ns: int) -> None:
+    """Note that a timer is due at ``time_ns``."""
+    engine = state.engine[0]
+    if time_ns < engine.timer_ns:
+        engine.timer_ns = time_ns
 
 
 @kernel

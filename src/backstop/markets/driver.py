@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.compiled import kernel, unit
-from backstop.core.engine import apply_at, next_wait_before
+from backstop.core.engine import apply_at
 from backstop.core.events import EVENT, NEVER_NS, NONE, EffectKind, EventArray, EventKind
 from backstop.core.state import State
+from backstop.core.timers import next_wait_before
 from backstop.markets.port import cancel, follow_mark, impacted_ticks, is_quiet, next_ns, settle_to, take_offer, take_order
 from backstop.markets.world import World
 

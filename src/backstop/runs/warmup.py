@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from backstop.compiled import COMPILED, is_cached, prune_cache, units_of
-from backstop.core.engine import next_wait_ns, step
+from backstop.core.engine import step
+from backstop.core.timers import next_wait_ns
 from backstop.markets.driver import drive
 
 __all__ = ["compile_units", "entries", "is_warm", "units", "warm"]

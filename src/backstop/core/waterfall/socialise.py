@@ -28,6 +28,7 @@ from backstop.core.state import (
     State,
 )
 from backstop.core.units import add_checked, sort_places, split_by_largest_remainder
+from backstop.core.waits import wake_by
 from backstop.core.waterfall.allocation import allocate
 
 __all__ = ["run_recovery", "socialise"]
@@ -102,7 +103,7 @@ def _change_claim(state: State, account: int, change: int) -> None:
     engine.claims = add_checked(engine.claims, change)
     if change > 0 and engine.recovery_ns == NEVER_NS:
         engine.recovery_ns = engine.now_ns + state.rules[0].recovery_interval_ns
-        engine.timer_ns = min(engine.timer_ns, engine.recovery_ns)
+        wake_by(state, engine.recovery_ns)
     emit_claim(state, account=account, change=change, claim=head.claim)
 
 
@@ -206,4 +207,4 @@ def run_recovery(state: State) -> None:
             _recover_from(state, group)
     if engine.claims > 0:
         engine.recovery_ns = engine.now_ns + state.rules[0].recovery_interval_ns
-        engine.timer_ns = min(engine.timer_ns, engine.recovery_ns)
+        wake_by(state, engine.recovery_ns)
