@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -10,7 +12,9 @@ from backstop.core.events import EFFECT, EVENT, AdlClass, EffectKind, EventKind
 from backstop.core.kinds import (
     EFFECT_VIEWS,
     EVENT_VIEWS,
+    AdlClassEffect,
     AdlFillEffect,
+    AdlPlanEffect,
     CodeField,
     Columns,
     EffectView,
@@ -20,6 +24,7 @@ from backstop.core.kinds import (
     effect_view,
     event_view,
 )
+from backstop.core.waterfall import certificate
 
 VIEWS = [*EVENT_VIEWS.values(), *EFFECT_VIEWS.values()]
 View = type[EventView[int]] | type[EffectView[int]]
@@ -163,3 +168,12 @@ def test_which_events_need_a_market() -> None:
         EventKind.DEPTH,
         EventKind.ORDER_FILL,
     }
+
+
+@pytest.mark.parametrize(
+    ("named_tuple", "view"),
+    [(certificate._Plan, AdlPlanEffect), (certificate._Head, AdlClassEffect), (certificate._Fill, AdlFillEffect)],
+    ids=lambda each: each.__name__,
+)
+def test_the_certificate_reads_rows_by_the_names_of_the_table(named_tuple: type[NamedTuple], view: type[EffectView[int]]) -> None:
+    assert named_tuple._fields == ("seq", *(field.name for field in view.fields))

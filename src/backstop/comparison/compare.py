@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from copy import deepcopy
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from backstop.comparison.budget import BudgetTable
 from backstop.core.events import ADL_IN_ORDER, AdlClass, AdlPolicy, EffectArray, EffectKind, Stage, error_inventory_of, outside_of
+from backstop.core.kinds import AdlFillEffect, AdlPlanEffect
 from backstop.core.units import scramble
 from backstop.core.waterfall.allocation import allocate, allocate_in_order
 from backstop.core.waterfall.certificate import Share, check_allocation, check_certificate
@@ -134,10 +136,10 @@ def waves_of(path: Path | str) -> list[Wave]:
 
         markets = parse_venue(journal.manifest.venue_text, "venue file of the journal").markets
         for batch in read_batches(journal):
-            for row in batch.effects[batch.effects["kind"] == EffectKind.ADL_PLAN]:
-                plans, notional = found.get(int(row["seq"]), (0, 0))
-                worth = abs(markets[int(row["market"])].contract.value(int(row["lots"]), int(row["price_ticks"])))
-                found[int(row["seq"])] = (plans + 1, notional + worth)
+            for plan in AdlPlanEffect.each(batch.effects):
+                plans, notional = found.get(plan.seq, (0, 0))
+                worth = abs(markets[plan.market].contract.value(plan.lots, plan.mark_ticks))
+                found[plan.seq] = (plans + 1, notional + worth)
     return [Wave(seq, plans, notional) for seq, (plans, notional) in found.items()]
 
 
@@ -182,21 +184,20 @@ def _outcome_of(past: Past, policy: AdlPolicy, effects: EffectArray) -> Outcome:
     budget, is_exact = 0, True
     plans = np.flatnonzero(effects["kind"] == EffectKind.ADL_PLAN).tolist()
     for first in plans:
-        plan = effects[first]
-        market, mark = int(plan["market"]), int(plan["price_ticks"])
-        contract = past.venue.markets[market].contract
+        plan = AdlPlanEffect(effects[first])
+        contract = past.venue.markets[plan.market].contract
         findings += map(str, check_certificate(effects, first, contract))
-        budget += abs(contract.value(int(plan["lots"]), mark))
+        budget += abs(contract.value(plan.lots, plan.mark_ticks))
         lots = cash = 0
-        rows = effects[first : first + int(plan["other"]) + len(AdlClass) + 1]
-        for fill in rows[rows["kind"] == EffectKind.ADL_FILL][: int(plan["other"])]:
-            name = _holder_name(past, market, int(fill["account"]))
-            value = contract.value(int(fill["lots"]), mark)
+        rows = effects[first : first + plan.fills + len(AdlClass) + 1]
+        for fill in islice(AdlFillEffect.each(rows), plan.fills):
+            name = _holder_name(past, plan.market, fill.account)
+            value = contract.value(fill.lots, plan.mark_ticks)
             parts[name] += abs(value)
-            paid[name] += -value - int(fill["amount"])
-            lots += int(fill["lots"])
-            cash += int(fill["amount"])
-        is_exact &= (lots, cash) == (-int(plan["lots"]), -int(plan["amount"]))
+            paid[name] += -value - fill.cash
+            lots += fill.lots
+            cash += fill.cash
+        is_exact &= (lots, cash) == (-plan.lots, -plan.cash)
     return Outcome(policy, dict(parts), dict(paid), budget, is_exact, tuple(findings), len(plans))
 
 

@@ -1,64 +1,7 @@
 """Every record that flows into the engine (events) and out of it (effects).
 
-Both are fixed rows of 64 bytes, so that the same bytes are the hot path's input, the journal's
-blob and the digest's material. A field means what the table of its kind says; a field that a kind
-does not name is zero (``market`` and ``account`` are then ``NONE``).
-
-Events, by kind
----------------
-ACCOUNT     account id to open (the next free one), ``other`` owner id
-TRANSFER    account (or a fund), ``amount`` atoms from ``WORLD`` (negative: to it), ``code`` Transfer; TRADING_FEE:
-            ``amount`` charged to the account, market it was charged in or ``NONE``
-POSITION    account, market, ``lots`` signed, ``amount`` cost in atoms; the other side is OUTSIDE
-FILL        account trades signed ``lots`` at ``price_ticks`` with ``other`` (account or ``NONE``: OUTSIDE)
-MARK        market, ``price_ticks``
-INDEX       market, ``price_ticks``
-VOLUME      market, ``lots`` traded in the latest reporting window (replaces the last report)
-DEPTH       market, ``code`` BookSide, ``other`` band number, ``lots`` visible in that band
-ORDER_FILL  ``other`` order id, market, ``lots`` signed change of the account's position, ``price_ticks``
-ORDER_DONE  ``other`` order id; the venue will send no more fills of it
-CLOCK       nothing but its time
-PROVIDER    account that becomes the account of provider ``other``
-ANSWER      ``other`` offer id, ``code`` Answer
-OPERATOR    ``code`` Operator; HALT, THROTTLE, REOPEN: market (``NONE``: the venue), ``amount`` nanoseconds it holds;
-            PROVIDER_OFF, PROVIDER_ON: ``other`` provider number
-
-Effects, by kind
-----------------
-REFUSAL     ``code`` Reject; market, account, other, lots, price_ticks, amount as in the event
-HEALTH      account; ``code`` new health, ``other`` old health, ``amount`` equity, ``value`` maintenance margin
-RESTRICT    account: cancel its open orders, no new risk
-ORDER       account, market, ``other`` order id, ``lots`` signed, ``price_ticks`` limit, ``amount`` zero cash,
-            ``value`` atoms reserved in the fund
-CANCEL      account, market, ``other`` order id, ``lots`` signed that were still open
-TRADE       account (holder), market, ``code`` Cause, ``other`` counterpart holder, ``lots`` signed,
-            ``price_ticks`` (0 where the cash is exact), ``amount`` cash received, ``value`` P&L realised
-POSTING     ``account`` receives ``amount`` (> 0) from ``other``, ``code`` Cause, market, ``value`` number of
-            the asset (0: the venue's)
-RESERVE     account, market, ``other`` order id, ``amount`` change of the fund's reservations, ``value`` reserved then
-ADL_PLAN    account, market, ``code`` AdlPolicy, ``lots`` signed change of the defaulter, ``price_ticks`` mark,
-            ``amount`` cash to the defaulter, ``value`` its equity, ``other`` number of ADL_FILL rows that follow
-ADL_CLASS   account (defaulter), market, ``code`` AdlClass, ``other`` candidates, ``lots`` lots (> 0) placed in the class,
-            ``price_ticks`` candidates that gave their whole cap, ``amount`` / ``value`` eta as a fraction (0 / 0:
-            every candidate gave its whole cap)
-ADL_FILL    ``account`` counterparty, ``other`` defaulter, market, ``code`` AdlClass, ``lots`` signed change of the
-            counterparty, ``price_ticks`` its cap in lots, ``amount`` cash to the counterparty, ``value`` its weight
-TEAR_UP     account, market, ``lots`` signed change, ``price_ticks`` mark, ``amount`` cash at mark, ``value`` gap to zero cash
-RESIDUAL    account, ``amount`` atoms booked to ``UNCOVERED``
-BREAKER     market (``NONE``: the venue), ``code`` new BreakerState, ``other`` old one (the same: a new hold of it, for another
-            cause), ``lots`` BreakerCause, ``amount`` time
-            at which the new state ends at the latest (``NEVER_NS``: OPEN), ``value`` signal of the cause (ppm or atoms)
-OFFER       account, market, ``other`` offer id, ``lots`` signed change of the account, ``price_ticks`` provider number,
-            ``amount`` cash to the account, ``value`` atoms reserved in the fund
-TAKEOVER    account, market, ``other`` offer id (0: the vault, at once), ``lots`` signed change of the account,
-            ``price_ticks`` provider number, ``amount`` cash to the account, ``value`` support from the fund
-PROVIDER    ``account`` of provider ``other``, ``code`` ProviderStatus, ``lots`` failures in a row, ``amount`` score in ppm,
-            ``value`` time at which the status ends (``NEVER_NS``: no time does)
-HAIRCUT     ``account`` payer, ``other`` defaulter, market, ``code`` SocialisePolicy, ``amount`` the cut, ``value`` the weight of
-            the payer, ``lots`` its cap, both over all markets of the default
-CLAIM       account, ``amount`` change of its recovery claim, ``value`` the claim then
-GUARD       market, ``code`` Guard, ``price_ticks`` the held price, ``other`` the accepted mark before, ``amount`` time until which
-            it is held (0: no longer), ``value`` the held price's move in ppm
+Both are fixed rows of 64 bytes, so that the same bytes are the hot path's input, the journal's blob and
+the digest's material. What the columns of a row mean depends on its kind: ``core/kinds.py`` declares it.
 """
 
 from __future__ import annotations

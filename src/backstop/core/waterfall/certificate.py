@@ -29,6 +29,7 @@ from backstop.core.events import (
     error_inventory_of,
     outside_of,
 )
+from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlPlanEffect, EffectView
 
 __all__ = ["CertificateFault", "Finding", "Share", "check_allocation", "check_certificate"]
 
@@ -78,6 +79,8 @@ class Share(NamedTuple):
 
 
 class _Row(NamedTuple):
+    """An effect, by column."""
+
     seq: int
     kind: int
     code: int
@@ -89,35 +92,74 @@ class _Row(NamedTuple):
     amount: int
     value: int
 
-    @property
-    def cap(self) -> int:
-        return self.price_ticks
 
-    @property
-    def weight(self) -> int:
-        return self.value
+class _Plan(NamedTuple):
+    """An ADL_PLAN, by field; its policy may be unknown."""
+
+    seq: int
+    account: int
+    lots: int
+    market: int
+    mark_ticks: int
+    policy: int
+    fills: int
+    cash: int
+    equity: int
+
+
+class _Head(NamedTuple):
+    """An ADL_CLASS, by field."""
+
+    seq: int
+    account: int
+    adl_class: int
+    candidates: int
+    lots: int
+    market: int
+    full: int
+    eta_lots: int
+    eta_weight: int
+
+
+class _Fill(NamedTuple):
+    """An ADL_FILL, by field."""
+
+    seq: int
+    account: int
+    defaulter: int
+    market: int
+    lots: int
+    adl_class: int
+    cash: int
+    cap_lots: int
+    weight: int
+
+
+def _numbers_of(view: type[EffectView[int]], row: _Row) -> list[int]:
+    """Return seq and the fields that a kind declares, in its order: views themselves would refuse an unknown code."""
+    return [row.seq, *(getattr(row, field.column) for field in view.fields)]
 
 
 class _Class(NamedTuple):
-    head: _Row
-    fills: list[_Row]
+    head: _Head
+    fills: list[_Fill]
 
     @property
     def eta(self) -> tuple[int, int]:
-        return self.head.amount, self.head.value
+        return self.head.eta_lots, self.head.eta_weight
 
     @property
     def hidden(self) -> int:
         """Candidates that gave no lots: their caps and weights are not told."""
-        return self.head.other - len(self.fills)
+        return self.head.candidates - len(self.fills)
 
     @property
     def shares(self) -> list[Share]:
-        return [Share(fill.account, fill.cap, fill.weight, abs(fill.lots)) for fill in self.fills]
+        return [Share(fill.account, fill.cap_lots, fill.weight, abs(fill.lots)) for fill in self.fills]
 
     @property
     def name(self) -> str:
-        return AdlClass(self.head.code).name if self.head.code in list(AdlClass) else f"class {self.head.code}"
+        return AdlClass(self.head.adl_class).name if self.head.adl_class in list(AdlClass) else f"class {self.head.adl_class}"
 
 
 Findings = Iterator[Finding]
@@ -134,11 +176,11 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
     The ``contract`` of the market is in no effect; with it the cash is also compared
     with the mark value: equal for a solvent account, beyond it by at most the deficit for an insolvent one.
     """
-    most = 2 * abs(int(effects[first]["other"])) + 2 * len(AdlClass) + 16
+    most = 2 * abs(AdlPlanEffect.fills.of(effects[first])) + 2 * len(AdlClass) + 16
     rows = [_Row(*(int(number) for number in row)) for row in effects[first : first + 2 * most].tolist()]
-    plan = rows[0]
-    if plan.kind != EffectKind.ADL_PLAN:
-        return [Finding(CertificateFault.ROWS, f"kind {plan.kind} at {first} is no ADL_PLAN")]
+    if rows[0].kind != EffectKind.ADL_PLAN:
+        return [Finding(CertificateFault.ROWS, f"kind {rows[0].kind} at {first} is no ADL_PLAN")]
+    plan = _Plan(*_numbers_of(AdlPlanEffect, rows[0]))
     classes, stray, after = _read_classes(rows)
     fills = [fill for part in classes for fill in part.fills]
     found = [Finding(CertificateFault.ROWS, f"ADL_FILL of {row.account} before any ADL_CLASS") for row in stray]
@@ -149,7 +191,7 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
     for part in classes:
         found += _check_caps(part)
         found += _check_weights(plan, part)
-        is_ordered = plan.code in ADL_IN_ORDER and part.head.code != AdlClass.HOUSE
+        is_ordered = plan.policy in ADL_IN_ORDER and part.head.adl_class != AdlClass.HOUSE
         check = _check_order if is_ordered else _check_proportions
         found += check(part.name, part.shares, part.hidden, part.eta)
     found += _check_cash(plan, fills)
@@ -175,19 +217,18 @@ def check_allocation(is_ordered: bool, budget: int, shares: Sequence[Share], eta
     return found + list(check("the allocation", candidates, 0, eta))
 
 
-def _read_classes(rows: list[_Row]) -> tuple[list[_Class], list[_Row], int]:
+def _read_classes(rows: list[_Row]) -> tuple[list[_Class], list[_Fill], int]:
     """Return the classes with their fills, fills that stand in no class, and the place after the last."""
     classes: list[_Class] = []
-    stray: list[_Row] = []
+    stray: list[_Fill] = []
     place = 1
     while place < len(rows) and rows[place].kind in (EffectKind.ADL_CLASS, EffectKind.ADL_FILL):
         row = rows[place]
         if row.kind == EffectKind.ADL_CLASS:
-            classes.append(_Class(row, []))
-        elif classes:
-            classes[-1].fills.append(row)
+            classes.append(_Class(_Head(*_numbers_of(AdlClassEffect, row)), []))
         else:
-            stray.append(row)
+            fill = _Fill(*_numbers_of(AdlFillEffect, row))
+            (classes[-1].fills if classes else stray).append(fill)
         place += 1
     return classes, stray, place
 
@@ -201,50 +242,51 @@ def _order_of(holder: int) -> tuple[bool, int]:
     return holder < 0, abs(holder)
 
 
-def _check_rows(plan: _Row, classes: list[_Class], fills: list[_Row]) -> Findings:
+def _check_rows(plan: _Plan, classes: list[_Class], fills: list[_Fill]) -> Findings:
     fault = CertificateFault.ROWS
-    if plan.other != len(fills):
-        yield Finding(fault, f"the plan counts {plan.other} fills, {len(fills)} follow")
-    for row in [part.head for part in classes] + fills:
+    if plan.fills != len(fills):
+        yield Finding(fault, f"the plan counts {plan.fills} fills, {len(fills)} follow")
+    rows: list[_Head | _Fill] = [*(part.head for part in classes), *fills]
+    for row in rows:
         if (row.seq, row.market) != (plan.seq, plan.market):
             yield Finding(fault, f"a row of seq {row.seq}, market {row.market} in a plan of seq {plan.seq}, market {plan.market}")
     for part in classes:
         if part.head.account != plan.account:
             yield Finding(fault, f"{part.name} names defaulter {part.head.account}, the plan {plan.account}")
         for fill in part.fills:
-            if fill.other != plan.account:
-                yield Finding(fault, f"the fill of {fill.account} names defaulter {fill.other}, the plan {plan.account}")
+            if fill.defaulter != plan.account:
+                yield Finding(fault, f"the fill of {fill.account} names defaulter {fill.defaulter}, the plan {plan.account}")
 
 
-def _check_plan(plan: _Row, fills: list[_Row], contract: Contract | None) -> Findings:
+def _check_plan(plan: _Plan, fills: list[_Fill], contract: Contract | None) -> Findings:
     fault = CertificateFault.PLAN
-    if plan.code not in list(AdlPolicy):
-        yield Finding(fault, f"policy {plan.code} is unknown")
+    if plan.policy not in list(AdlPolicy):
+        yield Finding(fault, f"policy {plan.policy} is unknown")
     if plan.account < 0 or plan.market < 0:
         yield Finding(fault, f"defaulter {plan.account}, market {plan.market}: must be an account and a market")
-    if plan.lots == 0 or plan.price_ticks < 1:
-        yield Finding(fault, f"{plan.lots} lots at a mark of {plan.price_ticks}: must be some lots at a mark of at least 1")
+    if plan.lots == 0 or plan.mark_ticks < 1:
+        yield Finding(fault, f"{plan.lots} lots at a mark of {plan.mark_ticks}: must be some lots at a mark of at least 1")
         return
     given = sum(fill.lots for fill in fills)
     if given != -plan.lots:
         yield Finding(CertificateFault.LOTS, f"the fills give {given} lots against {plan.lots} of the defaulter")
     lots, side = abs(plan.lots), -_sign(plan.lots)
-    if plan.value >= 0 and (plan.amount * side <= 0 or plan.amount % _ANY_LINEAR.value(lots, plan.price_ticks)):
-        yield Finding(fault, f"equity {plan.value}: cash {plan.amount} is not the mark value of {side * lots} lots at {plan.price_ticks}")
+    if plan.equity >= 0 and (plan.cash * side <= 0 or plan.cash % _ANY_LINEAR.value(lots, plan.mark_ticks)):
+        yield Finding(fault, f"equity {plan.equity}: cash {plan.cash} is not the mark value of {side * lots} lots at {plan.mark_ticks}")
     if contract is not None:
-        beyond = plan.amount - contract.value(side * lots, plan.price_ticks)
-        if not 0 <= beyond <= max(0, -plan.value):
-            yield Finding(fault, f"cash {plan.amount} is {beyond} beyond mark value, with equity {plan.value}")
+        beyond = plan.cash - contract.value(side * lots, plan.mark_ticks)
+        if not 0 <= beyond <= max(0, -plan.equity):
+            yield Finding(fault, f"cash {plan.cash} is {beyond} beyond mark value, with equity {plan.equity}")
 
 
-def _check_holders(plan: _Row, classes: list[_Class], fills: list[_Row]) -> Findings:
+def _check_holders(plan: _Plan, classes: list[_Class], fills: list[_Fill]) -> Findings:
     fault = CertificateFault.HOLDER
     house = (outside_of(plan.market), error_inventory_of(plan.market))
     for part in classes:
         for fill in part.fills:
-            if fill.code != part.head.code:
-                yield Finding(fault, f"{fill.account} says class {fill.code} in {part.name}")
-            is_house = part.head.code == AdlClass.HOUSE
+            if fill.adl_class != part.head.adl_class:
+                yield Finding(fault, f"{fill.account} says class {fill.adl_class} in {part.name}")
+            is_house = part.head.adl_class == AdlClass.HOUSE
             if fill.account == plan.account or (fill.account not in house if is_house else fill.account < 0):
                 yield Finding(fault, f"{fill.account} cannot be in {part.name}")
             if fill.lots * plan.lots >= 0:
@@ -258,20 +300,20 @@ def _check_holders(plan: _Row, classes: list[_Class], fills: list[_Row]) -> Find
 
 def _check_classes(classes: list[_Class]) -> Findings:
     fault = CertificateFault.CLASS
-    codes = [part.head.code for part in classes]
+    codes = [part.head.adl_class for part in classes]
     if codes != sorted(set(codes)) or not set(codes) <= set(AdlClass):
         yield Finding(fault, f"classes {codes} are not ascending codes of AdlClass")
     for number, part in enumerate(classes):
         head = part.head
-        if number + 1 < len(classes) and (part.eta != (0, 0) or head.price_ticks != head.other):
+        if number + 1 < len(classes) and (part.eta != (0, 0) or head.full != head.candidates):
             yield Finding(
-                fault, f"{part.name} kept some of its caps (eta {head.amount} / {head.value}), yet {classes[number + 1].name} gives"
+                fault, f"{part.name} kept some of its caps (eta {head.eta_lots} / {head.eta_weight}), yet {classes[number + 1].name} gives"
             )
-        if head.other < len(part.fills):
-            yield Finding(fault, f"{part.name} counts {head.other} candidates, {len(part.fills)} give")
-        full = sum(abs(fill.lots) == fill.cap for fill in part.fills)
-        if head.price_ticks != full:
-            yield Finding(fault, f"{part.name} counts {head.price_ticks} at their cap, {full} are")
+        if head.candidates < len(part.fills):
+            yield Finding(fault, f"{part.name} counts {head.candidates} candidates, {len(part.fills)} give")
+        full = sum(abs(fill.lots) == fill.cap_lots for fill in part.fills)
+        if head.full != full:
+            yield Finding(fault, f"{part.name} counts {head.full} at their cap, {full} are")
         given = sum(abs(fill.lots) for fill in part.fills)
         if head.lots != given or given == 0:
             yield Finding(CertificateFault.LOTS, f"{part.name} says {head.lots} lots, its fills give {given}")
@@ -279,30 +321,30 @@ def _check_classes(classes: list[_Class]) -> Findings:
 
 def _check_caps(part: _Class) -> Findings:
     for fill in part.fills:
-        if not 1 <= abs(fill.lots) <= fill.cap:
-            yield Finding(CertificateFault.CAP, f"{fill.account} gives {abs(fill.lots)} lots, its cap is {fill.cap}")
+        if not 1 <= abs(fill.lots) <= fill.cap_lots:
+            yield Finding(CertificateFault.CAP, f"{fill.account} gives {abs(fill.lots)} lots, its cap is {fill.cap_lots}")
 
 
-def _check_weights(plan: _Row, part: _Class) -> Findings:
+def _check_weights(plan: _Plan, part: _Class) -> Findings:
     """Check what the policy says of weights, as far as a row can tell."""
-    fault, adl_class = CertificateFault.WEIGHT, part.head.code
+    fault, adl_class = CertificateFault.WEIGHT, part.head.adl_class
     is_house = adl_class == AdlClass.HOUSE
-    weighs_lots = is_house or plan.code == AdlPolicy.PRO_RATA
-    weighs_lots = weighs_lots or (plan.code == AdlPolicy.CAPPED_PRO_RATA and adl_class != AdlClass.PROFITABLE)
+    weighs_lots = is_house or plan.policy == AdlPolicy.PRO_RATA
+    weighs_lots = weighs_lots or (plan.policy == AdlPolicy.CAPPED_PRO_RATA and adl_class != AdlClass.PROFITABLE)
     for fill in part.fills:
-        if plan.code == AdlPolicy.RANDOM and not is_house:
+        if plan.policy == AdlPolicy.RANDOM and not is_house:
             drawn = _scrambled(plan.seq, plan.market, fill.account)
             if fill.weight != drawn:
                 yield Finding(fault, f"{fill.account} has weight {fill.weight}, the draw of seq {plan.seq} is {drawn}")
-        elif plan.code == AdlPolicy.QUEUE and not is_house:
+        elif plan.policy == AdlPolicy.QUEUE and not is_house:
             if _sign(fill.weight) not in _SCORE_SIGNS.get(adl_class, (-1, 0, 1)) or abs(fill.weight) > _SCORE_MAX:
                 yield Finding(fault, f"{fill.account} in {part.name} has rank score {fill.weight}")
         elif fill.weight < 1:
             yield Finding(fault, f"{fill.account} has weight {fill.weight}: must be at least 1")
         # Where the weight is the holder's lots, it bounds the cap; at mark, and for the house, the cap is all of them.
-        gives_all = is_house or plan.value >= 0
-        if weighs_lots and (fill.cap > fill.weight or (gives_all and fill.cap != fill.weight)):
-            yield Finding(CertificateFault.CAP, f"{fill.account} has cap {fill.cap} with {fill.weight} lots")
+        gives_all = is_house or plan.equity >= 0
+        if weighs_lots and (fill.cap_lots > fill.weight or (gives_all and fill.cap_lots != fill.weight)):
+            yield Finding(CertificateFault.CAP, f"{fill.account} has cap {fill.cap_lots} with {fill.weight} lots")
 
 
 _SCORE_SIGNS: dict[int, tuple[int, ...]] = {AdlClass.PROFITABLE: (0, 1), AdlClass.REST: (-1, 0)}
@@ -391,24 +433,24 @@ def _check_remainders(fault: CertificateFault, name: str, shares: list[tuple[int
             )
 
 
-def _check_cash(plan: _Row, fills: list[_Row]) -> Findings:
+def _check_cash(plan: _Plan, fills: list[_Fill]) -> Findings:
     fault = CertificateFault.CASH
-    paid = -sum(fill.amount for fill in fills)
-    if paid != plan.amount:
-        yield Finding(fault, f"the counterparties pay {paid}, the defaulter receives {plan.amount}")
+    paid = -sum(fill.cash for fill in fills)
+    if paid != plan.cash:
+        yield Finding(fault, f"the counterparties pay {paid}, the defaulter receives {plan.cash}")
     for fill in fills:
-        if fill.amount * plan.amount > 0:
-            yield Finding(fault, f"{fill.account} receives {fill.amount}, so does the defaulter with {plan.amount}")
+        if fill.cash * plan.cash > 0:
+            yield Finding(fault, f"{fill.account} receives {fill.cash}, so does the defaulter with {plan.cash}")
     lots = abs(plan.lots)
     if lots:
-        shares = [(fill.account, abs(fill.amount), abs(plan.amount) * abs(fill.lots)) for fill in fills]
+        shares = [(fill.account, abs(fill.cash), abs(plan.cash) * abs(fill.lots)) for fill in fills]
         yield from _check_remainders(fault, "cash", shares, lots)
 
 
-def _check_trades(plan: _Row, fills: list[_Row], rows: list[_Row]) -> Findings:
+def _check_trades(plan: _Plan, fills: list[_Fill], rows: list[_Row]) -> Findings:
     """Check the trades, the defaulter's first, each followed by the posting of what it realised."""
-    expected = [(plan.account, NONE, plan.lots, plan.amount)]
-    expected += [(fill.account, plan.account, fill.lots, fill.amount) for fill in fills]
+    expected = [(plan.account, NONE, plan.lots, plan.cash)]
+    expected += [(fill.account, plan.account, fill.lots, fill.cash) for fill in fills]
     place = 0
     for holder, counterpart, lots, cash in expected:
         wanted = _Row(plan.seq, EffectKind.TRADE, Cause.ADL, plan.market, holder, counterpart, lots, 0, cash, 0)
