@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,8 +42,19 @@ def test_rows_are_little_endian_integers(name: str) -> None:
     assert all(kind.kind == "i" and kind.newbyteorder("<") == kind for kind in kinds)
 
 
-#: Columns that mean nothing between two events: rounds, plans, breakers to settle, payers.
-SCRATCH = [*range(state.TOUCHED, state.CLASS_ETA_WEIGHT + 1), state.DIRTY, state.PAYER]
+#: Rooms that are never at work at once, by the prefix of their columns: they may share memory.
+APART = [{"CROSSED", "SLICE", "OFFER", "COUNTERPARTY"}, {"CROSSED", "SLICE", "OFFER", "ADL", "TEAR"}, {"PAYER", "CLAIM"}]
+
+
+def test_only_rooms_that_are_never_at_work_at_once_share_a_column() -> None:
+    names = re.findall(r"state\.columns\[([A-Z_]+)", "".join(path.read_text() for path in Path(state.__file__).parent.rglob("*.py")))
+    owners: dict[int, set[str]] = {}
+    for name in set(names):
+        owners.setdefault(getattr(state, name), set()).add("CLAIM" if name.startswith("CLAIM") else name)
+    assert max(owners) < state.COLUMNS
+    for sharing in owners.values():
+        prefixes = {name.split("_")[0] for name in sharing}
+        assert len(sharing) == 1 or (len(prefixes) == len(sharing) and any(prefixes <= apart for apart in APART)), sharing
 
 
 def integers(*numbers: int) -> bytes:
@@ -129,7 +142,7 @@ def test_digest_sees_no_cache() -> None:
     """Triggers, buckets, scratch and counters are the process's own."""
     desk, _ = make_story()
     before = desk.digest()
-    desk.state.columns[[*SCRATCH]] = 12_345
+    desk.state.columns[state.SCRATCH_FIRST :] = 12_345
     desk.state.engine[0].judged += 5
     desk.state.engine[0].round_number += 5
     desk.state.accounts[0].round_stamp = 99

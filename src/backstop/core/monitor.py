@@ -18,7 +18,16 @@ from backstop.core.events import NEVER_NS, NONE, Health
 from backstop.core.margin import assess, raw_health, release_level, tier_of
 from backstop.core.orders import cancel_orders_of
 from backstop.core.outbox import emit_health
-from backstop.core.state import DOWN, PLAN_MERGE, PLAN_ORDER, PLAN_POSITION, TOUCHED, UP, State, bucket_of
+from backstop.core.state import (
+    CROSSED_ACCOUNT,
+    CROSSED_MERGE,
+    CROSSED_ORDER,
+    DOWN,
+    TOUCHED,
+    UP,
+    State,
+    bucket_of,
+)
 from backstop.core.units import mul_div_ceil, mul_div_floor, sort_places
 from backstop.core.waits import wait_for_disposal
 
@@ -290,7 +299,7 @@ def _crossed(state: State, market: int, side: int, old_ticks: int, new_ticks: in
     step = -1 if side == DOWN else 1
     bucket, last = bucket_of(old_ticks), bucket_of(new_ticks)
     found = 0
-    accounts = state.columns[PLAN_POSITION]
+    accounts = state.columns[CROSSED_ACCOUNT]
     while True:
         position = state.buckets[side, first + bucket]
         while position != NONE:
@@ -321,9 +330,9 @@ def apply_mark(state: State, market: int, price_ticks: int) -> None:
     if found == 0:
         return
     state.engine[0].crossed += found
-    accounts = state.columns[PLAN_POSITION]
-    order = state.columns[PLAN_ORDER]
-    sort_places(accounts, order, state.columns[PLAN_MERGE], found)
+    accounts = state.columns[CROSSED_ACCOUNT]
+    order = state.columns[CROSSED_ORDER]
+    sort_places(accounts, order, state.columns[CROSSED_MERGE], found)
     for place in range(found):
         account = accounts[order[place]]
         if update_health(state, account) and state.accounts[account].health >= Health.DISTRESSED:

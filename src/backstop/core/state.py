@@ -369,27 +369,80 @@ bundle(State)
 declare_rows("EventArray", EVENT)
 declare_rows("EffectArray", EFFECT)
 
-#: Columns of ``State.columns``. By account: ordered notional, the number of its interval; by owner: its last account, or NONE.
-ORDERED_NOTIONAL, ORDERED_INTERVAL, OWNER_FIRST = range(3)
+# ---- Columns of ``State.columns``: who owns each, and while what ------------------------------------
+#
+# owner                columns                      they mean something
+# closeout             ORDERED_*                    always; by account
+# engine               OWNER_FIRST                  always; by owner
+# waits                WAIT_*                       always
+# fund, orders         OWNER_PAID*, OWNER_RESERVED  always; by owner
+# breakers             DIRTY                        to the end of the event
+# monitor, run         TOUCHED                      to the beginning of the next round
+# run                  ROUND_*                      while a round is sorted
+# run, turns           TURN_*                       while a round runs
+# run                  PARKED, PARKED_TURN          to the end of the event
+# monitor              CROSSED_*                    in ``apply_mark``
+# closeout             SLICE_*                      while the slice of one account is planned
+# takeover             OFFER_*                      while one position is offered
+# counterparties       COUNTERPARTY_*               while adl or tear_up closes one position
+# adl                  ADL_*, CLASS_ETA_*           while it closes one position
+# tear_up              TEAR_UP_WEIGHT               while it closes one position
+# ranking              OWNER_HEDGE                  from ``sum_hedges`` to the last ``class_of``; by owner
+# socialise            FOUND_*, PAYER_*             in ``socialise``
+# socialise            CLAIM*                       in ``run_recovery``
+# whoever calls        SPLIT_*, SORT_*              from the call of a split or a sort to the use of its result
+#
+# A room writes to its own columns only. ``apply_mark``, a slice, an offer and the closing of a position
+# never run inside each other, so they share memory; so do ``socialise`` and ``run_recovery``. Nothing
+# else does.
+
+#: By account: ordered notional, the number of its interval. By owner: its last account, or NONE.
+ORDERED_NOTIONAL, ORDERED_INTERVAL, OWNER_FIRST = 0, 1, 2
 #: Heap of waits: time and account; an entry counts while it equals the account's own wait.
 WAIT_TIME, WAIT_ACCOUNT = 3, 4
-#: Accounts of the round that gathers; then the running round, with two columns for its order.
-TOUCHED, ROUND_ACCOUNT, ROUND_EQUITY, ROUND_MAINTENANCE, ROUND_ORDER, ROUND_MERGE = range(5, 11)
-#: What one stage weighs up: positions of an account, or counterparties in a market.
-PLAN_POSITION, PLAN_CAP, PLAN_WEIGHT, PLAN_CLASS, PLAN_LOTS, PLAN_REMAINDER, PLAN_CASH, PLAN_ORDER, PLAN_MERGE = range(11, 20)
-#: By ADL class: eta of the allocation, as lots over weight (0 / 0: everyone gave the whole cap).
-CLASS_ETA_LOTS, CLASS_ETA_WEIGHT = 20, 21
 #: By owner: what funds paid for it, when last, what they reserve for it.
-OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED = 22, 23, 24
+OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED = 5, 6, 7
+
+#: From here on, nothing outlives an event.
+SCRATCH_FIRST = 8
 #: Breakers to settle at the end of the event, in the order in which they became dirty.
-DIRTY = 25
-#: By account, zero outside of the stage: weight of a payer of a socialised deficit. Then the payers' ids.
-PAYER_WEIGHT, PAYER = 26, 27
+DIRTY = 8
+#: Accounts of the round that gathers; then the running round, with two columns for its order.
+TOUCHED, ROUND_ACCOUNT, ROUND_EQUITY, ROUND_MAINTENANCE, ROUND_ORDER, ROUND_MERGE = 9, 10, 11, 12, 13, 14
 #: By place of the running round: its accounts, the most urgent first, and what their stage answers.
-TURN_ACCOUNT, TURN_OUTCOME = 28, 29
-#: Accounts that stand at a joint turn; by account: which one (see ``waterfall.run``).
-PARKED, PARKED_TURN = 30, 31
-COLUMNS = 32
+TURN_ACCOUNT, TURN_OUTCOME = 15, 16
+#: Accounts that stand at a joint turn; by account: which one, zero outside of an event (see ``waterfall.run``).
+PARKED, PARKED_TURN = 17, 18
+
+#: Accounts whose trigger a mark crossed, and the order of their ids.
+CROSSED_ACCOUNT, CROSSED_ORDER, CROSSED_MERGE = 19, 20, 21
+#: Positions of an account that the book can take: row, most lots, margin released, cost.
+SLICE_POSITION, SLICE_CAP, SLICE_RELEASE, SLICE_COST = 19, 20, 21, 22
+#: Providers that can carry some of a position: number, most lots, weight, lots offered.
+OFFER_PROVIDER, OFFER_CAP, OFFER_WEIGHT, OFFER_LOTS = 19, 20, 21, 22
+#: Counterparties of a position: row, lots closed, the size of the cash for them.
+COUNTERPARTY_POSITION, COUNTERPARTY_LOTS, COUNTERPARTY_CASH = 19, 20, 21
+#: The same counterparties in ADL: most lots, weight, class, lots that the class at hand gives.
+ADL_CAP, ADL_WEIGHT, ADL_CLASS, ADL_PART = 22, 23, 24, 25
+#: The same counterparties in tear-up: weight.
+TEAR_UP_WEIGHT = 22
+
+#: By owner: lots on the other side of the market at hand.
+OWNER_HEDGE = 26
+#: By ADL class: eta of the allocation, as lots over weight (0 / 0: everyone gave the whole cap).
+CLASS_ETA_LOTS, CLASS_ETA_WEIGHT = 27, 28
+#: By account, zero outside of ``socialise``: weight. Then the accounts that have one.
+FOUND_WEIGHT, FOUND_ACCOUNT = 29, 30
+#: Payers of a socialised deficit, by id: account, most atoms, weight, atoms cut.
+PAYER_ACCOUNT, PAYER_CAP, PAYER_WEIGHT, PAYER_CUT = 31, 32, 33, 34
+#: Accounts with claims, by id: account, claim, atoms paid back.
+CLAIMANT, CLAIM, CLAIM_PART = 31, 32, 33
+
+#: Scratch of ``allocate`` and ``split_by_largest_remainder``.
+SPLIT_REMAINDER, SPLIT_HEAP = 35, 36
+#: Keys, result and scratch of ``sort_places``.
+SORT_KEY, SORT_ORDER, SORT_MERGE = 37, 38, 39
+COLUMNS = 40
 
 #: Slots of a fund's gauges: any span of 16 of them is covered by 17.
 FUND_SLOTS = 17

@@ -18,16 +18,17 @@ from backstop.core.monitor import update_health
 from backstop.core.outbox import emit_adl_class, emit_adl_fill, emit_adl_plan
 from backstop.core.search import largest_that
 from backstop.core.state import (
+    ADL_CAP,
+    ADL_CLASS,
+    ADL_PART,
+    ADL_WEIGHT,
     CLASS_ETA_LOTS,
     CLASS_ETA_WEIGHT,
-    PLAN_CAP,
-    PLAN_CASH,
-    PLAN_CLASS,
-    PLAN_LOTS,
-    PLAN_ORDER,
-    PLAN_POSITION,
-    PLAN_REMAINDER,
-    PLAN_WEIGHT,
+    COUNTERPARTY_CASH,
+    COUNTERPARTY_LOTS,
+    COUNTERPARTY_POSITION,
+    SPLIT_HEAP,
+    SPLIT_REMAINDER,
     TURN_ACCOUNT,
     State,
 )
@@ -55,10 +56,10 @@ _ROUNDINGS = 2
 def _classify(state: State, policy: int, found: int, owner: int) -> None:
     """Fill in class and weight of each counterparty gathered."""
     for place in range(found):
-        position = state.columns[PLAN_POSITION, place]
+        position = state.columns[COUNTERPARTY_POSITION, place]
         kind = class_of(state, position, owner)
-        state.columns[PLAN_CLASS, place] = kind
-        state.columns[PLAN_WEIGHT, place] = adl_weight(state, position, kind, policy)
+        state.columns[ADL_CLASS, place] = kind
+        state.columns[ADL_WEIGHT, place] = adl_weight(state, position, kind, policy)
 
 
 @inlined
@@ -92,8 +93,8 @@ def _cap_all(state: State, found: int, extra: int, lots: int) -> int:
     """Fill in every cap; return their sum."""
     total = 0
     for place in range(found):
-        cap = _cap_lots(state, state.columns[PLAN_POSITION, place], extra, lots)
-        state.columns[PLAN_CAP, place] = cap
+        cap = _cap_lots(state, state.columns[COUNTERPARTY_POSITION, place], extra, lots)
+        state.columns[ADL_CAP, place] = cap
         total = add_checked(total, cap)
     return total
 
@@ -101,7 +102,7 @@ def _cap_all(state: State, found: int, extra: int, lots: int) -> int:
 @kernel
 def _has_class(state: State, found: int, kind: int) -> bool:
     place = 0
-    while place < found and state.columns[PLAN_CLASS, place] != kind:
+    while place < found and state.columns[ADL_CLASS, place] != kind:
         place += 1
     return place < found
 
@@ -109,9 +110,9 @@ def _has_class(state: State, found: int, kind: int) -> bool:
 @kernel
 def _set_others_aside(state: State, found: int, kind: int) -> None:
     """Turn the sign of the caps of all other classes: allocation leaves those below 0 out. A second call turns them back."""
-    caps = state.columns[PLAN_CAP]
+    caps = state.columns[ADL_CAP]
     for place in range(found):
-        if state.columns[PLAN_CLASS, place] != kind:
+        if state.columns[ADL_CLASS, place] != kind:
             caps[place] = -caps[place]
 
 
@@ -120,8 +121,8 @@ def _fill_class(state: State, policy: int, found: int, kind: int, to_place: int)
     """Place lots in one class, in proportion or in order as the policy says; return how many."""
     if to_place == 0 or not _has_class(state, found, kind):
         return 0
-    caps, weights, parts = state.columns[PLAN_CAP], state.columns[PLAN_WEIGHT], state.columns[PLAN_CASH]
-    remainders, heap = state.columns[PLAN_REMAINDER], state.columns[PLAN_ORDER]
+    caps, weights, parts = state.columns[ADL_CAP], state.columns[ADL_WEIGHT], state.columns[ADL_PART]
+    remainders, heap = state.columns[SPLIT_REMAINDER], state.columns[SPLIT_HEAP]
     _set_others_aside(state, found, kind)
     if kind != AdlClass.HOUSE and policy in ADL_IN_ORDER:
         eta_lots, eta_weight = allocate_in_order(to_place, caps, weights, parts, heap, found)
@@ -133,7 +134,7 @@ def _fill_class(state: State, policy: int, found: int, kind: int, to_place: int)
     placed = 0
     for place in range(found):
         if parts[place] > 0:
-            state.columns[PLAN_LOTS, place] = parts[place]
+            state.columns[COUNTERPARTY_LOTS, place] = parts[place]
             placed += parts[place]
     return placed
 
@@ -143,10 +144,10 @@ def _emit_class(state: State, found: int, kind: int, defaulter: int, market: int
     """Emit ADL_CLASS and its ADL_FILL rows, if the class gave lots."""
     candidates, full, placed = 0, 0, 0
     for place in range(found):
-        if state.columns[PLAN_CLASS, place] == kind and state.columns[PLAN_CAP, place] > 0:
+        if state.columns[ADL_CLASS, place] == kind and state.columns[ADL_CAP, place] > 0:
             candidates += 1
-            placed += state.columns[PLAN_LOTS, place]
-            if state.columns[PLAN_LOTS, place] == state.columns[PLAN_CAP, place]:
+            placed += state.columns[COUNTERPARTY_LOTS, place]
+            if state.columns[COUNTERPARTY_LOTS, place] == state.columns[ADL_CAP, place]:
                 full += 1
     if placed == 0:
         return
@@ -163,12 +164,12 @@ def _emit_class(state: State, found: int, kind: int, defaulter: int, market: int
         eta_weight=eta_weight,
     )
     for place in range(found):
-        lots = state.columns[PLAN_LOTS, place]
-        if state.columns[PLAN_CLASS, place] == kind and lots > 0:
-            part = state.columns[PLAN_CASH, place]
+        lots = state.columns[COUNTERPARTY_LOTS, place]
+        if state.columns[ADL_CLASS, place] == kind and lots > 0:
+            part = state.columns[COUNTERPARTY_CASH, place]
             received = -part if cash > 0 else part
-            cap, weight = state.columns[PLAN_CAP, place], state.columns[PLAN_WEIGHT, place]
-            holder = state.positions[state.columns[PLAN_POSITION, place]].account
+            cap, weight = state.columns[ADL_CAP, place], state.columns[ADL_WEIGHT, place]
+            holder = state.positions[state.columns[COUNTERPARTY_POSITION, place]].account
             emit_adl_fill(
                 state,
                 account=holder,
@@ -188,7 +189,7 @@ def _emit_certificate(
 ) -> None:
     fills = 0
     for place in range(found):
-        if state.columns[PLAN_LOTS, place] > 0:
+        if state.columns[COUNTERPARTY_LOTS, place] > 0:
             fills += 1
     mark = state.markets[market].mark_ticks
     emit_adl_plan(
@@ -236,7 +237,7 @@ def _trade_all(state: State, position: int, found: int, lots: int, cash: int) ->
     for settles in range(2):
         for kind in _CLASSES:
             for place in range(found):
-                if state.columns[PLAN_CLASS, place] == kind and state.columns[PLAN_LOTS, place] > 0:
+                if state.columns[ADL_CLASS, place] == kind and state.columns[COUNTERPARTY_LOTS, place] > 0:
                     if settles == 0:
                         trade_counterparty(state, account, sign, place, cash, 0, Cause.ADL)
                     else:
@@ -258,16 +259,16 @@ def deleverage_position(state: State, policy: int, position: int, equity: int, m
     if lots == 0:
         return
     for place in range(found):
-        state.columns[PLAN_LOTS, place] = 0
+        state.columns[COUNTERPARTY_LOTS, place] = 0
     left = lots
     for kind in _CLASSES:
         left -= _fill_class(state, policy, found, kind, left)
     split_by_largest_remainder(
         abs(cash),
-        state.columns[PLAN_LOTS],
-        state.columns[PLAN_CASH],
-        state.columns[PLAN_REMAINDER],
-        state.columns[PLAN_ORDER],
+        state.columns[COUNTERPARTY_LOTS],
+        state.columns[COUNTERPARTY_CASH],
+        state.columns[SPLIT_REMAINDER],
+        state.columns[SPLIT_HEAP],
         found,
     )
     _emit_certificate(state, policy, found, row.account, row.market, 1 if row.lots > 0 else -1, lots, cash, equity)

@@ -20,10 +20,10 @@ from backstop.core.state import (
     CLOSING_ORDER,
     ORDERED_INTERVAL,
     ORDERED_NOTIONAL,
-    PLAN_CAP,
-    PLAN_POSITION,
-    PLAN_REMAINDER,
-    PLAN_WEIGHT,
+    SLICE_CAP,
+    SLICE_COST,
+    SLICE_POSITION,
+    SLICE_RELEASE,
     TURN_ACCOUNT,
     UNKNOWN_DEPTH,
     State,
@@ -268,10 +268,10 @@ def _weigh_positions(state: State, account: int, fee_ppm: int, maintenance: int)
                     busy = True
                 else:
                     whole = abs(row.lots)
-                    state.columns[PLAN_POSITION, found] = position
-                    state.columns[PLAN_CAP, found] = cap
-                    state.columns[PLAN_WEIGHT, found] = released_margin(state, position, whole, maintenance)
-                    state.columns[PLAN_REMAINDER, found] = _cost_atoms(state, row.market, side, whole, fee_ppm)
+                    state.columns[SLICE_POSITION, found] = position
+                    state.columns[SLICE_CAP, found] = cap
+                    state.columns[SLICE_RELEASE, found] = released_margin(state, position, whole, maintenance)
+                    state.columns[SLICE_COST, found] = _cost_atoms(state, row.market, side, whole, fee_ppm)
                     found += 1
         position = row.next_of_account
     return found, busy
@@ -293,9 +293,9 @@ def _comes_before(release: int, cost: int, other_release: int, other_cost: int) 
 def _take_best(state: State, found: int) -> int:
     """Return the place of the best position not yet taken (ties: the earlier, the lower market), or NONE."""
     best = NONE
-    release, cost = state.columns[PLAN_WEIGHT], state.columns[PLAN_REMAINDER]
+    release, cost = state.columns[SLICE_RELEASE], state.columns[SLICE_COST]
     for place in range(found):
-        if state.columns[PLAN_CAP, place] > 0 and (best == NONE or _comes_before(release[place], cost[place], release[best], cost[best])):
+        if state.columns[SLICE_CAP, place] > 0 and (best == NONE or _comes_before(release[place], cost[place], release[best], cost[best])):
             best = place
     return best
 
@@ -313,8 +313,8 @@ def _plan_orders(state: State, turn: int, account: int, equity: int, maintenance
     ordered = False
     for _ in range(found):
         best = _take_best(state, found)
-        position, cap = state.columns[PLAN_POSITION, best], state.columns[PLAN_CAP, best]
-        state.columns[PLAN_CAP, best] = 0
+        position, cap = state.columns[SLICE_POSITION, best], state.columns[SLICE_CAP, best]
+        state.columns[SLICE_CAP, best] = 0
         row = state.positions[position]
         whole = abs(row.lots)
         least = _least_lots(state, position, fee_ppm, expected_equity, expected_maintenance) if solvent else 0

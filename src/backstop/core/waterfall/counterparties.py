@@ -12,7 +12,15 @@ from backstop.core.margin import restores
 from backstop.core.monitor import touch
 from backstop.core.orders import cancel_excess
 from backstop.core.search import least_that
-from backstop.core.state import PLAN_CASH, PLAN_LOTS, PLAN_MERGE, PLAN_ORDER, PLAN_POSITION, PLAN_REMAINDER, State
+from backstop.core.state import (
+    COUNTERPARTY_CASH,
+    COUNTERPARTY_LOTS,
+    COUNTERPARTY_POSITION,
+    SORT_KEY,
+    SORT_MERGE,
+    SORT_ORDER,
+    State,
+)
 from backstop.core.units import sort_places
 
 __all__ = ["least_lots_at_mark", "opposite_positions", "settle_counterparty", "trade_counterparty"]
@@ -32,12 +40,12 @@ def least_lots_at_mark(state: State, position: int, equity: int, maintenance: in
 
 @kernel
 def opposite_positions(state: State, position: int, with_distressed: bool) -> int:
-    """Gather the holders of the other side of a position into PLAN_POSITION: accounts by id, then the house.
+    """Gather the holders of the other side of a position into COUNTERPARTY_POSITION: accounts by id, then the house.
 
     Returns how many. Accounts that are DISTRESSED or worse only if asked for.
     """
     own = state.positions[position]
-    rows = state.columns[PLAN_POSITION]
+    rows = state.columns[COUNTERPARTY_POSITION]
     found = 0
     is_sorted = True
     other = state.markets[own.market].first_position
@@ -54,11 +62,11 @@ def opposite_positions(state: State, position: int, with_distressed: bool) -> in
             found += 1
         other = row.next_of_market
     if not is_sorted:
-        ids = state.columns[PLAN_REMAINDER]
+        ids = state.columns[SORT_KEY]
         for place in range(found):
             ids[place] = state.positions[rows[place]].account
-        order = state.columns[PLAN_ORDER]
-        sort_places(ids, order, state.columns[PLAN_MERGE], found)
+        order = state.columns[SORT_ORDER]
+        sort_places(ids, order, state.columns[SORT_MERGE], found)
         for place in range(found):
             ids[place] = rows[place]
         for place in range(found):
@@ -74,15 +82,15 @@ def opposite_positions(state: State, position: int, with_distressed: bool) -> in
 @kernel
 def trade_counterparty(state: State, defaulter: int, sign: int, place: int, cash: int, price_ticks: int, cause: int) -> None:
     """Trade one counterparty's part; ``sign`` is the side that the defaulter had."""
-    part = state.columns[PLAN_CASH, place]
-    received = -part if cash > 0 else part
-    trade(state, state.columns[PLAN_POSITION, place], sign * state.columns[PLAN_LOTS, place], received, price_ticks, cause, defaulter)
+    position, lots = state.columns[COUNTERPARTY_POSITION, place], state.columns[COUNTERPARTY_LOTS, place]
+    part = state.columns[COUNTERPARTY_CASH, place]
+    trade(state, position, sign * lots, -part if cash > 0 else part, price_ticks, cause, defaulter)
 
 
 @unit
 def settle_counterparty(state: State, place: int) -> None:
     """Cancel what a counterparty's closing order now exceeds, and judge it; in default, lots of it were closed here."""
-    position = state.columns[PLAN_POSITION, place]
+    position = state.columns[COUNTERPARTY_POSITION, place]
     account = state.positions[position].account
     if account >= 0:
         cancel_excess(state, position)

@@ -13,7 +13,10 @@ from backstop.compiled import inlined, kernel
 from backstop.core.contracts import notional_at_mark, value_at_mark
 from backstop.core.events import NONE, AdlClass, AdlPolicy
 from backstop.core.margin import assess
-from backstop.core.state import PLAN_CASH, State
+from backstop.core.state import (
+    OWNER_HEDGE,
+    State,
+)
 from backstop.core.units import add_checked, mul_div_floor, scramble
 
 __all__ = ["adl_weight", "class_of", "rank_positions", "rank_score", "sum_hedges"]
@@ -25,12 +28,12 @@ _RATIO_MAX = 1_000_000_000_000
 
 @kernel
 def sum_hedges(state: State, market: int, lots: int) -> None:
-    """Fill PLAN_CASH, by owner, with the lots that its accounts hold in a market on the side that ``lots`` is not on.
+    """Fill OWNER_HEDGE, by owner, with the lots that its accounts hold in a market on the side that ``lots`` is not on.
 
     An account stands on one side of a market only, so what its owner holds on the other is in other accounts.
     Owners who hold nothing there are not written to: ask only for owners of holders.
     """
-    held = state.columns[PLAN_CASH]
+    held = state.columns[OWNER_HEDGE]
     for gathers in range(2):
         position = state.markets[market].first_position
         while position != NONE:
@@ -55,7 +58,7 @@ def class_of(state: State, position: int, owner: int) -> int:
     own = state.accounts[row.account].owner
     if own == owner:
         return AdlClass.LINKED
-    if state.columns[PLAN_CASH, own] >= abs(row.lots):
+    if state.columns[OWNER_HEDGE, own] >= abs(row.lots):
         return AdlClass.HEDGE
     return AdlClass.PROFITABLE if _profit(state, position) > 0 else AdlClass.REST
 

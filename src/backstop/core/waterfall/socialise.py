@@ -16,15 +16,19 @@ from backstop.core.margin import assess
 from backstop.core.monitor import touch
 from backstop.core.outbox import emit_claim, emit_haircut
 from backstop.core.state import (
-    PAYER,
+    CLAIM,
+    CLAIM_PART,
+    CLAIMANT,
+    FOUND_ACCOUNT,
+    FOUND_WEIGHT,
+    PAYER_ACCOUNT,
+    PAYER_CAP,
+    PAYER_CUT,
     PAYER_WEIGHT,
-    PLAN_CAP,
-    PLAN_CASH,
-    PLAN_MERGE,
-    PLAN_ORDER,
-    PLAN_POSITION,
-    PLAN_REMAINDER,
-    PLAN_WEIGHT,
+    SORT_MERGE,
+    SORT_ORDER,
+    SPLIT_HEAP,
+    SPLIT_REMAINDER,
     State,
 )
 from backstop.core.units import add_checked, sort_places, split_by_largest_remainder
@@ -53,7 +57,7 @@ def _weight_of(state: State, position: int) -> int:
 @kernel
 def _gather_market(state: State, account: int, market: int, found: int) -> int:
     """Add the weights of one market to the payers gathered; return how many there are then."""
-    weights, payers = state.columns[PAYER_WEIGHT], state.columns[PAYER]
+    weights, accounts = state.columns[FOUND_WEIGHT], state.columns[FOUND_ACCOUNT]
     position = state.markets[market].first_position
     while position != NONE:
         row = state.positions[position]
@@ -61,7 +65,7 @@ def _gather_market(state: State, account: int, market: int, found: int) -> int:
             weight = _weight_of(state, position)
             if weight > 0:
                 if weights[row.account] == 0:
-                    payers[found] = row.account
+                    accounts[found] = row.account
                     found += 1
                 weights[row.account] = add_checked(weights[row.account], weight)
         position = row.next_of_market
@@ -70,29 +74,29 @@ def _gather_market(state: State, account: int, market: int, found: int) -> int:
 
 @kernel
 def _gather_payers(state: State, account: int) -> int:
-    """Gather the payers by id, their ids, weights and caps in the columns of a plan; return how many."""
+    """Gather the payers by id, with caps and weights; return how many."""
     found = 0
     position = state.accounts[account].first_position
     while position != NONE:
         if state.positions[position].closed_in_default != 0:
             found = _gather_market(state, account, state.positions[position].market, found)
         position = state.positions[position].next_of_account
-    weights, payers, order = state.columns[PAYER_WEIGHT], state.columns[PAYER], state.columns[PLAN_ORDER]
-    sort_places(payers, order, state.columns[PLAN_MERGE], found)
+    weights, accounts, order = state.columns[FOUND_WEIGHT], state.columns[FOUND_ACCOUNT], state.columns[SORT_ORDER]
+    sort_places(accounts, order, state.columns[SORT_MERGE], found)
     count = 0
     for place in range(found):
-        payer = payers[order[place]]
+        payer = accounts[order[place]]
         equity, maintenance = assess(state, payer)
         cap = max(0, equity - maintenance)
         if _policy(state) == SocialisePolicy.GAINS_HAIRCUT:
             cap = min(cap, weights[payer])
         if cap > 0:
-            state.columns[PLAN_POSITION, count] = payer
-            state.columns[PLAN_CAP, count] = cap
-            state.columns[PLAN_WEIGHT, count] = weights[payer]
+            state.columns[PAYER_ACCOUNT, count] = payer
+            state.columns[PAYER_CAP, count] = cap
+            state.columns[PAYER_WEIGHT, count] = weights[payer]
             count += 1
     for place in range(found):
-        weights[payers[place]] = 0
+        weights[accounts[place]] = 0
     return count
 
 
@@ -150,20 +154,19 @@ def socialise(state: State, account: int, deficit: int) -> int:
     if deficit <= 0 or state.rules[0].socialise_turn == NONE:
         return 0
     count = _gather_payers(state, account)
-    payers, caps, weights = state.columns[PLAN_POSITION], state.columns[PLAN_CAP], state.columns[PLAN_WEIGHT]
+    payers, caps, weights = state.columns[PAYER_ACCOUNT], state.columns[PAYER_CAP], state.columns[PAYER_WEIGHT]
     most = 0
     for place in range(count):
         most = add_checked(most, caps[place])
     budget = min(deficit, most)
     if budget == 0:
         return 0
-    cuts = state.columns[PLAN_CASH]
-    remainders, order = state.columns[PLAN_REMAINDER], state.columns[PLAN_ORDER]
-    allocate(budget, caps, weights, cuts, remainders, order, count)
+    cuts = state.columns[PAYER_CUT]
+    remainders, heap = state.columns[SPLIT_REMAINDER], state.columns[SPLIT_HEAP]
+    allocate(budget, caps, weights, cuts, remainders, heap, count)
     for place in range(count):
         if cuts[place] > 0:
             _cut(state, payers[place], account, cuts[place], caps[place], weights[place])
-    # Judging uses other columns of the plan than these two.
     for place in range(count):
         if cuts[place] > 0:
             touch(state, payers[place])
@@ -178,15 +181,15 @@ def _recover_from(state: State, group: int) -> None:
     paid = min(surplus, engine.claims)
     if paid <= 0:
         return
-    claimants, claims, parts = state.columns[PLAN_POSITION], state.columns[PLAN_WEIGHT], state.columns[PLAN_CASH]
+    claimants, claims, parts = state.columns[CLAIMANT], state.columns[CLAIM], state.columns[CLAIM_PART]
     count = 0
     for account in range(engine.accounts_now):
         if state.accounts[account].claim > 0:
             claimants[count] = account
             claims[count] = state.accounts[account].claim
             count += 1
-    remainders, order = state.columns[PLAN_REMAINDER], state.columns[PLAN_ORDER]
-    split_by_largest_remainder(paid, claims, parts, remainders, order, count)
+    remainders, heap = state.columns[SPLIT_REMAINDER], state.columns[SPLIT_HEAP]
+    split_by_largest_remainder(paid, claims, parts, remainders, heap, count)
     for place in range(count):
         if parts[place] > 0:
             post(state, claimants[place], fund_id(group), parts[place], VENUE_ASSET, Cause.RECOVERY, NONE)

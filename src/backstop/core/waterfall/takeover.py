@@ -19,12 +19,12 @@ from backstop.core.outbox import emit_offer, emit_takeover
 from backstop.core.search import largest_that, least_that
 from backstop.core.stages import Outcome
 from backstop.core.state import (
-    PLAN_CAP,
-    PLAN_LOTS,
-    PLAN_ORDER,
-    PLAN_POSITION,
-    PLAN_REMAINDER,
-    PLAN_WEIGHT,
+    OFFER_CAP,
+    OFFER_LOTS,
+    OFFER_PROVIDER,
+    OFFER_WEIGHT,
+    SPLIT_HEAP,
+    SPLIT_REMAINDER,
     TAKEOVER_OFFER,
     TURN_ACCOUNT,
     State,
@@ -117,9 +117,9 @@ def _gather_providers(state: State, position: int, lots: int) -> int:
             continue
         cap = cap_lots(state, provider, position, lots)
         if cap > 0:
-            state.columns[PLAN_POSITION, found] = provider
-            state.columns[PLAN_CAP, found] = cap
-            state.columns[PLAN_WEIGHT, found] = max(1, mul_div_floor(cap, state.providers[provider].score_ppm, _PPM))
+            state.columns[OFFER_PROVIDER, found] = provider
+            state.columns[OFFER_CAP, found] = cap
+            state.columns[OFFER_WEIGHT, found] = max(1, mul_div_floor(cap, state.providers[provider].score_ppm, _PPM))
             found += 1
     return found
 
@@ -129,8 +129,8 @@ def _offerable_lots(state: State, position: int, lots: int, found: int, equity: 
     """Return how many of ``lots`` the providers gathered can carry and the fund can support."""
     caps, edge = 0, 0
     for place in range(found):
-        caps = add_checked(caps, state.columns[PLAN_CAP, place])
-        commitment = commitment_of(state, state.columns[PLAN_POSITION, place], position)
+        caps = add_checked(caps, state.columns[OFFER_CAP, place])
+        commitment = commitment_of(state, state.columns[OFFER_PROVIDER, place], position)
         edge = max(edge, state.commitments[commitment].edge_ppm)
     most = min(lots, caps)
     if most > 0 and equity < 0:
@@ -172,14 +172,14 @@ def _offer(state: State, position: int, provider: int, lots: int, zero: int, sol
 @kernel
 def _offer_all(state: State, position: int, lots: int, found: int, equity: int, maintenance: int) -> int:
     """Offer ``lots`` of a position to the providers gathered, by cap and score; return how many lots left: fewer for want of a place."""
-    parts = state.columns[PLAN_LOTS]
+    parts = state.columns[OFFER_LOTS]
     allocate(
         lots,
-        state.columns[PLAN_CAP],
-        state.columns[PLAN_WEIGHT],
+        state.columns[OFFER_CAP],
+        state.columns[OFFER_WEIGHT],
         parts,
-        state.columns[PLAN_REMAINDER],
-        state.columns[PLAN_ORDER],
+        state.columns[SPLIT_REMAINDER],
+        state.columns[SPLIT_HEAP],
         found,
     )
     total = zero_cash(state, position, lots, equity, maintenance)
@@ -190,7 +190,7 @@ def _offer_all(state: State, position: int, lots: int, found: int, equity: int, 
             if not is_place_free(state):
                 return taken
             zero = mul_div_ceil(total, taken + part, lots) - mul_div_ceil(total, taken, lots)
-            _offer(state, position, state.columns[PLAN_POSITION, place], part, zero, equity >= 0)
+            _offer(state, position, state.columns[OFFER_PROVIDER, place], part, zero, equity >= 0)
             taken += part
     return taken
 

@@ -10,7 +10,16 @@ from backstop.core.ledger import trade
 from backstop.core.margin import assess, zero_cash
 from backstop.core.monitor import update_health
 from backstop.core.outbox import emit_tear_up
-from backstop.core.state import PLAN_CASH, PLAN_LOTS, PLAN_ORDER, PLAN_POSITION, PLAN_REMAINDER, PLAN_WEIGHT, TURN_ACCOUNT, State
+from backstop.core.state import (
+    COUNTERPARTY_CASH,
+    COUNTERPARTY_LOTS,
+    COUNTERPARTY_POSITION,
+    SPLIT_HEAP,
+    SPLIT_REMAINDER,
+    TEAR_UP_WEIGHT,
+    TURN_ACCOUNT,
+    State,
+)
 from backstop.core.units import split_by_largest_remainder
 from backstop.core.waterfall.counterparties import (
     least_lots_at_mark,
@@ -47,31 +56,31 @@ def _tear_up_position(state: State, position: int, equity: int, maintenance: int
 
     found = opposite_positions(state, position, True)
     for place in range(found):
-        state.columns[PLAN_WEIGHT, place] = abs(state.positions[state.columns[PLAN_POSITION, place]].lots)
+        state.columns[TEAR_UP_WEIGHT, place] = abs(state.positions[state.columns[COUNTERPARTY_POSITION, place]].lots)
     split_by_largest_remainder(
         lots,
-        state.columns[PLAN_WEIGHT],
-        state.columns[PLAN_LOTS],
-        state.columns[PLAN_REMAINDER],
-        state.columns[PLAN_ORDER],
+        state.columns[TEAR_UP_WEIGHT],
+        state.columns[COUNTERPARTY_LOTS],
+        state.columns[SPLIT_REMAINDER],
+        state.columns[SPLIT_HEAP],
         found,
     )
     split_by_largest_remainder(
         abs(cash),
-        state.columns[PLAN_LOTS],
-        state.columns[PLAN_CASH],
-        state.columns[PLAN_REMAINDER],
-        state.columns[PLAN_ORDER],
+        state.columns[COUNTERPARTY_LOTS],
+        state.columns[COUNTERPARTY_CASH],
+        state.columns[SPLIT_REMAINDER],
+        state.columns[SPLIT_HEAP],
         found,
     )
     trade(state, position, -sign * lots, cash, mark, Cause.TEAR_UP, NONE)
     for place in range(found):
-        if state.columns[PLAN_LOTS, place] > 0:
+        if state.columns[COUNTERPARTY_LOTS, place] > 0:
             trade_counterparty(state, account, sign, place, cash, mark, Cause.TEAR_UP)
     add_flow(state, market, notional_at_mark(state, market, lots))
     book_uncovered(state, account, gap)
     for place in range(found):
-        if state.columns[PLAN_LOTS, place] > 0:
+        if state.columns[COUNTERPARTY_LOTS, place] > 0:
             settle_counterparty(state, place)
 
 
