@@ -18,11 +18,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.core.events import Cause, EffectArray, EffectKind, EventArray, EventKind, Health
+from backstop.core.events import Cause, EventArray, EventKind, Health
 from backstop.core.instruments import VenueRules, deductions_atoms
+from backstop.core.kinds import AdlFillEffect, ClaimEffect, Columns, HaircutEffect, PostingEffect, ProviderEffect, TradeEffect
 from backstop.journal.reader import open_journal
 from backstop.runs.cases import Case
-from backstop.runs.fold import Fold
+from backstop.runs.defaults import entries
+from backstop.runs.fold import Fold, Ints
 
 __all__ = ["Opened", "Scan", "Seen", "opened_accounts", "scan_journal"]
 
@@ -137,12 +139,19 @@ class Seen(NamedTuple):
     entries: tuple[int, ...]
 
 
-def _changed_by_others(effects: EffectArray) -> NDArray[np.bool_]:
-    """Return which effects change, by their ``account``, somebody for the default of another."""
-    kind, code = effects["kind"], effects["code"]
-    at_hand = np.isin(kind, [int(EffectKind.ADL_FILL), int(EffectKind.HAIRCUT), int(EffectKind.CLAIM), int(EffectKind.PROVIDER)])
-    torn: NDArray[np.bool_] = (kind == EffectKind.TRADE) & (code == Cause.TEAR_UP)
-    return at_hand | torn
+def _changed_by_others(fold: Fold) -> Ints:
+    """Return who was changed for the default of another, holders of the house among them."""
+    trades, postings = fold.rows(TradeEffect[Columns]), fold.rows(PostingEffect[Columns])
+    return np.concatenate(
+        [
+            fold.rows(AdlFillEffect[Columns]).account,
+            fold.rows(HaircutEffect[Columns]).payer,
+            fold.rows(ClaimEffect[Columns]).account,
+            fold.rows(ProviderEffect[Columns]).account,
+            trades.account[trades.cause == Cause.TEAR_UP],
+            postings.payer[postings.cause == Cause.NETTING],
+        ]
+    )
 
 
 def scan_journal(case: Case, path: Path, spans: Sequence[tuple[int, int]]) -> Seen:
@@ -160,16 +169,12 @@ def scan_journal(case: Case, path: Path, spans: Sequence[tuple[int, int]]) -> Se
             fold.take(batch.events, batch.effects)
             _, market, ticks = fold.mark.changes
             scan.follow(market, ticks)
-            effects = batch.effects
-            health = effects[(effects["kind"] == EffectKind.HEALTH) & (effects["other"] < Health.DISTRESSED)]
-            health = health[health["code"] >= Health.DISTRESSED]
-            entered[health["account"]] = True
-            insolvent += int((health["code"] == Health.INSOLVENT).sum())
-            changed = effects["account"][_changed_by_others(effects)]
-            netted = effects["other"][(effects["kind"] == EffectKind.POSTING) & (effects["code"] == Cause.NETTING)]
-            touched = np.concatenate([changed, netted])
+            health = fold.once(entries)
+            entered[health.account] = True
+            insolvent += int((health.health == Health.INSOLVENT).sum())
+            touched = _changed_by_others(fold)
             left_out[touched[touched >= 0]] = True
-            times = fold.time_ns(health["seq"])
+            times = fold.time_ns(health.seq)
             for number, (start_ns, end_ns) in enumerate(spans):
                 counts[number] += int(((start_ns <= times) & (times < end_ns)).sum())
     differ = (scan.found != entered) & ~left_out

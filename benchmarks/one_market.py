@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from backstop.core.events import EVENT, FUND, NONE, EffectKind, EventKind, Health
 from backstop.core.instruments import LimitRules, MarketRules, TierRules, VenueRules
+from backstop.core.kinds import Columns, HealthEffect, PostingEffect
 from backstop.core.state import State, new_state
 from backstop.markets.driver import Stop, drive
 from backstop.markets.world import World, new_world
@@ -191,9 +192,9 @@ class Desk:
             count += merged
             effects = state.effects[: int(state.engine[0].effects_now)]
             kinds += np.bincount(effects["kind"], minlength=len(kinds))
-            entered = (effects["kind"] == EffectKind.HEALTH) & (effects["code"] >= Health.DISTRESSED)
-            found.append(effects["account"][entered & (effects["other"] < Health.DISTRESSED)].astype(np.int64))
-            paid += int(effects["amount"][(effects["kind"] == EffectKind.POSTING) & (effects["other"] == FUND)].sum())
+            health, postings = HealthEffect[Columns](effects), PostingEffect[Columns](effects)
+            found.append(health.account[(health.health >= Health.DISTRESSED) & (health.old_health < Health.DISTRESSED)])
+            paid += int(postings.amount[postings.payer == FUND].sum())
             state.engine[0].effects_now = 0
         entries = np.concatenate(found)
         return Crash(

@@ -16,16 +16,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from backstop.config import Venue, default_text, parse_venue
-from backstop.core.events import EffectArray, EffectKind, EventArray, Health
 from backstop.feeds.accounts import read_accounts
 from backstop.feeds.columns import time_ns_of, time_text
 from backstop.feeds.exchange import Layout, convert_bars
 from backstop.feeds.prices import read_prices
 from backstop.runs.cases import Case, case_of_book
+from backstop.runs.defaults import entries
+from backstop.runs.fold import Fold, Reader
 from backstop.runs.replay import ReplayResult, replay_case
+from backstop.runs.tally import Tally
 from benchmarks.crash_list import CRASHES
 from benchmarks.crash_variants import variant_of, without_guard
 from benchmarks.crashes import data_folder
@@ -88,15 +88,21 @@ def case_at(venue: Venue, bars: Path, scratch: Path, entry: int, start: str, end
 def run(case: Case) -> Outcome:
     """Replay a case; count who falls in which minute."""
     start_ns, end_ns = case.prices.start_ns, int(case.prices.events["time_ns"][-1])
-    fallen = [0] * ((end_ns - start_ns) // _MINUTE_NS + 1)
+    tally = Tally(case.venue)
+    falls = tally.fold.join(_Falls(start_ns, (end_ns - start_ns) // _MINUTE_NS + 1))
+    return Outcome(replay_case(case, tally=tally), tuple(falls.by_minute))
 
-    def watch(events: EventArray, effects: EffectArray) -> None:
-        health = effects[(effects["kind"] == EffectKind.HEALTH) & (effects["code"] >= Health.DISTRESSED)]
-        health = health[health["other"] < Health.DISTRESSED]
-        for time_ns in events["time_ns"][np.searchsorted(events["seq"], health["seq"])].tolist():
-            fallen[min((time_ns - start_ns) // _MINUTE_NS, len(fallen) - 1)] += 1
 
-    return Outcome(replay_case(case, watch=watch), tuple(fallen))
+class _Falls(Reader):
+    """Counts entries into default by minute; those after the last minute count in it."""
+
+    def __init__(self, start_ns: int, minutes: int) -> None:
+        self.by_minute = [0] * minutes
+        self._start_ns = start_ns
+
+    def take_batch(self, fold: Fold) -> None:
+        for time_ns in fold.time_ns(fold.once(entries).seq).tolist():
+            self.by_minute[min((time_ns - self._start_ns) // _MINUTE_NS, len(self.by_minute) - 1)] += 1
 
 
 _HEAD = """\
