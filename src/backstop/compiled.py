@@ -17,7 +17,7 @@ So an edit compiles exactly the functions that it changes, and two checkouts of 
 files. numba's own cache goes by path and does not notice an edited callee in another module.
 
 Python semantics of division are kept (a zero divisor raises), ``fastmath`` is never on. The reasons
-stand in docs/decisions/0025-compile-units.md.
+stand in docs/decisions/0028-compile-units.md.
 """
 
 from __future__ import annotations

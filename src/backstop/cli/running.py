@@ -122,7 +122,7 @@ def warm_up() -> float:
     from backstop.runs.warmup import is_warm, warm
 
     if not is_warm():
-        say("compiling the engine for this machine, once: a minute or two")
+        say("compiling the engine for this machine, once: under a minute")
     seconds = warm()
     if seconds:
         say(f"compiled in {seconds:.0f} s")

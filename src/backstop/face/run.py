@@ -194,7 +194,7 @@ def replay(
     The arguments are those of ``backstop demo`` and ``backstop replay``, with the same defaults, and give
     the same digest. ``venue`` is a ``Venue``, a path, or None for the bundled one. With ``prices`` come
     either ``accounts`` and ``collateral``, or a ``population`` file; a scenario has the bundled population
-    unless another is named. Kernels are compiled first if that has not been done (a minute or two, once;
+    unless another is named. Kernels are compiled first if that has not been done (under a minute, once;
     progress on standard error). ``progress`` is called with (outside events done, of how many, time in ns).
 
     Raises ``ValueError`` (``ConfigError``, ``FeedError``, ``PopulationError``, ``ScenarioError``) where a file
