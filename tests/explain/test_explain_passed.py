@@ -15,7 +15,7 @@ from backstop.cli.explain import app
 from backstop.config import parse_venue
 from backstop.core.events import NEVER_NS, EffectKind, Stage
 from backstop.core.instruments import LevelRules, MarketRules, TierRules
-from backstop.explain import Explanation, as_json, as_text, counterparty, explain, passed
+from backstop.explain import Explanation, as_json, as_text, deleverage, explain, passed
 from backstop.explain.audit import audit
 from backstop.explain.books import Account, Books
 from backstop.explain.scene import Scene
@@ -83,8 +83,8 @@ WRONG: dict[str, tuple[Any, str, Any, str, str]] = {
     "time": (Scene, "deadline_ns", property(lambda scene: scene.now_ns + 1), "ordinary", "closeout had to wait"),
     "others": (Account, "in_default", property(lambda _: False), "crash", "lots that adl could close"),
     "funds": (FundView, "available", property(lambda _: 0), "ordinary", "what the fund pays"),
-    "share": (counterparty, "cash_parts", lambda _, gives: dict.fromkeys(gives, 1), "crash", "cash"),
-    "weight": (counterparty, "weight_of", lambda *_: -1, "crash", "weight"),
+    "share": (deleverage, "cash_parts", lambda _, gives: dict.fromkeys(gives, 1), "crash", "cash"),
+    "weight": (deleverage, "weight_of", lambda *_: -1, "crash", "weight"),
     "used": (Books, "_use", lambda *_: 0, "takeover", "differences in funds and providers after the event"),
 }
 

@@ -36,7 +36,7 @@ class Tape:
         self.findings: list[Any] = []
         self.batch = batch
 
-    def check_head(self) -> bool:
+    def check_head(self, *, with_names: bool = True) -> bool:
         return True
 
     def batches(self) -> list[Batch]:

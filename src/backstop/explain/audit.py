@@ -38,7 +38,7 @@ def audit(path: Path | str) -> Audit:
             defaulters.update(health["account"][health["code"] >= Health.DISTRESSED].tolist())
     with open_journal(path) as journal:
         wanted: dict[int, list[int]] = {}
-        for batch in read_batches(journal):
+        for batch in read_batches(journal, with_names=False):
             effects = batch.effects[decides(batch.effects) & np.isin(batch.effects["account"], list(defaulters))]
             for seq, account in dict.fromkeys(zip(effects["seq"].tolist(), effects["account"].tolist(), strict=True)):
                 wanted.setdefault(seq, []).append(account)
@@ -56,5 +56,5 @@ def audit(path: Path | str) -> Audit:
                     failed.append(f"{where}: tape {check.recorded}, worked out {check.recomputed}")
 
     with open_journal(path) as journal:
-        Walk(str(path), speaker, rules, told).through(journal, wanted)
+        Walk(str(path), speaker, rules, told).through(journal, wanted, with_names=False)
     return Audit(len(defaulters), decisions, checks, tuple(failed))

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from backstop.config.policies import Weight, weight_kind
-from backstop.core.events import NEVER_NS, NONE, AdlClass, AdlPolicy, BreakerState, Cause, EffectKind, EventKind, Health
-from backstop.core.waterfall.certificate import check_certificate
+from backstop.core.events import NEVER_NS, NONE, BreakerState, Cause, EffectKind, EventKind, Health
+from backstop.core.kinds import BreakerEffect, HealthEffect, PostingEffect, ReserveEffect, TearUpEffect, TradeEffect
 from backstop.explain.closing import zero_text
-from backstop.explain.counterparty import add_share, add_weight, weight_text
+from backstop.explain.deleverage import add_adl_class, add_adl_fill, add_adl_plan
 from backstop.explain.fact import Check, Fact, percent
 from backstop.explain.funds import add_fund_payment, add_gap_payment, add_residual
 from backstop.explain.losses import add_claim, add_haircut, add_socialised
@@ -27,8 +26,6 @@ from backstop.reference.wave import gap_to_zero
 __all__ = ["FACTS", "Check", "Fact", "assessment_lines", "assessment_values", "fact_of", "waiting"]
 
 _PPM = 1_000_000
-#: Counterparties named in the text; the rest are counted.
-_NAMED_MAX = 8
 
 
 def fact_of(scene: Scene) -> Fact:
@@ -112,75 +109,52 @@ def assessment_values(scene: Scene, portfolio: Portfolio) -> dict[str, Any]:
 
 
 def _health(scene: Scene, fact: Fact) -> None:
-    row, before, found = scene.row, scene.mine.health, scene.portfolio
-    if found.equity != row["amount"]:  # judged before the event's own mark was taken, by a timer of the guard
+    told, before, found = HealthEffect(scene.row), scene.mine.health, scene.portfolio
+    if found.equity != told.equity:  # judged before the event's own mark was taken, by a timer of the guard
         earlier = scene.books.portfolio_before(scene.account)
-        found = earlier if earlier.equity == row["amount"] else found
+        found = earlier if earlier.equity == told.equity else found
     fact.because = assessment_lines(scene, found)
     fact.values |= assessment_values(scene, found)
-    fact.check("equity", row["amount"], found.equity)
-    fact.check("maintenance margin", row["value"], found.maintenance)
-    fact.check("health", Health(row["code"]).name, found.standing.health_from(before).name)
-    fact.check("health before", Health(row["other"]).name, Health(before).name)
+    fact.check("equity", told.equity, found.equity)
+    fact.check("maintenance margin", told.maintenance_margin, found.maintenance)
+    fact.check("health", told.health.name, found.standing.health_from(before).name)
+    fact.check("health before", told.old_health.name, Health(before).name)
 
 
 def _trade(scene: Scene, fact: Fact) -> None:
-    row, words = scene.row, scene.speaker
-    if row["account"] != scene.account:
+    trade, words = TradeEffect(scene.row), scene.speaker
+    if trade.account != scene.account:
         return
-    if row["code"] == Cause.CLOSEOUT and scene.event["kind"] == EventKind.ORDER_FILL:
+    if trade.cause == Cause.CLOSEOUT and scene.event["kind"] == EventKind.ORDER_FILL:
         add_settled(scene, fact)
-    before = scene.holding(row["market"])
-    if row["price_ticks"]:
-        fact.check("cash", row["amount"], before.contract.cash_of(row["lots"], row["price_ticks"]))
-    realised = 0 if row["code"] == Cause.OPENING else before.after_trade(row["lots"], row["amount"])[1]
-    fact.check("realised P&L", row["value"], realised)
+    before = scene.holding(trade.market)
+    if trade.price_ticks:
+        fact.check("cash", trade.cash, before.contract.cash_of(trade.lots, trade.price_ticks))
+    realised = 0 if trade.cause == Cause.OPENING else before.after_trade(trade.lots, trade.cash)[1]
+    fact.check("realised P&L", trade.realised, realised)
     if realised:
-        scene.expected[row["code"]] = realised
-        share = words.cash(row["amount"] - realised) if abs(row["lots"]) <= abs(before.lots) else "its part"
-        fact.because.append(
-            f"realised: cash {words.cash(row['amount'])} less {share}, the part of the cost {words.cash(before.cost)} that is closed"
-        )
+        scene.expected[trade.cause] = realised
+        share = words.cash(trade.cash - realised) if abs(trade.lots) <= abs(before.lots) else "its part"
+        closed = f"the part of the cost {words.cash(before.cost)} that is closed"
+        fact.because.append(f"realised: cash {words.cash(trade.cash)} less {share}, {closed}")
 
 
 def _posting(scene: Scene, fact: Fact) -> None:
-    row = scene.row
-    amount = row["amount"] if row["account"] == scene.account else -row["amount"]
-    if scene.account in (row["account"], row["other"]):
-        expected = scene.expected.pop(row["code"], None)
-        if expected is not None:
-            fact.check("amount", amount, expected)
-        if row["code"] in (Cause.DEFICIT, Cause.UNCOVERED):
-            equity = scene.portfolio.equity
-            fact.because.append(f"equity is {scene.speaker.cash(equity)} and no position is left" if equity < 0 else "")
-            fact.check("at most the deficit", amount <= -equity or row["code"] == Cause.UNCOVERED, True)
-        if row["code"] == Cause.DEFICIT and row["account"] == scene.account:
-            add_fund_payment(scene, fact)
-        if row["code"] == Cause.HAIRCUT:
-            add_socialised(scene, fact)
-
-
-def _adl_plan(scene: Scene, fact: Fact) -> None:
-    row, words = scene.row, scene.speaker
-    if row["account"] != scene.account:
+    posting = PostingEffect(scene.row)
+    amount = posting.amount if posting.receiver == scene.account else -posting.amount
+    if scene.account not in (posting.receiver, posting.payer):
         return
-    market, lots, found = row["market"], abs(row["lots"]), scene.portfolio
-    fact.check("equity", row["value"], found.equity)
-    if found.equity >= 0:
-        fact.check("cash at mark", row["amount"], scene.holding(market).value_of(lots))
-        fact.because.append("solvent: it is closed at mark, so that nobody pays for it")
-    else:
-        zero = found.zero_cash(market, lots)
-        fact.check("zero cash", row["amount"], zero.cash)
-        beyond = words.cash(row["amount"] - zero.at_mark)
-        fact.because.append("insolvent: it is closed at " + zero_text(scene, found, market, lots))
-        fact.because.append(f"  the counterparties together pay {beyond} beyond mark, each by its lots")
-    add_passed_over(scene, fact)
-    rows = scene.rows[scene.place : scene.place + 2 * row["other"] + len(AdlClass) + 1]
-    fills = [each for each in rows if each["kind"] == EffectKind.ADL_FILL and each["other"] == scene.account][: row["other"]]
-    fact.because += _fill_lines(scene, fills)
-    fact.values["counterparties"] = [words.fields(each, is_event=False) for each in fills]
-    _certificate(scene, fact, scene.place)
+    expected = scene.expected.pop(posting.cause, None)
+    if expected is not None:
+        fact.check("amount", amount, expected)
+    if posting.cause in (Cause.DEFICIT, Cause.UNCOVERED):
+        equity = scene.portfolio.equity
+        fact.because.append(f"equity is {scene.speaker.cash(equity)} and no position is left" if equity < 0 else "")
+        fact.check("at most the deficit", amount <= -equity or posting.cause == Cause.UNCOVERED, True)
+    if posting.cause == Cause.DEFICIT and posting.receiver == scene.account:
+        add_fund_payment(scene, fact)
+    if posting.cause == Cause.HAIRCUT:
+        add_socialised(scene, fact)
 
 
 def waiting(scene: Scene) -> Iterator[Fact]:
@@ -215,65 +189,12 @@ def _ordered_markets(scene: Scene) -> set[int]:
     return found
 
 
-def _fill_lines(scene: Scene, fills: list[Any]) -> list[str]:
-    words = scene.speaker
-    ranked = sorted(fills, key=lambda row: -abs(row["lots"]))
-    lines = []
-    for row in ranked[:_NAMED_MAX]:
-        given, cap = words.lots(row["market"], row["lots"]), words.lots(row["market"], row["price_ticks"])
-        weight = words.fields(row, is_event=False)["weight"]
-        receives = f"class {AdlClass(row['code']).name.lower()}, weight {weight}, receives {words.cash(row['amount'])}"
-        lines.append(f"  {words.holder(row['account'])} gives {given} of its cap {cap}, {receives}")
-    return lines + ([f"  and {len(ranked) - _NAMED_MAX} more counterparties"] if len(ranked) > _NAMED_MAX else [])
-
-
-def _certificate(scene: Scene, fact: Fact, first: int) -> None:
-    """Check the wave's certificate; a wave is the same for all who are in it."""
-    contract = scene.rules.markets[scene.rows[first]["market"]].contract
-    known = scene.shared.certificate_faults
-    if first not in known:
-        known[first] = [str(fault) for fault in check_certificate(scene.effects, first, contract)]
-    faults = known[first]
-    fact.values["certificate"] = faults or "sound"
-    fact.because.append("certificate: sound" if not faults else f"certificate: {'; '.join(faults)}")
-    fact.check("faults of the certificate", len(faults), 0)
-
-
-def _adl_class(scene: Scene, fact: Fact) -> None:
-    """Say how a class shares what it gives, so that each one's part can be worked out from its weight."""
-    row, policy = scene.row, scene.rules.adl_policy
-    fact.because.append(f"weight: {weight_text(AdlPolicy(policy), AdlClass(row['code']))}")
-    if row["value"]:
-        units = {Weight.PROFIT: "eta_weight_atoms", Weight.LOTS: "eta_weight_lots", Weight.SCORE: "eta_weight"}
-        unit = units[weight_kind(policy, row["code"])]
-        fact.values |= {"eta_lots": row["amount"], unit: row["value"]}
-        fact.because.append("each gives eta x its weight, down to a whole lot, at most its cap; the lots left go to the largest remainders")
-
-
-def _adl_fill(scene: Scene, fact: Fact) -> None:
-    row, words = scene.row, scene.speaker
-    if row["account"] != scene.account:
-        return
-    market = row["market"]
-    held, at_mark = scene.mine.held(market), scene.contract(market).value_of(-row["lots"])
-    group = [each for each in scene.rows[: scene.place] if each["kind"] == EffectKind.ADL_CLASS and each["account"] == row["other"]][-1]
-    fields = words.fields(group, is_event=False)
-    fact.because.append(f"its class gives {fields['quantity']}, {fields['eta']}: eta x weight, at most its cap, in whole lots")
-    fact.because.append(f"it holds {words.lots(market, held)}, the side that the defaulter's position needs")
-    add_weight(scene, fact)
-    first = max(place for place in range(scene.place) if scene.rows[place]["kind"] == EffectKind.ADL_PLAN)
-    add_share(scene, fact, first)
-    fact.because.append(f"at mark it would receive {words.cash(at_mark)}: it pays {words.cash(at_mark - row['amount'])} for the default")
-    fact.check("on the other side", held * row["lots"] < 0 and abs(row["lots"]) <= abs(held), True)
-    _certificate(scene, fact, first)
-
-
 def _tear_up(scene: Scene, fact: Fact) -> None:
-    row, words, found = scene.row, scene.speaker, scene.portfolio
-    market, lots = row["market"], abs(row["lots"])
+    torn, words, found = TearUpEffect(scene.row), scene.speaker, scene.portfolio
+    market, lots = torn.market, abs(torn.lots)
     gap = gap_to_zero(found, market, lots)
-    fact.check("cash at mark", row["amount"], scene.holding(market).value_of(lots))
-    fact.check("gap to zero cash", row["value"], gap)
+    fact.check("cash at mark", torn.cash, scene.holding(market).value_of(lots))
+    fact.check("gap to zero cash", torn.gap, gap)
     fact.because.append(f"{words.lots(market, lots)} are ended at mark against everyone on the other side")
     if found.equity < 0:
         fact.because.append("  " + zero_text(scene, found, market, lots))
@@ -283,16 +204,16 @@ def _tear_up(scene: Scene, fact: Fact) -> None:
 
 def _breaker(scene: Scene, fact: Fact) -> None:
     """Say what the change means for an account in default, and check the state before it and its end."""
-    row, rules, now = scene.row, scene.rules.breakers, scene.now_ns
+    told, rules, now = BreakerEffect(scene.row), scene.rules.breakers, scene.now_ns
     ends = {BreakerState.OPEN: NEVER_NS, BreakerState.REOPENING: now + rules.reopen_ns}
-    fact.check("state before", BreakerState(row["other"]).name, scene.machine(row["market"]).state.name)
-    fact.check("end", row["amount"], ends.get(BreakerState(row["code"]), now + rules.hold_max_ns))
+    fact.check("state before", told.old_state.name, scene.machine(told.market).state.name)
+    fact.check("end", told.until_ns, ends.get(told.breaker_state, now + rules.hold_max_ns))
     means = "its closing orders have whole slices again"
-    if row["code"] == BreakerState.HALTED:
+    if told.breaker_state == BreakerState.HALTED:
         means = "its closing orders must wait, at most to its deadline"
-    elif row["code"] != BreakerState.OPEN:
+    elif told.breaker_state != BreakerState.OPEN:
         means = f"its closing orders have {percent(rules.throttle_share_ppm)} of a slice"
-    limits = "where its market's own breaker is no severer" if row["market"] == NONE else "unless the venue's own breaker is severer"
+    limits = "where its market's own breaker is no severer" if told.market == NONE else "unless the venue's own breaker is severer"
     fact.because.append(f"it is in default and holds a position there: {means}, {limits}")
 
 
@@ -301,15 +222,11 @@ def _restrict(scene: Scene, fact: Fact) -> None:
 
 
 def _reserve(scene: Scene, fact: Fact) -> None:
-    row, words = scene.row, scene.speaker
-    fund = words.fund(scene.rules.markets[row["market"]].group)
-    order = f"order {row['other']} of {words.holder(row['account'])} in {words.market(row['market'])}"
-    does = (
-        f"reserves {words.cash(row['amount'])} for"
-        if row["amount"] > 0
-        else f"releases {words.cash(-row['amount'])} of what it reserved for"
-    )
-    fact.says = f"the {fund} {does} {order}; it then reserves {words.cash(row['value'])} for the orders and offers of all accounts"
+    told, words = ReserveEffect(scene.row), scene.speaker
+    fund, change = words.fund(scene.rules.markets[told.market].group), words.cash(abs(told.change))
+    order = f"order {told.order_id} of {words.holder(told.account)} in {words.market(told.market)}"
+    does = f"reserves {change} for" if told.change > 0 else f"releases {change} of what it reserved for"
+    fact.says = f"the {fund} {does} {order}; it then reserves {words.cash(told.reserved)} for the orders and offers of all accounts"
     fact.because.append("the fund promises before the order leaves, and takes back what was not needed")
 
 
@@ -321,9 +238,9 @@ FACTS: dict[EffectKind, Callable[[Scene, Fact], None]] = {
     EffectKind.RESERVE: _reserve,
     EffectKind.TRADE: _trade,
     EffectKind.POSTING: _posting,
-    EffectKind.ADL_PLAN: _adl_plan,
-    EffectKind.ADL_CLASS: _adl_class,
-    EffectKind.ADL_FILL: _adl_fill,
+    EffectKind.ADL_PLAN: add_adl_plan,
+    EffectKind.ADL_CLASS: add_adl_class,
+    EffectKind.ADL_FILL: add_adl_fill,
     EffectKind.TEAR_UP: _tear_up,
     EffectKind.OFFER: add_offer,
     EffectKind.TAKEOVER: add_takeover,

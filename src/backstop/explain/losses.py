@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backstop.core.events import Cause, EffectKind, SocialisePolicy
+from backstop.core.kinds import ClaimEffect, HaircutEffect, PostingEffect, TearUpEffect
 from backstop.explain.books import Books
 from backstop.explain.fact import Fact
 from backstop.explain.scene import Scene, Socialised
@@ -38,7 +39,7 @@ def loss_at(books: Books, rows: list[Row], place: int) -> Socialised:
     deficit = -books.portfolio(defaulter).equity
     for row in reversed(rows[:place]):
         if row["kind"] == EffectKind.TEAR_UP and row["account"] == defaulter:
-            deficit = row["value"] - paid
+            deficit = TearUpEffect(row).gap - paid
             break
         if row["kind"] != EffectKind.POSTING or row["account"] != defaulter or row["code"] != Cause.TEAR_UP:
             break
@@ -49,19 +50,19 @@ def loss_at(books: Books, rows: list[Row], place: int) -> Socialised:
 
 def add_haircut(scene: Scene, fact: Fact) -> None:
     """Work out weight, cap and cut of a payer of a socialised loss."""
-    row, words = scene.row, scene.speaker
-    if row["account"] != scene.account:
+    words, bears = scene.speaker, HaircutEffect(scene.row)
+    if bears.payer != scene.account:
         return
     found = scene.shared.losses[first_of_loss(scene.rows, scene.place)]
     fact.because += _loss_lines(scene, found)
     mine = [cut for cut in found.cuts if cut.payer == scene.account]
-    cut = next((each for each in mine if each.market == row["market"]), Cut(scene.account, row["market"], 0, 0, 0))
+    cut = next((each for each in mine if each.market == bears.market), Cut(scene.account, bears.market, 0, 0, 0))
     base, capped_by = _BASES[SocialisePolicy(scene.rules.socialise_policy)]
     fact.because.append(f"  its weight is {words.cash(cut.weight)} of {base} in the markets of the default; its cap {words.cash(cut.cap)},")
     fact.because.append(f"  {capped_by}; in all it pays {words.cash(sum(each.amount for each in mine))}, and gets a claim for it")
-    fact.check("cut", row["amount"], cut.amount)
-    fact.check("weight", row["value"], cut.weight)
-    fact.check("cap", row["lots"], cut.cap)
+    fact.check("cut", bears.amount, cut.amount)
+    fact.check("weight", bears.weight, cut.weight)
+    fact.check("cap", bears.cap, cut.cap)
 
 
 def add_socialised(scene: Scene, fact: Fact) -> None:
@@ -92,10 +93,11 @@ def _loss_lines(scene: Scene, found: Socialised) -> list[str]:
 
 def _cuts_of(scene: Scene, first: int) -> list[Cut]:
     """Return the cuts of a loss as the tape has them."""
-    cuts, defaulter = [], scene.rows[first]["other"]
+    cuts, defaulter = [], HaircutEffect(scene.rows[first]).defaulter
     for row in scene.rows[first:]:
-        if row["kind"] == EffectKind.HAIRCUT and row["other"] == defaulter:
-            cuts.append(Cut(row["account"], row["market"], row["amount"], row["value"], row["lots"]))
+        if row["kind"] == EffectKind.HAIRCUT and HaircutEffect(row).defaulter == defaulter:
+            bears = HaircutEffect(row)
+            cuts.append(Cut(bears.payer, bears.market, bears.amount, bears.weight, bears.cap))
         elif row["kind"] not in (EffectKind.POSTING, EffectKind.CLAIM):
             break
     return cuts
@@ -103,8 +105,8 @@ def _cuts_of(scene: Scene, first: int) -> list[Cut]:
 
 def add_claim(scene: Scene, fact: Fact) -> None:
     """Work out what a recovery claim changes by, and what it then is."""
-    row = scene.row
-    if row["account"] != scene.account:
+    claim = ClaimEffect(scene.row)
+    if claim.account != scene.account:
         return
     earlier = scene.rows[: scene.place]
     claims = [place for place, each in enumerate(earlier) if each["kind"] == EffectKind.CLAIM and each["account"] == scene.account]
@@ -112,9 +114,9 @@ def add_claim(scene: Scene, fact: Fact) -> None:
     cut = sum(each["amount"] for each in since if each["kind"] == EffectKind.HAIRCUT and each["account"] == scene.account)
     paid = sum(each["amount"] for each in since if _recovers(each, scene.account))
     fact.because.append("what was cut is owed, and paid back when the fund has more than its target" if cut else "paid back by the fund")
-    fact.check("change", row["amount"], cut - paid)
-    fact.check("claim", row["value"], scene.mine.claim + row["amount"])
+    fact.check("change", claim.change, cut - paid)
+    fact.check("claim", claim.claim, scene.mine.claim + claim.change)
 
 
 def _recovers(row: Row, account: int) -> bool:
-    return row["kind"] == EffectKind.POSTING and row["code"] == Cause.RECOVERY and row["account"] == account
+    return row["kind"] == EffectKind.POSTING and (PostingEffect(row).cause, PostingEffect(row).receiver) == (Cause.RECOVERY, account)

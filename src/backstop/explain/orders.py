@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from backstop.core.events import Cause, EffectKind
 from backstop.core.instruments import PPM
+from backstop.core.kinds import CancelEffect, OrderEffect, OrderFillEvent
 from backstop.explain.closing import BINDING, caps_text, depth_text, slice_text, zero_text
 from backstop.explain.fact import Fact, percent
 from backstop.explain.scene import Plan, Scene
@@ -16,13 +17,13 @@ __all__ = ["add_order", "add_settled"]
 
 def add_order(scene: Scene, fact: Fact) -> None:
     """Work out size, limit, zero cash and reservation of a closing order, or of one by which the vault sells."""
-    row, words = scene.row, scene.speaker
-    if row["account"] == scene.account and not scene.mine.in_default:
+    order, words = OrderEffect(scene.row), scene.speaker
+    if order.account == scene.account and not scene.mine.in_default:
         _disposal(scene, fact)
         return
-    market, lots, plan = row["market"], abs(row["lots"]), _plan(scene)
+    market, lots, plan = order.market, abs(order.lots), _plan(scene)
     closing = _closing(scene, plan, lambda closing: closing.lots() if closing.is_solvent else lots)
-    fact.check("zero cash", row["amount"], closing.zero_cash(lots).cash)
+    fact.check("zero cash", order.zero_cash, closing.zero_cash(lots).cash)
     if closing.is_solvent:
         fact.check("lots", lots, closing.lots())
     fact.because += _size_lines(scene, closing)
@@ -36,7 +37,7 @@ def add_order(scene: Scene, fact: Fact) -> None:
         "slice": words.lots(market, closing.slice.left),
     }
     plan.expected = closing.expected_after(lots)
-    fact.says = f"closeout: {fact.says} ({'sells' if row['lots'] < 0 else 'buys'} to close)"
+    fact.says = f"closeout: {fact.says} ({'sells' if order.lots < 0 else 'buys'} to close)"
 
 
 def _plan(scene: Scene) -> Plan:
@@ -63,14 +64,14 @@ def _closing(scene: Scene, plan: Plan, lots_of: Callable[[Closing], int]) -> Clo
 
 def _disposal(scene: Scene, fact: Fact) -> None:
     """Work out an order by which the venue vault sells a share of what it took over."""
-    row, words, rules = scene.row, scene.speaker, scene.rules.disposal
-    market = row["market"]
+    order, words, rules = OrderEffect(scene.row), scene.speaker, scene.rules.disposal
+    market = order.market
     closing = _closing(scene, scene.new_plan(), lambda closing: closing.disposal_lots(rules))
     limit, held = closing.book.limit(rules.tolerance_ppm), closing.everything
-    fact.check("lots", abs(row["lots"]), closing.disposal_lots(rules))
-    fact.check("zero cash", row["amount"], 0)
-    fact.check("reserved", row["value"], 0)
-    fact.check("limit", row["price_ticks"], limit.ticks)
+    fact.check("lots", abs(order.lots), closing.disposal_lots(rules))
+    fact.check("zero cash", order.zero_cash, 0)
+    fact.check("reserved", order.reserved, 0)
+    fact.check("limit", order.limit_ticks, limit.ticks)
     part, price = words.lots(market, closing.disposal_share(rules)), words.price(market, limit.ticks)
     band = "the band of the price breaker" if limit.is_banded else f"tolerance {percent(rules.tolerance_ppm)} from mark"
     fact.because += [
@@ -112,8 +113,8 @@ def _restored_lines(scene: Scene, closing: Closing, lots: int) -> list[str]:
 
 
 def _limit_lines(scene: Scene, fact: Fact, closing: Closing) -> list[str]:
-    row, words = scene.row, scene.speaker
-    market, lots = row["market"], abs(row["lots"])
+    order, words = OrderEffect(scene.row), scene.speaker
+    market, lots = order.market, abs(order.lots)
     limit = closing.limit(lots)
     allowed = percent(scene.rules.markets[market].slippage_tolerance_ppm)
     lines = [f"limit: tolerance {allowed} from mark allows {words.price(market, limit.tolerance_ticks)}"]
@@ -126,11 +127,11 @@ def _limit_lines(scene: Scene, fact: Fact, closing: Closing) -> list[str]:
         lines.append(f"  zero price {zero}: zero cash by lot; filled there, equity over maintenance margin stays as it is")
     else:
         worst = closing.worst_support(lots)
-        fact.check("reserved", row["value"], worst)
+        fact.check("reserved", order.reserved, worst)
         lines.append(f"  insolvent: {zero_text(scene, closing.portfolio, market, lots)}")
         rounding, at_limit = f"{lots - 1:,} atoms for rounding", words.cash(closing.cash_at_limit(lots))
         lines.append(f"  the fund reserves {words.cash(worst)}: that less cash at the limit {at_limit}, and {rounding}")
-    fact.check("limit", row["price_ticks"], limit.ticks)
+    fact.check("limit", order.limit_ticks, limit.ticks)
     return [*lines, f"  the strictest is {words.price(market, limit.ticks)}"]
 
 
@@ -155,13 +156,13 @@ def add_settled(scene: Scene, fact: Fact) -> None:
 
 def _settled(scene: Scene) -> Settlement | None:
     """Return fee and support of the fill that the event is, or None where no open order expected it."""
-    order, event = scene.before.order, scene.event
-    if order is None or int(order.id) != event["other"] or int(order.is_open) != 1:
+    order, fill = scene.before.order, OrderFillEvent(scene.event)
+    if order is None or int(order.id) != fill.order_id or int(order.is_open) != 1:
         return None
     earlier = scene.rows[: scene.place]  # what time alone brought before the fill may have cancelled the order
-    if any(row["kind"] == EffectKind.CANCEL and row["other"] == event["other"] for row in earlier):
+    if any(row["kind"] == EffectKind.CANCEL and CancelEffect(row).order_id == fill.order_id for row in earlier):
         return None
     terms = OrderTerms(int(order.lots), int(order.limit_ticks), int(order.zero_cash), int(order.filled), int(order.reserved))
-    lots = min(abs(event["lots"]), abs(terms.lots) - terms.filled)
+    lots = min(abs(fill.lots), abs(terms.lots) - terms.filled)
     fee_ppm = scene.rules.closeout.fee_ppm if scene.portfolio.equity >= 0 else None
-    return settle(scene.contract(event["market"]), terms, lots, event["price_ticks"], fee_ppm)
+    return settle(scene.contract(fill.market), terms, lots, fill.price_ticks, fee_ppm)

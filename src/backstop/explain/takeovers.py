@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from backstop.core.events import Cause, EffectKind
 from backstop.core.instruments import PPM
+from backstop.core.kinds import OfferEffect, ReserveEffect, TakeoverEffect
 from backstop.explain.closing import zero_text
 from backstop.explain.fact import Fact, percent
 from backstop.explain.funds import support_text
@@ -21,7 +22,7 @@ def follow_offers(scene: Scene) -> None:
     is_offer = row["kind"] == EffectKind.OFFER
     if row["kind"] == EffectKind.RESERVE and scene.place + 1 < len(rows):
         following = rows[scene.place + 1]
-        is_offer = following["kind"] == EffectKind.OFFER and following["other"] == row["other"]
+        is_offer = following["kind"] == EffectKind.OFFER and OfferEffect(following).offer_id == ReserveEffect(row).order_id
     if row["account"] != scene.account or not is_offer:
         return
     if plan is None or any(each["kind"] != EffectKind.PROVIDER for each in rows[plan.last_place + 1 : scene.place]):
@@ -38,38 +39,37 @@ def follow_offers(scene: Scene) -> None:
 
 def add_offer(scene: Scene, fact: Fact) -> None:
     """Work out the lots and the price that a provider is offered, and what the fund reserves for it."""
-    row, plan = scene.row, scene.offers
-    if row["account"] != scene.account:
+    offer, plan = OfferEffect(scene.row), scene.offers
+    if offer.account != scene.account:
         return
     assert isinstance(plan, Plan)
     offering = plan.offering
     assert offering is not None
-    mine = _add_offer_size(scene, fact, offering)
+    mine = _add_offer_size(scene, fact, offering, offer)
     order_places = scene.state.orders
     if int(order_places[int(scene.state.engine[0].next_order_id) % len(order_places)].is_open):
         fact.because.append("the engine had no place for another order: how much was to be offered together is not on the tape")
         return
     together, before = _offered_together(scene)
-    price = offering.price(mine, abs(row["lots"]), before, together)
+    price = offering.price(mine, abs(offer.lots), before, together)
     _tell_price(scene, fact, offering, price, together)
-    fact.check("cash", row["amount"], price.cash)
-    fact.check("reserved", row["value"], price.support)
+    fact.check("cash", offer.cash, price.cash)
+    fact.check("reserved", offer.reserved, price.support)
 
 
-def _add_offer_size(scene: Scene, fact: Fact, offering: Offering) -> Backer:
-    """Say how the lots of the OFFER that is looked at come about, and check them; return who is asked."""
-    row, words = scene.row, scene.speaker
-    part = offering.parts().get(row["price_ticks"], 0)
+def _add_offer_size(scene: Scene, fact: Fact, offering: Offering, offer: OfferEffect[int]) -> Backer:
+    """Say how the lots of an offer come about, and check them; return who is asked."""
+    words, part = scene.speaker, offering.parts().get(offer.provider, 0)
     _, before = _offered_together(scene)
     fact.because += [] if before else _size_lines(scene, offering)
     if len(offering.backers) > 1:
-        mine, together = words.lots(row["market"], part), words.lots(row["market"], offering.lots)
+        mine, together = words.lots(offer.market, part), words.lots(offer.market, offering.lots)
         says = f"its part of the {together} is {mine}: by weight, at most what it can carry; lots left by largest remainder"
         fact.because.append(f"size: {says}" if before else f"  {says}")
-    fact.check("lots", abs(row["lots"]), part)
+    fact.check("lots", abs(offer.lots), part)
     fact.values |= _size_values(scene, offering)
     asked = {backer.number: backer for backer in offering.asked}
-    return asked.get(row["price_ticks"]) or scene.books.backer(row["price_ticks"], row["market"], offering.holding.side)
+    return asked.get(offer.provider) or scene.books.backer(offer.provider, offer.market, offering.holding.side)
 
 
 def _offered_together(scene: Scene) -> tuple[int, int]:
@@ -92,40 +92,39 @@ def _offered_together(scene: Scene) -> tuple[int, int]:
 
 def add_takeover(scene: Scene, fact: Fact) -> None:
     """Work out lots and price of a takeover by the vault; one by a provider is at what it was offered."""
-    row = scene.row
-    if row["account"] != scene.account:
+    taken = TakeoverEffect(scene.row)
+    if taken.account != scene.account:
         return
-    if row["other"] == 0:
-        _add_vault_takeover(scene, fact)
+    if taken.offer_id == 0:
+        _add_vault_takeover(scene, fact, taken)
     else:
-        _add_accepted_offer(scene, fact)
-    if row["value"]:
-        scene.expected[int(Cause.SUPPORT)] = row["value"]
+        _add_accepted_offer(scene, fact, taken)
+    if taken.support:
+        scene.expected[int(Cause.SUPPORT)] = taken.support
 
 
-def _add_vault_takeover(scene: Scene, fact: Fact) -> None:
-    row, lots = scene.row, abs(scene.row["lots"])
-    offering = scene.books.offering(scene.account, row["market"], [row["price_ticks"]])
+def _add_vault_takeover(scene: Scene, fact: Fact, taken: TakeoverEffect[int]) -> None:
+    lots, offering = abs(taken.lots), scene.books.offering(scene.account, taken.market, [taken.provider])
     fact.because += _size_lines(scene, offering)
     fact.check("lots", lots, offering.lots)
     fact.values |= _size_values(scene, offering)
     price = offering.price(offering.asked[0], lots)
     _tell_price(scene, fact, offering, price, lots)
     fact.because.append("by the venue vault, at once: no other provider took it")
-    fact.check("cash", row["amount"], price.cash)
-    fact.check("support", row["value"], price.support)
+    fact.check("cash", taken.cash, price.cash)
+    fact.check("support", taken.support, price.support)
 
 
-def _add_accepted_offer(scene: Scene, fact: Fact) -> None:
-    row, words, offer = scene.row, scene.speaker, scene.before.order
-    known = offer is not None and int(offer.id) == row["other"]
-    fact.because.append(f"at the price of offer {row['other']}, worked out when it was made")
-    fact.check("lots offered", row["lots"], int(offer.lots) if known else "no such offer")
-    fact.check("cash offered", row["amount"], int(offer.cash) if known else "no such offer")
-    fact.check("support reserved", row["value"], int(offer.reserved) if known else "no such offer")
-    at_mark = scene.contract(row["market"]).value_of(-row["lots"])
-    given = words.cash(at_mark - row["amount"])
-    gains = f"gets {given} for taking it over" if at_mark >= row["amount"] else f"loses {words.cash(row['amount'] - at_mark)} by it"
+def _add_accepted_offer(scene: Scene, fact: Fact, taken: TakeoverEffect[int]) -> None:
+    words, offer = scene.speaker, scene.before.order
+    known = offer is not None and int(offer.id) == taken.offer_id
+    fact.because.append(f"at the price of offer {taken.offer_id}, worked out when it was made")
+    fact.check("lots offered", taken.lots, int(offer.lots) if known else "no such offer")
+    fact.check("cash offered", taken.cash, int(offer.cash) if known else "no such offer")
+    fact.check("support reserved", taken.support, int(offer.reserved) if known else "no such offer")
+    at_mark = scene.contract(taken.market).value_of(-taken.lots)
+    given = words.cash(at_mark - taken.cash)
+    gains = f"gets {given} for taking it over" if at_mark >= taken.cash else f"loses {words.cash(taken.cash - at_mark)} by it"
     fact.because.append(f"at mark it would receive {words.cash(at_mark)} now: the provider {gains}")
     fact.values["given_to_provider"] = given
 

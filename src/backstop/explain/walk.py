@@ -125,7 +125,8 @@ def explain(path: Path | str, account: str, at: int | None = None) -> Explanatio
         wanted = {at} if at is not None else _decisions_of(journal, number)
     found = Explanation(str(path), number, speaker.holder(number), speaker, [], None, {}, Brief() if at is None else None)
     with open_journal(path) as journal:
-        Walk(str(path), speaker, rules, found.add).through(journal, {seq: [number] for seq in wanted})
+        walk = Walk(str(path), speaker, rules, found.add)
+        walk.through(journal, {seq: [number] for seq in wanted}, with_names=at is not None)
     return found
 
 
@@ -192,13 +193,15 @@ class Walk:
         self.told = told
         self.state: State = new_state(rules)
 
-    def through(self, journal: Reader, wanted: dict[int, list[int]]) -> None:
+    def through(self, journal: Reader, wanted: dict[int, list[int]], *, with_names: bool = True) -> None:
         """Replay up to the last event that is wanted; ``wanted`` names the accounts to look at, by seq.
+
+        ``with_names`` False: names were checked when the journal was read before.
 
         Raises ``JournalError`` for a seq that is not there, or an account that is not open then.
         """
         left = dict(wanted)
-        for batch in read_batches(journal):
+        for batch in read_batches(journal, with_names=with_names):
             if not left:
                 return
             self._through_batch(batch, left)

@@ -142,14 +142,13 @@ class Reader:
         """
         named: dict[str, list[str]] = {"account": [], "owner": []}
         try:
-            rows = self._connection.execute("SELECT kind, id, name FROM names ORDER BY kind, id").fetchall()
+            for kind, identifier, name in self._connection.execute("SELECT kind, id, name FROM names ORDER BY kind, id"):
+                known = named.get(kind) if isinstance(kind, str) else None
+                if known is None or identifier != len(known) or not isinstance(name, str):
+                    raise JournalDamaged(Finding(FindingCode.NAMES, "names", f"{kind!r} {identifier!r} is no name, or follows a gap"))
+                known.append(name)
         except READ_ERRORS as error:
             raise JournalDamaged(finding_of(error, "names")) from error
-        for kind, identifier, name in rows:
-            known = named.get(kind) if isinstance(kind, str) else None
-            if known is None or identifier != len(known) or not isinstance(name, str):
-                raise JournalDamaged(Finding(FindingCode.NAMES, "names", f"{kind!r} {identifier!r} is no name, or follows a gap"))
-            known.append(name)
         return Names(named["account"], named["owner"])
 
     def check_pages(self) -> None:
@@ -411,14 +410,17 @@ class Reader:
         self._seq_before = int(seqs[-1])
 
     def _check_names(self) -> None:
-        rows: list[tuple[str, int, str]] = []
+        execute = self._connection.execute
+        untyped = "typeof(kind) <> 'text' OR typeof(id) <> 'integer' OR typeof(name) <> 'text'"
         try:
-            rows = self._connection.execute("SELECT kind, id, name FROM names ORDER BY kind, id").fetchall()
+            is_typed = execute(f"SELECT count(*) FROM names WHERE {untyped}").fetchone()[0] == 0
+            # As bytes and row by row: a venue may have millions of names.
+            rows = execute("SELECT CAST(kind AS BLOB), id, CAST(name AS BLOB) FROM names ORDER BY kind, id")
+            is_sound = is_typed and names_hash(rows) == self.entries["names_sha256"]
         except READ_ERRORS as error:
             self._found(finding_of(error, "names"))
             return
-        typed = all(type(kind) is str and type(identifier) is int and type(name) is str for kind, identifier, name in rows)
-        if not typed or names_hash(rows) != self.entries["names_sha256"]:
+        if not is_sound:
             self._find(FindingCode.NAMES, "names", "a name was altered, added or removed: SHA-256 does not agree with the manifest")
 
     def _mark(self, place: str) -> _Mark | None:

@@ -58,9 +58,9 @@ def apply_events(state: State, events: EventArray) -> EffectArray:
     return np.concatenate(parts)
 
 
-def read_batches(journal: Reader) -> Iterator[Batch]:
-    """Yield the batches in order; raise ``JournalDamaged`` at the first fault."""
-    if not journal.check_head():
+def read_batches(journal: Reader, *, with_names: bool = True) -> Iterator[Batch]:
+    """Yield the batches in order; raise ``JournalDamaged`` at the first fault. Names need no second check."""
+    if not journal.check_head(with_names=with_names):
         raise JournalDamaged(journal.findings[0])
     for batch in journal.batches():
         if journal.findings:

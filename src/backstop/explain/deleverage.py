@@ -1,0 +1,143 @@
+"""ADL as facts: what is closed at which cash, what each counterparty weighs, gives and receives."""
+
+from __future__ import annotations
+
+from backstop.config.policies import LOTS_WEIGHT, POLICIES, PROFIT_WEIGHT, Weight, weight_kind
+from backstop.core.events import AdlClass, AdlPolicy, EffectKind
+from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlPlanEffect
+from backstop.core.waterfall.certificate import check_certificate
+from backstop.explain.closing import zero_text
+from backstop.explain.fact import Fact
+from backstop.explain.passed import add_passed_over
+from backstop.explain.scene import Scene
+from backstop.journal.rendering import Row
+from backstop.reference.margin import Contract
+from backstop.reference.wave import Counterparty, cash_parts, weight_of
+
+__all__ = ["add_adl_class", "add_adl_fill", "add_adl_plan"]
+
+#: Counterparties named in the text; the rest are counted.
+_NAMED_MAX = 8
+
+#: Unit of the weights in eta.
+_ETA = {Weight.PROFIT: "eta_weight_atoms", Weight.LOTS: "eta_weight_lots", Weight.SCORE: "eta_weight"}
+
+
+def add_adl_plan(scene: Scene, fact: Fact) -> None:
+    """Work out the cash of an account's ADL; say why it came to that, and who gave the lots."""
+    plan, words = AdlPlanEffect(scene.row), scene.speaker
+    if plan.account != scene.account:
+        return
+    market, lots, found = plan.market, abs(plan.lots), scene.portfolio
+    fact.check("equity", plan.equity, found.equity)
+    if found.equity >= 0:
+        fact.check("cash at mark", plan.cash, scene.holding(market).value_of(lots))
+        fact.because.append("solvent: it is closed at mark, so that nobody pays for it")
+    else:
+        zero = found.zero_cash(market, lots)
+        fact.check("zero cash", plan.cash, zero.cash)
+        beyond = words.cash(plan.cash - zero.at_mark)
+        fact.because.append("insolvent: it is closed at " + zero_text(scene, found, market, lots))
+        fact.because.append(f"  the counterparties together pay {beyond} beyond mark, each by its lots")
+    add_passed_over(scene, fact)
+    fills = _fills(scene.rows, scene.place)
+    fact.because += _fill_lines(scene, fills)
+    fact.values["counterparties"] = [words.fields(each.rows, is_event=False) for each in fills]
+    _certificate(scene, fact, scene.place)
+
+
+def add_adl_class(scene: Scene, fact: Fact) -> None:
+    """Say how a class shares what it gives, so that each one's part can be worked out from its weight."""
+    told, policy = AdlClassEffect(scene.row), AdlPolicy(scene.rules.adl_policy)
+    fact.because.append(f"weight: {_weight_text(policy, told.adl_class)}")
+    if told.eta_weight:
+        fact.values |= {"eta_lots": told.eta_lots, _ETA[weight_kind(policy, told.adl_class)]: told.eta_weight}
+        fact.because.append("each gives eta x its weight, down to a whole lot, at most its cap; the lots left go to the largest remainders")
+
+
+def add_adl_fill(scene: Scene, fact: Fact) -> None:
+    """Say what the account weighs, gives and receives as a counterparty."""
+    fill, words, earlier = AdlFillEffect(scene.row), scene.speaker, scene.rows[: scene.place]
+    if fill.account != scene.account:
+        return
+    held, at_mark = scene.mine.held(fill.market), scene.contract(fill.market).value_of(-fill.lots)
+    classes = (each for each in reversed(earlier) if each["kind"] == EffectKind.ADL_CLASS)
+    group = next(each for each in classes if AdlClassEffect(each).account == fill.defaulter)
+    fields = words.fields(group, is_event=False)
+    fact.because.append(f"its class gives {fields['quantity']}, {fields['eta']}: eta x weight, at most its cap, in whole lots")
+    fact.because.append(f"it holds {words.lots(fill.market, held)}, the side that the defaulter's position needs")
+    _add_weight(scene, fact, fill)
+    first = max(place for place, each in enumerate(earlier) if each["kind"] == EffectKind.ADL_PLAN)
+    _add_share(scene, fact, fill, first)
+    fact.because.append(f"at mark it would receive {words.cash(at_mark)}: it pays {words.cash(at_mark - fill.cash)} for the default")
+    fact.check("on the other side", held * fill.lots < 0 and abs(fill.lots) <= abs(held), True)
+    _certificate(scene, fact, first)
+
+
+def _fill_lines(scene: Scene, fills: list[AdlFillEffect[int]]) -> list[str]:
+    words, lines = scene.speaker, []
+    for fill in sorted(fills, key=lambda each: -abs(each.lots))[:_NAMED_MAX]:
+        given, cap = words.lots(fill.market, fill.lots), words.lots(fill.market, fill.cap_lots)
+        weight = words.fields(fill.rows, is_event=False)["weight"]
+        receives = f"class {fill.adl_class.name.lower()}, weight {weight}, receives {words.cash(fill.cash)}"
+        lines.append(f"  {words.holder(fill.account)} gives {given} of its cap {cap}, {receives}")
+    return lines + ([f"  and {len(fills) - _NAMED_MAX} more counterparties"] if len(fills) > _NAMED_MAX else [])
+
+
+def _certificate(scene: Scene, fact: Fact, first: int) -> None:
+    """Check the wave's certificate; a wave is the same for all who are in it."""
+    known = scene.shared.certificate_faults
+    if first not in known:
+        contract = scene.rules.markets[scene.rows[first]["market"]].contract
+        known[first] = [str(fault) for fault in check_certificate(scene.effects, first, contract)]
+    faults = known[first]
+    fact.values["certificate"] = faults or "sound"
+    fact.because.append("certificate: sound" if not faults else f"certificate: {'; '.join(faults)}")
+    fact.check("faults of the certificate", len(faults), 0)
+
+
+def _weight_text(policy: AdlPolicy, adl_class: AdlClass) -> str:
+    """Say how the weight of a counterparty of a class comes about."""
+    weight = weight_kind(policy, adl_class)
+    if weight == Weight.LOTS:
+        return LOTS_WEIGHT
+    return PROFIT_WEIGHT if weight == Weight.PROFIT else POLICIES[policy].says
+
+
+def _add_weight(scene: Scene, fact: Fact, fill: AdlFillEffect[int]) -> None:
+    """Say how the weight of a fill comes about, and check it where it is lots or profit."""
+    policy, holding = AdlPolicy(scene.rules.adl_policy), scene.holding(fill.market)
+    says, weight = f"weight: {_weight_text(policy, fill.adl_class)}", weight_kind(policy, fill.adl_class)
+    if weight != Weight.SCORE:
+        if weight == Weight.PROFIT:
+            says += f": {scene.speaker.venue.asset.text(holding.value)} less {scene.speaker.cash(holding.cost)}"
+        counterparty = Counterparty(scene.account, holding, scene.portfolio)
+        fact.check("weight", fill.weight, weight_of(policy, fill.adl_class, counterparty, scene.event["seq"]))
+    fact.because.append(says)
+
+
+def _add_share(scene: Scene, fact: Fact, fill: AdlFillEffect[int], first: int) -> None:
+    """Say which part of the defaulter's cash a fill has, and check it; ``first``: place of the ADL_PLAN."""
+    plan, words = AdlPlanEffect(scene.rows[first]), scene.speaker
+    gives = {each.account: abs(each.lots) for each in _fills(scene.rows, first)}
+    received = cash_parts(plan.cash, gives)[fill.account]
+    fact.check("cash", fill.cash, received)
+    quantity, mark = words.lots(plan.market, plan.lots), words.price(plan.market, plan.mark_ticks)
+    at_mark = words.cash(Contract(scene.rules.markets[plan.market], plan.mark_ticks).value_of(-plan.lots))
+    mine, whole, part = words.lots(plan.market, abs(fill.lots)), words.lots(plan.market, abs(plan.lots)), words.cash(abs(received))
+    fact.because += [
+        f"the defaulter's {quantity} are closed for {words.cash(plan.cash)} in all; at mark {mark} that is {at_mark}",
+        f"  its share: {words.cash(abs(plan.cash))} x {mine} / {whole}, rounded down, the atoms left by largest remainder: {part}",
+    ]
+    fact.values |= {"cash_in_all": words.cash(plan.cash), "quantity_in_all": quantity, "mark_price": mark}
+
+
+def _fills(rows: list[Row], first: int) -> list[AdlFillEffect[int]]:
+    """Return the fills of the ADL_PLAN at a place."""
+    found = list[AdlFillEffect[int]]()
+    for row in rows[first + 1 :]:
+        if row["kind"] == EffectKind.ADL_FILL:
+            found.append(AdlFillEffect(row))
+        elif row["kind"] != EffectKind.ADL_CLASS:
+            break
+    return found
