@@ -28,6 +28,19 @@ from backstop.core.events import (
     outside_of,
 )
 from backstop.core.instruments import PPM, VenueRules
+from backstop.core.kinds import (
+    CancelEffect,
+    ClaimEffect,
+    GuardEffect,
+    HaircutEffect,
+    HealthEffect,
+    OfferEffect,
+    PostingEffect,
+    ProviderEffect,
+    ReserveEffect,
+    TakeoverEffect,
+    TradeEffect,
+)
 from backstop.core.state import FUND_SLOTS, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED, TAKEOVER_OFFER, State
 from backstop.journal.rendering import Row
 from backstop.reference.arithmetic import ceil_div, sign
@@ -135,6 +148,7 @@ class Books:
         self.defaulters: set[int] = set()
         self._house: dict[int, int] = {}
         self._owners: dict[int, Owner] = {}
+        self._group_of = {fund_of(group): group for group in range(len(rules.funds))}
         self._offers = _offers_named(state, recorded)
         bound = recorded["account"][recorded["kind"] == EffectKind.PROVIDER].tolist()
         self._read({*looked_at, *bound, *(provider.account for provider in self.providers)})
@@ -299,49 +313,53 @@ class Books:
             self._follow_trade(account, row)
         elif kind == EffectKind.HAIRCUT:
             lots, cost = account.positions[market]
-            account.positions[market] = (lots, cost + row["amount"])
+            account.positions[market] = (lots, cost + HaircutEffect(row).amount)
         elif kind == EffectKind.CLAIM:
-            account.claim += row["amount"]
+            account.claim += ClaimEffect(row).change
         elif kind == EffectKind.HEALTH:
-            if (row["code"] >= Health.DISTRESSED) != account.in_default:
-                account.closed.clear()
-                account.default_since_ns = self.now_ns if row["code"] >= Health.DISTRESSED else NEVER_NS
-                if row["code"] < Health.DISTRESSED:
-                    account.reduced.clear()
-            account.health = row["code"]
-        if kind in _CLOSES or (kind == EffectKind.TRADE and row["code"] == Cause.CLOSEOUT):
+            self._follow_health(account, HealthEffect(row).health)
+        if kind in _CLOSES or (kind == EffectKind.TRADE and TradeEffect(row).cause == Cause.CLOSEOUT):
             account.closed.add(market)
 
+    def _follow_health(self, account: Account, health: Health) -> None:
+        if (health >= Health.DISTRESSED) != account.in_default:
+            account.closed.clear()
+            account.default_since_ns = self.now_ns if health >= Health.DISTRESSED else NEVER_NS
+            if health < Health.DISTRESSED:
+                account.reduced.clear()
+        account.health = health
+
     def _follow_trade(self, account: Account, row: Row) -> None:
-        market, lots = row["market"], row["lots"]
-        if row["code"] == Cause.OPENING:
-            account.positions[market] = (lots, -row["amount"])
-            if row["other"] in self._house:
-                self._house[row["other"]] -= lots  # the other side of an opening has no row of its own
+        trade = TradeEffect(row)
+        market = trade.market
+        if trade.cause == Cause.OPENING:
+            account.positions[market] = (trade.lots, -trade.cash)
+            if trade.counterpart in self._house:
+                self._house[trade.counterpart] -= trade.lots  # the other side of an opening has no row of its own
             return
-        if row["code"] == Cause.FILL and account.held(market) * lots < 0:
+        if trade.cause == Cause.FILL and account.held(market) * trade.lots < 0:
             account.reduced.add(market)
         before = Holding(market, self.contract(market), *account.positions.get(market, (0, 0)))
-        after, _ = before.after_trade(lots, row["amount"])
+        after, _ = before.after_trade(trade.lots, trade.cash)
         account.positions[market] = (after.lots, after.cost)
 
     def _follow_guard(self, row: Row) -> None:
-        if row["code"] == Guard.RELEASED:
-            self.marks_before[row["market"]] = row["price_ticks"]
+        guard = GuardEffect(row)
+        if guard.action == Guard.RELEASED:
+            self.marks_before[guard.market] = guard.price_ticks
             if not self._is_mark:
-                self.marks[row["market"]] = row["price_ticks"]
+                self.marks[guard.market] = guard.price_ticks
 
     def _follow_posting(self, row: Row) -> None:
-        amount = row["amount"]
-        for holder, change in ((row["account"], amount), (row["other"], -amount)):
+        posting = PostingEffect(row)
+        for holder, change in ((posting.receiver, posting.amount), (posting.payer, -posting.amount)):
             if holder in self.accounts:
                 self.accounts[holder].balance += change
-            for group, fund in enumerate(self.funds):
-                if holder == fund_of(group):
-                    fund.balance += change
-                    if change < 0 and row["code"] in _PAYMENTS:
-                        fund.paid += amount
-                        self._change_owner(row["account"], paid=amount)
+            if holder in self._group_of:
+                self.funds[self._group_of[holder]].balance += change
+        if posting.payer in self._group_of and posting.cause in _PAYMENTS:
+            self.funds[self._group_of[posting.payer]].paid += posting.amount
+            self._change_owner(posting.receiver, paid=posting.amount)
 
     def _change_owner(self, account: int, paid: int = 0, reserved: int = 0) -> None:
         owner = self._owners.get(self._owner_of(account))
@@ -350,33 +368,37 @@ class Books:
             owner.reserved += reserved
 
     def _follow_reserve(self, row: Row) -> None:
-        self.funds[self.rules.markets[row["market"]].group].reserved += row["amount"]
-        self._change_owner(row["account"], reserved=row["amount"])
+        told = ReserveEffect(row)
+        self.funds[self.rules.markets[told.market].group].reserved += told.change
+        self._change_owner(told.account, reserved=told.change)
 
     def _follow_provider(self, row: Row) -> None:
-        provider = self.providers[row["other"]]
-        provider.account, provider.status, provider.until_ns = row["account"], ProviderStatus(row["code"]), row["value"]
-        provider.score_ppm = row["amount"]
+        told = ProviderEffect(row)
+        provider = self.providers[told.provider]
+        provider.account, provider.status, provider.until_ns = told.account, told.status, told.until_ns
+        provider.score_ppm = told.score_ppm
 
     def _follow_offer(self, row: Row) -> None:
-        number, market, lots, side = row["price_ticks"], row["market"], abs(row["lots"]), -sign(row["lots"])
+        offer = OfferEffect(row)
+        number, market, lots, side = offer.provider, offer.market, abs(offer.lots), -sign(offer.lots)
         provider, rise = self.providers[number], max(0, self.backer(number, market, side).initial_rise(lots))
         notional = self._use(number, market, side, lots)
         provider.pending_initial += rise
         provider.pending_notional += notional
         provider.offered[side, market] = provider.offered.get((side, market), 0) + lots
-        self._offers[row["other"]] = Offer(number, market, side, lots, notional, rise, self.now_ns)
+        self._offers[offer.offer_id] = Offer(number, market, side, lots, notional, rise, self.now_ns)
 
     def _follow_takeover(self, row: Row) -> None:
-        if row["other"] == 0:
-            self._use(row["price_ticks"], row["market"], -sign(row["lots"]), abs(row["lots"]))
+        taken = TakeoverEffect(row)
+        if taken.offer_id == 0:
+            self._use(taken.provider, taken.market, -sign(taken.lots), abs(taken.lots))
             return
-        self._close(row["other"])
-        provider = self.providers[row["price_ticks"]]
+        self._close(taken.offer_id)
+        provider = self.providers[taken.provider]
         provider.score_ppm += (PPM - provider.score_ppm) // 8
 
     def _follow_cancel(self, row: Row) -> None:
-        offer = self._close(row["other"])
+        offer = self._close(CancelEffect(row).order_id)
         if offer is not None:
             gauges, key = self.providers[offer.provider].gauges, (self.rules.markets[offer.market].group, offer.side)
             refill = self._refill(offer.provider, *key)

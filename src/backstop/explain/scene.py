@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from backstop.core.events import NONE, BreakerCause, BreakerState, EffectArray, EffectKind, EventKind, Guard
 from backstop.core.instruments import VenueRules
+from backstop.core.kinds import BreakerEffect, GuardEffect
 from backstop.core.orders import order_side
 from backstop.core.state import ORDERED_INTERVAL, ORDERED_NOTIONAL, TAKEOVER_OFFER, State
 from backstop.explain.books import Account, Books
@@ -188,9 +189,8 @@ class Scene:
 
     def is_held(self) -> bool:
         """Return whether the price guard held the event's mark back."""
-        return any(
-            row["kind"] == EffectKind.GUARD and row["code"] == Guard.HELD and row["market"] == self.event["market"] for row in self.rows
-        )
+        guards = (GuardEffect(row) for row in self.rows if row["kind"] == EffectKind.GUARD)
+        return any((guard.action, guard.market) == (Guard.HELD, self.event["market"]) for guard in guards)
 
     def breaker(self, market: int) -> Breaker:
         """Return a market's breaker at this effect: the severer of its own and the venue's, its own where both are alike."""
@@ -199,9 +199,9 @@ class Scene:
     def machine(self, market: int) -> Breaker:
         """Return the breaker of a market alone, or with NONE the venue's, at this effect."""
         changed = np.flatnonzero(self.effects["kind"][: self.place] == EffectKind.BREAKER).tolist()
-        for row in (self.rows[place] for place in reversed(changed)):
-            if row["market"] == market:
-                return Breaker.of(row["code"], row["lots"], row["amount"])
+        for told in (BreakerEffect(self.rows[place]) for place in reversed(changed)):
+            if told.market == market:
+                return Breaker(told.breaker_state, told.cause, told.until_ns)
         return self.before.breakers[market]  # the venue's is the last: NONE is -1
 
     def later(self, *kinds: EffectKind) -> list[Row]:
