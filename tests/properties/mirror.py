@@ -34,18 +34,18 @@ from backstop.core.events import (
     outside_of,
 )
 from backstop.core.instruments import PPM, VenueRules
-from backstop.reference.arithmetic import ceil_div, sign
+from backstop.reference.arithmetic import sign
+from backstop.reference.funds import paid_in_window, pay_slot
+from backstop.reference.machine import severest
 from backstop.reference.margin import Contract
 from backstop.reference.records import Effect, Event
-from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, FUND_SLOTS, TAKEOVER_OFFER
+from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER
 
 __all__ = ["Backer", "Holding", "Mirror", "MirrorOrder", "Payment", "cancelled_first"]
 
 F = EffectKind
 #: What a fund pays and counts against its caps.
 FUND_PAYMENTS = (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP)
-#: From what stops nothing to what stops most.
-SEVERITY = (BreakerState.OPEN, BreakerState.THROTTLED, BreakerState.REOPENING, BreakerState.HALTED)
 
 
 @dataclass(slots=True)
@@ -272,7 +272,7 @@ class Mirror:
 
     def effective(self, market: int) -> int:
         """Return the severer of the market's breaker state and the venue's."""
-        return max((self.breakers[market][0], self.breakers[-1][0]), key=lambda state: SEVERITY.index(BreakerState(state)))
+        return severest(self.breakers[market][0], self.breakers[-1][0])
 
     @property
     def vault(self) -> int:
@@ -297,9 +297,11 @@ class Mirror:
 
     def paid_by_slots(self, group: int) -> int:
         """What the fund paid in the latest slots, as the rules count."""
-        slot_ns = ceil_div(self.rules.fund.window_ns, FUND_SLOTS - 1)
-        oldest = self.now // slot_ns - FUND_SLOTS + 1
-        return sum(each.amount for each in self.payments if each.group == group and each.time_ns // slot_ns >= oldest)
+        by_slot, window_ns = Counter[int](), self.rules.fund.window_ns
+        for each in self.payments:
+            if each.group == group:
+                by_slot[pay_slot(each.time_ns, window_ns)] += each.amount
+        return paid_in_window(by_slot, self.now, window_ns)
 
     def paid_to(self, owner: int) -> int:
         """What the funds paid for an owner since they last did not for longer than a window."""

@@ -27,7 +27,7 @@ from backstop.core.events import (
     fund_of,
     outside_of,
 )
-from backstop.core.instruments import PPM, VenueRules
+from backstop.core.instruments import VenueRules
 from backstop.core.kinds import (
     CancelEffect,
     ClaimEffect,
@@ -43,11 +43,11 @@ from backstop.core.kinds import (
 )
 from backstop.core.state import FUND_SLOTS, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED, TAKEOVER_OFFER, State
 from backstop.journal.rendering import Row
-from backstop.reference.arithmetic import ceil_div, sign
-from backstop.reference.funds import FundView, supports_closing
+from backstop.reference.arithmetic import sign
+from backstop.reference.funds import FundView, paid_in_window, supports_closing
 from backstop.reference.loss import Loss, Payer
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing
-from backstop.reference.offering import Backer, Gauge, Offering
+from backstop.reference.offering import Backer, Gauge, Offering, score_after_takeover
 from backstop.reference.wave import Counterparty, Wave
 
 __all__ = ["Account", "Books", "Provider"]
@@ -395,7 +395,7 @@ class Books:
             return
         self._close(taken.offer_id)
         provider = self.providers[taken.provider]
-        provider.score_ppm += (PPM - provider.score_ppm) // 8
+        provider.score_ppm = score_after_takeover(provider.score_ppm)
 
     def _follow_cancel(self, row: Row) -> None:
         offer = self._close(CancelEffect(row).order_id)
@@ -471,10 +471,9 @@ def _house_of(market: int) -> tuple[int, int]:
 
 def _fund(rules: VenueRules, state: State, group: int, now_ns: int) -> Fund:
     row = state.funds[group]
-    oldest = now_ns // ceil_div(rules.fund.window_ns, FUND_SLOTS - 1) - FUND_SLOTS + 1
     newest = int(row.paid_slot)
-    numbers = range(newest - FUND_SLOTS + 1, newest + 1)
-    paid = sum(int(row.paid[number % FUND_SLOTS]) for number in numbers if number >= oldest)
+    by_slot = {number: int(row.paid[number % FUND_SLOTS]) for number in range(newest - FUND_SLOTS + 1, newest + 1)}
+    paid = paid_in_window(by_slot, now_ns, rules.fund.window_ns)
     return Fund(int(state.house[-2 - fund_of(group)]), int(row.reserved), paid)
 
 

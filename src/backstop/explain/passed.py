@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from backstop.core.events import NEVER_NS, NONE, EffectKind, Health, ProviderStatus, Stage
+from backstop.core.events import NEVER_NS, NONE, EffectKind, ProviderStatus, Stage
 from backstop.core.instruments import PPM
 from backstop.explain.closing import caps_text, slice_text
 from backstop.explain.fact import Fact, percent
 from backstop.explain.funds import available_text, support_text
 from backstop.explain.scene import Plan, Scene, Stop, Turn
 from backstop.journal.rendering import time_text
-from backstop.reference.closing import Closing
-from backstop.reference.offering import Backer, Offering, RoomBound
+from backstop.reference.closing import Closing, waits_for_book
+from backstop.reference.offering import Backer, LossStop, Offering, RoomBound
 
 __all__ = ["DIFFERENCES", "add_passed_over", "add_waiting"]
 
@@ -31,8 +31,8 @@ def _turn_of(scene: Scene, present: Turn | None) -> Turn:
     plan = scene.new_plan()
     stops = {holding.market: _stops(scene, plan, holding.market) for holding in plan.portfolio.held}
     closeouts = [stop for each in stops.values() for stop in each if stop.stage == "closeout" and stop.reason != "not_built"]
-    waits = any(stop.is_busy for stop in closeouts) or scene.mine.health == Health.DISTRESSED
-    would_wait = bool(closeouts) and waits and scene.now_ns < scene.deadline_ns
+    is_busy = any(stop.is_busy for stop in closeouts)
+    would_wait = bool(closeouts) and waits_for_book(scene.mine.health, scene.now_ns, scene.deadline_ns, is_busy=is_busy)
     return Turn(scene.place, stops, would_wait, _vault_took(scene) > 0)
 
 
@@ -263,12 +263,12 @@ def _unable(scene: Scene, backer: Backer, market: int) -> str | None:
 
 def _stopped(scene: Scene, backer: Backer) -> str | None:
     """Return that a provider that reached its loss stop has not won back half of it; None: it has."""
-    cash, stop, equity = scene.speaker.venue.asset.text, backer.rules.loss_stop, backer.portfolio.equity
-    baseline = int(scene.state.providers[backer.number].baseline)
-    if baseline - equity <= stop // 2:
+    cash, baseline = scene.speaker.venue.asset.text, int(scene.state.providers[backer.number].baseline)
+    loss = LossStop(backer.rules.loss_stop, baseline, backer.portfolio.equity)
+    if loss.is_won_back:
         return None
-    lost = f"it lost {cash(baseline - equity)} ({cash(baseline)} less equity {cash(equity)})"
-    return f"reached its loss stop {cash(stop)} and is asked again when half is won back: {lost}"
+    lost = f"it lost {cash(loss.lost)} ({cash(loss.baseline)} less equity {cash(loss.equity)})"
+    return f"reached its loss stop {cash(loss.most)} and is asked again when half is won back: {lost}"
 
 
 def _no_room(scene: Scene, backer: Backer) -> str | None:

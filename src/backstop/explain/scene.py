@@ -18,13 +18,11 @@ from backstop.journal.rendering import Row, Speaker
 from backstop.reference.book import Band, Book
 from backstop.reference.closing import Cap, Caps, Closing
 from backstop.reference.loss import Cut, Loss
+from backstop.reference.machine import severest
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing
 from backstop.reference.offering import Offering
 
 __all__ = ["Before", "Breaker", "Plan", "Scene", "Shared", "Socialised", "Stop", "Turn"]
-
-#: Severity of a breaker's states: the severer of a market's and the venue's counts.
-_SEVERITY = (BreakerState.OPEN, BreakerState.THROTTLED, BreakerState.REOPENING, BreakerState.HALTED)
 
 
 class Breaker(NamedTuple):
@@ -194,7 +192,8 @@ class Scene:
 
     def breaker(self, market: int) -> Breaker:
         """Return a market's breaker at this effect: the severer of its own and the venue's, its own where both are alike."""
-        return max((self.machine(market), self.machine(NONE)), key=lambda each: _SEVERITY.index(each.state))
+        own, venue = self.machine(market), self.machine(NONE)
+        return own if severest(own.state, venue.state) == own.state else venue
 
     def machine(self, market: int) -> Breaker:
         """Return the breaker of a market alone, or with NONE the venue's, at this effect."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, EffectKind, Guard, Operator, fund_of
 from backstop.core.instruments import PPM
 from backstop.reference.arithmetic import ceil_div
-from backstop.reference.machine import HALT, THROTTLE, Breaker, graded, set_level, settle, spend
+from backstop.reference.machine import HALT, THROTTLE, Breaker, graded, set_level, settle, severest, spend
 from backstop.reference.records import Event
 from backstop.reference.state import State
 
@@ -28,9 +28,6 @@ __all__ = [
 ]
 
 OPEN, THROTTLED, HALTED, REOPENING = BreakerState
-#: From what stops nothing to what stops most.
-SEVERITY = (OPEN, THROTTLED, REOPENING, HALTED)
-
 
 # -- the machines --------------------------------------------------------------------------------
 
@@ -42,8 +39,7 @@ def venue_number(state: State) -> int:
 
 def effective_state(state: State, market: int) -> BreakerState:
     """The severer of the market's own state and the venue's."""
-    states = (BreakerState(state.breakers[number].state) for number in (market, venue_number(state)))
-    return max(states, key=SEVERITY.index)
+    return severest(state.breakers[market].state, state.breakers[venue_number(state)].state)
 
 
 def mark_dirty(state: State, number: int) -> None:

@@ -8,13 +8,14 @@ from fractions import Fraction
 from functools import cached_property
 from typing import NamedTuple
 
+from backstop.core.events import Health
 from backstop.core.instruments import NO_CAP, PPM, CloseoutRules, DisposalRules
 from backstop.reference.arithmetic import ceil_div, largest_that, least_that, part_of, sign
 from backstop.reference.book import Book, Limit, Slice
 from backstop.reference.funds import FundView
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing, ZeroCash
 
-__all__ = ["Cap", "Caps", "Closing", "Cost", "OrderBound", "OrderTerms", "Settlement", "SizeBound", "settle"]
+__all__ = ["Cap", "Caps", "Closing", "Cost", "OrderBound", "OrderTerms", "Settlement", "SizeBound", "settle", "waits_for_book"]
 
 
 class Cap(NamedTuple):
@@ -235,6 +236,14 @@ class Closing:
     def disposal_lots(self, rules: DisposalRules) -> int:
         """Return the lots of an order by which the vault sells."""
         return min(self.cap(), self.disposal_share(rules), self.everything)
+
+
+def waits_for_book(health: int, now_ns: int, deadline_ns: int, *, is_busy: bool) -> bool:
+    """Return whether an account without an order waits for the book, rather than go to the next stage.
+
+    Until its deadline it does where capacity is only taken by others, or where it is no worse than DISTRESSED.
+    """
+    return now_ns < deadline_ns and (is_busy or health == Health.DISTRESSED)
 
 
 class OrderTerms(NamedTuple):

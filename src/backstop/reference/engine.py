@@ -45,6 +45,7 @@ from backstop.reference.breakers import (
     shift_peaks,
 )
 from backstop.reference.closeout import BUSY, PLACED, forget_depth, order_done, order_fill, place_orders
+from backstop.reference.closing import waits_for_book
 from backstop.reference.fund import money_stages, net_linked_owners
 from backstop.reference.records import Effect, Event
 from backstop.reference.refusals import reason_to_refuse
@@ -359,7 +360,7 @@ def closeout_waits(state: State, account_id: int) -> bool:
         account.wait_until = now + rules.order_timeout_ns
         return True
     deadline = state.deadline(account_id)
-    if now < deadline and (outcome == BUSY or account.health == Health.DISTRESSED):
+    if waits_for_book(account.health, now, deadline, is_busy=outcome == BUSY):
         account.wait_until = min(deadline, now + rules.interval_ns)
         return True
     return False

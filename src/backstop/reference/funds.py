@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
 from backstop.core.events import Stage
+from backstop.reference.arithmetic import ceil_div
 
-__all__ = ["FundLimit", "FundView", "supports_closing"]
+__all__ = ["FUND_SLOTS", "FundLimit", "FundView", "paid_in_window", "pay_slot", "supports_closing"]
+
+#: Slots of a fund's gauges, the present one included; sixteen of them are a window.
+FUND_SLOTS = 17
 
 
 class FundLimit(Enum):
@@ -16,6 +21,17 @@ class FundLimit(Enum):
     BALANCE = "balance"
     WINDOW = "window"
     OWNER = "owner"
+
+
+def pay_slot(now_ns: int, window_ns: int) -> int:
+    """Return the number of the slot in which a payment counts."""
+    return now_ns // ceil_div(window_ns, FUND_SLOTS - 1)
+
+
+def paid_in_window(by_slot: Mapping[int, int], now_ns: int, window_ns: int) -> int:
+    """Return what was paid in the latest slots: at least that of a whole window. Atoms."""
+    oldest = pay_slot(now_ns, window_ns) - FUND_SLOTS + 1
+    return sum(atoms for slot, atoms in by_slot.items() if slot >= oldest)
 
 
 def supports_closing(stages: tuple[int, ...]) -> bool:

@@ -19,12 +19,15 @@ __all__ = [
     "new_peaks",
     "set_level",
     "settle",
+    "severest",
     "spend",
 ]
 
 #: Levels of a cause; 0 is none.
 THROTTLE, HALT = 1, 2
 CAUSES = tuple(BreakerCause)
+#: From what stops nothing to what stops most.
+SEVERITY = (BreakerState.OPEN, BreakerState.THROTTLED, BreakerState.REOPENING, BreakerState.HALTED)
 #: Any span of a drawdown window is covered by so many slots of ``ceil(window / 16)``.
 PEAK_SLOTS = 17
 
@@ -41,6 +44,11 @@ class Machine:
     spent: set[BreakerCause] = field(default_factory=set)
     #: Causes that the present stop was entered for, or held anew for.
     answered: set[BreakerCause] = field(default_factory=set)
+
+
+def severest(one: int, other: int) -> BreakerState:
+    """Return the severer of two states; the first where both are alike."""
+    return max((BreakerState(one), BreakerState(other)), key=SEVERITY.index)
 
 
 def demand(machine: Machine) -> tuple[int, int]:

@@ -13,9 +13,21 @@ from backstop.reference.arithmetic import largest_that, least_that, part_of
 from backstop.reference.funds import FundView
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing
 
-__all__ = ["NS_PER_S", "Backer", "Gauge", "Offering", "RoomBound", "TakeoverPrice"]
+__all__ = [
+    "Backer",
+    "Gauge",
+    "LossStop",
+    "Offering",
+    "RoomBound",
+    "TakeoverPrice",
+    "score_after_failure",
+    "score_after_takeover",
+]
+
 
 NS_PER_S = 1_000_000_000
+#: A score never falls below this.
+SCORE_MIN_PPM = 1_000
 
 
 class Gauge(NamedTuple):
@@ -34,6 +46,39 @@ class Gauge(NamedTuple):
         """Return the gauge once an offer is cancelled: what time has not refilled since is free again."""
         left = max(0, notional - refill_per_s * age_ns // NS_PER_S)
         return self._replace(used=max(0, self.used - left))
+
+
+def score_after_takeover(score_ppm: int) -> int:
+    """Return the score of a provider that kept its word."""
+    return score_ppm + (PPM - score_ppm) // 8
+
+
+def score_after_failure(score_ppm: int) -> int:
+    """Return the score of a provider that did not."""
+    return max(SCORE_MIN_PPM, score_ppm - score_ppm // 4)
+
+
+class LossStop(NamedTuple):
+    """What a provider may lose before it is no longer asked. Atoms."""
+
+    most: int
+    baseline: int
+    equity: int
+
+    @property
+    def lost(self) -> int:
+        """What it lost; below 0: it gained."""
+        return self.baseline - self.equity
+
+    @property
+    def is_reached(self) -> bool:
+        """It lost all that it may."""
+        return self.lost >= self.most
+
+    @property
+    def is_won_back(self) -> bool:
+        """It has won back half of what it may lose."""
+        return self.lost <= self.most // 2
 
 
 class RoomBound(Enum):

@@ -25,8 +25,8 @@ from backstop.core.events import (
     outside_of,
 )
 from backstop.core.instruments import CommitmentRules, VenueRules
-from backstop.reference.arithmetic import ceil_div, sign
-from backstop.reference.funds import FundView, supports_closing
+from backstop.reference.arithmetic import sign
+from backstop.reference.funds import FundView, paid_in_window, pay_slot, supports_closing
 from backstop.reference.machine import Breaker, Peaks, new_breakers, new_peaks
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing
 from backstop.reference.offering import Gauge
@@ -35,7 +35,6 @@ from backstop.reference.records import Effect
 __all__ = [
     "CLOSING_ORDER",
     "DISPOSAL_ORDER",
-    "FUND_SLOTS",
     "TAKEOVER_OFFER",
     "Account",
     "Fund",
@@ -49,8 +48,6 @@ __all__ = [
 
 #: Kinds of orders.
 CLOSING_ORDER, TAKEOVER_OFFER, DISPOSAL_ORDER = 0, 1, 2
-#: Slots of a fund's gauges, the present one included; sixteen of them are a window.
-FUND_SLOTS = 17
 #: What a fund paid for an owner.
 FUND_PAYS = (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP)
 
@@ -277,12 +274,11 @@ class State:
 
     def pay_slot(self) -> int:
         """Number of the present slot of what funds paid."""
-        return self.now // ceil_div(self.rules.fund.window_ns, FUND_SLOTS - 1)
+        return pay_slot(self.now, self.rules.fund.window_ns)
 
     def paid(self, group: int) -> int:
         """Atoms that the fund paid in the latest slots: at least those of a whole window."""
-        oldest = self.pay_slot() - FUND_SLOTS + 1
-        return sum(atoms for slot, atoms in self.funds[group].paid.items() if slot >= oldest)
+        return paid_in_window(self.funds[group].paid, self.now, self.rules.fund.window_ns)
 
     def owner(self, account: int) -> Owner:
         """Gauges of the account's owner."""

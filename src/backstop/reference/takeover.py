@@ -7,14 +7,11 @@ from backstop.core.instruments import PPM
 from backstop.reference.breakers import add_flow
 from backstop.reference.closeout import closing_of, send
 from backstop.reference.margin import Portfolio, Standing
-from backstop.reference.offering import Backer, Offering, TakeoverPrice
+from backstop.reference.offering import Backer, LossStop, Offering, TakeoverPrice, score_after_failure, score_after_takeover
 from backstop.reference.records import Event
 from backstop.reference.state import DISPOSAL_ORDER, TAKEOVER_OFFER, Order, State
 
 __all__ = ["answer", "bind", "dispose", "fail", "switch_off", "switch_on", "takeover_waits"]
-
-#: A score never falls below this.
-SCORE_MIN_PPM = 1_000
 
 
 # -- standing of a provider --------------------------------------------------------------------
@@ -73,17 +70,17 @@ def bring_up_to_date(state: State, number: int) -> None:
         if provider.status == ProviderStatus.OFF:
             provider.failures = 0
         enter(state, number, ProviderStatus.ON)
-    loss = provider.baseline - state.equity(provider.account)
-    if provider.status in (ProviderStatus.ON, ProviderStatus.COOLING) and loss >= loss_stop:
+    loss = LossStop(loss_stop, provider.baseline, state.equity(provider.account))
+    if provider.status in (ProviderStatus.ON, ProviderStatus.COOLING) and loss.is_reached:
         enter(state, number, ProviderStatus.STOPPED)
-    if provider.status == ProviderStatus.STOPPED and loss <= loss_stop // 2:
+    if provider.status == ProviderStatus.STOPPED and loss.is_won_back:
         enter(state, number, ProviderStatus.ON)
 
 
 def fail(state: State, number: int) -> None:
     """The provider refused, was silent, or accepted what it could not take."""
     provider, rules = state.providers[number], state.rules.takeover
-    provider.score = max(SCORE_MIN_PPM, provider.score - provider.score // 4)
+    provider.score = score_after_failure(provider.score)
     if provider.status != ProviderStatus.ON:
         report(state, number)
         return
@@ -278,7 +275,7 @@ def accept(state: State, order: Order) -> None:
     provider = state.providers[order.provider]
     support = state.close_order(order)
     transfer(state, order.account, order.market, order.provider, order.lots, order.cash, support, order)
-    provider.score += (PPM - provider.score) // 8
+    provider.score = score_after_takeover(provider.score)
     provider.failures = 0
 
 
