@@ -109,12 +109,12 @@ def test_provider_cannot_be_asked_beyond_its_margin_by_many_at_once(side: int) -
     scene.mark(935)
     offers = [scene.mirror.orders[number] for number in scene.open_ids()]
     assert offers
-    initial = sum(scene.mirror.margin(0, order.notional, initial=True) for order in offers)
+    initial = sum(scene.mirror.contract(0).initial_of(order.notional) for order in offers)
     assert initial <= scene.mirror.equity(liar)
     for number in scene.open_ids():
         if scene.mirror.orders[number].is_open:
             scene.answer(number, Answer.ACCEPT)
-    assert scene.mirror.equity(liar) >= scene.mirror.initial_margin(liar)
+    assert scene.mirror.equity(liar) >= scene.mirror.portfolio(liar).initial
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -52,7 +52,7 @@ def take_out(scene: Scene, accounts: list[int]) -> int:
     """Withdraw all that the owner can have; return it."""
     out = 0
     for account in accounts:
-        free = scene.mirror.equity(account) - scene.mirror.initial_margin(account)
+        free = scene.mirror.equity(account) - scene.mirror.portfolio(account).initial
         if free > 0 and not of(scene.cash(account, -free), F.REFUSAL):
             out += free
     return out
@@ -105,7 +105,7 @@ def test_winner_does_not_leave_while_its_twin_waits_for_the_book(side: int) -> N
     assert of(scene.mark(930), F.ORDER)
     scene.mark(500)
     assert (scene.mirror.equity(loser), scene.mirror.equity(winner)) == (-3_900, 7_100)
-    initial = scene.mirror.initial_margin(winner)
+    initial = scene.mirror.portfolio(winner).initial
     assert initial == 10 * (500 if side > 0 else 1_500) // 10
     levels = scene.rules.levels
     release = -(-scene.mirror.maintenance(loser) * (1_000_000 + levels.exit_buffer_ppm) // 1_000_000)
@@ -162,7 +162,7 @@ def affords(scene: Scene, account: int, lots: int, ticks: int) -> bool:
     """The venue's own check before a trade: equity after it covers initial margin after it."""
     mirror, after = scene.mirror, scene.lots(account) + lots
     equity = mirror.equity(account) + scene.side * lots * (mirror.marks[0] - scene.price(ticks))
-    return equity >= mirror.margin(0, abs(after) * mirror.unit(0), initial=True)
+    return equity >= mirror.contract(0).initial_of(abs(after) * mirror.unit(0))
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -22,8 +22,7 @@ STAGES = (Stage.ADL, Stage.TEAR_UP)
 
 def spare(mirror: Mirror, account: int, lots: int, beyond: int, total: int) -> int:
     """Return equity less maintenance once an account has given so many lots of market 0, its cash rounded up."""
-    notional, unit = mirror.notional(account, 0), mirror.unit(0)
-    maintenance = mirror.maintenance(account) - mirror.margin(0, notional) + mirror.margin(0, notional - lots * unit)
+    maintenance = mirror.maintenance(account) - mirror.holding(account, 0).released(lots)
     return mirror.equity(account) - ceil_div(lots * beyond, total) - maintenance
 
 
@@ -72,7 +71,7 @@ def test_every_number_up_to_the_cap_keeps_maintenance(block: int) -> None:
         mirror, effects = wave(seed)
         for plan in (row for row in effects if row.kind == F.ADL_PLAN and row.account == 0 and row.market == 0):
             lots = abs(plan.lots)
-            beyond = plan.amount - mirror.mark_value(0, 0, lots)
+            beyond = plan.amount - mirror.holding(0, 0).value_of(lots)
             for fill in (row for row in effects if row.kind == F.ADL_FILL and row.market == 0 and row.account >= 0):
                 held, cap = abs(mirror.lots(fill.account, 0)), fill.price_ticks
                 assert all(spare(mirror, fill.account, given, beyond, lots) >= 0 for given in range(cap + 1)), f"seed {seed}: {fill}"

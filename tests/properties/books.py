@@ -139,7 +139,7 @@ def health_scan(moment: Moment) -> Findings:
         market = mirror.rules.markets[int(row.market)]
         value = int(row.lots) * marks[int(row.market)] * market.notional_factor
         equity[int(row.account)] += value - int(row.cost)
-        maintenance[int(row.account)] += mirror.margin(int(row.market), abs(value))
+        maintenance[int(row.account)] += mirror.contract(int(row.market)).margin_of(abs(value))
     for account, (own, needed) in enumerate(zip(equity, maintenance, strict=True)):
         health = int(state.accounts[account].health)
         right = Standing(own, needed, mirror.rules.levels).health_from(health)

@@ -7,7 +7,7 @@ moves without an effect. Between two effects it is the state at that moment, whi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -35,13 +35,14 @@ from backstop.core.events import (
 )
 from backstop.core.instruments import PPM, VenueRules
 from backstop.reference.arithmetic import sign
-from backstop.reference.funds import paid_in_window, pay_slot
+from backstop.reference.funds import FundView, paid_in_window, pay_slot, supports_closing
 from backstop.reference.machine import severest
-from backstop.reference.margin import Contract
+from backstop.reference.margin import Contract, Holding, Portfolio
+from backstop.reference.offering import Backer, Offering
 from backstop.reference.records import Effect, Event
 from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER
 
-__all__ = ["Backer", "Holding", "Mirror", "MirrorOrder", "Payment", "cancelled_first"]
+__all__ = ["Mirror", "MirrorOrder", "Payment", "Provider", "Row", "cancelled_first"]
 
 F = EffectKind
 #: What a fund pays and counts against its caps.
@@ -49,7 +50,7 @@ FUND_PAYMENTS = (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP)
 
 
 @dataclass(slots=True)
-class Holding:
+class Row:
     """Lots and cost of a holder in a market."""
 
     lots: int = 0
@@ -108,7 +109,7 @@ class Use(NamedTuple):
 
 
 @dataclass(slots=True)
-class Backer:
+class Provider:
     """A provider as PROVIDER and TAKEOVER effects tell it; the baseline from events."""
 
     account: int = NONE
@@ -141,7 +142,7 @@ class Mirror:
     now: int = 0
     marks: list[int] = field(default_factory=list)
     ledger: dict[int, int] = field(default_factory=dict)
-    held: dict[tuple[int, int], Holding] = field(default_factory=dict)
+    held: dict[tuple[int, int], Row] = field(default_factory=dict)
     owners: list[int] = field(default_factory=list)
     health: list[int] = field(default_factory=list)
     default_since: list[int] = field(default_factory=list)
@@ -161,7 +162,7 @@ class Mirror:
     reduced: set[tuple[int, int]] = field(default_factory=set)
     #: One a market, then the venue's: state and the time at which it ends at the latest.
     breakers: list[tuple[int, int]] = field(default_factory=list)
-    backers: list[Backer] = field(default_factory=list)
+    backers: list[Provider] = field(default_factory=list)
     #: Marks that the price guard holds, by market, and until when.
     guards: dict[int, tuple[int, int]] = field(default_factory=dict)
     #: Market whose mark the event at hand set, or NONE.
@@ -179,7 +180,7 @@ class Mirror:
         for market in markets:
             self.ledger |= {clearing_of(market): 0, outside_of(market): 0, error_inventory_of(market): 0}
         self.breakers = [(BreakerState.OPEN, NEVER_NS)] * (len(markets) + 1)
-        self.backers = [Backer() for _ in self.rules.providers]
+        self.backers = [Provider() for _ in self.rules.providers]
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -201,13 +202,17 @@ class Mirror:
         """Number of the tumbling interval of the caps."""
         return self.now // self.rules.closeout.cap_interval_ns
 
+    def contract(self, market: int) -> Contract:
+        """The market's contract at its mark."""
+        return Contract(self.rules.markets[market], self.marks[market])
+
     def unit(self, market: int) -> int:
         """Atoms of one lot at the mark."""
-        return self.marks[market] * self.rules.markets[market].notional_factor
+        return self.contract(market).value_of(1)
 
-    def holding(self, holder: int, market: int) -> Holding:
+    def row(self, holder: int, market: int) -> Row:
         """Return the holder's row, made empty where there was none."""
-        return self.held.setdefault((holder, market), Holding())
+        return self.held.setdefault((holder, market), Row())
 
     def lots(self, holder: int, market: int) -> int:
         """Signed lots."""
@@ -217,44 +222,23 @@ class Mirror:
         """Markets in which the account has lots."""
         return [market for market in range(len(self.marks)) if self.lots(account, market)]
 
-    def notional(self, account: int, market: int) -> int:
-        """Absolute value at the mark."""
-        return abs(self.lots(account, market)) * self.unit(market)
+    def holding(self, holder: int, market: int) -> Holding:
+        """What a holder has in a market."""
+        row = self.held.get((holder, market), Row())
+        return Holding(market, self.contract(market), row.lots, row.cost)
 
-    def profit(self, account: int, market: int) -> int:
-        """Unrealised P&L."""
-        row = self.held.get((account, market), Holding())
-        return row.lots * self.unit(market) - row.cost
+    def portfolio(self, account: int) -> Portfolio:
+        """Balance and holdings of an account."""
+        holdings = (self.holding(account, market) for market in range(len(self.marks)))
+        return Portfolio(self.ledger[account], tuple(holdings), self.rules.levels)
 
     def equity(self, account: int) -> int:
         """Balance and what all positions are worth beyond their cost."""
-        return self.ledger[account] + sum(self.profit(account, market) for market in range(len(self.marks)))
-
-    def margin(self, market: int, notional: int, *, initial: bool = False) -> int:
-        """Maintenance (or initial) margin of a notional."""
-        return Contract(self.rules.markets[market], self.marks[market]).margin_of(notional, initial=initial)
+        return self.portfolio(account).equity
 
     def maintenance(self, account: int) -> int:
         """Maintenance margin of all positions."""
-        return sum(self.margin(market, self.notional(account, market)) for market in self.markets_of(account))
-
-    def initial_margin(self, account: int) -> int:
-        """Initial margin of all positions."""
-        return sum(self.margin(market, self.notional(account, market), initial=True) for market in self.markets_of(account))
-
-    def mark_value(self, account: int, market: int, lots: int) -> int:
-        """Cash of closing so many lots (> 0) at the mark."""
-        return sign(self.lots(account, market)) * lots * self.unit(market)
-
-    def zero_cash(self, account: int, market: int, lots: int) -> int:
-        """Cash of closing so many lots (> 0) that leaves equity over maintenance unchanged, rounded up."""
-        equity, maintenance = self.equity(account), self.maintenance(account)
-        value, notional = lots * self.unit(market), self.notional(account, market)
-        if maintenance:
-            released = self.margin(market, notional) - self.margin(market, notional - value)
-            return self.mark_value(account, market, lots) - equity * released // maintenance
-        whole = sum(self.notional(account, other) for other in self.markets_of(account))
-        return self.mark_value(account, market, lots) - equity * value // whole
+        return self.portfolio(account).maintenance
 
     def holders(self, market: int, side: int) -> Iterator[int]:
         """Holders of lots of a sign, accounts by id, then OUTSIDE and error_inventory."""
@@ -312,14 +296,23 @@ class Mirror:
                 last = each.time_ns
         return total if self.now - last <= self.rules.fund.window_ns else 0
 
+    def fund(self, group: int, account: int) -> FundView:
+        """A fund as an account sees it."""
+        owner = self.owners[account]
+        return FundView(
+            balance=self.ledger[fund_of(group)],
+            reserved=self.reserved_of(group),
+            paid=self.paid_by_slots(group),
+            loss_max=self.rules.funds[group].loss_per_window_max,
+            owner_paid=self.paid_to(owner),
+            owner_reserved=self.reserved_for(owner),
+            owner_loss_max=self.rules.fund.owner_loss_max,
+            supports=supports_closing(self.rules.stages),
+        )
+
     def available(self, group: int, account: int) -> int:
         """Atoms that a fund may still pay or promise for an account, 0 where the venue has none."""
-        if Stage.FUND not in self.rules.stages:
-            return 0
-        owner, reserved = self.owners[account], self.reserved_of(group)
-        by_window = self.rules.funds[group].loss_per_window_max - self.paid_by_slots(group) - reserved
-        by_owner = self.rules.fund.owner_loss_max - self.paid_to(owner) - self.reserved_for(owner)
-        return max(0, min(self.ledger[fund_of(group)] - reserved, by_window, by_owner))
+        return self.fund(group, account).available if Stage.FUND in self.rules.stages else 0
 
     def closed_markets(self, account: int) -> list[int]:
         """Markets in which the present default of an account has closed lots."""
@@ -403,7 +396,7 @@ class Mirror:
             if kind == F.TAKEOVER:
                 self._take_takeover(effect)
         elif kind == F.HAIRCUT:
-            self.holding(effect.account, effect.market).cost += effect.amount
+            self.row(effect.account, effect.market).cost += effect.amount
         elif kind == F.CLAIM:
             self.claims[effect.account] += effect.amount
         elif kind == F.PROVIDER:
@@ -427,12 +420,12 @@ class Mirror:
         if group is not None and effect.code in FUND_PAYMENTS:
             self.payments.append(Payment(self.now, group, self.owners[effect.account], effect.amount))
         if effect.code == Cause.OPENING:
-            self.holding(outside_of(effect.market), effect.market).cost = 0
+            self.row(outside_of(effect.market), effect.market).cost = 0
         if effect.code == Cause.NETTING:
             self.netted.add(effect.other)
 
     def _take_trade(self, effect: Effect) -> None:
-        row = self.holding(effect.account, effect.market)
+        row = self.row(effect.account, effect.market)
         row.lots += effect.lots
         row.cost += effect.value - effect.amount
         if effect.code == Cause.CLOSEOUT and effect.account >= 0:
@@ -442,7 +435,7 @@ class Mirror:
             if self.health[effect.account] >= Health.DISTRESSED:
                 self.closed.add((effect.account, effect.market))
         if effect.code == Cause.OPENING:
-            outside = self.holding(outside_of(effect.market), effect.market)
+            outside = self.row(outside_of(effect.market), effect.market)
             outside.lots -= effect.lots
             outside.cost += effect.amount
 
@@ -464,9 +457,9 @@ class Mirror:
         order = MirrorOrder(effect.account, effect.market, effect.lots, effect.price_ticks, effect.amount, sent_ns=self.now)
         self.orders[effect.other] = order
         if effect.kind == F.OFFER:
-            rise = self.initial_rise(effect.price_ticks, order.market, effect.lots)  # before it is one of the provider's own
+            backer = self.backer(effect.price_ticks, order.market, -sign(effect.lots))  # before it is one of the provider's own
             order.kind, order.limit_ticks, order.provider, order.notional = TAKEOVER_OFFER, 0, effect.price_ticks, notional
-            order.pending_initial = max(0, rise)
+            order.pending_initial = max(0, backer.initial_rise(abs(effect.lots)))
             self._use(order.provider, order.market, effect.lots, effect.other)
             return
         if effect.account == self.vault and self.health[effect.account] < Health.DISTRESSED:
@@ -474,15 +467,32 @@ class Mirror:
         for whose in (("account", effect.account), ("market", effect.market), ("venue", NONE)):
             self.ordered[self.interval, *whose] += notional
 
-    def promised_lots(self, provider: int, market: int, lots: int) -> int:
-        """Return the signed lots that a provider has if it takes all that it was offered in a market, on the side of ``lots``."""
-        offers = [order for order in self.orders.values() if order.is_open and (order.provider, order.market) == (provider, market)]
-        return self.lots(self.backers[provider].account, market) - sum(order.lots for order in offers if order.lots * lots > 0)
+    def backer(self, number: int, market: int, side: int, used: int = 0) -> Backer:
+        """A provider as the taker of a position of a side (1: of longs), with what is used of its commitment."""
+        rules, account = self.rules.providers[number], self.backers[number].account
+        offers = [order for order in self.orders.values() if order.is_open and order.provider == number]
+        promised = sum(order.lots for order in offers if order.market == market and order.lots * side < 0)
+        rows = sum(holder >= 0 for holder, _ in self.held)
+        return Backer(
+            number=number,
+            rules=rules,
+            commitment=rules.commitments[self.group(market)][0 if side > 0 else 1],
+            score_ppm=self.backers[number].score_ppm,
+            portfolio=self.portfolio(account),
+            contract=self.contract(market),
+            side=side,
+            promised=self.lots(account, market) - promised,
+            used=used,
+            pending_initial=sum(order.pending_initial for order in offers),
+            pending_notional=sum(order.notional for order in offers),
+            has_row=(account, market) in self.held or rows < self.rules.limits.positions_max,
+        )
 
-    def initial_rise(self, provider: int, market: int, lots: int) -> int:
-        """Return the change of a provider's initial margin if the account trades ``lots`` with it, beside its offers there."""
-        held, unit = self.promised_lots(provider, market, lots), self.unit(market)
-        return self.margin(market, abs(held - lots) * unit, initial=True) - self.margin(market, abs(held) * unit, initial=True)
+    def offering(self, account: int, market: int, backers: Iterable[Backer]) -> Offering:
+        """A position and the providers who are asked to take it over."""
+        portfolio, share_ppm = self.portfolio(account), self.rules.takeover.provider_share_ppm
+        fund = self.fund(self.group(market), account)
+        return Offering(portfolio, portfolio.holding(market), fund, share_ppm, tuple(backers), portfolio.standing)
 
     def _use(self, provider: int, market: int, lots: int, order: int) -> None:
         direction, notional = (0 if lots < 0 else 1), abs(lots) * self.unit(market)

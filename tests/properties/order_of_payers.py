@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from backstop.core.events import NONE, AdlClass, AdlPolicy, BreakerState, Cause, EffectKind, Health, ProviderStatus, Stage
-from backstop.core.instruments import PPM, CommitmentRules
+from backstop.core.events import NONE, AdlClass, BreakerState, Cause, EffectKind, Health, ProviderStatus, Stage
+from backstop.core.instruments import CommitmentRules
 from backstop.core.waterfall.certificate import check_certificate
 from backstop.reference.arithmetic import ceil_div, sign
+from backstop.reference.book import Band, Book
+from backstop.reference.closing import Cap, Caps, Closing
+from backstop.reference.offering import Backer, LossStop
 from backstop.reference.records import Effect
 from backstop.reference.state import TAKEOVER_OFFER
-from backstop.reference.wave import rank_score, scramble
+from backstop.reference.wave import Counterparty, Wave, class_of, weight_of
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Findings, Moment
 
@@ -36,13 +39,13 @@ def adl_is_as_planned(moment: Moment) -> Findings:
         return
     contract = mirror.rules.markets[plan.market].contract
     yield from (str(finding) for finding in check_certificate(moment.rows, moment.place, contract))
-    equity, held, lots = mirror.equity(plan.account), mirror.lots(plan.account, plan.market), abs(plan.lots)
+    portfolio, held, lots = mirror.portfolio(plan.account), mirror.lots(plan.account, plan.market), abs(plan.lots)
+    equity, wave = portfolio.equity, Wave(portfolio, plan.market, ())
     if plan.code != mirror.rules.adl_policy:
         yield f"{plan}: the policy is {mirror.rules.adl_policy}"
     if plan.value != equity or plan.price_ticks != mirror.marks[plan.market]:
         yield f"{plan}: equity {equity}, mark {mirror.marks[plan.market]}"
-    at_mark = mirror.mark_value(plan.account, plan.market, lots)
-    cash = mirror.zero_cash(plan.account, plan.market, lots) if equity < 0 else at_mark
+    at_mark, cash = wave.at_mark(lots), wave.cash(lots)
     if plan.amount != cash or plan.lots * held >= 0 or lots > abs(held):
         yield f"{plan}: position {held}, cash should be {cash}"
     rows = _rows_of_plan(moment)
@@ -101,37 +104,13 @@ def _eligible(moment: Moment, plan: Effect, beyond: int) -> dict[int, tuple[AdlC
 
 def _class_of(mirror: Mirror, defaulter: int, holder: int, market: int, seq: int) -> tuple[AdlClass, int]:
     """Return class and weight of a counterparty, the weight by the venue's policy."""
-    lots = mirror.lots(holder, market)
-    if holder < 0:
-        return AdlClass.HOUSE, abs(lots)
-    owner, profit = mirror.owners[holder], mirror.profit(holder, market)
+    holding, is_house = mirror.holding(holder, market), holder < 0
+    owner = mirror.owners[holder] if not is_house else NONE
     linked = [mirror.lots(other, market) for other, who in enumerate(mirror.owners) if who == owner and other != holder]
-    if owner == mirror.owners[defaulter]:
-        adl_class = AdlClass.LINKED
-    elif sum(abs(held) for held in linked if held * lots < 0) >= abs(lots):
-        adl_class = AdlClass.HEDGE
-    else:
-        adl_class = AdlClass.PROFITABLE if profit > 0 else AdlClass.REST
-    return adl_class, _weight(mirror, holder, market, seq, adl_class)
-
-
-def _weight(mirror: Mirror, holder: int, market: int, seq: int, adl_class: AdlClass) -> int:
-    policy, lots, profit = mirror.rules.adl_policy, abs(mirror.lots(holder, market)), mirror.profit(holder, market)
-    leverage = _leverage(mirror.notional(holder, market), mirror.equity(holder))
-    if policy == AdlPolicy.CAPPED_PRO_RATA and adl_class == AdlClass.PROFITABLE:
-        return profit
-    if policy == AdlPolicy.RANDOM:
-        return scramble(seq, market, holder)
-    if policy == AdlPolicy.RISK_AWARE:
-        return max(1, lots * leverage // PPM)
-    if policy == AdlPolicy.QUEUE:
-        return rank_score(profit, mirror.holding(holder, market).cost, leverage)
-    return lots
-
-
-def _leverage(notional: int, equity: int) -> int:
-    """Notional over equity in ppm, at most a million times; no equity counts as the most."""
-    return min(PPM * PPM, notional * PPM // equity) if equity > 0 and notional // PPM < equity else PPM * PPM
+    hedged_lots = sum(abs(held) for held in linked if held * holding.lots < 0)
+    adl_class = class_of(holding, hedged_lots, is_house=is_house, is_linked=owner == mirror.owners[defaulter])
+    counterparty = Counterparty(holder, holding, None if is_house else mirror.portfolio(holder))
+    return adl_class, weight_of(mirror.rules.adl_policy, adl_class, counterparty, seq)
 
 
 def _true_cap(mirror: Mirror, holder: int, market: int, beyond: int, total: int) -> int:
@@ -139,10 +118,9 @@ def _true_cap(mirror: Mirror, holder: int, market: int, beyond: int, total: int)
     held = abs(mirror.lots(holder, market))
     if holder < 0:
         return held
-    equity, maintenance, notional = mirror.equity(holder), mirror.maintenance(holder), mirror.notional(holder, market)
+    holding, (equity, maintenance, _) = mirror.holding(holder, market), mirror.portfolio(holder).standing
     for lots in range(held + 1):
-        left = maintenance - mirror.margin(market, notional) + mirror.margin(market, notional - lots * mirror.unit(market))
-        if equity - ceil_div(lots * beyond, total) < left:
+        if equity - ceil_div(lots * beyond, total) < maintenance - holding.released(lots):
             return max(0, lots - 1)
     return held
 
@@ -213,25 +191,8 @@ def takeover_came_first(moment: Moment) -> Findings:
                 continue  # it took what it could, and its gain from that may carry a lot more
             if not is_vault and mirror.now >= mirror.deadline(account) + mirror.rules.closeout.deadline_ns:
                 continue
-            if asked and _supports_one(mirror, account, market, asked):
+            if asked and mirror.offering(account, market, (_backer(moment, number, account, market) for number in asked)).lots:
                 yield f"{effect}: {asked} could take over in market {market}"
-
-
-def _supports_one(mirror: Mirror, account: int, market: int, takers: list[int]) -> bool:
-    """Say whether the fund could support the takeover of one lot, where the account is insolvent."""
-    if mirror.equity(account) >= 0:
-        return True
-    direction = 0 if mirror.lots(account, market) > 0 else 1
-    edge_ppm = max(commitment_of(mirror, number, market, direction).edge_ppm for number in takers)
-    unit = mirror.unit(market)
-    gap = mirror.zero_cash(account, market, 1) - (mirror.mark_value(account, market, 1) - unit * edge_ppm // PPM)
-    budget = mirror.available(mirror.group(market), account) if _fund_supports(mirror) else 0
-    return (gap + len(takers) if gap > 0 else 0) <= budget
-
-
-def _fund_supports(mirror: Mirror) -> bool:
-    stages = mirror.rules.stages
-    return Stage.FUND in stages and Stage.ADL not in stages[: stages.index(Stage.FUND)]
 
 
 def commitment_of(mirror: Mirror, number: int, market: int, direction: int) -> CommitmentRules:
@@ -241,28 +202,15 @@ def commitment_of(mirror: Mirror, number: int, market: int, direction: int) -> C
 
 def can_take(moment: Moment, number: int, defaulter: int, market: int) -> bool:
     """Say whether a provider stands so that it could take one lot of a position over, beside what it was offered."""
-    mirror, rules, account = moment.mirror, moment.mirror.rules.providers[number], moment.mirror.backers[number].account
-    side = sign(mirror.lots(defaulter, market))
-    held = mirror.promised_lots(number, market, -side)
-    if not is_able(mirror, number, defaulter) or abs(held + side) > mirror.rules.markets[market].position_lots_max:
+    if not is_able(moment.mirror, number, defaulter):
         return False
-    if (account, market) not in mirror.held and sum(holder >= 0 for holder, _ in mirror.held) >= mirror.rules.limits.positions_max:
-        return False
-    direction, unit, equity = (0 if side > 0 else 1), mirror.unit(market), mirror.equity(account)
-    promised = commitment_of(mirror, number, market, direction)
-    offers = [order for order in mirror.orders.values() if order.is_open and order.provider == number]
-    pending_initial, pending = sum(order.pending_initial for order in offers), sum(order.notional for order in offers)
-    notionals = pending + sum(mirror.notional(account, other) for other in mirror.markets_of(account))
-    for lots in (0, 1):  # what it cannot carry with nothing more it is not asked for
-        after = abs(held + side * lots)
-        rise = mirror.initial_rise(number, market, -side * lots)
-        sound = lots * unit <= promised.capacity - moment.used[number, mirror.group(market), direction]
-        sound &= after * unit <= promised.position_notional_max
-        sound &= equity >= mirror.initial_margin(account) + rise + pending_initial
-        sound &= PPM * (notionals + (after - abs(held)) * unit) <= rules.leverage_ppm * equity
-        if not sound:
-            return False
-    return True
+    backer = _backer(moment, number, defaulter, market)
+    return backer.has_row and not backer.exceeded(0) and not backer.exceeded(1)
+
+
+def _backer(moment: Moment, number: int, defaulter: int, market: int) -> Backer:
+    mirror, side = moment.mirror, sign(moment.mirror.lots(defaulter, market))
+    return mirror.backer(number, market, side, moment.used[number, mirror.group(market), 0 if side > 0 else 1])
 
 
 def is_able(mirror: Mirror, number: int, defaulter: int) -> bool:
@@ -270,12 +218,12 @@ def is_able(mirror: Mirror, number: int, defaulter: int) -> bool:
     backer, loss_stop = mirror.backers[number], mirror.rules.providers[number].loss_stop
     if backer.account == NONE or mirror.owners[backer.account] == mirror.owners[defaulter]:
         return False
-    status, loss = backer.status, backer.baseline - mirror.equity(backer.account)
+    status, loss = backer.status, LossStop(loss_stop, backer.baseline, mirror.equity(backer.account))
     if status in (ProviderStatus.OFF, ProviderStatus.COOLING) and backer.until <= mirror.now:
         status = ProviderStatus.ON
-    if status in (ProviderStatus.ON, ProviderStatus.COOLING) and loss >= loss_stop:
+    if status in (ProviderStatus.ON, ProviderStatus.COOLING) and loss.is_reached:
         status = ProviderStatus.STOPPED
-    if status == ProviderStatus.STOPPED and loss <= loss_stop // 2:
+    if status == ProviderStatus.STOPPED and loss.is_won_back:
         status = ProviderStatus.ON
     return status == ProviderStatus.ON and mirror.health[backer.account] < Health.DISTRESSED
 
@@ -314,49 +262,49 @@ def owners_pay_before_others(moment: Moment) -> Findings:
 
 def _capacity(moment: Moment, account: int, market: int) -> str:
     """Say what closeout could do with a position now, or later when others are done; nothing where it has capacity 0."""
-    mirror, rules = moment.mirror, moment.mirror.rules
-    state = mirror.effective(market)
-    if state == BreakerState.HALTED:
+    closing = _closing(moment, account, market)
+    if closing.book.is_halted:
         return "the market is halted"
-    held, row = mirror.lots(account, market), moment.state.markets[market]
-    side = 0 if held > 0 else 1
-    place = rules.markets[market]
-    bands = [int(row.depth_lots[side, band]) for band, offset in enumerate(place.band_offset_ppm) if offset <= place.slippage_tolerance_ppm]
-    visible = sum(max(0, lots) for lots in bands)
-    if visible == 0 and -1 in bands:
+    if closing.slice.awaits_depth:
         return "its depth is unknown"
-    base = max(1, visible * rules.closeout.depth_share_ppm // PPM) if visible else 0
-    volume = int(row.volume_lots)
-    if volume >= 0:
-        base = min(base, max(1, volume * rules.closeout.volume_share_ppm // PPM) if volume else 0)
-    if base == 0:
+    if closing.slice.whole == 0:
         return ""
-    if state in (BreakerState.THROTTLED, BreakerState.REOPENING):
-        base = max(1, base * rules.breakers.throttle_share_ppm // PPM)
-    on_book = [order for order in mirror.orders.values() if order.is_open and order.market == market and order.kind != TAKEOVER_OFFER]
-    pending = sum(order.remaining for order in on_book if order.lots * held < 0)
-    left = min(
-        rules.closeout.account_notional_max - mirror.ordered[mirror.interval, "account", account],
-        rules.markets[market].ordered_notional_max - mirror.ordered[mirror.interval, "market", market],
-        rules.closeout.venue_notional_max - mirror.ordered[mirror.interval, "venue", NONE],
+    if closing.cap() <= 0 or closing.is_solvent:
+        return f"{closing.slice}, bounds {closing.bounds()}"
+    return f"one lot needs {closing.worst_support(1)}, the fund has {closing.fund}" if closing.may_be_supported_later else ""
+
+
+def _closing(moment: Moment, account: int, market: int) -> Closing:
+    mirror, rules = moment.mirror, moment.mirror.rules
+    portfolio, interval = mirror.portfolio(account), mirror.interval
+    return Closing(
+        portfolio=portfolio,
+        holding=portfolio.holding(market),
+        book=_book(moment, market, sign(mirror.lots(account, market))),
+        caps=Caps(
+            Cap(rules.closeout.account_notional_max, mirror.ordered[interval, "account", account]),
+            Cap(rules.markets[market].ordered_notional_max, mirror.ordered[interval, "market", market]),
+            Cap(rules.closeout.venue_notional_max, mirror.ordered[interval, "venue", NONE]),
+        ),
+        fund=mirror.fund(mirror.group(market), account),
+        rules=rules.closeout,
+        throttle_share_ppm=rules.breakers.throttle_share_ppm,
+        expected=portfolio.standing,
     )
-    if min(base - pending, left // mirror.unit(market)) <= 0 or mirror.equity(account) >= 0:
-        return f"base {base}, pending {pending}, notional left {left}"
-    group = mirror.group(market)
-    worst = _worst_of_one(moment, account, market)
-    budget = mirror.available(group, account) + mirror.reserved_of(group) if _fund_supports(mirror) else 0
-    return f"one lot needs {worst}, the fund has {budget}" if worst <= budget else ""
 
 
-def _worst_of_one(moment: Moment, account: int, market: int) -> int:
-    mirror = moment.mirror
-    rules, mark, breaker = mirror.rules.markets[market], mirror.marks[market], moment.state.breakers[market]
-    tolerance, halt = rules.slippage_tolerance_ppm, rules.price_halt_ppm
-    if is_long := mirror.lots(account, market) > 0:
-        limit, band = ceil_div(mark * (PPM - tolerance), PPM), ceil_div(int(max(breaker.high_ticks)) * (PPM - halt), PPM)
-        limit = max(limit, band) if halt and band <= mark else limit
-    else:
-        limit, band = mark * (PPM + tolerance) // PPM, int(min(breaker.low_ticks)) * (PPM + halt) // PPM
-        limit = min(limit, band) if halt and band >= mark else limit
-    limit = max(1, min(limit, rules.price_ticks_max))
-    return max(0, mirror.zero_cash(account, market, 1) - (limit if is_long else -limit) * rules.notional_factor)
+def _book(moment: Moment, market: int, side: int) -> Book:
+    mirror, row, breaker = moment.mirror, moment.state.markets[market], moment.state.breakers[market]
+    rules, depth = mirror.rules.markets[market], row.depth_lots[0 if side > 0 else 1]
+    bands = (Band(offset, int(depth[number])) for number, offset in enumerate(rules.band_offset_ppm))
+    on_book = [order for order in mirror.orders.values() if order.is_open and order.market == market and order.kind != TAKEOVER_OFFER]
+    return Book(
+        contract=mirror.contract(market),
+        is_sell=side > 0,
+        bands=tuple(band for band in bands if band.offset_ppm <= rules.slippage_tolerance_ppm),
+        volume=int(row.volume_lots),
+        state=BreakerState(mirror.effective(market)),
+        pending=sum(order.remaining for order in on_book if order.lots * side < 0),
+        low_ticks=int(min(breaker.low_ticks)),
+        high_ticks=int(max(breaker.high_ticks)),
+    )

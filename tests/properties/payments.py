@@ -19,9 +19,13 @@ from backstop.core.events import (
     fund_of,
 )
 from backstop.core.instruments import PPM
-from backstop.reference.arithmetic import ceil_div, sign
+from backstop.reference.arithmetic import sign
+from backstop.reference.closing import OrderTerms, settle
+from backstop.reference.loss import Payer
+from backstop.reference.offering import TakeoverPrice
 from backstop.reference.records import Effect
 from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER
+from backstop.reference.wave import gap_to_zero
 from tests.properties.mirror import Mirror, MirrorOrder, cancelled_first
 from tests.properties.moment import Findings, Moment
 
@@ -58,8 +62,9 @@ def orders_are_priced(moment: Moment) -> Findings:
             yield f"{effect} of disposal: zero cash {effect.amount}, reserved {reserved}"
         return
     rules = mirror.rules.markets[effect.market]
-    equity, expected = mirror.equity(effect.account), mirror.zero_cash(effect.account, effect.market, abs(effect.lots))
-    at_limit = -effect.lots * effect.price_ticks * rules.notional_factor
+    portfolio = mirror.portfolio(effect.account)
+    equity, expected = portfolio.equity, portfolio.zero_cash(effect.market, abs(effect.lots)).cash
+    at_limit = mirror.contract(effect.market).cash_of(effect.lots, effect.price_ticks)
     if effect.amount != expected:
         yield f"{effect}: zero cash is {expected}"
     if effect.value != reserved or (equity >= 0 and effect.value):
@@ -86,18 +91,11 @@ def takeovers_are_priced(moment: Moment) -> Findings:
     shares = [row for row in moment.effects[before : after + 1] if row.kind == F.OFFER]
     if _place_held(mirror, shares[-1].other + 1):
         return  # the last shares found no place, so that the whole is not told
-    whole = sum(abs(row.lots) for row in shares)
+    whole, taken = sum(abs(row.lots) for row in shares), sum(abs(row.lots) for row in shares if row.other < effect.other)
     # The orders of this pass are open already; equity and maintenance are as they were.
-    taken, zero_whole = 0, mirror.zero_cash(effect.account, effect.market, whole)
-    for row in shares:
-        lots = abs(row.lots)
-        zero = ceil_div(zero_whole * (taken + lots), whole) - ceil_div(zero_whole * taken, whole)
-        taken += lots
-        if row is effect:
-            cash = transfer_cash(mirror, effect, zero)
-            gap = max(0, zero - cash) if mirror.equity(effect.account) < 0 else 0
-            if (effect.amount, effect.value, mirror.reserved[effect.other]) != (cash, gap, gap):
-                yield f"{effect}: cash {cash}, gap {gap}, reserved {mirror.reserved[effect.other]}"
+    price = price_of(mirror, effect, taken, whole)
+    if (effect.amount, effect.value, mirror.reserved[effect.other]) != (price.cash, price.support, price.support):
+        yield f"{effect}: {price}, reserved {mirror.reserved[effect.other]}"
 
 
 def _is_share(row: Effect, offer: Effect) -> bool:
@@ -110,14 +108,10 @@ def _place_held(mirror: Mirror, order: int) -> bool:
     return order > orders_max or any(number % orders_max == order % orders_max for number in is_open)
 
 
-def transfer_cash(mirror: Mirror, row: Effect, zero: int) -> int:
-    """Return the cash that an account gets for lots that provider ``row.price_ticks`` takes over."""
-    lots, at_mark = abs(row.lots), mirror.mark_value(row.account, row.market, abs(row.lots))
-    if mirror.equity(row.account) >= 0:
-        return max(zero, at_mark - (at_mark - zero) * mirror.rules.takeover.provider_share_ppm // PPM)
-    pair = mirror.rules.providers[row.price_ticks].commitments[mirror.group(row.market)]
-    edge_ppm = pair[0 if row.lots < 0 else 1].edge_ppm
-    return at_mark - lots * mirror.unit(row.market) * edge_ppm // PPM
+def price_of(mirror: Mirror, row: Effect, before: int, together: int) -> TakeoverPrice:
+    """Return the price of the lots that provider ``row.price_ticks`` takes over, after others of those told together."""
+    backer = mirror.backer(row.price_ticks, row.market, -sign(row.lots))
+    return mirror.offering(row.account, row.market, [backer]).price(backer, abs(row.lots), before, together)
 
 
 def _takeover_is_priced(moment: Moment) -> Findings:
@@ -130,12 +124,10 @@ def _takeover_is_priced(moment: Moment) -> Findings:
         if moment.event.other != effect.other:
             yield f"{effect}: nobody answered"
         return
-    zero = mirror.zero_cash(effect.account, effect.market, abs(effect.lots))
-    cash = transfer_cash(mirror, effect, zero)
-    support = max(0, zero - cash) if mirror.equity(effect.account) < 0 else 0
-    if (effect.amount, effect.value) != (cash, support):
-        yield f"{effect}: cash {cash}, support {support}"
-    if support > mirror.available(mirror.group(effect.market), effect.account):
+    price = price_of(mirror, effect, 0, abs(effect.lots))
+    if (effect.amount, effect.value) != (price.cash, price.support):
+        yield f"{effect}: {price}"
+    if price.support > mirror.available(mirror.group(effect.market), effect.account):
         yield f"{effect}: the fund has {mirror.available(mirror.group(effect.market), effect.account)}"
     if mirror.backers[effect.price_ticks].account != mirror.vault:
         yield f"{effect} by no vault"
@@ -252,10 +244,9 @@ def _fill_due(moment: Moment) -> tuple[MirrorOrder, int] | None:
     order = mirror.orders.get(event.other) if event.kind == EventKind.ORDER_FILL else None
     if order is None or not order.is_open or order.kind != CLOSING_ORDER or cancelled_first(event, moment.effects):
         return None
-    taken, whole = min(abs(event.lots), order.remaining), abs(order.lots)
-    zero = ceil_div(order.zero_cash * (order.filled + taken), whole) - ceil_div(order.zero_cash * order.filled, whole)
-    cash = -sign(order.lots) * taken * event.price_ticks * mirror.rules.markets[order.market].notional_factor
-    return order, zero - cash
+    terms = OrderTerms(order.lots, order.limit_ticks, order.zero_cash, order.filled, mirror.reserved[event.other])
+    fill = settle(mirror.contract(order.market), terms, min(abs(event.lots), order.remaining), event.price_ticks, None)
+    return order, fill.zero - fill.cash
 
 
 def fill_starts(moment: Moment) -> Findings:
@@ -288,19 +279,9 @@ class Bill(NamedTuple):
 
 def payer_limits(mirror: Mirror, defaulter: int, markets: list[int]) -> dict[int, tuple[int, int]]:
     """Return weight and cap of everyone who can be socialised for a default in these markets."""
-    found = {}
-    for payer in range(len(mirror.owners)):
-        if payer == defaulter or mirror.health[payer] >= Health.DISTRESSED:
-            continue
-        spare = max(0, mirror.equity(payer) - mirror.maintenance(payer))
-        if mirror.rules.socialise_policy == SocialisePolicy.GAINS_HAIRCUT:
-            weight = sum(max(0, mirror.profit(payer, market)) for market in markets)
-            cap = min(weight, spare)
-        else:
-            weight, cap = sum(mirror.notional(payer, market) for market in markets), spare
-        if weight and cap:
-            found[payer] = (weight, cap)
-    return found
+    others = [number for number, health in enumerate(mirror.health) if number != defaulter and health < Health.DISTRESSED]
+    payers = (Payer(number, mirror.portfolio(number), tuple(markets), mirror.rules.socialise_policy) for number in others)
+    return {payer.account: (payer.weight, payer.cap) for payer in payers if payer.weight and payer.cap}
 
 
 def _bill(moment: Moment, account: int, amount: int, groups: list[int], markets: list[int]) -> Bill:
@@ -374,9 +355,8 @@ def _deficit_is_paid(moment: Moment, account: int) -> Findings:
 
 def _tear_up_is_paid(moment: Moment) -> Findings:
     effect, mirror = moment.effect, moment.mirror
-    account, equity, lots = effect.account, mirror.equity(effect.account), abs(effect.lots)
-    cash = mirror.mark_value(account, effect.market, lots)
-    gap = max(0, mirror.zero_cash(account, effect.market, lots) - cash) if equity < 0 else 0
+    account, portfolio, lots = effect.account, mirror.portfolio(effect.account), abs(effect.lots)
+    cash, gap = portfolio.holding(effect.market).value_of(lots), gap_to_zero(portfolio, effect.market, lots)
     if (effect.amount, effect.value) != (cash, gap):
         yield f"{effect}: cash {cash}, gap {gap}"
     last = moment.paid_to = _end_of_tear_up(moment)
@@ -420,8 +400,8 @@ def cuts_within_limits(moment: Moment) -> Findings:
         ):
             yield f"{effect}: then {after}"
         gains = mirror.rules.socialise_policy == SocialisePolicy.GAINS_HAIRCUT
-        if gains and effect.amount > mirror.profit(effect.account, effect.market):
-            yield f"{effect}: gain {mirror.profit(effect.account, effect.market)}"
+        if gains and effect.amount > mirror.holding(effect.account, effect.market).profit:
+            yield f"{effect}: gain {mirror.holding(effect.account, effect.market).profit}"
     if effect.kind == F.CLAIM:
         before = moment.effects[moment.place - 1]
         change = moment.cuts.get(effect.account, 0) if effect.amount > 0 else -before.amount

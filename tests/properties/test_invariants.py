@@ -388,7 +388,7 @@ class HostileVenue(RuleBasedStateMachine):
     def provider_takes_its_money(self, pick: int, leave: int) -> None:
         """A provider withdraws what its initial margin leaves free, or a little less."""
         account = self.mirror.backers[pick % len(self.mirror.backers)].account
-        free = self.mirror.equity(account) - self.mirror.initial_margin(account)
+        free = self.mirror.equity(account) - self.mirror.portfolio(account).initial
         self.send(EventKind.TRANSFER, account=account, amount=leave - free)
 
     # -- answers ---------------------------------------------------------------------------------
