@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.compiled import inlined, kernel
+from backstop.core.heaps import heapify_places, sink_place
 
 __all__ = [
     "add_checked",
@@ -300,25 +301,6 @@ def sort_places(keys: NDArray[np.int64], order: NDArray[np.int64], merge: NDArra
         width *= 2
 
 
-@inlined
-def _is_worse(remainders: NDArray[np.int64], left: int, right: int) -> bool:
-    """Return whether place ``left`` gets a unit only after place ``right``."""
-    return remainders[left] < remainders[right] or (remainders[left] == remainders[right] and left > right)
-
-
-@kernel
-def _sink_worse(remainders: NDArray[np.int64], heap: NDArray[np.int64], place: int, count: int) -> None:
-    while True:
-        worst = place
-        for child in range(2 * place + 1, min(2 * place + 3, count)):
-            if _is_worse(remainders, heap[child], heap[worst]):
-                worst = child
-        if worst == place:
-            return
-        heap[place], heap[worst] = heap[worst], heap[place]
-        place = worst
-
-
 @kernel
 def give_to_largest(left: int, parts: NDArray[np.int64], remainders: NDArray[np.int64], heap: NDArray[np.int64], count: int) -> None:
     """Add one unit to each of the ``left <= count`` parts with the largest remainders, ties to the earlier.
@@ -330,11 +312,10 @@ def give_to_largest(left: int, parts: NDArray[np.int64], remainders: NDArray[np.
         return
     for place in range(left):
         heap[place] = place
-    for place in range(left // 2, -1, -1):
-        _sink_worse(remainders, heap, place, left)
+    heapify_places(remainders, heap, left, True)
     for place in range(left, count):
         if remainders[place] > remainders[heap[0]]:
             heap[0] = place
-            _sink_worse(remainders, heap, 0, left)
+            sink_place(remainders, heap, 0, left, True)
     for place in range(left):
         parts[heap[place]] += 1

@@ -9,35 +9,10 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
 from backstop.core.events import NEVER_NS, NONE
+from backstop.core.heaps import heapify_pairs, pop_pair, push_pair
 from backstop.core.state import WAIT_ACCOUNT, WAIT_TIME, State
 
 __all__ = ["first_wait_ns", "pop_wait", "wait_for_disposal", "wait_until", "wake_by"]
-
-
-@inlined
-def _is_less(state: State, left: int, right: int) -> bool:
-    times, accounts = state.columns[WAIT_TIME], state.columns[WAIT_ACCOUNT]
-    return times[left] < times[right] or (times[left] == times[right] and accounts[left] < accounts[right])
-
-
-@inlined
-def _swap(state: State, left: int, right: int) -> None:
-    for column in range(WAIT_TIME, WAIT_ACCOUNT + 1):
-        numbers = state.columns[column]
-        numbers[left], numbers[right] = numbers[right], numbers[left]
-
-
-@kernel
-def _sink(state: State, place: int, count: int) -> None:
-    while True:
-        least = place
-        for child in range(2 * place + 1, min(2 * place + 3, count)):
-            if _is_less(state, child, least):
-                least = child
-        if least == place:
-            return
-        _swap(state, place, least)
-        place = least
 
 
 @kernel
@@ -52,8 +27,7 @@ def _compact(state: State) -> None:
             state.columns[WAIT_ACCOUNT, count] = account
             count += 1
     engine.waits_now = count
-    for place in range(count // 2, -1, -1):
-        _sink(state, place, count)
+    heapify_pairs(state.columns[WAIT_TIME], state.columns[WAIT_ACCOUNT], count)
 
 
 @kernel
@@ -67,13 +41,8 @@ def wait_until(state: State, account: int, time_ns: int) -> None:
     if engine.waits_now >= state.columns.shape[1]:
         _compact(state)
         return
-    place = engine.waits_now
-    state.columns[WAIT_TIME, place] = time_ns
-    state.columns[WAIT_ACCOUNT, place] = account
-    engine.waits_now = place + 1
-    while place > 0 and _is_less(state, place, (place - 1) // 2):
-        _swap(state, place, (place - 1) // 2)
-        place = (place - 1) // 2
+    push_pair(state.columns[WAIT_TIME], state.columns[WAIT_ACCOUNT], engine.waits_now, time_ns, account)
+    engine.waits_now += 1
 
 
 @kernel
@@ -96,10 +65,8 @@ def wake_by(state: State, time_ns: int) -> None:
 @kernel
 def _drop_first(state: State) -> None:
     engine = state.engine[0]
-    count = engine.waits_now - 1
-    engine.waits_now = count
-    _swap(state, 0, count)
-    _sink(state, 0, count)
+    pop_pair(state.columns[WAIT_TIME], state.columns[WAIT_ACCOUNT], engine.waits_now)
+    engine.waits_now -= 1
 
 
 @kernel

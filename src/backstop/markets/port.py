@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.events import NEVER_NS, NONE, EventKind
+from backstop.core.heaps import pop_pair, push_pair
 from backstop.markets.book import fill, impacted_ticks, next_quote_ns, quote_ladder, settle
 from backstop.markets.world import World, append_answer
 
@@ -35,37 +36,6 @@ __all__ = [
 
 
 @kernel
-def _heap_push(heap: NDArray[np.int64], count: int, arrival_ns: int, order_id: int) -> None:
-    place = count
-    while place > 0:
-        above = (place - 1) // 2
-        if heap[above, 0] < arrival_ns or (heap[above, 0] == arrival_ns and heap[above, 1] < order_id):
-            break
-        heap[place, 0], heap[place, 1] = heap[above, 0], heap[above, 1]
-        place = above
-    heap[place, 0], heap[place, 1] = arrival_ns, order_id
-
-
-@kernel
-def _heap_pop(heap: NDArray[np.int64], count: int) -> None:
-    arrival_ns, order_id = heap[count - 1, 0], heap[count - 1, 1]
-    count -= 1
-    place = 0
-    while True:
-        below = 2 * place + 1
-        if below >= count:
-            break
-        right = below + 1
-        if right < count and (heap[right, 0] < heap[below, 0] or (heap[right, 0] == heap[below, 0] and heap[right, 1] < heap[below, 1])):
-            below = right
-        if arrival_ns < heap[below, 0] or (arrival_ns == heap[below, 0] and order_id < heap[below, 1]):
-            break
-        heap[place, 0], heap[place, 1] = heap[below, 0], heap[below, 1]
-        place = below
-    heap[place, 0], heap[place, 1] = arrival_ns, order_id
-
-
-@kernel
 def _send(world: World, order_id: int, arrival_ns: int) -> int:
     """Put an order or offer on its way and return its place.
 
@@ -80,7 +50,7 @@ def _send(world: World, order_id: int, arrival_ns: int) -> int:
     order.arrival_ns = arrival_ns
     order.is_cancelled = 0
     order.is_on_way = 1
-    _heap_push(world.arrivals, world.control[0].orders_on_way, arrival_ns, order_id)
+    push_pair(world.arrivals[0], world.arrivals[1], world.control[0].orders_on_way, arrival_ns, order_id)
     world.control[0].orders_on_way += 1
     return slot
 
@@ -163,8 +133,8 @@ def _answer_offer(world: World, order_id: int, is_cancelled: bool, time_ns: int)
 @kernel
 def _receive(world: World, time_ns: int) -> None:
     """Answer the order that arrives first."""
-    slot = world.arrivals[0, 1] % len(world.sent)
-    _heap_pop(world.arrivals, world.control[0].orders_on_way)
+    slot = world.arrivals[1, 0] % len(world.sent)
+    pop_pair(world.arrivals[0], world.arrivals[1], world.control[0].orders_on_way)
     world.control[0].orders_on_way -= 1
     order = world.sent[slot]
     order.is_on_way = 0

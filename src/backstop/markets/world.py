@@ -169,7 +169,7 @@ class World(Bundle):
     bands: NDArray[np.void]
     #: Orders by ``id mod len``.
     sent: NDArray[np.void]
-    #: Heap of (arrival_ns, order id).
+    #: Heap of pairs: a row of arrival times, a row of order ids.
     arrivals: NDArray[np.int64]
     #: Depth steps by (market, time).
     schedule: NDArray[np.void]
@@ -275,7 +275,7 @@ def new_world(
         books=rows,
         bands=bands,
         sent=np.zeros(places, dtype=SENT),
-        arrivals=np.zeros((places, 2), dtype=np.int64),
+        arrivals=np.zeros((2, places), dtype=np.int64),
         schedule=steps,
         answers=np.zeros(ANSWERS_MAX, dtype=EVENT),
     )

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.compiled import inlined, kernel
+from backstop.compiled import kernel
+from backstop.core.heaps import heapify_places, sink_place
 from backstop.core.units import add_checked, compare_products, give_to_largest, mul_div_floor, mul_mod
 
 __all__ = ["allocate", "allocate_in_order"]
@@ -91,25 +92,6 @@ def allocate(
     return left, left_weight
 
 
-@inlined
-def _is_before(weights: Column, left: int, right: int) -> bool:
-    """Return whether place ``left`` gives before place ``right``."""
-    return weights[left] > weights[right] or (weights[left] == weights[right] and left < right)
-
-
-@kernel
-def _sink_later(weights: Column, heap: Column, place: int, size: int) -> None:
-    while True:
-        first = place
-        for child in range(2 * place + 1, min(2 * place + 3, size)):
-            if _is_before(weights, heap[child], heap[first]):
-                first = child
-        if first == place:
-            return
-        heap[place], heap[first] = heap[first], heap[place]
-        place = first
-
-
 @kernel
 def allocate_in_order(budget: int, caps: Column, weights: Column, parts: Column, heap: Column, count: int) -> tuple[int, int]:
     """Fill ``parts[:count]`` in order of weight, the largest first: whole caps, the last what is still to place.
@@ -127,8 +109,7 @@ def allocate_in_order(budget: int, caps: Column, weights: Column, parts: Column,
         if caps[place] > 0:
             heap[size] = place
             size += 1
-    for start in range(size // 2):
-        _sink_later(weights, heap, size // 2 - 1 - start, size)
+    heapify_places(weights, heap, size, False)
     left, last = budget, 0
     while left > 0:
         place = heap[0]
@@ -137,5 +118,5 @@ def allocate_in_order(budget: int, caps: Column, weights: Column, parts: Column,
         last = weights[place]
         size -= 1
         heap[0] = heap[size]
-        _sink_later(weights, heap, 0, size)
+        sink_place(weights, heap, 0, size, False)
     return last, 0
