@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.checkout import checkout_of
+
 _ROOT = Path(__file__).parent.parent
 _STAGE = "backstop/core/waterfall/adl.py"
 _WARM = "from backstop.cli import main; main()"
@@ -65,15 +67,8 @@ def main() -> None:
     options = parser.parse_args()
     found = {"cores": os.cpu_count(), "load": os.getloadavg()[0], "now": measure(_ROOT / "src")}
     if options.base:
-        with tempfile.TemporaryDirectory() as folder:
-            base = Path(folder) / "base"
-            subprocess.run(
-                ["git", "worktree", "add", "--detach", "-f", str(base), options.base], cwd=_ROOT, check=True, capture_output=True
-            )
-            try:
-                found["base"] = measure(base / "src")
-            finally:
-                subprocess.run(["git", "worktree", "remove", "--force", str(base)], cwd=_ROOT, check=True, capture_output=True)
+        with checkout_of(options.base) as base:
+            found["base"] = measure(base / "src")
     print(json.dumps(found, indent=1))
 
 
