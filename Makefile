@@ -89,7 +89,7 @@ same: $(STAMP) warm ## Compare every effect and digest of STREAMS random streams
 .PHONY: crash-proof
 crash-proof: $(STAMP) warm ## Kill a replay KILLS=200 times, tear, fill and fail its disk, take it up again (long)
 	@BACKSTOP_KILLS=$(KILLS) BACKSTOP_TEARS=1000 $(BIN)/python -m pytest -q -n $(WORKERS) \
-		tests/journal/test_crash.py tests/journal/test_faults.py tests/journal/test_recovery.py tests/journal/test_snapshot.py
+		tests/journal/test_crash.py tests/journal/test_place.py tests/journal/test_faults.py tests/journal/test_recovery.py tests/journal/test_snapshot.py
 
 .PHONY: mutations
 mutations: $(STAMP) warm ## Change a journal MUTATIONS=750 times in each of 14 ways; all must be found and named (long)

@@ -21,7 +21,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from backstop.cli import app, exits
-from backstop.cli.exits import FAILED, FINDING, OK, USAGE
+from backstop.cli.exits import FAILED, FINDING, NOT_REPLAYED, OK, USAGE
 from tests.cli.test_replay_command import POPULATION
 from tests.feeds.samples import BTC, START, venue_text
 from tests.feeds.samples import write as write_text
@@ -68,6 +68,24 @@ def _foreign(path: Path) -> None:
 def _damaged(path: Path) -> None:
     write(path)
     change(path, ("UPDATE batches SET events = zeroblob(64 * events_count) WHERE number = 3", ()))
+
+
+def _other_numbers(path: Path) -> None:
+    write(path, codes="{}")
+
+
+@pytest.mark.parametrize("line", READERS.values(), ids=[name.replace(" ", "_") for name in READERS])
+def test_a_journal_whose_numbers_mean_other_things_is_never_told_as_if_it_were_known(line: str, tmp_path: Path) -> None:
+    _other_numbers(tmp_path / "run.db")
+    found = called(line, journal=tmp_path / "run.db", folder=tmp_path)
+    if line.startswith("journal verify"):
+        assert found.exit_code == NOT_REPLAYED, found.output
+    elif line.startswith("journal"):  # rows as numbers, and it says so
+        assert found.exit_code == OK, found.output
+    else:
+        assert found.exit_code == FAILED, found.output
+        assert "numbers mean other things" in found.stderr
+        assert found.stdout == ""
 
 
 FAULTS: list[tuple[Callable[[Path], None], int]] = [
@@ -225,5 +243,5 @@ def test_a_journal_to_go_on_with_that_is_absent_is_said_to_be_begun(files: Path)
 def test_the_page_shows_the_codes_of_the_program() -> None:
     page = (ROOT / "docs" / "reference" / "exit-codes.md").read_text(encoding="utf-8")
     told = {int(code) for code in re.findall(r"^\| ([0-9]) \|", page, re.MULTILINE)}
-    assert told == {getattr(exits, name) for name in exits.__all__} == set(range(5))
+    assert told == {getattr(exits, name) for name in exits.__all__} == set(range(6))
     assert USAGE == 2  # click's own

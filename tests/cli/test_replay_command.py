@@ -211,12 +211,85 @@ def test_a_misspelt_key_exits_with_1(folder: Path) -> None:
 
 
 def test_a_journal_is_not_replaced_unasked(folder: Path) -> None:
-    there = write(folder / "journal.db", "mine")
+    there = folder / "journal.db"
+    assert replay(folder, "--journal", str(there)).exit_code == OK
+    before, file = there.read_bytes(), there.stat().st_ino
     result = replay(folder, "--journal", str(there))
     assert result.exit_code == FAILED
     assert "exists: choose another path, or replace it with --force" in result.stderr
-    assert there.read_text() == "mine"
+    assert (there.read_bytes(), there.stat().st_ino) == (before, file)
+    kept = there.open("rb")  # so that its number is not given to another
     assert replay(folder, "--journal", str(there), "--force").exit_code == OK
+    assert there.stat().st_ino != file
+    kept.close()
+
+
+def test_force_replaces_nothing_but_a_journal(folder: Path) -> None:
+    there = write(folder / "notes.txt", "mine")
+    result = replay(folder, "--journal", str(there), "--force")
+    assert result.exit_code == FAILED
+    assert result.stderr == f"error: journal `{there}` cannot be created: it is no journal; choose another path\n"
+    assert there.read_text() == "mine"
+    pipe = folder / "pipe"
+    os.mkfifo(pipe)
+    for options in (("--force",), ("--resume",), ()):
+        result = replay(folder, "--journal", str(pipe), *options)
+        assert result.exit_code in (FAILED, FINDING)
+        assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("name", ["venue.toml", "prices.csv", "accounts.csv", "collateral.csv", "population.toml"])
+@pytest.mark.parametrize("link", [None, "soft", "hard"])
+@pytest.mark.parametrize("option", ["--force", "--resume"])
+def test_a_journal_is_never_put_in_the_place_of_an_input(folder: Path, name: str, link: str | None, option: str) -> None:
+    there = folder / name
+    if link == "soft":
+        there = folder / "link"
+        there.symlink_to(name)
+    elif link == "hard":
+        there = folder / "link"
+        os.link(folder / name, there)
+    before = (folder / name).read_bytes()
+    more = ["--population", str(folder / "population.toml")] if name == "population.toml" else []
+    result = replay(folder, "--journal", str(there), option, *more, accounts=not more)
+    assert result.exit_code == USAGE, result.output
+    assert "which is to be read: name another file" in plain(result.stderr)
+    assert (folder / name).read_bytes() == before
+
+
+def test_an_input_that_stands_where_a_journal_keeps_its_log_is_not_lost(folder: Path) -> None:
+    (folder / "venue.toml").rename(folder / "run.db-wal")
+    (folder / "venue.toml").symlink_to("run.db-wal")
+    result = replay(folder, "--journal", str(folder / "run.db"), "--force")
+    assert result.exit_code == USAGE, result.output
+    assert "[venue]" in (folder / "run.db-wal").read_text()
+
+
+def test_a_run_that_ended_is_resumed_with_its_own_result(folder: Path) -> None:
+    """A supervisor that restarts whatever was killed must get on, and learn what the run came to."""
+    write(folder / "venue.toml", venue_text(fund="0", closeout='account_notional_max = "0"', adl=False))
+    options = ["--json", "--journal", str(folder / "journal.db"), "--report", str(folder / "report.html")]
+    first = replay(folder, *options)
+    before, page = (folder / "journal.db").read_bytes(), (folder / "report.html").read_bytes()
+    again = replay(folder, *options, "--resume")
+    assert again.exit_code == first.exit_code == FINDING, again.output
+    assert "holds the whole run: its result was worked out again, and nothing was written to it" in again.stderr
+    told, was = json.loads(again.stdout), json.loads(first.stdout)
+    assert told["journal"] == was["journal"] | {"had_ended": True}
+    for name in ("digest", "stages", "uncovered", "fund", "events"):
+        assert told[name] == was[name]
+    assert (folder / "journal.db").read_bytes() == before
+    assert (folder / "report.html").read_bytes() == page
+    other = replay(folder, *options, "--resume", "--impact", "on")
+    assert other.exit_code == FAILED
+    assert "is of another run" in other.stderr
+
+
+def test_a_file_of_a_run_killed_in_its_first_moments_is_begun_anew(folder: Path) -> None:
+    there = write(folder / "journal.db", "")
+    result = replay(folder, "--json", "--journal", str(there), "--resume")
+    assert f"note: {there} was left before its run began: the run starts from the beginning" in result.stderr
+    assert as_json(result)["journal"]["batches"] > 0
 
 
 def test_an_overflow_stops_with_a_message(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,6 +315,27 @@ def test_the_demo_writes_its_result_and_its_journal(tmp_path: Path) -> None:
     assert runner.invoke(app, ["journal", "verify", str(tmp_path / "out" / "journal.db")]).exit_code == OK
     again = runner.invoke(app, ["demo", "2025-10-10", *options, "--json"])
     assert json.loads(again.stdout)["digest"] == values["digest"]
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["journal.db", "result.json"]
+
+
+def test_a_demo_replaces_only_what_a_demo_wrote(tmp_path: Path) -> None:
+    write(tmp_path / "venue.toml", venue_text())
+    out = tmp_path / "out"
+    out.mkdir()
+    options = ["--venue", str(tmp_path / "venue.toml"), "--out", str(out)]
+    (out / "result.json").symlink_to(tmp_path / "venue.toml")
+    refused = runner.invoke(app, ["demo", *options])
+    assert refused.exit_code == USAGE, refused.output
+    (out / "result.json").unlink()
+    os.mkfifo(out / "result.json")
+    refused = runner.invoke(app, ["demo", *options])
+    assert refused.exit_code == FAILED, refused.output
+    assert "not a file but a device, a pipe or a socket" in refused.stderr
+    (out / "result.json").unlink()
+    write(out / "journal.db", "mine")
+    refused = runner.invoke(app, ["demo", *options])
+    assert refused.exit_code == FAILED, refused.output
+    assert (out / "journal.db").read_text() == "mine"
 
 
 def test_an_unknown_scenario_names_those_there_are(tmp_path: Path) -> None:

@@ -137,7 +137,27 @@ def _renamed(rng: Random, rows: Rows) -> None:
     rows.names[place] = rng.choice((name.upper(), f" {name} ", f"\ufeff{name}", name[:-1], rng.choice(rows.names), rng.choice(EDGE_TEXTS)))
 
 
+def _name_long(rng: Random, rows: Rows) -> None:
+    """A name at the edge of what a door takes, in every row that has it."""
+    place = rng.randrange(len(rows.names))
+    before, after = rng.choice(rows.cells), "n" * rng.choice((255, 256, 257, 8192, 8193))
+    if place < len(before):
+        old = before[place]
+        for row in rows.cells:
+            if place < len(row) and row[place] == old:
+                row[place] = after
+
+
+def _columns_many(rng: Random, rows: Rows) -> None:
+    count = rng.choice((990, 1_000, 1_001))
+    rows.names += [f"more{number}" for number in range(count - len(rows.names))]
+    for row in rows.cells:
+        row += [""] * (count - len(row))
+
+
 _WAYS = (
+    _name_long,
+    _name_long,
     *(_set_cell,) * 10,
     *(_set_column, _swap_cells, _row_moved, _row_again, _row_gone, _all_gone, _cell_gone, _cell_more, _column_gone),
     *(_column_moved, _column_moved, _column_again, _column_more, _column_more, _renamed),
@@ -146,6 +166,8 @@ _WAYS = (
 
 def spoil(rng: Random, rows: Rows) -> int:
     """Do some things to the rows; return how many."""
+    if rows.cells and rng.random() < 0.004:
+        _columns_many(rng, rows)
     count = rng.choice((0, 1, 1, 1, 2, 3))
     for _ in range(count):
         if rows.cells and rows.names and all(rows.cells):
@@ -158,6 +180,8 @@ def spoil(rng: Random, rows: Rows) -> int:
 
 def written(rng: Random, rows: Rows, stem: Path) -> tuple[Path, bool]:
     """Write the rows in some format under ``stem``; return the file, and whether nothing was done to its bytes."""
+    if rng.random() < 0.004:
+        return _grown(rng, rows, stem), False
     kind = rng.choice((".csv",) * 10 + (".csv.gz", ".parquet", ".parquet", ".parquet", ".feather"))
     try:
         data = _csv_bytes(rng, rows) if kind.startswith(".csv") else _arrow_bytes(rng, rows, kind)
@@ -169,6 +193,29 @@ def written(rng: Random, rows: Rows, stem: Path) -> tuple[Path, bool]:
     path = stem.with_name(stem.name + kind)
     path.write_bytes(gzip.compress(data, 1) if kind == ".csv.gz" and rng.random() < 0.8 else data)
     return path, whole and kind != ".csv.gz"
+
+
+def _grown(rng: Random, rows: Rows, stem: Path) -> Path:
+    """Write rows that grow beyond measure when they are read: a cell, a row or a file of the same thing again and again."""
+    many = 64 << 20
+    if rng.random() < 0.5 or not rows.names:
+        path = stem.with_name(stem.name + ".csv.gz")
+        row = rng.choice((",", '"\n",', ",".join(rng.choice(rows.cells or [["x"]])) + "\n", "x"))
+        text = ",".join(rows.names) + "\n" + row * (many // len(row) + 1)
+        path.write_bytes(gzip.compress(text.encode("utf-8", "replace"), 1))
+        return path
+    kind = rng.choice((".parquet", ".feather"))
+    path = stem.with_name(stem.name + kind)
+    count = rng.choice((many // 8, 5_000))
+    texts = ["x" * (many // 64 if count == 5_000 else 1)]
+    column = arrow.DictionaryArray.from_arrays(arrow.array(np.zeros(count, dtype=np.int32)), arrow.array(texts))
+    names = list(dict.fromkeys(name.replace("\x00", "0") for name in rows.names))
+    table = arrow.table(dict.fromkeys(names, column))
+    if kind == ".parquet":
+        arrow.parquet.write_table(table, path, compression="zstd", row_group_size=count)
+    else:
+        arrow.feather.write_feather(table, path, compression="zstd", chunksize=count)
+    return path
 
 
 def _csv_bytes(rng: Random, rows: Rows) -> bytes:
@@ -398,5 +445,7 @@ def check_refusal(error: FeedError, paths: list[Path]) -> None:
     text = str(error)
     if not any(str(path) in text for path in paths):
         raise Found(f"refusal names no file: {text[:200]}")
+    if "malloc" in text or "memory" in text:
+        raise Found(f"refused for want of memory: {text[:200]}")
     if not error.problem or not error.expected or len(text) > 4_000:
         raise Found(f"refusal is empty or endless: {text[:200]}")

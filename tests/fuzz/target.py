@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,10 +13,12 @@ from random import Random
 from types import FrameType
 from typing import NamedTuple
 
-__all__ = ["SECONDS_MAX", "Found", "Hang", "Target", "rng_of", "run_one"]
+__all__ = ["BYTES_MAX", "SECONDS_MAX", "Found", "Hang", "Target", "rng_of", "run_one"]
 
 #: More of the processor than this an input must not take [s]; by the clock, a busy machine would be blamed on a reader.
 SECONDS_MAX = 5.0
+#: More memory than this beyond what the process has an input must not take [bytes].
+BYTES_MAX = 1 << 30
 
 
 class Found(AssertionError):
@@ -55,9 +59,24 @@ def _limited(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
+@contextmanager
+def _bounded(bytes_max: int) -> Iterator[None]:
+    """Let allocations fail beyond so much memory, where the system tells how much there is."""
+    if sys.platform != "linux":
+        yield
+        return
+    taken = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (taken + bytes_max, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
 def run_one(target: Target, seed: int, folder: Path) -> bool:
     """Run one input; return whether it was loaded. Raises every finding."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with _limited(SECONDS_MAX):
+        with _limited(SECONDS_MAX), _bounded(BYTES_MAX):
             return target.run(rng_of(target.name, seed), folder)

@@ -46,11 +46,34 @@ def _refuse(calls: tuple[str, ...], code: int) -> None:
     steps = [(0x20, 0, 0, 0)]  # load the number of the call
     steps += [(0x15, len(calls) - place, 0, known[name]) for place, name in enumerate(calls)]  # equal: to the refusal
     steps += [(0x06, 0, 0, _ALLOW), (0x06, 0, 0, _ERRNO | code)]
+    _install(steps)
+
+
+def _install(steps: list[tuple[int, int, int, int]]) -> None:
     program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
     whole = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(steps), ctypes.addressof(program)))
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(_PR_SET_SECCOMP, _FILTER, whole, 0, 0):
         _give_up("this system takes no seccomp filter")
+
+
+def fill_disk() -> None:
+    """Let every write to a file of this thread fail as on a full disk; what it says to its parent still gets through."""
+    known = _CALLS.get(platform.machine())
+    if known is None:
+        _give_up(f"system calls of {platform.machine()} are not known")
+    assert known is not None
+    _install(
+        [
+            (0x20, 0, 0, 0),  # load the number of the call
+            (0x15, 1, 0, known["write"]),
+            (0x15, 0, 3, known["pwrite64"]),
+            (0x20, 0, 0, 16),  # load the handle that it writes to
+            (0x25, 0, 1, 2),  # above those of standard input, output and errors
+            (0x06, 0, 0, _ERRNO | errno.ENOSPC),
+            (0x06, 0, 0, _ALLOW),
+        ]
+    )
 
 
 def _give_up(reason: str) -> None:

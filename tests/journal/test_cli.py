@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from typer.testing import CliRunner, Result
 
 from backstop.cli.journal import app
+from backstop.journal.inputs import input_details
 from tests.journal.runs import change, crash, write
 
 
@@ -84,3 +86,33 @@ def test_bytes_that_are_no_text_do_not_reach_the_terminal(tmp_path: Path) -> Non
     assert ran.exit_code == 4
     assert "\x1b" not in ran.stdout
     assert json.loads(_verify(str(path), "--json").stdout)["ok"] is False
+
+
+def test_a_tape_that_was_not_replayed_exits_with_5_and_is_not_trusted(tmp_path: Path) -> None:
+    for changes, words in (({"codes": "{}"}, "result    not replayed: "), ({"digest_encoding": 99}, "result    not replayed in full: ")):
+        path = str(write(tmp_path / f"{next(iter(changes))}.db", **changes))
+        ran = _verify(path)
+        assert ran.exit_code == 5
+        assert ran.stdout.splitlines()[-1].startswith(words)
+        assert f"digest    {crash()[-1].digest}  (as recorded: do not rely on it" in ran.stdout
+        said = json.loads(_verify(path, "--json").stdout)
+        assert (said["ok"], said["trusted"], said["exit_code"], said["result"]) == (False, False, 5, "not_replayed")
+
+
+def test_a_file_that_is_not_the_one_that_the_run_read_exits_with_4(tmp_path: Path) -> None:
+    prices = tmp_path / "prices.csv"
+    prices.write_text("time,market,mark")
+    path = str(write(tmp_path / "journal.db", details=input_details("prices", [prices])))
+    ran = _verify(path, "--prices", str(prices))
+    assert ran.exit_code == 0
+    assert "inputs    1 compared, 1 named by the manifest" in ran.stdout
+    prices.write_text("time,market,mark,")
+    ran = _verify(path, "--prices", str(prices))
+    assert ran.exit_code == 4
+    assert f"found     input_differs: {prices}: not the file that the run read" in ran.stdout
+    assert ran.stdout.splitlines()[-1] == "result    a file that was given is not the one that the run read"
+    assert _verify(path, "--prices", str(tmp_path / "none.csv")).exit_code == 1
+    os.mkfifo(tmp_path / "pipe")
+    ran = _verify(path, "--prices", str(tmp_path / "pipe"))
+    assert ran.exit_code == 1
+    assert "not a file but a device, a pipe or a socket" in ran.stderr

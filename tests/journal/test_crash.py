@@ -1,6 +1,7 @@
 """kill -9 while a journal is written: what was acknowledged is there, whole, and the run can go on as if nothing had been.
 
-``BACKSTOP_KILLS`` says how often a replay is killed (20 unless told; ``make crash-proof`` says 200), ``BACKSTOP_SEED`` the first seed.
+``BACKSTOP_KILLS`` says how often a replay is killed (20 unless told; ``make crash-proof`` says 200), and how closely kills
+are aimed at a journal's first moments and at those after its end mark. ``BACKSTOP_SEED`` is the first seed.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import sys
 import time
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from backstop.core.events import EFFECT
-from backstop.journal import FindingCode, JournalDamaged, open_journal
+from backstop.journal import FindingCode, open_journal
 from backstop.journal.verify import verify
 from tests.journal.killed import run
 
@@ -134,18 +135,12 @@ def _batches_after(path: Path, told: str) -> int:
     """Reopen what the kill left, and see that it is whole as far as it goes."""
     if not path.exists():
         return 0
-    try:
-        with open_journal(path) as journal:
-            journal.check_log()
-            journal.check_pages()
-            assert journal.check_head(), told
-            numbers = [batch.number for batch in journal.batches()]
-            snapshots = [number for number, _ in journal.check_snapshots()]
-    except JournalDamaged:
-        # Killed before its head was on the disk: nobody was told that there is a journal.
-        for file in path.parent.glob("journal.db*"):
-            file.unlink()
-        return 0
+    with open_journal(path) as journal:
+        journal.check_log()
+        journal.check_pages()
+        assert journal.check_head(), told
+        numbers = [batch.number for batch in journal.batches()]
+        snapshots = [number for number, _ in journal.check_snapshots()]
     assert numbers == list(range(1, len(numbers) + 1)), told
     assert {finding.code for finding in journal.findings} <= {FindingCode.LOG}, f"{told}: {journal.findings}"
     assert len(snapshots) == min(2, len(numbers) // 3), told
@@ -153,11 +148,40 @@ def _batches_after(path: Path, told: str) -> int:
 
 
 def _is_closed(path: Path) -> bool:
-    try:
-        with open_journal(path) as journal:
-            return journal.is_closed
-    except (FileNotFoundError, JournalDamaged):
+    if not path.exists():
         return False
+    with open_journal(path) as journal:
+        return journal.is_closed
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    with open_journal(path) as journal:
+        held = list(journal.batches())
+        journal.check_end()
+        events = sum(len(batch.events) for batch in held)
+        return {"path": str(path), "batches": len(held), "events": events, "chain": journal.chain}
+
+
+#: What is killed, and how far a kill is from the one before: lines of the writer's code, or bytes of a file.
+MOMENTS = {
+    "begun": max(1, 600 // KILLS),
+    "over_killed": max(1, 600 // KILLS),
+    "over_ended": max(1, 600 // KILLS),
+    "sizes_begun": max(1, 300_000 // KILLS),
+    "sizes_over_killed": max(1, 300_000 // KILLS),
+    "ended": max(1, 150 // KILLS),
+}
+
+
+@pytest.mark.parametrize("scenario", MOMENTS)
+def test_a_kill_in_the_first_moments_or_after_the_end_leaves_what_can_be_resumed(tmp_path: Path, scenario: str) -> None:
+    """Either the old journal or the new one, and never a part of one; ``tests.journal.moments`` looks after each kill."""
+    stride = MOMENTS[scenario]
+    first = Random(f"{SEED}/{scenario}").randrange(stride)
+    line = [sys.executable, "-m", "tests.journal.moments", scenario, str(tmp_path / "run"), str(first), str(stride)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"BACKSTOP_SEED={SEED}: {done.stderr}"
+    assert int(done.stdout) >= min(5, KILLS // 4)
 
 
 @pytest.mark.parametrize("chain", range(CHAINS))
@@ -172,6 +196,7 @@ def test_a_killed_replay_goes_on_as_if_nothing_had_been(tmp_path: Path, undistur
         kills += was_running
         if _is_closed(path):
             assert _told(path) == undisturbed, told
+            assert run(path).journal == {**_facts(path), "had_ended": True}, told
             for file in tmp_path.glob("journal.db*"):  # the log may stand there, empty: the run died as it ended
                 file.unlink()
             left = 0

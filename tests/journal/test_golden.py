@@ -45,6 +45,8 @@ def test_an_older_journal_is_read_whole(tmp_path: Path, schema: int) -> None:
     assert (report.schema, report.is_closed, report.batches, report.events, report.effects) == (schema, True, 7, 545, 1133)
     assert report.chain == CHAINS[schema]
     assert report.events_replayed or any(note.startswith("not replayed") for note in report.notes)
+    # Of an older encoding of the digest nobody says that all agrees, whatever its effects do.
+    assert report.exit_code in (3, 5)
 
 
 @pytest.mark.parametrize("schema", sorted(CHAINS))

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import sys
+import tracemalloc
 from pathlib import Path
 from random import Random
 
@@ -336,3 +337,19 @@ def test_torn_writes_lose_nothing_that_was_acknowledged_without_a_word(tmp_path:
             Path(f"{path}{end}").unlink(missing_ok=True)
     assert whole + named == TEARS
     assert named if which == "" else whole == TEARS
+
+
+def test_a_log_of_any_length_is_read_frame_by_frame(tmp_path: Path) -> None:
+    """A sparse file takes no room on the disk, and must take none in memory."""
+    path = _died(tmp_path / "run", 4, moved=False)
+    log = Path(f"{path}-wal")
+    with log.open("r+b") as file:
+        file.truncate(log.stat().st_size + (64 << 20))
+    tracemalloc.start()
+    state = read_log(log)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
+    assert (state.torn_bytes, state.torn_commits) == (64 << 20, 0)
+    log.write_bytes(b"no log")
+    assert read_log(log)[:3] == (6, 0, True)

@@ -9,7 +9,7 @@ import pytest
 
 from backstop.core.digest import state_digest
 from backstop.core.state import State, new_state
-from backstop.journal.snapshot import Snapshot, SnapshotError, header_is_foreign, restore_snapshot, take_snapshot
+from backstop.journal.snapshot import Snapshot, SnapshotError, header_is_foreign, restore_snapshot, shapes_of, take_snapshot
 from tests.journal.feeding import fed
 from tests.journal.runs import crash, venue
 
@@ -126,3 +126,26 @@ def test_the_hash_covers_every_part() -> None:
     taken: Snapshot = crash()[2].snapshot
     assert taken.hash != crash()[3].snapshot.hash
     assert len(taken.hash) == 32
+
+
+def test_a_snapshot_that_grows_is_refused_by_its_header() -> None:
+    """A block that is not stored costs a byte, and 4096 in memory: what an array may hold is said by the rules, not by the snapshot."""
+    state = new_state(venue().rules)
+    shapes = shapes_of(state, {"world.control": np.zeros(4)})
+    taken = take_snapshot(state, state_digest(state), {"world.control": np.zeros(4)})
+    parts = [bytes(part) for part in taken.parts]
+    assert restore_snapshot(parts, shapes).digest == state_digest(state)
+    header = json.loads(parts[0])
+    for name, shape, words in (
+        ("state.accounts", [1 << 30], r"`state.accounts` has the shape \(1073741824,\), in a run of these rules"),
+        ("world.control", [1 << 30], r"`world.control` has the shape"),
+        ("world.other", [1 << 40], "`world.other` grows beyond all measure"),
+    ):
+        changed = json.loads(parts[0])
+        entry = next(entry for entry in changed["arrays"] if entry["name"] in (name, "world.control"))
+        entry["name"], entry["shape"] = name, shape
+        with pytest.raises(SnapshotError, match=words):
+            restore_snapshot([json.dumps(changed).encode(), *parts[1:]], shapes)
+    header["arrays"] += [header["arrays"][0]] * 20_000
+    with pytest.raises(SnapshotError, match="its first part is too long"):
+        restore_snapshot([json.dumps(header).encode(), *parts[1:]], shapes)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from backstop.core.events import EventKind
 from backstop.journal import FindingCode, Journal, open_journal
+from backstop.journal.inputs import input_details
 from backstop.journal.replay import Replayer
 from backstop.journal.verify import Report, verify
 from tests.journal.runs import VENUE_TEXT, Chunk, change, copy, crash, event, manifest, write
@@ -226,3 +228,56 @@ def test_bytes_after_the_last_page_are_named(tmp_path: Path) -> None:
     report = verify(path)
     assert report.exit_code == 4
     assert [finding.message for finding in report.findings] == ["3 bytes stand after the last page, and belong to no record"]
+
+
+_OTHER_CODE = "f" * 64
+
+
+@pytest.mark.parametrize("source", [None, _OTHER_CODE], ids=["our_own", "other"])
+@pytest.mark.parametrize("codes", ["{}", "[]", '{"EventKind":{"MARK":99}}'])
+def test_a_tape_that_was_not_replayed_is_not_ok(tmp_path: Path, codes: str, source: str | None) -> None:
+    """Whoever writes the manifest decides what it says: none of it may turn a tape that nobody ran into a sound one."""
+    chunk = crash()[1]
+    effects = chunk.effects.copy()
+    effects["amount"] += 1
+    changes: dict[str, Any] = {"codes": codes} | ({"source_hash": source} if source else {})
+    report = verify(write(tmp_path / "journal.db", (crash()[0], chunk._replace(effects=effects)), **changes))
+    assert report.findings == ()
+    assert (report.exit_code, report.is_replayed, report.events_replayed) == (5, False, 0)
+    assert any(note.startswith("not replayed") for note in report.notes)
+
+
+@pytest.mark.parametrize("source", [None, _OTHER_CODE], ids=["our_own", "other"])
+def test_a_tape_whose_digests_were_not_compared_is_not_ok(tmp_path: Path, source: str | None) -> None:
+    chunks = (*crash()[:-1], crash()[-1]._replace(digest="0" * 64))
+    changes: dict[str, Any] = {"digest_encoding": 99} | ({"source_hash": source} if source else {})
+    report = verify(write(tmp_path / "journal.db", chunks, **changes))
+    assert report.findings == ()
+    assert (report.exit_code, report.is_replayed, report.digests_compared) == (5, False, 0)
+    assert report.events_replayed == report.events
+    assert any("only effects were compared" in note for note in report.notes)
+
+
+def test_the_files_of_a_run_are_compared_with_the_hashes_in_its_manifest(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("one.csv", "two.csv", "accounts.csv")]
+    for file in files:
+        file.write_text(file.name)
+    details = {**input_details("prices", files[:2]), **input_details("accounts", files[2:])}
+    path = write(tmp_path / "journal.db", details=details)
+    report = verify(path, inputs={"prices": files[:2], "accounts": files[2:]})
+    assert (report.exit_code, report.inputs_compared, report.inputs_named) == (0, 3, 3)
+    assert verify(path).inputs_compared == 0
+    for given, place, words in (
+        ({"prices": files[1::-1]}, str(files[1]), "not the file that the run read: SHA-256 "),
+        ({"prices": files[:1]}, "prices", "the run read 2 files of prices, 1 given"),
+        ({"accounts": files[:2]}, "accounts", "the run read 1 file of accounts, 2 given"),
+        ({"collateral": files[:1]}, "collateral", "the run read no files of collateral, 1 given"),
+    ):
+        report = verify(path, inputs=given)
+        assert report.exit_code == 4
+        assert (report.findings[0].name, report.findings[0].place) == ("input_differs", place)
+        assert words in report.findings[0].message
+    files[2].write_text("changed")
+    assert verify(path, inputs={"accounts": files[2:]}).exit_code == 4
+    with pytest.raises(FileNotFoundError):
+        verify(path, inputs={"accounts": [tmp_path / "none.csv"]})

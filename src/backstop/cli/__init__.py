@@ -24,6 +24,8 @@ from typer.core import TyperGroup
 
 from backstop import __version__
 from backstop.cli.exits import FAILED
+from backstop.files import told
+from backstop.printing import one_line
 
 __all__ = ["app", "main"]
 
@@ -81,9 +83,9 @@ def _root(
 ) -> None:
     """Default-management engine of a crypto-derivatives venue.
 
-    Exit codes: 0 ok, 1 failed, 2 usage, 3 invariant violated, 4 finding. A file that is missing, or
-    cannot be read or written, is 1; a damaged journal, or a file that is not a journal, is 4. The
-    help of a command lists its own cases.
+    Exit codes: 0 ok, 1 failed, 2 usage, 3 invariant violated, 4 finding, 5 not replayed. A file
+    that is missing, or cannot be read or written, is 1; a damaged journal, or a file that is not a
+    journal, is 4. The help of a command lists its own cases.
     """
 
 
@@ -95,8 +97,7 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(FAILED)
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        _fail(f"{place}{error.strerror or error}")
+        _fail(told(error))
     except ValueError as error:
         from backstop.config.findings import ConfigError
 
@@ -107,5 +108,5 @@ def main() -> None:
 
 def _fail(message: str) -> None:
     for line in message.splitlines():
-        typer.echo(f"error: {line}", err=True)
+        typer.echo(f"error: {one_line(line)}", err=True)
     sys.exit(FAILED)

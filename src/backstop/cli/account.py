@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from backstop.cli.exits import FAILED
-from backstop.cli.running import refusals, say, warm_up
+from backstop.cli.running import refusals, say, tell, tell_json, warm_up, wrong_usage
+from backstop.printing import shown_name
 
 if TYPE_CHECKING:
     from backstop.runs.history import Past
@@ -49,10 +49,10 @@ def rank(
         raise _failed(f"{journal}: has no event of seq {at}: it ends with seq {past.seq}")
     number = past.account_id(name)
     if number is None:
-        raise _failed(f"{journal}: no account is called {name} at seq {past.seq}")
+        raise _failed(f"{journal}: no account is called {shown_name(name)} at seq {past.seq}")
     ranks = _ranks(past, number, market)
     if as_json:
-        typer.echo(json.dumps(_as_object(past, number, ranks), indent=2))
+        tell_json(_as_object(past, number, ranks))
         return
     _print(past, number, ranks)
 
@@ -71,7 +71,7 @@ def _ranks(past: Past, account: int, symbol: str | None) -> list[dict[str, Any]]
     try:
         numbers = range(len(past.venue.markets)) if symbol is None else [past.venue.market(symbol)]
     except KeyError as error:
-        raise typer.BadParameter(str(error.args[0]), param_hint="--market") from None
+        raise wrong_usage(str(error.args[0]), "--market") from None
     health = Health(int(past.state.accounts[account].health))
     found: list[dict[str, Any]] = []
     for market in numbers:
@@ -107,20 +107,20 @@ def _print(past: Past, account: int, ranks: list[dict[str, Any]]) -> None:
     from backstop.feeds.columns import time_text
     from backstop.runs.ranking import LIGHTS
 
-    typer.echo(f"account   {past.account_name(account)}, at seq {past.seq}, {time_text(past.time_ns)}")
+    tell(f"account   {shown_name(past.account_name(account))}, at seq {past.seq}, {time_text(past.time_ns)}")
     if not ranks:
-        typer.echo("rank      none: it has no lots")
+        tell("rank      none: it has no lots")
     for entry in ranks:
         place = entry["rank"]
-        typer.echo(f"market    {entry['market']}, mark {entry['mark_price']}")
+        tell(f"market    {shown_name(entry['market'])}, mark {entry['mark_price']}")
         if place is None:
             why = "it has no lots" if entry["quantity"] == "0" else f"it is {entry['health']}, and ADL takes only accounts that are not"
-            typer.echo(f"rank      none: {why}")
+            tell(f"rank      none: {why}")
             continue
         before = 100 * place["lots_before"] / place["lots_total"]
-        typer.echo(f"rank      {place['rank']:,} of {place['ranked']:,} on the {place['side']} side, after {before:.2f} % of its lots")
-        typer.echo(f"lights    {'●' * place['lights']}{'○' * (LIGHTS - place['lights'])}")
-        typer.echo(f"score     {place['score_ppm'] / 1e6:.6f}, class {place['adl_class']}, quantity {entry['quantity']}")
+        tell(f"rank      {place['rank']:,} of {place['ranked']:,} on the {place['side']} side, after {before:.2f} % of its lots")
+        tell(f"lights    {'●' * place['lights']}{'○' * (LIGHTS - place['lights'])}")
+        tell(f"score     {place['score_ppm'] / 1e6:.6f}, class {place['adl_class']}, quantity {entry['quantity']}")
     policy = _policy(past)
     if policy != "queue":
-        typer.echo(f"note      this venue deleverages by {policy}: the rank is the order under queue")
+        tell(f"note      this venue deleverages by {policy}: the rank is the order under queue")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backstop.cli.exits import FAILED, FINDING
-from backstop.cli.running import checked_output, refusals, say, warm_up
+from backstop.cli.running import STANDARD_OUTPUT, checked_output, refusals, refuse_inputs, say, tell_json, warm_up
+from backstop.files import checked_file, named_errors
+from backstop.printing import one_line
 
 if TYPE_CHECKING:
     from backstop.comparison.compare import Comparison
@@ -63,7 +64,11 @@ def compare(
     if (table is None) != (budget is None):
         raise typer.BadParameter("--table and --budget go together")
     amount = None if budget is None else _amount(budget)
-    checked_output(plot)
+    checked_output(plot, has_company=True)
+    if plot is not None:
+        refuse_inputs((plot,), (journal, table), "--plot")
+        with refusals():
+            checked_file(plot)
     if journal is not None:
         warm_up()
     with refusals():
@@ -71,7 +76,7 @@ def compare(
         if plot is not None:
             _draw(comparison, plot)
     if as_json:
-        typer.echo(json.dumps(comparison.as_json(), indent=2))
+        tell_json(comparison.as_json())
     else:
         _print(comparison)
     raise typer.Exit(0 if comparison.is_sound else FINDING)
@@ -116,6 +121,7 @@ def _draw(comparison: Comparison, path: Path) -> None:
     say(f"written {path}")
 
 
+@named_errors(STANDARD_OUTPUT)
 def _print(comparison: Comparison) -> None:
     import sys
 
@@ -124,11 +130,11 @@ def _print(comparison: Comparison) -> None:
 
     # Without a terminal nothing is cut to its width.
     console = Console() if sys.stdout.isatty() else Console(width=140)
-    console.print(f"ADL of {comparison.title}", style="bold", highlight=False, markup=False)
+    console.print(one_line(f"ADL of {comparison.title}"), style="bold", highlight=False, markup=False)
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("policy")
     for title in ("payers", f"given [{comparison.asset}]", f"paid [{comparison.asset}]", "largest", "top 10", "exact", "certificate"):
-        table.add_column(title.replace("[", r"\["), justify="right")
+        table.add_column(one_line(title).replace("[", r"\["), justify="right")
     for outcome in comparison.outcomes:
         table.add_row(
             outcome.policy.name.lower(),
@@ -143,13 +149,13 @@ def _print(comparison: Comparison) -> None:
     console.print(table)
     for outcome in comparison.outcomes:
         ranked = sorted(outcome.parts.items(), key=lambda item: -item[1])[:_SHOWN]
-        who = ", ".join(f"{_shortened(name)} {_percent(part, outcome.budget)}" for name, part in ranked)
+        who = ", ".join(f"{one_line(_shortened(name))} {_percent(part, outcome.budget)}" for name, part in ranked)
         console.print(f"{outcome.policy.name.lower():<16}{who}", highlight=False, markup=False, soft_wrap=True)
         for finding in outcome.findings:
-            console.print(f"  found  {finding}", highlight=False, markup=False, soft_wrap=True)
+            console.print(one_line(f"  found  {finding}"), highlight=False, markup=False, soft_wrap=True)
     given = f"given is {comparison.measure}"
     for note in (given if comparison.candidates is None else f"{given}; {comparison.candidates:,} could have paid", *comparison.notes):
-        console.print(f"note  {note}", highlight=False, markup=False, soft_wrap=True)
+        console.print(one_line(f"note  {note}"), highlight=False, markup=False, soft_wrap=True)
 
 
 def _shortened(name: str) -> str:

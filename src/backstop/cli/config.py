@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from backstop.cli.exits import FAILED, FINDING
-from backstop.cli.running import checked_output
+from backstop.cli.running import checked_output, refusals, say, tell, tell_json
+from backstop.files import checked_file, written_whole
 
 __all__ = ["app"]
 
@@ -30,14 +30,29 @@ def init(
     """
     from backstop.config import default_text
 
-    checked_output(path)
+    checked_output(path, has_company=True)
+    if path.exists() and not force:
+        say(f"error: `{path}` exists\nhint: choose another path, or replace it with `--force`")
+        raise typer.Exit(FAILED)
+    with refusals():
+        checked_file(path)
+        _check_replaced(path)
+        with written_whole(path, may_replace=force) as partial:
+            partial.write_text(default_text(), encoding="utf-8")
+    say(f"wrote {path}\nhint: change it, then run `backstop config check {path}`")
+
+
+def _check_replaced(path: Path) -> None:
+    """Refuse to replace what was never a venue file: prices, a journal. One that is spoilt is known by its ending."""
+    from backstop.config.toml import TomlError, parse_toml, read_utf8
+
+    if not path.exists() or path.suffix == ".toml":
+        return
     try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(default_text())
-    except FileExistsError:
-        typer.echo(f"error: `{path}` exists\nhint: choose another path, or replace it with `--force`", err=True)
+        parse_toml(read_utf8(path))
+    except TomlError:
+        say(f"error: `{path}` is there and is no TOML\nhint: name another file, or remove this one first")
         raise typer.Exit(FAILED) from None
-    typer.echo(f"wrote {path}\nhint: change it, then run `backstop config check {path}`", err=True)
 
 
 @app.command("check")
@@ -58,7 +73,7 @@ def check(path: VenuePath, as_json: AsJson = False) -> None:
     warnings = venue.warnings if venue is not None else ()
     if as_json:
         rows = [{"key": row.key, "value": row.value, "about": row.about, "message": row.message} for row in findings]
-        _print_json(
+        tell_json(
             {
                 "file": str(path),
                 "ok": venue is not None,
@@ -69,13 +84,13 @@ def check(path: VenuePath, as_json: AsJson = False) -> None:
         )
     else:
         for finding in findings:
-            typer.echo(f"{path}: {finding}")
+            tell(f"{path}: {finding}")
         if any("[" in finding.key for finding in findings):
-            typer.echo("note: lists count from 0: `waterfall[1]` is the second entry", err=True)
+            say("note: lists count from 0: `waterfall[1]` is the second entry")
         for warning in warnings:
-            typer.echo(f"{path}: warning: {warning}", err=True)
+            say(f"{path}: warning: {warning}")
         if venue is not None:
-            typer.echo(f"{path}: ok, {len(venue.markets)} markets, {venue.asset.name}, hash {venue.hash}")
+            tell(f"{path}: ok, {len(venue.markets)} markets, {venue.asset.name}, hash {venue.hash}")
     if findings:
         raise typer.Exit(FINDING)
 
@@ -91,11 +106,11 @@ def show(path: VenuePath, as_json: AsJson = False) -> None:
 
     venue = load_venue(path)
     for warning in venue.warnings:
-        typer.echo(f"{path}: warning: {warning}", err=True)
+        say(f"{path}: warning: {warning}")
     if as_json:
-        _print_json({"hash": venue.hash, "venue": venue.resolved, "warnings": list(venue.warnings)})
+        tell_json({"hash": venue.hash, "venue": venue.resolved, "warnings": list(venue.warnings)})
     else:
-        typer.echo(f"# sha256 {venue.hash}\n{venue_toml(venue.resolved)}", nl=False)
+        tell(f"# sha256 {venue.hash}\n{venue_toml(venue.resolved)}".rstrip("\n"))
 
 
 @app.command("schema")
@@ -103,8 +118,4 @@ def schema() -> None:
     """Print the JSON Schema of a venue file."""
     from backstop.config.reference import schema_text
 
-    typer.echo(schema_text(), nl=False)
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    tell(schema_text().rstrip("\n"))

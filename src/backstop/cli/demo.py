@@ -10,7 +10,21 @@ import typer
 
 from backstop.cli.exits import FAILED
 from backstop.cli.outcome import print_result
-from backstop.cli.running import Switch, checked_output, checked_report, exit_code_of, refusals, run_case, say, warm_up
+from backstop.cli.running import (
+    Switch,
+    checked_journal,
+    checked_output,
+    checked_report,
+    exit_code_of,
+    refusals,
+    refuse_inputs,
+    run_case,
+    say,
+    tell,
+    tell_json,
+    warm_up,
+)
+from backstop.files import checked_file, written_whole
 
 __all__ = ["demo"]
 
@@ -46,8 +60,12 @@ def demo(
         raise typer.Exit(FAILED)
     with refusals():
         out.mkdir(parents=True, exist_ok=True)
-    for name_written in ("journal.db", "result.json"):
-        checked_output(out / name_written, has_company=True)
+    journal, written = out / "journal.db", out / "result.json"
+    checked_output(written, has_company=True)
+    refuse_inputs((written,), (venue, population), "--out")
+    with refusals():
+        checked_file(written)
+    checked_journal(journal, inputs=(venue, population), option="--out", overwrite=True)
     checked_report(report)
     compiled = warm_up()
     with refusals():
@@ -66,15 +84,16 @@ def demo(
         case = case_of_population(resolved, prices, parameters, seed, schedule)
         case.details["scenario"] = name
         command = f"backstop demo {name} --seed {seed} --impact {impact.value}"
-        options: dict[str, Any] = {"impact": impact is Switch.ON, "journal_path": out / "journal.db", "overwrite": True, "command": command}
+        options: dict[str, Any] = {"impact": impact is Switch.ON, "journal_path": journal, "overwrite": True, "command": command}
         result = run_case(case, crash.title, report=report, **options)
         values = result.as_json() | {"scenario": name, "compile_seconds": round(compiled, 3)}
-        (out / "result.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        with written_whole(written) as partial:
+            partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     if as_json:
-        typer.echo(json.dumps(values, indent=2))
+        tell_json(values)
     else:
         print_result(result, crash.title)
         if compiled:
-            typer.echo(f"compile    {compiled:.0f} s, once; not part of the engine's time")
-        typer.echo(f"written    {out / 'result.json'}")
+            tell(f"compile    {compiled:.0f} s, once; not part of the engine's time")
+        tell(f"written    {written}")
     raise typer.Exit(exit_code_of(result))

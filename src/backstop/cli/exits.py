@@ -7,7 +7,7 @@ if it is not a journal at all.
 
 from __future__ import annotations
 
-__all__ = ["FAILED", "FINDING", "INVARIANT", "OK", "USAGE"]
+__all__ = ["FAILED", "FINDING", "INVARIANT", "NOT_REPLAYED", "OK", "USAGE"]
 
 OK = 0
 #: The command could not do its work: a file that is missing, unreadable, refused or there already,
@@ -20,3 +20,5 @@ INVARIANT = 3
 #: The command did its work and found a fault: a damaged journal, a file that is not a journal, a
 #: deficit left uncovered.
 FINDING = 4
+#: A journal is sound as a record, and was not replayed, or not in full: nothing says that the engine did what it holds.
+NOT_REPLAYED = 5

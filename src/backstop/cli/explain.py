@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from backstop.cli.exits import INVARIANT, OK
-from backstop.cli.running import refusals, warm_up
+from backstop.cli.running import refusals, tell, tell_json, warm_up
 
 __all__ = ["app"]
 
@@ -37,5 +36,8 @@ def explain(
         from backstop.explain import explain as explanation_of
 
         found = explanation_of(journal, account, at)
-    typer.echo(json.dumps(object_of(found), indent=2) if as_json else as_text(found))
+    if as_json:
+        tell_json(object_of(found))
+    else:
+        tell(as_text(found))
     raise typer.Exit(INVARIANT if found.checks_failed else OK)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backstop.cli.outcome import grouped
-from backstop.cli.running import refusals
+from backstop.cli.running import refusals, tell, tell_json, wrong_usage
+from backstop.printing import shown_name
 
 if TYPE_CHECKING:
     from backstop.runs.statement import Line, Statement
@@ -52,12 +52,12 @@ def statement(
         statements = statements_of(journal)
     names = [each.group for each in statements]
     if group is not None and group not in names:
-        raise typer.BadParameter(f"{group!r}: must be one of {', '.join(names)}", param_hint="--group")
+        raise wrong_usage(f"{group!r}: must be one of {', '.join(map(shown_name, names))}", "--group")
     chosen = [each for each in statements if group in (None, each.group)]
     if as_json:
-        typer.echo(json.dumps({"journal": str(journal), "funds": [each.as_json(By(by)) for each in chosen]}, indent=2))
+        tell_json({"journal": str(journal), "funds": [each.as_json(By(by)) for each in chosen]})
         return
-    typer.echo("\n\n".join("\n".join(_text(each, By(by))) for each in chosen))
+    tell("\n\n".join("\n".join(_text(each, By(by))) for each in chosen))
 
 
 def _text(statement: Statement, by: str) -> Iterator[str]:
@@ -69,7 +69,7 @@ def _text(statement: Statement, by: str) -> Iterator[str]:
     drawdowns = statement.drawdowns_ppm()
     money = [grouped(venue, atoms) for atoms in (statement.opening, statement.closing, *(line.received - line.paid for line in lines))]
     width = max(len(text) for text in money)
-    yield f"{'fund':<17}{statement.group}, of {venue.name}, in {asset}"
+    yield f"{'fund':<17}{shown_name(statement.group)}, of {shown_name(venue.name)}, in {asset}"
     yield f"{'from':<17}{time_text(statement.start_ns)} to {time_text(statement.end_ns)}"
     yield f"{'opening':<17}{money[0]:>{width}}"
     for line in lines[:_LINES_SHOWN]:
@@ -85,5 +85,5 @@ def _text(statement: Statement, by: str) -> Iterator[str]:
 def _parts(statement: Statement, line: Line) -> str:
     venue = statement.venue
     ways = [f"{grouped(venue, atoms)} {way}" for atoms, way in ((line.received, "in"), (line.paid, "out")) if atoms]
-    about = f"{line.about}: " if line.about else ""
+    about = f"{shown_name(line.about)}: " if line.about else ""
     return f"{about}{line.movements:,} {'movement' if line.movements == 1 else 'movements'}, {', '.join(ways)}"

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backstop.cli.running import checked_output, refusals, say
+from backstop.cli.running import checked_output, refusals, refuse_inputs, say, tell_json
+from backstop.files import checked_file
+from backstop.printing import shown_name
 
 if TYPE_CHECKING:
     from backstop.feeds.exchange import ImportReport
@@ -52,8 +54,6 @@ def import_bars(
     Exits with 0 if they were written, 1 if a file was refused or cannot be written, 2 on wrong
     usage.
     """
-    import json
-
     from backstop.feeds.columns import duration_ns_of
     from backstop.feeds.exchange import Layout, Stamp, convert_bars
 
@@ -68,10 +68,10 @@ def import_bars(
             duration_ns_of(text)
         except ValueError as error:
             raise typer.BadParameter(f"{text!r}: {error}", param_hint="--timeframe") from None
-    if output.resolve() in {path.resolve() for path in files}:
-        raise typer.BadParameter(f"{output}: is one of the files to read", param_hint="-o")
-    checked_output(output)
+    refuse_inputs((output,), files, "-o")
+    checked_output(output, has_company=True)
     with refusals():
+        checked_file(output)
         report = convert_bars(
             files,
             output,
@@ -87,7 +87,7 @@ def import_bars(
     if as_json:
         from dataclasses import asdict
 
-        typer.echo(json.dumps(asdict(report) | {"output": str(output)}, indent=2))
+        tell_json(asdict(report) | {"output": str(output)})
 
 
 def _mapping(pairs: list[str]) -> dict[str, str]:
@@ -114,4 +114,4 @@ def _say_report(report: ImportReport, output: Path) -> None:
         if count:
             say(f"{count:,} {words}")
     for symbol, bars in report.markets.items():
-        say(f"{symbol}: {bars:,} bars")
+        say(f"{shown_name(symbol)}: {bars:,} bars")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backstop.cli.exits import FAILED, FINDING, INVARIANT, OK
-from backstop.cli.running import printable, refusals, say
+from backstop.cli.exits import FAILED, FINDING, INVARIANT, NOT_REPLAYED, OK
+from backstop.cli.running import refusals, say, tell, tell_json, wrong_usage
+from backstop.printing import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,12 +41,19 @@ def verify(
     head: Annotated[
         str | None, typer.Option(metavar="CHAIN", help="A chain that you kept: the journal must hold it. Hex, at least 16 digits.")
     ] = None,
+    prices: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Prices of the run, to compare. May be repeated.")] = None,
+    accounts: Annotated[Path | None, typer.Option(metavar="FILE", help="Positions of the run, to compare.")] = None,
+    collateral: Annotated[Path | None, typer.Option(metavar="FILE", help="Collateral of the run, to compare.")] = None,
+    population: Annotated[Path | None, typer.Option(metavar="FILE", help="Population of the run, to compare.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Check a journal's file and chain, replay it, and compare every effect and state digest.
 
-    Exits with 0 if all agrees, 1 if the file cannot be read, 2 on wrong usage, 3 if a sound record
-    differs from its replay, 4 if the file is damaged or is no journal.
+    Files that the run read are compared with their SHA-256 in the manifest, where they are given.
+
+    Exits with 0 if all agrees, 1 if a file cannot be read, 2 on wrong usage, 3 if a sound record
+    differs from its replay, 4 if the file is damaged or is no journal, or a file is not the one that the run read,
+    5 if the record is sound and could not be replayed in full by this version.
     """
     from backstop.journal.verify import verify as verify_journal
 
@@ -55,12 +62,20 @@ def verify(
     bar = _progress_bar()
     try:
         with refusals():
-            report = verify_journal(file, bar, head=head)
+            given = {"prices": prices or [], "accounts": _one(accounts), "collateral": _one(collateral), "population": _one(population)}
+            report = verify_journal(file, bar, head=head, inputs={noun: paths for noun, paths in given.items() if paths})
     finally:
         if bar is not None:
             typer.echo(err=True)
-    typer.echo(json.dumps(_as_object(report), indent=2) if as_json else _as_text(report))
+    if as_json:
+        tell_json(_as_object(report))
+    else:
+        tell(_as_text(report))
     raise typer.Exit(report.exit_code)
+
+
+def _one(path: Path | None) -> list[Path]:
+    return [] if path is None else [path]
 
 
 @app.command()
@@ -91,7 +106,10 @@ def show(
         journal.check_head()
         line = None
         for line in islice(chosen(journal, choice), limit):
-            typer.echo(json.dumps(_line_object(speaker, line)) if as_json else printable(_line_text(speaker, line)))
+            if as_json:
+                tell_json(_line_object(speaker, line), indent=None)
+            else:
+                tell(one_line(_line_text(speaker, line)))
         if line is None:
             say("note: no row is of that choice")
         _tell_findings(journal)
@@ -111,7 +129,10 @@ def stats(
     with _opened(file) as journal:
         journal.check_head()
         counted = stats_of(journal)
-        typer.echo(json.dumps(counted, indent=2) if as_json else printable(_stats_text(counted)))
+        if as_json:
+            tell_json(counted)
+        else:
+            tell(_stats_text(counted))
         _tell_findings(journal)
 
 
@@ -130,9 +151,9 @@ def _tell_findings(journal: Reader) -> None:
 
     found = [finding for finding in journal.findings if finding.code != FindingCode.END_MISSING]
     for finding in found:
-        typer.echo(printable(f"found: {finding}"), err=True)
+        say(f"found: {finding}")
     if found:
-        typer.echo(f"the printed rows are not reliable: see `backstop journal verify {journal.path}`", err=True)
+        say(f"the printed rows are not reliable: see `backstop journal verify {journal.path}`")
         raise typer.Exit(FINDING)
 
 
@@ -151,13 +172,13 @@ def _choice(speaker: Speaker, account: str | None, market: str | None, kinds: li
         try:
             choice = choice._replace(account=speaker.account_number(account))
         except KeyError as error:
-            say(printable(f"error: {error.args[0]}"))
+            say(f"error: {error.args[0]}")
             raise typer.Exit(FAILED) from None
     if market is not None:
         try:
             choice = choice._replace(market=speaker.venue.market(market))
         except KeyError as error:
-            raise typer.BadParameter(str(error.args[0]), param_hint="--market") from None
+            raise wrong_usage(str(error.args[0]), "--market") from None
     if first is not None:
         choice = choice._replace(first_seq=first)
     return choice if last is None else choice._replace(last_seq=last)
@@ -185,7 +206,7 @@ def _stats_text(counted: dict[str, Any]) -> str:
     snapshots = ", ".join(map(str, counted["snapshots"])) or "none"
     lines = [
         f"journal   {counted['path']}, schema {counted['schema']}, {'closed' if counted['is_closed'] else 'not closed'}",
-        f"written   {counted['created']} by version {counted['code_version']}: {counted['command'] or 'no command'}",
+        f"written   {counted['created']} by version {counted['code_version']}: {one_line(counted['command']) or 'no command'}",
         f"bytes     {counted['bytes']:,}" + (f", and {counted['log_bytes']:,} in the log" if counted["log_bytes"] else ""),
         f"time      {counted['first_time']} to {counted['last_time']}",
         f"seq       {counted['first_seq']} to {counted['last_seq']}",
@@ -219,7 +240,11 @@ def _as_object(report: Report) -> dict[str, Any]:
     fields = {**report._asdict(), "findings": findings, "notes": list(report.notes)}
     ok = report.exit_code == OK
     # ``digest`` and ``chain`` are as recorded; of a file with findings they prove nothing.
-    return {"ok": ok, "exit_code": report.exit_code, **fields, "trusted": ok}
+    return {"ok": ok, "exit_code": report.exit_code, "result": _RESULTS[report.exit_code], **fields, "trusted": ok}
+
+
+#: The result in one word, by exit code.
+_RESULTS = {OK: "ok", FAILED: "unreadable", INVARIANT: "differs", FINDING: "damaged", NOT_REPLAYED: "not_replayed"}
 
 
 def _as_text(report: Report) -> str:
@@ -231,17 +256,18 @@ def _as_text(report: Report) -> str:
             f"holds     {report.batches:,} batches, {report.events:,} events, {report.effects:,} effects, {_end(report)}",
             f"replayed  {report.events_replayed:,} events, digests compared: {report.digests_compared:,}",
             f"snapshots {report.snapshots_compared:,} compared",
+            f"inputs    {report.inputs_compared:,} compared, {report.inputs_named:,} named by the manifest",
             f"digest    {_trusted(report, report.digest)}",
             f"chain     {_trusted(report, report.chain)}",
         ]
     lines += [f"note      {note}" for note in report.notes]
     lines += [f"found     {finding}" for finding in report.findings]
     lines.append(f"result    {_result(report)}{_unreplayed(report)}")
-    return printable("\n".join(lines))
+    return "\n".join(lines)
 
 
 def _trusted(report: Report, number: str | None) -> str:
-    """Show a number of the record; of a file with findings it is no proof of anything."""
+    """Show a number of the record; of a file with findings, or that was not replayed, it is no proof of anything."""
     if number is None:
         return "none"
     return number if report.exit_code == OK else f"{number}  (as recorded: do not rely on it, see below)"
@@ -254,15 +280,32 @@ def _end(report: Report) -> str:
 def _result(report: Report) -> str:
     said = {
         OK: "ok: nothing is changed" + (", and the engine gives every effect and digest again" if report.events_replayed else ""),
+        NOT_REPLAYED: _not_replayed(report),
         FAILED: "the file cannot be read",
         INVARIANT: "INV-12 violated: the record is sound, but its replay differs (by other code: that may be meant)"
         if report.is_of_other_code
         else "INV-12 violated: the record is sound, but its replay differs",
-        FINDING: "the file is damaged, incomplete or no journal",
+        FINDING: _found(report),
     }
     return said[report.exit_code]
 
 
+def _found(report: Report) -> str:
+    from backstop.journal import FindingCode
+
+    if {finding.code for finding in report.findings} == {FindingCode.INPUT_DIFFERS}:
+        return "a file that was given is not the one that the run read"
+    return "the file is damaged, incomplete or no journal"
+
+
+def _not_replayed(report: Report) -> str:
+    """Say what was not done: nobody may take such a record for one that the engine confirmed."""
+    if report.events_replayed:
+        return "not replayed in full: effects agree, state digests were not compared; the final state is as recorded, and not confirmed"
+    return "not replayed: the record hangs together, and nothing of it was confirmed by the engine"
+
+
 def _unreplayed(report: Report) -> str:
     """Say where nothing was replayed: the record was checked, the engine was not asked."""
-    return "; nothing was replayed" if report.events and not report.events_replayed else ""
+    is_told = report.exit_code == NOT_REPLAYED
+    return "; nothing was replayed" if report.events and not report.events_replayed and not is_told else ""

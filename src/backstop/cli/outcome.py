@@ -8,6 +8,10 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from backstop.cli.running import STANDARD_OUTPUT
+from backstop.files import named_errors
+from backstop.printing import one_line
+
 if TYPE_CHECKING:
     from backstop.config import Venue
     from backstop.runs.replay import ReplayResult
@@ -19,6 +23,7 @@ __all__ = ["grouped", "print_result"]
 _HELD_SHOWN = 5
 
 
+@named_errors(STANDARD_OUTPUT)
 def print_result(result: ReplayResult, title: str) -> None:
     """Print the result, stage by stage, the payers, and the proof of conservation."""
     from rich.console import Console
@@ -29,7 +34,7 @@ def print_result(result: ReplayResult, title: str) -> None:
     asset = result.venue.asset
     # Without a terminal nothing is cut to its width.
     console = Console() if sys.stdout.isatty() else Console(width=120)
-    console.print(title, style="bold", highlight=False)
+    console.print(one_line(title), style="bold", highlight=False, markup=False)
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("stage")
     table.add_column("")
@@ -46,7 +51,7 @@ def print_result(result: ReplayResult, title: str) -> None:
     table.add_row("", "deficit", "", "", grouped(result.venue, result.tally.deficit_atoms), style="bold")
     console.print(table)
     for line in _facts(result):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(one_line(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def grouped(venue: Venue, atoms: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
@@ -12,10 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backstop.cli.demo import demo
-from backstop.cli.exits import FAILED
 from backstop.cli.importing import import_bars
 from backstop.cli.outcome import print_result
-from backstop.cli.running import Switch, checked_output, checked_report, exit_code_of, parsed_time_ns, refusals, run_case, say, warm_up
+from backstop.cli.running import (
+    Switch,
+    checked_journal,
+    checked_report,
+    exit_code_of,
+    parsed_time_ns,
+    refusals,
+    run_case,
+    say,
+    tell_json,
+    warm_up,
+)
+from backstop.printing import shown_name
 
 if TYPE_CHECKING:
     from backstop.config import Venue
@@ -75,7 +85,8 @@ def replay(
     if report is not None and journal is not None and os.path.realpath(report) == os.path.realpath(journal):
         raise typer.BadParameter("is the journal too: name two files", param_hint="--report")
     checked_report(report)
-    _check_journal(journal, force=force, resume=resume)
+    inputs = [venue, *prices, accounts, collateral, population]
+    checked_journal(journal, inputs=inputs, option="--journal", overwrite=force, resume=resume)
     with refusals():
         from backstop.config import load_venue
         from backstop.feeds.prices import read_prices
@@ -94,22 +105,10 @@ def replay(
         options: dict[str, Any] = {"impact": impact is Switch.ON, "journal_path": journal, "overwrite": force, "command": command}
         result = run_case(case, title, report=report, resume=resume, **options)
     if as_json:
-        typer.echo(json.dumps(result.as_json(), indent=2))
+        tell_json(result.as_json())
     else:
         print_result(result, title)
     raise typer.Exit(exit_code_of(result))
-
-
-def _check_journal(journal: Path | None, *, force: bool, resume: bool) -> None:
-    """Say before the run where its journal cannot be written, or that there is none to go on with."""
-    if journal is None:
-        return
-    checked_output(journal, has_company=True)
-    if journal.exists() and not force and not resume:
-        say(f"error: {journal} exists: choose another path, or replace it with --force; --resume goes on with a run that was killed")
-        raise typer.Exit(FAILED)
-    if resume and not journal.exists():
-        say(f"note: {journal} does not exist: the run starts from the beginning")
 
 
 def _timeframe_ns(text: str | None) -> int | None:
@@ -137,6 +136,7 @@ def _case(venue: Venue, prices: Prices, accounts: Path | None, collateral: Path 
 def _say_report(case: Case) -> None:
     """Report the rows that were read and the values that did not fit: nothing is rounded, widened or cut unseen."""
     from backstop.feeds.columns import time_text
+    from backstop.feeds.table import names_text
 
     report = case.prices.report
     cut = f", {report.rows_cut:,} outside of --start and --end" if report.rows_cut else ""
@@ -144,7 +144,7 @@ def _say_report(case: Case) -> None:
     for warning in report.warnings:
         say(f"warning: {warning}")
     if report.columns_ignored:
-        say(f"prices: columns not used: {', '.join(report.columns_ignored)}")
+        say(f"prices: columns not used: {names_text(report.columns_ignored)}")
     for market in case.prices.markets.values():
         words = []
         if market.bars_widened:
@@ -158,7 +158,7 @@ def _say_report(case: Case) -> None:
         if market.first_ns > case.prices.start_ns:
             words.append(f"first price at {time_text(market.first_ns)}, used from the start")
         if words:
-            say(f"prices: {market.symbol}: {'; '.join(words)}")
+            say(f"prices: {shown_name(market.symbol)}: {'; '.join(words)}")
     accounts = case.accounts_report
     say(f"accounts: {accounts['accounts']:,}, belonging to {accounts['owners']:,} owners, with {accounts['positions']:,} positions")
     if accounts.get("accounts_without_collateral"):
@@ -169,4 +169,4 @@ def _say_report(case: Case) -> None:
             say(f"accounts: {accounts[name]:,} {noun} rounded to the atom, by at most {error} {case.venue.asset.name}")
     for number, lots in case.opening_imbalance.items():
         market_spec = case.venue.markets[number]
-        say(f"accounts: {market_spec.symbol} does not net: traders outside of the files hold {market_spec.quantity_text(lots)}")
+        say(f"accounts: {shown_name(market_spec.symbol)} does not net: traders outside of the files hold {market_spec.quantity_text(lots)}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from backstop.cli.exits import FAILED, FINDING, INVARIANT, OK
+from backstop.files import named_errors, told
+from backstop.printing import printable
 
 if TYPE_CHECKING:
     from backstop.journal import JournalDamaged
@@ -21,20 +24,29 @@ if TYPE_CHECKING:
     from backstop.runs.replay import Progress, ReplayResult
 
 __all__ = [
+    "STANDARD_OUTPUT",
     "Switch",
     "checked_output",
     "checked_report",
     "exit_code_of",
     "parsed_time_ns",
-    "printable",
+    "checked_journal",
     "refusals",
+    "refuse_inputs",
     "run_case",
     "say",
     "shown_progress",
+    "tell",
+    "tell_json",
+    "wrong_usage",
 ]
 
 #: Where there is no terminal, a line of progress as often as this [s].
 _LINE_EVERY = 10.0
+
+
+#: What an error calls it that data for people or programs cannot be written.
+STANDARD_OUTPUT = Path("standard output")
 
 
 class Switch(StrEnum):
@@ -45,8 +57,25 @@ class Switch(StrEnum):
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal something that is not data."""
-    typer.echo(text, err=True)
+    """Tell the person at the terminal something that is not data; letters that would steer the terminal are escaped."""
+    typer.echo(printable(text), err=True)
+
+
+def wrong_usage(message: str, option: str) -> typer.BadParameter:
+    """Return the error of an option; what it quotes may be a file's."""
+    return typer.BadParameter(printable(message), param_hint=option)
+
+
+def tell(text: str) -> None:
+    """Print data for people; letters that would steer the terminal are escaped."""
+    with named_errors(STANDARD_OUTPUT):
+        typer.echo(printable(text))
+
+
+def tell_json(value: object, *, indent: int | None = 2) -> None:
+    """Print one JSON object: in ASCII, so that no letter of it steers a terminal."""
+    with named_errors(STANDARD_OUTPUT):
+        typer.echo(json.dumps(value, indent=indent).replace("\x7f", "\\u007f"))
 
 
 @contextmanager
@@ -70,10 +99,9 @@ def refusals() -> Iterator[None]:
     except BrokenPipeError:
         raise  # the reader of the pipe is gone: `main` ends silently
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        message = f"{place}{error.strerror or error}"
+        message = told(error)
     except JournalDamaged as error:
-        say(printable(f"error: {error}"))
+        say(f"error: {error}")
         _hint(error)
         raise typer.Exit(_code_of(error)) from None
     else:
@@ -98,11 +126,6 @@ def _hint(error: JournalDamaged) -> None:
 
     if error.finding.code == FindingCode.END_MISSING:
         say("its run was stopped, or is still running: `backstop replay --resume` brings one that was stopped to its end")
-
-
-def printable(text: str) -> str:
-    """Show bytes that are no text as escapes: a damaged file must not break the terminal."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
 
 
 def parsed_time_ns(text: str | None, option: str) -> int | None:
@@ -135,14 +158,21 @@ def run_case(case: Case, title: str, *, report: Path | None = None, command: str
 
     if report is None:
         with shown_progress() as progress:
-            return replay_case(case, progress=progress, command=command, **options)
+            return _told(replay_case(case, progress=progress, command=command, **options))
     from backstop.report import Gathering, facts_of_result, write_report
 
     gathering = Gathering(case.venue)
     with shown_progress() as progress:
-        result = replay_case(case, progress=progress, command=command, tally=gathering.tally, **options)
+        result = _told(replay_case(case, progress=progress, command=command, tally=gathering.tally, **options))
     size = write_report(report, gathering, facts_of_result(result, title, command, case.names.accounts))
     say(f"report: {report}, {size:,} bytes")
+    return result
+
+
+def _told(result: ReplayResult) -> ReplayResult:
+    """Say where a run was not run: its journal had its end already."""
+    if result.journal is not None and result.journal.get("had_ended"):
+        say(f"note: {result.journal['path']} holds the whole run: its result was worked out again, and nothing was written to it")
     return result
 
 
@@ -165,6 +195,48 @@ def checked_output(path: Path | None, *, has_company: bool = False) -> Path | No
         return path
     say(f"error: {message}")
     raise typer.Exit(FAILED)
+
+
+def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path | None], option: str) -> None:
+    """Refuse an output that is one of the files to read, by whatever name or link. Raises ``typer.BadParameter``."""
+    read = {mark: path for path in inputs if path is not None and (mark := _mark(path)) is not None}
+    for output in outputs:
+        mark = _mark(output)
+        if mark in read:
+            raise wrong_usage(f"{output} is {read[mark]}, which is to be read: name another file", option)
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from every other; None where there is none."""
+    try:
+        held = path.stat()
+    except OSError:
+        return None
+    return held.st_dev, held.st_ino
+
+
+def checked_journal(
+    path: Path | None, *, inputs: Iterable[Path | None], option: str, overwrite: bool = False, resume: bool = False
+) -> None:
+    """Say before the run why its journal cannot be written there: what is there is looked at, and left alone."""
+    if path is None:
+        return
+    checked_output(path, has_company=True)
+    with refusals():
+        from backstop.journal.place import Place, Standing, companions_of, standing_at
+
+        place = Place(path)
+        refuse_inputs((path, *companions_of(path), place.new), inputs, option)
+        standing = standing_at(path)
+        if resume and standing in (Standing.JOURNAL, Standing.FOREIGN):
+            return
+        if standing is not Standing.NOTHING and not overwrite and not resume:
+            say(f"error: {path} exists: choose another path, or replace it with --force; --resume goes on with a run that was killed")
+            raise typer.Exit(FAILED)
+        place.check(overwrite=overwrite, resume=resume)
+        if resume:
+            what = "does not exist" if standing is Standing.NOTHING else "was left before its run began"
+            say(f"note: {path} {what}: the run starts from the beginning")
 
 
 def checked_report(path: Path | None) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backstop.cli.running import refusals
+from backstop.cli.running import STANDARD_OUTPUT, refusals, tell, tell_json
+from backstop.files import named_errors
 
 if TYPE_CHECKING:
     from backstop.markets.population import PopulationParameters
@@ -38,7 +38,7 @@ def list_scenarios(as_json: Annotated[bool, typer.Option("--json", help="Print o
     with refusals():
         crashes = [scenario(name) for name in scenario_names()]
     if as_json:
-        typer.echo(json.dumps({"scenarios": [_head(crash) for crash in crashes]}, indent=2))
+        tell_json({"scenarios": [_head(crash) for crash in crashes]})
     else:
         _print_list(crashes)
 
@@ -63,9 +63,9 @@ def show(
 
         crash, population = scenario(name), default_parameters()
     if as_json:
-        typer.echo(json.dumps(_whole(crash, population), indent=2))
+        tell_json(_whole(crash, population))
     else:
-        typer.echo("\n".join(_text(crash, population)))
+        tell("\n".join(_text(crash, population)))
 
 
 def _sources(crash: Scenario) -> dict[str, int]:
@@ -121,6 +121,7 @@ def _path() -> dict[str, Any]:
     }
 
 
+@named_errors(STANDARD_OUTPUT)
 def _print_list(crashes: list[Scenario]) -> None:
     import sys
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from backstop.config import Rounding
 from backstop.feeds.columns import Grid, steps_of_column
 from backstop.feeds.table import Chunk, Table, open_table
+from backstop.printing import NAME_MAX
 
 __all__ = ["DECIMALS", "BudgetTable", "read_budget_table"]
 
@@ -61,10 +62,11 @@ def read_budget_table(path: Path | str, asset: str = "USD", decimals: int = DECI
     table.require(*_NEEDED)
     present = [name for name in _OPTIONAL if name in table.names]
     names: list[str] = []
+    known: set[str] = set()
     columns: dict[str, list[int]] = {name: [] for name in (*_NEEDED[1:], *present)}
     unfit = 0
     for chunk in table.chunks([*_NEEDED, *present]):
-        _gather_names(table, chunk, names)
+        _gather_names(table, chunk, names, known)
         for name, column in columns.items():
             values, count = _column(table, chunk, name, decimals)
             column += values
@@ -86,13 +88,16 @@ def read_budget_table(path: Path | str, asset: str = "USD", decimals: int = DECI
     )
 
 
-def _gather_names(table: Table, chunk: Chunk, names: list[str]) -> None:
-    known = set(names)
+def _gather_names(table: Table, chunk: Chunk, names: list[str], known: set[str]) -> None:
     for place, cell in enumerate(chunk.columns["account"]):
         name = "" if cell is None else str(cell)
         if not name or name in known:
             problem = "stands twice" if name else "is missing"
             raise table.error(problem, "must have one row an account", chunk=chunk, place=place, column="account", value=name or None)
+        if len(name) > NAME_MAX:
+            raise table.error(
+                "is too long", f"must have at most {NAME_MAX} letters", chunk=chunk, place=place, column="account", value=name
+            )
         known.add(name)
         names.append(name)
 

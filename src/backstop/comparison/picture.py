@@ -8,6 +8,7 @@ from typing import Any
 
 from backstop.comparison.compare import Comparison, Outcome
 from backstop.config.policies import POLICIES
+from backstop.files import written_whole
 
 __all__ = ["COLOURS", "PictureError", "concentration", "draw_comparison", "figure_class", "largest_payers"]
 
@@ -52,7 +53,8 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
     budget = comparison.text(comparison.outcomes[0].budget)
     figure.suptitle(f"ADL of {comparison.title}: {budget} {comparison.asset} ({comparison.measure})")
     try:
-        figure.savefig(path, dpi=120)
+        with written_whole(path) as partial:
+            figure.savefig(partial, dpi=120)
     except ValueError as error:
         raise PictureError(f"{path}: {error}") from None
 

@@ -8,11 +8,15 @@ from decimal import InvalidOperation
 from pathlib import Path
 from typing import Any
 
+from backstop.files import read_bounded
+
 __all__ = ["TomlError", "parse_toml", "read_utf8"]
 
 #: Whole numbers of TOML have 64 bits; Python's have no end, and may have more digits than it
 #: prints.
 _WHOLE_MAX = 1 << 63
+#: A file of settings is longer than this by mistake, or has no end, as a device.
+_BYTES_MAX = 16 << 20
 
 
 class TomlError(ValueError):
@@ -26,7 +30,10 @@ def read_utf8(path: str | Path, noun: str = "file") -> str:
     ``noun`` is what messages call it: "venue file".
     """
     try:
-        return Path(path).read_bytes().decode("utf-8").replace("\r\n", "\n")
+        content = read_bounded(Path(path), _BYTES_MAX)
+        if content is None:
+            raise TomlError(f"must have at most {_BYTES_MAX >> 20} MiB")
+        return content.decode("utf-8").replace("\r\n", "\n")
     except FileNotFoundError:
         raise FileNotFoundError(f"{noun} `{path}` does not exist") from None
     except IsADirectoryError:

@@ -7,13 +7,14 @@ from typing import Any
 from backstop.explain.facts import Fact
 from backstop.explain.walk import Explanation
 from backstop.journal.rendering import time_text
+from backstop.printing import one_line, shown_name
 
 __all__ = ["as_json", "as_text"]
 
 
 def as_text(found: Explanation) -> str:
     """Return the explanation as lines."""
-    lines = [f"account   {found.name} (number {found.account})", f"journal   {found.journal}"]
+    lines = [f"account   {shown_name(found.name)} (number {found.account})", f"journal   {one_line(found.journal)}"]
     for place, line in enumerate(found.brief.lines(found.speaker) if found.brief is not None else []):
         lines.append(f"{'' if place else 'in short':10}{line}")
     for decision in found.decisions:

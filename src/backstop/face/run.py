@@ -15,6 +15,7 @@ from backstop.core.events import EffectKind
 from backstop.feeds.columns import duration_ns_of, time_ns_of
 from backstop.feeds.prices import read_prices
 from backstop.journal import Names, open_journal
+from backstop.printing import one_line
 from backstop.report import Gathering, facts_of_result, write_report
 from backstop.runs.cases import Case, case_of_book, case_of_population, file_details, scenario_prices, title_of
 from backstop.runs.replay import Progress, ReplayResult, replay_case
@@ -156,7 +157,7 @@ class Run:
     def __repr__(self) -> str:
         tally, asset = self.result.tally, self.venue.asset
         deficit = f"{asset.text(tally.deficit_atoms)} {asset.name}"
-        return f"<Run {self.title}: {tally.defaults:,} defaults, deficit {deficit}, digest {self.digest[:12]}>"
+        return f"<Run {one_line(self.title)}: {tally.defaults:,} defaults, deficit {deficit}, digest {self.digest[:12]}>"
 
     def __str__(self) -> str:
         """Return the stages as a text table."""
@@ -168,7 +169,7 @@ class Run:
         rows.append(("deficit", "", "", asset.text(tally.deficit_atoms)))
         widths = [max(len(row[place]) for row in rows) for place in range(4)]
         lines = (f"{row[0]:<{widths[0]}}  " + "  ".join(f"{row[place]:>{widths[place]}}" for place in (1, 2, 3)) for row in rows)
-        return "\n".join((self.title, *lines))
+        return "\n".join((one_line(self.title), *lines))
 
 
 def replay(

@@ -20,6 +20,7 @@ from backstop.core.instruments import BALANCE_ATOMS_MAX
 from backstop.feeds.columns import Grid, exact_of, fraction_text, steps_of_column
 from backstop.feeds.prices import markets_text
 from backstop.feeds.table import Chunk, Column, Table, open_table
+from backstop.printing import NAME_MAX, shown_name
 
 __all__ = [
     "COLLATERAL_ROUNDING",
@@ -117,6 +118,7 @@ def read_accounts(accounts_path: Path | str, collateral_path: Path | str, venue:
     gathered = _Gathered()
     for chunk in table.chunks(_ACCOUNTS):
         _gather(table, chunk, venue, gathered)
+        _check_room(table, venue, gathered)  # before a file of any length is in memory
     if not gathered.accounts:
         raise table.error("has no rows of data", "must have at least one account")
     balance, rounded, error = _collateral(collateral_path, venue, gathered, Path(accounts_path))
@@ -163,7 +165,12 @@ def _name(table: Table, chunk: Chunk, column: str, place: int, noun: str) -> str
     cell = chunk.columns[column][place]
     if cell is None or (column in chunk.missing and chunk.missing[column][place]):
         raise table.error(f"the {noun} is missing", "must be a name", chunk=chunk, place=place, column=column)
-    return str(cell)
+    name = str(cell)
+    if len(name) > NAME_MAX:
+        raise table.error(
+            f"the {noun} is too long", f"must have at most {NAME_MAX} letters", chunk=chunk, place=place, column=column, value=name
+        )
+    return name
 
 
 def _gather(table: Table, chunk: Chunk, venue: Venue, gathered: _Gathered) -> None:
@@ -240,8 +247,8 @@ def _account(table: Table, chunk: Chunk, place: int, gathered: _Gathered) -> int
     elif gathered.owner[account] != owner:
         before = list(gathered.owners)[gathered.owner[account]]
         raise table.error(
-            f"is a second owner of account {name}",
-            f"must be {before}, as before",
+            f"is a second owner of account {shown_name(name)}",
+            f"must be {shown_name(before)}, as before",
             chunk=chunk,
             place=place,
             column="owner",
@@ -308,7 +315,7 @@ def _check_assets(table: Table, chunk: Chunk, venue: Venue) -> None:
             raise table.error("is not the settlement asset", expected, chunk=chunk, place=place, column="asset", value=value)
 
 
-def _check_limits(table: Table, venue: Venue, gathered: _Gathered) -> None:
+def _check_room(table: Table, venue: Venue, gathered: _Gathered) -> None:
     limits, providers = venue.rules.limits, len(venue.providers)
     if len(gathered.accounts) + providers > limits.accounts_max:
         beside = f" beside those of its {providers} providers" if providers else ""
@@ -317,6 +324,9 @@ def _check_limits(table: Table, venue: Venue, gathered: _Gathered) -> None:
     if len(gathered.lots) > limits.positions_max:
         room = f"the venue allows {limits.positions_max}: raise limits.positions_max in its file"
         raise table.error(f"has {len(gathered.lots)} positions", room)
+
+
+def _check_limits(table: Table, venue: Venue, gathered: _Gathered) -> None:
     for provider in venue.providers:
         if provider.name in gathered.accounts or provider.name in gathered.owners:
             noun, column = ("an account", "account") if provider.name in gathered.accounts else ("an owner", "owner")

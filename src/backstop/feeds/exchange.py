@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 
 from backstop.feeds.columns import decimal_of, duration_ns_of, time_text, times_of
 from backstop.feeds.errors import FeedError
-from backstop.feeds.table import Chunk, Table, open_table
+from backstop.feeds.table import Chunk, Table, names_text, open_table
+from backstop.files import written_whole
+from backstop.printing import NAME_MAX
 
 __all__ = ["ImportReport", "Layout", "Stamp", "convert_bars"]
 
@@ -133,7 +135,7 @@ def convert_bars(
 
 
 def _held(bars: dict[tuple[str, str], _Bars]) -> str:
-    return ", ".join(sorted({timeframe for _, timeframe in bars})) or "none"
+    return names_text(sorted({timeframe for _, timeframe in bars})) or "none"
 
 
 # Reading
@@ -237,8 +239,15 @@ def _symbol(table: Table, chunk: Chunk, labels: dict[str, Any], named: re.Match[
     name = str(name)
     if name in job.markets:
         return job.markets[name]
-    if not name.isprintable() or " " in name:
-        raise table.error("is no name of a market", "must have no spaces or breaks", chunk=chunk, place=place, column="symbol", value=name)
+    if not name.isprintable() or " " in name or len(name) > NAME_MAX:
+        raise table.error(
+            "is no name of a market",
+            f"must have no spaces or breaks, and at most {NAME_MAX} letters",
+            chunk=chunk,
+            place=place,
+            column="symbol",
+            value=name,
+        )
     if "/" in name:
         return name
     if job.layout is Layout.BITMEX:
@@ -271,7 +280,7 @@ def _chosen(bars: dict[tuple[str, str], _Bars], job: _Job, report: ImportReport)
     report.rows_other_timeframe = sum(len(market.rows) for key, market in bars.items() if key not in written)
     without = sorted({symbol for symbol, _ in bars} - set(chosen))
     if without:
-        report.notes.append(f"no bars of {' or '.join(job.timeframes)}, so left out: {', '.join(without)}")
+        report.notes.append(f"no bars of {' or '.join(job.timeframes)}, so left out: {names_text(without)}")
     return chosen
 
 
@@ -299,25 +308,36 @@ def _widened(row: tuple[str, ...], report: ImportReport) -> tuple[str, ...]:
 
 
 def _write(output: Path, chosen: dict[str, _Bars], report: ImportReport) -> None:
+    if not output.name.lower().endswith((".csv", ".parquet", ".pq")):
+        raise FeedError(output, "has an unknown ending", "must be .parquet or .csv")
     rows: list[tuple[int, str, str, tuple[str, ...]]] = []
     for symbol, market in chosen.items():
         report.markets[symbol] = len(market.rows)
         rows += [(time_ns, symbol, market.timeframe, _widened(row, report)) for time_ns, row in market.rows.items()]
     rows.sort(key=lambda row: row[:2])
     report.rows_written = len(rows)
-    name = output.name.lower()
     try:
-        if name.endswith(".csv"):
-            with output.open("w", newline="", encoding="utf-8") as stream:
-                writer = csv.writer(stream, lineterminator="\n")
-                writer.writerow(_OUT)
-                writer.writerows((time_text(time_ns), symbol, timeframe, *row) for time_ns, symbol, timeframe, row in rows)
-        elif name.endswith((".parquet", ".pq")):
-            _write_parquet(output, rows)
-        else:
-            raise FeedError(output, "has an unknown ending", "must be .parquet or .csv")
+        with written_whole(output) as partial:
+            _write_rows(partial, rows)
     except OSError as error:
-        raise FeedError(output, f"could not be written ({error.strerror or error})", "must be a file in a folder that exists") from None
+        raise FeedError(
+            output, f"could not be written ({_why(error)})", "must be a file in a folder that exists, with room for it"
+        ) from None
+
+
+def _why(error: OSError) -> str:
+    # pyarrow tells the error of the system in words only.
+    return "No space left on device" if "No space left" in str(error) else error.strerror or str(error)
+
+
+def _write_rows(path: Path, rows: list[tuple[int, str, str, tuple[str, ...]]]) -> None:
+    if path.suffix.lower() == ".csv":
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(_OUT)
+            writer.writerows((time_text(time_ns), symbol, timeframe, *row) for time_ns, symbol, timeframe, row in rows)
+    else:
+        _write_parquet(path, rows)
 
 
 def _write_parquet(output: Path, rows: list[tuple[int, str, str, tuple[str, ...]]]) -> None:

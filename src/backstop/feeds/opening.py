@@ -17,6 +17,7 @@ from backstop.core.instruments import PPM
 from backstop.feeds.accounts import AccountBook
 from backstop.feeds.errors import FeedError
 from backstop.feeds.prices import Prices
+from backstop.printing import shown_name
 
 __all__ = ["accounts_open_ns", "market_opening", "opening_events", "provider_opening"]
 
@@ -42,7 +43,7 @@ def opening_events(venue: Venue, book: AccountBook, prices: Prices) -> EventArra
             raise FeedError(
                 prices.report.files[0] if prices.report.files else "prices",
                 f"has no price of {symbol}",
-                f"must have one: account {book.accounts[int(book.account[first])]} has a position there",
+                f"must have one: account {shown_name(book.accounts[int(book.account[first])])} has a position there",
                 column="market",
             )
     opening_ns = accounts_open_ns(prices.start_ns)

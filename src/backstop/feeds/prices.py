@@ -31,7 +31,7 @@ from backstop.feeds.columns import (
 )
 from backstop.feeds.errors import FeedError
 from backstop.feeds.rows import Cut, Ints, Rows, Stream, Tally, inside, row_error
-from backstop.feeds.table import Chunk, Table, open_table
+from backstop.feeds.table import Chunk, Table, names_text, open_table
 
 __all__ = [
     "PRICE_ROUNDING",
@@ -270,7 +270,7 @@ def _columns(table: Table, tally: Tally) -> list[str]:
         table.require(*BAR_COLUMNS)
         columns = ["time", "market", *BAR_COLUMNS, *(name for name in ("volume", "timeframe") if name in table.names)]
     else:
-        raise table.error("has no prices", f"must have the column mark, or open, high, low, close; it has {', '.join(table.names)}")
+        raise table.error("has no prices", f"must have the column mark, or open, high, low, close; it has {names_text(table.names)}")
     tally.ignored.update(dict.fromkeys(name for name in table.names if name not in columns))
     return columns
 

@@ -2,7 +2,8 @@
 columns.
 
 A CSV file stays text until a parser reads it, so that no digit is lost on the way. Parquet and
-Feather need pyarrow (the extra ``data``); CSV, also gzipped, needs nothing.
+Feather need pyarrow (the extra ``data``); CSV, also gzipped, needs nothing. What a file takes in memory is bounded by its
+size (``sizes``), whatever it says of itself.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,17 +22,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.feeds.errors import FeedError
+from backstop.feeds.pages import page_sizes
+from backstop.feeds.sizes import Allowance, message_size
+from backstop.printing import shown_name
 
-__all__ = ["CHUNK_ROWS", "Chunk", "Column", "Table", "open_table"]
+__all__ = ["CHUNK_ROWS", "Chunk", "Column", "Table", "names_text", "open_table"]
 
-#: Rows that are held as text at once.
+#: Rows that are held as text at once, and letters.
 CHUNK_ROWS = 1 << 16
+_CHUNK_LETTERS = 1 << 24
 #: A cell longer than this is no number, time or name.
-_CELL_MAX = 1 << 16
+_CELL_MAX = 1 << 13
+_TOO_LONG, _TOO_LONG_EXPECTED = "has a cell that is too long", f"must have at most {_CELL_MAX:,} letters in a cell"
+#: Letters of one row of CSV, cells that nobody reads among them.
+_ROW_MAX = 1 << 20
+_COLUMNS_MAX = 1_000
+#: Column names that a message lists.
+_LISTED_MAX = 20
 
 _CSV = (".csv", ".csv.gz")
 _PARQUET = (".parquet", ".pq")
 _FEATHER = (".feather", ".arrow")
+#: Bytes of a Feather file before its stream.
+_FEATHER_MAGIC_BYTES = 8
 
 #: Text as written, or numbers (float64, int64); ``None`` marks a missing text.
 Column = Sequence[str | None] | NDArray[Any]
@@ -72,12 +86,18 @@ class Table:
         if missing:
             raise self.error(
                 f"column {missing[0]} is missing" if len(missing) == 1 else f"columns {', '.join(missing)} are missing",
-                f"the file has {', '.join(self.names)}",
+                f"the file has {names_text(self.names)}",
             )
 
     def chunks(self, names: Sequence[str]) -> Iterator[Chunk]:
         """Yield these columns, some rows at a time."""
         return _csv_chunks(self, names) if self.is_text else _arrow_chunks(self, names)
+
+
+def names_text(names: Sequence[str]) -> str:
+    """Return names of columns as a message lists them: escaped, and not all of very many."""
+    more = f" and {len(names) - _LISTED_MAX:,} more" if len(names) > _LISTED_MAX else ""
+    return ", ".join(map(shown_name, names[:_LISTED_MAX])) + more
 
 
 def _ending(path: Path) -> str:
@@ -102,9 +122,13 @@ def open_table(path: Path | str) -> Table:
 
 
 def _unique(path: Path, names: list[str]) -> tuple[str, ...]:
+    if len(names) > _COLUMNS_MAX:
+        raise FeedError(path, f"has {len(names):,} columns", f"must have at most {_COLUMNS_MAX:,}")
+    known: set[str] = set()
     for name in names:
-        if names.count(name) > 1:
-            raise FeedError(path, f"has the column {name!r} twice", "must have each column once")
+        if name in known:
+            raise FeedError(path, f"has the column {shown_name(name)!r} twice", "must have each column once")
+        known.add(name)
     return tuple(names)
 
 
@@ -120,12 +144,34 @@ def _open_text(path: Path) -> TextIO:
         raise FeedError(path, f"could not be opened ({error.strerror or error})", "must be a readable file") from None
 
 
-def _rows(path: Path, stream: TextIO) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(stream, strict=True)
+class _Lines:
+    """The lines of a text, no row of them beyond ``_ROW_MAX`` letters, and of a packed file no more than it may grow to."""
+
+    def __init__(self, path: Path, stream: TextIO) -> None:
+        self._path, self._stream = path, stream
+        self._allowance = Allowance(path) if path.name.lower().endswith(".gz") else None
+        self.line = self.row_letters = 0
+
+    def __iter__(self) -> Iterator[str]:
+        while text := self._stream.readline(_ROW_MAX + 1 - self.row_letters):
+            self.row_letters += len(text)
+            self.line += 1
+            if self._allowance is not None:
+                self._allowance.take(len(text))
+            if self.row_letters > _ROW_MAX:
+                raise FeedError(self._path, "has a row that does not end", f"must have at most {_ROW_MAX:,} letters", line=self.line)
+            yield text
+
+
+def _rows(path: Path, stream: TextIO) -> Iterator[tuple[int, int, list[str]]]:
+    """Yield the rows that are not empty: line, letters and cells."""
+    lines = _Lines(path, stream)
+    reader = csv.reader(lines, strict=True)
     try:
         for cells in reader:
+            letters, lines.row_letters = lines.row_letters, 0
             if cells:
-                yield reader.line_num, cells
+                yield reader.line_num, letters, cells
     except UnicodeDecodeError as error:
         raise FeedError(path, f"is not UTF-8 text ({error.reason})", "must be a CSV file in UTF-8", line=reader.line_num + 1) from None
     except csv.Error as error:
@@ -135,28 +181,43 @@ def _rows(path: Path, stream: TextIO) -> Iterator[tuple[int, list[str]]]:
 
 
 def _csv_header(path: Path, stream: TextIO) -> tuple[str, ...]:
-    for _, cells in _rows(path, stream):
+    for _, _, cells in _rows(path, stream):
         return _unique(path, [cell.strip() for cell in cells])
     raise FeedError(path, "is empty", "must begin with a line of column names")
 
 
 def _csv_chunks(table: Table, names: Sequence[str]) -> Iterator[Chunk]:
     places = [table.names.index(name) for name in names]
-    width, before = len(table.names), 0
+    before = 0
     with _open_text(table.path) as stream:
         rows = _rows(table.path, stream)
         next(rows)
-        while block := list(islice(rows, CHUNK_ROWS)):
-            for offset, (line, cells) in enumerate(block):
-                if len(cells) != width or max(map(len, cells)) > _CELL_MAX:
-                    problem = f"has {len(cells)} cells" if len(cells) != width else "has a cell that is too long"
-                    raise FeedError(table.path, problem, f"must have {width}, one for each column", row=before + offset + 1, line=line)
+        while block := list(_block(table, rows, places, before)):
             lines = np.array([line for line, _ in block], dtype=np.int64)
-            columns: dict[str, Column] = {}
-            for name, place in zip(names, places, strict=True):
-                columns[name] = [cells[place].strip() or None for _, cells in block]
+            columns: dict[str, Column] = {name: [cells[place] for _, cells in block] for place, name in enumerate(names)}
             yield Chunk(before, len(block), columns, lines, {})
             before += len(block)
+
+
+def _block(
+    table: Table, rows: Iterator[tuple[int, int, list[str]]], places: list[int], before: int
+) -> Iterator[tuple[int, list[str | None]]]:
+    """Yield line and wanted cells of the next rows, as many as are held at once."""
+    width, held = len(table.names), 0
+    for place, (line, letters, cells) in enumerate(islice(rows, CHUNK_ROWS)):
+        if len(cells) != width:
+            problem = f"has {len(cells):,} cells"
+            raise FeedError(table.path, problem, f"must have {width}, one for each column", row=before + place + 1, line=line)
+        wanted = [cells[column].strip() or None for column in places]
+        for column, cell in zip(places, wanted, strict=True):
+            if cell is not None and len(cell) > _CELL_MAX:
+                raise FeedError(
+                    table.path, _TOO_LONG, _TOO_LONG_EXPECTED, row=before + place + 1, line=line, column=shown_name(table.names[column])
+                )
+        yield line, wanted
+        held += letters
+        if held > _CHUNK_LETTERS:
+            return
 
 
 # Parquet and Feather
@@ -194,22 +255,87 @@ def _arrow_names(path: Path) -> list[str]:
         raise _arrow_failure(path, error) from None
 
 
-def _arrow_batches(path: Path, names: Sequence[str]) -> Iterator[Any]:
+def _arrow_batches(table: Table, names: Sequence[str]) -> Iterator[Any]:
+    path = table.path
     arrow = _arrow(path)
     try:
         if _ending(path) in _FEATHER:
-            import pyarrow.feather
-
-            yield from pyarrow.feather.read_table(path, columns=list(names)).to_batches(CHUNK_ROWS)
+            yield from _feather_batches(table, names)
         else:
-            import pyarrow.parquet
-
-            with pyarrow.parquet.ParquetFile(path) as file:
-                yield from _whole_batches(path, file, names)
+            yield from _parquet_batches(table, names)
     except (arrow.ArrowException, OSError, ValueError) as error:
         if isinstance(error, FeedError):
             raise
         raise _arrow_failure(path, error) from None
+
+
+def _feather_batches(table: Table, names: Sequence[str]) -> Iterator[Any]:
+    """Yield a Feather file's batches. It is read as the stream that it holds: each message was looked at before it is unpacked."""
+    arrow = _arrow(table.path)
+    allowance = Allowance(table.path)
+    with arrow.memory_map(str(table.path)) as source:
+        stream = source.read_buffer()[_FEATHER_MAGIC_BYTES:]
+        for message in arrow.ipc.MessageReader.open_stream(stream):
+            body = message.body
+            allowance.take(message_size(message.metadata.to_pybytes(), memoryview(body) if body is not None else b""))
+        with arrow.ipc.open_stream(stream) as reader:
+            if tuple(reader.schema.names) != table.names:
+                raise FeedError(table.path, "has other columns at its end than at its beginning", "must be a whole Feather file")
+            _check_types(table, reader.schema, names)
+            for batch in reader:
+                chosen = batch.select(list(names))
+                yield from (chosen.slice(first, CHUNK_ROWS) for first in range(0, chosen.num_rows, CHUNK_ROWS))
+
+
+def _parquet_batches(table: Table, names: Sequence[str]) -> Iterator[Any]:
+    import pyarrow.parquet as parquet
+
+    allowance = Allowance(table.path)
+    with parquet.ParquetFile(table.path) as file:
+        _check_types(table, file.schema_arrow, names)
+        allowance.take(8 * file.metadata.num_rows * len(names))
+        _check_pages(table, file.metadata, names, allowance)
+        types = _arrow(table.path).types
+        texts = [name for name in names if types.is_string(file.schema_arrow.field(name).type)]
+    # One long text that stands in every row stays one text, until its length was looked at.
+    with parquet.ParquetFile(table.path, read_dictionary=texts) as file:
+        yield from _whole_batches(table.path, file, names)
+
+
+def _check_pages(table: Table, metadata: Any, names: Sequence[str], allowance: Allowance) -> None:
+    """Count what the pages of these columns unpack to: by the footer, and by the pages themselves. Raises ``FeedError``."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    columns = [group.column(number) for group in groups for number in range(group.num_columns)]
+    wanted = [column for column in columns if column.path_in_schema in names]
+    for column in wanted:
+        allowance.take(column.total_uncompressed_size)
+    pages = Allowance(table.path)
+    with table.path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as mapped, memoryview(mapped) as content:
+        for column in wanted:
+            first, before = column.data_page_offset, column.dictionary_page_offset
+            start = before if before is not None and 0 < before < first else first
+            for size in page_sizes(content, start, column.total_compressed_size):
+                pages.take(size)
+
+
+def _check_types(table: Table, schema: Any, names: Sequence[str]) -> None:
+    """Refuse columns of a type that is not read, before they are unpacked."""
+    for name in names:
+        kind = schema.field(name).type
+        if not _is_known(table, kind):
+            raise _type_error(table, name, kind)
+
+
+def _is_known(table: Table, kind: Any) -> bool:
+    types = _arrow(table.path).types
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    tests = (types.is_timestamp, types.is_date, types.is_integer, types.is_floating, types.is_null)
+    return any(test(kind) for test in (*tests, types.is_string, types.is_large_string, types.is_decimal))
+
+
+def _type_error(table: Table, name: str, kind: Any) -> FeedError:
+    return table.error(f"is of type {kind}", "must be text, a number or a time", column=name)
 
 
 def _whole_batches(path: Path, file: Any, names: Sequence[str]) -> Iterator[Any]:
@@ -219,6 +345,8 @@ def _whole_batches(path: Path, file: Any, names: Sequence[str]) -> Iterator[Any]
     rows = 0
     for batch in file.iter_batches(CHUNK_ROWS, columns=list(names)):
         rows += batch.num_rows
+        if rows > file.metadata.num_rows:
+            break
         yield batch
     if rows != file.metadata.num_rows:
         raise FeedError(path, f"has {rows} whole rows, and says it has {file.metadata.num_rows}", "must be a whole Parquet file")
@@ -226,7 +354,7 @@ def _whole_batches(path: Path, file: Any, names: Sequence[str]) -> Iterator[Any]
 
 def _arrow_chunks(table: Table, names: Sequence[str]) -> Iterator[Chunk]:
     before = 0
-    for batch in _arrow_batches(table.path, names):
+    for batch in _arrow_batches(table, names):
         if not batch.num_rows:
             continue
         columns: dict[str, Column] = {}
@@ -244,6 +372,9 @@ def _column(table: Table, name: str, array: Any) -> tuple[Column, NDArray[np.boo
     try:
         # A damaged file can be read without complaint and name bytes far outside of it.
         array.validate(full=True)
+        _refuse_long(table, name, array)
+        if types.is_dictionary(array.type) and types.is_string(array.type.value_type):
+            return _shared_texts(array)
         if types.is_dictionary(array.type):
             array = array.dictionary_decode()
         kind = array.type
@@ -269,7 +400,25 @@ def _column(table: Table, name: str, array: Any) -> tuple[Column, NDArray[np.boo
         raise table.error(f"does not fit ({_first_line(error)})", "must fit in 64 bits", column=name) from None
     except UnicodeDecodeError:
         raise table.error("is not UTF-8 text", "must be text in UTF-8", column=name) from None
-    raise table.error(f"is of type {kind}", "must be text, a number or a time", column=name)
+    raise _type_error(table, name, kind)
+
+
+def _refuse_long(table: Table, name: str, array: Any) -> None:
+    """Refuse texts that are too long for a cell."""
+    arrow = _arrow(table.path)
+    types, compute = arrow.types, __import__("pyarrow.compute").compute
+    values = array.dictionary if types.is_dictionary(array.type) else array
+    if types.is_string(values.type) or types.is_large_string(values.type):
+        longest = compute.max(compute.binary_length(values)).as_py() or 0
+        if longest > _CELL_MAX:
+            raise table.error(_TOO_LONG, _TOO_LONG_EXPECTED, column=name)
+
+
+def _shared_texts(array: Any) -> tuple[Column, NDArray[np.bool_]]:
+    """Return the texts of a dictionary array, each of them once in memory, and where there is none."""
+    texts = [None if text is None else text.strip() or None for text in array.dictionary.to_pylist()]
+    absent = np.asarray(array.is_null().to_numpy(zero_copy_only=False), dtype=bool)
+    return [None if place is None else texts[place] for place in array.indices.to_pylist()], absent
 
 
 def _scalars(array: Any, absent: NDArray[np.bool_]) -> Iterator[Any]:

@@ -50,6 +50,8 @@ class FindingCode(IntEnum):
     HEAD = 22
     #: A sound snapshot does not hold the state that the replay has there.
     SNAPSHOT_DIFFERS = 23
+    #: A file is not the one that the run read, by its SHA-256 in the manifest.
+    INPUT_DIFFERS = 24
 
 
 #: Codes that tell of a broken INV-12, not of a damaged file.

@@ -7,9 +7,10 @@ format: <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,12 @@ from numpy.typing import NDArray
 from backstop.journal.findings import Finding, FindingCode
 from backstop.journal.format import unsynced_max
 
-__all__ = ["LogState", "log_finding", "log_of", "read_log"]
+__all__ = ["LOG_MAGICS", "LogState", "log_finding", "log_of", "read_log"]
 
 _HEADER_BYTES = 32
 _FRAME_BYTES = 24
 #: The last bit says in which order of bytes the checksum reads its words.
-_MAGICS = (0x377F0682, 0x377F0683)
+LOG_MAGICS = (0x377F0682, 0x377F0683)
 #: A log begins anew this often at most: frames whose first salt is lower by less are left from an earlier round.
 _ROUNDS_MAX = 1 << 24
 _WORD = 1 << 32
@@ -60,7 +61,7 @@ class LogState(NamedTuple):
 
 def log_of(path: Path) -> Path:
     """Return where SQLite keeps the log of a journal: beside the file itself, whatever links lead there."""
-    return Path(f"{path.resolve()}-wal")
+    return Path(f"{os.path.realpath(path)}-wal")
 
 
 def log_finding(path: Path) -> Finding | None:
@@ -72,34 +73,41 @@ def log_finding(path: Path) -> Finding | None:
 
 
 def read_log(path: Path) -> LogState:
-    """Read a log's frames and compare each checksum; a log that is not there, or empty, is sound."""
-    content = path.read_bytes() if path.exists() else b""
-    if not content:
+    """Read a log's frames, one at a time, and compare each checksum; a log that is not there, or empty, is sound. Raises ``OSError``."""
+    try:
+        with path.open("rb") as file:
+            return _read(file)
+    except FileNotFoundError:
         return LogState()
-    magic, page_bytes = _big(content, 0), _big(content, 8)
-    is_whole = len(content) >= _HEADER_BYTES and magic in _MAGICS and 512 <= page_bytes <= 65536 and page_bytes % 512 == 0
+
+
+def _read(file: BinaryIO) -> LogState:
+    header = file.read(_HEADER_BYTES)
+    if not header:
+        return LogState()
+    magic, page_bytes = _big(header, 0), _big(header, 8)
+    is_whole = len(header) == _HEADER_BYTES and magic in LOG_MAGICS and 512 <= page_bytes <= 65536 and page_bytes % 512 == 0
     order = ">u4" if magic & 1 else "<u4"
-    sums = _checksum((0, 0), content[:24], order) if is_whole else (0, 0)
-    if not is_whole or sums != (_big(content, 24), _big(content, 28)):
-        return LogState(len(content), 0, True)
-    salts = content[16:24]
+    sums = _checksum((0, 0), header[:24], order) if is_whole else (0, 0)
+    if not is_whole or sums != (_big(header, 24), _big(header, 28)):
+        return LogState(file.seek(0, os.SEEK_END), 0, True)
+    salts = header[16:24]
     size = _FRAME_BYTES + page_bytes
     end = _HEADER_BYTES
-    for place in range(_HEADER_BYTES, len(content) - size + 1, size):
-        frame = content[place : place + size]
+    while len(frame := file.read(size)) == size:
         sums = _checksum(_checksum(sums, frame[:8], order), frame[_FRAME_BYTES:], order)
         if frame[8:16] != salts or sums != (_big(frame, 16), _big(frame, 20)):
             break
         if _big(frame, 4):
-            end = place + size
-    return _rest(content[end:], salts, size)._replace(unsynced_max=unsynced_max(page_bytes))
+            end = file.tell()
+    file.seek(end)
+    return _rest(file, salts, size)._replace(unsynced_max=unsynced_max(page_bytes))
 
 
-def _rest(rest: bytes, salts: bytes, size: int) -> LogState:
+def _rest(file: BinaryIO, salts: bytes, size: int) -> LogState:
     """Judge the frames after the last whole transaction: left from an earlier round of the log, or torn."""
     torn = commits = 0
-    for place in range(0, len(rest), size):
-        frame = rest[place : place + size]
+    while frame := file.read(size):
         age = (_big(salts, 0) - _big(frame, 8)) % _WORD
         if len(frame) >= 16 and 0 < age < _ROUNDS_MAX:
             continue

@@ -29,6 +29,8 @@ def connect(path: Path) -> tuple[sqlite3.Connection, int]:
     if path.is_dir():
         raise IsADirectoryError(f"journal `{path}` is a folder")
     place = path.name
+    if not path.is_file():  # a pipe would be waited for, a device read without end
+        raise JournalDamaged(Finding(FindingCode.NOT_SQLITE, place, "no file, but a device, a pipe or a socket"))
     check_header(path, place)
     connection: sqlite3.Connection | None = None
     try:

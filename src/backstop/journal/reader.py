@@ -120,6 +120,11 @@ class Reader:
         return self._end.digest if self._end is not None and is_digest(self._end.digest) else None
 
     @property
+    def end_chain(self) -> str | None:
+        """Hex of the chain that the end mark has."""
+        return self._end.chain.hex() if self._end is not None and _is_chain(self._end.chain) else None
+
+    @property
     def chain(self) -> str | None:
         """Hex of the last chain read: after ``check_end``, the journal's head."""
         return None if self._chain is None else self._chain.hex()
@@ -320,6 +325,23 @@ class Reader:
             self._find(FindingCode.END, "end mark", "altered: SHA-256 of the chain does not agree")
             return
         self._chain = end.chain
+
+    def end_finding(self, held: tuple[int, int, int], chain: bytes, digest: str) -> Finding | None:
+        """Return what the end mark does not agree with, or None.
+
+        ``held``: the batches, events and effects that there are; ``chain`` is that of the last batch, ``digest`` that of a replay.
+        """
+        end = self._end
+        if end is None:
+            return Finding(FindingCode.END_MISSING, "end mark", "none")
+        said = tuple(end[:3])
+        if said != held:
+            return Finding(FindingCode.END, "end mark", f"says {said!r} batches, events and effects, the journal holds {held!r}")
+        if not is_digest(end.digest) or end.chain != end_chain(chain, *held, end.digest):
+            return Finding(FindingCode.END, "end mark", "altered: SHA-256 of the chain does not agree")
+        if digest != end.digest:
+            return Finding(FindingCode.DIGEST_DIFFERS, "end mark", f"state digest: journal {end.digest}, replay {digest}")
+        return None
 
     def _numbers(self, first: int | None = None) -> Iterator[int]:
         numbers: list[int] = []

@@ -10,18 +10,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
 from backstop.core.instruments import VenueRules
-from backstop.core.state import State
+from backstop.core.state import State, new_state
 from backstop.journal.findings import READ_ERRORS, Finding, FindingCode, JournalDamaged, finding_of
 from backstop.journal.format import DIGEST_ENCODING, snapshot_hash
 from backstop.journal.log import log_of, read_log
 from backstop.journal.reader import Batch, Reader, open_journal
 from backstop.journal.replay import Replayer
-from backstop.journal.snapshot import Restored, SnapshotError, restore_snapshot
+from backstop.journal.snapshot import Restored, Shapes, SnapshotError, restore_snapshot, shapes_of
 from backstop.journal.verify import rules_of
 from backstop.journal.writer import Journal, JournalError, Position
 
@@ -34,10 +35,12 @@ class Recovery:
     Make it, look at ``restored`` (None: begin with a fresh engine), run through ``tail``, then call ``take_up``.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, may_be_ended: bool = False, shapes: Shapes | None = None) -> None:
         """Open the journal and find its newest good snapshot.
 
-        Raises ``FileNotFoundError``, ``JournalError`` where the run came to its end, and ``JournalDamaged``.
+        ``shapes`` are those of the arrays of such a run, the caller's own among them; without them the rules of the journal say what
+        a snapshot may hold. ``may_be_ended``: take a journal whose run came to its end, too; it is then read, and not written on. Raises
+        ``FileNotFoundError``, ``JournalError`` where the run came to its end and that was not allowed, and ``JournalDamaged``.
         """
         self.path = Path(path)
         #: What was passed over or cut off: never more than last batches that are not whole, and snapshots.
@@ -45,6 +48,7 @@ class Recovery:
         self.restored: Restored | None = None
         #: The batch after which the snapshot stands; 0: none.
         self.snapshot_batch = 0
+        self._may_be_ended, self._shapes = may_be_ended, shapes
         self._check_log()
         self._journal: Reader = open_journal(self.path)
         self.manifest = self._journal.manifest
@@ -80,7 +84,7 @@ class Recovery:
         journal = self._journal
         if journal.schema < 2:
             raise JournalError(f"journal `{self.path}` has schema {journal.schema}: it can be read, not written on")
-        if journal.is_closed:
+        if journal.is_closed and not self._may_be_ended:
             raise JournalError(f"journal `{self.path}` is closed: its run came to its end")
         if not journal.check_head(with_names=False):
             raise JournalDamaged(journal.findings[0])
@@ -108,7 +112,9 @@ class Recovery:
                 self._pass_over(place, "altered: SHA-256 is not the one that its batch names")
                 continue
             try:
-                self.restored = restore_snapshot(parts)
+                if self._shapes is None:
+                    self._shapes = shapes_of(self.fresh())
+                self.restored = restore_snapshot(parts, self._shapes)
             except SnapshotError as error:
                 self._pass_over(place, str(error))
                 continue
@@ -156,9 +162,9 @@ class Recovery:
             self._cut(self.position.batches + 1, last)
 
     def _cut(self, number: int, last: int) -> None:
-        """Report the last batch as cut off; one before it is damage."""
+        """Report the last batch as cut off; one before it is damage, and any where the run came to its end."""
         first = self._journal.findings[0]
-        if number < last:
+        if number < last or self.is_ended:
             raise JournalDamaged(first)
         self.findings.append(first._replace(message=f"cut off: {first.message}"))
 
@@ -168,6 +174,36 @@ class Recovery:
         if rules is None:
             raise JournalDamaged(self._journal.findings[-1])
         return rules
+
+    def fresh(self) -> State:
+        """Return the state in which the run began; raise ``JournalDamaged`` where its rules cannot be read again, or run."""
+        try:
+            return new_state(self.rules())
+        except (ValueError, MemoryError) as error:
+            raise JournalDamaged(Finding(FindingCode.CONFIG, "manifest", f"the rules cannot be run: {error}")) from error
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the run came to its end: ``end`` then takes the place of ``take_up``."""
+        return self._journal.is_closed
+
+    @property
+    def head(self) -> str:
+        """Hex of the chain of the end mark; empty where there is none."""
+        return self._journal.end_chain or ""
+
+    def end(self, digest: str) -> None:
+        """See that the end mark agrees with the batches that ``tail`` gave and with the state digest of the replay; close the file.
+
+        A log that the run left beside it is moved into it, where nobody holds it. Raises ``JournalDamaged``.
+        """
+        held = self.position
+        finding = self._journal.end_finding((held.batches, held.events, held.effects), held.chain, digest)
+        self._journal.close()
+        if finding is not None:
+            raise JournalDamaged(finding)
+        with suppress(JournalError):  # the journal is whole as it stands
+            Journal.tidy(self.path)
 
     def take_up(self) -> Journal:
         """Return the journal, to be written on after the last batch that ``tail`` gave.
@@ -227,4 +263,4 @@ def recover(path: str | Path) -> Recovered:
 def _replayer(found: Recovery) -> Replayer:
     if found.restored is not None:
         return Replayer(state=found.restored.state)
-    return Replayer(found.rules(), with_digests=found.manifest.digest_encoding == DIGEST_ENCODING)
+    return Replayer(state=found.fresh(), with_digests=found.manifest.digest_encoding == DIGEST_ENCODING)

@@ -33,7 +33,8 @@ class Replayer:
                 raise TypeError("Condition failed: neither rules nor a state")
             state = new_state(rules)
         self.state = state
-        self._with_digests = with_digests
+        #: Whether recorded digests are compared.
+        self.with_digests = with_digests
         self.batches = self.events = self.effects = self.digests = 0
 
     def replay(self, batch: Batch) -> list[Finding]:
@@ -52,7 +53,7 @@ class Replayer:
 
     def compare_digest(self, recorded: str, place: str) -> list[Finding]:
         """Compare a recorded digest with that of the present state."""
-        if not self._with_digests:
+        if not self.with_digests:
             return []
         self.digests += 1
         replayed = state_digest(self.state)

@@ -24,9 +24,22 @@ from backstop.core.state import State
 from backstop.journal.format import PART_BYTES, is_digest, snapshot_hash
 from backstop.journal.source import source_hash
 
-__all__ = ["Restored", "Snapshot", "SnapshotError", "header_is_foreign", "restore_snapshot", "state_layout", "take_snapshot"]
+__all__ = [
+    "Restored",
+    "Shapes",
+    "Snapshot",
+    "SnapshotError",
+    "header_is_foreign",
+    "restore_snapshot",
+    "shapes_of",
+    "state_layout",
+    "take_snapshot",
+]
 
 _BLOCK_BYTES = 4096
+#: Bytes of the first part, and what an array of the caller's may grow to: so much, and so many times its parts.
+_HEADER_MAX = 1 << 20
+_GROWTH_FREE, _GROWTH_MAX = 64 << 20, 100
 #: What stands in a block: nothing but zeros, nothing but ones, anything.
 _ZEROS, _ONES, _STORED = 0, 1, 2
 #: Blocks that are looked at together: 1 MiB, so that they stay in the cache.
@@ -155,6 +168,8 @@ def _header_of(part: bytes) -> dict[str, Any]:
 
     Raises ``SnapshotError`` if it is not such a part.
     """
+    if len(part) > _HEADER_MAX:
+        raise SnapshotError("its first part is too long")
     try:
         header = json.loads(part)
         entries = header["arrays"]
@@ -169,8 +184,21 @@ def _header_of(part: bytes) -> dict[str, Any]:
     return dict(header)
 
 
-def restore_snapshot(parts: Sequence[bytes]) -> Restored:
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def shapes_of(state: State, extra: Mapping[str, NDArray[Any]] | None = None) -> Shapes:
+    """Return the shape of each array that a snapshot of such a state, and of ``extra``, holds: by its name there."""
+    return {f"state.{name}": getattr(state, name).shape for name in State.FIELDS} | {
+        name: each.shape for name, each in (extra or {}).items()
+    }
+
+
+def restore_snapshot(parts: Sequence[bytes], shapes: Shapes | None = None) -> Restored:
     """Return the state and the caller's arrays that ``take_snapshot`` wrote.
+
+    ``shapes`` are those that a run of these rules has: an array of another shape is refused before it is unpacked, and one that is
+    not among them where it grows beyond measure. A block that is not stored costs a byte, and 4096 in memory.
 
     Raises ``SnapshotError`` if other code wrote it, or the parts do not fit their header. The caller has
     compared their hash: what stands in the rows is not checked again.
@@ -183,6 +211,7 @@ def restore_snapshot(parts: Sequence[bytes]) -> Restored:
     place = 1
     for entry in header["arrays"]:
         following = place + entry["parts"]
+        _check_size(entry, parts[place:following], shapes)
         arrays[entry["name"]] = _unpacked(entry, parts[place:following])
         place = following
     if place != len(parts):
@@ -195,6 +224,17 @@ def restore_snapshot(parts: Sequence[bytes]) -> Restored:
     except TypeError as error:
         raise SnapshotError(str(error)) from None
     return Restored(state, arrays, header["digest"])
+
+
+def _check_size(entry: dict[str, Any], parts: Sequence[bytes], shapes: Shapes | None) -> None:
+    if shapes is None:
+        return
+    name, shape = entry["name"], tuple(entry["shape"])
+    if name in shapes:
+        if shape != shapes[name]:
+            raise SnapshotError(f"`{name}` has the shape {shape}, in a run of these rules {shapes[name]}")
+    elif prod(shape) * _dtype_of(entry).itemsize > _GROWTH_FREE + _GROWTH_MAX * sum(map(len, parts)):
+        raise SnapshotError(f"`{name}` grows beyond all measure when it is unpacked")
 
 
 def _dtype_of(entry: dict[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from backstop.journal.format import unsynced_max
 from backstop.journal.log import log_of
 
-__all__ = ["Log"]
+__all__ = ["Log", "hold", "sync_folder"]
 
 #: Bytes in the log before its pages are moved into the file. A log that is written over again need not grow,
 #: which a sync would have to note in the file system.
@@ -41,9 +41,9 @@ class Log:
         connection.execute("SELECT 1 FROM manifest").fetchone()  # opens the log
         log = cls(os.open(log_of(path), os.O_RDWR | getattr(os, "O_BINARY", 0)), page_bytes)
         try:
-            _hold(log._handle)
+            hold(log._handle, "another process writes to it")
             log.sync()
-            _sync_folder(path.resolve().parent)
+            sync_folder(path.resolve().parent)
         except OSError:
             log.close()
             raise
@@ -78,19 +78,36 @@ class Log:
             os.close(self._handle)
 
 
-def _hold(handle: int) -> None:
-    """See that no other process writes: a lock beside SQLite's, for as long as the handle is open. Raises ``OSError``."""
+def hold(handle: int, otherwise: str) -> None:
+    """Hold a lock beside SQLite's for as long as the handle is open.
+
+    Raises ``BlockingIOError`` that says ``otherwise`` where another holds it, and other ``OSError``.
+    """
     if sys.platform == "win32":
         return
     import fcntl
 
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise OSError(0, "another process writes to it") from None
+    except BlockingIOError as error:
+        who = _holder_of(handle)
+        raise BlockingIOError(error.errno, otherwise + (f" (process {who})" if who else "")) from None
 
 
-def _sync_folder(folder: Path) -> None:
+def _holder_of(handle: int) -> int | None:
+    """Return the number of the process that holds a lock on a file, where the system tells."""
+    held = os.fstat(handle)
+    name = f"{os.major(held.st_dev):02x}:{os.minor(held.st_dev):02x}:{held.st_ino}"
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+            words = line.split()
+            if words[1] == "FLOCK" and words[5] == name and int(words[4]) > 0:
+                return int(words[4])
+    return None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what was renamed or made in a folder survive a power cut. Raises ``OSError``."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -6,7 +6,7 @@ The record is read once. Every batch is checked as a record (``reader``) and the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,9 +17,10 @@ from backstop.core.instruments import VenueRules
 from backstop.journal.codes import codes_agree
 from backstop.journal.findings import DIFFERENCES, Finding, FindingCode, JournalDamaged
 from backstop.journal.format import DIGEST_ENCODING, SCHEMA_VERSION
+from backstop.journal.inputs import INPUTS, check_inputs, input_files
 from backstop.journal.reader import Batch, Reader, open_journal
 from backstop.journal.replay import Replayer
-from backstop.journal.snapshot import SnapshotError, header_is_foreign, restore_snapshot
+from backstop.journal.snapshot import Shapes, SnapshotError, header_is_foreign, restore_snapshot, shapes_of
 from backstop.journal.source import source_hash
 
 __all__ = ["Report", "rules_of", "verify"]
@@ -54,38 +55,56 @@ class Report(NamedTuple):
     is_of_other_code: bool = False
     #: What is no fault, and should be known: digests that could not be compared, snapshots of other code.
     notes: tuple[str, ...] = ()
+    #: Whether every event was replayed, and every effect and digest compared.
+    is_replayed: bool = False
+    #: Files that were given and compared with their hashes in the manifest, and files that it names.
+    inputs_compared: int = 0
+    inputs_named: int = 0
 
     @property
     def exit_code(self) -> int:
-        """0 ok, 1 could not be read, 3 a sound record differs from its replay, 4 damaged."""
+        """0 ok, 1 could not be read, 3 a sound record differs from its replay, 4 damaged, 5 sound but not replayed, or not in full."""
         codes = {finding.code for finding in self.findings}
         if not codes:
-            return 0
+            return 0 if self.is_replayed else 5
         if FindingCode.UNREADABLE in codes:
             return 1
         return 3 if codes <= DIFFERENCES else 4
 
 
-def verify(path: str | Path, progress: Callable[[int, int], None] | None = None, *, head: str | None = None) -> Report:
+def verify(
+    path: str | Path,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    head: str | None = None,
+    inputs: Mapping[str, Sequence[Path]] | None = None,
+) -> Report:
     """Check the file, its chain, every effect, digest and snapshot against a replay.
 
     ``progress`` is called with the events done and the events there are. ``head`` is a chain that somebody kept, hex: the journal
-    must hold a batch with it, or end in it. Raises ``FileNotFoundError`` or ``IsADirectoryError``; whatever else is wrong with
-    the file is a finding of the report.
+    must hold a batch with it, or end in it. ``inputs`` are files by what they were to the run (``prices``, ``accounts``,
+    ``collateral``, ``population``), in its order: each must have the SHA-256 that the manifest has of it.
+
+    Raises ``FileNotFoundError`` or ``IsADirectoryError``, and ``OSError`` where one of ``inputs`` cannot be read; whatever else is
+    wrong with the file is a finding of the report.
     """
     try:
         journal = open_journal(path)
     except JournalDamaged as error:
         return Report(str(path), (error.finding,))
     with journal:
-        return _Check(journal, progress, head).run()
+        return _Check(journal, progress, head, inputs or {}).run()
 
 
 class _Check:
     """One verification of an open journal."""
 
-    def __init__(self, journal: Reader, progress: Callable[[int, int], None] | None, head: str | None) -> None:
+    def __init__(
+        self, journal: Reader, progress: Callable[[int, int], None] | None, head: str | None, inputs: Mapping[str, Sequence[Path]]
+    ) -> None:
         self.journal = journal
+        self.inputs = inputs
+        self.is_replayed = False
         self.progress = progress
         self.head = head
         self.head_found = False
@@ -100,9 +119,10 @@ class _Check:
         journal.check_pages()
         replayer = self._replayer() if journal.check_head() else None
         events_replayed, digests_compared = self._read_all(replayer)
-        self._check_snapshots()
+        self._check_snapshots(None if replayer is None else shapes_of(replayer.state))
         self._check_kept_head()
         manifest = journal.manifest
+        journal.findings.extend(check_inputs(manifest.details, self.inputs))
         return Report(
             path=str(journal.path),
             findings=tuple(journal.findings),
@@ -121,6 +141,9 @@ class _Check:
             snapshots_compared=self.snapshots,
             is_of_other_code=bool(_other_code(journal)),
             notes=tuple(self.notes),
+            is_replayed=self.is_replayed,
+            inputs_compared=sum(map(len, self.inputs.values())),
+            inputs_named=sum(len(input_files(manifest.details, noun)) for noun in INPUTS),
         )
 
     def _replayer(self) -> Replayer | None:
@@ -134,9 +157,8 @@ class _Check:
             return None
         encoding = journal.manifest.digest_encoding
         if encoding != DIGEST_ENCODING:
-            self.notes.append(
-                f"its state digests have encoding {encoding}, this version computes {DIGEST_ENCODING}: only effects were compared"
-            )
+            said = f"its state digests have encoding {encoding}, this version computes {DIGEST_ENCODING}"
+            self.notes.append(f"{said}: only effects were compared{_other_code(journal)}")
         try:
             return Replayer(rules, with_digests=encoding == DIGEST_ENCODING)
         except (ValueError, MemoryError) as error:
@@ -166,16 +188,23 @@ class _Check:
         self._note_head()
         if replayer is None:
             return 0, 0
+        self.is_replayed = runs and replayer.batches == journal.batches_read and replayer.with_digests
         if runs and journal.digest is not None and replayer.batches == journal.batches_read and differed < _DIFFERENCES_MAX:
             journal.findings.extend(replayer.compare_digest(journal.digest, "end mark"))
         return replayer.events, replayer.digests
 
-    def _check_snapshots(self) -> None:
-        """See that each snapshot is whole, and holds the state that the replay had there."""
+    def _check_snapshots(self, shapes: Shapes | None) -> None:
+        """See that each snapshot is whole, and holds the state that the replay had there.
+
+        ``shapes``: those of the replayed state; None where there was no replay.
+        """
         for number, parts in self.journal.check_snapshots():
             place = f"snapshot after batch {number}"
+            if shapes is None:
+                self.notes.append(f"{place} was not compared: nothing was replayed")
+                continue
             try:
-                state = restore_snapshot(parts).state
+                state = restore_snapshot(parts, shapes).state
             except SnapshotError as error:
                 if header_is_foreign(parts[0]):
                     self.notes.append(f"{place} was not compared: {error}")

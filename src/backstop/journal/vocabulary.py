@@ -5,6 +5,7 @@ from __future__ import annotations
 from backstop.config import Venue
 from backstop.core.events import FEES, GROUPS_MAX, HOUSE_FIRST_MARKET, REMAINDER, UNCOVERED, WORLD, fund_of
 from backstop.journal.manifest import Names
+from backstop.printing import shown_name
 
 __all__ = ["Vocabulary"]
 
@@ -15,7 +16,7 @@ _HOUSE_OF_MARKET = ("clearing", "outside traders", "error inventory")
 
 
 class Vocabulary:
-    """Knows the names and the decimals of one venue's run."""
+    """Knows the names and the decimals of one venue's run. Names are escaped: they are printed."""
 
     def __init__(self, venue: Venue, names: Names) -> None:
         self.venue = venue
@@ -25,7 +26,7 @@ class Vocabulary:
         """Return the name of an account, or of a ledger account of the house."""
         if number >= 0:
             accounts = self.names.accounts
-            return str(accounts[number]) if number < len(accounts) else f"account {number}"
+            return shown_name(accounts[number]) if number < len(accounts) else f"account {number}"
         if number in _HOUSE:
             return _HOUSE[number]
         if number in _FUNDS:
@@ -36,17 +37,17 @@ class Vocabulary:
     def owner(self, number: int) -> str:
         """Return the name of an owner."""
         owners = self.names.owners
-        return str(owners[number]) if 0 <= number < len(owners) else f"owner {number}"
+        return shown_name(owners[number]) if 0 <= number < len(owners) else f"owner {number}"
 
     def market(self, number: int) -> str:
         """Return the symbol of a market."""
         markets = self.venue.markets
-        return markets[number].symbol if 0 <= number < len(markets) else f"market {number}"
+        return shown_name(markets[number].symbol) if 0 <= number < len(markets) else f"market {number}"
 
     def group(self, number: int) -> str:
         """Return the name of a market group."""
         groups = self.venue.groups
-        return groups[number] if 0 <= number < len(groups) else f"group {number}"
+        return shown_name(groups[number]) if 0 <= number < len(groups) else f"group {number}"
 
     def fund(self, group: int) -> str:
         """Return what the fund of a market group is called; a venue with one group has one fund."""
@@ -55,7 +56,7 @@ class Vocabulary:
     def provider(self, number: int) -> str:
         """Return the name of a backstop provider."""
         providers = self.venue.providers
-        return providers[number].name if 0 <= number < len(providers) else f"provider {number}"
+        return shown_name(providers[number].name) if 0 <= number < len(providers) else f"provider {number}"
 
     def lots(self, market: int, lots: int) -> str:
         """Return lots as a quantity of contracts."""

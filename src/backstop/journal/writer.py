@@ -6,8 +6,8 @@ A batch is first written to SQLite's log, then synced; the next may be written w
 
 from __future__ import annotations
 
-import errno
 import sqlite3
+import sys
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from backstop.core.events import EFFECT, EVENT, EffectArray, EventArray
+from backstop.journal.errors import JournalError, reason_of
 from backstop.journal.format import (
     APPLICATION_ID,
     BATCH_ROWS_MAX,
@@ -31,18 +32,13 @@ from backstop.journal.format import (
     start_chain,
     stranger_of,
 )
+from backstop.journal.log import log_of
 from backstop.journal.manifest import Manifest, Names
+from backstop.journal.place import Place
 from backstop.journal.snapshot import Snapshot
 from backstop.journal.syncing import Log
 
 __all__ = ["Journal", "JournalError", "Position", "Sealed"]
-
-#: What SQLite leaves beside its file while it is at work.
-_COMPANIONS = ("-wal", "-shm", "-journal")
-
-
-class JournalError(OSError):
-    """A journal cannot be created or written; what was acknowledged before stays safe."""
 
 
 class Position(NamedTuple):
@@ -83,34 +79,29 @@ class Journal:
         self._write_lock, self._sync_lock = Lock(), Lock()
 
     @classmethod
-    def create(cls, path: str | Path, manifest: Manifest, names: Names | None = None, *, overwrite: bool = False) -> Journal:
-        """Create the file with its manifest and names.
+    def create(
+        cls, path: str | Path, manifest: Manifest, names: Names | None = None, *, overwrite: bool = False, resume: bool = False
+    ) -> Journal:
+        """Create the file with its manifest and names: beside its place first, and put there when both are on the disk.
 
-        Raises ``JournalError`` if the file exists and ``overwrite`` is not set, or cannot be written.
+        ``overwrite`` replaces a journal that is there, ``resume`` only one that a killed run left without manifest. Raises
+        ``JournalError`` if anything else is there, if another process writes to it, or if the file cannot be written; what
+        was there is then as it was.
         """
-        path = Path(path)
+        place = Place(path)
         names = names or Names()
-        _make_room(path, overwrite)
         entries = manifest.entries(names_hash(names.rows()))
         chain = start_chain(entries)
-        connection: sqlite3.Connection | None = None
         try:
-            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            _prepare(connection)
-            connection.execute("BEGIN IMMEDIATE")
-            for words in SCHEMA.values():
-                connection.execute(words)
-            connection.executemany("INSERT INTO manifest VALUES (?, ?)", entries.items())
-            connection.executemany("INSERT INTO names VALUES (?, ?, ?)", names.rows())
-            connection.execute("INSERT INTO marks VALUES ('start', 0, 0, 0, ?, NULL)", (chain,))
-            connection.execute("COMMIT")
-            # Only now: what names the run then stands in the file itself, whatever becomes of the log.
-            log = Log.open(connection, path)
+            with place.held():
+                with place.replaced(overwrite=overwrite, resume=resume) as new:
+                    _build(new, entries, names, chain)
+                connection, log = _opened(place.file)
+        except JournalError:
+            raise
         except (sqlite3.Error, OSError, UnicodeError) as error:
-            if connection is not None:
-                connection.close()
-            raise JournalError(f"journal `{path}` cannot be created: {_reason(error)}") from error
-        return cls(path, connection, log, Position(chain), manifest)
+            raise JournalError(f"journal `{path}` cannot be created: {reason_of(error)}") from error
+        return cls(place.path, connection, log, Position(chain), manifest)
 
     @classmethod
     def take_up(cls, path: str | Path, manifest: Manifest, position: Position, *, torn_bytes: int = 0) -> Journal:
@@ -120,22 +111,37 @@ class Journal:
         cannot be written, is written by somebody else, or is so damaged that nothing can be cut off it; its batches are then
         as they were.
         """
-        path = Path(path)
-        connection: sqlite3.Connection | None = None
-        log: Log | None = None
+        place = Place(path)
         try:
-            connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False)
-            _prepare(connection, is_new=False)
-            log = Log.open(connection, path)  # what the dead run did not sync is synced before anything stands behind it
-            _cut_off(connection, position)
-            log.empty(connection, torn_bytes)
+            with place.held():
+                place.sweep()
+                connection, log = _opened(place.file)  # what the dead run did not sync is synced before anything stands behind it
+                try:
+                    _cut_off(connection, position)
+                    log.empty(connection, torn_bytes)
+                except sqlite3.Error:
+                    _released(connection, log)
+                    raise
+        except JournalError:
+            raise
         except (sqlite3.Error, OSError) as error:
-            if log is not None:
-                log.close()
-            if connection is not None:
-                connection.close()
-            raise JournalError(f"journal `{path}` cannot be taken up: {_reason(error)}") from error
-        return cls(path, connection, log, position, manifest)
+            raise JournalError(f"journal `{path}` cannot be taken up: {reason_of(error)}") from error
+        return cls(place.path, connection, log, position, manifest)
+
+    @staticmethod
+    def tidy(path: str | Path) -> None:
+        """Move the log that a dead run left beside its journal into it, and remove the log: a closed journal is one file.
+
+        Raises ``JournalError`` where it cannot be written, or is written by somebody else; it is then as it was.
+        """
+        place = Place(path)
+        if not log_of(place.file).exists():
+            return
+        try:
+            with place.held():
+                _released(*_opened(place.file))  # SQLite does it when the last one closes the file
+        except (sqlite3.Error, OSError) as error:
+            raise JournalError(f"journal `{path}` cannot be tidied: {reason_of(error)}") from error
 
     @property
     def batches(self) -> int:
@@ -275,8 +281,7 @@ class Journal:
     def _give_up(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._log.close()
-            connection.close()
+            _released(connection, self._log)
 
     def __enter__(self) -> Journal:
         return self
@@ -318,7 +323,7 @@ class Journal:
     def _failed(self, error: Exception) -> JournalError:
         held = self._safe
         safe = f"{held.batches} batches are safe" + ("" if held.last_seq is None else f", the last event is seq {held.last_seq}")
-        return JournalError(f"journal `{self.path}` cannot be written: {_reason(error)}; {safe}")
+        return JournalError(f"journal `{self.path}` cannot be written: {reason_of(error)}; {safe}")
 
     def _store(self, connection: sqlite3.Connection, snapshot: Snapshot) -> None:
         """Write the snapshot of the batch that comes next, and remove those that are no longer kept."""
@@ -335,32 +340,56 @@ def _data(rows: EventArray) -> memoryview:
     return np.ascontiguousarray(rows).view(np.uint8).data
 
 
-def _make_room(path: Path, overwrite: bool) -> None:
-    beside = (Path(f"{place}{end}") for place in dict.fromkeys((path, path.resolve())) for end in _COMPANIONS)
-    there = [file for file in (path, *beside) if file.exists()]
-    if there and not overwrite:
-        raise JournalError(f"journal `{path}` cannot be created: `{there[0]}` exists")
-    if path.is_dir():
-        raise JournalError(f"journal `{path}` cannot be created: it is a folder")
+def _build(path: Path, entries: dict[str, str], names: Names, chain: bytes) -> None:
+    """Write a journal without batches to a new file, and sync it. Raises what SQLite raises."""
+    connection = sqlite3.connect(path, isolation_level=None)
     try:
-        for file in there:
-            file.unlink()
-    except OSError as error:
-        raise JournalError(f"journal `{path}` cannot be replaced: {_reason(error)}") from error
-
-
-def _prepare(connection: sqlite3.Connection, *, is_new: bool = True) -> None:
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA fullfsync = ON")
-    connection.execute("PRAGMA checkpoint_fullfsync = ON")
-    # A snapshot that is no longer kept need not be overwritten with zeros.
-    connection.execute("PRAGMA secure_delete = OFF")
-    if is_new:
+        _prepare(connection)
+        # Nobody reads this file before it is whole: what undoes a transaction need not outlive the process.
+        connection.execute("PRAGMA journal_mode = MEMORY")
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA encoding = 'UTF-8'")
         connection.execute("PRAGMA auto_vacuum = NONE")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("BEGIN IMMEDIATE")
+        for words in SCHEMA.values():
+            connection.execute(words)
+        connection.executemany("INSERT INTO manifest VALUES (?, ?)", entries.items())
+        connection.executemany("INSERT INTO names VALUES (?, ?, ?)", names.rows())
+        connection.execute("INSERT INTO marks VALUES ('start', 0, 0, 0, ?, NULL)", (chain,))
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+
+
+def _opened(path: Path) -> tuple[sqlite3.Connection, Log]:
+    """Open a journal to write to it, and hold its log. Raises what SQLite raises, and ``OSError``."""
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(connection)
+        return connection, Log.open(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _released(connection: sqlite3.Connection, log: Log) -> None:
+    """Close both. The lock goes last: SQLite removes its log by name, and that name must not be another writer's by then."""
+    if sys.platform == "win32":  # a file that is open cannot be removed there
+        log.close()
+        connection.close()
+        return
+    connection.close()
+    log.close()
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")
+    connection.execute("PRAGMA checkpoint_fullfsync = ON")
+    # A snapshot that is no longer kept need not be overwritten with zeros.
+    connection.execute("PRAGMA secure_delete = OFF")
 
 
 def _cut_off(connection: sqlite3.Connection, position: Position) -> None:
@@ -386,16 +415,3 @@ def _cut_off(connection: sqlite3.Connection, position: Position) -> None:
             connection.execute("ROLLBACK")
             raise sqlite3.DatabaseError(f"damaged: {' '.join(str(sound).split())}")
     connection.execute("COMMIT")
-
-
-def _reason(error: Exception) -> str:
-    text = str(error)
-    if "is full" in text or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
-        return "the disk is full"
-    if "readonly" in text:
-        return "it is read-only"
-    if isinstance(error, OSError) and error.errno == errno.EIO:
-        return "disk I/O error"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return text

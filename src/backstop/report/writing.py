@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backstop.files import written_whole
 from backstop.journal import JournalDamaged, JournalError, open_journal
 from backstop.journal.showing import speaker_of
 from backstop.report.facts import RunFacts
@@ -110,13 +110,6 @@ def write_report(path: str | Path, gathering: Gathering, facts: RunFacts) -> int
         raise FileExistsError(errno.EEXIST, "this is the journal of the run: name another file for the report", str(path))
     place = checked_place(path)
     data = page(gathering, facts).encode()
-    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
-    with partial.open("xb") as file:
-        try:
-            file.write(data)
-            file.close()
-            os.replace(partial, place)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+    with written_whole(place) as partial:
+        partial.write_bytes(data)
     return len(data)

@@ -5,7 +5,6 @@ Composes doors and simulated markets; runs nothing.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from backstop.feeds.accounts import AccountBook
 from backstop.feeds.opening import accounts_open_ns, market_opening, opening_events, provider_opening
 from backstop.feeds.prices import Prices, prices_of_events
 from backstop.journal import Names
+from backstop.journal.inputs import input_details
 from backstop.markets.paths import depth_schedule, path_marks
 from backstop.markets.population import PopulationError, PopulationParameters, population_events
 from backstop.markets.scenarios import Scenario, scenario, scenario_names
@@ -137,12 +137,7 @@ def file_details(**paths: Sequence[Path | None]) -> dict[str, str]:
     """Return name and SHA-256 of each input, for the journal's manifest."""
     details: dict[str, str] = {}
     for noun, files in paths.items():
-        for number, path in enumerate(files, start=1):
-            if path is not None:
-                key = noun if number == 1 else f"{noun}_{number}"
-                with path.open("rb") as stream:
-                    details[f"{key}_sha256"] = hashlib.file_digest(stream, "sha256").hexdigest()
-                details[f"{key}_file"] = path.name
+        details |= input_details(noun, [path for path in files if path is not None])
     return details
 
 

@@ -16,7 +16,8 @@ from backstop.config import Venue, parse_venue
 from backstop.core.engine import step
 from backstop.core.events import EFFECT, EVENT, EffectArray, EventArray
 from backstop.core.state import State, new_state
-from backstop.journal import Batch, Finding, FindingCode, JournalDamaged, Names, Reader, open_journal
+from backstop.journal import Batch, Finding, FindingCode, JournalDamaged, JournalError, Names, Reader, open_journal
+from backstop.journal.codes import codes_agree
 
 __all__ = ["Past", "apply_events", "read_batches", "replay_before", "state_at", "venue_of"]
 
@@ -69,8 +70,14 @@ def read_batches(journal: Reader, *, with_names: bool = True) -> Iterator[Batch]
 
 
 def venue_of(journal: Reader) -> Venue:
-    """Return the venue of a journal; raise ``JournalDamaged`` where it is not the one that was hashed."""
+    """Return the venue of a journal.
+
+    Raises ``JournalDamaged`` where it is not the one that was hashed, and ``JournalError`` where the numbers in the rows mean other
+    things today: whoever asks for the venue is about to read them.
+    """
     manifest = journal.manifest
+    if not codes_agree(manifest.codes):
+        raise JournalError(f"journal `{journal.path}` was written by a version whose numbers mean other things: read it with that one")
     venue = parse_venue(manifest.venue_text, "venue file of the journal")
     if venue.hash != manifest.venue_hash:
         message = f"venue file: journal has hash {manifest.venue_hash}, read again it is {venue.hash}"

@@ -20,13 +20,14 @@ from backstop.core.digest import state_digest
 from backstop.core.events import EffectArray, EventArray, EventKind, Stage
 from backstop.core.state import State, new_state
 from backstop.journal import Finding, Journal, Manifest, Names
+from backstop.journal.place import Standing, standing_at
 from backstop.journal.recorder import Recorder
 from backstop.markets.driver import Batch, batches
 from backstop.markets.world import DRAIN_NS, World, new_world
 from backstop.runs.backers import standings_of
 from backstop.runs.cases import Case
 from backstop.runs.result import ReplayResult, funds_of
-from backstop.runs.resuming import Tape, arrays_of
+from backstop.runs.resuming import Ended, Tape, arrays_of
 from backstop.runs.resuming import resume as take_up
 from backstop.runs.tally import Tally, conservation_of
 
@@ -108,7 +109,8 @@ class _Run:
             return None
         journal = self.tape.journal
         facts = {"path": str(journal.path), "batches": journal.batches, "events": journal.events, "chain": journal.chain}
-        return facts | ({"found": [str(finding) for finding in self.findings]} if self.findings else {})
+        had_ended = {"had_ended": True} if isinstance(journal, Ended) else {}
+        return facts | had_ended | ({"found": [str(finding) for finding in self.findings]} if self.findings else {})
 
 
 def replay(
@@ -135,7 +137,8 @@ def replay(
     ``impact`` lets fills shift later marks. The journal, if one is asked for, holds the merged stream.
     ``tally`` counts the run: a new one, or one whose fold other readers joined.
 
-    ``resume`` goes on with a journal that a killed run of the same terms left there. A snapshot stands in it every so many batches.
+    ``resume`` goes on with a journal that a killed run of the same terms left there; of one that came to its end the result is
+    worked out again, and nothing is written. A snapshot stands in it every so many batches.
 
     Raises ``JournalError`` where it cannot be written or is another run's, ``JournalDamaged`` where it cannot be resumed, and
     ``OverflowError`` where money would not fit in 64 bits: the events up to the batch before are then on the journal, without an
@@ -156,11 +159,10 @@ def replay(
         manifest = Manifest(
             venue.text, venue.hash, venue.rules.limits, command=command, seed=seed, snapshot_every=snapshot_every, details=terms
         )
-        if resume and Path(journal_path).exists():
+        if resume and standing_at(Path(journal_path)) in (Standing.JOURNAL, Standing.FOREIGN):
             run.take_up(Path(journal_path), manifest, names)
         else:
-            # A log without its journal is what a run left that was killed before it began: resuming takes its place.
-            run.begin(Journal.create(journal_path, manifest, names, overwrite=overwrite or resume))
+            run.begin(Journal.create(journal_path, manifest, names, overwrite=overwrite, resume=resume))
     digest = run.go(len(opening_events) + len(outside_events), progress)
     return ReplayResult(
         venue=venue,

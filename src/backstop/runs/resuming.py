@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from backstop.core.digest import state_digest
 from backstop.core.events import EVENT, EffectArray, EventArray
 from backstop.core.state import State
 from backstop.journal import Finding, Journal, JournalError, Manifest, Names, open_journal
@@ -20,9 +21,10 @@ from backstop.journal.format import names_hash
 from backstop.journal.reader import Batch
 from backstop.journal.recorder import Recorder
 from backstop.journal.recovery import Recovery
+from backstop.journal.snapshot import shapes_of
 from backstop.markets.world import World
 
-__all__ = ["Resumed", "Tape", "arrays_of", "resume"]
+__all__ = ["Ended", "Resumed", "Tape", "arrays_of", "resume"]
 
 #: Entries of the manifest that must be those of the journal, or it is another run.
 _SAME = ("venue_text", "venue_hash", "limits", "seed", "details", "source_hash", "event_row", "effect_row")
@@ -42,8 +44,17 @@ class Tape(Protocol):
         """Stop, as a run that failed does."""
 
     @property
-    def journal(self) -> Journal | None:
-        """The journal that is written, once it is."""
+    def journal(self) -> Journal | Ended | None:
+        """The journal that is written, once it is; or the one that needed no writing."""
+
+
+class Ended(NamedTuple):
+    """The journal of a run that had come to its end before it was resumed."""
+
+    path: Path
+    batches: int
+    events: int
+    chain: str
 
 
 class Resumed(NamedTuple):
@@ -74,9 +85,10 @@ def arrays_of(world: World) -> dict[str, NDArray[Any]]:
 def resume(path: Path, manifest: Manifest, names: Names, state: State, world: World) -> Resumed:
     """Open the journal of a run with these terms; ``state`` and ``world`` are those of its start.
 
-    Raises ``JournalError`` where it is the journal of another run, or of one that came to its end, and ``JournalDamaged``.
+    A run that came to its end is made again likewise, compared to its last digest, and nothing is written. Raises
+    ``JournalError`` where it is the journal of another run, and ``JournalDamaged``.
     """
-    found = Recovery(path)
+    found = Recovery(path, may_be_ended=True, shapes=shapes_of(state, arrays_of(world)))
     try:
         _check_same(found, manifest, names)
         if found.restored is not None:
@@ -117,7 +129,7 @@ class _CatchingUp:
         self._batch: Batch | None = None
         self._events_done = self._effects_done = 0
         self._recorder: Recorder | None = None
-        self.journal: Journal | None = None
+        self.journal: Journal | Ended | None = None
 
     def record(self, events: EventArray, effects: EffectArray) -> None:
         if self._recorder is None:
@@ -128,8 +140,15 @@ class _CatchingUp:
     def close(self) -> str:
         if self._recorder is None:
             self._compared(np.empty(0, dtype=EVENT), self._state.effects[:0], is_last=True)
-        assert self._recorder is not None
-        return self._recorder.close()
+        return self._end() if self._recorder is None else self._recorder.close()
+
+    def _end(self) -> str:
+        """Compare with the end mark of a run that had come to its end; return its digest."""
+        found, digest = self._found, state_digest(self._state)
+        found.end(digest)
+        held = found.position
+        self.journal = Ended(found.path, held.batches, held.events, found.head)
+        return digest
 
     def abandon(self) -> None:
         self._found.close()
@@ -143,7 +162,7 @@ class _CatchingUp:
                 self._check_used_up()
                 self._batch, self._events_done, self._effects_done = next(self._tail, None), 0, 0
                 if self._batch is None:
-                    self._begin()
+                    self._begin(is_last=is_last)
                     return events, effects
             if is_last:
                 raise JournalError(f"journal `{self._found.path}` holds more events than this run gives")
@@ -165,6 +184,9 @@ class _CatchingUp:
         if self._batch is not None and self._effects_done != len(self._batch.effects):
             raise JournalError(f"journal `{self._found.path}`: batch {self._batch.number} holds other effects than this run gives")
 
-    def _begin(self) -> None:
-        self.journal = self._found.take_up()
-        self._recorder = Recorder(self.journal, self._state, extra=lambda: arrays_of(self._world))
+    def _begin(self, *, is_last: bool) -> None:
+        if not self._found.is_ended:
+            journal = self.journal = self._found.take_up()
+            self._recorder = Recorder(journal, self._state, extra=lambda: arrays_of(self._world))
+        elif not is_last:
+            raise JournalError(f"journal `{self._found.path}` holds fewer events than this run gives")
