@@ -1,10 +1,13 @@
-"""Why an account was treated as it was: each decision about it, from the tape alone, in words and numbers.
+"""Why an account was treated as it was: each decision about it, from the tape alone, in words and
+numbers.
 
-The journal is replayed to each event that decided something about the account. ``books`` reads those who took part in it
-before the event, and follows the tape from there. Every number that is shown is the reference's (``backstop.reference``),
-which is written from docs/rules.md and apart from the engine's kernels, and is compared with what the tape says.
+The journal is replayed to each event that decided something about the account. ``books`` reads
+those who took part in it before the event, and follows the tape from there. Every number that is
+shown is the reference's (``backstop.reference``), which is written from docs/rules.md and apart
+from the engine's kernels, and is compared with what the tape says.
 
-``walk`` goes through the tape, ``facts`` says what each kind of effect means (a table by ``EffectKind``), ``text`` prints.
+``walk`` goes through the tape, ``facts`` says what each kind of effect means (a table by
+``EffectKind``), ``text`` prints.
 """
 
 from backstop.explain.facts import Check, Fact

@@ -1,4 +1,6 @@
-"""Every decision about every account that ever came into default, worked out anew: does the whole tape explain itself?"""
+"""Every decision about every account that ever came into default, worked out anew: does the whole
+tape explain itself?
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Who took part in an event, as they stand at the effect that was reached.
 
-``Books`` reads rows before the event and then follows the tape, effect by effect. It knows no rule: what follows
-from its numbers it asks of the reference, for which it builds portfolios, funds, offerings, waves and losses.
-Its cost is that of the accounts that took part, however many others there are.
+``Books`` reads rows before the event and then follows the tape, effect by effect. It knows no rule:
+what follows from its numbers it asks of the reference, for which it builds portfolios, funds,
+offerings, waves and losses. Its cost is that of the accounts that took part, however many others
+there are.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ class Account:
     positions: dict[int, tuple[int, int]]
     #: Markets of which the present default has closed lots.
     closed: set[int]
-    #: Markets whose lots the event's own fill reduced: closed as well, where the account is in default after it.
+    #: Markets whose lots the event's own fill reduced: closed as well, where the account is in
+    #: default after it.
     reduced: set[int] = field(default_factory=set)
 
     @property
@@ -133,7 +135,9 @@ class Books:
     """Accounts, funds and providers at an effect of one event."""
 
     def __init__(self, rules: VenueRules, state: State, now_ns: int, looked_at: Iterable[int], recorded: EffectArray) -> None:
-        """Read the rows before the event at ``now_ns`` whose effects are ``recorded``; ``looked_at``: accounts that are explained."""
+        """Read the rows before the event at ``now_ns`` whose effects are ``recorded``;
+        ``looked_at``: accounts that are explained.
+        """
         self.rules = rules
         self.now_ns = now_ns
         self.marks: list[int] = state.markets["mark_ticks"].tolist()
@@ -157,10 +161,13 @@ class Books:
             if account < opened:
                 self._read_owner(account)
 
-    # -- reading --------------------------------------------------------------------------------------
+    # -- reading
+    # --------------------------------------------------------------------------------------
 
     def read_others(self, defaulters: set[int], named: Iterable[int], market: int) -> None:
-        """Read everybody with lots before the event where the defaulters have a position, and in a market, and those named."""
+        """Read everybody with lots before the event where the defaulters have a position, and in a
+        market, and those named.
+        """
         state = self._state
         self.defaulters = defaulters
         self._read(defaulters)
@@ -185,7 +192,8 @@ class Books:
         paid = 0 if is_over else int(columns[OWNER_PAID, owner])
         self._owners[owner] = Owner(paid, int(columns[OWNER_RESERVED, owner]))
 
-    # -- asking ---------------------------------------------------------------------------------------
+    # -- asking
+    # ---------------------------------------------------------------------------------------
 
     def account(self, number: int) -> Account:
         """Return an account's rows; one that the event opens has none before it."""
@@ -243,7 +251,9 @@ class Books:
         )
 
     def may_take_over(self, number: int, account: int) -> bool:
-        """Return whether a provider may be asked to take over from an account, whatever it can carry."""
+        """Return whether a provider may be asked to take over from an account, whatever it can
+        carry.
+        """
         provider = self.providers[number]
         if provider.account == NONE or provider.status != ProviderStatus.ON:
             return False
@@ -258,7 +268,9 @@ class Books:
         return Offering(portfolio, holding, fund, share_ppm, backers, expected or portfolio.standing)
 
     def wave(self, number: int, market: int) -> tuple[Wave, int]:
-        """Return a position with everybody who may be asked for lots, and how many hold them but are in default."""
+        """Return a position with everybody who may be asked for lots, and how many hold them but
+        are in default.
+        """
         side, found, in_default = sign(self.account(number).held(market)), list[Counterparty](), 0
         for holder, account in sorted(self.accounts.items()):
             if holder == number or sign(account.held(market)) != -side:
@@ -287,7 +299,8 @@ class Books:
     def _owner_of(self, account: int) -> int:
         return int(self._state.accounts[account].owner)
 
-    # -- following ------------------------------------------------------------------------------------
+    # -- following
+    # ------------------------------------------------------------------------------------
 
     def take_mark(self, marks: list[int]) -> None:
         """Take the mark price that the event brings."""
@@ -424,10 +437,13 @@ class Books:
             provider.offered[offer.side, offer.market] -= offer.lots
         return offer
 
-    # -- comparing ------------------------------------------------------------------------------------
+    # -- comparing
+    # ------------------------------------------------------------------------------------
 
     def differences(self) -> list[str]:
-        """Say in what the engine's rows of funds and providers, after the event, differ from what was followed."""
+        """Say in what the engine's rows of funds and providers, after the event, differ from what
+        was followed.
+        """
         found = []
         for group, followed in enumerate(self.funds):
             fund = _fund(self.rules, self._state, group, self.now_ns)

@@ -1,4 +1,6 @@
-"""What the decisions about an account come to: when it was in default, and what was closed by which stage."""
+"""What the decisions about an account come to: when it was in default, and what was closed by which
+stage.
+"""
 
 from __future__ import annotations
 

@@ -47,7 +47,9 @@ def add_adl_plan(scene: Scene, fact: Fact) -> None:
 
 
 def add_adl_class(scene: Scene, fact: Fact) -> None:
-    """Say how a class shares what it gives, so that each one's part can be worked out from its weight."""
+    """Say how a class shares what it gives, so that each one's part can be worked out from its
+    weight.
+    """
     told, policy = AdlClassEffect(scene.row), AdlPolicy(scene.rules.adl_policy)
     fact.because.append(f"weight: {_weight_text(policy, told.adl_class)}")
     if told.eta_weight:
@@ -117,7 +119,9 @@ def _add_weight(scene: Scene, fact: Fact, fill: AdlFillEffect[int]) -> None:
 
 
 def _add_share(scene: Scene, fact: Fact, fill: AdlFillEffect[int], first: int) -> None:
-    """Say which part of the defaulter's cash a fill has, and check it; ``first``: place of the ADL_PLAN."""
+    """Say which part of the defaulter's cash a fill has, and check it; ``first``: place of the
+    ADL_PLAN.
+    """
     plan, words = AdlPlanEffect(scene.rows[first]), scene.speaker
     gives = {each.account: abs(each.lots) for each in _fills(scene.rows, first)}
     received = cash_parts(plan.cash, gives)[fill.account]

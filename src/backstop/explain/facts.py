@@ -1,6 +1,8 @@
-"""What each kind of effect means for the account, with its numbers worked out anew: ``FACTS``, a table by ``EffectKind``.
+"""What each kind of effect means for the account, with its numbers worked out anew: ``FACTS``, a
+table by ``EffectKind``.
 
-A kind that is not in the table is told in the words of ``backstop.journal.rendering``; a row here adds what lies behind it.
+A kind that is not in the table is told in the words of ``backstop.journal.rendering``; a row here
+adds what lies behind it.
 """
 
 from __future__ import annotations
@@ -158,7 +160,9 @@ def _posting(scene: Scene, fact: Fact) -> None:
 
 
 def waiting(scene: Scene) -> Iterator[Fact]:
-    """Say for each market that an account in default holds without an order there why, and when it is looked at again."""
+    """Say for each market that an account in default holds without an order there why, and when it
+    is looked at again.
+    """
     head, words = scene.state.accounts[scene.account], scene.speaker
     if not scene.mine.in_default or int(head.wait_until_ns) == NEVER_NS:
         return
@@ -203,7 +207,9 @@ def _tear_up(scene: Scene, fact: Fact) -> None:
 
 
 def _breaker(scene: Scene, fact: Fact) -> None:
-    """Say what the change means for an account in default, and check the state before it and its end."""
+    """Say what the change means for an account in default, and check the state before it and its
+    end.
+    """
     told, rules, now = BreakerEffect(scene.row), scene.rules.breakers, scene.now_ns
     ends = {BreakerState.OPEN: NEVER_NS, BreakerState.REOPENING: now + rules.reopen_ns}
     fact.check("state before", told.old_state.name, scene.machine(told.market).state.name)

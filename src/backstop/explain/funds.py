@@ -34,7 +34,9 @@ def available_text(scene: Scene, group: int, fund: FundView) -> str:
 
 
 def add_fund_payment(scene: Scene, fact: Fact) -> None:
-    """Say what a fund could pay for an account that nothing is left of, and check that it paid all of it."""
+    """Say what a fund could pay for an account that nothing is left of, and check that it paid all
+    of it.
+    """
     group = next(group for group in range(GROUPS_MAX) if fund_of(group) == scene.row["other"])
     fund, lacking = scene.books.fund(group, scene.account), -scene.portfolio.equity
     fact.because.append(available_text(scene, group, fund))
@@ -57,7 +59,9 @@ def add_gap_payment(scene: Scene, fact: Fact, gap: int) -> None:
 
 
 def add_residual(scene: Scene, fact: Fact) -> None:
-    """Say why the funds did not pay what stays uncovered, and check that they had nothing left for it."""
+    """Say why the funds did not pay what stays uncovered, and check that they had nothing left for
+    it.
+    """
     rules = scene.rules
     funds = [scene.books.fund(group, scene.account) for group in range(len(rules.funds))]
     torn = [row for row in scene.rows[: scene.place] if row["kind"] == EffectKind.TEAR_UP and row["account"] == scene.account]

@@ -66,7 +66,9 @@ def add_haircut(scene: Scene, fact: Fact) -> None:
 
 
 def add_socialised(scene: Scene, fact: Fact) -> None:
-    """Work out everybody's cut, where the posting is the first that a defaulter gets of a socialised loss."""
+    """Work out everybody's cut, where the posting is the first that a defaulter gets of a
+    socialised loss.
+    """
     first = first_of_loss(scene.rows, scene.place)
     is_first = all(row["kind"] != EffectKind.POSTING for row in scene.rows[first : scene.place])
     if scene.row["account"] != scene.account or not is_first:

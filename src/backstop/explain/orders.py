@@ -1,4 +1,6 @@
-"""Closing orders, disposal and fills as facts: what bounded the size, what set the limit, what a fill was settled at."""
+"""Closing orders, disposal and fills as facts: what bounded the size, what set the limit, what a
+fill was settled at.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ __all__ = ["add_order", "add_settled"]
 
 
 def add_order(scene: Scene, fact: Fact) -> None:
-    """Work out size, limit, zero cash and reservation of a closing order, or of one by which the vault sells."""
+    """Work out size, limit, zero cash and reservation of a closing order, or of one by which the
+    vault sells.
+    """
     order, words = OrderEffect(scene.row), scene.speaker
     if order.account == scene.account and not scene.mine.in_default:
         _disposal(scene, fact)
@@ -41,7 +45,9 @@ def add_order(scene: Scene, fact: Fact) -> None:
 
 
 def _plan(scene: Scene) -> Plan:
-    """Return the closeout plan that the present order belongs to: orders follow each other without anything between."""
+    """Return the closeout plan that the present order belongs to: orders follow each other without
+    anything between.
+    """
     ours = scene.plan
     between = scene.rows[ours.last_place + 1 : scene.place] if ours is not None else []
     if ours is None or any(row["kind"] != EffectKind.RESERVE for row in between):
@@ -51,7 +57,9 @@ def _plan(scene: Scene) -> Plan:
 
 
 def _closing(scene: Scene, plan: Plan, lots_of: Callable[[Closing], int]) -> Closing:
-    """Return what bounds the order at the depth after the event or, where only that gives its lots, before it."""
+    """Return what bounds the order at the depth after the event or, where only that gives its lots,
+    before it.
+    """
     market, lots = scene.row["market"], abs(scene.row["lots"])
     after = scene.closing(market, plan)
     if lots_of(after) == lots:
@@ -155,7 +163,9 @@ def add_settled(scene: Scene, fact: Fact) -> None:
 
 
 def _settled(scene: Scene) -> Settlement | None:
-    """Return fee and support of the fill that the event is, or None where no open order expected it."""
+    """Return fee and support of the fill that the event is, or None where no open order expected
+    it.
+    """
     order, fill = scene.before.order, OrderFillEvent(scene.event)
     if order is None or int(order.id) != fill.order_id or int(order.is_open) != 1:
         return None

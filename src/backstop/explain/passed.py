@@ -1,6 +1,8 @@
-"""Why the stages before ADL or tear-up passed an account over: each stage's own conditions, as the reference has them.
+"""Why the stages before ADL or tear-up passed an account over: each stage's own conditions, as the
+reference has them.
 
-A stage that could have acted, by what is worked out here, is a difference from the tape: it did not.
+A stage that could have acted, by what is worked out here, is a difference from the tape: it did
+not.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ _DIRECTIONS = {1: "long", -1: "short"}
 
 
 def _turn_of(scene: Scene, present: Turn | None) -> Turn:
-    """Return the turn that the ADL or tear-up looked at belongs to; a new one begins where another act came between."""
+    """Return the turn that the ADL or tear-up looked at belongs to; a new one begins where another
+    act came between.
+    """
     if present is not None and not _acts_between(scene, present.first_place):
         return present
     plan = scene.new_plan()
@@ -37,7 +41,9 @@ def _turn_of(scene: Scene, present: Turn | None) -> Turn:
 
 
 def _acts_between(scene: Scene, first: int) -> bool:
-    """Return whether between ``first`` and the present effect anything but this account's ADL and tear-up acted."""
+    """Return whether between ``first`` and the present effect anything but this account's ADL and
+    tear-up acted.
+    """
     acts = (EffectKind.ORDER, EffectKind.OFFER, EffectKind.TAKEOVER, EffectKind.RESTRICT)
     last = (EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
     between = scene.rows[first : scene.place]
@@ -45,7 +51,9 @@ def _acts_between(scene: Scene, first: int) -> bool:
 
 
 def _vault_took(scene: Scene, market: int | None = None) -> int:
-    """Return the lots (> 0) that the vault took over of the account right before ADL or tear-up; in all markets, or one."""
+    """Return the lots (> 0) that the vault took over of the account right before ADL or tear-up; in
+    all markets, or one.
+    """
     taken = 0
     for row in reversed(scene.rows[: scene.place]):
         if row["kind"] == EffectKind.TAKEOVER and row["account"] == scene.account and row["other"] == 0:
@@ -58,7 +66,9 @@ def _vault_took(scene: Scene, market: int | None = None) -> int:
 
 
 def add_passed_over(scene: Scene, fact: Fact) -> None:
-    """Say for each earlier stage why it left the position that the effect closes, and check that it could not have acted."""
+    """Say for each earlier stage why it left the position that the effect closes, and check that it
+    could not have acted.
+    """
     market = scene.row["market"]
     turn = scene.turn = _turn_of(scene, scene.turn)
     stops = turn.stops.get(market, [])
@@ -109,7 +119,9 @@ def _with_time(scene: Scene, stop: Stop) -> Stop:
 
 
 def add_waiting(scene: Scene, fact: Fact, markets: list[int]) -> None:
-    """Say for each position without an order or offer why the book cannot take it, as things stand after the event."""
+    """Say for each position without an order or offer why the book cannot take it, as things stand
+    after the event.
+    """
     words, plan = scene.speaker, scene.new_plan()
     told: list[dict[str, object]] = []
     fact.values = {"until_ns": int(scene.state.accounts[scene.account].wait_until_ns), "markets": told}
@@ -121,7 +133,9 @@ def add_waiting(scene: Scene, fact: Fact, markets: list[int]) -> None:
 
 
 def _beside_others(scene: Scene, stop: Stop) -> Stop:
-    """Return what kept an order from leaving beside those that are out: a halt does in any case, a slice not due before all else."""
+    """Return what kept an order from leaving beside those that are out: a halt does in any case, a
+    slice not due before all else.
+    """
     head, words = scene.state.accounts[scene.account], scene.speaker
     sent = [row["kind"] for row in scene.rows if row["account"] == scene.account and row["kind"] in (EffectKind.ORDER, EffectKind.OFFER)]
     if stop.reason == "halted":
@@ -139,7 +153,9 @@ def _beside_others(scene: Scene, stop: Stop) -> Stop:
 
 
 def _closeout_stop(scene: Scene, plan: Plan, market: int) -> Stop:
-    """Return why the book cannot take the account's position as things stand at the effect looked at."""
+    """Return why the book cannot take the account's position as things stand at the effect looked
+    at.
+    """
     words, closing = scene.speaker, scene.closing(market, plan)
     if closing.book.is_halted:
         breaker = scene.breaker(market)
@@ -176,7 +192,9 @@ def _is_full(scene: Scene) -> bool:
 
 
 def _unsupported(scene: Scene, closing: Closing) -> Stop | None:
-    """Return why the fund cannot reserve what closing some of an insolvent account's lots may cost; None: it can."""
+    """Return why the fund cannot reserve what closing some of an insolvent account's lots may cost;
+    None: it can.
+    """
     if closing.supported(closing.lots()):
         return None
     one, market = closing.worst_support(1), closing.holding.market
@@ -187,7 +205,9 @@ def _unsupported(scene: Scene, closing: Closing) -> Stop | None:
 
 
 def _unreached(scene: Scene, closing: Closing, lots: int) -> Stop | None:
-    """Return that the visible book would not take a late order of a solvent account within its limit; None: it would."""
+    """Return that the visible book would not take a late order of a solvent account within its
+    limit; None: it would.
+    """
     if scene.now_ns < scene.deadline_ns or closing.is_reached(lots):
         return None
     best, limit, words, market = closing.book.best_ticks(), closing.limit(lots).ticks, scene.speaker, closing.holding.market
@@ -197,11 +217,14 @@ def _unreached(scene: Scene, closing: Closing, lots: int) -> Stop | None:
     return Stop("closeout", "not_reached", says, values={"best_ticks": best, "limit_ticks": limit})
 
 
-# -- takeover ---------------------------------------------------------------------------------------
+# -- takeover
+# ---------------------------------------------------------------------------------------
 
 
 def _takeover_stop(scene: Scene, market: int) -> Stop:
-    """Return why nobody was offered the position, provider by provider, and why the vault did not take it."""
+    """Return why nobody was offered the position, provider by provider, and why the vault did not
+    take it.
+    """
     rules, words = scene.rules, scene.speaker
     if not rules.providers:
         return Stop("takeover", "none_configured", "this venue has no backstop provider")
@@ -222,7 +245,9 @@ def _takeover_stop(scene: Scene, market: int) -> Stop:
 
 
 def _asked(scene: Scene, market: int, backers: list[Backer], *, is_over: bool) -> tuple[int, list[str]]:
-    """Return how many lots could have been taken over, and who could not and why; once offers are over, the vault alone is asked."""
+    """Return how many lots could have been taken over, and who could not and why; once offers are
+    over, the vault alone is asked.
+    """
     words, seconds = scene.speaker, 2 * scene.rules.closeout.deadline_ns / 1e9
     parts = [f"offers ended {seconds:g} s after the default began"] if is_over else []
     able, lots = list[int](), 0
@@ -299,14 +324,17 @@ def _exceeded_text(scene: Scene, backer: Backer, bound: RoomBound, lots: int) ->
 
 
 def _supported(scene: Scene, offering: Offering) -> tuple[int, str | None]:
-    """Return how many lots a takeover could have, and why none where the fund cannot support what an insolvent account lacks."""
+    """Return how many lots a takeover could have, and why none where the fund cannot support what
+    an insolvent account lacks.
+    """
     if offering.lots:
         return offering.lots, None
     worst, says = scene.speaker.cash(offering.worst_support(1)), support_text(scene, offering.holding.market, offering.fund)
     return 0, f"one lot may cost the fund {worst}; {says}"
 
 
-# -- the fund, and ADL before a tear-up ------------------------------------------------------------------
+# -- the fund, and ADL before a tear-up
+# ------------------------------------------------------------------
 
 
 def _fund_stop(scene: Scene, market: int) -> Stop:
@@ -339,7 +367,8 @@ def _adl_stop(scene: Scene, market: int) -> Stop:
     beyond_mark = wave.cash(everything) - wave.at_mark(everything)
     if wave.portfolio.equity < 0 and able:
         says += f"; none of the others can pay its part of {scene.speaker.cash(beyond_mark)} beyond mark and keep its maintenance margin"
-    # ADL goes by market id: one in a later market came after this one's turn, and may have freed margin of those asked here.
+    # ADL goes by market id: one in a later market came after this one's turn, and may have freed
+    # margin of those asked here.
     has_moved = any(row["market"] > market for row in plans)
     lots = 0 if has_moved else wave.plan().lots
     return Stop("adl", "nobody_can_give", says, lots=lots, values={"beyond_mark_atoms": beyond_mark})

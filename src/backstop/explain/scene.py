@@ -1,4 +1,6 @@
-"""One event around an account: how things stood before it, its effects in order, and how they stand after it."""
+"""One event around an account: how things stood before it, its effects in order, and how they stand
+after it.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ class Before(NamedTuple):
 
 @dataclass(slots=True)
 class Plan:
-    """One plan of several orders or offers: weighed against the account as it stood at its beginning."""
+    """One plan of several orders or offers: weighed against the account as it stood at its
+    beginning.
+    """
 
     portfolio: Portfolio
     #: As expected once those so far are filled or accepted.
@@ -130,7 +134,8 @@ class Scene:
     #: The engine after the event.
     state: State
     shared: Shared
-    #: Where in an event a side of the book that did not answer is forgotten is not on the tape: whether to look before that.
+    #: Where in an event a side of the book that did not answer is forgotten is not on the tape:
+    #: whether to look before that.
     sees_depth_before: bool = False
     place: int = 0
     #: Of orders, and of offers.
@@ -191,7 +196,9 @@ class Scene:
         return any((guard.action, guard.market) == (Guard.HELD, self.event["market"]) for guard in guards)
 
     def breaker(self, market: int) -> Breaker:
-        """Return a market's breaker at this effect: the severer of its own and the venue's, its own where both are alike."""
+        """Return a market's breaker at this effect: the severer of its own and the venue's, its own
+        where both are alike.
+        """
         own, venue = self.machine(market), self.machine(NONE)
         return own if severest(own.state, venue.state) == own.state else venue
 
@@ -221,7 +228,9 @@ class Scene:
         return pending
 
     def _is_offer(self, order_id: int) -> bool:
-        """Return whether an order that the engine still knows was an offer to a provider: that is on no book."""
+        """Return whether an order that the engine still knows was an offer to a provider: that is
+        on no book.
+        """
         order = self.state.orders[order_id % len(self.state.orders)]
         return int(order.id) == order_id and int(order.kind) == TAKEOVER_OFFER
 
@@ -245,7 +254,9 @@ class Scene:
         )
 
     def bands(self, market: int, side: int) -> tuple[Band, ...]:
-        """Return the bands within the tolerance on the side of the book that takes a position of a side; -1 lots: unknown."""
+        """Return the bands within the tolerance on the side of the book that takes a position of a
+        side; -1 lots: unknown.
+        """
         rules = self.rules.markets[market]
         depth: NDArray[np.int64] = self.before.depth if self.sees_depth_before else self.state.markets["depth_lots"]
         bands = zip(rules.band_offset_ppm, depth[market][order_side(-side)].tolist(), strict=False)

@@ -17,7 +17,9 @@ __all__ = ["add_offer", "add_takeover", "follow_offers"]
 
 
 def follow_offers(scene: Scene) -> None:
-    """Keep the plan of offers: it begins, or goes on with the next position, at an offer or at what is reserved for one."""
+    """Keep the plan of offers: it begins, or goes on with the next position, at an offer or at what
+    is reserved for one.
+    """
     row, rows, plan = scene.row, scene.rows, scene.offers
     is_offer = row["kind"] == EffectKind.OFFER
     if row["kind"] == EffectKind.RESERVE and scene.place + 1 < len(rows):
@@ -38,7 +40,9 @@ def follow_offers(scene: Scene) -> None:
 
 
 def add_offer(scene: Scene, fact: Fact) -> None:
-    """Work out the lots and the price that a provider is offered, and what the fund reserves for it."""
+    """Work out the lots and the price that a provider is offered, and what the fund reserves for
+    it.
+    """
     offer, plan = OfferEffect(scene.row), scene.offers
     if offer.account != scene.account:
         return
@@ -73,7 +77,9 @@ def _add_offer_size(scene: Scene, fact: Fact, offering: Offering, offer: OfferEf
 
 
 def _offered_together(scene: Scene) -> tuple[int, int]:
-    """Return the lots of this position that were offered at once, and those of them that were offered before."""
+    """Return the lots of this position that were offered at once, and those of them that were
+    offered before.
+    """
     row, rows = scene.row, scene.rows
     first = last = scene.place
 
@@ -91,7 +97,9 @@ def _offered_together(scene: Scene) -> tuple[int, int]:
 
 
 def add_takeover(scene: Scene, fact: Fact) -> None:
-    """Work out lots and price of a takeover by the vault; one by a provider is at what it was offered."""
+    """Work out lots and price of a takeover by the vault; one by a provider is at what it was
+    offered.
+    """
     taken = TakeoverEffect(scene.row)
     if taken.account != scene.account:
         return
@@ -151,7 +159,8 @@ def _tell_price(scene: Scene, fact: Fact, offering: Offering, price: TakeoverPri
     }
 
 
-# -- the size in words -----------------------------------------------------------------------------------
+# -- the size in words
+# -----------------------------------------------------------------------------------
 
 
 def _size_lines(scene: Scene, offering: Offering) -> list[str]:

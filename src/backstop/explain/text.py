@@ -54,7 +54,8 @@ def _ending(found: Explanation) -> list[str]:
 def as_json(found: Explanation) -> dict[str, Any]:
     """Return the explanation as one object.
 
-    Money is a decimal text with its asset; what ends in a unit (``_ns``, ``_atoms``, ``_lots``, ``_ppm``) is a number.
+    Money is a decimal text with its asset; what ends in a unit (``_ns``, ``_atoms``, ``_lots``,
+    ``_ppm``) is a number.
     """
     standing = found.standing
     return {

@@ -1,4 +1,6 @@
-"""Going through the tape: to each event that decided something about the account, and through its effects."""
+"""Going through the tape: to each event that decided something about the account, and through its
+effects.
+"""
 
 from __future__ import annotations
 
@@ -111,10 +113,11 @@ class Explanation:
 
 
 def explain(path: Path | str, account: str, at: int | None = None) -> Explanation:
-    """Explain every decision about an account (its name or number), or, with ``at``, the event of that seq.
+    """Explain every decision about an account (its name or number), or, with ``at``, the event of
+    that seq.
 
-    Raises ``FileNotFoundError`` or ``IsADirectoryError``, ``JournalDamaged`` for a file that is damaged or replays otherwise, and
-    ``JournalError`` for an account or a seq that is not in it.
+    Raises ``FileNotFoundError`` or ``IsADirectoryError``, ``JournalDamaged`` for a file that is
+    damaged or replays otherwise, and ``JournalError`` for an account or a seq that is not in it.
     """
     with open_journal(path) as journal:
         speaker, rules = known(journal)
@@ -131,7 +134,9 @@ def explain(path: Path | str, account: str, at: int | None = None) -> Explanatio
 
 
 def known(journal: Reader) -> tuple[Speaker, VenueRules]:
-    """Return the names and the rules of a journal's run; raise ``JournalError`` where its numbers mean other things today."""
+    """Return the names and the rules of a journal's run; raise ``JournalError`` where its numbers
+    mean other things today.
+    """
     speaker = speaker_of(journal)
     if not speaker.knows_codes:
         raise JournalError(f"journal `{journal.path}` was written by a version whose numbers mean other things: explain it with that one")
@@ -151,7 +156,9 @@ def _rules(journal: Reader) -> VenueRules:
 
 
 def _decisions_of(journal: Reader, account: int) -> set[int]:
-    """Return the seqs of events that decided something about the account, or stopped or opened what it waited for in default."""
+    """Return the seqs of events that decided something about the account, or stopped or opened what
+    it waited for in default.
+    """
     found: set[int] = set()
     held: dict[int, int] = {}
     in_default = False
@@ -175,7 +182,9 @@ def _concerns(effects: EffectArray, account: int) -> Any:
 
 
 def decides(effects: EffectArray) -> Any:
-    """Return which effects are decisions of the engine: all but what somebody's own trades and transfers bring."""
+    """Return which effects are decisions of the engine: all but what somebody's own trades and
+    transfers bring.
+    """
     moves = np.isin(effects["kind"], (EffectKind.TRADE, EffectKind.POSTING))
     return ~moves | ~np.isin(effects["code"], _ORDINARY)
 
@@ -194,7 +203,8 @@ class Walk:
         self.state: State = new_state(rules)
 
     def through(self, journal: Reader, wanted: dict[int, list[int]], *, with_names: bool = True) -> None:
-        """Replay up to the last event that is wanted; ``wanted`` names the accounts to look at, by seq.
+        """Replay up to the last event that is wanted; ``wanted`` names the accounts to look at, by
+        seq.
 
         ``with_names`` False: names were checked when the journal was read before.
 
@@ -210,7 +220,8 @@ class Walk:
 
     def _through_batch(self, batch: Batch, left: dict[int, list[int]]) -> None:
         events, first = batch.events, 0
-        # One that comes again with a seq that was used up is refused under that seq, out of order: it is nobody's decision.
+        # One that comes again with a seq that was used up is refused under that seq, out of order:
+        # it is nobody's decision.
         stale = (batch.effects["kind"] == EffectKind.REFUSAL) & (batch.effects["code"] == Reject.SEQ_NOT_AFTER)
         effects = batch.effects[~stale]
         for place in np.flatnonzero(np.isin(events["seq"], list(left))).tolist():
@@ -267,7 +278,9 @@ class Walk:
             shared.books.follow(row)
 
     def _books(self, accounts: list[int], event: EventArray, recorded: EffectArray) -> Books:
-        """Read who took part: those who are looked at and, where they are torn up or a loss is socialised, all on the other side."""
+        """Read who took part: those who are looked at and, where they are torn up or a loss is
+        socialised, all on the other side.
+        """
         books = Books(self.rules, self.state, int(event["time_ns"][0]), accounts, recorded)
         torn = (recorded["kind"] == EffectKind.TEAR_UP) & np.isin(recorded["account"], accounts)
         cuts = (recorded["kind"] == EffectKind.HAIRCUT) & (np.isin(recorded["account"], accounts) | np.isin(recorded["other"], accounts))
@@ -289,7 +302,9 @@ class Walk:
         )
 
     def _others(self, accounts: list[int], recorded: EffectArray) -> dict[int, Account]:
-        """Return who is acted on in this event, in that order, as they stand before it; nobody where nobody is looked at of them."""
+        """Return who is acted on in this event, in that order, as they stand before it; nobody
+        where nobody is looked at of them.
+        """
         acted = recorded[np.isin(recorded["kind"], _ACTS)]["account"].tolist()
         is_looked_at = any(account in acted for account in accounts)
         return {number: read_account(self.state, number) for number in dict.fromkeys(acted[:_ORDER_MAX] if is_looked_at else [])}
@@ -315,7 +330,9 @@ class Walk:
         yield fact_of(scene)
 
     def _end(self, scene: Scene, decision: Decision) -> None:
-        """Say what the account waits for, and compare what was followed with the engine's rows after the event."""
+        """Say what the account waits for, and compare what was followed with the engine's rows
+        after the event.
+        """
         scene.place = len(scene.rows)
         decision.facts += list(waiting(scene))
         for fact in decision.facts:

@@ -49,7 +49,9 @@ def weight_of(state: State, adl_class: AdlClass, holder: int, market: int) -> in
 
 
 def wave_of(state: State, account: int, market: int) -> Wave:
-    """A position with everybody who may be asked to take it over: the other side, without those in default."""
+    """A position with everybody who may be asked to take it over: the other side, without those in
+    default.
+    """
     side = sign(state.held_lots(account, market))
     holders = [holder for holder in state.holders(market, -side) if holder < 0 or not state.accounts[holder].in_default]
     return Wave(state.portfolio(account), market, tuple(counterparty_of(state, holder, market) for holder in holders))
@@ -178,7 +180,9 @@ def tear_up(state: State, account: int) -> None:
 
 
 def tear_up_position(state: State, account: int, market: int) -> None:
-    """Tear up one position; the fund, then socialised gains pay the gap to zero cash, what they cannot pay is uncovered."""
+    """Tear up one position; the fund, then socialised gains pay the gap to zero cash, what they
+    cannot pay is uncovered.
+    """
     portfolio = state.portfolio(account)
     holding = portfolio.holding(market)
     side, contract = holding.side, holding.contract

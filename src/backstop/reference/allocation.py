@@ -1,4 +1,6 @@
-"""Who gives how much: in proportion to weights, or whole caps in the order of weights. Nobody gives more than its cap."""
+"""Who gives how much: in proportion to weights, or whole caps in the order of weights. Nobody gives
+more than its cap.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ __all__ = ["capped_pro_rata", "in_order"]
 
 
 def capped_pro_rata(lots: int, weights: dict[int, int], caps: dict[int, int]) -> tuple[dict[int, int], tuple[int, int]]:
-    """Place lots by weight, nobody beyond its cap; return the lots of each, and eta as a fraction (0 / 0: all caps)."""
+    """Place lots by weight, nobody beyond its cap; return the lots of each, and eta as a fraction
+    (0 / 0: all caps).
+    """
     if sum(caps.values()) <= lots:
         return dict(caps), (0, 0)
     given: dict[int, int] = {}
@@ -23,7 +27,9 @@ def capped_pro_rata(lots: int, weights: dict[int, int], caps: dict[int, int]) ->
 
 
 def in_order(lots: int, weights: dict[int, int], caps: dict[int, int]) -> tuple[dict[int, int], tuple[int, int]]:
-    """Place lots by whole caps, the largest weight first, ties by id; eta is the weight of the last that gave, over 0."""
+    """Place lots by whole caps, the largest weight first, ties by id; eta is the weight of the last
+    that gave, over 0.
+    """
     given = dict.fromkeys(caps, 0)
     last = 0
     for holder in sorted(weights, key=lambda each: (-weights[each], holder_order(each))):

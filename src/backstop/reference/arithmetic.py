@@ -18,7 +18,9 @@ def trunc_div(dividend: int, divisor: int) -> int:
 
 
 def part_of(whole: int, lots: int, before: int, part: int) -> int:
-    """Part of a whole that goes with ``part`` of ``lots``, after ``before`` of them: parts in a row add up to the whole."""
+    """Part of a whole that goes with ``part`` of ``lots``, after ``before`` of them: parts in a row
+    add up to the whole.
+    """
     return ceil_div(whole * (before + part), lots) - ceil_div(whole * before, lots)
 
 
@@ -33,7 +35,9 @@ def holder_order(holder: int) -> tuple[bool, int]:
 
 
 def split(whole: int, weights: Mapping[int, int]) -> dict[int, int]:
-    """Split ``whole >= 0`` among holders by weight: floor, then one each by largest remainder, ties by ``holder_order``."""
+    """Split ``whole >= 0`` among holders by weight: floor, then one each by largest remainder, ties
+    by ``holder_order``.
+    """
     total = sum(weights.values())
     parts = {holder: whole * weight // total for holder, weight in weights.items()}
     left = whole - sum(parts.values())

@@ -1,4 +1,6 @@
-"""One side of a market's book: what one order may take of it, what that is expected to cost, which limit it may have."""
+"""One side of a market's book: what one order may take of it, what that is expected to cost, which
+limit it may have.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,8 @@ class Limit(NamedTuple):
 
     is_sell: bool
     tolerance_ticks: int
-    #: Where a fill would halt the market; None: no such band, or it lies on the other side of the mark.
+    #: Where a fill would halt the market; None: no such band, or it lies on the other side of the
+    #: mark.
     band_ticks: int | None = None
     #: None: an insolvent account's order, or one of disposal.
     zero_ticks: int | None = None
@@ -109,7 +112,9 @@ class Book(NamedTuple):
         return sum(max(0, band.lots) for band in self.bands)
 
     def slice(self, rules: CloseoutRules, throttle_share_ppm: int) -> Slice:
-        """Return what one order may take: a share of what is visible, at most one of the volume, less while it is throttled."""
+        """Return what one order may take: a share of what is visible, at most one of the volume,
+        less while it is throttled.
+        """
         visible, volume = self.visible, self.volume
         whole = max(1, visible * rules.depth_share_ppm // PPM) if visible else 0
         if volume >= 0:
@@ -151,7 +156,9 @@ class Book(NamedTuple):
         return best is not None and (limit_ticks <= best if self.is_sell else limit_ticks >= best)
 
     def _band_ticks(self) -> int | None:
-        """Return the price whose mark would halt the market, where it is not on the other side of the mark."""
+        """Return the price whose mark would halt the market, where it is not on the other side of
+        the mark.
+        """
         halt_ppm, mark_ticks = self.contract.rules.price_halt_ppm, self.contract.mark_ticks
         if not halt_ppm:
             return None

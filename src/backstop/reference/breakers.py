@@ -1,4 +1,6 @@
-"""Price guard, signals, timers and operators around the machines of ``machine``: sections 7 (guard), 8, and 9 (drawdown)."""
+"""Price guard, signals, timers and operators around the machines of ``machine``: sections 7
+(guard), 8, and 9 (drawdown).
+"""
 
 from __future__ import annotations
 
@@ -85,7 +87,9 @@ def settle_with_venue(state: State, market: int) -> None:
 
 
 def end_event(state: State) -> None:
-    """Drawdown of the funds that changed, then the dirty machines in the order in which they became dirty."""
+    """Drawdown of the funds that changed, then the dirty machines in the order in which they became
+    dirty.
+    """
     for group in range(len(state.rules.funds)):
         end_fund(state, group)
     dirty, state.dirty = state.dirty, []
@@ -122,7 +126,9 @@ def add_flow(state: State, market: int, notional: int) -> None:
 
 
 def evaluate_flow(state: State, number: int) -> None:
-    """Level of FLOW; its exit is a share of the throttle, or of the halt where there is no throttle."""
+    """Level of FLOW; its exit is a share of the throttle, or of the halt where there is no
+    throttle.
+    """
     breaker, shared = state.breakers[number], state.rules.breakers
     rules = shared if number == venue_number(state) else state.rules.markets[number]
     leave = max(1, (rules.flow_throttle or rules.flow_halt) * shared.flow_exit_ppm // PPM)
@@ -173,7 +179,9 @@ def hold_mark(state: State, market: int, price_ticks: int) -> bool:
 
 
 def accept_mark(state: State, market: int, price_ticks: int) -> None:
-    """Set the mark, judge every holder (only those whose health changed are looked at further), settle."""
+    """Set the mark, judge every holder (only those whose health changed are looked at further),
+    settle.
+    """
     old, state.markets[market].mark = state.markets[market].mark, price_ticks
     for number, account in enumerate(state.accounts):
         if state.held_lots(number, market):
@@ -210,7 +218,9 @@ def after_index(state: State, market: int) -> None:
 
 
 def evaluate_price(state: State, market: int) -> None:
-    """Levels of PRICE, how far the mark came from the extremes of both windows, and of INDEX, how far it stands from the index."""
+    """Levels of PRICE, how far the mark came from the extremes of both windows, and of INDEX, how
+    far it stands from the index.
+    """
     breaker, row, rules = state.breakers[market], state.markets[market], state.rules.markets[market]
     low, high = min(breaker.low), max(breaker.high)
     breaker.price_signal = max((row.mark - low) * PPM // low, (high - row.mark) * PPM // high)
@@ -224,7 +234,9 @@ def evaluate_price(state: State, market: int) -> None:
 
 
 def check_outage(state: State, time_ns: int) -> None:
-    """A long silence before this event halts the venue for a grace that grows with it. ``now`` is still the old time."""
+    """A long silence before this event halts the venue for a grace that grows with it. ``now`` is
+    still the old time.
+    """
     rules, venue = state.rules.breakers, state.breakers[venue_number(state)]
     gap, spoke = time_ns - state.now, venue.accepted
     venue.accepted = True
@@ -325,7 +337,8 @@ def apply_operator(state: State, event: Event) -> None:
         mark_dirty(state, number)
 
 
-# -- drawdown of the funds ---------------------------------------------------------------------------
+# -- drawdown of the funds
+# ---------------------------------------------------------------------------
 
 
 def peak_slot(state: State) -> int:
@@ -342,7 +355,9 @@ def shift_peaks(state: State, group: int, amount: int) -> None:
 
 
 def end_fund(state: State, group: int) -> None:
-    """Where the event changed the balance, or had CASH: the present slot's peak, then the level DRAWDOWN of the group's markets."""
+    """Where the event changed the balance, or had CASH: the present slot's peak, then the level
+    DRAWDOWN of the group's markets.
+    """
     peaks, balance, slot = state.peaks[group], state.ledger[fund_of(group)], peak_slot(state)
     begin, shifted, peaks.shifted, peaks.is_shifted = peaks.before + peaks.shifted, peaks.is_shifted, 0, False
     if balance == peaks.before and not shifted:
@@ -375,7 +390,8 @@ def drawdown_level(state: State, group: int, balance: int) -> int:
     return graded(peaks.level, drawdown, rules.drawdown_enter_ppm, 0, rules.drawdown_exit_ppm)
 
 
-# -- digest ------------------------------------------------------------------------------------------
+# -- digest
+# ------------------------------------------------------------------------------------------
 
 
 def peak_digest(state: State, group: int) -> tuple[int, int]:

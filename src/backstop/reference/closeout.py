@@ -1,4 +1,6 @@
-"""The closeout stage (section 6, "Closeout plan") and what the answers to its orders do (ORDER_FILL, ORDER_DONE)."""
+"""The closeout stage (section 6, "Closeout plan") and what the answers to its orders do
+(ORDER_FILL, ORDER_DONE).
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def book_of(state: State, market: int, side: int) -> Book:
 
 
 def closing_of(state: State, account: int, market: int, portfolio: Portfolio, expected: Standing | None = None) -> Closing:
-    """One position as the plan sees it; ``portfolio`` is that of the plan's start, ``expected`` follows from its orders so far."""
+    """One position as the plan sees it; ``portfolio`` is that of the plan's start, ``expected``
+    follows from its orders so far.
+    """
     rules, holding = state.rules, portfolio.holding(market)
     return Closing(
         portfolio=portfolio,
@@ -132,7 +136,9 @@ def take_depth(state: State, market: int, side: BookSide, lots: int) -> None:
 
 
 def room_for_late(state: State, order: Order, lots: int, open_take: int) -> int:
-    """Lots of the position that no open order will close, for a fill that comes too late or is too large."""
+    """Lots of the position that no open order will close, for a fill that comes too late or is too
+    large.
+    """
     held = state.held_lots(order.account, order.market)
     if held * lots >= 0:
         return 0
@@ -179,7 +185,9 @@ def take_fill(state: State, order: Order, open_take: int, taken: int, price_tick
 
 
 def charge_or_support(state: State, order: Order, open_take: int, price_ticks: int, equity: int) -> None:
-    """Compare the cash of the open lots with their part of the order's zero cash: a fee above it, support below."""
+    """Compare the cash of the open lots with their part of the order's zero cash: a fee above it,
+    support below.
+    """
     account, market, fund = order.account, order.market, state.fund_id(order.market)
     terms = OrderTerms(order.lots, order.limit_ticks, order.zero_cash, order.filled, order.reserved)
     fee_ppm = state.rules.closeout.fee_ppm if equity >= 0 else None
@@ -191,7 +199,9 @@ def charge_or_support(state: State, order: Order, open_take: int, price_ticks: i
 
 
 def order_done(state: State, event: Event) -> None:
-    """The venue will fill no more of the order: what it did not fill says that the visible side is gone."""
+    """The venue will fill no more of the order: what it did not fill says that the visible side is
+    gone.
+    """
     order = state.orders[event.other] if state.remembers(event.other) else None
     if order is None or not order.is_open:
         return

@@ -1,4 +1,6 @@
-"""One position that is to be closed on the book: how many lots, at which limit, with what the fund promises (section 6)."""
+"""One position that is to be closed on the book: how many lots, at which limit, with what the fund
+promises (section 6).
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,8 @@ class Closing:
     #: As expected once the plan's orders so far are filled.
     expected: Standing
 
-    # -- how many lots -------------------------------------------------------------------------------
+    # -- how many lots
+    # -------------------------------------------------------------------------------
 
     @property
     def is_solvent(self) -> bool:
@@ -101,7 +104,9 @@ class Closing:
         return self.book.slice(self.rules, self.throttle_share_ppm)
 
     def bounds(self) -> tuple[OrderBound, ...]:
-        """Return what bounds an order whatever the account needs: the slice, and each cap of the interval."""
+        """Return what bounds an order whatever the account needs: the slice, and each cap of the
+        interval.
+        """
         lot, caps = abs(self.holding.value_of(1)), self.caps
         return (
             OrderBound(SizeBound.SLICE, self.slice.left),
@@ -124,7 +129,9 @@ class Closing:
         return self.expected.after(self.cost(lots).whole, self.holding.released(lots))
 
     def restoring(self) -> int | None:
-        """Return the lots that restore the release level, with the least notional; None: no number does, or it is insolvent."""
+        """Return the lots that restore the release level, with the least notional; None: no number
+        does, or it is insolvent.
+        """
         least = self._least_to_restore() if self.is_solvent else None
         return None if least is None else self._with_minimum(least)
 
@@ -180,7 +187,8 @@ class Closing:
             return everything
         return lots
 
-    # -- whether and at which price --------------------------------------------------------------------
+    # -- whether and at which price
+    # --------------------------------------------------------------------
 
     @property
     def is_busy(self) -> bool:
@@ -209,7 +217,9 @@ class Closing:
         return self.holding.contract.cash_of(-self.holding.side * lots, self.limit(lots).ticks)
 
     def worst_support(self, lots: int) -> int:
-        """Return what the fund may have to add if all is filled at the limit, in any number of fills: an atom for each but one."""
+        """Return what the fund may have to add if all is filled at the limit, in any number of
+        fills: an atom for each but one.
+        """
         if self.is_solvent:
             return 0
         gap = self.zero_cash(lots).cash - self.cash_at_limit(lots)
@@ -225,7 +235,9 @@ class Closing:
         return self.book.reaches(self.limit(lots).ticks)
 
     def order_key(self) -> tuple[bool, Fraction, int, int]:
-        """Return the place in the plan: the maintenance margin released per expected cost, the most first."""
+        """Return the place in the plan: the maintenance margin released per expected cost, the most
+        first.
+        """
         cost, released = self.cost(self.everything).whole, self.holding.released(self.everything)
         return cost > 0, Fraction(-released, cost) if cost else Fraction(0), -released, self.holding.market
 
@@ -239,9 +251,11 @@ class Closing:
 
 
 def waits_for_book(health: int, now_ns: int, deadline_ns: int, *, is_busy: bool) -> bool:
-    """Return whether an account without an order waits for the book, rather than go to the next stage.
+    """Return whether an account without an order waits for the book, rather than go to the next
+    stage.
 
-    Until its deadline it does where capacity is only taken by others, or where it is no worse than DISTRESSED.
+    Until its deadline it does where capacity is only taken by others, or where it is no worse than
+    DISTRESSED.
     """
     return now_ns < deadline_ns and (is_busy or health == Health.DISTRESSED)
 
@@ -268,7 +282,9 @@ class Settlement(NamedTuple):
 
 
 def settle(contract: Contract, order: OrderTerms, lots: int, price_ticks: int, fee_ppm: int | None) -> Settlement:
-    """Return fee and support of a fill of so many open lots; ``fee_ppm`` None: the account is insolvent."""
+    """Return fee and support of a fill of so many open lots; ``fee_ppm`` None: the account is
+    insolvent.
+    """
     change = sign(order.lots) * lots
     cash = contract.cash_of(change, price_ticks)
     zero = part_of(order.zero_cash, abs(order.lots), order.filled, lots)

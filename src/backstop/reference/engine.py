@@ -1,6 +1,8 @@
-"""The reference engine: one event in, its effects out (section 5), the waterfall (section 6), the digest (section 12).
+"""The reference engine: one event in, its effects out (section 5), the waterfall (section 6), the
+digest (section 12).
 
-It looks at every account where the engine looks at triggers, and knows nothing of rows, buckets or caches.
+It looks at every account where the engine looks at triggers, and knows nothing of rows, buckets or
+caches.
 """
 
 from __future__ import annotations
@@ -136,7 +138,9 @@ def transfer(state: State, event: Event) -> None:
 
 
 def charge_trading_fee(state: State, event: Event) -> None:
-    """No more than there is equity, nothing in a default; a share of what was charged goes to the fund."""
+    """No more than there is equity, nothing in a default; a share of what was charged goes to the
+    fund.
+    """
     in_default = state.accounts[event.account].in_default
     charged = 0 if in_default else min(event.amount, max(0, state.equity(event.account)))
     share = charged * state.rules.fund.trading_fee_share_ppm // PPM
@@ -236,7 +240,9 @@ HANDLERS: dict[EventKind, Callable[[State, Event], None]] = {
 
 
 def end_waits(state: State) -> None:
-    """Wake the accounts whose time has come: what was not answered is cancelled, and the vault disposes."""
+    """Wake the accounts whose time has come: what was not answered is cancelled, and the vault
+    disposes.
+    """
     ended = [(account.wait_until, number) for number, account in enumerate(state.accounts) if account.wait_until <= state.now]
     for _, number in sorted(ended):
         if is_crowded(state):
@@ -265,7 +271,9 @@ def needs_processing(state: State, account: int) -> bool:
 
 
 def urgency(state: State, account: int) -> tuple[bool, Fraction, int, int]:
-    """Least equity over maintenance first, no maintenance before all, then the larger maintenance, then id."""
+    """Least equity over maintenance first, no maintenance before all, then the larger maintenance,
+    then id.
+    """
     equity, maintenance, _ = state.standing(account)
     return maintenance > 0, Fraction(equity, maintenance) if maintenance else Fraction(0), -maintenance, account
 
@@ -312,7 +320,9 @@ def takeover_comes_first(state: State, account: int) -> bool:
 
 
 def stage_ends(state: State, account: int, stage: int) -> bool:
-    """Give one stage its turn; return whether the account now waits, is out of default, or went on to the money stages."""
+    """Give one stage its turn; return whether the account now waits, is out of default, or went on
+    to the money stages.
+    """
     if stage == Stage.RESTRICT:
         restrict(state, account)
         return False
@@ -331,7 +341,9 @@ def stage_ends(state: State, account: int, stage: int) -> bool:
 
 
 def is_over(state: State, account: int) -> bool:
-    """Judge after a stage that moved lots: out of default, or without lots, nothing else has its turn."""
+    """Judge after a stage that moved lots: out of default, or without lots, nothing else has its
+    turn.
+    """
     state.judge(account)
     if not state.accounts[account].in_default:
         return True
@@ -370,7 +382,9 @@ def closeout_waits(state: State, account_id: int) -> bool:
 
 
 def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
-    """Return the rows of each block of section 12; the interval gauges are already those of ``now``."""
+    """Return the rows of each block of section 12; the interval gauges are already those of
+    ``now``.
+    """
     numbers = range(len(state.markets))
     head = (
         state.now,

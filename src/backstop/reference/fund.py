@@ -13,7 +13,9 @@ __all__ = ["money_stages", "net_linked_owners"]
 
 
 def net_linked_owners(state: State, account: int) -> None:
-    """Take the deficit from the owner's other accounts: first what they can spare, then all their equity."""
+    """Take the deficit from the owner's other accounts: first what they can spare, then all their
+    equity.
+    """
     deficit = -state.equity(account)
     owner = state.accounts[account].owner
     linked = [number for number in reversed(range(len(state.accounts))) if state.accounts[number].owner == owner and number != account]
@@ -54,7 +56,9 @@ def groups_of(state: State, markets: Iterable[int]) -> list[int]:
 
 
 def waits_for_reserves(state: State, account_id: int, groups: list[int]) -> bool:
-    """The funds cannot pay all of it, but may when what is reserved is free; not beyond the deadline."""
+    """The funds cannot pay all of it, but may when what is reserved is free; not beyond the
+    deadline.
+    """
     left = -state.equity(account_id)
     views = [state.fund_view(group, account_id) for group in groups]
     for_owner = views[0].available_to_owner

@@ -35,7 +35,9 @@ def paid_in_window(by_slot: Mapping[int, int], now_ns: int, window_ns: int) -> i
 
 
 def supports_closing(stages: tuple[int, ...]) -> bool:
-    """Return whether the fund stands in the waterfall with no ADL before it: it then supports closing orders and takeovers."""
+    """Return whether the fund stands in the waterfall with no ADL before it: it then supports
+    closing orders and takeovers.
+    """
     return Stage.FUND in stages and Stage.ADL not in stages[: stages.index(Stage.FUND)]
 
 
@@ -53,7 +55,8 @@ class FundView(NamedTuple):
     owner_paid: int
     owner_reserved: int
     owner_loss_max: int
-    #: Whether it stands in the waterfall with no ADL before it: only then it supports closing orders and takeovers.
+    #: Whether it stands in the waterfall with no ADL before it: only then it supports closing
+    #: orders and takeovers.
     supports: bool
 
     @property

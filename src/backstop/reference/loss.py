@@ -1,4 +1,6 @@
-"""A loss that others bear: who may be asked for how much, and what each pays (section 6, Socialise)."""
+"""A loss that others bear: who may be asked for how much, and what each pays (section 6,
+Socialise).
+"""
 
 from __future__ import annotations
 
@@ -44,12 +46,16 @@ class Payer(NamedTuple):
 
     @property
     def cap(self) -> int:
-        """The most that it may be asked for: what it has beyond maintenance margin, and no more than it gained."""
+        """The most that it may be asked for: what it has beyond maintenance margin, and no more
+        than it gained.
+        """
         spare = self.portfolio.spare
         return min(self.weight, spare) if self.policy == SocialisePolicy.GAINS_HAIRCUT else spare
 
     def parts(self, cut: int) -> list[tuple[int, int]]:
-        """Return (market, atoms) of the positions that bear a cut: their gains in order of market, or the first bears it all."""
+        """Return (market, atoms) of the positions that bear a cut: their gains in order of market,
+        or the first bears it all.
+        """
         parts, left = [], cut
         for market, weight in self.weights.items():
             part = min(left, weight) if self.policy == SocialisePolicy.GAINS_HAIRCUT else left

@@ -1,4 +1,6 @@
-"""The circuit breaker's abstract machine (section 8): plain data, and one pure function that takes it a step further."""
+"""The circuit breaker's abstract machine (section 8): plain data, and one pure function that takes
+it a step further.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def severest(one: int, other: int) -> BreakerState:
 
 
 def demand(machine: Machine) -> tuple[int, int]:
-    """Return the highest level of the causes that are not spent, and the first cause that has it (0 where none has a level)."""
+    """Return the highest level of the causes that are not spent, and the first cause that has it (0
+    where none has a level).
+    """
     highest, first = 0, 0
     for cause in CAUSES:
         if machine.levels[cause] > highest and cause not in machine.spent:

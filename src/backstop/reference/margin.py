@@ -1,4 +1,5 @@
-"""What lots are worth, and how an account stands: contract, holding, portfolio (sections 1 to 3 of the rules).
+"""What lots are worth, and how an account stands: contract, holding, portfolio (sections 1 to 3 of
+the rules).
 
 Everything here is a value in plain integers: it knows no ledger and no event.
 """
@@ -75,7 +76,9 @@ class Contract(NamedTuple):
         return Tier(rate, deduction)
 
     def margin_of(self, notional: int, *, initial: bool = False) -> int:
-        """Margin of one position: the rate of its tier, rounded up, less the tier's deduction. Atoms."""
+        """Margin of one position: the rate of its tier, rounded up, less the tier's deduction.
+        Atoms.
+        """
         return self.tier_of(notional, initial=initial).margin_of(notional)
 
     def initial_of(self, notional: int) -> int:
@@ -139,7 +142,9 @@ class Holding(NamedTuple):
         return self.margin - self.margin_after(lots)
 
     def after_trade(self, lots: int, cash: int) -> tuple[Holding, int]:
-        """Trade signed lots for cash; return the new holding and the P&L that it realises (section 1)."""
+        """Trade signed lots for cash; return the new holding and the P&L that it realises (section
+        1).
+        """
         closed = min(abs(lots), abs(self.lots)) if self.lots * lots < 0 else 0
         if not closed:
             return self._replace(lots=self.lots + lots, cost=self.cost - cash), 0
@@ -193,7 +198,9 @@ class Standing(NamedTuple):
         return Health.WARNED if self.equity < self.warning else Health.HEALTHY
 
     def health_from(self, old: int) -> Health:
-        """Health of an account whose health was ``old``: one in default stays DISTRESSED up to its release level."""
+        """Health of an account whose health was ``old``: one in default stays DISTRESSED up to its
+        release level.
+        """
         raw = self.raw_health
         return Health.DISTRESSED if raw < Health.DISTRESSED <= old and not self.is_restored else raw
 
@@ -203,11 +210,14 @@ class Standing(NamedTuple):
 
 
 class ZeroCash(NamedTuple):
-    """Cash of closing lots that leaves equity over maintenance margin as it is, with its terms (section 3). Atoms."""
+    """Cash of closing lots that leaves equity over maintenance margin as it is, with its terms
+    (section 3). Atoms.
+    """
 
     at_mark: int
     equity: int
-    #: Maintenance margin released and in all; of an account without margin the notional closed and in all.
+    #: Maintenance margin released and in all; of an account without margin the notional closed and
+    #: in all.
     part: int
     whole: int
     is_by_margin: bool
@@ -219,13 +229,17 @@ class ZeroCash(NamedTuple):
 
     @property
     def beyond_mark(self) -> int:
-        """What the other side pays beyond the mark so that the account gets its zero cash; negative: what it saves."""
+        """What the other side pays beyond the mark so that the account gets its zero cash;
+        negative: what it saves.
+        """
         return self.cash - self.at_mark
 
 
 @dataclass(frozen=True)
 class Portfolio:
-    """Balance and holdings of an account, and the levels that it is judged by. Holdings without lots count for nothing."""
+    """Balance and holdings of an account, and the levels that it is judged by. Holdings without
+    lots count for nothing.
+    """
 
     balance: int
     #: In order of market.

@@ -1,4 +1,6 @@
-"""A position that backstop providers take over: how much each can carry, what the fund supports, at which price (section 6)."""
+"""A position that backstop providers take over: how much each can carry, what the fund supports, at
+which price (section 6).
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ class Gauge(NamedTuple):
         return Gauge(used, now_ns - part // refill_per_s if used and refill_per_s else now_ns)
 
     def cancelled(self, notional: int, age_ns: int, refill_per_s: int) -> Gauge:
-        """Return the gauge once an offer is cancelled: what time has not refilled since is free again."""
+        """Return the gauge once an offer is cancelled: what time has not refilled since is free
+        again.
+        """
         left = max(0, notional - refill_per_s * age_ns // NS_PER_S)
         return self._replace(used=max(0, self.used - left))
 
@@ -104,7 +108,8 @@ class Backer:
     contract: Contract
     #: 1: it takes over longs.
     side: int
-    #: Lots that it would hold in the market if it took all that it was offered there in this direction.
+    #: Lots that it would hold in the market if it took all that it was offered there in this
+    #: direction.
     promised: int
     #: Used of its commitment, as of now.
     used: int
@@ -184,7 +189,9 @@ class TakeoverPrice(NamedTuple):
 
 @dataclass(frozen=True)
 class Offering:
-    """A position and those who may be asked to take it over. The portfolio is that of the start of the pass."""
+    """A position and those who may be asked to take it over. The portfolio is that of the start of
+    the pass.
+    """
 
     portfolio: Portfolio
     holding: Holding
@@ -201,7 +208,9 @@ class Offering:
         return self.portfolio.equity >= 0
 
     def share_cost(self, lots: int) -> int:
-        """Return what a solvent account pays the providers: their share of the way from the mark to zero cash."""
+        """Return what a solvent account pays the providers: their share of the way from the mark to
+        zero cash.
+        """
         zero = self.portfolio.zero_cash(self.holding.market, lots)
         return -zero.beyond_mark * self.provider_share_ppm // PPM
 
@@ -212,7 +221,9 @@ class Offering:
 
     @cached_property
     def least(self) -> int | None:
-        """The least lots that restore the release level; None: no number does, or the account is insolvent."""
+        """The least lots that restore the release level; None: no number does, or the account is
+        insolvent.
+        """
         everything = abs(self.holding.lots)
         if not self.is_solvent or not self.expected_after(everything).is_restored:
             return None
@@ -245,7 +256,9 @@ class Offering:
         return max(backer.commitment.edge_ppm for backer in self.backers)
 
     def worst_support(self, lots: int) -> int:
-        """Return what the fund may have to add: the gap to zero cash at the largest edge, and an atom each for rounding."""
+        """Return what the fund may have to add: the gap to zero cash at the largest edge, and an
+        atom each for rounding.
+        """
         if self.is_solvent:
             return 0
         cash = self._cash_at_edge(lots, self.edge_ppm)
@@ -266,7 +279,9 @@ class Offering:
         return capped_pro_rata(self.lots, weights, self.rooms)[0] if self.lots else {}
 
     def price(self, backer: Backer, lots: int, before: int = 0, together: int | None = None) -> TakeoverPrice:
-        """Return the price of a provider's lots, with ``before`` of the lots offered together going to others."""
+        """Return the price of a provider's lots, with ``before`` of the lots offered together going
+        to others.
+        """
         whole = lots if together is None else together
         zero_together = self.portfolio.zero_cash(self.holding.market, whole).cash
         zero, at_mark = part_of(zero_together, whole, before, lots), self.holding.value_of(lots)

@@ -49,7 +49,9 @@ def events_array(events: Iterable[Event]) -> EventArray:
 
 
 def effects_list(rows: EffectArray) -> list[Effect]:
-    """Return rows of ``EFFECT`` as effects of plain integers, to be compared with those of the reference."""
+    """Return rows of ``EFFECT`` as effects of plain integers, to be compared with those of the
+    reference.
+    """
     names = EFFECT.names
     assert names == Effect._fields
     return [Effect(*(int(field) for field in row.tolist())) for row in rows]

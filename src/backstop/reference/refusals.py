@@ -33,7 +33,8 @@ WITH_MARKET = (K.POSITION, K.FILL, K.MARK, K.INDEX, K.VOLUME, K.DEPTH, K.ORDER_F
 WITH_POSITION_LOTS = (K.POSITION, K.FILL, K.ORDER_FILL)
 WITH_PRICE = (K.FILL, K.MARK, K.INDEX, K.ORDER_FILL)
 WITH_ORDER = (K.ORDER_FILL, K.ORDER_DONE, K.ANSWER)
-#: Orders of an operator, by what they name: a market or the venue and a time, a market or the venue, a provider.
+#: Orders of an operator, by what they name: a market or the venue and a time, a market or the
+#: venue, a provider.
 TIMED = (Operator.HALT, Operator.THROTTLE)
 TO_BREAKER = (*TIMED, Operator.REOPEN)
 TO_PROVIDER = (Operator.PROVIDER_OFF, Operator.PROVIDER_ON)
@@ -42,7 +43,9 @@ NO_NEW_RISK = (BreakerState.HALTED, BreakerState.REOPENING)
 
 
 def reason_to_refuse(state: State, event: Event) -> Reject | None:
-    """Return the first reason in the order of ``Reject``, or nothing. Later checks rely on the earlier ones."""
+    """Return the first reason in the order of ``Reject``, or nothing. Later checks rely on the
+    earlier ones.
+    """
     checks = (_form, _names, _numbers, _position, _ledger)
     return next((reason for check in checks for bad, reason in check(state, event) if bad), None)
 

@@ -1,4 +1,6 @@
-"""Socialise (section 6): solvent accounts bear what the fund could not pay, and get it back from a later surplus."""
+"""Socialise (section 6): solvent accounts bear what the fund could not pay, and get it back from a
+later surplus.
+"""
 
 from __future__ import annotations
 

@@ -63,7 +63,9 @@ class Position:
 
 @dataclass(slots=True)
 class Order:
-    """A closing order, an offer to a provider or an order of disposal; ``lots`` is the signed change of the position."""
+    """A closing order, an offer to a provider or an order of disposal; ``lots`` is the signed
+    change of the position.
+    """
 
     id: int
     account: int
@@ -120,7 +122,9 @@ class Account:
 
 @dataclass(slots=True)
 class Fund:
-    """A market group's insurance fund beside its ledger balance; ``paid`` by number of the slot of time."""
+    """A market group's insurance fund beside its ledger balance; ``paid`` by number of the slot of
+    time.
+    """
 
     reserved: int = 0
     paid: dict[int, int] = field(default_factory=dict)
@@ -313,7 +317,9 @@ class State:
 
     @property
     def fund_supports(self) -> bool:
-        """The fund stands in the waterfall with no ADL before it, so that it supports closing orders and takeovers."""
+        """The fund stands in the waterfall with no ADL before it, so that it supports closing
+        orders and takeovers.
+        """
         return supports_closing(self.rules.stages)
 
     @property
@@ -410,7 +416,9 @@ class State:
         self.orders[order.id] = self.open_orders[order.id] = order
 
     def close_order(self, order: Order) -> int:
-        """Close the order and return what was reserved for it; an offer's provider has it no longer pending."""
+        """Close the order and return what was reserved for it; an offer's provider has it no longer
+        pending.
+        """
         order.is_open = False
         del self.open_orders[order.id]
         if order.kind == TAKEOVER_OFFER:
@@ -421,12 +429,16 @@ class State:
         return reserved
 
     def commitment(self, provider: int, market: int, side: int) -> tuple[list[Gauge], int, CommitmentRules]:
-        """What the provider takes over of the market's group, longs (``side`` 1) or shorts: gauges, the place there, and rules."""
+        """What the provider takes over of the market's group, longs (``side`` 1) or shorts: gauges,
+        the place there, and rules.
+        """
         direction, group = 0 if side > 0 else 1, self.group(market)
         return self.providers[provider].commitments[group], direction, self.rules.providers[provider].commitments[group][direction]
 
     def cancel(self, order: Order) -> None:
-        """CANCEL with the lots still open, then give back what was reserved; an offer's capacity is free again."""
+        """CANCEL with the lots still open, then give back what was reserved; an offer's capacity is
+        free again.
+        """
         if order.kind == TAKEOVER_OFFER:
             gauges, direction, rules = self.commitment(order.provider, order.market, -sign(order.lots))
             gauges[direction] = gauges[direction].cancelled(order.notional, self.now - order.offered_ns, rules.refill_per_s)

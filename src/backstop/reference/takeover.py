@@ -1,4 +1,6 @@
-"""The takeover stage (section 6): offers to backstop providers, their answers, the venue vault and its disposal."""
+"""The takeover stage (section 6): offers to backstop providers, their answers, the venue vault and
+its disposal.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ def switch_on(state: State, number: int) -> None:
 
 
 def bring_up_to_date(state: State, number: int) -> None:
-    """End what time ended; stop a provider that lost too much, and let it go on when it has recovered half of it."""
+    """End what time ended; stop a provider that lost too much, and let it go on when it has
+    recovered half of it.
+    """
     provider, loss_stop = state.providers[number], state.rules.providers[number].loss_stop
     if provider.account == NONE:
         return
@@ -145,7 +149,9 @@ def offering_of(
 
 
 def takeover_waits(state: State, account: int) -> bool:
-    """Offer the account's positions to providers; the vault takes over where nobody was asked. Return whether it waits."""
+    """Offer the account's positions to providers; the vault takes over where nobody was asked.
+    Return whether it waits.
+    """
     end = state.deadline(account) + state.rules.closeout.deadline_ns
     if state.now < end:
         offered, lacks_place = make_offers(state, account)
@@ -162,7 +168,9 @@ def takeover_waits(state: State, account: int) -> bool:
 
 
 def make_offers(state: State, account: int) -> tuple[bool, bool]:
-    """Go through the positions; return whether any offer was made, and whether one was not for want of a place."""
+    """Go through the positions; return whether any offer was made, and whether one was not for want
+    of a place.
+    """
     portfolio, first_id, lacks_place = state.portfolio(account), state.next_order, False
     expected = portfolio.standing
     for holding in portfolio.held:
@@ -256,7 +264,9 @@ def answer(state: State, event: Event) -> None:
 
 
 def may_accept(state: State, order: Order) -> bool:
-    """Whether the provider can keep its word: it stands above initial margin afterwards, other offers left out."""
+    """Whether the provider can keep its word: it stands above initial margin afterwards, other
+    offers left out.
+    """
     provider = state.providers[order.provider]
     account, market = provider.account, order.market
     before = state.holding(account, market)

@@ -1,4 +1,6 @@
-"""Closing lots against other holders: who gives how many, and what cash goes with them (section 6, ADL and Tear-up)."""
+"""Closing lots against other holders: who gives how many, and what cash goes with them (section 6,
+ADL and Tear-up).
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ WORD = (1 << 64) - 1
 
 
 def lots_to_close(portfolio: Portfolio, market: int) -> int:
-    """All lots of an insolvent account; of a solvent one the least that at the mark restore the release level, or all."""
+    """All lots of an insolvent account; of a solvent one the least that at the mark restore the
+    release level, or all.
+    """
     holding, standing = portfolio.holding(market), portfolio.standing
     everything = abs(holding.lots)
 
@@ -46,7 +50,9 @@ def lots_to_close(portfolio: Portfolio, market: int) -> int:
 
 
 def gap_to_zero(portfolio: Portfolio, market: int, lots: int) -> int:
-    """What an insolvent account lacks to its zero cash when so many lots are closed at the mark. Atoms."""
+    """What an insolvent account lacks to its zero cash when so many lots are closed at the mark.
+    Atoms.
+    """
     return max(0, portfolio.zero_cash(market, lots).beyond_mark) if portfolio.equity < 0 else 0
 
 
@@ -64,7 +70,8 @@ class Counterparty(NamedTuple):
         return abs(self.holding.lots)
 
     def cap(self, lots: int, beyond_mark: int) -> int:
-        """Return the most lots that it may give so that it never stands below its maintenance margin on the way.
+        """Return the most lots that it may give so that it never stands below its maintenance
+        margin on the way.
 
         All that give together ``lots`` pay ``beyond_mark`` atoms for it.
         """
@@ -81,7 +88,9 @@ class Counterparty(NamedTuple):
 
 
 class WavePlan(NamedTuple):
-    """Lots that the counterparties can take, the cash that goes with them, and the cap of each counterparty."""
+    """Lots that the counterparties can take, the cash that goes with them, and the cap of each
+    counterparty.
+    """
 
     lots: int
     cash: int
@@ -104,7 +113,9 @@ class Wave(NamedTuple):
         return self.portfolio.zero_cash(self.market, lots).cash if self.portfolio.equity < 0 else self.at_mark(lots)
 
     def plan(self) -> WavePlan:
-        """Return as many lots as the caps suffice for: fewer lots mean less to pay, so the caps are worked out again."""
+        """Return as many lots as the caps suffice for: fewer lots mean less to pay, so the caps are
+        worked out again.
+        """
         lots = lots_to_close(self.portfolio, self.market)
         while lots:
             cash = self.cash(lots)
@@ -116,7 +127,8 @@ class Wave(NamedTuple):
 
 
 def class_of(holding: Holding, hedged_lots: int, *, is_house: bool, is_linked: bool) -> AdlClass:
-    """Return the class of a counterparty: the first of LINKED, HEDGE, PROFITABLE and REST that it belongs to, or HOUSE.
+    """Return the class of a counterparty: the first of LINKED, HEDGE, PROFITABLE and REST that it
+    belongs to, or HOUSE.
 
     ``hedged_lots``: of the opposite side, in the other accounts of its owner.
     """
@@ -135,7 +147,9 @@ def ratio(dividend: int, divisor: int) -> int:
 
 
 def scramble(seq: int, market: int, account: int) -> int:
-    """A number of 62 bits that looks drawn: the splitmix64 finaliser of the three, which anyone can work out again."""
+    """A number of 62 bits that looks drawn: the splitmix64 finaliser of the three, which anyone can
+    work out again.
+    """
     word = (seq * 0x9E3779B97F4A7C15 + (market + 1) * 0xBF58476D1CE4E5B9 + (account + 1) * 0x94D049BB133111EB) & WORD
     word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9 & WORD
     word = (word ^ (word >> 27)) * 0x94D049BB133111EB & WORD
@@ -149,7 +163,9 @@ def rank_score(profit: int, cost: int, leverage: int) -> int:
 
 
 def weight_of(policy: int, adl_class: AdlClass, counterparty: Counterparty, seq: int) -> int:
-    """Return the weight of a counterparty in its class, by the venue's policy; ``seq`` is that of the event."""
+    """Return the weight of a counterparty in its class, by the venue's policy; ``seq`` is that of
+    the event.
+    """
     holder, holding, portfolio = counterparty
     if portfolio is None or policy == AdlPolicy.PRO_RATA:
         return counterparty.lots
@@ -172,5 +188,7 @@ def place_in_class(
 
 
 def cash_parts(cash: int, gives: dict[int, int]) -> dict[int, int]:
-    """Split the defaulter's cash by the lots that each holder gives: what each receives, negative when it pays."""
+    """Split the defaulter's cash by the lots that each holder gives: what each receives, negative
+    when it pays.
+    """
     return {holder: -sign(cash) * part for holder, part in split(abs(cash), gives).items()}
