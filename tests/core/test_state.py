@@ -150,6 +150,20 @@ def test_digest_sees_no_cache() -> None:
     assert desk.digest() == before
 
 
+def test_the_house_of_a_market_has_one_numbering() -> None:
+    desk = Desk(make_rules(markets=3))
+    for market in range(3):
+        ids = [events.clearing_of(market), events.outside_of(market), events.error_inventory_of(market)]
+        assert [events.house_of_market(ledger_id) for ledger_id in ids] == [(market, place) for place in range(3)]
+        assert [events.is_clearing(ledger_id) for ledger_id in ids] == [True, False, False]
+        assert state.clearing_id(market) == ids[0]
+        rows = [int(state.outside_row(market)), int(state.error_inventory_row(market))]
+        assert [(int(row.account), int(row.market)) for row in desk.state.positions[rows]] == [(ids[1], market), (ids[2], market)]
+    for ledger_id in (0, NONE, FUND, *(events.fund_of(group) for group in range(events.GROUPS_MAX))):
+        assert events.house_of_market(ledger_id) is None
+        assert not events.is_clearing(ledger_id)
+
+
 def test_new_state_knows_nobody() -> None:
     desk = Desk(make_rules(), mark=0)
     engine = desk.state.engine[0]

@@ -29,7 +29,7 @@ from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, TIME_NS
 from backstop.core.kinds import BREAKER_ORDERS, EVENT_VIEWS, PROVIDER_ORDERS
 from backstop.core.ledger import balance_of, position_of
 from backstop.core.margin import assess, initial_margin, initial_margin_of, release_level
-from backstop.core.state import OWNER_FIRST, TAKEOVER_OFFER, State
+from backstop.core.state import OWNER_FIRST, TAKEOVER_OFFER, State, outside_row
 
 __all__ = ["refusal_of"]
 
@@ -213,7 +213,7 @@ def _opening_refusal(state: State, account: int, market: int, lots: int, cost: i
         return Reject.POSITION_EXISTS
     if not _has_rows(state, _row_needed(state, account, market)):
         return Reject.POSITION_LIMIT
-    return Reject.BALANCE_LIMIT if _exceeds(state.positions[2 * market].cost, -cost) else 0
+    return Reject.BALANCE_LIMIT if _exceeds(state.positions[outside_row(market)].cost, -cost) else 0
 
 
 @kernel

@@ -6,21 +6,15 @@ no span of a window forgets a peak within it.
 
 from __future__ import annotations
 
-from backstop.compiled import inlined, kernel
+from backstop.compiled import kernel
 from backstop.core.breakers import THROTTLE_LEVEL, set_drawdown
 from backstop.core.events import FEES, FUND, NONE
-from backstop.core.state import FUND_SLOTS, State, house_slot
+from backstop.core.state import FUND_SLOTS, State, fund_id, house_slot
 from backstop.core.units import add_checked, div_ceil, mul_div_floor
 
-__all__ = ["fund_id", "group_of_fund", "judge_drawdowns", "shift_peaks"]
+__all__ = ["group_of_fund", "judge_drawdowns", "shift_peaks"]
 
 _PPM = 1_000_000
-
-
-@inlined
-def fund_id(group: int) -> int:
-    """Return the ledger id of a market group's fund (``events.fund_of`` for kernels)."""
-    return FUND if group == 0 else FEES - 1 - group
 
 
 @kernel

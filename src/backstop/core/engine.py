@@ -30,7 +30,7 @@ from backstop.core.ledger import open_position_row, post, trade
 from backstop.core.monitor import start_round, touch
 from backstop.core.orders import cancel_excess, cancel_orders_of
 from backstop.core.outbox import emit_refusal, emit_trade
-from backstop.core.state import OWNER_FIRST, State
+from backstop.core.state import OWNER_FIRST, State, clearing_id, outside_row
 from backstop.core.timers import run_due_after, run_due_before
 from backstop.core.waterfall.fund import charge_trading_fee
 from backstop.core.waterfall.providers import bind_provider, shift_baseline, switch_provider
@@ -76,7 +76,7 @@ def _apply_opening(state: State, account: int, market: int, lots: int, cost: int
     row = state.positions[open_position_row(state, account, market)]
     row.lots = lots
     row.cost = cost
-    outside = state.positions[2 * market]
+    outside = state.positions[outside_row(market)]
     outside.lots -= lots
     outside.cost -= cost
     emit_trade(
@@ -93,7 +93,7 @@ def _apply_opening(state: State, account: int, market: int, lots: int, cost: int
     if outside.lots == 0:
         left = outside.cost
         outside.cost = 0
-        post(state, outside.account, outside.account + 1, -left, settlement_asset(state, market), Cause.OPENING, market)
+        post(state, outside.account, clearing_id(market), -left, settlement_asset(state, market), Cause.OPENING, market)
     touch(state, account)
 
 
@@ -110,7 +110,7 @@ def _note_closed(state: State, position: int, lots: int) -> None:
 def _apply_fill(state: State, account: int, other: int, market: int, lots: int, price_ticks: int) -> None:
     cash = cash_of(state, market, lots, price_ticks)
     position = open_position_row(state, account, market)
-    counterpart = 2 * market if other == NONE else open_position_row(state, other, market)
+    counterpart = outside_row(market) if other == NONE else open_position_row(state, other, market)
     holder = state.positions[counterpart].account
     trade(state, position, lots, cash, price_ticks, Cause.FILL, holder)
     trade(state, counterpart, -lots, -cash, price_ticks, Cause.FILL, account)

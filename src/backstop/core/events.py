@@ -46,6 +46,8 @@ __all__ = [
     "Transfer",
     "clearing_of",
     "error_inventory_of",
+    "house_of_market",
+    "is_clearing",
     "fund_of",
     "outside_of",
 ]
@@ -68,8 +70,9 @@ UNCOVERED = -5
 FEES = -6
 #: Most market groups, each with a fund.
 GROUPS_MAX = 8
-#: From here down, three ledger accounts a market: clearing, OUTSIDE, error_inventory.
+#: From here down, three ledger accounts per market: clearing, OUTSIDE, error_inventory.
 HOUSE_FIRST_MARKET = -16
+_HOUSE_PER_MARKET = 3
 
 
 def fund_of(group: int) -> int:
@@ -79,17 +82,31 @@ def fund_of(group: int) -> int:
 
 def clearing_of(market: int) -> int:
     """Return the ledger id of ``clearing:<market>``."""
-    return HOUSE_FIRST_MARKET - 3 * market
+    return HOUSE_FIRST_MARKET - _HOUSE_PER_MARKET * market
 
 
 def outside_of(market: int) -> int:
     """Return the ledger id of OUTSIDE of a market: traders whom the engine does not know."""
-    return HOUSE_FIRST_MARKET - 3 * market - 1
+    return clearing_of(market) - 1
 
 
 def error_inventory_of(market: int) -> int:
     """Return the ledger id of ``error_inventory:<market>``: late fills that no position could take."""
-    return HOUSE_FIRST_MARKET - 3 * market - 2
+    return clearing_of(market) - 2
+
+
+def house_of_market(ledger_id: int) -> tuple[int, int] | None:
+    """Return the market of one of its ledger accounts, and which it is: 0 clearing, 1 OUTSIDE, 2 error_inventory.
+
+    None for a ledger id that belongs to no market.
+    """
+    return divmod(HOUSE_FIRST_MARKET - ledger_id, _HOUSE_PER_MARKET) if ledger_id <= HOUSE_FIRST_MARKET else None
+
+
+def is_clearing(ledger_id: int) -> bool:
+    """Return whether this is a market's clearing account: what a trade realises comes from it."""
+    found = house_of_market(ledger_id)
+    return found is not None and clearing_of(found[0]) == ledger_id
 
 
 class EventKind(IntEnum):

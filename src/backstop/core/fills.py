@@ -10,9 +10,9 @@ from backstop.core.ledger import post, trade
 from backstop.core.margin import assess
 from backstop.core.monitor import touch
 from backstop.core.orders import close_order, forget_depth, order_side, pending_lots, remaining_lots, reserve
-from backstop.core.state import CLOSING_ORDER, State
+from backstop.core.state import CLOSING_ORDER, State, error_inventory_row, fund_id, outside_row
 from backstop.core.units import mul_div_ceil, mul_div_floor
-from backstop.core.waterfall.fund import fund_id, pay
+from backstop.core.waterfall.fund import pay
 
 __all__ = ["apply_order_done", "apply_order_fill"]
 
@@ -71,7 +71,7 @@ def _settle_against_zero(state: State, slot: int, lots: int, price_ticks: int, e
 @kernel
 def _book_error(state: State, market: int, lots: int, price_ticks: int) -> None:
     """Book lots that no position can take to the market's error_inventory."""
-    outside, error = 2 * market, 2 * market + 1
+    outside, error = outside_row(market), error_inventory_row(market)
     cash = cash_of(state, market, lots, price_ticks)
     trade(state, error, lots, cash, price_ticks, Cause.ERROR_FILL, state.positions[outside].account)
     trade(state, outside, -lots, -cash, price_ticks, Cause.ERROR_FILL, state.positions[error].account)
@@ -95,7 +95,7 @@ def apply_order_fill(state: State, order_id: int, market: int, lots: int, price_
     if taken > 0:
         equity, _ = assess(state, order.account)
         cash = cash_of(state, market, sign * taken, price_ticks)
-        outside = 2 * market
+        outside = outside_row(market)
         is_closing = order.kind == CLOSING_ORDER
         cause = Cause.CLOSEOUT if is_closing else Cause.DISPOSAL
         trade(state, order.position, sign * taken, cash, price_ticks, cause, state.positions[outside].account)

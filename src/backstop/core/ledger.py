@@ -11,9 +11,9 @@ from __future__ import annotations
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import settlement_asset
-from backstop.core.events import HOUSE_FIRST_MARKET, NONE
+from backstop.core.events import NONE
 from backstop.core.outbox import emit_posting, emit_trade
-from backstop.core.state import State, house_slot
+from backstop.core.state import State, clearing_id, house_slot
 from backstop.core.units import add_checked, mul_div_trunc
 
 __all__ = ["balance_in", "balance_of", "post", "trade"]
@@ -101,7 +101,7 @@ def trade(state: State, position: int, lots: int, received: int, price_ticks: in
         realised=realised,
     )
     asset = settlement_asset(state, row.market)
-    post(state, row.account, HOUSE_FIRST_MARKET - 3 * row.market, realised, asset, cause, row.market)
+    post(state, row.account, clearing_id(row.market), realised, asset, cause, row.market)
 
 
 @kernel

@@ -20,12 +20,15 @@ from backstop.core.events import (
     EFFECT,
     EVENT,
     GROUPS_MAX,
-    HOUSE_FIRST_MARKET,
     NEVER_NS,
     NONE,
     BreakerCause,
     Health,
     Stage,
+    clearing_of,
+    error_inventory_of,
+    fund_of,
+    outside_of,
 )
 from backstop.core.instruments import BANDS_MAX, VenueRules, check_rules, deductions_atoms
 from backstop.core.stages import JOINT
@@ -47,8 +50,12 @@ __all__ = [
     "AccountRow",
     "State",
     "bucket_of",
+    "clearing_id",
     "commitment_row",
+    "error_inventory_row",
+    "fund_id",
     "house_slot",
+    "outside_row",
     "new_state",
     "positions_of",
 ]
@@ -444,6 +451,9 @@ SPLIT_REMAINDER, SPLIT_HEAP = 35, 36
 SORT_KEY, SORT_ORDER, SORT_MERGE = 37, 38, 39
 COLUMNS = 40
 
+#: Positions of the house per market, before all others: OUTSIDE, then error_inventory.
+_HOUSE_ROWS = 2
+
 #: Slots of a fund's gauges: any span of 16 of them is covered by 17.
 FUND_SLOTS = 17
 
@@ -461,6 +471,22 @@ DOWN, UP = 0, 1
 def house_slot(ledger_id: int) -> int:
     """Return the place of a house ledger account in ``State.house``."""
     return -2 - ledger_id
+
+
+#: Ledger ids, for kernels: ``events.fund_of`` and its kin are plain, for rooms without kernels.
+fund_id, clearing_id = inlined(fund_of), inlined(clearing_of)
+
+
+@inlined
+def outside_row(market: int) -> int:
+    """Return the row of ``State.positions`` that OUTSIDE has in a market."""
+    return _HOUSE_ROWS * market
+
+
+@inlined
+def error_inventory_row(market: int) -> int:
+    """Return the row of ``State.positions`` that error_inventory has in a market."""
+    return _HOUSE_ROWS * market + 1
 
 
 @inlined
@@ -628,21 +654,21 @@ def new_state(rules: VenueRules) -> State:
     """
     check_rules(rules)
     count, limits = len(rules.markets), rules.limits
-    house_slots = house_slot(HOUSE_FIRST_MARKET) + 3 * count
+    house_slots = house_slot(clearing_of(count))
     markets, tiers = _market_rows(rules)
     stages = _stage_rows(rules)
     providers, commitments = _provider_rows(rules)
     buckets = int(markets[-1].bucket_first) + int(bucket_of(rules.markets[-1].price_ticks_max)) + 1
     engine = np.zeros(1, dtype=ENGINE)
-    engine[0].positions_now = 2 * count
+    engine[0].positions_now = _HOUSE_ROWS * count
     engine[0].next_order_id = 1
     engine[0].last_seq = NONE
     engine[0].recovery_ns = engine[0].timer_ns = NEVER_NS
-    positions = np.zeros(2 * count + limits.positions_max, dtype=POSITION)
+    positions = np.zeros(_HOUSE_ROWS * count + limits.positions_max, dtype=POSITION)
     for market in range(count):
-        for place in range(2):
-            row = positions[2 * market + place]
-            row.account, row.market = HOUSE_FIRST_MARKET - 3 * market - 1 - place, market
+        for place, holder in enumerate((outside_of(market), error_inventory_of(market))):
+            row = positions[_HOUSE_ROWS * market + place]
+            row.account, row.market = holder, market
             row.next_of_account = row.next_of_market = row.order_slot = NONE
     columns = np.zeros((COLUMNS, 2 * limits.accounts_max + count + 16), dtype=np.int64)
     columns[OWNER_FIRST, : limits.accounts_max] = NONE
@@ -670,7 +696,7 @@ def new_state(rules: VenueRules) -> State:
 
 def positions_of(state: State) -> NDArray[np.void]:
     """Return a copy of the accounts' positions with lots, ordered by (account, market)."""
-    first = 2 * len(state.markets)
+    first = _HOUSE_ROWS * len(state.markets)
     rows = state.positions[first : int(state.engine[0].positions_now)]
     rows = rows[rows["lots"] != 0]
     return rows[np.lexsort((rows["market"], rows["account"]))]

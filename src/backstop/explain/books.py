@@ -42,7 +42,7 @@ from backstop.core.kinds import (
     TakeoverEffect,
     TradeEffect,
 )
-from backstop.core.state import FUND_SLOTS, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED, TAKEOVER_OFFER, State
+from backstop.core.state import FUND_SLOTS, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED, TAKEOVER_OFFER, State, house_slot
 from backstop.journal.rendering import Row
 from backstop.reference.arithmetic import sign
 from backstop.reference.funds import FundView, paid_in_window, supports_closing
@@ -490,7 +490,7 @@ def _fund(rules: VenueRules, state: State, group: int, now_ns: int) -> Fund:
     newest = int(row.paid_slot)
     by_slot = {number: int(row.paid[number % FUND_SLOTS]) for number in range(newest - FUND_SLOTS + 1, newest + 1)}
     paid = paid_in_window(by_slot, now_ns, rules.fund.window_ns)
-    return Fund(int(state.house[-2 - fund_of(group)]), int(row.reserved), paid)
+    return Fund(int(state.house[int(house_slot(fund_of(group)))]), int(row.reserved), paid)
 
 
 def _provider(rules: VenueRules, state: State, number: int) -> Provider:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backstop.core.events import HOUSE_FIRST_MARKET, NONE, Cause, EffectArray, EffectKind, EventArray, EventKind, Health, Reject
+from backstop.core.events import NONE, Cause, EffectArray, EffectKind, EventArray, EventKind, Health, Reject, is_clearing
 from backstop.core.instruments import VenueRules
 from backstop.core.state import State, new_state
 from backstop.explain.books import Account, Books, read_account
@@ -141,11 +141,6 @@ def known(journal: Reader) -> tuple[Speaker, VenueRules]:
     if not speaker.knows_codes:
         raise JournalError(f"journal `{journal.path}` was written by a version whose numbers mean other things: explain it with that one")
     return speaker, _rules(journal)
-
-
-def is_clearing(holder: int) -> bool:
-    """Return whether this is a market's clearing account: what a trade realises comes from it."""
-    return holder <= HOUSE_FIRST_MARKET and (HOUSE_FIRST_MARKET - holder) % 3 == 0
 
 
 def _rules(journal: Reader) -> VenueRules:

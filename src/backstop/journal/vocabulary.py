@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backstop.config import Venue
-from backstop.core.events import FEES, GROUPS_MAX, HOUSE_FIRST_MARKET, REMAINDER, UNCOVERED, WORLD, fund_of
+from backstop.core.events import FEES, GROUPS_MAX, REMAINDER, UNCOVERED, WORLD, fund_of, house_of_market
 from backstop.journal.manifest import Names
 from backstop.printing import shown_name
 
@@ -31,8 +31,8 @@ class Vocabulary:
             return _HOUSE[number]
         if number in _FUNDS:
             return self.fund(_FUNDS[number])
-        market, place = divmod(HOUSE_FIRST_MARKET - number, len(_HOUSE_OF_MARKET))
-        return f"{_HOUSE_OF_MARKET[place]} of {self.market(market)}" if number <= HOUSE_FIRST_MARKET else "nobody"
+        found = house_of_market(number)
+        return "nobody" if found is None else f"{_HOUSE_OF_MARKET[found[1]]} of {self.market(found[0])}"
 
     def owner(self, number: int) -> str:
         """Return the name of an owner."""

@@ -20,6 +20,8 @@ from backstop.core.state import (
     SORT_MERGE,
     SORT_ORDER,
     State,
+    error_inventory_row,
+    outside_row,
 )
 from backstop.core.units import sort_places
 
@@ -71,7 +73,7 @@ def opposite_positions(state: State, position: int, with_distressed: bool) -> in
             ids[place] = rows[place]
         for place in range(found):
             rows[place] = ids[order[place]]
-    for house in range(2 * own.market, 2 * own.market + 2):
+    for house in (outside_row(own.market), error_inventory_row(own.market)):
         lots = state.positions[house].lots
         if lots != 0 and (lots > 0) != (own.lots > 0):
             rows[found] = house

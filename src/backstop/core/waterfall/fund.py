@@ -5,13 +5,12 @@ from __future__ import annotations
 from backstop.compiled import inlined, kernel
 from backstop.core.breakers import raise_deficit
 from backstop.core.contract_terms import VENUE_ASSET
-from backstop.core.drawdown import fund_id
 from backstop.core.events import FEES, NONE, UNCOVERED, Cause, Health
 from backstop.core.ledger import balance_of, post
 from backstop.core.margin import assess
 from backstop.core.monitor import touch
 from backstop.core.outbox import emit_residual
-from backstop.core.state import FUND_SLOTS, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED, State
+from backstop.core.state import FUND_SLOTS, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED, State, fund_id
 from backstop.core.units import mul_div_floor
 
 __all__ = [
@@ -21,7 +20,6 @@ __all__ = [
     "available_to_owner",
     "book_uncovered",
     "charge_trading_fee",
-    "fund_id",
     "pay",
     "roll_interval",
     "worst_support",

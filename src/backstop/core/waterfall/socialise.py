@@ -9,8 +9,8 @@ from __future__ import annotations
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import settlement_asset, value_at_mark
-from backstop.core.drawdown import fund_id, shift_peaks
-from backstop.core.events import HOUSE_FIRST_MARKET, NEVER_NS, NONE, Cause, Health, SocialisePolicy
+from backstop.core.drawdown import shift_peaks
+from backstop.core.events import NEVER_NS, NONE, Cause, Health, SocialisePolicy
 from backstop.core.ledger import balance_of, position_of, post
 from backstop.core.margin import assess
 from backstop.core.monitor import touch
@@ -30,6 +30,8 @@ from backstop.core.state import (
     SPLIT_HEAP,
     SPLIT_REMAINDER,
     State,
+    clearing_id,
+    fund_id,
 )
 from backstop.core.units import add_checked, sort_places, split_by_largest_remainder
 from backstop.core.waits import wake_by
@@ -137,7 +139,7 @@ def _cut(state: State, payer: int, account: int, cut: int, cap: int, weight: int
                 post(
                     state,
                     account,
-                    HOUSE_FIRST_MARKET - 3 * row.market,
+                    clearing_id(row.market),
                     part,
                     settlement_asset(state, row.market),
                     Cause.HAIRCUT,
