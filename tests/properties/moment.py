@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from backstop.core.events import EffectArray
 from backstop.core.state import State
+from backstop.reference.loss import Cut
 from backstop.reference.records import Effect, Event
 from tests.properties.mirror import Mirror
 
@@ -36,9 +37,9 @@ class Moment:
     support_due: int = 0
     #: Place up to which the payments of a deficit have been looked at.
     paid_to: int = -1
-    #: What each payer of the deficit at hand was cut so far, and the weight and cap that it had before.
+    #: What each payer of the deficit at hand was cut so far, and the cuts that are still to come.
     cuts: dict[int, int] = field(default_factory=dict)
-    limits: dict[int, tuple[int, int]] = field(default_factory=dict)
+    cuts_due: list[Cut] = field(default_factory=list)
     #: Defaulters of this event: beyond closeout since they last entered default, beyond takeover, whom the vault relieved,
     #: and whose owner was looked at.
     beyond_closeout: set[int] = field(default_factory=set)

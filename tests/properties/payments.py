@@ -21,11 +21,11 @@ from backstop.core.events import (
 from backstop.core.instruments import PPM
 from backstop.reference.arithmetic import sign
 from backstop.reference.closing import OrderTerms, settle
-from backstop.reference.loss import Payer
+from backstop.reference.loss import Loss, Payer
 from backstop.reference.offering import TakeoverPrice
 from backstop.reference.records import Effect
 from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER
-from backstop.reference.wave import gap_to_zero
+from backstop.reference.wave import gap_to_zero, lots_to_close
 from tests.properties.mirror import Mirror, MirrorOrder, cancelled_first
 from tests.properties.moment import Findings, Moment
 
@@ -277,11 +277,11 @@ class Bill(NamedTuple):
     uncovered: int
 
 
-def payer_limits(mirror: Mirror, defaulter: int, markets: list[int]) -> dict[int, tuple[int, int]]:
-    """Return weight and cap of everyone who can be socialised for a default in these markets."""
+def payers_of(mirror: Mirror, defaulter: int, markets: list[int]) -> tuple[Payer, ...]:
+    """Return everyone who can be socialised for a default in these markets."""
     others = [number for number, health in enumerate(mirror.health) if number != defaulter and health < Health.DISTRESSED]
     payers = (Payer(number, mirror.portfolio(number), tuple(markets), mirror.rules.socialise_policy) for number in others)
-    return {payer.account: (payer.weight, payer.cap) for payer in payers if payer.weight and payer.cap}
+    return tuple(payer for payer in payers if payer.weight and payer.cap)
 
 
 def _bill(moment: Moment, account: int, amount: int, groups: list[int], markets: list[int]) -> Bill:
@@ -293,8 +293,9 @@ def _bill(moment: Moment, account: int, amount: int, groups: list[int], markets:
         if pay:
             funds[group] = pay
         left -= pay
-    moment.cuts, moment.limits = {}, payer_limits(mirror, account, markets) if Stage.SOCIALISE in mirror.rules.stages else {}
-    cuts = min(left, sum(cap for _, cap in moment.limits.values()))
+    loss = Loss(left, payers_of(mirror, account, markets) if Stage.SOCIALISE in mirror.rules.stages else ())
+    moment.cuts, moment.cuts_due = {}, loss.cuts()
+    cuts = min(left, loss.cap_sum)
     return Bill(funds, cuts, left - cuts)
 
 
@@ -355,10 +356,11 @@ def _deficit_is_paid(moment: Moment, account: int) -> Findings:
 
 def _tear_up_is_paid(moment: Moment) -> Findings:
     effect, mirror = moment.effect, moment.mirror
-    account, portfolio, lots = effect.account, mirror.portfolio(effect.account), abs(effect.lots)
-    cash, gap = portfolio.holding(effect.market).value_of(lots), gap_to_zero(portfolio, effect.market, lots)
-    if (effect.amount, effect.value) != (cash, gap):
-        yield f"{effect}: cash {cash}, gap {gap}"
+    account, portfolio = effect.account, mirror.portfolio(effect.account)
+    holding, lots = portfolio.holding(effect.market), lots_to_close(portfolio, effect.market)
+    cash, gap = holding.value_of(lots), gap_to_zero(portfolio, effect.market, lots)
+    if (effect.lots, effect.amount, effect.value) != (-holding.side * lots, cash, gap):
+        yield f"{effect}: lots {lots}, cash {cash}, gap {gap}"
     last = moment.paid_to = _end_of_tear_up(moment)
     rows = moment.effects[moment.place + 1 : last + 1]
     moment.planned.update(place for place in range(moment.place, last + 1) if moment.effects[place].kind == F.TRADE)
@@ -387,13 +389,13 @@ def _end_of_tear_up(moment: Moment) -> int:
 
 
 def cuts_within_limits(moment: Moment) -> Findings:
-    """INV-07: who is socialised is asked by its weight, within its cap, and its claim rises by what it gave."""
+    """INV-07: each position bears its share by weight and within the cap, and the payer's claim rises by what it gave."""
     effect, mirror = moment.effect, moment.mirror
     if effect.kind == F.HAIRCUT:
-        weight, cap = moment.limits.get(effect.account, (0, 0))
+        due = moment.cuts_due.pop(0) if moment.cuts_due else None
         cut = moment.cuts[effect.account] = moment.cuts.get(effect.account, 0) + effect.amount
-        if (effect.value, effect.lots) != (weight, cap) or cut > cap or effect.amount <= 0:
-            yield f"{effect}: weight {weight}, cap {cap}, cut {cut}"
+        if due != (effect.account, effect.market, effect.amount, effect.value, effect.lots) or cut > effect.lots or effect.amount <= 0:
+            yield f"{effect}: due is {due}, cut {cut} in all"
         after = moment.effects[moment.place + 1]
         if (after.kind, after.code, after.account, after.other, after.amount) != (
             *(F.POSTING, C.HAIRCUT, effect.other, clearing_of(effect.market), effect.amount),
