@@ -94,6 +94,7 @@ class _Locator(caching._CacheLocator):
 
     def __init__(self, function: Any) -> None:
         self._module = function.__module__
+        self._py_file = function.__code__.co_filename  # numba names it where code cannot be kept
         self.closure: Closure = closure_of(function)
 
     def get_cache_path(self) -> str:
