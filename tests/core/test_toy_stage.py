@@ -7,11 +7,11 @@ leaves an effect of a kind of its own: a test sees how often it was called, with
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import pytest
 
@@ -46,22 +46,20 @@ def act_with_toy(state: State, turn: int, first: int, count: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def run_rounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[State], None]]:
+def run_rounds() -> Iterator[Callable[[State], None]]:
     """Return the engine's loop over the stages, with the toy in its dispatch."""
-    settings: Any = numba.config
-    folder = settings.CACHE_DIR
-    # Its machine code must not be taken for that of the engine's loop, which has the same names.
-    settings.CACHE_DIR = str(tmp_path_factory.mktemp("kernels"))
+    # Under a name of its own, which its machine code bears, too.
+    spec = importlib.util.spec_from_file_location("tests.core.run_with_toy", Path(run.__file__))
+    assert spec is not None
+    assert spec.loader is not None
+    module: Any = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
     try:
-        spec = importlib.util.spec_from_file_location("tests.core.run_with_toy", Path(run.__file__))
-        assert spec is not None
-        assert spec.loader is not None
-        module: Any = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         module.act = act_with_toy
         yield module.run_rounds
     finally:
-        settings.CACHE_DIR = folder
+        del sys.modules[spec.name]
 
 
 class Holding(NamedTuple):
