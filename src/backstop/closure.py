@@ -89,6 +89,7 @@ def _part_of(function: FunctionType) -> _Part:
     digest = hashlib.sha256(signature_text(function).encode())
     names: set[str] = set()
     _hash_code(function.__code__, function.__doc__, digest, names)
+    digest.update(repr((function.__defaults__, function.__kwdefaults__)).encode())
     kernels: list[Any] = []
     units: list[Any] = []
     free = dict(zip(function.__code__.co_freevars, (cell.cell_contents for cell in function.__closure__ or ()), strict=True))
@@ -133,7 +134,7 @@ def _is_foreign(value: Any) -> bool:
 def _text_of(name: str, value: Any, user: FunctionType) -> str:
     """Return a text that changes with a global value."""
     if isinstance(value, enum.EnumMeta):
-        return repr({each.name: each.value for each in value})  # type: ignore[var-annotated]
+        return repr({name: each.value for name, each in value.__members__.items()})  # type: ignore[var-annotated]
     if isinstance(value, np.ndarray):
         return f"{value.dtype.descr} {value.shape} {value.tobytes().hex()}"
     if isinstance(value, np.dtype):
@@ -141,7 +142,8 @@ def _text_of(name: str, value: Any, user: FunctionType) -> str:
     if isinstance(value, np.generic | int | float | str | bytes | bool | None):
         return f"{type(value).__name__} {value!r}"
     if isinstance(value, tuple):
-        return repr([_text_of(name, each, user) for each in value])
+        fields = (type(value).__qualname__, getattr(value, "_fields", ()))
+        return repr((fields, [_text_of(name, each, user) for each in value]))
     if isinstance(value, ModuleType | type) or callable(value):
         if _is_foreign(value) or (isinstance(value, ModuleType) and value.__name__.split(".")[0] in _FOREIGN):
             return f"foreign {name}"
@@ -164,9 +166,9 @@ def _bundles_of(function: FunctionType) -> list[type]:
 
 def _layout_of(kind: Any, names: set[str]) -> str:
     """Return a text that changes with the place or the dtype of an array that is named."""
-    used = [
-        (place, field, np.dtype(dtype).descr, np.dtype(dtype).itemsize, dimensions)
-        for place, (field, (dtype, dimensions)) in enumerate(kind.FIELDS.items())
-        if field in names
-    ]
+    used, place = [], 0
+    for field, (dtype, dimensions) in kind.FIELDS.items():
+        if field in names:
+            used.append((place, field, np.dtype(dtype).descr, np.dtype(dtype).itemsize, dimensions))
+        place += 1 + dimensions  # words of the bundle's table: an address and the lengths
     return f"{kind.__qualname__} {used!r}"

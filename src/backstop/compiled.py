@@ -444,7 +444,8 @@ def _compile(function: Any, kind: type[_Compiled], pipeline: Any, **flags: bool 
     # lock away (``nogil``): the journal is written meanwhile.
     options = {"nopython": True, "boundscheck": None, "error_model": "python", "nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
     compiled = kind(py_func=function, targetoptions=options | flags, pipeline_class=pipeline)
-    compiled._cache = _Cache(function, "")
+    # A part and machine code of one function are not each other's files.
+    compiled._cache = _Cache(function, "-unit" if kind.is_unit else "")
     return compiled
 
 

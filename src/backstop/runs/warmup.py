@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def warm() -> float:
     with tempfile.TemporaryDirectory() as claims:
         mates = _start_mates(claims)
         try:
-            compile_units(claims)
+            compile_units(claims, mates=mates)
         finally:
             for mate in mates:
                 mate.kill()
@@ -67,7 +68,7 @@ def _start_mates(claims: str) -> list[subprocess.Popen[bytes]]:
     return [subprocess.Popen([sys.executable, "-c", words]) for _ in range(count)]
 
 
-def compile_units(claims: str, *, is_mate: bool = False) -> None:
+def compile_units(claims: str, *, is_mate: bool = False, mates: Sequence[subprocess.Popen[bytes]] = ()) -> None:
     """Compile all units together with other processes: each takes the next one that nobody has.
 
     ``claims`` is a folder in which a taken unit leaves an empty file. A unit can be taken once the
@@ -82,6 +83,8 @@ def compile_units(claims: str, *, is_mate: bool = False) -> None:
             taken.load()
         elif is_mate and not any(_is_free(claims, each) for each in left):
             return
+        elif not is_mate and all(mate.poll() is not None for mate in mates):
+            break  # what a mate took and did not finish is compiled below
         else:
             time.sleep(0.02)
         left = [each for each in left if not each._cache.has(each.declared)]
