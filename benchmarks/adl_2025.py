@@ -181,7 +181,9 @@ def run(data: Path) -> dict[str, Any]:
 
 
 def is_sound(figures: dict[str, Any]) -> bool:
-    """Return whether every budget was met to the atom, with nothing found against its certificate."""
+    """Return whether every budget was met to the atom, with nothing found against its
+    certificate.
+    """
     return all(each["exact"] and not each["findings"] for wave in figures["waves"] for each in wave["policies"])
 
 

@@ -1,7 +1,7 @@
 """What compiling costs: from an empty cache, after an edit in one stage, after a comment.
 
-``python -m benchmarks.compiling [--base COMMIT]`` works on copies of the source with a cache of their
-own and prints one JSON object. With a base it measures that commit, too, in the same run.
+``python -m benchmarks.compiling [--base COMMIT]`` works on copies of the source with a cache of
+their own and prints one JSON object. With a base it measures that commit, too, in the same run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Quiet marks in one market of one-position accounts, against ``LiquidationEngine.on_mark`` of lrvx."""
+"""Quiet marks in one market of one-position accounts, against ``LiquidationEngine.on_mark`` of
+lrvx.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The engine's step against the same rules in plain Python: 60 % fills, 39 % transfers, 1 % marks."""
+"""The engine's step against the same rules in plain Python: 60 % fills, 39 % transfers, 1 %
+marks.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""The shape of the source, counted: lines and functions per room, long functions, wide lines of docs.
+"""The shape of the source, counted: lines and functions per room, long functions, wide lines of
+docs.
 
-``python -m benchmarks.shape [--base COMMIT]`` prints one JSON object, of a commit beside it if asked.
+``python -m benchmarks.shape [--base COMMIT]`` prints one JSON object, of a commit beside it if
+asked.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ def _rooms(root: Path) -> dict[str, dict[str, int]]:
 
 
 def _wide_prose(root: Path) -> dict[str, int]:
-    """Return how many lines of prose are wider than 100 columns; tables, code and links left out."""
+    """Return how many lines of prose are wider than 100 columns; tables, code and links left
+    out.
+    """
     found = {"pages": 0, "rules and concepts": 0}
     for path in [root / name for name in _PAGES] + sorted((root / "docs").rglob("*.md")):
         kind = "rules and concepts" if str(path.relative_to(root)).startswith(_RULES) else "pages"

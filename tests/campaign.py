@@ -1,4 +1,5 @@
-"""Engine and reference over random streams: every effect of every event, and every digest, must be equal.
+"""Engine and reference over random streams: every effect of every event, and every digest, must be
+equal.
 
 ``python -m tests.campaign --streams 100000`` is the long form; tests run a short one. A difference
 prints its seed and the one command that repeats it.
@@ -70,7 +71,8 @@ def compare_stream(seed: int) -> Difference | None:
         try:
             step(state, rows[: place + 1], place)
         except OverflowError as error:
-            # One event brought more than a venue's limit allows: the engine stops there, as the rules say, and the stream ends.
+            # One event brought more than a venue's limit allows: the engine stops there, as the
+            # rules say, and the stream ends.
             return None if must_stop else Difference(seed, place, f"the engine stopped: {error}")
         if must_stop:
             return Difference(seed, place, f"the engine went on after {len(expected)} effects of one event")

@@ -1,8 +1,8 @@
 """The tests of the rooms you work in, shortest first, within a budget of seconds.
 
-``python -m tests.quick`` looks at what differs from the last commit; ``python -m tests.quick journal
-cli`` names the rooms. How long a test takes is remembered in pytest's cache. Tests that the budget
-leaves out are counted and named as not run: ``make test`` runs them.
+``python -m tests.quick`` looks at what differs from the last commit; ``python -m tests.quick
+journal cli`` names the rooms. How long a test takes is remembered in pytest's cache. Tests that the
+budget leaves out are counted and named as not run: ``make test`` runs them.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ class Budget:
 
 
 def rooms_of(paths: list[str]) -> list[str]:
-    """Return the test folders of changed files: that of a room of ``src``, or the changed one itself."""
+    """Return the test folders of changed files: that of a room of ``src``, or the changed one
+    itself.
+    """
     rooms = set()
     for path in paths:
         parts = Path(path).parts
@@ -73,7 +75,9 @@ def rooms_of(paths: list[str]) -> list[str]:
 
 
 def rooms_changed() -> list[str]:
-    """Return the test folders of what differs from the last commit; where nothing does, of that commit."""
+    """Return the test folders of what differs from the last commit; where nothing does, of that
+    commit.
+    """
 
     def git(*words: str) -> list[str]:
         return subprocess.run(["git", *words], cwd=_ROOT, check=True, capture_output=True, text=True).stdout.split("\n")

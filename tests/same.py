@@ -25,7 +25,9 @@ _BLOCK = 100
 
 
 def stream_hash(seed: int) -> str:
-    """Return a hash of the effects of one random stream and of its digests, every 16 events and at the end."""
+    """Return a hash of the effects of one random stream and of its digests, every 16 events and at
+    the end.
+    """
     import numpy as np
 
     from backstop.core.digest import state_digest

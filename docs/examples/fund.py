@@ -1,4 +1,6 @@
-"""The fund supports the closing orders of an insolvent account, and pays the deficit of a flat one."""
+"""The fund supports the closing orders of an insolvent account, and pays the deficit of a flat
+one.
+"""
 
 from desk import Desk, K, money
 

@@ -1,4 +1,6 @@
-"""Lots that nobody can take are torn up at mark; the fund pays what it has, the rest is uncovered."""
+"""Lots that nobody can take are torn up at mark; the fund pays what it has, the rest is
+uncovered.
+"""
 
 from desk import Desk, K
 

@@ -1,7 +1,7 @@
 """backstop: the default-management engine of a crypto-derivatives venue.
 
-``from backstop import Venue, replay`` is the Python face (``backstop.face``); its names are imported
-when they are asked for, so that ``import backstop`` and ``backstop --help`` stay light.
+``from backstop import Venue, replay`` is the Python face (``backstop.face``); its names are
+imported when they are asked for, so that ``import backstop`` and ``backstop --help`` stay light.
 """
 
 from __future__ import annotations

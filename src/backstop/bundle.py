@@ -21,7 +21,9 @@ __all__ = ["Bundle", "bundle"]
 
 
 class Bundle:
-    """Base of a bundle: ``FIELDS`` names its arrays, each with its dtype and number of dimensions."""
+    """Base of a bundle: ``FIELDS`` names its arrays, each with its dtype and number of
+    dimensions.
+    """
 
     FIELDS: ClassVar[dict[str, tuple[Any, int]]] = {}
     #: Its type in compiled code; ``bundle`` sets it.
@@ -30,7 +32,8 @@ class Bundle:
     def __init__(self, **arrays: NDArray[Any]) -> None:
         """Keep the arrays and the table of their addresses.
 
-        Raises ``TypeError`` where a field is missing, unknown, or not of its dtype, shape and layout.
+        Raises ``TypeError`` where a field is missing, unknown, or not of its dtype, shape and
+        layout.
         """
         if arrays.keys() != self.FIELDS.keys():
             raise TypeError(f"{type(self).__name__} needs the arrays {sorted(self.FIELDS)}, it was given {sorted(arrays)}")
@@ -65,7 +68,9 @@ def _rebuild(cls: type[Bundle], arrays: dict[str, NDArray[Any]]) -> Bundle:
 
 
 def _places(fields: dict[str, tuple[Any, int]]) -> dict[str, int]:
-    """Return where each array stands in the table: a word for its address, then one per dimension."""
+    """Return where each array stands in the table: a word for its address, then one per
+    dimension.
+    """
     places, place = {}, 0
     for name, (_, dimensions) in fields.items():
         places[name] = place

@@ -1,9 +1,10 @@
 """What a kernel's machine code depends on: a hash of all that the compiler reads for it.
 
-The compiler reads the bytecode of a function, the globals and the bundles that it names, and the same
-of every kernel that it calls. ``closure_of`` hashes exactly these. Comments, docstrings, line numbers
-and the folder of the source are not among them, so none of them makes a kernel compile again. A unit
-(``compiled.unit``) that a kernel calls counts by its name and its signature, not by its body.
+The compiler reads the bytecode of a function, the globals and the bundles that it names, and the
+same of every kernel that it calls. ``closure_of`` hashes exactly these. Comments, docstrings, line
+numbers and the folder of the source are not among them, so none of them makes a kernel compile
+again. A unit (``compiled.unit``) that a kernel calls counts by its name and its signature, not by
+its body.
 
 A value of a kind that is not known here is an error: a dependency that is not seen would let old
 machine code run.
@@ -59,7 +60,10 @@ def signature_text(function: Any) -> str:
 
 
 def closure_of(function: Any) -> Closure:
-    """Return the closure of a kernel. Raises ``TypeError`` where it names what is not understood."""
+    """Return the closure of a kernel.
+
+    Raises ``TypeError`` where it names what is not understood.
+    """
     parts: dict[str, _Part] = {}
     kernels: dict[str, Any] = {}
     left: list[Any] = [function]

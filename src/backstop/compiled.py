@@ -1,4 +1,5 @@
-"""The way to numba: ``kernel`` and its kin compile a function, and their cache never serves old code.
+"""The way to numba: ``kernel`` and its kin compile a function, and their cache never serves old
+code.
 
 Four decorators, from the smallest part of a program to the largest:
 
@@ -9,12 +10,14 @@ Four decorators, from the smallest part of a program to the largest:
   and called from several places is a unit, so that an edit of it compiles it alone.
 
 numba as it comes optimises every function together with all that it calls, again at each step up a
-chain of calls. Here only units are optimised (``_UnitLibrary``); a kernel waits as it was translated
-(``_PartLibrary``). A public kernel that Python calls is compiled for that call, as a unit is.
+chain of calls. Here only units are optimised (``_UnitLibrary``); a kernel waits as it was
+translated (``_PartLibrary``). A public kernel that Python calls is compiled for that call, as a
+unit is.
 
-What is compiled is kept on disk by the name of the function and a hash of its closure (``closure``).
-So an edit compiles exactly the functions that it changes, and two checkouts of one source share the
-files. numba's own cache goes by path and does not notice an edited callee in another module.
+What is compiled is kept on disk by the name of the function and a hash of its closure
+(``closure``). So an edit compiles exactly the functions that it changes, and two checkouts of one
+source share the files. numba's own cache goes by path and does not notice an edited callee in
+another module.
 
 Python semantics of division are kept (a zero divisor raises), ``fastmath`` is never on. The reasons
 stand in docs/decisions/0028-compile-units.md.
@@ -51,7 +54,8 @@ _settings: Any = numba.config
 COMPILED = not _settings.DISABLE_JIT
 
 
-# ---- Where files stand -----------------------------------------------------------------------------
+# ---- Where files stand
+# -----------------------------------------------------------------------------
 
 
 def _folder_key() -> str:
@@ -111,11 +115,14 @@ class _Locator(caching._CacheLocator):
         return cls(py_func)
 
 
-# ---- What is compiled, and when it is optimised ------------------------------------------------------
+# ---- What is compiled, and when it is optimised
+# ------------------------------------------------------
 
 
 class _PartLibrary(codegen.JITCodeLibrary):
-    """The translation of one kernel, neither optimised nor linked with the kernels that it calls."""
+    """The translation of one kernel, neither optimised nor linked with the kernels that it
+    calls.
+    """
 
     #: The name and the signature of its kernel, by which a caller on disk finds it again.
     owner: tuple[str, tuple[Any, ...]]
@@ -210,7 +217,8 @@ class _UnitCompiler(compiler.Compiler):
         return super()._compile_bytecode()
 
 
-# ---- What stands on disk ---------------------------------------------------------------------------
+# ---- What stands on disk
+# ---------------------------------------------------------------------------
 
 
 class _Implementation(caching.CompileResultCacheImpl):
@@ -293,7 +301,8 @@ class _Cache(caching.FunctionCache):
         return self._index_key(sig, target.codegen()) in self._cache_file._load_index()
 
 
-# ---- Functions that are compiled -------------------------------------------------------------------
+# ---- Functions that are compiled
+# -------------------------------------------------------------------
 
 
 class _Compiled(registry.CPUDispatcher):
@@ -377,7 +386,8 @@ class _Unit(_Compiled):
     def add_overload(self, cres: Any) -> None:
         """Keep the machine code, and let callers find it by its symbol in place of a copy.
 
-        Python may call it with other types (rows that must not be written, say). Such code is its own.
+        Python may call it with other types (rows that must not be written, say). Such code is its
+        own.
         """
         super().add_overload(cres)
         if tuple(cres.signature.args) != self.declared:
@@ -411,7 +421,9 @@ def _type_of(note: str, scope: dict[str, Any]) -> Any:
 
 
 def _far_call(symbol: str, fndesc: Any) -> Any:
-    """Return what numba writes for a call of a unit: a call of a symbol elsewhere, errors passed on."""
+    """Return what numba writes for a call of a unit: a call of a symbol elsewhere, errors passed
+    on.
+    """
 
     def write(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         kind = context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes)
@@ -427,14 +439,17 @@ def _far_call(symbol: str, fndesc: Any) -> Any:
 
 
 def _widen(argument: Any) -> Any:
-    """Return int64 for every signed integer type and for a member of an IntEnum, other types as they are."""
+    """Return int64 for every signed integer type and for a member of an IntEnum, other types as
+    they are.
+    """
     types: Any = numba.types
     plain = types.unliteral(argument)
     is_number = isinstance(plain, types.IntEnumMember) or (isinstance(plain, types.Integer) and plain is not types.uint64)
     return types.int64 if is_number else plain
 
 
-# ---- The decorators ----------------------------------------------------------------------------------
+# ---- The decorators
+# ----------------------------------------------------------------------------------
 
 
 def _compile(function: Any, kind: type[_Compiled], pipeline: Any, **flags: bool | str) -> Any:
@@ -482,7 +497,9 @@ def merged(function: Function) -> Function:
 
 
 def units_of(function: Any) -> list[Any]:
-    """Return the units that a unit or kernel needs, itself included where it is one; callees first."""
+    """Return the units that a unit or kernel needs, itself included where it is one; callees
+    first.
+    """
     found: dict[int, Any] = {}
 
     def visit(each: Any) -> None:

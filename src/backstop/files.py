@@ -1,4 +1,6 @@
-"""Output files: written whole or not at all, never over a device or a pipe, and with errors that name them."""
+"""Output files: written whole or not at all, never over a device or a pipe, and with errors that
+name them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ __all__ = ["checked_file", "named_errors", "read_bounded", "told", "written_whol
 def checked_file(path: Path) -> None:
     """See that nothing stands at a path, or a file.
 
-    Raises ``IsADirectoryError`` for a folder, ``FileExistsError`` for a device, a pipe or a socket, and other ``OSError``.
+    Raises ``IsADirectoryError`` for a folder, ``FileExistsError`` for a device, a pipe or a socket,
+    and other ``OSError``.
     """
     try:
         mode = path.stat().st_mode
@@ -29,7 +32,9 @@ def checked_file(path: Path) -> None:
 
 @contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """Let an ``OSError`` of the block that names no file name this one: a full disk does not say where it is full."""
+    """Let an ``OSError`` of the block that names no file name this one: a full disk does not say
+    where it is full.
+    """
     try:
         yield
     except OSError as error:
@@ -40,10 +45,12 @@ def named_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def written_whole(path: Path, *, may_replace: bool = True) -> Iterator[Path]:
-    """Give the path of an empty file beside ``path`` to write to; when the block ends it takes the place of ``path``.
+    """Give the path of an empty file beside ``path`` to write to; when the block ends it takes the
+    place of ``path``.
 
-    Where the block fails, what was there stays as it was. Links are followed. Raises ``FileExistsError`` where something is there
-    that may not be replaced, and other ``OSError``, which name ``path``.
+    Where the block fails, what was there stays as it was. Links are followed. Raises
+    ``FileExistsError`` where something is there that may not be replaced, and other ``OSError``,
+    which name ``path``.
     """
     checked_file(path)
     place = Path(os.path.realpath(path))
@@ -84,7 +91,10 @@ def told(error: OSError) -> str:
 
 
 def read_bounded(path: Path, bytes_max: int) -> bytes | None:
-    """Return a file's bytes; None where there are more than ``bytes_max``: a device has no end. Raises ``OSError``."""
+    """Return a file's bytes; None where there are more than ``bytes_max``: a device has no end.
+
+    Raises ``OSError``.
+    """
     with path.open("rb") as file:
         content = file.read(bytes_max + 1)
     return content if len(content) <= bytes_max else None

@@ -1,6 +1,7 @@
 """Text on its way to a terminal: what a file holds must not steer it.
 
-A name may hold any letter. A terminal obeys some of them: colours, titles, a cursor that writes over what stands there.
+A name may hold any letter. A terminal obeys some of them: colours, titles, a cursor that writes
+over what stands there.
 """
 
 from __future__ import annotations
@@ -26,5 +27,7 @@ def one_line(text: str) -> str:
 
 
 def shown_name(name: str) -> str:
-    """Return a name as it is printed: in one line, escaped, and no more than ``NAME_MAX`` letters of it."""
+    """Return a name as it is printed: in one line, escaped, and no more than ``NAME_MAX`` letters
+    of it.
+    """
     return one_line(name if len(name) <= NAME_MAX else name[:NAME_MAX] + "…")

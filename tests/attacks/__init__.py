@@ -1,1 +1,3 @@
-"""Attacks on the engine: each plays an adversary, on both sides of the market, with every invariant watched."""
+"""Attacks on the engine: each plays an adversary, on both sides of the market, with every invariant
+watched.
+"""

@@ -1,7 +1,8 @@
-"""A stage for attacks: the engine, the reference and every check of the invariants at each event, on either side of the market.
+"""A stage for attacks: the engine, the reference and every check of the invariants at each event,
+on either side of the market.
 
-Scenes are told for a long position that a fall hurts. ``side = -1`` plays the same with shorts and a rise: lots change
-their sign, and prices are mirrored at the first mark.
+Scenes are told for a long position that a fall hurts. ``side = -1`` plays the same with shorts and
+a rise: lots change their sign, and prices are mirrored at the first mark.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def venue(
     market: dict[str, int] | None = None,
     **closeout: int,
 ) -> VenueRules:
-    """Return a venue of like markets, 5 % maintenance, the whole visible depth within 2 % to be taken."""
+    """Return a venue of like markets, 5 % maintenance, the whole visible depth within 2 % to be
+    taken.
+    """
     rules = MarketRules(1, 1 << 20, 1 << 20, FIVE_PERCENT, band_offset_ppm=(1_000, 10_000), slippage_tolerance_ppm=20_000, **market or {})
     return VenueRules(
         (rules,) * markets,

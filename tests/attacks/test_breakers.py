@@ -1,4 +1,6 @@
-"""Breakers under attack: under any signals a stop ends, and closing is never held back; orders stay off the halting band."""
+"""Breakers under attack: under any signals a stop ends, and closing is never held back; orders stay
+off the halting band.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,8 @@ def attack(scene: Scene, rng: Random, signal: str) -> None:
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("signal", ["constant", "flapping", "index", "flow", "operator", "silence", "everything"])
 def test_no_signal_holds_a_breaker_and_none_holds_back_closing(side: int, signal: str) -> None:
-    """Two minutes of one signal, or of all: every state is left within its longest hold of the next event; then all is open.
+    """Two minutes of one signal, or of all: every state is left within its longest hold of the next
+    event; then all is open.
 
     On the way, in every state, a holder closes a lot itself and is not refused.
     """
@@ -112,17 +115,21 @@ def test_no_signal_holds_a_breaker_and_none_holds_back_closing(side: int, signal
     assert scene.watch.everything_ends() == []
 
 
-# -- the mark that an engine's own orders move -------------------------------------------------------
+# -- the mark that an engine's own orders move
+# -------------------------------------------------------
 
 
 def crash_world(side: int, halt_ppm: int) -> tuple[VenueRules, NDArray[np.void]]:
-    """Return forty accounts at ten times leverage on either side, a fall (or rise) of 10 % in 40 s, and breakers on the price."""
+    """Return forty accounts at ten times leverage on either side, a fall (or rise) of 10 % in 40 s,
+    and breakers on the price.
+    """
     rules = small_rules(1)
     market = rules.markets[0]._replace(price_throttle_ppm=halt_ppm // 2, price_halt_ppm=halt_ppm, price_exit_ppm=halt_ppm // 4)
     market = market._replace(slippage_tolerance_ppm=50_000, band_offset_ppm=(1_000, 10_000, 40_000))
     breakers = BreakerRules(hold_max_ns=45 * SECOND, reopen_ns=3 * SECOND, price_window_ns=30 * SECOND)
     prices = [100_000 - side * 250 * step for step in range(40)]
-    # Long and short in turn, with 10.3 % of notional down to 3.4 %, so that they fall one after another.
+    # Long and short in turn, with 10.3 % of notional down to 3.4 %, so that they fall one after
+    # another.
     accounts = opening(80, 60, 100_000, 1)
     cash = accounts["kind"] == EventKind.TRANSFER
     accounts["amount"][cash] = 6_200_000 - 52_000 * np.arange(80)
@@ -131,7 +138,9 @@ def crash_world(side: int, halt_ppm: int) -> tuple[VenueRules, NDArray[np.void]]
 
 
 def replayed(rules: VenueRules, outside: NDArray[np.void]) -> list[tuple[np.void, list[np.void]]]:
-    """Run engine and simulated venue, closing orders moving the marks; return each merged event with its effects."""
+    """Run engine and simulated venue, closing orders moving the marks; return each merged event
+    with its effects.
+    """
     state = new_state(rules)
     book = Book(depth_lots=(40, 60, 80), permanent_impact_ppm=500_000)
     world = new_world(rules, [book], start_ns=0, impact=True)
@@ -145,9 +154,12 @@ def replayed(rules: VenueRules, outside: NDArray[np.void]) -> list[tuple[np.void
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("halt_ppm", [60_000, 80_000])
 def test_closing_orders_never_reach_through_the_halting_band(side: int, halt_ppm: int) -> None:
-    """With impact on, closing moves the marks it is judged by. No order's limit lies beyond the price that would halt its market.
+    """With impact on, closing moves the marks it is judged by.
 
-    The band is worked out from the marks that went by, over the present and the last window, not from the engine's rows.
+    No order's limit lies beyond the price that would halt its market.
+
+    The band is worked out from the marks that went by, over the present and the last window, not
+    from the engine's rows.
     """
     rules, outside = crash_world(side, halt_ppm)
     windows: dict[int, list[int]] = {}
@@ -179,7 +191,9 @@ def test_closing_orders_never_reach_through_the_halting_band(side: int, halt_ppm
 
 @pytest.mark.parametrize("side", SIDES)
 def test_own_impact_is_bounded_by_the_breaker_and_the_market_reopens(side: int) -> None:
-    """Fills of closing orders within a halt's band alone never make the mark leave it; with the breaker the fall stops, then goes on."""
+    """Fills of closing orders within a halt's band alone never make the mark leave it; with the
+    breaker the fall stops, then goes on.
+    """
     rules, outside = crash_world(side, 60_000)
     state = BreakerState.OPEN
     sent_in_halt, seen = 0, []

@@ -1,4 +1,6 @@
-"""Dust: closing in the smallest slices, and deleveraging in the smallest waves, conserve everything and end."""
+"""Dust: closing in the smallest slices, and deleveraging in the smallest waves, conserve everything
+and end.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ F = EffectKind
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("answers", ["fills", "ends", "ignores"])
 def test_minimal_slices_end(side: int, answers: str) -> None:
-    """One lot is visible a second, and each slice closes one; or the venue shows depth and fills nothing, or never answers.
+    """One lot is visible a second, and each slice closes one; or the venue shows depth and fills
+    nothing, or never answers.
 
     In no more steps than lots, or by the deadline, the account is out of default.
     """
@@ -44,7 +47,9 @@ def test_minimal_slices_end(side: int, answers: str) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_entering_and_leaving_default_for_ever_costs_lots_each_time(side: int) -> None:
-    """A mark that swings by a tick around maintenance: each round closes at least a lot, so that there are no more than lots."""
+    """A mark that swings by a tick around maintenance: each round closes at least a lot, so that
+    there are no more than lots.
+    """
     scene = Scene(venue((Stage.CLOSEOUT, Stage.ADL, Stage.TEAR_UP), fee_ppm=1_000), side)
     scene.trade(scene.open(10**6), -100, FIRST_MARK)
     loser = scene.open(4_000)
@@ -72,7 +77,9 @@ def test_entering_and_leaving_default_for_ever_costs_lots_each_time(side: int) -
 
 @pytest.mark.parametrize("side", SIDES)
 def test_many_tiny_waves_conserve_and_end(side: int) -> None:
-    """Three hundred accounts of one lot against as many of one lot, deficits of single atoms: a wave each, nothing left over."""
+    """Three hundred accounts of one lot against as many of one lot, deficits of single atoms: a
+    wave each, nothing left over.
+    """
     rules = venue((Stage.ADL, Stage.TEAR_UP))
     rules = rules._replace(limits=rules.limits._replace(accounts_max=256, positions_max=1_024))
     scene = Scene(rules, side)
@@ -96,7 +103,9 @@ def test_many_tiny_waves_conserve_and_end(side: int) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_single_atoms_of_funding_wake_nobody_twice(side: int) -> None:
-    """An account at the edge charged atom by atom: every event ends, and health only worsens with its equity."""
+    """An account at the edge charged atom by atom: every event ends, and health only worsens with
+    its equity.
+    """
     scene = Scene(venue((Stage.ADL, Stage.TEAR_UP)), side)
     scene.trade(scene.open(10**6), -10, FIRST_MARK)
     loser = scene.open(520)

@@ -1,4 +1,6 @@
-"""A provider that accepts and fails: its word costs the defaulter a moment, never a unit, and it loses its standing."""
+"""A provider that accepts and fails: its word costs the defaulter a moment, never a unit, and it
+loses its standing.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ STAGES = (Stage.TAKEOVER, Stage.FUND, Stage.ADL, Stage.TEAR_UP)
 
 
 def stage(side: int, *, reliable: bool) -> tuple[Scene, int, int]:
-    """Return a scene with a provider that will not keep its word, one that will where asked for, and a rich counterparty."""
+    """Return a scene with a provider that will not keep its word, one that will where asked for,
+    and a rich counterparty.
+    """
     scene = Scene(venue(STAGES, providers=(provider(edge_ppm=0),) * (1 + reliable)), side)
     scene.cash(FUND, 10_000)
     scene.trade(scene.open(10**6), -100, FIRST_MARK)
@@ -29,7 +33,9 @@ def stage(side: int, *, reliable: bool) -> tuple[Scene, int, int]:
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("reliable", [True, False])
 def test_acceptance_without_money_is_a_failure_and_the_lots_go_elsewhere(side: int, reliable: bool) -> None:
-    """It withdraws its money once it is asked, and accepts: refused; another provider, or ADL, takes the lots in that event."""
+    """It withdraws its money once it is asked, and accepts: refused; another provider, or ADL,
+    takes the lots in that event.
+    """
     scene, liar, loser = stage(side, reliable=reliable)
     scene.charge(loser, 800)  # 300 of equity, maintenance 500
     first = scene.open_ids()
@@ -53,7 +59,9 @@ def test_acceptance_without_money_is_a_failure_and_the_lots_go_elsewhere(side: i
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("way", ["refuses", "is silent", "accepts without money"])
 def test_repeated_failure_switches_off_and_time_brings_back(side: int, way: str) -> None:
-    """Three failures in a row: OFF for a minute, then asked again with a clean count, at a score that it must earn."""
+    """Three failures in a row: OFF for a minute, then asked again with a clean count, at a score
+    that it must earn.
+    """
     scene, liar, _ = stage(side, reliable=False)
     for number in range(3):
         account = scene.open(1_100)
@@ -85,7 +93,9 @@ def test_repeated_failure_switches_off_and_time_brings_back(side: int, way: str)
 
 @pytest.mark.parametrize("side", SIDES)
 def test_provider_that_falls_with_what_it_took_is_closed_like_anyone(side: int) -> None:
-    """It takes all it may; the market goes on against it; it is not asked to save itself, and the chain ends."""
+    """It takes all it may; the market goes on against it; it is not asked to save itself, and the
+    chain ends.
+    """
     scene, liar, loser = stage(side, reliable=False)
     scene.charge(loser, 1_050)
     for number in scene.open_ids():
@@ -101,7 +111,9 @@ def test_provider_that_falls_with_what_it_took_is_closed_like_anyone(side: int) 
 
 @pytest.mark.parametrize("side", SIDES)
 def test_provider_cannot_be_asked_beyond_its_margin_by_many_at_once(side: int) -> None:
-    """Ten accounts default in one mark: what is offered in all fits the provider's margin, before any answer."""
+    """Ten accounts default in one mark: what is offered in all fits the provider's margin, before
+    any answer.
+    """
     scene, liar, _ = stage(side, reliable=False)
     for _ in range(10):
         account = scene.open(1_100)
@@ -119,7 +131,9 @@ def test_provider_cannot_be_asked_beyond_its_margin_by_many_at_once(side: int) -
 
 @pytest.mark.parametrize("side", SIDES)
 def test_a_provider_that_trickles_holds_nobody_for_long(side: int) -> None:
-    """One lot in five seconds, answered at the last moment: after twice the deadline of closeout the next stages have their turn."""
+    """One lot in five seconds, answered at the last moment: after twice the deadline of closeout
+    the next stages have their turn.
+    """
     rules = provider(1_100, 400, edge_ppm=0)
     stages = (Stage.RESTRICT, Stage.TAKEOVER, Stage.ADL, Stage.TEAR_UP)
     scene = Scene(venue(stages, providers=(rules,)), side)
@@ -142,7 +156,9 @@ def test_a_provider_that_trickles_holds_nobody_for_long(side: int) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_one_silence_is_one_failure(side: int) -> None:
-    """Three offers of three accounts lapse in one second: the provider cools off, it is not switched off."""
+    """Three offers of three accounts lapse in one second: the provider cools off, it is not
+    switched off.
+    """
     stages = (Stage.RESTRICT, Stage.TAKEOVER, Stage.ADL, Stage.TEAR_UP)
     scene = Scene(venue(stages, providers=(provider(),)), side)
     scene.bind(0, scene.open(1_000_000))
@@ -156,7 +172,9 @@ def test_one_silence_is_one_failure(side: int) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_no_place_for_an_offer_is_no_refusal(side: int) -> None:
-    """One order at a time: the second defaulter waits for the place, and is taken over, not deleveraged."""
+    """One order at a time: the second defaulter waits for the place, and is taken over, not
+    deleveraged.
+    """
     stages = (Stage.RESTRICT, Stage.TAKEOVER, Stage.ADL, Stage.TEAR_UP)
     rules = venue(stages, providers=(provider(),))
     scene = Scene(rules._replace(limits=rules.limits._replace(orders_max=1)), side)

@@ -36,7 +36,9 @@ def test_fund_gets_a_share_of_what_was_charged(side: int, asked: int) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_no_fee_takes_what_an_order_on_its_way_relies_on(side: int) -> None:
-    """An order left at the zero price of equity 400; a fee that took that equity first would leave the fund to pay for it."""
+    """An order left at the zero price of equity 400; a fee that took that equity first would leave
+    the fund to pay for it.
+    """
     scene = Scene(venue(fund=FundsRules(trading_fee_share_ppm=1_000_000)), side)
     scene.cash(FUND, 10_000)
     account = scene.open(1_100)
@@ -52,7 +54,9 @@ def test_no_fee_takes_what_an_order_on_its_way_relies_on(side: int) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_empty_account_cannot_be_charged_again_and_again(side: int) -> None:
-    """Hundreds of fees of an account that has nothing, or owes: no unit reaches fund or venue, and no deficit grows."""
+    """Hundreds of fees of an account that has nothing, or owes: no unit reaches fund or venue, and
+    no deficit grows.
+    """
     scene = Scene(venue(fund=FundsRules(trading_fee_share_ppm=1_000_000), order_timeout_ns=1 << 50), side)
     flat, holder = scene.open(0), scene.open(1_100)
     scene.trade(holder, 10, FIRST_MARK)
@@ -68,7 +72,9 @@ def test_empty_account_cannot_be_charged_again_and_again(side: int) -> None:
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("price", [930, 925, 915, 911, 910])
 def test_liquidation_fee_is_paid_out_of_what_is_above_the_zero_price(side: int, price: int) -> None:
-    """The fund is credited what the account paid, and no fee leaves an account worse than its zero price."""
+    """The fund is credited what the account paid, and no fee leaves an account worse than its zero
+    price.
+    """
     scene = Scene(venue(fee_ppm=50_000, deadline_ns=1 << 50), side)
     account = scene.open(1_100)
     scene.trade(account, 10, FIRST_MARK)

@@ -1,7 +1,8 @@
 """Rounding that adds up: ADL waves by the hundred thousand, and not one atom drifts.
 
-Each wave closes the odd lots of an insolvent account at an odd zero price against several counterparties, whose costs are
-odd fractions. ``BACKSTOP_WAVES=1000000`` (``make drift``) runs the long form.
+Each wave closes the odd lots of an insolvent account at an odd zero price against several
+counterparties, whose costs are odd fractions. ``BACKSTOP_WAVES=1000000`` (``make drift``) runs the
+long form.
 """
 
 from __future__ import annotations
@@ -69,7 +70,9 @@ def opening(tape: Tape) -> NDArray[np.void]:
 
 
 def block_of_waves(tape: Tape, rng: np.random.Generator, deficits: NDArray[np.int64]) -> NDArray[np.void]:
-    """Write waves: a mark, a deposit, a trade with OUTSIDE, a charge that leaves a deficit; the counterparties trade back."""
+    """Write waves: a mark, a deposit, a trade with OUTSIDE, a charge that leaves a deficit; the
+    counterparties trade back.
+    """
     count = len(deficits)
     rows = np.zeros((count, 5), dtype=EVENT)
     rows["market"] = NONE
@@ -105,7 +108,9 @@ def run(state: State, rows: NDArray[np.void]) -> dict[EffectKind, int]:
 
 
 def findings(state: State, lost: int) -> list[str]:
-    """Return what does not add up: the ledger, the lots, the costs, the defaulter, and what the counterparties lost."""
+    """Return what does not add up: the ledger, the lots, the costs, the defaulter, and what the
+    counterparties lost.
+    """
     house, accounts = state.house, state.accounts["balance"][: 1 + COUNTERPARTIES]
     rows = state.positions[: int(state.engine[0].positions_now)]
     clearing = int(house[int(house_slot(-16))])
@@ -118,14 +123,17 @@ def findings(state: State, lost: int) -> list[str]:
         found.append("something was left over, or nobody paid")
     if int(accounts[0]) or int(rows[rows["account"] == 0]["lots"].sum()):
         found.append(f"the defaulter keeps {accounts[0]}")
-    # OUTSIDE realises what the counterparties pay: with all positions at the mark, nothing but the deficits left the accounts.
+    # OUTSIDE realises what the counterparties pay: with all positions at the mark, nothing but the
+    # deficits left the accounts.
     if lost_so_far(state) != lost:
         found.append(f"deficits of {lost}, the charges beyond what was paid in are {lost_so_far(state)}")
     return found
 
 
 def lost_so_far(state: State) -> int:
-    """Return what was charged to the defaulter beyond what it brought: nobody but its counterparties can have paid it."""
+    """Return what was charged to the defaulter beyond what it brought: nobody but its
+    counterparties can have paid it.
+    """
     others_brought = COUNTERPARTIES * 10**15
     paid_in = -int(state.house[int(house_slot(WORLD))])
     return others_brought - paid_in
@@ -134,7 +142,9 @@ def lost_so_far(state: State) -> int:
 @pytest.mark.parametrize("side", [1, -1])
 @pytest.mark.parametrize("policy", [AdlPolicy.CAPPED_PRO_RATA, AdlPolicy.PRO_RATA])
 def test_nothing_drifts(side: int, policy: AdlPolicy) -> None:
-    """After every thousand waves everything sums to zero, and the deficits were paid by the counterparties to the atom."""
+    """After every thousand waves everything sums to zero, and the deficits were paid by the
+    counterparties to the atom.
+    """
     waves = WAVES // 4 if policy == AdlPolicy.PRO_RATA else WAVES
     rules, tape, rng = make_rules(policy), Tape(side), np.random.default_rng(5 + side)
     state = new_state(rules)

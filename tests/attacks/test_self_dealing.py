@@ -1,4 +1,5 @@
-"""Self-dealing: one owner on both sides of a trade, who lets one account fail and takes the gain of the other.
+"""Self-dealing: one owner on both sides of a trade, who lets one account fail and takes the gain of
+the other.
 
 The fund loses nothing to it: before the fund pays for an account, the owner's other accounts do.
 """
@@ -61,7 +62,10 @@ def take_out(scene: Scene, accounts: list[int]) -> int:
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("fall", [950, 900, 700, 500])
 def test_two_legs_of_one_owner_cost_the_fund_nothing(side: int, fall: int) -> None:
-    """Percolator's drain: opposite legs, the losing one deep in deficit, the winning one withdrawn. Here it pays first."""
+    """Percolator's drain: opposite legs, the losing one deep in deficit, the winning one withdrawn.
+
+    Here it pays first.
+    """
     scene = scene_of(side)
     loser, winner = scene.open(1_100, OWNER), scene.open(1_100, OWNER)
     scene.trade(loser, 10, FIRST_MARK, other=winner)
@@ -71,14 +75,17 @@ def test_two_legs_of_one_owner_cost_the_fund_nothing(side: int, fall: int) -> No
     assert scene.fund >= FUND
     assert out <= 2_200
     paid = [row for row in of(effects, F.POSTING) if row.code == C.NETTING]
-    # Ten lots that fall by more than 110 each are beyond what the loser has: its twin gives exactly what lacks.
+    # Ten lots that fall by more than 110 each are beyond what the loser has: its twin gives exactly
+    # what lacks.
     lacks = 10 * (FIRST_MARK - fall) - 1_100
     assert sum(row.amount for row in paid) == max(0, lacks)
 
 
 @pytest.mark.parametrize("side", SIDES)
 def test_gain_withdrawn_step_by_step_leaves_nothing_to_take(side: int) -> None:
-    """The winner withdraws after every tick; the last tick makes its twin insolvent, and brings it that same gain."""
+    """The winner withdraws after every tick; the last tick makes its twin insolvent, and brings it
+    that same gain.
+    """
     scene = scene_of(side, deadline_ns=1 << 50)
     loser, winner = scene.open(1_010, OWNER), scene.open(1_010, OWNER)
     scene.trade(loser, 10, FIRST_MARK, other=winner)
@@ -94,10 +101,12 @@ def test_gain_withdrawn_step_by_step_leaves_nothing_to_take(side: int) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_winner_does_not_leave_while_its_twin_waits_for_the_book(side: int) -> None:
-    """The loser is distressed and its order on the book when the gap comes: it is not processed before an answer.
+    """The loser is distressed and its order on the book when the gap comes: it is not processed
+    before an answer.
 
-    Loser: 1,100 - 10 x 70 = 400 below maintenance 465. A gap to 500 leaves it -3,900 with its order out, its twin 7,100. The twin may
-    take 7,100 less initial margin 500 less the 3,900 that the loser lacks and its release level, not an atom more.
+    Loser: 1,100 - 10 x 70 = 400 below maintenance 465. A gap to 500 leaves it -3,900 with its order
+    out, its twin 7,100. The twin may take 7,100 less initial margin 500 less the 3,900 that the
+    loser lacks and its release level, not an atom more.
     """
     scene = scene_of(side)
     loser, winner = scene.open(1_100, OWNER), scene.open(2_100, OWNER)
@@ -120,7 +129,9 @@ def test_winner_does_not_leave_while_its_twin_waits_for_the_book(side: int) -> N
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("shield", ["hedge", "far side", "idle"])
 def test_third_account_shields_no_equity(side: int, shield: str) -> None:
-    """Gains moved to a third account, which locks them up as margin of a position elsewhere, are reached all the same."""
+    """Gains moved to a third account, which locks them up as margin of a position elsewhere, are
+    reached all the same.
+    """
     scene = scene_of(side, markets=2)
     loser, winner, third = scene.open(1_100, OWNER), scene.open(5_000, OWNER), scene.open(6_000, OWNER)
     scene.trade(loser, 10, FIRST_MARK, other=winner)
@@ -141,7 +152,10 @@ def test_third_account_shields_no_equity(side: int, shield: str) -> None:
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("is_vault", [False, True])
 def test_own_provider_earns_nothing_from_the_fund(side: int, is_vault: bool) -> None:
-    """A provider of the defaulter's owner would buy from it at a discount that the fund pays. It is not asked."""
+    """A provider of the defaulter's owner would buy from it at a discount that the fund pays.
+
+    It is not asked.
+    """
     rules = provider(edge_ppm=50_000, is_vault=is_vault)
     scene = scene_of(side, providers=(rules, provider(edge_ppm=50_000)))
     loser, winner, backer = scene.open(1_100, OWNER), scene.open(1_100, OWNER), scene.open(50_000, OWNER)
@@ -168,9 +182,11 @@ def affords(scene: Scene, account: int, lots: int, ticks: int) -> bool:
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("seed", range(12))
 def test_no_strategy_of_one_owner_brings_money_out_of_the_fund(side: int, seed: int) -> None:
-    """Random accounts, trades among themselves at any price, withdrawals, and a market that runs one way, or the other.
+    """Random accounts, trades among themselves at any price, withdrawals, and a market that runs
+    one way, or the other.
 
-    The market turns nowhere: what a leg that was closed leaves open gains, and no loss is a trader's honest one.
+    The market turns nowhere: what a leg that was closed leaves open gains, and no loss is a
+    trader's honest one.
     """
     rng = Random(seed)
     scene = scene_of(side, markets=1, providers=(provider(edge_ppm=30_000), provider()))
@@ -199,9 +215,11 @@ def test_no_strategy_of_one_owner_brings_money_out_of_the_fund(side: int, seed: 
 
 @pytest.mark.parametrize("side", SIDES)
 def test_what_two_markets_let_through_ends_at_the_owner_cap(side: int) -> None:
-    """The loss comes in one market before the gain comes in the other: one mark cannot show that as self-dealing.
+    """The loss comes in one market before the gain comes in the other: one mark cannot show that as
+    self-dealing.
 
-    The fund pays, but no more than an owner may cost in a window; the rest is borne by who gained, or by nobody.
+    The fund pays, but no more than an owner may cost in a window; the rest is borne by who gained,
+    or by nobody.
     """
     cap = 700
     scene = scene_of(side, markets=2, fund=FundsRules(owner_loss_max=cap))
@@ -219,9 +237,12 @@ def test_what_two_markets_let_through_ends_at_the_owner_cap(side: int) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_equity_that_an_order_relies_on_is_not_given_to_a_twin_as_well(side: int) -> None:
-    """One account's order left at the zero price of its equity of 400. Its twin's deficit takes these 400: the order goes first.
+    """One account's order left at the zero price of its equity of 400.
 
-    Filled at that limit after it gave, it would owe 400, which the fund would pay for the owner: the same atoms spent twice.
+    Its twin's deficit takes these 400: the order goes first.
+
+    Filled at that limit after it gave, it would owe 400, which the fund would pay for the owner:
+    the same atoms spent twice.
     """
     scene = scene_of(side, markets=2)
     giver, loser = scene.open(1_100, OWNER), scene.open(1_100, OWNER)
@@ -242,7 +263,10 @@ def test_equity_that_an_order_relies_on_is_not_given_to_a_twin_as_well(side: int
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("held_by", ["itself", "its twin"])
 def test_nobody_leaves_on_a_price_that_the_guard_doubts(side: int, held_by: str) -> None:
-    """A fall to 500 is held for want of volume. At the old mark a long is rich; what it would lose at 500 stays until this is settled."""
+    """A fall to 500 is held for want of volume.
+
+    At the old mark a long is rich; what it would lose at 500 stays until this is settled.
+    """
     guard = {"guard_jump_ppm": 100_000, "guard_volume_lots": 1_000}
     scene = scene_of(side, market=guard)
     long = scene.open(10_000, OWNER)
@@ -250,7 +274,8 @@ def test_nobody_leaves_on_a_price_that_the_guard_doubts(side: int, held_by: str)
     leaver = long if held_by == "itself" else scene.open(10_000, OWNER)
     scene.send(EventKind.VOLUME, market=0, lots=1)
     assert of(scene.mark(500), F.GUARD)
-    # At 500 it has 10,000 - 10 x 500, and needs 10 % of the larger notional: a short's grows to 1,500 where its mark rises.
+    # At 500 it has 10,000 - 10 x 500, and needs 10 % of the larger notional: a short's grows to
+    # 1,500 where its mark rises.
     needs = 10 * (1_000 if side > 0 else 1_500) // 10
     if held_by == "itself":
         assert of(scene.cash(leaver, -(10_000 - 5_000 - needs + 1)), F.REFUSAL)
@@ -264,7 +289,9 @@ def test_nobody_leaves_on_a_price_that_the_guard_doubts(side: int, held_by: str)
 
 @pytest.mark.parametrize("side", SIDES)
 def test_the_fund_of_the_market_that_was_traded_pays(side: int) -> None:
-    """Two groups: an account sells out far below its zero price in a market of the second; the first group's fund owes it nothing."""
+    """Two groups: an account sells out far below its zero price in a market of the second; the
+    first group's fund owes it nothing.
+    """
     rules = venue(markets=2)
     rules = rules._replace(
         markets=(rules.markets[0], rules.markets[1]._replace(group=1)), funds=(FundRules(), FundRules()), stages=WHOLE[:4] + WHOLE[-1:]
@@ -284,7 +311,9 @@ def test_the_fund_of_the_market_that_was_traded_pays(side: int) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_nothing_moved_out_of_a_default_leaves_the_owner(side: int) -> None:
-    """A distressed account sells a second position to its twin at a ruinous price, down to equity 0: the twin may not withdraw it."""
+    """A distressed account sells a second position to its twin at a ruinous price, down to equity
+    0: the twin may not withdraw it.
+    """
     scene = scene_of(side, markets=2)
     loser, twin = scene.open(10_000, OWNER), scene.open(3_000, OWNER)
     scene.trade(loser, 10, FIRST_MARK, market=1, other=twin)

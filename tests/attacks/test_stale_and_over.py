@@ -1,4 +1,6 @@
-"""Stale victims and over-closing: who is asked is who stands there now, and no answer closes more than there is."""
+"""Stale victims and over-closing: who is asked is who stands there now, and no answer closes more
+than there is.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ ON_BOOK = (Stage.CLOSEOUT, Stage.ADL, Stage.TEAR_UP)
 
 
 def crowd(side: int, deadline_ns: int = 20 * SECOND) -> tuple[Scene, int, int, int]:
-    """Return a defaulter-to-be with ten lots, the profitable victim with most of the gain, and a second in line."""
+    """Return a defaulter-to-be with ten lots, the profitable victim with most of the gain, and a
+    second in line.
+    """
     scene = Scene(venue(ON_BOOK, deadline_ns=deadline_ns), side)
     loser, victim, second = scene.open(1_100), scene.open(50_000), scene.open(50_000)
     scene.trade(loser, 10, FIRST_MARK)
@@ -32,7 +36,9 @@ def givers(effects: list[Effect]) -> dict[int, int]:
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("change", ["shrinks", "flips", "leaves", "turns in flight"])
 def test_victim_that_moved_is_asked_for_what_it_still_has(side: int, change: str) -> None:
-    """Between the order and ADL the victim shrinks, flips or leaves: ADL sees it as it is, and never closes beyond it."""
+    """Between the order and ADL the victim shrinks, flips or leaves: ADL sees it as it is, and
+    never closes beyond it.
+    """
     scene, loser, victim, second = crowd(side)
     scene.depth(10)
     scene.mark(930)
@@ -69,7 +75,9 @@ def test_victim_in_default_itself_is_not_asked(side: int) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_late_and_repeated_marks_change_nothing(side: int) -> None:
-    """A mark of an earlier time, or one whose number was used, is refused, and leaves state and digest as they are."""
+    """A mark of an earlier time, or one whose number was used, is refused, and leaves state and
+    digest as they are.
+    """
     scene, loser, _, _ = crowd(side)
     scene.mark(960)
     seq, time_ns, digest = scene.seq, scene.time_ns, scene.watch.reference.digest()
@@ -86,7 +94,9 @@ def test_late_and_repeated_marks_change_nothing(side: int) -> None:
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("answers", list(permutations(("half", "all", "twice", "done"))), ids="-".join)
 def test_no_order_of_answers_closes_more_than_there_is(side: int, answers: tuple[str, ...]) -> None:
-    """A half, the whole, double the whole and the end of an order in any order: the position ends flat, never flipped."""
+    """A half, the whole, double the whole and the end of an order in any order: the position ends
+    flat, never flipped.
+    """
     scene, loser, _, _ = crowd(side, deadline_ns=1 << 50)
     scene.depth(10)
     scene.mark(905)
@@ -102,14 +112,17 @@ def test_no_order_of_answers_closes_more_than_there_is(side: int, answers: tuple
             filled += lots
         assert 0 <= scene.lots(loser) <= 10
     error = scene.lots(error_inventory_of(0))
-    # What the position could not take is the venue's, to the lot: closed and erroneous lots are those that were filled.
+    # What the position could not take is the venue's, to the lot: closed and erroneous lots are
+    # those that were filled.
     assert (10 - scene.lots(loser)) - error == filled
     assert error <= 0
 
 
 @pytest.mark.parametrize("side", SIDES)
 def test_fill_after_the_account_closed_itself_is_the_venues(side: int) -> None:
-    """Cancelled because the account left by itself; the fill that comes all the same hits nobody."""
+    """Cancelled because the account left by itself; the fill that comes all the same hits
+    nobody.
+    """
     scene, loser, _, _ = crowd(side)
     scene.depth(10)
     scene.mark(905)
@@ -123,7 +136,9 @@ def test_fill_after_the_account_closed_itself_is_the_venues(side: int) -> None:
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("answers", list(permutations(("accept", "accept again", "refuse", "late"))), ids="-".join)
 def test_duplicate_answers_take_over_once(side: int, answers: tuple[str, ...]) -> None:
-    """The first answer counts; what comes after it, accepting or refusing, moves no lot and counts as no failure."""
+    """The first answer counts; what comes after it, accepting or refusing, moves no lot and counts
+    as no failure.
+    """
     stages = (Stage.TAKEOVER, Stage.FUND, Stage.ADL, Stage.TEAR_UP)
     scene = Scene(venue(stages, providers=(provider(),)), side)
     loser, backer = scene.open(1_100), scene.open(100_000)

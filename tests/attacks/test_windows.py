@@ -1,4 +1,6 @@
-"""Double use of capacity at the edges of windows: fund, owner and provider, over every span, by brute force."""
+"""Double use of capacity at the edges of windows: fund, owner and provider, over every span, by
+brute force.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ CAP = 1_000
 
 
 def most_in_a_window(payments: list[Payment], window_ns: int) -> int:
-    """Return the largest sum of payments within any span of a window, both ends included: spans that begin with a payment do."""
+    """Return the largest sum of payments within any span of a window, both ends included: spans
+    that begin with a payment do.
+    """
     starts = {each.time_ns for each in payments}
     return max(sum(each.amount for each in payments if start <= each.time_ns <= start + window_ns) for start in starts)
 
@@ -33,7 +37,8 @@ def edges(rng: Random, window_ns: int) -> int:
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("seed", range(6))
 def test_fund_pays_no_more_than_its_cap_in_any_span(side: int, seed: int) -> None:
-    """Flat accounts with deficits at every edge of slots and windows: no span of a window ever sees more than the cap.
+    """Flat accounts with deficits at every edge of slots and windows: no span of a window ever sees
+    more than the cap.
 
     Over a long time the fund pays many times its cap, and some span all of it: the bound is sharp.
     """
@@ -51,7 +56,9 @@ def test_fund_pays_no_more_than_its_cap_in_any_span(side: int, seed: int) -> Non
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("seed", range(6))
 def test_owner_costs_no_more_than_its_cap_in_any_span(side: int, seed: int) -> None:
-    """One owner with many accounts that default one after the other, paid for by the fund at every edge of the window."""
+    """One owner with many accounts that default one after the other, paid for by the fund at every
+    edge of the window.
+    """
     rng = Random(seed)
     rules = venue((Stage.CLOSEOUT, Stage.FUND, Stage.TEAR_UP), fund=FundsRules(window_ns=WINDOW, owner_loss_max=CAP))
     scene = Scene(rules, side)
@@ -82,9 +89,11 @@ def used_over(uses: list[tuple[int, int]], start: int, end: int) -> int:
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("seed", range(6))
 def test_provider_takes_over_no_more_than_capacity_and_refill_in_any_span(side: int, seed: int) -> None:
-    """Defaults at every edge; the provider accepts, refuses, is silent; offers lapse because the account recovers.
+    """Defaults at every edge; the provider accepts, refuses, is silent; offers lapse because the
+    account recovers.
 
-    An offer that lapsed is capacity again, but what time refilled meanwhile is not given back a second time.
+    An offer that lapsed is capacity again, but what time refilled meanwhile is not given back a
+    second time.
     """
     rng, capacity, refill = Random(seed), 20_000, 700
     stages = (Stage.TAKEOVER, Stage.FUND, Stage.ADL, Stage.TEAR_UP)
@@ -120,7 +129,8 @@ def test_provider_takes_over_no_more_than_capacity_and_refill_in_any_span(side: 
 
 @pytest.mark.parametrize("side", SIDES)
 def test_lapsed_offer_is_not_given_back_twice(side: int) -> None:
-    """Offer A takes all of 10,000; four seconds at 1,000 refill 4,000, which offer B takes; A lapses: 6,000 come back, not 10,000.
+    """Offer A takes all of 10,000; four seconds at 1,000 refill 4,000, which offer B takes; A
+    lapses: 6,000 come back, not 10,000.
 
     Then 6,000 + 0 are free, so that with B's 4,000 no more than the capacity is ever out.
     """
@@ -148,7 +158,9 @@ def test_lapsed_offer_is_not_given_back_twice(side: int) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_offers_share_the_largest_position(side: int) -> None:
-    """Three default together; a provider with a limit of 12,000 is offered no more than that, over all three accounts."""
+    """Three default together; a provider with a limit of 12,000 is offered no more than that, over
+    all three accounts.
+    """
     promise = CommitmentRules(NO_CAP, 0, position_notional_max=12_000)
     rules = ProviderRules(((promise, promise),), leverage_ppm=10 * PPM)
     scene = Scene(venue((Stage.RESTRICT, Stage.TAKEOVER, Stage.ADL, Stage.TEAR_UP), providers=(rules,)), side)
@@ -167,7 +179,9 @@ def test_offers_share_the_largest_position(side: int) -> None:
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("refill", [1, 3, 700])
 def test_capacity_refills_however_often_it_is_asked(side: int, refill: int) -> None:
-    """Less than an atom comes back between two looks; a hundred seconds of looks give back what a hundred seconds should."""
+    """Less than an atom comes back between two looks; a hundred seconds of looks give back what a
+    hundred seconds should.
+    """
     scene = Scene(venue((Stage.RESTRICT, Stage.TAKEOVER, Stage.ADL, Stage.TEAR_UP), providers=(provider(1 << 30, refill),)), side)
     scene.bind(0, scene.open(10_000_000))
     account = scene.open(1_000)

@@ -1,4 +1,6 @@
-"""What the program writes: nothing that steers a terminal, and an error that names the file where the disk is full."""
+"""What the program writes: nothing that steers a terminal, and an error that names the file where
+the disk is full.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from backstop.cli import app
 from backstop.cli.exits import FAILED, FINDING, OK, USAGE
 from tests.feeds.samples import BTC, SECOND, START, venue_text, write
 
-#: Clears the screen, sets the title, goes back in the line, turns the writing round, and begins a line of its own.
+#: Clears the screen, sets the title, goes back in the line, turns the writing round, and begins a
+#: line of its own.
 STEERING = "\x1b[2J\x1b]0;owned\x07\r\x08\u202e\x9b31m\x7f\nresult    ok"
 NAME = f"long{STEERING}0"
 PROVIDER = '\n[[provider]]\nname = "p\\u001b[31m\\u009b\\nresult    ok"\n'
@@ -24,7 +27,9 @@ PROVIDER = '\n[[provider]]\nname = "p\\u001b[31m\\u009b\\nresult    ok"\n'
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files of a crash whose accounts, owners, venue and columns bear names that steer a terminal, and its journal."""
+    """Files of a crash whose accounts, owners, venue and columns bear names that steer a terminal,
+    and its journal.
+    """
     folder = tmp_path_factory.mktemp("steering")
     head = venue_text().replace('[venue]\nname = "', '[venue]\nname = "\\u001b[31m\\u009b\\nresult    ok')
     write(folder / "venue.toml", head)

@@ -266,7 +266,9 @@ def test_an_input_that_stands_where_a_journal_keeps_its_log_is_not_lost(folder: 
 
 
 def test_a_run_that_ended_is_resumed_with_its_own_result(folder: Path) -> None:
-    """A supervisor that restarts whatever was killed must get on, and learn what the run came to."""
+    """A supervisor that restarts whatever was killed must get on, and learn what the run came
+    to.
+    """
     write(folder / "venue.toml", venue_text(fund="0", closeout='account_notional_max = "0"', adl=False))
     options = ["--json", "--journal", str(folder / "journal.db"), "--report", str(folder / "report.html")]
     first = replay(folder, *options)

@@ -1,4 +1,6 @@
-"""ADL of 2025-10-10: the stored figures make the page, and are those of the files where they are at hand."""
+"""ADL of 2025-10-10: the stored figures make the page, and are those of the files where they are at
+hand.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ HEAD = "user_address,asset,side,position_size,entry_price,absolute_pnl,leverage_
 
 
 def small_data(folder: Path) -> Path:
-    """Write files of the same columns: three shorts of each coin that count, and rows that do not."""
+    """Write files of the same columns: three shorts of each coin that count, and rows that do
+    not.
+    """
     rows = "".join(
         f"0x{coin}{number},{coin},SHORT,0.0,,{profit},,{flag}\n"
         for coin in COINS

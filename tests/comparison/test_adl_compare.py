@@ -1,4 +1,6 @@
-"""One wave under every policy: a budget shared over a table, and an event of a journal run again."""
+"""One wave under every policy: a budget shared over a table, and an event of a journal run
+again.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def dollars(outcome: Outcome) -> dict[str, float]:
 
 
 def test_the_papers_example_of_queue_and_pro_rata(tmp_path: Path) -> None:
-    """Profits 8, 4 and 0.5, budget 7.5, queue order 2, 1, 3: haircuts 0.4375, 1, 0; in proportion 0.6 each (arXiv 2512.01112)."""
+    """Profits 8, 4 and 0.5, budget 7.5, queue order 2, 1, 3: haircuts 0.4375, 1, 0; in proportion
+    0.6 each (arXiv 2512.01112).
+    """
     path = write(tmp_path / "winners.csv", "account,weight,cap,score\none,8,8,2\ntwo,4,4,3\nthree,0.5,0.5,1\n")
     comparison = compare_table(read_budget_table(path), 15 * DOLLAR // 2)
     assert comparison.is_sound
@@ -123,7 +127,9 @@ def test_waves_are_those_that_the_journal_recorded(journal: Path) -> None:
 
 
 def test_a_wave_of_a_journal_under_every_policy(journal: Path) -> None:
-    """The recorded policy gives what the journal has; each gives its budget to the atom, with a sound certificate."""
+    """The recorded policy gives what the journal has; each gives its budget to the atom, with a
+    sound certificate.
+    """
     comparison = compare_wave(journal)
     largest = max(waves_of(journal), key=lambda wave: wave.notional)
     assert f"seq {largest.seq}" in comparison.title
@@ -143,7 +149,9 @@ def test_a_wave_of_a_journal_under_every_policy(journal: Path) -> None:
 
 
 def test_what_counterparties_pay_beyond_mark_is_the_deficit(journal: Path) -> None:
-    """One insolvent account's wave: all policies bring the same money, as they bring the same lots."""
+    """One insolvent account's wave: all policies bring the same money, as they bring the same
+    lots.
+    """
     comparison = compare_wave(journal, waves_of(journal)[0].seq)
     budgets = {(outcome.budget, outcome.plans) for outcome in comparison.outcomes}
     assert len(budgets) == 1
@@ -162,7 +170,9 @@ def test_a_journal_without_that_wave_is_refused(journal: Path, tmp_path: Path) -
 
 
 def test_an_unsound_allocation_is_reported(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A planner that gave a lot too many would be found out: exit code 4, and the finding printed."""
+    """A planner that gave a lot too many would be found out: exit code 4, and the finding
+    printed.
+    """
     right: Callable[..., Any] = history.apply_events
 
     def wrong(*arguments: Any) -> Any:

@@ -469,7 +469,9 @@ def test_the_usual_order_of_all_stages_is_read_without_a_warning_of_it() -> None
 
 
 def test_what_a_file_leaves_out_is_what_the_engine_takes_for_it() -> None:
-    """Defaults stand in the classes of the file and in the rules of the engine: they are the same."""
+    """Defaults stand in the classes of the file and in the rules of the engine: they are the
+    same.
+    """
     lines = [line for line in SMALL.splitlines() if not line.startswith(("fee_ppm", "interval", "opening_balance"))]
     text = changed('stage = "fund"', 'stage = "takeover"\n\n[[waterfall]]\nstage = "fund"', "\n".join(lines))
     rules, default = parse_venue(text).rules, VenueRules(markets=())

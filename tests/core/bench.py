@@ -1,4 +1,6 @@
-"""Circuit breakers by themselves: a state made by hand, its clock set by hand, no event and no account."""
+"""Circuit breakers by themselves: a state made by hand, its clock set by hand, no event and no
+account.
+"""
 
 from __future__ import annotations
 

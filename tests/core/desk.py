@@ -28,7 +28,9 @@ def make_rules(
     limits: LimitRules = SMALL,
     **closeout: int,
 ) -> VenueRules:
-    """Return a venue of like markets: prices to 10,000 ticks, 2 % tolerance, no fee, the whole depth at once."""
+    """Return a venue of like markets: prices to 10,000 ticks, 2 % tolerance, no fee, the whole
+    depth at once.
+    """
     market = MarketRules(factor, 10_000, lots_max, tiers, band_offset_ppm=bands, slippage_tolerance_ppm=20_000)
     return VenueRules(
         (market,) * markets,

@@ -1,4 +1,6 @@
-"""ADL's caps, tried lot by lot: every number of lots up to a cap leaves the counterparty its maintenance."""
+"""ADL's caps, tried lot by lot: every number of lots up to a cap leaves the counterparty its
+maintenance.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ STAGES = (Stage.ADL, Stage.TEAR_UP)
 
 
 def spare(mirror: Mirror, account: int, lots: int, beyond: int, total: int) -> int:
-    """Return equity less maintenance once an account has given so many lots of market 0, its cash rounded up."""
+    """Return equity less maintenance once an account has given so many lots of market 0, its cash
+    rounded up.
+    """
     maintenance = mirror.maintenance(account) - mirror.holding(account, 0).released(lots)
     return mirror.equity(account) - ceil_div(lots * beyond, total) - maintenance
 
@@ -84,8 +88,9 @@ def test_every_number_up_to_the_cap_keeps_maintenance(block: int) -> None:
 def test_three_counterparties_worked_by_hand() -> None:
     """Long 10 at mark 85 with E = -50: zero cash 850 + 50, 5 a lot beyond mark.
 
-    Shorts of 10, 6, 4 sold at 100 have P&L 150, 90, 60. The first has E = 46 and M = 43: giving 2 lots leaves 46 - 34 - 10 = 2,
-    giving 3 leaves 46 - 30 - 15 = 1, so its cap is 2. It is full (2 x 300 <= 10 x 150); the other 8 go 90 : 60 as 4.8 and 3.2.
+    Shorts of 10, 6, 4 sold at 100 have P&L 150, 90, 60. The first has E = 46 and M = 43: giving 2
+    lots leaves 46 - 34 - 10 = 2, giving 3 leaves 46 - 30 - 15 = 1, so its cap is 2. It is full (2 x
+    300 <= 10 x 150); the other 8 go 90 : 60 as 4.8 and 3.2.
     """
     desk = Desk(make_rules(STAGES))
     desk.open(300, 100, 1_000, 1_000)

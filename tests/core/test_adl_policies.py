@@ -1,7 +1,7 @@
 """ADL by every policy, on books made row by row: classes, weights and order, from the rules alone.
 
-What each candidate gives, and eta, is for ``check_certificate``; here its inputs are compared with a second
-reckoning, and so is who was passed over.
+What each candidate gives, and eta, is for ``check_certificate``; here its inputs are compared with
+a second reckoning, and so is who was passed over.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class Holding(NamedTuple):
 
 
 def book_state(policy: AdlPolicy, holdings: list[Holding]) -> State:
-    """Return a state that holds these accounts, ids as they stand; OUTSIDE takes what does not net."""
+    """Return a state that holds these accounts, ids as they stand; OUTSIDE takes what does not
+    net.
+    """
     rules = make_rules((Stage.ADL, Stage.TEAR_UP), TIERS, factor=FACTOR, markets=2, limits=LIMITS)
     state = new_state(rules._replace(adl_policy=policy))
     state.engine[0].last_seq = SEQ
@@ -71,7 +73,9 @@ def book_state(policy: AdlPolicy, holdings: list[Holding]) -> State:
 
 
 def random_book(rng: Random) -> list[Holding]:
-    """Return an insolvent long and a crowd on both sides, some of one owner, some with next to no equity."""
+    """Return an insolvent long and a crowd on both sides, some of one owner, some with next to no
+    equity.
+    """
     lots = rng.randint(20, 60)
     holdings = [Holding(0, rng.randint(-3_000, -1), lots, lots * MARK * FACTOR)]
     for _ in range(rng.randint(2, 12)):
@@ -164,7 +168,8 @@ def check_passed_over(state: State, policy: AdlPolicy, holdings: list[Holding], 
         if account == 0 or account in gave or holding.lots >= 0 or state.accounts[account].health >= Health.DISTRESSED:
             continue
         adl_class, weight = expected(state, policy, holdings, account)
-        # A cap of 0 leaves a candidate out, whatever its weight: it stands within two atoms of its maintenance margin.
+        # A cap of 0 leaves a candidate out, whatever its weight: it stands within two atoms of its
+        # maintenance margin.
         equity, maintenance = assess(state, account)
         if adl_class == head.code and equity - maintenance > 20_000:
             assert weight <= head.amount, (account, weight, head)
@@ -186,7 +191,9 @@ def test_only_the_largest_scores_give_under_queue_and_everyone_under_pro_rata() 
 
 
 def test_rank_is_the_order_in_which_queue_takes_them() -> None:
-    """Asked of a state at rest: classes first, then the score; the order of a wave of a stranger."""
+    """Asked of a state at rest: classes first, then the score; the order of a wave of a
+    stranger.
+    """
     for seed in range(20):
         defaulter, *others = random_book(Random(seed))
         holdings = [defaulter, *(holding._replace(owner=holding.owner + 1) for holding in others)]

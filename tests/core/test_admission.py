@@ -1,7 +1,9 @@
-"""The door: an event that violates several rules is refused for the first of them, in the order of ``Reject``.
+"""The door: an event that violates several rules is refused for the first of them, in the order of
+``Reject``.
 
-Each walk starts with an event that is wrong in every way its kind knows, and mends it one field at a time:
-the reasons must come in ascending order, each exactly where it is due, and nothing but ``seq`` may change.
+Each walk starts with an event that is wrong in every way its kind knows, and mends it one field at
+a time: the reasons must come in ascending order, each exactly where it is due, and nothing but
+``seq`` may change.
 """
 
 from __future__ import annotations
@@ -36,10 +38,11 @@ Step = tuple[Reject | None, dict[str, int]]
 
 
 def make_desk() -> Desk:
-    """Six accounts: 0 holds 990 of 1,000 lots, 1 is in default with an order out, 2 is rich, 3 is short, 4 and 5 are empty.
+    """Six accounts: 0 holds 990 of 1,000 lots, 1 is in default with an order out, 2 is rich, 3 is
+    short, 4 and 5 are empty.
 
-    Market 0 is traded, market 1 is halted, market 2 has no mark. Account 3's second position fills the rows.
-    There are two market groups and two providers, of which the first has account 5.
+    Market 0 is traded, market 1 is halted, market 2 has no mark. Account 3's second position fills
+    the rows. There are two market groups and two providers, of which the first has account 5.
     """
     rules = make_rules((Stage.CLOSEOUT, Stage.FUND, Stage.TEAR_UP), markets=3, limits=LIMITS)
     provider = ProviderRules(((CommitmentRules(), CommitmentRules()),) * 2)
@@ -228,7 +231,9 @@ WALKS: dict[str, list[Step]] = {
 
 
 def refused(desk: Desk, event: Event) -> Reject | None:
-    """Return why the desk refuses an event; check what a refusal says, and that it changes nothing else."""
+    """Return why the desk refuses an event; check what a refusal says, and that it changes nothing
+    else.
+    """
     before, last_seq = desk.digest(), int(desk.state.engine[0].last_seq)
     effects = desk.put(event)
     if not effects or effects[0].kind != EffectKind.REFUSAL:
@@ -300,7 +305,9 @@ def test_balances_stay_within_their_limit() -> None:
 
 
 def test_fees_stay_within_their_limit() -> None:
-    """What the venue may earn is bounded like every other balance, whatever of it would be charged."""
+    """What the venue may earn is bounded like every other balance, whatever of it would be
+    charged.
+    """
     desk = Desk(make_rules())
     desk.open(1 << 60)
     desk.send(K.TRANSFER, account=0, amount=1 << 60)

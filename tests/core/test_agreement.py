@@ -1,7 +1,7 @@
 """Engine and reference agree on every effect of every event, and on every digest.
 
-``python -m tests.campaign --streams 100000`` is the long form. A difference prints the seed and the one
-command that repeats it.
+``python -m tests.campaign --streams 100000`` is the long form. A difference prints the seed and the
+one command that repeats it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def test_engine_stays_within_its_arrays(turn: int) -> None:
 
 
 @pytest.mark.interpreted
-# Without the compiler NumPy warns of the products that wrap on purpose, in the one module that has them.
+# Without the compiler NumPy warns of the products that wrap on purpose, in the one module that has
+# them.
 @pytest.mark.filterwarnings("ignore:overflow encountered in scalar:RuntimeWarning:backstop.core.units")
 def test_kernels_are_plain_python_too() -> None:
     """Each profile once: what the compiler makes of the kernels is what they say."""

@@ -47,7 +47,9 @@ def run(kernel: Callable[..., tuple[int, int]], budget: int, book: list[tuple[in
 
 
 def exact_eta(budget: int, book: list[tuple[int, int]]) -> Fraction | None:
-    """Solve sum(min(cap, eta x weight)) = budget by walking up the caps; None where the caps do not exceed it."""
+    """Solve sum(min(cap, eta x weight)) = budget by walking up the caps; None where the caps do not
+    exceed it.
+    """
     rising = sorted((cap for cap in book if cap[0] > 0), key=lambda row: Fraction(*row))
     left, weight = budget, sum(weight for _, weight in rising)
     if sum(cap for cap, _ in rising) <= budget:

@@ -1,4 +1,5 @@
-"""The compiled machine of a circuit breaker in every configuration, whom a stop answers, and that every stop ends.
+"""The compiled machine of a circuit breaker in every configuration, whom a stop answers, and that
+every stop ends.
 
 No event and no account. Each signal by hand is in ``test_breakers.py``.
 """
@@ -24,9 +25,11 @@ pytestmark = pytest.mark.bounds
 
 # -- every configuration -----------------------------------------------------------------------
 
-#: One cause of each sort: a signal, one that time begins, one that time ends, one that nothing but a hold ends.
+#: One cause of each sort: a signal, one that time begins, one that time ends, one that nothing but
+#: a hold ends.
 SORTS = (C.PRICE, C.STALE, C.OPERATOR, C.DEFICIT)
-#: The rule's table: what a state and the highest level ask for. Where time is over, the same state is a new hold of it.
+#: The rule's table: what a state and the highest level ask for. Where time is over, the same state
+#: is a new hold of it.
 NEXT = {
     (OPEN, False): (OPEN, THROTTLED, HALTED),
     (THROTTLED, False): (OPEN, THROTTLED, HALTED),
@@ -49,7 +52,9 @@ class Configuration(NamedTuple):
 
 
 def configurations() -> Iterator[Configuration]:
-    """Yield every state, whether its time is over, every level of each sort of cause, each of them spent, answered, both or neither."""
+    """Yield every state, whether its time is over, every level of each sort of cause, each of them
+    spent, answered, both or neither.
+    """
     for state, is_over in NEXT:
         kinds = tuple(product((False, True), (False, True) if state in (THROTTLED, HALTED) else (False,)))
         choices = [list(product((0, 1, 2), [kind for kind in kinds if not kind[0] or cause != C.DEFICIT])) for cause in SORTS]
@@ -77,9 +82,11 @@ def put(bench: Bench, found: Configuration) -> None:
 
 
 def test_every_configuration_moves_as_the_table_says() -> None:
-    """All states, levels, spent and answered causes, ends: one transition at most, with its cause and its end.
+    """All states, levels, spent and answered causes, ends: one transition at most, with its cause
+    and its end.
 
-    A second settle does nothing. A new hold of the same state answers more causes than before, so a stop has no more holds than causes.
+    A second settle does nothing. A new hold of the same state answers more causes than before, so a
+    stop has no more holds than causes.
     """
     bench, seen = Bench(), set()
     row = bench.state.breakers[0]
@@ -114,9 +121,11 @@ def test_every_configuration_moves_as_the_table_says() -> None:
 
 
 def test_constant_signals_end_open() -> None:
-    """From every configuration, nothing but time passing: OPEN after three holds and a reopening at most, and for good.
+    """From every configuration, nothing but time passing: OPEN after three holds and a reopening at
+    most, and for good.
 
-    Three: the halt that stands, one for whoever began to ask in it, a throttle for whoever asks for no more.
+    Three: the halt that stands, one for whoever began to ask in it, a throttle for whoever asks for
+    no more.
     """
     bench, longest = Bench(), 0
     row = bench.state.breakers[0]
@@ -145,7 +154,8 @@ def test_constant_signals_end_open() -> None:
 @settings_of(200)
 @given(st.lists(st.tuples(st.integers(0, 400), st.sampled_from(sorted(C)), st.integers(0, 2)), min_size=20, max_size=60))
 def test_no_stop_outlasts_its_time(steps: list[tuple[int, BreakerCause, int]]) -> None:
-    """Whatever the levels do: no state but OPEN lasts longer than its time, and a spent cause stays silent until it was 0.
+    """Whatever the levels do: no state but OPEN lasts longer than its time, and a spent cause stays
+    silent until it was 0.
 
     A stop, which is a state and all its new holds, has each cause at most once.
     """
@@ -177,7 +187,9 @@ def test_no_stop_outlasts_its_time(steps: list[tuple[int, BreakerCause, int]]) -
 
 
 def test_a_crash_a_second_before_the_end_of_an_order_has_its_own_halt() -> None:
-    """Halted by the operator until 600, a crash at 599: PRICE halts until 1200, and is spent then, the order before it."""
+    """Halted by the operator until 600, a crash at 599: PRICE halts until 1200, and is spent then,
+    the order before it.
+    """
     bench = Bench(market=PRICE)
     bench.mark(0, 1_000)
     assert codes(bench.order(Operator.HALT, 3_600)) == [(HALTED, C.OPERATOR)]
@@ -189,7 +201,9 @@ def test_a_crash_a_second_before_the_end_of_an_order_has_its_own_halt() -> None:
 
 
 def test_a_throttle_that_is_over_halts_for_what_comes_at_that_moment() -> None:
-    """Throttled by an order until 600, when the feed is found silent: halted, not OPEN with a silence that is spent."""
+    """Throttled by an order until 600, when the feed is found silent: halted, not OPEN with a
+    silence that is spent.
+    """
     bench = Bench(BreakerRules(stale_ns=500 * SECOND))
     bench.mark(100, 5)
     bench.at(0)
@@ -199,7 +213,10 @@ def test_a_throttle_that_is_over_halts_for_what_comes_at_that_moment() -> None:
 
 
 def test_an_outage_in_which_a_hold_ends_halts() -> None:
-    """The venue is halted by an order until 600; the engine is away from 500 to 1000. The outage was answered by nothing."""
+    """The venue is halted by an order until 600; the engine is away from 500 to 1000.
+
+    The outage was answered by nothing.
+    """
     bench = Bench(BreakerRules(outage_gap_ns=60 * SECOND, outage_grace_ppm=100_000, outage_grace_max_ns=900 * SECOND))
     bench.engine.accepted = 1
     bench.order(Operator.HALT, 3_600, NONE)

@@ -1,7 +1,8 @@
 """Circuit breakers by themselves: each signal by hand.
 
-No event and no account: a state made by hand, its clock set by hand. The machine in every configuration is in
-``test_breaker_machine.py``, what the engine does with breakers in ``test_stops.py``.
+No event and no account: a state made by hand, its clock set by hand. The machine in every
+configuration is in ``test_breaker_machine.py``, what the engine does with breakers in
+``test_stops.py``.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def test_price_over_two_windows() -> None:
     assert bench.level(C.PRICE) == 1
     # Window 2: the last reaches from 1035 to 1050, and 10 / 1050 is below the exit.
     assert codes(bench.mark(125, 1_040)) == [(OPEN, C.PRICE)]
-    # Three windows later nothing but the old mark counts; 9.9 % up throttle, a fall of 10 % from the top of both windows halts.
+    # Three windows later nothing but the old mark counts; 9.9 % up throttle, a fall of 10 % from
+    # the top of both windows halts.
     assert codes(bench.mark(310, 1_143)) == [(THROTTLED, C.PRICE)]
     assert [int(bench.state.breakers[0].price_signal_ppm)] == [103 * 1_000_000 // 1_040]
     halted = bench.mark(365, 1_028)
@@ -96,7 +98,9 @@ def test_thresholds_of_zero_are_off() -> None:
 
 
 def test_the_band_ends_where_the_market_halts() -> None:
-    """Beyond the band a mark halts, up to it it halts only where it is the halt exactly; a mark beyond it lifts the band."""
+    """Beyond the band a mark halts, up to it it halts only where it is the halt exactly; a mark
+    beyond it lifts the band.
+    """
     bench = Bench(market=PRICE)
     assert breakers.band_ticks(bench.state, 0, True) == 0
     bench.mark(1, 1_003)
@@ -107,7 +111,8 @@ def test_the_band_ends_where_the_market_halts() -> None:
         again.mark(2, price)
         assert again.level(C.PRICE) == level
     bench.mark(2, 900)
-    # Ten percent below 1003 is above the mark: no band for sells. A buy may go up to ten percent above 900.
+    # Ten percent below 1003 is above the mark: no band for sells. A buy may go up to ten percent
+    # above 900.
     assert [breakers.band_ticks(bench.state, 0, is_sell) for is_sell in (True, False)] == [0, 990]
     bench.mark(3, 1_004)
     assert [breakers.band_ticks(bench.state, 0, is_sell) for is_sell in (True, False)] == [904, 0]
@@ -131,7 +136,8 @@ def test_flow_of_a_market_and_of_the_venue() -> None:
     assert [(effect.market, effect.code, effect.value) for effect in halted] == [(1, THROTTLED, 1_000), (NONE, HALTED, 2_000)]
     assert halted[0].lots == halted[1].lots == C.FLOW
     assert codes(bench.flow(119, 500)) == []
-    # 500 are left of it in the next window. Half of the throttle is the exit, and the venue's halt takes its place.
+    # 500 are left of it in the next window. Half of the throttle is the exit, and the venue's halt
+    # takes its place.
     assert codes(bench.flow(150, 1)) == [(REOPENING, C.FLOW)]
     assert bench.states() == [THROTTLED, THROTTLED, REOPENING]
     # Two windows later it is forgotten, and 500 begin anew.
@@ -139,7 +145,10 @@ def test_flow_of_a_market_and_of_the_venue() -> None:
 
 
 def test_a_new_wave_of_flow_is_judged_anew() -> None:
-    """The first wave was stopped and is spent; nothing settles the venue while it is OPEN. A later, larger wave halts it again."""
+    """The first wave was stopped and is spent; nothing settles the venue while it is OPEN.
+
+    A later, larger wave halts it again.
+    """
     bench = Bench(BreakerRules(flow_halt=2_000, flow_window_ns=1_000 * SECOND))
     assert codes(bench.flow(0, 2_000)) == [(HALTED, C.FLOW)]
     assert [codes(bench.wait(second, VENUE)) for second in (600, 660)] == [[(REOPENING, C.FLOW)], [(OPEN, C.FLOW)]]
@@ -152,7 +161,9 @@ def test_a_new_wave_of_flow_is_judged_anew() -> None:
 
 @pytest.mark.parametrize("cause", [C.PRICE, C.FLOW])
 def test_a_halt_is_more_than_the_throttle_that_was_spent(cause: BreakerCause) -> None:
-    """What was spent as a throttle halts when it becomes a halt; what was spent as a halt does not."""
+    """What was spent as a throttle halts when it becomes a halt; what was spent as a halt does
+    not.
+    """
     bench = Bench(BreakerRules(hold_max_ns=10 * SECOND), market=PRICE | {"flow_throttle": 1_000, "flow_halt": 2_000})
     bench.mark(0, 1_000)
     first = bench.mark(1, 940) if cause == C.PRICE else bench.flow(1, 1_000)
@@ -205,7 +216,9 @@ def test_a_silent_feed_is_stale_until_it_speaks() -> None:
 
 
 def test_a_feed_whose_silence_was_spent_may_be_silent_again() -> None:
-    """The mark that ends a silence takes STALE out of the spent, though the machine is OPEN and nothing asks for anything."""
+    """The mark that ends a silence takes STALE out of the spent, though the machine is OPEN and
+    nothing asks for anything.
+    """
     bench = Bench(BreakerRules(stale_ns=10 * SECOND))
     bench.mark(0, 5)
     assert [codes(bench.wait(second)) for second in (10, 610, 670)] == [[(state, C.STALE)] for state in (HALTED, REOPENING, OPEN)]
@@ -230,7 +243,9 @@ def test_a_gap_of_all_events_halts_the_venue_for_a_grace() -> None:
 
 
 def test_an_outage_halts_although_the_last_one_was_spent() -> None:
-    """A grace longer than the longest hold is spent; a new silence before its end is a new outage."""
+    """A grace longer than the longest hold is spent; a new silence before its end is a new
+    outage.
+    """
     bench = Bench(BreakerRules(outage_gap_ns=SECOND, outage_grace_ppm=1_000_000, outage_grace_max_ns=900 * SECOND))
     bench.engine.accepted = 1
     breakers.check_outage(bench.state, 2_000 * SECOND)
@@ -393,7 +408,8 @@ def test_the_peak_is_that_of_the_latest_slots(steps: list[tuple[int, int, bool]]
         is_cash &= change != 0
         before, first = last, now // slot_ns - 16
         if is_cash:
-            # Now and then the event pays out what was paid in: the balance is as before, its peaks are not.
+            # Now and then the event pays out what was paid in: the balance is as before, its peaks
+            # are not.
             shift_peaks(bench.state, 0, change)
             held = [(start, end, atoms + change) for start, end, atoms in held]
             before, change = last + change, 0 if gap % 5 == 0 else change

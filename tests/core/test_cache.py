@@ -1,4 +1,6 @@
-"""The cache of compiled kernels: it never serves old code, and compiles nothing that did not change."""
+"""The cache of compiled kernels: it never serves old code, and compiles nothing that did not
+change.
+"""
 
 from __future__ import annotations
 

@@ -101,7 +101,9 @@ def faults(rows: list[Effect] | tuple[Effect, ...], factor: int) -> set[Certific
 
 
 def test_harvest_has_every_kind() -> None:
-    """Classes alone and after others, whole and split, capped and not, at mark and beyond it, under every policy."""
+    """Classes alone and after others, whole and split, capped and not, at mark and beyond it, under
+    every policy.
+    """
     several = harvest()
     heads = [row for certificate in several for row in certificate.rows if row.kind == F.ADL_CLASS]
     kept = {(head.code, head.other != head.price_ticks) for head in heads}
@@ -157,7 +159,9 @@ def wrong_values(certificate: Certificate, place: int, field: str) -> list[int]:
 
 
 def wrong_weights(certificate: Certificate, place: int, near: list[int]) -> list[int]:
-    """Return weights of a fill that can be told to be wrong: what nobody is given in proportion to is anyone's guess."""
+    """Return weights of a fill that can be told to be wrong: what nobody is given in proportion to
+    is anyone's guess.
+    """
     row, head, policy = certificate.rows[place], certificate.class_of(place), certificate.plan.code
     if certificate.is_ordered(place):
         if policy == AdlPolicy.RANDOM:
@@ -190,7 +194,9 @@ def test_every_wrong_number_is_found(field: str) -> None:
 
 
 def told_again(certificate: Certificate, lots_of: dict[int, int], cash_of: dict[int, int]) -> list[Effect]:
-    """Return the certificate with other lots and cash of its counterparties, in fills, trades and counts alike."""
+    """Return the certificate with other lots and cash of its counterparties, in fills, trades and
+    counts alike.
+    """
     side = -sign(certificate.plan.lots)
     rows = list(certificate.rows)
     for place, row in enumerate(rows):
@@ -255,7 +261,9 @@ def test_missing_repeated_and_exchanged_rows_are_found() -> None:
 
 
 def test_later_class_may_not_give_while_an_earlier_keeps() -> None:
-    """Two classes of a sound certificate in the other order, or the first told as if it had kept some."""
+    """Two classes of a sound certificate in the other order, or the first told as if it had kept
+    some.
+    """
     several = [certificate for certificate in harvest() if len(certificate.of(F.ADL_CLASS)) >= 2]
     for certificate in several:
         first, second = certificate.of(F.ADL_CLASS)[:2]
@@ -295,7 +303,9 @@ IN_ORDER = (Share(0, 2, 3, 2), Share(1, 9, 2, 7), Share(2, 0, 5, 0), Share(3, 9,
 
 @pytest.mark.parametrize(("is_ordered", "shares", "eta"), [(False, PROPORTIONAL, ETA), (True, IN_ORDER, (2, 0))])
 def test_lies_about_a_shared_budget_are_found(is_ordered: bool, shares: tuple[Share, ...], eta: tuple[int, int]) -> None:
-    """Sound as it stands; not with a unit more or less for anyone, one moved, another budget, another eta."""
+    """Sound as it stands; not with a unit more or less for anyone, one moved, another budget,
+    another eta.
+    """
     assert check_allocation(is_ordered, 9, shares, eta) == []
     for budget in (8, 10):
         assert check_allocation(is_ordered, budget, shares, eta)

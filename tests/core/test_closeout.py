@@ -1,4 +1,6 @@
-"""The closeout solver against every number of lots, one by one; limits and reservations of what leaves."""
+"""The closeout solver against every number of lots, one by one; limits and reservations of what
+leaves.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ class Case(NamedTuple):
         return total + ceil_div(left * self.mark * self.market.slippage_tolerance_ppm, PPM)
 
     def restores(self, lots: int) -> int:
-        """Return by how many atoms closing so many lots restores the release level; negative where it does not."""
+        """Return by how many atoms closing so many lots restores the release level; negative where
+        it does not.
+        """
         maintenance = Contract(self.market, self.mark).margin_of(self.notional - lots * self.mark)
         return self.equity - self.cost(lots) - ceil_div(maintenance * (PPM + self.rules.levels.exit_buffer_ppm), PPM)
 
@@ -81,7 +85,9 @@ def place(case: Case) -> tuple[Desk, list[Effect]]:
 
 @pytest.mark.parametrize("block", range(4))
 def test_solver_finds_the_least_that_restores(block: int) -> None:
-    """Every smaller number fails; where none restores all is ordered; the slice bounds what leaves."""
+    """Every smaller number fails; where none restores all is ordered; the slice bounds what
+    leaves.
+    """
     least_found = none_found = 0
     for seed in range(block * 250, block * 250 + 250):
         case = make_case(seed)
@@ -113,7 +119,9 @@ def test_solvent_order_never_leaves_beyond_the_zero_price_and_reserves_nothing()
 
 
 def test_rest_below_the_minimum_notional_is_closed_too() -> None:
-    """Two lots of ten would do; a minimum of 300 asks for four (336), one of 700 leaves a rest too small: all."""
+    """Two lots of ten would do; a minimum of 300 asks for four (336), one of 700 leaves a rest too
+    small: all.
+    """
     for minimum, lots in ((0, -2), (300, -4), (700, -10)):
         desk = Desk(make_rules(STAGES, minimum_notional=minimum))
         desk.open(200)
@@ -123,7 +131,9 @@ def test_rest_below_the_minimum_notional_is_closed_too() -> None:
 
 
 def insolvent(fund: int, depth: int = 100) -> tuple[Desk, list[Effect]]:
-    """Long 10 bought at 100 with 100, at mark 85: E = -50, zero cash 900; a sell at the limit of 84 needs 60."""
+    """Long 10 bought at 100 with 100, at mark 85: E = -50, zero cash 900; a sell at the limit of 84
+    needs 60.
+    """
     desk = Desk(make_rules(STAGES))
     desk.open(100, 5_000)
     if fund:
@@ -135,7 +145,9 @@ def insolvent(fund: int, depth: int = 100) -> tuple[Desk, list[Effect]]:
 
 @pytest.mark.parametrize(("fund", "lots"), [(1_000, 10), (69, 10), (68, 9), (21, 3), (20, 2), (6, 1)])
 def test_order_of_an_insolvent_account_is_what_the_fund_can_promise(fund: int, lots: int) -> None:
-    """Beside the tick a lot to the limit: 50 by released maintenance, of 43, and one atom a lot beyond the first."""
+    """Beside the tick a lot to the limit: 50 by released maintenance, of 43, and one atom a lot
+    beyond the first.
+    """
     desk, effects = insolvent(fund)
     (order,) = [effect for effect in effects if effect.kind == F.ORDER]
     assert (order.lots, order.price_ticks) == (-lots, 84)
@@ -166,7 +178,9 @@ def test_support_of_parts_never_exceeds_what_was_reserved(parts: tuple[int, ...]
 
 @pytest.mark.parametrize(("own", "left"), [(-4, -6), (-10, 0), (-15, None)])
 def test_order_that_exceeds_what_is_left_of_the_position_is_cancelled(own: int, left: int | None) -> None:
-    """The account closes 4, all 10 or more of its 10 lots while an order for 10 is out: what is promised is released first."""
+    """The account closes 4, all 10 or more of its 10 lots while an order for 10 is out: what is
+    promised is released first.
+    """
     desk, effects = insolvent(1_000)
     (order,) = [effect for effect in effects if effect.kind == F.ORDER]
     effects = desk.trade(0, own, 85)

@@ -1,4 +1,6 @@
-"""The table of kinds: it covers every kind, and views read each field from the column that it declares."""
+"""The table of kinds: it covers every kind, and views read each field from the column that it
+declares.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def named(view: View) -> str:
 
 
 def distinct_row(view: View) -> NDArray[np.void]:
-    """Return one row of a kind with another value in every column; where a field is a code, a member of its enum."""
+    """Return one row of a kind with another value in every column; where a field is a code, a
+    member of its enum.
+    """
     dtype = EVENT if issubclass(view, EventView) else EFFECT
     rows = np.zeros(1, dtype=dtype)
     for place, column in enumerate(dtype.names or ()):

@@ -1,4 +1,6 @@
-"""Entries worked by hand from docs/rules.md, section 1: trades, what they realise, who pays whom."""
+"""Entries worked by hand from docs/rules.md, section 1: trades, what they realise, who pays
+whom.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def test_short_sold_at_100_and_bought_back_at_90_realises_10() -> None:
 
 
 def test_cost_of_a_part_is_rounded_toward_zero() -> None:
-    """Cost 32 of 3 lots; one sold at 12 takes trunc(32 / 3) = 10 and realises 2; the short mirrors it; the rest takes all."""
+    """Cost 32 of 3 lots; one sold at 12 takes trunc(32 / 3) = 10 and realises 2; the short mirrors
+    it; the rest takes all.
+    """
     desk = Desk(make_rules(), mark=11)
     desk.open(1_000, 1_000)
     desk.trade(0, 1, 10, other=1)
@@ -72,7 +76,9 @@ def test_notional_factor_scales_the_cash() -> None:
 
 
 def test_loaded_book_that_nets_leaves_outside_with_no_cost() -> None:
-    """Long 2 at 110 against short 2 at 100: OUTSIDE has no lots and gives its cost of -20 to clearing."""
+    """Long 2 at 110 against short 2 at 100: OUTSIDE has no lots and gives its cost of -20 to
+    clearing.
+    """
     desk = Desk(make_rules())
     desk.open(1_000, 1_000)
     desk.send(EventKind.POSITION, market=0, account=0, lots=2, amount=220)
@@ -92,7 +98,9 @@ def test_money_comes_from_the_world_and_goes_back() -> None:
 
 
 def test_fill_beyond_the_position_goes_to_error_inventory() -> None:
-    """An order of 2 filled with 12: 2 were asked, 8 more the position can take, 2 are the venue's."""
+    """An order of 2 filled with 12: 2 were asked, 8 more the position can take, 2 are the
+    venue's.
+    """
     desk = Desk(make_rules())
     desk.open(200)
     desk.trade(0, 10, 100)
@@ -108,7 +116,9 @@ def test_fill_beyond_the_position_goes_to_error_inventory() -> None:
 
 
 def test_effects_beyond_their_limit_stop_the_engine() -> None:
-    """One effect fits, the four of a trade that realises do not: the engine raises and never drops one."""
+    """One effect fits, the four of a trade that realises do not: the engine raises and never drops
+    one.
+    """
     limits = LimitRules(accounts_max=4, positions_max=4, orders_max=4, effects_max=3)
     desk = Desk(make_rules(limits=limits))
     desk.open(1_000)

@@ -1,4 +1,6 @@
-"""Margin after a trade, and what zero cash takes from it: by hand, and against an account that has traded."""
+"""Margin after a trade, and what zero cash takes from it: by hand, and against an account that has
+traded.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ TIERS = (TierRules(0, 100_000, 50_000), TierRules(1_000, 200_000, 100_000))
 
 
 def make_desk(*lots: int, mark: int = 100) -> Desk:
-    """One account with these lots in markets 0, 1, ... at ``mark``, which cost what they are worth."""
+    """One account with these lots in markets 0, 1, ... at ``mark``, which cost what they are
+    worth.
+    """
     desk = Desk(make_rules(tiers=TIERS, markets=2), mark=mark)
     desk.open(10_000)
     for market, held in enumerate(lots):
@@ -78,7 +82,9 @@ def test_margin_after_is_that_of_the_account_that_has_traded(first: int, second:
 
 
 def test_zero_cash_takes_equity_in_proportion_to_the_margin_released() -> None:
-    """Equity -40, margin 200; closing 10 of market 0 releases 100: it bears 20 of 40, so 1,000 + 20, a price of 102."""
+    """Equity -40, margin 200; closing 10 of market 0 releases 100: it bears 20 of 40, so 1,000 +
+    20, a price of 102.
+    """
     desk = make_desk(20, 10)
     position = position_of(desk.state, 0, 0)
     assert equity_share(desk.state, position, 10, -40, 200) == -20
@@ -106,6 +112,8 @@ def test_without_margin_equity_goes_by_notional() -> None:
     ("lots", "cost", "equity", "expected"), [(10, 0, 105, True), (10, 0, 104, False), (10, 1, 105, False), (20, 0, 53, True)]
 )
 def test_closing_restores_the_release_level(lots: int, cost: int, equity: int, expected: bool) -> None:
-    """Release is 105 % of what is left: of 100 after 10 lots it is 105, of 50 after 20 it is 52.5, so 53."""
+    """Release is 105 % of what is left: of 100 after 10 lots it is 105, of 50 after 20 it is 52.5,
+    so 53.
+    """
     desk = make_desk(20, 10)
     assert restores(desk.state, position_of(desk.state, 0, 0), lots, cost, equity, 200) == expected

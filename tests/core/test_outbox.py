@@ -1,4 +1,6 @@
-"""Emitters against the table of kinds: their parameters are a kind's fields, each written to its column."""
+"""Emitters against the table of kinds: their parameters are a kind's fields, each written to its
+column.
+"""
 
 from __future__ import annotations
 

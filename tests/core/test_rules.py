@@ -1,4 +1,6 @@
-"""``check_rules`` names the field, its value and what would be right; bounds are met exactly, not nearly."""
+"""``check_rules`` names the field, its value and what would be right; bounds are met exactly, not
+nearly.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The state digest, byte by byte from docs/rules.md section 12; and rows that read the same compiled and as plain Python."""
+"""The state digest, byte by byte from docs/rules.md section 12; and rows that read the same
+compiled and as plain Python.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,9 @@ def integers(*numbers: int) -> bytes:
 
 
 def make_story() -> tuple[Desk, ReferenceEngine]:
-    """Long 10 bought at 100 with 200: at 84 an order of 2 lots leaves, limit 83, zero cash 161 (tests/reference works it)."""
+    """Long 10 bought at 100 with 200: at 84 an order of 2 lots leaves, limit 83, zero cash 161
+    (tests/reference works it).
+    """
     rules = make_rules(limits=LimitRules(accounts_max=4, positions_max=4, orders_max=4, effects_max=64), cap_interval_ns=60 * SECOND)
     desk, reference = Desk(rules, mark=0), ReferenceEngine(rules)
     story = [
@@ -86,9 +90,11 @@ def test_digest_is_the_documented_bytes() -> None:
     desk, reference = make_story()
     written = b"".join(
         (
-            # now, last seq, accounts, next order id, interval, ordered by the venue, claims, recovery
+            # now, last seq, accounts, next order id, interval, ordered by the venue, claims,
+            # recovery
             integers(1, 9 * SECOND, 9, 1, 2, 0, 168, 0, NEVER_NS),
-            # mark, index, volume, ordered, bid, ask, OUTSIDE lots and cost, error_inventory lots and cost
+            # mark, index, volume, ordered, bid, ask, OUTSIDE lots and cost, error_inventory lots
+            # and cost
             integers(1, 84, 85, 40, 168, 50, 0, -10, -1_000, 0, 0),
             # WORLD, FUND, REMAINDER, UNCOVERED, FEES, clearing, OUTSIDE, error_inventory
             integers(8, -700, 500, 0, 0, 0, 0, 0, 0),
@@ -98,11 +104,13 @@ def test_digest_is_the_documented_bytes() -> None:
             integers(1, 0, 0, 10, 1_000, 0),
             # id, account, market, lots, remaining, limit, zero cash, reserved, kind, provider, cash
             integers(1, 1, 0, 0, -2, 2, 83, 161, 0, 0, NONE, 0),
-            # reserved, paid, drawdown, peak: what was paid in is no gain, so that the fund's peak is what it has
+            # reserved, paid, drawdown, peak: what was paid in is no gain, so that the fund's peak
+            # is what it has
             integers(1, 0, 0, 0, 500),
             # owners that were paid for: none
             integers(0),
-            # state, cause, until, levels, spent, operator, outage, flow twice, low, high, time of the mark, held twice, answered
+            # state, cause, until, levels, spent, operator, outage, flow twice, low, high, time of
+            # the mark, held twice, answered
             integers(2, 0, 0, NEVER_NS, 0, 0, NEVER_NS, 0, 0, 0, 84, 100, 9 * SECOND, 0, 0, 0),
             integers(0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, NONE, 0, 0, 0),
             # providers, commitments: none
@@ -113,7 +121,9 @@ def test_digest_is_the_documented_bytes() -> None:
 
 
 def test_gauges_of_an_interval_that_is_over_count_as_zero() -> None:
-    """After 60 s the cap interval is the next one, and nothing was ordered in it, whether or not the engine has looked."""
+    """After 60 s the cap interval is the next one, and nothing was ordered in it, whether or not
+    the engine has looked.
+    """
     desk, reference = make_story()
     for event in (Event(10, 19 * SECOND, EventKind.ORDER_DONE, other=1), Event(11, 61 * SECOND, EventKind.INDEX, market=0, price_ticks=86)):
         assert desk.put(event) == reference.apply(event)

@@ -69,7 +69,9 @@ def moves(effects: list[Effect]) -> list[tuple[int, int, int]]:
 
 
 def guarded() -> Desk:
-    """Return a desk with a guarded market at 100, volume 10 of 50, and account 0 long 10 with little money."""
+    """Return a desk with a guarded market at 100, volume 10 of 50, and account 0 long 10 with
+    little money.
+    """
     desk = make_desk(GUARDED, breakers=BreakerRules(guard_hold_ns=30 * SECOND))
     desk.open(200)
     desk.trade(0, 10, 100)
@@ -88,7 +90,9 @@ def test_nothing_is_valued_at_a_held_mark() -> None:
 
 
 def test_a_held_mark_settles_nothing() -> None:
-    """What was liquidated is forgotten by now, but only a mark that is accepted lets the breaker see it."""
+    """What was liquidated is forgotten by now, but only a mark that is accepted lets the breaker
+    see it.
+    """
     desk = make_desk(GUARDED | {"flow_throttle": 5})
     desk.send(K.VOLUME, market=0, lots=10)
     add_flow(desk.state, 0, 5)
@@ -124,7 +128,9 @@ def test_a_next_mark_confirms_or_drops_what_is_held(volume: int, price: int, cod
 
 
 def test_what_is_not_held() -> None:
-    """The first mark, a small move, a jump with volume, a jump of a market whose volume nobody reports."""
+    """The first mark, a small move, a jump with volume, a jump of a market whose volume nobody
+    reports.
+    """
     first = make_desk(GUARDED, mark=0)
     first.send(K.VOLUME, market=0, lots=0)
     small, traded, unknown = (make_desk(GUARDED) for _ in range(3))
@@ -138,7 +144,10 @@ def test_what_is_not_held() -> None:
 
 
 def test_a_fall_halts_and_closing_waits() -> None:
-    """The breaker halts before the rounds of the same event: no order leaves. It reopens by time alone."""
+    """The breaker halts before the rounds of the same event: no order leaves.
+
+    It reopens by time alone.
+    """
     desk = make_desk(JUMPY)
     desk.open(280)
     desk.trade(0, 10, 100)
@@ -152,7 +161,9 @@ def test_a_fall_halts_and_closing_waits() -> None:
 
 
 def in_distress(market: dict[str, int]) -> tuple[Desk, list[Effect]]:
-    """Return a desk whose account 0 must close 9 of 10 lots after a fall of 19 %, with 12 lots to be had, and what that brought."""
+    """Return a desk whose account 0 must close 9 of 10 lots after a fall of 19 %, with 12 lots to
+    be had, and what that brought.
+    """
     desk = make_desk(market, markets=2, breakers=BreakerRules(flow_halt=600))
     desk.open(200)
     desk.trade(0, 10, 100)
@@ -209,7 +220,8 @@ def test_an_outage_halts_every_market_then_they_reopen() -> None:
     assert moves(later(desk, 50)) == [(NONE, REOPENING, C.OUTAGE)]
 
 
-# -- what stops --------------------------------------------------------------------------------------
+# -- what stops
+# --------------------------------------------------------------------------------------
 
 
 def trader() -> Desk:
@@ -258,11 +270,14 @@ def test_an_operator_acts_at_once_and_its_order_ends() -> None:
     assert next_wait_ns(desk.state) == int(desk.state.engine[0].now_ns) + 60 * SECOND
 
 
-# -- timers ------------------------------------------------------------------------------------------
+# -- timers
+# ------------------------------------------------------------------------------------------
 
 
 def test_the_next_timer_is_exact_and_a_clock_at_it_does_something() -> None:
-    """A driver that follows ``next_wait_ns`` sends no CLOCK for nothing, though marks move the deadlines."""
+    """A driver that follows ``next_wait_ns`` sends no CLOCK for nothing, though marks move the
+    deadlines.
+    """
     rules = BreakerRules(stale_ns=7 * SECOND, hold_max_ns=20 * SECOND, reopen_ns=3 * SECOND, guard_hold_ns=4 * SECOND)
     desk = make_desk(GUARDED | JUMPY, markets=3, breakers=rules)
     for market in range(3):
@@ -288,7 +303,9 @@ def test_the_next_timer_is_exact_and_a_clock_at_it_does_something() -> None:
 
 
 def test_timers_come_before_the_event_and_in_order_of_market() -> None:
-    """A mark that comes at the time a hold ends finds the market reopening; a released mark is judged before."""
+    """A mark that comes at the time a hold ends finds the market reopening; a released mark is
+    judged before.
+    """
     desk = make_desk(GUARDED, markets=2, breakers=BreakerRules(guard_hold_ns=5 * SECOND, stale_ns=5 * SECOND))
     for market in (0, 1):
         desk.send(K.VOLUME, market=market, lots=0)
@@ -306,7 +323,8 @@ def test_a_refused_event_brings_no_timer() -> None:
     assert moves(later(desk, 5)) == [(0, HALTED, C.STALE)]
 
 
-# -- the door ----------------------------------------------------------------------------------------
+# -- the door
+# ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,10 @@ class Holding(NamedTuple):
 
 
 def toy_state(holdings: list[Holding], *, limits: LimitRules = LIMITS, from_health: Health = Health.DISTRESSED) -> State:
-    """Return a state whose waterfall is the toy, ADL and tear-up. OUTSIDE takes what does not net."""
+    """Return a state whose waterfall is the toy, ADL and tear-up.
+
+    OUTSIDE takes what does not net.
+    """
     made = new_state(make_rules((Stage.ADL, Stage.TEAR_UP), (TierRules(0, 100_000, 50_000),), factor=FACTOR, markets=2, limits=limits))
     toy = np.zeros(1, dtype=STAGE)
     toy[0].kind, toy[0].is_joint = TOY, 1
@@ -113,7 +116,10 @@ class Outcome(NamedTuple):
 
 
 def process(run_rounds: Callable[[State], None], state: State, touched: range) -> Outcome:
-    """Let an event touch some accounts, and return what the waterfall did. Nothing is lost or made."""
+    """Let an event touch some accounts, and return what the waterfall did.
+
+    Nothing is lost or made.
+    """
     before = totals(state)
     start_round(state)
     for account in touched:

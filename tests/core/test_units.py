@@ -41,7 +41,10 @@ pytestmark = [pytest.mark.bounds, pytest.mark.filterwarnings("ignore:overflow en
 
 
 def check(kernel: Callable[..., int], exact: int, *arguments: int) -> None:
-    """Compare with Python's integers; what does not fit must raise. ``-2^63`` itself may do either."""
+    """Compare with Python's integers; what does not fit must raise.
+
+    ``-2^63`` itself may do either.
+    """
     if LEAST < exact <= MOST:
         assert kernel(*arguments) == exact
     elif exact != LEAST:

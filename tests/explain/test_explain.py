@@ -1,4 +1,6 @@
-"""``backstop explain``: every number of every decision comes out of the tape again, and a wrong one is told."""
+"""``backstop explain``: every number of every decision comes out of the tape again, and a wrong one
+is told.
+"""
 
 from __future__ import annotations
 

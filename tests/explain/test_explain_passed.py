@@ -1,4 +1,6 @@
-"""Why ADL and tear-up had to be: each earlier stage's reason is told, worked out anew, and a wrong one shows."""
+"""Why ADL and tear-up had to be: each earlier stage's reason is told, worked out anew, and a wrong
+one shows.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def _passed_over(found: Explanation) -> list[dict[str, Any]]:
 
 
 def test_each_earlier_stage_has_a_reason_that_is_checked() -> None:
-    """Over streams of all corners every reason occurs, and none is one that the tape contradicts."""
+    """Over streams of all corners every reason occurs, and none is one that the tape
+    contradicts.
+    """
     seen: Counter[str] = Counter()
     for corner in PROFILES:
         for found in _streams(corner, 3):
@@ -149,7 +153,9 @@ def test_a_wait_and_a_breaker_give_programs_integers(halted: Path) -> None:
 
 
 def test_a_reader_with_a_calculator_comes_to_the_share_of_an_adl(halted: Path) -> None:
-    """Eta and weight as shown, multiplied, give the lots that a counterparty gave, but for the last one."""
+    """Eta and weight as shown, multiplied, give the lots that a counterparty gave, but for the last
+    one.
+    """
     payer = explain(halted, "short")
     fills = [fact for decision in payer.decisions for fact in decision.facts if fact.kind == "adl_fill"]
     assert fills
@@ -164,7 +170,9 @@ def test_a_reader_with_a_calculator_comes_to_the_share_of_an_adl(halted: Path) -
 
 
 def test_a_reader_with_a_calculator_comes_to_the_cash_of_an_adl(halted: Path) -> None:
-    """A counterparty sees the cash in all and the mark in its own facts: its part by lots is what it pays."""
+    """A counterparty sees the cash in all and the mark in its own facts: its part by lots is what
+    it pays.
+    """
     fills = [fact for decision in explain(halted, "short").decisions for fact in decision.facts if fact.kind == "adl_fill"]
     assert fills
     for fact in fills:

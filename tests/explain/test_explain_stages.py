@@ -1,4 +1,6 @@
-"""Takeovers and socialised losses explained: over random streams of every such corner, and in a venue with all stages."""
+"""Takeovers and socialised losses explained: over random streams of every such corner, and in a
+venue with all stages.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ def test_every_corner_explains_itself(corner: str) -> None:
 
 @pytest.mark.parametrize("seed", [61_197])
 def test_a_fill_of_an_order_that_time_cancelled_first_is_explained(seed: int) -> None:
-    """The price guard released a mark at the time of the fill: the account was sound, its order cancelled, and the fill came late."""
+    """The price guard released a mark at the time of the fill: the account was sound, its order
+    cancelled, and the fill came late.
+    """
     found = explained(seed)
     assert found.checks_failed == []
     said = [line for decision in found.decisions for fact in decision.facts for line in fact.because]
@@ -123,7 +127,9 @@ def test_the_price_of_a_takeover_is_told_term_by_term(backed: Path) -> None:
 
 
 def test_the_size_of_a_takeover_is_told_term_by_term() -> None:
-    """Every bound occurs, and every size comes out, also where several providers share a position."""
+    """Every bound occurs, and every size comes out, also where several providers share a
+    position.
+    """
     place, seen = list(PROFILES).index("takeover"), Counter[str]()
     for round_number in range(20):
         found = explained((2_000 + round_number) * len(PROFILES) + place)

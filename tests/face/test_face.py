@@ -1,4 +1,6 @@
-"""``from backstop import Venue, replay``: the command line's numbers, as objects, tables and plots."""
+"""``from backstop import Venue, replay``: the command line's numbers, as objects, tables and
+plots.
+"""
 
 from __future__ import annotations
 

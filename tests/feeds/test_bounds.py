@@ -1,4 +1,6 @@
-"""Small files that grow: each is refused for what it would take, in a process that could not hold it."""
+"""Small files that grow: each is refused for what it would take, in a process that could not hold
+it.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ feather = pytest.importorskip("pyarrow.feather")
 #: Rows of 8 bytes a column that are more than a small file may hold.
 ROWS = UNPACKED_FREE // 8
 
-#: Reads prices with so much memory beyond what the program itself takes: what an honest file of this size needs, and no more.
+#: Reads prices with so much memory beyond what the program itself takes: what an honest file of
+#: this size needs, and no more.
 _LIMITED = """
 import resource, sys
 from backstop.feeds.errors import FeedError
@@ -76,7 +79,9 @@ def _long_cell(path: Path) -> None:
 
 
 def _lying_footer(path: Path) -> None:
-    """A column whose pages hold a quarter of a gigabyte, and whose footer says that they hold a few bytes."""
+    """A column whose pages hold a quarter of a gigabyte, and whose footer says that they hold a few
+    bytes.
+    """
     table = arrow.table({"time": [START], "market": ["x" * (256 << 20)], "mark": [1.0]})
     parquet.write_table(table, path, compression="zstd", use_dictionary=False)
     said = parquet.read_metadata(path).row_group(0).column(1).total_uncompressed_size

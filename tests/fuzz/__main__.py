@@ -1,7 +1,9 @@
-"""``python -m tests.fuzz --inputs 1000000 --seed 1``: seeded inputs for every file reader; exit code 1 on a finding.
+"""``python -m tests.fuzz --inputs 1000000 --seed 1``: seeded inputs for every file reader; exit
+code 1 on a finding.
 
-Inputs run in worker processes, so that a reader that crashes or hangs in compiled code is found too. Each is made of the name
-of its reader and its seed alone: ``--reader prices --seed 4711 --inputs 1`` repeats one.
+Inputs run in worker processes, so that a reader that crashes or hangs in compiled code is found
+too. Each is made of the name of its reader and its seed alone: ``--reader prices --seed 4711
+--inputs 1`` repeats one.
 """
 
 from __future__ import annotations

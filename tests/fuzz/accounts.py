@@ -1,4 +1,6 @@
-"""Fuzzed account and collateral files: positions, costs and balances are worked out again in fractions."""
+"""Fuzzed account and collateral files: positions, costs and balances are worked out again in
+fractions.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Many inputs over several processes. A worker reports each input before it runs it, so that its death can be traced to an input."""
+"""Many inputs over several processes.
+
+A worker reports each input before it runs it, so that its death can be traced to an input.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,11 @@ __all__ = ["FINDINGS_MAX", "Campaign", "Finding", "Tally", "campaign"]
 FINDINGS_MAX = 50
 #: Inputs of one reader that a worker does between two reports.
 _BLOCK = 500
-#: A worker that is at one input for so long, by the clock, waits for something that does not come [s].
+#: A worker that is at one input for so long, by the clock, waits for something that does not come
+#: [s].
 _SILENCE_MAX = 12 * SECONDS_MAX
-#: Address space that a worker may take beyond what it begins with [bytes]: a length in a damaged file must not fill the machine.
+#: Address space that a worker may take beyond what it begins with [bytes]: a length in a damaged
+#: file must not fill the machine.
 _MEMORY = 4 << 30
 #: A line of progress as often as this [s].
 _LINE_EVERY = 10.0

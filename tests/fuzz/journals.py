@@ -177,7 +177,10 @@ _DAMAGE: tuple[Callable[[Random, Path], None], ...] = (
 
 
 def _check_read(reader: Reader, whole: Content) -> list[str]:
-    """Read everything with every check; return what was found. Where that is nothing, see that what was read is what was written."""
+    """Read everything with every check; return what was found.
+
+    Where that is nothing, see that what was read is what was written.
+    """
     reader.check_log()
     reader.check_pages()
     reader.check_head()
@@ -227,7 +230,9 @@ def fuzz_journal(rng: Random, folder: Path) -> bool:
 
 
 def _judge(path: Path, whole: Content, said: list[str]) -> bool:
-    """See that nothing is changed where nothing is said, and that what is said is a name, a place and a message."""
+    """See that nothing is changed where nothing is said, and that what is said is a name, a place
+    and a message.
+    """
     if not said:
         if content_of(path) != whole:
             raise Found("a record was changed, and nothing was found")
@@ -302,7 +307,9 @@ def _header_spoilt(rng: Random, part: bytes) -> bytes:
 
 
 def fuzz_snapshot(rng: Random, folder: Path) -> bool:
-    """Damage the parts of a snapshot, restore it, judge: its arrays fit their header, and have the bytes of their parts."""
+    """Damage the parts of a snapshot, restore it, judge: its arrays fit their header, and have the
+    bytes of their parts.
+    """
     parts = list(_parts())
     place = rng.randrange(len(parts))
     way = rng.random()

@@ -120,7 +120,9 @@ def _packed(rng: Random, data: bytearray) -> None:
 
 
 def spoilt_bytes(rng: Random, data: bytes) -> bytes:
-    """Return the bytes with one to three things done to them; sometimes nothing but random bytes."""
+    """Return the bytes with one to three things done to them; sometimes nothing but random
+    bytes.
+    """
     if rng.random() < 0.05:
         return rng.randbytes(rng.choice((0, 1, 10, 100, 1000)))
     spoilt = bytearray(data)

@@ -171,7 +171,9 @@ def _add_marks(found: _Expected, market: int, timed: list[tuple[int, dict[str, C
 
 
 def _span(timed: list[tuple[int, dict[str, Cell]]]) -> int:
-    """Return the span of a market's bars: as its column says, or the commonest distance, of several the shortest."""
+    """Return the span of a market's bars: as its column says, or the commonest distance, of several
+    the shortest.
+    """
     said = {row["timeframe"] for _, row in timed if "timeframe" in row}
     if len({_seconds(text) for text in said}) > 1:
         raise Naive("two timeframes")

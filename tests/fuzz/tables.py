@@ -1,4 +1,6 @@
-"""Rows of a file as plain values: how they are spoilt, written, and read again without the project's readers."""
+"""Rows of a file as plain values: how they are spoilt, written, and read again without the
+project's readers.
+"""
 
 from __future__ import annotations
 
@@ -179,7 +181,9 @@ def spoil(rng: Random, rows: Rows) -> int:
 
 
 def written(rng: Random, rows: Rows, stem: Path) -> tuple[Path, bool]:
-    """Write the rows in some format under ``stem``; return the file, and whether nothing was done to its bytes."""
+    """Write the rows in some format under ``stem``; return the file, and whether nothing was done
+    to its bytes.
+    """
     if rng.random() < 0.004:
         return _grown(rng, rows, stem), False
     kind = rng.choice((".csv",) * 10 + (".csv.gz", ".parquet", ".parquet", ".parquet", ".feather"))
@@ -196,7 +200,9 @@ def written(rng: Random, rows: Rows, stem: Path) -> tuple[Path, bool]:
 
 
 def _grown(rng: Random, rows: Rows, stem: Path) -> Path:
-    """Write rows that grow beyond measure when they are read: a cell, a row or a file of the same thing again and again."""
+    """Write rows that grow beyond measure when they are read: a cell, a row or a file of the same
+    thing again and again.
+    """
     many = 64 << 20
     if rng.random() < 0.5 or not rows.names:
         path = stem.with_name(stem.name + ".csv.gz")
@@ -337,9 +343,11 @@ def _as_times(rng: Random, values: list[Any]) -> Any:
 
 
 def naive_rows(path: Path, wanted: Collection[str]) -> tuple[list[str], list[list[Cell]]]:
-    """Return header and rows: texts of a CSV file; of an Arrow file texts, whole numbers, exact decimals, nanoseconds.
+    """Return header and rows: texts of a CSV file; of an Arrow file texts, whole numbers, exact
+    decimals, nanoseconds.
 
-    Columns of an Arrow file that are not ``wanted`` are left out: a file that is damaged there is read all the same.
+    Columns of an Arrow file that are not ``wanted`` are left out: a file that is damaged there is
+    read all the same.
     """
     if path.name.endswith((".csv", ".gz")):
         data = path.read_bytes()
@@ -353,7 +361,8 @@ def naive_rows(path: Path, wanted: Collection[str]) -> tuple[list[str], list[lis
     try:
         columns = [_plain_column(column) for column in _arrow_table(path, held).columns]
     except (OSError, ValueError, arrow.ArrowException):
-        # A column that the reader has no use for may be what is damaged: without a value it stands for itself.
+        # A column that the reader has no use for may be what is damaged: without a value it stands
+        # for itself.
         columns = _one_by_one(path, held)
     return held, [list(row) for row in zip(*columns, strict=True)]
 
@@ -378,7 +387,8 @@ def _at_once(path: Path, names: list[str]) -> Any:
 def _one_by_one(path: Path, names: list[str]) -> list[list[Cell]]:
     found: dict[str, list[Cell]] = {}
     for name in names:
-        # What describes a column twice may be damaged in one of the places: the data are read by either.
+        # What describes a column twice may be damaged in one of the places: the data are read by
+        # either.
         for read in (_arrow_table, _at_once):
             with suppress(OSError, ValueError, arrow.ArrowException):
                 found[name] = _plain_column(read(path, [name]).column(0))

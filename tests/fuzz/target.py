@@ -15,14 +15,17 @@ from typing import NamedTuple
 
 __all__ = ["BYTES_MAX", "SECONDS_MAX", "Found", "Hang", "Target", "rng_of", "run_one"]
 
-#: More of the processor than this an input must not take [s]; by the clock, a busy machine would be blamed on a reader.
+#: More of the processor than this an input must not take [s]; by the clock, a busy machine would be
+#: blamed on a reader.
 SECONDS_MAX = 5.0
 #: More memory than this beyond what the process has an input must not take [bytes].
 BYTES_MAX = 1 << 30
 
 
 class Found(AssertionError):
-    """A reader did something that it must not: a wrong number, an unclear refusal, a valid file refused."""
+    """A reader did something that it must not: a wrong number, an unclear refusal, a valid file
+    refused.
+    """
 
 
 class Hang(BaseException):
@@ -30,13 +33,17 @@ class Hang(BaseException):
 
 
 class Target(NamedTuple):
-    """One reader. ``run`` makes an input from random numbers, reads it, judges, and returns whether it was loaded."""
+    """One reader.
+
+    ``run`` makes an input from random numbers, reads it, judges, and returns whether it was loaded.
+    """
 
     name: str
     run: Callable[[Random, Path], bool]
     #: Share of the inputs, against the other targets.
     weight: int
-    #: Whatever takes long and is done once, outside of any input's time: the engine's kernels, a journal to damage.
+    #: Whatever takes long and is done once, outside of any input's time: the engine's kernels, a
+    #: journal to damage.
     prepare: Callable[[], object] = tuple
 
 

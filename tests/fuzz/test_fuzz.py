@@ -1,4 +1,5 @@
-"""A short run of the fuzzer over every reader, and of the campaign itself: a crash and a hang are traced to the right input.
+"""A short run of the fuzzer over every reader, and of the campaign itself: a crash and a hang are
+traced to the right input.
 
 ``make fuzz INPUTS=1000000`` is the long form.
 """

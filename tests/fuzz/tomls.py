@@ -1,4 +1,7 @@
-"""Fuzzed TOML files: venue, population and scenario. Every number that is loaded is compared with the exact decimal in the file."""
+"""Fuzzed TOML files: venue, population and scenario.
+
+Every number that is loaded is compared with the exact decimal in the file.
+"""
 
 from __future__ import annotations
 
@@ -155,7 +158,9 @@ def _plain(path: Path) -> Any:
 
 
 def _check_message(error: Exception, path: Path) -> None:
-    """See that every line of a refusal names the file, and says something of a length that people read."""
+    """See that every line of a refusal names the file, and says something of a length that people
+    read.
+    """
     for line in str(error).splitlines() or [""]:
         if not line.startswith(str(path)) or len(line) < len(str(path)) + 8 or len(line) > 4_000:
             raise Found(f"unclear refusal: {line[:200]!r}")

@@ -1,1 +1,3 @@
-"""Journals: written, cut, flipped, swapped and killed; each must be whole, or say where it is not."""
+"""Journals: written, cut, flipped, swapped and killed; each must be whole, or say where it is
+not.
+"""

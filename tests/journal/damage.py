@@ -1,4 +1,6 @@
-"""Ways to damage a journal: its file as a disk does it, its records as one who knows the format does it."""
+"""Ways to damage a journal: its file as a disk does it, its records as one who knows the format
+does it.
+"""
 
 from __future__ import annotations
 
@@ -215,7 +217,8 @@ def _snapshots_moved(rng: Random, path: Path) -> tuple[str, tuple[str, ...]]:
     return words, ("snapshot after batch ",)
 
 
-#: Each changes the journal at a path, and returns what it did and the beginnings of the places that a finding may name.
+#: Each changes the journal at a path, and returns what it did and the beginnings of the places that
+#: a finding may name.
 RECORD_DAMAGE: tuple[Callable[[Random, Path], tuple[str, tuple[str, ...]]], ...] = (
     _bit_of_a_record,
     _range_of_a_record,

@@ -1,4 +1,6 @@
-"""Faults of a disk, for the process that calls: from here on its syncs fail, its disk is full, its files may not grow."""
+"""Faults of a disk, for the process that calls: from here on its syncs fail, its disk is full, its
+files may not grow.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _CALLS = {
 
 
 def strike(fault: str, journal: Journal) -> None:
-    """Let a fault begin: ``sync`` and ``write`` fail as a device does, ``size`` and ``pages`` leave no room."""
+    """Let a fault begin: ``sync`` and ``write`` fail as a device does, ``size`` and ``pages`` leave
+    no room.
+    """
     if fault == "sync":
         _refuse(("fsync", "fdatasync"), errno.EIO)
     elif fault == "write":
@@ -38,7 +42,9 @@ def strike(fault: str, journal: Journal) -> None:
 
 
 def _refuse(calls: tuple[str, ...], code: int) -> None:
-    """Let system calls of this process fail: a seccomp filter, <https://docs.kernel.org/userspace-api/seccomp_filter.html>."""
+    """Let system calls of this process fail: a seccomp filter,
+    <https://docs.kernel.org/userspace-api/seccomp_filter.html>.
+    """
     known = _CALLS.get(platform.machine())
     if known is None:
         _give_up(f"system calls of {platform.machine()} are not known")
@@ -58,7 +64,9 @@ def _install(steps: list[tuple[int, int, int, int]]) -> None:
 
 
 def fill_disk() -> None:
-    """Let every write to a file of this thread fail as on a full disk; what it says to its parent still gets through."""
+    """Let every write to a file of this thread fail as on a full disk; what it says to its parent
+    still gets through.
+    """
     known = _CALLS.get(platform.machine())
     if known is None:
         _give_up(f"system calls of {platform.machine()} are not known")

@@ -1,4 +1,5 @@
-"""A run to be killed: ``python -m tests.journal.killed JOURNAL`` begins it, or goes on with what the journal holds.
+"""A run to be killed: ``python -m tests.journal.killed JOURNAL`` begins it, or goes on with what
+the journal holds.
 
 Standard output gets a line at each step of its progress, and at the end its digest.
 """

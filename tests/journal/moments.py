@@ -1,7 +1,9 @@
-"""A process that is killed at a chosen moment: before a line of the writer's code, or where a file grows beyond a size.
+"""A process that is killed at a chosen moment: before a line of the writer's code, or where a file
+grows beyond a size.
 
-``python -m tests.journal.moments SCENARIO FOLDER FIRST STRIDE`` makes a scenario again and again, each time in a forked process that is
-killed a little later, until one comes to its end; after each kill it sees what was left and goes on with it. It prints the kills.
+``python -m tests.journal.moments SCENARIO FOLDER FIRST STRIDE`` makes a scenario again and again,
+each time in a forked process that is killed a little later, until one comes to its end; after each
+kill it sees what was left and goes on with it. It prints the kills.
 """
 
 from __future__ import annotations
@@ -53,7 +55,9 @@ def _killed(run: Callable[[], object], arm: Callable[[], object]) -> bool:
 
 
 def _before_line(number: int, start: object = None) -> Callable[[], None]:
-    """Arm a kill before a line of the writer's code: the ``number``-th, counted from the first call of ``start``."""
+    """Arm a kill before a line of the writer's code: the ``number``-th, counted from the first call
+    of ``start``.
+    """
     left, is_counting = number, start is None
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
@@ -144,7 +148,9 @@ _BEFORE = {"begun": _begun, "over_killed": _over_killed, "over_ended": _over_end
 
 
 def first_moments(scenario: str, folder: Path, first: int, stride: int) -> int:
-    """Kill a process that writes a journal at every ``stride``-th line of the writer's code from ``first`` on; return the kills."""
+    """Kill a process that writes a journal at every ``stride``-th line of the writer's code from
+    ``first`` on; return the kills.
+    """
     kills, was_killed = 0, True
     while was_killed:
         path = _fresh(folder) / "journal.db"
@@ -156,7 +162,9 @@ def first_moments(scenario: str, folder: Path, first: int, stride: int) -> int:
 
 
 def sizes(scenario: str, folder: Path, first: int, stride: int) -> int:
-    """Kill it where a file grows beyond a size; the writer's own files only grow with its head and its log."""
+    """Kill it where a file grows beyond a size; the writer's own files only grow with its head and
+    its log.
+    """
     kills, was_killed = 0, True
     while was_killed:
         path = _fresh(folder) / "journal.db"
@@ -168,7 +176,9 @@ def sizes(scenario: str, folder: Path, first: int, stride: int) -> int:
 
 
 def last_moments(folder: Path, first: int, stride: int) -> int:
-    """Kill a replay from the writing of its end mark on; resume it: it ends with the same result, and its journal stays as it is."""
+    """Kill a replay from the writing of its end mark on; resume it: it ends with the same result,
+    and its journal stays as it is.
+    """
     with TemporaryDirectory() as inputs:
         case = crash_of(Path(inputs))
     kills, was_killed, whole = 0, True, _replayed(case, _fresh(folder) / "whole.db")

@@ -1,4 +1,6 @@
-"""A small crash on two markets, run through the engine once and written to journals again and again."""
+"""A small crash on two markets, run through the engine once and written to journals again and
+again.
+"""
 
 from __future__ import annotations
 

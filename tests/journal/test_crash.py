@@ -1,7 +1,9 @@
-"""kill -9 while a journal is written: what was acknowledged is there, whole, and the run can go on as if nothing had been.
+"""kill -9 while a journal is written: what was acknowledged is there, whole, and the run can go on
+as if nothing had been.
 
-``BACKSTOP_KILLS`` says how often a replay is killed (20 unless told; ``make crash-proof`` says 200), and how closely kills
-are aimed at a journal's first moments and at those after its end mark. ``BACKSTOP_SEED`` is the first seed.
+``BACKSTOP_KILLS`` says how often a replay is killed (20 unless told; ``make crash-proof`` says
+200), and how closely kills are aimed at a journal's first moments and at those after its end mark.
+``BACKSTOP_SEED`` is the first seed.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ with Journal.create(sys.argv[1], manifest(digest_every=0)) as journal:
 
 
 def _killed_after(path: Path, seconds: float) -> int:
-    """Run the writer, kill it some time after its first batch; return the last batch that it acknowledged."""
+    """Run the writer, kill it some time after its first batch; return the last batch that it
+    acknowledged.
+    """
     run = subprocess.Popen([sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE, text=True)
     assert run.stdout is not None
     first = run.stdout.readline()
@@ -110,9 +114,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> _Told:
 
 
 def _killed(path: Path, rng: Random) -> bool:
-    """Begin or go on with the run and kill it at a random point; return whether it was still running.
+    """Begin or go on with the run and kill it at a random point; return whether it was still
+    running.
 
-    The point is a step of its progress and a little more, not a time: on a slow machine a run dies where it dies on a fast one.
+    The point is a step of its progress and a little more, not a time: on a slow machine a run dies
+    where it dies on a fast one.
     """
     child = subprocess.Popen([sys.executable, "-m", "tests.journal.killed", str(path)], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
@@ -162,7 +168,8 @@ def _facts(path: Path) -> dict[str, Any]:
         return {"path": str(path), "batches": len(held), "events": events, "chain": journal.chain}
 
 
-#: What is killed, and how far a kill is from the one before: lines of the writer's code, or bytes of a file.
+#: What is killed, and how far a kill is from the one before: lines of the writer's code, or bytes
+#: of a file.
 MOMENTS = {
     "begun": max(1, 600 // KILLS),
     "over_killed": max(1, 600 // KILLS),
@@ -175,7 +182,9 @@ MOMENTS = {
 
 @pytest.mark.parametrize("scenario", MOMENTS)
 def test_a_kill_in_the_first_moments_or_after_the_end_leaves_what_can_be_resumed(tmp_path: Path, scenario: str) -> None:
-    """Either the old journal or the new one, and never a part of one; ``tests.journal.moments`` looks after each kill."""
+    """Either the old journal or the new one, and never a part of one; ``tests.journal.moments``
+    looks after each kill.
+    """
     stride = MOMENTS[scenario]
     first = Random(f"{SEED}/{scenario}").randrange(stride)
     line = [sys.executable, "-m", "tests.journal.moments", scenario, str(tmp_path / "run"), str(first), str(stride)]

@@ -1,4 +1,6 @@
-"""Values of a type that the schema forbids, gaps among names, headers of snapshots that lie: named, never raised as what they are."""
+"""Values of a type that the schema forbids, gaps among names, headers of snapshots that lie: named,
+never raised as what they are.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""A disk that fails under a running journal: a sync that fails, a disk that fills, at any point of a run.
+"""A disk that fails under a running journal: a sync that fails, a disk that fills, at any point of
+a run.
 
-What was acknowledged is there afterwards, whole; what could not be written was refused with the reason.
+What was acknowledged is there afterwards, whole; what could not be written was refused with the
+reason.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from backstop.journal.recovery import recover
 from backstop.journal.verify import verify
 from tests.journal.runs import crash
 
-#: Writes the crash, syncs after every ``argv[4]`` batches, tells how many are safe; a fault strikes before batch ``argv[2]``.
+#: Writes the crash, syncs after every ``argv[4]`` batches, tells how many are safe; a fault strikes
+#: before batch ``argv[2]``.
 _RUN = """
 import sys
 from backstop.journal import Journal, JournalError

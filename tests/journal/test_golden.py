@@ -1,6 +1,8 @@
-"""Journals of every schema that was ever written: this version reads them, whatever its engine does by now.
+"""Journals of every schema that was ever written: this version reads them, whatever its engine does
+by now.
 
-Each was written once, by the version of its day, from ``tests.journal.runs.crash``, and is never written anew.
+Each was written once, by the version of its day, from ``tests.journal.runs.crash``, and is never
+written anew.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ def test_there_is_one_of_every_schema() -> None:
 
 @pytest.mark.parametrize("schema", sorted(CHAINS))
 def test_an_older_journal_is_read_whole(tmp_path: Path, schema: int) -> None:
-    """Rows, chain and end are as they were; where the rules changed since, its replay may differ, and says by whom it was written."""
+    """Rows, chain and end are as they were; where the rules changed since, its replay may differ,
+    and says by whom it was written.
+    """
     report = verify(_unpacked(schema, tmp_path))
     assert {finding.code for finding in report.findings} <= DIFFERENCES, report.findings
     assert all("(written by version" in finding.message for finding in report.findings)
@@ -75,7 +79,9 @@ def test_what_an_older_journal_does_not_say_is_known(tmp_path: Path) -> None:
 
 
 def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
-    """Where this fails, docs/rules.md section 12 has changed: give ``DIGEST_ENCODING`` the next number, and this the new digest."""
+    """Where this fails, docs/rules.md section 12 has changed: give ``DIGEST_ENCODING`` the next
+    number, and this the new digest.
+    """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
         3,
         "712bebd844a497e961617073dfe286a51af8a1062a0cc20742b87139c9cdb40e",

@@ -1,7 +1,7 @@
 """Seeded damage: whatever is done to a journal is found and named, or has changed no record of it.
 
-``BACKSTOP_MUTATIONS`` sets how many mutations are tried of each of the fourteen kinds (25 unless told; ``make mutations`` tries
-more than 10,000 in all), ``BACKSTOP_SEED`` the first seed.
+``BACKSTOP_MUTATIONS`` sets how many mutations are tried of each of the fourteen kinds (25 unless
+told; ``make mutations`` tries more than 10,000 in all), ``BACKSTOP_SEED`` the first seed.
 """
 
 from __future__ import annotations
@@ -71,7 +71,10 @@ def test_every_change_of_a_record_is_found_and_named(sound: Path, tmp_path: Path
 
 
 def test_a_log_that_is_cut_or_scrambled_leaves_a_prefix_of_whole_batches(tmp_path: Path) -> None:
-    """A run that died: all but its head stands in the log. The page cache survives a kill, a disk need not."""
+    """A run that died: all but its head stands in the log.
+
+    The page cache survives a kill, a disk need not.
+    """
     source = tmp_path / "source"
     source.mkdir()
     with Journal.create(source / "journal.db", manifest(), names()) as journal:
@@ -92,7 +95,8 @@ def test_a_log_that_is_cut_or_scrambled_leaves_a_prefix_of_whole_batches(tmp_pat
         codes = {finding.name for finding in report.findings}
         assert codes <= {"log", "end_missing", "head"}, told
         assert "end_missing" in codes, told
-        # Who kept what was acknowledged always learns of the loss; the file itself tells unless it ends where a batch does.
+        # Who kept what was acknowledged always learns of the loss; the file itself tells unless it
+        # ends where a batch does.
         assert ("head" in codes) == (report.batches < len(crash())), told
         assert report.events_replayed == report.events == sum(len(chunk.events) for chunk in crash()[: report.batches]), told
         lengths.add(report.batches)

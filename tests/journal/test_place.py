@@ -1,4 +1,6 @@
-"""Where a journal may be put: only in the place of a journal that nobody writes, and never a part of it at a time."""
+"""Where a journal may be put: only in the place of a journal that nobody writes, and never a part
+of it at a time.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +102,9 @@ for _ in range(8):
 
 
 def test_several_that_replace_one_journal_at_once_leave_a_whole_one(tmp_path: Path) -> None:
-    """Some end, the others are told why not; whatever they do, nobody takes a journal from under another."""
+    """Some end, the others are told why not; whatever they do, nobody takes a journal from under
+    another.
+    """
     path = tmp_path / "journal.db"
     line = [sys.executable, "-c", _REPLACERS, str(path)]
     writers = [subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
@@ -234,7 +238,9 @@ def test_a_link_to_a_journal_stays(tmp_path: Path) -> None:
 
 
 def _as_before(path: Path, steps: int) -> None:
-    """Do the first steps in which earlier releases began a journal, in its place, and leave what a kill then left."""
+    """Do the first steps in which earlier releases began a journal, in its place, and leave what a
+    kill then left.
+    """
     made = path.with_name("made.db")
     connection = sqlite3.connect(made, isolation_level=None)
     work = [

@@ -1,4 +1,6 @@
-"""INV-09: however the recorder cuts the same run into batches, the rows and the last digest are the same."""
+"""INV-09: however the recorder cuts the same run into batches, the rows and the last digest are the
+same.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from tests.journal.runs import crash, manifest, venue
 
 
 def _recorded(path: Path, fed: int, gathered: int, every: int) -> tuple[EventArray, EffectArray, str, list[int]]:
-    """Run the crash, ``fed`` events a step, into batches of ``gathered``; return what the journal holds."""
+    """Run the crash, ``fed`` events a step, into batches of ``gathered``; return what the journal
+    holds.
+    """
     events = np.concatenate([chunk.events for chunk in crash()])
     state = new_state(venue().rules)
     with Journal.create(path, manifest(digest_every=every)) as journal:

@@ -1,4 +1,6 @@
-"""Taking up a journal: from the newest good snapshot, with nothing that was acknowledged lost unnamed."""
+"""Taking up a journal: from the newest good snapshot, with nothing that was acknowledged lost
+unnamed.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def _append(journal: Journal, chunks: tuple[Chunk, ...]) -> None:
 
 
 def _died(folder: Path, batches: int, *, moved: bool = True) -> Path:
-    """Return the journal of a run that died after so many batches; ``moved``: its log had been moved into the file."""
+    """Return the journal of a run that died after so many batches; ``moved``: its log had been
+    moved into the file.
+    """
     folder.mkdir()
     alive = folder / "alive.db"
     with Journal.create(alive, manifest(snapshot_every=2), names()) as journal:
@@ -191,7 +195,9 @@ def test_what_another_writer_acknowledged_meanwhile_is_not_cut_off(tmp_path: Pat
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
 def test_a_link_leads_to_the_log_too(tmp_path: Path) -> None:
-    """SQLite keeps its log beside the file itself: who looks beside the link sees none of the batches in it."""
+    """SQLite keeps its log beside the file itself: who looks beside the link sees none of the
+    batches in it.
+    """
     path = _died(tmp_path / "run", 5, moved=False)
     link = tmp_path / "link.db"
     link.symlink_to(path)
@@ -214,7 +220,9 @@ def test_a_journal_is_created_through_a_link(tmp_path: Path) -> None:
 
 
 def _tear(path: Path, batches: int, page_bytes: int = PAGE_BYTES) -> None:
-    """Spoil the first frame behind so many batches, as a power cut does that comes before a sync."""
+    """Spoil the first frame behind so many batches, as a power cut does that comes before a
+    sync.
+    """
     log = Path(f"{path}-wal")
     whole = bytearray(log.read_bytes())
     frame, seen = page_bytes + 24, 0
@@ -227,7 +235,9 @@ def _tear(path: Path, batches: int, page_bytes: int = PAGE_BYTES) -> None:
 
 
 def test_frames_that_a_power_cut_tore_are_not_taken_for_a_loss_later(tmp_path: Path) -> None:
-    """They stand behind what is written after the journal was taken up, in the same log, if nobody empties it."""
+    """They stand behind what is written after the journal was taken up, in the same log, if nobody
+    empties it.
+    """
     path = _died(tmp_path / "run", 4, moved=False)
     _tear(path, 2)
     torn = read_log(Path(f"{path}-wal"))
@@ -309,7 +319,9 @@ def _torn(path: Path, rng: Random) -> str:
 
 @pytest.mark.parametrize("which", ["", "-wal"])
 def test_torn_writes_lose_nothing_that_was_acknowledged_without_a_word(tmp_path: Path, which: str) -> None:
-    """Either every acknowledged batch is there, or the loss is named, to everybody or to whoever kept the chain."""
+    """Either every acknowledged batch is there, or the loss is named, to everybody or to whoever
+    kept the chain.
+    """
     source = _died(tmp_path / "run", 7, moved=which == "")
     with open_journal(source) as journal:
         list(journal.batches())

@@ -1,4 +1,6 @@
-"""``journal show`` and ``journal stats``: every row in words, chosen by account, market, kind and seq."""
+"""``journal show`` and ``journal stats``: every row in words, chosen by account, market, kind and
+seq.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A snapshot is the whole engine: what comes out of it does bit for bit what the one that went in does."""
+"""A snapshot is the whole engine: what comes out of it does bit for bit what the one that went in
+does.
+"""
 
 from __future__ import annotations
 
@@ -129,7 +131,9 @@ def test_the_hash_covers_every_part() -> None:
 
 
 def test_a_snapshot_that_grows_is_refused_by_its_header() -> None:
-    """A block that is not stored costs a byte, and 4096 in memory: what an array may hold is said by the rules, not by the snapshot."""
+    """A block that is not stored costs a byte, and 4096 in memory: what an array may hold is said
+    by the rules, not by the snapshot.
+    """
     state = new_state(venue().rules)
     shapes = shapes_of(state, {"world.control": np.zeros(4)})
     taken = take_snapshot(state, state_digest(state), {"world.control": np.zeros(4)})

@@ -1,4 +1,6 @@
-"""INV-12: replaying a journal gives its effects and digests again; where it does not, the place is named."""
+"""INV-12: replaying a journal gives its effects and digests again; where it does not, the place is
+named.
+"""
 
 from __future__ import annotations
 
@@ -236,7 +238,9 @@ _OTHER_CODE = "f" * 64
 @pytest.mark.parametrize("source", [None, _OTHER_CODE], ids=["our_own", "other"])
 @pytest.mark.parametrize("codes", ["{}", "[]", '{"EventKind":{"MARK":99}}'])
 def test_a_tape_that_was_not_replayed_is_not_ok(tmp_path: Path, codes: str, source: str | None) -> None:
-    """Whoever writes the manifest decides what it says: none of it may turn a tape that nobody ran into a sound one."""
+    """Whoever writes the manifest decides what it says: none of it may turn a tape that nobody ran
+    into a sound one.
+    """
     chunk = crash()[1]
     effects = chunk.effects.copy()
     effects["amount"] += 1

@@ -1,4 +1,6 @@
-"""What the writer promises: whole batches, in order, durable, and nothing overwritten by accident."""
+"""What the writer promises: whole batches, in order, durable, and nothing overwritten by
+accident.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +106,9 @@ def test_what_is_written_is_safe_after_a_sync_and_never_far_ahead_of_one(tmp_pat
 
 
 def test_a_sync_that_failed_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a failed sync the system may have dropped what it could not write, and the next would not say so."""
+    """After a failed sync the system may have dropped what it could not write, and the next would
+    not say so.
+    """
     disk = _Disk(monkeypatch, tmp_path / "journal.db")
     first, second, third = crash()[:3]
     with Journal.create(tmp_path / "journal.db", manifest(), names()) as journal:

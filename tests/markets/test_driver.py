@@ -24,7 +24,9 @@ CRASH = [100_000, 99_000, 97_000, 95_500, 94_000, 93_500, 92_000, 90_000, 91_000
 
 
 def crash_events() -> NDArray[np.void]:
-    """Return 60 accounts of two markets at ten times leverage, and a fall of 10 % in ten seconds."""
+    """Return 60 accounts of two markets at ten times leverage, and a fall of 10 % in ten
+    seconds.
+    """
     first = opening(60, 40, 100_000, 4_400_000)
     fall = np.concatenate([marks(1, CRASH), marks(1, [50_000 + price // 2 for price in CRASH], market=1)])
     return np.concatenate([first, fall[np.argsort(fall["time_ns"], kind="stable")]])

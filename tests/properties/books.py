@@ -53,7 +53,9 @@ def ledger_scan(moment: Moment) -> Findings:
 
 
 def positions_scan(moment: Moment) -> Findings:
-    """INV-02: per market lots sum to zero, clearing and costs cancel, and positions are those that the trades give."""
+    """INV-02: per market lots sum to zero, clearing and costs cancel, and positions are those that
+    the trades give.
+    """
     state, mirror = moment.state, moment.mirror
     rows = state.positions[: int(state.engine[0].positions_now)]
     held = {(int(row.account), int(row.market)): (int(row.lots), int(row.cost)) for row in rows}
@@ -76,7 +78,9 @@ def positions_scan(moment: Moment) -> Findings:
 
 
 def closing_reduces(moment: Moment) -> Findings:
-    """INV-03: trades of every closing stage reduce the position; an order or an offer asks for no more than the position has."""
+    """INV-03: trades of every closing stage reduce the position; an order or an offer asks for no
+    more than the position has.
+    """
     effect, mirror = moment.effect, moment.mirror
     closing = effect.kind == F.TRADE and effect.code in (C.CLOSEOUT, C.ADL, C.TEAR_UP, C.DISPOSAL)
     if effect.code in (C.CLOSEOUT, C.DISPOSAL) and effect.account < 0:
@@ -93,7 +97,9 @@ def closing_reduces(moment: Moment) -> Findings:
 
 
 def orders_scan(moment: Moment) -> Findings:
-    """INV-03: what open orders may still fill reduces, and the engine's orders are those that it told."""
+    """INV-03: what open orders may still fill reduces, and the engine's orders are those that it
+    told.
+    """
     mirror, state = moment.mirror, moment.state
     still_open: dict[tuple[int, int], int] = {}
     for number, order in mirror.orders.items():
@@ -129,7 +135,9 @@ def health_is_told(moment: Moment) -> Findings:
 
 
 def health_scan(moment: Moment) -> Findings:
-    """INV-04: stored health is what equity and maintenance of the engine's own rows say, for every account."""
+    """INV-04: stored health is what equity and maintenance of the engine's own rows say, for every
+    account.
+    """
     state, mirror = moment.state, moment.mirror
     marks = [int(row.mark_ticks) for row in state.markets]
     rows = state.positions[2 * len(marks) : int(state.engine[0].positions_now)]

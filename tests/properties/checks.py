@@ -1,7 +1,8 @@
-"""What must always hold, by id: each check says what is wrong in words, so that one event shows all faults.
+"""What must always hold, by id: each check says what is wrong in words, so that one event shows all
+faults.
 
-``START`` looks at an accepted event before its effects, ``BEFORE`` at an effect in the state just before it,
-``AFTER`` just after it, ``SCAN`` at the whole engine once the event is through.
+``START`` looks at an accepted event before its effects, ``BEFORE`` at an effect in the state just
+before it, ``AFTER`` just after it, ``SCAN`` at the whole engine once the event is through.
 """
 
 from __future__ import annotations

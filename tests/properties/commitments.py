@@ -28,7 +28,9 @@ def used_atoms(rules: VenueRules, state: State, now: int) -> dict[tuple[int, int
 
 
 def promises_hold(moment: Moment) -> Findings:
-    """Look at every span that ends now: what was taken over and what is offered, against capacity and refill."""
+    """Look at every span that ends now: what was taken over and what is offered, against capacity
+    and refill.
+    """
     effect, mirror = moment.effect, moment.mirror
     if effect.kind not in (F.OFFER, F.TAKEOVER):
         return
@@ -43,7 +45,9 @@ def promises_hold(moment: Moment) -> Findings:
 
 
 def asked_within_reason(moment: Moment) -> Findings:
-    """Who is asked stands so that it may be, is not the owner of the defaulter, and its position stays within its limit."""
+    """Who is asked stands so that it may be, is not the owner of the defaulter, and its position
+    stays within its limit.
+    """
     effect, mirror = moment.effect, moment.mirror
     asked = effect.kind == F.OFFER or (effect.kind == F.TAKEOVER and effect.other == 0)
     if asked and not is_able(mirror, effect.price_ticks, effect.account):
@@ -57,7 +61,9 @@ def asked_within_reason(moment: Moment) -> Findings:
 
 
 def standing_follows(moment: Moment) -> Findings:
-    """A provider's standing changes as the rules say: by a failure, a status that ended, a loss, or an operator."""
+    """A provider's standing changes as the rules say: by a failure, a status that ended, a loss, or
+    an operator.
+    """
     effect, mirror, rules = moment.effect, moment.mirror, moment.mirror.rules.takeover
     if effect.kind != F.PROVIDER:
         return
@@ -92,7 +98,9 @@ def standing_is_told(moment: Moment) -> Findings:
 
 
 def providers_scan(moment: Moment) -> Findings:
-    """What each provider has pending is that of its open offers; its gauges stay within the capacity."""
+    """What each provider has pending is that of its open offers; its gauges stay within the
+    capacity.
+    """
     mirror = moment.mirror
     for number, rules in enumerate(mirror.rules.providers):
         row, offers = (

@@ -1,7 +1,9 @@
-"""The venue as its events and effects tell it, effect by effect, without a look into the engine's memory.
+"""The venue as its events and effects tell it, effect by effect, without a look into the engine's
+memory.
 
-A second set of books: what it holds after an event must be what the engine holds, so no unit and no lot
-moves without an effect. Between two effects it is the state at that moment, which the checks need.
+A second set of books: what it holds after an event must be what the engine holds, so no unit and no
+lot moves without an effect. Between two effects it is the state at that moment, which the checks
+need.
 """
 
 from __future__ import annotations
@@ -121,7 +123,9 @@ class Provider:
 
 
 def cancelled_first(event: Event, effects: Sequence[Effect]) -> bool:
-    """Say whether timers closed the order of an ORDER_FILL before it came: its CANCEL stands before any trade."""
+    """Say whether timers closed the order of an ORDER_FILL before it came: its CANCEL stands before
+    any trade.
+    """
     for effect in effects:
         if effect.kind == F.TRADE:
             return False
@@ -130,7 +134,8 @@ def cancelled_first(event: Event, effects: Sequence[Effect]) -> bool:
     return False
 
 
-#: Causes of trades, and of what is posted beside them, that close lots of accounts which may then be in default.
+#: Causes of trades, and of what is posted beside them, that close lots of accounts which may then
+#: be in default.
 TRADED = (Cause.FILL, Cause.TEAR_UP, Cause.UNCOVERED)
 
 
@@ -158,7 +163,8 @@ class Mirror:
     restricted: set[int] = field(default_factory=set)
     #: Positions, as (account, market), that a default has closed lots of.
     closed: set[tuple[int, int]] = field(default_factory=set)
-    #: Those that the trades at hand reduced, until their accounts are judged: a default that this begins closed them.
+    #: Those that the trades at hand reduced, until their accounts are judged: a default that this
+    #: begins closed them.
     reduced: set[tuple[int, int]] = field(default_factory=set)
     #: One a market, then the venue's: state and the time at which it ends at the latest.
     breakers: list[tuple[int, int]] = field(default_factory=list)
@@ -319,14 +325,18 @@ class Mirror:
         return sorted(market for number, market in self.closed if number == account)
 
     def groups_that_pay(self, account: int) -> list[int]:
-        """Groups whose funds pay an account without lots: of what its default closed, else of what it ever held, else the first."""
+        """Groups whose funds pay an account without lots: of what its default closed, else of what
+        it ever held, else the first.
+        """
         markets = self.closed_markets(account) or [market for holder, market in self.held if holder == account]
         return sorted({self.group(market) for market in markets}) or [0]
 
     # -- keeping the books -----------------------------------------------------------------------
 
     def take_event(self, event: Event, effects: Sequence[Effect]) -> None:
-        """Note what an accepted event itself says, before its effects; they only say whether a mark was held."""
+        """Note what an accepted event itself says, before its effects; they only say whether a mark
+        was held.
+        """
         self.now = event.time_ns
         self.netted.clear()
         self.reduced.clear()
@@ -468,7 +478,9 @@ class Mirror:
             self.ordered[self.interval, *whose] += notional
 
     def backer(self, number: int, market: int, side: int, used: int = 0) -> Backer:
-        """A provider as the taker of a position of a side (1: of longs), with what is used of its commitment."""
+        """A provider as the taker of a position of a side (1: of longs), with what is used of its
+        commitment.
+        """
         rules, account = self.rules.providers[number], self.backers[number].account
         offers = [order for order in self.orders.values() if order.is_open and order.provider == number]
         promised = sum(order.lots for order in offers if order.market == market and order.lots * side < 0)

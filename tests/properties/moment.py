@@ -25,7 +25,8 @@ class Moment:
     event: Event
     effects: list[Effect]
     rows: EffectArray
-    #: What of each commitment is used, by provider, group and direction: as of now, before the event, then with it.
+    #: What of each commitment is used, by provider, group and direction: as of now, before the
+    #: event, then with it.
     used: dict[tuple[int, int, int], int] = field(default_factory=dict)
     #: Place of the next effect (``BEFORE``) or of the last one read (``AFTER``).
     place: int = 0
@@ -40,8 +41,8 @@ class Moment:
     #: What each payer of the deficit at hand was cut so far, and the cuts that are still to come.
     cuts: dict[int, int] = field(default_factory=dict)
     cuts_due: list[Cut] = field(default_factory=list)
-    #: Defaulters of this event: beyond closeout since they last entered default, beyond takeover, whom the vault relieved,
-    #: and whose owner was looked at.
+    #: Defaulters of this event: beyond closeout since they last entered default, beyond takeover,
+    #: whom the vault relieved, and whose owner was looked at.
     beyond_closeout: set[int] = field(default_factory=set)
     past_takeover: set[int] = field(default_factory=set)
     relieved: set[int] = field(default_factory=set)

@@ -33,7 +33,9 @@ F, C = EffectKind, Cause
 
 
 def adl_is_as_planned(moment: Moment) -> Findings:
-    """INV-06: the certificate holds; lots, cash, classes, weights and caps are those of a full scan."""
+    """INV-06: the certificate holds; lots, cash, classes, weights and caps are those of a full
+    scan.
+    """
     plan, mirror = moment.effect, moment.mirror
     if plan.kind != F.ADL_PLAN:
         return
@@ -71,7 +73,9 @@ def adl_is_as_planned(moment: Moment) -> Findings:
 
 
 def trades_were_planned(moment: Moment) -> Findings:
-    """INV-06: no lots move by ADL, tear-up or takeover but those that the wave, the tear-up or the takeover told."""
+    """INV-06: no lots move by ADL, tear-up or takeover but those that the wave, the tear-up or the
+    takeover told.
+    """
     effect = moment.effect
     if effect.kind == F.TAKEOVER:
         moment.planned.update([place for place in range(moment.place, len(moment.effects)) if moment.effects[place].kind == F.TRADE][:2])
@@ -114,7 +118,9 @@ def _class_of(mirror: Mirror, defaulter: int, holder: int, market: int, seq: int
 
 
 def _true_cap(mirror: Mirror, holder: int, market: int, beyond: int, total: int) -> int:
-    """Return the largest number of lots so that every number up to it keeps maintenance, cash rounded up."""
+    """Return the largest number of lots so that every number up to it keeps maintenance, cash
+    rounded up.
+    """
     held = abs(mirror.lots(holder, market))
     if holder < 0:
         return held
@@ -137,7 +143,9 @@ def counterparties_keep_maintenance(moment: Moment) -> Findings:
 
 
 def closeout_came_first(moment: Moment) -> Findings:
-    """INV-11: lots go to counterparties only when closeout had capacity 0, or its deadline has passed."""
+    """INV-11: lots go to counterparties only when closeout had capacity 0, or its deadline has
+    passed.
+    """
     effect, mirror = moment.effect, moment.mirror
     if effect.kind == F.HEALTH and effect.code < Health.DISTRESSED:
         moment.beyond_closeout.discard(effect.account)
@@ -160,7 +168,9 @@ def closeout_came_first(moment: Moment) -> Findings:
 
 
 def restricted_first(moment: Moment) -> Findings:
-    """INV-11: where the venue restricts first, no stage acts on an account that was not restricted."""
+    """INV-11: where the venue restricts first, no stage acts on an account that was not
+    restricted.
+    """
     effect, mirror = moment.effect, moment.mirror
     acts = effect.kind in (F.ORDER, F.OFFER, F.ADL_PLAN, F.TEAR_UP) or (effect.kind == F.TAKEOVER and effect.other == 0)
     in_default = acts and mirror.health[effect.account] >= Health.DISTRESSED
@@ -169,7 +179,8 @@ def restricted_first(moment: Moment) -> Findings:
 
 
 def takeover_came_first(moment: Moment) -> Findings:
-    """INV-11: lots go to counterparties only when no provider could take a single one of them over, the vault last.
+    """INV-11: lots go to counterparties only when no provider could take a single one of them over,
+    the vault last.
 
     Or its time is over, twice that of closeout.
     """
@@ -201,7 +212,9 @@ def commitment_of(mirror: Mirror, number: int, market: int, direction: int) -> C
 
 
 def can_take(moment: Moment, number: int, defaulter: int, market: int) -> bool:
-    """Say whether a provider stands so that it could take one lot of a position over, beside what it was offered."""
+    """Say whether a provider stands so that it could take one lot of a position over, beside what
+    it was offered.
+    """
     if not is_able(moment.mirror, number, defaulter):
         return False
     backer = _backer(moment, number, defaulter, market)
@@ -229,7 +242,9 @@ def is_able(mirror: Mirror, number: int, defaulter: int) -> bool:
 
 
 def only_owners_pay_for_each_other(moment: Moment) -> Findings:
-    """INV-11: money goes from one account to another only between those of one owner, for its deficit, and makes no other."""
+    """INV-11: money goes from one account to another only between those of one owner, for its
+    deficit, and makes no other.
+    """
     effect, mirror = moment.effect, moment.mirror
     if effect.kind != F.POSTING or effect.account < 0 or effect.other < 0:
         return
@@ -241,7 +256,9 @@ def only_owners_pay_for_each_other(moment: Moment) -> Findings:
 
 
 def owners_pay_before_others(moment: Moment) -> Findings:
-    """INV-11: while an owner's other accounts have equity, nobody else pays for its insolvent account."""
+    """INV-11: while an owner's other accounts have equity, nobody else pays for its insolvent
+    account.
+    """
     effect, mirror = moment.effect, moment.mirror
     if effect.kind == F.HAIRCUT or (
         effect.kind == F.POSTING and effect.code in (C.DEFICIT, C.TEAR_UP) and mirror.group_of_fund(effect.other) is not None
@@ -261,7 +278,9 @@ def owners_pay_before_others(moment: Moment) -> Findings:
 
 
 def _capacity(moment: Moment, account: int, market: int) -> str:
-    """Say what closeout could do with a position now, or later when others are done; nothing where it has capacity 0."""
+    """Say what closeout could do with a position now, or later when others are done; nothing where
+    it has capacity 0.
+    """
     closing = _closing(moment, account, market)
     if closing.book.is_halted:
         return "the market is halted"

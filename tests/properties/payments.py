@@ -1,4 +1,6 @@
-"""INV-05 and INV-07: what the funds pay and promise, and who pays for a gap or a deficit, in which order."""
+"""INV-05 and INV-07: what the funds pay and promise, and who pays for a gap or a deficit, in which
+order.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ F, C = EffectKind, Cause
 
 
 def orders_are_priced(moment: Moment) -> Findings:
-    """INV-05: an order knows its zero cash, is solvent or supported, and no money is promised to a disposal."""
+    """INV-05: an order knows its zero cash, is solvent or supported, and no money is promised to a
+    disposal.
+    """
     effect, mirror = moment.effect, moment.mirror
     if effect.kind != F.ORDER:
         return
@@ -76,7 +80,9 @@ def orders_are_priced(moment: Moment) -> Findings:
 
 
 def takeovers_are_priced(moment: Moment) -> Findings:
-    """INV-05: offers share the zero cash of their lots, pay what the rules say, and reserve the gap; the vault likewise."""
+    """INV-05: offers share the zero cash of their lots, pay what the rules say, and reserve the
+    gap; the vault likewise.
+    """
     effect, mirror = moment.effect, moment.mirror
     if effect.kind == F.TAKEOVER:
         yield from _takeover_is_priced(moment)
@@ -109,7 +115,9 @@ def _place_held(mirror: Mirror, order: int) -> bool:
 
 
 def price_of(mirror: Mirror, row: Effect, before: int, together: int) -> TakeoverPrice:
-    """Return the price of the lots that provider ``row.price_ticks`` takes over, after others of those told together."""
+    """Return the price of the lots that provider ``row.price_ticks`` takes over, after others of
+    those told together.
+    """
     backer = mirror.backer(row.price_ticks, row.market, -sign(row.lots))
     return mirror.offering(row.account, row.market, [backer]).price(backer, abs(row.lots), before, together)
 
@@ -137,7 +145,9 @@ def _takeover_is_priced(moment: Moment) -> Findings:
 
 
 def fund_pays_the_insolvent(moment: Moment) -> Findings:
-    """INV-05: a fund pays support that was promised, gaps and deficits; recovery only from its surplus."""
+    """INV-05: a fund pays support that was promised, gaps and deficits; recovery only from its
+    surplus.
+    """
     effect, mirror = moment.effect, moment.mirror
     group = mirror.group_of_fund(effect.other) if effect.kind == F.POSTING else None
     if group is None or (effect.code == C.CASH and effect.account == WORLD):
@@ -175,7 +185,9 @@ def _support_was_promised(moment: Moment) -> Findings:
 
 
 def reservations_are_covered(moment: Moment) -> Findings:
-    """INV-05: reserved is never below zero, never above a fund's balance, and is what the effects say; caps hold in every span."""
+    """INV-05: reserved is never below zero, never above a fund's balance, and is what the effects
+    say; caps hold in every span.
+    """
     effect, mirror = moment.effect, moment.mirror
     if effect.kind == F.RESERVE and effect.value != mirror.reserved_of(mirror.group(effect.market)):
         yield f"{effect}: {mirror.reserved_of(mirror.group(effect.market))} are reserved"
@@ -192,7 +204,9 @@ def reservations_are_covered(moment: Moment) -> Findings:
 
 
 def caps_hold(mirror: Mirror) -> Findings:
-    """Look at every span of a window that ends now: a fund's payments, those to an owner, and what is promised."""
+    """Look at every span of a window that ends now: a fund's payments, those to an owner, and what
+    is promised.
+    """
     window_ns, now = mirror.rules.fund.window_ns, mirror.now
     recent = [each for each in mirror.payments if now - window_ns <= each.time_ns <= now]
     for group in mirror.groups:
@@ -206,7 +220,9 @@ def caps_hold(mirror: Mirror) -> Findings:
 
 
 def fees_were_charged(moment: Moment) -> Findings:
-    """INV-05: a fee makes no deficit, and the fund is credited a share of what was charged, not of what was asked for."""
+    """INV-05: a fee makes no deficit, and the fund is credited a share of what was charged, not of
+    what was asked for.
+    """
     effect, event, mirror = moment.effect, moment.event, moment.mirror
     if effect.kind != F.POSTING or effect.code != C.TRADING_FEE:
         return
@@ -239,7 +255,9 @@ def fund_scan(moment: Moment) -> Findings:
 
 
 def _fill_due(moment: Moment) -> tuple[MirrorOrder, int] | None:
-    """Return the order that the event fills, and the gap to zero cash of the lots that it had open."""
+    """Return the order that the event fills, and the gap to zero cash of the lots that it had
+    open.
+    """
     event, mirror = moment.event, moment.mirror
     order = mirror.orders.get(event.other) if event.kind == EventKind.ORDER_FILL else None
     if order is None or not order.is_open or order.kind != CLOSING_ORDER or cancelled_first(event, moment.effects):
@@ -250,7 +268,9 @@ def _fill_due(moment: Moment) -> tuple[MirrorOrder, int] | None:
 
 
 def fill_starts(moment: Moment) -> Findings:
-    """INV-07: a fill within an order's limit never needs more than what was reserved, nothing if the order left solvent."""
+    """INV-07: a fill within an order's limit never needs more than what was reserved, nothing if
+    the order left solvent.
+    """
     due = _fill_due(moment)
     if due is None:
         return
@@ -262,7 +282,9 @@ def fill_starts(moment: Moment) -> Findings:
 
 
 def fill_is_supported(moment: Moment) -> Findings:
-    """INV-07: support is the whole gap to zero cash, as far as it was reserved; that of takeovers is theirs."""
+    """INV-07: support is the whole gap to zero cash, as far as it was reserved; that of takeovers
+    is theirs.
+    """
     paid = sum(row.amount for row in moment.effects if (row.kind, row.code) == (F.POSTING, C.SUPPORT))
     taken_over = sum(row.value for row in moment.effects if row.kind == F.TAKEOVER)
     if paid != moment.support_due + taken_over:
@@ -300,7 +322,9 @@ def _bill(moment: Moment, account: int, amount: int, groups: list[int], markets:
 
 
 def gap_is_paid_in_order(moment: Moment) -> Findings:
-    """INV-07: fund + socialised + uncovered is the gap of a tear-up, or -E of a flat account, each giving all it can first."""
+    """INV-07: fund + socialised + uncovered is the gap of a tear-up, or -E of a flat account, each
+    giving all it can first.
+    """
     effect = moment.effect
     if effect.kind == F.TEAR_UP:
         yield from _tear_up_is_paid(moment)
@@ -389,7 +413,9 @@ def _end_of_tear_up(moment: Moment) -> int:
 
 
 def cuts_within_limits(moment: Moment) -> Findings:
-    """INV-07: each position bears its share by weight and within the cap, and the payer's claim rises by what it gave."""
+    """INV-07: each position bears its share by weight and within the cap, and the payer's claim
+    rises by what it gave.
+    """
     effect, mirror = moment.effect, moment.mirror
     if effect.kind == F.HAIRCUT:
         due = moment.cuts_due.pop(0) if moment.cuts_due else None
@@ -421,7 +447,9 @@ def cuts_leave_maintenance(moment: Moment) -> Findings:
 
 
 def claims_scan(moment: Moment) -> Findings:
-    """INV-07: claims are what was cut less what was paid back, each of them and in all, and while they stand recovery comes."""
+    """INV-07: claims are what was cut less what was paid back, each of them and in all, and while
+    they stand recovery comes.
+    """
     engine, mirror = moment.state.engine[0], moment.mirror
     kept = [int(claim) for claim in moment.state.accounts["claim"][: len(mirror.owners)]]
     if kept != mirror.claims or int(engine.claims) != sum(mirror.claims) or min(kept, default=0) < 0:
@@ -432,7 +460,9 @@ def claims_scan(moment: Moment) -> Findings:
 
 
 def flat_accounts_owe_nothing(moment: Moment) -> Findings:
-    """INV-07: an account without lots and with negative equity waits an interval at most, for money that is only reserved."""
+    """INV-07: an account without lots and with negative equity waits an interval at most, for money
+    that is only reserved.
+    """
     mirror = moment.mirror
     for account in range(len(mirror.owners)):
         equity = mirror.equity(account)

@@ -1,4 +1,6 @@
-"""How hard property tests try: the same examples on every run, or ``BACKSTOP_EXAMPLES=5000`` new ones."""
+"""How hard property tests try: the same examples on every run, or ``BACKSTOP_EXAMPLES=5000`` new
+ones.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""INV-08: breakers hold nothing back that reduces risk, and every stop ends; the price guard holds marks, and never for long."""
+"""INV-08: breakers hold nothing back that reduces risk, and every stop ends; the price guard holds
+marks, and never for long.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ LEADS_TO = {
 
 
 def refused_for_a_halt(mirror: Mirror, event: Event, effects: list[Effect]) -> Findings:
-    """INV-08: what a halt refuses is a fill that makes a position larger or flips it, in a market that is not open for that."""
+    """INV-08: what a halt refuses is a fill that makes a position larger or flips it, in a market
+    that is not open for that.
+    """
     if not effects or (effects[0].kind, effects[0].code) != (F.REFUSAL, Reject.MARKET_HALTED):
         return
     if event.kind != EventKind.FILL or mirror.effective(event.market) not in (HALTED, REOPENING):
@@ -57,7 +61,9 @@ def no_order_into_a_halt(moment: Moment) -> Findings:
 
 
 def breaker_takes_a_step(moment: Moment) -> Findings:
-    """INV-08: a transition is one that the machine knows, and says when the new state ends: never later than its longest hold."""
+    """INV-08: a transition is one that the machine knows, and says when the new state ends: never
+    later than its longest hold.
+    """
     effect, mirror = moment.effect, moment.mirror
     if effect.kind != F.BREAKER:
         return
@@ -74,7 +80,9 @@ def breaker_takes_a_step(moment: Moment) -> Findings:
 
 
 def breakers_scan(moment: Moment) -> Findings:
-    """INV-08: after every event each machine is what its effects say, and no state but OPEN has outlasted its time."""
+    """INV-08: after every event each machine is what its effects say, and no state but OPEN has
+    outlasted its time.
+    """
     marks = [int(row.mark_ticks) for row in moment.state.markets]
     if marks != moment.mirror.marks:
         yield f"marks {marks}, by events and guard {moment.mirror.marks}"
@@ -108,10 +116,12 @@ def guard_tells_the_move(moment: Moment) -> Findings:
 
 
 def never_ending(rules: VenueRules, state: State) -> Findings:
-    """INV-08: with nothing but time, whatever was reached ends: every machine is OPEN, every mark released.
+    """INV-08: with nothing but time, whatever was reached ends: every machine is OPEN, every mark
+    released.
 
-    Signals of time itself come on the way: feeds grow stale, windows pass, orders and offers time out, the vault sells on. An
-    operator's hold may have been ordered; a throttle and a halt for each cause must do. ``state`` is used up.
+    Signals of time itself come on the way: feeds grow stale, windows pass, orders and offers time
+    out, the vault sells on. An operator's hold may have been ordered; a throttle and a halt for
+    each cause must do. ``state`` is used up.
     """
     breakers, engine = rules.breakers, state.engine[0]
     signals_ns = max(breakers.stale_ns, breakers.operator_hold_max_ns, breakers.outage_grace_max_ns, breakers.guard_hold_ns)

@@ -1,4 +1,6 @@
-"""The checks themselves: every lie about an effect is found, so that their silence about the engine means something."""
+"""The checks themselves: every lie about an effect is found, so that their silence about the engine
+means something.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from tests.streams.random_streams import make_stream
 from tests.streams.settings import PROFILES
 
 F = EffectKind
-#: What is lied about, by kind: the fields that it names. What another kind's row says as well is found there.
+#: What is lied about, by kind: the fields that it names. What another kind's row says as well is
+#: found there.
 FIELDS: dict[EffectKind, tuple[str, ...]] = {
     F.HEALTH: ("account", "code", "other", "amount", "value"),
     F.ORDER: ("account", "market", "other", "lots", "amount", "value"),
@@ -61,7 +64,9 @@ class Liar(Watch):
         return effects
 
     def finds(self, event: Event, effects: list[Effect]) -> bool:
-        """Say whether reading these effects brings a finding, or something that the books cannot even write down."""
+        """Say whether reading these effects brings a finding, or something that the books cannot
+        even write down.
+        """
         rows: EffectArray = np.array([tuple(effect) for effect in effects], dtype=EFFECT)
         for found in self.findings.values():
             found.clear()
@@ -93,7 +98,9 @@ def lies(effects: list[Effect]) -> Iterator[tuple[tuple[int, str], list[Effect]]
 
 
 def test_every_lie_is_found() -> None:
-    """One number of one effect changed by one, or one effect left out: some check says so at that event."""
+    """One number of one effect changed by one, or one effect left out: some check says so at that
+    event.
+    """
     told = Counter[tuple[int, str]]()
     missed: dict[str, Effect] = {}
     for seed in range(70_000 * len(PROFILES), 70_000 * len(PROFILES) + STREAMS):

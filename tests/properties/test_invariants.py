@@ -1,7 +1,8 @@
-"""A hostile venue, played by Hypothesis against the real engine; a full scan in plain Python follows every event.
+"""A hostile venue, played by Hypothesis against the real engine; a full scan in plain Python
+follows every event.
 
-Each ``@invariant`` bears the id of the sentence it attacks (docs/reference/invariants.md). What it found
-is in ``Watch.findings``; ``checks`` says what was looked at.
+Each ``@invariant`` bears the id of the sentence it attacks (docs/reference/invariants.md). What it
+found is in ``Watch.findings``; ``checks`` says what was looked at.
 """
 
 from __future__ import annotations
@@ -124,7 +125,9 @@ draws = st.builds(
 
 
 def make_rules(draw: Draw) -> VenueRules:
-    """Return a venue of two small markets: one of single atoms a tick, one whose first tier asks for no maintenance."""
+    """Return a venue of two small markets: one of single atoms a tick, one whose first tier asks
+    for no maintenance.
+    """
     stops = {"price_throttle_ppm": 50_000, "price_halt_ppm": 150_000, "price_exit_ppm": 30_000} if draw.breakers else {}
     stops |= {"flow_throttle": 1_500, "flow_halt": 5_000} if draw.breakers else {}
     stops |= {"guard_jump_ppm": 60_000, "guard_volume_lots": 20} if draw.guard else {}
@@ -206,7 +209,9 @@ class HostileVenue(RuleBasedStateMachine):
         margins_ppm=st.lists(st.integers(80_000, 600_000), min_size=TRADERS, max_size=TRADERS),
     )
     def open_book(self, draw: Draw, fund: int, capital: int, lots: list[int], margins_ppm: list[int]) -> None:
-        """Open accounts with a position each, alternately in the two markets, then the providers' accounts."""
+        """Open accounts with a position each, alternately in the two markets, then the providers'
+        accounts.
+        """
         self.watch = Watch(make_rules(draw))
         self.mirror = self.watch.mirror
         self.seq, self.time_ns = 0, 0
@@ -481,7 +486,10 @@ class HostileVenue(RuleBasedStateMachine):
         self.nothing_found("reference")
 
     def teardown(self) -> None:
-        """INV-08: time alone opens everything. INV-09: the same events, cut otherwise, with a full buffer, give the same bytes."""
+        """INV-08: time alone opens everything.
+
+        INV-09: the same events, cut otherwise, with a full buffer, give the same bytes.
+        """
         if not hasattr(self, "watch"):
             return
         watch, cuts = self.watch, Random(self.seq)
@@ -497,14 +505,17 @@ TestHostileVenue = HostileVenue.TestCase
 
 
 def test_machine_reaches_default() -> None:
-    """The machine's own venue knows every health, every stage and every state of breakers, so that its silence means something."""
+    """The machine's own venue knows every health, every stage and every state of breakers, so that
+    its silence means something.
+    """
     machine = HostileVenue()
     kinds, health, states = set(), set(), set()
     for stages, providers, fund in ((WHOLE, 1, 100), (STAGES[1], 0, 100), (STAGES[2], 0, 0), (STAGES[3], 0, 0)):
         draw = Draw(stages=stages, providers=providers, has_vault=False, breakers=stages == WHOLE, target=0)
         machine.open_book(draw, fund, 30_000, [60, -60, -60, 60, 40, -40, 0], [90_000] * TRADERS)
         effects: list[Effect] = []
-        # Without providers, a gap: an order of an insolvent account leaves, and the fund reserves for it.
+        # Without providers, a gap: an order of an insolvent account leaves, and the fund reserves
+        # for it.
         for ticks in (99, 97, 96, 94, 92, 88, 70, 69) if providers else (99, 85, 70, 69):
             for side in (0, 1):  # what was not answered in time is not believed any more
                 machine.send(EventKind.DEPTH, market=0, code=side, lots=40)

@@ -1,4 +1,6 @@
-"""Every invariant over the random adversarial streams, each profile in turn, with the real engine."""
+"""Every invariant over the random adversarial streams, each profile in turn, with the real
+engine.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def test_full_scans_find_nothing_in_any_profile(block: int) -> None:
 
 
 def test_step_stops_rather_than_split_an_event() -> None:
-    """INV-09: with 96 effects an event the buffer is half full long before the stream ends, and no event is cut."""
+    """INV-09: with 96 effects an event the buffer is half full long before the stream ends, and no
+    event is cut.
+    """
     stopped = 0
     for seed in range(16):
         rules, events = make_stream(seed)

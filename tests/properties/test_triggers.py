@@ -1,8 +1,8 @@
 """INV-04 at size: after every mark, stored health against a full scan of all accounts, vectorised.
 
-The monitor judges only the accounts whose trigger prices a mark crosses. These books are built to have
-thousands of triggers in every direction, and marks that walk by ticks, jump, and stop at the very price
-where an account changes its health. Not one may be missed.
+The monitor judges only the accounts whose trigger prices a mark crosses. These books are built to
+have thousands of triggers in every direction, and marks that walk by ticks, jump, and stop at the
+very price where an account changes its health. Not one may be missed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def make_market(rng: np.random.Generator, mark: int, tiers: int) -> MarketRules:
 
 
 def make_rules(shape: Shape, rng: np.random.Generator) -> VenueRules:
-    """Return a venue whose book takes no order before a deadline that never comes: accounts in default stay as they are."""
+    """Return a venue whose book takes no order before a deadline that never comes: accounts in
+    default stay as they are.
+    """
     return VenueRules(
         markets=tuple(make_market(rng, mark, shape.tiers) for mark in shape.marks),
         levels=shape.levels,
@@ -152,7 +154,9 @@ class Book:
     # -- marks -----------------------------------------------------------------------------------
 
     def move(self) -> int:
-        """Move one mark: a tick or two, a step, a jump, home again, or to an edge; return the market."""
+        """Move one mark: a tick or two, a step, a jump, home again, or to an edge; return the
+        market.
+        """
         rng, market = self.rng, int(self.rng.integers(MARKETS))
         here, home = int(self.state.markets[market].mark_ticks), self.shape.marks[market]
         kind = rng.choice(5, p=(0.35, 0.25, 0.05, 0.05, 0.3))

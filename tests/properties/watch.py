@@ -1,4 +1,6 @@
-"""The real engine with its mirror beside it: one event at a time, every check after every effect."""
+"""The real engine with its mirror beside it: one event at a time, every check after every
+effect.
+"""
 
 from __future__ import annotations
 
@@ -110,7 +112,9 @@ class Watch:
 
 
 def run_cut(rules: VenueRules, events: Sequence[Event], cuts: Random) -> tuple[bytes, str]:
-    """Run the same events in batches of random length, emptying the effects now and then; return effects and digest."""
+    """Run the same events in batches of random length, emptying the effects now and then; return
+    effects and digest.
+    """
     state = new_state(rules)
     engine, taken, first = state.engine[0], [], 0
     while first < len(events):

@@ -40,7 +40,9 @@ def venue(
     providers: tuple[ProviderRules, ...] = (),
     **closeout: int,
 ) -> VenueRules:
-    """One market for each number in ``groups``, without fees, whose whole visible depth may be taken at once."""
+    """One market for each number in ``groups``, without fees, whose whole visible depth may be
+    taken at once.
+    """
     market = MarketRules(factor, 10_000, 1_000, tiers, band_offset_ppm=(1_000,), slippage_tolerance_ppm=20_000)
     closeout = {"fee_ppm": 0, "depth_share_ppm": 1_000_000} | closeout
     return VenueRules(

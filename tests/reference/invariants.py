@@ -1,4 +1,6 @@
-"""Full scans of the reference's state; each returns findings in words, so that one run shows all faults at once."""
+"""Full scans of the reference's state; each returns findings in words, so that one run shows all
+faults at once.
+"""
 
 from __future__ import annotations
 

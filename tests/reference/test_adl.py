@@ -46,7 +46,9 @@ MARKET = MarketRules(1, 10_000, 1_000, FIVE_PERCENT, (1_000,), 20_000)
 
 
 class Desk:
-    """One market and a reference, driven event by event, a nanosecond apart; nothing may be broken after any."""
+    """One market and a reference, driven event by event, a nanosecond apart; nothing may be broken
+    after any.
+    """
 
     def __init__(self, mark: int, policy: AdlPolicy = AdlPolicy.CAPPED_PRO_RATA) -> None:
         """ADL, and tear-up for the rest."""
@@ -89,7 +91,8 @@ def classes(effects: list[Effect]) -> list[tuple[int, ...]]:
     return [(e.code, e.other, e.lots, e.price_ticks, e.amount, e.value) for e in effects if e.kind == F.ADL_CLASS]
 
 
-# -- the parts -------------------------------------------------------------------------------------------
+# -- the parts
+# -------------------------------------------------------------------------------------------
 
 
 def test_ratio_is_in_ppm_and_at_most_a_million_times() -> None:
@@ -105,7 +108,9 @@ def test_ratio_is_in_ppm_and_at_most_a_million_times() -> None:
 
 
 def test_scramble_is_the_published_generator() -> None:
-    """With market and account -1 the word is seq x the golden gamma: the outputs of splitmix64 from seed 0, less two bits."""
+    """With market and account -1 the word is seq x the golden gamma: the outputs of splitmix64 from
+    seed 0, less two bits.
+    """
     published = (0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F)
     assert [scramble(seq, -1, -1) for seq in (1, 2, 3)] == [word >> 2 for word in published]
     drawn = {scramble(seq, market, account) for seq in range(20) for market in range(5) for account in range(20)}
@@ -114,7 +119,10 @@ def test_scramble_is_the_published_generator() -> None:
 
 
 def test_in_order_takes_whole_caps_from_the_largest_weight() -> None:
-    """Weights 5, 9, 5: account 1, then 0 (tie by id). The last that gave names eta, where someone kept lots."""
+    """Weights 5, 9, 5: account 1, then 0 (tie by id).
+
+    The last that gave names eta, where someone kept lots.
+    """
     weights, caps = {0: 5, 1: 9, 2: 5}, {0: 4, 1: 3, 2: 6}
     assert in_order(2, weights, caps) == ({0: 0, 1: 2, 2: 0}, (9, 0))
     assert in_order(3, weights, caps) == ({0: 0, 1: 3, 2: 0}, (9, 0))
@@ -125,12 +133,16 @@ def test_in_order_takes_whole_caps_from_the_largest_weight() -> None:
 
 
 def test_proportional_policies_keep_to_caps() -> None:
-    """No weight is worth more than its cap, and nobody's share is lost when a cap binds: 12 at 10 : 1 : 1, caps 3, 8, 8."""
+    """No weight is worth more than its cap, and nobody's share is lost when a cap binds: 12 at 10 :
+    1 : 1, caps 3, 8, 8.
+    """
     assert capped_pro_rata(12, {0: 10, 1: 1, 2: 1}, {0: 3, 1: 8, 2: 8}) == ({0: 3, 1: 5, 2: 4}, (9, 2))
 
 
 def test_rank_score_multiplies_gains_and_divides_losses() -> None:
-    """40 % x 2.5 = 1; a loss of 12.5 % at leverage 2 is -6.25 %, at leverage 1/2 -25 %; at leverage 0 it counts a million times."""
+    """40 % x 2.5 = 1; a loss of 12.5 % at leverage 2 is -6.25 %, at leverage 1/2 -25 %; at leverage
+    0 it counts a million times.
+    """
     assert rank_score(2_000, 5_000, 2_500_000) == 1_000_000
     assert rank_score(-2_000, 16_000, 2_000_000) == -62_500
     assert rank_score(2_000, -16_000, 500_000) == 62_500
@@ -139,9 +151,11 @@ def test_rank_score_multiplies_gains_and_divides_losses() -> None:
     assert rank_score(0, 1, 5) == 0
 
 
-# -- the BitMEX example ----------------------------------------------------------------------------------
+# -- the BitMEX example
+# ----------------------------------------------------------------------------------
 
-#: Account of the example: lots, cost, balance, score in ppm at mark 700, published rank (6 is first).
+#: Account of the example: lots, cost, balance, score in ppm at mark 700, published rank (6 is
+#: first).
 BITMEX = {
     1: (10, 6_250, 2_750, 240_000, 3),  # 12 % x 7,000 / 3,500
     2: (10, 5_000, 800, 1_000_000, 6),  # 40 % x 7,000 / 2,800
@@ -153,10 +167,12 @@ BITMEX = {
 
 
 def test_queue_ranks_as_bitmex_does() -> None:
-    """Six longs of the published sizes and ranks; a short of 20 bankrupt at 650: account 2 gives 10 of 10, account 5 10 of 20, at 650.
+    """Six longs of the published sizes and ranks; a short of 20 bankrupt at 650: account 2 gives 10
+    of 10, account 5 10 of 20, at 650.
 
-    The example names no prices; costs and balances here are such that its formula (P&L share x or over effective leverage, which is
-    notional over equity) gives its ranks. The short sold 20 at 600 with 1,000: at 700 it has -1,000, and its zero price is 650.
+    The example names no prices; costs and balances here are such that its formula (P&L share x or
+    over effective leverage, which is notional over equity) gives its ranks. The short sold 20 at
+    600 with 1,000: at 700 it has -1,000, and its zero price is 650.
     """
     desk = Desk(600, AdlPolicy.QUEUE)
     short = desk.open(1_000, -20, -12_000)
@@ -175,9 +191,11 @@ def test_queue_ranks_as_bitmex_does() -> None:
     assert desk.reference.state.equity(short) == 0
 
 
-# -- policies on one table -------------------------------------------------------------------------------
+# -- policies on one table
+# -------------------------------------------------------------------------------
 
-#: What each policy makes of the table below: lots of accounts 1 to 3, their weights, full ones, eta.
+#: What each policy makes of the table below: lots of accounts 1 to 3, their weights, full ones,
+#: eta.
 TABLE = {
     AdlPolicy.CAPPED_PRO_RATA: ((2, 5, 3), (150, 90, 60), 1, (8, 150)),
     AdlPolicy.PRO_RATA: ((2, 5, 3), (10, 6, 4), 1, (8, 10)),
@@ -196,8 +214,10 @@ def test_policies_on_one_table(policy: AdlPolicy) -> None:
     | 2 | 6 | 90 | 510 | 1,090 | 0.467889 | 6 |
     | 3 | 4 | 60 | 340 | 160 | 2.125 | 4 |
 
-    capped_pro_rata: 1 is full (2 x 300 <= 10 x 150), 8 at 90 : 60 are 4.8 and 3.2. pro_rata: 2 x 20 <= 10 x 10, 8 at 6 : 4 the same.
-    risk_aware: weights floor(184.8), floor(2.8), floor(8.5); 1 full, then 3 (4 x 10 <= 8 x 8), 4 are left for 2.
+    capped_pro_rata: 1 is full (2 x 300 <= 10 x 150), 8 at 90 : 60 are 4.8 and 3.2. pro_rata: 2 x 20
+    <= 10 x 10, 8 at 6 : 4 the same.
+    risk_aware: weights floor(184.8), floor(2.8), floor(8.5); 1 full, then 3 (4 x 10 <= 8 x 8), 4
+    are left for 2.
     queue: 15 % of each; scores floor(150,000 x 18.478260) and so on: 1, 3, then 2 gives 4 of 6.
     """
     desk = Desk(100, policy)
@@ -236,9 +256,11 @@ def test_random_draws_from_seq_market_and_account() -> None:
 
 @pytest.mark.parametrize("policy", AdlPolicy)
 def test_classes_come_before_ranks(policy: AdlPolicy) -> None:
-    """The defaulter's own loss-making short gives first, the house last and by lots, whatever the policy ranks.
+    """The defaulter's own loss-making short gives first, the house last and by lots, whatever the
+    policy ranks.
 
-    Long 12 at mark 85 owes 60, which the owner's other account pays. At mark: linked 3 (sold at 80: a loss), profitable 4, OUTSIDE 5.
+    Long 12 at mark 85 owes 60, which the owner's other account pays. At mark: linked 3 (sold at 80:
+    a loss), profitable 4, OUTSIDE 5.
     """
     desk = Desk(85, policy)
     desk.open(300, 12, 1_200, owner=7)
@@ -255,7 +277,9 @@ def test_classes_come_before_ranks(policy: AdlPolicy) -> None:
 
 
 def test_hedges_give_after_the_rest() -> None:
-    """Owner 8 is long 4 in account 2 and short 4 in account 1, which gains: it gives only what account 3, which loses, cannot."""
+    """Owner 8 is long 4 in account 2 and short 4 in account 1, which gains: it gives only what
+    account 3, which loses, cannot.
+    """
     desk = Desk(85, AdlPolicy.QUEUE)
     desk.open(120, 6, 600, owner=7)
     desk.open(1_000, -4, -400, owner=8)
@@ -317,7 +341,8 @@ def test_the_house_shares_by_lots_under_every_policy() -> None:
         ]
 
 
-# -- refusals --------------------------------------------------------------------------------------------
+# -- refusals
+# --------------------------------------------------------------------------------------------
 
 COMMITMENT = CommitmentRules(capacity=100_000)
 PROVIDER = ProviderRules(((COMMITMENT, COMMITMENT), (COMMITMENT, COMMITMENT)))
@@ -396,7 +421,8 @@ R = Reject
         (K.PROVIDER, {"account": 1, "other": 0}, R.UNKNOWN_PROVIDER),
         (K.PROVIDER, {"account": 0, "other": 1}, R.UNKNOWN_PROVIDER),
         (K.PROVIDER, {"account": 1, "other": 1}, 0),
-        # OPERATOR: a code; a market or the venue, or a provider that is bound; a time that is not too long.
+        # OPERATOR: a code; a market or the venue, or a provider that is bound; a time that is not
+        # too long.
         (K.OPERATOR, {"code": 0, "market": 9, "other": 9}, R.UNKNOWN_CODE),
         (K.OPERATOR, {"code": 6, "market": 0, "amount": 5}, R.UNKNOWN_CODE),
         (K.OPERATOR, {"code": int(Operator.HALT), "market": 2, "amount": 0}, R.UNKNOWN_MARKET),
@@ -457,7 +483,9 @@ def test_what_a_fund_has_promised_stays_in_it() -> None:
 
 
 def test_halt_comes_before_the_limits_of_balances_and_after_those_of_positions() -> None:
-    """In a halted market: too many lots is POSITION_LIMIT, any new risk MARKET_HALTED, the other market is open."""
+    """In a halted market: too many lots is POSITION_LIMIT, any new risk MARKET_HALTED, the other
+    market is open.
+    """
     door = Door()
     door.send(K.MARK, market=1, price_ticks=100)
     door.send(K.OPERATOR, code=int(Operator.HALT), market=0, amount=1_000)

@@ -26,11 +26,14 @@ OPEN, THROTTLED, HALTED, REOPENING = BreakerState
 PRICE, FLOW, DRAWDOWN, STALE, OPERATOR, OUTAGE, DEFICIT, INDEX = BreakerCause
 K, F = EventKind, EffectKind
 
-# -- price -----------------------------------------------------------------------------------------------
+# -- price
+# -----------------------------------------------------------------------------------------------
 
 
 def test_price_throttles_halts_and_leaves_with_hysteresis() -> None:
-    """From 1,000: 1,099 is 9.9 %; 1,100 is 10 %; 1,050 is 5 % up from the low, not below the exit; 1,049 is 4.9 %."""
+    """From 1,000: 1,099 is 9.9 %; 1,100 is 10 %; 1,050 is 5 % up from the low, not below the exit;
+    1,049 is 4.9 %.
+    """
     venue = Venue(PRICED)
     assert venue.mark(0, 1_000) == []
     assert venue.mark(1, 1_099) == []
@@ -50,7 +53,9 @@ def test_price_rises_from_throttled_to_halted() -> None:
 
 
 def test_price_windows_are_the_present_and_the_last() -> None:
-    """Windows of 100 begin with the old mark; the third forgets the first; a gap forgets all but the old mark."""
+    """Windows of 100 begin with the old mark; the third forgets the first; a gap forgets all but
+    the old mark.
+    """
     venue = Venue(PRICED)
     seen = []
     for time_ns, price in ((0, 1_000), (50, 1_050), (150, 1_060), (250, 1_070), (299, 1_065), (500, 1_080)):
@@ -67,7 +72,9 @@ def test_price_windows_are_the_present_and_the_last() -> None:
 
 
 def test_price_windows_of_a_fall() -> None:
-    """The highest of both windows: 1,000 until 200, then the 950 with which the second window began to 940, then 900."""
+    """The highest of both windows: 1,000 until 200, then the 950 with which the second window began
+    to 940, then 900.
+    """
     venue = Venue(PRICED)
     seen = []
     for time_ns, price in ((0, 1_000), (50, 950), (150, 940), (250, 930), (500, 920)):
@@ -92,7 +99,10 @@ def test_first_mark_is_its_own_past() -> None:
 
 
 def test_distance_from_the_index_is_a_cause_of_its_own() -> None:
-    """Mark 1,000, index 900: 100 / 900 = 11.1 %. Back at 960: 4.2 %. An index before the first mark says nothing."""
+    """Mark 1,000, index 900: 100 / 900 = 11.1 %.
+
+    Back at 960: 4.2 %. An index before the first mark says nothing.
+    """
     venue = Venue(PRICED)
     assert moves(venue.at(0, K.INDEX, market=0, price_ticks=1)) == []
     assert venue.mark(1, 1_000)[0][:4] == (0, OPEN, HALTED, INDEX)
@@ -103,7 +113,9 @@ def test_distance_from_the_index_is_a_cause_of_its_own() -> None:
 
 
 def test_index_that_stays_away_holds_once() -> None:
-    """HALTED at 0, spent at 50, OPEN at 60 though the index stays 25 % away; only back below 5 % can it halt again."""
+    """HALTED at 0, spent at 50, OPEN at 60 though the index stays 25 % away; only back below 5 %
+    can it halt again.
+    """
     venue = Venue(PRICED)
     venue.at(0, K.INDEX, market=0, price_ticks=800)
     assert venue.mark(0, 1_000) == [(0, OPEN, HALTED, INDEX, 50, 250_000)]
@@ -119,7 +131,10 @@ def test_index_that_stays_away_holds_once() -> None:
 
 
 def test_index_that_died_disarms_no_price_breaker() -> None:
-    """The index stays 25 % away and is spent. A crash of 20 % behind it halts, and so does the next."""
+    """The index stays 25 % away and is spent.
+
+    A crash of 20 % behind it halts, and so does the next.
+    """
     venue = Venue(PRICED)
     venue.at(0, K.INDEX, market=0, price_ticks=800)
     venue.mark(0, 1_000)
@@ -128,11 +143,13 @@ def test_index_that_died_disarms_no_price_breaker() -> None:
     assert venue.mark(70, 800)[0] == (0, OPEN, HALTED, PRICE, 120, 200_000)
 
 
-# -- flow ------------------------------------------------------------------------------------------------
+# -- flow
+# ------------------------------------------------------------------------------------------------
 
 
 def test_flow_of_market_and_venue() -> None:
-    """A default of 10 lots at 100 is 1,000 of flow; it ends below half of the throttle, in windows of 100.
+    """A default of 10 lots at 100 is 1,000 of flow; it ends below half of the throttle, in windows
+    of 100.
 
     Market: throttle 1,000, halt 3,000. Venue: halt 1,500 alone, so its exit is 750.
     """
@@ -145,7 +162,8 @@ def test_flow_of_market_and_venue() -> None:
     assert moves(venue.at(60)) == [(0, THROTTLED, OPEN, FLOW, NEVER_NS, 1_900)]
     assert moves(venue.at(70)) == [(NONE, HALTED, REOPENING, FLOW, 80, 1_900)]
     assert moves(venue.at(80)) == [(NONE, REOPENING, OPEN, FLOW, NEVER_NS, 1_900)]
-    # The next window still counts the last: 1,900 + 1,100 is the market's halt, more than the throttle that was spent.
+    # The next window still counts the last: 1,900 + 1,100 is the market's halt, more than the
+    # throttle that was spent.
     assert moves(venue.default(150, 11)) == [(0, OPEN, HALTED, FLOW, 200, 3_000)]
     assert venue.row()[3:5] == (2 * 3, 0)
     # The venue was halted for it before.
@@ -161,7 +179,10 @@ def test_flow_of_market_and_venue() -> None:
 
 
 def test_flow_falls_with_its_windows() -> None:
-    """Throttled at 90 by 1,000. At 140 the hold ends: the last window still counts, so FLOW is spent, not gone."""
+    """Throttled at 90 by 1,000.
+
+    At 140 the hold ends: the last window still counts, so FLOW is spent, not gone.
+    """
     venue = Venue(PLAIN._replace(flow_throttle=1_000))
     venue.mark(0, 100)
     venue.default(90, 10)
@@ -176,7 +197,10 @@ def test_flow_falls_with_its_windows() -> None:
 
 
 def test_flow_with_a_halt_alone_ends_below_its_share_of_the_halt() -> None:
-    """Halt 1,000, so exit 500. At 210 the first 1,000 are out of both windows; 500 keep it HALTED, 400 do not."""
+    """Halt 1,000, so exit 500.
+
+    At 210 the first 1,000 are out of both windows; 500 keep it HALTED, 400 do not.
+    """
     for lots, states in ((5, [HALTED, OPEN]), (4, [REOPENING, OPEN])):
         venue = Venue(PLAIN._replace(flow_halt=1_000), breakers=SHORT._replace(hold_max_ns=900))
         venue.mark(0, 100)
@@ -204,7 +228,8 @@ def test_flow_exit_is_never_out_of_reach() -> None:
     assert venue.row()[3:5] == (0, 0)
 
 
-# -- drawdown --------------------------------------------------------------------------------------------
+# -- drawdown
+# --------------------------------------------------------------------------------------------
 
 #: Slots of 100.
 FALLS = FundsRules(drawdown_window_ns=1_600, drawdown_enter_ppm=300_000, drawdown_exit_ppm=250_000, trading_fee_share_ppm=1_000_000)
@@ -236,7 +261,9 @@ def test_drawdown_throttles_the_markets_of_its_group() -> None:
 
 
 def test_peak_is_forgotten_after_17_slots() -> None:
-    """The peak of 1,000 was in slot 1 (it began with it); slot 17 still sees it, slot 18 only the 800 with which slot 17 began."""
+    """The peak of 1,000 was in slot 1 (it began with it); slot 17 still sees it, slot 18 only the
+    800 with which slot 17 began.
+    """
     for losses, peak, throttled in (
         (((1_799, 100),), 1_000, True),
         (((1_700, 1), (1_800, 100)), 800, False),
@@ -251,7 +278,9 @@ def test_peak_is_forgotten_after_17_slots() -> None:
 
 
 def test_cash_of_a_fund_moves_its_peaks() -> None:
-    """Taking 600 of 1,000 out is no loss, in the same slot or a later one; a loss of 30 % of the 400 left is one."""
+    """Taking 600 of 1,000 out is no loss, in the same slot or a later one; a loss of 30 % of the
+    400 left is one.
+    """
     for time_ns in (0, 250):
         venue = Venue(PLAIN, fund=FALLS)
         venue.at(0, K.TRANSFER, account=FUND, amount=1_000)
@@ -259,7 +288,8 @@ def test_cash_of_a_fund_moves_its_peaks() -> None:
         assert peak_digest(venue.reference.state, 0) == (0, 400)
         assert lose(venue, time_ns, 119) == []
         assert lose(venue, time_ns, 1)[0][:4] == (0, OPEN, THROTTLED, DRAWDOWN)
-    # 280 left of a peak of 400. Another 1,000: 1,280 of 1,400 is 8.6 % below, and the level is gone.
+    # 280 left of a peak of 400. Another 1,000: 1,280 of 1,400 is 8.6 % below, and the level is
+    # gone.
     assert moves(venue.at(260, K.TRANSFER, account=FUND, amount=1_000)) == [(0, THROTTLED, OPEN, DRAWDOWN, NEVER_NS, 0)]
     assert peak_digest(venue.reference.state, 0) == (0, 1_400)
     # Nothing was in use for 17 slots: nothing is kept.
@@ -268,7 +298,9 @@ def test_cash_of_a_fund_moves_its_peaks() -> None:
 
 
 def test_cash_that_a_payment_cancels_out_still_moves_the_peaks() -> None:
-    """600 come in and 600 go out in one event: the balance stays 1,000, its peak is 1,600, it is 37.5 % down."""
+    """600 come in and 600 go out in one event: the balance stays 1,000, its peak is 1,600, it is
+    37.5 % down.
+    """
     venue = Venue(PLAIN, fund=FALLS)
     venue.at(0, K.TRANSFER, account=FUND, amount=1_000)
     state = venue.reference.state
@@ -278,13 +310,17 @@ def test_cash_that_a_payment_cancels_out_still_moves_the_peaks() -> None:
     assert venue.states == [THROTTLED, OPEN]
 
 
-# -- stale -----------------------------------------------------------------------------------------------
+# -- stale
+# -----------------------------------------------------------------------------------------------
 
 AGEING = SHORT._replace(stale_ns=40)
 
 
 def test_stale_feed_halts_until_its_next_mark() -> None:
-    """40 after the mark: HALTED. The mark at 60 ends it: REOPENING, OPEN at 70. A market without a mark is never stale."""
+    """40 after the mark: HALTED.
+
+    The mark at 60 ends it: REOPENING, OPEN at 70. A market without a mark is never stale.
+    """
     venue = Venue(PLAIN, count=2, breakers=AGEING)
     venue.mark(0, 100)
     assert venue.reference.next_time_ns() == 40
@@ -313,7 +349,8 @@ def test_late_mark_first_finds_the_feed_stale() -> None:
     assert venue.mark(45, 100) == [(0, OPEN, HALTED, STALE, 95, 0), (0, HALTED, REOPENING, STALE, 55, 0)]
 
 
-# -- operator --------------------------------------------------------------------------------------------
+# -- operator
+# --------------------------------------------------------------------------------------------
 
 
 def test_order_of_the_operator_ends_by_itself() -> None:
@@ -360,13 +397,17 @@ def test_order_for_the_venue_leaves_the_machines_of_the_markets_alone() -> None:
     assert venue.states == [HALTED, OPEN]
 
 
-# -- outage ----------------------------------------------------------------------------------------------
+# -- outage
+# ----------------------------------------------------------------------------------------------
 
 SILENT = SHORT._replace(outage_gap_ns=100, outage_grace_ppm=300_000, outage_grace_max_ns=45)
 
 
 def test_outage_halts_the_venue_for_a_grace_that_grows_with_the_gap() -> None:
-    """No event before the first. 99 is no gap; 100 gives 30 of grace; 1,000 gives 45 at most. Each ends in a reopening of 10."""
+    """No event before the first. 99 is no gap; 100 gives 30 of grace; 1,000 gives 45 at most.
+
+    Each ends in a reopening of 10.
+    """
     venue = Venue(PLAIN, breakers=SILENT)
     assert moves(venue.at(5_000)) == []
     assert moves(venue.at(5_099)) == []
@@ -388,7 +429,9 @@ def test_the_gap_counts_from_the_last_accepted_event() -> None:
 
 
 def test_outage_after_a_reopening_by_the_operator_is_fresh() -> None:
-    """Spent by REOPEN at 110; the next silence takes it out of the spent, though its level never was seen to be 0."""
+    """Spent by REOPEN at 110; the next silence takes it out of the spent, though its level never
+    was seen to be 0.
+    """
     venue = Venue(PLAIN, breakers=SILENT)
     venue.at(0)
     venue.at(100)
@@ -405,11 +448,14 @@ def test_event_that_ends_a_silence_is_judged_by_the_states_before_it() -> None:
     assert venue.at(101, K.FILL, market=0, account=account, other=NONE, lots=1, price_ticks=100)[0].code == Reject.MARKET_HALTED
 
 
-# -- deficit ---------------------------------------------------------------------------------------------
+# -- deficit
+# ---------------------------------------------------------------------------------------------
 
 
 def test_deficit_halts_the_markets_of_the_default_for_the_longest_hold() -> None:
-    """Torn up at mark with 1 less than nothing, and no fund: market 1, in which it was closed, is HALTED; market 0 is not."""
+    """Torn up at mark with 1 less than nothing, and no fund: market 1, in which it was closed, is
+    HALTED; market 0 is not.
+    """
     venue = Venue(PLAIN, count=2, stages=(Stage.TEAR_UP,))
     venue.mark(0, 100, market=0)
     venue.mark(0, 100, market=1)
@@ -425,7 +471,8 @@ def test_deficit_halts_the_markets_of_the_default_for_the_longest_hold() -> None
     assert moves(venue.at(61)) == [(1, REOPENING, OPEN, DEFICIT, NEVER_NS, 0)]
 
 
-# -- venue over market, the door -------------------------------------------------------------------------
+# -- venue over market, the door
+# -------------------------------------------------------------------------
 
 
 def test_effective_state_is_the_severer() -> None:
@@ -438,7 +485,10 @@ def test_effective_state_is_the_severer() -> None:
 
 
 def test_no_new_risk_while_halted_or_reopening() -> None:
-    """A fill may reduce both sides; it may not open, add or turn either of them. THROTTLED stops nothing."""
+    """A fill may reduce both sides; it may not open, add or turn either of them.
+
+    THROTTLED stops nothing.
+    """
     venue = Venue(PLAIN)
     venue.mark(0, 100)
     account, other = venue.open(0, 1_000, 4), venue.open(0, 1_000, -2)
@@ -460,7 +510,9 @@ def test_no_new_risk_while_halted_or_reopening() -> None:
 
 
 def test_mark_settles_the_venue_only_where_it_is_not_open() -> None:
-    """Flow of 1,000 throttles the venue at 10; at 205 both windows are over, and the next mark of any market finds that."""
+    """Flow of 1,000 throttles the venue at 10; at 205 both windows are over, and the next mark of
+    any market finds that.
+    """
     venue = Venue(PLAIN, count=2, breakers=SHORT._replace(flow_throttle=1_000, hold_max_ns=900))
     venue.mark(0, 100)
     assert moves(venue.default(10, 10)) == [(NONE, OPEN, THROTTLED, FLOW, 910, 1_000)]

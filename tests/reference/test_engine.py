@@ -1,4 +1,6 @@
-"""The reference against itself: random streams with full scans, what they reach, and cases worked by hand from the rules."""
+"""The reference against itself: random streams with full scans, what they reach, and cases worked
+by hand from the rules.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ K, F, C = EventKind, EffectKind, Cause
 
 
 def entry_findings(reference: ReferenceEngine, effects: list[Effect]) -> list[str]:
-    """Check what one event's effects say of themselves (INV-06), which no scan of the state can see."""
+    """Check what one event's effects say of themselves (INV-06), which no scan of the state can
+    see.
+    """
     found = []
     # What an account gave for another of its owner is not what ADL took.
     netted = {effect.other for effect in effects if effect.kind == F.POSTING and effect.code == C.NETTING}
@@ -95,7 +99,9 @@ def test_same_seed_gives_same_stream() -> None:
 
 
 def test_streams_reach_every_kind() -> None:
-    """The seeds above see every effect, cause, class, stage and reason to refuse, and every code that an effect may have."""
+    """The seeds above see every effect, cause, class, stage and reason to refuse, and every code
+    that an effect may have.
+    """
     reached = Counter[tuple[int, int]]()
     causes, breakers = Counter[int](), Counter[int]()
     for seed in range(SEEDS):
@@ -169,7 +175,9 @@ def test_short_sold_at_100_and_bought_back_at_90_realises_10() -> None:
 
 
 def test_cost_of_a_part_is_rounded_toward_zero() -> None:
-    """Cost 10 + 22 = 32 of 3 lots; one sold takes trunc(32 / 3) = 10 and realises 12 - 10 = 2; a short mirrors it."""
+    """Cost 10 + 22 = 32 of 3 lots; one sold takes trunc(32 / 3) = 10 and realises 12 - 10 = 2; a
+    short mirrors it.
+    """
     desk = Desk(venue(ADL_ONLY))
     desk.open(1_000, 1_000)
     desk.mark(11)
@@ -180,7 +188,9 @@ def test_cost_of_a_part_is_rounded_toward_zero() -> None:
 
 
 def test_flip_splits_its_cash_by_lots() -> None:
-    """Sell 5 at 110 against a long of 2: 220 closes (220 - 200 = 20 realised), 330 opens a short of 3."""
+    """Sell 5 at 110 against a long of 2: 220 closes (220 - 200 = 20 realised), 330 opens a short of
+    3.
+    """
     desk = Desk(venue(ADL_ONLY))
     desk.open(10_000)
     desk.trade(0, 2, 100)
@@ -190,7 +200,9 @@ def test_flip_splits_its_cash_by_lots() -> None:
 
 
 def test_tier_deduction_keeps_margin_continuous() -> None:
-    """From 1,000 up 10 % less 1,000 x (10 % - 5 %) = 50: 999 -> 49.95 up to 50; 1,000 -> 50; 2,001 -> 200.1 up to 201, less 50."""
+    """From 1,000 up 10 % less 1,000 x (10 % - 5 %) = 50: 999 -> 49.95 up to 50; 1,000 -> 50; 2,001
+    -> 200.1 up to 201, less 50.
+    """
     tiers = (TierRules(0, 100_000, 50_000), TierRules(1_000, 200_000, 100_000), TierRules(5_000, 200_000, 200_000))
     market = MarketRules(1, 10_000, 1_000, tiers, (1_000,), 20_000)
     assert [Contract(market, 1).margin_of(notional) for notional in (0, 999, 1_000, 2_001, 5_000)] == [0, 50, 50, 151, 450]
@@ -200,7 +212,9 @@ def test_tier_deduction_keeps_margin_continuous() -> None:
 
 
 def test_levels_of_health() -> None:
-    """M = 1,000: close-out floor(666.667) = 666, release 1,050, warning 1,500; default ends at release, not at M."""
+    """M = 1,000: close-out floor(666.667) = 666, release 1,050, warning 1,500; default ends at
+    release, not at M.
+    """
     rules = VenueRules((MarketRules(1, 10_000, 1_000, FIVE_PERCENT, (1_000,), 0),))
     fresh = [Standing(equity, 1_000, rules.levels).health_from(Health.HEALTHY) for equity in (-1, 0, 665, 666, 999, 1_000, 1_499, 1_500)]
     assert fresh == [4, 3, 3, 2, 2, 1, 1, 0]
@@ -208,7 +222,10 @@ def test_levels_of_health() -> None:
 
 
 def test_zero_price_of_one_position_is_its_bankruptcy_price() -> None:
-    """Long 10 at 100 with 200: bankrupt at 80. At 84, E = 40 and M = 42: zero cash 840 - 40 = 800, of 2 lots 168 - floor(320 / 42)."""
+    """Long 10 at 100 with 200: bankrupt at 80.
+
+    At 84, E = 40 and M = 42: zero cash 840 - 40 = 800, of 2 lots 168 - floor(320 / 42).
+    """
     desk = Desk(venue((Stage.RESTRICT, Stage.CLOSEOUT, Stage.TEAR_UP)))
     desk.open(200)
     desk.trade(0, 10, 100)
@@ -218,7 +235,8 @@ def test_zero_price_of_one_position_is_its_bankruptcy_price() -> None:
     assert (state.equity(0), state.maintenance(0)) == (40, 42)
     assert state.portfolio(0).zero_cash(0, 10).cash == 800
     assert state.portfolio(0).zero_cash(0, 2).cash == 168 - 7
-    # Least lots: release(M of 9 lots: 38) = 40, slippage of one lot at 0.1 % = 1: 39 < 40; two lots: release(34) = 36 <= 40 - 1.
+    # Least lots: release(M of 9 lots: 38) = 40, slippage of one lot at 0.1 % = 1: 39 < 40; two
+    # lots: release(34) = 36 <= 40 - 1.
     # Limit: the stricter of ceil(84 x 0.98) = 83 and ceil(161 / 2) = 81.
     (order,) = [effect for effect in effects if effect.kind == F.ORDER]
     assert (order.lots, order.price_ticks, order.amount, order.value) == (-2, 83, 161, 0)
@@ -226,7 +244,9 @@ def test_zero_price_of_one_position_is_its_bankruptcy_price() -> None:
 
 
 def test_fee_takes_no_more_than_what_the_fill_beat_the_zero_price_and_the_limit_by() -> None:
-    """2 % of 2 x 84 is 3; a fill of 2 at 84 beats the limit of 83 by 2, so the fee is 2; at 83 it is 0."""
+    """2 % of 2 x 84 is 3; a fill of 2 at 84 beats the limit of 83 by 2, so the fee is 2; at 83 it
+    is 0.
+    """
     for price_ticks, fee in ((84, 2), (83, 0)):
         desk = Desk(venue((Stage.CLOSEOUT, Stage.TEAR_UP), fee_ppm=20_000))
         desk.open(200)
@@ -239,14 +259,18 @@ def test_fee_takes_no_more_than_what_the_fill_beat_the_zero_price_and_the_limit_
 
 
 def test_capped_pro_rata_fills_caps_first_and_splits_the_rest() -> None:
-    """10 lots, weights 5 : 3 : 2, caps 2, 100, 100: 2 x 10 <= 10 x 5 fills the first; 8 at 3 : 2 is 4.8 and 3.2."""
+    """10 lots, weights 5 : 3 : 2, caps 2, 100, 100: 2 x 10 <= 10 x 5 fills the first; 8 at 3 : 2 is
+    4.8 and 3.2.
+    """
     given, eta = capped_pro_rata(10, {0: 5, 1: 3, 2: 2}, {0: 2, 1: 100, 2: 100})
     assert (given, eta) == ({0: 2, 1: 5, 2: 3}, (8, 5))
     assert capped_pro_rata(10, {0: 5, 1: 3}, {0: 4, 1: 6}) == ({0: 4, 1: 6}, (0, 0))
 
 
 def test_split_ties_go_by_id_and_to_the_house_last() -> None:
-    """Three equal shares of 10: the first id takes the odd one; OUTSIDE comes after accounts, before error_inventory."""
+    """Three equal shares of 10: the first id takes the odd one; OUTSIDE comes after accounts,
+    before error_inventory.
+    """
     assert split(10, {4: 5, 2: 5, OUTSIDE: 5}) == {4: 3, 2: 4, OUTSIDE: 3}
     assert split(1, {error_inventory_of(0): 5, OUTSIDE: 5}) == {error_inventory_of(0): 0, OUTSIDE: 1}
 
@@ -254,8 +278,9 @@ def test_split_ties_go_by_id_and_to_the_house_last() -> None:
 def test_adl_of_an_insolvent_account_with_three_counterparties() -> None:
     """Long 10 at mark 85 with E = -50: zero cash 850 + 50, 5 a lot beyond mark.
 
-    Shorts of 10, 6, 4 sold at 100 have P&L 150, 90, 60. The first has E = 46 and M = 43: giving 2 lots leaves 46 - 34 - 10 = 2,
-    giving 3 leaves 46 - 30 - 15 = 1, so its cap is 2. It is full (2 x 300 <= 10 x 150); the other 8 go 90 : 60 as 4.8 and 3.2.
+    Shorts of 10, 6, 4 sold at 100 have P&L 150, 90, 60. The first has E = 46 and M = 43: giving 2
+    lots leaves 46 - 34 - 10 = 2, giving 3 leaves 46 - 30 - 15 = 1, so its cap is 2. It is full (2 x
+    300 <= 10 x 150); the other 8 go 90 : 60 as 4.8 and 3.2.
     """
     desk = Desk(venue(ADL_ONLY))
     desk.open(300, 100, 1_000, 1_000)
@@ -279,7 +304,9 @@ def test_adl_of_an_insolvent_account_with_three_counterparties() -> None:
 
 
 def test_tear_up_splits_pro_rata_and_leaves_what_the_fund_cannot_pay_uncovered() -> None:
-    """Long 10 with E = -50 against shorts of 5, 5 and OUTSIDE 5: 4, 3 and 3 at mark; gap 50, of which the fund has 30."""
+    """Long 10 with E = -50 against shorts of 5, 5 and OUTSIDE 5: 4, 3 and 3 at mark; gap 50, of
+    which the fund has 30.
+    """
     desk = Desk(venue((Stage.FUND, Stage.TEAR_UP)))
     desk.open(300, 1_000, 1_000, 1_000)
     desk.send(K.TRANSFER, account=FUND, amount=30)
@@ -299,7 +326,9 @@ def test_tear_up_splits_pro_rata_and_leaves_what_the_fund_cannot_pay_uncovered()
 
 
 def test_fund_supports_an_insolvent_account_up_to_its_zero_cash() -> None:
-    """Zero cash 900, limit 84: gap 60 and one atom a lot beyond the first reserved; a fill at 85 needs 900 - 850 = 50."""
+    """Zero cash 900, limit 84: gap 60 and one atom a lot beyond the first reserved; a fill at 85
+    needs 900 - 850 = 50.
+    """
     desk = Desk(venue((Stage.RESTRICT, Stage.CLOSEOUT, Stage.FUND, Stage.ADL, Stage.TEAR_UP)))
     desk.open(100)
     desk.send(K.TRANSFER, account=FUND, amount=1_000)
@@ -310,14 +339,17 @@ def test_fund_supports_an_insolvent_account_up_to_its_zero_cash() -> None:
     assert brief(effects, F.RESERVE, F.ORDER) == [(0, 1, 0, 69, 69), (0, 1, -10, 900, 69)]
     effects = desk.send(K.ORDER_FILL, market=0, other=1, lots=-10, price_ticks=85)
     assert [(effect.account, effect.amount) for effect in effects if effect.code == C.SUPPORT] == [(0, 50)]
-    # Flat with E = 0: out of default, so the filled order that the venue has not called done is cancelled.
+    # Flat with E = 0: out of default, so the filled order that the venue has not called done is
+    # cancelled.
     assert [effect.kind for effect in effects][-5:] == [F.POSTING, F.RESERVE, F.HEALTH, F.CANCEL, F.RESERVE]
     assert [effect[3:] for effect in brief(effects, F.RESERVE)] == [(-50, 19), (-19, 0)]
     assert desk.state.ledger[FUND] == 950
 
 
 def test_fill_beyond_the_position_goes_to_error_inventory() -> None:
-    """An order of 2 filled with 12: 2 were asked, 8 more the position can take, 2 are the venue's."""
+    """An order of 2 filled with 12: 2 were asked, 8 more the position can take, 2 are the
+    venue's.
+    """
     desk = Desk(venue((Stage.CLOSEOUT, Stage.TEAR_UP)))
     desk.open(200)
     desk.trade(0, 10, 100)
@@ -349,7 +381,9 @@ def test_cost_of_outside_stays_within_the_balance_limit() -> None:
 
 
 def test_refusal_uses_its_seq_and_nothing_else() -> None:
-    """A refused event's time is not the engine's; its seq cannot come again; a repeated seq changes nothing at all."""
+    """A refused event's time is not the engine's; its seq cannot come again; a repeated seq changes
+    nothing at all.
+    """
     desk = Desk(venue(ADL_ONLY))
     before = desk.state.now
     late = Event(10, before + 5, K.MARK, market=3, price_ticks=5)
@@ -361,7 +395,9 @@ def test_refusal_uses_its_seq_and_nothing_else() -> None:
 
 
 def test_loaded_book_that_nets_leaves_outside_with_no_cost() -> None:
-    """Long 2 at 110 against short 2 at 100: OUTSIDE has no lots and gives its cost of -20 to clearing."""
+    """Long 2 at 110 against short 2 at 100: OUTSIDE has no lots and gives its cost of -20 to
+    clearing.
+    """
     desk = Desk(venue(ADL_ONLY))
     desk.open(1_000, 1_000)
     desk.send(K.POSITION, market=0, account=0, lots=2, amount=220)

@@ -17,7 +17,9 @@ WAITING = SHORT._replace(guard_hold_ns=30)
 
 
 def guarded(volume: int | None = 9) -> Venue:
-    """A venue at mark 1,000 on little volume, with a long of 10 whose 1,400 are 400 at 900, where M is 900."""
+    """A venue at mark 1,000 on little volume, with a long of 10 whose 1,400 are 400 at 900, where M
+    is 900.
+    """
     venue = Venue(GUARDED, breakers=WAITING)
     venue.mark(0, 1_000)
     venue.open(0, 1_400, 10, 1_000)
@@ -40,7 +42,9 @@ def test_guard_holds_a_jump_on_little_volume() -> None:
 
 
 def test_guard_needs_a_volume_that_is_reported_and_little() -> None:
-    """Unknown or enough volume: the jump is the mark, and the long (E = 400, M = 900) is not what it was."""
+    """Unknown or enough volume: the jump is the mark, and the long (E = 400, M = 900) is not what
+    it was.
+    """
     for volume in (None, 10):
         venue = guarded(volume)
         effects = venue.at(5, K.MARK, market=0, price_ticks=900)
@@ -86,7 +90,9 @@ def test_guard_confirms_a_mark_near_the_held_one_on_enough_volume() -> None:
 
 @pytest.mark.parametrize(("volume", "price"), [(9, 1_001), (10, 1_001), (10, 945)])
 def test_guard_drops_a_mark_that_nothing_confirms(volume: int, price: int) -> None:
-    """Held 900; back at 1,001; or 945 on enough volume, 5 % from 900: DROPPED, and the new price is the mark."""
+    """Held 900; back at 1,001; or 945 on enough volume, 5 % from 900: DROPPED, and the new price is
+    the mark.
+    """
     venue = guarded()
     venue.at(5, K.MARK, market=0, price_ticks=900)
     venue.at(6, K.VOLUME, market=0, lots=volume)
@@ -95,7 +101,9 @@ def test_guard_drops_a_mark_that_nothing_confirms(volume: int, price: int) -> No
 
 
 def test_guard_confirms_nothing_on_little_volume() -> None:
-    """Held 950; 951 is near it, but is the mark only since it is 4.9 % from the old one: DROPPED."""
+    """Held 950; 951 is near it, but is the mark only since it is 4.9 % from the old one:
+    DROPPED.
+    """
     venue = guarded()
     venue.at(5, K.MARK, market=0, price_ticks=950)
     assert guards(venue.at(6, K.MARK, market=0, price_ticks=951)) == [(DROPPED, 950, 1_000, 0, 50_000)]
@@ -104,7 +112,9 @@ def test_guard_confirms_nothing_on_little_volume() -> None:
 
 
 def test_released_mark_is_a_mark() -> None:
-    """Nothing else came: at 35 the held 900 judges the long (E = 400, M = 900), is a price signal and ends the silence."""
+    """Nothing else came: at 35 the held 900 judges the long (E = 400, M = 900), is a price signal
+    and ends the silence.
+    """
     venue = Venue(PRICED._replace(guard_jump_ppm=50_000, guard_volume_lots=10), breakers=WAITING._replace(stale_ns=33))
     venue.mark(0, 1_000)
     venue.open(0, 1_400, 10, 1_000)

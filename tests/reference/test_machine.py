@@ -14,12 +14,15 @@ from backstop.reference.machine import HALT, THROTTLE, Machine, demand, graded, 
 OPEN, THROTTLED, HALTED, REOPENING = BreakerState
 PRICE, FLOW, DRAWDOWN, STALE, OPERATOR, OUTAGE, DEFICIT, INDEX = BreakerCause
 
-#: Levels that each cause can have. INDEX is to the machine what PRICE is, and left out: its level is 0.
+#: Levels that each cause can have. INDEX is to the machine what PRICE is, and left out: its level
+#: is 0.
 GRADES = {PRICE: (0, 1, 2), FLOW: (0, 1, 2), DRAWDOWN: (0, 1), STALE: (0, 2), OPERATOR: (0, 1, 2), OUTAGE: (0, 2), DEFICIT: (0, 2)}
 NOW, HOLD, REOPEN = 1_000, 100, 10
-#: State, levels in order of cause, spent causes, causes that the state answers, whether its time is over.
+#: State, levels in order of cause, spent causes, causes that the state answers, whether its time is
+#: over.
 Node: TypeAlias = tuple[int, tuple[int, ...], frozenset[BreakerCause], frozenset[BreakerCause], bool]
-#: What a cause with a level may be beside: neither, or the one or the other. (What is both is as what is spent.)
+#: What a cause with a level may be beside: neither, or the one or the other. (What is both is as
+#: what is spent.)
 FRESH, SPENT, ANSWERED = range(3)
 
 
@@ -29,7 +32,9 @@ def marked(marks: tuple[tuple[int, int], ...], mark: int) -> frozenset[BreakerCa
 
 
 def machines() -> Iterator[Node]:
-    """Every state x every combination of levels x which of them are spent, which answered x its time over or not."""
+    """Every state x every combination of levels x which of them are spent, which answered x its
+    time over or not.
+    """
     for state, due in product(BreakerState, (False, True)):
         if state == OPEN and due:
             continue
@@ -49,7 +54,9 @@ def build(state: int, levels: tuple[int, ...], spent: frozenset[BreakerCause], a
 
 
 def node(machine: Machine, now: int) -> Node:
-    """The machine as one of ``machines``: what is spent, or has no level any more, is not told from what was not answered."""
+    """The machine as one of ``machines``: what is spent, or has no level any more, is not told from
+    what was not answered.
+    """
     answered = frozenset(cause for cause in machine.answered - machine.spent if machine.levels[cause])
     return machine.state, tuple(machine.levels[cause] for cause in GRADES), frozenset(machine.spent), answered, machine.until <= now
 
@@ -57,12 +64,15 @@ def node(machine: Machine, now: int) -> Node:
 def test_every_machine_is_open_after_at_most_three_holds_and_a_reopening() -> None:
     """Signals stay, time passes: all 283,674 machines end OPEN and stay there.
 
-    Three holds: the halt that stands, one for all that began to ask in it, a throttle. No cause is answered twice in the same state.
+    Three holds: the halt that stands, one for all that began to ask in it, a throttle. No cause is
+    answered twice in the same state.
     """
     waits: dict[Node, tuple[int, int, frozenset[tuple[int, BreakerCause]]]] = {}
 
     def run(start: Node) -> tuple[int, int, frozenset[tuple[int, BreakerCause]]]:
-        """Holds and reopenings that are waited for until the machine rests in OPEN, and who is answered on the way, in which state."""
+        """Holds and reopenings that are waited for until the machine rests in OPEN, and who is
+        answered on the way, in which state.
+        """
         if start in waits:
             return waits[start]
         machine = build(*start)
@@ -92,9 +102,11 @@ def test_every_machine_is_open_after_at_most_three_holds_and_a_reopening() -> No
 
 
 def test_every_settle_does_only_what_it_may() -> None:
-    """A hold that is over ends; HALTED has a fresh cause of level 2; a second settle changes nothing; one transition at most.
+    """A hold that is over ends; HALTED has a fresh cause of level 2; a second settle changes
+    nothing; one transition at most.
 
-    What is held anew answers more causes than before: so a stop has no more holds than there are causes, whatever the signals do.
+    What is held anew answers more causes than before: so a stop has no more holds than there are
+    causes, whatever the signals do.
     """
     allowed = {
         OPEN: {OPEN, THROTTLED, HALTED},
@@ -139,7 +151,10 @@ def test_an_operator_reopens_whatever_stands() -> None:
 
 
 def test_a_late_cause_has_a_hold_of_its_own_once_a_stop() -> None:
-    """Halted at 0 by PRICE; FLOW asks at 99: halted to 200 by FLOW. PRICE, gone and back in that hold, was answered: reopening at 200."""
+    """Halted at 0 by PRICE; FLOW asks at 99: halted to 200 by FLOW.
+
+    PRICE, gone and back in that hold, was answered: reopening at 200.
+    """
     machine = Machine()
     seen = []
     for now, price, flow in ((0, 2, 0), (99, 2, 2), (100, 2, 2), (150, 0, 2), (199, 2, 2), (200, 2, 2), (210, 2, 2)):
@@ -152,7 +167,9 @@ def test_a_late_cause_has_a_hold_of_its_own_once_a_stop() -> None:
 
 
 def test_a_halt_answers_no_throttle() -> None:
-    """Level 1 beside a halt has its throttle after the reopening; had it risen to 2 within the halt, a halt of its own."""
+    """Level 1 beside a halt has its throttle after the reopening; had it risen to 2 within the
+    halt, a halt of its own.
+    """
     for rises, states in ((False, [REOPENING, THROTTLED, OPEN]), (True, [HALTED, REOPENING, OPEN])):
         machine = Machine()
         machine.levels |= {STALE: 2, PRICE: 1}
@@ -169,7 +186,9 @@ def test_a_halt_answers_no_throttle() -> None:
 
 
 def test_spent_cause_waits_for_its_level_to_be_none() -> None:
-    """Held for 100, spent, reopened at 110: level 2 stays and halts nothing; 1 neither; 0, then 1: throttled again."""
+    """Held for 100, spent, reopened at 110: level 2 stays and halts nothing; 1 neither; 0, then 1:
+    throttled again.
+    """
     machine = Machine(levels=dict.fromkeys(BreakerCause, 0))
     machine.levels[PRICE] = HALT
     seen = []
@@ -182,7 +201,9 @@ def test_spent_cause_waits_for_its_level_to_be_none() -> None:
 
 
 def test_first_of_the_highest_is_the_cause() -> None:
-    """STALE (2) over PRICE (1); of two halts the first in the list; where nothing is left, the cause stays."""
+    """STALE (2) over PRICE (1); of two halts the first in the list; where nothing is left, the
+    cause stays.
+    """
     machine = Machine()
     machine.levels |= {PRICE: 1, STALE: 2, DEFICIT: 2}
     assert demand(machine) == (2, STALE)
@@ -197,7 +218,9 @@ def test_first_of_the_highest_is_the_cause() -> None:
 
 
 def test_a_halt_that_weakens_is_throttled_after_the_reopening() -> None:
-    """Level 2 falls to 1 before the hold is over: REOPENING to 60, THROTTLED to 160, spent, OPEN."""
+    """Level 2 falls to 1 before the hold is over: REOPENING to 60, THROTTLED to 160, spent,
+    OPEN.
+    """
     machine = Machine()
     machine.levels[FLOW] = 2
     settle(machine, 0, HOLD, REOPEN)
@@ -211,7 +234,9 @@ def test_a_halt_that_weakens_is_throttled_after_the_reopening() -> None:
 
 
 def test_deficit_ends_with_its_hold_and_can_come_again() -> None:
-    """A deficit has no signal: its level is 0 after the hold; the next one halts at once, also while it reopens."""
+    """A deficit has no signal: its level is 0 after the hold; the next one halts at once, also
+    while it reopens.
+    """
     machine = Machine()
     machine.levels[DEFICIT] = 2
     settle(machine, 0, HOLD, REOPEN)

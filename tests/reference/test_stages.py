@@ -1,4 +1,6 @@
-"""The reference's funds, owners, takeover, disposal, socialise and fees: cases worked by hand from sections 5, 6 and 9."""
+"""The reference's funds, owners, takeover, disposal, socialise and fees: cases worked by hand from
+sections 5, 6 and 9.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,11 @@ def kinds(effects: list[Effect]) -> list[int]:
 
 
 def test_linked_accounts_pay_before_the_fund() -> None:
-    """Account 0 owes 50. Account 2 (E = 100, M = 50, release 53) spares 47, flat account 1 its 2, then account 2 one more."""
+    """Account 0 owes 50.
+
+    Account 2 (E = 100, M = 50, release 53) spares 47, flat account 1 its 2, then account 2 one
+    more.
+    """
     desk = Desk(venue(FUND_ONLY))
     desk.open(0, 2, 100, owner=7)
     desk.pay_in(FUND, 1_000)
@@ -65,7 +71,9 @@ def test_linked_accounts_pay_before_the_fund() -> None:
 
 
 def test_netting_leaves_a_solvent_rest_to_the_waterfall() -> None:
-    """Long 10 at mark 85 with E = -50 and a linked 20: 30 stay, and only those are torn up for: gap 30."""
+    """Long 10 at mark 85 with E = -50 and a linked 20: 30 stay, and only those are torn up for: gap
+    30.
+    """
     desk = Desk(venue(FUND_ONLY))
     desk.open(100, 20, owner=3)
     desk.open(1_000)
@@ -77,7 +85,9 @@ def test_netting_leaves_a_solvent_rest_to_the_waterfall() -> None:
 
 
 def test_owner_cap_counts_all_accounts_until_a_window_without_payment() -> None:
-    """Of at most 60: account 0 gets 50, account 1 of the same owner 10 and 40 stay unpaid; another owner gets its 30."""
+    """Of at most 60: account 0 gets 50, account 1 of the same owner 10 and 40 stay unpaid; another
+    owner gets its 30.
+    """
     window = 16 * SECOND
     desk = Desk(venue(FUND_ONLY, fund=FundsRules(window_ns=window, owner_loss_max=60)))
     desk.open(0, 0, owner=5)
@@ -88,14 +98,17 @@ def test_owner_cap_counts_all_accounts_until_a_window_without_payment() -> None:
     assert postings(desk.charge(1, 50), *dict(paid)) == [(1, FUND, 10), (1, UNCOVERED, 40)]
     last = desk.time_ns
     assert postings(desk.charge(2, 30), *dict(paid)) == [(2, FUND, 30)]
-    # A payment of one atom less than a window ago, exactly a window ago: it counts. Longer ago: all begins anew.
+    # A payment of one atom less than a window ago, exactly a window ago: it counts. Longer ago: all
+    # begins anew.
     assert postings(desk.at(last + window).charge(0, 5), *dict(paid)) == [(0, UNCOVERED, 5)]
     assert postings(desk.at(last + window + 1).charge(0, 100), *dict(paid)) == [(0, FUND, 60), (0, UNCOVERED, 40)]
     assert desk.state.owner_paid(desk.state.owners[5]) == 60
 
 
 def test_fund_that_paid_at_the_end_of_a_slot_waits_a_whole_window() -> None:
-    """Slots of 1 s, window 16 s. 100 paid at 20.9 s leave 0 at 36.9 s, although a new tumbling window began at 32 s; 100 at 37 s."""
+    """Slots of 1 s, window 16 s. 100 paid at 20.9 s leave 0 at 36.9 s, although a new tumbling
+    window began at 32 s; 100 at 37 s.
+    """
     rules = venue(FUND_ONLY, fund=FundsRules(window_ns=16 * SECOND))._replace(funds=(FundRules(loss_per_window_max=100),))
     desk = Desk(rules)
     desk.open(0, 0, 0)
@@ -108,7 +121,9 @@ def test_fund_that_paid_at_the_end_of_a_slot_waits_a_whole_window() -> None:
 
 
 def test_window_counts_slots_one_by_one() -> None:
-    """60 in slot 20 and 30 in slot 30 of at most 100: 10 are left until slot 37, then 70, from slot 47 all."""
+    """60 in slot 20 and 30 in slot 30 of at most 100: 10 are left until slot 37, then 70, from slot
+    47 all.
+    """
     rules = venue(FUND_ONLY, fund=FundsRules(window_ns=16 * SECOND))._replace(funds=(FundRules(loss_per_window_max=100),))
     desk = Desk(rules)
     desk.open(0)
@@ -123,7 +138,9 @@ def test_window_counts_slots_one_by_one() -> None:
 
 
 def test_each_group_has_its_fund() -> None:
-    """A flat account of a default in both groups owes 50: group 0 has 30, group 1 pays the other 20, in that order."""
+    """A flat account of a default in both groups owes 50: group 0 has 30, group 1 pays the other
+    20, in that order.
+    """
     desk = Desk(venue(FUND_ONLY, groups=(0, 1)))
     desk.open(0)
     desk.pay_in(fund_of(0), 30)
@@ -154,7 +171,9 @@ def test_support_comes_from_the_fund_of_the_markets_group() -> None:
 
 
 def test_trading_fee_is_charged_up_to_equity_and_shared() -> None:
-    """A fee of 50 on E = 30 charges 30, of which floor(30 x 25 %) = 7 go to the fund of the market's group; with E <= 0 nothing moves."""
+    """A fee of 50 on E = 30 charges 30, of which floor(30 x 25 %) = 7 go to the fund of the
+    market's group; with E <= 0 nothing moves.
+    """
     desk = Desk(venue(FUND_ONLY, groups=(0, 1), fund=FundsRules(trading_fee_share_ppm=250_000)))
     desk.open(30)
     effects = desk.send(K.TRANSFER, account=0, code=int(Transfer.TRADING_FEE), amount=50, market=1)
@@ -172,7 +191,9 @@ TAKEOVER = (Stage.TAKEOVER, Stage.TEAR_UP)
 
 
 def distressed(rules: VenueRules, *, providers: int) -> Desk:
-    """Account 0, long 10 at 100 with 200, against account 1; the providers' accounts come after them. The mark is still 100."""
+    """Account 0, long 10 at 100 with 200, against account 1; the providers' accounts come after
+    them. The mark is still 100.
+    """
     desk = Desk(rules)
     desk.open(200, 1_000)
     desk.trade(0, 10, 100, other=1)
@@ -183,7 +204,9 @@ def distressed(rules: VenueRules, *, providers: int) -> Desk:
 
 
 def test_binding_reports_the_provider() -> None:
-    """ON, no failure, full score, no end; its equity is the baseline, which CASH moves and a fee does not."""
+    """ON, no failure, full score, no end; its equity is the baseline, which CASH moves and a fee
+    does not.
+    """
     desk = Desk(venue(TAKEOVER, providers=(provider(),)))
     desk.open(500)
     (effect,) = desk.bind(0, 0)
@@ -194,9 +217,13 @@ def test_binding_reports_the_provider() -> None:
 
 
 def test_offers_split_the_way_from_mark_to_zero() -> None:
-    """E = 40, M = 42. One lot costs floor(floor(160 / 42) / 2) = 1 and leaves 39 < 40; two cost 3: 37 >= release(34) = 36.
+    """E = 40, M = 42.
 
-    Both providers can take two; one each. Zero cash of two is 168 - 7 = 161: 81 and 80. Cash 84 - floor(3 / 2) and 84 - floor(4 / 2).
+    One lot costs floor(floor(160 / 42) / 2) = 1 and leaves 39 < 40; two cost 3: 37 >= release(34) =
+    36.
+
+    Both providers can take two; one each. Zero cash of two is 168 - 7 = 161: 81 and 80. Cash 84 -
+    floor(3 / 2) and 84 - floor(4 / 2).
     """
     desk = distressed(venue(TAKEOVER, providers=(provider(), provider())), providers=2)
     effects = desk.mark(84)
@@ -212,7 +239,10 @@ def test_offers_split_the_way_from_mark_to_zero() -> None:
 
 
 def test_offer_is_accepted_refused_redistributed_and_timed_out() -> None:
-    """After one lot at 83: E = 39, M = 38, release 40. A refusal cools provider 1; one more lot, 84 - floor(4 / 2), goes to provider 0."""
+    """After one lot at 83: E = 39, M = 38, release 40.
+
+    A refusal cools provider 1; one more lot, 84 - floor(4 / 2), goes to provider 0.
+    """
     desk = distressed(venue(TAKEOVER, providers=(provider(), provider())), providers=2)
     desk.mark(84)
     effects = desk.answer(1, ACCEPT)
@@ -227,7 +257,8 @@ def test_offer_is_accepted_refused_redistributed_and_timed_out() -> None:
     standing = desk.state.providers[1]
     assert (standing.pending_initial, standing.pending_notional, standing.commitments[0][0].used) == (0, 0, 0)
 
-    # Nobody answers: provider 0 has failed too, nobody is left, and the least lots that restore are torn up.
+    # Nobody answers: provider 0 has failed too, nobody is left, and the least lots that restore are
+    # torn up.
     effects = desk.clock(desk.time_ns + 5 * SECOND)
     assert kinds(effects)[:3] == [F.PROVIDER, F.CANCEL, F.TEAR_UP]
     assert brief(effects, F.TEAR_UP) == [(0, 0, -1, 84, 0)]
@@ -235,7 +266,9 @@ def test_offer_is_accepted_refused_redistributed_and_timed_out() -> None:
 
 
 def test_realised_loss_of_a_takeover() -> None:
-    """A lot bought at 100 and taken over at 83 loses 17; the provider holds it at 83 and gains the one atom below the mark."""
+    """A lot bought at 100 and taken over at 83 loses 17; the provider holds it at 83 and gains the
+    one atom below the mark.
+    """
     desk = distressed(venue(TAKEOVER, providers=(provider(),)), providers=1)
     desk.mark(84)
     effects = desk.answer(1, ACCEPT)
@@ -246,7 +279,9 @@ def test_realised_loss_of_a_takeover() -> None:
 
 
 def test_insolvent_takeover_is_supported_up_to_zero_cash() -> None:
-    """E = -50: zero cash 900, at the edge of 2 % 850 - 17 = 833; 67 are reserved, paid, and E is 0."""
+    """E = -50: zero cash 900, at the edge of 2 % 850 - 17 = 833; 67 are reserved, paid, and E is
+    0.
+    """
     rules = venue((Stage.FUND, *TAKEOVER), providers=(provider(edge_ppm=20_000),))
     desk = distressed(rules, providers=1)
     desk.pay_in(FUND, 68)
@@ -262,7 +297,9 @@ def test_insolvent_takeover_is_supported_up_to_zero_cash() -> None:
 
 
 def test_fund_bounds_what_an_insolvent_account_may_offer() -> None:
-    """With 40: five lots need 25 + 8 + 1 (dM = 21, floor(-50 x 21 / 43) = -25), six 31 + 10 + 1; so five are offered."""
+    """With 40: five lots need 25 + 8 + 1 (dM = 21, floor(-50 x 21 / 43) = -25), six 31 + 10 + 1; so
+    five are offered.
+    """
     rules = venue((Stage.FUND, *TAKEOVER), providers=(provider(edge_ppm=20_000),))
     desk = distressed(rules, providers=1)
     desk.pay_in(FUND, 40)
@@ -271,7 +308,9 @@ def test_fund_bounds_what_an_insolvent_account_may_offer() -> None:
 
 
 def test_takeover_comes_first_below_close_out() -> None:
-    """M = 42 at 84: with E = 40 the book has its turn, with E = 20 (below 28) the provider is asked, though closeout stands first."""
+    """M = 42 at 84: with E = 40 the book has its turn, with E = 20 (below 28) the provider is
+    asked, though closeout stands first.
+    """
     for charge, kind in ((0, F.ORDER), (20, F.OFFER)):
         rules = venue((Stage.CLOSEOUT, *TAKEOVER), providers=(provider(),))
         desk = distressed(rules, providers=1)
@@ -282,7 +321,10 @@ def test_takeover_comes_first_below_close_out() -> None:
 
 
 def test_capacity_refills_with_time() -> None:
-    """Capacity 84 is one lot where two are wanted (83 for it, then E = 39 of M = 38). At 84 a second it is free again in halves."""
+    """Capacity 84 is one lot where two are wanted (83 for it, then E = 39 of M = 38).
+
+    At 84 a second it is free again in halves.
+    """
     rules = venue((Stage.TAKEOVER, Stage.CLOSEOUT, Stage.TEAR_UP), providers=(provider(84, refill_per_s=84),))
     desk = distressed(rules, providers=1)
     assert brief(desk.mark(84), F.OFFER) == [(0, 1, -1, 83, 0)]
@@ -297,7 +339,10 @@ def test_capacity_refills_with_time() -> None:
 
 
 def test_cap_respects_margin_leverage_and_pending_offers() -> None:
-    """A provider with 20 can hold two lots of 84 at 10 %: im(1) = 9, im(2) = 17, im(3) = 26. At leverage 5 only one lot: 168 > 100."""
+    """A provider with 20 can hold two lots of 84 at 10 %: im(1) = 9, im(2) = 17, im(3) = 26.
+
+    At leverage 5 only one lot: 168 > 100.
+    """
     for leverage_ppm, lots in ((10_000_000, -2), (5_000_000, -1)):
         desk = Desk(venue(TAKEOVER, providers=(provider(leverage_ppm=leverage_ppm),)))
         desk.open(200, 1_000, 20)
@@ -308,7 +353,9 @@ def test_cap_respects_margin_leverage_and_pending_offers() -> None:
 
 
 def test_provider_that_cannot_keep_its_word_has_failed() -> None:
-    """It had 1,000 when it was asked and has 10 when it accepts two lots of 165: E' = 13 is below im(2) = 17."""
+    """It had 1,000 when it was asked and has 10 when it accepts two lots of 165: E' = 13 is below
+    im(2) = 17.
+    """
     desk = distressed(venue(TAKEOVER, providers=(provider(),)), providers=1)
     desk.mark(84)
     desk.charge(2, 990)
@@ -318,7 +365,9 @@ def test_provider_that_cannot_keep_its_word_has_failed() -> None:
 
 
 def test_repeated_failures_switch_off_and_time_brings_back() -> None:
-    """Two failures in a row: OFF for off_ns; then ON with none, which the next pass reports before it asks."""
+    """Two failures in a row: OFF for off_ns; then ON with none, which the next pass reports before
+    it asks.
+    """
     takeover = TakeoverRules(failures_max=2, retry_ns=SECOND, off_ns=60 * SECOND)
     rules = venue((Stage.TAKEOVER, Stage.CLOSEOUT, Stage.TEAR_UP), providers=(provider(),))._replace(takeover=takeover)
     desk = distressed(rules, providers=1)
@@ -332,7 +381,8 @@ def test_repeated_failures_switch_off_and_time_brings_back() -> None:
     assert (effect.code, effect.lots, effect.amount, effect.value) == (ProviderStatus.OFF, 2, 562_500, desk.time_ns + 60 * SECOND)
     off_until, waits = effect.value, desk.state.accounts[0]
     while waits.wait_until < off_until:
-        # The account waits for a book; when its deadline comes, 30 s after it began, one lot is torn up.
+        # The account waits for a book; when its deadline comes, 30 s after it began, one lot is
+        # torn up.
         assert F.OFFER not in kinds(desk.clock(waits.wait_until))
     assert (waits.health, desk.state.equity(0), desk.state.maintenance(0)) == (Health.WARNED, 40, 38)
     assert kinds(desk.at(off_until).charge(0, 5)) == [F.POSTING, F.HEALTH, F.PROVIDER, F.OFFER]
@@ -368,7 +418,9 @@ def test_loss_stop_and_its_end() -> None:
 
 
 def test_provider_does_not_take_over_from_its_own_owner() -> None:
-    """Owner 9 has both the account in default and the provider's: nobody else is asked, and nothing is offered."""
+    """Owner 9 has both the account in default and the provider's: nobody else is asked, and nothing
+    is offered.
+    """
     desk = Desk(venue(TAKEOVER, providers=(provider(),)))
     desk.open(200, 1_000, owner=9)
     desk.open(1_000)
@@ -378,7 +430,9 @@ def test_provider_does_not_take_over_from_its_own_owner() -> None:
 
 
 def test_trade_that_leaves_less_than_was_offered_cancels_all_offers() -> None:
-    """One lot each is offered of ten; a sale of nine leaves one, and both offers go, their capacity with them."""
+    """One lot each is offered of ten; a sale of nine leaves one, and both offers go, their capacity
+    with them.
+    """
     desk = distressed(venue(TAKEOVER, providers=(provider(), provider())), providers=2)
     desk.mark(84)
     effects = desk.trade(0, -9, 84, other=1)
@@ -390,7 +444,9 @@ def test_trade_that_leaves_less_than_was_offered_cancels_all_offers() -> None:
 
 
 def test_vault_takes_over_at_once_and_disposes() -> None:
-    """Two lots at 168 - floor(7 / 2) = 165; then a tenth of them, at least one, each 10 s, no worse than ceil(84 x 0.99) = 84."""
+    """Two lots at 168 - floor(7 / 2) = 165; then a tenth of them, at least one, each 10 s, no worse
+    than ceil(84 x 0.99) = 84.
+    """
     rules = venue(TAKEOVER, providers=(provider(is_vault=True),), fee_ppm=20_000)
     desk = distressed(rules, providers=1)
     desk.send(K.DEPTH, market=0, lots=100)
@@ -426,7 +482,9 @@ def test_disposal_is_not_ordered_in_a_halted_market() -> None:
 
 
 def test_vault_takes_what_the_fund_supports_of_an_insolvent_account() -> None:
-    """As with an offer of five lots for 417, but at once: zero cash 450, support 33; the rest is torn up with what is left of 40."""
+    """As with an offer of five lots for 417, but at once: zero cash 450, support 33; the rest is
+    torn up with what is left of 40.
+    """
     rules = venue((Stage.FUND, *TAKEOVER), providers=(provider(edge_ppm=20_000, is_vault=True),))
     desk = distressed(rules, providers=1)
     desk.pay_in(FUND, 40)
@@ -444,7 +502,9 @@ SOCIALISE = (Stage.SOCIALISE, Stage.TEAR_UP)
 
 
 def winners(rules: VenueRules) -> Desk:
-    """Long 10 at 100 with 100 against shorts of 6 and 4: at 85 they gain 90 and 60, and account 0 has E = -50."""
+    """Long 10 at 100 with 100 against shorts of 6 and 4: at 85 they gain 90 and 60, and account 0
+    has E = -50.
+    """
     desk = Desk(rules)
     desk.open(100, 1_000, 1_000)
     desk.trade(1, -6, 100)
@@ -454,7 +514,9 @@ def winners(rules: VenueRules) -> Desk:
 
 
 def test_gains_haircut_splits_the_deficit_by_gains() -> None:
-    """The gap of 50 goes 90 : 60, so 30 and 20, before the trades, which then realise 60 and 40; nothing is uncovered."""
+    """The gap of 50 goes 90 : 60, so 30 and 20, before the trades, which then realise 60 and 40;
+    nothing is uncovered.
+    """
     desk = winners(venue(SOCIALISE))
     effects = desk.mark(85)
     order = [F.HEALTH, F.TEAR_UP, F.HAIRCUT, F.POSTING, F.CLAIM, F.HAIRCUT, F.POSTING, F.CLAIM, F.POSTING, F.POSTING, F.POSTING]
@@ -470,7 +532,9 @@ def test_gains_haircut_splits_the_deficit_by_gains() -> None:
 
 
 def test_claims_come_back_from_a_surplus() -> None:
-    """A fund of 140 above its target of 100 pays 24 and 16 of 30 and 20 after an hour, and the rest from 50 more an hour later."""
+    """A fund of 140 above its target of 100 pays 24 and 16 of 30 and 20 after an hour, and the rest
+    from 50 more an hour later.
+    """
     desk = winners(venue(SOCIALISE)._replace(funds=(FundRules(target=100),)))
     desk.mark(85)
     issued = desk.time_ns
@@ -487,7 +551,9 @@ def test_claims_come_back_from_a_surplus() -> None:
 
 
 def test_open_interest_charge_stops_at_what_a_payer_can_spare() -> None:
-    """By notional 510 : 340, but account 2 has E = 27 and M = 17: it bears its 10, account 1 the other 40."""
+    """By notional 510 : 340, but account 2 has E = 27 and M = 17: it bears its 10, account 1 the
+    other 40.
+    """
     desk = Desk(venue(SOCIALISE)._replace(socialise_policy=SocialisePolicy.OPEN_INTEREST))
     desk.open(300, 1_000, 27)
     desk.trade(0, 10, 100)
@@ -501,7 +567,9 @@ def test_open_interest_charge_stops_at_what_a_payer_can_spare() -> None:
 
 
 def test_fund_pays_before_the_others_and_what_they_cannot_pay_is_uncovered() -> None:
-    """Of 50 the fund has 20; account 1 sold at 85 and gains nothing, account 2 sold 5 at 86 and gains 5: so 25 stay."""
+    """Of 50 the fund has 20; account 1 sold at 85 and gains nothing, account 2 sold 5 at 86 and
+    gains 5: so 25 stay.
+    """
     desk = Desk(venue((Stage.FUND, *SOCIALISE)))
     desk.open(300, 1_000, 1_000)
     desk.pay_in(FUND, 20)
@@ -519,7 +587,10 @@ def test_fund_pays_before_the_others_and_what_they_cannot_pay_is_uncovered() -> 
 
 
 def test_order_stays_inside_the_band_that_would_halt_the_market() -> None:
-    """From a high of 100, 16.5 % down is 83.5: the limit is 84 instead of 83. At 16 % the fall to 84 halts the market itself."""
+    """From a high of 100, 16.5 % down is 83.5: the limit is 84 instead of 83.
+
+    At 16 % the fall to 84 halts the market itself.
+    """
     for halt_ppm, limits in ((165_000, [84]), (500_000, [83])):
         rules = venue((Stage.CLOSEOUT, Stage.TEAR_UP))
         market = rules.markets[0]._replace(price_halt_ppm=halt_ppm, price_exit_ppm=1)
@@ -531,7 +602,10 @@ def test_order_stays_inside_the_band_that_would_halt_the_market() -> None:
 
 
 def test_slices_are_smaller_in_a_throttled_market_and_none_leave_in_a_halted_one() -> None:
-    """Of 8 visible lots a quarter: 2. HALTED: nothing until the deadline of 30 s, then the next stage."""
+    """Of 8 visible lots a quarter: 2.
+
+    HALTED: nothing until the deadline of 30 s, then the next stage.
+    """
     for code, lots in ((Operator.THROTTLE, [-2]), (Operator.HALT, [])):
         desk = Desk(venue((Stage.CLOSEOUT, Stage.TEAR_UP))._replace(breakers=BreakerRules(throttle_share_ppm=250_000)))
         desk.open(100)

@@ -1,4 +1,6 @@
-"""A small venue for cases worked by hand: markets alike, short holds, defaults that close at once."""
+"""A small venue for cases worked by hand: markets alike, short holds, defaults that close at
+once.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ SHORT = BreakerRules(hold_max_ns=50, reopen_ns=10, price_window_ns=100, flow_win
 
 
 class Venue:
-    """Markets with the same rules and a reference, driven at times in nanoseconds; nothing may be broken after any event."""
+    """Markets with the same rules and a reference, driven at times in nanoseconds; nothing may be
+    broken after any event.
+    """
 
     def __init__(
         self,
@@ -65,7 +69,9 @@ class Venue:
         return account
 
     def default(self, time_ns: int, lots: int, market: int = 0) -> list[Effect]:
-        """A long of so many lots from 100 at mark 100 loses all it has and a unit more: ADL against OUTSIDE at once."""
+        """A long of so many lots from 100 at mark 100 loses all it has and a unit more: ADL against
+        OUTSIDE at once.
+        """
         account = self.open(time_ns, lots * 100, lots, market=market)
         return self.at(time_ns, K.TRANSFER, account=account, code=int(Transfer.FUNDING), amount=-lots * 100 - 1)
 

@@ -32,7 +32,9 @@ SECTIONS = ("day", "waterfall", "fund", "adl", "defaulters", "markets", "halts",
 
 
 class Page(HTMLParser):
-    """Reads a page: elements must nest; collects ids, what would be loaded, and ``data`` values by section."""
+    """Reads a page: elements must nest; collects ids, what would be loaded, and ``data`` values by
+    section.
+    """
 
     VOID = frozenset({"meta", "br", "col", "path"})
 

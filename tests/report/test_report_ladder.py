@@ -1,4 +1,6 @@
-"""Liquidation prices of the report against the engine's own judgement, tick by tick; positions against its state."""
+"""Liquidation prices of the report against the engine's own judgement, tick by tick; positions
+against its state.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,9 @@ def test_holdings_after_closings_adl_and_payments_are_the_engines(tmp_path: Path
 
 
 def is_in_default(state: State, account: int, market: int, ticks: int) -> bool:
-    """Ask the engine's own margin whether an account would be in default at a mark, all else fixed."""
+    """Ask the engine's own margin whether an account would be in default at a mark, all else
+    fixed.
+    """
     mark = int(state.markets[market].mark_ticks)
     state.markets[market].mark_ticks = ticks
     equity, maintenance = assess(state, account)

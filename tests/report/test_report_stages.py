@@ -1,4 +1,6 @@
-"""What the report shows of takeovers, haircuts, breakers and the price guard: against the engine, which it does not ask."""
+"""What the report shows of takeovers, haircuts, breakers and the price guard: against the engine,
+which it does not ask.
+"""
 
 from __future__ import annotations
 

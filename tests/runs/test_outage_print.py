@@ -1,4 +1,6 @@
-"""A print on next to no volume, with and without the price guard: made up here, and recorded where the data is at hand."""
+"""A print on next to no volume, with and without the price guard: made up here, and recorded where
+the data is at hand.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Ranks of a live market: the published example of the lights, states of a journal, and the command."""
+"""Ranks of a live market: the published example of the lights, states of a journal, and the
+command.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def _warm(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_lights_of_the_published_example() -> None:
-    """BitMEX's worked example: six longs of 10, 10, 20, 30, 20, 10; the order 2, 5, 4, 1, 6, 3; percentiles 20 to 100 %."""
+    """BitMEX's worked example: six longs of 10, 10, 20, 30, 20, 10; the order 2, 5, 4, 1, 6, 3;
+    percentiles 20 to 100 %.
+    """
     order, lots = [2, 5, 4, 1, 6, 3], [10, 20, 30, 10, 10, 20]
     ranks = MarketRanks(np.array(order), np.array(lots), np.full(6, AdlClass.PROFITABLE), np.arange(6)[::-1])
     found = [ranks.of(account) for account in range(1, 7)]

@@ -1,4 +1,6 @@
-"""Recorded crashes: their stored figures make the reference page, and the smallest is run again where its data is at hand."""
+"""Recorded crashes: their stored figures make the reference page, and the smallest is run again
+where its data is at hand.
+"""
 
 from __future__ import annotations
 

@@ -37,7 +37,9 @@ def case_of(tmp_path: Path, accounts: str, cash: str, marks: list[tuple[int, str
 
 
 def crash_of(tmp_path: Path, venue: Venue | None = None, low: str = "80000") -> Case:
-    """Ten longs at 10 times leverage lose a fifth of the price in a second, against one rich short."""
+    """Ten longs at 10 times leverage lose a fifth of the price in a second, against one rich
+    short.
+    """
     accounts = "".join(f"long{number},o{number},{BTC},1,100000\n" for number in range(10)) + f"short,rich,{BTC},-10,100000\n"
     cash = "".join(f"long{number},USDT,10000\n" for number in range(10)) + "short,USDT,5000000\n"
     marks = [(0, BTC, "100000"), (1, BTC, "99000"), (2, BTC, low), *[(second, BTC, low) for second in range(3, 120)]]

@@ -1,4 +1,6 @@
-"""Every stage beyond closeout and ADL, as a run is counted by it: against a plain count of the journal."""
+"""Every stage beyond closeout and ADL, as a run is counted by it: against a plain count of the
+journal.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,8 @@ def test_providers_are_shown_by_name_with_what_they_took_and_gained(backed: tupl
     assert [row["takeovers"] for row in rows] == [int((takeovers["price_ticks"] == number).sum()) for number in range(3)]
     assert sum(amount(row["notional"]) for row in rows) == amount(of_stage(result, "takeover")["notional"])
     assert sum(amount(row["below_mark"]) for row in rows) == amount(result.as_json()["takeover"]["below_mark"])
-    # The mark does not move any more: a provider gained what it got the positions for below it, the vault less what selling cost.
+    # The mark does not move any more: a provider gained what it got the positions for below it, the
+    # vault less what selling cost.
     for row in rows[:2]:
         assert amount(row["profit"]) == amount(row["below_mark"]) > 0
         assert row["status"] == "on"
@@ -123,7 +126,8 @@ def test_failures_are_counted_by_their_scores(tmp_path: Path) -> None:
     fold = Fold(full_venue())
     tally = fold.join(BackerTally(fold.venue))
     fold.take(np.zeros(0, dtype=EVENT), rows)
-    # Bound; a failure, and a status that ended; a takeover raises 750,000 by an eighth of what is missing; a failure; a status.
+    # Bound; a failure, and a status that ended; a takeover raises 750,000 by an eighth of what is
+    # missing; a failure; a status.
     assert (tally.rows[0].failures, tally.rows[0].takeovers) == (2, 1)
 
 
@@ -162,7 +166,8 @@ def test_what_the_fund_cannot_pay_is_charged_against_claims(tmp_path: Path) -> N
     assert charged > 0
     assert values["socialise"] == {"accounts": 1, "charged": f"{charged:.6f} USDT"}
     assert of_stage(result, "socialise") == {"name": "socialise", "accounts": 1, "notional": "0.000000 USDT", "paid": f"{charged:.6f} USDT"}
-    # Ten longs lost 10,000 each beyond what they had; the fund had 40,000; gains that were torn up bear nothing.
+    # Ten longs lost 10,000 each beyond what they had; the fund had 40,000; gains that were torn up
+    # bear nothing.
     assert values["deficit"] == "100000.000000 USDT"
     assert amount(of_stage(result, "fund")["paid"]) == 40_000
     assert amount(values["uncovered"]) == 60_000 - charged

@@ -1,4 +1,6 @@
-"""The statement of the insurance funds: from the postings alone, and equal to what the state holds."""
+"""The statement of the insurance funds: from the postings alone, and equal to what the state
+holds.
+"""
 
 from __future__ import annotations
 

@@ -115,7 +115,9 @@ def walked(tmp_path: Path, rows: list[tuple[int, str, str]], more: str) -> Repla
 
 
 def walked_case(tmp_path: Path, rows: list[tuple[int, str, str]], more: str) -> Case:
-    """Return marks and volumes of one market, (second, mark, volume), against accounts that nothing happens to."""
+    """Return marks and volumes of one market, (second, mark, volume), against accounts that nothing
+    happens to.
+    """
     venue = full_venue(more=more, guard_volume="10")
     lines = [f"{START + second * SECOND},{BTC},{mark},{volume}" for second, mark, volume in rows]
     prices = read_prices(write(tmp_path / "prices.csv", "\n".join(["time,market,mark,volume", *lines])), venue)
@@ -130,7 +132,8 @@ def test_breakers_are_shown_with_cause_and_time(tmp_path: Path) -> None:
     result = walked(tmp_path, [(0, "100000", ""), (1, "100000", ""), (5, "96000", ""), (10, "91000", ""), *steady], STOPS)
     breakers = result.as_json()["breakers"]
     (machine,) = breakers["machines"]
-    # Throttled at -4 %, halted at -9 %, until two windows have forgotten what was before, then reopening.
+    # Throttled at -4 %, halted at -9 %, until two windows have forgotten what was before, then
+    # reopening.
     assert machine["name"] == BTC
     assert machine["causes"] == {"price": {"throttled": 1, "halted": 1}}
     assert (machine["state"], machine["transitions"]) == ("open", 4)

@@ -1,4 +1,6 @@
-"""A small venue with every stage, two groups, two providers and a vault, for the tests of what a run is counted by."""
+"""A small venue with every stage, two groups, two providers and a vault, for the tests of what a
+run is counted by.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """A seeded stream of events: rules and events that any engine of the same rules must answer alike.
 
-Closing orders have to be answered, and what is worth asking depends on who is in default, so the stream is
-written while a reference reads it. The stream itself is then only data: the same seed gives the same events.
+Closing orders have to be answered, and what is worth asking depends on who is in default, so the
+stream is written while a reference reads it. The stream itself is then only data: the same seed
+gives the same events.
 """
 
 from __future__ import annotations
@@ -96,7 +97,9 @@ class Writer:
             self.open_provider(provider)
 
     def open_provider(self, provider: int) -> None:
-        """Open a provider's account, with its money; now and then it belongs to a trader, or brings its money late."""
+        """Open a provider's account, with its money; now and then it belongs to a trader, or brings
+        its money late.
+        """
         rng, setting, account = self.rng, self.setting, len(self.state.accounts)
         owner = rng.randrange(setting.owners) if rng.random() < setting.provider_is_trader else account
         self.send(EventKind.ACCOUNT, account=account, other=owner)
@@ -149,7 +152,9 @@ class Writer:
             ACTIONS[name](self)
 
     def pass_time(self) -> None:
-        """Move time by nothing, a little, or by what ends a wait, a slice, a deadline or a cap interval."""
+        """Move time by nothing, a little, or by what ends a wait, a slice, a deadline or a cap
+        interval.
+        """
         rng, rules = self.rng, self.rules.closeout
         if rng.random() < self.setting.silence_share:
             jumps = [rules.interval_ns, rules.interval_ns + 1, rules.order_timeout_ns, rules.deadline_ns, rules.cap_interval_ns]
@@ -181,7 +186,9 @@ class Writer:
         self.send(EventKind.DEPTH, market=market, code=int(side), other=band, lots=self.rng.randint(0, most))
 
     def mark_moves(self) -> None:
-        """Move a mark: a step, or a crash that takes many at once; or send a held one again, on volume that may be enough."""
+        """Move a mark: a step, or a crash that takes many at once; or send a held one again, on
+        volume that may be enough.
+        """
         rng, setting, market = self.rng, self.setting, self.market()
         held = self.state.breakers[market].held
         if held and rng.random() < 0.5:
@@ -195,7 +202,9 @@ class Writer:
         self.send(EventKind.MARK, market=market, price_ticks=price)
 
     def fill(self) -> None:
-        """Trade between two accounts or with OUTSIDE; in a halted market often one that makes both smaller."""
+        """Trade between two accounts or with OUTSIDE; in a halted market often one that makes both
+        smaller.
+        """
         rng, market = self.rng, self.market()
         account = self.account()
         other = rng.choice((NONE, self.account()))
@@ -209,7 +218,9 @@ class Writer:
         self.send(EventKind.FILL, market=market, account=account, other=other, lots=lots, price_ticks=self.near(market, 20_000))
 
     def cash(self, sign: int, code: Transfer) -> None:
-        """Move money of an account; one in four takes exactly what initial margin leaves free, at a mark or at one that is held."""
+        """Move money of an account; one in four takes exactly what initial margin leaves free, at a
+        mark or at one that is held.
+        """
         rng, account = self.rng, self.account()
         doubted = [market for market, breaker in enumerate(self.state.breakers[:-1]) if breaker.held]
         if sign < 0 and doubted:
@@ -221,7 +232,9 @@ class Writer:
         self.send(EventKind.TRANSFER, account=account, code=int(code), amount=sign * amount)
 
     def _leave(self, market: int, more: int) -> None:
-        """Withdraw, as a holder in a market whose mark is held, all that it and its twins can spare there, or an atom more."""
+        """Withdraw, as a holder in a market whose mark is held, all that it and its twins can spare
+        there, or an atom more.
+        """
         holders = [number for number in range(len(self.state.accounts)) if self.state.held_lots(number, market)]
         if not holders:
             return
@@ -236,7 +249,9 @@ class Writer:
             self.send(EventKind.TRANSFER, account=account, code=int(Transfer.CASH), amount=-(free + more))
 
     def funding(self) -> None:
-        """Pay funding, sometimes more than an account has; a flat account then owes what nobody secured."""
+        """Pay funding, sometimes more than an account has; a flat account then owes what nobody
+        secured.
+        """
         flat = [number for number in range(len(self.state.accounts)) if not self.state.held_markets(number)]
         if flat and self.rng.random() < 0.5:
             account = self.rng.choice(flat)
@@ -310,7 +325,9 @@ class Writer:
         self.answers += [(after, answer) for answer in answers]
 
     def plan_reply(self, offer: Effect) -> None:
-        """Decide how a provider answers an offer, and when; a poor one takes its money away before it accepts."""
+        """Decide how a provider answers an offer, and when; a poor one takes its money away before
+        it accepts.
+        """
         (style,) = self.rng.choices(list(self.setting.replies), list(self.setting.replies.values()))
         after = len(self.events) + self.rng.randint(0, 4) + (25 if style == "late" else 0)
         code = Answer.REFUSE if style == "refuse" else Answer.ACCEPT

@@ -1,4 +1,6 @@
-"""Events that an engine should refuse, one recipe for each reason; some need a state that is not always there."""
+"""Events that an engine should refuse, one recipe for each reason; some need a state that is not
+always there.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ Recipe = Callable[[Random, VenueRules, State], Fields | None]
 
 
 def refused_event(rng: Random, rules: VenueRules, state: State, seq: int, time_ns: int) -> Event | None:
-    """Return an event that should be refused for a random reason, or nothing where the state does not allow it."""
+    """Return an event that should be refused for a random reason, or nothing where the state does
+    not allow it.
+    """
     reason = rng.choice(list(Reject))
     if state.ledger[WORLD] <= -NOTIONAL_ATOMS_MAX and rng.random() < 0.2:
         reason = Reject.BALANCE_LIMIT
@@ -194,7 +198,8 @@ def _halted(rng: Random, rules: VenueRules, state: State) -> Fields | None:
 
 
 def _balance_limit(rng: Random, _: VenueRules, state: State) -> Fields | None:
-    # Two of these are taken, the third is not. They make one account rich, so a stream has many of them or none.
+    # Two of these are taken, the third is not. They make one account rich, so a stream has many of
+    # them or none.
     if state.ledger[WORLD] > -NOTIONAL_ATOMS_MAX and rng.random() < 0.8:
         return None
     return {"kind": K.TRANSFER, "account": 0, "amount": NOTIONAL_ATOMS_MAX}

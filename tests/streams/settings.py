@@ -1,7 +1,9 @@
-"""What a random stream is about: the venue's rules, how its accounts behave and how its book answers.
+"""What a random stream is about: the venue's rules, how its accounts behave and how its book
+answers.
 
-A profile names one corner of the rules and pushes a random setting into it. Rates are whole multiples of
-50,000 ppm and tier floors multiples of 20 atoms, so that every deduction is a whole number of atoms.
+A profile names one corner of the rules and pushes a random setting into it. Rates are whole
+multiples of 50,000 ppm and tier floors multiples of 20 atoms, so that every deduction is a whole
+number of atoms.
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ class Setting:
     price_ticks: int
     factor: int
     lots: int
-    #: "plain", "zero" (no maintenance at all), "half_zero" (none in the first tier), "edges" (many tiers).
+    #: "plain", "zero" (no maintenance at all), "half_zero" (none in the first tier), "edges" (many
+    #: tiers).
     rates: str = "plain"
     #: Deposit of an account as a share of its notional.
     deposit_ppm: tuple[int, int] = (60_000, 400_000)
@@ -210,7 +213,8 @@ def _rounding(s: Setting) -> None:
 
 
 def _huge(s: Setting) -> None:
-    # Four times the mark and four times the lots stay within 2^60 a market; few accounts, so that no sum leaves 62 bits.
+    # Four times the mark and four times the lots stay within 2^60 a market; few accounts, so that
+    # no sum leaves 62 bits.
     s.markets, s.accounts, s.price_ticks, s.lots = 1, s.rng.randint(3, 5), s.rng.randint(10**5, 10**8), s.rng.randint(10, 10**6)
     s.factor = max(1, (1 << 60) // (16 * s.price_ticks * s.lots))
 
@@ -220,7 +224,8 @@ def _profit_and_hedge(s: Setting) -> None:
 
 
 def _promised(s: Setting) -> None:
-    # A fund that is mostly promised to orders nobody answers, while flat accounts owe more than is free.
+    # A fund that is mostly promised to orders nobody answers, while flat accounts owe more than is
+    # free.
     s.fund_ppm, s.depth_share, s.crash_share, s.accounts, s.owners = s.rng.choice((100_000, 300_000)), 4.0, 0.3, 9, 9
     s.actions["funding"], s.answers = 14, {"silent": 4, "late": 4, "parts": 2, "bad_price": 2}
 

@@ -1,8 +1,9 @@
 """A venue on which other systems' cases are set up by events and read back from the engine's state.
 
-``still_rules`` gives a venue that finds defaults and then does nothing more: its order caps are 0, so that
-every account in default is BUSY and waits for a deadline that is far away. Equity, margins and zero cash can
-then be read from an account that is long since in default. No hysteresis: release is maintenance itself.
+``still_rules`` gives a venue that finds defaults and then does nothing more: its order caps are 0,
+so that every account in default is BUSY and waits for a deadline that is far away. Equity, margins
+and zero cash can then be read from an account that is long since in default. No hysteresis: release
+is maintenance itself.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ def flat_market(initial_ppm: int, maintenance_ppm: int, *, lots_max: int, ticks_
 
 
 class Mapping(NamedTuple):
-    """How a venue's quantums become this engine's integers, exactly: ``lots x ticks x factor x atom`` is the notional."""
+    """How a venue's quantums become this engine's integers, exactly: ``lots x ticks x factor x
+    atom`` is the notional.
+    """
 
     lot_quantums: int
     ticks: int
@@ -78,11 +81,12 @@ class Mapping(NamedTuple):
 
 
 def map_quantums(venue: Venue, quantums: int, scale: Scale | None = None) -> Mapping:
-    """Return the mapping of a position: by hand where ``scale`` is given, otherwise one atom per quote quantum if possible.
+    """Return the mapping of a position: by hand where ``scale`` is given, otherwise one atom per
+    quote quantum if possible.
 
-    A lot is the fewest quantums, a divisor of the position, whose worth is whole in quote quantums; where
-    none is, an atom is a fraction of a quote quantum. A mark too large for a tick counter gives its smallest
-    prime factors to ``factor``.
+    A lot is the fewest quantums, a divisor of the position, whose worth is whole in quote quantums;
+    where none is, an atom is a fraction of a quote quantum. A mark too large for a tick counter
+    gives its smallest prime factors to ``factor``.
     """
     value = venue.quantum_value
     if scale is not None:
@@ -150,7 +154,9 @@ class Drive:
             self.accept(EventKind.DEPTH, market=market, code=side, other=0, lots=lots)
 
     def fund(self, account: int, amount: int) -> list[Effect]:
-        """Post a deposit, or a negative amount as a funding payment, which is never refused for want of margin."""
+        """Post a deposit, or a negative amount as a funding payment, which is never refused for
+        want of margin.
+        """
         if amount == 0:
             return []
         code = Transfer.CASH if amount > 0 else Transfer.FUNDING
@@ -200,6 +206,8 @@ class Drive:
         return [effect.account for effect in self.effects if effect.kind == EffectKind.RESTRICT]
 
     def worst_equity(self, account: int) -> int:
-        """Return the lowest equity at which the account's health changed: what a flat account owed before it was covered."""
+        """Return the lowest equity at which the account's health changed: what a flat account owed
+        before it was covered.
+        """
         found = [effect.amount for effect in self.effects if effect.kind == EffectKind.HEALTH and effect.account == account]
         return min(found, default=self.assess(account)[0])

@@ -1,8 +1,9 @@
-"""Binance's tiers and liquidation prices: the mark at which this engine finds the account DISTRESSED.
+"""Binance's tiers and liquidation prices: the mark at which this engine finds the account
+DISTRESSED.
 
-No liquidation price is computed anywhere in the engine. The account is set up by events, the mark walks
-toward the published price, first in long strides, then tick by tick, and the first mark at which the monitor
-finds the account DISTRESSED is compared: within one tick.
+No liquidation price is computed anywhere in the engine. The account is set up by events, the mark
+walks toward the published price, first in long strides, then tick by tick, and the first mark at
+which the monitor finds the account DISTRESSED is compared: within one tick.
 """
 
 from __future__ import annotations

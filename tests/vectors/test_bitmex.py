@@ -1,7 +1,8 @@
-"""BitMEX's queue: scores, percentiles and the deleveraging of the worked example, and what the engine measures.
+"""BitMEX's queue: scores, percentiles and the deleveraging of the worked example, and what the
+engine measures.
 
-The engine gives what a score is made of: mark value, cost, and equity, which for an account of one position is
-what lies between mark and bankruptcy.
+The engine gives what a score is made of: mark value, cost, and equity, which for an account of one
+position is what lies between mark and bankruptcy.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from tests.vectors.venues.bitmex import (
     rank_score,
 )
 
-#: A lot is a contract, a tick a dollar, an atom a 60th of one: every bankruptcy price of the table is then whole.
+#: A lot is a contract, a tick a dollar, an atom a 60th of one: every bankruptcy price of the table
+#: is then whole.
 FACTOR = 60
 QUANTITIES = [long.quantity for long in LONGS]
 SCORES = [Fraction(long.score) for long in LONGS]
@@ -87,7 +89,8 @@ def test_a_short_of_20_is_taken_by_the_front_of_the_queue() -> None:
 
 
 def test_the_price_is_the_bankruptcy_price_of_the_short() -> None:
-    # A short of 20 whose equity ran out at 650 while the mark is 700: the engine's zero cash is 20 x 650.
+    # A short of 20 whose equity ran out at 650 while the mark is 700: the engine's zero cash is 20
+    # x 650.
     drive = Drive(still_rules(flat_market(0, 0, lots_max=1_000, ticks_max=1_000)))
     drive.mark(0, MARK)
     drive.show_depth(0)
@@ -102,7 +105,8 @@ def test_what_the_side_does_not_have_is_left() -> None:
 
 
 def test_losers_come_after_winners_and_the_leveraged_first() -> None:
-    # Two longs bought at 100, mark 80: twofold and fourfold leverage. Values of a short are negative.
+    # Two longs bought at 100, mark 80: twofold and fourfold leverage. Values of a short are
+    # negative.
     two, four = Position(Fraction(80), Fraction(40), Fraction(100)), Position(Fraction(80), Fraction(60), Fraction(100))
     assert (rank_score(two), rank_score(four)) == (Fraction(-1, 10), Fraction(-1, 20))
     short = Position(Fraction(-80), Fraction(-120), Fraction(-100))

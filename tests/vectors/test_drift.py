@@ -1,7 +1,7 @@
 """Drift's transfers, fees, shared losses, fund shares and bankruptcies, by the venue's formulas.
 
-The engine has none of these notions: its closing orders are sized by margin released against cost, and its fund
-has no shares. The formulas are there to be compared with, and decide nothing.
+The engine has none of these notions: its closing orders are sized by margin released against cost,
+and its fund has no shares. The formulas are there to be compared with, and decide nothing.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def test_liability_that_a_deposit_pays_for(case: Implied) -> None:
 
 
 def test_a_part_of_a_token_is_rounded_up_twice() -> None:
-    # A millionth of a dollar, as 1,000 units of a token of 9 decimals, pays for one unit of 6 decimals, and so does less.
+    # A millionth of a dollar, as 1,000 units of a token of 9 decimals, pays for one unit of 6
+    # decimals, and so does less.
     exchange = Exchange(Leg(9, ONE), Leg(6, ONE))
     assert [drift.liability_for_asset(amount, exchange) for amount in (1, 1_000, 1_001)] == [1, 1, 2]
 
@@ -152,8 +153,8 @@ def test_a_loss_moves_the_funding_index(case: PerpLossCase) -> None:
 
 
 def test_a_loss_is_covered_by_the_fund_then_fees_then_both_sides() -> None:
-    # A loss of 100 among a long and a short of 5 each (controller/liquidation/tests.rs): each pays 50, or 25
-    # where the market's fees have 50.
+    # A loss of 100 among a long and a short of 5 each (controller/liquidation/tests.rs): each pays
+    # 50, or 25 where the market's fees have 50.
     for fee_pool, paid in ((0, 50_000_000), (50_000_000, 25_000_000)):
         loss = drift.cover_perp_loss(HUNDRED, 0, HUNDRED, fee_pool)
         step = drift.funding_step_for_loss(loss.socialised, 5_000_000_000, -5_000_000_000)
@@ -168,7 +169,8 @@ def test_a_loss_cuts_the_interest_index(case: DepositLoss) -> None:
 
 
 def test_one_call_covers_a_share_that_grows() -> None:
-    # Below 50 USD all of it; otherwise from the first tenth on, in 150 slots, net of what was freed.
+    # Below 50 USD all of it; otherwise from the first tenth on, in 150 slots, net of what was
+    # freed.
     assert drift.liquidated_share(49_000_000, 0, 0, 150, 1_000) == 10_000
     assert [drift.liquidated_share(HUNDRED, 0, slots, 150, 1_000) for slots in (0, 75, 135, 1_000)] == [1_000, 6_000, 10_000, 10_000]
     assert drift.liquidated_share(HUNDRED, HUNDRED, 75, 150, 1_000) == 2_000

@@ -1,7 +1,7 @@
 """dYdX's cash at the bankruptcy price is this engine's zero cash, to the quantum.
 
-A lot is a base quantum and an atom a quote quantum: BTC is marked at 500 ticks, ETH at 3. Positions open
-at cost 0, since the venue's quote balance already holds what was paid for them.
+A lot is a base quantum and an atom a quote quantum: BTC is marked at 500 ticks, ETH at 3. Positions
+open at cost 0, since the venue's quote balance already holds what was paid for them.
 """
 
 from __future__ import annotations
@@ -59,15 +59,17 @@ def test_zero_cash_is_the_venues_bankruptcy_cash(case: Closing) -> None:
 
 @pytest.mark.parametrize("case", ENGINE_REFUSES, ids=lambda case: f"L{case.line}")
 def test_a_delta_that_closes_nothing_finds_no_order(case: Closing) -> None:
-    # The engine alone decides what closes, and only of accounts in default; from outside a delta can only come
-    # as the fill of an order. None of these accounts has one.
+    # The engine alone decides what closes, and only of accounts in default; from outside a delta
+    # can only come as the fill of an order. None of these accounts has one.
     drive = _set_up(case, still_rules(*_markets()), case.quote)
     found = drive.send(EventKind.ORDER_FILL, other=1, market=case.market, lots=case.delta, price_ticks=500)
     assert [(effect.kind, effect.code) for effect in found] == [(EffectKind.REFUSAL, Reject.UNKNOWN_ORDER)]
 
 
 def _with_an_order(case: Closing) -> Drive:
-    """Set the case up with so little quote that the account is in default, and a book that takes an order."""
+    """Set the case up with so little quote that the account is in default, and a book that takes an
+    order.
+    """
     rules = VenueRules(markets=tuple(_markets()), closeout=CloseoutRules(fee_ppm=0), limits=SMALL)
     drive = _set_up(case, rules, 0)
     drive.accept(EventKind.DEPTH, market=0, code=BookSide.BID, other=0, lots=LOTS_MAX)
@@ -84,7 +86,8 @@ def test_a_fill_on_the_wrong_side_is_refused() -> None:
 
 
 def test_a_fill_beyond_the_position_never_turns_it() -> None:
-    # Where the venue refuses, this engine takes the fill as a fact: what the position cannot give is set apart.
+    # Where the venue refuses, this engine takes the fill as a fact: what the position cannot give
+    # is set apart.
     [case] = [case for case in CASES if case.line == 2827]
     drive = _with_an_order(case)
     drive.accept(EventKind.ORDER_FILL, other=1, market=0, lots=case.delta, price_ticks=500)

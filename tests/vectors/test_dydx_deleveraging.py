@@ -1,8 +1,9 @@
 """dYdX's deleveraging: its own walk, and this engine on the same accounts.
 
-The walk and its verdicts are the venue's formulas (``tests.vectors.venues.dydx``). The engine gives, for the
-same accounts, equity, both margins and the bankruptcy cash; and where a defaulter of the table is insolvent and
-somebody can take its position, one ADL of the engine ends with the same two accounts.
+The walk and its verdicts are the venue's formulas (``tests.vectors.venues.dydx``). The engine
+gives, for the same accounts, equity, both margins and the bankruptcy cash; and where a defaulter of
+the table is insolvent and somebody can take its position, one ADL of the engine ends with the same
+two accounts.
 """
 
 from __future__ import annotations
@@ -47,15 +48,16 @@ LOTS_MAX = 20_000_000_000
 #: A maintenance rate that the engine takes in the place of 100 %: it refuses more than 99.9 %.
 HIGHEST_PPM = 999_000
 VALID = [case for case in PAIRS if case.outcome.is_delta_valid]
-#: Where a base quantum is worth a whole number of quote quantums, so that the engine counts in the same units.
+#: Where a base quantum is worth a whole number of quote quantums, so that the engine counts in the
+#: same units.
 WHOLE = [case for case in VALID if case.markets is MARKETS]
 
 
 def _engine(accounts: Sequence[Account], venues: Sequence[Venue], ask_lots: int = 1) -> Drive:
     """Return an engine that holds the accounts: a lot is a base quantum, an atom a quote quantum.
 
-    No order leaves. An account in default waits, but for a short one that is insolvent where nothing is asked:
-    it goes on to ADL.
+    No order leaves. An account in default waits, but for a short one that is insolvent where
+    nothing is asked: it goes on to ADL.
     """
     markets = [
         flat_market(
@@ -154,8 +156,9 @@ def test_the_engine_measures_and_prices_a_pair_the_same(case: Pair) -> None:
         cash = drive.zero_cash(0, BTC, abs(case.delta))
         assert cash == bankruptcy_cash(case.defaulter, markets, BTC, case.delta)
 
-    # The same trade put to the engine, which then measures both sides for the venue's rule. What it pays beyond mark
-    # comes first: a trade at mark leaves equity as it is, but what a flat account owes is covered at once.
+    # The same trade put to the engine, which then measures both sides for the venue's rule. What it
+    # pays beyond mark comes first: a trade at mark leaves equity as it is, but what a flat account
+    # owes is covered at once.
     ticks, after = int(MARKETS[BTC].quantum_value), []
     for number, sign in enumerate((1, -1)):
         drive.fund(number, sign * (cash + case.delta * ticks))
@@ -167,7 +170,9 @@ def test_the_engine_measures_and_prices_a_pair_the_same(case: Pair) -> None:
 
 
 def _adl(case: Pair) -> Drive:
-    """Return the engine after it found the defaulter: the book takes nothing, so that ADL is what is left."""
+    """Return the engine after it found the defaulter: the book takes nothing, so that ADL is what
+    is left.
+    """
     return _engine((case.other, case.defaulter), MARKETS, ask_lots=0)
 
 
@@ -182,8 +187,9 @@ def test_one_adl_of_the_engine_ends_the_same() -> None:
 
 
 def test_nobody_is_deleveraged_into_default_by_the_engine_either() -> None:
-    # The bankruptcy prices do not overlap: the venue rejects the pair. The engine's ADL passes over accounts that
-    # are in default themselves; the last stage then closes the market against them at mark.
+    # The bankruptcy prices do not overlap: the venue rejects the pair. The engine's ADL passes over
+    # accounts that are in default themselves; the last stage then closes the market against them at
+    # mark.
     [case] = [case for case in PAIRS if case.line == 955]
     drive = _adl(case)
     kinds = [effect.kind for effect in drive.effects]

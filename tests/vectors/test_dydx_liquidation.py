@@ -1,8 +1,10 @@
-"""dYdX's fillable prices, insurance deltas and block limits, beside what the engine measures and does.
+"""dYdX's fillable prices, insurance deltas and block limits, beside what the engine measures and
+does.
 
-The formulas are the venue's own (``tests.vectors.venues.dydx``). Where the engine has the same notion it is
-asked too: equity and maintenance of every account (``assess``), the bankruptcy cash (``zero_cash``), what the
-fund pays for a bad fill (SUPPORT), and what a cap on notional leaves of an order.
+The formulas are the venue's own (``tests.vectors.venues.dydx``). Where the engine has the same
+notion it is asked too: equity and maintenance of every account (``assess``), the bankruptcy cash
+(``zero_cash``), what the fund pays for a bad fill (SUPPORT), and what a cap on notional leaves of
+an order.
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ from tests.vectors.venues.dydx import (
 VENUE_MARKETS = tuple(venue.as_market() for venue in MARKETS)
 BTC = VENUE_MARKETS[0]
 LOTS_MAX = 1_000_000_000
-#: Here a tick is a hundredth of a quote quantum, so that every fill price of the table is whole; so is an atom.
+#: Here a tick is a hundredth of a quote quantum, so that every fill price of the table is whole; so
+#: is an atom.
 FINE = 100
 
 
@@ -66,10 +69,11 @@ def _account(quote: int, positions: tuple[Position, ...]) -> Account:
 
 
 def _engine(quote: int, positions: tuple[Position, ...], rules: VenueRules | None = None) -> Drive:
-    """Return an engine that holds the account: a lot is a base quantum, an atom a hundredth of a quote quantum.
+    """Return an engine that holds the account: a lot is a base quantum, an atom a hundredth of a
+    quote quantum.
 
-    Where orders may leave, the fund has money and the book has depth, and an insolvent account sends its order
-    as soon as quote and positions are both there.
+    Where orders may leave, the fund has money and the book has depth, and an insolvent account
+    sends its order as soon as quote and positions are both there.
     """
     markets = [flat_market(venue.initial_ppm, int(venue.maintenance_ppm), lots_max=LOTS_MAX, ticks_max=1_000 * FINE) for venue in MARKETS]
     drive = Drive((rules or still_rules())._replace(markets=tuple(markets)))
@@ -112,14 +116,16 @@ def test_a_price_becomes_a_whole_tick(case: Subticks) -> None:
 
 
 def test_ticks_are_rounded_for_the_liquidated() -> None:
-    # The source's table has one case that rounds, of a long; a short, and the upper end, are not in it.
+    # The source's table has one case that rounds, of a long; a short, and the upper end, are not in
+    # it.
     assert subticks_of(Fraction(2_340), True, 1, 100) == 300
     assert subticks_of(Fraction(2_340), False, 1, 100) == 200
     assert subticks_of(Fraction(10) ** 30, True, 0, 100) == (1 << 64) - 1 - ((1 << 64) - 1) % 100
 
 
 def test_the_spread_never_exceeds_its_bounds() -> None:
-    # Equity above maintenance: the adjustment would be negative; no price is better than the oracle's.
+    # Equity above maintenance: the adjustment would be negative; no price is better than the
+    # oracle's.
     account = Account(0, {0: 10_000_000})
     assert fillable_price(account, VENUE_MARKETS, 0, -10_000_000, LiquidationRules()) == BTC.quantum_value
 
@@ -134,7 +140,9 @@ def test_a_fill_moves_this_into_the_fund(case: Delta) -> None:
 
 
 def _fill(case: Delta) -> list[Effect]:
-    """Return the postings that follow when the engine's own order is filled at the price of the case."""
+    """Return the postings that follow when the engine's own order is filled at the price of the
+    case.
+    """
     closeout = CloseoutRules(fee_ppm=case.fee_ppm, depth_share_ppm=1_000_000)
     drive = _engine(case.quote, (Position(0, case.quantums),), VenueRules(markets=(), closeout=closeout, limits=SMALL))
     order = _only_order(drive)
@@ -146,8 +154,9 @@ def _fill(case: Delta) -> list[Effect]:
 
 @pytest.mark.parametrize("case", [case for case in DELTAS if case.subticks > 1], ids=lambda case: f"L{case.line}")
 def test_the_engines_fund_pays_the_same_for_a_bad_fill(case: Delta) -> None:
-    # All these accounts are insolvent: the engine asks no fee of them, so that a better fill pays off what they
-    # owe first. Only the loss of the fund is the same notion in both. (A price of one subtick is no tick here.)
+    # All these accounts are insolvent: the engine asks no fee of them, so that a better fill pays
+    # off what they owe first. Only the loss of the fund is the same notion in both. (A price of one
+    # subtick is no tick here.)
     postings = _fill(case)
     assert all(effect.code != Cause.LIQUIDATION_FEE for effect in postings)
     assert sum(effect.amount for effect in postings if effect.code == Cause.SUPPORT) == max(0, -case.delta) * FINE
@@ -170,7 +179,8 @@ def test_a_position_gives_between_these(case: PositionLimit) -> None:
 
 
 def test_a_portion_is_never_less_than_the_least() -> None:
-    # A tenth of 5 USD where at least 1 USD goes, and of 50 USD: the source's table has no such pair.
+    # A tenth of 5 USD where at least 1 USD goes, and of 50 USD: the source's table has no such
+    # pair.
     rules = LiquidationRules(position_notional_min=1_000_000, position_portion_ppm=100_000)
     assert position_notional_limits(rules, -5_000_000) == (1_000_000, 1_000_000)
     assert position_notional_limits(rules, 50_000_000) == (1_000_000, 5_000_000)
@@ -196,8 +206,9 @@ def test_one_order_closes_this_much(case: OrderSize) -> None:
 
 @pytest.mark.parametrize("case", [case for case in ORDERS if case.notional_max < 10**18], ids=lambda case: f"L{case.line}")
 def test_the_engines_cap_on_an_accounts_notional_leaves_the_same(case: OrderSize) -> None:
-    # The engine's cap is the venue's on a whole account, in a market without other limits: it knows no portion of a
-    # position, and here the account is insolvent, so that all of it would be closed at once.
+    # The engine's cap is the venue's on a whole account, in a market without other limits: it knows
+    # no portion of a position, and here the account is insolvent, so that all of it would be closed
+    # at once.
     closeout = CloseoutRules(account_notional_max=case.notional_max * FINE, depth_share_ppm=1_000_000)
     quote = -notional_of(BTC, case.quantums) - 1_000_000
     drive = _engine(quote, (Position(0, case.quantums),), VenueRules(markets=(), closeout=closeout, limits=SMALL))

@@ -1,8 +1,9 @@
 """dYdX's notionals, margins and net collateral are this engine's, to the quantum.
 
-``map_quantums`` finds lots, ticks and atoms that carry each case exactly; what the engine computes is read
-back in quote quantums, notionals toward zero and margins up, as the venue rounds. The venue rounds
-maintenance up twice (initial margin first), the engine once: no case of the table tells them apart.
+``map_quantums`` finds lots, ticks and atoms that carry each case exactly; what the engine computes
+is read back in quote quantums, notionals toward zero and margins up, as the venue rounds. The venue
+rounds maintenance up twice (initial margin first), the engine once: no case of the table tells them
+apart.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def _initial_ppm(venue: Venue) -> int:
 
 
 def _hold(venue: Venue, quantums: int, mapping: Mapping) -> Drive:
-    """Return an engine in which account 0 holds the position at cost 0, so that equity is the signed notional."""
+    """Return an engine in which account 0 holds the position at cost 0, so that equity is the
+    signed notional.
+    """
     lots = mapping.lots(quantums)
     market = flat_market(
         _initial_ppm(venue), int(venue.maintenance_ppm), lots_max=max(abs(lots), 1), ticks_max=mapping.ticks, factor=mapping.factor
@@ -127,7 +130,8 @@ def test_collateral_and_margins_of_an_account(case: Account) -> None:
     for amount in sorted((case.quote, *case.quote_updates), reverse=True):
         drive.fund(0, amount)
     for position in case.updates:
-        # The venue's position update moves no quote; a trade here pays or receives it, so it is given back.
+        # The venue's position update moves no quote; a trade here pays or receives it, so it is
+        # given back.
         drive.trade(0, position.market, position.quantums, ticks[position.market])
         drive.fund(0, position.quantums * ticks[position.market])
     drive.fund(0, case.settlement)
@@ -160,7 +164,8 @@ def test_amounts_beyond_63_bits_are_refused_at_an_atom_a_quote_quantum() -> None
 
 
 def test_two_roundings_up_may_differ_by_one_quantum() -> None:
-    # Notional 11, 10 % initial, 60 % of it maintenance: ceil(ceil(1.1) x 0.6) = 2 at the venue, ceil(0.66) = 1 here.
+    # Notional 11, 10 % initial, 60 % of it maintenance: ceil(ceil(1.1) x 0.6) = 2 at the venue,
+    # ceil(0.66) = 1 here.
     initial = ceil(Fraction(11 * 100_000, 1_000_000))
     twice = ceil(Fraction(initial * 600_000, 1_000_000))
     assert (twice, _margins_of(11, 100_000, 60_000)[1]) == (2, 1)

@@ -1,16 +1,17 @@
-"""dYdX's verdicts on accounts are this engine's: who is liquidated, who is collateralised, who comes first.
+"""dYdX's verdicts on accounts are this engine's: who is liquidated, who is collateralised, who
+comes first.
 
 Each verdict is read from what the engine does, not from a formula beside it:
 
-- liquidated: RESTRICT, the first of the lot stages. A flat account with negative equity is INSOLVENT here,
-  but it has nothing to liquidate and goes to the money stages alone;
+- liquidated: RESTRICT, the first of the lot stages. A flat account with negative equity is
+  INSOLVENT here, but it has nothing to liquidate and goes to the money stages alone;
 - collateralised for maintenance: health better than DISTRESSED;
 - collateralised initially: a withdrawal that leaves exactly that equity is accepted;
-- riskier: the order in which one mark takes both into default. Only accounts in default have an order here,
-  so both maintenance margins are four times the table's, which changes no comparison.
+- riskier: the order in which one mark takes both into default. Only accounts in default have an
+  order here, so both maintenance margins are four times the table's, which changes no comparison.
 
-Update rules belong to the venue (``tests.vectors.venues.dydx``): the engine measures the account on both
-sides of the update, the venue's function judges.
+Update rules belong to the venue (``tests.vectors.venues.dydx``): the engine measures the account on
+both sides of the update, the venue's function judges.
 """
 
 from __future__ import annotations
@@ -81,7 +82,9 @@ def test_a_level_is_held_when_the_venue_says_so(case: Level) -> None:
 
 
 def _defaults_in_order(accounts: tuple[tuple[int, int], ...]) -> list[int]:
-    """Return the accounts that one mark takes into default, in the order in which the engine takes them."""
+    """Return the accounts that one mark takes into default, in the order in which the engine takes
+    them.
+    """
     drive = Drive(still_rules(flat_market(TENTH_PPM, TENTH_PPM, lots_max=1_000, ticks_max=2 * TICKS)))
     drive.mark(0, 2 * TICKS)
     drive.show_depth(0)
@@ -110,10 +113,12 @@ def test_the_riskier_account_is_taken_first(case: Order) -> None:
 
 
 def _measured(equity: int, maintenance: int) -> Margins:
-    """Return the margins, as the engine measures them, of an account with that equity and maintenance.
+    """Return the margins, as the engine measures them, of an account with that equity and
+    maintenance.
 
-    Market 0 needs no margin and lets a flat account owe something; market 1 needs 100 % initially and half a
-    percent for maintenance, so that initial margin stays above every equity of the table.
+    Market 0 needs no margin and lets a flat account owe something; market 1 needs 100 % initially
+    and half a percent for maintenance, so that initial margin stays above every equity of the
+    table.
     """
     drive = Drive(still_rules(flat_market(0, 0, lots_max=1_000), flat_market(1_000_000, 5_000, lots_max=1_000)))
     drive.open_account(0)

@@ -1,14 +1,14 @@
 """The worked examples of "Autodeleveraging: Impossibilities and Optimization", section by section.
 
-Driven through the engine: the five accounts, their funding (posted as transfers), equities, maintenance, who is in
-default, liquidation prices (the first mark that is DISTRESSED), bankruptcy prices (the zero price of a single
-position), what is missing when a default is closed late, and the pro-rata row of the second example, which is
-one ADL of the built policy ``capped_pro_rata``.
+Driven through the engine: the five accounts, their funding (posted as transfers), equities,
+maintenance, who is in default, liquidation prices (the first mark that is DISTRESSED), bankruptcy
+prices (the zero price of a single position), what is missing when a default is closed late, and the
+pro-rata row of the second example, which is one ADL of the built policy ``capped_pro_rata``.
 
-Arithmetic of the tests, from equities and notionals that the engine gives: funding rates, effective leverage,
-haircuts on equity. Arithmetic alone: the queue, whose policy the engine does not have yet. The engine's ADL
-places lots against the opposite side; the paper's haircuts are money taken from every winner, the money-budget
-form ``h_i = min(cap_i, eta x w_i)``, ``sum h_i = budget``.
+Arithmetic of the tests, from equities and notionals that the engine gives: funding rates, effective
+leverage, haircuts on equity. Arithmetic alone: the queue, whose policy the engine does not have
+yet. The engine's ADL places lots against the opposite side; the paper's haircuts are money taken
+from every winner, the money-budget form ``h_i = min(cap_i, eta x w_i)``, ``sum h_i = budget``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from backstop.core.margin import zero_price_ticks
 from tests.vectors.driving import Drive, flat_market, still_rules
 from tests.vectors.tables.paper_positions import BUDGET, FIVE, HAIRCUTS, MAINTENANCE_PPM, QUEUE, STEPS, TOTALS, Claim, Five, Share
 
-#: An atom is a billionth of the unit of account, a tick a millionth, a lot a thousandth of a contract.
+#: An atom is a billionth of the unit of account, a tick a millionth, a lot a thousandth of a
+#: contract.
 ATOMS, TICKS, LOTS = 1_000_000_000, 1_000_000, 1_000
 LOTS_MAX, TICKS_MAX = 1_000 * LOTS, 10 * TICKS
 
@@ -51,8 +52,8 @@ def _open(drive: Drive, account: int, five: Five) -> None:
 def _five(until_step: int) -> Drive:
     """Return the engine after that many steps.
 
-    A step is one moment in the paper; here the funding of all five comes first, at the mark of the step, then
-    the mark. (Mark first, E would be insolvent until its funding came.)
+    A step is one moment in the paper; here the funding of all five comes first, at the mark of the
+    step, then the mark. (Mark first, E would be insolvent until its funding came.)
     """
     drive = Drive(_venue())
     drive.mark(0, TICKS)
@@ -121,7 +122,8 @@ def test_bankruptcy_price_is_the_zero_price_of_one_position(five: Five) -> None:
     cash = drive.zero_cash(0, 0, lots)
     ticks = int(zero_price_ticks(drive.state, 0, five.quantity > 0, lots, cash))
     if five.bankruptcy_price == "0":
-        # Its collateral exceeds its notional: it could pay to be rid of the position. A price stops at one tick.
+        # Its collateral exceeds its notional: it could pay to be rid of the position. A price stops
+        # at one tick.
         assert cash < 0
         assert ticks == 1
     else:
@@ -154,7 +156,8 @@ def test_liquidation_price_is_the_first_distressed_mark(five: Five) -> None:
 
 
 def test_what_is_missing_when_a_default_closes_late() -> None:
-    # E again, opened at 1.05 and closed at 1.55, beyond its bankruptcy price of 1.15101: 0.39899 is missing.
+    # E again, opened at 1.05 and closed at 1.55, beyond its bankruptcy price of 1.15101: 0.39899 is
+    # missing.
     five = FIVE[4]
     drive = Drive(_venue())
     drive.open_account(0)
@@ -249,9 +252,10 @@ def _open_winner(drive: Drive, account: int, claim: Claim, lots: int) -> None:
 
 
 def test_pro_rata_is_what_adl_does() -> None:
-    # One defaulter is long 12,500 lots and misses the budget, 7.5; the winners are short twice what they will
-    # give. Lots go by P&L (8 : 4 : 0.5) and cash by lots, so that everyone pays 0.6 of the profit. The paper's
-    # fraction 1/2 of the losers' -3 and -12 has no place in the engine: a defaulter is made whole.
+    # One defaulter is long 12,500 lots and misses the budget, 7.5; the winners are short twice what
+    # they will give. Lots go by P&L (8 : 4 : 0.5) and cash by lots, so that everyone pays 0.6 of
+    # the profit. The paper's fraction 1/2 of the losers' -3 and -12 has no place in the engine: a
+    # defaulter is made whole.
     limits = LimitRules(accounts_max=8, positions_max=32, orders_max=16, effects_max=4096)
     market = flat_market(0, 0, lots_max=LOTS_MAX, ticks_max=TICKS_MAX)
     drive = Drive(VenueRules(markets=(market,), limits=limits))

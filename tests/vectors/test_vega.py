@@ -42,7 +42,8 @@ def test_a_settlement_pays_what_was_collected(case: SettlementCase) -> None:
 
 
 def test_insurance_pays_before_winners_get_less() -> None:
-    # Gains of 60 and 40 of which 70 are collected (0002-STTL); the same with 20, then with all, from insurance.
+    # Gains of 60 and 40 of which 70 are collected (0002-STTL); the same with 20, then with all,
+    # from insurance.
     losers, due = (Loser(100, 70),), {"a": 60, "b": 40}
     assert settle(losers, due, 0).paid == {"a": 42, "b": 28}
     assert settle(losers, due, 20).paid == {"a": 54, "b": 36}

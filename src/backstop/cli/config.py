@@ -43,7 +43,10 @@ def init(
 
 
 def _check_replaced(path: Path) -> None:
-    """Refuse to replace what was never a venue file: prices, a journal. One that is spoilt is known by its ending."""
+    """Refuse to replace what was never a venue file: prices, a journal.
+
+    One that is spoilt is known by its ending.
+    """
     from backstop.config.toml import TomlError, parse_toml, read_utf8
 
     if not path.exists() or path.suffix == ".toml":

@@ -47,8 +47,8 @@ def demo(
 ) -> None:
     """Run a historical crash through the engine, end to end.
 
-    Exits with 0 if all is well, 1 if a file was refused or cannot be written, 2 on wrong usage, 3 if an invariant was
-    violated, 4 if a deficit was left uncovered.
+    Exits with 0 if all is well, 1 if a file was refused or cannot be written, 2 on wrong usage, 3
+    if an invariant was violated, 4 if a deficit was left uncovered.
     """
     from backstop.config import default_text, load_venue, parse_venue
     from backstop.markets.scenarios import scenario, scenario_names

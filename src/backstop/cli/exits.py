@@ -20,5 +20,6 @@ INVARIANT = 3
 #: The command did its work and found a fault: a damaged journal, a file that is not a journal, a
 #: deficit left uncovered.
 FINDING = 4
-#: A journal is sound as a record, and was not replayed, or not in full: nothing says that the engine did what it holds.
+#: A journal is sound as a record, and was not replayed, or not in full: nothing says that the
+#: engine did what it holds.
 NOT_REPLAYED = 5

@@ -52,8 +52,8 @@ def verify(
     Files that the run read are compared with their SHA-256 in the manifest, where they are given.
 
     Exits with 0 if all agrees, 1 if a file cannot be read, 2 on wrong usage, 3 if a sound record
-    differs from its replay, 4 if the file is damaged or is no journal, or a file is not the one that the run read,
-    5 if the record is sound and could not be replayed in full by this version.
+    differs from its replay, 4 if the file is damaged or is no journal, or a file is not the one
+    that the run read, 5 if the record is sound and could not be replayed in full by this version.
     """
     from backstop.journal.verify import verify as verify_journal
 
@@ -91,8 +91,9 @@ def show(
 ) -> None:
     """Print events and their effects as people read them.
 
-    Checks each batch as it reads it, and replays nothing. Exits with 0, 1 if the file cannot be read or does not know the
-    account, 2 on wrong usage, 4 if something is wrong with what was read, or the file is no journal.
+    Checks each batch as it reads it, and replays nothing. Exits with 0, 1 if the file cannot be
+    read or does not know the account, 2 on wrong usage, 4 if something is wrong with what was read,
+    or the file is no journal.
     """
     from itertools import islice
 
@@ -122,7 +123,8 @@ def stats(
 ) -> None:
     """Count the contents of a journal: events and effects by kind, refusals, batches, snapshots.
 
-    Exits with 0, 1 if the file cannot be read, 2 on wrong usage, 4 if something is wrong with what was read, or the file is no journal.
+    Exits with 0, 1 if the file cannot be read, 2 on wrong usage, 4 if something is wrong with what
+    was read, or the file is no journal.
     """
     from backstop.journal.showing import stats as stats_of
 
@@ -146,7 +148,10 @@ def _opened(file: Path) -> Iterator[Reader]:
 
 
 def _tell_findings(journal: Reader) -> None:
-    """Print the findings of the reading. A missing end is not a fault of the rows that were shown."""
+    """Print the findings of the reading.
+
+    A missing end is not a fault of the rows that were shown.
+    """
     from backstop.journal import FindingCode
 
     found = [finding for finding in journal.findings if finding.code != FindingCode.END_MISSING]
@@ -267,7 +272,9 @@ def _as_text(report: Report) -> str:
 
 
 def _trusted(report: Report, number: str | None) -> str:
-    """Show a number of the record; of a file with findings, or that was not replayed, it is no proof of anything."""
+    """Show a number of the record; of a file with findings, or that was not replayed, it is no
+    proof of anything.
+    """
     if number is None:
         return "none"
     return number if report.exit_code == OK else f"{number}  (as recorded: do not rely on it, see below)"

@@ -1,4 +1,7 @@
-"""``backstop replay``: recorded prices and accounts through the whole engine. Gathers its sister commands."""
+"""``backstop replay``: recorded prices and accounts through the whole engine.
+
+Gathers its sister commands.
+"""
 
 from __future__ import annotations
 
@@ -67,10 +70,12 @@ def replay(
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report here: one HTML page. Replaces a report only.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Run recorded prices through the engine; show the defaults, the work of each stage, and the payers.
+    """Run recorded prices through the engine; show the defaults, the work of each stage, and the
+    payers.
 
-    Exits with 0 if all is well, 1 if a file was refused or cannot be written, 2 on wrong usage, 3 if an invariant was
-    violated, 4 if a deficit was left uncovered, or the journal to go on with is damaged or none.
+    Exits with 0 if all is well, 1 if a file was refused or cannot be written, 2 on wrong usage, 3
+    if an invariant was violated, 4 if a deficit was left uncovered, or the journal to go on with is
+    damaged or none.
     """
     if (population is None) == (accounts is None):
         raise typer.BadParameter("give either --accounts and --collateral, or --population")
@@ -134,7 +139,9 @@ def _case(venue: Venue, prices: Prices, accounts: Path | None, collateral: Path 
 
 
 def _say_report(case: Case) -> None:
-    """Report the rows that were read and the values that did not fit: nothing is rounded, widened or cut unseen."""
+    """Report the rows that were read and the values that did not fit: nothing is rounded, widened
+    or cut unseen.
+    """
     from backstop.feeds.columns import time_text
     from backstop.feeds.table import names_text
 

@@ -1,4 +1,6 @@
-"""What the commands that run something share: refusals as messages, progress on standard error, the exit code."""
+"""What the commands that run something share: refusals as messages, progress on standard error, the
+exit code.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ class Switch(StrEnum):
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal something that is not data; letters that would steer the terminal are escaped."""
+    """Tell the person at the terminal something that is not data; letters that would steer the
+    terminal are escaped.
+    """
     typer.echo(printable(text), err=True)
 
 
@@ -82,7 +86,8 @@ def tell_json(value: object, *, indent: int | None = 2) -> None:
 def refusals() -> Iterator[None]:
     """Turn an unusable input or output into a message and an exit code, the same for every command.
 
-    1 for a file that is missing or refused, a full disk, an overflow; for a journal that is damaged or none as ``_code_of`` says.
+    1 for a file that is missing or refused, a full disk, an overflow; for a journal that is damaged
+    or none as ``_code_of`` says.
     """
     from backstop.config import ConfigError
     from backstop.feeds.errors import FeedError
@@ -112,7 +117,9 @@ def refusals() -> Iterator[None]:
 
 
 def _code_of(error: JournalDamaged) -> int:
-    """Return 1 if the file could not be read, 3 if a sound record differs from its replay, otherwise 4."""
+    """Return 1 if the file could not be read, 3 if a sound record differs from its replay,
+    otherwise 4.
+    """
     from backstop.journal import FindingCode
     from backstop.journal.findings import DIFFERENCES
 
@@ -177,9 +184,12 @@ def _told(result: ReplayResult) -> ReplayResult:
 
 
 def checked_output(path: Path | None, *, has_company: bool = False) -> Path | None:
-    """Return where a file will be written; say before the work, not after it, that it cannot be. No folder is made for it.
+    """Return where a file will be written; say before the work, not after it, that it cannot be.
 
-    ``has_company``: while it is written there are others beside it (a page's first copy, a journal's log), even if it exists already.
+    No folder is made for it.
+
+    ``has_company``: while it is written there are others beside it (a page's first copy, a
+    journal's log), even if it exists already.
     """
     if path is None:
         return None
@@ -198,7 +208,10 @@ def checked_output(path: Path | None, *, has_company: bool = False) -> Path | No
 
 
 def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path | None], option: str) -> None:
-    """Refuse an output that is one of the files to read, by whatever name or link. Raises ``typer.BadParameter``."""
+    """Refuse an output that is one of the files to read, by whatever name or link.
+
+    Raises ``typer.BadParameter``.
+    """
     read = {mark: path for path in inputs if path is not None and (mark := _mark(path)) is not None}
     for output in outputs:
         mark = _mark(output)
@@ -218,7 +231,9 @@ def _mark(path: Path) -> tuple[int, int] | None:
 def checked_journal(
     path: Path | None, *, inputs: Iterable[Path | None], option: str, overwrite: bool = False, resume: bool = False
 ) -> None:
-    """Say before the run why its journal cannot be written there: what is there is looked at, and left alone."""
+    """Say before the run why its journal cannot be written there: what is there is looked at, and
+    left alone.
+    """
     if path is None:
         return
     checked_output(path, has_company=True)
@@ -240,7 +255,9 @@ def checked_journal(
 
 
 def checked_report(path: Path | None) -> None:
-    """Say before the work that a report cannot be written there: it replaces an older report, and nothing else."""
+    """Say before the work that a report cannot be written there: it replaces an older report, and
+    nothing else.
+    """
     if path is None:
         return
     checked_output(path, has_company=True)

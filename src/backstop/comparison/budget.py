@@ -1,7 +1,8 @@
 """Accounts with weights and caps from a file, for sharing a budget of money over them.
 
-Columns ``account``, ``weight``, ``cap``; and, where there are such, ``score`` (order of policy queue, the larger the
-earlier, of any sign), ``size`` (weight of pro_rata) and ``leverage`` (risk_aware weighs size x leverage).
+Columns ``account``, ``weight``, ``cap``; and, where there are such, ``score`` (order of policy
+queue, the larger the earlier, of any sign), ``size`` (weight of pro_rata) and ``leverage``
+(risk_aware weighs size x leverage).
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ class BudgetTable:
 def read_budget_table(path: Path | str, asset: str = "USD", decimals: int = DECIMALS) -> BudgetTable:
     """Read a CSV, Parquet or Feather file.
 
-    Caps are rounded down to atoms, weights and sizes up, scores to the nearest, leverage down to ppm. Raises
-    ``FeedError`` naming file, line, column and value.
+    Caps are rounded down to atoms, weights and sizes up, scores to the nearest, leverage down to
+    ppm. Raises ``FeedError`` naming file, line, column and value.
     """
     table = open_table(path)
     table.require(*_NEEDED)

@@ -1,7 +1,8 @@
 """One ADL wave under every policy: who gives how much, and whether each allocation is sound.
 
-A wave is an event of a journal, run again from the state before it under each policy; or a table of accounts with
-weights and caps, over which a budget of money is shared: ``h_i = min(cap_i, eta x w_i)``, summing to the budget.
+A wave is an event of a journal, run again from the state before it under each policy; or a table of
+accounts with weights and caps, over which a budget of money is shared: ``h_i = min(cap_i, eta x
+w_i)``, summing to the budget.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Outcome(NamedTuple):
     paid: dict[str, int]
     #: What was to be shared, in the unit of ``parts``.
     budget: int
-    #: Whether what is given sums to what was to be shared, to the atom: lots and cash of each plan, or money.
+    #: Whether what is given sums to what was to be shared, to the atom: lots and cash of each plan,
+    #: or money.
     is_exact: bool
     #: What the check of the certificates found; nothing where they are sound.
     findings: tuple[str, ...]
@@ -144,11 +146,13 @@ def waves_of(path: Path | str) -> list[Wave]:
 
 
 def compare_wave(path: Path | str, seq: int | None = None) -> Comparison:
-    """Run the event ``seq`` of a journal under every policy; None: the one in which most notional was deleveraged.
+    """Run the event ``seq`` of a journal under every policy; None: the one in which most notional
+    was deleveraged.
 
-    All policies start from the same state, so that the first plan of the event has the same lots, cash and caps in
-    each; where an event holds several plans, what an earlier one changed is each policy's own. Raises ``NoWaveError``
-    where nobody was deleveraged, and as ``replay_before`` does.
+    All policies start from the same state, so that the first plan of the event has the same lots,
+    cash and caps in each; where an event holds several plans, what an earlier one changed is each
+    policy's own. Raises ``NoWaveError`` where nobody was deleveraged, and as ``replay_before``
+    does.
     """
     waves = waves_of(path)
     if not waves:
@@ -210,7 +214,8 @@ def _holder_name(past: Past, market: int, holder: int) -> str:
 
 
 def compare_table(table: BudgetTable, budget: int, seq: int = 0, title: str = "") -> Comparison:
-    """Share a budget (atoms) over a table's accounts under every policy; ``seq`` draws the order of policy random.
+    """Share a budget (atoms) over a table's accounts under every policy; ``seq`` draws the order of
+    policy random.
 
     Raises ``NoWaveError`` where the caps do not suffice.
     """
@@ -230,7 +235,9 @@ def compare_table(table: BudgetTable, budget: int, seq: int = 0, title: str = ""
 
 
 def _weights(table: BudgetTable, policy: AdlPolicy, seq: int) -> tuple[Any, str]:
-    """Return the weights of a policy, exact whatever their size, and what stands in for a column that the table does not have."""
+    """Return the weights of a policy, exact whatever their size, and what stands in for a column
+    that the table does not have.
+    """
     if policy == AdlPolicy.RANDOM:
         return np.array([scramble(seq, 0, place) for place in range(len(table.names))], dtype=np.int64), ""
     if policy == AdlPolicy.QUEUE:

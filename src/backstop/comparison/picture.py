@@ -33,7 +33,9 @@ def figure_class() -> Any:
 
 
 def concentration(outcome: Outcome) -> tuple[list[int], list[float]]:
-    """Return (1, 2, ... payers) and the share of the budget [%] that so many of the largest give together."""
+    """Return (1, 2, ... payers) and the share of the budget [%] that so many of the largest give
+    together.
+    """
     total, shares = 0, []
     for part in sorted(outcome.parts.values(), reverse=True):
         total += part
@@ -60,7 +62,9 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
 
 
 def _draw_payers(axes: Any, comparison: Comparison, figure: Any) -> None:
-    """Draw a table of shares: a row a policy, a column for each of the largest payers, the rest together in the last."""
+    """Draw a table of shares: a row a policy, a column for each of the largest payers, the rest
+    together in the last.
+    """
     names = largest_payers(comparison.outcomes, SHOWN)
     rows = []
     for outcome in comparison.outcomes:

@@ -1,4 +1,7 @@
-"""The venue file: read, proved, resolved. Knows the engine's rules and nothing else of the program."""
+"""The venue file: read, proved, resolved.
+
+Knows the engine's rules and nothing else of the program.
+"""
 
 from backstop.config.findings import ConfigError, Finding
 from backstop.config.load import default_text, load_venue, parse_venue

@@ -124,7 +124,10 @@ class VenueSection(_Section):
 
 
 class AssetSection(_Section):
-    """The settlement asset: margin, profit, loss and fund are paid in it. There is exactly one for now."""
+    """The settlement asset: margin, profit, loss and fund are paid in it.
+
+    There is exactly one for now.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Z0-9]{1,16}$")] = Field(description="Name of the asset, as in symbols.")
     decimals: Annotated[int, Field(ge=0, le=18)] = Field(description="Decimals of its atom: 6 makes the atom 0.000001.", examples=[6])
@@ -196,7 +199,10 @@ class CloseoutStage(_Section):
 
 
 class TakeoverStage(_Section):
-    """Backstop providers accept offers and take positions over. The venue vault, if there is one, comes last and takes over at once."""
+    """Backstop providers accept offers and take positions over.
+
+    The venue vault, if there is one, comes last and takes over at once.
+    """
 
     stage: Literal["takeover"]
     provider_share_ppm: Ppm = Field(
@@ -220,7 +226,9 @@ class TakeoverStage(_Section):
 
 
 class FundStage(_Section):
-    """The insurance fund, one per market group: supports closing orders and takeovers (if it is before `adl`), pays for flat accounts."""
+    """The insurance fund, one per market group: supports closing orders and takeovers (if it is
+    before `adl`), pays for flat accounts.
+    """
 
     stage: Literal["fund"]
     opening_balance: Number = Field(
@@ -267,7 +275,9 @@ class AdlStage(_Section):
 
 
 class SocialiseStage(_Section):
-    """Other accounts bear the deficit that the fund could not pay, against a claim that later surplus pays back."""
+    """Other accounts bear the deficit that the fund could not pay, against a claim that later
+    surplus pays back.
+    """
 
     stage: Literal["socialise"]
     policy: SocialisePolicyName = Field(
@@ -324,7 +334,9 @@ class CommitmentSection(_Section):
 
 
 class ProviderSection(_Section):
-    """A backstop provider: an account of the engine, margined like others, with standing commitments."""
+    """A backstop provider: an account of the engine, margined like others, with standing
+    commitments.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="Name of the provider, also of its account.")
     vault: bool = Field(default=False, description="The venue's own vault: last provider, takes over at once, sells on by schedule.")
@@ -348,7 +360,10 @@ class ProvidersSection(_Section):
 
 
 class BreakersSection(_Section):
-    """Circuit breakers. Every stop ends by itself, and none refuses an event that reduces risk. A threshold of 0 is off."""
+    """Circuit breakers.
+
+    Every stop ends by itself, and none refuses an event that reduces risk. A threshold of 0 is off.
+    """
 
     hold_max: Duration = Field(default=600_000_000_000, description="Longest time in which a cause throttles or halts.")
     reopen: Duration = Field(default=60_000_000_000, description="Time from the end of a halt to the full opening.")
@@ -388,7 +403,9 @@ class BreakersSection(_Section):
 
 
 class GuardSection(_Section):
-    """Price guard: holds a mark that jumps on little volume until another mark confirms it, or until `hold` is over."""
+    """Price guard: holds a mark that jumps on little volume until another mark confirms it, or
+    until `hold` is over.
+    """
 
     jump_ppm: Ppm = Field(default=0, description="Move of the mark that counts as a jump; 0 is off.", json_schema_extra=_unit("ppm"))
     hold: Duration = Field(default=120_000_000_000, description="Longest time for which a mark is held.")

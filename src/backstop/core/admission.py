@@ -35,7 +35,8 @@ __all__ = ["refusal_of"]
 
 
 _AMOUNT_MAX = 1 << 60
-#: By number: whether it is a kind of event, and whether the events of that kind always name a market.
+#: By number: whether it is a kind of event, and whether the events of that kind always name a
+#: market.
 _IS_KIND = np.array([number in EVENT_VIEWS for number in range(max(EventKind) + 1)])
 _NEEDS_MARKET = np.array([number in EVENT_VIEWS and EVENT_VIEWS[EventKind(number)].needs_market() for number in range(len(_IS_KIND))])
 _ANSWERS = tuple(Answer)
@@ -68,7 +69,9 @@ def _is_market(state: State, market: int) -> bool:
 
 @kernel
 def _trading_fee_refusal(state: State, account: int, market: int, amount: int) -> int:
-    """Return why a trading fee is refused; what it may not charge is the engine's to cut, not a reason."""
+    """Return why a trading fee is refused; what it may not charge is the engine's to cut, not a
+    reason.
+    """
     if market != NONE and not _is_market(state, market):
         return Reject.UNKNOWN_MARKET
     if group_of_fund(state, account) != NONE:
@@ -83,7 +86,9 @@ def _trading_fee_refusal(state: State, account: int, market: int, amount: int) -
 
 @kernel
 def _at_held_marks(state: State, account: int) -> tuple[int, int]:
-    """Return (equity, initial margin), each position at the worse of the mark and one that the price guard holds."""
+    """Return (equity, initial margin), each position at the worse of the mark and one that the
+    price guard holds.
+    """
     equity, _ = assess(state, account)
     initial = initial_margin(state, account)
     position = state.accounts[account].first_position
@@ -102,7 +107,9 @@ def _at_held_marks(state: State, account: int) -> tuple[int, int]:
 
 @kernel
 def _lack(state: State, account: int) -> int:
-    """Return what a linked account may yet need: its deficit, in default all up to its release level."""
+    """Return what a linked account may yet need: its deficit, in default all up to its release
+    level.
+    """
     equity, _ = _at_held_marks(state, account)
     if state.accounts[account].health < Health.DISTRESSED:
         return max(0, -equity)
@@ -112,7 +119,9 @@ def _lack(state: State, account: int) -> int:
 
 @kernel
 def _may_withdraw(state: State, account: int, amount: int) -> bool:
-    """Return whether initial margin, and what linked accounts lack, stay: a winner does not leave before its twin is netted."""
+    """Return whether initial margin, and what linked accounts lack, stay: a winner does not leave
+    before its twin is netted.
+    """
     equity, initial = _at_held_marks(state, account)
     room = equity - amount - initial
     other = state.columns[OWNER_FIRST, state.accounts[account].owner]
@@ -172,7 +181,9 @@ def _operator_refusal(state: State, code: int, market: int, provider: int, hold_
 
 @kernel
 def _order_refusal(state: State, kind: int, order_id: int, code: int) -> int:
-    """Return why an answer to an offer, or the end of an order, is refused; a forgotten order may be either."""
+    """Return why an answer to an offer, or the end of an order, is refused; a forgotten order may
+    be either.
+    """
     if not 1 <= order_id < state.engine[0].next_order_id:
         return Reject.UNKNOWN_ORDER
     order = state.orders[order_id % state.rules[0].orders_max]

@@ -1,12 +1,12 @@
 """Circuit breakers: one machine a market and one for the venue (docs/rules.md, section 8).
 
-A machine has a level for each cause: 0 none, 1 throttle, 2 halt. ``settle`` is the only way from one
-state to the next. Every stop ends by itself: a state that lasted the longest hold spends the causes
-that it answered, and a spent cause asks for nothing before its level was 0. A cause that began to ask in
-another's hold was not answered: it gets a hold of its own, once a stop.
+A machine has a level for each cause: 0 none, 1 throttle, 2 halt. ``settle`` is the only way from
+one state to the next. Every stop ends by itself: a state that lasted the longest hold spends the
+causes that it answered, and a spent cause asks for nothing before its level was 0. A cause that
+began to ask in another's hold was not answered: it gets a hold of its own, once a stop.
 
-A machine knows its own deadline (``next_hold_ns``) and notes it (``waits.wake_by``); ``timers`` finds
-what is due among all machines.
+A machine knows its own deadline (``next_hold_ns``) and notes it (``waits.wake_by``); ``timers``
+finds what is due among all machines.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def _severity(breaker_state: int) -> int:
 
 @inlined
 def _bit(cause: int) -> int:
-    """Return the bit of a cause in ``spent`` and ``answered``: ``2^(cause - 1)``, as the digest has it."""
+    """Return the bit of a cause in ``spent`` and ``answered``: ``2^(cause - 1)``, as the digest has
+    it.
+    """
     return 1 << (cause - 1)
 
 
@@ -88,9 +90,11 @@ def make_dirty(state: State, row: int) -> None:
 
 @kernel
 def _demand(state: State, row: int, over: int) -> tuple[int, int, int]:
-    """Return the highest level of the causes not spent, the first cause that has it (0: none), and the bits of all that have it.
+    """Return the highest level of the causes not spent, the first cause that has it (0: none), and
+    the bits of all that have it.
 
-    Of the bits ``over``, what has a level is spent first. Nothing but that ends DEFICIT, so its level goes instead.
+    Of the bits ``over``, what has a level is spent first. Nothing but that ends DEFICIT, so its
+    level goes instead.
     """
     breaker = state.breakers[row]
     if over & _bit(BreakerCause.DEFICIT) != 0:
@@ -112,9 +116,11 @@ def _demand(state: State, row: int, over: int) -> tuple[int, int, int]:
 
 @inlined
 def _next_state(old: int, level: int, is_over: bool) -> int:
-    """Return the state after ``old`` where the causes ask for ``level``; ``is_over``: its time has come.
+    """Return the state after ``old`` where the causes ask for ``level``; ``is_over``: its time has
+    come.
 
-    THROTTLED or HALTED after itself is the same state until its time has come, then a new hold of it.
+    THROTTLED or HALTED after itself is the same state until its time has come, then a new hold of
+    it.
     """
     if level == HALT_LEVEL:
         return BreakerState.HALTED
@@ -129,8 +135,8 @@ def _next_state(old: int, level: int, is_over: bool) -> int:
 def _enter(state: State, row: int, new: int, cause: int, askers: int) -> None:
     """Make a transition and report it; ``cause`` 0 keeps the cause that it had.
 
-    A stop answers the causes whose level it was entered for. A new hold of the same stop adds to them, so there are
-    at most as many holds in it as causes, whatever the signals do.
+    A stop answers the causes whose level it was entered for. A new hold of the same stop adds to
+    them, so there are at most as many holds in it as causes, whatever the signals do.
     """
     breaker, rules, now = state.breakers[row], state.rules[0], state.engine[0].now_ns
     old = breaker.state
@@ -159,7 +165,9 @@ def _enter(state: State, row: int, new: int, cause: int, askers: int) -> None:
 
 @kernel
 def settle(state: State, row: int) -> None:
-    """Evaluate FLOW and take at most one transition. ``row`` is a market's id, or the number of markets for the venue.
+    """Evaluate FLOW and take at most one transition.
+
+    ``row`` is a market's id, or the number of markets for the venue.
 
     Settling twice at one time, with nothing changed between, is settling once.
     """
@@ -175,7 +183,8 @@ def settle(state: State, row: int) -> None:
 
 @inlined
 def _is_quiet(state: State, row: int) -> bool:
-    """Return whether a machine is OPEN and nothing asks for anything, so that settling it would do nothing.
+    """Return whether a machine is OPEN and nothing asks for anything, so that settling it would do
+    nothing.
 
     Its flow cannot have risen to a threshold: what adds to it makes the machine dirty.
     """
@@ -190,7 +199,9 @@ def _is_quiet(state: State, row: int) -> bool:
 
 @kernel
 def settle_with_venue(state: State, market: int) -> None:
-    """Settle what a mark or an index may move: the market's machine, and the venue's where it is not OPEN."""
+    """Settle what a mark or an index may move: the market's machine, and the venue's where it is
+    not OPEN.
+    """
     if not _is_quiet(state, market):
         settle(state, market)
     venue = state.rules[0].markets
@@ -214,7 +225,9 @@ def settle_dirty(state: State) -> None:
 
 @inlined
 def _graded(old: int, signal: int, throttle: int, halt: int, leave: int) -> int:
-    """Return the level that a signal gives: up at a threshold (0 is off), down only below ``leave``."""
+    """Return the level that a signal gives: up at a threshold (0 is off), down only below
+    ``leave``.
+    """
     if halt > 0 and signal >= halt:
         return HALT_LEVEL
     if throttle > 0 and signal >= throttle:
@@ -224,7 +237,9 @@ def _graded(old: int, signal: int, throttle: int, halt: int, leave: int) -> int:
 
 @inlined
 def _set_level(state: State, row: int, cause: int, level: int) -> None:
-    """Set the level of a cause; a halt after a throttle asks for more than what the cause was spent for."""
+    """Set the level of a cause; a halt after a throttle asks for more than what the cause was spent
+    for.
+    """
     breaker = state.breakers[row]
     if level == HALT_LEVEL and breaker.levels[cause] == THROTTLE_LEVEL:
         breaker.spent &= ~_bit(cause)
@@ -300,7 +315,8 @@ def set_drawdown(state: State, market: int, level: int, was_over: bool) -> None:
 
 @kernel
 def check_outage(state: State, time_ns: int) -> None:
-    """Ask for a halt of the venue where the event at ``time_ns`` comes long after the last one accepted.
+    """Ask for a halt of the venue where the event at ``time_ns`` comes long after the last one
+    accepted.
 
     ``engine.now_ns`` is still the time of that one. The grace grows with the gap.
     """
@@ -332,9 +348,11 @@ def _highest(state: State, market: int) -> int:
 
 @kernel
 def _judge_price(state: State, market: int) -> None:
-    """Set the levels of PRICE, how far the mark came from the ends of both windows, and of INDEX, how far it stands from the index.
+    """Set the levels of PRICE, how far the mark came from the ends of both windows, and of INDEX,
+    how far it stands from the index.
 
-    Two causes: an index that died far from the mark is spent by itself, and a crash behind it halts as ever.
+    Two causes: an index that died far from the mark is spent by itself, and a crash behind it halts
+    as ever.
     """
     place, breaker = state.markets[market], state.breakers[market]
     mark, index = place.mark_ticks, place.index_ticks
@@ -353,7 +371,9 @@ def _judge_price(state: State, market: int) -> None:
 
 @kernel
 def after_mark(state: State, market: int, old_ticks: int) -> None:
-    """Take a mark that was just accepted into the windows, and settle; ``old_ticks`` is the mark before, 0 for the first."""
+    """Take a mark that was just accepted into the windows, and settle; ``old_ticks`` is the mark
+    before, 0 for the first.
+    """
     breaker, rules, now = state.breakers[market], state.rules[0], state.engine[0].now_ns
     mark = state.markets[market].mark_ticks
     if old_ticks == 0 or now - breaker.price_window * rules.price_window_ns >= rules.price_window_ns:
@@ -384,9 +404,11 @@ def after_index(state: State, market: int) -> None:
 
 @kernel
 def band_ticks(state: State, market: int, is_sell: bool) -> int:
-    """Return the price at which a closing order's own fill would halt the market, or 0 where nothing forbids any price.
+    """Return the price at which a closing order's own fill would halt the market, or 0 where
+    nothing forbids any price.
 
-    A sell's limit is at least that price, a buy's at most. Where the mark is already beyond it, the band forbids nothing.
+    A sell's limit is at least that price, a buy's at most. Where the mark is already beyond it, the
+    band forbids nothing.
     """
     place = state.markets[market]
     if place.price_halt_ppm == 0 or place.mark_ticks == 0:
@@ -403,7 +425,9 @@ def band_ticks(state: State, market: int, is_sell: bool) -> int:
 
 @kernel
 def apply_operator(state: State, market: int, code: int, hold_ns: int) -> None:
-    """Obey an operator's HALT, THROTTLE (both for ``hold_ns``) or REOPEN of a market, or of the venue (``NONE``)."""
+    """Obey an operator's HALT, THROTTLE (both for ``hold_ns``) or REOPEN of a market, or of the
+    venue (``NONE``).
+    """
     row = state.rules[0].markets if market == NONE else market
     breaker = state.breakers[row]
     if code == Operator.REOPEN:
@@ -420,7 +444,9 @@ def apply_operator(state: State, market: int, code: int, hold_ns: int) -> None:
 
 @inlined
 def _stale_at_ns(state: State, row: int) -> int:
-    """Return when a market's newest mark is too old, or NEVER_NS: no mark, no limit, or it is so already."""
+    """Return when a market's newest mark is too old, or NEVER_NS: no mark, no limit, or it is so
+    already.
+    """
     breaker, stale_ns = state.breakers[row], state.rules[0].stale_ns
     if stale_ns == 0 or breaker.mark_time_ns == NONE or breaker.levels[BreakerCause.STALE] != 0:
         return NEVER_NS
@@ -429,7 +455,9 @@ def _stale_at_ns(state: State, row: int) -> int:
 
 @unit
 def end_holds(state: State, row: int) -> None:
-    """Do what time alone brings to a machine: STALE begins, OPERATOR and OUTAGE end, its state's time is over."""
+    """Do what time alone brings to a machine: STALE begins, OPERATOR and OUTAGE end, its state's
+    time is over.
+    """
     breaker, now = state.breakers[row], state.engine[0].now_ns
     is_due = breaker.until_ns <= now
     if _stale_at_ns(state, row) <= now:

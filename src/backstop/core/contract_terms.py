@@ -46,7 +46,9 @@ class Contract(Protocol):
         """Return the most lots whose notional at a price is at most ``notional``."""
 
     def bound(self, lots: int, ticks_max: int) -> int:
-        """Return the largest notional of ``lots`` at any price up to ``ticks_max``; it may exceed 63 bits."""
+        """Return the largest notional of ``lots`` at any price up to ``ticks_max``; it may exceed
+        63 bits.
+        """
 
 
 class LinearContract(NamedTuple):
@@ -73,7 +75,9 @@ class LinearContract(NamedTuple):
         return notional // (ticks * self.notional_factor)
 
     def bound(self, lots: int, ticks_max: int) -> int:
-        """Return the largest notional of ``lots`` at any price up to ``ticks_max``; it may exceed 63 bits."""
+        """Return the largest notional of ``lots`` at any price up to ``ticks_max``; it may exceed
+        63 bits.
+        """
         return abs(lots) * ticks_max * self.notional_factor
 
 

@@ -1,16 +1,16 @@
 """What lots are worth: the formulas of every kind of contract, for kernels.
 
-A position of ``lots`` has a signed **value** at a price; equity is balance plus value less cost. A trade
-of signed ``lots`` moves **cash**: the holder receives minus the value of the lots that it buys. Notional is the
-magnitude of value at mark. No other kernel multiplies lots by a price; ``core.contract_terms`` has the
-same formulas for plain Python.
+A position of ``lots`` has a signed **value** at a price; equity is balance plus value less cost. A
+trade of signed ``lots`` moves **cash**: the holder receives minus the value of the lots that it
+buys. Notional is the magnitude of value at mark. No other kernel multiplies lots by a price;
+``core.contract_terms`` has the same formulas for plain Python.
 
-Values of one position stay within 2^60 atoms by the bound that ``check_rules`` proves at load, so no
-product here is checked.
+Values of one position stay within 2^60 atoms by the bound that ``check_rules`` proves at load, so
+no product here is checked.
 
-A linear contract is worth ``lots x ticks x notional_factor``: whole atoms per lot and tick, so nothing
-is rounded. Callers must not rely on that: they take the value of all the lots, never that of one lot times
-their number (docs/decisions/0024-contracts-and-margin.md).
+A linear contract is worth ``lots x ticks x notional_factor``: whole atoms per lot and tick, so
+nothing is rounded. Callers must not rely on that: they take the value of all the lots, never that
+of one lot times their number (docs/decisions/0024-contracts-and-margin.md).
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def cash_at_mark(state: State, market: int, lots: int) -> int:
 def ticks_for(state: State, market: int, lots: int, cash: int) -> int:
     """Return the worst price at which trading signed ``lots`` still brings at least ``cash``.
 
-    The lowest for a sale, rounded up; the highest for a purchase, rounded down. It may lie outside of
-    the market's prices.
+    The lowest for a sale, rounded up; the highest for a purchase, rounded down. It may lie outside
+    of the market's prices.
     """
     row = state.markets[market]
     if row.contract == ContractKind.LINEAR:

@@ -1,7 +1,7 @@
 """The state digest: SHA-256 over the economic state, as docs/rules.md section 12 encodes it.
 
-Two engines that agree on it agree on everything that a later effect can depend on. Private rows (triggers,
-buckets, scratch columns, closed orders) are not in it.
+Two engines that agree on it agree on everything that a later effect can depend on. Private rows
+(triggers, buckets, scratch columns, closed orders) are not in it.
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ def _order_bytes(state: State) -> bytes:
 
 
 def _slots(now_ns: int, window_ns: int, newest: int, ring: NDArray[Any]) -> NDArray[Any]:
-    """Return the slots of a fund's gauge that count at ``now_ns``: the ring holds those up to slot ``newest``."""
+    """Return the slots of a fund's gauge that count at ``now_ns``: the ring holds those up to slot
+    ``newest``.
+    """
     present = now_ns // -(-window_ns // (FUND_SLOTS - 1))
     kept = range(max(present, newest) - FUND_SLOTS + 1, newest + 1)
     return np.array([ring[slot % FUND_SLOTS] for slot in kept if slot >= 0], dtype=np.int64)

@@ -1,7 +1,8 @@
-"""The insurance funds' drawdown from their peaks, and the level of the breakers that follows (docs/rules.md, section 9).
+"""The insurance funds' drawdown from their peaks, and the level of the breakers that follows
+(docs/rules.md, section 9).
 
-A fund's peak is the largest balance of the 17 latest slots of a sixteenth of the window each, so that
-no span of a window forgets a peak within it.
+A fund's peak is the largest balance of the 17 latest slots of a sixteenth of the window each, so
+that no span of a window forgets a peak within it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ _PPM = 1_000_000
 
 @kernel
 def group_of_fund(state: State, ledger_id: int) -> int:
-    """Return the market group whose fund has this ledger id, or NONE where it is no fund of this venue."""
+    """Return the market group whose fund has this ledger id, or NONE where it is no fund of this
+    venue.
+    """
     if ledger_id == FUND:
         return 0
     group = FEES - 1 - ledger_id
@@ -38,7 +41,9 @@ def _roll_peaks(state: State, group: int) -> None:
 
 @kernel
 def shift_peaks(state: State, group: int, amount: int) -> None:
-    """Move a fund's peaks by ``amount`` atoms: money put in, taken out or paid back by plan is neither gain nor loss."""
+    """Move a fund's peaks by ``amount`` atoms: money put in, taken out or paid back by plan is
+    neither gain nor loss.
+    """
     _roll_peaks(state, group)
     fund = state.funds[group]
     fund.is_shifted = 1
@@ -87,7 +92,9 @@ def _judge_drawdown(state: State, group: int, balance: int) -> None:
 
 @kernel
 def judge_drawdowns(state: State) -> None:
-    """At the end of an event: look at the funds whose balance it changed, or that had CASH, in order of group."""
+    """At the end of an event: look at the funds whose balance it changed, or that had CASH, in
+    order of group.
+    """
     for group in range(state.rules[0].groups):
         balance = state.house[house_slot(fund_id(group))]
         if balance != state.funds[group].balance_before or state.funds[group].is_shifted != 0:

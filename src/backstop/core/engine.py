@@ -1,8 +1,8 @@
 """The one step function: an event in, its effects out. Live, replay and stress call nothing else.
 
-An event is refused (one REFUSAL, nothing else changes) or applied: the timers that are due, what its
-kind says, recovery and the waits that ended, the rounds of the waterfall, and the breakers that all this moved
-(docs/rules.md, section 5).
+An event is refused (one REFUSAL, nothing else changes) or applied: the timers that are due, what
+its kind says, recovery and the waits that ended, the rounds of the waterfall, and the breakers that
+all this moved (docs/rules.md, section 5).
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def _apply_transfer(state: State, account: int, market: int, code: int, amount: 
 
 @kernel
 def _apply_opening(state: State, account: int, market: int, lots: int, cost: int) -> None:
-    """Give an account a position at an exact cost; OUTSIDE takes the other side without realising."""
+    """Give an account a position at an exact cost; OUTSIDE takes the other side without
+    realising.
+    """
     row = state.positions[open_position_row(state, account, market)]
     row.lots = lots
     row.cost = cost
@@ -99,7 +101,9 @@ def _apply_opening(state: State, account: int, market: int, lots: int, cost: int
 
 @inlined
 def _note_closed(state: State, position: int, lots: int) -> None:
-    """Mark a position that a trade of signed ``lots`` reduced or turned, where its account is in default: its fund is asked."""
+    """Mark a position that a trade of signed ``lots`` reduced or turned, where its account is in
+    default: its fund is asked.
+    """
     row = state.positions[position]
     before = row.lots - lots
     if before != 0 and (before > 0) != (lots > 0) and state.accounts[row.account].health >= Health.DISTRESSED:
@@ -182,8 +186,8 @@ def _refuse(state: State, events: EventArray, index: int, reason: int) -> None:
 def apply_at(state: State, events: EventArray, index: int) -> None:
     """Apply ``events[index]``; its effects are appended to ``state.effects``.
 
-    Raises ``OverflowError`` where money would not fit in 64 bits or the effects not in their limit: the
-    engine must then stop, with what led there in the journal.
+    Raises ``OverflowError`` where money would not fit in 64 bits or the effects not in their limit:
+    the engine must then stop, with what led there in the journal.
     """
     engine = state.engine[0]
     engine.effects_first = engine.effects_now
@@ -211,8 +215,9 @@ def apply_at(state: State, events: EventArray, index: int) -> None:
 def step(state: State, events: EventArray, first: int) -> int:
     """Apply ``events[first:]``; return the index of the first that was not consumed.
 
-    Stops early when the effects buffer is more than half full, so that one event's effects are never
-    split (keeps INV-09): the caller takes ``state.effects[:effects_now]``, sets ``effects_now = 0`` and calls again.
+    Stops early when the effects buffer is more than half full, so that one event's effects are
+    never split (keeps INV-09): the caller takes ``state.effects[:effects_now]``, sets ``effects_now
+    = 0`` and calls again.
     """
     engine = state.engine[0]
     room = len(state.effects) // 2

@@ -1,7 +1,8 @@
 """Every record that flows into the engine (events) and out of it (effects).
 
-Both are fixed rows of 64 bytes, so that the same bytes are the hot path's input, the journal's blob and
-the digest's material. What the columns of a row mean depends on its kind: ``core/kinds.py`` declares it.
+Both are fixed rows of 64 bytes, so that the same bytes are the hot path's input, the journal's blob
+and the digest's material. What the columns of a row mean depends on its kind: ``core/kinds.py``
+declares it.
 """
 
 from __future__ import annotations
@@ -91,12 +92,15 @@ def outside_of(market: int) -> int:
 
 
 def error_inventory_of(market: int) -> int:
-    """Return the ledger id of ``error_inventory:<market>``: late fills that no position could take."""
+    """Return the ledger id of ``error_inventory:<market>``: late fills that no position could
+    take.
+    """
     return clearing_of(market) - 2
 
 
 def house_of_market(ledger_id: int) -> tuple[int, int] | None:
-    """Return the market of one of its ledger accounts, and which it is: 0 clearing, 1 OUTSIDE, 2 error_inventory.
+    """Return the market of one of its ledger accounts, and which it is: 0 clearing, 1 OUTSIDE, 2
+    error_inventory.
 
     None for a ledger id that belongs to no market.
     """
@@ -351,7 +355,8 @@ EVENT = np.dtype((np.record, _ROW))
 _OUT = [("seq", "<i8"), ("kind", "<i2"), ("code", "<i2"), ("market", "<i4")]
 _OUT += [(name, "<i8") for name in ("account", "other", "lots", "price_ticks", "amount", "value")]
 
-#: One effect, 64 bytes. (seq of its event, place among that event's effects) is its idempotency key.
+#: One effect, 64 bytes. (seq of its event, place among that event's effects) is its idempotency
+#: key.
 EFFECT = np.dtype((np.record, _OUT))
 
 

@@ -31,7 +31,9 @@ def _take_depth(state: State, market: int, side: int, lots: int) -> None:
 
 @kernel
 def _late_lots(state: State, position: int, lots: int, open_take: int, most: int) -> int:
-    """Return how many of ``most`` lots that no open order expects the position can still take (keeps INV-03)."""
+    """Return how many of ``most`` lots that no open order expects the position can still take
+    (keeps INV-03).
+    """
     row = state.positions[position]
     if row.lots == 0 or (row.lots > 0) == (lots > 0):
         return 0
@@ -43,7 +45,9 @@ def _late_lots(state: State, position: int, lots: int, open_take: int, most: int
 
 @kernel
 def _settle_against_zero(state: State, slot: int, lots: int, price_ticks: int, equity: int) -> None:
-    """Charge the fee or pay the support of the ``lots`` that an open order filled at ``price_ticks``."""
+    """Charge the fee or pay the support of the ``lots`` that an open order filled at
+    ``price_ticks``.
+    """
     order = state.orders[slot]
     change = lots if order.lots > 0 else -lots
     whole = abs(order.lots)
@@ -79,7 +83,10 @@ def _book_error(state: State, market: int, lots: int, price_ticks: int) -> None:
 
 @unit
 def apply_order_fill(state: State, order_id: int, market: int, lots: int, price_ticks: int) -> None:
-    """Book a fill of a closing order. What exceeds the order closes what is left, the rest is an error."""
+    """Book a fill of a closing order.
+
+    What exceeds the order closes what is left, the rest is an error.
+    """
     slot = order_id % state.rules[0].orders_max
     order = state.orders[slot]
     filled = abs(lots)
@@ -116,7 +123,9 @@ def apply_order_fill(state: State, order_id: int, market: int, lots: int, price_
 
 @kernel
 def apply_order_done(state: State, order_id: int) -> None:
-    """End an order: release what is reserved; a side that left lots unfilled was believed wrongly, and is unknown."""
+    """End an order: release what is reserved; a side that left lots unfilled was believed wrongly,
+    and is unknown.
+    """
     slot = order_id % state.rules[0].orders_max
     order = state.orders[slot]
     if order.id != order_id or order.is_open == 0:

@@ -1,7 +1,7 @@
 """The price guard, and what follows an accepted mark (docs/rules.md, sections 7 and 8).
 
-A jump on little volume is held: nothing is valued at it until a next mark confirms or drops it, or the
-hold ends and it is taken as it is. A guard holds, it never silences a feed.
+A jump on little volume is held: nothing is valued at it until a next mark confirms or drops it, or
+the hold ends and it is taken as it is. A guard holds, it never silences a feed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def _let_go(state: State, market: int, code: int) -> None:
 
 @kernel
 def _is_held(state: State, market: int, price_ticks: int) -> bool:
-    """Hold a jump on little volume, and return that it is held; a mark that passes ends what was held."""
+    """Hold a jump on little volume, and return that it is held; a mark that passes ends what was
+    held.
+    """
     place = state.markets[market]
     mark, jump_ppm = place.mark_ticks, place.guard_jump_ppm
     is_thin = 0 <= place.volume_lots < place.guard_volume_lots

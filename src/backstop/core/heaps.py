@@ -1,8 +1,9 @@
-"""Heaps in arrays of the caller: of pairs, the least first; of places, by the keys that stand there.
+"""Heaps in arrays of the caller: of pairs, the least first; of places, by the keys that stand
+there.
 
-A heap of pairs is two arrays, ordered by key and then by id. A heap of places is one array of places into
-the keys; the larger key stands before the smaller, and of equal keys the earlier place, or all of it in
-reverse.
+A heap of pairs is two arrays, ordered by key and then by id. A heap of places is one array of
+places into the keys; the larger key stands before the smaller, and of equal keys the earlier place,
+or all of it in reverse.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The venue's rules as the engine reads them: markets, tiers, levels, stages, limits.
 
 Plain integers only. Names, decimals and files belong to ``backstop.config``, which builds these and
-is the place where a person's mistake gets its explanation. ``check_rules`` proves once, at load, the
-bounds that let the kernels add notionals without looking.
+is the place where a person's mistake gets its explanation. ``check_rules`` proves once, at load,
+the bounds that let the kernels add notionals without looking.
 """
 
 from __future__ import annotations
@@ -45,13 +45,15 @@ PPM = 1_000_000
 BANDS_MAX = 8
 #: Most lots that one band may show.
 DEPTH_LOTS_MAX = 1 << 40
-#: Sum over markets of the largest position's notional: leaves room to add cost and balance in 63 bits.
+#: Sum over markets of the largest position's notional: leaves room to add cost and balance in 63
+#: bits.
 NOTIONAL_ATOMS_MAX = 1 << 60
 #: Largest ledger balance that a transfer may leave.
 BALANCE_ATOMS_MAX = 1 << 61
 #: Latest time of an event: leaves room to add a duration.
 TIME_NS_MAX = 1 << 62
-#: No event comes later than this after the one before, some hundred days: a single bad stamp must not carry the engine to the end of time.
+#: No event comes later than this after the one before, some hundred days: a single bad stamp must
+#: not carry the engine to the end of time.
 TIME_STEP_NS_MAX = 1 << 53
 #: Trigger prices are stored in 32 bits.
 PRICE_TICKS_LIMIT = (1 << 31) - 2
@@ -143,7 +145,8 @@ class FundsRules(NamedTuple):
     """What all funds share."""
 
     window_ns: int = 60_000_000_000
-    #: Most that all funds together pay for one owner until it was not paid for during a whole window.
+    #: Most that all funds together pay for one owner until it was not paid for during a whole
+    #: window.
     owner_loss_max: int = NO_CAP
     trading_fee_share_ppm: int = 0
     recovery_interval_ns: int = 3_600_000_000_000
@@ -169,7 +172,8 @@ class ProviderRules(NamedTuple):
     commitments: tuple[tuple[CommitmentRules, CommitmentRules], ...]
     leverage_ppm: int = 5_000_000
     loss_stop: int = NO_CAP
-    #: The venue's own vault: the last provider, which takes over at once and disposes of what it took.
+    #: The venue's own vault: the last provider, which takes over at once and disposes of what it
+    #: took.
     is_vault: bool = False
 
 
@@ -318,7 +322,9 @@ def _check_market(place: str, market: MarketRules) -> None:
 
 
 def check_rules(rules: VenueRules) -> None:
-    """Raise ``ValueError`` naming the field, its value and what would be right, if a bound does not hold."""
+    """Raise ``ValueError`` naming the field, its value and what would be right, if a bound does not
+    hold.
+    """
     _check(1 <= len(rules.markets) <= 4096, f"markets: {len(rules.markets)}: must be 1 to 4096")
     offers = len(rules.markets) * max(1, len(rules.providers))
     _check(offers < 1 << 15, f"markets x providers = {offers}: must be below {1 << 15}, so that an account's offers can be counted")
@@ -373,7 +379,9 @@ def _bounds_of(name: str) -> tuple[int, int]:
 
 
 def _check_bounds(group: Any, place: str, **others: tuple[int, int]) -> None:
-    """Check every number of a group of rules against the bounds of its unit, or ``others`` by name."""
+    """Check every number of a group of rules against the bounds of its unit, or ``others`` by
+    name.
+    """
     for name, value in group._asdict().items():
         if isinstance(value, int):
             low, high = others.get(name, _bounds_of(name))

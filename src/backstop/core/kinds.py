@@ -1,12 +1,13 @@
 """What each kind of event and effect says: the names, units and meaning of its fields.
 
-Every row has the same columns (``core/events.py``); what a column holds depends on the row's kind. Each
-class here declares one kind: which of its fields stands in which column. Readers go through the class::
+Every row has the same columns (``core/events.py``); what a column holds depends on the row's kind.
+Each class here declares one kind: which of its fields stands in which column. Readers go through
+the class::
 
     fill = AdlFillEffect(row)                  # one row: fields are int, or a member of an enum
     fill.cap_lots
 
-    fills = AdlFillEffect[Columns](effects)    # the rows of this kind in an array: fields are arrays
+    fills = AdlFillEffect[Columns](effects) # the rows of this kind in an array: fields are arrays
     fills.cap_lots.sum()
 
     for fill in AdlFillEffect.each(effects):   # the same, row by row
@@ -139,7 +140,9 @@ class Unit(StrEnum):
 
 
 class _Declared:
-    """One declared field: its name in the view, the column of the row that holds it, its unit and meaning."""
+    """One declared field: its name in the view, the column of the row that holds it, its unit and
+    meaning.
+    """
 
     def __init__(self, column: str, unit: Unit, meaning: str, *, optional: bool = False, codes: type[IntEnum] | None = None) -> None:
         """``optional``: the field may be ``NONE``."""
@@ -212,7 +215,8 @@ class View(Generic[T]):
     __slots__ = ("is_one", "rows")
 
     def __init__(self, rows: Any) -> None:
-        """Read one row (a record, or a mapping of its columns), or those of this kind in an array of rows.
+        """Read one row (a record, or a mapping of its columns), or those of this kind in an array
+        of rows.
 
         Raises ``ValueError`` where the one row is of another kind.
         """
@@ -371,7 +375,9 @@ class TransferEvent(EventView[T], kind=EventKind.TRANSFER):
 
 
 class PositionEvent(EventView[T], kind=EventKind.POSITION):
-    """An account opens with a position that it had before; traders outside the engine hold the other side."""
+    """An account opens with a position that it had before; traders outside the engine hold the
+    other side.
+    """
 
     account = _account("The account.")
     market = _market()

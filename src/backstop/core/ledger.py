@@ -1,9 +1,10 @@
 """Double entry: every unit that moves goes from one ledger account to another, with a cause.
 
-The balance of an account row is the ledger's own storage; the house's balances stand beside it. Both are
-in the venue's asset. Balances in further assets stand in an array apart, which a venue of one asset never touches.
-A trade moves lots between two holders at an exact cash; what it realises is posted against the
-market's clearing account, so that ``clearing + sum(cost) = 0`` in every market (docs/rules.md, 1).
+The balance of an account row is the ledger's own storage; the house's balances stand beside it.
+Both are in the venue's asset. Balances in further assets stand in an array apart, which a venue of
+one asset never touches. A trade moves lots between two holders at an exact cash; what it realises
+is posted against the market's clearing account, so that ``clearing + sum(cost) = 0`` in every
+market (docs/rules.md, 1).
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def balance_of(state: State, ledger_id: int) -> int:
 
 @inlined
 def _place_of(state: State, ledger_id: int) -> int:
-    """Return where a ledger account stands in a row of ``state.other_balances``: accounts by id, then the house."""
+    """Return where a ledger account stands in a row of ``state.other_balances``: accounts by id,
+    then the house.
+    """
     return ledger_id if ledger_id >= 0 else len(state.accounts) + house_slot(ledger_id)
 
 
@@ -56,7 +59,8 @@ def _credit(state: State, ledger_id: int, amount: int, asset: int) -> None:
 
 @kernel
 def post(state: State, receiver: int, payer: int, amount: int, asset: int, cause: int, market: int) -> None:
-    """Move ``amount`` atoms of an asset from ``payer`` to ``receiver``; a negative amount the other way, 0 nothing.
+    """Move ``amount`` atoms of an asset from ``payer`` to ``receiver``; a negative amount the other
+    way, 0 nothing.
 
     Keeps INV-01: the balances in each asset sum to zero.
     """
@@ -71,7 +75,8 @@ def post(state: State, receiver: int, payer: int, amount: int, asset: int, cause
 
 @unit
 def trade(state: State, position: int, lots: int, received: int, price_ticks: int, cause: int, counterpart: int) -> None:
-    """Change a position by signed ``lots`` for the cash ``received``; post what that realises (keeps INV-02).
+    """Change a position by signed ``lots`` for the cash ``received``; post what that realises
+    (keeps INV-02).
 
     ``price_ticks`` is for the record (0 where the cash is exact and has no price).
     """

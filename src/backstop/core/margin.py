@@ -112,7 +112,9 @@ def _rate_ceil_wide(atoms: int, ratio_ppm: int) -> int:
 
 @kernel
 def raw_health(state: State, equity: int, maintenance: int) -> int:
-    """Return the health that equity and maintenance margin give, without regard to what was before."""
+    """Return the health that equity and maintenance margin give, without regard to what was
+    before.
+    """
     rules = state.rules[0]
     if equity < 0:
         return Health.INSOLVENT
@@ -137,10 +139,11 @@ def gross_notional(state: State, account: int) -> int:
 
 @inlined
 def margin_after(state: State, position: int, change: int, maintenance: int) -> int:
-    """Return the maintenance margin of an account after it trades signed ``change`` lots of a position.
+    """Return the maintenance margin of an account after it trades signed ``change`` lots of a
+    position.
 
-    ``maintenance`` is the account's before: now, or after what a plan has closed of its other positions.
-    Tiers are summed by position, so only this position's own margin changes.
+    ``maintenance`` is the account's before: now, or after what a plan has closed of its other
+    positions. Tiers are summed by position, so only this position's own margin changes.
     """
     row = state.positions[position]
     before = maintenance_margin(state, row.market, notional_at_mark(state, row.market, row.lots))
@@ -159,7 +162,8 @@ def initial_after(state: State, market: int, held: int, change: int, initial: in
 
 @inlined
 def released_margin(state: State, position: int, lots: int, maintenance: int) -> int:
-    """Return the maintenance margin that closing ``lots`` (> 0) releases: what there is less what is left.
+    """Return the maintenance margin that closing ``lots`` (> 0) releases: what there is less what
+    is left.
 
     A sum over tiers never releases less than 0. Zero cash and the order of positions are defined by
     this number; everything else uses ``margin_after``.
@@ -169,7 +173,9 @@ def released_margin(state: State, position: int, lots: int, maintenance: int) ->
 
 @inlined
 def restores(state: State, position: int, lots: int, cost: int, equity: int, maintenance: int) -> bool:
-    """Return whether closing ``lots`` (> 0) at ``cost`` atoms beyond mark restores the release level."""
+    """Return whether closing ``lots`` (> 0) at ``cost`` atoms beyond mark restores the release
+    level.
+    """
     change = closing(state.positions[position].lots, lots)
     return equity - cost >= release_level(state, margin_after(state, position, change, maintenance))
 
@@ -188,10 +194,11 @@ def equity_share(state: State, position: int, lots: int, equity: int, maintenanc
 
 @kernel
 def zero_cash(state: State, position: int, lots: int, equity: int, maintenance: int) -> int:
-    """Return the cash that closing ``lots`` (> 0) of a position gives its account at the zero price.
+    """Return the cash that closing ``lots`` (> 0) of a position gives its account at the zero
+    price.
 
-    Closing there leaves equity / maintenance unchanged; rounded toward plus infinity. ``equity`` and
-    ``maintenance`` are the account's.
+    Closing there leaves equity / maintenance unchanged; rounded toward plus infinity. ``equity``
+    and ``maintenance`` are the account's.
     """
     row = state.positions[position]
     at_mark = cash_at_mark(state, row.market, closing(row.lots, lots))
@@ -200,6 +207,8 @@ def zero_cash(state: State, position: int, lots: int, equity: int, maintenance: 
 
 @kernel
 def zero_price_ticks(state: State, market: int, is_sell: bool, lots: int, cash: int) -> int:
-    """Return the zero price for ``cash`` over ``lots`` (> 0), rounded for the account and clamped."""
+    """Return the zero price for ``cash`` over ``lots`` (> 0), rounded for the account and
+    clamped.
+    """
     ticks = ticks_for(state, market, -lots if is_sell else lots, cash)
     return min(max(ticks, 1), state.markets[market].price_ticks_max)

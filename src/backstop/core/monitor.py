@@ -1,10 +1,13 @@
-"""Who is distressed: exact verdicts, what follows from them, and triggers that say where to look again.
+"""Who is distressed: exact verdicts, what follows from them, and triggers that say where to look
+again.
 
-``judge`` reaches a verdict and changes nothing; ``update_health`` is the only place that acts on one.
+``judge`` reaches a verdict and changes nothing; ``update_health`` is the only place that acts on
+one.
 
 An account's buffer above its next level is shared among its positions; each share becomes a trigger
-price, in a list of its market's price bucket. A new mark sweeps the buckets between the old mark and
-the new one and judges only the accounts found there. Why none is missed: docs/rules.md, section 4.
+price, in a list of its market's price bucket. A new mark sweeps the buckets between the old mark
+and the new one and judges only the accounts found there. Why none is missed: docs/rules.md, section
+4.
 
 Floating point chooses shares and prices of triggers here and nothing else: any choice within the
 bound is sound, and every verdict is reached in integers by ``judge``.
@@ -86,7 +89,8 @@ def _set_trigger(state: State, position: int, side: int, ticks: int) -> None:
 def _slope(state: State, market: int, lots: int, ratio_ppm: int, notional: float) -> float:
     """Return the change of the buffer a unit of notional, in the tier at ``notional``.
 
-    One less (long) or plus (short) ratio x rate; the difference is taken in integers, which lose nothing.
+    One less (long) or plus (short) ratio x rate; the difference is taken in integers, which lose
+    nothing.
     """
     rate_ppm = state.tiers[tier_of(state, market, int(notional))].maintenance_rate_ppm
     product = ratio_ppm * rate_ppm
@@ -95,10 +99,12 @@ def _slope(state: State, market: int, lots: int, ratio_ppm: int, notional: float
 
 @kernel
 def _safe_ticks(state: State, market: int, lots: int, ratio_ppm: int, share: float, side: int) -> int:
-    """Return by how many ticks the mark may move to ``side`` before a buffer of ``share`` atoms is used up.
+    """Return by how many ticks the mark may move to ``side`` before a buffer of ``share`` atoms is
+    used up.
 
-    The buffer is equity above (or below) ``ratio_ppm`` of maintenance; ``share`` is what this position
-    may use of it by that move, whether the move hurts (adverse) or helps (favourable). A bound from
+    The buffer is equity above (or below) ``ratio_ppm`` of maintenance; ``share`` is what this
+    position may use of it by that move, whether the move hurts (adverse) or helps (favourable). A
+    bound from
     below: the slope taken is the steepest on the way.
     """
     if share < 0.0:
@@ -109,8 +115,9 @@ def _safe_ticks(state: State, market: int, lots: int, ratio_ppm: int, share: flo
     adverse = (lots > 0) != grows
     slope = base * _slope(state, market, lots, ratio_ppm, notional)
     if adverse and lots > 0:
-        # Falling: buffer falls by base x (1 - ratio x rate), steepest at the lowest rate, far down. Rising: it
-        # grows by at most base x (1 - ratio x rate) at the lowest rate, which is the present one.
+        # Falling: buffer falls by base x (1 - ratio x rate), steepest at the lowest rate, far down.
+        # Rising: it grows by at most base x (1 - ratio x rate) at the lowest rate, which is the
+        # present one.
         reach = notional - share / slope * base
         slope = base * _slope(state, market, lots, ratio_ppm, max(reach * (1.0 - 1e-9) - 2.0, 0.0))
     elif adverse:
@@ -122,9 +129,11 @@ def _safe_ticks(state: State, market: int, lots: int, ratio_ppm: int, share: flo
 
 @inlined
 def _levels_of(state: State, health: int, equity: int, maintenance: int) -> tuple[int, int, int, int]:
-    """Return the equity to lose before the level below ``health``, and to gain before the one above, with both levels' ratios.
+    """Return the equity to lose before the level below ``health``, and to gain before the one
+    above, with both levels' ratios.
 
-    Ratios are ppm of maintenance margin. A side without a level has the buffer _NO_LEVEL and the ratio 0.
+    Ratios are ppm of maintenance margin. A side without a level has the buffer _NO_LEVEL and the
+    ratio 0.
     """
     rules = state.rules[0]
     warning, close_out = rules.warning_ratio_ppm, rules.close_out_ratio_ppm
@@ -163,7 +172,9 @@ def _sum_weights(state: State, account: int) -> tuple[int, float]:
 
 @inlined
 def _ticks_to(state: State, position: int, buffer: int, kept: int, part: float, ratio_ppm: int, side: int) -> int:
-    """Return how many ticks to ``side`` a position's trigger stands for its ``part`` of a buffer; beyond all prices without a level."""
+    """Return how many ticks to ``side`` a position's trigger stands for its ``part`` of a buffer;
+    beyond all prices without a level.
+    """
     if buffer == _NO_LEVEL:
         return int(_FAR_TICKS)
     row = state.positions[position]
@@ -172,10 +183,13 @@ def _ticks_to(state: State, position: int, buffer: int, kept: int, part: float, 
 
 @kernel
 def _place_triggers(state: State, account: int, health: int, equity: int, maintenance: int) -> None:
-    """Share the buffers of an account, to the level below and to the level above, among its positions."""
+    """Share the buffers of an account, to the level below and to the level above, among its
+    positions.
+    """
     below, above, ratio_below, ratio_above = _levels_of(state, health, equity, maintenance)
     count, weights = _sum_weights(state, account)
-    # Every maintenance margin is rounded up (an atom per position, times the ratio), every level once more.
+    # Every maintenance margin is rounded up (an atom per position, times the ratio), every level
+    # once more.
     kept = count * (max(ratio_below, ratio_above) // _PPM + 1) + 2
     is_tight = below < kept or above < kept
     position = state.accounts[account].first_position
@@ -214,7 +228,8 @@ def _clear_marks(state: State, account: int) -> None:
 
 @kernel
 def judge(state: State, account: int) -> tuple[int, int, int, int]:
-    """Return the verdict on an account at the accepted marks: its health before and now, equity, maintenance margin.
+    """Return the verdict on an account at the accepted marks: its health before and now, equity,
+    maintenance margin.
 
     An account in default stays in it until its equity reaches the release level.
     """
@@ -316,10 +331,11 @@ def _crossed(state: State, market: int, side: int, old_ticks: int, new_ticks: in
 
 @unit
 def apply_mark(state: State, market: int, price_ticks: int) -> None:
-    """Set a mark and judge every account that it can have moved to another health, in order of id (keeps INV-04).
+    """Set a mark and judge every account that it can have moved to another health, in order of id
+    (keeps INV-04).
 
-    Cost: one step a bucket between the marks and one judgement a crossed trigger; neither depends on
-    how many accounts there are.
+    Cost: one step a bucket between the marks and one judgement a crossed trigger; neither depends
+    on how many accounts there are.
     """
     row = state.markets[market]
     old = row.mark_ticks

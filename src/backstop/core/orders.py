@@ -1,4 +1,5 @@
-"""Orders and offers on their way: those of one position hang together, each with what the fund reserved for it.
+"""Orders and offers on their way: those of one position hang together, each with what the fund
+reserved for it.
 
 A position has at most one order on a book, or several offers to backstop providers, never both.
 """
@@ -136,7 +137,9 @@ def close_order(state: State, slot: int) -> None:
 
 @kernel
 def forget_depth(state: State, slot: int) -> None:
-    """Make the side that an order takes unknown: it left lots unfilled, so that what was visible was believed wrongly."""
+    """Make the side that an order takes unknown: it left lots unfilled, so that what was visible
+    was believed wrongly.
+    """
     order = state.orders[slot]
     side = order_side(order.lots)
     for band in range(state.markets[order.market].band_count):
@@ -145,7 +148,9 @@ def forget_depth(state: State, slot: int) -> None:
 
 @kernel
 def forget_unanswered(state: State, account: int) -> None:
-    """Make the sides unknown that the closing orders of an account take, as far as they left lots unfilled."""
+    """Make the sides unknown that the closing orders of an account take, as far as they left lots
+    unfilled.
+    """
     if state.accounts[account].orders_open == 0:
         return
     position = state.accounts[account].first_position
@@ -158,7 +163,9 @@ def forget_unanswered(state: State, account: int) -> None:
 
 @kernel
 def _give_back(state: State, slot: int) -> None:
-    """Free what a cancelled offer used of its commitment, but for what time has refilled since: that was free already."""
+    """Free what a cancelled offer used of its commitment, but for what time has refilled since:
+    that was free already.
+    """
     order = state.orders[slot]
     row = state.commitments[order.commitment]
     elapsed = state.engine[0].now_ns - order.sent_ns
@@ -203,7 +210,9 @@ def cancel_orders_of(state: State, account: int) -> None:
 
 @kernel
 def cancel_excess(state: State, position: int) -> None:
-    """Cancel a position's open orders where they would now increase or flip the position (INV-03)."""
+    """Cancel a position's open orders where they would now increase or flip the position
+    (INV-03).
+    """
     row = state.positions[position]
     slot = row.order_slot
     if slot == NONE:

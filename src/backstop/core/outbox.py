@@ -1,8 +1,8 @@
 """Where effects leave: one row appended for everything the outside must do or know.
 
-There is one emitter per kind of effect; its parameters are the fields that ``core/kinds.py`` declares for the
-kind, in that order. A test holds each emitter against the declaration. An emitter is compiled as a part of its
-caller, so it costs no more than ``emit`` itself.
+There is one emitter per kind of effect; its parameters are the fields that ``core/kinds.py``
+declares for the kind, in that order. A test holds each emitter against the declaration. An emitter
+is compiled as a part of its caller, so it costs no more than ``emit`` itself.
 """
 
 from __future__ import annotations
@@ -365,6 +365,8 @@ def emit_guard(state: State, price_ticks: int, market: int, action: int, accepte
 
 @kernel
 def is_crowded(state: State) -> bool:
-    """Return whether the present event has brought more than half of the effects that it may bring."""
+    """Return whether the present event has brought more than half of the effects that it may
+    bring.
+    """
     engine = state.engine[0]
     return engine.effects_now - engine.effects_first > len(state.effects) // 4

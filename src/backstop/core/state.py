@@ -1,8 +1,8 @@
 """What the engine remembers: rows of accounts, positions, markets and orders.
 
-One ``State`` is a bundle of flat arrays that the kernels hand to each other as one pointer. Rows that the hot
-path touches are 64 bytes, one cache line. Which row a position stands in, and every trigger, bucket
-and scratch array, is private to the process: no effect and no digest depends on it.
+One ``State`` is a bundle of flat arrays that the kernels hand to each other as one pointer. Rows
+that the hot path touches are 64 bytes, one cache line. Which row a position stands in, and every
+trigger, bucket and scratch array, is private to the process: no effect and no digest depends on it.
 
 Arrays are sized once, by ``LimitRules``; memory that is never touched is never committed.
 """
@@ -87,9 +87,10 @@ ACCOUNT = _row(
     ("orders_open", "<i2"),
 )
 
-#: One position of an account (or of OUTSIDE, error_inventory: ``account`` is then their ledger id), 64 bytes.
-#: A row stays when its lots are gone; an account's rows hang together in order of market. The two triggers stand
-#: below (DOWN) and above (UP) the mark, each in the list of its price bucket; a trigger of 0 is in no list.
+#: One position of an account (or of OUTSIDE, error_inventory: ``account`` is then their ledger id),
+#: 64 bytes. A row stays when its lots are gone; an account's rows hang together in order of market.
+#: The two triggers stand below (DOWN) and above (UP) the mark, each in the list of its price
+#: bucket; a trigger of 0 is in no list.
 POSITION = _row(
     ("lots", "<i8"),
     ("cost", "<i8"),
@@ -144,7 +145,8 @@ TIER = _row(
     ("maintenance_deduction", "<i8"),
 )
 
-#: One market group's insurance fund: its rules, and gauges by slot of time (slot ``n`` stands at ``n % FUND_SLOTS``).
+#: One market group's insurance fund: its rules, and gauges by slot of time (slot ``n`` stands at
+#: ``n % FUND_SLOTS``).
 FUND_ROW = _row(
     ("loss_max", "<i8"),
     ("target", "<i8"),
@@ -199,7 +201,8 @@ PROVIDER = _row(
     ("is_vault", "<i8"),
 )
 
-#: What a provider takes over of one group and direction: row ``(provider x GROUPS_MAX + group) x 2 + direction``.
+#: What a provider takes over of one group and direction: row ``(provider x GROUPS_MAX + group) x 2
+#: + direction``.
 COMMITMENT = _row(
     ("capacity", "<i8"),
     ("refill_per_s", "<i8"),
@@ -209,8 +212,8 @@ COMMITMENT = _row(
     ("used_ns", "<i8"),
 )
 
-#: One closing order, offer or order of disposal (``kind``). A closed one stays until its place is needed: a late fill
-#: still finds it.
+#: One closing order, offer or order of disposal (``kind``). A closed one stays until its place is
+#: needed: a late fill still finds it.
 ORDER = _row(
     ("id", "<i8"),
     ("lots", "<i8"),  # signed change of the position
@@ -276,7 +279,8 @@ def _venue_values(rules: VenueRules) -> dict[str, int]:
     return values | {f"disposal_{name}": value for name, value in rules.disposal._asdict().items()}
 
 
-#: The venue's rules that are not a market's, one row: those of the venue file, then what follows from them.
+#: The venue's rules that are not a market's, one row: those of the venue file, then what follows
+#: from them.
 RULES = _row(
     *((name, "<i8") for name in _venue_values(VenueRules(markets=()))),
     ("fund_turn", "<i8"),  # row of ``fund`` in ``State.stages``, or NONE
@@ -352,7 +356,8 @@ class State(Bundle):
     tiers: NDArray[np.void]
     #: Balances of the house's ledger accounts, by ``house_slot``.
     house: NDArray[np.int64]
-    #: Balances in the assets beside the venue's: row ``asset - 1``, accounts by id, then the house by ``house_slot``.
+    #: Balances in the assets beside the venue's: row ``asset - 1``, accounts by id, then the house
+    #: by ``house_slot``.
     other_balances: NDArray[np.int64]
     accounts: NDArray[np.void]
     positions: NDArray[np.void]
@@ -376,7 +381,8 @@ bundle(State)
 declare_rows("EventArray", EVENT)
 declare_rows("EffectArray", EFFECT)
 
-# ---- Columns of ``State.columns``: who owns each, and while what ------------------------------------
+# ---- Columns of ``State.columns``: who owns each, and while what
+# ------------------------------------
 #
 # owner                columns                      they mean something
 # closeout             ORDERED_*                    always; by account
@@ -394,14 +400,14 @@ declare_rows("EffectArray", EFFECT)
 # counterparties       COUNTERPARTY_*               while adl or tear_up closes one position
 # adl                  ADL_*, CLASS_ETA_*           while it closes one position
 # tear_up              TEAR_UP_WEIGHT               while it closes one position
-# ranking              OWNER_HEDGE                  from ``sum_hedges`` to the last ``class_of``; by owner
+# ranking OWNER_HEDGE from ``sum_hedges`` to the last ``class_of``; by owner
 # socialise            FOUND_*, PAYER_*             in ``socialise``
 # socialise            CLAIM*                       in ``run_recovery``
-# whoever calls        SPLIT_*, SORT_*              from the call of a split or a sort to the use of its result
+# whoever calls SPLIT_*, SORT_* from the call of a split or a sort to the use of its result
 #
-# A room writes to its own columns only. ``apply_mark``, a slice, an offer and the closing of a position
-# never run inside each other, so they share memory; so do ``socialise`` and ``run_recovery``. Nothing
-# else does.
+# A room writes to its own columns only. ``apply_mark``, a slice, an offer and the closing of a
+# position never run inside each other, so they share memory; so do ``socialise`` and
+# ``run_recovery``. Nothing else does.
 
 #: By account: ordered notional, the number of its interval. By owner: its last account, or NONE.
 ORDERED_NOTIONAL, ORDERED_INTERVAL, OWNER_FIRST = 0, 1, 2
@@ -418,7 +424,8 @@ DIRTY = 8
 TOUCHED, ROUND_ACCOUNT, ROUND_EQUITY, ROUND_MAINTENANCE, ROUND_ORDER, ROUND_MERGE = 9, 10, 11, 12, 13, 14
 #: By place of the running round: its accounts, the most urgent first, and what their stage answers.
 TURN_ACCOUNT, TURN_OUTCOME = 15, 16
-#: Accounts that stand at a joint turn; by account: which one, zero outside of an event (see ``waterfall.run``).
+#: Accounts that stand at a joint turn; by account: which one, zero outside of an event (see
+#: ``waterfall.run``).
 PARKED, PARKED_TURN = 17, 18
 
 #: Accounts whose trigger a mark crossed, and the order of their ids.
@@ -631,7 +638,9 @@ def _breaker_rows(rules: VenueRules) -> NDArray[np.void]:
 
 
 def _provider_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
-    """Return the rows of providers and commitments, at least one each: a kernel never meets an array without rows."""
+    """Return the rows of providers and commitments, at least one each: a kernel never meets an
+    array without rows.
+    """
     providers = np.zeros(max(1, len(rules.providers)), dtype=PROVIDER)
     commitments = np.zeros(2 * GROUPS_MAX * len(providers), dtype=COMMITMENT)
     providers["account"] = NONE

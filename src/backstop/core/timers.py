@@ -25,7 +25,10 @@ __all__ = ["next_timer_ns", "next_wait_before", "next_wait_ns", "run_due_after",
 
 @unit
 def _run_timers(state: State) -> None:
-    """Run the timers that are due: the markets in order of id, then the venue. Looks at every machine."""
+    """Run the timers that are due: the markets in order of id, then the venue.
+
+    Looks at every machine.
+    """
     now = state.engine[0].now_ns
     for market in range(state.rules[0].markets):
         breaker = state.breakers[market]
@@ -68,7 +71,8 @@ def run_due_after(state: State) -> None:
 
 @kernel
 def next_timer_ns(state: State) -> int:
-    """Return when the next timer of a machine, a held mark or recovery is due, exactly, or ``NEVER_NS``.
+    """Return when the next timer of a machine, a held mark or recovery is due, exactly, or
+    ``NEVER_NS``.
 
     Looks at every machine, and makes ``engine.timer_ns`` exact.
     """
@@ -84,10 +88,11 @@ def next_timer_ns(state: State) -> int:
 
 @unit
 def next_wait_before(state: State, limit_ns: int) -> int:
-    """Return the earliest time at which an account's wait or a timer ends, or ``limit_ns`` where that is not later.
+    """Return the earliest time at which an account's wait or a timer ends, or ``limit_ns`` where
+    that is not later.
 
-    Looks at every breaker only where one may be due before the limit: a caller that knows of an earlier event pays
-    nothing.
+    Looks at every breaker only where one may be due before the limit: a caller that knows of an
+    earlier event pays nothing.
     """
     first = min(limit_ns, first_wait_ns(state))
     return min(first, next_timer_ns(state)) if state.engine[0].timer_ns < first else first
@@ -95,7 +100,8 @@ def next_wait_before(state: State, limit_ns: int) -> int:
 
 @unit
 def next_wait_ns(state: State) -> int:
-    """Return the earliest time at which an account's wait or a timer ends, exactly, or ``NEVER_NS``.
+    """Return the earliest time at which an account's wait or a timer ends, exactly, or
+    ``NEVER_NS``.
 
     A driver sends a CLOCK where no event comes by then.
     """

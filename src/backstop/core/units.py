@@ -42,7 +42,8 @@ _INT64_MIN = -(1 << 63) + 1
 #: Products of two numbers up to this fit in 63 bits.
 _SMALL = 3_037_000_499
 
-# The splitmix64 generator of Steele, Lea and Flood (2014): its step and the two factors of its finaliser.
+# The splitmix64 generator of Steele, Lea and Flood (2014): its step and the two factors of its
+# finaliser.
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST_FACTOR = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND_FACTOR = np.uint64(0x94D049BB133111EB)
@@ -98,7 +99,9 @@ def _mul_wide(left: np.uint64, right: np.uint64) -> tuple[np.uint64, np.uint64]:
 
 @kernel
 def _div_digit(high: np.uint64, digit: np.uint64, divisor: np.uint64) -> np.uint64:
-    """Return one 32-bit digit of a long division: ``(high, digit) / divisor``, ``divisor`` normalised."""
+    """Return one 32-bit digit of a long division: ``(high, digit) / divisor``, ``divisor``
+    normalised.
+    """
     divisor_high, divisor_low = divisor >> _HALF, divisor & _MASK
     quotient = high // divisor_high
     rest = high - quotient * divisor_high
@@ -114,8 +117,8 @@ def _div_digit(high: np.uint64, digit: np.uint64, divisor: np.uint64) -> np.uint
 def _div_wide(high: np.uint64, low: np.uint64, divisor: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Return quotient and remainder of a 128-bit number; ``high < divisor``.
 
-    Knuth, The Art of Computer Programming 2, 4.3.1, algorithm D, in base 2^32. The differences below
-    wrap modulo 2^64 on the way to a result that fits.
+    Knuth, The Art of Computer Programming 2, 4.3.1, algorithm D, in base 2^32. The differences
+    below wrap modulo 2^64 on the way to a result that fits.
     """
     shift = _ZERO
     while divisor < _TOP:
@@ -133,7 +136,9 @@ def _div_wide(high: np.uint64, low: np.uint64, divisor: np.uint64) -> tuple[np.u
 
 @kernel
 def _mul_div(left: int, right: int, divisor: int) -> tuple[int, bool, bool]:
-    """Return (magnitude of the truncated quotient, whether it is negative, whether a rest is left)."""
+    """Return (magnitude of the truncated quotient, whether it is negative, whether a rest is
+    left).
+    """
     if divisor <= 0:
         raise ZeroDivisionError("divisor must be positive")
     negative = (left < 0) != (right < 0)
@@ -162,7 +167,9 @@ def mul_checked(left: int, right: int) -> int:
 
 @kernel
 def mul_div_floor(left: int, right: int, divisor: int) -> int:
-    """Return ``left x right / divisor`` toward minus infinity, with 128 bits between; ``divisor > 0``."""
+    """Return ``left x right / divisor`` toward minus infinity, with 128 bits between; ``divisor >
+    0``.
+    """
     if -_SMALL <= left <= _SMALL and -_SMALL <= right <= _SMALL and divisor > 0:
         return left * right // divisor
     magnitude, negative, rest = _mul_div(left, right, divisor)
@@ -173,7 +180,9 @@ def mul_div_floor(left: int, right: int, divisor: int) -> int:
 
 @kernel
 def mul_div_ceil(left: int, right: int, divisor: int) -> int:
-    """Return ``left x right / divisor`` toward plus infinity, with 128 bits between; ``divisor > 0``."""
+    """Return ``left x right / divisor`` toward plus infinity, with 128 bits between; ``divisor >
+    0``.
+    """
     return -mul_div_floor(-left, right, divisor)
 
 
@@ -234,9 +243,11 @@ def _mul_modulo(left: np.uint64, right: np.uint64) -> np.uint64:
 
 @kernel
 def scramble(seq: int, market: int, account: int) -> int:
-    """Return a number from 0 to 2^62 - 1 that says nothing about its arguments (all >= 0) and that everyone can recompute.
+    """Return a number from 0 to 2^62 - 1 that says nothing about its arguments (all >= 0) and that
+    everyone can recompute.
 
-    The splitmix64 finaliser over a sum of multiples (docs/rules.md, 6). No secret: who knows ``seq`` knows it.
+    The splitmix64 finaliser over a sum of multiples (docs/rules.md, 6). No secret: who knows
+    ``seq`` knows it.
     """
     value = _mul_modulo(np.uint64(seq), _STEP)
     value = _add_modulo(value, _mul_modulo(np.uint64(market + 1), _FIRST_FACTOR))
@@ -276,7 +287,8 @@ def split_by_largest_remainder(
 
 @kernel
 def sort_places(keys: NDArray[np.int64], order: NDArray[np.int64], merge: NDArray[np.int64], count: int) -> None:
-    """Fill ``order[:count]`` with the places of ``keys[:count]`` ascending, equal keys as they stand.
+    """Fill ``order[:count]`` with the places of ``keys[:count]`` ascending, equal keys as they
+    stand.
 
     A merge sort without memory of its own; ``merge`` is scratch.
     """
@@ -303,10 +315,11 @@ def sort_places(keys: NDArray[np.int64], order: NDArray[np.int64], merge: NDArra
 
 @kernel
 def give_to_largest(left: int, parts: NDArray[np.int64], remainders: NDArray[np.int64], heap: NDArray[np.int64], count: int) -> None:
-    """Add one unit to each of the ``left <= count`` parts with the largest remainders, ties to the earlier.
+    """Add one unit to each of the ``left <= count`` parts with the largest remainders, ties to the
+    earlier.
 
-    ``heap`` is scratch. It holds the ``left`` best so far, the worst of them on top: no sort, since there are few
-    units to give and many who might get one.
+    ``heap`` is scratch. It holds the ``left`` best so far, the worst of them on top: no sort, since
+    there are few units to give and many who might get one.
     """
     if left <= 0:
         return

@@ -1,7 +1,7 @@
 """Times that are noted for later; ``timers`` finds what is due.
 
-Accounts wait in a heap of (time, account), the earliest first, ties by account. All other timers have
-one number, ``engine.timer_ns``: none of them is due before it. Whoever sets one notes it with
+Accounts wait in a heap of (time, account), the earliest first, ties by account. All other timers
+have one number, ``engine.timer_ns``: none of them is due before it. Whoever sets one notes it with
 ``wake_by``.
 """
 

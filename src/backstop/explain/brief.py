@@ -49,7 +49,9 @@ class Brief:
         return bool(self.defaults) and self.defaults[-1][1] is None
 
     def add(self, seq: int, time_ns: int, trigger: str, mine: list[Row]) -> None:
-        """Take the effects of one event on the account; trades are those that the engine decided."""
+        """Take the effects of one event on the account; trades are those that the engine
+        decided.
+        """
         for row in mine:
             if row["kind"] == EffectKind.HEALTH:
                 self._turn(_End(seq, time_ns, Health(row["code"]), trigger))

@@ -1,4 +1,6 @@
-"""In words what the reference says of closing on the book: slices, caps, zero cash, visible depth."""
+"""In words what the reference says of closing on the book: slices, caps, zero cash, visible
+depth.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def slice_text(scene: Scene, market: int, part: Slice) -> str:
 
 
 def caps_text(scene: Scene, closing: Closing) -> str:
-    """Say what is left of the tightest cap on what may be ordered in the interval, with its terms."""
+    """Say what is left of the tightest cap on what may be ordered in the interval, with its
+    terms.
+    """
     cash, seconds = scene.speaker.cash, scene.rules.closeout.cap_interval_ns / 1e9
     _, *bounds = closing.bounds()
     bound, (whose, cap) = min(zip(bounds, closing.caps._asdict().items(), strict=True), key=lambda each: each[0].lots)

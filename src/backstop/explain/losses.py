@@ -1,4 +1,6 @@
-"""Socialised losses and recovery claims as facts: who bears how much, by which share, against what."""
+"""Socialised losses and recovery claims as facts: who bears how much, by which share, against
+what.
+"""
 
 from __future__ import annotations
 

@@ -182,7 +182,9 @@ def _closeout_stop(scene: Scene, plan: Plan, market: int) -> Stop:
 
 
 def _is_full(scene: Scene) -> bool:
-    """Return whether the place of the next order, at the effect looked at, holds one that is open."""
+    """Return whether the place of the next order, at the effect looked at, holds one that is
+    open.
+    """
     later = len(scene.later(EffectKind.ORDER, EffectKind.OFFER))
     earlier = int(scene.state.engine[0].next_order_id) - later - len(scene.state.orders)
     if earlier < 1:
@@ -287,7 +289,9 @@ def _unable(scene: Scene, backer: Backer, market: int) -> str | None:
 
 
 def _stopped(scene: Scene, backer: Backer) -> str | None:
-    """Return that a provider that reached its loss stop has not won back half of it; None: it has."""
+    """Return that a provider that reached its loss stop has not won back half of it; None: it
+    has.
+    """
     cash, baseline = scene.speaker.venue.asset.text, int(scene.state.providers[backer.number].baseline)
     loss = LossStop(backer.rules.loss_stop, baseline, backer.portfolio.equity)
     if loss.is_won_back:

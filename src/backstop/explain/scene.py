@@ -186,7 +186,9 @@ class Scene:
         return self.mine.default_since_ns + self.rules.closeout.deadline_ns
 
     def waits_for(self, market: int) -> bool:
-        """Return whether the account is in default and holds lots of a market, or with NONE of any."""
+        """Return whether the account is in default and holds lots of a market, or with NONE of
+        any.
+        """
         held = [lots for number, (lots, _) in self.mine.positions.items() if market in (NONE, number)]
         return self.mine.in_default and any(held)
 
@@ -235,7 +237,9 @@ class Scene:
         return int(order.id) == order_id and int(order.kind) == TAKEOVER_OFFER
 
     def caps(self, market: int) -> Caps:
-        """Return the caps on notional, with what was ordered in this interval before this effect."""
+        """Return the caps on notional, with what was ordered in this interval before this
+        effect.
+        """
         engine, rules = self.state.engine[0], self.rules
         present = int(engine.now_ns) // int(self.state.rules[0].cap_interval_ns)
         columns, row = self.state.columns, self.state.markets[market]

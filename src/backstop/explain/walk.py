@@ -257,7 +257,9 @@ class Walk:
             self.told(scene.account, decision, scene)
 
     def _follow(self, scenes: list[Scene], decisions: list[Decision]) -> None:
-        """Go through the effects: what each means for those whom it concerns, then what it changes."""
+        """Go through the effects: what each means for those whom it concerns, then what it
+        changes.
+        """
         rows, effects, shared = scenes[0].rows, scenes[0].effects, scenes[0].shared
         concerned: dict[int, list[tuple[Scene, Decision]]] = {}
         for scene, decision in zip(scenes, decisions, strict=True):

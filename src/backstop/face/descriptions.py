@@ -1,4 +1,6 @@
-"""What each column of a run's tables says; stands in the Arrow schema as ``description`` of the field."""
+"""What each column of a run's tables says; stands in the Arrow schema as ``description`` of the
+field.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The effects of a run as Arrow: all of them with the columns of a row, or those of one kind with its own fields."""
+"""The effects of a run as Arrow: all of them with the columns of a row, or those of one kind with
+its own fields.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,12 @@ _INTEGERS = ("account", "other", "lots", "price_ticks", "amount", "value")
 
 
 def effects_reader(venue: Venue, batches: Iterator[Batch]) -> pyarrow.RecordBatchReader:
-    """Return effects as Arrow, batch by batch: seq, time, kind, code, code_name, market, then integers.
+    """Return effects as Arrow, batch by batch: seq, time, kind, code, code_name, market, then
+    integers.
 
-    What an integer counts is declared by the kind of its row (``backstop.core.kinds``); ``effects_reader_of`` gives
-    one kind with its own columns. Metadata of the schema: ``asset``, ``asset_decimals``.
+    What an integer counts is declared by the kind of its row (``backstop.core.kinds``);
+    ``effects_reader_of`` gives one kind with its own columns. Metadata of the schema: ``asset``,
+    ``asset_decimals``.
     """
     arrow = arrow_module()
     kinds = [member.name.lower() for member in EffectKind]
@@ -63,9 +67,11 @@ def effects_reader(venue: Venue, batches: Iterator[Batch]) -> pyarrow.RecordBatc
 
 
 def effects_reader_of(venue: Venue, batches: Iterator[Batch], kind: EffectKind) -> pyarrow.RecordBatchReader:
-    """Return the effects of one kind as Arrow, batch by batch: seq, time, then the fields that the kind declares.
+    """Return the effects of one kind as Arrow, batch by batch: seq, time, then the fields that the
+    kind declares.
 
-    A market is its symbol, a code its name, everything else an integer. Metadata of a field: ``unit``, ``description``.
+    A market is its symbol, a code its name, everything else an integer. Metadata of a field:
+    ``unit``, ``description``.
     """
     arrow = arrow_module()
     view = EFFECT_VIEWS[kind]
@@ -113,7 +119,9 @@ def _worded(arrow: Any, places: NDArray[Any], names: list[str]) -> Any:
 
 
 def _words_of(field: AnyField, venue: Venue) -> Callable[[NDArray[np.int64]], tuple[NDArray[Any], list[str]]] | None:
-    """Return what turns a field's numbers into places and names, or None where they stay numbers."""
+    """Return what turns a field's numbers into places and names, or None where they stay
+    numbers.
+    """
     if field.unit == Unit.MARKET:
         symbols = [market.symbol for market in venue.markets]
         return lambda numbers: (numbers, symbols)
@@ -126,7 +134,9 @@ def _words_of(field: AnyField, venue: Venue) -> Callable[[NDArray[np.int64]], tu
 
 
 def _code_names() -> tuple[list[str], dict[int, NDArray[np.int32]]]:
-    """Return every name that the column ``code`` can have, and for each kind the place of the name of each code."""
+    """Return every name that the column ``code`` can have, and for each kind the place of the name
+    of each code.
+    """
     names: list[str] = []
     places: dict[int, NDArray[np.int32]] = {}
     for kind, view in EFFECT_VIEWS.items():

@@ -47,7 +47,9 @@ def _number(gathering: Gathering, market: str) -> int:
 
 
 def _band(axes: Any, envelope: Envelope, scale: float, shift: float, **style: Any) -> None:
-    """Draw an envelope: the last value of each span, and all that lay between its lowest and highest."""
+    """Draw an envelope: the last value of each span, and all that lay between its lowest and
+    highest.
+    """
     places = envelope.spans
     times = _times(envelope.grid, places)
     low, high, last = (column[places] * scale + shift for column in (envelope.low, envelope.high, envelope.last))
@@ -107,7 +109,9 @@ def fund(gathering: Gathering, ax: Axes | None) -> Axes:
 
 
 def waterfall(gathering: Gathering, ax: Axes | None) -> Axes:
-    """Draw the deficit, then what each stage paid of it, each bar from where the one before it ends."""
+    """Draw the deficit, then what each stage paid of it, each bar from where the one before it
+    ends.
+    """
     axes, tally, scale = _axes(ax), gathering.tally, 10.0**-gathering.venue.asset.decimals
     names, left, widths, colours = ["deficit"], [0], [tally.deficit_atoms], [_TOTAL]
     for row in tally.stages():
@@ -131,7 +135,9 @@ def waterfall(gathering: Gathering, ax: Axes | None) -> Axes:
 
 
 def ladder(gathering: Gathering, market: str, ax: Axes | None) -> Axes:
-    """Draw the notional that would be in default at each price of a market, before the run and after it."""
+    """Draw the notional that would be in default at each price of a market, before the run and
+    after it.
+    """
     number = _number(gathering, market)
     axes, venue = _axes(ax), gathering.venue
     tick, scale = float(venue.markets[number].price_tick), 10.0**-venue.asset.decimals

@@ -1,4 +1,6 @@
-"""A run from Python: ``replay`` makes a case and runs it, ``Run`` is what came of it, on its tape."""
+"""A run from Python: ``replay`` makes a case and runs it, ``Run`` is what came of it, on its
+tape.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ PathLike = str | Path
 
 
 class Run:
-    """What a replay came to. Its effects stay on its journal; tables are made when they are asked for.
+    """What a replay came to.
+
+    Its effects stay on its journal; tables are made when they are asked for.
 
     A journal that was not asked for lies in a temporary folder, and goes with this object.
     """
@@ -61,11 +65,15 @@ class Run:
         return self.result.digest
 
     def as_json(self) -> dict[str, Any]:
-        """Return the object that ``backstop replay --json`` prints; money is a decimal text with its asset."""
+        """Return the object that ``backstop replay --json`` prints; money is a decimal text with
+        its asset.
+        """
         return self.result.as_json()
 
     def batches(self) -> Iterator[Batch]:
-        """Yield the journal's batches: ``events`` and ``effects`` as NumPy rows, in order (fields: ``core.events``)."""
+        """Yield the journal's batches: ``events`` and ``effects`` as NumPy rows, in order (fields:
+        ``core.events``).
+        """
         with open_journal(self.journal) as journal:
             journal.check_head()
             yield from journal.batches()
@@ -73,8 +81,9 @@ class Run:
     def table(self, name: str = "stages") -> pyarrow.Table:
         """Return one of the run's tables as Arrow; money as decimals of the settlement asset.
 
-        ``stages``, ``defaulters``, ``counterparties`` (of ADL), ``markets``, ``refused``, ``ladder_before``, ``ladder_after``.
-        What a column says is the ``description`` in the metadata of its field: ``print(table.schema)`` shows all.
+        ``stages``, ``defaulters``, ``counterparties`` (of ADL), ``markets``, ``refused``,
+        ``ladder_before``, ``ladder_after``. What a column says is the ``description`` in the
+        metadata of its field: ``print(table.schema)`` shows all.
 
         Raises ``KeyError`` for another name, ``ImportError`` where pyarrow is not installed.
         """
@@ -84,15 +93,17 @@ class Run:
 
     @property
     def effects(self) -> pyarrow.Table:
-        """Every effect of the run, as Arrow, with the time of its event; integers stay integers (atoms, lots, ticks).
+        """Every effect of the run, as Arrow, with the time of its event; integers stay integers
+        (atoms, lots, ticks).
 
-        About 100 bytes of memory per effect; ``effects_reader`` gives them batch by batch. Raises ``ImportError``
-        where pyarrow is not installed.
+        About 100 bytes of memory per effect; ``effects_reader`` gives them batch by batch. Raises
+        ``ImportError`` where pyarrow is not installed.
         """
         return self.effects_reader().read_all()
 
     def effects_of(self, kind: str) -> pyarrow.Table:
-        """Return the effects of one kind (``"adl_fill"``) as Arrow, with the fields of that kind as columns.
+        """Return the effects of one kind (``"adl_fill"``) as Arrow, with the fields of that kind as
+        columns.
 
         ``unit`` and ``description`` of each column are in the metadata of its field.
 
@@ -101,7 +112,9 @@ class Run:
         return self.effects_reader(kind).read_all()
 
     def effects_reader(self, kind: str | None = None) -> pyarrow.RecordBatchReader:
-        """Return a reader of the effects, or of those of one kind, that holds one batch at a time."""
+        """Return a reader of the effects, or of those of one kind, that holds one batch at a
+        time.
+        """
         from backstop.face.effects import effects_reader, effects_reader_of
 
         if kind is None:
@@ -112,19 +125,23 @@ class Run:
         return effects_reader_of(self.venue, self.batches(), kinds[kind])
 
     def report(self, path: PathLike) -> Path:
-        """Write the report (one HTML page) and return its path. A report that is there is replaced; a link is followed.
+        """Write the report (one HTML page) and return its path.
 
-        Raises ``FileExistsError`` for any other file that is there, a device or a pipe, and other ``OSError``.
+        A report that is there is replaced; a link is followed.
+
+        Raises ``FileExistsError`` for any other file that is there, a device or a pipe, and other
+        ``OSError``.
         """
         facts = facts_of_result(self.result, self.title, self.command, self._names.accounts)
         write_report(path, self.gathering, facts if self._is_kept else replace(facts, journal=None))
         return Path(path)
 
     def plot_prices(self, market: str | None = None, ax: Axes | None = None) -> Axes:
-        """Draw the mark of one market (by symbol), or the change of all since the opening, in percent.
+        """Draw the mark of one market (by symbol), or the change of all since the opening, in
+        percent.
 
-        This and the other plots need matplotlib (extra ``plot``) and return their axes. Raises ``KeyError``
-        for a market that had no price.
+        This and the other plots need matplotlib (extra ``plot``) and return their axes. Raises
+        ``KeyError`` for a market that had no price.
         """
         from backstop.face import plots
 
@@ -149,7 +166,9 @@ class Run:
         return plots.waterfall(self.gathering, ax)
 
     def plot_ladder(self, market: str, ax: Axes | None = None) -> Axes:
-        """Draw a market's liquidation ladder before and after the run: notional in default, by price."""
+        """Draw a market's liquidation ladder before and after the run: notional in default, by
+        price.
+        """
         from backstop.face import plots
 
         return plots.ladder(self.gathering, market, ax)
@@ -192,15 +211,16 @@ def replay(
 ) -> Run:
     """Run a bundled crash (``scenario``) or recorded prices through the engine.
 
-    The arguments are those of ``backstop demo`` and ``backstop replay``, with the same defaults, and give
-    the same digest. ``venue`` is a ``Venue``, a path, or None for the bundled one. With ``prices`` come
-    either ``accounts`` and ``collateral``, or a ``population`` file; a scenario has the bundled population
-    unless another is named. Kernels are compiled first if that has not been done (under a minute, once;
-    progress on standard error). ``progress`` is called with (outside events done, of how many, time in ns).
+    The arguments are those of ``backstop demo`` and ``backstop replay``, with the same defaults,
+    and give the same digest. ``venue`` is a ``Venue``, a path, or None for the bundled one. With
+    ``prices`` come either ``accounts`` and ``collateral``, or a ``population`` file; a scenario has
+    the bundled population unless another is named. Kernels are compiled first if that has not been
+    done (under a minute, once; progress on standard error). ``progress`` is called with (outside
+    events done, of how many, time in ns).
 
-    Raises ``ValueError`` (``ConfigError``, ``FeedError``, ``PopulationError``, ``ScenarioError``) where a file
-    or a combination is refused, ``JournalError`` where the journal cannot be written, ``OverflowError``
-    where money would not fit in 64 bits.
+    Raises ``ValueError`` (``ConfigError``, ``FeedError``, ``PopulationError``, ``ScenarioError``)
+    where a file or a combination is refused, ``JournalError`` where the journal cannot be written,
+    ``OverflowError`` where money would not fit in 64 bits.
     """
     given = {
         name: value for name, value in locals().items() if name not in ("venue", "progress", "journal", "overwrite") and value is not None

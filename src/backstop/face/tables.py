@@ -139,7 +139,9 @@ TABLES: dict[str, Callable[[_Builder], dict[str, Any]]] = {
 
 
 def table_of(gathering: Gathering, names: Names, name: str) -> pyarrow.Table:
-    """Return a table by its name, each field with its ``description``; raise ``KeyError`` with those that there are."""
+    """Return a table by its name, each field with its ``description``; raise ``KeyError`` with
+    those that there are.
+    """
     if name not in TABLES:
         raise KeyError(f"unknown table {name!r}: must be one of {', '.join(TABLES)}")
     make = _Builder(gathering, names)

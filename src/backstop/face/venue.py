@@ -17,12 +17,18 @@ class Venue(config.Venue):
 
     @classmethod
     def load(cls, path: str | Path) -> Venue:
-        """Read a venue file (TOML). Raises ``ConfigError``, a ``ValueError`` with every problem found, or ``OSError``."""
+        """Read a venue file (TOML).
+
+        Raises ``ConfigError``, a ``ValueError`` with every problem found, or ``OSError``.
+        """
         return cls._of(config.load_venue(path))
 
     @classmethod
     def parse(cls, text: str) -> Venue:
-        """Read the text of a venue file. Raises ``ConfigError``, a ``ValueError`` with every problem found."""
+        """Read the text of a venue file.
+
+        Raises ``ConfigError``, a ``ValueError`` with every problem found.
+        """
         return cls._of(config.parse_venue(text))
 
     @classmethod

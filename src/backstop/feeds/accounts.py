@@ -71,7 +71,9 @@ class OpeningReport:
 
 @dataclass(frozen=True, slots=True)
 class AccountBook:
-    """Accounts with their owners, balances and positions, ids dense in order of first appearance."""
+    """Accounts with their owners, balances and positions, ids dense in order of first
+    appearance.
+    """
 
     accounts: tuple[str, ...]
     owners: tuple[str, ...]

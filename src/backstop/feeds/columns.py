@@ -186,7 +186,9 @@ def decimal_of(text: str) -> Decimal:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The steps that values of a column are counted in, one for each number (a market's, mostly)."""
+    """The steps that values of a column are counted in, one for each number (a market's,
+    mostly).
+    """
 
     #: Size of a step.
     step: tuple[Fraction, ...]
@@ -335,7 +337,9 @@ def _mantissas(
 def _parsed(
     table: Table, chunk: Chunk, name: str, column: Sequence[str | None], expected: str
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return texts as floats, which of them have too many digits for that, and which are missing."""
+    """Return texts as floats, which of them have too many digits for that, and which are
+    missing.
+    """
     missing = np.array([text is None for text in column], dtype=bool)
     texts = [text or "0" for text in column]
     lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))

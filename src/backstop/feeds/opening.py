@@ -162,7 +162,9 @@ def _maintenance(tiers: Sequence[Any], notional: int) -> int:
 
 
 def _lent(balance: int, exposures: list[tuple[int, int]]) -> int:
-    """Return the loan that keeps an account away from default while its positions open one by one."""
+    """Return the loan that keeps an account away from default while its positions open one by
+    one.
+    """
     equity, margin, lent = balance, 0, 0
     for gain, needed in exposures[:-1]:
         equity += gain

@@ -1,7 +1,10 @@
-"""What the pages of a Parquet column unpack to, by their own headers: the figures by which a reader allocates.
+"""What the pages of a Parquet column unpack to, by their own headers: the figures by which a reader
+allocates.
 
-The file's footer has sums of them, and whoever wrote the file wrote those too. A header is a Thrift struct in the compact protocol:
-<https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift>, ``PageHeader``.
+The file's footer has sums of them, and whoever wrote the file wrote those too. A header is a Thrift
+struct in the compact protocol:
+<https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift>,
+``PageHeader``.
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ _BOOLEANS, _BYTE, _INTEGERS, _DOUBLE, _BINARY, _LISTS, _MAP, _STRUCT = (1, 2), 3
 
 
 def page_sizes(content: bytes | memoryview, first: int, length: int) -> Iterator[int]:
-    """Yield what each page of a column unpacks to, from ``first`` on; it ends where no page follows, as a reader does."""
+    """Yield what each page of a column unpacks to, from ``first`` on; it ends where no page
+    follows, as a reader does.
+    """
     place, end = first, min(first + length, len(content))
     while 0 <= place < end:
         header = _Header(content, place)
@@ -33,7 +38,10 @@ def page_sizes(content: bytes | memoryview, first: int, length: int) -> Iterator
 
 
 class _Header:
-    """A struct that is read from ``place`` on. Raises ``IndexError`` and ``ValueError`` where it is none."""
+    """A struct that is read from ``place`` on.
+
+    Raises ``IndexError`` and ``ValueError`` where it is none.
+    """
 
     def __init__(self, content: bytes | memoryview, place: int) -> None:
         self._content = content

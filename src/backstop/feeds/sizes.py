@@ -1,7 +1,9 @@
-"""How large a packed file may become: what it says of its size is looked at before anything is unpacked.
+"""How large a packed file may become: what it says of its size is looked at before anything is
+unpacked.
 
-A few kilobytes can hold gigabytes of the same value. A file that grows so far when it is read is refused by its own figures: the lengths
-in the headers of its buffers, pages and rows, which the reader goes by too.
+A few kilobytes can hold gigabytes of the same value. A file that grows so far when it is read is
+refused by its own figures: the lengths in the headers of its buffers, pages and rows, which the
+reader goes by too.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from backstop.feeds.errors import FeedError
 
 __all__ = ["GROWTH_MAX", "UNPACKED_FREE", "Allowance", "message_size"]
 
-#: A file may hold so many bytes unpacked, whatever its own size, and so many times its own size beyond that.
+#: A file may hold so many bytes unpacked, whatever its own size, and so many times its own size
+#: beyond that.
 UNPACKED_FREE = 64 << 20
 GROWTH_MAX = 100
 
@@ -28,23 +31,28 @@ class Allowance:
         self._left = self._most = UNPACKED_FREE + GROWTH_MAX * path.stat().st_size
 
     def take(self, count: int) -> None:
-        """Count bytes that are about to be unpacked; raise ``FeedError`` where they are too many."""
+        """Count bytes that are about to be unpacked; raise ``FeedError`` where they are too
+        many.
+        """
         self._left -= count
         if self._left < 0 or count < 0:
             expected = f"must unpack to at most {self._most:,} bytes: {UNPACKED_FREE >> 20} MiB and {GROWTH_MAX} times its size"
             raise FeedError(self._path, "grows beyond all measure when it is unpacked", expected)
 
 
-# Arrow messages: a record batch says where its buffers lie, and a packed buffer begins with its length unpacked.
+# Arrow messages: a record batch says where its buffers lie, and a packed buffer begins with its
+# length unpacked.
 # <https://arrow.apache.org/docs/format/Columnar.html#serialization-and-interprocess-communication-ipc>
 
 _RECORD_BATCH, _DICTIONARY_BATCH = 3, 2
 
 
 def message_size(metadata: bytes, body: Any) -> int:
-    """Return what the record batch of a message unpacks to: its buffers, or 8 bytes for each of its values, whichever is more.
+    """Return what the record batch of a message unpacks to: its buffers, or 8 bytes for each of its
+    values, whichever is more.
 
-    ``body`` is what stands behind the metadata. A message without rows is 0. Raises ``ValueError`` where it is no message.
+    ``body`` is what stands behind the metadata. A message without rows is 0. Raises ``ValueError``
+    where it is no message.
     """
     message = _Table.root(metadata)
     kind = message.byte(1)

@@ -2,8 +2,8 @@
 columns.
 
 A CSV file stays text until a parser reads it, so that no digit is lost on the way. Parquet and
-Feather need pyarrow (the extra ``data``); CSV, also gzipped, needs nothing. What a file takes in memory is bounded by its
-size (``sizes``), whatever it says of itself.
+Feather need pyarrow (the extra ``data``); CSV, also gzipped, needs nothing. What a file takes in
+memory is bounded by its size (``sizes``), whatever it says of itself.
 """
 
 from __future__ import annotations
@@ -145,7 +145,9 @@ def _open_text(path: Path) -> TextIO:
 
 
 class _Lines:
-    """The lines of a text, no row of them beyond ``_ROW_MAX`` letters, and of a packed file no more than it may grow to."""
+    """The lines of a text, no row of them beyond ``_ROW_MAX`` letters, and of a packed file no more
+    than it may grow to.
+    """
 
     def __init__(self, path: Path, stream: TextIO) -> None:
         self._path, self._stream = path, stream
@@ -270,7 +272,10 @@ def _arrow_batches(table: Table, names: Sequence[str]) -> Iterator[Any]:
 
 
 def _feather_batches(table: Table, names: Sequence[str]) -> Iterator[Any]:
-    """Yield a Feather file's batches. It is read as the stream that it holds: each message was looked at before it is unpacked."""
+    """Yield a Feather file's batches.
+
+    It is read as the stream that it holds: each message was looked at before it is unpacked.
+    """
     arrow = _arrow(table.path)
     allowance = Allowance(table.path)
     with arrow.memory_map(str(table.path)) as source:
@@ -303,7 +308,10 @@ def _parquet_batches(table: Table, names: Sequence[str]) -> Iterator[Any]:
 
 
 def _check_pages(table: Table, metadata: Any, names: Sequence[str], allowance: Allowance) -> None:
-    """Count what the pages of these columns unpack to: by the footer, and by the pages themselves. Raises ``FeedError``."""
+    """Count what the pages of these columns unpack to: by the footer, and by the pages themselves.
+
+    Raises ``FeedError``.
+    """
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     columns = [group.column(number) for group in groups for number in range(group.num_columns)]
     wanted = [column for column in columns if column.path_in_schema in names]
@@ -366,7 +374,9 @@ def _arrow_chunks(table: Table, names: Sequence[str]) -> Iterator[Chunk]:
 
 
 def _column(table: Table, name: str, array: Any) -> tuple[Column, NDArray[np.bool_]]:
-    """Return an Arrow array as text, float64 or int64 (times: nanoseconds), and where it is null."""
+    """Return an Arrow array as text, float64 or int64 (times: nanoseconds), and where it is
+    null.
+    """
     arrow = _arrow(table.path)
     types, compute = arrow.types, __import__("pyarrow.compute").compute
     try:
@@ -415,7 +425,9 @@ def _refuse_long(table: Table, name: str, array: Any) -> None:
 
 
 def _shared_texts(array: Any) -> tuple[Column, NDArray[np.bool_]]:
-    """Return the texts of a dictionary array, each of them once in memory, and where there is none."""
+    """Return the texts of a dictionary array, each of them once in memory, and where there is
+    none.
+    """
     texts = [None if text is None else text.strip() or None for text in array.dictionary.to_pylist()]
     absent = np.asarray(array.is_null().to_numpy(zero_copy_only=False), dtype=bool)
     return [None if place is None else texts[place] for place in array.indices.to_pylist()], absent

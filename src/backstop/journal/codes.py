@@ -1,7 +1,8 @@
-"""What the numbers in a journal's rows stand for, written beside them: kinds, causes, ledger accounts.
+"""What the numbers in a journal's rows stand for, written beside them: kinds, causes, ledger
+accounts.
 
-A later version may number them otherwise. It then reads an older journal's rows and chain, and says that it
-cannot put their numbers into words, or compare them with its own.
+A later version may number them otherwise. It then reads an older journal's rows and chain, and says
+that it cannot put their numbers into words, or compare them with its own.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def present_codes() -> str:
 
 
 def codes_agree(written: str) -> bool:
-    """Return whether every code that a journal knows means the same today; today there may be more."""
+    """Return whether every code that a journal knows means the same today; today there may be
+    more.
+    """
     try:
         tables, present = json.loads(written), json.loads(present_codes())
         return bool(tables) and all(present[table].get(name) == code for table, codes in tables.items() for name, code in codes.items())

@@ -10,7 +10,10 @@ __all__ = ["DIFFERENCES", "READ_ERRORS", "Finding", "FindingCode", "JournalDamag
 
 
 class FindingCode(IntEnum):
-    """Kind of a finding. Those of ``DIFFERENCES`` say that a sound record is not what the engine does."""
+    """Kind of a finding.
+
+    Those of ``DIFFERENCES`` say that a sound record is not what the engine does.
+    """
 
     #: The file could not be read: permission, device, lock.
     UNREADABLE = 1
@@ -82,15 +85,17 @@ class JournalDamaged(Exception):
         self.finding = finding
 
 
-#: What reading a damaged file raises: SQLite's own errors; one whose message quotes bytes that are no
-#: text; a length that no memory holds.
+#: What reading a damaged file raises: SQLite's own errors; one whose message quotes bytes that are
+#: no text; a length that no memory holds.
 READ_ERRORS = (sqlite3.Error, UnicodeDecodeError, MemoryError)
 
 _DEVICE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PERM)
 
 
 def finding_of(error: Exception, place: str) -> Finding:
-    """Return what one of ``READ_ERRORS`` says about the file: the device failed, or the bytes are wrong."""
+    """Return what one of ``READ_ERRORS`` says about the file: the device failed, or the bytes are
+    wrong.
+    """
     if isinstance(error, UnicodeDecodeError):
         return Finding(FindingCode.PAGES, place, "damaged: its schema is no text")
     extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)

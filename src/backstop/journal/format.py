@@ -1,7 +1,7 @@
 """The format of a journal, byte for byte: tables, row layouts and what each hash covers.
 
-docs/reference/journal.md says the same in prose. A change here is a new ``SCHEMA_VERSION``; journals of
-every earlier one stay readable.
+docs/reference/journal.md says the same in prose. A change here is a new ``SCHEMA_VERSION``;
+journals of every earlier one stay readable.
 """
 
 from __future__ import annotations
@@ -41,10 +41,11 @@ __all__ = [
 #: "back": tells a journal from any other SQLite file.
 APPLICATION_ID = 0x6261636B
 SCHEMA_VERSION = 2
-#: Number of the encoding that ``core.state.state_digest`` hashes: one more whenever docs/rules.md, section 12, changes.
-#: Digests of another encoding are not compared; the effects are.
+#: Number of the encoding that ``core.state.state_digest`` hashes: one more whenever docs/rules.md,
+#: section 12, changes. Digests of another encoding are not compared; the effects are.
 DIGEST_ENCODING = 3
-#: Larger pages spill out of the processor's near caches, smaller ones are more to note; measured with ``benchmarks.p5_durable``.
+#: Larger pages spill out of the processor's near caches, smaller ones are more to note; measured
+#: with ``benchmarks.p5_durable``.
 PAGE_BYTES = 16384
 #: Bytes of one event, and of one effect.
 ROW_BYTES = 64
@@ -86,9 +87,11 @@ SCHEMA = SCHEMAS[SCHEMA_VERSION]
 
 
 def unsynced_max(page_bytes: int) -> int:
-    """Return how many batches may stand in the log before the first of them is synced: one that is being synced, one that is being written.
+    """Return how many batches may stand in the log before the first of them is synced: one that is
+    being synced, one that is being written.
 
-    One only in a journal that an earlier release began, by its page size: so it was then, and so it is kept.
+    One only in a journal that an earlier release began, by its page size: so it was then, and so it
+    is kept.
     """
     return 1 if page_bytes == _PAGE_BYTES_OLD else 2
 
@@ -97,7 +100,9 @@ Seqs = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 def stranger_of(owners: Seqs, seqs: Seqs) -> int | None:
-    """Return the first of ``owners`` (seqs of effects) that is not among the ``seqs`` of events; None if all are."""
+    """Return the first of ``owners`` (seqs of effects) that is not among the ``seqs`` of events;
+    None if all are.
+    """
     if not len(owners):
         return None
     if int(seqs[-1]) - int(seqs[0]) == len(seqs) - 1 and np.all(seqs[1:] > seqs[:-1]):  # every number between is one
@@ -144,7 +149,8 @@ def _encoded(text: str) -> bytes:
 
 
 def names_hash(names: Iterable[tuple[str | bytes, int, str | bytes]]) -> str:
-    """Return the SHA-256 (hex) of (kind, id, name), which come ordered by kind and id; texts may come encoded.
+    """Return the SHA-256 (hex) of (kind, id, name), which come ordered by kind and id; texts may
+    come encoded.
 
     A journal has two names per account, so this is written for speed.
     """
@@ -159,7 +165,9 @@ def names_hash(names: Iterable[tuple[str | bytes, int, str | bytes]]) -> str:
 
 
 def start_chain(entries: Mapping[str, str]) -> bytes:
-    """Return the chain before the first batch: it covers every entry of the manifest, in order of key."""
+    """Return the chain before the first batch: it covers every entry of the manifest, in order of
+    key.
+    """
     digest = hashlib.sha256(_prefixed(_START))
     for key, value in sorted((_encoded(key), _encoded(value)) for key, value in entries.items()):
         digest.update(_prefixed(key) + _prefixed(value))
@@ -167,7 +175,9 @@ def start_chain(entries: Mapping[str, str]) -> bytes:
 
 
 def batch_chain(previous: bytes, events: Data, effects: Data, digest: str | None, snapshot: bytes | None = None, *, schema: int) -> bytes:
-    """Return the chain after a batch; ``snapshot`` is the hash of the one taken after it (from schema 2 on)."""
+    """Return the chain after a batch; ``snapshot`` is the hash of the one taken after it (from
+    schema 2 on).
+    """
     chain = hashlib.sha256(previous)
     parts: tuple[Data, ...] = (events, effects, _encoded(digest or ""))
     for data in parts if schema < 2 else (*parts, snapshot or b""):
@@ -186,6 +196,8 @@ def snapshot_hash(parts: Iterable[Data]) -> bytes:
 
 
 def end_chain(previous: bytes, batches: int, events: int, effects: int, digest: str | None) -> bytes:
-    """Return the chain of the end mark: who keeps these 32 bytes elsewhere can tell any other journal from this one."""
+    """Return the chain of the end mark: who keeps these 32 bytes elsewhere can tell any other
+    journal from this one.
+    """
     counts = _number(batches) + _number(events) + _number(effects)
     return hashlib.sha256(previous + _prefixed(_END) + counts + _prefixed(_encoded(digest or ""))).digest()

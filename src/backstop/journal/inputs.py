@@ -1,4 +1,6 @@
-"""The files that a run read, by hash: what a manifest says of them, and whether a file is still the one that was read."""
+"""The files that a run read, by hash: what a manifest says of them, and whether a file is still the
+one that was read.
+"""
 
 from __future__ import annotations
 
@@ -43,9 +45,11 @@ def input_files(details: Mapping[str, str], noun: str) -> list[str]:
 
 
 def check_inputs(details: Mapping[str, str], given: Mapping[str, Sequence[Path]]) -> list[Finding]:
-    """Compare files with the hashes that the manifest has of what the run read; return what differs.
+    """Compare files with the hashes that the manifest has of what the run read; return what
+    differs.
 
-    ``given``: the files by noun (of ``INPUTS``), in the order in which the run read them. Raises ``OSError``.
+    ``given``: the files by noun (of ``INPUTS``), in the order in which the run read them. Raises
+    ``OSError``.
     """
     findings: list[Finding] = []
     for noun, paths in given.items():

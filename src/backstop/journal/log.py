@@ -1,7 +1,9 @@
-"""What SQLite would leave out of a write-ahead log without a word: bytes after its last whole transaction.
+"""What SQLite would leave out of a write-ahead log without a word: bytes after its last whole
+transaction.
 
-SQLite ends a log at the first frame whose checksum is wrong. That is right after a power cut, and it would
-hide that a disk lost what it had promised to keep. So the log is read here as well, by its published
+SQLite ends a log at the first frame whose checksum is wrong. That is right after a power cut, and
+it would hide that a disk lost what it had promised to keep. So the log is read here as well, by its
+published
 format: <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
 """
 
@@ -24,7 +26,8 @@ _HEADER_BYTES = 32
 _FRAME_BYTES = 24
 #: The last bit says in which order of bytes the checksum reads its words.
 LOG_MAGICS = (0x377F0682, 0x377F0683)
-#: A log begins anew this often at most: frames whose first salt is lower by less are left from an earlier round.
+#: A log begins anew this often at most: frames whose first salt is lower by less are left from an
+#: earlier round.
 _ROUNDS_MAX = 1 << 24
 _WORD = 1 << 32
 
@@ -39,7 +42,8 @@ class LogState(NamedTuple):
     #: Transactions whose last frame is among them.
     torn_commits: int = 0
     header_is_damaged: bool = False
-    #: Batches that may have waited for their sync when the run died: of more torn ones, one was acknowledged.
+    #: Batches that may have waited for their sync when the run died: of more torn ones, one was
+    #: acknowledged.
     unsynced_max: int = 1
 
     @property
@@ -60,7 +64,9 @@ class LogState(NamedTuple):
 
 
 def log_of(path: Path) -> Path:
-    """Return where SQLite keeps the log of a journal: beside the file itself, whatever links lead there."""
+    """Return where SQLite keeps the log of a journal: beside the file itself, whatever links lead
+    there.
+    """
     return Path(f"{os.path.realpath(path)}-wal")
 
 
@@ -73,7 +79,9 @@ def log_finding(path: Path) -> Finding | None:
 
 
 def read_log(path: Path) -> LogState:
-    """Read a log's frames, one at a time, and compare each checksum; a log that is not there, or empty, is sound. Raises ``OSError``."""
+    """Read a log's frames, one at a time, and compare each checksum; a log that is not there, or
+    empty, is sound. Raises ``OSError``.
+    """
     try:
         with path.open("rb") as file:
             return _read(file)
@@ -105,7 +113,9 @@ def _read(file: BinaryIO) -> LogState:
 
 
 def _rest(file: BinaryIO, salts: bytes, size: int) -> LogState:
-    """Judge the frames after the last whole transaction: left from an earlier round of the log, or torn."""
+    """Judge the frames after the last whole transaction: left from an earlier round of the log, or
+    torn.
+    """
     torn = commits = 0
     while frame := file.read(size):
         age = (_big(salts, 0) - _big(frame, 8)) % _WORD
@@ -123,8 +133,8 @@ def _big(data: bytes, place: int) -> int:
 def _checksum(before: tuple[int, int], data: bytes, order: str) -> tuple[int, int]:
     """Return SQLite's running checksum after ``data``, whose length is a multiple of 8.
 
-    It takes words two by two, ``s0 += x + s1; s1 += y + s0``. That is linear, so each word's weight in
-    the result is known beforehand and one sum does it.
+    It takes words two by two, ``s0 += x + s1; s1 += y + s0``. That is linear, so each word's weight
+    in the result is known beforehand and one sum does it.
     """
     words = np.frombuffer(data, dtype=order).astype(np.uint32).reshape(-1, 2)
     weights, ahead = _weights(len(words))

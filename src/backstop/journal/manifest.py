@@ -34,7 +34,10 @@ class Names(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """The terms of a run. All that a replay needs stands here, so that a journal needs no other file."""
+    """The terms of a run.
+
+    All that a replay needs stands here, so that a journal needs no other file.
+    """
 
     #: The venue file as it was read, and the hash that ``backstop.config`` gives it.
     venue_text: str
@@ -45,13 +48,16 @@ class Manifest(NamedTuple):
     seed: int | None = None
     #: A state digest stands after every so many batches; 0: at the end only.
     digest_every: int = 64
-    #: A snapshot stands after every so many batches; 0: none. Only the newest ``snapshots_kept`` are kept.
+    #: A snapshot stands after every so many batches; 0: none. Only the newest ``snapshots_kept``
+    #: are kept.
     snapshot_every: int = 64
     snapshots_kept: int = 2
     code_version: str = __version__
-    #: Hash of the code that decides what an event does; empty: a journal of schema 1, which does not say.
+    #: Hash of the code that decides what an event does; empty: a journal of schema 1, which does
+    #: not say.
     source_hash: str = present_source()
-    #: What the numbers in its rows stand for (``backstop.journal.codes``); empty: schema 1 does not say.
+    #: What the numbers in its rows stand for (``backstop.journal.codes``); empty: schema 1 does not
+    #: say.
     codes: str = present_codes()
     #: Number of the encoding that its state digests hash.
     digest_encoding: int = DIGEST_ENCODING

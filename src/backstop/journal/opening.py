@@ -20,9 +20,11 @@ _HEADER_BYTES = 100
 
 
 def connect(path: Path) -> tuple[sqlite3.Connection, int]:
-    """Open the file read-only and see that it is a journal that this version reads; return its schema version too.
+    """Open the file read-only and see that it is a journal that this version reads; return its
+    schema version too.
 
-    Raises ``FileNotFoundError`` or ``IsADirectoryError``, and ``JournalDamaged`` for any other reason.
+    Raises ``FileNotFoundError`` or ``IsADirectoryError``, and ``JournalDamaged`` for any other
+    reason.
     """
     if not path.exists():
         raise FileNotFoundError(f"journal `{path}` does not exist")
@@ -51,7 +53,9 @@ def _close(connection: sqlite3.Connection | None) -> None:
 
 
 def check_header(path: Path, place: str) -> None:
-    """See that the file begins as SQLite's do and is as long as it says; raise ``JournalDamaged`` if not."""
+    """See that the file begins as SQLite's do and is as long as it says; raise ``JournalDamaged``
+    if not.
+    """
     try:
         with path.open("rb") as file:
             header = file.read(_HEADER_BYTES)

@@ -1,8 +1,9 @@
 """The place of a journal: what stands there, and how a new journal takes it.
 
-A new journal is built beside its place. It is put there, under a lock, when its head is whole and on the disk:
-from then on a killed run can be resumed. So a kill leaves the old journal or a new one that can be resumed, and
-never a part of either. This module knows files and SQLite's companions of them, not batches.
+A new journal is built beside its place. It is put there, under a lock, when its head is whole and
+on the disk: from then on a killed run can be resumed. So a kill leaves the old journal or a new one
+that can be resumed, and never a part of either. This module knows files and SQLite's companions of
+them, not batches.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ __all__ = ["Place", "Standing", "companions_of", "standing_at"]
 
 SQLITE_MAGIC = b"SQLite format 3\x00"
 _HEADER_BYTES = 100
-#: In SQLite's header: how the file is written (1: rollback journal, 2: log), and where the application's number stands.
+#: In SQLite's header: how the file is written (1: rollback journal, 2: log), and where the
+#: application's number stands.
 _WRITE_VERSION, _ROLLBACK = 18, 1
 _APPLICATION = slice(68, 72)
 #: A rollback journal begins so; after it, at 16, stand the pages that the file had before.
@@ -43,7 +45,8 @@ class Standing(Enum):
     """What stands at a place."""
 
     NOTHING = "nothing"
-    #: An empty file, or a journal whose run was killed before its head was written: nobody was told that it is there.
+    #: An empty file, or a journal whose run was killed before its head was written: nobody was told
+    #: that it is there.
     HEADLESS = "headless"
     JOURNAL = "journal"
     #: Anything else: another file, a folder, a device, a pipe, a socket.
@@ -51,7 +54,9 @@ class Standing(Enum):
 
 
 def companions_of(path: Path) -> tuple[Path, ...]:
-    """Return what SQLite may keep beside a journal, by absolute path: beside the file itself, whatever links lead there."""
+    """Return what SQLite may keep beside a journal, by absolute path: beside the file itself,
+    whatever links lead there.
+    """
     place = os.path.realpath(path)
     return tuple(Path(f"{place}{end}") for end in ("-wal", "-shm", "-journal"))
 
@@ -90,7 +95,9 @@ def _start_of(path: Path, count: int) -> bytes:
 
 
 def _has_no_head(path: Path, rollback: Path) -> bool:
-    """Return whether the transaction that makes the tables never ended, in a file that is not yet written ahead."""
+    """Return whether the transaction that makes the tables never ended, in a file that is not yet
+    written ahead.
+    """
     begun = _start_of(rollback, _ROLLBACK_PAGES.stop)
     if begun.startswith(_ROLLBACK_MAGIC) and len(begun) == _ROLLBACK_PAGES.stop:
         return int.from_bytes(begun[_ROLLBACK_PAGES], "big") <= 1  # no table fits in one page
@@ -110,15 +117,18 @@ class Place:
     def __init__(self, path: str | Path) -> None:
         #: As it was given: messages name it so.
         self.path = Path(path)
-        #: The file itself, links followed, and where a new one is built. Whatever stands at the latter is left from a killed run.
+        #: The file itself, links followed, and where a new one is built. Whatever stands at the
+        #: latter is left from a killed run.
         self.file = Path(os.path.realpath(path))
         self.new = self.file.with_name(f".{self.file.name}.new")
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Let no other process begin, replace or take up a journal in this folder meanwhile: a matter of moments.
+        """Let no other process begin, replace or take up a journal in this folder meanwhile: a
+        matter of moments.
 
-        Raises ``JournalError`` where another does not end, and ``OSError`` where there is no such folder.
+        Raises ``JournalError`` where another does not end, and ``OSError`` where there is no such
+        folder.
         """
         if sys.platform == "win32":
             yield
@@ -147,19 +157,23 @@ class Place:
     def check(self, *, overwrite: bool, resume: bool = False) -> None:
         """See that a new journal may be put here; nothing is touched.
 
-        ``overwrite`` allows it in the place of a journal, ``resume`` in that of one without a head. Raises ``JournalError`` for
-        whatever else stands there, and where another process writes to it.
+        ``overwrite`` allows it in the place of a journal, ``resume`` in that of one without a head.
+        Raises ``JournalError`` for whatever else stands there, and where another process writes to
+        it.
         """
         with self._unwritten(overwrite=overwrite, resume=resume):
             pass
 
     @contextmanager
     def _unwritten(self, *, overwrite: bool, resume: bool) -> Iterator[None]:
-        """Check the place, and hold the log of the journal that stands there, so that nobody takes it up meanwhile."""
+        """Check the place, and hold the log of the journal that stands there, so that nobody takes
+        it up meanwhile.
+        """
         log = log_of(self.path)
         handle: int | None = None
         try:
-            # First of all: to open and close the file would drop the locks that SQLite has on it, were the writer in this process.
+            # First of all: to open and close the file would drop the locks that SQLite has on it,
+            # were the writer in this process.
             if log.is_file():
                 handle = os.open(log, os.O_RDWR)
                 hold(handle, "another process writes to it")
@@ -191,7 +205,9 @@ class Place:
         return JournalError(f"journal `{self.path}` cannot be {verb}: {reason_of(error)}")
 
     def _check_companions(self) -> None:
-        """See that what stands beside a journal that is not there is SQLite's: it will be removed."""
+        """See that what stands beside a journal that is not there is SQLite's: it will be
+        removed.
+        """
         starts = ([magic.to_bytes(4, "big") for magic in LOG_MAGICS], [_INDEX_VERSION.to_bytes(4, sys.byteorder)], [_ROLLBACK_MAGIC])
         for companion, known in zip(companions_of(self.path), starts, strict=True):
             if not os.path.lexists(companion):
@@ -204,8 +220,9 @@ class Place:
     def replaced(self, *, overwrite: bool, resume: bool = False) -> Iterator[Path]:
         """Give the path at which to build the new journal; put it in its place when that is done.
 
-        ``held`` must hold the folder. What is built must be one whole file, on the disk. Raises what ``check`` raises, and
-        ``JournalError`` where the old journal cannot be replaced; it is then as it was.
+        ``held`` must hold the folder. What is built must be one whole file, on the disk. Raises
+        what ``check`` raises, and ``JournalError`` where the old journal cannot be replaced; it is
+        then as it was.
         """
         with self._unwritten(overwrite=overwrite, resume=resume):
             self.sweep()
@@ -224,8 +241,9 @@ class Place:
     def _swap(self) -> None:
         """Let the new file take the place of the old one.
 
-        The old one is made whole without its log first: a log of the old journal must never stand beside the new one, and
-        the old one must not lose its batches if the process dies between the two steps.
+        The old one is made whole without its log first: a log of the old journal must never stand
+        beside the new one, and the old one must not lose its batches if the process dies between
+        the two steps.
         """
         try:
             self._settle()
@@ -239,7 +257,8 @@ class Place:
     def _settle(self) -> None:
         """Make the old journal whole without its companions.
 
-        Its log is moved into it; a transaction that never ended is undone. Where that fails for damage, the file has no more to lose.
+        Its log is moved into it; a transaction that never ended is undone. Where that fails for
+        damage, the file has no more to lose.
         """
         log, _, rollback = companions_of(self.path)
         if not self.file.exists() or not (_start_of(log, 1) or _start_of(rollback, 1)):

@@ -143,7 +143,8 @@ class Reader:
     def names(self) -> Names:
         """Return what people call the accounts and owners.
 
-        Raises ``JournalDamaged`` where they cannot be read, or one is missing: every name after it would be another's.
+        Raises ``JournalDamaged`` where they cannot be read, or one is missing: every name after it
+        would be another's.
         """
         named: dict[str, list[str]] = {"account": [], "owner": []}
         try:
@@ -169,7 +170,9 @@ class Reader:
         self._check_length()
 
     def _check_length(self) -> None:
-        """See that nothing stands behind the last page of a file without a log: SQLite itself does not look there."""
+        """See that nothing stands behind the last page of a file without a log: SQLite itself does
+        not look there.
+        """
         if log_of(self.path).exists():
             return
         try:
@@ -191,7 +194,9 @@ class Reader:
             self._found(finding)
 
     def check_head(self, *, with_names: bool = True) -> bool:
-        """See that manifest and names are those that the chain starts from; return whether the manifest is."""
+        """See that manifest and names are those that the chain starts from; return whether the
+        manifest is.
+        """
         if with_names:
             self._check_names()
         if self.entries["schema_version"] != str(self.schema):
@@ -206,7 +211,8 @@ class Reader:
         return True
 
     def start_after(self, number: int, seq: int) -> bool:
-        """Let ``batches`` begin after this one, whose chain is taken as recorded; return whether it could be read.
+        """Let ``batches`` begin after this one, whose chain is taken as recorded; return whether it
+        could be read.
 
         ``seq`` is the highest up to there.
         """
@@ -217,7 +223,9 @@ class Reader:
         return True
 
     def batch(self, number: int) -> Batch | None:
-        """Return one batch by its number, checked against the one before it; None if it cannot be read."""
+        """Return one batch by its number, checked against the one before it; None if it cannot be
+        read.
+        """
         before = self._fetch(number - 1) if number > 1 else None
         chain = self._start.chain if number == 1 and self._start is not None else before.chain if before is not None else None
         self._chain = chain if _is_chain(chain) else None
@@ -232,7 +240,9 @@ class Reader:
         return list(self._numbers())
 
     def snapshot_parts(self, number: int) -> list[bytes] | None:
-        """Return the parts of the snapshot after a batch, or None where they cannot be read; empty if it is not there."""
+        """Return the parts of the snapshot after a batch, or None where they cannot be read; empty
+        if it is not there.
+        """
         query = "SELECT place, part FROM snapshots WHERE place >= ? AND place < ? ORDER BY place"
         try:
             rows = self._connection.execute(query, (number * PARTS_MAX, (number + 1) * PARTS_MAX)).fetchall()
@@ -257,7 +267,8 @@ class Reader:
         return [number for (number,) in rows]
 
     def check_snapshots(self) -> Iterator[tuple[int, list[bytes]]]:
-        """See that the snapshots that the batches read name are there, whole, and no others; yield (batch, parts) of each that is.
+        """See that the snapshots that the batches read name are there, whole, and no others; yield
+        (batch, parts) of each that is.
 
         Only the newest that the manifest says are kept need to be there.
         """
@@ -329,7 +340,8 @@ class Reader:
     def end_finding(self, held: tuple[int, int, int], chain: bytes, digest: str) -> Finding | None:
         """Return what the end mark does not agree with, or None.
 
-        ``held``: the batches, events and effects that there are; ``chain`` is that of the last batch, ``digest`` that of a replay.
+        ``held``: the batches, events and effects that there are; ``chain`` is that of the last
+        batch, ``digest`` that of a replay.
         """
         end = self._end
         if end is None:
@@ -391,7 +403,9 @@ class Reader:
         return Batch(raw.number, events, effects, digest, snapshot, len(self.findings) == found)
 
     def _check_chain(self, raw: _Raw, place: str) -> None:
-        """Compare with what the chain of the batch before gives, as recorded: one damaged batch is one finding."""
+        """Compare with what the chain of the batch before gives, as recorded: one damaged batch is
+        one finding.
+        """
         hashable = isinstance(raw.events, bytes) and isinstance(raw.effects, bytes) and (raw.digest is None or isinstance(raw.digest, str))
         hashable = hashable and (raw.snapshot is None or isinstance(raw.snapshot, bytes))
         known = _is_chain(raw.chain)
@@ -424,7 +438,9 @@ class Reader:
             self._find(FindingCode.SEQ, place, f"effect of seq {stranger}, which is not among its events")
 
     def _check_ascending(self, seqs: Any, effects: EffectArray, place: str) -> None:
-        """The same where every event is after the one before, as it should be: no sorting is needed."""
+        """The same where every event is after the one before, as it should be: no sorting is
+        needed.
+        """
         self._check_owners(seqs, effects, place)
         refused = int(np.count_nonzero(RefusalEffect[Columns](effects).reason == Reject.SEQ_NOT_AFTER))
         if refused:
@@ -490,7 +506,8 @@ def _frame_fault(raw: _Raw) -> str:
 def open_journal(path: str | Path) -> Reader:
     """Open a journal for reading.
 
-    Raises ``FileNotFoundError`` or ``IsADirectoryError``, and ``JournalDamaged`` if it cannot be read as one.
+    Raises ``FileNotFoundError`` or ``IsADirectoryError``, and ``JournalDamaged`` if it cannot be
+    read as one.
     """
     path = Path(path)
     connection, schema = connect(path)

@@ -1,9 +1,11 @@
-"""Gathering the engine's events and effects into batches of 1,000 events or more, and writing them meanwhile.
+"""Gathering the engine's events and effects into batches of 1,000 events or more, and writing them
+meanwhile.
 
-The driver hands over what one ``step`` consumed; the recorder decides when a batch is whole, and adds a state
-digest and a snapshot where the manifest declares them. While the engine goes on, one thread chains a batch,
-one writes the batch before, and one syncs the batch before that. What ``record`` took is not durable:
-acknowledge nothing to anybody before ``flush`` returned, or ``journal.events`` has come as far.
+The driver hands over what one ``step`` consumed; the recorder decides when a batch is whole, and
+adds a state digest and a snapshot where the manifest declares them. While the engine goes on, one
+thread chains a batch, one writes the batch before, and one syncs the batch before that. What
+``record`` took is not durable: acknowledge nothing to anybody before ``flush`` returned, or
+``journal.events`` has come as far.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ __all__ = ["BATCH_EVENTS", "Recorder"]
 BATCH_EVENTS = 1_000
 #: Effects after which a batch is written, however few events brought them.
 BATCH_EFFECTS = 1_000_000
-#: Batches that may be under way to the disk, one a stage and one that waits; then the engine waits for them.
+#: Batches that may be under way to the disk, one a stage and one that waits; then the engine waits
+#: for them.
 _AHEAD_MAX = 4
 
 
@@ -63,7 +66,8 @@ class Recorder:
         self._is_ended = False
 
     def record(self, events: EventArray, effects: EffectArray) -> None:
-        """Take events that were applied whole, with all their effects; the state must stand right after them.
+        """Take events that were applied whole, with all their effects; the state must stand right
+        after them.
 
         The rows are copied. Raises ``JournalError`` if this or an earlier batch cannot be written.
         """
@@ -90,7 +94,9 @@ class Recorder:
         return digest
 
     def abandon(self) -> None:
-        """Let what is being written end, and close the file without an end mark, as a run that failed does."""
+        """Let what is being written end, and close the file without an end mark, as a run that
+        failed does.
+        """
         self._end()
         self.journal.abandon()
 
@@ -147,7 +153,9 @@ class Recorder:
             raise
 
     def _wait(self, left: int) -> None:
-        """Wait until at most ``left`` batches are under way; the first error is raised, and again by every later call."""
+        """Wait until at most ``left`` batches are under way; the first error is raised, and again
+        by every later call.
+        """
         while len(self._under_way) > left:
             try:
                 self._under_way[0].result().result().result()

@@ -1,8 +1,9 @@
-"""Events and effects as records with names, for programs: JSON objects, their JSON Schemas, and the page of every kind.
+"""Events and effects as records with names, for programs: JSON objects, their JSON Schemas, and the
+page of every kind.
 
 All of it is made from ``core/kinds.py``. ``python -m backstop.journal.records --write ROOT`` writes
-``schemas/event.schema.json``, ``schemas/effect.schema.json`` and ``docs/reference/events-and-effects.md`` under
-ROOT; a test compares.
+``schemas/event.schema.json``, ``schemas/effect.schema.json`` and
+``docs/reference/events-and-effects.md`` under ROOT; a test compares.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Taking up a journal that a dead run left: from its newest good snapshot, through the batches after it.
+"""Taking up a journal that a dead run left: from its newest good snapshot, through the batches
+after it.
 
-Nothing that was acknowledged is dropped without a word. Only last batches that are not whole may be cut
-off, and it is reported; any other damage ends in ``JournalDamaged``, which names it, and the file stays
-as it was. Names, and batches before the snapshot, are for ``verify``.
+Nothing that was acknowledged is dropped without a word. Only last batches that are not whole may be
+cut off, and it is reported; any other damage ends in ``JournalDamaged``, which names it, and the
+file stays as it was. Names, and batches before the snapshot, are for ``verify``.
 """
 
 from __future__ import annotations
@@ -32,18 +33,22 @@ __all__ = ["Recovered", "Recovery", "read_ahead", "recover"]
 class Recovery:
     """A dead run's journal, opened to be taken up.
 
-    Make it, look at ``restored`` (None: begin with a fresh engine), run through ``tail``, then call ``take_up``.
+    Make it, look at ``restored`` (None: begin with a fresh engine), run through ``tail``, then call
+    ``take_up``.
     """
 
     def __init__(self, path: str | Path, *, may_be_ended: bool = False, shapes: Shapes | None = None) -> None:
         """Open the journal and find its newest good snapshot.
 
-        ``shapes`` are those of the arrays of such a run, the caller's own among them; without them the rules of the journal say what
-        a snapshot may hold. ``may_be_ended``: take a journal whose run came to its end, too; it is then read, and not written on. Raises
-        ``FileNotFoundError``, ``JournalError`` where the run came to its end and that was not allowed, and ``JournalDamaged``.
+        ``shapes`` are those of the arrays of such a run, the caller's own among them; without them
+        the rules of the journal say what a snapshot may hold. ``may_be_ended``: take a journal
+        whose run came to its end, too; it is then read, and not written on. Raises
+        ``FileNotFoundError``, ``JournalError`` where the run came to its end and that was not
+        allowed, and ``JournalDamaged``.
         """
         self.path = Path(path)
-        #: What was passed over or cut off: never more than last batches that are not whole, and snapshots.
+        #: What was passed over or cut off: never more than last batches that are not whole, and
+        #: snapshots.
         self.findings: list[Finding] = []
         self.restored: Restored | None = None
         #: The batch after which the snapshot stands; 0: none.
@@ -141,7 +146,8 @@ class Recovery:
     def tail(self) -> Iterator[Batch]:
         """Yield the whole batches after the snapshot, in order; ``position`` follows.
 
-        A last batch that is not whole is reported in ``findings`` and left out. Raises ``JournalDamaged`` for any other.
+        A last batch that is not whole is reported in ``findings`` and left out. Raises
+        ``JournalDamaged`` for any other.
         """
         journal = self._journal
         last = len(self._numbers)
@@ -162,7 +168,9 @@ class Recovery:
             self._cut(self.position.batches + 1, last)
 
     def _cut(self, number: int, last: int) -> None:
-        """Report the last batch as cut off; one before it is damage, and any where the run came to its end."""
+        """Report the last batch as cut off; one before it is damage, and any where the run came to
+        its end.
+        """
         first = self._journal.findings[0]
         if number < last or self.is_ended:
             raise JournalDamaged(first)
@@ -176,7 +184,9 @@ class Recovery:
         return rules
 
     def fresh(self) -> State:
-        """Return the state in which the run began; raise ``JournalDamaged`` where its rules cannot be read again, or run."""
+        """Return the state in which the run began; raise ``JournalDamaged`` where its rules cannot
+        be read again, or run.
+        """
         try:
             return new_state(self.rules())
         except (ValueError, MemoryError) as error:
@@ -193,9 +203,11 @@ class Recovery:
         return self._journal.end_chain or ""
 
     def end(self, digest: str) -> None:
-        """See that the end mark agrees with the batches that ``tail`` gave and with the state digest of the replay; close the file.
+        """See that the end mark agrees with the batches that ``tail`` gave and with the state
+        digest of the replay; close the file.
 
-        A log that the run left beside it is moved into it, where nobody holds it. Raises ``JournalDamaged``.
+        A log that the run left beside it is moved into it, where nobody holds it. Raises
+        ``JournalDamaged``.
         """
         held = self.position
         finding = self._journal.end_finding((held.batches, held.events, held.effects), held.chain, digest)
@@ -231,9 +243,11 @@ _AHEAD_MAX = 4
 
 
 def read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Yield what ``batches`` yields, read in another thread while the engine works; raise what it raises.
+    """Yield what ``batches`` yields, read in another thread while the engine works; raise what it
+    raises.
 
-    Hashing, reading and the engine's kernels do not need Python's lock, so that they truly run side by side.
+    Hashing, reading and the engine's kernels do not need Python's lock, so that they truly run side
+    by side.
     """
     with ThreadPoolExecutor(1, "journal-reader") as reader:
         under_way = deque(reader.submit(next, batches, None) for _ in range(_AHEAD_MAX))
@@ -249,7 +263,8 @@ def read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
 def recover(path: str | Path) -> Recovered:
     """Bring back an engine from its journal, and the journal, ready to be written on.
 
-    Raises what ``Recovery`` raises, and ``JournalDamaged`` where a replayed effect or digest is not the recorded one.
+    Raises what ``Recovery`` raises, and ``JournalDamaged`` where a replayed effect or digest is not
+    the recorded one.
     """
     with Recovery(path) as found:
         replayer = _replayer(found)

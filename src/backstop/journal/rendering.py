@@ -1,8 +1,8 @@
 """Events and effects as people read them: names for numbers, decimals for atoms, ticks and lots.
 
-What a kind says is declared in ``core/kinds.py``: each field becomes a part, in the form that its unit asks for.
-``EVENTS`` and ``EFFECTS`` add a sentence per kind and the few parts that are said in another way. A kind without a
-sentence is said field by field.
+What a kind says is declared in ``core/kinds.py``: each field becomes a part, in the form that its
+unit asks for. ``EVENTS`` and ``EFFECTS`` add a sentence per kind and the few parts that are said in
+another way. A kind without a sentence is said field by field.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ class Speaker(Vocabulary):
     """Says the events and effects of one venue's run in words."""
 
     def __init__(self, venue: Venue, names: Names, *, knows_codes: bool = True) -> None:
-        """``knows_codes`` is off for a journal whose codes are not those of this version: rows are then shown as numbers."""
+        """``knows_codes`` is off for a journal whose codes are not those of this version: rows are
+        then shown as numbers.
+        """
         super().__init__(venue, names)
         self.knows_codes = knows_codes
 
@@ -104,7 +106,9 @@ class Speaker(Vocabulary):
         return {part.name: (part.bare or part.form)(self, row) for part in sentence.parts}
 
     def record(self, row: Row, *, is_event: bool) -> dict[str, Any] | None:
-        """Return an event or effect as a record with names (``journal.records``); None where its kind is not known."""
+        """Return an event or effect as a record with names (``journal.records``); None where its
+        kind is not known.
+        """
         known: Mapping[Any, Sentence] = EVENTS if is_event else EFFECTS
         return record_of(row, is_event=is_event) if self.knows_codes and row["kind"] in known else None
 
@@ -177,7 +181,8 @@ _Other = str | Callable[[AnyField], tuple[Part, ...]]
 
 
 def sentence_of(view: type[EventView[Any]] | type[EffectView[Any]], words: str | None = None, **others: _Other) -> Sentence:
-    """Return what a kind says, without ``words`` field by field; ``others`` says, per field, what stands for its usual part.
+    """Return what a kind says, without ``words`` field by field; ``others`` says, per field, what
+    stands for its usual part.
 
     Raises ``KeyError`` for a field that the kind does not have.
     """
@@ -195,7 +200,8 @@ def sentence_of(view: type[EventView[Any]] | type[EffectView[Any]], words: str |
     return Sentence(words, tuple(parts), holders)
 
 
-# -- parts that are said in another way --------------------------------------------------------------
+# -- parts that are said in another way
+# --------------------------------------------------------------
 
 
 def _unsaid(_: AnyField) -> tuple[Part, ...]:
@@ -233,7 +239,9 @@ def _price_if_any(field: AnyField) -> tuple[Part, ...]:
 
 
 def _until(words: str) -> Callable[[AnyField], tuple[Part, ...]]:
-    """A time, in the sentence where there is one to come; beside it in nanoseconds, None where there is none."""
+    """A time, in the sentence where there is one to come; beside it in nanoseconds, None where
+    there is none.
+    """
 
     def parts(field: AnyField) -> tuple[Part, ...]:
         def number(_: Vocabulary, row: Row) -> int | None:
@@ -273,7 +281,9 @@ def _weight(field: AnyField) -> tuple[Part, ...]:
 
 
 def _eta(_: AnyField) -> tuple[Part, ...]:
-    """How a class shares: a part of each weight, or whole caps, one by one where the policy goes by an order."""
+    """How a class shares: a part of each weight, or whole caps, one by one where the policy goes by
+    an order.
+    """
 
     def said(speaker: Vocabulary, row: Row) -> str:
         policy, adl_class, group = AdlPolicy(speaker.venue.rules.adl_policy), AdlClassEffect.adl_class.of(row), AdlClassEffect(row)
@@ -291,7 +301,9 @@ def _eta(_: AnyField) -> tuple[Part, ...]:
 
 
 def _signal(field: AnyField) -> tuple[Part, ...]:
-    """How strong the signal of a breaker's cause was: a move (PRICE) or distance (INDEX), or what was liquidated (FLOW)."""
+    """How strong the signal of a breaker's cause was: a move (PRICE) or distance (INDEX), or what
+    was liquidated (FLOW).
+    """
 
     def bare(speaker: Vocabulary, row: Row) -> str | None:
         cause = BreakerEffect.cause.of(row)
@@ -303,7 +315,10 @@ def _signal(field: AnyField) -> tuple[Part, ...]:
 
 
 def _breaker_state(field: AnyField) -> tuple[Part, ...]:
-    """From which state to which, in the sentence; beside it the new state. A stop that is held anew comes from its own state."""
+    """From which state to which, in the sentence; beside it the new state.
+
+    A stop that is held anew comes from its own state.
+    """
     state, before = _part(field), _part(BreakerEffect.old_state)
 
     def said(speaker: Vocabulary, row: Row) -> str:
@@ -318,7 +333,8 @@ def _how(field: AnyField) -> tuple[Part, ...]:
     return _part(field), Part("how", lambda _, row: f"offer {field.of(row)}" if field.of(row) else "at once")
 
 
-# -- the sentences -----------------------------------------------------------------------------------
+# -- the sentences
+# -----------------------------------------------------------------------------------
 
 EVENTS: dict[EventKind, Sentence] = {kind: sentence_of(view) for kind, view in EVENT_VIEWS.items()} | {
     EventKind.ACCOUNT: sentence_of(AccountEvent, "{account} opens, belongs to {owner}"),

@@ -1,4 +1,5 @@
-"""Replaying a journal's events through a fresh engine and comparing every effect and digest (INV-12).
+"""Replaying a journal's events through a fresh engine and comparing every effect and digest
+(INV-12).
 
 It knows nothing of files; a batch comes in, what differs comes out as findings.
 """
@@ -21,12 +22,15 @@ __all__ = ["Replayer", "effects_difference"]
 
 
 class Replayer:
-    """An engine that is fed the batches of a journal in order, from the start or from a snapshot on."""
+    """An engine that is fed the batches of a journal in order, from the start or from a snapshot
+    on.
+    """
 
     def __init__(self, rules: VenueRules | None = None, *, state: State | None = None, with_digests: bool = True) -> None:
         """Take the rules of a fresh engine, or a state.
 
-        ``with_digests`` is off for a journal whose digests have another encoding: they are then not compared.
+        ``with_digests`` is off for a journal whose digests have another encoding: they are then not
+        compared.
         """
         if state is None:
             if rules is None:
@@ -40,7 +44,8 @@ class Replayer:
     def replay(self, batch: Batch) -> list[Finding]:
         """Apply the batch's events; return what its effects and its digest differ in.
 
-        Raises whatever the engine raises, which only a damaged event or a broken invariant makes it do.
+        Raises whatever the engine raises, which only a damaged event or a broken invariant makes it
+        do.
         """
         effects = self._apply(batch)
         findings = effects_difference(batch, effects)
@@ -80,7 +85,9 @@ class Replayer:
 
 
 def effects_difference(batch: Batch, replayed: EffectArray) -> list[Finding]:
-    """Return the first effect of the batch that is not the replayed one, field by field; nothing if all agree."""
+    """Return the first effect of the batch that is not the replayed one, field by field; nothing if
+    all agree.
+    """
     recorded = batch.effects
     shared = min(len(recorded), len(replayed))
     if len(recorded) == len(replayed) and np.array_equal(_words(recorded), _words(replayed)):
@@ -108,7 +115,9 @@ def _bytes(rows: EffectArray) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def _place(batch: Batch, effects: EffectArray, row: int) -> str:
-    """Name an effect by its idempotency key: the seq of its event and its place among that event's effects."""
+    """Name an effect by its idempotency key: the seq of its event and its place among that event's
+    effects.
+    """
     seqs = effects["seq"]
     first = row
     while first > 0 and seqs[first - 1] == seqs[row]:

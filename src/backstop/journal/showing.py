@@ -60,7 +60,10 @@ def speaker_of(journal: Reader, *, with_names: bool = True) -> Speaker:
 
 
 def venue_of(journal: Reader) -> Venue:
-    """Read the venue file of a journal's manifest. Raises ``JournalDamaged`` where that is no longer possible."""
+    """Read the venue file of a journal's manifest.
+
+    Raises ``JournalDamaged`` where that is no longer possible.
+    """
     try:
         return parse_venue(journal.manifest.venue_text, "venue file of the journal")
     except (ValueError, RecursionError) as error:
@@ -94,7 +97,9 @@ def _of_batch(batch: Batch, choice: Choice) -> Iterator[Line]:
 
 
 def _owners(seqs: NDArray[np.int64], owners: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return for each effect the place of its event; a stale seq belongs to the next event with it."""
+    """Return for each effect the place of its event; a stale seq belongs to the next event with
+    it.
+    """
     order = np.argsort(seqs, kind="stable")
     found = order[np.minimum(np.searchsorted(seqs[order], owners), len(seqs) - 1)]
     return np.maximum.accumulate(found) if len(found) else found

@@ -1,12 +1,14 @@
-"""The engine's state as bytes, and back: what lets a journal be taken up again without its whole replay.
+"""The engine's state as bytes, and back: what lets a journal be taken up again without its whole
+replay.
 
-Arrays are written as ``State.FIELDS`` lists them, whatever they are, cut into blocks of 4096 bytes. A block
-that is all zeros or all ones is not stored, so rows that were never used cost nothing. A snapshot
-holds private rows too (triggers, waits, closed orders that late fills still find), so that the engine that
-comes out of it does bit for bit what the one that went in would have done. That binds it to the code
-that wrote it: another version passes over it and replays the events instead.
+Arrays are written as ``State.FIELDS`` lists them, whatever they are, cut into blocks of 4096 bytes.
+A block that is all zeros or all ones is not stored, so rows that were never used cost nothing. A
+snapshot holds private rows too (triggers, waits, closed orders that late fills still find), so that
+the engine that comes out of it does bit for bit what the one that went in would have done. That
+binds it to the code that wrote it: another version passes over it and replays the events instead.
 
-It knows nothing of files. A caller may keep arrays of its own beside the state (the simulated venue's).
+It knows nothing of files. A caller may keep arrays of its own beside the state (the simulated
+venue's).
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ __all__ = [
 ]
 
 _BLOCK_BYTES = 4096
-#: Bytes of the first part, and what an array of the caller's may grow to: so much, and so many times its parts.
+#: Bytes of the first part, and what an array of the caller's may grow to: so much, and so many
+#: times its parts.
 _HEADER_MAX = 1 << 20
 _GROWTH_FREE, _GROWTH_MAX = 64 << 20, 100
 #: What stands in a block: nothing but zeros, nothing but ones, anything.
@@ -121,7 +124,9 @@ def _blocks(array: NDArray[Any]) -> tuple[Bytes, Bytes]:
 
 
 def _packed(array: NDArray[Any]) -> Bytes:
-    """Return the kind of each block, the blocks that are stored, and the bytes after the last whole block."""
+    """Return the kind of each block, the blocks that are stored, and the bytes after the last whole
+    block.
+    """
     blocks, rest = _blocks(array)
     words = blocks.view(np.uint64)
     kinds = np.full(len(blocks), _STORED, dtype=np.uint8)
@@ -155,7 +160,9 @@ def _ours() -> dict[str, str]:
 
 
 def header_is_foreign(part: bytes) -> bool:
-    """Return whether the first part of a snapshot says that other code took it: it can then not be used, and is no fault."""
+    """Return whether the first part of a snapshot says that other code took it: it can then not be
+    used, and is no fault.
+    """
     try:
         header = _header_of(part)
     except SnapshotError:
@@ -188,7 +195,9 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def shapes_of(state: State, extra: Mapping[str, NDArray[Any]] | None = None) -> Shapes:
-    """Return the shape of each array that a snapshot of such a state, and of ``extra``, holds: by its name there."""
+    """Return the shape of each array that a snapshot of such a state, and of ``extra``, holds: by
+    its name there.
+    """
     return {f"state.{name}": getattr(state, name).shape for name in State.FIELDS} | {
         name: each.shape for name, each in (extra or {}).items()
     }
@@ -197,11 +206,12 @@ def shapes_of(state: State, extra: Mapping[str, NDArray[Any]] | None = None) -> 
 def restore_snapshot(parts: Sequence[bytes], shapes: Shapes | None = None) -> Restored:
     """Return the state and the caller's arrays that ``take_snapshot`` wrote.
 
-    ``shapes`` are those that a run of these rules has: an array of another shape is refused before it is unpacked, and one that is
-    not among them where it grows beyond measure. A block that is not stored costs a byte, and 4096 in memory.
+    ``shapes`` are those that a run of these rules has: an array of another shape is refused before
+    it is unpacked, and one that is not among them where it grows beyond measure. A block that is
+    not stored costs a byte, and 4096 in memory.
 
-    Raises ``SnapshotError`` if other code wrote it, or the parts do not fit their header. The caller has
-    compared their hash: what stands in the rows is not checked again.
+    Raises ``SnapshotError`` if other code wrote it, or the parts do not fit their header. The
+    caller has compared their hash: what stands in the rows is not checked again.
     """
     header = _header_of(parts[0] if parts else b"")
     for key, present in _ours().items():
@@ -255,7 +265,10 @@ def _dtype_of(entry: dict[str, Any]) -> Any:
 
 
 def _unpacked(entry: dict[str, Any], parts: Sequence[bytes]) -> NDArray[Any]:
-    """Return one array. What its header says of its size is only believed as far as its parts bear it out."""
+    """Return one array.
+
+    What its header says of its size is only believed as far as its parts bear it out.
+    """
     name, shape, dtype = entry["name"], tuple(entry["shape"]), _dtype_of(entry)
     field = name.removeprefix("state.")
     if name.startswith("state.") and field in State.FIELDS and len(shape) != State.FIELDS[field][1]:

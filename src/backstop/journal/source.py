@@ -17,7 +17,8 @@ _FILES = ("bundle.py", "compiled.py")
 
 @cache
 def source_hash() -> str:
-    """Return the SHA-256 (hex) of the engine's source: ``core``, ``config`` and the ground they stand on.
+    """Return the SHA-256 (hex) of the engine's source: ``core``, ``config`` and the ground they
+    stand on.
 
     Two runs with equal hashes do the same with the same events; unequal ones may do so too.
     """

@@ -1,4 +1,6 @@
-"""The live side of SQLite's write-ahead log: one process holds it, syncs it, and empties it where a dead run left it torn."""
+"""The live side of SQLite's write-ahead log: one process holds it, syncs it, and empties it where a
+dead run left it torn.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,16 @@ from backstop.journal.log import log_of
 
 __all__ = ["Log", "hold", "sync_folder"]
 
-#: Bytes in the log before its pages are moved into the file. A log that is written over again need not grow,
-#: which a sync would have to note in the file system.
+#: Bytes in the log before its pages are moved into the file. A log that is written over again need
+#: not grow, which a sync would have to note in the file system.
 _CHECKPOINT_BYTES = 64 << 20
 
 
 class Log:
-    """A handle of the log beside SQLite's own, for ``sync``. SQLite holds no lock on that file that closing it could drop."""
+    """A handle of the log beside SQLite's own, for ``sync``.
+
+    SQLite holds no lock on that file that closing it could drop.
+    """
 
     def __init__(self, handle: int, page_bytes: int) -> None:
         self._handle = handle
@@ -30,7 +35,8 @@ class Log:
     def open(cls, connection: sqlite3.Connection, path: Path) -> Log:
         """Let SQLite write ahead from here on, and sync what stands in the log already.
 
-        SQLite itself then syncs only where it moves pages. Raises ``OSError`` where another process has the log, and what SQLite raises.
+        SQLite itself then syncs only where it moves pages. Raises ``OSError`` where another process
+        has the log, and what SQLite raises.
         """
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         if mode != "wal":
@@ -64,9 +70,11 @@ class Log:
             os.fdatasync(self._handle)
 
     def empty(self, connection: sqlite3.Connection, torn_bytes: int) -> None:
-        """Move its pages into the file and cut it to nothing: torn frames must not stand behind those that are written from here on.
+        """Move its pages into the file and cut it to nothing: torn frames must not stand behind
+        those that are written from here on.
 
-        A reader keeps it from that; that is an error only where there are torn frames. Raises what SQLite raises.
+        A reader keeps it from that; that is an error only where there are torn frames. Raises what
+        SQLite raises.
         """
         is_busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if is_busy and torn_bytes:
@@ -81,7 +89,8 @@ class Log:
 def hold(handle: int, otherwise: str) -> None:
     """Hold a lock beside SQLite's for as long as the handle is open.
 
-    Raises ``BlockingIOError`` that says ``otherwise`` where another holds it, and other ``OSError``.
+    Raises ``BlockingIOError`` that says ``otherwise`` where another holds it, and other
+    ``OSError``.
     """
     if sys.platform == "win32":
         return

@@ -1,4 +1,5 @@
-"""Verifying a journal: is the file whole, is nothing changed, and does the engine still say the same.
+"""Verifying a journal: is the file whole, is nothing changed, and does the engine still say the
+same.
 
 The record is read once. Every batch is checked as a record (``reader``) and then replayed
 (``replay``); what is found is collected, and a damaged file ends in findings, never in an error.
@@ -53,17 +54,21 @@ class Report(NamedTuple):
     snapshots_compared: int = 0
     #: Whether other code than this wrote it.
     is_of_other_code: bool = False
-    #: What is no fault, and should be known: digests that could not be compared, snapshots of other code.
+    #: What is no fault, and should be known: digests that could not be compared, snapshots of other
+    #: code.
     notes: tuple[str, ...] = ()
     #: Whether every event was replayed, and every effect and digest compared.
     is_replayed: bool = False
-    #: Files that were given and compared with their hashes in the manifest, and files that it names.
+    #: Files that were given and compared with their hashes in the manifest, and files that it
+    #: names.
     inputs_compared: int = 0
     inputs_named: int = 0
 
     @property
     def exit_code(self) -> int:
-        """0 ok, 1 could not be read, 3 a sound record differs from its replay, 4 damaged, 5 sound but not replayed, or not in full."""
+        """0 ok, 1 could not be read, 3 a sound record differs from its replay, 4 damaged, 5 sound
+        but not replayed, or not in full.
+        """
         codes = {finding.code for finding in self.findings}
         if not codes:
             return 0 if self.is_replayed else 5
@@ -81,12 +86,13 @@ def verify(
 ) -> Report:
     """Check the file, its chain, every effect, digest and snapshot against a replay.
 
-    ``progress`` is called with the events done and the events there are. ``head`` is a chain that somebody kept, hex: the journal
-    must hold a batch with it, or end in it. ``inputs`` are files by what they were to the run (``prices``, ``accounts``,
-    ``collateral``, ``population``), in its order: each must have the SHA-256 that the manifest has of it.
+    ``progress`` is called with the events done and the events there are. ``head`` is a chain that
+    somebody kept, hex: the journal must hold a batch with it, or end in it. ``inputs`` are files by
+    what they were to the run (``prices``, ``accounts``, ``collateral``, ``population``), in its
+    order: each must have the SHA-256 that the manifest has of it.
 
-    Raises ``FileNotFoundError`` or ``IsADirectoryError``, and ``OSError`` where one of ``inputs`` cannot be read; whatever else is
-    wrong with the file is a finding of the report.
+    Raises ``FileNotFoundError`` or ``IsADirectoryError``, and ``OSError`` where one of ``inputs``
+    cannot be read; whatever else is wrong with the file is a finding of the report.
     """
     try:
         journal = open_journal(path)
@@ -166,7 +172,9 @@ class _Check:
             return None
 
     def _read_all(self, replayer: Replayer | None) -> tuple[int, int]:
-        """Read and check every batch, replaying as far as the record goes on and agrees; return what was replayed."""
+        """Read and check every batch, replaying as far as the record goes on and agrees; return
+        what was replayed.
+        """
         journal = self.journal
         total = journal.events_expected
         runs = replayer is not None
@@ -233,8 +241,9 @@ class _Check:
 def rules_of(journal: Reader) -> tuple[VenueRules | None, list[str]]:
     """Read the venue file of the manifest; it must still mean what it meant to the run.
 
-    Returns the rules, and what should be known of them. Other code may resolve the same file to more keys, which changes its
-    hash and no rule; whether it does is then for the replay to show. Raises nothing: what is wrong is a finding of the journal.
+    Returns the rules, and what should be known of them. Other code may resolve the same file to
+    more keys, which changes its hash and no rule; whether it does is then for the replay to show.
+    Raises nothing: what is wrong is a finding of the journal.
     """
     manifest = journal.manifest
     try:

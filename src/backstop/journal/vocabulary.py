@@ -1,4 +1,6 @@
-"""Names for the numbers of one venue's run (accounts, owners, the house, markets, groups), and decimals for atoms, ticks and lots."""
+"""Names for the numbers of one venue's run (accounts, owners, the house, markets, groups), and
+decimals for atoms, ticks and lots.
+"""
 
 from __future__ import annotations
 

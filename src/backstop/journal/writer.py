@@ -1,7 +1,7 @@
 """Writing a journal: one transaction a batch, durable or nothing of it.
 
-A batch is first written to SQLite's log, then synced; the next may be written while it is. It does not gather
-(``recorder`` does), run the engine or read back what it wrote.
+A batch is first written to SQLite's log, then synced; the next may be written while it is. It does
+not gather (``recorder`` does), run the engine or read back what it wrote.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class Sealed(NamedTuple):
 class Journal:
     """A journal that is being written. ``append`` returns when its batch would survive a power cut.
 
-    Who has other things to do meanwhile calls ``seal``, ``write`` and ``sync``, each in a thread of its own.
+    Who has other things to do meanwhile calls ``seal``, ``write`` and ``sync``, each in a thread of
+    its own.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, log: Log, position: Position, manifest: Manifest) -> None:
@@ -71,7 +72,8 @@ class Journal:
         self._connection: sqlite3.Connection | None = connection
         self._manifest = manifest
         self._log = log
-        #: What is chained, what of it stands in the log, and how much of that would survive a power cut.
+        #: What is chained, what of it stands in the log, and how much of that would survive a power
+        #: cut.
         self._sealed = self._written = self._safe = position
         #: Why it takes no more, from the moment that a sync failed until it is closed.
         self._fault: JournalError | None = None
@@ -82,11 +84,12 @@ class Journal:
     def create(
         cls, path: str | Path, manifest: Manifest, names: Names | None = None, *, overwrite: bool = False, resume: bool = False
     ) -> Journal:
-        """Create the file with its manifest and names: beside its place first, and put there when both are on the disk.
+        """Create the file with its manifest and names: beside its place first, and put there when
+        both are on the disk.
 
-        ``overwrite`` replaces a journal that is there, ``resume`` only one that a killed run left without manifest. Raises
-        ``JournalError`` if anything else is there, if another process writes to it, or if the file cannot be written; what
-        was there is then as it was.
+        ``overwrite`` replaces a journal that is there, ``resume`` only one that a killed run left
+        without manifest. Raises ``JournalError`` if anything else is there, if another process
+        writes to it, or if the file cannot be written; what was there is then as it was.
         """
         place = Place(path)
         names = names or Names()
@@ -105,11 +108,12 @@ class Journal:
 
     @classmethod
     def take_up(cls, path: str | Path, manifest: Manifest, position: Position, *, torn_bytes: int = 0) -> Journal:
-        """Open a journal that a dead run left, to write on after ``position``; what stands behind it is cut off.
+        """Open a journal that a dead run left, to write on after ``position``; what stands behind
+        it is cut off.
 
-        ``backstop.journal.recovery`` finds the position, and how much of the log is torn. Raises ``JournalError`` if the file
-        cannot be written, is written by somebody else, or is so damaged that nothing can be cut off it; its batches are then
-        as they were.
+        ``backstop.journal.recovery`` finds the position, and how much of the log is torn. Raises
+        ``JournalError`` if the file cannot be written, is written by somebody else, or is so
+        damaged that nothing can be cut off it; its batches are then as they were.
         """
         place = Place(path)
         try:
@@ -130,9 +134,11 @@ class Journal:
 
     @staticmethod
     def tidy(path: str | Path) -> None:
-        """Move the log that a dead run left beside its journal into it, and remove the log: a closed journal is one file.
+        """Move the log that a dead run left beside its journal into it, and remove the log: a
+        closed journal is one file.
 
-        Raises ``JournalError`` where it cannot be written, or is written by somebody else; it is then as it was.
+        Raises ``JournalError`` where it cannot be written, or is written by somebody else; it is
+        then as it was.
         """
         place = Place(path)
         if not log_of(place.file).exists():
@@ -174,7 +180,9 @@ class Journal:
         return self.is_digest_due(self._sealed.batches + 1)
 
     def is_digest_due(self, number: int) -> bool:
-        """Return whether this batch must carry a state digest: the manifest declares one, or a snapshot goes with it."""
+        """Return whether this batch must carry a state digest: the manifest declares one, or a
+        snapshot goes with it.
+        """
         every = self._manifest.digest_every
         return (every > 0 and number % every == 0) or self.is_snapshot_due(number)
 
@@ -193,10 +201,11 @@ class Journal:
             raise
 
     def seal(self, events: EventArray, effects: EffectArray, digest: str | None = None, snapshot: Snapshot | None = None) -> Sealed:
-        """Check one batch and chain it to the one sealed before: events, all their effects, the state digest where one is due, and
-        a snapshot of the state after them.
+        """Check one batch and chain it to the one sealed before: events, all their effects, the
+        state digest where one is due, and a snapshot of the state after them.
 
-        Raises ``ValueError`` if they are no batch. The rows must stay as they are until it is written.
+        Raises ``ValueError`` if they are no batch. The rows must stay as they are until it is
+        written.
         """
         self._check(events, effects, digest)
         event_bytes, effect_bytes = _data(events), _data(effects)
@@ -211,8 +220,8 @@ class Journal:
     def write(self, batch: Sealed) -> None:
         """Write the batch that was sealed next.
 
-        It is safe after the next ``sync``; one is made first where ``unsynced_max`` batches wait for theirs. Raises
-        ``JournalError`` if it cannot be written; the journal then takes no more.
+        It is safe after the next ``sync``; one is made first where ``unsynced_max`` batches wait
+        for theirs. Raises ``JournalError`` if it cannot be written; the journal then takes no more.
         """
         with self._write_lock:
             try:
@@ -253,8 +262,8 @@ class Journal:
     def close(self, digest: str) -> None:
         """Write the end mark with the final state digest and close the file.
 
-        Raises ``JournalError`` if it cannot be written, and closes the file all the same. Where only the sync of the
-        end mark failed, the mark may stand there.
+        Raises ``JournalError`` if it cannot be written, and closes the file all the same. Where
+        only the sync of the end mark failed, the mark may stand there.
         """
         with self._write_lock, self._sync_lock:
             connection = self._writable()
@@ -326,7 +335,9 @@ class Journal:
         return JournalError(f"journal `{self.path}` cannot be written: {reason_of(error)}; {safe}")
 
     def _store(self, connection: sqlite3.Connection, snapshot: Snapshot) -> None:
-        """Write the snapshot of the batch that comes next, and remove those that are no longer kept."""
+        """Write the snapshot of the batch that comes next, and remove those that are no longer
+        kept.
+        """
         first = (self._written.batches + 1) * PARTS_MAX
         rows = enumerate(snapshot.parts, start=first)
         connection.executemany("INSERT INTO snapshots VALUES (?, ?)", rows)
@@ -345,7 +356,8 @@ def _build(path: Path, entries: dict[str, str], names: Names, chain: bytes) -> N
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         _prepare(connection)
-        # Nobody reads this file before it is whole: what undoes a transaction need not outlive the process.
+        # Nobody reads this file before it is whole: what undoes a transaction need not outlive the
+        # process.
         connection.execute("PRAGMA journal_mode = MEMORY")
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA encoding = 'UTF-8'")
@@ -364,7 +376,10 @@ def _build(path: Path, entries: dict[str, str], names: Names, chain: bytes) -> N
 
 
 def _opened(path: Path) -> tuple[sqlite3.Connection, Log]:
-    """Open a journal to write to it, and hold its log. Raises what SQLite raises, and ``OSError``."""
+    """Open a journal to write to it, and hold its log.
+
+    Raises what SQLite raises, and ``OSError``.
+    """
     connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False)
     try:
         _prepare(connection)
@@ -375,7 +390,11 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, Log]:
 
 
 def _released(connection: sqlite3.Connection, log: Log) -> None:
-    """Close both. The lock goes last: SQLite removes its log by name, and that name must not be another writer's by then."""
+    """Close both.
+
+    The lock goes last: SQLite removes its log by name, and that name must not be another writer's
+    by then.
+    """
     if sys.platform == "win32":  # a file that is open cannot be removed there
         log.close()
         connection.close()
@@ -393,9 +412,11 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 
 def _cut_off(connection: sqlite3.Connection, position: Position) -> None:
-    """Remove the batch that stands after a position, if one does; where the file does not hang together then, leave it alone.
+    """Remove the batch that stands after a position, if one does; where the file does not hang
+    together then, leave it alone.
 
-    Never more than one, and only behind the very batch that was read: what somebody else has written meanwhile stays.
+    Never more than one, and only behind the very batch that was read: what somebody else has
+    written meanwhile stays.
     """
     connection.execute("BEGIN IMMEDIATE")
     number = connection.execute("SELECT max(number) FROM batches").fetchone()[0] or 0

@@ -51,7 +51,9 @@ class LeverageParameters:
 
 @dataclass(frozen=True, slots=True)
 class SizeParameters:
-    """Notional of the first position, in the settlement asset: a lognormal body and a Pareto tail."""
+    """Notional of the first position, in the settlement asset: a lognormal body and a Pareto
+    tail.
+    """
 
     median_notional: float
     deviation_of_log: float
@@ -167,7 +169,9 @@ def parse_parameters(text: str, place: str = "population.toml") -> PopulationPar
 
 
 def load_parameters(path: str | Path) -> PopulationParameters:
-    """Return the parameters of a TOML file; raise ``PopulationError`` as ``parse_parameters`` does."""
+    """Return the parameters of a TOML file; raise ``PopulationError`` as ``parse_parameters``
+    does.
+    """
     try:
         text = read_utf8(path, "population file")
     except TomlError as error:

@@ -63,7 +63,9 @@ def take_offer(world: World, order_id: int, time_ns: int) -> None:
 
 @kernel
 def take_order(world: World, order_id: int, account: int, market: int, lots: int, limit_ticks: int, time_ns: int) -> None:
-    """Take an order that left the engine at ``time_ns``; it reaches its market one latency later."""
+    """Take an order that left the engine at ``time_ns``; it reaches its market one latency
+    later.
+    """
     order = world.sent[_send(world, order_id, time_ns + world.books[market].latency_ns)]
     order.is_offer = 0
     order.account = account

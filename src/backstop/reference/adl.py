@@ -152,7 +152,9 @@ def trade_all(
 
 
 def settle_counterparties(state: State, market: int, holders: list[int]) -> None:
-    """Cancel what their orders now exceed, and judge them; the house has neither orders nor health."""
+    """Cancel what their orders now exceed, and judge them; the house has neither orders nor
+    health.
+    """
     for holder in holders:
         if holder >= 0:
             state.cancel_excess(holder, market)

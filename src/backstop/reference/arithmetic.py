@@ -1,4 +1,6 @@
-"""Division with its rounding side in its name, and the two ways of splitting that the rules know."""
+"""Division with its rounding side in its name, and the two ways of splitting that the rules
+know.
+"""
 
 from __future__ import annotations
 

@@ -127,7 +127,9 @@ class Book(NamedTuple):
         return Slice(visible, is_unknown, volume, is_by_volume, is_throttled, whole, self.pending)
 
     def takes(self, lots: int) -> tuple[Band, ...]:
-        """Return how deep an order reaches: lots by band, those beyond all bands at the tolerance."""
+        """Return how deep an order reaches: lots by band, those beyond all bands at the
+        tolerance.
+        """
         taken = []
         for band in self.bands:
             taken.append(Band(band.offset_ppm, min(lots, max(0, band.lots))))

@@ -116,7 +116,9 @@ class Closing:
         )
 
     def cap(self) -> int:
-        """Return the most lots of an order, whatever the account needs; 0 or less: none may leave."""
+        """Return the most lots of an order, whatever the account needs; 0 or less: none may
+        leave.
+        """
         return min(bound.lots for bound in self.bounds())
 
     def cost(self, lots: int) -> Cost:
@@ -206,7 +208,9 @@ class Closing:
         return self.portfolio.zero_cash(self.holding.market, lots)
 
     def limit(self, lots: int) -> Limit:
-        """Return the limit of an order; no order of a solvent account goes beyond the zero price."""
+        """Return the limit of an order; no order of a solvent account goes beyond the zero
+        price.
+        """
         limit = self.book.limit()
         if not self.is_solvent:
             return limit

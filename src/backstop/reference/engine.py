@@ -296,7 +296,9 @@ def run_rounds(state: State) -> None:
 
 
 def process(state: State, account: int) -> None:
-    """Take an account in default through the venue's stages until it is out, flat, or has to wait."""
+    """Take an account in default through the venue's stages until it is out, flat, or has to
+    wait.
+    """
     if state.equity(account) < 0:
         net_linked_owners(state, account)
         state.judge(account)

@@ -130,7 +130,9 @@ class Holding(NamedTuple):
         return self.contract.initial_of(self.notional)
 
     def value_of(self, lots: int) -> int:
-        """Signed value of so many of its lots (not below 0): the cash of closing them at the mark."""
+        """Signed value of so many of its lots (not below 0): the cash of closing them at the
+        mark.
+        """
         return self.contract.value_of(self.side * lots)
 
     def margin_after(self, closed: int) -> int:

@@ -39,7 +39,9 @@ class Gauge(NamedTuple):
     as_of_ns: int
 
     def at(self, now_ns: int, refill_per_s: int) -> Gauge:
-        """Return the gauge brought up to date: time refills it, and a part of an atom is not lost."""
+        """Return the gauge brought up to date: time refills it, and a part of an atom is not
+        lost.
+        """
         refilled, part = divmod(refill_per_s * (now_ns - self.as_of_ns), NS_PER_S)
         used = max(0, self.used - refilled)
         return Gauge(used, now_ns - part // refill_per_s if used and refill_per_s else now_ns)

@@ -1,4 +1,6 @@
-"""Events and effects as named tuples of plain integers, and their way to and from the fixed rows."""
+"""Events and effects as named tuples of plain integers, and their way to and from the fixed
+rows.
+"""
 
 from __future__ import annotations
 

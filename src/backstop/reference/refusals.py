@@ -1,4 +1,6 @@
-"""Why an event is refused: the checks of section 5, one group a reason, in the order of ``Reject``."""
+"""Why an event is refused: the checks of section 5, one group a reason, in the order of
+``Reject``.
+"""
 
 from __future__ import annotations
 

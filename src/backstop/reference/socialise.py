@@ -67,7 +67,9 @@ def change_claim(state: State, account: int, change: int) -> None:
 
 
 def run_recovery(state: State) -> None:
-    """Pay claims back from what the funds hold above their targets; come again while claims stand."""
+    """Pay claims back from what the funds hold above their targets; come again while claims
+    stand.
+    """
     for group, rules in enumerate(state.rules.funds):
         surplus = state.ledger[fund_of(group)] - state.funds[group].reserved - rules.target
         claims = {number: account.claim for number, account in enumerate(state.accounts) if account.claim}

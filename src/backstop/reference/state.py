@@ -448,7 +448,9 @@ class State:
         self.reserve(order, -reserved)
 
     def cancel_excess(self, account: int, market: int) -> None:
-        """Cancel the position's open orders if the position no longer holds what they would close."""
+        """Cancel the position's open orders if the position no longer holds what they would
+        close.
+        """
         orders, lots = self.orders_at(account, market), self.held_lots(account, market)
         fits = all(sign(order.lots) == -sign(lots) for order in orders)
         if not fits or sum(order.remaining for order in orders) > abs(lots):

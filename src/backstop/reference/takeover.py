@@ -281,7 +281,9 @@ def may_accept(state: State, order: Order) -> bool:
 
 
 def accept(state: State, order: Order) -> None:
-    """The offer is closed and the lots change hands; a provider that keeps its word gains standing."""
+    """The offer is closed and the lots change hands; a provider that keeps its word gains
+    standing.
+    """
     provider = state.providers[order.provider]
     support = state.close_order(order)
     transfer(state, order.account, order.market, order.provider, order.lots, order.cash, support, order)

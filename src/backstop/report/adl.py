@@ -1,4 +1,6 @@
-"""Auto-deleveraging as its counterparties saw it: who gave lots, at what cost to them, and whether each certificate is sound."""
+"""Auto-deleveraging as its counterparties saw it: who gave lots, at what cost to them, and whether
+each certificate is sound.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ from backstop.runs.fold import Fold, Ints, Reader, reads
 
 __all__ = ["FILLS_CHECKED_MAX", "AdlRecord", "ClassSum", "Plan", "PlanClass"]
 
-#: Certificates are checked row by row until this many fills were seen; it bounds the time of a report.
-#: The sums of all of them are checked.
+#: Certificates are checked row by row until this many fills were seen; it bounds the time of a
+#: report. The sums of all of them are checked.
 FILLS_CHECKED_MAX = 500_000
 _FAULTS_MAX = 20
 
@@ -72,7 +74,8 @@ class AdlRecord(Reader):
         self.plans = self.fills = 0
         #: Atoms of notional closed, and what counterparties paid beyond mark.
         self.notional = self.beyond = 0
-        #: Plans whose certificate was checked row by row; faults of any plan, and the first of them.
+        #: Plans whose certificate was checked row by row; faults of any plan, and the first of
+        #: them.
         self.checked = self.faults_count = 0
         self.faults: list[str] = []
         self.largest: Plan | None = None
@@ -120,7 +123,9 @@ class AdlRecord(Reader):
             np.add.at(self._times, accounts, 1)
 
     def _check_sums(self, plans: AdlPlanEffect[Columns], fills: AdlFillEffect[Columns], plan_of: NDArray[np.intp]) -> None:
-        """See that each plan's fills are as many, and give the lots and the cash, that it says, none beyond its cap."""
+        """See that each plan's fills are as many, and give the lots and the cash, that it says,
+        none beyond its cap.
+        """
         lots, cash, number, beyond = (np.zeros(len(plans), dtype=np.int64) for _ in range(4))
         np.add.at(lots, plan_of, fills.lots)
         np.add.at(cash, plan_of, fills.cash)

@@ -1,7 +1,9 @@
-"""What each backstop provider holds and is worth over time, rebuilt from effects and accepted marks.
+"""What each backstop provider holds and is worth over time, rebuilt from effects and accepted
+marks.
 
-A provider's account changes with its own postings and trades, and with every mark of a market that it holds. Its
-inventory and its equity are worked out after each of those events, in integers, without asking the engine.
+A provider's account changes with its own postings and trades, and with every mark of a market that
+it holds. Its inventory and its equity are worked out after each of those events, in integers,
+without asking the engine.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ class ProviderRecord:
     inventory_now: int = 0
     inventory_most: tuple[int, int] = (0, 0)
     status: ProviderStatus = ProviderStatus.UNBOUND
-    #: Times at which it was stopped or off, as the engine told them: an end is told when the provider is next asked for.
+    #: Times at which it was stopped or off, as the engine told them: an end is told when the
+    #: provider is next asked for.
     pauses: list[Pause] = field(default_factory=list)
     _bound_seq: int = -1
     _has_value: bool = False
@@ -90,7 +93,10 @@ class ProviderRecord:
 
 
 class ProviderRecords(Reader, Mapping[int, ProviderRecord]):
-    """Follows every provider that an account was bound to, by number. It must join before ``books``."""
+    """Follows every provider that an account was bound to, by number.
+
+    It must join before ``books``.
+    """
 
     def __init__(self, grid: TimeGrid, books: Books) -> None:
         self._grid, self._books = grid, books
@@ -131,7 +137,8 @@ class ProviderRecords(Reader, Mapping[int, ProviderRecord]):
             markets, held_then = np.full(len(seqs), market, dtype=np.int64), lots + _running(mine.seq, mine.lots, seqs)
             value = fold.contracts.values(markets, held_then, fold.mark.at(seqs, markets))
             inventory += np.abs(value)
-            # What was received and not realised lowers the cost (docs/rules.md, 1); a cut raises it (6).
+            # What was received and not realised lowers the cost (docs/rules.md, 1); a cut raises it
+            # (6).
             equity += value - cost + _running(mine.seq, mine.cash - mine.realised, seqs)
             equity -= _running(cut.seq, cut.amount, seqs)
         return inventory, equity

@@ -1,11 +1,12 @@
 """Balances and positions rebuilt from effects alone.
 
-The engine is not asked: a POSTING moves money, a TRADE moves lots, and the cost of a position changes by
-minus what was received and not realised (docs/rules.md, 1); a HAIRCUT raises it by the cut (6). What comes out
-is a second way to the state, so the report's conservation is not the engine's word.
+The engine is not asked: a POSTING moves money, a TRADE moves lots, and the cost of a position
+changes by minus what was received and not realised (docs/rules.md, 1); a HAIRCUT raises it by the
+cut (6). What comes out is a second way to the state, so the report's conservation is not the
+engine's word.
 
-A position that an account opens with has one TRADE, of the account: OUTSIDE, its other side, takes the opposite, and where
-that leaves it without lots, its cost goes to the ledger by a POSTING (1).
+A position that an account opens with has one TRADE, of the account: OUTSIDE, its other side, takes
+the opposite, and where that leaves it without lots, its cost goes to the ledger by a POSTING (1).
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ __all__ = ["Books", "Holdings"]
 
 
 class Holdings(NamedTuple):
-    """Positions of accounts with lots, ordered by (account, market), and every account's balance."""
+    """Positions of accounts with lots, ordered by (account, market), and every account's
+    balance.
+    """
 
     account: Ints
     market: Ints
@@ -85,7 +88,9 @@ class Books(Reader):
             np.add.at(self._cost, places, cost)
 
     def _settle_outside(self, postings: PostingEffect[Columns]) -> None:
-        """Take the cost of a position of OUTSIDE that openings closed: what it receives for it, or pays."""
+        """Take the cost of a position of OUTSIDE that openings closed: what it receives for it, or
+        pays.
+        """
         gets = postings.receiver == self._outside[postings.market]
         holders = np.where(gets, postings.receiver, postings.payer)
         change = np.where(gets, postings.amount, -postings.amount)
@@ -115,7 +120,9 @@ class Books(Reader):
         return sum(self._balance.tolist())
 
     def market_sums(self, market: int) -> tuple[int, int]:
-        """Return a market's sum of lots, and clearing plus the cost of all positions; both must be 0 (INV-02)."""
+        """Return a market's sum of lots, and clearing plus the cost of all positions; both must be
+        0 (INV-02).
+        """
         rows = self._keys % self._markets == market
         cost = sum(self._cost[rows].tolist())
         return sum(self._lots[rows].tolist()), cost + self.balance_of(clearing_of(market))

@@ -1,8 +1,8 @@
 """Figures as SVG that stretches and text that does not.
 
-A panel's drawing fills its box whatever its shape (``preserveAspectRatio="none"``, strokes that do not
-scale), and every word is HTML laid over it at a share of its width and height. So one page serves a wide
-screen, a narrow one and paper, without a script, and its type keeps one size.
+A panel's drawing fills its box whatever its shape (``preserveAspectRatio="none"``, strokes that do
+not scale), and every word is HTML laid over it at a share of its width and height. So one page
+serves a wide screen, a narrow one and paper, without a script, and its type keeps one size.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class Axis:
 
 
 def value_axis(low: float, high: float, ticks: int = 4, unit: str = "", text: Callable[[float], str] = compact) -> Axis:
-    """Return an axis that holds ``low`` to ``high`` with about so many round ticks, each as ``text`` has it."""
+    """Return an axis that holds ``low`` to ``high`` with about so many round ticks, each as
+    ``text`` has it.
+    """
     if high <= low:
         high = low + (abs(low) or 1.0)
     step = _round_step((high - low) / ticks)
@@ -101,7 +103,9 @@ class Panel:
             self.shapes.append(tag("path", d="".join(parts), class_=class_))
 
     def strokes(self, strokes: Iterable[tuple[float, float, float]], class_: str) -> None:
-        """Draw upright strokes (x, y from, y to), all in one path; one without height still shows."""
+        """Draw upright strokes (x, y from, y to), all in one path; one without height still
+        shows.
+        """
         parts = [f"M{_n(self._x(x))} {_n(self._y(high) - 2)}V{_n(self._y(low) + 2)}" for x, low, high in strokes]
         if parts:
             self.shapes.append(tag("path", d="".join(parts), class_=f"line {class_}"))
@@ -111,7 +115,9 @@ class Panel:
         self.shapes.append(tag("path", d=f"M0 {_n(self._y(value))}H{_SIDE}", class_=f"line {class_}"))
 
     def label(self, x: float, y: float, *text: Node, class_: str = "") -> None:
-        """Put words at a place of the scales; ``class_`` says on which side of it (``left``, ``above``, ...)."""
+        """Put words at a place of the scales; ``class_`` says on which side of it (``left``,
+        ``above``, ...).
+        """
         style = f"left:{100 * self.x.share(x):.2f}%;top:{100 * (1 - self.y.share(y)):.2f}%"
         self.words.append(tag("span", *text, class_=f"label {class_}".strip(), style=style))
 

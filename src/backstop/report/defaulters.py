@@ -44,7 +44,9 @@ class Defaulter(NamedTuple):
 
 
 class Defaulters(Reader):
-    """Columns by account that grow with the highest account seen, and how many are in default over time."""
+    """Columns by account that grow with the highest account seen, and how many are in default over
+    time.
+    """
 
     _COLUMNS = (
         "first_ns",
@@ -101,7 +103,9 @@ class Defaulters(Reader):
             self._add(_COSTS[stage], defaulter, amount)
 
     def largest(self, most: int) -> list[Defaulter]:
-        """Return the defaulters that cost others most; then those of whom most was closed; then by id."""
+        """Return the defaulters that cost others most; then those of whom most was closed; then by
+        id.
+        """
         columns = self._columns
         deficit = sum((columns[name] for name in _COSTS.values()), np.zeros(1, dtype=np.int64))
         defaulted = np.flatnonzero(columns["entries"])

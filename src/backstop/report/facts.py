@@ -1,4 +1,6 @@
-"""What the page must be told beside the run's events and effects: its name, and how to repeat it."""
+"""What the page must be told beside the run's events and effects: its name, and how to repeat
+it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The insurance funds of a run, summed: their balance over time, and what they received and paid by cause."""
+"""The insurance funds of a run, summed: their balance over time, and what they received and paid by
+cause.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,8 @@ class FundRecord(Reader):
                     self.statement[Cause(code).name.lower(), side] += sum(changes[chosen].tolist())
         running = self.now + np.cumsum(changes)
         if self.opening is None:
-            # Each group's fund is opened by a deposit of its own, all at one time: together they are the opening balance.
+            # Each group's fund is opened by a deposit of its own, all at one time: together they
+            # are the opening balance.
             first = int(np.argmin(np.append((causes == Cause.CASH) & (times_ns == times_ns[0]), False)))
             opened = max(first - 1, 0)
             self.opening = int(running[opened])

@@ -1,9 +1,9 @@
 """All that the page shows, counted from a run's events and effects as they pass, batch by batch.
 
-Each part is a reader of the run's fold with a module of its own. Memory depends on accounts, positions and
-markets, not on how long the run is. A stage or an effect that is added later is counted without a change in
-this room where it moves money or lots (POSTING, TRADE) or is a stage of the venue (``Tally``); how it closes
-positions is one line of ``runs.defaults.closings``.
+Each part is a reader of the run's fold with a module of its own. Memory depends on accounts,
+positions and markets, not on how long the run is. A stage or an effect that is added later is
+counted without a change in this room where it moves money or lots (POSTING, TRADE) or is a stage of
+the venue (``Tally``); how it closes positions is one line of ``runs.defaults.closings``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ __all__ = ["Gathering"]
 
 
 class Gathering:
-    """What a report is drawn from. ``tally.fold`` takes the run, here or as the tally of a replay."""
+    """What a report is drawn from.
+
+    ``tally.fold`` takes the run, here or as the tally of a replay.
+    """
 
     def __init__(self, venue: Venue) -> None:
         self.venue = venue

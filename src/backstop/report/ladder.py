@@ -1,8 +1,10 @@
-"""Exact liquidation prices: the mark at which an account's equity meets its maintenance margin, all else fixed.
+"""Exact liquidation prices: the mark at which an account's equity meets its maintenance margin, all
+else fixed.
 
-In integers and for every position at once, by bisection over the ticks of its market. Equity less maintenance
-rises with the mark for a long and falls for a short, because no maintenance rate reaches 1 (``check_rules``);
-so there is one tick at which the account comes into default, and it is found, not estimated.
+In integers and for every position at once, by bisection over the ticks of its market. Equity less
+maintenance rises with the mark for a long and falls for a short, because no maintenance rate
+reaches 1 (``check_rules``); so there is one tick at which the account comes into default, and it is
+found, not estimated.
 """
 
 from __future__ import annotations
@@ -28,14 +30,17 @@ class Ladder(NamedTuple):
     lots: Ints
     #: Atoms of notional at the mark.
     notional: Ints
-    #: First tick, seen from the mark outwards, at which the account is in default. 0: at no price of this market.
+    #: First tick, seen from the mark outwards, at which the account is in default. 0: at no price
+    #: of this market.
     liquidation_ticks: Ints
     #: Whether its account is in default at the marks already.
     in_default: NDArray[np.bool_]
 
 
 def maintenance_atoms(rules: MarketRules, notional: Ints) -> Ints:
-    """Return the maintenance margin of positions of ``notional`` atoms, each rounded up (docs/rules.md, 2)."""
+    """Return the maintenance margin of positions of ``notional`` atoms, each rounded up
+    (docs/rules.md, 2).
+    """
     floors = tuple(tier.floor_atoms for tier in rules.tiers)
     rates = tuple(tier.maintenance_rate_ppm for tier in rules.tiers)
     tier = np.searchsorted(np.array(floors, dtype=np.int64), notional, side="right") - 1
@@ -57,7 +62,8 @@ def ladder_of(rules: VenueRules, held: Holdings, marks: Ints) -> Ladder:
     equity, maintenance = held.balance.copy(), np.zeros(len(held.balance), dtype=np.int64)
     np.add.at(equity, held.account, value - held.cost)
     np.add.at(maintenance, held.account, margin)
-    # What the account has beyond the maintenance of its other positions, were this one worth nothing.
+    # What the account has beyond the maintenance of its other positions, were this one worth
+    # nothing.
     rest = (equity - maintenance)[held.account] - value + margin
     ticks = np.zeros(len(held.lots), dtype=np.int64)
     for number in np.unique(held.market).tolist():
@@ -68,10 +74,13 @@ def ladder_of(rules: VenueRules, held: Holdings, marks: Ints) -> Ladder:
 
 
 def _meeting_ticks(venue: VenueRules, market: int, lots: Ints, rest: Ints) -> Ints:
-    """Return the highest tick at which a long, the lowest at which a short, leaves its account below maintenance."""
+    """Return the highest tick at which a long, the lowest at which a short, leaves its account
+    below maintenance.
+    """
     rules, contracts, markets = venue.markets[market], venue.contracts, np.full(len(lots), market)
     is_long = lots > 0
-    # A long is sound above and in default below, a short the other way round: one end of each is always known.
+    # A long is sound above and in default below, a short the other way round: one end of each is
+    # always known.
     low, high = np.zeros(len(lots), dtype=np.int64), np.full(len(lots), rules.price_ticks_max + 1, dtype=np.int64)
     while bool((high - low > 1).any()):
         middle = (low + high) // 2

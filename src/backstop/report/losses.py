@@ -90,7 +90,9 @@ def waterfall(gathering: Gathering) -> Html:
 
 
 def _before_and_after(gathering: Gathering) -> Node:
-    """Say what accounts of one owner gave each other before anybody else paid, and which claims stand; nothing where neither is."""
+    """Say what accounts of one owner gave each other before anybody else paid, and which claims
+    stand; nothing where neither is.
+    """
     tally, asset = gathering.tally, gathering.venue.asset
     words: list[Node] = []
     if tally.netted_atoms:
@@ -148,7 +150,9 @@ def _statement(gathering: Gathering) -> Html:
 
 
 def _groups(gathering: Gathering) -> Html | None:
-    """Return what the fund of each market group had at the opening and has at the end; None where there is one only."""
+    """Return what the fund of each market group had at the opening and has at the end; None where
+    there is one only.
+    """
     venue, asset = gathering.venue, gathering.venue.asset
     ids = gathering.tally.fold.funds
     if len(ids) == 1:
@@ -254,7 +258,9 @@ def _largest_plan(gathering: Gathering, plan: Plan, facts: RunFacts) -> Html:
 
 
 def _share_words(name: AdlClass, part: PlanClass, plan: Plan, gathering: Gathering) -> str:
-    """Say what each candidate was asked for: eta of its class in the units of its weight, or its turn in an order."""
+    """Say what each candidate was asked for: eta of its class in the units of its weight, or its
+    turn in an order.
+    """
     order = "" if name == AdlClass.HOUSE else POLICIES[AdlPolicy(plan.policy)].order
     if order and part.full < part.candidates:
         return f"its whole cap, one by one in order of {order}, until done"

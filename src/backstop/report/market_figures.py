@@ -1,4 +1,6 @@
-"""One figure a market: its mark with every closing, and the ladders of liquidation prices beside it on the same scale."""
+"""One figure a market: its mark with every closing, and the ladders of liquidation prices beside it
+on the same scale.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,10 @@ _SIDES = (("long", 1), ("short", -1))
 
 
 class _Rungs(NamedTuple):
-    """A ladder cut into steps of price: notional by side and step, and what lies beyond the figure. Atoms."""
+    """A ladder cut into steps of price: notional by side and step, and what lies beyond the figure.
+
+    Atoms.
+    """
 
     long: NDArray[np.float64]
     short: NDArray[np.float64]
@@ -137,7 +142,9 @@ def _strokes(prices: Envelope, tick: float) -> list[tuple[float, float, float]]:
 
 
 def _held(panel: Panel, gathering: Gathering, number: int) -> None:
-    """Draw the prices that the price guard held back, from the mark that stood to where they lay, and label the first."""
+    """Draw the prices that the price guard held back, from the mark that stood to where they lay,
+    and label the first.
+    """
     record, market = gathering.markets[number], gathering.venue.markets[number]
     tick, y = float(market.price_tick), panel.y
     cases = [held for held in gathering.tally.guard.held if held.market == number]
@@ -159,7 +166,8 @@ def _within(y: Axis, low: float, high: float) -> tuple[float, float]:
 def _price_axis(record: MarketRecord, tick: float) -> Axis:
     """Return a scale with room below and above the marks, so that the ladder's next rungs are seen.
 
-    Held prices are on it as far as they do not squeeze the marks into less than half of it; one beyond is drawn at its edge.
+    Held prices are on it as far as they do not squeeze the marks into less than half of it; one
+    beyond is drawn at its edge.
     """
     low, high = record.low[0] * tick, record.high[0] * tick
     span = max(high - low, 0.05 * high)
@@ -260,7 +268,9 @@ def halts(gathering: Gathering) -> Html:
 
 
 def _track(gathering: Gathering, x: Axis, number: int) -> tuple[Node, list[tuple[float, float, str]], Node, Node]:
-    """Return the spells of one market, or of the venue (``NONE``): on a line, in sum, and one by one."""
+    """Return the spells of one market, or of the venue (``NONE``): on a line, in sum, and one by
+    one.
+    """
     venue, last_ns = gathering.venue, gathering.time.last_ns
     spells = [spell for spell in gathering.halts.spells if spell.market == number]
     bars, spent, said = [], dict[str, int](), []

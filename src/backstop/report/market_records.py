@@ -1,4 +1,6 @@
-"""Every market over a run: its marks, the prices that the guard held back, and what was closed of accounts in default."""
+"""Every market over a run: its marks, the prices that the guard held back, and what was closed of
+accounts in default.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""HTML without a template engine: a tag is a function call, and every text is escaped on its way in."""
+"""HTML without a template engine: a tag is a function call, and every text is escaped on its way
+in.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +40,8 @@ def join(*nodes: Node) -> Html:
 def tag(name: str, *nodes: Node, **attributes: str | int | float | bool | None) -> Html:
     """Return one element.
 
-    A trailing underscore of an attribute's name is dropped (``class_``), other underscores become hyphens;
-    an attribute of None or False is left out, one of True stands without a value.
+    A trailing underscore of an attribute's name is dropped (``class_``), other underscores become
+    hyphens; an attribute of None or False is left out, one of True stands without a value.
     """
     words = [name]
     for key, value in attributes.items():

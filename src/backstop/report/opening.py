@@ -1,4 +1,6 @@
-"""The book as it stood when the prices began to move: after the accounts got their positions, before the next mark."""
+"""The book as it stood when the prices began to move: after the accounts got their positions,
+before the next mark.
+"""
 
 from __future__ import annotations
 

@@ -49,8 +49,9 @@ def stage_style() -> str:
 def page(gathering: Gathering, facts: RunFacts) -> Html:
     """Return the report as HTML.
 
-    A section is a function of the gathering; a new one needs its line here and in the contents. Raises
-    ``ValueError`` where the page would be larger than ``PAGE_BYTES_MAX``, which a venue's figures cannot reach.
+    A section is a function of the gathering; a new one needs its line here and in the contents.
+    Raises ``ValueError`` where the page would be larger than ``PAGE_BYTES_MAX``, which a venue's
+    figures cannot reach.
     """
     style = files("backstop.report").joinpath("report.css").read_text(encoding="utf-8") + stage_style()
     body = join(

@@ -16,7 +16,10 @@ def section(name: str, title: str, *content: Node) -> Html:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Node]], *, numbers: Sequence[int] = (), foot: Sequence[Node] | None = None) -> Html:
-    """Return a table; columns named in ``numbers`` are set to the right. It scrolls by itself where it is too wide."""
+    """Return a table; columns named in ``numbers`` are set to the right.
+
+    It scrolls by itself where it is too wide.
+    """
     right = set(numbers)
 
     def row(cells: Sequence[Node], element: str) -> Html:
@@ -61,7 +64,9 @@ def lane(title: str, words: Node, panel: Panel) -> Html:
 
 
 def bar_rows(rows: Iterable[tuple[Node, float, float, str, Node, Node]], class_: str = "") -> Html:
-    """Return horizontal bars: (name, from, to, class of the colour, value, note); from and to are shares of the width."""
+    """Return horizontal bars: (name, from, to, class of the colour, value, note); from and to are
+    shares of the width.
+    """
     lines = []
     for name, left, right, colour, value, note in rows:
         bar = tag("i", class_=f"bar {colour}", style=f"left:{100 * left:.3f}%;width:{max(0.0, 100 * (right - left)):.3f}%")
@@ -79,7 +84,9 @@ def bar_rows(rows: Iterable[tuple[Node, float, float, str, Node, Node]], class_:
 
 
 def track_rows(rows: Iterable[tuple[Node, Iterable[tuple[float, float, str]], Node, Node]]) -> Html:
-    """Return a track of time each: (name, spells, value, note); a spell is (from, to, class of the colour), in shares of the width."""
+    """Return a track of time each: (name, spells, value, note); a spell is (from, to, class of the
+    colour), in shares of the width.
+    """
     lines = []
     for name, spells, value, note in rows:
         bars = [

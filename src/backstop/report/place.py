@@ -1,4 +1,6 @@
-"""Where a report may be written: a new file, or in the place of an older report; never over anything else."""
+"""Where a report may be written: a new file, or in the place of an older report; never over
+anything else.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +18,18 @@ _HEAD_START = join(tag("meta", charset="utf-8"), tag("meta", name_="generator", 
 
 
 def page_start() -> Html:
-    """Return what a page begins with, up to and with the mark by which it is known again; ``head`` and ``html`` are left open."""
+    """Return what a page begins with, up to and with the mark by which it is known again; ``head``
+    and ``html`` are left open.
+    """
     return join(Html('<!doctype html>\n<html lang="en"><head>'), _HEAD_START)
 
 
 def checked_place(path: str | Path) -> Path:
     """Return the file that a report given this path will take the place of, links followed.
 
-    Raises ``FileNotFoundError`` where its folder is not there (none is made), ``IsADirectoryError`` for a folder, ``FileExistsError`` for
-    a file that is no report of backstop and for what is no file at all (a device, a pipe), ``OSError`` where it cannot be read.
+    Raises ``FileNotFoundError`` where its folder is not there (none is made), ``IsADirectoryError``
+    for a folder, ``FileExistsError`` for a file that is no report of backstop and for what is no
+    file at all (a device, a pipe), ``OSError`` where it cannot be read.
     """
     path = Path(path)
     try:

@@ -1,4 +1,6 @@
-"""Backstop providers: what they took over, what they hold over time, and what they are worth, on the fund's axis of time."""
+"""Backstop providers: what they took over, what they hold over time, and what they are worth, on
+the fund's axis of time.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ def _cells(gathering: Gathering, facts: RunFacts, number: int, record: ProviderR
 
 
 def _terms(gathering: Gathering) -> Html:
-    """Return what each provider had committed, when it was not asked, and how it stood at the end."""
+    """Return what each provider had committed, when it was not asked, and how it stood at the
+    end.
+    """
     asset, words = gathering.venue.asset, "What they had committed"
     rows = []
     for number, record in sorted(gathering.providers.items()):

@@ -1,8 +1,9 @@
-"""Series that stay small however long a run is: time is cut into spans that double when it outgrows them.
+"""Series that stay small however long a run is: time is cut into spans that double when it outgrows
+them.
 
-All series of a report share one ``TimeGrid``, so that their spans line up. A span of an ``Envelope`` keeps
-the first, lowest, highest and last value: no extreme is lost, only its place within the span. A span of
-``Sums`` keeps an exact sum.
+All series of a report share one ``TimeGrid``, so that their spans line up. A span of an
+``Envelope`` keeps the first, lowest, highest and last value: no extreme is lost, only its place
+within the span. A span of ``Sums`` keeps an exact sum.
 """
 
 from __future__ import annotations

@@ -131,7 +131,9 @@ def run_axis(gathering: Gathering) -> Axis:
 
 
 def envelope_points(envelope: Envelope, scale: float = 1.0) -> list[tuple[float, float]]:
-    """Return a line through an envelope: each span's extremes in the order that its way suggests, then its last value."""
+    """Return a line through an envelope: each span's extremes in the order that its way suggests,
+    then its last value.
+    """
     points: list[tuple[float, float]] = []
     grid = envelope.grid
     for place in envelope.spans.tolist():
@@ -165,7 +167,9 @@ def shown_methods(gathering: Gathering) -> list[str]:
 def closing_bars(
     gathering: Gathering, x: Axis, number: int | None = None, height: int = 90, class_: str = "closings"
 ) -> tuple[Panel, int] | None:
-    """Return notional closed over time, stacked by method, of one market or all; and how long a bar is [ns]. None: nothing was."""
+    """Return notional closed over time, stacked by method, of one market or all; and how long a bar
+    is [ns]. None: nothing was.
+    """
     grid, asset = gathering.time.grid, gathering.venue.asset
     records = list(gathering.markets.values()) if number is None else [gathering.markets[number]]
     group = max(1, 1 << max(0, (grid.spans - 1) // _BARS).bit_length())
@@ -234,7 +238,9 @@ def _prices(gathering: Gathering, x: Axis) -> Panel:
 
 
 def _apart(ends: list[tuple[float, int, int]]) -> list[tuple[float, int, int]]:
-    """Move labels at the ends of lines apart, each as little as can be (least squares: neighbours that clash share their mean)."""
+    """Move labels at the ends of lines apart, each as little as can be (least squares: neighbours
+    that clash share their mean).
+    """
     ends = sorted(ends)
     gap = min(_LABEL_GAP, 1.0 / max(1, len(ends) - 1))
     groups: list[list[float]] = []

@@ -43,9 +43,11 @@ def exact_money(atoms: int, asset: Asset) -> str:
 
 
 def money(atoms: int, asset: Asset, decimals: int | None = None) -> Html:
-    """Return atoms rounded for the eye; the element carries the exact amount as its value and its tooltip.
+    """Return atoms rounded for the eye; the element carries the exact amount as its value and its
+    tooltip.
 
-    Whole units from 1,000 on, hundredths below, unless ``decimals`` says otherwise. Halves go to the even digit.
+    Whole units from 1,000 on, hundredths below, unless ``decimals`` says otherwise. Halves go to
+    the even digit.
     """
     amount = units(atoms, asset)
     if decimals is None:
@@ -66,7 +68,9 @@ def count(number: int) -> Html:
 
 
 def compact(value: float, digits: int = 4) -> str:
-    """Return a number with at most so many digits and a suffix, for an axis: ``1.25M``, ``350k``."""
+    """Return a number with at most so many digits and a suffix, for an axis: ``1.25M``,
+    ``350k``.
+    """
     size = abs(value)
     sign = MINUS if value < 0 else ""
     for step, suffix in _STEPS:
@@ -107,7 +111,9 @@ def quantity(lots: int, market: MarketSpec) -> str:
 
 
 def grouped(text: str) -> str:
-    """Return a decimal text with its thousands apart, and a minus that is one; any other text as it is."""
+    """Return a decimal text with its thousands apart, and a minus that is one; any other text as it
+    is.
+    """
     if not _DECIMAL.fullmatch(text):
         return text
     whole, point, part = text.removeprefix("-").partition(".")

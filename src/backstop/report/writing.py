@@ -45,12 +45,13 @@ def facts_of_result(result: ReplayResult, title: str, command: str = "", account
 def gather_journal(path: str | Path, title: str = "", progress: Progress | None = None) -> tuple[Gathering, RunFacts]:
     """Read a run from its journal, checked for framing, order and chain on the way.
 
-    The page is then the one that the run itself would have written, to the byte, but for the journal's path where it is named
-    in another way. ``progress`` is called as in a replay.
+    The page is then the one that the run itself would have written, to the byte, but for the
+    journal's path where it is named in another way. ``progress`` is called as in a replay.
 
-    Raises ``JournalDamaged`` at the first fault (a page must not show what was altered, nor pass off a run that was stopped as a
-    whole one), ``JournalError`` where its numbers mean other things today, ``FileNotFoundError`` or ``IsADirectoryError``, and
-    ``ConfigError`` where the journal's venue file cannot be read.
+    Raises ``JournalDamaged`` at the first fault (a page must not show what was altered, nor pass
+    off a run that was stopped as a whole one), ``JournalError`` where its numbers mean other things
+    today, ``FileNotFoundError`` or ``IsADirectoryError``, and ``ConfigError`` where the journal's
+    venue file cannot be read.
     """
     with open_journal(path) as journal:
         if not speaker_of(journal).knows_codes:
@@ -87,7 +88,9 @@ def _facts_of_journal(journal: Reader, gathering: Gathering, title: str) -> RunF
 
 
 def _feeds(details: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the run's doors reported; nothing where the journal is older than that, or was not written by a replay of files."""
+    """Return what the run's doors reported; nothing where the journal is older than that, or was
+    not written by a replay of files.
+    """
     try:
         feeds = json.loads(details.get("feeds", "{}"))
     except (ValueError, RecursionError):
@@ -100,10 +103,13 @@ def _journal_facts(journal: Reader) -> dict[str, Any]:
 
 
 def write_report(path: str | Path, gathering: Gathering, facts: RunFacts) -> int:
-    """Write the page, whole or not at all; return its size in bytes. A report that is there is replaced; a link is followed.
+    """Write the page, whole or not at all; return its size in bytes.
 
-    Raises ``FileExistsError`` for anything else that is there, above all the run's own journal, ``FileNotFoundError`` where its folder is
-    not there (none is made), ``IsADirectoryError``, other ``OSError``.
+    A report that is there is replaced; a link is followed.
+
+    Raises ``FileExistsError`` for anything else that is there, above all the run's own journal,
+    ``FileNotFoundError`` where its folder is not there (none is made), ``IsADirectoryError``, other
+    ``OSError``.
     """
     path = Path(path)
     if facts.journal is not None and path.exists() and path.samefile(facts.journal["path"]):

@@ -1,4 +1,6 @@
-"""Backstop providers, counted from their effects and read off the final state: what they took, gained and failed at."""
+"""Backstop providers, counted from their effects and read off the final state: what they took,
+gained and failed at.
+"""
 
 from __future__ import annotations
 

@@ -56,7 +56,9 @@ class Case:
 
     @property
     def opening_imbalance(self) -> dict[int, int]:
-        """Lots that OUTSIDE holds after the opening, by number of the market; only those that are not 0."""
+        """Lots that OUTSIDE holds after the opening, by number of the market; only those that are
+        not 0.
+        """
         positions = self.opening[self.opening["kind"] == EventKind.POSITION]
         lots = {
             number: -sum(positions["lots"][positions["market"] == number].tolist()) for number in np.unique(positions["market"]).tolist()
@@ -123,7 +125,9 @@ def _check_room(venue: Venue, parameters: PopulationParameters) -> None:
 
 
 def scenario_prices(venue: Venue, crash: Scenario, seed: int) -> tuple[Prices, NDArray[np.void]]:
-    """Return a seeded path through a scenario's pins, on the markets that the venue has of it, and the depth of the books."""
+    """Return a seeded path through a scenario's pins, on the markets that the venue has of it, and
+    the depth of the books.
+    """
     numbers = [number for number, market in enumerate(venue.markets) if market.symbol in crash.symbols]
     if not numbers:
         raise ValueError(f"the venue has no market of scenario {crash.name}: it must have one of {', '.join(crash.symbols)}")
@@ -142,7 +146,9 @@ def file_details(**paths: Sequence[Path | None]) -> dict[str, str]:
 
 
 def title_of(venue: Venue, details: Mapping[str, str]) -> str:
-    """Return what a run is called: its scenario, or its venue and files. ``details`` as a journal keeps them.
+    """Return what a run is called: its scenario, or its venue and files.
+
+    ``details`` as a journal keeps them.
 
     Empty where they tell neither.
     """

@@ -1,4 +1,5 @@
-"""What a batch says of defaults: who came into default, what was closed of theirs, and who paid for it.
+"""What a batch says of defaults: who came into default, what was closed of theirs, and who paid for
+it.
 
 A fold works each of these out once per batch: ``fold.once(closings)``.
 """
@@ -44,7 +45,9 @@ class Closing(NamedTuple):
 
 
 class Payment(NamedTuple):
-    """What others paid for accounts in default, by the stage that made them pay; None: what nobody paid. Money in atoms."""
+    """What others paid for accounts in default, by the stage that made them pay; None: what nobody
+    paid. Money in atoms.
+    """
 
     stage: Stage | None
     defaulter: Ints

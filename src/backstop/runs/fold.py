@@ -1,13 +1,13 @@
 """One pass over a run's events and effects, shared by all that count it.
 
-A ``Fold`` takes a run batch by batch and works out once what its readers have in common: which events
-the engine took and when, and each market's mark and volume after every event. A ``Reader`` keeps only
-what is its own. Its methods declare with ``reads`` which kinds of effects they take, and get those rows
-in the order of the journal.
+A ``Fold`` takes a run batch by batch and works out once what its readers have in common: which
+events the engine took and when, and each market's mark and volume after every event. A ``Reader``
+keeps only what is its own. Its methods declare with ``reads`` which kinds of effects they take, and
+get those rows in the order of the journal.
 
 Effects say what moved, not always at which price. A reader that wants it must know which marks the
-engine took: not those that were refused, nor those that the price guard held, but a held one from the
-moment that it was released.
+engine took: not those that were refused, nor those that the price guard held, but a held one from
+the moment that it was released.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ Method = TypeVar("Method", bound=Callable[..., None])
 def reads(*views: type[EffectView[Any]]) -> Callable[[Method], Method]:
     """Declare which kinds of effects a method of a reader takes.
 
-    It is called once per batch that has any of them, with the fold. Of one kind it gets the view of all
-    its rows; of several, the rows themselves, mixed as the journal has them.
+    It is called once per batch that has any of them, with the fold. Of one kind it gets the view of
+    all its rows; of several, the rows themselves, mixed as the journal has them.
     """
 
     def declare(method: Method) -> Method:
@@ -46,7 +46,9 @@ def reads(*views: type[EffectView[Any]]) -> Callable[[Method], Method]:
 
 
 class Reader:
-    """Base of what counts a run: methods declared with ``reads``, called in the order of the class statement."""
+    """Base of what counts a run: methods declared with ``reads``, called in the order of the class
+    statement.
+    """
 
     _methods: ClassVar[tuple[tuple[tuple[type[EffectView[Any]], ...], str], ...]] = ()
 
@@ -55,7 +57,9 @@ class Reader:
         cls._methods = (*cls._methods, *own)
 
     def take_batch(self, fold: Fold) -> None:
-        """Take what is not of one kind of effect; called for every batch, before the methods that read."""
+        """Take what is not of one kind of effect; called for every batch, before the methods that
+        read.
+        """
 
     def take(self, fold: Fold) -> None:
         """Take the batch at hand."""
@@ -83,7 +87,9 @@ class Latest:
         return self._seq, self._market, self._value
 
     def at(self, seq: Ints, market: Ints) -> Ints:
-        """Return the values of markets right after the events of these seqs, all of the present batch."""
+        """Return the values of markets right after the events of these seqs, all of the present
+        batch.
+        """
         found: Ints = self._before[market]
         for number in np.unique(market):
             changes = np.flatnonzero(self._market == number)
@@ -107,7 +113,9 @@ class Latest:
 
 
 class Fold:
-    """Takes a run batch by batch, each of whole events with all their effects, and hands it to its readers."""
+    """Takes a run batch by batch, each of whole events with all their effects, and hands it to its
+    readers.
+    """
 
     def __init__(self, venue: Venue) -> None:
         self.venue = venue
@@ -161,7 +169,9 @@ class Fold:
         return self.effects[np.isin(self.effects["kind"], [int(view.kind) for view in views])]
 
     def once(self, work: Callable[[Fold], Result]) -> Result:
-        """Return what ``work`` makes of the batch, worked out once however many readers ask for it."""
+        """Return what ``work`` makes of the batch, worked out once however many readers ask for
+        it.
+        """
         if work not in self._known:
             self._known[work] = work(self)
         return cast(Result, self._known[work])
@@ -196,7 +206,9 @@ class Fold:
         self.volume.take(volumes["seq"].copy(), volumes["market"].astype(np.int64), volumes["lots"].copy())
 
     def _in_order(self, events: EventArray) -> EventArray:
-        """Leave out events whose seq was used up before: they were refused for it, and have no effects but that."""
+        """Leave out events whose seq was used up before: they were refused for it, and have no
+        effects but that.
+        """
         highest = np.maximum.accumulate(np.concatenate(([self._seq_before], events["seq"])))
         self._seq_before = int(highest[-1])
         return events[events["seq"] > highest[:-1]]

@@ -1,7 +1,9 @@
-"""The engine's state at a place of its past, from a journal: everything up to a ``seq`` is applied again.
+"""The engine's state at a place of its past, from a journal: everything up to a ``seq`` is applied
+again.
 
-What is read is compared with what was recorded only where a caller asks; ``backstop journal verify`` is the full check.
-A journal whose bytes are damaged is refused as soon as the damage is met.
+What is read is compared with what was recorded only where a caller asks; ``backstop journal
+verify`` is the full check. A journal whose bytes are damaged is refused as soon as the damage is
+met.
 """
 
 from __future__ import annotations
@@ -60,7 +62,10 @@ def apply_events(state: State, events: EventArray) -> EffectArray:
 
 
 def read_batches(journal: Reader, *, with_names: bool = True) -> Iterator[Batch]:
-    """Yield the batches in order; raise ``JournalDamaged`` at the first fault. Names need no second check."""
+    """Yield the batches in order; raise ``JournalDamaged`` at the first fault.
+
+    Names need no second check.
+    """
     if not journal.check_head(with_names=with_names):
         raise JournalDamaged(journal.findings[0])
     for batch in journal.batches():
@@ -72,8 +77,9 @@ def read_batches(journal: Reader, *, with_names: bool = True) -> Iterator[Batch]
 def venue_of(journal: Reader) -> Venue:
     """Return the venue of a journal.
 
-    Raises ``JournalDamaged`` where it is not the one that was hashed, and ``JournalError`` where the numbers in the rows mean other
-    things today: whoever asks for the venue is about to read them.
+    Raises ``JournalDamaged`` where it is not the one that was hashed, and ``JournalError`` where
+    the numbers in the rows mean other things today: whoever asks for the venue is about to read
+    them.
     """
     manifest = journal.manifest
     if not codes_agree(manifest.codes):
@@ -86,10 +92,11 @@ def venue_of(journal: Reader) -> Venue:
 
 
 def replay_before(path: Path | str, seq: int | None) -> Past:
-    """Return the state before the first event whose seq is ``seq`` or more; None: at the end of the journal.
+    """Return the state before the first event whose seq is ``seq`` or more; None: at the end of the
+    journal.
 
-    Raises ``JournalDamaged`` for a damaged journal, ``ConfigError`` for a venue that this version does not read, and
-    ``FileNotFoundError`` or ``IsADirectoryError``.
+    Raises ``JournalDamaged`` for a damaged journal, ``ConfigError`` for a venue that this version
+    does not read, and ``FileNotFoundError`` or ``IsADirectoryError``.
     """
     with open_journal(path) as journal:
         venue = venue_of(journal)
@@ -109,5 +116,8 @@ def replay_before(path: Path | str, seq: int | None) -> Past:
 
 
 def state_at(path: Path | str, seq: int | None) -> Past:
-    """Return the state after the event ``seq``; None: at the end of the journal. Raises as ``replay_before`` does."""
+    """Return the state after the event ``seq``; None: at the end of the journal.
+
+    Raises as ``replay_before`` does.
+    """
     return replay_before(path, None if seq is None else seq + 1)

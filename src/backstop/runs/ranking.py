@@ -1,8 +1,8 @@
 """Where every account stands in the ADL queue of a market, asked of a state at rest.
 
-Longs and shorts are ranked apart: ADL of a long asks shorts. Accounts that are DISTRESSED or worse are not eligible
-and have no rank. Ranks are those that a stranger's default would meet: an account of the defaulter's own owner would
-stand before all others. The house comes last and is not ranked.
+Longs and shorts are ranked apart: ADL of a long asks shorts. Accounts that are DISTRESSED or worse
+are not eligible and have no rank. Ranks are those that a stranger's default would meet: an account
+of the defaulter's own owner would stand before all others. The house comes last and is not ranked.
 """
 
 from __future__ import annotations

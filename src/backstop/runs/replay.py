@@ -1,4 +1,5 @@
-"""A replay: outside events through the simulated venue and the engine, journalled, counted, checked.
+"""A replay: outside events through the simulated venue and the engine, journalled, counted,
+checked.
 
 The engine's own time is taken apart from reading, writing and counting.
 """
@@ -132,17 +133,19 @@ def replay(
     resume: bool = False,
     snapshot_every: int = 64,
 ) -> ReplayResult:
-    """Run the opening, then the outside events (sorted by time), through the engine and the simulated venue.
+    """Run the opening, then the outside events (sorted by time), through the engine and the
+    simulated venue.
 
-    ``impact`` lets fills shift later marks. The journal, if one is asked for, holds the merged stream.
-    ``tally`` counts the run: a new one, or one whose fold other readers joined.
+    ``impact`` lets fills shift later marks. The journal, if one is asked for, holds the merged
+    stream. ``tally`` counts the run: a new one, or one whose fold other readers joined.
 
-    ``resume`` goes on with a journal that a killed run of the same terms left there; of one that came to its end the result is
-    worked out again, and nothing is written. A snapshot stands in it every so many batches.
+    ``resume`` goes on with a journal that a killed run of the same terms left there; of one that
+    came to its end the result is worked out again, and nothing is written. A snapshot stands in it
+    every so many batches.
 
-    Raises ``JournalError`` where it cannot be written or is another run's, ``JournalDamaged`` where it cannot be resumed, and
-    ``OverflowError`` where money would not fit in 64 bits: the events up to the batch before are then on the journal, without an
-    end mark.
+    Raises ``JournalError`` where it cannot be written or is another run's, ``JournalDamaged`` where
+    it cannot be resumed, and ``OverflowError`` where money would not fit in 64 bits: the events up
+    to the batch before are then on the journal, without an end mark.
     """
     begun = time.perf_counter()
     # The venue's depth is told after the outside events of this time: before any account is open.
@@ -203,8 +206,8 @@ def _world(venue: Venue, outside: EventArray, start_ns: int, impact: bool, sched
 def _drain_ns(venue: Venue, outside: EventArray) -> int:
     """Return how long the venue runs on after the last outside event, while anything is open.
 
-    The end of a recording is not the silence of a feed: it ends before the last mark of any market would count as stale.
-    (One whose marks ended longer ago than that is stale already.)
+    The end of a recording is not the silence of a feed: it ends before the last mark of any market
+    would count as stale. (One whose marks ended longer ago than that is stale already.)
     """
     stale_ns = venue.rules.breakers.stale_ns
     if not stale_ns:
@@ -216,7 +219,9 @@ def _drain_ns(venue: Venue, outside: EventArray) -> int:
 
 
 def warnings_of(venue: Venue, tally: Tally) -> tuple[str, ...]:
-    """Return what whoever reads a run's figures must know: the venue file's warnings, refused events, an unusual order."""
+    """Return what whoever reads a run's figures must know: the venue file's warnings, refused
+    events, an unusual order.
+    """
     warnings = list(venue.warnings)
     if tally.refused:
         words = ", ".join(f"{count} {code.name.lower()}" for code, count in sorted(tally.refused.items()))

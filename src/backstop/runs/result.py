@@ -1,4 +1,6 @@
-"""What a replay came to, as one object: the figures behind the table, the JSON and whatever reads either."""
+"""What a replay came to, as one object: the figures behind the table, the JSON and whatever reads
+either.
+"""
 
 from __future__ import annotations
 

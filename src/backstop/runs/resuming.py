@@ -1,7 +1,9 @@
-"""Going on with a replay that was killed: from its journal's newest snapshot, over what the journal holds, to the end.
+"""Going on with a replay that was killed: from its journal's newest snapshot, over what the journal
+holds, to the end.
 
-The run is made again from the snapshot, simulated venue included, and every event and effect that the
-journal holds behind it is compared with what comes out. Where the journal ends, recording begins.
+The run is made again from the snapshot, simulated venue included, and every event and effect that
+the journal holds behind it is compared with what comes out. Where the journal ends, recording
+begins.
 """
 
 from __future__ import annotations
@@ -85,8 +87,8 @@ def arrays_of(world: World) -> dict[str, NDArray[Any]]:
 def resume(path: Path, manifest: Manifest, names: Names, state: State, world: World) -> Resumed:
     """Open the journal of a run with these terms; ``state`` and ``world`` are those of its start.
 
-    A run that came to its end is made again likewise, compared to its last digest, and nothing is written. Raises
-    ``JournalError`` where it is the journal of another run, and ``JournalDamaged``.
+    A run that came to its end is made again likewise, compared to its last digest, and nothing is
+    written. Raises ``JournalError`` where it is the journal of another run, and ``JournalDamaged``.
     """
     found = Recovery(path, may_be_ended=True, shapes=shapes_of(state, arrays_of(world)))
     try:
@@ -156,7 +158,9 @@ class _CatchingUp:
             self._recorder.abandon()
 
     def _compared(self, events: EventArray, effects: EffectArray, *, is_last: bool = False) -> tuple[EventArray, EffectArray]:
-        """Compare as far as the journal goes; return what lies beyond it, and begin to record where something does."""
+        """Compare as far as the journal goes; return what lies beyond it, and begin to record where
+        something does.
+        """
         while len(events) or is_last:
             if self._batch is None or self._events_done == len(self._batch.events):
                 self._check_used_up()

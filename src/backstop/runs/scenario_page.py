@@ -1,6 +1,8 @@
-"""The tables of docs/reference/scenarios.md: every pin of every bundled scenario with its origin, written from the files.
+"""The tables of docs/reference/scenarios.md: every pin of every bundled scenario with its origin,
+written from the files.
 
-``python -m backstop.runs.scenario_page --write ROOT`` puts them between the page's two marks; a test compares.
+``python -m backstop.runs.scenario_page --write ROOT`` puts them between the page's two marks; a
+test compares.
 """
 
 from __future__ import annotations
@@ -20,12 +22,16 @@ _PAGE = Path("docs/reference/scenarios.md")
 
 
 def pins_text() -> str:
-    """Return a section for each bundled scenario: its sources, its pins of prices, its pins of depth."""
+    """Return a section for each bundled scenario: its sources, its pins of prices, its pins of
+    depth.
+    """
     return "\n".join("\n".join(_section(scenario(name))) + "\n" for name in scenario_names())
 
 
 def page_text(page: str) -> str:
-    """Return the page with the tables of the present files; raise ``ValueError`` where its marks are missing."""
+    """Return the page with the tables of the present files; raise ``ValueError`` where its marks
+    are missing.
+    """
     head, first, rest = page.partition(_FIRST)
     _, last, tail = rest.partition(_LAST)
     if not first or not last:

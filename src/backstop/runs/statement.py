@@ -1,4 +1,6 @@
-"""The statement of an insurance fund: every movement by cause, its peak and its drawdown, from a journal's postings alone."""
+"""The statement of an insurance fund: every movement by cause, its peak and its drawdown, from a
+journal's postings alone.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,10 @@ class By(StrEnum):
 
 
 class Line(NamedTuple):
-    """All movements of one cause, and of one market or counterpart where that was asked for. Money in atoms."""
+    """All movements of one cause, and of one market or counterpart where that was asked for.
+
+    Money in atoms.
+    """
 
     cause: Cause
     #: Symbol or name; empty where movements are summed by cause alone.
@@ -75,7 +80,9 @@ class Statement:
         return np.cumsum(np.concatenate(([self.opening], self.moves["amount"])), dtype=np.int64)
 
     def lines(self, by: By = By.CAUSE) -> list[Line]:
-        """Return the movements summed by cause, and within it by market or account, in order of cause and name."""
+        """Return the movements summed by cause, and within it by market or account, in order of
+        cause and name.
+        """
         cause = self.moves["cause"]
         about = {By.CAUSE: np.zeros_like(cause), By.MARKET: self.moves["market"], By.ACCOUNT: self.moves["other"]}[by]
         order = np.lexsort((about, cause))
@@ -112,10 +119,12 @@ class Statement:
         return Moment(self.start_ns if place == 0 else int(self.moves["time_ns"][place - 1]), int(self.balances[place]))
 
     def drawdowns_ppm(self) -> NDArray[np.int64]:
-        """Return, at the opening and after each movement, by how much of its peak until then the balance is below it, rounded down.
+        """Return, at the opening and after each movement, by how much of its peak until then the
+        balance is below it, rounded down.
 
-        What was deposited or withdrawn moves the peak with it: it is neither gain nor loss (docs/rules.md, section 9; the
-        breaker's own peak forgets what is older than its window, this one nothing).
+        What was deposited or withdrawn moves the peak with it: it is neither gain nor loss
+        (docs/rules.md, section 9; the breaker's own peak forgets what is older than its window,
+        this one nothing).
         """
         cash = np.where(self.moves["cause"] == Cause.CASH, self.moves["amount"], 0)
         brought = np.concatenate(([0], np.cumsum(cash, dtype=np.int64)))
@@ -193,7 +202,8 @@ class _Moves(Reader):
 def statements_of(path: Path | str) -> list[Statement]:
     """Return the statement of every group's fund from a journal, in order of group.
 
-    Raises ``FileNotFoundError`` or ``IsADirectoryError``, and ``JournalDamaged`` at the first fault of the record.
+    Raises ``FileNotFoundError`` or ``IsADirectoryError``, and ``JournalDamaged`` at the first fault
+    of the record.
     """
     with open_journal(path) as journal:
         venue, names = venue_of(journal), journal.names()

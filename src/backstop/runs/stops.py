@@ -1,4 +1,6 @@
-"""Breakers and price guard, counted from their effects: how often, why, how long, and what was refused."""
+"""Breakers and price guard, counted from their effects: how often, why, how long, and what was
+refused.
+"""
 
 from __future__ import annotations
 
@@ -187,6 +189,8 @@ class GuardTally(Reader):
             held.furthest_ticks, held.furthest_ppm = price, move_ppm
 
     def as_json(self, venue: Venue) -> dict[str, Any]:
-        """Return counts of marks held and of how that ended, and the first cases with their reasons."""
+        """Return counts of marks held and of how that ended, and the first cases with their
+        reasons.
+        """
         counts = {code.name.lower(): self.counts[code] for code in Guard}
         return {**counts, "cases": self.episodes, "listed": [held.as_json(venue) for held in self.held]}

@@ -1,4 +1,6 @@
-"""What a run came to, counted from its effects as they pass: who defaulted, which stage did what, who paid."""
+"""What a run came to, counted from its effects as they pass: who defaulted, which stage did what,
+who paid.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,10 @@ class StageTally:
 
 
 class Tally(Reader):
-    """Counts a run; sums are exact, in atoms. Its fold takes the run, and other readers may join it."""
+    """Counts a run; sums are exact, in atoms.
+
+    Its fold takes the run, and other readers may join it.
+    """
 
     def __init__(self, venue: Venue) -> None:
         self.venue = venue

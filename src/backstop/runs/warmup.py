@@ -1,4 +1,6 @@
-"""Compiling every unit before it is waited for: from declared signatures, without running anything."""
+"""Compiling every unit before it is waited for: from declared signatures, without running
+anything.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def units() -> list[Any]:
 
 
 def is_warm() -> bool:
-    """Return whether the machine code of this source is on disk, so that no long compile is ahead."""
+    """Return whether the machine code of this source is on disk, so that no long compile is
+    ahead.
+    """
     return not COMPILED or all(is_cached(entry) for entry in entries)
 
 
@@ -62,7 +66,9 @@ def warm() -> float:
 
 
 def _start_mates(claims: str) -> list[subprocess.Popen[bytes]]:
-    """Start a process per further processor, at most three; each compiles units and leaves them on disk."""
+    """Start a process per further processor, at most three; each compiles units and leaves them on
+    disk.
+    """
     count = min((os.cpu_count() or 1) - 1, 3)
     words = f"from {__name__} import compile_units; compile_units({claims!r}, is_mate=True)"
     return [subprocess.Popen([sys.executable, "-c", words]) for _ in range(count)]

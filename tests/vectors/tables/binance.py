@@ -1,14 +1,14 @@
 """Binance USD-M futures: margin tiers and liquidation prices; OKX tiers beside them.
 
 Source: freqtrade/freqtrade, commit in ``COMMIT``: tiers in tests/conftest.py, liquidation prices in
-tests/exchange/test_binance.py (HELP_CENTRE, which restate the worked example of the exchange's help centre) and
-tests/exchange/test_exchange.py (MOCKED), lookups in tests/exchange/test_binance.py, test_exchange.py and
-test_okx.py. The number of a case is the line of its test.
+tests/exchange/test_binance.py (HELP_CENTRE, which restate the worked example of the exchange's help
+centre) and tests/exchange/test_exchange.py (MOCKED), lookups in tests/exchange/test_binance.py,
+test_exchange.py and test_okx.py. The number of a case is the line of its test.
 
-Formula: with wallet W, deduction D, rate m, quantity Q, entry price e, side s = +1 or -1, and for the
-other positions their unrealised P&L less their maintenance, the liquidation price is
-``(W + sum(P&L - maintenance) + D - s Q e) / (Q m - s Q)``: the mark at which equity is maintenance. The tier of a
-notional is the last whose floor is not above it.
+Formula: with wallet W, deduction D, rate m, quantity Q, entry price e, side s = +1 or -1, and for
+the other positions their unrealised P&L less their maintenance, the liquidation price is
+``(W + sum(P&L - maintenance) + D - s Q e) / (Q m - s Q)``: the mark at which equity is maintenance.
+The tier of a notional is the last whose floor is not above it.
 
 Units: USDT and coins, in decimals as text, so that they are read exactly.
 """
@@ -35,7 +35,9 @@ COMMIT = "c9ae5e1e9ff25bb55dd61f5e5519f7c479291edb"
 
 
 class Tier(NamedTuple):
-    """One bracket: floor in USDT, maintenance rate in ppm, published deduction in USDT (None: not published)."""
+    """One bracket: floor in USDT, maintenance rate in ppm, published deduction in USDT (None: not
+    published).
+    """
 
     floor: int
     maintenance_ppm: int
@@ -136,8 +138,8 @@ LOOKUPS = (
     Lookup("OKX:ADA", "2000", 30_000, None),
 )
 
-#: The example names a rate of 10 % and a deduction of 135,365 for its second position, not the table they come from:
-#: the shortest table that has them.
+#: The example names a rate of 10 % and a deduction of 135,365 for its second position, not the
+#: table they come from: the shortest table that has them.
 _EXAMPLE = (Tier(0, 50_000, 0), Tier(2_707_300, 100_000, 135_365))
 
 HELP_CENTRE = (

@@ -1,8 +1,9 @@
 """BitMEX: six longs in the queue for deleveraging, and a short of 20 that went bankrupt at 650.
 
-Source: bitmex.com/app/autoDeleveragingExamples. The page gives quantities, scores (its "PNL ranking", higher first) and
-what follows from them, not the entries and bankruptcy prices behind the scores. ``entry`` and ``bankruptcy`` are this
-project's choice: such that the page's formula gives exactly these scores at a mark of 700.
+Source: bitmex.com/app/autoDeleveragingExamples. The page gives quantities, scores (its "PNL
+ranking", higher first) and what follows from them, not the entries and bankruptcy prices behind the
+scores. ``entry`` and ``bankruptcy`` are this project's choice: such that the page's formula gives
+exactly these scores at a mark of 700.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ MARK, BANKRUPTCY_PRICE, SIZE = 700, 650, 20
 
 
 class Long(NamedTuple):
-    """A long: quantity and score, its entry and bankruptcy prices; the percentile, what it gives, what it keeps."""
+    """A long: quantity and score, its entry and bankruptcy prices; the percentile, what it gives,
+    what it keeps.
+    """
 
     account: int
     quantity: int

@@ -1,4 +1,5 @@
-"""Drift v2: liquidation transfers and fees, shared losses, shares of the insurance fund, bankruptcy.
+"""Drift v2: liquidation transfers and fees, shared losses, shares of the insurance fund,
+bankruptcy.
 
 Sources: drift-labs/protocol-v2, commit ``COMMIT``; the number of a case is the line of its test in
 programs/drift/src/math/liquidation/tests.rs, in math/insurance/tests.rs for REBASES and CANCELS, in

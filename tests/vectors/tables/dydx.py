@@ -19,7 +19,9 @@ COMMIT = "84d4664bae71e3a077adaac67fb77ad19cd28d30"
 
 
 class Venue(NamedTuple):
-    """One market of the venue: price, resolution, base initial rate, maintenance as a share of it, open-interest caps."""
+    """One market of the venue: price, resolution, base initial rate, maintenance as a share of it,
+    open-interest caps.
+    """
 
     price_raw: int
     price_exponent: int

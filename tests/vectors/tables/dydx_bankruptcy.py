@@ -1,11 +1,12 @@
-"""dYdX v4: the cash of a deleveraging at the bankruptcy price, for a part of one position of a whole account.
+"""dYdX v4: the cash of a deleveraging at the bankruptcy price, for a part of one position of a
+whole account.
 
-Source: dydxprotocol/v4-chain, protocol/x/clob/keeper/liquidations_test.go, commit in ``dydx.COMMIT``; the
-number of a case is the line of its test there.
+Source: dydxprotocol/v4-chain, protocol/x/clob/keeper/liquidations_test.go, commit in
+``dydx.COMMIT``; the number of a case is the line of its test there.
 
-Formula: closing ``delta`` gives ``-(change of signed notional) - floor(equity x |change of the position's
-maintenance| / maintenance)``, positive when selling. ``delta`` must be non-zero, against the position and
-within it; otherwise an error (here ``cash`` is None).
+Formula: closing ``delta`` gives ``-(change of signed notional) - floor(equity x |change of the
+position's maintenance| / maintenance)``, positive when selling. ``delta`` must be non-zero, against
+the position and within it; otherwise an error (here ``cash`` is None).
 
 Markets: BTC 50,000 USD and ETH 3,000 USD, both 20 % initial and 10 % maintenance.
 """

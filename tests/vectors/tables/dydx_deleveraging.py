@@ -1,12 +1,13 @@
 """dYdX v4: when an account is deleveraged, against whom, and at what price.
 
-Sources: dydxprotocol/v4-chain, commit in ``dydx.COMMIT``; the number of a case is the line of its test in
-protocol/x/clob/keeper/deleveraging_test.go, in protocol/x/subaccounts/lib/oimf_test.go for OPEN_INTEREST.
-Formulas: ``tests.vectors.venues.dydx``. A walk starts at a pseudo-random account there: here the candidates
-stand in the order in which the fills are written.
+Sources: dydxprotocol/v4-chain, commit in ``dydx.COMMIT``; the number of a case is the line of its
+test in protocol/x/clob/keeper/deleveraging_test.go, in protocol/x/subaccounts/lib/oimf_test.go for
+OPEN_INTEREST.
+Formulas: ``tests.vectors.venues.dydx``. A walk starts at a pseudo-random account there: here the
+candidates stand in the order in which the fills are written.
 
-Markets: BTC 50,000 USD (but for the price named with a case) and ETH 3,000 USD. In WALKS 100 % initial and
-maintenance, else 20 % and 10 %. Amounts in quote quantums, sizes in base quantums.
+Markets: BTC 50,000 USD (but for the price named with a case) and ETH 3,000 USD. In WALKS 100 %
+initial and maintenance, else 20 % and 10 %. Amounts in quote quantums, sizes in base quantums.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ _ODD_MARKETS = (_ODD, MARKETS[ETH])
 
 
 class Permission(NamedTuple):
-    """An account short of BTC, its raw price, whether the market is in final settlement, and the price of a deleveraging."""
+    """An account short of BTC, its raw price, whether the market is in final settlement, and the
+    price of a deleveraging.
+    """
 
     line: int
     account: Account
@@ -55,7 +58,8 @@ class Permission(NamedTuple):
 
 
 class Walk(NamedTuple):
-    """A defaulter, the others, what is to be closed of BTC; the fills as (other, quantums), what remains, open interest after.
+    """A defaulter, the others, what is to be closed of BTC; the fills as (other, quantums), what
+    remains, open interest after.
 
     ``after`` holds the accounts, the defaulter first; None where the source compares none.
     """
@@ -71,7 +75,9 @@ class Walk(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a pair ends in: both accounts, or that it is accepted, rejected, or has a delta that closes nothing."""
+    """What a pair ends in: both accounts, or that it is accepted, rejected, or has a delta that
+    closes nothing.
+    """
 
     accounts: tuple[Account, Account] | None
     is_accepted: bool
@@ -91,7 +97,9 @@ class Pair(NamedTuple):
 
 
 class OpenInterest(NamedTuple):
-    """The (position before, delta) of each account in an update, and the change of open interest."""
+    """The (position before, delta) of each account in an update, and the change of open
+    interest.
+    """
 
     line: int
     updates: tuple[tuple[int, int], ...]

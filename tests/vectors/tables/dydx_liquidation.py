@@ -1,11 +1,11 @@
 """dYdX v4: fillable price, insurance delta, and what one block may liquidate.
 
-Sources: dydxprotocol/v4-chain, commit in ``dydx.COMMIT``; the number of a case is the line of its test in
-protocol/x/clob/keeper/liquidations_test.go, but for SUFFICIENCY (deleveraging_test.go) and QUOTES
-(x/clob/types/quantums_test.go). Formulas: ``tests.vectors.venues.dydx``.
+Sources: dydxprotocol/v4-chain, commit in ``dydx.COMMIT``; the number of a case is the line of its
+test in protocol/x/clob/keeper/liquidations_test.go, but for SUFFICIENCY (deleveraging_test.go) and
+QUOTES (x/clob/types/quantums_test.go). Formulas: ``tests.vectors.venues.dydx``.
 
-Markets: BTC 50,000 USD and ETH 3,000 USD, both 20 % initial and 10 % maintenance. Amounts in quote quantums,
-sizes in base quantums, rates in ppm.
+Markets: BTC 50,000 USD and ETH 3,000 USD, both 20 % initial and 10 % maintenance. Amounts in quote
+quantums, sizes in base quantums, rates in ppm.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ EXPONENT = -8
 
 
 class Fillable(NamedTuple):
-    """An account, what is closed, the bankruptcy adjustment and the spread, and the price; None for an invalid delta."""
+    """An account, what is closed, the bankruptcy adjustment and the spread, and the price; None for
+    an invalid delta.
+    """
 
     line: int
     quote: int
@@ -69,7 +71,9 @@ class Subticks(NamedTuple):
 
 
 class Delta(NamedTuple):
-    """An account with a position in BTC, the fill that closes it, the highest fee, and what the fund gets."""
+    """An account with a position in BTC, the fill that closes it, the highest fee, and what the
+    fund gets.
+    """
 
     line: int
     quote: int
@@ -111,7 +115,9 @@ class PositionLimit(NamedTuple):
 
 
 class BlockLimit(NamedTuple):
-    """The maxima of a block, what it liquidated already and where, what is left; None for an error."""
+    """The maxima of a block, what it liquidated already and where, what is left; None for an
+    error.
+    """
 
     line: int
     notional_max: int

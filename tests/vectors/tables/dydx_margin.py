@@ -1,12 +1,14 @@
-"""dYdX v4: notional, initial and maintenance margin, open-interest scaling, net collateral of an account.
+"""dYdX v4: notional, initial and maintenance margin, open-interest scaling, net collateral of an
+account.
 
-Sources: dydxprotocol/v4-chain, commit in ``dydx.COMMIT``; the number of a case is the line of its test in the
-file named beside each table. The source's cases about funding (14: clamp and settlement by index) are not
+Sources: dydxprotocol/v4-chain, commit in ``dydx.COMMIT``; the number of a case is the line of its
+test in the file named beside each table. The source's cases about funding (14: clamp and settlement
+by index) are not
 here: the engine takes funding payments as transfers, and an index is not built yet.
 
-Formulas: notional is truncated toward zero. Initial margin is ``ceil(notional x rate)``, the rate scaled by
-open interest (``tests.vectors.venues.dydx``). Maintenance is ``ceil(ceil(notional x base rate) x share)``,
-never scaled. Net collateral is the quote balance and the signed notionals.
+Formulas: notional is truncated toward zero. Initial margin is ``ceil(notional x rate)``, the rate
+scaled by open interest (``tests.vectors.venues.dydx``). Maintenance is ``ceil(ceil(notional x base
+rate) x share)``, never scaled. Net collateral is the quote balance and the signed notionals.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ UINT64_MAX = (1 << 64) - 1
 
 
 class Scale(NamedTuple):
-    """A mapping to lots, ticks and atoms chosen by hand, where the plain one does not fit in 63 bits.
+    """A mapping to lots, ticks and atoms chosen by hand, where the plain one does not fit in 63
+    bits.
 
     A lot is ``lot_quantums`` base quantums, a tick ``tick_raw`` of the raw price, and a lot moves
     ``factor`` atoms a tick. An atom is then worth more than a quote quantum.
@@ -49,8 +52,9 @@ class Scale(NamedTuple):
     factor: int
 
 
-#: For amounts near 2^128. 2^64 - 1 = (2^32 - 1) x (2^32 + 1), and 2^32 + 1 = 641 x 6700417: whole lots and whole
-#: ticks exist, and the factor 10,000 makes a margin of 100 ppm a whole number of atoms.
+#: For amounts near 2^128. 2^64 - 1 = (2^32 - 1) x (2^32 + 1), and 2^32 + 1 = 641 x 6700417: whole
+#: lots and whole ticks exist, and the factor 10,000 makes a margin of 100 ppm a whole number of
+#: atoms.
 WIDE = Scale((1 << 32) + 1, UINT64_MAX // 641, 10_000)
 
 
@@ -85,7 +89,9 @@ class Size(NamedTuple):
 
 
 class InitialRequirement(NamedTuple):
-    """A notional of 500,000 or 1, the notional of open interest, the base rate, the caps, the initial margin."""
+    """A notional of 500,000 or 1, the notional of open interest, the base rate, the caps, the
+    initial margin.
+    """
 
     line: int
     notional: int
@@ -117,9 +123,11 @@ class MaintenanceRate(NamedTuple):
 
 
 class Account(NamedTuple):
-    """A quote balance and positions, quote and position updates, then net collateral and, where given, both margins.
+    """A quote balance and positions, quote and position updates, then net collateral and, where
+    given, both margins.
 
-    ``settlement`` is the funding that the case has accrued, in quote quantums, posted as a transfer.
+    ``settlement`` is the funding that the case has accrued, in quote quantums, posted as a
+    transfer.
     """
 
     line: int

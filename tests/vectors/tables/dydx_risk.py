@@ -1,13 +1,15 @@
-"""dYdX v4: when an account is collateralised, when it is liquidated, who is riskier, which updates may happen.
+"""dYdX v4: when an account is collateralised, when it is liquidated, who is riskier, which updates
+may happen.
 
-Sources: dydxprotocol/v4-chain, commit in ``dydx.COMMIT``; the number of a case is the line of its test in
-protocol/x/clob/keeper/liquidations_test.go (ACCOUNTS), protocol/lib/margin/risk_test.go (LEVELS, ORDERS),
-protocol/x/subaccounts/lib/updates_test.go (UPDATES).
+Sources: dydxprotocol/v4-chain, commit in ``dydx.COMMIT``; the number of a case is the line of its
+test in protocol/x/clob/keeper/liquidations_test.go (ACCOUNTS), protocol/lib/margin/risk_test.go
+(LEVELS, ORDERS), protocol/x/subaccounts/lib/updates_test.go (UPDATES).
 
 Formulas: liquidated if maintenance > 0 and equity < maintenance. Collateralised, initially or for
-maintenance, if equity is not below that margin. The riskier of two has the lower equity / maintenance, by
-cross-multiplication; of equals, without maintenance the one with less equity, else the one with more
-maintenance. Updates: ``tests.vectors.venues.dydx.judge_update``. Amounts in quote quantums.
+maintenance, if equity is not below that margin. The riskier of two has the lower equity /
+maintenance, by cross-multiplication; of equals, without maintenance the one with less equity, else
+the one with more maintenance. Updates: ``tests.vectors.venues.dydx.judge_update``. Amounts in quote
+quantums.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ class Level(NamedTuple):
 
 
 class Order(NamedTuple):
-    """Two accounts as (equity, maintenance): 1 if the first is riskier, -1 if the second is, 0 if neither."""
+    """Two accounts as (equity, maintenance): 1 if the first is riskier, -1 if the second is, 0 if
+    neither.
+    """
 
     line: int
     first: tuple[int, int]
@@ -52,7 +56,9 @@ class Order(NamedTuple):
 
 
 class Update(NamedTuple):
-    """An account before as (equity, initial, maintenance), after as (equity, maintenance), below initial margin."""
+    """An account before as (equity, initial, maintenance), after as (equity, maintenance), below
+    initial margin.
+    """
 
     line: int
     before: tuple[int, int, int]

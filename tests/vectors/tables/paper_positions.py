@@ -1,11 +1,13 @@
-"""Chitra et al. 2025, "Autodeleveraging: Impossibilities and Optimization" (arXiv 2512.01112): two worked examples.
+"""Chitra et al. 2025, "Autodeleveraging: Impossibilities and Optimization" (arXiv 2512.01112): two
+worked examples.
 
-Source: the paper's TeX, github.com/pluriholonomic/autodeleveraging-analysis, paper/main_corrected.tex and
-paper/corrected/. Published to four or five decimals.
+Source: the paper's TeX, github.com/pluriholonomic/autodeleveraging-analysis,
+paper/main_corrected.tex and paper/corrected/. Published to four or five decimals.
 
-The five positions open at a mark of 1. The mark goes to 1.4 (the reference price to 1.5), then to 1.3 (1.25). Funding of a step
-is ``rate x mark x quantity``, paid by the shorts where the rate is positive, ``rate = longs / shorts - mark /
-reference``. Effective leverage is notional over equity; where equity is negative, over what is missing.
+The five positions open at a mark of 1. The mark goes to 1.4 (the reference price to 1.5), then to
+1.3 (1.25). Funding of a step is ``rate x mark x quantity``, paid by the shorts where the rate is
+positive, ``rate = longs / shorts - mark / reference``. Effective leverage is notional over equity;
+where equity is negative, over what is missing.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ __all__ = ["BUDGET", "FIVE", "HAIRCUTS", "MAINTENANCE_PPM", "QUEUE", "STEPS", "T
 
 
 class Step(NamedTuple):
-    """A mark, the reference price beside it, and the funding rate that follows from them, as published."""
+    """A mark, the reference price beside it, and the funding rate that follows from them, as
+    published.
+    """
 
     mark: Fraction
     reference: Fraction
@@ -50,12 +54,15 @@ FIVE = (
     Five("E", -1, Fraction(10, 99), (".4667", ".572"), (".1677", ".8397"), ("8.3494", "1.5482"), "1.10101", "1.00092"),
 )
 
-#: After the second step: equity of the winners, deficit of the losers, haircut on the winners that covers it.
+#: After the second step: equity of the winners, deficit of the losers, haircut on the winners that
+#: covers it.
 TOTALS = {"winners": "7.72234", "deficit": ".70540", "haircut": ".091346"}
 
 
 class Share(NamedTuple):
-    """A rule of haircuts, its weight as a power of effective leverage, and the shares of the winners A, C, E."""
+    """A rule of haircuts, its weight as a power of effective leverage, and the shares of the
+    winners A, C, E.
+    """
 
     power: int
     shares: tuple[str, str, str]
@@ -65,7 +72,9 @@ HAIRCUTS = (Share(0, (".1633", ".7279", ".1087")), Share(2, (".1641", ".5893", "
 
 
 class Claim(NamedTuple):
-    """A winner of the second example: equity, positive P&L, place in the queue, haircut and equity after it by both rules."""
+    """A winner of the second example: equity, positive P&L, place in the queue, haircut and equity
+    after it by both rules.
+    """
 
     equity: Fraction
     profit: Fraction

@@ -1,9 +1,11 @@
-"""Vega: settlement when losers cannot pay, the network's disposal of what it took over, the price of a closeout.
+"""Vega: settlement when losers cannot pay, the network's disposal of what it took over, the price
+of a closeout.
 
-Sources: vegaprotocol/vega, commit ``COMMIT``: core/collateral/engine_test.go and network_mtm_test.go for SETTLEMENTS
-(the number is the line of the test), core/execution/liquidation/engine_test.go for DISPOSALS,
-core/matching/closeoutprice_test.go for CLOSEOUTS. Formulas: ``tests.vectors.venues.vega``. The rest of the
-source's cases, on margins, are not here.
+Sources: vegaprotocol/vega, commit ``COMMIT``: core/collateral/engine_test.go and
+network_mtm_test.go for SETTLEMENTS (the number is the line of the test),
+core/execution/liquidation/engine_test.go for DISPOSALS, core/matching/closeoutprice_test.go for
+CLOSEOUTS. Formulas: ``tests.vectors.venues.vega``. The rest of the source's cases, on margins, are
+not here.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ COMMIT = "a50750cc10809d64b24c05f99b77345693eb9bc3"
 
 
 class SettlementCase(NamedTuple):
-    """Losers, what winners are due, the insurance pool; the pool after, what was collected, what winners get.
+    """Losers, what winners are due, the insurance pool; the pool after, what was collected, what
+    winners get.
 
     ``paid`` is None where the source compares only the sums.
     """
@@ -48,7 +51,9 @@ class SettlementCase(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """A moment with so much volume within reach; the contracts that the network then offers, its limit where given."""
+    """A moment with so much volume within reach; the contracts that the network then offers, its
+    limit where given.
+    """
 
     now_s: int
     available: int
@@ -78,7 +83,9 @@ class ChangeStep(NamedTuple):
 
 
 class DisposalCase(NamedTuple):
-    """Rules, the long position taken over at 0 s, the market's mid and lowest valid price, then what happens."""
+    """Rules, the long position taken over at 0 s, the market's mid and lowest valid price, then
+    what happens.
+    """
 
     name: str
     rules: DisposalRules

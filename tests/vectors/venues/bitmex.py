@@ -1,6 +1,7 @@
 """BitMEX: who is deleveraged first, the percentile that lights show, and the deleveraging itself.
 
-Exact fractions throughout. Source: bitmex.com/app/autoDeleveraging and /app/autoDeleveragingExamples.
+Exact fractions throughout. Source: bitmex.com/app/autoDeleveraging and
+/app/autoDeleveragingExamples.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ _LIGHTS = 5
 class Position(NamedTuple):
     """The values of one position, signed as the position is, in one unit of money.
 
-    A linear short has a negative value at every price. An inverse long does too, as its value in the coin is
-    ``-quantity / price``. Signs are what make one formula serve them all.
+    A linear short has a negative value at every price. An inverse long does too, as its value in
+    the coin is ``-quantity / price``. Signs are what make one formula serve them all.
     """
 
     mark_value: Fraction
@@ -28,9 +29,11 @@ class Position(NamedTuple):
 
 
 def effective_leverage(position: Position) -> Fraction:
-    """Return ``|mark value| / (mark value - bankrupt value)``; the divisor is what the position is worth to its holder.
+    """Return ``|mark value| / (mark value - bankrupt value)``; the divisor is what the position is
+    worth to its holder.
 
-    Raises ValueError where nothing is left between mark and bankruptcy: such a position is a defaulter's.
+    Raises ValueError where nothing is left between mark and bankruptcy: such a position is a
+    defaulter's.
     """
     left = position.mark_value - position.bankrupt_value
     if left <= 0:
@@ -58,10 +61,11 @@ def queue_order(scores: Sequence[Fraction]) -> list[int]:
 
 
 def percentiles(quantities: Sequence[int], scores: Sequence[Fraction]) -> list[Fraction]:
-    """Return for each position of one side the fifth of the side's contracts in which its last one stands.
+    """Return for each position of one side the fifth of the side's contracts in which its last one
+    stands.
 
-    1/5 is the front of the queue, 1 its end: contracts up to and with its own, over all, rounded up to a fifth.
-    Quantities are positive.
+    1/5 is the front of the queue, 1 its end: contracts up to and with its own, over all, rounded up
+    to a fifth. Quantities are positive.
     """
     total, through = sum(quantities), 0
     found = [Fraction(0)] * len(quantities)
@@ -79,8 +83,8 @@ def lights_of(percentile: Fraction) -> int:
 def deleverage(quantities: Sequence[int], scores: Sequence[Fraction], size: int) -> list[int]:
     """Return the contracts that each position gives when ``size`` of the other side is bankrupt.
 
-    Whole positions in the order of the queue, the last one in part; all are closed at the bankruptcy price of
-    the liquidated position. What exceeds the side stays with nobody.
+    Whole positions in the order of the queue, the last one in part; all are closed at the
+    bankruptcy price of the liquidated position. What exceeds the side stays with nobody.
     """
     given, left = [0] * len(quantities), size
     for place in queue_order(scores):

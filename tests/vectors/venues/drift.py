@@ -1,8 +1,10 @@
-"""Drift v2: how much of a position is taken over, what it costs, how a loss is shared, shares of the insurance fund.
+"""Drift v2: how much of a position is taken over, what it costs, how a loss is shared, shares of
+the insurance fund.
 
 Integers, rounded step by step as the venue does. Units: base 1e-9, quote and prices 1e-6, scaled
-spot balances 1e-9, margin ratios and weights 1e-4, fees and multipliers 1e-6, funding index 1e-9, interest
-index 1e-10, tokens ``10^-decimals``. ``None`` stands for "unbounded": whatever there is may be taken.
+spot balances 1e-9, margin ratios and weights 1e-4, fees and multipliers 1e-6, funding index 1e-9,
+interest index 1e-10, tokens ``10^-decimals``. ``None`` stands for "unbounded": whatever there is
+may be taken.
 Source: drift-labs/protocol-v2, programs/drift/src/math/{liquidation,insurance,bankruptcy}.rs.
 """
 
@@ -40,7 +42,8 @@ _MICRO = 1_000_000
 _BASE = 1_000_000_000
 #: From units of margin ratios and weights (1e-4) to units of fees (1e-6).
 _RATIO_TO_FEE = 100
-#: The liquidator's fee waits this many slots, about ten minutes, before it rises by one unit a slot.
+#: The liquidator's fee waits this many slots, about ten minutes, before it rises by one unit a
+#: slot.
 _GRACE_SLOTS = 1_500
 #: Weights are taken ten times finer while multipliers are applied to them.
 _FINER = 10
@@ -58,8 +61,8 @@ def _perp_price(oracle_price: int, quote_price: int) -> int:
 def base_to_cover(shortage: int, margin_ratio: int, fee: int, insurance_fee: int, oracle_price: int, quote_price: int) -> int | None:
     """Return the base to take over so that a margin shortage is covered.
 
-    Each unit frees its margin and costs both fees. None where it frees nothing; where only the insurance
-    fee eats what it frees the source fails, and None is returned too.
+    Each unit frees its margin and costs both fees. None where it frees nothing; where only the
+    insurance fee eats what it frees the source fails, and None is returned too.
     """
     freed_rate = margin_ratio * _RATIO_TO_FEE - fee
     if oracle_price == 0 or freed_rate <= 0:
@@ -69,7 +72,9 @@ def base_to_cover(shortage: int, margin_ratio: int, fee: int, insurance_fee: int
 
 
 class Leg(NamedTuple):
-    """One token of an exchange between deposit and borrow: its decimals, price and liquidation multiplier."""
+    """One token of an exchange between deposit and borrow: its decimals, price and liquidation
+    multiplier.
+    """
 
     decimals: int
     price: int
@@ -91,7 +96,8 @@ def _powers(decimals: int) -> tuple[int, int]:
 def liability_to_cover(shortage: int, exchange: Exchange, asset_weight: int, liability_weight: int, insurance_fee: int) -> int | None:
     """Return the tokens of a borrow to take over so that a margin shortage is covered, at least 1.
 
-    None where weights and multipliers leave nothing to free, and, where the source fails, if the insurance fee eats it.
+    None where weights and multipliers leave nothing to free, and, where the source fails, if the
+    insurance fee eats it.
     """
     asset, liability = exchange
     given = asset_weight * _FINER * asset.multiplier // liability.multiplier
@@ -117,8 +123,8 @@ def liability_for_asset(asset_amount: int, exchange: Exchange) -> int:
 def asset_for_liability(asset_amount: int, liability_amount: int, exchange: Exchange) -> int:
     """Return the tokens of the deposit that pay for an amount of the borrow, at least 1.
 
-    The whole deposit where that is less than 1 USD away. (For tokens of more than 6 decimals the source scales
-    that dollar the wrong way; here it is a dollar.)
+    The whole deposit where that is less than 1 USD away. (For tokens of more than 6 decimals the
+    source scales that dollar the wrong way; here it is a dollar.)
     """
     asset, liability = exchange
     upper, lower = _powers(asset.decimals - liability.decimals)
@@ -129,10 +135,11 @@ def asset_for_liability(asset_amount: int, liability_amount: int, exchange: Exch
 
 
 def perp_insurance_fee(shortage: int, base: int, margin_ratio: int, fee: int, oracle_price: int, quote_price: int, fee_max: int) -> int:
-    """Return the fee rate of the insurance fund on a perpetual: 95 % of the margin that is left over, up to ``fee_max``.
+    """Return the fee rate of the insurance fund on a perpetual: 95 % of the margin that is left
+    over, up to ``fee_max``.
 
-    Left over is the margin ratio less the liquidator's fee and the shortage over the position's value, so that
-    the fee alone never makes an account bankrupt. 0 without price or position.
+    Left over is the margin ratio less the liquidator's fee and the shortage over the position's
+    value, so that the fee alone never makes an account bankrupt. 0 without price or position.
     """
     ratio = margin_ratio * _RATIO_TO_FEE
     price = _perp_price(oracle_price, quote_price)
@@ -143,7 +150,9 @@ def perp_insurance_fee(shortage: int, base: int, margin_ratio: int, fee: int, or
 
 
 def spot_insurance_fee(shortage: int, tokens: int, exchange: Exchange, asset_weight: int, liability_weight: int, fee_max: int) -> int:
-    """Return the fee rate of the insurance fund on a borrow: what weights and multipliers leave over, up to ``fee_max``."""
+    """Return the fee rate of the insurance fund on a borrow: what weights and multipliers leave
+    over, up to ``fee_max``.
+    """
     asset, liability = exchange
     if asset_weight >= liability_weight or liability.price == 0 or tokens == 0 or liability.multiplier == 0:
         return 0
@@ -157,7 +166,8 @@ def spot_insurance_fee(shortage: int, tokens: int, exchange: Exchange, asset_wei
 def liquidator_fee(fee_base: int, fee_max: int, idle_slots: int) -> int:
     """Return the liquidator's fee after an account was idle for so many slots.
 
-    The base fee in the time of grace; after it one unit more for every slot, those of the grace included.
+    The base fee in the time of grace; after it one unit more for every slot, those of the grace
+    included.
     """
     return fee_base if idle_slots < _GRACE_SLOTS else min(fee_max, fee_base + idle_slots)
 
@@ -171,15 +181,17 @@ def is_swap_within_bounds(asset_amount: int, liability_amount: int, exchange: Ex
 
 
 def swap_price(asset_amount: int, liability_amount: int, asset_decimals: int, liability_decimals: int) -> int:
-    """Return the deposit received for one token of the borrow; a liquidator may set a lower bound to it."""
+    """Return the deposit received for one token of the borrow; a liquidator may set a lower bound
+    to it.
+    """
     return asset_amount * _MICRO // 10**asset_decimals * 10**liability_decimals // liability_amount
 
 
 def liquidated_share(shortage: int, freed: int, idle_slots: int, duration_slots: int, share_first: int) -> int:
     """Return how much of a shortage one call may cover, in 1e-4: more the longer the account waits.
 
-    All of it below 50 USD. Otherwise the share grows from ``share_first`` to the whole over the duration, of the
-    shortage and what was freed before it, less what was freed.
+    All of it below 50 USD. Otherwise the share grows from ``share_first`` to the whole over the
+    duration, of the shortage and what was freed before it, less what was freed.
     """
     whole = 10_000
     if shortage < 50 * _MICRO:
@@ -198,10 +210,11 @@ class PerpLoss(NamedTuple):
 
 
 def cover_perp_loss(loss: int, vault: int, insurance_left: int, fee_pool: int) -> PerpLoss:
-    """Return how a loss (>= 0) is covered: insurance, then the market's fee pool, then both sides by open interest.
+    """Return how a loss (>= 0) is covered: insurance, then the market's fee pool, then both sides
+    by open interest.
 
-    ``insurance_left`` is what the market's tier still allows of the fund; the vault keeps its last unit
-    (controller/liquidation.rs).
+    ``insurance_left`` is what the market's tier still allows of the fund; the vault keeps its last
+    unit (controller/liquidation.rs).
     """
     insurance = max(0, min(loss, vault - 1, insurance_left))
     from_pool = min(loss - insurance, fee_pool)
@@ -209,7 +222,8 @@ def cover_perp_loss(loss: int, vault: int, insurance_left: int, fee_pool: int) -
 
 
 def funding_step_for_loss(loss: int, base_long: int, base_short: int) -> int:
-    """Return the step of the funding index that makes both sides of a market pay a bankrupt's loss, rounded up.
+    """Return the step of the funding index that makes both sides of a market pay a bankrupt's loss,
+    rounded up.
 
     Longs and shorts alike, by open interest. Raises ValueError where there is none: nobody can pay.
     """
@@ -220,7 +234,8 @@ def funding_step_for_loss(loss: int, base_long: int, base_short: int) -> int:
 
 
 def interest_cut_for_loss(loss: int, deposit_balance: int, interest_index: int, decimals: int) -> int:
-    """Return what the interest index of deposits loses so that they pay a bankrupt's borrow, rounded up.
+    """Return what the interest index of deposits loses so that they pay a bankrupt's borrow,
+    rounded up.
 
     0 without deposits. ``loss`` in tokens; ``deposit_balance`` scaled.
     """
@@ -230,7 +245,9 @@ def interest_cut_for_loss(loss: int, deposit_balance: int, interest_index: int, 
 
 
 class PerpPosition(NamedTuple):
-    """What bankruptcy asks of a perpetual position; ``collateral`` is the scaled balance of an isolated one."""
+    """What bankruptcy asks of a perpetual position; ``collateral`` is the scaled balance of an
+    isolated one.
+    """
 
     base: int = 0
     quote: int = 0
@@ -266,12 +283,16 @@ def is_cross_bankrupt(perps: Sequence[PerpPosition], spots: Sequence[SpotPositio
 
 
 def is_isolated_bankrupt(perp: PerpPosition) -> bool:
-    """Return whether an isolated position owes and has neither collateral nor base nor open orders."""
+    """Return whether an isolated position owes and has neither collateral nor base nor open
+    orders.
+    """
     return perp.collateral == 0 and perp.base == 0 and perp.open_orders == 0 and perp.quote < 0
 
 
 def rebase_exponent(shares: int, vault: int) -> int:
-    """Return by how many powers of ten the shares of an insurance vault are divided, once they outgrow it tenfold."""
+    """Return by how many powers of ten the shares of an insurance vault are divided, once they
+    outgrow it tenfold.
+    """
     if vault <= 0:
         raise ValueError(f"a vault of {vault} has nothing to rebase its shares to")
     return max(0, len(str(shares // 10 // vault)) - 1)
@@ -280,7 +301,8 @@ def rebase_exponent(shares: int, vault: int) -> int:
 def shares_lost_on_cancel(shares_asked: int, value_locked: int, shares: int, vault: int) -> int:
     """Return the shares that are lost by taking back a request to unstake.
 
-    Its value was fixed when it was made: gains since then stay with the others, losses were borne anyway.
+    Its value was fixed when it was made: gains since then stay with the others, losses were borne
+    anyway.
     """
     if vault * shares_asked // shares <= value_locked:
         return 0

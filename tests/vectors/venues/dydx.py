@@ -1,12 +1,14 @@
-"""dYdX v4: scaled initial margin, updates, liquidation prices and limits, what the fund pays or gets, deleveraging.
+"""dYdX v4: scaled initial margin, updates, liquidation prices and limits, what the fund pays or
+gets, deleveraging.
 
 The engine knows fixed rates and takes trades as facts; a venue of this kind recomputes a market's
 initial rate from its open interest, and asks ``judge_update`` before it lets a trade or a transfer
-happen. The rest is the venue's own way to liquidate, as it states it, to measure this engine's against.
+happen. The rest is the venue's own way to liquidate, as it states it, to measure this engine's
+against.
 
-Integers, and fractions where a price is one: amounts in quote quantums (1e-6 USD), sizes in base quantums,
-rates in ppm. Source: dydxprotocol/v4-chain, the file named with each function; ValueError where the source
-returns an error.
+Integers, and fractions where a price is one: amounts in quote quantums (1e-6 USD), sizes in base
+quantums, rates in ppm. Source: dydxprotocol/v4-chain, the file named with each function; ValueError
+where the source returns an error.
 """
 
 from __future__ import annotations
@@ -53,8 +55,9 @@ _SUBTICKS_MAX = (1 << 64) - 1
 def scaled_initial_rate_ppm(base_ppm: int, open_notional: int, lower_cap: int, upper_cap: int) -> int:
     """Return the initial margin rate of a market whose open interest is worth ``open_notional``.
 
-    The base rate up to the lower cap, 100 % from the upper cap on, between them in proportion, rounded down
-    (dydxprotocol/v4-chain, x/perpetuals/types/liquidity_tier.go). An upper cap of 0 switches scaling off.
+    The base rate up to the lower cap, 100 % from the upper cap on, between them in proportion,
+    rounded down (dydxprotocol/v4-chain, x/perpetuals/types/liquidity_tier.go). An upper cap of 0
+    switches scaling off.
     """
     if upper_cap == 0 or open_notional <= lower_cap:
         return base_ppm
@@ -82,9 +85,9 @@ class UpdateResult(Enum):
 def judge_update(before: Margins, after: Margins) -> UpdateResult:
     """Judge an update by the account's margins on both sides of it.
 
-    An update that leaves equity below initial margin is allowed only if maintenance did not grow and the
-    account is better off: without maintenance on either side, equity must have grown; with maintenance on
-    both, equity / maintenance must not have fallen
+    An update that leaves equity below initial margin is allowed only if maintenance did not grow
+    and the account is better off: without maintenance on either side, equity must have grown; with
+    maintenance on both, equity / maintenance must not have fallen
     (dydxprotocol/v4-chain, x/subaccounts/lib/updates.go).
     """
     if after.equity >= after.initial:
@@ -102,7 +105,8 @@ def judge_update(before: Margins, after: Margins) -> UpdateResult:
 class Market(NamedTuple):
     """A perpetual: the oracle's worth of a base quantum, and its rates.
 
-    ``base_initial_ppm`` is the rate before scaling, of which maintenance is a share; ``initial_ppm`` the one in force.
+    ``base_initial_ppm`` is the rate before scaling, of which maintenance is a share;
+    ``initial_ppm`` the one in force.
     """
 
     quantum_value: Fraction
@@ -112,7 +116,9 @@ class Market(NamedTuple):
 
 
 class Account(NamedTuple):
-    """A quote balance, in which what was paid for positions is already counted, and signed base quantums by market."""
+    """A quote balance, in which what was paid for positions is already counted, and signed base
+    quantums by market.
+    """
 
     quote: int
     positions: Mapping[int, int]
@@ -129,7 +135,9 @@ def _maintenance_of(market: Market, quantums: int) -> int:
 
 
 def margins_of(account: Account, markets: Sequence[Market]) -> Margins:
-    """Return what an account is worth and needs: both margins rounded up for each position, maintenance twice."""
+    """Return what an account is worth and needs: both margins rounded up for each position,
+    maintenance twice.
+    """
     equity, initial, maintenance = account.quote, 0, 0
     for place, quantums in account.positions.items():
         notional = notional_of(markets[place], quantums)
@@ -140,7 +148,9 @@ def margins_of(account: Account, markets: Sequence[Market]) -> Margins:
 
 
 def _position_to_close(account: Account, market: int, delta: int) -> int:
-    """Return the position that ``delta`` closes, in part or in whole; raise ValueError where it does not."""
+    """Return the position that ``delta`` closes, in part or in whole; raise ValueError where it
+    does not.
+    """
     quantums = account.positions.get(market, 0)
     if delta == 0 or quantums * delta >= 0 or abs(delta) > abs(quantums):
         raise ValueError(f"delta {delta} does not close a position of {quantums}")
@@ -148,11 +158,12 @@ def _position_to_close(account: Account, market: int, delta: int) -> int:
 
 
 def bankruptcy_cash(account: Account, markets: Sequence[Market], market: int, delta: int) -> int:
-    """Return what closing ``delta`` at the bankruptcy price gives the account, rounded up: negative where it pays.
+    """Return what closing ``delta`` at the bankruptcy price gives the account, rounded up: negative
+    where it pays.
 
     Each part of a position takes the share of equity that it has of maintenance
-    (x/clob/keeper/liquidations.go). The engine's zero cash is this figure. An account without maintenance, which
-    the venue never liquidates, shares no equity here.
+    (x/clob/keeper/liquidations.go). The engine's zero cash is this figure. An account without
+    maintenance, which the venue never liquidates, shares no equity here.
     """
     before = _position_to_close(account, market, delta)
     after = before + delta
@@ -164,9 +175,11 @@ def bankruptcy_cash(account: Account, markets: Sequence[Market], market: int, de
 
 
 class LiquidationRules(NamedTuple):
-    """The venue's settings for liquidations: the fee, the fillable price, and what one block may take.
+    """The venue's settings for liquidations: the fee, the fillable price, and what one block may
+    take.
 
-    Notionals and insurance in quote quantums; the defaults are the code's (x/clob/types/liquidations_config.go).
+    Notionals and insurance in quote quantums; the defaults are the code's
+    (x/clob/types/liquidations_config.go).
     """
 
     fee_ppm: int = 5_000
@@ -179,11 +192,13 @@ class LiquidationRules(NamedTuple):
 
 
 def fillable_price(account: Account, markets: Sequence[Market], market: int, delta: int, rules: LiquidationRules) -> Fraction:
-    """Return the worst price at which a liquidation of ``delta`` may fill, in quote quantums a base quantum.
+    """Return the worst price at which a liquidation of ``delta`` may fill, in quote quantums a base
+    quantum.
 
-    The oracle price, made worse by a spread that is a part of maintenance and grows as equity falls, up to
-    the whole spread: ``(N - ABR x spread x M) / size``, ``ABR = clamp(adjustment x (1 - equity / maintenance), 0, 1)``
-    over the whole position (x/clob/keeper/liquidations.go). The delta only has to be a valid one.
+    The oracle price, made worse by a spread that is a part of maintenance and grows as equity
+    falls, up to the whole spread: ``(N - ABR x spread x M) / size``, ``ABR = clamp(adjustment x (1
+    - equity / maintenance), 0, 1)`` over the whole position (x/clob/keeper/liquidations.go). The
+      delta only has to be a valid one.
     """
     quantums = _position_to_close(account, market, delta)
     equity, _, maintenance = margins_of(account, markets)
@@ -195,7 +210,8 @@ def fillable_price(account: Account, markets: Sequence[Market], market: int, del
 
 
 def subticks_of(price: Fraction, is_long: bool, quantum_conversion_exponent: int, subticks_per_tick: int) -> int:
-    """Return a price as a limit of the order book: up where a long is sold, down where a short is bought, a whole tick.
+    """Return a price as a limit of the order book: up where a long is sold, down where a short is
+    bought, a whole tick.
 
     At least one tick, at most the largest whole tick in 64 bits (x/clob/keeper/liquidations.go).
     """
@@ -214,24 +230,26 @@ def fill_quote(quantums: int, subticks: int, quantum_conversion_exponent: int) -
 def insurance_delta(quote: int, cash: int, fee_ppm: int) -> int:
     """Return what a liquidation fill moves into the insurance fund: negative where the fund pays.
 
-    ``quote`` is what the account received, ``cash`` its bankruptcy cash for the same size. A worse fill is made
-    good by the fund; a better one pays a fee on the quote, never more than it is better by
-    (x/clob/keeper/liquidations.go).
+    ``quote`` is what the account received, ``cash`` its bankruptcy cash for the same size. A worse
+    fill is made good by the fund; a better one pays a fee on the quote, never more than it is
+    better by (x/clob/keeper/liquidations.go).
     """
     better = quote - cash
     return better if better <= 0 else min(abs(quote) * fee_ppm // _PPM, better)
 
 
 def does_fund_suffice(balance: int, delta: int) -> bool:
-    """Return whether the fund can pay; where it cannot, the venue deleverages (x/clob/keeper/deleveraging.go)."""
+    """Return whether the fund can pay; where it cannot, the venue deleverages
+    (x/clob/keeper/deleveraging.go).
+    """
     return delta >= 0 or balance + delta >= 0
 
 
 def position_notional_limits(rules: LiquidationRules, notional: int) -> tuple[int, int]:
     """Return the least and the most notional of a position that one liquidation may take.
 
-    The least is never more than the position; the most is a portion of it, never less than the least
-    (x/clob/keeper/liquidations.go).
+    The least is never more than the position; the most is a portion of it, never less than the
+    least (x/clob/keeper/liquidations.go).
     """
     least = min(rules.position_notional_min, abs(notional))
     return least, max(least, abs(notional) * rules.position_portion_ppm // _PPM)
@@ -267,7 +285,9 @@ def notional_left(rules: LiquidationRules, used: BlockUsage, market: int) -> int
 
 
 def insurance_left(rules: LiquidationRules, used: BlockUsage, market: int) -> int:
-    """Return what this block may still cost the insurance fund for the account; raises as ``notional_left``."""
+    """Return what this block may still cost the insurance fund for the account; raises as
+    ``notional_left``.
+    """
     _check_untouched(used, market)
     return _left(rules.account_insurance_max, used.insurance, "insurance lost")
 
@@ -275,8 +295,8 @@ def insurance_left(rules: LiquidationRules, used: BlockUsage, market: int) -> in
 def liquidation_delta(rules: LiquidationRules, market: Market, quantums: int, step: int, notional_max: int) -> int:
     """Return the signed base quantums that one liquidation order closes of a position.
 
-    All of it where its notional is within both limits; else the limit as whole steps, at least one, at most all
-    (x/clob/keeper/liquidations.go).
+    All of it where its notional is within both limits; else the limit as whole steps, at least one,
+    at most all (x/clob/keeper/liquidations.go).
     """
     notional = abs(notional_of(market, quantums))
     limit = min(position_notional_limits(rules, notional)[1], notional_max)
@@ -297,8 +317,8 @@ class DeleveragePrice(Enum):
 def deleverage_price(equity: int, is_in_final_settlement: bool) -> DeleveragePrice | None:
     """Return the price at which an account may be deleveraged, None where it may not be.
 
-    Negative equity: its bankruptcy price. Otherwise only in a market that is being settled for good, at the
-    oracle's (x/clob/keeper/deleveraging.go).
+    Negative equity: its bankruptcy price. Otherwise only in a market that is being settled for
+    good, at the oracle's (x/clob/keeper/deleveraging.go).
     """
     if equity < 0:
         return DeleveragePrice.BANKRUPTCY
@@ -314,11 +334,12 @@ def _apply(account: Account, market: int, quote: int, delta: int) -> Account:
 def close_at_one_price(
     defaulter: Account, other: Account, markets: Sequence[Market], market: int, delta: int, price: DeleveragePrice
 ) -> tuple[Account, Account] | None:
-    """Close ``delta`` of the defaulter against another account for one sum of quote; None where either may not.
+    """Close ``delta`` of the defaulter against another account for one sum of quote; None where
+    either may not.
 
-    Both must pass ``judge_update``: where the bankruptcy prices of the two do not overlap, the other would end
-    worse than it stands. Raises ValueError where ``delta`` does not close both positions
-    (x/clob/keeper/deleveraging.go).
+    Both must pass ``judge_update``: where the bankruptcy prices of the two do not overlap, the
+    other would end worse than it stands. Raises ValueError where ``delta`` does not close both
+    positions (x/clob/keeper/deleveraging.go).
     """
     quantums = _position_to_close(defaulter, market, delta)
     _position_to_close(other, market, -delta)
@@ -333,7 +354,9 @@ def close_at_one_price(
 
 
 class Deleveraging(NamedTuple):
-    """The end of a walk: (candidate, base quantums > 0) of each fill, what found nobody, the accounts after."""
+    """The end of a walk: (candidate, base quantums > 0) of each fill, what found nobody, the
+    accounts after.
+    """
 
     fills: tuple[tuple[int, int], ...]
     remaining: int
@@ -344,10 +367,11 @@ class Deleveraging(NamedTuple):
 def deleverage(
     defaulter: Account, others: Sequence[Account], markets: Sequence[Market], market: int, delta: int, price: DeleveragePrice
 ) -> Deleveraging:
-    """Walk the other accounts in the order given and close against each what it has, until ``delta`` is placed.
+    """Walk the other accounts in the order given and close against each what it has, until
+    ``delta`` is placed.
 
-    Accounts on the same side are passed over, and so are those whose bankruptcy price does not overlap. There is
-    no ranking by profit or leverage: the venue starts at a pseudo-random account
+    Accounts on the same side are passed over, and so are those whose bankruptcy price does not
+    overlap. There is no ranking by profit or leverage: the venue starts at a pseudo-random account
     (x/clob/keeper/deleveraging.go). What remains is left with the defaulter.
     """
     after, fills, remaining = list(others), [], delta
@@ -367,7 +391,8 @@ def deleverage(
 
 
 def open_interest_change(updates: Sequence[tuple[int, int]]) -> int:
-    """Return by how much open interest changes, from the (position before, delta) of every account in an update.
+    """Return by how much open interest changes, from the (position before, delta) of every account
+    in an update.
 
     Open interest is the sum of longs (x/subaccounts/lib/oimf.go).
     """

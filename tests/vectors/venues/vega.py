@@ -1,4 +1,5 @@
-"""Vega: settlement that shares what was collected, and the network's disposal of positions that it took over.
+"""Vega: settlement that shares what was collected, and the network's disposal of positions that it
+took over.
 
 Integers for sizes and money, fractions for shares and slippage; prices are whole units. Sources:
 vegaprotocol/specs 0002-STTL, 0012-POSR, 0015-INSR; vegaprotocol/vega core/collateral/engine.go,
@@ -33,7 +34,8 @@ class Settlement(NamedTuple):
 def share_collected(due: Mapping[str, int], collected: int) -> dict[str, int]:
     """Return what winners get of what was collected: in full, or each in proportion, rounded down.
 
-    What rounding leaves goes to the last, so that all of it is given (loss socialisation, 0002-STTL).
+    What rounding leaves goes to the last, so that all of it is given (loss socialisation,
+    0002-STTL).
     """
     expected = sum(due.values())
     if collected >= expected:
@@ -45,9 +47,11 @@ def share_collected(due: Mapping[str, int], collected: int) -> dict[str, int]:
 
 
 def settle(losers: Sequence[Loser], due: Mapping[str, int], insurance: int) -> Settlement:
-    """Settle one mark-to-market: losers pay from their balances, then the insurance pool, then winners get less.
+    """Settle one mark-to-market: losers pay from their balances, then the insurance pool, then
+    winners get less.
 
-    ``due`` names the winners in the order of settlement. The pool pays only what is missing, and no more than it has.
+    ``due`` names the winners in the order of settlement. The pool pays only what is missing, and no
+    more than it has.
     """
     own = sum(min(loser.owes, loser.balance) for loser in losers)
     insurance_paid = min(insurance, sum(loser.owes for loser in losers) - own)
@@ -65,9 +69,11 @@ class DisposalRules(NamedTuple):
 
 
 class BookView(NamedTuple):
-    """What the network sees of a market: its mid price, the price range that triggers no auction, the volume within reach.
+    """What the network sees of a market: its mid price, the price range that triggers no auction,
+    the volume within reach.
 
-    ``available`` is the volume of the side that takes the order, of the book and of pools alike, up to the order's limit.
+    ``available`` is the volume of the side that takes the order, of the book and of pools alike, up
+    to the order's limit.
     """
 
     mid: int
@@ -77,7 +83,9 @@ class BookView(NamedTuple):
 
 
 class NetworkOrder(NamedTuple):
-    """An order that is filled at once or lapses: contracts, negative when selling, and its limit."""
+    """An order that is filled at once or lapses: contracts, negative when selling, and its
+    limit.
+    """
 
     size: int
     limit: int
@@ -114,7 +122,9 @@ class Disposal:
         self.rules = rules
 
     def limit_price(self, view: BookView) -> int:
-        """Return the worst price of the next order: mid less slippage, never outside the range that triggers no auction."""
+        """Return the worst price of the next order: mid less slippage, never outside the range that
+        triggers no auction.
+        """
         if self.position > 0:
             return max(int(view.mid * max(Fraction(0), 1 - self.rules.slippage)), view.lowest_valid)
         return min(int(view.mid * (1 + self.rules.slippage)), view.highest_valid)
@@ -122,8 +132,9 @@ class Disposal:
     def order(self, now_s: int, view: BookView, *, is_in_auction: bool = False) -> NetworkOrder | None:
         """Return the order of this moment, None where none is due, or there is nobody to take it.
 
-        A fraction of the position, all of it at or below the full size, but only a share of the volume within
-        reach; both rounded up. An order starts the next step; none is never counted as one.
+        A fraction of the position, all of it at or below the full size, but only a share of the
+        volume within reach; both rounded up. An order starts the next step; none is never counted
+        as one.
         """
         is_due = self._next_s is not None and now_s >= self._next_s
         if not is_due or is_in_auction or view.mid == 0 or view.available == 0:
@@ -139,7 +150,8 @@ class Disposal:
 
 
 def closeout_price(levels: Sequence[tuple[int, int]], size: int) -> Fraction:
-    """Return the mean price of ``size`` contracts from the (price, size) levels of a book, best first.
+    """Return the mean price of ``size`` contracts from the (price, size) levels of a book, best
+    first.
 
     Raises ValueError where the size is not positive or the book has not enough (core/matching).
     """

@@ -1,9 +1,10 @@
 """Auto-deleveraging: lots that the book and the fund cannot take close against the opposite side.
 
-Exactly the lots planned, from the opposite side only, at exactly the zero cash (at mark for a solvent
-account); nobody is left below maintenance. Policies differ in whom they weigh how (``ranking``), not in
-classes or caps. Every wave leaves a certificate (ADL_PLAN, ADL_CLASS, ADL_FILL) that
-``certificate.check_certificate`` verifies without trusting this planner. Rules: docs/rules.md, 6.
+Exactly the lots planned, from the opposite side only, at exactly the zero cash (at mark for a
+solvent account); nobody is left below maintenance. Policies differ in whom they weigh how
+(``ranking``), not in classes or caps. Every wave leaves a certificate (ADL_PLAN, ADL_CLASS,
+ADL_FILL) that ``certificate.check_certificate`` verifies without trusting this planner. Rules:
+docs/rules.md, 6.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ def _classify(state: State, policy: int, found: int, owner: int) -> None:
 
 @inlined
 def _stays_above(state: State, lots: int, terms: tuple[int, int, int, int, int]) -> bool:
-    """Return whether giving ``lots`` leaves equity above maintenance, an atom kept for each rounding up."""
+    """Return whether giving ``lots`` leaves equity above maintenance, an atom kept for each
+    rounding up.
+    """
     position, equity, maintenance, extra, total_lots = terms
     # lots x extra / total_lots, rounded up, <= room, without the quotient, which may not fit.
     room = equity - margin_after(state, position, closing(state.positions[position].lots, lots), maintenance) - _ROUNDINGS
@@ -73,7 +76,8 @@ def _stays_above(state: State, lots: int, terms: tuple[int, int, int, int, int])
 
 @kernel
 def _cap_lots(state: State, position: int, extra: int, total_lots: int) -> int:
-    """Return the most lots a counterparty can give so that every number up to it keeps its maintenance (keeps INV-06).
+    """Return the most lots a counterparty can give so that every number up to it keeps its
+    maintenance (keeps INV-06).
 
     ``extra`` is what all counterparties together pay beyond mark for ``total_lots``. Equity less
     maintenance is concave in the lots given, so that a bisection holds for all between.
@@ -109,7 +113,10 @@ def _has_class(state: State, found: int, kind: int) -> bool:
 
 @kernel
 def _set_others_aside(state: State, found: int, kind: int) -> None:
-    """Turn the sign of the caps of all other classes: allocation leaves those below 0 out. A second call turns them back."""
+    """Turn the sign of the caps of all other classes: allocation leaves those below 0 out.
+
+    A second call turns them back.
+    """
     caps = state.columns[ADL_CAP]
     for place in range(found):
         if state.columns[ADL_CLASS, place] != kind:
@@ -209,9 +216,11 @@ def _emit_certificate(
 
 @kernel
 def _lots_and_cash(state: State, position: int, found: int, equity: int, maintenance: int) -> tuple[int, int]:
-    """Return the lots that the counterparties' caps allow, with the cash to the defaulter; fill in the caps for them.
+    """Return the lots that the counterparties' caps allow, with the cash to the defaulter; fill in
+    the caps for them.
 
-    Fewer lots have other cash, and other cash gives other caps: so again until the caps suffice. (0, 0): nobody can give.
+    Fewer lots have other cash, and other cash gives other caps: so again until the caps suffice.
+    (0, 0): nobody can give.
     """
     row = state.positions[position]
     lots = abs(row.lots) if equity < 0 else least_lots_at_mark(state, position, equity, maintenance)
@@ -227,7 +236,9 @@ def _lots_and_cash(state: State, position: int, found: int, equity: int, mainten
 
 @kernel
 def _trade_all(state: State, position: int, found: int, lots: int, cash: int) -> None:
-    """Carry out the plan: the defaulter's whole, then each counterparty, class by class; then judge them."""
+    """Carry out the plan: the defaulter's whole, then each counterparty, class by class; then judge
+    them.
+    """
     row = state.positions[position]
     account, sign = row.account, 1 if row.lots > 0 else -1
     trade(state, position, -sign * lots, cash, 0, Cause.ADL, NONE)
@@ -246,10 +257,11 @@ def _trade_all(state: State, position: int, found: int, lots: int, cash: int) ->
 
 @kernel
 def deleverage_position(state: State, policy: int, position: int, equity: int, maintenance: int) -> None:
-    """Close a defaulter's position against counterparties; ``equity`` and ``maintenance`` are its account's.
+    """Close a defaulter's position against counterparties; ``equity`` and ``maintenance`` are its
+    account's.
 
-    An insolvent account's whole position at its zero cash, a solvent one's least lots at mark; less where the
-    counterparties' caps do not suffice, nothing where there are none.
+    An insolvent account's whole position at its zero cash, a solvent one's least lots at mark; less
+    where the counterparties' caps do not suffice, nothing where there are none.
     """
     row = state.positions[position]
     found = opposite_positions(state, position, False)

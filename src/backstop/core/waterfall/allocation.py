@@ -1,8 +1,9 @@
 """Who gives how much of a budget: in proportion under caps, or in an order, exact to the last unit.
 
-What is given may be lots or atoms; ADL, takeover and socialised losses all share theirs here. It knows neither
-state nor accounts: arrays of caps and weights go in, parts come out, and whoever stands earlier wins a tie, so
-callers order candidates by id. A candidate whose cap is not positive takes no part and gets 0. Rules: docs/rules.md, 6.
+What is given may be lots or atoms; ADL, takeover and socialised losses all share theirs here. It
+knows neither state nor accounts: arrays of caps and weights go in, parts come out, and whoever
+stands earlier wins a tie, so callers order candidates by id. A candidate whose cap is not positive
+takes no part and gets 0. Rules: docs/rules.md, 6.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def _give_whole_caps(caps: Column, parts: Column, count: int) -> None:
 
 @kernel
 def _fill_whole_caps(budget: int, caps: Column, weights: Column, parts: Column, count: int) -> tuple[int, int]:
-    """Give their whole cap to all for whom eta x weight reaches it; return what is left, and the weights it is for.
+    """Give their whole cap to all for whom eta x weight reaches it; return what is left, and the
+    weights it is for.
 
     Pass by pass: each full candidate raises eta for the others, until a pass fills nobody.
     """
@@ -69,13 +71,14 @@ def allocate(
     heap: Column,
     count: int,
 ) -> tuple[int, int]:
-    """Fill ``parts[:count]`` with ``min(cap, eta x weight)``, summing to ``budget`` exactly; return eta as a fraction.
+    """Fill ``parts[:count]`` with ``min(cap, eta x weight)``, summing to ``budget`` exactly; return
+    eta as a fraction.
 
-    Where the caps do not exceed the budget, everyone gives the whole cap and eta is (0, 0); the sum then may fall
-    short of the budget. Otherwise the parts below their caps are floors of ``eta x weight``, and what that leaves
-    goes one unit each to the largest remainders, ties to the earlier. ``budget >= 0``; weights of candidates with a
-    cap are positive. ``remainders`` and ``heap`` are scratch. Raises ``OverflowError`` where the caps or
-    the weights sum beyond 63 bits.
+    Where the caps do not exceed the budget, everyone gives the whole cap and eta is (0, 0); the sum
+    then may fall short of the budget. Otherwise the parts below their caps are floors of ``eta x
+    weight``, and what that leaves goes one unit each to the largest remainders, ties to the
+    earlier. ``budget >= 0``; weights of candidates with a cap are positive. ``remainders`` and
+    ``heap`` are scratch. Raises ``OverflowError`` where the caps or the weights sum beyond 63 bits.
     """
     if _sum_of_caps(caps, count) <= budget:
         _give_whole_caps(caps, parts, count)
@@ -94,11 +97,13 @@ def allocate(
 
 @kernel
 def allocate_in_order(budget: int, caps: Column, weights: Column, parts: Column, heap: Column, count: int) -> tuple[int, int]:
-    """Fill ``parts[:count]`` in order of weight, the largest first: whole caps, the last what is still to place.
+    """Fill ``parts[:count]`` in order of weight, the largest first: whole caps, the last what is
+    still to place.
 
-    Returns (weight of the last that gave, 0), or (0, 0) where everyone gave the whole cap, which includes a budget
-    beyond the caps. Ties go to the earlier. Weights may have any sign; ``budget >= 0``. ``heap`` is scratch: a heap
-    and no sort, since as a rule few of many give. Raises ``OverflowError`` where the caps sum beyond 63 bits.
+    Returns (weight of the last that gave, 0), or (0, 0) where everyone gave the whole cap, which
+    includes a budget beyond the caps. Ties go to the earlier. Weights may have any sign; ``budget
+    >= 0``. ``heap`` is scratch: a heap and no sort, since as a rule few of many give. Raises
+    ``OverflowError`` where the caps sum beyond 63 bits.
     """
     if _sum_of_caps(caps, count) <= budget:
         _give_whole_caps(caps, parts, count)

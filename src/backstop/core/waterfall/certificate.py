@@ -1,10 +1,13 @@
-"""Checks the certificate of an ADL wave without trusting its planner: plain integers, from the rules alone.
+"""Checks the certificate of an ADL wave without trusting its planner: plain integers, from the
+rules alone.
 
-A certificate is what the wave emitted: ADL_PLAN, then for each class ADL_CLASS and its ADL_FILL rows, then
-the TRADE rows that carried it out. ``check_certificate`` collects everything that is wrong with it. It
-refuses to know the state: whether a cap is right, or who else could have given lots, is for a full scan.
+A certificate is what the wave emitted: ADL_PLAN, then for each class ADL_CLASS and its ADL_FILL
+rows, then the TRADE rows that carried it out. ``check_certificate`` collects everything that is
+wrong with it. It refuses to know the state: whether a cap is right, or who else could have given
+lots, is for a full scan.
 
-``check_allocation`` checks a budget shared over a table of caps and weights, where all candidates are known.
+``check_allocation`` checks a budget shared over a table of caps and weights, where all candidates
+are known.
 
 Checks INV-06: exactly the lots planned, from the opposite side only, at exactly the cash planned.
 """
@@ -49,7 +52,8 @@ class CertificateFault(IntEnum):
     LOTS = 5
     #: More than a cap, or a cap that the class does not allow.
     CAP = 6
-    #: Not ``min(cap, eta x weight)`` rounded by largest remainder, or not whole caps in order of weight.
+    #: Not ``min(cap, eta x weight)`` rounded by largest remainder, or not whole caps in order of
+    #: weight.
     SHARE = 7
     #: Cash is not split by lots, exactly.
     CASH = 8
@@ -136,7 +140,9 @@ class _Fill(NamedTuple):
 
 
 def _numbers_of(view: type[EffectView[int]], row: _Row) -> list[int]:
-    """Return seq and the fields that a kind declares, in its order: views themselves would refuse an unknown code."""
+    """Return seq and the fields that a kind declares, in its order: views themselves would refuse
+    an unknown code.
+    """
     return [row.seq, *(getattr(row, field.column) for field in view.fields)]
 
 
@@ -171,10 +177,12 @@ _MOVES = ((EffectKind.TRADE, Cause.ADL), (EffectKind.POSTING, Cause.ADL))
 
 
 def check_certificate(effects: EffectArray, first: int, contract: Contract | None = None) -> list[Finding]:
-    """Return all that is wrong with the certificate whose ADL_PLAN is ``effects[first]``; nothing when it is sound.
+    """Return all that is wrong with the certificate whose ADL_PLAN is ``effects[first]``; nothing
+    when it is sound.
 
     The ``contract`` of the market is in no effect; with it the cash is also compared
-    with the mark value: equal for a solvent account, beyond it by at most the deficit for an insolvent one.
+    with the mark value: equal for a solvent account, beyond it by at most the deficit for an
+    insolvent one.
     """
     most = 2 * abs(AdlPlanEffect.fills.of(effects[first])) + 2 * len(AdlClass) + 16
     rows = [_Row(*(int(number) for number in row)) for row in effects[first : first + 2 * most].tolist()]
@@ -200,9 +208,11 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
 
 
 def check_allocation(is_ordered: bool, budget: int, shares: Sequence[Share], eta: tuple[int, int]) -> list[Finding]:
-    """Return all that is wrong with a budget shared over candidates whose caps and weights are all known.
+    """Return all that is wrong with a budget shared over candidates whose caps and weights are all
+    known.
 
-    In proportion, or in an order; ties go to the lower ``holder``. A candidate whose cap is not positive takes no part.
+    In proportion, or in an order; ties go to the lower ``holder``. A candidate whose cap is not
+    positive takes no part.
     """
     candidates = [share for share in shares if share.cap > 0]
     found = [
@@ -218,7 +228,9 @@ def check_allocation(is_ordered: bool, budget: int, shares: Sequence[Share], eta
 
 
 def _read_classes(rows: list[_Row]) -> tuple[list[_Class], list[_Fill], int]:
-    """Return the classes with their fills, fills that stand in no class, and the place after the last."""
+    """Return the classes with their fills, fills that stand in no class, and the place after the
+    last.
+    """
     classes: list[_Class] = []
     stray: list[_Fill] = []
     place = 1
@@ -341,7 +353,8 @@ def _check_weights(plan: _Plan, part: _Class) -> Findings:
                 yield Finding(fault, f"{fill.account} in {part.name} has rank score {fill.weight}")
         elif fill.weight < 1:
             yield Finding(fault, f"{fill.account} has weight {fill.weight}: must be at least 1")
-        # Where the weight is the holder's lots, it bounds the cap; at mark, and for the house, the cap is all of them.
+        # Where the weight is the holder's lots, it bounds the cap; at mark, and for the house, the
+        # cap is all of them.
         gives_all = is_house or plan.equity >= 0
         if weighs_lots and (fill.cap_lots > fill.weight or (gives_all and fill.cap_lots != fill.weight)):
             yield Finding(CertificateFault.CAP, f"{fill.account} has cap {fill.cap_lots} with {fill.weight} lots")
@@ -363,7 +376,10 @@ def _scrambled(seq: int, market: int, account: int) -> int:
 
 
 def _check_order(name: str, shares: Sequence[Share], hidden: int, eta: tuple[int, int]) -> Findings:
-    """Check whole caps in order of weight: before the last that gave, everyone gave all. ``hidden`` gave nothing."""
+    """Check whole caps in order of weight: before the last that gave, everyone gave all.
+
+    ``hidden`` gave nothing.
+    """
     fault = CertificateFault.SHARE
     ranked = sorted(shares, key=lambda share: (-share.weight, _order_of(share.holder)))
     givers = [place for place, share in enumerate(ranked) if share.part > 0]
@@ -382,7 +398,9 @@ def _check_order(name: str, shares: Sequence[Share], hidden: int, eta: tuple[int
 
 
 def _check_proportions(name: str, shares: Sequence[Share], hidden: int, eta: tuple[int, int]) -> Findings:
-    """Check ``min(cap, eta x weight)``: whole caps up to eta, the rest by floor and largest remainder."""
+    """Check ``min(cap, eta x weight)``: whole caps up to eta, the rest by floor and largest
+    remainder.
+    """
     fault = CertificateFault.SHARE
     to_place, weight_sum = eta
     keeps = hidden > 0 or any(share.part != share.cap for share in shares)
@@ -407,7 +425,8 @@ def _check_proportions(name: str, shares: Sequence[Share], hidden: int, eta: tup
     hidden_weight = weight_sum - sum(share.weight for share in free)
     if hidden_weight < hidden or (hidden == 0 and hidden_weight):
         yield Finding(fault, f"{said}: the weights told leave {hidden_weight} for {hidden} candidates without a part")
-    # Nobody without a part may have had a larger remainder than one who was given a unit for it; their mean is known.
+    # Nobody without a part may have had a larger remainder than one who was given a unit for it;
+    # their mean is known.
     products = [(share.part, to_place * share.weight) for share in free]
     least = min((product % weight_sum for part, product in products if part > product // weight_sum), default=None)
     if least is None:
@@ -418,7 +437,9 @@ def _check_proportions(name: str, shares: Sequence[Share], hidden: int, eta: tup
 
 
 def _check_remainders(fault: CertificateFault, name: str, shares: list[tuple[int, int, int]], divisor: int) -> Findings:
-    """Check parts of (holder, part, numerator): floor or one more, the largest remainders first, ties by id."""
+    """Check parts of (holder, part, numerator): floor or one more, the largest remainders first,
+    ties by id.
+    """
     for holder, part, numerator in shares:
         if part - numerator // divisor not in (0, 1):
             yield Finding(fault, f"{name}: {holder} has {part}, its share is {numerator} / {divisor}")

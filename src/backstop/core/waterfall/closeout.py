@@ -49,9 +49,11 @@ def book_side(lots: int) -> int:
 
 @kernel
 def slice_lots(state: State, market: int, side: int) -> int:
-    """Return the most lots that one slice may take: a share of visible depth and of recent volume, less when throttled.
+    """Return the most lots that one slice may take: a share of visible depth and of recent volume,
+    less when throttled.
 
-    ``UNKNOWN_DEPTH`` where nothing is visible and some of it waits to be told, or the market is halted.
+    ``UNKNOWN_DEPTH`` where nothing is visible and some of it waits to be told, or the market is
+    halted.
     """
     row, rules = state.markets[market], state.rules[0]
     breaker = effective_state(state, market)
@@ -76,7 +78,9 @@ def slice_lots(state: State, market: int, side: int) -> int:
 
 @kernel
 def _notional_left(state: State, account: int, market: int) -> int:
-    """Return the notional that may still be ordered in this interval: the account's, the market's, the venue's cap."""
+    """Return the notional that may still be ordered in this interval: the account's, the market's,
+    the venue's cap.
+    """
     present = roll_interval(state)
     rules, row = state.rules[0], state.markets[market]
     if state.columns[ORDERED_INTERVAL, account] != present:
@@ -92,14 +96,18 @@ def _notional_left(state: State, account: int, market: int) -> int:
 
 @kernel
 def book_lots(state: State, account: int, market: int, side: int, base: int) -> int:
-    """Return how many of the ``base`` lots of a slice are left beside other orders and within the notional caps."""
+    """Return how many of the ``base`` lots of a slice are left beside other orders and within the
+    notional caps.
+    """
     left = lots_within(state, market, _notional_left(state, account, market))
     return min(base - state.markets[market].pending_lots[side], left)
 
 
 @kernel
 def _cost_atoms(state: State, market: int, side: int, lots: int, fee_ppm: int) -> int:
-    """Return the expected cost of closing ``lots``: slippage through the visible bands, and the fee."""
+    """Return the expected cost of closing ``lots``: slippage through the visible bands, and the
+    fee.
+    """
     row = state.markets[market]
     left, cost = lots, 0
     for band in range(row.band_count):
@@ -122,7 +130,8 @@ def _restores_on_book(state: State, lots: int, terms: tuple[int, int, int, int])
 
 @kernel
 def _least_lots(state: State, position: int, fee_ppm: int, equity: int, maintenance: int) -> int:
-    """Return the least lots whose closing restores the account at expected cost, or 0 where none does.
+    """Return the least lots whose closing restores the account at expected cost, or 0 where none
+    does.
 
     What closing restores is concave in the lots (tiers release most first, depth gets dearer), with
     corners at the cumulative depths: the first corner that restores bounds a bisection.
@@ -175,7 +184,9 @@ def _limit_at_tolerance(state: State, market: int, is_sell: bool) -> int:
 
 @kernel
 def _worst_support(state: State, position: int, lots: int, equity: int, maintenance: int) -> int:
-    """Return what the fund may have to pay if an order of ``lots`` fills at its limit, in any number of parts."""
+    """Return what the fund may have to pay if an order of ``lots`` fills at its limit, in any
+    number of parts.
+    """
     row = state.positions[position]
     limit = _limit_at_tolerance(state, row.market, row.lots > 0)
     at_limit = cash_of(state, row.market, closing(row.lots, lots), limit)
@@ -191,7 +202,9 @@ def _is_supported(state: State, lots: int, terms: tuple[int, int, int, int]) -> 
 
 @kernel
 def _is_reached(state: State, position: int, limit_ticks: int) -> bool:
-    """Return whether the best band that shows lots would take an order of a position with this limit."""
+    """Return whether the best band that shows lots would take an order of a position with this
+    limit.
+    """
     row = state.positions[position]
     market, side = state.markets[row.market], book_side(row.lots)
     for band in range(market.band_count):
@@ -205,7 +218,9 @@ def _is_reached(state: State, position: int, limit_ticks: int) -> bool:
 
 @kernel
 def _limit_ticks(state: State, position: int, lots: int, equity: int, maintenance: int) -> int:
-    """Return the limit of an order: the tolerance, and for a solvent account at least its zero price."""
+    """Return the limit of an order: the tolerance, and for a solvent account at least its zero
+    price.
+    """
     row = state.positions[position]
     is_sell = row.lots > 0
     limit = _limit_at_tolerance(state, row.market, is_sell)
@@ -217,7 +232,9 @@ def _limit_ticks(state: State, position: int, lots: int, equity: int, maintenanc
 
 @kernel
 def _place_order(state: State, position: int, lots: int, equity: int, maintenance: int) -> None:
-    """Send a closing order of ``lots`` (> 0), reserve its worst case first, and count it against the caps."""
+    """Send a closing order of ``lots`` (> 0), reserve its worst case first, and count it against
+    the caps.
+    """
     row = state.positions[position]
     is_sell = row.lots > 0
     cash = zero_cash(state, position, lots, equity, maintenance)
@@ -251,7 +268,10 @@ def count_ordered(state: State, position: int, lots: int) -> None:
 
 @kernel
 def _weigh_positions(state: State, account: int, fee_ppm: int, maintenance: int) -> tuple[int, bool]:
-    """Gather the positions that the book can take now: row, cap, release, cost. Return (how many, any busy)."""
+    """Gather the positions that the book can take now: row, cap, release, cost.
+
+    Return (how many, any busy).
+    """
     is_full = not is_place_free(state)
     found, busy = 0, False
     position = state.accounts[account].first_position
@@ -279,7 +299,9 @@ def _weigh_positions(state: State, account: int, fee_ppm: int, maintenance: int)
 
 @inlined
 def _comes_before(release: int, cost: int, other_release: int, other_cost: int) -> bool:
-    """Return whether (release, cost) releases more per cost; cost 0 first, then the larger release."""
+    """Return whether (release, cost) releases more per cost; cost 0 first, then the larger
+    release.
+    """
     if (cost == 0) != (other_cost == 0):
         return cost == 0
     if cost != 0:
@@ -291,7 +313,9 @@ def _comes_before(release: int, cost: int, other_release: int, other_cost: int) 
 
 @kernel
 def _take_best(state: State, found: int) -> int:
-    """Return the place of the best position not yet taken (ties: the earlier, the lower market), or NONE."""
+    """Return the place of the best position not yet taken (ties: the earlier, the lower market), or
+    NONE.
+    """
     best = NONE
     release, cost = state.columns[SLICE_RELEASE], state.columns[SLICE_COST]
     for place in range(found):
@@ -308,7 +332,8 @@ def _plan_orders(state: State, turn: int, account: int, equity: int, maintenance
     fee_ppm = rules.fee_ppm if solvent else 0
     found, busy = _weigh_positions(state, account, fee_ppm, maintenance)
     expected_equity, expected_maintenance = equity, maintenance
-    # From the deadline on, nothing more leaves that the visible book would not take: the next stages have their turn.
+    # From the deadline on, nothing more leaves that the visible book would not take: the next
+    # stages have their turn.
     is_late = state.engine[0].now_ns >= state.accounts[account].default_since_ns + state.stages[turn].deadline_ns
     ordered = False
     for _ in range(found):
@@ -357,7 +382,8 @@ def _plan_orders(state: State, turn: int, account: int, equity: int, maintenance
 def _close_account(state: State, turn: int, account: int) -> int:
     """Send one slice of an account; return WAIT or NEXT (keeps INV-11).
 
-    It waits for answers, for its next slice, or while only others take the capacity, to the deadline.
+    It waits for answers, for its next slice, or while only others take the capacity, to the
+    deadline.
     """
     now = state.engine[0].now_ns
     head = state.accounts[account]

@@ -42,7 +42,8 @@ def least_lots_at_mark(state: State, position: int, equity: int, maintenance: in
 
 @kernel
 def opposite_positions(state: State, position: int, with_distressed: bool) -> int:
-    """Gather the holders of the other side of a position into COUNTERPARTY_POSITION: accounts by id, then the house.
+    """Gather the holders of the other side of a position into COUNTERPARTY_POSITION: accounts by
+    id, then the house.
 
     Returns how many. Accounts that are DISTRESSED or worse only if asked for.
     """
@@ -91,7 +92,9 @@ def trade_counterparty(state: State, defaulter: int, sign: int, place: int, cash
 
 @unit
 def settle_counterparty(state: State, place: int) -> None:
-    """Cancel what a counterparty's closing order now exceeds, and judge it; in default, lots of it were closed here."""
+    """Cancel what a counterparty's closing order now exceeds, and judge it; in default, lots of it
+    were closed here.
+    """
     position = state.columns[COUNTERPARTY_POSITION, place]
     account = state.positions[position].account
     if account >= 0:

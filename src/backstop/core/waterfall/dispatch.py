@@ -20,7 +20,8 @@ __all__ = ["act"]
 def act(state: State, turn: int, first: int, count: int) -> int:
     """Let the stage of a turn act on its accounts; return how many of them go on.
 
-    ``fund`` and ``socialise`` do nothing in their turn: the other stages draw on them (``cover``, ``tear_up``).
+    ``fund`` and ``socialise`` do nothing in their turn: the other stages draw on them (``cover``,
+    ``tear_up``).
     """
     kind = state.stages[turn].kind
     if kind == Stage.RESTRICT:

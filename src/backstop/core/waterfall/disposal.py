@@ -1,4 +1,5 @@
-"""Disposal: the venue vault sells what it took over, a share at a time, within the same limits of the book as closeout.
+"""Disposal: the venue vault sells what it took over, a share at a time, within the same limits of
+the book as closeout.
 
 Rules: docs/rules.md, section 6.
 """
@@ -48,7 +49,9 @@ def _dispose_position(state: State, position: int) -> None:
 
 @kernel
 def dispose(state: State, account: int) -> None:
-    """Send the next slice of the vault's inventory to the book, if ``account`` is the vault's and is not in default."""
+    """Send the next slice of the vault's inventory to the book, if ``account`` is the vault's and
+    is not in default.
+    """
     vault = state.rules[0].vault
     if vault == NONE or state.providers[vault].account != account or state.accounts[account].health >= Health.DISTRESSED:
         return

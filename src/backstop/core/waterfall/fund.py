@@ -1,4 +1,6 @@
-"""The insurance funds, one a market group: what they may still pay, what they pay, and what nobody paid."""
+"""The insurance funds, one a market group: what they may still pay, what they pay, and what nobody
+paid.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ _PPM = 1_000_000
 
 @kernel
 def roll_interval(state: State) -> int:
-    """Start the venue's closeout gauge anew where its interval is over; return the present interval's number."""
+    """Start the venue's closeout gauge anew where its interval is over; return the present
+    interval's number.
+    """
     engine = state.engine[0]
     present = engine.now_ns // state.rules[0].cap_interval_ns
     if engine.interval != present:
@@ -63,7 +67,9 @@ def _paid_to_owner(state: State, owner: int) -> int:
 
 @kernel
 def available_in_fund(state: State, group: int) -> int:
-    """Return what a fund may still promise or pay, for whomever: within its balance and its window's cap."""
+    """Return what a fund may still promise or pay, for whomever: within its balance and its
+    window's cap.
+    """
     fund = state.funds[group]
     by_balance = balance_of(state, fund_id(group)) - fund.reserved
     by_window = fund.loss_max - _paid_in_window(state, group) - fund.reserved
@@ -81,20 +87,25 @@ def available_to_owner(state: State, account: int) -> int:
 def available_atoms(state: State, account: int, group: int) -> int:
     """Return what a fund may still promise or pay for an account.
 
-    Within the fund's balance, its window's cap and the owner's, beside what is reserved (keeps INV-05).
+    Within the fund's balance, its window's cap and the owner's, beside what is reserved (keeps
+    INV-05).
     """
     return min(available_in_fund(state, group), available_to_owner(state, account))
 
 
 @kernel
 def available_for_orders(state: State, account: int, market: int) -> int:
-    """Return what the fund of a market may reserve for an order or an offer of an account: 0 where it supports none."""
+    """Return what the fund of a market may reserve for an order or an offer of an account: 0 where
+    it supports none.
+    """
     return available_atoms(state, account, state.markets[market].group) if state.rules[0].fund_supports != 0 else 0
 
 
 @inlined
 def worst_support(gap: int, parts: int) -> int:
-    """Return what a fund may have to pay for a ``gap`` to zero cash that is filled in ``parts``, each rounded up."""
+    """Return what a fund may have to pay for a ``gap`` to zero cash that is filled in ``parts``,
+    each rounded up.
+    """
     return gap + parts if gap > 0 else 0
 
 
@@ -115,7 +126,8 @@ def pay(state: State, account: int, group: int, amount: int, cause: int, market:
 
 @kernel
 def charge_trading_fee(state: State, account: int, market: int, amount: int) -> None:
-    """Charge a trading fee, at most the equity there is, and pass the fund's share of what was charged on.
+    """Charge a trading fee, at most the equity there is, and pass the fund's share of what was
+    charged on.
 
     Nothing is charged in a default: what is left belongs to those who unwind it.
     """
@@ -130,7 +142,9 @@ def charge_trading_fee(state: State, account: int, market: int, amount: int) -> 
 
 @kernel
 def book_uncovered(state: State, account: int, amount: int) -> None:
-    """Book what nobody paid, say so, and let the breakers of the markets that were closed in this default halt them."""
+    """Book what nobody paid, say so, and let the breakers of the markets that were closed in this
+    default halt them.
+    """
     if amount <= 0:
         return
     post(state, account, UNCOVERED, amount, VENUE_ASSET, Cause.UNCOVERED, NONE)

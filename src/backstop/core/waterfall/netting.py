@@ -1,7 +1,8 @@
 """Netting of linked owners: the fund pays for an owner, not for an account.
 
-Before anyone else pays for an insolvent account, the other accounts of its owner do, first with what they have above
-their release level, then with all they have: so nobody gains from the fund by being on both sides.
+Before anyone else pays for an insolvent account, the other accounts of its owner do, first with
+what they have above their release level, then with all they have: so nobody gains from the fund by
+being on both sides.
 Rules: docs/rules.md, section 6.
 """
 
@@ -21,7 +22,9 @@ __all__ = ["net_linked"]
 
 @kernel
 def _net_once(state: State, account: int, deficit: int, spares_release: bool) -> int:
-    """Let the owner's other accounts give, the latest opened first; return what is still lacking."""
+    """Let the owner's other accounts give, the latest opened first; return what is still
+    lacking.
+    """
     other = state.columns[OWNER_FIRST, state.accounts[account].owner]
     while other != NONE and deficit > 0:
         if other != account:

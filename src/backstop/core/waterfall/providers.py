@@ -1,7 +1,7 @@
 """Backstop providers: who may be asked, how much each can carry, and how it stands after it failed.
 
-A provider is an account of the engine, margined like any other, with standing commitments by market group
-and direction. Rules: docs/rules.md, section 6 (takeover).
+A provider is an account of the engine, margined like any other, with standing commitments by market
+group and direction. Rules: docs/rules.md, section 6 (takeover).
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def switch_provider(state: State, provider: int, code: int) -> None:
 
 @kernel
 def update_status(state: State, provider: int) -> None:
-    """Bring a provider's status up to date: its time out is over, its loss stop is reached, or it recovered."""
+    """Bring a provider's status up to date: its time out is over, its loss stop is reached, or it
+    recovered.
+    """
     row = state.providers[provider]
     if row.account == NONE:
         return
@@ -107,7 +109,8 @@ def update_status(state: State, provider: int) -> None:
 
 @kernel
 def can_take_over(state: State, provider: int, account: int) -> bool:
-    """Return whether a provider may be asked to take over from an account; its status must be up to date.
+    """Return whether a provider may be asked to take over from an account; its status must be up to
+    date.
 
     Never from its own owner: who gains on both sides would be paid by the fund (docs/rules.md, 6).
     """
@@ -120,14 +123,17 @@ def can_take_over(state: State, provider: int, account: int) -> bool:
 
 @inlined
 def commitment_of(state: State, provider: int, position: int) -> int:
-    """Return the row of a provider's commitment for a position: its market's group and its direction."""
+    """Return the row of a provider's commitment for a position: its market's group and its
+    direction.
+    """
     row = state.positions[position]
     return commitment_row(provider, state.markets[row.market].group, 0 if row.lots > 0 else 1)
 
 
 @kernel
 def _free_atoms(state: State, commitment: int) -> int:
-    """Return what is free of a commitment now: what was used comes back at its refill, atom by atom.
+    """Return what is free of a commitment now: what was used comes back at its refill, atom by
+    atom.
 
     ``used_ns`` stays behind by the time of the part of an atom that was not given back.
     """
@@ -148,7 +154,9 @@ def _free_atoms(state: State, commitment: int) -> int:
 
 @kernel
 def _fits(state: State, lots: int, terms: tuple[int, int, int, int, int, int, int]) -> bool:
-    """Return whether a provider can carry ``lots`` more of a position; ``promised`` as ``_promised_lots`` says."""
+    """Return whether a provider can carry ``lots`` more of a position; ``promised`` as
+    ``_promised_lots`` says.
+    """
     provider, position, promised, free, limit, equity, initial = terms
     market, place = state.positions[position].market, state.providers[provider]
     change = -closing(state.positions[position].lots, lots)
@@ -171,7 +179,9 @@ def _held_lots(state: State, account: int, market: int) -> int:
 
 @kernel
 def _promised_lots(state: State, provider: int, position: int) -> int:
-    """Return the lots that a provider would hold if it took all that it was offered in a position's market and direction."""
+    """Return the lots that a provider would hold if it took all that it was offered in a position's
+    market and direction.
+    """
     row = state.positions[position]
     held = _held_lots(state, state.providers[provider].account, row.market)
     if row.lots > 0:
@@ -186,7 +196,9 @@ def _has_row(state: State, account: int, market: int) -> bool:
 
 @kernel
 def cap_lots(state: State, provider: int, position: int, most: int) -> int:
-    """Return the most lots, up to ``most``, of a position that a provider can carry within its commitment and its margin."""
+    """Return the most lots, up to ``most``, of a position that a provider can carry within its
+    commitment and its margin.
+    """
     row, place = state.positions[position], state.providers[provider]
     commitment = commitment_of(state, provider, position)
     free = _free_atoms(state, commitment)
@@ -202,14 +214,18 @@ def cap_lots(state: State, provider: int, position: int, most: int) -> int:
 
 @kernel
 def initial_increase(state: State, provider: int, position: int, lots: int) -> int:
-    """Return by how much ``lots`` (> 0) of a position, beside what it was offered there, raise a provider's initial margin, at least 0."""
+    """Return by how much ``lots`` (> 0) of a position, beside what it was offered there, raise a
+    provider's initial margin, at least 0.
+    """
     row = state.positions[position]
     return max(0, initial_after(state, row.market, _promised_lots(state, provider, position), -closing(row.lots, lots), 0))
 
 
 @kernel
 def carries(state: State, provider: int, position: int, lots: int, cash: int) -> bool:
-    """Return whether a provider that accepts ``lots`` (> 0) of a position for ``cash`` can carry them, exactly."""
+    """Return whether a provider that accepts ``lots`` (> 0) of a position for ``cash`` can carry
+    them, exactly.
+    """
     row, place = state.positions[position], state.providers[provider]
     update_status(state, provider)
     if (
@@ -239,7 +255,9 @@ def provider_took(state: State, provider: int) -> None:
 
 @kernel
 def provider_failed(state: State, provider: int) -> None:
-    """Lower the score of a provider that refused, did not answer, or could not carry what it accepted; switch it off."""
+    """Lower the score of a provider that refused, did not answer, or could not carry what it
+    accepted; switch it off.
+    """
     row, rules = state.providers[provider], state.rules[0]
     row.score_ppm = max(_SCORE_MIN_PPM, row.score_ppm - row.score_ppm // 4)
     status, until_ns = row.status, row.until_ns

@@ -1,7 +1,8 @@
 """Who is asked first in ADL and how much weighs: classes, and the weight of each policy.
 
-The rank score is that of the queue which most venues run: profit in proportion to cost, times leverage. It can be
-asked for any position at any time, whichever policy the venue has. Rules: docs/rules.md, 6.
+The rank score is that of the queue which most venues run: profit in proportion to cost, times
+leverage. It can be asked for any position at any time, whichever policy the venue has. Rules:
+docs/rules.md, 6.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ _RATIO_MAX = 1_000_000_000_000
 
 @kernel
 def sum_hedges(state: State, market: int, lots: int) -> None:
-    """Fill OWNER_HEDGE, by owner, with the lots that its accounts hold in a market on the side that ``lots`` is not on.
+    """Fill OWNER_HEDGE, by owner, with the lots that its accounts hold in a market on the side that
+    ``lots`` is not on.
 
-    An account stands on one side of a market only, so what its owner holds on the other is in other accounts.
-    Owners who hold nothing there are not written to: ask only for owners of holders.
+    An account stands on one side of a market only, so what its owner holds on the other is in other
+    accounts. Owners who hold nothing there are not written to: ask only for owners of holders.
     """
     held = state.columns[OWNER_HEDGE]
     for gathers in range(2):
@@ -80,7 +82,9 @@ def _ratio_ppm(part: int, whole: int) -> int:
 
 @kernel
 def _leverage_ppm(state: State, position: int) -> int:
-    """Return the notional of a position over the equity of its account, in ppm; no equity counts as the most."""
+    """Return the notional of a position over the equity of its account, in ppm; no equity counts as
+    the most.
+    """
     row = state.positions[position]
     equity, _ = assess(state, row.account)
     return _ratio_ppm(notional_at_mark(state, row.market, row.lots), max(0, equity))
@@ -88,11 +92,12 @@ def _leverage_ppm(state: State, position: int) -> int:
 
 @kernel
 def rank_score(state: State, position: int) -> int:
-    """Return the ADL rank score of an account's position, in ppm: the larger, the earlier it is asked.
+    """Return the ADL rank score of an account's position, in ppm: the larger, the earlier it is
+    asked.
 
-    With profit in proportion to cost and effective leverage, the notional over the account's equity: their product
-    for a position in profit, and minus their quotient for one at a loss. (BitMEX publishes this form; there the
-    equity is that of the position alone.)
+    With profit in proportion to cost and effective leverage, the notional over the account's
+    equity: their product for a position in profit, and minus their quotient for one at a loss.
+    (BitMEX publishes this form; there the equity is that of the position alone.)
     """
     profit = _profit(state, position)
     ratio = _ratio_ppm(abs(profit), abs(state.positions[position].cost))
@@ -104,7 +109,8 @@ def rank_score(state: State, position: int) -> int:
 
 @kernel
 def adl_weight(state: State, position: int, adl_class: int, policy: int) -> int:
-    """Return the weight of a counterparty in its class, by policy: what it gives in proportion to, or in order of.
+    """Return the weight of a counterparty in its class, by policy: what it gives in proportion to,
+    or in order of.
 
     The house weighs by its lots in every policy.
     """
@@ -132,9 +138,11 @@ def rank_positions(
     scores: NDArray[np.int64],
     count: int,
 ) -> None:
-    """Fill class and rank score of ``positions[:count]``, accounts' rows with lots on one side of a market.
+    """Fill class and rank score of ``positions[:count]``, accounts' rows with lots on one side of a
+    market.
 
-    As ADL of a stranger would see them now: nobody is LINKED. Uses a scratch column of the state, nothing else.
+    As ADL of a stranger would see them now: nobody is LINKED. Uses a scratch column of the state,
+    nothing else.
     """
     if count == 0:
         return

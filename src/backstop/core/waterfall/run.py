@@ -46,7 +46,9 @@ _UNLISTED, _WITHDRAWN = 0, -1
 
 @kernel
 def _is_before(state: State, left: int, right: int) -> bool:
-    """Return whether one place of the round comes before another: lower E / M (M = 0 first), larger M, lower id."""
+    """Return whether one place of the round comes before another: lower E / M (M = 0 first), larger
+    M, lower id.
+    """
     equity, maintenance = state.columns[ROUND_EQUITY], state.columns[ROUND_MAINTENANCE]
     if (maintenance[left] == 0) != (maintenance[right] == 0):
         return maintenance[left] == 0
@@ -97,7 +99,9 @@ def _enter(state: State, account: int, count: int) -> None:
 
 @kernel
 def _open_round(state: State) -> int:
-    """Turn the accounts gathered into the running round and begin to gather the next; return how many run."""
+    """Turn the accounts gathered into the running round and begin to gather the next; return how
+    many run.
+    """
     engine = state.engine[0]
     count = 0
     for place in range(engine.touched_now):
@@ -162,7 +166,9 @@ def _is_for(state: State, turn: int, account: int) -> bool:
 
 @kernel
 def _take_turns(state: State, place: int, first_turn: int) -> None:
-    """Take the account at a place of the round through its turns, until it waits, is done or parks."""
+    """Take the account at a place of the round through its turns, until it waits, is done or
+    parks.
+    """
     account = state.columns[TURN_ACCOUNT, place]
     _withdraw(state, account)
     if not _needs_turn(state, account, first_turn):
@@ -256,7 +262,9 @@ def _run_joint(state: State, turn: int) -> None:
 
 @unit
 def end_wait(state: State, account: int) -> None:
-    """End an account's wait: nobody answered its orders and offers; it has a place in the next round, the vault sells on."""
+    """End an account's wait: nobody answered its orders and offers; it has a place in the next
+    round, the vault sells on.
+    """
     fail_offers(state, account)
     forget_unanswered(state, account)
     cancel_orders_of(state, account)
@@ -266,7 +274,9 @@ def end_wait(state: State, account: int) -> None:
 
 @unit
 def run_rounds(state: State) -> None:
-    """Process the accounts gathered, and those that this touches, until none is left (docs/rules.md, 5)."""
+    """Process the accounts gathered, and those that this touches, until none is left
+    (docs/rules.md, 5).
+    """
     while True:
         if state.engine[0].touched_now > 0:
             _run_round(state)

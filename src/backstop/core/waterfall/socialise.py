@@ -1,7 +1,9 @@
-"""Loss socialisation: what the fund could not pay is cut from open gains, or charged on open interest, against claims.
+"""Loss socialisation: what the fund could not pay is cut from open gains, or charged on open
+interest, against claims.
 
-A cut raises the cost of the payer's position and is paid through clearing, so that no gain is cut twice.
-Claims are paid back from what a fund later holds above its target. Rules: docs/rules.md, section 6.
+A cut raises the cost of the payer's position and is paid through clearing, so that no gain is cut
+twice. Claims are paid back from what a fund later holds above its target. Rules: docs/rules.md,
+section 6.
 """
 
 from __future__ import annotations
@@ -115,7 +117,9 @@ def _change_claim(state: State, account: int, change: int) -> None:
 
 @kernel
 def _cut(state: State, payer: int, account: int, cut: int, cap: int, weight: int) -> None:
-    """Cut one payer: its positions in the markets of the default bear it in order of market; a claim is issued."""
+    """Cut one payer: its positions in the markets of the default bear it in order of market; a
+    claim is issued.
+    """
     policy = _policy(state)
     left = cut
     position = state.accounts[payer].first_position
@@ -204,7 +208,9 @@ def _recover_from(state: State, group: int) -> None:
 
 @unit
 def run_recovery(state: State) -> None:
-    """Pay recovery claims back from the surplus of every fund, and set the next time while claims stand."""
+    """Pay recovery claims back from the surplus of every fund, and set the next time while claims
+    stand.
+    """
     engine = state.engine[0]
     engine.recovery_ns = NEVER_NS
     for group in range(state.rules[0].groups):

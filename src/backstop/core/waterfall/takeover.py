@@ -1,8 +1,9 @@
-"""Takeover: backstop providers assume positions at a price between mark and zero price; the venue vault comes last.
+"""Takeover: backstop providers assume positions at a price between mark and zero price; the venue
+vault comes last.
 
-Positions move, margin does not. Providers are offered lots, pro rata to what each can carry and its score, and
-answer; the vault takes over at once. Where the account is insolvent the fund supports the gap to zero cash,
-reserved before an offer leaves. Rules: docs/rules.md, section 6.
+Positions move, margin does not. Providers are offered lots, pro rata to what each can carry and its
+score, and answer; the vault takes over at once. Where the account is insolvent the fund supports
+the gap to zero cash, reserved before an offer leaves. Rules: docs/rules.md, section 6.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ _PPM = 1_000_000
 
 @kernel
 def _cost_atoms(state: State, position: int, lots: int, equity: int, maintenance: int) -> int:
-    """Return what a solvent account pays beyond mark for a takeover of ``lots``: the providers' share of the way to zero."""
+    """Return what a solvent account pays beyond mark for a takeover of ``lots``: the providers'
+    share of the way to zero.
+    """
     return mul_div_floor(equity_share(state, position, lots, equity, maintenance), state.rules[0].provider_share_ppm, _PPM)
 
 
@@ -89,7 +92,9 @@ def _transfer_cash(state: State, position: int, lots: int, zero: int, edge_ppm: 
 
 @kernel
 def _is_supported(state: State, lots: int, terms: tuple[int, int, int, int, int, int]) -> bool:
-    """Return whether a fund can pay what ``lots`` may cost it if they are taken over in ``parts`` at the largest edge."""
+    """Return whether a fund can pay what ``lots`` may cost it if they are taken over in ``parts``
+    at the largest edge.
+    """
     position, edge_ppm, parts, available, equity, maintenance = terms
     at_mark = _cash_at_mark(state, position, lots)
     cash = at_mark - mul_div_floor(abs(at_mark), edge_ppm, _PPM)
@@ -106,7 +111,9 @@ def _supported_lots(state: State, position: int, lots: int, edge_ppm: int, parts
 
 @kernel
 def _gather_providers(state: State, position: int, lots: int) -> int:
-    """Gather the providers that can carry some of a position, the vault left out: number, cap, weight; return how many."""
+    """Gather the providers that can carry some of a position, the vault left out: number, cap,
+    weight; return how many.
+    """
     account = state.positions[position].account
     found = 0
     for provider in range(state.rules[0].providers):
@@ -140,7 +147,9 @@ def _offerable_lots(state: State, position: int, lots: int, found: int, equity: 
 
 @kernel
 def _offer(state: State, position: int, provider: int, lots: int, zero: int, solvent: bool) -> None:
-    """Offer ``lots`` (> 0) of a position to one provider; what it may use of its limits is held until it answers."""
+    """Offer ``lots`` (> 0) of a position to one provider; what it may use of its limits is held
+    until it answers.
+    """
     row = state.positions[position]
     commitment = commitment_of(state, provider, position)
     cash = _transfer_cash(state, position, lots, zero, state.commitments[commitment].edge_ppm, solvent)
@@ -171,7 +180,9 @@ def _offer(state: State, position: int, provider: int, lots: int, zero: int, sol
 
 @kernel
 def _offer_all(state: State, position: int, lots: int, found: int, equity: int, maintenance: int) -> int:
-    """Offer ``lots`` of a position to the providers gathered, by cap and score; return how many lots left: fewer for want of a place."""
+    """Offer ``lots`` of a position to the providers gathered, by cap and score; return how many
+    lots left: fewer for want of a place.
+    """
     parts = state.columns[OFFER_LOTS]
     allocate(
         lots,
@@ -197,7 +208,8 @@ def _offer_all(state: State, position: int, lots: int, found: int, equity: int, 
 
 @kernel
 def _offer_takeover(state: State, turn: int, account: int) -> bool:
-    """Offer what closing an account needs to the providers; return whether it now waits, for answers or for a place.
+    """Offer what closing an account needs to the providers; return whether it now waits, for
+    answers or for a place.
 
     No offer leaves after the turn's deadline: providers that take a little at a time keep nobody
     from the next stages for ever.
@@ -237,7 +249,9 @@ def _offer_takeover(state: State, turn: int, account: int) -> bool:
 
 @kernel
 def _transfer(state: State, position: int, provider: int, lots: int, cash: int, order_id: int, support: int) -> None:
-    """Move ``lots`` (> 0) of a position to a provider for exact ``cash``, with the fund's support in the same entry."""
+    """Move ``lots`` (> 0) of a position to a provider for exact ``cash``, with the fund's support
+    in the same entry.
+    """
     row = state.positions[position]
     taker = state.providers[provider].account
     change = -lots if row.lots > 0 else lots
@@ -291,7 +305,9 @@ def _take_position(state: State, position: int, equity: int, maintenance: int) -
 
 @kernel
 def _take_over_by_vault(state: State, account: int) -> None:
-    """Let the venue vault take over what it can of an account's positions, in order of market, while it is in default."""
+    """Let the venue vault take over what it can of an account's positions, in order of market,
+    while it is in default.
+    """
     vault = state.rules[0].vault
     if vault == NONE:
         return
@@ -328,7 +344,9 @@ def take_over(state: State, turn: int, first: int, count: int) -> int:
 
 @kernel
 def fail_offers(state: State, account: int) -> None:
-    """Count every open offer of an account as a failure of its provider: the time to answer is over."""
+    """Count every open offer of an account as a failure of its provider: the time to answer is
+    over.
+    """
     if state.accounts[account].orders_open == 0:
         return
     position = state.accounts[account].first_position
@@ -343,7 +361,9 @@ def fail_offers(state: State, account: int) -> None:
 
 @unit
 def apply_answer(state: State, order_id: int, code: int) -> None:
-    """Take a provider's answer to an offer: the transfer, or a failure; nothing where the offer is no longer open."""
+    """Take a provider's answer to an offer: the transfer, or a failure; nothing where the offer is
+    no longer open.
+    """
     slot = order_id % state.rules[0].orders_max
     order = state.orders[slot]
     if order.id != order_id or order.is_open == 0:

@@ -1,4 +1,6 @@
-"""The last stage, always possible: lots close against the whole opposite side, pro rata, at mark."""
+"""The last stage, always possible: lots close against the whole opposite side, pro rata, at
+mark.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ __all__ = ["tear_up"]
 
 @kernel
 def _tear_up_position(state: State, position: int, equity: int, maintenance: int) -> None:
-    """Close a defaulter's position at mark against everyone on the other side; ``equity`` and ``maintenance`` are its account's."""
+    """Close a defaulter's position at mark against everyone on the other side; ``equity`` and
+    ``maintenance`` are its account's.
+    """
     row = state.positions[position]
     account, market = row.account, row.market
     sign = 1 if row.lots > 0 else -1
