@@ -24,6 +24,7 @@ __all__ = [
     "NONE",
     "REMAINDER",
     "UNCOVERED",
+    "UNCOVERED_FIRST_GROUP",
     "WORLD",
     "ADL_IN_ORDER",
     "AdlClass",
@@ -51,6 +52,7 @@ __all__ = [
     "is_clearing",
     "fund_of",
     "outside_of",
+    "uncovered_of",
 ]
 
 #: No account, no market, no counterpart.
@@ -71,6 +73,8 @@ UNCOVERED = -5
 FEES = -6
 #: Most market groups, each with a fund.
 GROUPS_MAX = 8
+#: UNCOVERED of group ``n`` (above 0) is ``n`` below this; no market's ledger accounts reach it.
+UNCOVERED_FIRST_GROUP = -65_536
 #: From here down, three ledger accounts per market: clearing, OUTSIDE, error_inventory.
 HOUSE_FIRST_MARKET = -16
 _HOUSE_PER_MARKET = 3
@@ -79,6 +83,11 @@ _HOUSE_PER_MARKET = 3
 def fund_of(group: int) -> int:
     """Return the ledger id of the insurance fund of a market group."""
     return FUND if group == 0 else FEES - 1 - group
+
+
+def uncovered_of(group: int) -> int:
+    """Return the ledger id of UNCOVERED of a market group: minus what nobody paid of its losses."""
+    return UNCOVERED if group == 0 else UNCOVERED_FIRST_GROUP - group
 
 
 def clearing_of(market: int) -> int:
@@ -104,7 +113,9 @@ def house_of_market(ledger_id: int) -> tuple[int, int] | None:
 
     None for a ledger id that belongs to no market.
     """
-    return divmod(HOUSE_FIRST_MARKET - ledger_id, _HOUSE_PER_MARKET) if ledger_id <= HOUSE_FIRST_MARKET else None
+    if not UNCOVERED_FIRST_GROUP < ledger_id <= HOUSE_FIRST_MARKET:
+        return None
+    return divmod(HOUSE_FIRST_MARKET - ledger_id, _HOUSE_PER_MARKET)
 
 
 def is_clearing(ledger_id: int) -> bool:
@@ -223,6 +234,8 @@ class Cause(IntEnum):
     RECOVERY = 16
     TRADING_FEE = 17
     DISPOSAL = 18
+    #: A fund pays what a cap kept back from a loss of its group.
+    ARREARS = 19
 
 
 class Stage(IntEnum):

@@ -102,6 +102,8 @@ class MarketRules(NamedTuple):
     #: Price guard: a jump of so much on less volume than that is held; 0 is off.
     guard_jump_ppm: int = 0
     guard_volume_lots: int = 0
+    #: Most that the fund of its group pays for this market within any span of the funds' window.
+    loss_per_window_max: int = NO_CAP
 
     @property
     def contract(self) -> Contract:

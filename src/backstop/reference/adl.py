@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backstop.core.events import NONE, UNCOVERED, AdlClass, Cause, EffectKind
+from backstop.core.events import NONE, AdlClass, Cause, EffectKind
 from backstop.reference.arithmetic import holder_order, sign, split
-from backstop.reference.breakers import add_flow, raise_deficit
+from backstop.reference.arrears import book_uncovered
+from backstop.reference.breakers import add_flow
 from backstop.reference.socialise import socialise
 from backstop.reference.state import State
 from backstop.reference.wave import Counterparty, Wave, cash_parts, gap_to_zero, lots_to_close, place_in_class
 from backstop.reference.wave import class_of as class_of_holding
 from backstop.reference.wave import weight_of as weight_of_counterparty
 
-__all__ = ["adl", "book_uncovered", "class_of", "tear_up", "weight_of"]
+__all__ = ["adl", "class_of", "tear_up", "weight_of"]
 
 
 @dataclass(slots=True)
@@ -199,25 +200,14 @@ def tear_up_position(state: State, account: int, market: int) -> None:
     shares = {holder: (side * part, -holding.value_of(part)) for holder, part in parts.items()}
     trade_all(state, account, market, -side * lots, cash, shares, mark, Cause.TEAR_UP)
     add_flow(state, market, contract.value_of(lots))
-    book_uncovered(state, account, left)
+    book_uncovered(state, account, left, state.group(market))
     settle_counterparties(state, market, list(parts))
 
 
 def pay_gap(state: State, account: int, market: int, gap: int) -> int:
     """The market's fund pays, then who gained; return what is left."""
     group = state.group(market)
-    pay = min(gap, state.fund_view(group, account).available) if state.has_fund else 0
+    pay = min(gap, state.fund_view(group, account, market).available) if state.has_fund else 0
     state.post(account, state.fund_id(market), pay, Cause.TEAR_UP, market)
     left = gap - pay
-    return left - socialise(state, account, left) if left and state.has_socialise else left
-
-
-def book_uncovered(state: State, account: int, amount: int) -> None:
-    """Book what nobody pays, say so, and halt the markets that this default closed in."""
-    if amount == 0:
-        return
-    state.post(account, UNCOVERED, amount, Cause.UNCOVERED)
-    state.emit(EffectKind.RESIDUAL, account=account, amount=amount)
-    for market, row in sorted(state.positions[account].items()):
-        if row.closed_in_default:
-            raise_deficit(state, market)
+    return left - socialise(state, account, left, group) if left and state.has_socialise else left

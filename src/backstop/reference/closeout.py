@@ -55,7 +55,7 @@ def closing_of(state: State, account: int, market: int, portfolio: Portfolio, ex
             market=Cap(rules.markets[market].ordered_notional_max, state.markets[market].ordered),
             venue=Cap(rules.closeout.venue_notional_max, state.ordered),
         ),
-        fund=state.fund_view(state.group(market), account),
+        fund=state.fund_view(state.group(market), account, market),
         rules=rules.closeout,
         throttle_share_ppm=rules.breakers.throttle_share_ppm,
         expected=expected or portfolio.standing,

@@ -17,7 +17,6 @@ from backstop.core.events import (
     NEVER_NS,
     NONE,
     REMAINDER,
-    UNCOVERED,
     WORLD,
     Cause,
     EffectKind,
@@ -30,9 +29,11 @@ from backstop.core.events import (
     error_inventory_of,
     fund_of,
     outside_of,
+    uncovered_of,
 )
 from backstop.core.instruments import PPM, VenueRules
 from backstop.reference.adl import adl, tear_up
+from backstop.reference.arrears import next_arrears_ns, pay_arrears
 from backstop.reference.breakers import (
     accept_mark,
     after_index,
@@ -76,10 +77,13 @@ class ReferenceEngine:
             return state.effects
         state.last_seq = event.seq
         check_outage(state, event.time_ns)
+        slot_before = state.pay_slot()
         state.now = event.time_ns
         state.start_interval()
         run_timers(state)
         HANDLERS[EventKind(event.kind)](state, event)
+        if state.pay_slot() != slot_before:
+            pay_arrears(state)
         if state.recovery_ns <= state.now:
             run_recovery(state)
         end_waits(state)
@@ -89,7 +93,7 @@ class ReferenceEngine:
 
     def next_time_ns(self) -> int:
         """Return the earliest time at which something happens without an event that says so."""
-        return min([next_timer_ns(self.state), *(account.wait_until for account in self.state.accounts)])
+        return min([next_timer_ns(self.state), next_arrears_ns(self.state), *(account.wait_until for account in self.state.accounts)])
 
     def _refuse(self, event: Event, reason: Reject) -> None:
         if reason != Reject.SEQ_NOT_AFTER:
@@ -122,9 +126,11 @@ def transfer(state: State, event: Event) -> None:
         charge_trading_fee(state, event)
         return
     is_cash = event.code == Transfer.CASH
-    if not is_cash and event.amount < 0 and state.accounts[event.account].in_default:
-        for order in state.orders_of(event.account):
-            state.cancel(order)
+    if not is_cash and event.amount < 0:
+        state.accounts[event.account].charge_market = event.market
+        if state.accounts[event.account].in_default:
+            for order in state.orders_of(event.account):
+                state.cancel(order)
     state.post(event.account, WORLD, event.amount, Cause.CASH if is_cash else Cause.FUNDING)
     group = state.group_of_fund(event.account)
     if group is not None:
@@ -398,8 +404,9 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         state.claims,
         state.recovery_ns,
     )
-    house = [WORLD, fund_of(0), REMAINDER, UNCOVERED, FEES, *(fund_of(group) for group in range(1, len(state.funds)))]
+    house = [WORLD, fund_of(0), REMAINDER, uncovered_of(0), FEES, *(fund_of(group) for group in range(1, len(state.funds)))]
     house += [named for number in numbers for named in (clearing_of(number), outside_of(number), error_inventory_of(number))]
+    house += [uncovered_of(group) for group in range(1, len(state.funds))]
     positions = [(account, market) for account in range(len(state.accounts)) for market in state.held_markets(account)]
     return [
         [head],
@@ -408,11 +415,12 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         [account_row(state, number) for number in range(len(state.accounts))],
         [(account, market, *position_row(state.positions[account][market])) for account, market in positions],
         list(order_rows(state)),
-        [(fund.reserved, state.paid(group), *peak_digest(state, group)) for group, fund in enumerate(state.funds)],
+        [(fund.reserved, state.paid(group), *peak_digest(state, group), state.arrears(group)) for group, fund in enumerate(state.funds)],
         list(owner_rows(state)),
         breaker_digest(state),
         list(provider_rows(state)),
         list(commitment_rows(state)),
+        list(claim_rows(state)),
     ]
 
 
@@ -421,14 +429,14 @@ def market_row(state: State, number: int) -> tuple[int, ...]:
     market = state.markets[number]
     outside, error = (state.position(holder, number) for holder in (outside_of(number), error_inventory_of(number)))
     house = (outside.lots, outside.cost, error.lots, error.cost)
-    return (market.mark, market.index, market.volume, market.ordered, *market.depth[0], *market.depth[1], *house)
+    return (market.mark, market.index, market.volume, market.ordered, *market.depth[0], *market.depth[1], *house, state.paid_for(number))
 
 
 def account_row(state: State, number: int) -> tuple[int, ...]:
     """An account with its ledger balance."""
     account = state.accounts[number]
     times = (account.default_since, account.wait_until, account.next_slice)
-    flags = (int(account.restricted), account.ordered, account.claim)
+    flags = (int(account.restricted), account.ordered, account.claim, account.charge_market)
     return (account.owner, state.ledger[number], int(account.health), *times, *flags)
 
 
@@ -466,3 +474,11 @@ def commitment_rows(state: State) -> Iterable[tuple[int, ...]]:
             for gauge, commitment in zip(gauges, pair, strict=True):
                 if commitment.capacity:
                     yield gauge.used, gauge.as_of_ns
+
+
+def claim_rows(state: State) -> Iterable[tuple[int, ...]]:
+    """Claims that stand, by account and group."""
+    for number, account in enumerate(state.accounts):
+        for group, claim in sorted(account.claims.items()):
+            if claim:
+                yield number, group, claim

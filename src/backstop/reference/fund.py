@@ -1,11 +1,12 @@
-"""Who pays a deficit (section 6): the owner's other accounts, the funds, the others, nobody."""
+"""Who pays a deficit (section 6): the owner's other accounts, then each group for its own part: its
+fund, its winners, nobody.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from backstop.core.events import Cause, fund_of
-from backstop.reference.adl import book_uncovered
+from backstop.reference.arrears import book_uncovered
+from backstop.reference.deficit import Part, parts_of
 from backstop.reference.socialise import closed_markets, socialise
 from backstop.reference.state import State
 
@@ -33,41 +34,42 @@ def net_linked_owners(state: State, account: int) -> None:
 
 
 def money_stages(state: State, account: int) -> None:
-    """Pay the deficit of an account without lots: the funds, then others, then nobody."""
+    """Pay the deficit of an account without lots: the groups' funds, then their winners, then
+    nobody.
+    """
     state.judge(account)
-    if state.equity(account) >= 0:
+    deficit = -state.equity(account)
+    if deficit <= 0:
         return
-    if state.has_fund:
-        groups = groups_of(state, closed_markets(state, account)) or groups_of(state, state.positions[account]) or [0]
-        if waits_for_reserves(state, account, groups):
-            return
-        for group in groups:
-            pay = min(-state.equity(account), state.fund_view(group, account).available)
-            state.post(account, fund_of(group), pay, Cause.DEFICIT)
+    charged = state.accounts[account].charge_market
+    parts = parts_of(deficit, state.results(account), closed_markets(state, account), charged, state.group)
+    if state.has_fund and waits_for_reserves(state, account, parts):
+        return
+    left: dict[int, int] = {}
+    for group, market, amount in parts:
+        pay = min(amount, state.fund_view(group, account, market).available) if state.has_fund else 0
+        state.post(account, fund_of(group), pay, Cause.DEFICIT, market)
+        left[group] = left.get(group, 0) + amount - pay
     if state.has_socialise:
-        socialise(state, account, -state.equity(account))
-    book_uncovered(state, account, -state.equity(account))
+        left = {group: amount - socialise(state, account, amount, group) for group, amount in left.items()}
+    for group, amount in left.items():
+        book_uncovered(state, account, amount, group)
     state.judge(account)
 
 
-def groups_of(state: State, markets: Iterable[int]) -> list[int]:
-    """Groups of these markets, in order."""
-    return sorted({state.group(market) for market in markets})
-
-
-def waits_for_reserves(state: State, account_id: int, groups: list[int]) -> bool:
+def waits_for_reserves(state: State, account_id: int, parts: list[Part]) -> bool:
     """The funds cannot pay all of it, but may when what is reserved is free; not beyond the
     deadline.
     """
-    left = -state.equity(account_id)
-    views = [state.fund_view(group, account_id) for group in groups]
-    for_owner = views[0].available_to_owner
-    for view in views:
-        paid = min(left, view.available_to_all, for_owner)
-        left, for_owner = left - paid, for_owner - paid
+    views = [state.fund_view(group, account_id, market) for group, market, _ in parts]
+    for_owner, of_fund, lacks = views[0].available_to_owner, dict[int, int](), 0
+    for view, (group, _, amount) in zip(views, parts, strict=True):
+        of_fund.setdefault(group, view.available_to_all)
+        paid = min(amount, of_fund[group], view.available_to_market, for_owner)
+        of_fund[group], for_owner, lacks = of_fund[group] - paid, for_owner - paid, lacks + amount - paid
     deadline = state.deadline(account_id)
     is_reserved = views[0].owner_reserved or any(view.reserved for view in views)
-    if left == 0 or state.now >= deadline or not is_reserved:
+    if lacks == 0 or state.now >= deadline or not is_reserved:
         return False
     interval = state.rules.closeout.interval_ns
     state.accounts[account_id].wait_until = min(deadline, state.now + interval)

@@ -7,9 +7,10 @@ from enum import Enum
 from typing import NamedTuple
 
 from backstop.core.events import Stage
+from backstop.core.instruments import VenueRules
 from backstop.reference.arithmetic import ceil_div
 
-__all__ = ["FUND_SLOTS", "FundLimit", "FundView", "paid_in_window", "pay_slot", "supports_closing"]
+__all__ = ["FUND_SLOTS", "FundLimit", "FundView", "least_cap", "next_slot_ns", "paid_in_window", "pay_slot", "supports_closing"]
 
 #: Slots of a fund's gauges, the present one included; sixteen of them are a window.
 FUND_SLOTS = 17
@@ -21,11 +22,23 @@ class FundLimit(Enum):
     BALANCE = "balance"
     WINDOW = "window"
     OWNER = "owner"
+    MARKET = "market"
 
 
 def pay_slot(now_ns: int, window_ns: int) -> int:
     """Return the number of the slot in which a payment counts."""
     return now_ns // ceil_div(window_ns, FUND_SLOTS - 1)
+
+
+def next_slot_ns(now_ns: int, window_ns: int) -> int:
+    """Return the begin of the slot after the present one."""
+    return (pay_slot(now_ns, window_ns) + 1) * ceil_div(window_ns, FUND_SLOTS - 1)
+
+
+def least_cap(rules: VenueRules, group: int) -> int:
+    """Return the smallest of the caps on payments of a group's fund. Atoms."""
+    of_markets = (market.loss_per_window_max for market in rules.markets if market.group == group)
+    return min(rules.funds[group].loss_per_window_max, rules.fund.owner_loss_max, *of_markets)
 
 
 def paid_in_window(by_slot: Mapping[int, int], now_ns: int, window_ns: int) -> int:
@@ -55,6 +68,13 @@ class FundView(NamedTuple):
     owner_paid: int
     owner_reserved: int
     owner_loss_max: int
+    #: For the market that a payment names, in the present window; no cap where it names none.
+    market_paid: int
+    market_reserved: int
+    market_loss_max: int
+    #: Paid late in the present window for losses of before: by this fund, by all of them.
+    arrears: int
+    arrears_of_all: int
     #: Whether it stands in the waterfall with no ADL before it: only then it supports closing
     #: orders and takeovers.
     supports: bool
@@ -65,7 +85,8 @@ class FundView(NamedTuple):
         return {
             FundLimit.BALANCE: self.balance - self.reserved,
             FundLimit.WINDOW: self.loss_max - self.paid - self.reserved,
-            FundLimit.OWNER: self.owner_loss_max - self.owner_paid - self.owner_reserved,
+            FundLimit.OWNER: self.owner_loss_max - self.owner_paid - self.owner_reserved - self.arrears_of_all,
+            FundLimit.MARKET: self.market_loss_max - self.market_paid - self.market_reserved - self.arrears,
         }
 
     @property
@@ -75,6 +96,11 @@ class FundView(NamedTuple):
         return max(0, min(left[FundLimit.BALANCE], left[FundLimit.WINDOW]))
 
     @property
+    def available_to_market(self) -> int:
+        """What it may still pay or promise for the market, within the market's own cap."""
+        return max(0, self.left[FundLimit.MARKET])
+
+    @property
     def available_to_owner(self) -> int:
         """What all funds together may still pay or promise for the owner."""
         return max(0, self.left[FundLimit.OWNER])
@@ -82,7 +108,7 @@ class FundView(NamedTuple):
     @property
     def available(self) -> int:
         """What it may still pay or promise for the account."""
-        return min(self.available_to_all, self.available_to_owner)
+        return min(self.available_to_all, self.available_to_market, self.available_to_owner)
 
     @property
     def binding(self) -> FundLimit:

@@ -32,6 +32,8 @@ __all__ = ["held_loss", "held_margin", "reason_to_refuse"]
 K = EventKind
 #: Kinds that name a market, and those of them whose lots or price are looked at.
 WITH_MARKET = (K.POSITION, K.FILL, K.MARK, K.INDEX, K.VOLUME, K.DEPTH, K.ORDER_FILL)
+#: Codes of TRANSFER that may name a market.
+WITH_MARKET_OR_NONE = (Transfer.TRADING_FEE, Transfer.FUNDING)
 WITH_POSITION_LOTS = (K.POSITION, K.FILL, K.ORDER_FILL)
 WITH_PRICE = (K.FILL, K.MARK, K.INDEX, K.ORDER_FILL)
 WITH_ORDER = (K.ORDER_FILL, K.ORDER_DONE, K.ANSWER)
@@ -78,7 +80,7 @@ def _names(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     """Market, account, order, owner, provider, code."""
     kind, markets = event.kind, range(len(state.markets))
     yield kind in WITH_MARKET and event.market not in markets, Reject.UNKNOWN_MARKET
-    may_name = (kind == K.TRANSFER and event.code == Transfer.TRADING_FEE) or (kind == K.OPERATOR and event.code in TO_BREAKER)
+    may_name = (kind == K.TRANSFER and event.code in WITH_MARKET_OR_NONE) or (kind == K.OPERATOR and event.code in TO_BREAKER)
     yield may_name and event.market != NONE and event.market not in markets, Reject.UNKNOWN_MARKET
 
     to_fund = kind == K.TRANSFER and _group_of(state, event.account) is not None
@@ -188,7 +190,8 @@ def _ledger(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
         return
     group = _group_of(state, account)
     if group is not None:
-        yield state.ledger[account] + amount - state.funds[group].reserved < 0, Reject.INSUFFICIENT_MARGIN
+        owes = state.funds[group].reserved + state.claims_on(group) + state.uncovered(group)
+        yield state.ledger[account] + amount < owes, Reject.INSUFFICIENT_MARGIN
         return
     yield state.accounts[account].in_default, Reject.ACCOUNT_IN_DEFAULT
     owner = state.accounts[account].owner

@@ -1,5 +1,5 @@
 """Socialise (section 6): solvent accounts bear what the fund could not pay, and get it back from a
-later surplus.
+later surplus. Each market group for itself.
 """
 
 from __future__ import annotations
@@ -7,10 +7,11 @@ from __future__ import annotations
 from backstop.core.events import NEVER_NS, Cause, EffectKind, clearing_of, fund_of
 from backstop.reference.arithmetic import split
 from backstop.reference.breakers import shift_peaks
+from backstop.reference.deficit import markets_of_loss
 from backstop.reference.loss import Cut, Loss, Payer
 from backstop.reference.state import State
 
-__all__ = ["closed_markets", "run_recovery", "socialise"]
+__all__ = ["closed_markets", "loss_markets", "run_recovery", "socialise"]
 
 
 def closed_markets(state: State, account: int) -> list[int]:
@@ -18,24 +19,29 @@ def closed_markets(state: State, account: int) -> list[int]:
     return sorted(market for market, row in state.positions[account].items() if row.closed_in_default)
 
 
-def loss_of(state: State, defaulter: int, deficit: int) -> Loss:
+def loss_markets(state: State, account: int, group: int) -> list[int]:
+    """Markets of the account's loss in a group, in order of id."""
+    return markets_of_loss(state.results(account), closed_markets(state, account), state.group, group)
+
+
+def loss_of(state: State, defaulter: int, deficit: int, group: int) -> Loss:
     """A deficit with everybody who may be asked for a part of it."""
-    markets, policy = tuple(closed_markets(state, defaulter)), state.rules.socialise_policy
+    markets, policy = tuple(loss_markets(state, defaulter, group)), state.rules.socialise_policy
     others = [number for number, account in enumerate(state.accounts) if number != defaulter and not account.in_default]
     payers = (Payer(number, state.portfolio(number), markets, policy) for number in others)
     return Loss(deficit, tuple(payer for payer in payers if payer.weight and payer.cap))
 
 
-def socialise(state: State, defaulter: int, deficit: int) -> int:
-    """Let others bear as much of the deficit as they can; return what they paid."""
-    loss = loss_of(state, defaulter, deficit)
+def socialise(state: State, defaulter: int, deficit: int, group: int) -> int:
+    """Let others bear as much of a group's deficit as they can; return what they paid."""
+    loss = loss_of(state, defaulter, deficit, group)
     by_payer: dict[int, list[Cut]] = {}
     for cut in loss.cuts():
         by_payer.setdefault(cut.payer, []).append(cut)
     for payer, cuts in by_payer.items():
         for cut in cuts:
             take_cut(state, defaulter, cut)
-        change_claim(state, payer, sum(cut.amount for cut in cuts))
+        change_claim(state, payer, group, sum(cut.amount for cut in cuts))
     for payer in by_payer:
         state.touch(payer)
     return max(0, loss.paid)
@@ -57,13 +63,13 @@ def take_cut(state: State, defaulter: int, cut: Cut) -> None:
     state.post(defaulter, clearing_of(cut.market), cut.amount, Cause.HAIRCUT, cut.market)
 
 
-def change_claim(state: State, account: int, change: int) -> None:
-    """Issue or redeem a recovery claim; the first one starts the timer."""
+def change_claim(state: State, account: int, group: int, change: int) -> None:
+    """Issue or redeem a recovery claim on a group; the first one starts the timer."""
     if state.claims == 0:
         state.recovery_ns = state.now + state.rules.fund.recovery_interval_ns
-    state.accounts[account].claim += change
-    state.claims += change
-    state.emit(EffectKind.CLAIM, account=account, amount=change, value=state.accounts[account].claim)
+    claims = state.accounts[account].claims
+    claims[group] = claims.get(group, 0) + change
+    state.emit(EffectKind.CLAIM, account=account, other=group, amount=change, value=claims[group])
 
 
 def run_recovery(state: State) -> None:
@@ -71,15 +77,15 @@ def run_recovery(state: State) -> None:
     stand.
     """
     for group, rules in enumerate(state.rules.funds):
-        surplus = state.ledger[fund_of(group)] - state.funds[group].reserved - rules.target
-        claims = {number: account.claim for number, account in enumerate(state.accounts) if account.claim}
+        surplus = state.unreserved(group) - state.uncovered(group) - rules.target
+        claims = {number: account.claims[group] for number, account in enumerate(state.accounts) if account.claims.get(group)}
         if surplus <= 0 or not claims:
             continue
-        parts = split(min(surplus, state.claims), claims)
+        parts = split(min(surplus, sum(claims.values())), claims)
         paid = sorted(number for number, part in parts.items() if part)
         for number in paid:
             state.post(number, fund_of(group), parts[number], Cause.RECOVERY)
-            change_claim(state, number, -parts[number])
+            change_claim(state, number, group, -parts[number])
         shift_peaks(state, group, -sum(parts.values()))
         for number in paid:
             state.touch(number)

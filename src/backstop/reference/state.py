@@ -12,7 +12,6 @@ from backstop.core.events import (
     NEVER_NS,
     NONE,
     REMAINDER,
-    UNCOVERED,
     WORLD,
     Cause,
     EffectKind,
@@ -23,8 +22,9 @@ from backstop.core.events import (
     error_inventory_of,
     fund_of,
     outside_of,
+    uncovered_of,
 )
-from backstop.core.instruments import CommitmentRules, VenueRules
+from backstop.core.instruments import NO_CAP, CommitmentRules, VenueRules
 from backstop.reference.arithmetic import sign
 from backstop.reference.funds import FundView, paid_in_window, pay_slot, supports_closing
 from backstop.reference.machine import Breaker, Peaks, new_breakers, new_peaks
@@ -50,6 +50,7 @@ __all__ = [
 CLOSING_ORDER, TAKEOVER_OFFER, DISPOSAL_ORDER = 0, 1, 2
 #: What a fund paid for an owner.
 FUND_PAYS = (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP)
+FUND_PAYS_LATE = Cause.ARREARS
 
 
 @dataclass(slots=True)
@@ -99,6 +100,9 @@ class Market:
     index: int = 0
     volume: int = -1
     ordered: int = 0
+    #: What its group's fund paid for it, by number of the slot of time, and reserves for it.
+    paid: dict[int, int] = field(default_factory=dict)
+    reserved: int = 0
 
 
 @dataclass(slots=True)
@@ -112,7 +116,15 @@ class Account:
     next_slice: int = 0
     restricted: bool = False
     ordered: int = 0
-    claim: int = 0
+    #: Recovery claims by group.
+    claims: dict[int, int] = field(default_factory=dict)
+    #: Market of the last funding payment that it had to make, or NONE.
+    charge_market: int = NONE
+
+    @property
+    def claim(self) -> int:
+        """Recovery claims on all groups."""
+        return sum(self.claims.values())
 
     @property
     def in_default(self) -> bool:
@@ -122,12 +134,13 @@ class Account:
 
 @dataclass(slots=True)
 class Fund:
-    """A market group's insurance fund beside its ledger balance; ``paid`` by number of the slot of
-    time.
+    """A market group's insurance fund beside its ledger balance; ``paid``, and ``arrears`` of it,
+    by number of the slot of time.
     """
 
     reserved: int = 0
     paid: dict[int, int] = field(default_factory=dict)
+    arrears: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -171,7 +184,6 @@ class State:
     last_seq: int = -1
     interval: int = 0
     ordered: int = 0
-    claims: int = 0
     recovery_ns: int = NEVER_NS
     funds: list[Fund] = field(default_factory=list)
     owners: dict[int, Owner] = field(default_factory=dict)
@@ -188,7 +200,7 @@ class State:
     def __post_init__(self) -> None:
         """Open the house's ledger accounts and positions, its funds, breakers and providers."""
         groups = range(len(self.rules.funds))
-        self.ledger = dict.fromkeys((WORLD, REMAINDER, UNCOVERED, FEES, *map(fund_of, groups)), 0)
+        self.ledger = dict.fromkeys((WORLD, REMAINDER, FEES, *map(uncovered_of, groups), *map(fund_of, groups)), 0)
         for number, rules in enumerate(self.rules.markets):
             bands = len(rules.band_offset_ppm)
             self.markets.append(Market(depth=[[0] * bands, [0] * bands]))
@@ -284,6 +296,35 @@ class State:
         """Atoms that the fund paid in the latest slots: at least those of a whole window."""
         return paid_in_window(self.funds[group].paid, self.now, self.rules.fund.window_ns)
 
+    def paid_for(self, market: int) -> int:
+        """Atoms that the fund of its group paid for a market in the latest slots."""
+        return paid_in_window(self.markets[market].paid, self.now, self.rules.fund.window_ns)
+
+    def arrears(self, group: int) -> int:
+        """Atoms that the fund paid late in the latest slots."""
+        return paid_in_window(self.funds[group].arrears, self.now, self.rules.fund.window_ns)
+
+    def uncovered(self, group: int) -> int:
+        """Atoms that nobody has paid of the group's losses."""
+        return -self.ledger[uncovered_of(group)]
+
+    def unreserved(self, group: int) -> int:
+        """Atoms of the fund that are not reserved."""
+        return self.ledger[fund_of(group)] - self.funds[group].reserved
+
+    def results(self, account: int) -> dict[int, int]:
+        """Result of each of the account's positions, by market."""
+        return dict.fromkeys(self.positions[account], 0)
+
+    def claims_on(self, group: int) -> int:
+        """Recovery claims on the group, of all accounts."""
+        return sum(account.claims.get(group, 0) for account in self.accounts)
+
+    @property
+    def claims(self) -> int:
+        """Recovery claims of all accounts on all groups."""
+        return sum(account.claim for account in self.accounts)
+
     def owner(self, account: int) -> Owner:
         """Gauges of the account's owner."""
         return self.owners.setdefault(self.accounts[account].owner, Owner())
@@ -292,8 +333,8 @@ class State:
         """Atoms paid for the owner, none of them once a whole window passed without a payment."""
         return 0 if self.now - owner.paid_ns > self.rules.fund.window_ns else owner.paid
 
-    def fund_view(self, group: int, account: int) -> FundView:
-        """A fund as the account sees it."""
+    def fund_view(self, group: int, account: int, market: int) -> FundView:
+        """A fund as the account sees it, for a payment that names a market of the group, or NONE."""
         fund, owner = self.funds[group], self.owner(account)
         return FundView(
             balance=self.ledger[fund_of(group)],
@@ -303,6 +344,11 @@ class State:
             owner_paid=self.owner_paid(owner),
             owner_reserved=owner.reserved,
             owner_loss_max=self.rules.fund.owner_loss_max,
+            market_paid=self.paid_for(market) if market != NONE else 0,
+            market_reserved=self.markets[market].reserved if market != NONE else 0,
+            market_loss_max=self.rules.markets[market].loss_per_window_max if market != NONE else NO_CAP,
+            arrears=self.arrears(group) if market != NONE else 0,
+            arrears_of_all=sum(map(self.arrears, range(len(self.funds)))),
             supports=self.fund_supports,
         )
 
@@ -376,12 +422,17 @@ class State:
         self.ledger[payer] -= amount
         group = self.group_of_fund(payer)
         if group is not None and cause in FUND_PAYS:
-            self._count_payment(group, receiver, amount)
+            self._count_payment(group, receiver, amount, market)
+        elif group is not None and cause == FUND_PAYS_LATE:
+            for gauge in (self.funds[group].paid, self.funds[group].arrears):
+                gauge[self.pay_slot()] = gauge.get(self.pay_slot(), 0) + amount
         self.emit(EffectKind.POSTING, code=cause, market=market, account=receiver, other=payer, amount=amount)
 
-    def _count_payment(self, group: int, account: int, amount: int) -> None:
-        fund, owner = self.funds[group], self.owner(account)
-        fund.paid[self.pay_slot()] = fund.paid.get(self.pay_slot(), 0) + amount
+    def _count_payment(self, group: int, account: int, amount: int, market: int) -> None:
+        owner = self.owner(account)
+        gauges = [self.funds[group].paid] + ([self.markets[market].paid] if market != NONE else [])
+        for gauge in gauges:
+            gauge[self.pay_slot()] = gauge.get(self.pay_slot(), 0) + amount
         owner.paid, owner.paid_ns = self.owner_paid(owner) + amount, self.now
 
     def reserve(self, order: Order, change: int) -> None:
@@ -389,6 +440,7 @@ class State:
         if change:
             fund = self.funds[self.group(order.market)]
             fund.reserved += change
+            self.markets[order.market].reserved += change
             self.owner(order.account).reserved += change
             self.emit(EffectKind.RESERVE, market=order.market, account=order.account, other=order.id, amount=change, value=fund.reserved)
 

@@ -138,7 +138,7 @@ def offering_of(
     return Offering(
         portfolio=portfolio,
         holding=holding,
-        fund=state.fund_view(state.group(market), account),
+        fund=state.fund_view(state.group(market), account, market),
         provider_share_ppm=state.rules.takeover.provider_share_ppm,
         asked=tuple(backer_of(state, number, market, holding.side) for number in numbers),
         expected=expected or portfolio.standing,
