@@ -256,14 +256,17 @@ class Writer:
         if flat and self.rng.random() < 0.5:
             account = self.rng.choice(flat)
             amount = max(0, self.state.ledger[account]) + self.rng.randint(1, max(1, self.setting.notional // 5))
-            self.send(EventKind.TRANSFER, account=account, code=int(Transfer.FUNDING), amount=-amount)
+            market = self.rng.choice((NONE, self.market()))
+            self.send(EventKind.TRANSFER, account=account, code=int(Transfer.FUNDING), market=market, amount=-amount)
         else:
             self.cash(self.rng.choice((-1, -1, 1)), Transfer.FUNDING)
 
     def fund_transfer(self) -> None:
-        """Move money of a fund, which may only give what it has not promised."""
+        """Move money of a fund, which may only give what it has not promised and its group does not
+        owe; now and then an atom more is asked for.
+        """
         group = self.rng.randrange(self.setting.groups)
-        free = self.state.ledger[fund_of(group)] - self.state.funds[group].reserved
+        free = self.state.unreserved(group) - self.state.claims_on(group) - self.state.uncovered(group) + self.rng.choice((0, 0, 1))
         amount = -free if free > 0 and self.rng.random() < 0.4 else self.rng.randint(1, max(1, self.setting.notional // 20))
         if self.setting.fund_ppm:
             self.send(EventKind.TRANSFER, account=fund_of(group), amount=amount)

@@ -62,6 +62,8 @@ class Setting:
     fund_ppm: int = 300_000
     fund_cap: int = NO_CAP
     owner_cap: int = NO_CAP
+    #: Most that a fund pays for one market in a window.
+    market_loss_cap: int = NO_CAP
     #: Balance of a fund, as a share of a typical notional, above which claims are paid back.
     target_ppm: int = 1_000_000
     groups: int = 1
@@ -264,12 +266,24 @@ def _socialise(s: Setting) -> None:
 def _groups(s: Setting) -> None:
     s.groups, s.markets, s.crash_share, s.stages, s.move_ppm = s.rng.randint(2, 3), 3, 0.4, s.rng.choice((USUAL, WHOLE)), 150_000
     s.fund_ppm, s.providers = s.rng.choice((20_000, 100_000)), s.rng.randint(0, 2)
+    s.actions["funding"], s.actions["fund"] = 4, 3
 
 
 def _owner_caps(s: Setting) -> None:
     s.owners, s.accounts, s.crash_share = s.rng.randint(2, 4), 9, 0.5
     s.owner_cap, s.fund_cap = s.notional // s.rng.choice((5, 50)), s.rng.choice((NO_CAP, s.notional // 10))
     s.fund_ppm, s.stages = 2_000_000, s.rng.choice((USUAL, WHOLE, (FUND, TEAR_UP)))
+
+
+def _arrears(s: Setting) -> None:
+    """Rich funds that caps hold back, so that they pay late, and groups with losses of their own."""
+    s.groups, s.markets, s.accounts, s.crash_share, s.silence_share = s.rng.randint(1, 3), 3, 9, 0.5, 0.3
+    cap = max(1, s.notional // s.rng.choice((5, 20, 100)))
+    s.owner_cap, s.fund_cap = s.rng.choice((NO_CAP, cap)), s.rng.choice((NO_CAP, 2 * cap))
+    s.market_loss_cap = s.rng.choice((NO_CAP, cap, cap // 2))
+    s.fund_ppm, s.target_ppm = s.rng.choice((50_000, 2_000_000)), s.rng.choice((0, 1_000_000))
+    s.stages = s.rng.choice((USUAL, WHOLE, (FUND, TEAR_UP), (CLOSEOUT, FUND, SOCIALISE, TEAR_UP)))
+    s.actions |= {"funding": 5, "fund": 4, "clock": 8}
 
 
 def _breakers(s: Setting) -> None:
@@ -333,6 +347,7 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "socialise": _socialise,
     "groups": _groups,
     "owner_caps": _owner_caps,
+    "arrears": _arrears,
     "breakers": _breakers,
     "one_breaker": _one_breaker,
     "policies": _policies,
@@ -413,6 +428,7 @@ def _market(setting: Setting) -> MarketRules:
         band_offset_ppm=tuple(band * 1_000 for band in bands),
         slippage_tolerance_ppm=rng.choice((0, 10_000, 30_000, 30_000, 79_999, 200_000)),
         ordered_notional_max=setting.market_cap,
+        loss_per_window_max=setting.market_loss_cap,
         group=rng.randrange(setting.groups),
         **_stops(setting),
     )

@@ -29,7 +29,8 @@ from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, TIME_NS
 from backstop.core.kinds import BREAKER_ORDERS, EVENT_VIEWS, PROVIDER_ORDERS
 from backstop.core.ledger import balance_of, position_of
 from backstop.core.margin import assess, initial_margin, initial_margin_of, release_level
-from backstop.core.state import OWNER_FIRST, TAKEOVER_OFFER, State, outside_row
+from backstop.core.state import OWNER_FIRST, TAKEOVER_OFFER, State, fund_id, outside_row, uncovered_id
+from backstop.core.units import add_checked
 
 __all__ = ["refusal_of"]
 
@@ -133,8 +134,17 @@ def _may_withdraw(state: State, account: int, amount: int) -> bool:
 
 
 @kernel
-def _transfer_refusal(state: State, account: int, code: int, amount: int) -> int:
+def _owed_by_fund(state: State, group: int) -> int:
+    """Return what a fund must keep: what it has reserved, and what its group still owes."""
+    fund = state.funds[group]
+    return add_checked(fund.reserved + fund.claims, -balance_of(state, uncovered_id(group)))
+
+
+@kernel
+def _transfer_refusal(state: State, account: int, market: int, code: int, amount: int) -> int:
     """Return why a deposit, a withdrawal or a funding payment is refused."""
+    if code == Transfer.FUNDING and market != NONE and not _is_market(state, market):
+        return Reject.UNKNOWN_MARKET
     group = group_of_fund(state, account)
     if group == NONE and not _is_account(state, account):
         return Reject.UNKNOWN_ACCOUNT
@@ -147,7 +157,8 @@ def _transfer_refusal(state: State, account: int, code: int, amount: int) -> int
     if amount > 0 or code == Transfer.FUNDING:
         return 0
     if group != NONE:
-        return Reject.INSUFFICIENT_MARGIN if balance_of(state, account) - state.funds[group].reserved + amount < 0 else 0
+        left = balance_of(state, fund_id(group)) + amount
+        return Reject.INSUFFICIENT_MARGIN if left < _owed_by_fund(state, group) else 0
     if state.accounts[account].health >= Health.DISTRESSED:
         return Reject.ACCOUNT_IN_DEFAULT
     return 0 if _may_withdraw(state, account, -amount) else Reject.INSUFFICIENT_MARGIN
@@ -297,7 +308,7 @@ def _other_refusal(state: State, events: EventArray, index: int) -> int:
     if kind == EventKind.TRANSFER:
         if event.code == Transfer.TRADING_FEE:
             return _trading_fee_refusal(state, event.account, event.market, event.amount)
-        return _transfer_refusal(state, event.account, event.code, event.amount)
+        return _transfer_refusal(state, event.account, event.market, event.code, event.amount)
     if kind == EventKind.ACCOUNT:
         return _account_refusal(state, event.account, event.other)
     if kind == EventKind.ORDER_DONE or kind == EventKind.ANSWER:

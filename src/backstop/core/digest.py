@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.core.events import FEES, FUND, HOUSE_FIRST_MARKET, REMAINDER, UNCOVERED, WORLD, BreakerCause, fund_of
+from backstop.core.events import FEES, FUND, HOUSE_FIRST_MARKET, REMAINDER, UNCOVERED, WORLD, BreakerCause, fund_of, uncovered_of
 from backstop.core.state import (
     FUND_SLOTS,
     ORDERED_INTERVAL,
@@ -20,7 +20,10 @@ from backstop.core.state import (
     OWNER_PAID,
     OWNER_RESERVED,
     State,
+    arrears_gauge,
+    fund_gauge,
     house_slot,
+    market_gauge,
     positions_of,
 )
 
@@ -65,7 +68,7 @@ def _market_bytes(state: State, present: int) -> bytes:
         fields = [market.mark_ticks, market.index_ticks, market.volume_lots]
         fields.append(market.ordered_notional if int(market.ordered_interval) == present else 0)
         fields += list(market.depth_lots[0, :bands]) + list(market.depth_lots[1, :bands])
-        fields += [outside.lots, outside.cost, error.lots, error.cost]
+        fields += [outside.lots, outside.cost, error.lots, error.cost, _paid_in_window(state, market_gauge(number))]
         out += np.array([int(value) for value in fields], dtype="<i8").tobytes()
     return out
 
@@ -73,7 +76,8 @@ def _market_bytes(state: State, present: int) -> bytes:
 def _ledger_bytes(state: State) -> bytes:
     ids = [WORLD, FUND, REMAINDER, UNCOVERED, FEES, *(fund_of(group) for group in range(1, len(state.funds)))]
     slots = [int(house_slot(ledger_id)) for ledger_id in ids]
-    return _block(state.house[[*slots, *range(int(house_slot(HOUSE_FIRST_MARKET)), len(state.house))]])
+    slots += range(int(house_slot(HOUSE_FIRST_MARKET)), len(state.house))
+    return _block(state.house[slots + [int(house_slot(uncovered_of(group))) for group in range(1, len(state.funds))]])
 
 
 def _account_bytes(state: State, present: int) -> bytes:
@@ -81,7 +85,7 @@ def _account_bytes(state: State, present: int) -> bytes:
     accounts = state.accounts[:count]
     used, interval = state.columns[ORDERED_NOTIONAL : ORDERED_INTERVAL + 1, :count]
     names = ("owner", "balance", "health", "default_since_ns", "wait_until_ns", "next_slice_ns", "restricted")
-    return _block(*(accounts[name] for name in names), _gauge(used, interval, present), accounts["claim"])
+    return _block(*(accounts[name] for name in names), _gauge(used, interval, present), accounts["claim"], state.charge_markets[:count])
 
 
 def _order_bytes(state: State) -> bytes:
@@ -102,14 +106,21 @@ def _slots(now_ns: int, window_ns: int, newest: int, ring: NDArray[Any]) -> NDAr
     return np.array([ring[slot % FUND_SLOTS] for slot in kept if slot >= 0], dtype=np.int64)
 
 
+def _paid_in_window(state: State, row: int) -> int:
+    """Return what a row of the gauges counts as of now."""
+    gauge = state.gauges[row]
+    slots = _slots(int(state.engine[0].now_ns), int(state.rules[0].window_ns), int(gauge[FUND_SLOTS]), gauge)
+    return sum(int(atoms) for atoms in slots)
+
+
 def _fund_bytes(state: State) -> bytes:
     engine, rules = state.engine[0], state.rules[0]
     now_ns = int(engine.now_ns)
     rows = []
-    for fund in state.funds:
-        paid = _slots(now_ns, int(rules.window_ns), int(fund.paid_slot), fund.paid)
+    for group, fund in enumerate(state.funds):
+        paid, arrears = _paid_in_window(state, fund_gauge(group)), _paid_in_window(state, arrears_gauge(group))
         peak = _slots(now_ns, int(rules.drawdown_window_ns), int(fund.peak_slot), fund.peak)
-        rows.append([int(fund.reserved), int(paid.sum()), int(fund.drawdown_level), max((int(value) for value in peak), default=0)])
+        rows.append([int(fund.reserved), paid, int(fund.drawdown_level), max((int(value) for value in peak), default=0), arrears])
     return _block(*np.array(rows, dtype="<i8").T)
 
 
@@ -154,6 +165,11 @@ def _provider_bytes(state: State) -> bytes:
     return _block(*(rows[name] for name in names)) + _block(kept["used"], kept["used_ns"])
 
 
+def _claim_bytes(state: State) -> bytes:
+    accounts, groups = np.nonzero(state.claims.T)
+    return _block(accounts, groups, state.claims[groups, accounts])
+
+
 def state_digest(state: State) -> str:
     """Return the SHA-256 (hex) of the economic state, as docs/rules.md section 12 encodes it."""
     present = int(state.engine[0].now_ns) // int(state.rules[0].cap_interval_ns)
@@ -169,4 +185,5 @@ def state_digest(state: State) -> str:
     digest.update(_owner_bytes(state))
     digest.update(_breaker_bytes(state))
     digest.update(_provider_bytes(state))
+    digest.update(_claim_bytes(state))
     return digest.hexdigest()

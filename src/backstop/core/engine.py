@@ -32,6 +32,7 @@ from backstop.core.orders import cancel_excess, cancel_orders_of
 from backstop.core.outbox import emit_refusal, emit_trade
 from backstop.core.state import OWNER_FIRST, State, clearing_id, outside_row
 from backstop.core.timers import run_due_after, run_due_before
+from backstop.core.waterfall.arrears import note_arrears
 from backstop.core.waterfall.fund import charge_trading_fee
 from backstop.core.waterfall.providers import bind_provider, shift_baseline, switch_provider
 from backstop.core.waterfall.run import run_rounds
@@ -62,9 +63,11 @@ def _apply_transfer(state: State, account: int, market: int, code: int, amount: 
         shift_peaks(state, group, amount)
     elif code == Transfer.CASH:
         shift_baseline(state, account, amount)
-    elif amount < 0 and state.accounts[account].health >= Health.DISTRESSED:
-        # Its orders left on the equity that now goes.
-        cancel_orders_of(state, account)
+    elif amount < 0:
+        state.charge_markets[account] = market
+        if state.accounts[account].health >= Health.DISTRESSED:
+            # Its orders left on the equity that now goes.
+            cancel_orders_of(state, account)
     post(state, account, WORLD, amount, VENUE_ASSET, Cause.CASH if code == Transfer.CASH else Cause.FUNDING, NONE)
     if group == NONE:
         touch(state, account)
@@ -207,6 +210,8 @@ def apply_at(state: State, events: EventArray, index: int) -> None:
     if engine.touched_now > 0:
         run_rounds(state)
     judge_drawdowns(state)
+    if engine.uncovered > 0:
+        note_arrears(state)
     if engine.dirty_now > 0:
         settle_dirty(state)
 

@@ -121,6 +121,7 @@ class Unit(StrEnum):
     HOLDER = "account or ledger id"
     OWNER = "owner id"
     MARKET = "market number"
+    GROUP = "market group number"
     PROVIDER = "provider number"
     ORDER = "order id"
     OFFER = "offer id"
@@ -371,7 +372,7 @@ class TransferEvent(EventView[T], kind=EventKind.TRANSFER):
     account = _holder("The account, or the ledger account of a fund.")
     amount = _atoms("What it receives; negative: it pays. A trading fee is positive: what the account is charged.")
     code = CodeField(Transfer, "Why the money moves.")
-    market = _market("The market in which a trading fee was charged; NONE: no market, and always so for other transfers.", optional=True)
+    market = _market("The market of a funding payment or a trading fee; NONE: no market, and always so for other transfers.", optional=True)
 
 
 class PositionEvent(EventView[T], kind=EventKind.POSITION):
@@ -604,9 +605,10 @@ class TearUpEffect(EffectView[T], kind=EffectKind.TEAR_UP):
 
 
 class ResidualEffect(EffectView[T], kind=EffectKind.RESIDUAL):
-    """A deficit that nobody paid was booked to UNCOVERED."""
+    """A deficit that nobody paid was booked to UNCOVERED of a market group."""
 
     account = _account("The account in default.")
+    group = Field("other", Unit.GROUP, "The market group whose loss it is.")
     amount = _atoms("What nobody paid.")
 
 
@@ -672,8 +674,9 @@ class ClaimEffect(EffectView[T], kind=EffectKind.CLAIM):
     """The recovery claim of an account that paid a socialised loss changed."""
 
     account = _account("The account.")
-    change = _atoms("Change of its claim.")
-    claim = _atoms("Its claim after the change.", "value")
+    group = Field("other", Unit.GROUP, "The market group whose fund owes it.")
+    change = _atoms("Change of its claim on the group.")
+    claim = _atoms("Its claim on the group after the change.", "value")
 
 
 class GuardEffect(EffectView[T], kind=EffectKind.GUARD):

@@ -63,6 +63,7 @@ def reserve(state: State, slot: int, change: int) -> None:
     fund = state.funds[state.markets[order.market].group]
     order.reserved += change
     fund.reserved += change
+    state.markets[order.market].reserved += change
     state.columns[OWNER_RESERVED, state.accounts[order.account].owner] += change
     emit_reserve(state, change=change, order_id=order.id, account=order.account, market=order.market, reserved=fund.reserved)
 

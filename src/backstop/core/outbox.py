@@ -250,9 +250,9 @@ def emit_tear_up(state: State, account: int, lots: int, market: int, mark_ticks:
 
 
 @merged
-def emit_residual(state: State, account: int, amount: int) -> None:
+def emit_residual(state: State, account: int, group: int, amount: int) -> None:
     """Report a deficit that nobody paid."""
-    emit(state, EffectKind.RESIDUAL, code=0, market=NONE, account=account, other=0, lots=0, price_ticks=0, amount=amount, value=0)
+    emit(state, EffectKind.RESIDUAL, code=0, market=NONE, account=account, other=group, lots=0, price_ticks=0, amount=amount, value=0)
 
 
 @merged
@@ -341,9 +341,9 @@ def emit_haircut(state: State, payer: int, amount: int, defaulter: int, market: 
 
 
 @merged
-def emit_claim(state: State, account: int, change: int, claim: int) -> None:
+def emit_claim(state: State, account: int, group: int, change: int, claim: int) -> None:
     """Report a change of a recovery claim."""
-    emit(state, EffectKind.CLAIM, code=0, market=NONE, account=account, other=0, lots=0, price_ticks=0, amount=change, value=claim)
+    emit(state, EffectKind.CLAIM, code=0, market=NONE, account=account, other=group, lots=0, price_ticks=0, amount=change, value=claim)
 
 
 @merged

@@ -22,6 +22,7 @@ from backstop.core.events import (
     GROUPS_MAX,
     NEVER_NS,
     NONE,
+    UNCOVERED_FIRST_GROUP,
     BreakerCause,
     Health,
     Stage,
@@ -29,6 +30,7 @@ from backstop.core.events import (
     error_inventory_of,
     fund_of,
     outside_of,
+    uncovered_of,
 )
 from backstop.core.instruments import BANDS_MAX, VenueRules, check_rules, deductions_atoms
 from backstop.core.stages import JOINT
@@ -53,11 +55,15 @@ __all__ = [
     "clearing_id",
     "commitment_row",
     "error_inventory_row",
+    "arrears_gauge",
+    "fund_gauge",
     "fund_id",
     "house_slot",
+    "market_gauge",
     "outside_row",
     "new_state",
     "positions_of",
+    "uncovered_id",
 ]
 
 #: Bits of mantissa of a price bucket: a bucket is 1/4096 to 1/8192 of the price wide.
@@ -77,7 +83,7 @@ ACCOUNT = _row(
     ("default_since_ns", "<i8"),
     ("wait_until_ns", "<i8"),
     ("next_slice_ns", "<i8"),
-    ("claim", "<i8"),  # recovery claim
+    ("claim", "<i8"),  # recovery claims on all groups
     ("round_stamp", "<i8"),  # the last round that holds this account
     ("owner", "<i4"),
     ("first_position", "<i4"),
@@ -119,6 +125,8 @@ MARKET = _row(
     ("ordered_notional_max", "<i8"),
     ("ordered_notional", "<i8"),
     ("ordered_interval", "<i8"),
+    ("loss_max", "<i8"),  # most that its fund pays for it in a window
+    ("reserved", "<i8"),  # by its fund, for its orders
     ("bucket_first", "<i8"),
     ("price_throttle_ppm", "<i8"),
     ("price_halt_ppm", "<i8"),
@@ -145,19 +153,19 @@ TIER = _row(
     ("maintenance_deduction", "<i8"),
 )
 
-#: One market group's insurance fund: its rules, and gauges by slot of time (slot ``n`` stands at
-#: ``n % FUND_SLOTS``).
+#: One market group's insurance fund: its rules, and its peaks by slot of time (slot ``n`` stands at
+#: ``n % FUND_SLOTS``). What it paid stands in ``State.gauges``.
 FUND_ROW = _row(
     ("loss_max", "<i8"),
     ("target", "<i8"),
     ("reserved", "<i8"),
-    ("paid_slot", "<i8"),  # number of the newest slot of ``paid``
+    ("least_cap", "<i8"),  # the smallest of the caps on its payments
+    ("claims", "<i8"),  # recovery claims on the group, of all accounts
     ("peak_slot", "<i8"),
     ("balance_before", "<i8"),  # as of the end of the last event
     ("is_shifted", "<i8"),  # this event had CASH or RECOVERY of the fund
     ("shifted", "<i8"),  # the sum of both
     ("drawdown_level", "<i8"),
-    ("paid", "<i8", (17,)),
     ("peak", "<i8", (17,)),
 )
 
@@ -247,6 +255,8 @@ ENGINE = _row(
     ("interval", "<i8"),  # number of the tumbling interval of the gauge above
     ("claims", "<i8"),  # sum of all recovery claims
     ("recovery_ns", "<i8"),  # when claims are paid back next
+    ("uncovered", "<i8"),  # what nobody paid of all groups' losses
+    ("arrears_slot", "<i8"),  # slot of the funds at the last event, while something is uncovered
     ("timer_ns", "<i8"),  # no timer of a breaker, a guard or recovery is due before this
     ("dirty_now", "<i8"),  # breakers to settle at the end of the event
     ("round_number", "<i8"),
@@ -335,6 +345,9 @@ class State(Bundle):
         "tiers": (TIER, 1),
         "house": (np.int64, 1),
         "other_balances": (np.int64, 2),
+        "gauges": (np.int64, 2),
+        "claims": (np.int64, 2),
+        "charge_markets": (np.int64, 1),
         "accounts": (ACCOUNT, 1),
         "positions": (POSITION, 1),
         "orders": (ORDER, 1),
@@ -359,6 +372,13 @@ class State(Bundle):
     #: Balances in the assets beside the venue's: row ``asset - 1``, accounts by id, then the house
     #: by ``house_slot``.
     other_balances: NDArray[np.int64]
+    #: What funds paid in the latest slots of time, by ``fund_gauge``, ``arrears_gauge`` and
+    #: ``market_gauge``: slot ``n`` at ``n % FUND_SLOTS``, then the number of the newest slot.
+    gauges: NDArray[np.int64]
+    #: Recovery claims: row of a group, by account.
+    claims: NDArray[np.int64]
+    #: By account: market of the last funding payment that it had to make, or NONE.
+    charge_markets: NDArray[np.int64]
     accounts: NDArray[np.void]
     positions: NDArray[np.void]
     orders: NDArray[np.void]
@@ -401,6 +421,7 @@ declare_rows("EffectArray", EFFECT)
 # adl                  ADL_*, CLASS_ETA_*           while it closes one position
 # tear_up              TEAR_UP_WEIGHT               while it closes one position
 # ranking OWNER_HEDGE from ``sum_hedges`` to the last ``class_of``; by owner
+# cover                PART_*, GROUP_*              in ``cover_deficit``
 # socialise            FOUND_*, PAYER_*             in ``socialise``
 # socialise            CLAIM*                       in ``run_recovery``
 # whoever calls SPLIT_*, SORT_* from the call of a split or a sort to the use of its result
@@ -456,7 +477,11 @@ CLAIMANT, CLAIM, CLAIM_PART = 31, 32, 33
 SPLIT_REMAINDER, SPLIT_HEAP = 35, 36
 #: Keys, result and scratch of ``sort_places``.
 SORT_KEY, SORT_ORDER, SORT_MERGE = 37, 38, 39
-COLUMNS = 40
+#: Parts of a deficit, in order of group and market, and their split in one group.
+PART_GROUP, PART_MARKET, PART_ATOMS, PART_WEIGHT, PART_SHARE = 40, 41, 42, 43, 44
+#: By group: its weight in the split of a deficit, its share, what is left of it.
+GROUP_WEIGHT, GROUP_SHARE, GROUP_LEFT = 45, 46, 47
+COLUMNS = 48
 
 #: Positions of the house per market, before all others: OUTSIDE, then error_inventory.
 _HOUSE_ROWS = 2
@@ -476,12 +501,34 @@ DOWN, UP = 0, 1
 
 @inlined
 def house_slot(ledger_id: int) -> int:
-    """Return the place of a house ledger account in ``State.house``."""
-    return -2 - ledger_id
+    """Return the place of a house ledger account in ``State.house``: UNCOVERED of the groups above
+    0 first, then the others in the order of their ids.
+    """
+    if ledger_id < UNCOVERED_FIRST_GROUP:
+        return UNCOVERED_FIRST_GROUP - 1 - ledger_id
+    return _GROUPS_MAX - 3 - ledger_id
 
 
 #: Ledger ids, for kernels: ``events.fund_of`` and its kin are plain, for rooms without kernels.
-fund_id, clearing_id = inlined(fund_of), inlined(clearing_of)
+fund_id, clearing_id, uncovered_id = inlined(fund_of), inlined(clearing_of), inlined(uncovered_of)
+
+
+@inlined
+def fund_gauge(group: int) -> int:
+    """Return the row of ``State.gauges`` of all that a group's fund paid."""
+    return group
+
+
+@inlined
+def arrears_gauge(group: int) -> int:
+    """Return the row of ``State.gauges`` of what a group's fund paid as arrears."""
+    return _GROUPS_MAX + group
+
+
+@inlined
+def market_gauge(market: int) -> int:
+    """Return the row of ``State.gauges`` of what its fund paid for a market."""
+    return 2 * _GROUPS_MAX + market
 
 
 @inlined
@@ -549,6 +596,7 @@ def _market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]
         row.slippage_tolerance_ppm = market.slippage_tolerance_ppm
         row.volatility_ppm = market.volatility_ppm
         row.ordered_notional_max = market.ordered_notional_max
+        row.loss_max = market.loss_per_window_max
         for name in _MARKET_RULES:
             row[name] = getattr(market, name)
         row.first_position = row.last_position = NONE
@@ -625,6 +673,9 @@ def _fund_rows(rules: VenueRules) -> NDArray[np.void]:
     rows = np.zeros(len(rules.funds), dtype=FUND_ROW)
     rows["loss_max"] = [fund.loss_per_window_max for fund in rules.funds]
     rows["target"] = [fund.target for fund in rules.funds]
+    for group, row in enumerate(rows):
+        of_markets = (market.loss_per_window_max for market in rules.markets if market.group == group)
+        row.least_cap = min(row.loss_max, rules.fund.owner_loss_max, *of_markets)
     return rows
 
 
@@ -689,6 +740,9 @@ def new_state(rules: VenueRules) -> State:
         tiers=tiers,
         house=np.zeros(house_slots, dtype=np.int64),
         other_balances=np.zeros((rules.assets - 1, limits.accounts_max + house_slots) if rules.assets > 1 else (1, 1), dtype=np.int64),
+        gauges=np.zeros((2 * GROUPS_MAX + count, FUND_SLOTS + 1), dtype=np.int64),
+        claims=np.zeros((len(rules.funds), limits.accounts_max), dtype=np.int64),
+        charge_markets=np.full(limits.accounts_max, NONE, dtype=np.int64),
         accounts=np.zeros(limits.accounts_max, dtype=ACCOUNT),
         positions=positions,
         orders=np.zeros(limits.orders_max, dtype=ORDER),

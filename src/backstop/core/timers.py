@@ -2,7 +2,7 @@
 
 - Timers of markets and of the venue: held marks are released, feeds grow stale, stops end. They run
   before what their event says.
-- Recovery of claims, then the waits of accounts. Both follow what the event says
+- Arrears of the funds, recovery of claims, then the waits of accounts. Both follow what the event says
   (docs/decisions/0021-recovery-after-the-event.md).
 
 Whoever sets a time notes it in ``waits``; only this room finds what is due.
@@ -17,6 +17,7 @@ from backstop.core.guard import release_held
 from backstop.core.outbox import is_crowded
 from backstop.core.state import State
 from backstop.core.waits import first_wait_ns, pop_wait
+from backstop.core.waterfall.arrears import next_arrears_ns, run_arrears
 from backstop.core.waterfall.run import end_wait
 from backstop.core.waterfall.socialise import run_recovery
 
@@ -58,11 +59,13 @@ def run_due_before(state: State) -> None:
 
 @inlined
 def run_due_after(state: State) -> None:
-    """Do what is due after an event acted: recovery, then the waits that ended.
+    """Do what is due after an event acted: arrears, recovery, then the waits that ended.
 
-    Costs two comparisons where nothing is due.
+    Costs three comparisons where nothing is due.
     """
     engine = state.engine[0]
+    if engine.uncovered > 0:
+        run_arrears(state)
     if engine.recovery_ns <= engine.now_ns:
         run_recovery(state)
     if engine.waits_now > 0:
@@ -71,13 +74,13 @@ def run_due_after(state: State) -> None:
 
 @kernel
 def next_timer_ns(state: State) -> int:
-    """Return when the next timer of a machine, a held mark or recovery is due, exactly, or
+    """Return when the next timer of a machine, a held mark, arrears or recovery is due, exactly, or
     ``NEVER_NS``.
 
     Looks at every machine, and makes ``engine.timer_ns`` exact.
     """
     engine = state.engine[0]
-    first = engine.recovery_ns
+    first = min(engine.recovery_ns, next_arrears_ns(state))
     for row in range(state.rules[0].markets + 1):
         first = min(first, next_hold_ns(state, row))
         if state.breakers[row].held_ticks != 0:

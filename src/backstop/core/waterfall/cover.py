@@ -1,4 +1,8 @@
-"""Who pays the deficit of an account without lots: the fund, then others; the rest is uncovered."""
+"""Who pays the deficit of an account without lots: each market group its own part, by its fund, then
+by its winners; the rest is uncovered.
+
+Rules: docs/rules.md, section 6.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,24 @@ from backstop.compiled import kernel, unit
 from backstop.core.events import NONE, Cause, Health
 from backstop.core.monitor import update_health
 from backstop.core.stages import Outcome
-from backstop.core.state import OWNER_RESERVED, State
-from backstop.core.waterfall.fund import available_atoms, available_in_fund, available_to_owner, book_uncovered, pay
+from backstop.core.state import (
+    GROUP_LEFT,
+    GROUP_SHARE,
+    GROUP_WEIGHT,
+    OWNER_RESERVED,
+    PART_ATOMS,
+    PART_GROUP,
+    PART_MARKET,
+    PART_SHARE,
+    PART_WEIGHT,
+    SPLIT_HEAP,
+    SPLIT_REMAINDER,
+    State,
+)
+from backstop.core.units import add_checked, split_by_largest_remainder
+from backstop.core.waterfall.arrears import book_uncovered
+from backstop.core.waterfall.fund import available_atoms, available_in_fund, available_to_market, available_to_owner, pay
+from backstop.core.waterfall.loss import result_of
 from backstop.core.waterfall.socialise import socialise
 from backstop.core.waterfall.turns import has_lots, wait_interval
 
@@ -15,60 +35,152 @@ __all__ = ["cover_deficit", "outcome_after_closing"]
 
 
 @kernel
-def _groups_closed(state: State, account: int) -> int:
-    """Return the market groups closed in this default, as a sum of 2^group.
-
-    Where there is none, those that the account ever traded; where there is none, group 0.
+def _weight_of(state: State, position: int, by_result: bool) -> int:
+    """Return what a position weighs in the split of a deficit: its loss, or 1 where the default
+    closed lots of it.
     """
-    closed, traded = 0, 0
-    position = state.accounts[account].first_position
-    while position != NONE:
-        row = state.positions[position]
-        group = 1 << state.markets[row.market].group
-        traded |= group
-        if row.closed_in_default != 0:
-            closed |= group
-        position = row.next_of_account
-    if closed == 0:
-        closed = traded
-    return max(closed, 1)
+    if by_result:
+        return max(0, -result_of(state, position))
+    return state.positions[position].closed_in_default
 
 
 @kernel
-def _waits_for_funds(state: State, account: int, groups: int, deficit: int) -> bool:
+def _weigh_groups(state: State, account: int, by_result: bool) -> bool:
+    """Give each group its weight in the split of a deficit; return whether any has one.
+
+    By result, gains of a group count against its losses.
+    """
+    weights = state.columns[GROUP_WEIGHT]
+    groups = state.rules[0].groups
+    for group in range(groups):
+        weights[group] = 0
+    position = state.accounts[account].first_position
+    while position != NONE:
+        row = state.positions[position]
+        group = state.markets[row.market].group
+        if by_result:
+            weights[group] = add_checked(weights[group], -result_of(state, position))
+        elif row.closed_in_default != 0:
+            weights[group] = 1
+        position = row.next_of_account
+    found = False
+    for group in range(groups):
+        weights[group] = max(0, weights[group])
+        found |= weights[group] > 0
+    return found
+
+
+@kernel
+def _append_part(state: State, count: int, group: int, market: int, amount: int) -> int:
+    """Append a part of a deficit, if it is one; return how many there are then."""
+    if amount == 0:
+        return count
+    state.columns[PART_GROUP, count] = group
+    state.columns[PART_MARKET, count] = market
+    state.columns[PART_ATOMS, count] = amount
+    return count + 1
+
+
+@kernel
+def _split_in_group(state: State, account: int, group: int, by_result: bool, count: int) -> int:
+    """Append the parts of a group's share by market; return how many there are then."""
+    weights, shares = state.columns[PART_WEIGHT], state.columns[PART_SHARE]
+    remainders, heap = state.columns[SPLIT_REMAINDER], state.columns[SPLIT_HEAP]
+    within = 0
+    position = state.accounts[account].first_position
+    while position != NONE:
+        row = state.positions[position]
+        if state.markets[row.market].group == group:
+            weights[within] = _weight_of(state, position, by_result)
+            within += 1
+        position = row.next_of_account
+    split_by_largest_remainder(state.columns[GROUP_SHARE, group], weights, shares, remainders, heap, within)
+    within = 0
+    position = state.accounts[account].first_position
+    while position != NONE:
+        row = state.positions[position]
+        if state.markets[row.market].group == group:
+            count = _append_part(state, count, group, row.market, shares[within])
+            within += 1
+        position = row.next_of_account
+    return count
+
+
+@kernel
+def _split_deficit(state: State, account: int, deficit: int) -> int:
+    """Split a deficit into parts, in order of group and market; return how many there are.
+
+    By result; where no group lost, by what the default closed; else all in the market of the last
+    charge, or in group 0.
+    """
+    by_result = _weigh_groups(state, account, True)
+    if not by_result and not _weigh_groups(state, account, False):
+        market = state.charge_markets[account]
+        return _append_part(state, 0, 0 if market == NONE else state.markets[market].group, market, deficit)
+    groups = state.rules[0].groups
+    remainders, heap = state.columns[SPLIT_REMAINDER], state.columns[SPLIT_HEAP]
+    split_by_largest_remainder(deficit, state.columns[GROUP_WEIGHT], state.columns[GROUP_SHARE], remainders, heap, groups)
+    count = 0
+    for group in range(groups):
+        if state.columns[GROUP_SHARE, group] > 0:
+            count = _split_in_group(state, account, group, by_result, count)
+    return count
+
+
+@kernel
+def _waits_for_funds(state: State, account: int, parts: int) -> bool:
     """Return whether the account now waits: the funds cannot pay all, but some is only reserved."""
-    left, for_owner = deficit, available_to_owner(state, account)
+    groups, markets, amounts = state.columns[PART_GROUP], state.columns[PART_MARKET], state.columns[PART_ATOMS]
+    for_owner = available_to_owner(state, account)
     is_reserved = state.columns[OWNER_RESERVED, state.accounts[account].owner] > 0
-    for group in range(state.rules[0].groups):
-        if groups & (1 << group) != 0:
-            paid = min(left, available_in_fund(state, group), for_owner)
-            left -= paid
-            for_owner -= paid
-            is_reserved |= state.funds[group].reserved > 0
-    return left > 0 and is_reserved and wait_interval(state, state.rules[0].fund_turn, account)
+    lacks, in_fund = 0, 0
+    for place in range(parts):
+        group = groups[place]
+        if place == 0 or groups[place - 1] != group:
+            in_fund = available_in_fund(state, group)
+        paid = min(amounts[place], in_fund, available_to_market(state, markets[place]), for_owner)
+        in_fund -= paid
+        for_owner -= paid
+        lacks += amounts[place] - paid
+        is_reserved |= state.funds[group].reserved > 0
+    return lacks > 0 and is_reserved and wait_interval(state, state.rules[0].fund_turn, account)
+
+
+@kernel
+def _let_funds_pay(state: State, account: int, parts: int) -> None:
+    """Let each group's fund pay its parts of a deficit."""
+    for place in range(parts):
+        group, market = state.columns[PART_GROUP, place], state.columns[PART_MARKET, place]
+        paid = min(state.columns[PART_ATOMS, place], available_atoms(state, account, group, market))
+        pay(state, account, group, paid, Cause.DEFICIT, market)
+        state.columns[GROUP_LEFT, group] -= paid
 
 
 @unit
 def cover_deficit(state: State, account: int) -> int:
-    """Make an account without lots whole, or book what nobody pays (keeps INV-07).
+    """Make an account without lots whole, or book what nobody pays, each group its own part (keeps
+    INV-07).
 
-    Returns DONE, or WAIT where the fund may pay more once what it has reserved is free.
+    Returns DONE, or WAIT where a fund may pay more once what it has reserved is free.
     """
     update_health(state, account)
     deficit = -state.accounts[account].balance
     if deficit <= 0:
         return Outcome.DONE
-    if state.rules[0].fund_turn != NONE:
-        groups = _groups_closed(state, account)
-        if _waits_for_funds(state, account, groups, deficit):
-            return Outcome.WAIT
-        for group in range(state.rules[0].groups):
-            if groups & (1 << group) != 0:
-                paid = min(deficit, available_atoms(state, account, group))
-                pay(state, account, group, paid, Cause.DEFICIT, NONE)
-                deficit -= paid
-    deficit -= socialise(state, account, deficit)
-    book_uncovered(state, account, deficit)
+    rules, left = state.rules[0], state.columns[GROUP_LEFT]
+    parts = _split_deficit(state, account, deficit)
+    if rules.fund_turn != NONE and _waits_for_funds(state, account, parts):
+        return Outcome.WAIT
+    for group in range(rules.groups):
+        left[group] = 0
+    for place in range(parts):
+        left[state.columns[PART_GROUP, place]] += state.columns[PART_ATOMS, place]
+    if rules.fund_turn != NONE:
+        _let_funds_pay(state, account, parts)
+    for group in range(rules.groups):
+        left[group] -= socialise(state, account, left[group], group)
+    for group in range(rules.groups):
+        book_uncovered(state, account, left[group], group)
     update_health(state, account)
     return Outcome.DONE
 

@@ -1,28 +1,39 @@
-"""The insurance funds, one a market group: what they may still pay, what they pay, and what nobody
-paid.
-"""
+"""The insurance funds, one per market group: what they may still pay, and what they pay."""
 
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
-from backstop.core.breakers import raise_deficit
 from backstop.core.contract_terms import VENUE_ASSET
-from backstop.core.events import FEES, NONE, UNCOVERED, Cause, Health
+from backstop.core.events import FEES, NONE, Cause, Health
+from backstop.core.instruments import NO_CAP
 from backstop.core.ledger import balance_of, post
 from backstop.core.margin import assess
 from backstop.core.monitor import touch
-from backstop.core.outbox import emit_residual
-from backstop.core.state import FUND_SLOTS, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED, State, fund_id
+from backstop.core.state import (
+    FUND_SLOTS,
+    OWNER_PAID,
+    OWNER_PAID_NS,
+    OWNER_RESERVED,
+    State,
+    arrears_gauge,
+    fund_gauge,
+    fund_id,
+    market_gauge,
+    uncovered_id,
+)
 from backstop.core.units import mul_div_floor
 
 __all__ = [
     "available_atoms",
     "available_for_orders",
     "available_in_fund",
+    "available_to_arrears",
+    "available_to_market",
     "available_to_owner",
-    "book_uncovered",
     "charge_trading_fee",
     "pay",
+    "pay_late",
+    "present_slot",
     "roll_interval",
     "worst_support",
 ]
@@ -43,18 +54,29 @@ def roll_interval(state: State) -> int:
     return present
 
 
+@inlined
+def present_slot(state: State) -> int:
+    """Return the number of the present slot of what funds paid."""
+    return state.engine[0].now_ns // (-(-state.rules[0].window_ns // (FUND_SLOTS - 1)))
+
+
 @kernel
-def _paid_in_window(state: State, group: int) -> int:
-    """Return what a fund paid in the slots that the window may touch; forget the older ones."""
-    fund = state.funds[group]
-    present = state.engine[0].now_ns // (-(-state.rules[0].window_ns // (FUND_SLOTS - 1)))
-    for slot in range(max(fund.paid_slot + 1, present - FUND_SLOTS + 1), present + 1):
-        fund.paid[slot % FUND_SLOTS] = 0
-    fund.paid_slot = present
+def _paid_in_window(state: State, gauge: int) -> int:
+    """Return what a row of ``state.gauges`` counted in the slots that the window may touch."""
     total = 0
-    for slot in range(FUND_SLOTS):
-        total += fund.paid[slot]
+    for slot in range(max(0, present_slot(state) - FUND_SLOTS + 1), state.gauges[gauge, FUND_SLOTS] + 1):
+        total += state.gauges[gauge, slot % FUND_SLOTS]
     return total
+
+
+@kernel
+def _count(state: State, gauge: int, amount: int) -> None:
+    """Count a payment in a row of ``state.gauges``, and forget the slots that are over."""
+    present = present_slot(state)
+    for slot in range(max(state.gauges[gauge, FUND_SLOTS] + 1, present - FUND_SLOTS + 1), present + 1):
+        state.gauges[gauge, slot % FUND_SLOTS] = 0
+    state.gauges[gauge, FUND_SLOTS] = present
+    state.gauges[gauge, present % FUND_SLOTS] += amount
 
 
 @kernel
@@ -72,25 +94,56 @@ def available_in_fund(state: State, group: int) -> int:
     """
     fund = state.funds[group]
     by_balance = balance_of(state, fund_id(group)) - fund.reserved
-    by_window = fund.loss_max - _paid_in_window(state, group) - fund.reserved
+    by_window = fund.loss_max - _paid_in_window(state, fund_gauge(group)) - fund.reserved
     return max(0, min(by_balance, by_window))
 
 
 @kernel
-def available_to_owner(state: State, account: int) -> int:
-    """Return what all funds together may still promise or pay for an account's owner."""
-    owner = state.accounts[account].owner
-    return max(0, state.rules[0].owner_loss_max - _paid_to_owner(state, owner) - state.columns[OWNER_RESERVED, owner])
+def available_to_market(state: State, market: int) -> int:
+    """Return what the cap of a market leaves; without bound for a payment that names none.
+
+    Arrears count in every market of their group, as they may have arisen in any.
+    """
+    if market == NONE:
+        return NO_CAP
+    place = state.markets[market]
+    paid = _paid_in_window(state, market_gauge(market)) + _paid_in_window(state, arrears_gauge(place.group))
+    return max(0, place.loss_max - paid - place.reserved)
 
 
 @kernel
-def available_atoms(state: State, account: int, group: int) -> int:
-    """Return what a fund may still promise or pay for an account.
+def available_to_owner(state: State, account: int) -> int:
+    """Return what all funds together may still promise or pay for an account's owner.
 
-    Within the fund's balance, its window's cap and the owner's, beside what is reserved (keeps
-    INV-05).
+    Arrears count for every owner, as they may be for any.
     """
-    return min(available_in_fund(state, group), available_to_owner(state, account))
+    owner = state.accounts[account].owner
+    paid = _paid_to_owner(state, owner)
+    for group in range(state.rules[0].groups):
+        paid += _paid_in_window(state, arrears_gauge(group))
+    return max(0, state.rules[0].owner_loss_max - paid - state.columns[OWNER_RESERVED, owner])
+
+
+@kernel
+def available_atoms(state: State, account: int, group: int, market: int) -> int:
+    """Return what a fund may still promise or pay for an account in a market of the group, or in
+    none.
+
+    Within the fund's balance, its window's cap, the market's and the owner's, beside what is
+    reserved (keeps INV-05).
+    """
+    return min(available_in_fund(state, group), available_to_market(state, market), available_to_owner(state, account))
+
+
+@kernel
+def available_to_arrears(state: State, group: int) -> int:
+    """Return what a fund may pay late, for whomever: within its balance and the smallest of its
+    caps, all that it paid in the window counted.
+    """
+    fund = state.funds[group]
+    by_balance = balance_of(state, fund_id(group)) - fund.reserved
+    by_caps = fund.least_cap - _paid_in_window(state, fund_gauge(group)) - fund.reserved
+    return max(0, min(by_balance, by_caps))
 
 
 @kernel
@@ -98,7 +151,7 @@ def available_for_orders(state: State, account: int, market: int) -> int:
     """Return what the fund of a market may reserve for an order or an offer of an account: 0 where
     it supports none.
     """
-    return available_atoms(state, account, state.markets[market].group) if state.rules[0].fund_supports != 0 else 0
+    return available_atoms(state, account, state.markets[market].group, market) if state.rules[0].fund_supports != 0 else 0
 
 
 @inlined
@@ -115,13 +168,25 @@ def pay(state: State, account: int, group: int, amount: int, cause: int, market:
     if amount == 0:
         return
     owner = state.accounts[account].owner
-    _paid_in_window(state, group)
-    fund = state.funds[group]
-    fund.paid[fund.paid_slot % FUND_SLOTS] += amount
+    _count(state, fund_gauge(group), amount)
+    if market != NONE:
+        _count(state, market_gauge(market), amount)
     _paid_to_owner(state, owner)
     state.columns[OWNER_PAID, owner] += amount
     state.columns[OWNER_PAID_NS, owner] = state.engine[0].now_ns
     post(state, account, fund_id(group), amount, VENUE_ASSET, cause, market)
+
+
+@kernel
+def pay_late(state: State, group: int, amount: int) -> None:
+    """Pay ``amount`` (>= 0) from a group's fund for what stood uncovered in the group, and count it
+    against the caps.
+    """
+    if amount == 0:
+        return
+    _count(state, fund_gauge(group), amount)
+    _count(state, arrears_gauge(group), amount)
+    post(state, uncovered_id(group), fund_id(group), amount, VENUE_ASSET, Cause.ARREARS, NONE)
 
 
 @kernel
@@ -138,20 +203,3 @@ def charge_trading_fee(state: State, account: int, market: int, amount: int) -> 
     share = mul_div_floor(charged, state.rules[0].trading_fee_share_ppm, _PPM)
     post(state, fund_id(group), FEES, share, VENUE_ASSET, Cause.TRADING_FEE, market)
     touch(state, account)
-
-
-@kernel
-def book_uncovered(state: State, account: int, amount: int) -> None:
-    """Book what nobody paid, say so, and let the breakers of the markets that were closed in this
-    default halt them.
-    """
-    if amount <= 0:
-        return
-    post(state, account, UNCOVERED, amount, VENUE_ASSET, Cause.UNCOVERED, NONE)
-    emit_residual(state, account=account, amount=amount)
-    position = state.accounts[account].first_position
-    while position != NONE:
-        row = state.positions[position]
-        if row.closed_in_default != 0:
-            raise_deficit(state, row.market)
-        position = row.next_of_account

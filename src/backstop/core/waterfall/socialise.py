@@ -1,5 +1,5 @@
 """Loss socialisation: what the fund could not pay is cut from open gains, or charged on open
-interest, against claims.
+interest, against claims. Each market group for itself.
 
 A cut raises the cost of the payer's position and is paid through clearing, so that no gain is cut
 twice. Claims are paid back from what a fund later holds above its target. Rules: docs/rules.md,
@@ -34,10 +34,12 @@ from backstop.core.state import (
     State,
     clearing_id,
     fund_id,
+    uncovered_id,
 )
 from backstop.core.units import add_checked, sort_places, split_by_largest_remainder
 from backstop.core.waits import wake_by
 from backstop.core.waterfall.allocation import allocate
+from backstop.core.waterfall.loss import is_of_loss
 
 __all__ = ["run_recovery", "socialise"]
 
@@ -77,12 +79,12 @@ def _gather_market(state: State, account: int, market: int, found: int) -> int:
 
 
 @kernel
-def _gather_payers(state: State, account: int) -> int:
-    """Gather the payers by id, with caps and weights; return how many."""
+def _gather_payers(state: State, account: int, group: int) -> int:
+    """Gather the payers of a group's loss by id, with caps and weights; return how many."""
     found = 0
     position = state.accounts[account].first_position
     while position != NONE:
-        if state.positions[position].closed_in_default != 0:
+        if is_of_loss(state, position, group):
             found = _gather_market(state, account, state.positions[position].market, found)
         position = state.positions[position].next_of_account
     weights, accounts, order = state.columns[FOUND_WEIGHT], state.columns[FOUND_ACCOUNT], state.columns[SORT_ORDER]
@@ -105,18 +107,20 @@ def _gather_payers(state: State, account: int) -> int:
 
 
 @kernel
-def _change_claim(state: State, account: int, change: int) -> None:
-    engine, head = state.engine[0], state.accounts[account]
+def _change_claim(state: State, account: int, group: int, change: int) -> None:
+    engine, head, fund = state.engine[0], state.accounts[account], state.funds[group]
+    state.claims[group, account] = add_checked(state.claims[group, account], change)
     head.claim = add_checked(head.claim, change)
+    fund.claims = add_checked(fund.claims, change)
     engine.claims = add_checked(engine.claims, change)
     if change > 0 and engine.recovery_ns == NEVER_NS:
         engine.recovery_ns = engine.now_ns + state.rules[0].recovery_interval_ns
         wake_by(state, engine.recovery_ns)
-    emit_claim(state, account=account, change=change, claim=head.claim)
+    emit_claim(state, account=account, group=group, change=change, claim=state.claims[group, account])
 
 
 @kernel
-def _cut(state: State, payer: int, account: int, cut: int, cap: int, weight: int) -> None:
+def _cut(state: State, payer: int, account: int, group: int, cut: int, cap: int, weight: int) -> None:
     """Cut one payer: its positions in the markets of the default bear it in order of market; a
     claim is issued.
     """
@@ -126,7 +130,7 @@ def _cut(state: State, payer: int, account: int, cut: int, cap: int, weight: int
     while position != NONE and left > 0:
         row = state.positions[position]
         closed = position_of(state, account, row.market)
-        if row.lots != 0 and closed != NONE and state.positions[closed].closed_in_default != 0:
+        if row.lots != 0 and closed != NONE and is_of_loss(state, closed, group):
             part = min(left, _weight_of(state, position)) if policy == SocialisePolicy.GAINS_HAIRCUT else left
             if part > 0:
                 emit_haircut(
@@ -151,15 +155,17 @@ def _cut(state: State, payer: int, account: int, cut: int, cap: int, weight: int
                 )
                 left -= part
         position = row.next_of_account
-    _change_claim(state, payer, cut)
+    _change_claim(state, payer, group, cut)
 
 
 @unit
-def socialise(state: State, account: int, deficit: int) -> int:
-    """Let others bear a deficit of an account, exactly split; return how much of it they bore."""
+def socialise(state: State, account: int, deficit: int, group: int) -> int:
+    """Let others bear a group's part of an account's deficit, exactly split; return how much of it
+    they bore.
+    """
     if deficit <= 0 or state.rules[0].socialise_turn == NONE:
         return 0
-    count = _gather_payers(state, account)
+    count = _gather_payers(state, account, group)
     payers, caps, weights = state.columns[PAYER_ACCOUNT], state.columns[PAYER_CAP], state.columns[PAYER_WEIGHT]
     most = 0
     for place in range(count):
@@ -172,7 +178,7 @@ def socialise(state: State, account: int, deficit: int) -> int:
     allocate(budget, caps, weights, cuts, remainders, heap, count)
     for place in range(count):
         if cuts[place] > 0:
-            _cut(state, payers[place], account, cuts[place], caps[place], weights[place])
+            _cut(state, payers[place], account, group, cuts[place], caps[place], weights[place])
     for place in range(count):
         if cuts[place] > 0:
             touch(state, payers[place])
@@ -181,25 +187,28 @@ def socialise(state: State, account: int, deficit: int) -> int:
 
 @kernel
 def _recover_from(state: State, group: int) -> None:
-    """Pay claims back, in proportion, from what a group's fund holds above its target."""
-    engine, fund = state.engine[0], state.funds[group]
-    surplus = balance_of(state, fund_id(group)) - fund.reserved - fund.target
-    paid = min(surplus, engine.claims)
+    """Pay the claims on a group back, in proportion, from what its fund holds above its target and
+    what the group still owes.
+    """
+    fund = state.funds[group]
+    unreserved = balance_of(state, fund_id(group)) - fund.reserved
+    surplus = unreserved + balance_of(state, uncovered_id(group)) - fund.target
+    paid = min(surplus, fund.claims)
     if paid <= 0:
         return
     claimants, claims, parts = state.columns[CLAIMANT], state.columns[CLAIM], state.columns[CLAIM_PART]
     count = 0
-    for account in range(engine.accounts_now):
-        if state.accounts[account].claim > 0:
+    for account in range(state.engine[0].accounts_now):
+        if state.claims[group, account] > 0:
             claimants[count] = account
-            claims[count] = state.accounts[account].claim
+            claims[count] = state.claims[group, account]
             count += 1
     remainders, heap = state.columns[SPLIT_REMAINDER], state.columns[SPLIT_HEAP]
     split_by_largest_remainder(paid, claims, parts, remainders, heap, count)
     for place in range(count):
         if parts[place] > 0:
             post(state, claimants[place], fund_id(group), parts[place], VENUE_ASSET, Cause.RECOVERY, NONE)
-            _change_claim(state, claimants[place], -parts[place])
+            _change_claim(state, claimants[place], group, -parts[place])
     shift_peaks(state, group, -paid)
     for place in range(count):
         if parts[place] > 0:

@@ -23,6 +23,7 @@ from backstop.core.state import (
     State,
 )
 from backstop.core.units import split_by_largest_remainder
+from backstop.core.waterfall.arrears import book_uncovered
 from backstop.core.waterfall.counterparties import (
     least_lots_at_mark,
     opposite_positions,
@@ -30,7 +31,7 @@ from backstop.core.waterfall.counterparties import (
     trade_counterparty,
 )
 from backstop.core.waterfall.cover import outcome_after_closing
-from backstop.core.waterfall.fund import available_atoms, book_uncovered, pay
+from backstop.core.waterfall.fund import available_atoms, pay
 from backstop.core.waterfall.socialise import socialise
 from backstop.core.waterfall.turns import answer
 
@@ -44,6 +45,7 @@ def _tear_up_position(state: State, position: int, equity: int, maintenance: int
     """
     row = state.positions[position]
     account, market = row.account, row.market
+    group = state.markets[market].group
     sign = 1 if row.lots > 0 else -1
     mark = state.markets[market].mark_ticks
     lots = abs(row.lots) if equity < 0 else least_lots_at_mark(state, position, equity, maintenance)
@@ -53,10 +55,10 @@ def _tear_up_position(state: State, position: int, equity: int, maintenance: int
     row.closed_in_default = 1
     emit_tear_up(state, account=account, lots=-sign * lots, market=market, mark_ticks=mark, cash=cash, gap=gap)
     if gap > 0:
-        support = min(gap, available_atoms(state, account, state.markets[market].group)) if state.rules[0].fund_turn != NONE else 0
-        pay(state, account, state.markets[market].group, support, Cause.TEAR_UP, market)
+        support = min(gap, available_atoms(state, account, group, market)) if state.rules[0].fund_turn != NONE else 0
+        pay(state, account, group, support, Cause.TEAR_UP, market)
         gap -= support
-        gap -= socialise(state, account, gap)
+        gap -= socialise(state, account, gap, group)
 
     found = opposite_positions(state, position, True)
     for place in range(found):
@@ -82,7 +84,7 @@ def _tear_up_position(state: State, position: int, equity: int, maintenance: int
         if state.columns[COUNTERPARTY_LOTS, place] > 0:
             trade_counterparty(state, account, sign, place, cash, mark, Cause.TEAR_UP)
     add_flow(state, market, notional_at_mark(state, market, lots))
-    book_uncovered(state, account, gap)
+    book_uncovered(state, account, gap, group)
     for place in range(found):
         if state.columns[COUNTERPARTY_LOTS, place] > 0:
             settle_counterparty(state, place)

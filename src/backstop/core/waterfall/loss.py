@@ -1,0 +1,25 @@
+"""In which markets, and so in which market groups, an account's loss lies (docs/rules.md, section
+6).
+"""
+
+from __future__ import annotations
+
+from backstop.compiled import inlined, kernel
+from backstop.core.state import State
+
+__all__ = ["is_of_loss", "result_of"]
+
+
+@inlined
+def result_of(state: State, position: int) -> int:
+    """Return the result of a position, in atoms."""
+    return 0
+
+
+@kernel
+def is_of_loss(state: State, position: int, group: int) -> bool:
+    """Return whether a position is in a market of its account's loss in a group: the default closed
+    lots of it, or its result is below 0.
+    """
+    row = state.positions[position]
+    return state.markets[row.market].group == group and (row.closed_in_default != 0 or result_of(state, position) < 0)
