@@ -18,7 +18,6 @@ from backstop.core.events import (
     NEVER_NS,
     NONE,
     REMAINDER,
-    UNCOVERED,
     WORLD,
     BreakerState,
     Cause,
@@ -34,9 +33,11 @@ from backstop.core.events import (
     error_inventory_of,
     fund_of,
     outside_of,
+    uncovered_of,
 )
-from backstop.core.instruments import PPM, VenueRules
+from backstop.core.instruments import NO_CAP, PPM, VenueRules
 from backstop.reference.arithmetic import sign
+from backstop.reference.deficit import Part, markets_of_loss, parts_of
 from backstop.reference.funds import FundView, paid_in_window, pay_slot, supports_closing
 from backstop.reference.machine import severest
 from backstop.reference.margin import Contract, Holding, Portfolio
@@ -90,12 +91,14 @@ class MirrorOrder:
 
 
 class Payment(NamedTuple):
-    """What a fund paid for an owner, and when."""
+    """What a fund paid for an owner, and when; NONE: late, for nobody in particular."""
 
     time_ns: int
     group: int
     owner: int
     amount: int
+    #: NONE: for no market in particular.
+    market: int = NONE
 
 
 class Use(NamedTuple):
@@ -151,12 +154,17 @@ class Mirror:
     owners: list[int] = field(default_factory=list)
     health: list[int] = field(default_factory=list)
     default_since: list[int] = field(default_factory=list)
-    claims: list[int] = field(default_factory=list)
+    #: Recovery claims, by account and group.
+    claims: Counter[tuple[int, int]] = field(default_factory=Counter)
+    #: Market of the last charge, by account, or NONE.
+    charged: list[int] = field(default_factory=list)
     orders: dict[int, MirrorOrder] = field(default_factory=dict)
     reserved: Counter[int] = field(default_factory=Counter)
-    #: Of each order for which money was reserved: the group of the fund, and the owner.
+    #: Of each order for which money was reserved: the market, and the owner.
     reserved_where: dict[int, tuple[int, int]] = field(default_factory=dict)
     payments: list[Payment] = field(default_factory=list)
+    #: What funds paid late.
+    arrears: list[Payment] = field(default_factory=list)
     uses: list[Use] = field(default_factory=list)
     #: Notional that was ordered, by number of the interval and by whom.
     ordered: Counter[tuple[int, str, int]] = field(default_factory=Counter)
@@ -182,7 +190,7 @@ class Mirror:
         """Open the house."""
         markets = range(len(self.rules.markets))
         self.marks = [0] * len(markets)
-        self.ledger = dict.fromkeys((WORLD, REMAINDER, UNCOVERED, FEES, *map(fund_of, self.groups)), 0)
+        self.ledger = dict.fromkeys((WORLD, REMAINDER, FEES, *map(uncovered_of, self.groups), *map(fund_of, self.groups)), 0)
         for market in markets:
             self.ledger |= {clearing_of(market): 0, outside_of(market): 0, error_inventory_of(market): 0}
         self.breakers = [(BreakerState.OPEN, NEVER_NS)] * (len(markets) + 1)
@@ -274,7 +282,11 @@ class Mirror:
 
     def reserved_of(self, group: int) -> int:
         """Atoms that a fund holds back for orders and offers."""
-        return sum(atoms for number, atoms in self.reserved.items() if self.reserved_where[number][0] == group)
+        return sum(atoms for number, atoms in self.reserved.items() if self.group(self.reserved_where[number][0]) == group)
+
+    def reserved_in(self, market: int) -> int:
+        """Atoms that its fund holds back for a market."""
+        return sum(atoms for number, atoms in self.reserved.items() if self.reserved_where[number][0] == market)
 
     def reserved_for(self, owner: int) -> int:
         """Atoms that all funds hold back for an owner."""
@@ -285,13 +297,20 @@ class Mirror:
         """Atoms that all funds hold back."""
         return sum(self.reserved.values())
 
-    def paid_by_slots(self, group: int) -> int:
-        """What the fund paid in the latest slots, as the rules count."""
+    def paid_by_slots(self, payments: Iterable[Payment]) -> int:
+        """What was paid in the latest slots, as the rules count."""
         by_slot, window_ns = Counter[int](), self.rules.fund.window_ns
-        for each in self.payments:
-            if each.group == group:
-                by_slot[pay_slot(each.time_ns, window_ns)] += each.amount
+        for each in payments:
+            by_slot[pay_slot(each.time_ns, window_ns)] += each.amount
         return paid_in_window(by_slot, self.now, window_ns)
+
+    def uncovered(self, group: int) -> int:
+        """Atoms that nobody has paid of a group's losses."""
+        return -self.ledger[uncovered_of(group)]
+
+    def claims_on(self, group: int) -> int:
+        """Recovery claims on a group."""
+        return sum(claim for (_, where), claim in self.claims.items() if where == group)
 
     def paid_to(self, owner: int) -> int:
         """What the funds paid for an owner since they last did not for longer than a window."""
@@ -302,34 +321,46 @@ class Mirror:
                 last = each.time_ns
         return total if self.now - last <= self.rules.fund.window_ns else 0
 
-    def fund(self, group: int, account: int) -> FundView:
-        """A fund as an account sees it."""
-        owner = self.owners[account]
+    def fund(self, group: int, account: int, market: int) -> FundView:
+        """A fund as an account sees it, for a market or for none."""
+        owner, has_market = self.owners[account], market != NONE
+        late = [each for each in self.arrears if each.group == group]
+        all_of_group = [*late, *(each for each in self.payments if each.group == group)]
         return FundView(
             balance=self.ledger[fund_of(group)],
             reserved=self.reserved_of(group),
-            paid=self.paid_by_slots(group),
+            paid=self.paid_by_slots(all_of_group),
             loss_max=self.rules.funds[group].loss_per_window_max,
             owner_paid=self.paid_to(owner),
             owner_reserved=self.reserved_for(owner),
             owner_loss_max=self.rules.fund.owner_loss_max,
+            market_paid=self.paid_by_slots(each for each in self.payments if has_market and each.market == market),
+            market_reserved=self.reserved_in(market),
+            market_loss_max=self.rules.markets[market].loss_per_window_max if has_market else NO_CAP,
+            arrears=self.paid_by_slots(late) if has_market else 0,
+            arrears_of_all=self.paid_by_slots(self.arrears),
             supports=supports_closing(self.rules.stages),
         )
 
-    def available(self, group: int, account: int) -> int:
+    def available(self, group: int, account: int, market: int) -> int:
         """Atoms that a fund may still pay or promise for an account, 0 where the venue has none."""
-        return self.fund(group, account).available if Stage.FUND in self.rules.stages else 0
+        return self.fund(group, account, market).available if Stage.FUND in self.rules.stages else 0
 
     def closed_markets(self, account: int) -> list[int]:
         """Markets in which the present default of an account has closed lots."""
         return sorted(market for number, market in self.closed if number == account)
 
-    def groups_that_pay(self, account: int) -> list[int]:
-        """Groups whose funds pay an account without lots: of what its default closed, else of what
-        it ever held, else the first.
-        """
-        markets = self.closed_markets(account) or [market for holder, market in self.held if holder == account]
-        return sorted({self.group(market) for market in markets}) or [0]
+    def results(self, account: int) -> dict[int, int]:
+        """Result of each of the account's positions, by market."""
+        return {market: 0 for holder, market in self.held if holder == account}
+
+    def parts(self, account: int, deficit: int) -> list[Part]:
+        """Parts of a deficit of an account without lots, by group and market."""
+        return parts_of(deficit, self.results(account), self.closed_markets(account), self.charged[account], self.group)
+
+    def loss_markets(self, account: int, group: int) -> list[int]:
+        """Markets of the account's loss in a group."""
+        return markets_of_loss(self.results(account), self.closed_markets(account), self.group, group)
 
     # -- keeping the books -----------------------------------------------------------------------
 
@@ -349,7 +380,7 @@ class Mirror:
             self.owners.append(event.other)
             self.health.append(Health.HEALTHY)
             self.default_since.append(NEVER_NS)
-            self.claims.append(0)
+            self.charged.append(NONE)
         elif event.kind == EventKind.ORDER_FILL and not cancelled_first(event, effects):
             self._take_fill(event)
         elif event.kind == EventKind.ORDER_DONE and self.remembers(event.other):
@@ -368,7 +399,9 @@ class Mirror:
             order.is_abused |= not order.allows(event.price_ticks)
 
     def _take_standing(self, event: Event) -> None:
-        """What binds a provider, and what moves its baseline."""
+        """What binds a provider, and what moves its baseline; the market of a charge."""
+        if (event.kind, event.code) == (EventKind.TRANSFER, Transfer.FUNDING) and event.amount < 0:
+            self.charged[event.account] = event.market
         if event.kind == EventKind.PROVIDER:
             self.backers[event.other].baseline = self.equity(event.account)
         elif event.kind == EventKind.OPERATOR and event.code == Operator.PROVIDER_ON:
@@ -396,7 +429,7 @@ class Mirror:
             self._take_cancel(effect)
         elif kind == F.RESERVE:
             self.reserved[effect.other] += effect.amount
-            self.reserved_where[effect.other] = (self.group(effect.market), self.owners[effect.account])
+            self.reserved_where[effect.other] = (effect.market, self.owners[effect.account])
         elif kind == F.BREAKER:
             self.breakers[effect.market] = (effect.code, effect.amount)
         elif kind == F.RESTRICT:
@@ -408,7 +441,7 @@ class Mirror:
         elif kind == F.HAIRCUT:
             self.row(effect.account, effect.market).cost += effect.amount
         elif kind == F.CLAIM:
-            self.claims[effect.account] += effect.amount
+            self.claims[effect.account, effect.other] += effect.amount
         elif kind == F.PROVIDER:
             backer = self.backers[effect.other]
             backer.account, backer.status, backer.until = effect.account, effect.code, effect.value
@@ -428,7 +461,9 @@ class Mirror:
         self.ledger[effect.other] -= effect.amount
         group = self.group_of_fund(effect.other)
         if group is not None and effect.code in FUND_PAYMENTS:
-            self.payments.append(Payment(self.now, group, self.owners[effect.account], effect.amount))
+            self.payments.append(Payment(self.now, group, self.owners[effect.account], effect.amount, effect.market))
+        elif group is not None and effect.code == Cause.ARREARS:
+            self.arrears.append(Payment(self.now, group, NONE, effect.amount))
         if effect.code == Cause.OPENING:
             self.row(outside_of(effect.market), effect.market).cost = 0
         if effect.code == Cause.NETTING:
@@ -503,7 +538,7 @@ class Mirror:
     def offering(self, account: int, market: int, backers: Iterable[Backer]) -> Offering:
         """A position and the providers who are asked to take it over."""
         portfolio, share_ppm = self.portfolio(account), self.rules.takeover.provider_share_ppm
-        fund = self.fund(self.group(market), account)
+        fund = self.fund(self.group(market), account, market)
         return Offering(portfolio, portfolio.holding(market), fund, share_ppm, tuple(backers), portfolio.standing)
 
     def _use(self, provider: int, market: int, lots: int, order: int) -> None:

@@ -38,8 +38,9 @@ class Moment:
     support_due: int = 0
     #: Place up to which the payments of a deficit have been looked at.
     paid_to: int = -1
-    #: What each payer of the deficit at hand was cut so far, and the cuts that are still to come.
-    cuts: dict[int, int] = field(default_factory=dict)
+    #: What each payer of the deficit at hand was cut so far, by account and group, and the cuts that
+    #: are still to come.
+    cuts: dict[tuple[int, int], int] = field(default_factory=dict)
     cuts_due: list[Cut] = field(default_factory=list)
     #: Defaulters of this event: beyond closeout since they last entered default, beyond takeover,
     #: whom the vault relieved, and whose owner was looked at.

@@ -305,7 +305,7 @@ def _closing(moment: Moment, account: int, market: int) -> Closing:
             Cap(rules.markets[market].ordered_notional_max, mirror.ordered[interval, "market", market]),
             Cap(rules.closeout.venue_notional_max, mirror.ordered[interval, "venue", NONE]),
         ),
-        fund=mirror.fund(mirror.group(market), account),
+        fund=mirror.fund(mirror.group(market), account, market),
         rules=rules.closeout,
         throttle_share_ppm=rules.breakers.throttle_share_ppm,
         expected=portfolio.standing,

@@ -4,11 +4,12 @@ order.
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from typing import NamedTuple
 
 from backstop.core.events import (
     FEES,
-    UNCOVERED,
     WORLD,
     Cause,
     EffectKind,
@@ -19,10 +20,14 @@ from backstop.core.events import (
     Transfer,
     clearing_of,
     fund_of,
+    uncovered_of,
 )
 from backstop.core.instruments import PPM
+from backstop.core.timers import next_wait_ns
 from backstop.reference.arithmetic import sign
 from backstop.reference.closing import OrderTerms, settle
+from backstop.reference.deficit import Part
+from backstop.reference.funds import least_cap
 from backstop.reference.loss import Loss, Payer
 from backstop.reference.offering import TakeoverPrice
 from backstop.reference.records import Effect
@@ -135,8 +140,9 @@ def _takeover_is_priced(moment: Moment) -> Findings:
     price = price_of(mirror, effect, 0, abs(effect.lots))
     if (effect.amount, effect.value) != (price.cash, price.support):
         yield f"{effect}: {price}"
-    if price.support > mirror.available(mirror.group(effect.market), effect.account):
-        yield f"{effect}: the fund has {mirror.available(mirror.group(effect.market), effect.account)}"
+    available = mirror.available(mirror.group(effect.market), effect.account, effect.market)
+    if price.support > available:
+        yield f"{effect}: the fund has {available}"
     if mirror.backers[effect.price_ticks].account != mirror.vault:
         yield f"{effect} by no vault"
 
@@ -145,26 +151,43 @@ def _takeover_is_priced(moment: Moment) -> Findings:
 
 
 def fund_pays_the_insolvent(moment: Moment) -> Findings:
-    """INV-05: a fund pays support that was promised, gaps and deficits; recovery only from its
-    surplus.
+    """INV-05: a fund pays support that was promised, gaps and deficits, of its own group and within
+    its caps; recovery only from its surplus.
     """
     effect, mirror = moment.effect, moment.mirror
     group = mirror.group_of_fund(effect.other) if effect.kind == F.POSTING else None
     if group is None or (effect.code == C.CASH and effect.account == WORLD):
         return
+    if effect.code == C.ARREARS:
+        yield from _arrears_are_owed(mirror, effect, group)
+        return
     if effect.code not in (C.SUPPORT, C.DEFICIT, C.TEAR_UP, C.RECOVERY) or effect.account < 0:
         yield f"a fund pays for {effect}"
         return
-    if effect.code in (C.SUPPORT, C.TEAR_UP) and mirror.group(effect.market) != group:
+    names_market = effect.code in (C.SUPPORT, C.TEAR_UP) or (effect.code == C.DEFICIT and effect.market >= 0)
+    if names_market and mirror.group(effect.market) != group:
         yield f"{effect}: the market's group is {mirror.group(effect.market)}"
     if effect.code == C.DEFICIT and mirror.equity(effect.account) > -effect.amount:
         yield f"{effect} to an account with equity {mirror.equity(effect.account)}"
     if effect.code == C.SUPPORT:
         yield from _support_was_promised(moment)
     if effect.code == C.RECOVERY:
-        surplus = mirror.ledger[effect.other] - mirror.reserved_of(group) - mirror.rules.funds[group].target
-        if effect.amount > surplus or effect.amount > mirror.claims[effect.account]:
-            yield f"{effect}: surplus {surplus}, claim {mirror.claims[effect.account]}"
+        surplus = mirror.ledger[effect.other] - mirror.reserved_of(group) - mirror.uncovered(group) - mirror.rules.funds[group].target
+        if effect.amount > surplus or effect.amount > mirror.claims[effect.account, group]:
+            yield f"{effect}: surplus {surplus}, claim {mirror.claims[effect.account, group]}"
+
+
+def _arrears_are_owed(mirror: Mirror, effect: Effect, group: int) -> Findings:
+    """Arrears pay what stands uncovered in the fund's own group, from what it has not reserved; with
+    all that it paid in any span of a window they are within the smallest of its caps.
+    """
+    unreserved = mirror.ledger[effect.other] - mirror.reserved_of(group)
+    if effect.account != uncovered_of(group) or effect.amount > min(mirror.uncovered(group), unreserved):
+        yield f"{effect}: uncovered {mirror.uncovered(group)}, unreserved {unreserved}"
+    since = mirror.now - mirror.rules.fund.window_ns
+    paid = sum(each.amount for each in (*mirror.payments, *mirror.arrears) if each.group == group and each.time_ns >= since)
+    if paid + effect.amount + mirror.reserved_of(group) > least_cap(mirror.rules, group):
+        yield f"{effect}: {paid} paid in a window, {mirror.reserved_of(group)} reserved, of {least_cap(mirror.rules, group)}"
 
 
 def _support_was_promised(moment: Moment) -> Findings:
@@ -208,9 +231,14 @@ def caps_hold(mirror: Mirror) -> Findings:
     is promised.
     """
     window_ns, now = mirror.rules.fund.window_ns, mirror.now
-    recent = [each for each in mirror.payments if now - window_ns <= each.time_ns <= now]
+    recent, late = ([each for each in found if now - window_ns <= each.time_ns <= now] for found in (mirror.payments, mirror.arrears))
+    for market, rules in enumerate(mirror.rules.markets):
+        paid = sum(each.amount for each in recent if each.market == market)
+        paid += sum(each.amount for each in late if each.group == rules.group)
+        if paid + mirror.reserved_in(market) > rules.loss_per_window_max:
+            yield f"market {market}: {paid} paid in a window, reserved {mirror.reserved_in(market)}: above {rules.loss_per_window_max}"
     for group in mirror.groups:
-        paid, most = sum(each.amount for each in recent if each.group == group), mirror.rules.funds[group].loss_per_window_max
+        paid, most = sum(each.amount for each in (*recent, *late) if each.group == group), mirror.rules.funds[group].loss_per_window_max
         if paid + mirror.reserved_of(group) > most:
             yield f"fund {group} paid {paid} in a window, reserved {mirror.reserved_of(group)}: above {most}"
     for owner in {each.owner for each in recent} | {owner for _, owner in mirror.reserved_where.values()}:
@@ -248,7 +276,25 @@ def fund_scan(moment: Moment) -> Findings:
         engine = int(moment.state.funds[group].reserved)
         if not engine == mirror.reserved_of(group) == of_open:
             yield f"fund {group} reserves {engine}, effects say {mirror.reserved_of(group)}, open orders {of_open}"
+    for market, row in enumerate(moment.state.markets):
+        if int(row.reserved) != mirror.reserved_in(market):
+            yield f"market {market}: {row.reserved} reserved, effects say {mirror.reserved_in(market)}"
+    if int(moment.state.engine[0].uncovered) != sum(map(mirror.uncovered, mirror.groups)):
+        yield f"uncovered {moment.state.engine[0].uncovered}, effects say {[mirror.uncovered(group) for group in mirror.groups]}"
     yield from caps_hold(mirror)
+    yield from _arrears_are_due(moment)
+
+
+def _arrears_are_due(moment: Moment) -> Findings:
+    """Say where a fund could pay arrears later, but the engine asks for no time by then."""
+    mirror, rules = moment.mirror, moment.mirror.rules
+    slot_ns = -(-rules.fund.window_ns // 16)
+    due = (mirror.now // slot_ns + 1) * slot_ns
+    for group in mirror.groups:
+        unreserved = mirror.ledger[fund_of(group)] - mirror.reserved_of(group)
+        may_pay = Stage.FUND in rules.stages and mirror.uncovered(group) > 0 and unreserved > 0 and least_cap(rules, group) > 0
+        if may_pay and int(next_wait_ns(moment.state)) > due:
+            yield f"fund {group} owes {mirror.uncovered(group)}: nothing is due before {due}"
 
 
 # -- INV-07: what each closing entry of an insolvent account costs, and who pays -------------------
@@ -292,33 +338,50 @@ def fill_is_supported(moment: Moment) -> Findings:
 
 
 class Bill(NamedTuple):
-    """Who pays a gap or a deficit: the funds by group, those who are socialised, nobody."""
+    """Who pays a gap or a deficit: the funds by group and market; by group, those who are
+    socialised, and nobody.
+    """
 
-    funds: dict[int, int]
-    cuts: int
-    uncovered: int
+    funds: dict[tuple[int, int], int]
+    cuts: dict[int, int]
+    uncovered: dict[int, int]
 
 
-def payers_of(mirror: Mirror, defaulter: int, markets: list[int]) -> tuple[Payer, ...]:
-    """Return everyone who can be socialised for a default in these markets."""
+def payers_of(mirror: Mirror, defaulter: int, markets: list[int], cut_before: Counter[int]) -> tuple[Payer, ...]:
+    """Return everyone who can be socialised for a default in these markets, after cuts in markets
+    of other groups.
+    """
     others = [number for number, health in enumerate(mirror.health) if number != defaulter and health < Health.DISTRESSED]
-    payers = (Payer(number, mirror.portfolio(number), tuple(markets), mirror.rules.socialise_policy) for number in others)
+    portfolios = {number: mirror.portfolio(number) for number in others}
+    portfolios = {number: replace(each, balance=each.balance - cut_before[number]) for number, each in portfolios.items()}
+    payers = (Payer(number, portfolio, tuple(markets), mirror.rules.socialise_policy) for number, portfolio in portfolios.items())
     return tuple(payer for payer in payers if payer.weight and payer.cap)
 
 
-def _bill(moment: Moment, account: int, amount: int, groups: list[int], markets: list[int]) -> Bill:
-    mirror, left = moment.mirror, amount
-    funds: dict[int, int] = {}
-    room = mirror.rules.fund.owner_loss_max - mirror.paid_to(mirror.owners[account]) - mirror.reserved_for(mirror.owners[account])
-    for group in groups:
-        pay = min(left, mirror.available(group, account), max(0, room - sum(funds.values())))
+def _bill(moment: Moment, account: int, parts: list[Part], markets: dict[int, list[int]]) -> Bill:
+    """Return who has to pay the parts of a deficit; ``markets`` are those of the loss by group."""
+    mirror, rules = moment.mirror, moment.mirror.rules
+    bill = Bill({}, {}, {})
+    views = [mirror.fund(group, account, market) for group, market, _ in parts]
+    for_owner, of_fund, left = views[0].available_to_owner if views else 0, dict[int, int](), Counter[int]()
+    for view, (group, market, amount) in zip(views, parts, strict=True):
+        room = min(of_fund.setdefault(group, view.available_to_all), view.available_to_market, for_owner)
+        pay = min(amount, room) if Stage.FUND in rules.stages else 0
+        of_fund[group], for_owner, left[group] = of_fund[group] - pay, for_owner - pay, left[group] + amount - pay
         if pay:
-            funds[group] = pay
-        left -= pay
-    loss = Loss(left, payers_of(mirror, account, markets) if Stage.SOCIALISE in mirror.rules.stages else ())
-    moment.cuts, moment.cuts_due = {}, loss.cuts()
-    cuts = min(left, loss.cap_sum)
-    return Bill(funds, cuts, left - cuts)
+            bill.funds[group, market] = pay
+    moment.cuts, moment.cuts_due, cut_before = {}, [], Counter[int]()
+    for group, amount in left.items():
+        loss = Loss(amount, payers_of(mirror, account, markets[group], cut_before) if Stage.SOCIALISE in rules.stages else ())
+        moment.cuts_due += loss.cuts()
+        for cut in loss.cuts():
+            cut_before[cut.payer] += cut.amount
+        borne = min(amount, loss.cap_sum)
+        if borne:
+            bill.cuts[group] = borne
+        if amount > borne:
+            bill.uncovered[group] = amount - borne
+    return bill
 
 
 def gap_is_paid_in_order(moment: Moment) -> Findings:
@@ -346,14 +409,27 @@ def _is_payment(row: Effect, account: int) -> bool:
 
 def _paid(moment: Moment, account: int, rows: list[Effect], cause: Cause) -> Bill:
     """Read from effects who paid."""
-    mirror, funds = moment.mirror, dict[int, int]()
-    into = [row for row in rows if row.kind == F.POSTING and row.account == account]
-    for row in into:
+    mirror, funds, cuts, uncovered = moment.mirror, Counter[tuple[int, int]](), Counter[int](), Counter[int]()
+    for row in rows:
+        if row.kind != F.POSTING or row.account != account:
+            continue
         group = mirror.group_of_fund(row.other)
         if group is not None and row.code == cause:
-            funds[group] = funds.get(group, 0) + row.amount
-    cuts = sum(row.amount for row in into if row.code == C.HAIRCUT)
-    return Bill(funds, cuts, sum(row.amount for row in into if (row.code, row.other) == (C.UNCOVERED, UNCOVERED)))
+            funds[group, row.market] += row.amount
+        elif row.code == C.HAIRCUT:
+            cuts[mirror.group(row.market)] += row.amount
+        elif row.code == C.UNCOVERED:
+            uncovered[next((each for each in mirror.groups if uncovered_of(each) == row.other), -1)] += row.amount
+    return Bill(dict(funds), dict(cuts), dict(uncovered))
+
+
+def _residuals(rows: list[Effect]) -> dict[int, int]:
+    """Sum what RESIDUAL says by group."""
+    told = Counter[int]()
+    for row in rows:
+        if row.kind == F.RESIDUAL:
+            told[row.other] += row.amount
+    return dict(told)
 
 
 def _deficit_is_paid(moment: Moment, account: int) -> Findings:
@@ -362,20 +438,21 @@ def _deficit_is_paid(moment: Moment, account: int) -> Findings:
         last += 1
     moment.paid_to = last
     rows = moment.effects[moment.place : last + 1]
-    deficit, markets = -mirror.equity(account), mirror.closed_markets(account)
+    deficit = -mirror.equity(account)
     if mirror.markets_of(account) or deficit <= 0:
         yield f"{moment.effect} of account {account} with equity {-deficit} and positions in {mirror.markets_of(account)}"
-    groups = mirror.groups_that_pay(account)
-    expected, paid = _bill(moment, account, deficit, groups, markets), _paid(moment, account, rows, C.DEFICIT)
+    parts = mirror.parts(account, deficit)
+    groups = {part.group for part in parts}
+    markets = {group: mirror.loss_markets(account, group) for group in groups}
+    expected, paid = _bill(moment, account, parts, markets), _paid(moment, account, rows, C.DEFICIT)
     if paid != expected:
         yield f"deficit {deficit} of account {account}: paid {paid}, should be {expected}"
     is_reserved = mirror.reserved_for(mirror.owners[account]) > 0 or any(mirror.reserved_of(group) for group in groups)
     short = sum(expected.funds.values()) < deficit and is_reserved
     if Stage.FUND in mirror.rules.stages and short and mirror.now < mirror.deadline(account):
         yield f"deficit {deficit} of account {account} is paid while a fund only reserves"
-    residuals = sum(row.amount for row in rows if row.kind == F.RESIDUAL)
-    if residuals != paid.uncovered:
-        yield f"account {account}: uncovered {paid.uncovered}, RESIDUAL {residuals}"
+    if _residuals(rows) != paid.uncovered:
+        yield f"account {account}: uncovered {paid.uncovered}, RESIDUAL {_residuals(rows)}"
 
 
 def _tear_up_is_paid(moment: Moment) -> Findings:
@@ -388,12 +465,13 @@ def _tear_up_is_paid(moment: Moment) -> Findings:
     last = moment.paid_to = _end_of_tear_up(moment)
     rows = moment.effects[moment.place + 1 : last + 1]
     moment.planned.update(place for place in range(moment.place, last + 1) if moment.effects[place].kind == F.TRADE)
-    markets = sorted({*mirror.closed_markets(account), effect.market})
-    expected = _bill(moment, account, gap, [mirror.group(effect.market)], markets)
+    group = mirror.group(effect.market)
+    markets = sorted({*mirror.loss_markets(account, group), effect.market})
+    expected = _bill(moment, account, [Part(group, effect.market, gap)] if gap else [], {group: markets})
     paid = _paid(moment, account, rows, C.TEAR_UP)
     if paid != expected:
         yield f"{effect}: paid {paid}, should be {expected}"
-    if sum(row.amount for row in rows if row.kind == F.RESIDUAL) != paid.uncovered:
+    if _residuals(rows) != paid.uncovered:
         yield f"{effect}: {paid.uncovered} uncovered without RESIDUAL"
 
 
@@ -419,7 +497,8 @@ def cuts_within_limits(moment: Moment) -> Findings:
     effect, mirror = moment.effect, moment.mirror
     if effect.kind == F.HAIRCUT:
         due = moment.cuts_due.pop(0) if moment.cuts_due else None
-        cut = moment.cuts[effect.account] = moment.cuts.get(effect.account, 0) + effect.amount
+        place = effect.account, mirror.group(effect.market)
+        cut = moment.cuts[place] = moment.cuts.get(place, 0) + effect.amount
         if due != (effect.account, effect.market, effect.amount, effect.value, effect.lots) or cut > effect.lots or effect.amount <= 0:
             yield f"{effect}: due is {due}, cut {cut} in all"
         after = moment.effects[moment.place + 1]
@@ -432,9 +511,10 @@ def cuts_within_limits(moment: Moment) -> Findings:
             yield f"{effect}: gain {mirror.holding(effect.account, effect.market).profit}"
     if effect.kind == F.CLAIM:
         before = moment.effects[moment.place - 1]
-        change = moment.cuts.get(effect.account, 0) if effect.amount > 0 else -before.amount
-        if effect.amount != change or effect.value != mirror.claims[effect.account] + effect.amount:
-            yield f"{effect}: change {change}, claim before {mirror.claims[effect.account]}"
+        change = moment.cuts.get((effect.account, effect.other), 0) if effect.amount > 0 else -before.amount
+        held = mirror.claims[effect.account, effect.other]
+        if effect.amount != change or effect.value != held + effect.amount:
+            yield f"{effect}: change {change}, claim before {held}"
         if effect.amount < 0 and (before.kind, before.code, before.account) != (F.POSTING, C.RECOVERY, effect.account):
             yield f"{effect} without RECOVERY"
 
@@ -451,11 +531,18 @@ def claims_scan(moment: Moment) -> Findings:
     they stand recovery comes.
     """
     engine, mirror = moment.state.engine[0], moment.mirror
-    kept = [int(claim) for claim in moment.state.accounts["claim"][: len(mirror.owners)]]
-    if kept != mirror.claims or int(engine.claims) != sum(mirror.claims) or min(kept, default=0) < 0:
-        yield f"claims {kept} in all {engine.claims}, told {mirror.claims}"
+    state, accounts = moment.state, range(len(mirror.owners))
+    kept = {(account, group): int(state.claims[group, account]) for account in accounts for group in mirror.groups}
+    told = {place: claim for place, claim in mirror.claims.items() if claim}
+    if {place: claim for place, claim in kept.items() if claim} != told or min(kept.values(), default=0) < 0:
+        yield f"claims {kept}, told {mirror.claims}"
+    sums = [sum(claim for (each, _), claim in kept.items() if each == account) for account in accounts]
+    if state.accounts["claim"][: len(sums)].tolist() != sums or int(engine.claims) != sum(sums):
+        yield f"claims {kept}: in all {engine.claims}, by account {state.accounts['claim'][: len(sums)]}"
+    if [int(fund.claims) for fund in state.funds] != [mirror.claims_on(group) for group in mirror.groups]:
+        yield f"claims {kept}: by group {[int(fund.claims) for fund in state.funds]}"
     latest = mirror.now + mirror.rules.fund.recovery_interval_ns
-    if any(kept) and not mirror.now < int(engine.recovery_ns) <= latest:
+    if any(sums) and not mirror.now < int(engine.recovery_ns) <= latest:
         yield f"claims {kept} at {mirror.now}, recovery at {engine.recovery_ns}"
 
 

@@ -33,13 +33,13 @@ FIELDS: dict[EffectKind, tuple[str, ...]] = {
     F.ADL_CLASS: ("account", "market", "code", "other", "lots", "price_ticks"),
     F.ADL_FILL: ("account", "other", "market", "code", "lots", "amount", "value"),
     F.TEAR_UP: ("market", "lots", "amount", "value"),
-    F.RESIDUAL: ("amount",),
+    F.RESIDUAL: ("amount", "other"),
     F.BREAKER: ("market", "code", "other", "amount"),
     F.OFFER: ("account", "market", "other", "lots", "price_ticks", "amount", "value"),
     F.TAKEOVER: ("account", "market", "other", "lots", "price_ticks", "amount", "value"),
     F.PROVIDER: ("account", "other", "code", "value"),
     F.HAIRCUT: ("account", "other", "market", "amount", "value", "lots"),
-    F.CLAIM: ("account", "amount", "value"),
+    F.CLAIM: ("account", "other", "amount", "value"),
     F.GUARD: ("market", "price_ticks", "other", "amount", "value"),
 }
 #: Lies of each kind and field, and the streams in which they are told.

@@ -85,6 +85,7 @@ class Draw(NamedTuple):
     fee_ppm: int = 5_000
     fund_cap: int = NO_CAP
     owner_cap: int = NO_CAP
+    market_loss_cap: int = NO_CAP
     account_cap: int = NO_CAP
     minimum: int = 0
     effects_max: int = 1 << 12
@@ -108,6 +109,7 @@ draws = st.builds(
     fee_ppm=st.sampled_from((5_000, 0, 60_000)),
     fund_cap=st.sampled_from((NO_CAP, 400)),
     owner_cap=st.sampled_from((NO_CAP, 300)),
+    market_loss_cap=st.sampled_from((NO_CAP, 200)),
     account_cap=st.sampled_from((NO_CAP, 20_000)),
     minimum=st.sampled_from((0, 700)),
     effects_max=st.sampled_from((1 << 12, 400)),
@@ -131,6 +133,7 @@ def make_rules(draw: Draw) -> VenueRules:
     stops = {"price_throttle_ppm": 50_000, "price_halt_ppm": 150_000, "price_exit_ppm": 30_000} if draw.breakers else {}
     stops |= {"flow_throttle": 1_500, "flow_halt": 5_000} if draw.breakers else {}
     stops |= {"guard_jump_ppm": 60_000, "guard_volume_lots": 20} if draw.guard else {}
+    stops |= {"loss_per_window_max": draw.market_loss_cap}
     small = MarketRules(1, 500, 120, TIERS, (1_000, 20_000), draw.tolerance_ppm, **stops)
     coarse = MarketRules(7, 5_000, 90, COARSE, (0, 5_000, 10_000), draw.tolerance_ppm, group=draw.groups - 1, **stops)
     stages = draw.stages
@@ -328,10 +331,15 @@ class HostileVenue(RuleBasedStateMachine):
         price = self.mirror.marks[order.market]
         self.send(EventKind.FILL, market=order.market, account=order.account, other=NONE, lots=lots, price_ticks=price)
 
-    @rule(pick=picks, amount=st.integers(-3_000, 3_000), code=st.sampled_from((Transfer.CASH, Transfer.FUNDING)))
-    def transfer(self, pick: int, amount: int, code: Transfer) -> None:
+    @rule(
+        pick=picks,
+        amount=st.integers(-3_000, 3_000),
+        code=st.sampled_from((Transfer.CASH, Transfer.FUNDING)),
+        market=st.integers(-1, 1),
+    )
+    def transfer(self, pick: int, amount: int, code: Transfer, market: int) -> None:
         """Deposit, withdraw, pay or receive funding."""
-        self.send(EventKind.TRANSFER, account=pick % self.accounts, amount=amount, code=int(code))
+        self.send(EventKind.TRANSFER, account=pick % self.accounts, amount=amount, code=int(code), market=market)
 
     @rule(pick=picks, market=st.integers(-1, 1), amount=st.integers(0, 3_000))
     def trading_fee(self, pick: int, market: int, amount: int) -> None:

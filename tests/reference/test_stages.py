@@ -133,7 +133,7 @@ def test_window_counts_slots_one_by_one() -> None:
     left = []
     for second in (31, 36, 37, 46, 47):
         desk.clock(second * SECOND)
-        left.append(desk.state.fund_view(0, 0).available)
+        left.append(desk.state.fund_view(0, 0, 0).available)
     assert left == [10, 10, 70, 70, 100]
 
 
@@ -631,7 +631,7 @@ def test_digest_changes_with_what_only_its_new_blocks_see(groups: tuple[int, ...
     seen = {desk.reference.digest()}
     state.funds[-1].paid[state.pay_slot()] = 1
     seen.add(desk.reference.digest())
-    state.accounts[0].claim = 1
+    state.accounts[0].claims[0] = 1
     seen.add(desk.reference.digest())
     state.owner(0).paid, state.owner(0).paid_ns = 1, state.now
     seen.add(desk.reference.digest())

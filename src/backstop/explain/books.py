@@ -27,8 +27,9 @@ from backstop.core.events import (
     error_inventory_of,
     fund_of,
     outside_of,
+    uncovered_of,
 )
-from backstop.core.instruments import VenueRules
+from backstop.core.instruments import NO_CAP, VenueRules
 from backstop.core.kinds import (
     CancelEffect,
     ClaimEffect,
@@ -42,9 +43,21 @@ from backstop.core.kinds import (
     TakeoverEffect,
     TradeEffect,
 )
-from backstop.core.state import FUND_SLOTS, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED, TAKEOVER_OFFER, State, house_slot
+from backstop.core.state import (
+    FUND_SLOTS,
+    OWNER_PAID,
+    OWNER_PAID_NS,
+    OWNER_RESERVED,
+    TAKEOVER_OFFER,
+    State,
+    arrears_gauge,
+    fund_gauge,
+    house_slot,
+    market_gauge,
+)
 from backstop.journal.rendering import Row
 from backstop.reference.arithmetic import sign
+from backstop.reference.deficit import Part, markets_of_loss, parts_of
 from backstop.reference.funds import FundView, paid_in_window, supports_closing
 from backstop.reference.loss import Loss, Payer
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing
@@ -65,7 +78,8 @@ class Account:
     balance: int
     health: int
     default_since_ns: int
-    claim: int
+    #: Recovery claims by group.
+    claims: dict[int, int]
     #: (lots, cost) by market.
     positions: dict[int, tuple[int, int]]
     #: Markets of which the present default has closed lots.
@@ -73,6 +87,8 @@ class Account:
     #: Markets whose lots the event's own fill reduced: closed as well, where the account is in
     #: default after it.
     reduced: set[int] = field(default_factory=set)
+    #: Market of its last charge, or NONE.
+    charge_market: int = NONE
 
     @property
     def in_default(self) -> bool:
@@ -89,6 +105,19 @@ class Fund:
     """One group's fund. Atoms."""
 
     balance: int
+    reserved: int
+    #: In the present window.
+    paid: int
+    #: Of that, late, for losses of before.
+    arrears: int
+    #: What nobody has paid of the group's losses.
+    uncovered: int
+
+
+@dataclass(slots=True)
+class MarketGauge:
+    """What a fund did for one market. Atoms."""
+
     reserved: int
     #: In the present window.
     paid: int
@@ -145,6 +174,7 @@ class Books:
         self.marks_before = list(self.marks)
         self.accounts: dict[int, Account] = {}
         self.funds = [_fund(rules, state, group, now_ns) for group in range(len(rules.funds))]
+        self.market_gauges = [_market_gauge(rules, state, market, now_ns) for market in range(len(rules.markets))]
         self.providers = [_provider(rules, state, number) for number in range(len(rules.providers))]
         self._state = state
         self._is_mark = False
@@ -153,6 +183,7 @@ class Books:
         self._house: dict[int, int] = {}
         self._owners: dict[int, Owner] = {}
         self._group_of = {fund_of(group): group for group in range(len(rules.funds))}
+        self._group_uncovered = {uncovered_of(group): group for group in range(len(rules.funds))}
         self._offers = _offers_named(state, recorded)
         bound = recorded["account"][recorded["kind"] == EffectKind.PROVIDER].tolist()
         self._read({*looked_at, *bound, *(provider.account for provider in self.providers)})
@@ -197,7 +228,7 @@ class Books:
 
     def account(self, number: int) -> Account:
         """Return an account's rows; one that the event opens has none before it."""
-        return self.accounts.setdefault(number, Account(0, Health.HEALTHY, NEVER_NS, 0, {}, set()))
+        return self.accounts.setdefault(number, Account(0, Health.HEALTHY, NEVER_NS, {}, {}, set()))
 
     def contract(self, market: int) -> Contract:
         """Return a market's contract at its mark."""
@@ -223,12 +254,41 @@ class Books:
         """Return the same at the marks before the event's own."""
         return self.portfolio_of(self.account(number), self.marks_before)
 
-    def fund(self, group: int, account: int) -> FundView:
-        """Return a group's fund as an account that is looked at sees it."""
+    def group_of(self, market: int) -> int:
+        """Return the group of a market."""
+        return self.rules.markets[market].group
+
+    def fund(self, group: int, account: int, market: int) -> FundView:
+        """Return a group's fund as an account that is looked at sees it, for a market or for
+        none.
+        """
         fund, owner = self.funds[group], self._owners[self._owner_of(account)]
-        loss_max, owner_loss_max = self.rules.funds[group].loss_per_window_max, self.rules.fund.owner_loss_max
-        paid = (fund.paid, loss_max, owner.paid, owner.reserved, owner_loss_max)
-        return FundView(fund.balance, fund.reserved, *paid, supports_closing(self.rules.stages))
+        has_market = market != NONE
+        gauge = self.market_gauges[market] if has_market else MarketGauge(0, 0)
+        return FundView(
+            balance=fund.balance,
+            reserved=fund.reserved,
+            paid=fund.paid,
+            loss_max=self.rules.funds[group].loss_per_window_max,
+            owner_paid=owner.paid,
+            owner_reserved=owner.reserved,
+            owner_loss_max=self.rules.fund.owner_loss_max,
+            market_paid=gauge.paid,
+            market_reserved=gauge.reserved,
+            market_loss_max=self.rules.markets[market].loss_per_window_max if has_market else NO_CAP,
+            arrears=fund.arrears if has_market else 0,
+            arrears_of_all=sum(each.arrears for each in self.funds),
+            supports=supports_closing(self.rules.stages),
+        )
+
+    def results(self, number: int) -> dict[int, int]:
+        """Return the result of each of an account's positions, by market."""
+        return dict.fromkeys(self.account(number).positions, 0)
+
+    def parts(self, number: int, deficit: int) -> list[Part]:
+        """Return the parts of a deficit of an account, by group and market."""
+        charged = self.account(number).charge_market
+        return parts_of(deficit, self.results(number), self.closed_markets(number), charged, self.group_of)
 
     def backer(self, number: int, market: int, side: int) -> Backer:
         """Return a provider as the taker of a position of a side."""
@@ -264,7 +324,7 @@ class Books:
         portfolio = self.portfolio(number)
         holding = portfolio.holding(market)
         backers = tuple(self.backer(provider, market, holding.side) for provider in asked)
-        fund, share_ppm = self.fund(self.rules.markets[market].group, number), self.rules.takeover.provider_share_ppm
+        fund, share_ppm = self.fund(self.group_of(market), number, market), self.rules.takeover.provider_share_ppm
         return Offering(portfolio, holding, fund, share_ppm, backers, expected or portfolio.standing)
 
     def wave(self, number: int, market: int) -> tuple[Wave, int]:
@@ -284,9 +344,15 @@ class Books:
                 found.append(Counterparty(holder, Holding(market, self.contract(market), self._house[holder], 0), None))
         return Wave(self.portfolio(number), market, tuple(found)), in_default
 
-    def loss(self, defaulter: int, deficit: int) -> Loss:
-        """Return a deficit of an account with everybody who may be asked for a part of it."""
-        markets = self.closed_markets(defaulter)
+    def loss_markets(self, number: int, group: int) -> tuple[int, ...]:
+        """Return the markets of an account's loss in a group."""
+        return tuple(markets_of_loss(self.results(number), self.closed_markets(number), self.group_of, group))
+
+    def loss(self, defaulter: int, deficit: int, group: int) -> Loss:
+        """Return a group's part of an account's deficit with everybody who may be asked for some of
+        it.
+        """
+        markets = self.loss_markets(defaulter, group)
         others = [number for number, account in sorted(self.accounts.items()) if number != defaulter and not account.in_default]
         payers = (Payer(number, self.portfolio(number), markets, self.rules.socialise_policy) for number in others)
         return Loss(deficit, tuple(payer for payer in payers if payer.weight and payer.cap))
@@ -301,6 +367,10 @@ class Books:
 
     # -- following
     # ------------------------------------------------------------------------------------
+
+    def take_charge(self, number: int, market: int) -> None:
+        """Take the market of a charge that the event brings."""
+        self.account(number).charge_market = market
 
     def take_mark(self, marks: list[int]) -> None:
         """Take the mark price that the event brings."""
@@ -328,7 +398,8 @@ class Books:
             lots, cost = account.positions[market]
             account.positions[market] = (lots, cost + HaircutEffect(row).amount)
         elif kind == EffectKind.CLAIM:
-            account.claim += ClaimEffect(row).change
+            told = ClaimEffect(row)
+            account.claims[told.group] = account.claims.get(told.group, 0) + told.change
         elif kind == EffectKind.HEALTH:
             self._follow_health(account, HealthEffect(row).health)
         if kind in _CLOSES or (kind == EffectKind.TRADE and TradeEffect(row).cause == Cause.CLOSEOUT):
@@ -370,9 +441,17 @@ class Books:
                 self.accounts[holder].balance += change
             if holder in self._group_of:
                 self.funds[self._group_of[holder]].balance += change
+            if holder in self._group_uncovered:
+                self.funds[self._group_uncovered[holder]].uncovered -= change
         if posting.payer in self._group_of and posting.cause in _PAYMENTS:
             self.funds[self._group_of[posting.payer]].paid += posting.amount
+            if posting.market != NONE:
+                self.market_gauges[posting.market].paid += posting.amount
             self._change_owner(posting.receiver, paid=posting.amount)
+        if posting.cause == Cause.ARREARS:
+            fund = self.funds[self._group_of[posting.payer]]
+            fund.paid += posting.amount
+            fund.arrears += posting.amount
 
     def _change_owner(self, account: int, paid: int = 0, reserved: int = 0) -> None:
         owner = self._owners.get(self._owner_of(account))
@@ -383,6 +462,7 @@ class Books:
     def _follow_reserve(self, row: Row) -> None:
         told = ReserveEffect(row)
         self.funds[self.rules.markets[told.market].group].reserved += told.change
+        self.market_gauges[told.market].reserved += told.change
         self._change_owner(told.account, reserved=told.change)
 
     def _follow_provider(self, row: Row) -> None:
@@ -448,6 +528,9 @@ class Books:
         for group, followed in enumerate(self.funds):
             fund = _fund(self.rules, self._state, group, self.now_ns)
             found += [f"fund {group}: {fund}, followed {followed}"] if fund != followed else []
+        for market, followed_gauge in enumerate(self.market_gauges):
+            kept = _market_gauge(self.rules, self._state, market, self.now_ns)
+            found += [f"market {market}: {kept}, followed {followed_gauge}"] if kept != followed_gauge else []
         for number, mine in enumerate(self.providers):
             provider = _provider(self.rules, self._state, number)
             for key, gauge in provider.gauges.items():
@@ -478,7 +561,9 @@ def read_account(state: State, number: int) -> Account:
         if row.closed_in_default:
             closed.add(int(row.market))
         place = int(row.next_of_account)
-    return Account(int(head.balance), int(head.health), int(head.default_since_ns), int(head.claim), positions, closed)
+    claims = {group: int(state.claims[group, number]) for group in range(len(state.funds))}
+    charge_market = int(state.charge_markets[number])
+    return Account(int(head.balance), int(head.health), int(head.default_since_ns), claims, positions, closed, charge_market=charge_market)
 
 
 def _house_of(market: int) -> tuple[int, int]:
@@ -486,11 +571,21 @@ def _house_of(market: int) -> tuple[int, int]:
 
 
 def _fund(rules: VenueRules, state: State, group: int, now_ns: int) -> Fund:
-    row = state.funds[group]
-    newest = int(row.paid_slot)
-    by_slot = {number: int(row.paid[number % FUND_SLOTS]) for number in range(newest - FUND_SLOTS + 1, newest + 1)}
-    paid = paid_in_window(by_slot, now_ns, rules.fund.window_ns)
-    return Fund(int(state.house[int(house_slot(fund_of(group)))]), int(row.reserved), paid)
+    balance, uncovered = (int(state.house[int(house_slot(holder))]) for holder in (fund_of(group), uncovered_of(group)))
+    paid, arrears = (_paid(rules, state, gauge, now_ns) for gauge in (int(fund_gauge(group)), int(arrears_gauge(group))))
+    return Fund(balance, int(state.funds[group].reserved), paid, arrears, -uncovered)
+
+
+def _market_gauge(rules: VenueRules, state: State, market: int, now_ns: int) -> MarketGauge:
+    return MarketGauge(int(state.markets[market].reserved), _paid(rules, state, int(market_gauge(market)), now_ns))
+
+
+def _paid(rules: VenueRules, state: State, gauge: int, now_ns: int) -> int:
+    """Return what a gauge of the state counts as of a time."""
+    row = state.gauges[gauge].tolist()
+    newest = row[FUND_SLOTS]
+    by_slot = {number: row[number % FUND_SLOTS] for number in range(newest - FUND_SLOTS + 1, newest + 1)}
+    return paid_in_window(by_slot, now_ns, rules.fund.window_ns)
 
 
 def _provider(rules: VenueRules, state: State, number: int) -> Provider:

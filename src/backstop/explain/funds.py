@@ -2,45 +2,82 @@
 
 from __future__ import annotations
 
-from backstop.core.events import GROUPS_MAX, EffectKind, Stage, fund_of
+from backstop.core.events import GROUPS_MAX, NONE, Cause, EffectKind, Stage, fund_of, uncovered_of
+from backstop.core.kinds import ResidualEffect
+from backstop.explain.books import Books
 from backstop.explain.fact import Fact
 from backstop.explain.scene import Scene
-from backstop.reference.funds import FundLimit, FundView
+from backstop.journal.rendering import Row
+from backstop.reference.deficit import Part
+from backstop.reference.funds import FundLimit, FundView, least_cap
 
-__all__ = ["add_fund_payment", "add_gap_payment", "add_residual", "available_text", "support_text"]
+__all__ = ["add_fund_payment", "add_gap_payment", "add_residual", "available_text", "support_text", "unpaid"]
+
+#: What stands between the payments of one deficit, and their causes.
+_WITHIN = (EffectKind.POSTING, EffectKind.HAIRCUT, EffectKind.CLAIM, EffectKind.RESIDUAL, EffectKind.HEALTH)
+_PAYS = (Cause.DEFICIT, Cause.HAIRCUT, Cause.UNCOVERED)
 
 
 def support_text(scene: Scene, market: int, fund: FundView) -> str:
     """Say what a fund may reserve for a closing or a takeover."""
     if not fund.supports:
         return "no fund stands before ADL, to support it"
-    return available_text(scene, scene.rules.markets[market].group, fund)
+    return available_text(scene, scene.rules.markets[market].group, fund, market)
 
 
-def available_text(scene: Scene, group: int, fund: FundView) -> str:
-    """Say what a fund may still pay for the account, with the terms of the limit that binds."""
+def available_text(scene: Scene, group: int, fund: FundView, market: int) -> str:
+    """Say what a fund may still pay for the account in a market, or in none, with the terms of the
+    limit that binds.
+    """
     cash, seconds = scene.speaker.venue.asset.text, scene.rules.fund.window_ns / 1e9
     limit = fund.binding
-    why = {
-        FundLimit.BALANCE: f"its balance {cash(fund.balance)} less {cash(fund.reserved)} reserved",
-        FundLimit.WINDOW: (
-            f"its limit {cash(fund.loss_max)} each {seconds:g} s less {cash(fund.paid)} paid and {cash(fund.reserved)} reserved"
-        ),
-        FundLimit.OWNER: (
-            f"its limit {cash(fund.owner_loss_max)} an owner less {cash(fund.owner_paid)} paid and {cash(fund.owner_reserved)} reserved"
-        ),
+    late = fund.arrears_of_all if limit == FundLimit.OWNER else fund.arrears
+    terms = {
+        FundLimit.BALANCE: f"its balance {cash(fund.balance)} less",
+        FundLimit.WINDOW: f"its limit {cash(fund.loss_max)} each {seconds:g} s less {cash(fund.paid)} paid and",
+        FundLimit.OWNER: f"its limit {cash(fund.owner_loss_max)} an owner less {cash(fund.owner_paid)} paid and",
+        FundLimit.MARKET: f"its limit {cash(fund.market_loss_max)} for a market each {seconds:g} s less {cash(fund.market_paid)} paid and",
     }[limit]
-    return f"the {scene.speaker.fund(group)} has {cash(max(0, fund.left[limit]))} for it ({why})"
+    reserved = {FundLimit.OWNER: fund.owner_reserved, FundLimit.MARKET: fund.market_reserved}.get(limit, fund.reserved)
+    why = f"{terms} {cash(reserved)} reserved"
+    if late and limit in (FundLimit.OWNER, FundLimit.MARKET):
+        why += f" and {cash(late)} of arrears"
+    about = f" in {scene.speaker.market(market)}" if limit == FundLimit.MARKET else ""
+    return f"the {scene.speaker.fund(group)} has {cash(max(0, fund.left[limit]))} for it{about} ({why})"
+
+
+def unpaid(books: Books, rows: list[Row], account: int, group: int) -> tuple[int, list[Part]]:
+    """Return what is left, after ``rows``, of a group's part of the deficit of an account without
+    lots, and the parts of the whole.
+    """
+    paid = paid_in_group = 0
+    for row in reversed(rows):
+        if row["kind"] not in _WITHIN:
+            break
+        if row["kind"] != EffectKind.POSTING or row["account"] != account or row["code"] not in _PAYS:
+            continue
+        paid += row["amount"]
+        payers = (fund_of(group), uncovered_of(group))
+        in_market = row["code"] == Cause.HAIRCUT and books.group_of(row["market"]) == group
+        paid_in_group += row["amount"] if in_market or row["other"] in payers else 0
+    parts = books.parts(account, paid - books.portfolio(account).equity)
+    return sum(part.amount for part in parts if part.group == group) - paid_in_group, parts
 
 
 def add_fund_payment(scene: Scene, fact: Fact) -> None:
-    """Say what a fund could pay for an account that nothing is left of, and check that it paid all
-    of it.
+    """Say what a fund could pay of its part of the deficit of an account without lots, and check
+    that it paid all of it.
     """
     group = next(group for group in range(GROUPS_MAX) if fund_of(group) == scene.row["other"])
-    fund, lacking = scene.books.fund(group, scene.account), -scene.portfolio.equity
-    fact.because.append(available_text(scene, group, fund))
-    fact.check("what the fund pays", scene.row["amount"], min(lacking, fund.available))
+    market = scene.row["market"]
+    fund, lacking = scene.books.fund(group, scene.account, market), -scene.portfolio.equity
+    _, parts = unpaid(scene.books, scene.rows[: scene.place], scene.account, group)
+    part = sum(each.amount for each in parts if (each.group, each.market) == (group, market))
+    if len(parts) > 1 and market != NONE:
+        share = f"{scene.speaker.cash(part)} of {scene.speaker.cash(sum(each.amount for each in parts))}"
+        fact.because.append(f"the part of {scene.speaker.market(market)} is {share}, by what the account lost there")
+    fact.because.append(available_text(scene, group, fund, market))
+    fact.check("what the fund pays", scene.row["amount"], min(part, fund.available))
     fact.values |= {"lacking_atoms": lacking, "available_atoms": fund.available}
 
 
@@ -53,24 +90,30 @@ def add_gap_payment(scene: Scene, fact: Fact, gap: int) -> None:
     following = scene.rows[scene.place + 1]
     pays = following["kind"] == EffectKind.POSTING and following["account"] == scene.account and following["other"] == fund_of(group)
     paid = following["amount"] if pays else 0
-    available = scene.books.fund(group, scene.account).available if Stage.FUND in rules.stages else 0
+    available = scene.books.fund(group, scene.account, row["market"]).available if Stage.FUND in rules.stages else 0
     fact.check("what the fund pays of the gap", paid, min(gap, available))
     fact.because.append(f"mark is {scene.speaker.cash(gap)} short of zero cash; the fund pays {scene.speaker.cash(paid)} of it")
 
 
 def add_residual(scene: Scene, fact: Fact) -> None:
-    """Say why the funds did not pay what stays uncovered, and check that they had nothing left for
-    it.
+    """Say why the fund of a group did not pay what stays uncovered there, and check that it had
+    nothing left for it.
     """
-    rules = scene.rules
-    funds = [scene.books.fund(group, scene.account) for group in range(len(rules.funds))]
+    rules, books, group = scene.rules, scene.books, ResidualEffect(scene.row).group
     torn = [row for row in scene.rows[: scene.place] if row["kind"] == EffectKind.TEAR_UP and row["account"] == scene.account]
     if Stage.FUND not in rules.stages:
         fact.because.append("this venue's waterfall has no fund")
     elif torn and scene.mine.held(torn[-1]["market"]) == 0:
-        group = rules.markets[torn[-1]["market"]].group
-        fact.because.append(available_text(scene, group, funds[group]))
-        fact.check("what the fund could pay", 0, funds[group].available)
+        market = torn[-1]["market"]
+        fund = books.fund(group, scene.account, market)
+        fact.because.append(available_text(scene, group, fund, market))
+        fact.check("what the fund could pay", 0, fund.available)
     else:
-        fact.because += [available_text(scene, group, fund) for group, fund in enumerate(funds)]
-    fact.because.append("nobody was left to pay it: it stands on the venue's books as uncovered")
+        markets = [part.market for part in unpaid(books, scene.rows[: scene.place], scene.account, group)[1] if part.group == group]
+        for market in markets:
+            fact.because.append(available_text(scene, group, books.fund(group, scene.account, market), market))
+    owes, fund_now = books.funds[group].uncovered, books.funds[group]
+    if Stage.FUND in rules.stages and least_cap(rules, group) > 0 and fund_now.balance - fund_now.reserved >= owes:
+        fact.because.append("only a cap keeps it back: the fund pays it as its window frees, before any claim")
+    else:
+        fact.because.append("nobody was left to pay it: it stands on the venue's books as uncovered")

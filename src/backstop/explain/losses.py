@@ -8,6 +8,7 @@ from backstop.core.events import Cause, EffectKind, SocialisePolicy
 from backstop.core.kinds import ClaimEffect, HaircutEffect, PostingEffect, TearUpEffect
 from backstop.explain.books import Books
 from backstop.explain.fact import Fact
+from backstop.explain.funds import unpaid
 from backstop.explain.scene import Scene, Socialised
 from backstop.journal.rendering import Row
 from backstop.reference.loss import Cut
@@ -22,13 +23,18 @@ _BASES = {
 _WITHIN = (EffectKind.HAIRCUT, EffectKind.POSTING, EffectKind.CLAIM)
 
 
-def first_of_loss(rows: list[Row], place: int) -> int:
-    """Return the place of the first HAIRCUT of the loss that the row at ``place`` belongs to."""
-    defaulter = next(row["other"] for row in reversed(rows[: place + 1]) if row["kind"] == EffectKind.HAIRCUT)
+def first_of_loss(books: Books, rows: list[Row], place: int) -> int:
+    """Return the place of the first HAIRCUT of the loss that the row at ``place`` belongs to: that
+    of one defaulter in one market group.
+    """
+    last = next(row for row in reversed(rows[: place + 1]) if row["kind"] == EffectKind.HAIRCUT)
+    defaulter, group = last["other"], books.group_of(last["market"])
     first = place
     for earlier in range(place, -1, -1):
         row = rows[earlier]
-        if row["kind"] not in _WITHIN or (row["kind"] == EffectKind.HAIRCUT and row["other"] != defaulter):
+        if row["kind"] not in _WITHIN:
+            break
+        if row["kind"] == EffectKind.HAIRCUT and (row["other"], books.group_of(row["market"])) != (defaulter, group):
             break
         if row["kind"] == EffectKind.HAIRCUT:
             first = earlier
@@ -37,8 +43,8 @@ def first_of_loss(rows: list[Row], place: int) -> int:
 
 def loss_at(books: Books, rows: list[Row], place: int) -> Socialised:
     """Return the loss that begins with the HAIRCUT at a place."""
-    defaulter, paid = rows[place]["other"], 0
-    deficit = -books.portfolio(defaulter).equity
+    defaulter, group, paid = rows[place]["other"], books.group_of(rows[place]["market"]), 0
+    deficit, _ = unpaid(books, rows[:place], defaulter, group)
     for row in reversed(rows[:place]):
         if row["kind"] == EffectKind.TEAR_UP and row["account"] == defaulter:
             deficit = TearUpEffect(row).gap - paid
@@ -46,8 +52,8 @@ def loss_at(books: Books, rows: list[Row], place: int) -> Socialised:
         if row["kind"] != EffectKind.POSTING or row["account"] != defaulter or row["code"] != Cause.TEAR_UP:
             break
         paid += row["amount"]
-    loss = books.loss(defaulter, deficit)
-    return Socialised(loss, loss.cuts(), books.closed_markets(defaulter))
+    loss = books.loss(defaulter, deficit, group)
+    return Socialised(loss, loss.cuts(), books.loss_markets(defaulter, group))
 
 
 def add_haircut(scene: Scene, fact: Fact) -> None:
@@ -55,7 +61,7 @@ def add_haircut(scene: Scene, fact: Fact) -> None:
     words, bears = scene.speaker, HaircutEffect(scene.row)
     if bears.payer != scene.account:
         return
-    found = scene.shared.losses[first_of_loss(scene.rows, scene.place)]
+    found = scene.shared.losses[first_of_loss(scene.books, scene.rows, scene.place)]
     fact.because += _loss_lines(scene, found)
     mine = [cut for cut in found.cuts if cut.payer == scene.account]
     cut = next((each for each in mine if each.market == bears.market), Cut(scene.account, bears.market, 0, 0, 0))
@@ -71,7 +77,7 @@ def add_socialised(scene: Scene, fact: Fact) -> None:
     """Work out everybody's cut, where the posting is the first that a defaulter gets of a
     socialised loss.
     """
-    first = first_of_loss(scene.rows, scene.place)
+    first = first_of_loss(scene.books, scene.rows, scene.place)
     is_first = all(row["kind"] != EffectKind.POSTING for row in scene.rows[first : scene.place])
     if scene.row["account"] != scene.account or not is_first:
         return
@@ -97,10 +103,13 @@ def _loss_lines(scene: Scene, found: Socialised) -> list[str]:
 
 def _cuts_of(scene: Scene, first: int) -> list[Cut]:
     """Return the cuts of a loss as the tape has them."""
-    cuts, defaulter = [], HaircutEffect(scene.rows[first]).defaulter
+    cuts, of_loss = [], HaircutEffect(scene.rows[first])
+    group_of = scene.books.group_of
     for row in scene.rows[first:]:
-        if row["kind"] == EffectKind.HAIRCUT and HaircutEffect(row).defaulter == defaulter:
+        if row["kind"] == EffectKind.HAIRCUT:
             bears = HaircutEffect(row)
+            if (bears.defaulter, group_of(bears.market)) != (of_loss.defaulter, group_of(of_loss.market)):
+                break
             cuts.append(Cut(bears.payer, bears.market, bears.amount, bears.weight, bears.cap))
         elif row["kind"] not in (EffectKind.POSTING, EffectKind.CLAIM):
             break
@@ -114,12 +123,14 @@ def add_claim(scene: Scene, fact: Fact) -> None:
         return
     earlier = scene.rows[: scene.place]
     claims = [place for place, each in enumerate(earlier) if each["kind"] == EffectKind.CLAIM and each["account"] == scene.account]
+    fund = scene.speaker.fund(claim.group)
     since = earlier[claims[-1] + 1 if claims else 0 :]
     cut = sum(each["amount"] for each in since if each["kind"] == EffectKind.HAIRCUT and each["account"] == scene.account)
     paid = sum(each["amount"] for each in since if _recovers(each, scene.account))
-    fact.because.append("what was cut is owed, and paid back when the fund has more than its target" if cut else "paid back by the fund")
+    owed = f"what was cut is owed, and paid back when the {fund} has more than its target"
+    fact.because.append(owed if cut else f"paid back by the {fund}")
     fact.check("change", claim.change, cut - paid)
-    fact.check("claim", claim.claim, scene.mine.claim + claim.change)
+    fact.check("claim", claim.claim, scene.mine.claims.get(claim.group, 0) + claim.change)
 
 
 def _recovers(row: Row, account: int) -> bool:

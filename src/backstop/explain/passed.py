@@ -344,11 +344,11 @@ def _supported(scene: Scene, offering: Offering) -> tuple[int, str | None]:
 def _fund_stop(scene: Scene, market: int) -> Stop:
     """Return why the fund paid nothing before this."""
     group = scene.rules.markets[market].group
-    fund = scene.books.fund(group, scene.account)
+    fund = scene.books.fund(group, scene.account, market)
     values = {"available_atoms": fund.available, "balance_atoms": fund.balance, "reserved_atoms": fund.reserved}
     if scene.portfolio.equity >= 0:
         return Stop("fund", "solvent", "pays for nobody who is solvent", values=values)
-    says = available_text(scene, group, fund)
+    says = available_text(scene, group, fund, market)
     if not fund.available:
         return Stop("fund", "empty", f"{says}: nothing to pay with", values=values)
     if _vault_took(scene):

@@ -288,7 +288,7 @@ class Scene:
             holding=holding,
             book=self.book(market, holding.side),
             caps=self.caps(market),
-            fund=self.books.fund(rules.markets[market].group, self.account),
+            fund=self.books.fund(rules.markets[market].group, self.account, market),
             rules=rules.closeout,
             throttle_share_ppm=rules.breakers.throttle_share_ppm,
             expected=plan.expected,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backstop.core.events import NONE, Cause, EffectArray, EffectKind, EventArray, EventKind, Health, Reject, is_clearing
+from backstop.core.events import NONE, Cause, EffectArray, EffectKind, EventArray, EventKind, Health, Reject, Transfer, is_clearing
 from backstop.core.instruments import VenueRules
 from backstop.core.state import State, new_state
 from backstop.explain.books import Account, Books, read_account
@@ -267,7 +267,8 @@ class Walk:
             for place in np.flatnonzero(mine).tolist():
                 concerned.setdefault(place, []).append((scene, decision))
         for place, row in enumerate(rows):
-            if row["kind"] == EffectKind.HAIRCUT and row["other"] in shared.books.defaulters and first_of_loss(rows, place) == place:
+            is_cut = row["kind"] == EffectKind.HAIRCUT and row["other"] in shared.books.defaulters
+            if is_cut and first_of_loss(shared.books, rows, place) == place:
                 shared.losses[place] = loss_at(shared.books, rows, place)
             for scene, decision in concerned.get(place, ()):
                 scene.place = place
@@ -279,6 +280,8 @@ class Walk:
         socialised, all on the other side.
         """
         books = Books(self.rules, self.state, int(event["time_ns"][0]), accounts, recorded)
+        if (int(event["kind"][0]), int(event["code"][0])) == (EventKind.TRANSFER, Transfer.FUNDING) and int(event["amount"][0]) < 0:
+            books.take_charge(int(event["account"][0]), int(event["market"][0]))
         torn = (recorded["kind"] == EffectKind.TEAR_UP) & np.isin(recorded["account"], accounts)
         cuts = (recorded["kind"] == EffectKind.HAIRCUT) & (np.isin(recorded["account"], accounts) | np.isin(recorded["other"], accounts))
         defaulters = {*recorded["account"][torn].tolist(), *recorded["other"][cuts].tolist()}

@@ -125,6 +125,8 @@ def _words_of(field: AnyField, venue: Venue) -> Callable[[NDArray[np.int64]], tu
     if field.unit == Unit.MARKET:
         symbols = [market.symbol for market in venue.markets]
         return lambda numbers: (numbers, symbols)
+    if field.unit == Unit.GROUP:
+        return lambda numbers: (numbers, list(venue.groups))
     codes = field.codes
     if codes is None:
         return None

@@ -147,6 +147,7 @@ _FORMS: dict[Unit, Callable[[Vocabulary, Row, int], str]] = {
     Unit.HOLDER: lambda speaker, _, number: speaker.holder(number),
     Unit.OWNER: lambda speaker, _, number: speaker.owner(number),
     Unit.MARKET: lambda speaker, _, number: speaker.market(number),
+    Unit.GROUP: lambda speaker, _, number: speaker.group(number),
     Unit.PROVIDER: lambda speaker, _, number: speaker.provider(number),
     Unit.LOTS: lambda speaker, row, number: speaker.lots(row["market"], number),
     Unit.TICKS: lambda speaker, row, number: speaker.price(row["market"], number),
@@ -229,6 +230,21 @@ def _in_market(field: AnyField) -> tuple[Part, ...]:
 
 def _market_or_venue(field: AnyField) -> tuple[Part, ...]:
     return (Part("where", lambda speaker, row: "the venue" if field.of(row) == NONE else speaker.market(field.of(row))),)
+
+
+def _in_group(words: str) -> Callable[[AnyField], tuple[Part, ...]]:
+    """A market group, in the sentence where the venue has more than one."""
+
+    def parts(field: AnyField) -> tuple[Part, ...]:
+        def bare(speaker: Vocabulary, row: Row) -> str:
+            return speaker.group(field.of(row))
+
+        def said(speaker: Vocabulary, row: Row) -> str:
+            return words.format(bare(speaker, row)) if len(speaker.venue.groups) > 1 else ""
+
+        return (Part("group", said, bare),)
+
+    return parts
 
 
 def _price_if_any(field: AnyField) -> tuple[Part, ...]:
@@ -410,7 +426,7 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
     EffectKind.TEAR_UP: sentence_of(
         TearUpEffect, "tear-up of {account}: {quantity} in {market} at mark {mark}, receives {cash}, short of zero cash by {gap}"
     ),
-    EffectKind.RESIDUAL: sentence_of(ResidualEffect, "{amount} of {account} stays uncovered"),
+    EffectKind.RESIDUAL: sentence_of(ResidualEffect, "{amount} of {account} stays uncovered{group}", group=_in_group(" in {}")),
     EffectKind.BREAKER: sentence_of(
         BreakerEffect,
         "{where} is {state}, because of {cause}{signal}{until}",
@@ -439,7 +455,9 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
         payer="account",
         defaulter="other",
     ),
-    EffectKind.CLAIM: sentence_of(ClaimEffect, "the recovery claim of {account} changes by {change}: {claim} then"),
+    EffectKind.CLAIM: sentence_of(
+        ClaimEffect, "the recovery claim of {account}{group} changes by {change}: {claim} then", group=_in_group(" on {}")
+    ),
     EffectKind.GUARD: sentence_of(
         GuardEffect,
         "the price guard: {price} of {market} is {done}; accepted mark before {before}, move {move_ppm} ppm{until}",

@@ -5,15 +5,17 @@ decimals for atoms, ticks and lots.
 from __future__ import annotations
 
 from backstop.config import Venue
-from backstop.core.events import FEES, GROUPS_MAX, REMAINDER, UNCOVERED, WORLD, fund_of, house_of_market
+from backstop.core.events import FEES, GROUPS_MAX, REMAINDER, WORLD, fund_of, house_of_market, uncovered_of
 from backstop.journal.manifest import Names
 from backstop.printing import shown_name
 
 __all__ = ["Vocabulary"]
 
-_HOUSE = {WORLD: "outside world", REMAINDER: "remainder", UNCOVERED: "uncovered", FEES: "trading fees"}
+_HOUSE = {WORLD: "outside world", REMAINDER: "remainder", FEES: "trading fees"}
 #: Market groups by the ledger account of their fund.
 _FUNDS = {fund_of(group): group for group in range(GROUPS_MAX)}
+#: Market groups by the ledger account of what nobody paid of their losses.
+_UNCOVERED = {uncovered_of(group): group for group in range(GROUPS_MAX)}
 _HOUSE_OF_MARKET = ("clearing", "outside traders", "error inventory")
 
 
@@ -33,6 +35,9 @@ class Vocabulary:
             return _HOUSE[number]
         if number in _FUNDS:
             return self.fund(_FUNDS[number])
+        if number in _UNCOVERED:
+            group = _UNCOVERED[number]
+            return "uncovered" if len(self.venue.groups) == 1 and group == 0 else f"uncovered of {self.group(group)}"
         found = house_of_market(number)
         return "nobody" if found is None else f"{_HOUSE_OF_MARKET[found[1]]} of {self.market(found[0])}"
 
