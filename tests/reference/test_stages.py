@@ -85,29 +85,32 @@ def test_netting_leaves_a_solvent_rest_to_the_waterfall() -> None:
 
 
 def test_owner_cap_counts_all_accounts_until_a_window_without_payment() -> None:
-    """Of at most 60: account 0 gets 50, account 1 of the same owner 10 and 40 stay unpaid; another
-    owner gets its 30.
+    """Of at most 60: account 0 gets 50, account 1 of the same owner 10 and 40 stay uncovered;
+    another owner gets its 30.
+
+    The fund pays arrears as far as all that it paid in a window stays within 60, the smallest cap:
+    20 of them when the 50 are over. For the owner they count, too.
     """
     window = 16 * SECOND
     desk = Desk(venue(FUND_ONLY, fund=FundsRules(window_ns=window, owner_loss_max=60)))
     desk.open(0, 0, owner=5)
     desk.open(0)
     desk.pay_in(FUND, 1_000)
-    paid = [(C.DEFICIT, FUND), (C.UNCOVERED, UNCOVERED)]
+    paid = [(C.DEFICIT, FUND), (C.UNCOVERED, UNCOVERED), (C.ARREARS, FUND)]
     assert postings(desk.charge(0, 50), *dict(paid)) == [(0, FUND, 50)]
     assert postings(desk.charge(1, 50), *dict(paid)) == [(1, FUND, 10), (1, UNCOVERED, 40)]
     last = desk.time_ns
     assert postings(desk.charge(2, 30), *dict(paid)) == [(2, FUND, 30)]
     # A payment of one atom less than a window ago, exactly a window ago: it counts. Longer ago: all
     # begins anew.
-    assert postings(desk.at(last + window).charge(0, 5), *dict(paid)) == [(0, UNCOVERED, 5)]
-    assert postings(desk.at(last + window + 1).charge(0, 100), *dict(paid)) == [(0, FUND, 60), (0, UNCOVERED, 40)]
-    assert desk.state.owner_paid(desk.state.owners[5]) == 60
+    assert postings(desk.at(last + window).charge(0, 5), *dict(paid)) == [(UNCOVERED, FUND, 20), (0, UNCOVERED, 5)]
+    assert postings(desk.at(last + window + 1).charge(0, 100), *dict(paid)) == [(0, FUND, 40), (0, UNCOVERED, 60)]
+    assert desk.state.owner_paid(desk.state.owners[5]) == 40
 
 
 def test_fund_that_paid_at_the_end_of_a_slot_waits_a_whole_window() -> None:
     """Slots of 1 s, window 16 s. 100 paid at 20.9 s leave 0 at 36.9 s, although a new tumbling
-    window began at 32 s; 100 at 37 s.
+    window began at 32 s; 100 at 37 s, the 44 left uncovered before all else.
     """
     rules = venue(FUND_ONLY, fund=FundsRules(window_ns=16 * SECOND))._replace(funds=(FundRules(loss_per_window_max=100),))
     desk = Desk(rules)
@@ -117,7 +120,8 @@ def test_fund_that_paid_at_the_end_of_a_slot_waits_a_whole_window() -> None:
     assert postings(desk.at(first).charge(0, 130), C.DEFICIT, C.UNCOVERED) == [(0, FUND, 100), (0, UNCOVERED, 30)]
     assert postings(desk.at(32 * SECOND).charge(1, 7), C.DEFICIT, C.UNCOVERED) == [(1, UNCOVERED, 7)]
     assert postings(desk.at(first + 16 * SECOND).charge(1, 7), C.DEFICIT, C.UNCOVERED) == [(1, UNCOVERED, 7)]
-    assert postings(desk.at(37 * SECOND).charge(2, 130), C.DEFICIT, C.UNCOVERED) == [(2, FUND, 100), (2, UNCOVERED, 30)]
+    effects = desk.at(37 * SECOND).charge(2, 130)
+    assert postings(effects, C.ARREARS, C.DEFICIT, C.UNCOVERED) == [(UNCOVERED, FUND, 44), (2, FUND, 56), (2, UNCOVERED, 74)]
 
 
 def test_window_counts_slots_one_by_one() -> None:
@@ -138,12 +142,12 @@ def test_window_counts_slots_one_by_one() -> None:
 
 
 def test_each_group_has_its_fund() -> None:
-    """A flat account of a default in both groups owes 50: group 0 has 30, group 1 pays the other
-    20, in that order.
+    """A flat account of a default in both groups owes 50, 25 in each: fund 0 has 20, and the 5 that
+    it lacks are group 0's. Fund 1 pays its own 25 and no more.
     """
     desk = Desk(venue(FUND_ONLY, groups=(0, 1)))
     desk.open(0)
-    desk.pay_in(fund_of(0), 30)
+    desk.pay_in(fund_of(0), 20)
     desk.pay_in(fund_of(1), 100)
     state = desk.state
     state.effects = []
@@ -151,9 +155,11 @@ def test_each_group_has_its_fund() -> None:
     state.positions[0] = {1: Position(closed_in_default=True), 0: Position(closed_in_default=True)}
     state.accounts[0].health, state.accounts[0].default_since = Health.INSOLVENT, state.now
     money_stages(state, 0)
-    assert postings(state.effects, C.DEFICIT) == [(0, fund_of(0), 30), (0, fund_of(1), 20)]
-    assert [state.paid(group) for group in range(2)] == [30, 20]
-    assert state.owner_paid(state.owner(0)) == 50
+    assert postings(state.effects, C.DEFICIT) == [(0, fund_of(0), 20), (0, fund_of(1), 25)]
+    assert postings(state.effects, C.UNCOVERED) == [(0, UNCOVERED, 5)]
+    assert [state.paid(group) for group in range(2)] == [20, 25]
+    assert [state.paid_for(market) for market in range(2)] == [20, 25]
+    assert state.owner_paid(state.owner(0)) == 45
 
 
 def test_support_comes_from_the_fund_of_the_markets_group() -> None:
@@ -633,10 +639,16 @@ def test_digest_changes_with_what_only_its_new_blocks_see(groups: tuple[int, ...
     seen.add(desk.reference.digest())
     state.accounts[0].claims[0] = 1
     seen.add(desk.reference.digest())
+    state.accounts[0].charge_market = 0
+    seen.add(desk.reference.digest())
+    state.funds[-1].arrears[state.pay_slot()] = 1
+    seen.add(desk.reference.digest())
+    state.markets[-1].paid[state.pay_slot()] = 1
+    seen.add(desk.reference.digest())
     state.owner(0).paid, state.owner(0).paid_ns = 1, state.now
     seen.add(desk.reference.digest())
     state.providers[0].failures = 1
     seen.add(desk.reference.digest())
     state.providers[0].commitments[-1][1] = Gauge(1, 0)
     seen.add(desk.reference.digest())
-    assert len(seen) == 6
+    assert len(seen) == 9
