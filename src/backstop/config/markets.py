@@ -93,6 +93,7 @@ def read_market(number: int, section: MarketSection, pieces: Pieces, parts: Part
     group = _group(read, parts)
     stops = _stops(read, pieces) if section.quantity_lot > 0 else {}
     cap = NO_CAP if section.ordered_notional_max is None else read.atoms("ordered_notional_max", section.ordered_notional_max)
+    loss_cap = NO_CAP if section.loss_per_window_max is None else read.atoms("loss_per_window_max", section.loss_per_window_max)
     if len(findings) > before or grid is None:
         return None
     factor, ticks_max, lots_max = grid
@@ -106,6 +107,7 @@ def read_market(number: int, section: MarketSection, pieces: Pieces, parts: Part
         slippage_tolerance_ppm=section.slippage_tolerance_ppm,
         volatility_ppm=section.volatility_ppm,
         ordered_notional_max=cap,
+        loss_per_window_max=loss_cap,
         group=group,
         **stops,
     )

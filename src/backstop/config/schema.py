@@ -510,6 +510,11 @@ class MarketSection(_Section):
         description="Most notional of this market ordered to the book in one cap interval.",
         json_schema_extra=_unit("asset"),
     )
+    loss_per_window_max: Number | None = Field(
+        default=None,
+        description="Most that the fund of its group pays for this market within any span of `window`.",
+        json_schema_extra=_unit("asset"),
+    )
     group: str | None = Field(default=None, description="Its market group; the first if left out.")
     tiers: Annotated[list[TierRow], Field(min_length=1, max_length=64)] = Field(description="Margin tiers, by floor.")
     breaker: MarketBreakerSection = Field(default_factory=MarketBreakerSection, description="Its own thresholds.")
