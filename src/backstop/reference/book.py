@@ -61,6 +61,9 @@ class Limit(NamedTuple):
     band_ticks: int | None = None
     #: None: an insolvent account's order, or one of disposal.
     zero_ticks: int | None = None
+    #: Where an insolvent account's order can fill most lots with what the fund can reserve. None:
+    #: another order.
+    chosen_ticks: int | None = None
 
     @property
     def book_ticks(self) -> int:
@@ -70,7 +73,7 @@ class Limit(NamedTuple):
     @property
     def ticks(self) -> int:
         """The strictest of all."""
-        return self._stricter(self.book_ticks, self.zero_ticks)
+        return self._stricter(self._stricter(self.book_ticks, self.zero_ticks), self.chosen_ticks)
 
     @property
     def is_banded(self) -> bool:
@@ -147,15 +150,24 @@ class Book(NamedTuple):
         tolerance = rules.slippage_tolerance_ppm if tolerance_ppm is None else tolerance_ppm
         return Limit(self.is_sell, self.contract.tolerated_ticks(tolerance, is_sell=self.is_sell), self._band_ticks())
 
+    def price_of(self, band: Band) -> int:
+        """Return the price of a band. Ticks; it may lie beyond what the market knows."""
+        return self.contract.offset_ticks(band.offset_ppm, is_sell=self.is_sell)
+
+    def reaches(self, limit_ticks: int, band: Band) -> bool:
+        """Return whether an order with this limit may take of a band."""
+        price = self.price_of(band)
+        return limit_ticks <= price if self.is_sell else limit_ticks >= price
+
+    def reached(self, limit_ticks: int) -> tuple[Band, ...]:
+        """Return the bands that an order with this limit may take of, those that are unknown
+        among them.
+        """
+        return tuple(band for band in self.bands if self.reaches(limit_ticks, band))
+
     def best_ticks(self) -> int | None:
         """Return the price of the best band that shows lots; None: none does."""
-        offset = next((band.offset_ppm for band in self.bands if band.lots > 0), None)
-        return None if offset is None else self.contract.offset_ticks(offset, is_sell=self.is_sell)
-
-    def reaches(self, limit_ticks: int) -> bool:
-        """Return whether an order with this limit would take of the best band that shows lots."""
-        best = self.best_ticks()
-        return best is not None and (limit_ticks <= best if self.is_sell else limit_ticks >= best)
+        return next((self.price_of(band) for band in self.bands if band.lots > 0), None)
 
     def _band_ticks(self) -> int | None:
         """Return the price whose mark would halt the market, where it is not on the other side of

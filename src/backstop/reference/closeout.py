@@ -8,7 +8,7 @@ from backstop.core.events import BookSide, Cause, EffectKind, error_inventory_of
 from backstop.reference.arithmetic import sign
 from backstop.reference.book import UNKNOWN_LOTS, Band, Book
 from backstop.reference.breakers import add_flow, effective_state
-from backstop.reference.closing import Cap, Caps, Closing, OrderTerms, settle
+from backstop.reference.closing import Cap, Caps, Closing, OrderTerms, Quote, settle
 from backstop.reference.margin import Portfolio, Standing
 from backstop.reference.records import Event
 from backstop.reference.state import DISPOSAL_ORDER, TAKEOVER_OFFER, Order, State
@@ -62,16 +62,16 @@ def closing_of(state: State, account: int, market: int, portfolio: Portfolio, ex
     )
 
 
-def place(state: State, account: int, closing: Closing, lots: int) -> None:
+def place(state: State, account: int, closing: Closing, quote: Quote) -> None:
     """Reserve what the order may need, and send it."""
     order = Order(
         id=state.next_order,
         account=account,
         market=closing.holding.market,
-        lots=-closing.holding.side * lots,
-        limit_ticks=closing.limit(lots).ticks,
-        zero_cash=closing.zero_cash(lots).cash,
-        reserved=closing.worst_support(lots),
+        lots=-closing.holding.side * quote.lots,
+        limit_ticks=quote.limit.ticks,
+        zero_cash=closing.zero_cash(quote.lots).cash,
+        reserved=quote.worst,
     )
     send(state, order)
 
@@ -110,16 +110,13 @@ def place_orders(state: State, account: int) -> str:
         if state.place_held():
             outcomes.add(BUSY)
             break
-        lots = closing.supported(closing.lots())
-        if lots == 0:
-            outcomes.add(BUSY if closing.may_be_supported_later else NOTHING)
+        quote = closing.quote()
+        if quote.lots == 0:
+            outcomes.add(BUSY if closing.may_leave_later else NOTHING)
             continue
-        if closing.is_solvent and state.now >= state.deadline(account) and not closing.is_reached(lots):
-            outcomes.add(NOTHING)
-            continue
-        expected = closing.expected_after(lots)
+        expected = closing.expected_after(quote.lots)
         is_last = closing.restoring() is not None
-        place(state, account, closing, lots)
+        place(state, account, closing, quote)
         outcomes.add(PLACED)
         if is_last:
             break
@@ -211,7 +208,12 @@ def order_done(state: State, event: Event) -> None:
 
 
 def forget_depth(state: State, order: Order) -> None:
-    """What the order did not fill says that the visible side was believed wrongly."""
-    if order.remaining:
-        depth = state.markets[order.market].depth[book_side(order.lots)]
-        depth[:] = [UNKNOWN_LOTS] * len(depth)
+    """What the order did not fill says that what its limit reaches was believed wrongly."""
+    if not order.remaining:
+        return
+    depth = state.markets[order.market].depth[book_side(order.lots)]
+    contract, is_sell = state.contract(order.market), order.lots < 0
+    for band, offset in enumerate(contract.rules.band_offset_ppm):
+        price = contract.offset_ticks(offset, is_sell=is_sell)
+        if order.limit_ticks <= price if is_sell else order.limit_ticks >= price:
+            depth[band] = UNKNOWN_LOTS

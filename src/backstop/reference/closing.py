@@ -17,7 +17,19 @@ from backstop.reference.book import Book, Limit, Slice
 from backstop.reference.funds import FundView
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing, ZeroCash
 
-__all__ = ["Cap", "Caps", "Closing", "Cost", "OrderBound", "OrderTerms", "Settlement", "SizeBound", "settle", "waits_for_book"]
+__all__ = [
+    "Cap",
+    "Caps",
+    "Closing",
+    "Cost",
+    "OrderBound",
+    "OrderTerms",
+    "Quote",
+    "Settlement",
+    "SizeBound",
+    "settle",
+    "waits_for_book",
+]
 
 
 class Cap(NamedTuple):
@@ -69,6 +81,14 @@ class OrderBound(NamedTuple):
 
     bound: SizeBound
     lots: int
+
+
+class Quote(NamedTuple):
+    """Lots that an order may have, at which limit, and what the fund reserves for it. Atoms."""
+
+    lots: int
+    limit: Limit
+    worst: int = 0
 
 
 @dataclass(frozen=True)
@@ -146,13 +166,6 @@ class Closing:
         """Return the lots of the order, the fund apart."""
         return min(self.wanted(), self.cap())
 
-    def supported(self, lots: int) -> int:
-        """Return the most of these lots whose worst case the fund can promise."""
-        budget = self.fund.budget
-        if self.worst_support(lots) <= budget:
-            return lots
-        return largest_that(lambda fewer: self.worst_support(fewer) <= budget, 0, lots)
-
     def binding(self, lots: int) -> SizeBound:
         """Return what decided that an order has so many lots."""
         if lots < self.lots():
@@ -207,36 +220,78 @@ class Closing:
         """Return the zero cash of so many lots."""
         return self.portfolio.zero_cash(self.holding.market, lots)
 
-    def limit(self, lots: int) -> Limit:
-        """Return the limit of an order; no order of a solvent account goes beyond the zero
-        price.
+    def quote(self) -> Quote:
+        """Return the order that may leave; one of no lots where none may."""
+        return self._solvent_quote() if self.is_solvent else self._insolvent_quote()
+
+    def _solvent_quote(self) -> Quote:
+        """At most to the zero price, and not where no band that shows lots would take it."""
+        lots = self.lots()
+        limit = self.book.limit()._replace(zero_ticks=self._zero_ticks(lots))
+        shows = any(band.lots > 0 for band in self.book.reached(limit.ticks))
+        return Quote(lots if shows else 0, limit)
+
+    def _insolvent_quote(self) -> Quote:
+        """At the price at which most lots can fill with what the fund can reserve; ties: the
+        better price.
         """
-        limit = self.book.limit()
-        if not self.is_solvent:
-            return limit
-        return limit._replace(zero_ticks=self.holding.contract.ticks_for(-self.holding.side * lots, self.zero_cash(lots).cash))
+        wanted, budget = self.lots(), self.fund.budget
+        best = Quote(0, self.book.limit())
+        for limit in self.candidates(wanted):
+            reached = self.book.reached(limit.ticks)
+            lots = self._supported(min(wanted, sum(max(0, band.lots) for band in reached)), limit.ticks, budget)
+            if lots > best.lots:
+                best = Quote(lots, limit, self.worst_support(lots, limit.ticks))
+        return best
 
-    def cash_at_limit(self, lots: int) -> int:
+    def candidates(self, lots: int) -> list[Limit]:
+        """Return the limits among which an insolvent account's order chooses: the zero price, then
+        the bands that show lots.
+        """
+        prices = [self._zero_ticks(lots), *(self.book.price_of(band) for band in self.book.bands if band.lots > 0)]
+        return [self.book.limit()._replace(chosen_ticks=price) for price in prices]
+
+    def _supported(self, lots: int, limit_ticks: int, budget: int) -> int:
+        """The most of these lots whose worst case at the limit is within the budget."""
+        if lots == 0 or self.worst_support(lots, limit_ticks) <= budget:
+            return lots
+        return largest_that(lambda fewer: self.worst_support(fewer, limit_ticks) <= budget, 0, lots)
+
+    def _zero_ticks(self, lots: int) -> int:
+        """Zero price of so many lots."""
+        return self.holding.contract.ticks_for(-self.holding.side * lots, self.zero_cash(lots).cash)
+
+    def cash_at(self, lots: int, limit_ticks: int) -> int:
         """Return the cash of an order that is filled at its limit."""
-        return self.holding.contract.cash_of(-self.holding.side * lots, self.limit(lots).ticks)
+        return self.holding.contract.cash_of(-self.holding.side * lots, limit_ticks)
 
-    def worst_support(self, lots: int) -> int:
+    def worst_support(self, lots: int, limit_ticks: int) -> int:
         """Return what the fund may have to add if all is filled at the limit, in any number of
         fills: an atom for each but one.
         """
         if self.is_solvent:
             return 0
-        gap = self.zero_cash(lots).cash - self.cash_at_limit(lots)
+        gap = self.zero_cash(lots).cash - self.cash_at(lots, limit_ticks)
         return gap + lots - 1 if gap > 0 else 0
 
-    @property
-    def may_be_supported_later(self) -> bool:
-        """The fund could promise a lot's worst case if nothing were reserved."""
-        return self.worst_support(1) <= self.fund.budget + self.fund.reserved
+    def least_worst(self) -> int | None:
+        """Return the least that the fund would have to reserve for a lot at the price of a band
+        that shows lots or is unknown; None: there is no such band.
+        """
+        bands = [band for band in self.book.bands if band.lots]
+        limits = [self.book.limit()._replace(chosen_ticks=self.book.price_of(band)).ticks for band in bands]
+        return min((self.worst_support(1, ticks) for ticks in limits), default=None)
 
-    def is_reached(self, lots: int) -> bool:
-        """Return whether the best visible band would take of an order of so many lots."""
-        return self.book.reaches(self.limit(lots).ticks)
+    @property
+    def may_leave_later(self) -> bool:
+        """No order leaves now, but one may: an unknown band may take it, or reserved money is
+        freed.
+        """
+        if self.is_solvent:
+            limit = self._solvent_quote().limit
+            return any(band.lots < 0 for band in self.book.reached(limit.ticks))
+        least = self.least_worst()
+        return least is not None and least <= self.fund.budget + self.fund.reserved
 
     def order_key(self) -> tuple[bool, Fraction, int, int]:
         """Return the place in the plan: the maintenance margin released per expected cost, the most
