@@ -10,7 +10,7 @@ from backstop.compiled import inlined, kernel, unit
 from backstop.core.events import NONE
 from backstop.core.outbox import emit_cancel, emit_reserve
 from backstop.core.state import CLOSING_ORDER, OWNER_RESERVED, TAKEOVER_OFFER, UNKNOWN_DEPTH, State
-from backstop.core.units import mul_div_floor
+from backstop.core.units import mul_div_ceil, mul_div_floor
 
 __all__ = [
     "cancel_excess",
@@ -19,15 +19,18 @@ __all__ = [
     "close_order",
     "forget_depth",
     "forget_unanswered",
+    "is_band_reached",
     "is_place_free",
     "open_order",
     "order_side",
     "pending_lots",
+    "price_of_band",
     "remaining_lots",
     "reserve",
 ]
 
 _SECOND_NS = 1_000_000_000
+_PPM = 1_000_000
 
 
 @inlined
@@ -137,14 +140,31 @@ def close_order(state: State, slot: int) -> None:
 
 
 @kernel
+def price_of_band(state: State, market: int, is_sell: bool, offset_ppm: int) -> int:
+    """Return the price of the book at an offset from the mark. Ticks; it may lie beyond what the
+    market knows.
+    """
+    mark = state.markets[market].mark_ticks
+    return mul_div_floor(mark, _PPM - offset_ppm, _PPM) if is_sell else mul_div_ceil(mark, _PPM + offset_ppm, _PPM)
+
+
+@kernel
+def is_band_reached(state: State, market: int, is_sell: bool, offset_ppm: int, limit_ticks: int) -> bool:
+    """Return whether a limit allows the price of the band at an offset from the mark."""
+    price = price_of_band(state, market, is_sell, offset_ppm)
+    return limit_ticks <= price if is_sell else limit_ticks >= price
+
+
+@kernel
 def forget_depth(state: State, slot: int) -> None:
-    """Make the side that an order takes unknown: it left lots unfilled, so that what was visible
-    was believed wrongly.
+    """Make the bands unknown that the limit of an order reaches: it left lots unfilled, so that
+    what was visible there was believed wrongly.
     """
     order = state.orders[slot]
-    side = order_side(order.lots)
-    for band in range(state.markets[order.market].band_count):
-        state.markets[order.market].depth_lots[side, band] = UNKNOWN_DEPTH
+    row, side = state.markets[order.market], order_side(order.lots)
+    for band in range(row.band_count):
+        if is_band_reached(state, order.market, order.lots < 0, row.band_offset_ppm[band], order.limit_ticks):
+            row.depth_lots[side, band] = UNKNOWN_DEPTH
 
 
 @kernel

@@ -12,7 +12,7 @@ from backstop.core.breakers import band_ticks, effective_state
 from backstop.core.contracts import cash_of, closing, lots_reaching, lots_within, notional_at_mark
 from backstop.core.events import NONE, BreakerState, Health
 from backstop.core.margin import assess, margin_after, released_margin, restores, zero_cash, zero_price_ticks
-from backstop.core.orders import is_place_free, open_order, order_side, reserve
+from backstop.core.orders import is_band_reached, is_place_free, open_order, order_side, price_of_band, reserve
 from backstop.core.outbox import emit_order
 from backstop.core.search import largest_that, least_that
 from backstop.core.stages import Outcome
@@ -183,63 +183,117 @@ def _limit_at_tolerance(state: State, market: int, is_sell: bool) -> int:
 
 
 @kernel
-def _worst_support(state: State, position: int, lots: int, equity: int, maintenance: int) -> int:
+def _worst_support(state: State, position: int, lots: int, limit_ticks: int, equity: int, maintenance: int) -> int:
     """Return what the fund may have to pay if an order of ``lots`` fills at its limit, in any
     number of parts.
     """
     row = state.positions[position]
-    limit = _limit_at_tolerance(state, row.market, row.lots > 0)
-    at_limit = cash_of(state, row.market, closing(row.lots, lots), limit)
+    at_limit = cash_of(state, row.market, closing(row.lots, lots), limit_ticks)
     return worst_support(zero_cash(state, position, lots, equity, maintenance) - at_limit, lots - 1)
 
 
 @kernel
-def _is_supported(state: State, lots: int, terms: tuple[int, int, int, int]) -> bool:
+def _is_supported(state: State, lots: int, terms: tuple[int, int, int, int, int]) -> bool:
     """Return whether a fund can reserve the worst case of an order of ``lots``."""
-    position, available, equity, maintenance = terms
-    return _worst_support(state, position, lots, equity, maintenance) <= available
+    position, limit_ticks, available, equity, maintenance = terms
+    return _worst_support(state, position, lots, limit_ticks, equity, maintenance) <= available
+
+
+@inlined
+def _stricter(is_sell: bool, ticks: int, other_ticks: int) -> int:
+    """Return the limit that allows less."""
+    return max(ticks, other_ticks) if is_sell else min(ticks, other_ticks)
 
 
 @kernel
-def _is_reached(state: State, position: int, limit_ticks: int) -> bool:
-    """Return whether the best band that shows lots would take an order of a position with this
-    limit.
+def _reached_lots(state: State, market: int, is_sell: bool, limit_ticks: int) -> tuple[int, bool]:
+    """Return the visible lots within the tolerance that a limit reaches, and whether it reaches an
+    unknown band there.
+    """
+    row, side = state.markets[market], 0 if is_sell else 1
+    lots, is_unknown = 0, False
+    for band in range(row.band_count):
+        offset = row.band_offset_ppm[band]
+        if offset <= row.slippage_tolerance_ppm and is_band_reached(state, market, is_sell, offset, limit_ticks):
+            visible = row.depth_lots[side, band]
+            lots += max(0, visible)
+            is_unknown |= visible == UNKNOWN_DEPTH
+    return lots, is_unknown
+
+
+@kernel
+def _zero_ticks(state: State, position: int, lots: int, equity: int, maintenance: int) -> int:
+    """Return the zero price of closing ``lots`` of a position."""
+    row = state.positions[position]
+    return zero_price_ticks(state, row.market, row.lots > 0, lots, zero_cash(state, position, lots, equity, maintenance))
+
+
+@kernel
+def _lots_at(state: State, position: int, limit_ticks: int, wanted: int, available: int, equity: int, maintenance: int) -> int:
+    """Return the most of an insolvent account's lots that can fill at a limit with what the fund
+    can reserve.
     """
     row = state.positions[position]
+    reached, _ = _reached_lots(state, row.market, row.lots > 0, limit_ticks)
+    most = min(wanted, reached)
+    if most == 0:
+        return 0
+    return largest_that(_is_supported, state, (position, limit_ticks, available, equity, maintenance), most)
+
+
+@kernel
+def _best_limit(state: State, position: int, wanted: int, available: int, equity: int, maintenance: int) -> tuple[int, int]:
+    """Return (lots, limit) at which most lots of an insolvent account can fill; no lots where none
+    can.
+
+    The zero price is tried first, then the bands that show lots, the best first: so of two limits
+    with as many lots the better one is taken.
+    """
+    row = state.positions[position]
+    is_sell = row.lots > 0
     market, side = state.markets[row.market], book_side(row.lots)
+    book_ticks = _limit_at_tolerance(state, row.market, is_sell)
+    best_ticks = _stricter(is_sell, book_ticks, _zero_ticks(state, position, wanted, equity, maintenance))
+    best = _lots_at(state, position, best_ticks, wanted, available, equity, maintenance)
     for band in range(market.band_count):
-        if market.depth_lots[side, band] > 0:
-            offset = market.band_offset_ppm[band]
-            if row.lots > 0:
-                return limit_ticks <= mul_div_floor(market.mark_ticks, _PPM - offset, _PPM)
-            return limit_ticks >= mul_div_ceil(market.mark_ticks, _PPM + offset, _PPM)
+        offset = market.band_offset_ppm[band]
+        if offset <= market.slippage_tolerance_ppm and market.depth_lots[side, band] > 0 and best < wanted:
+            ticks = _stricter(is_sell, book_ticks, price_of_band(state, row.market, is_sell, offset))
+            lots = _lots_at(state, position, ticks, wanted, available, equity, maintenance)
+            if lots > best:
+                best, best_ticks = lots, ticks
+    return best, best_ticks
+
+
+@kernel
+def _may_leave_later(state: State, position: int, promised: int, equity: int, maintenance: int) -> bool:
+    """Return whether a lot of an insolvent account could leave if no money were reserved: at the
+    price of a band that shows lots or is unknown.
+
+    ``promised`` is what is available and what is reserved, together.
+    """
+    row = state.positions[position]
+    is_sell = row.lots > 0
+    market, side = state.markets[row.market], book_side(row.lots)
+    book_ticks = _limit_at_tolerance(state, row.market, is_sell)
+    for band in range(market.band_count):
+        offset = market.band_offset_ppm[band]
+        if offset <= market.slippage_tolerance_ppm and market.depth_lots[side, band] != 0:
+            ticks = _stricter(is_sell, book_ticks, price_of_band(state, row.market, is_sell, offset))
+            if _worst_support(state, position, 1, ticks, equity, maintenance) <= promised:
+                return True
     return False
 
 
 @kernel
-def _limit_ticks(state: State, position: int, lots: int, equity: int, maintenance: int) -> int:
-    """Return the limit of an order: the tolerance, and for a solvent account at least its zero
-    price.
-    """
-    row = state.positions[position]
-    is_sell = row.lots > 0
-    limit = _limit_at_tolerance(state, row.market, is_sell)
-    if equity < 0:
-        return limit
-    zero = zero_price_ticks(state, row.market, is_sell, lots, zero_cash(state, position, lots, equity, maintenance))
-    return max(limit, zero) if is_sell else min(limit, zero)
-
-
-@kernel
-def _place_order(state: State, position: int, lots: int, equity: int, maintenance: int) -> None:
+def _place_order(state: State, position: int, lots: int, limit: int, equity: int, maintenance: int) -> None:
     """Send a closing order of ``lots`` (> 0), reserve its worst case first, and count it against
     the caps.
     """
     row = state.positions[position]
     is_sell = row.lots > 0
     cash = zero_cash(state, position, lots, equity, maintenance)
-    limit = _limit_ticks(state, position, lots, equity, maintenance)
-    worst = _worst_support(state, position, lots, equity, maintenance) if equity < 0 else 0
+    worst = _worst_support(state, position, lots, limit, equity, maintenance) if equity < 0 else 0
     slot = open_order(state, position, CLOSING_ORDER, -lots if is_sell else lots, limit, cash)
     reserve(state, slot, worst)
     order = state.orders[slot]
@@ -325,16 +379,35 @@ def _take_best(state: State, found: int) -> int:
 
 
 @kernel
-def _plan_orders(state: State, turn: int, account: int, equity: int, maintenance: int) -> int:
+def _quote(state: State, position: int, wanted: int, equity: int, maintenance: int) -> tuple[int, int, bool]:
+    """Return (lots, limit, busy) of the order that may leave for a position.
+
+    Of no lots where none may; ``busy`` says whether one may leave later.
+    """
+    row = state.positions[position]
+    is_sell = row.lots > 0
+    if equity >= 0:
+        limit = _stricter(
+            is_sell, _limit_at_tolerance(state, row.market, is_sell), _zero_ticks(state, position, wanted, equity, maintenance)
+        )
+        reached, is_unknown = _reached_lots(state, row.market, is_sell, limit)
+        return (wanted if reached > 0 else 0), limit, is_unknown
+    available = available_for_orders(state, row.account, row.market)
+    lots, limit = _best_limit(state, position, wanted, available, equity, maintenance)
+    if lots > 0:
+        return lots, limit, False
+    promised = available + state.funds[state.markets[row.market].group].reserved
+    return 0, limit, _may_leave_later(state, position, promised, equity, maintenance)
+
+
+@kernel
+def _plan_orders(state: State, account: int, equity: int, maintenance: int) -> int:
     """Plan and send the orders of one slice of an account in default; return the outcome."""
     rules = state.rules[0]
     solvent = equity >= 0
     fee_ppm = rules.fee_ppm if solvent else 0
     found, busy = _weigh_positions(state, account, fee_ppm, maintenance)
     expected_equity, expected_maintenance = equity, maintenance
-    # From the deadline on, nothing more leaves that the visible book would not take: the next
-    # stages have their turn.
-    is_late = state.engine[0].now_ns >= state.accounts[account].default_since_ns + state.stages[turn].deadline_ns
     ordered = False
     for _ in range(found):
         best = _take_best(state, found)
@@ -356,18 +429,11 @@ def _plan_orders(state: State, turn: int, account: int, equity: int, maintenance
         if not is_place_free(state):
             busy = True
             break
-        if not solvent:
-            available = available_for_orders(state, account, row.market)
-            fits = largest_that(_is_supported, state, (position, available, equity, maintenance), lots)
-            if fits == 0:
-                one = _worst_support(state, position, 1, equity, maintenance)
-                if one <= available + state.funds[state.markets[row.market].group].reserved:
-                    busy = True
-                continue
-            lots = fits
-        elif is_late and not _is_reached(state, position, _limit_ticks(state, position, lots, equity, maintenance)):
+        lots, limit, is_busy = _quote(state, position, lots, equity, maintenance)
+        if lots == 0:
+            busy |= is_busy
             continue
-        _place_order(state, position, lots, equity, maintenance)
+        _place_order(state, position, lots, limit, equity, maintenance)
         ordered = True
         expected_equity -= _cost_atoms(state, row.market, book_side(row.lots), lots, fee_ppm)
         expected_maintenance = margin_after(state, position, closing(row.lots, lots), expected_maintenance)
@@ -391,7 +457,7 @@ def _close_account(state: State, turn: int, account: int) -> int:
         wait_until(state, account, head.next_slice_ns)
         return Outcome.WAIT
     equity, maintenance = assess(state, account)
-    plan = _plan_orders(state, turn, account, equity, maintenance)
+    plan = _plan_orders(state, account, equity, maintenance)
     if plan == _ORDERED:
         head.next_slice_ns = now + state.stages[turn].interval_ns
         wait_until(state, account, now + state.stages[turn].answer_timeout_ns)
