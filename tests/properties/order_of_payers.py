@@ -288,9 +288,11 @@ def _capacity(moment: Moment, account: int, market: int) -> str:
         return "its depth is unknown"
     if closing.slice.whole == 0:
         return ""
-    if closing.cap() <= 0 or closing.is_solvent:
+    if closing.cap() <= 0:
         return f"{closing.slice}, bounds {closing.bounds()}"
-    return f"one lot needs {closing.worst_support(1)}, the fund has {closing.fund}" if closing.may_be_supported_later else ""
+    if closing.quote().lots:
+        return f"an order could leave: {closing.quote()}"
+    return f"an order may leave later: the fund has {closing.fund}" if closing.may_leave_later else ""
 
 
 def _closing(moment: Moment, account: int, market: int) -> Closing:

@@ -12,6 +12,7 @@ from backstop.core.kinds import CancelEffect, OrderEffect, OrderFillEvent
 from backstop.explain.closing import BINDING, caps_text, depth_text, slice_text, zero_text
 from backstop.explain.fact import Fact, percent
 from backstop.explain.scene import Plan, Scene
+from backstop.reference.book import Limit
 from backstop.reference.closing import Closing, OrderTerms, Settlement, settle
 
 __all__ = ["add_order", "add_settled"]
@@ -123,7 +124,7 @@ def _restored_lines(scene: Scene, closing: Closing, lots: int) -> list[str]:
 def _limit_lines(scene: Scene, fact: Fact, closing: Closing) -> list[str]:
     order, words = OrderEffect(scene.row), scene.speaker
     market, lots = order.market, abs(order.lots)
-    limit = closing.limit(lots)
+    limit = _limit_of(closing, order)
     allowed = percent(scene.rules.markets[market].slippage_tolerance_ppm)
     lines = [f"limit: tolerance {allowed} from mark allows {words.price(market, limit.tolerance_ticks)}"]
     if limit.is_banded:
@@ -134,13 +135,32 @@ def _limit_lines(scene: Scene, fact: Fact, closing: Closing) -> list[str]:
         lines.append(f"  {zero_text(scene, closing.portfolio, market, lots)}")
         lines.append(f"  zero price {zero}: zero cash by lot; filled there, equity over maintenance margin stays as it is")
     else:
-        worst = closing.worst_support(lots)
-        fact.check("reserved", order.reserved, worst)
-        lines.append(f"  insolvent: {zero_text(scene, closing.portfolio, market, lots)}")
-        rounding, at_limit = f"{lots - 1:,} atoms for rounding", words.cash(closing.cash_at_limit(lots))
-        lines.append(f"  the fund reserves {words.cash(worst)}: that less cash at the limit {at_limit}, and {rounding}")
+        lines += _chosen_lines(scene, fact, closing, limit)
     fact.check("limit", order.limit_ticks, limit.ticks)
     return [*lines, f"  the strictest is {words.price(market, limit.ticks)}"]
+
+
+def _limit_of(closing: Closing, order: OrderEffect) -> Limit:
+    """Return the limit of an order: an insolvent account's is the candidate that it left with."""
+    if closing.is_solvent:
+        return closing.quote().limit
+    limits = closing.candidates(abs(order.lots))
+    return next((limit for limit in limits if limit.ticks == order.limit_ticks), closing.quote().limit)
+
+
+def _chosen_lines(scene: Scene, fact: Fact, closing: Closing, limit: Limit) -> list[str]:
+    """Say why an insolvent account's order has its limit, and what the fund reserves for it."""
+    order, words = OrderEffect(scene.row), scene.speaker
+    market, lots = order.market, abs(order.lots)
+    worst, at_limit = closing.worst_support(lots, limit.ticks), closing.cash_at(lots, limit.ticks)
+    fact.check("reserved", order.reserved, worst)
+    reached = words.lots(market, sum(max(0, band.lots) for band in closing.book.reached(limit.ticks)))
+    return [
+        f"  insolvent: {zero_text(scene, closing.portfolio, market, lots)}",
+        f"  of the visible bands and the zero price, {words.price(market, limit.ticks)} is where most lots can fill with"
+        f" what the fund can reserve: {reached} are visible to there",
+        f"  the fund reserves {words.cash(worst)}: that less cash at the limit {words.cash(at_limit)}, and {lots - 1:,} atoms for rounding",
+    ]
 
 
 def add_settled(scene: Scene, fact: Fact) -> None:

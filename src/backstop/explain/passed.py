@@ -177,7 +177,7 @@ def _closeout_stop(scene: Scene, plan: Plan, market: int) -> Stop:
     if _is_full(scene):
         return Stop("closeout", "no_place", "the engine has no place for another order now", is_busy=True, values=values)
     lots = closing.lots() if closing.is_solvent else closing.cap()
-    why = _unreached(scene, closing, lots) if closing.is_solvent else _unsupported(scene, closing)
+    why = None if closing.quote().lots else _unreached(scene, closing) if closing.is_solvent else _unsupported(scene, closing)
     return why or Stop("closeout", "open", "nothing stops an order any more: it waits for its turn", lots=lots)
 
 
@@ -193,30 +193,25 @@ def _is_full(scene: Scene) -> bool:
     return int(order.id) == earlier and bool(order.is_open)
 
 
-def _unsupported(scene: Scene, closing: Closing) -> Stop | None:
-    """Return why the fund cannot reserve what closing some of an insolvent account's lots may cost;
-    None: it can.
+def _unsupported(scene: Scene, closing: Closing) -> Stop:
+    """Return why the fund cannot reserve what closing some of an insolvent account's lots may
+    cost.
     """
-    if closing.supported(closing.lots()):
-        return None
-    one, market = closing.worst_support(1), closing.holding.market
+    one, market = closing.least_worst() or 0, closing.holding.market
     lot = scene.speaker.lots(market, 1)
     says = f"insolvent: an order of {lot} may cost the fund {scene.speaker.cash(one)}; {support_text(scene, market, closing.fund)}"
     values = {"needed_atoms": one, "available_atoms": closing.fund.budget}
-    return Stop("closeout", "fund", says, is_busy=closing.may_be_supported_later, values=values)
+    return Stop("closeout", "fund", says, is_busy=closing.may_leave_later, values=values)
 
 
-def _unreached(scene: Scene, closing: Closing, lots: int) -> Stop | None:
-    """Return that the visible book would not take a late order of a solvent account within its
-    limit; None: it would.
-    """
-    if scene.now_ns < scene.deadline_ns or closing.is_reached(lots):
-        return None
-    best, limit, words, market = closing.book.best_ticks(), closing.limit(lots).ticks, scene.speaker, closing.holding.market
+def _unreached(scene: Scene, closing: Closing) -> Stop:
+    """Return that no visible band would take an order of a solvent account within its limit."""
+    best, limit, words, market = closing.book.best_ticks(), closing.quote().limit.ticks, scene.speaker, closing.holding.market
+    is_busy = closing.may_leave_later
     if best is None:
-        return Stop("closeout", "not_reached", "nothing is visible", values={})
+        return Stop("closeout", "not_reached", "nothing is visible", is_busy=is_busy)
     says = f"the best that is visible is {words.price(market, best)}, its limit {words.price(market, limit)}: no order would fill"
-    return Stop("closeout", "not_reached", says, values={"best_ticks": best, "limit_ticks": limit})
+    return Stop("closeout", "not_reached", says, is_busy=is_busy, values={"best_ticks": best, "limit_ticks": limit})
 
 
 # -- takeover

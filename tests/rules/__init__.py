@@ -1,0 +1,1 @@
+"""The rules by worked cases: engine, reference and every invariant at each event."""
