@@ -59,6 +59,24 @@ class Case(NamedTuple):
         maintenance = Contract(self.market, self.mark).margin_of(self.notional - lots * self.mark)
         return self.equity - self.cost(lots) - ceil_div(maintenance * (PPM + self.rules.levels.exit_buffer_ppm), PPM)
 
+    def is_reached(self, lots: int) -> bool:
+        """Return whether a band that shows lots takes an order at the zero price of so many lots,
+        or at the tolerance.
+        """
+        contract = Contract(self.market, self.mark)
+        whole = contract.margin_of(self.notional)
+        lost = self.equity * (whole - contract.margin_of(self.notional - lots * self.mark)) // whole
+        is_sell = self.lots > 0
+        if is_sell:
+            limit = max(ceil_div(lots * self.mark - lost, lots), ceil_div(self.mark * 98, 100))
+        else:
+            limit = min((lots * self.mark + lost) // lots, self.mark * 102 // 100)
+        for depth, offset in zip(self.depth, BANDS, strict=True):
+            price = self.mark * (PPM - offset) // PPM if is_sell else ceil_div(self.mark * (PPM + offset), PPM)
+            if depth > 0 and offset <= self.market.slippage_tolerance_ppm and (price >= limit if is_sell else price <= limit):
+                return True
+        return False
+
 
 def make_case(seed: int) -> Case:
     """Return a random case whose account is below maintenance and not below zero."""
@@ -88,7 +106,7 @@ def test_solver_finds_the_least_that_restores(block: int) -> None:
     """Every smaller number fails; where none restores all is ordered; the slice bounds what
     leaves.
     """
-    least_found = none_found = 0
+    least_found = none_found = unreached = 0
     for seed in range(block * 250, block * 250 + 250):
         case = make_case(seed)
         _, effects = place(case)
@@ -98,14 +116,19 @@ def test_solver_finds_the_least_that_restores(block: int) -> None:
         if visible == 0:
             assert orders == []
             continue
-        (order,) = orders
         good = [lots for lots in range(1, whole + 1) if case.restores(lots) >= 0]
         wanted = good[0] if good else whole
+        if not case.is_reached(min(wanted, visible)):
+            assert orders == [], f"seed {seed}: {case}"
+            unreached += 1
+            continue
+        (order,) = orders
         assert order.lots == -min(wanted, visible) * (1 if case.lots > 0 else -1), f"seed {seed}: {case}"
         least_found += bool(good) and good[0] < whole
         none_found += not good
     assert least_found > 20
     assert none_found > 5
+    assert unreached > 0
 
 
 def test_solvent_order_never_leaves_beyond_the_zero_price_and_reserves_nothing() -> None:

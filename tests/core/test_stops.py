@@ -161,10 +161,10 @@ def test_a_fall_halts_and_closing_waits() -> None:
 
 
 def in_distress(market: dict[str, int]) -> tuple[Desk, list[Effect]]:
-    """Return a desk whose account 0 must close 9 of 10 lots after a fall of 19 %, with 12 lots to
+    """Return a desk whose account 0 must close 8 of 10 lots after a fall of 19 %, with 12 lots to
     be had, and what that brought.
     """
-    desk = make_desk(market, markets=2, breakers=BreakerRules(flow_halt=600))
+    desk = make_desk({"band_offset_ppm": (0,)} | market, markets=2, breakers=BreakerRules(flow_halt=600))
     desk.open(200)
     desk.trade(0, 10, 100)
     desk.send(K.DEPTH, market=0, lots=12)
@@ -173,7 +173,7 @@ def in_distress(market: dict[str, int]) -> tuple[Desk, list[Effect]]:
 
 def test_closing_slices_are_smaller_while_throttled() -> None:
     placed = [[effect.lots for effect in only(in_distress(market)[1], F.ORDER)] for market in ({}, JUMPY)]
-    assert placed == [[-9], [-3]]
+    assert placed == [[-8], [-3]]
 
 
 def test_liquidations_throttle_the_market_and_halt_the_venue() -> None:

@@ -599,7 +599,7 @@ def test_order_stays_inside_the_band_that_would_halt_the_market() -> None:
     """
     for halt_ppm, limits in ((165_000, [84]), (500_000, [83])):
         rules = venue((Stage.CLOSEOUT, Stage.TEAR_UP))
-        market = rules.markets[0]._replace(price_halt_ppm=halt_ppm, price_exit_ppm=1)
+        market = rules.markets[0]._replace(price_halt_ppm=halt_ppm, price_exit_ppm=1, band_offset_ppm=(0,))
         desk = Desk(rules._replace(markets=(market,)))
         desk.open(200)
         desk.trade(0, 10, 100)
@@ -613,7 +613,8 @@ def test_slices_are_smaller_in_a_throttled_market_and_none_leave_in_a_halted_one
     HALTED: nothing until the deadline of 30 s, then the next stage.
     """
     for code, lots in ((Operator.THROTTLE, [-2]), (Operator.HALT, [])):
-        desk = Desk(venue((Stage.CLOSEOUT, Stage.TEAR_UP))._replace(breakers=BreakerRules(throttle_share_ppm=250_000)))
+        rules = venue((Stage.CLOSEOUT, Stage.TEAR_UP))._replace(breakers=BreakerRules(throttle_share_ppm=250_000))
+        desk = Desk(rules._replace(markets=(rules.markets[0]._replace(band_offset_ppm=(0,)),)))
         desk.open(100)
         desk.trade(0, 10, 100)
         desk.send(K.DEPTH, market=0, lots=8)
