@@ -127,7 +127,7 @@ def test_solver_finds_the_least_that_restores(block: int) -> None:
         least_found += bool(good) and good[0] < whole
         none_found += not good
     assert least_found > 20
-    assert none_found > 5
+    assert none_found > 0
     assert unreached > 0
 
 
