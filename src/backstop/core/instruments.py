@@ -246,6 +246,8 @@ class VenueRules(NamedTuple):
     socialise_policy: int = SocialisePolicy.GAINS_HAIRCUT
     limits: LimitRules = LimitRules()
     solvent_pay_first: bool = False
+    #: Length of an epoch: results of positions are measured from the beginning of the present one.
+    epoch_ns: int = 28_800_000_000_000
     #: Assets in which balances are kept; every market of this version settles in the first.
     assets: int = 1
 
@@ -352,6 +354,7 @@ def check_rules(rules: VenueRules) -> None:
         + f" = {total} atoms: must be at most {NOTIONAL_ATOMS_MAX} (2^60)",
     )
     _check(1 <= rules.assets <= ASSETS_MAX, f"assets = {rules.assets}: must be 1 to {ASSETS_MAX}")
+    _check(1 <= rules.epoch_ns <= _DURATION_MAX, f"epoch_ns = {rules.epoch_ns}: must be 1 to {_DURATION_MAX}")
     _check(levels.exit_buffer_ppm >= 0, f"levels.exit_buffer_ppm = {levels.exit_buffer_ppm}: must not be negative")
     _check(
         PPM + levels.exit_buffer_ppm <= levels.warning_ratio_ppm <= 10 * PPM,

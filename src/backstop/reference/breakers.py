@@ -182,7 +182,9 @@ def accept_mark(state: State, market: int, price_ticks: int) -> None:
     """Set the mark, judge every holder (only those whose health changed are looked at further),
     settle.
     """
-    old, state.markets[market].mark = state.markets[market].mark, price_ticks
+    row = state.markets[market]
+    old, row.mark = row.mark, price_ticks
+    row.epoch_mark = row.epoch_mark or price_ticks
     for number, account in enumerate(state.accounts):
         if state.held_lots(number, market):
             before = account.health

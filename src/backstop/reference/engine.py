@@ -80,6 +80,7 @@ class ReferenceEngine:
         slot_before = state.pay_slot()
         state.now = event.time_ns
         state.start_interval()
+        state.start_epoch()
         run_timers(state)
         HANDLERS[EventKind(event.kind)](state, event)
         if state.pay_slot() != slot_before:
@@ -163,6 +164,9 @@ def load_position(state: State, event: Event) -> None:
     row.lots, row.cost = event.lots, event.amount
     outside.lots -= event.lots
     outside.cost -= event.amount
+    value = state.contract(market).value_of(event.lots)
+    row.base += value
+    outside.base -= value
     state.emit(
         EffectKind.TRADE,
         code=Cause.OPENING,
@@ -421,6 +425,7 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         list(provider_rows(state)),
         list(commitment_rows(state)),
         list(claim_rows(state)),
+        list(result_rows(state)),
     ]
 
 
@@ -429,7 +434,8 @@ def market_row(state: State, number: int) -> tuple[int, ...]:
     market = state.markets[number]
     outside, error = (state.position(holder, number) for holder in (outside_of(number), error_inventory_of(number)))
     house = (outside.lots, outside.cost, error.lots, error.cost)
-    return (market.mark, market.index, market.volume, market.ordered, *market.depth[0], *market.depth[1], *house, state.paid_for(number))
+    prices = (market.mark, market.index, market.volume, market.ordered)
+    return (*prices, *market.depth[0], *market.depth[1], *house, state.paid_for(number), market.epoch_mark)
 
 
 def account_row(state: State, number: int) -> tuple[int, ...]:
@@ -443,6 +449,14 @@ def account_row(state: State, number: int) -> tuple[int, ...]:
 def position_row(row: Position) -> tuple[int, ...]:
     """A position without its key."""
     return row.lots, row.cost, int(row.closed_in_default)
+
+
+def result_rows(state: State) -> Iterable[tuple[int, ...]]:
+    """What the results of accounts are measured from, where there are lots or a result."""
+    for account in range(len(state.accounts)):
+        for market, row in sorted(state.positions[account].items()):
+            if row.lots or row.base:
+                yield account, market, row.base
 
 
 def order_rows(state: State) -> Iterable[tuple[int, ...]]:

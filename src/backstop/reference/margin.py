@@ -87,12 +87,13 @@ class Contract(NamedTuple):
 
 
 class Holding(NamedTuple):
-    """Signed lots of one contract, and what they cost."""
+    """Signed lots of one contract, what they cost, and what their result is measured from."""
 
     market: int
     contract: Contract
     lots: int
     cost: int
+    base: int
 
     @property
     def side(self) -> int:
@@ -113,6 +114,11 @@ class Holding(NamedTuple):
     def profit(self) -> int:
         """Unrealised P&L."""
         return self.value - self.cost
+
+    @property
+    def result(self) -> int:
+        """What it won (lost: below 0) since the present epoch began, realised or not."""
+        return self.value - self.base
 
     @property
     def tier(self) -> Tier:
@@ -148,12 +154,13 @@ class Holding(NamedTuple):
         1).
         """
         closed = min(abs(lots), abs(self.lots)) if self.lots * lots < 0 else 0
+        base = self.base - cash
         if not closed:
-            return self._replace(lots=self.lots + lots, cost=self.cost - cash), 0
+            return self._replace(lots=self.lots + lots, cost=self.cost - cash, base=base), 0
         closing_cash = trunc_div(cash * closed, abs(lots))
         share = trunc_div(self.cost * closed, abs(self.lots))
         cost = self.cost - share - (cash - closing_cash)
-        return self._replace(lots=self.lots + lots, cost=cost), closing_cash - share
+        return self._replace(lots=self.lots + lots, cost=cost, base=base), closing_cash - share
 
 
 class Standing(NamedTuple):

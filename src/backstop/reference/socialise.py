@@ -59,7 +59,9 @@ def take_cut(state: State, defaulter: int, cut: Cut) -> None:
         amount=cut.amount,
         value=cut.weight,
     )
-    state.position(cut.payer, cut.market).cost += cut.amount
+    row = state.position(cut.payer, cut.market)
+    row.cost += cut.amount
+    row.base += cut.amount
     state.post(defaulter, clearing_of(cut.market), cut.amount, Cause.HAIRCUT, cut.market)
 
 

@@ -59,6 +59,8 @@ class Position:
 
     lots: int = 0
     cost: int = 0
+    #: What its result is measured from.
+    base: int = 0
     closed_in_default: bool = False
 
 
@@ -97,6 +99,8 @@ class Market:
 
     depth: list[list[int]]
     mark: int = 0
+    #: The mark when the present epoch began; of a market that had none, its first.
+    epoch_mark: int = 0
     index: int = 0
     volume: int = -1
     ordered: int = 0
@@ -183,6 +187,7 @@ class State:
     now: int = 0
     last_seq: int = -1
     interval: int = 0
+    epoch: int = 0
     ordered: int = 0
     recovery_ns: int = NEVER_NS
     funds: list[Fund] = field(default_factory=list)
@@ -221,7 +226,7 @@ class State:
     def holding(self, holder: int, market: int) -> Holding:
         """What a holder has in the market, without opening a row."""
         row = self.positions[holder].get(market) or Position()
-        return Holding(market, self.contract(market), row.lots, row.cost)
+        return Holding(market, self.contract(market), row.lots, row.cost, row.base)
 
     def portfolio(self, account: int) -> Portfolio:
         """Balance and holdings of an account."""
@@ -412,6 +417,18 @@ class State:
         for account in self.accounts:
             account.ordered = 0
 
+    def start_epoch(self) -> None:
+        """Measure all results from the present marks when a new epoch has begun."""
+        epoch = self.now // self.rules.epoch_ns
+        if epoch == self.epoch:
+            return
+        self.epoch = epoch
+        for number, market in enumerate(self.markets):
+            market.epoch_mark = market.mark
+            for rows in self.positions.values():
+                if number in rows:
+                    rows[number].base = self.contract(number).value_of(rows[number].lots)
+
     def post(self, receiver: int, payer: int, amount: int, cause: Cause, market: int = NONE) -> None:
         """Move money; a negative amount moves the other way, nothing is not posted."""
         if amount < 0:
@@ -448,7 +465,7 @@ class State:
         """Let one holder trade: TRADE, then what it realised."""
         row = self.position(holder, market)
         holding, realised = self.holding(holder, market).after_trade(lots, cash)
-        row.lots, row.cost = holding.lots, holding.cost
+        row.lots, row.cost, row.base = holding.lots, holding.cost, holding.base
         self.emit(
             EffectKind.TRADE,
             code=cause,
