@@ -120,6 +120,7 @@ def _venue(file: VenueFile, parts: Parts, markets: list[MarketPart], text: str, 
         socialise_policy=parts.socialise_policy,
         limits=parts.limits,
         solvent_pay_first=file.venue.solvent_pay_first,
+        epoch_ns=file.venue.epoch,
     )
     try:
         check_rules(rules)

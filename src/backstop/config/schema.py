@@ -121,6 +121,10 @@ class VenueSection(_Section):
         default=False,
         description="Allows `adl` to stand before `fund` or `takeover`, so that solvent accounts pay first.",
     )
+    epoch: Duration = Field(
+        default=28_800_000_000_000,
+        description="What a position won or lost is measured from the beginning of the present epoch. Epochs are so long.",
+    )
 
 
 class AssetSection(_Section):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.core.events import FEES, FUND, HOUSE_FIRST_MARKET, REMAINDER, UNCOVERED, WORLD, BreakerCause, fund_of, uncovered_of
+from backstop.core.results import epoch_mark_ticks, result_bases
 from backstop.core.state import (
     FUND_SLOTS,
     ORDERED_INTERVAL,
@@ -68,7 +69,7 @@ def _market_bytes(state: State, present: int) -> bytes:
         fields = [market.mark_ticks, market.index_ticks, market.volume_lots]
         fields.append(market.ordered_notional if int(market.ordered_interval) == present else 0)
         fields += list(market.depth_lots[0, :bands]) + list(market.depth_lots[1, :bands])
-        fields += [outside.lots, outside.cost, error.lots, error.cost, _paid_in_window(state, market_gauge(number))]
+        fields += [outside.lots, outside.cost, error.lots, error.cost, _paid_in_window(state, market_gauge(number)), epoch_mark_ticks(state, number)]
         out += np.array([int(value) for value in fields], dtype="<i8").tobytes()
     return out
 
@@ -170,6 +171,15 @@ def _claim_bytes(state: State) -> bytes:
     return _block(accounts, groups, state.claims[groups, accounts])
 
 
+def _result_bytes(state: State) -> bytes:
+    """What the results of accounts are measured from, where there are lots or a result."""
+    rows = state.positions[: int(state.engine[0].positions_now)]
+    base = result_bases(state, np.arange(len(rows)), int(state.engine[0].now_ns))
+    kept = np.flatnonzero((rows["account"] >= 0) & ((rows["lots"] != 0) | (base != 0)))
+    kept = kept[np.lexsort((rows["market"][kept], rows["account"][kept]))]
+    return _block(rows["account"][kept], rows["market"][kept], base[kept])
+
+
 def state_digest(state: State) -> str:
     """Return the SHA-256 (hex) of the economic state, as docs/rules.md section 12 encodes it."""
     present = int(state.engine[0].now_ns) // int(state.rules[0].cap_interval_ns)
@@ -186,4 +196,5 @@ def state_digest(state: State) -> str:
     digest.update(_breaker_bytes(state))
     digest.update(_provider_bytes(state))
     digest.update(_claim_bytes(state))
+    digest.update(_result_bytes(state))
     return digest.hexdigest()

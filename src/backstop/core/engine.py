@@ -11,7 +11,7 @@ from backstop.compiled import inlined, kernel, unit
 from backstop.core.admission import refusal_of
 from backstop.core.breakers import after_index, apply_operator, check_outage, settle_dirty
 from backstop.core.contract_terms import VENUE_ASSET
-from backstop.core.contracts import cash_of, settlement_asset
+from backstop.core.contracts import cash_of, settlement_asset, value_at_mark
 from backstop.core.drawdown import group_of_fund, judge_drawdowns, shift_peaks
 from backstop.core.events import (
     NEVER_NS,
@@ -30,6 +30,7 @@ from backstop.core.ledger import open_position_row, post, trade
 from backstop.core.monitor import start_round, touch
 from backstop.core.orders import cancel_excess, cancel_orders_of
 from backstop.core.outbox import emit_refusal, emit_trade
+from backstop.core.results import lower_base
 from backstop.core.state import OWNER_FIRST, State, clearing_id, outside_row
 from backstop.core.timers import run_due_after, run_due_before
 from backstop.core.waterfall.arrears import note_arrears
@@ -78,7 +79,11 @@ def _apply_opening(state: State, account: int, market: int, lots: int, cost: int
     """Give an account a position at an exact cost; OUTSIDE takes the other side without
     realising.
     """
-    row = state.positions[open_position_row(state, account, market)]
+    position = open_position_row(state, account, market)
+    value = value_at_mark(state, market, lots)
+    lower_base(state, position, -value)
+    lower_base(state, outside_row(market), value)
+    row = state.positions[position]
     row.lots = lots
     row.cost = cost
     outside = state.positions[outside_row(market)]

@@ -14,6 +14,7 @@ from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import settlement_asset
 from backstop.core.events import NONE
 from backstop.core.outbox import emit_posting, emit_trade
+from backstop.core.results import lower_base
 from backstop.core.state import State, clearing_id, house_slot
 from backstop.core.units import add_checked, mul_div_trunc
 
@@ -80,6 +81,7 @@ def trade(state: State, position: int, lots: int, received: int, price_ticks: in
 
     ``price_ticks`` is for the record (0 where the cash is exact and has no price).
     """
+    lower_base(state, position, received)
     row = state.positions[position]
     held, cost = row.lots, row.cost
     realised = 0

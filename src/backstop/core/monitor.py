@@ -21,6 +21,7 @@ from backstop.core.events import NEVER_NS, NONE, Health
 from backstop.core.margin import assess, raw_health, release_level, tier_of
 from backstop.core.orders import cancel_orders_of
 from backstop.core.outbox import emit_health
+from backstop.core.results import keep_epoch_mark
 from backstop.core.state import (
     CROSSED_ACCOUNT,
     CROSSED_MERGE,
@@ -339,6 +340,7 @@ def apply_mark(state: State, market: int, price_ticks: int) -> None:
     """
     row = state.markets[market]
     old = row.mark_ticks
+    keep_epoch_mark(state, market, price_ticks)
     row.mark_ticks = price_ticks
     if old == 0 or old == price_ticks:
         return

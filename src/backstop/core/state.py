@@ -46,6 +46,7 @@ __all__ = [
     "ORDER",
     "POSITION",
     "PROVIDER",
+    "RESULT",
     "RULES",
     "STAGE",
     "TIER",
@@ -111,10 +112,19 @@ POSITION = _row(
     ("trigger_prev", "<i4", (2,)),
 )
 
+#: The result of the position in the same row of ``positions``: what it is measured from, and the
+#: epoch of that number (see ``results``).
+RESULT = _row(
+    ("base_atoms", "<i8"),
+    ("epoch", "<i8"),
+)
+
 #: One market: its rules, its prices, its gauges.
 MARKET = _row(
     ("mark_ticks", "<i8"),
     ("index_ticks", "<i8"),
+    ("epoch", "<i8"),  # number of the epoch of ``epoch_mark_ticks``, or NONE
+    ("epoch_mark_ticks", "<i8"),  # the mark when that epoch began
     ("volume_lots", "<i8"),  # NONE until reported
     ("notional_factor", "<i8"),
     ("contract", "<i8"),  # ContractKind
@@ -286,7 +296,8 @@ def _venue_values(rules: VenueRules) -> dict[str, int]:
     values: dict[str, int] = {}
     for group in (rules.levels, rules.closeout, rules.fund, rules.takeover, rules.breakers):
         values |= {name: value for name, value in group._asdict().items() if name not in _IN_OTHER_ROWS}
-    return values | {f"disposal_{name}": value for name, value in rules.disposal._asdict().items()}
+    values |= {f"disposal_{name}": value for name, value in rules.disposal._asdict().items()}
+    return values | {"epoch_ns": rules.epoch_ns}
 
 
 #: The venue's rules that are not a market's, one row: those of the venue file, then what follows
@@ -350,6 +361,7 @@ class State(Bundle):
         "charge_markets": (np.int64, 1),
         "accounts": (ACCOUNT, 1),
         "positions": (POSITION, 1),
+        "results": (RESULT, 1),
         "orders": (ORDER, 1),
         "funds": (FUND_ROW, 1),
         "breakers": (BREAKER, 1),
@@ -381,6 +393,8 @@ class State(Bundle):
     charge_markets: NDArray[np.int64]
     accounts: NDArray[np.void]
     positions: NDArray[np.void]
+    #: By row of ``positions``.
+    results: NDArray[np.void]
     orders: NDArray[np.void]
     #: One a market group.
     funds: NDArray[np.void]
@@ -588,7 +602,7 @@ def _market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]
     tiers = np.zeros(sum(len(market.tiers) for market in rules.markets), dtype=TIER)
     tier_first = bucket_first = 0
     for row, market in zip(markets, rules.markets, strict=True):
-        row.volume_lots = NONE
+        row.volume_lots = row.epoch = NONE
         row.notional_factor = market.contract.notional_factor
         row.contract = market.contract.kind
         row.price_ticks_max = market.price_ticks_max
@@ -745,6 +759,7 @@ def new_state(rules: VenueRules) -> State:
         charge_markets=np.full(limits.accounts_max, NONE, dtype=np.int64),
         accounts=np.zeros(limits.accounts_max, dtype=ACCOUNT),
         positions=positions,
+        results=np.zeros(len(positions), dtype=RESULT),
         orders=np.zeros(limits.orders_max, dtype=ORDER),
         funds=_fund_rows(rules),
         breakers=_breaker_rows(rules),

@@ -17,6 +17,7 @@ from backstop.core.ledger import balance_of, position_of, post
 from backstop.core.margin import assess
 from backstop.core.monitor import touch
 from backstop.core.outbox import emit_claim, emit_haircut
+from backstop.core.results import lower_base
 from backstop.core.state import (
     CLAIM,
     CLAIM_PART,
@@ -144,6 +145,7 @@ def _cut(state: State, payer: int, account: int, group: int, cut: int, cap: int,
                     cap=cap,
                 )
                 row.cost = add_checked(row.cost, part)
+                lower_base(state, position, -part)
                 post(
                     state,
                     account,
