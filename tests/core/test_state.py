@@ -94,8 +94,8 @@ def test_digest_is_the_documented_bytes() -> None:
             # recovery
             integers(1, 9 * SECOND, 9, 1, 2, 0, 168, 0, NEVER_NS),
             # mark, index, volume, ordered, bid, ask, OUTSIDE lots and cost, error_inventory lots
-            # and cost
-            integers(1, 84, 85, 40, 168, 50, 0, -10, -1_000, 0, 0),
+            # and cost, epoch mark
+            integers(1, 84, 85, 40, 168, 50, 0, -10, -1_000, 0, 0, 100),
             # WORLD, FUND, REMAINDER, UNCOVERED, FEES, clearing, OUTSIDE, error_inventory
             integers(8, -700, 500, 0, 0, 0, 0, 0, 0),
             # owner, balance, health, since, wait, next slice, restricted, ordered, claim
@@ -115,6 +115,8 @@ def test_digest_is_the_documented_bytes() -> None:
             integers(0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, NONE, 0, 0, 0),
             # providers, commitments: none
             integers(0, 0),
+            # account, market, what its result is measured from
+            integers(1, 0, 0, 1_000),
         )
     )
     assert desk.digest() == reference.digest() == hashlib.sha256(written).hexdigest()

@@ -107,7 +107,7 @@ def test_adl_is_checked_unless_a_later_market_had_its_turn_since(deleveraged: tu
     rows = [{"kind": EffectKind.ADL_PLAN, "account": 4, "market": market, "lots": 1} for market in deleveraged]
     rows += [{"kind": EffectKind.ADL_PLAN, "account": 5, "market": 2, "lots": 1}, {"kind": EffectKind.TEAR_UP, "account": 4, "market": 1}]
     contract = Contract(MarketRules(1, 1_000, 100, (TierRules(0, 100_000, 100_000),), (1_000,), 0), 10)
-    long, short = Holding(1, contract, 7, 70), Holding(1, contract, -9, -90)
+    long, short = Holding(1, contract, 7, 70, 70), Holding(1, contract, -9, -90, -90)
     account = Portfolio(1, (long,), LevelRules())
     wave = Wave(account, 1, (Counterparty(6, short, Portfolio(1_000, (short,), LevelRules())),))
     scene: Any = SimpleNamespace(rows=rows, place=len(rows) - 1, account=4, books=SimpleNamespace(wave=lambda *_: (wave, 1)))

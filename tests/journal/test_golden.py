@@ -83,6 +83,6 @@ def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
     number, and this the new digest.
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
-        3,
-        "712bebd844a497e961617073dfe286a51af8a1062a0cc20742b87139c9cdb40e",
+        4,
+        "a4cd16a6b399b99781e085f9c95b58c81af0034b540f6723a885f9a60b9bdc7a",
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from backstop.core.events import Cause, EffectKind, Guard, clearing_of
+from backstop.core.results import result_bases
 from backstop.core.state import house_slot
 from backstop.reference.margin import Standing
 from backstop.reference.state import TAKEOVER_OFFER
@@ -17,6 +20,7 @@ __all__ = [
     "orders_scan",
     "positions_scan",
     "posting_moves_money",
+    "results_scan",
 ]
 
 F, C = EffectKind, Cause
@@ -72,6 +76,23 @@ def positions_scan(moment: Moment) -> Findings:
     kept = {key: row for key, row in held.items() if row != (0, 0)}
     if told != kept:
         yield f"positions differ from trades: {set(told.items()) ^ set(kept.items())}"
+
+
+def results_scan(moment: Moment) -> Findings:
+    """INV-02: what one holder wins in an epoch another loses, haircuts apart, and results are
+    measured from what the trades give.
+    """
+    state, mirror = moment.state, moment.mirror
+    rows = state.positions[: int(state.engine[0].positions_now)]
+    bases = result_bases(state, np.arange(len(rows)), mirror.now)
+    kept = {(int(row.account), int(row.market)): int(base) for row, base in zip(rows, bases, strict=True) if base}
+    for market in range(len(mirror.marks)):
+        total = sum(base for (_, where), base in kept.items() if where == market)
+        if total != mirror.cuts[market]:
+            yield f"market {market}: results are measured from {total} in all, haircuts of the epoch are {mirror.cuts[market]}"
+    told = {key: row.base for key, row in mirror.held.items() if row.base}
+    if told != kept:
+        yield f"results differ from trades: {set(told.items()) ^ set(kept.items())}"
 
 
 # -- INV-03: a closing action never increases or flips ---------------------------------------------

@@ -43,7 +43,7 @@ AFTER: dict[str, list[Check]] = {
 }
 SCAN: dict[str, list[Check]] = {
     "INV-01": [books.ledger_scan],
-    "INV-02": [books.positions_scan],
+    "INV-02": [books.positions_scan, books.results_scan],
     "INV-03": [books.orders_scan],
     "INV-04": [books.health_scan],
     "INV-05": [payments.fund_scan],

@@ -54,10 +54,11 @@ FUND_PAYMENTS = (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP)
 
 @dataclass(slots=True)
 class Row:
-    """Lots and cost of a holder in a market."""
+    """Lots and cost of a holder in a market, and what its result is measured from."""
 
     lots: int = 0
     cost: int = 0
+    base: int = 0
 
 
 @dataclass(slots=True)
@@ -179,6 +180,8 @@ class Mirror:
     backers: list[Provider] = field(default_factory=list)
     #: Marks that the price guard holds, by market, and until when.
     guards: dict[int, tuple[int, int]] = field(default_factory=dict)
+    #: Haircuts of the present epoch, by market.
+    cuts: Counter[int] = field(default_factory=Counter)
     #: Market whose mark the event at hand set, or NONE.
     told: int = NONE
     #: Accounts that paid for a linked one in the event at hand.
@@ -239,7 +242,7 @@ class Mirror:
     def holding(self, holder: int, market: int) -> Holding:
         """What a holder has in a market."""
         row = self.held.get((holder, market), Row())
-        return Holding(market, self.contract(market), row.lots, row.cost)
+        return Holding(market, self.contract(market), row.lots, row.cost, row.base)
 
     def portfolio(self, account: int) -> Portfolio:
         """Balance and holdings of an account."""
@@ -368,6 +371,7 @@ class Mirror:
         """Note what an accepted event itself says, before its effects; they only say whether a mark
         was held.
         """
+        self._start_epoch(event.time_ns)
         self.now = event.time_ns
         self.netted.clear()
         self.reduced.clear()
@@ -387,6 +391,13 @@ class Mirror:
             self.orders[event.other].is_open = False
         else:
             self._take_standing(event)
+
+    def _start_epoch(self, time_ns: int) -> None:
+        """Measure results from the marks that stand when a new epoch begins."""
+        if time_ns // self.rules.epoch_ns != self.now // self.rules.epoch_ns:
+            for (_, market), row in self.held.items():
+                row.base = self.contract(market).value_of(row.lots)
+            self.cuts.clear()
 
     def remembers(self, order: int) -> bool:
         """Say whether the engine still knows an order."""
@@ -440,6 +451,8 @@ class Mirror:
                 self._take_takeover(effect)
         elif kind == F.HAIRCUT:
             self.row(effect.account, effect.market).cost += effect.amount
+            self.row(effect.account, effect.market).base += effect.amount
+            self.cuts[effect.market] += effect.amount
         elif kind == F.CLAIM:
             self.claims[effect.account, effect.other] += effect.amount
         elif kind == F.PROVIDER:
@@ -473,6 +486,8 @@ class Mirror:
         row = self.row(effect.account, effect.market)
         row.lots += effect.lots
         row.cost += effect.value - effect.amount
+        if effect.code != Cause.OPENING:
+            row.base -= effect.amount
         if effect.code == Cause.CLOSEOUT and effect.account >= 0:
             self.closed.add((effect.account, effect.market))
         if effect.code in TRADED and effect.account >= 0 and effect.lots * (row.lots - effect.lots) < 0:
@@ -483,6 +498,9 @@ class Mirror:
             outside = self.row(outside_of(effect.market), effect.market)
             outside.lots -= effect.lots
             outside.cost += effect.amount
+            value = self.contract(effect.market).value_of(effect.lots)
+            row.base += value
+            outside.base -= value
 
     def _take_health(self, effect: Effect) -> None:
         account = effect.account

@@ -546,4 +546,5 @@ def make_rules(setting: Setting) -> VenueRules:
             effects_max=96 if rng.random() < 0.5 else 1 << 16,
         ),
         solvent_pay_first=fund_is_late,
+        epoch_ns=interval_ns * rng.choice((3, 30, 1_000)),
     )

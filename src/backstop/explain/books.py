@@ -43,6 +43,7 @@ from backstop.core.kinds import (
     TakeoverEffect,
     TradeEffect,
 )
+from backstop.core.results import result_bases
 from backstop.core.state import (
     FUND_SLOTS,
     OWNER_PAID,
@@ -64,11 +65,19 @@ from backstop.reference.margin import Contract, Holding, Portfolio, Standing
 from backstop.reference.offering import Backer, Gauge, Offering, score_after_takeover
 from backstop.reference.wave import Counterparty, Wave
 
-__all__ = ["Account", "Books", "Provider"]
+__all__ = ["Account", "Books", "Held", "Provider"]
 
 _PAYMENTS = (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP)
 #: Effects after which a position of their account counts as closed in its default.
 _CLOSES = (EffectKind.TAKEOVER, EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
+
+
+class Held(NamedTuple):
+    """A position: signed lots, what they cost, and what their result is measured from."""
+
+    lots: int = 0
+    cost: int = 0
+    base: int = 0
 
 
 @dataclass(slots=True)
@@ -80,8 +89,8 @@ class Account:
     default_since_ns: int
     #: Recovery claims by group.
     claims: dict[int, int]
-    #: (lots, cost) by market.
-    positions: dict[int, tuple[int, int]]
+    #: By market.
+    positions: dict[int, Held]
     #: Markets of which the present default has closed lots.
     closed: set[int]
     #: Markets whose lots the event's own fill reduced: closed as well, where the account is in
@@ -97,7 +106,7 @@ class Account:
 
     def held(self, market: int) -> int:
         """Return the signed lots in a market."""
-        return self.positions.get(market, (0, 0))[0]
+        return self.positions.get(market, Held()).lots
 
 
 @dataclass(slots=True)
@@ -215,7 +224,7 @@ class Books:
         opened = int(state.engine[0].accounts_now)
         for number in numbers:
             if 0 <= number < opened and number not in self.accounts:
-                self.accounts[number] = read_account(state, number)
+                self.accounts[number] = read_account(state, number, self.now_ns)
 
     def _read_owner(self, account: int) -> None:
         owner, columns = int(self._state.accounts[account].owner), self._state.columns
@@ -244,7 +253,7 @@ class Books:
 
     def holding(self, number: int, market: int) -> Holding:
         """Return what an account has in a market."""
-        return Holding(market, self.contract(market), *self.account(number).positions.get(market, (0, 0)))
+        return Holding(market, self.contract(market), *self.account(number).positions.get(market, Held()))
 
     def portfolio(self, number: int) -> Portfolio:
         """Return an account's balance and holdings at the marks."""
@@ -303,7 +312,7 @@ class Books:
             portfolio=self.portfolio(provider.account) if has_account else Portfolio(0, (), self.rules.levels),
             contract=self.contract(market),
             side=side,
-            promised=held.get(market, (0, 0))[0] + side * provider.offered.get((side, market), 0),
+            promised=held.get(market, Held()).lots + side * provider.offered.get((side, market), 0),
             used=provider.gauges[group, side].at(self.now_ns, commitment.refill_per_s).used,
             pending_initial=provider.pending_initial,
             pending_notional=provider.pending_notional,
@@ -341,7 +350,7 @@ class Books:
                 found.append(Counterparty(holder, self.holding(holder, market), self.portfolio(holder)))
         for holder in _house_of(market):
             if sign(self._house[holder]) == -side:
-                found.append(Counterparty(holder, Holding(market, self.contract(market), self._house[holder], 0), None))
+                found.append(Counterparty(holder, Holding(market, self.contract(market), self._house[holder], 0, 0), None))
         return Wave(self.portfolio(number), market, tuple(found)), in_default
 
     def loss_markets(self, number: int, group: int) -> tuple[int, ...]:
@@ -395,8 +404,8 @@ class Books:
         if kind == EffectKind.TRADE:
             self._follow_trade(account, row)
         elif kind == EffectKind.HAIRCUT:
-            lots, cost = account.positions[market]
-            account.positions[market] = (lots, cost + HaircutEffect(row).amount)
+            held, cut = account.positions[market], HaircutEffect(row).amount
+            account.positions[market] = held._replace(cost=held.cost + cut, base=held.base + cut)
         elif kind == EffectKind.CLAIM:
             told = ClaimEffect(row)
             account.claims[told.group] = account.claims.get(told.group, 0) + told.change
@@ -417,15 +426,16 @@ class Books:
         trade = TradeEffect(row)
         market = trade.market
         if trade.cause == Cause.OPENING:
-            account.positions[market] = (trade.lots, -trade.cash)
+            base = account.positions.get(market, Held()).base + self.contract(market).value_of(trade.lots)
+            account.positions[market] = Held(trade.lots, -trade.cash, base)
             if trade.counterpart in self._house:
                 self._house[trade.counterpart] -= trade.lots  # the other side of an opening has no row of its own
             return
         if trade.cause == Cause.FILL and account.held(market) * trade.lots < 0:
             account.reduced.add(market)
-        before = Holding(market, self.contract(market), *account.positions.get(market, (0, 0)))
+        before = Holding(market, self.contract(market), *account.positions.get(market, Held()))
         after, _ = before.after_trade(trade.lots, trade.cash)
-        account.positions[market] = (after.lots, after.cost)
+        account.positions[market] = Held(after.lots, after.cost, after.base)
 
     def _follow_guard(self, row: Row) -> None:
         guard = GuardEffect(row)
@@ -551,16 +561,21 @@ _FOLLOWED: dict[int, Callable[[Books, Row], None]] = {
 }
 
 
-def read_account(state: State, number: int) -> Account:
-    """Read an account's rows."""
+def read_account(state: State, number: int, at_ns: int | None = None) -> Account:
+    """Read an account's rows; results are those of the epoch at ``at_ns``, where it is not given
+    of the present one.
+    """
+    now_ns = int(state.engine[0].now_ns) if at_ns is None else at_ns
     head = state.accounts[number]
-    positions, closed, place = dict[int, tuple[int, int]](), set[int](), int(head.first_position)
+    places, place = list[int](), int(head.first_position)
     while place != NONE:
-        row = state.positions[place]
-        positions[int(row.market)] = (int(row.lots), int(row.cost))
-        if row.closed_in_default:
-            closed.add(int(row.market))
-        place = int(row.next_of_account)
+        places.append(place)
+        place = int(state.positions[place].next_of_account)
+    rows = state.positions[places]
+    numbers = (rows[name].tolist() for name in ("market", "lots", "cost"))
+    bases = result_bases(state, np.array(places, dtype=np.int64), now_ns).tolist()
+    positions = {market: Held(lots, cost, base) for market, lots, cost, base in zip(*numbers, bases, strict=True)}
+    closed = set(rows["market"][rows["closed_in_default"] != 0].tolist())
     claims = {group: int(state.claims[group, number]) for group in range(len(state.funds))}
     charge_market = int(state.charge_markets[number])
     return Account(int(head.balance), int(head.health), int(head.default_since_ns), claims, positions, closed, charge_market=charge_market)

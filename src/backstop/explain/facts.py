@@ -166,7 +166,7 @@ def waiting(scene: Scene) -> Iterator[Fact]:
     head, words = scene.state.accounts[scene.account], scene.speaker
     if not scene.mine.in_default or int(head.wait_until_ns) == NEVER_NS:
         return
-    held = sorted(market for market, (lots, _) in scene.mine.positions.items() if lots)
+    held = sorted(market for market, each in scene.mine.positions.items() if each.lots)
     ordered = _ordered_markets(scene)
     without = [market for market in held if market not in ordered]
     if not without:

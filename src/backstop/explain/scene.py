@@ -189,7 +189,7 @@ class Scene:
         """Return whether the account is in default and holds lots of a market, or with NONE of
         any.
         """
-        held = [lots for number, (lots, _) in self.mine.positions.items() if market in (NONE, number)]
+        held = [each.lots for number, each in self.mine.positions.items() if market in (NONE, number)]
         return self.mine.in_default and any(held)
 
     def is_held(self) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from backstop.core.events import NONE, Cause, EffectArray, EffectKind, EventArray, EventKind, Health, Reject, Transfer, is_clearing
 from backstop.core.instruments import VenueRules
 from backstop.core.state import State, new_state
-from backstop.explain.books import Account, Books, read_account
+from backstop.explain.books import Account, Books, Held, read_account
 from backstop.explain.brief import Brief
 from backstop.explain.facts import Fact, assessment_lines, assessment_values, fact_of, waiting
 from backstop.explain.losses import first_of_loss, loss_at
@@ -368,12 +368,12 @@ class Walk:
         fact.check("balance", after.balance, followed.balance)
         fact.check("health", after.health, followed.health)
         for market in sorted({*after.positions, *followed.positions}):
-            lots_and_cost = (account.positions.get(market, (0, 0)) for account in (after, followed))
-            fact.check(f"lots and cost in {self.speaker.market(market)}", *lots_and_cost)
+            rows = (account.positions.get(market, Held()) for account in (after, followed))
+            fact.check(f"lots, cost and base of the result in {self.speaker.market(market)}", *rows)
         for cause, amount in scene.expected.items():
             if amount:
                 fact.check(f"posting of cause {Cause(cause).name.lower()}", 0, amount)
-        held = {self.speaker.market(market): self.speaker.lots(market, lots) for market, (lots, _) in after.positions.items() if lots}
+        held = {self.speaker.market(market): self.speaker.lots(market, each.lots) for market, each in after.positions.items() if each.lots}
         parts = ", ".join(f"{quantity} in {market}" for market, quantity in held.items())
         fact.says = f"afterwards: balance {self.speaker.cash(after.balance)}, {parts or 'no position'}"
         fact.values = {"balance": self.speaker.cash(after.balance), "positions": held}
