@@ -94,19 +94,20 @@ def test_digest_is_the_documented_bytes() -> None:
             # recovery
             integers(1, 9 * SECOND, 9, 1, 2, 0, 168, 0, NEVER_NS),
             # mark, index, volume, ordered, bid, ask, OUTSIDE lots and cost, error_inventory lots
-            # and cost, epoch mark
-            integers(1, 84, 85, 40, 168, 50, 0, -10, -1_000, 0, 0, 100),
+            # and cost, paid, epoch mark
+            integers(1, 84, 85, 40, 168, 50, 0, -10, -1_000, 0, 0, 0, 100),
             # WORLD, FUND, REMAINDER, UNCOVERED, FEES, clearing, OUTSIDE, error_inventory
             integers(8, -700, 500, 0, 0, 0, 0, 0, 0),
-            # owner, balance, health, since, wait, next slice, restricted, ordered, claim
-            integers(1, 3, 200, 2, 9 * SECOND, 19 * SECOND, 10 * SECOND, 1, 168, 0),
+            # owner, balance, health, since, wait, next slice, restricted, ordered, claim,
+            # market of a charge
+            integers(1, 3, 200, 2, 9 * SECOND, 19 * SECOND, 10 * SECOND, 1, 168, 0, NONE),
             # account, market, lots, cost, closed in default
             integers(1, 0, 0, 10, 1_000, 0),
             # id, account, market, lots, remaining, limit, zero cash, reserved, kind, provider, cash
             integers(1, 1, 0, 0, -2, 2, 83, 161, 0, 0, NONE, 0),
-            # reserved, paid, drawdown, peak: what was paid in is no gain, so that the fund's peak
-            # is what it has
-            integers(1, 0, 0, 0, 500),
+            # reserved, paid, drawdown, peak, arrears: what was paid in is no gain, so that the
+            # fund's peak is what it has
+            integers(1, 0, 0, 0, 500, 0),
             # owners that were paid for: none
             integers(0),
             # state, cause, until, levels, spent, operator, outage, flow twice, low, high, time of
@@ -115,6 +116,8 @@ def test_digest_is_the_documented_bytes() -> None:
             integers(0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, NONE, 0, 0, 0),
             # providers, commitments: none
             integers(0, 0),
+            # claims: none
+            integers(0),
             # account, market, what its result is measured from
             integers(1, 0, 0, 1_000),
         )

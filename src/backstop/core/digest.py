@@ -69,7 +69,8 @@ def _market_bytes(state: State, present: int) -> bytes:
         fields = [market.mark_ticks, market.index_ticks, market.volume_lots]
         fields.append(market.ordered_notional if int(market.ordered_interval) == present else 0)
         fields += list(market.depth_lots[0, :bands]) + list(market.depth_lots[1, :bands])
-        fields += [outside.lots, outside.cost, error.lots, error.cost, _paid_in_window(state, market_gauge(number)), epoch_mark_ticks(state, number)]
+        fields += [outside.lots, outside.cost, error.lots, error.cost]
+        fields += [_paid_in_window(state, market_gauge(number)), epoch_mark_ticks(state, number)]
         out += np.array([int(value) for value in fields], dtype="<i8").tobytes()
     return out
 
