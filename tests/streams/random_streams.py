@@ -217,6 +217,21 @@ class Writer:
             lots = -held
         self.send(EventKind.FILL, market=market, account=account, other=other, lots=lots, price_ticks=self.near(market, 20_000))
 
+    def sell_out(self) -> None:
+        """An account that holds lots in some markets leaves all of them, most often at bad prices: it
+        is flat and has lost in each, or gained in one what it lost in another.
+        """
+        rng, account = self.rng, self.account()
+        for market in range(self.setting.markets):
+            if not self.state.held_lots(account, market) and rng.random() < 0.6:
+                lots = rng.choice((-1, 1)) * rng.randint(1, max(1, self.setting.lots // 4))
+                self.send(EventKind.FILL, market=market, account=account, other=NONE, lots=lots, price_ticks=self.near(market, 0))
+        for market in self.state.held_markets(account):
+            held, mark = self.state.held_lots(account, market), self.state.markets[market].mark
+            worse_ppm = rng.choice((-100_000, 0, 300_000, 700_000)) * (1 if held > 0 else -1)
+            price = self.price(mark * (PPM - worse_ppm) // PPM)
+            self.send(EventKind.FILL, market=market, account=account, other=NONE, lots=-held, price_ticks=price)
+
     def cash(self, sign: int, code: Transfer) -> None:
         """Move money of an account; one in four takes exactly what initial margin leaves free, at a
         mark or at one that is held.
@@ -392,4 +407,5 @@ ACTIONS: dict[str, Callable[[Writer], None]] = {
     "late_fill": Writer.late_fill,
     "trading_fee": Writer.trading_fee,
     "operator": Writer.operator,
+    "sell_out": Writer.sell_out,
 }

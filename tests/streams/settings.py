@@ -266,7 +266,7 @@ def _socialise(s: Setting) -> None:
 def _groups(s: Setting) -> None:
     s.groups, s.markets, s.crash_share, s.stages, s.move_ppm = s.rng.randint(2, 3), 3, 0.4, s.rng.choice((USUAL, WHOLE)), 150_000
     s.fund_ppm, s.providers = s.rng.choice((20_000, 100_000)), s.rng.randint(0, 2)
-    s.actions["funding"], s.actions["fund"] = 4, 3
+    s.actions |= {"funding": 4, "fund": 3, "sell_out": 4}
 
 
 def _owner_caps(s: Setting) -> None:
@@ -283,7 +283,7 @@ def _arrears(s: Setting) -> None:
     s.market_loss_cap = s.rng.choice((NO_CAP, cap, cap // 2))
     s.fund_ppm, s.target_ppm = s.rng.choice((50_000, 2_000_000)), s.rng.choice((0, 1_000_000))
     s.stages = s.rng.choice((USUAL, WHOLE, (FUND, TEAR_UP), (CLOSEOUT, FUND, SOCIALISE, TEAR_UP)))
-    s.actions |= {"funding": 5, "fund": 4, "clock": 8}
+    s.actions |= {"funding": 5, "fund": 4, "clock": 8, "sell_out": 4}
 
 
 def _breakers(s: Setting) -> None:

@@ -319,7 +319,7 @@ class State:
 
     def results(self, account: int) -> dict[int, int]:
         """Result of each of the account's positions, by market."""
-        return dict.fromkeys(self.positions[account], 0)
+        return {holding.market: holding.result for holding in self.portfolio(account).holdings}
 
     def claims_on(self, group: int) -> int:
         """Recovery claims on the group, of all accounts."""
