@@ -9,6 +9,7 @@ from __future__ import annotations
 from backstop.compiled import kernel, unit
 from backstop.core.events import NONE, Cause, Health
 from backstop.core.monitor import update_health
+from backstop.core.results import result_of
 from backstop.core.stages import Outcome
 from backstop.core.state import (
     GROUP_LEFT,
@@ -27,7 +28,6 @@ from backstop.core.state import (
 from backstop.core.units import add_checked, split_by_largest_remainder
 from backstop.core.waterfall.arrears import book_uncovered
 from backstop.core.waterfall.fund import available_atoms, available_in_fund, available_to_market, available_to_owner, pay
-from backstop.core.waterfall.loss import result_of
 from backstop.core.waterfall.socialise import socialise
 from backstop.core.waterfall.turns import has_lots, wait_interval
 
