@@ -355,7 +355,7 @@ class Mirror:
 
     def results(self, account: int) -> dict[int, int]:
         """Result of each of the account's positions, by market."""
-        return {market: 0 for holder, market in self.held if holder == account}
+        return {market: self.holding(account, market).result for holder, market in self.held if holder == account}
 
     def parts(self, account: int, deficit: int) -> list[Part]:
         """Parts of a deficit of an account without lots, by group and market."""

@@ -292,7 +292,7 @@ class Books:
 
     def results(self, number: int) -> dict[int, int]:
         """Return the result of each of an account's positions, by market."""
-        return dict.fromkeys(self.account(number).positions, 0)
+        return {holding.market: holding.result for holding in self.portfolio(number).holdings}
 
     def parts(self, number: int, deficit: int) -> list[Part]:
         """Return the parts of a deficit of an account, by group and market."""
