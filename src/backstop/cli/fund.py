@@ -67,7 +67,8 @@ def _text(statement: Statement, by: str) -> Iterator[str]:
     venue, asset = statement.venue, statement.venue.asset.name
     lines = sorted(statement.lines(By(by)), key=lambda line: (line.cause, -abs(line.received - line.paid)))
     drawdowns = statement.drawdowns_ppm()
-    money = [grouped(venue, atoms) for atoms in (statement.opening, statement.closing, *(line.received - line.paid for line in lines))]
+    nets = [line.received - line.paid for line in lines]
+    money = [grouped(venue, atoms) for atoms in (statement.opening, statement.closing, statement.uncovered, *nets)]
     width = max(len(text) for text in money)
     yield f"{'fund':<17}{shown_name(statement.group)}, of {shown_name(venue.name)}, in {asset}"
     yield f"{'from':<17}{time_text(statement.start_ns)} to {time_text(statement.end_ns)}"
@@ -77,6 +78,8 @@ def _text(statement: Statement, by: str) -> Iterator[str]:
     if len(lines) > _LINES_SHOWN:
         yield f"{'':<17}and {len(lines) - _LINES_SHOWN:,} lines more (--json has all)"
     yield f"{'closing':<17}{money[1]:>{width}}"
+    if statement.uncovered:
+        yield f"{'uncovered':<17}{grouped(venue, statement.uncovered):>{width}}  of the group's losses, paid by nobody so far"
     yield f"{'peak':<17}{grouped(venue, statement.peak.atoms):>{width}}  {time_text(statement.peak.time_ns)}"
     yield f"{'low':<17}{grouped(venue, statement.low.atoms):>{width}}  {time_text(statement.low.time_ns)}"
     yield f"{'drawdown':<17}{int(drawdowns[-1]) / 1e4:.2f} % at the end, {int(drawdowns.max()) / 1e4:.2f} % at most, of the peak until then"

@@ -70,6 +70,12 @@ def _facts(result: ReplayResult) -> Iterator[str]:
         yield f"netting    {tally.count('netted'):,} accounts got {given} from other accounts of their owners"
     if tally.count("adl_counterparty"):
         yield f"adl        {tally.count('adl_counterparty'):,} counterparties gave {tally.adl_fills:,} fills"
+    if tally.arrears_atoms:
+        yield f"arrears    the funds paid {grouped(venue, tally.arrears_atoms)} {venue.asset.name} late, as their caps allowed"
+    uncovered = [fund for fund in result.funds if fund.uncovered_atoms]
+    if len(result.funds) > 1 and uncovered:
+        parts = (f"{grouped(venue, fund.uncovered_atoms)} in {fund.group}" for fund in uncovered)
+        yield f"uncovered  {', '.join(parts)}"
     if tally.claims_issued_atoms:
         issued, recovered = grouped(venue, tally.claims_issued_atoms), grouped(venue, tally.claims_recovered_atoms)
         yield f"claims     {issued} {venue.asset.name} issued, {recovered} recovered, {grouped(venue, result.claims_atoms)} outstanding"

@@ -33,6 +33,7 @@ _CAUSES = {
     "support": "Support of closing orders and takeovers",
     "deficit": "Deficits of accounts without positions",
     "tear_up": "Gaps left by tear-ups",
+    "arrears": "Uncovered losses of before, once its caps allowed",
     "trading_fee": "Share of trading fees",
     "recovery": "Claims paid back",
 }
@@ -98,6 +99,9 @@ def _before_and_after(gathering: Gathering) -> Node:
     if tally.netted_atoms:
         words += ["Before anybody else was asked, ", count(tally.count("netted")), " insolvent accounts got "]
         words += [money(tally.netted_atoms, asset), f" {asset.name} from other accounts of their owners. "]
+    if tally.arrears_atoms:
+        words += ["Of what stood uncovered at first, the funds paid ", money(tally.arrears_atoms, asset)]
+        words += [f" {asset.name} late, as their caps allowed. "]
     if tally.claims_issued_atoms:
         words += ["Those who were charged got claims of ", money(tally.claims_issued_atoms, asset), f" {asset.name}, of which "]
         words += [money(tally.claims_recovered_atoms, asset), " were paid back by the end."]

@@ -83,7 +83,7 @@ def _verdict(gathering: Gathering) -> Html:
         words += [
             "; " if payers else "",
             money(tally.uncovered_atoms, asset),
-            f" {asset.name} were paid by nobody, and the markets concerned are halted.",
+            f" {asset.name} were paid by nobody.",
         ]
     else:
         words += [". Nothing was left uncovered."]

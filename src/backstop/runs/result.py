@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backstop.config import Venue
-from backstop.core.events import fund_of
+from backstop.core.events import fund_of, uncovered_of
 from backstop.core.state import State, house_slot
 from backstop.feeds.columns import time_text
 from backstop.runs.backers import Backer, BackerStanding
@@ -25,12 +25,18 @@ class FundResult:
     group: str
     opening_atoms: int
     closing_atoms: int
+    #: What nobody has paid of the group's losses.
+    uncovered_atoms: int
 
 
 def funds_of(venue: Venue, state: State) -> tuple[FundResult, ...]:
     """Return what every group's fund was given at the start and holds now."""
+
+    def balance(ledger_id: int) -> int:
+        return int(state.house[int(house_slot(ledger_id))])
+
     return tuple(
-        FundResult(name, opening, int(state.house[int(house_slot(fund_of(group)))]))
+        FundResult(name, opening, balance(fund_of(group)), -balance(uncovered_of(group)))
         for group, (name, opening) in enumerate(zip(venue.groups, venue.fund_opening_atoms, strict=True))
     )
 
@@ -123,6 +129,7 @@ class ReplayResult:
                 for row in tally.stages()
             ],
             "deficit": money(tally.deficit_atoms),
+            "arrears": money(tally.arrears_atoms),
             "uncovered": money(tally.uncovered_atoms),
             "liquidation_fees": money(tally.fees_atoms),
             "netting": {"accounts": tally.count("netted"), "givers": tally.count("netting"), "amount": money(tally.netted_atoms)},
@@ -145,7 +152,15 @@ class ReplayResult:
 
     def _fund(self) -> dict[str, Any]:
         money = self.money
-        groups = [{"group": fund.group, "opening": money(fund.opening_atoms), "closing": money(fund.closing_atoms)} for fund in self.funds]
+        groups = [
+            {
+                "group": fund.group,
+                "opening": money(fund.opening_atoms),
+                "closing": money(fund.closing_atoms),
+                "uncovered": money(fund.uncovered_atoms),
+            }
+            for fund in self.funds
+        ]
         return {"opening": money(self.fund_opening_atoms), "closing": money(self.fund_closing_atoms), "groups": groups}
 
     def _provider(self, number: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
-from backstop.core.events import FEES, NONE, WORLD, Cause, EventKind
+from backstop.core.events import FEES, NONE, WORLD, Cause, EventKind, uncovered_of
 from backstop.core.kinds import Columns, PostingEffect
 from backstop.feeds.columns import time_text
 from backstop.journal import Names, open_journal
@@ -68,6 +68,8 @@ class Statement:
     #: Balance when the first account opened.
     opening: int
     moves: NDArray[np.void]
+    #: What nobody has paid of the group's losses, after the last event.
+    uncovered: int = 0
 
     @property
     def closing(self) -> int:
@@ -103,6 +105,7 @@ class Statement:
         if number >= 0:
             return self.names.accounts[number] if number < len(self.names.accounts) else str(number)
         houses = {WORLD: "deposits and withdrawals", FEES: "trading fees of the venue"}
+        houses |= {uncovered_of(group): f"uncovered of {name}" for group, name in enumerate(self.venue.groups)}
         return houses.get(number, f"house account {number}")
 
     @property
@@ -148,6 +151,7 @@ class Statement:
             "opening": self.money(self.opening),
             "lines": lines,
             "closing": self.money(self.closing),
+            "uncovered": self.money(self.uncovered),
             "peak": {"balance": self.money(self.peak.atoms), "time": time_text(self.peak.time_ns)},
             "low": {"balance": self.money(self.low.atoms), "time": time_text(self.low.time_ns)},
             "drawdown_ppm": int(drawdowns[-1]),
@@ -166,6 +170,7 @@ class _Moves(Reader):
         self.opened_seq: int | None = None
         self.start_ns = self.end_ns = 0
         self._opening = [0] * len(fold.funds)
+        self._uncovered = [0] * len(fold.funds)
         self._parts: list[list[NDArray[np.void]]] = [[] for _ in fold.funds]
 
     def take_batch(self, fold: Fold) -> None:
@@ -183,6 +188,8 @@ class _Moves(Reader):
     @reads(PostingEffect)
     def _add(self, rows: PostingEffect[Columns], fold: Fold) -> None:
         for group, fund in enumerate(fold.funds):
+            owes = uncovered_of(group)
+            self._uncovered[group] += sum(rows.amount[rows.payer == owes].tolist()) - sum(rows.amount[rows.receiver == owes].tolist())
             mine = rows.where((rows.receiver == fund) | (rows.payer == fund))
             is_in = mine.receiver == fund
             moves = np.zeros(len(mine), dtype=_MOVE)
@@ -193,10 +200,10 @@ class _Moves(Reader):
             self._opening[group] += sum(moves["amount"][before].tolist())
             self._parts[group].append(moves[~before])
 
-    def funds(self) -> Iterator[tuple[int, NDArray[np.void]]]:
-        """Yield opening and movements of each fund, in order of group."""
-        for opening, parts in zip(self._opening, self._parts, strict=True):
-            yield opening, np.concatenate([np.zeros(0, dtype=_MOVE), *parts])
+    def funds(self) -> Iterator[tuple[int, NDArray[np.void], int]]:
+        """Yield opening, movements and what is uncovered of each group, in order."""
+        for opening, parts, uncovered in zip(self._opening, self._parts, self._uncovered, strict=True):
+            yield opening, np.concatenate([np.zeros(0, dtype=_MOVE), *parts]), uncovered
 
 
 def statements_of(path: Path | str) -> list[Statement]:
@@ -212,6 +219,6 @@ def statements_of(path: Path | str) -> list[Statement]:
         for batch in read_batches(journal):
             fold.take(batch.events, batch.effects)
     return [
-        Statement(venue, names, group, moved.start_ns, moved.end_ns, opening, moves)
-        for group, (opening, moves) in zip(venue.groups, moved.funds(), strict=True)
+        Statement(venue, names, group, moved.start_ns, moved.end_ns, opening, moves, uncovered)
+        for group, (opening, moves, uncovered) in zip(venue.groups, moved.funds(), strict=True)
     ]

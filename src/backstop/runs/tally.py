@@ -58,6 +58,9 @@ class Tally(Reader):
         self.notional: dict[Stage, int] = {}
         self.paid: dict[Stage, int] = {}
         self.fees_atoms = 0
+        #: What funds paid late of what had stood uncovered.
+        self.arrears_atoms = 0
+        #: What nobody has paid so far.
         self.uncovered_atoms = 0
         #: What other accounts of an owner gave to one that was insolvent.
         self.netted_atoms = 0
@@ -145,6 +148,11 @@ class Tally(Reader):
     @reads(PostingEffect)
     def _add_postings(self, rows: PostingEffect[Columns], fold: Fold) -> None:
         self.fees_atoms += sum(rows.amount[rows.cause == Cause.LIQUIDATION_FEE].tolist())
+        arrears = sum(rows.amount[rows.cause == Cause.ARREARS].tolist())
+        if arrears:
+            self.arrears_atoms += arrears
+            self.uncovered_atoms -= arrears
+            self.paid[Stage.FUND] = self.paid.get(Stage.FUND, 0) + arrears
         netted = rows.where(rows.cause == Cause.NETTING)
         self._touch("netted", netted.receiver)
         self._touch("netting", netted.payer)
