@@ -129,13 +129,15 @@ WALKS: dict[str, list[Step]] = {
         (None, {"amount": 1}),
     ],
     "TRANSFER of the fund": [
-        (Reject.UNKNOWN_CODE, {"seq": SOON, "kind": K.TRANSFER, "time_ns": SOON, "account": FUND, "code": 1}),
+        (Reject.UNKNOWN_MARKET, {"seq": SOON, "kind": K.TRANSFER, "time_ns": SOON, "account": FUND, "code": 1}),
+        (Reject.UNKNOWN_CODE, {"market": NONE}),
         (Reject.AMOUNT_OUT_OF_RANGE, {"code": 0}),
         (Reject.INSUFFICIENT_MARGIN, {"amount": -1}),
         (None, {"amount": 1}),
     ],
     "TRANSFER of another group's fund": [
-        (Reject.UNKNOWN_ACCOUNT, {"seq": SOON, "kind": K.TRANSFER, "time_ns": SOON, "account": fund_of(2), "code": 1}),
+        (Reject.UNKNOWN_MARKET, {"seq": SOON, "kind": K.TRANSFER, "time_ns": SOON, "account": fund_of(2), "code": 1}),
+        (Reject.UNKNOWN_ACCOUNT, {"market": NONE}),
         (Reject.UNKNOWN_CODE, {"account": fund_of(1)}),
         (Reject.INSUFFICIENT_MARGIN, {"code": 0, "amount": -1}),
         (None, {"amount": 1}),

@@ -55,7 +55,7 @@ def test_every_row_of_a_run_is_a_record_of_its_schema(*, is_event: bool) -> None
 
 def test_a_record_that_lacks_a_field_or_has_another_is_none_of_the_schema() -> None:
     schema = json.loads(schema_text(is_event=False))["$defs"]["claim"]
-    sound = {"kind": "claim", "seq": 1, "account": 2, "change": 3, "claim": 4}
+    sound = {"kind": "claim", "seq": 1, "account": 2, "group": 0, "change": 3, "claim": 4}
     assert faults(sound, schema) == []
     assert faults({**sound, "amount": 3}, schema) == ["amount is unknown"]
     assert faults({name: value for name, value in sound.items() if name != "claim"}, schema) == ["claim is missing"]

@@ -79,7 +79,7 @@ def test_a_kind_of_a_later_version_is_shown_field_by_field() -> None:
 def test_a_kind_without_a_sentence_is_said_field_by_field() -> None:
     speaker = Speaker(venue(), names())
     row = dict.fromkeys(EFFECT.names or (), 0) | {"kind": int(EffectKind.CLAIM), "account": 3, "amount": -2_500_000, "value": 7_500_000}
-    assert sentence_of(ClaimEffect).said(speaker, row) == "claim: account trader-3, change -2.500000 USDT, claim 7.500000 USDT"
+    assert sentence_of(ClaimEffect).said(speaker, row) == "claim: account trader-3, group all, change -2.500000 USDT, claim 7.500000 USDT"
     assert sentence_of(ClockEvent).said(speaker, row) == "clock"
     with pytest.raises(KeyError, match="ClaimEffect has no field payer"):
         sentence_of(ClaimEffect, "{payer}", payer="account")
