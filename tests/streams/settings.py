@@ -281,7 +281,7 @@ def _arrears(s: Setting) -> None:
     cap = max(1, s.notional // s.rng.choice((5, 20, 100)))
     s.owner_cap, s.fund_cap = s.rng.choice((NO_CAP, cap)), s.rng.choice((NO_CAP, 2 * cap))
     s.market_loss_cap = s.rng.choice((NO_CAP, cap, cap // 2))
-    s.fund_ppm, s.target_ppm = s.rng.choice((50_000, 2_000_000)), s.rng.choice((0, 1_000_000))
+    s.fund_ppm, s.target_ppm = s.rng.choice((20_000, 100_000, 2_000_000)), s.rng.choice((0, 20_000, 1_000_000))
     s.stages = s.rng.choice((USUAL, WHOLE, (FUND, TEAR_UP), (CLOSEOUT, FUND, SOCIALISE, TEAR_UP)))
     s.actions |= {"funding": 5, "fund": 4, "clock": 8, "sell_out": 4}
 
