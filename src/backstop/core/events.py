@@ -45,6 +45,7 @@ __all__ = [
     "Reject",
     "SocialisePolicy",
     "Stage",
+    "SupportLimit",
     "Transfer",
     "clearing_of",
     "error_inventory_of",
@@ -166,6 +167,7 @@ class EffectKind(IntEnum):
     HAIRCUT = 18
     CLAIM = 19
     GUARD = 20
+    SUPPORT = 21
 
 
 class Health(IntEnum):
@@ -236,6 +238,25 @@ class Cause(IntEnum):
     DISPOSAL = 18
     #: A fund pays what a cap kept back from a loss of its group.
     ARREARS = 19
+
+
+class SupportLimit(IntEnum):
+    """What kept back the part of a gap that a fund did not pay."""
+
+    #: Nothing: it paid the whole gap.
+    COVERED = 0
+    #: The venue's waterfall does not ask the fund in this stage.
+    STAGE = 1
+    #: Money that is reserved for orders and offers: more would be there without.
+    RESERVED = 2
+    #: What the fund has.
+    BALANCE = 3
+    #: The fund's limit per window.
+    WINDOW = 4
+    #: The limit of what the funds pay for one owner.
+    OWNER = 5
+    #: The limit per window of what is paid in one market.
+    MARKET = 6
 
 
 class Stage(IntEnum):

@@ -41,6 +41,7 @@ from backstop.core.events import (
     ProviderStatus,
     Reject,
     SocialisePolicy,
+    SupportLimit,
     Transfer,
 )
 
@@ -84,6 +85,7 @@ __all__ = [
     "ReserveEffect",
     "ResidualEffect",
     "RestrictEffect",
+    "SupportEffect",
     "TakeoverEffect",
     "TearUpEffect",
     "TradeEffect",
@@ -688,6 +690,20 @@ class GuardEffect(EffectView[T], kind=EffectKind.GUARD):
     accepted_ticks = _ticks("The mark price accepted before.", "other")
     move_ppm = Field("value", Unit.PPM, "Move from the accepted mark price to the held price.")
     until_ns = _until("Until when it is held; 0: no longer.", "amount")
+
+
+class SupportEffect(EffectView[T], kind=EffectKind.SUPPORT):
+    """What a fund pays of the gap of an account that leaves by ADL or tear-up, and what kept the
+    rest back.
+    """
+
+    account = _account("The account in default.")
+    market = _market()
+    support = _atoms("What the fund pays, in the POSTING of this cause.")
+    gap = _atoms("What the account lacks to its zero cash at mark.", "value")
+    limit = CodeField(SupportLimit, "What kept back the rest of the gap.")
+    cause = CodeField(Cause, "SUPPORT: the account leaves by ADL; TEAR_UP: by tear-up.", column="other")
+    available = _atoms("What the fund could pay for the account, all limits included; 0 where it is not asked.", "lots")
 
 
 # -- orders of an operator ------------------------------------------------------------------------

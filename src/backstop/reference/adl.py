@@ -8,6 +8,7 @@ from backstop.core.events import NONE, AdlClass, Cause, EffectKind
 from backstop.reference.arithmetic import holder_order, sign, split
 from backstop.reference.arrears import book_uncovered
 from backstop.reference.breakers import add_flow
+from backstop.reference.funds import Support
 from backstop.reference.socialise import socialise
 from backstop.reference.state import State
 from backstop.reference.wave import Counterparty, Wave, cash_parts, gap_to_zero, lots_to_close, place_in_class
@@ -55,14 +56,45 @@ def wave_of(state: State, account: int, market: int) -> Wave:
     """
     side = sign(state.held_lots(account, market))
     holders = [holder for holder in state.holders(market, -side) if holder < 0 or not state.accounts[holder].in_default]
-    return Wave(state.portfolio(account), market, tuple(counterparty_of(state, holder, market) for holder in holders))
+    counterparties = tuple(counterparty_of(state, holder, market) for holder in holders)
+    return Wave(state.portfolio(account), market, counterparties, state.fund_view(state.group(market), account, market))
+
+
+def waits_for_reservation(state: State, account_id: int, market: int, *, is_asked: bool) -> bool:
+    """The fund cannot pay the gap of the position, but more of it once what is reserved is free; not
+    beyond the deadline.
+    """
+    portfolio, fund = state.portfolio(account_id), state.fund_view(state.group(market), account_id, market)
+    gap, deadline = gap_to_zero(portfolio, market, lots_to_close(portfolio, market)), state.deadline(account_id)
+    if not is_asked or fund.available >= min(gap, fund.free) or state.now >= deadline:
+        return False
+    state.accounts[account_id].wait_until = min(deadline, state.now + state.rules.closeout.interval_ns)
+    return True
+
+
+def tell_support(state: State, account: int, market: int, support: Support, cause: Cause) -> None:
+    """SUPPORT, where there is a gap."""
+    if support.gap == 0:
+        return
+    state.emit(
+        EffectKind.SUPPORT,
+        code=support.limit,
+        market=market,
+        account=account,
+        other=cause,
+        lots=support.available,
+        amount=support.amount,
+        value=support.gap,
+    )
 
 
 def adl_position(state: State, account: int, market: int) -> None:
     """Close what the counterparties can take of one position."""
-    lots, cash, caps = wave_of(state, account, market).plan()
+    wave = wave_of(state, account, market)
+    lots, support, caps = wave.plan()
     if lots == 0:
         return
+    cash = wave.cash(lots)
     side, mark = sign(state.held_lots(account, market)), state.markets[market].mark
     classes = {h: class_of(state, account, h, market) for h, cap in caps.items() if cap}
     candidates = [Candidate(h, adl_class, weight_of(state, adl_class, h, market), caps[h]) for h, adl_class in classes.items()]
@@ -77,7 +109,7 @@ def adl_position(state: State, account: int, market: int) -> None:
             left -= sum(given.values())
 
     gives = {holder: part for _, _, given, _ in placed for holder, part in given.items() if part}
-    cash_of = cash_parts(cash, gives)
+    cash_of = cash_parts(cash, gives, wave.at_mark(1))
     state.emit(
         EffectKind.ADL_PLAN,
         code=state.rules.adl_policy,
@@ -89,10 +121,12 @@ def adl_position(state: State, account: int, market: int) -> None:
         amount=cash,
         value=state.equity(account),
     )
+    tell_support(state, account, market, support, Cause.SUPPORT)
     order: list[int] = []
     for adl_class, members, given, eta in placed:
         order += emit_class(state, (account, market, side), adl_class, members, given, eta, cash_of)
     trade_all(state, account, market, -side * lots, cash, {h: (side * gives[h], cash_of[h]) for h in order}, 0, Cause.ADL)
+    state.post(account, state.fund_id(market), support.amount, Cause.SUPPORT, market)
     state.position(account, market).closed_in_default = True
     add_flow(state, market, state.contract(market).value_of(lots))
     settle_counterparties(state, market, order)
@@ -164,22 +198,32 @@ def settle_counterparties(state: State, market: int, holders: list[int]) -> None
                 state.position(holder, market).closed_in_default = True
 
 
-def adl(state: State, account: int) -> None:
-    """Go through the account's positions while it is in default."""
+def adl(state: State, account: int) -> bool:
+    """Go through the account's positions while it is in default; return whether it waits for a
+    reservation.
+    """
     for market in state.held_markets(account):
         state.judge(account)
         if not state.accounts[account].in_default:
-            return
+            return False
+        if waits_for_reservation(state, account, market, is_asked=state.fund_supports):
+            return True
         adl_position(state, account, market)
+    return False
 
 
-def tear_up(state: State, account: int) -> None:
-    """End, at mark, the lots that nobody took, against everyone on the opposite side."""
+def tear_up(state: State, account: int) -> bool:
+    """End, at mark, the lots that nobody took, against everyone on the opposite side; return whether
+    the account waits for a reservation.
+    """
     for market in state.held_markets(account):
         state.judge(account)
         if not state.accounts[account].in_default:
-            return
+            return False
+        if waits_for_reservation(state, account, market, is_asked=state.has_fund):
+            return True
         tear_up_position(state, account, market)
+    return False
 
 
 def tear_up_position(state: State, account: int, market: int) -> None:
@@ -207,7 +251,8 @@ def tear_up_position(state: State, account: int, market: int) -> None:
 def pay_gap(state: State, account: int, market: int, gap: int) -> int:
     """The market's fund pays, then who gained; return what is left."""
     group = state.group(market)
-    pay = min(gap, state.fund_view(group, account, market).available) if state.has_fund else 0
-    state.post(account, state.fund_id(market), pay, Cause.TEAR_UP, market)
-    left = gap - pay
+    support = state.fund_view(group, account, market).support(gap, is_asked=state.has_fund)
+    tell_support(state, account, market, support, Cause.TEAR_UP)
+    state.post(account, state.fund_id(market), support.amount, Cause.TEAR_UP, market)
+    left = support.beyond
     return left - socialise(state, account, left, group) if left and state.has_socialise else left

@@ -345,10 +345,8 @@ def stage_ends(state: State, account: int, stage: int) -> bool:
     if stage == Stage.TAKEOVER:
         if takeover_waits(state, account):
             return True
-    elif stage == Stage.ADL:
-        adl(state, account)
-    else:
-        tear_up(state, account)
+    elif adl(state, account) if stage == Stage.ADL else tear_up(state, account):
+        return True
     return is_over(state, account)
 
 

@@ -6,11 +6,21 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
-from backstop.core.events import Stage
+from backstop.core.events import Stage, SupportLimit
 from backstop.core.instruments import VenueRules
 from backstop.reference.arithmetic import ceil_div
 
-__all__ = ["FUND_SLOTS", "FundLimit", "FundView", "least_cap", "next_slot_ns", "paid_in_window", "pay_slot", "supports_closing"]
+__all__ = [
+    "FUND_SLOTS",
+    "FundLimit",
+    "FundView",
+    "Support",
+    "least_cap",
+    "next_slot_ns",
+    "paid_in_window",
+    "pay_slot",
+    "supports_closing",
+]
 
 #: Slots of a fund's gauges, the present one included; sixteen of them are a window.
 FUND_SLOTS = 17
@@ -52,6 +62,21 @@ def supports_closing(stages: tuple[int, ...]) -> bool:
     closing orders and takeovers.
     """
     return Stage.FUND in stages and Stage.ADL not in stages[: stages.index(Stage.FUND)]
+
+
+class Support(NamedTuple):
+    """What a fund adds to a gap. Atoms."""
+
+    gap: int
+    amount: int
+    available: int
+    #: What kept the rest back.
+    limit: SupportLimit
+
+    @property
+    def beyond(self) -> int:
+        """What it leaves of the gap for others."""
+        return self.gap - self.amount
 
 
 class FundView(NamedTuple):
@@ -109,6 +134,23 @@ class FundView(NamedTuple):
     def available(self) -> int:
         """What it may still pay or promise for the account."""
         return min(self.available_to_all, self.available_to_market, self.available_to_owner)
+
+    @property
+    def free(self) -> int:
+        """What it could pay for the account if nothing were reserved for anyone."""
+        return self._replace(reserved=0, owner_reserved=0, market_reserved=0).available
+
+    def limit(self, gap: int) -> SupportLimit:
+        """What keeps back a part of a gap that it is asked to pay."""
+        if self.available >= gap:
+            return SupportLimit.COVERED
+        return SupportLimit.RESERVED if self.available < self.free else SupportLimit[self.binding.name]
+
+    def support(self, gap: int, *, is_asked: bool) -> Support:
+        """Return what it pays of a gap; nothing where the waterfall does not ask it."""
+        if not is_asked:
+            return Support(gap, 0, 0, SupportLimit.STAGE if gap else SupportLimit.COVERED)
+        return Support(gap, min(gap, self.available), self.available, self.limit(gap))
 
     @property
     def binding(self) -> FundLimit:

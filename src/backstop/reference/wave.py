@@ -10,6 +10,7 @@ from backstop.core.events import ADL_IN_ORDER, AdlClass, AdlPolicy
 from backstop.core.instruments import PPM
 from backstop.reference.allocation import capped_pro_rata, in_order
 from backstop.reference.arithmetic import ceil_div, largest_that, least_that, sign, split
+from backstop.reference.funds import FundView, Support
 from backstop.reference.margin import Holding, Portfolio
 
 __all__ = [
@@ -88,12 +89,10 @@ class Counterparty(NamedTuple):
 
 
 class WavePlan(NamedTuple):
-    """Lots that the counterparties can take, the cash that goes with them, and the cap of each
-    counterparty.
-    """
+    """Lots that the counterparties can take, and how many each of them at most."""
 
     lots: int
-    cash: int
+    support: Support
     caps: dict[int, int]
 
 
@@ -103,27 +102,60 @@ class Wave(NamedTuple):
     portfolio: Portfolio
     market: int
     counterparties: tuple[Counterparty, ...]
+    #: That of the market's group, as the account sees it.
+    fund: FundView
+
+    @property
+    def accounts(self) -> tuple[Counterparty, ...]:
+        """Those that are margined; they bear what is beyond mark."""
+        return tuple(each for each in self.counterparties if each.portfolio is not None)
+
+    @property
+    def house_lots(self) -> int:
+        """Lots that the house can take, at mark."""
+        return sum(each.lots for each in self.counterparties if each.portfolio is None)
 
     def at_mark(self, lots: int) -> int:
         """Cash of so many lots at the mark."""
         return self.portfolio.holding(self.market).value_of(lots)
 
+    def support(self, lots: int) -> Support:
+        """What the fund adds when so many lots are closed."""
+        return self.fund.support(gap_to_zero(self.portfolio, self.market, lots), is_asked=self.fund.supports)
+
     def cash(self, lots: int) -> int:
-        """Cash that the account gets: at the mark while it is solvent, else its zero cash."""
-        return self.portfolio.zero_cash(self.market, lots).cash if self.portfolio.equity < 0 else self.at_mark(lots)
+        """Cash that the account gets from the counterparties: at the mark, and what the fund leaves
+        of the gap to its zero cash.
+        """
+        return self.at_mark(lots) + self.support(lots).beyond
+
+    def from_accounts(self, lots: int) -> int:
+        """Lots that the accounts give of so many; the rest is for the house."""
+        return min(lots, sum(each.lots for each in self.accounts))
+
+    def caps(self, lots: int) -> dict[int, int]:
+        """Return the most lots that each counterparty may give of so many."""
+        beyond, given = self.support(lots).beyond, self.from_accounts(lots)
+        return {each.holder: each.cap(given, beyond) for each in self.counterparties}
+
+    def fits(self, lots: int) -> bool:
+        """Say whether the counterparties can take so many lots, nobody beyond the zero price, the
+        house at the mark.
+        """
+        support, given = self.support(lots), self.from_accounts(lots)
+        if lots - given > self.house_lots:
+            return False
+        if support.beyond == 0:
+            return True
+        caps = self.caps(lots)
+        is_within_zero = support.beyond * lots <= support.gap * given
+        return is_within_zero and sum(caps[each.holder] for each in self.accounts) >= given
 
     def plan(self) -> WavePlan:
-        """Return as many lots as the caps suffice for: fewer lots mean less to pay, so the caps are
-        worked out again.
-        """
-        lots = lots_to_close(self.portfolio, self.market)
-        while lots:
-            cash = self.cash(lots)
-            caps = {each.holder: each.cap(lots, cash - self.at_mark(lots)) for each in self.counterparties}
-            if sum(caps.values()) >= lots:
-                return WavePlan(lots, cash, caps)
-            lots = sum(caps.values())
-        return WavePlan(0, 0, {})
+        """Return as many lots as were found to fit."""
+        most = lots_to_close(self.portfolio, self.market)
+        lots = most if self.fits(most) else largest_that(self.fits, 0, most)
+        return WavePlan(lots, self.support(lots), self.caps(lots) if lots else {})
 
 
 def class_of(holding: Holding, hedged_lots: int, *, is_house: bool, is_linked: bool) -> AdlClass:
@@ -187,8 +219,13 @@ def place_in_class(
     return rule(lots, weights, caps)
 
 
-def cash_parts(cash: int, gives: dict[int, int]) -> dict[int, int]:
-    """Split the defaulter's cash by the lots that each holder gives: what each receives, negative
-    when it pays.
+def cash_parts(cash: int, gives: dict[int, int], lot_at_mark: int) -> dict[int, int]:
+    """Split the defaulter's cash over the holders by the lots that each gives: what each receives,
+    negative when it pays.
+
+    ``lot_at_mark``: signed mark value of one of the defaulter's lots. The house trades at mark.
     """
-    return {holder: -sign(cash) * part for holder, part in split(abs(cash), gives).items()}
+    parts = {holder: -lots * lot_at_mark for holder, lots in gives.items() if holder < 0}
+    accounts = {holder: lots for holder, lots in gives.items() if holder >= 0}
+    left = cash + sum(parts.values())
+    return parts | ({holder: -sign(left) * part for holder, part in split(abs(left), accounts).items()} if accounts else {})
