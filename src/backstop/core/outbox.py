@@ -30,6 +30,7 @@ __all__ = [
     "emit_residual",
     "emit_restrict",
     "emit_takeover",
+    "emit_support",
     "emit_tear_up",
     "emit_trade",
     "is_crowded",
@@ -245,6 +246,23 @@ def emit_tear_up(state: State, account: int, lots: int, market: int, mark_ticks:
         lots=lots,
         price_ticks=mark_ticks,
         amount=cash,
+        value=gap,
+    )
+
+
+@merged
+def emit_support(state: State, account: int, market: int, support: int, gap: int, limit: int, cause: int, available: int) -> None:
+    """Report what a fund pays of a gap, and what kept back the rest."""
+    emit(
+        state,
+        EffectKind.SUPPORT,
+        code=limit,
+        market=market,
+        account=account,
+        other=cause,
+        lots=available,
+        price_ticks=0,
+        amount=support,
         value=gap,
     )
 

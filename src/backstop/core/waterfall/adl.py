@@ -1,8 +1,9 @@
 """Auto-deleveraging: lots that the book and the fund cannot take close against the opposite side.
 
-Exactly the lots planned, from the opposite side only, at exactly the zero cash (at mark for a
-solvent account); nobody is left below maintenance. Policies differ in whom they weigh how
-(``ranking``), not in classes or caps. Every wave leaves a certificate (ADL_PLAN, ADL_CLASS,
+Exactly the lots planned, from the opposite side only, nobody left below maintenance. At mark as far
+as the fund pays the gap of an insolvent account; the rest moves the price toward zero cash. The
+house trades at mark. Policies differ in whom they weigh how
+(``ranking``), not in classes or caps. Every wave leaves a certificate (ADL_PLAN, SUPPORT, ADL_CLASS,
 ADL_FILL) that ``certificate.check_certificate`` verifies without trusting this planner. Rules:
 docs/rules.md, 6.
 """
@@ -14,10 +15,11 @@ from backstop.core.breakers import add_flow
 from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
 from backstop.core.events import ADL_IN_ORDER, NONE, AdlClass, Cause, Health
 from backstop.core.ledger import trade
-from backstop.core.margin import assess, margin_after, zero_cash
+from backstop.core.margin import assess, margin_after
 from backstop.core.monitor import update_health
 from backstop.core.outbox import emit_adl_class, emit_adl_fill, emit_adl_plan
 from backstop.core.search import largest_that
+from backstop.core.stages import Outcome
 from backstop.core.state import (
     ADL_CAP,
     ADL_CLASS,
@@ -33,16 +35,19 @@ from backstop.core.state import (
     TURN_ACCOUNT,
     State,
 )
-from backstop.core.units import add_checked, compare_products, split_by_largest_remainder
+from backstop.core.units import add_checked, compare_products
 from backstop.core.waterfall.allocation import allocate, allocate_in_order
 from backstop.core.waterfall.counterparties import (
     least_lots_at_mark,
     opposite_positions,
     settle_counterparty,
+    share_cash,
     trade_counterparty,
 )
 from backstop.core.waterfall.cover import outcome_after_closing
+from backstop.core.waterfall.fund import pay
 from backstop.core.waterfall.ranking import adl_weight, class_of, sum_hedges
+from backstop.core.waterfall.support import available_for_gap, gap_atoms, tell_support, waits_for_reservation
 from backstop.core.waterfall.turns import answer
 
 __all__ = ["deleverage", "deleverage_position"]
@@ -93,14 +98,50 @@ def _cap_lots(state: State, position: int, extra: int, total_lots: int) -> int:
 
 
 @kernel
-def _cap_all(state: State, found: int, extra: int, lots: int) -> int:
-    """Fill in every cap; return their sum."""
-    total = 0
+def _cap_all(state: State, found: int, extra: int, lots: int) -> None:
+    """Fill in every cap."""
     for place in range(found):
-        cap = _cap_lots(state, state.columns[COUNTERPARTY_POSITION, place], extra, lots)
-        state.columns[ADL_CAP, place] = cap
-        total = add_checked(total, cap)
+        state.columns[ADL_CAP, place] = _cap_lots(state, state.columns[COUNTERPARTY_POSITION, place], extra, lots)
+
+
+@kernel
+def _accounts_found(state: State, found: int) -> int:
+    """Return how many of those gathered are accounts; the house stands behind them."""
+    count = found
+    while count > 0 and state.positions[state.columns[COUNTERPARTY_POSITION, count - 1]].account < 0:
+        count -= 1
+    return count
+
+
+@kernel
+def _lots_of(state: State, first: int, last: int) -> int:
+    """Return the lots that those at some places hold together."""
+    total = 0
+    for place in range(first, last):
+        total = add_checked(total, abs(state.positions[state.columns[COUNTERPARTY_POSITION, place]].lots))
     return total
+
+
+@kernel
+def _fits(state: State, lots: int, terms: tuple[int, int, int, int, int, int, int]) -> bool:
+    """Return whether the counterparties can take ``lots``: the house at mark, no account beyond its
+    cap or the zero price.
+    """
+    position, accounts, account_lots, house_lots, equity, maintenance, available = terms
+    given = min(lots, account_lots)
+    if lots - given > house_lots:
+        return False
+    gap = gap_atoms(state, position, lots, equity, maintenance)
+    beyond = gap - min(gap, available)
+    if beyond == 0:
+        return True
+    if compare_products(beyond, lots, gap, given) > 0:
+        return False
+    room, place = 0, 0
+    while room < given and place < accounts:
+        room = add_checked(room, _cap_lots(state, state.columns[COUNTERPARTY_POSITION, place], beyond, given))
+        place += 1
+    return room >= given
 
 
 @kernel
@@ -147,7 +188,7 @@ def _fill_class(state: State, policy: int, found: int, kind: int, to_place: int)
 
 
 @kernel
-def _emit_class(state: State, found: int, kind: int, defaulter: int, market: int, sign: int, cash: int) -> None:
+def _emit_class(state: State, found: int, kind: int, defaulter: int, market: int, sign: int) -> None:
     """Emit ADL_CLASS and its ADL_FILL rows, if the class gave lots."""
     candidates, full, placed = 0, 0, 0
     for place in range(found):
@@ -173,8 +214,7 @@ def _emit_class(state: State, found: int, kind: int, defaulter: int, market: int
     for place in range(found):
         lots = state.columns[COUNTERPARTY_LOTS, place]
         if state.columns[ADL_CLASS, place] == kind and lots > 0:
-            part = state.columns[COUNTERPARTY_CASH, place]
-            received = -part if cash > 0 else part
+            received = state.columns[COUNTERPARTY_CASH, place]
             cap, weight = state.columns[ADL_CAP, place], state.columns[ADL_WEIGHT, place]
             holder = state.positions[state.columns[COUNTERPARTY_POSITION, place]].account
             emit_adl_fill(
@@ -191,68 +231,99 @@ def _emit_class(state: State, found: int, kind: int, defaulter: int, market: int
 
 
 @kernel
-def _emit_certificate(
-    state: State, policy: int, found: int, account: int, market: int, sign: int, lots: int, cash: int, equity: int
-) -> None:
+def _emit_plan(state: State, policy: int, position: int, found: int, lots: int, cash: int, equity: int) -> None:
+    row = state.positions[position]
     fills = 0
     for place in range(found):
         if state.columns[COUNTERPARTY_LOTS, place] > 0:
             fills += 1
-    mark = state.markets[market].mark_ticks
     emit_adl_plan(
         state,
-        account=account,
-        lots=-sign * lots,
-        market=market,
-        mark_ticks=mark,
+        account=row.account,
+        lots=closing(row.lots, lots),
+        market=row.market,
+        mark_ticks=state.markets[row.market].mark_ticks,
         policy=policy,
         fills=fills,
         cash=cash,
         equity=equity,
     )
-    for kind in _CLASSES:
-        _emit_class(state, found, kind, account, market, sign, cash)
 
 
 @kernel
-def _lots_and_cash(state: State, position: int, found: int, equity: int, maintenance: int) -> tuple[int, int]:
-    """Return the lots that the counterparties' caps allow, with the cash to the defaulter; fill in
-    the caps for them.
+def _emit_classes(state: State, position: int, found: int) -> None:
+    row = state.positions[position]
+    for kind in _CLASSES:
+        _emit_class(state, found, kind, row.account, row.market, 1 if row.lots > 0 else -1)
 
-    Fewer lots have other cash, and other cash gives other caps: so again until the caps suffice.
-    (0, 0): nobody can give.
+
+@kernel
+def _plan_lots(state: State, position: int, found: int, equity: int, maintenance: int, available: int) -> int:
+    """Return the lots that ADL closes of a position, as many as were found to fit, and fill in the
+    caps for them; 0: nobody can give.
+    """
+    accounts = _accounts_found(state, found)
+    account_lots, house_lots = _lots_of(state, 0, accounts), _lots_of(state, accounts, found)
+    most = abs(state.positions[position].lots) if equity < 0 else least_lots_at_mark(state, position, equity, maintenance)
+    terms = position, accounts, account_lots, house_lots, equity, maintenance, available
+    lots = largest_that(_fits, state, terms, most)
+    if lots > 0:
+        gap = gap_atoms(state, position, lots, equity, maintenance)
+        _cap_all(state, found, gap - min(gap, available), min(lots, account_lots))
+    return lots
+
+
+@kernel
+def _share_lots(state: State, policy: int, found: int, lots: int) -> None:
+    """Fill in the lots that each counterparty gives, class by class."""
+    for place in range(found):
+        state.columns[COUNTERPARTY_LOTS, place] = 0
+    left = lots
+    for kind in _CLASSES:
+        left -= _fill_class(state, policy, found, kind, left)
+
+
+@kernel
+def _share_cash(state: State, position: int, found: int, cash: int) -> None:
+    """Fill in the cash that each counterparty receives: the house that of its lots at mark, the
+    accounts the rest by lots.
     """
     row = state.positions[position]
-    lots = abs(row.lots) if equity < 0 else least_lots_at_mark(state, position, equity, maintenance)
-    while lots > 0:
-        at_mark = cash_at_mark(state, row.market, closing(row.lots, lots))
-        cash = zero_cash(state, position, lots, equity, maintenance) if equity < 0 else at_mark
-        most = _cap_all(state, found, cash - at_mark, lots)
-        if most >= lots:
-            return lots, cash
-        lots = most
-    return 0, 0
+    accounts = _accounts_found(state, found)
+    left = cash
+    for place in range(accounts, found):
+        at_mark = cash_at_mark(state, row.market, closing(row.lots, state.columns[COUNTERPARTY_LOTS, place]))
+        state.columns[COUNTERPARTY_CASH, place] = -at_mark
+        left -= at_mark
+    if left != 0:
+        share_cash(state, accounts, left)
+    else:
+        for place in range(accounts):
+            state.columns[COUNTERPARTY_CASH, place] = 0
 
 
 @kernel
 def _trade_all(state: State, position: int, found: int, lots: int, cash: int) -> None:
-    """Carry out the plan: the defaulter's whole, then each counterparty, class by class; then judge
-    them.
-    """
+    """Carry out the plan: the defaulter's whole, then each counterparty, class by class."""
     row = state.positions[position]
     account, sign = row.account, 1 if row.lots > 0 else -1
     trade(state, position, -sign * lots, cash, 0, Cause.ADL, NONE)
     row.closed_in_default = 1
     # Closed lots count for the flow breakers of the market and of the venue.
     add_flow(state, row.market, notional_at_mark(state, row.market, lots))
-    for settles in range(2):
-        for kind in _CLASSES:
-            for place in range(found):
-                if state.columns[ADL_CLASS, place] == kind and state.columns[COUNTERPARTY_LOTS, place] > 0:
-                    if settles == 0:
-                        trade_counterparty(state, account, sign, place, cash, 0, Cause.ADL)
-                    else:
-                        settle_counterparty(state, place)
+    for kind in _CLASSES:
+        for place in range(found):
+            if state.columns[ADL_CLASS, place] == kind and state.columns[COUNTERPARTY_LOTS, place] > 0:
+                trade_counterparty(state, account, sign, place, 0, Cause.ADL)
+
+
+@kernel
+def _settle_all(state: State, found: int) -> None:
+    """Judge all who gave lots, class by class."""
+    for kind in _CLASSES:
+        for place in range(found):
+            if state.columns[ADL_CLASS, place] == kind and state.columns[COUNTERPARTY_LOTS, place] > 0:
+                settle_counterparty(state, place)
 
 
 @kernel
@@ -260,36 +331,37 @@ def deleverage_position(state: State, policy: int, position: int, equity: int, m
     """Close a defaulter's position against counterparties; ``equity`` and ``maintenance`` are its
     account's.
 
-    An insolvent account's whole position at its zero cash, a solvent one's least lots at mark; less
-    where the counterparties' caps do not suffice, nothing where there are none.
+    An insolvent account's whole position, at mark with what the fund adds, beyond it by what the
+    fund leaves of the gap; a solvent one's least lots at mark. Less where that does not fit, nothing
+    where no lot does.
     """
     row = state.positions[position]
+    account, market = row.account, row.market
     found = opposite_positions(state, position, False)
-    sum_hedges(state, row.market, -row.lots)
-    _classify(state, policy, found, state.accounts[row.account].owner)
-    lots, cash = _lots_and_cash(state, position, found, equity, maintenance)
+    sum_hedges(state, market, -row.lots)
+    _classify(state, policy, found, state.accounts[account].owner)
+    is_asked = state.rules[0].fund_supports != 0
+    available = available_for_gap(state, account, market, is_asked)
+    lots = _plan_lots(state, position, found, equity, maintenance, available)
     if lots == 0:
         return
-    for place in range(found):
-        state.columns[COUNTERPARTY_LOTS, place] = 0
-    left = lots
-    for kind in _CLASSES:
-        left -= _fill_class(state, policy, found, kind, left)
-    split_by_largest_remainder(
-        abs(cash),
-        state.columns[COUNTERPARTY_LOTS],
-        state.columns[COUNTERPARTY_CASH],
-        state.columns[SPLIT_REMAINDER],
-        state.columns[SPLIT_HEAP],
-        found,
-    )
-    _emit_certificate(state, policy, found, row.account, row.market, 1 if row.lots > 0 else -1, lots, cash, equity)
+    gap = gap_atoms(state, position, lots, equity, maintenance)
+    support = min(gap, available)
+    cash = add_checked(cash_at_mark(state, market, closing(row.lots, lots)), gap - support)
+    _share_lots(state, policy, found, lots)
+    _share_cash(state, position, found, cash)
+    _emit_plan(state, policy, position, found, lots, cash, equity)
+    tell_support(state, account, market, gap, available, Cause.SUPPORT, is_asked)
+    _emit_classes(state, position, found)
     _trade_all(state, position, found, lots, cash)
+    pay(state, account, state.markets[market].group, support, Cause.SUPPORT, market)
+    _settle_all(state, found)
 
 
 @kernel
-def _deleverage_account(state: State, policy: int, account: int) -> int:
+def _deleverage_account(state: State, turn: int, account: int) -> int:
     """Deleverage an account's positions in order of market while in default; return its outcome."""
+    is_asked = state.rules[0].fund_supports != 0
     position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]
@@ -298,7 +370,10 @@ def _deleverage_account(state: State, policy: int, account: int) -> int:
             if state.accounts[account].health < Health.DISTRESSED:
                 break
             equity, maintenance = assess(state, account)
-            deleverage_position(state, policy, position, equity, maintenance)
+            gap = gap_atoms(state, position, abs(row.lots), equity, maintenance)
+            if waits_for_reservation(state, turn, position, gap, is_asked):
+                return Outcome.WAIT
+            deleverage_position(state, state.stages[turn].policy, position, equity, maintenance)
         position = row.next_of_account
     return outcome_after_closing(state, account)
 
@@ -308,6 +383,6 @@ def deleverage(state: State, turn: int, first: int, count: int) -> int:
     """Run ADL over the accounts of the turn, by the turn's policy. Answers as ``turns`` says."""
     going = 0
     for place in range(first, first + count):
-        outcome = _deleverage_account(state, state.stages[turn].policy, state.columns[TURN_ACCOUNT, place])
+        outcome = _deleverage_account(state, turn, state.columns[TURN_ACCOUNT, place])
         going += answer(state, place, outcome)
     return going

@@ -19,13 +19,15 @@ from backstop.core.state import (
     SORT_KEY,
     SORT_MERGE,
     SORT_ORDER,
+    SPLIT_HEAP,
+    SPLIT_REMAINDER,
     State,
     error_inventory_row,
     outside_row,
 )
-from backstop.core.units import sort_places
+from backstop.core.units import sort_places, split_by_largest_remainder
 
-__all__ = ["least_lots_at_mark", "opposite_positions", "settle_counterparty", "trade_counterparty"]
+__all__ = ["least_lots_at_mark", "opposite_positions", "settle_counterparty", "share_cash", "trade_counterparty"]
 
 
 @inlined
@@ -83,11 +85,24 @@ def opposite_positions(state: State, position: int, with_distressed: bool) -> in
 
 
 @kernel
-def trade_counterparty(state: State, defaulter: int, sign: int, place: int, cash: int, price_ticks: int, cause: int) -> None:
+def share_cash(state: State, count: int, cash: int) -> None:
+    """Split what a defaulter receives over the first ``count`` counterparties by their lots.
+
+    Fills COUNTERPARTY_CASH with what each receives: of the opposite sign.
+    """
+    parts = state.columns[COUNTERPARTY_CASH]
+    remainders, heap = state.columns[SPLIT_REMAINDER], state.columns[SPLIT_HEAP]
+    split_by_largest_remainder(abs(cash), state.columns[COUNTERPARTY_LOTS], parts, remainders, heap, count)
+    if cash > 0:
+        for place in range(count):
+            parts[place] = -parts[place]
+
+
+@kernel
+def trade_counterparty(state: State, defaulter: int, sign: int, place: int, price_ticks: int, cause: int) -> None:
     """Trade one counterparty's part; ``sign`` is the side that the defaulter had."""
     position, lots = state.columns[COUNTERPARTY_POSITION, place], state.columns[COUNTERPARTY_LOTS, place]
-    part = state.columns[COUNTERPARTY_CASH, place]
-    trade(state, position, sign * lots, -part if cash > 0 else part, price_ticks, cause, defaulter)
+    trade(state, position, sign * lots, state.columns[COUNTERPARTY_CASH, place], price_ticks, cause, defaulter)
 
 
 @unit

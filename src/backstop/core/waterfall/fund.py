@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
 from backstop.core.contract_terms import VENUE_ASSET
-from backstop.core.events import FEES, NONE, Cause, Health
+from backstop.core.events import FEES, NONE, Cause, Health, SupportLimit
 from backstop.core.instruments import NO_CAP
 from backstop.core.ledger import balance_of, post
 from backstop.core.margin import assess
@@ -30,7 +30,9 @@ __all__ = [
     "available_to_arrears",
     "available_to_market",
     "available_to_owner",
+    "binding_limit",
     "charge_trading_fee",
+    "free_atoms",
     "pay",
     "pay_late",
     "present_slot",
@@ -99,21 +101,26 @@ def available_in_fund(state: State, group: int) -> int:
 
 
 @kernel
-def available_to_market(state: State, market: int) -> int:
-    """Return what the cap of a market leaves; without bound for a payment that names none.
+def _left_to_market(state: State, market: int) -> int:
+    """Return what the cap of a market leaves beside what is reserved; below 0 where it is exceeded.
 
     Arrears count in every market of their group, as they may have arisen in any.
     """
-    if market == NONE:
-        return NO_CAP
     place = state.markets[market]
     paid = _paid_in_window(state, market_gauge(market)) + _paid_in_window(state, arrears_gauge(place.group))
-    return max(0, place.loss_max - paid - place.reserved)
+    return place.loss_max - paid - place.reserved
 
 
 @kernel
-def available_to_owner(state: State, account: int) -> int:
-    """Return what all funds together may still promise or pay for an account's owner.
+def available_to_market(state: State, market: int) -> int:
+    """Return what the cap of a market leaves; without bound for a payment that names none."""
+    return NO_CAP if market == NONE else max(0, _left_to_market(state, market))
+
+
+@kernel
+def _left_to_owner(state: State, account: int) -> int:
+    """Return what the cap of an account's owner leaves beside what is reserved; below 0 where it is
+    exceeded.
 
     Arrears count for every owner, as they may be for any.
     """
@@ -121,7 +128,13 @@ def available_to_owner(state: State, account: int) -> int:
     paid = _paid_to_owner(state, owner)
     for group in range(state.rules[0].groups):
         paid += _paid_in_window(state, arrears_gauge(group))
-    return max(0, state.rules[0].owner_loss_max - paid - state.columns[OWNER_RESERVED, owner])
+    return state.rules[0].owner_loss_max - paid - state.columns[OWNER_RESERVED, owner]
+
+
+@kernel
+def available_to_owner(state: State, account: int) -> int:
+    """Return what all funds together may still promise or pay for an account's owner."""
+    return max(0, _left_to_owner(state, account))
 
 
 @kernel
@@ -144,6 +157,34 @@ def available_to_arrears(state: State, group: int) -> int:
     by_balance = balance_of(state, fund_id(group)) - fund.reserved
     by_caps = fund.least_cap - _paid_in_window(state, fund_gauge(group)) - fund.reserved
     return max(0, min(by_balance, by_caps))
+
+
+@kernel
+def free_atoms(state: State, account: int, market: int) -> int:
+    """Return what ``available_atoms`` would be in a market if nothing were reserved for anyone."""
+    place = state.markets[market]
+    fund, owner = state.funds[place.group], state.accounts[account].owner
+    by_balance = balance_of(state, fund_id(place.group))
+    by_window = fund.loss_max - _paid_in_window(state, fund_gauge(place.group))
+    by_owner = _left_to_owner(state, account) + state.columns[OWNER_RESERVED, owner]
+    return max(0, min(by_balance, by_window, by_owner, _left_to_market(state, market) + place.reserved))
+
+
+@kernel
+def binding_limit(state: State, account: int, market: int) -> int:
+    """Return which limit of a market's fund leaves least for an account, the first where several
+    do.
+    """
+    group = state.markets[market].group
+    fund = state.funds[group]
+    by_balance = balance_of(state, fund_id(group)) - fund.reserved
+    by_window = fund.loss_max - _paid_in_window(state, fund_gauge(group)) - fund.reserved
+    by_owner, by_market = _left_to_owner(state, account), _left_to_market(state, market)
+    if by_balance <= min(by_window, by_owner, by_market):
+        return SupportLimit.BALANCE
+    if by_window <= min(by_owner, by_market):
+        return SupportLimit.WINDOW
+    return SupportLimit.OWNER if by_owner <= by_market else SupportLimit.MARKET
 
 
 @kernel

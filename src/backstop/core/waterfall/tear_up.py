@@ -9,11 +9,11 @@ from backstop.core.breakers import add_flow
 from backstop.core.contracts import cash_at_mark, notional_at_mark
 from backstop.core.events import NONE, Cause, Health
 from backstop.core.ledger import trade
-from backstop.core.margin import assess, zero_cash
+from backstop.core.margin import assess
 from backstop.core.monitor import update_health
 from backstop.core.outbox import emit_tear_up
+from backstop.core.stages import Outcome
 from backstop.core.state import (
-    COUNTERPARTY_CASH,
     COUNTERPARTY_LOTS,
     COUNTERPARTY_POSITION,
     SPLIT_HEAP,
@@ -28,14 +28,27 @@ from backstop.core.waterfall.counterparties import (
     least_lots_at_mark,
     opposite_positions,
     settle_counterparty,
+    share_cash,
     trade_counterparty,
 )
 from backstop.core.waterfall.cover import outcome_after_closing
-from backstop.core.waterfall.fund import available_atoms, pay
+from backstop.core.waterfall.fund import pay
 from backstop.core.waterfall.socialise import socialise
+from backstop.core.waterfall.support import available_for_gap, gap_atoms, tell_support, waits_for_reservation
 from backstop.core.waterfall.turns import answer
 
 __all__ = ["tear_up"]
+
+
+@kernel
+def _cover_gap(state: State, account: int, market: int, gap: int) -> int:
+    """Let the fund pay a gap, then those who are socialised; return what is left."""
+    group, is_asked = state.markets[market].group, state.rules[0].fund_turn != NONE
+    available = available_for_gap(state, account, market, is_asked)
+    tell_support(state, account, market, gap, available, Cause.TEAR_UP, is_asked)
+    support = min(gap, available)
+    pay(state, account, group, support, Cause.TEAR_UP, market)
+    return gap - support - socialise(state, account, gap - support, group)
 
 
 @kernel
@@ -50,15 +63,11 @@ def _tear_up_position(state: State, position: int, equity: int, maintenance: int
     mark = state.markets[market].mark_ticks
     lots = abs(row.lots) if equity < 0 else least_lots_at_mark(state, position, equity, maintenance)
     cash = cash_at_mark(state, market, -sign * lots)
-    gap = max(0, zero_cash(state, position, lots, equity, maintenance) - cash) if equity < 0 else 0
+    gap = gap_atoms(state, position, lots, equity, maintenance)
 
     row.closed_in_default = 1
     emit_tear_up(state, account=account, lots=-sign * lots, market=market, mark_ticks=mark, cash=cash, gap=gap)
-    if gap > 0:
-        support = min(gap, available_atoms(state, account, group, market)) if state.rules[0].fund_turn != NONE else 0
-        pay(state, account, group, support, Cause.TEAR_UP, market)
-        gap -= support
-        gap -= socialise(state, account, gap, group)
+    gap = _cover_gap(state, account, market, gap)
 
     found = opposite_positions(state, position, True)
     for place in range(found):
@@ -71,18 +80,11 @@ def _tear_up_position(state: State, position: int, equity: int, maintenance: int
         state.columns[SPLIT_HEAP],
         found,
     )
-    split_by_largest_remainder(
-        abs(cash),
-        state.columns[COUNTERPARTY_LOTS],
-        state.columns[COUNTERPARTY_CASH],
-        state.columns[SPLIT_REMAINDER],
-        state.columns[SPLIT_HEAP],
-        found,
-    )
+    share_cash(state, found, cash)
     trade(state, position, -sign * lots, cash, mark, Cause.TEAR_UP, NONE)
     for place in range(found):
         if state.columns[COUNTERPARTY_LOTS, place] > 0:
-            trade_counterparty(state, account, sign, place, cash, mark, Cause.TEAR_UP)
+            trade_counterparty(state, account, sign, place, mark, Cause.TEAR_UP)
     add_flow(state, market, notional_at_mark(state, market, lots))
     book_uncovered(state, account, gap, group)
     for place in range(found):
@@ -91,8 +93,9 @@ def _tear_up_position(state: State, position: int, equity: int, maintenance: int
 
 
 @kernel
-def _tear_up_account(state: State, account: int) -> int:
+def _tear_up_account(state: State, turn: int, account: int) -> int:
     """Tear up an account's positions in order of market while in default; return its outcome."""
+    is_asked = state.rules[0].fund_turn != NONE
     position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]
@@ -101,6 +104,9 @@ def _tear_up_account(state: State, account: int) -> int:
             if state.accounts[account].health < Health.DISTRESSED:
                 break
             equity, maintenance = assess(state, account)
+            gap = gap_atoms(state, position, abs(row.lots), equity, maintenance)
+            if waits_for_reservation(state, turn, position, gap, is_asked):
+                return Outcome.WAIT
             _tear_up_position(state, position, equity, maintenance)
         position = row.next_of_account
     return outcome_after_closing(state, account)
@@ -111,5 +117,5 @@ def tear_up(state: State, turn: int, first: int, count: int) -> int:
     """Tear up the positions of the accounts of the turn. Answers as ``turns`` says."""
     going = 0
     for place in range(first, first + count):
-        going += answer(state, place, _tear_up_account(state, state.columns[TURN_ACCOUNT, place]))
+        going += answer(state, place, _tear_up_account(state, turn, state.columns[TURN_ACCOUNT, place]))
     return going

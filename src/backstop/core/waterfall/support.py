@@ -1,0 +1,80 @@
+"""What a fund adds when an insolvent account leaves by ADL or tear-up: the fund pays before others.
+
+Only what it may not pay is left for the counterparties, and while it only reserves more, the
+account waits. Rules: docs/rules.md, section 6, "Gap and support".
+"""
+
+from __future__ import annotations
+
+from backstop.compiled import kernel
+from backstop.core.contracts import cash_at_mark, closing
+from backstop.core.events import SupportLimit
+from backstop.core.margin import zero_cash
+from backstop.core.outbox import emit_support
+from backstop.core.state import State
+from backstop.core.units import add_checked
+from backstop.core.waterfall.fund import available_atoms, binding_limit, free_atoms
+from backstop.core.waterfall.turns import wait_interval
+
+__all__ = ["available_for_gap", "gap_atoms", "tell_support", "waits_for_reservation"]
+
+
+@kernel
+def gap_atoms(state: State, position: int, lots: int, equity: int, maintenance: int) -> int:
+    """Return what an insolvent account lacks to the zero cash of ``lots`` at mark; 0 for a solvent
+    one.
+    """
+    if equity >= 0:
+        return 0
+    row = state.positions[position]
+    at_mark = cash_at_mark(state, row.market, closing(row.lots, lots))
+    return max(0, add_checked(zero_cash(state, position, lots, equity, maintenance), -at_mark))
+
+
+@kernel
+def available_for_gap(state: State, account: int, market: int, is_asked: bool) -> int:
+    """Return what the fund of a market may pay for an account; 0 where the waterfall does not ask
+    it.
+    """
+    return available_atoms(state, account, state.markets[market].group, market) if is_asked else 0
+
+
+@kernel
+def waits_for_reservation(state: State, turn: int, position: int, gap: int, is_asked: bool) -> bool:
+    """Return whether the account now waits: its fund cannot pay the gap, and reserves what would
+    pay more of it.
+    """
+    row = state.positions[position]
+    if not is_asked or gap == 0:
+        return False
+    available = available_atoms(state, row.account, state.markets[row.market].group, row.market)
+    if available >= gap or available >= free_atoms(state, row.account, row.market):
+        return False
+    return wait_interval(state, turn, row.account)
+
+
+@kernel
+def _limit(state: State, account: int, market: int, gap: int, available: int) -> int:
+    if available >= gap:
+        return SupportLimit.COVERED
+    if available < free_atoms(state, account, market):
+        return SupportLimit.RESERVED
+    return binding_limit(state, account, market)
+
+
+@kernel
+def tell_support(state: State, account: int, market: int, gap: int, available: int, cause: int, is_asked: bool) -> None:
+    """Emit SUPPORT where there is a gap: what the fund pays of it, and what keeps back the rest."""
+    if gap == 0:
+        return
+    limit = _limit(state, account, state.markets[market].group, gap, available) if is_asked else int(SupportLimit.STAGE)
+    emit_support(
+        state,
+        account=account,
+        market=market,
+        support=min(gap, available),
+        gap=gap,
+        limit=limit,
+        cause=cause,
+        available=available,
+    )
