@@ -27,6 +27,7 @@ BEFORE: dict[str, list[Check]] = {
     "INV-08": [stops.no_order_into_a_halt, stops.breaker_takes_a_step, stops.guard_tells_the_move],
     "INV-11": [
         order_of_payers.closeout_came_first,
+        order_of_payers.fund_pays_before_others,
         order_of_payers.restricted_first,
         order_of_payers.takeover_came_first,
         order_of_payers.owners_pay_before_others,

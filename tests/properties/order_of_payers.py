@@ -8,6 +8,7 @@ from backstop.core.waterfall.certificate import check_certificate
 from backstop.reference.arithmetic import ceil_div, sign
 from backstop.reference.book import Band, Book
 from backstop.reference.closing import Cap, Caps, Closing
+from backstop.reference.funds import Support
 from backstop.reference.offering import Backer, LossStop
 from backstop.reference.records import Effect
 from backstop.reference.state import TAKEOVER_OFFER
@@ -19,9 +20,11 @@ __all__ = [
     "adl_is_as_planned",
     "closeout_came_first",
     "counterparties_keep_maintenance",
+    "fund_pays_before_others",
     "only_owners_pay_for_each_other",
     "owners_pay_before_others",
     "restricted_first",
+    "support_is_told",
     "takeover_came_first",
     "trades_were_planned",
 ]
@@ -42,18 +45,19 @@ def adl_is_as_planned(moment: Moment) -> Findings:
     contract = mirror.rules.markets[plan.market].contract
     yield from (str(finding) for finding in check_certificate(moment.rows, moment.place, contract))
     portfolio, held, lots = mirror.portfolio(plan.account), mirror.lots(plan.account, plan.market), abs(plan.lots)
-    equity, wave = portfolio.equity, Wave(portfolio, plan.market, ())
+    equity, wave = portfolio.equity, Wave(portfolio, plan.market, (), mirror.fund(mirror.group(plan.market), plan.account))
     if plan.code != mirror.rules.adl_policy:
         yield f"{plan}: the policy is {mirror.rules.adl_policy}"
     if plan.value != equity or plan.price_ticks != mirror.marks[plan.market]:
         yield f"{plan}: equity {equity}, mark {mirror.marks[plan.market]}"
-    at_mark, cash = wave.at_mark(lots), wave.cash(lots)
+    support, cash = wave.support(lots), wave.cash(lots)
     if plan.amount != cash or plan.lots * held >= 0 or lots > abs(held):
         yield f"{plan}: position {held}, cash should be {cash}"
+    yield from support_is_told(moment, support, C.SUPPORT)
     rows = _rows_of_plan(moment)
     counted = {AdlClass(row.code): row.other for row in rows if row.kind == F.ADL_CLASS}
     fills = [row for row in rows if row.kind == F.ADL_FILL]
-    eligible = _eligible(moment, plan, abs(plan.amount - at_mark))
+    eligible = _eligible(moment, plan, support.beyond, sum(abs(fill.lots) for fill in fills if fill.account >= 0))
     for adl_class, count in counted.items():
         able = sum(which == adl_class for which, _, _ in eligible.values())
         if count > able:
@@ -72,6 +76,17 @@ def adl_is_as_planned(moment: Moment) -> Findings:
     moment.due.setdefault(last + has_posting, []).extend(fill.account for fill in fills if fill.account >= 0)
 
 
+def support_is_told(moment: Moment, support: Support, cause: Cause) -> Findings:
+    """INV-06, INV-07: right behind the plan or the tear-up stands what the fund adds, and what kept the
+    rest back; nothing where there is no gap.
+    """
+    effect, row = moment.effect, moment.effects[moment.place + 1]
+    told = tuple(row)[1:] if row.kind == F.SUPPORT else None
+    right = (F.SUPPORT, support.limit, effect.market, effect.account, cause, support.available, 0, support.amount, support.gap)
+    if told != (right if support.gap else None):
+        yield f"{effect}: SUPPORT should be {support}, is {row}"
+
+
 def trades_were_planned(moment: Moment) -> Findings:
     """INV-06: no lots move by ADL, tear-up or takeover but those that the wave, the tear-up or the
     takeover told.
@@ -86,13 +101,15 @@ def trades_were_planned(moment: Moment) -> Findings:
 def _rows_of_plan(moment: Moment) -> list[Effect]:
     found = []
     for row in moment.effects[moment.place + 1 :]:
+        if row.kind == F.SUPPORT:
+            continue
         if row.kind not in (F.ADL_CLASS, F.ADL_FILL):
             break
         found.append(row)
     return found
 
 
-def _eligible(moment: Moment, plan: Effect, beyond: int) -> dict[int, tuple[AdlClass, int, int]]:
+def _eligible(moment: Moment, plan: Effect, beyond: int, given: int) -> dict[int, tuple[AdlClass, int, int]]:
     """Return class, weight and the true cap, tried lot by lot, of everyone who could give lots."""
     mirror, side = moment.mirror, sign(mirror_lots := moment.mirror.lots(plan.account, plan.market))
     assert mirror_lots
@@ -100,7 +117,7 @@ def _eligible(moment: Moment, plan: Effect, beyond: int) -> dict[int, tuple[AdlC
     for holder in mirror.holders(plan.market, -side):
         if holder >= 0 and mirror.health[holder] >= Health.DISTRESSED:
             continue
-        cap = _true_cap(mirror, holder, plan.market, beyond, abs(plan.lots))
+        cap = _true_cap(mirror, holder, plan.market, beyond, given)
         if cap:
             found[holder] = (*_class_of(mirror, plan.account, holder, plan.market, plan.seq), cap)
     return found
@@ -122,7 +139,7 @@ def _true_cap(mirror: Mirror, holder: int, market: int, beyond: int, total: int)
     rounded up.
     """
     held = abs(mirror.lots(holder, market))
-    if holder < 0:
+    if holder < 0 or beyond == 0:
         return held
     holding, (equity, maintenance, _) = mirror.holding(holder, market), mirror.portfolio(holder).standing
     for lots in range(held + 1):
@@ -165,6 +182,26 @@ def closeout_came_first(moment: Moment) -> Findings:
         reason = _capacity(moment, account, market)
         if reason:
             yield f"{effect}: closeout could still act in market {market}: {reason}"
+
+
+def fund_pays_before_others(moment: Moment) -> Findings:
+    """INV-11: nobody bears a gap that the fund can pay, or before the deadline one that it only
+    reserves money for.
+    """
+    effect, mirror = moment.effect, moment.mirror
+    if effect.kind != F.SUPPORT:
+        return
+    is_adl = effect.other == C.SUPPORT
+    fund, stages = mirror.fund(mirror.group(effect.market), effect.account), mirror.rules.stages
+    is_asked = Stage.FUND in stages and not (is_adl and Stage.ADL in stages[: stages.index(Stage.FUND)])
+    short = effect.value - effect.amount
+    if not is_asked or short == 0:
+        return
+    if effect.amount < fund.available:
+        yield f"{effect}: others bear {short}, the fund has {fund.available}"
+    free = min(fund.balance, fund.loss_max - fund.paid, fund.owner_loss_max - fund.owner_paid)
+    if mirror.now < mirror.deadline(effect.account) and max(0, free) > fund.available:
+        yield f"{effect}: others bear {short}, the fund only reserves {free - fund.available} until the deadline"
 
 
 def restricted_first(moment: Moment) -> Findings:

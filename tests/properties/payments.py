@@ -35,6 +35,7 @@ from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFF
 from backstop.reference.wave import gap_to_zero, lots_to_close
 from tests.properties.mirror import Mirror, MirrorOrder, cancelled_first
 from tests.properties.moment import Findings, Moment
+from tests.properties.order_of_payers import support_is_told
 
 __all__ = [
     "claims_scan",
@@ -193,9 +194,15 @@ def _arrears_are_owed(mirror: Mirror, effect: Effect, group: int) -> Findings:
 def _support_was_promised(moment: Moment) -> Findings:
     effect = moment.effect
     before = reversed(moment.effects[: moment.place])
-    entry = next((row for row in before if row.kind == F.TAKEOVER or row.code == C.CLOSEOUT), None)
+    closes = (C.CLOSEOUT, C.ADL)
+    entry = next((row for row in before if row.kind == F.TAKEOVER or (row.kind == F.TRADE and row.code in closes)), None)
     if entry is None:
         yield f"{effect} without a fill or a transfer"
+        return
+    if entry.code == C.ADL and entry.kind == F.TRADE:
+        told = [(row.account, row.market, row.amount) for row in moment.effects[: moment.place] if row.kind == F.SUPPORT]
+        if told[-1:] != [(effect.account, effect.market, effect.amount)]:
+            yield f"{effect} after {told[-1:]}"
         return
     if entry.kind == F.TAKEOVER:
         if (entry.account, entry.value) != (effect.account, effect.amount):
@@ -329,12 +336,13 @@ def fill_starts(moment: Moment) -> Findings:
 
 def fill_is_supported(moment: Moment) -> Findings:
     """INV-07: support is the whole gap to zero cash, as far as it was reserved; that of takeovers
-    is theirs.
+    and ADL is theirs.
     """
     paid = sum(row.amount for row in moment.effects if (row.kind, row.code) == (F.POSTING, C.SUPPORT))
     taken_over = sum(row.value for row in moment.effects if row.kind == F.TAKEOVER)
-    if paid != moment.support_due + taken_over:
-        yield f"support {paid}, due {moment.support_due} and {taken_over} for takeovers"
+    deleveraged = sum(row.amount for row in moment.effects if (row.kind, row.other) == (F.SUPPORT, C.SUPPORT))
+    if paid != moment.support_due + taken_over + deleveraged:
+        yield f"support {paid}, due {moment.support_due}, {taken_over} for takeovers and {deleveraged} for ADL"
 
 
 class Bill(NamedTuple):
@@ -462,6 +470,8 @@ def _tear_up_is_paid(moment: Moment) -> Findings:
     cash, gap = holding.value_of(lots), gap_to_zero(portfolio, effect.market, lots)
     if (effect.lots, effect.amount, effect.value) != (-holding.side * lots, cash, gap):
         yield f"{effect}: lots {lots}, cash {cash}, gap {gap}"
+    support = mirror.fund(mirror.group(effect.market), account).support(gap, is_asked=Stage.FUND in mirror.rules.stages)
+    yield from support_is_told(moment, support, C.TEAR_UP)
     last = moment.paid_to = _end_of_tear_up(moment)
     rows = moment.effects[moment.place + 1 : last + 1]
     moment.planned.update(place for place in range(moment.place, last + 1) if moment.effects[place].kind == F.TRADE)

@@ -40,6 +40,7 @@ FIELDS: dict[EffectKind, tuple[str, ...]] = {
     F.PROVIDER: ("account", "other", "code", "value"),
     F.HAIRCUT: ("account", "other", "market", "amount", "value", "lots"),
     F.CLAIM: ("account", "other", "amount", "value"),
+    F.SUPPORT: ("account", "market", "code", "other", "lots", "amount", "value"),
     F.GUARD: ("market", "price_ticks", "other", "amount", "value"),
 }
 #: Lies of each kind and field, and the streams in which they are told.

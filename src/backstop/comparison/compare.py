@@ -193,7 +193,7 @@ def _outcome_of(past: Past, policy: AdlPolicy, effects: EffectArray) -> Outcome:
         findings += map(str, check_certificate(effects, first, contract))
         budget += abs(contract.value(plan.lots, plan.mark_ticks))
         lots = cash = 0
-        rows = effects[first : first + plan.fills + len(AdlClass) + 1]
+        rows = effects[first : first + plan.fills + len(AdlClass) + 2]
         for fill in islice(AdlFillEffect.each(rows), plan.fills):
             name = _holder_name(past, plan.market, fill.account)
             value = contract.value(fill.lots, plan.mark_ticks)

@@ -351,7 +351,8 @@ class Books:
         for holder in _house_of(market):
             if sign(self._house[holder]) == -side:
                 found.append(Counterparty(holder, Holding(market, self.contract(market), self._house[holder], 0, 0), None))
-        return Wave(self.portfolio(number), market, tuple(found)), in_default
+        fund = self.fund(self.rules.markets[market].group, number)
+        return Wave(self.portfolio(number), market, tuple(found), fund), in_default
 
     def loss_markets(self, number: int, group: int) -> tuple[int, ...]:
         """Return the markets of an account's loss in a group."""

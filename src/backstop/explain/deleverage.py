@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from backstop.config.policies import LOTS_WEIGHT, POLICIES, PROFIT_WEIGHT, Weight, weight_kind
-from backstop.core.events import AdlClass, AdlPolicy, EffectKind
+from backstop.core.events import AdlClass, AdlPolicy, Cause, EffectKind
 from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlPlanEffect
 from backstop.core.waterfall.certificate import check_certificate
 from backstop.explain.closing import zero_text
 from backstop.explain.fact import Fact
+from backstop.explain.funds import support_kept_text, support_of
 from backstop.explain.passed import add_passed_over
 from backstop.explain.scene import Scene
 from backstop.journal.rendering import Row
@@ -34,11 +35,12 @@ def add_adl_plan(scene: Scene, fact: Fact) -> None:
         fact.check("cash at mark", plan.cash, scene.holding(market).value_of(lots))
         fact.because.append("solvent: it is closed at mark, so that nobody pays for it")
     else:
-        zero = found.zero_cash(market, lots)
-        fact.check("zero cash", plan.cash, zero.cash)
-        beyond = words.cash(plan.cash - zero.at_mark)
-        fact.because.append("insolvent: it is closed at " + zero_text(scene, found, market, lots))
-        fact.because.append(f"  the counterparties together pay {beyond} beyond mark, each by its lots")
+        zero, support = found.zero_cash(market, lots), support_of(scene, market, lots, Cause.SUPPORT)
+        fact.check("cash, with what the fund adds the zero cash", plan.cash, zero.at_mark + support.beyond)
+        beyond = words.cash(support.beyond)
+        fact.because.append("insolvent: with what the fund adds it is closed at " + zero_text(scene, found, market, lots))
+        fact.because.append("  " + support_kept_text(scene, market, support))
+        fact.because.append(f"  the counterparties together pay {beyond} beyond mark, each account by its lots, the house nothing")
     add_passed_over(scene, fact)
     fills = _fills(scene.rows, scene.place)
     fact.because += _fill_lines(scene, fills)
@@ -124,15 +126,19 @@ def _add_share(scene: Scene, fact: Fact, fill: AdlFillEffect[int], first: int) -
     """
     plan, words = AdlPlanEffect(scene.rows[first]), scene.speaker
     gives = {each.account: abs(each.lots) for each in _fills(scene.rows, first)}
-    received = cash_parts(plan.cash, gives)[fill.account]
+    contract = Contract(scene.rules.markets[plan.market], plan.mark_ticks)
+    received = cash_parts(plan.cash, gives, contract.value_of(1 if plan.lots < 0 else -1))[fill.account]
     fact.check("cash", fill.cash, received)
     quantity, mark = words.lots(plan.market, plan.lots), words.price(plan.market, plan.mark_ticks)
-    at_mark = words.cash(Contract(scene.rules.markets[plan.market], plan.mark_ticks).value_of(-plan.lots))
-    mine, whole, part = words.lots(plan.market, abs(fill.lots)), words.lots(plan.market, abs(plan.lots)), words.cash(abs(received))
-    fact.because += [
-        f"the defaulter's {quantity} are closed for {words.cash(plan.cash)} in all; at mark {mark} that is {at_mark}",
-        f"  its share: {words.cash(abs(plan.cash))} x {mine} / {whole}, rounded down, the atoms left by largest remainder: {part}",
-    ]
+    at_mark = words.cash(contract.value_of(-plan.lots))
+    by_accounts = sum(lots for holder, lots in gives.items() if holder >= 0)
+    by_house = sum(lots for holder, lots in gives.items() if holder < 0)
+    shared = words.cash(abs(plan.cash + contract.value_of(by_house if plan.lots > 0 else -by_house)))
+    mine, whole, part = words.lots(plan.market, abs(fill.lots)), words.lots(plan.market, by_accounts), words.cash(abs(received))
+    fact.because.append(f"the defaulter's {quantity} are closed for {words.cash(plan.cash)} in all; at mark {mark} that is {at_mark}")
+    if by_house:
+        fact.because.append(f"  the house takes {words.lots(plan.market, by_house)} of them at mark, the accounts {whole} for {shared}")
+    fact.because.append(f"  its share: {shared} x {mine} / {whole}, rounded down, the atoms left by largest remainder: {part}")
     fact.values |= {"cash_in_all": words.cash(plan.cash), "quantity_in_all": quantity, "mark_price": mark}
 
 
@@ -140,6 +146,8 @@ def _fills(rows: list[Row], first: int) -> list[AdlFillEffect[int]]:
     """Return the fills of the ADL_PLAN at a place."""
     found = list[AdlFillEffect[int]]()
     for row in rows[first + 1 :]:
+        if row["kind"] == EffectKind.SUPPORT:
+            continue
         if row["kind"] == EffectKind.ADL_FILL:
             found.append(AdlFillEffect(row))
         elif row["kind"] != EffectKind.ADL_CLASS:

@@ -15,7 +15,7 @@ from backstop.core.kinds import BreakerEffect, HealthEffect, PostingEffect, Rese
 from backstop.explain.closing import zero_text
 from backstop.explain.deleverage import add_adl_class, add_adl_fill, add_adl_plan
 from backstop.explain.fact import Check, Fact, percent
-from backstop.explain.funds import add_fund_payment, add_gap_payment, add_residual
+from backstop.explain.funds import add_fund_payment, add_residual, add_support
 from backstop.explain.losses import add_claim, add_haircut, add_socialised
 from backstop.explain.orders import add_order, add_settled
 from backstop.explain.passed import add_passed_over, add_waiting
@@ -202,7 +202,6 @@ def _tear_up(scene: Scene, fact: Fact) -> None:
     fact.because.append(f"{words.lots(market, lots)} are ended at mark against everyone on the other side")
     if found.equity < 0:
         fact.because.append("  " + zero_text(scene, found, market, lots))
-    add_gap_payment(scene, fact, gap)
     add_passed_over(scene, fact)
 
 
@@ -247,6 +246,7 @@ FACTS: dict[EffectKind, Callable[[Scene, Fact], None]] = {
     EffectKind.ADL_PLAN: add_adl_plan,
     EffectKind.ADL_CLASS: add_adl_class,
     EffectKind.ADL_FILL: add_adl_fill,
+    EffectKind.SUPPORT: add_support,
     EffectKind.TEAR_UP: _tear_up,
     EffectKind.OFFER: add_offer,
     EffectKind.TAKEOVER: add_takeover,

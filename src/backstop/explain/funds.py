@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from backstop.core.events import GROUPS_MAX, NONE, Cause, EffectKind, Stage, fund_of, uncovered_of
-from backstop.core.kinds import ResidualEffect
+from backstop.core.events import GROUPS_MAX, NONE, Cause, EffectKind, Stage, SupportLimit, fund_of, uncovered_of
+from backstop.core.kinds import ResidualEffect, SupportEffect
 from backstop.explain.books import Books
 from backstop.explain.fact import Fact
 from backstop.explain.scene import Scene
 from backstop.journal.rendering import Row
 from backstop.reference.deficit import Part
-from backstop.reference.funds import FundLimit, FundView, least_cap
+from backstop.reference.funds import FundLimit, FundView, Support, least_cap
+from backstop.reference.wave import gap_to_zero
 
-__all__ = ["add_fund_payment", "add_gap_payment", "add_residual", "available_text", "support_text", "unpaid"]
+__all__ = [
+    "add_fund_payment",
+    "add_residual",
+    "add_support",
+    "available_text",
+    "support_kept_text",
+    "support_of",
+    "support_text",
+    "unpaid",
+]
 
 #: What stands between the payments of one deficit, and their causes.
 _WITHIN = (EffectKind.POSTING, EffectKind.HAIRCUT, EffectKind.CLAIM, EffectKind.RESIDUAL, EffectKind.HEALTH)
@@ -81,18 +91,43 @@ def add_fund_payment(scene: Scene, fact: Fact) -> None:
     fact.values |= {"lacking_atoms": lacking, "available_atoms": fund.available}
 
 
-def add_gap_payment(scene: Scene, fact: Fact, gap: int) -> None:
-    """Say what the fund pays of the gap that a tear-up leaves, and check it."""
-    row, rules = scene.row, scene.rules
-    if gap == 0:
+def support_of(scene: Scene, market: int, lots: int, cause: Cause) -> Support:
+    """Return what the fund adds when the account leaves by ADL (SUPPORT) or tear-up (TEAR_UP)."""
+    stages = scene.rules.stages
+    fund, gap = scene.books.fund(scene.rules.markets[market].group, scene.account, market), gap_to_zero(scene.portfolio, market, lots)
+    return fund.support(gap, is_asked=fund.supports if cause == Cause.SUPPORT else Stage.FUND in stages)
+
+
+def support_kept_text(scene: Scene, market: int, support: Support) -> str:
+    """Say what the fund pays of a gap, and what keeps back the rest."""
+    cash, group = scene.speaker.cash, scene.rules.markets[market].group
+    pays = f"mark is {cash(support.gap)} short of zero cash; the fund pays {cash(support.amount)} of it"
+    if support.limit == SupportLimit.COVERED:
+        return pays
+    if support.limit == SupportLimit.STAGE:
+        return f"{pays}: the waterfall asks no fund before this"
+    fund = scene.books.fund(group, scene.account, market)
+    why = available_text(scene, group, fund)
+    if support.limit == SupportLimit.RESERVED:
+        return f"{pays}: {why}; with nothing reserved it would have {cash(fund.free)}"
+    return f"{pays}: {why}"
+
+
+def add_support(scene: Scene, fact: Fact) -> None:
+    """Work out what the fund adds to a gap and what kept back the rest, and check it."""
+    told = SupportEffect(scene.row)
+    if told.account != scene.account:
         return
-    group = rules.markets[row["market"]].group
-    following = scene.rows[scene.place + 1]
-    pays = following["kind"] == EffectKind.POSTING and following["account"] == scene.account and following["other"] == fund_of(group)
-    paid = following["amount"] if pays else 0
-    available = scene.books.fund(group, scene.account, row["market"]).available if Stage.FUND in rules.stages else 0
-    fact.check("what the fund pays of the gap", paid, min(gap, available))
-    fact.because.append(f"mark is {scene.speaker.cash(gap)} short of zero cash; the fund pays {scene.speaker.cash(paid)} of it")
+    acts = (EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
+    act = next(row for row in reversed(scene.rows[: scene.place]) if row["kind"] in acts)
+    support = support_of(scene, told.market, abs(act["lots"]), told.cause)
+    fact.because.append(support_kept_text(scene, told.market, support))
+    fact.check("gap", told.gap, support.gap)
+    fact.check("what the fund pays of the gap", told.support, support.amount)
+    fact.check("what the fund has for it", told.available, support.available)
+    fact.check("what keeps back the rest", told.limit.name, support.limit.name)
+    fact.values |= {"limit": told.limit.name.lower(), "gap_atoms": told.gap, "available_atoms": told.available}
+    scene.expected[int(told.cause)] = told.support
 
 
 def add_residual(scene: Scene, fact: Fact) -> None:

@@ -49,6 +49,8 @@ def loss_at(books: Books, rows: list[Row], place: int) -> Socialised:
         if row["kind"] == EffectKind.TEAR_UP and row["account"] == defaulter:
             deficit = TearUpEffect(row).gap - paid
             break
+        if row["kind"] == EffectKind.SUPPORT and row["account"] == defaulter:
+            continue
         if row["kind"] != EffectKind.POSTING or row["account"] != defaulter or row["code"] != Cause.TEAR_UP:
             break
         paid += row["amount"]

@@ -347,8 +347,9 @@ def _fund_stop(scene: Scene, market: int) -> Stop:
     if not fund.available:
         return Stop("fund", "empty", f"{says}: nothing to pay with", values=values)
     if _vault_took(scene):
-        return Stop("fund", "only_supports", f"{says}; it pays towards a takeover, and the vault's was the last to be had", values=values)
-    only = "it pays towards a closing or a takeover, or once no position is left: neither was to be had"
+        took = "it paid towards the vault's takeover, and pays towards what closes the rest"
+        return Stop("fund", "only_supports", f"{says}; {took}", values=values)
+    only = "it pays towards whatever closes the position, this entry included, or once no position is left"
     return Stop("fund", "only_supports", f"{says}; {only}", values=values)
 
 

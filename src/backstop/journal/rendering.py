@@ -23,6 +23,7 @@ from backstop.core.events import (
     BreakerCause,
     EffectKind,
     EventKind,
+    SupportLimit,
 )
 from backstop.core.kinds import (
     EFFECT_VIEWS,
@@ -60,6 +61,7 @@ from backstop.core.kinds import (
     ReserveEffect,
     ResidualEffect,
     RestrictEffect,
+    SupportEffect,
     TakeoverEffect,
     TearUpEffect,
     TradeEffect,
@@ -349,6 +351,22 @@ def _how(field: AnyField) -> tuple[Part, ...]:
     return _part(field), Part("how", lambda _, row: f"offer {field.of(row)}" if field.of(row) else "at once")
 
 
+_KEPT_BACK = {
+    SupportLimit.COVERED: "all of it",
+    SupportLimit.STAGE: "no fund has its turn before this",
+    SupportLimit.RESERVED: "the rest is kept back by what it reserves for orders and offers",
+    SupportLimit.BALANCE: "the rest is more than it has",
+    SupportLimit.WINDOW: "the rest is kept back by its limit per window",
+    SupportLimit.OWNER: "the rest is kept back by the limit per owner",
+}
+
+
+def _kept_back(field: AnyField) -> tuple[Part, ...]:
+    """What kept back the rest of a gap."""
+    words = {int(limit): says for limit, says in _KEPT_BACK.items()}
+    return _part(field), Part("kept_back", lambda _, row: words.get(field.of(row), f"limit {field.of(row)}"))
+
+
 # -- the sentences
 # -----------------------------------------------------------------------------------
 
@@ -422,6 +440,13 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
         defaulter="other",
         adl_class="class_name",
         weight=_weight,
+    ),
+    EffectKind.SUPPORT: sentence_of(
+        SupportEffect,
+        "the fund pays {support} of the {gap} that {account} lacks in {market} at mark: {kept_back}",
+        limit=_kept_back,
+        cause=_unsaid,
+        available=_unsaid,
     ),
     EffectKind.TEAR_UP: sentence_of(
         TearUpEffect, "tear-up of {account}: {quantity} in {market} at mark {mark}, receives {cash}, short of zero cash by {gap}"

@@ -1,15 +1,18 @@
 """Checks the certificate of an ADL wave without trusting its planner: plain integers, from the
 rules alone.
 
-A certificate is what the wave emitted: ADL_PLAN, then for each class ADL_CLASS and its ADL_FILL
-rows, then the TRADE rows that carried it out. ``check_certificate`` collects everything that is
+A certificate is what the wave emitted: ADL_PLAN, SUPPORT where there is a gap, for each class
+ADL_CLASS and its ADL_FILL rows, then the TRADE rows that carried it out and the POSTING of the
+support. ``check_certificate`` collects everything that is
 wrong with it. It refuses to know the state: whether a cap is right, or who else could have given
 lots, is for a full scan.
 
 ``check_allocation`` checks a budget shared over a table of caps and weights, where all candidates
 are known.
 
-Checks INV-06: exactly the lots planned, from the opposite side only, at exactly the cash planned.
+Checks INV-06: exactly the lots planned, from the opposite side only, at exactly the cash planned;
+with what the fund adds it is the zero cash, the house trades at mark, and nobody beyond the zero
+price.
 """
 
 from __future__ import annotations
@@ -22,17 +25,20 @@ from typing import NamedTuple
 from backstop.core.contract_terms import Contract, LinearContract
 from backstop.core.events import (
     ADL_IN_ORDER,
+    GROUPS_MAX,
     NONE,
     AdlClass,
     AdlPolicy,
     Cause,
     EffectArray,
     EffectKind,
+    SupportLimit,
     clearing_of,
     error_inventory_of,
+    fund_of,
     outside_of,
 )
-from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlPlanEffect, EffectView
+from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlPlanEffect, EffectView, SupportEffect
 
 __all__ = ["CertificateFault", "Finding", "Share", "check_allocation", "check_certificate"]
 
@@ -61,6 +67,8 @@ class CertificateFault(IntEnum):
     TRADE = 9
     #: A weight that the policy cannot have given.
     WEIGHT = 10
+    #: The fund's part contradicts itself, or is not paid.
+    SUPPORT = 11
 
 
 class Finding(NamedTuple):
@@ -109,6 +117,23 @@ class _Plan(NamedTuple):
     fills: int
     cash: int
     equity: int
+
+
+class _Support(NamedTuple):
+    """A SUPPORT, by field; its limit and cause may be unknown."""
+
+    seq: int
+    account: int
+    market: int
+    amount: int
+    gap: int
+    limit: int
+    cause: int
+    available: int
+
+    @property
+    def beyond(self) -> int:
+        return self.gap - self.amount
 
 
 class _Head(NamedTuple):
@@ -173,7 +198,8 @@ Findings = Iterator[Finding]
 #: The value of lots at mark in any linear contract is a multiple of that in this one.
 _ANY_LINEAR = LinearContract(1)
 #: Rows that move lots or cash of a wave; one that no plan accounts for is a fault.
-_MOVES = ((EffectKind.TRADE, Cause.ADL), (EffectKind.POSTING, Cause.ADL))
+_MOVES = ((EffectKind.TRADE, Cause.ADL), (EffectKind.POSTING, Cause.ADL), (EffectKind.POSTING, Cause.SUPPORT))
+_FUNDS = tuple(fund_of(group) for group in range(GROUPS_MAX))
 
 
 def check_certificate(effects: EffectArray, first: int, contract: Contract | None = None) -> list[Finding]:
@@ -181,19 +207,23 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
     when it is sound.
 
     The ``contract`` of the market is in no effect; with it the cash is also compared
-    with the mark value: equal for a solvent account, beyond it by at most the deficit for an
-    insolvent one.
+    with the mark value: equal for a solvent account, beyond it by what the fund leaves of the gap
+    for an insolvent one.
     """
     most = 2 * abs(AdlPlanEffect.fills.of(effects[first])) + 2 * len(AdlClass) + 16
     rows = [_Row(*(int(number) for number in row)) for row in effects[first : first + 2 * most].tolist()]
     if rows[0].kind != EffectKind.ADL_PLAN:
         return [Finding(CertificateFault.ROWS, f"kind {rows[0].kind} at {first} is no ADL_PLAN")]
     plan = _Plan(*_numbers_of(AdlPlanEffect, rows[0]))
-    classes, stray, after = _read_classes(rows)
+    support = _read_support(rows)
+    classes, stray, after = _read_classes(rows, 1 if support is None else 2)
     fills = [fill for part in classes for fill in part.fills]
     found = [Finding(CertificateFault.ROWS, f"ADL_FILL of {row.account} before any ADL_CLASS") for row in stray]
     found += _check_rows(plan, classes, fills)
-    found += _check_plan(plan, fills, contract)
+    found += _check_plan(plan, fills)
+    found += _check_support(plan, support, fills)
+    if contract is not None:
+        found += _check_value(plan, support, fills, contract)
     found += _check_holders(plan, classes, fills)
     found += _check_classes(classes)
     for part in classes:
@@ -203,7 +233,7 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
         check = _check_order if is_ordered else _check_proportions
         found += check(part.name, part.shares, part.hidden, part.eta)
     found += _check_cash(plan, fills)
-    found += _check_trades(plan, fills, rows[after:])
+    found += _check_trades(plan, support, fills, rows[after:])
     return found
 
 
@@ -227,13 +257,17 @@ def check_allocation(is_ordered: bool, budget: int, shares: Sequence[Share], eta
     return found + list(check("the allocation", candidates, 0, eta))
 
 
-def _read_classes(rows: list[_Row]) -> tuple[list[_Class], list[_Fill], int]:
+def _read_support(rows: list[_Row]) -> _Support | None:
+    return _Support(*_numbers_of(SupportEffect, rows[1])) if rows[1:] and rows[1].kind == EffectKind.SUPPORT else None
+
+
+def _read_classes(rows: list[_Row], first: int) -> tuple[list[_Class], list[_Fill], int]:
     """Return the classes with their fills, fills that stand in no class, and the place after the
     last.
     """
     classes: list[_Class] = []
     stray: list[_Fill] = []
-    place = 1
+    place = first
     while place < len(rows) and rows[place].kind in (EffectKind.ADL_CLASS, EffectKind.ADL_FILL):
         row = rows[place]
         if row.kind == EffectKind.ADL_CLASS:
@@ -270,7 +304,7 @@ def _check_rows(plan: _Plan, classes: list[_Class], fills: list[_Fill]) -> Findi
                 yield Finding(fault, f"the fill of {fill.account} names defaulter {fill.defaulter}, the plan {plan.account}")
 
 
-def _check_plan(plan: _Plan, fills: list[_Fill], contract: Contract | None) -> Findings:
+def _check_plan(plan: _Plan, fills: list[_Fill]) -> Findings:
     fault = CertificateFault.PLAN
     if plan.policy not in list(AdlPolicy):
         yield Finding(fault, f"policy {plan.policy} is unknown")
@@ -285,10 +319,42 @@ def _check_plan(plan: _Plan, fills: list[_Fill], contract: Contract | None) -> F
     lots, side = abs(plan.lots), -_sign(plan.lots)
     if plan.equity >= 0 and (plan.cash * side <= 0 or plan.cash % _ANY_LINEAR.value(lots, plan.mark_ticks)):
         yield Finding(fault, f"equity {plan.equity}: cash {plan.cash} is not the mark value of {side * lots} lots at {plan.mark_ticks}")
-    if contract is not None:
-        beyond = plan.cash - contract.value(side * lots, plan.mark_ticks)
-        if not 0 <= beyond <= max(0, -plan.equity):
-            yield Finding(fault, f"cash {plan.cash} is {beyond} beyond mark value, with equity {plan.equity}")
+
+
+def _check_support(plan: _Plan, support: _Support | None, fills: list[_Fill]) -> Findings:
+    """Check what the fund adds to an insolvent account's gap, and that the rest goes beyond nobody's
+    zero price.
+    """
+    fault = CertificateFault.SUPPORT
+    if support is None:
+        return
+    if (support.seq, support.account, support.market, support.cause) != (plan.seq, plan.account, plan.market, Cause.SUPPORT):
+        yield Finding(fault, f"SUPPORT of seq {support.seq}, account {support.account}, market {support.market}, cause {support.cause}")
+    if not 1 <= support.gap <= -plan.equity:
+        yield Finding(fault, f"a gap of {support.gap} with equity {plan.equity}")
+    if support.available < 0 or support.amount != min(support.gap, support.available):
+        yield Finding(fault, f"the fund pays {support.amount} of {support.gap} with {support.available} available")
+    is_covered = support.amount == support.gap
+    if support.limit not in list(SupportLimit) or is_covered != (support.limit == SupportLimit.COVERED):
+        yield Finding(fault, f"limit {support.limit}, while {support.amount} of {support.gap} is paid")
+    if support.limit == SupportLimit.STAGE and support.available:
+        yield Finding(fault, f"the fund is not asked, yet {support.available} is available")
+    given = sum(abs(fill.lots) for fill in fills if fill.account >= 0)
+    if support.beyond * abs(plan.lots) > support.gap * given:
+        yield Finding(fault, f"{given} lots of accounts bear {support.beyond}, beyond their part of {support.gap}")
+
+
+def _check_value(plan: _Plan, support: _Support | None, fills: list[_Fill], contract: Contract) -> Findings:
+    """Compare cash with the mark value: beyond it by what the fund leaves of the gap, for the house
+    not at all.
+    """
+    beyond = plan.cash + contract.value(plan.lots, plan.mark_ticks)
+    left = 0 if support is None else support.beyond
+    if beyond != left:
+        yield Finding(CertificateFault.PLAN, f"cash {plan.cash} is {beyond} beyond mark value, must be {left}, with equity {plan.equity}")
+    for fill in fills:
+        if fill.account < 0 and fill.cash != -contract.value(fill.lots, plan.mark_ticks):
+            yield Finding(CertificateFault.CASH, f"{fill.account} of the house receives {fill.cash} for {fill.lots}, which is not mark")
 
 
 def _check_holders(plan: _Plan, classes: list[_Class], fills: list[_Fill]) -> Findings:
@@ -459,17 +525,25 @@ def _check_cash(plan: _Plan, fills: list[_Fill]) -> Findings:
     paid = -sum(fill.cash for fill in fills)
     if paid != plan.cash:
         yield Finding(fault, f"the counterparties pay {paid}, the defaulter receives {plan.cash}")
-    for fill in fills:
-        if fill.cash * plan.cash > 0:
-            yield Finding(fault, f"{fill.account} receives {fill.cash}, so does the defaulter with {plan.cash}")
-    lots = abs(plan.lots)
+    house = [fill for fill in fills if fill.account < 0]
+    for fill in house:
+        if fill.cash * fill.lots >= 0 or abs(fill.cash) % _ANY_LINEAR.value(abs(fill.lots), plan.mark_ticks):
+            yield Finding(fault, f"{fill.account} of the house receives {fill.cash}, not the mark value of {fill.lots} lots")
+    accounts = [fill for fill in fills if fill.account >= 0]
+    left = plan.cash + sum(fill.cash for fill in house)
+    for fill in accounts:
+        if fill.cash * left > 0:
+            yield Finding(fault, f"{fill.account} receives {fill.cash}, so does the defaulter with {left}")
+    lots = sum(abs(fill.lots) for fill in accounts)
     if lots:
-        shares = [(fill.account, abs(fill.cash), abs(plan.cash) * abs(fill.lots)) for fill in fills]
+        shares = [(fill.account, abs(fill.cash), abs(left) * abs(fill.lots)) for fill in accounts]
         yield from _check_remainders(fault, "cash", shares, lots)
 
 
-def _check_trades(plan: _Plan, fills: list[_Fill], rows: list[_Row]) -> Findings:
-    """Check the trades, the defaulter's first, each followed by the posting of what it realised."""
+def _check_trades(plan: _Plan, support: _Support | None, fills: list[_Fill], rows: list[_Row]) -> Findings:
+    """Check the trades, the defaulter's first, each followed by the posting of what it realised;
+    then the fund's payment.
+    """
     expected = [(plan.account, NONE, plan.lots, plan.cash)]
     expected += [(fill.account, plan.account, fill.lots, fill.cash) for fill in fills]
     place = 0
@@ -488,6 +562,12 @@ def _check_trades(plan: _Plan, fills: list[_Fill], rows: list[_Row]) -> Findings
         if realised and (place >= len(rows) or rows[place] != posting):
             yield Finding(CertificateFault.TRADE, f"{holder} realised {realised}, which no posting against {clearing} follows")
         place += place < len(rows) and rows[place].kind == EffectKind.POSTING and bool(realised)
+    if support is not None and support.amount:
+        paid = rows[place] if place < len(rows) else None
+        due = (plan.seq, EffectKind.POSTING, Cause.SUPPORT, plan.market, plan.account, support.amount)
+        if paid is None or paid.other not in _FUNDS or (paid.seq, paid.kind, paid.code, paid.market, paid.account, paid.amount) != due:
+            yield Finding(CertificateFault.SUPPORT, f"{support.amount} of support is not paid: {_words(paid) if paid else 'nothing'}")
+        place += 1
     if place < len(rows) and rows[place].seq == plan.seq and (rows[place].kind, rows[place].code) in _MOVES:
         yield Finding(CertificateFault.TRADE, f"nobody planned what follows: {_words(rows[place])}")
 
