@@ -34,6 +34,7 @@ from backstop.core.events import (
     ProviderStatus,
     Reject,
     SocialisePolicy,
+    SupportLimit,
     clearing_of,
     fund_of,
     outside_of,
@@ -188,6 +189,8 @@ class Desk:
                 return f"{who} {verb} {lots} of at most {e.price_ticks}, cash {money(e.amount)}, weight {money(e.value)}"
             case F.TEAR_UP:
                 return f"{who} {verb} {lots} at mark {price(e.price_ticks)} for {money(e.amount)}, gap to zero cash {money(e.value)}"
+            case F.SUPPORT:
+                return f"{money(e.amount)} of {who}'s gap of {money(e.value)}, {money(e.lots)} available ({SupportLimit(e.code).name})"
             case F.OFFER:
                 return f"{who} {verb} {lots} for {money(e.amount)} to provider {e.price_ticks}, offer {e.other}, reserved {money(e.value)}"
             case F.TAKEOVER:

@@ -11,11 +11,24 @@ import pytest
 
 from backstop.core.contract_terms import LinearContract
 from backstop.core.engine import step
-from backstop.core.events import ADL_IN_ORDER, EFFECT, NONE, AdlClass, AdlPolicy, Cause, EffectArray, EffectKind
+from backstop.core.events import (
+    ADL_IN_ORDER,
+    EFFECT,
+    NONE,
+    AdlClass,
+    AdlPolicy,
+    Cause,
+    EffectArray,
+    EffectKind,
+    SupportLimit,
+    fund_of,
+    outside_of,
+)
 from backstop.core.state import new_state
 from backstop.core.waterfall.certificate import CertificateFault, Share, check_allocation, check_certificate
-from backstop.reference.arithmetic import sign, split
+from backstop.reference.arithmetic import sign
 from backstop.reference.records import Effect, effects_list, events_array
+from backstop.reference.wave import cash_parts
 from tests.streams.random_streams import make_stream, profile_of
 
 F = EffectKind
@@ -52,6 +65,11 @@ class Certificate(NamedTuple):
         return sum(row.kind == F.ADL_FILL and row.code == self.rows[place].code for row in self.rows)
 
     @property
+    def gap(self) -> int:
+        """What the account lacks to its zero cash at mark."""
+        return self.rows[1].value if self.rows[1].kind == F.SUPPORT else 0
+
+    @property
     def beyond(self) -> int:
         """Atoms that the counterparties pay beyond mark."""
         return self.plan.amount + self.plan.lots * self.plan.price_ticks * self.factor
@@ -69,10 +87,13 @@ def array(rows: list[Effect] | tuple[Effect, ...]) -> EffectArray:
 
 
 def end_of(rows: list[Effect], first: int) -> int:
-    """Return the place after the last row of a wave: its trades and the posting of the last."""
+    """Return the place after the last row of a wave: its trades, the posting of the last, and that of
+    the support.
+    """
     trades = [place for place in range(first, len(rows)) if (rows[place].kind, rows[place].code) == (F.TRADE, Cause.ADL)]
     last = trades[rows[first].other]
-    return last + 1 + (rows[last].value != 0)
+    support = rows[first + 1].amount if rows[first + 1].kind == F.SUPPORT else 0
+    return last + 1 + (rows[last].value != 0) + (support != 0)
 
 
 @cache
@@ -80,7 +101,17 @@ def harvest() -> tuple[Certificate, ...]:
     """Return every certificate of many random streams."""
     found = []
     for seed in range(STREAMS):
-        if profile_of(seed) not in ("linked", "profit_and_hedge", "no_money", "crash", "adl_first", "rounding", "bare", "equal_ratios"):
+        if profile_of(seed) not in (
+            "linked",
+            "profit_and_hedge",
+            "no_money",
+            "crash",
+            "adl_first",
+            "rounding",
+            "bare",
+            "equal_ratios",
+            "support",
+        ):
             continue
         rules, events = make_stream(seed)
         state, rows = new_state(rules), events_array(events)
@@ -146,7 +177,13 @@ def wrong_values(certificate: Certificate, place: int, field: str) -> list[int]:
     if kind == F.ADL_PLAN and field == "price_ticks":
         return [0, -right]  # a mark a tick beside may be as good
     if kind == F.ADL_PLAN and field == "value":
-        return [0, 1 - certificate.beyond] if row.value < 0 < certificate.beyond else []
+        return [0, 1 - certificate.gap] if certificate.gap else []
+    if kind == F.SUPPORT and field == "code":
+        return [-1, 1] if row.code == SupportLimit.COVERED else [0, max(SupportLimit) + 1]  # other limits may bind as well
+    if kind == F.SUPPORT and field == "lots" and row.code == SupportLimit.COVERED:
+        return [row.value - 1, -1]  # more than enough is enough
+    if kind == F.POSTING and row.code == Cause.SUPPORT and field == "other":
+        return [NONE, row.account]  # another fund's id is a fund's too
     if kind == F.ADL_CLASS and field == "other" and (certificate.has_hidden or certificate.is_ordered(place)):
         return [certificate.fills_of(place) - 1, -1]
     if kind == F.ADL_CLASS and field == "value" and certificate.has_hidden and not certificate.is_ordered(place):
@@ -187,7 +224,7 @@ def test_every_wrong_number_is_found(field: str) -> None:
         for kind, rows in lies(certificate, field):
             tried.add(kind)
             assert faults(rows, certificate.factor), f"{rows} instead of {certificate.rows}"
-    assert tried == {F.ADL_PLAN, F.ADL_CLASS, F.ADL_FILL, F.TRADE, F.POSTING}
+    assert tried == {F.ADL_PLAN, F.SUPPORT, F.ADL_CLASS, F.ADL_FILL, F.TRADE, F.POSTING}
 
 
 # -- lies that hang together -----------------------------------------------------------------------
@@ -212,8 +249,8 @@ def told_again(certificate: Certificate, lots_of: dict[int, int], cash_of: dict[
 
 def cash_by_lots(certificate: Certificate, lots_of: dict[int, int]) -> dict[int, int]:
     """Split the cash as it must be for these lots."""
-    parts = split(abs(certificate.plan.amount), lots_of)
-    return {holder: -sign(certificate.plan.amount) * part for holder, part in parts.items()}
+    plan = certificate.plan
+    return cash_parts(plan.amount, lots_of, -sign(plan.lots) * plan.price_ticks * certificate.factor)
 
 
 def pairs(certificate: Certificate) -> Iterator[tuple[int, int]]:
@@ -284,14 +321,45 @@ def test_messages_name_the_numbers() -> None:
         Effect(5, F.TRADE, Cause.ADL, 0, 7, NONE, -4, 0, 420, 0),
         Effect(5, F.TRADE, Cause.ADL, 0, 2, 7, 4, 0, -420, 0),
     ]
-    assert check_certificate(array([plan, head, fill, *trades]), 0, UNIT) == []
-    short = [str(each) for each in check_certificate(array([plan, head, fill._replace(price_ticks=3), *trades]), 0, UNIT)]
+    rest = Effect(5, F.SUPPORT, SupportLimit.BALANCE, 0, 7, other=Cause.SUPPORT, amount=0, value=20)
+    assert check_certificate(array([plan, rest, head, fill, *trades]), 0, UNIT) == []
+    short = [str(each) for each in check_certificate(array([plan, rest, head, fill._replace(price_ticks=3), *trades]), 0, UNIT)]
     assert "CAP: 2 gives 4 lots, its cap is 3" in short
-    cheap = [str(each) for each in check_certificate(array([plan._replace(amount=400, value=3), head, fill, *trades]), 0, UNIT)]
+    cheap = [str(each) for each in check_certificate(array([plan._replace(amount=400), rest, head, fill, *trades]), 0, UNIT)]
     assert "CASH: the counterparties pay 420, the defaulter receives 400" in cheap
     odd = [str(each) for each in check_certificate(array([plan._replace(value=3), head, fill, *trades]), 0, UNIT)]
     assert "PLAN: equity 3: cash 420 is not the mark value of 4 lots at 100" in odd
-    assert "PLAN: cash 420 is 20 beyond mark value, with equity 3" in odd
+    assert "PLAN: cash 420 is 20 beyond mark value, must be 0, with equity 3" in odd
+    rich = [str(each) for each in check_certificate(array([plan, rest._replace(lots=6), head, fill, *trades]), 0, UNIT)]
+    assert "SUPPORT: the fund pays 0 of 20 with 6 available" in rich
+    paid = rest._replace(lots=5, amount=5)
+    owed = [str(each) for each in check_certificate(array([plan, paid, head, fill, *trades]), 0, UNIT)]
+    assert "SUPPORT: 5 of support is not paid: nothing" in owed
+    assert "PLAN: cash 420 is 20 beyond mark value, must be 15, with equity -20" in owed
+
+
+def test_what_the_house_bears_is_found() -> None:
+    """4 lots at a mark of 100, two of them of OUTSIDE: it pays 200, and the account 220 at most where the
+    gap is 40.
+    """
+    plan = Effect(5, F.ADL_PLAN, AdlPolicy.PRO_RATA, 0, 7, other=2, lots=-4, price_ticks=100, amount=420, value=-40)
+    support = Effect(5, F.SUPPORT, SupportLimit.BALANCE, 0, 7, other=Cause.SUPPORT, lots=20, amount=20, value=40)
+    heads = [Effect(5, F.ADL_CLASS, kind, 0, 7, other=1, lots=2, price_ticks=1) for kind in (AdlClass.REST, AdlClass.HOUSE)]
+
+    def told(by_account: int, by_house: int, added: Effect = support) -> list[str]:
+        cash = {2: -by_account, outside_of(0): -by_house}
+        fills = [Effect(5, F.ADL_FILL, kind, 0, who, other=7, lots=2, price_ticks=2, amount=cash[who], value=2)
+                 for kind, who in ((AdlClass.REST, 2), (AdlClass.HOUSE, outside_of(0)))]  # fmt: skip
+        trades = [Effect(5, F.TRADE, Cause.ADL, 0, 7, NONE, -4, 0, plan.amount, 0)]
+        trades += [Effect(5, F.TRADE, Cause.ADL, 0, who, 7, 2, 0, part, 0) for who, part in cash.items()]
+        posting = Effect(5, F.POSTING, Cause.SUPPORT, 0, 7, fund_of(0), amount=added.amount)
+        rows = [plan, added, heads[0], fills[0], heads[1], fills[1], *trades, posting]
+        return [str(each) for each in check_certificate(array(rows), 0, UNIT)]
+
+    assert told(220, 200) == []
+    assert any(each.startswith("CASH") for each in told(210, 210))
+    poor = told(220, 200, support._replace(value=30, amount=10, lots=10))
+    assert "SUPPORT: 2 lots of accounts bear 20, beyond their part of 30" in poor
 
 
 # -- a budget shared over a table ------------------------------------------------------------------

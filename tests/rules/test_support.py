@@ -191,7 +191,9 @@ def test_the_number_of_lots_is_found_in_few_passes(monkeypatch: pytest.MonkeyPat
     contract = Contract(MarketRules(1, 1 << 20, 1 << 24, tiers, (1_000,), 20_000), 1_000)
     defaulter = Portfolio(-5_000_000_000, (Holding(0, contract, 10_000_000, 10_000_000_000),), LevelRules())
     shorts = [Holding(0, contract, -10_000_000 // 50, -10_000_000_000 // 50) for _ in range(50)]
-    counterparties = tuple(Counterparty(number, short, Portfolio(60_000_000, (short,), LevelRules())) for number, short in enumerate(shorts, 1))
+    counterparties = tuple(
+        Counterparty(number, short, Portfolio(60_000_000, (short,), LevelRules())) for number, short in enumerate(shorts, 1)
+    )
     fund = FundView(0, 0, 0, NO_CAP, 0, 0, NO_CAP, supports=True)
     passes = list[int]()
     fits = Wave.fits

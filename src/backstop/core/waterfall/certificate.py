@@ -222,6 +222,8 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
     found += _check_rows(plan, classes, fills)
     found += _check_plan(plan, fills)
     found += _check_support(plan, support, fills)
+    if support is not None and rows[1].price_ticks:
+        found.append(Finding(CertificateFault.ROWS, f"SUPPORT names a price of {rows[1].price_ticks}"))
     if contract is not None:
         found += _check_value(plan, support, fills, contract)
     found += _check_holders(plan, classes, fills)
@@ -527,7 +529,7 @@ def _check_cash(plan: _Plan, fills: list[_Fill]) -> Findings:
         yield Finding(fault, f"the counterparties pay {paid}, the defaulter receives {plan.cash}")
     house = [fill for fill in fills if fill.account < 0]
     for fill in house:
-        if fill.cash * fill.lots >= 0 or abs(fill.cash) % _ANY_LINEAR.value(abs(fill.lots), plan.mark_ticks):
+        if fill.cash * fill.lots >= 0 or abs(fill.cash) % max(1, _ANY_LINEAR.value(abs(fill.lots), plan.mark_ticks)):
             yield Finding(fault, f"{fill.account} of the house receives {fill.cash}, not the mark value of {fill.lots} lots")
     accounts = [fill for fill in fills if fill.account >= 0]
     left = plan.cash + sum(fill.cash for fill in house)
@@ -564,8 +566,10 @@ def _check_trades(plan: _Plan, support: _Support | None, fills: list[_Fill], row
         place += place < len(rows) and rows[place].kind == EffectKind.POSTING and bool(realised)
     if support is not None and support.amount:
         paid = rows[place] if place < len(rows) else None
-        due = (plan.seq, EffectKind.POSTING, Cause.SUPPORT, plan.market, plan.account, support.amount)
-        if paid is None or paid.other not in _FUNDS or (paid.seq, paid.kind, paid.code, paid.market, paid.account, paid.amount) != due:
+        due = [
+            _Row(plan.seq, EffectKind.POSTING, Cause.SUPPORT, plan.market, plan.account, fund, 0, 0, support.amount, 0) for fund in _FUNDS
+        ]
+        if paid not in due:
             yield Finding(CertificateFault.SUPPORT, f"{support.amount} of support is not paid: {_words(paid) if paid else 'nothing'}")
         place += 1
     if place < len(rows) and rows[place].seq == plan.seq and (rows[place].kind, rows[place].code) in _MOVES:

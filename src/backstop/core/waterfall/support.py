@@ -54,7 +54,9 @@ def waits_for_reservation(state: State, turn: int, position: int, gap: int, is_a
 
 
 @kernel
-def _limit(state: State, account: int, market: int, gap: int, available: int) -> int:
+def _limit(state: State, account: int, market: int, gap: int, available: int, is_asked: bool) -> int:
+    if not is_asked:
+        return SupportLimit.STAGE
     if available >= gap:
         return SupportLimit.COVERED
     if available < free_atoms(state, account, market):
@@ -67,7 +69,7 @@ def tell_support(state: State, account: int, market: int, gap: int, available: i
     """Emit SUPPORT where there is a gap: what the fund pays of it, and what keeps back the rest."""
     if gap == 0:
         return
-    limit = _limit(state, account, state.markets[market].group, gap, available) if is_asked else int(SupportLimit.STAGE)
+    limit = _limit(state, account, market, gap, available, is_asked)
     emit_support(
         state,
         account=account,
