@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from backstop.core.contract_terms import LinearContract
-from backstop.core.events import NONE, AdlClass, EffectKind, EventKind, Health, Stage, Transfer
+from backstop.core.events import NONE, AdlClass, EffectKind, EventKind, Health, Stage, SupportLimit, Transfer
 from backstop.core.instruments import LimitRules, TierRules
 from backstop.core.waterfall.certificate import check_certificate
 from backstop.reference.arithmetic import ceil_div
@@ -101,7 +101,8 @@ def test_three_counterparties_worked_by_hand() -> None:
     effects = desk.charge(0, 200)
     first = next(place for place, row in enumerate(effects) if row.kind == F.ADL_PLAN)
     assert (effects[first].lots, effects[first].amount, effects[first].value) == (-10, 900, -50)
-    head = effects[first + 1]
+    told, head = effects[first + 1 : first + 3]
+    assert (told.kind, told.code, told.amount, told.value) == (F.SUPPORT, SupportLimit.STAGE, 0, 50)
     assert (head.code, head.other, head.lots, head.price_ticks, head.amount, head.value) == (AdlClass.PROFITABLE, 3, 10, 1, 8, 150)
     fills = [(row.account, row.lots, row.price_ticks, row.amount, row.value) for row in effects if row.kind == F.ADL_FILL]
     assert fills == [(1, 2, 2, -180, 150), (2, 5, 6, -450, 90), (3, 3, 4, -270, 60)]

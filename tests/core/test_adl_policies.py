@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from backstop.core.contract_terms import LinearContract
-from backstop.core.events import ADL_IN_ORDER, HOUSE_FIRST_MARKET, NEVER_NS, NONE, AdlClass, AdlPolicy, EffectKind, Health, Stage
+from backstop.core.events import ADL_IN_ORDER, FUND, HOUSE_FIRST_MARKET, NEVER_NS, NONE, AdlClass, AdlPolicy, EffectKind, Health, Stage
 from backstop.core.instruments import LimitRules, TierRules
 from backstop.core.ledger import open_position_row, position_of
 from backstop.core.margin import assess, raw_health
@@ -44,12 +44,13 @@ class Holding(NamedTuple):
     cost: int
 
 
-def book_state(policy: AdlPolicy, holdings: list[Holding]) -> State:
+def book_state(policy: AdlPolicy, holdings: list[Holding], fund: int = 0) -> State:
     """Return a state that holds these accounts, ids as they stand; OUTSIDE takes what does not
     net.
     """
-    rules = make_rules((Stage.ADL, Stage.TEAR_UP), TIERS, factor=FACTOR, markets=2, limits=LIMITS)
+    rules = make_rules((Stage.FUND, Stage.ADL, Stage.TEAR_UP), TIERS, factor=FACTOR, markets=2, limits=LIMITS)
     state = new_state(rules._replace(adl_policy=policy))
+    state.house[int(house_slot(FUND))] = fund
     state.engine[0].last_seq = SEQ
     state.markets[0].mark_ticks = state.markets[1].mark_ticks = MARK
     state.engine[0].accounts_now = len(holdings)
@@ -121,9 +122,11 @@ def drawn(seq: int, market: int, account: int) -> int:
     return (word ^ (word >> 31)) >> 2
 
 
-def wave(policy: AdlPolicy, holdings: list[Holding]) -> tuple[State, list[Effect]]:
-    """Deleverage account 0; return the state before, and what was emitted."""
-    state, before = book_state(policy, holdings), book_state(policy, holdings)
+def wave(policy: AdlPolicy, holdings: list[Holding], fund: int = 0) -> tuple[State, list[Effect]]:
+    """Deleverage account 0 with so much in the fund; return the state before, and what was
+    emitted.
+    """
+    state, before = book_state(policy, holdings, fund), book_state(policy, holdings, fund)
     equity, maintenance = assess(state, 0)
     deleverage_position(state, policy, position_of(state, 0, 0), equity, maintenance)
     rows = state.effects[: int(state.engine[0].effects_now)]
@@ -144,7 +147,7 @@ def test_classes_and_weights_are_those_of_the_rules(policy: AdlPolicy) -> None:
     seen: set[tuple[int, bool]] = set()
     for seed in range(60):
         holdings = random_book(Random(seed))
-        state, effects = wave(policy, holdings)
+        state, effects = wave(policy, holdings, fund=seed % 3 * 2_000)
         heads = {effect.code: effect for effect in effects if effect.kind == F.ADL_CLASS}
         givers: dict[int, list[Effect]] = {}
         for effect in effects:

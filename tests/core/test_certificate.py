@@ -33,6 +33,8 @@ from tests.streams.random_streams import make_stream, profile_of
 
 F = EffectKind
 STREAMS = 520
+#: Profiles in which many accounts are deleveraged.
+CORNERS = ("linked", "profit_and_hedge", "no_money", "crash", "adl_first", "rounding", "bare", "equal_ratios", "support")
 
 UNIT = LinearContract(1)
 

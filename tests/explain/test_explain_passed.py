@@ -87,7 +87,7 @@ WRONG: dict[str, tuple[Any, str, Any, str, str]] = {
     "time": (Scene, "deadline_ns", property(lambda scene: scene.now_ns + 1), "ordinary", "closeout had to wait"),
     "others": (Account, "in_default", property(lambda _: False), "crash", "lots that adl could close"),
     "funds": (FundView, "available", property(lambda _: 0), "ordinary", "what the fund pays"),
-    "share": (deleverage, "cash_parts", lambda _, gives: dict.fromkeys(gives, 1), "crash", "cash"),
+    "share": (deleverage, "cash_parts", lambda _, gives, __: dict.fromkeys(gives, 1), "crash", "cash"),
     "weight": (deleverage, "weight_of", lambda *_: -1, "crash", "weight"),
     "used": (Books, "_use", lambda *_: 0, "takeover", "differences in funds and providers after the event"),
 }
@@ -109,7 +109,7 @@ def test_adl_is_checked_unless_a_later_market_had_its_turn_since(deleveraged: tu
     contract = Contract(MarketRules(1, 1_000, 100, (TierRules(0, 100_000, 100_000),), (1_000,), 0), 10)
     long, short = Holding(1, contract, 7, 70, 70), Holding(1, contract, -9, -90, -90)
     account = Portfolio(1, (long,), LevelRules())
-    fund = FundView(balance=0, reserved=0, paid=0, loss_max=0, owner_paid=0, owner_reserved=0, owner_loss_max=0, supports=True)
+    fund = FundView(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, supports=True)
     wave = Wave(account, 1, (Counterparty(6, short, Portfolio(1_000, (short,), LevelRules())),), fund)
     scene: Any = SimpleNamespace(rows=rows, place=len(rows) - 1, account=4, books=SimpleNamespace(wave=lambda *_: (wave, 1)))
     stop = passed._adl_stop(scene, 1)

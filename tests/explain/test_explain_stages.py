@@ -131,7 +131,7 @@ def test_the_size_of_a_takeover_is_told_term_by_term() -> None:
     position.
     """
     place, seen = list(PROFILES).index("takeover"), Counter[str]()
-    for round_number in range(20):
+    for round_number in range(40):
         found = explained((2_000 + round_number) * len(PROFILES) + place)
         assert found.checks_failed == []
         for fact in (fact for decision in found.decisions for fact in decision.facts if "offered_together_lots" in fact.values):

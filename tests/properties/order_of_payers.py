@@ -45,7 +45,7 @@ def adl_is_as_planned(moment: Moment) -> Findings:
     contract = mirror.rules.markets[plan.market].contract
     yield from (str(finding) for finding in check_certificate(moment.rows, moment.place, contract))
     portfolio, held, lots = mirror.portfolio(plan.account), mirror.lots(plan.account, plan.market), abs(plan.lots)
-    equity, wave = portfolio.equity, Wave(portfolio, plan.market, (), mirror.fund(mirror.group(plan.market), plan.account))
+    equity, wave = portfolio.equity, Wave(portfolio, plan.market, (), mirror.fund(mirror.group(plan.market), plan.account, plan.market))
     if plan.code != mirror.rules.adl_policy:
         yield f"{plan}: the policy is {mirror.rules.adl_policy}"
     if plan.value != equity or plan.price_ticks != mirror.marks[plan.market]:
@@ -192,14 +192,16 @@ def fund_pays_before_others(moment: Moment) -> Findings:
     if effect.kind != F.SUPPORT:
         return
     is_adl = effect.other == C.SUPPORT
-    fund, stages = mirror.fund(mirror.group(effect.market), effect.account), mirror.rules.stages
+    fund, stages = mirror.fund(mirror.group(effect.market), effect.account, effect.market), mirror.rules.stages
     is_asked = Stage.FUND in stages and not (is_adl and Stage.ADL in stages[: stages.index(Stage.FUND)])
     short = effect.value - effect.amount
     if not is_asked or short == 0:
         return
     if effect.amount < fund.available:
         yield f"{effect}: others bear {short}, the fund has {fund.available}"
-    free = min(fund.balance, fund.loss_max - fund.paid, fund.owner_loss_max - fund.owner_paid)
+    by_owner = fund.owner_loss_max - fund.owner_paid - fund.arrears_of_all
+    by_market = fund.market_loss_max - fund.market_paid - fund.arrears
+    free = min(fund.balance, fund.loss_max - fund.paid, by_owner, by_market)
     if mirror.now < mirror.deadline(effect.account) and max(0, free) > fund.available:
         yield f"{effect}: others bear {short}, the fund only reserves {free - fund.available} until the deadline"
 

@@ -470,7 +470,7 @@ def _tear_up_is_paid(moment: Moment) -> Findings:
     cash, gap = holding.value_of(lots), gap_to_zero(portfolio, effect.market, lots)
     if (effect.lots, effect.amount, effect.value) != (-holding.side * lots, cash, gap):
         yield f"{effect}: lots {lots}, cash {cash}, gap {gap}"
-    support = mirror.fund(mirror.group(effect.market), account).support(gap, is_asked=Stage.FUND in mirror.rules.stages)
+    support = mirror.fund(mirror.group(effect.market), account, effect.market).support(gap, is_asked=Stage.FUND in mirror.rules.stages)
     yield from support_is_told(moment, support, C.TEAR_UP)
     last = moment.paid_to = _end_of_tear_up(moment)
     rows = moment.effects[moment.place + 1 : last + 1]

@@ -4,6 +4,8 @@ support), on the engine, the reference and every invariant together.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from backstop.core.events import FUND, UNCOVERED, Cause, EffectKind, EventKind, Stage, SupportLimit, outside_of
@@ -71,10 +73,11 @@ def test_the_counterparty_closes_at_the_mark(side: int) -> None:
 @pytest.mark.parametrize(("limit", "rules"), [
     (SupportLimit.OWNER, {"fund": FundsRules(owner_loss_max=30)}),
     (SupportLimit.WINDOW, {"cap": 30}),
+    (SupportLimit.MARKET, {"market": {"loss_per_window_max": 30}}),
 ])  # fmt: skip
-def test_a_cap_keeps_the_rest_back_and_is_named(side: int, limit: SupportLimit, rules: dict[str, FundsRules | int]) -> None:
+def test_a_cap_keeps_the_rest_back_and_is_named(side: int, limit: SupportLimit, rules: dict[str, Any]) -> None:
     """A gap of 50 and a fund of 1,000,000 that may pay 30: the counterparty bears the other 20."""
-    scene = Scene(venue(ADL, **rules), side)  # type: ignore[arg-type]
+    scene = Scene(venue(ADL, **rules), side)
     scene.cash(FUND, 1_000_000)
     _, winner = pair(scene, 10, 2_450, 5_000)
     effects = scene.mark(750)
@@ -83,11 +86,11 @@ def test_a_cap_keeps_the_rest_back_and_is_named(side: int, limit: SupportLimit, 
     assert (scene.fund, scene.mirror.ledger[UNCOVERED]) == (999_970, 0)
 
 
-def promised(side: int, free: int, **closeout: int) -> tuple[Scene, int, int, int]:
+def promised(side: int, free: int) -> tuple[Scene, int, int, int]:
     """A fund that is mostly promised to an order in market 0, and an account at -500 in market 1,
     where nobody bids; return the order, and loser and winner of market 1.
     """
-    scene = Scene(venue((Stage.CLOSEOUT, *ADL), markets=2, order_timeout_ns=60 * SECOND, **closeout), side)
+    scene = Scene(venue((Stage.CLOSEOUT, *ADL), markets=2, order_timeout_ns=60 * SECOND), side)
     scene.cash(FUND, 10_000)
     first, _ = pair(scene, 60, 8_990, 50_000)
     loser, winner = scene.open(1_000), scene.open(10_000)
@@ -194,7 +197,7 @@ def test_the_number_of_lots_is_found_in_few_passes(monkeypatch: pytest.MonkeyPat
     counterparties = tuple(
         Counterparty(number, short, Portfolio(60_000_000, (short,), LevelRules())) for number, short in enumerate(shorts, 1)
     )
-    fund = FundView(0, 0, 0, NO_CAP, 0, 0, NO_CAP, supports=True)
+    fund = FundView(0, 0, 0, NO_CAP, 0, 0, NO_CAP, 0, 0, NO_CAP, 0, 0, supports=True)
     passes = list[int]()
     fits = Wave.fits
 

@@ -351,7 +351,7 @@ class Books:
         for holder in _house_of(market):
             if sign(self._house[holder]) == -side:
                 found.append(Counterparty(holder, Holding(market, self.contract(market), self._house[holder], 0, 0), None))
-        fund = self.fund(self.rules.markets[market].group, number)
+        fund = self.fund(self.rules.markets[market].group, number, market)
         return Wave(self.portfolio(number), market, tuple(found), fund), in_default
 
     def loss_markets(self, number: int, group: int) -> tuple[int, ...]:

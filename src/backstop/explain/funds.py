@@ -107,7 +107,7 @@ def support_kept_text(scene: Scene, market: int, support: Support) -> str:
     if support.limit == SupportLimit.STAGE:
         return f"{pays}: the waterfall asks no fund before this"
     fund = scene.books.fund(group, scene.account, market)
-    why = available_text(scene, group, fund)
+    why = available_text(scene, group, fund, market)
     if support.limit == SupportLimit.RESERVED:
         return f"{pays}: {why}; with nothing reserved it would have {cash(fund.free)}"
     return f"{pays}: {why}"

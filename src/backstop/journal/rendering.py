@@ -358,6 +358,7 @@ _KEPT_BACK = {
     SupportLimit.BALANCE: "the rest is more than it has",
     SupportLimit.WINDOW: "the rest is kept back by its limit per window",
     SupportLimit.OWNER: "the rest is kept back by the limit per owner",
+    SupportLimit.MARKET: "the rest is kept back by the market's limit per window",
 }
 
 
