@@ -45,9 +45,9 @@ class Tape:
         return [self.batch]
 
 
-def explained(seed: int) -> Explanation:
+def explained(seed: int, profile: str = "") -> Explanation:
     """Explain every decision about every account of a random stream."""
-    rules, stream = make_stream(seed)
+    rules, stream = make_stream(seed, profile)
     events = events_array(stream)
     state = new_state(rules)
     effects = apply_events(state, events)
@@ -91,7 +91,7 @@ def test_a_fill_of_an_order_that_time_cancelled_first_is_explained(seed: int) ->
     """The price guard released a mark at the time of the fill: the account was sound, its order
     cancelled, and the fill came late.
     """
-    found = explained(seed)
+    found = explained(seed, "doubted_marks")
     assert found.checks_failed == []
     said = [line for decision in found.decisions for fact in decision.facts for line in fact.because]
     assert "no open order expected this fill: it closes what is left of the position" in said

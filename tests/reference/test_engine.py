@@ -28,6 +28,7 @@ from backstop.core.events import (
     Reject,
     SocialisePolicy,
     Stage,
+    SupportLimit,
     clearing_of,
     error_inventory_of,
     outside_of,
@@ -314,8 +315,12 @@ def test_tear_up_splits_pro_rata_and_leaves_what_the_fund_cannot_pay_uncovered()
         desk.trade(account, lots, 100)
     desk.mark(85)
     effects = desk.charge(0, 200)
-    assert [effect.kind for effect in effects if effect.kind not in (F.TRADE, F.POSTING, F.HEALTH)] == [F.TEAR_UP, F.RESIDUAL, F.BREAKER]
+    told = [effect.kind for effect in effects if effect.kind not in (F.TRADE, F.POSTING, F.HEALTH)]
+    assert told == [F.TEAR_UP, F.SUPPORT, F.RESIDUAL, F.BREAKER]
     assert brief(effects, F.TEAR_UP) == [(0, 0, -10, 850, 50)]
+    assert [(e.code, e.other, e.lots, e.amount, e.value) for e in effects if e.kind == F.SUPPORT] == [
+        (SupportLimit.BALANCE, C.TEAR_UP, 30, 30, 50)
+    ]
     trades = [(effect.account, effect.lots, effect.amount, effect.price_ticks) for effect in effects if effect.kind == F.TRADE]
     assert trades == [(0, -10, 850, 85), (1, 4, -340, 85), (2, 3, -255, 85), (OUTSIDE, 3, -255, 85)]
     paid = [(effect.other, effect.amount) for effect in effects if effect.kind == F.POSTING and effect.other in (FUND, UNCOVERED)]

@@ -525,7 +525,7 @@ def test_gains_haircut_splits_the_deficit_by_gains() -> None:
     """
     desk = winners(venue(SOCIALISE))
     effects = desk.mark(85)
-    order = [F.HEALTH, F.TEAR_UP, F.HAIRCUT, F.POSTING, F.CLAIM, F.HAIRCUT, F.POSTING, F.CLAIM, F.POSTING, F.POSTING, F.POSTING]
+    order = [F.HEALTH, F.TEAR_UP, F.SUPPORT, F.HAIRCUT, F.POSTING, F.CLAIM, F.HAIRCUT, F.POSTING, F.CLAIM, F.POSTING, F.POSTING, F.POSTING]
     assert kinds(effects) == [*order, F.HEALTH]
     assert [(e.account, e.other, e.lots, e.amount, e.value) for e in effects if e.kind == F.HAIRCUT] == [
         (1, 0, 90, 30, 90),

@@ -69,11 +69,11 @@ class Venue:
         return account
 
     def default(self, time_ns: int, lots: int, market: int = 0) -> list[Effect]:
-        """A long of so many lots from 100 at mark 100 loses all it has and a unit more: ADL against
-        OUTSIDE at once.
+        """A long of so many lots from 100 at mark 100 loses all it has: ADL against OUTSIDE at mark, at
+        once.
         """
         account = self.open(time_ns, lots * 100, lots, market=market)
-        return self.at(time_ns, K.TRANSFER, account=account, code=int(Transfer.FUNDING), amount=-lots * 100 - 1)
+        return self.at(time_ns, K.TRANSFER, account=account, code=int(Transfer.FUNDING), amount=-lots * 100)
 
     def operator(self, time_ns: int, code: Operator, amount: int = 0, market: int = NONE) -> list[tuple[int, ...]]:
         """Give an order; return what breakers did."""

@@ -27,10 +27,12 @@ def profile_of(seed: int) -> str:
     return list(PROFILES)[seed % len(PROFILES)]
 
 
-def make_stream(seed: int) -> tuple[VenueRules, list[Event]]:
-    """Return the rules of a small venue and 40 to 120 events."""
+def make_stream(seed: int, profile: str = "") -> tuple[VenueRules, list[Event]]:
+    """Return the rules of a small venue and 40 to 120 events; of the seed's own profile, or of one
+    that is named, so that a new profile changes nothing.
+    """
     rng = Random(seed)
-    writer = Writer(make_setting(rng, profile_of(seed)))
+    writer = Writer(make_setting(rng, profile or profile_of(seed)))
     writer.open_book()
     length = min(120, max(40, len(writer.events) + rng.randint(30, 75)))
     while len(writer.events) < length:
