@@ -86,7 +86,7 @@ def test_every_corner_explains_itself(corner: str) -> None:
         assert found.decisions
 
 
-@pytest.mark.parametrize("seed", [61_197])
+@pytest.mark.parametrize("seed", [60_880])
 def test_a_fill_of_an_order_that_time_cancelled_first_is_explained(seed: int) -> None:
     """The price guard released a mark at the time of the fill: the account was sound, its order
     cancelled, and the fill came late.
