@@ -192,8 +192,8 @@ def test_the_number_of_lots_is_found_in_few_passes(monkeypatch: pytest.MonkeyPat
     """Ten million lots of which caps allow a part: at most one pass for each binary digit."""
     tiers = (TierRules(0, 100_000, 50_000), TierRules(1_000_000_000, 200_000, 100_000))
     contract = Contract(MarketRules(1, 1 << 20, 1 << 24, tiers, (1_000,), 20_000), 1_000)
-    defaulter = Portfolio(-5_000_000_000, (Holding(0, contract, 10_000_000, 10_000_000_000),), LevelRules())
-    shorts = [Holding(0, contract, -10_000_000 // 50, -10_000_000_000 // 50) for _ in range(50)]
+    defaulter = Portfolio(-5_000_000_000, (Holding(0, contract, 10_000_000, 10_000_000_000, 0),), LevelRules())
+    shorts = [Holding(0, contract, -10_000_000 // 50, -10_000_000_000 // 50, 0) for _ in range(50)]
     counterparties = tuple(
         Counterparty(number, short, Portfolio(60_000_000, (short,), LevelRules())) for number, short in enumerate(shorts, 1)
     )
