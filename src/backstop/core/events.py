@@ -238,6 +238,8 @@ class Cause(IntEnum):
     DISPOSAL = 18
     #: A fund pays what a cap kept back from a loss of its group.
     ARREARS = 19
+    #: What funds paid for an account goes back.
+    DEBT_RETURN = 20
 
 
 class SupportLimit(IntEnum):
@@ -378,6 +380,7 @@ class Reject(IntEnum):
     BALANCE_LIMIT = 20
     ACCOUNT_IN_DEFAULT = 21
     INSUFFICIENT_MARGIN = 22
+    DEBT_TO_FUND = 23
 
 
 _ROW = [("seq", "<i8"), ("time_ns", "<i8"), ("kind", "<i2"), ("code", "<i2"), ("market", "<i4")]

@@ -9,6 +9,7 @@ from backstop.reference.arithmetic import holder_order, sign, split
 from backstop.reference.arrears import book_uncovered
 from backstop.reference.breakers import add_flow
 from backstop.reference.funds import Support
+from backstop.reference.paying import judge_netted, pay
 from backstop.reference.socialise import socialise
 from backstop.reference.state import State
 from backstop.reference.wave import Counterparty, Wave, cash_parts, gap_to_zero, lots_to_close, place_in_class
@@ -126,7 +127,7 @@ def adl_position(state: State, account: int, market: int) -> None:
     for adl_class, members, given, eta in placed:
         order += emit_class(state, (account, market, side), adl_class, members, given, eta, cash_of)
     trade_all(state, account, market, -side * lots, cash, {h: (side * gives[h], cash_of[h]) for h in order}, 0, Cause.ADL)
-    state.post(account, state.fund_id(market), support.amount, Cause.SUPPORT, market)
+    pay(state, account, state.group(market), support.amount, Cause.SUPPORT, market)
     state.position(account, market).closed_in_default = True
     add_flow(state, market, state.contract(market).value_of(lots))
     settle_counterparties(state, market, order)
@@ -203,7 +204,7 @@ def adl(state: State, account: int) -> bool:
     reservation.
     """
     for market in state.held_markets(account):
-        state.judge(account)
+        judge_netted(state, account)
         if not state.accounts[account].in_default:
             return False
         if waits_for_reservation(state, account, market, is_asked=state.fund_supports):
@@ -217,7 +218,7 @@ def tear_up(state: State, account: int) -> bool:
     the account waits for a reservation.
     """
     for market in state.held_markets(account):
-        state.judge(account)
+        judge_netted(state, account)
         if not state.accounts[account].in_default:
             return False
         if waits_for_reservation(state, account, market, is_asked=state.has_fund):
@@ -253,6 +254,5 @@ def pay_gap(state: State, account: int, market: int, gap: int) -> int:
     group = state.group(market)
     support = state.fund_view(group, account, market).support(gap, is_asked=state.has_fund)
     tell_support(state, account, market, support, Cause.TEAR_UP)
-    state.post(account, state.fund_id(market), support.amount, Cause.TEAR_UP, market)
-    left = support.beyond
+    left = gap - pay(state, account, group, support.amount, Cause.TEAR_UP, market)
     return left - socialise(state, account, left, group) if left and state.has_socialise else left

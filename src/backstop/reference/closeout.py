@@ -10,6 +10,7 @@ from backstop.reference.book import UNKNOWN_LOTS, Band, Book
 from backstop.reference.breakers import add_flow, effective_state
 from backstop.reference.closing import Cap, Caps, Closing, OrderTerms, Quote, settle
 from backstop.reference.margin import Portfolio, Standing
+from backstop.reference.paying import pay
 from backstop.reference.records import Event
 from backstop.reference.state import DISPOSAL_ORDER, TAKEOVER_OFFER, Order, State
 
@@ -190,7 +191,7 @@ def charge_or_support(state: State, order: Order, open_take: int, price_ticks: i
     fee_ppm = state.rules.closeout.fee_ppm if equity >= 0 else None
     fill = settle(state.contract(market), terms, open_take, price_ticks, fee_ppm)
     state.post(fund, account, fill.fee, Cause.LIQUIDATION_FEE, market)
-    state.post(account, fund, fill.support, Cause.SUPPORT, market)
+    pay(state, account, state.group(market), fill.support, Cause.SUPPORT, market)
     order.reserved -= fill.support
     state.reserve(order, -fill.support)
 

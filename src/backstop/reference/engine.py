@@ -49,7 +49,8 @@ from backstop.reference.breakers import (
 )
 from backstop.reference.closeout import BUSY, PLACED, forget_depth, order_done, order_fill, place_orders
 from backstop.reference.closing import waits_for_book
-from backstop.reference.fund import money_stages, net_linked_owners
+from backstop.reference.fund import money_stages
+from backstop.reference.paying import net_linked_owners
 from backstop.reference.records import Effect, Event
 from backstop.reference.refusals import reason_to_refuse
 from backstop.reference.socialise import run_recovery
@@ -424,6 +425,7 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         list(commitment_rows(state)),
         list(claim_rows(state)),
         list(result_rows(state)),
+        list(debt_rows(state)),
     ]
 
 
@@ -477,6 +479,14 @@ def provider_rows(state: State) -> Iterable[tuple[int, ...]]:
     for row in state.providers:
         standing = (row.account, int(row.status), row.until, row.failures, row.score, row.baseline)
         yield (*standing, row.pending_initial, row.pending_notional)
+
+
+def debt_rows(state: State) -> Iterable[tuple[int, ...]]:
+    """Debts by account and group, with the time of the latest payment for the owner."""
+    for number in range(len(state.accounts)):
+        for group, debt in sorted(state.debts(number).items()):
+            if debt:
+                yield number, group, debt, state.owner(number).paid_ns
 
 
 def commitment_rows(state: State) -> Iterable[tuple[int, ...]]:

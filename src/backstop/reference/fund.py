@@ -1,36 +1,17 @@
-"""Who pays a deficit (section 6): the owner's other accounts, then each group for its own part: its
+"""Who pays the deficit of an account without lots (section 6): each group its own part, by its
 fund, its winners, nobody.
 """
 
 from __future__ import annotations
 
-from backstop.core.events import Cause, fund_of
+from backstop.core.events import Cause
 from backstop.reference.arrears import book_uncovered
 from backstop.reference.deficit import Part, parts_of
+from backstop.reference.paying import net_linked_owners, pay
 from backstop.reference.socialise import closed_markets, socialise
 from backstop.reference.state import State
 
-__all__ = ["money_stages", "net_linked_owners"]
-
-
-def net_linked_owners(state: State, account: int) -> None:
-    """Take the deficit from the owner's other accounts: first what they can spare, then all their
-    equity.
-    """
-    deficit = -state.equity(account)
-    owner = state.accounts[account].owner
-    linked = [number for number in reversed(range(len(state.accounts))) if state.accounts[number].owner == owner and number != account]
-    for keeps_release in (True, False):
-        for number in linked:
-            standing = state.standing(number)
-            give = min(deficit, max(0, standing.equity - (standing.release if keeps_release else 0)))
-            if give > 0:
-                if not keeps_release:
-                    for order in state.orders_of(number):
-                        state.cancel(order)
-                state.post(account, number, give, Cause.NETTING)
-                deficit -= give
-                state.touch(number)
+__all__ = ["money_stages"]
 
 
 def money_stages(state: State, account: int) -> None:
@@ -38,8 +19,11 @@ def money_stages(state: State, account: int) -> None:
     nobody.
     """
     state.judge(account)
+    if state.equity(account) < 0:
+        net_linked_owners(state, account)
     deficit = -state.equity(account)
     if deficit <= 0:
+        state.judge(account)
         return
     charged = state.accounts[account].charge_market
     parts = parts_of(deficit, state.results(account), closed_markets(state, account), charged, state.group)
@@ -47,9 +31,8 @@ def money_stages(state: State, account: int) -> None:
         return
     left: dict[int, int] = {}
     for group, market, amount in parts:
-        pay = min(amount, state.fund_view(group, account, market).available) if state.has_fund else 0
-        state.post(account, fund_of(group), pay, Cause.DEFICIT, market)
-        left[group] = left.get(group, 0) + amount - pay
+        most = min(amount, state.fund_view(group, account, market).available) if state.has_fund else 0
+        left[group] = left.get(group, 0) + amount - pay(state, account, group, most, Cause.DEFICIT, market)
     if state.has_socialise:
         left = {group: amount - socialise(state, account, amount, group) for group, amount in left.items()}
     for group, amount in left.items():

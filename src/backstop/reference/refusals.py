@@ -198,7 +198,16 @@ def _ledger(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     linked = [number for number, other in enumerate(state.accounts) if other.owner == owner and number != account]
     lacks = sum(_lack(state, number) for number in linked)
     needs = state.portfolio(account).initial + held_margin(state, account) + lacks
-    yield state.equity(account) - held_loss(state, account) + amount < needs, Reject.INSUFFICIENT_MARGIN
+    left = state.equity(account) - held_loss(state, account) + amount - needs
+    yield left < 0, Reject.INSUFFICIENT_MARGIN
+    spare = sum(max(0, _free(state, number)) for number in linked)
+    yield left + spare < state.owner_debt(owner), Reject.DEBT_TO_FUND
+
+
+def _free(state: State, account: int) -> int:
+    """What an account has above its initial margin."""
+    portfolio = state.portfolio(account)
+    return portfolio.equity - held_loss(state, account) - portfolio.initial - held_margin(state, account)
 
 
 def _lack(state: State, account: int) -> int:

@@ -71,6 +71,8 @@ def change_claim(state: State, account: int, group: int, change: int) -> None:
         state.recovery_ns = state.now + state.rules.fund.recovery_interval_ns
     claims = state.accounts[account].claims
     claims[group] = claims.get(group, 0) + change
+    if state.claims == 0:
+        state.recovery_ns = NEVER_NS
     state.emit(EffectKind.CLAIM, account=account, other=group, amount=change, value=claims[group])
 
 

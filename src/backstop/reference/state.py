@@ -25,7 +25,7 @@ from backstop.core.events import (
     uncovered_of,
 )
 from backstop.core.instruments import NO_CAP, CommitmentRules, VenueRules
-from backstop.reference.arithmetic import sign
+from backstop.reference.arithmetic import sign, split
 from backstop.reference.funds import FundView, paid_in_window, pay_slot, supports_closing
 from backstop.reference.machine import Breaker, Peaks, new_breakers, new_peaks
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing
@@ -122,6 +122,8 @@ class Account:
     ordered: int = 0
     #: Recovery claims by group.
     claims: dict[int, int] = field(default_factory=dict)
+    #: By group: what its fund paid for the account and did not get back.
+    debts: dict[int, int] = field(default_factory=dict)
     #: Market of the last funding payment that it had to make, or NONE.
     charge_market: int = NONE
 
@@ -338,6 +340,19 @@ class State:
         """Atoms paid for the owner, none of them once a whole window passed without a payment."""
         return 0 if self.now - owner.paid_ns > self.rules.fund.window_ns else owner.paid
 
+    def accounts_of(self, owner: int) -> list[int]:
+        """Accounts of an owner, in order of id."""
+        return [number for number, account in enumerate(self.accounts) if account.owner == owner]
+
+    def debts(self, account: int) -> dict[int, int]:
+        """What the account owes the funds, by group; nothing once the owner's debts are forgotten."""
+        is_forgotten = self.now - self.owner(account).paid_ns > self.rules.fund.owner_memory_ns
+        return {} if is_forgotten else self.accounts[account].debts
+
+    def owner_debt(self, owner: int) -> int:
+        """What all accounts of the owner owe the funds together."""
+        return sum(sum(self.debts(account).values()) for account in self.accounts_of(owner))
+
     def fund_view(self, group: int, account: int, market: int) -> FundView:
         """A fund as the account sees it, for a payment that names a market of the group, or NONE."""
         fund, owner = self.funds[group], self.owner(account)
@@ -531,6 +546,10 @@ class State:
         account = self.accounts[account_id]
         standing = self.standing(account_id)
         old, new = account.health, standing.health_from(account.health)
+        if not self.held_markets(account_id) or new < Health.DISTRESSED <= old:
+            self._return_debts(account_id, standing.equity - standing.release)
+            standing = self.standing(account_id)
+            new = standing.health_from(old)
         if new == old:
             return
         account.health = new
@@ -541,6 +560,16 @@ class State:
                 row.closed_in_default = False
         if new < Health.DISTRESSED <= old:
             self._leave_default(account_id)
+
+    def _return_debts(self, account: int, most: int) -> None:
+        """Give the funds back what they paid, out of at most so many atoms."""
+        debts = {group: debt for group, debt in self.debts(account).items() if debt}
+        back = min(most, sum(debts.values()))
+        if back <= 0:
+            return
+        for group, part in sorted(split(back, debts).items()):
+            self.accounts[account].debts[group] -= part
+            self.post(fund_of(group), account, part, Cause.DEBT_RETURN)
 
     def _leave_default(self, account_id: int) -> None:
         for order in self.orders_of(account_id):

@@ -10,6 +10,7 @@ from backstop.reference.breakers import add_flow
 from backstop.reference.closeout import closing_of, send
 from backstop.reference.margin import Portfolio, Standing
 from backstop.reference.offering import Backer, LossStop, Offering, TakeoverPrice, score_after_failure, score_after_takeover
+from backstop.reference.paying import pay
 from backstop.reference.records import Event
 from backstop.reference.state import DISPOSAL_ORDER, TAKEOVER_OFFER, Order, State
 
@@ -309,7 +310,7 @@ def transfer(
     )
     state.trade(account, taker, market, lots, cash, 0, Cause.TAKEOVER)
     state.trade(taker, account, market, -lots, -cash, 0, Cause.TAKEOVER)
-    state.post(account, state.fund_id(market), support, Cause.SUPPORT, market)
+    pay(state, account, state.group(market), support, Cause.SUPPORT, market)
     if offered:
         state.reserve(offered, -support)
     state.position(account, market).closed_in_default = True
