@@ -10,6 +10,7 @@ import numpy as np
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import effective_state
 from backstop.core.contracts import value_at_mark, value_max, value_of
+from backstop.core.debts import owner_debt
 from backstop.core.drawdown import group_of_fund
 from backstop.core.events import (
     FEES,
@@ -119,18 +120,27 @@ def _lack(state: State, account: int) -> int:
 
 
 @kernel
-def _may_withdraw(state: State, account: int, amount: int) -> bool:
-    """Return whether initial margin, and what linked accounts lack, stay: a winner does not leave
-    before its twin is netted.
+def _withdrawal_refusal(state: State, account: int, amount: int) -> int:
+    """Return why a withdrawal is refused: initial margin and what linked accounts lack stay, so
+    that a winner does not leave before its twin is netted.
+
+    So do the owner's debts to the funds, beyond what his other accounts could withdraw.
     """
     equity, initial = _at_held_marks(state, account)
     room = equity - amount - initial
-    other = state.columns[OWNER_FIRST, state.accounts[account].owner]
+    owner = state.accounts[account].owner
+    debt = owner_debt(state, owner)
+    other = state.columns[OWNER_FIRST, owner]
     while other != NONE and room >= 0:
         if other != account:
             room -= _lack(state, other)
+            if debt > 0:
+                other_equity, other_initial = _at_held_marks(state, other)
+                debt -= max(0, other_equity - other_initial)
         other = state.accounts[other].next_of_owner
-    return room >= 0
+    if room < 0:
+        return Reject.INSUFFICIENT_MARGIN
+    return Reject.DEBT_TO_FUND if room < debt else 0
 
 
 @kernel
@@ -161,7 +171,7 @@ def _transfer_refusal(state: State, account: int, market: int, code: int, amount
         return Reject.INSUFFICIENT_MARGIN if left < _owed_by_fund(state, group) else 0
     if state.accounts[account].health >= Health.DISTRESSED:
         return Reject.ACCOUNT_IN_DEFAULT
-    return 0 if _may_withdraw(state, account, -amount) else Reject.INSUFFICIENT_MARGIN
+    return _withdrawal_refusal(state, account, -amount)
 
 
 @kernel

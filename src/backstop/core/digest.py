@@ -19,6 +19,7 @@ from backstop.core.state import (
     ORDERED_INTERVAL,
     ORDERED_NOTIONAL,
     OWNER_PAID,
+    OWNER_PAID_NS,
     OWNER_RESERVED,
     State,
     arrears_gauge,
@@ -181,6 +182,16 @@ def _result_bytes(state: State) -> bytes:
     return _block(rows["account"][kept], rows["market"][kept], base[kept])
 
 
+def _debt_bytes(state: State) -> bytes:
+    """Return the debts that are not forgotten, by account and group."""
+    engine, count = state.engine[0], int(state.engine[0].accounts_now)
+    owners = state.accounts["owner"][:count]
+    paid_ns = state.columns[OWNER_PAID_NS][owners]
+    is_kept = int(engine.now_ns) - paid_ns <= int(state.rules[0].owner_memory_ns)
+    account, group = np.nonzero((state.debts[:count] != 0) & is_kept[:, np.newaxis])
+    return _block(account, group, state.debts[account, group], paid_ns[account])
+
+
 def state_digest(state: State) -> str:
     """Return the SHA-256 (hex) of the economic state, as docs/rules.md section 12 encodes it."""
     present = int(state.engine[0].now_ns) // int(state.rules[0].cap_interval_ns)
@@ -198,4 +209,5 @@ def state_digest(state: State) -> str:
     digest.update(_provider_bytes(state))
     digest.update(_claim_bytes(state))
     digest.update(_result_bytes(state))
+    digest.update(_debt_bytes(state))
     return digest.hexdigest()

@@ -646,7 +646,7 @@ class TakeoverEffect(EffectView[T], kind=EffectKind.TAKEOVER):
     market = _market()
     offer_id = Field("other", Unit.OFFER, "The offer that it accepted; 0: the vault, at once.")
     cash = _atoms("Cash that the account receives.")
-    support = _atoms("What the fund pays towards it.", "value")
+    support = _atoms("Most that the fund pays towards it; its POSTING says what it paid.", "value")
 
 
 class ProviderEffect(EffectView[T], kind=EffectKind.PROVIDER):

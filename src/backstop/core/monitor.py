@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.contracts import notional_at_mark, slope_of
+from backstop.core.debts import return_debts
 from backstop.core.events import NEVER_NS, NONE, Health
 from backstop.core.margin import assess, raw_health, release_level, tier_of
 from backstop.core.orders import cancel_orders_of
@@ -27,6 +28,9 @@ from backstop.core.state import (
     CROSSED_MERGE,
     CROSSED_ORDER,
     DOWN,
+    NETTED_EVENT,
+    NETTED_REST,
+    NETTED_SPARE,
     TOUCHED,
     UP,
     State,
@@ -261,6 +265,30 @@ def _leave_default(state: State, account: int) -> None:
     _clear_marks(state, account)
 
 
+@kernel
+def _note_spare(state: State, account: int, equity: int, maintenance: int) -> None:
+    """Let netting find an account again that it passed over in this event, and that now can
+    give.
+    """
+    owner = state.accounts[account].owner
+    if state.columns[NETTED_EVENT, owner] != state.engine[0].accepted or equity <= 0:
+        return
+    state.columns[NETTED_REST, owner] = max(state.columns[NETTED_REST, owner], account)
+    if equity > release_level(state, maintenance):
+        state.columns[NETTED_SPARE, owner] = max(state.columns[NETTED_SPARE, owner], account)
+
+
+@kernel
+def _returns_debts(state: State, account: int, before: int, now: int, equity: int, maintenance: int) -> bool:
+    """Let an account that is flat, or that leaves default, return what funds paid for it; say
+    whether it did.
+    """
+    leaves = now < Health.DISTRESSED <= before
+    if not leaves and (maintenance != 0 or equity <= 0 or _sum_weights(state, account)[0] != 0):
+        return False
+    return return_debts(state, account, equity - release_level(state, maintenance))
+
+
 @unit
 def update_health(state: State, account: int) -> bool:
     """Judge an account and act on the verdict; return whether its health changed.
@@ -270,6 +298,9 @@ def update_health(state: State, account: int) -> bool:
     """
     state.engine[0].judged += 1
     before, now, equity, maintenance = judge(state, account)
+    if _returns_debts(state, account, before, now, equity, maintenance):
+        before, now, equity, maintenance = judge(state, account)
+    _note_spare(state, account, equity, maintenance)
     _place_triggers(state, account, now, equity, maintenance)
     if now == before:
         return False

@@ -368,6 +368,7 @@ class State(Bundle):
         "providers": (PROVIDER, 1),
         "commitments": (COMMITMENT, 1),
         "offered": (np.int64, 2),
+        "debts": (np.int64, 2),
         "buckets": (np.int32, 2),
         "columns": (np.int64, 2),
         "effects": (EFFECT, 1),
@@ -404,6 +405,8 @@ class State(Bundle):
     commitments: NDArray[np.void]
     #: Lots (> 0) of a provider's open offers: row ``provider x 2 + direction``, by market.
     offered: NDArray[np.int64]
+    #: What an account owes each group's fund: row by account, column by group (see ``debts``).
+    debts: NDArray[np.int64]
     #: First position of each price bucket: row 0 the triggers below the mark, row 1 those above.
     buckets: NDArray[np.int32]
     #: Columns of numbers that are no rows: see the names below.
@@ -423,6 +426,10 @@ declare_rows("EffectArray", EFFECT)
 # engine               OWNER_FIRST                  always; by owner
 # waits                WAIT_*                       always
 # fund, orders         OWNER_PAID*, OWNER_RESERVED  always; by owner
+# debts                OWNER_DEBT                   always; by owner
+# debts                DEBT_PART                    while one account returns its debts
+# netting, claims,     NETTED_*                     while NETTED_EVENT is the event's number; by
+# monitor                                           owner
 # breakers             DIRTY                        to the end of the event
 # monitor, run         TOUCHED                      to the beginning of the next round
 # run                  ROUND_*                      while a round is sorted
@@ -495,7 +502,15 @@ SORT_KEY, SORT_ORDER, SORT_MERGE = 37, 38, 39
 PART_GROUP, PART_MARKET, PART_ATOMS, PART_WEIGHT, PART_SHARE = 40, 41, 42, 43, 44
 #: By group: its weight in the split of a deficit, its share, what is left of it.
 GROUP_WEIGHT, GROUP_SHARE, GROUP_LEFT = 45, 46, 47
-COLUMNS = 48
+#: By owner: the sum of the debts of its accounts.
+OWNER_DEBT = 48
+#: By group: atoms that an account returns.
+DEBT_PART = 49
+#: By owner: the event in which it was last netted (``engine.accepted``), and where each walk over
+#: its accounts goes on: those opened later have nothing above their release level (SPARE), no
+#: equity above zero (REST), no claim (CLAIM).
+NETTED_EVENT, NETTED_SPARE, NETTED_REST, NETTED_CLAIM = 50, 51, 52, 53
+COLUMNS = 54
 
 #: Positions of the house per market, before all others: OUTSIDE, then error_inventory.
 _HOUSE_ROWS = 2
@@ -766,6 +781,7 @@ def new_state(rules: VenueRules) -> State:
         providers=providers,
         commitments=commitments,
         offered=np.zeros((2 * len(providers), count), dtype=np.int64),
+        debts=np.zeros((limits.accounts_max, len(rules.funds)), dtype=np.int64),
         buckets=np.full((2, buckets), NONE, dtype=np.int32),
         columns=columns,
         effects=np.empty(2 * limits.effects_max, dtype=EFFECT),

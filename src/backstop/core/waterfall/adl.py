@@ -16,7 +16,6 @@ from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
 from backstop.core.events import ADL_IN_ORDER, NONE, AdlClass, Cause, Health
 from backstop.core.ledger import trade
 from backstop.core.margin import assess, margin_after
-from backstop.core.monitor import update_health
 from backstop.core.outbox import emit_adl_class, emit_adl_fill, emit_adl_plan
 from backstop.core.search import largest_that
 from backstop.core.stages import Outcome
@@ -46,6 +45,7 @@ from backstop.core.waterfall.counterparties import (
 )
 from backstop.core.waterfall.cover import outcome_after_closing
 from backstop.core.waterfall.fund import pay
+from backstop.core.waterfall.netting import judge_netted
 from backstop.core.waterfall.ranking import adl_weight, class_of, sum_hedges
 from backstop.core.waterfall.support import available_for_gap, gap_atoms, tell_support, waits_for_reservation
 from backstop.core.waterfall.turns import answer
@@ -366,7 +366,7 @@ def _deleverage_account(state: State, turn: int, account: int) -> int:
     while position != NONE:
         row = state.positions[position]
         if row.lots != 0:
-            update_health(state, account)
+            judge_netted(state, account)
             if state.accounts[account].health < Health.DISTRESSED:
                 break
             equity, maintenance = assess(state, account)

@@ -28,6 +28,7 @@ from backstop.core.state import (
 from backstop.core.units import add_checked, split_by_largest_remainder
 from backstop.core.waterfall.arrears import book_uncovered
 from backstop.core.waterfall.fund import available_atoms, available_in_fund, available_to_market, available_to_owner, pay
+from backstop.core.waterfall.netting import judge_netted
 from backstop.core.waterfall.socialise import socialise
 from backstop.core.waterfall.turns import has_lots, wait_interval
 
@@ -151,9 +152,8 @@ def _let_funds_pay(state: State, account: int, parts: int) -> None:
     """Let each group's fund pay its parts of a deficit."""
     for place in range(parts):
         group, market = state.columns[PART_GROUP, place], state.columns[PART_MARKET, place]
-        paid = min(state.columns[PART_ATOMS, place], available_atoms(state, account, group, market))
-        pay(state, account, group, paid, Cause.DEFICIT, market)
-        state.columns[GROUP_LEFT, group] -= paid
+        most = min(state.columns[PART_ATOMS, place], available_atoms(state, account, group, market))
+        state.columns[GROUP_LEFT, group] -= pay(state, account, group, most, Cause.DEFICIT, market)
 
 
 @unit
@@ -163,7 +163,7 @@ def cover_deficit(state: State, account: int) -> int:
 
     Returns DONE, or WAIT where a fund may pay more once what it has reserved is free.
     """
-    update_health(state, account)
+    judge_netted(state, account)
     deficit = -state.accounts[account].balance
     if deficit <= 0:
         return Outcome.DONE

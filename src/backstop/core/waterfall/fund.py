@@ -1,9 +1,13 @@
-"""The insurance funds, one per market group: what they may still pay, and what they pay."""
+"""The insurance funds, one per market group: what they may still pay, and what they pay.
+
+``pay`` is the only way in which money leaves a fund for an account.
+"""
 
 from __future__ import annotations
 
-from backstop.compiled import inlined, kernel
+from backstop.compiled import inlined, kernel, unit
 from backstop.core.contract_terms import VENUE_ASSET
+from backstop.core.debts import add_debt, forget_debts
 from backstop.core.events import FEES, NONE, Cause, Health, SupportLimit
 from backstop.core.instruments import NO_CAP
 from backstop.core.ledger import balance_of, post
@@ -22,6 +26,8 @@ from backstop.core.state import (
     uncovered_id,
 )
 from backstop.core.units import mul_div_floor
+from backstop.core.waterfall.claims import set_off_claims
+from backstop.core.waterfall.netting import net_linked
 
 __all__ = [
     "available_atoms",
@@ -203,19 +209,33 @@ def worst_support(gap: int, parts: int) -> int:
     return gap + parts if gap > 0 else 0
 
 
-@kernel
-def pay(state: State, account: int, group: int, amount: int, cause: int, market: int) -> None:
-    """Pay ``amount`` (>= 0) from a group's fund to an account and count it against the caps."""
-    if amount == 0:
-        return
+@unit
+def pay(state: State, account: int, group: int, amount: int, cause: int, market: int) -> int:
+    """Pay at most ``amount`` from a group's fund: what the account lacks once its owner's other
+    accounts have paid. Returns the atoms paid.
+
+    Counts them against the caps. They lower the owner's claims on the group; the rest of them is a
+    debt of the account.
+    """
+    if amount <= 0:
+        return 0
+    net_linked(state, account)
+    equity, _ = assess(state, account)
+    paid = min(amount, max(0, -equity))
+    if paid == 0:
+        return 0
     owner = state.accounts[account].owner
-    _count(state, fund_gauge(group), amount)
+    forget_debts(state, owner)
+    debt = paid - set_off_claims(state, owner, group, paid)
+    _count(state, fund_gauge(group), paid)
     if market != NONE:
-        _count(state, market_gauge(market), amount)
+        _count(state, market_gauge(market), paid)
     _paid_to_owner(state, owner)
-    state.columns[OWNER_PAID, owner] += amount
+    state.columns[OWNER_PAID, owner] += paid
     state.columns[OWNER_PAID_NS, owner] = state.engine[0].now_ns
-    post(state, account, fund_id(group), amount, VENUE_ASSET, cause, market)
+    post(state, account, fund_id(group), paid, VENUE_ASSET, cause, market)
+    add_debt(state, account, group, debt)
+    return paid
 
 
 @kernel

@@ -3,6 +3,11 @@
 Before anyone else pays for an insolvent account, the other accounts of its owner do, first with
 what they have above their release level, then with all they have: so nobody gains from the fund by
 being on both sides.
+
+It is made before every payment of a fund. In one event each walk over an owner's accounts goes on
+where the last one ended: an account that could give nothing is looked at again only if it was
+judged since and then could (``monitor``). So an event costs an owner's accounts once, not once per
+payment.
 Rules: docs/rules.md, section 6.
 """
 
@@ -10,14 +15,23 @@ from __future__ import annotations
 
 from backstop.compiled import kernel, unit
 from backstop.core.contract_terms import VENUE_ASSET
-from backstop.core.events import NONE, Cause
+from backstop.core.events import NONE, Cause, Health
 from backstop.core.ledger import post
 from backstop.core.margin import assess, release_level
-from backstop.core.monitor import touch
+from backstop.core.monitor import touch, update_health
 from backstop.core.orders import cancel_orders_of
-from backstop.core.state import OWNER_FIRST, State
+from backstop.core.state import NETTED_CLAIM, NETTED_EVENT, NETTED_REST, NETTED_SPARE, OWNER_FIRST, State
 
-__all__ = ["net_linked"]
+__all__ = ["begin_netting", "judge_netted", "net_linked"]
+
+
+@kernel
+def begin_netting(state: State, owner: int) -> None:
+    """Begin the walks over an owner's accounts, where this is the first of the event."""
+    if state.columns[NETTED_EVENT, owner] != state.engine[0].accepted:
+        state.columns[NETTED_EVENT, owner] = state.engine[0].accepted
+        for column in (NETTED_SPARE, NETTED_REST, NETTED_CLAIM):
+            state.columns[column, owner] = state.columns[OWNER_FIRST, owner]
 
 
 @kernel
@@ -25,7 +39,9 @@ def _net_once(state: State, account: int, deficit: int, spares_release: bool) ->
     """Let the owner's other accounts give, the latest opened first; return what is still
     lacking.
     """
-    other = state.columns[OWNER_FIRST, state.accounts[account].owner]
+    owner = state.accounts[account].owner
+    column = NETTED_SPARE if spares_release else NETTED_REST
+    other = state.columns[column, owner]
     while other != NONE and deficit > 0:
         if other != account:
             equity, maintenance = assess(state, other)
@@ -37,7 +53,9 @@ def _net_once(state: State, account: int, deficit: int, spares_release: bool) ->
                 post(state, account, other, given, VENUE_ASSET, Cause.NETTING, NONE)
                 deficit -= given
                 touch(state, other)
-        other = state.accounts[other].next_of_owner
+        if deficit > 0:
+            other = state.accounts[other].next_of_owner
+            state.columns[column, owner] = other
     return deficit
 
 
@@ -47,6 +65,16 @@ def net_linked(state: State, account: int) -> None:
     equity, _ = assess(state, account)
     if equity >= 0:
         return
+    begin_netting(state, state.accounts[account].owner)
     left = _net_once(state, account, -equity, True)
     if left > 0:
         _net_once(state, account, left, False)
+
+
+@kernel
+def judge_netted(state: State, account: int) -> None:
+    """Judge an account; where it is insolvent, net its linked owners and judge it again."""
+    update_health(state, account)
+    if state.accounts[account].health == Health.INSOLVENT:
+        net_linked(state, account)
+        update_health(state, account)

@@ -16,7 +16,7 @@ from backstop.core.events import NEVER_NS, NONE, Cause, Health, SocialisePolicy
 from backstop.core.ledger import balance_of, position_of, post
 from backstop.core.margin import assess
 from backstop.core.monitor import touch
-from backstop.core.outbox import emit_claim, emit_haircut
+from backstop.core.outbox import emit_haircut
 from backstop.core.results import lower_base
 from backstop.core.state import (
     CLAIM,
@@ -40,6 +40,7 @@ from backstop.core.state import (
 from backstop.core.units import add_checked, sort_places, split_by_largest_remainder
 from backstop.core.waits import wake_by
 from backstop.core.waterfall.allocation import allocate
+from backstop.core.waterfall.claims import change_claim
 from backstop.core.waterfall.loss import is_of_loss
 
 __all__ = ["run_recovery", "socialise"]
@@ -108,19 +109,6 @@ def _gather_payers(state: State, account: int, group: int) -> int:
 
 
 @kernel
-def _change_claim(state: State, account: int, group: int, change: int) -> None:
-    engine, head, fund = state.engine[0], state.accounts[account], state.funds[group]
-    state.claims[group, account] = add_checked(state.claims[group, account], change)
-    head.claim = add_checked(head.claim, change)
-    fund.claims = add_checked(fund.claims, change)
-    engine.claims = add_checked(engine.claims, change)
-    if change > 0 and engine.recovery_ns == NEVER_NS:
-        engine.recovery_ns = engine.now_ns + state.rules[0].recovery_interval_ns
-        wake_by(state, engine.recovery_ns)
-    emit_claim(state, account=account, group=group, change=change, claim=state.claims[group, account])
-
-
-@kernel
 def _cut(state: State, payer: int, account: int, group: int, cut: int, cap: int, weight: int) -> None:
     """Cut one payer: its positions in the markets of the default bear it in order of market; a
     claim is issued.
@@ -157,7 +145,7 @@ def _cut(state: State, payer: int, account: int, group: int, cut: int, cap: int,
                 )
                 left -= part
         position = row.next_of_account
-    _change_claim(state, payer, group, cut)
+    change_claim(state, payer, group, cut)
 
 
 @unit
@@ -210,7 +198,7 @@ def _recover_from(state: State, group: int) -> None:
     for place in range(count):
         if parts[place] > 0:
             post(state, claimants[place], fund_id(group), parts[place], VENUE_ASSET, Cause.RECOVERY, NONE)
-            _change_claim(state, claimants[place], group, -parts[place])
+            change_claim(state, claimants[place], group, -parts[place])
     shift_peaks(state, group, -paid)
     for place in range(count):
         if parts[place] > 0:

@@ -10,7 +10,6 @@ from backstop.core.contracts import cash_at_mark, notional_at_mark
 from backstop.core.events import NONE, Cause, Health
 from backstop.core.ledger import trade
 from backstop.core.margin import assess
-from backstop.core.monitor import update_health
 from backstop.core.outbox import emit_tear_up
 from backstop.core.stages import Outcome
 from backstop.core.state import (
@@ -33,6 +32,7 @@ from backstop.core.waterfall.counterparties import (
 )
 from backstop.core.waterfall.cover import outcome_after_closing
 from backstop.core.waterfall.fund import pay
+from backstop.core.waterfall.netting import judge_netted
 from backstop.core.waterfall.socialise import socialise
 from backstop.core.waterfall.support import available_for_gap, gap_atoms, tell_support, waits_for_reservation
 from backstop.core.waterfall.turns import answer
@@ -46,9 +46,8 @@ def _cover_gap(state: State, account: int, market: int, gap: int) -> int:
     group, is_asked = state.markets[market].group, state.rules[0].fund_turn != NONE
     available = available_for_gap(state, account, market, is_asked)
     tell_support(state, account, market, gap, available, Cause.TEAR_UP, is_asked)
-    support = min(gap, available)
-    pay(state, account, group, support, Cause.TEAR_UP, market)
-    return gap - support - socialise(state, account, gap - support, group)
+    left = gap - pay(state, account, group, min(gap, available), Cause.TEAR_UP, market)
+    return left - socialise(state, account, left, group)
 
 
 @kernel
@@ -100,7 +99,7 @@ def _tear_up_account(state: State, turn: int, account: int) -> int:
     while position != NONE:
         row = state.positions[position]
         if row.lots != 0:
-            update_health(state, account)
+            judge_netted(state, account)
             if state.accounts[account].health < Health.DISTRESSED:
                 break
             equity, maintenance = assess(state, account)
