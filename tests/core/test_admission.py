@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from backstop.core.debts import add_debt
 from backstop.core.events import (
     FUND,
     NONE,
@@ -28,11 +29,13 @@ from backstop.core.events import (
     fund_of,
 )
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, CommitmentRules, FundRules, LimitRules, ProviderRules
-from backstop.core.state import TAKEOVER_OFFER
+from backstop.core.state import OWNER_PAID_NS, TAKEOVER_OFFER
 from backstop.reference.records import Event
 from tests.core.desk import SECOND, Desk, make_rules
 
 K = EventKind
+#: What account 0 has above its initial margin.
+FREE = 1_000_000 - 990 * 16 - 990 * 84 // 10
 LIMITS = LimitRules(accounts_max=6, positions_max=7, orders_max=4, effects_max=4_096)
 Step = tuple[Reject | None, dict[str, int]]
 
@@ -61,6 +64,9 @@ def make_desk() -> Desk:
     desk.trade(1, 10, 100)
     desk.send(K.DEPTH, market=0, lots=2)
     desk.mark(84)
+    # As if fund 0 had paid 5 for account 0, which holds lots and is in no default.
+    add_debt(desk.state, 0, 0, 5)
+    desk.state.columns[OWNER_PAID_NS, desk.state.accounts[0].owner] = desk.state.engine[0].now_ns
     return desk
 
 
@@ -126,7 +132,10 @@ WALKS: dict[str, list[Step]] = {
         (Reject.BALANCE_LIMIT, {"amount": 1 << 60}),
         (Reject.ACCOUNT_IN_DEFAULT, {"account": 1, "amount": -(1 << 60)}),
         (Reject.INSUFFICIENT_MARGIN, {"account": 0}),
-        (None, {"amount": 1}),
+        (Reject.INSUFFICIENT_MARGIN, {"amount": -FREE - 1}),
+        (Reject.DEBT_TO_FUND, {"amount": -FREE}),
+        (Reject.DEBT_TO_FUND, {"amount": -FREE + 4}),
+        (None, {"amount": -FREE + 5}),
     ],
     "TRANSFER of the fund": [
         (Reject.UNKNOWN_MARKET, {"seq": SOON, "kind": K.TRANSFER, "time_ns": SOON, "account": FUND, "code": 1}),

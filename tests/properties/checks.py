@@ -7,12 +7,13 @@ before it, ``AFTER`` just after it, ``SCAN`` at the whole engine once the event 
 
 from __future__ import annotations
 
-from tests.properties import books, commitments, order_of_payers, payments, stops
+from tests.properties import books, commitments, debts, order_of_payers, payments, stops
 from tests.properties.moment import Check
 
 __all__ = ["AFTER", "BEFORE", "IDS", "SCAN", "START"]
 
 START: dict[str, list[Check]] = {
+    "INV-05": [debts.withdrawals_leave_debts],
     "INV-07": [payments.fill_starts],
     "INV-08": [stops.no_risk_is_added],
     "promises": [commitments.standing_is_told],
@@ -21,7 +22,15 @@ BEFORE: dict[str, list[Check]] = {
     "INV-01": [books.posting_moves_money],
     "INV-03": [books.closing_reduces],
     "INV-04": [books.health_is_told],
-    "INV-05": [payments.orders_are_priced, payments.takeovers_are_priced, payments.fund_pays_the_insolvent, payments.fees_were_charged],
+    "INV-05": [
+        payments.orders_are_priced,
+        payments.takeovers_are_priced,
+        payments.fund_pays_the_insolvent,
+        payments.fees_were_charged,
+        debts.funds_pay_what_lacks,
+        debts.promises_are_freed,
+        debts.debts_are_returned,
+    ],
     "INV-06": [order_of_payers.adl_is_as_planned, order_of_payers.trades_were_planned],
     "INV-07": [payments.gap_is_paid_in_order, payments.cuts_within_limits],
     "INV-08": [stops.no_order_into_a_halt, stops.breaker_takes_a_step, stops.guard_tells_the_move],
@@ -37,7 +46,7 @@ BEFORE: dict[str, list[Check]] = {
 }
 AFTER: dict[str, list[Check]] = {
     "INV-01": [books.entries_sum_to_zero],
-    "INV-05": [payments.reservations_are_covered],
+    "INV-05": [payments.reservations_are_covered, debts.default_ends_without_spare],
     "INV-06": [order_of_payers.counterparties_keep_maintenance],
     "INV-07": [payments.cuts_leave_maintenance],
     "promises": [commitments.promises_hold],
@@ -47,7 +56,7 @@ SCAN: dict[str, list[Check]] = {
     "INV-02": [books.positions_scan, books.results_scan],
     "INV-03": [books.orders_scan],
     "INV-04": [books.health_scan],
-    "INV-05": [payments.fund_scan],
+    "INV-05": [payments.fund_scan, debts.debts_scan],
     "INV-07": [payments.fill_is_supported, payments.claims_scan, payments.flat_accounts_owe_nothing],
     "INV-08": [stops.breakers_scan],
     "promises": [commitments.providers_scan],

@@ -164,6 +164,10 @@ class Mirror:
     #: Of each order for which money was reserved: the market, and the owner.
     reserved_where: dict[int, tuple[int, int]] = field(default_factory=dict)
     payments: list[Payment] = field(default_factory=list)
+    #: By (account, group): what a fund paid and did not get back, but for what was set off.
+    debts: Counter[tuple[int, int]] = field(default_factory=Counter)
+    #: By owner: claims that were lowered for a payment that is still to come.
+    set_off: Counter[int] = field(default_factory=Counter)
     #: What funds paid late.
     arrears: list[Payment] = field(default_factory=list)
     uses: list[Use] = field(default_factory=list)
@@ -184,6 +188,8 @@ class Mirror:
     cuts: Counter[int] = field(default_factory=Counter)
     #: Market whose mark the event at hand set, or NONE.
     told: int = NONE
+    #: The last posting paid a claim back: the change of the claim that follows is no setting off.
+    recovers: bool = False
     #: Accounts that paid for a linked one in the event at hand.
     netted: set[int] = field(default_factory=set)
     #: An event that brought too many effects lets the accounts that are left wait until here.
@@ -324,6 +330,17 @@ class Mirror:
                 last = each.time_ns
         return total if self.now - last <= self.rules.fund.window_ns else 0
 
+    def accounts_of(self, owner: int) -> list[int]:
+        """Return the accounts of an owner."""
+        return [number for number, who in enumerate(self.owners) if who == owner]
+
+    def debts_of(self, account: int) -> dict[int, int]:
+        """Return what an account owes the funds, by group; nothing once it is forgotten."""
+        times = [each.time_ns for each in self.payments if each.owner == self.owners[account]]
+        if not times or self.now - times[-1] > self.rules.fund.owner_memory_ns:
+            return {}
+        return {group: self.debts[account, group] for group in self.groups}
+
     def fund(self, group: int, account: int, market: int) -> FundView:
         """A fund as an account sees it, for a market or for none."""
         owner, has_market = self.owners[account], market != NONE
@@ -455,6 +472,8 @@ class Mirror:
             self.cuts[effect.market] += effect.amount
         elif kind == F.CLAIM:
             self.claims[effect.account, effect.other] += effect.amount
+            if effect.amount < 0 and not self.recovers:
+                self.set_off[self.owners[effect.account]] -= effect.amount
         elif kind == F.PROVIDER:
             backer = self.backers[effect.other]
             backer.account, backer.status, backer.until = effect.account, effect.code, effect.value
@@ -472,15 +491,27 @@ class Mirror:
     def _take_posting(self, effect: Effect) -> None:
         self.ledger[effect.account] += effect.amount
         self.ledger[effect.other] -= effect.amount
+        self.recovers = effect.code == Cause.RECOVERY
         group = self.group_of_fund(effect.other)
         if group is not None and effect.code in FUND_PAYMENTS:
-            self.payments.append(Payment(self.now, group, self.owners[effect.account], effect.amount, effect.market))
+            self._take_payment(effect, group)
+        elif effect.code == Cause.DEBT_RETURN:
+            self.debts[effect.other, self.group_of_fund(effect.account) or 0] -= effect.amount
         elif group is not None and effect.code == Cause.ARREARS:
             self.arrears.append(Payment(self.now, group, NONE, effect.amount))
         if effect.code == Cause.OPENING:
             self.row(outside_of(effect.market), effect.market).cost = 0
         if effect.code == Cause.NETTING:
             self.netted.add(effect.other)
+
+    def _take_payment(self, effect: Effect, group: int) -> None:
+        owner = self.owners[effect.account]
+        for number in self.accounts_of(owner):
+            if not self.debts_of(number):
+                for each in self.groups:
+                    self.debts[number, each] = 0
+        self.payments.append(Payment(self.now, group, owner, effect.amount, effect.market))
+        self.debts[effect.account, group] += effect.amount - self.set_off.pop(owner, 0)
 
     def _take_trade(self, effect: Effect) -> None:
         row = self.row(effect.account, effect.market)

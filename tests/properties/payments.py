@@ -204,13 +204,16 @@ def _support_was_promised(moment: Moment) -> Findings:
         if told[-1:] != [(effect.account, effect.market, effect.amount)]:
             yield f"{effect} after {told[-1:]}"
         return
+    promised = entry.value if entry.kind == F.TAKEOVER else moment.support_due
+    if effect.amount != min(promised, -moment.mirror.equity(effect.account)):
+        yield f"{effect}: promised {promised}, equity {moment.mirror.equity(effect.account)}"
     if entry.kind == F.TAKEOVER:
-        if (entry.account, entry.value) != (effect.account, effect.amount):
+        if entry.account != effect.account:
             yield f"{effect} after {entry}"
         if entry.other == 0:
             return
     after = moment.effects[moment.place + 1]
-    if (after.kind, after.amount) != (F.RESERVE, -effect.amount) or after.other != moment.event.other:
+    if (after.kind, after.amount) != (F.RESERVE, -promised) or after.other != moment.event.other:
         yield f"{effect} is not taken from what was reserved for order {moment.event.other}"
 
 
@@ -335,13 +338,13 @@ def fill_starts(moment: Moment) -> Findings:
 
 
 def fill_is_supported(moment: Moment) -> Findings:
-    """INV-07: support is the whole gap to zero cash, as far as it was reserved; that of takeovers
-    and ADL is theirs.
+    """INV-07: support is at most the gap to zero cash that was reserved; that of takeovers and ADL is
+    theirs.
     """
     paid = sum(row.amount for row in moment.effects if (row.kind, row.code) == (F.POSTING, C.SUPPORT))
     taken_over = sum(row.value for row in moment.effects if row.kind == F.TAKEOVER)
     deleveraged = sum(row.amount for row in moment.effects if (row.kind, row.other) == (F.SUPPORT, C.SUPPORT))
-    if paid != moment.support_due + taken_over + deleveraged:
+    if paid > moment.support_due + taken_over + deleveraged:
         yield f"support {paid}, due {moment.support_due}, {taken_over} for takeovers and {deleveraged} for ADL"
 
 
@@ -521,12 +524,26 @@ def cuts_within_limits(moment: Moment) -> Findings:
             yield f"{effect}: gain {mirror.holding(effect.account, effect.market).profit}"
     if effect.kind == F.CLAIM:
         before = moment.effects[moment.place - 1]
-        change = moment.cuts.get((effect.account, effect.other), 0) if effect.amount > 0 else -before.amount
+        recovers = (before.kind, before.code, before.account) == (F.POSTING, C.RECOVERY, effect.account)
+        change = -before.amount if recovers else effect.amount
+        if effect.amount > 0:
+            change = moment.cuts.get((effect.account, effect.other), 0)
         held = mirror.claims[effect.account, effect.other]
-        if effect.amount != change or effect.value != held + effect.amount:
+        if effect.amount != change or effect.value != held + effect.amount or effect.value < 0:
             yield f"{effect}: change {change}, claim before {held}"
-        if effect.amount < 0 and (before.kind, before.code, before.account) != (F.POSTING, C.RECOVERY, effect.account):
-            yield f"{effect} without RECOVERY"
+        if effect.amount < 0 and not recovers and not _is_set_off(moment):
+            yield f"{effect} without RECOVERY or a payment that it is set off against"
+
+
+def _is_set_off(moment: Moment) -> bool:
+    """Say whether the next movement of money is a payment of the group's fund for the owner of the
+    claim, and not below what is set off.
+    """
+    mirror, owner = moment.mirror, moment.mirror.owners[moment.effect.account]
+    following = next((row for row in moment.effects[moment.place + 1 :] if row.kind == F.POSTING), None)
+    if following is None or following.account < 0 or mirror.group_of_fund(following.other) != moment.effect.other:
+        return False
+    return mirror.owners[following.account] == owner and following.amount >= mirror.set_off[owner] - moment.effect.amount
 
 
 def cuts_leave_maintenance(moment: Moment) -> Findings:

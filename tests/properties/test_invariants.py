@@ -169,6 +169,7 @@ def make_fund(draw: Draw) -> FundsRules:
         owner_loss_max=draw.owner_cap,
         trading_fee_share_ppm=333_333,
         recovery_interval_ns=3 * SECOND,
+        owner_memory_ns=20 * SECOND,
         drawdown_window_ns=8 * SECOND,
         drawdown_enter_ppm=300_000 if draw.breakers else 0,
         drawdown_exit_ppm=200_000 if draw.breakers else 0,

@@ -14,7 +14,7 @@ from backstop.core.events import NONE, Answer, BookSide, EffectKind, EventKind, 
 from backstop.core.instruments import VenueRules
 from backstop.reference.engine import Effect, Event, ReferenceEngine
 from backstop.reference.refusals import held_loss, held_margin
-from tests.streams.refused import refused_event
+from tests.streams.refused import indebted_withdrawal, refused_event
 from tests.streams.settings import PROFILES, Setting, make_rules, make_setting
 
 __all__ = ["make_stream", "profile_of"]
@@ -240,6 +240,10 @@ class Writer:
         """
         rng, account = self.rng, self.account()
         doubted = [market for market, breaker in enumerate(self.state.breakers[:-1]) if breaker.held]
+        indebted = indebted_withdrawal(rng, self.rules, self.state) if sign < 0 and code == Transfer.CASH else None
+        if indebted is not None and rng.random() < 0.5:
+            self.send(EventKind(indebted.pop("kind")), **indebted)
+            return
         if sign < 0 and doubted:
             self._leave(rng.choice(doubted), rng.choice((0, 0, 1)))
         amount = rng.randint(1, max(1, self.setting.notional // rng.choice((5, 50))))

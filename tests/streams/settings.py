@@ -321,6 +321,27 @@ def _support(s: Setting) -> None:
     s.actions["depth"], s.answers, s.replies = 12, {"silent": 6, "late": 3, "parts": 2, "half": 2}, {"silent": 4, "late": 2, "accept": 2}
 
 
+def _debts(s: Setting) -> None:
+    """Insolvent accounts that a rich fund supports, in markets that come back, of owners with twins
+    who want to leave.
+    """
+    s.markets, s.groups, s.accounts, s.owners = s.rng.randint(2, 3), s.rng.randint(1, 2), 9, s.rng.randint(3, 6)
+    s.fund_ppm, s.depth_share, s.crash_share, s.move_ppm = 2_000_000, 4.0, 0.4, 150_000
+    s.stages, s.deposit_ppm = s.rng.choice((USUAL, (CLOSEOUT, FUND, TEAR_UP), (CLOSEOUT, FUND, SOCIALISE, TEAR_UP))), (60_000, 250_000)
+    s.answers = {"full": 4, "parts": 6, "half": 4, "late": 2, "after_done": 2}
+    s.actions |= {"mark": 20, "withdraw": 10, "deposit": 5, "late_fill": 4, "funding": 5}
+    s.refusal_share = 0.15
+
+
+def _set_off(s: Setting) -> None:
+    """Winners whose gains are cut for want of a fund, and for whom one pays later."""
+    s.markets, s.groups, s.accounts, s.owners = 2, s.rng.randint(1, 2), 9, s.rng.choice((3, 5))
+    s.fund_ppm, s.depth_share, s.crash_share, s.move_ppm = s.rng.choice((1_000, 20_000)), 0.0, 0.6, 200_000
+    s.stages, s.deposit_ppm = (FUND, SOCIALISE, TEAR_UP), (60_000, 200_000)
+    s.socialise_policy = s.rng.choice(list(SocialisePolicy))
+    s.actions |= {"mark": 24, "fund": 8, "funding": 6, "deposit": 4, "withdraw": 4}
+
+
 #: What a setting may switch on.
 BREAKERS = ("price", "flow", "drawdown", "stale", "outage", "guard")
 
@@ -364,6 +385,8 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "policies": _policies,
     "doubted_marks": _doubted_marks,
     "support": _support,
+    "debts": _debts,
+    "set_off": _set_off,
 }
 
 
@@ -497,6 +520,7 @@ def _funds(setting: Setting) -> FundsRules:
         owner_loss_max=setting.owner_cap,
         trading_fee_share_ppm=rng.choice((0, 333_333, 1_000_000)),
         recovery_interval_ns=max(16, interval_ns * rng.choice((1, 5))),
+        owner_memory_ns=interval_ns * rng.choice((1, 10, 1_000, 1_000)),
         drawdown_window_ns=max(16, interval_ns * rng.choice((16, 100))),
         drawdown_enter_ppm=enter,
         drawdown_exit_ppm=enter * 5 // 6,

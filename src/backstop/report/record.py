@@ -39,6 +39,7 @@ _REASONS = {
     Reject.BALANCE_LIMIT: "a balance would leave its bounds",
     Reject.ACCOUNT_IN_DEFAULT: "an account in default may not withdraw",
     Reject.INSUFFICIENT_MARGIN: "a withdrawal beyond what initial margin leaves free",
+    Reject.DEBT_TO_FUND: "a withdrawal that would not leave what the funds paid for the owner",
 }
 
 
