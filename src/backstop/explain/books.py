@@ -98,6 +98,8 @@ class Account:
     reduced: set[int] = field(default_factory=set)
     #: Market of its last charge, or NONE.
     charge_market: int = NONE
+    #: What funds paid for it and did not get back, by group.
+    debts: dict[int, int] = field(default_factory=dict)
 
     @property
     def in_default(self) -> bool:
@@ -185,6 +187,9 @@ class Books:
         self.funds = [_fund(rules, state, group, now_ns) for group in range(len(rules.funds))]
         self.market_gauges = [_market_gauge(rules, state, market, now_ns) for market in range(len(rules.markets))]
         self.providers = [_provider(rules, state, number) for number in range(len(rules.providers))]
+        #: Of the claims of the owner whom a fund pays for next.
+        self.set_off = 0
+        self._recovers = False
         self._state = state
         self._is_mark = False
         #: Whose positions all others were read for, and the signed lots that the house has there.
@@ -459,10 +464,25 @@ class Books:
             if posting.market != NONE:
                 self.market_gauges[posting.market].paid += posting.amount
             self._change_owner(posting.receiver, paid=posting.amount)
+            self._follow_debt(posting.receiver, self._group_of[posting.payer], posting.amount - self.set_off)
+            self.set_off = 0
+        elif posting.cause == Cause.DEBT_RETURN:
+            self._follow_debt(posting.payer, self._group_of[posting.receiver], -posting.amount)
+        self._recovers = posting.cause == Cause.RECOVERY
         if posting.cause == Cause.ARREARS:
             fund = self.funds[self._group_of[posting.payer]]
             fund.paid += posting.amount
             fund.arrears += posting.amount
+
+    def _follow_debt(self, account: int, group: int, change: int) -> None:
+        if account in self.accounts:
+            debts = self.accounts[account].debts
+            debts[group] = debts.get(group, 0) + change
+
+    def _follow_claim(self, row: Row) -> None:
+        told = ClaimEffect(row)
+        if told.change < 0 and not self._recovers:
+            self.set_off -= told.change
 
     def _change_owner(self, account: int, paid: int = 0, reserved: int = 0) -> None:
         owner = self._owners.get(self._owner_of(account))
@@ -559,6 +579,7 @@ _FOLLOWED: dict[int, Callable[[Books, Row], None]] = {
     EffectKind.OFFER: Books._follow_offer,
     EffectKind.TAKEOVER: Books._follow_takeover,
     EffectKind.CANCEL: Books._follow_cancel,
+    EffectKind.CLAIM: Books._follow_claim,
 }
 
 
@@ -579,7 +600,10 @@ def read_account(state: State, number: int, at_ns: int | None = None) -> Account
     closed = set(rows["market"][rows["closed_in_default"] != 0].tolist())
     claims = {group: int(state.claims[group, number]) for group in range(len(state.funds))}
     charge_market = int(state.charge_markets[number])
-    return Account(int(head.balance), int(head.health), int(head.default_since_ns), claims, positions, closed, charge_market=charge_market)
+    known = (int(head.balance), int(head.health), int(head.default_since_ns), claims, positions, closed)
+    is_forgotten = now_ns - int(state.columns[OWNER_PAID_NS, int(head.owner)]) > int(state.rules[0].owner_memory_ns)
+    debts = {} if is_forgotten else {group: int(atoms) for group, atoms in enumerate(state.debts[number])}
+    return Account(*known, charge_market=charge_market, debts=debts)
 
 
 def _house_of(market: int) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from typing import Any
 from backstop.core.events import NEVER_NS, NONE, BreakerState, Cause, EffectKind, EventKind, Health
 from backstop.core.kinds import BreakerEffect, HealthEffect, PostingEffect, ReserveEffect, TearUpEffect, TradeEffect
 from backstop.explain.closing import zero_text
+from backstop.explain.debts import add_debt, add_return
 from backstop.explain.deleverage import add_adl_class, add_adl_fill, add_adl_plan
 from backstop.explain.fact import Check, Fact, percent
 from backstop.explain.funds import add_fund_payment, add_residual, add_support
@@ -147,6 +148,9 @@ def _posting(scene: Scene, fact: Fact) -> None:
     if scene.account not in (posting.receiver, posting.payer):
         return
     expected = scene.expected.pop(posting.cause, None)
+    if posting.cause == Cause.SUPPORT and expected is not None:
+        # At most what then lacks, whatever was promised.
+        expected = min(expected, -scene.portfolio.equity)
     if expected is not None:
         fact.check("amount", amount, expected)
     if posting.cause in (Cause.DEFICIT, Cause.UNCOVERED):
@@ -157,6 +161,10 @@ def _posting(scene: Scene, fact: Fact) -> None:
         add_fund_payment(scene, fact)
     if posting.cause == Cause.HAIRCUT:
         add_socialised(scene, fact)
+    if posting.cause in (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP) and posting.receiver == scene.account:
+        add_debt(scene, fact)
+    if posting.cause == Cause.DEBT_RETURN:
+        add_return(scene, fact)
 
 
 def waiting(scene: Scene) -> Iterator[Fact]:
@@ -233,6 +241,11 @@ def _reserve(scene: Scene, fact: Fact) -> None:
     does = f"reserves {change} for" if told.change > 0 else f"releases {change} of what it reserved for"
     fact.says = f"the {fund} {does} {order}; it then reserves {words.cash(told.reserved)} for the orders and offers of all accounts"
     fact.because.append("the fund promises before the order leaves, and takes back what was not needed")
+    is_answered = scene.event["kind"] in (EventKind.ORDER_FILL, EventKind.ANSWER) and told.order_id == scene.event["other"]
+    if is_answered and told.account == scene.account and Cause.SUPPORT in scene.expected and told.change < 0:
+        del scene.expected[Cause.SUPPORT]
+        fact.because.append(f"equity is {words.cash(scene.portfolio.equity)}: nothing lacks any more, so that the fund pays nothing")
+        fact.check("equity is not below zero", scene.portfolio.equity >= 0, True)
 
 
 #: By kind: adds to a fact what lies behind it.

@@ -7,6 +7,7 @@ from __future__ import annotations
 from backstop.core.events import Cause, EffectKind, SocialisePolicy
 from backstop.core.kinds import ClaimEffect, HaircutEffect, PostingEffect, TearUpEffect
 from backstop.explain.books import Books
+from backstop.explain.debts import add_set_off, is_set_off
 from backstop.explain.fact import Fact
 from backstop.explain.funds import unpaid
 from backstop.explain.scene import Scene, Socialised
@@ -49,7 +50,7 @@ def loss_at(books: Books, rows: list[Row], place: int) -> Socialised:
         if row["kind"] == EffectKind.TEAR_UP and row["account"] == defaulter:
             deficit = TearUpEffect(row).gap - paid
             break
-        if row["kind"] == EffectKind.SUPPORT and row["account"] == defaulter:
+        if row["kind"] == EffectKind.CLAIM or (row["kind"] == EffectKind.SUPPORT and row["account"] == defaulter):
             continue
         if row["kind"] != EffectKind.POSTING or row["account"] != defaulter or row["code"] != Cause.TEAR_UP:
             break
@@ -122,6 +123,9 @@ def add_claim(scene: Scene, fact: Fact) -> None:
     """Work out what a recovery claim changes by, and what it then is."""
     claim = ClaimEffect(scene.row)
     if claim.account != scene.account:
+        return
+    if is_set_off(scene):
+        add_set_off(scene, fact)
         return
     earlier = scene.rows[: scene.place]
     claims = [place for place, each in enumerate(earlier) if each["kind"] == EffectKind.CLAIM and each["account"] == scene.account]
