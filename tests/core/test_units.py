@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from backstop.core.sorting import sort_places
 from backstop.core.state import BUCKET_BITS, bucket_of
 from backstop.core.units import (
     add_checked,
@@ -22,7 +23,6 @@ from backstop.core.units import (
     mul_div_floor,
     mul_div_trunc,
     mul_mod,
-    sort_places,
     split_by_largest_remainder,
 )
 from backstop.reference.arithmetic import ceil_div, sign, split, trunc_div

@@ -21,6 +21,7 @@ from backstop.core.events import NEVER_NS, NONE, Health
 from backstop.core.margin import assess, raw_health, release_level, tier_of
 from backstop.core.orders import cancel_orders_of
 from backstop.core.outbox import emit_health
+from backstop.core.sorting import sort_places
 from backstop.core.state import (
     CROSSED_ACCOUNT,
     CROSSED_MERGE,
@@ -31,7 +32,7 @@ from backstop.core.state import (
     State,
     bucket_of,
 )
-from backstop.core.units import mul_div_ceil, mul_div_floor, sort_places
+from backstop.core.units import mul_div_ceil, mul_div_floor
 from backstop.core.waits import wait_for_disposal
 
 __all__ = ["apply_mark", "judge", "start_round", "touch", "update_health"]

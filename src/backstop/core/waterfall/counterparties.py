@@ -12,6 +12,7 @@ from backstop.core.margin import restores
 from backstop.core.monitor import touch
 from backstop.core.orders import cancel_excess
 from backstop.core.search import least_that
+from backstop.core.sorting import sort_places
 from backstop.core.state import (
     COUNTERPARTY_CASH,
     COUNTERPARTY_LOTS,
@@ -23,7 +24,6 @@ from backstop.core.state import (
     error_inventory_row,
     outside_row,
 )
-from backstop.core.units import sort_places
 
 __all__ = ["least_lots_at_mark", "opposite_positions", "settle_counterparty", "trade_counterparty"]
 

@@ -17,6 +17,7 @@ from backstop.core.ledger import balance_of, position_of, post
 from backstop.core.margin import assess
 from backstop.core.monitor import touch
 from backstop.core.outbox import emit_claim, emit_haircut
+from backstop.core.sorting import sort_places
 from backstop.core.state import (
     CLAIM,
     CLAIM_PART,
@@ -35,7 +36,7 @@ from backstop.core.state import (
     clearing_id,
     fund_id,
 )
-from backstop.core.units import add_checked, sort_places, split_by_largest_remainder
+from backstop.core.units import add_checked, split_by_largest_remainder
 from backstop.core.waits import wake_by
 from backstop.core.waterfall.allocation import allocate
 
