@@ -8,6 +8,7 @@ from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, Eff
 from backstop.core.instruments import PPM
 from backstop.reference.arithmetic import ceil_div
 from backstop.reference.machine import HALT, THROTTLE, Breaker, graded, set_level, settle, severest, spend
+from backstop.reference.providers import switch_off, switch_on
 from backstop.reference.records import Event
 from backstop.reference.state import State
 
@@ -317,8 +318,6 @@ def next_timer_ns(state: State) -> int:
 
 def apply_operator(state: State, event: Event) -> None:
     """OPERATOR: a stop that ends by itself, its early end, or a provider."""
-    from backstop.reference.takeover import switch_off, switch_on  # here, since the stages import this module
-
     if event.code == Operator.PROVIDER_OFF:
         switch_off(state, event.other)
     elif event.code == Operator.PROVIDER_ON:

@@ -1,16 +1,29 @@
-"""A loss that others bear: who may be asked for how much, and what each pays (section 6,
-Socialise).
+"""A loss that others bear: of which markets, who may be asked for how much, and what each pays
+(section 6, Socialise).
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from backstop.core.events import SocialisePolicy
+from backstop.core.events import NONE, Cause, EffectKind, SocialisePolicy
 from backstop.reference.allocation import capped_pro_rata
 from backstop.reference.margin import Portfolio
 
-__all__ = ["Cut", "Loss", "Payer"]
+__all__ = ["Cut", "Loss", "Payer", "closes_at_once", "closes_if_in_default"]
+
+
+def closes_at_once(kind: int, cause: int) -> bool:
+    """Return whether an effect on an account says that its default closes lots of the market."""
+    closes = kind in (EffectKind.TAKEOVER, EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
+    return closes or (kind == EffectKind.TRADE and cause == Cause.CLOSEOUT)
+
+
+def closes_if_in_default(cause: int, counterpart: int, held: int, lots: int) -> bool:
+    """Return whether a trade reduces what an account held because of others' orders or defaults:
+    it counts as closed where the account is in default once it is judged.
+    """
+    return cause in (Cause.FILL, Cause.ADL, Cause.TEAR_UP) and counterpart != NONE and held * lots < 0
 
 
 class Cut(NamedTuple):
