@@ -10,7 +10,7 @@ import pytest
 
 from backstop.core.events import FUND, Answer, EffectKind, EventKind, Stage
 from backstop.core.instruments import NO_CAP, PPM, CommitmentRules, FundsRules, ProviderRules
-from backstop.core.state import commitment_row
+from backstop.core.places import commitment_row
 from backstop.core.waterfall.providers import cap_lots
 from tests.attacks.scene import FIRST_MARK, SECOND, SIDES, Scene, of, provider, venue
 from tests.properties.mirror import Payment

@@ -28,7 +28,7 @@ from backstop.core.events import (
     fund_of,
 )
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, CommitmentRules, FundRules, LimitRules, ProviderRules
-from backstop.core.state import TAKEOVER_OFFER
+from backstop.core.rows import TAKEOVER_OFFER
 from backstop.reference.records import Event
 from tests.core.desk import SECOND, Desk, make_rules
 

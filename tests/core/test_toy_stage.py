@@ -16,13 +16,16 @@ import numpy as np
 import pytest
 
 from backstop.compiled import kernel
+from backstop.core.columns import OWNER_FIRST, PARKED, PARKED_TURN
 from backstop.core.events import HOUSE_FIRST_MARKET, NEVER_NS, NONE, EffectArray, EffectKind, Health, Stage
 from backstop.core.instruments import LimitRules, TierRules
 from backstop.core.ledger import open_position_row
 from backstop.core.margin import assess, raw_health
 from backstop.core.monitor import start_round, touch
 from backstop.core.outbox import emit
-from backstop.core.state import OWNER_FIRST, PARKED, PARKED_TURN, STAGE, State, house_slot, new_state
+from backstop.core.places import house_slot
+from backstop.core.rows import STAGE
+from backstop.core.state import State, new_state
 from backstop.core.waterfall import run
 from backstop.core.waterfall.dispatch import act
 from tests.core.crossing import cross

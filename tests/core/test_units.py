@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from backstop.core.places import BUCKET_BITS, bucket_of
 from backstop.core.sorting import sort_places
-from backstop.core.state import BUCKET_BITS, bucket_of
 from backstop.core.units import (
     add_checked,
     compare_products,

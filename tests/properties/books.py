@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backstop.core.events import Cause, EffectKind, Guard, clearing_of
-from backstop.core.state import house_slot
+from backstop.core.places import house_slot
 from backstop.reference.margin import Standing
 from backstop.reference.state import TAKEOVER_OFFER
 from tests.properties.moment import Findings, Moment

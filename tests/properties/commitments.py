@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from backstop.core.events import NEVER_NS, NONE, EffectKind, EventKind, Operator, ProviderStatus
 from backstop.core.instruments import PPM, VenueRules
-from backstop.core.state import State, commitment_row
+from backstop.core.places import commitment_row
+from backstop.core.state import State
 from backstop.reference.state import TAKEOVER_OFFER
 from tests.properties.moment import Findings, Moment
 from tests.properties.order_of_payers import commitment_of, is_able

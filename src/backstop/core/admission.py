@@ -9,6 +9,7 @@ import numpy as np
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import effective_state
+from backstop.core.columns import OWNER_FIRST
 from backstop.core.contracts import value_at_mark, value_max, value_of
 from backstop.core.drawdown import group_of_fund
 from backstop.core.events import (
@@ -29,7 +30,9 @@ from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, TIME_NS
 from backstop.core.kinds import BREAKER_ORDERS, EVENT_VIEWS, PROVIDER_ORDERS
 from backstop.core.ledger import balance_of, position_of
 from backstop.core.margin import assess, initial_margin, initial_margin_of, release_level
-from backstop.core.state import OWNER_FIRST, TAKEOVER_OFFER, State, outside_row
+from backstop.core.places import outside_row
+from backstop.core.rows import TAKEOVER_OFFER
+from backstop.core.state import State
 
 __all__ = ["refusal_of"]
 

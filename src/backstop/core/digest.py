@@ -12,17 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backstop.core.columns import ORDERED_INTERVAL, ORDERED_NOTIONAL, OWNER_PAID, OWNER_RESERVED
 from backstop.core.events import FEES, FUND, HOUSE_FIRST_MARKET, REMAINDER, UNCOVERED, WORLD, BreakerCause, fund_of
-from backstop.core.state import (
-    FUND_SLOTS,
-    ORDERED_INTERVAL,
-    ORDERED_NOTIONAL,
-    OWNER_PAID,
-    OWNER_RESERVED,
-    State,
-    house_slot,
-    positions_of,
-)
+from backstop.core.places import house_slot
+from backstop.core.rows import FUND_SLOTS
+from backstop.core.state import State, positions_of
 
 __all__ = ["state_digest"]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.admission import refusal_of
 from backstop.core.breakers import after_index, apply_operator, check_outage, settle_dirty
+from backstop.core.columns import OWNER_FIRST
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import cash_of, settlement_asset
 from backstop.core.drawdown import group_of_fund, judge_drawdowns, shift_peaks
@@ -30,7 +31,8 @@ from backstop.core.ledger import open_position_row, post, trade
 from backstop.core.monitor import start_round, touch
 from backstop.core.orders import cancel_excess, cancel_orders_of
 from backstop.core.outbox import emit_refusal, emit_trade
-from backstop.core.state import OWNER_FIRST, State, clearing_id, outside_row
+from backstop.core.places import clearing_id, outside_row
+from backstop.core.state import State
 from backstop.core.timers import run_due_after, run_due_before
 from backstop.core.waterfall.fund import charge_trading_fee
 from backstop.core.waterfall.providers import bind_provider, shift_baseline, switch_provider

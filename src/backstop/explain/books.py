@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from backstop.core.columns import OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED
 from backstop.core.events import (
     GROUPS_MAX,
     NEVER_NS,
@@ -42,7 +43,9 @@ from backstop.core.kinds import (
     TakeoverEffect,
     TradeEffect,
 )
-from backstop.core.state import FUND_SLOTS, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED, TAKEOVER_OFFER, State, house_slot
+from backstop.core.places import house_slot
+from backstop.core.rows import FUND_SLOTS, TAKEOVER_OFFER
+from backstop.core.state import State
 from backstop.journal.rendering import Row
 from backstop.reference.arithmetic import sign
 from backstop.reference.funds import FundView, paid_in_window, supports_closing

@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from backstop.core.columns import ORDERED_INTERVAL, ORDERED_NOTIONAL
 from backstop.core.events import NONE, BreakerCause, BreakerState, EffectArray, EffectKind, EventKind, Guard
 from backstop.core.instruments import VenueRules
 from backstop.core.kinds import BreakerEffect, GuardEffect
 from backstop.core.orders import order_side
-from backstop.core.state import ORDERED_INTERVAL, ORDERED_NOTIONAL, TAKEOVER_OFFER, State
+from backstop.core.rows import TAKEOVER_OFFER
+from backstop.core.state import State
 from backstop.explain.books import Account, Books
 from backstop.journal.rendering import Row, Speaker
 from backstop.reference.book import Band, Book

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from backstop.compiled import kernel, unit
+from backstop.core.columns import OWNER_RESERVED
 from backstop.core.events import NONE, Cause, Health
 from backstop.core.monitor import update_health
 from backstop.core.stages import Outcome
-from backstop.core.state import OWNER_RESERVED, State
+from backstop.core.state import State
 from backstop.core.waterfall.fund import available_atoms, available_in_fund, available_to_owner, book_uncovered, pay
 from backstop.core.waterfall.socialise import socialise
 from backstop.core.waterfall.turns import has_lots, wait_interval

@@ -6,13 +6,16 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
 from backstop.core.breakers import raise_deficit
+from backstop.core.columns import OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.events import FEES, NONE, UNCOVERED, Cause, Health
 from backstop.core.ledger import balance_of, post
 from backstop.core.margin import assess
 from backstop.core.monitor import touch
 from backstop.core.outbox import emit_residual
-from backstop.core.state import FUND_SLOTS, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED, State, fund_id
+from backstop.core.places import fund_id
+from backstop.core.rows import FUND_SLOTS
+from backstop.core.state import State
 from backstop.core.units import mul_div_floor
 
 __all__ = [

@@ -9,13 +9,14 @@ Rules: docs/rules.md, section 6.
 from __future__ import annotations
 
 from backstop.compiled import kernel, unit
+from backstop.core.columns import OWNER_FIRST
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.events import NONE, Cause
 from backstop.core.ledger import post
 from backstop.core.margin import assess, release_level
 from backstop.core.monitor import touch
 from backstop.core.orders import cancel_orders_of
-from backstop.core.state import OWNER_FIRST, State
+from backstop.core.state import State
 
 __all__ = ["net_linked"]
 

@@ -9,14 +9,7 @@ Rules: docs/rules.md, 5.
 from __future__ import annotations
 
 from backstop.compiled import kernel, unit
-from backstop.core.events import NONE, Health
-from backstop.core.margin import assess
-from backstop.core.monitor import start_round, touch, update_health
-from backstop.core.orders import cancel_orders_of, forget_unanswered
-from backstop.core.outbox import is_crowded
-from backstop.core.sorting import merge_sort
-from backstop.core.stages import Outcome
-from backstop.core.state import (
+from backstop.core.columns import (
     PARKED,
     PARKED_TURN,
     ROUND_ACCOUNT,
@@ -27,8 +20,15 @@ from backstop.core.state import (
     TOUCHED,
     TURN_ACCOUNT,
     TURN_OUTCOME,
-    State,
 )
+from backstop.core.events import NONE, Health
+from backstop.core.margin import assess
+from backstop.core.monitor import start_round, touch, update_health
+from backstop.core.orders import cancel_orders_of, forget_unanswered
+from backstop.core.outbox import is_crowded
+from backstop.core.sorting import merge_sort
+from backstop.core.stages import Outcome
+from backstop.core.state import State
 from backstop.core.units import compare_products
 from backstop.core.waits import wait_until
 from backstop.core.waterfall.cover import cover_deficit

@@ -6,13 +6,7 @@ from __future__ import annotations
 
 from backstop.compiled import kernel, unit
 from backstop.core.breakers import add_flow
-from backstop.core.contracts import cash_at_mark, notional_at_mark
-from backstop.core.events import NONE, Cause, Health
-from backstop.core.ledger import trade
-from backstop.core.margin import assess, zero_cash
-from backstop.core.monitor import update_health
-from backstop.core.outbox import emit_tear_up
-from backstop.core.state import (
+from backstop.core.columns import (
     COUNTERPARTY_CASH,
     COUNTERPARTY_LOTS,
     COUNTERPARTY_POSITION,
@@ -20,8 +14,14 @@ from backstop.core.state import (
     SPLIT_REMAINDER,
     TEAR_UP_WEIGHT,
     TURN_ACCOUNT,
-    State,
 )
+from backstop.core.contracts import cash_at_mark, notional_at_mark
+from backstop.core.events import NONE, Cause, Health
+from backstop.core.ledger import trade
+from backstop.core.margin import assess, zero_cash
+from backstop.core.monitor import update_health
+from backstop.core.outbox import emit_tear_up
+from backstop.core.state import State
 from backstop.core.units import split_by_largest_remainder
 from backstop.core.waterfall.counterparties import (
     least_lots_at_mark,
