@@ -48,17 +48,15 @@ from backstop.core.rows import FUND_SLOTS, TAKEOVER_OFFER
 from backstop.core.state import State
 from backstop.journal.rendering import Row
 from backstop.reference.arithmetic import sign
-from backstop.reference.funds import FundView, paid_in_window, supports_closing
-from backstop.reference.loss import Loss, Payer
+from backstop.reference.funds import FundView, paid_for_owner, paid_in_window, supports_closing
+from backstop.reference.loss import Loss, Payer, closes_at_once, closes_if_in_default
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing
-from backstop.reference.offering import Backer, Gauge, Offering, score_after_takeover
+from backstop.reference.offering import Backer, Gauge, LossStop, Offering, Refusal, changes_due, refusal_to_ask, score_after_takeover
 from backstop.reference.wave import Counterparty, Wave
 
 __all__ = ["Account", "Books", "Provider"]
 
 _PAYMENTS = (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP)
-#: Effects after which a position of their account counts as closed in its default.
-_CLOSES = (EffectKind.TAKEOVER, EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
 
 
 @dataclass(slots=True)
@@ -73,8 +71,8 @@ class Account:
     positions: dict[int, tuple[int, int]]
     #: Markets of which the present default has closed lots.
     closed: set[int]
-    #: Markets whose lots the event's own fill reduced: closed as well, where the account is in
-    #: default after it.
+    #: Markets whose lots others' orders or defaults reduced in this event: closed as well, where
+    #: the account is in default after it.
     reduced: set[int] = field(default_factory=set)
 
     @property
@@ -191,8 +189,8 @@ class Books:
 
     def _read_owner(self, account: int) -> None:
         owner, columns = int(self._state.accounts[account].owner), self._state.columns
-        is_over = self.now_ns - int(columns[OWNER_PAID_NS, owner]) > self.rules.fund.window_ns
-        paid = 0 if is_over else int(columns[OWNER_PAID, owner])
+        gauge = int(columns[OWNER_PAID, owner]), int(columns[OWNER_PAID_NS, owner])
+        paid = paid_for_owner(*gauge, self.now_ns, self.rules.fund.window_ns)
         self._owners[owner] = Owner(paid, int(columns[OWNER_RESERVED, owner]))
 
     # -- asking
@@ -253,14 +251,25 @@ class Books:
             has_row=market in held or int(self._state.engine[0].positions_now) < len(self._state.positions),
         )
 
-    def may_take_over(self, number: int, account: int) -> bool:
-        """Return whether a provider may be asked to take over from an account, whatever it can
-        carry.
-        """
+    def loss_stop(self, number: int) -> LossStop:
+        """Return what a provider with an account has lost, beside the most that it may."""
+        baseline, equity = int(self._state.providers[number].baseline), self.portfolio(self.providers[number].account).equity
+        return LossStop(self.rules.providers[number].loss_stop, baseline, equity)
+
+    def status_of(self, number: int) -> ProviderStatus:
+        """Return a provider's status, brought up to date."""
         provider = self.providers[number]
-        if provider.account == NONE or provider.status != ProviderStatus.ON:
-            return False
-        return not self.account(provider.account).in_default and self._owner_of(provider.account) != self._owner_of(account)
+        if provider.account == NONE:
+            return provider.status
+        return [provider.status, *changes_due(provider.status, provider.until_ns, self.now_ns, self.loss_stop(number))][-1]
+
+    def refusal_to_ask(self, number: int, account: int) -> Refusal | None:
+        """Return why a provider may not be asked to take over from an account; None: it may."""
+        taker, status = self.providers[number].account, self.status_of(number)
+        if taker == NONE:
+            return Refusal.STATUS
+        is_linked = self._owner_of(taker) == self._owner_of(account)
+        return refusal_to_ask(status, in_default=self.account(taker).in_default, is_linked=is_linked)
 
     def offering(self, number: int, market: int, asked: Iterable[int], expected: Standing | None = None) -> Offering:
         """Return a position and the providers who are asked to take it over."""
@@ -334,7 +343,7 @@ class Books:
             account.claim += ClaimEffect(row).change
         elif kind == EffectKind.HEALTH:
             self._follow_health(account, HealthEffect(row).health)
-        if kind in _CLOSES or (kind == EffectKind.TRADE and TradeEffect(row).cause == Cause.CLOSEOUT):
+        if closes_at_once(kind, row["code"]):
             account.closed.add(market)
 
     def _follow_health(self, account: Account, health: Health) -> None:
@@ -353,7 +362,7 @@ class Books:
             if trade.counterpart in self._house:
                 self._house[trade.counterpart] -= trade.lots  # the other side of an opening has no row of its own
             return
-        if trade.cause == Cause.FILL and account.held(market) * trade.lots < 0:
+        if closes_if_in_default(trade.cause, trade.counterpart, account.held(market), trade.lots):
             account.reduced.add(market)
         before = Holding(market, self.contract(market), *account.positions.get(market, (0, 0)))
         after, _ = before.after_trade(trade.lots, trade.cash)

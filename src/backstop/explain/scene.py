@@ -20,7 +20,7 @@ from backstop.core.state import State
 from backstop.explain.books import Account, Books
 from backstop.journal.rendering import Row, Speaker
 from backstop.reference.book import Band, Book
-from backstop.reference.closing import Cap, Caps, Closing
+from backstop.reference.closing import Cap, Caps, Closing, deadline_ns
 from backstop.reference.loss import Cut, Loss
 from backstop.reference.machine import severest
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing
@@ -185,7 +185,7 @@ class Scene:
     @property
     def deadline_ns(self) -> int:
         """Time after which the account waits no longer for the book."""
-        return self.mine.default_since_ns + self.rules.closeout.deadline_ns
+        return deadline_ns(self.mine.default_since_ns, self.rules.closeout)
 
     def waits_for(self, market: int) -> bool:
         """Return whether the account is in default and holds lots of a market, or with NONE of
