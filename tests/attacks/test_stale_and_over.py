@@ -65,7 +65,8 @@ def test_victim_that_moved_is_asked_for_what_it_still_has(side: int, change: str
 def test_victim_in_default_itself_is_not_asked(side: int) -> None:
     """A counterparty that stands below its own maintenance gives no lot by ADL."""
     scene, loser, victim, second = crowd(side)
-    scene.send(EventKind.DEPTH, market=0, code=1 if side > 0 else 0, lots=10)  # where the victim's own order will wait
+    # Where the victim's own order will wait.
+    scene.send(EventKind.DEPTH, market=0, code=1 if side > 0 else 0, lots=10)
     scene.charge(victim, scene.mirror.equity(victim) - 450)
     assert scene.mirror.health[victim] >= Health.DISTRESSED
     scene.charge(loser, 1_150)

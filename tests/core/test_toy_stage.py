@@ -157,7 +157,8 @@ def test_the_toy_takes_all_accounts_of_an_event_at_once(run_rounds: Callable[[St
     outcome = process(run_rounds, state, range(4))
     assert outcome.calls == [3]
     assert outcome.traded[1] == [0, 2]  # of the two longs, 0 has the lower equity over margin
-    assert outcome.traded[2] == [1, NONE]  # of the 2 lots left to it, ADL closes the one that restores it
+    # Of the 2 lots left to it, ADL closes the one that restores it.
+    assert outcome.traded[2] == [1, NONE]
     assert outcome.lots == [0, 0, 1, -4]
     plans = outcome.effects[outcome.effects["kind"] == EffectKind.ADL_PLAN]
     assert (plans["account"].tolist(), plans["lots"].tolist()) == ([2], [-1])

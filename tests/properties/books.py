@@ -128,7 +128,8 @@ def health_is_told(moment: Moment) -> Findings:
     """INV-04: a change of health names the old one, and equity and maintenance as they are."""
     effect, mirror = moment.effect, moment.mirror
     released = any((row.kind, row.code) == (F.GUARD, Guard.RELEASED) for row in moment.effects)
-    if effect.kind == F.HEALTH and not released:  # a released mark is judged before the mark of the event itself is set
+    # A released mark is judged before the mark of the event itself is set.
+    if effect.kind == F.HEALTH and not released:
         right = (mirror.health[effect.account], mirror.equity(effect.account), mirror.maintenance(effect.account))
         if (effect.other, effect.amount, effect.value) != right:
             yield f"{effect}: health, equity and maintenance are {right}"

@@ -467,7 +467,8 @@ class Mirror:
         order = MirrorOrder(effect.account, effect.market, effect.lots, effect.price_ticks, effect.amount, sent_ns=self.now)
         self.orders[effect.other] = order
         if effect.kind == F.OFFER:
-            backer = self.backer(effect.price_ticks, order.market, -sign(effect.lots))  # before it is one of the provider's own
+            # Before it is one of the provider's own.
+            backer = self.backer(effect.price_ticks, order.market, -sign(effect.lots))
             order.kind, order.limit_ticks, order.provider, order.notional = TAKEOVER_OFFER, 0, effect.price_ticks, notional
             order.pending_initial = max(0, backer.initial_rise(abs(effect.lots)))
             self._use(order.provider, order.market, effect.lots, effect.other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Any
@@ -181,7 +182,7 @@ def repeat(gathering: Gathering, facts: RunFacts) -> Html:
     pairs.append(("Events, effects", join(count(counted.events.total()), ", ", count(counted.effects.total()))))
     commands = [facts.command] if facts.command else []
     if journal is not None:
-        commands.append(f"backstop journal verify {journal['path']}")
+        commands.append(shlex.join(["backstop", "journal", "verify", str(journal["path"])]))
     counts = [(EventKind, counted.events, "Events"), (EffectKind, counted.effects, "Effects")]
     kinds = [
         table((noun, "number"), [(_kind_name(names, kind), count(number)) for kind, number in sorted(counter.items())], numbers=(1,))
