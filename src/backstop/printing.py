@@ -8,7 +8,7 @@ from __future__ import annotations
 
 __all__ = ["NAME_MAX", "one_line", "printable", "shown_name"]
 
-#: Letters of a name that doors take, and that are printed.
+#: Most letters of a name that is read, and that is printed.
 NAME_MAX = 256
 
 

@@ -37,7 +37,7 @@ EDGES = [number for number in CORNERS if LEAST < number <= MOST]
 
 integers = st.sampled_from(EDGES) | st.integers(LEAST + 1, MOST) | st.integers(-5_000_000_000, 5_000_000_000)
 divisors = integers.map(abs).filter(bool)
-pytestmark = [pytest.mark.bounds, pytest.mark.filterwarnings("ignore:overflow encountered in scalar:RuntimeWarning:backstop.core.units")]
+pytestmark = pytest.mark.bounds
 
 
 def check(kernel: Callable[..., int], exact: int, *arguments: int) -> None:

@@ -45,7 +45,7 @@ _REASONS = {
 
 def refusals(gathering: Gathering, facts: RunFacts) -> Html:
     """Return what the engine refused and why, and what the files had that did not fit."""
-    title = "Refused at the door"
+    title = "Refused events"
     parts: list[Node] = []
     if gathering.counts.refusals:
         total = sum(gathering.counts.refusals.values())
@@ -98,7 +98,7 @@ def _examples(gathering: Gathering, facts: RunFacts) -> Html:
 
 
 def _feeds(feeds: Mapping[str, Any]) -> Node:
-    """Return what the doors rounded, widened, cut or ignored; nothing where all fitted."""
+    """Return what the readers of files rounded, widened, cut or ignored; nothing where all fitted."""
     prices, accounts = feeds.get("prices", {}), feeds.get("accounts", {})
     lines: list[str] = []
     if prices.get("rows_cut"):
@@ -142,7 +142,7 @@ def conservation(gathering: Gathering, facts: RunFacts) -> Html:
         count(gathering.counts.effects[EffectKind.POSTING]),
         " postings and ",
         count(gathering.counts.effects[EffectKind.TRADE]),
-        " trades, without asking the engine. Each must be exactly 0.",
+        " trades, independently of the engine. Each must be exactly 0.",
     )
     head = ("", "sum of positions, or of money", f"clearing and cost of positions [{venue.asset.name}]")
     return section("conservation", "Conservation", words, table(head, rows, numbers=(1, 2)), _outside(facts.feeds))

@@ -1,6 +1,6 @@
 """What a replay is made of: prices, the opening of the accounts, the depth of the books.
 
-Composes doors and simulated markets; runs nothing.
+Puts together what the readers of files and the simulated markets give; runs nothing.
 """
 
 from __future__ import annotations
