@@ -17,6 +17,7 @@ import pytest
 
 from backstop.config import Venue
 from backstop.core.events import EFFECT, EVENT, NONE, AdlClass, AdlPolicy, EffectArray, EffectKind, EventKind, Stage
+from backstop.explain import explain
 from backstop.journal import JournalDamaged, open_journal
 from backstop.markets.population import default_parameters
 from backstop.report import Gathering, RunFacts, facts_of_result, gather_journal, write_report
@@ -25,8 +26,10 @@ from backstop.report.losses import _share_words
 from backstop.report.page import PAGE_BYTES_MAX, page
 from backstop.report.words import percent
 from backstop.runs.cases import Case, case_of_population, title_of
+from backstop.runs.history import state_at
 from backstop.runs.replay import ReplayResult, replay_case
 from tests.feeds.samples import BTC, ETH, SECOND, START, small_venue
+from tests.journal.runs import manifest as journal_manifest
 from tests.journal.runs import write as write_journal
 from tests.runs.test_replay import case_of, crash_of
 
@@ -345,6 +348,16 @@ def test_a_manifest_whose_report_of_files_is_none_is_read_without_it(feeds: obje
     again, facts = gather_journal(path)
     assert not any(facts.feeds.values())
     Page(page(again, facts))
+
+
+@pytest.mark.parametrize("accounts_max", [-1, 0, 10**11, (1 << 28) + 1])
+def test_limits_that_no_engine_has_are_a_fault_of_the_journal(accounts_max: int, tmp_path: Path) -> None:
+    """They are found before anything is allocated by them."""
+    usual = journal_manifest()
+    path = write_journal(tmp_path / "forged.db", limits=usual.limits._replace(accounts_max=accounts_max))
+    for read in (gather_journal, lambda path: explain(path, "trader-0"), lambda path: state_at(path, None)):
+        with pytest.raises(JournalDamaged, match=r"config: manifest: .*accounts_max"):
+            read(path)
 
 
 def test_the_file_is_written_whole_or_not_at_all(
