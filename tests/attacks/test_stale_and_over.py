@@ -156,7 +156,7 @@ def test_duplicate_answers_take_over_once(side: int, answers: tuple[str, ...]) -
             assert effects == []
     taken = 0 if answers[0] == "refuse" else lots
     assert scene.lots(backer) == taken
-    assert scene.mirror.backers[0].failures == (answers[0] == "refuse")
+    assert scene.mirror.providers[0].failures == (answers[0] == "refuse")
 
 
 def test_one_bad_stamp_does_not_end_the_engine() -> None:

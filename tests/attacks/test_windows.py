@@ -102,7 +102,7 @@ def test_provider_takes_over_no_more_than_capacity_and_refill_in_any_span(side: 
     scene.trade(scene.open(10**8), -500, FIRST_MARK)
     taken: list[tuple[int, int]] = []
     for _ in range(70):
-        loser = scene.open(rng.choice((1_100, 2_500))) if len(scene.mirror.owners) < 60 else rng.randrange(2, 60)
+        loser = scene.open(rng.choice((1_100, 2_500))) if len(scene.mirror.accounts) < 60 else rng.randrange(2, 60)
         if not scene.lots(loser):
             scene.charge(loser, scene.mirror.equity(loser) - rng.choice((1_100, 2_500))) if scene.mirror.equity(loser) > 3_000 else None
             scene.trade(loser, rng.randint(3, 12), FIRST_MARK)
@@ -112,7 +112,7 @@ def test_provider_takes_over_no_more_than_capacity_and_refill_in_any_span(side: 
             order, what = scene.mirror.orders[number], rng.random()
             if what < 0.5:
                 effects = scene.answer(number, Answer.ACCEPT)
-                taken += [(order.sent_ns, order.notional) for _ in of(effects, F.TAKEOVER)]
+                taken += [(order.offered_ns, order.notional) for _ in of(effects, F.TAKEOVER)]
             elif what < 0.6:
                 scene.answer(number, Answer.REFUSE)
             elif what < 0.8:

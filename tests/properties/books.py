@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backstop.core.events import Cause, EffectKind, Guard, clearing_of
 from backstop.core.places import house_slot
-from backstop.reference.margin import Standing
+from backstop.reference.margin import Contract, Holding, Portfolio
 from backstop.reference.state import TAKEOVER_OFFER
 from tests.properties.moment import Findings, Moment
 
@@ -68,7 +68,8 @@ def positions_scan(moment: Moment) -> Findings:
             yield f"market {market}: costs {cost} and clearing {mirror.ledger[clearing_of(market)]} do not cancel"
         most = mirror.rules.markets[market].position_lots_max
         yield from (f"{key} holds {row[0]} lots" for key, row in held.items() if key[0] >= 0 and key[1] == market and abs(row[0]) > most)
-    told = {key: (row.lots, row.cost) for key, row in mirror.held.items() if row.lots or row.cost}
+    rows_told = {(holder, market): row for holder, of in mirror.positions.items() for market, row in of.items()}
+    told = {key: (row.lots, row.cost) for key, row in rows_told.items() if row.lots or row.cost}
     kept = {key: row for key, row in held.items() if row != (0, 0)}
     if told != kept:
         yield f"positions differ from trades: {set(told.items()) ^ set(kept.items())}"
@@ -87,8 +88,8 @@ def closing_reduces(moment: Moment) -> Findings:
         closing = False  # OUTSIDE is the book that takes the lots, it closes nothing
     sends = effect.kind in (F.ORDER, F.OFFER)
     if closing or sends or effect.kind == F.TAKEOVER:
-        held = mirror.lots(effect.account, effect.market)
-        others = [order for order in mirror.open_orders(effect.account) if order.market == effect.market] if sends else []
+        held = mirror.held_lots(effect.account, effect.market)
+        others = [order for order in mirror.orders_of(effect.account) if order.market == effect.market] if sends else []
         asked = abs(effect.lots) + sum(order.remaining for order in others)
         if held * effect.lots >= 0 or asked > abs(held):
             yield f"{effect} against a position of {held}, {len(others)} orders open"
@@ -103,7 +104,7 @@ def orders_scan(moment: Moment) -> Findings:
     mirror, state = moment.mirror, moment.state
     still_open: dict[tuple[int, int], int] = {}
     for number, order in mirror.orders.items():
-        held = mirror.lots(order.account, order.market)
+        held = mirror.held_lots(order.account, order.market)
         if order.is_open and order.remaining:
             place = (order.account, order.market)
             still_open[place] = still_open.get(place, 0) + order.remaining
@@ -140,19 +141,17 @@ def health_scan(moment: Moment) -> Findings:
     account.
     """
     state, mirror = moment.state, moment.mirror
-    marks = [int(row.mark_ticks) for row in state.markets]
-    rows = state.positions[2 * len(marks) : int(state.engine[0].positions_now)]
-    equity = [int(row.balance) for row in state.accounts[: len(mirror.owners)]]
-    maintenance = [0] * len(equity)
+    rows = state.positions[2 * len(state.markets) : int(state.engine[0].positions_now)]
+    holdings: list[list[Holding]] = [[] for _ in mirror.accounts]
     for row in rows:
-        market = mirror.rules.markets[int(row.market)]
-        value = int(row.lots) * marks[int(row.market)] * market.notional_factor
-        equity[int(row.account)] += value - int(row.cost)
-        maintenance[int(row.account)] += mirror.contract(int(row.market)).margin_of(abs(value))
-    for account, (own, needed) in enumerate(zip(equity, maintenance, strict=True)):
+        number = int(row.market)
+        contract = Contract(mirror.rules.markets[number], int(state.markets[number].mark_ticks))
+        holdings[int(row.account)].append(Holding(number, contract, int(row.lots), int(row.cost)))
+    for account, held in enumerate(holdings):
+        standing = Portfolio(int(state.accounts[account].balance), tuple(held), mirror.rules.levels).standing
         health = int(state.accounts[account].health)
-        right = Standing(own, needed, mirror.rules.levels).health_from(health)
-        if bool(state.accounts[account].restricted) != (account in mirror.restricted):
+        right = standing.health_from(health)
+        if bool(state.accounts[account].restricted) != mirror.accounts[account].restricted:
             yield f"account {account}: restricted {state.accounts[account].restricted}, told otherwise"
         if health != right or health != mirror.health[account]:
-            yield f"account {account}: health {health}, told {mirror.health[account]}, right {right}; equity {own}, maintenance {needed}"
+            yield f"account {account}: health {health}, told {mirror.health[account]}, right {right}; {standing}"

@@ -15,7 +15,6 @@ from backstop.core.events import (
     EventKind,
     Health,
     SocialisePolicy,
-    Stage,
     Transfer,
     clearing_of,
     fund_of,
@@ -23,12 +22,14 @@ from backstop.core.events import (
 from backstop.core.instruments import PPM
 from backstop.reference.arithmetic import sign
 from backstop.reference.closing import OrderTerms, settle
+from backstop.reference.fund import groups_of
 from backstop.reference.loss import Loss, Payer
 from backstop.reference.offering import TakeoverPrice
 from backstop.reference.records import Effect
-from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER
+from backstop.reference.socialise import closed_markets
+from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER, Order
 from backstop.reference.wave import gap_to_zero, lots_to_close
-from tests.properties.mirror import Mirror, MirrorOrder, cancelled_first
+from tests.properties.mirror import Mirror, allows, cancelled_first
 from tests.properties.moment import Findings, Moment
 
 __all__ = [
@@ -137,7 +138,7 @@ def _takeover_is_priced(moment: Moment) -> Findings:
         yield f"{effect}: {price}"
     if price.support > mirror.available(mirror.group(effect.market), effect.account):
         yield f"{effect}: the fund has {mirror.available(mirror.group(effect.market), effect.account)}"
-    if mirror.backers[effect.price_ticks].account != mirror.vault:
+    if mirror.providers[effect.price_ticks].account != mirror.vault:
         yield f"{effect} by no vault"
 
 
@@ -162,9 +163,9 @@ def fund_pays_the_insolvent(moment: Moment) -> Findings:
     if effect.code == C.SUPPORT:
         yield from _support_was_promised(moment)
     if effect.code == C.RECOVERY:
-        surplus = mirror.ledger[effect.other] - mirror.reserved_of(group) - mirror.rules.funds[group].target
-        if effect.amount > surplus or effect.amount > mirror.claims[effect.account]:
-            yield f"{effect}: surplus {surplus}, claim {mirror.claims[effect.account]}"
+        surplus = mirror.ledger[effect.other] - mirror.funds[group].reserved - mirror.rules.funds[group].target
+        if effect.amount > surplus or effect.amount > mirror.accounts[effect.account].claim:
+            yield f"{effect}: surplus {surplus}, claim {mirror.accounts[effect.account].claim}"
 
 
 def _support_was_promised(moment: Moment) -> Findings:
@@ -189,16 +190,16 @@ def reservations_are_covered(moment: Moment) -> Findings:
     say; caps hold in every span.
     """
     effect, mirror = moment.effect, moment.mirror
-    if effect.kind == F.RESERVE and effect.value != mirror.reserved_of(mirror.group(effect.market)):
-        yield f"{effect}: {mirror.reserved_of(mirror.group(effect.market))} are reserved"
+    if effect.kind == F.RESERVE and effect.value != mirror.funds[mirror.group(effect.market)].reserved:
+        yield f"{effect}: {mirror.funds[mirror.group(effect.market)].reserved} are reserved"
     if min(mirror.reserved.values(), default=0) < 0:
         yield f"reserved {mirror.reserved} after {effect}"
     after = moment.effects[moment.place + 1] if moment.place + 1 < len(moment.effects) else None
     converts = effect.kind == F.POSTING and effect.code == C.SUPPORT and after is not None and after.kind == F.RESERVE
     for group in mirror.groups:
         balance = mirror.ledger[fund_of(group)]
-        if balance < 0 or (mirror.reserved_of(group) > balance and not converts):
-            yield f"fund {group} has {balance}, {mirror.reserved_of(group)} reserved, after {effect}"
+        if balance < 0 or (mirror.funds[group].reserved > balance and not converts):
+            yield f"fund {group} has {balance}, {mirror.funds[group].reserved} reserved, after {effect}"
     if not converts and effect.kind in (F.POSTING, F.RESERVE):
         yield from caps_hold(mirror)
 
@@ -211,12 +212,13 @@ def caps_hold(mirror: Mirror) -> Findings:
     recent = [each for each in mirror.payments if now - window_ns <= each.time_ns <= now]
     for group in mirror.groups:
         paid, most = sum(each.amount for each in recent if each.group == group), mirror.rules.funds[group].loss_per_window_max
-        if paid + mirror.reserved_of(group) > most:
-            yield f"fund {group} paid {paid} in a window, reserved {mirror.reserved_of(group)}: above {most}"
-    for owner in {each.owner for each in recent} | {owner for _, owner in mirror.reserved_where.values()}:
+        if paid + mirror.funds[group].reserved > most:
+            yield f"fund {group} paid {paid} in a window, reserved {mirror.funds[group].reserved}: above {most}"
+    for owner in {each.owner for each in recent} | set(mirror.owners):
         paid, most = sum(each.amount for each in recent if each.owner == owner), mirror.rules.fund.owner_loss_max
-        if paid + mirror.reserved_for(owner) > most:
-            yield f"owner {owner} was paid {paid} in a window, reserved {mirror.reserved_for(owner)}: above {most}"
+        reserved = mirror.owners[owner].reserved
+        if paid + reserved > most:
+            yield f"owner {owner} was paid {paid} in a window, reserved {reserved}: above {most}"
 
 
 def fees_were_charged(moment: Moment) -> Findings:
@@ -246,15 +248,15 @@ def fund_scan(moment: Moment) -> Findings:
         orders = [(number, order) for number, order in mirror.orders.items() if mirror.group(order.market) == group]
         of_open = sum(mirror.reserved[number] for number, order in orders if order.is_open)
         engine = int(moment.state.funds[group].reserved)
-        if not engine == mirror.reserved_of(group) == of_open:
-            yield f"fund {group} reserves {engine}, effects say {mirror.reserved_of(group)}, open orders {of_open}"
+        if not engine == mirror.funds[group].reserved == of_open:
+            yield f"fund {group} reserves {engine}, effects say {mirror.funds[group].reserved}, open orders {of_open}"
     yield from caps_hold(mirror)
 
 
 # -- INV-07: what each closing entry of an insolvent account costs, and who pays -------------------
 
 
-def _fill_due(moment: Moment) -> tuple[MirrorOrder, int] | None:
+def _fill_due(moment: Moment) -> tuple[Order, int] | None:
     """Return the order that the event fills, and the gap to zero cash of the lots that it had
     open.
     """
@@ -277,7 +279,7 @@ def fill_starts(moment: Moment) -> Findings:
     order, gap = due
     reserved, price = moment.mirror.reserved[moment.event.other], moment.event.price_ticks
     moment.support_due = min(max(0, gap), reserved)
-    if order.allows(price) and not order.is_abused and gap > reserved:
+    if allows(order, price) and order.id not in moment.mirror.abused and gap > reserved:
         yield f"fill at {price} within the limit {order.limit_ticks} needs {gap}, reserved {reserved}"
 
 
@@ -301,7 +303,7 @@ class Bill(NamedTuple):
 
 def payers_of(mirror: Mirror, defaulter: int, markets: list[int]) -> tuple[Payer, ...]:
     """Return everyone who can be socialised for a default in these markets."""
-    others = [number for number, health in enumerate(mirror.health) if number != defaulter and health < Health.DISTRESSED]
+    others = [number for number, account in enumerate(mirror.accounts) if number != defaulter and not account.in_default]
     payers = (Payer(number, mirror.portfolio(number), tuple(markets), mirror.rules.socialise_policy) for number in others)
     return tuple(payer for payer in payers if payer.weight and payer.cap)
 
@@ -309,13 +311,13 @@ def payers_of(mirror: Mirror, defaulter: int, markets: list[int]) -> tuple[Payer
 def _bill(moment: Moment, account: int, amount: int, groups: list[int], markets: list[int]) -> Bill:
     mirror, left = moment.mirror, amount
     funds: dict[int, int] = {}
-    room = mirror.rules.fund.owner_loss_max - mirror.paid_to(mirror.owners[account]) - mirror.reserved_for(mirror.owners[account])
-    for group in groups:
-        pay = min(left, mirror.available(group, account), max(0, room - sum(funds.values())))
+    for group in groups if mirror.has_fund else ():
+        view = mirror.fund_view(group, account)
+        pay = min(left, view.available_to_all, view.available_to_owner - sum(funds.values()))
         if pay:
             funds[group] = pay
         left -= pay
-    loss = Loss(left, payers_of(mirror, account, markets) if Stage.SOCIALISE in mirror.rules.stages else ())
+    loss = Loss(left, payers_of(mirror, account, markets) if mirror.has_socialise else ())
     moment.cuts, moment.cuts_due = {}, loss.cuts()
     cuts = min(left, loss.cap_sum)
     return Bill(funds, cuts, left - cuts)
@@ -362,16 +364,16 @@ def _deficit_is_paid(moment: Moment, account: int) -> Findings:
         last += 1
     moment.paid_to = last
     rows = moment.effects[moment.place : last + 1]
-    deficit, markets = -mirror.equity(account), mirror.closed_markets(account)
-    if mirror.markets_of(account) or deficit <= 0:
-        yield f"{moment.effect} of account {account} with equity {-deficit} and positions in {mirror.markets_of(account)}"
-    groups = mirror.groups_that_pay(account)
+    deficit, markets = -mirror.equity(account), closed_markets(mirror, account)
+    if mirror.held_markets(account) or deficit <= 0:
+        yield f"{moment.effect} of account {account} with equity {-deficit} and positions in {mirror.held_markets(account)}"
+    groups = groups_of(mirror, markets) or groups_of(mirror, mirror.positions[account]) or [0]
     expected, paid = _bill(moment, account, deficit, groups, markets), _paid(moment, account, rows, C.DEFICIT)
     if paid != expected:
         yield f"deficit {deficit} of account {account}: paid {paid}, should be {expected}"
-    is_reserved = mirror.reserved_for(mirror.owners[account]) > 0 or any(mirror.reserved_of(group) for group in groups)
+    is_reserved = mirror.owner(account).reserved > 0 or any(mirror.funds[group].reserved for group in groups)
     short = sum(expected.funds.values()) < deficit and is_reserved
-    if Stage.FUND in mirror.rules.stages and short and mirror.now < mirror.deadline(account):
+    if mirror.has_fund and short and mirror.now < mirror.deadline(account):
         yield f"deficit {deficit} of account {account} is paid while a fund only reserves"
     residuals = sum(row.amount for row in rows if row.kind == F.RESIDUAL)
     if residuals != paid.uncovered:
@@ -388,7 +390,7 @@ def _tear_up_is_paid(moment: Moment) -> Findings:
     last = moment.paid_to = _end_of_tear_up(moment)
     rows = moment.effects[moment.place + 1 : last + 1]
     moment.planned.update(place for place in range(moment.place, last + 1) if moment.effects[place].kind == F.TRADE)
-    markets = sorted({*mirror.closed_markets(account), effect.market})
+    markets = sorted({*closed_markets(mirror, account), effect.market})
     expected = _bill(moment, account, gap, [mirror.group(effect.market)], markets)
     paid = _paid(moment, account, rows, C.TEAR_UP)
     if paid != expected:
@@ -433,8 +435,8 @@ def cuts_within_limits(moment: Moment) -> Findings:
     if effect.kind == F.CLAIM:
         before = moment.effects[moment.place - 1]
         change = moment.cuts.get(effect.account, 0) if effect.amount > 0 else -before.amount
-        if effect.amount != change or effect.value != mirror.claims[effect.account] + effect.amount:
-            yield f"{effect}: change {change}, claim before {mirror.claims[effect.account]}"
+        if effect.amount != change or effect.value != mirror.accounts[effect.account].claim + effect.amount:
+            yield f"{effect}: change {change}, claim before {mirror.accounts[effect.account].claim}"
         if effect.amount < 0 and (before.kind, before.code, before.account) != (F.POSTING, C.RECOVERY, effect.account):
             yield f"{effect} without RECOVERY"
 
@@ -451,9 +453,10 @@ def claims_scan(moment: Moment) -> Findings:
     they stand recovery comes.
     """
     engine, mirror = moment.state.engine[0], moment.mirror
-    kept = [int(claim) for claim in moment.state.accounts["claim"][: len(mirror.owners)]]
-    if kept != mirror.claims or int(engine.claims) != sum(mirror.claims) or min(kept, default=0) < 0:
-        yield f"claims {kept} in all {engine.claims}, told {mirror.claims}"
+    kept = [int(claim) for claim in moment.state.accounts["claim"][: len(mirror.accounts)]]
+    told = mirror.claims_told
+    if kept != told or not int(engine.claims) == mirror.claims == sum(told) or min(kept, default=0) < 0:
+        yield f"claims {kept} in all {engine.claims}, told {told}"
     latest = mirror.now + mirror.rules.fund.recovery_interval_ns
     if any(kept) and not mirror.now < int(engine.recovery_ns) <= latest:
         yield f"claims {kept} at {mirror.now}, recovery at {engine.recovery_ns}"
@@ -464,18 +467,19 @@ def flat_accounts_owe_nothing(moment: Moment) -> Findings:
     that is only reserved.
     """
     mirror = moment.mirror
-    for account in range(len(mirror.owners)):
+    for account in range(len(mirror.accounts)):
         equity = mirror.equity(account)
-        if equity < 0 and not mirror.markets_of(account):
+        if equity < 0 and not mirror.held_markets(account):
             rules, wait = mirror.rules, int(moment.state.accounts[account].wait_until_ns)
             latest = mirror.crowded_until
-            orders = mirror.open_orders(account)
+            orders = mirror.orders_of(account)
             if any(order.kind == TAKEOVER_OFFER for order in orders):
                 yield f"account {account} is flat, yet offered"
             if orders:  # filled, but the venue has not called it done
                 answer_ns = max(rules.closeout.order_timeout_ns, rules.disposal.interval_ns * any(o.kind == DISPOSAL_ORDER for o in orders))
                 latest = max(latest, mirror.now + answer_ns)
-            elif Stage.FUND in rules.stages:
+            elif mirror.has_fund:
                 latest = max(latest, min(mirror.now + rules.closeout.interval_ns, mirror.deadline(account)))
             if not mirror.now < wait <= latest:
-                yield f"account {account} is flat with equity {equity} at {mirror.now}, waits until {wait}, {mirror.reserved_now} reserved"
+                reserved = mirror.reserved.total()
+                yield f"account {account} is flat with equity {equity} at {mirror.now}, waits until {wait}, {reserved} reserved"
