@@ -10,7 +10,6 @@ from tests.properties.moment import Findings, Moment
 
 __all__ = [
     "closing_reduces",
-    "entries_sum_to_zero",
     "health_is_told",
     "health_scan",
     "ledger_scan",
@@ -30,13 +29,6 @@ def posting_moves_money(moment: Moment) -> Findings:
     effect = moment.effect
     if effect.kind == F.POSTING and (effect.amount <= 0 or effect.account == effect.other or effect.code not in set(Cause)):
         yield f"posting {effect}"
-
-
-def entries_sum_to_zero(moment: Moment) -> Findings:
-    """INV-01: the ledger sums to zero after every posting."""
-    total = sum(moment.mirror.ledger.values())
-    if total:
-        yield f"ledger sums to {total} after {moment.effect}"
 
 
 def ledger_scan(moment: Moment) -> Findings:

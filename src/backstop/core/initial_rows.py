@@ -5,15 +5,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.core.events import GROUPS_MAX, NEVER_NS, NONE, Health, Stage
-from backstop.core.instruments import VenueRules, deductions_atoms
-from backstop.core.places import bucket_of, commitment_row
-from backstop.core.rows import BREAKER, COMMITMENT, FUND_ROW, MARKET, PROVIDER, RULES, STAGE, TIER, venue_values
+from backstop.core.events import GROUPS_MAX, NEVER_NS, NONE, Health, Stage, error_inventory_of, outside_of
+from backstop.core.instruments import MarketRules, VenueRules, deductions_atoms
+from backstop.core.places import HOUSE_ROWS, bucket_of, commitment_row, error_inventory_row, outside_row
+from backstop.core.rows import BREAKER, COMMITMENT, ENGINE, FUND_ROW, MARKET, POSITION, PROVIDER, RULES, STAGE, TIER, venue_values
 from backstop.core.stages import JOINT
 
-__all__ = ["breaker_rows", "fund_rows", "market_rows", "provider_rows", "rules_row", "stage_rows"]
+__all__ = ["breaker_rows", "engine_row", "fund_rows", "market_rows", "position_rows", "provider_rows", "rules_row", "stage_rows"]
 
 _MARKET_RULES = (
+    "price_ticks_max",
+    "position_lots_max",
+    "slippage_tolerance_ppm",
+    "volatility_ppm",
+    "ordered_notional_max",
     "group",
     "price_throttle_ppm",
     "price_halt_ppm",
@@ -21,6 +26,15 @@ _MARKET_RULES = (
     "guard_jump_ppm",
     "guard_volume_lots",
 )
+
+
+def _fill_tiers(rows: NDArray[np.void], market: MarketRules) -> None:
+    floors = tuple(tier.floor_atoms for tier in market.tiers)
+    initial = tuple(tier.initial_rate_ppm for tier in market.tiers)
+    maintenance = tuple(tier.maintenance_rate_ppm for tier in market.tiers)
+    rows["floor_atoms"], rows["initial_rate_ppm"], rows["maintenance_rate_ppm"] = floors, initial, maintenance
+    rows["initial_deduction"] = deductions_atoms(floors, initial)
+    rows["maintenance_deduction"] = deductions_atoms(floors, maintenance)
 
 
 def market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
@@ -32,11 +46,6 @@ def market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
         row.volume_lots = NONE
         row.notional_factor = market.contract.notional_factor
         row.contract = market.contract.kind
-        row.price_ticks_max = market.price_ticks_max
-        row.position_lots_max = market.position_lots_max
-        row.slippage_tolerance_ppm = market.slippage_tolerance_ppm
-        row.volatility_ppm = market.volatility_ppm
-        row.ordered_notional_max = market.ordered_notional_max
         for name in _MARKET_RULES:
             row[name] = getattr(market, name)
         row.first_position = row.last_position = NONE
@@ -45,13 +54,7 @@ def market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
         row.bucket_first = bucket_first
         bucket_first += int(bucket_of(market.price_ticks_max)) + 1
         row.tier_first, row.tier_count = tier_first, len(market.tiers)
-        floors = tuple(tier.floor_atoms for tier in market.tiers)
-        initial = tuple(tier.initial_rate_ppm for tier in market.tiers)
-        maintenance = tuple(tier.maintenance_rate_ppm for tier in market.tiers)
-        block = tiers[tier_first : tier_first + len(market.tiers)]
-        block["floor_atoms"], block["initial_rate_ppm"], block["maintenance_rate_ppm"] = floors, initial, maintenance
-        block["initial_deduction"] = deductions_atoms(floors, initial)
-        block["maintenance_deduction"] = deductions_atoms(floors, maintenance)
+        _fill_tiers(tiers[tier_first : tier_first + len(market.tiers)], market)
         tier_first += len(market.tiers)
     return markets, tiers
 
@@ -107,6 +110,29 @@ def rules_row(rules: VenueRules, stages: NDArray[np.void]) -> NDArray[np.void]:
     row.vault = next((number for number, provider in enumerate(rules.providers) if provider.is_vault), NONE)
     row.accounts_max, row.orders_max = rules.limits.accounts_max, rules.limits.orders_max
     row.markets = len(rules.markets)
+    return rows
+
+
+def engine_row(markets: int) -> NDArray[np.void]:
+    """Return the one row of the engine's scalars."""
+    rows = np.zeros(1, dtype=ENGINE)
+    row = rows[0]
+    row.positions_now, row.next_order_id = HOUSE_ROWS * markets, 1
+    row.last_seq = NONE
+    row.recovery_ns = row.timer_ns = NEVER_NS
+    return rows
+
+
+def position_rows(rules: VenueRules) -> NDArray[np.void]:
+    """Return the house's positions in each market, and empty rows for the accounts'."""
+    markets = range(len(rules.markets))
+    rows = np.zeros(HOUSE_ROWS * len(markets) + rules.limits.positions_max, dtype=POSITION)
+    for market in markets:
+        house = (outside_row(market), outside_of(market)), (error_inventory_row(market), error_inventory_of(market))
+        for place, holder in house:
+            row = rows[int(place)]
+            row.account, row.market = holder, market
+            row.next_of_account = row.next_of_market = row.order_slot = NONE
     return rows
 
 

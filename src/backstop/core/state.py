@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from backstop.bundle import Bundle, bundle
 from backstop.compiled import declare_rows
 from backstop.core.columns import COLUMNS, OWNER_FIRST
-from backstop.core.events import EFFECT, EVENT, NEVER_NS, NONE, clearing_of, error_inventory_of, outside_of
-from backstop.core.initial_rows import breaker_rows, fund_rows, market_rows, provider_rows, rules_row, stage_rows
+from backstop.core.events import EFFECT, EVENT, NONE, clearing_of
+from backstop.core.initial_rows import breaker_rows, engine_row, fund_rows, market_rows, position_rows, provider_rows, rules_row, stage_rows
 from backstop.core.instruments import VenueRules, check_rules
 from backstop.core.places import HOUSE_ROWS, bucket_of, house_slot
 from backstop.core.rows import ACCOUNT, BREAKER, COMMITMENT, ENGINE, FUND_ROW, MARKET, ORDER, POSITION, PROVIDER, RULES, STAGE, TIER
@@ -97,21 +97,10 @@ def new_state(rules: VenueRules) -> State:
     stages = stage_rows(rules)
     providers, commitments = provider_rows(rules)
     buckets = int(markets[-1].bucket_first) + int(bucket_of(rules.markets[-1].price_ticks_max)) + 1
-    engine = np.zeros(1, dtype=ENGINE)
-    engine[0].positions_now = HOUSE_ROWS * count
-    engine[0].next_order_id = 1
-    engine[0].last_seq = NONE
-    engine[0].recovery_ns = engine[0].timer_ns = NEVER_NS
-    positions = np.zeros(HOUSE_ROWS * count + limits.positions_max, dtype=POSITION)
-    for market in range(count):
-        for place, holder in enumerate((outside_of(market), error_inventory_of(market))):
-            row = positions[HOUSE_ROWS * market + place]
-            row.account, row.market = holder, market
-            row.next_of_account = row.next_of_market = row.order_slot = NONE
     columns = np.zeros((COLUMNS, 2 * limits.accounts_max + count + 16), dtype=np.int64)
     columns[OWNER_FIRST, : limits.accounts_max] = NONE
     return State(
-        engine=engine,
+        engine=engine_row(count),
         rules=rules_row(rules, stages),
         stages=stages,
         markets=markets,
@@ -119,7 +108,7 @@ def new_state(rules: VenueRules) -> State:
         house=np.zeros(house_slots, dtype=np.int64),
         other_balances=np.zeros((rules.assets - 1, limits.accounts_max + house_slots) if rules.assets > 1 else (1, 1), dtype=np.int64),
         accounts=np.zeros(limits.accounts_max, dtype=ACCOUNT),
-        positions=positions,
+        positions=position_rows(rules),
         orders=np.zeros(limits.orders_max, dtype=ORDER),
         funds=fund_rows(rules),
         breakers=breaker_rows(rules),
