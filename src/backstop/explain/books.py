@@ -9,7 +9,7 @@ there are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,6 +56,10 @@ from backstop.reference.wave import Counterparty, Wave
 
 __all__ = ["Account", "Books", "Provider"]
 
+#: Accounts up to this many are read one by one.
+_FEW = 64
+#: Effects that change accounts alone.
+_OF_ACCOUNTS = (EffectKind.TRADE, EffectKind.POSTING, EffectKind.HAIRCUT, EffectKind.CLAIM, EffectKind.HEALTH, EffectKind.ADL_FILL)
 _PAYMENTS = (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP)
 
 
@@ -70,10 +74,10 @@ class Account:
     #: (lots, cost) by market.
     positions: dict[int, tuple[int, int]]
     #: Markets of which the present default has closed lots.
-    closed: set[int]
+    closed: frozenset[int]
     #: Markets whose lots others' orders or defaults reduced in this event: closed as well, where
     #: the account is in default after it.
-    reduced: set[int] = field(default_factory=set)
+    reduced: frozenset[int] = frozenset()
 
     @property
     def in_default(self) -> bool:
@@ -156,7 +160,9 @@ class Books:
         self._group_of = {fund_of(group): group for group in range(len(rules.funds))}
         self._offers = _offers_named(state, recorded)
         bound = recorded["account"][recorded["kind"] == EffectKind.PROVIDER].tolist()
-        self._read({*looked_at, *bound, *(provider.account for provider in self.providers)})
+        #: Accounts and funds that are followed to the end of the event.
+        self._followed = {*looked_at, *bound, *(provider.account for provider in self.providers), *self._group_of}
+        self._read(self._followed)
         opened = int(state.engine[0].accounts_now)
         for account in looked_at:
             if account < opened:
@@ -171,6 +177,7 @@ class Books:
         """
         state = self._state
         self.defaulters = defaulters
+        self._followed |= defaulters
         self._read(defaulters)
         markets = {market, *(each for number in defaulters for each in self.account(number).positions)}
         rows = state.positions[: int(state.engine[0].positions_now)]
@@ -183,9 +190,11 @@ class Books:
     def _read(self, numbers: set[int]) -> None:
         state = self._state
         opened = int(state.engine[0].accounts_now)
-        for number in numbers:
-            if 0 <= number < opened and number not in self.accounts:
-                self.accounts[number] = read_account(state, number)
+        left = [number for number in numbers if 0 <= number < opened and number not in self.accounts]
+        if len(left) > _FEW:
+            self.accounts |= _read_accounts(state, left)
+        else:
+            self.accounts |= {number: read_account(state, number) for number in left}
 
     def _read_owner(self, account: int) -> None:
         owner, columns = int(self._state.accounts[account].owner), self._state.columns
@@ -198,7 +207,7 @@ class Books:
 
     def account(self, number: int) -> Account:
         """Return an account's rows; one that the event opens has none before it."""
-        return self.accounts.setdefault(number, Account(0, Health.HEALTHY, NEVER_NS, 0, {}, set()))
+        return self.accounts.setdefault(number, Account(0, Health.HEALTHY, NEVER_NS, 0, {}, frozenset()))
 
     def contract(self, market: int) -> Contract:
         """Return a market's contract at its mark."""
@@ -300,8 +309,7 @@ class Books:
         """Return a deficit of an account with everybody who may be asked for a part of it."""
         markets = self.closed_markets(defaulter)
         others = [number for number, account in sorted(self.accounts.items()) if number != defaulter and not account.in_default]
-        payers = (Payer(number, self.portfolio(number), markets, self.rules.socialise_policy) for number in others)
-        return Loss(deficit, tuple(payer for payer in payers if payer.weight and payer.cap))
+        return Loss(deficit, tuple(Payer(number, self.portfolio(number), markets, self.rules.socialise_policy) for number in others))
 
     def closed_markets(self, number: int) -> tuple[int, ...]:
         """Return the markets of which the present default of an account has closed lots."""
@@ -317,6 +325,17 @@ class Books:
     def take_mark(self, marks: list[int]) -> None:
         """Take the mark price that the event brings."""
         self.marks, self._is_mark = marks, True
+
+    def places_to_follow(self, effects: EffectArray, last: int) -> list[int]:
+        """Return the places of the effects that change what is asked: all of them up to ``last``,
+        where everybody else is looked at for the last time, then those of the followed alone.
+        """
+        followed = list(self._followed)
+        mine = np.isin(effects["account"], followed) | ((effects["kind"] == EffectKind.POSTING) & np.isin(effects["other"], followed))
+        mine |= ~np.isin(effects["kind"], _OF_ACCOUNTS)
+        mine[: last + 1] = True
+        places: list[int] = np.flatnonzero(mine).tolist()
+        return places
 
     def follow(self, row: Row) -> None:
         """Take an effect in."""
@@ -344,14 +363,14 @@ class Books:
         elif kind == EffectKind.HEALTH:
             self._follow_health(account, HealthEffect(row).health)
         if closes_at_once(kind, row["code"]):
-            account.closed.add(market)
+            account.closed |= {market}
 
     def _follow_health(self, account: Account, health: Health) -> None:
         if (health >= Health.DISTRESSED) != account.in_default:
-            account.closed.clear()
+            account.closed = frozenset()
             account.default_since_ns = self.now_ns if health >= Health.DISTRESSED else NEVER_NS
             if health < Health.DISTRESSED:
-                account.reduced.clear()
+                account.reduced = frozenset()
         account.health = health
 
     def _follow_trade(self, account: Account, row: Row) -> None:
@@ -363,7 +382,7 @@ class Books:
                 self._house[trade.counterpart] -= trade.lots  # the other side of an opening has no row of its own
             return
         if closes_if_in_default(trade.cause, trade.counterpart, account.held(market), trade.lots):
-            account.reduced.add(market)
+            account.reduced |= {market}
         before = Holding(market, self.contract(market), *account.positions.get(market, (0, 0)))
         after, _ = before.after_trade(trade.lots, trade.cash)
         account.positions[market] = (after.lots, after.cost)
@@ -490,7 +509,23 @@ def read_account(state: State, number: int) -> Account:
         if row.closed_in_default:
             closed.add(int(row.market))
         place = int(row.next_of_account)
-    return Account(int(head.balance), int(head.health), int(head.default_since_ns), int(head.claim), positions, closed)
+    return Account(int(head.balance), int(head.health), int(head.default_since_ns), int(head.claim), positions, frozenset(closed))
+
+
+def _read_accounts(state: State, numbers: list[int]) -> dict[int, Account]:
+    """Read the rows of many accounts at once."""
+    heads = state.accounts[numbers][["balance", "health", "default_since_ns", "claim"]].tolist()
+    found = {
+        number: Account(balance, health, since_ns, claim, {}, frozenset())
+        for number, (balance, health, since_ns, claim) in zip(numbers, heads, strict=True)
+    }
+    rows = state.positions[: int(state.engine[0].positions_now)]
+    held = rows[np.isin(rows["account"], numbers)][["account", "market", "lots", "cost", "closed_in_default"]]
+    for number, market, lots, cost, is_closed in held.tolist():
+        found[number].positions[market] = (lots, cost)
+        if is_closed:
+            found[number].closed |= {market}
+    return found
 
 
 def _house_of(market: int) -> tuple[int, int]:

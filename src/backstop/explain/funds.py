@@ -64,7 +64,7 @@ def add_residual(scene: Scene, fact: Fact) -> None:
     """
     rules = scene.rules
     funds = [scene.books.fund(group, scene.account) for group in range(len(rules.funds))]
-    torn = [row for row in scene.rows[: scene.place] if row["kind"] == EffectKind.TEAR_UP and row["account"] == scene.account]
+    torn = scene.acted(EffectKind.TEAR_UP)
     if Stage.FUND not in rules.stages:
         fact.because.append("this venue's waterfall has no fund")
     elif torn and scene.mine.held(torn[-1]["market"]) == 0:

@@ -142,7 +142,7 @@ def _beside_others(scene: Scene, stop: Stop) -> Stop:
     slice not due before all else.
     """
     head, words = scene.state.accounts[scene.account], scene.speaker
-    sent = [row["kind"] for row in scene.rows if row["account"] == scene.account and row["kind"] in (EffectKind.ORDER, EffectKind.OFFER)]
+    sent = [row["kind"] for row in scene.acted(EffectKind.ORDER, EffectKind.OFFER)]
     if stop.reason == "halted":
         return stop
     if not sent and int(head.next_slice_ns) > int(scene.state.engine[0].now_ns):
