@@ -58,6 +58,8 @@ __all__ = ["Account", "Books", "Provider"]
 
 #: Accounts up to this many are read one by one.
 _FEW = 64
+#: Rows of positions that are taken from an array at once.
+_CHUNK = 4096
 #: Effects that change accounts alone.
 _OF_ACCOUNTS = (EffectKind.TRADE, EffectKind.POSTING, EffectKind.HAIRCUT, EffectKind.CLAIM, EffectKind.HEALTH, EffectKind.ADL_FILL)
 _PAYMENTS = (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP)
@@ -521,10 +523,11 @@ def _read_accounts(state: State, numbers: list[int]) -> dict[int, Account]:
     }
     rows = state.positions[: int(state.engine[0].positions_now)]
     held = rows[np.isin(rows["account"], numbers)][["account", "market", "lots", "cost", "closed_in_default"]]
-    for number, market, lots, cost, is_closed in held.tolist():
-        found[number].positions[market] = (lots, cost)
-        if is_closed:
-            found[number].closed |= {market}
+    for first in range(0, len(held), _CHUNK):
+        for number, market, lots, cost, is_closed in held[first : first + _CHUNK].tolist():
+            found[number].positions[market] = (lots, cost)
+            if is_closed:
+                found[number].closed |= {market}
     return found
 
 

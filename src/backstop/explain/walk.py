@@ -236,16 +236,15 @@ class Walk:
         row = dict(zip(event.dtype.names or (), event[0].item(), strict=True))
         rows = Rows(recorded)
         shared = Shared(books, loss_places(recorded), others=self._others(accounts, recorded))
-        effects = apply_events(self.state, event)
         seq = int(event["seq"][0])
-        if not np.array_equal(effects.view(np.int64), recorded.view(np.int64)):
+        if not np.array_equal(apply_events(self.state, event).view(np.int64), recorded.view(np.int64)):
             message = "its replay gives other effects than the tape has"
             raise JournalDamaged(Finding(FindingCode.EFFECT_DIFFERS, f"seq {seq}", message))
         opened = int(self.state.engine[0].accounts_now)
         for account in accounts:
             if account >= opened:
                 raise JournalError(f"journal `{self.path}`: {self.speaker.holder(account)} is not open at seq {seq}")
-        scenes = [Scene(self.speaker, self.rules, account, row, effects, rows, before, self.state, shared) for account in accounts]
+        scenes = [Scene(self.speaker, self.rules, account, row, recorded, rows, before, self.state, shared) for account in accounts]
         if scenes[0].is_mark:
             books.take_mark(self.state.markets["mark_ticks"].tolist())
         decisions = [Decision(seq, row["time_ns"], row, self._trigger(scene)) for scene in scenes]
