@@ -139,7 +139,7 @@ def _hash_part(function: FunctionType, values: dict[str, Any]) -> _Part:
             digest.update(f"{name}: unit {signature_text(called)}".encode())
         elif called is not None and not _is_foreign(called):
             kernels.append(value)
-            digest.update(f"{name}: {name_of(called)}".encode())
+            digest.update(f"{name}: {name_of(called)} {getattr(value, 'targetoptions', None)}".encode())
         else:
             digest.update(f"{name}: {_text_of(name, value, function)}".encode())
     return _Part(digest.digest(), _names_in(function.__code__), tuple(kernels), tuple(units))

@@ -106,7 +106,7 @@ def prune_cache(days: int = 30) -> int:
             continue
         for path in folder.rglob("*.nb[ic]*"):
             with suppress(OSError):  # another process was faster, or the file is another user's
-                if path.stat().st_mtime <= now - 86_400 * (min(days, 1) if ".tmp." in path.name else days):
+                if path.stat().st_mtime <= now - 86_400 * (1 if ".tmp." in path.name else days):
                     path.unlink()
                     removed += 1
         with suppress(OSError):  # not empty
@@ -320,10 +320,11 @@ class _Cache(caching.FunctionCache):
     Only then is all that the function names defined.
     """
 
-    def __init__(self, py_func: Any, suffix: str) -> None:
+    def __init__(self, py_func: Any, suffix: str, options: dict[str, Any]) -> None:
         self._name = repr(py_func)
         self._py_func = py_func
         self._suffix = suffix
+        self._options = sorted(options.items())
         self.enable()
 
     @cached_property
@@ -374,7 +375,7 @@ class _Cache(caching.FunctionCache):
     def _index_key(self, sig: Any, codegen: Any) -> str:
         args, _ = sigutils.normalize_signature(sig)
         layouts = [_layout_text(each, self.closure.names) for each in args]
-        return repr((self.closure.digest, layouts, codegen.magic_tuple()))
+        return repr((self.closure.digest, self._options, layouts, codegen.magic_tuple()))
 
 
 #: The folder keys under which this process compiled: its kernels go together.
@@ -451,7 +452,7 @@ class _Kernel(_Compiled):
         if self.py_func.__name__.startswith("_"):
             raise TypeError(f"{self.py_func.__qualname__} is private: only compiled code can call it")
         made = _Compiled(py_func=self.py_func, targetoptions=self.targetoptions, pipeline_class=_UnitCompiler)
-        made._cache = _Cache(self.py_func, "-entry")
+        made._cache = _Cache(self.py_func, "-entry", self.targetoptions)
         return made
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -581,7 +582,7 @@ def _compile(function: Any, kind: type[_Compiled], pipeline: Any, **flags: bool 
     options = {"nopython": True, "boundscheck": None, "error_model": "python", "nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
     compiled = kind(py_func=function, targetoptions=options | flags, pipeline_class=pipeline)
     # A part and machine code of one function are not each other's files.
-    compiled._cache = _Cache(function, "-unit" if kind.is_unit else "")
+    compiled._cache = _Cache(function, "-unit" if kind.is_unit else "", options | flags)
     return compiled
 
 

@@ -28,7 +28,7 @@ from enum import IntEnum
 import numpy as np
 
 from backstop.bundle import Bundle, bundle
-from backstop.compiled import kernel, unit
+from backstop.compiled import inlined, kernel, unit
 from backstop.core.units import mul_div_floor
 
 _SCALE = 2
@@ -139,9 +139,10 @@ def test_an_edited_callee_in_another_module_is_seen(package: Path) -> None:
         ("_SCALE = 2", "_SCALE = 1", "51"),
         ("SELL = 10", "SELL = 20", "40"),
         ("    return number\n\n\n@unit", "    return number + 1\n\n\n@unit", "31"),
+        ("@kernel\ndef _private", "@inlined\ndef _private", "30"),
         ('{"numbers": (np.int64, 1)}', '{"others": (np.int64, 1), "numbers": (np.int64, 1)}', "30"),
     ],
-    ids=["constant", "enum", "kernel", "layout"],
+    ids=["constant", "enum", "kernel", "options", "layout"],
 )
 def test_whatever_a_kernel_names_is_seen(package: Path, old: str, new: str, printed: str) -> None:
     run(package, CALL)
