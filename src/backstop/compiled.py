@@ -498,7 +498,7 @@ class _Unit(_Compiled):
         own. Raises ``TypeError`` where it does not return what it declares: callers depend on that.
         """
         returned = _type_of(self.py_func.__annotations__["return"], self.py_func)
-        if cres.signature.return_type != returned:
+        if _without_enums(cres.signature.return_type) != returned:
             raise TypeError(f"unit {name_of(self.py_func)} returns {cres.signature.return_type}, not {returned} as declared")
         super().add_overload(cres)
         if tuple(cres.signature.args) != self.declared:
@@ -558,6 +558,14 @@ def _far_call(symbol: str, fndesc: Any) -> Any:
     write.signature = fndesc.argtypes
     write.libs = ()
     return write
+
+
+def _without_enums(kind: Any) -> Any:
+    """Return the type of the number for a member of an IntEnum, other types as they are."""
+    types: Any = numba.types
+    if isinstance(kind, types.BaseTuple):
+        return types.Tuple([_without_enums(each) for each in kind.types])
+    return kind.dtype if isinstance(kind, types.IntEnumMember) else types.unliteral(kind)
 
 
 def _widen(argument: Any) -> Any:
