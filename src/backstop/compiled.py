@@ -287,7 +287,8 @@ class _Files(caching.IndexDataCacheFile):
     def save(self, key: str, data: Any) -> None:
         """Write an entry whole, or not at all."""
         body = self._dump(data)
-        with suppress(FileNotFoundError), self._open_for_write(self._path(key)) as file:  # its folder was pruned just now
+        # Its folder was pruned just now.
+        with suppress(FileNotFoundError), self._open_for_write(self._path(key)) as file:
             file.write(self._seal(key, body) + body)
 
     def load(self, key: str) -> Any:

@@ -381,7 +381,8 @@ class Books:
         if trade.cause == Cause.OPENING:
             account.positions[market] = (trade.lots, -trade.cash)
             if trade.counterpart in self._house:
-                self._house[trade.counterpart] -= trade.lots  # the other side of an opening has no row of its own
+                # The other side of an opening has no row of its own.
+                self._house[trade.counterpart] -= trade.lots
             return
         if closes_if_in_default(trade.cause, trade.counterpart, account.held(market), trade.lots):
             account.reduced |= {market}

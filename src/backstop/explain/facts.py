@@ -113,7 +113,8 @@ def assessment_values(scene: Scene, portfolio: Portfolio) -> dict[str, Any]:
 
 def _health(scene: Scene, fact: Fact) -> None:
     told, before, found = HealthEffect(scene.row), scene.mine.health, scene.portfolio
-    if found.equity != told.equity:  # judged before the event's own mark was taken, by a timer of the guard
+    # Judged before the event's own mark was taken, by a timer of the guard.
+    if found.equity != told.equity:
         earlier = scene.books.portfolio_before(scene.account)
         found = earlier if earlier.equity == told.equity else found
     fact.because = assessment_lines(scene, found)

@@ -117,7 +117,8 @@ def add_flow(state: State, market: int, notional: int) -> None:
         breaker = state.breakers[number]
         window = state.now // state.rules.breakers.flow_window_ns
         if window != breaker.flow_window:
-            evaluate_flow(state, number)  # a new wave: what the old one left may be over, though nothing looked
+            # A new wave: what the old one left may be over, though nothing looked.
+            evaluate_flow(state, number)
             if breaker.levels[BreakerCause.FLOW] == 0:
                 breaker.spent.discard(BreakerCause.FLOW)
         present, last = flow_now(state, breaker)
@@ -363,7 +364,8 @@ def end_fund(state: State, group: int) -> None:
         return
     peaks.slots.setdefault(slot, begin)
     levels = [peaks.level]
-    if drawdown_level(state, group, begin) == 0:  # time alone may have ended it, though nothing looked
+    # Time alone may have ended it, though nothing looked.
+    if drawdown_level(state, group, begin) == 0:
         peaks.level = 0
     levels.append(peaks.level)
     peaks.slots[slot] = max(peaks.slots[slot], balance)

@@ -1,5 +1,5 @@
-"""How a backstop provider stands with the engine: switched on and off, failing, stopped, asked again
-(section 6, Takeover).
+"""How a backstop provider stands with the engine: switched on and off, failing, stopped, asked
+again (section 6, Takeover).
 """
 
 from __future__ import annotations

@@ -98,7 +98,9 @@ def _examples(gathering: Gathering, facts: RunFacts) -> Html:
 
 
 def _feeds(feeds: Mapping[str, Any]) -> Node:
-    """Return what the readers of files rounded, widened, cut or ignored; nothing where all fitted."""
+    """Return what the readers of files rounded, widened, cut or ignored; nothing where all
+    fitted.
+    """
     prices, accounts = feeds.get("prices", {}), feeds.get("accounts", {})
     lines: list[str] = []
     if prices.get("rows_cut"):
