@@ -67,23 +67,27 @@ def rooms_of(paths: list[str]) -> list[str]:
             rooms.add(parts[2])
         elif parts[:2] == ("src", "backstop"):
             rooms.add("core")  # how kernels are compiled
-        elif parts[0] == "tests" and len(parts) > 2:
+        elif parts[:1] == ("tests",) and len(parts) > 2:
             rooms.add(parts[1])
-        elif parts[0] == "docs":
-            rooms.add("docs")
+        elif parts[:1] == ("docs",) or len(parts) == 1:
+            rooms.add("docs")  # the pages of the root too
     return sorted(room for room in rooms if (_ROOT / "tests" / room).is_dir())
 
 
 def rooms_changed() -> list[str]:
     """Return the test folders of what differs from the last commit; where nothing does, of that
-    commit.
+    commit; none where git knows of no commit here.
     """
 
     def git(*words: str) -> list[str]:
-        return subprocess.run(["git", *words], cwd=_ROOT, check=True, capture_output=True, text=True).stdout.split("\n")
+        ran = subprocess.run(["git", *words], cwd=_ROOT, check=False, capture_output=True, text=True)
+        return ran.stdout.splitlines() if ran.returncode == 0 else []
 
-    changed = git("diff", "--name-only", "HEAD") + git("ls-files", "--others", "--exclude-standard")
-    return rooms_of([path for path in changed if path]) or rooms_of(git("diff", "--name-only", "HEAD~1", "HEAD"))
+    try:
+        changed = git("diff", "--name-only", "HEAD") + git("ls-files", "--others", "--exclude-standard")
+        return rooms_of(changed) or rooms_of(git("diff", "--name-only", "HEAD~1", "HEAD"))
+    except FileNotFoundError:  # there is no git
+        return []
 
 
 def main(words: list[str]) -> int:
@@ -94,7 +98,7 @@ def main(words: list[str]) -> int:
         return 2
     rooms = words or rooms_changed()
     if not rooms:
-        print("nothing changed that has tests of its own", file=sys.stderr)
+        print('nothing changed that has tests of its own: name rooms, as in make quick ROOMS="journal cli"', file=sys.stderr)
         return 0
     print(f"rooms: {', '.join(rooms)}", file=sys.stderr)
     budget = Budget(_BUDGET_S)

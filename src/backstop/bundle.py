@@ -91,7 +91,7 @@ def bundle(cls: type[Bundle]) -> None:
     from numba.np.numpy_support import from_dtype
 
     name = f"{cls.__module__}.{cls.__qualname__}"
-    kind = type(f"{cls.__name__}Type", (types.Type,), {"__init__": lambda self: types.Type.__init__(self, name=name)})
+    kind = type(f"{cls.__name__}Type", (types.Type,), {"FIELDS": cls.FIELDS, "__init__": lambda self: types.Type.__init__(self, name=name)})
     kind.__module__, kind.__qualname__ = cls.__module__, f"{cls.__name__}Type"
     instance = kind()
     arrays = {field: types.Array(from_dtype(np.dtype(dtype)), dimensions, "C") for field, (dtype, dimensions) in cls.FIELDS.items()}

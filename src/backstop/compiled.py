@@ -28,25 +28,32 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import pickle
+import re
 import sys
 import time
-from collections.abc import Callable, Iterator
-from functools import cached_property
+from collections.abc import Callable, Iterator, Set
+from contextlib import suppress
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 from llvmlite import binding
-from numba.core import caching, cgutils, codegen, compiler, imputils, registry, targetconfig
+from numba.core import caching, cgutils, codegen, compiler, errors, imputils, registry, sigutils, targetconfig
 
-from backstop.closure import Closure, closure_of, name_of, signature_text
+from backstop.closure import Closure, closure_of, layout_of, name_of, signature_text
 
 __all__ = ["COMPILED", "cache_path", "declare_rows", "inlined", "is_cached", "kernel", "merged", "prune_cache", "unit", "units_of"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_FLAGS = ("NUMBA_BOUNDSCHECK", "NUMBA_DISABLE_JIT", "NUMBA_OPT")
+#: The switches of ``numba.config`` that change machine code. The processor is in each file's key.
+_SWITCHES = (
+    *("BOUNDSCHECK", "DISABLE_JIT", "OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DISABLE_INTEL_SVML", "DEBUG_NRT"),
+    *("DEBUGINFO_DEFAULT", "EXTEND_VARIABLE_LIFETIMES", "LLVM_REFPRUNE_PASS", "LLVM_REFPRUNE_FLAGS"),
+)
 
 _settings: Any = numba.config
 
@@ -58,8 +65,9 @@ COMPILED = not _settings.DISABLE_JIT
 # -----------------------------------------------------------------------------
 
 
-def _folder_key() -> str:
-    """Return a hash of what all machine code depends on: versions, flags, and how we compile."""
+@cache
+def _versions() -> str:
+    """Return a hash of the versions that all machine code depends on, and of how we compile."""
     digest = hashlib.sha256()
     for name in ("bundle.py", "closure.py", "compiled.py"):
         source = (Path(__file__).parent / name).read_text()
@@ -67,29 +75,42 @@ def _folder_key() -> str:
     for package in ("numba", "numpy", "llvmlite"):
         digest.update(f"{package}={version(package)}".encode())
     digest.update(f"python={sys.version_info[:3]}".encode())
-    for flag in _FLAGS:
-        digest.update(f"{flag}={os.environ.get(flag, '')}".encode())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()
 
 
-_KEY = _folder_key()
+def _folder_key() -> str:
+    """Return a hash of the versions, and of the compiler's switches as they are now."""
+    switches = [(name, str(getattr(_settings, name))) for name in _SWITCHES]
+    return hashlib.sha256(f"{_versions()} {switches}".encode()).hexdigest()[:16]
+
+
+def _cache_base() -> Path:
+    base = os.environ.get("BACKSTOP_CACHE_DIR")
+    return Path(base) if base is not None else Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "backstop"
 
 
 def cache_path() -> Path:
     """Return the folder of compiled kernels: below ``$BACKSTOP_CACHE_DIR`` or the user's cache."""
-    base = os.environ.get("BACKSTOP_CACHE_DIR")
-    if base is None:
-        base = str(Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "backstop")
-    return Path(base) / _KEY
+    return _cache_base() / _folder_key()
 
 
 def prune_cache(days: int = 30) -> int:
-    """Remove files of kernels that were written ``days`` ago or before; return how many went."""
-    oldest, removed = time.time() - days * 86_400, 0
-    for path in cache_path().glob("*.nb[ic]"):
-        if path.stat().st_mtime < oldest:
-            path.unlink(missing_ok=True)
-            removed += 1
+    """Remove files of kernels, of any version, that were not used for ``days``; return how many.
+
+    What a process left half written goes after one day. Other processes may use the cache
+    meanwhile: they compile again what they miss. Folders that are empty go, too.
+    """
+    now, removed = time.time(), 0
+    for folder in _cache_base().glob("*"):
+        if not re.fullmatch("[0-9a-f]{16}", folder.name):
+            continue
+        for path in folder.rglob("*.nb[ic]*"):
+            with suppress(OSError):  # another process was faster, or the file is another user's
+                if path.stat().st_mtime <= now - 86_400 * (1 if ".tmp." in path.name else days):
+                    path.unlink()
+                    removed += 1
+        with suppress(OSError):  # not empty
+            folder.rmdir()
     return removed
 
 
@@ -256,33 +277,69 @@ class _Implementation(caching.CompileResultCacheImpl):
         return called.overloads[args].library
 
 
+class _Files(caching.IndexDataCacheFile):
+    """The files of one function: one per key, and no index.
+
+    So processes that write different keys do not meet. A file begins with a hash of its key and of
+    the rest. What is damaged, cut short or another key's counts as missing.
+    """
+
+    def save(self, key: str, data: Any) -> None:
+        """Write an entry whole, or not at all."""
+        body = self._dump(data)
+        # Its folder was pruned just now.
+        with suppress(FileNotFoundError), self._open_for_write(self._path(key)) as file:
+            file.write(self._seal(key, body) + body)
+
+    def load(self, key: str) -> Any:
+        """Return an entry, or None; remove it where it is damaged."""
+        path = Path(self._path(key))
+        with suppress(OSError):  # missing, or not to be read
+            content = path.read_bytes()
+            if content[:32] == self._seal(key, content[32:]):
+                with suppress(OSError):
+                    os.utime(path)  # it is in use: see ``prune_cache``
+                return pickle.loads(content[32:])
+            path.unlink()
+        return None
+
+    def has(self, key: str) -> bool:
+        """Return whether an entry is there, sound or not."""
+        return Path(self._path(key)).exists()
+
+    def _path(self, key: str) -> str:
+        number = int(hashlib.sha256(key.encode()).hexdigest()[:15], 16)
+        return str(self._data_path(self._data_name(number)))
+
+    def _seal(self, key: str, body: bytes) -> bytes:
+        return hashlib.sha256(key.encode() + body).digest()
+
+
 class _Cache(caching.FunctionCache):
     """numba's cache of one function, which looks for its files when they are first needed.
 
     Only then is all that the function names defined.
     """
 
-    def __init__(self, py_func: Any, suffix: str) -> None:
+    def __init__(self, py_func: Any, suffix: str, options: dict[str, Any]) -> None:
         self._name = repr(py_func)
         self._py_func = py_func
         self._suffix = suffix
+        self._options = sorted(options.items())
         self.enable()
 
     @cached_property
     def _impl(self) -> _Implementation:
         return _Implementation(self._py_func)
 
-    @cached_property
+    @property
     def _cache_path(self) -> str:
-        return str(self._impl.locator.get_cache_path())
+        return str(cache_path())
 
-    @cached_property
-    def _cache_file(self) -> Any:
-        return caching.IndexDataCacheFile(
-            cache_path=self._cache_path,
-            filename_base=self._impl.filename_base + self._suffix,
-            source_stamp=self._impl.locator.get_source_stamp(),
-        )
+    @property
+    def _cache_file(self) -> _Files:
+        base = self._impl.filename_base + self._suffix
+        return _Files(cache_path=self._cache_path, filename_base=base, source_stamp=self.closure.digest)
 
     @property
     def closure(self) -> Closure:
@@ -290,15 +347,52 @@ class _Cache(caching.FunctionCache):
         return self._impl.locator.closure
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return what is on disk for a signature, or None."""
+        self._check()
         # The machine code of a caller holds the addresses of its units: they must be known first.
         for each in self.closure.units:
             each.load()
-        return super().load_overload(sig, target_context)
+        found = super().load_overload(sig, target_context)
+        args, _ = sigutils.normalize_signature(sig)
+        return found if found is not None and tuple(found.signature.args) == tuple(args) else None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Write what was compiled to disk."""
+        self._check()
+        super().save_overload(sig, data)
 
     def has(self, sig: Any) -> bool:
         """Return whether machine code for a signature is on disk."""
         target: Any = registry.cpu_target.target_context
-        return self._index_key(sig, target.codegen()) in self._cache_file._load_index()
+        return self._cache_file.has(self._index_key(sig, target.codegen()))
+
+    def _check(self) -> None:
+        """Raise ``TypeError`` where what is compiled now is not what the files' names say."""
+        closure_of(self._py_func)
+        _used_keys.add(_folder_key())
+        if len(_used_keys) > 1:
+            raise TypeError("numba.config was changed after the first kernel was compiled")
+
+    def _index_key(self, sig: Any, codegen: Any) -> str:
+        args, _ = sigutils.normalize_signature(sig)
+        layouts = [_layout_text(each, self.closure.names) for each in args]
+        return repr((self.closure.digest, self._options, layouts, codegen.magic_tuple()))
+
+
+#: The folder keys under which this process compiled: its kernels go together.
+_used_keys: set[str] = set()
+
+
+def _layout_text(kind: Any, names: Set[str]) -> str:
+    """Return a text of a type, and of the bundles in it as far as they are named."""
+    types: Any = numba.types
+    if hasattr(kind, "FIELDS"):
+        return f"{kind} {layout_of(kind, names)}"
+    if isinstance(kind, types.BaseTuple):
+        return f"{kind} {[_layout_text(each, names) for each in kind.types]}"
+    if isinstance(kind, types.Number | types.Boolean | types.Array | types.Record | types.EnumMember | types.NoneType | types.Omitted):
+        return str(kind)
+    raise TypeError(f"an argument of a kernel is a {kind}: its cache would not notice a change of it")
 
 
 # ---- Functions that are compiled
@@ -313,6 +407,10 @@ class _Compiled(registry.CPUDispatcher):
     """
 
     is_unit = False
+
+    def __reduce__(self) -> str:
+        """Pickle by name: another process takes the kernel of its own module."""
+        return str(self.py_func.__qualname__)
 
     def compile(self, sig: Any) -> Any:
         """Compile one signature, or load it.
@@ -355,7 +453,7 @@ class _Kernel(_Compiled):
         if self.py_func.__name__.startswith("_"):
             raise TypeError(f"{self.py_func.__qualname__} is private: only compiled code can call it")
         made = _Compiled(py_func=self.py_func, targetoptions=self.targetoptions, pipeline_class=_UnitCompiler)
-        made._cache = _Cache(self.py_func, "-entry")
+        made._cache = _Cache(self.py_func, "-entry", self.targetoptions)
         return made
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -377,21 +475,37 @@ class _Unit(_Compiled):
     def declared(self) -> tuple[Any, ...]:
         """The numba types of the parameters, from the annotations."""
         notes = {name: note for name, note in self.py_func.__annotations__.items() if name != "return"}
-        return tuple(_type_of(note, self.py_func.__globals__) for note in notes.values())
+        return tuple(_type_of(note, self.py_func) for note in notes.values())
 
     def load(self) -> None:
         """Have the machine code at hand, from disk or compiled, and its address known."""
         self.compile(self.declared)
 
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """Return the type of a call from compiled code; refuse all types but the declared ones.
+
+        The machine code for others would stand in the caller, and the caller's hash would not cover
+        it.
+        """
+        _, found = self._compiler.fold_argument_types(args, kws)
+        if tuple(_widen(each) for each in found) != self.declared:
+            raise errors.TypingError(f"unit {name_of(self.py_func)} is declared for {self.declared}, and is called with {found}")
+        return super().get_call_template(args, kws)
+
     def add_overload(self, cres: Any) -> None:
         """Keep the machine code, and let callers find it by its symbol in place of a copy.
 
         Python may call it with other types (rows that must not be written, say). Such code is its
-        own.
+        own. Raises ``TypeError`` where it does not return what it declares: callers depend on that.
         """
+        returned = _type_of(self.py_func.__annotations__["return"], self.py_func)
+        if _without_enums(cres.signature.return_type) != returned:
+            raise TypeError(f"unit {name_of(self.py_func)} returns {cres.signature.return_type}, not {returned} as declared")
         super().add_overload(cres)
         if tuple(cres.signature.args) != self.declared:
             return
+        if _units.setdefault(self.symbol, self._cache.closure.digest) != self._cache.closure.digest:
+            raise TypeError(f"there are two units {name_of(self.py_func)}: callers find them by that name")
         binding.add_symbol(self.symbol, cres.library.get_pointer_to_function(cres.fndesc.llvm_func_name))
         definitions = cres.target_context._defns[cres.entry_point]
         definitions.versions.clear()
@@ -406,6 +520,9 @@ class _PrivateUnit(_Unit):
         raise TypeError(f"{self.py_func.__qualname__} is private: only compiled code can call it")
 
 
+#: Symbols of units, and hashes of what they stand for in this process.
+_units: dict[str, str] = {}
+
 #: numba types of annotations that are neither a bundle nor a number; see ``declare_rows``.
 _ROWS: dict[str, Any] = {}
 
@@ -415,9 +532,15 @@ def declare_rows(name: str, dtype: Any) -> None:
     _ROWS[name] = numba.types.Array(numba.from_dtype(dtype), 1, "C")
 
 
-def _type_of(note: str, scope: dict[str, Any]) -> Any:
-    known = {"int": numba.int64, "bool": numba.boolean} | _ROWS
-    return known[note] if note in known else scope[note].NUMBA_TYPE
+def _type_of(note: str, function: Any) -> Any:
+    """Return the numba type of an annotation of a unit."""
+    known = {"int": numba.int64, "bool": numba.boolean, "None": numba.types.none} | _ROWS
+    if note.startswith("tuple["):
+        return numba.types.Tuple([_type_of(each.strip(), function) for each in note[6:-1].split(",")])
+    kind = known.get(note) or getattr(function.__globals__.get(note), "NUMBA_TYPE", None)
+    if kind is None:
+        raise TypeError(f"unit {name_of(function)}: `{note}` is neither a bundle, nor rows that are declared, nor a number")
+    return kind
 
 
 def _far_call(symbol: str, fndesc: Any) -> Any:
@@ -436,6 +559,14 @@ def _far_call(symbol: str, fndesc: Any) -> Any:
     write.signature = fndesc.argtypes
     write.libs = ()
     return write
+
+
+def _without_enums(kind: Any) -> Any:
+    """Return the type of the number for a member of an IntEnum, other types as they are."""
+    types: Any = numba.types
+    if isinstance(kind, types.BaseTuple):
+        return types.Tuple([_without_enums(each) for each in kind.types])
+    return kind.dtype if isinstance(kind, types.IntEnumMember) else types.unliteral(kind)
 
 
 def _widen(argument: Any) -> Any:
@@ -460,7 +591,7 @@ def _compile(function: Any, kind: type[_Compiled], pipeline: Any, **flags: bool 
     options = {"nopython": True, "boundscheck": None, "error_model": "python", "nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
     compiled = kind(py_func=function, targetoptions=options | flags, pipeline_class=pipeline)
     # A part and machine code of one function are not each other's files.
-    compiled._cache = _Cache(function, "-unit" if kind.is_unit else "")
+    compiled._cache = _Cache(function, "-unit" if kind.is_unit else "", options | flags)
     return compiled
 
 

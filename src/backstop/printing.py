@@ -1,14 +1,14 @@
-"""Text on its way to a terminal: what a file holds must not steer it.
+"""Text on its way to a terminal or a page: what a file holds must not steer it.
 
 A name may hold any letter. A terminal obeys some of them: colours, titles, a cursor that writes
-over what stands there.
+over what stands there. A page obeys those that turn the direction of writing around.
 """
 
 from __future__ import annotations
 
 __all__ = ["NAME_MAX", "one_line", "printable", "shown_name"]
 
-#: Letters of a name that doors take, and that are printed.
+#: Most letters of a name that is read, and that is printed.
 NAME_MAX = 256
 
 

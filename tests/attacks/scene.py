@@ -111,7 +111,7 @@ class Scene:
 
     def open(self, deposit: int, owner: int = NONE) -> int:
         """Open an account, of its own owner or of one; return its id."""
-        account = len(self.mirror.owners)
+        account = len(self.mirror.accounts)
         self.send(EventKind.ACCOUNT, account=account, other=account if owner == NONE else owner)
         if deposit:
             self.cash(account, deposit)
@@ -160,7 +160,7 @@ class Scene:
 
     def lots(self, account: int, market: int = 0) -> int:
         """Signed lots, positive on the side of the scene."""
-        return self.side * self.mirror.lots(account, market)
+        return self.side * self.mirror.held_lots(account, market)
 
     def open_ids(self, kind: int | None = None) -> list[int]:
         """Return the open orders and offers, or those of a kind."""

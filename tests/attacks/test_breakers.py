@@ -58,7 +58,7 @@ def attack(scene: Scene, rng: Random, signal: str) -> None:
         scene.send(EventKind.INDEX, market=0, price_ticks=rng.choice((100, FIRST_MARK, 5_000)))
     elif signal == "flow":
         scene.mark(FIRST_MARK)
-        loser = scene.open(1_100) if len(scene.mirror.owners) < 60 else rng.randrange(2, 60)
+        loser = scene.open(1_100) if len(scene.mirror.accounts) < 60 else rng.randrange(2, 60)
         if not scene.lots(loser):
             scene.trade(loser, 10, FIRST_MARK)
         scene.charge(loser, max(1, scene.mirror.equity(loser)))
@@ -88,7 +88,7 @@ def test_no_signal_holds_a_breaker_and_none_holds_back_closing(side: int, signal
     seen = set()
     for _ in range(130):
         attack(scene, rng, signal)
-        state = scene.mirror.effective(0)
+        state: int = scene.mirror.effective(0)
         seen.add(state)
         if scene.lots(holder) > 1:
             effects = scene.trade(holder, -1, scene.price(scene.mirror.marks[0]))

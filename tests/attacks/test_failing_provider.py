@@ -77,10 +77,10 @@ def test_repeated_failure_switches_off_and_time_brings_back(side: int, way: str)
             scene.cash(liar, -scene.mirror.equity(liar))
             scene.answer(offer, Answer.ACCEPT)
             scene.cash(liar, 3_000)
-        assert scene.mirror.backers[0].failures == number + 1
+        assert scene.mirror.providers[0].failures == number + 1
         scene.clock(11)
-    backer = scene.mirror.backers[0]
-    assert (backer.status, backer.score_ppm) == (ProviderStatus.OFF, 421_875)
+    backer = scene.mirror.providers[0]
+    assert (backer.status, backer.score) == (ProviderStatus.OFF, 421_875)
     account = scene.open(1_100)
     scene.trade(account, 10, FIRST_MARK)
     assert of(scene.charge(account, 800), F.OFFER) == []
@@ -88,7 +88,7 @@ def test_repeated_failure_switches_off_and_time_brings_back(side: int, way: str)
     other = scene.open(1_100)
     scene.trade(other, 10, FIRST_MARK)
     assert len(of(scene.charge(other, 800), F.OFFER)) == 1
-    assert (scene.mirror.backers[0].status, scene.mirror.backers[0].failures) == (ProviderStatus.ON, 0)
+    assert (scene.mirror.providers[0].status, scene.mirror.providers[0].failures) == (ProviderStatus.ON, 0)
 
 
 @pytest.mark.parametrize("side", SIDES)

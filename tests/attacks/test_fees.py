@@ -7,6 +7,7 @@ import pytest
 from backstop.core.events import FEES, FUND, WORLD, Cause, EffectKind, EventKind, Transfer
 from backstop.core.instruments import FundsRules
 from tests.attacks.scene import FIRST_MARK, SIDES, Scene, venue
+from tests.properties.mirror import allows
 
 F = EffectKind
 
@@ -88,7 +89,7 @@ def test_liquidation_fee_is_paid_out_of_what_is_above_the_zero_price(side: int, 
     fee = scene.fund - fund
     realised = sum(row.value for row in effects if row.account == account and row.kind == F.TRADE)
     assert scene.mirror.ledger[account] == before + realised - fee
-    if order.allows(scene.price(price)):
+    if allows(order, scene.price(price)):
         assert scene.mirror.equity(account) * maintenance >= equity * scene.mirror.maintenance(account)
     else:
         assert fee == 0

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from backstop.core.engine import step
 from backstop.core.events import EVENT, NONE, REMAINDER, UNCOVERED, WORLD, AdlPolicy, EffectKind, EventKind, Stage, Transfer
 from backstop.core.instruments import LevelRules, LimitRules, MarketRules, TierRules, VenueRules
-from backstop.core.state import State, house_slot, new_state
+from backstop.core.places import house_slot
+from backstop.core.state import State, new_state
 
 WAVES = int(os.environ.get("BACKSTOP_WAVES", "100000"))
 #: Waves between two looks at everything.

@@ -44,7 +44,9 @@ def answer_everything(scene: Scene) -> None:
                 scene.done(number)
         for number in offers:
             scene.answer(number, Answer.ACCEPT)
-        scene.clock(25)  # first: an order that the next report of depth brings is answered before it times out
+        # The clock goes first: the next report of depth brings an order, which must be answered
+        # before it times out.
+        scene.clock(25)
         scene.depth(10_000)
     raise AssertionError("the default does not end")
 

@@ -65,7 +65,8 @@ def test_victim_that_moved_is_asked_for_what_it_still_has(side: int, change: str
 def test_victim_in_default_itself_is_not_asked(side: int) -> None:
     """A counterparty that stands below its own maintenance gives no lot by ADL."""
     scene, loser, victim, second = crowd(side)
-    scene.send(EventKind.DEPTH, market=0, code=1 if side > 0 else 0, lots=10)  # where the victim's own order will wait
+    # Where the victim's own order will wait.
+    scene.send(EventKind.DEPTH, market=0, code=1 if side > 0 else 0, lots=10)
     scene.charge(victim, scene.mirror.equity(victim) - 450)
     assert scene.mirror.health[victim] >= Health.DISTRESSED
     scene.charge(loser, 1_150)
@@ -155,7 +156,7 @@ def test_duplicate_answers_take_over_once(side: int, answers: tuple[str, ...]) -
             assert effects == []
     taken = 0 if answers[0] == "refuse" else lots
     assert scene.lots(backer) == taken
-    assert scene.mirror.backers[0].failures == (answers[0] == "refuse")
+    assert scene.mirror.providers[0].failures == (answers[0] == "refuse")
 
 
 def test_one_bad_stamp_does_not_end_the_engine() -> None:

@@ -120,7 +120,7 @@ def outcome_of(attack: Callable[[Scene], None], side: int) -> Attack:
     for _ in range(10):
         settle(scene, 17)
         taken += take_out(scene)
-    paid = [*scene.mirror.payments, *scene.mirror.arrears]
+    paid = [*scene.mirror.payments, *scene.mirror.late]
     lost = sum(each.amount for each in paid)
     return Attack(put_in, at_once, taken, most_in_a_window(paid, WINDOW) if paid else 0, lost, scene.mirror.uncovered(0))
 

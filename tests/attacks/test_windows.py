@@ -10,7 +10,7 @@ import pytest
 
 from backstop.core.events import FUND, Answer, EffectKind, EventKind, Stage
 from backstop.core.instruments import NO_CAP, PPM, CommitmentRules, FundsRules, ProviderRules
-from backstop.core.state import commitment_row
+from backstop.core.places import commitment_row
 from backstop.core.waterfall.providers import cap_lots
 from tests.attacks.scene import FIRST_MARK, SECOND, SIDES, Scene, of, provider, venue
 from tests.properties.mirror import Payment
@@ -49,7 +49,7 @@ def test_fund_pays_no_more_than_its_cap_in_any_span(side: int, seed: int) -> Non
     accounts = [scene.open(0) for _ in range(20)]
     for _ in range(120):
         scene.at(scene.time_ns + edges(rng, WINDOW)).charge(rng.choice(accounts), rng.choice((1, 300, CAP, 5 * CAP)))
-    payments = [*scene.mirror.payments, *scene.mirror.arrears]
+    payments = [*scene.mirror.payments, *scene.mirror.late]
     assert most_in_a_window(payments, WINDOW) == CAP
     assert sum(each.amount for each in payments) > 5 * CAP
 
@@ -77,7 +77,7 @@ def test_owner_costs_no_more_than_its_cap_in_any_span(side: int, seed: int) -> N
                 scene.fill(number, rng.randint(1, order.remaining), scene.price(order.limit_ticks))
         scene.at(scene.time_ns + edges(rng, WINDOW)).charge(account, rng.choice((1, 200, CAP, 3 * CAP)))
     assert {each.owner for each in scene.mirror.payments} == {7}
-    payments = [*scene.mirror.payments, *scene.mirror.arrears]
+    payments = [*scene.mirror.payments, *scene.mirror.late]
     assert CAP - 100 <= most_in_a_window(payments, WINDOW) <= CAP
     assert sum(each.amount for each in payments) > 2 * CAP
 
@@ -103,7 +103,7 @@ def test_provider_takes_over_no_more_than_capacity_and_refill_in_any_span(side: 
     scene.trade(scene.open(10**8), -500, FIRST_MARK)
     taken: list[tuple[int, int]] = []
     for _ in range(70):
-        loser = scene.open(rng.choice((1_100, 2_500))) if len(scene.mirror.owners) < 60 else rng.randrange(2, 60)
+        loser = scene.open(rng.choice((1_100, 2_500))) if len(scene.mirror.accounts) < 60 else rng.randrange(2, 60)
         if not scene.lots(loser):
             scene.charge(loser, scene.mirror.equity(loser) - rng.choice((1_100, 2_500))) if scene.mirror.equity(loser) > 3_000 else None
             scene.trade(loser, rng.randint(3, 12), FIRST_MARK)
@@ -113,7 +113,7 @@ def test_provider_takes_over_no_more_than_capacity_and_refill_in_any_span(side: 
             order, what = scene.mirror.orders[number], rng.random()
             if what < 0.5:
                 effects = scene.answer(number, Answer.ACCEPT)
-                taken += [(order.sent_ns, order.notional) for _ in of(effects, F.TAKEOVER)]
+                taken += [(order.offered_ns, order.notional) for _ in of(effects, F.TAKEOVER)]
             elif what < 0.6:
                 scene.answer(number, Answer.REFUSE)
             elif what < 0.8:

@@ -80,7 +80,7 @@ def as_json(result: Result) -> dict[str, Any]:
 def test_the_table_says_who_paid_and_that_nothing_is_lost(folder: Path) -> None:
     result = replay(folder)
     assert result.exit_code == OK, result.output
-    for words in ("defaults", "closed on the book", "insurance fund", "auto-deleveraged (ADL)", "torn up", "uncovered", "deficit"):
+    for words in ("defaults", "closed on the book", "insurance fund", "closed by ADL", "torn up", "uncovered", "deficit"):
         assert words in result.stdout
     assert "conserved: sum = 0  USDT, all ledger accounts" in result.stdout
     assert f"conserved: sum = 0  {BTC}, positions and their cost" in result.stdout
@@ -111,7 +111,7 @@ def test_the_table_shows_providers_breakers_and_the_guard(folder: Path) -> None:
     assert result.exit_code == OK, result.output
     for words in (
         "taken over by providers",
-        "charged to others",
+        "charged for others",
         "majors: 100,000.000000 before,",
         "provider:first: on, ",
         "disposal   ",

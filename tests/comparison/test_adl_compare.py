@@ -253,3 +253,15 @@ def test_curves_and_names_of_the_picture(tmp_path: Path) -> None:
     assert concentration(outcomes[AdlPolicy.CAPPED_PRO_RATA]) == ([1, 2, 3], [60.0, 80.0, 100.0])
     assert largest_payers(comparison.outcomes, 2)[0] == "b"
     assert set(largest_payers(comparison.outcomes, 9)) == {"a", "b", "c"}
+
+
+def test_a_name_in_a_picture_is_neither_a_formula_nor_a_command(tmp_path: Path) -> None:
+    names = [r"$\nothing{$", "\x1b[31mred", "\u202ebackwards"]
+    rows = "".join(f"{name},1,9\n" for name in names)
+    comparison = compare_table(read_budget_table(write(tmp_path / "t.csv", f"account,weight,cap\n{rows}")), 5 * DOLLAR)
+    draw_comparison(comparison, tmp_path / "picture.svg")
+    text = (tmp_path / "picture.svg").read_text(encoding="utf-8")
+    assert r"$\nothing{$" in text
+    assert r"\x1b[31mred" in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text

@@ -321,7 +321,8 @@ def test_all_problems_are_named_at_once() -> None:
 
 
 def test_a_misspelt_key_or_a_malformed_stage_hides_nothing_else() -> None:
-    text = changed('"closeout"\nfee_ppm = 1000', '"closeout"\nfee_ppm = "a"')  # malformed: the stage cannot be read
+    # Malformed: the stage cannot be read.
+    text = changed('"closeout"\nfee_ppm = 1000', '"closeout"\nfee_ppm = "a"')
     text = changed('stage = "fund"', 'stage = "fund"\nwindow = "1ns"', text)
     text = changed('[[waterfall]]\nstage = "tear_up"', "", text)
     text = changed("slippage_tolerance_ppm", "slipage_tolerance_ppm", changed("cap = 1000", "cap = 900", text))

@@ -7,10 +7,11 @@ with shorts before anybody else is asked. What is left goes on to the next turn.
 from __future__ import annotations
 
 from backstop.compiled import kernel
+from backstop.core.columns import TURN_ACCOUNT
 from backstop.core.contracts import cash_at_mark
 from backstop.core.events import NONE, Cause
 from backstop.core.ledger import position_of, trade
-from backstop.core.state import TURN_ACCOUNT, State
+from backstop.core.state import State
 from backstop.core.waterfall.cover import outcome_after_closing
 from backstop.core.waterfall.turns import answer
 

@@ -77,7 +77,7 @@ def test_every_number_up_to_the_cap_keeps_maintenance(block: int) -> None:
             lots = abs(plan.lots)
             beyond = plan.amount - mirror.holding(0, 0).value_of(lots)
             for fill in (row for row in effects if row.kind == F.ADL_FILL and row.market == 0 and row.account >= 0):
-                held, cap = abs(mirror.lots(fill.account, 0)), fill.price_ticks
+                held, cap = abs(mirror.held_lots(fill.account, 0)), fill.price_ticks
                 assert all(spare(mirror, fill.account, given, beyond, lots) >= 0 for given in range(cap + 1)), f"seed {seed}: {fill}"
                 if cap < held:
                     partial += 1

@@ -13,23 +13,11 @@ from collections.abc import Iterable
 
 import pytest
 
+from backstop.core.columns import OWNER_PAID_NS
 from backstop.core.debts import add_debt
-from backstop.core.events import (
-    FUND,
-    NONE,
-    Answer,
-    BreakerState,
-    EffectKind,
-    EventKind,
-    Health,
-    Operator,
-    Reject,
-    Stage,
-    Transfer,
-    fund_of,
-)
+from backstop.core.events import FUND, NONE, Answer, BreakerState, EffectKind, EventKind, Health, Operator, Reject, Stage, Transfer, fund_of
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, CommitmentRules, FundRules, LimitRules, ProviderRules
-from backstop.core.state import OWNER_PAID_NS, TAKEOVER_OFFER
+from backstop.core.rows import TAKEOVER_OFFER
 from backstop.reference.records import Event
 from tests.core.desk import SECOND, Desk, make_rules
 

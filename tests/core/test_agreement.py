@@ -34,9 +34,6 @@ def test_engine_stays_within_its_arrays(turn: int) -> None:
 
 
 @pytest.mark.interpreted
-# Without the compiler NumPy warns of the products that wrap on purpose, in the one module that has
-# them.
-@pytest.mark.filterwarnings("ignore:overflow encountered in scalar:RuntimeWarning:backstop.core.units")
 def test_kernels_are_plain_python_too() -> None:
     """Each profile once: what the compiler makes of the kernels is what they say."""
     assert differences(20_000 * ROUND, ROUND) == ""

@@ -15,7 +15,7 @@ from backstop.core import breakers, timers
 from backstop.core.drawdown import judge_drawdowns, shift_peaks
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, EffectKind, Operator, fund_of
 from backstop.core.instruments import BreakerRules, FundsRules
-from backstop.core.state import house_slot
+from backstop.core.places import house_slot
 from backstop.reference.records import Effect
 from tests.core.bench import HALTED, OPEN, PRICE, REOPENING, SECOND, THROTTLED, VENUE, Bench, C, codes
 from tests.properties.profile import settings_of

@@ -11,7 +11,7 @@ import pytest
 
 from backstop.core.events import FUND, EffectKind, EventKind, Health, Stage
 from backstop.core.instruments import PPM, MarketRules, TierRules, VenueRules
-from backstop.core.state import house_slot
+from backstop.core.places import house_slot
 from backstop.reference.arithmetic import ceil_div
 from backstop.reference.margin import Contract
 from backstop.reference.records import Effect

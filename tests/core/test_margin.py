@@ -90,7 +90,8 @@ def test_zero_cash_takes_equity_in_proportion_to_the_margin_released() -> None:
     assert equity_share(desk.state, position, 10, -40, 200) == -20
     assert zero_cash(desk.state, position, 10, -40, 200) == 1_020
     assert zero_price_ticks(desk.state, 0, True, 10, 1_020) == 102
-    assert equity_share(desk.state, position, 20, -41, 200) == -31  # 41 x 150 / 200 = 30.75, rounded down
+    # 41 x 150 / 200 = 30.75, rounded down.
+    assert equity_share(desk.state, position, 20, -41, 200) == -31
     assert zero_cash(desk.state, position, 20, -41, 200) == 2_031
 
 

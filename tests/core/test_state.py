@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backstop.core import events, state
+from backstop.core import columns, events, places, rows
 from backstop.core.events import FUND, NEVER_NS, NONE, EffectKind, EventKind
 from backstop.core.instruments import LimitRules
 from backstop.reference.engine import ReferenceEngine
 from backstop.reference.records import Event
 from tests.core.desk import SECOND, Desk, make_rules
 
-ROWS = {name: getattr(state, name) for name in ("ACCOUNT", "ENGINE", "MARKET", "ORDER", "POSITION", "RULES", "TIER")}
-ROWS |= {name: getattr(state, name) for name in ("BREAKER", "COMMITMENT", "FUND_ROW", "PROVIDER")}
+ROWS = {name: getattr(rows, name) for name in ("ACCOUNT", "ENGINE", "MARKET", "ORDER", "POSITION", "RULES", "TIER")}
+ROWS |= {name: getattr(rows, name) for name in ("BREAKER", "COMMITMENT", "FUND_ROW", "PROVIDER")}
 ROWS |= {"EVENT": events.EVENT, "EFFECT": events.EFFECT}
 
 
@@ -49,11 +49,11 @@ APART = [{"CROSSED", "SLICE", "OFFER", "COUNTERPARTY"}, {"CROSSED", "SLICE", "OF
 
 
 def test_only_rooms_that_are_never_at_work_at_once_share_a_column() -> None:
-    names = re.findall(r"state\.columns\[([A-Z_]+)", "".join(path.read_text() for path in Path(state.__file__).parent.rglob("*.py")))
+    names = re.findall(r"state\.columns\[([A-Z_]+)", "".join(path.read_text() for path in Path(columns.__file__).parent.rglob("*.py")))
     owners: dict[int, set[str]] = {}
     for name in set(names):
-        owners.setdefault(getattr(state, name), set()).add("CLAIM" if name.startswith("CLAIM") else name)
-    assert max(owners) < state.COLUMNS
+        owners.setdefault(getattr(columns, name), set()).add("CLAIM" if name.startswith("CLAIM") else name)
+    assert max(owners) < columns.COLUMNS
     for sharing in owners.values():
         prefixes = {name.split("_")[0] for name in sharing}
         assert len(sharing) == 1 or (len(prefixes) == len(sharing) and any(prefixes <= apart for apart in APART)), sharing
@@ -157,7 +157,7 @@ def test_digest_sees_no_cache() -> None:
     """Triggers, buckets, scratch and counters are the process's own."""
     desk, _ = make_story()
     before = desk.digest()
-    desk.state.columns[state.SCRATCH_FIRST :] = 12_345
+    desk.state.columns[columns.SCRATCH_FIRST :] = 12_345
     desk.state.engine[0].judged += 5
     desk.state.engine[0].round_number += 5
     desk.state.accounts[0].round_stamp = 99
@@ -171,9 +171,9 @@ def test_the_house_of_a_market_has_one_numbering() -> None:
         ids = [events.clearing_of(market), events.outside_of(market), events.error_inventory_of(market)]
         assert [events.house_of_market(ledger_id) for ledger_id in ids] == [(market, place) for place in range(3)]
         assert [events.is_clearing(ledger_id) for ledger_id in ids] == [True, False, False]
-        assert state.clearing_id(market) == ids[0]
-        rows = [int(state.outside_row(market)), int(state.error_inventory_row(market))]
-        assert [(int(row.account), int(row.market)) for row in desk.state.positions[rows]] == [(ids[1], market), (ids[2], market)]
+        assert places.clearing_id(market) == ids[0]
+        house = [int(places.outside_row(market)), int(places.error_inventory_row(market))]
+        assert [(int(row.account), int(row.market)) for row in desk.state.positions[house]] == [(ids[1], market), (ids[2], market)]
     for ledger_id in (0, NONE, FUND, *(events.fund_of(group) for group in range(events.GROUPS_MAX))):
         assert events.house_of_market(ledger_id) is None
         assert not events.is_clearing(ledger_id)

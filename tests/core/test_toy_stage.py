@@ -16,13 +16,16 @@ import numpy as np
 import pytest
 
 from backstop.compiled import kernel
+from backstop.core.columns import OWNER_FIRST, PARKED, PARKED_TURN
 from backstop.core.events import HOUSE_FIRST_MARKET, NEVER_NS, NONE, EffectArray, EffectKind, Health, Stage
 from backstop.core.instruments import LimitRules, TierRules
 from backstop.core.ledger import open_position_row
 from backstop.core.margin import assess, raw_health
 from backstop.core.monitor import start_round, touch
 from backstop.core.outbox import emit
-from backstop.core.state import OWNER_FIRST, PARKED, PARKED_TURN, STAGE, State, house_slot, new_state
+from backstop.core.places import house_slot
+from backstop.core.rows import STAGE
+from backstop.core.state import State, new_state
 from backstop.core.waterfall import run
 from backstop.core.waterfall.dispatch import act
 from tests.core.crossing import cross
@@ -154,7 +157,8 @@ def test_the_toy_takes_all_accounts_of_an_event_at_once(run_rounds: Callable[[St
     outcome = process(run_rounds, state, range(4))
     assert outcome.calls == [3]
     assert outcome.traded[1] == [0, 2]  # of the two longs, 0 has the lower equity over margin
-    assert outcome.traded[2] == [1, NONE]  # of the 2 lots left to it, ADL closes the one that restores it
+    # Of the 2 lots left to it, ADL closes the one that restores it.
+    assert outcome.traded[2] == [1, NONE]
     assert outcome.lots == [0, 0, 1, -4]
     plans = outcome.effects[outcome.effects["kind"] == EffectKind.ADL_PLAN]
     assert (plans["account"].tolist(), plans["lots"].tolist()) == ([2], [-1])

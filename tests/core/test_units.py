@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from backstop.core.state import BUCKET_BITS, bucket_of
+from backstop.core.places import BUCKET_BITS, bucket_of
+from backstop.core.sorting import sort_places
 from backstop.core.units import (
     add_checked,
     compare_products,
@@ -22,7 +23,6 @@ from backstop.core.units import (
     mul_div_floor,
     mul_div_trunc,
     mul_mod,
-    sort_places,
     split_by_largest_remainder,
 )
 from backstop.reference.arithmetic import ceil_div, sign, split, trunc_div
@@ -37,7 +37,7 @@ EDGES = [number for number in CORNERS if LEAST < number <= MOST]
 
 integers = st.sampled_from(EDGES) | st.integers(LEAST + 1, MOST) | st.integers(-5_000_000_000, 5_000_000_000)
 divisors = integers.map(abs).filter(bool)
-pytestmark = [pytest.mark.bounds, pytest.mark.filterwarnings("ignore:overflow encountered in scalar:RuntimeWarning:backstop.core.units")]
+pytestmark = pytest.mark.bounds
 
 
 def check(kernel: Callable[..., int], exact: int, *arguments: int) -> None:

@@ -62,7 +62,8 @@ def printed(copy: Path, script: str) -> str:
 def test_the_page_has_as_many_edits_as_it_says() -> None:
     numbers = re.findall(r"^\*\*(\d)\. ", PAGE, re.MULTILINE)
     assert numbers == [str(number) for number in range(1, 8)]
-    assert len(EDIT.findall(PAGE)) + len(FILE.findall(PAGE)) == len(numbers) + 1  # the call needs an import, too
+    # The call needs an import, too.
+    assert len(EDIT.findall(PAGE)) + len(FILE.findall(PAGE)) == len(numbers) + 1
     assert "It takes seven edits." in PAGE
 
 

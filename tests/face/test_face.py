@@ -87,7 +87,8 @@ def test_the_stages_are_a_table_of_exact_decimals(crash: Run) -> None:
 def test_every_other_table_agrees_with_the_counts(crash: Run) -> None:
     defaulters = crash.table("defaulters").to_pylist()
     assert len(defaulters) == crash.result.tally.defaults == 10
-    assert sum(row["deficit"] for row in defaulters) == Decimal(100_238)  # 10 x 10,000 lost beyond collateral, and what the book took
+    # 10 x 10,000 lost beyond collateral, and what the book took.
+    assert sum(row["deficit"] for row in defaulters) == Decimal(100_238)
     assert {row["name"] for row in defaulters} == {f"long{number}" for number in range(10)}
     (payer,) = crash.table("counterparties").to_pylist()
     assert (payer["name"], f"{payer['paid']} USDT") == ("short", crash.as_json()["stages"][3]["paid"])

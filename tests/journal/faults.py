@@ -50,7 +50,8 @@ def _refuse(calls: tuple[str, ...], code: int) -> None:
         _give_up(f"system calls of {platform.machine()} are not known")
     assert known is not None
     steps = [(0x20, 0, 0, 0)]  # load the number of the call
-    steps += [(0x15, len(calls) - place, 0, known[name]) for place, name in enumerate(calls)]  # equal: to the refusal
+    # A call that is equal jumps to the refusal.
+    steps += [(0x15, len(calls) - place, 0, known[name]) for place, name in enumerate(calls)]
     steps += [(0x06, 0, 0, _ALLOW), (0x06, 0, 0, _ERRNO | code)]
     _install(steps)
 

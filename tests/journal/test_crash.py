@@ -75,7 +75,8 @@ def test_a_killed_writer_leaves_every_acknowledged_batch_whole(tmp_path: Path, s
         numbers = [batch.number for batch in journal.batches()]
         journal.check_end()
     assert numbers == list(range(1, len(numbers) + 1))
-    assert len(numbers) in (acknowledged, acknowledged + 1)  # the last may have been written, but not yet told
+    # The last one may have been written, but not yet acknowledged.
+    assert len(numbers) in (acknowledged, acknowledged + 1)
     assert journal.events_read == 1_000 * len(numbers)
     assert [finding.code for finding in journal.findings] == [FindingCode.END_MISSING]
 
@@ -123,7 +124,8 @@ def _killed(path: Path, rng: Random) -> bool:
     child = subprocess.Popen([sys.executable, "-m", "tests.journal.killed", str(path)], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     if rng.random() < 0.1:
-        time.sleep(rng.uniform(0.3, 1.2))  # while it starts: the journal may not be there yet, or just be opened again
+        # While it starts: the journal may not be there yet, or just be opened again.
+        time.sleep(rng.uniform(0.3, 1.2))
     else:
         for _ in range(rng.randint(1, STEPS)):
             if not child.stdout.readline():
@@ -206,7 +208,8 @@ def test_a_killed_replay_goes_on_as_if_nothing_had_been(tmp_path: Path, undistur
         if _is_closed(path):
             assert _told(path) == undisturbed, told
             assert run(path).journal == {**_facts(path), "had_ended": True}, told
-            for file in tmp_path.glob("journal.db*"):  # the log may stand there, empty: the run died as it ended
+            # The log may stand there, empty: the run died as it ended.
+            for file in tmp_path.glob("journal.db*"):
                 file.unlink()
             left = 0
         elif was_running:

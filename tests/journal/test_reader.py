@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from backstop.core.events import EFFECT, EVENT, EffectKind, EventKind, Reject
-from backstop.journal import FindingCode, Journal, JournalDamaged, open_journal
+from backstop.journal import FindingCode, Journal, JournalDamaged, Names, open_journal
+from backstop.printing import NAME_MAX
 from tests.journal.runs import change, copy, crash, event, manifest, names, write
 
 
@@ -182,3 +183,28 @@ def test_the_chain_is_what_the_reference_says(tmp_path: Path) -> None:
     end = prefixed(b"backstop journal end") + b"".join(map(number, counts)) + prefixed(digest.encode())
     assert head == hashlib.sha256(chain + end).digest()
     connection.close()
+
+
+def test_a_name_is_as_long_as_the_readers_of_files_allow(tmp_path: Path) -> None:
+    """One that is longer is found by a check, and its journal is not spoken of by name."""
+    for length, is_read in ((NAME_MAX, True), (NAME_MAX + 1, False)):
+        path = tmp_path / f"{length}.db"
+        with Journal.create(path, manifest(), Names(["a", "b" * length], ["o"])) as writer:
+            writer.close("0" * 64)
+        with open_journal(path) as journal:
+            journal.check_head()
+            if is_read:
+                assert journal.names().accounts[1] == "b" * length
+                assert journal.findings == []
+                continue
+            assert [str(finding) for finding in journal.findings] == ["names: names: account 1 has a name of more than 256 letters"]
+            with pytest.raises(JournalDamaged, match="account 1 has a name of more than 256 letters"):
+                journal.names()
+
+
+def test_what_a_message_quotes_of_a_journal_is_bounded(tmp_path: Path) -> None:
+    path = write(tmp_path / "journal.db")
+    change(path, ("UPDATE names SET kind = ? WHERE kind = 'owner' AND id = 0", ("k" * 100_000,)))
+    with open_journal(path) as journal, pytest.raises(JournalDamaged) as caught:
+        journal.names()
+    assert len(str(caught.value)) < 2_000

@@ -93,3 +93,11 @@ def test_the_page_names_every_kind_and_field() -> None:
             assert f"| `{field.name}` | `{field.column}` |" in page
     assert all(f"| {kind.value} | {kind.name} |" in page for kind in AdlClass)
     assert len(EffectKind) + len(EventKind) == page.count("Class `")
+
+
+def test_line_breaks_of_the_source_stand_in_no_description() -> None:
+    """Every description of the schemas is one line."""
+    for is_event in (True, False):
+        for said in json.loads(schema_text(is_event=is_event))["$defs"].values():
+            assert "\n" not in said["description"]
+            assert "  " not in said["description"]

@@ -91,7 +91,7 @@ def test_a_stop_that_is_held_anew_is_told_as_such() -> None:
     first = zero | {"code": int(BreakerState.HALTED), "other": int(BreakerState.OPEN)}
     again = zero | {"code": int(BreakerState.HALTED), "other": int(BreakerState.HALTED)}
     assert speaker.effect(first) == "BTC/USDT:USDT is now halted, was open, because of operator"
-    assert speaker.effect(again) == "BTC/USDT:USDT is halted anew, because of operator"
+    assert speaker.effect(again) == "BTC/USDT:USDT is halted again, because of operator"
     fields = speaker.fields(again, is_event=False)
     assert (fields["state"], fields["before"]) == ("halted", "halted")
 

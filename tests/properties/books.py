@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from backstop.core.events import Cause, EffectKind, Guard, clearing_of
+from backstop.core.places import house_slot
 from backstop.core.results import result_bases
-from backstop.core.state import house_slot
-from backstop.reference.margin import Standing
+from backstop.reference.margin import Contract, Holding, Portfolio
 from backstop.reference.state import TAKEOVER_OFFER
 from tests.properties.moment import Findings, Moment
 
 __all__ = [
     "closing_reduces",
-    "entries_sum_to_zero",
     "health_is_told",
     "health_scan",
     "ledger_scan",
@@ -34,13 +33,6 @@ def posting_moves_money(moment: Moment) -> Findings:
     effect = moment.effect
     if effect.kind == F.POSTING and (effect.amount <= 0 or effect.account == effect.other or effect.code not in set(Cause)):
         yield f"posting {effect}"
-
-
-def entries_sum_to_zero(moment: Moment) -> Findings:
-    """INV-01: the ledger sums to zero after every posting."""
-    total = sum(moment.mirror.ledger.values())
-    if total:
-        yield f"ledger sums to {total} after {moment.effect}"
 
 
 def ledger_scan(moment: Moment) -> Findings:
@@ -72,7 +64,8 @@ def positions_scan(moment: Moment) -> Findings:
             yield f"market {market}: costs {cost} and clearing {mirror.ledger[clearing_of(market)]} do not cancel"
         most = mirror.rules.markets[market].position_lots_max
         yield from (f"{key} holds {row[0]} lots" for key, row in held.items() if key[0] >= 0 and key[1] == market and abs(row[0]) > most)
-    told = {key: (row.lots, row.cost) for key, row in mirror.held.items() if row.lots or row.cost}
+    rows_told = {(holder, market): row for holder, of in mirror.positions.items() for market, row in of.items()}
+    told = {key: (row.lots, row.cost) for key, row in rows_told.items() if row.lots or row.cost}
     kept = {key: row for key, row in held.items() if row != (0, 0)}
     if told != kept:
         yield f"positions differ from trades: {set(told.items()) ^ set(kept.items())}"
@@ -90,7 +83,7 @@ def results_scan(moment: Moment) -> Findings:
         total = sum(base for (_, where), base in kept.items() if where == market)
         if total != mirror.cuts[market]:
             yield f"market {market}: results are measured from {total} in all, haircuts of the epoch are {mirror.cuts[market]}"
-    told = {key: row.base for key, row in mirror.held.items() if row.base}
+    told = {(holder, market): row.base for holder, rows in mirror.positions.items() for market, row in rows.items() if row.base}
     if told != kept:
         yield f"results differ from trades: {set(told.items()) ^ set(kept.items())}"
 
@@ -108,8 +101,8 @@ def closing_reduces(moment: Moment) -> Findings:
         closing = False  # OUTSIDE is the book that takes the lots, it closes nothing
     sends = effect.kind in (F.ORDER, F.OFFER)
     if closing or sends or effect.kind == F.TAKEOVER:
-        held = mirror.lots(effect.account, effect.market)
-        others = [order for order in mirror.open_orders(effect.account) if order.market == effect.market] if sends else []
+        held = mirror.held_lots(effect.account, effect.market)
+        others = [order for order in mirror.orders_of(effect.account) if order.market == effect.market] if sends else []
         asked = abs(effect.lots) + sum(order.remaining for order in others)
         if held * effect.lots >= 0 or asked > abs(held):
             yield f"{effect} against a position of {held}, {len(others)} orders open"
@@ -124,7 +117,7 @@ def orders_scan(moment: Moment) -> Findings:
     mirror, state = moment.mirror, moment.state
     still_open: dict[tuple[int, int], int] = {}
     for number, order in mirror.orders.items():
-        held = mirror.lots(order.account, order.market)
+        held = mirror.held_lots(order.account, order.market)
         if order.is_open and order.remaining:
             place = (order.account, order.market)
             still_open[place] = still_open.get(place, 0) + order.remaining
@@ -149,7 +142,8 @@ def health_is_told(moment: Moment) -> Findings:
     """INV-04: a change of health names the old one, and equity and maintenance as they are."""
     effect, mirror = moment.effect, moment.mirror
     released = any((row.kind, row.code) == (F.GUARD, Guard.RELEASED) for row in moment.effects)
-    if effect.kind == F.HEALTH and not released:  # a released mark is judged before the mark of the event itself is set
+    # A released mark is judged before the mark of the event itself is set.
+    if effect.kind == F.HEALTH and not released:
         right = (mirror.health[effect.account], mirror.equity(effect.account), mirror.maintenance(effect.account))
         if (effect.other, effect.amount, effect.value) != right:
             yield f"{effect}: health, equity and maintenance are {right}"
@@ -157,22 +151,20 @@ def health_is_told(moment: Moment) -> Findings:
 
 def health_scan(moment: Moment) -> Findings:
     """INV-04: stored health is what equity and maintenance of the engine's own rows say, for every
-    account.
+    account; it asks for no result.
     """
     state, mirror = moment.state, moment.mirror
-    marks = [int(row.mark_ticks) for row in state.markets]
-    rows = state.positions[2 * len(marks) : int(state.engine[0].positions_now)]
-    equity = [int(row.balance) for row in state.accounts[: len(mirror.owners)]]
-    maintenance = [0] * len(equity)
+    rows = state.positions[2 * len(state.markets) : int(state.engine[0].positions_now)]
+    holdings: list[list[Holding]] = [[] for _ in mirror.accounts]
     for row in rows:
-        market = mirror.rules.markets[int(row.market)]
-        value = int(row.lots) * marks[int(row.market)] * market.notional_factor
-        equity[int(row.account)] += value - int(row.cost)
-        maintenance[int(row.account)] += mirror.contract(int(row.market)).margin_of(abs(value))
-    for account, (own, needed) in enumerate(zip(equity, maintenance, strict=True)):
+        number = int(row.market)
+        contract = Contract(mirror.rules.markets[number], int(state.markets[number].mark_ticks))
+        holdings[int(row.account)].append(Holding(number, contract, int(row.lots), int(row.cost), 0))
+    for account, held in enumerate(holdings):
+        standing = Portfolio(int(state.accounts[account].balance), tuple(held), mirror.rules.levels).standing
         health = int(state.accounts[account].health)
-        right = Standing(own, needed, mirror.rules.levels).health_from(health)
-        if bool(state.accounts[account].restricted) != (account in mirror.restricted):
+        right = standing.health_from(health)
+        if bool(state.accounts[account].restricted) != mirror.accounts[account].restricted:
             yield f"account {account}: restricted {state.accounts[account].restricted}, told otherwise"
         if health != right or health != mirror.health[account]:
-            yield f"account {account}: health {health}, told {mirror.health[account]}, right {right}; equity {own}, maintenance {needed}"
+            yield f"account {account}: health {health}, told {mirror.health[account]}, right {right}; {standing}"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from backstop.core.events import NEVER_NS, NONE, EffectKind, EventKind, Operator, ProviderStatus
 from backstop.core.instruments import PPM, VenueRules
-from backstop.core.state import State, commitment_row
+from backstop.core.places import commitment_row
+from backstop.core.state import State
+from backstop.reference.arithmetic import sign
+from backstop.reference.offering import Gauge, score_after_failure
 from backstop.reference.state import TAKEOVER_OFFER
 from tests.properties.moment import Findings, Moment
 from tests.properties.order_of_payers import commitment_of, is_able
@@ -22,8 +25,7 @@ def used_atoms(rules: VenueRules, state: State, now: int) -> dict[tuple[int, int
         for group, pair in enumerate(provider.commitments):
             for direction, promised in enumerate(pair):
                 row = state.commitments[int(commitment_row(number, group, direction))]
-                refilled = promised.refill_per_s * (now - int(row.used_ns)) // NS_PER_S
-                found[number, group, direction] = max(0, int(row.used) - refilled)
+                found[number, group, direction] = Gauge(int(row.used), int(row.used_ns)).at(now, promised.refill_per_s).used
     return found
 
 
@@ -51,11 +53,11 @@ def asked_within_reason(moment: Moment) -> Findings:
     effect, mirror = moment.effect, moment.mirror
     asked = effect.kind == F.OFFER or (effect.kind == F.TAKEOVER and effect.other == 0)
     if asked and not is_able(mirror, effect.price_ticks, effect.account):
-        yield f"{effect}: provider {mirror.backers[effect.price_ticks]}"
+        yield f"{effect}: provider {mirror.providers[effect.price_ticks]}"
     if asked:
-        account = mirror.backers[effect.price_ticks].account
-        after = abs(mirror.lots(account, effect.market) - effect.lots) * mirror.unit(effect.market)
-        most = commitment_of(mirror, effect.price_ticks, effect.market, 0 if effect.lots < 0 else 1).position_notional_max
+        backer = mirror.backer(effect.price_ticks, effect.market, -sign(effect.lots))
+        after = backer.contract.value_of(abs(mirror.held_lots(mirror.providers[effect.price_ticks].account, effect.market) - effect.lots))
+        most = backer.commitment.position_notional_max
         if after > most:
             yield f"{effect}: position of {after}, at most {most}"
 
@@ -67,14 +69,14 @@ def standing_follows(moment: Moment) -> Findings:
     effect, mirror, rules = moment.effect, moment.mirror, moment.mirror.rules.takeover
     if effect.kind != F.PROVIDER:
         return
-    backer, now = mirror.backers[effect.other], mirror.now
+    backer, now = mirror.providers[effect.other], mirror.now
     told = (effect.account, effect.lots, effect.amount, effect.code, effect.value)
     if backer.account == NONE:
         if told != (moment.event.account, 0, PPM, ProviderStatus.ON, NEVER_NS):
             yield f"{effect} of a provider just bound"
         return
-    score, failures = backer.score_ppm, backer.failures
-    fallen = max(1_000, score - score // 4)
+    score, failures = backer.score, backer.failures
+    fallen = score_after_failure(score)
     failed = (backer.account, failures + 1, fallen)
     if backer.status != ProviderStatus.ON:
         possible = {(backer.account, failures, fallen, backer.status, backer.until)}
@@ -107,14 +109,14 @@ def providers_scan(moment: Moment) -> Findings:
             moment.state.providers[number],
             [order for order in mirror.orders.values() if order.is_open and order.provider == number],
         )
-        told = (sum(order.notional for order in offers), sum(order.pending_initial for order in offers), mirror.backers[number].baseline)
+        told = (sum(order.notional for order in offers), sum(order.pending_initial for order in offers), mirror.providers[number].baseline)
         kept = (int(row.pending_notional), int(row.pending_initial), int(row.baseline))
         if told != kept or any(order.kind != TAKEOVER_OFFER for order in offers):
             yield f"provider {number}: pending and baseline {kept}, told {told}"
-        backer = mirror.backers[number]
+        backer = mirror.providers[number]
         standing = [int(row[name]) for name in ("account", "status", "until_ns", "failures", "score_ppm")]
-        if standing != [backer.account, backer.status, backer.until, backer.failures, backer.score_ppm]:
-            yield f"provider {number}: told {mirror.backers[number]}"
+        if standing != [backer.account, backer.status, backer.until, backer.failures, backer.score]:
+            yield f"provider {number}: told {mirror.providers[number]}"
         for group, pair in enumerate(rules.commitments):
             for direction, promised in enumerate(pair):
                 used = int(moment.state.commitments[int(commitment_row(number, group, direction))].used)

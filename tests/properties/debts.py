@@ -4,9 +4,10 @@ or set off, and no reason to be richer.
 
 from __future__ import annotations
 
+from backstop.core.columns import OWNER_DEBT
 from backstop.core.events import Cause, EffectKind, EventKind, Health, Transfer
-from backstop.core.state import OWNER_DEBT
-from tests.properties.mirror import FUND_PAYMENTS, Mirror
+from backstop.reference.state import FUND_PAYS
+from tests.properties.mirror import Mirror
 from tests.properties.moment import Findings, Moment
 
 __all__ = [
@@ -26,12 +27,12 @@ def funds_pay_what_lacks(moment: Moment) -> Findings:
     nothing left.
     """
     effect, mirror = moment.effect, moment.mirror
-    if effect.kind != F.POSTING or effect.code not in FUND_PAYMENTS or mirror.group_of_fund(effect.other) is None:
+    if effect.kind != F.POSTING or effect.code not in FUND_PAYS or mirror.group_of_fund(effect.other) is None:
         return
     lacks = -mirror.equity(effect.account)
     if effect.amount > lacks:
         yield f"{effect}: the account lacks {lacks}"
-    rich = [number for number in mirror.accounts_of(mirror.owners[effect.account]) if mirror.equity(number) > 0]
+    rich = [number for number in mirror.accounts_of(mirror.owner_of(effect.account)) if mirror.equity(number) > 0]
     if rich:
         yield f"{effect}: {rich} of the same owner have equity"
 
@@ -55,13 +56,13 @@ def debts_are_returned(moment: Moment) -> Findings:
     if effect.kind != F.POSTING or effect.code != C.DEBT_RETURN:
         return
     group, account = mirror.group_of_fund(effect.account), effect.other
-    if group is None or account < 0 or effect.amount > mirror.debts_of(account).get(group, 0):
-        yield f"{effect}: owed are {mirror.debts_of(account)}"
+    if group is None or account < 0 or effect.amount > mirror.debts(account).get(group, 0):
+        yield f"{effect}: owed are {mirror.debts(account)}"
         return
     standing = mirror.portfolio(account).standing
     if standing.equity - effect.amount < standing.release:
         yield f"{effect}: equity {standing.equity}, release level {standing.release}"
-    if mirror.markets_of(account) and mirror.health[account] < Health.DISTRESSED:
+    if mirror.held_markets(account) and mirror.health[account] < Health.DISTRESSED:
         yield f"{effect}: the account has lots and is not in default"
 
 
@@ -70,7 +71,7 @@ def default_ends_without_spare(moment: Moment) -> Findings:
     effect, mirror = moment.effect, moment.mirror
     if effect.kind != F.HEALTH or not effect.code < Health.DISTRESSED <= effect.other:
         return
-    standing, owed = mirror.portfolio(effect.account).standing, mirror.debts_of(effect.account)
+    standing, owed = mirror.portfolio(effect.account).standing, mirror.debts(effect.account)
     if effect.amount > standing.release and any(owed.values()):
         yield f"{effect}: release level {standing.release}, owed {owed}"
 
@@ -80,8 +81,8 @@ def withdrawals_leave_debts(moment: Moment) -> Findings:
     event, mirror = moment.event, moment.mirror
     if (event.kind, event.code) != (EventKind.TRANSFER, Transfer.CASH) or event.account < 0 or event.amount > 0:
         return
-    owner = mirror.owners[event.account]
-    owed = sum(sum(mirror.debts_of(number).values()) for number in mirror.accounts_of(owner))
+    owner = mirror.owner_of(event.account)
+    owed = sum(sum(mirror.debts(number).values()) for number in mirror.accounts_of(owner))
     free = {number: mirror.equity(number) - mirror.portfolio(number).initial for number in mirror.accounts_of(owner)}
     free[event.account] += event.amount
     if owed and sum(max(0, each) for each in free.values()) < owed:
@@ -94,14 +95,14 @@ def debts_scan(moment: Moment) -> Findings:
     """
     mirror, state = moment.mirror, moment.state
     for owner in set(mirror.owners):
-        told = {number: mirror.debts_of(number) for number in mirror.accounts_of(owner)}
+        told = {number: mirror.debts(number) for number in mirror.accounts_of(owner)}
         if not any(any(each.values()) for each in told.values()):
             continue
         for number, owed in told.items():
             kept = {group: int(atoms) for group, atoms in enumerate(state.debts[number]) if atoms}
             if kept != {group: atoms for group, atoms in owed.items() if atoms}:
                 yield f"account {number} owes {kept}, told {owed}"
-            if sum(owed.values()) and not mirror.markets_of(number) and mirror.equity(number) > 0:
+            if sum(owed.values()) and not mirror.held_markets(number) and mirror.equity(number) > 0:
                 yield f"account {number} is flat, has {mirror.equity(number)} and owes {owed}"
         total = sum(sum(owed.values()) for owed in told.values())
         if int(state.columns[OWNER_DEBT, owner]) != total:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from backstop.core.events import NONE, AdlClass, BreakerState, Cause, EffectKind, Health, ProviderStatus, Stage
+from backstop.core.events import NONE, AdlClass, Cause, EffectKind, Health, ProviderStatus, Stage
 from backstop.core.instruments import CommitmentRules
 from backstop.core.waterfall.certificate import check_certificate
+from backstop.reference.adl import class_of, weight_of
 from backstop.reference.arithmetic import ceil_div, sign
-from backstop.reference.book import Band, Book
-from backstop.reference.closing import Cap, Caps, Closing
+from backstop.reference.closeout import closing_of
+from backstop.reference.closing import Closing
 from backstop.reference.funds import Support
-from backstop.reference.offering import Backer, LossStop
+from backstop.reference.offering import Backer, LossStop, changes_due, refusal_to_ask
 from backstop.reference.records import Effect
-from backstop.reference.state import TAKEOVER_OFFER
-from backstop.reference.wave import Counterparty, Wave, class_of, weight_of
+from backstop.reference.wave import Wave
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Findings, Moment
 
@@ -44,8 +44,9 @@ def adl_is_as_planned(moment: Moment) -> Findings:
         return
     contract = mirror.rules.markets[plan.market].contract
     yield from (str(finding) for finding in check_certificate(moment.rows, moment.place, contract))
-    portfolio, held, lots = mirror.portfolio(plan.account), mirror.lots(plan.account, plan.market), abs(plan.lots)
-    equity, wave = portfolio.equity, Wave(portfolio, plan.market, (), mirror.fund(mirror.group(plan.market), plan.account, plan.market))
+    portfolio, held, lots = mirror.portfolio(plan.account), mirror.held_lots(plan.account, plan.market), abs(plan.lots)
+    view = mirror.fund_view(mirror.group(plan.market), plan.account, plan.market)
+    equity, wave = portfolio.equity, Wave(portfolio, plan.market, (), view)
     if plan.code != mirror.rules.adl_policy:
         yield f"{plan}: the policy is {mirror.rules.adl_policy}"
     if plan.value != equity or plan.price_ticks != mirror.marks[plan.market]:
@@ -111,7 +112,7 @@ def _rows_of_plan(moment: Moment) -> list[Effect]:
 
 def _eligible(moment: Moment, plan: Effect, beyond: int, given: int) -> dict[int, tuple[AdlClass, int, int]]:
     """Return class, weight and the true cap, tried lot by lot, of everyone who could give lots."""
-    mirror, side = moment.mirror, sign(mirror_lots := moment.mirror.lots(plan.account, plan.market))
+    mirror, side = moment.mirror, sign(mirror_lots := moment.mirror.held_lots(plan.account, plan.market))
     assert mirror_lots
     found = {}
     for holder in mirror.holders(plan.market, -side):
@@ -119,26 +120,16 @@ def _eligible(moment: Moment, plan: Effect, beyond: int, given: int) -> dict[int
             continue
         cap = _true_cap(mirror, holder, plan.market, beyond, given)
         if cap:
-            found[holder] = (*_class_of(mirror, plan.account, holder, plan.market, plan.seq), cap)
+            adl_class = class_of(mirror, plan.account, holder, plan.market)
+            found[holder] = (adl_class, weight_of(mirror, adl_class, holder, plan.market), cap)
     return found
-
-
-def _class_of(mirror: Mirror, defaulter: int, holder: int, market: int, seq: int) -> tuple[AdlClass, int]:
-    """Return class and weight of a counterparty, the weight by the venue's policy."""
-    holding, is_house = mirror.holding(holder, market), holder < 0
-    owner = mirror.owners[holder] if not is_house else NONE
-    linked = [mirror.lots(other, market) for other, who in enumerate(mirror.owners) if who == owner and other != holder]
-    hedged_lots = sum(abs(held) for held in linked if held * holding.lots < 0)
-    adl_class = class_of(holding, hedged_lots, is_house=is_house, is_linked=owner == mirror.owners[defaulter])
-    counterparty = Counterparty(holder, holding, None if is_house else mirror.portfolio(holder))
-    return adl_class, weight_of(mirror.rules.adl_policy, adl_class, counterparty, seq)
 
 
 def _true_cap(mirror: Mirror, holder: int, market: int, beyond: int, total: int) -> int:
     """Return the largest number of lots so that every number up to it keeps maintenance, cash
     rounded up.
     """
-    held = abs(mirror.lots(holder, market))
+    held = abs(mirror.held_lots(holder, market))
     if holder < 0 or beyond == 0:
         return held
     holding, (equity, maintenance, _) = mirror.holding(holder, market), mirror.portfolio(holder).standing
@@ -169,7 +160,7 @@ def closeout_came_first(moment: Moment) -> Findings:
     if effect.kind not in (F.ADL_PLAN, F.TEAR_UP):
         return
     account, stages = effect.account, mirror.rules.stages
-    if mirror.open_orders(account):
+    if mirror.orders_of(account):
         yield f"{effect}: supported orders are still open"
     is_first = account not in moment.beyond_closeout
     moment.beyond_closeout.add(account)
@@ -178,7 +169,7 @@ def closeout_came_first(moment: Moment) -> Findings:
         return
     if mirror.health[account] == Health.DISTRESSED:
         yield f"{effect}: DISTRESSED, and its deadline {mirror.deadline(account)} is not over at {mirror.now}"
-    for market in mirror.markets_of(account):
+    for market in mirror.held_markets(account):
         reason = _capacity(moment, account, market)
         if reason:
             yield f"{effect}: closeout could still act in market {market}: {reason}"
@@ -192,7 +183,7 @@ def fund_pays_before_others(moment: Moment) -> Findings:
     if effect.kind != F.SUPPORT:
         return
     is_adl = effect.other == C.SUPPORT
-    fund, stages = mirror.fund(mirror.group(effect.market), effect.account, effect.market), mirror.rules.stages
+    fund, stages = mirror.fund_view(mirror.group(effect.market), effect.account, effect.market), mirror.rules.stages
     is_asked = Stage.FUND in stages and not (is_adl and Stage.ADL in stages[: stages.index(Stage.FUND)])
     short = effect.value - effect.amount
     if not is_asked or short == 0:
@@ -213,7 +204,7 @@ def restricted_first(moment: Moment) -> Findings:
     effect, mirror = moment.effect, moment.mirror
     acts = effect.kind in (F.ORDER, F.OFFER, F.ADL_PLAN, F.TEAR_UP) or (effect.kind == F.TAKEOVER and effect.other == 0)
     in_default = acts and mirror.health[effect.account] >= Health.DISTRESSED
-    if in_default and mirror.rules.stages[0] == Stage.RESTRICT and effect.account not in mirror.restricted:
+    if in_default and mirror.rules.stages[0] == Stage.RESTRICT and not mirror.accounts[effect.account].restricted:
         yield f"{effect} before RESTRICT"
 
 
@@ -233,8 +224,8 @@ def takeover_came_first(moment: Moment) -> Findings:
     if account in moment.past_takeover or Stage.TAKEOVER not in stages[: stages.index(stage)]:
         return
     moment.past_takeover.add(account)
-    for market in mirror.markets_of(account):
-        takers = [number for number in range(len(mirror.backers)) if can_take(moment, number, account, market)]
+    for market in mirror.held_markets(account):
+        takers = [number for number in range(len(mirror.providers)) if can_take(moment, number, account, market)]
         for is_vault in (False, True):
             asked = [number for number in takers if mirror.rules.providers[number].is_vault == is_vault]
             if is_vault and account in moment.relieved:
@@ -261,23 +252,20 @@ def can_take(moment: Moment, number: int, defaulter: int, market: int) -> bool:
 
 
 def _backer(moment: Moment, number: int, defaulter: int, market: int) -> Backer:
-    mirror, side = moment.mirror, sign(moment.mirror.lots(defaulter, market))
+    mirror, side = moment.mirror, sign(moment.mirror.held_lots(defaulter, market))
     return mirror.backer(number, market, side, moment.used[number, mirror.group(market), 0 if side > 0 else 1])
 
 
 def is_able(mirror: Mirror, number: int, defaulter: int) -> bool:
     """Say whether a provider may be asked, its status brought up to date."""
-    backer, loss_stop = mirror.backers[number], mirror.rules.providers[number].loss_stop
-    if backer.account == NONE or mirror.owners[backer.account] == mirror.owners[defaulter]:
+    provider = mirror.providers[number]
+    if provider.account == NONE:
         return False
-    status, loss = backer.status, LossStop(loss_stop, backer.baseline, mirror.equity(backer.account))
-    if status in (ProviderStatus.OFF, ProviderStatus.COOLING) and backer.until <= mirror.now:
-        status = ProviderStatus.ON
-    if status in (ProviderStatus.ON, ProviderStatus.COOLING) and loss.is_reached:
-        status = ProviderStatus.STOPPED
-    if status == ProviderStatus.STOPPED and loss.is_won_back:
-        status = ProviderStatus.ON
-    return status == ProviderStatus.ON and mirror.health[backer.account] < Health.DISTRESSED
+    status = ProviderStatus(provider.status)
+    loss = LossStop(mirror.rules.providers[number].loss_stop, provider.baseline, mirror.equity(provider.account))
+    status = [status, *changes_due(status, provider.until, mirror.now, loss)][-1]
+    is_linked = mirror.owner_of(provider.account) == mirror.owner_of(defaulter)
+    return refusal_to_ask(status, in_default=mirror.accounts[provider.account].in_default, is_linked=is_linked) is None
 
 
 def only_owners_pay_for_each_other(moment: Moment) -> Findings:
@@ -288,8 +276,8 @@ def only_owners_pay_for_each_other(moment: Moment) -> Findings:
     if effect.kind != F.POSTING or effect.account < 0 or effect.other < 0:
         return
     deficit, has = -mirror.equity(effect.account), mirror.equity(effect.other)
-    if effect.code != C.NETTING or mirror.owners[effect.account] != mirror.owners[effect.other]:
-        yield f"{effect} between owners {mirror.owners[effect.account]} and {mirror.owners[effect.other]}"
+    if effect.code != C.NETTING or mirror.owner_of(effect.account) != mirror.owner_of(effect.other):
+        yield f"{effect} between owners {mirror.owner_of(effect.account)} and {mirror.owner_of(effect.other)}"
     if effect.amount > min(deficit, has):
         yield f"{effect}: deficit {deficit}, the linked account has {has}"
 
@@ -310,8 +298,7 @@ def owners_pay_before_others(moment: Moment) -> Findings:
     if defaulter in moment.owner_was_asked:
         return
     moment.owner_was_asked.add(defaulter)
-    rich = [number for number, owner in enumerate(mirror.owners) if owner == mirror.owners[defaulter] and number != defaulter]
-    rich = [number for number in rich if mirror.equity(number) > 0]
+    rich = [number for number in mirror.linked(defaulter) if mirror.equity(number) > 0]
     if rich and mirror.equity(defaulter) < 0:
         yield f"{effect}: {rich} of the same owner have equity"
 
@@ -335,36 +322,9 @@ def _capacity(moment: Moment, account: int, market: int) -> str:
 
 
 def _closing(moment: Moment, account: int, market: int) -> Closing:
-    mirror, rules = moment.mirror, moment.mirror.rules
-    portfolio, interval = mirror.portfolio(account), mirror.interval
-    return Closing(
-        portfolio=portfolio,
-        holding=portfolio.holding(market),
-        book=_book(moment, market, sign(mirror.lots(account, market))),
-        caps=Caps(
-            Cap(rules.closeout.account_notional_max, mirror.ordered[interval, "account", account]),
-            Cap(rules.markets[market].ordered_notional_max, mirror.ordered[interval, "market", market]),
-            Cap(rules.closeout.venue_notional_max, mirror.ordered[interval, "venue", NONE]),
-        ),
-        fund=mirror.fund(mirror.group(market), account, market),
-        rules=rules.closeout,
-        throttle_share_ppm=rules.breakers.throttle_share_ppm,
-        expected=portfolio.standing,
-    )
-
-
-def _book(moment: Moment, market: int, side: int) -> Book:
+    """The position as closeout sees it; visible depth, volume and price range are the engine's."""
     mirror, row, breaker = moment.mirror, moment.state.markets[market], moment.state.breakers[market]
-    rules, depth = mirror.rules.markets[market], row.depth_lots[0 if side > 0 else 1]
-    bands = (Band(offset, int(depth[number])) for number, offset in enumerate(rules.band_offset_ppm))
-    on_book = [order for order in mirror.orders.values() if order.is_open and order.market == market and order.kind != TAKEOVER_OFFER]
-    return Book(
-        contract=mirror.contract(market),
-        is_sell=side > 0,
-        bands=tuple(band for band in bands if band.offset_ppm <= rules.slippage_tolerance_ppm),
-        volume=int(row.volume_lots),
-        state=BreakerState(mirror.effective(market)),
-        pending=sum(order.remaining for order in on_book if order.lots * side < 0),
-        low_ticks=int(min(breaker.low_ticks)),
-        high_ticks=int(max(breaker.high_ticks)),
-    )
+    seen, bands = mirror.markets[market], len(mirror.rules.markets[market].band_offset_ppm)
+    seen.depth, seen.volume = row.depth_lots[:, :bands].tolist(), int(row.volume_lots)
+    mirror.breakers[market].low, mirror.breakers[market].high = breaker.low_ticks.tolist(), breaker.high_ticks.tolist()
+    return closing_of(mirror, account, market, mirror.portfolio(account))

@@ -16,7 +16,6 @@ from backstop.core.events import (
     EventKind,
     Health,
     SocialisePolicy,
-    Stage,
     Transfer,
     clearing_of,
     fund_of,
@@ -31,9 +30,10 @@ from backstop.reference.funds import least_cap
 from backstop.reference.loss import Loss, Payer
 from backstop.reference.offering import TakeoverPrice
 from backstop.reference.records import Effect
-from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER
+from backstop.reference.socialise import loss_markets
+from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER, Order
 from backstop.reference.wave import gap_to_zero, lots_to_close
-from tests.properties.mirror import Mirror, MirrorOrder, cancelled_first
+from tests.properties.mirror import Mirror, allows, cancelled_first
 from tests.properties.moment import Findings, Moment
 from tests.properties.order_of_payers import support_is_told
 
@@ -144,7 +144,7 @@ def _takeover_is_priced(moment: Moment) -> Findings:
     available = mirror.available(mirror.group(effect.market), effect.account, effect.market)
     if price.support > available:
         yield f"{effect}: the fund has {available}"
-    if mirror.backers[effect.price_ticks].account != mirror.vault:
+    if mirror.providers[effect.price_ticks].account != mirror.vault:
         yield f"{effect} by no vault"
 
 
@@ -173,22 +173,23 @@ def fund_pays_the_insolvent(moment: Moment) -> Findings:
     if effect.code == C.SUPPORT:
         yield from _support_was_promised(moment)
     if effect.code == C.RECOVERY:
-        surplus = mirror.ledger[effect.other] - mirror.reserved_of(group) - mirror.uncovered(group) - mirror.rules.funds[group].target
-        if effect.amount > surplus or effect.amount > mirror.claims[effect.account, group]:
-            yield f"{effect}: surplus {surplus}, claim {mirror.claims[effect.account, group]}"
+        surplus = mirror.unreserved(group) - mirror.uncovered(group) - mirror.rules.funds[group].target
+        claim = mirror.accounts[effect.account].claims.get(group, 0)
+        if effect.amount > surplus or effect.amount > claim:
+            yield f"{effect}: surplus {surplus}, claim {claim}"
 
 
 def _arrears_are_owed(mirror: Mirror, effect: Effect, group: int) -> Findings:
     """Arrears pay what stands uncovered in the fund's own group, from what it has not reserved; with
     all that it paid in any span of a window they are within the smallest of its caps.
     """
-    unreserved = mirror.ledger[effect.other] - mirror.reserved_of(group)
+    unreserved, reserved = mirror.unreserved(group), mirror.funds[group].reserved
     if effect.account != uncovered_of(group) or effect.amount > min(mirror.uncovered(group), unreserved):
         yield f"{effect}: uncovered {mirror.uncovered(group)}, unreserved {unreserved}"
     since = mirror.now - mirror.rules.fund.window_ns
-    paid = sum(each.amount for each in (*mirror.payments, *mirror.arrears) if each.group == group and each.time_ns >= since)
-    if paid + effect.amount + mirror.reserved_of(group) > least_cap(mirror.rules, group):
-        yield f"{effect}: {paid} paid in a window, {mirror.reserved_of(group)} reserved, of {least_cap(mirror.rules, group)}"
+    paid = sum(each.amount for each in (*mirror.payments, *mirror.late) if each.group == group and each.time_ns >= since)
+    if paid + effect.amount + reserved > least_cap(mirror.rules, group):
+        yield f"{effect}: {paid} paid in a window, {reserved} reserved, of {least_cap(mirror.rules, group)}"
 
 
 def _support_was_promised(moment: Moment) -> Findings:
@@ -222,16 +223,16 @@ def reservations_are_covered(moment: Moment) -> Findings:
     say; caps hold in every span.
     """
     effect, mirror = moment.effect, moment.mirror
-    if effect.kind == F.RESERVE and effect.value != mirror.reserved_of(mirror.group(effect.market)):
-        yield f"{effect}: {mirror.reserved_of(mirror.group(effect.market))} are reserved"
+    if effect.kind == F.RESERVE and effect.value != mirror.funds[mirror.group(effect.market)].reserved:
+        yield f"{effect}: {mirror.funds[mirror.group(effect.market)].reserved} are reserved"
     if min(mirror.reserved.values(), default=0) < 0:
         yield f"reserved {mirror.reserved} after {effect}"
     after = moment.effects[moment.place + 1] if moment.place + 1 < len(moment.effects) else None
     converts = effect.kind == F.POSTING and effect.code == C.SUPPORT and after is not None and after.kind == F.RESERVE
     for group in mirror.groups:
         balance = mirror.ledger[fund_of(group)]
-        if balance < 0 or (mirror.reserved_of(group) > balance and not converts):
-            yield f"fund {group} has {balance}, {mirror.reserved_of(group)} reserved, after {effect}"
+        if balance < 0 or (mirror.funds[group].reserved > balance and not converts):
+            yield f"fund {group} has {balance}, {mirror.funds[group].reserved} reserved, after {effect}"
     if not converts and effect.kind in (F.POSTING, F.RESERVE):
         yield from caps_hold(mirror)
 
@@ -241,20 +242,21 @@ def caps_hold(mirror: Mirror) -> Findings:
     is promised.
     """
     window_ns, now = mirror.rules.fund.window_ns, mirror.now
-    recent, late = ([each for each in found if now - window_ns <= each.time_ns <= now] for found in (mirror.payments, mirror.arrears))
+    recent, late = ([each for each in found if now - window_ns <= each.time_ns <= now] for found in (mirror.payments, mirror.late))
     for market, rules in enumerate(mirror.rules.markets):
         paid = sum(each.amount for each in recent if each.market == market)
         paid += sum(each.amount for each in late if each.group == rules.group)
-        if paid + mirror.reserved_in(market) > rules.loss_per_window_max:
-            yield f"market {market}: {paid} paid in a window, reserved {mirror.reserved_in(market)}: above {rules.loss_per_window_max}"
+        if paid + mirror.markets[market].reserved > rules.loss_per_window_max:
+            yield f"market {market}: {paid} paid in a window, reserved {mirror.markets[market].reserved}: above {rules.loss_per_window_max}"
     for group in mirror.groups:
         paid, most = sum(each.amount for each in (*recent, *late) if each.group == group), mirror.rules.funds[group].loss_per_window_max
-        if paid + mirror.reserved_of(group) > most:
-            yield f"fund {group} paid {paid} in a window, reserved {mirror.reserved_of(group)}: above {most}"
-    for owner in {each.owner for each in recent} | {owner for _, owner in mirror.reserved_where.values()}:
+        if paid + mirror.funds[group].reserved > most:
+            yield f"fund {group} paid {paid} in a window, reserved {mirror.funds[group].reserved}: above {most}"
+    for owner in {each.owner for each in recent} | set(mirror.owners):
         paid, most = sum(each.amount for each in recent if each.owner == owner), mirror.rules.fund.owner_loss_max
-        if paid + mirror.reserved_for(owner) > most:
-            yield f"owner {owner} was paid {paid} in a window, reserved {mirror.reserved_for(owner)}: above {most}"
+        reserved = mirror.owners[owner].reserved
+        if paid + reserved > most:
+            yield f"owner {owner} was paid {paid} in a window, reserved {reserved}: above {most}"
 
 
 def fees_were_charged(moment: Moment) -> Findings:
@@ -284,11 +286,11 @@ def fund_scan(moment: Moment) -> Findings:
         orders = [(number, order) for number, order in mirror.orders.items() if mirror.group(order.market) == group]
         of_open = sum(mirror.reserved[number] for number, order in orders if order.is_open)
         engine = int(moment.state.funds[group].reserved)
-        if not engine == mirror.reserved_of(group) == of_open:
-            yield f"fund {group} reserves {engine}, effects say {mirror.reserved_of(group)}, open orders {of_open}"
-    for market, row in enumerate(moment.state.markets):
-        if int(row.reserved) != mirror.reserved_in(market):
-            yield f"market {market}: {row.reserved} reserved, effects say {mirror.reserved_in(market)}"
+        if not engine == mirror.funds[group].reserved == of_open:
+            yield f"fund {group} reserves {engine}, effects say {mirror.funds[group].reserved}, open orders {of_open}"
+    for row, market in zip(moment.state.markets, mirror.markets, strict=True):
+        if int(row.reserved) != market.reserved:
+            yield f"{row.reserved} reserved, effects say {market}"
     if int(moment.state.engine[0].uncovered) != sum(map(mirror.uncovered, mirror.groups)):
         yield f"uncovered {moment.state.engine[0].uncovered}, effects say {[mirror.uncovered(group) for group in mirror.groups]}"
     yield from caps_hold(mirror)
@@ -301,8 +303,8 @@ def _arrears_are_due(moment: Moment) -> Findings:
     slot_ns = -(-rules.fund.window_ns // 16)
     due = (mirror.now // slot_ns + 1) * slot_ns
     for group in mirror.groups:
-        unreserved = mirror.ledger[fund_of(group)] - mirror.reserved_of(group)
-        may_pay = Stage.FUND in rules.stages and mirror.uncovered(group) > 0 and unreserved > 0 and least_cap(rules, group) > 0
+        unreserved = mirror.unreserved(group)
+        may_pay = mirror.has_fund and mirror.uncovered(group) > 0 and unreserved > 0 and least_cap(rules, group) > 0
         if may_pay and int(next_wait_ns(moment.state)) > due:
             yield f"fund {group} owes {mirror.uncovered(group)}: nothing is due before {due}"
 
@@ -310,7 +312,7 @@ def _arrears_are_due(moment: Moment) -> Findings:
 # -- INV-07: what each closing entry of an insolvent account costs, and who pays -------------------
 
 
-def _fill_due(moment: Moment) -> tuple[MirrorOrder, int] | None:
+def _fill_due(moment: Moment) -> tuple[Order, int] | None:
     """Return the order that the event fills, and the gap to zero cash of the lots that it had
     open.
     """
@@ -333,7 +335,7 @@ def fill_starts(moment: Moment) -> Findings:
     order, gap = due
     reserved, price = moment.mirror.reserved[moment.event.other], moment.event.price_ticks
     moment.support_due = min(max(0, gap), reserved)
-    if order.allows(price) and not order.is_abused and gap > reserved:
+    if allows(order, price) and order.id not in moment.mirror.abused and gap > reserved:
         yield f"fill at {price} within the limit {order.limit_ticks} needs {gap}, reserved {reserved}"
 
 
@@ -362,7 +364,7 @@ def payers_of(mirror: Mirror, defaulter: int, markets: list[int], cut_before: Co
     """Return everyone who can be socialised for a default in these markets, after cuts in markets
     of other groups.
     """
-    others = [number for number, health in enumerate(mirror.health) if number != defaulter and health < Health.DISTRESSED]
+    others = [number for number, account in enumerate(mirror.accounts) if number != defaulter and not account.in_default]
     portfolios = {number: mirror.portfolio(number) for number in others}
     portfolios = {number: replace(each, balance=each.balance - cut_before[number]) for number, each in portfolios.items()}
     payers = (Payer(number, portfolio, tuple(markets), mirror.rules.socialise_policy) for number, portfolio in portfolios.items())
@@ -371,19 +373,18 @@ def payers_of(mirror: Mirror, defaulter: int, markets: list[int], cut_before: Co
 
 def _bill(moment: Moment, account: int, parts: list[Part], markets: dict[int, list[int]]) -> Bill:
     """Return who has to pay the parts of a deficit; ``markets`` are those of the loss by group."""
-    mirror, rules = moment.mirror, moment.mirror.rules
-    bill = Bill({}, {}, {})
-    views = [mirror.fund(group, account, market) for group, market, _ in parts]
+    mirror, bill = moment.mirror, Bill({}, {}, {})
+    views = [mirror.fund_view(group, account, market) for group, market, _ in parts]
     for_owner, of_fund, left = views[0].available_to_owner if views else 0, dict[int, int](), Counter[int]()
     for view, (group, market, amount) in zip(views, parts, strict=True):
         room = min(of_fund.setdefault(group, view.available_to_all), view.available_to_market, for_owner)
-        pay = min(amount, room) if Stage.FUND in rules.stages else 0
+        pay = min(amount, room) if mirror.has_fund else 0
         of_fund[group], for_owner, left[group] = of_fund[group] - pay, for_owner - pay, left[group] + amount - pay
         if pay:
             bill.funds[group, market] = pay
     moment.cuts, moment.cuts_due, cut_before = {}, [], Counter[int]()
     for group, amount in left.items():
-        loss = Loss(amount, payers_of(mirror, account, markets[group], cut_before) if Stage.SOCIALISE in rules.stages else ())
+        loss = Loss(amount, payers_of(mirror, account, markets[group], cut_before) if mirror.has_socialise else ())
         moment.cuts_due += loss.cuts()
         for cut in loss.cuts():
             cut_before[cut.payer] += cut.amount
@@ -450,17 +451,17 @@ def _deficit_is_paid(moment: Moment, account: int) -> Findings:
     moment.paid_to = last
     rows = moment.effects[moment.place : last + 1]
     deficit = -mirror.equity(account)
-    if mirror.markets_of(account) or deficit <= 0:
-        yield f"{moment.effect} of account {account} with equity {-deficit} and positions in {mirror.markets_of(account)}"
+    if mirror.held_markets(account) or deficit <= 0:
+        yield f"{moment.effect} of account {account} with equity {-deficit} and positions in {mirror.held_markets(account)}"
     parts = mirror.parts(account, deficit)
     groups = {part.group for part in parts}
-    markets = {group: mirror.loss_markets(account, group) for group in groups}
+    markets = {group: loss_markets(mirror, account, group) for group in groups}
     expected, paid = _bill(moment, account, parts, markets), _paid(moment, account, rows, C.DEFICIT)
     if paid != expected:
         yield f"deficit {deficit} of account {account}: paid {paid}, should be {expected}"
-    is_reserved = mirror.reserved_for(mirror.owners[account]) > 0 or any(mirror.reserved_of(group) for group in groups)
+    is_reserved = mirror.owner(account).reserved > 0 or any(mirror.funds[group].reserved for group in groups)
     short = sum(expected.funds.values()) < deficit and is_reserved
-    if Stage.FUND in mirror.rules.stages and short and mirror.now < mirror.deadline(account):
+    if mirror.has_fund and short and mirror.now < mirror.deadline(account):
         yield f"deficit {deficit} of account {account} is paid while a fund only reserves"
     if _residuals(rows) != paid.uncovered:
         yield f"account {account}: uncovered {paid.uncovered}, RESIDUAL {_residuals(rows)}"
@@ -473,13 +474,13 @@ def _tear_up_is_paid(moment: Moment) -> Findings:
     cash, gap = holding.value_of(lots), gap_to_zero(portfolio, effect.market, lots)
     if (effect.lots, effect.amount, effect.value) != (-holding.side * lots, cash, gap):
         yield f"{effect}: lots {lots}, cash {cash}, gap {gap}"
-    support = mirror.fund(mirror.group(effect.market), account, effect.market).support(gap, is_asked=Stage.FUND in mirror.rules.stages)
+    support = mirror.fund_view(mirror.group(effect.market), account, effect.market).support(gap, is_asked=mirror.has_fund)
     yield from support_is_told(moment, support, C.TEAR_UP)
     last = moment.paid_to = _end_of_tear_up(moment)
     rows = moment.effects[moment.place + 1 : last + 1]
     moment.planned.update(place for place in range(moment.place, last + 1) if moment.effects[place].kind == F.TRADE)
     group = mirror.group(effect.market)
-    markets = sorted({*mirror.loss_markets(account, group), effect.market})
+    markets = sorted({*loss_markets(mirror, account, group), effect.market})
     expected = _bill(moment, account, [Part(group, effect.market, gap)] if gap else [], {group: markets})
     paid = _paid(moment, account, rows, C.TEAR_UP)
     if paid != expected:
@@ -528,7 +529,7 @@ def cuts_within_limits(moment: Moment) -> Findings:
         change = -before.amount if recovers else effect.amount
         if effect.amount > 0:
             change = moment.cuts.get((effect.account, effect.other), 0)
-        held = mirror.claims[effect.account, effect.other]
+        held = mirror.accounts[effect.account].claims.get(effect.other, 0)
         if effect.amount != change or effect.value != held + effect.amount or effect.value < 0:
             yield f"{effect}: change {change}, claim before {held}"
         if effect.amount < 0 and not recovers and not _is_set_off(moment):
@@ -539,11 +540,11 @@ def _is_set_off(moment: Moment) -> bool:
     """Say whether the next movement of money is a payment of the group's fund for the owner of the
     claim, and not below what is set off.
     """
-    mirror, owner = moment.mirror, moment.mirror.owners[moment.effect.account]
+    mirror, owner = moment.mirror, moment.mirror.owner_of(moment.effect.account)
     following = next((row for row in moment.effects[moment.place + 1 :] if row.kind == F.POSTING), None)
     if following is None or following.account < 0 or mirror.group_of_fund(following.other) != moment.effect.other:
         return False
-    return mirror.owners[following.account] == owner and following.amount >= mirror.set_off[owner] - moment.effect.amount
+    return mirror.owner_of(following.account) == owner and following.amount >= mirror.set_off[owner] - moment.effect.amount
 
 
 def cuts_leave_maintenance(moment: Moment) -> Findings:
@@ -558,11 +559,11 @@ def claims_scan(moment: Moment) -> Findings:
     they stand recovery comes.
     """
     engine, mirror = moment.state.engine[0], moment.mirror
-    state, accounts = moment.state, range(len(mirror.owners))
+    state, accounts = moment.state, range(len(mirror.accounts))
     kept = {(account, group): int(state.claims[group, account]) for account in accounts for group in mirror.groups}
-    told = {place: claim for place, claim in mirror.claims.items() if claim}
+    told = {(number, group): claim for number, account in enumerate(mirror.accounts) for group, claim in account.claims.items() if claim}
     if {place: claim for place, claim in kept.items() if claim} != told or min(kept.values(), default=0) < 0:
-        yield f"claims {kept}, told {mirror.claims}"
+        yield f"claims {kept}, told {told}"
     sums = [sum(claim for (each, _), claim in kept.items() if each == account) for account in accounts]
     if state.accounts["claim"][: len(sums)].tolist() != sums or int(engine.claims) != sum(sums):
         yield f"claims {kept}: in all {engine.claims}, by account {state.accounts['claim'][: len(sums)]}"
@@ -578,18 +579,19 @@ def flat_accounts_owe_nothing(moment: Moment) -> Findings:
     that is only reserved.
     """
     mirror = moment.mirror
-    for account in range(len(mirror.owners)):
+    for account in range(len(mirror.accounts)):
         equity = mirror.equity(account)
-        if equity < 0 and not mirror.markets_of(account):
+        if equity < 0 and not mirror.held_markets(account):
             rules, wait = mirror.rules, int(moment.state.accounts[account].wait_until_ns)
             latest = mirror.crowded_until
-            orders = mirror.open_orders(account)
+            orders = mirror.orders_of(account)
             if any(order.kind == TAKEOVER_OFFER for order in orders):
                 yield f"account {account} is flat, yet offered"
             if orders:  # filled, but the venue has not called it done
                 answer_ns = max(rules.closeout.order_timeout_ns, rules.disposal.interval_ns * any(o.kind == DISPOSAL_ORDER for o in orders))
                 latest = max(latest, mirror.now + answer_ns)
-            elif Stage.FUND in rules.stages:
+            elif mirror.has_fund:
                 latest = max(latest, min(mirror.now + rules.closeout.interval_ns, mirror.deadline(account)))
             if not mirror.now < wait <= latest:
-                yield f"account {account} is flat with equity {equity} at {mirror.now}, waits until {wait}, {mirror.reserved_now} reserved"
+                reserved = mirror.reserved.total()
+                yield f"account {account} is flat with equity {equity} at {mirror.now}, waits until {wait}, {reserved} reserved"

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from backstop.core.engine import step
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, EffectKind, EventKind, Guard, Health, Reject
-from backstop.core.instruments import PPM, VenueRules
+from backstop.core.instruments import VenueRules
 from backstop.core.state import State
+from backstop.reference.breakers import move_ppm
+from backstop.reference.machine import end_of
 from backstop.reference.records import Effect, Event, effects_list, events_array
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Findings, Moment
@@ -40,8 +42,8 @@ def refused_for_a_halt(mirror: Mirror, event: Event, effects: list[Effect]) -> F
 def _adds_risk(mirror: Mirror, event: Event) -> bool:
     changes = [(event.account, event.lots), (event.other, -event.lots)]
     for account, change in changes:
-        held = mirror.lots(account, event.market)
-        if account >= 0 and (abs(held + change) > abs(held) or (held + change) * held < 0):
+        held = mirror.held_lots(account, event.market) if account >= 0 else -change
+        if abs(held + change) > abs(held) or (held + change) * held < 0:
             return True
     return False
 
@@ -67,8 +69,8 @@ def breaker_takes_a_step(moment: Moment) -> Findings:
     effect, mirror = moment.effect, moment.mirror
     if effect.kind != F.BREAKER:
         return
-    rules, (state, until) = mirror.rules.breakers, mirror.breakers[effect.market]
-    ends = {OPEN: NEVER_NS, REOPENING: mirror.now + rules.reopen_ns}.get(BreakerState(effect.code), mirror.now + rules.hold_max_ns)
+    rules, (state, until) = mirror.rules.breakers, (mirror.breakers[effect.market].state, mirror.breakers[effect.market].until)
+    ends = end_of(BreakerState(effect.code), mirror.now, rules.hold_max_ns, rules.reopen_ns)
     if effect.other != state or effect.code not in LEADS_TO[BreakerState(effect.other)]:
         yield f"{effect} from state {state}"
     if effect.other == effect.code and until > mirror.now:
@@ -87,12 +89,13 @@ def breakers_scan(moment: Moment) -> Findings:
     if marks != moment.mirror.marks:
         yield f"marks {marks}, by events and guard {moment.mirror.marks}"
     for number, row in enumerate(moment.state.breakers):
-        told, kept = moment.mirror.breakers[number], (int(row.state), int(row.until_ns))
+        breaker = moment.mirror.breakers[number]
+        told, kept = (breaker.state, breaker.until), (int(row.state), int(row.until_ns))
         if told != kept:
             yield f"breaker {number} is {kept}, told {told}"
         if (kept[0] == OPEN) != (kept[1] == NEVER_NS) or kept[1] <= moment.mirror.now:
             yield f"breaker {number} is {kept} at {moment.mirror.now}"
-        held, until = moment.mirror.guards.get(number, (0, NEVER_NS))
+        held, until = breaker.held, breaker.held_until if breaker.held else NEVER_NS
         if int(row.held_ticks) != held or (held and int(row.held_until_ns) != until) or until <= moment.mirror.now:
             yield f"market {number} holds {row.held_ticks} until {row.held_until_ns}, told {held} until {until}"
 
@@ -103,8 +106,9 @@ def guard_tells_the_move(moment: Moment) -> Findings:
     if effect.kind != F.GUARD:
         return
     rules = mirror.rules.markets[effect.market]
-    move = abs(effect.price_ticks - effect.other) * PPM // effect.other
-    held, until = mirror.guards.get(effect.market, (0, mirror.now + mirror.rules.breakers.guard_hold_ns))
+    move = move_ppm(effect.price_ticks, effect.other)
+    breaker, rules_ns = mirror.breakers[effect.market], mirror.rules.breakers.guard_hold_ns
+    held, until = breaker.held, breaker.held_until if breaker.held else mirror.now + rules_ns
     if (effect.value, effect.amount) != (move, until if effect.code == Guard.HELD else 0):
         yield f"{effect}: the move is {move}, held until {until} at the latest"
     if effect.code != Guard.HELD and effect.price_ticks != held:

@@ -11,10 +11,13 @@ from copy import deepcopy
 import numpy as np
 
 from backstop.core.engine import step
-from backstop.core.events import EFFECT, EffectArray, EffectKind
+from backstop.core.events import EFFECT, BreakerState, EffectArray, EffectKind, EventKind
 from backstop.core.instruments import VenueRules
 from backstop.reference.records import Effect, Event, effects_list, events_array
+from tests.properties.checks import AFTER, BEFORE, SCAN, START
 from tests.properties.commitments import used_atoms
+from tests.properties.mirror import Mirror
+from tests.properties.moment import Check, Moment
 from tests.properties.watch import Watch
 from tests.streams.random_streams import make_stream
 from tests.streams.settings import PROFILES
@@ -43,6 +46,8 @@ FIELDS: dict[EffectKind, tuple[str, ...]] = {
     F.SUPPORT: ("account", "market", "code", "other", "lots", "amount", "value"),
     F.GUARD: ("market", "price_ticks", "other", "amount", "value"),
 }
+#: Kind of effect, cause of a posting (or kind of event), what is false.
+Lie = tuple[str, int, str]
 #: Lies of each kind and field, and the streams in which they are told.
 ENOUGH, STREAMS = 6, 6 * len(PROFILES)
 
@@ -53,7 +58,17 @@ class Liar(Watch):
     def __init__(self, rules: VenueRules) -> None:
         """Start with no account and no mark."""
         super().__init__(rules)
+        #: Checks that found something, by name.
+        self.fired: set[str] = set()
         self.used: dict[tuple[int, int, int], int] = {}
+
+    def _run(self, checks: dict[str, list[Check]], moment: Moment) -> None:
+        for name, group in checks.items():
+            for check in group:
+                found = list(check(moment))
+                self._note(name, found)
+                if found:
+                    self.fired.add(check.__name__)
 
     def apply(self, event: Event) -> list[Effect]:
         """Apply an event; read nothing yet."""
@@ -85,25 +100,56 @@ class Liar(Watch):
         return found
 
 
-def lies(effects: list[Effect]) -> Iterator[tuple[tuple[int, str], list[Effect]]]:
-    """Return the effects with one of them left out, and with each of its fields a little off."""
+def lies(effects: list[Effect]) -> Iterator[tuple[Lie, list[Effect]]]:
+    """Return the effects with one of them left out, and with each of its fields a little off.
+
+    Each cause of a posting counts as a kind of its own.
+    """
     for place, effect in enumerate(effects):
         if effect.kind == F.REFUSAL:
             continue
         rest = (effects[:place], effects[place + 1 :])
-        yield (effect.kind, "left out"), [*rest[0], *rest[1]]
+        kind = (F(effect.kind).name, effect.code if effect.kind == F.POSTING else 0)
+        yield (*kind, "left out"), [*rest[0], *rest[1]]
         for field in FIELDS.get(F(effect.kind), ()):
             right = getattr(effect, field)
             false = effect._replace(**{field: right - 1 if right > 1 << 60 else right + 1})
-            yield (effect.kind, field), [*rest[0], false, *rest[1]]
+            yield (*kind, field), [*rest[0], false, *rest[1]]
 
 
-def test_every_lie_is_found() -> None:
+def false_books(mirror: Mirror, event: Event, effects: list[Effect]) -> Iterator[tuple[Lie, Mirror]]:
+    """Return books that are wrong before the event: a market is halted, nothing is reserved, an
+    owner has more money elsewhere.
+
+    Some checks compare an effect with what was told before, so that no lie about one effect shows.
+    """
+    if effects and effects[0].kind == F.REFUSAL:
+        return
+    markets = {effect.market for effect in effects if effect.kind == F.ORDER}
+    if event.kind == EventKind.FILL:
+        markets.add(event.market)
+    for market in markets:
+        false = deepcopy(mirror)
+        false.breakers[market].state = BreakerState.HALTED
+        yield ("books", event.kind, "halted"), false
+    if event.kind == EventKind.ORDER_FILL and mirror.reserved[event.other]:
+        false = deepcopy(mirror)
+        false.reserved[event.other] = 0
+        yield ("books", event.kind, "reserved"), false
+    for effect in effects:
+        if effect.kind == F.ADL_PLAN and effect.value < 0 and mirror.linked(effect.account):
+            false = deepcopy(mirror)
+            false.ledger[mirror.linked(effect.account)[0]] += 10**12
+            yield ("books", effect.kind, "linked"), false
+
+
+def test_every_lie_is_found_and_every_check_finds_one() -> None:
     """One number of one effect changed by one, or one effect left out: some check says so at that
     event.
     """
-    told = Counter[tuple[int, str]]()
-    missed: dict[str, Effect] = {}
+    told = Counter[Lie]()
+    missed: dict[str, list[Effect]] = {}
+    fired: set[str] = set()
     for seed in range(70_000 * len(PROFILES), 70_000 * len(PROFILES) + STREAMS):
         rules, events = make_stream(seed)
         liar = Liar(rules)
@@ -113,8 +159,17 @@ def test_every_lie_is_found() -> None:
                 if told[lie] < ENOUGH:
                     told[lie] += 1
                     if not liar.finds_the_lie(event, false):
-                        missed[f"{F(lie[0]).name}.{lie[1]} {seed}"] = next(e for e in effects if e.kind == lie[0])
+                        missed[f"{lie} {seed}"] = effects
+            for lie, books in false_books(liar.mirror, event, effects):
+                if told[lie] < ENOUGH:
+                    told[lie] += 1
+                    right, liar.mirror = liar.mirror, books
+                    if not liar.finds(event, effects):
+                        missed[f"{lie} {seed}"] = effects
+                    liar.mirror = right
+            fired |= liar.fired
             liar.events.append(event)
             assert not liar.finds(event, effects), liar.wrong
     assert missed == {}
-    assert {F(kind) for kind, _ in told} == set(F) - {F.REFUSAL}
+    assert {kind for kind, _, _ in told} == {kind.name for kind in F} - {"REFUSAL"} | {"books"}
+    assert fired == {check.__name__ for groups in (START, BEFORE, AFTER, SCAN) for group in groups.values() for check in group}

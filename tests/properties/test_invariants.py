@@ -47,8 +47,7 @@ from backstop.core.instruments import (
 )
 from backstop.reference.margin import Standing
 from backstop.reference.records import Effect, Event
-from backstop.reference.state import TAKEOVER_OFFER
-from tests.properties.mirror import MirrorOrder
+from backstop.reference.state import TAKEOVER_OFFER, Order
 from tests.properties.profile import settings_of
 from tests.properties.watch import Watch, run_cut
 
@@ -248,7 +247,7 @@ class HostileVenue(RuleBasedStateMachine):
     @property
     def accounts(self) -> int:
         """Accounts that are open, the providers' last."""
-        return len(self.mirror.owners)
+        return len(self.mirror.accounts)
 
     def price(self, market: int, ticks: int) -> int:
         """Clamp to the prices of the market."""
@@ -277,7 +276,7 @@ class HostileVenue(RuleBasedStateMachine):
     def mark_to_the_edge(self, pick: int, direction: int, beyond: int) -> None:
         """Move a mark to the very tick where an account changes its health, or one beside it."""
         account = pick % self.accounts
-        held = self.mirror.markets_of(account)
+        held = self.mirror.held_markets(account)
         if not held:
             return
         market = held[pick // self.accounts % len(held)]
@@ -292,9 +291,10 @@ class HostileVenue(RuleBasedStateMachine):
 
     def health_at(self, account: int, market: int, ticks: int) -> int:
         """Return the health that an account would have at a mark."""
-        here, self.mirror.marks[market] = self.mirror.marks[market], ticks
+        row = self.mirror.markets[market]
+        here, row.mark = row.mark, ticks
         equity, maintenance = self.mirror.equity(account), self.mirror.maintenance(account)
-        self.mirror.marks[market] = here
+        row.mark = here
         return Standing(equity, maintenance, self.watch.rules.levels).health_from(self.mirror.health[account])
 
     # -- accounts --------------------------------------------------------------------------------
@@ -316,8 +316,8 @@ class HostileVenue(RuleBasedStateMachine):
     def close_own(self, pick: int) -> None:
         """An account closes a whole position itself, whatever orders are out."""
         account = pick % self.accounts
-        for market in self.mirror.markets_of(account)[:1]:
-            lots, price = -self.mirror.lots(account, market), self.mirror.marks[market]
+        for market in self.mirror.held_markets(account)[:1]:
+            lots, price = -self.mirror.held_lots(account, market), self.mirror.marks[market]
             self.send(EventKind.FILL, market=market, account=account, other=NONE, lots=lots, price_ticks=price)
 
     @precondition(lambda self: any(order.is_open for order in self.mirror.orders.values()))
@@ -326,7 +326,7 @@ class HostileVenue(RuleBasedStateMachine):
         """An account closes about as much itself as an order or an offer leaves over."""
         is_open = [order for order in self.mirror.orders.values() if order.is_open]
         order = is_open[pick % len(is_open)]
-        held = self.mirror.lots(order.account, order.market)
+        held = self.mirror.held_lots(order.account, order.market)
         side = 1 if held < 0 else -1
         lots = side * (abs(held) - order.remaining + lots)
         price = self.mirror.marks[order.market]
@@ -390,24 +390,24 @@ class HostileVenue(RuleBasedStateMachine):
         """Stop or reopen a market or the venue."""
         self.send(EventKind.OPERATOR, code=int(code), market=market, amount=hold * SECOND)
 
-    @precondition(lambda self: self.mirror.backers)
+    @precondition(lambda self: self.mirror.providers)
     @rule(pick=picks, on=st.booleans())
     def switch_provider(self, pick: int, on: bool) -> None:
         """Switch a provider off or on."""
         code = Operator.PROVIDER_ON if on else Operator.PROVIDER_OFF
-        self.send(EventKind.OPERATOR, code=int(code), other=pick % len(self.mirror.backers))
+        self.send(EventKind.OPERATOR, code=int(code), other=pick % len(self.mirror.providers))
 
-    @precondition(lambda self: self.mirror.backers)
+    @precondition(lambda self: self.mirror.providers)
     @rule(pick=picks, leave=st.integers(-1, 400))
     def provider_takes_its_money(self, pick: int, leave: int) -> None:
         """A provider withdraws what its initial margin leaves free, or a little less."""
-        account = self.mirror.backers[pick % len(self.mirror.backers)].account
+        account = self.mirror.providers[pick % len(self.mirror.providers)].account
         free = self.mirror.equity(account) - self.mirror.portfolio(account).initial
         self.send(EventKind.TRANSFER, account=account, amount=leave - free)
 
     # -- answers ---------------------------------------------------------------------------------
 
-    def known(self, offers: bool) -> dict[int, MirrorOrder]:
+    def known(self, offers: bool) -> dict[int, Order]:
         """Return offers, or orders that are none."""
         return {number: order for number, order in self.mirror.orders.items() if (order.kind == TAKEOVER_OFFER) == offers}
 

@@ -13,10 +13,11 @@ from backstop.core.events import EffectArray, EffectKind
 from backstop.core.instruments import VenueRules
 from backstop.core.state import State, new_state
 from backstop.reference.engine import ReferenceEngine
+from backstop.reference.offering import Gauge
 from backstop.reference.records import Effect, Event, effects_list, events_array
 from backstop.reference.state import TAKEOVER_OFFER
 from tests.properties.checks import AFTER, BEFORE, IDS, SCAN, START
-from tests.properties.commitments import NS_PER_S, used_atoms
+from tests.properties.commitments import used_atoms
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Check, Moment
 from tests.properties.stops import never_ending, refused_for_a_halt
@@ -91,8 +92,8 @@ class Watch:
                 moment.used[place] += order.notional
             else:
                 promised = self.rules.providers[place[0]].commitments[place[1]][place[2]]
-                refilled = promised.refill_per_s * (mirror.now - order.sent_ns) // NS_PER_S
-                moment.used[place] = max(0, moment.used[place] - max(0, order.notional - refilled))
+                gauge = Gauge(moment.used[place], mirror.now)
+                moment.used[place] = gauge.cancelled(order.notional, mirror.now - order.offered_ns, promised.refill_per_s).used
 
     def everything_ends(self) -> list[str]:
         """INV-08: let time alone pass, on a copy, and return what then has not ended."""

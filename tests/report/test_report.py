@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 from dataclasses import replace
@@ -16,6 +17,7 @@ import pytest
 
 from backstop.config import Venue
 from backstop.core.events import EFFECT, EVENT, NONE, AdlClass, AdlPolicy, EffectArray, EffectKind, EventKind, Stage
+from backstop.explain import explain
 from backstop.journal import JournalDamaged, open_journal
 from backstop.markets.population import default_parameters
 from backstop.report import Gathering, RunFacts, facts_of_result, gather_journal, write_report
@@ -24,8 +26,11 @@ from backstop.report.losses import _share_words
 from backstop.report.page import PAGE_BYTES_MAX, page
 from backstop.report.words import percent
 from backstop.runs.cases import Case, case_of_population, title_of
+from backstop.runs.history import state_at
 from backstop.runs.replay import ReplayResult, replay_case
 from tests.feeds.samples import BTC, ETH, SECOND, START, small_venue
+from tests.journal.runs import manifest as journal_manifest
+from tests.journal.runs import write as write_journal
 from tests.runs.test_replay import case_of, crash_of
 
 SECTIONS = ("day", "waterfall", "fund", "adl", "defaulters", "markets", "halts", "refused", "conservation", "repeat")
@@ -310,6 +315,49 @@ def test_names_and_titles_are_escaped(crash: tuple[Gathering, ReplayResult, str]
     assert "<script" not in text
     assert text.count("&lt;script") > 10
     Page(text)
+
+
+def test_letters_that_do_not_print_are_shown_as_their_escapes(crash: tuple[Gathering, ReplayResult, str]) -> None:
+    """In texts, titles and attributes: colours of a terminal, and a name written backwards."""
+    gathering, result, _ = crash
+    hostile = "\x1b[31mred\u202etxt.exe\x00\x85\u2066"
+    facts = facts_of_result(result, hostile, f"run {hostile}", [hostile] * result.accounts)
+    text = page(gathering, replace(facts, warnings=(hostile,)))
+    assert text.count(r"\x1b[31mred\u202etxt.exe\x00\x85\u2066") > 10
+    assert {letter for letter in text if not letter.isprintable()} == {"\n"}
+    Page(text)
+
+
+@pytest.mark.parametrize(
+    "feeds",
+    [
+        {"prices": ["no report"]},
+        {"prices": {"warnings": 3}},
+        {"prices": {"warnings": [["deep"]]}},
+        {"prices": {"markets": [{"market": "BTC"}]}},
+        {"prices": {"markets": [3]}},
+        {"prices": {"rows_cut": "many"}},
+        {"accounts": {"costs_rounded": "x"}},
+        {"accounts": 1},
+        {"opening_imbalance": ["BTC"]},
+        [],
+    ],
+)
+def test_a_manifest_whose_report_of_files_is_none_is_read_without_it(feeds: object, tmp_path: Path) -> None:
+    path = write_journal(tmp_path / "forged.db", details={"feeds": json.dumps(feeds)})
+    again, facts = gather_journal(path)
+    assert not any(facts.feeds.values())
+    Page(page(again, facts))
+
+
+@pytest.mark.parametrize("accounts_max", [-1, 0, 10**11, (1 << 28) + 1])
+def test_limits_that_no_engine_has_are_a_fault_of_the_journal(accounts_max: int, tmp_path: Path) -> None:
+    """They are found before anything is allocated by them."""
+    usual = journal_manifest()
+    path = write_journal(tmp_path / "forged.db", limits=usual.limits._replace(accounts_max=accounts_max))
+    for read in (gather_journal, lambda path: explain(path, "trader-0"), lambda path: state_at(path, None)):
+        with pytest.raises(JournalDamaged, match=r"config: manifest: .*accounts_max"):
+            read(path)
 
 
 def test_the_file_is_written_whole_or_not_at_all(

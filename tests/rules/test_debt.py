@@ -285,7 +285,7 @@ def claimant_of_thirty(scene: Scene) -> int:
     loser, winner = scene.open(970), scene.open(2_000, owner=7)
     scene.trade(loser, 10, FIRST_MARK, other=winner)
     scene.mark(900)
-    assert (scene.lots(winner), scene.mirror.claims[winner, 0]) == (0, 30)
+    assert (scene.lots(winner), scene.mirror.accounts[winner].claims[0]) == (0, 30)
     scene.cash(winner, -scene.mirror.equity(winner))
     return winner
 

@@ -65,7 +65,7 @@ def take_out(scene: Scene, account: int) -> int:
 def earned(scene: Scene, accounts: list[int]) -> int:
     """Return the cash of the accounts' trades, and what their positions are worth."""
     traded = [row for effects in scene.watch.effects for row in of(effects, EffectKind.TRADE) if row.account in accounts]
-    held = sum(scene.mirror.lots(account, market) * scene.mirror.marks[market] for account in accounts for market in (0, 1))
+    held = sum(scene.mirror.held_lots(account, market) * scene.mirror.marks[market] for account in accounts for market in (0, 1))
     return sum(row.amount for row in traded) + held
 
 

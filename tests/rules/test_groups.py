@@ -173,7 +173,7 @@ def test_only_winners_of_the_group_bear_its_loss(side: int) -> None:
     effects = scene.cash(fund_of(1), 250) + until(scene, 20)
     assert postings(effects, C.ARREARS) == [(fund_of(1), uncovered_of(1), 200, NONE)]
     assert postings(effects, C.RECOVERY) == [(fund_of(1), winner, 50, NONE)]
-    assert scene.mirror.claims[winner, 1] == 350
+    assert scene.mirror.accounts[winner].claims[1] == 350
     assert (balance(scene, 0), balance(scene, 1), scene.mirror.uncovered(1)) == (1_000, 0, 0)
 
 

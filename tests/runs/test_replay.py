@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -14,12 +15,13 @@ from backstop.config import Venue
 from backstop.core.events import Cause, EffectKind, EventKind, Health, Reject
 from backstop.core.state import new_state
 from backstop.feeds.accounts import read_accounts
+from backstop.feeds.errors import FeedError
 from backstop.feeds.prices import read_prices
 from backstop.journal import JournalError, open_journal
 from backstop.journal.verify import verify
 from backstop.markets.population import default_parameters
 from backstop.markets.scenarios import scenario
-from backstop.runs.cases import Case, case_of_book, case_of_population, scenario_prices
+from backstop.runs.cases import Case, case_of_book, case_of_population, hashed_inputs, scenario_prices
 from backstop.runs.replay import ReplayResult, replay, replay_case
 from backstop.runs.tally import conservation_of
 from tests.feeds.samples import BTC, ETH, SECOND, START, small_venue, write
@@ -241,3 +243,22 @@ def test_outside_events_alone_may_be_replayed(tmp_path: Path) -> None:
     case = crash_of(tmp_path)
     result = replay(case.venue, case.prices.events, case.opening[:0])
     assert (result.accounts, result.outside_events) == (0, len(case.prices.events))
+
+
+def test_the_manifest_names_the_bytes_that_were_read(tmp_path: Path) -> None:
+    """A file that changes while it is read is refused; so is one that was not there before."""
+    one, two = write(tmp_path / "one.csv", "a"), write(tmp_path / "two.csv", "b")
+    with hashed_inputs(prices=[one, two], accounts=[None]) as details:
+        one.read_bytes()
+    names = {"prices_file": "one.csv", "prices_2_file": "two.csv"}
+    hashes = {f"{key}_sha256": hashlib.sha256(text).hexdigest() for key, text in (("prices", b"a"), ("prices_2", b"b"))}
+    assert details == names | hashes
+    with pytest.raises(FeedError, match=r"two\.csv: changed while it was read"), hashed_inputs(prices=[one, two]):
+        write(two, "c")
+    with pytest.raises(FeedError, match=r"three\.csv: changed while it was read"), hashed_inputs(prices=[tmp_path / "three.csv"]):
+        write(tmp_path / "three.csv", "c")
+
+
+def test_the_error_of_a_reader_comes_before_that_of_its_hash(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="refused"), hashed_inputs(prices=[tmp_path / "nothing.csv"]):
+        raise ValueError("refused")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,11 +71,12 @@ def demo(
     compiled = warm_up()
     with refusals():
         from backstop.markets.population import default_parameters, load_parameters
-        from backstop.runs.cases import case_of_population, scenario_prices
+        from backstop.runs.cases import case_of_population, hashed_inputs, scenario_prices
 
         crash = scenario(name)
         resolved = load_venue(venue) if venue is not None else parse_venue(default_text(), "bundled venue")
-        parameters = load_parameters(population) if population is not None else default_parameters()
+        with hashed_inputs(population=[population]) as details:
+            parameters = load_parameters(population) if population is not None else default_parameters()
         try:
             prices, schedule = scenario_prices(resolved, crash, seed)
         except ValueError as error:
@@ -82,8 +84,9 @@ def demo(
             raise typer.Exit(FAILED) from None
         say(f"{crash.title}: {len(prices.events):,} marks in {len(prices.markets)} markets, {parameters.accounts:,} accounts, seed {seed}")
         case = case_of_population(resolved, prices, parameters, seed, schedule)
-        case.details["scenario"] = name
-        command = f"backstop demo {name} --seed {seed} --impact {impact.value}"
+        case.details.update(details, scenario=name)
+        files = [word for option, file in (("--venue", venue), ("--population", population)) if file for word in (option, str(file))]
+        command = shlex.join(["backstop", "demo", name, "--seed", str(seed), "--impact", impact.value, *files])
         options: dict[str, Any] = {"impact": impact is Switch.ON, "journal_path": journal, "overwrite": True, "command": command}
         result = run_case(case, crash.title, report=report, **options)
         values = result.as_json() | {"scenario": name, "compile_seconds": round(compiled, 3)}

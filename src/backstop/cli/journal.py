@@ -313,6 +313,6 @@ def _not_replayed(report: Report) -> str:
 
 
 def _unreplayed(report: Report) -> str:
-    """Say where nothing was replayed: the record was checked, the engine was not asked."""
+    """Say where nothing was replayed: the record was checked, the engine was not run."""
     is_told = report.exit_code == NOT_REPLAYED
     return "; nothing was replayed" if report.events and not report.events_replayed and not is_told else ""

@@ -95,14 +95,15 @@ def replay(
     with refusals():
         from backstop.config import load_venue
         from backstop.feeds.prices import read_prices
-        from backstop.runs.cases import file_details, title_of
+        from backstop.runs.cases import hashed_inputs, title_of
 
         resolved = load_venue(venue)
         for warning in resolved.warnings:
             say(f"{venue}: warning: {warning}")
-        read = read_prices(prices, resolved, steps=steps, timeframe_ns=span_ns, start_ns=start_ns, end_ns=end_ns)
-        case = _case(resolved, read, accounts, collateral, population, seed)
-        case.details.update(file_details(prices=prices, accounts=[accounts], collateral=[collateral], population=[population]))
+        with hashed_inputs(prices=prices, accounts=[accounts], collateral=[collateral], population=[population]) as details:
+            read = read_prices(prices, resolved, steps=steps, timeframe_ns=span_ns, start_ns=start_ns, end_ns=end_ns)
+            case = _case(resolved, read, accounts, collateral, population, seed)
+        case.details.update(details)
         _say_report(case)
         warm_up()
         command = shlex.join(["backstop", *sys.argv[1:]])

@@ -9,6 +9,7 @@ from typing import Any
 from backstop.comparison.compare import Comparison, Outcome
 from backstop.config.policies import POLICIES
 from backstop.files import written_whole
+from backstop.printing import one_line
 
 __all__ = ["COLOURS", "PictureError", "concentration", "draw_comparison", "figure_class", "largest_payers"]
 
@@ -53,7 +54,8 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
     _draw_payers(left, comparison, figure)
     _draw_concentration(right, comparison.outcomes)
     budget = comparison.text(comparison.outcomes[0].budget)
-    figure.suptitle(f"ADL of {comparison.title}: {budget} {comparison.asset} ({comparison.measure})")
+    title = f"ADL of {comparison.title}: {budget} {comparison.asset} ({comparison.measure})"
+    figure.suptitle(one_line(title), parse_math=False)
     try:
         with written_whole(path) as partial:
             figure.savefig(partial, dpi=120)
@@ -62,8 +64,8 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
 
 
 def _draw_payers(axes: Any, comparison: Comparison, figure: Any) -> None:
-    """Draw a table of shares: a row a policy, a column for each of the largest payers, the rest
-    together in the last.
+    """Draw a table of shares: one row per policy, one column for each of the largest payers, the
+    rest together in the last.
     """
     names = largest_payers(comparison.outcomes, SHOWN)
     rows = []
@@ -77,8 +79,9 @@ def _draw_payers(axes: Any, comparison: Comparison, figure: Any) -> None:
                 text = f"{share:.0f}" if share >= 10 else f"{share:.1f}" if share >= 0.05 else "<.1"
                 axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if share > 55 else "black")
     axes.set_yticks(range(len(rows)), [outcome.policy.name.lower() for outcome in comparison.outcomes])
-    labels = [name if len(name) <= _NAME_MAX else f"{name[:6]}…{name[-4:]}" for name in names]
-    axes.set_xticks(range(len(names) + 1), [*labels, "all others"], rotation=50, ha="right", fontsize=8)
+    labels = [one_line(name if len(name) <= _NAME_MAX else f"{name[:6]}…{name[-4:]}") for name in names]
+    # A name may hold dollar signs: it is no formula.
+    axes.set_xticks(range(len(names) + 1), [*labels, "all others"], rotation=50, ha="right", fontsize=8, parse_math=False)
     axes.set_title("share of each payer [%]", fontsize=10)
     figure.colorbar(image, ax=axes, fraction=0.03, pad=0.01)
 

@@ -106,10 +106,18 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
 )
 
 
+def _one_line(text: str | None) -> str:
+    """Return a docstring without the line breaks and indents that the source gives it."""
+    return " ".join((text or "").split())
+
+
 def schema_text() -> str:
     """Return the JSON Schema of a venue file."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **VenueFile.model_json_schema()}
     schema["title"] = "backstop venue file"
+    for part in (schema, *schema["$defs"].values()):
+        if "description" in part:
+            part["description"] = _one_line(part["description"])
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -117,7 +125,7 @@ def page_text() -> str:
     """Return the reference page of a venue file."""
     parts = [_HEAD]
     for title, model in _SECTIONS:
-        parts.append(f"## `{title}`\n\n{textwrap.fill((model.__doc__ or '').strip(), _COLUMNS)}\n")
+        parts.append(f"## `{title}`\n\n{textwrap.fill(_one_line(model.__doc__), _COLUMNS)}\n")
         rows = list(_rows(model))
         if rows:
             parts.append("| key | type | unit | default | meaning |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n")

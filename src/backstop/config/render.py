@@ -14,7 +14,8 @@ def _value(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")  # a JSON string of ASCII is a TOML basic string then
+        # A JSON string of ASCII is a TOML basic string then.
+        return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")
     if isinstance(value, list):
         return f"[{', '.join(_value(item) for item in value)}]"
     return "{ " + ", ".join(f"{key} = {_value(item)}" for key, item in value.items()) + " }"

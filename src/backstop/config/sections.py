@@ -134,7 +134,8 @@ def _read_groups(pieces: Pieces, parts: Parts, findings: list[Finding]) -> None:
     for number, stage in pieces.waterfall:
         if isinstance(stage, FundStage):
             for name in ("opening_balance", "loss_per_window_max", "target"):
-                if getattr(stage, name) != FundStage.model_fields[name].default:  # a resolved file spells defaults out
+                # A resolved file has the defaults in it.
+                if getattr(stage, name) != FundStage.model_fields[name].default:
                     findings.append(
                         Finding(f"waterfall[{number}].{name}", "the file has groups, each with its own fund: write it in [[group]]")
                     )

@@ -20,6 +20,8 @@ class StageWords(NamedTuple):
     did: str
     #: What it is, as a line of the report says it.
     title: str
+    #: Which accounts its count counts.
+    accounts: str = "accounts in default"
     #: In a light and in a dark page. From light to dark in the order in which positions are closed,
     #: so that they are distinct without colour.
     colour: str = "#74777e"
@@ -65,7 +67,7 @@ STAGES: dict[Stage, StageWords] = {
         acts="it supports what they close, and pays for accounts that they leave without positions",
     ),
     Stage.ADL: StageWords(
-        "auto-deleveraged (ADL)",
+        "closed by ADL",
         "Auto-deleveraging: winners close at the defaulter\N{RIGHT SINGLE QUOTATION MARK}s zero price",
         colour="#a83e14",
         colour_on_dark="#f29367",
@@ -73,8 +75,9 @@ STAGES: dict[Stage, StageWords] = {
         payer="counterparties chosen by auto-deleveraging",
     ),
     Stage.SOCIALISE: StageWords(
-        "charged to others",
+        "charged for others",
         "Charged to others, against claims on later surplus",
+        accounts="accounts charged",
         payer="other accounts, whose losses are claims on the fund",
         behind=(Stage.RESTRICT, Stage.CLOSEOUT, Stage.TAKEOVER, Stage.FUND, Stage.ADL),
         acts="it bears what the fund left of an account without positions, or of a tear-up",

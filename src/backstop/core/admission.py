@@ -9,6 +9,7 @@ import numpy as np
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import effective_state
+from backstop.core.columns import OWNER_FIRST
 from backstop.core.contracts import value_at_mark, value_max, value_of
 from backstop.core.debts import owner_debt
 from backstop.core.drawdown import group_of_fund
@@ -30,7 +31,9 @@ from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, TIME_NS
 from backstop.core.kinds import BREAKER_ORDERS, EVENT_VIEWS, PROVIDER_ORDERS
 from backstop.core.ledger import balance_of, position_of
 from backstop.core.margin import assess, initial_margin, initial_margin_of, release_level
-from backstop.core.state import OWNER_FIRST, TAKEOVER_OFFER, State, fund_id, outside_row, uncovered_id
+from backstop.core.places import fund_id, outside_row, uncovered_id
+from backstop.core.rows import TAKEOVER_OFFER
+from backstop.core.state import State
 from backstop.core.units import add_checked
 
 __all__ = ["refusal_of"]

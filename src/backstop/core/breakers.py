@@ -12,9 +12,10 @@ finds what is due among all machines.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
+from backstop.core.columns import DIRTY
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, Operator
 from backstop.core.outbox import emit_breaker
-from backstop.core.state import DIRTY, State
+from backstop.core.state import State
 from backstop.core.units import add_checked, div_ceil, div_floor, mul_div_floor
 from backstop.core.waits import wake_by
 

@@ -9,19 +9,12 @@ Rules: docs/rules.md, section 6.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
+from backstop.core.columns import DEBT_PART, OWNER_DEBT, OWNER_FIRST, OWNER_PAID_NS, SPLIT_HEAP, SPLIT_REMAINDER
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.events import NONE, Cause
 from backstop.core.ledger import post
-from backstop.core.state import (
-    DEBT_PART,
-    OWNER_DEBT,
-    OWNER_FIRST,
-    OWNER_PAID_NS,
-    SPLIT_HEAP,
-    SPLIT_REMAINDER,
-    State,
-    fund_id,
-)
+from backstop.core.places import fund_id
+from backstop.core.state import State
 from backstop.core.units import add_checked, split_by_largest_remainder
 
 __all__ = ["add_debt", "forget_debts", "owner_debt", "return_debts"]

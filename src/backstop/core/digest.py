@@ -12,22 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backstop.core.columns import ORDERED_INTERVAL, ORDERED_NOTIONAL, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED
 from backstop.core.events import FEES, FUND, HOUSE_FIRST_MARKET, REMAINDER, UNCOVERED, WORLD, BreakerCause, fund_of, uncovered_of
+from backstop.core.places import arrears_gauge, fund_gauge, house_slot, market_gauge
 from backstop.core.results import epoch_mark_ticks, result_bases
-from backstop.core.state import (
-    FUND_SLOTS,
-    ORDERED_INTERVAL,
-    ORDERED_NOTIONAL,
-    OWNER_PAID,
-    OWNER_PAID_NS,
-    OWNER_RESERVED,
-    State,
-    arrears_gauge,
-    fund_gauge,
-    house_slot,
-    market_gauge,
-    positions_of,
-)
+from backstop.core.rows import FUND_SLOTS
+from backstop.core.state import State, positions_of
 
 __all__ = ["state_digest"]
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 from backstop.compiled import kernel
 from backstop.core.breakers import THROTTLE_LEVEL, set_drawdown
 from backstop.core.events import FEES, FUND, NONE
-from backstop.core.state import FUND_SLOTS, State, fund_id, house_slot
+from backstop.core.places import fund_id, house_slot
+from backstop.core.rows import FUND_SLOTS
+from backstop.core.state import State
 from backstop.core.units import add_checked, div_ceil, mul_div_floor
 
 __all__ = ["group_of_fund", "judge_drawdowns", "shift_peaks"]

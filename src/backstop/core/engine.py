@@ -10,19 +10,11 @@ from __future__ import annotations
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.admission import refusal_of
 from backstop.core.breakers import after_index, apply_operator, check_outage, settle_dirty
+from backstop.core.columns import OWNER_FIRST
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import cash_of, settlement_asset, value_at_mark
 from backstop.core.drawdown import group_of_fund, judge_drawdowns, shift_peaks
-from backstop.core.events import (
-    NEVER_NS,
-    NONE,
-    WORLD,
-    Cause,
-    EventArray,
-    EventKind,
-    Health,
-    Transfer,
-)
+from backstop.core.events import NEVER_NS, NONE, WORLD, Cause, EventArray, EventKind, Health, Transfer
 from backstop.core.fills import apply_order_done, apply_order_fill
 from backstop.core.guard import offer_mark
 from backstop.core.kinds import BREAKER_ORDERS
@@ -30,8 +22,9 @@ from backstop.core.ledger import open_position_row, post, trade
 from backstop.core.monitor import start_round, touch
 from backstop.core.orders import cancel_excess, cancel_orders_of
 from backstop.core.outbox import emit_refusal, emit_trade
+from backstop.core.places import clearing_id, outside_row
 from backstop.core.results import lower_base
-from backstop.core.state import OWNER_FIRST, State, clearing_id, outside_row
+from backstop.core.state import State
 from backstop.core.timers import run_due_after, run_due_before
 from backstop.core.waterfall.arrears import note_arrears
 from backstop.core.waterfall.fund import charge_trading_fee

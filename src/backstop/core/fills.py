@@ -10,7 +10,9 @@ from backstop.core.ledger import post, trade
 from backstop.core.margin import assess
 from backstop.core.monitor import touch
 from backstop.core.orders import close_order, forget_depth, order_side, pending_lots, remaining_lots, reserve
-from backstop.core.state import CLOSING_ORDER, State, error_inventory_row, fund_id, outside_row
+from backstop.core.places import error_inventory_row, fund_id, outside_row
+from backstop.core.rows import CLOSING_ORDER
+from backstop.core.state import State
 from backstop.core.units import mul_div_ceil, mul_div_floor
 from backstop.core.waterfall.fund import pay
 

@@ -238,7 +238,7 @@ class View(Generic[T]):
     @classmethod
     def sentence(cls) -> str:
         """Return what a row of this kind means, in one sentence."""
-        return (cls.__doc__ or "").strip()
+        return " ".join((cls.__doc__ or "").split())
 
     @classmethod
     def field_of(cls, column: str) -> AnyField | None:

@@ -14,8 +14,9 @@ from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import settlement_asset
 from backstop.core.events import NONE
 from backstop.core.outbox import emit_posting, emit_trade
+from backstop.core.places import clearing_id, house_slot
 from backstop.core.results import lower_base
-from backstop.core.state import State, clearing_id, house_slot
+from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_trunc
 
 __all__ = ["balance_in", "balance_of", "post", "trade"]

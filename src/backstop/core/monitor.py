@@ -16,27 +16,19 @@ bound is sound, and every verdict is reached in integers by ``judge``.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
+from backstop.core.columns import CROSSED_ACCOUNT, CROSSED_MERGE, CROSSED_ORDER, NETTED_EVENT, NETTED_REST, NETTED_SPARE, TOUCHED
 from backstop.core.contracts import notional_at_mark, slope_of
 from backstop.core.debts import return_debts
 from backstop.core.events import NEVER_NS, NONE, Health
 from backstop.core.margin import assess, raw_health, release_level, tier_of
 from backstop.core.orders import cancel_orders_of
 from backstop.core.outbox import emit_health
+from backstop.core.places import bucket_of
 from backstop.core.results import keep_epoch_mark
-from backstop.core.state import (
-    CROSSED_ACCOUNT,
-    CROSSED_MERGE,
-    CROSSED_ORDER,
-    DOWN,
-    NETTED_EVENT,
-    NETTED_REST,
-    NETTED_SPARE,
-    TOUCHED,
-    UP,
-    State,
-    bucket_of,
-)
-from backstop.core.units import mul_div_ceil, mul_div_floor, sort_places
+from backstop.core.rows import DOWN, UP
+from backstop.core.sorting import sort_places
+from backstop.core.state import State
+from backstop.core.units import mul_div_ceil, mul_div_floor
 from backstop.core.waits import wait_for_disposal
 
 __all__ = ["apply_mark", "judge", "start_round", "touch", "update_health"]

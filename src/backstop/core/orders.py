@@ -7,9 +7,11 @@ A position has at most one order on a book, or several offers to backstop provid
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
+from backstop.core.columns import OWNER_RESERVED
 from backstop.core.events import NONE
 from backstop.core.outbox import emit_cancel, emit_reserve
-from backstop.core.state import CLOSING_ORDER, OWNER_RESERVED, TAKEOVER_OFFER, UNKNOWN_DEPTH, State
+from backstop.core.rows import CLOSING_ORDER, TAKEOVER_OFFER, UNKNOWN_DEPTH
+from backstop.core.state import State
 from backstop.core.units import mul_div_ceil, mul_div_floor
 
 __all__ = [

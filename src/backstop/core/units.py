@@ -26,7 +26,6 @@ __all__ = [
     "give_to_largest",
     "mul_mod",
     "scramble",
-    "sort_places",
     "split_by_largest_remainder",
 ]
 
@@ -283,34 +282,6 @@ def split_by_largest_remainder(
         remainders[index] = mul_mod(total, weights[index], weight_sum)
         left -= parts[index]
     give_to_largest(left, parts, remainders, heap, count)
-
-
-@kernel
-def sort_places(keys: NDArray[np.int64], order: NDArray[np.int64], merge: NDArray[np.int64], count: int) -> None:
-    """Fill ``order[:count]`` with the places of ``keys[:count]`` ascending, equal keys as they
-    stand.
-
-    A merge sort without memory of its own; ``merge`` is scratch.
-    """
-    for place in range(count):
-        order[place] = place
-    width = 1
-    while width < count:
-        start = 0
-        while start < count:
-            middle, end = min(start + width, count), min(start + 2 * width, count)
-            left, right = start, middle
-            for place in range(start, end):
-                if left < middle and (right >= end or keys[order[left]] <= keys[order[right]]):
-                    merge[place] = order[left]
-                    left += 1
-                else:
-                    merge[place] = order[right]
-                    right += 1
-            start += 2 * width
-        for place in range(count):
-            order[place] = merge[place]
-        width *= 2
 
 
 @kernel

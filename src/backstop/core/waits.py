@@ -8,9 +8,10 @@ have one number, ``engine.timer_ns``: none of them is due before it. Whoever set
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
+from backstop.core.columns import WAIT_ACCOUNT, WAIT_TIME
 from backstop.core.events import NEVER_NS, NONE
 from backstop.core.heaps import heapify_pairs, pop_pair, push_pair
-from backstop.core.state import WAIT_ACCOUNT, WAIT_TIME, State
+from backstop.core.state import State
 
 __all__ = ["first_wait_ns", "pop_wait", "wait_for_disposal", "wait_until", "wake_by"]
 

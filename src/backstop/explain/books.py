@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from backstop.core.columns import OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED
 from backstop.core.events import (
     GROUPS_MAX,
     NEVER_NS,
@@ -33,6 +34,7 @@ from backstop.core.instruments import NO_CAP, VenueRules
 from backstop.core.kinds import (
     CancelEffect,
     ClaimEffect,
+    Columns,
     GuardEffect,
     HaircutEffect,
     HealthEffect,
@@ -43,33 +45,28 @@ from backstop.core.kinds import (
     TakeoverEffect,
     TradeEffect,
 )
+from backstop.core.places import arrears_gauge, fund_gauge, house_slot, market_gauge
 from backstop.core.results import result_bases
-from backstop.core.state import (
-    FUND_SLOTS,
-    OWNER_PAID,
-    OWNER_PAID_NS,
-    OWNER_RESERVED,
-    TAKEOVER_OFFER,
-    State,
-    arrears_gauge,
-    fund_gauge,
-    house_slot,
-    market_gauge,
-)
+from backstop.core.rows import FUND_SLOTS, TAKEOVER_OFFER
+from backstop.core.state import State
 from backstop.journal.rendering import Row
 from backstop.reference.arithmetic import sign
 from backstop.reference.deficit import Part, markets_of_loss, parts_of
-from backstop.reference.funds import FundView, paid_in_window, supports_closing
-from backstop.reference.loss import Loss, Payer
+from backstop.reference.funds import FundView, paid_for_owner, paid_in_window, supports_closing
+from backstop.reference.loss import Loss, Payer, closes_at_once, closes_if_in_default
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing
-from backstop.reference.offering import Backer, Gauge, Offering, score_after_takeover
+from backstop.reference.offering import Backer, Gauge, LossStop, Offering, Refusal, changes_due, refusal_to_ask, score_after_takeover
 from backstop.reference.wave import Counterparty, Wave
 
 __all__ = ["Account", "Books", "Held", "Provider"]
 
+#: Accounts up to this many are read one by one.
+_FEW = 64
+#: Rows of positions that are taken from an array at once.
+_CHUNK = 4096
+#: Effects that change accounts alone.
+_OF_ACCOUNTS = (EffectKind.TRADE, EffectKind.POSTING, EffectKind.HAIRCUT, EffectKind.CLAIM, EffectKind.HEALTH, EffectKind.ADL_FILL)
 _PAYMENTS = (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP)
-#: Effects after which a position of their account counts as closed in its default.
-_CLOSES = (EffectKind.TAKEOVER, EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
 
 
 class Held(NamedTuple):
@@ -92,10 +89,10 @@ class Account:
     #: By market.
     positions: dict[int, Held]
     #: Markets of which the present default has closed lots.
-    closed: set[int]
-    #: Markets whose lots the event's own fill reduced: closed as well, where the account is in
-    #: default after it.
-    reduced: set[int] = field(default_factory=set)
+    closed: frozenset[int]
+    #: Markets whose lots others' orders or defaults reduced in this event: closed as well, where
+    #: the account is in default after it.
+    reduced: frozenset[int] = frozenset()
     #: Market of its last charge, or NONE.
     charge_market: int = NONE
     #: What funds paid for it and did not get back, by group.
@@ -200,7 +197,9 @@ class Books:
         self._group_uncovered = {uncovered_of(group): group for group in range(len(rules.funds))}
         self._offers = _offers_named(state, recorded)
         bound = recorded["account"][recorded["kind"] == EffectKind.PROVIDER].tolist()
-        self._read({*looked_at, *bound, *(provider.account for provider in self.providers)})
+        #: Accounts and funds that are followed to the end of the event.
+        self._followed = {*looked_at, *bound, *(provider.account for provider in self.providers), *self._group_of, *self._group_uncovered}
+        self._read(self._followed)
         opened = int(state.engine[0].accounts_now)
         for account in looked_at:
             if account < opened:
@@ -215,6 +214,7 @@ class Books:
         """
         state = self._state
         self.defaulters = defaulters
+        self._followed |= defaulters
         self._read(defaulters)
         markets = {market, *(each for number in defaulters for each in self.account(number).positions)}
         rows = state.positions[: int(state.engine[0].positions_now)]
@@ -227,14 +227,16 @@ class Books:
     def _read(self, numbers: set[int]) -> None:
         state = self._state
         opened = int(state.engine[0].accounts_now)
-        for number in numbers:
-            if 0 <= number < opened and number not in self.accounts:
-                self.accounts[number] = read_account(state, number, self.now_ns)
+        left = [number for number in numbers if 0 <= number < opened and number not in self.accounts]
+        if len(left) > _FEW:
+            self.accounts |= _read_accounts(state, left, self.now_ns)
+        else:
+            self.accounts |= {number: read_account(state, number, self.now_ns) for number in left}
 
     def _read_owner(self, account: int) -> None:
         owner, columns = int(self._state.accounts[account].owner), self._state.columns
-        is_over = self.now_ns - int(columns[OWNER_PAID_NS, owner]) > self.rules.fund.window_ns
-        paid = 0 if is_over else int(columns[OWNER_PAID, owner])
+        gauge = int(columns[OWNER_PAID, owner]), int(columns[OWNER_PAID_NS, owner])
+        paid = paid_for_owner(*gauge, self.now_ns, self.rules.fund.window_ns)
         self._owners[owner] = Owner(paid, int(columns[OWNER_RESERVED, owner]))
 
     # -- asking
@@ -242,7 +244,7 @@ class Books:
 
     def account(self, number: int) -> Account:
         """Return an account's rows; one that the event opens has none before it."""
-        return self.accounts.setdefault(number, Account(0, Health.HEALTHY, NEVER_NS, {}, {}, set()))
+        return self.accounts.setdefault(number, Account(0, Health.HEALTHY, NEVER_NS, {}, {}, frozenset()))
 
     def contract(self, market: int) -> Contract:
         """Return a market's contract at its mark."""
@@ -324,14 +326,25 @@ class Books:
             has_row=market in held or int(self._state.engine[0].positions_now) < len(self._state.positions),
         )
 
-    def may_take_over(self, number: int, account: int) -> bool:
-        """Return whether a provider may be asked to take over from an account, whatever it can
-        carry.
-        """
+    def loss_stop(self, number: int) -> LossStop:
+        """Return what a provider with an account has lost, beside the most that it may."""
+        baseline, equity = int(self._state.providers[number].baseline), self.portfolio(self.providers[number].account).equity
+        return LossStop(self.rules.providers[number].loss_stop, baseline, equity)
+
+    def status_of(self, number: int) -> ProviderStatus:
+        """Return a provider's status, brought up to date."""
         provider = self.providers[number]
-        if provider.account == NONE or provider.status != ProviderStatus.ON:
-            return False
-        return not self.account(provider.account).in_default and self._owner_of(provider.account) != self._owner_of(account)
+        if provider.account == NONE:
+            return provider.status
+        return [provider.status, *changes_due(provider.status, provider.until_ns, self.now_ns, self.loss_stop(number))][-1]
+
+    def refusal_to_ask(self, number: int, account: int) -> Refusal | None:
+        """Return why a provider may not be asked to take over from an account; None: it may."""
+        taker, status = self.providers[number].account, self.status_of(number)
+        if taker == NONE:
+            return Refusal.STATUS
+        is_linked = self._owner_of(taker) == self._owner_of(account)
+        return refusal_to_ask(status, in_default=self.account(taker).in_default, is_linked=is_linked)
 
     def offering(self, number: int, market: int, asked: Iterable[int], expected: Standing | None = None) -> Offering:
         """Return a position and the providers who are asked to take it over."""
@@ -369,8 +382,7 @@ class Books:
         """
         markets = self.loss_markets(defaulter, group)
         others = [number for number, account in sorted(self.accounts.items()) if number != defaulter and not account.in_default]
-        payers = (Payer(number, self.portfolio(number), markets, self.rules.socialise_policy) for number in others)
-        return Loss(deficit, tuple(payer for payer in payers if payer.weight and payer.cap))
+        return Loss(deficit, tuple(Payer(number, self.portfolio(number), markets, self.rules.socialise_policy) for number in others))
 
     def closed_markets(self, number: int) -> tuple[int, ...]:
         """Return the markets of which the present default of an account has closed lots."""
@@ -390,6 +402,19 @@ class Books:
     def take_mark(self, marks: list[int]) -> None:
         """Take the mark price that the event brings."""
         self.marks, self._is_mark = marks, True
+
+    def places_to_follow(self, effects: EffectArray, last: int) -> list[int]:
+        """Return the places of the effects that change what is asked: all of them up to ``last``,
+        where everybody else is looked at for the last time, then those of the followed alone.
+        """
+        followed = list(self._followed)
+        mine = np.isin(effects["account"], followed) | ((effects["kind"] == EffectKind.POSTING) & np.isin(effects["other"], followed))
+        mine |= ~np.isin(effects["kind"], _OF_ACCOUNTS)
+        # A payment of a fund is set off against claims of others, too.
+        mine |= (effects["kind"] == EffectKind.CLAIM) & (ClaimEffect[Columns](effects).change < 0)
+        mine[: last + 1] = True
+        places: list[int] = np.flatnonzero(mine).tolist()
+        return places
 
     def follow(self, row: Row) -> None:
         """Take an effect in."""
@@ -417,15 +442,15 @@ class Books:
             account.claims[told.group] = account.claims.get(told.group, 0) + told.change
         elif kind == EffectKind.HEALTH:
             self._follow_health(account, HealthEffect(row).health)
-        if kind in _CLOSES or (kind == EffectKind.TRADE and TradeEffect(row).cause == Cause.CLOSEOUT):
-            account.closed.add(market)
+        if closes_at_once(kind, row["code"]):
+            account.closed |= {market}
 
     def _follow_health(self, account: Account, health: Health) -> None:
         if (health >= Health.DISTRESSED) != account.in_default:
-            account.closed.clear()
+            account.closed = frozenset()
             account.default_since_ns = self.now_ns if health >= Health.DISTRESSED else NEVER_NS
             if health < Health.DISTRESSED:
-                account.reduced.clear()
+                account.reduced = frozenset()
         account.health = health
 
     def _follow_trade(self, account: Account, row: Row) -> None:
@@ -435,10 +460,11 @@ class Books:
             base = account.positions.get(market, Held()).base + self.contract(market).value_of(trade.lots)
             account.positions[market] = Held(trade.lots, -trade.cash, base)
             if trade.counterpart in self._house:
-                self._house[trade.counterpart] -= trade.lots  # the other side of an opening has no row of its own
+                # The other side of an opening has no row of its own.
+                self._house[trade.counterpart] -= trade.lots
             return
-        if trade.cause == Cause.FILL and account.held(market) * trade.lots < 0:
-            account.reduced.add(market)
+        if closes_if_in_default(trade.cause, trade.counterpart, account.held(market), trade.lots):
+            account.reduced |= {market}
         before = Holding(market, self.contract(market), *account.positions.get(market, Held()))
         after, _ = before.after_trade(trade.lots, trade.cash)
         account.positions[market] = Held(after.lots, after.cost, after.base)
@@ -483,6 +509,7 @@ class Books:
         told = ClaimEffect(row)
         if told.change < 0 and not self._recovers:
             self.set_off -= told.change
+        self._recovers = False
 
     def _change_owner(self, account: int, paid: int = 0, reserved: int = 0) -> None:
         owner = self._owners.get(self._owner_of(account))
@@ -597,13 +624,40 @@ def read_account(state: State, number: int, at_ns: int | None = None) -> Account
     numbers = (rows[name].tolist() for name in ("market", "lots", "cost"))
     bases = result_bases(state, np.array(places, dtype=np.int64), now_ns).tolist()
     positions = {market: Held(lots, cost, base) for market, lots, cost, base in zip(*numbers, bases, strict=True)}
-    closed = set(rows["market"][rows["closed_in_default"] != 0].tolist())
+    closed = frozenset(rows["market"][rows["closed_in_default"] != 0].tolist())
     claims = {group: int(state.claims[group, number]) for group in range(len(state.funds))}
     charge_market = int(state.charge_markets[number])
     known = (int(head.balance), int(head.health), int(head.default_since_ns), claims, positions, closed)
     is_forgotten = now_ns - int(state.columns[OWNER_PAID_NS, int(head.owner)]) > int(state.rules[0].owner_memory_ns)
     debts = {} if is_forgotten else {group: int(atoms) for group, atoms in enumerate(state.debts[number])}
     return Account(*known, charge_market=charge_market, debts=debts)
+
+
+def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, Account]:
+    """Read the rows of many accounts at once."""
+    heads = state.accounts[numbers]
+    is_forgotten = now_ns - state.columns[OWNER_PAID_NS, heads["owner"]] > int(state.rules[0].owner_memory_ns)
+    debts = np.where(is_forgotten[:, None], 0, state.debts[numbers])
+    columns = (heads[["balance", "health", "default_since_ns"]], state.claims[:, numbers].T, state.charge_markets[numbers], debts)
+    found = {
+        number: Account(
+            balance, health, since_ns, dict(enumerate(claims)), {}, frozenset(), frozenset(), charge_market, dict(enumerate(owed))
+        )
+        for number, (balance, health, since_ns), claims, charge_market, owed in zip(
+            numbers, *(each.tolist() for each in columns), strict=True
+        )
+    }
+    rows = state.positions[: int(state.engine[0].positions_now)]
+    places = np.flatnonzero(np.isin(rows["account"], numbers))
+    for first in range(0, len(places), _CHUNK):
+        part = places[first : first + _CHUNK]
+        held = rows[part][["account", "market", "lots", "cost", "closed_in_default"]].tolist()
+        bases = result_bases(state, part, now_ns).tolist()
+        for (number, market, lots, cost, is_closed), base in zip(held, bases, strict=True):
+            found[number].positions[market] = Held(lots, cost, base)
+            if is_closed:
+                found[number].closed |= {market}
+    return found
 
 
 def _house_of(market: int) -> tuple[int, int]:

@@ -10,8 +10,8 @@ from backstop.explain.closing import zero_text
 from backstop.explain.fact import Fact
 from backstop.explain.funds import support_kept_text, support_of
 from backstop.explain.passed import add_passed_over
+from backstop.explain.rows import Rows
 from backstop.explain.scene import Scene
-from backstop.journal.rendering import Row
 from backstop.reference.margin import Contract
 from backstop.reference.wave import Counterparty, cash_parts, weight_of
 
@@ -142,7 +142,7 @@ def _add_share(scene: Scene, fact: Fact, fill: AdlFillEffect[int], first: int) -
     fact.values |= {"cash_in_all": words.cash(plan.cash), "quantity_in_all": quantity, "mark_price": mark}
 
 
-def _fills(rows: list[Row], first: int) -> list[AdlFillEffect[int]]:
+def _fills(rows: Rows, first: int) -> list[AdlFillEffect[int]]:
     """Return the fills of the ADL_PLAN at a place."""
     found = list[AdlFillEffect[int]]()
     for row in rows[first + 1 :]:

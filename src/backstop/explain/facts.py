@@ -23,6 +23,7 @@ from backstop.explain.passed import add_passed_over, add_waiting
 from backstop.explain.scene import Scene
 from backstop.explain.takeovers import add_offer, add_takeover
 from backstop.journal.rendering import time_text
+from backstop.reference.machine import end_of
 from backstop.reference.margin import Portfolio, Standing
 from backstop.reference.wave import gap_to_zero
 
@@ -113,7 +114,8 @@ def assessment_values(scene: Scene, portfolio: Portfolio) -> dict[str, Any]:
 
 def _health(scene: Scene, fact: Fact) -> None:
     told, before, found = HealthEffect(scene.row), scene.mine.health, scene.portfolio
-    if found.equity != told.equity:  # judged before the event's own mark was taken, by a timer of the guard
+    # Judged before the event's own mark was taken, by a timer of the guard.
+    if found.equity != told.equity:
         earlier = scene.books.portfolio_before(scene.account)
         found = earlier if earlier.equity == told.equity else found
     fact.because = assessment_lines(scene, found)
@@ -218,9 +220,8 @@ def _breaker(scene: Scene, fact: Fact) -> None:
     end.
     """
     told, rules, now = BreakerEffect(scene.row), scene.rules.breakers, scene.now_ns
-    ends = {BreakerState.OPEN: NEVER_NS, BreakerState.REOPENING: now + rules.reopen_ns}
     fact.check("state before", told.old_state.name, scene.machine(told.market).state.name)
-    fact.check("end", told.until_ns, ends.get(told.breaker_state, now + rules.hold_max_ns))
+    fact.check("end", told.until_ns, end_of(told.breaker_state, now, rules.hold_max_ns, rules.reopen_ns))
     means = "its closing orders have whole slices again"
     if told.breaker_state == BreakerState.HALTED:
         means = "its closing orders must wait, at most to its deadline"

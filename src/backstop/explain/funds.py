@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from backstop.core.events import GROUPS_MAX, NONE, Cause, EffectKind, Stage, SupportLimit, fund_of, uncovered_of
 from backstop.core.kinds import ResidualEffect, SupportEffect
 from backstop.explain.books import Books
@@ -56,7 +58,7 @@ def available_text(scene: Scene, group: int, fund: FundView, market: int) -> str
     return f"the {scene.speaker.fund(group)} has {cash(max(0, fund.left[limit]))} for it{about} ({why})"
 
 
-def unpaid(books: Books, rows: list[Row], account: int, group: int) -> tuple[int, list[Part]]:
+def unpaid(books: Books, rows: Sequence[Row], account: int, group: int) -> tuple[int, list[Part]]:
     """Return what is left, after ``rows``, of a group's part of the deficit of an account without
     lots, and the parts of the whole.
     """
@@ -135,7 +137,7 @@ def add_residual(scene: Scene, fact: Fact) -> None:
     nothing left for it.
     """
     rules, books, group = scene.rules, scene.books, ResidualEffect(scene.row).group
-    torn = [row for row in scene.rows[: scene.place] if row["kind"] == EffectKind.TEAR_UP and row["account"] == scene.account]
+    torn = scene.acted(EffectKind.TEAR_UP)
     if Stage.FUND not in rules.stages:
         fact.because.append("this venue's waterfall has no fund")
     elif torn and scene.mine.held(torn[-1]["market"]) == 0:

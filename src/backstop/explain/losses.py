@@ -4,45 +4,46 @@ what.
 
 from __future__ import annotations
 
-from backstop.core.events import Cause, EffectKind, SocialisePolicy
-from backstop.core.kinds import ClaimEffect, HaircutEffect, PostingEffect, TearUpEffect
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backstop.core.events import Cause, EffectArray, EffectKind, SocialisePolicy
+from backstop.core.kinds import ClaimEffect, Columns, HaircutEffect, TearUpEffect
 from backstop.explain.books import Books
 from backstop.explain.debts import add_set_off, is_set_off
 from backstop.explain.fact import Fact
 from backstop.explain.funds import unpaid
-from backstop.explain.scene import Scene, Socialised
+from backstop.explain.scene import LossPlaces, Scene, Socialised
 from backstop.journal.rendering import Row
 from backstop.reference.loss import Cut
 
-__all__ = ["add_claim", "add_haircut", "add_socialised", "first_of_loss", "loss_at"]
+__all__ = ["add_claim", "add_haircut", "add_socialised", "loss_at", "loss_places", "told_of_losses"]
 
 _BASES = {
     SocialisePolicy.GAINS_HAIRCUT: ("open gains", "its open gains there, at most what it has beyond maintenance margin"),
     SocialisePolicy.OPEN_INTEREST: ("notional", "what it has beyond maintenance margin"),
 }
 #: What stands between the cuts of one loss.
-_WITHIN = (EffectKind.HAIRCUT, EffectKind.POSTING, EffectKind.CLAIM)
+_WITHIN: tuple[EffectKind, ...] = (EffectKind.HAIRCUT, EffectKind.POSTING, EffectKind.CLAIM)
+
+#: Postings of one loss that are told one by one.
+_TOLD_MAX = 20
 
 
-def first_of_loss(books: Books, rows: list[Row], place: int) -> int:
-    """Return the place of the first HAIRCUT of the loss that the row at ``place`` belongs to: that
-    of one defaulter in one market group.
+def loss_places(effects: EffectArray, groups: Sequence[int]) -> LossPlaces:
+    """Find the losses among an event's effects: HAIRCUTs for one defaulter in one market group, with
+    nothing but postings and claims in between; ``groups``: by market.
     """
-    last = next(row for row in reversed(rows[: place + 1]) if row["kind"] == EffectKind.HAIRCUT)
-    defaulter, group = last["other"], books.group_of(last["market"])
-    first = place
-    for earlier in range(place, -1, -1):
-        row = rows[earlier]
-        if row["kind"] not in _WITHIN:
-            break
-        if row["kind"] == EffectKind.HAIRCUT and (row["other"], books.group_of(row["market"])) != (defaulter, group):
-            break
-        if row["kind"] == EffectKind.HAIRCUT:
-            first = earlier
-    return first
+    kinds, haircuts = effects["kind"], np.flatnonzero(effects["kind"] == EffectKind.HAIRCUT)
+    others_before = np.cumsum(~np.isin(kinds, _WITHIN))[haircuts]
+    within = (effects["other"][haircuts], np.array(groups)[effects["market"][haircuts]], others_before)
+    begins = np.append(True, np.any([np.diff(each) != 0 for each in within], axis=0))[: len(haircuts)]
+    return LossPlaces(haircuts, haircuts[np.flatnonzero(begins)][np.cumsum(begins) - 1])
 
 
-def loss_at(books: Books, rows: list[Row], place: int) -> Socialised:
+def loss_at(books: Books, rows: Sequence[Row], place: int) -> Socialised:
     """Return the loss that begins with the HAIRCUT at a place."""
     defaulter, group, paid = rows[place]["other"], books.group_of(rows[place]["market"]), 0
     deficit, _ = unpaid(books, rows[:place], defaulter, group)
@@ -56,7 +57,8 @@ def loss_at(books: Books, rows: list[Row], place: int) -> Socialised:
             break
         paid += row["amount"]
     loss = books.loss(defaulter, deficit, group)
-    return Socialised(loss, loss.cuts(), books.loss_markets(defaulter, group))
+    sums = (loss.deficit, max(0, loss.paid), len(loss.payers), loss.weight_sum, loss.cap_sum)
+    return Socialised(*sums, loss.cuts(), books.loss_markets(defaulter, group))
 
 
 def add_haircut(scene: Scene, fact: Fact) -> None:
@@ -64,7 +66,7 @@ def add_haircut(scene: Scene, fact: Fact) -> None:
     words, bears = scene.speaker, HaircutEffect(scene.row)
     if bears.payer != scene.account:
         return
-    found = scene.shared.losses[first_of_loss(scene.books, scene.rows, scene.place)]
+    found = scene.shared.losses[scene.shared.places.first(scene.place)]
     fact.because += _loss_lines(scene, found)
     mine = [cut for cut in found.cuts if cut.payer == scene.account]
     cut = next((each for each in mine if each.market == bears.market), Cut(scene.account, bears.market, 0, 0, 0))
@@ -80,13 +82,15 @@ def add_socialised(scene: Scene, fact: Fact) -> None:
     """Work out everybody's cut, where the posting is the first that a defaulter gets of a
     socialised loss.
     """
-    first = first_of_loss(scene.books, scene.rows, scene.place)
-    is_first = all(row["kind"] != EffectKind.POSTING for row in scene.rows[first : scene.place])
+    first = scene.shared.places.first(scene.place)
+    is_first = not np.any(scene.effects["kind"][first : scene.place] == EffectKind.POSTING)
     if scene.row["account"] != scene.account or not is_first:
         return
     found = scene.shared.losses[first]
     cuts, recorded = found.cuts, _cuts_of(scene, first)
     fact.because += _loss_lines(scene, found)
+    if len(recorded) > _TOLD_MAX:
+        fact.because.append(f"  {len(recorded):,} postings bring it; the first {_TOLD_MAX} are told")
     fact.values["socialised"] = scene.speaker.cash(sum(cut.amount for cut in cuts))
     fact.check("payers of a cut", len({cut.payer for cut in recorded}), len({cut.payer for cut in cuts}))
     fact.check("cuts in all", sum(cut.amount for cut in recorded), sum(cut.amount for cut in cuts))
@@ -95,28 +99,29 @@ def add_socialised(scene: Scene, fact: Fact) -> None:
 
 def _loss_lines(scene: Scene, found: Socialised) -> list[str]:
     words, (base, _) = scene.speaker, _BASES[SocialisePolicy(scene.rules.socialise_policy)]
-    loss, markets = found.loss, found.markets
-    names, borne = ", ".join(words.market(market) for market in markets), words.cash(max(0, loss.paid))
-    weights, caps = words.cash(loss.weight_sum), words.cash(loss.cap_sum)
+    names, borne = ", ".join(words.market(market) for market in found.markets), words.cash(found.paid)
+    weights, caps = words.cash(found.weight_sum), words.cash(found.cap_sum)
     return [
-        f"the fund left {words.cash(loss.deficit)} unpaid; others bear {borne} of it, by {base} in {names}",
-        f"  {len(loss.payers):,} may be asked, with {weights} of {base}, capped at {caps} together",
+        f"the fund left {words.cash(found.deficit)} unpaid; others bear {borne} of it, by {base} in {names}",
+        f"  {found.payers:,} may be asked, with {weights} of {base}, capped at {caps} together",
     ]
+
+
+def told_of_losses(effects: EffectArray, places: LossPlaces) -> NDArray[np.bool_]:
+    """Return which effects are told one by one: of the postings of one loss only the first."""
+    told = np.ones(len(effects), np.bool_)
+    is_cut = (effects["kind"] == EffectKind.POSTING) & (effects["code"] == Cause.HAIRCUT)
+    for first in np.unique(places.firsts).tolist():
+        last = int(places.of(first)[-1])
+        told[first + np.flatnonzero(is_cut[first : last + 2])[_TOLD_MAX:]] = False
+    return told
 
 
 def _cuts_of(scene: Scene, first: int) -> list[Cut]:
     """Return the cuts of a loss as the tape has them."""
-    cuts, of_loss = [], HaircutEffect(scene.rows[first])
-    group_of = scene.books.group_of
-    for row in scene.rows[first:]:
-        if row["kind"] == EffectKind.HAIRCUT:
-            bears = HaircutEffect(row)
-            if (bears.defaulter, group_of(bears.market)) != (of_loss.defaulter, group_of(of_loss.market)):
-                break
-            cuts.append(Cut(bears.payer, bears.market, bears.amount, bears.weight, bears.cap))
-        elif row["kind"] not in (EffectKind.POSTING, EffectKind.CLAIM):
-            break
-    return cuts
+    told = HaircutEffect[Columns](scene.effects[scene.shared.places.of(first)])
+    columns = (told.payer, told.market, told.amount, told.weight, told.cap)
+    return [Cut(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
 def add_claim(scene: Scene, fact: Fact) -> None:
@@ -127,17 +132,15 @@ def add_claim(scene: Scene, fact: Fact) -> None:
     if is_set_off(scene):
         add_set_off(scene, fact)
         return
-    earlier = scene.rows[: scene.place]
-    claims = [place for place, each in enumerate(earlier) if each["kind"] == EffectKind.CLAIM and each["account"] == scene.account]
-    fund = scene.speaker.fund(claim.group)
-    since = earlier[claims[-1] + 1 if claims else 0 :]
-    cut = sum(each["amount"] for each in since if each["kind"] == EffectKind.HAIRCUT and each["account"] == scene.account)
-    paid = sum(each["amount"] for each in since if _recovers(each, scene.account))
+    cut, paid, fund = 0, 0, scene.speaker.fund(claim.group)
+    for each in scene.acted(EffectKind.CLAIM, EffectKind.HAIRCUT, EffectKind.POSTING):
+        if each["kind"] == EffectKind.CLAIM:
+            cut = paid = 0
+        elif each["kind"] == EffectKind.HAIRCUT:
+            cut += each["amount"]
+        elif each["code"] == Cause.RECOVERY:
+            paid += each["amount"]
     owed = f"what was cut is owed, and paid back when the {fund} has more than its target"
     fact.because.append(owed if cut else f"paid back by the {fund}")
     fact.check("change", claim.change, cut - paid)
     fact.check("claim", claim.claim, scene.mine.claims.get(claim.group, 0) + claim.change)
-
-
-def _recovers(row: Row, account: int) -> bool:
-    return row["kind"] == EffectKind.POSTING and (PostingEffect(row).cause, PostingEffect(row).receiver) == (Cause.RECOVERY, account)

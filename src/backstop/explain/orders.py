@@ -189,7 +189,8 @@ def _settled(scene: Scene) -> Settlement | None:
     order, fill = scene.before.order, OrderFillEvent(scene.event)
     if order is None or int(order.id) != fill.order_id or int(order.is_open) != 1:
         return None
-    earlier = scene.rows[: scene.place]  # what time alone brought before the fill may have cancelled the order
+    # What time alone brought before the fill may have cancelled the order.
+    earlier = scene.rows[: scene.place]
     if any(row["kind"] == EffectKind.CANCEL and CancelEffect(row).order_id == fill.order_id for row in earlier):
         return None
     terms = OrderTerms(int(order.lots), int(order.limit_ticks), int(order.zero_cash), int(order.filled), int(order.reserved))

@@ -8,22 +8,27 @@ not.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from backstop.core.events import NEVER_NS, NONE, EffectKind, ProviderStatus, Stage
-from backstop.core.instruments import PPM
+from backstop.core.events import NEVER_NS, EffectKind, ProviderStatus, Stage
 from backstop.explain.closing import caps_text, slice_text
 from backstop.explain.fact import Fact, percent
 from backstop.explain.funds import available_text, support_text
 from backstop.explain.scene import Plan, Scene, Stop, Turn
+from backstop.explain.takeovers import bound_text
 from backstop.journal.rendering import time_text
-from backstop.reference.closing import Closing, waits_for_book
-from backstop.reference.offering import Backer, LossStop, Offering, RoomBound
+from backstop.reference.closing import Closing, OrderStop, earlier_in_place, waits_for_book
+from backstop.reference.offering import Backer, Offering, Refusal, offers_end_ns
 
 __all__ = ["DIFFERENCES", "add_passed_over", "add_waiting"]
 
 #: A check of funds and providers after the event.
 DIFFERENCES = "differences in funds and providers after the event"
 _DIRECTIONS = {1: "long", -1: "short"}
+_REFUSALS = {Refusal.IN_DEFAULT: "is in default itself", Refusal.SAME_OWNER: "belongs to the same owner"}
+
+#: A stop in words, and its values for programs.
+Told = tuple[str, dict[str, Any]]
 
 
 def _turn_of(scene: Scene, present: Turn | None) -> Turn:
@@ -137,7 +142,7 @@ def _beside_others(scene: Scene, stop: Stop) -> Stop:
     slice not due before all else.
     """
     head, words = scene.state.accounts[scene.account], scene.speaker
-    sent = [row["kind"] for row in scene.rows if row["account"] == scene.account and row["kind"] in (EffectKind.ORDER, EffectKind.OFFER)]
+    sent = [row["kind"] for row in scene.acted(EffectKind.ORDER, EffectKind.OFFER)]
     if stop.reason == "halted":
         return stop
     if not sent and int(head.next_slice_ns) > int(scene.state.engine[0].now_ns):
@@ -156,62 +161,79 @@ def _closeout_stop(scene: Scene, plan: Plan, market: int) -> Stop:
     """Return why the book cannot take the account's position as things stand at the effect looked
     at.
     """
-    words, closing = scene.speaker, scene.closing(market, plan)
-    if closing.book.is_halted:
-        breaker = scene.breaker(market)
-        cause = f" ({breaker.cause.name.lower()})" if breaker.cause else ""
-        says = f"{words.market(market)} is halted{cause} until {time_text(breaker.until_ns)} at the latest: no order may leave"
-        return Stop("closeout", "halted", says, is_busy=True, values={"until_ns": breaker.until_ns})
-    part, tolerance = closing.slice, percent(scene.rules.markets[market].slippage_tolerance_ppm)
-    if part.awaits_depth:
-        says = f"the book proved other than shown, and its depth within {tolerance} is not told yet"
-        return Stop("closeout", "depth_unknown", says, is_busy=True)
-    if part.whole == 0:
-        says = f"nothing is visible within {tolerance} of the mark" if part.visible == 0 else "nothing was traded there of late"
-        return Stop("closeout", "thin_book", says)
-    values = {"visible_lots": part.visible, "slice_lots": part.whole, "pending_lots": part.pending}
-    if part.left <= 0:
-        return Stop("closeout", "slice_taken", slice_text(scene, market, part), is_busy=True, values=values)
-    if closing.cap() <= 0:
-        return Stop("closeout", "cap_used", caps_text(scene, closing), is_busy=True, values=values)
-    if _is_full(scene):
-        return Stop("closeout", "no_place", "the engine has no place for another order now", is_busy=True, values=values)
-    lots = closing.lots() if closing.is_solvent else closing.cap()
-    why = None if closing.quote().lots else _unreached(scene, closing) if closing.is_solvent else _unsupported(scene, closing)
-    return why or Stop("closeout", "open", "nothing stops an order any more: it waits for its turn", lots=lots)
+    closing = scene.closing(market, plan)
+    why = closing.stop(has_place=_has_place(scene))
+    if why is None:
+        lots = closing.lots() if closing.is_solvent else closing.cap()
+        return Stop("closeout", "open", "nothing stops an order any more: it waits for its turn", lots=lots)
+    says, values = _CLOSEOUT[why](scene, closing)
+    return Stop("closeout", why.value, says, is_busy=closing.is_busy(why), values=values)
 
 
-def _is_full(scene: Scene) -> bool:
-    """Return whether the place of the next order, at the effect looked at, holds one that is
-    open.
-    """
+def _has_place(scene: Scene) -> bool:
+    """Return whether no open order has the place of the next one, at the effect looked at."""
+    orders = scene.state.orders
     later = len(scene.later(EffectKind.ORDER, EffectKind.OFFER))
-    earlier = int(scene.state.engine[0].next_order_id) - later - len(scene.state.orders)
-    if earlier < 1:
-        return False
-    order = scene.state.orders[earlier % len(scene.state.orders)]
-    return int(order.id) == earlier and bool(order.is_open)
+    earlier = earlier_in_place(int(scene.state.engine[0].next_order_id) - later, len(orders))
+    order = orders[earlier % len(orders)]
+    return earlier < 1 or int(order.id) != earlier or not order.is_open
 
 
-def _unsupported(scene: Scene, closing: Closing) -> Stop:
-    """Return why the fund cannot reserve what closing some of an insolvent account's lots may
-    cost.
-    """
+def _halted(scene: Scene, closing: Closing) -> Told:
+    breaker, market = scene.breaker(closing.holding.market), scene.speaker.market(closing.holding.market)
+    cause = f" ({breaker.cause.name.lower()})" if breaker.cause else ""
+    says = f"{market} is halted{cause} until {time_text(breaker.until_ns)} at the latest: no order may leave"
+    return says, {"until_ns": breaker.until_ns}
+
+
+def _tolerance(closing: Closing) -> str:
+    return percent(closing.holding.contract.rules.slippage_tolerance_ppm)
+
+
+def _depth_unknown(_: Scene, closing: Closing) -> Told:
+    return f"the book proved other than shown, and its depth within {_tolerance(closing)} is not told yet", {}
+
+
+def _thin_book(_: Scene, closing: Closing) -> Told:
+    shown = f"nothing is visible within {_tolerance(closing)} of the mark"
+    return (shown if closing.slice.visible == 0 else "nothing was traded there of late"), {}
+
+
+def _taken(says: Callable[[Scene, Closing], str]) -> Callable[[Scene, Closing], Told]:
+    """Tell a stop together with what one slice could take."""
+
+    def tell(scene: Scene, closing: Closing) -> Told:
+        part = closing.slice
+        return says(scene, closing), {"visible_lots": part.visible, "slice_lots": part.whole, "pending_lots": part.pending}
+
+    return tell
+
+
+def _unsupported(scene: Scene, closing: Closing) -> Told:
     one, market = closing.least_worst() or 0, closing.holding.market
     lot = scene.speaker.lots(market, 1)
     says = f"insolvent: an order of {lot} may cost the fund {scene.speaker.cash(one)}; {support_text(scene, market, closing.fund)}"
-    values = {"needed_atoms": one, "available_atoms": closing.fund.budget}
-    return Stop("closeout", "fund", says, is_busy=closing.may_leave_later, values=values)
+    return says, {"needed_atoms": one, "available_atoms": closing.fund.budget}
 
 
-def _unreached(scene: Scene, closing: Closing) -> Stop:
-    """Return that no visible band would take an order of a solvent account within its limit."""
+def _not_reached(scene: Scene, closing: Closing) -> Told:
     best, limit, words, market = closing.book.best_ticks(), closing.quote().limit.ticks, scene.speaker, closing.holding.market
-    is_busy = closing.may_leave_later
     if best is None:
-        return Stop("closeout", "not_reached", "nothing is visible", is_busy=is_busy)
+        return "nothing is visible", {}
     says = f"the best that is visible is {words.price(market, best)}, its limit {words.price(market, limit)}: no order would fill"
-    return Stop("closeout", "not_reached", says, is_busy=is_busy, values={"best_ticks": best, "limit_ticks": limit})
+    return says, {"best_ticks": best, "limit_ticks": limit}
+
+
+_CLOSEOUT: dict[OrderStop, Callable[[Scene, Closing], Told]] = {
+    OrderStop.HALTED: _halted,
+    OrderStop.DEPTH_UNKNOWN: _depth_unknown,
+    OrderStop.THIN_BOOK: _thin_book,
+    OrderStop.SLICE_TAKEN: _taken(lambda scene, each: slice_text(scene, each.holding.market, each.slice)),
+    OrderStop.CAP_USED: _taken(caps_text),
+    OrderStop.NO_PLACE: _taken(lambda *_: "the engine has no place for another order now"),
+    OrderStop.FUND: _unsupported,
+    OrderStop.NOT_REACHED: _not_reached,
+}
 
 
 # -- takeover
@@ -230,7 +252,7 @@ def _takeover_stop(scene: Scene, market: int) -> Stop:
     if all(backer.commitment.capacity == 0 for backer in backers):
         says = f"no provider is committed to {_DIRECTIONS[side]} positions of {words.group(group)}"
         return Stop("takeover", "none_committed", says)
-    end = scene.deadline_ns + rules.closeout.deadline_ns
+    end = offers_end_ns(scene.mine.default_since_ns, rules.closeout)
     is_over = scene.now_ns >= end
     lots, parts = _asked(scene, market, backers, is_over=is_over)
     says, reason = "nobody could take over a lot", "time_over" if is_over else "none_able"
@@ -252,7 +274,7 @@ def _asked(scene: Scene, market: int, backers: list[Backer], *, is_over: bool) -
         is_vault = backer.rules.is_vault
         if is_over and not is_vault:
             continue
-        why = _unable(scene, backer, market) or _no_room(scene, backer)
+        why = _unable(scene, backer) or _no_room(scene, backer)
         if why is None and is_vault:
             lots, why = _supported(scene, scene.books.offering(scene.account, market, [backer.number]))
         elif why is None:
@@ -265,61 +287,34 @@ def _asked(scene: Scene, market: int, backers: list[Backer], *, is_over: bool) -
     return lots + offered, parts + ([f"{len(able)} could carry it, but {why}"] if why else [])
 
 
-def _unable(scene: Scene, backer: Backer, market: int) -> str | None:
+def _unable(scene: Scene, backer: Backer) -> str | None:
     """Return why a provider may not be asked, whatever it could carry."""
-    provider = scene.books.providers[backer.number]
     if backer.commitment.capacity == 0:
-        return f"takes over no {_DIRECTIONS[backer.side]} positions of {scene.speaker.group(scene.rules.markets[market].group)}"
-    if provider.account == NONE:
+        group = scene.speaker.group(backer.contract.rules.group)
+        return f"takes over no {_DIRECTIONS[backer.side]} positions of {group}"
+    why = scene.books.refusal_to_ask(backer.number, scene.account)
+    if why == Refusal.STATUS:
+        return _status_text(scene, backer)
+    return _REFUSALS[why] if why else None
+
+
+def _status_text(scene: Scene, backer: Backer) -> str:
+    status, cash = scene.books.status_of(backer.number), scene.speaker.venue.asset.text
+    if status == ProviderStatus.UNBOUND:
         return "has no account yet"
-    if provider.status == ProviderStatus.STOPPED:
-        return _stopped(scene, backer)
-    if provider.status != ProviderStatus.ON and provider.until_ns > scene.now_ns:
-        until = f" until {time_text(provider.until_ns)}" if provider.until_ns != NEVER_NS else ""
-        return ("is switched off" if provider.status == ProviderStatus.OFF else "failed lately and is not asked") + until
-    if scene.books.account(provider.account).in_default:
-        return "is in default itself"
-    owners = scene.state.accounts["owner"]
-    return "belongs to the same owner" if owners[provider.account] == owners[scene.account] else None
-
-
-def _stopped(scene: Scene, backer: Backer) -> str | None:
-    """Return that a provider that reached its loss stop has not won back half of it; None: it
-    has.
-    """
-    cash, baseline = scene.speaker.venue.asset.text, int(scene.state.providers[backer.number].baseline)
-    loss = LossStop(backer.rules.loss_stop, baseline, backer.portfolio.equity)
-    if loss.is_won_back:
-        return None
-    lost = f"it lost {cash(loss.lost)} ({cash(loss.baseline)} less equity {cash(loss.equity)})"
-    return f"reached its loss stop {cash(loss.most)} and is asked again when half is won back: {lost}"
+    if status == ProviderStatus.STOPPED:
+        loss = scene.books.loss_stop(backer.number)
+        lost = f"it lost {cash(loss.lost)} ({cash(loss.baseline)} less equity {cash(loss.equity)})"
+        return f"reached its loss stop {cash(loss.most)} and is asked again when half is won back: {lost}"
+    until_ns = scene.books.providers[backer.number].until_ns
+    until = f" until {time_text(until_ns)}" if until_ns != NEVER_NS else ""
+    return ("is switched off" if status == ProviderStatus.OFF else "failed lately and is not asked") + until
 
 
 def _no_room(scene: Scene, backer: Backer) -> str | None:
     """Return what keeps a provider from carrying one lot; None: it can carry some."""
-    if not backer.has_row:
-        return "has no row for this market, and none is free"
-    lot, text = backer.contract.value_of(1), scene.speaker.venue.asset.text
-    if backer.free < lot:
-        return f"has used {text(backer.used)} of its commitment {text(backer.commitment.capacity)}, and one lot is {text(lot)}"
-    for lots in (0, 1):
-        bound = backer.exceeded(lots)
-        if bound is not None:
-            return _exceeded_text(scene, backer, bound, lots)
-    return None
-
-
-def _exceeded_text(scene: Scene, backer: Backer, bound: RoomBound, lots: int) -> str:
-    cash, equity = scene.speaker.cash, backer.portfolio.equity
-    if bound == RoomBound.POSITION_NOTIONAL:
-        most = backer.commitment.position_notional_max
-        return f"would hold {cash(backer.notional_after(lots))} there, and may hold {cash(most)}"
-    if bound == RoomBound.POSITION_LOTS:
-        return "is at the largest position that the market allows"
-    if bound == RoomBound.INITIAL_MARGIN:
-        return f"has equity {cash(equity)}, and would need {cash(backer.initial_after(lots))} of initial margin, open offers included"
-    times = f"{backer.rules.leverage_ppm / PPM:g}"
-    return f"would carry {cash(backer.gross_after(lots))}, more than {times} x its equity {cash(equity)}"
+    bound = backer.carries_none()
+    return None if bound is None else f"can carry none of it: {bound_text(scene, backer, *bound)}"
 
 
 def _supported(scene: Scene, offering: Offering) -> tuple[int, str | None]:

@@ -10,21 +10,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from backstop.core.columns import ORDERED_INTERVAL, ORDERED_NOTIONAL
 from backstop.core.events import NONE, BreakerCause, BreakerState, EffectArray, EffectKind, EventKind, Guard
 from backstop.core.instruments import VenueRules
 from backstop.core.kinds import BreakerEffect, GuardEffect
 from backstop.core.orders import order_side
-from backstop.core.state import ORDERED_INTERVAL, ORDERED_NOTIONAL, TAKEOVER_OFFER, State
+from backstop.core.rows import TAKEOVER_OFFER
+from backstop.core.state import State
 from backstop.explain.books import Account, Books
+from backstop.explain.rows import Rows
 from backstop.journal.rendering import Row, Speaker
 from backstop.reference.book import Band, Book
-from backstop.reference.closing import Cap, Caps, Closing
-from backstop.reference.loss import Cut, Loss
+from backstop.reference.closing import Cap, Caps, Closing, deadline_ns
+from backstop.reference.loss import Cut
 from backstop.reference.machine import severest
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing
 from backstop.reference.offering import Offering
 
-__all__ = ["Before", "Breaker", "Plan", "Scene", "Shared", "Socialised", "Stop", "Turn"]
+__all__ = ["Before", "Breaker", "LossPlaces", "Plan", "Scene", "Shared", "Socialised", "Stop", "Turn"]
 
 
 class Breaker(NamedTuple):
@@ -98,10 +101,34 @@ class Turn:
     is_moved: bool
 
 
-class Socialised(NamedTuple):
-    """A loss that others bore."""
+class LossPlaces(NamedTuple):
+    """Where losses stand among the effects of one event."""
 
-    loss: Loss
+    #: Places of all HAIRCUTs, and for each that of the first of the same loss.
+    haircuts: NDArray[np.intp]
+    firsts: NDArray[np.intp]
+
+    def first(self, place: int) -> int:
+        """Return the place of the first HAIRCUT of the loss that the effect at a place belongs
+        to.
+        """
+        return int(self.firsts[np.searchsorted(self.haircuts, place, side="right") - 1])
+
+    def of(self, first: int) -> NDArray[np.intp]:
+        """Return the places of all HAIRCUTs of a loss."""
+        places: NDArray[np.intp] = self.haircuts[self.firsts == first]
+        return places
+
+
+class Socialised(NamedTuple):
+    """A loss that others bore. Atoms."""
+
+    deficit: int
+    paid: int
+    #: How many may be asked, their weights and their caps together.
+    payers: int
+    weight_sum: int
+    cap_sum: int
     cuts: list[Cut]
     #: Of the default.
     markets: tuple[int, ...]
@@ -112,9 +139,10 @@ class Shared:
     """What all accounts of an event have in common."""
 
     books: Books
+    places: LossPlaces
     #: Faults of a certificate, by the place of its ADL_PLAN.
     certificate_faults: dict[int, list[str]] = field(default_factory=dict)
-    #: By the place of the first HAIRCUT.
+    #: Worked out so far, by the place of the first HAIRCUT.
     losses: dict[int, Socialised] = field(default_factory=dict)
     #: Accounts that this event acted on, in that order, as they stood before it.
     others: dict[int, Account] = field(default_factory=dict)
@@ -129,7 +157,7 @@ class Scene:
     account: int
     event: Row
     effects: EffectArray
-    rows: list[Row]
+    rows: Rows
     before: Before
     #: The engine after the event.
     state: State
@@ -183,7 +211,7 @@ class Scene:
     @property
     def deadline_ns(self) -> int:
         """Time after which the account waits no longer for the book."""
-        return self.mine.default_since_ns + self.rules.closeout.deadline_ns
+        return deadline_ns(self.mine.default_since_ns, self.rules.closeout)
 
     def waits_for(self, market: int) -> bool:
         """Return whether the account is in default and holds lots of a market, or with NONE of
@@ -194,7 +222,7 @@ class Scene:
 
     def is_held(self) -> bool:
         """Return whether the price guard held the event's mark back."""
-        guards = (GuardEffect(row) for row in self.rows if row["kind"] == EffectKind.GUARD)
+        guards = (GuardEffect(row) for row in Rows(self.effects[self.effects["kind"] == EffectKind.GUARD]))
         return any((guard.action, guard.market) == (Guard.HELD, self.event["market"]) for guard in guards)
 
     def breaker(self, market: int) -> Breaker:
@@ -216,6 +244,11 @@ class Scene:
         """Return the effects of some kinds from the one that is looked at on."""
         places = np.flatnonzero(np.isin(self.effects["kind"][self.place :], kinds))
         return [self.rows[self.place + place] for place in places.tolist()]
+
+    def acted(self, *kinds: EffectKind) -> list[Row]:
+        """Return the effects of some kinds on the account before the one that is looked at."""
+        effects = self.effects[: self.place]
+        return list(Rows(effects[(effects["account"] == self.account) & np.isin(effects["kind"], kinds)]))
 
     def pending_lots(self, market: int, lots: int) -> int:
         """Return the lots open in closing orders of the side of ``lots``, before this effect."""

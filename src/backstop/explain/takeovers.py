@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from backstop.core.events import Cause, EffectKind
 from backstop.core.instruments import PPM
 from backstop.core.kinds import OfferEffect, ReserveEffect, TakeoverEffect
@@ -13,7 +11,7 @@ from backstop.explain.funds import support_text
 from backstop.explain.scene import Plan, Scene
 from backstop.reference.offering import Backer, Offering, RoomBound, TakeoverPrice
 
-__all__ = ["add_offer", "add_takeover", "follow_offers"]
+__all__ = ["add_offer", "add_takeover", "bound_text", "follow_offers"]
 
 
 def follow_offers(scene: Scene) -> None:
@@ -34,7 +32,7 @@ def follow_offers(scene: Scene) -> None:
         if earlier is not None:
             plan.expected = earlier.expected_after(earlier.lots)
         asked = [number for number, each in enumerate(scene.rules.providers) if not each.is_vault]
-        able = [number for number in asked if scene.books.may_take_over(number, scene.account)]
+        able = [number for number in asked if scene.books.refusal_to_ask(number, scene.account) is None]
         plan.offering = scene.books.offering(scene.account, row["market"], able, plan.expected)
     plan.last_place = scene.place
 
@@ -193,51 +191,29 @@ def _restored(scene: Scene, offering: Offering, lots: int) -> str:
 
 def _bound_text(scene: Scene, offering: Offering, backer: Backer) -> str:
     """Say what one lot more would exceed; empty: nothing, it can carry all that is to go."""
-    room = offering.rooms[backer.number]
-    bound = backer.exceeded(room + 1) if room < offering.wanted else None
-    return "" if bound is None else _BOUNDS[bound](scene, backer, room)
+    more = offering.rooms[backer.number] + 1
+    bound = backer.exceeded(more) if more <= offering.wanted else None
+    return "" if bound is None else bound_text(scene, backer, bound, more)
 
 
-def _holds(scene: Scene, backer: Backer) -> str:
-    return f"it holds {scene.speaker.lots(scene.row['market'], backer.promised)} there, open offers included"
-
-
-def _by_commitment(scene: Scene, backer: Backer, _: int) -> str:
-    cash = scene.speaker.cash
-    lot, capacity = cash(backer.contract.value_of(1)), cash(backer.commitment.capacity)
-    return f"commitment {capacity} less {cash(backer.used)} used is {cash(backer.free)}, one lot {lot}"
-
-
-def _by_position_notional(scene: Scene, backer: Backer, _: int) -> str:
-    cash = scene.speaker.cash
-    most, lot = cash(backer.commitment.position_notional_max), cash(backer.contract.value_of(1))
-    return f"a position there may have {most}; {_holds(scene, backer)}, one lot {lot}"
-
-
-def _by_position_lots(scene: Scene, backer: Backer, _: int) -> str:
-    most = scene.speaker.lots(scene.row["market"], backer.contract.rules.position_lots_max)
-    return f"the market's largest position is {most}; {_holds(scene, backer)}"
-
-
-def _by_initial_margin(scene: Scene, backer: Backer, room: int) -> str:
-    cash = scene.speaker.cash
-    needs = cash(backer.initial_after(room + 1))
-    return f"equity {cash(backer.portfolio.equity)}; one lot more needs, open offers included, initial margin {needs}"
-
-
-def _by_leverage(scene: Scene, backer: Backer, _: int) -> str:
-    cash, times = scene.speaker.cash, f"{backer.rules.leverage_ppm / PPM:g}"
-    carries, lot = cash(backer.gross_after(0)), cash(backer.contract.value_of(1))
-    return f"at most {times} x equity {cash(backer.portfolio.equity)}; it carries {carries}, open offers included, one lot {lot}"
-
-
-_BOUNDS: dict[RoomBound, Callable[[Scene, Backer, int], str]] = {
-    RoomBound.COMMITMENT: _by_commitment,
-    RoomBound.POSITION_NOTIONAL: _by_position_notional,
-    RoomBound.POSITION_LOTS: _by_position_lots,
-    RoomBound.INITIAL_MARGIN: _by_initial_margin,
-    RoomBound.LEVERAGE: _by_leverage,
-}
+def bound_text(scene: Scene, backer: Backer, bound: RoomBound, lots: int) -> str:
+    """Say a bound that a provider would exceed with so many lots more, with its terms."""
+    words, cash, market = scene.speaker, scene.speaker.cash, scene.row["market"]
+    lot, equity, carried = cash(backer.contract.value_of(1)), cash(backer.portfolio.equity), cash(backer.gross_after(0))
+    holds = f"it holds {words.lots(market, backer.promised)} there, open offers included"
+    needs = f"{'one lot more' if lots else 'what it has'} needs, open offers included, initial margin {cash(backer.initial_after(lots))}"
+    return {
+        RoomBound.NO_ROW: "it has no row for this market, and none is free",
+        RoomBound.COMMITMENT: (
+            f"commitment {cash(backer.commitment.capacity)} less {cash(backer.used)} used is {cash(backer.free)}, one lot {lot}"
+        ),
+        RoomBound.POSITION_NOTIONAL: (f"a position there may have {cash(backer.commitment.position_notional_max)}; {holds}, one lot {lot}"),
+        RoomBound.POSITION_LOTS: f"the market's largest position is {words.lots(market, backer.contract.rules.position_lots_max)}; {holds}",
+        RoomBound.INITIAL_MARGIN: f"equity {equity}; {needs}",
+        RoomBound.LEVERAGE: (
+            f"at most {backer.rules.leverage_ppm / PPM:g} x equity {equity}; it carries {carried}, open offers included, one lot {lot}"
+        ),
+    }[bound]
 
 
 def _supported(scene: Scene, offering: Offering) -> str:

@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backstop.core.events import NONE, Cause, EffectArray, EffectKind, EventArray, EventKind, Health, Reject, Transfer, is_clearing
+from backstop.core.events import NONE, Cause, EffectArray, EffectKind, EventArray, EventKind, Health, Reject, Stage, Transfer, is_clearing
 from backstop.core.instruments import VenueRules
 from backstop.core.state import State, new_state
 from backstop.explain.books import Account, Books, Held, read_account
 from backstop.explain.brief import Brief
 from backstop.explain.facts import Fact, assessment_lines, assessment_values, fact_of, waiting
-from backstop.explain.losses import first_of_loss, loss_at
+from backstop.explain.losses import loss_at, loss_places, told_of_losses
 from backstop.explain.passed import DIFFERENCES
+from backstop.explain.rows import Rows
 from backstop.explain.scene import Before, Breaker, Scene, Shared
 from backstop.explain.takeovers import follow_offers
 from backstop.journal import Batch, Finding, FindingCode, JournalDamaged, JournalError, Reader, open_journal
@@ -79,17 +80,14 @@ class Explanation:
     def add(self, account: int, decision: Decision, scene: Scene) -> None:
         """Take a decision, and how the account stands after it."""
         self.decisions.append(decision)
+        mine = Rows(scene.effects[_concerns(scene.effects, account)])
         if self.brief is not None:
-            mine = [
-                row
-                for row in scene.rows
-                if row["account"] == account and not (row["kind"] == EffectKind.TRADE and row["code"] in _ORDINARY)
-            ]
-            self.brief.add(decision.seq, decision.time_ns, decision.trigger, mine)
+            chosen = (row for row in mine if not (row["kind"] == EffectKind.TRADE and row["code"] in _ORDINARY))
+            self.brief.add(decision.seq, decision.time_ns, decision.trigger, [row for row in chosen if row["account"] == account])
         lines, values = assessment_lines(scene, scene.portfolio), assessment_values(scene, scene.portfolio)
         self.standing = Standing(decision.seq, Health(scene.mine.health), values, lines)
-        for row in scene.rows:
-            if row["kind"] == EffectKind.POSTING and row["code"] not in _ORDINARY and account in (row["account"], row["other"]):
+        for row in mine:
+            if row["kind"] == EffectKind.POSTING and row["code"] not in _ORDINARY:
                 cause = Cause(row["code"]).name.lower()
                 is_trade = row["code"] != Cause.HAIRCUT and (is_clearing(row["account"]) or is_clearing(row["other"]))
                 name = f"realised, {cause}" if is_trade else cause
@@ -218,7 +216,7 @@ class Walk:
         # One that comes again with a seq that was used up is refused under that seq, out of order:
         # it is nobody's decision.
         stale = (batch.effects["kind"] == EffectKind.REFUSAL) & (batch.effects["code"] == Reject.SEQ_NOT_AFTER)
-        effects = batch.effects[~stale]
+        effects = batch.effects[~stale] if stale.any() else batch.effects
         for place in np.flatnonzero(np.isin(events["seq"], list(left))).tolist():
             seq = int(events["seq"][place])
             if seq not in left:
@@ -236,18 +234,19 @@ class Walk:
         """Take one event, and tell each account's decision of it."""
         before, books = self._before(event), self._books(accounts, event, recorded)
         row = dict(zip(event.dtype.names or (), event[0].item(), strict=True))
-        rows: list[Row] = [dict(zip(recorded.dtype.names or (), each, strict=True)) for each in recorded.tolist()]
-        shared = Shared(books, others=self._others(accounts, recorded))
-        effects = apply_events(self.state, event)
+        rows = Rows(recorded)
+        shared = Shared(
+            books, loss_places(recorded, [market.group for market in self.rules.markets]), others=self._others(accounts, recorded)
+        )
         seq = int(event["seq"][0])
-        if effects.tobytes() != recorded.tobytes():
+        if not np.array_equal(apply_events(self.state, event).view(np.int64), recorded.view(np.int64)):
             message = "its replay gives other effects than the tape has"
             raise JournalDamaged(Finding(FindingCode.EFFECT_DIFFERS, f"seq {seq}", message))
         opened = int(self.state.engine[0].accounts_now)
         for account in accounts:
             if account >= opened:
                 raise JournalError(f"journal `{self.path}`: {self.speaker.holder(account)} is not open at seq {seq}")
-        scenes = [Scene(self.speaker, self.rules, account, row, effects, rows, before, self.state, shared) for account in accounts]
+        scenes = [Scene(self.speaker, self.rules, account, row, recorded, rows, before, self.state, shared) for account in accounts]
         if scenes[0].is_mark:
             books.take_mark(self.state.markets["mark_ticks"].tolist())
         decisions = [Decision(seq, row["time_ns"], row, self._trigger(scene)) for scene in scenes]
@@ -261,14 +260,17 @@ class Walk:
         changes.
         """
         rows, effects, shared = scenes[0].rows, scenes[0].effects, scenes[0].shared
-        concerned: dict[int, list[tuple[Scene, Decision]]] = {}
+        told, concerned = told_of_losses(effects, shared.places), dict[int, list[tuple[Scene, Decision]]]()
         for scene, decision in zip(scenes, decisions, strict=True):
-            mine = _concerns(effects, scene.account) | (effects["kind"] == EffectKind.BREAKER)
+            mine = told & _concerns(effects, scene.account) | (effects["kind"] == EffectKind.BREAKER)
             for place in np.flatnonzero(mine).tolist():
                 concerned.setdefault(place, []).append((scene, decision))
-        for place, row in enumerate(rows):
-            is_cut = row["kind"] == EffectKind.HAIRCUT and row["other"] in shared.books.defaulters
-            if is_cut and first_of_loss(shared.books, rows, place) == place:
+        firsts = np.unique(shared.places.firsts[np.isin(effects["other"][shared.places.haircuts], list(shared.books.defaulters))])
+        torn = np.flatnonzero((effects["kind"] == EffectKind.TEAR_UP) & np.isin(effects["account"], [scene.account for scene in scenes]))
+        losses, last = set(firsts.tolist()), max([*firsts.tolist(), *torn.tolist()], default=-1)
+        for place in sorted({*shared.books.places_to_follow(effects, last), *concerned}):
+            row = rows[place]
+            if place in losses:
                 shared.losses[place] = loss_at(shared.books, rows, place)
             for scene, decision in concerned.get(place, ()):
                 scene.place = place
@@ -276,13 +278,13 @@ class Walk:
             shared.books.follow(row)
 
     def _books(self, accounts: list[int], event: EventArray, recorded: EffectArray) -> Books:
-        """Read who took part: those who are looked at and, where they are torn up or a loss is
-        socialised, all on the other side.
+        """Read who took part: those who are looked at and, where they are torn up after ADL or a
+        loss is socialised, all on the other side.
         """
         books = Books(self.rules, self.state, int(event["time_ns"][0]), accounts, recorded)
         if (int(event["kind"][0]), int(event["code"][0])) == (EventKind.TRANSFER, Transfer.FUNDING) and int(event["amount"][0]) < 0:
             books.take_charge(int(event["account"][0]), int(event["market"][0]))
-        torn = (recorded["kind"] == EffectKind.TEAR_UP) & np.isin(recorded["account"], accounts)
+        torn = (recorded["kind"] == EffectKind.TEAR_UP) & np.isin(recorded["account"], accounts) & (Stage.ADL in self.rules.stages)
         cuts = (recorded["kind"] == EffectKind.HAIRCUT) & (np.isin(recorded["account"], accounts) | np.isin(recorded["other"], accounts))
         defaulters = {*recorded["account"][torn].tolist(), *recorded["other"][cuts].tolist()}
         if defaulters:

@@ -19,7 +19,7 @@ from backstop.feeds.prices import read_prices
 from backstop.journal import Names, open_journal
 from backstop.printing import one_line
 from backstop.report import Gathering, facts_of_result, write_report
-from backstop.runs.cases import Case, case_of_book, case_of_population, file_details, scenario_prices, title_of
+from backstop.runs.cases import Case, case_of_book, case_of_population, hashed_inputs, scenario_prices, title_of
 from backstop.runs.replay import Progress, ReplayResult, replay_case
 from backstop.runs.warmup import warm
 
@@ -238,10 +238,11 @@ def replay(
         files = [Path(prices)] if isinstance(prices, (str, Path)) else [Path(path) for path in prices]
         span_ns = _parsed("timeframe", timeframe, duration_ns_of)
         start_ns, end_ns = _parsed("start", start, time_ns_of), _parsed("end", end, time_ns_of)
-        read = read_prices(files, resolved, steps=steps, timeframe_ns=span_ns, start_ns=start_ns, end_ns=end_ns)
-        case = _case_of_prices(resolved, read, accounts, collateral, population, seed)
         inputs = [None if path is None else Path(path) for path in (accounts, collateral, population)]
-        case.details.update(file_details(prices=files, accounts=inputs[:1], collateral=inputs[1:2], population=inputs[2:]))
+        with hashed_inputs(prices=files, accounts=inputs[:1], collateral=inputs[1:2], population=inputs[2:]) as details:
+            read = read_prices(files, resolved, steps=steps, timeframe_ns=span_ns, start_ns=start_ns, end_ns=end_ns)
+            case = _case_of_prices(resolved, read, accounts, collateral, population, seed)
+        case.details.update(details)
         title = title_of(resolved, {**case.details, "impact": "on" if impact else "off"})
     return _run(case, title, command, impact, journal, overwrite, progress)
 
@@ -292,10 +293,12 @@ def _case_of_scenario(venue: config.Venue, name: str, population: PathLike | Non
     if name not in scenario_names():
         raise ValueError(f"scenario {name!r}: must be one of {', '.join(scenario_names())}")
     crash = scenario(name)
-    parameters = default_parameters() if population is None else load_parameters(Path(population))
+    file = None if population is None else Path(population)
+    with hashed_inputs(population=[file]) as details:
+        parameters = default_parameters() if file is None else load_parameters(file)
     read, schedule = scenario_prices(venue, crash, seed)
     case = case_of_population(venue, read, parameters, seed, schedule)
-    case.details["scenario"] = name
+    case.details.update(details, scenario=name)
     return case, crash.title
 
 

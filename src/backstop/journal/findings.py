@@ -61,6 +61,10 @@ class FindingCode(IntEnum):
 DIFFERENCES = frozenset({FindingCode.EFFECT_DIFFERS, FindingCode.DIGEST_DIFFERS, FindingCode.ENGINE_STOPPED, FindingCode.SNAPSHOT_DIFFERS})
 
 
+#: Letters of a message: it quotes the file, whose texts may have any length.
+_MESSAGE_MAX = 1_000
+
+
 class Finding(NamedTuple):
     """One fault: what kind, where, and what is wrong there."""
 
@@ -73,6 +77,10 @@ class Finding(NamedTuple):
         """The code as people and programs read it."""
         return self.code.name.lower()
 
+    def shortened(self) -> Finding:
+        """Return it with no more of its message than anybody reads."""
+        return self._replace(message=self.message[:_MESSAGE_MAX])
+
     def __str__(self) -> str:
         return f"{self.name}: {self.place}: {self.message}"
 
@@ -81,8 +89,8 @@ class JournalDamaged(Exception):
     """A file cannot be read as a journal at all; ``finding`` says why."""
 
     def __init__(self, finding: Finding) -> None:
-        super().__init__(str(finding))
-        self.finding = finding
+        self.finding = finding.shortened()
+        super().__init__(str(self.finding))
 
 
 #: What reading a damaged file raises: SQLite's own errors; one whose message quotes bytes that are

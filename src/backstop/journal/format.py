@@ -105,7 +105,8 @@ def stranger_of(owners: Seqs, seqs: Seqs) -> int | None:
     """
     if not len(owners):
         return None
-    if int(seqs[-1]) - int(seqs[0]) == len(seqs) - 1 and np.all(seqs[1:] > seqs[:-1]):  # every number between is one
+    # The numbers have no gap: each one between the first and the last is there.
+    if int(seqs[-1]) - int(seqs[0]) == len(seqs) - 1 and np.all(seqs[1:] > seqs[:-1]):
         strange = (owners < seqs[0]) | (owners > seqs[-1])
     else:
         strange = ~np.isin(owners, seqs)

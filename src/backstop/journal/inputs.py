@@ -11,7 +11,7 @@ from pathlib import Path
 from backstop.files import checked_file
 from backstop.journal.findings import Finding, FindingCode
 
-__all__ = ["INPUTS", "check_inputs", "input_details", "input_files"]
+__all__ = ["INPUTS", "check_inputs", "input_details", "input_files", "sha256_of"]
 
 #: What a run reads, as its manifest calls it.
 INPUTS = ("prices", "accounts", "collateral", "population")
@@ -21,7 +21,8 @@ def _key(noun: str, number: int) -> str:
     return noun if number == 1 else f"{noun}_{number}"
 
 
-def _hash_of(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex. Raises ``OSError``, also for a device or a pipe."""
     checked_file(path)  # a pipe was read already, and a device has no end
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -31,7 +32,7 @@ def input_details(noun: str, paths: Sequence[Path]) -> dict[str, str]:
     """Return name and SHA-256 of each file, for a manifest's details. Raises ``OSError``."""
     details: dict[str, str] = {}
     for number, path in enumerate(paths, start=1):
-        details[f"{_key(noun, number)}_sha256"] = _hash_of(path)
+        details[f"{_key(noun, number)}_sha256"] = sha256_of(path)
         details[f"{_key(noun, number)}_file"] = path.name
     return details
 
@@ -58,7 +59,7 @@ def check_inputs(details: Mapping[str, str], given: Mapping[str, Sequence[Path]]
             message = f"the run read {len(said) or 'no'} {'file' if len(said) == 1 else 'files'} of {noun}, {len(paths)} given"
             findings.append(Finding(FindingCode.INPUT_DIFFERS, noun, message))
         for path, wanted in zip(paths, said, strict=False):
-            held = _hash_of(path)
+            held = sha256_of(path)
             if held != wanted:
                 message = f"not the file that the run read: SHA-256 {held}, the manifest has {wanted}"
                 findings.append(Finding(FindingCode.INPUT_DIFFERS, str(path), message))

@@ -26,7 +26,7 @@ _HEADER_BYTES = 32
 _FRAME_BYTES = 24
 #: The last bit says in which order of bytes the checksum reads its words.
 LOG_MAGICS = (0x377F0682, 0x377F0683)
-#: A log begins anew this often at most: frames whose first salt is lower by less are left from an
+#: A log begins again this often at most: frames whose first salt is lower by less are left from an
 #: earlier round.
 _ROUNDS_MAX = 1 << 24
 _WORD = 1 << 32

@@ -67,7 +67,8 @@ def check_header(path: Path, place: str) -> None:
         raise JournalDamaged(Finding(FindingCode.NOT_SQLITE, place, message))
     page_bytes = int.from_bytes(header[16:18], "big")
     page_bytes = 65536 if page_bytes == 1 else page_bytes
-    counted = header[24:28] == header[92:96]  # SQLite's own condition for trusting the count of pages
+    # SQLite's own condition for trusting the count of pages.
+    counted = header[24:28] == header[92:96]
     expected = page_bytes * int.from_bytes(header[28:32], "big")
     if counted and held < expected and not _log_bytes(path):
         raise JournalDamaged(Finding(FindingCode.PAGES, place, f"cut short: {held} bytes of {expected}"))

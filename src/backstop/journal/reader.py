@@ -32,13 +32,13 @@ from backstop.journal.format import (
 from backstop.journal.log import log_finding, log_of
 from backstop.journal.manifest import Manifest, Names, manifest_of
 from backstop.journal.opening import connect
+from backstop.printing import NAME_MAX
 
 __all__ = ["FINDINGS_MAX", "Batch", "Reader", "open_journal"]
 
 #: A check stops listing faults after so many.
 FINDINGS_MAX = 100
-#: What a file holds is quoted in a message, and may be of any length.
-_MESSAGE_MAX = 1_000
+_TOO_LONG = f"has a name of more than {NAME_MAX} letters"
 _BATCH_COLUMNS = "number, first_seq, last_seq, events_count, effects_count, events, effects, chain, digest"
 _SNAPSHOT_COLUMN = {1: "NULL", 2: "snapshot"}
 
@@ -143,8 +143,8 @@ class Reader:
     def names(self) -> Names:
         """Return what people call the accounts and owners.
 
-        Raises ``JournalDamaged`` where they cannot be read, or one is missing: every name after it
-        would be another's.
+        Raises ``JournalDamaged`` where they cannot be read, where one is longer than ``NAME_MAX``,
+        or where one is missing: every name after it would be another's.
         """
         named: dict[str, list[str]] = {"account": [], "owner": []}
         try:
@@ -152,6 +152,8 @@ class Reader:
                 known = named.get(kind) if isinstance(kind, str) else None
                 if known is None or identifier != len(known) or not isinstance(name, str):
                     raise JournalDamaged(Finding(FindingCode.NAMES, "names", f"{kind!r} {identifier!r} is no name, or follows a gap"))
+                if len(name) > NAME_MAX:
+                    raise JournalDamaged(Finding(FindingCode.NAMES, "names", f"{kind} {identifier} {_TOO_LONG}"))
                 known.append(name)
         except READ_ERRORS as error:
             raise JournalDamaged(finding_of(error, "names")) from error
@@ -452,6 +454,8 @@ class Reader:
         untyped = "typeof(kind) <> 'text' OR typeof(id) <> 'integer' OR typeof(name) <> 'text'"
         try:
             is_typed = execute(f"SELECT count(*) FROM names WHERE {untyped}").fetchone()[0] == 0
+            is_long = f"CASE WHEN typeof(name) = 'text' THEN length(name) > {NAME_MAX} END"
+            long = execute(f"SELECT CAST(kind AS TEXT), id FROM names WHERE {is_long} LIMIT 1").fetchone()
             # As bytes and row by row: a venue may have millions of names.
             rows = execute("SELECT CAST(kind AS BLOB), id, CAST(name AS BLOB) FROM names ORDER BY kind, id")
             is_sound = is_typed and names_hash(rows) == self.entries["names_sha256"]
@@ -460,6 +464,8 @@ class Reader:
             return
         if not is_sound:
             self._find(FindingCode.NAMES, "names", "a name was altered, added or removed: SHA-256 does not agree with the manifest")
+        elif long is not None:
+            self._find(FindingCode.NAMES, "names", f"{long[0]} {long[1]} {_TOO_LONG}")
 
     def _mark(self, place: str) -> _Mark | None:
         try:
@@ -474,7 +480,7 @@ class Reader:
 
     def _found(self, finding: Finding) -> None:
         if len(self.findings) < FINDINGS_MAX:
-            self.findings.append(finding._replace(message=finding.message[:_MESSAGE_MAX]))
+            self.findings.append(finding.shortened())
 
 
 def _is_chain(chain: Any) -> bool:

@@ -131,7 +131,8 @@ class Recorder:
 
     def _write(self, batch: Sealed) -> Future[None]:
         with self._unbroken():
-            while len(self._syncs) >= self.journal.unsynced_max:  # else ``write`` would wait behind the syncer, for a sync more
+            # Otherwise ``write`` would wait behind the syncer for one more sync.
+            while len(self._syncs) >= self.journal.unsynced_max:
                 self._syncs.popleft().result()
             self.journal.write(batch)
             self._syncs.append(self._syncer.submit(self._sync))

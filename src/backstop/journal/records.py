@@ -86,7 +86,7 @@ def _object_schema(view: AnyView) -> dict[str, Any]:
     fields = (*view.common, *view.fields)
     return {
         "type": "object",
-        "description": view.sentence(),
+        "description": " ".join(view.sentence().split()),
         "properties": {"kind": {"const": view.kind.name.lower()}, **{field.name: _field_schema(view, field) for field in fields}},
         "required": ["kind", *(field.name for field in fields)],
         "additionalProperties": False,
@@ -124,7 +124,7 @@ def _row_part(name: str, dtype: np.dtype[Any]) -> Iterator[str]:
 
 def _view_part(view: AnyView) -> Iterator[str]:
     yield f"### {view.kind.name} ({view.kind.value})\n"
-    yield f"{view.sentence()}\n"
+    yield f"{' '.join(view.sentence().split())}\n"
     yield f"Class `{view.__name__}`.\n"
     if view.fields:
         yield "| field | column | unit | meaning |\n|---|---|---|---|\n" + "\n".join(map(_field_line, view.fields)) + "\n"
@@ -143,7 +143,7 @@ def _enums() -> list[type[IntEnum]]:
 
 def _enum_part(codes: type[IntEnum]) -> Iterator[str]:
     yield f"### {codes.__name__}\n"
-    yield f"{(codes.__doc__ or '').strip()}\n"
+    yield f"{' '.join((codes.__doc__ or '').split())}\n"
     yield "| number | name |\n|---|---|\n" + "\n".join(f"| {code.value} | {code.name} |" for code in codes) + "\n"
 
 

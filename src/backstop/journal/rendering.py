@@ -335,13 +335,13 @@ def _signal(field: AnyField) -> tuple[Part, ...]:
 def _breaker_state(field: AnyField) -> tuple[Part, ...]:
     """From which state to which, in the sentence; beside it the new state.
 
-    A stop that is held anew comes from its own state.
+    A stop that is held again comes from its own state.
     """
     state, before = _part(field), _part(BreakerEffect.old_state)
 
     def said(speaker: Vocabulary, row: Row) -> str:
         new = state.form(speaker, row)
-        return f"{new} anew" if field.of(row) == BreakerEffect.old_state.of(row) else f"now {new}, was {before.form(speaker, row)}"
+        return f"{new} again" if field.of(row) == BreakerEffect.old_state.of(row) else f"now {new}, was {before.form(speaker, row)}"
 
     return (Part("state", said, state.form),)
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from backstop import __version__
 from backstop.config import parse_venue
 from backstop.core.digest import state_digest
-from backstop.core.instruments import VenueRules
+from backstop.core.instruments import VenueRules, check_rules
 from backstop.journal.codes import codes_agree
 from backstop.journal.findings import DIFFERENCES, Finding, FindingCode, JournalDamaged
 from backstop.journal.format import DIGEST_ENCODING, SCHEMA_VERSION
@@ -258,7 +258,13 @@ def rules_of(journal: Reader) -> tuple[VenueRules | None, list[str]]:
             journal.findings.append(Finding(FindingCode.CONFIG, "manifest", message))
             return None, []
         notes.append(message)
-    return venue.rules._replace(limits=manifest.limits), notes
+    rules = venue.rules._replace(limits=manifest.limits)
+    try:
+        check_rules(rules)
+    except ValueError as error:
+        journal.findings.append(Finding(FindingCode.CONFIG, "manifest", str(error)))
+        return None, []
+    return rules, notes
 
 
 def _other_code(journal: Reader) -> str:

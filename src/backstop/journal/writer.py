@@ -119,7 +119,8 @@ class Journal:
         try:
             with place.held():
                 place.sweep()
-                connection, log = _opened(place.file)  # what the dead run did not sync is synced before anything stands behind it
+                # This syncs what the dead run did not, before anything stands behind it.
+                connection, log = _opened(place.file)
                 try:
                     _cut_off(connection, position)
                     log.empty(connection, torn_bytes)
@@ -254,7 +255,8 @@ class Journal:
         held = self._written
         try:
             self._log.sync()
-        except OSError as error:  # what the disk then holds cannot be known, nor had by trying again
+        except OSError as error:
+            # What the disk now holds cannot be known, and another try would not show it.
             self._fault = self._failed(error)
             raise self._fault from error
         self._safe = held
@@ -277,7 +279,8 @@ class Journal:
                 self._commit(connection, "INSERT INTO marks VALUES ('end', ?, ?, ?, ?, ?)", row)
                 self._sync()
                 self._written = self._safe = held._replace(chain=chain)
-                with suppress(sqlite3.Error):  # the log keeps what the file could not take; both together are the journal
+                # The log keeps what the file could not take; both together are the journal.
+                with suppress(sqlite3.Error):
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             finally:
                 self._give_up()
@@ -320,7 +323,8 @@ class Journal:
     def _commit(self, connection: sqlite3.Connection, words: str, row: tuple[object, ...], snapshot: Snapshot | None = None) -> None:
         try:
             if snapshot is None:
-                connection.execute(words, row)  # one statement is one transaction, and one call that needs Python's lock
+                # One statement is one transaction, and one call that needs Python's lock.
+                connection.execute(words, row)
             else:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.execute(words, row)

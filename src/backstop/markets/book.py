@@ -171,7 +171,8 @@ def fill(world: World, slot: int, time_ns: int) -> None:
         event.lots = sign * lots
         event.price_ticks = price_ticks
         _forget_told(world, order.market, side, lots)
-    if left_lots > 0:  # the engine empties its view of that side, unless it has closed the order since: report all
+    # The engine empties its view of that side, unless it has closed the order since: report all.
+    if left_lots > 0:
         for band in range(book.band_count):
             world.bands[order.market, side, band].told_lots = NONE
     filled_lots = abs(order.lots) - left_lots

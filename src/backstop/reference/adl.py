@@ -128,7 +128,6 @@ def adl_position(state: State, account: int, market: int) -> None:
         order += emit_class(state, (account, market, side), adl_class, members, given, eta, cash_of)
     trade_all(state, account, market, -side * lots, cash, {h: (side * gives[h], cash_of[h]) for h in order}, 0, Cause.ADL)
     pay(state, account, state.group(market), support.amount, Cause.SUPPORT, market)
-    state.position(account, market).closed_in_default = True
     add_flow(state, market, state.contract(market).value_of(lots))
     settle_counterparties(state, market, order)
 
@@ -195,8 +194,6 @@ def settle_counterparties(state: State, market: int, holders: list[int]) -> None
         if holder >= 0:
             state.cancel_excess(holder, market)
             state.touch(holder)
-            if state.accounts[holder].in_default:
-                state.position(holder, market).closed_in_default = True
 
 
 def adl(state: State, account: int) -> bool:
@@ -239,7 +236,6 @@ def tear_up_position(state: State, account: int, market: int) -> None:
     cash, gap = holding.value_of(lots), gap_to_zero(portfolio, market, lots)
     opposite = {holder: abs(state.held_lots(holder, market)) for holder in state.holders(market, -side)}
     parts = {holder: part for holder, part in split(lots, opposite).items() if part}
-    state.position(account, market).closed_in_default = True
     state.emit(EffectKind.TEAR_UP, market=market, account=account, lots=-side * lots, price_ticks=mark, amount=cash, value=gap)
     left = pay_gap(state, account, market, gap)
     shares = {holder: (side * part, -holding.value_of(part)) for holder, part in parts.items()}

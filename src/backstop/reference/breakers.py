@@ -8,6 +8,7 @@ from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, Eff
 from backstop.core.instruments import PPM
 from backstop.reference.arithmetic import ceil_div
 from backstop.reference.machine import HALT, THROTTLE, Breaker, graded, set_level, settle, severest, spend
+from backstop.reference.providers import switch_off, switch_on
 from backstop.reference.records import Event
 from backstop.reference.state import State
 
@@ -116,7 +117,8 @@ def add_flow(state: State, market: int, notional: int) -> None:
         breaker = state.breakers[number]
         window = state.now // state.rules.breakers.flow_window_ns
         if window != breaker.flow_window:
-            evaluate_flow(state, number)  # a new wave: what the old one left may be over, though nothing looked
+            # A new wave: what the old one left may be over, though nothing looked.
+            evaluate_flow(state, number)
             if breaker.levels[BreakerCause.FLOW] == 0:
                 breaker.spent.discard(BreakerCause.FLOW)
         present, last = flow_now(state, breaker)
@@ -319,8 +321,6 @@ def next_timer_ns(state: State) -> int:
 
 def apply_operator(state: State, event: Event) -> None:
     """OPERATOR: a stop that ends by itself, its early end, or a provider."""
-    from backstop.reference.takeover import switch_off, switch_on  # here, since the stages import this module
-
     if event.code == Operator.PROVIDER_OFF:
         switch_off(state, event.other)
     elif event.code == Operator.PROVIDER_ON:
@@ -366,7 +366,8 @@ def end_fund(state: State, group: int) -> None:
         return
     peaks.slots.setdefault(slot, begin)
     levels = [peaks.level]
-    if drawdown_level(state, group, begin) == 0:  # time alone may have ended it, though nothing looked
+    # Time alone may have ended it, though nothing looked.
+    if drawdown_level(state, group, begin) == 0:
         peaks.level = 0
     levels.append(peaks.level)
     peaks.slots[slot] = max(peaks.slots[slot], balance)

@@ -8,7 +8,7 @@ from backstop.core.events import BookSide, Cause, EffectKind, error_inventory_of
 from backstop.reference.arithmetic import sign
 from backstop.reference.book import UNKNOWN_LOTS, Band, Book
 from backstop.reference.breakers import add_flow, effective_state
-from backstop.reference.closing import Cap, Caps, Closing, OrderTerms, Quote, settle
+from backstop.reference.closing import Cap, Caps, Closing, OrderStop, OrderTerms, Quote, settle
 from backstop.reference.margin import Portfolio, Standing
 from backstop.reference.paying import pay
 from backstop.reference.records import Event
@@ -101,20 +101,17 @@ def place_orders(state: State, account: int) -> str:
     """Plan and place the account's closing orders; return PLACED, BUSY or NOTHING."""
     portfolio = state.portfolio(account)
     closings = [closing_of(state, account, holding.market, portfolio) for holding in portfolio.held]
-    outcomes = {BUSY for closing in closings if closing.is_busy}
+    outcomes = {BUSY for closing in closings if closing.is_busy(closing.book_stop)}
     expected = portfolio.standing
-    for first in sorted((closing for closing in closings if closing.may_order), key=Closing.order_key):
+    for first in sorted((closing for closing in closings if closing.book_stop is None), key=Closing.order_key):
         closing = closing_of(state, account, first.holding.market, portfolio, expected)
-        if closing.cap() <= 0:
-            outcomes.add(BUSY)
+        stop = closing.stop(has_place=not state.place_held())
+        if stop is not None:
+            outcomes.add(BUSY if closing.is_busy(stop) else NOTHING)
+            if stop == OrderStop.NO_PLACE:
+                break
             continue
-        if state.place_held():
-            outcomes.add(BUSY)
-            break
         quote = closing.quote()
-        if quote.lots == 0:
-            outcomes.add(BUSY if closing.may_leave_later else NOTHING)
-            continue
         expected = closing.expected_after(quote.lots)
         is_last = closing.restoring() is not None
         place(state, account, closing, quote)
@@ -177,7 +174,6 @@ def take_fill(state: State, order: Order, open_take: int, taken: int, price_tick
     state.trade(outside_of(market), account, market, -side * taken, -cash, price_ticks, cause)
     if is_closing:
         charge_or_support(state, order, open_take, price_ticks, equity)
-        state.position(account, market).closed_in_default = True
         add_flow(state, market, state.contract(market).value_of(taken))
     order.filled += open_take
 

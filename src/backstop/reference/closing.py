@@ -24,9 +24,12 @@ __all__ = [
     "Cost",
     "OrderBound",
     "OrderTerms",
+    "OrderStop",
     "Quote",
     "Settlement",
     "SizeBound",
+    "deadline_ns",
+    "earlier_in_place",
     "settle",
     "waits_for_book",
 ]
@@ -74,6 +77,23 @@ class SizeBound(Enum):
     ACCOUNT_CAP = "account_cap"
     MARKET_CAP = "market_cap"
     VENUE_CAP = "venue_cap"
+
+
+class OrderStop(Enum):
+    """Why no closing order leaves for a position. The first that holds is given."""
+
+    HALTED = "halted"
+    DEPTH_UNKNOWN = "depth_unknown"
+    THIN_BOOK = "thin_book"
+    SLICE_TAKEN = "slice_taken"
+    CAP_USED = "cap_used"
+    NO_PLACE = "no_place"
+    FUND = "fund"
+    NOT_REACHED = "not_reached"
+
+
+#: Stops that end when the market reopens, when depth is reported, or when others leave capacity.
+PASSING = (OrderStop.HALTED, OrderStop.DEPTH_UNKNOWN, OrderStop.SLICE_TAKEN, OrderStop.CAP_USED, OrderStop.NO_PLACE)
 
 
 class OrderBound(NamedTuple):
@@ -206,15 +226,29 @@ class Closing:
     # --------------------------------------------------------------------
 
     @property
-    def is_busy(self) -> bool:
-        """The position waits: for the market, for the depth to be told, or for what others take."""
-        part = self.slice
-        return self.book.is_halted or part.awaits_depth or (part.whole > 0 and self.cap() <= 0)
+    def book_stop(self) -> OrderStop | None:
+        """Why the book, or a cap of the interval, lets no order leave; None: they let one leave."""
+        if self.book.is_halted:
+            return OrderStop.HALTED
+        if self.slice.awaits_depth:
+            return OrderStop.DEPTH_UNKNOWN
+        if self.slice.whole == 0:
+            return OrderStop.THIN_BOOK
+        if self.slice.left <= 0:
+            return OrderStop.SLICE_TAKEN
+        return OrderStop.CAP_USED if self.cap() <= 0 else None
 
-    @property
-    def may_order(self) -> bool:
-        """An order may leave."""
-        return not self.book.is_halted and self.slice.whole > 0 and self.cap() > 0
+    def stop(self, *, has_place: bool) -> OrderStop | None:
+        """Return why no order leaves; None: one does. ``has_place``: for the next order."""
+        if self.book_stop is not None or not has_place:
+            return self.book_stop or OrderStop.NO_PLACE
+        if self.quote().lots:
+            return None
+        return OrderStop.NOT_REACHED if self.is_solvent else OrderStop.FUND
+
+    def is_busy(self, stop: OrderStop | None) -> bool:
+        """Return whether a stop passes, so that it is worth waiting for its end."""
+        return stop in PASSING or (stop in (OrderStop.FUND, OrderStop.NOT_REACHED) and self.may_leave_later)
 
     def zero_cash(self, lots: int) -> ZeroCash:
         """Return the zero cash of so many lots."""
@@ -307,6 +341,16 @@ class Closing:
     def disposal_lots(self, rules: DisposalRules) -> int:
         """Return the lots of an order by which the vault sells."""
         return min(self.cap(), self.disposal_share(rules), self.everything)
+
+
+def deadline_ns(default_since_ns: int, rules: CloseoutRules) -> int:
+    """Return the time from which an account waits no longer for the book."""
+    return default_since_ns + rules.deadline_ns
+
+
+def earlier_in_place(order_id: int, orders_max: int) -> int:
+    """Return the order that had the place of an order before it; below 1: none had."""
+    return order_id - orders_max
 
 
 def waits_for_book(health: int, now_ns: int, deadline_ns: int, *, is_busy: bool) -> bool:

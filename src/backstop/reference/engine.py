@@ -51,11 +51,12 @@ from backstop.reference.closeout import BUSY, PLACED, forget_depth, order_done, 
 from backstop.reference.closing import waits_for_book
 from backstop.reference.fund import money_stages
 from backstop.reference.paying import net_linked_owners
+from backstop.reference.providers import bind, fail
 from backstop.reference.records import Effect, Event
 from backstop.reference.refusals import reason_to_refuse
 from backstop.reference.socialise import run_recovery
 from backstop.reference.state import CLOSING_ORDER, TAKEOVER_OFFER, Account, Position, State
-from backstop.reference.takeover import answer, bind, dispose, fail, takeover_waits
+from backstop.reference.takeover import answer, dispose, takeover_waits
 
 __all__ = ["Effect", "Event", "ReferenceEngine"]
 
@@ -190,17 +191,11 @@ def fill(state: State, event: Event) -> None:
     cash = state.contract(market).cash_of(lots, price_ticks)
     state.trade(event.account, other, market, lots, cash, price_ticks, Cause.FILL)
     state.trade(other, event.account, market, -lots, -cash, price_ticks, Cause.FILL)
-    changes = {holder: change for holder, change in ((event.account, lots), (other, -lots)) if holder >= 0}
-    for account in changes:
+    accounts = [holder for holder in (event.account, other) if holder >= 0]
+    for account in accounts:
         state.cancel_excess(account, market)
-    for account in changes:
+    for account in accounts:
         state.touch(account)
-    for account, change in changes.items():
-        after = state.held_lots(account, market)
-        before = after - change
-        closes = abs(after) < abs(before) or before * after < 0
-        if closes and state.accounts[account].in_default:
-            state.position(account, market).closed_in_default = True
 
 
 def mark(state: State, event: Event) -> None:

@@ -11,7 +11,13 @@ from backstop.reference.paying import net_linked_owners, pay
 from backstop.reference.socialise import closed_markets, socialise
 from backstop.reference.state import State
 
-__all__ = ["money_stages"]
+__all__ = ["deficit_parts", "money_stages"]
+
+
+def deficit_parts(state: State, account: int, deficit: int) -> list[Part]:
+    """Parts of a deficit of an account without lots, by group and market."""
+    charged = state.accounts[account].charge_market
+    return parts_of(deficit, state.results(account), closed_markets(state, account), charged, state.group)
 
 
 def money_stages(state: State, account: int) -> None:
@@ -25,8 +31,7 @@ def money_stages(state: State, account: int) -> None:
     if deficit <= 0:
         state.judge(account)
         return
-    charged = state.accounts[account].charge_market
-    parts = parts_of(deficit, state.results(account), closed_markets(state, account), charged, state.group)
+    parts = deficit_parts(state, account, deficit)
     if state.has_fund and waits_for_reserves(state, account, parts):
         return
     left: dict[int, int] = {}

@@ -17,6 +17,7 @@ __all__ = [
     "Support",
     "least_cap",
     "next_slot_ns",
+    "paid_for_owner",
     "paid_in_window",
     "pay_slot",
     "supports_closing",
@@ -55,6 +56,13 @@ def paid_in_window(by_slot: Mapping[int, int], now_ns: int, window_ns: int) -> i
     """Return what was paid in the latest slots: at least that of a whole window. Atoms."""
     oldest = pay_slot(now_ns, window_ns) - FUND_SLOTS + 1
     return sum(atoms for slot, atoms in by_slot.items() if slot >= oldest)
+
+
+def paid_for_owner(paid: int, paid_ns: int, now_ns: int, window_ns: int) -> int:
+    """Return what was paid for an owner: nothing counts once a window passed without a payment.
+    Atoms.
+    """
+    return 0 if now_ns - paid_ns > window_ns else paid
 
 
 def supports_closing(stages: tuple[int, ...]) -> bool:

@@ -16,6 +16,7 @@ __all__ = [
     "Machine",
     "Peaks",
     "demand",
+    "end_of",
     "graded",
     "new_breakers",
     "new_peaks",
@@ -102,12 +103,15 @@ def settle(machine: Machine, now: int, hold_max_ns: int, reopen_ns: int) -> bool
         machine.answered |= {cause for cause in CAUSES if machine.levels[cause] == level and cause not in machine.spent}
     machine.state = int(new)
     machine.cause = first or machine.cause
-    machine.until = NEVER_NS
-    if new in (BreakerState.THROTTLED, BreakerState.HALTED):
-        machine.until = now + hold_max_ns
-    elif new == BreakerState.REOPENING:
-        machine.until = now + reopen_ns
+    machine.until = end_of(BreakerState(new), now, hold_max_ns, reopen_ns)
     return True
+
+
+def end_of(state: BreakerState, now: int, hold_max_ns: int, reopen_ns: int) -> int:
+    """Return when a state that is entered now ends at the latest; OPEN lasts for ever."""
+    if state == BreakerState.OPEN:
+        return NEVER_NS
+    return now + (reopen_ns if state == BreakerState.REOPENING else hold_max_ns)
 
 
 def graded(old: int, signal: int, throttle: int, halt: int, leave: int) -> int:

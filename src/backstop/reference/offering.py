@@ -9,7 +9,8 @@ from enum import Enum
 from functools import cached_property
 from typing import NamedTuple
 
-from backstop.core.instruments import PPM, CommitmentRules, ProviderRules
+from backstop.core.events import ProviderStatus
+from backstop.core.instruments import PPM, CloseoutRules, CommitmentRules, ProviderRules
 from backstop.reference.allocation import capped_pro_rata
 from backstop.reference.arithmetic import largest_that, least_that, part_of
 from backstop.reference.funds import FundView
@@ -20,8 +21,12 @@ __all__ = [
     "Gauge",
     "LossStop",
     "Offering",
+    "Refusal",
     "RoomBound",
     "TakeoverPrice",
+    "changes_due",
+    "offers_end_ns",
+    "refusal_to_ask",
     "score_after_failure",
     "score_after_takeover",
 ]
@@ -87,9 +92,49 @@ class LossStop(NamedTuple):
         return self.lost <= self.most // 2
 
 
+def changes_due(status: ProviderStatus, until_ns: int, now_ns: int, loss: LossStop) -> list[ProviderStatus]:
+    """Return what a provider's status changes to, one after the other, before it is looked at."""
+    changes = []
+    if status in (ProviderStatus.OFF, ProviderStatus.COOLING) and until_ns <= now_ns:
+        status = ProviderStatus.ON
+        changes.append(status)
+    if status in (ProviderStatus.ON, ProviderStatus.COOLING) and loss.is_reached:
+        status = ProviderStatus.STOPPED
+        changes.append(status)
+    if status == ProviderStatus.STOPPED and loss.is_won_back:
+        changes.append(ProviderStatus.ON)
+    return changes
+
+
+class Refusal(Enum):
+    """Why a provider may not be asked, whatever it could carry. The first that holds is given."""
+
+    STATUS = "status"
+    IN_DEFAULT = "in_default"
+    SAME_OWNER = "same_owner"
+
+
+def refusal_to_ask(status: ProviderStatus, *, in_default: bool, is_linked: bool) -> Refusal | None:
+    """Return why a provider may not be asked; None: it may.
+
+    ``in_default``: its own account; ``is_linked``: it belongs to the owner of the defaulter.
+    """
+    if status != ProviderStatus.ON:
+        return Refusal.STATUS
+    if in_default:
+        return Refusal.IN_DEFAULT
+    return Refusal.SAME_OWNER if is_linked else None
+
+
+def offers_end_ns(default_since_ns: int, rules: CloseoutRules) -> int:
+    """Return the time from which nothing is offered any more: the vault alone takes over."""
+    return default_since_ns + 2 * rules.deadline_ns
+
+
 class RoomBound(Enum):
     """What keeps a provider from carrying more lots."""
 
+    NO_ROW = "no_row"
     COMMITMENT = "commitment"
     POSITION_NOTIONAL = "position_notional"
     POSITION_LOTS = "position_lots"
@@ -160,6 +205,16 @@ class Backer:
         if PPM * self.gross_after(lots) > self.rules.leverage_ppm * equity:
             return RoomBound.LEVERAGE
         return None
+
+    def carries_none(self) -> tuple[RoomBound, int] | None:
+        """Return what keeps it from carrying a single lot, and the lots more that exceed it, 0 or
+        1; None: it can carry some.
+        """
+        if not self.has_row:
+            return RoomBound.NO_ROW, 1
+        if self.contract.value_of(1) > self.free:
+            return RoomBound.COMMITMENT, 1
+        return next(((bound, lots) for lots in (0, 1) if (bound := self.exceeded(lots))), None)
 
     def room(self, most: int) -> int:
         """Return the most lots, up to ``most``, that it can carry."""

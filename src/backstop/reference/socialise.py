@@ -28,8 +28,7 @@ def loss_of(state: State, defaulter: int, deficit: int, group: int) -> Loss:
     """A deficit with everybody who may be asked for a part of it."""
     markets, policy = tuple(loss_markets(state, defaulter, group)), state.rules.socialise_policy
     others = [number for number, account in enumerate(state.accounts) if number != defaulter and not account.in_default]
-    payers = (Payer(number, state.portfolio(number), markets, policy) for number in others)
-    return Loss(deficit, tuple(payer for payer in payers if payer.weight and payer.cap))
+    return Loss(deficit, tuple(Payer(number, state.portfolio(number), markets, policy) for number in others))
 
 
 def socialise(state: State, defaulter: int, deficit: int, group: int) -> int:

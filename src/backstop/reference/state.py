@@ -26,7 +26,9 @@ from backstop.core.events import (
 )
 from backstop.core.instruments import NO_CAP, CommitmentRules, VenueRules
 from backstop.reference.arithmetic import sign, split
-from backstop.reference.funds import FundView, paid_in_window, pay_slot, supports_closing
+from backstop.reference.closing import deadline_ns, earlier_in_place
+from backstop.reference.funds import FundView, paid_for_owner, paid_in_window, pay_slot, supports_closing
+from backstop.reference.loss import closes_at_once, closes_if_in_default
 from backstop.reference.machine import Breaker, Peaks, new_breakers, new_peaks
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing
 from backstop.reference.offering import Gauge
@@ -202,6 +204,8 @@ class State:
     #: Breakers to settle at the end of the event, in the order in which they became dirty.
     dirty: list[int] = field(default_factory=list)
     touched: set[int] = field(default_factory=set)
+    #: Account and market of lots that others' orders or defaults reduced, until it is judged.
+    reduced: set[tuple[int, int]] = field(default_factory=set)
     effects: list[Effect] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -338,7 +342,7 @@ class State:
 
     def owner_paid(self, owner: Owner) -> int:
         """Atoms paid for the owner, none of them once a whole window passed without a payment."""
-        return 0 if self.now - owner.paid_ns > self.rules.fund.window_ns else owner.paid
+        return paid_for_owner(owner.paid, owner.paid_ns, self.now, self.rules.fund.window_ns)
 
     def accounts_of(self, owner: int) -> list[int]:
         """Accounts of an owner, in order of id."""
@@ -374,7 +378,7 @@ class State:
 
     def deadline(self, account: int) -> int:
         """Time after which the account waits no longer for the book."""
-        return self.accounts[account].default_since + self.rules.closeout.deadline_ns
+        return deadline_ns(self.accounts[account].default_since, self.rules.closeout)
 
     @property
     def has_fund(self) -> bool:
@@ -395,8 +399,7 @@ class State:
 
     def place_held(self) -> bool:
         """The next order id would take the place of an order that is still open."""
-        orders_max = self.rules.limits.orders_max
-        return any(order_id % orders_max == self.next_order % orders_max for order_id in self.open_orders)
+        return earlier_in_place(self.next_order, self.rules.limits.orders_max) in self.open_orders
 
     def is_vault(self, account: int) -> bool:
         """The account is the venue vault's."""
@@ -418,7 +421,9 @@ class State:
         amount: int = 0,
         value: int = 0,
     ) -> None:
-        """Add an effect of the event at hand."""
+        """Add an effect of the event at hand, and note where it says that a default closes lots."""
+        if account >= 0 and closes_at_once(kind, code):
+            self.position(account, market).closed_in_default = True
         self.effects.append(Effect(self.last_seq, int(kind), int(code), market, account, other, lots, price_ticks, amount, value))
 
     def start_interval(self) -> None:
@@ -479,6 +484,8 @@ class State:
     def trade(self, holder: int, counterpart: int, market: int, lots: int, cash: int, price_ticks: int, cause: Cause) -> None:
         """Let one holder trade: TRADE, then what it realised."""
         row = self.position(holder, market)
+        if holder >= 0 and closes_if_in_default(cause, counterpart, row.lots, lots):
+            self.reduced.add((holder, market))
         holding, realised = self.holding(holder, market).after_trade(lots, cash)
         row.lots, row.cost, row.base = holding.lots, holding.cost, holding.base
         self.emit(
@@ -585,4 +592,8 @@ class State:
     def touch(self, account: int) -> None:
         """Judge, and give the account a place in the round that comes next."""
         self.judge(account)
+        for holder, market in sorted(self.reduced):
+            if holder == account:
+                self.reduced.remove((holder, market))
+                self.position(holder, market).closed_in_default |= self.accounts[holder].in_default
         self.touched.add(account)

@@ -4,105 +4,17 @@ its disposal.
 
 from __future__ import annotations
 
-from backstop.core.events import NEVER_NS, NONE, Answer, Cause, EffectKind, ProviderStatus
-from backstop.core.instruments import PPM
+from backstop.core.events import NEVER_NS, Answer, Cause, EffectKind, ProviderStatus
 from backstop.reference.breakers import add_flow
 from backstop.reference.closeout import closing_of, send
 from backstop.reference.margin import Portfolio, Standing
-from backstop.reference.offering import Backer, LossStop, Offering, TakeoverPrice, score_after_failure, score_after_takeover
+from backstop.reference.offering import Backer, Offering, TakeoverPrice, offers_end_ns, score_after_takeover
 from backstop.reference.paying import pay
+from backstop.reference.providers import bring_up_to_date, fail, is_able
 from backstop.reference.records import Event
 from backstop.reference.state import DISPOSAL_ORDER, TAKEOVER_OFFER, Order, State
 
-__all__ = ["answer", "bind", "dispose", "fail", "switch_off", "switch_on", "takeover_waits"]
-
-
-# -- standing of a provider --------------------------------------------------------------------
-
-
-def report(state: State, number: int) -> None:
-    """PROVIDER: how the provider stands now."""
-    provider = state.providers[number]
-    state.emit(
-        EffectKind.PROVIDER,
-        code=provider.status,
-        account=provider.account,
-        other=number,
-        lots=provider.failures,
-        amount=provider.score,
-        value=provider.until,
-    )
-
-
-def enter(state: State, number: int, status: ProviderStatus, until: int = NEVER_NS) -> None:
-    """Change the status and report it."""
-    provider = state.providers[number]
-    provider.status, provider.until = status, until
-    report(state, number)
-
-
-def bind(state: State, event: Event) -> None:
-    """PROVIDER: an account becomes a provider's."""
-    provider = state.providers[event.other]
-    provider.account, provider.score, provider.failures = event.account, PPM, 0
-    provider.baseline = state.equity(event.account)
-    enter(state, event.other, ProviderStatus.ON)
-    account = state.accounts[event.account]
-    if state.is_vault(event.account) and state.held_markets(event.account) and not account.in_default and account.wait_until == NEVER_NS:
-        account.wait_until = state.now + state.rules.disposal.interval_ns
-
-
-def switch_off(state: State, number: int) -> None:
-    """OPERATOR PROVIDER_OFF."""
-    enter(state, number, ProviderStatus.OFF)
-
-
-def switch_on(state: State, number: int) -> None:
-    """OPERATOR PROVIDER_ON."""
-    provider = state.providers[number]
-    provider.failures, provider.baseline = 0, state.equity(provider.account)
-    enter(state, number, ProviderStatus.ON)
-
-
-def bring_up_to_date(state: State, number: int) -> None:
-    """End what time ended; stop a provider that lost too much, and let it go on when it has
-    recovered half of it.
-    """
-    provider, loss_stop = state.providers[number], state.rules.providers[number].loss_stop
-    if provider.account == NONE:
-        return
-    if provider.status in (ProviderStatus.OFF, ProviderStatus.COOLING) and provider.until <= state.now:
-        if provider.status == ProviderStatus.OFF:
-            provider.failures = 0
-        enter(state, number, ProviderStatus.ON)
-    loss = LossStop(loss_stop, provider.baseline, state.equity(provider.account))
-    if provider.status in (ProviderStatus.ON, ProviderStatus.COOLING) and loss.is_reached:
-        enter(state, number, ProviderStatus.STOPPED)
-    if provider.status == ProviderStatus.STOPPED and loss.is_won_back:
-        enter(state, number, ProviderStatus.ON)
-
-
-def fail(state: State, number: int) -> None:
-    """The provider refused, was silent, or accepted what it could not take."""
-    provider, rules = state.providers[number], state.rules.takeover
-    provider.score = score_after_failure(provider.score)
-    if provider.status != ProviderStatus.ON:
-        report(state, number)
-        return
-    provider.failures += 1
-    if provider.failures >= rules.failures_max:
-        enter(state, number, ProviderStatus.OFF, state.now + rules.off_ns)
-    else:
-        enter(state, number, ProviderStatus.COOLING, state.now + rules.retry_ns)
-
-
-def is_able(state: State, number: int, defaulter: int) -> bool:
-    """The provider may be asked to take over from this account."""
-    provider = state.providers[number]
-    if provider.account == NONE or provider.status != ProviderStatus.ON:
-        return False
-    account = state.accounts[provider.account]
-    return account.owner != state.accounts[defaulter].owner and not account.in_default
+__all__ = ["answer", "dispose", "takeover_waits"]
 
 
 # -- how much ----------------------------------------------------------------------------------
@@ -153,7 +65,7 @@ def takeover_waits(state: State, account: int) -> bool:
     """Offer the account's positions to providers; the vault takes over where nobody was asked.
     Return whether it waits.
     """
-    end = state.deadline(account) + state.rules.closeout.deadline_ns
+    end = offers_end_ns(state.accounts[account].default_since, state.rules.closeout)
     if state.now < end:
         offered, lacks_place = make_offers(state, account)
         if offered:
@@ -313,7 +225,6 @@ def transfer(
     pay(state, account, state.group(market), support, Cause.SUPPORT, market)
     if offered:
         state.reserve(offered, -support)
-    state.position(account, market).closed_in_default = True
     add_flow(state, market, abs(state.contract(market).value_of(lots)))
     state.cancel_excess(taker, market)
     state.touch(account)
@@ -354,7 +265,7 @@ def dispose(state: State, account: int) -> None:
     rules, portfolio = state.rules.disposal, state.portfolio(account)
     for holding in portfolio.held:
         closing = closing_of(state, account, holding.market, portfolio)
-        if not closing.may_order:
+        if closing.book_stop is not None:
             continue
         if state.place_held():
             break

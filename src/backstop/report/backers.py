@@ -3,7 +3,7 @@ marks.
 
 A provider's account changes with its own postings and trades, and with every mark of a market that
 it holds. Its inventory and its equity are worked out after each of those events, in integers,
-without asking the engine.
+independently of the engine.
 """
 
 from __future__ import annotations

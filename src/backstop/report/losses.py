@@ -61,7 +61,7 @@ def waterfall(gathering: Gathering) -> Html:
     for row in tally.stages():
         name = key_of(row.stage)
         left, borne = borne, borne + row.paid
-        notes: list[Node] = [STAGES[row.stage].title, tag("br"), count(row.accounts), " accounts"]
+        notes: list[Node] = [STAGES[row.stage].title, tag("br"), count(row.accounts), f" {STAGES[row.stage].accounts}"]
         if row.notional:
             notes += [", ", money(row.notional, asset), f" {asset.name} of notional"]
         value: Node = (
@@ -97,7 +97,7 @@ def _before_and_after(gathering: Gathering) -> Node:
     tally, asset = gathering.tally, gathering.venue.asset
     words: list[Node] = []
     if tally.netted_atoms:
-        words += ["Before anybody else was asked, ", count(tally.count("netted")), " insolvent accounts got "]
+        words += ["Before anybody else paid, ", count(tally.count("netted")), " insolvent accounts got "]
         words += [money(tally.netted_atoms, asset), f" {asset.name} from other accounts of their owners. "]
     if tally.arrears_atoms:
         words += ["Of what stood uncovered at first, the funds paid ", money(tally.arrears_atoms, asset)]
@@ -173,7 +173,7 @@ def adl(gathering: Gathering, facts: RunFacts) -> Html:
     record, asset = gathering.adl, gathering.venue.asset
     title = "Auto-deleveraging: who paid"
     if not record.plans:
-        return section("adl", title, tag("p", "ADL was not used: no winner was asked for anything.", class_="quiet"))
+        return section("adl", title, tag("p", "ADL was not used: no counterparty gave anything.", class_="quiet"))
     words = tag(
         "p",
         count(record.plans),
@@ -257,12 +257,12 @@ def _largest_plan(gathering: Gathering, plan: Plan, facts: RunFacts) -> Html:
         words_of_class = join(tag("code", name.name.lower()), " ", _CLASSES.get(name, ""))
         share = _share_words(name, part, plan, gathering)
         rows.append((words_of_class, count(part.candidates), count(part.full), quantity(part.lots, market), share))
-    head = ("Class, in the order asked", "candidates", "at their cap", f"gave [{symbol_short(market, venue)}]", "share of each")
+    head = ("Class, in their order", "candidates", "at their cap", f"gave [{symbol_short(market, venue)}]", "share of each")
     return join(words, table(head, rows, numbers=(1, 2, 3)))
 
 
 def _share_words(name: AdlClass, part: PlanClass, plan: Plan, gathering: Gathering) -> str:
-    """Say what each candidate was asked for: eta of its class in the units of its weight, or its
+    """Say what each candidate gives: eta of its class in the units of its weight, or its
     turn in an order.
     """
     order = "" if name == AdlClass.HOUSE else POLICIES[AdlPolicy(plan.policy)].order

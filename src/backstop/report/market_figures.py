@@ -126,7 +126,7 @@ def _mark_panel(gathering: Gathering, number: int, x: Axis, y: Axis) -> Panel:
 
 
 def halts_begun(spells: list[Spell]) -> list[Spell]:
-    """Return the first spell of each halt: a halt that is held anew goes on."""
+    """Return the first spell of each halt: a halt that is held again goes on."""
     begun, ends_ns = [], dict[int, int | None]()
     for spell in spells:
         if spell.state == "halted":

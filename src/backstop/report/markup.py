@@ -1,11 +1,16 @@
 """HTML without a template engine: a tag is a function call, and every text is escaped on its way
 in.
+
+Letters that do not print are shown as their escapes, as on a terminal: one that turns the direction
+of writing around would let a name pass for another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
+
+from backstop.printing import printable
 
 __all__ = ["Html", "Node", "join", "tag"]
 
@@ -31,7 +36,7 @@ def join(*nodes: Node) -> Html:
         if isinstance(node, Html):
             parts.append(node)
         elif isinstance(node, (str, int)):
-            parts.append(escape(str(node), quote=False))
+            parts.append(escape(printable(str(node)), quote=False))
         else:
             parts.append(join(*node))
     return Html("".join(parts))
@@ -48,7 +53,7 @@ def tag(name: str, *nodes: Node, **attributes: str | int | float | bool | None) 
         if value is None or value is False:
             continue
         key = key.rstrip("_").replace("_", "-")
-        words.append(key if value is True else f'{key}="{escape(str(value))}"')
+        words.append(key if value is True else f'{key}="{escape(printable(str(value)))}"')
     opening = f"<{' '.join(words)}>"
     if name in _VOID and not nodes:
         return Html(opening if name in ("meta", "br", "col") else opening[:-1] + "/>")

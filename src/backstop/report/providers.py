@@ -83,7 +83,7 @@ def _terms(gathering: Gathering) -> Html:
     note = tag(
         "p",
         "A commitment is the notional of a group that a provider takes over; what is used of it comes back over time."
-        " One that lost as much as its loss stop is asked no more until half of that is won back.",
+        " One that lost as much as its loss stop gets no offers until half of that is won back.",
         class_="quiet",
     )
     return join(tag("h3", words), table(head, rows, numbers=(2,)), note)

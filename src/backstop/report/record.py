@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Any
@@ -45,7 +46,7 @@ _REASONS = {
 
 def refusals(gathering: Gathering, facts: RunFacts) -> Html:
     """Return what the engine refused and why, and what the files had that did not fit."""
-    title = "Refused at the door"
+    title = "Refused events"
     parts: list[Node] = []
     if gathering.counts.refusals:
         total = sum(gathering.counts.refusals.values())
@@ -98,7 +99,9 @@ def _examples(gathering: Gathering, facts: RunFacts) -> Html:
 
 
 def _feeds(feeds: Mapping[str, Any]) -> Node:
-    """Return what the doors rounded, widened, cut or ignored; nothing where all fitted."""
+    """Return what the readers of files rounded, widened, cut or ignored; nothing where all
+    fitted.
+    """
     prices, accounts = feeds.get("prices", {}), feeds.get("accounts", {})
     lines: list[str] = []
     if prices.get("rows_cut"):
@@ -142,7 +145,7 @@ def conservation(gathering: Gathering, facts: RunFacts) -> Html:
         count(gathering.counts.effects[EffectKind.POSTING]),
         " postings and ",
         count(gathering.counts.effects[EffectKind.TRADE]),
-        " trades, without asking the engine. Each must be exactly 0.",
+        " trades, independently of the engine. Each must be exactly 0.",
     )
     head = ("", "sum of positions, or of money", f"clearing and cost of positions [{venue.asset.name}]")
     return section("conservation", "Conservation", words, table(head, rows, numbers=(1, 2)), _outside(facts.feeds))
@@ -182,7 +185,7 @@ def repeat(gathering: Gathering, facts: RunFacts) -> Html:
     pairs.append(("Events, effects", join(count(counted.events.total()), ", ", count(counted.effects.total()))))
     commands = [facts.command] if facts.command else []
     if journal is not None:
-        commands.append(f"backstop journal verify {journal['path']}")
+        commands.append(shlex.join(["backstop", "journal", "verify", str(journal["path"])]))
     counts = [(EventKind, counted.events, "Events"), (EffectKind, counted.effects, "Effects")]
     kinds = [
         table((noun, "number"), [(_kind_name(names, kind), count(number)) for kind, number in sorted(counter.items())], numbers=(1,))

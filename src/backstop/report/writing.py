@@ -27,6 +27,20 @@ if TYPE_CHECKING:
 __all__ = ["facts_of_result", "gather_journal", "write_report"]
 
 
+#: What the page reads of a report of the run's readers: fields and types; ``[str]`` is a list of
+#: texts.
+_MARKET_READ: dict[str, Any] = {
+    "market": str,
+    "price_error_max": str,
+    **dict.fromkeys(("bars_widened", "bars_missing", "prices_rounded", "volumes_rounded"), int),
+}
+_FEEDS: dict[str, Any] = {
+    "prices": {"rows_cut": int, "columns_ignored": [str], "warnings": [str], "markets": [_MARKET_READ]},
+    "accounts": {"accounts_without_collateral": int, "costs_rounded": int, "collateral_rounded": int},
+    "opening_imbalance": {},
+}
+
+
 def facts_of_result(result: ReplayResult, title: str, command: str = "", account_names: Sequence[str] = ()) -> RunFacts:
     """Return the facts of a replay that has just ended."""
     return RunFacts(
@@ -88,14 +102,29 @@ def _facts_of_journal(journal: Reader, gathering: Gathering, title: str) -> RunF
 
 
 def _feeds(details: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the run's doors reported; nothing where the journal is older than that, or was
-    not written by a replay of files.
+    """Return what the readers of the run's files reported; nothing where the journal is older than
+    that, where no replay of files wrote it, or where a report has other fields than ours.
     """
     try:
         feeds = json.loads(details.get("feeds", "{}"))
     except (ValueError, RecursionError):
         return {}
-    return feeds if isinstance(feeds, dict) else {}
+    if type(feeds) is not dict:
+        return {}
+    return {name: feeds[name] for name, shape in _FEEDS.items() if name in feeds and _fits(feeds[name], shape)}
+
+
+def _fits(value: Any, shape: Any) -> bool:
+    """Return whether a value has the types of a shape; a field that is missing fits, except in the
+    items of a list.
+    """
+    if isinstance(shape, list):
+        (of_item,) = shape
+        whole = of_item if isinstance(of_item, dict) else {}
+        return type(value) is list and all(_fits(item, of_item) and whole.keys() <= set(item) for item in value)
+    if isinstance(shape, dict):
+        return type(value) is dict and all(_fits(value[name], part) for name, part in shape.items() if name in value)
+    return type(value) is shape
 
 
 def _journal_facts(journal: Reader) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """What a replay is made of: prices, the opening of the accounts, the depth of the books.
 
-Composes doors and simulated markets; runs nothing.
+Puts together what the readers of files and the simulated markets give; runs nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,16 @@ from numpy.typing import NDArray
 from backstop.config import Venue
 from backstop.core.events import EventArray, EventKind
 from backstop.feeds.accounts import AccountBook
+from backstop.feeds.errors import FeedError
 from backstop.feeds.opening import accounts_open_ns, market_opening, opening_events, provider_opening
 from backstop.feeds.prices import Prices, prices_of_events
 from backstop.journal import Names
-from backstop.journal.inputs import input_details
+from backstop.journal.inputs import input_details, input_files, sha256_of
 from backstop.markets.paths import depth_schedule, path_marks
 from backstop.markets.population import PopulationError, PopulationParameters, population_events
 from backstop.markets.scenarios import Scenario, scenario, scenario_names
 
-__all__ = ["Case", "case_of_book", "case_of_population", "file_details", "scenario_prices", "title_of"]
+__all__ = ["Case", "case_of_book", "case_of_population", "hashed_inputs", "scenario_prices", "title_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +139,31 @@ def scenario_prices(venue: Venue, crash: Scenario, seed: int) -> tuple[Prices, N
     return prices_of_events(venue, events, f"scenario {crash.name}"), depth_schedule(crash, len(venue.markets))
 
 
-def file_details(**paths: Sequence[Path | None]) -> dict[str, str]:
-    """Return name and SHA-256 of each input, for the journal's manifest."""
+@contextmanager
+def hashed_inputs(**inputs: Sequence[Path | None]) -> Iterator[dict[str, str]]:
+    """Give the block a dict that has, when the block ends, name and SHA-256 of each input, for the
+    journal's manifest.
+
+    The block reads the files. Each is hashed before and after it, so that the manifest names the
+    bytes that were read. ``inputs``: files by noun (of ``journal.inputs.INPUTS``). Raises
+    ``FeedError`` where a file changed meanwhile, and ``OSError``.
+    """
+    files = {noun: [path for path in paths if path is not None] for noun, paths in inputs.items()}
+    before = {path: sha256_of(path) for paths in files.values() for path in paths if path.is_file()}
     details: dict[str, str] = {}
-    for noun, files in paths.items():
-        details |= input_details(noun, [path for path in files if path is not None])
-    return details
+    yield details
+    for noun, paths in files.items():
+        details |= input_details(noun, paths)
+        for path, read in zip(paths, input_files(details, noun), strict=True):
+            if read != before.get(path):
+                raise FeedError(path, "changed while it was read", "must stay as it is until it was read: run again")
 
 
 def title_of(venue: Venue, details: Mapping[str, str]) -> str:
-    """Return what a run is called: its scenario, or its venue and files.
+    """Return what a run is called: its scenario, or its venue and files; empty where ``details``
+    name neither.
 
-    ``details`` as a journal keeps them.
-
-    Empty where they tell neither.
+    ``details``: as a journal keeps them.
     """
     if "scenario" in details:
         name = details["scenario"]

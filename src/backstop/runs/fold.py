@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
-from backstop.core.events import EFFECT, EVENT, EffectArray, EffectKind, EventArray, EventKind, Guard, Reject, fund_of
-from backstop.core.kinds import Columns, EffectView, GuardEffect
+from backstop.core.events import EFFECT, EVENT, EffectArray, EventArray, Guard, Reject, fund_of
+from backstop.core.kinds import Columns, EffectView, GuardEffect, MarkEvent, RefusalEffect, VolumeEvent
 
 __all__ = ["Fold", "Ints", "Latest", "Reader", "reads"]
 
@@ -191,19 +191,19 @@ class Fold:
     def _follow(self) -> None:
         events = self._in_order(self.events)
         self._seq, self._time_ns = events["seq"].copy(), events["time_ns"].copy()
-        effects, guard = self.effects, self.rows(GuardEffect[Columns])
-        refused = effects["seq"][(effects["kind"] == EffectKind.REFUSAL) & (effects["code"] != Reject.SEQ_NOT_AFTER)]
+        refusals, guard = self.rows(RefusalEffect[Columns]), self.rows(GuardEffect[Columns])
+        refused = refusals.seq[refusals.reason != Reject.SEQ_NOT_AFTER]
         not_taken = np.concatenate([refused, guard.seq[guard.action == Guard.HELD]])
-        marks = events[(events["kind"] == EventKind.MARK) & ~np.isin(events["seq"], not_taken)]
+        taken = events[~np.isin(events["seq"], not_taken)]
+        marks, volumes = MarkEvent[Columns](taken), VolumeEvent[Columns](taken)
         released = guard.where(guard.action == Guard.RELEASED)
         # A timer ends before what the event itself says.
-        seq = np.concatenate([released.seq, marks["seq"]])
+        seq = np.concatenate([released.seq, marks.seq])
         order = np.argsort(seq, kind="stable")
-        market = np.concatenate([released.market, marks["market"]]).astype(np.int64)
-        ticks = np.concatenate([released.price_ticks, marks["price_ticks"]])
+        market = np.concatenate([released.market, marks.market]).astype(np.int64)
+        ticks = np.concatenate([released.price_ticks, marks.price_ticks])
         self.mark.take(seq[order], market[order], ticks[order])
-        volumes = events[(events["kind"] == EventKind.VOLUME) & ~np.isin(events["seq"], not_taken)]
-        self.volume.take(volumes["seq"].copy(), volumes["market"].astype(np.int64), volumes["lots"].copy())
+        self.volume.take(volumes.seq.copy(), volumes.market.astype(np.int64), volumes.lots.copy())
 
     def _in_order(self, events: EventArray) -> EventArray:
         """Leave out events whose seq was used up before: they were refused for it, and have no

@@ -17,6 +17,7 @@ import numpy as np
 from backstop.config import Venue, parse_venue
 from backstop.core.engine import step
 from backstop.core.events import EFFECT, EVENT, EffectArray, EventArray
+from backstop.core.instruments import check_rules
 from backstop.core.state import State, new_state
 from backstop.journal import Batch, Finding, FindingCode, JournalDamaged, JournalError, Names, Reader, open_journal
 from backstop.journal.codes import codes_agree
@@ -77,9 +78,9 @@ def read_batches(journal: Reader, *, with_names: bool = True) -> Iterator[Batch]
 def venue_of(journal: Reader) -> Venue:
     """Return the venue of a journal.
 
-    Raises ``JournalDamaged`` where it is not the one that was hashed, and ``JournalError`` where
-    the numbers in the rows mean other things today: whoever asks for the venue is about to read
-    them.
+    Raises ``JournalDamaged`` where it is not the one that was hashed, or where no engine has the
+    run's limits, ``JournalError`` where the numbers in the rows mean other things today (whoever
+    wants the venue is about to read them), and ``ConfigError`` where this version does not read it.
     """
     manifest = journal.manifest
     if not codes_agree(manifest.codes):
@@ -88,6 +89,10 @@ def venue_of(journal: Reader) -> Venue:
     if venue.hash != manifest.venue_hash:
         message = f"venue file: journal has hash {manifest.venue_hash}, read again it is {venue.hash}"
         raise JournalDamaged(Finding(FindingCode.CONFIG, "manifest", message))
+    try:
+        check_rules(venue.rules._replace(limits=manifest.limits))
+    except ValueError as error:
+        raise JournalDamaged(Finding(FindingCode.CONFIG, "manifest", str(error))) from error
     return venue
 
 

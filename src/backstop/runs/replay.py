@@ -244,7 +244,8 @@ def replay_case(
     tally: Tally | None = None,
     resume: bool = False,
 ) -> ReplayResult:
-    """Run a case as ``replay`` does, and add what its doors reported; the journal keeps that, too.
+    """Run a case as ``replay`` does, and add what the readers of its files reported; the journal
+    keeps that, too.
 
     The names of files are not among it, so that a run may be resumed where its files were moved.
     """

@@ -9,7 +9,8 @@ from typing import Any
 
 from backstop.config import Venue
 from backstop.core.events import fund_of, uncovered_of
-from backstop.core.state import State, house_slot
+from backstop.core.places import house_slot
+from backstop.core.state import State
 from backstop.feeds.columns import time_text
 from backstop.runs.backers import Backer, BackerStanding
 from backstop.runs.stops import name_of

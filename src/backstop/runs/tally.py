@@ -22,7 +22,8 @@ from backstop.core.kinds import (
     RestrictEffect,
     TradeEffect,
 )
-from backstop.core.state import State, house_slot
+from backstop.core.places import house_slot
+from backstop.core.state import State
 from backstop.runs.backers import BackerTally
 from backstop.runs.defaults import closings, entries, from_funds, payments
 from backstop.runs.fold import Fold, Reader, reads

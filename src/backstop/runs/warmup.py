@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from backstop.closure import name_of
 from backstop.compiled import COMPILED, is_cached, prune_cache, units_of
 from backstop.core.engine import step
 from backstop.core.timers import next_wait_ns
@@ -100,7 +101,7 @@ def compile_units(claims: str, *, is_mate: bool = False, mates: Sequence[subproc
 
 
 def _claim_path(claims: str, unit: Any) -> Path:
-    return Path(claims) / str(unit.py_func.__qualname__)
+    return Path(claims) / name_of(unit.py_func)
 
 
 def _claim(claims: str, unit: Any) -> bool:

@@ -12,14 +12,7 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import add_flow
-from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
-from backstop.core.events import ADL_IN_ORDER, NONE, AdlClass, Cause, Health
-from backstop.core.ledger import trade
-from backstop.core.margin import assess, margin_after
-from backstop.core.outbox import emit_adl_class, emit_adl_fill, emit_adl_plan
-from backstop.core.search import largest_that
-from backstop.core.stages import Outcome
-from backstop.core.state import (
+from backstop.core.columns import (
     ADL_CAP,
     ADL_CLASS,
     ADL_PART,
@@ -32,8 +25,15 @@ from backstop.core.state import (
     SPLIT_HEAP,
     SPLIT_REMAINDER,
     TURN_ACCOUNT,
-    State,
 )
+from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
+from backstop.core.events import ADL_IN_ORDER, NONE, AdlClass, Cause, Health
+from backstop.core.ledger import trade
+from backstop.core.margin import assess, margin_after
+from backstop.core.outbox import emit_adl_class, emit_adl_fill, emit_adl_plan
+from backstop.core.search import largest_that
+from backstop.core.stages import Outcome
+from backstop.core.state import State
 from backstop.core.units import add_checked, compare_products
 from backstop.core.waterfall.allocation import allocate, allocate_in_order
 from backstop.core.waterfall.counterparties import (

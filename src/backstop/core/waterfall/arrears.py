@@ -12,7 +12,9 @@ from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.events import NEVER_NS, NONE, Cause
 from backstop.core.ledger import balance_of, post
 from backstop.core.outbox import emit_residual
-from backstop.core.state import FUND_SLOTS, State, fund_id, uncovered_id
+from backstop.core.places import fund_id, uncovered_id
+from backstop.core.rows import FUND_SLOTS
+from backstop.core.state import State
 from backstop.core.units import add_checked
 from backstop.core.waits import wake_by
 from backstop.core.waterfall.fund import available_to_arrears, pay_late, present_slot

@@ -7,9 +7,10 @@ his claims, too: it pays early what is owed to him. Rules: docs/rules.md, sectio
 from __future__ import annotations
 
 from backstop.compiled import kernel
+from backstop.core.columns import NETTED_CLAIM, NETTED_EVENT
 from backstop.core.events import NEVER_NS, NONE
 from backstop.core.outbox import emit_claim
-from backstop.core.state import NETTED_CLAIM, NETTED_EVENT, State
+from backstop.core.state import State
 from backstop.core.units import add_checked
 from backstop.core.waits import wake_by
 from backstop.core.waterfall.netting import begin_netting

@@ -9,25 +9,16 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import band_ticks, effective_state
+from backstop.core.columns import ORDERED_INTERVAL, ORDERED_NOTIONAL, SLICE_CAP, SLICE_COST, SLICE_POSITION, SLICE_RELEASE, TURN_ACCOUNT
 from backstop.core.contracts import cash_of, closing, lots_reaching, lots_within, notional_at_mark
 from backstop.core.events import NONE, BreakerState, Health
 from backstop.core.margin import assess, margin_after, released_margin, restores, zero_cash, zero_price_ticks
 from backstop.core.orders import is_band_reached, is_place_free, open_order, order_side, price_of_band, reserve
 from backstop.core.outbox import emit_order
+from backstop.core.rows import CLOSING_ORDER, UNKNOWN_DEPTH
 from backstop.core.search import largest_that, least_that
 from backstop.core.stages import Outcome
-from backstop.core.state import (
-    CLOSING_ORDER,
-    ORDERED_INTERVAL,
-    ORDERED_NOTIONAL,
-    SLICE_CAP,
-    SLICE_COST,
-    SLICE_POSITION,
-    SLICE_RELEASE,
-    TURN_ACCOUNT,
-    UNKNOWN_DEPTH,
-    State,
-)
+from backstop.core.state import State
 from backstop.core.units import compare_products, mul_div_ceil, mul_div_floor
 from backstop.core.waits import wait_until
 from backstop.core.waterfall.fund import available_for_orders, roll_interval, worst_support

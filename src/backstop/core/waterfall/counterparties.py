@@ -6,13 +6,7 @@ Shared by the stages in which counterparties take lots, ``adl`` and ``tear_up``.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
-from backstop.core.events import NONE, Health
-from backstop.core.ledger import trade
-from backstop.core.margin import restores
-from backstop.core.monitor import touch
-from backstop.core.orders import cancel_excess
-from backstop.core.search import least_that
-from backstop.core.state import (
+from backstop.core.columns import (
     COUNTERPARTY_CASH,
     COUNTERPARTY_LOTS,
     COUNTERPARTY_POSITION,
@@ -21,11 +15,17 @@ from backstop.core.state import (
     SORT_ORDER,
     SPLIT_HEAP,
     SPLIT_REMAINDER,
-    State,
-    error_inventory_row,
-    outside_row,
 )
-from backstop.core.units import sort_places, split_by_largest_remainder
+from backstop.core.events import NONE, Health
+from backstop.core.ledger import trade
+from backstop.core.margin import restores
+from backstop.core.monitor import touch
+from backstop.core.orders import cancel_excess
+from backstop.core.places import error_inventory_row, outside_row
+from backstop.core.search import least_that
+from backstop.core.sorting import sort_places
+from backstop.core.state import State
+from backstop.core.units import split_by_largest_remainder
 
 __all__ = ["least_lots_at_mark", "opposite_positions", "settle_counterparty", "share_cash", "trade_counterparty"]
 

@@ -7,11 +7,7 @@ Rules: docs/rules.md, section 6.
 from __future__ import annotations
 
 from backstop.compiled import kernel, unit
-from backstop.core.events import NONE, Cause, Health
-from backstop.core.monitor import update_health
-from backstop.core.results import result_of
-from backstop.core.stages import Outcome
-from backstop.core.state import (
+from backstop.core.columns import (
     GROUP_LEFT,
     GROUP_SHARE,
     GROUP_WEIGHT,
@@ -23,8 +19,12 @@ from backstop.core.state import (
     PART_WEIGHT,
     SPLIT_HEAP,
     SPLIT_REMAINDER,
-    State,
 )
+from backstop.core.events import NONE, Cause, Health
+from backstop.core.monitor import update_health
+from backstop.core.results import result_of
+from backstop.core.stages import Outcome
+from backstop.core.state import State
 from backstop.core.units import add_checked, split_by_largest_remainder
 from backstop.core.waterfall.arrears import book_uncovered
 from backstop.core.waterfall.fund import available_atoms, available_in_fund, available_to_market, available_to_owner, pay

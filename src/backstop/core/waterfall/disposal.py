@@ -10,7 +10,8 @@ from backstop.compiled import kernel
 from backstop.core.events import NONE, Health
 from backstop.core.orders import is_place_free, open_order
 from backstop.core.outbox import emit_order
-from backstop.core.state import DISPOSAL_ORDER, State
+from backstop.core.rows import DISPOSAL_ORDER
+from backstop.core.state import State
 from backstop.core.units import mul_div_ceil
 from backstop.core.waits import wait_for_disposal
 from backstop.core.waterfall.closeout import book_lots, book_side, count_ordered, slice_lots, tolerance_ticks

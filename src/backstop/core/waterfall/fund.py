@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
+from backstop.core.columns import OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.debts import add_debt, forget_debts
 from backstop.core.events import FEES, NONE, Cause, Health, SupportLimit
@@ -13,18 +14,9 @@ from backstop.core.instruments import NO_CAP
 from backstop.core.ledger import balance_of, post
 from backstop.core.margin import assess
 from backstop.core.monitor import touch
-from backstop.core.state import (
-    FUND_SLOTS,
-    OWNER_PAID,
-    OWNER_PAID_NS,
-    OWNER_RESERVED,
-    State,
-    arrears_gauge,
-    fund_gauge,
-    fund_id,
-    market_gauge,
-    uncovered_id,
-)
+from backstop.core.places import arrears_gauge, fund_gauge, fund_id, market_gauge, uncovered_id
+from backstop.core.rows import FUND_SLOTS
+from backstop.core.state import State
 from backstop.core.units import mul_div_floor
 from backstop.core.waterfall.claims import set_off_claims
 from backstop.core.waterfall.netting import net_linked

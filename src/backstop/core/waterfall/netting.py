@@ -14,13 +14,14 @@ Rules: docs/rules.md, section 6.
 from __future__ import annotations
 
 from backstop.compiled import kernel, unit
+from backstop.core.columns import NETTED_CLAIM, NETTED_EVENT, NETTED_REST, NETTED_SPARE, OWNER_FIRST
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.events import NONE, Cause, Health
 from backstop.core.ledger import post
 from backstop.core.margin import assess, release_level
 from backstop.core.monitor import touch, update_health
 from backstop.core.orders import cancel_orders_of
-from backstop.core.state import NETTED_CLAIM, NETTED_EVENT, NETTED_REST, NETTED_SPARE, OWNER_FIRST, State
+from backstop.core.state import State
 
 __all__ = ["begin_netting", "judge_netted", "net_linked"]
 

@@ -12,8 +12,9 @@ from backstop.core.events import NEVER_NS, NONE, Health, Operator, ProviderStatu
 from backstop.core.ledger import position_of
 from backstop.core.margin import assess, gross_notional, initial_after, initial_margin
 from backstop.core.outbox import emit_provider
+from backstop.core.places import commitment_row
 from backstop.core.search import largest_that
-from backstop.core.state import State, commitment_row
+from backstop.core.state import State
 from backstop.core.units import compare_products, mul_div_floor
 from backstop.core.waits import wait_for_disposal
 

@@ -11,13 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.compiled import inlined, kernel
+from backstop.core.columns import OWNER_HEDGE
 from backstop.core.contracts import notional_at_mark, value_at_mark
 from backstop.core.events import NONE, AdlClass, AdlPolicy
 from backstop.core.margin import assess
-from backstop.core.state import (
-    OWNER_HEDGE,
-    State,
-)
+from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_floor, scramble
 
 __all__ = ["adl_weight", "class_of", "rank_positions", "rank_score", "sum_hedges"]

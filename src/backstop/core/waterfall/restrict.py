@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from backstop.compiled import kernel
+from backstop.core.columns import TURN_ACCOUNT
 from backstop.core.outbox import emit_restrict
 from backstop.core.stages import Outcome
-from backstop.core.state import TURN_ACCOUNT, State
+from backstop.core.state import State
 from backstop.core.waterfall.turns import answer
 
 __all__ = ["restrict"]

@@ -9,13 +9,7 @@ Rules: docs/rules.md, 5.
 from __future__ import annotations
 
 from backstop.compiled import kernel, unit
-from backstop.core.events import NONE, Health
-from backstop.core.margin import assess
-from backstop.core.monitor import start_round, touch, update_health
-from backstop.core.orders import cancel_orders_of, forget_unanswered
-from backstop.core.outbox import is_crowded
-from backstop.core.stages import Outcome
-from backstop.core.state import (
+from backstop.core.columns import (
     PARKED,
     PARKED_TURN,
     ROUND_ACCOUNT,
@@ -26,8 +20,15 @@ from backstop.core.state import (
     TOUCHED,
     TURN_ACCOUNT,
     TURN_OUTCOME,
-    State,
 )
+from backstop.core.events import NONE, Health
+from backstop.core.margin import assess
+from backstop.core.monitor import start_round, touch, update_health
+from backstop.core.orders import cancel_orders_of, forget_unanswered
+from backstop.core.outbox import is_crowded
+from backstop.core.sorting import merge_sort
+from backstop.core.stages import Outcome
+from backstop.core.state import State
 from backstop.core.units import compare_products
 from backstop.core.waits import wait_until
 from backstop.core.waterfall.cover import cover_deficit
@@ -63,27 +64,9 @@ def _is_before(state: State, left: int, right: int) -> bool:
 
 @kernel
 def _sort_round(state: State, count: int) -> None:
-    """Merge-sort the accounts of the round into TURN_ACCOUNT."""
-    order, merge = state.columns[ROUND_ORDER], state.columns[ROUND_MERGE]
-    for place in range(count):
-        order[place] = place
-    width = 1
-    while width < count:
-        start = 0
-        while start < count:
-            middle, end = min(start + width, count), min(start + 2 * width, count)
-            left, right = start, middle
-            for place in range(start, end):
-                if left < middle and (right >= end or not _is_before(state, order[right], order[left])):
-                    merge[place] = order[left]
-                    left += 1
-                else:
-                    merge[place] = order[right]
-                    right += 1
-            start += 2 * width
-        for place in range(count):
-            order[place] = merge[place]
-        width *= 2
+    """Sort the accounts of the round into TURN_ACCOUNT."""
+    order = state.columns[ROUND_ORDER]
+    merge_sort(_is_before, state, order, state.columns[ROUND_MERGE], count)
     for place in range(count):
         state.columns[TURN_ACCOUNT, place] = state.columns[ROUND_ACCOUNT, order[place]]
 

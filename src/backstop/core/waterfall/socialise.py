@@ -9,16 +9,7 @@ section 6.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
-from backstop.core.contract_terms import VENUE_ASSET
-from backstop.core.contracts import settlement_asset, value_at_mark
-from backstop.core.drawdown import shift_peaks
-from backstop.core.events import NEVER_NS, NONE, Cause, Health, SocialisePolicy
-from backstop.core.ledger import balance_of, position_of, post
-from backstop.core.margin import assess
-from backstop.core.monitor import touch
-from backstop.core.outbox import emit_haircut
-from backstop.core.results import lower_base
-from backstop.core.state import (
+from backstop.core.columns import (
     CLAIM,
     CLAIM_PART,
     CLAIMANT,
@@ -32,12 +23,20 @@ from backstop.core.state import (
     SORT_ORDER,
     SPLIT_HEAP,
     SPLIT_REMAINDER,
-    State,
-    clearing_id,
-    fund_id,
-    uncovered_id,
 )
-from backstop.core.units import add_checked, sort_places, split_by_largest_remainder
+from backstop.core.contract_terms import VENUE_ASSET
+from backstop.core.contracts import settlement_asset, value_at_mark
+from backstop.core.drawdown import shift_peaks
+from backstop.core.events import NEVER_NS, NONE, Cause, Health, SocialisePolicy
+from backstop.core.ledger import balance_of, position_of, post
+from backstop.core.margin import assess
+from backstop.core.monitor import touch
+from backstop.core.outbox import emit_haircut
+from backstop.core.places import clearing_id, fund_id, uncovered_id
+from backstop.core.results import lower_base
+from backstop.core.sorting import sort_places
+from backstop.core.state import State
+from backstop.core.units import add_checked, split_by_largest_remainder
 from backstop.core.waits import wake_by
 from backstop.core.waterfall.allocation import allocate
 from backstop.core.waterfall.claims import change_claim

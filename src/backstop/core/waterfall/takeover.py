@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import add_flow
+from backstop.core.columns import OFFER_CAP, OFFER_LOTS, OFFER_PROVIDER, OFFER_WEIGHT, SPLIT_HEAP, SPLIT_REMAINDER, TURN_ACCOUNT
 from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
 from backstop.core.events import NONE, Answer, Cause, Health
 from backstop.core.ledger import open_position_row, trade
@@ -17,19 +18,10 @@ from backstop.core.margin import assess, equity_share, margin_after, restores, z
 from backstop.core.monitor import touch, update_health
 from backstop.core.orders import cancel_excess, cancel_order, close_order, is_place_free, open_order, order_side, reserve
 from backstop.core.outbox import emit_offer, emit_takeover
+from backstop.core.rows import TAKEOVER_OFFER
 from backstop.core.search import largest_that, least_that
 from backstop.core.stages import Outcome
-from backstop.core.state import (
-    OFFER_CAP,
-    OFFER_LOTS,
-    OFFER_PROVIDER,
-    OFFER_WEIGHT,
-    SPLIT_HEAP,
-    SPLIT_REMAINDER,
-    TAKEOVER_OFFER,
-    TURN_ACCOUNT,
-    State,
-)
+from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_ceil, mul_div_floor
 from backstop.core.waits import wait_for_disposal, wait_until
 from backstop.core.waterfall.allocation import allocate

@@ -6,21 +6,21 @@ from __future__ import annotations
 
 from backstop.compiled import kernel, unit
 from backstop.core.breakers import add_flow
-from backstop.core.contracts import cash_at_mark, notional_at_mark
-from backstop.core.events import NONE, Cause, Health
-from backstop.core.ledger import trade
-from backstop.core.margin import assess
-from backstop.core.outbox import emit_tear_up
-from backstop.core.stages import Outcome
-from backstop.core.state import (
+from backstop.core.columns import (
     COUNTERPARTY_LOTS,
     COUNTERPARTY_POSITION,
     SPLIT_HEAP,
     SPLIT_REMAINDER,
     TEAR_UP_WEIGHT,
     TURN_ACCOUNT,
-    State,
 )
+from backstop.core.contracts import cash_at_mark, notional_at_mark
+from backstop.core.events import NONE, Cause, Health
+from backstop.core.ledger import trade
+from backstop.core.margin import assess
+from backstop.core.outbox import emit_tear_up
+from backstop.core.stages import Outcome
+from backstop.core.state import State
 from backstop.core.units import split_by_largest_remainder
 from backstop.core.waterfall.arrears import book_uncovered
 from backstop.core.waterfall.counterparties import (

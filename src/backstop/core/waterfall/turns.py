@@ -9,9 +9,10 @@ to the next turn.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
+from backstop.core.columns import TURN_OUTCOME
 from backstop.core.events import NONE
 from backstop.core.stages import Outcome
-from backstop.core.state import TURN_OUTCOME, State
+from backstop.core.state import State
 from backstop.core.waits import wait_until
 
 __all__ = ["answer", "has_lots", "wait_interval"]

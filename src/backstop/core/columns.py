@@ -1,0 +1,169 @@
+"""The columns of ``State.columns``: numbers that are no rows, by number of their column.
+
+owner                columns                      they mean something
+closeout             ORDERED_*                    always; by account
+engine               OWNER_FIRST                  always; by owner
+waits                WAIT_*                       always
+fund, orders         OWNER_PAID*, OWNER_RESERVED  always; by owner
+debts                OWNER_DEBT                   always; by owner
+debts                DEBT_PART                    while one account returns its debts
+netting, claims,     NETTED_*                     while NETTED_EVENT is the event's number; by
+monitor                                           owner
+breakers             DIRTY                        to the end of the event
+monitor, run         TOUCHED                      to the beginning of the next round
+run                  ROUND_*                      while a round is sorted
+run, turns           TURN_*                       while a round runs
+run                  PARKED, PARKED_TURN          to the end of the event
+monitor              CROSSED_*                    in ``apply_mark``
+closeout             SLICE_*                      while the slice of one account is planned
+takeover             OFFER_*                      while one position is offered
+counterparties       COUNTERPARTY_*               while adl or tear_up closes one position
+adl                  ADL_*, CLASS_ETA_*           while it closes one position
+tear_up              TEAR_UP_WEIGHT               while it closes one position
+ranking              OWNER_HEDGE                  from ``sum_hedges`` to the last ``class_of``
+cover                PART_*, GROUP_*              in ``cover_deficit``
+socialise            FOUND_*, PAYER_*             in ``socialise``
+socialise            CLAIM*                       in ``run_recovery``
+whoever calls        SPLIT_*, SORT_*              from a split or a sort to the use of its result
+
+A room writes to its own columns only. ``apply_mark``, a slice, an offer and the closing of a
+position never run inside each other, so they share memory; so do ``socialise`` and
+``run_recovery``. Nothing else does.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ADL_CAP",
+    "ADL_CLASS",
+    "ADL_PART",
+    "ADL_WEIGHT",
+    "CLAIM",
+    "CLAIMANT",
+    "CLAIM_PART",
+    "CLASS_ETA_LOTS",
+    "CLASS_ETA_WEIGHT",
+    "COLUMNS",
+    "COUNTERPARTY_CASH",
+    "COUNTERPARTY_LOTS",
+    "COUNTERPARTY_POSITION",
+    "CROSSED_ACCOUNT",
+    "CROSSED_MERGE",
+    "CROSSED_ORDER",
+    "DEBT_PART",
+    "DIRTY",
+    "FOUND_ACCOUNT",
+    "FOUND_WEIGHT",
+    "GROUP_LEFT",
+    "GROUP_SHARE",
+    "GROUP_WEIGHT",
+    "NETTED_CLAIM",
+    "NETTED_EVENT",
+    "NETTED_REST",
+    "NETTED_SPARE",
+    "OFFER_CAP",
+    "OFFER_LOTS",
+    "OFFER_PROVIDER",
+    "OFFER_WEIGHT",
+    "ORDERED_INTERVAL",
+    "ORDERED_NOTIONAL",
+    "OWNER_DEBT",
+    "OWNER_FIRST",
+    "OWNER_HEDGE",
+    "OWNER_PAID",
+    "OWNER_PAID_NS",
+    "OWNER_RESERVED",
+    "PARKED",
+    "PARKED_TURN",
+    "PART_ATOMS",
+    "PART_GROUP",
+    "PART_MARKET",
+    "PART_SHARE",
+    "PART_WEIGHT",
+    "PAYER_ACCOUNT",
+    "PAYER_CAP",
+    "PAYER_CUT",
+    "PAYER_WEIGHT",
+    "ROUND_ACCOUNT",
+    "ROUND_EQUITY",
+    "ROUND_MAINTENANCE",
+    "ROUND_MERGE",
+    "ROUND_ORDER",
+    "SCRATCH_FIRST",
+    "SLICE_CAP",
+    "SLICE_COST",
+    "SLICE_POSITION",
+    "SLICE_RELEASE",
+    "SORT_KEY",
+    "SORT_MERGE",
+    "SORT_ORDER",
+    "SPLIT_HEAP",
+    "SPLIT_REMAINDER",
+    "TEAR_UP_WEIGHT",
+    "TOUCHED",
+    "TURN_ACCOUNT",
+    "TURN_OUTCOME",
+    "WAIT_ACCOUNT",
+    "WAIT_TIME",
+]
+
+#: By account: ordered notional, the number of its interval. By owner: its last account, or NONE.
+ORDERED_NOTIONAL, ORDERED_INTERVAL, OWNER_FIRST = 0, 1, 2
+#: Heap of waits: time and account; an entry counts while it equals the account's own wait.
+WAIT_TIME, WAIT_ACCOUNT = 3, 4
+#: By owner: what funds paid for it, when last, what they reserve for it.
+OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED = 5, 6, 7
+
+#: From here on, nothing outlives an event.
+SCRATCH_FIRST = 8
+#: Breakers to settle at the end of the event, in the order in which they became dirty.
+DIRTY = 8
+#: Accounts of the round that gathers; then the running round, with two columns for its order.
+TOUCHED, ROUND_ACCOUNT, ROUND_EQUITY, ROUND_MAINTENANCE, ROUND_ORDER, ROUND_MERGE = 9, 10, 11, 12, 13, 14
+#: By place of the running round: its accounts, the most urgent first, and what their stage answers.
+TURN_ACCOUNT, TURN_OUTCOME = 15, 16
+#: Accounts that stand at a joint turn; by account: which one, zero outside of an event (see
+#: ``waterfall.run``).
+PARKED, PARKED_TURN = 17, 18
+
+#: Accounts whose trigger a mark crossed, and the order of their ids.
+CROSSED_ACCOUNT, CROSSED_ORDER, CROSSED_MERGE = 19, 20, 21
+#: Positions of an account that the book can take: row, most lots, margin released, cost.
+SLICE_POSITION, SLICE_CAP, SLICE_RELEASE, SLICE_COST = 19, 20, 21, 22
+#: Providers that can carry some of a position: number, most lots, weight, lots offered.
+OFFER_PROVIDER, OFFER_CAP, OFFER_WEIGHT, OFFER_LOTS = 19, 20, 21, 22
+#: Counterparties of a position: row, lots closed, the size of the cash for them.
+COUNTERPARTY_POSITION, COUNTERPARTY_LOTS, COUNTERPARTY_CASH = 19, 20, 21
+#: The same counterparties in ADL: most lots, weight, class, lots that the class at hand gives.
+ADL_CAP, ADL_WEIGHT, ADL_CLASS, ADL_PART = 22, 23, 24, 25
+#: The same counterparties in tear-up: weight.
+TEAR_UP_WEIGHT = 22
+
+#: By owner: lots on the other side of the market at hand.
+OWNER_HEDGE = 26
+#: By ADL class: eta of the allocation, as lots over weight (0 / 0: everyone gave the whole cap).
+CLASS_ETA_LOTS, CLASS_ETA_WEIGHT = 27, 28
+#: By account, zero outside of ``socialise``: weight. Then the accounts that have one.
+FOUND_WEIGHT, FOUND_ACCOUNT = 29, 30
+#: Payers of a socialised deficit, by id: account, most atoms, weight, atoms cut.
+PAYER_ACCOUNT, PAYER_CAP, PAYER_WEIGHT, PAYER_CUT = 31, 32, 33, 34
+#: Accounts with claims, by id: account, claim, atoms paid back.
+CLAIMANT, CLAIM, CLAIM_PART = 31, 32, 33
+
+#: Scratch of ``allocate`` and ``split_by_largest_remainder``.
+SPLIT_REMAINDER, SPLIT_HEAP = 35, 36
+#: Keys, result and scratch of ``sort_places``.
+SORT_KEY, SORT_ORDER, SORT_MERGE = 37, 38, 39
+#: Parts of a deficit, in order of group and market, and their split in one group.
+PART_GROUP, PART_MARKET, PART_ATOMS, PART_WEIGHT, PART_SHARE = 40, 41, 42, 43, 44
+#: By group: its weight in the split of a deficit, its share, what is left of it.
+GROUP_WEIGHT, GROUP_SHARE, GROUP_LEFT = 45, 46, 47
+#: By owner: the sum of the debts of its accounts.
+OWNER_DEBT = 48
+#: By group: atoms that an account returns.
+DEBT_PART = 49
+#: By owner: the event in which it was last netted (``engine.accepted``), and where each walk over
+#: its accounts goes on: those opened later have nothing above their release level (SPARE), no
+#: equity above zero (REST), no claim (CLAIM).
+NETTED_EVENT, NETTED_SPARE, NETTED_REST, NETTED_CLAIM = 50, 51, 52, 53
+COLUMNS = 54

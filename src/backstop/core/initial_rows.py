@@ -1,0 +1,177 @@
+"""The rows with which a run begins, by the venue's rules."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backstop.core.events import GROUPS_MAX, NEVER_NS, NONE, Health, Stage, error_inventory_of, outside_of
+from backstop.core.instruments import MarketRules, VenueRules, deductions_atoms
+from backstop.core.places import HOUSE_ROWS, bucket_of, commitment_row, error_inventory_row, outside_row
+from backstop.core.rows import BREAKER, COMMITMENT, ENGINE, FUND_ROW, MARKET, POSITION, PROVIDER, RULES, STAGE, TIER, venue_values
+from backstop.core.stages import JOINT
+
+__all__ = ["breaker_rows", "engine_row", "fund_rows", "market_rows", "position_rows", "provider_rows", "rules_row", "stage_rows"]
+
+_MARKET_RULES = (
+    "price_ticks_max",
+    "position_lots_max",
+    "slippage_tolerance_ppm",
+    "volatility_ppm",
+    "ordered_notional_max",
+    "group",
+    "price_throttle_ppm",
+    "price_halt_ppm",
+    "price_exit_ppm",
+    "guard_jump_ppm",
+    "guard_volume_lots",
+)
+
+
+def _fill_tiers(rows: NDArray[np.void], market: MarketRules) -> None:
+    floors = tuple(tier.floor_atoms for tier in market.tiers)
+    initial = tuple(tier.initial_rate_ppm for tier in market.tiers)
+    maintenance = tuple(tier.maintenance_rate_ppm for tier in market.tiers)
+    rows["floor_atoms"], rows["initial_rate_ppm"], rows["maintenance_rate_ppm"] = floors, initial, maintenance
+    rows["initial_deduction"] = deductions_atoms(floors, initial)
+    rows["maintenance_deduction"] = deductions_atoms(floors, maintenance)
+
+
+def market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
+    """Return one row per market, and the margin tiers of all markets."""
+    markets = np.zeros(len(rules.markets), dtype=MARKET)
+    tiers = np.zeros(sum(len(market.tiers) for market in rules.markets), dtype=TIER)
+    tier_first = bucket_first = 0
+    for row, market in zip(markets, rules.markets, strict=True):
+        row.volume_lots = row.epoch = NONE
+        row.notional_factor = market.contract.notional_factor
+        row.contract = market.contract.kind
+        row.loss_max = market.loss_per_window_max
+        for name in _MARKET_RULES:
+            row[name] = getattr(market, name)
+        row.first_position = row.last_position = NONE
+        row.band_count = len(market.band_offset_ppm)
+        row.band_offset_ppm[: len(market.band_offset_ppm)] = market.band_offset_ppm
+        row.bucket_first = bucket_first
+        bucket_first += int(bucket_of(market.price_ticks_max)) + 1
+        row.tier_first, row.tier_count = tier_first, len(market.tiers)
+        _fill_tiers(tiers[tier_first : tier_first + len(market.tiers)], market)
+        tier_first += len(market.tiers)
+    return markets, tiers
+
+
+def _stands_behind(rules: VenueRules, stage: Stage, other: Stage) -> bool:
+    stages = rules.stages
+    return stage in stages and other in stages and stages.index(stage) > stages.index(other)
+
+
+def _stage_row(rules: VenueRules, stage: int, from_health: Health = Health.DISTRESSED) -> NDArray[np.void]:
+    """Return the row of one turn. Stages without times of their own have those of closeout."""
+    rows = np.zeros(1, dtype=STAGE)
+    row, closeout = rows[0], rules.closeout
+    row.kind, row.is_joint = stage, stage in JOINT
+    row.from_health, row.until_health = from_health, Health.INSOLVENT
+    row.interval_ns, row.deadline_ns = closeout.interval_ns, closeout.deadline_ns
+    if stage == Stage.CLOSEOUT:
+        row.answer_timeout_ns = closeout.order_timeout_ns
+    elif stage == Stage.TAKEOVER:
+        # As long again as closeout.
+        row.deadline_ns, row.answer_timeout_ns = 2 * closeout.deadline_ns, rules.takeover.answer_timeout_ns
+    elif stage == Stage.ADL:
+        row.policy = rules.adl_policy
+    elif stage == Stage.SOCIALISE:
+        row.policy = rules.socialise_policy
+    return rows
+
+
+def stage_rows(rules: VenueRules) -> NDArray[np.void]:
+    """Return the turns of the waterfall. Below close-out, takeover has one before closeout, too."""
+    rows = []
+    for stage in rules.stages:
+        if stage == Stage.CLOSEOUT and _stands_behind(rules, Stage.TAKEOVER, Stage.CLOSEOUT):
+            rows.append(_stage_row(rules, Stage.TAKEOVER, from_health=Health.CLOSE_OUT))
+        rows.append(_stage_row(rules, stage))
+    return np.concatenate(rows)
+
+
+def _turn_of(stages: NDArray[np.void], stage: Stage) -> int:
+    """Return the first turn of a stage, or NONE."""
+    return next(iter(np.flatnonzero(stages["kind"] == stage).tolist()), NONE)
+
+
+def rules_row(rules: VenueRules, stages: NDArray[np.void]) -> NDArray[np.void]:
+    """Return the one row of rules that are not a market's."""
+    rows = np.zeros(1, dtype=RULES)
+    row = rows[0]
+    for name, value in venue_values(rules).items():
+        row[name] = value
+    row.fund_turn, row.socialise_turn = _turn_of(stages, Stage.FUND), _turn_of(stages, Stage.SOCIALISE)
+    row.fund_supports = Stage.FUND in rules.stages and not _stands_behind(rules, Stage.FUND, Stage.ADL)
+    row.groups, row.providers = len(rules.funds), len(rules.providers)
+    row.vault = next((number for number, provider in enumerate(rules.providers) if provider.is_vault), NONE)
+    row.accounts_max, row.orders_max = rules.limits.accounts_max, rules.limits.orders_max
+    row.markets = len(rules.markets)
+    return rows
+
+
+def engine_row(markets: int) -> NDArray[np.void]:
+    """Return the one row of the engine's scalars."""
+    rows = np.zeros(1, dtype=ENGINE)
+    row = rows[0]
+    row.positions_now, row.next_order_id = HOUSE_ROWS * markets, 1
+    row.last_seq = NONE
+    row.recovery_ns = row.timer_ns = NEVER_NS
+    return rows
+
+
+def position_rows(rules: VenueRules) -> NDArray[np.void]:
+    """Return the house's positions in each market, and empty rows for the accounts'."""
+    markets = range(len(rules.markets))
+    rows = np.zeros(HOUSE_ROWS * len(markets) + rules.limits.positions_max, dtype=POSITION)
+    for market in markets:
+        house = (outside_row(market), outside_of(market)), (error_inventory_row(market), error_inventory_of(market))
+        for place, holder in house:
+            row = rows[int(place)]
+            row.account, row.market = holder, market
+            row.next_of_account = row.next_of_market = row.order_slot = NONE
+    return rows
+
+
+def fund_rows(rules: VenueRules) -> NDArray[np.void]:
+    """Return one row per market group."""
+    rows = np.zeros(len(rules.funds), dtype=FUND_ROW)
+    rows["loss_max"] = [fund.loss_per_window_max for fund in rules.funds]
+    rows["target"] = [fund.target for fund in rules.funds]
+    for group, row in enumerate(rows):
+        of_markets = (market.loss_per_window_max for market in rules.markets if market.group == group)
+        row.least_cap = min(row.loss_max, rules.fund.owner_loss_max, *of_markets)
+    return rows
+
+
+def breaker_rows(rules: VenueRules) -> NDArray[np.void]:
+    """Return one row per market, then the venue's."""
+    rows = np.zeros(len(rules.markets) + 1, dtype=BREAKER)
+    rows["until_ns"] = rows["operator_until_ns"] = rows["outage_until_ns"] = NEVER_NS
+    rows["mark_time_ns"] = NONE
+    rows["flow_throttle"] = [market.flow_throttle for market in rules.markets] + [rules.breakers.flow_throttle]
+    rows["flow_halt"] = [market.flow_halt for market in rules.markets] + [rules.breakers.flow_halt]
+    return rows
+
+
+def provider_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
+    """Return the rows of providers and commitments, at least one each: a kernel never meets an
+    array without rows.
+    """
+    providers = np.zeros(max(1, len(rules.providers)), dtype=PROVIDER)
+    commitments = np.zeros(2 * GROUPS_MAX * len(providers), dtype=COMMITMENT)
+    providers["account"] = NONE
+    providers["until_ns"] = NEVER_NS
+    for number, provider in enumerate(rules.providers):
+        row = providers[number]
+        row.leverage_ppm, row.loss_stop, row.is_vault = provider.leverage_ppm, provider.loss_stop, provider.is_vault
+        for group, pair in enumerate(provider.commitments):
+            for direction, commitment in enumerate(pair):
+                place = commitments[commitment_row(number, group, direction)]
+                for name, value in commitment._asdict().items():
+                    place[name] = value
+    return providers, commitments

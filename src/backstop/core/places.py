@@ -1,0 +1,102 @@
+"""Where a thing stands in the arrays of ``State``: its row, its slot, the bucket of a price."""
+
+from __future__ import annotations
+
+from backstop.compiled import inlined
+from backstop.core.events import GROUPS_MAX, UNCOVERED_FIRST_GROUP, clearing_of, fund_of, uncovered_of
+
+__all__ = [
+    "BUCKET_BITS",
+    "HOUSE_ROWS",
+    "arrears_gauge",
+    "bucket_of",
+    "clearing_id",
+    "commitment_row",
+    "error_inventory_row",
+    "fund_gauge",
+    "fund_id",
+    "house_slot",
+    "market_gauge",
+    "outside_row",
+    "uncovered_id",
+]
+
+#: Bits of mantissa of a price bucket: a bucket is 1/4096 to 1/8192 of the price wide.
+BUCKET_BITS = 12
+
+#: Positions of the house per market, before all others: OUTSIDE, then error_inventory.
+HOUSE_ROWS = 2
+
+
+@inlined
+def house_slot(ledger_id: int) -> int:
+    """Return the place of a house ledger account in ``State.house``: UNCOVERED of the groups above
+    0 first, then the others in the order of their ids.
+    """
+    if ledger_id < UNCOVERED_FIRST_GROUP:
+        return UNCOVERED_FIRST_GROUP - 1 - ledger_id
+    return GROUPS_MAX - 3 - ledger_id
+
+
+#: Ledger ids, for kernels: ``events.fund_of`` and its kin are plain, for rooms without kernels.
+fund_id, clearing_id, uncovered_id = inlined(fund_of), inlined(clearing_of), inlined(uncovered_of)
+
+
+@inlined
+def fund_gauge(group: int) -> int:
+    """Return the row of ``State.gauges`` of all that a group's fund paid."""
+    return group
+
+
+@inlined
+def arrears_gauge(group: int) -> int:
+    """Return the row of ``State.gauges`` of what a group's fund paid as arrears."""
+    return GROUPS_MAX + group
+
+
+@inlined
+def market_gauge(market: int) -> int:
+    """Return the row of ``State.gauges`` of what its fund paid for a market."""
+    return 2 * GROUPS_MAX + market
+
+
+@inlined
+def outside_row(market: int) -> int:
+    """Return the row of ``State.positions`` that OUTSIDE has in a market."""
+    return HOUSE_ROWS * market
+
+
+@inlined
+def error_inventory_row(market: int) -> int:
+    """Return the row of ``State.positions`` that error_inventory has in a market."""
+    return HOUSE_ROWS * market + 1
+
+
+@inlined
+def commitment_row(provider: int, group: int, direction: int) -> int:
+    """Return the row of a commitment; ``direction`` 0 takes over longs, 1 shorts."""
+    return (provider * GROUPS_MAX + group) * 2 + direction
+
+
+@inlined
+def bucket_of(price_ticks: int) -> int:
+    """Return the bucket of a price: exact below 2^13 ticks, then 12 bits of mantissa."""
+    shift = 0
+    value = price_ticks >> (BUCKET_BITS + 1)
+    if value >= 1 << 16:
+        shift += 16
+        value >>= 16
+    if value >= 1 << 8:
+        shift += 8
+        value >>= 8
+    if value >= 1 << 4:
+        shift += 4
+        value >>= 4
+    if value >= 1 << 2:
+        shift += 2
+        value >>= 2
+    if value >= 1 << 1:
+        shift += 1
+        value >>= 1
+    shift += value
+    return (shift << BUCKET_BITS) + (price_ticks >> shift)

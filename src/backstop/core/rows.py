@@ -1,0 +1,321 @@
+"""The rows of ``State``: layouts, and what stands in a field that is not a plain number.
+
+Rows that the hot path touches are 64 bytes, one cache line.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from backstop.core.events import BreakerCause
+from backstop.core.instruments import BANDS_MAX, VenueRules
+
+__all__ = [
+    "ACCOUNT",
+    "BREAKER",
+    "CLOSING_ORDER",
+    "COMMITMENT",
+    "DISPOSAL_ORDER",
+    "DOWN",
+    "ENGINE",
+    "FUND_ROW",
+    "FUND_SLOTS",
+    "MARKET",
+    "ORDER",
+    "POSITION",
+    "PROVIDER",
+    "RESULT",
+    "RULES",
+    "STAGE",
+    "TAKEOVER_OFFER",
+    "TIER",
+    "UNKNOWN_DEPTH",
+    "UP",
+    "AccountRow",
+    "venue_values",
+]
+
+#: Slots of a fund's gauges: any span of 16 of them is covered by 17.
+FUND_SLOTS = 17
+
+#: Kinds of ORDER rows.
+CLOSING_ORDER, TAKEOVER_OFFER, DISPOSAL_ORDER = 0, 1, 2
+
+#: Visible depth of a band that proved wrong and has not been told anew.
+UNKNOWN_DEPTH = -1
+
+#: Index of a position's two triggers.
+DOWN, UP = 0, 1
+
+
+def _row(*fields: tuple[str, str] | tuple[str, str, tuple[int, ...]]) -> Any:
+    return np.dtype((np.record, list(fields)))
+
+
+#: One account, 64 bytes. ``balance`` is the ledger's own storage of it.
+ACCOUNT = _row(
+    ("balance", "<i8"),
+    ("default_since_ns", "<i8"),
+    ("wait_until_ns", "<i8"),
+    ("next_slice_ns", "<i8"),
+    ("claim", "<i8"),  # recovery claims on all groups
+    ("round_stamp", "<i8"),  # the last round that holds this account
+    ("owner", "<i4"),
+    ("first_position", "<i4"),
+    ("next_of_owner", "<i4"),
+    ("health", "<i1"),
+    ("restricted", "<i1"),
+    ("orders_open", "<i2"),
+)
+
+#: One position of an account (or of OUTSIDE, error_inventory: ``account`` is then their ledger id),
+#: 64 bytes. A row stays when its lots are gone; an account's rows hang together in order of market.
+#: The two triggers stand below (DOWN) and above (UP) the mark, each in the list of its price
+#: bucket; a trigger of 0 is in no list.
+POSITION = _row(
+    ("lots", "<i8"),
+    ("cost", "<i8"),
+    ("account", "<i4"),
+    ("market", "<i4"),
+    ("next_of_account", "<i4"),
+    ("next_of_market", "<i4"),
+    ("order_slot", "<i4"),  # place of its first open order (the rest hang on it), or NONE
+    ("closed_in_default", "<i4"),
+    ("trigger_ticks", "<i4", (2,)),
+    ("trigger_next", "<i4", (2,)),
+    ("trigger_prev", "<i4", (2,)),
+)
+
+#: The result of the position in the same row of ``positions``: what it is measured from, and the
+#: epoch of that number (see ``results``).
+RESULT = _row(
+    ("base_atoms", "<i8"),
+    ("epoch", "<i8"),
+)
+
+#: One market: its rules, its prices, its gauges.
+MARKET = _row(
+    ("mark_ticks", "<i8"),
+    ("index_ticks", "<i8"),
+    ("epoch", "<i8"),  # number of the epoch of ``epoch_mark_ticks``, or NONE
+    ("epoch_mark_ticks", "<i8"),  # the mark when that epoch began
+    ("volume_lots", "<i8"),  # NONE until reported
+    ("notional_factor", "<i8"),
+    ("contract", "<i8"),  # ContractKind
+    ("price_ticks_max", "<i8"),
+    ("position_lots_max", "<i8"),
+    ("slippage_tolerance_ppm", "<i8"),
+    ("volatility_ppm", "<i8"),
+    ("ordered_notional_max", "<i8"),
+    ("ordered_notional", "<i8"),
+    ("ordered_interval", "<i8"),
+    ("loss_max", "<i8"),  # most that its fund pays for it in a window
+    ("reserved", "<i8"),  # by its fund, for its orders
+    ("bucket_first", "<i8"),
+    ("price_throttle_ppm", "<i8"),
+    ("price_halt_ppm", "<i8"),
+    ("price_exit_ppm", "<i8"),
+    ("guard_jump_ppm", "<i8"),
+    ("guard_volume_lots", "<i8"),
+    ("pending_lots", "<i8", (2,)),  # lots open in closing orders that take BID, ASK
+    ("first_position", "<i4"),
+    ("last_position", "<i4"),
+    ("tier_first", "<i4"),
+    ("tier_count", "<i4"),
+    ("band_count", "<i4"),
+    ("group", "<i4"),
+    ("band_offset_ppm", "<i8", (BANDS_MAX,)),
+    ("depth_lots", "<i8", (2, BANDS_MAX)),  # visible lots by book side and band
+)
+
+#: One margin tier, its deductions worked out.
+TIER = _row(
+    ("floor_atoms", "<i8"),
+    ("initial_rate_ppm", "<i8"),
+    ("initial_deduction", "<i8"),
+    ("maintenance_rate_ppm", "<i8"),
+    ("maintenance_deduction", "<i8"),
+)
+
+#: One market group's insurance fund: its rules, and its peaks by slot of time (slot ``n`` stands at
+#: ``n % FUND_SLOTS``). What it paid stands in ``State.gauges``.
+FUND_ROW = _row(
+    ("loss_max", "<i8"),
+    ("target", "<i8"),
+    ("reserved", "<i8"),
+    ("least_cap", "<i8"),  # the smallest of the caps on its payments
+    ("claims", "<i8"),  # recovery claims on the group, of all accounts
+    ("peak_slot", "<i8"),
+    ("balance_before", "<i8"),  # as of the end of the last event
+    ("is_shifted", "<i8"),  # this event had CASH or RECOVERY of the fund
+    ("shifted", "<i8"),  # the sum of both
+    ("drawdown_level", "<i8"),
+    ("peak", "<i8", (FUND_SLOTS,)),
+)
+
+#: One circuit breaker: a market's, or the venue's (the last row).
+BREAKER = _row(
+    ("state", "<i8"),
+    ("cause", "<i8"),
+    ("until_ns", "<i8"),
+    ("levels", "<i8", (max(BreakerCause) + 1,)),  # by BreakerCause
+    ("spent", "<i8"),  # sum of 2^(cause - 1)
+    ("answered", "<i8"),  # likewise: whom the present stop is for
+    ("is_dirty", "<i8"),
+    ("operator_until_ns", "<i8"),
+    ("outage_until_ns", "<i8"),
+    ("flow_throttle", "<i8"),
+    ("flow_halt", "<i8"),
+    ("flow_window", "<i8"),  # number of the window of ``flow[0]``
+    ("flow", "<i8", (2,)),  # notional liquidated in the present and the last window
+    ("price_window", "<i8"),
+    ("low_ticks", "<i8", (2,)),  # of the present and the last window
+    ("high_ticks", "<i8", (2,)),
+    ("price_signal_ppm", "<i8"),
+    ("index_signal_ppm", "<i8"),
+    ("mark_time_ns", "<i8"),  # of the last accepted mark, or NONE
+    ("held_ticks", "<i8"),  # a mark that the price guard holds, or 0
+    ("held_until_ns", "<i8"),
+)
+
+#: One backstop provider: its rules and its standing.
+PROVIDER = _row(
+    ("account", "<i8"),
+    ("status", "<i8"),
+    ("until_ns", "<i8"),  # when the status ends
+    ("failures", "<i8"),
+    ("score_ppm", "<i8"),
+    ("baseline", "<i8"),  # equity without which there is neither gain nor loss
+    ("pending_initial", "<i8"),  # initial margin of offers that it has not answered
+    ("pending_notional", "<i8"),
+    ("leverage_ppm", "<i8"),
+    ("loss_stop", "<i8"),
+    ("is_vault", "<i8"),
+)
+
+#: What a provider takes over of one group and direction: row ``(provider x GROUPS_MAX + group) x 2
+#: + direction``.
+COMMITMENT = _row(
+    ("capacity", "<i8"),
+    ("refill_per_s", "<i8"),
+    ("position_notional_max", "<i8"),
+    ("edge_ppm", "<i8"),
+    ("used", "<i8"),
+    ("used_ns", "<i8"),
+)
+
+#: One closing order, offer or order of disposal (``kind``). A closed one stays until its place is
+#: needed: a late fill still finds it.
+ORDER = _row(
+    ("id", "<i8"),
+    ("lots", "<i8"),  # signed change of the position
+    ("filled", "<i8"),  # lots > 0
+    ("limit_ticks", "<i8"),
+    ("zero_cash", "<i8"),
+    ("reserved", "<i8"),
+    ("account", "<i4"),
+    ("position", "<i4"),
+    ("market", "<i4"),
+    ("is_open", "<i4"),
+    ("kind", "<i4"),
+    ("provider", "<i4"),
+    ("next_of_position", "<i4"),
+    ("commitment", "<i4"),
+    ("cash", "<i8"),  # of an offer: what the account gets
+    ("pending_initial", "<i8"),
+    ("notional", "<i8"),
+    ("sent_ns", "<i8"),
+)
+
+#: The engine's own scalars, one row.
+ENGINE = _row(
+    ("now_ns", "<i8"),
+    ("last_seq", "<i8"),
+    ("accepted", "<i8"),  # events that were not refused
+    ("accounts_now", "<i8"),
+    ("positions_now", "<i8"),  # rows used, the house's included
+    ("next_order_id", "<i8"),
+    ("ordered_notional", "<i8"),
+    ("interval", "<i8"),  # number of the tumbling interval of the gauge above
+    ("claims", "<i8"),  # sum of all recovery claims
+    ("recovery_ns", "<i8"),  # when claims are paid back next
+    ("uncovered", "<i8"),  # what nobody paid of all groups' losses
+    ("arrears_slot", "<i8"),  # slot of the funds at the last event, while something is uncovered
+    ("timer_ns", "<i8"),  # no timer of a breaker, a guard or recovery is due before this
+    ("dirty_now", "<i8"),  # breakers to settle at the end of the event
+    ("round_number", "<i8"),
+    ("waits_now", "<i8"),
+    ("effects_now", "<i8"),
+    ("effects_first", "<i8"),  # where those of the present event begin
+    ("touched_now", "<i8"),
+    ("parked_now", "<i8"),
+    ("refused", "<i8"),
+    ("judged", "<i8"),
+    ("crossed", "<i8"),
+)
+
+#: What stands in rows of its own: the times of turns in ``STAGE``, thresholds in ``BREAKER``.
+_IN_OTHER_ROWS = {
+    "interval_ns",
+    "deadline_ns",
+    "order_timeout_ns",
+    "answer_timeout_ns",
+    "flow_throttle",
+    "flow_halt",
+}
+
+
+def venue_values(rules: VenueRules) -> dict[str, int]:
+    """Return the venue's rules that kernels read, by name: every field of its groups of rules."""
+    values: dict[str, int] = {}
+    for group in (rules.levels, rules.closeout, rules.fund, rules.takeover, rules.breakers):
+        values |= {name: value for name, value in group._asdict().items() if name not in _IN_OTHER_ROWS}
+    values |= {f"disposal_{name}": value for name, value in rules.disposal._asdict().items()}
+    return values | {"epoch_ns": rules.epoch_ns}
+
+
+#: The venue's rules that are not a market's, one row: those of the venue file, then what follows
+#: from them.
+RULES = _row(
+    *((name, "<i8") for name in venue_values(VenueRules(markets=()))),
+    ("fund_turn", "<i8"),  # row of ``fund`` in ``State.stages``, or NONE
+    ("socialise_turn", "<i8"),  # row of ``socialise``, or NONE
+    ("fund_supports", "<i8"),  # it stands before ADL: it supports the closing of insolvent accounts
+    ("groups", "<i8"),
+    ("providers", "<i8"),
+    ("vault", "<i8"),  # number of the venue vault, or NONE
+    ("accounts_max", "<i8"),
+    ("orders_max", "<i8"),
+    ("markets", "<i8"),
+)
+
+#: One turn of the waterfall, in the venue's order. A stage may have more than one.
+STAGE = _row(
+    ("kind", "<i8"),
+    ("policy", "<i8"),  # of ADL and of socialise: which of their policies
+    ("is_joint", "<i8"),  # the stage takes all accounts of the event at once
+    ("from_health", "<i8"),  # the turn is for accounts between these two levels of health
+    ("until_health", "<i8"),
+    ("deadline_ns", "<i8"),  # after a default began: from then on nobody waits in this turn
+    ("interval_ns", "<i8"),  # between two attempts
+    ("answer_timeout_ns", "<i8"),  # how long its orders or offers stand
+)
+
+
+class AccountRow(Protocol):
+    """Fields of an ``ACCOUNT`` row."""
+
+    balance: int
+    default_since_ns: int
+    wait_until_ns: int
+    next_slice_ns: int
+    claim: int
+    round_stamp: int
+    owner: int
+    first_position: int
+    next_of_owner: int
+    health: int
+    restricted: int
+    orders_open: int
