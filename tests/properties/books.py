@@ -9,6 +9,7 @@ from backstop.core.results import result_bases
 from backstop.core.state import house_slot
 from backstop.reference.margin import Standing
 from backstop.reference.state import TAKEOVER_OFFER
+from tests.properties.mirror import Row
 from tests.properties.moment import Findings, Moment
 
 __all__ = [
@@ -85,14 +86,18 @@ def results_scan(moment: Moment) -> Findings:
     state, mirror = moment.state, moment.mirror
     rows = state.positions[: int(state.engine[0].positions_now)]
     bases = result_bases(state, np.arange(len(rows)), mirror.now)
-    kept = {(int(row.account), int(row.market)): int(base) for row, base in zip(rows, bases, strict=True) if base}
+    kept = {(int(row.account), int(row.market)): int(base) for row, base in zip(rows, bases, strict=True)}
     for market in range(len(mirror.marks)):
         total = sum(base for (_, where), base in kept.items() if where == market)
         if total != mirror.cuts[market]:
             yield f"market {market}: results are measured from {total} in all, haircuts of the epoch are {mirror.cuts[market]}"
-    told = {key: row.base for key, row in mirror.held.items() if row.base}
-    if told != kept:
-        yield f"results differ from trades: {set(told.items()) ^ set(kept.items())}"
+    for place, (key, base) in enumerate(kept.items()):
+        row, result = mirror.held.get(key, Row()), state.results[place]
+        if row.base != base:
+            yield f"the result of {key} is measured from {base}, trades give {row.base}"
+        bears = (int(result.settled_loss), int(result.bearing_lots))
+        if mirror.is_insolvent(key[0]) and bears != (row.settled, row.most_lots):
+            yield f"{key} bears by {bears}, trades give {(row.settled, row.most_lots)}"
 
 
 # -- INV-03: a closing action never increases or flips ---------------------------------------------

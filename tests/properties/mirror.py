@@ -59,6 +59,9 @@ class Row:
     lots: int = 0
     cost: int = 0
     base: int = 0
+    #: Of an insolvent account.
+    settled: int = 0
+    most_lots: int = 0
 
 
 @dataclass(slots=True)
@@ -186,6 +189,8 @@ class Mirror:
     guards: dict[int, tuple[int, int]] = field(default_factory=dict)
     #: Haircuts of the present epoch, by market.
     cuts: Counter[int] = field(default_factory=Counter)
+    #: Lots that the event at hand fills of an open order.
+    open_take: int = 0
     #: Market whose mark the event at hand set, or NONE.
     told: int = NONE
     #: The last posting paid a claim back: the change of the claim that follows is no setting off.
@@ -248,7 +253,12 @@ class Mirror:
     def holding(self, holder: int, market: int) -> Holding:
         """What a holder has in a market."""
         row = self.held.get((holder, market), Row())
-        return Holding(market, self.contract(market), row.lots, row.cost, row.base)
+        bears = (row.settled, row.most_lots) if self.is_insolvent(holder) else ()
+        return Holding(market, self.contract(market), row.lots, row.cost, row.base, *bears)
+
+    def is_insolvent(self, holder: int) -> bool:
+        """Say whether the holder is an account that was insolvent when it was last judged."""
+        return holder >= 0 and self.health[holder] == Health.INSOLVENT
 
     def portfolio(self, account: int) -> Portfolio:
         """Balance and holdings of an account."""
@@ -393,6 +403,7 @@ class Mirror:
         self.netted.clear()
         self.reduced.clear()
         self.told = NONE
+        self.open_take = 0
         if event.kind == EventKind.MARK:
             if not any((row.kind, row.code, row.market) == (F.GUARD, Guard.HELD, event.market) for row in effects):
                 self.marks[event.market], self.told = event.price_ticks, event.market
@@ -423,7 +434,8 @@ class Mirror:
     def _take_fill(self, event: Event) -> None:
         order = self.orders[event.other]
         if order.is_open and self.remembers(event.other):
-            order.filled += min(abs(event.lots), order.remaining)
+            self.open_take = min(abs(event.lots), order.remaining)
+            order.filled += self.open_take
             order.is_abused |= not order.allows(event.price_ticks)
 
     def _take_standing(self, event: Event) -> None:
@@ -515,6 +527,9 @@ class Mirror:
 
     def _take_trade(self, effect: Effect) -> None:
         row = self.row(effect.account, effect.market)
+        at_zero = self._at_zero(effect)
+        after, _ = self.holding(effect.account, effect.market).after_closing(effect.lots, effect.amount, at_zero)
+        row.settled, row.most_lots = after.settled, after.most_lots
         row.lots += effect.lots
         row.cost += effect.value - effect.amount
         if effect.code != Cause.OPENING:
@@ -533,9 +548,22 @@ class Mirror:
             row.base += value
             outside.base -= value
 
+    def _at_zero(self, effect: Effect) -> int:
+        """Lots of a trade by which an insolvent account is closed at zero cash."""
+        if not self.is_insolvent(effect.account):
+            return 0
+        if effect.code == Cause.CLOSEOUT:
+            return self.open_take
+        is_defaulter = effect.other == NONE if effect.code in (Cause.ADL, Cause.TEAR_UP) else effect.code == Cause.TAKEOVER
+        return abs(effect.lots) if is_defaulter else 0
+
     def _take_health(self, effect: Effect) -> None:
         account = effect.account
         self.health[account] = effect.code
+        if effect.code == Health.INSOLVENT:
+            for (holder, _), row in self.held.items():
+                if holder == account:
+                    row.settled, row.most_lots = 0, abs(row.lots)
         if (effect.other < Health.DISTRESSED) == (effect.code < Health.DISTRESSED):
             return
         self.closed = {(number, market) for number, market in self.closed if number != account}
