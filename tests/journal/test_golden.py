@@ -66,7 +66,8 @@ def test_every_row_of_an_older_journal_is_shown(tmp_path: Path, schema: int) -> 
 def test_damage_to_an_older_journal_is_found(tmp_path: Path, schema: int) -> None:
     path = _unpacked(schema, tmp_path)
     change(path, ("UPDATE batches SET effects = zeroblob(64 * effects_count) WHERE number = 3", ()))
-    finding = verify(path).findings[0]
+    # Where the rules changed since, the replay of the batches before may differ already.
+    finding = next(each for each in verify(path).findings if each.code not in DIFFERENCES)
     assert (finding.code, finding.place) == (FindingCode.CHAIN, "batch 3")
 
 
