@@ -285,12 +285,13 @@ class Writer:
             self.send(EventKind.TRANSFER, account=account, code=int(Transfer.CASH), amount=-(free + more))
 
     def funding(self) -> None:
-        """Pay funding, sometimes more than an account has; a flat account then owes what nobody
-        secured.
+        """Pay funding, sometimes more than an account has; a flat account, one that is owed a cut
+        above all, then owes what nobody secured.
         """
         flat = [number for number in range(len(self.state.accounts)) if not self.state.held_markets(number)]
         if flat and self.rng.random() < 0.5:
-            account = self.rng.choice(flat)
+            claimants = [number for number in flat if self.state.accounts[number].claim]
+            account = self.rng.choice(claimants or flat)
             amount = max(0, self.state.ledger[account]) + self.rng.randint(1, max(1, self.setting.notional // 5))
             market = self.rng.choice((NONE, self.market()))
             self.send(EventKind.TRANSFER, account=account, code=int(Transfer.FUNDING), market=market, amount=-amount)
