@@ -90,7 +90,7 @@ def test_debts_and_their_return_are_named() -> None:
     }
     seen = set[str]()
     for round_number in range(60):
-        for corner in ("debts", "set_off"):
+        for corner in ("debts", "set_off", "bad_venue"):
             found = explained(round_number * len(PROFILES) + list(PROFILES).index(corner))
             assert found.checks_failed == []
             lines = [line for decision in found.decisions for fact in decision.facts for line in fact.because]

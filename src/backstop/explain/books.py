@@ -96,8 +96,8 @@ class Account:
     positions: dict[int, Held]
     #: Markets of which the present default has closed lots.
     closed: set[int]
-    #: Markets whose lots the event's own fill reduced: closed as well, where the account is in
-    #: default after it.
+    #: Markets whose lots the event's own fill, or a tear-up, reduced: closed as well, where the
+    #: account is in default after it.
     reduced: set[int] = field(default_factory=set)
     #: Market of its last charge, or NONE.
     charge_market: int = NONE
@@ -452,7 +452,7 @@ class Books:
             if trade.counterpart in self._house:
                 self._house[trade.counterpart] -= trade.lots  # the other side of an opening has no row of its own
             return
-        if trade.cause == Cause.FILL and account.held(market) * trade.lots < 0:
+        if trade.cause in (Cause.FILL, Cause.TEAR_UP) and account.held(market) * trade.lots < 0:
             account.reduced.add(market)
         before = Holding(market, self.contract(market), *account.positions.get(market, Held()))
         is_insolvent = account.health == Health.INSOLVENT
