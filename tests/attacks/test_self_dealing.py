@@ -221,7 +221,7 @@ def test_what_two_markets_let_through_ends_at_the_owner_cap(side: int) -> None:
     self-dealing.
 
     The fund pays, but no more than an owner may cost in a window; the rest is borne by who gained,
-    or by nobody.
+    or by nobody. The winner's later gain leaves, but for what the fund paid.
     """
     cap = 700
     scene = scene_of(side, markets=2, fund=FundsRules(owner_loss_max=cap))
@@ -231,8 +231,14 @@ def test_what_two_markets_let_through_ends_at_the_owner_cap(side: int) -> None:
     scene.mark(500)
     answer_everything(scene)
     scene.mark(500, market=1)
-    take_out(scene, [winner])
-    assert 0 < FUND - scene.fund <= cap
+    scene.trade(winner, -10, FIRST_MARK, market=1)
+    scene.trade(winner, 10, FIRST_MARK - 300, market=1)
+    cost, has = FUND - scene.fund, scene.mirror.equity(winner)
+    assert 0 < cost <= cap < has
+    # And what it paid does not leave with the gain.
+    assert [row.code for row in of(scene.cash(winner, -has), F.REFUSAL)] == [Reject.DEBT_TO_FUND]
+    assert not of(scene.cash(winner, cost - has), F.REFUSAL)
+    assert [row.code for row in of(scene.cash(winner, -1), F.REFUSAL)] == [Reject.DEBT_TO_FUND]
     # Its twin's money went first.
     assert any(row.code == C.NETTING for effects in scene.watch.effects for row in of(effects, F.POSTING))
 

@@ -118,8 +118,10 @@ def test_digest_is_the_documented_bytes() -> None:
             integers(0, 0),
             # claims: none
             integers(0),
-            # account, market, what its result is measured from
-            integers(1, 0, 0, 1_000),
+            # account, market, what its result is measured from, what an insolvent account bears by
+            integers(1, 0, 0, 1_000, 0, 0),
+            # debts: none
+            integers(0),
         )
     )
     assert desk.digest() == reference.digest() == hashlib.sha256(written).hexdigest()

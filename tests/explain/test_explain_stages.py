@@ -90,7 +90,7 @@ def test_debts_and_their_return_are_named() -> None:
     }
     seen = set[str]()
     for round_number in range(60):
-        for corner in ("debts", "set_off"):
+        for corner in ("debts", "set_off", "bad_venue"):
             found = explained(round_number * len(PROFILES) + list(PROFILES).index(corner))
             assert found.checks_failed == []
             lines = [line for decision in found.decisions for fact in decision.facts for line in fact.because]
@@ -139,7 +139,7 @@ def test_the_price_of_a_takeover_is_told_term_by_term(backed: Path) -> None:
     facts = [fact for each in said for decision in each.decisions for fact in decision.facts]
     lines = "\n".join(line for fact in facts for line in fact.because)
     insolvent = "insolvent: the provider gets its edge, 0.5 % of the notional"
-    for words in ("zero cash of these lots", "less equity", insolvent, "by the venue vault, at once", "at the price of offer"):
+    for words in ("zero cash of these lots", "what it bears of the gap", insolvent, "by the venue vault, at once", "at the price of offer"):
         assert words in lines, words
     offers = [fact for fact in facts if fact.kind == "offer"]
     reserves = [fact for fact in facts if fact.kind == "reserve"]

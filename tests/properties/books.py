@@ -8,7 +8,7 @@ from backstop.core.events import Cause, EffectKind, Guard, clearing_of
 from backstop.core.places import house_slot
 from backstop.core.results import result_bases
 from backstop.reference.margin import Contract, Holding, Portfolio
-from backstop.reference.state import TAKEOVER_OFFER
+from backstop.reference.state import TAKEOVER_OFFER, Position
 from tests.properties.moment import Findings, Moment
 
 __all__ = [
@@ -78,14 +78,18 @@ def results_scan(moment: Moment) -> Findings:
     state, mirror = moment.state, moment.mirror
     rows = state.positions[: int(state.engine[0].positions_now)]
     bases = result_bases(state, np.arange(len(rows)), mirror.now)
-    kept = {(int(row.account), int(row.market)): int(base) for row, base in zip(rows, bases, strict=True) if base}
+    kept = {(int(row.account), int(row.market)): int(base) for row, base in zip(rows, bases, strict=True)}
     for market in range(len(mirror.marks)):
         total = sum(base for (_, where), base in kept.items() if where == market)
         if total != mirror.cuts[market]:
             yield f"market {market}: results are measured from {total} in all, haircuts of the epoch are {mirror.cuts[market]}"
-    told = {(holder, market): row.base for holder, rows in mirror.positions.items() for market, row in rows.items() if row.base}
-    if told != kept:
-        yield f"results differ from trades: {set(told.items()) ^ set(kept.items())}"
+    for place, ((holder, market), base) in enumerate(kept.items()):
+        row, result = mirror.positions[holder].get(market, Position()), state.results[place]
+        if row.base != base:
+            yield f"the result of {holder} in market {market} is measured from {base}, trades give {row.base}"
+        bears = (int(result.settled_loss), int(result.bearing_lots))
+        if mirror.is_insolvent(holder) and bears != (row.settled, row.most_lots):
+            yield f"{holder} bears in market {market} by {bears}, trades give {(row.settled, row.most_lots)}"
 
 
 # -- INV-03: a closing action never increases or flips ---------------------------------------------

@@ -13,19 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from backstop.core.events import (
-    NEVER_NS,
-    NONE,
-    BreakerState,
-    Cause,
-    EffectKind,
-    EventKind,
-    Guard,
-    Health,
-    Operator,
-    Transfer,
-    outside_of,
-)
+from backstop.core.events import NEVER_NS, NONE, BreakerState, Cause, EffectKind, EventKind, Guard, Health, Operator, Transfer, outside_of
 from backstop.reference.arithmetic import sign
 from backstop.reference.breakers import effective_state
 from backstop.reference.deficit import Part
@@ -102,6 +90,8 @@ class Mirror(State):
     abused: set[int] = field(default_factory=set)
     #: Haircuts of the present epoch, by market.
     cuts: Counter[int] = field(default_factory=Counter)
+    #: Lots that the event at hand fills of an open order.
+    open_take: int = 0
     #: Market whose mark the event at hand set, or NONE.
     told: int = NONE
     #: The last posting paid a claim back: the change of the claim that follows is no setting off.
@@ -183,6 +173,7 @@ class Mirror(State):
         self.netted.clear()
         self.reduced.clear()
         self.told = NONE
+        self.open_take = 0
         if event.kind == EventKind.MARK:
             if not any((row.kind, row.code, row.market) == (F.GUARD, Guard.HELD, event.market) for row in effects):
                 self.markets[event.market].mark, self.told = event.price_ticks, event.market
@@ -203,7 +194,8 @@ class Mirror(State):
     def _take_fill(self, event: Event) -> None:
         order = self.orders[event.other]
         if order.is_open and self.remembers(event.other):
-            order.filled += min(abs(event.lots), order.remaining)
+            self.open_take = min(abs(event.lots), order.remaining)
+            order.filled += self.open_take
             if not allows(order, event.price_ticks):
                 self.abused.add(order.id)
 
@@ -300,7 +292,9 @@ class Mirror(State):
         debts[group] = debts.get(group, 0) + effect.amount - self.set_off.pop(owner, 0)
 
     def _take_trade(self, effect: Effect) -> None:
-        row = self.position(effect.account, effect.market)
+        row, at_zero = self.position(effect.account, effect.market), self._at_zero(effect)
+        after, _ = self.holding(effect.account, effect.market).after_closing(effect.lots, effect.amount, at_zero)
+        row.settled, row.most_lots = after.settled, after.most_lots
         reduces = effect.account >= 0 and effect.lots * row.lots < 0
         row.lots += effect.lots
         row.cost += effect.value - effect.amount
@@ -317,9 +311,21 @@ class Mirror(State):
             row.base += value
             outside.base -= value
 
+    def _at_zero(self, effect: Effect) -> int:
+        """Lots of a trade by which an insolvent account is closed at zero cash."""
+        if not self.is_insolvent(effect.account):
+            return 0
+        if effect.code == Cause.CLOSEOUT:
+            return self.open_take
+        is_defaulter = effect.other == NONE if effect.code in (Cause.ADL, Cause.TEAR_UP) else effect.code == Cause.TAKEOVER
+        return abs(effect.lots) if is_defaulter else 0
+
     def _take_health(self, effect: Effect) -> None:
         number, account = effect.account, self.accounts[effect.account]
         account.health = effect.code
+        if effect.code == Health.INSOLVENT:
+            for row in self.positions[number].values():
+                row.settled, row.most_lots = 0, abs(row.lots)
         if (effect.other < Health.DISTRESSED) == (effect.code < Health.DISTRESSED):
             return
         for market, row in self.positions[number].items():

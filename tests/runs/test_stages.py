@@ -179,7 +179,7 @@ def test_claims_are_recovered_from_a_later_surplus(tmp_path: Path) -> None:
     case = crash_of(tmp_path, full_venue(providers=False, fund="40000", closeout='account_notional_max = "0"', adl=False))
     gift, clock = (np.zeros(1, dtype=case.opening.dtype) for _ in range(2))
     last_ns = int(case.prices.events["time_ns"][-1])
-    gift["kind"], gift["account"], gift["market"], gift["amount"] = EventKind.TRANSFER, fund_of(0), -1, 1_000 * 10**6
+    gift["kind"], gift["account"], gift["market"], gift["amount"] = EventKind.TRANSFER, fund_of(0), -1, 10_000 * 10**6
     clock["kind"], clock["account"], clock["market"] = EventKind.CLOCK, -1, -1
     gift["time_ns"], clock["time_ns"] = last_ns, last_ns + 2 * 3_600 * 10**9
     prices = replace(case.prices, events=np.concatenate([case.prices.events, gift, clock]))
@@ -187,10 +187,15 @@ def test_claims_are_recovered_from_a_later_surplus(tmp_path: Path) -> None:
     # A target of nothing: all that the fund holds is surplus.
     venue = replace(case.venue, rules=rules._replace(funds=tuple(fund._replace(target=0) for fund in rules.funds)))
     result = replay_case(replace(case, prices=prices, venue=venue))
-    claims = result.as_json()["claims"]
-    # 1,000 that came later, and the surplus of the other group's fund.
-    assert claims["recovered"] == "8000.000000 USDT"
-    assert amount(claims["outstanding"]) == amount(claims["issued"]) - 8_000 > 0
+    values = result.as_json()
+    claims = values["claims"]
+    # Of 10,000 that came later what stood uncovered is paid first, the rest to those who were
+    # charged. The other group's fund has a surplus, and pays nothing.
+    assert values["arrears"] == "4499.999999 USDT"
+    assert values["uncovered"] == "0.000000 USDT"
+    assert claims["recovered"] == "5500.000001 USDT"
+    assert amount(claims["outstanding"]) == amount(claims["issued"]) - Decimal("5500.000001") > 0
+    assert [fund["closing"] for fund in values["fund"]["groups"]] == ["0.000000 USDT", "7000.000000 USDT"]
     assert result.conservation.holds
 
 

@@ -149,6 +149,8 @@ class Writer:
         elif due is not None and rng.random() < 0.75:
             self.answers.remove(due)
             self.send(EventKind(due[1]["kind"]), **{name: value for name, value in due[1].items() if name != "kind"})
+        elif rng.random() < 0.3 and (insolvent := [each for each in range(len(self.state.accounts)) if self.state.is_insolvent(each)]):
+            self.trade_insolvent(rng.choice(insolvent))
         else:
             (name,) = rng.choices(list(setting.actions), list(setting.actions.values()))
             ACTIONS[name](self)
@@ -234,6 +236,19 @@ class Writer:
             price = self.price(mark * (PPM - worse_ppm) // PPM)
             self.send(EventKind.FILL, market=market, account=account, other=NONE, lots=-held, price_ticks=price)
 
+    def trade_insolvent(self, account: int) -> None:
+        """Let an insolvent account close some of a position itself, or all, or trade more of it,
+        often at mark.
+        """
+        rng, markets = self.rng, [market for market, row in self.state.positions[account].items() if row.lots or row.base]
+        if not markets:
+            return
+        market = rng.choice(markets)
+        held = self.state.held_lots(account, market) or rng.choice((-1, 1))
+        lots = rng.choice((-held, -held, held, -rng.randint(1, abs(held)) if held > 0 else rng.randint(1, abs(held))))
+        price = self.near(market, rng.choice((0, 20_000)))
+        self.send(EventKind.FILL, market=market, account=account, other=NONE, lots=lots, price_ticks=price)
+
     def cash(self, sign: int, code: Transfer) -> None:
         """Move money of an account; one in four takes exactly what initial margin leaves free, at a
         mark or at one that is held.
@@ -270,12 +285,13 @@ class Writer:
             self.send(EventKind.TRANSFER, account=account, code=int(Transfer.CASH), amount=-(free + more))
 
     def funding(self) -> None:
-        """Pay funding, sometimes more than an account has; a flat account then owes what nobody
-        secured.
+        """Pay funding, sometimes more than an account has; a flat account, one that is owed a cut
+        above all, then owes what nobody secured.
         """
         flat = [number for number in range(len(self.state.accounts)) if not self.state.held_markets(number)]
         if flat and self.rng.random() < 0.5:
-            account = self.rng.choice(flat)
+            claimants = [number for number in flat if self.state.accounts[number].claim]
+            account = self.rng.choice(claimants or flat)
             amount = max(0, self.state.ledger[account]) + self.rng.randint(1, max(1, self.setting.notional // 5))
             market = self.rng.choice((NONE, self.market()))
             self.send(EventKind.TRANSFER, account=account, code=int(Transfer.FUNDING), market=market, amount=-amount)

@@ -334,12 +334,12 @@ def _debts(s: Setting) -> None:
 
 
 def _set_off(s: Setting) -> None:
-    """Winners whose gains are cut for want of a fund, and for whom one pays later."""
-    s.markets, s.groups, s.accounts, s.owners = 2, s.rng.randint(1, 2), 9, s.rng.choice((3, 5))
-    s.fund_ppm, s.depth_share, s.crash_share, s.move_ppm = s.rng.choice((1_000, 20_000)), 0.0, 0.6, 200_000
-    s.stages, s.deposit_ppm = (FUND, SOCIALISE, TEAR_UP), (60_000, 200_000)
+    """Winners whose gains are cut for want of a fund, and who owe when one has money."""
+    s.markets, s.groups, s.accounts, s.owners = 2, s.rng.randint(1, 2), 9, s.rng.choice((5, 9))
+    s.fund_ppm, s.depth_share, s.crash_share, s.move_ppm = 1_000, 0.0, 0.6, 200_000
+    s.stages, s.deposit_ppm, s.target_ppm = (FUND, SOCIALISE, TEAR_UP), (60_000, 120_000), 50_000_000
     s.socialise_policy = s.rng.choice(list(SocialisePolicy))
-    s.actions |= {"mark": 24, "fund": 8, "funding": 6, "deposit": 4, "withdraw": 4}
+    s.actions |= {"mark": 20, "fund": 8, "funding": 16, "deposit": 1, "withdraw": 4}
 
 
 #: What a setting may switch on.
@@ -520,7 +520,7 @@ def _funds(setting: Setting) -> FundsRules:
         owner_loss_max=setting.owner_cap,
         trading_fee_share_ppm=rng.choice((0, 333_333, 1_000_000)),
         recovery_interval_ns=max(16, interval_ns * rng.choice((1, 5))),
-        owner_memory_ns=interval_ns * rng.choice((1, 10, 1_000, 1_000)),
+        owner_memory_ns=interval_ns * (1, 10, 1_000, 1_000)[setting.notional % 4],
         drawdown_window_ns=max(16, interval_ns * rng.choice((16, 100))),
         drawdown_enter_ppm=enter,
         drawdown_exit_ppm=enter * 5 // 6,

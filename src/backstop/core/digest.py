@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.core.columns import ORDERED_INTERVAL, ORDERED_NOTIONAL, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED
-from backstop.core.events import FEES, FUND, HOUSE_FIRST_MARKET, REMAINDER, UNCOVERED, WORLD, BreakerCause, fund_of, uncovered_of
+from backstop.core.events import FEES, FUND, HOUSE_FIRST_MARKET, REMAINDER, UNCOVERED, WORLD, BreakerCause, Health, fund_of, uncovered_of
 from backstop.core.places import arrears_gauge, fund_gauge, house_slot, market_gauge
 from backstop.core.results import epoch_mark_ticks, result_bases
 from backstop.core.rows import FUND_SLOTS
@@ -164,12 +164,15 @@ def _claim_bytes(state: State) -> bytes:
 
 
 def _result_bytes(state: State) -> bytes:
-    """What the results of accounts are measured from, where there are lots or a result."""
+    """What the results of accounts are measured from, and what insolvent ones bear by."""
     rows = state.positions[: int(state.engine[0].positions_now)]
     base = result_bases(state, np.arange(len(rows)), int(state.engine[0].now_ns))
-    kept = np.flatnonzero((rows["account"] >= 0) & ((rows["lots"] != 0) | (base != 0)))
+    insolvent = (rows["account"] >= 0) & (state.accounts["health"][np.maximum(rows["account"], 0)] == Health.INSOLVENT)
+    settled, most = (np.where(insolvent, state.results[name][: len(rows)], 0) for name in ("settled_loss", "bearing_lots"))
+    has_result = (rows["lots"] != 0) | (base != 0) | (settled != 0) | (most != 0)
+    kept = np.flatnonzero((rows["account"] >= 0) & has_result)
     kept = kept[np.lexsort((rows["market"][kept], rows["account"][kept]))]
-    return _block(rows["account"][kept], rows["market"][kept], base[kept])
+    return _block(rows["account"][kept], rows["market"][kept], base[kept], settled[kept], most[kept])
 
 
 def _debt_bytes(state: State) -> bytes:

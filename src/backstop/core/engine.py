@@ -23,7 +23,7 @@ from backstop.core.monitor import start_round, touch
 from backstop.core.orders import cancel_excess, cancel_orders_of
 from backstop.core.outbox import emit_refusal, emit_trade
 from backstop.core.places import clearing_id, outside_row
-from backstop.core.results import lower_base
+from backstop.core.results import lower_base, note_lots
 from backstop.core.state import State
 from backstop.core.timers import run_due_after, run_due_before
 from backstop.core.waterfall.arrears import note_arrears
@@ -79,6 +79,7 @@ def _apply_opening(state: State, account: int, market: int, lots: int, cost: int
     row = state.positions[position]
     row.lots = lots
     row.cost = cost
+    note_lots(state, position)
     outside = state.positions[outside_row(market)]
     outside.lots -= lots
     outside.cost -= cost

@@ -6,7 +6,7 @@ from backstop.compiled import kernel, unit
 from backstop.core.breakers import add_flow
 from backstop.core.contracts import cash_of, notional_at_mark, settlement_asset
 from backstop.core.events import NONE, Cause
-from backstop.core.ledger import post, trade
+from backstop.core.ledger import close_lots, post, trade
 from backstop.core.margin import assess
 from backstop.core.monitor import touch
 from backstop.core.orders import close_order, forget_depth, order_side, pending_lots, remaining_lots, reserve
@@ -107,7 +107,8 @@ def apply_order_fill(state: State, order_id: int, market: int, lots: int, price_
         outside = outside_row(market)
         is_closing = order.kind == CLOSING_ORDER
         cause = Cause.CLOSEOUT if is_closing else Cause.DISPOSAL
-        trade(state, order.position, sign * taken, cash, price_ticks, cause, state.positions[outside].account)
+        at_zero = open_take if is_closing else 0
+        close_lots(state, order.position, sign * taken, cash, price_ticks, cause, state.positions[outside].account, at_zero)
         trade(state, outside, -sign * taken, -cash, price_ticks, cause, order.account)
         if open_take > 0:
             order.filled += open_take

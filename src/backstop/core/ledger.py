@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.contract_terms import VENUE_ASSET
-from backstop.core.contracts import settlement_asset
+from backstop.core.contracts import notional_at_mark, settlement_asset
 from backstop.core.events import NONE
+from backstop.core.margin import maintenance_margin
 from backstop.core.outbox import emit_posting, emit_trade
 from backstop.core.places import clearing_id, house_slot
-from backstop.core.results import lower_base
+from backstop.core.results import bearing_lots, is_insolvent, loss_to_bear, lower_base, note_lots, settle_loss
 from backstop.core.state import State
-from backstop.core.units import add_checked, mul_div_trunc
+from backstop.core.units import add_checked, mul_div_ceil, mul_div_trunc
 
-__all__ = ["balance_in", "balance_of", "post", "trade"]
+__all__ = ["balance_in", "balance_of", "close_lots", "open_position_row", "position_of", "post", "trade"]
 
 
 @kernel
@@ -97,6 +98,7 @@ def trade(state: State, position: int, lots: int, received: int, price_ticks: in
         realised = add_checked(closing, -share)
         row.cost = cost - share - (received - closing)
     row.lots = held + lots
+    note_lots(state, position)
     emit_trade(
         state,
         account=row.account,
@@ -110,6 +112,31 @@ def trade(state: State, position: int, lots: int, received: int, price_ticks: in
     )
     asset = settlement_asset(state, row.market)
     post(state, row.account, clearing_id(row.market), realised, asset, cause, row.market)
+
+
+@kernel
+def _loss_closed(state: State, position: int, lots: int) -> int:
+    """Return what ``lots`` (> 0) of a position take of the loss that it bears by, as zero cash does
+    of what it bears.
+    """
+    row, loss = state.positions[position], loss_to_bear(state, position)
+    whole = maintenance_margin(state, row.market, notional_at_mark(state, row.market, row.lots))
+    rest = maintenance_margin(state, row.market, notional_at_mark(state, row.market, abs(row.lots) - lots))
+    part = mul_div_ceil(loss, whole - rest, whole) if whole > 0 else mul_div_ceil(loss, lots, abs(row.lots))
+    return mul_div_ceil(part, abs(row.lots), bearing_lots(state, position))
+
+
+@kernel
+def close_lots(state: State, position: int, lots: int, received: int, price_ticks: int, cause: int, counterpart: int, at_zero: int) -> None:
+    """Trade as ``trade`` does, and let the lots that bring zero cash (``at_zero`` >= 0 of them)
+    take their part of the loss with them.
+    """
+    if at_zero == 0 or not is_insolvent(state, state.positions[position].account):
+        trade(state, position, lots, received, price_ticks, cause, counterpart)
+        return
+    left = loss_to_bear(state, position) - _loss_closed(state, position, at_zero)
+    trade(state, position, lots, received, price_ticks, cause, counterpart)
+    settle_loss(state, position, at_zero, left)
 
 
 @kernel

@@ -5,12 +5,14 @@ from __future__ import annotations
 from backstop.compiled import inlined, kernel
 from backstop.core.contracts import cash_at_mark, closing, notional_at_mark, ticks_for, value_at_mark
 from backstop.core.events import NONE, Health
+from backstop.core.results import bearing_lots, loss_to_bear
 from backstop.core.state import State
-from backstop.core.units import add_checked, mul_div_ceil, mul_div_floor
+from backstop.core.units import add_checked, mul_div_ceil, mul_div_floor, mul_mod
 
 __all__ = [
     "assess",
     "equity_share",
+    "gap_borne",
     "gross_notional",
     "initial_after",
     "initial_margin",
@@ -27,6 +29,8 @@ __all__ = [
 ]
 
 _PPM = 1_000_000
+#: What the gap of an insolvent account is split by.
+_BY_LOSS, _BY_MARGIN, _BY_NOTIONAL = 0, 1, 2
 #: Notionals up to this may be multiplied by a rate in 63 bits.
 _SMALL_NOTIONAL = 9_000_000_000_000
 
@@ -192,16 +196,96 @@ def equity_share(state: State, position: int, lots: int, equity: int, maintenanc
     return mul_div_floor(equity, notional_at_mark(state, row.market, lots), gross_notional(state, row.account))
 
 
+@inlined
+def _weight_of(state: State, position: int, kind: int) -> int:
+    """Return by what a position takes part in the split of a gap."""
+    if kind == _BY_LOSS:
+        return loss_to_bear(state, position)
+    row = state.positions[position]
+    notional = notional_at_mark(state, row.market, row.lots)
+    return maintenance_margin(state, row.market, notional) if kind == _BY_MARGIN else notional
+
+
+@kernel
+def _weights(state: State, account: int, kind: int) -> int:
+    """Return the sum of the weights of an account's positions."""
+    total = 0
+    position = state.accounts[account].first_position
+    while position != NONE:
+        total = add_checked(total, _weight_of(state, position, kind))
+        position = state.positions[position].next_of_account
+    return total
+
+
+@kernel
+def _part_of(state: State, position: int, total: int, weights: int, kind: int) -> int:
+    """Return one position's part of ``total`` split over its account's positions, by largest
+    remainder, tie by market.
+    """
+    own = _weight_of(state, position, kind)
+    remainder = mul_mod(total, own, weights)
+    left, ahead, is_before = total, 0, True
+    other = state.accounts[state.positions[position].account].first_position
+    while other != NONE:
+        weight = _weight_of(state, other, kind)
+        left -= mul_div_floor(total, weight, weights)
+        if other == position:
+            is_before = False
+        else:
+            theirs = mul_mod(total, weight, weights)
+            if theirs > remainder or (theirs == remainder and is_before):
+                ahead += 1
+        other = state.positions[other].next_of_account
+    return mul_div_floor(total, own, weights) + (1 if ahead < left else 0)
+
+
+@kernel
+def gap_borne(state: State, position: int, equity: int) -> int:
+    """Return what a position bears of the gap of its insolvent account, ``-equity``. Atoms.
+
+    Those that lost bear it, each at most its own loss; the rest goes by maintenance margin, or by
+    notional where there is none.
+    """
+    row = state.positions[position]
+    rest, by_loss = -equity, 0
+    losses = _weights(state, row.account, _BY_LOSS)
+    if losses > 0:
+        split = min(rest, losses)
+        by_loss = _part_of(state, position, split, losses, _BY_LOSS)
+        by_loss = mul_div_floor(by_loss, abs(row.lots), max(1, bearing_lots(state, position)))
+        rest -= split
+    if rest == 0:
+        return by_loss
+    margins = _weights(state, row.account, _BY_MARGIN)
+    if margins > 0:
+        return by_loss + _part_of(state, position, rest, margins, _BY_MARGIN)
+    return by_loss + _part_of(state, position, rest, gross_notional(state, row.account), _BY_NOTIONAL)
+
+
+@kernel
+def _part_borne(state: State, position: int, lots: int, equity: int) -> int:
+    """Return what ``lots`` (> 0) of a position bear of the gap, rounded up: by maintenance margin
+    released, or by lots where the position has none.
+    """
+    row, borne = state.positions[position], gap_borne(state, position, equity)
+    whole = maintenance_margin(state, row.market, notional_at_mark(state, row.market, row.lots))
+    if whole == 0:
+        return mul_div_ceil(borne, lots, abs(row.lots))
+    return mul_div_ceil(borne, released_margin(state, position, lots, whole), whole)
+
+
 @kernel
 def zero_cash(state: State, position: int, lots: int, equity: int, maintenance: int) -> int:
     """Return the cash that closing ``lots`` (> 0) of a position gives its account at the zero
-    price.
+    price, rounded toward plus infinity. ``equity`` and ``maintenance`` are the account's.
 
-    Closing there leaves equity / maintenance unchanged; rounded toward plus infinity. ``equity``
-    and ``maintenance`` are the account's.
+    Of a solvent account, closing there leaves equity / maintenance unchanged. Of an insolvent one
+    it brings the part of its gap that the lots bear, so that closing all leaves none.
     """
     row = state.positions[position]
     at_mark = cash_at_mark(state, row.market, closing(row.lots, lots))
+    if equity < 0:
+        return add_checked(at_mark, _part_borne(state, position, lots, equity))
     return add_checked(at_mark, -equity_share(state, position, lots, equity, maintenance))
 
 

@@ -24,7 +24,7 @@ from backstop.core.margin import assess, raw_health, release_level, tier_of
 from backstop.core.orders import cancel_orders_of
 from backstop.core.outbox import emit_health
 from backstop.core.places import bucket_of
-from backstop.core.results import keep_epoch_mark
+from backstop.core.results import begin_insolvency, keep_epoch_mark
 from backstop.core.rows import DOWN, UP
 from backstop.core.sorting import sort_places
 from backstop.core.state import State
@@ -298,6 +298,8 @@ def update_health(state: State, account: int) -> bool:
         return False
     state.accounts[account].health = now
     emit_health(state, account=account, health=now, old_health=before, equity=equity, maintenance_margin=maintenance)
+    if now == Health.INSOLVENT:
+        begin_insolvency(state, account)
     if before < Health.DISTRESSED <= now:
         _enter_default(state, account)
     elif now < Health.DISTRESSED <= before:

@@ -1,4 +1,5 @@
-"""What a position won or lost since the venue's last epoch (docs/rules.md, 1).
+"""What a position won or lost since the venue's last epoch (docs/rules.md, 1), and what of its
+loss an insolvent account still has to bear (docs/rules.md, 3).
 
 The result is the value at mark less a base. At the beginning of an epoch the base is the value that
 the lots then had; the cash that a trade brings lowers it. Closing never resets it, unlike the cost,
@@ -14,10 +15,24 @@ from numpy.typing import NDArray
 from backstop.compiled import inlined, kernel
 from backstop.core.contract_terms import Contracts, LinearContract
 from backstop.core.contracts import value_at_mark, value_of
+from backstop.core.events import NONE, Health
 from backstop.core.state import State
 from backstop.core.units import add_checked
 
-__all__ = ["epoch_mark_ticks", "keep_epoch_mark", "lower_base", "result_base", "result_bases", "result_of"]
+__all__ = [
+    "bearing_lots",
+    "begin_insolvency",
+    "epoch_mark_ticks",
+    "is_insolvent",
+    "keep_epoch_mark",
+    "loss_to_bear",
+    "lower_base",
+    "note_lots",
+    "result_base",
+    "result_bases",
+    "result_of",
+    "settle_loss",
+]
 
 
 @inlined
@@ -83,3 +98,59 @@ def lower_base(state: State, position: int, cash: int) -> None:
     kept = state.results[position]
     kept.base_atoms = base
     kept.epoch = _present_epoch(state)
+
+
+@inlined
+def is_insolvent(state: State, account: int) -> bool:
+    """Return whether an account was insolvent when it was last judged."""
+    return account >= 0 and state.accounts[account].health == Health.INSOLVENT
+
+
+@kernel
+def begin_insolvency(state: State, account: int) -> None:
+    """Let the positions that an account has as it becomes insolvent bear what they lost."""
+    position = state.accounts[account].first_position
+    while position != NONE:
+        kept = state.results[position]
+        kept.settled_loss = 0
+        kept.bearing_lots = abs(state.positions[position].lots)
+        position = state.positions[position].next_of_account
+
+
+@inlined
+def note_lots(state: State, position: int) -> None:
+    """Note lots of a position after a trade: its loss is that of the most that it had."""
+    kept, lots = state.results[position], abs(state.positions[position].lots)
+    if kept.bearing_lots < lots:
+        kept.bearing_lots = lots
+
+
+@inlined
+def bearing_lots(state: State, position: int) -> int:
+    """Return the lots that ``loss_to_bear`` belongs to: those of the position, and those that an
+    insolvent account closed without their part of its gap.
+    """
+    row = state.positions[position]
+    if is_insolvent(state, row.account):
+        return state.results[position].bearing_lots
+    return abs(row.lots)
+
+
+@kernel
+def loss_to_bear(state: State, position: int) -> int:
+    """Return the loss by which a position bears of the gap of its account, at least 0. Atoms."""
+    if bearing_lots(state, position) == 0:
+        return 0
+    settled = state.results[position].settled_loss if is_insolvent(state, state.positions[position].account) else 0
+    return max(0, add_checked(-result_of(state, position), -settled))
+
+
+@kernel
+def settle_loss(state: State, position: int, lots: int, left: int) -> None:
+    """Note that an insolvent account closed ``lots`` (> 0) at zero cash, and that ``left`` atoms
+    are what the position then bears by.
+    """
+    kept = state.results[position]
+    kept.bearing_lots -= lots
+    loss = -result_of(state, position)
+    kept.settled_loss = add_checked(loss, -left) if left > 0 else max(kept.settled_loss, loss)

@@ -89,10 +89,13 @@ POSITION = _row(
 )
 
 #: The result of the position in the same row of ``positions``: what it is measured from, and the
-#: epoch of that number (see ``results``).
+#: epoch of that number (see ``results``). Then, of an insolvent account, the part of the loss that
+#: lots closed at zero cash took with them, and most lots of which the rest is the loss.
 RESULT = _row(
     ("base_atoms", "<i8"),
     ("epoch", "<i8"),
+    ("settled_loss", "<i8"),
+    ("bearing_lots", "<i8"),
 )
 
 #: One market: its rules, its prices, its gauges.

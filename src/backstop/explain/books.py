@@ -75,6 +75,9 @@ class Held(NamedTuple):
     lots: int = 0
     cost: int = 0
     base: int = 0
+    #: Of an insolvent account: what it bears by (``Holding``).
+    settled: int = 0
+    most_lots: int = 0
 
 
 @dataclass(slots=True)
@@ -189,6 +192,8 @@ class Books:
         self._recovers = False
         self._state = state
         self._is_mark = False
+        #: The order that the event fills, and how many lots of it were open.
+        self._filled = (0, 0)
         #: Whose positions all others were read for, and the signed lots that the house has there.
         self.defaulters: set[int] = set()
         self._house: dict[int, int] = {}
@@ -399,6 +404,12 @@ class Books:
         """Take the market of a charge that the event brings."""
         self.account(number).charge_market = market
 
+    def take_fill(self, order: int, lots: int) -> None:
+        """Take note of the order that the event fills."""
+        row: Any = self._state.orders[order % len(self._state.orders)]
+        is_open = int(row.id) == order and int(row.is_open)
+        self._filled = (order, min(abs(lots), abs(int(row.lots)) - int(row.filled)) if is_open else 0)
+
     def take_mark(self, marks: list[int]) -> None:
         """Take the mark price that the event brings."""
         self.marks, self._is_mark = marks, True
@@ -451,6 +462,9 @@ class Books:
             account.default_since_ns = self.now_ns if health >= Health.DISTRESSED else NEVER_NS
             if health < Health.DISTRESSED:
                 account.reduced = frozenset()
+        for market, held in account.positions.items():
+            most_lots = abs(held.lots) if health == Health.INSOLVENT else 0
+            account.positions[market] = held._replace(settled=0, most_lots=most_lots)
         account.health = health
 
     def _follow_trade(self, account: Account, row: Row) -> None:
@@ -458,7 +472,8 @@ class Books:
         market = trade.market
         if trade.cause == Cause.OPENING:
             base = account.positions.get(market, Held()).base + self.contract(market).value_of(trade.lots)
-            account.positions[market] = Held(trade.lots, -trade.cash, base)
+            most_lots = abs(trade.lots) if account.health == Health.INSOLVENT else 0
+            account.positions[market] = Held(trade.lots, -trade.cash, base, account.positions.get(market, Held()).settled, most_lots)
             if trade.counterpart in self._house:
                 # The other side of an opening has no row of its own.
                 self._house[trade.counterpart] -= trade.lots
@@ -466,8 +481,17 @@ class Books:
         if closes_if_in_default(trade.cause, trade.counterpart, account.held(market), trade.lots):
             account.reduced |= {market}
         before = Holding(market, self.contract(market), *account.positions.get(market, Held()))
-        after, _ = before.after_trade(trade.lots, trade.cash)
-        account.positions[market] = Held(after.lots, after.cost, after.base)
+        is_insolvent = account.health == Health.INSOLVENT
+        after, _ = before.after_closing(trade.lots, trade.cash, self._at_zero(trade) if is_insolvent else 0)
+        bears = (after.settled, after.most_lots) if is_insolvent else ()
+        account.positions[market] = Held(after.lots, after.cost, after.base, *bears)
+
+    def _at_zero(self, trade: TradeEffect[int]) -> int:
+        """Lots of a trade by which an insolvent account is closed at zero cash."""
+        if trade.cause == Cause.CLOSEOUT:
+            return self._filled[1]
+        is_defaulter = trade.counterpart == NONE if trade.cause in (Cause.ADL, Cause.TEAR_UP) else trade.cause == Cause.TAKEOVER
+        return abs(trade.lots) if is_defaulter else 0
 
     def _follow_guard(self, row: Row) -> None:
         guard = GuardEffect(row)
@@ -549,7 +573,10 @@ class Books:
         provider.score_ppm = score_after_takeover(provider.score_ppm)
 
     def _follow_cancel(self, row: Row) -> None:
-        offer = self._close(CancelEffect(row).order_id)
+        order = CancelEffect(row).order_id
+        if order == self._filled[0]:
+            self._filled = (order, 0)
+        offer = self._close(order)
         if offer is not None:
             gauges, key = self.providers[offer.provider].gauges, (self.rules.markets[offer.market].group, offer.side)
             refill = self._refill(offer.provider, *key)
@@ -621,9 +648,11 @@ def read_account(state: State, number: int, at_ns: int | None = None) -> Account
         places.append(place)
         place = int(state.positions[place].next_of_account)
     rows = state.positions[places]
-    numbers = (rows[name].tolist() for name in ("market", "lots", "cost"))
-    bases = result_bases(state, np.array(places, dtype=np.int64), now_ns).tolist()
-    positions = {market: Held(lots, cost, base) for market, lots, cost, base in zip(*numbers, bases, strict=True)}
+    numbers = [rows[name].tolist() for name in ("market", "lots", "cost")]
+    numbers.append(result_bases(state, np.array(places, dtype=np.int64), now_ns).tolist())
+    if head.health == Health.INSOLVENT:
+        numbers += [state.results[name][places].tolist() for name in ("settled_loss", "bearing_lots")]
+    positions = {market: Held(*values) for market, *values in zip(*numbers, strict=True)}
     closed = frozenset(rows["market"][rows["closed_in_default"] != 0].tolist())
     claims = {group: int(state.claims[group, number]) for group in range(len(state.funds))}
     charge_market = int(state.charge_markets[number])
@@ -652,9 +681,10 @@ def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, A
     for first in range(0, len(places), _CHUNK):
         part = places[first : first + _CHUNK]
         held = rows[part][["account", "market", "lots", "cost", "closed_in_default"]].tolist()
-        bases = result_bases(state, part, now_ns).tolist()
-        for (number, market, lots, cost, is_closed), base in zip(held, bases, strict=True):
-            found[number].positions[market] = Held(lots, cost, base)
+        bases, bearing = result_bases(state, part, now_ns).tolist(), state.results[part][["settled_loss", "bearing_lots"]].tolist()
+        for (number, market, lots, cost, is_closed), base, bears in zip(held, bases, bearing, strict=True):
+            is_insolvent = found[number].health == Health.INSOLVENT
+            found[number].positions[market] = Held(lots, cost, base, *(bears if is_insolvent else ()))
             if is_closed:
                 found[number].closed |= {market}
     return found

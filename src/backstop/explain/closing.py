@@ -8,7 +8,7 @@ from backstop.explain.fact import percent
 from backstop.explain.scene import Scene
 from backstop.reference.book import Book, Slice
 from backstop.reference.closing import Closing, SizeBound
-from backstop.reference.margin import Portfolio
+from backstop.reference.margin import Borne, Holding, Portfolio
 
 __all__ = ["BINDING", "caps_text", "depth_text", "slice_text", "zero_text"]
 
@@ -51,9 +51,27 @@ def zero_text(scene: Scene, portfolio: Portfolio, market: int, lots: int) -> str
     zero = portfolio.zero_cash(market, lots)
     quantity, mark = words.lots(market, holding.side * lots), words.price(market, holding.contract.mark_ticks)
     value = f"{cash(zero.at_mark)} ({quantity} at mark {mark})"
+    if zero.borne is not None:
+        what = "maintenance margin released / of the position" if zero.is_by_margin else "lots / of the position"
+        terms = f"{cash(zero.part)} / {cash(zero.whole)}" if zero.is_by_margin else f"{zero.part:,} / {zero.whole:,}"
+        share = "" if zero.part == zero.whole else f" x {terms} ({what}), rounded up"
+        return f"zero cash {cash(zero.cash)} = {value} and {_borne_text(scene, holding, zero.borne)}{share}"
     what = "maintenance margin released / in all" if zero.is_by_margin else "notional / in all"
     share = "" if zero.part == zero.whole else f" x {cash(zero.part)} / {cash(zero.whole)} ({what}), rounded up"
     return f"zero cash {cash(zero.cash)} = {value} less equity {cash(zero.equity)}{share}"
+
+
+def _borne_text(scene: Scene, holding: Holding, borne: Borne) -> str:
+    """Say what a position of an insolvent account bears of its gap, and by what."""
+    cash = scene.speaker.venue.asset.text
+    said = f"what it bears of the gap {cash(borne.gap)}: {cash(borne.whole)}"
+    if borne.whole == borne.gap:
+        return said
+    if not borne.whole:
+        return f"{said}, since {'it lost nothing' if not holding.loss else 'others lost more'}"
+    by_loss = f"{cash(borne.by_loss)} by its loss {cash(holding.loss)} since the epoch began" if borne.by_loss else ""
+    rest = f"{cash(borne.rest)} of what no loss bears, by maintenance margin" if borne.rest else ""
+    return f"{said} ({', '.join(filter(None, (by_loss, rest)))})"
 
 
 def depth_text(scene: Scene, market: int, book: Book) -> str:

@@ -243,7 +243,7 @@ def _reserve(scene: Scene, fact: Fact) -> None:
     fact.says = f"the {fund} {does} {order}; it then reserves {words.cash(told.reserved)} for the orders and offers of all accounts"
     fact.because.append("the fund promises before the order leaves, and takes back what was not needed")
     is_answered = scene.event["kind"] in (EventKind.ORDER_FILL, EventKind.ANSWER) and told.order_id == scene.event["other"]
-    if is_answered and told.account == scene.account and Cause.SUPPORT in scene.expected and told.change < 0:
+    if is_answered and told.account == scene.account and scene.expected.get(Cause.SUPPORT, 0) == -told.change:
         del scene.expected[Cause.SUPPORT]
         fact.because.append(f"equity is {words.cash(scene.portfolio.equity)}: nothing lacks any more, so that the fund pays nothing")
         fact.check("equity is not below zero", scene.portfolio.equity >= 0, True)

@@ -284,6 +284,8 @@ class Walk:
         books = Books(self.rules, self.state, int(event["time_ns"][0]), accounts, recorded)
         if (int(event["kind"][0]), int(event["code"][0])) == (EventKind.TRANSFER, Transfer.FUNDING) and int(event["amount"][0]) < 0:
             books.take_charge(int(event["account"][0]), int(event["market"][0]))
+        if int(event["kind"][0]) == EventKind.ORDER_FILL:
+            books.take_fill(int(event["other"][0]), int(event["lots"][0]))
         torn = (recorded["kind"] == EffectKind.TEAR_UP) & np.isin(recorded["account"], accounts) & (Stage.ADL in self.rules.stages)
         cuts = (recorded["kind"] == EffectKind.HAIRCUT) & (np.isin(recorded["account"], accounts) | np.isin(recorded["other"], accounts))
         defaulters = {*recorded["account"][torn].tolist(), *recorded["other"][cuts].tolist()}

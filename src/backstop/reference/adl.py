@@ -181,7 +181,7 @@ def trade_all(
     cause: Cause,
 ) -> None:
     """Trade the defaulter's whole, then each counterparty's signed lots and cash."""
-    state.trade(account, NONE, market, lots, cash, price_ticks, cause)
+    state.trade(account, NONE, market, lots, cash, price_ticks, cause, at_zero=abs(lots))
     for holder, (part, part_cash) in counterparties.items():
         state.trade(holder, account, market, part, part_cash, price_ticks, cause)
 

@@ -170,7 +170,8 @@ def take_fill(state: State, order: Order, open_take: int, taken: int, price_tick
     cause = Cause.CLOSEOUT if is_closing else Cause.DISPOSAL
     equity = state.equity(account)
     cash = state.contract(market).cash_of(side * taken, price_ticks)
-    state.trade(account, outside_of(market), market, side * taken, cash, price_ticks, cause)
+    at_zero = open_take if is_closing else 0
+    state.trade(account, outside_of(market), market, side * taken, cash, price_ticks, cause, at_zero=at_zero)
     state.trade(outside_of(market), account, market, -side * taken, -cash, price_ticks, cause)
     if is_closing:
         charge_or_support(state, order, open_take, price_ticks, equity)

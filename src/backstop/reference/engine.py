@@ -168,6 +168,7 @@ def load_position(state: State, event: Event) -> None:
     outside.cost -= event.amount
     value = state.contract(market).value_of(event.lots)
     row.base += value
+    row.most_lots = max(row.most_lots, abs(row.lots))
     outside.base -= value
     state.emit(
         EffectKind.TRADE,
@@ -447,11 +448,12 @@ def position_row(row: Position) -> tuple[int, ...]:
 
 
 def result_rows(state: State) -> Iterable[tuple[int, ...]]:
-    """What the results of accounts are measured from, where there are lots or a result."""
+    """What the results of accounts are measured from, and what insolvent ones bear by."""
     for account in range(len(state.accounts)):
         for market, row in sorted(state.positions[account].items()):
-            if row.lots or row.base:
-                yield account, market, row.base
+            bears = (row.settled, row.most_lots) if state.is_insolvent(account) else (0, 0)
+            if row.lots or row.base or any(bears):
+                yield account, market, row.base, *bears
 
 
 def order_rows(state: State) -> Iterable[tuple[int, ...]]:

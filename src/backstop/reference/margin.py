@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from backstop.core.events import Health
 from backstop.core.instruments import PPM, LevelRules, MarketRules
-from backstop.reference.arithmetic import ceil_div, sign, trunc_div
+from backstop.reference.arithmetic import ceil_div, sign, split, trunc_div
 
-__all__ = ["Contract", "Holding", "Portfolio", "Standing", "Tier", "ZeroCash"]
+__all__ = ["Borne", "Contract", "Holding", "Portfolio", "Standing", "Tier", "ZeroCash"]
 
 
 class Tier(NamedTuple):
@@ -94,6 +94,10 @@ class Holding(NamedTuple):
     lots: int
     cost: int
     base: int
+    #: Of an insolvent account: the loss that lots closed at zero cash took with them, and the lots
+    #: of which the rest is the loss, where they are more than there are.
+    settled: int = 0
+    most_lots: int = 0
 
     @property
     def side(self) -> int:
@@ -119,6 +123,18 @@ class Holding(NamedTuple):
     def result(self) -> int:
         """What it won (lost: below 0) since the present epoch began, realised or not."""
         return self.value - self.base
+
+    @property
+    def bearing_lots(self) -> int:
+        """The lots that ``loss`` belongs to: its own, and those that an insolvent account closed
+        without their part of its gap.
+        """
+        return max(self.most_lots, abs(self.lots))
+
+    @property
+    def loss(self) -> int:
+        """The loss by which it bears of its account's gap."""
+        return max(0, -self.result - self.settled) if self.bearing_lots else 0
 
     @property
     def tier(self) -> Tier:
@@ -149,6 +165,24 @@ class Holding(NamedTuple):
         """``dM``: maintenance margin that closing so many lots releases."""
         return self.margin - self.margin_after(lots)
 
+    def part_closed(self, lots: int) -> tuple[int, int]:
+        """Return the part that so many of its lots are, as dividend and divisor: by the maintenance
+        margin that they release, or by lots.
+        """
+        return (self.released(lots), self.margin) if self.margin else (lots, abs(self.lots))
+
+    def after_closing(self, lots: int, cash: int, at_zero: int) -> tuple[Holding, int]:
+        """Trade as ``after_trade``, of an insolvent account; ``at_zero`` of the lots bring zero
+        cash, and take their part of the loss with them.
+        """
+        after, realised = self.after_trade(lots, cash)
+        if not at_zero:
+            return after, realised
+        closed, whole = self.part_closed(at_zero)
+        left = self.loss - ceil_div(ceil_div(self.loss * closed, whole) * abs(self.lots), self.bearing_lots)
+        settled = -after.result - left if left > 0 else max(self.settled, -after.result)
+        return after._replace(settled=settled, most_lots=self.bearing_lots - at_zero), realised
+
     def after_trade(self, lots: int, cash: int) -> tuple[Holding, int]:
         """Trade signed lots for cash; return the new holding and the P&L that it realises (section
         1).
@@ -156,11 +190,15 @@ class Holding(NamedTuple):
         closed = min(abs(lots), abs(self.lots)) if self.lots * lots < 0 else 0
         base = self.base - cash
         if not closed:
-            return self._replace(lots=self.lots + lots, cost=self.cost - cash, base=base), 0
+            return self._replace(lots=self.lots + lots, cost=self.cost - cash, base=base)._with_most(self), 0
         closing_cash = trunc_div(cash * closed, abs(lots))
         share = trunc_div(self.cost * closed, abs(self.lots))
         cost = self.cost - share - (cash - closing_cash)
-        return self._replace(lots=self.lots + lots, cost=cost, base=base), closing_cash - share
+        return self._replace(lots=self.lots + lots, cost=cost, base=base)._with_most(self), closing_cash - share
+
+    def _with_most(self, before: Holding) -> Holding:
+        """Note the most lots that its loss belongs to."""
+        return self._replace(most_lots=max(before.bearing_lots, abs(self.lots)))
 
 
 class Standing(NamedTuple):
@@ -218,18 +256,38 @@ class Standing(NamedTuple):
         return self._replace(equity=self.equity - cost, maintenance=self.maintenance - released)
 
 
+class Borne(NamedTuple):
+    """What a position bears of the gap of its insolvent account. Atoms."""
+
+    gap: int
+    #: As one that lost.
+    by_loss: int
+    #: Of what no loss bears, by maintenance margin or notional.
+    rest: int
+
+    @property
+    def whole(self) -> int:
+        """Both together."""
+        return self.by_loss + self.rest
+
+
 class ZeroCash(NamedTuple):
-    """Cash of closing lots that leaves equity over maintenance margin as it is, with its terms
-    (section 3). Atoms.
+    """Cash of closing lots at the zero price, with its terms (section 3). Atoms.
+
+    Of a solvent account it leaves equity over maintenance margin as it is; of an insolvent one it
+    brings what the lots bear of the gap.
     """
 
     at_mark: int
+    #: The account's; of an insolvent one minus what the position bears.
     equity: int
-    #: Maintenance margin released and in all; of an account without margin the notional closed and
-    #: in all.
+    #: Maintenance margin released, and in all; without margin what is closed, and in all. An
+    #: insolvent account's are those of the position.
     part: int
     whole: int
     is_by_margin: bool
+    #: Of an insolvent account.
+    borne: Borne | None = None
 
     @property
     def cash(self) -> int:
@@ -297,10 +355,32 @@ class Portfolio:
         """Equity beyond maintenance margin, not below 0."""
         return max(0, self.equity - self.maintenance)
 
+    @cached_property
+    def _borne(self) -> dict[int, Borne]:
+        """What each position bears of the gap, by market."""
+        gap = -self.equity
+        losses = {holding.market: holding.loss for holding in self.holdings if holding.loss}
+        by_loss = split(min(gap, sum(losses.values())), losses) if losses else {}
+        weights = {each.market: each.margin if self.maintenance else each.notional for each in self.held}
+        rest = split(gap - sum(by_loss.values()), weights)
+        whole = {each.market: by_loss.get(each.market, 0) * abs(each.lots) // each.bearing_lots for each in self.held}
+        return {market: Borne(gap, part, rest[market]) for market, part in whole.items()}
+
+    def borne(self, market: int) -> Borne:
+        """Return what a position of the insolvent account bears of its gap.
+
+        Those that lost bear it, each at most its own loss; the rest goes by maintenance margin, or
+        by notional where there is none.
+        """
+        return self._borne[market]
+
     def zero_cash(self, market: int, lots: int) -> ZeroCash:
         """Zero cash of closing so many lots of a holding."""
         holding, equity, maintenance = self.holding(market), self.equity, self.maintenance
         at_mark = holding.value_of(lots)
+        if equity < 0:
+            borne = self.borne(market)
+            return ZeroCash(at_mark, -borne.whole, *holding.part_closed(lots), bool(holding.margin), borne)
         if maintenance:
             return ZeroCash(at_mark, equity, holding.released(lots), maintenance, is_by_margin=True)
         return ZeroCash(at_mark, equity, abs(at_mark), self.notional, is_by_margin=False)

@@ -63,6 +63,9 @@ class Position:
     cost: int = 0
     #: What its result is measured from.
     base: int = 0
+    #: Of an insolvent account (section 3); without meaning in others.
+    settled: int = 0
+    most_lots: int = 0
     closed_in_default: bool = False
 
 
@@ -232,7 +235,12 @@ class State:
     def holding(self, holder: int, market: int) -> Holding:
         """What a holder has in the market, without opening a row."""
         row = self.positions[holder].get(market) or Position()
-        return Holding(market, self.contract(market), row.lots, row.cost, row.base)
+        bears = (row.settled, row.most_lots) if self.is_insolvent(holder) else ()
+        return Holding(market, self.contract(market), row.lots, row.cost, row.base, *bears)
+
+    def is_insolvent(self, holder: int) -> bool:
+        """Say whether the holder is an account that was insolvent when it was last judged."""
+        return holder >= 0 and self.accounts[holder].health == Health.INSOLVENT
 
     def portfolio(self, account: int) -> Portfolio:
         """Balance and holdings of an account."""
@@ -481,13 +489,20 @@ class State:
             self.owner(order.account).reserved += change
             self.emit(EffectKind.RESERVE, market=order.market, account=order.account, other=order.id, amount=change, value=fund.reserved)
 
-    def trade(self, holder: int, counterpart: int, market: int, lots: int, cash: int, price_ticks: int, cause: Cause) -> None:
-        """Let one holder trade: TRADE, then what it realised."""
+    def trade(
+        self, holder: int, counterpart: int, market: int, lots: int, cash: int, price_ticks: int, cause: Cause, *, at_zero: int = 0
+    ) -> None:
+        """Let one holder trade: TRADE, then what it realised. ``at_zero``: how many of the lots
+        bring zero cash.
+        """
         row = self.position(holder, market)
         if holder >= 0 and closes_if_in_default(cause, counterpart, row.lots, lots):
             self.reduced.add((holder, market))
-        holding, realised = self.holding(holder, market).after_trade(lots, cash)
+        before = self.holding(holder, market)
+        closes = at_zero if self.is_insolvent(holder) else 0
+        holding, realised = before.after_closing(lots, cash, closes)
         row.lots, row.cost, row.base = holding.lots, holding.cost, holding.base
+        row.settled, row.most_lots = holding.settled, holding.most_lots
         self.emit(
             EffectKind.TRADE,
             code=cause,
@@ -561,6 +576,9 @@ class State:
             return
         account.health = new
         self.emit(EffectKind.HEALTH, code=new, account=account_id, other=int(old), amount=standing.equity, value=standing.maintenance)
+        if new == Health.INSOLVENT:
+            for row in self.positions[account_id].values():
+                row.settled, row.most_lots = 0, abs(row.lots)
         if old < Health.DISTRESSED <= new:
             account.default_since, account.next_slice = self.now, 0
             for row in self.positions[account_id].values():

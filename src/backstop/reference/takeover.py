@@ -220,7 +220,7 @@ def transfer(
         amount=cash,
         value=support,
     )
-    state.trade(account, taker, market, lots, cash, 0, Cause.TAKEOVER)
+    state.trade(account, taker, market, lots, cash, 0, Cause.TAKEOVER, at_zero=abs(lots))
     state.trade(taker, account, market, -lots, -cash, 0, Cause.TAKEOVER)
     pay(state, account, state.group(market), support, Cause.SUPPORT, market)
     if offered:

@@ -28,7 +28,7 @@ from backstop.core.columns import (
 )
 from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
 from backstop.core.events import ADL_IN_ORDER, NONE, AdlClass, Cause, Health
-from backstop.core.ledger import trade
+from backstop.core.ledger import close_lots
 from backstop.core.margin import assess, margin_after
 from backstop.core.outbox import emit_adl_class, emit_adl_fill, emit_adl_plan
 from backstop.core.search import largest_that
@@ -307,7 +307,7 @@ def _trade_all(state: State, position: int, found: int, lots: int, cash: int) ->
     """Carry out the plan: the defaulter's whole, then each counterparty, class by class."""
     row = state.positions[position]
     account, sign = row.account, 1 if row.lots > 0 else -1
-    trade(state, position, -sign * lots, cash, 0, Cause.ADL, NONE)
+    close_lots(state, position, -sign * lots, cash, 0, Cause.ADL, NONE, lots)
     row.closed_in_default = 1
     # Closed lots count for the flow breakers of the market and of the venue.
     add_flow(state, row.market, notional_at_mark(state, row.market, lots))

@@ -13,7 +13,7 @@ from backstop.core.breakers import add_flow
 from backstop.core.columns import OFFER_CAP, OFFER_LOTS, OFFER_PROVIDER, OFFER_WEIGHT, SPLIT_HEAP, SPLIT_REMAINDER, TURN_ACCOUNT
 from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
 from backstop.core.events import NONE, Answer, Cause, Health
-from backstop.core.ledger import open_position_row, trade
+from backstop.core.ledger import close_lots, open_position_row, trade
 from backstop.core.margin import assess, equity_share, margin_after, restores, zero_cash
 from backstop.core.monitor import touch, update_health
 from backstop.core.orders import cancel_excess, cancel_order, close_order, is_place_free, open_order, order_side, reserve
@@ -258,7 +258,7 @@ def _transfer(state: State, position: int, provider: int, lots: int, cash: int, 
         support=support,
     )
     inventory = open_position_row(state, taker, row.market)
-    trade(state, position, change, cash, 0, Cause.TAKEOVER, taker)
+    close_lots(state, position, change, cash, 0, Cause.TAKEOVER, taker, lots)
     trade(state, inventory, -change, -cash, 0, Cause.TAKEOVER, row.account)
     pay(state, row.account, state.markets[row.market].group, support, Cause.SUPPORT, row.market)
 

@@ -6,17 +6,10 @@ from __future__ import annotations
 
 from backstop.compiled import kernel, unit
 from backstop.core.breakers import add_flow
-from backstop.core.columns import (
-    COUNTERPARTY_LOTS,
-    COUNTERPARTY_POSITION,
-    SPLIT_HEAP,
-    SPLIT_REMAINDER,
-    TEAR_UP_WEIGHT,
-    TURN_ACCOUNT,
-)
+from backstop.core.columns import COUNTERPARTY_LOTS, COUNTERPARTY_POSITION, SPLIT_HEAP, SPLIT_REMAINDER, TEAR_UP_WEIGHT, TURN_ACCOUNT
 from backstop.core.contracts import cash_at_mark, notional_at_mark
 from backstop.core.events import NONE, Cause, Health
-from backstop.core.ledger import trade
+from backstop.core.ledger import close_lots
 from backstop.core.margin import assess
 from backstop.core.outbox import emit_tear_up
 from backstop.core.stages import Outcome
@@ -80,7 +73,7 @@ def _tear_up_position(state: State, position: int, equity: int, maintenance: int
         found,
     )
     share_cash(state, found, cash)
-    trade(state, position, -sign * lots, cash, mark, Cause.TEAR_UP, NONE)
+    close_lots(state, position, -sign * lots, cash, mark, Cause.TEAR_UP, NONE, lots)
     for place in range(found):
         if state.columns[COUNTERPARTY_LOTS, place] > 0:
             trade_counterparty(state, account, sign, place, mark, Cause.TEAR_UP)
