@@ -132,7 +132,7 @@ def bearing_lots(state: State, position: int) -> int:
     """
     row = state.positions[position]
     if is_insolvent(state, row.account):
-        return state.results[position].bearing_lots
+        return max(abs(row.lots), state.results[position].bearing_lots)
     return abs(row.lots)
 
 
