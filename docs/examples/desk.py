@@ -38,6 +38,7 @@ from backstop.core.events import (
     clearing_of,
     fund_of,
     outside_of,
+    uncovered_of,
 )
 from backstop.core.instruments import CloseoutRules, LimitRules, MarketRules, TierRules, VenueRules
 from backstop.core.state import new_state
@@ -159,6 +160,7 @@ class Desk:
             return self.names[holder]
         house = {WORLD: "WORLD", FUND: "FUND", FEES: "FEES", UNCOVERED: "UNCOVERED", NONE: "-"}
         house |= {fund_of(group): f"FUND {group}" for group in range(1, GROUPS_MAX)}
+        house |= {uncovered_of(group): f"UNCOVERED {group}" for group in range(1, GROUPS_MAX)}
         house |= {clearing_of(0): "clearing", outside_of(0): "OUTSIDE"}
         return house[holder]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backstop.core.events import Cause
+from backstop.core.events import Cause, uncovered_of
 from backstop.journal import Names
 from backstop.runs.replay import ReplayResult, replay_case
 from backstop.runs.statement import _MOVE, By, Statement, statements_of
@@ -83,6 +83,12 @@ def test_an_empty_fund_has_no_drawdown() -> None:
     assert fund.drawdowns_ppm().tolist() == [0, 0, 1_000_000]
     assert statement_of(0).drawdowns_ppm().tolist() == [0]
     assert statement_of(7).closing == 7
+
+
+def test_arrears_are_told_with_the_group_that_they_are_of() -> None:
+    fund = statement_of(9, (-5, Cause.ARREARS))
+    fund.moves["other"] = uncovered_of(1)
+    assert [(line.cause, line.about, line.paid) for line in fund.lines(By.ACCOUNT)] == [(Cause.ARREARS, "uncovered of others", 5)]
 
 
 def test_who_moved_it_is_told_in_words() -> None:

@@ -102,6 +102,12 @@ def _before_and_after(gathering: Gathering) -> Node:
     if tally.arrears_atoms:
         words += ["Of what stood uncovered at first, the funds paid ", money(tally.arrears_atoms, asset)]
         words += [f" {asset.name} late, as their caps allowed. "]
+    uncovered = [(name, atoms) for name, atoms in zip(gathering.venue.groups, tally.uncovered_by_group, strict=True) if atoms]
+    if len(gathering.venue.groups) > 1 and uncovered:
+        words += ["Each market group bears its own losses; uncovered are "]
+        for place, (name, atoms) in enumerate(uncovered):
+            words += [", " if place else "", money(atoms, asset), f" {asset.name} in {name}"]
+        words += [". "]
     if tally.claims_issued_atoms:
         words += ["Those who were charged got claims of ", money(tally.claims_issued_atoms, asset), f" {asset.name}, of which "]
         words += [money(tally.claims_recovered_atoms, asset), " were paid back by the end."]

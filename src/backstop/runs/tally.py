@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
-from backstop.core.events import Cause, Reject, Stage, clearing_of
+from backstop.core.events import Cause, Reject, Stage, clearing_of, uncovered_of
 from backstop.core.kinds import (
     AdlFillEffect,
     ClaimEffect,
@@ -61,8 +61,8 @@ class Tally(Reader):
         self.fees_atoms = 0
         #: What funds paid late of what had stood uncovered.
         self.arrears_atoms = 0
-        #: What nobody has paid so far.
-        self.uncovered_atoms = 0
+        #: What nobody has paid so far, by market group.
+        self.uncovered_by_group = [0] * len(venue.rules.funds)
         #: What other accounts of an owner gave to one that was insolvent.
         self.netted_atoms = 0
         self.claims_issued_atoms = 0
@@ -109,6 +109,11 @@ class Tally(Reader):
         return self.breakers.halted
 
     @property
+    def uncovered_atoms(self) -> int:
+        """What nobody has paid so far."""
+        return sum(self.uncovered_by_group)
+
+    @property
     def deficit_atoms(self) -> int:
         """What fund, ADL counterparties and those who were charged paid, and what nobody did."""
         return sum(self.paid.values()) + self.uncovered_atoms
@@ -125,7 +130,6 @@ class Tally(Reader):
             paid = sum(amount.tolist())
             if stage is None:
                 self._touch("uncovered", defaulter)
-                self.uncovered_atoms += paid
             else:
                 self.paid[stage] = self.paid.get(stage, 0) + paid
         self._touch(Stage.FUND.name, fold.once(from_funds).receiver)
@@ -149,11 +153,13 @@ class Tally(Reader):
     @reads(PostingEffect)
     def _add_postings(self, rows: PostingEffect[Columns], fold: Fold) -> None:
         self.fees_atoms += sum(rows.amount[rows.cause == Cause.LIQUIDATION_FEE].tolist())
-        arrears = sum(rows.amount[rows.cause == Cause.ARREARS].tolist())
-        if arrears:
-            self.arrears_atoms += arrears
-            self.uncovered_atoms -= arrears
-            self.paid[Stage.FUND] = self.paid.get(Stage.FUND, 0) + arrears
+        for group in range(len(self.uncovered_by_group)):
+            booked = sum(rows.amount[rows.payer == uncovered_of(group)].tolist())
+            late = sum(rows.amount[rows.receiver == uncovered_of(group)].tolist())
+            self.uncovered_by_group[group] += booked - late
+            if late:
+                self.arrears_atoms += late
+                self.paid[Stage.FUND] = self.paid.get(Stage.FUND, 0) + late
         netted = rows.where(rows.cause == Cause.NETTING)
         self._touch("netted", netted.receiver)
         self._touch("netting", netted.payer)
