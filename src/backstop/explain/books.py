@@ -34,7 +34,6 @@ from backstop.core.instruments import NO_CAP, VenueRules
 from backstop.core.kinds import (
     CancelEffect,
     ClaimEffect,
-    Columns,
     GuardEffect,
     HaircutEffect,
     HealthEffect,
@@ -422,7 +421,7 @@ class Books:
         mine = np.isin(effects["account"], followed) | ((effects["kind"] == EffectKind.POSTING) & np.isin(effects["other"], followed))
         mine |= ~np.isin(effects["kind"], _OF_ACCOUNTS)
         # A payment of a fund is set off against claims of others, too.
-        mine |= (effects["kind"] == EffectKind.CLAIM) & (ClaimEffect[Columns](effects).change < 0)
+        mine |= (effects["kind"] == EffectKind.CLAIM) & (effects["amount"] < 0)
         mine[: last + 1] = True
         places: list[int] = np.flatnonzero(mine).tolist()
         return places
