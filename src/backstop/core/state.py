@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from backstop.bundle import Bundle, bundle
 from backstop.compiled import declare_rows
-from backstop.core.columns import COLUMNS, OWNER_FIRST
+from backstop.core.columns import COLUMNS, NETTED_EVENT, OWNER_FIRST
 from backstop.core.events import EFFECT, EVENT, GROUPS_MAX, NONE, clearing_of
 from backstop.core.initial_rows import breaker_rows, engine_row, fund_rows, market_rows, position_rows, provider_rows, rules_row, stage_rows
 from backstop.core.instruments import VenueRules, check_rules
@@ -130,7 +130,7 @@ def new_state(rules: VenueRules) -> State:
     providers, commitments = provider_rows(rules)
     buckets = int(markets[-1].bucket_first) + int(bucket_of(rules.markets[-1].price_ticks_max)) + 1
     columns = np.zeros((COLUMNS, 2 * limits.accounts_max + count + 16), dtype=np.int64)
-    columns[OWNER_FIRST, : limits.accounts_max] = NONE
+    columns[OWNER_FIRST, : limits.accounts_max] = columns[NETTED_EVENT, : limits.accounts_max] = NONE
     return State(
         engine=engine_row(count),
         rules=rules_row(rules, stages),
