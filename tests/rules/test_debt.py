@@ -176,16 +176,19 @@ def test_a_twin_that_gains_before_the_fill_pays_it(side: int) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_an_account_that_its_market_saved_gets_no_support(side: int) -> None:
-    """Insolvent when the order left, solvent when it fills below zero cash: it bears the gap."""
+    """Insolvent when the order left, solvent when half of it fills 10 below zero cash: it bears the
+    gap.
+    """
     scene = scene_of(side, markets=1)
     account = scene.open(980)
     scene.trade(account, 10, FIRST_MARK)
     scene.mark(900)
     (order,) = scene.open_ids(CLOSING_ORDER)
     scene.mark(906)
-    effects = scene.fill(order, 10, 903)
+    effects = scene.fill(order, 5, 900)
     assert postings(effects, C.SUPPORT) == []
-    assert (scene.mirror.equity(account), scene.fund) == (10, 100_000)
+    assert next(row.amount for row in of(effects, F.RESERVE)) == -10
+    assert (scene.mirror.equity(account), scene.fund) == (980 - 5 * 100 - 5 * 94, 100_000)
 
 
 def test_netting_takes_what_a_twin_got_in_the_same_event() -> None:

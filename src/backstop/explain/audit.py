@@ -11,7 +11,7 @@ import numpy as np
 
 from backstop.core.events import EffectKind, Health
 from backstop.explain.scene import Scene
-from backstop.explain.walk import Decision, Walk, decides, known
+from backstop.explain.walk import Decision, Walk, decides, known, whom
 from backstop.journal import open_journal
 from backstop.runs.history import read_batches
 
@@ -41,8 +41,9 @@ def audit(path: Path | str) -> Audit:
     with open_journal(path) as journal:
         wanted: dict[int, list[int]] = {}
         for batch in read_batches(journal, with_names=False):
-            effects = batch.effects[decides(batch.effects) & np.isin(batch.effects["account"], list(defaulters))]
-            for seq, account in dict.fromkeys(zip(effects["seq"].tolist(), effects["account"].tolist(), strict=True)):
+            accounts = whom(batch.effects)
+            chosen = decides(batch.effects) & np.isin(accounts, list(defaulters))
+            for seq, account in dict.fromkeys(zip(batch.effects["seq"][chosen].tolist(), accounts[chosen].tolist(), strict=True)):
                 wanted.setdefault(seq, []).append(account)
     decisions = checks = 0
     failed: list[str] = []

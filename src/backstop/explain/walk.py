@@ -28,7 +28,7 @@ from backstop.journal.showing import speaker_of
 from backstop.journal.verify import rules_of
 from backstop.runs.history import apply_events, read_batches
 
-__all__ = ["Decision", "Explanation", "Walk", "decides", "explain", "known"]
+__all__ = ["Decision", "Explanation", "Walk", "decides", "explain", "known", "whom"]
 
 #: Causes of trades and postings that somebody chose, or that are no decision of the engine.
 _ORDINARY = (Cause.CASH, Cause.FUNDING, Cause.OPENING, Cause.FILL, Cause.TRADING_FEE)
@@ -172,6 +172,12 @@ def _decisions_of(journal: Reader, account: int) -> set[int]:
 
 def _concerns(effects: EffectArray, account: int) -> Any:
     return (effects["account"] == account) | ((effects["kind"] == EffectKind.POSTING) & (effects["other"] == account))
+
+
+def whom(effects: EffectArray) -> Any:
+    """Return the account that each effect is about: of a debt that is returned, who pays."""
+    is_return = (effects["kind"] == EffectKind.POSTING) & (effects["code"] == Cause.DEBT_RETURN)
+    return np.where(is_return, effects["other"], effects["account"])
 
 
 def decides(effects: EffectArray) -> Any:
