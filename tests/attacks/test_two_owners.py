@@ -102,7 +102,7 @@ def settle(scene: Scene, seconds: int) -> None:
 def take_out(scene: Scene) -> int:
     """Withdraw all that the accounts can have; return it."""
     out = 0
-    for account in range(len(scene.mirror.owners)):
+    for account in range(len(scene.mirror.accounts)):
         free = scene.mirror.equity(account) - scene.mirror.portfolio(account).initial
         if free > 0 and not of(scene.cash(account, -free), EffectKind.REFUSAL):
             out += free

@@ -271,7 +271,8 @@ def test_lot_taken_from_one_and_given_to_another_is_found() -> None:
             wrong = right | {one: right[one] - 1, other: right[other] + 1}
             if wrong[one]:
                 found = faults(told_again(certificate, wrong, cash_by_lots(certificate, wrong)), certificate.factor)
-                assert found & {CertificateFault.SHARE, CertificateFault.CAP, CertificateFault.LOTS}
+                # Where a rank score is 0, eta does not tell who kept some; the class that then gives does.
+                assert found & {CertificateFault.SHARE, CertificateFault.CAP, CertificateFault.LOTS, CertificateFault.CLASS}
                 assert CertificateFault.CASH not in found
                 tried += 1
     assert tried > 200

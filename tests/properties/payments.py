@@ -404,7 +404,9 @@ def gap_is_paid_in_order(moment: Moment) -> Findings:
     if effect.kind == F.TEAR_UP:
         yield from _tear_up_is_paid(moment)
     elif moment.place > moment.paid_to:
-        if effect.kind == F.HAIRCUT:
+        if effect.kind == F.SUPPORT and effect.other == C.DEFICIT:
+            yield from _deficit_is_paid(moment, effect.account)
+        elif effect.kind == F.HAIRCUT:
             yield from _deficit_is_paid(moment, effect.other)
         elif effect.kind == F.POSTING and effect.code in (C.DEFICIT, C.UNCOVERED):
             yield from _deficit_is_paid(moment, effect.account)
@@ -416,6 +418,8 @@ def _is_payment(row: Effect, account: int) -> bool:
         return row.account == account and row.code in (C.DEFICIT, C.HAIRCUT, C.UNCOVERED, C.TEAR_UP)
     if row.kind in (F.HAIRCUT, F.RESIDUAL):
         return account in (row.account, row.other)
+    if row.kind == F.SUPPORT:
+        return (row.account, row.other) == (account, C.DEFICIT)
     return row.kind == F.CLAIM or (row.kind == F.HEALTH and row.account != account)
 
 
@@ -459,6 +463,10 @@ def _deficit_is_paid(moment: Moment, account: int) -> Findings:
     expected, paid = _bill(moment, account, parts, markets), _paid(moment, account, rows, C.DEFICIT)
     if paid != expected:
         yield f"deficit {deficit} of account {account}: paid {paid}, should be {expected}"
+    short_parts = [part for part in parts if expected.funds.get((part.group, part.market), 0) < part.amount]
+    told = [(row.market, row.amount, row.value) for row in rows if row.kind == F.SUPPORT]
+    if told != [(market, expected.funds.get((group, market), 0), amount) for group, market, amount in short_parts]:
+        yield f"deficit {deficit} of account {account}: SUPPORT tells {told} of {short_parts}"
     is_reserved = mirror.owner(account).reserved > 0 or any(mirror.funds[group].reserved for group in groups)
     short = sum(expected.funds.values()) < deficit and is_reserved
     if mirror.has_fund and short and mirror.now < mirror.deadline(account):
@@ -476,12 +484,12 @@ def _tear_up_is_paid(moment: Moment) -> Findings:
         yield f"{effect}: lots {lots}, cash {cash}, gap {gap}"
     support = mirror.fund_view(mirror.group(effect.market), account, effect.market).support(gap, is_asked=mirror.has_fund)
     yield from support_is_told(moment, support, C.TEAR_UP)
-    last = moment.paid_to = _end_of_tear_up(moment)
-    rows = moment.effects[moment.place + 1 : last + 1]
-    moment.planned.update(place for place in range(moment.place, last + 1) if moment.effects[place].kind == F.TRADE)
     group = mirror.group(effect.market)
     markets = sorted({*loss_markets(mirror, account, group), effect.market})
     expected = _bill(moment, account, [Part(group, effect.market, gap)] if gap else [], {group: markets})
+    last = moment.paid_to = _end_of_tear_up(moment, is_short=bool(expected.uncovered))
+    rows = moment.effects[moment.place + 1 : last + 1]
+    moment.planned.update(place for place in range(moment.place, last + 1) if moment.effects[place].kind == F.TRADE)
     paid = _paid(moment, account, rows, C.TEAR_UP)
     if paid != expected:
         yield f"{effect}: paid {paid}, should be {expected}"
@@ -489,8 +497,10 @@ def _tear_up_is_paid(moment: Moment) -> Findings:
         yield f"{effect}: {paid.uncovered} uncovered without RESIDUAL"
 
 
-def _end_of_tear_up(moment: Moment) -> int:
-    """Place of the last row: its trades, and what then is left uncovered."""
+def _end_of_tear_up(moment: Moment, *, is_short: bool) -> int:
+    """Place of the last row: its trades, and what then is left uncovered where it is short; what
+    follows otherwise is of the account, which has no position left.
+    """
     rows, place, lots, traded = moment.effects, moment.place + 1, 0, False
     while place < len(rows):
         row = rows[place]
@@ -499,7 +509,7 @@ def _end_of_tear_up(moment: Moment) -> int:
         elif traded and lots == 0 and not (row.kind == F.POSTING and row.code == C.TEAR_UP):
             break
         place += 1
-    if place + 1 < len(rows) and (rows[place].kind, rows[place].code) == (F.POSTING, C.UNCOVERED):
+    if is_short and place + 1 < len(rows) and (rows[place].kind, rows[place].code) == (F.POSTING, C.UNCOVERED):
         place += 2
     return place - 1
 
