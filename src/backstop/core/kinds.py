@@ -693,16 +693,16 @@ class GuardEffect(EffectView[T], kind=EffectKind.GUARD):
 
 
 class SupportEffect(EffectView[T], kind=EffectKind.SUPPORT):
-    """What a fund pays of the gap of an account that leaves by ADL or tear-up, and what kept the
-    rest back.
+    """What a fund pays of the gap of an account that leaves by ADL or tear-up, or of a deficit that it
+    does not pay whole, and what kept the rest back.
     """
 
     account = _account("The account in default.")
-    market = _market()
+    market = _market("The market; NONE: the deficit is of no market.", optional=True)
     support = _atoms("What the fund pays, in the POSTING of this cause.")
-    gap = _atoms("What the account lacks to its zero cash at mark.", "value")
+    gap = _atoms("What the account lacks to its zero cash at mark, or the part of its deficit.", "value")
     limit = CodeField(SupportLimit, "What kept back the rest of the gap.")
-    cause = CodeField(Cause, "SUPPORT: the account leaves by ADL; TEAR_UP: by tear-up.", column="other")
+    cause = CodeField(Cause, "SUPPORT: the account leaves by ADL; TEAR_UP: by tear-up; DEFICIT: it has no lots.", column="other")
     available = _atoms("What the fund could pay for the account, all limits included; 0 where it is not asked.", "lots")
 
 

@@ -8,8 +8,7 @@ from backstop.core.events import NONE, AdlClass, Cause, EffectKind
 from backstop.reference.arithmetic import holder_order, sign, split
 from backstop.reference.arrears import book_uncovered
 from backstop.reference.breakers import add_flow
-from backstop.reference.funds import Support
-from backstop.reference.paying import judge_netted, pay
+from backstop.reference.paying import judge_netted, pay, tell_support
 from backstop.reference.socialise import socialise
 from backstop.reference.state import State
 from backstop.reference.wave import Counterparty, Wave, cash_parts, gap_to_zero, lots_to_close, place_in_class
@@ -71,22 +70,6 @@ def waits_for_reservation(state: State, account_id: int, market: int, *, is_aske
         return False
     state.accounts[account_id].wait_until = min(deadline, state.now + state.rules.closeout.interval_ns)
     return True
-
-
-def tell_support(state: State, account: int, market: int, support: Support, cause: Cause) -> None:
-    """SUPPORT, where there is a gap."""
-    if support.gap == 0:
-        return
-    state.emit(
-        EffectKind.SUPPORT,
-        code=support.limit,
-        market=market,
-        account=account,
-        other=cause,
-        lots=support.available,
-        amount=support.amount,
-        value=support.gap,
-    )
 
 
 def adl_position(state: State, account: int, market: int) -> None:

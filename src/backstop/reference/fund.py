@@ -7,7 +7,7 @@ from __future__ import annotations
 from backstop.core.events import Cause
 from backstop.reference.arrears import book_uncovered
 from backstop.reference.deficit import Part, parts_of
-from backstop.reference.paying import net_linked_owners, pay
+from backstop.reference.paying import net_linked_owners, pay, tell_support
 from backstop.reference.socialise import closed_markets, socialise
 from backstop.reference.state import State
 
@@ -36,8 +36,10 @@ def money_stages(state: State, account: int) -> None:
         return
     left: dict[int, int] = {}
     for group, market, amount in parts:
-        most = min(amount, state.fund_view(group, account, market).available) if state.has_fund else 0
-        left[group] = left.get(group, 0) + amount - pay(state, account, group, most, Cause.DEFICIT, market)
+        support = state.fund_view(group, account, market).support(amount, is_asked=state.has_fund)
+        if state.has_fund and support.beyond:
+            tell_support(state, account, market, support, Cause.DEFICIT)
+        left[group] = left.get(group, 0) + amount - pay(state, account, group, support.amount, Cause.DEFICIT, market)
     if state.has_socialise:
         left = {group: amount - socialise(state, account, amount, group) for group, amount in left.items()}
     for group, amount in left.items():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from backstop.core.events import NONE, Cause, fund_of
+from backstop.core.events import NONE, Cause, EffectKind, fund_of
+from backstop.reference.funds import Support
 from backstop.reference.socialise import change_claim
 from backstop.reference.state import State
 
-__all__ = ["judge_netted", "net_linked_owners", "pay"]
+__all__ = ["judge_netted", "net_linked_owners", "pay", "tell_support"]
 
 
 def net_linked_owners(state: State, account: int) -> None:
@@ -66,3 +67,19 @@ def set_off(state: State, owner: int, group: int, paid: int) -> int:
             change_claim(state, number, group, -part)
             left -= part
     return paid - left
+
+
+def tell_support(state: State, account: int, market: int, support: Support, cause: Cause) -> None:
+    """SUPPORT, where there is a gap."""
+    if support.gap == 0:
+        return
+    state.emit(
+        EffectKind.SUPPORT,
+        code=support.limit,
+        market=market,
+        account=account,
+        other=cause,
+        lots=support.available,
+        amount=support.amount,
+        value=support.gap,
+    )
