@@ -336,7 +336,7 @@ def deleverage_position(state: State, policy: int, position: int, equity: int, m
     where no lot does.
     """
     row = state.positions[position]
-    account, market = row.account, row.market
+    account, market, group = row.account, row.market, state.markets[row.market].group
     found = opposite_positions(state, position, False)
     sum_hedges(state, market, -row.lots)
     _classify(state, policy, found, state.accounts[account].owner)
@@ -351,10 +351,10 @@ def deleverage_position(state: State, policy: int, position: int, equity: int, m
     _share_lots(state, policy, found, lots)
     _share_cash(state, position, found, cash)
     _emit_plan(state, policy, position, found, lots, cash, equity)
-    tell_support(state, account, market, gap, available, Cause.SUPPORT, is_asked)
+    tell_support(state, account, group, market, gap, available, Cause.SUPPORT, is_asked)
     _emit_classes(state, position, found)
     _trade_all(state, position, found, lots, cash)
-    pay(state, account, state.markets[market].group, support, Cause.SUPPORT, market)
+    pay(state, account, group, support, Cause.SUPPORT, market)
     _settle_all(state, found)
 
 

@@ -30,6 +30,7 @@ from backstop.core.waterfall.arrears import book_uncovered
 from backstop.core.waterfall.fund import available_atoms, available_in_fund, available_to_market, available_to_owner, pay
 from backstop.core.waterfall.netting import judge_netted
 from backstop.core.waterfall.socialise import socialise
+from backstop.core.waterfall.support import tell_support
 from backstop.core.waterfall.turns import has_lots, wait_interval
 
 __all__ = ["cover_deficit", "outcome_after_closing"]
@@ -152,8 +153,10 @@ def _let_funds_pay(state: State, account: int, parts: int) -> None:
     """Let each group's fund pay its parts of a deficit."""
     for place in range(parts):
         group, market = state.columns[PART_GROUP, place], state.columns[PART_MARKET, place]
-        most = min(state.columns[PART_ATOMS, place], available_atoms(state, account, group, market))
-        state.columns[GROUP_LEFT, group] -= pay(state, account, group, most, Cause.DEFICIT, market)
+        part, available = state.columns[PART_ATOMS, place], available_atoms(state, account, group, market)
+        if available < part:
+            tell_support(state, account, group, market, part, available, Cause.DEFICIT, True)
+        state.columns[GROUP_LEFT, group] -= pay(state, account, group, min(part, available), Cause.DEFICIT, market)
 
 
 @unit

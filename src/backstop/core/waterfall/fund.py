@@ -158,26 +158,26 @@ def available_to_arrears(state: State, group: int) -> int:
 
 
 @kernel
-def free_atoms(state: State, account: int, market: int) -> int:
-    """Return what ``available_atoms`` would be in a market if nothing were reserved for anyone."""
-    place = state.markets[market]
-    fund, owner = state.funds[place.group], state.accounts[account].owner
-    by_balance = balance_of(state, fund_id(place.group))
-    by_window = fund.loss_max - _paid_in_window(state, fund_gauge(place.group))
+def free_atoms(state: State, account: int, group: int, market: int) -> int:
+    """Return what ``available_atoms`` would be if nothing were reserved for anyone."""
+    fund, owner = state.funds[group], state.accounts[account].owner
+    by_balance = balance_of(state, fund_id(group))
+    by_window = fund.loss_max - _paid_in_window(state, fund_gauge(group))
     by_owner = _left_to_owner(state, account) + state.columns[OWNER_RESERVED, owner]
-    return max(0, min(by_balance, by_window, by_owner, _left_to_market(state, market) + place.reserved))
+    by_market = NO_CAP if market == NONE else _left_to_market(state, market) + state.markets[market].reserved
+    return max(0, min(by_balance, by_window, by_owner, by_market))
 
 
 @kernel
-def binding_limit(state: State, account: int, market: int) -> int:
-    """Return which limit of a market's fund leaves least for an account, the first where several
-    do.
+def binding_limit(state: State, account: int, group: int, market: int) -> int:
+    """Return which limit of a fund leaves least for an account in a market of the group, or in none;
+    the first where several do.
     """
-    group = state.markets[market].group
     fund = state.funds[group]
     by_balance = balance_of(state, fund_id(group)) - fund.reserved
     by_window = fund.loss_max - _paid_in_window(state, fund_gauge(group)) - fund.reserved
-    by_owner, by_market = _left_to_owner(state, account), _left_to_market(state, market)
+    by_owner = _left_to_owner(state, account)
+    by_market = NO_CAP if market == NONE else _left_to_market(state, market)
     if by_balance <= min(by_window, by_owner, by_market):
         return SupportLimit.BALANCE
     if by_window <= min(by_owner, by_market):

@@ -1,4 +1,4 @@
-"""What a fund adds when an insolvent account leaves by ADL or tear-up: the fund pays before others.
+"""What a fund adds to what an insolvent account lacks: the fund pays before others.
 
 Only what it may not pay is left for the counterparties, and while it only reserves more, the
 account waits. Rules: docs/rules.md, section 6, "Gap and support".
@@ -47,29 +47,32 @@ def waits_for_reservation(state: State, turn: int, position: int, gap: int, is_a
     row = state.positions[position]
     if not is_asked or gap == 0:
         return False
-    available = available_atoms(state, row.account, state.markets[row.market].group, row.market)
-    if available >= gap or available >= free_atoms(state, row.account, row.market):
+    group = state.markets[row.market].group
+    available = available_atoms(state, row.account, group, row.market)
+    if available >= gap or available >= free_atoms(state, row.account, group, row.market):
         return False
     return wait_interval(state, turn, row.account)
 
 
 @kernel
-def _limit(state: State, account: int, market: int, gap: int, available: int, is_asked: bool) -> int:
+def _limit(state: State, account: int, group: int, market: int, gap: int, available: int, is_asked: bool) -> int:
     if not is_asked:
         return SupportLimit.STAGE
     if available >= gap:
         return SupportLimit.COVERED
-    if available < free_atoms(state, account, market):
+    if available < free_atoms(state, account, group, market):
         return SupportLimit.RESERVED
-    return binding_limit(state, account, market)
+    return binding_limit(state, account, group, market)
 
 
 @kernel
-def tell_support(state: State, account: int, market: int, gap: int, available: int, cause: int, is_asked: bool) -> None:
-    """Emit SUPPORT where there is a gap: what the fund pays of it, and what keeps back the rest."""
+def tell_support(state: State, account: int, group: int, market: int, gap: int, available: int, cause: int, is_asked: bool) -> None:
+    """Emit SUPPORT where there is a gap: what the fund of a group pays of it, in a market or in none,
+    and what keeps back the rest.
+    """
     if gap == 0:
         return
-    limit = _limit(state, account, market, gap, available, is_asked)
+    limit = _limit(state, account, group, market, gap, available, is_asked)
     emit_support(
         state,
         account=account,

@@ -38,7 +38,7 @@ def _cover_gap(state: State, account: int, market: int, gap: int) -> int:
     """Let the fund pay a gap, then those who are socialised; return what is left."""
     group, is_asked = state.markets[market].group, state.rules[0].fund_turn != NONE
     available = available_for_gap(state, account, market, is_asked)
-    tell_support(state, account, market, gap, available, Cause.TEAR_UP, is_asked)
+    tell_support(state, account, group, market, gap, available, Cause.TEAR_UP, is_asked)
     left = gap - pay(state, account, group, min(gap, available), Cause.TEAR_UP, market)
     return left - socialise(state, account, left, group)
 
