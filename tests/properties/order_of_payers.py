@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backstop.core.events import NONE, AdlClass, Cause, EffectKind, Health, ProviderStatus, Stage
+from backstop.core.events import NONE, AdlClass, Cause, EffectKind, Health, ProviderStatus, Stage, SupportLimit
 from backstop.core.instruments import CommitmentRules
 from backstop.core.waterfall.certificate import check_certificate
 from backstop.reference.adl import class_of, weight_of
@@ -176,25 +176,24 @@ def closeout_came_first(moment: Moment) -> Findings:
 
 
 def fund_pays_before_others(moment: Moment) -> Findings:
-    """INV-11: nobody bears a gap that the fund can pay, or before the deadline one that it only
-    reserves money for.
+    """INV-11: nobody bears what the fund can pay, or before the deadline what it only reserves money
+    for; the limit that is told is the one that keeps it back.
     """
     effect, mirror = moment.effect, moment.mirror
     if effect.kind != F.SUPPORT:
         return
-    is_adl = effect.other == C.SUPPORT
-    fund, stages = mirror.fund_view(mirror.group(effect.market), effect.account, effect.market), mirror.rules.stages
-    is_asked = Stage.FUND in stages and not (is_adl and Stage.ADL in stages[: stages.index(Stage.FUND)])
-    short = effect.value - effect.amount
-    if not is_asked or short == 0:
+    group = mirror.group(effect.market) if effect.market != NONE else 0
+    fund = mirror.fund_view(group, effect.account, effect.market)
+    right = fund.support(effect.value, is_asked=mirror.fund_supports if effect.other == C.SUPPORT else mirror.has_fund)
+    if (effect.amount, effect.lots, effect.code) != (right.amount, right.available, right.limit):
+        yield f"{effect}: should be {right}"
+    if right.limit in (SupportLimit.COVERED, SupportLimit.STAGE):
         return
-    if effect.amount < fund.available:
-        yield f"{effect}: others bear {short}, the fund has {fund.available}"
     by_owner = fund.owner_loss_max - fund.owner_paid - fund.arrears_of_all
     by_market = fund.market_loss_max - fund.market_paid - fund.arrears
-    free = min(fund.balance, fund.loss_max - fund.paid, by_owner, by_market)
-    if mirror.now < mirror.deadline(effect.account) and max(0, free) > fund.available:
-        yield f"{effect}: others bear {short}, the fund only reserves {free - fund.available} until the deadline"
+    free = max(0, min(fund.balance, fund.loss_max - fund.paid, by_owner, by_market))
+    if mirror.now < mirror.deadline(effect.account) and free > fund.available:
+        yield f"{effect}: others bear {right.beyond}, the fund only reserves {free - fund.available} until the deadline"
 
 
 def restricted_first(moment: Moment) -> Findings:

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 #: What stands between the payments of one deficit, and their causes.
-_WITHIN = (EffectKind.POSTING, EffectKind.HAIRCUT, EffectKind.CLAIM, EffectKind.RESIDUAL, EffectKind.HEALTH)
+_WITHIN = (EffectKind.SUPPORT, EffectKind.POSTING, EffectKind.HAIRCUT, EffectKind.CLAIM, EffectKind.RESIDUAL, EffectKind.HEALTH)
 _PAYS = (Cause.DEFICIT, Cause.HAIRCUT, Cause.UNCOVERED)
 
 
@@ -64,7 +64,7 @@ def unpaid(books: Books, rows: Sequence[Row], account: int, group: int) -> tuple
     """
     paid = paid_in_group = 0
     for row in reversed(rows):
-        if row["kind"] not in _WITHIN:
+        if row["kind"] not in _WITHIN or (row["kind"] == EffectKind.SUPPORT and row["other"] != Cause.DEFICIT):
             break
         if row["kind"] != EffectKind.POSTING or row["account"] != account or row["code"] not in _PAYS:
             continue
@@ -100,10 +100,11 @@ def support_of(scene: Scene, market: int, lots: int, cause: Cause) -> Support:
     return fund.support(gap, is_asked=fund.supports if cause == Cause.SUPPORT else Stage.FUND in stages)
 
 
-def support_kept_text(scene: Scene, market: int, support: Support) -> str:
+def support_kept_text(scene: Scene, market: int, support: Support, *, is_deficit: bool = False) -> str:
     """Say what the fund pays of a gap, and what keeps back the rest."""
-    cash, group = scene.speaker.cash, scene.rules.markets[market].group
-    pays = f"mark is {cash(support.gap)} short of zero cash; the fund pays {cash(support.amount)} of it"
+    cash, group = scene.speaker.cash, scene.rules.markets[market].group if market != NONE else 0
+    lacks = f"{cash(support.gap)} of the deficit are its part" if is_deficit else f"mark is {cash(support.gap)} short of zero cash"
+    pays = f"{lacks}; the fund pays {cash(support.amount)} of it"
     if support.limit == SupportLimit.COVERED:
         return pays
     if support.limit == SupportLimit.STAGE:
@@ -120,16 +121,24 @@ def add_support(scene: Scene, fact: Fact) -> None:
     told = SupportEffect(scene.row)
     if told.account != scene.account:
         return
-    acts = (EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
-    act = next(row for row in reversed(scene.rows[: scene.place]) if row["kind"] in acts)
-    support = support_of(scene, told.market, abs(act["lots"]), told.cause)
-    fact.because.append(support_kept_text(scene, told.market, support))
+    is_deficit = told.cause == Cause.DEFICIT
+    if is_deficit:
+        group = scene.rules.markets[told.market].group if told.market != NONE else 0
+        _, parts = unpaid(scene.books, scene.rows[: scene.place], scene.account, group)
+        part = sum(each.amount for each in parts if (each.group, each.market) == (group, told.market))
+        support = scene.books.fund(group, scene.account, told.market).support(part, is_asked=True)
+    else:
+        acts = (EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
+        act = next(row for row in reversed(scene.rows[: scene.place]) if row["kind"] in acts)
+        support = support_of(scene, told.market, abs(act["lots"]), told.cause)
+    fact.because.append(support_kept_text(scene, told.market, support, is_deficit=is_deficit))
     fact.check("gap", told.gap, support.gap)
     fact.check("what the fund pays of the gap", told.support, support.amount)
     fact.check("what the fund has for it", told.available, support.available)
     fact.check("what keeps back the rest", told.limit.name, support.limit.name)
     fact.values |= {"limit": told.limit.name.lower(), "gap_atoms": told.gap, "available_atoms": told.available}
-    scene.expected[int(told.cause)] = told.support
+    if told.support:
+        scene.expected[int(told.cause)] = told.support
 
 
 def add_residual(scene: Scene, fact: Fact) -> None:

@@ -51,7 +51,7 @@ def loss_at(books: Books, rows: Sequence[Row], place: int) -> Socialised:
         if row["kind"] == EffectKind.TEAR_UP and row["account"] == defaulter:
             deficit = TearUpEffect(row).gap - paid
             break
-        if row["kind"] == EffectKind.CLAIM or (row["kind"] == EffectKind.SUPPORT and row["account"] == defaulter):
+        if row["kind"] == EffectKind.CLAIM or (row["kind"] == EffectKind.SUPPORT and row["other"] == Cause.TEAR_UP):
             continue
         if row["kind"] != EffectKind.POSTING or row["account"] != defaulter or row["code"] != Cause.TEAR_UP:
             break

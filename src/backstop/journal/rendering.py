@@ -444,7 +444,8 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
     ),
     EffectKind.SUPPORT: sentence_of(
         SupportEffect,
-        "the fund pays {support} of the {gap} that {account} lacks in {market} at mark: {kept_back}",
+        "the fund pays {support} of the {gap} that {account} lacks{market}: {kept_back}",
+        market=_in_market,
         limit=_kept_back,
         cause=_unsaid,
         available=_unsaid,
