@@ -36,8 +36,7 @@ ENDS = ("adl_plan", "tear_up")
 
 
 def _streams(corner: str, count: int) -> list[Explanation]:
-    place = list(PROFILES).index(corner)
-    return [explained((2_000 + number) * len(PROFILES) + place) for number in range(count)]
+    return [explained(2_000 + number, corner) for number in range(count)]
 
 
 def _passed_over(found: Explanation) -> list[dict[str, Any]]:

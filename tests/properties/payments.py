@@ -463,7 +463,8 @@ def _deficit_is_paid(moment: Moment, account: int) -> Findings:
     expected, paid = _bill(moment, account, parts, markets), _paid(moment, account, rows, C.DEFICIT)
     if paid != expected:
         yield f"deficit {deficit} of account {account}: paid {paid}, should be {expected}"
-    short_parts = [part for part in parts if expected.funds.get((part.group, part.market), 0) < part.amount]
+    asked = parts if mirror.has_fund else []
+    short_parts = [part for part in asked if expected.funds.get((part.group, part.market), 0) < part.amount]
     told = [(row.market, row.amount, row.value) for row in rows if row.kind == F.SUPPORT]
     if told != [(market, expected.funds.get((group, market), 0), amount) for group, market, amount in short_parts]:
         yield f"deficit {deficit} of account {account}: SUPPORT tells {told} of {short_parts}"

@@ -693,9 +693,7 @@ class GuardEffect(EffectView[T], kind=EffectKind.GUARD):
 
 
 class SupportEffect(EffectView[T], kind=EffectKind.SUPPORT):
-    """What a fund pays of the gap of an account that leaves by ADL or tear-up, or of a deficit that it
-    does not pay whole, and what kept the rest back.
-    """
+    """What a fund pays of a gap or a part of a deficit, and what kept back the rest."""
 
     account = _account("The account in default.")
     market = _market("The market; NONE: the deficit is of no market.", optional=True)

@@ -58,16 +58,24 @@ def available_text(scene: Scene, group: int, fund: FundView, market: int) -> str
     return f"the {scene.speaker.fund(group)} has {cash(max(0, fund.left[limit]))} for it{about} ({why})"
 
 
-def unpaid(books: Books, rows: Sequence[Row], account: int, group: int) -> tuple[int, list[Part]]:
+def unpaid(books: Books, rows: Sequence[Row], account: int, group: int, *, is_uncovered: bool) -> tuple[int, list[Part]]:
     """Return what is left, after ``rows``, of a group's part of the deficit of an account without
     lots, and the parts of the whole.
+
+    ``is_uncovered``: what comes next is uncovered. What was uncovered before any other payment is
+    of a tear-up.
     """
     paid = paid_in_group = 0
     for row in reversed(rows):
         if row["kind"] not in _WITHIN or (row["kind"] == EffectKind.SUPPORT and row["other"] != Cause.DEFICIT):
             break
         if row["kind"] != EffectKind.POSTING or row["account"] != account or row["code"] not in _PAYS:
+            is_uncovered &= row["kind"] != EffectKind.SUPPORT
             continue
+        if row["code"] != Cause.UNCOVERED:
+            is_uncovered = False
+        elif not is_uncovered:
+            break
         paid += row["amount"]
         payers = (fund_of(group), uncovered_of(group))
         in_market = row["code"] == Cause.HAIRCUT and books.group_of(row["market"]) == group
@@ -83,7 +91,7 @@ def add_fund_payment(scene: Scene, fact: Fact) -> None:
     group = next(group for group in range(GROUPS_MAX) if fund_of(group) == scene.row["other"])
     market = scene.row["market"]
     fund, lacking = scene.books.fund(group, scene.account, market), -scene.portfolio.equity
-    _, parts = unpaid(scene.books, scene.rows[: scene.place], scene.account, group)
+    _, parts = unpaid(scene.books, scene.rows[: scene.place], scene.account, group, is_uncovered=False)
     part = sum(each.amount for each in parts if (each.group, each.market) == (group, market))
     if len(parts) > 1 and market != NONE:
         share = f"{scene.speaker.cash(part)} of {scene.speaker.cash(sum(each.amount for each in parts))}"
@@ -124,7 +132,7 @@ def add_support(scene: Scene, fact: Fact) -> None:
     is_deficit = told.cause == Cause.DEFICIT
     if is_deficit:
         group = scene.rules.markets[told.market].group if told.market != NONE else 0
-        _, parts = unpaid(scene.books, scene.rows[: scene.place], scene.account, group)
+        _, parts = unpaid(scene.books, scene.rows[: scene.place], scene.account, group, is_uncovered=False)
         part = sum(each.amount for each in parts if (each.group, each.market) == (group, told.market))
         support = scene.books.fund(group, scene.account, told.market).support(part, is_asked=True)
     else:
@@ -155,7 +163,8 @@ def add_residual(scene: Scene, fact: Fact) -> None:
         fact.because.append(available_text(scene, group, fund, market))
         fact.check("what the fund could pay", 0, fund.available)
     else:
-        markets = [part.market for part in unpaid(books, scene.rows[: scene.place], scene.account, group)[1] if part.group == group]
+        _, parts = unpaid(books, scene.rows[: scene.place], scene.account, group, is_uncovered=True)
+        markets = [part.market for part in parts if part.group == group]
         for market in markets:
             fact.because.append(available_text(scene, group, books.fund(group, scene.account, market), market))
     owes, fund_now = books.funds[group].uncovered, books.funds[group]

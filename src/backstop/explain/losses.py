@@ -46,7 +46,7 @@ def loss_places(effects: EffectArray, groups: Sequence[int]) -> LossPlaces:
 def loss_at(books: Books, rows: Sequence[Row], place: int) -> Socialised:
     """Return the loss that begins with the HAIRCUT at a place."""
     defaulter, group, paid = rows[place]["other"], books.group_of(rows[place]["market"]), 0
-    deficit, _ = unpaid(books, rows[:place], defaulter, group)
+    deficit, _ = unpaid(books, rows[:place], defaulter, group, is_uncovered=False)
     for row in reversed(rows[:place]):
         if row["kind"] == EffectKind.TEAR_UP and row["account"] == defaulter:
             deficit = TearUpEffect(row).gap - paid
