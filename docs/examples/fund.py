@@ -10,7 +10,7 @@ from backstop.core.ledger import balance_of
 desk = Desk(fund=100_00)
 alice = desk.open("alice", 200_00, m0=10)
 flora = desk.open("flora", 5_00)
-desk.depth(40, 60)
+desk.depth(6, 60)
 desk.tell("mark 78.0", desk.send(K.MARK, market=0, price_ticks=780))
 desk.tell("order 1 fills 6 at 77.5", desk.send(K.ORDER_FILL, market=0, other=1, lots=-6, price_ticks=775))
 desk.tell("order 1 fills 4 at 77.2", desk.send(K.ORDER_FILL, market=0, other=1, lots=-4, price_ticks=772))

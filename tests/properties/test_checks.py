@@ -129,6 +129,8 @@ def false_books(mirror: Mirror, event: Event, effects: list[Effect]) -> Iterator
     if event.kind == EventKind.FILL:
         markets.add(event.market)
     for market in markets:
+        if mirror.breakers[market].state == BreakerState.HALTED:
+            continue  # that would be no lie
         false = deepcopy(mirror)
         false.breakers[market].state = BreakerState.HALTED
         yield ("books", event.kind, "halted"), false
