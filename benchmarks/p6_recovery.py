@@ -18,7 +18,7 @@ from backstop.core.state import State
 from backstop.journal import Journal, Manifest, Names
 from backstop.journal.recovery import Recovery, read_ahead
 from backstop.journal.replay import Replayer
-from backstop.journal.snapshot import take_snapshot
+from backstop.journal.snapshot import Shapes, shapes_of, take_snapshot
 from benchmarks.book import load, make_book, opened_state, opening_events, venue_rules
 from benchmarks.p4_step import SEED, stream
 from benchmarks.p5_durable import Rows, steps
@@ -44,12 +44,12 @@ def _written(path: Path, state: State, manifest: Manifest, opening: Rows, rows: 
     return seconds, snapshot.size_bytes
 
 
-def _recovered(path: Path) -> tuple[float, float, float, Replayer]:
+def _recovered(path: Path, shapes: Shapes) -> tuple[float, float, float, Replayer]:
     """Return seconds until the snapshot's engine stood ready, of the tail, of taking the journal
     up, and the engine.
     """
     started = time.perf_counter()
-    with Recovery(path) as found:
+    with Recovery(path, shapes=shapes) as found:
         assert found.restored is not None, found.findings
         replayer = Replayer(state=found.restored.state)
         ready = time.perf_counter() - started
@@ -75,11 +75,11 @@ def _copied(folder: Path) -> Path:
     return folder / "copy.db"
 
 
-def _alone(path: Path, rows: Rows) -> float:
+def _alone(path: Path, rows: Rows, shapes: Shapes) -> float:
     """Return the seconds that the engine of the same snapshot needs for the tail's events, in the
     same batches.
     """
-    with Recovery(path) as found:
+    with Recovery(path, shapes=shapes) as found:
         assert found.restored is not None, found.findings
         state = found.restored.state
     started = time.perf_counter()
@@ -110,7 +110,7 @@ def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
         path = Path(folder, "journal.db")
         taken, size = _written(path, state, manifest, opening, tail_rows)
         say(f"snapshot of {size / 1e6:,.0f} MB taken and written in {taken:.2f} s")
-        written = state_digest(state)
+        written, shapes = state_digest(state), shapes_of(state)
         for turn in range(rounds):
             if turn < 3:
                 fresh = opened_state(book, accounts, markets)
@@ -119,8 +119,8 @@ def measure(say: Callable[[str], None], small: bool) -> dict[str, Any]:
                 load(fresh, tail_rows)
                 opened.append(time.perf_counter() - started)
                 del fresh
-            alone.append(_alone(_copied(Path(folder)), tail_rows))
-            *seconds, replayer = _recovered(_copied(Path(folder)))
+            alone.append(_alone(_copied(Path(folder)), tail_rows, shapes))
+            *seconds, replayer = _recovered(_copied(Path(folder)), shapes)
             ready.append(seconds[0])
             tail.append(seconds[1])
             taken_up.append(seconds[2])

@@ -128,6 +128,8 @@ def false_books(mirror: Mirror, event: Event, effects: list[Effect]) -> Iterator
     markets = {effect.market for effect in effects if effect.kind == F.ORDER}
     if event.kind == EventKind.FILL:
         markets.add(event.market)
+    # A breaker that moves in this event sets the books right before anything else is read.
+    markets -= {effect.market for effect in effects if effect.kind == F.BREAKER}
     for market in markets:
         if mirror.breakers[market].state == BreakerState.HALTED:
             continue  # that would be no lie
