@@ -11,7 +11,7 @@ from copy import deepcopy
 import numpy as np
 
 from backstop.core.engine import step
-from backstop.core.events import EFFECT, BreakerState, EffectArray, EffectKind, EventKind
+from backstop.core.events import EFFECT, BreakerState, Cause, EffectArray, EffectKind, EventKind, Health, ProviderStatus, Stage, Transfer
 from backstop.core.instruments import VenueRules
 from backstop.reference.records import Effect, Event, effects_list, events_array
 from tests.properties.checks import AFTER, BEFORE, SCAN, START
@@ -50,6 +50,10 @@ FIELDS: dict[EffectKind, tuple[str, ...]] = {
 Lie = tuple[str, int, str]
 #: Lies of each kind and field, and the streams in which they are told.
 ENOUGH, STREAMS = 6, 6 * len(PROFILES)
+
+
+#: More than anybody has, in atoms.
+MUCH = 10**12
 
 
 class Liar(Watch):
@@ -143,8 +147,45 @@ def false_books(mirror: Mirror, event: Event, effects: list[Effect]) -> Iterator
     for effect in effects:
         if effect.kind == F.ADL_PLAN and effect.value < 0 and mirror.linked(effect.account):
             false = deepcopy(mirror)
-            false.ledger[mirror.linked(effect.account)[0]] += 10**12
+            false.ledger[mirror.linked(effect.account)[0]] += MUCH
             yield ("books", effect.kind, "linked"), false
+    yield from false_debts(mirror, event, effects)
+    yield from false_balances(mirror, event, effects)
+
+
+def false_debts(mirror: Mirror, event: Event, effects: list[Effect]) -> Iterator[tuple[Lie, Mirror]]:
+    """Return books in which an account owes a fund much: before it withdraws, and before its default
+    ends.
+    """
+    found = [("withdraws", event.account)] if (event.kind, event.code) == (EventKind.TRANSFER, Transfer.CASH) and event.amount < 0 else []
+    found += [("recovers", row.account) for row in effects if row.kind == F.HEALTH and row.code < Health.DISTRESSED <= row.other]
+    for name, account in found:
+        if account >= 0:
+            false = deepcopy(mirror)
+            false.accounts[account].debts, false.owner(account).paid_ns = {0: MUCH}, event.time_ns
+            yield ("books", event.kind, name), false
+
+
+def false_balances(mirror: Mirror, event: Event, effects: list[Effect]) -> Iterator[tuple[Lie, Mirror]]:
+    """Return books in which accounts have far too little or too much: before a promise is freed
+    without a payment, before they give lots in ADL, before ADL that a provider could have saved.
+    """
+    no_payment = [before.kind != F.CANCEL and (before.kind, before.code) != (F.POSTING, Cause.SUPPORT) for before in effects]
+    for place, effect in enumerate(effects):
+        changes = dict[int, int]()
+        if effect.kind == F.RESERVE and effect.other == event.other and effect.amount < 0 and place and no_payment[place - 1]:
+            is_answer = event.kind in (EventKind.ORDER_FILL, EventKind.ANSWER)
+            changes = {effect.account: -MUCH} if is_answer else {}
+        elif effect.kind == F.ADL_FILL and effect.account >= 0:
+            changes = {effect.account: -MUCH}
+        elif effect.kind == F.ADL_PLAN and Stage.TAKEOVER in mirror.rules.stages:
+            able = [each.account for each in mirror.providers if each.status == ProviderStatus.ON]
+            changes = dict.fromkeys(able, MUCH)
+        if changes:
+            false = deepcopy(mirror)
+            for account, change in changes.items():
+                false.ledger[account] += change
+            yield ("books", effect.kind, "balance"), false
 
 
 def test_every_lie_is_found_and_every_check_finds_one() -> None:
