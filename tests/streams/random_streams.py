@@ -298,6 +298,26 @@ class Writer:
         else:
             self.cash(self.rng.choice((-1, -1, 1)), Transfer.FUNDING)
 
+    def charge_beside(self) -> None:
+        """While a fund reserves money, let an account with lots and without an order owe more than
+        what is free in it, and no more than what it has.
+        """
+        rng, state = self.rng, self.state
+        promised = [group for group, fund in enumerate(state.funds) if fund.reserved]
+        idle = [
+            number
+            for number, account in enumerate(state.accounts)
+            if not account.in_default and any(state.group(market) in promised for market in state.held_markets(number))
+        ]
+        if not idle:
+            self.send(EventKind.CLOCK)
+            return
+        account = rng.choice(idle)
+        market = next(market for market in state.held_markets(account) if state.group(market) in promised)
+        fund = state.fund_view(state.group(market), account, market)
+        amount = max(0, state.equity(account)) + fund.available + rng.randint(1, max(1, fund.reserved))
+        self.send(EventKind.TRANSFER, account=account, code=int(Transfer.FUNDING), market=market, amount=-amount)
+
     def fund_transfer(self) -> None:
         """Move money of a fund, which may only give what it has not promised and its group does not
         owe; now and then an atom more is asked for.
@@ -430,4 +450,5 @@ ACTIONS: dict[str, Callable[[Writer], None]] = {
     "trading_fee": Writer.trading_fee,
     "operator": Writer.operator,
     "sell_out": Writer.sell_out,
+    "charge_beside": Writer.charge_beside,
 }

@@ -312,13 +312,14 @@ def _policies(s: Setting) -> None:
 
 def _support(s: Setting) -> None:
     # A fund that covers a part of the gaps, and is promised to orders and offers that few answer.
-    s.markets, s.accounts, s.owners = s.rng.choice((1, 2, 3)), 9, s.rng.choice((3, 9))
-    s.fund_ppm, s.depth_share = s.rng.choice((50_000, 200_000, 600_000)), s.rng.choice((0.0, 0.3, 1.0))
-    s.fund_cap, s.owner_cap = (s.rng.choice((NO_CAP, s.notional // 4)) for _ in range(2))
-    s.deposit_ppm, s.crash_share, s.move_ppm = (60_000, 300_000), 0.5, 120_000
+    s.markets, s.accounts, s.owners = s.rng.choice((1, 1, 2)), 9, s.rng.choice((3, 9, 9))
+    s.fund_ppm, s.depth_share = s.rng.choice((100_000, 300_000, 600_000)), s.rng.choice((0.0, 0.3))
+    s.fund_cap, s.owner_cap = (s.rng.choice((NO_CAP, NO_CAP, s.notional // 4)) for _ in range(2))
+    s.deposit_ppm, s.crash_share, s.move_ppm = (60_000, 200_000), 0.5, 120_000
     s.stages = s.rng.choice(((CLOSEOUT, FUND, ADL, SOCIALISE, TEAR_UP), (TAKEOVER, FUND, ADL, TEAR_UP), (TAKEOVER, FUND, TEAR_UP)))
-    s.providers, s.provider_size = s.rng.randint(1, 2), s.rng.choice((0.5, 1.0, 2.0))
-    s.actions["depth"], s.answers, s.replies = 12, {"silent": 6, "late": 3, "parts": 2, "half": 2}, {"silent": 4, "late": 2, "accept": 2}
+    s.providers, s.provider_size = s.rng.randint(1, 2), s.rng.choice((0.3, 0.5, 1.0))
+    s.actions |= {"depth": 8, "fund": 8, "position": 3, "charge_beside": 20}
+    s.answers, s.replies = {"silent": 6, "late": 3, "parts": 2, "half": 2}, {"silent": 6, "late": 2, "accept": 1}
 
 
 def _debts(s: Setting) -> None:
