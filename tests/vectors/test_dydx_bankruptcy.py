@@ -98,11 +98,19 @@ def test_a_fill_beyond_the_position_never_turns_it() -> None:
 
 def test_adl_of_an_insolvent_account_moves_the_same_cash() -> None:
     [case] = [case for case in CASES if case.line == 2610]
+    assert case.cash is not None
     stages = (Stage.RESTRICT, Stage.CLOSEOUT, Stage.FUND, Stage.ADL, Stage.TEAR_UP)
     drive = _set_up(case, VenueRules(markets=tuple(_markets()), stages=stages, limits=SMALL), 0)
+    # The house takes lots at mark only: an account stands opposite, and bears what is beyond.
+    drive.open_account(1)
+    drive.fund(1, 10 * case.cash)
+    drive.open_position(1, 0, case.delta, 0)
     drive.send(EventKind.DEPTH, market=0, code=BookSide.BID, other=0, lots=0)
     found = drive.fund(0, case.quote)
     [plan] = [effect for effect in found if effect.kind == EffectKind.ADL_PLAN]
     assert (plan.lots, plan.amount) == (case.delta, case.cash)
     assert (drive.lots(0, 0), drive.assess(0)) == (0, (0, 0))
+    assert [(effect.account, effect.lots, effect.amount) for effect in found if effect.kind == EffectKind.ADL_FILL] == [
+        (1, -case.delta, -case.cash)
+    ]
     assert all(effect.other != FUND for effect in found if effect.kind == EffectKind.POSTING)
