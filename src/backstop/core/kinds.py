@@ -320,7 +320,7 @@ def effect_view(row: Any) -> EffectView[int]:
     return EFFECT_VIEWS[EffectKind(int(row["kind"]))](row)
 
 
-# -- fields that many kinds have -----------------------------------------------------------------
+# -- fields that many kinds have -------------------------------------------------------------------
 
 
 def _account(meaning: str) -> Field:
@@ -355,7 +355,7 @@ def _until(meaning: str, column: str) -> Field:
     return Field(column, Unit.TIME, meaning)
 
 
-# -- events --------------------------------------------------------------------------------------
+# -- events ----------------------------------------------------------------------------------------
 
 
 class AccountEvent(EventView[T], kind=EventKind.ACCOUNT):
@@ -467,7 +467,7 @@ class OperatorEvent(EventView[T], kind=EventKind.OPERATOR):
     hold_ns = Field("amount", Unit.DURATION, "How long HALT and THROTTLE hold.")
 
 
-# -- effects -------------------------------------------------------------------------------------
+# -- effects ---------------------------------------------------------------------------------------
 
 
 class RefusalEffect(EffectView[T], kind=EffectKind.REFUSAL):
@@ -687,7 +687,7 @@ class GuardEffect(EffectView[T], kind=EffectKind.GUARD):
     until_ns = _until("Until when it is held; 0: no longer.", "amount")
 
 
-# -- orders of an operator ------------------------------------------------------------------------
+# -- orders of an operator -------------------------------------------------------------------------
 
 #: Those about a circuit breaker, and those about a provider.
 BREAKER_ORDERS = (Operator.HALT, Operator.THROTTLE, Operator.REOPEN)

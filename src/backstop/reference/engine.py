@@ -107,7 +107,7 @@ class ReferenceEngine:
         return hasher.hexdigest()
 
 
-# -- events ------------------------------------------------------------------------------------
+# -- events ----------------------------------------------------------------------------------------
 
 
 def open_account(state: State, event: Event) -> None:
@@ -231,7 +231,7 @@ HANDLERS: dict[EventKind, Callable[[State, Event], None]] = {
 }
 
 
-# -- waits and rounds --------------------------------------------------------------------------
+# -- waits and rounds ------------------------------------------------------------------------------
 
 
 def end_waits(state: State) -> None:
@@ -287,7 +287,7 @@ def run_rounds(state: State) -> None:
                     process(state, account)
 
 
-# -- waterfall ---------------------------------------------------------------------------------
+# -- waterfall -------------------------------------------------------------------------------------
 
 
 def process(state: State, account: int) -> None:
@@ -375,7 +375,7 @@ def closeout_waits(state: State, account_id: int) -> bool:
     return False
 
 
-# -- digest ------------------------------------------------------------------------------------
+# -- digest ----------------------------------------------------------------------------------------
 
 
 def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
