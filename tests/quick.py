@@ -1,8 +1,9 @@
 """The tests of the rooms you work in, shortest first, within a budget of seconds.
 
-``python -m tests.quick`` looks at what differs from the last commit; ``python -m tests.quick
-journal cli`` names the rooms. How long a test takes is remembered in pytest's cache. Tests that the
-budget leaves out are counted and named as not run: ``make test`` runs them.
+``python -m tests.quick`` looks at what differs from the last commit;
+``python -m tests.quick journal cli`` names the rooms. How long a test takes is remembered in
+pytest's cache. Tests that the budget leaves out are counted and named as not run: ``make test``
+runs them.
 """
 
 from __future__ import annotations

@@ -61,8 +61,7 @@ _settings: Any = numba.config
 COMPILED = not _settings.DISABLE_JIT
 
 
-# ---- Where files stand
-# -----------------------------------------------------------------------------
+# ---- Where files stand ---------------------------------------------------------------------------
 
 
 @cache
@@ -136,8 +135,7 @@ class _Locator(caching._CacheLocator):
         return cls(py_func)
 
 
-# ---- What is compiled, and when it is optimised
-# ------------------------------------------------------
+# ---- What is compiled, and when it is optimised --------------------------------------------------
 
 
 class _PartLibrary(codegen.JITCodeLibrary):
@@ -238,8 +236,7 @@ class _UnitCompiler(compiler.Compiler):
         return super()._compile_bytecode()
 
 
-# ---- What stands on disk
-# ---------------------------------------------------------------------------
+# ---- What stands on disk -------------------------------------------------------------------------
 
 
 class _Implementation(caching.CompileResultCacheImpl):
@@ -395,8 +392,7 @@ def _layout_text(kind: Any, names: Set[str]) -> str:
     raise TypeError(f"an argument of a kernel is a {kind}: its cache would not notice a change of it")
 
 
-# ---- Functions that are compiled
-# -------------------------------------------------------------------
+# ---- Functions that are compiled -----------------------------------------------------------------
 
 
 class _Compiled(registry.CPUDispatcher):
@@ -579,8 +575,7 @@ def _widen(argument: Any) -> Any:
     return types.int64 if is_number else plain
 
 
-# ---- The decorators
-# ----------------------------------------------------------------------------------
+# ---- The decorators ------------------------------------------------------------------------------
 
 
 def _compile(function: Any, kind: type[_Compiled], pipeline: Any, **flags: bool | str) -> Any:

@@ -98,7 +98,7 @@ class Scene:
         """Mirror a price for the short side."""
         return FIRST_MARK + self.side * (ticks - FIRST_MARK)
 
-    # -- what happens ----------------------------------------------------------------------------
+    # -- what happens ------------------------------------------------------------------------------
 
     def mark(self, ticks: int, market: int = 0) -> list[Effect]:
         """Move a mark; lower is against the long (for ``side = -1``, the short) position."""
@@ -151,7 +151,7 @@ class Scene:
         """Let time pass."""
         return self.at(self.time_ns + int(seconds * SECOND)).send(EventKind.CLOCK)
 
-    # -- what is there ---------------------------------------------------------------------------
+    # -- what is there -----------------------------------------------------------------------------
 
     @property
     def fund(self) -> int:

@@ -115,8 +115,7 @@ def test_no_signal_holds_a_breaker_and_none_holds_back_closing(side: int, signal
     assert scene.watch.everything_ends() == []
 
 
-# -- the mark that an engine's own orders move
-# -------------------------------------------------------
+# -- the mark that an engine's own orders move -----------------------------------------------------
 
 
 def crash_world(side: int, halt_ppm: int) -> tuple[VenueRules, NDArray[np.void]]:

@@ -23,7 +23,7 @@ from tests.properties.profile import settings_of
 
 pytestmark = pytest.mark.bounds
 
-# -- every configuration -----------------------------------------------------------------------
+# -- every configuration ---------------------------------------------------------------------------
 
 #: One cause of each sort: a signal, one that time begins, one that time ends, one that nothing but
 #: a hold ends.
@@ -183,7 +183,7 @@ def test_no_stop_outlasts_its_time(steps: list[tuple[int, BreakerCause, int]]) -
         assert row.state == OPEN or now - entered < (REOPEN if row.state == REOPENING else HOLD)
 
 
-# -- who is answered -----------------------------------------------------------------------------
+# -- who is answered -------------------------------------------------------------------------------
 
 
 def test_a_crash_a_second_before_the_end_of_an_order_has_its_own_halt() -> None:
@@ -251,7 +251,7 @@ def test_a_deficit_in_a_halt_by_price_has_its_own_hold_and_no_third() -> None:
     assert (bench.level(C.DEFICIT), bench.spent()) == (0, {C.PRICE})
 
 
-# -- precedence, effective state -----------------------------------------------------------------
+# -- precedence, effective state -------------------------------------------------------------------
 
 
 def test_the_first_cause_of_the_highest_level_is_given() -> None:

@@ -22,7 +22,7 @@ from tests.properties.profile import settings_of
 
 pytestmark = pytest.mark.bounds
 
-# -- price ---------------------------------------------------------------------------------------
+# -- price -----------------------------------------------------------------------------------------
 
 
 def test_price_over_two_windows() -> None:
@@ -122,7 +122,7 @@ def test_the_band_ends_where_the_market_halts() -> None:
     assert breakers.band_ticks(off.state, 0, True) == 0
 
 
-# -- flow ----------------------------------------------------------------------------------------
+# -- flow ------------------------------------------------------------------------------------------
 
 
 def test_flow_of_a_market_and_of_the_venue() -> None:

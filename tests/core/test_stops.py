@@ -220,8 +220,7 @@ def test_an_outage_halts_every_market_then_they_reopen() -> None:
     assert moves(later(desk, 50)) == [(NONE, REOPENING, C.OUTAGE)]
 
 
-# -- what stops
-# --------------------------------------------------------------------------------------
+# -- what stops ------------------------------------------------------------------------------------
 
 
 def trader() -> Desk:
@@ -270,8 +269,7 @@ def test_an_operator_acts_at_once_and_its_order_ends() -> None:
     assert next_wait_ns(desk.state) == int(desk.state.engine[0].now_ns) + 60 * SECOND
 
 
-# -- timers
-# ------------------------------------------------------------------------------------------
+# -- timers ----------------------------------------------------------------------------------------
 
 
 def test_the_next_timer_is_exact_and_a_clock_at_it_does_something() -> None:
@@ -323,8 +321,7 @@ def test_a_refused_event_brings_no_timer() -> None:
     assert moves(later(desk, 5)) == [(0, HALTED, C.STALE)]
 
 
-# -- the door
-# ----------------------------------------------------------------------------------------
+# -- the door --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

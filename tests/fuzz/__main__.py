@@ -2,8 +2,8 @@
 code 1 on a finding.
 
 Inputs run in worker processes, so that a reader that crashes or hangs in compiled code is found
-too. Each is made of the name of its reader and its seed alone: ``--reader prices --seed 4711
---inputs 1`` repeats one.
+too. Each is made of the name of its reader and its seed alone:
+``--reader prices --seed 4711 --inputs 1`` repeats one.
 """
 
 from __future__ import annotations

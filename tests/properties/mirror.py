@@ -101,7 +101,7 @@ class Mirror(State):
     #: An event that brought too many effects lets the accounts that are left wait until here.
     crowded_until: int = 0
 
-    # -- looking ---------------------------------------------------------------------------------
+    # -- looking -----------------------------------------------------------------------------------
 
     @property
     def groups(self) -> range:
@@ -159,7 +159,7 @@ class Mirror(State):
         """A position and the providers who are asked to take it over."""
         return replace(offering_of(self, account, market, [], self.portfolio(account)), asked=tuple(backers))
 
-    # -- keeping the books -----------------------------------------------------------------------
+    # -- keeping the books -------------------------------------------------------------------------
 
     def take_event(self, event: Event, effects: Sequence[Effect]) -> None:
         """Note what an accepted event itself says, before its effects; they only say whether a mark

@@ -253,7 +253,7 @@ class HostileVenue(RuleBasedStateMachine):
         """Clamp to the prices of the market."""
         return max(1, min(ticks, self.watch.rules.markets[market].price_ticks_max))
 
-    # -- prices ----------------------------------------------------------------------------------
+    # -- prices ------------------------------------------------------------------------------------
 
     @rule(market=st.integers(0, 1), ticks=st.integers(-3, 3))
     def mark_ticks(self, market: int, ticks: int) -> None:
@@ -297,7 +297,7 @@ class HostileVenue(RuleBasedStateMachine):
         row.mark = here
         return Standing(equity, maintenance, self.watch.rules.levels).health_from(self.mirror.health[account])
 
-    # -- accounts --------------------------------------------------------------------------------
+    # -- accounts ----------------------------------------------------------------------------------
 
     @rule(
         pick=picks,
@@ -360,7 +360,7 @@ class HostileVenue(RuleBasedStateMachine):
         """Pay into a fund, or take out what it may have promised."""
         self.send(EventKind.TRANSFER, account=fund_of(group), amount=amount)
 
-    # -- the book and time -----------------------------------------------------------------------
+    # -- the book and time -------------------------------------------------------------------------
 
     @rule(market=st.integers(0, 1), code=st.integers(0, 1), band=st.integers(0, 2), lots=st.integers(0, 80))
     def depth(self, market: int, code: int, band: int, lots: int) -> None:
@@ -383,7 +383,7 @@ class HostileVenue(RuleBasedStateMachine):
         """Let time pass without a word; the next event finds it gone."""
         self.time_ns += wait_ns
 
-    # -- operators -------------------------------------------------------------------------------
+    # -- operators ---------------------------------------------------------------------------------
 
     @rule(code=st.sampled_from((Operator.HALT, Operator.THROTTLE, Operator.REOPEN)), market=st.integers(-1, 1), hold=st.integers(1, 10))
     def operator(self, code: Operator, market: int, hold: int) -> None:
@@ -405,7 +405,7 @@ class HostileVenue(RuleBasedStateMachine):
         free = self.mirror.equity(account) - self.mirror.portfolio(account).initial
         self.send(EventKind.TRANSFER, account=account, amount=leave - free)
 
-    # -- answers ---------------------------------------------------------------------------------
+    # -- answers -----------------------------------------------------------------------------------
 
     def known(self, offers: bool) -> dict[int, Order]:
         """Return offers, or orders that are none."""
@@ -444,7 +444,7 @@ class HostileVenue(RuleBasedStateMachine):
         for _ in range(1 + twice):
             self.send(EventKind.ANSWER, other=number, code=int(code))
 
-    # -- what must hold --------------------------------------------------------------------------
+    # -- what must hold ----------------------------------------------------------------------------
 
     def nothing_found(self, name: str) -> None:
         """No check of this id has found anything yet."""

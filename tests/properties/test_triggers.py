@@ -151,7 +151,7 @@ class Book:
         found: Numbers = np.flatnonzero(stored != self.right_health(stored))
         return found
 
-    # -- marks -----------------------------------------------------------------------------------
+    # -- marks -------------------------------------------------------------------------------------
 
     def move(self) -> int:
         """Move one mark: a tick or two, a step, a jump, home again, or to an edge; return the

@@ -91,8 +91,7 @@ def classes(effects: list[Effect]) -> list[tuple[int, ...]]:
     return [(e.code, e.other, e.lots, e.price_ticks, e.amount, e.value) for e in effects if e.kind == F.ADL_CLASS]
 
 
-# -- the parts
-# -------------------------------------------------------------------------------------------
+# -- the parts -------------------------------------------------------------------------------------
 
 
 def test_ratio_is_in_ppm_and_at_most_a_million_times() -> None:
@@ -151,8 +150,7 @@ def test_rank_score_multiplies_gains_and_divides_losses() -> None:
     assert rank_score(0, 1, 5) == 0
 
 
-# -- the BitMEX example
-# ----------------------------------------------------------------------------------
+# -- the BitMEX example ----------------------------------------------------------------------------
 
 #: Account of the example: lots, cost, balance, score in ppm at mark 700, published rank (6 is
 #: first).
@@ -191,8 +189,7 @@ def test_queue_ranks_as_bitmex_does() -> None:
     assert desk.reference.state.equity(short) == 0
 
 
-# -- policies on one table
-# -------------------------------------------------------------------------------
+# -- policies on one table -------------------------------------------------------------------------
 
 #: What each policy makes of the table below: lots of accounts 1 to 3, their weights, full ones,
 #: eta.
@@ -343,8 +340,7 @@ def test_the_house_shares_by_lots_under_every_policy() -> None:
         ]
 
 
-# -- refusals
-# --------------------------------------------------------------------------------------------
+# -- refusals --------------------------------------------------------------------------------------
 
 COMMITMENT = CommitmentRules(capacity=100_000)
 PROVIDER = ProviderRules(((COMMITMENT, COMMITMENT), (COMMITMENT, COMMITMENT)))

@@ -26,8 +26,7 @@ OPEN, THROTTLED, HALTED, REOPENING = BreakerState
 PRICE, FLOW, DRAWDOWN, STALE, OPERATOR, OUTAGE, DEFICIT, INDEX = BreakerCause
 K, F = EventKind, EffectKind
 
-# -- price
-# -----------------------------------------------------------------------------------------------
+# -- price -----------------------------------------------------------------------------------------
 
 
 def test_price_throttles_halts_and_leaves_with_hysteresis() -> None:
@@ -143,8 +142,7 @@ def test_index_that_died_disarms_no_price_breaker() -> None:
     assert venue.mark(70, 800)[0] == (0, OPEN, HALTED, PRICE, 120, 200_000)
 
 
-# -- flow
-# ------------------------------------------------------------------------------------------------
+# -- flow ------------------------------------------------------------------------------------------
 
 
 def test_flow_of_market_and_venue() -> None:
@@ -228,8 +226,7 @@ def test_flow_exit_is_never_out_of_reach() -> None:
     assert venue.row()[3:5] == (0, 0)
 
 
-# -- drawdown
-# --------------------------------------------------------------------------------------------
+# -- drawdown --------------------------------------------------------------------------------------
 
 #: Slots of 100.
 FALLS = FundsRules(drawdown_window_ns=1_600, drawdown_enter_ppm=300_000, drawdown_exit_ppm=250_000, trading_fee_share_ppm=1_000_000)
@@ -310,8 +307,7 @@ def test_cash_that_a_payment_cancels_out_still_moves_the_peaks() -> None:
     assert venue.states == [THROTTLED, OPEN]
 
 
-# -- stale
-# -----------------------------------------------------------------------------------------------
+# -- stale -----------------------------------------------------------------------------------------
 
 AGEING = SHORT._replace(stale_ns=40)
 
@@ -349,8 +345,7 @@ def test_late_mark_first_finds_the_feed_stale() -> None:
     assert venue.mark(45, 100) == [(0, OPEN, HALTED, STALE, 95, 0), (0, HALTED, REOPENING, STALE, 55, 0)]
 
 
-# -- operator
-# --------------------------------------------------------------------------------------------
+# -- operator --------------------------------------------------------------------------------------
 
 
 def test_order_of_the_operator_ends_by_itself() -> None:
@@ -397,8 +392,7 @@ def test_order_for_the_venue_leaves_the_machines_of_the_markets_alone() -> None:
     assert venue.states == [HALTED, OPEN]
 
 
-# -- outage
-# ----------------------------------------------------------------------------------------------
+# -- outage ----------------------------------------------------------------------------------------
 
 SILENT = SHORT._replace(outage_gap_ns=100, outage_grace_ppm=300_000, outage_grace_max_ns=45)
 
@@ -448,8 +442,7 @@ def test_event_that_ends_a_silence_is_judged_by_the_states_before_it() -> None:
     assert venue.at(101, K.FILL, market=0, account=account, other=NONE, lots=1, price_ticks=100)[0].code == Reject.MARKET_HALTED
 
 
-# -- deficit
-# ---------------------------------------------------------------------------------------------
+# -- deficit ---------------------------------------------------------------------------------------
 
 
 def test_deficit_halts_the_markets_of_the_default_for_the_longest_hold() -> None:
@@ -471,8 +464,7 @@ def test_deficit_halts_the_markets_of_the_default_for_the_longest_hold() -> None
     assert moves(venue.at(61)) == [(1, REOPENING, OPEN, DEFICIT, NEVER_NS, 0)]
 
 
-# -- venue over market, the door
-# -------------------------------------------------------------------------
+# -- venue over market, the door -------------------------------------------------------------------
 
 
 def test_effective_state_is_the_severer() -> None:

@@ -48,7 +48,7 @@ SEEDS = 24 * len(PROFILES)
 K, F, C = EventKind, EffectKind, Cause
 
 
-# -- random streams ----------------------------------------------------------------------------
+# -- random streams --------------------------------------------------------------------------------
 
 
 def entry_findings(reference: ReferenceEngine, effects: list[Effect]) -> list[str]:
@@ -138,7 +138,7 @@ def test_rows_keep_their_fields() -> None:
     assert effects_list(np.array([tuple(effect) for effect in effects], dtype=EFFECT)) == effects
 
 
-# -- cases worked by hand ----------------------------------------------------------------------
+# -- cases worked by hand --------------------------------------------------------------------------
 
 
 def row(desk: Desk, account: int) -> tuple[int, int]:

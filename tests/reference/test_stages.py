@@ -50,7 +50,7 @@ def kinds(effects: list[Effect]) -> list[int]:
     return [effect.kind for effect in effects if effect.kind != F.TRADE]
 
 
-# -- owners and windows ------------------------------------------------------------------------
+# -- owners and windows ----------------------------------------------------------------------------
 
 
 def test_linked_accounts_pay_before_the_fund() -> None:
@@ -191,7 +191,7 @@ def test_trading_fee_is_charged_up_to_equity_and_shared() -> None:
     assert postings(effects, C.TRADING_FEE) == [(FEES, 0, 4), (fund_of(0), FEES, 1)]
 
 
-# -- takeover ----------------------------------------------------------------------------------
+# -- takeover --------------------------------------------------------------------------------------
 
 TAKEOVER = (Stage.TAKEOVER, Stage.TEAR_UP)
 
@@ -446,7 +446,7 @@ def test_trade_that_leaves_less_than_was_offered_cancels_all_offers() -> None:
     assert [(row.pending_notional, row.commitments[0][0].used) for row in desk.state.providers] == [(0, 0), (0, 0)]
 
 
-# -- vault and disposal ------------------------------------------------------------------------
+# -- vault and disposal ----------------------------------------------------------------------------
 
 
 def test_vault_takes_over_at_once_and_disposes() -> None:
@@ -502,7 +502,7 @@ def test_vault_takes_what_the_fund_supports_of_an_insolvent_account() -> None:
     assert (desk.state.ledger[FUND], desk.state.ledger[UNCOVERED]) == (0, -18)
 
 
-# -- socialise ---------------------------------------------------------------------------------
+# -- socialise -------------------------------------------------------------------------------------
 
 SOCIALISE = (Stage.SOCIALISE, Stage.TEAR_UP)
 
@@ -589,7 +589,7 @@ def test_fund_pays_before_the_others_and_what_they_cannot_pay_is_uncovered() -> 
     assert brief(effects, F.RESIDUAL) == [(0, 0, 0, 25, 0)]
 
 
-# -- closing orders and breakers ---------------------------------------------------------------
+# -- closing orders and breakers -------------------------------------------------------------------
 
 
 def test_order_stays_inside_the_band_that_would_halt_the_market() -> None:

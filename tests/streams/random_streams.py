@@ -71,7 +71,7 @@ class Writer:
                 self.plan_reply(effect)
         self.seq = max(self.seq, event.seq)
 
-    # -- the opening book ------------------------------------------------------------------------
+    # -- the opening book --------------------------------------------------------------------------
 
     def open_book(self) -> None:
         """Marks, depth, fund, accounts, their deposits and their positions."""
@@ -135,7 +135,7 @@ class Writer:
         """Clamp to the prices that the venue knows."""
         return max(1, min(ticks, self.rules.markets[0].price_ticks_max))
 
-    # -- one step --------------------------------------------------------------------------------
+    # -- one step ----------------------------------------------------------------------------------
 
     def step(self) -> None:
         """Let time pass, then answer an order, do something, or send what must be refused."""
@@ -358,7 +358,7 @@ class Writer:
         lots = order.lots if self.rng.random() < 0.5 else (1 if order.lots > 0 else -1)
         self.send(EventKind.ORDER_FILL, market=order.market, other=order.other, lots=lots, price_ticks=self.near(order.market, 50_000))
 
-    # -- the venue's answers ---------------------------------------------------------------------
+    # -- the venue's answers -----------------------------------------------------------------------
 
     def plan_answer(self, order: Effect) -> None:
         """Decide how the venue will answer an order, and when."""

@@ -56,8 +56,8 @@ def flat_market(initial_ppm: int, maintenance_ppm: int, *, lots_max: int, ticks_
 
 
 class Mapping(NamedTuple):
-    """How a venue's quantums become this engine's integers, exactly: ``lots x ticks x factor x
-    atom`` is the notional.
+    """How a venue's quantums become this engine's integers, exactly:
+    ``lots x ticks x factor x atom`` is the notional.
     """
 
     lot_quantums: int

@@ -1,5 +1,5 @@
-"""How many of a source's cases are reached, counted from the tables: ``python -m
-tests.vectors.reached`` prints it.
+"""How many of a source's cases are reached, counted from the tables:
+``python -m tests.vectors.reached`` prints it.
 """
 
 from __future__ import annotations

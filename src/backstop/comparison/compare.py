@@ -1,8 +1,8 @@
 """One ADL wave under every policy: who gives how much, and whether each allocation is sound.
 
 A wave is an event of a journal, run again from the state before it under each policy; or a table of
-accounts with weights and caps, over which a budget of money is shared: ``h_i = min(cap_i, eta x
-w_i)``, summing to the budget.
+accounts with weights and caps, over which a budget of money is shared:
+``h_i = min(cap_i, eta x w_i)``, summing to the budget.
 """
 
 from __future__ import annotations

@@ -220,8 +220,8 @@ def step(state: State, events: EventArray, first: int) -> int:
     """Apply ``events[first:]``; return the index of the first that was not consumed.
 
     Stops early when the effects buffer is more than half full, so that one event's effects are
-    never split (keeps INV-09): the caller takes ``state.effects[:effects_now]``, sets ``effects_now
-    = 0`` and calls again.
+    never split (keeps INV-09): the caller takes ``state.effects[:effects_now]``, sets
+    ``effects_now = 0`` and calls again.
     """
     engine = state.engine[0]
     room = len(state.effects) // 2

@@ -323,7 +323,7 @@ def effect_view(row: Any) -> EffectView[int]:
     return EFFECT_VIEWS[EffectKind(int(row["kind"]))](row)
 
 
-# -- fields that many kinds have -----------------------------------------------------------------
+# -- fields that many kinds have -------------------------------------------------------------------
 
 
 def _account(meaning: str) -> Field:
@@ -358,7 +358,7 @@ def _until(meaning: str, column: str) -> Field:
     return Field(column, Unit.TIME, meaning)
 
 
-# -- events --------------------------------------------------------------------------------------
+# -- events ----------------------------------------------------------------------------------------
 
 
 class AccountEvent(EventView[T], kind=EventKind.ACCOUNT):
@@ -470,7 +470,7 @@ class OperatorEvent(EventView[T], kind=EventKind.OPERATOR):
     hold_ns = Field("amount", Unit.DURATION, "How long HALT and THROTTLE hold.")
 
 
-# -- effects -------------------------------------------------------------------------------------
+# -- effects ---------------------------------------------------------------------------------------
 
 
 class RefusalEffect(EffectView[T], kind=EffectKind.REFUSAL):
@@ -704,7 +704,7 @@ class SupportEffect(EffectView[T], kind=EffectKind.SUPPORT):
     available = _atoms("What the fund could pay for the account, all limits included; 0 where it is not asked.", "lots")
 
 
-# -- orders of an operator ------------------------------------------------------------------------
+# -- orders of an operator -------------------------------------------------------------------------
 
 #: Those about a circuit breaker, and those about a provider.
 BREAKER_ORDERS = (Operator.HALT, Operator.THROTTLE, Operator.REOPEN)

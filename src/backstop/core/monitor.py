@@ -101,8 +101,7 @@ def _safe_ticks(state: State, market: int, lots: int, ratio_ppm: int, share: flo
 
     The buffer is equity above (or below) ``ratio_ppm`` of maintenance; ``share`` is what this
     position may use of it by that move, whether the move hurts (adverse) or helps (favourable). A
-    bound from
-    below: the slope taken is the steepest on the way.
+    bound from below: the slope taken is the steepest on the way.
     """
     if share < 0.0:
         return 0

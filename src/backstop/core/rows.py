@@ -198,8 +198,8 @@ PROVIDER = _row(
     ("is_vault", "<i8"),
 )
 
-#: What a provider takes over of one group and direction: row ``(provider x GROUPS_MAX + group) x 2
-#: + direction``.
+#: What a provider takes over of one group and direction: row
+#: ``(provider x GROUPS_MAX + group) x 2 + direction``.
 COMMITMENT = _row(
     ("capacity", "<i8"),
     ("refill_per_s", "<i8"),

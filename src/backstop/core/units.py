@@ -166,8 +166,8 @@ def mul_checked(left: int, right: int) -> int:
 
 @kernel
 def mul_div_floor(left: int, right: int, divisor: int) -> int:
-    """Return ``left x right / divisor`` toward minus infinity, with 128 bits between; ``divisor >
-    0``.
+    """Return ``left x right / divisor`` toward minus infinity, with 128 bits between;
+    ``divisor > 0``.
     """
     if -_SMALL <= left <= _SMALL and -_SMALL <= right <= _SMALL and divisor > 0:
         return left * right // divisor
@@ -179,8 +179,8 @@ def mul_div_floor(left: int, right: int, divisor: int) -> int:
 
 @kernel
 def mul_div_ceil(left: int, right: int, divisor: int) -> int:
-    """Return ``left x right / divisor`` toward plus infinity, with 128 bits between; ``divisor >
-    0``.
+    """Return ``left x right / divisor`` toward plus infinity, with 128 bits between;
+    ``divisor > 0``.
     """
     return -mul_div_floor(-left, right, divisor)
 

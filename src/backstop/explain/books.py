@@ -209,8 +209,7 @@ class Books:
             if account < opened:
                 self._read_owner(account)
 
-    # -- reading
-    # --------------------------------------------------------------------------------------
+    # -- reading -----------------------------------------------------------------------------------
 
     def read_others(self, defaulters: set[int], named: Iterable[int], market: int) -> None:
         """Read everybody with lots before the event where the defaulters have a position, and in a
@@ -243,8 +242,7 @@ class Books:
         paid = paid_for_owner(*gauge, self.now_ns, self.rules.fund.window_ns)
         self._owners[owner] = Owner(paid, int(columns[OWNER_RESERVED, owner]))
 
-    # -- asking
-    # ---------------------------------------------------------------------------------------
+    # -- asking ------------------------------------------------------------------------------------
 
     def account(self, number: int) -> Account:
         """Return an account's rows; one that the event opens has none before it."""
@@ -396,8 +394,7 @@ class Books:
     def _owner_of(self, account: int) -> int:
         return int(self._state.accounts[account].owner)
 
-    # -- following
-    # ------------------------------------------------------------------------------------
+    # -- following ---------------------------------------------------------------------------------
 
     def take_charge(self, number: int, market: int) -> None:
         """Take the market of a charge that the event brings."""
@@ -601,8 +598,7 @@ class Books:
             provider.offered[offer.side, offer.market] -= offer.lots
         return offer
 
-    # -- comparing
-    # ------------------------------------------------------------------------------------
+    # -- comparing ---------------------------------------------------------------------------------
 
     def differences(self) -> list[str]:
         """Say in what the engine's rows of funds and providers, after the event, differ from what

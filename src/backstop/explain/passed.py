@@ -236,8 +236,7 @@ _CLOSEOUT: dict[OrderStop, Callable[[Scene, Closing], Told]] = {
 }
 
 
-# -- takeover
-# ---------------------------------------------------------------------------------------
+# -- takeover --------------------------------------------------------------------------------------
 
 
 def _takeover_stop(scene: Scene, market: int) -> Stop:
@@ -327,8 +326,7 @@ def _supported(scene: Scene, offering: Offering) -> tuple[int, str | None]:
     return 0, f"one lot may cost the fund {worst}; {says}"
 
 
-# -- the fund, and ADL before a tear-up
-# ------------------------------------------------------------------
+# -- the fund, and ADL before a tear-up ------------------------------------------------------------
 
 
 def _fund_stop(scene: Scene, market: int) -> Stop:

@@ -157,8 +157,7 @@ def _tell_price(scene: Scene, fact: Fact, offering: Offering, price: TakeoverPri
     }
 
 
-# -- the size in words
-# -----------------------------------------------------------------------------------
+# -- the size in words -----------------------------------------------------------------------------
 
 
 def _size_lines(scene: Scene, offering: Offering) -> list[str]:

@@ -3,8 +3,7 @@ transaction.
 
 SQLite ends a log at the first frame whose checksum is wrong. That is right after a power cut, and
 it would hide that a disk lost what it had promised to keep. So the log is read here as well, by its
-published
-format: <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
+published format: <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
 """
 
 from __future__ import annotations

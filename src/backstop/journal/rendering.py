@@ -141,7 +141,7 @@ def _raw(row: Row) -> str:
     return " ".join(f"{name}={value}" for name, value in row.items() if name not in ("seq", "kind", "time_ns"))
 
 
-# -- a part per field ----------------------------------------------------------------------------
+# -- a part per field ------------------------------------------------------------------------------
 
 #: How a number of each unit is said; of others it is the number.
 _FORMS: dict[Unit, Callable[[Vocabulary, Row, int], str]] = {
@@ -203,8 +203,7 @@ def sentence_of(view: type[EventView[Any]] | type[EffectView[Any]], words: str |
     return Sentence(words, tuple(parts), holders)
 
 
-# -- parts that are said in another way
-# --------------------------------------------------------------
+# -- parts that are said in another way ------------------------------------------------------------
 
 
 def _unsaid(_: AnyField) -> tuple[Part, ...]:
@@ -368,8 +367,7 @@ def _kept_back(field: AnyField) -> tuple[Part, ...]:
     return _part(field), Part("kept_back", lambda _, row: words.get(field.of(row), f"limit {field.of(row)}"))
 
 
-# -- the sentences
-# -----------------------------------------------------------------------------------
+# -- the sentences ---------------------------------------------------------------------------------
 
 EVENTS: dict[EventKind, Sentence] = {kind: sentence_of(view) for kind, view in EVENT_VIEWS.items()} | {
     EventKind.ACCOUNT: sentence_of(AccountEvent, "{account} opens, belongs to {owner}"),

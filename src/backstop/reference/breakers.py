@@ -32,7 +32,7 @@ __all__ = [
 
 OPEN, THROTTLED, HALTED, REOPENING = BreakerState
 
-# -- the machines --------------------------------------------------------------------------------
+# -- the machines ----------------------------------------------------------------------------------
 
 
 def venue_number(state: State) -> int:
@@ -98,7 +98,7 @@ def end_event(state: State) -> None:
         settle_breaker(state, number)
 
 
-# -- flow, deficit -------------------------------------------------------------------------------
+# -- flow, deficit ---------------------------------------------------------------------------------
 
 
 def flow_now(state: State, breaker: Breaker) -> tuple[int, int]:
@@ -339,8 +339,7 @@ def apply_operator(state: State, event: Event) -> None:
         mark_dirty(state, number)
 
 
-# -- drawdown of the funds
-# ---------------------------------------------------------------------------
+# -- drawdown of the funds -------------------------------------------------------------------------
 
 
 def peak_slot(state: State) -> int:
@@ -393,8 +392,7 @@ def drawdown_level(state: State, group: int, balance: int) -> int:
     return graded(peaks.level, drawdown, rules.drawdown_enter_ppm, 0, rules.drawdown_exit_ppm)
 
 
-# -- digest
-# ------------------------------------------------------------------------------------------
+# -- digest ----------------------------------------------------------------------------------------
 
 
 def peak_digest(state: State, group: int) -> tuple[int, int]:

@@ -125,8 +125,7 @@ class Closing:
     #: As expected once the plan's orders so far are filled.
     expected: Standing
 
-    # -- how many lots
-    # -------------------------------------------------------------------------------
+    # -- how many lots -----------------------------------------------------------------------------
 
     @property
     def is_solvent(self) -> bool:
@@ -222,8 +221,7 @@ class Closing:
             return everything
         return lots
 
-    # -- whether and at which price
-    # --------------------------------------------------------------------
+    # -- whether and at which price ----------------------------------------------------------------
 
     @property
     def book_stop(self) -> OrderStop | None:

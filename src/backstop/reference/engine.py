@@ -113,7 +113,7 @@ class ReferenceEngine:
         return hasher.hexdigest()
 
 
-# -- events ------------------------------------------------------------------------------------
+# -- events ----------------------------------------------------------------------------------------
 
 
 def open_account(state: State, event: Event) -> None:
@@ -243,7 +243,7 @@ HANDLERS: dict[EventKind, Callable[[State, Event], None]] = {
 }
 
 
-# -- waits and rounds --------------------------------------------------------------------------
+# -- waits and rounds ------------------------------------------------------------------------------
 
 
 def end_waits(state: State) -> None:
@@ -299,7 +299,7 @@ def run_rounds(state: State) -> None:
                     process(state, account)
 
 
-# -- waterfall ---------------------------------------------------------------------------------
+# -- waterfall -------------------------------------------------------------------------------------
 
 
 def process(state: State, account: int) -> None:
@@ -385,7 +385,7 @@ def closeout_waits(state: State, account_id: int) -> bool:
     return False
 
 
-# -- digest ------------------------------------------------------------------------------------
+# -- digest ----------------------------------------------------------------------------------------
 
 
 def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:

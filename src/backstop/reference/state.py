@@ -226,7 +226,7 @@ class State:
         self.breakers, self.peaks = new_breakers(self.rules), new_peaks(self.rules)
         self.providers = [Provider([[Gauge(0, 0), Gauge(0, 0)] for _ in groups]) for _ in self.rules.providers]
 
-    # -- looking ---------------------------------------------------------------------------------
+    # -- looking -----------------------------------------------------------------------------------
 
     def contract(self, market: int) -> Contract:
         """The market's contract at its mark."""
@@ -414,7 +414,7 @@ class State:
         pairs = zip(self.providers, self.rules.providers, strict=True)
         return any(rules.is_vault and provider.account == account for provider, rules in pairs)
 
-    # -- changing --------------------------------------------------------------------------------
+    # -- changing ----------------------------------------------------------------------------------
 
     def emit(
         self,

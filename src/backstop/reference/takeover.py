@@ -17,7 +17,7 @@ from backstop.reference.state import DISPOSAL_ORDER, TAKEOVER_OFFER, Order, Stat
 __all__ = ["answer", "dispose", "takeover_waits"]
 
 
-# -- how much ----------------------------------------------------------------------------------
+# -- how much --------------------------------------------------------------------------------------
 
 
 def backer_of(state: State, number: int, market: int, side: int) -> Backer:
@@ -58,7 +58,7 @@ def offering_of(
     )
 
 
-# -- offers ------------------------------------------------------------------------------------
+# -- offers ----------------------------------------------------------------------------------------
 
 
 def takeover_waits(state: State, account: int) -> bool:
@@ -231,7 +231,7 @@ def transfer(
     state.touch(taker)
 
 
-# -- the venue's vault -------------------------------------------------------------------------
+# -- the venue's vault -----------------------------------------------------------------------------
 
 
 def vault_takes(state: State, account: int, number: int) -> None:

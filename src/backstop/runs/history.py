@@ -1,9 +1,9 @@
 """The engine's state at a place of its past, from a journal: everything up to a ``seq`` is applied
 again.
 
-What is read is compared with what was recorded only where a caller asks; ``backstop journal
-verify`` is the full check. A journal whose bytes are damaged is refused as soon as the damage is
-met.
+What is read is compared with what was recorded only where a caller asks;
+``backstop journal verify`` is the full check. A journal whose bytes are damaged is refused as soon
+as the damage is met.
 """
 
 from __future__ import annotations

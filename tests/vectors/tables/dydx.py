@@ -1,8 +1,8 @@
 """What the dYdX tables share: markets as the venue states them.
 
 Units: a quote quantum is 1e-6 USD; a base quantum is ``10^atomic_resolution`` coins; a price is
-``price_raw x 10^price_exponent`` USD. So a base quantum is worth ``price_raw x 10^(price_exponent +
-atomic_resolution + 6)`` quote quantums.
+``price_raw x 10^price_exponent`` USD. So a base quantum is worth
+``price_raw x 10^(price_exponent + atomic_resolution + 6)`` quote quantums.
 """
 
 from __future__ import annotations

@@ -3,12 +3,13 @@ account.
 
 Sources: dydxprotocol/v4-chain, commit in ``dydx.COMMIT``; the number of a case is the line of its
 test in the file named beside each table. The source's cases about funding (14: clamp and settlement
-by index) are not
-here: the engine takes funding payments as transfers, and an index is not built yet.
+by index) are not here: the engine takes funding payments as transfers, and an index is not built
+yet.
 
 Formulas: notional is truncated toward zero. Initial margin is ``ceil(notional x rate)``, the rate
-scaled by open interest (``tests.vectors.venues.dydx``). Maintenance is ``ceil(ceil(notional x base
-rate) x share)``, never scaled. Net collateral is the quote balance and the signed notionals.
+scaled by open interest (``tests.vectors.venues.dydx``). Maintenance is
+``ceil(ceil(notional x base rate) x share)``, never scaled. Net collateral is the quote balance and
+the signed notionals.
 """
 
 from __future__ import annotations

@@ -196,8 +196,9 @@ def fillable_price(account: Account, markets: Sequence[Market], market: int, del
     quantum.
 
     The oracle price, made worse by a spread that is a part of maintenance and grows as equity
-    falls, up to the whole spread: ``(N - ABR x spread x M) / size``, ``ABR = clamp(adjustment x (1
-    - equity / maintenance), 0, 1)`` over the whole position (x/clob/keeper/liquidations.go). The
+    falls, up to the whole spread: ``(N - ABR x spread x M) / size``,
+    ``ABR = clamp(adjustment x (1 - equity / maintenance), 0, 1)`` over the whole position
+    (x/clob/keeper/liquidations.go). The
       delta only has to be a valid one.
     """
     quantums = _position_to_close(account, market, delta)

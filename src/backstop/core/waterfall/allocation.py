@@ -75,8 +75,8 @@ def allocate(
     eta as a fraction.
 
     Where the caps do not exceed the budget, everyone gives the whole cap and eta is (0, 0); the sum
-    then may fall short of the budget. Otherwise the parts below their caps are floors of ``eta x
-    weight``, and what that leaves goes one unit each to the largest remainders, ties to the
+    then may fall short of the budget. Otherwise the parts below their caps are floors of
+    ``eta x weight``, and what that leaves goes one unit each to the largest remainders, ties to the
     earlier. ``budget >= 0``; weights of candidates with a cap are positive. ``remainders`` and
     ``heap`` are scratch. Raises ``OverflowError`` where the caps or the weights sum beyond 63 bits.
     """
@@ -101,9 +101,9 @@ def allocate_in_order(budget: int, caps: Column, weights: Column, parts: Column,
     still to place.
 
     Returns (weight of the last that gave, 0), or (0, 0) where everyone gave the whole cap, which
-    includes a budget beyond the caps. Ties go to the earlier. Weights may have any sign; ``budget
-    >= 0``. ``heap`` is scratch: a heap and no sort, since as a rule few of many give. Raises
-    ``OverflowError`` where the caps sum beyond 63 bits.
+    includes a budget beyond the caps. Ties go to the earlier. Weights may have any sign;
+    ``budget >= 0``. ``heap`` is scratch: a heap and no sort, since as a rule few of many give.
+    Raises ``OverflowError`` where the caps sum beyond 63 bits.
     """
     if _sum_of_caps(caps, count) <= budget:
         _give_whole_caps(caps, parts, count)
