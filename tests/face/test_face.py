@@ -81,14 +81,14 @@ def test_the_stages_are_a_table_of_exact_decimals(crash: Run) -> None:
     assert [row["stage"] for row in rows] == ["restrict", "closeout", "fund", "adl", "tear_up"]
     for row, told in zip(rows, crash.as_json()["stages"], strict=True):
         assert (row["accounts"], f"{row['paid']} USDT", f"{row['notional']} USDT") == (told["accounts"], told["paid"], told["notional"])
-    assert sum(row["paid"] for row in rows) == Decimal("100238.000000")
+    assert sum(row["paid"] for row in rows) == Decimal("100238.080000")
 
 
 def test_every_other_table_agrees_with_the_counts(crash: Run) -> None:
     defaulters = crash.table("defaulters").to_pylist()
     assert len(defaulters) == crash.result.tally.defaults == 10
-    # 10 x 10,000 lost beyond collateral, and what the book took.
-    assert sum(row["deficit"] for row in defaulters) == Decimal(100_238)
+    # 10 x 10,000 lost beyond collateral, and 0.1 % of the 237,841.92 closed on the book (closeouts).
+    assert sum(row["deficit"] for row in defaulters) == Decimal("100238.08")
     assert {row["name"] for row in defaulters} == {f"long{number}" for number in range(10)}
     (payer,) = crash.table("counterparties").to_pylist()
     assert (payer["name"], f"{payer['paid']} USDT") == ("short", crash.as_json()["stages"][3]["paid"])
@@ -204,10 +204,10 @@ def test_a_report_can_be_written(crash: Run, tmp_path: Path) -> None:
 
 
 def test_it_says_what_it_is(crash: Run) -> None:
-    assert repr(crash) == f"<Run small: p.csv, impact off: 10 defaults, deficit 100238.000000 USDT, digest {crash.digest[:12]}>"
+    assert repr(crash) == f"<Run small: p.csv, impact off: 10 defaults, deficit 100238.080000 USDT, digest {crash.digest[:12]}>"
     lines = str(crash).splitlines()
     assert len({len(line) for line in lines[1:]}) == 1
-    assert lines[-1].split() == ["deficit", "100238.000000"]
+    assert lines[-1].split() == ["deficit", "100238.080000"]
 
 
 @pytest.mark.parametrize(
