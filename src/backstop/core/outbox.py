@@ -34,6 +34,7 @@ __all__ = [
     "emit_tear_up",
     "emit_trade",
     "is_crowded",
+    "is_filling",
 ]
 
 
@@ -388,3 +389,12 @@ def is_crowded(state: State) -> bool:
     """
     engine = state.engine[0]
     return engine.effects_now - engine.effects_first > len(state.effects) // 4
+
+
+@kernel
+def is_filling(state: State) -> bool:
+    """Return whether the present event has brought more than a quarter of the effects that it may
+    bring: some may have to wait for the next.
+    """
+    engine = state.engine[0]
+    return engine.effects_now - engine.effects_first > len(state.effects) // 8

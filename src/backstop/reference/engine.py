@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 
 from backstop.core.events import (
@@ -272,6 +272,11 @@ def is_crowded(state: State) -> bool:
     return len(state.effects) > state.rules.limits.effects_max // 2
 
 
+def is_filling(state: State) -> bool:
+    """Some may have to wait for the next event."""
+    return len(state.effects) > state.rules.limits.effects_max // 4
+
+
 def needs_processing(state: State, account: int) -> bool:
     """In default and with nothing on the book."""
     return state.accounts[account].in_default and not state.orders_of(account)
@@ -285,12 +290,30 @@ def urgency(state: State, account: int) -> tuple[bool, Fraction, int, int]:
     return maintenance > 0, Fraction(equity, maintenance) if maintenance else Fraction(0), -maintenance, account
 
 
+def lack(state: State, account: int) -> tuple[int, int, int]:
+    """Least equity first, then the larger maintenance, then id."""
+    equity, maintenance, _ = state.standing(account)
+    return equity, -maintenance, account
+
+
+def in_turn(state: State, accounts: list[int]) -> Iterator[int]:
+    """Yield the accounts of a round: by urgency, and by what they lack from when the event fills
+    up.
+    """
+    waiting = sorted(accounts, key=lambda each: urgency(state, each))
+    is_by_lack = False
+    while waiting:
+        if not is_by_lack and is_filling(state):
+            is_by_lack = True
+            waiting.sort(key=lambda each: lack(state, each))
+        yield waiting.pop(0)
+
+
 def run_rounds(state: State) -> None:
     """Process the touched accounts, then those that this touched, until none is left."""
     while state.touched:
         accounts, state.touched = state.touched, set()
-        batch = [account for account in accounts if needs_processing(state, account)]
-        for account in sorted(batch, key=lambda each: urgency(state, each)):
+        for account in in_turn(state, [account for account in accounts if needs_processing(state, account)]):
             state.judge(account)
             if needs_processing(state, account):
                 if is_crowded(state):

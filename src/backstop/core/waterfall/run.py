@@ -1,7 +1,7 @@
 """The waterfall's order: rounds of accounts in default, and each account through its turns.
 
-A round holds every account that needs one now, the most urgent first. Each takes the turns of
-``state.stages`` until one answers WAIT or DONE. A joint turn takes all accounts at once: whoever
+A round holds every account that needs one now, the most urgent first; once an event fills up, those
+that lack most. Each takes the turns of ``state.stages`` until one answers WAIT or DONE. A joint turn takes all accounts at once: whoever
 comes to it stops there, and it acts when no other account of the event is on its way.
 Rules: docs/rules.md, 5.
 """
@@ -25,7 +25,7 @@ from backstop.core.events import NONE, Health
 from backstop.core.margin import assess
 from backstop.core.monitor import start_round, touch, update_health
 from backstop.core.orders import cancel_orders_of, forget_unanswered
-from backstop.core.outbox import is_crowded
+from backstop.core.outbox import is_crowded, is_filling
 from backstop.core.sorting import merge_sort
 from backstop.core.stages import Outcome
 from backstop.core.state import State
@@ -63,12 +63,28 @@ def _is_before(state: State, left: int, right: int) -> bool:
 
 
 @kernel
-def _sort_round(state: State, count: int) -> None:
-    """Sort the accounts of the round into TURN_ACCOUNT."""
+def _lacks_more(state: State, left: int, right: int) -> bool:
+    """Return whether one place of the round comes before another in an event that fills up: lower E,
+    larger M, lower id.
+    """
+    equity, maintenance = state.columns[ROUND_EQUITY], state.columns[ROUND_MAINTENANCE]
+    if equity[left] != equity[right]:
+        return equity[left] < equity[right]
+    if maintenance[left] != maintenance[right]:
+        return maintenance[left] > maintenance[right]
+    return state.columns[ROUND_ACCOUNT, left] < state.columns[ROUND_ACCOUNT, right]
+
+
+@kernel
+def _sort_round(state: State, first: int, count: int) -> None:
+    """Sort the ``count`` accounts entered into TURN_ACCOUNT, from the place ``first`` on."""
     order = state.columns[ROUND_ORDER]
-    merge_sort(_is_before, state, order, state.columns[ROUND_MERGE], count)
+    if is_filling(state):
+        merge_sort(_lacks_more, state, order, state.columns[ROUND_MERGE], count)
+    else:
+        merge_sort(_is_before, state, order, state.columns[ROUND_MERGE], count)
     for place in range(count):
-        state.columns[TURN_ACCOUNT, place] = state.columns[ROUND_ACCOUNT, order[place]]
+        state.columns[TURN_ACCOUNT, first + place] = state.columns[ROUND_ACCOUNT, order[place]]
 
 
 @kernel
@@ -94,8 +110,16 @@ def _open_round(state: State) -> int:
             _enter(state, account, count)
             count += 1
     start_round(state)
-    _sort_round(state, count)
+    _sort_round(state, 0, count)
     return count
+
+
+@kernel
+def _sort_rest(state: State, first: int, count: int) -> None:
+    """Sort those of the running round that had no turn yet, as things stand now."""
+    for place in range(first, count):
+        _enter(state, state.columns[TURN_ACCOUNT, place], place - first)
+    _sort_round(state, first, count - first)
 
 
 @kernel
@@ -168,8 +192,12 @@ def _take_turns(state: State, place: int, first_turn: int) -> None:
 
 @kernel
 def _run_round(state: State) -> None:
+    is_by_lack = is_filling(state)
     count = _open_round(state)
     for place in range(count):
+        if not is_by_lack and is_filling(state):
+            is_by_lack = True
+            _sort_rest(state, place, count)
         _take_turns(state, place, 0)
 
 
@@ -224,7 +252,7 @@ def _gather_joint(state: State, turn: int) -> int:
             state.columns[PARKED, kept] = account
             kept += 1
     engine.parked_now = kept
-    _sort_round(state, count)
+    _sort_round(state, 0, count)
     return count
 
 
