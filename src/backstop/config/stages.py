@@ -68,7 +68,7 @@ STAGES: dict[Stage, StageWords] = {
     ),
     Stage.ADL: StageWords(
         "closed by ADL",
-        "Auto-deleveraging: winners close at the defaulter\N{RIGHT SINGLE QUOTATION MARK}s zero price",
+        "Auto-deleveraging: winners close at mark, and bear what the fund leaves",
         colour="#a83e14",
         colour_on_dark="#f29367",
         closed="closed by ADL",
