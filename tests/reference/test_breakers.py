@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import product
 
+import pytest
+
 from backstop.core.events import (
     FUND,
     NEVER_NS,
@@ -91,9 +93,9 @@ def test_price_windows_of_a_fall() -> None:
 def test_first_mark_is_its_own_past() -> None:
     """Whatever the time, both windows begin with the first mark."""
     venue = Venue(PRICED)
-    assert venue.row() == (OPEN, 0, NEVER_NS, 0, 0, NEVER_NS, 0, 0, 0, 0, 0, -1, 0, 0, 0)
+    assert venue.row() == (OPEN, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, -1, 0, 0, 0)
     venue.mark(100, 1_000)
-    assert venue.row() == (OPEN, 0, NEVER_NS, 0, 0, NEVER_NS, 0, 0, 0, 1_000, 1_000, 100, 0, 0, 0)
+    assert venue.row() == (OPEN, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 1_000, 1_000, 100, 0, 0, 0)
     assert venue.row(1) == (OPEN, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, -1, 0, 0, 0)
 
 
@@ -309,7 +311,7 @@ def test_cash_that_a_payment_cancels_out_still_moves_the_peaks() -> None:
 
 # -- stale -----------------------------------------------------------------------------------------
 
-AGEING = SHORT._replace(stale_ns=40)
+AGEING = SHORT._replace(stale_ns=40, outage_grace_ppm=0)
 
 
 def test_stale_feed_halts_until_its_next_mark() -> None:
@@ -353,7 +355,7 @@ def test_order_of_the_operator_ends_by_itself() -> None:
     for market in (0, NONE):
         venue = Venue(PLAIN)
         assert venue.operator(0, Operator.HALT, 30, market) == [(market, OPEN, HALTED, OPERATOR, 50, 0)]
-        assert venue.row(market)[3:7] == (81 * 2, 0, 30, 0 if market == 0 else NEVER_NS)
+        assert venue.row(market)[3:7] == (81 * 2, 0, 30, NEVER_NS)
         assert venue.reference.next_time_ns() == 30
         assert moves(venue.at(30)) == [(market, HALTED, REOPENING, OPERATOR, 40, 0)]
         assert venue.operator(35, Operator.THROTTLE, 20, market) == []
@@ -398,26 +400,47 @@ SILENT = SHORT._replace(outage_gap_ns=100, outage_grace_ppm=300_000, outage_grac
 
 
 def test_outage_halts_the_venue_for_a_grace_that_grows_with_the_gap() -> None:
-    """No event before the first. 99 is no gap; 100 gives 30 of grace; 1,000 gives 45 at most.
+    """No sign of life before the first. 99 is no gap; 100 gives 30 of grace; 1,000 gives 45 at most.
 
     Each ends in a reopening of 10.
     """
     venue = Venue(PLAIN, breakers=SILENT)
-    assert moves(venue.at(5_000)) == []
-    assert moves(venue.at(5_099)) == []
-    assert moves(venue.at(5_199)) == [(NONE, OPEN, HALTED, OUTAGE, 5_249, 0)]
+    assert venue.live(5_000) == []
+    assert venue.live(5_099) == []
+    assert venue.live(5_199) == [(NONE, OPEN, HALTED, OUTAGE, 5_249, 0)]
     assert venue.row(1)[3:7] == (243 * 2, 0, NEVER_NS, 5_229)
     assert venue.reference.next_time_ns() == 5_229
     assert moves(venue.at(5_229)) == [(NONE, HALTED, REOPENING, OUTAGE, 5_239, 0)]
     assert moves(venue.at(5_239)) == [(NONE, REOPENING, OPEN, OUTAGE, NEVER_NS, 0)]
-    assert moves(venue.at(6_239)) == [(NONE, OPEN, HALTED, OUTAGE, 6_289, 0)]
+    venue.reference.state.life_ns = 5_239
+    assert venue.live(6_239) == [(NONE, OPEN, HALTED, OUTAGE, 6_289, 0)]
     assert venue.row(1)[6] == 6_284
 
 
-def test_the_gap_counts_from_the_last_accepted_event() -> None:
-    """A refused event is no sign of life."""
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [(K.CLOCK, {}), (K.TRANSFER, {"account": FUND, "amount": 5}), (K.OPERATOR, {"code": int(Operator.REOPEN), "market": 0})],
+)
+def test_an_outage_stands_until_a_market_lives(kind: EventKind, named: dict[str, int]) -> None:
+    """At 100 the silence is an outage, whatever else happens, and when it becomes one is a timer; it
+    is spent at 150. The mark at 300 halts again, and from there on the grace of 45 counts.
+    """
     venue = Venue(PLAIN, breakers=SILENT)
-    venue.at(0)
+    venue.mark(0, 100)
+    venue.at(60, kind, **named)
+    assert venue.reference.next_time_ns() == 100
+    assert moves(venue.at(100, kind, **named))[:1] == [(NONE, OPEN, HALTED, OUTAGE, 150, 0)]
+    assert venue.row(1)[6] == NEVER_NS
+    assert [moves(venue.at(time_ns))[0][2] for time_ns in (150, 160)] == [REOPENING, OPEN]
+    assert venue.mark(300, 100) == [(NONE, OPEN, HALTED, OUTAGE, 350, 0)]
+    assert venue.row(1)[6] == 345
+    assert moves(venue.at(345))[0][2] == REOPENING
+
+
+def test_the_gap_counts_from_the_last_sign_of_life() -> None:
+    """A refused event is none."""
+    venue = Venue(PLAIN, breakers=SILENT)
+    venue.live(0)
     assert venue.at(60, K.MARK, market=7, price_ticks=1)[0].code == Reject.UNKNOWN_MARKET
     assert moves(venue.at(100))[0][2:4] == (HALTED, OUTAGE)
 
@@ -427,10 +450,10 @@ def test_outage_after_a_reopening_by_the_operator_is_fresh() -> None:
     was seen to be 0.
     """
     venue = Venue(PLAIN, breakers=SILENT)
-    venue.at(0)
-    venue.at(100)
+    venue.live(0)
+    venue.live(100)
     assert venue.operator(110, Operator.REOPEN)[0][2] == REOPENING
-    assert moves(venue.at(210)) == [(NONE, REOPENING, HALTED, OUTAGE, 260, 0)]
+    assert venue.live(210) == [(NONE, REOPENING, HALTED, OUTAGE, 260, 0)]
 
 
 def test_event_that_ends_a_silence_is_judged_by_the_states_before_it() -> None:
@@ -438,7 +461,8 @@ def test_event_that_ends_a_silence_is_judged_by_the_states_before_it() -> None:
     venue = Venue(PLAIN, breakers=SILENT)
     venue.mark(0, 100)
     account = venue.open(0, 1_000)
-    assert venue.at(100, K.FILL, market=0, account=account, other=NONE, lots=1, price_ticks=100)[0].kind == F.TRADE
+    fill = venue.at(100, K.FILL, market=0, account=account, other=NONE, lots=1, price_ticks=100)
+    assert [effect.kind for effect in fill][:2] == [F.BREAKER, F.TRADE]
     assert venue.at(101, K.FILL, market=0, account=account, other=NONE, lots=1, price_ticks=100)[0].code == Reject.MARKET_HALTED
 
 

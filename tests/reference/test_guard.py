@@ -115,7 +115,7 @@ def test_released_mark_is_a_mark() -> None:
     """Nothing else came: at 35 the held 900 judges the long (E = 400, M = 900), is a price signal
     and ends the silence.
     """
-    venue = Venue(PRICED._replace(guard_jump_ppm=50_000, guard_volume_lots=10), breakers=WAITING._replace(stale_ns=33))
+    venue = Venue(PRICED._replace(guard_jump_ppm=50_000, guard_volume_lots=10), breakers=WAITING._replace(stale_ns=33, outage_grace_ppm=0))
     venue.mark(0, 1_000)
     venue.open(0, 1_400, 10, 1_000)
     venue.at(0, K.VOLUME, market=0, lots=0)

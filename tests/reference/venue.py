@@ -58,6 +58,10 @@ class Venue:
         """Move a mark; return what breakers did."""
         return moves(self.at(time_ns, K.MARK, market=market, price_ticks=price_ticks))
 
+    def live(self, time_ns: int, market: int = 0) -> list[tuple[int, ...]]:
+        """A market gives a sign of life; return what breakers did."""
+        return moves(self.at(time_ns, K.HEARTBEAT, market=market))
+
     def open(self, time_ns: int, balance: int, lots: int = 0, price_ticks: int = 100, market: int = 0) -> int:
         """Open an account of its own owner."""
         account = len(self.reference.state.accounts)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, EffectKind, Guard, Operator, fund_of
+from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, EffectKind, EventKind, Guard, Operator, fund_of
 from backstop.core.instruments import PPM
 from backstop.reference.arithmetic import ceil_div
 from backstop.reference.machine import HALT, THROTTLE, Breaker, graded, set_level, settle, severest, spend
@@ -208,8 +208,12 @@ def after_mark(state: State, market: int, old_mark_ticks: int) -> None:
         breaker.price_window = window
     breaker.low[0] = min(breaker.low[0], mark)
     breaker.high[0] = max(breaker.high[0], mark)
+    if breaker.levels[BreakerCause.STALE]:
+        if breaker.grace_until == NEVER_NS:
+            breaker.grace_until = state.now + grace_ns(state, state.now - breaker.mark_time)
+            breaker.spent.discard(BreakerCause.STALE)
+        end_grace(state, breaker, BreakerCause.STALE)
     breaker.mark_time = state.now
-    breaker.levels[BreakerCause.STALE] = 0
     evaluate_price(state, market)
     settle_with_venue(state, market)
 
@@ -237,19 +241,51 @@ def evaluate_price(state: State, market: int) -> None:
 # -- time ------------------------------------------------------------------------------------------
 
 
-def check_outage(state: State, time_ns: int) -> None:
-    """A long silence before this event halts the venue for a grace that grows with it. ``now`` is
-    still the old time.
+#: Only a market that lives brings them.
+SIGNS_OF_LIFE = (
+    EventKind.MARK,
+    EventKind.INDEX,
+    EventKind.DEPTH,
+    EventKind.VOLUME,
+    EventKind.FILL,
+    EventKind.ORDER_FILL,
+    EventKind.HEARTBEAT,
+)
+
+
+def grace_ns(state: State, silence_ns: int) -> int:
+    """For how long nobody is closed after a silence: longer the longer it was."""
+    rules = state.rules.breakers
+    return min(rules.outage_grace_max_ns, silence_ns * rules.outage_grace_ppm // PPM)
+
+
+def check_outage(state: State, event: Event) -> None:
+    """A long silence of all markets halts the venue until one of them gives a sign of life, and for
+    a grace.
     """
-    rules, venue = state.rules.breakers, state.breakers[venue_number(state)]
-    gap, spoke = time_ns - state.now, venue.accepted
+    venue, alive = state.breakers[venue_number(state)], event.kind in SIGNS_OF_LIFE
     venue.accepted = True
-    if not spoke or rules.outage_gap_ns == 0 or gap < rules.outage_gap_ns:
-        return
-    venue.levels[BreakerCause.OUTAGE] = HALT
-    venue.spent.discard(BreakerCause.OUTAGE)
-    venue.outage_until = time_ns + min(rules.outage_grace_max_ns, gap * rules.outage_grace_ppm // PPM)
-    mark_dirty(state, venue_number(state))
+    if outage_at(state) <= event.time_ns or (alive and silence_is_outage(state, event.time_ns)):
+        venue.levels[BreakerCause.OUTAGE] = HALT
+        venue.spent.discard(BreakerCause.OUTAGE)
+        venue.grace_until = event.time_ns + grace_ns(state, event.time_ns - state.life_ns) if alive else NEVER_NS
+        mark_dirty(state, venue_number(state))
+    if alive:
+        state.life_ns = event.time_ns
+
+
+def silence_is_outage(state: State, time_ns: int) -> bool:
+    """No market gave a sign of life for long; before the first sign there is no silence."""
+    gap_ns = state.rules.breakers.outage_gap_ns
+    return gap_ns > 0 and state.life_ns != NONE and time_ns - state.life_ns >= gap_ns
+
+
+def outage_at(state: State) -> int:
+    """Time at which silence becomes an outage: NEVER where none may, or where it is one already."""
+    gap_ns = state.rules.breakers.outage_gap_ns
+    if gap_ns == 0 or state.life_ns == NONE or state.breakers[venue_number(state)].levels[BreakerCause.OUTAGE]:
+        return NEVER_NS
+    return state.life_ns + gap_ns
 
 
 def end_operator(state: State, breaker: Breaker) -> bool:
@@ -260,18 +296,19 @@ def end_operator(state: State, breaker: Breaker) -> bool:
     return True
 
 
-def end_outage(state: State, venue: Breaker) -> bool:
-    """The grace after an outage is over; return whether one was."""
-    if venue.outage_until > state.now:
+def end_grace(state: State, breaker: Breaker, cause: BreakerCause) -> bool:
+    """The grace after an outage, or after a stale feed, is over; return whether one was."""
+    if breaker.grace_until > state.now:
         return False
-    venue.levels[BreakerCause.OUTAGE], venue.outage_until = 0, NEVER_NS
+    breaker.levels[cause], breaker.grace_until = 0, NEVER_NS
     return True
 
 
 def stale_at(state: State, breaker: Breaker) -> int:
-    """Time at which the feed is stale: NEVER without a mark, or where it is already."""
+    """Time at which the feed is stale: NEVER without a mark, or where it is and did not return."""
     age = state.rules.breakers.stale_ns
-    if age == 0 or breaker.mark_time == NONE or breaker.levels[BreakerCause.STALE]:
+    is_silent = breaker.levels[BreakerCause.STALE] and breaker.grace_until == NEVER_NS
+    if age == 0 or breaker.mark_time == NONE or is_silent:
         return NEVER_NS
     return breaker.mark_time + age
 
@@ -280,7 +317,10 @@ def find_stale(state: State, breaker: Breaker) -> bool:
     """The newest mark is too old; return whether that is new."""
     if stale_at(state, breaker) > state.now:
         return False
-    breaker.levels[BreakerCause.STALE] = HALT
+    if breaker.levels[BreakerCause.STALE]:
+        # It died again in its grace.
+        breaker.spent.discard(BreakerCause.STALE)
+    breaker.levels[BreakerCause.STALE], breaker.grace_until = HALT, NEVER_NS
     return True
 
 
@@ -292,11 +332,13 @@ def run_timers(state: State) -> None:
             held, breaker.held, breaker.held_until = breaker.held, 0, 0
             emit_guard(state, market, Guard.RELEASED, held, 0)
             accept_mark(state, market, held)
-        due = [find_stale(state, breaker), end_operator(state, breaker), is_over(state, breaker)]
+        due = [find_stale(state, breaker), end_operator(state, breaker), end_grace(state, breaker, BreakerCause.STALE)]
+        due.append(is_over(state, breaker))
         if any(due):
             settle_breaker(state, market)
     venue = state.breakers[venue_number(state)]
-    due = [end_operator(state, venue), end_outage(state, venue), is_over(state, venue)]
+    due = [end_operator(state, venue), end_grace(state, venue, BreakerCause.OUTAGE), is_over(state, venue)]
+    due.append(venue_number(state) in state.dirty)
     if any(due):
         settle_breaker(state, venue_number(state))
 
@@ -308,9 +350,9 @@ def is_over(state: State, breaker: Breaker) -> bool:
 
 def next_timer_ns(state: State) -> int:
     """Earliest time at which ``run_timers`` has something to do."""
-    times = [state.recovery_ns]
+    times = [state.recovery_ns, outage_at(state)]
     for breaker in state.breakers:
-        times += [breaker.until, breaker.operator_until, breaker.outage_until, stale_at(state, breaker)]
+        times += [breaker.until, breaker.operator_until, breaker.grace_until, stale_at(state, breaker)]
         if breaker.held:
             times.append(breaker.held_until)
     return min(times)
@@ -410,7 +452,6 @@ def breaker_row(state: State, number: int) -> tuple[int, ...]:
     breaker = state.breakers[number]
     levels = sum(breaker.levels[cause] * 3 ** (cause - 1) for cause in BreakerCause)
     spent, answered = (sum(1 << (cause - 1) for cause in causes) for causes in (breaker.spent, breaker.answered))
-    outage = breaker.outage_until if number == venue_number(state) else 0
     price = (min(breaker.low), max(breaker.high), breaker.mark_time, breaker.held, breaker.held_until)
-    times = (breaker.operator_until, outage)
+    times = (breaker.operator_until, breaker.grace_until)
     return (int(breaker.state), int(breaker.cause), breaker.until, levels, spent, *times, *flow_now(state, breaker), *price, answered)

@@ -78,7 +78,7 @@ class ReferenceEngine:
             self._refuse(event, reason)
             return state.effects
         state.last_seq = event.seq
-        check_outage(state, event.time_ns)
+        check_outage(state, event)
         slot_before = state.pay_slot()
         state.now = event.time_ns
         state.start_interval()
@@ -222,7 +222,7 @@ def depth(state: State, event: Event) -> None:
 
 
 def clock(state: State, event: Event) -> None:
-    """CLOCK: only its time."""
+    """CLOCK and HEARTBEAT: only their time."""
 
 
 HANDLERS: dict[EventKind, Callable[[State, Event], None]] = {
@@ -240,6 +240,7 @@ HANDLERS: dict[EventKind, Callable[[State, Event], None]] = {
     EventKind.PROVIDER: bind,
     EventKind.ANSWER: answer,
     EventKind.OPERATOR: apply_operator,
+    EventKind.HEARTBEAT: clock,
 }
 
 
@@ -425,6 +426,7 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         state.ordered,
         state.claims,
         state.recovery_ns,
+        state.life_ns,
     )
     house = [WORLD, fund_of(0), REMAINDER, uncovered_of(0), FEES, *(fund_of(group) for group in range(1, len(state.funds)))]
     house += [named for number in numbers for named in (clearing_of(number), outside_of(number), error_inventory_of(number))]

@@ -137,8 +137,8 @@ class Breaker(Machine):
     """A machine with what its signals are made of; pairs are of the present and the last window."""
 
     operator_until: int = NEVER_NS
-    #: The venue's only.
-    outage_until: int = NEVER_NS
+    #: When the grace after an outage ends (the venue's), or after a stale feed (a market's).
+    grace_until: int = NEVER_NS
     flow_window: int = 0
     flow: list[int] = field(default_factory=lambda: [0, 0])
     price_window: int = 0
@@ -149,7 +149,7 @@ class Breaker(Machine):
     mark_time: int = NONE
     held: int = 0
     held_until: int = 0
-    #: An event was accepted (the venue's only): before the first, no gap is an outage.
+    #: An event was accepted (the venue's only).
     accepted: bool = False
 
 

@@ -31,7 +31,7 @@ __all__ = ["held_loss", "held_margin", "reason_to_refuse"]
 
 K = EventKind
 #: Kinds that name a market, and those of them whose lots or price are looked at.
-WITH_MARKET = (K.POSITION, K.FILL, K.MARK, K.INDEX, K.VOLUME, K.DEPTH, K.ORDER_FILL)
+WITH_MARKET = (K.POSITION, K.FILL, K.MARK, K.INDEX, K.VOLUME, K.DEPTH, K.ORDER_FILL, K.HEARTBEAT)
 #: Codes of TRANSFER that may name a market.
 WITH_MARKET_OR_NONE = (Transfer.TRADING_FEE, Transfer.FUNDING)
 WITH_POSITION_LOTS = (K.POSITION, K.FILL, K.ORDER_FILL)

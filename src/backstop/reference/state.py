@@ -193,6 +193,8 @@ class State:
     next_order: int = 1
     now: int = 0
     last_seq: int = -1
+    #: Time of the last sign of life of a market, or NONE.
+    life_ns: int = NONE
     interval: int = 0
     epoch: int = 0
     ordered: int = 0
