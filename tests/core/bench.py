@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from backstop.core import breakers
 from backstop.core.drawdown import judge_drawdowns
-from backstop.core.events import BreakerCause, BreakerState, EffectKind, Operator
+from backstop.core.events import BreakerCause, BreakerState, EffectKind, EventKind, Operator
 from backstop.core.instruments import BreakerRules, FundRules, FundsRules, LimitRules, MarketRules, TierRules, VenueRules
 from backstop.core.state import new_state
 from backstop.reference.records import Effect, effects_list
@@ -40,6 +40,11 @@ class Bench:
     def at(self, seconds: float) -> None:
         """Set the clock."""
         self.engine.now_ns = int(seconds * SECOND)
+
+    def live(self, seconds: float) -> None:
+        """A market gives a sign of life, the first or after a silence."""
+        breakers.check_outage(self.state, EventKind.HEARTBEAT, int(seconds * SECOND))
+        self.at(seconds)
 
     def said(self) -> list[Effect]:
         """Return the effects since the last call."""

@@ -221,6 +221,11 @@ WALKS: dict[str, list[Step]] = {
         (Reject.PRICE_OUT_OF_RANGE, {"market": 2}),
         (None, {"price_ticks": 1}),
     ],
+    "HEARTBEAT": [
+        (Reject.TIME_OUT_OF_RANGE, {"seq": SOON, "time_ns": -1, "kind": K.HEARTBEAT}),
+        (Reject.UNKNOWN_MARKET, {"time_ns": SOON}),
+        (None, {"market": 1}),
+    ],
     "CLOCK": [
         (Reject.SEQ_NOT_AFTER, {"kind": K.CLOCK}),
         (Reject.TIME_OUT_OF_RANGE, {"seq": SOON}),

@@ -218,10 +218,9 @@ def test_an_outage_in_which_a_hold_ends_halts() -> None:
     The outage was answered by nothing.
     """
     bench = Bench(BreakerRules(outage_gap_ns=60 * SECOND, outage_grace_ppm=100_000, outage_grace_max_ns=900 * SECOND))
-    bench.engine.accepted = 1
     bench.order(Operator.HALT, 3_600, NONE)
-    bench.at(500)
-    breakers.check_outage(bench.state, 1_000 * SECOND)
+    bench.live(500)
+    bench.live(1_000)
     assert codes(bench.wait(1_000, VENUE)) == [(HALTED, C.OUTAGE)]
     assert codes(bench.wait(1_050, VENUE)) == [(REOPENING, C.OUTAGE)]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from backstop.core import breakers, timers
 from backstop.core.drawdown import judge_drawdowns, shift_peaks
-from backstop.core.events import NEVER_NS, NONE, BreakerCause, EffectKind, Operator, fund_of
+from backstop.core.events import NEVER_NS, NONE, BreakerCause, EffectKind, EventKind, Operator, fund_of
 from backstop.core.instruments import BreakerRules, FundsRules
 from backstop.core.places import house_slot
 from backstop.reference.records import Effect
@@ -202,7 +202,7 @@ def test_flow_beyond_63_bits_stops_the_engine() -> None:
 
 
 def test_a_silent_feed_is_stale_until_it_speaks() -> None:
-    bench = Bench(BreakerRules(stale_ns=10 * SECOND))
+    bench = Bench(BreakerRules(stale_ns=10 * SECOND, outage_grace_ppm=0))
     assert not bench.wait(100)
     assert timers.next_timer_ns(bench.state) == NEVER_NS
     bench.mark(100, 5)
@@ -215,11 +215,36 @@ def test_a_silent_feed_is_stale_until_it_speaks() -> None:
     assert codes(bench.wait(131)) == [(HALTED, C.STALE)]
 
 
+def test_a_feed_that_returns_has_a_grace() -> None:
+    """Silent from 105 to 125: a grace of 10, in which it halts again though its halt was spent."""
+    bench = Bench(BreakerRules(hold_max_ns=5 * SECOND, reopen_ns=SECOND, stale_ns=10 * SECOND, outage_grace_ppm=500_000))
+    bench.mark(105, 5)
+    assert [codes(bench.wait(second)) for second in (115, 120, 121)] == [[(state, C.STALE)] for state in (HALTED, REOPENING, OPEN)]
+    assert codes(bench.mark(125, 5)) == [(HALTED, C.STALE)]
+    assert not bench.mark(126, 5)
+    assert codes(bench.wait(130)) == [(REOPENING, C.STALE)]
+    assert bench.level(C.STALE) == 2
+    assert codes(bench.wait(135)) == [(OPEN, C.STALE)]
+    assert bench.level(C.STALE) == 0
+
+
+def test_a_feed_that_dies_in_its_grace_is_stale_again() -> None:
+    bench = Bench(BreakerRules(stale_ns=10 * SECOND, outage_grace_ppm=1_000_000))
+    bench.mark(0, 5)
+    assert codes(bench.wait(10)) == [(HALTED, C.STALE)]
+    assert not bench.mark(100, 5)
+    assert not bench.wait(110)
+    assert bench.level(C.STALE) == 2
+    assert int(bench.state.breakers[0].grace_until_ns) == NEVER_NS
+    assert not bench.mark(111, 5)
+    assert int(bench.state.breakers[0].grace_until_ns) == (111 + 11) * SECOND
+
+
 def test_a_feed_whose_silence_was_spent_may_be_silent_again() -> None:
     """The mark that ends a silence takes STALE out of the spent, though the machine is OPEN and
     nothing asks for anything.
     """
-    bench = Bench(BreakerRules(stale_ns=10 * SECOND))
+    bench = Bench(BreakerRules(stale_ns=10 * SECOND, outage_grace_ppm=0))
     bench.mark(0, 5)
     assert [codes(bench.wait(second)) for second in (10, 610, 670)] == [[(state, C.STALE)] for state in (HALTED, REOPENING, OPEN)]
     assert bench.spent() == {C.STALE}
@@ -228,18 +253,18 @@ def test_a_feed_whose_silence_was_spent_may_be_silent_again() -> None:
     assert codes(bench.wait(710)) == [(HALTED, C.STALE)]
 
 
-def test_a_gap_of_all_events_halts_the_venue_for_a_grace() -> None:
+def test_a_gap_of_all_markets_halts_the_venue_for_a_grace() -> None:
     rules = BreakerRules(outage_gap_ns=30 * SECOND, outage_grace_ppm=500_000, outage_grace_max_ns=40 * SECOND)
     for gap_s, grace_s in ((30, 15), (31, 15.5), (79, 39.5), (80, 40), (10_000_000, 40)):
         bench = Bench(rules)
         bench.at(1_000)
-        bench.engine.accepted = 1
-        breakers.check_outage(bench.state, (1_000 + gap_s) * SECOND)
-        bench.at(1_000 + gap_s)
-        assert codes(bench.end()) == [(HALTED, C.OUTAGE)]
+        bench.live(1_000)
+        bench.live(1_000 + gap_s)
+        assert codes(bench.wait(1_000 + gap_s, VENUE)) == [(HALTED, C.OUTAGE)]
+        assert bench.end() == []
         assert timers.next_timer_ns(bench.state) == (1_000 + gap_s + grace_s) * SECOND
         assert codes(bench.wait(1_000 + gap_s + grace_s, VENUE)) == [(REOPENING, C.OUTAGE)]
-        assert timers.next_timer_ns(bench.state) == (1_000 + gap_s + grace_s + 60) * SECOND
+        assert timers.next_timer_ns(bench.state) == (1_000 + gap_s + min(grace_s + 60, 30)) * SECOND
 
 
 def test_an_outage_halts_although_the_last_one_was_spent() -> None:
@@ -247,24 +272,23 @@ def test_an_outage_halts_although_the_last_one_was_spent() -> None:
     outage.
     """
     bench = Bench(BreakerRules(outage_gap_ns=SECOND, outage_grace_ppm=1_000_000, outage_grace_max_ns=900 * SECOND))
-    bench.engine.accepted = 1
-    breakers.check_outage(bench.state, 2_000 * SECOND)
-    bench.at(2_000)
+    bench.live(0)
+    bench.live(2_000)
     assert codes(bench.end()) == [(HALTED, C.OUTAGE)]
     assert [codes(bench.wait(second, VENUE)) for second in (2_600, 2_660)] == [[(REOPENING, C.OUTAGE)], [(OPEN, C.OUTAGE)]]
     assert bench.spent(VENUE) == {C.OUTAGE}
-    breakers.check_outage(bench.state, 2_700 * SECOND)
-    bench.at(2_700)
+    bench.live(2_700)
     assert codes(bench.end()) == [(HALTED, C.OUTAGE)]
 
 
 def test_what_is_no_outage() -> None:
     rules = BreakerRules(outage_gap_ns=30 * SECOND)
     first, short, off = Bench(rules), Bench(rules), Bench()
-    breakers.check_outage(first.state, 1 << 60)
-    short.engine.accepted = off.engine.accepted = 1
-    breakers.check_outage(short.state, 30 * SECOND - 1)
-    breakers.check_outage(off.state, 1 << 60)
+    breakers.check_outage(first.state, EventKind.MARK, 1 << 60)
+    short.live(0)
+    off.live(0)
+    breakers.check_outage(short.state, EventKind.MARK, 30 * SECOND - 1)
+    breakers.check_outage(off.state, EventKind.MARK, 1 << 60)
     assert [bench.end() for bench in (first, short, off)] == [[], [], []]
 
 
@@ -337,13 +361,14 @@ def test_dirty_machines_are_settled_in_the_order_in_which_they_became_so() -> No
 def test_a_timer_is_never_missed_by_the_bound() -> None:
     """``engine.timer_ns`` is at most the exact time, whatever sets a deadline."""
     bench = Bench(BreakerRules(stale_ns=500 * SECOND, outage_gap_ns=SECOND))
-    bench.engine.accepted = 1
     for act in (
+        lambda: bench.live(5),
         lambda: bench.mark(10, 5),
         lambda: bench.order(Operator.HALT, 90),
         lambda: bench.order(Operator.THROTTLE, 20, NONE),
         lambda: bench.mark(20, 5),
-        lambda: breakers.check_outage(bench.state, 30 * SECOND),
+        lambda: bench.live(30),
+        lambda: bench.wait(30, VENUE),
         lambda: bench.end(),
         lambda: bench.order(Operator.REOPEN),
     ):

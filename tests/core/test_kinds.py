@@ -171,6 +171,7 @@ def test_which_events_need_a_market() -> None:
         EventKind.VOLUME,
         EventKind.DEPTH,
         EventKind.ORDER_FILL,
+        EventKind.HEARTBEAT,
     }
 
 

@@ -91,8 +91,8 @@ def test_digest_is_the_documented_bytes() -> None:
     written = b"".join(
         (
             # now, last seq, accounts, next order id, interval, ordered by the venue, claims,
-            # recovery
-            integers(1, 9 * SECOND, 9, 1, 2, 0, 168, 0, NEVER_NS),
+            # recovery, sign of life
+            integers(1, 9 * SECOND, 9, 1, 2, 0, 168, 0, NEVER_NS, 9 * SECOND),
             # mark, index, volume, ordered, bid, ask, OUTSIDE lots and cost, error_inventory lots
             # and cost, paid, epoch mark
             integers(1, 84, 85, 40, 168, 50, 0, -10, -1_000, 0, 0, 0, 100),
@@ -110,9 +110,9 @@ def test_digest_is_the_documented_bytes() -> None:
             integers(1, 0, 0, 0, 500, 0),
             # owners that were paid for: none
             integers(0),
-            # state, cause, until, levels, spent, operator, outage, flow twice, low, high, time of
+            # state, cause, until, levels, spent, operator, grace, flow twice, low, high, time of
             # the mark, held twice, answered
-            integers(2, 0, 0, NEVER_NS, 0, 0, NEVER_NS, 0, 0, 0, 84, 100, 9 * SECOND, 0, 0, 0),
+            integers(2, 0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 84, 100, 9 * SECOND, 0, 0, 0),
             integers(0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, NONE, 0, 0, 0),
             # providers, commitments: none
             integers(0, 0),

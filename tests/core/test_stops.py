@@ -212,8 +212,9 @@ def test_an_outage_halts_every_market_then_they_reopen() -> None:
     rules = BreakerRules(outage_gap_ns=100 * SECOND, outage_grace_ppm=500_000)
     desk = make_desk(markets=2, breakers=rules)
     desk.open(1_000)
+    assert moves(later(desk, 1, K.HEARTBEAT, market=0)) == []
     assert moves(later(desk, 99.9)) == []
-    assert moves(later(desk, 100)) == [(NONE, HALTED, C.OUTAGE)]
+    assert moves(later(desk, 0.1, K.HEARTBEAT, market=1)) == [(NONE, HALTED, C.OUTAGE)]
     refused = later(desk, 1, K.FILL, market=1, account=0, other=NONE, lots=1, price_ticks=100)
     assert [(effect.kind, effect.code) for effect in refused] == [(F.REFUSAL, Reject.MARKET_HALTED)]
     assert next_wait_ns(desk.state) == int(desk.state.engine[0].now_ns) + 50 * SECOND
@@ -304,7 +305,7 @@ def test_timers_come_before_the_event_and_in_order_of_market() -> None:
     """A mark that comes at the time a hold ends finds the market reopening; a released mark is
     judged before.
     """
-    desk = make_desk(GUARDED, markets=2, breakers=BreakerRules(guard_hold_ns=5 * SECOND, stale_ns=5 * SECOND))
+    desk = make_desk(GUARDED, markets=2, breakers=BreakerRules(guard_hold_ns=5 * SECOND, stale_ns=5 * SECOND, outage_grace_ppm=0))
     for market in (0, 1):
         desk.send(K.VOLUME, market=market, lots=0)
     desk.mark(150, 1)

@@ -85,5 +85,5 @@ def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
         4,
-        "f451ef82b3703ecf6f95f4163a14786b2fc402c0564a3afb9eae0e2e0501ebe1",
+        "4d79b9f866bb2338e2192eb81844be7544d725a9ddd87d0bcce378e9c675b4e0",
     )

@@ -137,7 +137,7 @@ def never_ending(rules: VenueRules, state: State) -> Findings:
         if all(int(row.state) == OPEN and not row.held_ticks for row in state.breakers) and int(engine.timer_ns) > end_ns:
             return
         seq += 1
-        time_ns = min(end_ns, _next_ns(state, breakers.outage_gap_ns))
+        time_ns = min(end_ns, _next_ns(state))
         engine.effects_now = 0
         step(state, events_array([Event(seq, time_ns, EventKind.CLOCK)]), 0)
         effects = effects_list(state.effects[: int(engine.effects_now)])
@@ -149,12 +149,10 @@ def never_ending(rules: VenueRules, state: State) -> Findings:
             yield f"breaker {number} is still {BreakerState(int(row.state)).name} until {row.until_ns}, holds {row.held_ticks}, at {end_ns}"
 
 
-def _next_ns(state: State, outage_gap_ns: int) -> int:
-    """Time of the next timer or wait, but no silence that counts as an outage."""
+def _next_ns(state: State) -> int:
+    """Time of the next timer or wait."""
     engine = state.engine[0]
     now, accounts = int(engine.now_ns), state.accounts[: int(engine.accounts_now)]
     waits = [int(row.wait_until_ns) for row in accounts if row.health >= Health.DISTRESSED]
     following = min([int(engine.timer_ns), *waits])
-    if outage_gap_ns:
-        following = min(following, now + outage_gap_ns - 1)
     return max(now + 1, following)

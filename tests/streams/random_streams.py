@@ -444,6 +444,7 @@ ACTIONS: dict[str, Callable[[Writer], None]] = {
     "volume": _volume,
     "index": _index,
     "clock": lambda writer: writer.send(EventKind.CLOCK),
+    "heartbeat": lambda writer: writer.send(EventKind.HEARTBEAT, market=writer.market()),
     "position": Writer.load_position,
     "fund": Writer.fund_transfer,
     "late_fill": Writer.late_fill,

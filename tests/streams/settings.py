@@ -408,6 +408,8 @@ def make_setting(rng: Random, profile: str) -> Setting:
         adl_policy=rng.choice((AdlPolicy.CAPPED_PRO_RATA, *AdlPolicy)),
     )
     PROFILES[profile](setting)
+    if "outage" in setting.breakers:
+        setting.actions["heartbeat"] = 2
     return setting
 
 

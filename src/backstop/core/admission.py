@@ -308,6 +308,8 @@ def _market_refusal(state: State, kind: int, market: int, code: int, band: int, 
     """Return why a report about a market itself (mark, index, volume, depth) is refused."""
     if kind == EventKind.DEPTH and not (code in _BOOK_SIDES and 0 <= band < state.markets[market].band_count):
         return Reject.UNKNOWN_CODE
+    if kind == EventKind.HEARTBEAT:
+        return 0
     if kind == EventKind.DEPTH or kind == EventKind.VOLUME:
         return 0 if 0 <= lots <= DEPTH_LOTS_MAX else Reject.LOTS_OUT_OF_RANGE
     return 0 if 1 <= price_ticks <= state.markets[market].price_ticks_max else Reject.PRICE_OUT_OF_RANGE

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.columns import DIRTY
-from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, Operator
+from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, EventKind, Operator
 from backstop.core.outbox import emit_breaker
 from backstop.core.state import State
 from backstop.core.units import add_checked, div_ceil, div_floor, mul_div_floor
@@ -32,6 +32,7 @@ __all__ = [
     "end_holds",
     "make_dirty",
     "next_hold_ns",
+    "next_outage_ns",
     "raise_deficit",
     "set_drawdown",
     "settle",
@@ -43,6 +44,16 @@ __all__ = [
 THROTTLE_LEVEL, HALT_LEVEL = 1, 2
 
 _PPM = 1_000_000
+#: Kinds of events that only a market that lives brings.
+_SIGNS_OF_LIFE = (
+    int(EventKind.MARK),
+    int(EventKind.INDEX),
+    int(EventKind.DEPTH),
+    int(EventKind.VOLUME),
+    int(EventKind.FILL),
+    int(EventKind.ORDER_FILL),
+    int(EventKind.HEARTBEAT),
+)
 #: In their order of precedence.
 _CAUSES = tuple(int(cause) for cause in BreakerCause)
 #: The bits of all causes.
@@ -314,23 +325,40 @@ def set_drawdown(state: State, market: int, level: int, was_over: bool) -> None:
     make_dirty(state, market)
 
 
-@kernel
-def check_outage(state: State, time_ns: int) -> None:
-    """Ask for a halt of the venue where the event at ``time_ns`` comes long after the last one
-    accepted.
+@inlined
+def _grace_ns(state: State, silence_ns: int) -> int:
+    """Return for how long nobody is closed after a silence has ended."""
+    rules = state.rules[0]
+    return min(rules.outage_grace_max_ns, mul_div_floor(silence_ns, rules.outage_grace_ppm, _PPM))
 
-    ``engine.now_ns`` is still the time of that one. The grace grows with the gap.
+
+@inlined
+def _is_outage(state: State, time_ns: int) -> bool:
+    """Return whether no market gave a sign of life for so long that it counts as an outage."""
+    engine, gap_ns = state.engine[0], state.rules[0].outage_gap_ns
+    return gap_ns != 0 and engine.life_ns != NONE and time_ns - engine.life_ns >= gap_ns
+
+
+@kernel
+def check_outage(state: State, kind: int, time_ns: int) -> None:
+    """Ask for a halt of the venue where the event at ``time_ns`` comes long after the last sign of
+    life, and note where it is one.
+
+    The halt stands until a sign of life comes, and for a grace that grows with the silence.
     """
-    engine, rules = state.engine[0], state.rules[0]
-    gap = time_ns - engine.now_ns
-    if rules.outage_gap_ns == 0 or gap < rules.outage_gap_ns or engine.accepted == 0:
-        return
-    venue = state.breakers[rules.markets]
-    venue.levels[BreakerCause.OUTAGE] = HALT_LEVEL
-    venue.spent &= ~_bit(BreakerCause.OUTAGE)
-    venue.outage_until_ns = time_ns + min(rules.outage_grace_max_ns, mul_div_floor(gap, rules.outage_grace_ppm, _PPM))
-    wake_by(state, venue.outage_until_ns)
-    make_dirty(state, rules.markets)
+    engine, venue = state.engine[0], state.breakers[state.rules[0].markets]
+    is_life = kind in _SIGNS_OF_LIFE
+    if _is_outage(state, time_ns) and (is_life or venue.levels[BreakerCause.OUTAGE] == 0):
+        venue.levels[BreakerCause.OUTAGE] = HALT_LEVEL
+        venue.spent &= ~_bit(BreakerCause.OUTAGE)
+        venue.grace_until_ns = time_ns + _grace_ns(state, time_ns - engine.life_ns) if is_life else NEVER_NS
+        # Before this event brings anything, the timers settle the venue.
+        wake_by(state, time_ns)
+        make_dirty(state, state.rules[0].markets)
+    if is_life:
+        engine.life_ns = time_ns
+        if state.rules[0].outage_gap_ns != 0:
+            wake_by(state, time_ns + state.rules[0].outage_gap_ns)
 
 
 @inlined
@@ -371,6 +399,28 @@ def _judge_price(state: State, market: int) -> None:
 
 
 @kernel
+def _end_grace(state: State, row: int) -> None:
+    """End what a silence asked for: OUTAGE of the venue, STALE of a market."""
+    breaker = state.breakers[row]
+    breaker.levels[BreakerCause.OUTAGE if row == state.rules[0].markets else BreakerCause.STALE] = 0
+    breaker.grace_until_ns = NEVER_NS
+
+
+@kernel
+def _begin_grace(state: State, market: int) -> None:
+    """Let STALE end, now that the feed is back: after a grace that grows with its silence; a grace
+    that stands already ends as it would.
+    """
+    breaker, now = state.breakers[market], state.engine[0].now_ns
+    if breaker.grace_until_ns == NEVER_NS:
+        breaker.grace_until_ns = now + _grace_ns(state, now - breaker.mark_time_ns)
+        breaker.spent &= ~_bit(BreakerCause.STALE)
+        wake_by(state, breaker.grace_until_ns)
+    if breaker.grace_until_ns <= now:
+        _end_grace(state, market)
+
+
+@kernel
 def after_mark(state: State, market: int, old_ticks: int) -> None:
     """Take a mark that was just accepted into the windows, and settle; ``old_ticks`` is the mark
     before, 0 for the first.
@@ -388,8 +438,9 @@ def after_mark(state: State, market: int, old_ticks: int) -> None:
         breaker.price_window = window
     breaker.low_ticks[0] = min(breaker.low_ticks[0], mark)
     breaker.high_ticks[0] = max(breaker.high_ticks[0], mark)
+    if breaker.levels[BreakerCause.STALE] != 0:
+        _begin_grace(state, market)
     breaker.mark_time_ns = now
-    breaker.levels[BreakerCause.STALE] = 0
     if rules.stale_ns > 0:
         wake_by(state, now + rules.stale_ns)
     _judge_price(state, market)
@@ -449,28 +500,33 @@ def _stale_at_ns(state: State, row: int) -> int:
     already.
     """
     breaker, stale_ns = state.breakers[row], state.rules[0].stale_ns
-    if stale_ns == 0 or breaker.mark_time_ns == NONE or breaker.levels[BreakerCause.STALE] != 0:
+    is_silent = breaker.levels[BreakerCause.STALE] != 0 and breaker.grace_until_ns == NEVER_NS
+    if stale_ns == 0 or breaker.mark_time_ns == NONE or is_silent:
         return NEVER_NS
     return breaker.mark_time_ns + stale_ns
 
 
 @unit
 def end_holds(state: State, row: int) -> None:
-    """Do what time alone brings to a machine: STALE begins, OPERATOR and OUTAGE end, its state's
-    time is over.
+    """Do what time alone brings to a machine: STALE begins, OPERATOR ends, the grace after STALE or
+    OUTAGE, or its state's time is over.
     """
     breaker, now = state.breakers[row], state.engine[0].now_ns
-    is_due = breaker.until_ns <= now
+    # Dirty before the event did anything: an outage began with it.
+    is_due = breaker.until_ns <= now or breaker.is_dirty != 0
     if _stale_at_ns(state, row) <= now:
+        if breaker.levels[BreakerCause.STALE] != 0:
+            # The feed died again in its grace.
+            breaker.spent &= ~_bit(BreakerCause.STALE)
         breaker.levels[BreakerCause.STALE] = HALT_LEVEL
+        breaker.grace_until_ns = NEVER_NS
         is_due = True
     if breaker.operator_until_ns <= now:
         breaker.levels[BreakerCause.OPERATOR] = 0
         breaker.operator_until_ns = NEVER_NS
         is_due = True
-    if breaker.outage_until_ns <= now:
-        breaker.levels[BreakerCause.OUTAGE] = 0
-        breaker.outage_until_ns = NEVER_NS
+    if breaker.grace_until_ns <= now:
+        _end_grace(state, row)
         is_due = True
     if is_due:
         settle(state, row)
@@ -480,4 +536,13 @@ def end_holds(state: State, row: int) -> None:
 def next_hold_ns(state: State, row: int) -> int:
     """Return when ``end_holds`` next has something to do at a machine, or NEVER_NS."""
     breaker = state.breakers[row]
-    return min(breaker.until_ns, breaker.operator_until_ns, breaker.outage_until_ns, _stale_at_ns(state, row))
+    return min(breaker.until_ns, breaker.operator_until_ns, breaker.grace_until_ns, _stale_at_ns(state, row))
+
+
+@inlined
+def next_outage_ns(state: State) -> int:
+    """Return when the silence of all markets counts as an outage, or NEVER_NS."""
+    engine, rules = state.engine[0], state.rules[0]
+    if rules.outage_gap_ns == 0 or engine.life_ns == NONE or state.breakers[rules.markets].levels[BreakerCause.OUTAGE] != 0:
+        return NEVER_NS
+    return engine.life_ns + rules.outage_gap_ns

@@ -48,6 +48,7 @@ def _head_bytes(state: State, present: int) -> bytes:
             ordered,
             engine.claims,
             engine.recovery_ns,
+            engine.life_ns,
         ]
     )
 
@@ -138,15 +139,13 @@ def _breaker_bytes(state: State) -> bytes:
         rows.append(
             [
                 *(int(value) for value in (row.state, row.cause, row.until_ns, levels, row.spent)),
-                *(int(value) for value in (row.operator_until_ns, row.outage_until_ns)),
+                *(int(value) for value in (row.operator_until_ns, row.grace_until_ns)),
                 *flow,
                 low,
                 high,
                 *(int(value) for value in (row.mark_time_ns, row.held_ticks, row.held_until_ns, row.answered)),
             ]
         )
-    for each in rows[:-1]:
-        each[6] = 0
     rows[-1][9:11] = [0, 0]
     return _block(*np.array(rows, dtype="<i8").T)
 

@@ -199,7 +199,7 @@ def apply_at(state: State, events: EventArray, index: int) -> None:
     if reason != 0:
         _refuse(state, events, index, reason)
         return
-    check_outage(state, events[index].time_ns)
+    check_outage(state, events[index].kind, events[index].time_ns)
     engine.now_ns = events[index].time_ns
     engine.accepted += 1
     start_round(state)

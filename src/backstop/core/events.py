@@ -142,6 +142,7 @@ class EventKind(IntEnum):
     PROVIDER = 12
     ANSWER = 13
     OPERATOR = 14
+    HEARTBEAT = 15
 
 
 class EffectKind(IntEnum):

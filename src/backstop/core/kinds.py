@@ -70,6 +70,7 @@ __all__ = [
     "GuardEffect",
     "HaircutEffect",
     "HealthEffect",
+    "HeartbeatEvent",
     "IndexEvent",
     "MarkEvent",
     "OfferEffect",
@@ -468,6 +469,12 @@ class OperatorEvent(EventView[T], kind=EventKind.OPERATOR):
     provider = Field("other", Unit.PROVIDER, "The provider that PROVIDER_OFF and PROVIDER_ON are about.")
     market = _market("The market that HALT, THROTTLE and REOPEN are about; NONE: the venue.", optional=True)
     hold_ns = Field("amount", Unit.DURATION, "How long HALT and THROTTLE hold.")
+
+
+class HeartbeatEvent(EventView[T], kind=EventKind.HEARTBEAT):
+    """A market is alive though nothing happens there: its silence is no outage."""
+
+    market = _market()
 
 
 # -- effects ---------------------------------------------------------------------------------------

@@ -168,7 +168,7 @@ BREAKER = _row(
     ("answered", "<i8"),  # likewise: whom the present stop is for
     ("is_dirty", "<i8"),
     ("operator_until_ns", "<i8"),
-    ("outage_until_ns", "<i8"),
+    ("grace_until_ns", "<i8"),  # when the grace after an outage ends; of a market, that after a stale feed
     ("flow_throttle", "<i8"),
     ("flow_halt", "<i8"),
     ("flow_window", "<i8"),  # number of the window of ``flow[0]``
@@ -237,6 +237,7 @@ ENGINE = _row(
     ("now_ns", "<i8"),
     ("last_seq", "<i8"),
     ("accepted", "<i8"),  # events that were not refused
+    ("life_ns", "<i8"),  # of the last sign of life of a market, or NONE
     ("accounts_now", "<i8"),
     ("positions_now", "<i8"),  # rows used, the house's included
     ("next_order_id", "<i8"),

@@ -11,7 +11,7 @@ Whoever sets a time notes it in ``waits``; only this room finds what is due.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
-from backstop.core.breakers import end_holds, next_hold_ns
+from backstop.core.breakers import end_holds, next_hold_ns, next_outage_ns
 from backstop.core.events import NEVER_NS, NONE
 from backstop.core.guard import release_held
 from backstop.core.outbox import is_crowded
@@ -80,7 +80,7 @@ def next_timer_ns(state: State) -> int:
     Looks at every machine, and makes ``engine.timer_ns`` exact.
     """
     engine = state.engine[0]
-    first = min(engine.recovery_ns, next_arrears_ns(state))
+    first = min(engine.recovery_ns, next_arrears_ns(state), next_outage_ns(state))
     for row in range(state.rules[0].markets + 1):
         first = min(first, next_hold_ns(state, row))
         if state.breakers[row].held_ticks != 0:

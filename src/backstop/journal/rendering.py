@@ -46,6 +46,7 @@ from backstop.core.kinds import (
     GuardEffect,
     HaircutEffect,
     HealthEffect,
+    HeartbeatEvent,
     IndexEvent,
     MarkEvent,
     OfferEffect,
@@ -381,6 +382,7 @@ EVENTS: dict[EventKind, Sentence] = {kind: sentence_of(view) for kind, view in E
     EventKind.ORDER_FILL: sentence_of(OrderFillEvent, "order {order} filled: {quantity} in {market} at {price}"),
     EventKind.ORDER_DONE: sentence_of(OrderDoneEvent, "order {order} is done"),
     EventKind.CLOCK: sentence_of(ClockEvent, "the clock"),
+    EventKind.HEARTBEAT: sentence_of(HeartbeatEvent, "{market} is alive"),
     EventKind.PROVIDER: sentence_of(ProviderEvent, "{account} becomes the account of {provider}"),
     EventKind.ANSWER: sentence_of(AnswerEvent, "offer {offer} is answered: {answer}"),
     EventKind.OPERATOR: sentence_of(
