@@ -93,10 +93,10 @@ def test_price_windows_of_a_fall() -> None:
 def test_first_mark_is_its_own_past() -> None:
     """Whatever the time, both windows begin with the first mark."""
     venue = Venue(PRICED)
-    assert venue.row() == (OPEN, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, -1, 0, 0, 0)
+    assert venue.row() == (OPEN, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, -1, 0, 0, 0, 0, 0)
     venue.mark(100, 1_000)
-    assert venue.row() == (OPEN, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 1_000, 1_000, 100, 0, 0, 0)
-    assert venue.row(1) == (OPEN, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, -1, 0, 0, 0)
+    assert venue.row() == (OPEN, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 1_000, 1_000, 100, 0, 0, 0, 0, 0)
+    assert venue.row(1) == (OPEN, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, -1, 0, 0, 0, 0, 0)
 
 
 def test_distance_from_the_index_is_a_cause_of_its_own() -> None:

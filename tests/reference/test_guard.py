@@ -35,7 +35,7 @@ def test_guard_holds_a_jump_on_little_volume() -> None:
     assert [effect.kind for effect in effects] == [F.GUARD]
     assert guards(effects) == [(HELD, 950, 1_000, 35, 50_000)]
     assert venue.reference.state.markets[0].mark == 1_000
-    assert venue.row()[9:-1] == (1_000, 1_000, 0, 950, 35)
+    assert venue.row()[9:-3] == (1_000, 1_000, 0, 950, 35)
     venue = guarded()
     assert guards(venue.at(5, K.MARK, market=0, price_ticks=951)) == []
     assert venue.reference.state.markets[0].mark == 951
@@ -72,7 +72,7 @@ def test_second_held_mark_keeps_the_time_of_the_first() -> None:
     assert guards(venue.at(34)) == []
     assert guards(venue.at(35)) == [(RELEASED, 1_100, 1_000, 0, 100_000)]
     assert venue.reference.state.markets[0].mark == 1_100
-    assert venue.row()[11:-1] == (35, 0, 0)
+    assert venue.row()[11:-3] == (35, 0, 0)
 
 
 def test_guard_confirms_a_mark_near_the_held_one_on_enough_volume() -> None:
@@ -84,7 +84,7 @@ def test_guard_confirms_a_mark_near_the_held_one_on_enough_volume() -> None:
     assert guards(effects) == [(CONFIRMED, 900, 1_000, 0, 100_000)]
     assert [effect.kind for effect in effects][:2] == [F.GUARD, F.HEALTH]
     assert venue.reference.state.markets[0].mark == 920
-    assert venue.row()[12:-1] == (0, 0)
+    assert venue.row()[12:-3] == (0, 0)
     assert guards(venue.at(35)) == []
 
 
@@ -128,7 +128,7 @@ def test_released_mark_is_a_mark() -> None:
     assert guards(effects) == [(RELEASED, 900, 1_000, 0, 100_000)]
     assert moves(effects)[0] == (0, HALTED, REOPENING, PRICE, 46, 100_000)
     assert venue.reference.state.accounts[0].health < Health.DISTRESSED, "ADL has restored it"
-    assert venue.row()[11:-1] == (36, 0, 0)
+    assert venue.row()[11:-3] == (36, 0, 0)
 
 
 def test_held_mark_is_no_sign_of_life_of_the_feed() -> None:

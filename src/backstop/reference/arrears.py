@@ -5,6 +5,7 @@ Arrears).
 from __future__ import annotations
 
 from backstop.core.events import NEVER_NS, Cause, EffectKind, fund_of, uncovered_of
+from backstop.reference.arithmetic import ceil_div
 from backstop.reference.breakers import raise_deficit
 from backstop.reference.funds import least_cap, next_slot_ns
 from backstop.reference.socialise import loss_markets
@@ -21,15 +22,26 @@ def will_be_paid(state: State, group: int) -> bool:
 def book_uncovered(state: State, account: int, amount: int, group: int) -> None:
     """Book what nobody pays of an account's deficit in a group, and say so.
 
-    Halt the markets of the loss, unless the fund will pay it.
+    The breakers of the markets of the loss count it, unless the fund will pay it.
     """
     if amount == 0:
         return
     state.post(account, uncovered_of(group), amount, Cause.UNCOVERED)
     state.emit(EffectKind.RESIDUAL, account=account, other=group, amount=amount)
     if not will_be_paid(state, group):
-        for market in loss_markets(state, account, group):
-            raise_deficit(state, market)
+        for market, part in parts_by_loss(state, account, amount, group):
+            raise_deficit(state, market, part)
+
+
+def parts_by_loss(state: State, account: int, amount: int, group: int) -> list[tuple[int, int]]:
+    """Parts of an amount by what the account lost in each market of its loss, rounded up; equal
+    parts where it lost in none.
+    """
+    results = state.results(account)
+    losses = {market: max(0, -results[market]) for market in loss_markets(state, account, group)}
+    if not any(losses.values()):
+        losses = dict.fromkeys(losses, 1)
+    return [(market, ceil_div(amount * loss, sum(losses.values()))) for market, loss in losses.items()]
 
 
 def pay_arrears(state: State) -> None:

@@ -101,12 +101,21 @@ def end_event(state: State) -> None:
 # -- flow, deficit ---------------------------------------------------------------------------------
 
 
+def windows_now(sums: list[int], age: int) -> tuple[int, int]:
+    """Sums of the present and the last window, from those of ``age`` windows ago."""
+    if age == 0:
+        return sums[0], sums[1]
+    return 0, sums[0] if age == 1 else 0
+
+
 def flow_now(state: State, breaker: Breaker) -> tuple[int, int]:
     """Liquidated notional of the present and the last window, as of ``now``."""
-    age = state.now // state.rules.breakers.flow_window_ns - breaker.flow_window
-    if age == 0:
-        return breaker.flow[0], breaker.flow[1]
-    return 0, breaker.flow[0] if age == 1 else 0
+    return windows_now(breaker.flow, state.now // state.rules.breakers.flow_window_ns - breaker.flow_window)
+
+
+def deficit_now(state: State, breaker: Breaker) -> tuple[int, int]:
+    """Losses that nobody paid in the present and the last window, as of ``now``."""
+    return windows_now(breaker.deficit, state.now // state.rules.breakers.deficit_window_ns - breaker.deficit_window)
 
 
 def add_flow(state: State, market: int, notional: int) -> None:
@@ -139,9 +148,18 @@ def evaluate_flow(state: State, number: int) -> None:
     set_level(breaker, BreakerCause.FLOW, graded(old, flow, rules.flow_throttle, rules.flow_halt, leave))
 
 
-def raise_deficit(state: State, market: int) -> None:
-    """A deficit that nobody paid halts the market for the longest hold."""
-    levels = state.breakers[market].levels
+def raise_deficit(state: State, market: int, amount: int) -> None:
+    """Losses of a market that nobody paid halt it for the longest hold where there are too many of
+    them; then they are counted anew.
+    """
+    breaker, rules = state.breakers[market], state.rules.breakers
+    present, last = deficit_now(state, breaker)
+    breaker.deficit_window = state.now // rules.deficit_window_ns
+    breaker.deficit = [present + amount, last]
+    if sum(breaker.deficit) <= rules.deficit_halt:
+        return
+    breaker.deficit = [0, 0]
+    levels = breaker.levels
     if levels[BreakerCause.DEFICIT] != HALT:
         levels[BreakerCause.DEFICIT] = HALT
         mark_dirty(state, market)
@@ -454,4 +472,15 @@ def breaker_row(state: State, number: int) -> tuple[int, ...]:
     spent, answered = (sum(1 << (cause - 1) for cause in causes) for causes in (breaker.spent, breaker.answered))
     price = (min(breaker.low), max(breaker.high), breaker.mark_time, breaker.held, breaker.held_until)
     times = (breaker.operator_until, breaker.grace_until)
-    return (int(breaker.state), int(breaker.cause), breaker.until, levels, spent, *times, *flow_now(state, breaker), *price, answered)
+    return (
+        int(breaker.state),
+        int(breaker.cause),
+        breaker.until,
+        levels,
+        spent,
+        *times,
+        *flow_now(state, breaker),
+        *price,
+        answered,
+        *deficit_now(state, breaker),
+    )

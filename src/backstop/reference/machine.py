@@ -141,6 +141,8 @@ class Breaker(Machine):
     grace_until: int = NEVER_NS
     flow_window: int = 0
     flow: list[int] = field(default_factory=lambda: [0, 0])
+    deficit_window: int = 0
+    deficit: list[int] = field(default_factory=lambda: [0, 0])
     price_window: int = 0
     low: list[int] = field(default_factory=lambda: [0, 0])
     high: list[int] = field(default_factory=lambda: [0, 0])
