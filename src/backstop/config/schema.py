@@ -408,6 +408,14 @@ class BreakersSection(_Section):
         default=86_400_000_000_000,
         description="Longest stop that an operator may order at once. `hold_max` ends it earlier, and it may be ordered again.",
     )
+    deficit_halt: Number = Field(
+        default=Decimal(0),
+        description="Losses of a market that nobody paid halt it where they exceed this amount; with 0, every such loss does.",
+        json_schema_extra=_unit("asset"),
+    )
+    deficit_window: Duration = Field(
+        default=3_600_000_000_000, description="Losses that nobody paid are counted in this window and the one before."
+    )
 
 
 class GuardSection(_Section):

@@ -307,9 +307,22 @@ def add_flow(state: State, market: int, notional: int) -> None:
 
 
 @kernel
-def raise_deficit(state: State, market: int) -> None:
-    """Ask for a halt of a market because a deficit was left that nobody paid."""
-    breaker = state.breakers[market]
+def raise_deficit(state: State, market: int, amount: int) -> None:
+    """Count a loss of a market that nobody paid; ask for a halt where there was too much of them.
+
+    The count begins anew then: the halt is for what was counted.
+    """
+    breaker, rules = state.breakers[market], state.rules[0]
+    present = state.engine[0].now_ns // rules.deficit_window_ns
+    if present != breaker.deficit_window:
+        breaker.deficit[1] = breaker.deficit[0] if present == breaker.deficit_window + 1 else 0
+        breaker.deficit[0] = 0
+        breaker.deficit_window = present
+    breaker.deficit[0] = add_checked(breaker.deficit[0], amount)
+    if add_checked(breaker.deficit[0], breaker.deficit[1]) <= rules.deficit_halt:
+        return
+    breaker.deficit[0] = 0
+    breaker.deficit[1] = 0
     if breaker.levels[BreakerCause.DEFICIT] != HALT_LEVEL:
         breaker.levels[BreakerCause.DEFICIT] = HALT_LEVEL
         make_dirty(state, market)

@@ -127,14 +127,19 @@ def _owner_bytes(state: State) -> bytes:
     return _block(kept, paid[kept], reserved[kept])
 
 
+def _windows(age: int, sums: NDArray[Any]) -> list[int]:
+    """Return the sums of the present and the last window; the rows hold those of ``age`` windows
+    ago.
+    """
+    return [int(value) for value in sums] if age == 0 else [0, int(sums[0]) if age == 1 else 0]
+
+
 def _breaker_bytes(state: State) -> bytes:
-    window_ns = int(state.rules[0].flow_window_ns)
-    present = int(state.engine[0].now_ns) // window_ns
+    rules, now_ns = state.rules[0], int(state.engine[0].now_ns)
     rows = []
     for row in state.breakers:
         levels = sum(int(row.levels[cause]) * 3**place for place, cause in enumerate(BreakerCause))
-        age = present - int(row.flow_window)
-        flow = [int(value) for value in row.flow] if age == 0 else [0, int(row.flow[0]) if age == 1 else 0]
+        flow = _windows(now_ns // int(rules.flow_window_ns) - int(row.flow_window), row.flow)
         low, high = (int(value) for value in (min(row.low_ticks), max(row.high_ticks)))
         rows.append(
             [
@@ -144,6 +149,7 @@ def _breaker_bytes(state: State) -> bytes:
                 low,
                 high,
                 *(int(value) for value in (row.mark_time_ns, row.held_ticks, row.held_until_ns, row.answered)),
+                *_windows(now_ns // int(rules.deficit_window_ns) - int(row.deficit_window), row.deficit),
             ]
         )
     rows[-1][9:11] = [0, 0]

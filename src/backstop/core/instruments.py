@@ -217,6 +217,10 @@ class BreakerRules(NamedTuple):
     outage_grace_ppm: int = 500_000
     outage_grace_max_ns: int = 300_000_000_000
     operator_hold_max_ns: int = 86_400_000_000_000
+    #: What nobody paid of a market's losses halts it above this amount, in this window and the one
+    #: before.
+    deficit_halt: int = 0
+    deficit_window_ns: int = 3_600_000_000_000
     guard_hold_ns: int = 120_000_000_000
 
 

@@ -173,6 +173,8 @@ BREAKER = _row(
     ("flow_halt", "<i8"),
     ("flow_window", "<i8"),  # number of the window of ``flow[0]``
     ("flow", "<i8", (2,)),  # notional liquidated in the present and the last window
+    ("deficit_window", "<i8"),  # number of the window of ``deficit[0]``
+    ("deficit", "<i8", (2,)),  # losses that nobody paid, in the present and the last window
     ("price_window", "<i8"),
     ("low_ticks", "<i8", (2,)),  # of the present and the last window
     ("high_ticks", "<i8", (2,)),

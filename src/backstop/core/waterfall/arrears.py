@@ -13,9 +13,10 @@ from backstop.core.events import NEVER_NS, NONE, Cause
 from backstop.core.ledger import balance_of, post
 from backstop.core.outbox import emit_residual
 from backstop.core.places import fund_id, uncovered_id
+from backstop.core.results import result_of
 from backstop.core.rows import FUND_SLOTS
 from backstop.core.state import State
-from backstop.core.units import add_checked
+from backstop.core.units import add_checked, div_ceil, mul_div_ceil
 from backstop.core.waits import wake_by
 from backstop.core.waterfall.fund import available_to_arrears, pay_late, present_slot
 from backstop.core.waterfall.loss import is_of_loss
@@ -32,10 +33,30 @@ def _will_pay(state: State, group: int) -> bool:
 
 
 @kernel
+def _raise_deficits(state: State, account: int, amount: int, group: int) -> None:
+    """Count an amount in the markets of the account's loss, by what it lost in each, rounded up; where
+    it lost in none, in equal parts.
+    """
+    lost, count = 0, 0
+    position = state.accounts[account].first_position
+    while position != NONE:
+        if is_of_loss(state, position, group):
+            lost = add_checked(lost, max(0, -result_of(state, position)))
+            count += 1
+        position = state.positions[position].next_of_account
+    position = state.accounts[account].first_position
+    while position != NONE:
+        if is_of_loss(state, position, group):
+            part = mul_div_ceil(amount, max(0, -result_of(state, position)), lost) if lost > 0 else div_ceil(amount, count)
+            raise_deficit(state, state.positions[position].market, part)
+        position = state.positions[position].next_of_account
+
+
+@kernel
 def book_uncovered(state: State, account: int, amount: int, group: int) -> None:
     """Book what nobody paid of an account's deficit in a group, and say so.
 
-    The breakers of the markets of the loss halt them, unless the fund will pay it.
+    The breakers of the markets of the loss count it, unless the fund will pay it.
     """
     if amount <= 0:
         return
@@ -44,13 +65,8 @@ def book_uncovered(state: State, account: int, amount: int, group: int) -> None:
     engine.arrears_slot = present_slot(state)
     post(state, account, uncovered_id(group), amount, VENUE_ASSET, Cause.UNCOVERED, NONE)
     emit_residual(state, account=account, group=group, amount=amount)
-    if _will_pay(state, group):
-        return
-    position = state.accounts[account].first_position
-    while position != NONE:
-        if is_of_loss(state, position, group):
-            raise_deficit(state, state.positions[position].market)
-        position = state.positions[position].next_of_account
+    if not _will_pay(state, group):
+        _raise_deficits(state, account, amount, group)
 
 
 @unit
