@@ -14,7 +14,7 @@ from backstop.core.events import NONE, Answer, BookSide, EffectKind, EventKind, 
 from backstop.core.instruments import VenueRules
 from backstop.reference.engine import Effect, Event, ReferenceEngine
 from backstop.reference.refusals import held_loss, held_margin
-from tests.streams.refused import indebted_withdrawal, refused_event
+from tests.streams.refused import held_withdrawal, indebted_withdrawal, refused_event
 from tests.streams.settings import PROFILES, Setting, make_rules, make_setting
 
 __all__ = ["make_stream", "profile_of"]
@@ -150,7 +150,11 @@ class Writer:
             self.answers.remove(due)
             self.send(EventKind(due[1]["kind"]), **{name: value for name, value in due[1].items() if name != "kind"})
         elif rng.random() < 0.3 and (insolvent := [each for each in range(len(self.state.accounts)) if self.state.is_insolvent(each)]):
-            self.trade_insolvent(rng.choice(insolvent))
+            held = held_withdrawal(rng, self.rules, self.state) if rng.random() < 0.3 else None
+            if held is not None:
+                self.send(EventKind(held.pop("kind")), **held)
+            else:
+                self.trade_insolvent(rng.choice(insolvent))
         else:
             (name,) = rng.choices(list(setting.actions), list(setting.actions.values()))
             ACTIONS[name](self)
@@ -255,10 +259,11 @@ class Writer:
         """
         rng, account = self.rng, self.account()
         doubted = [market for market, breaker in enumerate(self.state.breakers[:-1]) if breaker.held]
-        indebted = indebted_withdrawal(rng, self.rules, self.state) if sign < 0 and code == Transfer.CASH else None
-        if indebted is not None and rng.random() < 0.5:
-            self.send(EventKind(indebted.pop("kind")), **indebted)
-            return
+        for recipe in (indebted_withdrawal, held_withdrawal) if sign < 0 and code == Transfer.CASH else ():
+            limited = recipe(rng, self.rules, self.state)
+            if limited is not None and rng.random() < 0.5:
+                self.send(EventKind(limited.pop("kind")), **limited)
+                return
         if sign < 0 and doubted:
             self._leave(rng.choice(doubted), rng.choice((0, 0, 1)))
         amount = rng.randint(1, max(1, self.setting.notional // rng.choice((5, 50))))

@@ -11,9 +11,10 @@ from backstop.core.events import FUND, NONE, WORLD, BreakerState, EventKind, Rej
 from backstop.core.instruments import DEPTH_LOTS_MAX, NOTIONAL_ATOMS_MAX, VenueRules
 from backstop.reference.breakers import effective_state
 from backstop.reference.records import Event
+from backstop.reference.shortfalls import held_gains
 from backstop.reference.state import State
 
-__all__ = ["RECIPES", "indebted_withdrawal", "refused_event"]
+__all__ = ["RECIPES", "held_withdrawal", "indebted_withdrawal", "refused_event"]
 
 K = EventKind
 #: States in which nobody may open lots.
@@ -232,6 +233,19 @@ def indebted_withdrawal(rng: Random, _: VenueRules, state: State) -> Fields | No
     return {"kind": K.TRANSFER, "account": account, "amount": -max(1, min(free[account], most + rng.randint(0, 1)))}
 
 
+def held_withdrawal(rng: Random, _: VenueRules, state: State) -> Fields | None:
+    """Withdraw, of an owner whose gains are held, as much as may leave, or an atom more."""
+    free = {number: state.equity(number) - state.portfolio(number).initial for number in range(len(state.accounts))}
+    able = [number for number, account in enumerate(state.accounts) if free[number] > 0 and not account.in_default]
+    able = [number for number in able if held_gains(state, state.accounts[number].owner)]
+    if not able:
+        return None
+    account = rng.choice(able)
+    owner = state.accounts[account].owner
+    most = sum(max(0, free[number]) for number in state.accounts_of(owner)) - state.owner_debt(owner) - held_gains(state, owner)
+    return {"kind": K.TRANSFER, "account": account, "amount": -max(1, min(free[account], most + rng.randint(0, 1)))}
+
+
 RECIPES: dict[Reject, Recipe] = {
     Reject.UNKNOWN_KIND: _unknown_kind,
     Reject.UNKNOWN_MARKET: _unknown_market,
@@ -254,4 +268,5 @@ RECIPES: dict[Reject, Recipe] = {
     Reject.ACCOUNT_IN_DEFAULT: _in_default,
     Reject.INSUFFICIENT_MARGIN: _margin,
     Reject.DEBT_TO_FUND: indebted_withdrawal,
+    Reject.GAIN_HELD: held_withdrawal,
 }

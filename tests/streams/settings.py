@@ -526,6 +526,7 @@ def _funds(setting: Setting) -> FundsRules:
         trading_fee_share_ppm=rng.choice((0, 333_333, 1_000_000)),
         recovery_interval_ns=max(16, interval_ns * rng.choice((1, 5))),
         owner_memory_ns=interval_ns * (1, 10, 1_000, 1_000)[setting.notional % 4],
+        hold_withdrawals_max_ns=interval_ns * (4, 1_000, 1_000)[setting.notional % 3],
         drawdown_window_ns=max(16, interval_ns * rng.choice((16, 100))),
         drawdown_enter_ppm=enter,
         drawdown_exit_ppm=enter * 5 // 6,

@@ -382,6 +382,7 @@ class Reject(IntEnum):
     ACCOUNT_IN_DEFAULT = 21
     INSUFFICIENT_MARGIN = 22
     DEBT_TO_FUND = 23
+    GAIN_HELD = 24
 
 
 _ROW = [("seq", "<i8"), ("time_ns", "<i8"), ("kind", "<i2"), ("code", "<i2"), ("market", "<i4")]

@@ -154,6 +154,8 @@ class FundsRules(NamedTuple):
     recovery_interval_ns: int = 3_600_000_000_000
     #: For how long after the latest payment for an owner what it paid limits his withdrawals.
     owner_memory_ns: int = 86_400_000_000_000
+    #: For how long after its default began the gap of an insolvent account holds gains back.
+    hold_withdrawals_max_ns: int = 3_600_000_000_000
     drawdown_window_ns: int = 28_800_000_000_000
     #: Breaker on the drawdown from the peak within that window; 0 is off.
     drawdown_enter_ppm: int = 0

@@ -54,6 +54,7 @@ from backstop.reference.paying import net_linked_owners
 from backstop.reference.providers import bind, fail
 from backstop.reference.records import Effect, Event
 from backstop.reference.refusals import reason_to_refuse
+from backstop.reference.shortfalls import gap_of_position
 from backstop.reference.socialise import run_recovery
 from backstop.reference.state import CLOSING_ORDER, TAKEOVER_OFFER, Account, Position, State
 from backstop.reference.takeover import answer, dispose, takeover_waits
@@ -447,6 +448,7 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         list(claim_rows(state)),
         list(result_rows(state)),
         list(debt_rows(state)),
+        list(gap_rows(state)),
     ]
 
 
@@ -509,6 +511,14 @@ def debt_rows(state: State) -> Iterable[tuple[int, ...]]:
         for group, debt in sorted(state.debts(number).items()):
             if debt:
                 yield number, group, debt, state.owner(number).paid_ns
+
+
+def gap_rows(state: State) -> Iterable[tuple[int, ...]]:
+    """Noted gaps of insolvent accounts at the present marks, by account and market."""
+    for account in range(len(state.accounts)):
+        for market, row in sorted(state.positions[account].items()):
+            if row.gap or row.gap_lots:
+                yield account, market, gap_of_position(state, account, market), row.gap_lots
 
 
 def commitment_rows(state: State) -> Iterable[tuple[int, ...]]:

@@ -25,6 +25,7 @@ from backstop.reference.arithmetic import sign
 from backstop.reference.breakers import effective_state
 from backstop.reference.margin import Holding
 from backstop.reference.records import Event
+from backstop.reference.shortfalls import held_gains
 from backstop.reference.state import TAKEOVER_OFFER, Order, State
 
 __all__ = ["held_loss", "held_margin", "reason_to_refuse"]
@@ -201,7 +202,9 @@ def _ledger(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     left = state.equity(account) - held_loss(state, account) + amount - needs
     yield left < 0, Reject.INSUFFICIENT_MARGIN
     spare = sum(max(0, _free(state, number)) for number in linked)
-    yield left + spare < state.owner_debt(owner), Reject.DEBT_TO_FUND
+    debt = state.owner_debt(owner)
+    yield left + spare < debt, Reject.DEBT_TO_FUND
+    yield left + spare < debt + held_gains(state, owner), Reject.GAIN_HELD
 
 
 def _free(state: State, account: int) -> int:

@@ -66,6 +66,11 @@ class Position:
     #: Of an insolvent account (section 3); without meaning in others.
     settled: int = 0
     most_lots: int = 0
+    #: Likewise: what it had of the account's gap when that was noted, the mark of then, and the lots
+    #: of then.
+    gap: int = 0
+    gap_mark: int = 0
+    gap_lots: int = 0
     closed_in_default: bool = False
 
 
@@ -587,6 +592,28 @@ class State:
                 row.closed_in_default = False
         if new < Health.DISTRESSED <= old:
             self._leave_default(account_id)
+        if Health.INSOLVENT in (old, new):
+            self._note_gaps(account_id)
+
+    def _note_gaps(self, account_id: int) -> None:
+        """Note the gap of an insolvent account by position: by loss, or where none lost by notional."""
+        account, rows = self.accounts[account_id], self.positions[account_id]
+        for row in rows.values():
+            row.gap = row.gap_mark = row.gap_lots = 0
+        too_long = self.now - account.default_since > self.rules.fund.hold_withdrawals_max_ns
+        if account.health != Health.INSOLVENT or too_long:
+            return
+        holdings = self.portfolio(account_id).holdings
+        weights = [max(0, -holding.result) for holding in holdings]
+        if not any(weights):
+            weights = [holding.notional for holding in holdings]
+        gap, given = -self.equity(account_id), 0
+        for place, holding in enumerate(holdings):
+            row = rows[holding.market]
+            row.gap_mark, row.gap_lots = self.markets[holding.market].mark, row.lots
+            if any(weights):
+                so_far = gap * sum(weights[: place + 1]) // sum(weights)
+                row.gap, given = so_far - given, so_far
 
     def _return_debts(self, account: int, most: int) -> None:
         """Give the funds back what they paid, out of at most so many atoms."""
@@ -612,6 +639,8 @@ class State:
     def touch(self, account: int) -> None:
         """Judge, and give the account a place in the round that comes next."""
         self.judge(account)
+        if self.is_insolvent(account):
+            self._note_gaps(account)
         for holder, market in sorted(self.reduced):
             if holder == account:
                 self.reduced.remove((holder, market))

@@ -1,0 +1,44 @@
+"""What insolvent accounts lack by market, and the gains that it holds back (section 6, Held
+gains).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from backstop.reference.state import State
+
+__all__ = ["gap_of_market", "gap_of_position", "held_gains", "shortfall"]
+
+
+def gap_of_position(state: State, account: int, market: int) -> int:
+    """What a position has of its account's gap: as noted, moved with the mark since. Atoms."""
+    row = state.positions[account][market]
+    factor = state.rules.markets[market].notional_factor
+    return row.gap - row.gap_lots * (state.markets[market].mark - row.gap_mark) * factor
+
+
+def gap_of_market(state: State, market: int) -> int:
+    """What insolvent accounts lack in a market, at least 0."""
+    insolvent = (number for number in range(len(state.accounts)) if state.is_insolvent(number))
+    return max(0, sum(gap_of_position(state, number, market) for number in insolvent if market in state.positions[number]))
+
+
+def shortfall(state: State, group: int) -> int:
+    """What the fund of a group lacks to pay all gaps of its markets."""
+    gaps = sum(gap_of_market(state, market) for market in range(len(state.markets)) if state.group(market) == group)
+    return max(0, gaps - max(0, state.unreserved(group) - state.uncovered(group)))
+
+
+def held_gains(state: State, owner: int) -> int:
+    """What an owner may not withdraw of his gains in this epoch."""
+    gains: dict[int, int] = {}
+    for account in state.accounts_of(owner):
+        for market, result in state.results(account).items():
+            gains[market] = gains.get(market, 0) + result
+    return sum(min(shortfall(state, group), _exposed(state, gains, group)) for group in range(len(state.funds)))
+
+
+def _exposed(state: State, gains: Mapping[int, int], group: int) -> int:
+    """Gains in the markets of a group, each at most the market's gap."""
+    return sum(min(gap_of_market(state, market), max(0, gain)) for market, gain in gains.items() if state.group(market) == group)
