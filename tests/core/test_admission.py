@@ -17,6 +17,7 @@ from backstop.core.columns import OWNER_PAID_NS
 from backstop.core.debts import add_debt
 from backstop.core.events import FUND, NONE, Answer, BreakerState, EffectKind, EventKind, Health, Operator, Reject, Stage, Transfer, fund_of
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, CommitmentRules, FundRules, LimitRules, ProviderRules
+from backstop.core.results import lower_base, result_of
 from backstop.core.rows import TAKEOVER_OFFER
 from backstop.reference.records import Event
 from tests.core.desk import SECOND, Desk, make_rules
@@ -55,6 +56,10 @@ def make_desk() -> Desk:
     # As if fund 0 had paid 5 for account 0, which holds lots and is in no default.
     add_debt(desk.state, 0, 0, 5)
     desk.state.columns[OWNER_PAID_NS, desk.state.accounts[0].owner] = desk.state.engine[0].now_ns
+    # As if it had gained 7 in market 0, where an insolvent account lacks 3.
+    position = int(desk.state.accounts[0].first_position)
+    lower_base(desk.state, position, 7 - int(result_of(desk.state, position)))
+    desk.state.markets[0].gap_atoms, desk.state.engine[0].insolvent_now = 3, 1
     return desk
 
 
@@ -123,7 +128,9 @@ WALKS: dict[str, list[Step]] = {
         (Reject.INSUFFICIENT_MARGIN, {"amount": -FREE - 1}),
         (Reject.DEBT_TO_FUND, {"amount": -FREE}),
         (Reject.DEBT_TO_FUND, {"amount": -FREE + 4}),
-        (None, {"amount": -FREE + 5}),
+        (Reject.GAIN_HELD, {"amount": -FREE + 5}),
+        (Reject.GAIN_HELD, {"amount": -FREE + 7}),
+        (None, {"amount": -FREE + 8}),
     ],
     "TRANSFER of the fund": [
         (Reject.UNKNOWN_MARKET, {"seq": SOON, "kind": K.TRANSFER, "time_ns": SOON, "account": FUND, "code": 1}),

@@ -264,6 +264,10 @@ class FundStage(_Section):
         default=86_400_000_000_000,
         description="For how long after the latest payment for an owner what the funds paid for him limits his withdrawals.",
     )
+    hold_withdrawals_max: Duration = Field(
+        default=3_600_000_000_000,
+        description="For how long after its default began an insolvent account that a fund cannot pay holds back gains of its markets.",
+    )
     drawdown_window: Duration = Field(default=28_800_000_000_000, description="Span over which the peak of a fund is taken.")
     drawdown_enter_ppm: Ppm = Field(
         default=0, description="Fall from the peak that throttles the markets of the group; 0 is off.", json_schema_extra=_unit("ppm")

@@ -33,6 +33,7 @@ from backstop.core.ledger import balance_of, position_of
 from backstop.core.margin import assess, initial_margin, initial_margin_of, release_level
 from backstop.core.places import fund_id, outside_row, uncovered_id
 from backstop.core.rows import TAKEOVER_OFFER
+from backstop.core.shortfalls import held_gains
 from backstop.core.state import State
 from backstop.core.units import add_checked
 
@@ -127,23 +128,26 @@ def _withdrawal_refusal(state: State, account: int, amount: int) -> int:
     """Return why a withdrawal is refused: initial margin and what linked accounts lack stay, so
     that a winner does not leave before its twin is netted.
 
-    So do the owner's debts to the funds, beyond what his other accounts could withdraw.
+    So do the owner's debts to the funds, and the gains that are held, beyond what his other accounts
+    could withdraw.
     """
     equity, initial = _at_held_marks(state, account)
     room = equity - amount - initial
     owner = state.accounts[account].owner
-    debt = owner_debt(state, owner)
+    debt, held = owner_debt(state, owner), held_gains(state, owner)
     other = state.columns[OWNER_FIRST, owner]
     while other != NONE and room >= 0:
         if other != account:
             room -= _lack(state, other)
-            if debt > 0:
+            if debt > 0 or held > 0:
                 other_equity, other_initial = _at_held_marks(state, other)
                 debt -= max(0, other_equity - other_initial)
         other = state.accounts[other].next_of_owner
     if room < 0:
         return Reject.INSUFFICIENT_MARGIN
-    return Reject.DEBT_TO_FUND if room < debt else 0
+    if room < debt:
+        return Reject.DEBT_TO_FUND
+    return Reject.GAIN_HELD if room < debt + held else 0
 
 
 @kernel

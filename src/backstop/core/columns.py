@@ -7,6 +7,7 @@ waits                WAIT_*                       always
 fund, orders         OWNER_PAID*, OWNER_RESERVED  always; by owner
 debts                OWNER_DEBT                   always; by owner
 debts                DEBT_PART                    while one account returns its debts
+shortfalls           OWNER_RESULT                 while one withdrawal is checked; by market
 netting, claims,     NETTED_*                     while NETTED_EVENT is the event's number; by
 monitor                                           owner
 breakers             DIRTY                        to the end of the event
@@ -73,6 +74,7 @@ __all__ = [
     "OWNER_PAID",
     "OWNER_PAID_NS",
     "OWNER_RESERVED",
+    "OWNER_RESULT",
     "PARKED",
     "PARKED_TURN",
     "PART_ATOMS",
@@ -166,4 +168,6 @@ DEBT_PART = 49
 #: its accounts goes on: those opened later have nothing above their release level (SPARE), no
 #: equity above zero (REST), no claim (CLAIM).
 NETTED_EVENT, NETTED_SPARE, NETTED_REST, NETTED_CLAIM = 50, 51, 52, 53
-COLUMNS = 54
+#: By market: the result of one owner.
+OWNER_RESULT = 54
+COLUMNS = 55

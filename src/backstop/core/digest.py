@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.core.columns import ORDERED_INTERVAL, ORDERED_NOTIONAL, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED
+from backstop.core.contract_terms import Contracts, LinearContract
 from backstop.core.events import FEES, FUND, HOUSE_FIRST_MARKET, REMAINDER, UNCOVERED, WORLD, BreakerCause, Health, fund_of, uncovered_of
 from backstop.core.places import arrears_gauge, fund_gauge, house_slot, market_gauge
 from backstop.core.results import epoch_mark_ticks, result_bases
@@ -190,6 +191,19 @@ def _debt_bytes(state: State) -> bytes:
     return _block(account, group, state.debts[account, group], paid_ns[account])
 
 
+def _gap_bytes(state: State) -> bytes:
+    """Return the noted gaps of insolvent accounts at the present marks, by account and market."""
+    count = int(state.engine[0].positions_now)
+    rows = state.positions[:count]
+    kept = np.flatnonzero((state.gaps[:count] != 0).any(axis=1))
+    kept = kept[np.lexsort((rows["market"][kept], rows["account"][kept]))]
+    atoms, lots = state.gaps[kept].T
+    markets = rows["market"][kept]
+    contracts = Contracts([LinearContract(int(factor)) for factor in state.markets["notional_factor"]])
+    values = contracts.values(markets, lots, state.markets["mark_ticks"][markets])
+    return _block(rows["account"][kept], markets, atoms - values, lots)
+
+
 def state_digest(state: State) -> str:
     """Return the SHA-256 (hex) of the economic state, as docs/rules.md section 12 encodes it."""
     present = int(state.engine[0].now_ns) // int(state.rules[0].cap_interval_ns)
@@ -208,4 +222,5 @@ def state_digest(state: State) -> str:
     digest.update(_claim_bytes(state))
     digest.update(_result_bytes(state))
     digest.update(_debt_bytes(state))
+    digest.update(_gap_bytes(state))
     return digest.hexdigest()

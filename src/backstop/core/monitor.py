@@ -26,6 +26,7 @@ from backstop.core.outbox import emit_health
 from backstop.core.places import bucket_of
 from backstop.core.results import begin_insolvency, keep_epoch_mark
 from backstop.core.rows import DOWN, UP
+from backstop.core.shortfalls import forget_gaps, note_gaps
 from backstop.core.sorting import sort_places
 from backstop.core.state import State
 from backstop.core.units import mul_div_ceil, mul_div_floor
@@ -297,12 +298,17 @@ def update_health(state: State, account: int) -> bool:
         return False
     state.accounts[account].health = now
     emit_health(state, account=account, health=now, old_health=before, equity=equity, maintenance_margin=maintenance)
-    if now == Health.INSOLVENT:
-        begin_insolvency(state, account)
     if before < Health.DISTRESSED <= now:
         _enter_default(state, account)
     elif now < Health.DISTRESSED <= before:
         _leave_default(state, account)
+    if now == Health.INSOLVENT:
+        begin_insolvency(state, account)
+        state.engine[0].insolvent_now += 1
+        note_gaps(state, account, -equity)
+    elif before == Health.INSOLVENT:
+        state.engine[0].insolvent_now -= 1
+        forget_gaps(state, account)
     return True
 
 
@@ -327,8 +333,12 @@ def _gather(state: State, account: int) -> None:
 @kernel
 def touch(state: State, account: int) -> None:
     """Judge an account that an event or a stage changed, and give it a place in the next round."""
-    update_health(state, account)
-    if state.accounts[account].health >= Health.DISTRESSED:
+    has_changed = update_health(state, account)
+    health = state.accounts[account].health
+    if health == Health.INSOLVENT and not has_changed:
+        equity, _ = assess(state, account)
+        note_gaps(state, account, -equity)
+    if health >= Health.DISTRESSED:
         _gather(state, account)
 
 

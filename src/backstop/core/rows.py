@@ -116,6 +116,8 @@ MARKET = _row(
     ("ordered_interval", "<i8"),
     ("loss_max", "<i8"),  # most that its fund pays for it in a window
     ("reserved", "<i8"),  # by its fund, for its orders
+    ("gap_atoms", "<i8"),  # noted gaps of insolvent accounts: sums of the columns of ``State.gaps``
+    ("gap_lots", "<i8"),
     ("bucket_first", "<i8"),
     ("price_throttle_ppm", "<i8"),
     ("price_halt_ppm", "<i8"),
@@ -260,6 +262,7 @@ ENGINE = _row(
     ("refused", "<i8"),
     ("judged", "<i8"),
     ("crossed", "<i8"),
+    ("insolvent_now", "<i8"),  # accounts that are INSOLVENT
 )
 
 #: What stands in rows of its own: the times of turns in ``STAGE``, thresholds in ``BREAKER``.

@@ -59,6 +59,7 @@ class State(Bundle):
         "accounts": (ACCOUNT, 1),
         "positions": (POSITION, 1),
         "results": (RESULT, 1),
+        "gaps": (np.int64, 2),
         "orders": (ORDER, 1),
         "funds": (FUND_ROW, 1),
         "breakers": (BREAKER, 1),
@@ -93,6 +94,8 @@ class State(Bundle):
     positions: NDArray[np.void]
     #: By row of ``positions``.
     results: NDArray[np.void]
+    #: By row of ``positions``: the gap that it has of its insolvent account, see ``shortfalls``.
+    gaps: NDArray[np.int64]
     orders: NDArray[np.void]
     #: One a market group.
     funds: NDArray[np.void]
@@ -145,6 +148,7 @@ def new_state(rules: VenueRules) -> State:
         accounts=np.zeros(limits.accounts_max, dtype=ACCOUNT),
         positions=positions,
         results=np.zeros(len(positions), dtype=RESULT),
+        gaps=np.zeros((len(positions), 2), dtype=np.int64),
         orders=np.zeros(limits.orders_max, dtype=ORDER),
         funds=fund_rows(rules),
         breakers=breaker_rows(rules),
