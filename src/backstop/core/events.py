@@ -241,6 +241,8 @@ class Cause(IntEnum):
     ARREARS = 19
     #: What funds paid for an account goes back.
     DEBT_RETURN = 20
+    #: What leaving beside the book costs a solvent account.
+    CLOSING_CHARGE = 21
 
 
 class SupportLimit(IntEnum):

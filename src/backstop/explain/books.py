@@ -50,6 +50,7 @@ from backstop.core.rows import FUND_SLOTS, TAKEOVER_OFFER
 from backstop.core.state import State
 from backstop.journal.rendering import Row
 from backstop.reference.arithmetic import sign
+from backstop.reference.charge import Exit
 from backstop.reference.deficit import Part, markets_of_loss, parts_of
 from backstop.reference.funds import FundView, paid_for_owner, paid_in_window, supports_closing
 from backstop.reference.loss import Loss, Payer, closes_at_once, closes_if_in_default
@@ -348,15 +349,15 @@ class Books:
         is_linked = self._owner_of(taker) == self._owner_of(account)
         return refusal_to_ask(status, in_default=self.account(taker).in_default, is_linked=is_linked)
 
-    def offering(self, number: int, market: int, asked: Iterable[int], expected: Standing | None = None) -> Offering:
+    def offering(self, number: int, market: int, asked: Iterable[int], way_out: Exit, expected: Standing | None = None) -> Offering:
         """Return a position and the providers who are asked to take it over."""
         portfolio = self.portfolio(number)
         holding = portfolio.holding(market)
         backers = tuple(self.backer(provider, market, holding.side) for provider in asked)
         fund, share_ppm = self.fund(self.group_of(market), number, market), self.rules.takeover.provider_share_ppm
-        return Offering(portfolio, holding, fund, share_ppm, backers, expected or portfolio.standing)
+        return Offering(portfolio, holding, fund, share_ppm, backers, expected or portfolio.standing, way_out)
 
-    def wave(self, number: int, market: int) -> tuple[Wave, int]:
+    def wave(self, number: int, market: int, way_out: Exit) -> tuple[Wave, int]:
         """Return a position with everybody who may be asked for lots, and how many hold them but
         are in default.
         """
@@ -372,7 +373,7 @@ class Books:
             if sign(self._house[holder]) == -side:
                 found.append(Counterparty(holder, Holding(market, self.contract(market), self._house[holder], 0, 0), None))
         fund = self.fund(self.rules.markets[market].group, number, market)
-        return Wave(self.portfolio(number), market, tuple(found), fund), in_default
+        return Wave(self.portfolio(number), market, tuple(found), fund, way_out), in_default
 
     def loss_markets(self, number: int, group: int) -> tuple[int, ...]:
         """Return the markets of an account's loss in a group."""

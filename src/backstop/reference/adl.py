@@ -8,6 +8,7 @@ from backstop.core.events import NONE, AdlClass, Cause, EffectKind
 from backstop.reference.arithmetic import holder_order, sign, split
 from backstop.reference.arrears import book_uncovered
 from backstop.reference.breakers import add_flow
+from backstop.reference.closeout import exit_of
 from backstop.reference.paying import judge_netted, pay, tell_support
 from backstop.reference.socialise import socialise
 from backstop.reference.state import State
@@ -57,7 +58,8 @@ def wave_of(state: State, account: int, market: int) -> Wave:
     side = sign(state.held_lots(account, market))
     holders = [holder for holder in state.holders(market, -side) if holder < 0 or not state.accounts[holder].in_default]
     counterparties = tuple(counterparty_of(state, holder, market) for holder in holders)
-    return Wave(state.portfolio(account), market, counterparties, state.fund_view(state.group(market), account, market))
+    fund = state.fund_view(state.group(market), account, market)
+    return Wave(state.portfolio(account), market, counterparties, fund, exit_of(state, account, market))
 
 
 def waits_for_reservation(state: State, account_id: int, market: int, *, is_asked: bool) -> bool:
@@ -65,7 +67,7 @@ def waits_for_reservation(state: State, account_id: int, market: int, *, is_aske
     beyond the deadline.
     """
     portfolio, fund = state.portfolio(account_id), state.fund_view(state.group(market), account_id, market)
-    gap, deadline = gap_to_zero(portfolio, market, lots_to_close(portfolio, market)), state.deadline(account_id)
+    gap, deadline = gap_to_zero(portfolio, market, abs(portfolio.holding(market).lots)), state.deadline(account_id)
     if not is_asked or fund.available >= min(gap, fund.free) or state.now >= deadline:
         return False
     state.accounts[account_id].wait_until = min(deadline, state.now + state.rules.closeout.interval_ns)
@@ -107,10 +109,12 @@ def adl_position(state: State, account: int, market: int) -> None:
     )
     tell_support(state, account, market, support, Cause.SUPPORT)
     order: list[int] = []
+    charge = wave.way_out.charge(lots, 0, state.equity(account))
     for adl_class, members, given, eta in placed:
         order += emit_class(state, (account, market, side), adl_class, members, given, eta, cash_of)
     trade_all(state, account, market, -side * lots, cash, {h: (side * gives[h], cash_of[h]) for h in order}, 0, Cause.ADL)
     pay(state, account, state.group(market), support.amount, Cause.SUPPORT, market)
+    state.post(state.fund_id(market), account, charge, Cause.CLOSING_CHARGE, market)
     add_flow(state, market, state.contract(market).value_of(lots))
     settle_counterparties(state, market, order)
 
@@ -215,7 +219,8 @@ def tear_up_position(state: State, account: int, market: int) -> None:
     holding = portfolio.holding(market)
     side, contract = holding.side, holding.contract
     mark = contract.mark_ticks
-    lots = lots_to_close(portfolio, market)
+    way_out = exit_of(state, account, market)
+    lots = lots_to_close(portfolio, market, way_out)
     cash, gap = holding.value_of(lots), gap_to_zero(portfolio, market, lots)
     opposite = {holder: abs(state.held_lots(holder, market)) for holder in state.holders(market, -side)}
     parts = {holder: part for holder, part in split(lots, opposite).items() if part}
@@ -223,6 +228,7 @@ def tear_up_position(state: State, account: int, market: int) -> None:
     left = pay_gap(state, account, market, gap)
     shares = {holder: (side * part, -holding.value_of(part)) for holder, part in parts.items()}
     trade_all(state, account, market, -side * lots, cash, shares, mark, Cause.TEAR_UP)
+    state.post(state.fund_id(market), account, way_out.charge(lots, 0, portfolio.equity), Cause.CLOSING_CHARGE, market)
     add_flow(state, market, contract.value_of(lots))
     book_uncovered(state, account, left, state.group(market))
     settle_counterparties(state, market, list(parts))

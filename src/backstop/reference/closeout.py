@@ -8,13 +8,14 @@ from backstop.core.events import BookSide, Cause, EffectKind, error_inventory_of
 from backstop.reference.arithmetic import sign
 from backstop.reference.book import UNKNOWN_LOTS, Band, Book
 from backstop.reference.breakers import add_flow, effective_state
+from backstop.reference.charge import Exit
 from backstop.reference.closing import Cap, Caps, Closing, OrderStop, OrderTerms, Quote, settle
 from backstop.reference.margin import Portfolio, Standing
 from backstop.reference.paying import pay
 from backstop.reference.records import Event
 from backstop.reference.state import DISPOSAL_ORDER, TAKEOVER_OFFER, Order, State
 
-__all__ = ["BUSY", "NOTHING", "PLACED", "closing_of", "forget_depth", "order_done", "order_fill", "place_orders", "send"]
+__all__ = ["BUSY", "NOTHING", "PLACED", "closing_of", "exit_of", "forget_depth", "order_done", "order_fill", "place_orders", "send"]
 
 #: What the stage says of a position, or of the account.
 PLACED, BUSY, NOTHING = "placed", "busy", "nothing"
@@ -40,6 +41,11 @@ def book_of(state: State, market: int, side: int) -> Book:
         low_ticks=min(breaker.low),
         high_ticks=max(breaker.high),
     )
+
+
+def exit_of(state: State, account: int, market: int) -> Exit:
+    """What the book would be expected to cost the account's position."""
+    return Exit(book_of(state, market, sign(state.held_lots(account, market))), state.rules.closeout.fee_ppm)
 
 
 def closing_of(state: State, account: int, market: int, portfolio: Portfolio, expected: Standing | None = None) -> Closing:

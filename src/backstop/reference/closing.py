@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from backstop.core.events import Health
 from backstop.core.instruments import NO_CAP, PPM, CloseoutRules, DisposalRules
-from backstop.reference.arithmetic import ceil_div, largest_that, least_that, part_of, sign
+from backstop.reference.arithmetic import ceil_div, largest_that, part_of, sign
 from backstop.reference.book import Book, Limit, Slice
+from backstop.reference.charge import Cost, Exit, least_to_restore
 from backstop.reference.funds import FundView
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing, ZeroCash
 
@@ -53,18 +54,6 @@ class Caps(NamedTuple):
     account: Cap
     market: Cap
     venue: Cap
-
-
-class Cost(NamedTuple):
-    """What closing lots is expected to cost. Atoms."""
-
-    slippage: int
-    fee: int
-
-    @property
-    def whole(self) -> int:
-        """Both together."""
-        return self.slippage + self.fee
 
 
 class SizeBound(Enum):
@@ -162,8 +151,7 @@ class Closing:
 
     def cost(self, lots: int) -> Cost:
         """Return the expected slippage and, of a solvent account, the fee."""
-        value = abs(self.holding.value_of(lots))
-        return Cost(self.book.slippage(lots), value * self.rules.fee_ppm // PPM if self.is_solvent else 0)
+        return Exit(self.book, self.rules.fee_ppm if self.is_solvent else 0).cost(lots)
 
     def expected_after(self, lots: int) -> Standing:
         """Return how the account is expected to stand once so many lots more are closed."""
@@ -173,7 +161,7 @@ class Closing:
         """Return the lots that restore the release level, with the least notional; None: no number
         does, or it is insolvent.
         """
-        least = self._least_to_restore() if self.is_solvent else None
+        least = least_to_restore(self.book, self.everything, self.is_restored_by) if self.is_solvent else None
         return None if least is None else self._with_minimum(least)
 
     def wanted(self) -> int:
@@ -198,20 +186,6 @@ class Closing:
     def is_restored_by(self, lots: int) -> bool:
         """Return whether closing so many lots is expected to restore the release level."""
         return self.expected_after(lots).is_restored
-
-    def _least_to_restore(self) -> int | None:
-        """Probe the cumulative depths, then bisect below the first that restores."""
-        everything = self.everything
-        probes, reached = [], 0
-        for band in self.book.bands:
-            reached += max(0, band.lots)
-            probes.append(min(reached, everything))
-        low = 0
-        for probe in [*probes, everything]:
-            if probe and self.is_restored_by(probe):
-                return least_that(self.is_restored_by, low, probe)
-            low = probe
-        return None
 
     def _with_minimum(self, lots: int) -> int:
         """No order and no rest of a position below the least notional."""

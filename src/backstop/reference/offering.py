@@ -12,7 +12,8 @@ from typing import NamedTuple
 from backstop.core.events import ProviderStatus
 from backstop.core.instruments import PPM, CloseoutRules, CommitmentRules, ProviderRules
 from backstop.reference.allocation import capped_pro_rata
-from backstop.reference.arithmetic import largest_that, least_that, part_of
+from backstop.reference.arithmetic import largest_that, part_of
+from backstop.reference.charge import Exit, least_to_restore
 from backstop.reference.funds import FundView
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing
 
@@ -258,6 +259,8 @@ class Offering:
     asked: tuple[Backer, ...]
     #: As expected once the earlier offers of the pass are accepted.
     expected: Standing
+    #: By the book.
+    way_out: Exit
 
     @property
     def is_solvent(self) -> bool:
@@ -271,9 +274,15 @@ class Offering:
         zero = self.portfolio.zero_cash(self.holding.market, lots)
         return -zero.beyond_mark * self.provider_share_ppm // PPM
 
+    def cost(self, lots: int) -> int:
+        """Return what a solvent account pays for a takeover, the closing charge included: the
+        providers' share, at least what the book would cost.
+        """
+        return max(self.share_cost(lots), self.way_out.cost(lots).whole)
+
     def expected_after(self, lots: int) -> Standing:
         """Return how the account is expected to stand once so many lots more are taken over."""
-        cost = self.share_cost(lots) if self.is_solvent else 0
+        cost = self.cost(lots) if self.is_solvent else 0
         return self.expected.after(cost, self.holding.released(lots))
 
     @cached_property
@@ -281,10 +290,9 @@ class Offering:
         """The least lots that restore the release level; None: no number does, or the account is
         insolvent.
         """
-        everything = abs(self.holding.lots)
-        if not self.is_solvent or not self.expected_after(everything).is_restored:
+        if not self.is_solvent:
             return None
-        return least_that(lambda lots: self.expected_after(lots).is_restored, 0, everything)
+        return least_to_restore(self.way_out.book, abs(self.holding.lots), lambda lots: self.expected_after(lots).is_restored)
 
     @property
     def wanted(self) -> int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from backstop.core.events import NEVER_NS, Answer, Cause, EffectKind, ProviderStatus
 from backstop.reference.breakers import add_flow
-from backstop.reference.closeout import closing_of, send
+from backstop.reference.closeout import closing_of, exit_of, send
 from backstop.reference.margin import Portfolio, Standing
 from backstop.reference.offering import Backer, Offering, TakeoverPrice, offers_end_ns, score_after_takeover
 from backstop.reference.paying import pay
@@ -55,6 +55,7 @@ def offering_of(
         provider_share_ppm=state.rules.takeover.provider_share_ppm,
         asked=tuple(backer_of(state, number, market, holding.side) for number in numbers),
         expected=expected or portfolio.standing,
+        way_out=exit_of(state, account, market),
     )
 
 
@@ -220,8 +221,11 @@ def transfer(
         amount=cash,
         value=support,
     )
+    taken = -state.contract(market).value_of(lots) - cash
+    charge = exit_of(state, account, market).charge(abs(lots), taken, state.equity(account))
     state.trade(account, taker, market, lots, cash, 0, Cause.TAKEOVER, at_zero=abs(lots))
     state.trade(taker, account, market, -lots, -cash, 0, Cause.TAKEOVER)
+    state.post(state.fund_id(market), account, charge, Cause.CLOSING_CHARGE, market)
     pay(state, account, state.group(market), support, Cause.SUPPORT, market)
     if offered:
         state.reserve(offered, -support)

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from backstop.core.events import ADL_IN_ORDER, AdlClass, AdlPolicy
 from backstop.core.instruments import PPM
 from backstop.reference.allocation import capped_pro_rata, in_order
-from backstop.reference.arithmetic import ceil_div, largest_that, least_that, sign, split
+from backstop.reference.arithmetic import ceil_div, largest_that, sign, split
+from backstop.reference.charge import Exit
 from backstop.reference.funds import FundView, Support
 from backstop.reference.margin import Holding, Portfolio
 
@@ -35,19 +36,15 @@ RATIO_MAX = 10**12
 WORD = (1 << 64) - 1
 
 
-def lots_to_close(portfolio: Portfolio, market: int) -> int:
-    """All lots of an insolvent account; of a solvent one the least that at the mark restore the
-    release level, or all.
+def lots_to_close(portfolio: Portfolio, market: int, way_out: Exit) -> int:
+    """All lots of an insolvent account; of a solvent one the least that at the mark, less the
+    closing charge, restore the release level, or all.
     """
     holding, standing = portfolio.holding(market), portfolio.standing
     everything = abs(holding.lots)
-
-    def restores(lots: int) -> bool:
-        return standing.after(0, holding.released(lots)).is_restored
-
-    if not standing.is_solvent or not restores(everything):
+    if not standing.is_solvent:
         return everything
-    return least_that(restores, 0, everything)
+    return way_out.least_to_leave(everything, lambda cost, lots: standing.after(cost, holding.released(lots))) or everything
 
 
 def gap_to_zero(portfolio: Portfolio, market: int, lots: int) -> int:
@@ -104,6 +101,8 @@ class Wave(NamedTuple):
     counterparties: tuple[Counterparty, ...]
     #: That of the market's group, as the account sees it.
     fund: FundView
+    #: By the book.
+    way_out: Exit
 
     @property
     def accounts(self) -> tuple[Counterparty, ...]:
@@ -153,7 +152,7 @@ class Wave(NamedTuple):
 
     def plan(self) -> WavePlan:
         """Return as many lots as were found to fit."""
-        most = lots_to_close(self.portfolio, self.market)
+        most = lots_to_close(self.portfolio, self.market, self.way_out)
         lots = most if self.fits(most) else largest_that(self.fits, 0, most)
         return WavePlan(lots, self.support(lots), self.caps(lots) if lots else {})
 
