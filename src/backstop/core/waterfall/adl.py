@@ -36,8 +36,8 @@ from backstop.core.stages import Outcome
 from backstop.core.state import State
 from backstop.core.units import add_checked, compare_products
 from backstop.core.waterfall.allocation import allocate, allocate_in_order
+from backstop.core.waterfall.charge import closing_charge, lots_to_leave, pay_charge
 from backstop.core.waterfall.counterparties import (
-    least_lots_at_mark,
     opposite_positions,
     settle_counterparty,
     share_cash,
@@ -264,7 +264,7 @@ def _plan_lots(state: State, position: int, found: int, equity: int, maintenance
     """
     accounts = _accounts_found(state, found)
     account_lots, house_lots = _lots_of(state, 0, accounts), _lots_of(state, accounts, found)
-    most = abs(state.positions[position].lots) if equity < 0 else least_lots_at_mark(state, position, equity, maintenance)
+    most = lots_to_leave(state, position, equity, maintenance)
     terms = position, accounts, account_lots, house_lots, equity, maintenance, available
     lots = largest_that(_fits, state, terms, most)
     if lots > 0:
@@ -353,8 +353,10 @@ def deleverage_position(state: State, policy: int, position: int, equity: int, m
     _emit_plan(state, policy, position, found, lots, cash, equity)
     tell_support(state, account, group, market, gap, available, Cause.SUPPORT, is_asked)
     _emit_classes(state, position, found)
+    charge = closing_charge(state, position, lots, 0, equity)
     _trade_all(state, position, found, lots, cash)
     pay(state, account, group, support, Cause.SUPPORT, market)
+    pay_charge(state, account, market, charge)
     _settle_all(state, found)
 
 

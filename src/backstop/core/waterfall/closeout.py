@@ -12,15 +12,16 @@ from backstop.core.breakers import band_ticks, effective_state
 from backstop.core.columns import ORDERED_INTERVAL, ORDERED_NOTIONAL, SLICE_CAP, SLICE_COST, SLICE_POSITION, SLICE_RELEASE, TURN_ACCOUNT
 from backstop.core.contracts import cash_of, closing, lots_reaching, lots_within, notional_at_mark
 from backstop.core.events import NONE, BreakerState, Health
-from backstop.core.margin import assess, margin_after, released_margin, restores, zero_cash, zero_price_ticks
+from backstop.core.margin import assess, margin_after, released_margin, zero_cash, zero_price_ticks
 from backstop.core.orders import is_band_reached, is_place_free, open_order, order_side, price_of_band, reserve
 from backstop.core.outbox import emit_order
 from backstop.core.rows import CLOSING_ORDER, UNKNOWN_DEPTH
-from backstop.core.search import largest_that, least_that
+from backstop.core.search import largest_that
 from backstop.core.stages import Outcome
 from backstop.core.state import State
 from backstop.core.units import compare_products, mul_div_ceil, mul_div_floor
 from backstop.core.waits import wait_until
+from backstop.core.waterfall.charge import book_cost, least_on_book
 from backstop.core.waterfall.fund import available_for_orders, roll_interval, worst_support
 from backstop.core.waterfall.turns import answer, wait_interval
 
@@ -92,61 +93,6 @@ def book_lots(state: State, account: int, market: int, side: int, base: int) -> 
     """
     left = lots_within(state, market, _notional_left(state, account, market))
     return min(base - state.markets[market].pending_lots[side], left)
-
-
-@kernel
-def _cost_atoms(state: State, market: int, side: int, lots: int, fee_ppm: int) -> int:
-    """Return the expected cost of closing ``lots``: slippage through the visible bands, and the
-    fee.
-    """
-    row = state.markets[market]
-    left, cost = lots, 0
-    for band in range(row.band_count):
-        offset = row.band_offset_ppm[band]
-        if offset <= row.slippage_tolerance_ppm and left > 0:
-            take = min(left, max(0, row.depth_lots[side, band]))
-            cost += mul_div_ceil(notional_at_mark(state, market, take), offset, _PPM)
-            left -= take
-    cost += mul_div_ceil(notional_at_mark(state, market, left), row.slippage_tolerance_ppm, _PPM)
-    return cost + mul_div_floor(notional_at_mark(state, market, lots), fee_ppm, _PPM)
-
-
-@kernel
-def _restores_on_book(state: State, lots: int, terms: tuple[int, int, int, int]) -> bool:
-    position, fee_ppm, equity, maintenance = terms
-    row = state.positions[position]
-    cost = _cost_atoms(state, row.market, book_side(row.lots), lots, fee_ppm)
-    return restores(state, position, lots, cost, equity, maintenance)
-
-
-@kernel
-def _least_lots(state: State, position: int, fee_ppm: int, equity: int, maintenance: int) -> int:
-    """Return the least lots whose closing restores the account at expected cost, or 0 where none
-    does.
-
-    What closing restores is concave in the lots (tiers release most first, depth gets dearer), with
-    corners at the cumulative depths: the first corner that restores bounds a bisection.
-    """
-    row = state.positions[position]
-    whole = abs(row.lots)
-    side = book_side(row.lots)
-    market = state.markets[row.market]
-    terms = (position, fee_ppm, equity, maintenance)
-    low, cumulative = 0, 0
-    for band in range(market.band_count + 1):
-        if band < market.band_count:
-            if market.band_offset_ppm[band] > market.slippage_tolerance_ppm:
-                continue
-            cumulative += max(0, market.depth_lots[side, band])
-            probe = min(cumulative, whole)
-        else:
-            probe = whole
-        if probe <= low:
-            continue
-        if _restores_on_book(state, probe, terms):
-            return least_that(_restores_on_book, state, terms, low, probe)
-        low = probe
-    return 0
 
 
 @kernel
@@ -336,7 +282,7 @@ def _weigh_positions(state: State, account: int, fee_ppm: int, maintenance: int)
                     state.columns[SLICE_POSITION, found] = position
                     state.columns[SLICE_CAP, found] = cap
                     state.columns[SLICE_RELEASE, found] = released_margin(state, position, whole, maintenance)
-                    state.columns[SLICE_COST, found] = _cost_atoms(state, row.market, side, whole, fee_ppm)
+                    state.columns[SLICE_COST, found] = book_cost(state, row.market, side, whole, fee_ppm)
                     found += 1
         position = row.next_of_account
     return found, busy
@@ -406,7 +352,7 @@ def _plan_orders(state: State, account: int, equity: int, maintenance: int) -> i
         state.columns[SLICE_CAP, best] = 0
         row = state.positions[position]
         whole = abs(row.lots)
-        least = _least_lots(state, position, fee_ppm, expected_equity, expected_maintenance) if solvent else 0
+        least = least_on_book(state, position, fee_ppm, expected_equity, expected_maintenance) if solvent else 0
         lots = whole
         if least > 0:
             lots = max(least, lots_reaching(state, row.market, rules.minimum_notional))
@@ -426,7 +372,7 @@ def _plan_orders(state: State, account: int, equity: int, maintenance: int) -> i
             continue
         _place_order(state, position, lots, limit, equity, maintenance)
         ordered = True
-        expected_equity -= _cost_atoms(state, row.market, book_side(row.lots), lots, fee_ppm)
+        expected_equity -= book_cost(state, row.market, book_side(row.lots), lots, fee_ppm)
         expected_maintenance = margin_after(state, position, closing(row.lots, lots), expected_maintenance)
         if least > 0:
             break

@@ -5,7 +5,7 @@ Shared by the stages in which counterparties take lots, ``adl`` and ``tear_up``.
 
 from __future__ import annotations
 
-from backstop.compiled import inlined, kernel, unit
+from backstop.compiled import kernel, unit
 from backstop.core.columns import (
     COUNTERPARTY_CASH,
     COUNTERPARTY_LOTS,
@@ -18,28 +18,14 @@ from backstop.core.columns import (
 )
 from backstop.core.events import NONE, Health
 from backstop.core.ledger import trade
-from backstop.core.margin import restores
 from backstop.core.monitor import touch
 from backstop.core.orders import cancel_excess
 from backstop.core.places import error_inventory_row, outside_row
-from backstop.core.search import least_that
 from backstop.core.sorting import sort_places
 from backstop.core.state import State
 from backstop.core.units import split_by_largest_remainder
 
-__all__ = ["least_lots_at_mark", "opposite_positions", "settle_counterparty", "share_cash", "trade_counterparty"]
-
-
-@inlined
-def _restores_at_mark(state: State, lots: int, terms: tuple[int, int, int]) -> bool:
-    position, equity, maintenance = terms
-    return restores(state, position, lots, 0, equity, maintenance)
-
-
-@kernel
-def least_lots_at_mark(state: State, position: int, equity: int, maintenance: int) -> int:
-    """Return the least lots whose closing at mark restores the release level, or all of them."""
-    return least_that(_restores_at_mark, state, (position, equity, maintenance), 0, abs(state.positions[position].lots))
+__all__ = ["opposite_positions", "settle_counterparty", "share_cash", "trade_counterparty"]
 
 
 @kernel

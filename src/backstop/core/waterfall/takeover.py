@@ -19,12 +19,13 @@ from backstop.core.monitor import touch, update_health
 from backstop.core.orders import cancel_excess, cancel_order, close_order, is_place_free, open_order, order_side, reserve
 from backstop.core.outbox import emit_offer, emit_takeover
 from backstop.core.rows import TAKEOVER_OFFER
-from backstop.core.search import largest_that, least_that
+from backstop.core.search import largest_that
 from backstop.core.stages import Outcome
 from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_ceil, mul_div_floor
 from backstop.core.waits import wait_for_disposal, wait_until
 from backstop.core.waterfall.allocation import allocate
+from backstop.core.waterfall.charge import closing_charge, exit_cost, least_at_corners, pay_charge
 from backstop.core.waterfall.cover import outcome_after_closing
 from backstop.core.waterfall.fund import available_for_orders, pay, worst_support
 from backstop.core.waterfall.providers import (
@@ -46,10 +47,11 @@ _PPM = 1_000_000
 
 @kernel
 def _cost_atoms(state: State, position: int, lots: int, equity: int, maintenance: int) -> int:
-    """Return what a solvent account pays beyond mark for a takeover of ``lots``: the providers'
-    share of the way to zero.
+    """Return what a solvent account pays for a takeover of ``lots``, the closing charge included: the
+    providers' share of the way to zero, at least what the book would cost.
     """
-    return mul_div_floor(equity_share(state, position, lots, equity, maintenance), state.rules[0].provider_share_ppm, _PPM)
+    share = mul_div_floor(equity_share(state, position, lots, equity, maintenance), state.rules[0].provider_share_ppm, _PPM)
+    return max(share, exit_cost(state, position, lots))
 
 
 @kernel
@@ -61,10 +63,8 @@ def _restores_by_takeover(state: State, lots: int, terms: tuple[int, int, int, i
 
 @kernel
 def _least_lots(state: State, position: int, equity: int, maintenance: int, left_equity: int, left_maintenance: int) -> int:
-    """Return the least lots whose takeover restores the account, or 0 where not even all do."""
-    whole = abs(state.positions[position].lots)
-    terms = (position, equity, maintenance, left_equity, left_maintenance)
-    return least_that(_restores_by_takeover, state, terms, 0, whole) if _restores_by_takeover(state, whole, terms) else 0
+    """Return the least lots whose takeover restores the account, or 0 where none does."""
+    return least_at_corners(_restores_by_takeover, state, position, (position, equity, maintenance, left_equity, left_maintenance))
 
 
 @inlined
@@ -257,9 +257,12 @@ def _transfer(state: State, position: int, provider: int, lots: int, cash: int, 
         cash=cash,
         support=support,
     )
+    equity, _ = assess(state, row.account)
+    charge = closing_charge(state, position, lots, _cash_at_mark(state, position, lots) - cash, equity)
     inventory = open_position_row(state, taker, row.market)
     close_lots(state, position, change, cash, 0, Cause.TAKEOVER, taker, lots)
     trade(state, inventory, -change, -cash, 0, Cause.TAKEOVER, row.account)
+    pay_charge(state, row.account, row.market, charge)
     pay(state, row.account, state.markets[row.market].group, support, Cause.SUPPORT, row.market)
 
 

@@ -16,8 +16,8 @@ from backstop.core.stages import Outcome
 from backstop.core.state import State
 from backstop.core.units import split_by_largest_remainder
 from backstop.core.waterfall.arrears import book_uncovered
+from backstop.core.waterfall.charge import closing_charge, lots_to_leave, pay_charge
 from backstop.core.waterfall.counterparties import (
-    least_lots_at_mark,
     opposite_positions,
     settle_counterparty,
     share_cash,
@@ -53,9 +53,10 @@ def _tear_up_position(state: State, position: int, equity: int, maintenance: int
     group = state.markets[market].group
     sign = 1 if row.lots > 0 else -1
     mark = state.markets[market].mark_ticks
-    lots = abs(row.lots) if equity < 0 else least_lots_at_mark(state, position, equity, maintenance)
+    lots = lots_to_leave(state, position, equity, maintenance)
     cash = cash_at_mark(state, market, -sign * lots)
     gap = gap_atoms(state, position, lots, equity, maintenance)
+    charge = closing_charge(state, position, lots, 0, equity)
 
     row.closed_in_default = 1
     emit_tear_up(state, account=account, lots=-sign * lots, market=market, mark_ticks=mark, cash=cash, gap=gap)
@@ -77,6 +78,7 @@ def _tear_up_position(state: State, position: int, equity: int, maintenance: int
     for place in range(found):
         if state.columns[COUNTERPARTY_LOTS, place] > 0:
             trade_counterparty(state, account, sign, place, mark, Cause.TEAR_UP)
+    pay_charge(state, account, market, charge)
     add_flow(state, market, notional_at_mark(state, market, lots))
     book_uncovered(state, account, gap, group)
     for place in range(found):
