@@ -15,13 +15,14 @@ from typer.testing import CliRunner
 
 from backstop.cli.explain import app
 from backstop.config import parse_venue
-from backstop.core.events import NEVER_NS, EffectKind, Stage
+from backstop.core.events import NEVER_NS, BreakerState, EffectKind, Stage
 from backstop.core.instruments import LevelRules, MarketRules, TierRules
 from backstop.explain import Explanation, as_json, as_text, deleverage, explain, passed
 from backstop.explain.audit import audit
 from backstop.explain.books import Account, Books
 from backstop.explain.scene import Scene
-from backstop.reference.book import Band
+from backstop.reference.book import Band, Book
+from backstop.reference.charge import Exit
 from backstop.reference.funds import FundView
 from backstop.reference.margin import Contract, Holding, Portfolio
 from backstop.reference.offering import Backer
@@ -109,8 +110,11 @@ def test_adl_is_checked_unless_a_later_market_had_its_turn_since(deleveraged: tu
     long, short = Holding(1, contract, 7, 70, 70), Holding(1, contract, -9, -90, -90)
     account = Portfolio(1, (long,), LevelRules())
     fund = FundView(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, supports=True)
-    wave = Wave(account, 1, (Counterparty(6, short, Portfolio(1_000, (short,), LevelRules())),), fund)
-    scene: Any = SimpleNamespace(rows=rows, place=len(rows) - 1, account=4, books=SimpleNamespace(wave=lambda *_: (wave, 1)))
+    way_out = Exit(Book(contract, True, (), -1, BreakerState.OPEN, 0, 10, 10), 0)
+    wave = Wave(account, 1, (Counterparty(6, short, Portfolio(1_000, (short,), LevelRules())),), fund, way_out)
+    scene: Any = SimpleNamespace(
+        rows=rows, place=len(rows) - 1, account=4, books=SimpleNamespace(wave=lambda *_: (wave, 1)), way_out=lambda _: way_out
+    )
     stop = passed._adl_stop(scene, 1)
     assert (stop.reason, stop.lots) == ("nobody_can_give", checked)
     assert stop.says.startswith("2 accounts hold the other side, 1 of them in default")

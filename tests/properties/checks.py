@@ -7,7 +7,7 @@ before it, ``AFTER`` just after it, ``SCAN`` at the whole engine once the event 
 
 from __future__ import annotations
 
-from tests.properties import books, commitments, debts, order_of_payers, payments, stops
+from tests.properties import books, charges, commitments, debts, order_of_payers, payments, stops
 from tests.properties.moment import Check
 
 __all__ = ["AFTER", "BEFORE", "IDS", "SCAN", "START"]
@@ -30,6 +30,7 @@ BEFORE: dict[str, list[Check]] = {
         debts.funds_pay_what_lacks,
         debts.promises_are_freed,
         debts.debts_are_returned,
+        charges.charges_are_due,
     ],
     "INV-06": [order_of_payers.adl_is_as_planned, order_of_payers.trades_were_planned],
     "INV-07": [payments.gap_is_paid_in_order, payments.cuts_within_limits],
@@ -55,7 +56,7 @@ SCAN: dict[str, list[Check]] = {
     "INV-02": [books.positions_scan, books.results_scan],
     "INV-03": [books.orders_scan],
     "INV-04": [books.health_scan],
-    "INV-05": [payments.fund_scan, debts.debts_scan],
+    "INV-05": [payments.fund_scan, debts.debts_scan, charges.charges_scan],
     "INV-07": [payments.fill_is_supported, payments.claims_scan, payments.flat_accounts_owe_nothing],
     "INV-08": [stops.breakers_scan],
     "promises": [commitments.providers_scan],

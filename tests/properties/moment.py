@@ -50,6 +50,8 @@ class Moment:
     owner_was_asked: set[int] = field(default_factory=set)
     #: Fees and shares of the event at hand.
     charged: int = 0
+    #: Closing charges that are still to be posted: fund, account, market, atoms.
+    charge_due: list[tuple[int, int, int, int]] = field(default_factory=list)
 
     @property
     def effect(self) -> Effect:

@@ -7,12 +7,13 @@ from backstop.core.instruments import CommitmentRules
 from backstop.core.waterfall.certificate import check_certificate
 from backstop.reference.adl import class_of, weight_of
 from backstop.reference.arithmetic import ceil_div, sign
+from backstop.reference.charge import Exit
 from backstop.reference.closeout import closing_of
 from backstop.reference.closing import Closing
 from backstop.reference.funds import Support
 from backstop.reference.offering import Backer, LossStop, changes_due, refusal_to_ask
 from backstop.reference.records import Effect
-from backstop.reference.wave import Wave
+from backstop.reference.wave import Wave, lots_to_close
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Findings, Moment
 
@@ -46,12 +47,15 @@ def adl_is_as_planned(moment: Moment) -> Findings:
     yield from (str(finding) for finding in check_certificate(moment.rows, moment.place, contract))
     portfolio, held, lots = mirror.portfolio(plan.account), mirror.held_lots(plan.account, plan.market), abs(plan.lots)
     view = mirror.fund_view(mirror.group(plan.market), plan.account, plan.market)
-    equity, wave = portfolio.equity, Wave(portfolio, plan.market, (), view)
+    wave = Wave(portfolio, plan.market, (), view, way_out_of(moment, plan.account, plan.market))
+    equity = portfolio.equity
     if plan.code != mirror.rules.adl_policy:
         yield f"{plan}: the policy is {mirror.rules.adl_policy}"
     if plan.value != equity or plan.price_ticks != mirror.marks[plan.market]:
         yield f"{plan}: equity {equity}, mark {mirror.marks[plan.market]}"
     support, cash = wave.support(lots), wave.cash(lots)
+    if equity >= 0 and lots > lots_to_close(portfolio, plan.market, wave.way_out):
+        yield f"{plan}: {lots_to_close(portfolio, plan.market, wave.way_out)} lots restore it"
     if plan.amount != cash or plan.lots * held >= 0 or lots > abs(held):
         yield f"{plan}: position {held}, cash should be {cash}"
     yield from support_is_told(moment, support, C.SUPPORT)
@@ -318,6 +322,11 @@ def _capacity(moment: Moment, account: int, market: int) -> str:
     if closing.quote().lots:
         return f"an order could leave: {closing.quote()}"
     return f"an order may leave later: the fund has {closing.fund}" if closing.may_leave_later else ""
+
+
+def way_out_of(moment: Moment, account: int, market: int) -> Exit:
+    """What the book would be expected to cost the account, as the engine believes it to be."""
+    return Exit(_closing(moment, account, market).book, moment.mirror.rules.closeout.fee_ppm)
 
 
 def _closing(moment: Moment, account: int, market: int) -> Closing:

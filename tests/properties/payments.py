@@ -35,7 +35,7 @@ from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFF
 from backstop.reference.wave import gap_to_zero, lots_to_close
 from tests.properties.mirror import Mirror, allows, cancelled_first
 from tests.properties.moment import Findings, Moment
-from tests.properties.order_of_payers import support_is_told
+from tests.properties.order_of_payers import support_is_told, way_out_of
 
 __all__ = [
     "claims_scan",
@@ -479,7 +479,7 @@ def _deficit_is_paid(moment: Moment, account: int) -> Findings:
 def _tear_up_is_paid(moment: Moment) -> Findings:
     effect, mirror = moment.effect, moment.mirror
     account, portfolio = effect.account, mirror.portfolio(effect.account)
-    holding, lots = portfolio.holding(effect.market), lots_to_close(portfolio, effect.market)
+    holding, lots = portfolio.holding(effect.market), lots_to_close(portfolio, effect.market, way_out_of(moment, account, effect.market))
     cash, gap = holding.value_of(lots), gap_to_zero(portfolio, effect.market, lots)
     if (effect.lots, effect.amount, effect.value) != (-holding.side * lots, cash, gap):
         yield f"{effect}: lots {lots}, cash {cash}, gap {gap}"

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from backstop.core.events import FUND, UNCOVERED, Cause, EffectKind, EventKind, Stage, SupportLimit, outside_of
+from backstop.core.events import FUND, UNCOVERED, BreakerState, Cause, EffectKind, EventKind, Stage, SupportLimit, outside_of
 from backstop.core.instruments import NO_CAP, FundsRules, LevelRules, MarketRules, TierRules
+from backstop.reference.book import Book
+from backstop.reference.charge import Exit
 from backstop.reference.funds import FundView
 from backstop.reference.margin import Contract, Holding, Portfolio
 from backstop.reference.records import Effect
@@ -206,8 +208,9 @@ def test_the_number_of_lots_is_found_in_few_passes(monkeypatch: pytest.MonkeyPat
         return fits(wave, lots)
 
     monkeypatch.setattr(Wave, "fits", counted)
-    plan = Wave(defaulter, 0, counterparties, fund).plan()
+    way_out = Exit(Book(contract, True, (), -1, BreakerState.OPEN, 0, 1_000, 1_000), 0)
+    plan = Wave(defaulter, 0, counterparties, fund, way_out).plan()
     assert 0 < plan.lots < 10_000_000
     assert len(passes) <= 25
     assert sum(plan.caps.values()) >= plan.lots
-    assert not fits(Wave(defaulter, 0, counterparties, fund), plan.lots + 1)
+    assert not fits(Wave(defaulter, 0, counterparties, fund, way_out), plan.lots + 1)

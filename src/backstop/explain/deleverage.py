@@ -6,6 +6,7 @@ from backstop.config.policies import LOTS_WEIGHT, POLICIES, PROFIT_WEIGHT, Weigh
 from backstop.core.events import AdlClass, AdlPolicy, Cause, EffectKind
 from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlPlanEffect
 from backstop.core.waterfall.certificate import check_certificate
+from backstop.explain.charges import add_charge
 from backstop.explain.closing import zero_text
 from backstop.explain.fact import Fact
 from backstop.explain.funds import support_kept_text, support_of
@@ -34,6 +35,7 @@ def add_adl_plan(scene: Scene, fact: Fact) -> None:
     if found.equity >= 0:
         fact.check("cash at mark", plan.cash, scene.holding(market).value_of(lots))
         fact.because.append("solvent: it is closed at mark, so that nobody pays for it")
+        add_charge(scene, fact, market, lots)
     else:
         zero, support = found.zero_cash(market, lots), support_of(scene, market, lots, Cause.SUPPORT)
         fact.check("cash, with what the fund adds the zero cash", plan.cash, zero.at_mark + support.beyond)

@@ -12,6 +12,7 @@ from typing import Any
 
 from backstop.core.events import NEVER_NS, NONE, BreakerState, Cause, EffectKind, EventKind, Health
 from backstop.core.kinds import BreakerEffect, HealthEffect, PostingEffect, ReserveEffect, TearUpEffect, TradeEffect
+from backstop.explain.charges import add_charge
 from backstop.explain.closing import zero_text
 from backstop.explain.debts import add_debt, add_return
 from backstop.explain.deleverage import add_adl_class, add_adl_fill, add_adl_plan
@@ -212,6 +213,7 @@ def _tear_up(scene: Scene, fact: Fact) -> None:
     fact.because.append(f"{words.lots(market, lots)} are ended at mark against everyone on the other side")
     if found.equity < 0:
         fact.because.append("  " + zero_text(scene, found, market, lots))
+    add_charge(scene, fact, market, lots)
     add_passed_over(scene, fact)
 
 

@@ -275,14 +275,14 @@ def _asked(scene: Scene, market: int, backers: list[Backer], *, is_over: bool) -
             continue
         why = _unable(scene, backer) or _no_room(scene, backer)
         if why is None and is_vault:
-            lots, why = _supported(scene, scene.books.offering(scene.account, market, [backer.number]))
+            lots, why = _supported(scene, scene.books.offering(scene.account, market, [backer.number], scene.way_out(market)))
         elif why is None:
             able.append(backer.number)
         if why is not None:
             parts.append(f"{words.provider(backer.number)} {why}")
     if not able:
         return lots, parts
-    offered, why = _supported(scene, scene.books.offering(scene.account, market, able))
+    offered, why = _supported(scene, scene.books.offering(scene.account, market, able, scene.way_out(market)))
     return lots + offered, parts + ([f"{len(able)} could carry it, but {why}"] if why else [])
 
 
@@ -353,7 +353,7 @@ def _adl_stop(scene: Scene, market: int) -> Stop:
     if earlier:
         closed = scene.speaker.lots(market, abs(earlier[-1]["lots"]))
         return Stop("adl", "caps", f"closed {closed} of it, all that the counterparties' caps allowed")
-    wave, in_default = scene.books.wave(scene.account, market)
+    wave, in_default = scene.books.wave(scene.account, market, scene.way_out(market))
     able = sum(each.portfolio is not None for each in wave.counterparties)
     says = f"{able + in_default:,} accounts hold the other side, {in_default:,} of them in default"
     everything = abs(wave.portfolio.holding(market).lots)

@@ -21,6 +21,7 @@ from backstop.explain.books import Account, Books
 from backstop.explain.rows import Rows
 from backstop.journal.rendering import Row, Speaker
 from backstop.reference.book import Band, Book
+from backstop.reference.charge import Exit
 from backstop.reference.closing import Cap, Caps, Closing, deadline_ns
 from backstop.reference.loss import Cut
 from backstop.reference.machine import severest
@@ -312,6 +313,10 @@ class Scene:
             low_ticks=int(min(breaker.low_ticks)),
             high_ticks=int(max(breaker.high_ticks)),
         )
+
+    def way_out(self, market: int) -> Exit:
+        """Return what closing a position of the account on the book would be expected to cost."""
+        return Exit(self.book(market, self.holding(market).side), self.rules.closeout.fee_ppm)
 
     def closing(self, market: int, plan: Plan) -> Closing:
         """Return a position of the account on its way to the book, within a plan."""

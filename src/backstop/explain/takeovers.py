@@ -5,6 +5,7 @@ from __future__ import annotations
 from backstop.core.events import Cause, EffectKind
 from backstop.core.instruments import PPM
 from backstop.core.kinds import OfferEffect, ReserveEffect, TakeoverEffect
+from backstop.explain.charges import add_charge
 from backstop.explain.closing import zero_text
 from backstop.explain.fact import Fact, percent
 from backstop.explain.funds import support_text
@@ -33,7 +34,7 @@ def follow_offers(scene: Scene) -> None:
             plan.expected = earlier.expected_after(earlier.lots)
         asked = [number for number, each in enumerate(scene.rules.providers) if not each.is_vault]
         able = [number for number in asked if scene.books.refusal_to_ask(number, scene.account) is None]
-        plan.offering = scene.books.offering(scene.account, row["market"], able, plan.expected)
+        plan.offering = scene.books.offering(scene.account, row["market"], able, scene.way_out(row["market"]), plan.expected)
     plan.last_place = scene.place
 
 
@@ -105,12 +106,15 @@ def add_takeover(scene: Scene, fact: Fact) -> None:
         _add_vault_takeover(scene, fact, taken)
     else:
         _add_accepted_offer(scene, fact, taken)
+    at_mark = scene.contract(taken.market).value_of(-taken.lots)
+    add_charge(scene, fact, taken.market, abs(taken.lots), at_mark - taken.cash)
     if taken.support:
         scene.expected[int(Cause.SUPPORT)] = taken.support
 
 
 def _add_vault_takeover(scene: Scene, fact: Fact, taken: TakeoverEffect[int]) -> None:
-    lots, offering = abs(taken.lots), scene.books.offering(scene.account, taken.market, [taken.provider])
+    lots, way_out = abs(taken.lots), scene.way_out(taken.market)
+    offering = scene.books.offering(scene.account, taken.market, [taken.provider], way_out)
     fact.because += _size_lines(scene, offering)
     fact.check("lots", lots, offering.lots)
     fact.values |= _size_values(scene, offering)
@@ -182,8 +186,9 @@ def _restored(scene: Scene, offering: Offering, lots: int) -> str:
     """Show that the takeover of so many lots brings the account to its release level."""
     cash, after = scene.speaker.venue.asset.text, offering.expected_after(lots)
     return (
-        f"    equity {cash(offering.expected.equity)} less the providers' share of the way to zero,"
-        f" {cash(offering.share_cost(lots))}, is {cash(after.equity)}; release level {percent(PPM + after.rules.exit_buffer_ppm)}"
+        f"    equity {cash(offering.expected.equity)} less the larger of the providers' share of the way to zero,"
+        f" {cash(offering.share_cost(lots))}, and what the book would cost, {cash(offering.way_out.cost(lots).whole)}, is"
+        f" {cash(after.equity)}; release level {percent(PPM + after.rules.exit_buffer_ppm)}"
         f" of the {cash(after.maintenance)} maintenance margin left is {cash(after.release)}"
     )
 

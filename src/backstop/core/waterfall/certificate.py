@@ -3,7 +3,7 @@ rules alone.
 
 A certificate is what the wave emitted: ADL_PLAN, SUPPORT where there is a gap, for each class
 ADL_CLASS and its ADL_FILL rows, then the TRADE rows that carried it out and the POSTING of the
-support. ``check_certificate`` collects everything that is
+support, or of a solvent account's closing charge. ``check_certificate`` collects everything that is
 wrong with it. It refuses to know the state: whether a cap is right, or who else could have given
 lots, is for a full scan.
 
@@ -69,6 +69,8 @@ class CertificateFault(IntEnum):
     WEIGHT = 10
     #: The fund's part contradicts itself, or is not paid.
     SUPPORT = 11
+    #: A closing charge that the plan does not allow.
+    CHARGE = 12
 
 
 class Finding(NamedTuple):
@@ -198,7 +200,12 @@ Findings = Iterator[Finding]
 #: The value of lots at mark in any linear contract is a multiple of that in this one.
 _ANY_LINEAR = LinearContract(1)
 #: Rows that move lots or cash of a wave; one that no plan accounts for is a fault.
-_MOVES = ((EffectKind.TRADE, Cause.ADL), (EffectKind.POSTING, Cause.ADL), (EffectKind.POSTING, Cause.SUPPORT))
+_MOVES = (
+    (EffectKind.TRADE, Cause.ADL),
+    (EffectKind.POSTING, Cause.ADL),
+    (EffectKind.POSTING, Cause.SUPPORT),
+    (EffectKind.POSTING, Cause.CLOSING_CHARGE),
+)
 _FUNDS = tuple(fund_of(group) for group in range(GROUPS_MAX))
 
 
@@ -572,8 +579,20 @@ def _check_trades(plan: _Plan, support: _Support | None, fills: list[_Fill], row
         if paid not in due:
             yield Finding(CertificateFault.SUPPORT, f"{support.amount} of support is not paid: {_words(paid) if paid else 'nothing'}")
         place += 1
+    if place < len(rows) and (rows[place].seq, rows[place].kind, rows[place].code) == (plan.seq, EffectKind.POSTING, Cause.CLOSING_CHARGE):
+        yield from _check_charge(plan, rows[place])
+        place += 1
     if place < len(rows) and rows[place].seq == plan.seq and (rows[place].kind, rows[place].code) in _MOVES:
         yield Finding(CertificateFault.TRADE, f"nobody planned what follows: {_words(rows[place])}")
+
+
+def _check_charge(plan: _Plan, row: _Row) -> Findings:
+    """Check what a solvent account pays for leaving beside the book: no more than its equity, all of
+    it to a fund.
+    """
+    if (row.market, row.other) != (plan.market, plan.account) or row.account not in _FUNDS or not 1 <= row.amount <= plan.equity:
+        said = f"{row.account} receives {row.amount} from {row.other} in market {row.market}"
+        yield Finding(CertificateFault.CHARGE, f"{said}, the plan is of {plan.account} in market {plan.market} with equity {plan.equity}")
 
 
 def _words(row: _Row) -> str:
