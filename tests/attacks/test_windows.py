@@ -185,11 +185,12 @@ def test_capacity_refills_however_often_it_is_asked(side: int, refill: int) -> N
     """
     scene = Scene(venue((Stage.RESTRICT, Stage.TAKEOVER, Stage.ADL, Stage.TEAR_UP), providers=(provider(1 << 30, refill),)), side)
     scene.bind(0, scene.open(10_000_000))
-    account = scene.open(1_000)
+    account = scene.open(30_000)
     scene.trade(account, 1_000, FIRST_MARK, other=scene.open(1 << 40))
     scene.mark(995)
     (offer,) = scene.open_ids()
     scene.answer(offer, Answer.ACCEPT)
+    assert scene.lots(account) > 0
     state, row = scene.watch.state, int(commitment_row(0, 0, 0 if side > 0 else 1))
     used, position = int(state.commitments[row].used), int(state.accounts[account].first_position)
     begin = int(state.commitments[row].used_ns)
