@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from backstop.core.events import Health
+from backstop.core.events import Health, InitialMargin
 from backstop.core.instruments import PPM, LevelRules, MarketRules
 from backstop.reference.arithmetic import ceil_div, sign, split, trunc_div
 
@@ -33,6 +33,8 @@ class Contract(NamedTuple):
 
     rules: MarketRules
     mark_ticks: int
+    #: Value of the open interest at the accepted mark.
+    interest: int = 0
 
     def value_of(self, lots: int) -> int:
         """Value of signed lots at the mark. Atoms."""
@@ -70,7 +72,7 @@ class Contract(NamedTuple):
             if tier.floor_atoms > notional:
                 break
             rate = tier.initial_rate_ppm if initial else tier.maintenance_rate_ppm
-            if number:
+            if number and not (initial and self.rules.initial_margin != InitialMargin.MARGINAL):
                 deduction += tier.floor_atoms * (rate - rate_below) // PPM
             rate_below = rate
         return Tier(rate, deduction)
@@ -81,9 +83,19 @@ class Contract(NamedTuple):
         """
         return self.tier_of(notional, initial=initial).margin_of(notional)
 
-    def initial_of(self, notional: int) -> int:
-        """Initial margin of one position. Atoms."""
-        return self.margin_of(notional, initial=True)
+    def initial_of(self, lots: int, others_lots: int = 0) -> int:
+        """Initial margin of so many lots, at the tier of them and ``others_lots``, and scaled by the
+        open interest. Atoms.
+        """
+        notional = self.value_of(lots)
+        margin = self.tier_of(self.value_of(lots + others_lots), initial=True).margin_of(notional)
+        return margin + ceil_div((notional - margin) * self.initial_scale_ppm, PPM)
+
+    @property
+    def initial_scale_ppm(self) -> int:
+        """Share of the notional beyond initial margin that the open interest adds to it."""
+        lower, upper = self.rules.interest_lower, self.rules.interest_upper
+        return min(PPM, max(0, self.interest - lower) * PPM // (upper - lower)) if upper else 0
 
 
 class Holding(NamedTuple):
@@ -98,6 +110,8 @@ class Holding(NamedTuple):
     #: of which the rest is the loss, where they are more than there are.
     settled: int = 0
     most_lots: int = 0
+    #: Lots of the owner's other accounts in the market, where its tiers are by owner.
+    others_lots: int = 0
 
     @property
     def side(self) -> int:
@@ -149,7 +163,7 @@ class Holding(NamedTuple):
     @property
     def initial(self) -> int:
         """Initial margin."""
-        return self.contract.initial_of(self.notional)
+        return self.contract.initial_of(abs(self.lots), self.others_lots)
 
     def value_of(self, lots: int) -> int:
         """Signed value of so many of its lots (not below 0): the cash of closing them at the

@@ -166,6 +166,8 @@ class Backer:
     pending_notional: int
     #: It has a row in the market, or there is one left for it.
     has_row: bool
+    #: Of the other accounts of its owner in the market, where tiers are by owner.
+    others_lots: int = 0
 
     @property
     def free(self) -> int:
@@ -182,7 +184,8 @@ class Backer:
 
     def initial_rise(self, lots: int) -> int:
         """Return the change of its initial margin by so many lots more."""
-        return self.contract.initial_of(self.notional_after(lots)) - self.contract.initial_of(self.notional_after(0))
+        before, after = (self.contract.initial_of(self.lots_after(more), self.others_lots) for more in (0, lots))
+        return after - before
 
     def initial_after(self, lots: int) -> int:
         """Return the initial margin that it would need, open offers included."""

@@ -16,6 +16,7 @@ from backstop.core.events import (
     Cause,
     EffectKind,
     Health,
+    InitialMargin,
     ProviderStatus,
     Stage,
     clearing_of,
@@ -237,13 +238,23 @@ class State:
 
     def contract(self, market: int) -> Contract:
         """The market's contract at its mark."""
-        return Contract(self.rules.markets[market], self.markets[market].mark)
+        rules, mark = self.rules.markets[market], self.markets[market].mark
+        longs = sum(self.held_lots(holder, market) for holder in self.holders(market, 1)) if rules.interest_upper else 0
+        return Contract(rules, mark, longs * mark * rules.notional_factor)
+
+    def others_lots(self, holder: int, market: int) -> int:
+        """Lots of the holder's owner's other accounts in the market, where tiers are by owner."""
+        if holder < 0 or self.rules.markets[market].initial_margin != InitialMargin.OWNER:
+            return 0
+        linked = self.accounts_of(self.accounts[holder].owner)
+        return sum(abs(self.held_lots(account, market)) for account in linked if account != holder)
 
     def holding(self, holder: int, market: int) -> Holding:
         """What a holder has in the market, without opening a row."""
         row = self.positions[holder].get(market) or Position()
-        bears = (row.settled, row.most_lots) if self.is_insolvent(holder) else ()
-        return Holding(market, self.contract(market), row.lots, row.cost, row.base, *bears)
+        settled, most = (row.settled, row.most_lots) if self.is_insolvent(holder) else (0, 0)
+        others = self.others_lots(holder, market)
+        return Holding(market, self.contract(market), row.lots, row.cost, row.base, settled, most, others)
 
     def is_insolvent(self, holder: int) -> bool:
         """Say whether the holder is an account that was insolvent when it was last judged."""

@@ -40,6 +40,7 @@ def backer_of(state: State, number: int, market: int, side: int) -> Backer:
         pending_initial=provider.pending_initial,
         pending_notional=provider.pending_notional,
         has_row=state.row_is_free(provider.account, market),
+        others_lots=state.others_lots(provider.account, market),
     )
 
 
