@@ -76,7 +76,7 @@ def test_margin_after_is_that_of_the_account_that_has_traded(first: int, second:
     state, position = desk.state, position_of(desk.state, 0, 0)
     (_, maintenance), initial = assess(state, 0), initial_margin(state, 0)
     held = int(state.positions[position].lots)
-    expected = margin_after(state, position, change, maintenance), initial_after(state, 0, held, change, initial)
+    expected = margin_after(state, position, change, maintenance), initial_after(state, 0, held, change, initial, 0)
     state.positions[position].lots = held + change
     assert expected == (assess(state, 0)[1], initial_margin(state, 0))
 

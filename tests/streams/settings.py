@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from backstop.core.events import AdlPolicy, SocialisePolicy, Stage
+from backstop.core.events import AdlPolicy, InitialMargin, SocialisePolicy, Stage
 from backstop.core.instruments import (
     NO_CAP,
     PRICE_TICKS_LIMIT,
@@ -455,6 +455,14 @@ def _stops(setting: Setting) -> dict[str, int]:
     return stops
 
 
+def _initial(setting: Setting) -> dict[str, int]:
+    """Return how a market gives its initial margin, by numbers already drawn."""
+    number = setting.price_ticks + setting.lots + setting.accounts
+    lower = setting.notional * (number % 4)
+    interest = {"interest_lower": lower, "interest_upper": lower + setting.notional * 8} if number % 5 < 2 else {}
+    return {"initial_margin": int(tuple(InitialMargin)[number % 3])} | interest
+
+
 def _market(setting: Setting) -> MarketRules:
     rng = setting.rng
     bands = sorted(rng.sample(range(80), rng.randint(1, 4)))
@@ -468,6 +476,7 @@ def _market(setting: Setting) -> MarketRules:
         ordered_notional_max=setting.market_cap,
         loss_per_window_max=setting.market_loss_cap,
         group=rng.randrange(setting.groups),
+        **_initial(setting),
         **_stops(setting),
     )
 

@@ -17,6 +17,7 @@ from backstop.config.sections import Parts, amount_text, atoms_or_finding
 from backstop.config.shape import Pieces
 from backstop.config.venue import Asset, BookRules, MarketSpec
 from backstop.core.contract_terms import LinearContract
+from backstop.core.events import InitialMargin
 from backstop.core.instruments import (
     DEPTH_LOTS_MAX,
     NO_CAP,
@@ -94,6 +95,10 @@ def read_market(number: int, section: MarketSection, pieces: Pieces, parts: Part
     stops = _stops(read, pieces) if section.quantity_lot > 0 else {}
     cap = NO_CAP if section.ordered_notional_max is None else read.atoms("ordered_notional_max", section.ordered_notional_max)
     loss_cap = NO_CAP if section.loss_per_window_max is None else read.atoms("loss_per_window_max", section.loss_per_window_max)
+    lower, upper = (read.atoms(key, getattr(section, key)) for key in ("interest_lower", "interest_upper"))
+    if not 0 <= lower < upper and (lower, upper) != (0, 0):
+        right = f"must be below interest_upper, {decimal_text(section.interest_upper)}"
+        read.wrong("interest_lower", "must not be negative" if lower < 0 else right, section.interest_lower)
     if len(findings) > before or grid is None:
         return None
     factor, ticks_max, lots_max = grid
@@ -108,6 +113,9 @@ def read_market(number: int, section: MarketSection, pieces: Pieces, parts: Part
         volatility_ppm=section.volatility_ppm,
         ordered_notional_max=cap,
         loss_per_window_max=loss_cap,
+        initial_margin=int(InitialMargin[section.initial_margin.upper()]),
+        interest_lower=lower,
+        interest_upper=upper,
         group=group,
         **stops,
     )
@@ -317,6 +325,8 @@ def _check_caps(read: _Reader) -> None:
 def _check_rates(read: _Reader, parts: Parts, tiers: list[TierRules]) -> None:
     floors = tuple(tier.floor_atoms for tier in tiers)
     for name in ("initial_rate_ppm", "maintenance_rate_ppm"):
+        if name == "initial_rate_ppm" and read.section.initial_margin != InitialMargin.MARGINAL.name.lower():
+            continue
         try:
             deductions_atoms(floors, tuple(getattr(tier, name) for tier in tiers))
         except ValueError as error:

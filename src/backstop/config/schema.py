@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from backstop.config.quantise import decimal_text
-from backstop.core.events import AdlPolicy, SocialisePolicy
+from backstop.core.events import AdlPolicy, InitialMargin, SocialisePolicy
 
 __all__ = [
     "AdlStage",
@@ -100,9 +100,11 @@ Rows = Annotated[int, Field(ge=1, le=1 << 28)]
 if TYPE_CHECKING:
     AdlPolicyName: TypeAlias = str
     SocialisePolicyName: TypeAlias = str
+    InitialMarginName: TypeAlias = str
 else:
     AdlPolicyName = Literal[tuple(policy.name.lower() for policy in AdlPolicy)]
     SocialisePolicyName = Literal[tuple(policy.name.lower() for policy in SocialisePolicy)]
+    InitialMarginName = Literal[tuple(form.name.lower() for form in InitialMargin)]
 
 
 def _unit(unit: str) -> dict[str, Any]:
@@ -536,6 +538,23 @@ class MarketSection(_Section):
         json_schema_extra=_unit("asset"),
     )
     group: str | None = Field(default=None, description="Its market group; the first if left out.")
+    initial_margin: InitialMarginName = Field(
+        default="marginal",
+        description=(
+            "How the tiers give the initial margin. `marginal`: each part of the notional at the rate of its bracket; `tier`: the rate of"
+            " the tier over the whole notional; `owner`: the same, the tier by what all accounts of the owner hold in the market."
+        ),
+    )
+    interest_lower: Number = Field(
+        default=Decimal(0),
+        description="Value of the open interest above which initial margin rises.",
+        json_schema_extra=_unit("asset"),
+    )
+    interest_upper: Number = Field(
+        default=Decimal(0),
+        description="Value of the open interest from which on initial margin is the whole notional; 0 is off.",
+        json_schema_extra=_unit("asset"),
+    )
     tiers: Annotated[list[TierRow], Field(min_length=1, max_length=64)] = Field(description="Margin tiers, by floor.")
     breaker: MarketBreakerSection = Field(default_factory=MarketBreakerSection, description="Its own thresholds.")
     book: BookSection = Field(description="The simulated book.")

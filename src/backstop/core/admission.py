@@ -28,6 +28,7 @@ from backstop.core.events import (
     Transfer,
 )
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, TIME_NS_MAX, TIME_STEP_NS_MAX
+from backstop.core.interest import others_lots
 from backstop.core.kinds import BREAKER_ORDERS, EVENT_VIEWS, PROVIDER_ORDERS
 from backstop.core.ledger import balance_of, position_of
 from backstop.core.margin import assess, initial_margin, initial_margin_of, release_level
@@ -105,8 +106,9 @@ def _at_held_marks(state: State, account: int) -> tuple[int, int]:
             at_mark = value_at_mark(state, row.market, row.lots)
             at_held = value_of(state, row.market, row.lots, held)
             equity += min(0, at_held - at_mark)
-            margin = initial_margin_of(state, row.market, abs(at_mark))
-            initial += max(0, initial_margin_of(state, row.market, abs(at_held)) - margin)
+            others = others_lots(state, account, row.market, row.lots)
+            margin = initial_margin_of(state, row.market, row.lots, others, state.markets[row.market].mark_ticks)
+            initial += max(0, initial_margin_of(state, row.market, row.lots, others, held) - margin)
         position = row.next_of_account
     return equity, initial
 

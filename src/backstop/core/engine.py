@@ -17,6 +17,7 @@ from backstop.core.drawdown import group_of_fund, judge_drawdowns, shift_peaks
 from backstop.core.events import NEVER_NS, NONE, WORLD, Cause, EventArray, EventKind, Health, Transfer
 from backstop.core.fills import apply_order_done, apply_order_fill
 from backstop.core.guard import offer_mark
+from backstop.core.interest import change_lots
 from backstop.core.kinds import BREAKER_ORDERS
 from backstop.core.ledger import open_position_row, post, trade
 from backstop.core.monitor import start_round, touch
@@ -77,11 +78,11 @@ def _apply_opening(state: State, account: int, market: int, lots: int, cost: int
     lower_base(state, position, -value)
     lower_base(state, outside_row(market), value)
     row = state.positions[position]
-    row.lots = lots
+    change_lots(state, position, lots)
     row.cost = cost
     note_lots(state, position)
     outside = state.positions[outside_row(market)]
-    outside.lots -= lots
+    change_lots(state, outside_row(market), outside.lots - lots)
     outside.cost -= cost
     emit_trade(
         state,

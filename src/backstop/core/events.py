@@ -276,6 +276,17 @@ class Stage(IntEnum):
     TEAR_UP = 7
 
 
+class InitialMargin(IntEnum):
+    """How the initial margin of a position follows from the tiers of its market."""
+
+    #: Each part of the notional at the rate of its own bracket.
+    MARGINAL = 1
+    #: The rate of the tier over the whole notional.
+    TIER = 2
+    #: The same, the tier by what all accounts of the owner hold in the market.
+    OWNER = 3
+
+
 class AdlPolicy(IntEnum):
     """How ADL chooses its weights."""
 

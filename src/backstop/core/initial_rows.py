@@ -5,13 +5,23 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.core.events import GROUPS_MAX, NEVER_NS, NONE, Health, Stage, error_inventory_of, outside_of
-from backstop.core.instruments import MarketRules, VenueRules, deductions_atoms
+from backstop.core.events import GROUPS_MAX, NEVER_NS, NONE, Health, InitialMargin, Stage, error_inventory_of, outside_of
+from backstop.core.instruments import MarketRules, VenueRules, deductions_atoms, initial_deductions
 from backstop.core.places import HOUSE_ROWS, bucket_of, commitment_row, error_inventory_row, outside_row
 from backstop.core.rows import BREAKER, COMMITMENT, ENGINE, FUND_ROW, MARKET, POSITION, PROVIDER, RULES, STAGE, TIER, venue_values
 from backstop.core.stages import JOINT
 
-__all__ = ["breaker_rows", "engine_row", "fund_rows", "market_rows", "position_rows", "provider_rows", "rules_row", "stage_rows"]
+__all__ = [
+    "breaker_rows",
+    "engine_row",
+    "fund_rows",
+    "market_rows",
+    "owner_lots_rows",
+    "position_rows",
+    "provider_rows",
+    "rules_row",
+    "stage_rows",
+]
 
 _MARKET_RULES = (
     "price_ticks_max",
@@ -25,6 +35,9 @@ _MARKET_RULES = (
     "price_exit_ppm",
     "guard_jump_ppm",
     "guard_volume_lots",
+    "initial_margin",
+    "interest_lower",
+    "interest_upper",
 )
 
 
@@ -33,7 +46,7 @@ def _fill_tiers(rows: NDArray[np.void], market: MarketRules) -> None:
     initial = tuple(tier.initial_rate_ppm for tier in market.tiers)
     maintenance = tuple(tier.maintenance_rate_ppm for tier in market.tiers)
     rows["floor_atoms"], rows["initial_rate_ppm"], rows["maintenance_rate_ppm"] = floors, initial, maintenance
-    rows["initial_deduction"] = deductions_atoms(floors, initial)
+    rows["initial_deduction"] = initial_deductions(market)
     rows["maintenance_deduction"] = deductions_atoms(floors, maintenance)
 
 
@@ -175,3 +188,12 @@ def provider_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]
                 for name, value in commitment._asdict().items():
                     place[name] = value
     return providers, commitments
+
+
+def owner_lots_rows(rules: VenueRules) -> NDArray[np.int64]:
+    """Return the empty hash table of owners' lots: a power of two of rows, at least twice as many
+    as there are positions; one row where no market asks for them.
+    """
+    if all(market.initial_margin != InitialMargin.OWNER for market in rules.markets):
+        return np.zeros((1, 2), dtype=np.int64)
+    return np.zeros((1 << (2 * rules.limits.positions_max).bit_length(), 2), dtype=np.int64)

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from backstop.core.contract_terms import Contract, Contracts, LinearContract
-from backstop.core.events import GROUPS_MAX, AdlPolicy, SocialisePolicy, Stage
+from backstop.core.events import GROUPS_MAX, AdlPolicy, InitialMargin, SocialisePolicy, Stage
 
 __all__ = [
     "BANDS_MAX",
@@ -37,6 +37,7 @@ __all__ = [
     "VenueRules",
     "check_rules",
     "deductions_atoms",
+    "initial_deductions",
 ]
 
 #: Parts per million in one.
@@ -104,6 +105,12 @@ class MarketRules(NamedTuple):
     guard_volume_lots: int = 0
     #: Most that the fund of its group pays for this market within any span of the funds' window.
     loss_per_window_max: int = NO_CAP
+    #: How its tiers give the initial margin.
+    initial_margin: int = InitialMargin.MARGINAL
+    #: Value of the open interest above which initial margin rises, and from which on it is the
+    #: whole notional; an upper value of 0 is off.
+    interest_lower: int = 0
+    interest_upper: int = 0
 
     @property
     def contract(self) -> Contract:
@@ -282,6 +289,18 @@ def deductions_atoms(floors: tuple[int, ...], rates_ppm: tuple[int, ...]) -> tup
     return tuple(deductions)
 
 
+def initial_deductions(market: MarketRules) -> tuple[int, ...]:
+    """Return the deductions of the initial margin: none where the rate of a tier holds for the
+    whole notional.
+
+    Raises ``ValueError`` where a deduction is not a whole number of atoms.
+    """
+    if market.initial_margin != InitialMargin.MARGINAL:
+        return (0,) * len(market.tiers)
+    floors = tuple(tier.floor_atoms for tier in market.tiers)
+    return deductions_atoms(floors, tuple(tier.initial_rate_ppm for tier in market.tiers))
+
+
 def _check(good: bool, message: str) -> None:
     if not good:
         raise ValueError(message)
@@ -317,20 +336,26 @@ def _check_market(place: str, market: MarketRules) -> None:
         )
         if number:
             before = market.tiers[number - 1]
-            _check(tier.floor_atoms > before.floor_atoms, f"{here}.floor = {tier.floor_atoms}: must be above {before.floor_atoms}")
+            _check(
+                before.floor_atoms < tier.floor_atoms <= NO_CAP,
+                f"{here}.floor = {tier.floor_atoms}: must be above {before.floor_atoms}, at most {NO_CAP}",
+            )
             _check(
                 tier.maintenance_rate_ppm >= before.maintenance_rate_ppm and tier.initial_rate_ppm >= before.initial_rate_ppm,
                 f"{here}: rates must not fall from tier to tier",
             )
-    floors = tuple(tier.floor_atoms for tier in market.tiers)
-    for rates in (
-        tuple(tier.initial_rate_ppm for tier in market.tiers),
-        tuple(tier.maintenance_rate_ppm for tier in market.tiers),
-    ):
-        try:
-            deductions_atoms(floors, rates)
-        except ValueError as error:
-            raise ValueError(f"{place}.tiers: {error}") from None
+    try:
+        initial_deductions(market)
+        deductions_atoms(tuple(tier.floor_atoms for tier in market.tiers), tuple(tier.maintenance_rate_ppm for tier in market.tiers))
+    except ValueError as error:
+        raise ValueError(f"{place}.tiers: {error}") from None
+    forms = tuple(InitialMargin)
+    _check(market.initial_margin in forms, f"{place}.initial_margin = {market.initial_margin}: must be one of {[int(f) for f in forms]}")
+    lower, upper = market.interest_lower, market.interest_upper
+    _check(
+        0 <= lower < upper <= NO_CAP or lower == upper == 0,
+        f"{place}.interest_lower = {lower} and interest_upper = {upper}: must be 0 <= lower < upper, or both 0",
+    )
 
 
 def check_rules(rules: VenueRules) -> None:

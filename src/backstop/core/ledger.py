@@ -13,6 +13,7 @@ from backstop.compiled import inlined, kernel, unit
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import notional_at_mark, settlement_asset
 from backstop.core.events import NONE
+from backstop.core.interest import change_lots
 from backstop.core.margin import maintenance_margin
 from backstop.core.outbox import emit_posting, emit_trade
 from backstop.core.places import clearing_id, house_slot
@@ -97,7 +98,7 @@ def trade(state: State, position: int, lots: int, received: int, price_ticks: in
         share = mul_div_trunc(cost, closed, abs(held))
         realised = add_checked(closing, -share)
         row.cost = cost - share - (received - closing)
-    row.lots = held + lots
+    change_lots(state, position, held + lots)
     note_lots(state, position)
     emit_trade(
         state,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
-from backstop.core.contracts import cash_at_mark, closing, notional_at_mark, ticks_for, value_at_mark
+from backstop.core.contracts import capped_value, cash_at_mark, closing, notional_at_mark, ticks_for, value_at_mark, value_of
 from backstop.core.events import NONE, Health
+from backstop.core.instruments import NO_CAP
+from backstop.core.interest import initial_scale_ppm, others_lots
 from backstop.core.results import bearing_lots, loss_to_bear
 from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_ceil, mul_div_floor, mul_mod
@@ -61,11 +63,18 @@ def maintenance_margin(state: State, market: int, notional: int) -> int:
     return _rate_ceil(notional, tier.maintenance_rate_ppm) - tier.maintenance_deduction
 
 
-@inlined
-def initial_margin_of(state: State, market: int, notional: int) -> int:
-    """Return the initial margin of a position of ``notional`` atoms, rounded up."""
-    tier = state.tiers[tier_of(state, market, notional)]
-    return _rate_ceil(notional, tier.initial_rate_ppm) - tier.initial_deduction
+@kernel
+def initial_margin_of(state: State, market: int, lots: int, others: int, ticks: int) -> int:
+    """Return the initial margin of ``lots`` of either sign at a price, rounded up.
+
+    ``others`` are the lots by which the tier is higher: those of the owner's other accounts.
+    """
+    notional = abs(value_of(state, market, lots, ticks))
+    size = notional if others == 0 else capped_value(state, market, abs(lots) + others, ticks, NO_CAP)
+    tier = state.tiers[tier_of(state, market, size)]
+    margin = _rate_ceil(notional, tier.initial_rate_ppm) - tier.initial_deduction
+    scale = initial_scale_ppm(state, market)
+    return margin if scale == 0 else margin + _rate_ceil(notional - margin, scale)
 
 
 @kernel
@@ -76,7 +85,8 @@ def initial_margin(state: State, account: int) -> int:
     while position != NONE:
         row = state.positions[position]
         if row.lots != 0:
-            total += initial_margin_of(state, row.market, notional_at_mark(state, row.market, row.lots))
+            others = others_lots(state, account, row.market, row.lots)
+            total += initial_margin_of(state, row.market, row.lots, others, state.markets[row.market].mark_ticks)
         position = row.next_of_account
     return total
 
@@ -154,14 +164,16 @@ def margin_after(state: State, position: int, change: int, maintenance: int) -> 
     return maintenance - before + maintenance_margin(state, row.market, notional_at_mark(state, row.market, row.lots + change))
 
 
-@inlined
-def initial_after(state: State, market: int, held: int, change: int, initial: int) -> int:
+@kernel
+def initial_after(state: State, market: int, held: int, change: int, initial: int, others: int) -> int:
     """Return the initial margin of an account after it trades signed ``change`` lots of a market.
 
-    It holds ``held`` lots there before, which are included in ``initial``, its initial margin then.
+    It holds ``held`` lots there before, which are included in ``initial``, its initial margin then;
+    ``others`` as ``initial_margin_of`` has them.
     """
-    before = initial_margin_of(state, market, notional_at_mark(state, market, held))
-    return initial - before + initial_margin_of(state, market, notional_at_mark(state, market, held + change))
+    ticks = state.markets[market].mark_ticks
+    before = initial_margin_of(state, market, held, others, ticks)
+    return initial - before + initial_margin_of(state, market, held + change, others, ticks)
 
 
 @inlined

@@ -115,6 +115,10 @@ MARKET = _row(
     ("ordered_notional", "<i8"),
     ("ordered_interval", "<i8"),
     ("loss_max", "<i8"),  # most that its fund pays for it in a window
+    ("open_lots", "<i8"),  # lots of all holders that are long
+    ("initial_margin", "<i8"),  # InitialMargin
+    ("interest_lower", "<i8"),
+    ("interest_upper", "<i8"),
     ("reserved", "<i8"),  # by its fund, for its orders
     ("gap_atoms", "<i8"),  # noted gaps of insolvent accounts: sums of the columns of ``State.gaps``
     ("gap_lots", "<i8"),

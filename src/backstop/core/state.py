@@ -19,7 +19,17 @@ from backstop.bundle import Bundle, bundle
 from backstop.compiled import declare_rows
 from backstop.core.columns import COLUMNS, NETTED_EVENT, OWNER_FIRST
 from backstop.core.events import EFFECT, EVENT, GROUPS_MAX, NONE, clearing_of
-from backstop.core.initial_rows import breaker_rows, engine_row, fund_rows, market_rows, position_rows, provider_rows, rules_row, stage_rows
+from backstop.core.initial_rows import (
+    breaker_rows,
+    engine_row,
+    fund_rows,
+    market_rows,
+    owner_lots_rows,
+    position_rows,
+    provider_rows,
+    rules_row,
+    stage_rows,
+)
 from backstop.core.instruments import VenueRules, check_rules
 from backstop.core.places import HOUSE_ROWS, bucket_of, house_slot
 from backstop.core.rows import (
@@ -67,6 +77,7 @@ class State(Bundle):
         "commitments": (COMMITMENT, 1),
         "offered": (np.int64, 2),
         "debts": (np.int64, 2),
+        "owner_lots": (np.int64, 2),
         "buckets": (np.int32, 2),
         "columns": (np.int64, 2),
         "effects": (EFFECT, 1),
@@ -107,6 +118,9 @@ class State(Bundle):
     offered: NDArray[np.int64]
     #: What an account owes each group's fund: row by account, column by group (see ``debts``).
     debts: NDArray[np.int64]
+    #: Lots that all accounts of an owner hold in a market, of either sign: rows (key, lots) of a
+    #: hash table (see ``interest``).
+    owner_lots: NDArray[np.int64]
     #: First position of each price bucket: row 0 the triggers below the mark, row 1 those above.
     buckets: NDArray[np.int32]
     #: Columns of numbers that are no rows: see the names below.
@@ -156,6 +170,7 @@ def new_state(rules: VenueRules) -> State:
         commitments=commitments,
         offered=np.zeros((2 * len(providers), count), dtype=np.int64),
         debts=np.zeros((limits.accounts_max, len(rules.funds)), dtype=np.int64),
+        owner_lots=owner_lots_rows(rules),
         buckets=np.full((2, buckets), NONE, dtype=np.int32),
         columns=columns,
         effects=np.empty(2 * limits.effects_max, dtype=EFFECT),

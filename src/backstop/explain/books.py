@@ -24,6 +24,7 @@ from backstop.core.events import (
     EffectKind,
     Guard,
     Health,
+    InitialMargin,
     ProviderStatus,
     error_inventory_of,
     fund_of,
@@ -44,7 +45,7 @@ from backstop.core.kinds import (
     TakeoverEffect,
     TradeEffect,
 )
-from backstop.core.places import arrears_gauge, fund_gauge, house_slot, market_gauge
+from backstop.core.places import arrears_gauge, fund_gauge, house_slot, market_gauge, outside_row
 from backstop.core.results import result_bases
 from backstop.core.rows import FUND_SLOTS, TAKEOVER_OFFER
 from backstop.core.state import State
@@ -319,15 +320,56 @@ class Books:
             rules=rules,
             commitment=commitment,
             score_ppm=provider.score_ppm,
-            portfolio=self.portfolio(provider.account) if has_account else Portfolio(0, (), self.rules.levels),
-            contract=self.contract(market),
+            portfolio=self._with_initial(provider.account) if has_account else Portfolio(0, (), self.rules.levels),
+            contract=self.contract(market)._replace(interest=self._interest(market)),
             side=side,
             promised=held.get(market, Held()).lots + side * provider.offered.get((side, market), 0),
             used=provider.gauges[group, side].at(self.now_ns, commitment.refill_per_s).used,
             pending_initial=provider.pending_initial,
             pending_notional=provider.pending_notional,
             has_row=market in held or int(self._state.engine[0].positions_now) < len(self._state.positions),
+            others_lots=self._others_lots(provider.account, market) if has_account else 0,
         )
+
+    def _with_initial(self, number: int) -> Portfolio:
+        """Return an account's portfolio with what its initial margin asks for beside it."""
+        portfolio = self.portfolio(number)
+        holdings = (
+            each._replace(
+                contract=each.contract._replace(interest=self._interest(each.market)),
+                others_lots=self._others_lots(number, each.market),
+            )
+            for each in portfolio.holdings
+        )
+        return Portfolio(portfolio.balance, tuple(holdings), portfolio.levels)
+
+    def _lots_before(self, number: int, market: int) -> int:
+        """Return an account's lots before the event."""
+        held = read_account(self._state, number, self.now_ns).positions.get(market)
+        return held.lots if held else 0
+
+    def _others_lots(self, number: int, market: int) -> int:
+        """Return the lots of an owner's other accounts in a market, where its tiers are by owner."""
+        if self.rules.markets[market].initial_margin != InitialMargin.OWNER:
+            return 0
+        rows = self._state.accounts[: int(self._state.engine[0].accounts_now)]
+        linked = np.flatnonzero(rows["owner"] == rows[number]["owner"]).tolist()
+        known = {each: self.accounts[each].held(market) for each in linked if each in self.accounts}
+        return sum(abs(known[each] if each in known else self._lots_before(each, market)) for each in linked if each != number)
+
+    def _interest(self, market: int) -> int:
+        """Return the value of the open interest, where initial margin asks for it."""
+        rules = self.rules.markets[market]
+        if rules.interest_upper == 0:
+            return 0
+        outside = int(self._state.positions[outside_row(market)].lots)
+        lots = int(self._state.markets[market].open_lots) - max(0, outside)
+        for number, account in self.accounts.items():
+            now = account.held(market)
+            before = self._lots_before(number, market) if number < int(self._state.engine[0].accounts_now) else 0
+            lots += max(0, now) - max(0, before)
+            outside -= now - before
+        return self.contract(market).value_of(lots + max(0, outside))
 
     def loss_stop(self, number: int) -> LossStop:
         """Return what a provider with an account has lost, beside the most that it may."""

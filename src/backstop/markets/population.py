@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from backstop.config.findings import did_you_mean
 from backstop.config.toml import TomlError, parse_toml, read_utf8
 from backstop.core.events import EVENT, NONE, EventKind, Transfer
-from backstop.core.instruments import BALANCE_ATOMS_MAX, PPM, MarketRules, VenueRules, deductions_atoms
+from backstop.core.instruments import BALANCE_ATOMS_MAX, PPM, MarketRules, VenueRules, initial_deductions
 
 __all__ = [
     "Population",
@@ -190,7 +190,7 @@ def _initial_margin_atoms(market: MarketRules, notional: NDArray[np.int64]) -> N
     """
     floors = tuple(tier.floor_atoms for tier in market.tiers)
     rates = tuple(tier.initial_rate_ppm for tier in market.tiers)
-    deductions = np.array(deductions_atoms(floors, rates), dtype=np.int64)
+    deductions = np.array(initial_deductions(market), dtype=np.int64)
     tier = np.searchsorted(np.array(floors, dtype=np.int64), notional, side="right") - 1
     rate = np.array(rates, dtype=np.int64)[tier]
     whole, rest = notional // PPM, notional % PPM

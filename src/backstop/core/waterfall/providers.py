@@ -9,6 +9,7 @@ from __future__ import annotations
 from backstop.compiled import inlined, kernel
 from backstop.core.contracts import closing, notional_at_mark, value_at_mark
 from backstop.core.events import NEVER_NS, NONE, Health, Operator, ProviderStatus
+from backstop.core.interest import others_lots
 from backstop.core.ledger import position_of
 from backstop.core.margin import assess, gross_notional, initial_after, initial_margin
 from backstop.core.outbox import emit_provider
@@ -154,11 +155,11 @@ def _free_atoms(state: State, commitment: int) -> int:
 
 
 @kernel
-def _fits(state: State, lots: int, terms: tuple[int, int, int, int, int, int, int]) -> bool:
+def _fits(state: State, lots: int, terms: tuple[int, int, int, int, int, int, int, int]) -> bool:
     """Return whether a provider can carry ``lots`` more of a position; ``promised`` as
     ``_promised_lots`` says.
     """
-    provider, position, promised, free, limit, equity, initial = terms
+    provider, position, promised, free, limit, equity, initial, others = terms
     market, place = state.positions[position].market, state.providers[provider]
     change = -closing(state.positions[position].lots, lots)
     after = notional_at_mark(state, market, promised + change)
@@ -166,7 +167,7 @@ def _fits(state: State, lots: int, terms: tuple[int, int, int, int, int, int, in
         return False
     if abs(promised + change) > state.markets[market].position_lots_max:
         return False
-    if equity < initial_after(state, market, promised, change, initial) + place.pending_initial:
+    if equity < initial_after(state, market, promised, change, initial, others) + place.pending_initial:
         return False
     gross = gross_notional(state, place.account) - notional_at_mark(state, market, promised) + after + place.pending_notional
     return compare_products(gross, _PPM, equity, place.leverage_ppm) <= 0
@@ -176,6 +177,13 @@ def _fits(state: State, lots: int, terms: tuple[int, int, int, int, int, int, in
 def _held_lots(state: State, account: int, market: int) -> int:
     position = position_of(state, account, market)
     return 0 if position == NONE else state.positions[position].lots
+
+
+@kernel
+def _others_lots(state: State, provider: int, market: int) -> int:
+    """Return the lots of a provider's owner's other accounts in a market, where they count."""
+    account = state.providers[provider].account
+    return others_lots(state, account, market, _held_lots(state, account, market))
 
 
 @kernel
@@ -209,7 +217,7 @@ def cap_lots(state: State, provider: int, position: int, most: int) -> int:
     promised = _promised_lots(state, provider, position)
     equity, _ = assess(state, place.account)
     initial = initial_margin(state, place.account)
-    terms = (provider, position, promised, free, limit, equity, initial)
+    terms = (provider, position, promised, free, limit, equity, initial, _others_lots(state, provider, row.market))
     return largest_that(_fits, state, terms, most) if most > 0 and _fits(state, 0, terms) else 0
 
 
@@ -219,7 +227,8 @@ def initial_increase(state: State, provider: int, position: int, lots: int) -> i
     provider's initial margin, at least 0.
     """
     row = state.positions[position]
-    return max(0, initial_after(state, row.market, _promised_lots(state, provider, position), -closing(row.lots, lots), 0))
+    promised, change = _promised_lots(state, provider, position), -closing(row.lots, lots)
+    return max(0, initial_after(state, row.market, promised, change, 0, _others_lots(state, provider, row.market)))
 
 
 @kernel
@@ -243,7 +252,8 @@ def carries(state: State, provider: int, position: int, lots: int, cash: int) ->
         return False
     equity, _ = assess(state, place.account)
     value = value_at_mark(state, row.market, held + change) - value_at_mark(state, row.market, held)
-    return equity + value - cash >= initial_after(state, row.market, held, change, initial_margin(state, place.account))
+    others = _others_lots(state, provider, row.market)
+    return equity + value - cash >= initial_after(state, row.market, held, change, initial_margin(state, place.account), others)
 
 
 @kernel

@@ -1,0 +1,74 @@
+"""Open interest of a market, and what the accounts of an owner hold in it together.
+
+Initial margin may ask for both (docs/rules.md, 2). Both are kept where lots change, so that nothing
+is summed when it is read. Owners' lots stand in a hash table with linear probing; a key is never
+taken out of it.
+"""
+
+from __future__ import annotations
+
+from backstop.compiled import inlined, kernel
+from backstop.core.contracts import capped_value
+from backstop.core.events import InitialMargin
+from backstop.core.instruments import NO_CAP, PPM
+from backstop.core.state import State
+from backstop.core.units import mul_div_floor
+
+__all__ = ["change_lots", "initial_scale_ppm", "others_lots"]
+
+_KEY, _LOTS = 0, 1
+#: Odd; the multiples of it spread 32 bits of a key over the table.
+_SPREAD = 0x1E3779B1
+
+
+@inlined
+def _key_of(state: State, owner: int, market: int) -> int:
+    return owner * state.rules[0].markets + market + 1
+
+
+@kernel
+def _owner_place(state: State, owner: int, market: int) -> int:
+    """Return the row of an owner and a market in the table, or the free one that would be."""
+    key = _key_of(state, owner, market)
+    last = len(state.owner_lots) - 1
+    place = ((key & 0xFFFFFFFF) * _SPREAD >> 12) & last
+    while state.owner_lots[place, _KEY] != key and state.owner_lots[place, _KEY] != 0:
+        place = (place + 1) & last
+    return place
+
+
+@inlined
+def change_lots(state: State, position: int, lots: int) -> None:
+    """Set the lots of a position, and with them the sums that are kept of them."""
+    row = state.positions[position]
+    market, before = state.markets[row.market], row.lots
+    row.lots = lots
+    market.open_lots += max(0, lots) - max(0, before)
+    if market.initial_margin == InitialMargin.OWNER and row.account >= 0:
+        owner = state.accounts[row.account].owner
+        place = _owner_place(state, owner, row.market)
+        state.owner_lots[place, _KEY] = _key_of(state, owner, row.market)
+        state.owner_lots[place, _LOTS] += abs(lots) - abs(before)
+
+
+@kernel
+def others_lots(state: State, account: int, market: int, lots: int) -> int:
+    """Return the lots, of either sign, that the other accounts of an account's owner hold in a
+    market; the account holds ``lots`` there. 0 where tiers are not by owner.
+    """
+    if state.markets[market].initial_margin != InitialMargin.OWNER:
+        return 0
+    place = _owner_place(state, state.accounts[account].owner, market)
+    return state.owner_lots[place, _LOTS] - abs(lots)
+
+
+@kernel
+def initial_scale_ppm(state: State, market: int) -> int:
+    """Return the share of the notional beyond initial margin that the open interest adds to it."""
+    row = state.markets[market]
+    if row.interest_upper == 0:
+        return 0
+    value = capped_value(state, market, row.open_lots, row.mark_ticks, NO_CAP)
+    if value >= row.interest_upper:
+        return PPM
+    return mul_div_floor(max(0, value - row.interest_lower), PPM, row.interest_upper - row.interest_lower)
