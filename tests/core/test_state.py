@@ -122,6 +122,8 @@ def test_digest_is_the_documented_bytes() -> None:
             integers(1, 0, 0, 1_000, 0, 0),
             # debts: none
             integers(0),
+            # noted gaps: none
+            integers(0),
         )
     )
     assert desk.digest() == reference.digest() == hashlib.sha256(written).hexdigest()

@@ -196,6 +196,11 @@ def test_trading_fee_is_charged_up_to_equity_and_shared() -> None:
 TAKEOVER = (Stage.TAKEOVER, Stage.TEAR_UP)
 
 
+def without_charge(rules: VenueRules) -> VenueRules:
+    """Return a venue whose empty book is expected to cost nothing, so that no way out is charged."""
+    return rules._replace(markets=tuple(market._replace(slippage_tolerance_ppm=0) for market in rules.markets))
+
+
 def distressed(rules: VenueRules, *, providers: int) -> Desk:
     """Account 0, long 10 at 100 with 200, against account 1; the providers' accounts come after
     them. The mark is still 100.
@@ -249,7 +254,7 @@ def test_offer_is_accepted_refused_redistributed_and_timed_out() -> None:
 
     A refusal cools provider 1; one more lot, 84 - floor(4 / 2), goes to provider 0.
     """
-    desk = distressed(venue(TAKEOVER, providers=(provider(), provider())), providers=2)
+    desk = distressed(without_charge(venue(TAKEOVER, providers=(provider(), provider()))), providers=2)
     desk.mark(84)
     effects = desk.answer(1, ACCEPT)
     assert brief(effects, F.TAKEOVER, F.TRADE) == [(0, 1, -1, 83, 0), (0, 2, -1, 83, -17), (2, 0, 1, -83, 0)]
@@ -331,7 +336,7 @@ def test_capacity_refills_with_time() -> None:
 
     At 84 a second it is free again in halves.
     """
-    rules = venue((Stage.TAKEOVER, Stage.CLOSEOUT, Stage.TEAR_UP), providers=(provider(84, refill_per_s=84),))
+    rules = without_charge(venue((Stage.TAKEOVER, Stage.CLOSEOUT, Stage.TEAR_UP), providers=(provider(84, refill_per_s=84),)))
     desk = distressed(rules, providers=1)
     assert brief(desk.mark(84), F.OFFER) == [(0, 1, -1, 83, 0)]
     offered, gauges = desk.time_ns, desk.state.providers[0].commitments[0]
@@ -376,7 +381,7 @@ def test_repeated_failures_switch_off_and_time_brings_back() -> None:
     """
     takeover = TakeoverRules(failures_max=2, retry_ns=SECOND, off_ns=60 * SECOND)
     rules = venue((Stage.TAKEOVER, Stage.CLOSEOUT, Stage.TEAR_UP), providers=(provider(),))._replace(takeover=takeover)
-    desk = distressed(rules, providers=1)
+    desk = distressed(without_charge(rules), providers=1)
     desk.mark(84)
     (effect,) = [e for e in desk.answer(1, REFUSE) if e.kind == F.PROVIDER]
     assert (effect.code, effect.lots, effect.amount) == (ProviderStatus.COOLING, 1, 750_000)
@@ -450,15 +455,17 @@ def test_trade_that_leaves_less_than_was_offered_cancels_all_offers() -> None:
 
 
 def test_vault_takes_over_at_once_and_disposes() -> None:
-    """Two lots at 168 - floor(7 / 2) = 165; then a tenth of them, at least one, each 10 s, no worse
-    than ceil(84 x 0.99) = 84.
+    """Two lots at 168 - floor(7 / 2) = 165. The book would have cost 1 of slippage and 3 of fee, so
+    1 more is charged. Then a tenth of them, at least one, each 10 s, no worse than
+    ceil(84 x 0.99) = 84.
     """
     rules = venue(TAKEOVER, providers=(provider(is_vault=True),), fee_ppm=20_000)
     desk = distressed(rules, providers=1)
     desk.send(K.DEPTH, market=0, lots=100)
     effects = desk.mark(84)
-    assert kinds(effects) == [F.HEALTH, F.TAKEOVER, F.POSTING, F.HEALTH]
+    assert kinds(effects) == [F.HEALTH, F.TAKEOVER, F.POSTING, F.POSTING, F.HEALTH]
     assert brief(effects, F.TAKEOVER) == [(0, 0, -2, 165, 0)]
+    assert postings(effects, C.CLOSING_CHARGE) == [(FUND, 0, 1)]
     vault = desk.state.accounts[2]
     assert vault.wait_until == desk.time_ns + 10 * SECOND
 
@@ -469,7 +476,7 @@ def test_vault_takes_over_at_once_and_disposes() -> None:
         assert {e.code for e in effects} == {C.DISPOSAL}
         assert desk.state.held_lots(2, 0) == left
         desk.send(K.ORDER_DONE, other=order)
-    assert (desk.state.ledger[FUND], desk.state.ledger[2]) == (0, 1_003)
+    assert (desk.state.ledger[FUND], desk.state.ledger[2]) == (1, 1_003)
     assert desk.state.breakers[0].flow == [168, 0]
     assert desk.clock(vault.wait_until) == []
     assert vault.wait_until == NEVER_NS
