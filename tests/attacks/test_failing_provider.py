@@ -121,7 +121,7 @@ def test_provider_cannot_be_asked_beyond_its_margin_by_many_at_once(side: int) -
     scene.mark(935)
     offers = [scene.mirror.orders[number] for number in scene.open_ids()]
     assert offers
-    initial = sum(scene.mirror.contract(0).initial_of(order.notional) for order in offers)
+    initial = sum(scene.mirror.contract(0).initial_of(abs(order.lots)) for order in offers)
     assert initial <= scene.mirror.equity(liar)
     for number in scene.open_ids():
         if scene.mirror.orders[number].is_open:

@@ -178,7 +178,7 @@ def affords(scene: Scene, account: int, lots: int, ticks: int) -> bool:
     """The venue's own check before a trade: equity after it covers initial margin after it."""
     mirror, after = scene.mirror, scene.lots(account) + lots
     equity = mirror.equity(account) + scene.side * lots * (mirror.marks[0] - scene.price(ticks))
-    return equity >= mirror.contract(0).initial_of(abs(after) * mirror.unit(0))
+    return equity >= mirror.contract(0).initial_of(abs(after))
 
 
 @pytest.mark.parametrize("side", SIDES)
