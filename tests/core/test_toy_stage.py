@@ -76,7 +76,7 @@ class Holding(NamedTuple):
 def toy_state(holdings: list[Holding], *, limits: LimitRules = LIMITS, from_health: Health = Health.DISTRESSED) -> State:
     """Return a state whose waterfall is the toy, ADL and tear-up.
 
-    OUTSIDE takes what does not net.
+    OUTSIDE takes what does not net. The book is expected to cost nothing, so nobody is charged.
     """
     made = new_state(make_rules((Stage.ADL, Stage.TEAR_UP), (TierRules(0, 100_000, 50_000),), factor=FACTOR, markets=2, limits=limits))
     toy = np.zeros(1, dtype=STAGE)
@@ -86,6 +86,7 @@ def toy_state(holdings: list[Holding], *, limits: LimitRules = LIMITS, from_heal
     arrays = {name: getattr(made, name) for name in State.FIELDS}
     state = State(**arrays | {"stages": np.concatenate([toy, made.stages])})
     state.markets[0].mark_ticks = state.markets[1].mark_ticks = MARK
+    state.markets["slippage_tolerance_ppm"] = 0
     state.engine[0].accounts_now = len(holdings)
     for account, holding in enumerate(holdings):
         _add_account(state, account, holding)

@@ -66,7 +66,7 @@ def test_each_earlier_stage_has_a_reason_that_is_checked() -> None:
 def test_a_market_without_an_order_is_told_beside_those_that_have_one() -> None:
     """Where some of the markets held got an order, each other one is told with its reason."""
     seen: Counter[str] = Counter()
-    for found in (found for corner in PROFILES for found in _streams(corner, 9)):
+    for found in (found for corner in PROFILES for found in _streams(corner, 12)):
         for decision in found.decisions:
             facts = {fact.kind: fact for fact in decision.facts}
             orders = [fact.values["market"] for fact in decision.facts if fact.kind == "order" and "closing order" in fact.says]

@@ -180,7 +180,7 @@ def _one_less(right: Any) -> Any:
 
 WRONG: dict[str, tuple[str, Any, str, str]] = {
     "price": ("offering.PPM", 999_000, "takeover", "cash"),
-    "least": ("offering.least_that", _one_less(least_that), "takeover", "lots"),
+    "least": ("charge.least_that", lambda *told: max(1, least_that(*told) - 1), "takeover", "lots"),
     "room": ("offering.largest_that", _one_less(largest_that), "takeover", "lots"),
     "parts": ("offering.capped_pro_rata", _fewer(capped_pro_rata), "takeover", "lots"),
     "cuts": ("loss.capped_pro_rata", _fewer(capped_pro_rata), "socialise", "cut"),

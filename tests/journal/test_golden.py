@@ -84,6 +84,6 @@ def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
     number, and this the new digest.
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
-        4,
-        "13a13e05dc0d4c87bd97e3ffe45b1537a43645ec5fa39d5fc266ca574011ba4f",
+        5,
+        "781e9dcc3e2b060f4710f9106f325cc0840852bab7241d8426e245ab8a36038c",
     )
