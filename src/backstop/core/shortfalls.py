@@ -125,7 +125,8 @@ def held_gains(state: State, owner: int) -> int:
     """Return what an owner may not withdraw of his gains: in each group at most what its fund
     lacks. Atoms.
 
-    Costs one step per market and per position of the owner, and nothing while nobody is insolvent.
+    Costs one step per group and market, and one per position of the owner; nothing while nobody is
+    insolvent.
     """
     if state.engine[0].insolvent_now == 0:
         return 0

@@ -1,8 +1,9 @@
 """The waterfall's order: rounds of accounts in default, and each account through its turns.
 
 A round holds every account that needs one now, the most urgent first; once an event fills up, those
-that lack most. Each takes the turns of ``state.stages`` until one answers WAIT or DONE. A joint turn takes all accounts at once: whoever
-comes to it stops there, and it acts when no other account of the event is on its way.
+that lack most. Each takes the turns of ``state.stages`` until one answers WAIT or DONE. A joint turn
+takes all accounts at once: whoever comes to it stops there, and it acts when no other account of the
+event is on its way.
 Rules: docs/rules.md, 5.
 """
 
