@@ -106,8 +106,8 @@ def test_nothing_is_made_or_lost(effects_and_result: tuple[Any, Any, ReplayResul
     paid = sum(amount(row["paid"]) for row in values["stages"])
     assert amount(values["deficit"]) == paid + amount(values["uncovered"])
     fund = values["fund"]
-    closing = amount(fund["opening"]) - amount(of_stage(result, "fund")["paid"]) + amount(values["liquidation_fees"])
-    assert amount(fund["closing"]) == closing
+    got = sum(amount(values[key]) for key in ("liquidation_fees", "closing_charges", "debts_returned"))
+    assert amount(fund["closing"]) == amount(fund["opening"]) - amount(of_stage(result, "fund")["paid"]) + got
 
 
 def test_the_json_object_has_what_was_promised(effects_and_result: tuple[Any, Any, ReplayResult]) -> None:

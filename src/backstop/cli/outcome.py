@@ -99,7 +99,9 @@ def _fund(result: ReplayResult) -> Iterator[str]:
     before, after = grouped(venue, result.fund_opening_atoms), grouped(venue, result.fund_closing_atoms)
     yield f"fund       {before} {name} before, {after} {name} after"
     fees, paid = grouped(venue, result.tally.fees_atoms), grouped(venue, result.tally.paid.get(Stage.FUND, 0))
-    yield f"           got {fees} {name} of liquidation fees, paid {paid} {name} for defaulters (the row fund)"
+    charges, returned = grouped(venue, result.tally.charges_atoms), grouped(venue, result.tally.returned_atoms)
+    yield f"           got {fees} {name} of liquidation fees, {charges} of closing charges, {returned} of debts returned"
+    yield f"           paid {paid} {name} for defaulters (the row fund)"
     if len(result.funds) > 1:
         for fund in result.funds:
             yield f"           {fund.group}: {grouped(venue, fund.opening_atoms)} before, {grouped(venue, fund.closing_atoms)} after"

@@ -133,6 +133,8 @@ class ReplayResult:
             "arrears": money(tally.arrears_atoms),
             "uncovered": money(tally.uncovered_atoms),
             "liquidation_fees": money(tally.fees_atoms),
+            "closing_charges": money(tally.charges_atoms),
+            "debts_returned": money(tally.returned_atoms),
             "netting": {"accounts": tally.count("netted"), "givers": tally.count("netting"), "amount": money(tally.netted_atoms)},
             "takeover": {
                 "offers": sum(row.offers for row in backers),

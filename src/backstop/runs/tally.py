@@ -59,6 +59,9 @@ class Tally(Reader):
         self.notional: dict[Stage, int] = {}
         self.paid: dict[Stage, int] = {}
         self.fees_atoms = 0
+        #: Closing charges, and what came back of what funds had paid.
+        self.charges_atoms = 0
+        self.returned_atoms = 0
         #: What funds paid late of what had stood uncovered.
         self.arrears_atoms = 0
         #: What nobody has paid so far, by market group.
@@ -153,6 +156,8 @@ class Tally(Reader):
     @reads(PostingEffect)
     def _add_postings(self, rows: PostingEffect[Columns], fold: Fold) -> None:
         self.fees_atoms += sum(rows.amount[rows.cause == Cause.LIQUIDATION_FEE].tolist())
+        self.charges_atoms += sum(rows.amount[rows.cause == Cause.CLOSING_CHARGE].tolist())
+        self.returned_atoms += sum(rows.amount[rows.cause == Cause.DEBT_RETURN].tolist())
         for group in range(len(self.uncovered_by_group)):
             booked = sum(rows.amount[rows.payer == uncovered_of(group)].tolist())
             late = sum(rows.amount[rows.receiver == uncovered_of(group)].tolist())
