@@ -30,9 +30,9 @@ _CLASSES = {
 _CAUSES = {
     "cash": "Deposits and withdrawals",
     "liquidation_fee": "Liquidation fees",
-    "closing_charge": "Closing charges of accounts that left beside the book",
-    "debt_return": "Debts returned by accounts that funds had paid for",
-    "support": "Support of closing orders, takeovers and ADL",
+    "closing_charge": "Closing charges",
+    "debt_return": "Debts returned",
+    "support": "Support of orders, takeovers and ADL",
     "deficit": "Deficits of accounts without positions",
     "tear_up": "Gaps left by tear-ups",
     "arrears": "Uncovered losses of before, once its caps allowed",
