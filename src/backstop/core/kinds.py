@@ -67,6 +67,7 @@ __all__ = [
     "EventView",
     "Field",
     "FillEvent",
+    "FundingEvent",
     "GuardEffect",
     "HaircutEffect",
     "HealthEffect",
@@ -132,6 +133,8 @@ class Unit(StrEnum):
     LOTS = "lots"
     TICKS = "ticks of the market"
     ATOMS = "atoms of the settlement asset"
+    #: ``FUNDING_PARTS`` make an atom.
+    ATOM_PARTS = "millionths of an atom"
     PPM = "parts per million"
     COUNT = "count"
     #: Since 1970.
@@ -475,6 +478,13 @@ class HeartbeatEvent(EventView[T], kind=EventKind.HEARTBEAT):
     """A market is alive though nothing happens there: its silence is no outage."""
 
     market = _market()
+
+
+class FundingEvent(EventView[T], kind=EventKind.FUNDING):
+    """A market's funding index moved: what each lot that is long pays each lot that is short."""
+
+    market = _market()
+    step = Field("amount", Unit.ATOM_PARTS, "What a long lot pays; negative: it gets it.")
 
 
 # -- effects ---------------------------------------------------------------------------------------
