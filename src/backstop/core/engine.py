@@ -19,7 +19,7 @@ from backstop.core.fills import apply_order_done, apply_order_fill
 from backstop.core.guard import offer_mark
 from backstop.core.interest import change_lots
 from backstop.core.kinds import BREAKER_ORDERS
-from backstop.core.ledger import open_position_row, post, settle_funding, trade
+from backstop.core.ledger import begin_funding, open_position_row, post, trade
 from backstop.core.monitor import apply_funding, start_round, touch
 from backstop.core.orders import cancel_excess, cancel_orders_of
 from backstop.core.outbox import emit_refusal, emit_trade
@@ -74,8 +74,8 @@ def _apply_opening(state: State, account: int, market: int, lots: int, cost: int
     realising.
     """
     position = open_position_row(state, account, market)
-    settle_funding(state, position)
-    settle_funding(state, outside_row(market))
+    begin_funding(state, position)
+    begin_funding(state, outside_row(market))
     value = value_at_mark(state, market, lots)
     lower_base(state, position, -value)
     lower_base(state, outside_row(market), value)

@@ -182,6 +182,7 @@ class EffectKind(IntEnum):
     CLAIM = 19
     GUARD = 20
     SUPPORT = 21
+    FUNDING = 22
 
 
 class Health(IntEnum):

@@ -67,6 +67,7 @@ __all__ = [
     "EventView",
     "Field",
     "FillEvent",
+    "FundingEffect",
     "FundingEvent",
     "GuardEffect",
     "HaircutEffect",
@@ -719,6 +720,14 @@ class SupportEffect(EffectView[T], kind=EffectKind.SUPPORT):
     limit = CodeField(SupportLimit, "What kept back the rest of the gap.")
     cause = CodeField(Cause, "SUPPORT: the account leaves by ADL; TEAR_UP: by tear-up; DEFICIT: it has no lots.", column="other")
     available = _atoms("What the fund could pay for the account, all limits included; 0 where it is not asked.", "lots")
+
+
+class FundingEffect(EffectView[T], kind=EffectKind.FUNDING):
+    """The funding index of a market moved; nobody has paid yet."""
+
+    market = _market()
+    step = Field("amount", Unit.ATOM_PARTS, "What each lot that is long pays each lot that is short; negative: the other way.")
+    index = Field("value", Unit.ATOM_PARTS, "What a lot has paid that was long since the market began.")
 
 
 # -- orders of an operator -------------------------------------------------------------------------

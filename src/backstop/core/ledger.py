@@ -25,6 +25,7 @@ from backstop.core.units import add_checked, mul_div_ceil, mul_div_trunc
 __all__ = [
     "balance_in",
     "balance_of",
+    "begin_funding",
     "close_lots",
     "open_position_row",
     "position_of",
@@ -90,18 +91,24 @@ def post(state: State, receiver: int, payer: int, amount: int, asset: int, cause
 
 @kernel
 def settle_funding(state: State, position: int) -> None:
-    """Let a position pay, or get, the funding that it has not. What it pays is a charge of its
-    account.
+    """Let a position pay, or get, the funding that it has not; parts of an atom wait. What it pays
+    is a charge of its account.
     """
-    row = state.positions[position]
-    market = state.markets[row.market]
-    if market.has_funding == 0:
-        return
     unpaid = unpaid_funding(state, position)
-    state.results[position].settled_index = market.funding_index
+    if unpaid == 0:
+        return
+    row = state.positions[position]
+    state.results[position].settled_index = state.markets[row.market].funding_index
     if unpaid < 0 <= row.account:
         state.charge_markets[row.account] = row.market
     post(state, row.account, funding_id(row.market), unpaid, settlement_asset(state, row.market), Cause.FUNDING, row.market)
+
+
+@kernel
+def begin_funding(state: State, position: int) -> None:
+    """Settle a position whose lots change now: the parts of an atom that are left are gone."""
+    settle_funding(state, position)
+    state.results[position].settled_index = state.markets[state.positions[position].market].funding_index
 
 
 @kernel
@@ -120,7 +127,7 @@ def trade(state: State, position: int, lots: int, received: int, price_ticks: in
 
     ``price_ticks`` is for the record (0 where the cash is exact and has no price).
     """
-    settle_funding(state, position)
+    begin_funding(state, position)
     lower_base(state, position, received)
     row = state.positions[position]
     held, cost = row.lots, row.cost

@@ -24,7 +24,7 @@ from backstop.core.funding import move_index, place_ticks
 from backstop.core.ledger import settle_all_funding
 from backstop.core.margin import assess, raw_health, release_level, tier_of
 from backstop.core.orders import cancel_orders_of
-from backstop.core.outbox import emit_health
+from backstop.core.outbox import emit_funding, emit_health
 from backstop.core.places import bucket_of
 from backstop.core.results import begin_insolvency, keep_epoch_mark
 from backstop.core.rows import DOWN, UP
@@ -440,10 +440,11 @@ def apply_funding(state: State, market: int, step: int) -> None:
 
     Nobody pays now. Cost: as of a mark that moves by as many ticks.
     """
-    if state.markets[market].mark_ticks == 0:
-        move_index(state, market, step)
-        state.markets[market].shift_ticks[DOWN] = state.markets[market].shift_ticks[UP] = 0
-        return
+    row = state.markets[market]
     before_down, before_up = place_ticks(state, market, DOWN), place_ticks(state, market, UP)
     side = move_index(state, market, step)
-    _sweep(state, market, side, before_down if side == DOWN else before_up)
+    emit_funding(state, market=market, step=step, index=row.funding_index)
+    if row.mark_ticks == 0:
+        row.shift_ticks[DOWN] = row.shift_ticks[UP] = 0
+    else:
+        _sweep(state, market, side, before_down if side == DOWN else before_up)

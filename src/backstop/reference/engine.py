@@ -165,8 +165,8 @@ def charge_trading_fee(state: State, event: Event) -> None:
 def load_position(state: State, event: Event) -> None:
     """POSITION: a position of the opening book, OUTSIDE on the other side of it."""
     market, outside_id = event.market, outside_of(event.market)
-    state.settle_funding(event.account, market)
-    state.settle_funding(outside_id, market)
+    state.begin_funding(event.account, market)
+    state.begin_funding(outside_id, market)
     row, outside = state.position(event.account, market), state.position(outside_id, market)
     row.lots, row.cost = event.lots, event.amount
     outside.lots -= event.lots
@@ -230,7 +230,9 @@ def funding(state: State, event: Event) -> None:
     """FUNDING: what a long lot pays, and a short one gets. Nobody pays now; every holder is
     judged.
     """
-    state.markets[event.market].funding_index += event.amount
+    market = state.markets[event.market]
+    market.funding_index += event.amount
+    state.emit(EffectKind.FUNDING, market=event.market, amount=event.amount, value=market.funding_index)
     judge_holders(state, event.market)
 
 

@@ -518,7 +518,7 @@ class State:
         """Let one holder trade: its unpaid funding, TRADE, then what it realised. ``at_zero``: how
         many of the lots bring zero cash.
         """
-        self.settle_funding(holder, market)
+        self.begin_funding(holder, market)
         row = self.position(holder, market)
         if holder >= 0 and closes_if_in_default(cause, counterpart, row.lots, lots):
             self.reduced.add((holder, market))
@@ -541,12 +541,19 @@ class State:
         self.post(holder, clearing_of(market), realised, cause, market)
 
     def settle_funding(self, holder: int, market: int) -> None:
-        """Let a position pay, or get, the funding that it has not."""
-        row, unpaid = self.position(holder, market), self.holding(holder, market).funding
-        row.settled_index = self.markets[market].funding_index
+        """Let a position pay, or get, the funding that it has not; parts of an atom wait."""
+        unpaid = self.holding(holder, market).funding
+        if not unpaid:
+            return
+        self.position(holder, market).settled_index = self.markets[market].funding_index
         if unpaid < 0 <= holder:
             self.accounts[holder].charge_market = market
         self.post(holder, funding_of(market), unpaid, Cause.FUNDING, market)
+
+    def begin_funding(self, holder: int, market: int) -> None:
+        """Settle a position whose lots change now: the parts of an atom that are left are gone."""
+        self.settle_funding(holder, market)
+        self.position(holder, market).settled_index = self.markets[market].funding_index
 
     def settle_all_funding(self, account: int) -> None:
         """Let all positions of an account pay, or get, the funding that they have not."""
