@@ -29,7 +29,6 @@ $ BACKSTOP_DATA=/path/to/recorded make outcomes BEFORE={before}
 
 *before* runs the rules and the venue file of that commit; both sides are measured by the record of
 the commit *after*. {sides}
-
 """
 
 _READING = """\
