@@ -183,6 +183,7 @@ class EffectKind(IntEnum):
     GUARD = 20
     SUPPORT = 21
     FUNDING = 22
+    FILL_DEBT = 23
 
 
 class Health(IntEnum):
@@ -257,6 +258,8 @@ class Cause(IntEnum):
     DEBT_RETURN = 20
     #: What leaving beside the book costs a solvent account.
     CLOSING_CHARGE = 21
+    #: Who gained by a fill pays what it made lacking, or cost beyond the band.
+    FILL_DEBT = 22
 
 
 class SupportLimit(IntEnum):
@@ -410,6 +413,7 @@ class Reject(IntEnum):
     INSUFFICIENT_MARGIN = 22
     DEBT_TO_FUND = 23
     GAIN_HELD = 24
+    FILL_HELD = 25
 
 
 _ROW = [("seq", "<i8"), ("time_ns", "<i8"), ("kind", "<i2"), ("code", "<i2"), ("market", "<i4")]

@@ -51,6 +51,7 @@ from backstop.reference.breakers import (
 )
 from backstop.reference.closeout import BUSY, PLACED, forget_depth, order_done, order_fill, place_orders
 from backstop.reference.closing import waits_for_book
+from backstop.reference.fills import note_fill_debt, take_from_winners
 from backstop.reference.fund import money_stages
 from backstop.reference.paying import net_linked_owners
 from backstop.reference.providers import bind, fail
@@ -197,6 +198,7 @@ def fill(state: State, event: Event) -> None:
     cash = state.contract(market).cash_of(lots, price_ticks)
     state.trade(event.account, other, market, lots, cash, price_ticks, Cause.FILL)
     state.trade(other, event.account, market, -lots, -cash, price_ticks, Cause.FILL)
+    note_fill_debt(state, event)
     accounts = [holder for holder in (event.account, other) if holder >= 0]
     for account in accounts:
         state.cancel_excess(account, market)
@@ -391,6 +393,8 @@ def is_over(state: State, account: int) -> bool:
     """Judge after a stage that moved lots: out of default, or without lots, nothing else has its
     turn.
     """
+    if not state.held_markets(account):
+        take_from_winners(state, account)
     state.judge(account)
     if not state.accounts[account].in_default:
         return True
@@ -443,6 +447,7 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         state.claims,
         state.recovery_ns,
         state.life_ns,
+        state.next_fill_debt,
     )
     house = [WORLD, fund_of(0), REMAINDER, uncovered_of(0), FEES, *(fund_of(group) for group in range(1, len(state.funds)))]
     house += [
@@ -466,6 +471,8 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         list(result_rows(state)),
         list(debt_rows(state)),
         list(gap_rows(state)),
+        list(fill_debt_rows(state)),
+        list(fill_owner_rows(state)),
     ]
 
 
@@ -537,6 +544,20 @@ def gap_rows(state: State) -> Iterable[tuple[int, ...]]:
         for market, row in sorted(state.positions[account].items()):
             if row.gap or row.gap_lots:
                 yield account, market, gap_of_position(state, account, market), row.gap_lots
+
+
+def fill_debt_rows(state: State) -> Iterable[tuple[int, ...]]:
+    """What is owed for fills, by number."""
+    debts = [debt for account in range(len(state.accounts)) for debt in state.fill_debts_to(account)]
+    for debt in sorted(debts, key=lambda debt: debt.number):
+        yield debt.number, debt.account, debt.owner, debt.amount
+
+
+def fill_owner_rows(state: State) -> Iterable[tuple[int, ...]]:
+    """What owners owe for fills, with the time of the last one."""
+    for number, owner in sorted(state.owners.items()):
+        if state.fill_debt(number):
+            yield number, owner.fill_debt, owner.fill_ns
 
 
 def commitment_rows(state: State) -> Iterable[tuple[int, ...]]:
