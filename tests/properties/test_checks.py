@@ -44,6 +44,8 @@ FIELDS: dict[EffectKind, tuple[str, ...]] = {
     F.HAIRCUT: ("account", "other", "market", "amount", "value", "lots"),
     F.CLAIM: ("account", "other", "amount", "value"),
     F.SUPPORT: ("account", "market", "code", "other", "lots", "amount", "value"),
+    F.FUNDING: ("market", "amount", "value"),
+    F.FILL_DEBT: ("account", "other", "market", "price_ticks", "amount", "value"),
     F.GUARD: ("market", "price_ticks", "other", "amount", "value"),
 }
 #: Kind of effect, cause of a posting (or kind of event), what is false.

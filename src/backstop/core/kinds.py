@@ -66,6 +66,7 @@ __all__ = [
     "EffectView",
     "EventView",
     "Field",
+    "FillDebtEffect",
     "FillEvent",
     "FundingEffect",
     "FundingEvent",
@@ -728,6 +729,17 @@ class FundingEffect(EffectView[T], kind=EffectKind.FUNDING):
     market = _market()
     step = Field("amount", Unit.ATOM_PARTS, "What each lot that is long pays each lot that is short; negative: the other way.")
     index = Field("value", Unit.ATOM_PARTS, "What a lot has paid that was long since the market began.")
+
+
+class FillDebtEffect(EffectView[T], kind=EffectKind.FILL_DEBT):
+    """The winner of a fill owes its loser what it cost beyond the band, or made lacking."""
+
+    account = _account("The account that lost.")
+    winner = Field("other", Unit.ACCOUNT, "The account that won; its owner owes.")
+    market = _market()
+    price_ticks = _ticks("The price of the fill.")
+    owed = _atoms("What is owed, and paid where the loser lacks it.")
+    mark_ticks = _ticks("The mark price.", "value")
 
 
 # -- orders of an operator -------------------------------------------------------------------------

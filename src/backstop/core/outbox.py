@@ -18,6 +18,7 @@ __all__ = [
     "emit_breaker",
     "emit_cancel",
     "emit_claim",
+    "emit_fill_debt",
     "emit_funding",
     "emit_guard",
     "emit_haircut",
@@ -397,6 +398,23 @@ def emit_funding(state: State, market: int, step: int, index: int) -> None:
         price_ticks=0,
         amount=step,
         value=index,
+    )
+
+
+@merged
+def emit_fill_debt(state: State, account: int, winner: int, market: int, price_ticks: int, owed: int, mark_ticks: int) -> None:
+    """Report what the winner of a fill owes its loser."""
+    emit(
+        state,
+        EffectKind.FILL_DEBT,
+        code=0,
+        market=market,
+        account=account,
+        other=winner,
+        lots=0,
+        price_ticks=price_ticks,
+        amount=owed,
+        value=mark_ticks,
     )
 
 

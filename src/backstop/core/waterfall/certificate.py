@@ -573,19 +573,35 @@ def _check_trades(plan: _Plan, support: _Support | None, fills: list[_Fill], row
         if realised and (place >= len(rows) or rows[place] != posting):
             yield Finding(CertificateFault.TRADE, f"{holder} realised {realised}, which no posting against {clearing} follows")
         place += place < len(rows) and rows[place].kind == EffectKind.POSTING and bool(realised)
-    if support is not None and support.amount:
-        paid = rows[place] if place < len(rows) else None
-        due = [
-            _Row(plan.seq, EffectKind.POSTING, Cause.SUPPORT, plan.market, plan.account, fund, 0, 0, support.amount, 0) for fund in _FUNDS
-        ]
+    amount, back = 0 if support is None else support.amount, 0
+    # Who owes for a fill and was closed here may now have what the fund was to pay.
+    if amount and place < len(rows) and _is_fill_debt(plan, rows[place]):
+        while place < len(rows) and rows[place].seq == plan.seq and not _begins_another(rows[place]):
+            back += rows[place].amount if _is_fill_debt(plan, rows[place]) else 0
+            place += 1
+    paid = rows[place] if place < len(rows) else None
+    is_due = paid is not None and (paid.seq, paid.kind, paid.code) == (plan.seq, EffectKind.POSTING, Cause.SUPPORT)
+    if amount and (is_due or back < amount):
+        most = paid.amount if paid is not None and amount - back <= paid.amount <= amount else amount - back
+        due = [_Row(plan.seq, EffectKind.POSTING, Cause.SUPPORT, plan.market, plan.account, fund, 0, 0, most, 0) for fund in _FUNDS]
         if paid not in due:
-            yield Finding(CertificateFault.SUPPORT, f"{support.amount} of support is not paid: {_words(paid) if paid else 'nothing'}")
+            yield Finding(CertificateFault.SUPPORT, f"{amount} of support is not paid: {_words(paid) if paid else 'nothing'}")
         place += 1
     if place < len(rows) and (rows[place].seq, rows[place].kind, rows[place].code) == (plan.seq, EffectKind.POSTING, Cause.CLOSING_CHARGE):
         yield from _check_charge(plan, rows[place])
         place += 1
     if place < len(rows) and rows[place].seq == plan.seq and (rows[place].kind, rows[place].code) in _MOVES:
         yield Finding(CertificateFault.TRADE, f"nobody planned what follows: {_words(rows[place])}")
+
+
+def _begins_another(row: _Row) -> bool:
+    """Return whether a row is of another plan, or moves lots or cash of a wave."""
+    return row.kind == EffectKind.ADL_PLAN or (row.kind, row.code) in _MOVES
+
+
+def _is_fill_debt(plan: _Plan, row: _Row) -> bool:
+    """Return whether a row pays the account of the plan what is owed for a fill."""
+    return (row.seq, row.kind, row.code, row.account) == (plan.seq, EffectKind.POSTING, Cause.FILL_DEBT, plan.account)
 
 
 def _check_charge(plan: _Plan, row: _Row) -> Findings:

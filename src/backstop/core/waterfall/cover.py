@@ -21,6 +21,8 @@ from backstop.core.columns import (
     SPLIT_REMAINDER,
 )
 from backstop.core.events import NONE, Cause, Health
+from backstop.core.fill_debts import take_from_winners
+from backstop.core.ledger import has_lots
 from backstop.core.monitor import update_health
 from backstop.core.results import result_of
 from backstop.core.stages import Outcome
@@ -31,7 +33,7 @@ from backstop.core.waterfall.fund import available_atoms, available_in_fund, ava
 from backstop.core.waterfall.netting import judge_netted
 from backstop.core.waterfall.socialise import socialise
 from backstop.core.waterfall.support import tell_support
-from backstop.core.waterfall.turns import has_lots, wait_interval
+from backstop.core.waterfall.turns import wait_interval
 
 __all__ = ["cover_deficit", "outcome_after_closing"]
 
@@ -194,6 +196,9 @@ def outcome_after_closing(state: State, account: int) -> int:
 
     DONE where it is out of default. Where it has no lots left, its deficit is covered. Else NEXT.
     """
+    if not has_lots(state, account):
+        # Who owes it for a fill may have been closed against it.
+        take_from_winners(state, account)
     update_health(state, account)
     if state.accounts[account].health < Health.DISTRESSED:
         return Outcome.DONE

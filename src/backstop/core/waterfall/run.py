@@ -23,6 +23,7 @@ from backstop.core.columns import (
     TURN_OUTCOME,
 )
 from backstop.core.events import NONE, Health
+from backstop.core.ledger import has_lots
 from backstop.core.margin import assess
 from backstop.core.monitor import start_round, touch, update_health
 from backstop.core.orders import cancel_orders_of, forget_unanswered
@@ -37,7 +38,6 @@ from backstop.core.waterfall.dispatch import act
 from backstop.core.waterfall.disposal import dispose
 from backstop.core.waterfall.netting import net_linked
 from backstop.core.waterfall.takeover import fail_offers
-from backstop.core.waterfall.turns import has_lots
 
 __all__ = ["end_wait", "run_rounds"]
 
