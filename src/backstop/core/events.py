@@ -169,6 +169,7 @@ class EffectKind(IntEnum):
     CLAIM = 19
     GUARD = 20
     SUPPORT = 21
+    CARRY = 22
 
 
 class Health(IntEnum):
