@@ -84,6 +84,6 @@ def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
     number, and this the new digest.
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
-        5,
-        "781e9dcc3e2b060f4710f9106f325cc0840852bab7241d8426e245ab8a36038c",
+        6,
+        "a9189c6a369f20afe3ec72b44ddde90eb3a1fac5cab476fce03f4e5805b351aa",
     )

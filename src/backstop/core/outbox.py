@@ -17,6 +17,7 @@ __all__ = [
     "emit_adl_plan",
     "emit_breaker",
     "emit_cancel",
+    "emit_carry",
     "emit_claim",
     "emit_guard",
     "emit_haircut",
@@ -380,6 +381,12 @@ def emit_guard(state: State, price_ticks: int, market: int, action: int, accepte
         amount=until_ns,
         value=move_ppm,
     )
+
+
+@merged
+def emit_carry(state: State, account: int, need: int, until_ns: int) -> None:
+    """Report that a solvent account is carried."""
+    emit(state, EffectKind.CARRY, code=0, market=NONE, account=account, other=0, lots=0, price_ticks=0, amount=need, value=until_ns)
 
 
 @kernel

@@ -6,10 +6,12 @@ from enum import IntEnum
 
 from backstop.core.events import Stage
 
-__all__ = ["JOINT", "Outcome"]
+__all__ = ["JOINT", "LAST_RESORT", "Outcome"]
 
 #: Stages whose turn takes all accounts of an event at once. The others take account by account.
 JOINT: tuple[Stage, ...] = ()
+#: Stages that no solvent account comes to while its fund stands for it.
+LAST_RESORT = (Stage.ADL, Stage.TEAR_UP)
 
 
 class Outcome(IntEnum):
