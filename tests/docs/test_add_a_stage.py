@@ -20,7 +20,7 @@ SCRIPT = re.compile(r"```python\n(from desk import .*?)```\n\nIt prints:\n\n```t
 #: A venue file with the new stage is read, and every table has its words.
 READS = """
 from backstop.config import default_text, parse_venue
-from backstop.config.stages import STAGES, misplaced
+from backstop.config.stages import STAGES
 from backstop.core.events import Stage
 from backstop.core.state import new_state
 

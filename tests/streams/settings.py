@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import permutations
 from random import Random
 
 from backstop.core.events import AdlPolicy, InitialMargin, SocialisePolicy, Stage
@@ -30,8 +31,9 @@ from backstop.core.instruments import (
     TierRules,
     VenueRules,
 )
+from backstop.core.stages import misplaced, paid_first
 
-__all__ = ["PROFILES", "Setting", "make_rules", "make_setting"]
+__all__ = ["ORDERS", "PROFILES", "Setting", "make_rules", "make_setting"]
 
 SECOND = 1_000_000_000
 RATE_STEP_PPM, FLOOR_STEP_ATOMS = 50_000, 20
@@ -163,7 +165,7 @@ def _no_fund(s: Setting) -> None:
 
 
 def _no_adl(s: Setting) -> None:
-    s.stages, s.crash_share = s.rng.choice(((RESTRICT, CLOSEOUT, FUND, TEAR_UP), (FUND, TEAR_UP), (FUND, RESTRICT, TEAR_UP))), 0.4
+    s.stages, s.crash_share = s.rng.choice(((RESTRICT, CLOSEOUT, FUND, TEAR_UP), (FUND, TEAR_UP), (RESTRICT, FUND, TEAR_UP))), 0.4
 
 
 def _adl_first(s: Setting) -> None:
@@ -359,6 +361,18 @@ def _carried(s: Setting) -> None:
     s.actions |= {"mark": 20, "clock": 10, "depth": 8, "funding": 5, "fund": 3}
 
 
+def _any_order(s: Setting) -> None:
+    """Every order of stages that a venue may have, with a provider and a fund that is soon empty."""
+    s.stages, s.accounts, s.crash_share = s.rng.choice(ORDERS), s.rng.randint(4, 6), 0.4
+    s.providers, s.provider_size, s.has_vault = s.rng.randint(0, 2), s.rng.choice((0.3, 1.0)), s.rng.random() < 0.3
+    s.fund_ppm, s.depth_share = s.rng.choice((20_000, 300_000)), s.rng.choice((0.0, 0.3, 1.0))
+
+
+#: Every order of stages that is accepted, those with ``solvent_pay_first`` included.
+ORDERS = tuple(
+    (*order, TEAR_UP) for count in range(len(WHOLE)) for order in permutations(WHOLE[:-1], count) if not misplaced((*order, TEAR_UP))
+)
+
 #: What a setting may switch on.
 BREAKERS = ("price", "flow", "drawdown", "stale", "outage", "guard")
 
@@ -405,6 +419,7 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "debts": _debts,
     "set_off": _set_off,
     "carried": _carried,
+    "any_order": _any_order,
 }
 
 
@@ -570,9 +585,6 @@ def make_rules(setting: Setting) -> VenueRules:
     """Return the venue's rules of a setting."""
     rng, interval_ns = setting.rng, setting.interval_ns
     stages = setting.stages
-    fund_is_late = any(
-        payer in stages[: stages.index(earlier)] for earlier in (FUND, TAKEOVER) if earlier in stages for payer in (ADL, SOCIALISE)
-    )
     return VenueRules(
         markets=tuple(_market(setting) for _ in range(setting.markets)),
         levels=LevelRules(
@@ -621,6 +633,6 @@ def make_rules(setting: Setting) -> VenueRules:
             orders_max=setting.orders_max,
             effects_max=96 if rng.random() < 0.5 else 1 << 16,
         ),
-        solvent_pay_first=fund_is_late,
+        solvent_pay_first=bool(paid_first(stages)),
         epoch_ns=interval_ns * rng.choice((3, 30, 1_000)),
     )

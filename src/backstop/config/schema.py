@@ -121,7 +121,7 @@ class VenueSection(_Section):
     name: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="Name of the venue, printed in reports.")
     solvent_pay_first: bool = Field(
         default=False,
-        description="Allows `adl` to stand before `fund` or `takeover`, so that solvent accounts pay first.",
+        description="Allows `adl` to stand before `closeout`, `takeover` or `fund`, so that solvent accounts pay first.",
     )
     epoch: Duration = Field(
         default=28_800_000_000_000,

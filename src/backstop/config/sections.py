@@ -26,7 +26,7 @@ from backstop.config.schema import (
     duration_text,
 )
 from backstop.config.shape import Pieces
-from backstop.config.stages import STAGES, key_of, misplaced
+from backstop.config.stages import STAGES, key_of
 from backstop.config.venue import Asset, ProviderSpec
 from backstop.core.events import AdlPolicy, SocialisePolicy, Stage
 from backstop.core.instruments import (
@@ -42,6 +42,7 @@ from backstop.core.instruments import (
     ProviderRules,
     TakeoverRules,
 )
+from backstop.core.stages import misplaced, paid_first
 
 __all__ = ["AMOUNT_ATOMS_MAX", "Parts", "amount_text", "atoms_or_finding", "read_sections", "solvent_first", "stage_names"]
 
@@ -298,7 +299,7 @@ def _check_order(names: list[str], pieces: Pieces, findings: list[Finding]) -> N
         findings.append(
             Finding(
                 f"waterfall[{names.index(name)}].stage",
-                f"the order is {order}: {name} must stand behind {wanted}: it has no turn of its own, {STAGES[stage].acts}",
+                f"the order is {order}: {name} must stand behind {wanted}: {STAGES[stage].acts}",
                 f'"{name}"',
             )
         )
@@ -317,6 +318,4 @@ def _check_order(names: list[str], pieces: Pieces, findings: list[Finding]) -> N
 
 def solvent_first(names: list[str]) -> list[tuple[str, str]]:
     """Return the pairs of stages in which solvent accounts pay before others do."""
-    if "adl" not in names:
-        return []
-    return [("adl", behind) for behind in ("fund", "takeover") if behind in names[names.index("adl") :]]
+    return [("adl", key_of(behind)) for behind in paid_first([Stage[name.upper()] for name in names])]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from backstop.core.contract_terms import Contract, Contracts, LinearContract
 from backstop.core.events import GROUPS_MAX, AdlPolicy, InitialMargin, SocialisePolicy, Stage
+from backstop.core.stages import misplaced, paid_first
 
 __all__ = [
     "BANDS_MAX",
@@ -500,12 +501,13 @@ def _check_stages(rules: VenueRules) -> None:
         rules.socialise_policy in tuple(SocialisePolicy),
         f"socialise_policy = {rules.socialise_policy}: must be one of {[int(p) for p in SocialisePolicy]}",
     )
-    for solvent_pays in (Stage.ADL, Stage.SOCIALISE):
-        for earlier in (Stage.FUND, Stage.TAKEOVER):
-            if solvent_pays in stages and earlier in stages and stages.index(solvent_pays) < stages.index(earlier):
-                one, two = solvent_pays.name.lower(), earlier.name.lower()
-                _check(
-                    rules.solvent_pay_first,
-                    f"waterfall: {one} stands before {two}, so that solvent accounts pay first: put {two} before {one},"
-                    " or set solvent_pay_first = true",
-                )
+    for stage, others in misplaced(stages):
+        behind = " and ".join(other.name.lower() for other in others)
+        _check(False, f"waterfall: {stage.name.lower()} must stand behind {behind}: it acts after them in any case")
+    for earlier in paid_first(stages):
+        two = earlier.name.lower()
+        _check(
+            rules.solvent_pay_first,
+            f"waterfall: adl stands before {two}, so that solvent accounts pay first: put {two} before adl,"
+            " or set solvent_pay_first = true",
+        )
