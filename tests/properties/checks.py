@@ -20,6 +20,7 @@ START: dict[str, list[Check]] = {
 }
 BEFORE: dict[str, list[Check]] = {
     "INV-01": [books.posting_moves_money],
+    "INV-02": [books.funding_is_settled],
     "INV-03": [books.closing_reduces],
     "INV-04": [books.health_is_told],
     "INV-05": [
@@ -56,7 +57,7 @@ AFTER: dict[str, list[Check]] = {
 }
 SCAN: dict[str, list[Check]] = {
     "INV-01": [books.ledger_scan],
-    "INV-02": [books.positions_scan, books.results_scan],
+    "INV-02": [books.positions_scan, books.results_scan, books.funding_scan],
     "INV-03": [books.orders_scan],
     "INV-04": [books.health_scan],
     "INV-05": [payments.fund_scan, debts.debts_scan, charges.charges_scan, carries.carries_scan],

@@ -13,7 +13,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from backstop.core.events import NEVER_NS, NONE, BreakerState, Cause, EffectKind, EventKind, Guard, Health, Operator, Transfer, outside_of
+from backstop.core.events import (
+    NEVER_NS,
+    NONE,
+    BreakerState,
+    Cause,
+    EffectKind,
+    EventKind,
+    Guard,
+    Health,
+    Operator,
+    Transfer,
+    funding_of,
+    outside_of,
+)
 from backstop.reference.arithmetic import sign
 from backstop.reference.breakers import effective_state
 from backstop.reference.deficit import Part
@@ -90,6 +103,8 @@ class Mirror(State):
     abused: set[int] = field(default_factory=set)
     #: Haircuts of the present epoch, by market.
     cuts: Counter[int] = field(default_factory=Counter)
+    #: How often positions settled funding, by market: each time less than an atom may be left.
+    settlings: Counter[int] = field(default_factory=Counter)
     #: Lots that the event at hand fills of an open order.
     open_take: int = 0
     #: Market whose mark the event at hand set, or NONE.
@@ -262,6 +277,8 @@ class Mirror(State):
             provider.failures, provider.score = effect.lots, effect.amount
         elif kind == F.GUARD:
             self._take_guard(effect)
+        elif kind == F.FUNDING:
+            self.markets[effect.market].funding_index += effect.amount
 
     def _take_carry(self, effect: Effect) -> None:
         row, carries = self.position(effect.account, effect.market), self.funds[self.group(effect.market)].carries
@@ -292,8 +309,18 @@ class Mirror(State):
                 gauge[self.pay_slot()] = gauge.get(self.pay_slot(), 0) + effect.amount
         if effect.code == Cause.OPENING:
             self.position(outside_of(effect.market), effect.market).cost = 0
+        if effect.code == Cause.FUNDING and effect.market != NONE:
+            self._take_funding(effect)
         if effect.code == Cause.NETTING:
             self.netted.add(effect.other)
+
+    def _take_funding(self, effect: Effect) -> None:
+        pays = effect.account == funding_of(effect.market)
+        holder = effect.other if pays else effect.account
+        self.position(holder, effect.market).settled_index = self.markets[effect.market].funding_index
+        self.settlings[effect.market] += 1
+        if pays and holder >= 0:
+            self.accounts[holder].charge_market = effect.market
 
     def _take_payment(self, effect: Effect, group: int) -> None:
         owner = self.owner_of(effect.account)
@@ -310,6 +337,8 @@ class Mirror(State):
         row.settled, row.most_lots = after.settled, after.most_lots
         reduces = effect.account >= 0 and effect.lots * row.lots < 0
         row.lots += effect.lots
+        row.settled_index = self.markets[effect.market].funding_index
+        self.settlings[effect.market] += 1
         row.cost += effect.value - effect.amount
         if effect.code != Cause.OPENING:
             row.base -= effect.amount
@@ -319,6 +348,8 @@ class Mirror(State):
         if effect.code == Cause.OPENING:
             outside = self.position(outside_of(effect.market), effect.market)
             outside.lots -= effect.lots
+            outside.settled_index = row.settled_index
+            self.settlings[effect.market] += 1
             outside.cost += effect.amount
             value = self.contract(effect.market).value_of(effect.lots)
             row.base += value

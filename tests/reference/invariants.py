@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backstop.core.events import NEVER_NS, clearing_of, fund_of
+from backstop.core.events import FUNDING_PARTS, NEVER_NS, clearing_of, fund_of, funding_of
 from backstop.reference.arithmetic import sign
 from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER, State
 
@@ -41,6 +41,9 @@ def _markets(state: State) -> Iterator[str]:
             yield f"INV-02: lots of market {market} sum to {lots}"
         if state.ledger[clearing_of(market)] + cost:
             yield f"clearing of market {market} {state.ledger[clearing_of(market)]} and costs {cost} do not cancel"
+        owed = -sum(row.lots * (state.markets[market].funding_index - row.settled_index) for row in rows)
+        if state.ledger[funding_of(market)] * FUNDING_PARTS < owed:
+            yield f"funding of market {market} {state.ledger[funding_of(market)]} is less than what is owed, {owed} parts"
         if any(row.cost and not row.lots for row in rows):
             yield f"a position of market {market} has a cost and no lots"
 

@@ -303,6 +303,12 @@ class Writer:
         else:
             self.cash(self.rng.choice((-1, -1, 1)), Transfer.FUNDING)
 
+    def funding_index(self) -> None:
+        """Move a market's funding index: by a little, or by what takes the margin of some."""
+        market, unit = self.market(), self.setting.price_ticks * self.setting.factor * PPM
+        most = self.rng.choice((1, unit // 1_000, unit // 50, unit // 50, unit // 5))
+        self.send(EventKind.FUNDING, market=market, amount=self.rng.choice((-1, 1)) * self.rng.randint(1, max(1, most)))
+
     def charge_beside(self) -> None:
         """While a fund reserves money, let an account with lots and without an order owe more than
         what is free in it, and no more than what it has.
@@ -457,4 +463,5 @@ ACTIONS: dict[str, Callable[[Writer], None]] = {
     "operator": Writer.operator,
     "sell_out": Writer.sell_out,
     "charge_beside": Writer.charge_beside,
+    "funding_index": Writer.funding_index,
 }

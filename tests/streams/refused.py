@@ -49,7 +49,7 @@ def _any_kind(rng: Random, rules: VenueRules, state: State) -> Fields:
 
 
 def _unknown_kind(rng: Random, rules: VenueRules, state: State) -> Fields:
-    return {**_valid_fill(rng, rules, state), "kind": rng.choice((0, -1, 15, 99, 32_767))}
+    return {**_valid_fill(rng, rules, state), "kind": rng.choice((0, -1, 64, 99, 32_767))}
 
 
 def _unknown_market(rng: Random, rules: VenueRules, state: State) -> Fields:

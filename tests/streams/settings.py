@@ -347,6 +347,16 @@ def _set_off(s: Setting) -> None:
     s.actions |= {"mark": 20, "fund": 8, "funding": 16, "deposit": 1, "withdraw": 4}
 
 
+def _funding(s: Setting) -> None:
+    """Funding by index, up to a fifth of the price at once, on prices of few ticks and of many."""
+    s.price_ticks = s.rng.choice((s.rng.randint(3, 60), s.rng.randint(1_000, 50_000)))
+    s.markets, s.accounts, s.owners = s.rng.randint(1, 3), 9, s.rng.choice((4, 9))
+    s.move_ppm, s.crash_share, s.stages = s.rng.choice((5_000, 60_000, 300_000)), 0.2, s.rng.choice((USUAL, WHOLE))
+    s.providers, s.deposit_ppm = s.rng.randint(0, 2), (60_000, 250_000)
+    s.breakers = s.rng.choice(((), (), BREAKERS))
+    s.actions |= {"funding_index": 14, "withdraw": 6, "position": 3}
+
+
 def _carried(s: Setting) -> None:
     """Solvent accounts that the book hardly takes, carried by funds that are not full, beside insolvent
     ones that need the same money.
@@ -418,6 +428,7 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "support": _support,
     "debts": _debts,
     "set_off": _set_off,
+    "funding": _funding,
     "carried": _carried,
     "any_order": _any_order,
 }

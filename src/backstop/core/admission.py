@@ -310,12 +310,22 @@ def _order_fill_refusal(state: State, order_id: int, market: int, lots: int, pri
 
 
 @kernel
-def _market_refusal(state: State, kind: int, market: int, code: int, band: int, lots: int, price_ticks: int) -> int:
-    """Return why a report about a market itself (mark, index, volume, depth) is refused."""
+def _funding_refusal(state: State, market: int, step: int) -> int:
+    if step == 0 or not -_AMOUNT_MAX <= step <= _AMOUNT_MAX:
+        return Reject.AMOUNT_OUT_OF_RANGE
+    row = state.markets[market]
+    return Reject.BALANCE_LIMIT if abs(row.funding_index + step) > row.funding_index_max else 0
+
+
+@kernel
+def _market_refusal(state: State, kind: int, market: int, code: int, band: int, lots: int, price_ticks: int, amount: int) -> int:
+    """Return why a report about a market itself (mark, index, volume, depth, funding) is refused."""
     if kind == EventKind.DEPTH and not (code in _BOOK_SIDES and 0 <= band < state.markets[market].band_count):
         return Reject.UNKNOWN_CODE
     if kind == EventKind.HEARTBEAT:
         return 0
+    if kind == EventKind.FUNDING:
+        return _funding_refusal(state, market, amount)
     if kind == EventKind.DEPTH or kind == EventKind.VOLUME:
         return 0 if 0 <= lots <= DEPTH_LOTS_MAX else Reject.LOTS_OUT_OF_RANGE
     return 0 if 1 <= price_ticks <= state.markets[market].price_ticks_max else Reject.PRICE_OUT_OF_RANGE
@@ -365,4 +375,4 @@ def refusal_of(state: State, events: EventArray, index: int) -> int:
         return _opening_refusal(state, event.account, market, event.lots, event.amount)
     if kind == EventKind.ORDER_FILL:
         return _order_fill_refusal(state, event.other, market, event.lots, event.price_ticks)
-    return _market_refusal(state, kind, market, event.code, event.other, event.lots, event.price_ticks)
+    return _market_refusal(state, kind, market, event.code, event.other, event.lots, event.price_ticks, event.amount)

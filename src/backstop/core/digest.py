@@ -31,7 +31,7 @@ from backstop.core.events import (
 from backstop.core.places import arrears_gauge, fund_gauge, house_slot, market_gauge
 from backstop.core.results import epoch_mark_ticks, result_bases
 from backstop.core.rows import FUND_SLOTS
-from backstop.core.state import State, positions_of
+from backstop.core.state import State, places_of
 
 __all__ = ["state_digest"]
 
@@ -76,7 +76,9 @@ def _market_bytes(state: State, present: int) -> bytes:
         fields.append(market.ordered_notional if int(market.ordered_interval) == present else 0)
         fields += list(market.depth_lots[0, :bands]) + list(market.depth_lots[1, :bands])
         fields += [outside.lots, outside.cost, error.lots, error.cost]
-        fields += [_paid_in_window(state, market_gauge(number)), epoch_mark_ticks(state, number)]
+        fields += [_paid_in_window(state, market_gauge(number)), epoch_mark_ticks(state, number), market.funding_index]
+        for row, kept in ((outside, state.results[2 * number]), (error, state.results[2 * number + 1])):
+            fields.append(kept.settled_index if row.lots != 0 else 0)
         out += np.array([int(value) for value in fields], dtype="<i8").tobytes()
     return out
 
@@ -236,13 +238,15 @@ def _carry_bytes(state: State) -> bytes:
 def state_digest(state: State) -> str:
     """Return the SHA-256 (hex) of the economic state, as docs/rules.md section 12 encodes it."""
     present = int(state.engine[0].now_ns) // int(state.rules[0].cap_interval_ns)
-    positions = positions_of(state)
+    places = places_of(state)
+    positions, results = state.positions[places], state.results[places]
     digest = hashlib.sha256()
     digest.update(_head_bytes(state, present))
     digest.update(_market_bytes(state, present))
     digest.update(_ledger_bytes(state))
     digest.update(_account_bytes(state, present))
-    digest.update(_block(*(positions[name] for name in ("account", "market", "lots", "cost", "closed_in_default"))))
+    names = ("account", "market", "lots", "cost", "closed_in_default")
+    digest.update(_block(*(positions[name] for name in names), results["settled_index"]))
     digest.update(_order_bytes(state))
     digest.update(_fund_bytes(state))
     digest.update(_owner_bytes(state))

@@ -19,8 +19,8 @@ from backstop.core.fills import apply_order_done, apply_order_fill
 from backstop.core.guard import offer_mark
 from backstop.core.interest import change_lots
 from backstop.core.kinds import BREAKER_ORDERS
-from backstop.core.ledger import open_position_row, post, trade
-from backstop.core.monitor import start_round, touch
+from backstop.core.ledger import begin_funding, open_position_row, post, trade
+from backstop.core.monitor import apply_funding, start_round, touch
 from backstop.core.orders import cancel_excess, cancel_orders_of
 from backstop.core.outbox import emit_refusal, emit_trade
 from backstop.core.places import clearing_id, outside_row
@@ -74,6 +74,8 @@ def _apply_opening(state: State, account: int, market: int, lots: int, cost: int
     realising.
     """
     position = open_position_row(state, account, market)
+    begin_funding(state, position)
+    begin_funding(state, outside_row(market))
     value = value_at_mark(state, market, lots)
     lower_base(state, position, -value)
     lower_base(state, outside_row(market), value)
@@ -156,6 +158,8 @@ def _apply_kind(state: State, events: EventArray, index: int) -> None:
         after_index(state, event.market)
     elif kind == EventKind.VOLUME:
         state.markets[event.market].volume_lots = event.lots
+    elif kind == EventKind.FUNDING:
+        apply_funding(state, event.market, event.amount)
     elif kind == EventKind.ANSWER:
         apply_answer(state, event.other, event.code)
     elif kind == EventKind.PROVIDER:

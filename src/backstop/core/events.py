@@ -18,8 +18,10 @@ __all__ = [
     "EVENT",
     "FEES",
     "FUND",
+    "FUNDING_PARTS",
     "GROUPS_MAX",
     "HOUSE_FIRST_MARKET",
+    "HOUSE_PER_MARKET",
     "NEVER_NS",
     "NONE",
     "REMAINDER",
@@ -52,6 +54,7 @@ __all__ = [
     "house_of_market",
     "is_clearing",
     "fund_of",
+    "funding_of",
     "outside_of",
     "uncovered_of",
 ]
@@ -76,9 +79,11 @@ FEES = -6
 GROUPS_MAX = 8
 #: UNCOVERED of group ``n`` (above 0) is ``n`` below this; no market's ledger accounts reach it.
 UNCOVERED_FIRST_GROUP = -65_536
-#: From here down, three ledger accounts per market: clearing, OUTSIDE, error_inventory.
+#: From here down, four ledger accounts per market: clearing, OUTSIDE, error_inventory, funding.
 HOUSE_FIRST_MARKET = -16
-_HOUSE_PER_MARKET = 3
+HOUSE_PER_MARKET = 4
+#: A market's funding index counts parts of an atom a lot: so many make an atom.
+FUNDING_PARTS = 1_000_000
 
 
 def fund_of(group: int) -> int:
@@ -93,7 +98,7 @@ def uncovered_of(group: int) -> int:
 
 def clearing_of(market: int) -> int:
     """Return the ledger id of ``clearing:<market>``."""
-    return HOUSE_FIRST_MARKET - _HOUSE_PER_MARKET * market
+    return HOUSE_FIRST_MARKET - HOUSE_PER_MARKET * market
 
 
 def outside_of(market: int) -> int:
@@ -108,15 +113,22 @@ def error_inventory_of(market: int) -> int:
     return clearing_of(market) - 2
 
 
+def funding_of(market: int) -> int:
+    """Return the ledger id of ``funding:<market>``: through it goes what longs and shorts pay each
+    other by the funding index, until both sides have settled.
+    """
+    return clearing_of(market) - 3
+
+
 def house_of_market(ledger_id: int) -> tuple[int, int] | None:
     """Return the market of one of its ledger accounts, and which it is: 0 clearing, 1 OUTSIDE, 2
-    error_inventory.
+    error_inventory, 3 funding.
 
     None for a ledger id that belongs to no market.
     """
     if not UNCOVERED_FIRST_GROUP < ledger_id <= HOUSE_FIRST_MARKET:
         return None
-    return divmod(HOUSE_FIRST_MARKET - ledger_id, _HOUSE_PER_MARKET)
+    return divmod(HOUSE_FIRST_MARKET - ledger_id, HOUSE_PER_MARKET)
 
 
 def is_clearing(ledger_id: int) -> bool:
@@ -143,6 +155,7 @@ class EventKind(IntEnum):
     ANSWER = 13
     OPERATOR = 14
     HEARTBEAT = 15
+    FUNDING = 16
 
 
 class EffectKind(IntEnum):
@@ -169,7 +182,8 @@ class EffectKind(IntEnum):
     CLAIM = 19
     GUARD = 20
     SUPPORT = 21
-    CARRY = 22
+    FUNDING = 22
+    CARRY = 23
 
 
 class Health(IntEnum):

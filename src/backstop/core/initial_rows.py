@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.core.events import GROUPS_MAX, NEVER_NS, NONE, Health, InitialMargin, Stage, error_inventory_of, outside_of
-from backstop.core.instruments import MarketRules, VenueRules, deductions_atoms, initial_deductions
+from backstop.core.instruments import PPM, MarketRules, VenueRules, deductions_atoms, funding_index_max, initial_deductions
 from backstop.core.places import HOUSE_ROWS, bucket_of, commitment_row, error_inventory_row, outside_row
 from backstop.core.rows import BREAKER, COMMITMENT, ENGINE, FUND_ROW, MARKET, POSITION, PROVIDER, RULES, STAGE, TIER, venue_values
 from backstop.core.stages import JOINT, LAST_RESORT
@@ -50,6 +50,15 @@ def _fill_tiers(rows: NDArray[np.void], market: MarketRules) -> None:
     rows["maintenance_deduction"] = deductions_atoms(floors, maintenance)
 
 
+def _funding_per_tick(rules: VenueRules, market: MarketRules) -> int:
+    """Return how much funding a lot, in parts of an atom, uses up at most the buffer that a move of
+    the mark by a tick does: that of a long position in its highest tier, at the highest level.
+    """
+    top = max(tier.maintenance_rate_ppm for tier in market.tiers)
+    ratio = max(rules.levels.warning_ratio_ppm, PPM + rules.levels.exit_buffer_ppm)
+    return market.notional_factor * ((PPM * PPM - top * ratio) // PPM)
+
+
 def market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
     """Return one row per market, and the margin tiers of all markets."""
     markets = np.zeros(len(rules.markets), dtype=MARKET)
@@ -60,6 +69,7 @@ def market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
         row.notional_factor = market.contract.notional_factor
         row.contract = market.contract.kind
         row.loss_max = market.loss_per_window_max
+        row.funding_index_max, row.funding_per_tick = funding_index_max(market), _funding_per_tick(rules, market)
         for name in _MARKET_RULES:
             row[name] = getattr(market, name)
         row.first_position = row.last_position = NONE

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from backstop.core.contract_terms import Contract, Contracts, LinearContract
-from backstop.core.events import GROUPS_MAX, AdlPolicy, InitialMargin, SocialisePolicy, Stage
+from backstop.core.events import FUNDING_PARTS, GROUPS_MAX, AdlPolicy, InitialMargin, SocialisePolicy, Stage
 from backstop.core.stages import misplaced, paid_first
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "VenueRules",
     "check_rules",
     "deductions_atoms",
+    "funding_index_max",
     "initial_deductions",
 ]
 
@@ -52,6 +53,8 @@ DEPTH_LOTS_MAX = 1 << 40
 NOTIONAL_ATOMS_MAX = 1 << 60
 #: Largest ledger balance that a transfer may leave.
 BALANCE_ATOMS_MAX = 1 << 61
+#: Most atoms a lot that a market's funding index may count.
+FUNDING_ATOMS_MAX = 1 << 40
 #: Latest time of an event: leaves room to add a duration.
 TIME_NS_MAX = 1 << 62
 #: No event comes later than this after the one before, some hundred days: a single bad stamp must
@@ -304,6 +307,13 @@ def initial_deductions(market: MarketRules) -> tuple[int, ...]:
         return (0,) * len(market.tiers)
     floors = tuple(tier.floor_atoms for tier in market.tiers)
     return deductions_atoms(floors, tuple(tier.initial_rate_ppm for tier in market.tiers))
+
+
+def funding_index_max(market: MarketRules) -> int:
+    """Return the largest size of a market's funding index: what a position owes by it, from one
+    end to the other, stays within ``NOTIONAL_ATOMS_MAX``.
+    """
+    return FUNDING_PARTS * min(FUNDING_ATOMS_MAX, NOTIONAL_ATOMS_MAX // 2 // market.position_lots_max)
 
 
 def _check(good: bool, message: str) -> None:

@@ -67,6 +67,8 @@ __all__ = [
     "EventView",
     "Field",
     "FillEvent",
+    "FundingEffect",
+    "FundingEvent",
     "GuardEffect",
     "HaircutEffect",
     "HealthEffect",
@@ -132,6 +134,8 @@ class Unit(StrEnum):
     LOTS = "lots"
     TICKS = "ticks of the market"
     ATOMS = "atoms of the settlement asset"
+    #: ``FUNDING_PARTS`` make an atom.
+    ATOM_PARTS = "millionths of an atom"
     PPM = "parts per million"
     COUNT = "count"
     #: Since 1970.
@@ -477,6 +481,13 @@ class HeartbeatEvent(EventView[T], kind=EventKind.HEARTBEAT):
     market = _market()
 
 
+class FundingEvent(EventView[T], kind=EventKind.FUNDING):
+    """A market's funding index moved: what each lot that is long pays each lot that is short."""
+
+    market = _market()
+    step = Field("amount", Unit.ATOM_PARTS, "What a long lot pays; negative: it gets it.")
+
+
 # -- effects ---------------------------------------------------------------------------------------
 
 
@@ -709,6 +720,14 @@ class SupportEffect(EffectView[T], kind=EffectKind.SUPPORT):
     limit = CodeField(SupportLimit, "What kept back the rest of the gap.")
     cause = CodeField(Cause, "SUPPORT: the account leaves by ADL; TEAR_UP: by tear-up; DEFICIT: it has no lots.", column="other")
     available = _atoms("What the fund could pay for the account, all limits included; 0 where it is not asked.", "lots")
+
+
+class FundingEffect(EffectView[T], kind=EffectKind.FUNDING):
+    """The funding index of a market moved; nobody has paid yet."""
+
+    market = _market()
+    step = Field("amount", Unit.ATOM_PARTS, "What each lot that is long pays each lot that is short; negative: the other way.")
+    index = Field("value", Unit.ATOM_PARTS, "What a lot has paid that was long since the market began.")
 
 
 class CarryEffect(EffectView[T], kind=EffectKind.CARRY):

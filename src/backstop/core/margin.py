@@ -5,6 +5,7 @@ from __future__ import annotations
 from backstop.compiled import inlined, kernel
 from backstop.core.contracts import capped_value, cash_at_mark, closing, notional_at_mark, ticks_for, value_at_mark, value_of
 from backstop.core.events import NONE, Health
+from backstop.core.funding import unpaid_funding
 from backstop.core.instruments import NO_CAP
 from backstop.core.interest import initial_scale_ppm, others_lots
 from backstop.core.results import bearing_lots, loss_to_bear
@@ -106,6 +107,7 @@ def assess(state: State, account: int) -> tuple[int, int]:
         if row.lots != 0:
             value = value_at_mark(state, row.market, row.lots)
             equity = add_checked(equity, value - row.cost)
+            equity = add_checked(equity, unpaid_funding(state, position))
             maintenance += maintenance_margin(state, row.market, abs(value))
         position = row.next_of_account
     return equity, maintenance

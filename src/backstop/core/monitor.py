@@ -21,9 +21,11 @@ from backstop.core.columns import CROSSED_ACCOUNT, CROSSED_MERGE, CROSSED_ORDER,
 from backstop.core.contracts import notional_at_mark, slope_of
 from backstop.core.debts import return_debts
 from backstop.core.events import NEVER_NS, NONE, Health
+from backstop.core.funding import move_index, place_ticks
+from backstop.core.ledger import settle_all_funding
 from backstop.core.margin import assess, raw_health, release_level, tier_of
 from backstop.core.orders import cancel_orders_of
-from backstop.core.outbox import emit_health
+from backstop.core.outbox import emit_funding, emit_health
 from backstop.core.places import bucket_of
 from backstop.core.results import begin_insolvency, keep_epoch_mark
 from backstop.core.rows import DOWN, UP
@@ -33,7 +35,7 @@ from backstop.core.state import State
 from backstop.core.units import mul_div_ceil, mul_div_floor
 from backstop.core.waits import wait_for_disposal
 
-__all__ = ["apply_mark", "judge", "start_round", "touch", "update_health"]
+__all__ = ["apply_funding", "apply_mark", "judge", "start_round", "touch", "update_health"]
 
 _PPM = 1_000_000
 #: Moves beyond this many ticks reach no price.
@@ -186,9 +188,9 @@ def _place_triggers(state: State, account: int, health: int, equity: int, mainte
     """
     below, above, ratio_below, ratio_above = _levels_of(state, health, equity, maintenance)
     count, weights = _sum_weights(state, account)
-    # Every maintenance margin is rounded up (an atom per position, times the ratio), every level
-    # once more.
-    kept = count * (max(ratio_below, ratio_above) // _PPM + 1) + 2
+    # Every maintenance margin is rounded up (an atom per position, times the ratio), unpaid funding
+    # down (an atom per position), every level once more.
+    kept = count * (max(ratio_below, ratio_above) // _PPM + 2) + 2
     is_tight = below < kept or above < kept
     position = state.accounts[account].first_position
     while position != NONE:
@@ -205,8 +207,8 @@ def _place_triggers(state: State, account: int, health: int, equity: int, mainte
                 else:
                     to_up = _ticks_to(state, position, below, kept, part, ratio_below, UP)
                     to_down = _ticks_to(state, position, above, kept, part, ratio_above, DOWN)
-            down = max(0, market.mark_ticks - to_down)
-            up = market.mark_ticks + to_up
+            down = max(0, place_ticks(state, row.market, DOWN) - to_down)
+            up = place_ticks(state, row.market, UP) + to_up
             if up > market.price_ticks_max:
                 up = 0
         _set_trigger(state, position, DOWN, down)
@@ -243,6 +245,7 @@ def _enter_default(state: State, account: int) -> None:
     head = state.accounts[account]
     head.default_since_ns = state.engine[0].now_ns
     head.next_slice_ns = 0
+    settle_all_funding(state, account)
     _clear_marks(state, account)
 
 
@@ -336,7 +339,10 @@ def _gather(state: State, account: int) -> None:
 
 @kernel
 def touch(state: State, account: int) -> None:
-    """Judge an account that an event or a stage changed, and give it a place in the next round."""
+    """Settle the funding of an account that an event or a stage changed, judge it, and give it a
+    place in the next round.
+    """
+    settle_all_funding(state, account)
     has_changed = update_health(state, account)
     health = state.accounts[account].health
     if health == Health.INSOLVENT and not has_changed:
@@ -368,6 +374,51 @@ def _crossed(state: State, market: int, side: int, old_ticks: int, new_ticks: in
         bucket += step
 
 
+@kernel
+def _holders(state: State, market: int) -> int:
+    """Gather the accounts with lots in a market; return how many."""
+    accounts, found = state.columns[CROSSED_ACCOUNT], 0
+    position = state.markets[market].first_position
+    while position != NONE:
+        row = state.positions[position]
+        if row.lots != 0:
+            accounts[found] = row.account
+            found += 1
+        position = row.next_of_market
+    return found
+
+
+@kernel
+def _judge_crossed(state: State, found: int) -> None:
+    """Judge the accounts that were gathered, in order of id."""
+    state.engine[0].crossed += found
+    accounts = state.columns[CROSSED_ACCOUNT]
+    order = state.columns[CROSSED_ORDER]
+    sort_places(accounts, order, state.columns[CROSSED_MERGE], found)
+    for place in range(found):
+        account = accounts[order[place]]
+        if update_health(state, account) and state.accounts[account].health >= Health.DISTRESSED:
+            _gather(state, account)
+
+
+@kernel
+def _sweep(state: State, market: int, side: int, old_ticks: int) -> None:
+    """Judge every account that it can have moved to another health that a market stands elsewhere
+    among its triggers than at ``old_ticks``.
+
+    Where funding has carried that place beyond all prices, every holder is judged, and the triggers
+    begin anew from the mark.
+    """
+    row = state.markets[market]
+    if place_ticks(state, market, DOWN) < 1 or place_ticks(state, market, UP) > row.price_ticks_max:
+        row.shift_ticks[DOWN] = row.shift_ticks[UP] = 0
+        found = _holders(state, market)
+    else:
+        found = _crossed(state, market, side, old_ticks, place_ticks(state, market, side))
+    if found > 0:
+        _judge_crossed(state, found)
+
+
 @unit
 def apply_mark(state: State, market: int, price_ticks: int) -> None:
     """Set a mark and judge every account that it can have moved to another health, in order of id
@@ -379,17 +430,25 @@ def apply_mark(state: State, market: int, price_ticks: int) -> None:
     row = state.markets[market]
     old = row.mark_ticks
     keep_epoch_mark(state, market, price_ticks)
+    side = DOWN if price_ticks < old else UP
+    before = place_ticks(state, market, side)
     row.mark_ticks = price_ticks
-    if old == 0 or old == price_ticks:
-        return
-    found = _crossed(state, market, DOWN if price_ticks < old else UP, old, price_ticks)
-    if found == 0:
-        return
-    state.engine[0].crossed += found
-    accounts = state.columns[CROSSED_ACCOUNT]
-    order = state.columns[CROSSED_ORDER]
-    sort_places(accounts, order, state.columns[CROSSED_MERGE], found)
-    for place in range(found):
-        account = accounts[order[place]]
-        if update_health(state, account) and state.accounts[account].health >= Health.DISTRESSED:
-            _gather(state, account)
+    if old != 0 and old != price_ticks:
+        _sweep(state, market, side, before)
+
+
+@unit
+def apply_funding(state: State, market: int, step: int) -> None:
+    """Move a market's funding index and judge every account that it can have moved to another
+    health, in order of id (keeps INV-04).
+
+    Nobody pays now. Cost: as of a mark that moves by as many ticks.
+    """
+    row = state.markets[market]
+    before_down, before_up = place_ticks(state, market, DOWN), place_ticks(state, market, UP)
+    side = move_index(state, market, step)
+    emit_funding(state, market=market, step=step, index=row.funding_index)
+    if row.mark_ticks == 0:
+        row.shift_ticks[DOWN] = row.shift_ticks[UP] = 0
+    else:
+        _sweep(state, market, side, before_down if side == DOWN else before_up)

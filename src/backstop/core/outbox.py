@@ -19,6 +19,7 @@ __all__ = [
     "emit_cancel",
     "emit_carry",
     "emit_claim",
+    "emit_funding",
     "emit_guard",
     "emit_haircut",
     "emit_health",
@@ -380,6 +381,23 @@ def emit_guard(state: State, price_ticks: int, market: int, action: int, accepte
         price_ticks=price_ticks,
         amount=until_ns,
         value=move_ppm,
+    )
+
+
+@merged
+def emit_funding(state: State, market: int, step: int, index: int) -> None:
+    """Report that the funding index of a market moved."""
+    emit(
+        state,
+        EffectKind.FUNDING,
+        code=0,
+        market=market,
+        account=NONE,
+        other=0,
+        lots=0,
+        price_ticks=0,
+        amount=step,
+        value=index,
     )
 
 

@@ -90,12 +90,14 @@ POSITION = _row(
 
 #: The result of the position in the same row of ``positions``: what it is measured from, and the
 #: epoch of that number (see ``results``). Then, of an insolvent account, the part of the loss that
-#: lots closed at zero cash took with them, and most lots of which the rest is the loss.
+#: lots closed at zero cash took with them, and most lots of which the rest is the loss. Then how far
+#: its funding is settled.
 RESULT = _row(
     ("base_atoms", "<i8"),
     ("epoch", "<i8"),
     ("settled_loss", "<i8"),
     ("bearing_lots", "<i8"),
+    ("settled_index", "<i8"),  # the market's funding index up to which the position has paid
 )
 
 #: One market: its rules, its prices, its gauges.
@@ -123,6 +125,11 @@ MARKET = _row(
     ("carried", "<i8"),  # of that, to carry accounts
     ("gap_atoms", "<i8"),  # noted gaps of insolvent accounts: sums of the columns of ``State.gaps``
     ("gap_lots", "<i8"),
+    ("has_funding", "<i8"),  # a FUNDING event ever came
+    ("funding_index", "<i8"),  # what a long lot has paid, in parts of an atom
+    ("funding_index_max", "<i8"),
+    ("funding_per_tick", "<i8"),  # so many parts of an atom a lot use up no more buffer than a tick does
+    ("shift_ticks", "<i8", (2,)),  # funding as moves of the mark, for triggers: DOWN, UP
     ("bucket_first", "<i8"),
     ("price_throttle_ppm", "<i8"),
     ("price_halt_ppm", "<i8"),

@@ -31,7 +31,7 @@ from backstop.core.initial_rows import (
     stage_rows,
 )
 from backstop.core.instruments import VenueRules, check_rules
-from backstop.core.places import HOUSE_ROWS, bucket_of, house_slot
+from backstop.core.places import bucket_of, house_slot
 from backstop.core.rows import (
     ACCOUNT,
     BREAKER,
@@ -49,7 +49,7 @@ from backstop.core.rows import (
     TIER,
 )
 
-__all__ = ["State", "new_state", "positions_of"]
+__all__ = ["State", "new_state", "places_of", "positions_of"]
 
 
 class State(Bundle):
@@ -185,9 +185,13 @@ def new_state(rules: VenueRules) -> State:
     )
 
 
+def places_of(state: State) -> NDArray[np.intp]:
+    """Return the rows of the accounts' positions with lots, ordered by (account, market)."""
+    rows = state.positions[: int(state.engine[0].positions_now)]
+    places = np.flatnonzero((rows["lots"] != 0) & (rows["account"] >= 0))
+    return places[np.lexsort((rows["market"][places], rows["account"][places]))]
+
+
 def positions_of(state: State) -> NDArray[np.void]:
     """Return a copy of the accounts' positions with lots, ordered by (account, market)."""
-    first = HOUSE_ROWS * len(state.markets)
-    rows = state.positions[first : int(state.engine[0].positions_now)]
-    rows = rows[rows["lots"] != 0]
-    return rows[np.lexsort((rows["market"], rows["account"]))]
+    return state.positions[places_of(state)]

@@ -37,6 +37,7 @@ from backstop.core.kinds import (
     CancelEffect,
     CarryEffect,
     ClaimEffect,
+    FundingEffect,
     GuardEffect,
     HaircutEffect,
     HealthEffect,
@@ -82,6 +83,8 @@ class Held(NamedTuple):
     #: Of an insolvent account: what it bears by (``Holding``).
     settled: int = 0
     most_lots: int = 0
+    #: The market's funding index up to which it has paid, or was paid.
+    settled_index: int = 0
 
 
 @dataclass(slots=True)
@@ -191,6 +194,7 @@ class Books:
         self.marks: list[int] = state.markets["mark_ticks"].tolist()
         #: Those that stand until the event itself is taken: the guard releases held ones first.
         self.marks_before = list(self.marks)
+        self.indices: list[int] = state.markets["funding_index"].tolist()
         self.accounts: dict[int, Account] = {}
         self.funds = [_fund(rules, state, group, now_ns) for group in range(len(rules.funds))]
         self.market_gauges = [_market_gauge(rules, state, market, now_ns) for market in range(len(rules.markets))]
@@ -259,12 +263,12 @@ class Books:
 
     def contract(self, market: int) -> Contract:
         """Return a market's contract at its mark."""
-        return Contract(self.rules.markets[market], self.marks[market])
+        return Contract(self.rules.markets[market], self.marks[market], funding_index=self.indices[market])
 
     def portfolio_of(self, account: Account, marks: list[int]) -> Portfolio:
         """Return an account's balance and holdings at some marks."""
         holdings = (
-            Holding(market, Contract(self.rules.markets[market], marks[market]), *account.positions[market])
+            Holding(market, self.contract(market)._replace(mark_ticks=marks[market]), *account.positions[market])
             for market in sorted(account.positions)
         )
         return Portfolio(account.balance, tuple(holdings), self.rules.levels)
@@ -487,6 +491,8 @@ class Books:
             self._house[row["account"]] += row["lots"]
         elif kind == EffectKind.GUARD:
             self._follow_guard(row)
+        elif kind == EffectKind.FUNDING:
+            self.indices[row["market"]] = FundingEffect(row).index
         elif kind in _FOLLOWED:
             _FOLLOWED[kind](self, row)
         if account is not None:
@@ -525,7 +531,8 @@ class Books:
         if trade.cause == Cause.OPENING:
             base = account.positions.get(market, Held()).base + self.contract(market).value_of(trade.lots)
             most_lots = abs(trade.lots) if account.health == Health.INSOLVENT else 0
-            account.positions[market] = Held(trade.lots, -trade.cash, base, account.positions.get(market, Held()).settled, most_lots)
+            settled = account.positions.get(market, Held()).settled
+            account.positions[market] = Held(trade.lots, -trade.cash, base, settled, most_lots, self.indices[market])
             if trade.counterpart in self._house:
                 # The other side of an opening has no row of its own.
                 self._house[trade.counterpart] -= trade.lots
@@ -535,8 +542,8 @@ class Books:
         before = Holding(market, self.contract(market), *account.positions.get(market, Held()))
         is_insolvent = account.health == Health.INSOLVENT
         after, _ = before.after_closing(trade.lots, trade.cash, self._at_zero(trade) if is_insolvent else 0)
-        bears = (after.settled, after.most_lots) if is_insolvent else ()
-        account.positions[market] = Held(after.lots, after.cost, after.base, *bears)
+        bears = (after.settled, after.most_lots) if is_insolvent else (0, 0)
+        account.positions[market] = Held(after.lots, after.cost, after.base, *bears, self.indices[market])
 
     def _at_zero(self, trade: TradeEffect[int]) -> int:
         """Lots of a trade by which an insolvent account is closed at zero cash."""
@@ -557,6 +564,8 @@ class Books:
         for holder, change in ((posting.receiver, posting.amount), (posting.payer, -posting.amount)):
             if holder in self.accounts:
                 self.accounts[holder].balance += change
+                if posting.cause == Cause.FUNDING and posting.market != NONE:
+                    self._follow_funding(self.accounts[holder], posting.market, change)
             if holder in self._group_of:
                 self.funds[self._group_of[holder]].balance += change
             if holder in self._group_uncovered:
@@ -575,6 +584,11 @@ class Books:
             fund = self.funds[self._group_of[posting.payer]]
             fund.paid += posting.amount
             fund.arrears += posting.amount
+
+    def _follow_funding(self, account: Account, market: int, change: int) -> None:
+        account.positions[market] = account.positions[market]._replace(settled_index=self.indices[market])
+        if change < 0:
+            account.charge_market = market
 
     def _follow_debt(self, account: int, group: int, change: int) -> None:
         if account in self.accounts:
@@ -709,8 +723,9 @@ def read_account(state: State, number: int, at_ns: int | None = None) -> Account
     rows = state.positions[places]
     numbers = [rows[name].tolist() for name in ("market", "lots", "cost")]
     numbers.append(result_bases(state, np.array(places, dtype=np.int64), now_ns).tolist())
-    if head.health == Health.INSOLVENT:
-        numbers += [state.results[name][places].tolist() for name in ("settled_loss", "bearing_lots")]
+    for name in ("settled_loss", "bearing_lots"):
+        numbers.append((state.results[name][places] * (head.health == Health.INSOLVENT)).tolist())
+    numbers.append(state.results["settled_index"][places].tolist())
     positions = {market: Held(*values) for market, *values in zip(*numbers, strict=True)}
     closed = frozenset(rows["market"][rows["closed_in_default"] != 0].tolist())
     claims = {group: int(state.claims[group, number]) for group in range(len(state.funds))}
@@ -748,11 +763,14 @@ def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, A
     for first in range(0, len(places), _CHUNK):
         part = places[first : first + _CHUNK]
         held = rows[part][["account", "market", "lots", "cost", "closed_in_default"]].tolist()
-        bases, bearing = result_bases(state, part, now_ns).tolist(), state.results[part][["settled_loss", "bearing_lots"]].tolist()
+        bases, kept = result_bases(state, part, now_ns).tolist(), state.results[part][["settled_loss", "bearing_lots", "settled_index"]]
         carried = state.carries[part, CARRY_ATOMS].tolist()
-        for (number, market, lots, cost, is_closed), base, bears, atoms in zip(held, bases, bearing, carried, strict=True):
-            is_insolvent = found[number].health == Health.INSOLVENT
-            found[number].positions[market] = Held(lots, cost, base, *(bears if is_insolvent else ()))
+        for (number, market, lots, cost, is_closed), base, (settled, most_lots, index), atoms in zip(
+            held, bases, kept.tolist(), carried, strict=True
+        ):
+            if found[number].health != Health.INSOLVENT:
+                settled = most_lots = 0
+            found[number].positions[market] = Held(lots, cost, base, settled, most_lots, index)
             found[number].carried[market] = atoms
             if is_closed:
                 found[number].closed |= {market}

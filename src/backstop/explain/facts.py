@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from backstop.core.events import NEVER_NS, NONE, BreakerState, Cause, EffectKind, EventKind, Health
+from backstop.core.events import FUNDING_PARTS, NEVER_NS, NONE, BreakerState, Cause, EffectKind, EventKind, Health
 from backstop.core.kinds import BreakerEffect, HealthEffect, PostingEffect, ReserveEffect, TearUpEffect, TradeEffect
 from backstop.explain.carry import add_carry, add_carry_reserve, carry_text
 from backstop.explain.charges import add_charge
@@ -26,7 +26,7 @@ from backstop.explain.scene import Scene
 from backstop.explain.takeovers import add_offer, add_takeover
 from backstop.journal.rendering import time_text
 from backstop.reference.machine import end_of
-from backstop.reference.margin import Portfolio, Standing
+from backstop.reference.margin import Holding, Portfolio, Standing
 from backstop.reference.wave import gap_to_zero
 
 __all__ = ["FACTS", "Check", "Fact", "assessment_lines", "assessment_values", "fact_of", "waiting"]
@@ -52,17 +52,28 @@ def assessment_lines(scene: Scene, portfolio: Portfolio) -> list[str]:
     """Show equity and maintenance margin term by term, and the level that decides."""
     cash, words, held = scene.speaker.venue.asset.text, scene.speaker, portfolio.held
     terms = "".join(f" + {cash(holding.profit)}" for holding in held)
+    funding = [holding for holding in held if holding.funding]
+    terms += f" + unpaid funding {cash(sum(holding.funding for holding in funding))}" if funding else ""
     lines = [f"equity {cash(portfolio.equity)} = balance {cash(portfolio.balance)}{terms}"]
     for holding in held:
         price, quantity = words.price(holding.market, holding.contract.mark_ticks), words.lots(holding.market, holding.lots)
         worked = f"{cash(holding.value)}, less cost {cash(holding.cost)}: {cash(holding.profit)}"
         lines.append(f"  {words.market(holding.market)}: {quantity} at mark {price} is {worked}")
+    lines += [f"  {words.market(holding.market)}: {_funding_text(scene, holding)}" for holding in funding]
     lines.append(f"maintenance margin {cash(portfolio.maintenance)}" + _sum_of([cash(holding.margin) for holding in held]))
     for holding in held:
         worked = f"{percent(holding.tier.rate_ppm)} of {cash(holding.notional)}, rounded up, less {cash(holding.tier.deduction)}"
         lines.append(f"  {words.market(holding.market)}: {worked}: {cash(holding.margin)}")
     lines.append(_level(scene, portfolio.standing))
     return lines
+
+
+def _funding_text(scene: Scene, holding: Holding) -> str:
+    """Say how unpaid funding comes about."""
+    words, moved = scene.speaker, holding.contract.funding_index - holding.settled_index
+    quantity, amount = words.lots(holding.market, holding.lots), words.cash(holding.funding)
+    worked = f"{holding.lots} lots times {-moved} / {FUNDING_PARTS:,} atoms, rounded down"
+    return f"unpaid funding of {quantity}, from index {holding.settled_index} to {holding.contract.funding_index}: {worked}: {amount}"
 
 
 def _sum_of(parts: list[str]) -> str:
@@ -105,6 +116,7 @@ def assessment_values(scene: Scene, portfolio: Portfolio) -> dict[str, Any]:
                 "value": cash(holding.value),
                 "cost": cash(holding.cost),
                 "unrealised_pnl": cash(holding.profit),
+                "unpaid_funding": cash(holding.funding),
                 "maintenance_rate_ppm": holding.tier.rate_ppm,
                 "deduction": cash(holding.tier.deduction),
                 "maintenance_margin": cash(holding.margin),
@@ -169,6 +181,10 @@ def _posting(scene: Scene, fact: Fact) -> None:
         add_debt(scene, fact)
     if posting.cause == Cause.DEBT_RETURN:
         add_return(scene, fact)
+    if posting.cause == Cause.FUNDING and posting.market != NONE:
+        holding = scene.holding(posting.market)
+        fact.because.append(_funding_text(scene, holding))
+        fact.check("unpaid funding", amount, holding.funding)
 
 
 def waiting(scene: Scene) -> Iterator[Fact]:

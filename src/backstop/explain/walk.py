@@ -87,7 +87,8 @@ class Explanation:
         lines, values = assessment_lines(scene, scene.portfolio), assessment_values(scene, scene.portfolio)
         self.standing = Standing(decision.seq, Health(scene.mine.health), values, lines)
         for row in mine:
-            if row["kind"] == EffectKind.POSTING and row["code"] not in _ORDINARY:
+            by_index = row["code"] == Cause.FUNDING and row["market"] != NONE
+            if row["kind"] == EffectKind.POSTING and (row["code"] not in _ORDINARY or by_index):
                 cause = Cause(row["code"]).name.lower()
                 is_trade = row["code"] != Cause.HAIRCUT and (is_clearing(row["account"]) or is_clearing(row["other"]))
                 name = f"realised, {cause}" if is_trade else cause

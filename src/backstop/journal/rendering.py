@@ -16,6 +16,7 @@ import numpy as np
 from backstop.config import Venue
 from backstop.config.policies import POLICIES, Weight, weight_kind
 from backstop.core.events import (
+    FUNDING_PARTS,
     NEVER_NS,
     NONE,
     AdlClass,
@@ -44,6 +45,8 @@ from backstop.core.kinds import (
     EffectView,
     EventView,
     FillEvent,
+    FundingEffect,
+    FundingEvent,
     GuardEffect,
     HaircutEffect,
     HealthEffect,
@@ -240,6 +243,16 @@ def _in_market(field: AnyField) -> tuple[Part, ...]:
     return (Part("market", lambda speaker, row: "" if field.of(row) == NONE else f" ({bare(speaker, row)})", bare),)
 
 
+def _a_lot(field: AnyField) -> tuple[Part, ...]:
+    """Funding of one lot, to the last part of an atom."""
+
+    def said(speaker: Vocabulary, row: Row) -> str:
+        atoms, parts = divmod(field.of(row), FUNDING_PARTS)
+        return speaker.cash(atoms) if parts == 0 else f"{field.of(row)} / {FUNDING_PARTS:,} atoms"
+
+    return (Part(field.name, said),)
+
+
 def _market_or_venue(field: AnyField) -> tuple[Part, ...]:
     return (Part("where", lambda speaker, row: "the venue" if field.of(row) == NONE else speaker.market(field.of(row))),)
 
@@ -392,6 +405,7 @@ EVENTS: dict[EventKind, Sentence] = {kind: sentence_of(view) for kind, view in E
     EventKind.ORDER_FILL: sentence_of(OrderFillEvent, "order {order} filled: {quantity} in {market} at {price}"),
     EventKind.ORDER_DONE: sentence_of(OrderDoneEvent, "order {order} is done"),
     EventKind.CLOCK: sentence_of(ClockEvent, "the clock"),
+    EventKind.FUNDING: sentence_of(FundingEvent, "funding in {market}: a long lot pays a short one {step}", step=_a_lot),
     EventKind.HEARTBEAT: sentence_of(HeartbeatEvent, "{market} is alive"),
     EventKind.PROVIDER: sentence_of(ProviderEvent, "{account} becomes the account of {provider}"),
     EventKind.ANSWER: sentence_of(AnswerEvent, "offer {offer} is answered: {answer}"),
@@ -497,6 +511,9 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
     ),
     EffectKind.CLAIM: sentence_of(
         ClaimEffect, "the recovery claim of {account}{group} changes by {change}: {claim} then", group=_in_group(" on {}")
+    ),
+    EffectKind.FUNDING: sentence_of(
+        FundingEffect, "funding index of {market} moves by {step} to {index}: longs pay where it rises", step=_a_lot, index=_a_lot
     ),
     EffectKind.GUARD: sentence_of(
         GuardEffect,

@@ -23,6 +23,7 @@ __all__ = [
     "effective_state",
     "end_event",
     "hold_mark",
+    "judge_holders",
     "next_timer_ns",
     "peak_digest",
     "raise_deficit",
@@ -205,13 +206,20 @@ def accept_mark(state: State, market: int, price_ticks: int) -> None:
     row = state.markets[market]
     old, row.mark = row.mark, price_ticks
     row.epoch_mark = row.epoch_mark or price_ticks
+    judge_holders(state, market)
+    after_mark(state, market, old)
+
+
+def judge_holders(state: State, market: int) -> None:
+    """Judge every account with lots in a market; only those whose health changed are looked at
+    further.
+    """
     for number, account in enumerate(state.accounts):
         if state.held_lots(number, market):
             before = account.health
             state.judge(number)
             if account.health != before:
                 state.touched.add(number)
-    after_mark(state, market, old)
 
 
 def after_mark(state: State, market: int, old_mark_ticks: int) -> None:

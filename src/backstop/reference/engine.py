@@ -28,6 +28,7 @@ from backstop.core.events import (
     clearing_of,
     error_inventory_of,
     fund_of,
+    funding_of,
     outside_of,
     uncovered_of,
 )
@@ -42,6 +43,7 @@ from backstop.reference.breakers import (
     check_outage,
     end_event,
     hold_mark,
+    judge_holders,
     next_timer_ns,
     peak_digest,
     run_timers,
@@ -164,6 +166,8 @@ def charge_trading_fee(state: State, event: Event) -> None:
 def load_position(state: State, event: Event) -> None:
     """POSITION: a position of the opening book, OUTSIDE on the other side of it."""
     market, outside_id = event.market, outside_of(event.market)
+    state.begin_funding(event.account, market)
+    state.begin_funding(outside_id, market)
     row, outside = state.position(event.account, market), state.position(outside_id, market)
     row.lots, row.cost = event.lots, event.amount
     outside.lots -= event.lots
@@ -223,6 +227,16 @@ def depth(state: State, event: Event) -> None:
     state.markets[event.market].depth[event.code][event.other] = event.lots
 
 
+def funding(state: State, event: Event) -> None:
+    """FUNDING: what a long lot pays, and a short one gets. Nobody pays now; every holder is
+    judged.
+    """
+    market = state.markets[event.market]
+    market.funding_index += event.amount
+    state.emit(EffectKind.FUNDING, market=event.market, amount=event.amount, value=market.funding_index)
+    judge_holders(state, event.market)
+
+
 def clock(state: State, event: Event) -> None:
     """CLOCK and HEARTBEAT: only their time."""
 
@@ -243,6 +257,7 @@ HANDLERS: dict[EventKind, Callable[[State, Event], None]] = {
     EventKind.ANSWER: answer,
     EventKind.OPERATOR: apply_operator,
     EventKind.HEARTBEAT: clock,
+    EventKind.FUNDING: funding,
 }
 
 
@@ -435,7 +450,9 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         state.life_ns,
     )
     house = [WORLD, fund_of(0), REMAINDER, uncovered_of(0), FEES, *(fund_of(group) for group in range(1, len(state.funds)))]
-    house += [named for number in numbers for named in (clearing_of(number), outside_of(number), error_inventory_of(number))]
+    house += [
+        named for number in numbers for named in (clearing_of(number), outside_of(number), error_inventory_of(number), funding_of(number))
+    ]
     house += [uncovered_of(group) for group in range(1, len(state.funds))]
     positions = [(account, market) for account in range(len(state.accounts)) for market in state.held_markets(account)]
     return [
@@ -465,7 +482,8 @@ def market_row(state: State, number: int) -> tuple[int, ...]:
     outside, error = (state.position(holder, number) for holder in (outside_of(number), error_inventory_of(number)))
     house = (outside.lots, outside.cost, error.lots, error.cost)
     prices = (market.mark, market.index, market.volume, market.ordered)
-    return (*prices, *market.depth[0], *market.depth[1], *house, state.paid_for(number), market.epoch_mark)
+    funding = (market.funding_index, *(row.settled_index if row.lots else 0 for row in (outside, error)))
+    return (*prices, *market.depth[0], *market.depth[1], *house, state.paid_for(number), market.epoch_mark, *funding)
 
 
 def account_row(state: State, number: int) -> tuple[int, ...]:
@@ -478,7 +496,7 @@ def account_row(state: State, number: int) -> tuple[int, ...]:
 
 def position_row(row: Position) -> tuple[int, ...]:
     """A position without its key."""
-    return row.lots, row.cost, int(row.closed_in_default)
+    return row.lots, row.cost, int(row.closed_in_default), row.settled_index
 
 
 def result_rows(state: State) -> Iterable[tuple[int, ...]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from backstop.core.events import Health, InitialMargin
+from backstop.core.events import FUNDING_PARTS, Health, InitialMargin
 from backstop.core.instruments import PPM, LevelRules, MarketRules
 from backstop.reference.arithmetic import ceil_div, sign, split, trunc_div
 
@@ -35,6 +35,8 @@ class Contract(NamedTuple):
     mark_ticks: int
     #: Value of the open interest at the accepted mark.
     interest: int = 0
+    #: What a long lot has paid since the market began, in parts of an atom (``FUNDING_PARTS``).
+    funding_index: int = 0
 
     def value_of(self, lots: int) -> int:
         """Value of signed lots at the mark. Atoms."""
@@ -110,6 +112,8 @@ class Holding(NamedTuple):
     #: of which the rest is the loss, where they are more than there are.
     settled: int = 0
     most_lots: int = 0
+    #: The funding index up to which it has paid, or was paid.
+    settled_index: int = 0
     #: Lots of the owner's other accounts in the market, where its tiers are by owner.
     others_lots: int = 0
 
@@ -132,6 +136,11 @@ class Holding(NamedTuple):
     def profit(self) -> int:
         """Unrealised P&L."""
         return self.value - self.cost
+
+    @property
+    def funding(self) -> int:
+        """Funding that it is still owed (owes: below 0), rounded down."""
+        return -self.lots * (self.contract.funding_index - self.settled_index) // FUNDING_PARTS
 
     @property
     def result(self) -> int:
@@ -341,8 +350,8 @@ class Portfolio:
 
     @cached_property
     def equity(self) -> int:
-        """Balance and unrealised P&L."""
-        return self.balance + sum(holding.profit for holding in self.holdings)
+        """Balance, unrealised P&L and unpaid funding."""
+        return self.balance + sum(holding.profit + holding.funding for holding in self.holdings)
 
     @cached_property
     def maintenance(self) -> int:

@@ -22,6 +22,7 @@ from backstop.core.events import (
     clearing_of,
     error_inventory_of,
     fund_of,
+    funding_of,
     outside_of,
     uncovered_of,
 )
@@ -72,6 +73,8 @@ class Position:
     gap: int = 0
     gap_mark: int = 0
     gap_lots: int = 0
+    #: The market's funding index up to which it has paid, or was paid.
+    settled_index: int = 0
     closed_in_default: bool = False
     #: What its fund reserves to carry the account.
     carried: int = 0
@@ -117,6 +120,8 @@ class Market:
     index: int = 0
     volume: int = -1
     ordered: int = 0
+    #: What a long lot has paid since the market began, in parts of an atom.
+    funding_index: int = 0
     #: What its group's fund paid for it, by number of the slot of time, and reserves for it.
     paid: dict[int, int] = field(default_factory=dict)
     reserved: int = 0
@@ -233,7 +238,7 @@ class State:
         for number, rules in enumerate(self.rules.markets):
             bands = len(rules.band_offset_ppm)
             self.markets.append(Market(depth=[[0] * bands, [0] * bands]))
-            self.ledger[clearing_of(number)] = 0
+            self.ledger[clearing_of(number)] = self.ledger[funding_of(number)] = 0
             for holder in (outside_of(number), error_inventory_of(number)):
                 self.ledger[holder] = 0
                 self.positions[holder] = {number: Position()}
@@ -247,7 +252,7 @@ class State:
         """The market's contract at its mark."""
         rules, mark = self.rules.markets[market], self.markets[market].mark
         longs = sum(self.held_lots(holder, market) for holder in self.holders(market, 1)) if rules.interest_upper else 0
-        return Contract(rules, mark, longs * mark * rules.notional_factor)
+        return Contract(rules, mark, longs * mark * rules.notional_factor, self.markets[market].funding_index)
 
     def others_lots(self, holder: int, market: int) -> int:
         """Lots of the holder's owner's other accounts in the market, where tiers are by owner."""
@@ -261,7 +266,7 @@ class State:
         row = self.positions[holder].get(market) or Position()
         settled, most = (row.settled, row.most_lots) if self.is_insolvent(holder) else (0, 0)
         others = self.others_lots(holder, market)
-        return Holding(market, self.contract(market), row.lots, row.cost, row.base, settled, most, others)
+        return Holding(market, self.contract(market), row.lots, row.cost, row.base, settled, most, row.settled_index, others)
 
     def is_insolvent(self, holder: int) -> bool:
         """Say whether the holder is an account that was insolvent when it was last judged."""
@@ -291,7 +296,7 @@ class State:
         return [holder for holder in everyone if sign(self.held_lots(holder, market)) == side]
 
     def equity(self, account: int) -> int:
-        """Ledger balance and unrealised P&L of all positions."""
+        """Ledger balance, unrealised P&L and unpaid funding of all positions."""
         return self.portfolio(account).equity
 
     def maintenance(self, account: int) -> int:
@@ -546,9 +551,10 @@ class State:
     def trade(
         self, holder: int, counterpart: int, market: int, lots: int, cash: int, price_ticks: int, cause: Cause, *, at_zero: int = 0
     ) -> None:
-        """Let one holder trade: TRADE, then what it realised. ``at_zero``: how many of the lots
-        bring zero cash.
+        """Let one holder trade: its unpaid funding, TRADE, then what it realised. ``at_zero``: how
+        many of the lots bring zero cash.
         """
+        self.begin_funding(holder, market)
         row = self.position(holder, market)
         if holder >= 0 and closes_if_in_default(cause, counterpart, row.lots, lots):
             self.reduced.add((holder, market))
@@ -569,6 +575,26 @@ class State:
             value=realised,
         )
         self.post(holder, clearing_of(market), realised, cause, market)
+
+    def settle_funding(self, holder: int, market: int) -> None:
+        """Let a position pay, or get, the funding that it has not; parts of an atom wait."""
+        unpaid = self.holding(holder, market).funding
+        if not unpaid:
+            return
+        self.position(holder, market).settled_index = self.markets[market].funding_index
+        if unpaid < 0 <= holder:
+            self.accounts[holder].charge_market = market
+        self.post(holder, funding_of(market), unpaid, Cause.FUNDING, market)
+
+    def begin_funding(self, holder: int, market: int) -> None:
+        """Settle a position whose lots change now: the parts of an atom that are left are gone."""
+        self.settle_funding(holder, market)
+        self.position(holder, market).settled_index = self.markets[market].funding_index
+
+    def settle_all_funding(self, account: int) -> None:
+        """Let all positions of an account pay, or get, the funding that they have not."""
+        for market in sorted(self.positions[account]):
+            self.settle_funding(account, market)
 
     def open_order(self, order: Order) -> None:
         """Give the order the next id; the effects are the caller's."""
@@ -636,6 +662,7 @@ class State:
             self.end_carry(account_id)
         if old < Health.DISTRESSED <= new:
             account.default_since, account.next_slice = self.now, 0
+            self.settle_all_funding(account_id)
             for row in self.positions[account_id].values():
                 row.closed_in_default = False
         if new < Health.DISTRESSED <= old:
@@ -687,7 +714,8 @@ class State:
             row.closed_in_default = False
 
     def touch(self, account: int) -> None:
-        """Judge, and give the account a place in the round that comes next."""
+        """Settle funding, judge, and give the account a place in the round that comes next."""
+        self.settle_all_funding(account)
         self.judge(account)
         if self.is_insolvent(account):
             self._note_gaps(account)

@@ -219,6 +219,8 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
     """
     most = 2 * abs(AdlPlanEffect.fills.of(effects[first])) + 2 * len(AdlClass) + 16
     rows = [_Row(*(int(number) for number in row)) for row in effects[first : first + 2 * most].tolist()]
+    # Who trades settles his funding first: it is no part of the wave.
+    rows = [row for row in rows if (row.kind, row.code) != (EffectKind.POSTING, Cause.FUNDING)]
     if rows[0].kind != EffectKind.ADL_PLAN:
         return [Finding(CertificateFault.ROWS, f"kind {rows[0].kind} at {first} is no ADL_PLAN")]
     plan = _Plan(*_numbers_of(AdlPlanEffect, rows[0]))
