@@ -194,7 +194,10 @@ def _fill_debt(scene: Scene, fact: Fact, posting: PostingEffect[int]) -> None:
     found, words = scene.portfolio, scene.speaker
     if posting.receiver == scene.account:
         fact.because.append(f"equity is {words.cash(found.equity)}: who gained by a fill far from the mark pays before a fund or others do")
-        fact.check("at most the deficit", posting.amount <= -found.equity, True)
+        owed = 0 if found.held else sum(scene.mine.debts.values())
+        if owed:
+            fact.because.append(f"it has no position left, and funds paid {words.cash(owed)} for it before: that goes back to them")
+        fact.check("at most the deficit, and what funds paid", posting.amount <= owed - found.equity, True)
     else:
         kept = f"its maintenance margin {words.cash(found.maintenance)} stays"
         fact.because.append(f"it gained by a fill far from the mark, and the other side of it lacks the money; {kept}")
