@@ -201,15 +201,15 @@ def _support_was_promised(moment: Moment) -> Findings:
         yield f"{effect} without a fill or a transfer"
         return
     if entry.code == C.ADL and entry.kind == F.TRADE:
-        told = [place for place, row in enumerate(moment.effects[: moment.place]) if row.kind == F.SUPPORT]
+        # Those of all defaulters of a plan are paid behind it, in their order. Who owes for a fill and was
+        # closed in the wave may have what the fund was to pay.
+        told = [place for place, row in enumerate(moment.effects[: moment.place]) if (row.kind, row.account) == (F.SUPPORT, effect.account)]
         rows = moment.effects[told[-1] if told else moment.place : moment.place]
-        # Who owes for a fill and was closed in the wave may have what the fund was to pay.
         back = sum(row.amount for row in rows if (row.kind, row.code, row.account) == (F.POSTING, C.FILL_DEBT, effect.account))
-        least = min(rows[0].amount, -moment.mirror.equity(effect.account)) if back and rows else effect.amount
-        if not rows or (rows[0].account, rows[0].market) != (effect.account, effect.market) or effect.amount != least:
+        right = rows[0].amount if rows else 0
+        right = min(right, -moment.mirror.equity(effect.account)) if back else right
+        if not rows or (rows[0].market, right) != (effect.market, effect.amount):
             yield f"{effect} after {rows[:1]}, {back} paid for fills"
-        if not back and rows and rows[0].amount != effect.amount:
-            yield f"{effect} after {rows[:1]}"
         return
     promised = entry.value if entry.kind == F.TAKEOVER else moment.support_due
     if effect.amount != min(promised, -moment.mirror.equity(effect.account)):

@@ -185,7 +185,8 @@ class EffectKind(IntEnum):
     SUPPORT = 21
     FUNDING = 22
     CARRY = 23
-    FILL_DEBT = 24
+    ADL_SCALE = 24
+    FILL_DEBT = 25
 
 
 class Health(IntEnum):
@@ -379,13 +380,16 @@ class Guard(IntEnum):
 
 
 class AdlClass(IntEnum):
-    """Classes of counterparties, asked in this order."""
+    """Classes of counterparties, asked in this order. CROSSED stands alone: defaulters of the other
+    side.
+    """
 
     LINKED = 0
     PROFITABLE = 1
     REST = 2
     HEDGE = 3
     HOUSE = 4
+    CROSSED = 5
 
 
 class Reject(IntEnum):
