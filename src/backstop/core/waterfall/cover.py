@@ -28,6 +28,7 @@ from backstop.core.results import result_of
 from backstop.core.stages import Outcome
 from backstop.core.state import State
 from backstop.core.units import add_checked, split_by_largest_remainder
+from backstop.core.waits import has_lots
 from backstop.core.waterfall.arrears import book_uncovered
 from backstop.core.waterfall.carry import give_way
 from backstop.core.waterfall.fund import available_atoms, available_in_fund, available_to_market, available_to_owner, pay
