@@ -15,12 +15,13 @@ from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import cash_of, notional_at_mark, value_at_mark
 from backstop.core.debts import account_debt
 from backstop.core.events import NONE, Cause, Health
-from backstop.core.ledger import has_lots, post
+from backstop.core.ledger import post
 from backstop.core.margin import assess
 from backstop.core.monitor import touch
 from backstop.core.outbox import emit_fill_debt
 from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_floor
+from backstop.core.waits import has_lots
 
 __all__ = ["fill_debt_of", "note_fill_debt", "take_from_winners"]
 

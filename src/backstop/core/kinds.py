@@ -589,14 +589,6 @@ class AdlPlanEffect(EffectView[T], kind=EffectKind.ADL_PLAN):
     equity = _atoms("Its equity.", "value")
 
 
-class AdlScaleEffect(EffectView[T], kind=EffectKind.ADL_SCALE):
-    """An ADL plan closes fewer lots than should leave, of each account in the same proportion."""
-
-    account = _account("An account in default of the plan.")
-    wanted_lots = _lots("Lots of it that should leave, above 0.")
-    market = _market()
-
-
 class AdlClassEffect(EffectView[T], kind=EffectKind.ADL_CLASS):
     """One class of ADL counterparties gave lots."""
 
@@ -746,6 +738,14 @@ class CarryEffect(EffectView[T], kind=EffectKind.CARRY):
     account = _account("The account in default.")
     need = _atoms("What it would lack after the move: reserved now, in the RESERVE rows that follow.")
     until_ns = _until("Until when it may be carried in this default.", "value")
+
+
+class AdlScaleEffect(EffectView[T], kind=EffectKind.ADL_SCALE):
+    """An ADL plan closes fewer lots than should leave, of each account in the same proportion."""
+
+    account = _account("An account in default of the plan.")
+    wanted_lots = _lots("Lots of it that should leave, above 0.")
+    market = _market()
 
 
 class FillDebtEffect(EffectView[T], kind=EffectKind.FILL_DEBT):

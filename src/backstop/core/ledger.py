@@ -27,7 +27,6 @@ __all__ = [
     "balance_of",
     "begin_funding",
     "close_lots",
-    "has_lots",
     "open_position_row",
     "position_of",
     "post",
@@ -183,17 +182,6 @@ def close_lots(state: State, position: int, lots: int, received: int, price_tick
     left = loss_to_bear(state, position) - _loss_closed(state, position, at_zero)
     trade(state, position, lots, received, price_ticks, cause, counterpart)
     settle_loss(state, position, at_zero, left)
-
-
-@kernel
-def has_lots(state: State, account: int) -> bool:
-    """Return whether an account holds a position."""
-    position = state.accounts[account].first_position
-    while position != NONE:
-        if state.positions[position].lots != 0:
-            return True
-        position = state.positions[position].next_of_account
-    return False
 
 
 @kernel

@@ -22,7 +22,6 @@ from backstop.core.columns import (
 )
 from backstop.core.events import NONE, Cause, Health
 from backstop.core.fill_debts import take_from_winners
-from backstop.core.ledger import has_lots
 from backstop.core.monitor import update_health
 from backstop.core.results import result_of
 from backstop.core.stages import Outcome

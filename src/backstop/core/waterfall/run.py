@@ -23,7 +23,6 @@ from backstop.core.columns import (
     TURN_OUTCOME,
 )
 from backstop.core.events import NONE, Health
-from backstop.core.ledger import has_lots
 from backstop.core.margin import assess
 from backstop.core.monitor import start_round, touch, update_health
 from backstop.core.orders import cancel_orders_of, forget_unanswered
