@@ -9,6 +9,7 @@ from backstop.reference.arithmetic import holder_order, sign, split
 from backstop.reference.arrears import book_uncovered
 from backstop.reference.breakers import add_flow
 from backstop.reference.closeout import exit_of
+from backstop.reference.doubt import may_force, waits_for_halt
 from backstop.reference.paying import judge_netted, pay, tell_support
 from backstop.reference.socialise import socialise
 from backstop.reference.state import State
@@ -183,11 +184,16 @@ def settle_counterparties(state: State, market: int, holders: list[int]) -> None
             state.touch(holder)
 
 
+def open_to_force(state: State, account: int) -> list[int]:
+    """Markets with lots of the account that are neither held back nor wait for a halt."""
+    return [m for m in state.held_markets(account) if may_force(state, account, m) and not waits_for_halt(state, account, m)]
+
+
 def adl(state: State, account: int) -> bool:
     """Go through the account's positions while it is in default; return whether it waits for a
     reservation.
     """
-    for market in state.held_markets(account):
+    for market in open_to_force(state, account):
         judge_netted(state, account)
         if not state.accounts[account].in_default:
             return False
@@ -201,7 +207,7 @@ def tear_up(state: State, account: int) -> bool:
     """End, at mark, the lots that nobody took, against everyone on the opposite side; return whether
     the account waits for a reservation.
     """
-    for market in state.held_markets(account):
+    for market in open_to_force(state, account):
         judge_netted(state, account)
         if not state.accounts[account].in_default:
             return False
