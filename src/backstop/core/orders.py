@@ -113,6 +113,7 @@ def open_order(state: State, position: int, kind: int, lots: int, limit_ticks: i
             last = state.orders[last].next_of_position
         state.orders[last].next_of_position = slot
     state.accounts[row.account].orders_open += 1
+    state.markets[row.market].orders_open += 1
     if kind != TAKEOVER_OFFER:
         state.markets[row.market].pending_lots[order_side(lots)] += abs(lots)
     return slot
@@ -132,6 +133,7 @@ def close_order(state: State, slot: int) -> None:
             before = state.orders[before].next_of_position
         state.orders[before].next_of_position = order.next_of_position
     state.accounts[order.account].orders_open -= 1
+    state.markets[order.market].orders_open -= 1
     if order.kind == TAKEOVER_OFFER:
         provider = state.providers[order.provider]
         provider.pending_initial -= order.pending_initial

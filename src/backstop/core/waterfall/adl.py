@@ -27,6 +27,7 @@ from backstop.core.columns import (
     TURN_ACCOUNT,
 )
 from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
+from backstop.core.doubt import may_force, waits_for_halt
 from backstop.core.events import ADL_IN_ORDER, NONE, AdlClass, Cause, Health
 from backstop.core.ledger import close_lots
 from backstop.core.margin import assess, margin_after
@@ -43,7 +44,7 @@ from backstop.core.waterfall.counterparties import (
     share_cash,
     trade_counterparty,
 )
-from backstop.core.waterfall.cover import outcome_after_closing
+from backstop.core.waterfall.cover import outcome_after_moving
 from backstop.core.waterfall.fund import pay
 from backstop.core.waterfall.netting import judge_netted
 from backstop.core.waterfall.ranking import adl_weight, class_of, sum_hedges
@@ -367,7 +368,7 @@ def _deleverage_account(state: State, turn: int, account: int) -> int:
     position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]
-        if row.lots != 0:
+        if row.lots != 0 and may_force(state, account, row.market) and not waits_for_halt(state, account, row.market):
             judge_netted(state, account)
             if state.accounts[account].health < Health.DISTRESSED:
                 break
@@ -377,7 +378,7 @@ def _deleverage_account(state: State, turn: int, account: int) -> int:
                 return Outcome.WAIT
             deleverage_position(state, state.stages[turn].policy, position, equity, maintenance)
         position = row.next_of_account
-    return outcome_after_closing(state, account)
+    return outcome_after_moving(state, turn, account)
 
 
 @unit

@@ -15,7 +15,7 @@ from backstop.core.stages import Outcome
 from backstop.core.state import State
 from backstop.core.waits import wait_until
 
-__all__ = ["answer", "has_lots", "wait_interval"]
+__all__ = ["answer", "deadline_ns", "has_lots", "wait_interval"]
 
 
 @inlined
@@ -36,6 +36,14 @@ def has_lots(state: State, account: int) -> bool:
     return False
 
 
+@inlined
+def deadline_ns(state: State, turn: int, account: int) -> int:
+    """Return the time from which an account waits no longer in a turn; what it waited for doubt
+    does not count.
+    """
+    return state.accounts[account].default_since_ns + state.stages[turn].deadline_ns + state.doubts[account, 0]
+
+
 @kernel
 def wait_interval(state: State, turn: int, account: int) -> bool:
     """Let an account wait one interval of a turn, at most to the turn's deadline.
@@ -43,7 +51,7 @@ def wait_interval(state: State, turn: int, account: int) -> bool:
     Returns False, without a wait, where the deadline has passed.
     """
     row, now = state.stages[turn], state.engine[0].now_ns
-    deadline = state.accounts[account].default_since_ns + row.deadline_ns
+    deadline = deadline_ns(state, turn, account)
     if now >= deadline:
         return False
     wait_until(state, account, min(deadline, now + row.interval_ns))
