@@ -186,7 +186,8 @@ class EffectKind(IntEnum):
     SUPPORT = 21
     FUNDING = 22
     CARRY = 23
-    DOUBT = 24
+    ADL_SCALE = 24
+    DOUBT = 25
 
 
 class Health(IntEnum):
@@ -393,13 +394,16 @@ class Doubt(IntEnum):
 
 
 class AdlClass(IntEnum):
-    """Classes of counterparties, asked in this order."""
+    """Classes of counterparties, asked in this order. CROSSED stands alone: defaulters of the other
+    side.
+    """
 
     LINKED = 0
     PROFITABLE = 1
     REST = 2
     HEDGE = 3
     HOUSE = 4
+    CROSSED = 5
 
 
 class Reject(IntEnum):
