@@ -138,6 +138,7 @@ MARKET = _row(
     ("guard_volume_lots", "<i8"),
     ("orders_open", "<i8"),  # orders and offers of all accounts
     ("pending_lots", "<i8", (2,)),  # lots open in closing orders that take BID, ASK
+    ("disposed_lots", "<i8", (2,)),  # likewise in orders of disposal
     ("first_position", "<i4"),
     ("last_position", "<i4"),
     ("tier_first", "<i4"),
@@ -217,6 +218,7 @@ PROVIDER = _row(
     ("leverage_ppm", "<i8"),
     ("loss_stop", "<i8"),
     ("is_vault", "<i8"),
+    ("is_due", "<i8"),  # its time to sell came in the present event
 )
 
 #: What a provider takes over of one group and direction: row
@@ -251,6 +253,11 @@ ORDER = _row(
     ("pending_initial", "<i8"),
     ("notional", "<i8"),
     ("sent_ns", "<i8"),
+    ("joint", "<i8"),  # of an offer: the first of the joint offer that it is a part of; else 0
+    ("sent_event", "<i8"),  # the number of its event (``engine.accepted``)
+    ("members", "<i4"),  # of the first of a joint offer: how many of it are open
+    ("next_of_joint", "<i4"),  # the next one that was open when this was closed, or is
+    ("prev_of_joint", "<i4"),
 )
 
 #: The engine's own scalars, one row.
@@ -276,6 +283,7 @@ ENGINE = _row(
     ("effects_first", "<i8"),  # where those of the present event begin
     ("touched_now", "<i8"),
     ("parked_now", "<i8"),
+    ("disposals_now", "<i8"),  # providers whose time to sell came in the present event
     ("refused", "<i8"),
     ("judged", "<i8"),
     ("crossed", "<i8"),
@@ -315,6 +323,7 @@ RULES = _row(
     ("vault", "<i8"),  # number of the venue vault, or NONE
     ("accounts_max", "<i8"),
     ("orders_max", "<i8"),
+    ("joint_most", "<i8"),  # most open offers of a joint offer
     ("markets", "<i8"),
 )
 
