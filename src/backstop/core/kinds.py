@@ -33,6 +33,7 @@ from backstop.core.events import (
     BreakerCause,
     BreakerState,
     Cause,
+    Doubt,
     EffectKind,
     EventKind,
     Guard,
@@ -64,6 +65,7 @@ __all__ = [
     "CodeField",
     "Columns",
     "DepthEvent",
+    "DoubtEffect",
     "EffectView",
     "EventView",
     "Field",
@@ -746,6 +748,15 @@ class AdlScaleEffect(EffectView[T], kind=EffectKind.ADL_SCALE):
     account = _account("An account in default of the plan.")
     wanted_lots = _lots("Lots of it that should leave, above 0.")
     market = _market()
+
+
+class DoubtEffect(EffectView[T], kind=EffectKind.DOUBT):
+    """Doubt about a market's mark price began, or ended."""
+
+    market = _market()
+    reason = CodeField(Doubt, "Why the mark price is doubted; ENDED: it is not, any more.")
+    undoubted_ticks = _ticks("The newest mark price that is not doubted.")
+    mark_ticks = _ticks("The mark price.", "other")
 
 
 class FillDebtEffect(EffectView[T], kind=EffectKind.FILL_DEBT):
