@@ -540,6 +540,7 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         list(gap_rows(state)),
         [(number, account.carry_until) for number, account in enumerate(state.accounts) if account.carry_until],
         [(*pair, state.positions[pair[0]][pair[1]].carried) for fund in state.funds for pair in fund.carries],
+        [(number, each.returns, each.default_ended) for number, each in enumerate(state.accounts) if each.default_ended != NONE],
     ]
 
 
