@@ -219,5 +219,7 @@ class Desk:
             case F.FUNDING:
                 step, index = e.amount // FUNDING_PARTS, e.value // FUNDING_PARTS
                 return f"market {e.market}: longs pay {money(step)} a lot, {money(index)} since it began"
+            case F.CARRY:
+                return f"{who} is carried until second {e.value // SECOND_NS}, after the move it would lack {money(e.amount)}"
             case F.REFUSAL:
                 return Reject(e.code).name

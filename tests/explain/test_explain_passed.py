@@ -58,9 +58,11 @@ def test_each_earlier_stage_has_a_reason_that_is_checked() -> None:
     takeover = {"none_able", "none_configured", "none_committed", "time_over", "not_built"}
     wanted = {f"closeout {reason}" for reason in closeout} | {f"takeover {reason}" for reason in takeover}
     wanted |= {"fund solvent", "fund empty", "fund only_supports", "adl nobody_can_give"}
+    wanted |= {f"carry {reason}" for reason in ("off", "no_fund", "insolvent", "time_over", "fund")}
     assert wanted <= set(seen), wanted - set(seen)
     assert "closeout open" not in seen
     assert "takeover open" not in seen
+    assert "carry open" not in seen
 
 
 def test_a_market_without_an_order_is_told_beside_those_that_have_one() -> None:
@@ -89,6 +91,7 @@ WRONG: dict[str, tuple[Any, str, Any, str, str]] = {
     "funds": (FundView, "available", property(lambda _: 0), "ordinary", "what the fund pays"),
     "share": (deleverage, "cash_parts", lambda _, gives, __: dict.fromkeys(gives, 1), "crash", "cash"),
     "weight": (deleverage, "weight_of", lambda *_: -1, "crash", "weight"),
+    "stands": (Books, "carry_short", lambda *_: None, "carried", "it could be carried"),
     "used": (Books, "_use", lambda *_: 0, "takeover", "differences in funds and providers after the event"),
 }
 

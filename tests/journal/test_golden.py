@@ -84,6 +84,6 @@ def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
     number, and this the new digest.
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
-        5,
-        "781e9dcc3e2b060f4710f9106f325cc0840852bab7241d8426e245ab8a36038c",
+        6,
+        "e8e9a6f10086b70ace66b06c8f4efda0d523d709d7c95719a4875b9919a52582",
     )

@@ -7,7 +7,7 @@ before it, ``AFTER`` just after it, ``SCAN`` at the whole engine once the event 
 
 from __future__ import annotations
 
-from tests.properties import books, charges, commitments, debts, order_of_payers, payments, stops
+from tests.properties import books, carries, charges, commitments, debts, order_of_payers, payments, stops
 from tests.properties.moment import Check
 
 __all__ = ["AFTER", "BEFORE", "IDS", "SCAN", "START"]
@@ -38,6 +38,9 @@ BEFORE: dict[str, list[Check]] = {
     "INV-08": [stops.no_order_into_a_halt, stops.breaker_takes_a_step, stops.guard_tells_the_move],
     "INV-11": [
         order_of_payers.closeout_came_first,
+        carries.carry_came_first,
+        carries.carry_is_due,
+        carries.insolvent_come_before_carries,
         order_of_payers.fund_pays_before_others,
         order_of_payers.restricted_first,
         order_of_payers.takeover_came_first,
@@ -57,7 +60,7 @@ SCAN: dict[str, list[Check]] = {
     "INV-02": [books.positions_scan, books.results_scan, books.funding_scan],
     "INV-03": [books.orders_scan],
     "INV-04": [books.health_scan],
-    "INV-05": [payments.fund_scan, debts.debts_scan, charges.charges_scan],
+    "INV-05": [payments.fund_scan, debts.debts_scan, charges.charges_scan, carries.carries_scan],
     "INV-07": [payments.fill_is_supported, payments.claims_scan, payments.flat_accounts_owe_nothing],
     "INV-08": [stops.breakers_scan],
     "promises": [commitments.providers_scan],

@@ -246,7 +246,10 @@ class Mirror(State):
         elif kind == F.CANCEL:
             self._take_cancel(effect)
         elif kind == F.RESERVE:
-            self.reserved[effect.other] += effect.amount
+            if effect.other:
+                self.reserved[effect.other] += effect.amount
+            else:
+                self._take_carry(effect)
             self.funds[self.group(effect.market)].reserved += effect.amount
             self.markets[effect.market].reserved += effect.amount
             self.owner(effect.account).reserved += effect.amount
@@ -255,6 +258,8 @@ class Mirror(State):
             breaker.state, breaker.until = effect.code, effect.amount
         elif kind == F.RESTRICT:
             self.accounts[effect.account].restricted = True
+        elif kind == F.CARRY:
+            self.accounts[effect.account].carry_until = effect.value
         elif kind == F.TAKEOVER:
             self._take_takeover(effect)
         elif kind == F.HAIRCUT:
@@ -274,6 +279,14 @@ class Mirror(State):
             self._take_guard(effect)
         elif kind == F.FUNDING:
             self.markets[effect.market].funding_index += effect.amount
+
+    def _take_carry(self, effect: Effect) -> None:
+        row, carries = self.position(effect.account, effect.market), self.funds[self.group(effect.market)].carries
+        row.carried += effect.amount
+        if row.carried == effect.amount:
+            carries.append((effect.account, effect.market))
+        elif row.carried == 0:
+            carries.remove((effect.account, effect.market))
 
     def _take_guard(self, effect: Effect) -> None:
         breaker, is_held = self.breakers[effect.market], effect.code == Guard.HELD
@@ -363,6 +376,7 @@ class Mirror(State):
             row.closed_in_default = account.in_default and (number, market) in self.reduced
         account.default_since = self.now if account.in_default else NEVER_NS
         account.restricted &= account.in_default
+        account.carry_until = 0
 
     def _take_order(self, effect: Effect) -> None:
         assert effect.other == self.next_order

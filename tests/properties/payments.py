@@ -280,14 +280,16 @@ def fees_were_charged(moment: Moment) -> Findings:
 
 
 def fund_scan(moment: Moment) -> Findings:
-    """INV-05: reservations belong to open orders, and the caps hold."""
+    """INV-05: reservations belong to open orders and to accounts that are carried, and the caps
+    hold.
+    """
     mirror = moment.mirror
     for group in mirror.groups:
         orders = [(number, order) for number, order in mirror.orders.items() if mirror.group(order.market) == group]
-        of_open = sum(mirror.reserved[number] for number, order in orders if order.is_open)
+        of_open = sum(mirror.reserved[number] for number, order in orders if order.is_open) + mirror.carried_in(group)
         engine = int(moment.state.funds[group].reserved)
         if not engine == mirror.funds[group].reserved == of_open:
-            yield f"fund {group} reserves {engine}, effects say {mirror.funds[group].reserved}, open orders {of_open}"
+            yield f"fund {group} reserves {engine}, effects say {mirror.funds[group].reserved}, orders and carries {of_open}"
     for row, market in zip(moment.state.markets, mirror.markets, strict=True):
         if int(row.reserved) != market.reserved:
             yield f"{row.reserved} reserved, effects say {market}"

@@ -11,7 +11,19 @@ from copy import deepcopy
 import numpy as np
 
 from backstop.core.engine import step
-from backstop.core.events import EFFECT, BreakerState, Cause, EffectArray, EffectKind, EventKind, Health, ProviderStatus, Stage, Transfer
+from backstop.core.events import (
+    EFFECT,
+    BreakerState,
+    Cause,
+    EffectArray,
+    EffectKind,
+    EventKind,
+    Health,
+    ProviderStatus,
+    Stage,
+    Transfer,
+    fund_of,
+)
 from backstop.core.instruments import VenueRules
 from backstop.reference.records import Effect, Event, effects_list, events_array
 from tests.properties.checks import AFTER, BEFORE, SCAN, START
@@ -45,6 +57,7 @@ FIELDS: dict[EffectKind, tuple[str, ...]] = {
     F.CLAIM: ("account", "other", "amount", "value"),
     F.SUPPORT: ("account", "market", "code", "other", "lots", "amount", "value"),
     F.GUARD: ("market", "price_ticks", "other", "amount", "value"),
+    F.CARRY: ("account", "amount", "value"),
 }
 #: Kind of effect, cause of a posting (or kind of event), what is false.
 Lie = tuple[str, int, str]
@@ -151,6 +164,26 @@ def false_books(mirror: Mirror, event: Event, effects: list[Effect]) -> Iterator
             yield ("books", effect.kind, "linked"), false
     yield from false_debts(mirror, event, effects)
     yield from false_balances(mirror, event, effects)
+    yield from false_carries(mirror, effects)
+
+
+def false_carries(mirror: Mirror, effects: list[Effect]) -> Iterator[tuple[Lie, Mirror]]:
+    """Return books in which funds have much before a solvent account is deleveraged, and in which one
+    carries another account before it pays a gap.
+    """
+    for effect in effects:
+        if effect.kind == F.ADL_PLAN and effect.value >= 0 and mirror.rules.closeout.carry_max_ns and mirror.fund_supports:
+            false = deepcopy(mirror)
+            for group in mirror.groups:
+                false.ledger[fund_of(group)] += MUCH
+            yield ("books", effect.kind, "carry"), false
+        if effect.kind == F.SUPPORT and effect.market >= 0 and effect.amount:
+            false = deepcopy(mirror)
+            false.position(0, effect.market).carried = MUCH
+            fund = false.funds[false.group(effect.market)]
+            fund.carries.append((0, effect.market))
+            fund.reserved += MUCH
+            yield ("books", effect.kind, "carry"), false
 
 
 def false_debts(mirror: Mirror, event: Event, effects: list[Effect]) -> Iterator[tuple[Lie, Mirror]]:

@@ -54,8 +54,8 @@ def _funds(state: State) -> Iterator[str]:
         orders = [order for order in state.open_orders.values() if state.group(order.market) == group]
         if not 0 <= fund.reserved <= balance:
             yield f"INV-05: reserved {fund.reserved} of fund {group} with {balance}"
-        if sum(order.reserved for order in orders) != fund.reserved:
-            yield f"fund {group} reserves {fund.reserved}, its open orders say otherwise"
+        if sum(order.reserved for order in orders) + state.carried_in(group) != fund.reserved:
+            yield f"fund {group} reserves {fund.reserved}, its open orders and carries say otherwise"
         if state.paid(group) + fund.reserved > most:
             yield f"fund {group} paid {state.paid(group)} and reserves {fund.reserved} of at most {most} in a window"
 
@@ -63,8 +63,9 @@ def _funds(state: State) -> Iterator[str]:
 def _owners(state: State) -> Iterator[str]:
     for number, owner in state.owners.items():
         of_orders = sum(order.reserved for order in state.open_orders.values() if state.accounts[order.account].owner == number)
-        if of_orders != owner.reserved:
-            yield f"owner {number} has {owner.reserved} reserved, the open orders say {of_orders}"
+        carried = sum(state.carried_by(each) for each in state.accounts_of(number))
+        if of_orders + carried != owner.reserved:
+            yield f"owner {number} has {owner.reserved} reserved, open orders say {of_orders}, carries {carried}"
         if state.owner_paid(owner) + owner.reserved > state.rules.fund.owner_loss_max:
             yield f"owner {number} was paid {state.owner_paid(owner)} and has {owner.reserved} reserved"
 

@@ -87,6 +87,8 @@ class Setting:
     venue_cap: int = NO_CAP
     market_cap: int = NO_CAP
     interval_ns: int = SECOND
+    #: For how many intervals a solvent account is carried; None: by other numbers of the setting.
+    carry_intervals: int | None = None
     orders_max: int = 64
     positions_max: int = 256
     #: Largest ordinary move of a mark, and how often it is a crash instead.
@@ -355,6 +357,20 @@ def _funding(s: Setting) -> None:
     s.actions |= {"funding_index": 14, "withdraw": 6, "position": 3}
 
 
+def _carried(s: Setting) -> None:
+    """Solvent accounts that the book hardly takes, carried by funds that are not full, beside insolvent
+    ones that need the same money.
+    """
+    s.markets, s.groups, s.accounts, s.owners = s.rng.randint(1, 3), s.rng.randint(1, 2), 9, s.rng.choice((4, 9, 9))
+    s.fund_ppm, s.depth_share = s.rng.choice((50_000, 200_000, 2_000_000)), s.rng.choice((0.0, 0.3))
+    cap = max(1, s.notional // s.rng.choice((3, 10, 50)))
+    s.fund_cap, s.owner_cap, s.market_loss_cap = (s.rng.choice((NO_CAP, NO_CAP, cap)) for _ in range(3))
+    s.deposit_ppm, s.crash_share, s.move_ppm = (60_000, 300_000), 0.2, 80_000
+    s.stages, s.providers = s.rng.choice((USUAL, WHOLE, (CLOSEOUT, FUND, TEAR_UP), (FUND, ADL, TEAR_UP))), s.rng.randint(0, 1)
+    s.carry_intervals = s.rng.choice((2, 10, 100))
+    s.actions |= {"mark": 20, "clock": 10, "depth": 8, "funding": 5, "fund": 3}
+
+
 def _any_order(s: Setting) -> None:
     """Every order of stages that a venue may have, with a provider and a fund that is soon empty."""
     s.stages, s.accounts, s.crash_share = s.rng.choice(ORDERS), s.rng.randint(4, 6), 0.4
@@ -413,6 +429,7 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "debts": _debts,
     "set_off": _set_off,
     "funding": _funding,
+    "carried": _carried,
     "any_order": _any_order,
 }
 
@@ -568,6 +585,13 @@ def _funds(setting: Setting) -> FundsRules:
     )
 
 
+def _carry(setting: Setting) -> dict[str, int]:
+    """Return for how long solvent accounts are carried and for which move, by numbers already drawn."""
+    number = setting.price_ticks + setting.lots + setting.accounts
+    intervals = (0, 0, 3, 30)[number % 4] if setting.carry_intervals is None else setting.carry_intervals
+    return {"carry_max_ns": setting.interval_ns * intervals, "carry_move_ppm": (0, 20_000, 100_000, 1_000_000)[number % 4]}
+
+
 def make_rules(setting: Setting) -> VenueRules:
     """Return the venue's rules of a setting."""
     rng, interval_ns = setting.rng, setting.interval_ns
@@ -591,6 +615,7 @@ def make_rules(setting: Setting) -> VenueRules:
             cap_interval_ns=interval_ns * rng.choice((5, 60)),
             account_notional_max=setting.account_cap,
             venue_notional_max=setting.venue_cap,
+            **_carry(setting),
         ),
         funds=tuple(
             FundRules(loss_per_window_max=setting.fund_cap, target=setting.notional * setting.target_ppm // 1_000_000)

@@ -184,7 +184,7 @@ def _default(name: str, info: FieldInfo, kind: str) -> str:
     if info.default_factory is not None:
         return "each key's own"
     if info.default is None:
-        return "no cap" if name.endswith("_max") else "none"
+        return "no cap" if name.endswith("_max") and kind != "duration" else "none"
     if isinstance(info.default, bool):
         return f"`{str(info.default).lower()}`"
     if kind == "duration":

@@ -202,6 +202,16 @@ class CloseoutStage(_Section):
         description="Most notional of the whole venue ordered in one cap interval.",
         json_schema_extra=_unit("asset"),
     )
+    carry_max: Duration | None = Field(
+        default=None,
+        description="For how long in one default a solvent account is carried instead of deleveraged, while funds stand for it;"
+        " off if left out.",
+    )
+    carry_move_ppm: Ppm = Field(
+        default=20_000,
+        description="Move against all its positions: what the account then would lack is reserved while it is carried.",
+        json_schema_extra=_unit("ppm"),
+    )
 
 
 class TakeoverStage(_Section):

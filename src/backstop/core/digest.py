@@ -12,9 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backstop.core.carries import CARRY_ATOMS, CARRY_BEFORE
 from backstop.core.columns import ORDERED_INTERVAL, ORDERED_NOTIONAL, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED
 from backstop.core.contract_terms import Contracts, LinearContract
-from backstop.core.events import FEES, FUND, HOUSE_FIRST_MARKET, REMAINDER, UNCOVERED, WORLD, BreakerCause, Health, fund_of, uncovered_of
+from backstop.core.events import (
+    FEES,
+    FUND,
+    HOUSE_FIRST_MARKET,
+    NONE,
+    REMAINDER,
+    UNCOVERED,
+    WORLD,
+    BreakerCause,
+    Health,
+    fund_of,
+    uncovered_of,
+)
 from backstop.core.places import arrears_gauge, fund_gauge, house_slot, market_gauge
 from backstop.core.results import epoch_mark_ticks, result_bases
 from backstop.core.rows import FUND_SLOTS
@@ -206,6 +219,22 @@ def _gap_bytes(state: State) -> bytes:
     return _block(rows["account"][kept], markets, atoms - values, lots)
 
 
+def _carry_bytes(state: State) -> bytes:
+    """Return the accounts that were carried in their default, and by group what is reserved for that, in
+    the order in which it began.
+    """
+    accounts = np.flatnonzero(state.carry_until)
+    rows = list[tuple[int, int, int]]()
+    for fund in state.funds:
+        position, of_fund = int(fund.carry_last), []
+        while position != NONE:
+            row = state.positions[position]
+            of_fund.append((int(row.account), int(row.market), int(state.carries[position, CARRY_ATOMS])))
+            position = int(state.carries[position, CARRY_BEFORE])
+        rows += reversed(of_fund)
+    return _block(accounts, state.carry_until[accounts]) + _block(*np.array(rows, dtype="<i8").reshape(-1, 3).T)
+
+
 def state_digest(state: State) -> str:
     """Return the SHA-256 (hex) of the economic state, as docs/rules.md section 12 encodes it."""
     present = int(state.engine[0].now_ns) // int(state.rules[0].cap_interval_ns)
@@ -227,4 +256,5 @@ def state_digest(state: State) -> str:
     digest.update(_result_bytes(state))
     digest.update(_debt_bytes(state))
     digest.update(_gap_bytes(state))
+    digest.update(_carry_bytes(state))
     return digest.hexdigest()

@@ -183,6 +183,7 @@ class EffectKind(IntEnum):
     GUARD = 20
     SUPPORT = 21
     FUNDING = 22
+    CARRY = 23
 
 
 class Health(IntEnum):

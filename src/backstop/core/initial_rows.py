@@ -9,7 +9,7 @@ from backstop.core.events import GROUPS_MAX, NEVER_NS, NONE, Health, InitialMarg
 from backstop.core.instruments import PPM, MarketRules, VenueRules, deductions_atoms, funding_index_max, initial_deductions
 from backstop.core.places import HOUSE_ROWS, bucket_of, commitment_row, error_inventory_row, outside_row
 from backstop.core.rows import BREAKER, COMMITMENT, ENGINE, FUND_ROW, MARKET, POSITION, PROVIDER, RULES, STAGE, TIER, venue_values
-from backstop.core.stages import JOINT
+from backstop.core.stages import JOINT, LAST_RESORT
 
 __all__ = [
     "breaker_rows",
@@ -92,7 +92,7 @@ def _stage_row(rules: VenueRules, stage: int, from_health: Health = Health.DISTR
     """Return the row of one turn. Stages without times of their own have those of closeout."""
     rows = np.zeros(1, dtype=STAGE)
     row, closeout = rows[0], rules.closeout
-    row.kind, row.is_joint = stage, stage in JOINT
+    row.kind, row.is_joint, row.is_last_resort = stage, stage in JOINT, stage in LAST_RESORT
     row.from_health, row.until_health = from_health, Health.INSOLVENT
     row.interval_ns, row.deadline_ns = closeout.interval_ns, closeout.deadline_ns
     if stage == Stage.CLOSEOUT:
@@ -165,6 +165,7 @@ def fund_rows(rules: VenueRules) -> NDArray[np.void]:
     rows = np.zeros(len(rules.funds), dtype=FUND_ROW)
     rows["loss_max"] = [fund.loss_per_window_max for fund in rules.funds]
     rows["target"] = [fund.target for fund in rules.funds]
+    rows["carry_last"] = NONE
     for group, row in enumerate(rows):
         of_markets = (market.loss_per_window_max for market in rules.markets if market.group == group)
         row.least_cap = min(row.loss_max, rules.fund.owner_loss_max, *of_markets)

@@ -143,6 +143,10 @@ class CloseoutRules(NamedTuple):
     cap_interval_ns: int = 60_000_000_000
     account_notional_max: int = NO_CAP
     venue_notional_max: int = NO_CAP
+    #: For how long in one default a solvent account is carried instead of deleveraged; 0: not.
+    carry_max_ns: int = 0
+    #: The move against all its positions for which its fund then stands.
+    carry_move_ppm: int = 20_000
 
 
 class FundRules(NamedTuple):
@@ -408,7 +412,7 @@ def check_rules(rules: VenueRules) -> None:
         0 <= levels.close_out_ratio_ppm <= PPM,
         f"levels.close_out_ratio_ppm = {levels.close_out_ratio_ppm}: must be 0 to {PPM}",
     )
-    _check_bounds(rules.closeout, "closeout")
+    _check_bounds(rules.closeout, "closeout", carry_max_ns=(0, _DURATION_MAX))
     _check_funds(rules)
     _check_providers(rules)
     _check_breakers(rules)

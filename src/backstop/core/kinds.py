@@ -565,10 +565,10 @@ class PostingEffect(EffectView[T], kind=EffectKind.POSTING):
 
 
 class ReserveEffect(EffectView[T], kind=EffectKind.RESERVE):
-    """What the fund reserves for a closing order changed."""
+    """What the fund reserves for a closing order or an offer, or to carry an account, changed."""
 
     change = _atoms("Change of the fund's reservations.")
-    order_id = Field("other", Unit.ORDER, "The order or offer.")
+    order_id = Field("other", Unit.ORDER, "The order or offer; 0: it carries the account for its position there.")
     account = _account("The account in default.")
     market = _market()
     reserved = _atoms("What the fund has reserved in all, after the change.", "value")
@@ -728,6 +728,14 @@ class FundingEffect(EffectView[T], kind=EffectKind.FUNDING):
     market = _market()
     step = Field("amount", Unit.ATOM_PARTS, "What each lot that is long pays each lot that is short; negative: the other way.")
     index = Field("value", Unit.ATOM_PARTS, "What a lot has paid that was long since the market began.")
+
+
+class CarryEffect(EffectView[T], kind=EffectKind.CARRY):
+    """A solvent account in default is carried instead of deleveraged: its funds stand for a move."""
+
+    account = _account("The account in default.")
+    need = _atoms("What it would lack after the move: reserved now, in the RESERVE rows that follow.")
+    until_ns = _until("Until when it may be carried in this default.", "value")
 
 
 # -- orders of an operator -------------------------------------------------------------------------

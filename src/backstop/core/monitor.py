@@ -16,6 +16,7 @@ bound is sound, and every verdict is reached in integers by ``judge``.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
+from backstop.core.carries import end_carry
 from backstop.core.columns import CROSSED_ACCOUNT, CROSSED_MERGE, CROSSED_ORDER, NETTED_EVENT, NETTED_REST, NETTED_SPARE, TOUCHED
 from backstop.core.contracts import notional_at_mark, slope_of
 from backstop.core.debts import return_debts
@@ -251,6 +252,8 @@ def _enter_default(state: State, account: int) -> None:
 @kernel
 def _leave_default(state: State, account: int) -> None:
     cancel_orders_of(state, account)
+    end_carry(state, account)
+    state.carry_until[account] = 0
     head = state.accounts[account]
     head.restricted = 0
     head.wait_until_ns = NEVER_NS
@@ -306,6 +309,7 @@ def update_health(state: State, account: int) -> bool:
     elif now < Health.DISTRESSED <= before:
         _leave_default(state, account)
     if now == Health.INSOLVENT:
+        end_carry(state, account)
         begin_insolvency(state, account)
         state.engine[0].insolvent_now += 1
         note_gaps(state, account, -equity)

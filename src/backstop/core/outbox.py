@@ -17,6 +17,7 @@ __all__ = [
     "emit_adl_plan",
     "emit_breaker",
     "emit_cancel",
+    "emit_carry",
     "emit_claim",
     "emit_funding",
     "emit_guard",
@@ -398,6 +399,12 @@ def emit_funding(state: State, market: int, step: int, index: int) -> None:
         amount=step,
         value=index,
     )
+
+
+@merged
+def emit_carry(state: State, account: int, need: int, until_ns: int) -> None:
+    """Report that a solvent account is carried."""
+    emit(state, EffectKind.CARRY, code=0, market=NONE, account=account, other=0, lots=0, price_ticks=0, amount=need, value=until_ns)
 
 
 @kernel

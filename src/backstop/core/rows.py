@@ -121,7 +121,8 @@ MARKET = _row(
     ("initial_margin", "<i8"),  # InitialMargin
     ("interest_lower", "<i8"),
     ("interest_upper", "<i8"),
-    ("reserved", "<i8"),  # by its fund, for its orders
+    ("reserved", "<i8"),  # by its fund, for its orders and to carry accounts
+    ("carried", "<i8"),  # of that, to carry accounts
     ("gap_atoms", "<i8"),  # noted gaps of insolvent accounts: sums of the columns of ``State.gaps``
     ("gap_lots", "<i8"),
     ("has_funding", "<i8"),  # a FUNDING event ever came
@@ -161,6 +162,8 @@ FUND_ROW = _row(
     ("loss_max", "<i8"),
     ("target", "<i8"),
     ("reserved", "<i8"),
+    ("carried", "<i8"),  # of that, to carry accounts
+    ("carry_last", "<i8"),  # the latest position that it carries, or NONE (see ``carries``)
     ("least_cap", "<i8"),  # the smallest of the caps on its payments
     ("claims", "<i8"),  # recovery claims on the group, of all accounts
     ("peak_slot", "<i8"),
@@ -316,6 +319,7 @@ STAGE = _row(
     ("kind", "<i8"),
     ("policy", "<i8"),  # of ADL and of socialise: which of their policies
     ("is_joint", "<i8"),  # the stage takes all accounts of the event at once
+    ("is_last_resort", "<i8"),  # a solvent account is carried instead where a fund stands for it
     ("from_health", "<i8"),  # the turn is for accounts between these two levels of health
     ("until_health", "<i8"),
     ("deadline_ns", "<i8"),  # after a default began: from then on nobody waits in this turn

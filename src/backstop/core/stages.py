@@ -12,7 +12,7 @@ from enum import IntEnum
 
 from backstop.core.events import Stage
 
-__all__ = ["BEHIND", "JOINT", "Outcome", "misplaced", "paid_first"]
+__all__ = ["BEHIND", "JOINT", "LAST_RESORT", "Outcome", "misplaced", "paid_first"]
 
 #: Stages that must stand behind others, where those are listed: they act after them in any case.
 BEHIND: dict[Stage, tuple[Stage, ...]] = {
@@ -25,6 +25,8 @@ BEFORE_ADL = (Stage.CLOSEOUT, Stage.FUND, Stage.TAKEOVER)
 
 #: Stages whose turn takes all accounts of an event at once. The others take account by account.
 JOINT: tuple[Stage, ...] = ()
+#: Stages that no solvent account comes to while its fund stands for it.
+LAST_RESORT = (Stage.ADL, Stage.TEAR_UP)
 
 
 class Outcome(IntEnum):

@@ -70,6 +70,8 @@ class State(Bundle):
         "positions": (POSITION, 1),
         "results": (RESULT, 1),
         "gaps": (np.int64, 2),
+        "carries": (np.int64, 2),
+        "carry_until": (np.int64, 1),
         "orders": (ORDER, 1),
         "funds": (FUND_ROW, 1),
         "breakers": (BREAKER, 1),
@@ -107,6 +109,10 @@ class State(Bundle):
     results: NDArray[np.void]
     #: By row of ``positions``: the gap that it has of its insolvent account, see ``shortfalls``.
     gaps: NDArray[np.int64]
+    #: By row of ``positions``: what its fund reserves to carry its account, see ``carries``.
+    carries: NDArray[np.int64]
+    #: By account: until when it may be carried in this default; 0: it was not carried yet.
+    carry_until: NDArray[np.int64]
     orders: NDArray[np.void]
     #: One a market group.
     funds: NDArray[np.void]
@@ -163,6 +169,8 @@ def new_state(rules: VenueRules) -> State:
         positions=positions,
         results=np.zeros(len(positions), dtype=RESULT),
         gaps=np.zeros((len(positions), 2), dtype=np.int64),
+        carries=np.zeros((len(positions), 4), dtype=np.int64),
+        carry_until=np.zeros(limits.accounts_max, dtype=np.int64),
         orders=np.zeros(limits.orders_max, dtype=ORDER),
         funds=fund_rows(rules),
         breakers=breaker_rows(rules),

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from backstop.core.carries import CARRY_ATOMS
 from backstop.core.columns import OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED
 from backstop.core.events import (
     GROUPS_MAX,
@@ -34,6 +35,7 @@ from backstop.core.events import (
 from backstop.core.instruments import NO_CAP, VenueRules
 from backstop.core.kinds import (
     CancelEffect,
+    CarryEffect,
     ClaimEffect,
     FundingEffect,
     GuardEffect,
@@ -52,6 +54,7 @@ from backstop.core.rows import FUND_SLOTS, TAKEOVER_OFFER
 from backstop.core.state import State
 from backstop.journal.rendering import Row
 from backstop.reference.arithmetic import sign
+from backstop.reference.carry import Short, carry_parts, short_of
 from backstop.reference.charge import Exit
 from backstop.reference.deficit import Part, markets_of_loss, parts_of
 from backstop.reference.funds import FundView, paid_for_owner, paid_in_window, supports_closing
@@ -104,6 +107,10 @@ class Account:
     charge_market: int = NONE
     #: What funds paid for it and did not get back, by group.
     debts: dict[int, int] = field(default_factory=dict)
+    #: Until when it may be carried in this default, 0 where it was not carried yet, and what is
+    #: reserved for that by market.
+    carry_until_ns: int = 0
+    carried: dict[int, int] = field(default_factory=dict)
 
     @property
     def in_default(self) -> bool:
@@ -314,6 +321,11 @@ class Books:
         charged = self.account(number).charge_market
         return parts_of(deficit, self.results(number), self.closed_markets(number), charged, self.group_of)
 
+    def carry_short(self, number: int) -> Short | None:
+        """Return what keeps funds from carrying a solvent account that is looked at; None: nothing does."""
+        parts = carry_parts(self.portfolio(number), self.rules.closeout.carry_move_ppm)
+        return short_of(parts, self.account(number).carried, self.group_of, lambda market: self.fund(self.group_of(market), number, market))
+
     def backer(self, number: int, market: int, side: int) -> Backer:
         """Return a provider as the taker of a position of a side."""
         provider, rules, group = self.providers[number], self.rules.providers[number], self.rules.markets[market].group
@@ -507,6 +519,7 @@ class Books:
             account.default_since_ns = self.now_ns if health >= Health.DISTRESSED else NEVER_NS
             if health < Health.DISTRESSED:
                 account.reduced = frozenset()
+                account.carry_until_ns = 0
         for market, held in account.positions.items():
             most_lots = abs(held.lots) if health == Health.INSOLVENT else 0
             account.positions[market] = held._replace(settled=0, most_lots=most_lots)
@@ -599,6 +612,13 @@ class Books:
         self.funds[self.rules.markets[told.market].group].reserved += told.change
         self.market_gauges[told.market].reserved += told.change
         self._change_owner(told.account, reserved=told.change)
+        if told.order_id == 0 and told.account in self.accounts:
+            carried = self.accounts[told.account].carried
+            carried[told.market] = carried.get(told.market, 0) + told.change
+
+    def _follow_carry(self, row: Row) -> None:
+        told = CarryEffect(row)
+        self.account(told.account).carry_until_ns = told.until_ns
 
     def _follow_provider(self, row: Row) -> None:
         told = ProviderEffect(row)
@@ -681,6 +701,7 @@ class Books:
 
 _FOLLOWED: dict[int, Callable[[Books, Row], None]] = {
     EffectKind.RESERVE: Books._follow_reserve,
+    EffectKind.CARRY: Books._follow_carry,
     EffectKind.PROVIDER: Books._follow_provider,
     EffectKind.OFFER: Books._follow_offer,
     EffectKind.TAKEOVER: Books._follow_takeover,
@@ -712,7 +733,9 @@ def read_account(state: State, number: int, at_ns: int | None = None) -> Account
     known = (int(head.balance), int(head.health), int(head.default_since_ns), claims, positions, closed)
     is_forgotten = now_ns - int(state.columns[OWNER_PAID_NS, int(head.owner)]) > int(state.rules[0].owner_memory_ns)
     debts = {} if is_forgotten else {group: int(atoms) for group, atoms in enumerate(state.debts[number])}
-    return Account(*known, charge_market=charge_market, debts=debts)
+    carried = dict(zip(rows["market"].tolist(), state.carries[places, CARRY_ATOMS].tolist(), strict=True))
+    until_ns = int(state.carry_until[number])
+    return Account(*known, charge_market=charge_market, debts=debts, carry_until_ns=until_ns, carried=carried)
 
 
 def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, Account]:
@@ -720,12 +743,18 @@ def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, A
     heads = state.accounts[numbers]
     is_forgotten = now_ns - state.columns[OWNER_PAID_NS, heads["owner"]] > int(state.rules[0].owner_memory_ns)
     debts = np.where(is_forgotten[:, None], 0, state.debts[numbers])
-    columns = (heads[["balance", "health", "default_since_ns"]], state.claims[:, numbers].T, state.charge_markets[numbers], debts)
+    columns = (
+        heads[["balance", "health", "default_since_ns"]],
+        state.claims[:, numbers].T,
+        state.charge_markets[numbers],
+        debts,
+        state.carry_until[numbers],
+    )
     found = {
         number: Account(
-            balance, health, since_ns, dict(enumerate(claims)), {}, frozenset(), frozenset(), charge_market, dict(enumerate(owed))
+            balance, health, since_ns, dict(enumerate(claims)), {}, frozenset(), frozenset(), charge_market, dict(enumerate(owed)), until_ns
         )
-        for number, (balance, health, since_ns), claims, charge_market, owed in zip(
+        for number, (balance, health, since_ns), claims, charge_market, owed, until_ns in zip(
             numbers, *(each.tolist() for each in columns), strict=True
         )
     }
@@ -735,10 +764,14 @@ def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, A
         part = places[first : first + _CHUNK]
         held = rows[part][["account", "market", "lots", "cost", "closed_in_default"]].tolist()
         bases, kept = result_bases(state, part, now_ns).tolist(), state.results[part][["settled_loss", "bearing_lots", "settled_index"]]
-        for (number, market, lots, cost, is_closed), base, (settled, most_lots, index) in zip(held, bases, kept.tolist(), strict=True):
+        carried = state.carries[part, CARRY_ATOMS].tolist()
+        for (number, market, lots, cost, is_closed), base, (settled, most_lots, index), atoms in zip(
+            held, bases, kept.tolist(), carried, strict=True
+        ):
             if found[number].health != Health.INSOLVENT:
                 settled = most_lots = 0
             found[number].positions[market] = Held(lots, cost, base, settled, most_lots, index)
+            found[number].carried[market] = atoms
             if is_closed:
                 found[number].closed |= {market}
     return found

@@ -12,6 +12,7 @@ from typing import Any
 
 from backstop.core.events import FUNDING_PARTS, NEVER_NS, NONE, BreakerState, Cause, EffectKind, EventKind, Health
 from backstop.core.kinds import BreakerEffect, HealthEffect, PostingEffect, ReserveEffect, TearUpEffect, TradeEffect
+from backstop.explain.carry import add_carry, add_carry_reserve, carry_text
 from backstop.explain.charges import add_charge
 from backstop.explain.closing import zero_text
 from backstop.explain.debts import add_debt, add_return
@@ -206,6 +207,9 @@ def waiting(scene: Scene) -> Iterator[Fact]:
         says = f"no order left; it is looked at again at {until}"
     fact = Fact("waiting", None, says)
     add_waiting(scene, fact, without)
+    carried = carry_text(scene)
+    if carried is not None:
+        fact.because.append(carried)
     yield fact
 
 
@@ -255,6 +259,9 @@ def _restrict(scene: Scene, fact: Fact) -> None:
 
 def _reserve(scene: Scene, fact: Fact) -> None:
     told, words = ReserveEffect(scene.row), scene.speaker
+    if told.order_id == 0:
+        add_carry_reserve(scene, fact)
+        return
     fund, change = words.fund(scene.rules.markets[told.market].group), words.cash(abs(told.change))
     order = f"order {told.order_id} of {words.holder(told.account)} in {words.market(told.market)}"
     does = f"reserves {change} for" if told.change > 0 else f"releases {change} of what it reserved for"
@@ -273,6 +280,7 @@ FACTS: dict[EffectKind, Callable[[Scene, Fact], None]] = {
     EffectKind.RESTRICT: _restrict,
     EffectKind.ORDER: add_order,
     EffectKind.RESERVE: _reserve,
+    EffectKind.CARRY: add_carry,
     EffectKind.TRADE: _trade,
     EffectKind.POSTING: _posting,
     EffectKind.ADL_PLAN: add_adl_plan,

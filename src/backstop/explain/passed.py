@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from backstop.core.events import NEVER_NS, EffectKind, ProviderStatus, Stage
+from backstop.explain.carry import carry_stop
 from backstop.explain.closing import caps_text, slice_text
 from backstop.explain.fact import Fact, percent
 from backstop.explain.funds import available_text, support_text
@@ -81,7 +82,9 @@ def add_passed_over(scene: Scene, fact: Fact) -> None:
     for stop in stops:
         fact.because.append(f"  {stop.stage}: {stop.says}")
         fact.because += [f"    {part}" for part in stop.parts]
-        if stop.stage != "fund" and not turn.is_moved:
+        if stop.stage == "carry" and not turn.is_moved:
+            fact.check("it could be carried", False, stop.lots > 0)
+        elif stop.stage != "fund" and not turn.is_moved:
             fact.check(f"lots that {stop.stage} could close", 0, stop.lots)
     if not turn.is_moved:
         fact.check("closeout had to wait", False, turn.would_wait)
@@ -106,7 +109,7 @@ def _stops(scene: Scene, plan: Plan, market: int) -> list[Stop]:
         tell[stage]() if stage in earlier else Stop(stage.name.lower(), "not_built", "no stage of this venue's waterfall before this one")
         for stage in (Stage.CLOSEOUT, Stage.TAKEOVER, Stage.FUND, Stage.ADL)
         if stage != now
-    ]
+    ] + [carry_stop(scene)]
 
 
 # -- closing on the book ---------------------------------------------------------------------------

@@ -38,6 +38,7 @@ from backstop.core.kinds import (
     AnyField,
     BreakerEffect,
     CancelEffect,
+    CarryEffect,
     ClaimEffect,
     ClockEvent,
     DepthEvent,
@@ -217,6 +218,15 @@ def _unsaid(_: AnyField) -> tuple[Part, ...]:
 def _or_outside(field: AnyField) -> tuple[Part, ...]:
     """A counterparty: an account, or none for traders whom the engine does not know."""
     return (Part("other", lambda speaker, row: "outside traders" if field.of(row) == NONE else speaker.holder(field.of(row))),)
+
+
+def _for_order(field: AnyField) -> tuple[Part, ...]:
+    """An order or offer; none where an account is carried."""
+
+    def said(_: Vocabulary, row: Row) -> str:
+        return f"for order {field.of(row)} of" if field.of(row) else "to carry"
+
+    return (Part("order_id", said, lambda _, row: field.of(row)),)
 
 
 def _or_many(field: AnyField) -> tuple[Part, ...]:
@@ -437,7 +447,7 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
         asset=_unsaid,  # every amount is in the venue's, which the amount names
     ),
     EffectKind.RESERVE: sentence_of(
-        ReserveEffect, "the fund reserves {change} for order {order} of {account} in {market}: {reserved} in all"
+        ReserveEffect, "the fund reserves {change} {order_id} {account} in {market}: {reserved} in all", order_id=_for_order
     ),
     EffectKind.ADL_PLAN: sentence_of(
         AdlPlanEffect, "ADL of {account}: {quantity} in {market} at mark {mark}, {policy}, {fills} fills, receives {cash}, equity {equity}"
@@ -455,6 +465,9 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
         defaulter="other",
         adl_class="class_name",
         weight=_weight,
+    ),
+    EffectKind.CARRY: sentence_of(
+        CarryEffect, "{account} is carried{until}: after the move it would lack {need}", until_ns=_until(" until {} at the latest")
     ),
     EffectKind.SUPPORT: sentence_of(
         SupportEffect,

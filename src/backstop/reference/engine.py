@@ -49,6 +49,7 @@ from backstop.reference.breakers import (
     run_timers,
     shift_peaks,
 )
+from backstop.reference.carry import carries, make_way
 from backstop.reference.closeout import BUSY, PLACED, forget_depth, order_done, order_fill, place_orders
 from backstop.reference.closing import waits_for_book
 from backstop.reference.fund import money_stages
@@ -354,8 +355,12 @@ def process(state: State, account: int) -> None:
     if not state.held_markets(account):
         money_stages(state, account)
         return
+    if state.equity(account) < 0:
+        make_way(state, account)
     for stage in state.rules.stages:
         if stage == Stage.CLOSEOUT and takeover_comes_first(state, account) and stage_ends(state, account, Stage.TAKEOVER):
+            return
+        if stage in (Stage.ADL, Stage.TEAR_UP) and carries(state, account):
             return
         if stage_ends(state, account, stage):
             return
@@ -466,6 +471,8 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         list(result_rows(state)),
         list(debt_rows(state)),
         list(gap_rows(state)),
+        [(number, account.carry_until) for number, account in enumerate(state.accounts) if account.carry_until],
+        [(*pair, state.positions[pair[0]][pair[1]].carried) for fund in state.funds for pair in fund.carries],
     ]
 
 

@@ -76,6 +76,8 @@ class Position:
     #: The market's funding index up to which it has paid, or was paid.
     settled_index: int = 0
     closed_in_default: bool = False
+    #: What its fund reserves to carry the account.
+    carried: int = 0
 
 
 @dataclass(slots=True)
@@ -142,6 +144,8 @@ class Account:
     debts: dict[int, int] = field(default_factory=dict)
     #: Market of the last funding payment that it had to make, or NONE.
     charge_market: int = NONE
+    #: Until when it may be carried in this default; 0: it was not carried yet.
+    carry_until: int = 0
 
     @property
     def claim(self) -> int:
@@ -163,6 +167,9 @@ class Fund:
     reserved: int = 0
     paid: dict[int, int] = field(default_factory=dict)
     arrears: dict[int, int] = field(default_factory=dict)
+    #: Account and market of the positions for which it reserves to carry the account, in the order
+    #: in which that began.
+    carries: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -512,6 +519,35 @@ class State:
             self.owner(order.account).reserved += change
             self.emit(EffectKind.RESERVE, market=order.market, account=order.account, other=order.id, amount=change, value=fund.reserved)
 
+    def reserve_to_carry(self, account: int, market: int, change: int) -> None:
+        """Change what the fund keeps to carry an account, for one of its positions."""
+        if change == 0:
+            return
+        row, fund = self.position(account, market), self.funds[self.group(market)]
+        row.carried += change
+        if row.carried == change:
+            fund.carries.append((account, market))
+        elif row.carried == 0:
+            fund.carries.remove((account, market))
+        fund.reserved += change
+        self.markets[market].reserved += change
+        self.owner(account).reserved += change
+        self.emit(EffectKind.RESERVE, market=market, account=account, other=0, amount=change, value=fund.reserved)
+
+    def end_carry(self, account: int) -> None:
+        """Free what is reserved to carry an account."""
+        for market, row in sorted(self.positions[account].items()):
+            self.reserve_to_carry(account, market, -row.carried)
+
+    def carried_in(self, group: int, market: int = NONE) -> int:
+        """Return what a group's fund reserves to carry accounts: in one market, or in all."""
+        pairs = (pair for pair in self.funds[group].carries if market in (NONE, pair[1]))
+        return sum(self.positions[account][each].carried for account, each in pairs)
+
+    def carried_by(self, account: int) -> int:
+        """Return what all funds reserve to carry an account."""
+        return sum(row.carried for row in self.positions[account].values())
+
     def trade(
         self, holder: int, counterpart: int, market: int, lots: int, cash: int, price_ticks: int, cause: Cause, *, at_zero: int = 0
     ) -> None:
@@ -623,6 +659,7 @@ class State:
         if new == Health.INSOLVENT:
             for row in self.positions[account_id].values():
                 row.settled, row.most_lots = 0, abs(row.lots)
+            self.end_carry(account_id)
         if old < Health.DISTRESSED <= new:
             account.default_since, account.next_slice = self.now, 0
             self.settle_all_funding(account_id)
@@ -666,8 +703,10 @@ class State:
     def _leave_default(self, account_id: int) -> None:
         for order in self.orders_of(account_id):
             self.cancel(order)
+        self.end_carry(account_id)
         account = self.accounts[account_id]
         account.restricted = False
+        account.carry_until = 0
         account.default_since = NEVER_NS
         account.wait_until = self.now + self.rules.disposal.interval_ns if self.is_vault(account_id) else NEVER_NS
         account.next_slice = 0

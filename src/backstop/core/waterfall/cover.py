@@ -27,6 +27,7 @@ from backstop.core.stages import Outcome
 from backstop.core.state import State
 from backstop.core.units import add_checked, split_by_largest_remainder
 from backstop.core.waterfall.arrears import book_uncovered
+from backstop.core.waterfall.carry import give_way
 from backstop.core.waterfall.fund import available_atoms, available_in_fund, available_to_market, available_to_owner, pay
 from backstop.core.waterfall.netting import judge_netted
 from backstop.core.waterfall.socialise import socialise
@@ -172,6 +173,8 @@ def cover_deficit(state: State, account: int) -> int:
         return Outcome.DONE
     rules, left = state.rules[0], state.columns[GROUP_LEFT]
     parts = _split_deficit(state, account, deficit)
+    for place in range(parts):
+        give_way(state, account, state.columns[PART_MARKET, place], state.columns[PART_GROUP, place], deficit)
     if rules.fund_turn != NONE and _waits_for_funds(state, account, parts):
         return Outcome.WAIT
     for group in range(rules.groups):

@@ -32,6 +32,7 @@ from backstop.core.stages import Outcome
 from backstop.core.state import State
 from backstop.core.units import compare_products
 from backstop.core.waits import wait_until
+from backstop.core.waterfall.carry import carries_on, make_way
 from backstop.core.waterfall.cover import cover_deficit
 from backstop.core.waterfall.dispatch import act
 from backstop.core.waterfall.disposal import dispose
@@ -181,8 +182,12 @@ def _take_turns(state: State, place: int, first_turn: int) -> None:
     _withdraw(state, account)
     if not _needs_turn(state, account, first_turn):
         return
+    if first_turn == 0 and state.accounts[account].health == Health.INSOLVENT:
+        make_way(state, account)
     for turn in range(first_turn, len(state.stages)):
         if _is_for(state, turn, account):
+            if state.stages[turn].is_last_resort != 0 and carries_on(state, turn, account):
+                return
             if state.stages[turn].is_joint != 0:
                 _park(state, account, turn)
                 return
