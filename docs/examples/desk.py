@@ -186,6 +186,8 @@ class Desk:
                 return f"{money(e.amount)} for {who}, reserved in all {money(e.value)}"
             case F.ADL_PLAN:
                 return f"{who} {verb} {lots} for {money(e.amount)} to {e.other} counterparties, mark {price(e.price_ticks)}"
+            case F.ADL_SCALE:
+                return f"{who}: {lots} should leave, the plan closes fewer of all"
             case F.ADL_CLASS:
                 eta = f"eta {e.amount} lots / {money(e.value)}" if e.value else "every cap is taken whole"
                 return f"{AdlClass(e.code).name}: {e.other} can give, {e.price_ticks} at its cap, {lots} lots placed, {eta}"

@@ -26,7 +26,7 @@ from backstop.reference.charge import Exit
 from backstop.reference.funds import FundView
 from backstop.reference.margin import Contract, Holding, Portfolio
 from backstop.reference.offering import Backer
-from backstop.reference.wave import Counterparty, Wave
+from backstop.reference.wave import Counterparty, Defaulter, Wave
 from backstop.runs.replay import replay_case
 from tests.explain.test_explain_stages import explained
 from tests.runs.test_replay import crash_of
@@ -104,19 +104,29 @@ def test_a_stage_that_could_have_acted_shows(monkeypatch: pytest.MonkeyPatch, na
     assert any(f": {what}: tape" in line for line in failed), failed[:5]
 
 
-@pytest.mark.parametrize(("deleveraged", "checked"), [((), 7), ((0,), 7), ((2,), 0), ((0, 2), 0)])
-def test_adl_is_checked_unless_a_later_market_had_its_turn_since(deleveraged: tuple[int, ...], checked: int) -> None:
-    """ADL goes by market id. Of another account none counts."""
+@pytest.mark.parametrize(
+    ("deleveraged", "others", "checked"), [((), (), 7), ((0,), (), 7), ((2,), (), 0), ((0, 2), (), 0), ((0,), (2,), 0), ((), (1,), 0)]
+)
+def test_adl_is_checked_unless_later_markets_or_others_had_their_turn_since(
+    deleveraged: tuple[int, ...], others: tuple[int, ...], checked: int
+) -> None:
+    """ADL goes by market id, and takes all accounts that stand at it together."""
     rows = [{"kind": EffectKind.ADL_PLAN, "account": 4, "market": market, "lots": 1} for market in deleveraged]
-    rows += [{"kind": EffectKind.ADL_PLAN, "account": 5, "market": 2, "lots": 1}, {"kind": EffectKind.TEAR_UP, "account": 4, "market": 1}]
+    rows += [{"kind": EffectKind.ADL_PLAN, "account": 5, "market": market, "lots": 1} for market in others]
+    rows += [{"kind": EffectKind.TEAR_UP, "account": 4, "market": 1}]
     contract = Contract(MarketRules(1, 1_000, 100, (TierRules(0, 100_000, 100_000),), (1_000,), 0), 10)
     long, short = Holding(1, contract, 7, 70, 70), Holding(1, contract, -9, -90, -90)
     account = Portfolio(1, (long,), LevelRules())
     fund = FundView(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, supports=True)
     way_out = Exit(Book(contract, True, (), -1, BreakerState.OPEN, 0, 10, 10), 0)
-    wave = Wave(account, 1, (Counterparty(6, short, Portfolio(1_000, (short,), LevelRules())),), fund, way_out)
+    wave = Wave(1, (Defaulter(4, 0, account, fund, way_out),), (Counterparty(6, short, Portfolio(1_000, (short,), LevelRules())),))
     scene: Any = SimpleNamespace(
-        rows=rows, place=len(rows) - 1, account=4, books=SimpleNamespace(wave=lambda *_: (wave, 1)), way_out=lambda _: way_out
+        rows=rows,
+        place=len(rows) - 1,
+        account=4,
+        books=SimpleNamespace(wave=lambda *_: (wave, 1)),
+        way_out=lambda _: way_out,
+        rules=SimpleNamespace(stages=(Stage.ADL, Stage.TEAR_UP)),
     )
     stop = passed._adl_stop(scene, 1)
     assert (stop.reason, stop.lots) == ("nobody_can_give", checked)

@@ -362,7 +362,8 @@ class Mirror(State):
         if effect.code == Cause.CLOSEOUT:
             return self.open_take
         is_defaulter = effect.other == NONE if effect.code in (Cause.ADL, Cause.TEAR_UP) else effect.code == Cause.TAKEOVER
-        return abs(effect.lots) if is_defaulter else 0
+        is_crossed = effect.code == Cause.ADL and effect.price_ticks != 0
+        return abs(effect.lots) if is_defaulter and not is_crossed else 0
 
     def _take_health(self, effect: Effect) -> None:
         number, account = effect.account, self.accounts[effect.account]

@@ -201,7 +201,9 @@ def _support_was_promised(moment: Moment) -> Findings:
         yield f"{effect} without a fill or a transfer"
         return
     if entry.code == C.ADL and entry.kind == F.TRADE:
-        told = [(row.account, row.market, row.amount) for row in moment.effects[: moment.place] if row.kind == F.SUPPORT]
+        # Those of all defaulters of a plan are paid behind it, in their order.
+        rows = moment.effects[: moment.place]
+        told = [(row.account, row.market, row.amount) for row in rows if row.kind == F.SUPPORT and row.account == effect.account]
         if told[-1:] != [(effect.account, effect.market, effect.amount)]:
             yield f"{effect} after {told[-1:]}"
         return

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backstop.comparison.budget import BudgetTable
-from backstop.core.events import ADL_IN_ORDER, AdlClass, AdlPolicy, EffectArray, EffectKind, Stage, error_inventory_of, outside_of
+from backstop.core.events import ADL_IN_ORDER, AdlPolicy, EffectArray, Stage, error_inventory_of, outside_of
 from backstop.core.kinds import AdlFillEffect, AdlPlanEffect
 from backstop.core.units import scramble
 from backstop.core.waterfall.allocation import allocate, allocate_in_order
-from backstop.core.waterfall.certificate import Share, check_allocation, check_certificate
+from backstop.core.waterfall.certificate import Share, check_allocation, check_certificate, is_crossing, plan_starts
 from backstop.journal import open_journal
 from backstop.runs.history import Past, apply_events, read_batches, replay_before
 
@@ -186,14 +186,17 @@ def _outcome_of(past: Past, policy: AdlPolicy, effects: EffectArray) -> Outcome:
     paid: Counter[str] = Counter()
     findings: list[str] = []
     budget, is_exact = 0, True
-    plans = np.flatnonzero(effects["kind"] == EffectKind.ADL_PLAN).tolist()
-    for first in plans:
+    # Defaulters that are crossed with each other ask nobody.
+    plans = [first for first in plan_starts(effects) if not is_crossing(effects, first)]
+    for first, end in zip(plans, [*plans[1:], len(effects)], strict=True):
         plan = AdlPlanEffect(effects[first])
         contract = past.venue.markets[plan.market].contract
         findings += map(str, check_certificate(effects, first, contract))
-        budget += abs(contract.value(plan.lots, plan.mark_ticks))
+        rows = effects[first:end]
+        closed = list(AdlPlanEffect.each(rows))
+        lots_closed, cash_received = sum(each.lots for each in closed), sum(each.cash for each in closed)
+        budget += abs(contract.value(lots_closed, plan.mark_ticks))
         lots = cash = 0
-        rows = effects[first : first + plan.fills + len(AdlClass) + 2]
         for fill in islice(AdlFillEffect.each(rows), plan.fills):
             name = _holder_name(past, plan.market, fill.account)
             value = contract.value(fill.lots, plan.mark_ticks)
@@ -201,7 +204,7 @@ def _outcome_of(past: Past, policy: AdlPolicy, effects: EffectArray) -> Outcome:
             paid[name] += -value - fill.cash
             lots += fill.lots
             cash += fill.cash
-        is_exact &= (lots, cash) == (-plan.lots, -plan.cash)
+        is_exact &= (lots, cash) == (-lots_closed, -cash_received)
     return Outcome(policy, dict(parts), dict(paid), budget, is_exact, tuple(findings), len(plans))
 
 

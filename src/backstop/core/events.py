@@ -185,6 +185,7 @@ class EffectKind(IntEnum):
     SUPPORT = 21
     FUNDING = 22
     CARRY = 23
+    ADL_SCALE = 24
 
 
 class Health(IntEnum):
@@ -376,13 +377,16 @@ class Guard(IntEnum):
 
 
 class AdlClass(IntEnum):
-    """Classes of counterparties, asked in this order."""
+    """Classes of counterparties, asked in this order. CROSSED stands alone: defaulters of the other
+    side.
+    """
 
     LINKED = 0
     PROFITABLE = 1
     REST = 2
     HEDGE = 3
     HOUSE = 4
+    CROSSED = 5
 
 
 class Reject(IntEnum):

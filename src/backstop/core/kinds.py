@@ -54,6 +54,7 @@ __all__ = [
     "AdlClassEffect",
     "AdlFillEffect",
     "AdlPlanEffect",
+    "AdlScaleEffect",
     "AnswerEvent",
     "AnyField",
     "BreakerEffect",
@@ -575,22 +576,30 @@ class ReserveEffect(EffectView[T], kind=EffectKind.RESERVE):
 
 
 class AdlPlanEffect(EffectView[T], kind=EffectKind.ADL_PLAN):
-    """ADL closed lots of an account in default; sums up the ADL_FILL rows that follow."""
+    """ADL closed lots of an account in default; those of one plan stand before its ADL_FILL rows."""
 
     account = _account("The account in default.")
     lots = _lots("Signed change of its position.")
     market = _market()
     mark_ticks = _ticks("The mark price.")
     policy = CodeField(AdlPolicy, "How the counterparties were chosen.")
-    fills = _count("ADL_FILL rows that follow.", "other")
+    fills = _count("ADL_FILL rows of the whole plan.", "other")
     cash = _atoms("Cash that the account receives.")
     equity = _atoms("Its equity.", "value")
+
+
+class AdlScaleEffect(EffectView[T], kind=EffectKind.ADL_SCALE):
+    """An ADL plan closes fewer lots than should leave, of each account in the same proportion."""
+
+    account = _account("An account in default of the plan.")
+    wanted_lots = _lots("Lots of it that should leave, above 0.")
+    market = _market()
 
 
 class AdlClassEffect(EffectView[T], kind=EffectKind.ADL_CLASS):
     """One class of ADL counterparties gave lots."""
 
-    account = _account("The account in default.")
+    account = _account("The account in default, the first of its plan.")
     adl_class = CodeField(AdlClass, "The class.")
     candidates = _count("Counterparties in the class.", "other")
     lots = _lots("Lots that the class gave, above 0.")
@@ -604,7 +613,7 @@ class AdlFillEffect(EffectView[T], kind=EffectKind.ADL_FILL):
     """A counterparty gave lots to the ADL of an account in default."""
 
     account = _account("The counterparty.")
-    defaulter = Field("other", Unit.ACCOUNT, "The account in default.")
+    defaulter = Field("other", Unit.ACCOUNT, "The account in default, the first of its plan.")
     market = _market()
     lots = _lots("Signed change of the counterparty's position.")
     adl_class = CodeField(AdlClass, "The class in which it was asked.")

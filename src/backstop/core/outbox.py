@@ -12,9 +12,11 @@ from backstop.core.events import NONE, EffectKind
 from backstop.core.state import State
 
 __all__ = [
+    "effects_left",
     "emit_adl_class",
     "emit_adl_fill",
     "emit_adl_plan",
+    "emit_adl_scale",
     "emit_breaker",
     "emit_cancel",
     "emit_carry",
@@ -196,6 +198,12 @@ def emit_adl_plan(
         amount=cash,
         value=equity,
     )
+
+
+@merged
+def emit_adl_scale(state: State, account: int, wanted_lots: int, market: int) -> None:
+    """Report how many lots of an account an ADL plan that closes fewer should have closed."""
+    emit(state, EffectKind.ADL_SCALE, code=0, market=market, account=account, other=0, lots=wanted_lots, price_ticks=0, amount=0, value=0)
 
 
 @merged
@@ -405,6 +413,13 @@ def emit_funding(state: State, market: int, step: int, index: int) -> None:
 def emit_carry(state: State, account: int, need: int, until_ns: int) -> None:
     """Report that a solvent account is carried."""
     emit(state, EffectKind.CARRY, code=0, market=NONE, account=account, other=0, lots=0, price_ticks=0, amount=need, value=until_ns)
+
+
+@kernel
+def effects_left(state: State) -> int:
+    """Return how many effects the present event may still bring."""
+    engine = state.engine[0]
+    return len(state.effects) // 2 - (engine.effects_now - engine.effects_first)
 
 
 @kernel

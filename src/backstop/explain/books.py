@@ -61,7 +61,7 @@ from backstop.reference.funds import FundView, paid_for_owner, paid_in_window, s
 from backstop.reference.loss import Loss, Payer, closes_at_once, closes_if_in_default
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing
 from backstop.reference.offering import Backer, Gauge, LossStop, Offering, Refusal, changes_due, refusal_to_ask, score_after_takeover
-from backstop.reference.wave import Counterparty, Wave
+from backstop.reference.wave import Counterparty, Defaulter, Wave
 
 __all__ = ["Account", "Books", "Held", "Provider"]
 
@@ -431,7 +431,8 @@ class Books:
             if sign(self._house[holder]) == -side:
                 found.append(Counterparty(holder, Holding(market, self.contract(market), self._house[holder], 0, 0), None))
         fund = self.fund(self.rules.markets[market].group, number, market)
-        return Wave(self.portfolio(number), market, tuple(found), fund, way_out), in_default
+        defaulter = Defaulter(number, self._owner_of(number), self.portfolio(number), fund, way_out)
+        return Wave(market, (defaulter,), tuple(found)), in_default
 
     def loss_markets(self, number: int, group: int) -> tuple[int, ...]:
         """Return the markets of an account's loss in a group."""
@@ -550,7 +551,8 @@ class Books:
         if trade.cause == Cause.CLOSEOUT:
             return self._filled[1]
         is_defaulter = trade.counterpart == NONE if trade.cause in (Cause.ADL, Cause.TEAR_UP) else trade.cause == Cause.TAKEOVER
-        return abs(trade.lots) if is_defaulter else 0
+        is_crossed = trade.cause == Cause.ADL and trade.price_ticks != 0
+        return abs(trade.lots) if is_defaulter and not is_crossed else 0
 
     def _follow_guard(self, row: Row) -> None:
         guard = GuardEffect(row)

@@ -16,7 +16,7 @@ from backstop.explain.carry import add_carry, add_carry_reserve, carry_text
 from backstop.explain.charges import add_charge
 from backstop.explain.closing import zero_text
 from backstop.explain.debts import add_debt, add_return
-from backstop.explain.deleverage import add_adl_class, add_adl_fill, add_adl_plan
+from backstop.explain.deleverage import add_adl_class, add_adl_fill, add_adl_plan, add_adl_scale
 from backstop.explain.fact import Check, Fact, percent
 from backstop.explain.funds import add_fund_payment, add_residual, add_support
 from backstop.explain.losses import add_claim, add_haircut, add_socialised
@@ -284,6 +284,7 @@ FACTS: dict[EffectKind, Callable[[Scene, Fact], None]] = {
     EffectKind.TRADE: _trade,
     EffectKind.POSTING: _posting,
     EffectKind.ADL_PLAN: add_adl_plan,
+    EffectKind.ADL_SCALE: add_adl_scale,
     EffectKind.ADL_CLASS: add_adl_class,
     EffectKind.ADL_FILL: add_adl_fill,
     EffectKind.SUPPORT: add_support,

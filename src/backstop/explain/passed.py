@@ -43,17 +43,35 @@ def _turn_of(scene: Scene, present: Turn | None) -> Turn:
     closeouts = [stop for each in stops.values() for stop in each if stop.stage == "closeout" and stop.reason != "not_built"]
     is_busy = any(stop.is_busy for stop in closeouts)
     would_wait = bool(closeouts) and waits_for_book(scene.mine.health, scene.now_ns, scene.deadline_ns, is_busy=is_busy)
-    return Turn(scene.place, stops, would_wait, _vault_took(scene) > 0)
+    is_moved = _others_acted(scene)
+    if is_moved:
+        stops = {market: [_as_of_then(stop) for stop in each] for market, each in stops.items()}
+    return Turn(scene.place, stops, would_wait, _vault_took(scene) > 0 or is_moved)
+
+
+def _as_of_then(stop: Stop) -> Stop:
+    """Return a stop as it is told where others acted since the account was passed over."""
+    if stop.reason != "open":
+        return stop
+    says = "it was passed over before others acted in this event; what they left could be used now"
+    return Stop(stop.stage, "passed_before", says, parts=stop.parts)
 
 
 def _acts_between(scene: Scene, first: int) -> bool:
-    """Return whether between ``first`` and the present effect anything but this account's ADL and
-    tear-up acted.
-    """
+    """Return whether between ``first`` and the present effect anything but ADL and tear-up acted."""
     acts = (EffectKind.ORDER, EffectKind.OFFER, EffectKind.TAKEOVER, EffectKind.RESTRICT)
-    last = (EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
-    between = scene.rows[first : scene.place]
-    return any(row["kind"] in acts or (row["kind"] in last and row["account"] != scene.account) for row in between)
+    return any(row["kind"] in acts for row in scene.rows[first : scene.place])
+
+
+def _others_acted(scene: Scene) -> bool:
+    """Return whether other accounts acted before in this event: one that stands at ADL waits for all
+    others, so that what the stages before it saw may lie before that.
+    """
+    acts = (EffectKind.ORDER, EffectKind.OFFER, EffectKind.CANCEL, EffectKind.RESERVE, EffectKind.TAKEOVER)
+    closes = (EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
+    is_joint = Stage.ADL in scene.rules.stages
+    before = scene.rows[: scene.place]
+    return is_joint and any(row["kind"] in (*acts, *closes) and row["account"] != scene.account for row in before)
 
 
 def _vault_took(scene: Scene, market: int | None = None) -> int:
@@ -356,15 +374,19 @@ def _adl_stop(scene: Scene, market: int) -> Stop:
     if earlier:
         closed = scene.speaker.lots(market, abs(earlier[-1]["lots"]))
         return Stop("adl", "caps", f"closed {closed} of it, all that the counterparties' caps allowed")
+    scaled = [row for row in scene.rows[: scene.place] if row["kind"] == EffectKind.ADL_SCALE and row["market"] == market]
+    if any(row["account"] == scene.account for row in scaled):
+        return Stop("adl", "scaled", "the counterparties' caps allowed so few lots of all in its plan that none fell to it")
     wave, in_default = scene.books.wave(scene.account, market, scene.way_out(market))
     able = sum(each.portfolio is not None for each in wave.counterparties)
     says = f"{able + in_default:,} accounts hold the other side, {in_default:,} of them in default"
-    everything = abs(wave.portfolio.holding(market).lots)
-    beyond_mark = wave.cash(everything) - wave.at_mark(everything)
-    if wave.portfolio.equity < 0 and able:
+    (defaulter,) = wave.defaulters
+    everything = abs(defaulter.portfolio.holding(market).lots)
+    beyond_mark = wave.placed(everything)[scene.account].support.beyond if defaulter.portfolio.equity < 0 else 0
+    if defaulter.portfolio.equity < 0 and able:
         says += f"; none of the others can pay its part of {scene.speaker.cash(beyond_mark)} beyond mark and keep its maintenance margin"
     # ADL goes by market id: one in a later market came after this one's turn, and may have freed
     # margin of those asked here.
-    has_moved = any(row["market"] > market for row in plans)
-    lots = 0 if has_moved else wave.plan().lots
+    has_moved = any(row["market"] > market for row in plans) or _others_acted(scene)
+    lots = 0 if has_moved else wave.lots()
     return Stop("adl", "nobody_can_give", says, lots=lots, values={"beyond_mark_atoms": beyond_mark})

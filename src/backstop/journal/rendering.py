@@ -34,6 +34,7 @@ from backstop.core.kinds import (
     AdlClassEffect,
     AdlFillEffect,
     AdlPlanEffect,
+    AdlScaleEffect,
     AnswerEvent,
     AnyField,
     BreakerEffect,
@@ -309,7 +310,7 @@ def _of_provider(field: AnyField) -> tuple[Part, ...]:
 
 
 def _weight(field: AnyField) -> tuple[Part, ...]:
-    """Weight of an ADL counterparty, by the venue's policy; in HOUSE always lots."""
+    """Weight of an ADL counterparty, by the venue's policy; in HOUSE and CROSSED always lots."""
 
     def said(speaker: Vocabulary, row: Row) -> str:
         policy, value = AdlPolicy(speaker.venue.rules.adl_policy), field.of(row)
@@ -329,7 +330,7 @@ def _eta(_: AnyField) -> tuple[Part, ...]:
     def said(speaker: Vocabulary, row: Row) -> str:
         policy, adl_class, group = AdlPolicy(speaker.venue.rules.adl_policy), AdlClassEffect.adl_class.of(row), AdlClassEffect(row)
         order = POLICIES[policy].order
-        if order and adl_class != AdlClass.HOUSE and group.full < group.candidates:
+        if order and adl_class not in (AdlClass.HOUSE, AdlClass.CROSSED) and group.full < group.candidates:
             return f"one by one in order of {order} until done, the last at {group.eta_lots}"
         if group.eta_weight == 0:
             return "their whole caps"
@@ -452,6 +453,7 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
     EffectKind.ADL_PLAN: sentence_of(
         AdlPlanEffect, "ADL of {account}: {quantity} in {market} at mark {mark}, {policy}, {fills} fills, receives {cash}, equity {equity}"
     ),
+    EffectKind.ADL_SCALE: sentence_of(AdlScaleEffect, "{wanted} of {account} in {market} should leave, the plan closes fewer of all"),
     EffectKind.ADL_CLASS: sentence_of(
         AdlClassEffect,
         "ADL of {account}, class {class_name}: {candidates} candidates give {quantity} in {market}, {full} their whole cap, {eta}",

@@ -328,39 +328,83 @@ def in_turn(state: State, accounts: list[int]) -> Iterator[int]:
 
 
 def run_rounds(state: State) -> None:
-    """Process the touched accounts, then those that this touched, until none is left."""
-    while state.touched:
-        accounts, state.touched = state.touched, set()
-        for account in in_turn(state, [account for account in accounts if needs_processing(state, account)]):
-            state.judge(account)
-            if needs_processing(state, account):
-                if is_crowded(state):
-                    state.accounts[account].wait_until = state.now + state.rules.closeout.interval_ns
-                else:
-                    process(state, account)
+    """Process the touched accounts, then those that this touched, until none is left; then let ADL
+    act on those that stand at it, and go on.
+    """
+    while state.touched or state.parked:
+        if state.touched:
+            run_round(state)
+        else:
+            run_adl(state)
+
+
+def run_round(state: State) -> None:
+    """Process the touched accounts, in turn."""
+    accounts, state.touched = state.touched, set()
+    for account in in_turn(state, [account for account in accounts if needs_processing(state, account)]):
+        process(state, account, 0)
+
+
+def run_adl(state: State) -> None:
+    """Let ADL act on all accounts that stand at it, once none of them touched another; those that it
+    leaves take the next stages.
+    """
+    state.parked = {account: stands for account, stands in state.parked.items() if stands}
+    for account in state.parked:
+        state.parked[account] = needs_turn(state, account)
+    if state.touched:
+        return
+    accounts = [account for account, stands in state.parked.items() if stands]
+    state.parked = {}
+    key = lack if is_filling(state) else urgency
+    accounts.sort(key=lambda each: key(state, each))
+    going = adl(state, accounts) if accounts else []
+    after = [account for account in going if not is_over(state, account)]
+    for account in after:
+        process(state, account, state.rules.stages.index(Stage.ADL) + 1)
 
 
 # -- waterfall -------------------------------------------------------------------------------------
 
 
-def process(state: State, account: int) -> None:
-    """Take an account in default through the venue's stages until it is out, flat, or has to
-    wait.
+def needs_turn(state: State, account: int) -> bool:
+    """Judge and net an account that is about to take a turn; return whether it does: in default,
+    with lots, nothing on the book, and no crowd before it.
     """
+    state.judge(account)
+    if not needs_processing(state, account):
+        return False
+    if is_crowded(state):
+        state.accounts[account].wait_until = state.now + state.rules.closeout.interval_ns
+        return False
     if state.equity(account) < 0:
         net_linked_owners(state, account)
         state.judge(account)
         if not state.accounts[account].in_default:
-            return
+            return False
     if not state.held_markets(account):
         money_stages(state, account)
+        return False
+    return True
+
+
+def process(state: State, account: int, first: int) -> None:
+    """Take an account in default through the venue's stages from one of them on, until it is out,
+    flat, has to wait, or stands at ADL.
+    """
+    if account in state.parked:
+        state.parked[account] = False
+    if not needs_turn(state, account):
         return
-    if state.equity(account) < 0:
+    if first == 0 and state.equity(account) < 0:
         make_way(state, account)
-    for stage in state.rules.stages:
+    for stage in state.rules.stages[first:]:
         if stage == Stage.CLOSEOUT and takeover_comes_first(state, account) and stage_ends(state, account, Stage.TAKEOVER):
             return
         if stage in (Stage.ADL, Stage.TEAR_UP) and carries(state, account):
+            return
+        if stage == Stage.ADL:
+            state.parked[account] = True
             return
         if stage_ends(state, account, stage):
             return
@@ -387,7 +431,7 @@ def stage_ends(state: State, account: int, stage: int) -> bool:
     if stage == Stage.TAKEOVER:
         if takeover_waits(state, account):
             return True
-    elif adl(state, account) if stage == Stage.ADL else tear_up(state, account):
+    elif tear_up(state, account):
         return True
     return is_over(state, account)
 

@@ -160,6 +160,13 @@ class FundView(NamedTuple):
             return Support(gap, 0, 0, SupportLimit.STAGE if gap else SupportLimit.COVERED)
         return Support(gap, min(gap, self.available), self.available, self.limit(gap))
 
+    def share(self, gap: int, amount: int) -> Support:
+        """Return a part of a gap that it pays beside those of others, and what kept back the rest."""
+        if amount == gap:
+            return Support(gap, amount, self.available, SupportLimit.COVERED)
+        limit = SupportLimit.RESERVED if self.available < self.free else SupportLimit[self.binding.name]
+        return Support(gap, amount, self.available, limit)
+
     @property
     def binding(self) -> FundLimit:
         """The limit that leaves least, the first of them where several do."""

@@ -227,6 +227,8 @@ class State:
     #: Breakers to settle at the end of the event, in the order in which they became dirty.
     dirty: list[int] = field(default_factory=list)
     touched: set[int] = field(default_factory=set)
+    #: Accounts that stand at ADL, or no longer, in the order in which they came there.
+    parked: dict[int, bool] = field(default_factory=dict)
     #: Account and market of lots that others' orders or defaults reduced, until it is judged.
     reduced: set[tuple[int, int]] = field(default_factory=set)
     effects: list[Effect] = field(default_factory=list)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
-from backstop.core.events import Cause, Reject, Stage, clearing_of, uncovered_of
+from backstop.core.events import AdlClass, Cause, Reject, Stage, clearing_of, uncovered_of
 from backstop.core.kinds import (
     AdlFillEffect,
     ClaimEffect,
@@ -172,8 +172,10 @@ class Tally(Reader):
 
     @reads(AdlFillEffect)
     def _add_adl_fills(self, rows: AdlFillEffect[Columns], fold: Fold) -> None:
-        self.adl_fills += len(rows)
-        self._touch("adl_counterparty", rows.account)
+        # Defaulters that are crossed with each other are no counterparties.
+        asked = rows.where(rows.adl_class != AdlClass.CROSSED)
+        self.adl_fills += len(asked)
+        self._touch("adl_counterparty", asked.account)
 
     @reads(HaircutEffect)
     def _add_haircuts(self, rows: HaircutEffect[Columns], fold: Fold) -> None:
