@@ -47,7 +47,7 @@ BEFORE: dict[str, list[Check]] = {
         order_of_payers.owners_pay_before_others,
         order_of_payers.only_owners_pay_for_each_other,
     ],
-    "promises": [commitments.asked_within_reason, commitments.standing_follows],
+    "promises": [commitments.asked_within_reason, commitments.standing_follows, commitments.sold_behind_defaulters],
 }
 AFTER: dict[str, list[Check]] = {
     "INV-05": [payments.reservations_are_covered, debts.default_ends_without_spare],
@@ -63,6 +63,6 @@ SCAN: dict[str, list[Check]] = {
     "INV-05": [payments.fund_scan, debts.debts_scan, charges.charges_scan, carries.carries_scan],
     "INV-07": [payments.fill_is_supported, payments.claims_scan, payments.flat_accounts_owe_nothing],
     "INV-08": [stops.breakers_scan],
-    "promises": [commitments.providers_scan],
+    "promises": [commitments.providers_scan, commitments.answers_are_joint],
 }
 IDS = ("INV-01", "INV-02", "INV-03", "INV-04", "INV-05", "INV-06", "INV-07", "INV-08", "INV-11", "promises")

@@ -107,6 +107,8 @@ class Mirror(State):
     settlings: Counter[int] = field(default_factory=Counter)
     #: Lots that the event at hand fills of an open order.
     open_take: int = 0
+    #: The last offer of a joint offer that the event takes over as a whole, or 0.
+    accepted_with: int = 0
     #: Market whose mark the event at hand set, or NONE.
     told: int = NONE
     #: The last posting paid a claim back: the change of the claim that follows is no setting off.
@@ -189,6 +191,7 @@ class Mirror(State):
         self.reduced.clear()
         self.told = NONE
         self.open_take = 0
+        self.accepted_with = self._last_accepted(event, effects)
         if event.kind == EventKind.MARK:
             if not any((row.kind, row.code, row.market) == (F.GUARD, Guard.HELD, event.market) for row in effects):
                 self.markets[event.market].mark, self.told = event.price_ticks, event.market
@@ -201,6 +204,24 @@ class Mirror(State):
             self._close(event.other)
         else:
             self._take_standing(event)
+
+    def _last_accepted(self, event: Event, effects: Sequence[Effect]) -> int:
+        """The offer with which a joint offer is taken over as a whole by the event; 0: none is.
+
+        It is not where, after a failure of the provider, some of it is cancelled.
+        """
+        order = self.orders.get(event.other) if event.kind == EventKind.ANSWER else None
+        offers = self.joint_offer(order.joint) if order is not None and self.remembers(order.id) else []
+        members = {offer.id for offer in offers}
+        has_failed, last = False, 0
+        for row in effects:
+            if members and row.kind == F.PROVIDER and row.other == offers[0].provider:
+                has_failed |= row.amount < self.providers[row.other].score
+            elif row.other in members and row.kind == F.CANCEL and has_failed:
+                return 0
+            elif row.other in members and row.kind == F.TAKEOVER:
+                last = row.other
+        return last
 
     def _close(self, number: int) -> None:
         if self.orders[number].is_open:
@@ -388,12 +409,13 @@ class Mirror(State):
             backer = self.backer(effect.price_ticks, order.market, -sign(effect.lots))
             order.kind, order.limit_ticks, order.provider, order.notional = TAKEOVER_OFFER, 0, effect.price_ticks, notional
             order.pending_initial = max(0, backer.initial_rise(abs(effect.lots)))
+            order.joint = self.joint_for(effect.price_ticks, order.market, effect.lots)
             provider = self.providers[order.provider]
             provider.pending_initial += order.pending_initial
             provider.pending_notional += notional
             self._use(order.provider, order.market, effect.lots, effect.other)
         else:
-            if effect.account == self.vault and not self.accounts[effect.account].in_default:
+            if self.provider_of(effect.account) != NONE and not self.accounts[effect.account].in_default:
                 order.kind = DISPOSAL_ORDER
             for gauged in (self.accounts[effect.account], self.markets[effect.market], self):
                 gauged.ordered += notional
@@ -412,6 +434,7 @@ class Mirror(State):
         if effect.other:
             self._close(effect.other)
             provider = self.providers[effect.price_ticks]
-            provider.failures, provider.score = 0, score_after_takeover(provider.score)
+            if effect.other == self.accepted_with:
+                provider.failures, provider.score = 0, score_after_takeover(provider.score)
         else:
             self._use(effect.price_ticks, effect.market, effect.lots, 0)

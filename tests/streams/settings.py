@@ -378,6 +378,29 @@ def _any_order(s: Setting) -> None:
     s.fund_ppm, s.depth_share = s.rng.choice((20_000, 300_000)), s.rng.choice((0.0, 0.3, 1.0))
 
 
+def _stopped_providers(s: Setting) -> None:
+    """Providers of small loss stops who take much over, in markets that then move, and a book that
+    they share with defaulters.
+    """
+    s.stages, s.providers, s.has_vault = s.rng.choice((WHOLE, (TAKEOVER, CLOSEOUT, FUND, ADL, TEAR_UP))), s.rng.randint(1, 3), False
+    s.provider_size, s.crash_share, s.move_ppm, s.depth_share = 5.0, 0.4, 120_000, s.rng.choice((0.3, 1.0))
+    s.replies, s.accounts, s.silence_share = {"accept": 8, "refuse": 1, "silent": 1}, 9, 0.3
+    s.actions |= {"depth": 14, "clock": 8, "mark": 20}
+
+
+def _joint_offers(s: Setting) -> None:
+    """Many alike who fall at once, and providers who can take over from several of them."""
+    s.alike, s.accounts, s.owners, s.markets, s.crash_share = True, s.rng.randint(7, 10), s.rng.choice((4, 10)), s.rng.choice((1, 2)), 0.5
+    s.stages, s.providers, s.provider_size = (
+        s.rng.choice(((TAKEOVER, FUND, ADL, TEAR_UP), (TAKEOVER, FUND, TEAR_UP))),
+        s.rng.randint(1, 3),
+        9.0,
+    )
+    s.deposit_ppm, s.fund_ppm, s.provider_is_trader, s.orders_max = (60_000, 150_000), 2_000_000, 0.2, s.rng.choice((6, 64))
+    s.replies = {"accept": 6, "refuse": 2, "silent": 3, "twice": 1, "late": 3, "poor": 2}
+    s.actions |= {"clock": 6, "funding": 5, "deposit": 4}
+
+
 #: Every order of stages that is accepted, those with ``solvent_pay_first`` included.
 ORDERS = tuple(
     (*order, TEAR_UP) for count in range(len(WHOLE)) for order in permutations(WHOLE[:-1], count) if not misplaced((*order, TEAR_UP))
@@ -431,6 +454,8 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "funding": _funding,
     "carried": _carried,
     "any_order": _any_order,
+    "stopped_providers": _stopped_providers,
+    "joint_offers": _joint_offers,
 }
 
 

@@ -28,6 +28,7 @@ from backstop.core.results import lower_base, note_lots
 from backstop.core.state import State
 from backstop.core.timers import run_due_after, run_due_before
 from backstop.core.waterfall.arrears import note_arrears
+from backstop.core.waterfall.disposal import run_disposals
 from backstop.core.waterfall.fund import charge_trading_fee
 from backstop.core.waterfall.providers import bind_provider, shift_baseline, switch_provider
 from backstop.core.waterfall.run import run_rounds
@@ -213,6 +214,8 @@ def apply_at(state: State, events: EventArray, index: int) -> None:
     run_due_after(state)
     if engine.touched_now > 0:
         run_rounds(state)
+    if engine.disposals_now > 0:
+        run_disposals(state)
     judge_drawdowns(state)
     if engine.uncovered > 0:
         note_arrears(state)

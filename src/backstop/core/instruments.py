@@ -39,6 +39,7 @@ __all__ = [
     "check_rules",
     "deductions_atoms",
     "funding_index_max",
+    "joint_most",
     "initial_deductions",
 ]
 
@@ -249,6 +250,11 @@ class LimitRules(NamedTuple):
     orders_max: int = 1 << 16
     #: Most effects of one event; the buffer holds twice as many.
     effects_max: int = 1 << 22
+
+
+def joint_most(limits: LimitRules) -> int:
+    """Return the most open offers of a joint offer: its answer leaves room for others in an event."""
+    return max(1, limits.effects_max // 32)
 
 
 class VenueRules(NamedTuple):

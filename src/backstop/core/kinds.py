@@ -461,9 +461,9 @@ class ProviderEvent(EventView[T], kind=EventKind.PROVIDER):
 
 
 class AnswerEvent(EventView[T], kind=EventKind.ANSWER):
-    """A backstop provider answers an offer."""
+    """A backstop provider answers a joint offer: all that is open of it."""
 
-    offer_id = Field("other", Unit.OFFER, "The offer.")
+    offer_id = Field("other", Unit.OFFER, "An offer of the joint offer.")
     answer = CodeField(Answer, "Its answer.")
 
 
@@ -653,7 +653,7 @@ class BreakerEffect(EffectView[T], kind=EffectKind.BREAKER):
 
 
 class OfferEffect(EffectView[T], kind=EffectKind.OFFER):
-    """Offer a position to a backstop provider."""
+    """Part of a joint offer to a backstop provider: all of one event, market and direction."""
 
     offer_id = Field("other", Unit.OFFER, "The offer.")
     provider = Field("price_ticks", Unit.PROVIDER, "The provider.")

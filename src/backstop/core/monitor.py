@@ -350,6 +350,8 @@ def touch(state: State, account: int) -> None:
         note_gaps(state, account, -equity)
     if health >= Health.DISTRESSED:
         _gather(state, account)
+    else:
+        wait_for_disposal(state, account)
 
 
 @kernel

@@ -137,6 +137,7 @@ MARKET = _row(
     ("guard_jump_ppm", "<i8"),
     ("guard_volume_lots", "<i8"),
     ("pending_lots", "<i8", (2,)),  # lots open in closing orders that take BID, ASK
+    ("disposed_lots", "<i8", (2,)),  # likewise in orders of disposal
     ("first_position", "<i4"),
     ("last_position", "<i4"),
     ("tier_first", "<i4"),
@@ -214,6 +215,7 @@ PROVIDER = _row(
     ("leverage_ppm", "<i8"),
     ("loss_stop", "<i8"),
     ("is_vault", "<i8"),
+    ("is_due", "<i8"),  # its time to sell came in the present event
 )
 
 #: What a provider takes over of one group and direction: row
@@ -248,6 +250,11 @@ ORDER = _row(
     ("pending_initial", "<i8"),
     ("notional", "<i8"),
     ("sent_ns", "<i8"),
+    ("joint", "<i8"),  # of an offer: the first of the joint offer that it is a part of; else 0
+    ("sent_event", "<i8"),  # the number of its event (``engine.accepted``)
+    ("members", "<i4"),  # of the first of a joint offer: how many of it are open
+    ("next_of_joint", "<i4"),  # the next one that was open when this was closed, or is
+    ("prev_of_joint", "<i4"),
 )
 
 #: The engine's own scalars, one row.
@@ -273,6 +280,7 @@ ENGINE = _row(
     ("effects_first", "<i8"),  # where those of the present event begin
     ("touched_now", "<i8"),
     ("parked_now", "<i8"),
+    ("disposals_now", "<i8"),  # providers whose time to sell came in the present event
     ("refused", "<i8"),
     ("judged", "<i8"),
     ("crossed", "<i8"),
@@ -311,6 +319,7 @@ RULES = _row(
     ("vault", "<i8"),  # number of the venue vault, or NONE
     ("accounts_max", "<i8"),
     ("orders_max", "<i8"),
+    ("joint_most", "<i8"),  # most open offers of a joint offer
     ("markets", "<i8"),
 )
 

@@ -78,6 +78,7 @@ class State(Bundle):
         "providers": (PROVIDER, 1),
         "commitments": (COMMITMENT, 1),
         "offered": (np.int64, 2),
+        "joints": (np.int64, 2),
         "debts": (np.int64, 2),
         "owner_lots": (np.int64, 2),
         "buckets": (np.int32, 2),
@@ -122,6 +123,8 @@ class State(Bundle):
     commitments: NDArray[np.void]
     #: Lots (> 0) of a provider's open offers: row ``provider x 2 + direction``, by market.
     offered: NDArray[np.int64]
+    #: Likewise: the first of its last joint offer.
+    joints: NDArray[np.int64]
     #: What an account owes each group's fund: row by account, column by group (see ``debts``).
     debts: NDArray[np.int64]
     #: Lots that all accounts of an owner hold in a market, of either sign: rows (key, lots) of a
@@ -177,6 +180,7 @@ def new_state(rules: VenueRules) -> State:
         providers=providers,
         commitments=commitments,
         offered=np.zeros((2 * len(providers), count), dtype=np.int64),
+        joints=np.zeros((2 * len(providers), count), dtype=np.int64),
         debts=np.zeros((limits.accounts_max, len(rules.funds)), dtype=np.int64),
         owner_lots=owner_lots_rows(rules),
         buckets=np.full((2, buckets), NONE, dtype=np.int32),

@@ -197,7 +197,7 @@ def _has_place(scene: Scene) -> bool:
     later = len(scene.later(EffectKind.ORDER, EffectKind.OFFER))
     earlier = earlier_in_place(int(scene.state.engine[0].next_order_id) - later, len(orders))
     order = orders[earlier % len(orders)]
-    return earlier < 1 or int(order.id) != earlier or not order.is_open
+    return earlier < 1 or int(order.id) != earlier or not (order.is_open or order.members)
 
 
 def _halted(scene: Scene, closing: Closing) -> Told:

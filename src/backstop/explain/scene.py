@@ -15,7 +15,7 @@ from backstop.core.events import NONE, BreakerCause, BreakerState, EffectArray, 
 from backstop.core.instruments import VenueRules
 from backstop.core.kinds import BreakerEffect, GuardEffect
 from backstop.core.orders import order_side
-from backstop.core.rows import TAKEOVER_OFFER
+from backstop.core.rows import CLOSING_ORDER, DISPOSAL_ORDER
 from backstop.core.state import State
 from backstop.explain.books import Account, Books
 from backstop.explain.rows import Rows
@@ -251,24 +251,25 @@ class Scene:
         effects = self.effects[: self.place]
         return list(Rows(effects[(effects["account"] == self.account) & np.isin(effects["kind"], kinds)]))
 
-    def pending_lots(self, market: int, lots: int) -> int:
-        """Return the lots open in closing orders of the side of ``lots``, before this effect."""
-        side = int(order_side(lots))
-        pending = int(self.state.markets[market].pending_lots[side])
+    def pending_lots(self, market: int, lots: int, *, behind: bool = False) -> int:
+        """Return the lots open in closing orders of the side of ``lots``, before this effect;
+        ``behind``: in orders of disposal, too.
+        """
+        side, kinds = int(order_side(lots)), (CLOSING_ORDER, DISPOSAL_ORDER) if behind else (CLOSING_ORDER,)
+        told = self.state.markets[market]
+        pending = int(told.pending_lots[side]) + (int(told.disposed_lots[side]) if behind else 0)
         for row in self.later(EffectKind.ORDER, EffectKind.CANCEL):
-            if row["market"] == market and int(order_side(row["lots"])) == side and row["lots"]:
-                if row["kind"] == EffectKind.ORDER:
-                    pending -= abs(row["lots"])
-                elif row["kind"] == EffectKind.CANCEL and not self._is_offer(row["other"]):
-                    pending += abs(row["lots"])
+            is_there = row["market"] == market and int(order_side(row["lots"])) == side and row["lots"]
+            if is_there and self._kind_of(row["other"]) in kinds:
+                pending += abs(row["lots"]) if row["kind"] == EffectKind.CANCEL else -abs(row["lots"])
         return pending
 
-    def _is_offer(self, order_id: int) -> bool:
-        """Return whether an order that the engine still knows was an offer to a provider: that is
-        on no book.
+    def _kind_of(self, order_id: int) -> int:
+        """Return whether an order that the engine still knows was one of closeout, of disposal, or an
+        offer; one that it has forgotten counts as one of closeout.
         """
         order = self.state.orders[order_id % len(self.state.orders)]
-        return int(order.id) == order_id and int(order.kind) == TAKEOVER_OFFER
+        return int(order.kind) if int(order.id) == order_id else CLOSING_ORDER
 
     def caps(self, market: int) -> Caps:
         """Return the caps on notional, with what was ordered in this interval before this
@@ -300,8 +301,10 @@ class Scene:
         bands = zip(rules.band_offset_ppm, depth[market][order_side(-side)].tolist(), strict=False)
         return tuple(Band(offset, lots) for offset, lots in bands if offset <= rules.slippage_tolerance_ppm)
 
-    def book(self, market: int, side: int) -> Book:
-        """Return the side of the book that takes a position of a side, as it was last told."""
+    def book(self, market: int, side: int, *, behind: bool = False) -> Book:
+        """Return the side of the book that takes a position of a side, as it was last told;
+        ``behind``: as disposal sees it.
+        """
         breaker, row = self.state.breakers[market], self.state.markets[market]
         return Book(
             contract=self.contract(market),
@@ -309,7 +312,7 @@ class Scene:
             bands=self.bands(market, side),
             volume=int(row.volume_lots),
             state=self.breaker(market).state,
-            pending=self.pending_lots(market, -side),
+            pending=self.pending_lots(market, -side, behind=behind),
             low_ticks=int(min(breaker.low_ticks)),
             high_ticks=int(max(breaker.high_ticks)),
         )
@@ -318,13 +321,15 @@ class Scene:
         """Return what closing a position of the account on the book would be expected to cost."""
         return Exit(self.book(market, self.holding(market).side), self.rules.closeout.fee_ppm)
 
-    def closing(self, market: int, plan: Plan) -> Closing:
-        """Return a position of the account on its way to the book, within a plan."""
+    def closing(self, market: int, plan: Plan, *, behind: bool = False) -> Closing:
+        """Return a position of the account on its way to the book, within a plan; ``behind``: as
+        disposal sees it.
+        """
         rules, holding = self.rules, plan.portfolio.holding(market)
         return Closing(
             portfolio=plan.portfolio,
             holding=holding,
-            book=self.book(market, holding.side),
+            book=self.book(market, holding.side, behind=behind),
             caps=self.caps(market),
             fund=self.books.fund(rules.markets[market].group, self.account, market),
             rules=rules.closeout,

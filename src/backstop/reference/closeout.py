@@ -13,7 +13,7 @@ from backstop.reference.closing import Cap, Caps, Closing, OrderStop, OrderTerms
 from backstop.reference.margin import Portfolio, Standing
 from backstop.reference.paying import pay
 from backstop.reference.records import Event
-from backstop.reference.state import DISPOSAL_ORDER, TAKEOVER_OFFER, Order, State
+from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, Order, State
 
 __all__ = ["BUSY", "NOTHING", "PLACED", "closing_of", "exit_of", "forget_depth", "order_done", "order_fill", "place_orders", "send"]
 
@@ -26,11 +26,16 @@ def book_side(lots: int) -> BookSide:
     return BookSide.BID if lots < 0 else BookSide.ASK
 
 
-def book_of(state: State, market: int, side: int) -> Book:
-    """The side of the book that takes a position, a long's (``side`` 1) or a short's."""
+def book_of(state: State, market: int, side: int, *, behind: bool = False) -> Book:
+    """The side of the book that takes a position, a long's (``side`` 1) or a short's.
+
+    ``behind``: as disposal sees it, whose orders take what all others leave. Closing orders do not
+    wait for those of disposal.
+    """
     rules, row, breaker = state.rules.markets[market], state.markets[market], state.breakers[market]
     bands = zip(rules.band_offset_ppm, row.depth[book_side(-side)], strict=True)
-    closing = [order for order in state.open_orders.values() if order.market == market and order.kind != TAKEOVER_OFFER]
+    kinds = (CLOSING_ORDER, DISPOSAL_ORDER) if behind else (CLOSING_ORDER,)
+    closing = [order for order in state.open_orders.values() if order.market == market and order.kind in kinds]
     return Book(
         contract=state.contract(market),
         is_sell=side > 0,
@@ -48,15 +53,17 @@ def exit_of(state: State, account: int, market: int) -> Exit:
     return Exit(book_of(state, market, sign(state.held_lots(account, market))), state.rules.closeout.fee_ppm)
 
 
-def closing_of(state: State, account: int, market: int, portfolio: Portfolio, expected: Standing | None = None) -> Closing:
+def closing_of(
+    state: State, account: int, market: int, portfolio: Portfolio, expected: Standing | None = None, *, behind: bool = False
+) -> Closing:
     """One position as the plan sees it; ``portfolio`` is that of the plan's start, ``expected``
-    follows from its orders so far.
+    follows from its orders so far. ``behind``: as disposal sees it.
     """
     rules, holding = state.rules, portfolio.holding(market)
     return Closing(
         portfolio=portfolio,
         holding=holding,
-        book=book_of(state, market, holding.side),
+        book=book_of(state, market, holding.side, behind=behind),
         caps=Caps(
             account=Cap(rules.closeout.account_notional_max, state.accounts[account].ordered),
             market=Cap(rules.markets[market].ordered_notional_max, state.markets[market].ordered),

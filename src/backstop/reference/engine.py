@@ -54,13 +54,13 @@ from backstop.reference.closeout import BUSY, PLACED, forget_depth, order_done, 
 from backstop.reference.closing import waits_for_book
 from backstop.reference.fund import money_stages
 from backstop.reference.paying import net_linked_owners
-from backstop.reference.providers import bind, fail
+from backstop.reference.providers import bind
 from backstop.reference.records import Effect, Event
 from backstop.reference.refusals import reason_to_refuse
 from backstop.reference.shortfalls import gap_of_position
 from backstop.reference.socialise import run_recovery
 from backstop.reference.state import CLOSING_ORDER, TAKEOVER_OFFER, Account, Position, State
-from backstop.reference.takeover import answer, dispose, takeover_waits
+from backstop.reference.takeover import answer, dispose, fail_joint, takeover_waits
 
 __all__ = ["Effect", "Event", "ReferenceEngine"]
 
@@ -95,6 +95,7 @@ class ReferenceEngine:
             run_recovery(state)
         end_waits(state)
         run_rounds(state)
+        run_disposals(state)
         end_event(state)
         return state.effects
 
@@ -265,8 +266,8 @@ HANDLERS: dict[EventKind, Callable[[State, Event], None]] = {
 
 
 def end_waits(state: State) -> None:
-    """Wake the accounts whose time has come: what was not answered is cancelled, and the vault
-    disposes.
+    """Wake the accounts whose time has come: what was not answered is cancelled, and providers may
+    sell.
     """
     ended = [(account.wait_until, number) for number, account in enumerate(state.accounts) if account.wait_until <= state.now]
     for _, number in sorted(ended):
@@ -274,14 +275,24 @@ def end_waits(state: State) -> None:
             return
         state.accounts[number].wait_until = NEVER_NS
         for order in state.orders_of(number):
-            if order.kind == TAKEOVER_OFFER:
-                fail(state, order.provider)
+            if order.kind == TAKEOVER_OFFER and order.is_open:
+                fail_joint(state, order.joint)
         for order in state.orders_of(number):
             if order.kind == CLOSING_ORDER:
                 forget_depth(state, order)
             state.cancel(order)
+        provider = state.provider_of(number)
+        if provider != NONE:
+            state.selling.add(provider)
         state.touch(number)
-        if state.is_vault(number) and not state.accounts[number].in_default:
+
+
+def run_disposals(state: State) -> None:
+    """Let the providers sell whose time it is, once no defaulter is on its way."""
+    selling, state.selling = sorted(state.selling), set()
+    for number in selling:
+        account = state.providers[number].account
+        if not state.accounts[account].in_default and not is_crowded(state):
             dispose(state, number)
 
 
@@ -556,7 +567,7 @@ def order_rows(state: State) -> Iterable[tuple[int, ...]]:
     """Open orders by id; lots signed, the remaining lots unsigned."""
     for _, order in sorted(state.open_orders.items()):
         amounts = (order.lots, order.remaining, order.limit_ticks, order.zero_cash, order.reserved)
-        yield (order.id, order.account, order.market, *amounts, order.kind, order.provider, order.cash)
+        yield (order.id, order.account, order.market, *amounts, order.kind, order.provider, order.cash, order.joint)
 
 
 def owner_rows(state: State) -> Iterable[tuple[int, ...]]:

@@ -40,9 +40,7 @@ def bind(state: State, event: Event) -> None:
     provider.account, provider.score, provider.failures = event.account, PPM, 0
     provider.baseline = state.equity(event.account)
     enter(state, event.other, ProviderStatus.ON)
-    account = state.accounts[event.account]
-    if state.is_vault(event.account) and state.held_markets(event.account) and not account.in_default and account.wait_until == NEVER_NS:
-        account.wait_until = state.now + state.rules.disposal.interval_ns
+    state.await_disposal(event.account)
 
 
 def switch_off(state: State, number: int) -> None:

@@ -4,7 +4,7 @@ its disposal.
 
 from __future__ import annotations
 
-from backstop.core.events import NEVER_NS, Answer, Cause, EffectKind, ProviderStatus
+from backstop.core.events import Answer, Cause, EffectKind, ProviderStatus
 from backstop.reference.breakers import add_flow
 from backstop.reference.closeout import closing_of, exit_of, send
 from backstop.reference.margin import Portfolio, Standing
@@ -14,7 +14,7 @@ from backstop.reference.providers import bring_up_to_date, fail, is_able
 from backstop.reference.records import Event
 from backstop.reference.state import DISPOSAL_ORDER, TAKEOVER_OFFER, Order, State
 
-__all__ = ["answer", "dispose", "takeover_waits"]
+__all__ = ["answer", "dispose", "fail_joint", "takeover_waits"]
 
 
 # -- how much --------------------------------------------------------------------------------------
@@ -139,6 +139,7 @@ def offer(state: State, account: int, offering: Offering, backer: Backer, lots: 
         pending_initial=max(0, backer.initial_rise(lots)),
         notional=abs(price.at_mark),
         offered_ns=state.now,
+        joint=state.joint_for(backer.number, holding.market, -holding.side * lots),
     )
     state.open_order(order)
     use(state, backer, order.market, order.notional)
@@ -164,18 +165,32 @@ def use(state: State, backer: Backer, market: int, notional: int) -> None:
 
 
 def answer(state: State, event: Event) -> None:
-    """ANSWER: the provider takes the position over, or it failed."""
-    order = state.orders[event.other] if state.remembers(event.other) else None
-    if order is None or not order.is_open:
+    """ANSWER: the provider takes over what is open of the joint offer, or it failed."""
+    named = state.orders[event.other] if state.remembers(event.other) else None
+    offers = state.joint_offer(named.joint) if named is not None else []
+    if not offers:
         return
+    number = offers[0].provider
     if event.code == Answer.ACCEPT:
-        bring_up_to_date(state, order.provider)
-        if may_accept(state, order):
-            accept(state, order)
+        bring_up_to_date(state, number)
+        for order in offers:
+            if order.is_open and may_accept(state, order):
+                accept(state, order)
+        if not any(order.is_open for order in offers):
+            provider = state.providers[number]
+            provider.score, provider.failures = score_after_takeover(provider.score), 0
             return
-    fail(state, order.provider)
-    state.cancel(order)
-    state.touch(order.account)
+    fail_joint(state, offers[0].joint)
+
+
+def fail_joint(state: State, joint: int) -> None:
+    """The provider failed once; what is open of the joint offer is cancelled."""
+    offers = state.joint_offer(joint)
+    fail(state, offers[0].provider)
+    for order in offers:
+        if order.is_open:
+            state.cancel(order)
+            state.touch(order.account)
 
 
 def may_accept(state: State, order: Order) -> bool:
@@ -196,14 +211,9 @@ def may_accept(state: State, order: Order) -> bool:
 
 
 def accept(state: State, order: Order) -> None:
-    """The offer is closed and the lots change hands; a provider that keeps its word gains
-    standing.
-    """
-    provider = state.providers[order.provider]
+    """The offer is closed and the lots change hands."""
     support = state.close_order(order)
     transfer(state, order.account, order.market, order.provider, order.lots, order.cash, support, order)
-    provider.score = score_after_takeover(provider.score)
-    provider.failures = 0
 
 
 def transfer(
@@ -260,23 +270,27 @@ def vault_takes_position(state: State, account: int, market: int, number: int) -
     price = offering.price(backer, lots)
     use(state, backer, market, abs(price.at_mark))
     transfer(state, account, market, number, -backer.side * lots, price.cash, price.support)
-    vault = state.accounts[state.providers[number].account]
-    if vault.wait_until == NEVER_NS:
-        vault.wait_until = state.now + state.rules.disposal.interval_ns
 
 
-def dispose(state: State, account: int) -> None:
-    """The vault sends a slice of each of its positions to the book, and waits for its next turn."""
-    rules, portfolio = state.rules.disposal, state.portfolio(account)
+# -- disposal --------------------------------------------------------------------------------------
+
+
+def dispose(state: State, number: int) -> None:
+    """The vault, and a provider that is stopped, send a slice of each position to the book."""
+    provider, rules = state.providers[number], state.rules.disposal
+    bring_up_to_date(state, number)
+    if not state.rules.providers[number].is_vault and provider.status != ProviderStatus.STOPPED:
+        return
+    portfolio = state.portfolio(provider.account)
     for holding in portfolio.held:
-        closing = closing_of(state, account, holding.market, portfolio)
+        closing = closing_of(state, provider.account, holding.market, portfolio, behind=True)
         if closing.book_stop is not None:
             continue
         if state.place_held():
             break
         order = Order(
             id=state.next_order,
-            account=account,
+            account=provider.account,
             market=holding.market,
             lots=-holding.side * closing.disposal_lots(rules),
             limit_ticks=closing.book.limit(rules.tolerance_ppm).ticks,
@@ -284,5 +298,3 @@ def dispose(state: State, account: int) -> None:
             kind=DISPOSAL_ORDER,
         )
         send(state, order)
-    if state.held_markets(account):
-        state.accounts[account].wait_until = state.now + rules.interval_ns

@@ -88,8 +88,8 @@ def _notional_left(state: State, account: int, market: int) -> int:
 
 @kernel
 def book_lots(state: State, account: int, market: int, side: int, base: int) -> int:
-    """Return how many of the ``base`` lots of a slice are left beside other orders and within the
-    notional caps.
+    """Return how many of the ``base`` lots of a slice are left beside other closing orders and within
+    the notional caps. Closing orders do not wait for those of disposal.
     """
     left = lots_within(state, market, _notional_left(state, account, market))
     return min(base - state.markets[market].pending_lots[side], left)

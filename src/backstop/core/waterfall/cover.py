@@ -26,13 +26,14 @@ from backstop.core.results import result_of
 from backstop.core.stages import Outcome
 from backstop.core.state import State
 from backstop.core.units import add_checked, split_by_largest_remainder
+from backstop.core.waits import has_lots
 from backstop.core.waterfall.arrears import book_uncovered
 from backstop.core.waterfall.carry import give_way
 from backstop.core.waterfall.fund import available_atoms, available_in_fund, available_to_market, available_to_owner, pay
 from backstop.core.waterfall.netting import judge_netted
 from backstop.core.waterfall.socialise import socialise
 from backstop.core.waterfall.support import tell_support
-from backstop.core.waterfall.turns import has_lots, wait_interval
+from backstop.core.waterfall.turns import wait_interval
 
 __all__ = ["cover_deficit", "outcome_after_closing"]
 

@@ -63,7 +63,7 @@ def bind_provider(state: State, account: int, provider: int) -> None:
     row.failures = 0
     row.baseline, _ = assess(state, account)
     _set_status(state, provider, ProviderStatus.ON, NEVER_NS)
-    if gross_notional(state, account) > 0 and state.accounts[account].health < Health.DISTRESSED:
+    if state.accounts[account].health < Health.DISTRESSED:
         wait_for_disposal(state, account)
 
 
@@ -237,7 +237,6 @@ def carries(state: State, provider: int, position: int, lots: int, cash: int) ->
     them, exactly.
     """
     row, place = state.positions[position], state.providers[provider]
-    update_status(state, provider)
     if (
         place.status == ProviderStatus.OFF
         or place.status == ProviderStatus.STOPPED

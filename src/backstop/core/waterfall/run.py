@@ -31,14 +31,13 @@ from backstop.core.sorting import merge_sort
 from backstop.core.stages import Outcome
 from backstop.core.state import State
 from backstop.core.units import compare_products
-from backstop.core.waits import wait_until
+from backstop.core.waits import has_lots, wait_until
 from backstop.core.waterfall.carry import carries_on, make_way
 from backstop.core.waterfall.cover import cover_deficit
 from backstop.core.waterfall.dispatch import act
-from backstop.core.waterfall.disposal import dispose
+from backstop.core.waterfall.disposal import note_disposal
 from backstop.core.waterfall.netting import net_linked
 from backstop.core.waterfall.takeover import fail_offers
-from backstop.core.waterfall.turns import has_lots
 
 __all__ = ["end_wait", "run_rounds"]
 
@@ -280,13 +279,13 @@ def _run_joint(state: State, turn: int) -> None:
 @unit
 def end_wait(state: State, account: int) -> None:
     """End an account's wait: nobody answered its orders and offers; it has a place in the next
-    round, the vault sells on.
+    round, and a provider may sell after the last one.
     """
     fail_offers(state, account)
     forget_unanswered(state, account)
     cancel_orders_of(state, account)
+    note_disposal(state, account)
     touch(state, account)
-    dispose(state, account)
 
 
 @unit

@@ -16,14 +16,14 @@ from backstop.core.events import NONE, Answer, Cause, Health
 from backstop.core.ledger import close_lots, open_position_row, trade
 from backstop.core.margin import assess, equity_share, margin_after, restores, zero_cash
 from backstop.core.monitor import touch, update_health
-from backstop.core.orders import cancel_excess, cancel_order, close_order, is_place_free, open_order, order_side, reserve
+from backstop.core.orders import cancel_excess, cancel_order, close_order, is_place_free, join_offers, open_order, order_side, reserve
 from backstop.core.outbox import emit_offer, emit_takeover
 from backstop.core.rows import TAKEOVER_OFFER
 from backstop.core.search import largest_that
 from backstop.core.stages import Outcome
 from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_ceil, mul_div_floor
-from backstop.core.waits import wait_for_disposal, wait_until
+from backstop.core.waits import wait_until
 from backstop.core.waterfall.allocation import allocate
 from backstop.core.waterfall.charge import closing_charge, exit_cost, least_at_corners, pay_charge
 from backstop.core.waterfall.cover import outcome_after_closing
@@ -156,6 +156,7 @@ def _offer(state: State, position: int, provider: int, lots: int, zero: int, sol
     state.providers[provider].pending_initial += order.pending_initial
     state.providers[provider].pending_notional += order.notional
     state.offered[2 * provider + order_side(order.lots), row.market] += lots
+    join_offers(state, slot)
     if not solvent:
         reserve(state, slot, max(0, zero - cash))
     emit_offer(
@@ -295,7 +296,6 @@ def _take_position(state: State, position: int, equity: int, maintenance: int) -
     state.commitments[commitment].used += notional_at_mark(state, row.market, lots)
     _transfer(state, position, vault, lots, cash, 0, max(0, zero - cash) if equity < 0 else 0)
     _settle_transfer(state, position, vault, lots)
-    wait_for_disposal(state, state.providers[vault].account)
 
 
 @kernel
@@ -338,39 +338,64 @@ def take_over(state: State, turn: int, first: int, count: int) -> int:
 
 
 @kernel
+def _fail_joint(state: State, joint: int) -> None:
+    """Count what is open of a joint offer as one failure of its provider, and cancel it."""
+    slot = joint % state.rules[0].orders_max
+    provider_failed(state, state.orders[slot].provider)
+    while slot != NONE:
+        order = state.orders[slot]
+        if order.is_open != 0:
+            cancel_order(state, slot)
+            touch(state, order.account)
+        slot = order.next_of_joint
+
+
+@kernel
 def fail_offers(state: State, account: int) -> None:
-    """Count every open offer of an account as a failure of its provider: the time to answer is
-    over.
+    """Count every joint offer that an account has an open offer of as a failure of its provider: the
+    time to answer is over.
     """
-    if state.accounts[account].orders_open == 0:
-        return
     position = state.accounts[account].first_position
-    while position != NONE:
+    while position != NONE and state.accounts[account].orders_open > 0:
         slot = state.positions[position].order_slot
-        while slot != NONE:
-            if state.orders[slot].kind == TAKEOVER_OFFER:
-                provider_failed(state, state.orders[slot].provider)
-            slot = state.orders[slot].next_of_position
+        while slot != NONE and state.orders[slot].kind == TAKEOVER_OFFER:
+            _fail_joint(state, state.orders[slot].joint)
+            slot = state.positions[position].order_slot
         position = state.positions[position].next_of_account
+
+
+@kernel
+def _accept(state: State, joint: int) -> None:
+    """Transfer what a provider that accepts a joint offer can carry of it."""
+    slot = joint % state.rules[0].orders_max
+    update_status(state, state.orders[slot].provider)
+    while slot != NONE:
+        order = state.orders[slot]
+        lots = abs(order.lots)
+        if order.is_open != 0 and carries(state, order.provider, order.position, lots, order.cash):
+            close_order(state, slot)
+            _transfer(state, order.position, order.provider, lots, order.cash, order.id, order.reserved)
+            reserve(state, slot, -order.reserved)
+            _settle_transfer(state, order.position, order.provider, lots)
+        slot = order.next_of_joint
 
 
 @unit
 def apply_answer(state: State, order_id: int, code: int) -> None:
-    """Take a provider's answer to an offer: the transfer, or a failure; nothing where the offer is
-    no longer open.
+    """Take a provider's answer to a joint offer, by one of its offers: the transfers, or a failure;
+    nothing where none of it is open.
     """
-    slot = order_id % state.rules[0].orders_max
-    order = state.orders[slot]
-    if order.id != order_id or order.is_open == 0:
+    orders_max = state.rules[0].orders_max
+    order = state.orders[order_id % orders_max]
+    if order.id != order_id or order.joint == 0:
         return
-    lots = abs(order.lots)
-    if code == Answer.ACCEPT and carries(state, order.provider, order.position, lots, order.cash):
-        close_order(state, slot)
-        _transfer(state, order.position, order.provider, lots, order.cash, order_id, order.reserved)
-        reserve(state, slot, -order.reserved)
-        provider_took(state, order.provider)
-        _settle_transfer(state, order.position, order.provider, lots)
+    joint = order.joint
+    first = state.orders[joint % orders_max]
+    if first.id != joint or first.members == 0:
         return
-    provider_failed(state, order.provider)
-    cancel_order(state, slot)
-    touch(state, order.account)
+    if code == Answer.ACCEPT:
+        _accept(state, joint)
+        if first.members == 0:
+            provider_took(state, first.provider)
+            return
+    _fail_joint(state, joint)

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
 from backstop.core.columns import TURN_OUTCOME
-from backstop.core.events import NONE
 from backstop.core.stages import Outcome
 from backstop.core.state import State
 from backstop.core.waits import wait_until
 
-__all__ = ["answer", "has_lots", "wait_interval"]
+__all__ = ["answer", "wait_interval"]
 
 
 @inlined
@@ -23,17 +22,6 @@ def answer(state: State, place: int, outcome: int) -> int:
     """Write a stage's answer for the account at a place; return 1 where it goes on, else 0."""
     state.columns[TURN_OUTCOME, place] = outcome
     return 1 if outcome == Outcome.NEXT else 0
-
-
-@kernel
-def has_lots(state: State, account: int) -> bool:
-    """Return whether an account holds a position."""
-    position = state.accounts[account].first_position
-    while position != NONE:
-        if state.positions[position].lots != 0:
-            return True
-        position = state.positions[position].next_of_account
-    return False
 
 
 @kernel
