@@ -99,8 +99,8 @@ def test_digest_is_the_documented_bytes() -> None:
             # WORLD, FUND, REMAINDER, UNCOVERED, FEES, clearing, OUTSIDE, error_inventory, funding
             integers(9, -700, 500, 0, 0, 0, 0, 0, 0, 0),
             # owner, balance, health, since, wait, next slice, restricted, ordered, claim,
-            # market of a charge
-            integers(1, 3, 200, 2, 9 * SECOND, 19 * SECOND, 10 * SECOND, 1, 168, 0, NONE),
+            # market of a charge, time waited for doubt, since when
+            integers(1, 3, 200, 2, 9 * SECOND, 19 * SECOND, 10 * SECOND, 1, 168, 0, NONE, 0, NONE),
             # account, market, lots, cost, closed in default, up to where its funding is settled
             integers(1, 0, 0, 10, 1_000, 0, 0),
             # id, account, market, lots, remaining, limit, zero cash, reserved, kind, provider, cash,
@@ -112,9 +112,9 @@ def test_digest_is_the_documented_bytes() -> None:
             # owners that were paid for: none
             integers(0),
             # state, cause, until, levels, spent, operator, grace, flow twice, low, high, time of
-            # the mark, held twice, answered, uncovered twice
-            integers(2, 0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 84, 100, 9 * SECOND, 0, 0, 0, 0, 0),
-            integers(0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, NONE, 0, 0, 0, 0, 0),
+            # the mark, held twice, answered, uncovered twice, undoubted mark, whether awaited
+            integers(2, 0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 84, 100, 9 * SECOND, 0, 0, 0, 0, 0, 0, 0),
+            integers(0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, NONE, 0, 0, 0, 0, 0, 0, 0),
             # providers, commitments: none
             integers(0, 0),
             # claims: none

@@ -18,6 +18,7 @@ from backstop.core.events import (
     NONE,
     BreakerState,
     Cause,
+    Doubt,
     EffectKind,
     EventKind,
     Guard,
@@ -107,6 +108,8 @@ class Mirror(State):
     settlings: Counter[int] = field(default_factory=Counter)
     #: Lots that the event at hand fills of an open order.
     open_take: int = 0
+    #: Marks before the event at hand.
+    marks_before: list[int] = field(default_factory=list)
     #: The last offer of a joint offer that the event takes over as a whole, or 0.
     accepted_with: int = 0
     #: Market whose mark the event at hand set, or NONE.
@@ -191,10 +194,12 @@ class Mirror(State):
         self.reduced.clear()
         self.told = NONE
         self.open_take = 0
+        self.marks_before = self.marks
         self.accepted_with = self._last_accepted(event, effects)
         if event.kind == EventKind.MARK:
             if not any((row.kind, row.code, row.market) == (F.GUARD, Guard.HELD, event.market) for row in effects):
                 self.markets[event.market].mark, self.told = event.price_ticks, event.market
+                self.breakers[event.market].mark_time = self.now
         elif event.kind == EventKind.ACCOUNT:
             self.ledger[event.account], self.positions[event.account] = 0, {}
             self.accounts.append(Account(event.other))
@@ -298,6 +303,8 @@ class Mirror(State):
             provider.failures, provider.score = effect.lots, effect.amount
         elif kind == F.GUARD:
             self._take_guard(effect)
+        elif kind == F.DOUBT:
+            self.breakers[effect.market].undoubted = effect.price_ticks if effect.code != Doubt.ENDED else 0
         elif kind == F.FUNDING:
             self.markets[effect.market].funding_index += effect.amount
 
@@ -312,6 +319,8 @@ class Mirror(State):
     def _take_guard(self, effect: Effect) -> None:
         breaker, is_held = self.breakers[effect.market], effect.code == Guard.HELD
         breaker.held, breaker.held_until = (effect.price_ticks, effect.amount) if is_held else (0, 0)
+        if effect.code == Guard.RELEASED:
+            breaker.mark_time = self.now
         if effect.code == Guard.RELEASED and effect.market != self.told:
             self.markets[effect.market].mark = effect.price_ticks
 
@@ -397,6 +406,7 @@ class Mirror(State):
         for market, row in self.positions[number].items():
             row.closed_in_default = account.in_default and (number, market) in self.reduced
         account.default_since = self.now if account.in_default else NEVER_NS
+        account.doubt_ns = 0
         account.restricted &= account.in_default
         account.carry_until = 0
 

@@ -78,6 +78,8 @@ class Setting:
     provider_is_trader: float = 0.1
     #: Which breakers are on: any of "price", "flow", "drawdown", "stale", "outage", "guard".
     breakers: tuple[str, ...] = ()
+    #: Whether waits for doubts, for marks and for halts are short enough to be seen.
+    waits: bool = False
     adl_policy: int = AdlPolicy.CAPPED_PRO_RATA
     socialise_policy: int = SocialisePolicy.GAINS_HAIRCUT
     stages: tuple[int, ...] = USUAL
@@ -347,6 +349,16 @@ def _set_off(s: Setting) -> None:
     s.actions |= {"mark": 20, "fund": 8, "funding": 16, "deposit": 1, "withdraw": 4}
 
 
+def _doubts(s: Setting) -> None:
+    """Accounts in several markets whose marks are doubted, old or halted while they are in default."""
+    s.breakers, s.waits, s.crash_share, s.silence_share = BREAKERS, True, 0.4, 0.2
+    s.markets, s.accounts, s.owners = s.rng.choice((1, 2, 3)), 9, s.rng.choice((4, 9))
+    s.stages, s.providers = s.rng.choice((USUAL, WHOLE, (TAKEOVER, CLOSEOUT, FUND, TEAR_UP))), s.rng.randint(0, 2)
+    s.has_vault, s.depth_share = s.providers > 0 and s.rng.random() < 0.5, s.rng.choice((0.0, 1.0, 4.0))
+    s.fund_ppm, s.deposit_ppm, s.move_ppm = s.rng.choice((20_000, 600_000)), (60_000, 250_000), 90_000
+    s.actions |= {"operator": 3, "index": 8, "volume": 6, "mark": 24, "clock": 8, "fill": 14}
+
+
 def _funding(s: Setting) -> None:
     """Funding by index, up to a fifth of the price at once, on prices of few ticks and of many."""
     s.price_ticks = s.rng.choice((s.rng.randint(3, 60), s.rng.randint(1_000, 50_000)))
@@ -456,6 +468,7 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "any_order": _any_order,
     "stopped_providers": _stopped_providers,
     "joint_offers": _joint_offers,
+    "doubts": _doubts,
 }
 
 
@@ -569,6 +582,18 @@ def _provider(setting: Setting, number: int) -> ProviderRules:
     )
 
 
+def _waits(setting: Setting) -> dict[str, int]:
+    """Draw for how long accounts wait for doubts, marks and halts."""
+    if not setting.waits:
+        return {}
+    rng, interval_ns = setting.rng, setting.interval_ns
+    return {
+        "act_age_max_ns": interval_ns * rng.choice((0, 1, 5)),
+        "doubt_max_ns": interval_ns * rng.choice((1, 10, 60, 600)),
+        "halt_wait_max_ns": interval_ns * rng.choice((0, 2, 60)),
+    }
+
+
 def _breaker_rules(setting: Setting) -> BreakerRules:
     rng, interval_ns = setting.rng, setting.interval_ns
     throttle, halt, _ = (
@@ -591,6 +616,7 @@ def _breaker_rules(setting: Setting) -> BreakerRules:
         guard_hold_ns=interval_ns * rng.choice((1, 10)),
         deficit_halt=(0, 0, setting.notional // 20, setting.notional // 2)[setting.notional % 4],
         deficit_window_ns=interval_ns * (5, 60)[setting.lots % 2],
+        **_waits(setting),
     )
 
 

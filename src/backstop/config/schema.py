@@ -434,6 +434,17 @@ class BreakersSection(_Section):
     deficit_window: Duration = Field(
         default=3_600_000_000_000, description="Losses that nobody paid are counted in this window and the one before."
     )
+    act_age_max: Duration | None = Field(
+        default=None,
+        description="Age of a mark beyond which takeover, ADL, tear-up and support wait for the next one; off if left out.",
+    )
+    doubt_max: Duration = Field(
+        default=3_600_000_000_000, description="For how long, in sum, an account in default waits for marks that are doubted or old."
+    )
+    halt_wait_max: Duration | None = Field(
+        default=None,
+        description="Until when after the begin of a default ADL and tear-up wait in a halted market; off if left out.",
+    )
 
 
 class GuardSection(_Section):

@@ -129,6 +129,7 @@ def rules_row(rules: VenueRules, stages: NDArray[np.void]) -> NDArray[np.void]:
     for name, value in venue_values(rules).items():
         row[name] = value
     row.fund_turn, row.socialise_turn = _turn_of(stages, Stage.FUND), _turn_of(stages, Stage.SOCIALISE)
+    row.has_restrict = Stage.RESTRICT in rules.stages
     row.fund_supports = Stage.FUND in rules.stages and not _stands_behind(rules, Stage.FUND, Stage.ADL)
     row.groups, row.providers = len(rules.funds), len(rules.providers)
     row.vault = next((number for number, provider in enumerate(rules.providers) if provider.is_vault), NONE)

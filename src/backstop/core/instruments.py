@@ -240,6 +240,12 @@ class BreakerRules(NamedTuple):
     deficit_halt: int = 0
     deficit_window_ns: int = 3_600_000_000_000
     guard_hold_ns: int = 120_000_000_000
+    #: Age of a mark beyond which nothing is forced at it; 0 is off.
+    act_age_max_ns: int = 0
+    #: For how long, in sum, an account in default waits for the end of doubts.
+    doubt_max_ns: int = 3_600_000_000_000
+    #: Until when after its default began ADL and tear-up wait in a halted market; 0 is off.
+    halt_wait_max_ns: int = 0
 
 
 class LimitRules(NamedTuple):
@@ -496,7 +502,7 @@ def _check_thresholds(place: str, enter: int, worse: int, leave: int) -> None:
 
 def _check_breakers(rules: VenueRules) -> None:
     breakers = rules.breakers
-    or_off = dict.fromkeys(("stale_ns", "outage_gap_ns", "outage_grace_max_ns"), (0, _DURATION_MAX))
+    or_off = dict.fromkeys(("stale_ns", "outage_gap_ns", "outage_grace_max_ns", "act_age_max_ns", "halt_wait_max_ns"), (0, _DURATION_MAX))
     _check_bounds(breakers, "breakers", throttle_share_ppm=(1, PPM), **or_off)
     _check_thresholds("breakers.flow", breakers.flow_throttle, breakers.flow_halt, 1)
     for number, market in enumerate(rules.markets):

@@ -121,6 +121,7 @@ def open_order(state: State, position: int, kind: int, lots: int, limit_ticks: i
             last = state.orders[last].next_of_position
         state.orders[last].next_of_position = slot
     state.accounts[row.account].orders_open += 1
+    state.markets[row.market].orders_open += 1
     if kind == CLOSING_ORDER:
         state.markets[row.market].pending_lots[order_side(lots)] += abs(lots)
     elif kind == DISPOSAL_ORDER:
@@ -183,6 +184,7 @@ def close_order(state: State, slot: int) -> None:
             before = state.orders[before].next_of_position
         state.orders[before].next_of_position = order.next_of_position
     state.accounts[order.account].orders_open -= 1
+    state.markets[order.market].orders_open -= 1
     if order.kind == TAKEOVER_OFFER:
         provider = state.providers[order.provider]
         provider.pending_initial -= order.pending_initial

@@ -136,6 +136,7 @@ MARKET = _row(
     ("price_exit_ppm", "<i8"),
     ("guard_jump_ppm", "<i8"),
     ("guard_volume_lots", "<i8"),
+    ("orders_open", "<i8"),  # orders and offers of all accounts
     ("pending_lots", "<i8", (2,)),  # lots open in closing orders that take BID, ASK
     ("disposed_lots", "<i8", (2,)),  # likewise in orders of disposal
     ("first_position", "<i4"),
@@ -200,6 +201,8 @@ BREAKER = _row(
     ("mark_time_ns", "<i8"),  # of the last accepted mark, or NONE
     ("held_ticks", "<i8"),  # a mark that the price guard holds, or 0
     ("held_until_ns", "<i8"),
+    ("undoubted_ticks", "<i8"),  # the mark before doubt about it began; 0: it is not doubted
+    ("is_awaited", "<i8"),  # an account waits for the end of a doubt, or for a mark
 )
 
 #: One backstop provider: its rules and its standing.
@@ -313,6 +316,7 @@ RULES = _row(
     *((name, "<i8") for name in venue_values(VenueRules(markets=()))),
     ("fund_turn", "<i8"),  # row of ``fund`` in ``State.stages``, or NONE
     ("socialise_turn", "<i8"),  # row of ``socialise``, or NONE
+    ("has_restrict", "<i8"),  # ``restrict`` stands among the stages
     ("fund_supports", "<i8"),  # it stands before ADL: it supports the closing of insolvent accounts
     ("groups", "<i8"),
     ("providers", "<i8"),

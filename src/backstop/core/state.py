@@ -66,6 +66,7 @@ class State(Bundle):
         "gauges": (np.int64, 2),
         "claims": (np.int64, 2),
         "charge_markets": (np.int64, 1),
+        "doubts": (np.int64, 2),
         "accounts": (ACCOUNT, 1),
         "positions": (POSITION, 1),
         "results": (RESULT, 1),
@@ -104,6 +105,9 @@ class State(Bundle):
     claims: NDArray[np.int64]
     #: By account: market of the last funding payment that it had to make, or NONE.
     charge_markets: NDArray[np.int64]
+    #: By account: for how long it waited for doubt in this default, and since when it does now, or
+    #: NONE (see ``doubt``).
+    doubts: NDArray[np.int64]
     accounts: NDArray[np.void]
     positions: NDArray[np.void]
     #: By row of ``positions``.
@@ -168,6 +172,7 @@ def new_state(rules: VenueRules) -> State:
         gauges=np.zeros((2 * GROUPS_MAX + count, FUND_SLOTS + 1), dtype=np.int64),
         claims=np.zeros((len(rules.funds), limits.accounts_max), dtype=np.int64),
         charge_markets=np.full(limits.accounts_max, NONE, dtype=np.int64),
+        doubts=np.zeros((limits.accounts_max, 2), dtype=np.int64),
         accounts=np.zeros(limits.accounts_max, dtype=ACCOUNT),
         positions=positions,
         results=np.zeros(len(positions), dtype=RESULT),

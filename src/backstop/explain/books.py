@@ -102,6 +102,8 @@ class Account:
     positions: dict[int, Held]
     #: Markets of which the present default has closed lots.
     closed: frozenset[int]
+    #: For how long it waited for doubt in this default.
+    doubt_ns: int = 0
     #: Markets whose lots others' orders or defaults reduced in this event: closed as well, where
     #: the account is in default after it.
     reduced: frozenset[int] = frozenset()
@@ -527,7 +529,7 @@ class Books:
 
     def _follow_health(self, account: Account, health: Health) -> None:
         if (health >= Health.DISTRESSED) != account.in_default:
-            account.closed = frozenset()
+            account.closed, account.doubt_ns = frozenset(), 0
             account.default_since_ns = self.now_ns if health >= Health.DISTRESSED else NEVER_NS
             if health < Health.DISTRESSED:
                 account.reduced = frozenset()
@@ -750,7 +752,22 @@ def read_account(state: State, number: int, at_ns: int | None = None) -> Account
     debts = {} if is_forgotten else {group: int(atoms) for group, atoms in enumerate(state.debts[number])}
     carried = dict(zip(rows["market"].tolist(), state.carries[places, CARRY_ATOMS].tolist(), strict=True))
     until_ns = int(state.carry_until[number])
-    return Account(*known, charge_market=charge_market, debts=debts, carry_until_ns=until_ns, carried=carried)
+    return Account(
+        *known,
+        doubt_ns=_doubt_ns(state, number, now_ns),
+        charge_market=charge_market,
+        debts=debts,
+        carry_until_ns=until_ns,
+        carried=carried,
+    )
+
+
+def _doubt_ns(state: State, number: int, now_ns: int) -> int:
+    """Return for how long an account waited for doubt in its default, the wait included in which it
+    is.
+    """
+    waited, since_ns = (int(each) for each in state.doubts[number])
+    return waited if since_ns == NONE else min(int(state.rules[0].doubt_max_ns), waited + now_ns - since_ns)
 
 
 def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, Account]:
@@ -767,7 +784,16 @@ def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, A
     )
     found = {
         number: Account(
-            balance, health, since_ns, dict(enumerate(claims)), {}, frozenset(), frozenset(), charge_market, dict(enumerate(owed)), until_ns
+            balance,
+            health,
+            since_ns,
+            dict(enumerate(claims)),
+            {},
+            frozenset(),
+            _doubt_ns(state, number, now_ns),
+            charge_market=charge_market,
+            debts=dict(enumerate(owed)),
+            carry_until_ns=until_ns,
         )
         for number, (balance, health, since_ns), claims, charge_market, owed, until_ns in zip(
             numbers, *(each.tolist() for each in columns), strict=True

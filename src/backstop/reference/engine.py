@@ -52,6 +52,7 @@ from backstop.reference.breakers import (
 from backstop.reference.carry import carries, make_way
 from backstop.reference.closeout import BUSY, PLACED, forget_depth, order_done, order_fill, place_orders
 from backstop.reference.closing import waits_for_book
+from backstop.reference.doubt import add_up, hold_back, is_kept, review_all, review_doubt, wait_for_halt
 from backstop.reference.fund import money_stages
 from backstop.reference.paying import net_linked_owners
 from backstop.reference.providers import bind
@@ -88,6 +89,7 @@ class ReferenceEngine:
         state.start_interval()
         state.start_epoch()
         run_timers(state)
+        review_all(state)
         HANDLERS[EventKind(event.kind)](state, event)
         if state.pay_slot() != slot_before:
             pay_arrears(state)
@@ -208,14 +210,17 @@ def fill(state: State, event: Event) -> None:
 
 def mark(state: State, event: Event) -> None:
     """MARK, where the price guard does not hold it."""
+    old = state.markets[event.market].mark
     if not hold_mark(state, event.market, event.price_ticks):
         accept_mark(state, event.market, event.price_ticks)
+    review_doubt(state, event.market, old)
 
 
 def index(state: State, event: Event) -> None:
     """INDEX."""
     state.markets[event.market].index = event.price_ticks
     after_index(state, event.market)
+    review_doubt(state, event.market, state.markets[event.market].mark)
 
 
 def volume(state: State, event: Event) -> None:
@@ -370,7 +375,7 @@ def run_adl(state: State) -> None:
     key = lack if is_filling(state) else urgency
     accounts.sort(key=lambda each: key(state, each))
     going = adl(state, accounts) if accounts else []
-    after = [account for account in going if not is_over(state, account)]
+    after = [account for account in going if not is_over(state, account) and not wait_for_halt(state, account)]
     for account in after:
         process(state, account, state.rules.stages.index(Stage.ADL) + 1)
 
@@ -380,13 +385,19 @@ def run_adl(state: State) -> None:
 
 def needs_turn(state: State, account: int) -> bool:
     """Judge and net an account that is about to take a turn; return whether it does: in default,
-    with lots, nothing on the book, and no crowd before it.
+    with lots that are not kept by doubt, nothing on the book, and no crowd before it.
     """
     state.judge(account)
     if not needs_processing(state, account):
         return False
     if is_crowded(state):
         state.accounts[account].wait_until = state.now + state.rules.closeout.interval_ns
+        return False
+    add_up(state, account)
+    if is_kept(state, account):
+        if Stage.RESTRICT in state.rules.stages:
+            restrict(state, account)
+        hold_back(state, account)
         return False
     if state.equity(account) < 0:
         net_linked_owners(state, account)
@@ -419,6 +430,7 @@ def process(state: State, account: int, first: int) -> None:
             return
         if stage_ends(state, account, stage):
             return
+    hold_back(state, account)
 
 
 def takeover_comes_first(state: State, account: int) -> bool:
@@ -444,7 +456,7 @@ def stage_ends(state: State, account: int, stage: int) -> bool:
             return True
     elif tear_up(state, account):
         return True
-    return is_over(state, account)
+    return is_over(state, account) or (stage != Stage.TAKEOVER and wait_for_halt(state, account))
 
 
 def is_over(state: State, account: int) -> bool:
@@ -546,7 +558,7 @@ def account_row(state: State, number: int) -> tuple[int, ...]:
     account = state.accounts[number]
     times = (account.default_since, account.wait_until, account.next_slice)
     flags = (int(account.restricted), account.ordered, account.claim, account.charge_market)
-    return (account.owner, state.ledger[number], int(account.health), *times, *flags)
+    return (account.owner, state.ledger[number], int(account.health), *times, *flags, account.doubt_ns, account.kept_since)
 
 
 def position_row(row: Position) -> tuple[int, ...]:

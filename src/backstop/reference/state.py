@@ -138,6 +138,9 @@ class Account:
     default_since: int = NEVER_NS
     wait_until: int = NEVER_NS
     next_slice: int = 0
+    #: For how long it waited for doubt in this default, and since when it does now, or NONE.
+    doubt_ns: int = 0
+    kept_since: int = NONE
     restricted: bool = False
     ordered: int = 0
     #: Recovery claims by group.
@@ -424,7 +427,8 @@ class State:
 
     def deadline(self, account: int) -> int:
         """Time after which the account waits no longer for the book."""
-        return deadline_ns(self.accounts[account].default_since, self.rules.closeout)
+        row = self.accounts[account]
+        return deadline_ns(row.default_since + row.doubt_ns, self.rules.closeout)
 
     @property
     def has_fund(self) -> bool:
@@ -688,6 +692,7 @@ class State:
             self.end_carry(account_id)
         if old < Health.DISTRESSED <= new:
             account.default_since, account.next_slice = self.now, 0
+            account.doubt_ns, account.kept_since = 0, NONE
             self.settle_all_funding(account_id)
             for row in self.positions[account_id].values():
                 row.closed_in_default = False
@@ -737,6 +742,7 @@ class State:
         account.wait_until = NEVER_NS
         self.await_disposal(account_id)
         account.next_slice = 0
+        account.doubt_ns, account.kept_since = 0, NONE
         for row in self.positions[account_id].values():
             row.closed_in_default = False
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from backstop.core.events import Answer, Cause, EffectKind, ProviderStatus
 from backstop.reference.breakers import add_flow
 from backstop.reference.closeout import closing_of, exit_of, send
+from backstop.reference.doubt import is_doubted, may_force
 from backstop.reference.margin import Portfolio, Standing
 from backstop.reference.offering import Backer, Offering, TakeoverPrice, offers_end_ns, score_after_takeover
 from backstop.reference.paying import pay
@@ -67,7 +68,8 @@ def takeover_waits(state: State, account: int) -> bool:
     """Offer the account's positions to providers; the vault takes over where nobody was asked.
     Return whether it waits.
     """
-    end = offers_end_ns(state.accounts[account].default_since, state.rules.closeout)
+    row = state.accounts[account]
+    end = offers_end_ns(row.default_since + row.doubt_ns, state.rules.closeout)
     if state.now < end:
         offered, lacks_place = make_offers(state, account)
         if offered:
@@ -89,6 +91,8 @@ def make_offers(state: State, account: int) -> tuple[bool, bool]:
     portfolio, first_id, lacks_place = state.portfolio(account), state.next_order, False
     expected = portfolio.standing
     for holding in portfolio.held:
+        if not may_force(state, account, holding.market):
+            continue
         numbers = able_providers(state, account)
         offering = offering_of(state, account, holding.market, numbers, portfolio, expected)
         if offering.lots == 0:
@@ -251,7 +255,7 @@ def transfer(
 
 def vault_takes(state: State, account: int, number: int) -> None:
     """The vault takes over at once, position by position, while the account is in default."""
-    for market in state.held_markets(account):
+    for market in [each for each in state.held_markets(account) if may_force(state, account, each)]:
         state.judge(account)
         if not state.accounts[account].in_default:
             return
@@ -284,7 +288,7 @@ def dispose(state: State, number: int) -> None:
     portfolio = state.portfolio(provider.account)
     for holding in portfolio.held:
         closing = closing_of(state, provider.account, holding.market, portfolio, behind=True)
-        if closing.book_stop is not None:
+        if is_doubted(state, holding.market) or closing.book_stop is not None:
             continue
         if state.place_held():
             break

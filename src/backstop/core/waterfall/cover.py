@@ -20,6 +20,7 @@ from backstop.core.columns import (
     SPLIT_HEAP,
     SPLIT_REMAINDER,
 )
+from backstop.core.doubt import wait_for_halt
 from backstop.core.events import NONE, Cause, Health
 from backstop.core.monitor import update_health
 from backstop.core.results import result_of
@@ -35,7 +36,7 @@ from backstop.core.waterfall.socialise import socialise
 from backstop.core.waterfall.support import tell_support
 from backstop.core.waterfall.turns import wait_interval
 
-__all__ = ["cover_deficit", "outcome_after_closing"]
+__all__ = ["cover_deficit", "outcome_after_closing", "outcome_after_moving"]
 
 
 @kernel
@@ -204,3 +205,15 @@ def outcome_after_closing(state: State, account: int) -> int:
     if has_lots(state, account):
         return Outcome.NEXT
     return cover_deficit(state, account)
+
+
+@kernel
+def outcome_after_moving(state: State, turn: int, account: int) -> int:
+    """Judge an account whose lots a stage moved to others; return what the stage answers for it.
+
+    As ``outcome_after_closing``, but it waits where the stage passed over lots in a halted market.
+    """
+    outcome = outcome_after_closing(state, account)
+    if outcome == Outcome.NEXT and wait_for_halt(state, account, state.stages[turn].interval_ns):
+        return Outcome.WAIT
+    return outcome

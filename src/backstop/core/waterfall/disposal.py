@@ -7,6 +7,7 @@ Rules: docs/rules.md, section 6.
 from __future__ import annotations
 
 from backstop.compiled import kernel
+from backstop.core.doubt import is_doubted
 from backstop.core.events import NONE, Health, ProviderStatus
 from backstop.core.orders import is_place_free, open_order
 from backstop.core.outbox import emit_order, is_crowded
@@ -26,7 +27,7 @@ _PPM = 1_000_000
 def _dispose_position(state: State, position: int) -> None:
     row, rules = state.positions[position], state.rules[0]
     side = book_side(row.lots)
-    base = slice_lots(state, row.market, side)
+    base = 0 if is_doubted(state, row.market) else slice_lots(state, row.market, side)
     if base <= 0:
         return
     whole = abs(row.lots)

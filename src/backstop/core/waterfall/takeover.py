@@ -12,6 +12,7 @@ from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import add_flow
 from backstop.core.columns import OFFER_CAP, OFFER_LOTS, OFFER_PROVIDER, OFFER_WEIGHT, SPLIT_HEAP, SPLIT_REMAINDER, TURN_ACCOUNT
 from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
+from backstop.core.doubt import may_force
 from backstop.core.events import NONE, Answer, Cause, Health
 from backstop.core.ledger import close_lots, open_position_row, trade
 from backstop.core.margin import assess, equity_share, margin_after, restores, zero_cash
@@ -38,7 +39,7 @@ from backstop.core.waterfall.providers import (
     provider_took,
     update_status,
 )
-from backstop.core.waterfall.turns import answer, wait_interval
+from backstop.core.waterfall.turns import answer, deadline_ns, wait_interval
 
 __all__ = ["apply_answer", "fail_offers", "take_over"]
 
@@ -208,7 +209,7 @@ def _offer_takeover(state: State, turn: int, account: int) -> bool:
     from the next stages for ever.
     """
     now = state.engine[0].now_ns
-    if now >= state.accounts[account].default_since_ns + state.stages[turn].deadline_ns:
+    if now >= deadline_ns(state, turn, account):
         return False
     equity, maintenance = assess(state, account)
     lacks_place = False
@@ -217,7 +218,7 @@ def _offer_takeover(state: State, turn: int, account: int) -> bool:
     position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]
-        if row.lots != 0:
+        if row.lots != 0 and may_force(state, account, row.market):
             least = _least_lots(state, position, equity, maintenance, left_equity, left_maintenance) if equity >= 0 else 0
             wanted = least if least > 0 else abs(row.lots)
             found = _gather_providers(state, position, wanted)
@@ -309,7 +310,7 @@ def _take_over_by_vault(state: State, account: int) -> None:
     position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]
-        if row.lots != 0:
+        if row.lots != 0 and may_force(state, account, row.market):
             update_health(state, account)
             if state.accounts[account].health < Health.DISTRESSED:
                 return

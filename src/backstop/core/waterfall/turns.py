@@ -14,7 +14,7 @@ from backstop.core.stages import Outcome
 from backstop.core.state import State
 from backstop.core.waits import wait_until
 
-__all__ = ["answer", "wait_interval"]
+__all__ = ["answer", "deadline_ns", "wait_interval"]
 
 
 @inlined
@@ -25,13 +25,22 @@ def answer(state: State, place: int, outcome: int) -> int:
 
 
 @kernel
+@inlined
+def deadline_ns(state: State, turn: int, account: int) -> int:
+    """Return the time from which an account waits no longer in a turn; what it waited for doubt
+    does not count.
+    """
+    return state.accounts[account].default_since_ns + state.stages[turn].deadline_ns + state.doubts[account, 0]
+
+
+@kernel
 def wait_interval(state: State, turn: int, account: int) -> bool:
     """Let an account wait one interval of a turn, at most to the turn's deadline.
 
     Returns False, without a wait, where the deadline has passed.
     """
     row, now = state.stages[turn], state.engine[0].now_ns
-    deadline = state.accounts[account].default_since_ns + row.deadline_ns
+    deadline = deadline_ns(state, turn, account)
     if now >= deadline:
         return False
     wait_until(state, account, min(deadline, now + row.interval_ns))
