@@ -104,8 +104,8 @@ def test_digest_is_the_documented_bytes() -> None:
             # account, market, lots, cost, closed in default, up to where its funding is settled
             integers(1, 0, 0, 10, 1_000, 0, 0),
             # id, account, market, lots, remaining, limit, zero cash, reserved, kind, provider, cash,
-            # joint offer
-            integers(1, 1, 0, 0, -2, 2, 83, 161, 0, 0, NONE, 0, 0),
+            # joint offer, end of its life
+            integers(1, 1, 0, 0, -2, 2, 83, 161, 0, 0, NONE, 0, 0, 0),
             # reserved, paid, drawdown, peak, arrears: what was paid in is no gain, so that the
             # fund's peak is what it has
             integers(1, 0, 0, 0, 500, 0),

@@ -680,6 +680,7 @@ def make_rules(setting: Setting) -> VenueRules:
             failures_max=rng.choice((1, 2, 3)),
             retry_ns=interval_ns * rng.choice((1, 5)),
             off_ns=interval_ns * rng.choice((2, 20)),
+            offer_range_ppm=(0, 20_000, 100_000)[setting.price_ticks % 3],
         ),
         disposal=DisposalRules(
             interval_ns=interval_ns * rng.choice((1, 3)),

@@ -232,6 +232,12 @@ class TakeoverStage(_Section):
     )
     retry: Duration = Field(default=30_000_000_000, description="Time after a failure in which a provider gets no offers.")
     off: Duration = Field(default=600_000_000_000, description="Time in which a provider that was switched off gets no offers.")
+    offer_range_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        default=0,
+        description="Range of a market's marks over both price windows from which on its offers live shorter"
+        " and a failure costs more, up to four times; 0: off.",
+        json_schema_extra=_unit("ppm"),
+    )
     disposal_interval: Duration = Field(
         default=10_000_000_000, description="Time between two sales of the vault, or of a provider that is stopped."
     )

@@ -104,7 +104,7 @@ def _order_bytes(state: State) -> bytes:
     orders = orders[np.argsort(orders["id"])]
     remaining = np.abs(orders["lots"]) - orders["filled"]
     first = [orders[name] for name in ("id", "account", "market", "lots")]
-    last = [orders[name] for name in ("limit_ticks", "zero_cash", "reserved", "kind", "provider", "cash", "joint")]
+    last = [orders[name] for name in ("limit_ticks", "zero_cash", "reserved", "kind", "provider", "cash", "joint", "expires_ns")]
     return _block(*first, remaining, *last)
 
 

@@ -208,6 +208,8 @@ class TakeoverRules(NamedTuple):
     failures_max: int = 3
     retry_ns: int = 30_000_000_000
     off_ns: int = 600_000_000_000
+    #: Range of a market's marks from which on its offers live shorter, and a failure costs more; 0: off.
+    offer_range_ppm: int = 0
 
 
 class DisposalRules(NamedTuple):

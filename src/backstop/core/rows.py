@@ -254,6 +254,7 @@ ORDER = _row(
     ("notional", "<i8"),
     ("sent_ns", "<i8"),
     ("joint", "<i8"),  # of an offer: the first of the joint offer that it is a part of; else 0
+    ("expires_ns", "<i8"),  # of an offer: when it counts as not answered
     ("sent_event", "<i8"),  # the number of its event (``engine.accepted``)
     ("members", "<i4"),  # of the first of a joint offer: how many of it are open
     ("next_of_joint", "<i4"),  # the next one that was open when this was closed, or is

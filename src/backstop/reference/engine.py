@@ -280,7 +280,7 @@ def end_waits(state: State) -> None:
             return
         state.accounts[number].wait_until = NEVER_NS
         for order in state.orders_of(number):
-            if order.kind == TAKEOVER_OFFER and order.is_open:
+            if order.kind == TAKEOVER_OFFER and order.is_open and order.expires_ns <= state.now:
                 fail_joint(state, order.joint)
         for order in state.orders_of(number):
             if order.kind == CLOSING_ORDER:
@@ -579,7 +579,7 @@ def order_rows(state: State) -> Iterable[tuple[int, ...]]:
     """Open orders by id; lots signed, the remaining lots unsigned."""
     for _, order in sorted(state.open_orders.items()):
         amounts = (order.lots, order.remaining, order.limit_ticks, order.zero_cash, order.reserved)
-        yield (order.id, order.account, order.market, *amounts, order.kind, order.provider, order.cash, order.joint)
+        yield (order.id, order.account, order.market, *amounts, order.kind, order.provider, order.cash, order.joint, order.expires_ns)
 
 
 def owner_rows(state: State) -> Iterable[tuple[int, ...]]:

@@ -104,6 +104,7 @@ class Order:
     offered_ns: int = 0
     #: The first offer of the joint offer that it is a part of; 0: it is no offer.
     joint: int = 0
+    expires_ns: int = 0
 
     @property
     def remaining(self) -> int:
