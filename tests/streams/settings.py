@@ -66,6 +66,8 @@ class Setting:
     owner_cap: int = NO_CAP
     #: Most that a fund pays for one market in a window.
     market_loss_cap: int = NO_CAP
+    #: Distance from the mark beyond which a fill is owed back; 0 is off.
+    fill_band_ppm: int = 0
     #: Balance of a fund, as a share of a typical notional, above which claims are paid back.
     target_ppm: int = 1_000_000
     groups: int = 1
@@ -383,6 +385,15 @@ def _carried(s: Setting) -> None:
     s.actions |= {"mark": 20, "clock": 10, "depth": 8, "funding": 5, "fund": 3}
 
 
+def _far_fills(s: Setting) -> None:
+    """Fills between owners far from the mark, of all sizes, and winners who want to leave."""
+    s.markets, s.accounts, s.owners = s.rng.randint(1, 2), 9, s.rng.choice((4, 6, 9))
+    s.fill_band_ppm, s.fund_ppm = s.rng.choice((0, 20_000, 100_000, 100_000)), s.rng.choice((0, 100_000, 2_000_000))
+    s.deposit_ppm, s.crash_share, s.orders_max = (60_000, 300_000), 0.2, s.rng.choice((3, 64, 64))
+    s.stages = s.rng.choice((USUAL, WHOLE, (FUND, SOCIALISE, TEAR_UP)))
+    s.actions |= {"far_fill": 16, "withdraw": 8, "mark": 10}
+
+
 def _any_order(s: Setting) -> None:
     """Every order of stages that a venue may have, with a provider and a fund that is soon empty."""
     s.stages, s.accounts, s.crash_share = s.rng.choice(ORDERS), s.rng.randint(4, 6), 0.4
@@ -417,6 +428,19 @@ def _joint_offers(s: Setting) -> None:
 ORDERS = tuple(
     (*order, TEAR_UP) for count in range(len(WHOLE)) for order in permutations(WHOLE[:-1], count) if not misplaced((*order, TEAR_UP))
 )
+
+
+def _returns(s: Setting) -> None:
+    """Small moves up and down around the levels, on a deep book: the same accounts leave default and come
+    back.
+    """
+    s.markets, s.accounts, s.owners, s.lots = s.rng.randint(1, 2), 7, s.rng.choice((3, 7)), 4 * s.rng.randint(25, 200) + s.rng.randint(1, 3)
+    s.depth_share, s.move_ppm, s.crash_share, s.fund_ppm = 4.0, 25_000, 0.03, s.rng.choice((0, 300_000))
+    s.deposit_ppm, s.stages = (60_000, 160_000), s.rng.choice((USUAL, WHOLE))
+    s.providers, s.silence_share = s.rng.randint(0, 1), 0.0
+    s.actions |= {"mark": 40, "depth": 12, "fill": 4, "deposit": 1}
+    s.answers = {"full": 8, "parts": 4, "half": 1}
+
 
 #: What a setting may switch on.
 BREAKERS = ("price", "flow", "drawdown", "stale", "outage", "guard")
@@ -465,10 +489,12 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "set_off": _set_off,
     "funding": _funding,
     "carried": _carried,
+    "returns": _returns,
     "any_order": _any_order,
     "stopped_providers": _stopped_providers,
     "joint_offers": _joint_offers,
     "doubts": _doubts,
+    "far_fills": _far_fills,
 }
 
 
@@ -556,6 +582,7 @@ def _market(setting: Setting) -> MarketRules:
         slippage_tolerance_ppm=rng.choice((0, 10_000, 30_000, 30_000, 79_999, 200_000)),
         ordered_notional_max=setting.market_cap,
         loss_per_window_max=setting.market_loss_cap,
+        fill_band_ppm=setting.fill_band_ppm,
         group=rng.randrange(setting.groups),
         **_initial(setting),
         **_stops(setting),
@@ -653,6 +680,9 @@ def make_rules(setting: Setting) -> VenueRules:
             warning_ratio_ppm=rng.choice((1_050_000, 1_500_000, 2_500_000)),
             exit_buffer_ppm=rng.choice((0, 50_000, 50_000)),
             close_out_ratio_ppm=rng.choice((666_667, 666_667, 0, 1_000_000)),
+            return_buffer_ppm=(0, 50_000, 150_000, 450_000)[setting.lots % 4],
+            return_buffer_max_ppm=(0, 100_000, 500_000, 2_000_000)[setting.accounts % 4],
+            return_memory_ns=interval_ns * (3, 30, 1_000)[setting.price_ticks % 3],
         ),
         stages=stages,
         closeout=CloseoutRules(

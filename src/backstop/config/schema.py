@@ -157,6 +157,20 @@ class LevelsSection(_Section):
         description="Below this multiple of maintenance margin an account is in close-out. In whole parts per million.",
         json_schema_extra=_unit("ratio"),
     )
+    return_buffer: Number = Field(
+        default=Decimal(0),
+        description="What each return to default adds to `exit_buffer`. In whole parts per million; 0 is off.",
+        json_schema_extra=_unit("ratio"),
+    )
+    return_buffer_max: Number = Field(
+        default=Decimal(1),
+        description="Largest exit buffer that returns lead to. In whole parts per million.",
+        json_schema_extra=_unit("ratio"),
+    )
+    return_memory: Duration = Field(
+        default=86_400_000_000_000,
+        description="A default that begins no longer than this after the last one ended with lots left is a return.",
+    )
 
 
 class RestrictStage(_Section):
@@ -547,6 +561,14 @@ class MarketSection(_Section):
     )
     slippage_tolerance_ppm: Annotated[int, Field(ge=0, lt=1_000_000)] = Field(
         description="Furthest from the mark that a closing order may trade.", json_schema_extra=_unit("ppm")
+    )
+    fill_band_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        default=0,
+        description=(
+            "What a fill between two owners costs its loser beyond this distance from the mark, its winner owes: it is held, and paid"
+            " before a fund pays for the loser. 0 is off; what a fill itself makes its loser lack is owed in any case."
+        ),
+        json_schema_extra=_unit("ppm"),
     )
     volatility_ppm: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=10_000,

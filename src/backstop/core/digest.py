@@ -30,7 +30,7 @@ from backstop.core.events import (
 )
 from backstop.core.places import arrears_gauge, fund_gauge, house_slot, market_gauge
 from backstop.core.results import epoch_mark_ticks, result_bases
-from backstop.core.rows import FUND_SLOTS
+from backstop.core.rows import DEFAULT_ENDED_NS, FUND_SLOTS, RETURNS
 from backstop.core.state import State, places_of
 
 __all__ = ["state_digest"]
@@ -63,6 +63,7 @@ def _head_bytes(state: State, present: int) -> bytes:
             engine.claims,
             engine.recovery_ns,
             engine.life_ns,
+            engine.next_fill_debt,
         ]
     )
 
@@ -222,6 +223,12 @@ def _gap_bytes(state: State) -> bytes:
     return _block(rows["account"][kept], markets, atoms - values, lots)
 
 
+def _return_bytes(state: State) -> bytes:
+    """Return the accounts that left a default with lots, how often they came back, and when they left."""
+    kept = np.flatnonzero(state.returns[:, DEFAULT_ENDED_NS] != NONE)
+    return _block(kept, state.returns[kept, RETURNS], state.returns[kept, DEFAULT_ENDED_NS])
+
+
 def _carry_bytes(state: State) -> bytes:
     """Return the accounts that were carried in their default, and by group what is reserved for that, in
     the order in which it began.
@@ -236,6 +243,17 @@ def _carry_bytes(state: State) -> bytes:
             position = int(state.carries[position, CARRY_BEFORE])
         rows += reversed(of_fund)
     return _block(accounts, state.carry_until[accounts]) + _block(*np.array(rows, dtype="<i8").reshape(-1, 3).T)
+
+
+def _fill_debt_bytes(state: State) -> bytes:
+    """Return what is owed for fills, by number, and what owners owe for fills."""
+    engine = state.engine[0]
+    rows, (_, owed, last_ns, first) = state.fill_debts, state.fill_gauges.T
+    counts = (owed > 0) & (int(engine.now_ns) - last_ns <= int(state.rules[0].owner_memory_ns))
+    kept = rows[(rows[:, 0] > 0) & (rows[:, 3] > 0) & counts[rows[:, 2]] & (rows[:, 0] >= first[rows[:, 2]])]
+    kept = kept[np.argsort(kept[:, 0])]
+    owners = np.flatnonzero(counts)
+    return _block(*kept[:, :4].T) + _block(owners, owed[owners], last_ns[owners])
 
 
 def state_digest(state: State) -> str:
@@ -260,4 +278,6 @@ def state_digest(state: State) -> str:
     digest.update(_debt_bytes(state))
     digest.update(_gap_bytes(state))
     digest.update(_carry_bytes(state))
+    digest.update(_fill_debt_bytes(state))
+    digest.update(_return_bytes(state))
     return digest.hexdigest()

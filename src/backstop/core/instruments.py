@@ -38,6 +38,7 @@ __all__ = [
     "VenueRules",
     "check_rules",
     "deductions_atoms",
+    "highest_level_ppm",
     "funding_index_max",
     "joint_most",
     "initial_deductions",
@@ -116,6 +117,8 @@ class MarketRules(NamedTuple):
     #: whole notional; an upper value of 0 is off.
     interest_lower: int = 0
     interest_upper: int = 0
+    #: What a fill costs its loser beyond this distance from the mark, its winner owes; 0 is off.
+    fill_band_ppm: int = 0
 
     @property
     def contract(self) -> Contract:
@@ -129,6 +132,11 @@ class LevelRules(NamedTuple):
     warning_ratio_ppm: int = 1_500_000
     exit_buffer_ppm: int = 50_000
     close_out_ratio_ppm: int = 666_667
+    #: What each return to default adds to the exit buffer, and how large that may become by it.
+    return_buffer_ppm: int = 0
+    return_buffer_max_ppm: int = 1_000_000
+    #: A default that begins no longer than this after the one before ended is a return.
+    return_memory_ns: int = 86_400_000_000_000
 
 
 class CloseoutRules(NamedTuple):
@@ -294,6 +302,12 @@ class VenueRules(NamedTuple):
         return Contracts([market.contract for market in self.markets])
 
 
+def highest_level_ppm(levels: LevelRules) -> int:
+    """Return the highest level of health, as a multiple of maintenance margin."""
+    returned = levels.return_buffer_max_ppm if levels.return_buffer_ppm else 0
+    return max(levels.warning_ratio_ppm, PPM + max(levels.exit_buffer_ppm, returned))
+
+
 def deductions_atoms(floors: tuple[int, ...], rates_ppm: tuple[int, ...]) -> tuple[int, ...]:
     """Return the deduction of each tier, which makes margin continuous at every floor.
 
@@ -353,6 +367,7 @@ def _check_market(place: str, market: MarketRules) -> None:
         bands[0] >= 0 and all(low < high for low, high in pairwise(bands)) and bands[-1] < PPM,
         f"{place}.band_offset_ppm = {list(bands)}: must ascend, from 0 to {PPM - 1}",
     )
+    _check(0 <= market.fill_band_ppm <= PPM, f"{place}.fill_band_ppm = {market.fill_band_ppm}: must be 0 to {PPM}")
     _check(market.ordered_notional_max >= 0, f"{place}.ordered_notional_max = {market.ordered_notional_max}: must not be negative")
     _check(len(market.tiers) >= 1, f"{place}.tiers: must have at least one tier")
     _check(market.tiers[0].floor_atoms == 0, f"{place}.tiers[0].floor = {market.tiers[0].floor_atoms}: the first tier must start at 0")
@@ -398,7 +413,7 @@ def check_rules(rules: VenueRules) -> None:
     for number, market in enumerate(rules.markets):
         _check_market(f"markets[{number}]", market)
         top = max(tier.maintenance_rate_ppm for tier in market.tiers)
-        ratio = max(levels.warning_ratio_ppm, PPM + levels.exit_buffer_ppm)
+        ratio = highest_level_ppm(levels)
         _check(
             top * ratio <= 999 * PPM * PPM // 1000,
             f"markets[{number}]: maintenance rate {top} ppm x level ratio {ratio} ppm: must be at most 0.999 of the notional",
@@ -425,6 +440,12 @@ def check_rules(rules: VenueRules) -> None:
     _check(
         0 <= levels.close_out_ratio_ppm <= PPM,
         f"levels.close_out_ratio_ppm = {levels.close_out_ratio_ppm}: must be 0 to {PPM}",
+    )
+    for name in ("return_buffer_ppm", "return_buffer_max_ppm"):
+        value = getattr(levels, name)
+        _check(0 <= value <= 9 * PPM, f"levels.{name} = {value}: must be 0 to {9 * PPM}")
+    _check(
+        1 <= levels.return_memory_ns <= _DURATION_MAX, f"levels.return_memory_ns = {levels.return_memory_ns}: must be 1 to {_DURATION_MAX}"
     )
     _check_bounds(rules.closeout, "closeout", carry_max_ns=(0, _DURATION_MAX))
     _check_funds(rules)

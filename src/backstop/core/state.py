@@ -22,6 +22,7 @@ from backstop.core.events import EFFECT, EVENT, GROUPS_MAX, NONE, clearing_of
 from backstop.core.initial_rows import (
     breaker_rows,
     engine_row,
+    fill_gauges_rows,
     fund_rows,
     market_rows,
     owner_lots_rows,
@@ -37,6 +38,7 @@ from backstop.core.rows import (
     BREAKER,
     COMMITMENT,
     ENGINE,
+    FILL_DEBT_COLUMNS,
     FUND_ROW,
     FUND_SLOTS,
     MARKET,
@@ -73,6 +75,7 @@ class State(Bundle):
         "gaps": (np.int64, 2),
         "carries": (np.int64, 2),
         "carry_until": (np.int64, 1),
+        "returns": (np.int64, 2),
         "orders": (ORDER, 1),
         "funds": (FUND_ROW, 1),
         "breakers": (BREAKER, 1),
@@ -82,6 +85,8 @@ class State(Bundle):
         "joints": (np.int64, 2),
         "debts": (np.int64, 2),
         "owner_lots": (np.int64, 2),
+        "fill_debts": (np.int64, 2),
+        "fill_gauges": (np.int64, 2),
         "buckets": (np.int32, 2),
         "columns": (np.int64, 2),
         "effects": (EFFECT, 1),
@@ -118,6 +123,8 @@ class State(Bundle):
     carries: NDArray[np.int64]
     #: By account: until when it may be carried in this default; 0: it was not carried yet.
     carry_until: NDArray[np.int64]
+    #: By account: how often it came back to default, and when its last default ended, or NONE.
+    returns: NDArray[np.int64]
     orders: NDArray[np.void]
     #: One a market group.
     funds: NDArray[np.void]
@@ -134,6 +141,10 @@ class State(Bundle):
     #: Lots that all accounts of an owner hold in a market, of either sign: rows (key, lots) of a
     #: hash table (see ``interest``).
     owner_lots: NDArray[np.int64]
+    #: What is owed for the latest fills, number ``n`` at ``n % orders_max`` (see ``fill_debts``).
+    fill_debts: NDArray[np.int64]
+    #: By account the newest of them that is owed to it; by owner what he owes (see ``fill_debts``).
+    fill_gauges: NDArray[np.int64]
     #: First position of each price bucket: row 0 the triggers below the mark, row 1 those above.
     buckets: NDArray[np.int32]
     #: Columns of numbers that are no rows: see the names below.
@@ -179,6 +190,7 @@ def new_state(rules: VenueRules) -> State:
         gaps=np.zeros((len(positions), 2), dtype=np.int64),
         carries=np.zeros((len(positions), 4), dtype=np.int64),
         carry_until=np.zeros(limits.accounts_max, dtype=np.int64),
+        returns=np.full((limits.accounts_max, 2), (0, NONE), dtype=np.int64),
         orders=np.zeros(limits.orders_max, dtype=ORDER),
         funds=fund_rows(rules),
         breakers=breaker_rows(rules),
@@ -188,6 +200,8 @@ def new_state(rules: VenueRules) -> State:
         joints=np.zeros((2 * len(providers), count), dtype=np.int64),
         debts=np.zeros((limits.accounts_max, len(rules.funds)), dtype=np.int64),
         owner_lots=owner_lots_rows(rules),
+        fill_debts=np.zeros((limits.orders_max, FILL_DEBT_COLUMNS), dtype=np.int64),
+        fill_gauges=fill_gauges_rows(limits.accounts_max),
         buckets=np.full((2, buckets), NONE, dtype=np.int32),
         columns=columns,
         effects=np.empty(2 * limits.effects_max, dtype=EFFECT),

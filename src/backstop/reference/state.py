@@ -26,13 +26,13 @@ from backstop.core.events import (
     outside_of,
     uncovered_of,
 )
-from backstop.core.instruments import NO_CAP, CommitmentRules, VenueRules, joint_most
+from backstop.core.instruments import NO_CAP, CommitmentRules, LevelRules, VenueRules, joint_most
 from backstop.reference.arithmetic import sign, split
 from backstop.reference.closing import deadline_ns, earlier_in_place
 from backstop.reference.funds import FundView, paid_for_owner, paid_in_window, pay_slot, supports_closing
 from backstop.reference.loss import closes_at_once, closes_if_in_default
 from backstop.reference.machine import Breaker, Peaks, new_breakers, new_peaks
-from backstop.reference.margin import Contract, Holding, Portfolio, Standing
+from backstop.reference.margin import Contract, Holding, Portfolio, Standing, levels_after, returns_at
 from backstop.reference.offering import Gauge
 from backstop.reference.records import Effect
 
@@ -41,6 +41,7 @@ __all__ = [
     "DISPOSAL_ORDER",
     "TAKEOVER_OFFER",
     "Account",
+    "FillDebt",
     "Fund",
     "Market",
     "Order",
@@ -152,6 +153,9 @@ class Account:
     charge_market: int = NONE
     #: Until when it may be carried in this default; 0: it was not carried yet.
     carry_until: int = 0
+    #: How often it came back to default, and when its last one ended, if it had lots then.
+    returns: int = 0
+    default_ended: int = NONE
 
     @property
     def claim(self) -> int:
@@ -185,6 +189,20 @@ class Owner:
     paid: int = 0
     paid_ns: int = 0
     reserved: int = 0
+    #: What he owes for fills, when the last of them was, and the first that counts.
+    fill_debt: int = 0
+    fill_ns: int = 0
+    fill_from: int = 0
+
+
+@dataclass(slots=True)
+class FillDebt:
+    """What an owner owes an account for a fill between them."""
+
+    number: int
+    account: int
+    owner: int
+    amount: int
 
 
 @dataclass(slots=True)
@@ -215,6 +233,9 @@ class State:
     orders: dict[int, Order] = field(default_factory=dict)
     open_orders: dict[int, Order] = field(default_factory=dict)
     next_order: int = 1
+    #: By number.
+    fill_debts: dict[int, FillDebt] = field(default_factory=dict)
+    next_fill_debt: int = 1
     now: int = 0
     last_seq: int = -1
     #: Time of the last sign of life of a market, or NONE.
@@ -287,7 +308,22 @@ class State:
     def portfolio(self, account: int) -> Portfolio:
         """Balance and holdings of an account."""
         holdings = (self.holding(account, market) for market in sorted(self.positions[account]))
-        return Portfolio(self.ledger[account], tuple(holdings), self.rules.levels)
+        return Portfolio(self.ledger[account], tuple(holdings), self.levels_of(account))
+
+    def levels_of(self, account: int) -> LevelRules:
+        """Levels of health of an account: in default by how often it came back."""
+        row = self.accounts[account]
+        return levels_after(self.rules.levels, row.returns) if row.in_default else self.rules.levels
+
+    def enter_default(self, account_id: int) -> None:
+        """Begin a default: note whether it is a return."""
+        account = self.accounts[account_id]
+        account.default_since, account.next_slice = self.now, 0
+        account.returns = returns_at(account.returns, account.default_ended, self.now, self.rules.levels)
+
+    def end_default(self, account_id: int) -> None:
+        """End a default: whoever has no lots begins anew with the next position."""
+        self.accounts[account_id].default_ended = self.now if self.held_markets(account_id) else NONE
 
     def position(self, holder: int, market: int) -> Position:
         """Return the holder's row in the market, opening it if it never had one."""
@@ -406,6 +442,20 @@ class State:
     def owner_debt(self, owner: int) -> int:
         """What all accounts of the owner owe the funds together."""
         return sum(sum(self.debts(account).values()) for account in self.accounts_of(owner))
+
+    def fill_debt(self, owner: int) -> int:
+        """What an owner owes for fills; nothing once that is forgotten."""
+        gauges = self.owners.get(owner, Owner())
+        return 0 if self.now - gauges.fill_ns > self.rules.fund.owner_memory_ns else gauges.fill_debt
+
+    def fill_debts_to(self, account: int) -> list[FillDebt]:
+        """What is owed to an account for fills, the newest first: of the latest ``orders_max`` of the
+        venue, what is neither paid nor forgotten.
+        """
+        first = self.next_fill_debt - self.rules.limits.orders_max
+        debts = [debt for debt in self.fill_debts.values() if debt.account == account and debt.amount]
+        debts = [debt for debt in debts if debt.number >= max(first, self.owners[debt.owner].fill_from) and self.fill_debt(debt.owner)]
+        return sorted(debts, key=lambda debt: -debt.number)
 
     def fund_view(self, group: int, account: int, market: int) -> FundView:
         """A fund as the account sees it, for a payment that names a market of the group, or NONE."""
@@ -627,6 +677,23 @@ class State:
         for market in sorted(self.positions[account]):
             self.settle_funding(account, market)
 
+    def add_fill_debt(self, account: int, owner: int, amount: int) -> None:
+        """Note what an owner owes an account for a fill; what he owed before counts while it is not
+        forgotten.
+        """
+        gauges, number = self.owners.setdefault(owner, Owner()), self.next_fill_debt
+        if not self.fill_debt(owner):
+            gauges.fill_debt, gauges.fill_from = 0, number
+        gauges.fill_debt += amount
+        gauges.fill_ns = self.now
+        self.fill_debts[number] = FillDebt(number, account, owner, amount)
+        self.next_fill_debt += 1
+
+    def lower_fill_debt(self, debt: FillDebt, paid: int) -> None:
+        """Take a payment off what is owed."""
+        debt.amount -= paid
+        self.owners[debt.owner].fill_debt -= paid
+
     def open_order(self, order: Order) -> None:
         """Give the order the next id; the effects are the caller's."""
         self.next_order += 1
@@ -692,7 +759,7 @@ class State:
                 row.settled, row.most_lots = 0, abs(row.lots)
             self.end_carry(account_id)
         if old < Health.DISTRESSED <= new:
-            account.default_since, account.next_slice = self.now, 0
+            self.enter_default(account_id)
             account.doubt_ns, account.kept_since = 0, NONE
             self.settle_all_funding(account_id)
             for row in self.positions[account_id].values():
@@ -740,6 +807,7 @@ class State:
         account.restricted = False
         account.carry_until = 0
         account.default_since = NEVER_NS
+        self.end_default(account_id)
         account.wait_until = NEVER_NS
         self.await_disposal(account_id)
         account.next_slice = 0
