@@ -38,7 +38,7 @@ def carry_parts(portfolio: Portfolio, move_ppm: int) -> dict[int, int]:
     parts, so_far, given = dict[int, int](), 0, 0
     for market, loss in sorted(losses.items()):
         so_far += loss
-        upto = need * so_far // sum(losses.values()) if need else 0
+        upto = need * so_far // sum(losses.values()) if need and so_far else 0
         parts[market], given = upto - given, upto
     return parts
 
