@@ -26,6 +26,7 @@ from backstop.core.events import (
     BreakerCause,
     BreakerState,
     Cause,
+    Doubt,
     EffectArray,
     EffectKind,
     EffectRow,
@@ -223,5 +224,7 @@ class Desk:
                 return f"market {e.market}: longs pay {money(step)} a lot, {money(index)} since it began"
             case F.CARRY:
                 return f"{who} is carried until second {e.value // SECOND_NS}, after the move it would lack {money(e.amount)}"
+            case F.DOUBT:
+                return f"market {e.market}: {Doubt(e.code).name}, last mark not doubted {price(e.price_ticks)}"
             case F.REFUSAL:
                 return Reject(e.code).name

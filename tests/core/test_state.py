@@ -99,21 +99,22 @@ def test_digest_is_the_documented_bytes() -> None:
             # WORLD, FUND, REMAINDER, UNCOVERED, FEES, clearing, OUTSIDE, error_inventory, funding
             integers(9, -700, 500, 0, 0, 0, 0, 0, 0, 0),
             # owner, balance, health, since, wait, next slice, restricted, ordered, claim,
-            # market of a charge
-            integers(1, 3, 200, 2, 9 * SECOND, 19 * SECOND, 10 * SECOND, 1, 168, 0, NONE),
+            # market of a charge, time waited for doubt, since when
+            integers(1, 3, 200, 2, 9 * SECOND, 19 * SECOND, 10 * SECOND, 1, 168, 0, NONE, 0, NONE),
             # account, market, lots, cost, closed in default, up to where its funding is settled
             integers(1, 0, 0, 10, 1_000, 0, 0),
-            # id, account, market, lots, remaining, limit, zero cash, reserved, kind, provider, cash
-            integers(1, 1, 0, 0, -2, 2, 83, 161, 0, 0, NONE, 0),
+            # id, account, market, lots, remaining, limit, zero cash, reserved, kind, provider, cash,
+            # joint offer, end of its life
+            integers(1, 1, 0, 0, -2, 2, 83, 161, 0, 0, NONE, 0, 0, 0),
             # reserved, paid, drawdown, peak, arrears: what was paid in is no gain, so that the
             # fund's peak is what it has
             integers(1, 0, 0, 0, 500, 0),
             # owners that were paid for: none
             integers(0),
             # state, cause, until, levels, spent, operator, grace, flow twice, low, high, time of
-            # the mark, held twice, answered, uncovered twice
-            integers(2, 0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 84, 100, 9 * SECOND, 0, 0, 0, 0, 0),
-            integers(0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, NONE, 0, 0, 0, 0, 0),
+            # the mark, held twice, answered, uncovered twice, undoubted mark, whether awaited
+            integers(2, 0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 84, 100, 9 * SECOND, 0, 0, 0, 0, 0, 0, 0),
+            integers(0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, NONE, 0, 0, 0, 0, 0, 0, 0),
             # providers, commitments: none
             integers(0, 0),
             # claims: none
@@ -124,6 +125,8 @@ def test_digest_is_the_documented_bytes() -> None:
             integers(0),
             # noted gaps: none
             integers(0),
+            # accounts carried, what is reserved for that: none
+            integers(0, 0),
         )
     )
     assert desk.digest() == reference.digest() == hashlib.sha256(written).hexdigest()

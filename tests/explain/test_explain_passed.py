@@ -54,7 +54,7 @@ def test_each_earlier_stage_has_a_reason_that_is_checked() -> None:
         for found in _streams(corner, 3):
             assert found.checks_failed == [], corner
             seen.update(f"{stop['stage']} {stop['reason']}" for stop in _passed_over(found))
-    closeout = {"halted", "depth_unknown", "thin_book", "slice_taken", "fund", "not_reached", "not_built"}
+    closeout = {"depth_unknown", "thin_book", "slice_taken", "fund", "not_reached", "not_built"}
     takeover = {"none_able", "none_configured", "none_committed", "time_over", "not_built"}
     wanted = {f"closeout {reason}" for reason in closeout} | {f"takeover {reason}" for reason in takeover}
     wanted |= {"fund solvent", "fund empty", "fund only_supports", "adl nobody_can_give"}
@@ -79,7 +79,7 @@ def test_a_market_without_an_order_is_told_beside_those_that_have_one() -> None:
             assert {market["market"] for market in told} == held - {*orders}
             assert not told or f"when those in {', '.join(dict.fromkeys(orders))} have ended" in facts["waiting"].says
             seen.update(market["reason"] for market in told)
-    assert {"halted", "thin_book", "depth_unknown", "slice_taken", "enough"} <= {*seen}, seen
+    assert {"shut", "doubted", "thin_book", "depth_unknown", "slice_taken", "enough"} <= {*seen}, seen
     assert "open" not in seen
 
 
@@ -135,7 +135,7 @@ def test_adl_is_checked_unless_later_markets_or_others_had_their_turn_since(
 
 @pytest.fixture(scope="module")
 def halted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A crash that halts its market: nobody takes over, and ADL is what is left."""
+    """A crash that halts its market, in which nobody takes over."""
     folder = tmp_path_factory.mktemp("halted")
     breaker = "depth = [5, 10, 20]\n[market.breaker]\nprice_throttle_ppm = 50_000\nprice_halt_ppm = 150_000\nprice_exit_ppm = 20_000\n"
     text = full_text(providers=False).replace("depth = [5, 10, 20]\n", breaker)
@@ -143,15 +143,13 @@ def halted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "journal.db"
 
 
-def test_a_halted_market_is_told_while_the_account_waits_and_at_its_adl(halted: Path) -> None:
+def test_a_halted_market_is_told_and_closes_on_the_book(halted: Path) -> None:
     assert audit(halted).failed == ()
     said = as_text(explain(halted, "long3"))
     assert "BTC/USDT:USDT is now halted, was open, because of price (20 %); ends 2" in said
-    assert "it is in default and holds a position there: its closing orders must wait, at most to its deadline" in said
-    assert "closeout: BTC/USDT:USDT is halted (price) until" in said
-    assert "it may wait 30 s, and was in default for 30 s" in said
-    assert "takeover: no stage of this venue's waterfall before this one" in said
-    assert "fund: the fund of majors has " in said
+    assert "it is in default and holds a position there: its closing orders have" in said
+    assert "and none leaves where an operator halts" in said
+    assert "deleverag" not in said
 
 
 def test_a_wait_and_a_breaker_give_programs_integers(halted: Path) -> None:
@@ -162,7 +160,7 @@ def test_a_wait_and_a_breaker_give_programs_integers(halted: Path) -> None:
     for decision, values in waits:
         assert decision["time_ns"] == decision["event"]["time_ns"] < values["until_ns"] < NEVER_NS
         assert [place["holds_lots"] for place in values["markets"]] == [1_000]
-    assert {place["reason"] for _, values in waits for place in values["markets"]} == {"halted"}
+    assert {place["reason"] for _, values in waits for place in values["markets"]} == {"slice_taken"}
     breakers = [fact["values"] for _, fact in facts if fact["kind"] == "breaker"]
     assert all(isinstance(values["until_ns"], int) for values in breakers if values["state"] != "open")
     ran = CliRunner().invoke(app, ["long3", "--journal", str(halted), "--json"])

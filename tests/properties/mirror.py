@@ -18,6 +18,7 @@ from backstop.core.events import (
     NONE,
     BreakerState,
     Cause,
+    Doubt,
     EffectKind,
     EventKind,
     Guard,
@@ -107,6 +108,10 @@ class Mirror(State):
     settlings: Counter[int] = field(default_factory=Counter)
     #: Lots that the event at hand fills of an open order.
     open_take: int = 0
+    #: Marks before the event at hand.
+    marks_before: list[int] = field(default_factory=list)
+    #: The last offer of a joint offer that the event takes over as a whole, or 0.
+    accepted_with: int = 0
     #: Market whose mark the event at hand set, or NONE.
     told: int = NONE
     #: The last posting paid a claim back: the change of the claim that follows is no setting off.
@@ -189,9 +194,12 @@ class Mirror(State):
         self.reduced.clear()
         self.told = NONE
         self.open_take = 0
+        self.marks_before = self.marks
+        self.accepted_with = self._last_accepted(event, effects)
         if event.kind == EventKind.MARK:
             if not any((row.kind, row.code, row.market) == (F.GUARD, Guard.HELD, event.market) for row in effects):
                 self.markets[event.market].mark, self.told = event.price_ticks, event.market
+                self.breakers[event.market].mark_time = self.now
         elif event.kind == EventKind.ACCOUNT:
             self.ledger[event.account], self.positions[event.account] = 0, {}
             self.accounts.append(Account(event.other))
@@ -201,6 +209,24 @@ class Mirror(State):
             self._close(event.other)
         else:
             self._take_standing(event)
+
+    def _last_accepted(self, event: Event, effects: Sequence[Effect]) -> int:
+        """The offer with which a joint offer is taken over as a whole by the event; 0: none is.
+
+        It is not where, after a failure of the provider, some of it is cancelled.
+        """
+        order = self.orders.get(event.other) if event.kind == EventKind.ANSWER else None
+        offers = self.joint_offer(order.joint) if order is not None and self.remembers(order.id) else []
+        members = {offer.id for offer in offers}
+        has_failed, last = False, 0
+        for row in effects:
+            if members and row.kind == F.PROVIDER and row.other == offers[0].provider:
+                has_failed |= row.amount < self.providers[row.other].score
+            elif row.other in members and row.kind == F.CANCEL and has_failed:
+                return 0
+            elif row.other in members and row.kind == F.TAKEOVER:
+                last = row.other
+        return last
 
     def _close(self, number: int) -> None:
         if self.orders[number].is_open:
@@ -277,6 +303,8 @@ class Mirror(State):
             provider.failures, provider.score = effect.lots, effect.amount
         elif kind == F.GUARD:
             self._take_guard(effect)
+        elif kind == F.DOUBT:
+            self.breakers[effect.market].undoubted = effect.price_ticks if effect.code != Doubt.ENDED else 0
         elif kind == F.FUNDING:
             self.markets[effect.market].funding_index += effect.amount
 
@@ -291,6 +319,8 @@ class Mirror(State):
     def _take_guard(self, effect: Effect) -> None:
         breaker, is_held = self.breakers[effect.market], effect.code == Guard.HELD
         breaker.held, breaker.held_until = (effect.price_ticks, effect.amount) if is_held else (0, 0)
+        if effect.code == Guard.RELEASED:
+            breaker.mark_time = self.now
         if effect.code == Guard.RELEASED and effect.market != self.told:
             self.markets[effect.market].mark = effect.price_ticks
 
@@ -377,6 +407,7 @@ class Mirror(State):
         for market, row in self.positions[number].items():
             row.closed_in_default = account.in_default and (number, market) in self.reduced
         account.default_since = self.now if account.in_default else NEVER_NS
+        account.doubt_ns = 0
         account.restricted &= account.in_default
         account.carry_until = 0
 
@@ -389,12 +420,13 @@ class Mirror(State):
             backer = self.backer(effect.price_ticks, order.market, -sign(effect.lots))
             order.kind, order.limit_ticks, order.provider, order.notional = TAKEOVER_OFFER, 0, effect.price_ticks, notional
             order.pending_initial = max(0, backer.initial_rise(abs(effect.lots)))
+            order.joint = self.joint_for(effect.price_ticks, order.market, effect.lots)
             provider = self.providers[order.provider]
             provider.pending_initial += order.pending_initial
             provider.pending_notional += notional
             self._use(order.provider, order.market, effect.lots, effect.other)
         else:
-            if effect.account == self.vault and not self.accounts[effect.account].in_default:
+            if self.provider_of(effect.account) != NONE and not self.accounts[effect.account].in_default:
                 order.kind = DISPOSAL_ORDER
             for gauged in (self.accounts[effect.account], self.markets[effect.market], self):
                 gauged.ordered += notional
@@ -413,6 +445,7 @@ class Mirror(State):
         if effect.other:
             self._close(effect.other)
             provider = self.providers[effect.price_ticks]
-            provider.failures, provider.score = 0, score_after_takeover(provider.score)
+            if effect.other == self.accepted_with:
+                provider.failures, provider.score = 0, score_after_takeover(provider.score)
         else:
             self._use(effect.price_ticks, effect.market, effect.lots, 0)

@@ -10,6 +10,7 @@ from backstop.reference.arithmetic import ceil_div, sign
 from backstop.reference.charge import Exit
 from backstop.reference.closeout import closing_of
 from backstop.reference.closing import Closing
+from backstop.reference.doubt import may_close, may_force
 from backstop.reference.funds import Support
 from backstop.reference.offering import Backer, LossStop, changes_due, refusal_to_ask
 from backstop.reference.records import Effect
@@ -235,7 +236,7 @@ def closeout_came_first(moment: Moment) -> Findings:
         yield f"{effect}: DISTRESSED, and its deadline {mirror.deadline(account)} is not over at {mirror.now}"
     if others_acted(moment, account):
         return
-    for market in mirror.held_markets(account):
+    for market in [each for each in mirror.held_markets(account) if may_close(mirror, account, each)]:
         reason = _capacity(moment, account, market)
         if reason:
             yield f"{effect}: closeout could still act in market {market}: {reason}"
@@ -316,7 +317,7 @@ def takeover_came_first(moment: Moment) -> Findings:
     moment.past_takeover.add(account)
     if others_acted(moment, account):
         return
-    for market in mirror.held_markets(account):
+    for market in [each for each in mirror.held_markets(account) if may_force(mirror, account, each)]:
         takers = [number for number in range(len(mirror.providers)) if can_take(moment, number, account, market)]
         for is_vault in (False, True):
             asked = [number for number in takers if mirror.rules.providers[number].is_vault == is_vault]
@@ -400,8 +401,10 @@ def _capacity(moment: Moment, account: int, market: int) -> str:
     it has capacity 0.
     """
     closing = _closing(moment, account, market)
-    if closing.book.is_halted:
-        return "the market is halted"
+    if closing.book.is_shut:
+        return "an operator halts the market"
+    if closing.book.is_old and not closing.is_solvent:
+        return "its mark is old"
     if closing.slice.awaits_depth:
         return "its depth is unknown"
     if closing.slice.whole == 0:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from backstop.core.events import (
     FEES,
+    NONE,
     WORLD,
     Cause,
     EffectKind,
@@ -67,7 +68,7 @@ def orders_are_priced(moment: Moment) -> Findings:
     if effect.kind != F.ORDER:
         return
     reserved = mirror.reserved[effect.other]
-    if effect.account == mirror.vault and mirror.health[effect.account] < Health.DISTRESSED:
+    if mirror.provider_of(effect.account) != NONE and mirror.health[effect.account] < Health.DISTRESSED:
         if effect.amount or effect.value or reserved:
             yield f"{effect} of disposal: zero cash {effect.amount}, reserved {reserved}"
         return
@@ -135,7 +136,8 @@ def _takeover_is_priced(moment: Moment) -> Findings:
         told = (order.account, order.market, order.lots, order.provider, order.zero_cash, mirror.reserved[effect.other])
         if told != (effect.account, effect.market, effect.lots, effect.price_ticks, effect.amount, effect.value) or not order.is_open:
             yield f"{effect} is not the offer {order}"
-        if moment.event.other != effect.other:
+        named = mirror.orders.get(moment.event.other)
+        if moment.event.kind != EventKind.ANSWER or named is None or named.joint != order.joint:
             yield f"{effect}: nobody answered"
         return
     price = price_of(mirror, effect, 0, abs(effect.lots))
@@ -215,9 +217,9 @@ def _support_was_promised(moment: Moment) -> Findings:
             yield f"{effect} after {entry}"
         if entry.other == 0:
             return
-    after = moment.effects[moment.place + 1]
-    if (after.kind, after.amount) != (F.RESERVE, -promised) or after.other != moment.event.other:
-        yield f"{effect} is not taken from what was reserved for order {moment.event.other}"
+    after, order = moment.effects[moment.place + 1], entry.other if entry.kind == F.TAKEOVER else moment.event.other
+    if (after.kind, after.amount) != (F.RESERVE, -promised) or after.other != order:
+        yield f"{effect} is not taken from what was reserved for order {order}"
 
 
 def reservations_are_covered(moment: Moment) -> Findings:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backstop.core.events import FUNDING_PARTS, NEVER_NS, clearing_of, fund_of, funding_of
+from backstop.core.events import FUNDING_PARTS, NEVER_NS, NONE, clearing_of, fund_of, funding_of
 from backstop.reference.arithmetic import sign
 from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER, State
 
@@ -99,7 +99,7 @@ def _accounts(state: State) -> Iterator[str]:
         waits = account.wait_until != NEVER_NS
         if account.in_default != (account.default_since != NEVER_NS) or (account.in_default and not waits):
             yield f"account {number} health {account.health}: since {account.default_since}, waits until {account.wait_until}"
-        if waits and not account.in_default and not state.is_vault(number):
+        if waits and not account.in_default and state.provider_of(number) == NONE:
             yield f"account {number} is not in default and waits until {account.wait_until}"
         if account.wait_until <= state.now:
             yield f"account {number} still waits for {account.wait_until} at {state.now}"
@@ -122,7 +122,7 @@ def _orders(state: State) -> Iterator[str]:
         in_default = state.accounts[order.account].in_default
         wrong = order.kind == CLOSING_ORDER and not in_default
         wrong |= order.kind == TAKEOVER_OFFER and (not in_default or order.filled > 0)
-        wrong |= order.kind == DISPOSAL_ORDER and not state.is_vault(order.account)
+        wrong |= order.kind == DISPOSAL_ORDER and state.provider_of(order.account) == NONE
         if wrong or not order.is_open or not state.remembers(order.id):
             yield f"order {order.id} should not be open"
         if order.reserved < 0 or order.remaining < 0:

@@ -78,6 +78,8 @@ class Setting:
     provider_is_trader: float = 0.1
     #: Which breakers are on: any of "price", "flow", "drawdown", "stale", "outage", "guard".
     breakers: tuple[str, ...] = ()
+    #: Whether waits for doubts, for marks and for halts are short enough to be seen.
+    waits: bool = False
     adl_policy: int = AdlPolicy.CAPPED_PRO_RATA
     socialise_policy: int = SocialisePolicy.GAINS_HAIRCUT
     stages: tuple[int, ...] = USUAL
@@ -347,6 +349,16 @@ def _set_off(s: Setting) -> None:
     s.actions |= {"mark": 20, "fund": 8, "funding": 16, "deposit": 1, "withdraw": 4}
 
 
+def _doubts(s: Setting) -> None:
+    """Accounts in several markets whose marks are doubted, old or halted while they are in default."""
+    s.breakers, s.waits, s.crash_share, s.silence_share = BREAKERS, True, 0.4, 0.2
+    s.markets, s.accounts, s.owners = s.rng.choice((1, 2, 3)), 9, s.rng.choice((4, 9))
+    s.stages, s.providers = s.rng.choice((USUAL, WHOLE, (TAKEOVER, CLOSEOUT, FUND, TEAR_UP))), s.rng.randint(0, 2)
+    s.has_vault, s.depth_share = s.providers > 0 and s.rng.random() < 0.5, s.rng.choice((0.0, 1.0, 4.0))
+    s.fund_ppm, s.deposit_ppm, s.move_ppm = s.rng.choice((20_000, 600_000)), (60_000, 250_000), 90_000
+    s.actions |= {"operator": 3, "index": 8, "volume": 6, "mark": 24, "clock": 8, "fill": 14}
+
+
 def _funding(s: Setting) -> None:
     """Funding by index, up to a fifth of the price at once, on prices of few ticks and of many."""
     s.price_ticks = s.rng.choice((s.rng.randint(3, 60), s.rng.randint(1_000, 50_000)))
@@ -376,6 +388,29 @@ def _any_order(s: Setting) -> None:
     s.stages, s.accounts, s.crash_share = s.rng.choice(ORDERS), s.rng.randint(4, 6), 0.4
     s.providers, s.provider_size, s.has_vault = s.rng.randint(0, 2), s.rng.choice((0.3, 1.0)), s.rng.random() < 0.3
     s.fund_ppm, s.depth_share = s.rng.choice((20_000, 300_000)), s.rng.choice((0.0, 0.3, 1.0))
+
+
+def _stopped_providers(s: Setting) -> None:
+    """Providers of small loss stops who take much over, in markets that then move, and a book that
+    they share with defaulters.
+    """
+    s.stages, s.providers, s.has_vault = s.rng.choice((WHOLE, (TAKEOVER, CLOSEOUT, FUND, ADL, TEAR_UP))), s.rng.randint(1, 3), False
+    s.provider_size, s.crash_share, s.move_ppm, s.depth_share = 5.0, 0.4, 120_000, s.rng.choice((0.3, 1.0))
+    s.replies, s.accounts, s.silence_share = {"accept": 8, "refuse": 1, "silent": 1}, 9, 0.3
+    s.actions |= {"depth": 14, "clock": 8, "mark": 20}
+
+
+def _joint_offers(s: Setting) -> None:
+    """Many alike who fall at once, and providers who can take over from several of them."""
+    s.alike, s.accounts, s.owners, s.markets, s.crash_share = True, s.rng.randint(7, 10), s.rng.choice((4, 10)), s.rng.choice((1, 2)), 0.5
+    s.stages, s.providers, s.provider_size = (
+        s.rng.choice(((TAKEOVER, FUND, ADL, TEAR_UP), (TAKEOVER, FUND, TEAR_UP))),
+        s.rng.randint(1, 3),
+        9.0,
+    )
+    s.deposit_ppm, s.fund_ppm, s.provider_is_trader, s.orders_max = (60_000, 150_000), 2_000_000, 0.2, s.rng.choice((6, 64))
+    s.replies = {"accept": 6, "refuse": 2, "silent": 3, "twice": 1, "late": 3, "poor": 2}
+    s.actions |= {"clock": 6, "funding": 5, "deposit": 4}
 
 
 #: Every order of stages that is accepted, those with ``solvent_pay_first`` included.
@@ -431,6 +466,9 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "funding": _funding,
     "carried": _carried,
     "any_order": _any_order,
+    "stopped_providers": _stopped_providers,
+    "joint_offers": _joint_offers,
+    "doubts": _doubts,
 }
 
 
@@ -544,6 +582,18 @@ def _provider(setting: Setting, number: int) -> ProviderRules:
     )
 
 
+def _waits(setting: Setting) -> dict[str, int]:
+    """Draw for how long accounts wait for doubts, marks and halts."""
+    if not setting.waits:
+        return {}
+    rng, interval_ns = setting.rng, setting.interval_ns
+    return {
+        "act_age_max_ns": interval_ns * rng.choice((0, 1, 5)),
+        "doubt_max_ns": interval_ns * rng.choice((1, 10, 60, 600)),
+        "halt_wait_max_ns": interval_ns * rng.choice((0, 2, 60)),
+    }
+
+
 def _breaker_rules(setting: Setting) -> BreakerRules:
     rng, interval_ns = setting.rng, setting.interval_ns
     throttle, halt, _ = (
@@ -566,6 +616,7 @@ def _breaker_rules(setting: Setting) -> BreakerRules:
         guard_hold_ns=interval_ns * rng.choice((1, 10)),
         deficit_halt=(0, 0, setting.notional // 20, setting.notional // 2)[setting.notional % 4],
         deficit_window_ns=interval_ns * (5, 60)[setting.lots % 2],
+        **_waits(setting),
     )
 
 
@@ -629,6 +680,7 @@ def make_rules(setting: Setting) -> VenueRules:
             failures_max=rng.choice((1, 2, 3)),
             retry_ns=interval_ns * rng.choice((1, 5)),
             off_ns=interval_ns * rng.choice((2, 20)),
+            offer_range_ppm=(0, 20_000, 100_000)[setting.price_ticks % 3],
         ),
         disposal=DisposalRules(
             interval_ns=interval_ns * rng.choice((1, 3)),

@@ -232,12 +232,20 @@ class TakeoverStage(_Section):
     )
     retry: Duration = Field(default=30_000_000_000, description="Time after a failure in which a provider gets no offers.")
     off: Duration = Field(default=600_000_000_000, description="Time in which a provider that was switched off gets no offers.")
-    disposal_interval: Duration = Field(default=10_000_000_000, description="Time between two sales of the vault.")
+    offer_range_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        default=0,
+        description="Range of a market's marks over both price windows from which on its offers live shorter"
+        " and a failure costs more, up to four times; 0: off.",
+        json_schema_extra=_unit("ppm"),
+    )
+    disposal_interval: Duration = Field(
+        default=10_000_000_000, description="Time between two sales of the vault, or of a provider that is stopped."
+    )
     disposal_share_ppm: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        default=100_000, description="Share of a position that the vault sells at a time.", json_schema_extra=_unit("ppm")
+        default=100_000, description="Share of a position that it sells at a time.", json_schema_extra=_unit("ppm")
     )
     disposal_tolerance_ppm: Annotated[int, Field(ge=0, lt=1_000_000)] = Field(
-        default=10_000, description="Furthest from the mark that the vault sells.", json_schema_extra=_unit("ppm")
+        default=10_000, description="Furthest from the mark that it sells.", json_schema_extra=_unit("ppm")
     )
 
 
@@ -370,7 +378,7 @@ class ProviderSection(_Section):
     )
     loss_stop: Number | None = Field(
         default=None,
-        description="Loss at which offers to it stop, until half of it is won back.",
+        description="Loss at which offers to it stop and it sells what it holds, until half of it is won back.",
         json_schema_extra=_unit("asset"),
     )
     commitment: Annotated[list[CommitmentSection], Field(min_length=1, max_length=16)] = Field(description="Standing commitments.")
@@ -431,6 +439,17 @@ class BreakersSection(_Section):
     )
     deficit_window: Duration = Field(
         default=3_600_000_000_000, description="Losses that nobody paid are counted in this window and the one before."
+    )
+    act_age_max: Duration | None = Field(
+        default=None,
+        description="Age of a mark beyond which takeover, ADL, tear-up and support wait for the next one; off if left out.",
+    )
+    doubt_max: Duration = Field(
+        default=3_600_000_000_000, description="For how long, in sum, an account in default waits for marks that are doubted or old."
+    )
+    halt_wait_max: Duration | None = Field(
+        default=None,
+        description="Until when after the begin of a default ADL and tear-up wait in a halted market; off if left out.",
     )
 
 

@@ -95,7 +95,8 @@ def _account_bytes(state: State, present: int) -> bytes:
     accounts = state.accounts[:count]
     used, interval = state.columns[ORDERED_NOTIONAL : ORDERED_INTERVAL + 1, :count]
     names = ("owner", "balance", "health", "default_since_ns", "wait_until_ns", "next_slice_ns", "restricted")
-    return _block(*(accounts[name] for name in names), _gauge(used, interval, present), accounts["claim"], state.charge_markets[:count])
+    gauges = _gauge(used, interval, present), accounts["claim"], state.charge_markets[:count]
+    return _block(*(accounts[name] for name in names), *gauges, *state.doubts[:count].T)
 
 
 def _order_bytes(state: State) -> bytes:
@@ -103,7 +104,7 @@ def _order_bytes(state: State) -> bytes:
     orders = orders[np.argsort(orders["id"])]
     remaining = np.abs(orders["lots"]) - orders["filled"]
     first = [orders[name] for name in ("id", "account", "market", "lots")]
-    last = [orders[name] for name in ("limit_ticks", "zero_cash", "reserved", "kind", "provider", "cash")]
+    last = [orders[name] for name in ("limit_ticks", "zero_cash", "reserved", "kind", "provider", "cash", "joint", "expires_ns")]
     return _block(*first, remaining, *last)
 
 
@@ -166,6 +167,8 @@ def _breaker_bytes(state: State) -> bytes:
                 high,
                 *(int(value) for value in (row.mark_time_ns, row.held_ticks, row.held_until_ns, row.answered)),
                 *_windows(now_ns // int(rules.deficit_window_ns) - int(row.deficit_window), row.deficit),
+                int(row.undoubted_ticks),
+                int(row.is_awaited),
             ]
         )
     rows[-1][9:11] = [0, 0]

@@ -13,6 +13,7 @@ from backstop.core.breakers import after_index, apply_operator, check_outage, se
 from backstop.core.columns import OWNER_FIRST
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import cash_of, settlement_asset, value_at_mark
+from backstop.core.doubt import review_doubt
 from backstop.core.drawdown import group_of_fund, judge_drawdowns, shift_peaks
 from backstop.core.events import NEVER_NS, NONE, WORLD, Cause, EventArray, EventKind, Health, Transfer
 from backstop.core.fills import apply_order_done, apply_order_fill
@@ -28,6 +29,7 @@ from backstop.core.results import lower_base, note_lots
 from backstop.core.state import State
 from backstop.core.timers import run_due_after, run_due_before
 from backstop.core.waterfall.arrears import note_arrears
+from backstop.core.waterfall.disposal import run_disposals
 from backstop.core.waterfall.fund import charge_trading_fee
 from backstop.core.waterfall.providers import bind_provider, shift_baseline, switch_provider
 from backstop.core.waterfall.run import run_rounds
@@ -43,6 +45,7 @@ def _open_account(state: State, account: int, owner: int) -> None:
     head.first_position = NONE
     head.default_since_ns = NEVER_NS
     head.wait_until_ns = NEVER_NS
+    state.doubts[account, 1] = NONE
     head.next_of_owner = state.columns[OWNER_FIRST, owner]
     state.columns[OWNER_FIRST, owner] = account
     state.engine[0].accounts_now = account + 1
@@ -138,7 +141,9 @@ def _apply_kind(state: State, events: EventArray, index: int) -> None:
     event = events[index]
     kind = event.kind
     if kind == EventKind.MARK:
+        old = state.markets[event.market].mark_ticks
         offer_mark(state, event.market, event.price_ticks)
+        review_doubt(state, event.market, old)
     elif kind == EventKind.FILL:
         _apply_fill(state, event.account, event.other, event.market, event.lots, event.price_ticks)
     elif kind == EventKind.TRANSFER:
@@ -156,6 +161,7 @@ def _apply_kind(state: State, events: EventArray, index: int) -> None:
     elif kind == EventKind.INDEX:
         state.markets[event.market].index_ticks = event.price_ticks
         after_index(state, event.market)
+        review_doubt(state, event.market, state.markets[event.market].mark_ticks)
     elif kind == EventKind.VOLUME:
         state.markets[event.market].volume_lots = event.lots
     elif kind == EventKind.FUNDING:
@@ -213,6 +219,8 @@ def apply_at(state: State, events: EventArray, index: int) -> None:
     run_due_after(state)
     if engine.touched_now > 0:
         run_rounds(state)
+    if engine.disposals_now > 0:
+        run_disposals(state)
     judge_drawdowns(state)
     if engine.uncovered > 0:
         note_arrears(state)

@@ -36,6 +36,7 @@ __all__ = [
     "BreakerCause",
     "BreakerState",
     "Cause",
+    "Doubt",
     "EffectKind",
     "EffectRow",
     "EventKind",
@@ -186,6 +187,7 @@ class EffectKind(IntEnum):
     FUNDING = 22
     CARRY = 23
     ADL_SCALE = 24
+    DOUBT = 25
 
 
 class Health(IntEnum):
@@ -374,6 +376,21 @@ class Guard(IntEnum):
     CONFIRMED = 2
     RELEASED = 3
     DROPPED = 4
+
+
+class Doubt(IntEnum):
+    """Why the venue doubts a mark; the order is the precedence."""
+
+    #: It does not, any more.
+    ENDED = 0
+    #: The feed is silent, or came back a moment ago.
+    STALE = 1
+    #: The mark stands far from the index.
+    INDEX = 2
+    #: All markets were silent.
+    OUTAGE = 3
+    #: The price guard holds a mark.
+    GUARD = 4
 
 
 class AdlClass(IntEnum):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.core.events import GROUPS_MAX, NEVER_NS, NONE, Health, InitialMargin, Stage, error_inventory_of, outside_of
-from backstop.core.instruments import PPM, MarketRules, VenueRules, deductions_atoms, funding_index_max, initial_deductions
+from backstop.core.instruments import PPM, MarketRules, VenueRules, deductions_atoms, funding_index_max, initial_deductions, joint_most
 from backstop.core.places import HOUSE_ROWS, bucket_of, commitment_row, error_inventory_row, outside_row
 from backstop.core.rows import BREAKER, COMMITMENT, ENGINE, FUND_ROW, MARKET, POSITION, PROVIDER, RULES, STAGE, TIER, venue_values
 from backstop.core.stages import JOINT, LAST_RESORT
@@ -129,11 +129,12 @@ def rules_row(rules: VenueRules, stages: NDArray[np.void]) -> NDArray[np.void]:
     for name, value in venue_values(rules).items():
         row[name] = value
     row.fund_turn, row.socialise_turn = _turn_of(stages, Stage.FUND), _turn_of(stages, Stage.SOCIALISE)
+    row.has_restrict = Stage.RESTRICT in rules.stages
     row.fund_supports = Stage.FUND in rules.stages and not _stands_behind(rules, Stage.FUND, Stage.ADL)
     row.groups, row.providers = len(rules.funds), len(rules.providers)
     row.vault = next((number for number, provider in enumerate(rules.providers) if provider.is_vault), NONE)
     row.accounts_max, row.orders_max = rules.limits.accounts_max, rules.limits.orders_max
-    row.markets = len(rules.markets)
+    row.markets, row.joint_most = len(rules.markets), joint_most(rules.limits)
     return rows
 
 

@@ -39,6 +39,7 @@ __all__ = [
     "check_rules",
     "deductions_atoms",
     "funding_index_max",
+    "joint_most",
     "initial_deductions",
 ]
 
@@ -207,6 +208,8 @@ class TakeoverRules(NamedTuple):
     failures_max: int = 3
     retry_ns: int = 30_000_000_000
     off_ns: int = 600_000_000_000
+    #: Range of a market's marks from which on its offers live shorter, and a failure costs more; 0: off.
+    offer_range_ppm: int = 0
 
 
 class DisposalRules(NamedTuple):
@@ -239,6 +242,12 @@ class BreakerRules(NamedTuple):
     deficit_halt: int = 0
     deficit_window_ns: int = 3_600_000_000_000
     guard_hold_ns: int = 120_000_000_000
+    #: Age of a mark beyond which nothing is forced at it; 0 is off.
+    act_age_max_ns: int = 0
+    #: For how long, in sum, an account in default waits for the end of doubts.
+    doubt_max_ns: int = 3_600_000_000_000
+    #: Until when after its default began ADL and tear-up wait in a halted market; 0 is off.
+    halt_wait_max_ns: int = 0
 
 
 class LimitRules(NamedTuple):
@@ -249,6 +258,11 @@ class LimitRules(NamedTuple):
     orders_max: int = 1 << 16
     #: Most effects of one event; the buffer holds twice as many.
     effects_max: int = 1 << 22
+
+
+def joint_most(limits: LimitRules) -> int:
+    """Return the most open offers of a joint offer: its answer leaves room for others in an event."""
+    return max(1, limits.effects_max // 32)
 
 
 class VenueRules(NamedTuple):
@@ -490,7 +504,7 @@ def _check_thresholds(place: str, enter: int, worse: int, leave: int) -> None:
 
 def _check_breakers(rules: VenueRules) -> None:
     breakers = rules.breakers
-    or_off = dict.fromkeys(("stale_ns", "outage_gap_ns", "outage_grace_max_ns"), (0, _DURATION_MAX))
+    or_off = dict.fromkeys(("stale_ns", "outage_gap_ns", "outage_grace_max_ns", "act_age_max_ns", "halt_wait_max_ns"), (0, _DURATION_MAX))
     _check_bounds(breakers, "breakers", throttle_share_ppm=(1, PPM), **or_off)
     _check_thresholds("breakers.flow", breakers.flow_throttle, breakers.flow_halt, 1)
     for number, market in enumerate(rules.markets):

@@ -33,6 +33,7 @@ from backstop.core.events import (
     BreakerCause,
     BreakerState,
     Cause,
+    Doubt,
     EffectKind,
     EventKind,
     Guard,
@@ -64,6 +65,7 @@ __all__ = [
     "CodeField",
     "Columns",
     "DepthEvent",
+    "DoubtEffect",
     "EffectView",
     "EventView",
     "Field",
@@ -461,9 +463,9 @@ class ProviderEvent(EventView[T], kind=EventKind.PROVIDER):
 
 
 class AnswerEvent(EventView[T], kind=EventKind.ANSWER):
-    """A backstop provider answers an offer."""
+    """A backstop provider answers a joint offer: all that is open of it."""
 
-    offer_id = Field("other", Unit.OFFER, "The offer.")
+    offer_id = Field("other", Unit.OFFER, "An offer of the joint offer.")
     answer = CodeField(Answer, "Its answer.")
 
 
@@ -653,7 +655,7 @@ class BreakerEffect(EffectView[T], kind=EffectKind.BREAKER):
 
 
 class OfferEffect(EffectView[T], kind=EffectKind.OFFER):
-    """Offer a position to a backstop provider."""
+    """Part of a joint offer to a backstop provider: all of one event, market and direction."""
 
     offer_id = Field("other", Unit.OFFER, "The offer.")
     provider = Field("price_ticks", Unit.PROVIDER, "The provider.")
@@ -745,6 +747,15 @@ class CarryEffect(EffectView[T], kind=EffectKind.CARRY):
     account = _account("The account in default.")
     need = _atoms("What it would lack after the move: reserved now, in the RESERVE rows that follow.")
     until_ns = _until("Until when it may be carried in this default.", "value")
+
+
+class DoubtEffect(EffectView[T], kind=EffectKind.DOUBT):
+    """Doubt about a market's mark price began, or ended."""
+
+    market = _market()
+    reason = CodeField(Doubt, "Why the mark price is doubted; ENDED: it is not, any more.")
+    undoubted_ticks = _ticks("The newest mark price that is not doubted.")
+    mark_ticks = _ticks("The mark price.", "other")
 
 
 # -- orders of an operator -------------------------------------------------------------------------

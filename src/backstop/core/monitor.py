@@ -35,7 +35,7 @@ from backstop.core.state import State
 from backstop.core.units import mul_div_ceil, mul_div_floor
 from backstop.core.waits import wait_for_disposal
 
-__all__ = ["apply_funding", "apply_mark", "judge", "start_round", "touch", "update_health"]
+__all__ = ["apply_funding", "apply_mark", "judge", "start_round", "touch", "touch_defaulters", "update_health"]
 
 _PPM = 1_000_000
 #: Moves beyond this many ticks reach no price.
@@ -240,11 +240,19 @@ def judge(state: State, account: int) -> tuple[int, int, int, int]:
     return before, now, equity, maintenance
 
 
+@inlined
+def _forget_doubts(state: State, account: int) -> None:
+    """Let an account have waited for no doubt."""
+    state.doubts[account, 0] = 0
+    state.doubts[account, 1] = NONE
+
+
 @kernel
 def _enter_default(state: State, account: int) -> None:
     head = state.accounts[account]
     head.default_since_ns = state.engine[0].now_ns
     head.next_slice_ns = 0
+    _forget_doubts(state, account)
     settle_all_funding(state, account)
     _clear_marks(state, account)
 
@@ -260,6 +268,7 @@ def _leave_default(state: State, account: int) -> None:
     wait_for_disposal(state, account)
     head.default_since_ns = NEVER_NS
     head.next_slice_ns = 0
+    _forget_doubts(state, account)
     _clear_marks(state, account)
 
 
@@ -350,6 +359,8 @@ def touch(state: State, account: int) -> None:
         note_gaps(state, account, -equity)
     if health >= Health.DISTRESSED:
         _gather(state, account)
+    else:
+        wait_for_disposal(state, account)
 
 
 @kernel
@@ -452,3 +463,23 @@ def apply_funding(state: State, market: int, step: int) -> None:
         row.shift_ticks[DOWN] = row.shift_ticks[UP] = 0
     else:
         _sweep(state, market, side, before_down if side == DOWN else before_up)
+
+
+@kernel
+def touch_defaulters(state: State, market: int) -> None:
+    """Touch the accounts in default that have lots in a market, in order of id.
+
+    Costs one step a position that ever was in the market.
+    """
+    found = 0
+    accounts, order = state.columns[CROSSED_ACCOUNT], state.columns[CROSSED_ORDER]
+    position = state.markets[market].first_position
+    while position != NONE:
+        row = state.positions[position]
+        if row.lots != 0 and state.accounts[row.account].health >= Health.DISTRESSED:
+            accounts[found] = row.account
+            found += 1
+        position = row.next_of_market
+    sort_places(accounts, order, state.columns[CROSSED_MERGE], found)
+    for place in range(found):
+        touch(state, accounts[order[place]])

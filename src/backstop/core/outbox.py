@@ -21,6 +21,7 @@ __all__ = [
     "emit_cancel",
     "emit_carry",
     "emit_claim",
+    "emit_doubt",
     "emit_funding",
     "emit_guard",
     "emit_haircut",
@@ -389,6 +390,23 @@ def emit_guard(state: State, price_ticks: int, market: int, action: int, accepte
         price_ticks=price_ticks,
         amount=until_ns,
         value=move_ppm,
+    )
+
+
+@merged
+def emit_doubt(state: State, market: int, reason: int, undoubted_ticks: int, mark_ticks: int) -> None:
+    """Report that doubt about a mark price began, or ended."""
+    emit(
+        state,
+        EffectKind.DOUBT,
+        code=reason,
+        market=market,
+        account=NONE,
+        other=mark_ticks,
+        lots=0,
+        price_ticks=undoubted_ticks,
+        amount=0,
+        value=0,
     )
 
 

@@ -136,7 +136,9 @@ MARKET = _row(
     ("price_exit_ppm", "<i8"),
     ("guard_jump_ppm", "<i8"),
     ("guard_volume_lots", "<i8"),
+    ("orders_open", "<i8"),  # orders and offers of all accounts
     ("pending_lots", "<i8", (2,)),  # lots open in closing orders that take BID, ASK
+    ("disposed_lots", "<i8", (2,)),  # likewise in orders of disposal
     ("first_position", "<i4"),
     ("last_position", "<i4"),
     ("tier_first", "<i4"),
@@ -199,6 +201,8 @@ BREAKER = _row(
     ("mark_time_ns", "<i8"),  # of the last accepted mark, or NONE
     ("held_ticks", "<i8"),  # a mark that the price guard holds, or 0
     ("held_until_ns", "<i8"),
+    ("undoubted_ticks", "<i8"),  # the mark before doubt about it began; 0: it is not doubted
+    ("is_awaited", "<i8"),  # an account waits for the end of a doubt, or for a mark
 )
 
 #: One backstop provider: its rules and its standing.
@@ -214,6 +218,7 @@ PROVIDER = _row(
     ("leverage_ppm", "<i8"),
     ("loss_stop", "<i8"),
     ("is_vault", "<i8"),
+    ("is_due", "<i8"),  # its time to sell came in the present event
 )
 
 #: What a provider takes over of one group and direction: row
@@ -248,6 +253,12 @@ ORDER = _row(
     ("pending_initial", "<i8"),
     ("notional", "<i8"),
     ("sent_ns", "<i8"),
+    ("joint", "<i8"),  # of an offer: the first of the joint offer that it is a part of; else 0
+    ("expires_ns", "<i8"),  # of an offer: when it counts as not answered
+    ("sent_event", "<i8"),  # the number of its event (``engine.accepted``)
+    ("members", "<i4"),  # of the first of a joint offer: how many of it are open
+    ("next_of_joint", "<i4"),  # the next one that was open when this was closed, or is
+    ("prev_of_joint", "<i4"),
 )
 
 #: The engine's own scalars, one row.
@@ -273,6 +284,7 @@ ENGINE = _row(
     ("effects_first", "<i8"),  # where those of the present event begin
     ("touched_now", "<i8"),
     ("parked_now", "<i8"),
+    ("disposals_now", "<i8"),  # providers whose time to sell came in the present event
     ("refused", "<i8"),
     ("judged", "<i8"),
     ("crossed", "<i8"),
@@ -305,12 +317,14 @@ RULES = _row(
     *((name, "<i8") for name in venue_values(VenueRules(markets=()))),
     ("fund_turn", "<i8"),  # row of ``fund`` in ``State.stages``, or NONE
     ("socialise_turn", "<i8"),  # row of ``socialise``, or NONE
+    ("has_restrict", "<i8"),  # ``restrict`` stands among the stages
     ("fund_supports", "<i8"),  # it stands before ADL: it supports the closing of insolvent accounts
     ("groups", "<i8"),
     ("providers", "<i8"),
     ("vault", "<i8"),  # number of the venue vault, or NONE
     ("accounts_max", "<i8"),
     ("orders_max", "<i8"),
+    ("joint_most", "<i8"),  # most open offers of a joint offer
     ("markets", "<i8"),
 )
 

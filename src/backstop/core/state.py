@@ -66,6 +66,7 @@ class State(Bundle):
         "gauges": (np.int64, 2),
         "claims": (np.int64, 2),
         "charge_markets": (np.int64, 1),
+        "doubts": (np.int64, 2),
         "accounts": (ACCOUNT, 1),
         "positions": (POSITION, 1),
         "results": (RESULT, 1),
@@ -78,6 +79,7 @@ class State(Bundle):
         "providers": (PROVIDER, 1),
         "commitments": (COMMITMENT, 1),
         "offered": (np.int64, 2),
+        "joints": (np.int64, 2),
         "debts": (np.int64, 2),
         "owner_lots": (np.int64, 2),
         "buckets": (np.int32, 2),
@@ -103,6 +105,9 @@ class State(Bundle):
     claims: NDArray[np.int64]
     #: By account: market of the last funding payment that it had to make, or NONE.
     charge_markets: NDArray[np.int64]
+    #: By account: for how long it waited for doubt in this default, and since when it does now, or
+    #: NONE (see ``doubt``).
+    doubts: NDArray[np.int64]
     accounts: NDArray[np.void]
     positions: NDArray[np.void]
     #: By row of ``positions``.
@@ -122,6 +127,8 @@ class State(Bundle):
     commitments: NDArray[np.void]
     #: Lots (> 0) of a provider's open offers: row ``provider x 2 + direction``, by market.
     offered: NDArray[np.int64]
+    #: Likewise: the first of its last joint offer.
+    joints: NDArray[np.int64]
     #: What an account owes each group's fund: row by account, column by group (see ``debts``).
     debts: NDArray[np.int64]
     #: Lots that all accounts of an owner hold in a market, of either sign: rows (key, lots) of a
@@ -165,6 +172,7 @@ def new_state(rules: VenueRules) -> State:
         gauges=np.zeros((2 * GROUPS_MAX + count, FUND_SLOTS + 1), dtype=np.int64),
         claims=np.zeros((len(rules.funds), limits.accounts_max), dtype=np.int64),
         charge_markets=np.full(limits.accounts_max, NONE, dtype=np.int64),
+        doubts=np.zeros((limits.accounts_max, 2), dtype=np.int64),
         accounts=np.zeros(limits.accounts_max, dtype=ACCOUNT),
         positions=positions,
         results=np.zeros(len(positions), dtype=RESULT),
@@ -177,6 +185,7 @@ def new_state(rules: VenueRules) -> State:
         providers=providers,
         commitments=commitments,
         offered=np.zeros((2 * len(providers), count), dtype=np.int64),
+        joints=np.zeros((2 * len(providers), count), dtype=np.int64),
         debts=np.zeros((limits.accounts_max, len(rules.funds)), dtype=np.int64),
         owner_lots=owner_lots_rows(rules),
         buckets=np.full((2, buckets), NONE, dtype=np.int32),

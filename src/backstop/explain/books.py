@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,6 +53,7 @@ from backstop.core.places import arrears_gauge, fund_gauge, house_slot, market_g
 from backstop.core.results import result_bases
 from backstop.core.rows import FUND_SLOTS, TAKEOVER_OFFER
 from backstop.core.state import State
+from backstop.explain.rows import Rows
 from backstop.journal.rendering import Row
 from backstop.reference.arithmetic import sign
 from backstop.reference.carry import Short, carry_parts, short_of
@@ -100,6 +102,8 @@ class Account:
     positions: dict[int, Held]
     #: Markets of which the present default has closed lots.
     closed: frozenset[int]
+    #: For how long it waited for doubt in this default.
+    doubt_ns: int = 0
     #: Markets whose lots others' orders or defaults reduced in this event: closed as well, where
     #: the account is in default after it.
     reduced: frozenset[int] = frozenset()
@@ -180,6 +184,9 @@ class Offer(NamedTuple):
     notional: int
     pending_initial: int
     sent_ns: int
+    #: What the account gets, and what the fund reserves for it.
+    cash: int
+    reserved: int
 
 
 class Books:
@@ -213,6 +220,8 @@ class Books:
         self._group_of = {fund_of(group): group for group in range(len(rules.funds))}
         self._group_uncovered = {uncovered_of(group): group for group in range(len(rules.funds))}
         self._offers = _offers_named(state, recorded)
+        #: The last offer of a joint offer that the event takes over as a whole; 0: none.
+        self._accepted_with = _accepted_with(recorded, {number: each.score_ppm for number, each in enumerate(self.providers)})
         bound = recorded["account"][recorded["kind"] == EffectKind.PROVIDER].tolist()
         #: Accounts and funds that are followed to the end of the event.
         self._followed = {*looked_at, *bound, *(provider.account for provider in self.providers), *self._group_of, *self._group_uncovered}
@@ -456,6 +465,10 @@ class Books:
 
     # -- following ---------------------------------------------------------------------------------
 
+    def offer(self, offer_id: int) -> Offer | None:
+        """Return an offer that is open, or was when the event began; None: there is none such."""
+        return self._offers.get(offer_id)
+
     def take_charge(self, number: int, market: int) -> None:
         """Take the market of a charge that the event brings."""
         self.account(number).charge_market = market
@@ -516,7 +529,7 @@ class Books:
 
     def _follow_health(self, account: Account, health: Health) -> None:
         if (health >= Health.DISTRESSED) != account.in_default:
-            account.closed = frozenset()
+            account.closed, account.doubt_ns = frozenset(), 0
             account.default_since_ns = self.now_ns if health >= Health.DISTRESSED else NEVER_NS
             if health < Health.DISTRESSED:
                 account.reduced = frozenset()
@@ -636,7 +649,8 @@ class Books:
         provider.pending_initial += rise
         provider.pending_notional += notional
         provider.offered[side, market] = provider.offered.get((side, market), 0) + lots
-        self._offers[offer.offer_id] = Offer(number, market, side, lots, notional, rise, self.now_ns)
+        terms = (notional, rise, self.now_ns, offer.cash, offer.reserved)
+        self._offers[offer.offer_id] = Offer(number, market, side, lots, *terms)
 
     def _follow_takeover(self, row: Row) -> None:
         taken = TakeoverEffect(row)
@@ -645,7 +659,8 @@ class Books:
             return
         self._close(taken.offer_id)
         provider = self.providers[taken.provider]
-        provider.score_ppm = score_after_takeover(provider.score_ppm)
+        if taken.offer_id == self._accepted_with:
+            provider.score_ppm = score_after_takeover(provider.score_ppm)
 
     def _follow_cancel(self, row: Row) -> None:
         order = CancelEffect(row).order_id
@@ -737,7 +752,22 @@ def read_account(state: State, number: int, at_ns: int | None = None) -> Account
     debts = {} if is_forgotten else {group: int(atoms) for group, atoms in enumerate(state.debts[number])}
     carried = dict(zip(rows["market"].tolist(), state.carries[places, CARRY_ATOMS].tolist(), strict=True))
     until_ns = int(state.carry_until[number])
-    return Account(*known, charge_market=charge_market, debts=debts, carry_until_ns=until_ns, carried=carried)
+    return Account(
+        *known,
+        doubt_ns=_doubt_ns(state, number, now_ns),
+        charge_market=charge_market,
+        debts=debts,
+        carry_until_ns=until_ns,
+        carried=carried,
+    )
+
+
+def _doubt_ns(state: State, number: int, now_ns: int) -> int:
+    """Return for how long an account waited for doubt in its default, the wait included in which it
+    is.
+    """
+    waited, since_ns = (int(each) for each in state.doubts[number])
+    return waited if since_ns == NONE else min(int(state.rules[0].doubt_max_ns), waited + now_ns - since_ns)
 
 
 def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, Account]:
@@ -754,7 +784,16 @@ def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, A
     )
     found = {
         number: Account(
-            balance, health, since_ns, dict(enumerate(claims)), {}, frozenset(), frozenset(), charge_market, dict(enumerate(owed)), until_ns
+            balance,
+            health,
+            since_ns,
+            dict(enumerate(claims)),
+            {},
+            frozenset(),
+            _doubt_ns(state, number, now_ns),
+            charge_market=charge_market,
+            debts=dict(enumerate(owed)),
+            carry_until_ns=until_ns,
         )
         for number, (balance, health, since_ns), claims, charge_market, owed, until_ns in zip(
             numbers, *(each.tolist() for each in columns), strict=True
@@ -817,6 +856,24 @@ def _provider(rules: VenueRules, state: State, number: int) -> Provider:
     return Provider(int(row.account), status, *terms, offered, gauges)
 
 
+def _accepted_with(recorded: EffectArray, scores_ppm: dict[int, int]) -> int:
+    """Return the last offer that is taken over in an event; 0 where none is, or where its provider
+    failed at what else the joint offer had: a failure of it and then a cancellation follow.
+    """
+    rows = list(Rows(recorded))
+    taken = [place for place, row in enumerate(rows) if row["kind"] == EffectKind.TAKEOVER and TakeoverEffect(row).offer_id]
+    if not taken:
+        return 0
+    last = TakeoverEffect(rows[taken[-1]])
+    following = rows[taken[-1] + 1 :]
+    for row, after in pairwise(following):
+        if row["kind"] == EffectKind.PROVIDER and after["kind"] == EffectKind.CANCEL:
+            told = ProviderEffect(row)
+            if told.provider == last.provider and told.score_ppm < scores_ppm[told.provider]:
+                return 0
+    return last.offer_id
+
+
 def _offers_named(state: State, recorded: EffectArray) -> dict[int, Offer]:
     """Return the open offers that an event's effects name, by id."""
     named = recorded[np.isin(recorded["kind"], (EffectKind.CANCEL, EffectKind.TAKEOVER))]["other"].tolist()
@@ -824,6 +881,6 @@ def _offers_named(state: State, recorded: EffectArray) -> dict[int, Offer]:
     for order in named:
         row: Any = state.orders[order % len(state.orders)]
         if order > 0 and int(row.id) == order and int(row.is_open) and int(row.kind) == TAKEOVER_OFFER:
-            terms = (int(row.notional), int(row.pending_initial), int(row.sent_ns))
+            terms = (int(row.notional), int(row.pending_initial), int(row.sent_ns), int(row.cash), int(row.reserved))
             found[order] = Offer(int(row.provider), int(row.market), -sign(int(row.lots)), abs(int(row.lots)), *terms)
     return found

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from backstop.core.events import FUNDING_PARTS, NEVER_NS, NONE, BreakerState, Cause, EffectKind, EventKind, Health
-from backstop.core.kinds import BreakerEffect, HealthEffect, PostingEffect, ReserveEffect, TearUpEffect, TradeEffect
+from backstop.core.events import FUNDING_PARTS, NEVER_NS, NONE, BreakerState, Cause, Doubt, EffectKind, EventKind, Health
+from backstop.core.kinds import BreakerEffect, DoubtEffect, HealthEffect, PostingEffect, ReserveEffect, TearUpEffect, TradeEffect
 from backstop.explain.carry import add_carry, add_carry_reserve, carry_text
 from backstop.explain.charges import add_charge
 from backstop.explain.closing import zero_text
@@ -246,11 +246,25 @@ def _breaker(scene: Scene, fact: Fact) -> None:
     fact.check("end", told.until_ns, end_of(told.breaker_state, now, rules.hold_max_ns, rules.reopen_ns))
     means = "its closing orders have whole slices again"
     if told.breaker_state == BreakerState.HALTED:
-        means = "its closing orders must wait, at most to its deadline"
+        means = f"its closing orders have {percent(rules.throttle_share_ppm)} of a slice, and none leaves where an operator halts"
+        means += f"; ADL waits until {rules.halt_wait_max_ns / 1e9:g} s after its default began" if rules.halt_wait_max_ns else ""
     elif told.breaker_state != BreakerState.OPEN:
         means = f"its closing orders have {percent(rules.throttle_share_ppm)} of a slice"
     limits = "where its market's own breaker is no severer" if told.market == NONE else "unless the venue's own breaker is severer"
     fact.because.append(f"it is in default and holds a position there: {means}, {limits}")
+
+
+def _doubt(scene: Scene, fact: Fact) -> None:
+    """Say what begins or ends for an account in default, and check that it was not so before."""
+    told = DoubtEffect(scene.row)
+    ends = told.reason == Doubt.ENDED
+    fact.check("doubted before", ends, scene.undoubted(told.market) != 0)
+    if ends:
+        fact.because.append("it holds a position there: stages may act on it again")
+        return
+    left = (scene.rules.breakers.doubt_max_ns - scene.mine.doubt_ns) / 1e9
+    says = f"it is in default and holds a position there: no stage acts on that, for {left:g} s of waiting at most"
+    fact.because += [says, "its orders and offers there are cancelled, and it is judged in other markets at the better of both marks"]
 
 
 def _restrict(scene: Scene, fact: Fact) -> None:
@@ -294,5 +308,6 @@ FACTS: dict[EffectKind, Callable[[Scene, Fact], None]] = {
     EffectKind.HAIRCUT: add_haircut,
     EffectKind.CLAIM: add_claim,
     EffectKind.BREAKER: _breaker,
+    EffectKind.DOUBT: _doubt,
     EffectKind.RESIDUAL: add_residual,
 }

@@ -40,7 +40,9 @@ def _turn_of(scene: Scene, present: Turn | None) -> Turn:
         return present
     plan = scene.new_plan()
     stops = {holding.market: _stops(scene, plan, holding.market) for holding in plan.portfolio.held}
-    closeouts = [stop for each in stops.values() for stop in each if stop.stage == "closeout" and stop.reason != "not_built"]
+    closeouts = [
+        stop for each in stops.values() for stop in each if stop.stage == "closeout" and stop.reason not in ("not_built", "doubted")
+    ]
     is_busy = any(stop.is_busy for stop in closeouts)
     would_wait = bool(closeouts) and waits_for_book(scene.mine.health, scene.now_ns, scene.deadline_ns, is_busy=is_busy)
     is_moved = _others_acted(scene)
@@ -106,6 +108,8 @@ def add_passed_over(scene: Scene, fact: Fact) -> None:
             fact.check(f"lots that {stop.stage} could close", 0, stop.lots)
     if not turn.is_moved:
         fact.check("closeout had to wait", False, turn.would_wait)
+    fact.check("it had to wait for a mark", False, scene.waits_for_mark(market))
+    fact.check("it had to wait for the end of a halt", False, scene.waits_for_halt(market))
     fact.check(DIFFERENCES, "none", "none")  # corrected once all effects are followed
     fact.values["passed_over"] = [
         {"stage": stop.stage, "reason": stop.reason, "says": "; ".join((stop.says, *stop.parts)), **stop.values} for stop in stops
@@ -135,9 +139,11 @@ def _stops(scene: Scene, plan: Plan, market: int) -> list[Stop]:
 
 def _with_time(scene: Scene, stop: Stop) -> Stop:
     """Add why closeout did not wait for better."""
-    since, deadline = scene.mine.default_since_ns, scene.rules.closeout.deadline_ns
+    since, deadline = scene.since_ns, scene.rules.closeout.deadline_ns
     if scene.now_ns >= since + deadline:
         stop.says += f"; it may wait {deadline / 1e9:g} s, and was in default for {(scene.now_ns - since) / 1e9:g} s"
+        if scene.mine.doubt_ns:
+            stop.says += f", besides {scene.mine.doubt_ns / 1e9:g} s in which it waited for doubts"
     else:
         stop.says += "; below close-out margin it waits only for capacity that others take"
     stop.values |= {"in_default_ns": scene.now_ns - since, "deadline_ns": deadline}
@@ -154,6 +160,9 @@ def add_waiting(scene: Scene, fact: Fact, markets: list[int]) -> None:
     for market in markets:
         held = scene.mine.held(market)
         stop = _beside_others(scene, _closeout_stop(scene, plan, market))
+        if scene.waits_for_halt(market):
+            end_ns = scene.since_ns + scene.rules.breakers.halt_wait_max_ns
+            stop.says += f"; the market is halted: nobody takes it by ADL or tear-up before {time_text(end_ns)}"
         fact.because.append(f"{words.market(market)}: holds {words.lots(market, held)}; {stop.says}")
         told.append({"market": words.market(market), "holds_lots": held, "reason": stop.reason, "says": stop.says, **stop.values})
 
@@ -164,7 +173,7 @@ def _beside_others(scene: Scene, stop: Stop) -> Stop:
     """
     head, words = scene.state.accounts[scene.account], scene.speaker
     sent = [row["kind"] for row in scene.acted(EffectKind.ORDER, EffectKind.OFFER)]
-    if stop.reason == "halted":
+    if stop.reason in ("doubted", "shut"):
         return stop
     if not sent and int(head.next_slice_ns) > int(scene.state.engine[0].now_ns):
         return Stop("closeout", "slice_not_due", f"its next slice is due at {time_text(int(head.next_slice_ns))}")
@@ -182,6 +191,8 @@ def _closeout_stop(scene: Scene, plan: Plan, market: int) -> Stop:
     """Return why the book cannot take the account's position as things stand at the effect looked
     at.
     """
+    if scene.waits_for_doubt(market):
+        return Stop("closeout", "doubted", doubt_text(scene, market))
     closing = scene.closing(market, plan)
     why = closing.stop(has_place=_has_place(scene))
     if why is None:
@@ -197,13 +208,26 @@ def _has_place(scene: Scene) -> bool:
     later = len(scene.later(EffectKind.ORDER, EffectKind.OFFER))
     earlier = earlier_in_place(int(scene.state.engine[0].next_order_id) - later, len(orders))
     order = orders[earlier % len(orders)]
-    return earlier < 1 or int(order.id) != earlier or not order.is_open
+    return earlier < 1 or int(order.id) != earlier or not (order.is_open or order.members)
 
 
-def _halted(scene: Scene, closing: Closing) -> Told:
+def doubt_text(scene: Scene, market: int) -> str:
+    """Say that a mark is doubted, and for how long the account waits for the end of that at most."""
+    words, undoubted = scene.speaker, scene.undoubted(market)
+    left = (scene.rules.breakers.doubt_max_ns - scene.mine.doubt_ns) / 1e9
+    price = words.price(market, undoubted)
+    return f"the mark of {words.market(market)} is doubted, the last that is not is {price}: nothing is closed there for {left:g} s at most"
+
+
+def _old_mark(scene: Scene, closing: Closing) -> Told:
+    age = scene.mark_age_ns(closing.holding.market)
+    return f"insolvent, and no fund supports an order at a mark that is {age / 1e9:g} s old", {"mark_age_ns": age}
+
+
+def _shut(scene: Scene, closing: Closing) -> Told:
     breaker, market = scene.breaker(closing.holding.market), scene.speaker.market(closing.holding.market)
     cause = f" ({breaker.cause.name.lower()})" if breaker.cause else ""
-    says = f"{market} is halted{cause} until {time_text(breaker.until_ns)} at the latest: no order may leave"
+    says = f"{market} is halted by an operator{cause} until {time_text(breaker.until_ns)} at the latest: no order may leave"
     return says, {"until_ns": breaker.until_ns}
 
 
@@ -246,7 +270,8 @@ def _not_reached(scene: Scene, closing: Closing) -> Told:
 
 
 _CLOSEOUT: dict[OrderStop, Callable[[Scene, Closing], Told]] = {
-    OrderStop.HALTED: _halted,
+    OrderStop.SHUT: _shut,
+    OrderStop.OLD_MARK: _old_mark,
     OrderStop.DEPTH_UNKNOWN: _depth_unknown,
     OrderStop.THIN_BOOK: _thin_book,
     OrderStop.SLICE_TAKEN: _taken(lambda scene, each: slice_text(scene, each.holding.market, each.slice)),
@@ -272,7 +297,7 @@ def _takeover_stop(scene: Scene, market: int) -> Stop:
     if all(backer.commitment.capacity == 0 for backer in backers):
         says = f"no provider is committed to {_DIRECTIONS[side]} positions of {words.group(group)}"
         return Stop("takeover", "none_committed", says)
-    end = offers_end_ns(scene.mine.default_since_ns, rules.closeout)
+    end = offers_end_ns(scene.since_ns, rules.closeout)
     is_over = scene.now_ns >= end
     lots, parts = _asked(scene, market, backers, is_over=is_over)
     says, reason = "nobody could take over a lot", "time_over" if is_over else "none_able"

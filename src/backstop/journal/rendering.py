@@ -43,6 +43,7 @@ from backstop.core.kinds import (
     ClaimEffect,
     ClockEvent,
     DepthEvent,
+    DoubtEffect,
     EffectView,
     EventView,
     FillEvent,
@@ -523,6 +524,12 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
         action="done",
         accepted_ticks="before",
         until_ns=_until(", until {}"),
+    ),
+    EffectKind.DOUBT: sentence_of(
+        DoubtEffect,
+        "doubt about the mark of {market}: {reason}; mark {mark}, last mark not doubted {undoubted}",
+        undoubted_ticks="undoubted",
+        mark_ticks="mark",
     ),
 }
 

@@ -11,6 +11,7 @@ from backstop.reference.arrears import book_uncovered
 from backstop.reference.breakers import add_flow
 from backstop.reference.carry import give_way
 from backstop.reference.closeout import exit_of
+from backstop.reference.doubt import may_force, waits_for_halt
 from backstop.reference.paying import judge_netted, pay, tell_support
 from backstop.reference.socialise import socialise
 from backstop.reference.state import State
@@ -85,7 +86,7 @@ def defaulters_of(state: State, accounts: list[int], market: int, side: int) -> 
     """
     found = []
     for account in accounts:
-        if state.held_lots(account, market) * side > 0:
+        if lots_to_move(state, account, market) * side > 0:
             state.judge(account)
             if state.accounts[account].in_default:
                 view = state.fund_view(state.group(market), account, market)
@@ -270,6 +271,16 @@ def settle_counterparties(state: State, market: int, holders: list[int]) -> None
             state.touch(holder)
 
 
+def lots_to_move(state: State, account: int, market: int) -> int:
+    """Signed lots of an account in a market; 0 where they are held back, or wait for a halt."""
+    return state.held_lots(account, market) if market in open_to_force(state, account) else 0
+
+
+def open_to_force(state: State, account: int) -> list[int]:
+    """Markets with lots of the account that are neither held back nor wait for a halt."""
+    return [m for m in state.held_markets(account) if may_force(state, account, m) and not waits_for_halt(state, account, m)]
+
+
 def has_room(state: State, accounts: list[int]) -> list[int]:
     """Return those of some accounts, in order of their turns, for which the event's effects have
     room: at most half of it, sixteen a position; the first always.
@@ -296,7 +307,7 @@ def adl(state: State, accounts: list[int]) -> list[int]:
     for market in range(len(state.markets)):
         waits = list[int]()
         for account in going:
-            if not state.held_lots(account, market):
+            if not lots_to_move(state, account, market):
                 continue
             if len(state.effects) > state.rules.limits.effects_max // 2:
                 state.accounts[account].wait_until = state.now + interval_ns
@@ -314,7 +325,7 @@ def those_who_wait(state: State, accounts: list[int], market: int) -> list[int]:
     """Let those who are carried give way to all insolvent accounts of a market; return who then waits
     for money that is only reserved.
     """
-    gaps = {account: gap_of(state, account, market) for account in accounts if state.held_lots(account, market)}
+    gaps = {account: gap_of(state, account, market) for account in accounts if lots_to_move(state, account, market)}
     waits = []
     for account, gap in gaps.items():
         if gap and state.fund_supports:
@@ -331,11 +342,11 @@ def gap_of(state: State, account: int, market: int) -> int:
 
 def close_in_market(state: State, accounts: list[int], market: int) -> None:
     """Cross defaulters of both sides, then close the rest of each side."""
-    sides = {sign(state.held_lots(account, market)) for account in accounts if state.accounts[account].in_default}
+    sides = {sign(lots_to_move(state, account, market)) for account in accounts if state.accounts[account].in_default}
     if {1, -1} <= sides:
         cross_defaulters(state, accounts, market)
         for account in accounts:
-            if state.held_lots(account, market):
+            if lots_to_move(state, account, market):
                 judge_netted(state, account)
     for side in (1, -1):
         adl_plan(state, accounts, market, side)
@@ -345,7 +356,7 @@ def tear_up(state: State, account: int) -> bool:
     """End, at mark, the lots that nobody took, against everyone on the opposite side; return whether
     the account waits for a reservation.
     """
-    for market in state.held_markets(account):
+    for market in open_to_force(state, account):
         judge_netted(state, account)
         if not state.accounts[account].in_default:
             return False

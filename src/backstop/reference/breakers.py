@@ -491,4 +491,6 @@ def breaker_row(state: State, number: int) -> tuple[int, ...]:
         *price,
         answered,
         *deficit_now(state, breaker),
+        breaker.undoubted,
+        int(breaker.is_awaited),
     )

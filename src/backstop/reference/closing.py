@@ -71,7 +71,8 @@ class SizeBound(Enum):
 class OrderStop(Enum):
     """Why no closing order leaves for a position. The first that holds is given."""
 
-    HALTED = "halted"
+    SHUT = "shut"
+    OLD_MARK = "old_mark"
     DEPTH_UNKNOWN = "depth_unknown"
     THIN_BOOK = "thin_book"
     SLICE_TAKEN = "slice_taken"
@@ -81,8 +82,16 @@ class OrderStop(Enum):
     NOT_REACHED = "not_reached"
 
 
-#: Stops that end when the market reopens, when depth is reported, or when others leave capacity.
-PASSING = (OrderStop.HALTED, OrderStop.DEPTH_UNKNOWN, OrderStop.SLICE_TAKEN, OrderStop.CAP_USED, OrderStop.NO_PLACE)
+#: Stops that end when the market reopens, when a mark or depth is reported, or when others leave
+#: capacity.
+PASSING = (
+    OrderStop.SHUT,
+    OrderStop.OLD_MARK,
+    OrderStop.DEPTH_UNKNOWN,
+    OrderStop.SLICE_TAKEN,
+    OrderStop.CAP_USED,
+    OrderStop.NO_PLACE,
+)
 
 
 class OrderBound(NamedTuple):
@@ -200,8 +209,10 @@ class Closing:
     @property
     def book_stop(self) -> OrderStop | None:
         """Why the book, or a cap of the interval, lets no order leave; None: they let one leave."""
-        if self.book.is_halted:
-            return OrderStop.HALTED
+        if self.book.is_shut:
+            return OrderStop.SHUT
+        if self.book.is_old and not self.is_solvent:
+            return OrderStop.OLD_MARK
         if self.slice.awaits_depth:
             return OrderStop.DEPTH_UNKNOWN
         if self.slice.whole == 0:

@@ -52,15 +52,16 @@ from backstop.reference.breakers import (
 from backstop.reference.carry import carries, make_way
 from backstop.reference.closeout import BUSY, PLACED, forget_depth, order_done, order_fill, place_orders
 from backstop.reference.closing import waits_for_book
+from backstop.reference.doubt import add_up, hold_back, is_kept, review_all, review_doubt, wait_for_halt
 from backstop.reference.fund import money_stages
 from backstop.reference.paying import net_linked_owners
-from backstop.reference.providers import bind, fail
+from backstop.reference.providers import bind
 from backstop.reference.records import Effect, Event
 from backstop.reference.refusals import reason_to_refuse
 from backstop.reference.shortfalls import gap_of_position
 from backstop.reference.socialise import run_recovery
 from backstop.reference.state import CLOSING_ORDER, TAKEOVER_OFFER, Account, Position, State
-from backstop.reference.takeover import answer, dispose, takeover_waits
+from backstop.reference.takeover import answer, dispose, fail_joint, takeover_waits
 
 __all__ = ["Effect", "Event", "ReferenceEngine"]
 
@@ -88,6 +89,7 @@ class ReferenceEngine:
         state.start_interval()
         state.start_epoch()
         run_timers(state)
+        review_all(state)
         HANDLERS[EventKind(event.kind)](state, event)
         if state.pay_slot() != slot_before:
             pay_arrears(state)
@@ -95,6 +97,7 @@ class ReferenceEngine:
             run_recovery(state)
         end_waits(state)
         run_rounds(state)
+        run_disposals(state)
         end_event(state)
         return state.effects
 
@@ -207,14 +210,17 @@ def fill(state: State, event: Event) -> None:
 
 def mark(state: State, event: Event) -> None:
     """MARK, where the price guard does not hold it."""
+    old = state.markets[event.market].mark
     if not hold_mark(state, event.market, event.price_ticks):
         accept_mark(state, event.market, event.price_ticks)
+    review_doubt(state, event.market, old)
 
 
 def index(state: State, event: Event) -> None:
     """INDEX."""
     state.markets[event.market].index = event.price_ticks
     after_index(state, event.market)
+    review_doubt(state, event.market, state.markets[event.market].mark)
 
 
 def volume(state: State, event: Event) -> None:
@@ -265,8 +271,8 @@ HANDLERS: dict[EventKind, Callable[[State, Event], None]] = {
 
 
 def end_waits(state: State) -> None:
-    """Wake the accounts whose time has come: what was not answered is cancelled, and the vault
-    disposes.
+    """Wake the accounts whose time has come: what was not answered is cancelled, and providers may
+    sell.
     """
     ended = [(account.wait_until, number) for number, account in enumerate(state.accounts) if account.wait_until <= state.now]
     for _, number in sorted(ended):
@@ -274,14 +280,24 @@ def end_waits(state: State) -> None:
             return
         state.accounts[number].wait_until = NEVER_NS
         for order in state.orders_of(number):
-            if order.kind == TAKEOVER_OFFER:
-                fail(state, order.provider)
+            if order.kind == TAKEOVER_OFFER and order.is_open and order.expires_ns <= state.now:
+                fail_joint(state, order.joint)
         for order in state.orders_of(number):
             if order.kind == CLOSING_ORDER:
                 forget_depth(state, order)
             state.cancel(order)
+        provider = state.provider_of(number)
+        if provider != NONE:
+            state.selling.add(provider)
         state.touch(number)
-        if state.is_vault(number) and not state.accounts[number].in_default:
+
+
+def run_disposals(state: State) -> None:
+    """Let the providers sell whose time it is, once no defaulter is on its way."""
+    selling, state.selling = sorted(state.selling), set()
+    for number in selling:
+        account = state.providers[number].account
+        if not state.accounts[account].in_default and not is_crowded(state):
             dispose(state, number)
 
 
@@ -359,7 +375,7 @@ def run_adl(state: State) -> None:
     key = lack if is_filling(state) else urgency
     accounts.sort(key=lambda each: key(state, each))
     going = adl(state, accounts) if accounts else []
-    after = [account for account in going if not is_over(state, account)]
+    after = [account for account in going if not is_over(state, account) and not wait_for_halt(state, account)]
     for account in after:
         process(state, account, state.rules.stages.index(Stage.ADL) + 1)
 
@@ -369,13 +385,19 @@ def run_adl(state: State) -> None:
 
 def needs_turn(state: State, account: int) -> bool:
     """Judge and net an account that is about to take a turn; return whether it does: in default,
-    with lots, nothing on the book, and no crowd before it.
+    with lots that are not kept by doubt, nothing on the book, and no crowd before it.
     """
     state.judge(account)
     if not needs_processing(state, account):
         return False
     if is_crowded(state):
         state.accounts[account].wait_until = state.now + state.rules.closeout.interval_ns
+        return False
+    add_up(state, account)
+    if is_kept(state, account):
+        if Stage.RESTRICT in state.rules.stages:
+            restrict(state, account)
+        hold_back(state, account)
         return False
     if state.equity(account) < 0:
         net_linked_owners(state, account)
@@ -408,6 +430,7 @@ def process(state: State, account: int, first: int) -> None:
             return
         if stage_ends(state, account, stage):
             return
+    hold_back(state, account)
 
 
 def takeover_comes_first(state: State, account: int) -> bool:
@@ -433,7 +456,7 @@ def stage_ends(state: State, account: int, stage: int) -> bool:
             return True
     elif tear_up(state, account):
         return True
-    return is_over(state, account)
+    return is_over(state, account) or (stage != Stage.TAKEOVER and wait_for_halt(state, account))
 
 
 def is_over(state: State, account: int) -> bool:
@@ -535,7 +558,7 @@ def account_row(state: State, number: int) -> tuple[int, ...]:
     account = state.accounts[number]
     times = (account.default_since, account.wait_until, account.next_slice)
     flags = (int(account.restricted), account.ordered, account.claim, account.charge_market)
-    return (account.owner, state.ledger[number], int(account.health), *times, *flags)
+    return (account.owner, state.ledger[number], int(account.health), *times, *flags, account.doubt_ns, account.kept_since)
 
 
 def position_row(row: Position) -> tuple[int, ...]:
@@ -556,7 +579,7 @@ def order_rows(state: State) -> Iterable[tuple[int, ...]]:
     """Open orders by id; lots signed, the remaining lots unsigned."""
     for _, order in sorted(state.open_orders.items()):
         amounts = (order.lots, order.remaining, order.limit_ticks, order.zero_cash, order.reserved)
-        yield (order.id, order.account, order.market, *amounts, order.kind, order.provider, order.cash)
+        yield (order.id, order.account, order.market, *amounts, order.kind, order.provider, order.cash, order.joint, order.expires_ns)
 
 
 def owner_rows(state: State) -> Iterable[tuple[int, ...]]:

@@ -151,6 +151,9 @@ class Breaker(Machine):
     mark_time: int = NONE
     held: int = 0
     held_until: int = 0
+    #: The mark before doubt began, 0 where there is none; and whether somebody waits for the market.
+    undoubted: int = 0
+    is_awaited: bool = False
     #: An event was accepted (the venue's only).
     accepted: bool = False
 

@@ -26,7 +26,7 @@ from backstop.core.events import (
     outside_of,
     uncovered_of,
 )
-from backstop.core.instruments import NO_CAP, CommitmentRules, VenueRules
+from backstop.core.instruments import NO_CAP, CommitmentRules, VenueRules, joint_most
 from backstop.reference.arithmetic import sign, split
 from backstop.reference.closing import deadline_ns, earlier_in_place
 from backstop.reference.funds import FundView, paid_for_owner, paid_in_window, pay_slot, supports_closing
@@ -102,6 +102,9 @@ class Order:
     pending_initial: int = 0
     notional: int = 0
     offered_ns: int = 0
+    #: The first offer of the joint offer that it is a part of; 0: it is no offer.
+    joint: int = 0
+    expires_ns: int = 0
 
     @property
     def remaining(self) -> int:
@@ -136,6 +139,9 @@ class Account:
     default_since: int = NEVER_NS
     wait_until: int = NEVER_NS
     next_slice: int = 0
+    #: For how long it waited for doubt in this default, and since when it does now, or NONE.
+    doubt_ns: int = 0
+    kept_since: int = NONE
     restricted: bool = False
     ordered: int = 0
     #: Recovery claims by group.
@@ -227,6 +233,10 @@ class State:
     #: Breakers to settle at the end of the event, in the order in which they became dirty.
     dirty: list[int] = field(default_factory=list)
     touched: set[int] = field(default_factory=set)
+    #: Providers whose time to sell has come in the event at hand.
+    selling: set[int] = field(default_factory=set)
+    #: The last joint offer by provider, market and side of the lots, with the event that began it.
+    joints: dict[tuple[int, int, int], tuple[int, int]] = field(default_factory=dict)
     #: Accounts that stand at ADL, or no longer, in the order in which they came there.
     parked: dict[int, bool] = field(default_factory=dict)
     #: Account and market of lots that others' orders or defaults reduced, until it is judged.
@@ -418,7 +428,8 @@ class State:
 
     def deadline(self, account: int) -> int:
         """Time after which the account waits no longer for the book."""
-        return deadline_ns(self.accounts[account].default_since, self.rules.closeout)
+        row = self.accounts[account]
+        return deadline_ns(row.default_since + row.doubt_ns, self.rules.closeout)
 
     @property
     def has_fund(self) -> bool:
@@ -438,13 +449,31 @@ class State:
         return Stage.SOCIALISE in self.rules.stages
 
     def place_held(self) -> bool:
-        """The next order id would take the place of an order that is still open."""
-        return earlier_in_place(self.next_order, self.rules.limits.orders_max) in self.open_orders
+        """The next order id would take the place of an order that is still open, or of the first of a
+        joint offer that is.
+        """
+        earlier = earlier_in_place(self.next_order, self.rules.limits.orders_max)
+        return earlier in self.open_orders or (earlier > 0 and bool(self.joint_offer(earlier)))
 
-    def is_vault(self, account: int) -> bool:
-        """The account is the venue vault's."""
-        pairs = zip(self.providers, self.rules.providers, strict=True)
-        return any(rules.is_vault and provider.account == account for provider, rules in pairs)
+    def joint_offer(self, joint: int) -> list[Order]:
+        """Open offers of a joint offer, in order of id."""
+        return [order for _, order in sorted(self.open_orders.items()) if order.joint == joint]
+
+    def joint_for(self, provider: int, market: int, lots: int) -> int:
+        """The joint offer that an offer of these signed lots is a part of: that of this event, or a
+        new one.
+        """
+        place = (provider, market, sign(lots))
+        joint, seq = self.joints.get(place, (0, -1))
+        members = len(self.joint_offer(joint)) if seq == self.last_seq and joint else 0
+        if not 0 < members < joint_most(self.rules.limits):
+            joint = self.next_order
+            self.joints[place] = (joint, self.last_seq)
+        return joint
+
+    def provider_of(self, account: int) -> int:
+        """Number of the provider whose account it is, or NONE."""
+        return next((number for number, provider in enumerate(self.providers) if provider.account == account), NONE)
 
     # -- changing ----------------------------------------------------------------------------------
 
@@ -664,6 +693,7 @@ class State:
             self.end_carry(account_id)
         if old < Health.DISTRESSED <= new:
             account.default_since, account.next_slice = self.now, 0
+            account.doubt_ns, account.kept_since = 0, NONE
             self.settle_all_funding(account_id)
             for row in self.positions[account_id].values():
                 row.closed_in_default = False
@@ -710,8 +740,10 @@ class State:
         account.restricted = False
         account.carry_until = 0
         account.default_since = NEVER_NS
-        account.wait_until = self.now + self.rules.disposal.interval_ns if self.is_vault(account_id) else NEVER_NS
+        account.wait_until = NEVER_NS
+        self.await_disposal(account_id)
         account.next_slice = 0
+        account.doubt_ns, account.kept_since = 0, NONE
         for row in self.positions[account_id].values():
             row.closed_in_default = False
 
@@ -725,4 +757,12 @@ class State:
             if holder == account:
                 self.reduced.remove((holder, market))
                 self.position(holder, market).closed_in_default |= self.accounts[holder].in_default
+        self.await_disposal(account)
         self.touched.add(account)
+
+    def await_disposal(self, account_id: int) -> None:
+        """Look at a provider's account again an interval later, while it has lots to sell."""
+        account = self.accounts[account_id]
+        waits = account.in_default or account.wait_until != NEVER_NS
+        if self.provider_of(account_id) != NONE and not waits and self.held_markets(account_id):
+            account.wait_until = self.now + self.rules.disposal.interval_ns

@@ -18,6 +18,7 @@ from backstop.core.columns import (
     TURN_ACCOUNT,
     TURN_OUTCOME,
 )
+from backstop.core.doubt import may_force, waits_for_halt
 from backstop.core.events import NONE, Health
 from backstop.core.margin import assess
 from backstop.core.monitor import update_health
@@ -29,7 +30,7 @@ from backstop.core.units import add_checked
 from backstop.core.waits import wait_until
 from backstop.core.waterfall.adl_plan import cross_defaulters, make_plan
 from backstop.core.waterfall.carry import give_way
-from backstop.core.waterfall.cover import outcome_after_closing
+from backstop.core.waterfall.cover import outcome_after_moving
 from backstop.core.waterfall.defaulters import enter_defaulter
 from backstop.core.waterfall.netting import judge_netted
 from backstop.core.waterfall.support import gap_atoms, waits_for_reservation
@@ -103,12 +104,15 @@ def _next_market(state: State, count: int, market: int) -> int:
 @kernel
 def _position_at(state: State, place: int, market: int) -> int:
     """Return the position with lots that one of those taken has in the market at hand, or NONE: it
-    has none, or waits.
+    has none, or waits, or is passed over for a doubt, an old mark or a halt.
     """
     position = state.columns[ADL_CURSOR, place]
     if position == NONE or state.positions[position].market != market or state.positions[position].lots == 0:
         return NONE
-    return position if state.columns[TURN_OUTCOME, state.columns[ADL_PLACE, place]] == Outcome.NEXT else NONE
+    if state.columns[TURN_OUTCOME, state.columns[ADL_PLACE, place]] != Outcome.NEXT:
+        return NONE
+    account = state.columns[ADL_ACCOUNT, place]
+    return position if may_force(state, account, market) and not waits_for_halt(state, account, market) else NONE
 
 
 @kernel
@@ -210,5 +214,5 @@ def deleverage(state: State, turn: int, first: int, count: int) -> int:
     going = 0
     for place in range(first, first + count):
         if state.columns[TURN_OUTCOME, place] == Outcome.NEXT:
-            going += answer(state, place, outcome_after_closing(state, state.columns[TURN_ACCOUNT, place]))
+            going += answer(state, place, outcome_after_moving(state, turn, state.columns[TURN_ACCOUNT, place]))
     return going

@@ -17,6 +17,7 @@ from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_ceil, mul_div_floor
 from backstop.core.waits import wait_until
 from backstop.core.waterfall.fund import available_atoms, available_without_carry
+from backstop.core.waterfall.turns import deadline_ns
 
 __all__ = ["carries_on", "give_way", "make_way"]
 
@@ -98,7 +99,7 @@ def carries_on(state: State, turn: int, account: int) -> bool:
     row = state.stages[turn]
     until = state.carry_until[account]
     if until == 0:
-        until = min(now, state.accounts[account].default_since_ns + row.deadline_ns) + rules.carry_max_ns
+        until = min(now, deadline_ns(state, turn, account)) + rules.carry_max_ns
     need = _plan_parts(state, account, equity)
     if now >= until or not _fits(state, account):
         end_carry(state, account)
