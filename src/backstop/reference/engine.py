@@ -369,7 +369,7 @@ def run_adl(state: State) -> None:
     """
     state.parked = {account: stands for account, stands in state.parked.items() if stands}
     for account in state.parked:
-        state.parked[account] = needs_turn(state, account)
+        state.parked[account] = needs_turn(state, account) and not carries(state, account)
     if state.touched:
         return
     accounts = [account for account, stands in state.parked.items() if stands]
