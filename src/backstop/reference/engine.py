@@ -285,7 +285,7 @@ def end_waits(state: State) -> None:
             if order.kind == TAKEOVER_OFFER and order.is_open and order.expires_ns <= state.now:
                 fail_joint(state, order.joint)
         for order in state.orders_of(number):
-            if order.kind == CLOSING_ORDER:
+            if order.kind == CLOSING_ORDER and state.now - order.sent_ns >= state.rules.closeout.order_timeout_ns:
                 forget_depth(state, order)
             state.cancel(order)
         provider = state.provider_of(number)
