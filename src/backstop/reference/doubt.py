@@ -57,7 +57,7 @@ def doubts(state: State, market: int) -> Iterator[Doubt]:
         yield Doubt.INDEX
     if venue.levels[BreakerCause.OUTAGE] == HALT:
         yield Doubt.OUTAGE
-    if breaker.held:
+    if breaker.is_held_newest:
         yield Doubt.GUARD
 
 
