@@ -79,7 +79,7 @@ def _reason(state: State, market: int) -> int:
         return Doubt.INDEX
     if venue.levels[BreakerCause.OUTAGE] == HALT_LEVEL:
         return Doubt.OUTAGE
-    return Doubt.GUARD if breaker.held_ticks != 0 else Doubt.ENDED
+    return Doubt.GUARD if breaker.is_held_newest != 0 else Doubt.ENDED
 
 
 @kernel

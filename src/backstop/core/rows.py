@@ -201,6 +201,9 @@ BREAKER = _row(
     ("mark_time_ns", "<i8"),  # of the last accepted mark, or NONE
     ("held_ticks", "<i8"),  # a mark that the price guard holds, or 0
     ("held_until_ns", "<i8"),
+    ("held_for_ns", "<i8"),  # for how long the newest print was a held one, up to ``held_at_ns``
+    ("held_at_ns", "<i8"),  # when the newest print became what it is: held or not
+    ("is_held_newest", "<i8"),
     ("undoubted_ticks", "<i8"),  # the mark before doubt about it began; 0: it is not doubted
     ("is_awaited", "<i8"),  # an account waits for the end of a doubt, or for a mark
 )
