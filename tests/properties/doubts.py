@@ -27,7 +27,7 @@ def reasons(state: State, market: int) -> list[Doubt]:
     breaker, venue = state.breakers[market], state.breakers[-1]
     found = [(Doubt.STALE, breaker.levels[BreakerCause.STALE]), (Doubt.INDEX, breaker.levels[BreakerCause.INDEX])]
     found.append((Doubt.OUTAGE, venue.levels[BreakerCause.OUTAGE]))
-    held = [Doubt.GUARD] if breaker.held_ticks else []
+    held = [Doubt.GUARD] if breaker.is_held_newest else []
     return [reason for reason, level in found if level == HALT] + held
 
 
