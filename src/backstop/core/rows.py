@@ -319,6 +319,7 @@ RULES = _row(
     *((name, "<i8") for name in venue_values(VenueRules(markets=()))),
     ("fund_turn", "<i8"),  # row of ``fund`` in ``State.stages``, or NONE
     ("socialise_turn", "<i8"),  # row of ``socialise``, or NONE
+    ("forced_ns", "<i8"),  # after a default began, doubt apart: from then on nothing is waited for
     ("has_restrict", "<i8"),  # ``restrict`` stands among the stages
     ("fund_supports", "<i8"),  # it stands before ADL: it supports the closing of insolvent accounts
     ("groups", "<i8"),
