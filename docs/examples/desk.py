@@ -219,6 +219,8 @@ class Desk:
             case F.GUARD:
                 ends = f", until second {e.amount // SECOND_NS}" if e.amount else ""
                 return f"market {e.market}: {price(e.price_ticks)}, {e.value / 10_000:.1f} % from the mark, is {Guard(e.code).name}{ends}"
+            case F.FILL_DEBT:
+                return f"{self.name(e.other)} owes {who} {money(e.amount)} for their fill at {price(e.price_ticks)}, mark {price(e.value)}"
             case F.FUNDING:
                 step, index = e.amount // FUNDING_PARTS, e.value // FUNDING_PARTS
                 return f"market {e.market}: longs pay {money(step)} a lot, {money(index)} since it began"

@@ -91,8 +91,8 @@ def test_digest_is_the_documented_bytes() -> None:
     written = b"".join(
         (
             # now, last seq, accounts, next order id, interval, ordered by the venue, claims,
-            # recovery, sign of life
-            integers(1, 9 * SECOND, 9, 1, 2, 0, 168, 0, NEVER_NS, 9 * SECOND),
+            # recovery, sign of life, next fill debt
+            integers(1, 9 * SECOND, 9, 1, 2, 0, 168, 0, NEVER_NS, 9 * SECOND, 1),
             # mark, index, volume, ordered, bid, ask, OUTSIDE lots and cost, error_inventory lots
             # and cost, paid, epoch mark, funding index, up to where both have settled
             integers(1, 84, 85, 40, 168, 50, 0, -10, -1_000, 0, 0, 0, 100, 0, 0, 0),
@@ -104,8 +104,8 @@ def test_digest_is_the_documented_bytes() -> None:
             # account, market, lots, cost, closed in default, up to where its funding is settled
             integers(1, 0, 0, 10, 1_000, 0, 0),
             # id, account, market, lots, remaining, limit, zero cash, reserved, kind, provider, cash,
-            # joint offer
-            integers(1, 1, 0, 0, -2, 2, 83, 161, 0, 0, NONE, 0, 0),
+            # joint offer, end of its life
+            integers(1, 1, 0, 0, -2, 2, 83, 161, 0, 0, NONE, 0, 0, 0),
             # reserved, paid, drawdown, peak, arrears: what was paid in is no gain, so that the
             # fund's peak is what it has
             integers(1, 0, 0, 0, 500, 0),
@@ -125,7 +125,9 @@ def test_digest_is_the_documented_bytes() -> None:
             integers(0),
             # noted gaps: none
             integers(0),
-            # accounts carried, what is reserved for that: none
+            # accounts that are carried, what is reserved for that: none
+            integers(0, 0),
+            # fill debts, owners who owe: none
             integers(0, 0),
         )
     )

@@ -97,6 +97,10 @@ def results_scan(moment: Moment) -> Findings:
 def funding_is_settled(moment: Moment) -> Findings:
     """INV-02: funding that is paid is what the position had not, to the atom."""
     effect, mirror = moment.effect, moment.mirror
+    if effect.kind == F.FUNDING:
+        index = mirror.markets[effect.market].funding_index
+        if (effect.market, effect.amount, effect.value) != (moment.event.market, moment.event.amount, index + moment.event.amount):
+            yield f"{effect}: the index is {index}"
     if effect.kind != F.POSTING or effect.code != C.FUNDING:
         return
     if effect.market == NONE:

@@ -9,7 +9,7 @@ from backstop.core.instruments import PPM, VenueRules
 from backstop.core.places import commitment_row
 from backstop.core.state import State
 from backstop.reference.arithmetic import ceil_div, sign
-from backstop.reference.offering import Gauge, score_after_failure
+from backstop.reference.offering import Gauge, haste, score_after_failure
 from backstop.reference.state import TAKEOVER_OFFER
 from tests.properties.moment import Findings, Moment
 from tests.properties.order_of_payers import commitment_of, is_able, way_out_of
@@ -112,15 +112,19 @@ def standing_follows(moment: Moment) -> Findings:
         if told != (moment.event.account, 0, PPM, ProviderStatus.ON, NEVER_NS):
             yield f"{effect} of a provider just bound"
         return
-    score, failures = backer.score, backer.failures
-    fallen = score_after_failure(score)
-    failed = (backer.account, failures + 1, fallen)
-    if backer.status != ProviderStatus.ON:
-        possible = {(backer.account, failures, fallen, backer.status, backer.until)}
-    elif failures + 1 >= rules.failures_max:
-        possible = {(*failed, int(ProviderStatus.OFF), now + rules.off_ns)}
-    else:
-        possible = {(*failed, int(ProviderStatus.COOLING), now + rules.retry_ns)}
+    score, failures, possible = backer.score, backer.failures, set()
+    for breaker in moment.state.breakers[:-1]:
+        # Of a market that has a mark.
+        if max(breaker.high_ticks):
+            haste_ppm = haste(int(min(breaker.low_ticks)), int(max(breaker.high_ticks)), rules.offer_range_ppm)
+            fallen = score_after_failure(score, haste_ppm)
+            failed = (backer.account, failures + 1, fallen)
+            if backer.status != ProviderStatus.ON:
+                possible.add((backer.account, failures, fallen, backer.status, backer.until))
+            elif failures + 1 >= rules.failures_max:
+                possible.add((*failed, int(ProviderStatus.OFF), now + rules.off_ns))
+            else:
+                possible.add((*failed, int(ProviderStatus.COOLING), now + rules.retry_ns * haste_ppm // PPM))
     possible |= {(backer.account, kept, score, int(ProviderStatus.ON), NEVER_NS) for kept in (0, failures)}
     possible |= {(backer.account, failures, score, int(status), NEVER_NS) for status in (ProviderStatus.OFF, ProviderStatus.STOPPED)}
     if told not in possible:
@@ -133,7 +137,7 @@ def answers_are_joint(moment: Moment) -> Findings:
     """
     event, mirror = moment.event, moment.mirror
     named = mirror.orders.get(event.other) if event.kind == EventKind.ANSWER else None
-    if named is None or not mirror.remembers(named.id):
+    if named is None or named.joint == 0 or not mirror.remembers(named.id):
         return
     left = mirror.joint_offer(named.joint)
     if left:

@@ -305,6 +305,8 @@ class Mirror(State):
             self._take_guard(effect)
         elif kind == F.DOUBT:
             self.breakers[effect.market].undoubted = effect.price_ticks if effect.code != Doubt.ENDED else 0
+        elif kind == F.FILL_DEBT:
+            self.add_fill_debt(effect.account, self.owner_of(effect.other), effect.amount)
         elif kind == F.FUNDING:
             self.markets[effect.market].funding_index += effect.amount
 
@@ -341,6 +343,9 @@ class Mirror(State):
             self.position(outside_of(effect.market), effect.market).cost = 0
         if effect.code == Cause.FUNDING and effect.market != NONE:
             self._take_funding(effect)
+        if effect.code == Cause.FILL_DEBT:
+            owner = self.owner_of(effect.other)
+            self.lower_fill_debt(next(debt for debt in self.fill_debts_to(effect.account) if debt.owner == owner), effect.amount)
         if effect.code == Cause.NETTING:
             self.netted.add(effect.other)
 

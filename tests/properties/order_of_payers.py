@@ -361,22 +361,50 @@ def is_able(mirror: Mirror, number: int, defaulter: int) -> bool:
 
 
 def only_owners_pay_for_each_other(moment: Moment) -> Findings:
-    """INV-11: money goes from one account to another only between those of one owner, for its
-    deficit, and makes no other.
+    """INV-11: money goes from one account to another only between those of one owner, or from one who
+    owes it for a fill, for its deficit, and makes no other.
     """
     effect, mirror = moment.effect, moment.mirror
     if effect.kind != F.POSTING or effect.account < 0 or effect.other < 0:
         return
     deficit, has = -mirror.equity(effect.account), mirror.equity(effect.other)
+    if effect.code == C.FILL_DEBT:
+        yield from _owes_for_fills(moment)
+        return
     if effect.code != C.NETTING or mirror.owner_of(effect.account) != mirror.owner_of(effect.other):
         yield f"{effect} between owners {mirror.owner_of(effect.account)} and {mirror.owner_of(effect.other)}"
     if effect.amount > min(deficit, has):
         yield f"{effect}: deficit {deficit}, the linked account has {has}"
 
 
+def _owes_for_fills(moment: Moment) -> Findings:
+    """Who owes for a fill pays no more than that, down to his maintenance margin, and after the
+    loser's own owner.
+    """
+    effect, mirror = moment.effect, moment.mirror
+    owner, standing = mirror.owner_of(effect.other), mirror.standing(effect.other)
+    owed = next((debt.amount for debt in mirror.fill_debts_to(effect.account) if debt.owner == owner), 0)
+    lacks = -mirror.equity(effect.account)
+    if not mirror.held_markets(effect.account):
+        lacks += sum(mirror.debts(effect.account).values())
+    most = min(owed, lacks, standing.equity - standing.maintenance)
+    if effect.amount > most or mirror.accounts[effect.other].in_default:
+        yield f"{effect}: owed are {owed}, it can pay {most}"
+    rich = [number for number in mirror.linked(effect.account) if mirror.equity(number) > 0]
+    if rich:
+        yield f"{effect}: {rich} of the loser's owner have equity"
+
+
+def able_winners(mirror: Mirror, account: int) -> list[int]:
+    """Return the accounts that could pay what is owed to an account for fills."""
+    owners = {debt.owner for debt in mirror.fill_debts_to(account)}
+    accounts = [number for owner in owners for number in mirror.accounts_of(owner) if not mirror.accounts[number].in_default]
+    return [number for number in accounts if mirror.standing(number).equity > mirror.standing(number).maintenance]
+
+
 def owners_pay_before_others(moment: Moment) -> Findings:
-    """INV-11: while an owner's other accounts have equity, nobody else pays for its insolvent
-    account.
+    """INV-11: while an owner's other accounts have equity, or those who owe him for fills some above
+    their maintenance margin, nobody else pays for its insolvent account.
     """
     effect, mirror = moment.effect, moment.mirror
     if effect.kind == F.HAIRCUT or (
@@ -391,8 +419,9 @@ def owners_pay_before_others(moment: Moment) -> Findings:
         return
     moment.owner_was_asked.add(defaulter)
     rich = [number for number in mirror.linked(defaulter) if mirror.equity(number) > 0]
+    rich += able_winners(mirror, defaulter)
     if rich and mirror.equity(defaulter) < 0:
-        yield f"{effect}: {rich} of the same owner have equity"
+        yield f"{effect}: {rich} of the same owner, or who owe for fills, have equity"
 
 
 def _capacity(moment: Moment, account: int, market: int) -> str:

@@ -203,11 +203,15 @@ def _support_was_promised(moment: Moment) -> Findings:
         yield f"{effect} without a fill or a transfer"
         return
     if entry.code == C.ADL and entry.kind == F.TRADE:
-        # Those of all defaulters of a plan are paid behind it, in their order.
-        rows = moment.effects[: moment.place]
-        told = [(row.account, row.market, row.amount) for row in rows if row.kind == F.SUPPORT and row.account == effect.account]
-        if told[-1:] != [(effect.account, effect.market, effect.amount)]:
-            yield f"{effect} after {told[-1:]}"
+        # Those of all defaulters of a plan are paid behind it, in their order. Who owes for a fill and was
+        # closed in the wave may have what the fund was to pay.
+        told = [place for place, row in enumerate(moment.effects[: moment.place]) if (row.kind, row.account) == (F.SUPPORT, effect.account)]
+        rows = moment.effects[told[-1] if told else moment.place : moment.place]
+        back = sum(row.amount for row in rows if (row.kind, row.code, row.account) == (F.POSTING, C.FILL_DEBT, effect.account))
+        right = rows[0].amount if rows else 0
+        right = min(right, -moment.mirror.equity(effect.account)) if back else right
+        if not rows or (rows[0].market, right) != (effect.market, effect.amount):
+            yield f"{effect} after {rows[:1]}, {back} paid for fills"
         return
     promised = entry.value if entry.kind == F.TAKEOVER else moment.support_due
     if effect.amount != min(promised, -moment.mirror.equity(effect.account)):
@@ -498,6 +502,12 @@ def _tear_up_is_paid(moment: Moment) -> Findings:
     rows = moment.effects[moment.place + 1 : last + 1]
     moment.planned.update(place for place in range(moment.place, last + 1) if moment.effects[place].kind == F.TRADE)
     paid = _paid(moment, account, rows, C.TEAR_UP)
+    back = sum(row.amount for row in rows if (row.kind, row.code, row.account) == (F.POSTING, C.FILL_DEBT, account))
+    if back and expected.uncovered:
+        # At most: other positions may lack, too.
+        left = paid.uncovered.get(group, 0)
+        if expected.uncovered[group] - back <= left <= expected.uncovered[group]:
+            expected = expected._replace(uncovered={group: left} if left else {})
     if paid != expected:
         yield f"{effect}: paid {paid}, should be {expected}"
     if _residuals(rows) != paid.uncovered:
@@ -516,9 +526,23 @@ def _end_of_tear_up(moment: Moment, *, is_short: bool) -> int:
         elif traded and lots == 0 and not (row.kind == F.POSTING and row.code == C.TEAR_UP):
             break
         place += 1
+    if is_short:
+        place = _past_fill_debts(rows, place)
     if is_short and place + 1 < len(rows) and (rows[place].kind, rows[place].code) == (F.POSTING, C.UNCOVERED):
         place += 2
     return place - 1
+
+
+def _past_fill_debts(rows: list[Effect], place: int) -> int:
+    """Place after what is paid for fills, from a place on where such a payment stands; payers are
+    judged on the way.
+    """
+    while place < len(rows) and (rows[place].kind, rows[place].code) == (F.POSTING, C.FILL_DEBT):
+        payer = rows[place].other
+        place += 1
+        while place < len(rows) and (rows[place].account == payer or (rows[place].kind == F.POSTING and rows[place].other == payer)):
+            place += 1
+    return place
 
 
 def cuts_within_limits(moment: Moment) -> Findings:

@@ -58,6 +58,8 @@ FIELDS: dict[EffectKind, tuple[str, ...]] = {
     F.HAIRCUT: ("account", "other", "market", "amount", "value", "lots"),
     F.CLAIM: ("account", "other", "amount", "value"),
     F.SUPPORT: ("account", "market", "code", "other", "lots", "amount", "value"),
+    F.FUNDING: ("market", "amount", "value"),
+    F.FILL_DEBT: ("account", "other", "market", "price_ticks", "amount", "value"),
     F.GUARD: ("market", "price_ticks", "other", "amount", "value"),
     F.CARRY: ("account", "amount", "value"),
     F.DOUBT: ("market", "code", "price_ticks", "other"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backstop.core.events import FUND, NEVER_NS, Answer, Cause, EffectKind, Health, ProviderStatus, Stage
+from backstop.core.events import FUND, NEVER_NS, Answer, Cause, EffectKind, EventKind, Health, ProviderStatus, Stage
 from backstop.core.instruments import NO_CAP, PPM, CommitmentRules, ProviderRules
 from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER
 from tests.attacks.scene import FIRST_MARK, SECOND, SIDES, Scene, of, provider, venue
@@ -274,3 +274,81 @@ def test_every_provider_has_a_joint_offer_of_its_own(side: int) -> None:
     scene.answer(max(joints), Answer.ACCEPT)
     assert scene.lots(backers[0]) == 0 < scene.lots(backers[1])
     assert scene.open_ids(CLOSING_ORDER) == []
+
+
+# -- an offer is no free option --------------------------------------------------------------------
+
+USUAL = 20_000
+
+
+def hasty(side: int, usual: int, *, markets: int = 1) -> tuple[Scene, int]:
+    """Return a scene of one provider and one account of 10 lots in each market, of a venue where a
+    range counts as usual.
+    """
+    rules = venue(STAGES, markets=markets, providers=(provider(edge_ppm=0),))
+    scene = Scene(rules._replace(takeover=rules.takeover._replace(offer_range_ppm=usual)), side)
+    rich = scene.open(10**7)
+    backer, loser = scene.open(10**6), scene.open(1_000 * markets)
+    scene.bind(0, backer)
+    for market in range(markets):
+        scene.trade(rich, -10, FIRST_MARK, market=market)
+        scene.trade(loser, 10, FIRST_MARK, market=market)
+    return scene, loser
+
+
+def haste_at(scene: Scene, ticks: int) -> int:
+    """Return the haste of a market that went from its first mark to this one, in ppm."""
+    low, high = sorted((FIRST_MARK, scene.price(ticks)))
+    return max(PPM, min(4 * PPM, (high - low) * PPM // low * PPM // USUAL))
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("ticks", [999, 980, 960, 920, 905])
+def test_an_offer_lives_shorter_the_wider_the_range_is(side: int, ticks: int) -> None:
+    """5 s to a range of 2 %, about half of it at 4 %, a quarter from 8 % on; the silence is a failure
+    then, and not an atom of time before.
+    """
+    scene, loser = hasty(side, USUAL)
+    scene.mark(ticks)
+    if scene.open_ids() == []:
+        scene.charge(loser, 980 - 10 * (FIRST_MARK - ticks))
+    (order,) = (scene.mirror.orders[number] for number in scene.open_ids(TAKEOVER_OFFER))
+    life = 5 * SECOND * PPM // haste_at(scene, ticks)
+    assert life >= 5 * SECOND // 4
+    assert waits_until(scene, loser) == order.offered_ns + life
+    scene.at(order.offered_ns + life - 1).send(EventKind.CLOCK)
+    assert scene.mirror.providers[0].failures == 0
+    scene.at(order.offered_ns + life).send(EventKind.CLOCK)
+    assert scene.mirror.providers[0].failures == 1
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("usual", [0, USUAL])
+@pytest.mark.parametrize("ticks", [960, 905])
+def test_a_refusal_costs_more_the_wider_the_range_is(side: int, usual: int, ticks: int) -> None:
+    """A quarter of the score and 10 s in a calm market; half and 20 s at 4 %, three quarters and 40 s
+    from 8 % on. Off, it costs the same in any.
+    """
+    scene, loser = hasty(side, usual)
+    if ticks == 960:
+        scene.charge(loser, 300)
+    (offer,) = of(scene.mark(ticks), F.OFFER)
+    haste = haste_at(scene, ticks) if usual else PPM
+    (failure,) = of(scene.answer(offer.other, Answer.REFUSE), F.PROVIDER)
+    assert failure.amount == PPM - min(750_000, 250_000 * haste // PPM)
+    assert failure.value == scene.time_ns + 10 * SECOND * haste // PPM
+    assert scene.mirror.health[loser] < Health.DISTRESSED or scene.open_ids() == []
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_what_lives_longer_is_cancelled_and_fails_nobody(side: int) -> None:
+    """Offered in a fast market and in a calm one: the first ends by silence, one failure at its haste;
+    the other is taken back, and is no failure.
+    """
+    scene, loser = hasty(side, USUAL, markets=2)
+    offers = of(scene.mark(820), F.OFFER)
+    assert [offer.market for offer in offers] == [0, 1]
+    effects = scene.at(waits_until(scene, loser)).send(EventKind.CLOCK)
+    failures = of(effects, F.PROVIDER)
+    assert [failure.amount for failure in failures] == [250_000]
+    assert [row.other for row in of(effects, F.CANCEL)] == [offer.other for offer in offers]

@@ -66,6 +66,8 @@ class Setting:
     owner_cap: int = NO_CAP
     #: Most that a fund pays for one market in a window.
     market_loss_cap: int = NO_CAP
+    #: Distance from the mark beyond which a fill is owed back; 0 is off.
+    fill_band_ppm: int = 0
     #: Balance of a fund, as a share of a typical notional, above which claims are paid back.
     target_ppm: int = 1_000_000
     groups: int = 1
@@ -383,6 +385,15 @@ def _carried(s: Setting) -> None:
     s.actions |= {"mark": 20, "clock": 10, "depth": 8, "funding": 5, "fund": 3}
 
 
+def _far_fills(s: Setting) -> None:
+    """Fills between owners far from the mark, of all sizes, and winners who want to leave."""
+    s.markets, s.accounts, s.owners = s.rng.randint(1, 2), 9, s.rng.choice((4, 6, 9))
+    s.fill_band_ppm, s.fund_ppm = s.rng.choice((0, 20_000, 100_000, 100_000)), s.rng.choice((0, 100_000, 2_000_000))
+    s.deposit_ppm, s.crash_share, s.orders_max = (60_000, 300_000), 0.2, s.rng.choice((3, 64, 64))
+    s.stages = s.rng.choice((USUAL, WHOLE, (FUND, SOCIALISE, TEAR_UP)))
+    s.actions |= {"far_fill": 16, "withdraw": 8, "mark": 10}
+
+
 def _any_order(s: Setting) -> None:
     """Every order of stages that a venue may have, with a provider and a fund that is soon empty."""
     s.stages, s.accounts, s.crash_share = s.rng.choice(ORDERS), s.rng.randint(4, 6), 0.4
@@ -469,6 +480,7 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "stopped_providers": _stopped_providers,
     "joint_offers": _joint_offers,
     "doubts": _doubts,
+    "far_fills": _far_fills,
 }
 
 
@@ -556,6 +568,7 @@ def _market(setting: Setting) -> MarketRules:
         slippage_tolerance_ppm=rng.choice((0, 10_000, 30_000, 30_000, 79_999, 200_000)),
         ordered_notional_max=setting.market_cap,
         loss_per_window_max=setting.market_loss_cap,
+        fill_band_ppm=setting.fill_band_ppm,
         group=rng.randrange(setting.groups),
         **_initial(setting),
         **_stops(setting),
@@ -680,6 +693,7 @@ def make_rules(setting: Setting) -> VenueRules:
             failures_max=rng.choice((1, 2, 3)),
             retry_ns=interval_ns * rng.choice((1, 5)),
             off_ns=interval_ns * rng.choice((2, 20)),
+            offer_range_ppm=(0, 20_000, 100_000)[setting.price_ticks % 3],
         ),
         disposal=DisposalRules(
             interval_ns=interval_ns * rng.choice((1, 3)),

@@ -69,6 +69,8 @@ def _facts(result: ReplayResult) -> Iterator[str]:
     if tally.netted_atoms:
         given = f"{grouped(venue, tally.netted_atoms)} {venue.asset.name}"
         yield f"netting    {tally.count('netted'):,} accounts got {given} from other accounts of their owners"
+    if tally.fills_paid_atoms:
+        yield f"fills      {grouped(venue, tally.fills_paid_atoms)} {venue.asset.name} paid by who won from an insolvent account by a fill"
     if tally.count("adl_counterparty"):
         yield f"adl        {tally.count('adl_counterparty'):,} counterparties gave {tally.adl_fills:,} fills"
     if tally.arrears_atoms:

@@ -232,6 +232,12 @@ class TakeoverStage(_Section):
     )
     retry: Duration = Field(default=30_000_000_000, description="Time after a failure in which a provider gets no offers.")
     off: Duration = Field(default=600_000_000_000, description="Time in which a provider that was switched off gets no offers.")
+    offer_range_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        default=0,
+        description="Range of a market's marks over both price windows from which on its offers live shorter"
+        " and a failure costs more, up to four times; 0: off.",
+        json_schema_extra=_unit("ppm"),
+    )
     disposal_interval: Duration = Field(
         default=10_000_000_000, description="Time between two sales of the vault, or of a provider that is stopped."
     )
@@ -541,6 +547,14 @@ class MarketSection(_Section):
     )
     slippage_tolerance_ppm: Annotated[int, Field(ge=0, lt=1_000_000)] = Field(
         description="Furthest from the mark that a closing order may trade.", json_schema_extra=_unit("ppm")
+    )
+    fill_band_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        default=0,
+        description=(
+            "What a fill between two owners costs its loser beyond this distance from the mark, its winner owes: it is held, and paid"
+            " before a fund pays for the loser. 0 is off; what a fill itself makes its loser lack is owed in any case."
+        ),
+        json_schema_extra=_unit("ppm"),
     )
     volatility_ppm: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=10_000,

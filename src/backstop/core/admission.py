@@ -27,6 +27,7 @@ from backstop.core.events import (
     Reject,
     Transfer,
 )
+from backstop.core.fill_debts import fill_debt_of
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, TIME_NS_MAX, TIME_STEP_NS_MAX
 from backstop.core.interest import others_lots
 from backstop.core.kinds import BREAKER_ORDERS, EVENT_VIEWS, PROVIDER_ORDERS
@@ -130,18 +131,18 @@ def _withdrawal_refusal(state: State, account: int, amount: int) -> int:
     """Return why a withdrawal is refused: initial margin and what linked accounts lack stay, so
     that a winner does not leave before its twin is netted.
 
-    So do the owner's debts to the funds, and the gains that are held, beyond what his other accounts
-    could withdraw.
+    So do the owner's debts to the funds, the gains that are held, and what he owes for fills, beyond
+    what his other accounts could withdraw.
     """
     equity, initial = _at_held_marks(state, account)
     room = equity - amount - initial
     owner = state.accounts[account].owner
-    debt, held = owner_debt(state, owner), held_gains(state, owner)
+    debt, held, of_fills = owner_debt(state, owner), held_gains(state, owner), fill_debt_of(state, owner)
     other = state.columns[OWNER_FIRST, owner]
     while other != NONE and room >= 0:
         if other != account:
             room -= _lack(state, other)
-            if debt > 0 or held > 0:
+            if debt > 0 or held > 0 or of_fills > 0:
                 other_equity, other_initial = _at_held_marks(state, other)
                 debt -= max(0, other_equity - other_initial)
         other = state.accounts[other].next_of_owner
@@ -149,7 +150,9 @@ def _withdrawal_refusal(state: State, account: int, amount: int) -> int:
         return Reject.INSUFFICIENT_MARGIN
     if room < debt:
         return Reject.DEBT_TO_FUND
-    return Reject.GAIN_HELD if room < debt + held else 0
+    if room < debt + held:
+        return Reject.GAIN_HELD
+    return Reject.FILL_HELD if room < debt + held + of_fills else 0
 
 
 @kernel

@@ -63,6 +63,7 @@ def _head_bytes(state: State, present: int) -> bytes:
             engine.claims,
             engine.recovery_ns,
             engine.life_ns,
+            engine.next_fill_debt,
         ]
     )
 
@@ -104,7 +105,7 @@ def _order_bytes(state: State) -> bytes:
     orders = orders[np.argsort(orders["id"])]
     remaining = np.abs(orders["lots"]) - orders["filled"]
     first = [orders[name] for name in ("id", "account", "market", "lots")]
-    last = [orders[name] for name in ("limit_ticks", "zero_cash", "reserved", "kind", "provider", "cash", "joint")]
+    last = [orders[name] for name in ("limit_ticks", "zero_cash", "reserved", "kind", "provider", "cash", "joint", "expires_ns")]
     return _block(*first, remaining, *last)
 
 
@@ -239,6 +240,17 @@ def _carry_bytes(state: State) -> bytes:
     return _block(accounts, state.carry_until[accounts]) + _block(*np.array(rows, dtype="<i8").reshape(-1, 3).T)
 
 
+def _fill_debt_bytes(state: State) -> bytes:
+    """Return what is owed for fills, by number, and what owners owe for fills."""
+    engine = state.engine[0]
+    rows, (_, owed, last_ns, first) = state.fill_debts, state.fill_gauges.T
+    counts = (owed > 0) & (int(engine.now_ns) - last_ns <= int(state.rules[0].owner_memory_ns))
+    kept = rows[(rows[:, 0] > 0) & (rows[:, 3] > 0) & counts[rows[:, 2]] & (rows[:, 0] >= first[rows[:, 2]])]
+    kept = kept[np.argsort(kept[:, 0])]
+    owners = np.flatnonzero(counts)
+    return _block(*kept[:, :4].T) + _block(owners, owed[owners], last_ns[owners])
+
+
 def state_digest(state: State) -> str:
     """Return the SHA-256 (hex) of the economic state, as docs/rules.md section 12 encodes it."""
     present = int(state.engine[0].now_ns) // int(state.rules[0].cap_interval_ns)
@@ -261,4 +273,5 @@ def state_digest(state: State) -> str:
     digest.update(_debt_bytes(state))
     digest.update(_gap_bytes(state))
     digest.update(_carry_bytes(state))
+    digest.update(_fill_debt_bytes(state))
     return digest.hexdigest()

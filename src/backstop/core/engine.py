@@ -16,6 +16,7 @@ from backstop.core.contracts import cash_of, settlement_asset, value_at_mark
 from backstop.core.doubt import review_doubt
 from backstop.core.drawdown import group_of_fund, judge_drawdowns, shift_peaks
 from backstop.core.events import NEVER_NS, NONE, WORLD, Cause, EventArray, EventKind, Health, Transfer
+from backstop.core.fill_debts import note_fill_debt
 from backstop.core.fills import apply_order_done, apply_order_fill
 from backstop.core.guard import offer_mark
 from backstop.core.interest import change_lots
@@ -126,6 +127,7 @@ def _apply_fill(state: State, account: int, other: int, market: int, lots: int, 
     holder = state.positions[counterpart].account
     trade(state, position, lots, cash, price_ticks, Cause.FILL, holder)
     trade(state, counterpart, -lots, -cash, price_ticks, Cause.FILL, account)
+    note_fill_debt(state, market, account, other, lots, price_ticks)
     cancel_excess(state, position)
     if other != NONE:
         cancel_excess(state, counterpart)

@@ -188,6 +188,7 @@ class EffectKind(IntEnum):
     CARRY = 23
     ADL_SCALE = 24
     DOUBT = 25
+    FILL_DEBT = 26
 
 
 class Health(IntEnum):
@@ -262,6 +263,8 @@ class Cause(IntEnum):
     DEBT_RETURN = 20
     #: What leaving beside the book costs a solvent account.
     CLOSING_CHARGE = 21
+    #: Who gained by a fill pays what it made lacking, or cost beyond the band.
+    FILL_DEBT = 22
 
 
 class SupportLimit(IntEnum):
@@ -433,6 +436,7 @@ class Reject(IntEnum):
     INSUFFICIENT_MARGIN = 22
     DEBT_TO_FUND = 23
     GAIN_HELD = 24
+    FILL_HELD = 25
 
 
 _ROW = [("seq", "<i8"), ("time_ns", "<i8"), ("kind", "<i2"), ("code", "<i2"), ("market", "<i4")]

@@ -8,12 +8,26 @@ from numpy.typing import NDArray
 from backstop.core.events import GROUPS_MAX, NEVER_NS, NONE, Health, InitialMargin, Stage, error_inventory_of, outside_of
 from backstop.core.instruments import PPM, MarketRules, VenueRules, deductions_atoms, funding_index_max, initial_deductions, joint_most
 from backstop.core.places import HOUSE_ROWS, bucket_of, commitment_row, error_inventory_row, outside_row
-from backstop.core.rows import BREAKER, COMMITMENT, ENGINE, FUND_ROW, MARKET, POSITION, PROVIDER, RULES, STAGE, TIER, venue_values
+from backstop.core.rows import (
+    BREAKER,
+    COMMITMENT,
+    ENGINE,
+    FILL_GAUGE_COLUMNS,
+    FUND_ROW,
+    MARKET,
+    POSITION,
+    PROVIDER,
+    RULES,
+    STAGE,
+    TIER,
+    venue_values,
+)
 from backstop.core.stages import JOINT, LAST_RESORT
 
 __all__ = [
     "breaker_rows",
     "engine_row",
+    "fill_gauges_rows",
     "fund_rows",
     "market_rows",
     "owner_lots_rows",
@@ -27,6 +41,7 @@ _MARKET_RULES = (
     "price_ticks_max",
     "position_lots_max",
     "slippage_tolerance_ppm",
+    "fill_band_ppm",
     "volatility_ppm",
     "ordered_notional_max",
     "group",
@@ -143,7 +158,7 @@ def engine_row(markets: int) -> NDArray[np.void]:
     """Return the one row of the engine's scalars."""
     rows = np.zeros(1, dtype=ENGINE)
     row = rows[0]
-    row.positions_now, row.next_order_id = HOUSE_ROWS * markets, 1
+    row.positions_now, row.next_order_id, row.next_fill_debt = HOUSE_ROWS * markets, 1, 1
     row.last_seq = row.life_ns = NONE
     row.recovery_ns = row.timer_ns = NEVER_NS
     return rows
@@ -181,6 +196,13 @@ def breaker_rows(rules: VenueRules) -> NDArray[np.void]:
     rows["mark_time_ns"] = NONE
     rows["flow_throttle"] = [market.flow_throttle for market in rules.markets] + [rules.breakers.flow_throttle]
     rows["flow_halt"] = [market.flow_halt for market in rules.markets] + [rules.breakers.flow_halt]
+    return rows
+
+
+def fill_gauges_rows(accounts_max: int) -> NDArray[np.int64]:
+    """Return rows of accounts and owners to whom, and by whom, nothing is owed for fills."""
+    rows = np.zeros((accounts_max, FILL_GAUGE_COLUMNS), dtype=np.int64)
+    rows[:, 0] = NONE
     return rows
 
 

@@ -116,6 +116,8 @@ class MarketRules(NamedTuple):
     #: whole notional; an upper value of 0 is off.
     interest_lower: int = 0
     interest_upper: int = 0
+    #: What a fill costs its loser beyond this distance from the mark, its winner owes; 0 is off.
+    fill_band_ppm: int = 0
 
     @property
     def contract(self) -> Contract:
@@ -208,6 +210,8 @@ class TakeoverRules(NamedTuple):
     failures_max: int = 3
     retry_ns: int = 30_000_000_000
     off_ns: int = 600_000_000_000
+    #: Range of a market's marks from which on its offers live shorter, and a failure costs more; 0: off.
+    offer_range_ppm: int = 0
 
 
 class DisposalRules(NamedTuple):
@@ -351,6 +355,7 @@ def _check_market(place: str, market: MarketRules) -> None:
         bands[0] >= 0 and all(low < high for low, high in pairwise(bands)) and bands[-1] < PPM,
         f"{place}.band_offset_ppm = {list(bands)}: must ascend, from 0 to {PPM - 1}",
     )
+    _check(0 <= market.fill_band_ppm <= PPM, f"{place}.fill_band_ppm = {market.fill_band_ppm}: must be 0 to {PPM}")
     _check(market.ordered_notional_max >= 0, f"{place}.ordered_notional_max = {market.ordered_notional_max}: must not be negative")
     _check(len(market.tiers) >= 1, f"{place}.tiers: must have at least one tier")
     _check(market.tiers[0].floor_atoms == 0, f"{place}.tiers[0].floor = {market.tiers[0].floor_atoms}: the first tier must start at 0")

@@ -69,6 +69,7 @@ __all__ = [
     "EffectView",
     "EventView",
     "Field",
+    "FillDebtEffect",
     "FillEvent",
     "FundingEffect",
     "FundingEvent",
@@ -590,14 +591,6 @@ class AdlPlanEffect(EffectView[T], kind=EffectKind.ADL_PLAN):
     equity = _atoms("Its equity.", "value")
 
 
-class AdlScaleEffect(EffectView[T], kind=EffectKind.ADL_SCALE):
-    """An ADL plan closes fewer lots than should leave, of each account in the same proportion."""
-
-    account = _account("An account in default of the plan.")
-    wanted_lots = _lots("Lots of it that should leave, above 0.")
-    market = _market()
-
-
 class AdlClassEffect(EffectView[T], kind=EffectKind.ADL_CLASS):
     """One class of ADL counterparties gave lots."""
 
@@ -749,6 +742,14 @@ class CarryEffect(EffectView[T], kind=EffectKind.CARRY):
     until_ns = _until("Until when it may be carried in this default.", "value")
 
 
+class AdlScaleEffect(EffectView[T], kind=EffectKind.ADL_SCALE):
+    """An ADL plan closes fewer lots than should leave, of each account in the same proportion."""
+
+    account = _account("An account in default of the plan.")
+    wanted_lots = _lots("Lots of it that should leave, above 0.")
+    market = _market()
+
+
 class DoubtEffect(EffectView[T], kind=EffectKind.DOUBT):
     """Doubt about a market's mark price began, or ended."""
 
@@ -756,6 +757,17 @@ class DoubtEffect(EffectView[T], kind=EffectKind.DOUBT):
     reason = CodeField(Doubt, "Why the mark price is doubted; ENDED: it is not, any more.")
     undoubted_ticks = _ticks("The newest mark price that is not doubted.")
     mark_ticks = _ticks("The mark price.", "other")
+
+
+class FillDebtEffect(EffectView[T], kind=EffectKind.FILL_DEBT):
+    """The winner of a fill owes its loser what it cost beyond the band, or made lacking."""
+
+    account = _account("The account that lost.")
+    winner = Field("other", Unit.ACCOUNT, "The account that won; its owner owes.")
+    market = _market()
+    price_ticks = _ticks("The price of the fill.")
+    owed = _atoms("What is owed, and paid where the loser lacks it.")
+    mark_ticks = _ticks("The mark price.", "value")
 
 
 # -- orders of an operator -------------------------------------------------------------------------

@@ -110,6 +110,7 @@ def open_order(state: State, position: int, kind: int, lots: int, limit_ticks: i
     order.sent_ns = engine.now_ns
     order.sent_event = engine.accepted
     order.joint = 0
+    order.expires_ns = 0
     order.members = 0
     order.next_of_joint = order.prev_of_joint = NONE
     engine.next_order_id += 1

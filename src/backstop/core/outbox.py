@@ -22,6 +22,7 @@ __all__ = [
     "emit_carry",
     "emit_claim",
     "emit_doubt",
+    "emit_fill_debt",
     "emit_funding",
     "emit_guard",
     "emit_haircut",
@@ -431,6 +432,23 @@ def emit_funding(state: State, market: int, step: int, index: int) -> None:
 def emit_carry(state: State, account: int, need: int, until_ns: int) -> None:
     """Report that a solvent account is carried."""
     emit(state, EffectKind.CARRY, code=0, market=NONE, account=account, other=0, lots=0, price_ticks=0, amount=need, value=until_ns)
+
+
+@merged
+def emit_fill_debt(state: State, account: int, winner: int, market: int, price_ticks: int, owed: int, mark_ticks: int) -> None:
+    """Report what the winner of a fill owes its loser."""
+    emit(
+        state,
+        EffectKind.FILL_DEBT,
+        code=0,
+        market=market,
+        account=account,
+        other=winner,
+        lots=0,
+        price_ticks=price_ticks,
+        amount=owed,
+        value=mark_ticks,
+    )
 
 
 @kernel

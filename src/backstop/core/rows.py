@@ -20,6 +20,8 @@ __all__ = [
     "DISPOSAL_ORDER",
     "DOWN",
     "ENGINE",
+    "FILL_DEBT_COLUMNS",
+    "FILL_GAUGE_COLUMNS",
     "FUND_ROW",
     "FUND_SLOTS",
     "MARKET",
@@ -39,6 +41,9 @@ __all__ = [
 
 #: Slots of a fund's gauges: any span of 16 of them is covered by 17.
 FUND_SLOTS = 17
+
+#: Columns of ``State.fill_debts`` and of ``State.fill_gauges`` (see ``fill_debts``).
+FILL_DEBT_COLUMNS, FILL_GAUGE_COLUMNS = 6, 4
 
 #: Kinds of ORDER rows.
 CLOSING_ORDER, TAKEOVER_OFFER, DISPOSAL_ORDER = 0, 1, 2
@@ -112,6 +117,7 @@ MARKET = _row(
     ("price_ticks_max", "<i8"),
     ("position_lots_max", "<i8"),
     ("slippage_tolerance_ppm", "<i8"),
+    ("fill_band_ppm", "<i8"),
     ("volatility_ppm", "<i8"),
     ("ordered_notional_max", "<i8"),
     ("ordered_notional", "<i8"),
@@ -257,6 +263,7 @@ ORDER = _row(
     ("notional", "<i8"),
     ("sent_ns", "<i8"),
     ("joint", "<i8"),  # of an offer: the first of the joint offer that it is a part of; else 0
+    ("expires_ns", "<i8"),  # of an offer: when it counts as not answered
     ("sent_event", "<i8"),  # the number of its event (``engine.accepted``)
     ("members", "<i4"),  # of the first of a joint offer: how many of it are open
     ("next_of_joint", "<i4"),  # the next one that was open when this was closed, or is
@@ -272,6 +279,7 @@ ENGINE = _row(
     ("accounts_now", "<i8"),
     ("positions_now", "<i8"),  # rows used, the house's included
     ("next_order_id", "<i8"),
+    ("next_fill_debt", "<i8"),
     ("ordered_notional", "<i8"),
     ("interval", "<i8"),  # number of the tumbling interval of the gauge above
     ("claims", "<i8"),  # sum of all recovery claims

@@ -22,6 +22,7 @@ from backstop.core.events import EFFECT, EVENT, GROUPS_MAX, NONE, clearing_of
 from backstop.core.initial_rows import (
     breaker_rows,
     engine_row,
+    fill_gauges_rows,
     fund_rows,
     market_rows,
     owner_lots_rows,
@@ -37,6 +38,7 @@ from backstop.core.rows import (
     BREAKER,
     COMMITMENT,
     ENGINE,
+    FILL_DEBT_COLUMNS,
     FUND_ROW,
     FUND_SLOTS,
     MARKET,
@@ -82,6 +84,8 @@ class State(Bundle):
         "joints": (np.int64, 2),
         "debts": (np.int64, 2),
         "owner_lots": (np.int64, 2),
+        "fill_debts": (np.int64, 2),
+        "fill_gauges": (np.int64, 2),
         "buckets": (np.int32, 2),
         "columns": (np.int64, 2),
         "effects": (EFFECT, 1),
@@ -134,6 +138,10 @@ class State(Bundle):
     #: Lots that all accounts of an owner hold in a market, of either sign: rows (key, lots) of a
     #: hash table (see ``interest``).
     owner_lots: NDArray[np.int64]
+    #: What is owed for the latest fills, number ``n`` at ``n % orders_max`` (see ``fill_debts``).
+    fill_debts: NDArray[np.int64]
+    #: By account the newest of them that is owed to it; by owner what he owes (see ``fill_debts``).
+    fill_gauges: NDArray[np.int64]
     #: First position of each price bucket: row 0 the triggers below the mark, row 1 those above.
     buckets: NDArray[np.int32]
     #: Columns of numbers that are no rows: see the names below.
@@ -188,6 +196,8 @@ def new_state(rules: VenueRules) -> State:
         joints=np.zeros((2 * len(providers), count), dtype=np.int64),
         debts=np.zeros((limits.accounts_max, len(rules.funds)), dtype=np.int64),
         owner_lots=owner_lots_rows(rules),
+        fill_debts=np.zeros((limits.orders_max, FILL_DEBT_COLUMNS), dtype=np.int64),
+        fill_gauges=fill_gauges_rows(limits.accounts_max),
         buckets=np.full((2, buckets), NONE, dtype=np.int32),
         columns=columns,
         effects=np.empty(2 * limits.effects_max, dtype=EFFECT),

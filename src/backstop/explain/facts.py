@@ -181,10 +181,27 @@ def _posting(scene: Scene, fact: Fact) -> None:
         add_debt(scene, fact)
     if posting.cause == Cause.DEBT_RETURN:
         add_return(scene, fact)
+    if posting.cause == Cause.FILL_DEBT:
+        _fill_debt(scene, fact, posting)
     if posting.cause == Cause.FUNDING and posting.market != NONE:
         holding = scene.holding(posting.market)
         fact.because.append(_funding_text(scene, holding))
         fact.check("unpaid funding", amount, holding.funding)
+
+
+def _fill_debt(scene: Scene, fact: Fact, posting: PostingEffect[int]) -> None:
+    """Say why one account pays for another's deficit, and how far."""
+    found, words = scene.portfolio, scene.speaker
+    if posting.receiver == scene.account:
+        fact.because.append(f"equity is {words.cash(found.equity)}: who gained by a fill far from the mark pays before a fund or others do")
+        owed = 0 if found.held else sum(scene.mine.debts.values())
+        if owed:
+            fact.because.append(f"it has no position left, and funds paid {words.cash(owed)} for it before: that goes back to them")
+        fact.check("at most the deficit, and what funds paid", posting.amount <= owed - found.equity, True)
+    else:
+        kept = f"its maintenance margin {words.cash(found.maintenance)} stays"
+        fact.because.append(f"it gained by a fill far from the mark, and the other side of it lacks the money; {kept}")
+        fact.check("maintenance margin stays", found.equity - posting.amount >= found.maintenance, True)
 
 
 def waiting(scene: Scene) -> Iterator[Fact]:

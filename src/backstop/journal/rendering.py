@@ -46,6 +46,7 @@ from backstop.core.kinds import (
     DoubtEffect,
     EffectView,
     EventView,
+    FillDebtEffect,
     FillEvent,
     FundingEffect,
     FundingEvent,
@@ -514,6 +515,10 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
     ),
     EffectKind.CLAIM: sentence_of(
         ClaimEffect, "the recovery claim of {account}{group} changes by {change}: {claim} then", group=_in_group(" on {}")
+    ),
+    EffectKind.FILL_DEBT: sentence_of(
+        FillDebtEffect,
+        "{winner} owes {account} {owed} for their fill in {market} at {price}, mark {mark}: it is paid where {account} lacks it",
     ),
     EffectKind.FUNDING: sentence_of(
         FundingEffect, "funding index of {market} moves by {step} to {index}: longs pay where it rises", step=_a_lot, index=_a_lot

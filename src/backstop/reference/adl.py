@@ -12,7 +12,7 @@ from backstop.reference.breakers import add_flow
 from backstop.reference.carry import give_way
 from backstop.reference.closeout import exit_of
 from backstop.reference.doubt import may_force, waits_for_halt
-from backstop.reference.paying import judge_netted, pay, tell_support
+from backstop.reference.paying import judge_netted, net_linked_owners, pay, tell_support
 from backstop.reference.socialise import socialise
 from backstop.reference.state import State
 from backstop.reference.wave import Counterparty, Defaulter, Wave, cash_parts, gap_to_zero, lots_to_close, place_in_class
@@ -385,7 +385,9 @@ def tear_up_position(state: State, account: int, market: int) -> None:
     trade_all(state, account, market, -side * lots, cash, shares, mark, Cause.TEAR_UP)
     state.post(state.fund_id(market), account, way_out.charge(lots, 0, portfolio.equity), Cause.CLOSING_CHARGE, market)
     add_flow(state, market, contract.value_of(lots))
-    book_uncovered(state, account, left, state.group(market))
+    if left:
+        net_linked_owners(state, account)
+    book_uncovered(state, account, min(left, max(0, -state.equity(account))), state.group(market))
     settle_counterparties(state, market, list(parts))
 
 

@@ -35,10 +35,10 @@ def carry_need(portfolio: Portfolio, move_ppm: int) -> int:
 def carry_parts(portfolio: Portfolio, move_ppm: int) -> dict[int, int]:
     """Return what has to be reserved to carry an account, by market of its positions."""
     losses, need = _losses(portfolio, move_ppm), carry_need(portfolio, move_ppm)
-    parts, so_far, given = dict[int, int](), 0, 0
+    parts, so_far, given, total = dict[int, int](), 0, 0, sum(losses.values())
     for market, loss in sorted(losses.items()):
         so_far += loss
-        upto = need * so_far // sum(losses.values()) if need else 0
+        upto = need * so_far // total if total else 0
         parts[market], given = upto - given, upto
     return parts
 

@@ -53,6 +53,7 @@ from backstop.reference.carry import carries, make_way
 from backstop.reference.closeout import BUSY, PLACED, forget_depth, order_done, order_fill, place_orders
 from backstop.reference.closing import forced_from_ns, waits_for_book
 from backstop.reference.doubt import add_up, hold_back, is_kept, review_all, review_doubt, wait_for_halt
+from backstop.reference.fills import note_fill_debt, take_from_winners
 from backstop.reference.fund import money_stages
 from backstop.reference.paying import net_linked_owners
 from backstop.reference.providers import bind
@@ -201,6 +202,7 @@ def fill(state: State, event: Event) -> None:
     cash = state.contract(market).cash_of(lots, price_ticks)
     state.trade(event.account, other, market, lots, cash, price_ticks, Cause.FILL)
     state.trade(other, event.account, market, -lots, -cash, price_ticks, Cause.FILL)
+    note_fill_debt(state, event)
     accounts = [holder for holder in (event.account, other) if holder >= 0]
     for account in accounts:
         state.cancel_excess(account, market)
@@ -280,7 +282,7 @@ def end_waits(state: State) -> None:
             return
         state.accounts[number].wait_until = NEVER_NS
         for order in state.orders_of(number):
-            if order.kind == TAKEOVER_OFFER and order.is_open:
+            if order.kind == TAKEOVER_OFFER and order.is_open and order.expires_ns <= state.now:
                 fail_joint(state, order.joint)
         for order in state.orders_of(number):
             if order.kind == CLOSING_ORDER:
@@ -463,6 +465,8 @@ def is_over(state: State, account: int) -> bool:
     """Judge after a stage that moved lots: out of default, or without lots, nothing else has its
     turn.
     """
+    if not state.held_markets(account):
+        take_from_winners(state, account)
     state.judge(account)
     if not state.accounts[account].in_default:
         return True
@@ -517,6 +521,7 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         state.claims,
         state.recovery_ns,
         state.life_ns,
+        state.next_fill_debt,
     )
     house = [WORLD, fund_of(0), REMAINDER, uncovered_of(0), FEES, *(fund_of(group) for group in range(1, len(state.funds)))]
     house += [
@@ -542,6 +547,8 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         list(gap_rows(state)),
         [(number, account.carry_until) for number, account in enumerate(state.accounts) if account.carry_until],
         [(*pair, state.positions[pair[0]][pair[1]].carried) for fund in state.funds for pair in fund.carries],
+        list(fill_debt_rows(state)),
+        list(fill_owner_rows(state)),
     ]
 
 
@@ -581,7 +588,7 @@ def order_rows(state: State) -> Iterable[tuple[int, ...]]:
     """Open orders by id; lots signed, the remaining lots unsigned."""
     for _, order in sorted(state.open_orders.items()):
         amounts = (order.lots, order.remaining, order.limit_ticks, order.zero_cash, order.reserved)
-        yield (order.id, order.account, order.market, *amounts, order.kind, order.provider, order.cash, order.joint)
+        yield (order.id, order.account, order.market, *amounts, order.kind, order.provider, order.cash, order.joint, order.expires_ns)
 
 
 def owner_rows(state: State) -> Iterable[tuple[int, ...]]:
@@ -613,6 +620,20 @@ def gap_rows(state: State) -> Iterable[tuple[int, ...]]:
         for market, row in sorted(state.positions[account].items()):
             if row.gap or row.gap_lots:
                 yield account, market, gap_of_position(state, account, market), row.gap_lots
+
+
+def fill_debt_rows(state: State) -> Iterable[tuple[int, ...]]:
+    """What is owed for fills, by number."""
+    debts = [debt for account in range(len(state.accounts)) for debt in state.fill_debts_to(account)]
+    for debt in sorted(debts, key=lambda debt: debt.number):
+        yield debt.number, debt.account, debt.owner, debt.amount
+
+
+def fill_owner_rows(state: State) -> Iterable[tuple[int, ...]]:
+    """What owners owe for fills, with the time of the last one."""
+    for number, owner in sorted(state.owners.items()):
+        if state.fill_debt(number):
+            yield number, owner.fill_debt, owner.fill_ns
 
 
 def commitment_rows(state: State) -> Iterable[tuple[int, ...]]:

@@ -207,7 +207,9 @@ def _ledger(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     spare = sum(max(0, _free(state, number)) for number in linked)
     debt = state.owner_debt(owner)
     yield left + spare < debt, Reject.DEBT_TO_FUND
-    yield left + spare < debt + held_gains(state, owner), Reject.GAIN_HELD
+    held = debt + held_gains(state, owner)
+    yield left + spare < held, Reject.GAIN_HELD
+    yield left + spare < held + state.fill_debt(owner), Reject.FILL_HELD
 
 
 def _free(state: State, account: int) -> int:

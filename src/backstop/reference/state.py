@@ -41,6 +41,7 @@ __all__ = [
     "DISPOSAL_ORDER",
     "TAKEOVER_OFFER",
     "Account",
+    "FillDebt",
     "Fund",
     "Market",
     "Order",
@@ -104,6 +105,7 @@ class Order:
     offered_ns: int = 0
     #: The first offer of the joint offer that it is a part of; 0: it is no offer.
     joint: int = 0
+    expires_ns: int = 0
 
     @property
     def remaining(self) -> int:
@@ -184,6 +186,20 @@ class Owner:
     paid: int = 0
     paid_ns: int = 0
     reserved: int = 0
+    #: What he owes for fills, when the last of them was, and the first that counts.
+    fill_debt: int = 0
+    fill_ns: int = 0
+    fill_from: int = 0
+
+
+@dataclass(slots=True)
+class FillDebt:
+    """What an owner owes an account for a fill between them."""
+
+    number: int
+    account: int
+    owner: int
+    amount: int
 
 
 @dataclass(slots=True)
@@ -214,6 +230,9 @@ class State:
     orders: dict[int, Order] = field(default_factory=dict)
     open_orders: dict[int, Order] = field(default_factory=dict)
     next_order: int = 1
+    #: By number.
+    fill_debts: dict[int, FillDebt] = field(default_factory=dict)
+    next_fill_debt: int = 1
     now: int = 0
     last_seq: int = -1
     #: Time of the last sign of life of a market, or NONE.
@@ -405,6 +424,20 @@ class State:
     def owner_debt(self, owner: int) -> int:
         """What all accounts of the owner owe the funds together."""
         return sum(sum(self.debts(account).values()) for account in self.accounts_of(owner))
+
+    def fill_debt(self, owner: int) -> int:
+        """What an owner owes for fills; nothing once that is forgotten."""
+        gauges = self.owners.get(owner, Owner())
+        return 0 if self.now - gauges.fill_ns > self.rules.fund.owner_memory_ns else gauges.fill_debt
+
+    def fill_debts_to(self, account: int) -> list[FillDebt]:
+        """What is owed to an account for fills, the newest first: of the latest ``orders_max`` of the
+        venue, what is neither paid nor forgotten.
+        """
+        first = self.next_fill_debt - self.rules.limits.orders_max
+        debts = [debt for debt in self.fill_debts.values() if debt.account == account and debt.amount]
+        debts = [debt for debt in debts if debt.number >= max(first, self.owners[debt.owner].fill_from) and self.fill_debt(debt.owner)]
+        return sorted(debts, key=lambda debt: -debt.number)
 
     def fund_view(self, group: int, account: int, market: int) -> FundView:
         """A fund as the account sees it, for a payment that names a market of the group, or NONE."""
@@ -625,6 +658,23 @@ class State:
         """Let all positions of an account pay, or get, the funding that they have not."""
         for market in sorted(self.positions[account]):
             self.settle_funding(account, market)
+
+    def add_fill_debt(self, account: int, owner: int, amount: int) -> None:
+        """Note what an owner owes an account for a fill; what he owed before counts while it is not
+        forgotten.
+        """
+        gauges, number = self.owners.setdefault(owner, Owner()), self.next_fill_debt
+        if not self.fill_debt(owner):
+            gauges.fill_debt, gauges.fill_from = 0, number
+        gauges.fill_debt += amount
+        gauges.fill_ns = self.now
+        self.fill_debts[number] = FillDebt(number, account, owner, amount)
+        self.next_fill_debt += 1
+
+    def lower_fill_debt(self, debt: FillDebt, paid: int) -> None:
+        """Take a payment off what is owed."""
+        debt.amount -= paid
+        self.owners[debt.owner].fill_debt -= paid
 
     def open_order(self, order: Order) -> None:
         """Give the order the next id; the effects are the caller's."""

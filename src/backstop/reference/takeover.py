@@ -5,13 +5,14 @@ its disposal.
 from __future__ import annotations
 
 from backstop.core.events import Answer, Cause, EffectKind, ProviderStatus
+from backstop.core.instruments import PPM
 from backstop.reference.breakers import add_flow
 from backstop.reference.closeout import closing_of, exit_of, send
 from backstop.reference.doubt import is_doubted, may_force
 from backstop.reference.margin import Portfolio, Standing
 from backstop.reference.offering import Backer, Offering, TakeoverPrice, offers_end_ns, score_after_takeover
 from backstop.reference.paying import pay
-from backstop.reference.providers import bring_up_to_date, fail, is_able
+from backstop.reference.providers import bring_up_to_date, fail, haste_of, is_able
 from backstop.reference.records import Event
 from backstop.reference.state import DISPOSAL_ORDER, TAKEOVER_OFFER, Order, State
 
@@ -73,7 +74,7 @@ def takeover_waits(state: State, account: int) -> bool:
     if state.now < end:
         offered, lacks_place = make_offers(state, account)
         if offered:
-            state.accounts[account].wait_until = state.now + state.rules.takeover.answer_timeout_ns
+            state.accounts[account].wait_until = min(offer.expires_ns for offer in state.orders_of(account))
         elif lacks_place:
             state.accounts[account].wait_until = min(end, state.now + state.rules.closeout.interval_ns)
         if offered or lacks_place:
@@ -143,6 +144,7 @@ def offer(state: State, account: int, offering: Offering, backer: Backer, lots: 
         pending_initial=max(0, backer.initial_rise(lots)),
         notional=abs(price.at_mark),
         offered_ns=state.now,
+        expires_ns=state.now + state.rules.takeover.answer_timeout_ns * PPM // haste_of(state, holding.market),
         joint=state.joint_for(backer.number, holding.market, -holding.side * lots),
     )
     state.open_order(order)
@@ -190,7 +192,7 @@ def answer(state: State, event: Event) -> None:
 def fail_joint(state: State, joint: int) -> None:
     """The provider failed once; what is open of the joint offer is cancelled."""
     offers = state.joint_offer(joint)
-    fail(state, offers[0].provider)
+    fail(state, offers[0].provider, offers[0].market)
     for order in offers:
         if order.is_open:
             state.cancel(order)

@@ -744,15 +744,17 @@ def _check_payments(whole: _Whole, fills: list[_Fill], rows: list[_Row]) -> Find
     first, place = whole.first, 0
     for part in whole.parts:
         if part.support is not None and part.support.amount:
-            # Claims that are set off against it stand before it.
-            while place < len(rows) and rows[place].kind == EffectKind.CLAIM:
-                place += 1
-            paid = rows[place] if place < len(rows) else None
             amount, account = part.support.amount, part.plan.account
-            due = [_Row(first.seq, EffectKind.POSTING, Cause.SUPPORT, first.market, account, fund, 0, 0, amount, 0) for fund in _FUNDS]
-            if paid not in due:
-                yield Finding(CertificateFault.SUPPORT, f"{amount} of support is not paid: {_words(paid) if paid else 'nothing'}")
-            place += 1
+            place, back = _before_support(whole, rows, place, account)
+            paid = rows[place] if place < len(rows) else None
+            is_paid = paid is not None and (paid.kind, paid.code, paid.account) == (EffectKind.POSTING, Cause.SUPPORT, account)
+            if is_paid or back < amount:
+                # At most: what is owed for a fill pays for all that the account lacks.
+                most = min(amount, max(amount - back, paid.amount)) if back and paid is not None else amount
+                due = [_Row(first.seq, EffectKind.POSTING, Cause.SUPPORT, first.market, account, fund, 0, 0, most, 0) for fund in _FUNDS]
+                if paid not in due:
+                    yield Finding(CertificateFault.SUPPORT, f"{amount} of support is not paid: {_words(paid) if paid else 'nothing'}")
+                place += 1
         if _is_charge(whole, rows, place) and rows[place].other == part.plan.account:
             yield from _check_charge(part.plan, rows[place])
             place += 1
@@ -762,6 +764,27 @@ def _check_payments(whole: _Whole, fills: list[_Fill], rows: list[_Row]) -> Find
             place += 1
     if place < len(rows) and rows[place].seq == first.seq and (rows[place].kind, rows[place].code) in _MOVES:
         yield Finding(CertificateFault.TRADE, f"nobody planned what follows: {_words(rows[place])}")
+
+
+def _before_support(whole: _Whole, rows: list[_Row], place: int, account: int) -> tuple[int, int]:
+    """Return where the fund's payment for an account stands, and what those who owe it for a fill,
+    and were closed here, pay before.
+    """
+    end = place
+    while end < len(rows) and rows[end].seq == whole.first.seq and not _begins_another(rows[end]):
+        end += 1
+    debts = [row for row in rows[place:end] if (row.kind, row.code) == (EffectKind.POSTING, Cause.FILL_DEBT)]
+    if debts:
+        return end, sum(row.amount for row in debts if row.account == account)
+    # Claims that are set off against it stand before it.
+    while place < len(rows) and rows[place].kind == EffectKind.CLAIM:
+        place += 1
+    return place, 0
+
+
+def _begins_another(row: _Row) -> bool:
+    """Return whether a row is of another plan, or moves lots or cash of a wave."""
+    return row.kind == EffectKind.ADL_PLAN or (row.kind, row.code) in _MOVES
 
 
 def _is_charge(whole: _Whole, rows: list[_Row], place: int) -> bool:

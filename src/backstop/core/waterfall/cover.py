@@ -22,6 +22,7 @@ from backstop.core.columns import (
 )
 from backstop.core.doubt import wait_for_halt
 from backstop.core.events import NONE, Cause, Health
+from backstop.core.fill_debts import take_from_winners
 from backstop.core.monitor import update_health
 from backstop.core.results import result_of
 from backstop.core.stages import Outcome
@@ -199,6 +200,9 @@ def outcome_after_closing(state: State, account: int) -> int:
 
     DONE where it is out of default. Where it has no lots left, its deficit is covered. Else NEXT.
     """
+    if not has_lots(state, account):
+        # Who owes it for a fill may have been closed against it.
+        take_from_winners(state, account)
     update_health(state, account)
     if state.accounts[account].health < Health.DISTRESSED:
         return Outcome.DONE

@@ -17,6 +17,7 @@ from backstop.compiled import kernel, unit
 from backstop.core.columns import NETTED_CLAIM, NETTED_EVENT, NETTED_REST, NETTED_SPARE, OWNER_FIRST
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.events import NONE, Cause, Health
+from backstop.core.fill_debts import take_from_winners
 from backstop.core.ledger import post
 from backstop.core.margin import assess, release_level
 from backstop.core.monitor import touch, update_health
@@ -62,14 +63,18 @@ def _net_once(state: State, account: int, deficit: int, spares_release: bool) ->
 
 @unit
 def net_linked(state: State, account: int) -> None:
-    """Make an insolvent account whole, as far as it goes, from the other accounts of its owner."""
+    """Make an insolvent account whole, as far as it goes, from the other accounts of its owner, then
+    from those who owe it for fills.
+    """
     equity, _ = assess(state, account)
     if equity >= 0:
         return
     begin_netting(state, state.accounts[account].owner)
     left = _net_once(state, account, -equity, True)
     if left > 0:
-        _net_once(state, account, left, False)
+        left = _net_once(state, account, left, False)
+    if left > 0:
+        take_from_winners(state, account)
 
 
 @kernel

@@ -13,7 +13,7 @@ from backstop.core.breakers import add_flow
 from backstop.core.columns import OFFER_CAP, OFFER_LOTS, OFFER_PROVIDER, OFFER_WEIGHT, SPLIT_HEAP, SPLIT_REMAINDER, TURN_ACCOUNT
 from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
 from backstop.core.doubt import may_force
-from backstop.core.events import NONE, Answer, Cause, Health
+from backstop.core.events import NEVER_NS, NONE, Answer, Cause, Health
 from backstop.core.ledger import close_lots, open_position_row, trade
 from backstop.core.margin import assess, equity_share, margin_after, restores, zero_cash
 from backstop.core.monitor import touch, update_health
@@ -34,6 +34,7 @@ from backstop.core.waterfall.providers import (
     cap_lots,
     carries,
     commitment_of,
+    haste_ppm,
     initial_increase,
     provider_failed,
     provider_took,
@@ -139,7 +140,7 @@ def _offerable_lots(state: State, position: int, lots: int, found: int, equity: 
 
 
 @kernel
-def _offer(state: State, position: int, provider: int, lots: int, zero: int, solvent: bool) -> None:
+def _offer(state: State, position: int, provider: int, lots: int, zero: int, solvent: bool, expires_ns: int) -> None:
     """Offer ``lots`` (> 0) of a position to one provider; what it may use of its limits is held
     until it answers.
     """
@@ -151,6 +152,7 @@ def _offer(state: State, position: int, provider: int, lots: int, zero: int, sol
     order.provider = provider
     order.commitment = commitment
     order.cash = cash
+    order.expires_ns = expires_ns
     order.notional = notional_at_mark(state, row.market, lots)
     order.pending_initial = initial_increase(state, provider, position, lots)
     state.commitments[commitment].used += order.notional
@@ -173,9 +175,9 @@ def _offer(state: State, position: int, provider: int, lots: int, zero: int, sol
 
 
 @kernel
-def _offer_all(state: State, position: int, lots: int, found: int, equity: int, maintenance: int) -> int:
-    """Offer ``lots`` of a position to the providers gathered, by cap and score; return how many
-    lots left: fewer for want of a place.
+def _offer_all(state: State, position: int, lots: int, found: int, equity: int, maintenance: int, expires_ns: int) -> int:
+    """Offer ``lots`` of a position to the providers gathered, by cap and score, until a time; return
+    how many lots left: fewer for want of a place.
     """
     parts = state.columns[OFFER_LOTS]
     allocate(
@@ -195,7 +197,7 @@ def _offer_all(state: State, position: int, lots: int, found: int, equity: int, 
             if not is_place_free(state):
                 return taken
             zero = mul_div_ceil(total, taken + part, lots) - mul_div_ceil(total, taken, lots)
-            _offer(state, position, state.columns[OFFER_PROVIDER, place], part, zero, equity >= 0)
+            _offer(state, position, state.columns[OFFER_PROVIDER, place], part, zero, equity >= 0, expires_ns)
             taken += part
     return taken
 
@@ -214,7 +216,7 @@ def _offer_takeover(state: State, turn: int, account: int) -> bool:
     equity, maintenance = assess(state, account)
     lacks_place = False
     left_equity, left_maintenance = equity, maintenance
-    offered = False
+    first_end_ns = NEVER_NS
     position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]
@@ -224,8 +226,10 @@ def _offer_takeover(state: State, turn: int, account: int) -> bool:
             found = _gather_providers(state, position, wanted)
             lots = _offerable_lots(state, position, wanted, found, equity, maintenance)
             if lots > 0:
-                taken = _offer_all(state, position, lots, found, equity, maintenance)
-                offered |= taken > 0
+                expires_ns = now + mul_div_floor(state.stages[turn].answer_timeout_ns, _PPM, haste_ppm(state, row.market))
+                taken = _offer_all(state, position, lots, found, equity, maintenance, expires_ns)
+                if taken > 0:
+                    first_end_ns = min(first_end_ns, expires_ns)
                 if taken < lots:
                     lacks_place = True
                     break
@@ -234,11 +238,11 @@ def _offer_takeover(state: State, turn: int, account: int) -> bool:
                 if least > 0 and lots == wanted:
                     break
         position = row.next_of_account
-    if offered:
-        wait_until(state, account, now + state.stages[turn].answer_timeout_ns)
+    if first_end_ns != NEVER_NS:
+        wait_until(state, account, first_end_ns)
     elif lacks_place:
         wait_interval(state, turn, account)
-    return offered or lacks_place
+    return first_end_ns != NEVER_NS or lacks_place
 
 
 @kernel
@@ -342,7 +346,7 @@ def take_over(state: State, turn: int, first: int, count: int) -> int:
 def _fail_joint(state: State, joint: int) -> None:
     """Count what is open of a joint offer as one failure of its provider, and cancel it."""
     slot = joint % state.rules[0].orders_max
-    provider_failed(state, state.orders[slot].provider)
+    provider_failed(state, state.orders[slot].provider, state.orders[slot].market)
     while slot != NONE:
         order = state.orders[slot]
         if order.is_open != 0:
@@ -353,13 +357,15 @@ def _fail_joint(state: State, joint: int) -> None:
 
 @kernel
 def fail_offers(state: State, account: int) -> None:
-    """Count every joint offer that an account has an open offer of as a failure of its provider: the
-    time to answer is over.
+    """Count every joint offer that an account has an open offer of, and whose time to answer is over,
+    as a failure of its provider.
     """
+    now = state.engine[0].now_ns
     position = state.accounts[account].first_position
     while position != NONE and state.accounts[account].orders_open > 0:
         slot = state.positions[position].order_slot
-        while slot != NONE and state.orders[slot].kind == TAKEOVER_OFFER:
+        # What was offered of one position left at once, and expires at once.
+        while slot != NONE and state.orders[slot].kind == TAKEOVER_OFFER and state.orders[slot].expires_ns <= now:
             _fail_joint(state, state.orders[slot].joint)
             slot = state.positions[position].order_slot
         position = state.positions[position].next_of_account

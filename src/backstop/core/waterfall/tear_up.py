@@ -26,7 +26,7 @@ from backstop.core.waterfall.counterparties import (
 )
 from backstop.core.waterfall.cover import outcome_after_moving
 from backstop.core.waterfall.fund import pay
-from backstop.core.waterfall.netting import judge_netted
+from backstop.core.waterfall.netting import judge_netted, net_linked
 from backstop.core.waterfall.socialise import socialise
 from backstop.core.waterfall.support import available_for_gap, gap_atoms, tell_support, waits_for_reservation
 from backstop.core.waterfall.turns import answer
@@ -81,6 +81,11 @@ def _tear_up_position(state: State, position: int, equity: int, maintenance: int
             trade_counterparty(state, account, sign, place, mark, Cause.TEAR_UP)
     pay_charge(state, account, market, charge)
     add_flow(state, market, notional_at_mark(state, market, lots))
+    if gap > 0:
+        # Who owes it for a fill may have been closed against it.
+        net_linked(state, account)
+        equity, _ = assess(state, account)
+        gap = min(gap, max(0, -equity))
     book_uncovered(state, account, gap, group)
     for place in range(found):
         if state.columns[COUNTERPARTY_LOTS, place] > 0:

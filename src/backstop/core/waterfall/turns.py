@@ -24,7 +24,6 @@ def answer(state: State, place: int, outcome: int) -> int:
     return 1 if outcome == Outcome.NEXT else 0
 
 
-@kernel
 @inlined
 def deadline_ns(state: State, turn: int, account: int) -> int:
     """Return the time from which an account waits no longer in a turn; what it waited for doubt
