@@ -98,6 +98,8 @@ def check(path: VenuePath, as_json: AsJson = False) -> None:
         if venue is not None:
             tell(f"{path}: ok, {len(venue.markets)} markets, {venue.asset.name}, hash {venue.hash}")
             tell(f"{path}: {_longest_default(venue)}")
+            for line in _falls_survived(venue):
+                tell(f"{path}: {line}")
     if findings:
         raise typer.Exit(FINDING)
 
@@ -113,6 +115,20 @@ def _longest_default(venue: Venue) -> str:
     parts = f"deadline {duration_text(closeout.deadline_ns)}, carry or offers {duration_text(carry_ns)}"
     parts += f", doubt {duration_text(doubt_ns)}, answer {duration_text(answer_ns)}"
     return f"nobody is in default with positions longer than {whole}: {parts}"
+
+
+def _falls_survived(venue: Venue) -> list[str]:
+    """Say of each provider which fall it survives, full of what it promised to take over."""
+    from backstop.config.contradictions import fall_survived_ppm
+
+    lines = []
+    for spec, rules in zip(venue.providers, venue.rules.providers, strict=True):
+        fall_ppm = fall_survived_ppm(rules)
+        says = "promises nothing" if fall_ppm is None else f"reaches its loss stop at a fall of {fall_ppm / 10_000:.1f} %"
+        if fall_ppm is not None and fall_ppm >= 1_000_000:
+            says = "survives any fall within its loss stop"
+        lines.append(f"provider {spec.name}, full of what it promised in one direction, {says}")
+    return lines
 
 
 @app.command("show")
