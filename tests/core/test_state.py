@@ -1,4 +1,4 @@
-"""The state digest, byte by byte from docs/rules.md section 12; and rows that read the same
+"""The state digest, byte by byte from R12; and rows that read the same
 compiled and as plain Python.
 """
 

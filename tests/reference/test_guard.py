@@ -1,4 +1,4 @@
-"""The price guard: cases worked by hand from section 7."""
+"""The price guard: cases worked by hand from R7.2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state digest: SHA-256 over the economic state, as docs/rules.md section 12 encodes it.
+"""The state digest: SHA-256 over the economic state, as R12 encodes it.
 
 Two engines that agree on it agree on everything that a later effect can depend on. Private rows
 (triggers, buckets, scratch columns, closed orders) are not in it.
@@ -258,7 +258,7 @@ def _fill_debt_bytes(state: State) -> bytes:
 
 
 def state_digest(state: State) -> str:
-    """Return the SHA-256 (hex) of the economic state, as docs/rules.md section 12 encodes it."""
+    """Return the SHA-256 (hex) of the economic state, as R12 encodes it."""
     present = int(state.engine[0].now_ns) // int(state.rules[0].cap_interval_ns)
     places = places_of(state)
     positions, results = state.positions[places], state.results[places]

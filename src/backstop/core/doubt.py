@@ -1,4 +1,4 @@
-"""Prices that the venue itself doubts, and what then waits (docs/rules.md, sections 6 and 8).
+"""Prices that the venue itself doubts, and what then waits (R6.13 and R8.6).
 
 A market is doubted by the level of a cause, whether its breaker still stops for it or not: the feed
 is silent, the mark stands far from the index, all markets were silent, the guard holds a mark. A

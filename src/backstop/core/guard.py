@@ -1,4 +1,4 @@
-"""The price guard, and what follows an accepted mark (docs/rules.md, sections 7 and 8).
+"""The price guard, and what follows an accepted mark (R7.2 and R8).
 
 A jump on little volume is held: nothing is valued at it until a next mark on volume enough confirms
 or drops it, or the hold ends. Then the level wins that was newest for the larger part of it: a guard

@@ -6,8 +6,7 @@ one.
 
 An account's buffer above its next level is shared among its positions; each share becomes a trigger
 price, in a list of its market's price bucket. A new mark sweeps the buckets between the old mark
-and the new one and judges only the accounts found there. Why none is missed: docs/rules.md, section
-4.
+and the new one and judges only the accounts found there. Why none is missed: R4.
 
 Floating point chooses shares and prices of triggers here and nothing else: any choice within the
 bound is sound, and every verdict is reached in integers by ``judge``.

@@ -1,5 +1,5 @@
-"""Price guard, signals, timers and operators around the machines of ``machine``: sections 7
-(guard), 8, and 9 (drawdown).
+"""Price guard, signals, timers and operators around the machines of ``machine``: R7.2
+(guard), R8, and R9 (drawdown).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """One position that is to be closed on the book: how many lots, at which limit, with what the fund
-promises (section 6).
+promises (R6.4).
 """
 
 from __future__ import annotations

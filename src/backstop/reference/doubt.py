@@ -1,6 +1,4 @@
-"""Prices that the venue itself doubts, and what then waits (section 6, Kept and Held back; section
-8, Doubt and Speed).
-"""
+"""Prices that the venue itself doubts, and what then waits (R6.13, R8.6)."""
 
 from __future__ import annotations
 

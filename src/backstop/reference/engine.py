@@ -1,5 +1,5 @@
-"""The reference engine: one event in, its effects out (section 5), the waterfall (section 6), the
-digest (section 12).
+"""The reference engine: one event in, its effects out (R5), the waterfall (R6.1), the digest
+(R12).
 
 It looks at every account where the engine looks at triggers, and knows nothing of rows, buckets or
 caches.
@@ -507,7 +507,7 @@ def closeout_waits(state: State, account_id: int) -> bool:
 
 
 def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
-    """Return the rows of each block of section 12; the interval gauges are already those of
+    """Return the rows of each block of R12.2; the interval gauges are already those of
     ``now``.
     """
     numbers = range(len(state.markets))

@@ -1,4 +1,4 @@
-"""The circuit breaker's abstract machine (section 8): plain data, and one pure function that takes
+"""The circuit breaker's abstract machine (R8.4): plain data, and one pure function that takes
 it a step further.
 """
 

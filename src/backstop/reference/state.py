@@ -1,6 +1,6 @@
 """What the engine remembers, and the entries that change it: postings, trades, judging, cancelling.
 
-Sections 1 and 2 of the rules, and the two named procedures of section 5, ``judge`` and ``cancel``.
+Rules R1 and R2, with the two named procedures ``judge`` (R2.4) and ``cancel`` (R2.5).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Position:
     cost: int = 0
     #: What its result is measured from.
     base: int = 0
-    #: Of an insolvent account (section 3); without meaning in others.
+    #: Of an insolvent account (R3.2); without meaning in others.
     settled: int = 0
     most_lots: int = 0
     #: Likewise: what it had of the account's gap when that was noted, the mark of then, and the lots

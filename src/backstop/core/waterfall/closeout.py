@@ -2,7 +2,7 @@
 
 ``close_on_book`` sends the orders of one slice. A solvent account's order never goes beyond its
 zero price; an insolvent one's gap to zero cash is reserved in the fund before the order leaves
-(docs/rules.md, section 6).
+(R6.4).
 """
 
 from __future__ import annotations
