@@ -5,7 +5,7 @@ those who gained in its markets. Until then they may not carry the gains out.
 
 The gap of an account is noted when it becomes insolvent and whenever it is touched. Between, a
 noted gap moves with the mark. So the gap of a market costs one product, however many accounts are
-insolvent. Rules: docs/rules.md, section 6, Held gains.
+insolvent. Rules: R6.11.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""What insolvent accounts lack by market, and the gains that it holds back (section 6, Held
-gains).
-"""
+"""What insolvent accounts lack by market, and the gains that it holds back (R6.11)."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ A round holds every account that needs one now, the most urgent first; once an e
 that lack most. Each takes the turns of ``state.stages`` until one answers WAIT or DONE. A joint turn
 takes all accounts at once: whoever comes to it stops there, and it acts when no other account of the
 event is on its way.
-Rules: docs/rules.md, 5.
+Rules: R5.5.
 """
 
 from __future__ import annotations
@@ -238,7 +238,8 @@ def _first_joint_turn(state: State) -> int:
 def _bring_up_to_date(state: State, turn: int) -> None:
     """Judge the accounts at a joint turn: what happened since may have ended their default.
 
-    One whose health the turn is not for any more starts again from the first turn.
+    One whose health the turn is not for any more starts again from the first turn. What others freed
+    may carry a solvent one now.
     """
     for place in range(state.engine[0].parked_now):
         account = state.columns[PARKED, place]
@@ -248,6 +249,8 @@ def _bring_up_to_date(state: State, turn: int) -> None:
             elif not _is_for(state, turn, account):
                 _withdraw(state, account)
                 touch(state, account)
+            elif state.stages[turn].is_last_resort != 0 and carries_on(state, turn, account):
+                _withdraw(state, account)
 
 
 @kernel
@@ -300,7 +303,7 @@ def end_wait(state: State, account: int) -> None:
 @unit
 def run_rounds(state: State) -> None:
     """Process the accounts gathered, and those that this touches, until none is left
-    (docs/rules.md, 5).
+    (R5.5).
     """
     while True:
         if state.engine[0].touched_now > 0:
