@@ -137,7 +137,7 @@ def answers_are_joint(moment: Moment) -> Findings:
     """
     event, mirror = moment.event, moment.mirror
     named = mirror.orders.get(event.other) if event.kind == EventKind.ANSWER else None
-    if named is None or not mirror.remembers(named.id):
+    if named is None or named.joint == 0 or not mirror.remembers(named.id):
         return
     left = mirror.joint_offer(named.joint)
     if left:
