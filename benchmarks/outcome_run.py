@@ -28,10 +28,12 @@ def measuring(folder: Path) -> ModuleType:
     from backstop.core import events, kinds
 
     given: Any = events
-    missing = [name for name in ("ARREARS", "CLOSING_CHARGE") if name not in events.Cause.__members__]
-    if missing:
-        members = {name: int(member) for name, member in events.Cause.__members__.items()}
-        given.Cause = IntEnum("Cause", members | {name: _UNKNOWN + place for place, name in enumerate(missing)})  # type: ignore[misc]
+    for code, names in (("Cause", ("ARREARS", "CLOSING_CHARGE")), ("AdlClass", ("CROSSED",))):
+        known: Any = getattr(events, code)
+        missing = [name for name in names if name not in known.__members__]
+        members = {name: int(member) for name, member in known.__members__.items()}
+        if missing:
+            setattr(events, code, IntEnum(code, members | {name: _UNKNOWN + place for place, name in enumerate(missing)}))
     if not hasattr(events, "SupportLimit"):
         given.SupportLimit = IntEnum("SupportLimit", {"COVERED": 0})  # type: ignore[misc]
     if not hasattr(events, "uncovered_of"):

@@ -1,4 +1,4 @@
-"""The state digest, byte by byte from docs/rules.md section 12; and rows that read the same
+"""The state digest, byte by byte from R12; and rows that read the same
 compiled and as plain Python.
 """
 
@@ -112,9 +112,9 @@ def test_digest_is_the_documented_bytes() -> None:
             # owners that were paid for: none
             integers(0),
             # state, cause, until, levels, spent, operator, grace, flow twice, low, high, time of
-            # the mark, held twice, answered, uncovered twice, undoubted mark, whether awaited
-            integers(2, 0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 84, 100, 9 * SECOND, 0, 0, 0, 0, 0, 0, 0),
-            integers(0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, NONE, 0, 0, 0, 0, 0, 0, 0),
+            # the mark, of a held mark five, answered, uncovered twice, undoubted mark, whether awaited
+            integers(2, 0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 84, 100, 9 * SECOND, *[0] * 10),
+            integers(0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, NONE, *[0] * 10),
             # providers, commitments: none
             integers(0, 0),
             # claims: none

@@ -114,18 +114,25 @@ def test_a_held_mark_is_released_and_then_valued() -> None:
     assert int(desk.state.breakers[0].mark_time_ns) == int(desk.state.engine[0].now_ns)
 
 
-@pytest.mark.parametrize(
-    ("volume", "price", "code"),
-    [(50, 80, Guard.CONFIRMED), (50, 87, Guard.CONFIRMED), (50, 88, Guard.DROPPED), (10, 95, Guard.DROPPED), (10, 91, Guard.DROPPED)],
-)
-def test_a_next_mark_confirms_or_drops_what_is_held(volume: int, price: int, code: Guard) -> None:
+@pytest.mark.parametrize(("price", "code"), [(80, Guard.CONFIRMED), (87, Guard.CONFIRMED), (88, Guard.DROPPED)])
+def test_a_next_mark_on_volume_confirms_or_drops_what_is_held(price: int, code: Guard) -> None:
     desk = guarded()
     desk.mark(80)
-    desk.send(K.VOLUME, market=0, lots=volume)
+    desk.send(K.VOLUME, market=0, lots=50)
     effects = desk.mark(price)
     assert effects[0] == Effect(desk.seq, F.GUARD, code, 0, NONE, 100, 0, 80, 0, 200_000)
     assert int(desk.state.markets[0].mark_ticks) == price
     assert later(desk, 60) == []
+
+
+@pytest.mark.parametrize("price", [95, 91])
+def test_a_next_mark_on_little_volume_stands_beside_what_is_held(price: int) -> None:
+    """It was newest for most of the hold."""
+    desk = guarded()
+    desk.mark(80)
+    assert [effect.kind for effect in desk.mark(price)] == [F.DOUBT]
+    assert int(desk.state.markets[0].mark_ticks) == price
+    assert [(effect.kind, effect.code) for effect in later(desk, 60)] == [(F.GUARD, Guard.DROPPED)]
 
 
 def test_what_is_not_held() -> None:

@@ -80,7 +80,7 @@ def test_what_an_older_journal_does_not_say_is_known(tmp_path: Path) -> None:
 
 
 def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
-    """Where this fails, docs/rules.md section 12 has changed: give ``DIGEST_ENCODING`` the next
+    """Where this fails, R12 has changed: give ``DIGEST_ENCODING`` the next
     number, and this the new digest.
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backstop.core.events import BreakerCause, Doubt, EffectKind, EventKind, Guard
 from backstop.core.state import State
+from backstop.reference.closing import longest_default_ns
 from backstop.reference.doubt import is_book_shut, is_used_up, may_close, may_force, waits_for_halt
 from backstop.reference.machine import HALT
 from tests.properties.mirror import Mirror
@@ -27,7 +28,7 @@ def reasons(state: State, market: int) -> list[Doubt]:
     breaker, venue = state.breakers[market], state.breakers[-1]
     found = [(Doubt.STALE, breaker.levels[BreakerCause.STALE]), (Doubt.INDEX, breaker.levels[BreakerCause.INDEX])]
     found.append((Doubt.OUTAGE, venue.levels[BreakerCause.OUTAGE]))
-    held = [Doubt.GUARD] if breaker.held_ticks else []
+    held = [Doubt.GUARD] if breaker.is_held_newest else []
     return [reason for reason, level in found if level == HALT] + held
 
 
@@ -78,6 +79,7 @@ def doubts_scan(moment: Moment) -> Findings:
     no order is out there, but those of who waited as long as anybody may.
     """
     mirror = moment.mirror
+    yield from _bounded(moment)
     for market, row in enumerate(moment.state.breakers[:-1]):
         told, kept = mirror.breakers[market].undoubted, int(row.undoubted_ticks)
         if told != kept or (kept != 0) != bool(mirror.markets[market].mark and reasons(moment.state, market)):
@@ -85,3 +87,19 @@ def doubts_scan(moment: Moment) -> Findings:
         open_there = [order for order in mirror.open_orders.values() if order.market == market]
         if kept and any(not is_used_up(mirror, order.account) for order in open_there) and moment.event.kind != EventKind.ORDER_FILL:
             yield f"market {market}: doubted, with {open_there}"
+
+
+def _bounded(moment: Moment) -> Findings:
+    """No account in default with lots waits beyond the one bound for all waiting, but for room in an
+    event that was crowded.
+    """
+    mirror, rules = moment.mirror, moment.mirror.rules
+    most = longest_default_ns(rules.closeout, rules.breakers.doubt_max_ns, rules.takeover.answer_timeout_ns)
+    for number, account in enumerate(mirror.accounts):
+        until = int(moment.state.accounts[number].wait_until_ns)
+        if (
+            account.in_default
+            and mirror.held_markets(number)
+            and until > max(account.default_since + most, mirror.now, mirror.crowded_until)
+        ):
+            yield f"account {number} in default since {account.default_since} waits until {until}, at most {most}"

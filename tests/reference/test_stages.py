@@ -1,5 +1,5 @@
 """The reference's funds, owners, takeover, disposal, socialise and fees: cases worked by hand from
-sections 5, 6 and 9.
+R5, R6 and R9.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ADL is the last resort for solvent accounts, too: worked cases of carry (section 6), on the engine,
+"""ADL is the last resort for solvent accounts, too: worked cases of carry (R6.12), on the engine,
 the reference and every invariant together.
 
 A lot at 930 is worth 930; 5 % maintenance, tolerance 2 %, a move of 2 % to stand for, 300 s at most.

@@ -192,7 +192,7 @@ def test_an_operators_halt_shuts_the_book(side: int) -> None:
 @pytest.mark.parametrize("mark", [885, 870])
 def test_adl_waits_for_the_end_of_a_halt_but_not_for_ever(side: int, mark: int) -> None:
     """Solvent at 885, insolvent at 870: with an empty book nobody is asked for lots before second 60."""
-    scene, account, _ = prepared(venue(BOOK, market=HALT, breakers=BreakerRules(halt_wait_max_ns=MINUTE)), side)
+    scene, account, _ = prepared(venue(BOOK, market=HALT, breakers=BreakerRules(halt_wait_max_ns=MINUTE), deadline_ns=40 * SECOND), side)
     effects = scene.mark(mark)
     begun = scene.time_ns
     while not of(effects, F.ADL_PLAN):

@@ -1,4 +1,4 @@
-"""One ADL plan for all defaulters of a market (section 6, ADL): crossing, the average price, a short
+"""One ADL plan for all defaulters of a market (R6.6): crossing, the average price, a short
 fund, the one fraction and the room of an event; on the engine, the reference and every invariant
 together.
 """

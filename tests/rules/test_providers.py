@@ -1,4 +1,4 @@
-"""Providers that stop, and offers to them: docs/rules.md, section 6 (Joint offers, Disposal)."""
+"""Providers that stop, and offers to them: R6.7.6 and R6.7.12."""
 
 from __future__ import annotations
 

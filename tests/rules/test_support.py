@@ -1,5 +1,5 @@
-"""The fund pays before solvent accounts: worked cases of ADL and tear-up (section 6, Gap and
-support), on the engine, the reference and every invariant together.
+"""The fund pays before solvent accounts: worked cases of ADL and tear-up (R6.3.7),
+on the engine, the reference and every invariant together.
 """
 
 from __future__ import annotations

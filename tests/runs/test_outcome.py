@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from backstop.config import Venue, parse_venue
-from backstop.core.events import Cause, Health
+from backstop.core.events import EVENT, Cause, EventKind, Health
 from backstop.core.kinds import AdlFillEffect, HealthEffect, PostingEffect
 from backstop.journal import open_journal
 from backstop.runs.liquidations import HOUR_NS, Holding, MarkPath, Verdict
 from backstop.runs.outcome import Outcome, OutcomeTally
-from backstop.runs.replay import ReplayResult, replay_case
+from backstop.runs.replay import ReplayResult, replay, replay_case
 from backstop.runs.tally import Tally
 from benchmarks.outcomes import PAGE, RESULTS, commit_of, kept, key_of, keys, main, names
 from benchmarks.outcomes_page import page
@@ -231,6 +231,24 @@ def test_equity_beside_the_lots_is_what_the_engine_says(tmp_path: Path) -> None:
     # It has lost 20,000 of 11,000; what netting brought stands beside the lots.
     assert default.holding.lots == ((0, 10_000),)
     assert default.holding.beside + 10_000 * 980_000 * 100 == (11_000 - 20_000) * USDT + tally.netted_atoms
+
+
+def test_funding_that_was_not_paid_yet_is_counted_once(tmp_path: Path) -> None:
+    """A step of funding stands in the equity with which the default begins, and is settled in it."""
+    accounts = f"long,o,{BTC},10,100000\nshort,rich,{BTC},-10,100000\n"
+    cash = "long,USDT,30000\nshort,USDT,5000000\n"
+    marks = [(0, BTC, "100000"), *[(second, BTC, "98000") for second in range(60, 90)]]
+    case = case_of(tmp_path, accounts, cash, marks)
+    funding = np.zeros(1, dtype=EVENT)
+    # 800 USDT a coin: 8,000 of 30,000, before 20,000 are lost.
+    funding["kind"], funding["time_ns"], funding["amount"] = EventKind.FUNDING, case.prices.start_ns + 30 * SECOND, 800_000 * 10**6
+    outside = np.concatenate([case.prices.events, funding])
+    tally = Tally(case.venue)
+    counted = OutcomeTally(tally)
+    replay(case.venue, outside[np.argsort(outside["time_ns"], kind="stable")], case.opening, tally=tally)
+    (default, *_) = counted._defaults.all
+    assert default.holding is not None
+    assert default.holding.beside + 10_000 * 980_000 * 100 == (30_000 - 20_000 - 8_000) * USDT
 
 
 def test_the_json_of_a_record_has_every_field(tmp_path: Path) -> None:

@@ -468,7 +468,7 @@ class BreakersSection(_Section):
 
 
 class GuardSection(_Section):
-    """Price guard: holds a mark that jumps on little volume until another mark confirms it, or
+    """Price guard: holds a mark that jumps on little volume until a mark on volume enough decides, or
     until `hold` is over.
     """
 

@@ -1,5 +1,4 @@
-"""What funds reserve to carry solvent accounts in default, by position (docs/rules.md, section 6,
-Carry).
+"""What funds reserve to carry solvent accounts in default, by position (R6.12).
 
 A row of ``State.carries`` belongs to the same row of ``State.positions``. The positions for which a
 fund reserves something hang together in the order in which that began.

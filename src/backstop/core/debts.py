@@ -3,7 +3,7 @@
 A debt is returned when the account is judged (``monitor``) and limits what its owner withdraws
 (``admission``). An owner's debts are forgotten some time after the latest payment for him. Nothing
 happens at that moment: readers here count them as 0, and the next payment clears them.
-Rules: docs/rules.md, section 6.
+Rules: R6.2.9.
 """
 
 from __future__ import annotations

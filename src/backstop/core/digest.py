@@ -1,4 +1,4 @@
-"""The state digest: SHA-256 over the economic state, as docs/rules.md section 12 encodes it.
+"""The state digest: SHA-256 over the economic state, as R12 encodes it.
 
 Two engines that agree on it agree on everything that a later effect can depend on. Private rows
 (triggers, buckets, scratch columns, closed orders) are not in it.
@@ -166,7 +166,8 @@ def _breaker_bytes(state: State) -> bytes:
                 *flow,
                 low,
                 high,
-                *(int(value) for value in (row.mark_time_ns, row.held_ticks, row.held_until_ns, row.answered)),
+                *(int(value) for value in (row.mark_time_ns, row.held_ticks, row.held_until_ns)),
+                *(int(value) for value in (row.held_for_ns, row.held_at_ns, row.is_held_newest, row.answered)),
                 *_windows(now_ns // int(rules.deficit_window_ns) - int(row.deficit_window), row.deficit),
                 int(row.undoubted_ticks),
                 int(row.is_awaited),
@@ -257,7 +258,7 @@ def _fill_debt_bytes(state: State) -> bytes:
 
 
 def state_digest(state: State) -> str:
-    """Return the SHA-256 (hex) of the economic state, as docs/rules.md section 12 encodes it."""
+    """Return the SHA-256 (hex) of the economic state, as R12 encodes it."""
     present = int(state.engine[0].now_ns) // int(state.rules[0].cap_interval_ns)
     places = places_of(state)
     positions, results = state.positions[places], state.results[places]

@@ -1,4 +1,4 @@
-"""Prices that the venue itself doubts, and what then waits (docs/rules.md, sections 6 and 8).
+"""Prices that the venue itself doubts, and what then waits (R6.13 and R8.6).
 
 A market is doubted by the level of a cause, whether its breaker still stops for it or not: the feed
 is silent, the mark stands far from the index, all markets were silent, the guard holds a mark. A
@@ -26,6 +26,7 @@ __all__ = [
     "hold_back",
     "is_book_shut",
     "is_doubted",
+    "is_forced",
     "is_kept",
     "may_close",
     "may_force",
@@ -79,7 +80,7 @@ def _reason(state: State, market: int) -> int:
         return Doubt.INDEX
     if venue.levels[BreakerCause.OUTAGE] == HALT_LEVEL:
         return Doubt.OUTAGE
-    return Doubt.GUARD if breaker.held_ticks != 0 else Doubt.ENDED
+    return Doubt.GUARD if breaker.is_held_newest != 0 else Doubt.ENDED
 
 
 @kernel
@@ -226,7 +227,14 @@ def hold_back(state: State, account: int, interval_ns: int) -> None:
 @inlined
 def _halt_wait_end_ns(state: State, account: int) -> int:
     """Return until when nobody takes an account's lots in a halted market."""
-    return state.accounts[account].default_since_ns + state.rules[0].halt_wait_max_ns + state.doubts[account, 0]
+    rules = state.rules[0]
+    return state.accounts[account].default_since_ns + min(rules.halt_wait_max_ns, rules.forced_ns) + state.doubts[account, 0]
+
+
+@inlined
+def is_forced(state: State, account: int) -> bool:
+    """Return whether an account has been in default for so long that nothing is waited for."""
+    return state.engine[0].now_ns >= state.accounts[account].default_since_ns + state.rules[0].forced_ns + state.doubts[account, 0]
 
 
 @inlined

@@ -2,7 +2,7 @@
 
 An event is refused (one REFUSAL, nothing else changes) or applied: the timers that are due, what
 its kind says, recovery and the waits that ended, the rounds of the waterfall, and the breakers that
-all this moved (docs/rules.md, section 5).
+all this moved (R5).
 """
 
 from __future__ import annotations

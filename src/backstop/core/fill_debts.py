@@ -4,7 +4,7 @@ A fill is a fact, whatever its price. What it moved from one owner to another at
 the mark is owed back, and paid before a fund or a third account pays for the loser (``waterfall.
 netting``); until then it does not leave (``admission``). Debts are kept one by one, the latest
 ``orders_max`` of the venue in a ring, those to one account in a list, the newest first. What an
-owner owes for fills is forgotten as his debts to funds are. Rules: docs/rules.md, section 6.
+owner owes for fills is forgotten as his debts to funds are. Rules: R6.2.13.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Funding by index: what a position owes, or is owed, since it last settled (docs/rules.md, 2).
+"""Funding by index: what a position owes, or is owed, since it last settled (R1.5).
 
 A FUNDING event moves the index of its market and touches no position: what a long lot pays, a short
 one gets. A position settles when its lots change, when its account is touched, and when its account

@@ -153,6 +153,7 @@ def rules_row(rules: VenueRules, stages: NDArray[np.void]) -> NDArray[np.void]:
     for name, value in venue_values(rules).items():
         row[name] = value
     row.fund_turn, row.socialise_turn = _turn_of(stages, Stage.FUND), _turn_of(stages, Stage.SOCIALISE)
+    row.forced_ns = rules.closeout.deadline_ns + max(rules.closeout.deadline_ns, rules.closeout.carry_max_ns)
     row.has_restrict = Stage.RESTRICT in rules.stages
     row.fund_supports = Stage.FUND in rules.stages and not _stands_behind(rules, Stage.FUND, Stage.ADL)
     row.groups, row.providers = len(rules.funds), len(rules.providers)

@@ -4,7 +4,7 @@ The balance of an account row is the ledger's own storage; the house's balances 
 Both are in the venue's asset. Balances in further assets stand in an array apart, which a venue of
 one asset never touches. A trade moves lots between two holders at an exact cash; what it realises
 is posted against the market's clearing account, so that ``clearing + sum(cost) = 0`` in every
-market (docs/rules.md, 1).
+market (R1).
 """
 
 from __future__ import annotations

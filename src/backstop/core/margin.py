@@ -1,4 +1,4 @@
-"""Equity and margin of an account, exactly, and the zero price (docs/rules.md, 2 and 3)."""
+"""Equity and margin of an account, exactly, and the zero price (R2 and R3)."""
 
 from __future__ import annotations
 

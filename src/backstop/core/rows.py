@@ -210,6 +210,9 @@ BREAKER = _row(
     ("mark_time_ns", "<i8"),  # of the last accepted mark, or NONE
     ("held_ticks", "<i8"),  # a mark that the price guard holds, or 0
     ("held_until_ns", "<i8"),
+    ("held_for_ns", "<i8"),  # for how long the newest print was a held one, up to ``held_at_ns``
+    ("held_at_ns", "<i8"),  # when the newest print became what it is: held or not
+    ("is_held_newest", "<i8"),
     ("undoubted_ticks", "<i8"),  # the mark before doubt about it began; 0: it is not doubted
     ("is_awaited", "<i8"),  # an account waits for the end of a doubt, or for a mark
 )
@@ -305,7 +308,6 @@ ENGINE = _row(
 _IN_OTHER_ROWS = {
     "interval_ns",
     "deadline_ns",
-    "order_timeout_ns",
     "answer_timeout_ns",
     "flow_throttle",
     "flow_halt",
@@ -327,6 +329,7 @@ RULES = _row(
     *((name, "<i8") for name in venue_values(VenueRules(markets=()))),
     ("fund_turn", "<i8"),  # row of ``fund`` in ``State.stages``, or NONE
     ("socialise_turn", "<i8"),  # row of ``socialise``, or NONE
+    ("forced_ns", "<i8"),  # after a default began, doubt apart: from then on nothing is waited for
     ("has_restrict", "<i8"),  # ``restrict`` stands among the stages
     ("fund_supports", "<i8"),  # it stands before ADL: it supports the closing of insolvent accounts
     ("groups", "<i8"),

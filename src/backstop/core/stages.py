@@ -2,7 +2,7 @@
 what they say.
 
 In an order that is accepted each stage acts where it stands.
-Rules: docs/rules.md, 6 (Order of stages).
+Rules: R6.1.10.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What time alone brings, and when the next of it is due (docs/rules.md, sections 5, 6 and 8).
+"""What time alone brings, and when the next of it is due (R5, R6.10 and R8.5).
 
 - Timers of markets and of the venue: held marks are released, feeds grow stale, stops end. Then
   doubts begin and end. They run before what their event says.

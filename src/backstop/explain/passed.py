@@ -161,7 +161,7 @@ def add_waiting(scene: Scene, fact: Fact, markets: list[int]) -> None:
         held = scene.mine.held(market)
         stop = _beside_others(scene, _closeout_stop(scene, plan, market))
         if scene.waits_for_halt(market):
-            end_ns = scene.since_ns + scene.rules.breakers.halt_wait_max_ns
+            end_ns = min(scene.since_ns + scene.rules.breakers.halt_wait_max_ns, scene.forced_from_ns)
             stop.says += f"; the market is halted: nobody takes it by ADL or tear-up before {time_text(end_ns)}"
         fact.because.append(f"{words.market(market)}: holds {words.lots(market, held)}; {stop.says}")
         told.append({"market": words.market(market), "holds_lots": held, "reason": stop.reason, "says": stop.says, **stop.values})
@@ -193,6 +193,9 @@ def _closeout_stop(scene: Scene, plan: Plan, market: int) -> Stop:
     """
     if scene.waits_for_doubt(market):
         return Stop("closeout", "doubted", doubt_text(scene, market))
+    if scene.now_ns >= scene.forced_from_ns:
+        says = f"no order leaves since {time_text(scene.forced_from_ns)}: it has waited as long as anybody may"
+        return Stop("closeout", "time_over", says)
     closing = scene.closing(market, plan)
     why = closing.stop(has_place=_has_place(scene))
     if why is None:
@@ -240,8 +243,7 @@ def _depth_unknown(_: Scene, closing: Closing) -> Told:
 
 
 def _thin_book(_: Scene, closing: Closing) -> Told:
-    shown = f"nothing is visible within {_tolerance(closing)} of the mark"
-    return (shown if closing.slice.visible == 0 else "nothing was traded there of late"), {}
+    return f"nothing is visible within {_tolerance(closing)} of the mark", {}
 
 
 def _taken(says: Callable[[Scene, Closing], str]) -> Callable[[Scene, Closing], Told]:

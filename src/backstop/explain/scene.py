@@ -22,7 +22,7 @@ from backstop.explain.rows import Rows
 from backstop.journal.rendering import Row, Speaker
 from backstop.reference.book import Band, Book
 from backstop.reference.charge import Exit
-from backstop.reference.closing import Cap, Caps, Closing, deadline_ns
+from backstop.reference.closing import Cap, Caps, Closing, deadline_ns, forced_from_ns
 from backstop.reference.loss import Cut
 from backstop.reference.machine import HALT, severest
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing
@@ -252,7 +252,13 @@ class Scene:
     def waits_for_halt(self, market: int) -> bool:
         """Return whether the market is halted, and the account has not waited long for its end."""
         is_halted = self.breaker(market).state == BreakerState.HALTED
-        return is_halted and self.now_ns < self.since_ns + self.rules.breakers.halt_wait_max_ns
+        waits_ns = min(self.since_ns + self.rules.breakers.halt_wait_max_ns, self.forced_from_ns)
+        return is_halted and self.now_ns < waits_ns
+
+    @property
+    def forced_from_ns(self) -> int:
+        """Time from which nothing is waited for any more."""
+        return forced_from_ns(self.since_ns, self.rules.closeout)
 
     def is_shut(self, market: int) -> bool:
         """Return whether an operator halts the market, or the venue."""

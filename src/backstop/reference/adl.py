@@ -1,4 +1,4 @@
-"""The stages that close lots against other holders: ADL and tear-up (section 6)."""
+"""The stages that close lots against other holders: ADL and tear-up (R6.6, R6.8)."""
 
 from __future__ import annotations
 

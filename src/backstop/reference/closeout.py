@@ -1,4 +1,4 @@
-"""The closeout stage (section 6, "Closeout plan") and what the answers to its orders do
+"""The closeout stage (R6.4) and what the answers to its orders do
 (ORDER_FILL, ORDER_DONE).
 """
 

@@ -1,5 +1,5 @@
 """One position that is to be closed on the book: how many lots, at which limit, with what the fund
-promises (section 6).
+promises (R6.4).
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ __all__ = [
     "SizeBound",
     "deadline_ns",
     "earlier_in_place",
+    "forced_from_ns",
+    "longest_default_ns",
     "settle",
     "waits_for_book",
 ]
@@ -329,6 +331,16 @@ class Closing:
 def deadline_ns(default_since_ns: int, rules: CloseoutRules) -> int:
     """Return the time from which an account waits no longer for the book."""
     return default_since_ns + rules.deadline_ns
+
+
+def forced_from_ns(default_since_ns: int, rules: CloseoutRules) -> int:
+    """Return the time from which nothing is waited for any more: no order leaves for the account."""
+    return default_since_ns + rules.deadline_ns + max(rules.deadline_ns, rules.carry_max_ns)
+
+
+def longest_default_ns(rules: CloseoutRules, doubt_max_ns: int, answer_timeout_ns: int) -> int:
+    """Return for how long an account may be in default with lots."""
+    return forced_from_ns(doubt_max_ns, rules) + max(rules.order_timeout_ns, answer_timeout_ns)
 
 
 def earlier_in_place(order_id: int, orders_max: int) -> int:

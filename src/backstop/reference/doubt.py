@@ -1,6 +1,4 @@
-"""Prices that the venue itself doubts, and what then waits (section 6, Kept and Held back; section
-8, Doubt and Speed).
-"""
+"""Prices that the venue itself doubts, and what then waits (R6.13, R8.6)."""
 
 from __future__ import annotations
 
@@ -8,6 +6,7 @@ from collections.abc import Iterator
 
 from backstop.core.events import NONE, BreakerCause, BreakerState, Doubt, EffectKind
 from backstop.reference.breakers import effective_state, venue_number
+from backstop.reference.closing import forced_from_ns
 from backstop.reference.machine import HALT
 from backstop.reference.margin import Standing
 from backstop.reference.state import State
@@ -57,7 +56,7 @@ def doubts(state: State, market: int) -> Iterator[Doubt]:
         yield Doubt.INDEX
     if venue.levels[BreakerCause.OUTAGE] == HALT:
         yield Doubt.OUTAGE
-    if breaker.held:
+    if breaker.is_held_newest:
         yield Doubt.GUARD
 
 
@@ -173,7 +172,8 @@ def hold_back(state: State, account_id: int) -> None:
 def halt_wait_end(state: State, account: int) -> int:
     """Time until which nobody takes the account's lots in a halted market."""
     row = state.accounts[account]
-    return row.default_since + state.rules.breakers.halt_wait_max_ns + row.doubt_ns
+    since = row.default_since + row.doubt_ns
+    return min(since + state.rules.breakers.halt_wait_max_ns, forced_from_ns(since, state.rules.closeout))
 
 
 def waits_for_halt(state: State, account: int, market: int) -> bool:

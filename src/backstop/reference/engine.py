@@ -1,5 +1,5 @@
-"""The reference engine: one event in, its effects out (section 5), the waterfall (section 6), the
-digest (section 12).
+"""The reference engine: one event in, its effects out (R5), the waterfall (R6.1), the digest
+(R12).
 
 It looks at every account where the engine looks at triggers, and knows nothing of rows, buckets or
 caches.
@@ -51,7 +51,7 @@ from backstop.reference.breakers import (
 )
 from backstop.reference.carry import carries, make_way
 from backstop.reference.closeout import BUSY, PLACED, forget_depth, order_done, order_fill, place_orders
-from backstop.reference.closing import waits_for_book
+from backstop.reference.closing import forced_from_ns, waits_for_book
 from backstop.reference.doubt import add_up, hold_back, is_kept, review_all, review_doubt, wait_for_halt
 from backstop.reference.fills import note_fill_debt, take_from_winners
 from backstop.reference.fund import money_stages
@@ -285,7 +285,7 @@ def end_waits(state: State) -> None:
             if order.kind == TAKEOVER_OFFER and order.is_open and order.expires_ns <= state.now:
                 fail_joint(state, order.joint)
         for order in state.orders_of(number):
-            if order.kind == CLOSING_ORDER:
+            if order.kind == CLOSING_ORDER and state.now - order.sent_ns >= state.rules.closeout.order_timeout_ns:
                 forget_depth(state, order)
             state.cancel(order)
         provider = state.provider_of(number)
@@ -486,6 +486,8 @@ def restrict(state: State, account: int) -> None:
 def closeout_waits(state: State, account_id: int) -> bool:
     """Try the book; return whether the account now waits for a time or an answer."""
     account, rules, now = state.accounts[account_id], state.rules.closeout, state.now
+    if now >= forced_from_ns(account.default_since + account.doubt_ns, rules):
+        return False
     if now < account.next_slice:
         account.wait_until = account.next_slice
         return True
@@ -505,7 +507,7 @@ def closeout_waits(state: State, account_id: int) -> bool:
 
 
 def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
-    """Return the rows of each block of section 12; the interval gauges are already those of
+    """Return the rows of each block of R12.2; the interval gauges are already those of
     ``now``.
     """
     numbers = range(len(state.markets))

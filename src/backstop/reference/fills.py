@@ -1,5 +1,5 @@
 """The door: what a fill costs its loser beyond the band, or makes lacking, its winner owes first
-(section 6, Fill debts).
+(R6.2.13).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who pays the deficit of an account without lots (section 6): each group its own part, by its
+"""Who pays the deficit of an account without lots (R6.10.1): each group its own part, by its
 fund, its winners, nobody.
 """
 

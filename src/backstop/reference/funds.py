@@ -1,4 +1,4 @@
-"""What a fund may still pay or promise for an account, and which limit binds (section 6, Fund)."""
+"""What a fund may still pay or promise for an account, and which limit binds (R6.3)."""
 
 from __future__ import annotations
 

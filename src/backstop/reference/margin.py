@@ -1,5 +1,4 @@
-"""What lots are worth, and how an account stands: contract, holding, portfolio (sections 1 to 3 of
-the rules).
+"""What lots are worth, and how an account stands: contract, holding, portfolio (R1 to R3).
 
 Everything here is a value in plain integers: it knows no ledger and no event.
 """
@@ -207,9 +206,7 @@ class Holding(NamedTuple):
         return after._replace(settled=settled, most_lots=self.bearing_lots - at_zero), realised
 
     def after_trade(self, lots: int, cash: int) -> tuple[Holding, int]:
-        """Trade signed lots for cash; return the new holding and the P&L that it realises (section
-        1).
-        """
+        """Trade signed lots for cash; return the new holding and the P&L that it realises (R1.3)."""
         closed = min(abs(lots), abs(self.lots)) if self.lots * lots < 0 else 0
         base = self.base - cash
         if not closed:
@@ -310,7 +307,7 @@ class Borne(NamedTuple):
 
 
 class ZeroCash(NamedTuple):
-    """Cash of closing lots at the zero price, with its terms (section 3). Atoms.
+    """Cash of closing lots at the zero price, with its terms (R3). Atoms.
 
     Of a solvent account it leaves equity over maintenance margin as it is; of an insolvent one it
     brings what the lots bear of the gap.

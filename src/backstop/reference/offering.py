@@ -1,5 +1,5 @@
 """A position that backstop providers take over: how much each can carry, what the fund supports, at
-which price (section 6).
+which price (R6.7).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The one way in which money leaves a fund for an account (section 6, Netting and Pay)."""
+"""The one way in which money leaves a fund for an account (R6.2)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """How a backstop provider stands with the engine: switched on and off, failing, stopped, asked
-again (section 6, Takeover).
+again (R6.7.2).
 """
 
 from __future__ import annotations

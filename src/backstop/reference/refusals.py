@@ -1,4 +1,4 @@
-"""Why an event is refused: the checks of section 5, one group a reason, in the order of
+"""Why an event is refused: the checks of R5.2, one group a reason, in the order of
 ``Reject``.
 """
 

@@ -1,4 +1,4 @@
-"""The takeover stage (section 6): offers to backstop providers, their answers, the venue vault and
+"""The takeover stage (R6.7): offers to backstop providers, their answers, the venue vault and
 its disposal.
 """
 

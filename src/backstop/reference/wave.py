@@ -1,6 +1,4 @@
-"""Closing lots against other holders: who gives how many, and what cash goes with them (section 6,
-ADL and Tear-up).
-"""
+"""Closing lots against other holders: who gives how many, and what cash goes with them (R6.6)."""
 
 from __future__ import annotations
 

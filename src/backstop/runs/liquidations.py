@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.core.contract_terms import Contracts
-from backstop.core.events import Cause, EffectKind, Health, is_clearing
+from backstop.core.events import WORLD, Cause, EffectKind, Health, is_clearing
 from backstop.core.instruments import VenueRules, deductions_atoms
 from backstop.core.kinds import Columns, HealthEffect, PostingEffect, TradeEffect
 from backstop.runs.defaults import entries
@@ -67,6 +67,8 @@ class Default:
     """One default, from the event that began it. Money in atoms."""
 
     account: int
+    #: The event that began it, and when.
+    seq: int
     since_ns: int
     #: Equity beside the value of its lots, followed until the first closing.
     beside: int
@@ -208,9 +210,9 @@ class DefaultLog(Reader):
             if kind == EffectKind.TRADE:
                 self._trade(at, time_ns, *row)
             elif kind == EffectKind.HEALTH:
-                self._change(time_ns, *row)
+                self._change(at, time_ns, *row)
             else:
-                self._post(*row)
+                self._post(at, *row)
         while change is not None:
             self._marks[change[1]] = change[2]
             change = next(changes, None)
@@ -234,10 +236,10 @@ class DefaultLog(Reader):
         if default is not None and not self._lots[account].any():
             default.flat_ns = time_ns
 
-    def _change(self, time_ns: int, account: int, health: int, old_health: int, equity: int) -> None:
+    def _change(self, seq: int, time_ns: int, account: int, health: int, old_health: int, equity: int) -> None:
         if health >= Health.DISTRESSED > old_health:
             worth = sum(self._contracts[market].value(lots, self._marks[market]) for market, lots in self._held(account))
-            self.lasting[account] = Default(account, time_ns, equity - worth)
+            self.lasting[account] = Default(account, seq, time_ns, equity - worth)
             if time_ns - self._left_ns.get(account, -HOUR_NS - 1) <= HOUR_NS:
                 self.returns[account] = self.returns.get(account, 0) + 1
         elif old_health >= Health.DISTRESSED > health:
@@ -245,12 +247,19 @@ class DefaultLog(Reader):
             default.ended_ns = self._left_ns[account] = time_ns
             self.ended.append(default)
 
-    def _post(self, receiver: int, payer: int, amount: int, cause: int) -> None:
+    def _post(self, seq: int, receiver: int, payer: int, amount: int, cause: int) -> None:
+        if cause == Cause.FUNDING and WORLD not in (receiver, payer) and self._began_in(seq, receiver, payer):
+            # It settles at once what its equity already had.
+            return
         if (default := self.lasting.get(receiver)) is not None:
             default.beside += amount
         if (default := self.lasting.get(payer)) is not None:
             default.beside -= amount
             default.costs += amount if cause in _COSTS else 0
+
+    def _began_in(self, seq: int, *holders: int) -> bool:
+        """Return whether a default of one of these began in an event."""
+        return any(default.seq == seq for holder in holders if (default := self.lasting.get(holder)) is not None)
 
 
 _Step = tuple[int, int, int, EffectKind, tuple[int, ...]]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from backstop.config import Venue
-from backstop.core.events import NONE, BreakerState, Cause, SupportLimit, uncovered_of
+from backstop.core.events import NONE, AdlClass, BreakerState, Cause, SupportLimit, uncovered_of
 from backstop.core.kinds import (
     AccountEvent,
     AdlFillEffect,
@@ -250,8 +250,12 @@ class OutcomeTally(Reader):
 
     @reads(AdlFillEffect)
     def _add_fills(self, rows: AdlFillEffect[Columns], fold: Fold) -> None:
-        self._fills += len(rows)
-        self._asked.update(self._owner[account] for account in rows.account[rows.account >= 0].tolist())
+        # Defaulters of both sides close against each other: nobody is asked.
+        crossed = rows.adl_class == AdlClass.CROSSED
+        self._deleveraged.update(rows.account[crossed].tolist())
+        asked = rows.where(~crossed)
+        self._fills += len(asked)
+        self._asked.update(self._owner[account] for account in asked.account[asked.account >= 0].tolist())
 
     # -- what comes of it
 

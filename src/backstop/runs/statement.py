@@ -130,7 +130,7 @@ class Statement:
         balance is below it, rounded down.
 
         What was deposited or withdrawn moves the peak with it: it is neither gain nor loss
-        (docs/rules.md, section 9; the breaker's own peak forgets what is older than its window,
+        (R9; the breaker's own peak forgets what is older than its window,
         this one nothing).
         """
         cash = np.where(self.moves["cause"] == Cause.CASH, self.moves["amount"], 0)

@@ -2,7 +2,7 @@
 
 All accounts that stand at its turn are taken together, market by market: defaulters of both sides
 are crossed at mark first, then each side closes in one plan (``adl_plan``). Policies differ in whom
-they weigh how (``ranking``), not in classes or caps. Rules: docs/rules.md, 6.
+they weigh how (``ranking``), not in classes or caps. Rules: R6.6.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Each defaulter closes at its own price: at mark with what the fund adds to its g
 its price toward zero cash. The counterparties have one average price. Exactly the lots planned, from
 the opposite side only, nobody left below maintenance; the house trades at mark. Every plan leaves a
 certificate (ADL_PLAN and SUPPORT of each defaulter, ADL_SCALE, ADL_CLASS, ADL_FILL) that
-``certificate.check_certificate`` verifies without trusting this planner. Rules: docs/rules.md, 6.
+``certificate.check_certificate`` verifies without trusting this planner. Rules: R6.6.6.
 """
 
 from __future__ import annotations

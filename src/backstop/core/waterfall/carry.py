@@ -1,7 +1,7 @@
 """Carry: a solvent account is not deleveraged while its fund stands for what a move would cost.
 
 Its slices go on meanwhile. What is reserved counts for every cap, and gives way to an insolvent
-account that needs it. Rules: docs/rules.md, section 6, "Carry".
+account that needs it. Rules: R6.12.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 ``close_on_book`` sends the orders of one slice. A solvent account's order never goes beyond its
 zero price; an insolvent one's gap to zero cash is reserved in the fund before the order leaves
-(docs/rules.md, section 6).
+(R6.4).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import band_ticks, effective_state
 from backstop.core.columns import ORDERED_INTERVAL, ORDERED_NOTIONAL, SLICE_CAP, SLICE_COST, SLICE_POSITION, SLICE_RELEASE, TURN_ACCOUNT
 from backstop.core.contracts import cash_of, closing, lots_reaching, lots_within, notional_at_mark
-from backstop.core.doubt import is_book_shut, may_close, may_force
+from backstop.core.doubt import is_book_shut, is_forced, may_close, may_force
 from backstop.core.events import NONE, BreakerState, Health
 from backstop.core.margin import assess, margin_after, released_margin, zero_cash, zero_price_ticks
 from backstop.core.orders import is_band_reached, is_place_free, open_order, order_side, price_of_band, reserve
@@ -58,9 +58,7 @@ def slice_lots(state: State, market: int, side: int) -> int:
     if visible == 0:
         return UNKNOWN_DEPTH if is_unknown else 0
     base = max(1, mul_div_floor(visible, rules.depth_share_ppm, _PPM))
-    if row.volume_lots != NONE:
-        if row.volume_lots == 0:
-            return 0
+    if row.volume_lots > 0:
         base = min(base, max(1, mul_div_floor(row.volume_lots, rules.volume_share_ppm, _PPM)))
     if effective_state(state, market) != BreakerState.OPEN:
         base = max(1, mul_div_floor(base, rules.throttle_share_ppm, _PPM))
@@ -391,6 +389,8 @@ def _close_account(state: State, turn: int, account: int) -> int:
     """
     now = state.engine[0].now_ns
     head = state.accounts[account]
+    if is_forced(state, account):
+        return Outcome.NEXT
     if now < head.next_slice_ns:
         wait_until(state, account, head.next_slice_ns)
         return Outcome.WAIT

@@ -1,7 +1,7 @@
 """Who pays the deficit of an account without lots: each market group its own part, by its fund, then
 by its winners; the rest is uncovered.
 
-Rules: docs/rules.md, section 6.
+Rules: R6.10.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The accounts in default whose lots leave in one plan: what each should close, what each closes of so
 many lots in all, and what the fund adds to what each lacks.
 
-They stand in the columns DEFAULTER_*, by id. Rules: docs/rules.md, 6, "ADL".
+They stand in the columns DEFAULTER_*, by id. Rules: R6.6.2.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Disposal: the venue vault, and a provider that is stopped, sell what they hold, a share at a time,
 out of what the slices of defaulters leave of the book.
 
-Rules: docs/rules.md, section 6.
+Rules: R6.7.13.
 """
 
 from __future__ import annotations

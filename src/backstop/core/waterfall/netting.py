@@ -8,7 +8,7 @@ It is made before every payment of a fund. In one event each walk over an owner'
 where the last one ended: an account that could give nothing is looked at again only if it was
 judged since and then could (``monitor``). So an event costs an owner's accounts once, not once per
 payment.
-Rules: docs/rules.md, section 6.
+Rules: R6.2.1.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Backstop providers: who may be asked, how much each can carry, and how it stands after it failed.
 
 A provider is an account of the engine, margined like any other, with standing commitments by market
-group and direction. Rules: docs/rules.md, section 6 (takeover).
+group and direction. Rules: R6.7.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def can_take_over(state: State, provider: int, account: int) -> bool:
     """Return whether a provider may be asked to take over from an account; its status must be up to
     date.
 
-    Never from its own owner: who gains on both sides would be paid by the fund (docs/rules.md, 6).
+    Never from its own owner: who gains on both sides would be paid by the fund (R6.7).
     """
     row = state.providers[provider]
     if row.account == NONE or row.status != ProviderStatus.ON:

@@ -4,7 +4,7 @@ A round holds every account that needs one now, the most urgent first; once an e
 that lack most. Each takes the turns of ``state.stages`` until one answers WAIT or DONE. A joint turn
 takes all accounts at once: whoever comes to it stops there, and it acts when no other account of the
 event is on its way.
-Rules: docs/rules.md, 5.
+Rules: R5.5.
 """
 
 from __future__ import annotations
@@ -303,7 +303,7 @@ def end_wait(state: State, account: int) -> None:
 @unit
 def run_rounds(state: State) -> None:
     """Process the accounts gathered, and those that this touches, until none is left
-    (docs/rules.md, 5).
+    (R5.5).
     """
     while True:
         if state.engine[0].touched_now > 0:

@@ -1,7 +1,7 @@
 """What a fund adds to what an insolvent account lacks: the fund pays before others.
 
 Only what it may not pay is left for the counterparties, and while it only reserves more, the
-account waits. Rules: docs/rules.md, section 6, "Gap and support".
+account waits. Rules: R6.3.7.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@ vault comes last.
 
 Positions move, margin does not. Providers are offered lots, pro rata to what each can carry and its
 score, and answer; the vault takes over at once. Where the account is insolvent the fund supports
-the gap to zero cash, reserved before an offer leaves. Rules: docs/rules.md, section 6.
+the gap to zero cash, reserved before an offer leaves. Rules: R6.7.
 """
 
 from __future__ import annotations
