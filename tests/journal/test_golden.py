@@ -85,5 +85,5 @@ def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
         6,
-        "e8e9a6f10086b70ace66b06c8f4efda0d523d709d7c95719a4875b9919a52582",
+        "a54758f2050831a6343c55903744005997a573a4316b20dcdfb4e31d8c137969",
     )

@@ -410,7 +410,11 @@ class Mirror(State):
             return
         for market, row in self.positions[number].items():
             row.closed_in_default = account.in_default and (number, market) in self.reduced
-        account.default_since = self.now if account.in_default else NEVER_NS
+        if account.in_default:
+            self.enter_default(number)
+        else:
+            account.default_since = NEVER_NS
+            self.end_default(number)
         account.doubt_ns = 0
         account.restricted &= account.in_default
         account.carry_until = 0

@@ -429,6 +429,19 @@ ORDERS = tuple(
     (*order, TEAR_UP) for count in range(len(WHOLE)) for order in permutations(WHOLE[:-1], count) if not misplaced((*order, TEAR_UP))
 )
 
+
+def _returns(s: Setting) -> None:
+    """Small moves up and down around the levels, on a deep book: the same accounts leave default and come
+    back.
+    """
+    s.markets, s.accounts, s.owners, s.lots = s.rng.randint(1, 2), 7, s.rng.choice((3, 7)), 4 * s.rng.randint(25, 200) + s.rng.randint(1, 3)
+    s.depth_share, s.move_ppm, s.crash_share, s.fund_ppm = 4.0, 25_000, 0.03, s.rng.choice((0, 300_000))
+    s.deposit_ppm, s.stages = (60_000, 160_000), s.rng.choice((USUAL, WHOLE))
+    s.providers, s.silence_share = s.rng.randint(0, 1), 0.0
+    s.actions |= {"mark": 40, "depth": 12, "fill": 4, "deposit": 1}
+    s.answers = {"full": 8, "parts": 4, "half": 1}
+
+
 #: What a setting may switch on.
 BREAKERS = ("price", "flow", "drawdown", "stale", "outage", "guard")
 
@@ -476,6 +489,7 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "set_off": _set_off,
     "funding": _funding,
     "carried": _carried,
+    "returns": _returns,
     "any_order": _any_order,
     "stopped_providers": _stopped_providers,
     "joint_offers": _joint_offers,
@@ -666,6 +680,9 @@ def make_rules(setting: Setting) -> VenueRules:
             warning_ratio_ppm=rng.choice((1_050_000, 1_500_000, 2_500_000)),
             exit_buffer_ppm=rng.choice((0, 50_000, 50_000)),
             close_out_ratio_ppm=rng.choice((666_667, 666_667, 0, 1_000_000)),
+            return_buffer_ppm=(0, 50_000, 150_000, 450_000)[setting.lots % 4],
+            return_buffer_max_ppm=(0, 100_000, 500_000, 2_000_000)[setting.accounts % 4],
+            return_memory_ns=interval_ns * (3, 30, 1_000)[setting.price_ticks % 3],
         ),
         stages=stages,
         closeout=CloseoutRules(

@@ -157,6 +157,20 @@ class LevelsSection(_Section):
         description="Below this multiple of maintenance margin an account is in close-out. In whole parts per million.",
         json_schema_extra=_unit("ratio"),
     )
+    return_buffer: Number = Field(
+        default=Decimal(0),
+        description="What each return to default adds to `exit_buffer`. In whole parts per million; 0 is off.",
+        json_schema_extra=_unit("ratio"),
+    )
+    return_buffer_max: Number = Field(
+        default=Decimal(1),
+        description="Largest exit buffer that returns lead to. In whole parts per million.",
+        json_schema_extra=_unit("ratio"),
+    )
+    return_memory: Duration = Field(
+        default=86_400_000_000_000,
+        description="A default that begins no longer than this after the last one ended with lots left is a return.",
+    )
 
 
 class RestrictStage(_Section):

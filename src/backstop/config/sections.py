@@ -256,7 +256,9 @@ def _levels(section: LevelsSection, findings: list[Finding]) -> LevelRules | Non
     warning = _ppm("levels.warning_ratio", section.warning_ratio, findings)
     buffer = _ppm("levels.exit_buffer", section.exit_buffer, findings)
     close_out = _ppm("levels.close_out_ratio", section.close_out_ratio, findings)
-    if warning is None or buffer is None or close_out is None:
+    returns = _ppm("levels.return_buffer", section.return_buffer, findings)
+    most = _ppm("levels.return_buffer_max", section.return_buffer_max, findings)
+    if warning is None or buffer is None or close_out is None or returns is None or most is None:
         return None
     before = len(findings)
     if not 0 <= close_out <= PPM:
@@ -265,7 +267,10 @@ def _levels(section: LevelsSection, findings: list[Finding]) -> LevelRules | Non
         findings.append(Finding("levels.exit_buffer", "must not be negative", decimal_text(section.exit_buffer)))
     elif not PPM + buffer <= warning <= 10 * PPM:
         findings.append(_warning_finding(section))
-    return LevelRules(warning, buffer, close_out) if len(findings) == before else None
+    for key, value in (("return_buffer", returns), ("return_buffer_max", most)):
+        if not 0 <= value <= 9 * PPM:
+            findings.append(Finding(f"levels.{key}", "must be 0 to 9", decimal_text(getattr(section, key))))
+    return LevelRules(warning, buffer, close_out, returns, most, section.return_memory) if len(findings) == before else None
 
 
 def _warning_finding(section: LevelsSection) -> Finding:

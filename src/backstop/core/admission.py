@@ -123,7 +123,7 @@ def _lack(state: State, account: int) -> int:
     if state.accounts[account].health < Health.DISTRESSED:
         return max(0, -equity)
     _, maintenance = assess(state, account)
-    return max(0, release_level(state, maintenance) - equity)
+    return max(0, release_level(state, account, maintenance) - equity)
 
 
 @kernel

@@ -30,7 +30,7 @@ from backstop.core.events import (
 )
 from backstop.core.places import arrears_gauge, fund_gauge, house_slot, market_gauge
 from backstop.core.results import epoch_mark_ticks, result_bases
-from backstop.core.rows import FUND_SLOTS
+from backstop.core.rows import DEFAULT_ENDED_NS, FUND_SLOTS, RETURNS
 from backstop.core.state import State, places_of
 
 __all__ = ["state_digest"]
@@ -224,6 +224,12 @@ def _gap_bytes(state: State) -> bytes:
     return _block(rows["account"][kept], markets, atoms - values, lots)
 
 
+def _return_bytes(state: State) -> bytes:
+    """Return the accounts that left a default with lots, how often they came back, and when they left."""
+    kept = np.flatnonzero(state.returns[:, DEFAULT_ENDED_NS] != NONE)
+    return _block(kept, state.returns[kept, RETURNS], state.returns[kept, DEFAULT_ENDED_NS])
+
+
 def _carry_bytes(state: State) -> bytes:
     """Return the accounts that were carried in their default, and by group what is reserved for that, in
     the order in which it began.
@@ -274,4 +280,5 @@ def state_digest(state: State) -> str:
     digest.update(_gap_bytes(state))
     digest.update(_carry_bytes(state))
     digest.update(_fill_debt_bytes(state))
+    digest.update(_return_bytes(state))
     return digest.hexdigest()

@@ -193,7 +193,7 @@ def is_kept(state: State, account: int) -> bool:
     if doubted == 0 or sound == 0:
         return doubted != 0
     better, maintenance = _assess_better(state, account)
-    if better >= release_level(state, maintenance):
+    if better >= release_level(state, account, maintenance):
         return True
     equity, _ = assess(state, account)
     return equity < 0 <= better

@@ -6,7 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.core.events import GROUPS_MAX, NEVER_NS, NONE, Health, InitialMargin, Stage, error_inventory_of, outside_of
-from backstop.core.instruments import PPM, MarketRules, VenueRules, deductions_atoms, funding_index_max, initial_deductions, joint_most
+from backstop.core.instruments import (
+    PPM,
+    MarketRules,
+    VenueRules,
+    deductions_atoms,
+    funding_index_max,
+    highest_level_ppm,
+    initial_deductions,
+    joint_most,
+)
 from backstop.core.places import HOUSE_ROWS, bucket_of, commitment_row, error_inventory_row, outside_row
 from backstop.core.rows import (
     BREAKER,
@@ -70,7 +79,7 @@ def _funding_per_tick(rules: VenueRules, market: MarketRules) -> int:
     the mark by a tick does: that of a long position in its highest tier, at the highest level.
     """
     top = max(tier.maintenance_rate_ppm for tier in market.tiers)
-    ratio = max(rules.levels.warning_ratio_ppm, PPM + rules.levels.exit_buffer_ppm)
+    ratio = highest_level_ppm(rules.levels)
     return market.notional_factor * ((PPM * PPM - top * ratio) // PPM)
 
 

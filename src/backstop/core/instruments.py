@@ -38,6 +38,7 @@ __all__ = [
     "VenueRules",
     "check_rules",
     "deductions_atoms",
+    "highest_level_ppm",
     "funding_index_max",
     "joint_most",
     "initial_deductions",
@@ -131,6 +132,11 @@ class LevelRules(NamedTuple):
     warning_ratio_ppm: int = 1_500_000
     exit_buffer_ppm: int = 50_000
     close_out_ratio_ppm: int = 666_667
+    #: What each return to default adds to the exit buffer, and how large that may become by it.
+    return_buffer_ppm: int = 0
+    return_buffer_max_ppm: int = 1_000_000
+    #: A default that begins no longer than this after the one before ended is a return.
+    return_memory_ns: int = 86_400_000_000_000
 
 
 class CloseoutRules(NamedTuple):
@@ -296,6 +302,12 @@ class VenueRules(NamedTuple):
         return Contracts([market.contract for market in self.markets])
 
 
+def highest_level_ppm(levels: LevelRules) -> int:
+    """Return the highest level of health, as a multiple of maintenance margin."""
+    returned = levels.return_buffer_max_ppm if levels.return_buffer_ppm else 0
+    return max(levels.warning_ratio_ppm, PPM + max(levels.exit_buffer_ppm, returned))
+
+
 def deductions_atoms(floors: tuple[int, ...], rates_ppm: tuple[int, ...]) -> tuple[int, ...]:
     """Return the deduction of each tier, which makes margin continuous at every floor.
 
@@ -401,7 +413,7 @@ def check_rules(rules: VenueRules) -> None:
     for number, market in enumerate(rules.markets):
         _check_market(f"markets[{number}]", market)
         top = max(tier.maintenance_rate_ppm for tier in market.tiers)
-        ratio = max(levels.warning_ratio_ppm, PPM + levels.exit_buffer_ppm)
+        ratio = highest_level_ppm(levels)
         _check(
             top * ratio <= 999 * PPM * PPM // 1000,
             f"markets[{number}]: maintenance rate {top} ppm x level ratio {ratio} ppm: must be at most 0.999 of the notional",
@@ -428,6 +440,12 @@ def check_rules(rules: VenueRules) -> None:
     _check(
         0 <= levels.close_out_ratio_ppm <= PPM,
         f"levels.close_out_ratio_ppm = {levels.close_out_ratio_ppm}: must be 0 to {PPM}",
+    )
+    for name in ("return_buffer_ppm", "return_buffer_max_ppm"):
+        value = getattr(levels, name)
+        _check(0 <= value <= 9 * PPM, f"levels.{name} = {value}: must be 0 to {9 * PPM}")
+    _check(
+        1 <= levels.return_memory_ns <= _DURATION_MAX, f"levels.return_memory_ns = {levels.return_memory_ns}: must be 1 to {_DURATION_MAX}"
     )
     _check_bounds(rules.closeout, "closeout", carry_max_ns=(0, _DURATION_MAX))
     _check_funds(rules)

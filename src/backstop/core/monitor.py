@@ -23,12 +23,12 @@ from backstop.core.debts import return_debts
 from backstop.core.events import NEVER_NS, NONE, Health
 from backstop.core.funding import move_index, place_ticks
 from backstop.core.ledger import settle_all_funding
-from backstop.core.margin import assess, raw_health, release_level, tier_of
+from backstop.core.margin import assess, exit_buffer, raw_health, release_level, release_without_returns, tier_of
 from backstop.core.orders import cancel_orders_of
 from backstop.core.outbox import emit_funding, emit_health
 from backstop.core.places import bucket_of
 from backstop.core.results import begin_insolvency, keep_epoch_mark
-from backstop.core.rows import DOWN, UP
+from backstop.core.rows import DEFAULT_ENDED_NS, DOWN, RETURNS, UP
 from backstop.core.shortfalls import forget_gaps, note_gaps
 from backstop.core.sorting import sort_places
 from backstop.core.state import State
@@ -128,7 +128,7 @@ def _safe_ticks(state: State, market: int, lots: int, ratio_ppm: int, share: flo
 
 
 @inlined
-def _levels_of(state: State, health: int, equity: int, maintenance: int) -> tuple[int, int, int, int]:
+def _levels_of(state: State, account: int, health: int, equity: int, maintenance: int) -> tuple[int, int, int, int]:
     """Return the equity to lose before the level below ``health``, and to gain before the one
     above, with both levels' ratios.
 
@@ -143,7 +143,7 @@ def _levels_of(state: State, health: int, equity: int, maintenance: int) -> tupl
         return equity - maintenance, mul_div_ceil(maintenance, warning, _PPM) - equity - 1, _PPM, warning
     if health == Health.DISTRESSED:
         below = equity - mul_div_floor(maintenance, close_out, _PPM)
-        return below, release_level(state, maintenance) - equity - 1, close_out, _PPM + rules.exit_buffer_ppm
+        return below, release_level(state, account, maintenance) - equity - 1, close_out, _PPM + exit_buffer(state, account)
     if health == Health.CLOSE_OUT:
         return equity, mul_div_floor(maintenance, close_out, _PPM) - equity - 1, 0, close_out
     return _NO_LEVEL, -equity - 1, 0, 0
@@ -186,7 +186,7 @@ def _place_triggers(state: State, account: int, health: int, equity: int, mainte
     """Share the buffers of an account, to the level below and to the level above, among its
     positions.
     """
-    below, above, ratio_below, ratio_above = _levels_of(state, health, equity, maintenance)
+    below, above, ratio_below, ratio_above = _levels_of(state, account, health, equity, maintenance)
     count, weights = _sum_weights(state, account)
     # Every maintenance margin is rounded up (an atom per position, times the ratio), unpaid funding
     # down (an atom per position), every level once more.
@@ -235,7 +235,7 @@ def judge(state: State, account: int) -> tuple[int, int, int, int]:
     """
     equity, maintenance = assess(state, account)
     before, now = state.accounts[account].health, raw_health(state, equity, maintenance)
-    if before >= Health.DISTRESSED and now < Health.DISTRESSED and equity < release_level(state, maintenance):
+    if before >= Health.DISTRESSED and now < Health.DISTRESSED and equity < release_level(state, account, maintenance):
         now = Health.DISTRESSED
     return before, now, equity, maintenance
 
@@ -252,6 +252,9 @@ def _enter_default(state: State, account: int) -> None:
     head = state.accounts[account]
     head.default_since_ns = state.engine[0].now_ns
     head.next_slice_ns = 0
+    returns = state.returns[account]
+    is_return = returns[DEFAULT_ENDED_NS] != NONE and state.engine[0].now_ns - returns[DEFAULT_ENDED_NS] <= state.rules[0].return_memory_ns
+    returns[RETURNS] = returns[RETURNS] + 1 if is_return else 0
     _forget_doubts(state, account)
     settle_all_funding(state, account)
     _clear_marks(state, account)
@@ -267,6 +270,9 @@ def _leave_default(state: State, account: int) -> None:
     head.wait_until_ns = NEVER_NS
     wait_for_disposal(state, account)
     head.default_since_ns = NEVER_NS
+    # Whoever is flat begins anew with the next position.
+    has_lots = _sum_weights(state, account)[0] != 0
+    state.returns[account, DEFAULT_ENDED_NS] = state.engine[0].now_ns if has_lots else NONE
     head.next_slice_ns = 0
     _forget_doubts(state, account)
     _clear_marks(state, account)
@@ -281,7 +287,8 @@ def _note_spare(state: State, account: int, equity: int, maintenance: int) -> No
     if state.columns[NETTED_EVENT, owner] != state.engine[0].accepted or equity <= 0:
         return
     state.columns[NETTED_REST, owner] = max(state.columns[NETTED_REST, owner], account)
-    if equity > release_level(state, maintenance):
+    # At the level without returns, which is never above its own.
+    if equity > release_without_returns(state, maintenance):
         state.columns[NETTED_SPARE, owner] = max(state.columns[NETTED_SPARE, owner], account)
 
 
@@ -293,7 +300,7 @@ def _returns_debts(state: State, account: int, before: int, now: int, equity: in
     leaves = now < Health.DISTRESSED <= before
     if not leaves and (maintenance != 0 or equity <= 0 or _sum_weights(state, account)[0] != 0):
         return False
-    return return_debts(state, account, equity - release_level(state, maintenance))
+    return return_debts(state, account, equity - release_level(state, account, maintenance))
 
 
 @unit

@@ -105,6 +105,9 @@ RESULT = _row(
     ("settled_index", "<i8"),  # the market's funding index up to which the position has paid
 )
 
+#: Columns of ``State.returns``.
+RETURNS, DEFAULT_ENDED_NS = 0, 1
+
 #: One market: its rules, its prices, its gauges.
 MARKET = _row(
     ("mark_ticks", "<i8"),

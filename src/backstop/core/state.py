@@ -75,6 +75,7 @@ class State(Bundle):
         "gaps": (np.int64, 2),
         "carries": (np.int64, 2),
         "carry_until": (np.int64, 1),
+        "returns": (np.int64, 2),
         "orders": (ORDER, 1),
         "funds": (FUND_ROW, 1),
         "breakers": (BREAKER, 1),
@@ -122,6 +123,8 @@ class State(Bundle):
     carries: NDArray[np.int64]
     #: By account: until when it may be carried in this default; 0: it was not carried yet.
     carry_until: NDArray[np.int64]
+    #: By account: how often it came back to default, and when its last default ended, or NONE.
+    returns: NDArray[np.int64]
     orders: NDArray[np.void]
     #: One a market group.
     funds: NDArray[np.void]
@@ -187,6 +190,7 @@ def new_state(rules: VenueRules) -> State:
         gaps=np.zeros((len(positions), 2), dtype=np.int64),
         carries=np.zeros((len(positions), 4), dtype=np.int64),
         carry_until=np.zeros(limits.accounts_max, dtype=np.int64),
+        returns=np.full((limits.accounts_max, 2), (0, NONE), dtype=np.int64),
         orders=np.zeros(limits.orders_max, dtype=ORDER),
         funds=fund_rows(rules),
         breakers=breaker_rows(rules),

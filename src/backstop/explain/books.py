@@ -33,7 +33,7 @@ from backstop.core.events import (
     outside_of,
     uncovered_of,
 )
-from backstop.core.instruments import NO_CAP, VenueRules
+from backstop.core.instruments import NO_CAP, LevelRules, VenueRules
 from backstop.core.kinds import (
     CancelEffect,
     CarryEffect,
@@ -61,7 +61,7 @@ from backstop.reference.charge import Exit
 from backstop.reference.deficit import Part, markets_of_loss, parts_of
 from backstop.reference.funds import FundView, paid_for_owner, paid_in_window, supports_closing
 from backstop.reference.loss import Loss, Payer, closes_at_once, closes_if_in_default
-from backstop.reference.margin import Contract, Holding, Portfolio, Standing
+from backstop.reference.margin import Contract, Holding, Portfolio, Standing, levels_after, returns_at
 from backstop.reference.offering import Backer, Gauge, LossStop, Offering, Refusal, changes_due, refusal_to_ask, score_after_takeover
 from backstop.reference.wave import Counterparty, Defaulter, Wave
 
@@ -115,11 +115,22 @@ class Account:
     #: reserved for that by market.
     carry_until_ns: int = 0
     carried: dict[int, int] = field(default_factory=dict)
+    #: How often it came back to default, and when its last one ended, if it had lots then.
+    returns: int = 0
+    default_ended_ns: int = NONE
 
     @property
     def in_default(self) -> bool:
         """DISTRESSED or worse."""
         return self.health >= Health.DISTRESSED
+
+    def levels(self, levels: LevelRules) -> LevelRules:
+        """Return its levels of health: in default by how often it came back."""
+        return levels_after(levels, self.returns) if self.in_default else levels
+
+    def returns_at(self, now_ns: int, levels: LevelRules) -> int:
+        """Return how often it came back, its default that would begin now included."""
+        return returns_at(self.returns, self.default_ended_ns, now_ns, levels)
 
     def held(self, market: int) -> int:
         """Return the signed lots in a market."""
@@ -280,7 +291,7 @@ class Books:
             Holding(market, self.contract(market)._replace(mark_ticks=marks[market]), *account.positions[market])
             for market in sorted(account.positions)
         )
-        return Portfolio(account.balance, tuple(holdings), self.rules.levels)
+        return Portfolio(account.balance, tuple(holdings), account.levels(self.rules.levels))
 
     def holding(self, number: int, market: int) -> Holding:
         """Return what an account has in a market."""
@@ -531,6 +542,11 @@ class Books:
         if (health >= Health.DISTRESSED) != account.in_default:
             account.closed, account.doubt_ns = frozenset(), 0
             account.default_since_ns = self.now_ns if health >= Health.DISTRESSED else NEVER_NS
+            if health >= Health.DISTRESSED:
+                account.returns = account.returns_at(self.now_ns, self.rules.levels)
+            else:
+                has_lots = any(held.lots for held in account.positions.values())
+                account.default_ended_ns = self.now_ns if has_lots else NONE
             if health < Health.DISTRESSED:
                 account.reduced = frozenset()
                 account.carry_until_ns = 0
@@ -752,6 +768,7 @@ def read_account(state: State, number: int, at_ns: int | None = None) -> Account
     debts = {} if is_forgotten else {group: int(atoms) for group, atoms in enumerate(state.debts[number])}
     carried = dict(zip(rows["market"].tolist(), state.carries[places, CARRY_ATOMS].tolist(), strict=True))
     until_ns = int(state.carry_until[number])
+    returns, ended_ns = state.returns[number].tolist()
     return Account(
         *known,
         doubt_ns=_doubt_ns(state, number, now_ns),
@@ -759,6 +776,8 @@ def read_account(state: State, number: int, at_ns: int | None = None) -> Account
         debts=debts,
         carry_until_ns=until_ns,
         carried=carried,
+        returns=returns,
+        default_ended_ns=ended_ns,
     )
 
 
@@ -781,6 +800,7 @@ def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, A
         state.charge_markets[numbers],
         debts,
         state.carry_until[numbers],
+        state.returns[numbers],
     )
     found = {
         number: Account(
@@ -794,8 +814,10 @@ def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, A
             charge_market=charge_market,
             debts=dict(enumerate(owed)),
             carry_until_ns=until_ns,
+            returns=returns,
+            default_ended_ns=ended_ns,
         )
-        for number, (balance, health, since_ns), claims, charge_market, owed, until_ns in zip(
+        for number, (balance, health, since_ns), claims, charge_market, owed, until_ns, (returns, ended_ns) in zip(
             numbers, *(each.tolist() for each in columns), strict=True
         )
     }

@@ -8,6 +8,7 @@ adds what lies behind it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from backstop.core.events import FUNDING_PARTS, NEVER_NS, NONE, BreakerState, Cause, Doubt, EffectKind, EventKind, Health
@@ -26,7 +27,7 @@ from backstop.explain.scene import Scene
 from backstop.explain.takeovers import add_offer, add_takeover
 from backstop.journal.rendering import time_text
 from backstop.reference.machine import end_of
-from backstop.reference.margin import Holding, Portfolio, Standing
+from backstop.reference.margin import Holding, Portfolio, Standing, levels_after
 from backstop.reference.wave import gap_to_zero
 
 __all__ = ["FACTS", "Check", "Fact", "assessment_lines", "assessment_values", "fact_of", "waiting"]
@@ -82,10 +83,12 @@ def _sum_of(parts: list[str]) -> str:
 
 def _level(scene: Scene, found: Standing) -> str:
     cash = scene.speaker.venue.asset.text
-    levels = scene.rules.levels
+    levels = found.rules
     close_out, warning = percent(levels.close_out_ratio_ppm), percent(levels.warning_ratio_ppm)
     ratio = percent(_PPM + levels.exit_buffer_ppm)
     release = f"out of default from the release level {cash(found.release)}: {ratio} of maintenance margin, rounded up"
+    if levels.exit_buffer_ppm != scene.rules.levels.exit_buffer_ppm:
+        release += ", more than usual since it came back to default"
     if found.health_from(scene.mine.health) != found.raw_health:
         return f"equity is not below maintenance margin: still distressed, {release}"
     said = {
@@ -132,6 +135,9 @@ def _health(scene: Scene, fact: Fact) -> None:
     if found.equity != told.equity:
         earlier = scene.books.portfolio_before(scene.account)
         found = earlier if earlier.equity == told.equity else found
+    if before < Health.DISTRESSED <= told.health:
+        levels = scene.rules.levels
+        found = replace(found, levels=levels_after(levels, scene.mine.returns_at(scene.now_ns, levels)))
     fact.because = assessment_lines(scene, found)
     fact.values |= assessment_values(scene, found)
     fact.check("equity", told.equity, found.equity)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from backstop.core.events import FUNDING_PARTS, Health, InitialMargin
+from backstop.core.events import FUNDING_PARTS, NONE, Health, InitialMargin
 from backstop.core.instruments import PPM, LevelRules, MarketRules
 from backstop.reference.arithmetic import ceil_div, sign, split, trunc_div
 
-__all__ = ["Borne", "Contract", "Holding", "Portfolio", "Standing", "Tier", "ZeroCash"]
+__all__ = ["Borne", "Contract", "Holding", "Portfolio", "Standing", "Tier", "ZeroCash", "levels_after", "returns_at"]
 
 
 class Tier(NamedTuple):
@@ -222,6 +222,21 @@ class Holding(NamedTuple):
     def _with_most(self, before: Holding) -> Holding:
         """Note the most lots that its loss belongs to."""
         return self._replace(most_lots=max(before.bearing_lots, abs(self.lots)))
+
+
+def levels_after(levels: LevelRules, returns: int) -> LevelRules:
+    """Return the levels of an account that came back to default so often: each time its exit buffer is
+    larger, up to a highest.
+    """
+    buffer = levels.exit_buffer_ppm + returns * levels.return_buffer_ppm
+    return levels._replace(exit_buffer_ppm=min(buffer, max(levels.exit_buffer_ppm, levels.return_buffer_max_ppm)))
+
+
+def returns_at(returns: int, ended_ns: int, now_ns: int, levels: LevelRules) -> int:
+    """Return how often an account came back whose default begins now; ``ended_ns``: when its last one
+    ended, with lots, or NONE.
+    """
+    return returns + 1 if ended_ns != NONE and now_ns - ended_ns <= levels.return_memory_ns else 0
 
 
 class Standing(NamedTuple):

@@ -26,13 +26,13 @@ from backstop.core.events import (
     outside_of,
     uncovered_of,
 )
-from backstop.core.instruments import NO_CAP, CommitmentRules, VenueRules, joint_most
+from backstop.core.instruments import NO_CAP, CommitmentRules, LevelRules, VenueRules, joint_most
 from backstop.reference.arithmetic import sign, split
 from backstop.reference.closing import deadline_ns, earlier_in_place
 from backstop.reference.funds import FundView, paid_for_owner, paid_in_window, pay_slot, supports_closing
 from backstop.reference.loss import closes_at_once, closes_if_in_default
 from backstop.reference.machine import Breaker, Peaks, new_breakers, new_peaks
-from backstop.reference.margin import Contract, Holding, Portfolio, Standing
+from backstop.reference.margin import Contract, Holding, Portfolio, Standing, levels_after, returns_at
 from backstop.reference.offering import Gauge
 from backstop.reference.records import Effect
 
@@ -153,6 +153,9 @@ class Account:
     charge_market: int = NONE
     #: Until when it may be carried in this default; 0: it was not carried yet.
     carry_until: int = 0
+    #: How often it came back to default, and when its last one ended, if it had lots then.
+    returns: int = 0
+    default_ended: int = NONE
 
     @property
     def claim(self) -> int:
@@ -305,7 +308,22 @@ class State:
     def portfolio(self, account: int) -> Portfolio:
         """Balance and holdings of an account."""
         holdings = (self.holding(account, market) for market in sorted(self.positions[account]))
-        return Portfolio(self.ledger[account], tuple(holdings), self.rules.levels)
+        return Portfolio(self.ledger[account], tuple(holdings), self.levels_of(account))
+
+    def levels_of(self, account: int) -> LevelRules:
+        """Levels of health of an account: in default by how often it came back."""
+        row = self.accounts[account]
+        return levels_after(self.rules.levels, row.returns) if row.in_default else self.rules.levels
+
+    def enter_default(self, account_id: int) -> None:
+        """Begin a default: note whether it is a return."""
+        account = self.accounts[account_id]
+        account.default_since, account.next_slice = self.now, 0
+        account.returns = returns_at(account.returns, account.default_ended, self.now, self.rules.levels)
+
+    def end_default(self, account_id: int) -> None:
+        """End a default: whoever has no lots begins anew with the next position."""
+        self.accounts[account_id].default_ended = self.now if self.held_markets(account_id) else NONE
 
     def position(self, holder: int, market: int) -> Position:
         """Return the holder's row in the market, opening it if it never had one."""
@@ -741,7 +759,7 @@ class State:
                 row.settled, row.most_lots = 0, abs(row.lots)
             self.end_carry(account_id)
         if old < Health.DISTRESSED <= new:
-            account.default_since, account.next_slice = self.now, 0
+            self.enter_default(account_id)
             account.doubt_ns, account.kept_since = 0, NONE
             self.settle_all_funding(account_id)
             for row in self.positions[account_id].values():
@@ -789,6 +807,7 @@ class State:
         account.restricted = False
         account.carry_until = 0
         account.default_since = NEVER_NS
+        self.end_default(account_id)
         account.wait_until = NEVER_NS
         self.await_disposal(account_id)
         account.next_slice = 0

@@ -47,7 +47,7 @@ def _net_once(state: State, account: int, deficit: int, spares_release: bool) ->
     while other != NONE and deficit > 0:
         if other != account:
             equity, maintenance = assess(state, other)
-            given = min(deficit, max(0, equity - release_level(state, maintenance) if spares_release else equity))
+            given = min(deficit, max(0, equity - release_level(state, other, maintenance) if spares_release else equity))
             if given > 0:
                 if not spares_release:
                     # Its orders left on the strength of what now goes: no atom is spent twice.
