@@ -209,7 +209,7 @@ def health_scan(moment: Moment) -> Findings:
         holding = Holding(number, contract, int(row.lots), int(row.cost), 0, settled_index=settled)
         holdings[int(row.account)].append(holding)
     for account, held in enumerate(holdings):
-        standing = Portfolio(int(state.accounts[account].balance), tuple(held), mirror.rules.levels).standing
+        standing = Portfolio(int(state.accounts[account].balance), tuple(held), mirror.levels_of(account)).standing
         health = int(state.accounts[account].health)
         right = standing.health_from(health)
         if bool(state.accounts[account].restricted) != mirror.accounts[account].restricted:

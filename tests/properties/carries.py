@@ -8,6 +8,7 @@ from backstop.core.events import NONE, EffectKind, Health
 from backstop.reference.carry import carry_end_ns, carry_need, carry_parts, fits
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Findings, Moment
+from tests.properties.order_of_payers import others_acted
 
 __all__ = ["carries_scan", "carry_came_first", "carry_is_due", "insolvent_come_before_carries"]
 
@@ -33,6 +34,8 @@ def carry_came_first(moment: Moment) -> Findings:
     if mirror.carried_by(account):
         yield f"{effect}: {mirror.carried_by(account)} are reserved to carry it"
     parts = carry_parts(mirror.portfolio(account), rules.carry_move_ppm)
+    if others_acted(moment, account):
+        return
     if mirror.now < _end_ns(mirror, account) and fits(mirror, account, parts):
         yield f"{effect}: it could be carried until {_end_ns(mirror, account)} with {parts}"
 

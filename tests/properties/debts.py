@@ -4,9 +4,12 @@ or set off, and no reason to be richer.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from backstop.core.columns import OWNER_DEBT
 from backstop.core.events import NONE, Cause, EffectKind, EventKind, Health, Transfer
 from backstop.reference.fills import fill_debt_due
+from backstop.reference.margin import levels_after
 from backstop.reference.state import FUND_PAYS
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Findings, Moment
@@ -77,7 +80,9 @@ def default_ends_without_spare(moment: Moment) -> Findings:
     effect, mirror = moment.effect, moment.mirror
     if effect.kind != F.HEALTH or not effect.code < Health.DISTRESSED <= effect.other:
         return
-    standing, owed = mirror.portfolio(effect.account).standing, mirror.debts(effect.account)
+    levels = levels_after(mirror.rules.levels, mirror.accounts[effect.account].returns)
+    standing = replace(mirror.portfolio(effect.account), levels=levels).standing
+    owed = mirror.debts(effect.account)
     if effect.amount > standing.release and any(owed.values()):
         yield f"{effect}: release level {standing.release}, owed {owed}"
 

@@ -377,7 +377,8 @@ class Mirror(State):
         row.cost += effect.value - effect.amount
         if effect.code != Cause.OPENING:
             row.base -= effect.amount
-        if effect.code in TRADED and reduces:
+        is_crossed = effect.code == Cause.ADL and effect.price_ticks != 0
+        if (effect.code in TRADED or is_crossed) and reduces:
             self.reduced.add((effect.account, effect.market))
             row.closed_in_default |= self.accounts[effect.account].in_default
         if effect.code == Cause.OPENING:

@@ -23,6 +23,7 @@ __all__ = [
     "closeout_came_first",
     "counterparties_keep_maintenance",
     "fund_pays_before_others",
+    "others_acted",
     "only_owners_pay_for_each_other",
     "owners_pay_before_others",
     "restricted_first",
@@ -233,7 +234,7 @@ def closeout_came_first(moment: Moment) -> Findings:
         return
     if mirror.health[account] == Health.DISTRESSED:
         yield f"{effect}: DISTRESSED, and its deadline {mirror.deadline(account)} is not over at {mirror.now}"
-    if _others_acted(moment, account):
+    if others_acted(moment, account):
         return
     for market in [each for each in mirror.held_markets(account) if may_close(mirror, account, each)]:
         reason = _capacity(moment, account, market)
@@ -241,7 +242,7 @@ def closeout_came_first(moment: Moment) -> Findings:
             yield f"{effect}: closeout could still act in market {market}: {reason}"
 
 
-def _others_acted(moment: Moment, account: int) -> bool:
+def others_acted(moment: Moment, account: int) -> bool:
     """Return whether others acted before in this event: where ADL takes all who stand at it together,
     an account was passed over before them, and what it saw is not told.
     """
@@ -314,7 +315,7 @@ def takeover_came_first(moment: Moment) -> Findings:
     if account in moment.past_takeover or Stage.TAKEOVER not in stages[: stages.index(stage)]:
         return
     moment.past_takeover.add(account)
-    if _others_acted(moment, account):
+    if others_acted(moment, account):
         return
     for market in [each for each in mirror.held_markets(account) if may_force(mirror, account, each)]:
         takers = [number for number in range(len(mirror.providers)) if can_take(moment, number, account, market)]

@@ -90,12 +90,12 @@ def test_a_venue_file_and_the_engine_refuse_the_same_orders(order: tuple[Stage, 
 
 
 def stream_of(seed: int, order: tuple[int, ...]) -> Writer:
-    """Return a stream of about 50 events of a venue with this order of stages."""
+    """Return a stream of about 70 events of a venue with this order of stages."""
     setting = make_setting(Random(seed), "any_order")
     setting.stages = order
     writer = Writer(setting)
     writer.open_book()
-    length = len(writer.events) + 20
+    length = len(writer.events) + 40
     while len(writer.events) < length:
         writer.step()
     return writer
@@ -106,7 +106,7 @@ def test_every_accepted_order_keeps_the_invariants(block: int) -> None:
     """A stream of each order, with full scans after every event and the reference beside it."""
     acted = set[int]()
     for number, order in enumerate(ORDERS[block::BLOCKS]):
-        writer = stream_of(7_000 + number, order)
+        writer = stream_of(9_000 + number, order)
         watch = Watch(writer.rules)
         for event in writer.events:
             acted |= {effect.kind for effect in watch.send(event)}

@@ -205,3 +205,23 @@ def test_a_withdrawal_looks_at_no_insolvent_account() -> None:
     assert int(row.gap_atoms) - int(row.gap_lots) * 700 == gap_of_market(scene.watch.reference.state, 0) == 10 * 100
     assert int(row.gap_lots) == 10
     assert held_gains(scene.watch.reference.state, accounts[0][1]) == 300
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_what_stands_uncovered_goes_on_to_hold_gains(side: int) -> None:
+    """The loser sells outside at 700, mark 920, and is flat: 2,000 are uncovered, and nobody is
+    insolvent any more. The winner gained 800, which stay until the fund has paid.
+    """
+    stages = tuple(stage for stage in STAGES if stage != Stage.SOCIALISE)
+    scene = Scene(venue(stages, market=HALTS), side)
+    loser, winner = pair(scene)
+    scene.mark(920)
+    scene.trade(loser, -10, 700)
+    assert (scene.mirror.equity(loser), scene.mirror.uncovered(0)) == (0, 2_000)
+    margin = scene.mirror.portfolio(winner).initial
+    most(scene, winner, 1_000 - margin)
+    scene.cash(FUND, 5_000)
+    for _ in range(60):
+        scene.clock(60)
+    assert scene.mirror.uncovered(0) == 0
+    assert refused(scene, winner, 800) == []

@@ -138,10 +138,12 @@ def waves_of(path: Path | str) -> list[Wave]:
 
         markets = parse_venue(journal.manifest.venue_text, "venue file of the journal").markets
         for batch in read_batches(journal):
-            for plan in AdlPlanEffect.each(batch.effects):
-                plans, notional = found.get(plan.seq, (0, 0))
-                worth = abs(markets[plan.market].contract.value(plan.lots, plan.mark_ticks))
-                found[plan.seq] = (plans + 1, notional + worth)
+            effects = batch.effects
+            for first, end in _asking(effects):
+                parts = list(AdlPlanEffect.each(effects[first:end]))
+                plans, notional = found.get(parts[0].seq, (0, 0))
+                worth = abs(markets[parts[0].market].contract.value(sum(part.lots for part in parts), parts[0].mark_ticks))
+                found[parts[0].seq] = (plans + 1, notional + worth)
     return [Wave(seq, plans, notional) for seq, (plans, notional) in found.items()]
 
 
@@ -181,14 +183,22 @@ def compare_wave(path: Path | str, seq: int | None = None) -> Comparison:
     return Comparison(title, asset.name, asset.decimals, tuple(outcomes), "notional at mark", tuple(notes))
 
 
+def _asking(effects: EffectArray) -> list[tuple[int, int]]:
+    """Return where the plans begin and end that ask others: defaulters that are crossed with each
+    other ask nobody.
+    """
+    starts = plan_starts(effects)
+    ends = [*starts[1:], len(effects)][: len(starts)]
+    return [(first, end) for first, end in zip(starts, ends, strict=True) if not is_crossing(effects, first)]
+
+
 def _outcome_of(past: Past, policy: AdlPolicy, effects: EffectArray) -> Outcome:
     parts: Counter[str] = Counter()
     paid: Counter[str] = Counter()
     findings: list[str] = []
     budget, is_exact = 0, True
-    # Defaulters that are crossed with each other ask nobody.
-    plans = [first for first in plan_starts(effects) if not is_crossing(effects, first)]
-    for first, end in zip(plans, [*plans[1:], len(effects)], strict=True):
+    plans = _asking(effects)
+    for first, end in plans:
         plan = AdlPlanEffect(effects[first])
         contract = past.venue.markets[plan.market].contract
         findings += map(str, check_certificate(effects, first, contract))

@@ -24,7 +24,7 @@ from backstop.core.events import NEVER_NS, NONE, Health
 from backstop.core.funding import move_index, place_ticks
 from backstop.core.ledger import settle_all_funding
 from backstop.core.margin import assess, exit_buffer, raw_health, release_level, release_without_returns, tier_of
-from backstop.core.orders import cancel_orders_of
+from backstop.core.orders import cancel_orders_of, has_closing_order
 from backstop.core.outbox import emit_funding, emit_health
 from backstop.core.places import bucket_of
 from backstop.core.results import begin_insolvency, keep_epoch_mark
@@ -33,7 +33,7 @@ from backstop.core.shortfalls import forget_gaps, note_gaps
 from backstop.core.sorting import sort_places
 from backstop.core.state import State
 from backstop.core.units import mul_div_ceil, mul_div_floor
-from backstop.core.waits import wait_for_disposal
+from backstop.core.waits import wait_for_disposal, wait_until
 
 __all__ = ["apply_funding", "apply_mark", "judge", "start_round", "touch", "touch_defaulters", "update_health"]
 
@@ -324,6 +324,10 @@ def update_health(state: State, account: int) -> bool:
         _enter_default(state, account)
     elif now < Health.DISTRESSED <= before:
         _leave_default(state, account)
+    if before < now and now >= Health.CLOSE_OUT and has_closing_order(state, account):
+        # What left for a better standing is planned anew, once an interval.
+        head = state.accounts[account]
+        wait_until(state, account, min(head.wait_until_ns, max(state.engine[0].now_ns, head.next_slice_ns)))
     if now == Health.INSOLVENT:
         end_carry(state, account)
         begin_insolvency(state, account)

@@ -21,6 +21,7 @@ __all__ = [
     "close_order",
     "forget_depth",
     "forget_unanswered",
+    "has_closing_order",
     "is_band_reached",
     "is_place_free",
     "join_offers",
@@ -229,16 +230,32 @@ def forget_depth(state: State, slot: int) -> None:
 @kernel
 def forget_unanswered(state: State, account: int) -> None:
     """Make the sides unknown that the closing orders of an account take, as far as they left lots
-    unfilled.
+    unfilled for as long as an answer may take.
     """
+    now_ns = state.engine[0].now_ns
     if state.accounts[account].orders_open == 0:
         return
     position = state.accounts[account].first_position
     while position != NONE:
         slot = state.positions[position].order_slot
         if slot != NONE and state.orders[slot].kind == CLOSING_ORDER and remaining_lots(state, slot) > 0:
-            forget_depth(state, slot)
+            if now_ns - state.orders[slot].sent_ns >= state.rules[0].order_timeout_ns:
+                forget_depth(state, slot)
         position = state.positions[position].next_of_account
+
+
+@kernel
+def has_closing_order(state: State, account: int) -> bool:
+    """Return whether an account has an order on the book that closes lots in default."""
+    if state.accounts[account].orders_open == 0:
+        return False
+    position = state.accounts[account].first_position
+    while position != NONE:
+        slot = state.positions[position].order_slot
+        if slot != NONE and state.orders[slot].kind == CLOSING_ORDER:
+            return True
+        position = state.positions[position].next_of_account
+    return False
 
 
 @kernel

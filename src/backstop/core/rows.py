@@ -308,7 +308,6 @@ ENGINE = _row(
 _IN_OTHER_ROWS = {
     "interval_ns",
     "deadline_ns",
-    "order_timeout_ns",
     "answer_timeout_ns",
     "flow_throttle",
     "flow_halt",

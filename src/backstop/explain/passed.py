@@ -243,8 +243,7 @@ def _depth_unknown(_: Scene, closing: Closing) -> Told:
 
 
 def _thin_book(_: Scene, closing: Closing) -> Told:
-    shown = f"nothing is visible within {_tolerance(closing)} of the mark"
-    return (shown if closing.slice.visible == 0 else "nothing was traded there of late"), {}
+    return f"nothing is visible within {_tolerance(closing)} of the mark", {}
 
 
 def _taken(says: Callable[[Scene, Closing], str]) -> Callable[[Scene, Closing], Told]:

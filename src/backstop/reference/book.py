@@ -118,9 +118,9 @@ class Book(NamedTuple):
         """
         visible, volume = self.visible, self.volume
         whole = max(1, visible * rules.depth_share_ppm // PPM) if visible else 0
-        if volume >= 0:
-            whole = min(whole, max(1, volume * rules.volume_share_ppm // PPM) if volume else 0)
-        is_by_volume = 0 <= volume * rules.volume_share_ppm < visible * rules.depth_share_ppm
+        if volume > 0:
+            whole = min(whole, max(1, volume * rules.volume_share_ppm // PPM))
+        is_by_volume = 0 < volume * rules.volume_share_ppm < visible * rules.depth_share_ppm
         is_throttled = self.state != BreakerState.OPEN
         if whole and is_throttled:
             whole = max(1, whole * throttle_share_ppm // PPM)

@@ -285,7 +285,7 @@ def end_waits(state: State) -> None:
             if order.kind == TAKEOVER_OFFER and order.is_open and order.expires_ns <= state.now:
                 fail_joint(state, order.joint)
         for order in state.orders_of(number):
-            if order.kind == CLOSING_ORDER:
+            if order.kind == CLOSING_ORDER and state.now - order.sent_ns >= state.rules.closeout.order_timeout_ns:
                 forget_depth(state, order)
             state.cancel(order)
         provider = state.provider_of(number)
@@ -369,7 +369,7 @@ def run_adl(state: State) -> None:
     """
     state.parked = {account: stands for account, stands in state.parked.items() if stands}
     for account in state.parked:
-        state.parked[account] = needs_turn(state, account)
+        state.parked[account] = needs_turn(state, account) and not carries(state, account)
     if state.touched:
         return
     accounts = [account for account, stands in state.parked.items() if stands]

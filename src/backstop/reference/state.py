@@ -103,6 +103,8 @@ class Order:
     pending_initial: int = 0
     notional: int = 0
     offered_ns: int = 0
+    #: When it left.
+    sent_ns: int = 0
     #: The first offer of the joint offer that it is a part of; 0: it is no offer.
     joint: int = 0
     expires_ns: int = 0
@@ -697,6 +699,7 @@ class State:
     def open_order(self, order: Order) -> None:
         """Give the order the next id; the effects are the caller's."""
         self.next_order += 1
+        order.sent_ns = self.now
         self.orders[order.id] = self.open_orders[order.id] = order
 
     def close_order(self, order: Order) -> int:
@@ -766,8 +769,18 @@ class State:
                 row.closed_in_default = False
         if new < Health.DISTRESSED <= old:
             self._leave_default(account_id)
+        if old < new and new >= Health.CLOSE_OUT:
+            self._plan_anew(account_id)
         if Health.INSOLVENT in (old, new):
             self._note_gaps(account_id)
+
+    def _plan_anew(self, account_id: int) -> None:
+        """Let an account that fell further wait for its closing orders no longer than for its next
+        slice.
+        """
+        account = self.accounts[account_id]
+        if any(order.kind == CLOSING_ORDER for order in self.orders_of(account_id)):
+            account.wait_until = min(account.wait_until, max(self.now, account.next_slice))
 
     def _note_gaps(self, account_id: int) -> None:
         """Note the gap of an insolvent account by position: by loss, or where none lost by notional."""

@@ -58,9 +58,7 @@ def slice_lots(state: State, market: int, side: int) -> int:
     if visible == 0:
         return UNKNOWN_DEPTH if is_unknown else 0
     base = max(1, mul_div_floor(visible, rules.depth_share_ppm, _PPM))
-    if row.volume_lots != NONE:
-        if row.volume_lots == 0:
-            return 0
+    if row.volume_lots > 0:
         base = min(base, max(1, mul_div_floor(row.volume_lots, rules.volume_share_ppm, _PPM)))
     if effective_state(state, market) != BreakerState.OPEN:
         base = max(1, mul_div_floor(base, rules.throttle_share_ppm, _PPM))

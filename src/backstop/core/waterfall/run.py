@@ -238,7 +238,8 @@ def _first_joint_turn(state: State) -> int:
 def _bring_up_to_date(state: State, turn: int) -> None:
     """Judge the accounts at a joint turn: what happened since may have ended their default.
 
-    One whose health the turn is not for any more starts again from the first turn.
+    One whose health the turn is not for any more starts again from the first turn. What others freed
+    may carry a solvent one now.
     """
     for place in range(state.engine[0].parked_now):
         account = state.columns[PARKED, place]
@@ -248,6 +249,8 @@ def _bring_up_to_date(state: State, turn: int) -> None:
             elif not _is_for(state, turn, account):
                 _withdraw(state, account)
                 touch(state, account)
+            elif state.stages[turn].is_last_resort != 0 and carries_on(state, turn, account):
+                _withdraw(state, account)
 
 
 @kernel
