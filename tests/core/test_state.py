@@ -127,8 +127,8 @@ def test_digest_is_the_documented_bytes() -> None:
             integers(0),
             # accounts that are carried, what is reserved for that: none
             integers(0, 0),
-            # fill debts, owners who owe: none
-            integers(0, 0),
+            # fill debts, owners who owe, accounts that came back into default: none
+            integers(0, 0, 0),
         )
     )
     assert desk.digest() == reference.digest() == hashlib.sha256(written).hexdigest()

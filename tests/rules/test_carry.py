@@ -151,9 +151,7 @@ def test_together_they_are_carried_for_no_more_than_there_is() -> None:
 @pytest.mark.parametrize("side", SIDES)
 def test_carry_gives_way_to_an_insolvent_account(side: int) -> None:
     """All but 140 of the fund carry a solvent account. Another lacks 500 at 930: it is paid whole at
-    once, its counterparty closes at mark, and the first leaves by ADL at mark, and pays its charge. The
-    money is asked for when the insolvent account has its turn, and again when ADL acts on it: between,
-    the first is carried on.
+    once, its counterparty closes at mark, and the first leaves by ADL at mark, and pays its charge.
     """
     need = 100 * (1_000 - side * 70) * 2 // 100 - 1_000
     scene = scene_of(side, need + 140)
