@@ -78,6 +78,10 @@ crashes: $(STAMP) warm ## Replay recorded crashes from BACKSTOP_DATA into docs/r
 	@$(BIN)/python -m benchmarks.crashes $(ONLY)
 	@$(BIN)/python -m benchmarks.outage_print
 
+.PHONY: outcomes
+outcomes: $(STAMP) warm ## Write who pays in each crash, and who is liquidated too early; BEFORE=COMMIT runs that commit beside this one
+	@$(BIN)/python -m benchmarks.outcomes $(if $(BEFORE),--before $(BEFORE)) $(ONLY)
+
 .PHONY: campaign
 campaign: $(STAMP) warm ## Compare engine and reference over STREAMS=100000 random streams (long)
 	@$(BIN)/python -m tests.campaign --streams $(STREAMS)

@@ -30,6 +30,7 @@ SUITE = {
     "P4": "benchmarks.p4_step",
     "P5": "benchmarks.p5_durable",
     "P6": "benchmarks.p6_recovery",
+    "P11": "benchmarks.p11_adversary",
 }
 Say = Callable[[str], None]
 

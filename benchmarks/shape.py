@@ -18,7 +18,7 @@ from benchmarks.checkout import checkout_of
 _ROOT = Path(__file__).parent.parent
 _PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
 #: The specification and the concept pages count apart.
-_RULES = ("docs/rules.md", "docs/concepts/")
+_RULES = ("docs/rules.md", "docs/rules/", "docs/concepts/")
 
 
 def _lengths(path: Path) -> list[int]:

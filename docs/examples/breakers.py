@@ -1,13 +1,15 @@
 """A market that falls is throttled, halted and opened again; a jump without volume is held."""
 
-from desk import MARKET, Desk, K
+from desk import MARKET, VENUE, Desk, K
 
 from backstop.core.events import NONE
+from backstop.core.instruments import BreakerRules
 
 market = MARKET._replace(
     price_throttle_ppm=100_000, price_halt_ppm=200_000, price_exit_ppm=50_000, guard_jump_ppm=150_000, guard_volume_lots=50
 )
-desk = Desk(market=market, deadline_ns=300_000_000_000, depth_share_ppm=100_000)
+venue = VENUE._replace(breakers=BreakerRules(halt_wait_max_ns=300_000_000_000))
+desk = Desk(market=market, venue=venue, deadline_ns=300_000_000_000, depth_share_ppm=100_000)
 alice = desk.open("alice", 220_00, m0=10)
 bella = desk.open("bella", 1000_00, m0=-10)
 

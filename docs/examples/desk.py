@@ -15,6 +15,7 @@ from backstop.core.events import (
     EVENT,
     FEES,
     FUND,
+    FUNDING_PARTS,
     GROUPS_MAX,
     NEVER_NS,
     NONE,
@@ -25,6 +26,7 @@ from backstop.core.events import (
     BreakerCause,
     BreakerState,
     Cause,
+    Doubt,
     EffectArray,
     EffectKind,
     EffectRow,
@@ -37,6 +39,7 @@ from backstop.core.events import (
     SupportLimit,
     clearing_of,
     fund_of,
+    funding_of,
     outside_of,
     uncovered_of,
 )
@@ -161,7 +164,7 @@ class Desk:
         house = {WORLD: "WORLD", FUND: "FUND", FEES: "FEES", UNCOVERED: "UNCOVERED", NONE: "-"}
         house |= {fund_of(group): f"FUND {group}" for group in range(1, GROUPS_MAX)}
         house |= {uncovered_of(group): f"UNCOVERED {group}" for group in range(1, GROUPS_MAX)}
-        house |= {clearing_of(0): "clearing", outside_of(0): "OUTSIDE"}
+        house |= {clearing_of(0): "clearing", outside_of(0): "OUTSIDE", funding_of(0): "funding"}
         return house[holder]
 
     def _words(self, e: EffectRow) -> str:
@@ -184,6 +187,8 @@ class Desk:
                 return f"{money(e.amount)} for {who}, reserved in all {money(e.value)}"
             case F.ADL_PLAN:
                 return f"{who} {verb} {lots} for {money(e.amount)} to {e.other} counterparties, mark {price(e.price_ticks)}"
+            case F.ADL_SCALE:
+                return f"{who}: {lots} should leave, the plan closes fewer of all"
             case F.ADL_CLASS:
                 eta = f"eta {e.amount} lots / {money(e.value)}" if e.value else "every cap is taken whole"
                 return f"{AdlClass(e.code).name}: {e.other} can give, {e.price_ticks} at its cap, {lots} lots placed, {eta}"
@@ -214,5 +219,14 @@ class Desk:
             case F.GUARD:
                 ends = f", until second {e.amount // SECOND_NS}" if e.amount else ""
                 return f"market {e.market}: {price(e.price_ticks)}, {e.value / 10_000:.1f} % from the mark, is {Guard(e.code).name}{ends}"
+            case F.FILL_DEBT:
+                return f"{self.name(e.other)} owes {who} {money(e.amount)} for their fill at {price(e.price_ticks)}, mark {price(e.value)}"
+            case F.FUNDING:
+                step, index = e.amount // FUNDING_PARTS, e.value // FUNDING_PARTS
+                return f"market {e.market}: longs pay {money(step)} a lot, {money(index)} since it began"
+            case F.CARRY:
+                return f"{who} is carried until second {e.value // SECOND_NS}, after the move it would lack {money(e.amount)}"
+            case F.DOUBT:
+                return f"market {e.market}: {Doubt(e.code).name}, last mark not doubted {price(e.price_ticks)}"
             case F.REFUSAL:
                 return Reject(e.code).name

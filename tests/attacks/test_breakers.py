@@ -190,8 +190,8 @@ def test_closing_orders_never_reach_through_the_halting_band(side: int, halt_ppm
 
 @pytest.mark.parametrize("side", SIDES)
 def test_own_impact_is_bounded_by_the_breaker_and_the_market_reopens(side: int) -> None:
-    """Fills of closing orders within a halt's band alone never make the mark leave it; with the
-    breaker the fall stops, then goes on.
+    """Fills of closing orders within a halt's band alone never make the mark leave it; in the halt
+    slices are smaller, and the market reopens.
     """
     rules, outside = crash_world(side, 60_000)
     state = BreakerState.OPEN
@@ -202,7 +202,7 @@ def test_own_impact_is_bounded_by_the_breaker_and_the_market_reopens(side: int) 
                 state = BreakerState(int(effect["code"]))
                 seen.append(state)
             sent_in_halt += effect["kind"] == F.ORDER and state == HALTED
-    assert sent_in_halt == 0
+    assert sent_in_halt > 0
     assert HALTED in seen
     assert seen[-1] in (OPEN, REOPENING, THROTTLED)
     assert any(one == HALTED and two == REOPENING for one, two in pairwise(seen))

@@ -434,29 +434,29 @@ FUND, SOCIALISE = '[[waterfall]]\nstage = "fund"\nopening_balance = "1000.5"\n\n
             "closeout",
             FUND,
             'waterfall[1].stage = "fund": the order is restrict, fund, closeout, adl, tear_up: fund must stand behind closeout:'
-            " it has no turn of its own, it supports what they close, and pays for accounts that they leave without positions",
+            " it supports what they close, and pays for accounts that they leave without positions",
         ),
         (
             "restrict",
             FUND,
             'waterfall[0].stage = "fund": the order is fund, restrict, closeout, adl, tear_up: fund must stand behind restrict and'
-            " closeout: it has no turn of its own, it supports what they close, and pays for accounts that they leave without positions",
+            " closeout: it supports what they close, and pays for accounts that they leave without positions",
         ),
         (
             "fund",
             SOCIALISE,
             'waterfall[2].stage = "socialise": the order is restrict, closeout, socialise, fund, adl, tear_up: socialise must stand behind'
-            " fund and adl: it has no turn of its own, it bears what the fund left of an account without positions, or of a tear-up",
+            " fund and adl: it bears what the fund left of an account without positions, or of a tear-up",
         ),
         (
             "adl",
             SOCIALISE,
             'waterfall[3].stage = "socialise": the order is restrict, closeout, fund, socialise, adl, tear_up: socialise must stand behind'
-            " adl: it has no turn of its own, it bears what the fund left of an account without positions, or of a tear-up",
+            " adl: it bears what the fund left of an account without positions, or of a tear-up",
         ),
     ],
 )
-def test_a_stage_without_a_turn_has_no_place_that_says_otherwise(before: str, stage: str, finding: str) -> None:
+def test_a_stage_has_no_place_where_it_does_not_act(before: str, stage: str, finding: str) -> None:
     place = f'[[waterfall]]\nstage = "{before}"'
     text = changed(place, stage + place, SMALL.replace(stage, ""))
     assert problems(text) == [finding]

@@ -21,10 +21,12 @@ from backstop.core.margin import assess, raw_health
 from backstop.core.places import house_slot
 from backstop.core.state import State, new_state
 from backstop.core.units import scramble
-from backstop.core.waterfall.adl import deleverage_position
+from backstop.core.waterfall.adl_plan import make_plan
 from backstop.core.waterfall.certificate import check_certificate
+from backstop.core.waterfall.defaulters import enter_defaulter
 from backstop.core.waterfall.netting import net_linked
 from backstop.core.waterfall.ranking import rank_positions, rank_score
+from backstop.reference.arithmetic import sign
 from backstop.reference.records import Effect, effects_list
 from tests.core.desk import make_rules
 
@@ -139,8 +141,9 @@ def wave(policy: AdlPolicy, holdings: list[Holding], fund: int = 0) -> tuple[Sta
     emitted.
     """
     state, before = book_state(policy, holdings, fund), book_state(policy, holdings, fund)
-    equity, maintenance = assess(state, 0)
-    deleverage_position(state, policy, position_of(state, 0, 0), equity, maintenance)
+    position = position_of(state, 0, 0)
+    enter_defaulter(state, 0, position)
+    make_plan(state, policy, 0, sign(int(state.positions[position].lots)), 1)
     rows = state.effects[: int(state.engine[0].effects_now)]
     if len(rows):
         assert [str(finding) for finding in check_certificate(rows, 0, LinearContract(FACTOR))] == []
@@ -172,7 +175,7 @@ def test_classes_and_weights_are_those_of_the_rules(policy: AdlPolicy) -> None:
             seen.add((code, head.other != head.price_ticks))
             if policy in ADL_IN_ORDER and code != AdlClass.HOUSE and head.amount:
                 check_passed_over(state, policy, holdings, givers[code], head)
-    assert {code for code, _ in seen} == set(AdlClass)
+    assert {code for code, _ in seen} == set(AdlClass) - {AdlClass.CROSSED}
     assert any(kept for _, kept in seen)
 
 

@@ -46,7 +46,8 @@ def make_desk() -> Desk:
     desk.send(K.PROVIDER, account=5, other=0)
     # Market 1 halts: account 4, without money, buys far above the mark and owes what nobody pays.
     desk.trade(5, -10, 100, market=1)
-    desk.trade(4, 10, 120, other=3, market=1)
+    desk.trade(3, -10, 100, market=1)
+    desk.trade(4, 10, 120, market=1)
     desk.trade(0, 990, 100)
     desk.trade(3, 5, 100)
     desk.trade(2, -5, 100, market=0)
@@ -60,6 +61,8 @@ def make_desk() -> Desk:
     position = int(desk.state.accounts[0].first_position)
     lower_base(desk.state, position, 7 - int(result_of(desk.state, position)))
     desk.state.markets[0].gap_atoms, desk.state.engine[0].insolvent_now = 3, 1
+    # As if it owed 2 for a fill.
+    desk.state.fill_gauges[desk.state.accounts[0].owner, 1:3] = 2, desk.state.engine[0].now_ns
     return desk
 
 
@@ -130,7 +133,9 @@ WALKS: dict[str, list[Step]] = {
         (Reject.DEBT_TO_FUND, {"amount": -FREE + 4}),
         (Reject.GAIN_HELD, {"amount": -FREE + 5}),
         (Reject.GAIN_HELD, {"amount": -FREE + 7}),
-        (None, {"amount": -FREE + 8}),
+        (Reject.FILL_HELD, {"amount": -FREE + 8}),
+        (Reject.FILL_HELD, {"amount": -FREE + 9}),
+        (None, {"amount": -FREE + 10}),
     ],
     "TRANSFER of the fund": [
         (Reject.UNKNOWN_MARKET, {"seq": SOON, "kind": K.TRANSFER, "time_ns": SOON, "account": FUND, "code": 1}),

@@ -25,7 +25,7 @@ from backstop.core.events import (
     outside_of,
 )
 from backstop.core.state import new_state
-from backstop.core.waterfall.certificate import CertificateFault, Share, check_allocation, check_certificate
+from backstop.core.waterfall.certificate import CertificateFault, Share, check_allocation, check_certificate, plan_starts
 from backstop.reference.arithmetic import sign
 from backstop.reference.records import Effect, effects_list, events_array
 from backstop.reference.wave import cash_parts
@@ -37,6 +37,7 @@ STREAMS = 520
 CORNERS = ("linked", "profit_and_hedge", "no_money", "crash", "adl_first", "rounding", "bare", "equal_ratios", "support")
 
 UNIT = LinearContract(1)
+PAYMENTS = ((F.POSTING, Cause.SUPPORT), (F.POSTING, Cause.CLOSING_CHARGE))
 
 
 class Certificate(NamedTuple):
@@ -50,6 +51,16 @@ class Certificate(NamedTuple):
         """The plan."""
         return self.rows[0]
 
+    @property
+    def parts(self) -> list[Effect]:
+        """The plan of each defaulter."""
+        return [self.rows[place] for place in self.of(F.ADL_PLAN)]
+
+    @property
+    def is_crossing(self) -> bool:
+        """Whether defaulters are crossed with each other."""
+        return any(self.rows[place].code == AdlClass.CROSSED for place in self.of(F.ADL_CLASS))
+
     def of(self, kind: EffectKind) -> list[int]:
         """Return the places of a kind."""
         return [place for place, row in enumerate(self.rows) if row.kind == kind]
@@ -60,7 +71,7 @@ class Certificate(NamedTuple):
 
     def is_ordered(self, place: int) -> bool:
         """Return whether the class of a row takes whole caps in an order."""
-        return self.plan.code in ADL_IN_ORDER and self.rows[place].code != AdlClass.HOUSE
+        return self.plan.code in ADL_IN_ORDER and self.rows[place].code not in (AdlClass.HOUSE, AdlClass.CROSSED)
 
     def fills_of(self, place: int) -> int:
         """Return how many gave lots in the class of a row."""
@@ -74,7 +85,7 @@ class Certificate(NamedTuple):
     @property
     def beyond(self) -> int:
         """Atoms that the counterparties pay beyond mark."""
-        return self.plan.amount + self.plan.lots * self.plan.price_ticks * self.factor
+        return sum(part.amount + part.lots * part.price_ticks * self.factor for part in self.parts)
 
     @property
     def has_hidden(self) -> bool:
@@ -89,13 +100,19 @@ def array(rows: list[Effect] | tuple[Effect, ...]) -> EffectArray:
 
 
 def end_of(rows: list[Effect], first: int) -> int:
-    """Return the place after the last row of a wave: its trades, the posting of the last, and that of
-    the support.
+    """Return the place after the last row of a plan: its trades, the posting of the last, and those of
+    support and closing charges.
     """
+    heads = first
+    while rows[heads].kind in (F.ADL_PLAN, F.SUPPORT):
+        heads += 1
+    plans = sum(row.kind == F.ADL_PLAN for row in rows[first:heads])
     trades = [place for place in range(first, len(rows)) if (rows[place].kind, rows[place].code) == (F.TRADE, Cause.ADL)]
-    last = trades[rows[first].other]
-    support = rows[first + 1].amount if rows[first + 1].kind == F.SUPPORT else 0
-    return last + 1 + (rows[last].value != 0) + (support != 0)
+    last = trades[plans + rows[first].other - 1]
+    end = last + 1 + (rows[last].value != 0)
+    while end < len(rows) and (rows[end].kind == F.CLAIM or (rows[end].kind, rows[end].code) in PAYMENTS):
+        end += 1
+    return end
 
 
 @cache
@@ -121,10 +138,14 @@ def harvest() -> tuple[Certificate, ...]:
             state.engine[0].effects_now = 0
             step(state, rows[: place + 1], place)
             effects = effects_list(state.effects[: int(state.engine[0].effects_now)])
+            starts = plan_starts(array(effects)) if effects else []
             for first, plan in enumerate(effects):
-                if plan.kind == F.ADL_PLAN:
+                if first in starts:
                     factor = rules.markets[plan.market].notional_factor
-                    found.append(Certificate(tuple(effects[first : end_of(effects, first)]), factor))
+                    rows_of_plan = effects[first : end_of(effects, first)]
+                    # What a charge must be is not told.
+                    kept = [row for row in rows_of_plan if (row.kind, row.code) != (F.POSTING, Cause.CLOSING_CHARGE)]
+                    found.append(Certificate(tuple(kept), factor))
     return tuple(found)
 
 
@@ -147,6 +168,9 @@ def test_harvest_has_every_kind() -> None:
     assert {certificate.plan.value < 0 for certificate in several} == {True, False}
     assert {certificate.plan.code for certificate in several if certificate.has_hidden} >= set(ADL_IN_ORDER)
     assert {certificate.plan.code for certificate in several} == set(AdlPolicy)
+    assert any(len(certificate.parts) > 1 and not certificate.is_crossing for certificate in several)
+    assert any(certificate.is_crossing for certificate in several)
+    assert any(certificate.of(F.ADL_SCALE) for certificate in several)
     assert len(several) > 100
 
 
@@ -158,7 +182,7 @@ def test_certificates_of_the_engine_are_sound() -> None:
 
 def test_certificate_is_found_among_other_effects() -> None:
     """Only its own rows count: what stands before and after is of no concern."""
-    first, second = harvest()[:2]
+    first, second = [each for each in harvest() if each.rows[1].kind == F.ADL_CLASS][:2]
     rows = array((*first.rows, *second.rows, Effect(1, F.HEALTH, account=3)))
     assert check_certificate(rows, 0) == []
     assert check_certificate(rows, len(first.rows)) == []
@@ -179,7 +203,14 @@ def wrong_values(certificate: Certificate, place: int, field: str) -> list[int]:
     if kind == F.ADL_PLAN and field == "price_ticks":
         return [0, -right]  # a mark a tick beside may be as good
     if kind == F.ADL_PLAN and field == "value":
-        return [0, 1 - certificate.gap] if certificate.gap else []
+        told = certificate.rows[place + 1]
+        return [0, 1 - told.value] if told.kind == F.SUPPORT else []
+    if kind == F.ADL_SCALE and field == "account" and row.account not in {part.account for part in certificate.parts}:
+        return []  # whose lots they are that stay is not told
+    if kind == F.ADL_SCALE and field == "lots":
+        return [0, -row.lots]  # of a lot more the part may be the same
+    if kind == F.SUPPORT and field == "lots" and row.code != SupportLimit.COVERED and len(certificate.parts) > 1:
+        return [row.amount - 1, -1]  # others may have had the rest
     if kind == F.SUPPORT and field == "code":
         return [-1, 1] if row.code == SupportLimit.COVERED else [0, max(SupportLimit) + 1]  # other limits may bind as well
     if kind == F.SUPPORT and field == "lots" and row.code == SupportLimit.COVERED:
@@ -226,7 +257,7 @@ def test_every_wrong_number_is_found(field: str) -> None:
         for kind, rows in lies(certificate, field):
             tried.add(kind)
             assert faults(rows, certificate.factor), f"{rows} instead of {certificate.rows}"
-    assert tried == {F.ADL_PLAN, F.SUPPORT, F.ADL_CLASS, F.ADL_FILL, F.TRADE, F.POSTING}
+    assert tried == {F.ADL_PLAN, F.SUPPORT, F.ADL_SCALE, F.ADL_CLASS, F.ADL_FILL, F.TRADE, F.POSTING}
 
 
 # -- lies that hang together -----------------------------------------------------------------------
@@ -239,7 +270,7 @@ def told_again(certificate: Certificate, lots_of: dict[int, int], cash_of: dict[
     side = -sign(certificate.plan.lots)
     rows = list(certificate.rows)
     for place, row in enumerate(rows):
-        is_trade = row.kind == F.TRADE and row.account != certificate.plan.account
+        is_trade = row.kind == F.TRADE and row.account not in {part.account for part in certificate.parts}
         if row.kind == F.ADL_FILL or is_trade:
             rows[place] = row._replace(lots=side * lots_of[row.account], amount=cash_of[row.account])
     for place in certificate.of(F.ADL_CLASS):
@@ -252,7 +283,7 @@ def told_again(certificate: Certificate, lots_of: dict[int, int], cash_of: dict[
 def cash_by_lots(certificate: Certificate, lots_of: dict[int, int]) -> dict[int, int]:
     """Split the cash as it must be for these lots."""
     plan = certificate.plan
-    return cash_parts(plan.amount, lots_of, -sign(plan.lots) * plan.price_ticks * certificate.factor)
+    return cash_parts(sum(part.amount for part in certificate.parts), lots_of, -sign(plan.lots) * plan.price_ticks * certificate.factor)
 
 
 def pairs(certificate: Certificate) -> Iterator[tuple[int, int]]:
@@ -293,8 +324,13 @@ def test_atom_charged_to_one_instead_of_another_is_found() -> None:
 def test_missing_repeated_and_exchanged_rows_are_found() -> None:
     for certificate in harvest()[::3]:
         rows = list(certificate.rows)
+        closing = {part.account for part in certificate.parts}
         for place in range(1, len(rows)):
-            assert faults(rows[:place] + rows[place + 1 :], certificate.factor)
+            # Without one of those of whom no lot leaves, the fraction of the others may be the same; without
+            # all, it looks as if nothing stayed.
+            is_told = rows[place].account in closing and len(certificate.of(F.ADL_SCALE)) > 1
+            if rows[place].kind != F.ADL_SCALE or is_told:
+                assert faults(rows[:place] + rows[place + 1 :], certificate.factor)
             assert faults(rows[: place + 1] + rows[place:], certificate.factor)
             if place + 1 < len(rows):
                 assert faults([*rows[:place], rows[place + 1], rows[place], *rows[place + 2 :]], certificate.factor)
@@ -329,7 +365,7 @@ def test_messages_name_the_numbers() -> None:
     short = [str(each) for each in check_certificate(array([plan, rest, head, fill._replace(price_ticks=3), *trades]), 0, UNIT)]
     assert "CAP: 2 gives 4 lots, its cap is 3" in short
     cheap = [str(each) for each in check_certificate(array([plan._replace(amount=400), rest, head, fill, *trades]), 0, UNIT)]
-    assert "CASH: the counterparties pay 420, the defaulter receives 400" in cheap
+    assert "CASH: the counterparties pay 420, the defaulters receive 400" in cheap
     odd = [str(each) for each in check_certificate(array([plan._replace(value=3), head, fill, *trades]), 0, UNIT)]
     assert "PLAN: equity 3: cash 420 is not the mark value of 4 lots at 100" in odd
     assert "PLAN: cash 420 is 20 beyond mark value, must be 0, with equity 3" in odd

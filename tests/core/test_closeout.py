@@ -43,7 +43,7 @@ class Case(NamedTuple):
         return abs(self.lots) * self.mark
 
     def cost(self, lots: int) -> int:
-        """Expected slippage and fee, docs/rules.md section 6."""
+        """Expected slippage and fee, R6.4.4."""
         total, left = self.rules.closeout.fee_ppm * lots * self.mark // PPM, lots
         for depth, offset in zip(self.depth, self.market.band_offset_ppm, strict=True):
             if offset <= self.market.slippage_tolerance_ppm:

@@ -172,6 +172,7 @@ def test_which_events_need_a_market() -> None:
         EventKind.DEPTH,
         EventKind.ORDER_FILL,
         EventKind.HEARTBEAT,
+        EventKind.FUNDING,
     }
 
 

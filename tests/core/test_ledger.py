@@ -1,4 +1,4 @@
-"""Entries worked by hand from docs/rules.md, section 1: trades, what they realise, who pays
+"""Entries worked by hand from R1: trades, what they realise, who pays
 whom.
 """
 

@@ -137,7 +137,15 @@ BAD: list[tuple[VenueRules, str]] = [
     (GOOD._replace(socialise_policy=3), "socialise_policy = 3: must be one of [1, 2]"),
     (
         GOOD._replace(stages=(Stage.SOCIALISE, Stage.TAKEOVER, Stage.TEAR_UP)),
-        "waterfall: socialise stands before takeover, so that solvent accounts pay first",
+        "waterfall: socialise must stand behind takeover: it acts after them in any case",
+    ),
+    (
+        GOOD._replace(stages=(Stage.FUND, Stage.CLOSEOUT, Stage.TEAR_UP), solvent_pay_first=True),
+        "waterfall: fund must stand behind closeout: it acts after them in any case",
+    ),
+    (
+        GOOD._replace(stages=(Stage.ADL, Stage.CLOSEOUT, Stage.TEAR_UP)),
+        "waterfall: adl stands before closeout, so that solvent accounts pay first: put closeout before adl,",
     ),
     (GOOD._replace(stages=(Stage.ADL, Stage.FUND, Stage.TEAR_UP)), "waterfall: adl stands before fund, so that solvent accounts pay first"),
 ]

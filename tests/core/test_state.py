@@ -1,4 +1,4 @@
-"""The state digest, byte by byte from docs/rules.md section 12; and rows that read the same
+"""The state digest, byte by byte from R12; and rows that read the same
 compiled and as plain Python.
 """
 
@@ -91,29 +91,30 @@ def test_digest_is_the_documented_bytes() -> None:
     written = b"".join(
         (
             # now, last seq, accounts, next order id, interval, ordered by the venue, claims,
-            # recovery, sign of life
-            integers(1, 9 * SECOND, 9, 1, 2, 0, 168, 0, NEVER_NS, 9 * SECOND),
+            # recovery, sign of life, next fill debt
+            integers(1, 9 * SECOND, 9, 1, 2, 0, 168, 0, NEVER_NS, 9 * SECOND, 1),
             # mark, index, volume, ordered, bid, ask, OUTSIDE lots and cost, error_inventory lots
-            # and cost, paid, epoch mark
-            integers(1, 84, 85, 40, 168, 50, 0, -10, -1_000, 0, 0, 0, 100),
-            # WORLD, FUND, REMAINDER, UNCOVERED, FEES, clearing, OUTSIDE, error_inventory
-            integers(8, -700, 500, 0, 0, 0, 0, 0, 0),
+            # and cost, paid, epoch mark, funding index, up to where both have settled
+            integers(1, 84, 85, 40, 168, 50, 0, -10, -1_000, 0, 0, 0, 100, 0, 0, 0),
+            # WORLD, FUND, REMAINDER, UNCOVERED, FEES, clearing, OUTSIDE, error_inventory, funding
+            integers(9, -700, 500, 0, 0, 0, 0, 0, 0, 0),
             # owner, balance, health, since, wait, next slice, restricted, ordered, claim,
-            # market of a charge
-            integers(1, 3, 200, 2, 9 * SECOND, 19 * SECOND, 10 * SECOND, 1, 168, 0, NONE),
-            # account, market, lots, cost, closed in default
-            integers(1, 0, 0, 10, 1_000, 0),
-            # id, account, market, lots, remaining, limit, zero cash, reserved, kind, provider, cash
-            integers(1, 1, 0, 0, -2, 2, 83, 161, 0, 0, NONE, 0),
+            # market of a charge, time waited for doubt, since when
+            integers(1, 3, 200, 2, 9 * SECOND, 19 * SECOND, 10 * SECOND, 1, 168, 0, NONE, 0, NONE),
+            # account, market, lots, cost, closed in default, up to where its funding is settled
+            integers(1, 0, 0, 10, 1_000, 0, 0),
+            # id, account, market, lots, remaining, limit, zero cash, reserved, kind, provider, cash,
+            # joint offer, end of its life
+            integers(1, 1, 0, 0, -2, 2, 83, 161, 0, 0, NONE, 0, 0, 0),
             # reserved, paid, drawdown, peak, arrears: what was paid in is no gain, so that the
             # fund's peak is what it has
             integers(1, 0, 0, 0, 500, 0),
             # owners that were paid for: none
             integers(0),
             # state, cause, until, levels, spent, operator, grace, flow twice, low, high, time of
-            # the mark, held twice, answered, uncovered twice
-            integers(2, 0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 84, 100, 9 * SECOND, 0, 0, 0, 0, 0),
-            integers(0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, NONE, 0, 0, 0, 0, 0),
+            # the mark, of a held mark five, answered, uncovered twice, undoubted mark, whether awaited
+            integers(2, 0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 84, 100, 9 * SECOND, *[0] * 10),
+            integers(0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, NONE, *[0] * 10),
             # providers, commitments: none
             integers(0, 0),
             # claims: none
@@ -124,6 +125,10 @@ def test_digest_is_the_documented_bytes() -> None:
             integers(0),
             # noted gaps: none
             integers(0),
+            # accounts that are carried, what is reserved for that: none
+            integers(0, 0),
+            # fill debts, owners who owe, accounts that came back into default: none
+            integers(0, 0, 0),
         )
     )
     assert desk.digest() == reference.digest() == hashlib.sha256(written).hexdigest()
@@ -172,10 +177,10 @@ def test_digest_sees_no_cache() -> None:
 def test_the_house_of_a_market_has_one_numbering() -> None:
     desk = Desk(make_rules(markets=3))
     for market in range(3):
-        ids = [events.clearing_of(market), events.outside_of(market), events.error_inventory_of(market)]
-        assert [events.house_of_market(ledger_id) for ledger_id in ids] == [(market, place) for place in range(3)]
-        assert [events.is_clearing(ledger_id) for ledger_id in ids] == [True, False, False]
-        assert places.clearing_id(market) == ids[0]
+        ids = [events.clearing_of(market), events.outside_of(market), events.error_inventory_of(market), events.funding_of(market)]
+        assert [events.house_of_market(ledger_id) for ledger_id in ids] == [(market, place) for place in range(4)]
+        assert [events.is_clearing(ledger_id) for ledger_id in ids] == [True, False, False, False]
+        assert (places.clearing_id(market), places.funding_id(market)) == (ids[0], ids[3])
         house = [int(places.outside_row(market)), int(places.error_inventory_row(market))]
         assert [(int(row.account), int(row.market)) for row in desk.state.positions[house]] == [(ids[1], market), (ids[2], market)]
     for ledger_id in (0, NONE, FUND, *(events.fund_of(group) for group in range(events.GROUPS_MAX))):

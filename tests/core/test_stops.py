@@ -14,6 +14,7 @@ from backstop.core.events import (
     NONE,
     BreakerCause,
     BreakerState,
+    Doubt,
     EffectKind,
     EventKind,
     Guard,
@@ -83,7 +84,8 @@ def test_nothing_is_valued_at_a_held_mark() -> None:
     desk = guarded()
     effects = desk.mark(80)
     held_until = int(desk.state.engine[0].now_ns) + 30 * SECOND
-    assert effects == [Effect(desk.seq, F.GUARD, Guard.HELD, 0, NONE, 100, 0, 80, held_until, 200_000)]
+    held = Effect(desk.seq, F.GUARD, Guard.HELD, 0, NONE, 100, 0, 80, held_until, 200_000)
+    assert effects == [held, Effect(desk.seq, F.DOUBT, Doubt.GUARD, 0, NONE, 100, 0, 100, 0, 0)]
     assert (int(desk.state.markets[0].mark_ticks), int(desk.state.accounts[0].health)) == (100, Health.HEALTHY)
     # Another one is held in its place, but not longer.
     assert [(effect.price_ticks, effect.amount) for effect in desk.mark(75)] == [(75, held_until)]
@@ -97,7 +99,7 @@ def test_a_held_mark_settles_nothing() -> None:
     desk.send(K.VOLUME, market=0, lots=10)
     add_flow(desk.state, 0, 5)
     assert moves(desk.send(K.CLOCK)) == [(0, THROTTLED, C.FLOW)]
-    assert [effect.kind for effect in later(desk, 200, K.MARK, market=0, price_ticks=80)] == [F.GUARD]
+    assert [effect.kind for effect in later(desk, 200, K.MARK, market=0, price_ticks=80)] == [F.GUARD, F.DOUBT]
     assert moves(desk.put(Event(90, int(desk.state.engine[0].now_ns), K.MARK, market=0, price_ticks=100))) == [(0, OPEN, C.FLOW)]
 
 
@@ -107,24 +109,30 @@ def test_a_held_mark_is_released_and_then_valued() -> None:
     assert later(desk, 29.9) == []
     effects = later(desk, 0.1)
     assert effects[0] == Effect(desk.seq, F.GUARD, Guard.RELEASED, 0, NONE, 100, 0, 80, 0, 200_000)
-    assert effects[1].kind == F.HEALTH
-    assert effects[2].kind == F.RESTRICT
+    assert [effect.kind for effect in effects[1:4]] == [F.HEALTH, F.DOUBT, F.RESTRICT]
     assert (int(desk.state.markets[0].mark_ticks), int(desk.state.breakers[0].held_ticks)) == (80, 0)
     assert int(desk.state.breakers[0].mark_time_ns) == int(desk.state.engine[0].now_ns)
 
 
-@pytest.mark.parametrize(
-    ("volume", "price", "code"),
-    [(50, 80, Guard.CONFIRMED), (50, 87, Guard.CONFIRMED), (50, 88, Guard.DROPPED), (10, 95, Guard.DROPPED), (10, 91, Guard.DROPPED)],
-)
-def test_a_next_mark_confirms_or_drops_what_is_held(volume: int, price: int, code: Guard) -> None:
+@pytest.mark.parametrize(("price", "code"), [(80, Guard.CONFIRMED), (87, Guard.CONFIRMED), (88, Guard.DROPPED)])
+def test_a_next_mark_on_volume_confirms_or_drops_what_is_held(price: int, code: Guard) -> None:
     desk = guarded()
     desk.mark(80)
-    desk.send(K.VOLUME, market=0, lots=volume)
+    desk.send(K.VOLUME, market=0, lots=50)
     effects = desk.mark(price)
     assert effects[0] == Effect(desk.seq, F.GUARD, code, 0, NONE, 100, 0, 80, 0, 200_000)
     assert int(desk.state.markets[0].mark_ticks) == price
     assert later(desk, 60) == []
+
+
+@pytest.mark.parametrize("price", [95, 91])
+def test_a_next_mark_on_little_volume_stands_beside_what_is_held(price: int) -> None:
+    """It was newest for most of the hold."""
+    desk = guarded()
+    desk.mark(80)
+    assert [effect.kind for effect in desk.mark(price)] == [F.DOUBT]
+    assert int(desk.state.markets[0].mark_ticks) == price
+    assert [(effect.kind, effect.code) for effect in later(desk, 60)] == [(F.GUARD, Guard.DROPPED)]
 
 
 def test_what_is_not_held() -> None:
@@ -143,20 +151,19 @@ def test_what_is_not_held() -> None:
 # -- signals from events ---------------------------------------------------------------------------
 
 
-def test_a_fall_halts_and_closing_waits() -> None:
-    """The breaker halts before the rounds of the same event: no order leaves.
-
-    It reopens by time alone.
+def test_a_fall_halts_and_slices_are_smaller() -> None:
+    """The breaker halts before the rounds of the same event: of 8 lots that are visible a slice is 8,
+    in a halt a quarter of that.
     """
     desk = make_desk(JUMPY)
     desk.open(280)
     desk.trade(0, 10, 100)
-    desk.send(K.DEPTH, market=0, lots=100)
+    desk.send(K.DEPTH, market=0, lots=8)
     effects = desk.mark(75)
     assert moves(effects) == [(0, HALTED, C.PRICE)]
     assert only(effects, F.BREAKER)[0].value == 250_000
     assert only(effects, F.HEALTH)
-    assert not only(effects, F.ORDER)
+    assert [effect.lots for effect in only(effects, F.ORDER)] == [-2]
     assert int(desk.state.accounts[0].wait_until_ns) < NEVER_NS
 
 
@@ -310,7 +317,7 @@ def test_timers_come_before_the_event_and_in_order_of_market() -> None:
         desk.send(K.VOLUME, market=market, lots=0)
     desk.mark(150, 1)
     effects = later(desk, 5, K.MARK, market=0, price_ticks=100)
-    told = [(effect.kind, effect.market, effect.code) for effect in effects]
+    told = [(effect.kind, effect.market, effect.code) for effect in effects if effect.kind != F.DOUBT]
     assert told == [(F.BREAKER, 0, HALTED), (F.GUARD, 1, Guard.RELEASED), (F.BREAKER, 0, REOPENING)]
 
 

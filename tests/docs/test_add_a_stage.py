@@ -20,7 +20,7 @@ SCRIPT = re.compile(r"```python\n(from desk import .*?)```\n\nIt prints:\n\n```t
 #: A venue file with the new stage is read, and every table has its words.
 READS = """
 from backstop.config import default_text, parse_venue
-from backstop.config.stages import STAGES, misplaced
+from backstop.config.stages import STAGES
 from backstop.core.events import Stage
 from backstop.core.state import new_state
 
@@ -29,7 +29,7 @@ rules = parse_venue(text).rules
 assert Stage.CROSS in rules.stages and set(STAGES) == set(Stage)
 small = rules._replace(limits=rules.limits._replace(accounts_max=16, positions_max=16, orders_max=16, effects_max=16))
 rows = new_state(small).stages
-assert rows["is_joint"].tolist() == [int(kind == Stage.CROSS) for kind in rows["kind"]]
+assert rows["is_joint"].tolist() == [int(kind in (Stage.CROSS, Stage.ADL)) for kind in rows["kind"]]
 """
 
 

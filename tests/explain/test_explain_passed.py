@@ -26,7 +26,7 @@ from backstop.reference.charge import Exit
 from backstop.reference.funds import FundView
 from backstop.reference.margin import Contract, Holding, Portfolio
 from backstop.reference.offering import Backer
-from backstop.reference.wave import Counterparty, Wave
+from backstop.reference.wave import Counterparty, Defaulter, Wave
 from backstop.runs.replay import replay_case
 from tests.explain.test_explain_stages import explained
 from tests.runs.test_replay import crash_of
@@ -54,13 +54,15 @@ def test_each_earlier_stage_has_a_reason_that_is_checked() -> None:
         for found in _streams(corner, 3):
             assert found.checks_failed == [], corner
             seen.update(f"{stop['stage']} {stop['reason']}" for stop in _passed_over(found))
-    closeout = {"halted", "depth_unknown", "thin_book", "slice_taken", "fund", "not_reached", "not_built"}
+    closeout = {"depth_unknown", "thin_book", "slice_taken", "fund", "not_reached", "not_built"}
     takeover = {"none_able", "none_configured", "none_committed", "time_over", "not_built"}
     wanted = {f"closeout {reason}" for reason in closeout} | {f"takeover {reason}" for reason in takeover}
     wanted |= {"fund solvent", "fund empty", "fund only_supports", "adl nobody_can_give"}
+    wanted |= {f"carry {reason}" for reason in ("off", "no_fund", "insolvent", "time_over", "fund")}
     assert wanted <= set(seen), wanted - set(seen)
     assert "closeout open" not in seen
     assert "takeover open" not in seen
+    assert "carry open" not in seen
 
 
 def test_a_market_without_an_order_is_told_beside_those_that_have_one() -> None:
@@ -77,7 +79,7 @@ def test_a_market_without_an_order_is_told_beside_those_that_have_one() -> None:
             assert {market["market"] for market in told} == held - {*orders}
             assert not told or f"when those in {', '.join(dict.fromkeys(orders))} have ended" in facts["waiting"].says
             seen.update(market["reason"] for market in told)
-    assert {"halted", "thin_book", "depth_unknown", "slice_taken", "enough"} <= {*seen}, seen
+    assert {"shut", "doubted", "thin_book", "depth_unknown", "slice_taken", "enough"} <= {*seen}, seen
     assert "open" not in seen
 
 
@@ -89,6 +91,7 @@ WRONG: dict[str, tuple[Any, str, Any, str, str]] = {
     "funds": (FundView, "available", property(lambda _: 0), "ordinary", "what the fund pays"),
     "share": (deleverage, "cash_parts", lambda _, gives, __: dict.fromkeys(gives, 1), "crash", "cash"),
     "weight": (deleverage, "weight_of", lambda *_: -1, "crash", "weight"),
+    "stands": (Books, "carry_short", lambda *_: None, "carried", "it could be carried"),
     "used": (Books, "_use", lambda *_: 0, "takeover", "differences in funds and providers after the event"),
 }
 
@@ -101,19 +104,29 @@ def test_a_stage_that_could_have_acted_shows(monkeypatch: pytest.MonkeyPatch, na
     assert any(f": {what}: tape" in line for line in failed), failed[:5]
 
 
-@pytest.mark.parametrize(("deleveraged", "checked"), [((), 7), ((0,), 7), ((2,), 0), ((0, 2), 0)])
-def test_adl_is_checked_unless_a_later_market_had_its_turn_since(deleveraged: tuple[int, ...], checked: int) -> None:
-    """ADL goes by market id. Of another account none counts."""
+@pytest.mark.parametrize(
+    ("deleveraged", "others", "checked"), [((), (), 7), ((0,), (), 7), ((2,), (), 0), ((0, 2), (), 0), ((0,), (2,), 0), ((), (1,), 0)]
+)
+def test_adl_is_checked_unless_later_markets_or_others_had_their_turn_since(
+    deleveraged: tuple[int, ...], others: tuple[int, ...], checked: int
+) -> None:
+    """ADL goes by market id, and takes all accounts that stand at it together."""
     rows = [{"kind": EffectKind.ADL_PLAN, "account": 4, "market": market, "lots": 1} for market in deleveraged]
-    rows += [{"kind": EffectKind.ADL_PLAN, "account": 5, "market": 2, "lots": 1}, {"kind": EffectKind.TEAR_UP, "account": 4, "market": 1}]
+    rows += [{"kind": EffectKind.ADL_PLAN, "account": 5, "market": market, "lots": 1} for market in others]
+    rows += [{"kind": EffectKind.TEAR_UP, "account": 4, "market": 1}]
     contract = Contract(MarketRules(1, 1_000, 100, (TierRules(0, 100_000, 100_000),), (1_000,), 0), 10)
     long, short = Holding(1, contract, 7, 70, 70), Holding(1, contract, -9, -90, -90)
     account = Portfolio(1, (long,), LevelRules())
     fund = FundView(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, supports=True)
     way_out = Exit(Book(contract, True, (), -1, BreakerState.OPEN, 0, 10, 10), 0)
-    wave = Wave(account, 1, (Counterparty(6, short, Portfolio(1_000, (short,), LevelRules())),), fund, way_out)
+    wave = Wave(1, (Defaulter(4, 0, account, fund, way_out),), (Counterparty(6, short, Portfolio(1_000, (short,), LevelRules())),))
     scene: Any = SimpleNamespace(
-        rows=rows, place=len(rows) - 1, account=4, books=SimpleNamespace(wave=lambda *_: (wave, 1)), way_out=lambda _: way_out
+        rows=rows,
+        place=len(rows) - 1,
+        account=4,
+        books=SimpleNamespace(wave=lambda *_: (wave, 1)),
+        way_out=lambda _: way_out,
+        rules=SimpleNamespace(stages=(Stage.ADL, Stage.TEAR_UP)),
     )
     stop = passed._adl_stop(scene, 1)
     assert (stop.reason, stop.lots) == ("nobody_can_give", checked)
@@ -122,7 +135,7 @@ def test_adl_is_checked_unless_a_later_market_had_its_turn_since(deleveraged: tu
 
 @pytest.fixture(scope="module")
 def halted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A crash that halts its market: nobody takes over, and ADL is what is left."""
+    """A crash that halts its market, in which nobody takes over."""
     folder = tmp_path_factory.mktemp("halted")
     breaker = "depth = [5, 10, 20]\n[market.breaker]\nprice_throttle_ppm = 50_000\nprice_halt_ppm = 150_000\nprice_exit_ppm = 20_000\n"
     text = full_text(providers=False).replace("depth = [5, 10, 20]\n", breaker)
@@ -130,15 +143,13 @@ def halted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "journal.db"
 
 
-def test_a_halted_market_is_told_while_the_account_waits_and_at_its_adl(halted: Path) -> None:
+def test_a_halted_market_is_told_and_closes_on_the_book(halted: Path) -> None:
     assert audit(halted).failed == ()
     said = as_text(explain(halted, "long3"))
     assert "BTC/USDT:USDT is now halted, was open, because of price (20 %); ends 2" in said
-    assert "it is in default and holds a position there: its closing orders must wait, at most to its deadline" in said
-    assert "closeout: BTC/USDT:USDT is halted (price) until" in said
-    assert "it may wait 30 s, and was in default for 30 s" in said
-    assert "takeover: no stage of this venue's waterfall before this one" in said
-    assert "fund: the fund of majors has " in said
+    assert "it is in default and holds a position there: its closing orders have" in said
+    assert "and none leaves where an operator halts" in said
+    assert "deleverag" not in said
 
 
 def test_a_wait_and_a_breaker_give_programs_integers(halted: Path) -> None:
@@ -149,7 +160,7 @@ def test_a_wait_and_a_breaker_give_programs_integers(halted: Path) -> None:
     for decision, values in waits:
         assert decision["time_ns"] == decision["event"]["time_ns"] < values["until_ns"] < NEVER_NS
         assert [place["holds_lots"] for place in values["markets"]] == [1_000]
-    assert {place["reason"] for _, values in waits for place in values["markets"]} == {"halted"}
+    assert {place["reason"] for _, values in waits for place in values["markets"]} == {"slice_taken"}
     breakers = [fact["values"] for _, fact in facts if fact["kind"] == "breaker"]
     assert all(isinstance(values["until_ns"], int) for values in breakers if values["state"] != "open")
     ran = CliRunner().invoke(app, ["long3", "--journal", str(halted), "--json"])

@@ -1,4 +1,4 @@
-"""The simulated book against its rules: docs/rules.md section 7 and
+"""The simulated book against its rules: R7.1 and
 docs/concepts/simulated-venue.md.
 
 Depth is compared with a model in fractions; prices and order of answers with the sentences of the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backstop.core.events import Cause, EffectKind, Guard, clearing_of
+from backstop.core.events import FUNDING_PARTS, NONE, Cause, EffectKind, Guard, clearing_of, funding_of
 from backstop.core.places import house_slot
 from backstop.core.results import result_bases
 from backstop.reference.margin import Contract, Holding, Portfolio
@@ -13,6 +13,8 @@ from tests.properties.moment import Findings, Moment
 
 __all__ = [
     "closing_reduces",
+    "funding_is_settled",
+    "funding_scan",
     "health_is_told",
     "health_scan",
     "ledger_scan",
@@ -92,6 +94,45 @@ def results_scan(moment: Moment) -> Findings:
             yield f"{holder} bears in market {market} by {bears}, trades give {(row.settled, row.most_lots)}"
 
 
+def funding_is_settled(moment: Moment) -> Findings:
+    """INV-02: funding that is paid is what the position had not, to the atom."""
+    effect, mirror = moment.effect, moment.mirror
+    if effect.kind == F.FUNDING:
+        index = mirror.markets[effect.market].funding_index
+        if (effect.market, effect.amount, effect.value) != (moment.event.market, moment.event.amount, index + moment.event.amount):
+            yield f"{effect}: the index is {index}"
+    if effect.kind != F.POSTING or effect.code != C.FUNDING:
+        return
+    if effect.market == NONE:
+        return  # the transfer says whose it is
+    pays = effect.account == funding_of(effect.market)
+    holder = effect.other if pays else effect.account
+    unpaid = mirror.holding(holder, effect.market).funding
+    right = unpaid if funding_of(effect.market) in (effect.account, effect.other) else 0
+    if (-effect.amount if pays else effect.amount) != right:
+        yield f"{effect}: unpaid is {unpaid}"
+
+
+def funding_scan(moment: Moment) -> Findings:
+    """INV-02: the funding account of a market has what payers settled and payees did not, and of
+    rounding less than an atom a settling; what is settled up to where, the effects give.
+    """
+    state, mirror = moment.state, moment.mirror
+    for market, row in enumerate(mirror.markets):
+        told = {holder: held[market] for holder, held in mirror.positions.items() if market in held}
+        owed = -sum(each.lots * (row.funding_index - each.settled_index) for each in told.values())
+        left = mirror.ledger[funding_of(market)] * FUNDING_PARTS - owed
+        if not 0 <= left <= FUNDING_PARTS * mirror.settlings[market]:
+            yield f"funding of market {market}: {left} parts left after {mirror.settlings[market]} settlings"
+        if int(state.markets[market].funding_index) != row.funding_index:
+            yield f"funding index of market {market}: {state.markets[market].funding_index}, told {row.funding_index}"
+        for place in range(int(state.engine[0].positions_now)):
+            kept = state.positions[place]
+            index = int(state.results[place].settled_index)
+            if int(kept.market) == market and kept.lots and index != told[int(kept.account)].settled_index:
+                yield f"{kept.account} is settled up to {index} in market {market}, told {told[int(kept.account)].settled_index}"
+
+
 # -- INV-03: a closing action never increases or flips ---------------------------------------------
 
 
@@ -158,14 +199,17 @@ def health_scan(moment: Moment) -> Findings:
     account; it asks for no result.
     """
     state, mirror = moment.state, moment.mirror
-    rows = state.positions[2 * len(state.markets) : int(state.engine[0].positions_now)]
     holdings: list[list[Holding]] = [[] for _ in mirror.accounts]
-    for row in rows:
+    for place in range(2 * len(state.markets), int(state.engine[0].positions_now)):
+        row = state.positions[place]
         number = int(row.market)
-        contract = Contract(mirror.rules.markets[number], int(state.markets[number].mark_ticks))
-        holdings[int(row.account)].append(Holding(number, contract, int(row.lots), int(row.cost), 0))
+        market = state.markets[number]
+        contract = Contract(mirror.rules.markets[number], int(market.mark_ticks), funding_index=int(market.funding_index))
+        settled = int(state.results[place].settled_index)
+        holding = Holding(number, contract, int(row.lots), int(row.cost), 0, settled_index=settled)
+        holdings[int(row.account)].append(holding)
     for account, held in enumerate(holdings):
-        standing = Portfolio(int(state.accounts[account].balance), tuple(held), mirror.rules.levels).standing
+        standing = Portfolio(int(state.accounts[account].balance), tuple(held), mirror.levels_of(account)).standing
         health = int(state.accounts[account].health)
         right = standing.health_from(health)
         if bool(state.accounts[account].restricted) != mirror.accounts[account].restricted:

@@ -4,7 +4,7 @@ and no more than there is.
 
 from __future__ import annotations
 
-from backstop.core.events import Cause, EffectKind, fund_of
+from backstop.core.events import AdlClass, Cause, EffectKind, fund_of
 from backstop.reference.arithmetic import ceil_div
 from tests.properties.moment import Findings, Moment
 
@@ -30,7 +30,8 @@ def charges_are_due(moment: Moment) -> Findings:
     fund: the expected cost of the book less what the taker gets, at most the equity that is left.
     """
     effect, mirror = moment.effect, moment.mirror
-    if effect.kind in (F.ADL_PLAN, F.TEAR_UP, F.TAKEOVER):
+    is_crossed = effect.kind == F.ADL_FILL and effect.code == AdlClass.CROSSED
+    if effect.kind in (F.ADL_PLAN, F.TEAR_UP, F.TAKEOVER) or is_crossed:
         equity = mirror.equity(effect.account)
         taken = -mirror.contract(effect.market).value_of(effect.lots) - effect.amount if effect.kind == F.TAKEOVER else 0
         cost = _expected_cost(moment, effect.market, effect.lots) if equity >= 0 else 0
@@ -38,7 +39,8 @@ def charges_are_due(moment: Moment) -> Findings:
             fund = fund_of(mirror.group(effect.market))
             moment.charge_due.append((fund, effect.account, effect.market, min(cost - max(0, taken), equity - taken)))
     if effect.kind == F.POSTING and effect.code == C.CLOSING_CHARGE:
-        due = moment.charge_due.pop() if moment.charge_due else None
+        # A plan has several defaulters: they pay in the order in which it tells them.
+        due = moment.charge_due.pop(0) if moment.charge_due else None
         if due != (effect.account, effect.other, effect.market, effect.amount):
             yield f"{effect}: due is {due}"
         if mirror.equity(effect.other) < effect.amount:

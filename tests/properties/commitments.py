@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from backstop.core.events import NEVER_NS, NONE, EffectKind, EventKind, Operator, ProviderStatus
+from itertools import pairwise
+
+from backstop.core.events import NEVER_NS, NONE, EffectKind, EventKind, Health, Operator, ProviderStatus
 from backstop.core.instruments import PPM, VenueRules
 from backstop.core.places import commitment_row
 from backstop.core.state import State
-from backstop.reference.arithmetic import sign
-from backstop.reference.offering import Gauge, score_after_failure
+from backstop.reference.arithmetic import ceil_div, sign
+from backstop.reference.offering import Gauge, haste, score_after_failure
 from backstop.reference.state import TAKEOVER_OFFER
 from tests.properties.moment import Findings, Moment
-from tests.properties.order_of_payers import commitment_of, is_able
+from tests.properties.order_of_payers import commitment_of, is_able, way_out_of
 
-__all__ = ["NS_PER_S", "asked_within_reason", "promises_hold", "providers_scan", "standing_follows", "standing_is_told", "used_atoms"]
+__all__ = [
+    "NS_PER_S",
+    "answers_are_joint",
+    "asked_within_reason",
+    "promises_hold",
+    "providers_scan",
+    "sold_behind_defaulters",
+    "standing_follows",
+    "standing_is_told",
+    "used_atoms",
+]
 
 F = EffectKind
+#: What the stages do with lots.
+CLOSES = (F.OFFER, F.ADL_PLAN, F.TEAR_UP, F.RESTRICT, F.HEALTH)
 NS_PER_S = 1_000_000_000
 
 
@@ -62,6 +76,29 @@ def asked_within_reason(moment: Moment) -> Findings:
             yield f"{effect}: position of {after}, at most {most}"
 
 
+def sold_behind_defaulters(moment: Moment) -> Findings:
+    """Of the providers the vault sells, and one that is stopped: what all closing orders and all
+    sales together leave of the depth share, its own part of it at most. Nobody in default is left
+    to be looked at in the event.
+    """
+    effect, mirror = moment.effect, moment.mirror
+    number = mirror.provider_of(effect.account) if effect.kind == F.ORDER else NONE
+    if number == NONE or mirror.health[effect.account] >= Health.DISTRESSED:
+        return
+    if not mirror.rules.providers[number].is_vault and mirror.providers[number].status != ProviderStatus.STOPPED:
+        yield f"{effect}: provider {number} is no vault, and {ProviderStatus(mirror.providers[number].status).name}"
+    held, side = abs(mirror.held_lots(effect.account, effect.market)), sign(-effect.lots)
+    rules, others = mirror.rules, [order for order in mirror.orders.values() if order.is_open and order.kind != TAKEOVER_OFFER]
+    taken = sum(order.remaining for order in others if order.market == effect.market and sign(order.lots) == -side)
+    book = way_out_of(moment, effect.account, effect.market).book
+    whole = book.slice(rules.closeout, rules.breakers.throttle_share_ppm).whole
+    most = min(whole - taken, max(1, ceil_div(held * rules.disposal.share_ppm, PPM)), held)
+    if abs(effect.lots) > most:
+        yield f"{effect}: at most {most}: the share is {whole}, others have {taken}"
+    if any(row.kind in CLOSES for row in moment.effects[moment.place :]):
+        yield f"{effect}: sold before defaulters were served"
+
+
 def standing_follows(moment: Moment) -> Findings:
     """A provider's standing changes as the rules say: by a failure, a status that ended, a loss, or
     an operator.
@@ -75,19 +112,42 @@ def standing_follows(moment: Moment) -> Findings:
         if told != (moment.event.account, 0, PPM, ProviderStatus.ON, NEVER_NS):
             yield f"{effect} of a provider just bound"
         return
-    score, failures = backer.score, backer.failures
-    fallen = score_after_failure(score)
-    failed = (backer.account, failures + 1, fallen)
-    if backer.status != ProviderStatus.ON:
-        possible = {(backer.account, failures, fallen, backer.status, backer.until)}
-    elif failures + 1 >= rules.failures_max:
-        possible = {(*failed, int(ProviderStatus.OFF), now + rules.off_ns)}
-    else:
-        possible = {(*failed, int(ProviderStatus.COOLING), now + rules.retry_ns)}
+    score, failures, possible = backer.score, backer.failures, set()
+    for breaker in moment.state.breakers[:-1]:
+        # Of a market that has a mark.
+        if max(breaker.high_ticks):
+            haste_ppm = haste(int(min(breaker.low_ticks)), int(max(breaker.high_ticks)), rules.offer_range_ppm)
+            fallen = score_after_failure(score, haste_ppm)
+            failed = (backer.account, failures + 1, fallen)
+            if backer.status != ProviderStatus.ON:
+                possible.add((backer.account, failures, fallen, backer.status, backer.until))
+            elif failures + 1 >= rules.failures_max:
+                possible.add((*failed, int(ProviderStatus.OFF), now + rules.off_ns))
+            else:
+                possible.add((*failed, int(ProviderStatus.COOLING), now + rules.retry_ns * haste_ppm // PPM))
     possible |= {(backer.account, kept, score, int(ProviderStatus.ON), NEVER_NS) for kept in (0, failures)}
     possible |= {(backer.account, failures, score, int(status), NEVER_NS) for status in (ProviderStatus.OFF, ProviderStatus.STOPPED)}
     if told not in possible:
         yield f"{effect} of {backer}"
+
+
+def answers_are_joint(moment: Moment) -> Findings:
+    """An answer is one for all that is open of a joint offer: nothing of it is left, and its provider
+    failed once at most.
+    """
+    event, mirror = moment.event, moment.mirror
+    named = mirror.orders.get(event.other) if event.kind == EventKind.ANSWER else None
+    if named is None or named.joint == 0 or not mirror.remembers(named.id):
+        return
+    left = mirror.joint_offer(named.joint)
+    if left:
+        yield f"{event}: of the joint offer {named.joint} {len(left)} are open still"
+    # Another silence may end with the same event.
+    told = [row for row in moment.effects if row.kind == F.PROVIDER and row.other == named.provider]
+    cancelled = {mirror.orders[row.other].joint for row in moment.effects if row.kind == F.CANCEL and row.other in mirror.orders}
+    falls = sum(after.amount < before.amount for before, after in pairwise(told))
+    if falls and falls > len(cancelled - {0}):
+        yield f"{event}: {told} for {len(cancelled)} joint offers"
 
 
 def standing_is_told(moment: Moment) -> Findings:

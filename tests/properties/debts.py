@@ -4,16 +4,23 @@ or set off, and no reason to be richer.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from backstop.core.columns import OWNER_DEBT
-from backstop.core.events import Cause, EffectKind, EventKind, Health, Transfer
+from backstop.core.events import NONE, Cause, EffectKind, EventKind, Health, Transfer
+from backstop.reference.fills import fill_debt_due
+from backstop.reference.margin import levels_after
 from backstop.reference.state import FUND_PAYS
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Findings, Moment
+from tests.properties.order_of_payers import able_winners
 
 __all__ = [
     "debts_are_returned",
     "debts_scan",
     "default_ends_without_spare",
+    "fill_debts_are_due",
+    "fill_debts_scan",
     "funds_pay_what_lacks",
     "promises_are_freed",
     "withdrawals_leave_debts",
@@ -35,6 +42,8 @@ def funds_pay_what_lacks(moment: Moment) -> Findings:
     rich = [number for number in mirror.accounts_of(mirror.owner_of(effect.account)) if mirror.equity(number) > 0]
     if rich:
         yield f"{effect}: {rich} of the same owner have equity"
+    if able := able_winners(mirror, effect.account):
+        yield f"{effect}: {able} owe it for fills"
 
 
 def promises_are_freed(moment: Moment) -> Findings:
@@ -71,7 +80,9 @@ def default_ends_without_spare(moment: Moment) -> Findings:
     effect, mirror = moment.effect, moment.mirror
     if effect.kind != F.HEALTH or not effect.code < Health.DISTRESSED <= effect.other:
         return
-    standing, owed = mirror.portfolio(effect.account).standing, mirror.debts(effect.account)
+    levels = levels_after(mirror.rules.levels, mirror.accounts[effect.account].returns)
+    standing = replace(mirror.portfolio(effect.account), levels=levels).standing
+    owed = mirror.debts(effect.account)
     if effect.amount > standing.release and any(owed.values()):
         yield f"{effect}: release level {standing.release}, owed {owed}"
 
@@ -82,11 +93,38 @@ def withdrawals_leave_debts(moment: Moment) -> Findings:
     if (event.kind, event.code) != (EventKind.TRANSFER, Transfer.CASH) or event.account < 0 or event.amount > 0:
         return
     owner = mirror.owner_of(event.account)
-    owed = sum(sum(mirror.debts(number).values()) for number in mirror.accounts_of(owner))
+    owed = sum(sum(mirror.debts(number).values()) for number in mirror.accounts_of(owner)) + mirror.fill_debt(owner)
     free = {number: mirror.equity(number) - mirror.portfolio(number).initial for number in mirror.accounts_of(owner)}
     free[event.account] += event.amount
     if owed and sum(max(0, each) for each in free.values()) < owed:
         yield f"{event}: owed are {owed}, left {free}"
+
+
+def fill_debts_are_due(moment: Moment) -> Findings:
+    """INV-05: what is owed for a fill is what it cost beyond what it may, or made lacking."""
+    effect, event, mirror = moment.effect, moment.event, moment.mirror
+    if effect.kind != F.FILL_DEBT:
+        return
+    loser, winner, owed = fill_debt_due(mirror, event) if event.kind == EventKind.FILL else (NONE, NONE, 0)
+    right = (loser, winner, owed, event.market, event.price_ticks, mirror.marks[effect.market])
+    if (effect.account, effect.other, effect.amount, effect.market, effect.price_ticks, effect.value) != right:
+        yield f"{effect}: should be {right}"
+
+
+def fill_debts_scan(moment: Moment) -> Findings:
+    """INV-05: the engine's debts for fills are what was told of them, less what was paid."""
+    state, mirror = moment.state, moment.mirror
+    owed_to = [debt for number in range(len(mirror.accounts)) for debt in mirror.fill_debts_to(number)]
+    told = {debt.number: (debt.account, debt.owner, debt.amount) for debt in owed_to}
+    rows = [[int(number) for number in row[:4]] for row in state.fill_debts]
+    kept = {row[0]: tuple(row[1:]) for row in rows if row[0]}
+    if any(kept.get(number) != debt for number, debt in told.items()):
+        yield f"owed for fills are {kept}, told {told}"
+    for owner in range(len(state.fill_gauges)):
+        is_forgotten = mirror.now - int(state.fill_gauges[owner, 2]) > mirror.rules.fund.owner_memory_ns
+        owed = 0 if is_forgotten else int(state.fill_gauges[owner, 1])
+        if owed != mirror.fill_debt(owner):
+            yield f"owner {owner} owes {owed} for fills, told {mirror.fill_debt(owner)}"
 
 
 def debts_scan(moment: Moment) -> Findings:

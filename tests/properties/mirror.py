@@ -13,7 +13,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from backstop.core.events import NEVER_NS, NONE, BreakerState, Cause, EffectKind, EventKind, Guard, Health, Operator, Transfer, outside_of
+from backstop.core.events import (
+    NEVER_NS,
+    NONE,
+    BreakerState,
+    Cause,
+    Doubt,
+    EffectKind,
+    EventKind,
+    Guard,
+    Health,
+    Operator,
+    Transfer,
+    funding_of,
+    outside_of,
+)
 from backstop.reference.arithmetic import sign
 from backstop.reference.breakers import effective_state
 from backstop.reference.deficit import Part
@@ -90,8 +104,14 @@ class Mirror(State):
     abused: set[int] = field(default_factory=set)
     #: Haircuts of the present epoch, by market.
     cuts: Counter[int] = field(default_factory=Counter)
+    #: How often positions settled funding, by market: each time less than an atom may be left.
+    settlings: Counter[int] = field(default_factory=Counter)
     #: Lots that the event at hand fills of an open order.
     open_take: int = 0
+    #: Marks before the event at hand.
+    marks_before: list[int] = field(default_factory=list)
+    #: The last offer of a joint offer that the event takes over as a whole, or 0.
+    accepted_with: int = 0
     #: Market whose mark the event at hand set, or NONE.
     told: int = NONE
     #: The last posting paid a claim back: the change of the claim that follows is no setting off.
@@ -174,9 +194,12 @@ class Mirror(State):
         self.reduced.clear()
         self.told = NONE
         self.open_take = 0
+        self.marks_before = self.marks
+        self.accepted_with = self._last_accepted(event, effects)
         if event.kind == EventKind.MARK:
             if not any((row.kind, row.code, row.market) == (F.GUARD, Guard.HELD, event.market) for row in effects):
                 self.markets[event.market].mark, self.told = event.price_ticks, event.market
+                self.breakers[event.market].mark_time = self.now
         elif event.kind == EventKind.ACCOUNT:
             self.ledger[event.account], self.positions[event.account] = 0, {}
             self.accounts.append(Account(event.other))
@@ -186,6 +209,24 @@ class Mirror(State):
             self._close(event.other)
         else:
             self._take_standing(event)
+
+    def _last_accepted(self, event: Event, effects: Sequence[Effect]) -> int:
+        """The offer with which a joint offer is taken over as a whole by the event; 0: none is.
+
+        It is not where, after a failure of the provider, some of it is cancelled.
+        """
+        order = self.orders.get(event.other) if event.kind == EventKind.ANSWER else None
+        offers = self.joint_offer(order.joint) if order is not None and self.remembers(order.id) else []
+        members = {offer.id for offer in offers}
+        has_failed, last = False, 0
+        for row in effects:
+            if members and row.kind == F.PROVIDER and row.other == offers[0].provider:
+                has_failed |= row.amount < self.providers[row.other].score
+            elif row.other in members and row.kind == F.CANCEL and has_failed:
+                return 0
+            elif row.other in members and row.kind == F.TAKEOVER:
+                last = row.other
+        return last
 
     def _close(self, number: int) -> None:
         if self.orders[number].is_open:
@@ -231,7 +272,10 @@ class Mirror(State):
         elif kind == F.CANCEL:
             self._take_cancel(effect)
         elif kind == F.RESERVE:
-            self.reserved[effect.other] += effect.amount
+            if effect.other:
+                self.reserved[effect.other] += effect.amount
+            else:
+                self._take_carry(effect)
             self.funds[self.group(effect.market)].reserved += effect.amount
             self.markets[effect.market].reserved += effect.amount
             self.owner(effect.account).reserved += effect.amount
@@ -240,6 +284,8 @@ class Mirror(State):
             breaker.state, breaker.until = effect.code, effect.amount
         elif kind == F.RESTRICT:
             self.accounts[effect.account].restricted = True
+        elif kind == F.CARRY:
+            self.accounts[effect.account].carry_until = effect.value
         elif kind == F.TAKEOVER:
             self._take_takeover(effect)
         elif kind == F.HAIRCUT:
@@ -257,10 +303,26 @@ class Mirror(State):
             provider.failures, provider.score = effect.lots, effect.amount
         elif kind == F.GUARD:
             self._take_guard(effect)
+        elif kind == F.DOUBT:
+            self.breakers[effect.market].undoubted = effect.price_ticks if effect.code != Doubt.ENDED else 0
+        elif kind == F.FILL_DEBT:
+            self.add_fill_debt(effect.account, self.owner_of(effect.other), effect.amount)
+        elif kind == F.FUNDING:
+            self.markets[effect.market].funding_index += effect.amount
+
+    def _take_carry(self, effect: Effect) -> None:
+        row, carries = self.position(effect.account, effect.market), self.funds[self.group(effect.market)].carries
+        row.carried += effect.amount
+        if row.carried == effect.amount:
+            carries.append((effect.account, effect.market))
+        elif row.carried == 0:
+            carries.remove((effect.account, effect.market))
 
     def _take_guard(self, effect: Effect) -> None:
         breaker, is_held = self.breakers[effect.market], effect.code == Guard.HELD
         breaker.held, breaker.held_until = (effect.price_ticks, effect.amount) if is_held else (0, 0)
+        if effect.code == Guard.RELEASED:
+            breaker.mark_time = self.now
         if effect.code == Guard.RELEASED and effect.market != self.told:
             self.markets[effect.market].mark = effect.price_ticks
 
@@ -279,8 +341,21 @@ class Mirror(State):
                 gauge[self.pay_slot()] = gauge.get(self.pay_slot(), 0) + effect.amount
         if effect.code == Cause.OPENING:
             self.position(outside_of(effect.market), effect.market).cost = 0
+        if effect.code == Cause.FUNDING and effect.market != NONE:
+            self._take_funding(effect)
+        if effect.code == Cause.FILL_DEBT:
+            owner = self.owner_of(effect.other)
+            self.lower_fill_debt(next(debt for debt in self.fill_debts_to(effect.account) if debt.owner == owner), effect.amount)
         if effect.code == Cause.NETTING:
             self.netted.add(effect.other)
+
+    def _take_funding(self, effect: Effect) -> None:
+        pays = effect.account == funding_of(effect.market)
+        holder = effect.other if pays else effect.account
+        self.position(holder, effect.market).settled_index = self.markets[effect.market].funding_index
+        self.settlings[effect.market] += 1
+        if pays and holder >= 0:
+            self.accounts[holder].charge_market = effect.market
 
     def _take_payment(self, effect: Effect, group: int) -> None:
         owner = self.owner_of(effect.account)
@@ -297,15 +372,20 @@ class Mirror(State):
         row.settled, row.most_lots = after.settled, after.most_lots
         reduces = effect.account >= 0 and effect.lots * row.lots < 0
         row.lots += effect.lots
+        row.settled_index = self.markets[effect.market].funding_index
+        self.settlings[effect.market] += 1
         row.cost += effect.value - effect.amount
         if effect.code != Cause.OPENING:
             row.base -= effect.amount
-        if effect.code in TRADED and reduces:
+        is_crossed = effect.code == Cause.ADL and effect.price_ticks != 0
+        if (effect.code in TRADED or is_crossed) and reduces:
             self.reduced.add((effect.account, effect.market))
             row.closed_in_default |= self.accounts[effect.account].in_default
         if effect.code == Cause.OPENING:
             outside = self.position(outside_of(effect.market), effect.market)
             outside.lots -= effect.lots
+            outside.settled_index = row.settled_index
+            self.settlings[effect.market] += 1
             outside.cost += effect.amount
             value = self.contract(effect.market).value_of(effect.lots)
             row.base += value
@@ -318,7 +398,8 @@ class Mirror(State):
         if effect.code == Cause.CLOSEOUT:
             return self.open_take
         is_defaulter = effect.other == NONE if effect.code in (Cause.ADL, Cause.TEAR_UP) else effect.code == Cause.TAKEOVER
-        return abs(effect.lots) if is_defaulter else 0
+        is_crossed = effect.code == Cause.ADL and effect.price_ticks != 0
+        return abs(effect.lots) if is_defaulter and not is_crossed else 0
 
     def _take_health(self, effect: Effect) -> None:
         number, account = effect.account, self.accounts[effect.account]
@@ -330,8 +411,14 @@ class Mirror(State):
             return
         for market, row in self.positions[number].items():
             row.closed_in_default = account.in_default and (number, market) in self.reduced
-        account.default_since = self.now if account.in_default else NEVER_NS
+        if account.in_default:
+            self.enter_default(number)
+        else:
+            account.default_since = NEVER_NS
+            self.end_default(number)
+        account.doubt_ns = 0
         account.restricted &= account.in_default
+        account.carry_until = 0
 
     def _take_order(self, effect: Effect) -> None:
         assert effect.other == self.next_order
@@ -342,12 +429,13 @@ class Mirror(State):
             backer = self.backer(effect.price_ticks, order.market, -sign(effect.lots))
             order.kind, order.limit_ticks, order.provider, order.notional = TAKEOVER_OFFER, 0, effect.price_ticks, notional
             order.pending_initial = max(0, backer.initial_rise(abs(effect.lots)))
+            order.joint = self.joint_for(effect.price_ticks, order.market, effect.lots)
             provider = self.providers[order.provider]
             provider.pending_initial += order.pending_initial
             provider.pending_notional += notional
             self._use(order.provider, order.market, effect.lots, effect.other)
         else:
-            if effect.account == self.vault and not self.accounts[effect.account].in_default:
+            if self.provider_of(effect.account) != NONE and not self.accounts[effect.account].in_default:
                 order.kind = DISPOSAL_ORDER
             for gauged in (self.accounts[effect.account], self.markets[effect.market], self):
                 gauged.ordered += notional
@@ -366,6 +454,7 @@ class Mirror(State):
         if effect.other:
             self._close(effect.other)
             provider = self.providers[effect.price_ticks]
-            provider.failures, provider.score = 0, score_after_takeover(provider.score)
+            if effect.other == self.accepted_with:
+                provider.failures, provider.score = 0, score_after_takeover(provider.score)
         else:
             self._use(effect.price_ticks, effect.market, effect.lots, 0)

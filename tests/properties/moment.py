@@ -43,10 +43,11 @@ class Moment:
     cuts: dict[tuple[int, int], int] = field(default_factory=dict)
     cuts_due: list[Cut] = field(default_factory=list)
     #: Defaulters of this event: beyond closeout since they last entered default, beyond takeover,
-    #: whom the vault relieved, and whose owner was looked at.
+    #: beyond carry, whom the vault relieved, and whose owner was looked at.
     beyond_closeout: set[int] = field(default_factory=set)
     past_takeover: set[int] = field(default_factory=set)
     relieved: set[int] = field(default_factory=set)
+    past_carry: set[tuple[int, int]] = field(default_factory=set)
     owner_was_asked: set[int] = field(default_factory=set)
     #: Fees and shares of the event at hand.
     charged: int = 0

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from backstop.core.events import NONE, AdlClass, Cause, EffectKind, Health, ProviderStatus, Stage, SupportLimit
 from backstop.core.instruments import CommitmentRules
-from backstop.core.waterfall.certificate import check_certificate
+from backstop.core.waterfall.certificate import check_certificate, is_crossing, is_plan_start
 from backstop.reference.adl import class_of, weight_of
 from backstop.reference.arithmetic import ceil_div, sign
 from backstop.reference.charge import Exit
 from backstop.reference.closeout import closing_of
 from backstop.reference.closing import Closing
+from backstop.reference.doubt import may_close, may_force
 from backstop.reference.funds import Support
 from backstop.reference.offering import Backer, LossStop, changes_due, refusal_to_ask
 from backstop.reference.records import Effect
-from backstop.reference.wave import Wave, lots_to_close
+from backstop.reference.wave import Defaulter, Placed, Wave, lots_to_close, support_parts
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Findings, Moment
 
@@ -22,6 +23,7 @@ __all__ = [
     "closeout_came_first",
     "counterparties_keep_maintenance",
     "fund_pays_before_others",
+    "others_acted",
     "only_owners_pay_for_each_other",
     "owners_pay_before_others",
     "restricted_first",
@@ -31,42 +33,108 @@ __all__ = [
 ]
 
 F, C = EffectKind, Cause
+NOTHING = Support(0, 0, 0, SupportLimit.COVERED)
 
 
 # -- INV-06: ADL -----------------------------------------------------------------------------------
 
 
 def adl_is_as_planned(moment: Moment) -> Findings:
-    """INV-06: the certificate holds; lots, cash, classes, weights and caps are those of a full
-    scan.
+    """INV-06: the certificate holds; who closes how much, cash, classes, weights and caps are those of
+    a full scan.
     """
-    plan, mirror = moment.effect, moment.mirror
-    if plan.kind != F.ADL_PLAN:
+    if moment.effect.kind != F.ADL_PLAN or not is_plan_start(moment.rows, moment.place):
         return
+    plan, mirror = moment.effect, moment.mirror
     contract = mirror.rules.markets[plan.market].contract
     yield from (str(finding) for finding in check_certificate(moment.rows, moment.place, contract))
-    portfolio, held, lots = mirror.portfolio(plan.account), mirror.held_lots(plan.account, plan.market), abs(plan.lots)
-    view = mirror.fund_view(mirror.group(plan.market), plan.account, plan.market)
-    wave = Wave(portfolio, plan.market, (), view, way_out_of(moment, plan.account, plan.market))
-    equity = portfolio.equity
-    if plan.code != mirror.rules.adl_policy:
-        yield f"{plan}: the policy is {mirror.rules.adl_policy}"
-    if plan.value != equity or plan.price_ticks != mirror.marks[plan.market]:
-        yield f"{plan}: equity {equity}, mark {mirror.marks[plan.market]}"
-    support, cash = wave.support(lots), wave.cash(lots)
-    if equity >= 0 and lots > lots_to_close(portfolio, plan.market, wave.way_out):
-        yield f"{plan}: {lots_to_close(portfolio, plan.market, wave.way_out)} lots restore it"
-    if plan.amount != cash or plan.lots * held >= 0 or lots > abs(held):
-        yield f"{plan}: position {held}, cash should be {cash}"
-    yield from support_is_told(moment, support, C.SUPPORT)
     rows = _rows_of_plan(moment)
+    plans = [row for row in rows if row.kind == F.ADL_PLAN]
+    wave = Wave(plan.market, _defaulters(moment, plans, [row for row in rows if row.kind == F.ADL_SCALE]), ())
+    crossed = is_crossing(moment.rows, moment.place)
+    lots, wanted = sum(abs(row.lots) for row in plans), wave.wanted
+    placed = wave.placed(lots)
+    supports = [NOTHING if crossed else each.support for each in placed.values()]
+    for row in plans:
+        yield from _part_is_right(moment, row, placed[row.account], crossed=crossed)
+    closing = {account for account, each in placed.items() if each.lots}
+    if {row.account for row in plans} != closing:
+        yield f"{plan}: {sorted(closing)} should close lots of {wanted}"
+    for row in rows:
+        if row.kind == F.ADL_SCALE and row.lots != wanted[row.account]:
+            yield f"{row}: {wanted[row.account]} should leave"
+    if not any(row.kind == F.ADL_SCALE for row in rows) and lots != sum(wanted.values()):
+        yield f"{plan}: {lots} of {wanted} leave, which is not told"
+    if crossed:
+        yield from _crossing_is_right(moment, rows, lots)
+    else:
+        yield from _fills_are_right(moment, rows, sum(each.beyond for each in supports))
+    trades = [place for place, row in enumerate(moment.effects) if place > moment.place and (row.kind, row.code) == (F.TRADE, C.ADL)]
+    fills = [row for row in rows if row.kind == F.ADL_FILL]
+    moment.planned.update(trades[: len(plans) + len(fills)])
+    if not crossed:
+        last = trades[len(plans) + len(fills) - 1]
+        has_posting = moment.effects[last].value != 0
+        moment.due.setdefault(last + has_posting, []).extend(fill.account for fill in fills if fill.account >= 0)
+
+
+def _defaulters(moment: Moment, plans: list[Effect], scales: list[Effect]) -> tuple[Defaulter, ...]:
+    """Return those of a plan, as the books have them."""
+    mirror, found = moment.mirror, []
+    for account in sorted({row.account for row in (*plans, *scales)}):
+        market = plans[0].market
+        view = mirror.fund_view(mirror.group(market), account, market)
+        found.append(Defaulter(account, mirror.owner_of(account), mirror.portfolio(account), view, way_out_of(moment, account, market)))
+    return tuple(found)
+
+
+def _part_is_right(moment: Moment, row: Effect, right: Placed, *, crossed: bool) -> Findings:
+    """Check what one defaulter closes, for which cash."""
+    mirror = moment.mirror
+    held, equity = mirror.held_lots(row.account, row.market), mirror.equity(row.account)
+    beyond = 0 if crossed else right.support.beyond
+    cash = mirror.holding(row.account, row.market).value_of(right.lots) + beyond
+    if row.code != mirror.rules.adl_policy:
+        yield f"{row}: the policy is {mirror.rules.adl_policy}"
+    if row.value != equity or row.price_ticks != mirror.marks[row.market]:
+        yield f"{row}: equity {equity}, mark {mirror.marks[row.market]}"
+    if mirror.health[row.account] < Health.DISTRESSED:
+        yield f"{row}: is in no default"
+    if row.amount != cash or row.lots * held >= 0 or abs(row.lots) != right.lots:
+        yield f"{row}: position {held}, {right.lots} lots should leave for {cash}"
+    place = moment.effects.index(row, moment.place)
+    told = moment.effects[place + 1]
+    support = NOTHING if crossed else right.support
+    said = (F.SUPPORT, support.limit, row.market, row.account, C.SUPPORT, support.available, 0, support.amount, support.gap)
+    if (tuple(told)[1:] if told.kind == F.SUPPORT else None) != (said if support.gap else None):
+        yield f"{row}: SUPPORT should be {support}, is {told}"
+
+
+def _crossing_is_right(moment: Moment, rows: list[Effect], lots: int) -> Findings:
+    """Check the other side of a crossing: everyone of it in default, each of what should leave."""
+    mirror = moment.mirror
+    fills = [row for row in rows if row.kind == F.ADL_FILL]
+    for fill in fills:
+        portfolio, way_out = mirror.portfolio(fill.account), way_out_of(moment, fill.account, fill.market)
+        wanted = lots_to_close(portfolio, fill.market, way_out)
+        if (fill.value, fill.price_ticks) != (wanted, wanted) or mirror.health[fill.account] < Health.DISTRESSED:
+            yield f"{fill}: {wanted} should leave, health {mirror.health[fill.account]}"
+    if any(row.kind == F.ADL_SCALE for row in rows) and any(row.price_ticks != row.other for row in rows if row.kind == F.ADL_CLASS):
+        yield f"{lots} lots are crossed, though both sides have more"
+
+
+def _fills_are_right(moment: Moment, rows: list[Effect], beyond: int) -> Findings:
+    """Check the counterparties: classes, weights and caps of a full scan."""
+    plans = [row for row in rows if row.kind == F.ADL_PLAN]
+    owners = {moment.mirror.owner_of(row.account) for row in rows if row.kind in (F.ADL_PLAN, F.ADL_SCALE)}
     counted = {AdlClass(row.code): row.other for row in rows if row.kind == F.ADL_CLASS}
     fills = [row for row in rows if row.kind == F.ADL_FILL]
-    eligible = _eligible(moment, plan, support.beyond, sum(abs(fill.lots) for fill in fills if fill.account >= 0))
+    given = sum(abs(fill.lots) for fill in fills if fill.account >= 0)
+    eligible = _eligible(moment, plans[0], beyond, given, is_shared=len(owners) > 1)
     for adl_class, count in counted.items():
         able = sum(which == adl_class for which, _, _ in eligible.values())
         if count > able:
-            yield f"{plan}: {count} candidates of {adl_class.name}, at most {able} can give"
+            yield f"{plans[0]}: {count} candidates of {adl_class.name}, at most {able} can give"
     for fill in fills:
         if fill.account not in eligible:
             yield f"{fill} cannot give"
@@ -74,11 +142,6 @@ def adl_is_as_planned(moment: Moment) -> Findings:
         adl_class, weight, cap = eligible[fill.account]
         if (fill.code, fill.value) != (adl_class, weight) or fill.price_ticks > cap:
             yield f"{fill}: is {adl_class.name} with weight {weight} and can give {cap}"
-    trades = [place for place, row in enumerate(moment.effects) if place > moment.place and (row.kind, row.code) == (F.TRADE, C.ADL)]
-    moment.planned.update(trades[: plan.other + 1])
-    last = trades[plan.other]
-    has_posting = moment.effects[last].value != 0
-    moment.due.setdefault(last + has_posting, []).extend(fill.account for fill in fills if fill.account >= 0)
 
 
 def support_is_told(moment: Moment, support: Support, cause: Cause) -> Findings:
@@ -105,16 +168,14 @@ def trades_were_planned(moment: Moment) -> Findings:
 
 def _rows_of_plan(moment: Moment) -> list[Effect]:
     found = []
-    for row in moment.effects[moment.place + 1 :]:
-        if row.kind == F.SUPPORT:
-            continue
-        if row.kind not in (F.ADL_CLASS, F.ADL_FILL):
+    for row in moment.effects[moment.place :]:
+        if row.kind not in (F.ADL_PLAN, F.SUPPORT, F.ADL_SCALE, F.ADL_CLASS, F.ADL_FILL):
             break
         found.append(row)
     return found
 
 
-def _eligible(moment: Moment, plan: Effect, beyond: int, given: int) -> dict[int, tuple[AdlClass, int, int]]:
+def _eligible(moment: Moment, plan: Effect, beyond: int, given: int, *, is_shared: bool) -> dict[int, tuple[AdlClass, int, int]]:
     """Return class, weight and the true cap, tried lot by lot, of everyone who could give lots."""
     mirror, side = moment.mirror, sign(mirror_lots := moment.mirror.held_lots(plan.account, plan.market))
     assert mirror_lots
@@ -124,7 +185,7 @@ def _eligible(moment: Moment, plan: Effect, beyond: int, given: int) -> dict[int
             continue
         cap = _true_cap(mirror, holder, plan.market, beyond, given)
         if cap:
-            adl_class = class_of(mirror, plan.account, holder, plan.market)
+            adl_class = class_of(mirror, NONE if is_shared else plan.account, holder, plan.market)
             found[holder] = (adl_class, weight_of(mirror, adl_class, holder, plan.market), cap)
     return found
 
@@ -173,10 +234,21 @@ def closeout_came_first(moment: Moment) -> Findings:
         return
     if mirror.health[account] == Health.DISTRESSED:
         yield f"{effect}: DISTRESSED, and its deadline {mirror.deadline(account)} is not over at {mirror.now}"
-    for market in mirror.held_markets(account):
+    if others_acted(moment, account):
+        return
+    for market in [each for each in mirror.held_markets(account) if may_close(mirror, account, each)]:
         reason = _capacity(moment, account, market)
         if reason:
             yield f"{effect}: closeout could still act in market {market}: {reason}"
+
+
+def others_acted(moment: Moment, account: int) -> bool:
+    """Return whether others acted before in this event: where ADL takes all who stand at it together,
+    an account was passed over before them, and what it saw is not told.
+    """
+    acts = (F.ORDER, F.OFFER, F.CANCEL, F.RESERVE, F.TAKEOVER, F.ADL_PLAN, F.TEAR_UP)
+    before = moment.effects[: moment.place]
+    return Stage.ADL in moment.mirror.rules.stages and any(row.kind in acts and row.account != account for row in before)
 
 
 def fund_pays_before_others(moment: Moment) -> Findings:
@@ -189,6 +261,8 @@ def fund_pays_before_others(moment: Moment) -> Findings:
     group = mirror.group(effect.market) if effect.market != NONE else 0
     fund = mirror.fund_view(group, effect.account, effect.market)
     right = fund.support(effect.value, is_asked=mirror.fund_supports if effect.other == C.SUPPORT else mirror.has_fund)
+    if effect.other == C.SUPPORT and mirror.fund_supports:
+        right = _part_of_gap(moment)
     if (effect.amount, effect.lots, effect.code) != (right.amount, right.available, right.limit):
         yield f"{effect}: should be {right}"
     if right.limit in (SupportLimit.COVERED, SupportLimit.STAGE):
@@ -198,6 +272,20 @@ def fund_pays_before_others(moment: Moment) -> Findings:
     free = max(0, min(fund.balance, fund.loss_max - fund.paid, by_owner, by_market))
     if mirror.now < mirror.deadline(effect.account) and free > fund.available:
         yield f"{effect}: others bear {right.beyond}, the fund only reserves {free - fund.available} until the deadline"
+
+
+def _part_of_gap(moment: Moment) -> Support:
+    """Return what the fund adds to the gap of an ADL plan's account, beside the others of the plan."""
+    first = moment.place
+    while not is_plan_start(moment.rows, first):
+        first -= 1
+    told, plans = list[Effect](), list[Effect]()
+    for row in moment.effects[first:]:
+        if row.kind not in (F.ADL_PLAN, F.SUPPORT):
+            break
+        (plans if row.kind == F.ADL_PLAN else told).append(row)
+    gaps = {row.account: 0 for row in plans} | {row.account: row.value for row in told}
+    return support_parts(_defaulters(moment, plans, []), gaps)[moment.effect.account]
 
 
 def restricted_first(moment: Moment) -> Findings:
@@ -227,7 +315,9 @@ def takeover_came_first(moment: Moment) -> Findings:
     if account in moment.past_takeover or Stage.TAKEOVER not in stages[: stages.index(stage)]:
         return
     moment.past_takeover.add(account)
-    for market in mirror.held_markets(account):
+    if others_acted(moment, account):
+        return
+    for market in [each for each in mirror.held_markets(account) if may_force(mirror, account, each)]:
         takers = [number for number in range(len(mirror.providers)) if can_take(moment, number, account, market)]
         for is_vault in (False, True):
             asked = [number for number in takers if mirror.rules.providers[number].is_vault == is_vault]
@@ -272,22 +362,50 @@ def is_able(mirror: Mirror, number: int, defaulter: int) -> bool:
 
 
 def only_owners_pay_for_each_other(moment: Moment) -> Findings:
-    """INV-11: money goes from one account to another only between those of one owner, for its
-    deficit, and makes no other.
+    """INV-11: money goes from one account to another only between those of one owner, or from one who
+    owes it for a fill, for its deficit, and makes no other.
     """
     effect, mirror = moment.effect, moment.mirror
     if effect.kind != F.POSTING or effect.account < 0 or effect.other < 0:
         return
     deficit, has = -mirror.equity(effect.account), mirror.equity(effect.other)
+    if effect.code == C.FILL_DEBT:
+        yield from _owes_for_fills(moment)
+        return
     if effect.code != C.NETTING or mirror.owner_of(effect.account) != mirror.owner_of(effect.other):
         yield f"{effect} between owners {mirror.owner_of(effect.account)} and {mirror.owner_of(effect.other)}"
     if effect.amount > min(deficit, has):
         yield f"{effect}: deficit {deficit}, the linked account has {has}"
 
 
+def _owes_for_fills(moment: Moment) -> Findings:
+    """Who owes for a fill pays no more than that, down to his maintenance margin, and after the
+    loser's own owner.
+    """
+    effect, mirror = moment.effect, moment.mirror
+    owner, standing = mirror.owner_of(effect.other), mirror.standing(effect.other)
+    owed = next((debt.amount for debt in mirror.fill_debts_to(effect.account) if debt.owner == owner), 0)
+    lacks = -mirror.equity(effect.account)
+    if not mirror.held_markets(effect.account):
+        lacks += sum(mirror.debts(effect.account).values())
+    most = min(owed, lacks, standing.equity - standing.maintenance)
+    if effect.amount > most or mirror.accounts[effect.other].in_default:
+        yield f"{effect}: owed are {owed}, it can pay {most}"
+    rich = [number for number in mirror.linked(effect.account) if mirror.equity(number) > 0]
+    if rich:
+        yield f"{effect}: {rich} of the loser's owner have equity"
+
+
+def able_winners(mirror: Mirror, account: int) -> list[int]:
+    """Return the accounts that could pay what is owed to an account for fills."""
+    owners = {debt.owner for debt in mirror.fill_debts_to(account)}
+    accounts = [number for owner in owners for number in mirror.accounts_of(owner) if not mirror.accounts[number].in_default]
+    return [number for number in accounts if mirror.standing(number).equity > mirror.standing(number).maintenance]
+
+
 def owners_pay_before_others(moment: Moment) -> Findings:
-    """INV-11: while an owner's other accounts have equity, nobody else pays for its insolvent
-    account.
+    """INV-11: while an owner's other accounts have equity, or those who owe him for fills some above
+    their maintenance margin, nobody else pays for its insolvent account.
     """
     effect, mirror = moment.effect, moment.mirror
     if effect.kind == F.HAIRCUT or (
@@ -302,8 +420,9 @@ def owners_pay_before_others(moment: Moment) -> Findings:
         return
     moment.owner_was_asked.add(defaulter)
     rich = [number for number in mirror.linked(defaulter) if mirror.equity(number) > 0]
+    rich += able_winners(mirror, defaulter)
     if rich and mirror.equity(defaulter) < 0:
-        yield f"{effect}: {rich} of the same owner have equity"
+        yield f"{effect}: {rich} of the same owner, or who owe for fills, have equity"
 
 
 def _capacity(moment: Moment, account: int, market: int) -> str:
@@ -311,8 +430,10 @@ def _capacity(moment: Moment, account: int, market: int) -> str:
     it has capacity 0.
     """
     closing = _closing(moment, account, market)
-    if closing.book.is_halted:
-        return "the market is halted"
+    if closing.book.is_shut:
+        return "an operator halts the market"
+    if closing.book.is_old and not closing.is_solvent:
+        return "its mark is old"
     if closing.slice.awaits_depth:
         return "its depth is unknown"
     if closing.slice.whole == 0:

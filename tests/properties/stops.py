@@ -14,7 +14,7 @@ from backstop.reference.records import Effect, Event, effects_list, events_array
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Findings, Moment
 
-__all__ = ["breaker_takes_a_step", "breakers_scan", "guard_tells_the_move", "no_order_into_a_halt", "no_risk_is_added", "never_ending"]
+__all__ = ["breaker_takes_a_step", "breakers_scan", "guard_tells_the_move", "no_risk_is_added", "never_ending"]
 
 F = EffectKind
 OPEN, THROTTLED, HALTED, REOPENING = BreakerState
@@ -53,13 +53,6 @@ def no_risk_is_added(moment: Moment) -> Findings:
     event, mirror = moment.event, moment.mirror
     if event.kind == EventKind.FILL and mirror.effective(event.market) in (HALTED, REOPENING) and _adds_risk(mirror, event):
         yield f"{event} was accepted in state {mirror.effective(event.market)}"
-
-
-def no_order_into_a_halt(moment: Moment) -> Findings:
-    """INV-08: closing orders go to no book that is halted."""
-    effect, mirror = moment.effect, moment.mirror
-    if effect.kind == F.ORDER and mirror.effective(effect.market) == HALTED:
-        yield f"{effect} in a halted market"
 
 
 def breaker_takes_a_step(moment: Moment) -> Findings:

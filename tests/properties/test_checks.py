@@ -11,11 +11,25 @@ from copy import deepcopy
 import numpy as np
 
 from backstop.core.engine import step
-from backstop.core.events import EFFECT, BreakerState, Cause, EffectArray, EffectKind, EventKind, Health, ProviderStatus, Stage, Transfer
+from backstop.core.events import (
+    EFFECT,
+    BreakerState,
+    Cause,
+    EffectArray,
+    EffectKind,
+    EventKind,
+    Health,
+    ProviderStatus,
+    Stage,
+    Transfer,
+    fund_of,
+)
 from backstop.core.instruments import VenueRules
+from backstop.reference.doubt import is_used_up
 from backstop.reference.records import Effect, Event, effects_list, events_array
 from tests.properties.checks import AFTER, BEFORE, SCAN, START
 from tests.properties.commitments import used_atoms
+from tests.properties.doubts import note_waits
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Check, Moment
 from tests.properties.watch import Watch
@@ -44,7 +58,11 @@ FIELDS: dict[EffectKind, tuple[str, ...]] = {
     F.HAIRCUT: ("account", "other", "market", "amount", "value", "lots"),
     F.CLAIM: ("account", "other", "amount", "value"),
     F.SUPPORT: ("account", "market", "code", "other", "lots", "amount", "value"),
+    F.FUNDING: ("market", "amount", "value"),
+    F.FILL_DEBT: ("account", "other", "market", "price_ticks", "amount", "value"),
     F.GUARD: ("market", "price_ticks", "other", "amount", "value"),
+    F.CARRY: ("account", "amount", "value"),
+    F.DOUBT: ("market", "code", "price_ticks", "other"),
 }
 #: Kind of effect, cause of a posting (or kind of event), what is false.
 Lie = tuple[str, int, str]
@@ -77,6 +95,7 @@ class Liar(Watch):
     def apply(self, event: Event) -> list[Effect]:
         """Apply an event; read nothing yet."""
         self.used = used_atoms(self.rules, self.state, event.time_ns)
+        note_waits(self.mirror, self.state, event.time_ns)
         step(self.state, events_array([event]), 0)
         engine = self.state.engine[0]
         effects = effects_list(self.state.effects[: int(engine.effects_now)])
@@ -129,17 +148,17 @@ def false_books(mirror: Mirror, event: Event, effects: list[Effect]) -> Iterator
     """
     if effects and effects[0].kind == F.REFUSAL:
         return
-    markets = {effect.market for effect in effects if effect.kind == F.ORDER}
-    if event.kind == EventKind.FILL:
-        markets.add(event.market)
     # A breaker that moves in this event sets the books right before anything else is read.
-    markets -= {effect.market for effect in effects if effect.kind == F.BREAKER}
-    for market in markets:
-        if mirror.breakers[market].state == BreakerState.HALTED:
-            continue  # that would be no lie
+    halts = event.kind == EventKind.FILL and not any((row.kind, row.market) == (F.BREAKER, event.market) for row in effects)
+    if halts and mirror.breakers[event.market].state != BreakerState.HALTED:
         false = deepcopy(mirror)
-        false.breakers[market].state = BreakerState.HALTED
+        false.breakers[event.market].state = BreakerState.HALTED
         yield ("books", event.kind, "halted"), false
+    for effect in effects:
+        if effect.kind in (F.ORDER, F.OFFER, F.ADL_PLAN, F.TEAR_UP) and not is_used_up(mirror, effect.account):
+            false = deepcopy(mirror)
+            false.breakers[effect.market].undoubted = effect.price_ticks or 1
+            yield ("books", effect.kind, "doubted"), false
     if event.kind == EventKind.ORDER_FILL and mirror.reserved[event.other]:
         false = deepcopy(mirror)
         false.reserved[event.other] = 0
@@ -151,6 +170,26 @@ def false_books(mirror: Mirror, event: Event, effects: list[Effect]) -> Iterator
             yield ("books", effect.kind, "linked"), false
     yield from false_debts(mirror, event, effects)
     yield from false_balances(mirror, event, effects)
+    yield from false_carries(mirror, effects)
+
+
+def false_carries(mirror: Mirror, effects: list[Effect]) -> Iterator[tuple[Lie, Mirror]]:
+    """Return books in which funds have much before a solvent account is deleveraged, and in which one
+    carries another account before it pays a gap.
+    """
+    for effect in effects:
+        if effect.kind == F.ADL_PLAN and effect.value >= 0 and mirror.rules.closeout.carry_max_ns and mirror.fund_supports:
+            false = deepcopy(mirror)
+            for group in mirror.groups:
+                false.ledger[fund_of(group)] += MUCH
+            yield ("books", effect.kind, "carry"), false
+        if effect.kind == F.SUPPORT and effect.market >= 0 and effect.amount:
+            false = deepcopy(mirror)
+            false.position(0, effect.market).carried = MUCH
+            fund = false.funds[false.group(effect.market)]
+            fund.carries.append((0, effect.market))
+            fund.reserved += MUCH
+            yield ("books", effect.kind, "carry"), false
 
 
 def false_debts(mirror: Mirror, event: Event, effects: list[Effect]) -> Iterator[tuple[Lie, Mirror]]:

@@ -14,8 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 from backstop.core.engine import step
-from backstop.core.events import EVENT, NONE, EventKind, Health, Stage, Transfer
+from backstop.core.events import EVENT, FUNDING_PARTS, NONE, EventKind, Health, Stage, Transfer
 from backstop.core.instruments import PPM, CloseoutRules, LevelRules, LimitRules, MarketRules, TierRules, VenueRules, deductions_atoms
+from backstop.core.rows import DOWN
 from backstop.core.state import State, new_state
 
 Numbers = NDArray[np.int64]
@@ -117,7 +118,8 @@ class Book:
     def scan(self) -> tuple[Numbers, Numbers]:
         """Return equity and maintenance of all accounts."""
         count = self.shape.accounts
-        rows = self.state.positions[2 * MARKETS : int(self.state.engine[0].positions_now)]
+        places = slice(2 * MARKETS, int(self.state.engine[0].positions_now))
+        rows, settled = self.state.positions[places], self.state.results["settled_index"][places]
         equity: Numbers = self.state.accounts["balance"][:count].astype(np.int64)
         maintenance = np.zeros(count, dtype=np.int64)
         for market, (floors, rates, deductions) in enumerate(self.tiers):
@@ -125,7 +127,8 @@ class Book:
             value = own["lots"] * int(self.state.markets[market].mark_ticks)
             tier = np.searchsorted(floors, np.abs(value), side="right") - 1
             margin = -(-np.abs(value) * rates[tier] // PPM) - deductions[tier]
-            np.add.at(equity, own["account"], value - own["cost"])
+            moved = int(self.state.markets[market].funding_index) - settled[rows["market"] == market]
+            np.add.at(equity, own["account"], value - own["cost"] + -own["lots"] * moved // FUNDING_PARTS)
             np.add.at(maintenance, own["account"], np.where(own["lots"] != 0, margin, 0))
         return equity, maintenance
 
@@ -154,10 +157,14 @@ class Book:
     # -- marks -------------------------------------------------------------------------------------
 
     def move(self) -> int:
-        """Move one mark: a tick or two, a step, a jump, home again, or to an edge; return the
-        market.
+        """Move one mark: a tick or two, a step, a jump, home again, or to an edge, or a funding index
+        by parts of a tick or more; return the market.
         """
         rng, market = self.rng, int(self.rng.integers(MARKETS))
+        if rng.random() < 0.3:
+            step = int(rng.normal(0, rng.choice((0.4, 3.0, 0.01 * self.shape.marks[market]))) * FUNDING_PARTS)
+            self.send(EventKind.FUNDING, market=market, amount=step or 1)
+            return market
         here, home = int(self.state.markets[market].mark_ticks), self.shape.marks[market]
         kind = rng.choice(5, p=(0.35, 0.25, 0.05, 0.05, 0.3))
         if kind == 0:
@@ -182,7 +189,10 @@ class Book:
         row = own[self.rng.integers(len(own))]
         if self.rng.random() < 0.3:
             return int(self.rng.choice(self.tiers[market][0])) // abs(int(row["lots"])) + 1
-        return int(row["trigger_ticks"][self.rng.integers(2)]) or self.shape.marks[market]
+        side = int(self.rng.integers(2))
+        shift = int(self.state.markets[market].shift_ticks[side])
+        ticks = int(row["trigger_ticks"][side])
+        return ticks + (shift if side == DOWN else -shift) if ticks else self.shape.marks[market]
 
     def disturb(self) -> None:
         """Let an account trade or move money, so that its triggers are placed anew."""
@@ -200,7 +210,9 @@ class Book:
 @pytest.mark.bounds
 @pytest.mark.parametrize("name", SHAPES)
 def test_no_crossing_is_missed(name: str) -> None:
-    """INV-04: after every mark and every change of an account, no stored health is wrong."""
+    """INV-04: after every mark, every funding and every change of an account, no stored health is
+    wrong.
+    """
     shape = SHAPES[name]
     book = Book(shape)
     engine = book.state.engine[0]

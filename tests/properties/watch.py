@@ -9,7 +9,7 @@ from random import Random
 
 from backstop.core.digest import state_digest
 from backstop.core.engine import step
-from backstop.core.events import EffectArray, EffectKind
+from backstop.core.events import BreakerCause, EffectArray, EffectKind
 from backstop.core.instruments import VenueRules
 from backstop.core.state import State, new_state
 from backstop.reference.engine import ReferenceEngine
@@ -18,6 +18,7 @@ from backstop.reference.records import Effect, Event, effects_list, events_array
 from backstop.reference.state import TAKEOVER_OFFER
 from tests.properties.checks import AFTER, BEFORE, IDS, SCAN, START
 from tests.properties.commitments import used_atoms
+from tests.properties.doubts import note_waits
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Check, Moment
 from tests.properties.stops import never_ending, refused_for_a_halt
@@ -42,6 +43,7 @@ class Watch:
     def send(self, event: Event) -> list[Effect]:
         """Apply one event, read its effects one by one, and scan everything."""
         used = used_atoms(self.rules, self.state, event.time_ns)
+        note_waits(self.mirror, self.state, event.time_ns)
         step(self.state, events_array([event]), 0)
         engine = self.state.engine[0]
         rows = self.state.effects[: int(engine.effects_now)].copy()
@@ -58,6 +60,8 @@ class Watch:
     def read(self, event: Event, effects: list[Effect], rows: EffectArray, used: dict[tuple[int, int, int], int]) -> None:
         """Read an event's effects one by one into the mirror, and scan everything."""
         moment = Moment(self.mirror, self.state, event, effects, rows, used)
+        for breaker, row in zip(self.mirror.breakers, self.state.breakers, strict=True):
+            breaker.levels[BreakerCause.OPERATOR] = int(row.levels[BreakerCause.OPERATOR])
         self._note("INV-08", refused_for_a_halt(self.mirror, event, effects))
         if not (effects and effects[0].kind == EffectKind.REFUSAL):
             self._run(START, moment)

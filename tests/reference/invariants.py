@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backstop.core.events import NEVER_NS, clearing_of, fund_of
+from backstop.core.events import FUNDING_PARTS, NEVER_NS, NONE, clearing_of, fund_of, funding_of
 from backstop.reference.arithmetic import sign
 from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER, State
 
@@ -41,6 +41,9 @@ def _markets(state: State) -> Iterator[str]:
             yield f"INV-02: lots of market {market} sum to {lots}"
         if state.ledger[clearing_of(market)] + cost:
             yield f"clearing of market {market} {state.ledger[clearing_of(market)]} and costs {cost} do not cancel"
+        owed = -sum(row.lots * (state.markets[market].funding_index - row.settled_index) for row in rows)
+        if state.ledger[funding_of(market)] * FUNDING_PARTS < owed:
+            yield f"funding of market {market} {state.ledger[funding_of(market)]} is less than what is owed, {owed} parts"
         if any(row.cost and not row.lots for row in rows):
             yield f"a position of market {market} has a cost and no lots"
 
@@ -51,8 +54,8 @@ def _funds(state: State) -> Iterator[str]:
         orders = [order for order in state.open_orders.values() if state.group(order.market) == group]
         if not 0 <= fund.reserved <= balance:
             yield f"INV-05: reserved {fund.reserved} of fund {group} with {balance}"
-        if sum(order.reserved for order in orders) != fund.reserved:
-            yield f"fund {group} reserves {fund.reserved}, its open orders say otherwise"
+        if sum(order.reserved for order in orders) + state.carried_in(group) != fund.reserved:
+            yield f"fund {group} reserves {fund.reserved}, its open orders and carries say otherwise"
         if state.paid(group) + fund.reserved > most:
             yield f"fund {group} paid {state.paid(group)} and reserves {fund.reserved} of at most {most} in a window"
 
@@ -60,8 +63,9 @@ def _funds(state: State) -> Iterator[str]:
 def _owners(state: State) -> Iterator[str]:
     for number, owner in state.owners.items():
         of_orders = sum(order.reserved for order in state.open_orders.values() if state.accounts[order.account].owner == number)
-        if of_orders != owner.reserved:
-            yield f"owner {number} has {owner.reserved} reserved, the open orders say {of_orders}"
+        carried = sum(state.carried_by(each) for each in state.accounts_of(number))
+        if of_orders + carried != owner.reserved:
+            yield f"owner {number} has {owner.reserved} reserved, open orders say {of_orders}, carries {carried}"
         if state.owner_paid(owner) + owner.reserved > state.rules.fund.owner_loss_max:
             yield f"owner {number} was paid {state.owner_paid(owner)} and has {owner.reserved} reserved"
 
@@ -95,7 +99,7 @@ def _accounts(state: State) -> Iterator[str]:
         waits = account.wait_until != NEVER_NS
         if account.in_default != (account.default_since != NEVER_NS) or (account.in_default and not waits):
             yield f"account {number} health {account.health}: since {account.default_since}, waits until {account.wait_until}"
-        if waits and not account.in_default and not state.is_vault(number):
+        if waits and not account.in_default and state.provider_of(number) == NONE:
             yield f"account {number} is not in default and waits until {account.wait_until}"
         if account.wait_until <= state.now:
             yield f"account {number} still waits for {account.wait_until} at {state.now}"
@@ -118,7 +122,7 @@ def _orders(state: State) -> Iterator[str]:
         in_default = state.accounts[order.account].in_default
         wrong = order.kind == CLOSING_ORDER and not in_default
         wrong |= order.kind == TAKEOVER_OFFER and (not in_default or order.filled > 0)
-        wrong |= order.kind == DISPOSAL_ORDER and not state.is_vault(order.account)
+        wrong |= order.kind == DISPOSAL_ORDER and state.provider_of(order.account) == NONE
         if wrong or not order.is_open or not state.remembers(order.id):
             yield f"order {order.id} should not be open"
         if order.reserved < 0 or order.remaining < 0:

@@ -1,4 +1,4 @@
-"""ADL policies and the refusals of the new events, worked by hand from sections 5 and 6."""
+"""ADL policies and the refusals of the new events, worked by hand from R5.2 and R6.6."""
 
 from __future__ import annotations
 

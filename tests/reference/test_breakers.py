@@ -1,4 +1,4 @@
-"""Circuit breakers and the funds' drawdown: cases worked by hand from sections 8 and 9."""
+"""Circuit breakers and the funds' drawdown: cases worked by hand from R8 and R9."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """The reference's funds, owners, takeover, disposal, socialise and fees: cases worked by hand from
-sections 5, 6 and 9.
+R5, R6 and R9.
 """
 
 from __future__ import annotations
@@ -293,7 +293,7 @@ def test_insolvent_takeover_is_supported_up_to_zero_cash() -> None:
     """E = -50: zero cash 900, at the edge of 2 % 850 - 17 = 833; 67 are reserved, paid, and E is
     0.
     """
-    rules = venue((Stage.FUND, *TAKEOVER), providers=(provider(edge_ppm=20_000),))
+    rules = venue((Stage.TAKEOVER, Stage.FUND, Stage.TEAR_UP), providers=(provider(edge_ppm=20_000),))
     desk = distressed(rules, providers=1)
     desk.pay_in(FUND, 68)
     desk.charge(0, 100)
@@ -311,7 +311,7 @@ def test_fund_bounds_what_an_insolvent_account_may_offer() -> None:
     """With 40: five lots need 25 + 8 + 1 (dM = 21, floor(-50 x 21 / 43) = -25), six 31 + 10 + 1; so
     five are offered.
     """
-    rules = venue((Stage.FUND, *TAKEOVER), providers=(provider(edge_ppm=20_000),))
+    rules = venue((Stage.TAKEOVER, Stage.FUND, Stage.TEAR_UP), providers=(provider(edge_ppm=20_000),))
     desk = distressed(rules, providers=1)
     desk.pay_in(FUND, 40)
     desk.charge(0, 100)
@@ -498,7 +498,7 @@ def test_vault_takes_what_the_fund_supports_of_an_insolvent_account() -> None:
     """As with an offer of five lots for 417, but at once: zero cash 450, support 33; the rest is
     torn up with what is left of 40.
     """
-    rules = venue((Stage.FUND, *TAKEOVER), providers=(provider(edge_ppm=20_000, is_vault=True),))
+    rules = venue((Stage.TAKEOVER, Stage.FUND, Stage.TEAR_UP), providers=(provider(edge_ppm=20_000, is_vault=True),))
     desk = distressed(rules, providers=1)
     desk.pay_in(FUND, 40)
     desk.charge(0, 100)

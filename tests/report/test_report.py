@@ -462,7 +462,7 @@ def test_a_population_on_two_markets(tmp_path: Path) -> None:
 def test_the_share_of_each_is_told_by_the_policy(policy: AdlPolicy, words: str) -> None:
     gathering = Gathering(small_venue())
     is_ordered = policy in (AdlPolicy.QUEUE, AdlPolicy.RANDOM)
-    plan = Plan(1, 0, 0, 0, int(policy), -5, 100, 0, 2, ())
+    plan = Plan(1, 0, 0, 0, int(policy), -5, 1, 100, 0, 2, ())
     part = PlanClass(int(AdlClass.PROFITABLE), 3, 1, 5, 4, 0 if is_ordered else 9)
     assert words in _share_words(AdlClass.PROFITABLE, part, plan, gathering)
     assert _share_words(AdlClass.PROFITABLE, part._replace(full=3, eta_lots=0, eta_weight=0), plan, gathering) == "its whole cap"
@@ -486,7 +486,7 @@ def test_a_share_is_never_rounded_to_nothing_or_to_all(part: int, whole: int, sh
 
 def test_a_tiny_share_of_profit_is_told_for_a_larger_sum() -> None:
     gathering = Gathering(small_venue())
-    plan = Plan(1, 0, 0, 0, int(AdlPolicy.CAPPED_PRO_RATA), -5, 100, 0, 2, ())
+    plan = Plan(1, 0, 0, 0, int(AdlPolicy.CAPPED_PRO_RATA), -5, 1, 100, 0, 2, ())
     part = PlanClass(int(AdlClass.PROFITABLE), 3, 1, 5, 4, 10**12)
     lot = gathering.venue.markets[0].quantity_lot
     assert _share_words(AdlClass.PROFITABLE, part, plan, gathering).startswith(f"{4 * lot:.4g} BTC for each 1,000,000 USDT")

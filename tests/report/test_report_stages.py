@@ -207,9 +207,9 @@ def test_what_a_report_cannot_add_up_it_says(backed: tuple[Gathering, ReplayResu
 @pytest.mark.parametrize(
     ("after", "words", "low"),
     [
-        ([(3, "99000", "50")], "dropped: the next mark did not confirm it, after 2 s", 99_000),
+        ([(3, "99000", "50")], "dropped: a mark on volume, or most of its time, stood for the old level, after 2 s", 99_000),
         ([(3, "80500", "50")], "confirmed: the next mark stood near it, on volume enough, after 2 s", 80_500),
-        ([], "released: its time was over, and it became the mark, after 30 s", 79_000),
+        ([], "released: it was newest for most of its time, and became the mark, after 30 s", 79_000),
     ],
     ids=["dropped", "confirmed", "released"],
 )

@@ -1,5 +1,5 @@
-"""Leaving beside the book is no cheaper than the book: worked cases of the closing charge (section
-6), on the engine, the reference and every invariant together.
+"""Leaving beside the book is no cheaper than the book: worked cases of the closing charge (R6.5),
+on the engine, the reference and every invariant together.
 
 A lot at 930 is worth 930; bands at 0.1 % and 1 %, tolerance 2 %, fee 0.5 %.
 """

@@ -1,4 +1,4 @@
-"""An event that brings more effects than it may: who goes first, and who waits (section 5, Rounds),
+"""An event that brings more effects than it may: who goes first, and who waits (R5.5),
 on the engine, the reference and every invariant together.
 """
 

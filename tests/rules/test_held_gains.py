@@ -6,18 +6,19 @@ from __future__ import annotations
 
 import pytest
 
-from backstop.core.events import FUND, EffectKind, EventKind, Health, Reject, Stage, Transfer
-from backstop.core.instruments import FundRules, FundsRules
+from backstop.core.events import FUND, EffectKind, EventKind, Health, Operator, Reject, Stage, Transfer
+from backstop.core.instruments import BreakerRules, FundRules, FundsRules
 from backstop.reference.shortfalls import gap_of_market, held_gains, shortfall
 from tests.attacks.scene import FIRST_MARK, SECOND, SIDES, Scene, of, venue
 
 STAGES = (Stage.RESTRICT, Stage.CLOSEOUT, Stage.FUND, Stage.ADL, Stage.SOCIALISE, Stage.TEAR_UP)
 HALTS = {"price_throttle_ppm": 80_000, "price_halt_ppm": 250_000, "price_exit_ppm": 40_000}
+WAITS = BreakerRules(halt_wait_max_ns=20 * SECOND)
 
 
 def scene_of(side: int, fund: int = 0, markets: int = 1, **shared: int) -> Scene:
-    """Return a scene whose markets halt at a fall of 25 %, with a deadline of 20 s."""
-    rules = venue(STAGES, markets=markets, market=HALTS, fund=FundsRules(**shared))
+    """Return a scene whose markets halt at a fall of 25 %, in which ADL waits for 20 s."""
+    rules = venue(STAGES, markets=markets, market=HALTS, fund=FundsRules(**shared), breakers=WAITS)
     scene = Scene(rules, side)
     if fund:
         scene.cash(FUND, fund)
@@ -173,6 +174,7 @@ def test_each_market_holds_its_own_gains(side: int) -> None:
     loser, winner = pair(scene)
     outsider = scene.open(5_000)
     scene.trade(loser, -1, FIRST_MARK, market=1, other=outsider)
+    scene.send(EventKind.OPERATOR, code=int(Operator.HALT), market=1, amount=60 * SECOND)
     scene.mark(700)
     scene.mark(1_050, market=1)
     assert [gap_of_market(scene.watch.reference.state, market) for market in (0, 1)] == [2_016, 34]
@@ -183,7 +185,7 @@ def test_each_market_holds_its_own_gains(side: int) -> None:
 @pytest.mark.parametrize("side", SIDES)
 def test_groups_hold_their_own(side: int) -> None:
     """A fund of another group neither pays nor holds."""
-    rules = venue(STAGES, markets=2, market=HALTS)
+    rules = venue(STAGES, markets=2, market=HALTS, breakers=WAITS)
     first, second = rules.markets
     scene = Scene(rules._replace(markets=(first, second._replace(group=1)), funds=(FundRules(), FundRules())), side)
     _, winner = pair(scene)
@@ -203,3 +205,23 @@ def test_a_withdrawal_looks_at_no_insolvent_account() -> None:
     assert int(row.gap_atoms) - int(row.gap_lots) * 700 == gap_of_market(scene.watch.reference.state, 0) == 10 * 100
     assert int(row.gap_lots) == 10
     assert held_gains(scene.watch.reference.state, accounts[0][1]) == 300
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_what_stands_uncovered_goes_on_to_hold_gains(side: int) -> None:
+    """The loser sells outside at 700, mark 920, and is flat: 2,000 are uncovered, and nobody is
+    insolvent any more. The winner gained 800, which stay until the fund has paid.
+    """
+    stages = tuple(stage for stage in STAGES if stage != Stage.SOCIALISE)
+    scene = Scene(venue(stages, market=HALTS), side)
+    loser, winner = pair(scene)
+    scene.mark(920)
+    scene.trade(loser, -10, 700)
+    assert (scene.mirror.equity(loser), scene.mirror.uncovered(0)) == (0, 2_000)
+    margin = scene.mirror.portfolio(winner).initial
+    most(scene, winner, 1_000 - margin)
+    scene.cash(FUND, 5_000)
+    for _ in range(60):
+        scene.clock(60)
+    assert scene.mirror.uncovered(0) == 0
+    assert refused(scene, winner, 800) == []

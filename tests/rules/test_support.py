@@ -1,5 +1,5 @@
-"""The fund pays before solvent accounts: worked cases of ADL and tear-up (section 6, Gap and
-support), on the engine, the reference and every invariant together.
+"""The fund pays before solvent accounts: worked cases of ADL and tear-up (R6.3.7),
+on the engine, the reference and every invariant together.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from backstop.reference.charge import Exit
 from backstop.reference.funds import FundView
 from backstop.reference.margin import Contract, Holding, Portfolio
 from backstop.reference.records import Effect
-from backstop.reference.wave import Counterparty, Wave
+from backstop.reference.wave import Counterparty, Defaulter, Wave
 from tests.attacks.scene import SECOND, SIDES, Scene, of, venue
 
 F = EffectKind
@@ -209,8 +209,9 @@ def test_the_number_of_lots_is_found_in_few_passes(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Wave, "fits", counted)
     way_out = Exit(Book(contract, True, (), -1, BreakerState.OPEN, 0, 1_000, 1_000), 0)
-    plan = Wave(defaulter, 0, counterparties, fund, way_out).plan()
-    assert 0 < plan.lots < 10_000_000
+    wave = Wave(0, (Defaulter(0, 0, defaulter, fund, way_out),), counterparties)
+    lots = wave.lots()
+    assert 0 < lots < 10_000_000
     assert len(passes) <= 25
-    assert sum(plan.caps.values()) >= plan.lots
-    assert not fits(Wave(defaulter, 0, counterparties, fund, way_out), plan.lots + 1)
+    assert sum(wave.caps(lots, wave.placed(lots)[0].support.beyond).values()) >= lots
+    assert not fits(wave, lots + 1)

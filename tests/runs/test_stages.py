@@ -131,6 +131,33 @@ def test_failures_are_counted_by_their_scores(tmp_path: Path) -> None:
     assert (tally.rows[0].failures, tally.rows[0].takeovers) == (2, 1)
 
 
+def test_what_is_paid_for_a_provider_in_default_is_kept_apart() -> None:
+    """Account 4 is a provider's, account 5 nobody's: both fall into default, and the fund pays 7 and
+    9 for them; 2 of the provider's deficit nobody pays.
+    """
+    from backstop.core.events import EFFECT, EVENT, FUND, Health, Stage
+    from backstop.runs.backers import BackerTally
+    from backstop.runs.fold import Fold
+
+    rows = np.zeros(6, dtype=EFFECT)
+    told = [
+        (EffectKind.PROVIDER, 1, 4, 1, 1_000_000),
+        (EffectKind.HEALTH, int(Health.INSOLVENT), 4, int(Health.HEALTHY), -9),
+        (EffectKind.HEALTH, int(Health.INSOLVENT), 5, int(Health.HEALTHY), -9),
+        (EffectKind.POSTING, int(Cause.DEFICIT), 4, FUND, 7),
+        (EffectKind.POSTING, int(Cause.DEFICIT), 5, FUND, 9),
+        (EffectKind.RESIDUAL, 0, 4, 0, 2),
+    ]
+    for row, (kind, code, account, other, atoms) in zip(rows, told, strict=True):
+        row["kind"], row["code"], row["account"], row["other"], row["amount"] = kind, code, account, other, atoms
+    fold = Fold(full_venue())
+    tally = fold.join(BackerTally(fold.venue))
+    fold.take(np.zeros(0, dtype=EVENT), rows)
+    assert [row.defaults for row in tally.rows] == [0, 1, 0]
+    assert tally.rows[1].paid_for == {Stage.FUND: 7, None: 2}
+    assert tally.paid_for == {Stage.FUND: 7, None: 2}
+
+
 def test_funds_of_all_groups_are_counted(backed: tuple[Any, Any, ReplayResult]) -> None:
     events, effects, result = backed
     deposits = events[(events["kind"] == EventKind.TRANSFER) & (events["account"] < 0)]

@@ -165,9 +165,9 @@ THIN = [(1, "80000", "2"), (2, "79000", "3")]
 @pytest.mark.parametrize(
     ("after", "ended", "why"),
     [
-        ([(3, "99000", "50")], "dropped", "dropped: the mark that followed did not confirm it"),
+        ([(3, "99000", "50")], "dropped", "dropped: marks on volume, or most of its time, stood for the old level"),
         ([(3, "80500", "50")], "confirmed", "confirmed: the mark that followed stood near it, on volume enough"),
-        ([], "released", "released: its time was over"),
+        ([], "released", "released: newest for most of its time"),
     ],
     ids=["dropped", "confirmed", "released"],
 )

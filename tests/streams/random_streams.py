@@ -14,7 +14,7 @@ from backstop.core.events import NONE, Answer, BookSide, EffectKind, EventKind, 
 from backstop.core.instruments import VenueRules
 from backstop.reference.engine import Effect, Event, ReferenceEngine
 from backstop.reference.refusals import held_loss, held_margin
-from tests.streams.refused import held_withdrawal, indebted_withdrawal, refused_event
+from tests.streams.refused import held_withdrawal, indebted_withdrawal, owing_withdrawal, refused_event
 from tests.streams.settings import PROFILES, Setting, make_rules, make_setting
 
 __all__ = ["make_stream", "profile_of"]
@@ -225,6 +225,20 @@ class Writer:
             lots = -held
         self.send(EventKind.FILL, market=market, account=account, other=other, lots=lots, price_ticks=self.near(market, 20_000))
 
+    def far_fill(self) -> None:
+        """Trade between two accounts far from the mark; an account that is in default, or that owes for
+        such a fill, more often than others.
+        """
+        rng, market = self.rng, self.market()
+        chosen = [number for number, account in enumerate(self.state.accounts) if account.in_default]
+        account = rng.choice(chosen) if chosen and rng.random() < 0.4 else self.account()
+        other = self.account()
+        if other == account:
+            return self.send(EventKind.CLOCK)
+        lots = rng.choice((-1, 1)) * rng.randint(1, max(1, self.setting.lots))
+        price = rng.choice((1, self.near(market, 100_000), self.near(market, 100_000), self.near(market, 900_000)))
+        return self.send(EventKind.FILL, market=market, account=account, other=other, lots=lots, price_ticks=price)
+
     def sell_out(self) -> None:
         """An account that holds lots in some markets leaves all of them, most often at bad prices: it
         is flat and has lost in each, or gained in one what it lost in another.
@@ -259,7 +273,7 @@ class Writer:
         """
         rng, account = self.rng, self.account()
         doubted = [market for market, breaker in enumerate(self.state.breakers[:-1]) if breaker.held]
-        for recipe in (indebted_withdrawal, held_withdrawal) if sign < 0 and code == Transfer.CASH else ():
+        for recipe in (indebted_withdrawal, held_withdrawal, owing_withdrawal) if sign < 0 and code == Transfer.CASH else ():
             limited = recipe(rng, self.rules, self.state)
             if limited is not None and rng.random() < 0.5:
                 self.send(EventKind(limited.pop("kind")), **limited)
@@ -302,6 +316,12 @@ class Writer:
             self.send(EventKind.TRANSFER, account=account, code=int(Transfer.FUNDING), market=market, amount=-amount)
         else:
             self.cash(self.rng.choice((-1, -1, 1)), Transfer.FUNDING)
+
+    def funding_index(self) -> None:
+        """Move a market's funding index: by a little, or by what takes the margin of some."""
+        market, unit = self.market(), self.setting.price_ticks * self.setting.factor * PPM
+        most = self.rng.choice((1, unit // 1_000, unit // 50, unit // 50, unit // 5))
+        self.send(EventKind.FUNDING, market=market, amount=self.rng.choice((-1, 1)) * self.rng.randint(1, max(1, most)))
 
     def charge_beside(self) -> None:
         """While a fund reserves money, let an account with lots and without an order owe more than
@@ -457,4 +477,6 @@ ACTIONS: dict[str, Callable[[Writer], None]] = {
     "operator": Writer.operator,
     "sell_out": Writer.sell_out,
     "charge_beside": Writer.charge_beside,
+    "funding_index": Writer.funding_index,
+    "far_fill": Writer.far_fill,
 }

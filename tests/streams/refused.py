@@ -14,7 +14,7 @@ from backstop.reference.records import Event
 from backstop.reference.shortfalls import held_gains
 from backstop.reference.state import State
 
-__all__ = ["RECIPES", "held_withdrawal", "indebted_withdrawal", "refused_event"]
+__all__ = ["RECIPES", "held_withdrawal", "indebted_withdrawal", "owing_withdrawal", "refused_event"]
 
 K = EventKind
 #: States in which nobody may open lots.
@@ -49,7 +49,7 @@ def _any_kind(rng: Random, rules: VenueRules, state: State) -> Fields:
 
 
 def _unknown_kind(rng: Random, rules: VenueRules, state: State) -> Fields:
-    return {**_valid_fill(rng, rules, state), "kind": rng.choice((0, -1, 15, 99, 32_767))}
+    return {**_valid_fill(rng, rules, state), "kind": rng.choice((0, -1, 64, 99, 32_767))}
 
 
 def _unknown_market(rng: Random, rules: VenueRules, state: State) -> Fields:
@@ -246,6 +246,20 @@ def held_withdrawal(rng: Random, _: VenueRules, state: State) -> Fields | None:
     return {"kind": K.TRANSFER, "account": account, "amount": -max(1, min(free[account], most + rng.randint(0, 1)))}
 
 
+def owing_withdrawal(rng: Random, _: VenueRules, state: State) -> Fields | None:
+    """Withdraw, of an owner who owes for fills, as much as may leave, or an atom more."""
+    free = {number: state.equity(number) - state.portfolio(number).initial for number in range(len(state.accounts))}
+    able = [number for number, account in enumerate(state.accounts) if free[number] > 0 and not account.in_default]
+    able = [number for number in able if state.fill_debt(state.accounts[number].owner)]
+    if not able:
+        return None
+    account = rng.choice(able)
+    owner = state.accounts[account].owner
+    held = state.owner_debt(owner) + held_gains(state, owner) + state.fill_debt(owner)
+    most = sum(max(0, free[number]) for number in state.accounts_of(owner)) - held
+    return {"kind": K.TRANSFER, "account": account, "amount": -max(1, min(free[account], most + rng.randint(0, 1)))}
+
+
 RECIPES: dict[Reject, Recipe] = {
     Reject.UNKNOWN_KIND: _unknown_kind,
     Reject.UNKNOWN_MARKET: _unknown_market,
@@ -269,4 +283,5 @@ RECIPES: dict[Reject, Recipe] = {
     Reject.INSUFFICIENT_MARGIN: _margin,
     Reject.DEBT_TO_FUND: indebted_withdrawal,
     Reject.GAIN_HELD: held_withdrawal,
+    Reject.FILL_HELD: owing_withdrawal,
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import permutations
 from random import Random
 
 from backstop.core.events import AdlPolicy, InitialMargin, SocialisePolicy, Stage
@@ -30,8 +31,9 @@ from backstop.core.instruments import (
     TierRules,
     VenueRules,
 )
+from backstop.core.stages import misplaced, paid_first
 
-__all__ = ["PROFILES", "Setting", "make_rules", "make_setting"]
+__all__ = ["ORDERS", "PROFILES", "Setting", "make_rules", "make_setting"]
 
 SECOND = 1_000_000_000
 RATE_STEP_PPM, FLOOR_STEP_ATOMS = 50_000, 20
@@ -64,6 +66,8 @@ class Setting:
     owner_cap: int = NO_CAP
     #: Most that a fund pays for one market in a window.
     market_loss_cap: int = NO_CAP
+    #: Distance from the mark beyond which a fill is owed back; 0 is off.
+    fill_band_ppm: int = 0
     #: Balance of a fund, as a share of a typical notional, above which claims are paid back.
     target_ppm: int = 1_000_000
     groups: int = 1
@@ -76,6 +80,8 @@ class Setting:
     provider_is_trader: float = 0.1
     #: Which breakers are on: any of "price", "flow", "drawdown", "stale", "outage", "guard".
     breakers: tuple[str, ...] = ()
+    #: Whether waits for doubts, for marks and for halts are short enough to be seen.
+    waits: bool = False
     adl_policy: int = AdlPolicy.CAPPED_PRO_RATA
     socialise_policy: int = SocialisePolicy.GAINS_HAIRCUT
     stages: tuple[int, ...] = USUAL
@@ -85,6 +91,8 @@ class Setting:
     venue_cap: int = NO_CAP
     market_cap: int = NO_CAP
     interval_ns: int = SECOND
+    #: For how many intervals a solvent account is carried; None: by other numbers of the setting.
+    carry_intervals: int | None = None
     orders_max: int = 64
     positions_max: int = 256
     #: Largest ordinary move of a mark, and how often it is a crash instead.
@@ -161,7 +169,7 @@ def _no_fund(s: Setting) -> None:
 
 
 def _no_adl(s: Setting) -> None:
-    s.stages, s.crash_share = s.rng.choice(((RESTRICT, CLOSEOUT, FUND, TEAR_UP), (FUND, TEAR_UP), (FUND, RESTRICT, TEAR_UP))), 0.4
+    s.stages, s.crash_share = s.rng.choice(((RESTRICT, CLOSEOUT, FUND, TEAR_UP), (FUND, TEAR_UP), (RESTRICT, FUND, TEAR_UP))), 0.4
 
 
 def _adl_first(s: Setting) -> None:
@@ -343,6 +351,97 @@ def _set_off(s: Setting) -> None:
     s.actions |= {"mark": 20, "fund": 8, "funding": 16, "deposit": 1, "withdraw": 4}
 
 
+def _doubts(s: Setting) -> None:
+    """Accounts in several markets whose marks are doubted, old or halted while they are in default."""
+    s.breakers, s.waits, s.crash_share, s.silence_share = BREAKERS, True, 0.4, 0.2
+    s.markets, s.accounts, s.owners = s.rng.choice((1, 2, 3)), 9, s.rng.choice((4, 9))
+    s.stages, s.providers = s.rng.choice((USUAL, WHOLE, (TAKEOVER, CLOSEOUT, FUND, TEAR_UP))), s.rng.randint(0, 2)
+    s.has_vault, s.depth_share = s.providers > 0 and s.rng.random() < 0.5, s.rng.choice((0.0, 1.0, 4.0))
+    s.fund_ppm, s.deposit_ppm, s.move_ppm = s.rng.choice((20_000, 600_000)), (60_000, 250_000), 90_000
+    s.actions |= {"operator": 3, "index": 8, "volume": 6, "mark": 24, "clock": 8, "fill": 14}
+
+
+def _funding(s: Setting) -> None:
+    """Funding by index, up to a fifth of the price at once, on prices of few ticks and of many."""
+    s.price_ticks = s.rng.choice((s.rng.randint(3, 60), s.rng.randint(1_000, 50_000)))
+    s.markets, s.accounts, s.owners = s.rng.randint(1, 3), 9, s.rng.choice((4, 9))
+    s.move_ppm, s.crash_share, s.stages = s.rng.choice((5_000, 60_000, 300_000)), 0.2, s.rng.choice((USUAL, WHOLE))
+    s.providers, s.deposit_ppm = s.rng.randint(0, 2), (60_000, 250_000)
+    s.breakers = s.rng.choice(((), (), BREAKERS))
+    s.actions |= {"funding_index": 14, "withdraw": 6, "position": 3}
+
+
+def _carried(s: Setting) -> None:
+    """Solvent accounts that the book hardly takes, carried by funds that are not full, beside insolvent
+    ones that need the same money.
+    """
+    s.markets, s.groups, s.accounts, s.owners = s.rng.randint(1, 3), s.rng.randint(1, 2), 9, s.rng.choice((4, 9, 9))
+    s.fund_ppm, s.depth_share = s.rng.choice((50_000, 200_000, 2_000_000)), s.rng.choice((0.0, 0.3))
+    cap = max(1, s.notional // s.rng.choice((3, 10, 50)))
+    s.fund_cap, s.owner_cap, s.market_loss_cap = (s.rng.choice((NO_CAP, NO_CAP, cap)) for _ in range(3))
+    s.deposit_ppm, s.crash_share, s.move_ppm = (60_000, 300_000), 0.2, 80_000
+    s.stages, s.providers = s.rng.choice((USUAL, WHOLE, (CLOSEOUT, FUND, TEAR_UP), (FUND, ADL, TEAR_UP))), s.rng.randint(0, 1)
+    s.carry_intervals = s.rng.choice((2, 10, 100))
+    s.actions |= {"mark": 20, "clock": 10, "depth": 8, "funding": 5, "fund": 3}
+
+
+def _far_fills(s: Setting) -> None:
+    """Fills between owners far from the mark, of all sizes, and winners who want to leave."""
+    s.markets, s.accounts, s.owners = s.rng.randint(1, 2), 9, s.rng.choice((4, 6, 9))
+    s.fill_band_ppm, s.fund_ppm = s.rng.choice((0, 20_000, 100_000, 100_000)), s.rng.choice((0, 100_000, 2_000_000))
+    s.deposit_ppm, s.crash_share, s.orders_max = (60_000, 300_000), 0.2, s.rng.choice((3, 64, 64))
+    s.stages = s.rng.choice((USUAL, WHOLE, (FUND, SOCIALISE, TEAR_UP)))
+    s.actions |= {"far_fill": 16, "withdraw": 8, "mark": 10}
+
+
+def _any_order(s: Setting) -> None:
+    """Every order of stages that a venue may have, with a provider and a fund that is soon empty."""
+    s.stages, s.accounts, s.crash_share = s.rng.choice(ORDERS), s.rng.randint(4, 6), 0.4
+    s.providers, s.provider_size, s.has_vault = s.rng.randint(0, 2), s.rng.choice((0.3, 1.0)), s.rng.random() < 0.3
+    s.fund_ppm, s.depth_share = s.rng.choice((20_000, 300_000)), s.rng.choice((0.0, 0.3, 1.0))
+
+
+def _stopped_providers(s: Setting) -> None:
+    """Providers of small loss stops who take much over, in markets that then move, and a book that
+    they share with defaulters.
+    """
+    s.stages, s.providers, s.has_vault = s.rng.choice((WHOLE, (TAKEOVER, CLOSEOUT, FUND, ADL, TEAR_UP))), s.rng.randint(1, 3), False
+    s.provider_size, s.crash_share, s.move_ppm, s.depth_share = 5.0, 0.4, 120_000, s.rng.choice((0.3, 1.0))
+    s.replies, s.accounts, s.silence_share = {"accept": 8, "refuse": 1, "silent": 1}, 9, 0.3
+    s.actions |= {"depth": 14, "clock": 8, "mark": 20}
+
+
+def _joint_offers(s: Setting) -> None:
+    """Many alike who fall at once, and providers who can take over from several of them."""
+    s.alike, s.accounts, s.owners, s.markets, s.crash_share = True, s.rng.randint(7, 10), s.rng.choice((4, 10)), s.rng.choice((1, 2)), 0.5
+    s.stages, s.providers, s.provider_size = (
+        s.rng.choice(((TAKEOVER, FUND, ADL, TEAR_UP), (TAKEOVER, FUND, TEAR_UP))),
+        s.rng.randint(1, 3),
+        9.0,
+    )
+    s.deposit_ppm, s.fund_ppm, s.provider_is_trader, s.orders_max = (60_000, 150_000), 2_000_000, 0.2, s.rng.choice((6, 64))
+    s.replies = {"accept": 6, "refuse": 2, "silent": 3, "twice": 1, "late": 3, "poor": 2}
+    s.actions |= {"clock": 6, "funding": 5, "deposit": 4}
+
+
+#: Every order of stages that is accepted, those with ``solvent_pay_first`` included.
+ORDERS = tuple(
+    (*order, TEAR_UP) for count in range(len(WHOLE)) for order in permutations(WHOLE[:-1], count) if not misplaced((*order, TEAR_UP))
+)
+
+
+def _returns(s: Setting) -> None:
+    """Small moves up and down around the levels, on a deep book: the same accounts leave default and come
+    back.
+    """
+    s.markets, s.accounts, s.owners, s.lots = s.rng.randint(1, 2), 7, s.rng.choice((3, 7)), 4 * s.rng.randint(25, 200) + s.rng.randint(1, 3)
+    s.depth_share, s.move_ppm, s.crash_share, s.fund_ppm = 4.0, 25_000, 0.03, s.rng.choice((0, 300_000))
+    s.deposit_ppm, s.stages = (60_000, 160_000), s.rng.choice((USUAL, WHOLE))
+    s.providers, s.silence_share = s.rng.randint(0, 1), 0.0
+    s.actions |= {"mark": 40, "depth": 12, "fill": 4, "deposit": 1}
+    s.answers = {"full": 8, "parts": 4, "half": 1}
+
+
 #: What a setting may switch on.
 BREAKERS = ("price", "flow", "drawdown", "stale", "outage", "guard")
 
@@ -388,6 +487,14 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "support": _support,
     "debts": _debts,
     "set_off": _set_off,
+    "funding": _funding,
+    "carried": _carried,
+    "returns": _returns,
+    "any_order": _any_order,
+    "stopped_providers": _stopped_providers,
+    "joint_offers": _joint_offers,
+    "doubts": _doubts,
+    "far_fills": _far_fills,
 }
 
 
@@ -475,6 +582,7 @@ def _market(setting: Setting) -> MarketRules:
         slippage_tolerance_ppm=rng.choice((0, 10_000, 30_000, 30_000, 79_999, 200_000)),
         ordered_notional_max=setting.market_cap,
         loss_per_window_max=setting.market_loss_cap,
+        fill_band_ppm=setting.fill_band_ppm,
         group=rng.randrange(setting.groups),
         **_initial(setting),
         **_stops(setting),
@@ -501,6 +609,18 @@ def _provider(setting: Setting, number: int) -> ProviderRules:
     )
 
 
+def _waits(setting: Setting) -> dict[str, int]:
+    """Draw for how long accounts wait for doubts, marks and halts."""
+    if not setting.waits:
+        return {}
+    rng, interval_ns = setting.rng, setting.interval_ns
+    return {
+        "act_age_max_ns": interval_ns * rng.choice((0, 1, 5)),
+        "doubt_max_ns": interval_ns * rng.choice((1, 10, 60, 600)),
+        "halt_wait_max_ns": interval_ns * rng.choice((0, 2, 60)),
+    }
+
+
 def _breaker_rules(setting: Setting) -> BreakerRules:
     rng, interval_ns = setting.rng, setting.interval_ns
     throttle, halt, _ = (
@@ -523,6 +643,7 @@ def _breaker_rules(setting: Setting) -> BreakerRules:
         guard_hold_ns=interval_ns * rng.choice((1, 10)),
         deficit_halt=(0, 0, setting.notional // 20, setting.notional // 2)[setting.notional % 4],
         deficit_window_ns=interval_ns * (5, 60)[setting.lots % 2],
+        **_waits(setting),
     )
 
 
@@ -542,19 +663,26 @@ def _funds(setting: Setting) -> FundsRules:
     )
 
 
+def _carry(setting: Setting) -> dict[str, int]:
+    """Return for how long solvent accounts are carried and for which move, by numbers already drawn."""
+    number = setting.price_ticks + setting.lots + setting.accounts
+    intervals = (0, 0, 3, 30)[number % 4] if setting.carry_intervals is None else setting.carry_intervals
+    return {"carry_max_ns": setting.interval_ns * intervals, "carry_move_ppm": (0, 20_000, 100_000, 1_000_000)[number % 4]}
+
+
 def make_rules(setting: Setting) -> VenueRules:
     """Return the venue's rules of a setting."""
     rng, interval_ns = setting.rng, setting.interval_ns
     stages = setting.stages
-    fund_is_late = any(
-        payer in stages[: stages.index(earlier)] for earlier in (FUND, TAKEOVER) if earlier in stages for payer in (ADL, SOCIALISE)
-    )
     return VenueRules(
         markets=tuple(_market(setting) for _ in range(setting.markets)),
         levels=LevelRules(
             warning_ratio_ppm=rng.choice((1_050_000, 1_500_000, 2_500_000)),
             exit_buffer_ppm=rng.choice((0, 50_000, 50_000)),
             close_out_ratio_ppm=rng.choice((666_667, 666_667, 0, 1_000_000)),
+            return_buffer_ppm=(0, 50_000, 150_000, 450_000)[setting.lots % 4],
+            return_buffer_max_ppm=(0, 100_000, 500_000, 2_000_000)[setting.accounts % 4],
+            return_memory_ns=interval_ns * (3, 30, 1_000)[setting.price_ticks % 3],
         ),
         stages=stages,
         closeout=CloseoutRules(
@@ -568,6 +696,7 @@ def make_rules(setting: Setting) -> VenueRules:
             cap_interval_ns=interval_ns * rng.choice((5, 60)),
             account_notional_max=setting.account_cap,
             venue_notional_max=setting.venue_cap,
+            **_carry(setting),
         ),
         funds=tuple(
             FundRules(loss_per_window_max=setting.fund_cap, target=setting.notional * setting.target_ppm // 1_000_000)
@@ -581,6 +710,7 @@ def make_rules(setting: Setting) -> VenueRules:
             failures_max=rng.choice((1, 2, 3)),
             retry_ns=interval_ns * rng.choice((1, 5)),
             off_ns=interval_ns * rng.choice((2, 20)),
+            offer_range_ppm=(0, 20_000, 100_000)[setting.price_ticks % 3],
         ),
         disposal=DisposalRules(
             interval_ns=interval_ns * rng.choice((1, 3)),
@@ -596,6 +726,6 @@ def make_rules(setting: Setting) -> VenueRules:
             orders_max=setting.orders_max,
             effects_max=96 if rng.random() < 0.5 else 1 << 16,
         ),
-        solvent_pay_first=fund_is_late,
+        solvent_pay_first=bool(paid_first(stages)),
         epoch_ns=interval_ns * rng.choice((3, 30, 1_000)),
     )

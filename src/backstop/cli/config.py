@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from backstop.cli.running import checked_output, refusals, say, tell, tell_json
 from backstop.files import checked_file, written_whole
 
 __all__ = ["app"]
+
+if TYPE_CHECKING:
+    from backstop.config import Venue
 
 app = typer.Typer(name="config", help="Write, check and show venue files.", no_args_is_help=True)
 
@@ -65,7 +68,7 @@ def check(path: VenuePath, as_json: AsJson = False) -> None:
     Exits with 0 without a problem, 1 if the file cannot be read, 2 on wrong usage, 4 with a
     problem.
     """
-    from backstop.config import ConfigError, Finding, Venue, load_venue
+    from backstop.config import ConfigError, Finding, load_venue
 
     venue: Venue | None = None
     findings: tuple[Finding, ...] = ()
@@ -94,8 +97,38 @@ def check(path: VenuePath, as_json: AsJson = False) -> None:
             say(f"{path}: warning: {warning}")
         if venue is not None:
             tell(f"{path}: ok, {len(venue.markets)} markets, {venue.asset.name}, hash {venue.hash}")
+            tell(f"{path}: {_longest_default(venue)}")
+            for line in _falls_survived(venue):
+                tell(f"{path}: {line}")
     if findings:
         raise typer.Exit(FINDING)
+
+
+def _longest_default(venue: Venue) -> str:
+    """Say for how long an account may be in default with positions, and what that is made of."""
+    from backstop.config.schema import duration_text
+    from backstop.reference.closing import longest_default_ns
+
+    closeout, doubt_ns, offer_ns = venue.rules.closeout, venue.rules.breakers.doubt_max_ns, venue.rules.takeover.answer_timeout_ns
+    carry_ns, answer_ns = max(closeout.deadline_ns, closeout.carry_max_ns), max(closeout.order_timeout_ns, offer_ns)
+    whole = duration_text(longest_default_ns(closeout, doubt_ns, offer_ns))
+    parts = f"deadline {duration_text(closeout.deadline_ns)}, carry or offers {duration_text(carry_ns)}"
+    parts += f", doubt {duration_text(doubt_ns)}, answer {duration_text(answer_ns)}"
+    return f"nobody is in default with positions longer than {whole}: {parts}"
+
+
+def _falls_survived(venue: Venue) -> list[str]:
+    """Say of each provider which fall it survives, full of what it promised to take over."""
+    from backstop.config.contradictions import fall_survived_ppm
+
+    lines = []
+    for spec, rules in zip(venue.providers, venue.rules.providers, strict=True):
+        fall_ppm = fall_survived_ppm(rules)
+        says = "promises nothing" if fall_ppm is None else f"reaches its loss stop at a fall of {fall_ppm / 10_000:.1f} %"
+        if fall_ppm is not None and fall_ppm >= 1_000_000:
+            says = "survives any fall within its loss stop"
+        lines.append(f"provider {spec.name}, full of what it promised in one direction, {says}")
+    return lines
 
 
 @app.command("show")

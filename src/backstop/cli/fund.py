@@ -80,6 +80,10 @@ def _text(statement: Statement, by: str) -> Iterator[str]:
     yield f"{'closing':<17}{money[1]:>{width}}"
     if statement.uncovered:
         yield f"{'uncovered':<17}{grouped(venue, statement.uncovered):>{width}}  of the group's losses, paid by nobody so far"
+    if statement.funding_paid or statement.funding_got:
+        paid, got = (grouped(venue, atoms) for atoms in (statement.funding_paid, statement.funding_got))
+        left = grouped(venue, statement.funding_paid - statement.funding_got)
+        yield f"{'funding':<17}by index in the group's markets, through no fund: {paid} paid, {got} received, {left} on its way"
     yield f"{'peak':<17}{grouped(venue, statement.peak.atoms):>{width}}  {time_text(statement.peak.time_ns)}"
     yield f"{'low':<17}{grouped(venue, statement.low.atoms):>{width}}  {time_text(statement.low.time_ns)}"
     yield f"{'drawdown':<17}{int(drawdowns[-1]) / 1e4:.2f} % at the end, {int(drawdowns.max()) / 1e4:.2f} % at most, of the peak until then"

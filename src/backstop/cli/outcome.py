@@ -14,6 +14,7 @@ from backstop.printing import one_line
 
 if TYPE_CHECKING:
     from backstop.config import Venue
+    from backstop.core.events import Stage
     from backstop.runs.replay import ReplayResult
     from backstop.runs.stops import Machine
 
@@ -68,6 +69,8 @@ def _facts(result: ReplayResult) -> Iterator[str]:
     if tally.netted_atoms:
         given = f"{grouped(venue, tally.netted_atoms)} {venue.asset.name}"
         yield f"netting    {tally.count('netted'):,} accounts got {given} from other accounts of their owners"
+    if tally.fills_paid_atoms:
+        yield f"fills      {grouped(venue, tally.fills_paid_atoms)} {venue.asset.name} paid by who won from an insolvent account by a fill"
     if tally.count("adl_counterparty"):
         yield f"adl        {tally.count('adl_counterparty'):,} counterparties gave {tally.adl_fills:,} fills"
     if tally.arrears_atoms:
@@ -107,6 +110,15 @@ def _fund(result: ReplayResult) -> Iterator[str]:
             yield f"           {fund.group}: {grouped(venue, fund.opening_atoms)} before, {grouped(venue, fund.closing_atoms)} after"
 
 
+def _paid_for(result: ReplayResult, paid_for: dict[Stage | None, int]) -> str:
+    """Say what was paid for a provider in default: it stands in the rows of the table, too."""
+    from backstop.core.events import Stage
+
+    words = {Stage.FUND: "by the fund", Stage.ADL: "in ADL", Stage.SOCIALISE: "by cuts", None: "by nobody"}
+    told = [f"{grouped(result.venue, paid_for[stage])} {says}" for stage, says in words.items() if paid_for.get(stage)]
+    return f"{', '.join(told)} was paid for it" if told else "nothing was paid for it"
+
+
 def _providers(result: ReplayResult) -> Iterator[str]:
     venue, tally, name = result.venue, result.tally, result.venue.asset.name
     rows = tally.backers.rows
@@ -121,6 +133,8 @@ def _providers(result: ReplayResult) -> Iterator[str]:
         held = grouped(venue, standing.open_notional)
         profit = grouped(venue, standing.profit)
         yield f"           {spec.name}: {standing.status.name.lower()}, {taken}, profit {profit}, holds {held}{failed}"
+        if row.defaults:
+            yield f"           {spec.name} was in default, {row.defaults:,} times; {_paid_for(result, row.paid_for)}"
     if tally.disposal_fills:
         yield f"disposal   {tally.disposal_fills:,} fills of {grouped(venue, tally.disposed_atoms)} {name}"
 

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backstop.comparison.budget import BudgetTable
-from backstop.core.events import ADL_IN_ORDER, AdlClass, AdlPolicy, EffectArray, EffectKind, Stage, error_inventory_of, outside_of
+from backstop.core.events import ADL_IN_ORDER, AdlPolicy, EffectArray, Stage, error_inventory_of, outside_of
 from backstop.core.kinds import AdlFillEffect, AdlPlanEffect
 from backstop.core.units import scramble
 from backstop.core.waterfall.allocation import allocate, allocate_in_order
-from backstop.core.waterfall.certificate import Share, check_allocation, check_certificate
+from backstop.core.waterfall.certificate import Share, check_allocation, check_certificate, is_crossing, plan_starts
 from backstop.journal import open_journal
 from backstop.runs.history import Past, apply_events, read_batches, replay_before
 
@@ -138,10 +138,12 @@ def waves_of(path: Path | str) -> list[Wave]:
 
         markets = parse_venue(journal.manifest.venue_text, "venue file of the journal").markets
         for batch in read_batches(journal):
-            for plan in AdlPlanEffect.each(batch.effects):
-                plans, notional = found.get(plan.seq, (0, 0))
-                worth = abs(markets[plan.market].contract.value(plan.lots, plan.mark_ticks))
-                found[plan.seq] = (plans + 1, notional + worth)
+            effects = batch.effects
+            for first, end in _asking(effects):
+                parts = list(AdlPlanEffect.each(effects[first:end]))
+                plans, notional = found.get(parts[0].seq, (0, 0))
+                worth = abs(markets[parts[0].market].contract.value(sum(part.lots for part in parts), parts[0].mark_ticks))
+                found[parts[0].seq] = (plans + 1, notional + worth)
     return [Wave(seq, plans, notional) for seq, (plans, notional) in found.items()]
 
 
@@ -181,19 +183,30 @@ def compare_wave(path: Path | str, seq: int | None = None) -> Comparison:
     return Comparison(title, asset.name, asset.decimals, tuple(outcomes), "notional at mark", tuple(notes))
 
 
+def _asking(effects: EffectArray) -> list[tuple[int, int]]:
+    """Return where the plans begin and end that ask others: defaulters that are crossed with each
+    other ask nobody.
+    """
+    starts = plan_starts(effects)
+    ends = [*starts[1:], len(effects)][: len(starts)]
+    return [(first, end) for first, end in zip(starts, ends, strict=True) if not is_crossing(effects, first)]
+
+
 def _outcome_of(past: Past, policy: AdlPolicy, effects: EffectArray) -> Outcome:
     parts: Counter[str] = Counter()
     paid: Counter[str] = Counter()
     findings: list[str] = []
     budget, is_exact = 0, True
-    plans = np.flatnonzero(effects["kind"] == EffectKind.ADL_PLAN).tolist()
-    for first in plans:
+    plans = _asking(effects)
+    for first, end in plans:
         plan = AdlPlanEffect(effects[first])
         contract = past.venue.markets[plan.market].contract
         findings += map(str, check_certificate(effects, first, contract))
-        budget += abs(contract.value(plan.lots, plan.mark_ticks))
+        rows = effects[first:end]
+        closed = list(AdlPlanEffect.each(rows))
+        lots_closed, cash_received = sum(each.lots for each in closed), sum(each.cash for each in closed)
+        budget += abs(contract.value(lots_closed, plan.mark_ticks))
         lots = cash = 0
-        rows = effects[first : first + plan.fills + len(AdlClass) + 2]
         for fill in islice(AdlFillEffect.each(rows), plan.fills):
             name = _holder_name(past, plan.market, fill.account)
             value = contract.value(fill.lots, plan.mark_ticks)
@@ -201,7 +214,7 @@ def _outcome_of(past: Past, policy: AdlPolicy, effects: EffectArray) -> Outcome:
             paid[name] += -value - fill.cash
             lots += fill.lots
             cash += fill.cash
-        is_exact &= (lots, cash) == (-plan.lots, -plan.cash)
+        is_exact &= (lots, cash) == (-lots_closed, -cash_received)
     return Outcome(policy, dict(parts), dict(paid), budget, is_exact, tuple(findings), len(plans))
 
 

@@ -116,6 +116,7 @@ def read_market(number: int, section: MarketSection, pieces: Pieces, parts: Part
         initial_margin=int(InitialMargin[section.initial_margin.upper()]),
         interest_lower=lower,
         interest_upper=upper,
+        fill_band_ppm=section.fill_band_ppm,
         group=group,
         **stops,
     )

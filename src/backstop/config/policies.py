@@ -68,6 +68,6 @@ POLICIES: dict[AdlPolicy, PolicyWords] = {
 def weight_kind(policy: int, adl_class: int) -> Weight:
     """Return what the weight of a candidate of a class is: lots, atoms of profit, or a score."""
     weight = POLICIES[AdlPolicy(policy)].weight
-    if adl_class == AdlClass.HOUSE or (weight == Weight.PROFIT and adl_class != AdlClass.PROFITABLE):
+    if adl_class in (AdlClass.HOUSE, AdlClass.CROSSED) or (weight == Weight.PROFIT and adl_class != AdlClass.PROFITABLE):
         return Weight.LOTS
     return weight

@@ -70,9 +70,9 @@ commented file to start from. `backstop config check FILE` names every problem o
   The highest maintenance rate times `warning_ratio` is below 1.
 - `band_offset_ppm` ascends, and `book.depth` has as many entries.
 - `warning_ratio` is from 1 + `exit_buffer` to 10; `close_out_ratio` is from 0 to 1.
-- `tear_up` is the last stage. `adl` before `fund` or `takeover` needs `solvent_pay_first = true`.
-- `fund` and `socialise` do nothing in their own turns. `fund` must come after `restrict`,
-  `closeout` and `takeover`, and `socialise` after all stages except `tear_up`.
+- Each stage stands once and acts where it stands. `tear_up` is the last. `adl` before `closeout`,
+  `takeover` or `fund` needs `solvent_pay_first = true`. `fund` comes after `restrict`, `closeout`
+  and `takeover`, and `socialise` after all stages except `tear_up`.
 - If the file has `group`, each group has its own fund, and the stage `fund` has no balance, cap or
   target.
 - A `provider` commits at most once per group and direction. At most one provider is the vault.
@@ -184,7 +184,7 @@ def _default(name: str, info: FieldInfo, kind: str) -> str:
     if info.default_factory is not None:
         return "each key's own"
     if info.default is None:
-        return "no cap" if name.endswith("_max") else "none"
+        return "no cap" if name.endswith("_max") and kind != "duration" else "none"
     if isinstance(info.default, bool):
         return f"`{str(info.default).lower()}`"
     if kind == "duration":

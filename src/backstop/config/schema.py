@@ -121,7 +121,7 @@ class VenueSection(_Section):
     name: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="Name of the venue, printed in reports.")
     solvent_pay_first: bool = Field(
         default=False,
-        description="Allows `adl` to stand before `fund` or `takeover`, so that solvent accounts pay first.",
+        description="Allows `adl` to stand before `closeout`, `takeover` or `fund`, so that solvent accounts pay first.",
     )
     epoch: Duration = Field(
         default=28_800_000_000_000,
@@ -156,6 +156,20 @@ class LevelsSection(_Section):
         default=Decimal("0.666667"),
         description="Below this multiple of maintenance margin an account is in close-out. In whole parts per million.",
         json_schema_extra=_unit("ratio"),
+    )
+    return_buffer: Number = Field(
+        default=Decimal(0),
+        description="What each return to default adds to `exit_buffer`. In whole parts per million; 0 is off.",
+        json_schema_extra=_unit("ratio"),
+    )
+    return_buffer_max: Number = Field(
+        default=Decimal(1),
+        description="Largest exit buffer that returns lead to. In whole parts per million.",
+        json_schema_extra=_unit("ratio"),
+    )
+    return_memory: Duration = Field(
+        default=86_400_000_000_000,
+        description="A default that begins no longer than this after the last one ended with lots left is a return.",
     )
 
 
@@ -202,6 +216,16 @@ class CloseoutStage(_Section):
         description="Most notional of the whole venue ordered in one cap interval.",
         json_schema_extra=_unit("asset"),
     )
+    carry_max: Duration | None = Field(
+        default=None,
+        description="For how long in one default a solvent account is carried instead of deleveraged, while funds stand for it;"
+        " off if left out.",
+    )
+    carry_move_ppm: Ppm = Field(
+        default=20_000,
+        description="Move against all its positions: what the account then would lack is reserved while it is carried.",
+        json_schema_extra=_unit("ppm"),
+    )
 
 
 class TakeoverStage(_Section):
@@ -222,12 +246,20 @@ class TakeoverStage(_Section):
     )
     retry: Duration = Field(default=30_000_000_000, description="Time after a failure in which a provider gets no offers.")
     off: Duration = Field(default=600_000_000_000, description="Time in which a provider that was switched off gets no offers.")
-    disposal_interval: Duration = Field(default=10_000_000_000, description="Time between two sales of the vault.")
+    offer_range_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        default=0,
+        description="Range of a market's marks over both price windows from which on its offers live shorter"
+        " and a failure costs more, up to four times; 0: off.",
+        json_schema_extra=_unit("ppm"),
+    )
+    disposal_interval: Duration = Field(
+        default=10_000_000_000, description="Time between two sales of the vault, or of a provider that is stopped."
+    )
     disposal_share_ppm: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        default=100_000, description="Share of a position that the vault sells at a time.", json_schema_extra=_unit("ppm")
+        default=100_000, description="Share of a position that it sells at a time.", json_schema_extra=_unit("ppm")
     )
     disposal_tolerance_ppm: Annotated[int, Field(ge=0, lt=1_000_000)] = Field(
-        default=10_000, description="Furthest from the mark that the vault sells.", json_schema_extra=_unit("ppm")
+        default=10_000, description="Furthest from the mark that it sells.", json_schema_extra=_unit("ppm")
     )
 
 
@@ -360,7 +392,7 @@ class ProviderSection(_Section):
     )
     loss_stop: Number | None = Field(
         default=None,
-        description="Loss at which offers to it stop, until half of it is won back.",
+        description="Loss at which offers to it stop and it sells what it holds, until half of it is won back.",
         json_schema_extra=_unit("asset"),
     )
     commitment: Annotated[list[CommitmentSection], Field(min_length=1, max_length=16)] = Field(description="Standing commitments.")
@@ -422,10 +454,21 @@ class BreakersSection(_Section):
     deficit_window: Duration = Field(
         default=3_600_000_000_000, description="Losses that nobody paid are counted in this window and the one before."
     )
+    act_age_max: Duration | None = Field(
+        default=None,
+        description="Age of a mark beyond which takeover, ADL, tear-up and support wait for the next one; off if left out.",
+    )
+    doubt_max: Duration = Field(
+        default=3_600_000_000_000, description="For how long, in sum, an account in default waits for marks that are doubted or old."
+    )
+    halt_wait_max: Duration | None = Field(
+        default=None,
+        description="Until when after the begin of a default ADL and tear-up wait in a halted market; off if left out.",
+    )
 
 
 class GuardSection(_Section):
-    """Price guard: holds a mark that jumps on little volume until another mark confirms it, or
+    """Price guard: holds a mark that jumps on little volume until a mark on volume enough decides, or
     until `hold` is over.
     """
 
@@ -518,6 +561,14 @@ class MarketSection(_Section):
     )
     slippage_tolerance_ppm: Annotated[int, Field(ge=0, lt=1_000_000)] = Field(
         description="Furthest from the mark that a closing order may trade.", json_schema_extra=_unit("ppm")
+    )
+    fill_band_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        default=0,
+        description=(
+            "What a fill between two owners costs its loser beyond this distance from the mark, its winner owes: it is held, and paid"
+            " before a fund pays for the loser. 0 is off; what a fill itself makes its loser lack is owed in any case."
+        ),
+        json_schema_extra=_unit("ppm"),
     )
     volatility_ppm: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=10_000,

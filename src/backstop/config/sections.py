@@ -26,7 +26,7 @@ from backstop.config.schema import (
     duration_text,
 )
 from backstop.config.shape import Pieces
-from backstop.config.stages import STAGES, key_of, misplaced
+from backstop.config.stages import STAGES, key_of
 from backstop.config.venue import Asset, ProviderSpec
 from backstop.core.events import AdlPolicy, SocialisePolicy, Stage
 from backstop.core.instruments import (
@@ -42,6 +42,7 @@ from backstop.core.instruments import (
     ProviderRules,
     TakeoverRules,
 )
+from backstop.core.stages import misplaced, paid_first
 
 __all__ = ["AMOUNT_ATOMS_MAX", "Parts", "amount_text", "atoms_or_finding", "read_sections", "solvent_first", "stage_names"]
 
@@ -255,7 +256,9 @@ def _levels(section: LevelsSection, findings: list[Finding]) -> LevelRules | Non
     warning = _ppm("levels.warning_ratio", section.warning_ratio, findings)
     buffer = _ppm("levels.exit_buffer", section.exit_buffer, findings)
     close_out = _ppm("levels.close_out_ratio", section.close_out_ratio, findings)
-    if warning is None or buffer is None or close_out is None:
+    returns = _ppm("levels.return_buffer", section.return_buffer, findings)
+    most = _ppm("levels.return_buffer_max", section.return_buffer_max, findings)
+    if warning is None or buffer is None or close_out is None or returns is None or most is None:
         return None
     before = len(findings)
     if not 0 <= close_out <= PPM:
@@ -264,7 +267,10 @@ def _levels(section: LevelsSection, findings: list[Finding]) -> LevelRules | Non
         findings.append(Finding("levels.exit_buffer", "must not be negative", decimal_text(section.exit_buffer)))
     elif not PPM + buffer <= warning <= 10 * PPM:
         findings.append(_warning_finding(section))
-    return LevelRules(warning, buffer, close_out) if len(findings) == before else None
+    for key, value in (("return_buffer", returns), ("return_buffer_max", most)):
+        if not 0 <= value <= 9 * PPM:
+            findings.append(Finding(f"levels.{key}", "must be 0 to 9", decimal_text(getattr(section, key))))
+    return LevelRules(warning, buffer, close_out, returns, most, section.return_memory) if len(findings) == before else None
 
 
 def _warning_finding(section: LevelsSection) -> Finding:
@@ -298,7 +304,7 @@ def _check_order(names: list[str], pieces: Pieces, findings: list[Finding]) -> N
         findings.append(
             Finding(
                 f"waterfall[{names.index(name)}].stage",
-                f"the order is {order}: {name} must stand behind {wanted}: it has no turn of its own, {STAGES[stage].acts}",
+                f"the order is {order}: {name} must stand behind {wanted}: {STAGES[stage].acts}",
                 f'"{name}"',
             )
         )
@@ -317,6 +323,4 @@ def _check_order(names: list[str], pieces: Pieces, findings: list[Finding]) -> N
 
 def solvent_first(names: list[str]) -> list[tuple[str, str]]:
     """Return the pairs of stages in which solvent accounts pay before others do."""
-    if "adl" not in names:
-        return []
-    return [("adl", behind) for behind in ("fund", "takeover") if behind in names[names.index("adl") :]]
+    return [("adl", key_of(behind)) for behind in paid_first([Stage[name.upper()] for name in names])]

@@ -5,12 +5,11 @@ The order is the usual one of a venue file. A stage closes positions, or pays fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from backstop.core.events import Stage
 
-__all__ = ["CLOSING", "PAYING", "STAGES", "StageWords", "key_of", "misplaced"]
+__all__ = ["CLOSING", "PAYING", "STAGES", "StageWords", "key_of"]
 
 
 class StageWords(NamedTuple):
@@ -30,9 +29,7 @@ class StageWords(NamedTuple):
     closed: str = ""
     #: Who paid, where it pays for others; else empty.
     payer: str = ""
-    #: A stage without a turn of its own stands behind these: it acts after them in any case.
-    behind: tuple[Stage, ...] = ()
-    #: Why: what it does in place of a turn.
+    #: What it does, where it must stand behind other stages (``core.stages.BEHIND``).
     acts: str = ""
 
     @property
@@ -63,7 +60,6 @@ STAGES: dict[Stage, StageWords] = {
         colour="#4a968f",
         colour_on_dark="#5fb8af",
         payer="the insurance fund",
-        behind=(Stage.RESTRICT, Stage.CLOSEOUT, Stage.TAKEOVER),
         acts="it supports what they close, and pays for accounts that they leave without positions",
     ),
     Stage.ADL: StageWords(
@@ -79,7 +75,6 @@ STAGES: dict[Stage, StageWords] = {
         "Charged to others, against claims on later surplus",
         accounts="accounts charged",
         payer="other accounts, whose losses are claims on the fund",
-        behind=(Stage.RESTRICT, Stage.CLOSEOUT, Stage.TAKEOVER, Stage.FUND, Stage.ADL),
         acts="it bears what the fund left of an account without positions, or of a tear-up",
     ),
     Stage.TEAR_UP: StageWords(
@@ -95,20 +90,6 @@ STAGES: dict[Stage, StageWords] = {
 def key_of(stage: int) -> str:
     """Return the name by which a venue file, a table and a style sheet know a stage."""
     return Stage(stage).name.lower()
-
-
-def misplaced(stages: Sequence[int]) -> list[tuple[Stage, list[Stage]]]:
-    """Return each stage that stands too early, with those that it must stand behind.
-
-    The engine runs such an order as if the stage stood behind the others, so its place would be a
-    false promise. Only a venue file is refused for it: random streams go on to use every order.
-    """
-    found = []
-    for place, stage in enumerate(stages):
-        later = [other for other in STAGES[Stage(stage)].behind if other in stages[place:]]
-        if later:
-            found.append((Stage(stage), later))
-    return found
 
 
 #: Stages that close positions of defaulters, and those that pay for others, by key.

@@ -27,6 +27,7 @@ from backstop.core.events import (
     Reject,
     Transfer,
 )
+from backstop.core.fill_debts import fill_debt_of
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, TIME_NS_MAX, TIME_STEP_NS_MAX
 from backstop.core.interest import others_lots
 from backstop.core.kinds import BREAKER_ORDERS, EVENT_VIEWS, PROVIDER_ORDERS
@@ -122,7 +123,7 @@ def _lack(state: State, account: int) -> int:
     if state.accounts[account].health < Health.DISTRESSED:
         return max(0, -equity)
     _, maintenance = assess(state, account)
-    return max(0, release_level(state, maintenance) - equity)
+    return max(0, release_level(state, account, maintenance) - equity)
 
 
 @kernel
@@ -130,18 +131,18 @@ def _withdrawal_refusal(state: State, account: int, amount: int) -> int:
     """Return why a withdrawal is refused: initial margin and what linked accounts lack stay, so
     that a winner does not leave before its twin is netted.
 
-    So do the owner's debts to the funds, and the gains that are held, beyond what his other accounts
-    could withdraw.
+    So do the owner's debts to the funds, the gains that are held, and what he owes for fills, beyond
+    what his other accounts could withdraw.
     """
     equity, initial = _at_held_marks(state, account)
     room = equity - amount - initial
     owner = state.accounts[account].owner
-    debt, held = owner_debt(state, owner), held_gains(state, owner)
+    debt, held, of_fills = owner_debt(state, owner), held_gains(state, owner), fill_debt_of(state, owner)
     other = state.columns[OWNER_FIRST, owner]
     while other != NONE and room >= 0:
         if other != account:
             room -= _lack(state, other)
-            if debt > 0 or held > 0:
+            if debt > 0 or held > 0 or of_fills > 0:
                 other_equity, other_initial = _at_held_marks(state, other)
                 debt -= max(0, other_equity - other_initial)
         other = state.accounts[other].next_of_owner
@@ -149,7 +150,9 @@ def _withdrawal_refusal(state: State, account: int, amount: int) -> int:
         return Reject.INSUFFICIENT_MARGIN
     if room < debt:
         return Reject.DEBT_TO_FUND
-    return Reject.GAIN_HELD if room < debt + held else 0
+    if room < debt + held:
+        return Reject.GAIN_HELD
+    return Reject.FILL_HELD if room < debt + held + of_fills else 0
 
 
 @kernel
@@ -310,12 +313,22 @@ def _order_fill_refusal(state: State, order_id: int, market: int, lots: int, pri
 
 
 @kernel
-def _market_refusal(state: State, kind: int, market: int, code: int, band: int, lots: int, price_ticks: int) -> int:
-    """Return why a report about a market itself (mark, index, volume, depth) is refused."""
+def _funding_refusal(state: State, market: int, step: int) -> int:
+    if step == 0 or not -_AMOUNT_MAX <= step <= _AMOUNT_MAX:
+        return Reject.AMOUNT_OUT_OF_RANGE
+    row = state.markets[market]
+    return Reject.BALANCE_LIMIT if abs(row.funding_index + step) > row.funding_index_max else 0
+
+
+@kernel
+def _market_refusal(state: State, kind: int, market: int, code: int, band: int, lots: int, price_ticks: int, amount: int) -> int:
+    """Return why a report about a market itself (mark, index, volume, depth, funding) is refused."""
     if kind == EventKind.DEPTH and not (code in _BOOK_SIDES and 0 <= band < state.markets[market].band_count):
         return Reject.UNKNOWN_CODE
     if kind == EventKind.HEARTBEAT:
         return 0
+    if kind == EventKind.FUNDING:
+        return _funding_refusal(state, market, amount)
     if kind == EventKind.DEPTH or kind == EventKind.VOLUME:
         return 0 if 0 <= lots <= DEPTH_LOTS_MAX else Reject.LOTS_OUT_OF_RANGE
     return 0 if 1 <= price_ticks <= state.markets[market].price_ticks_max else Reject.PRICE_OUT_OF_RANGE
@@ -365,4 +378,4 @@ def refusal_of(state: State, events: EventArray, index: int) -> int:
         return _opening_refusal(state, event.account, market, event.lots, event.amount)
     if kind == EventKind.ORDER_FILL:
         return _order_fill_refusal(state, event.other, market, event.lots, event.price_ticks)
-    return _market_refusal(state, kind, market, event.code, event.other, event.lots, event.price_ticks)
+    return _market_refusal(state, kind, market, event.code, event.other, event.lots, event.price_ticks, event.amount)

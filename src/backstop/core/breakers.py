@@ -1,4 +1,4 @@
-"""Circuit breakers: one machine a market and one for the venue (docs/rules.md, section 8).
+"""Circuit breakers: one machine a market and one for the venue (R8).
 
 A machine has a level for each cause: 0 none, 1 throttle, 2 halt. ``settle`` is the only way from
 one state to the next. Every stop ends by itself: a state that lasted the longest hold spends the

@@ -19,7 +19,12 @@ monitor              CROSSED_*                    in ``apply_mark``
 closeout             SLICE_*                      while the slice of one account is planned
 takeover             OFFER_*                      while one position is offered
 counterparties       COUNTERPARTY_*               while adl or tear_up closes one position
-adl                  ADL_*, CLASS_ETA_*           while it closes one position
+adl                  ADL_CAP, ADL_WEIGHT,         while one plan is made
+                     ADL_CLASS, ADL_PART,
+                     CLASS_ETA_*, DEFAULTER_*
+adl                  OWNER_GAP*                   while the fund's part of a plan is split
+adl                  ADL_ACCOUNT, ADL_PLACE,      while a turn runs
+                     ADL_CURSOR
 tear_up              TEAR_UP_WEIGHT               while it closes one position
 ranking              OWNER_HEDGE                  from ``sum_hedges`` to the last ``class_of``
 cover                PART_*, GROUP_*              in ``cover_deficit``
@@ -35,9 +40,12 @@ position never run inside each other, so they share memory; so do ``socialise`` 
 from __future__ import annotations
 
 __all__ = [
+    "ADL_ACCOUNT",
     "ADL_CAP",
     "ADL_CLASS",
+    "ADL_CURSOR",
     "ADL_PART",
+    "ADL_PLACE",
     "ADL_WEIGHT",
     "CLAIM",
     "CLAIMANT",
@@ -52,6 +60,16 @@ __all__ = [
     "CROSSED_MERGE",
     "CROSSED_ORDER",
     "DEBT_PART",
+    "DEFAULTER_CHARGE",
+    "DEFAULTER_EQUITY",
+    "DEFAULTER_GAP",
+    "DEFAULTER_LOTS",
+    "DEFAULTER_MAINTENANCE",
+    "DEFAULTER_OWNER_LEFT",
+    "DEFAULTER_POSITION",
+    "DEFAULTER_SUPPORT",
+    "DEFAULTER_SUPPORT_CAP",
+    "DEFAULTER_WANTED",
     "DIRTY",
     "FOUND_ACCOUNT",
     "FOUND_WEIGHT",
@@ -70,6 +88,8 @@ __all__ = [
     "ORDERED_NOTIONAL",
     "OWNER_DEBT",
     "OWNER_FIRST",
+    "OWNER_GAP",
+    "OWNER_GAP_BEFORE",
     "OWNER_HEDGE",
     "OWNER_PAID",
     "OWNER_PAID_NS",
@@ -170,4 +190,14 @@ DEBT_PART = 49
 NETTED_EVENT, NETTED_SPARE, NETTED_REST, NETTED_CLAIM = 50, 51, 52, 53
 #: By market: the result of one owner.
 OWNER_RESULT = 54
-COLUMNS = 55
+#: Defaulters of a joint plan, by id: row of the position, equity and maintenance of the account, lots
+#: that should leave, that leave, the gap of these, the cap of the fund's part, the part, cash.
+DEFAULTER_POSITION, DEFAULTER_EQUITY, DEFAULTER_MAINTENANCE = 55, 56, 57
+DEFAULTER_WANTED, DEFAULTER_LOTS, DEFAULTER_GAP = 58, 59, 60
+DEFAULTER_OWNER_LEFT, DEFAULTER_SUPPORT_CAP, DEFAULTER_SUPPORT, DEFAULTER_CHARGE = 61, 62, 63, 64
+#: By owner: gaps of its accounts in the plan at hand, and of those before the one at hand.
+OWNER_GAP, OWNER_GAP_BEFORE = 65, 66
+#: Accounts that ADL takes in this turn, by id, with their places in it, and where each is in its
+#: positions.
+ADL_ACCOUNT, ADL_PLACE, ADL_CURSOR = 67, 68, 69
+COLUMNS = 70

@@ -3,7 +3,7 @@
 A debt is returned when the account is judged (``monitor``) and limits what its owner withdraws
 (``admission``). An owner's debts are forgotten some time after the latest payment for him. Nothing
 happens at that moment: readers here count them as 0, and the next payment clears them.
-Rules: docs/rules.md, section 6.
+Rules: R6.2.9.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from backstop.core.places import fund_id
 from backstop.core.state import State
 from backstop.core.units import add_checked, split_by_largest_remainder
 
-__all__ = ["add_debt", "forget_debts", "owner_debt", "return_debts"]
+__all__ = ["account_debt", "add_debt", "forget_debts", "owner_debt", "return_debts"]
 
 
 @inlined
@@ -30,6 +30,16 @@ def _is_forgotten(state: State, owner: int) -> bool:
 def owner_debt(state: State, owner: int) -> int:
     """Return what all accounts of an owner owe the funds together."""
     return 0 if _is_forgotten(state, owner) else state.columns[OWNER_DEBT, owner]
+
+
+@kernel
+def account_debt(state: State, account: int) -> int:
+    """Return what one account owes the funds."""
+    total = 0
+    if not _is_forgotten(state, state.accounts[account].owner):
+        for group in range(state.rules[0].groups):
+            total = add_checked(total, state.debts[account, group])
+    return total
 
 
 @kernel

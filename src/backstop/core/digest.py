@@ -1,4 +1,4 @@
-"""The state digest: SHA-256 over the economic state, as docs/rules.md section 12 encodes it.
+"""The state digest: SHA-256 over the economic state, as R12 encodes it.
 
 Two engines that agree on it agree on everything that a later effect can depend on. Private rows
 (triggers, buckets, scratch columns, closed orders) are not in it.
@@ -12,13 +12,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backstop.core.carries import CARRY_ATOMS, CARRY_BEFORE
 from backstop.core.columns import ORDERED_INTERVAL, ORDERED_NOTIONAL, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED
 from backstop.core.contract_terms import Contracts, LinearContract
-from backstop.core.events import FEES, FUND, HOUSE_FIRST_MARKET, REMAINDER, UNCOVERED, WORLD, BreakerCause, Health, fund_of, uncovered_of
+from backstop.core.events import (
+    FEES,
+    FUND,
+    HOUSE_FIRST_MARKET,
+    NONE,
+    REMAINDER,
+    UNCOVERED,
+    WORLD,
+    BreakerCause,
+    Health,
+    fund_of,
+    uncovered_of,
+)
 from backstop.core.places import arrears_gauge, fund_gauge, house_slot, market_gauge
 from backstop.core.results import epoch_mark_ticks, result_bases
-from backstop.core.rows import FUND_SLOTS
-from backstop.core.state import State, positions_of
+from backstop.core.rows import DEFAULT_ENDED_NS, FUND_SLOTS, RETURNS
+from backstop.core.state import State, places_of
 
 __all__ = ["state_digest"]
 
@@ -50,6 +63,7 @@ def _head_bytes(state: State, present: int) -> bytes:
             engine.claims,
             engine.recovery_ns,
             engine.life_ns,
+            engine.next_fill_debt,
         ]
     )
 
@@ -63,7 +77,9 @@ def _market_bytes(state: State, present: int) -> bytes:
         fields.append(market.ordered_notional if int(market.ordered_interval) == present else 0)
         fields += list(market.depth_lots[0, :bands]) + list(market.depth_lots[1, :bands])
         fields += [outside.lots, outside.cost, error.lots, error.cost]
-        fields += [_paid_in_window(state, market_gauge(number)), epoch_mark_ticks(state, number)]
+        fields += [_paid_in_window(state, market_gauge(number)), epoch_mark_ticks(state, number), market.funding_index]
+        for row, kept in ((outside, state.results[2 * number]), (error, state.results[2 * number + 1])):
+            fields.append(kept.settled_index if row.lots != 0 else 0)
         out += np.array([int(value) for value in fields], dtype="<i8").tobytes()
     return out
 
@@ -80,7 +96,8 @@ def _account_bytes(state: State, present: int) -> bytes:
     accounts = state.accounts[:count]
     used, interval = state.columns[ORDERED_NOTIONAL : ORDERED_INTERVAL + 1, :count]
     names = ("owner", "balance", "health", "default_since_ns", "wait_until_ns", "next_slice_ns", "restricted")
-    return _block(*(accounts[name] for name in names), _gauge(used, interval, present), accounts["claim"], state.charge_markets[:count])
+    gauges = _gauge(used, interval, present), accounts["claim"], state.charge_markets[:count]
+    return _block(*(accounts[name] for name in names), *gauges, *state.doubts[:count].T)
 
 
 def _order_bytes(state: State) -> bytes:
@@ -88,7 +105,7 @@ def _order_bytes(state: State) -> bytes:
     orders = orders[np.argsort(orders["id"])]
     remaining = np.abs(orders["lots"]) - orders["filled"]
     first = [orders[name] for name in ("id", "account", "market", "lots")]
-    last = [orders[name] for name in ("limit_ticks", "zero_cash", "reserved", "kind", "provider", "cash")]
+    last = [orders[name] for name in ("limit_ticks", "zero_cash", "reserved", "kind", "provider", "cash", "joint", "expires_ns")]
     return _block(*first, remaining, *last)
 
 
@@ -149,8 +166,11 @@ def _breaker_bytes(state: State) -> bytes:
                 *flow,
                 low,
                 high,
-                *(int(value) for value in (row.mark_time_ns, row.held_ticks, row.held_until_ns, row.answered)),
+                *(int(value) for value in (row.mark_time_ns, row.held_ticks, row.held_until_ns)),
+                *(int(value) for value in (row.held_for_ns, row.held_at_ns, row.is_held_newest, row.answered)),
                 *_windows(now_ns // int(rules.deficit_window_ns) - int(row.deficit_window), row.deficit),
+                int(row.undoubted_ticks),
+                int(row.is_awaited),
             ]
         )
     rows[-1][9:11] = [0, 0]
@@ -204,16 +224,51 @@ def _gap_bytes(state: State) -> bytes:
     return _block(rows["account"][kept], markets, atoms - values, lots)
 
 
+def _return_bytes(state: State) -> bytes:
+    """Return the accounts that left a default with lots, how often they came back, and when they left."""
+    kept = np.flatnonzero(state.returns[:, DEFAULT_ENDED_NS] != NONE)
+    return _block(kept, state.returns[kept, RETURNS], state.returns[kept, DEFAULT_ENDED_NS])
+
+
+def _carry_bytes(state: State) -> bytes:
+    """Return the accounts that were carried in their default, and by group what is reserved for that, in
+    the order in which it began.
+    """
+    accounts = np.flatnonzero(state.carry_until)
+    rows = list[tuple[int, int, int]]()
+    for fund in state.funds:
+        position, of_fund = int(fund.carry_last), []
+        while position != NONE:
+            row = state.positions[position]
+            of_fund.append((int(row.account), int(row.market), int(state.carries[position, CARRY_ATOMS])))
+            position = int(state.carries[position, CARRY_BEFORE])
+        rows += reversed(of_fund)
+    return _block(accounts, state.carry_until[accounts]) + _block(*np.array(rows, dtype="<i8").reshape(-1, 3).T)
+
+
+def _fill_debt_bytes(state: State) -> bytes:
+    """Return what is owed for fills, by number, and what owners owe for fills."""
+    engine = state.engine[0]
+    rows, (_, owed, last_ns, first) = state.fill_debts, state.fill_gauges.T
+    counts = (owed > 0) & (int(engine.now_ns) - last_ns <= int(state.rules[0].owner_memory_ns))
+    kept = rows[(rows[:, 0] > 0) & (rows[:, 3] > 0) & counts[rows[:, 2]] & (rows[:, 0] >= first[rows[:, 2]])]
+    kept = kept[np.argsort(kept[:, 0])]
+    owners = np.flatnonzero(counts)
+    return _block(*kept[:, :4].T) + _block(owners, owed[owners], last_ns[owners])
+
+
 def state_digest(state: State) -> str:
-    """Return the SHA-256 (hex) of the economic state, as docs/rules.md section 12 encodes it."""
+    """Return the SHA-256 (hex) of the economic state, as R12 encodes it."""
     present = int(state.engine[0].now_ns) // int(state.rules[0].cap_interval_ns)
-    positions = positions_of(state)
+    places = places_of(state)
+    positions, results = state.positions[places], state.results[places]
     digest = hashlib.sha256()
     digest.update(_head_bytes(state, present))
     digest.update(_market_bytes(state, present))
     digest.update(_ledger_bytes(state))
     digest.update(_account_bytes(state, present))
-    digest.update(_block(*(positions[name] for name in ("account", "market", "lots", "cost", "closed_in_default"))))
+    names = ("account", "market", "lots", "cost", "closed_in_default")
+    digest.update(_block(*(positions[name] for name in names), results["settled_index"]))
     digest.update(_order_bytes(state))
     digest.update(_fund_bytes(state))
     digest.update(_owner_bytes(state))
@@ -223,4 +278,7 @@ def state_digest(state: State) -> str:
     digest.update(_result_bytes(state))
     digest.update(_debt_bytes(state))
     digest.update(_gap_bytes(state))
+    digest.update(_carry_bytes(state))
+    digest.update(_fill_debt_bytes(state))
+    digest.update(_return_bytes(state))
     return digest.hexdigest()

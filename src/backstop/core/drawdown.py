@@ -1,5 +1,5 @@
 """The insurance funds' drawdown from their peaks, and the level of the breakers that follows
-(docs/rules.md, section 9).
+(R9).
 
 A fund's peak is the largest balance of the 17 latest slots of a sixteenth of the window each, so
 that no span of a window forgets a peak within it.

@@ -2,7 +2,7 @@
 
 An event is refused (one REFUSAL, nothing else changes) or applied: the timers that are due, what
 its kind says, recovery and the waits that ended, the rounds of the waterfall, and the breakers that
-all this moved (docs/rules.md, section 5).
+all this moved (R5).
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from backstop.core.breakers import after_index, apply_operator, check_outage, se
 from backstop.core.columns import OWNER_FIRST
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import cash_of, settlement_asset, value_at_mark
+from backstop.core.doubt import review_doubt
 from backstop.core.drawdown import group_of_fund, judge_drawdowns, shift_peaks
 from backstop.core.events import NEVER_NS, NONE, WORLD, Cause, EventArray, EventKind, Health, Transfer
+from backstop.core.fill_debts import note_fill_debt
 from backstop.core.fills import apply_order_done, apply_order_fill
 from backstop.core.guard import offer_mark
 from backstop.core.interest import change_lots
 from backstop.core.kinds import BREAKER_ORDERS
-from backstop.core.ledger import open_position_row, post, trade
-from backstop.core.monitor import start_round, touch
+from backstop.core.ledger import begin_funding, open_position_row, post, trade
+from backstop.core.monitor import apply_funding, start_round, touch
 from backstop.core.orders import cancel_excess, cancel_orders_of
 from backstop.core.outbox import emit_refusal, emit_trade
 from backstop.core.places import clearing_id, outside_row
@@ -28,6 +30,7 @@ from backstop.core.results import lower_base, note_lots
 from backstop.core.state import State
 from backstop.core.timers import run_due_after, run_due_before
 from backstop.core.waterfall.arrears import note_arrears
+from backstop.core.waterfall.disposal import run_disposals
 from backstop.core.waterfall.fund import charge_trading_fee
 from backstop.core.waterfall.providers import bind_provider, shift_baseline, switch_provider
 from backstop.core.waterfall.run import run_rounds
@@ -43,6 +46,7 @@ def _open_account(state: State, account: int, owner: int) -> None:
     head.first_position = NONE
     head.default_since_ns = NEVER_NS
     head.wait_until_ns = NEVER_NS
+    state.doubts[account, 1] = NONE
     head.next_of_owner = state.columns[OWNER_FIRST, owner]
     state.columns[OWNER_FIRST, owner] = account
     state.engine[0].accounts_now = account + 1
@@ -74,6 +78,8 @@ def _apply_opening(state: State, account: int, market: int, lots: int, cost: int
     realising.
     """
     position = open_position_row(state, account, market)
+    begin_funding(state, position)
+    begin_funding(state, outside_row(market))
     value = value_at_mark(state, market, lots)
     lower_base(state, position, -value)
     lower_base(state, outside_row(market), value)
@@ -121,6 +127,7 @@ def _apply_fill(state: State, account: int, other: int, market: int, lots: int, 
     holder = state.positions[counterpart].account
     trade(state, position, lots, cash, price_ticks, Cause.FILL, holder)
     trade(state, counterpart, -lots, -cash, price_ticks, Cause.FILL, account)
+    note_fill_debt(state, market, account, other, lots, price_ticks)
     cancel_excess(state, position)
     if other != NONE:
         cancel_excess(state, counterpart)
@@ -136,7 +143,9 @@ def _apply_kind(state: State, events: EventArray, index: int) -> None:
     event = events[index]
     kind = event.kind
     if kind == EventKind.MARK:
+        old = state.markets[event.market].mark_ticks
         offer_mark(state, event.market, event.price_ticks)
+        review_doubt(state, event.market, old)
     elif kind == EventKind.FILL:
         _apply_fill(state, event.account, event.other, event.market, event.lots, event.price_ticks)
     elif kind == EventKind.TRANSFER:
@@ -154,8 +163,11 @@ def _apply_kind(state: State, events: EventArray, index: int) -> None:
     elif kind == EventKind.INDEX:
         state.markets[event.market].index_ticks = event.price_ticks
         after_index(state, event.market)
+        review_doubt(state, event.market, state.markets[event.market].mark_ticks)
     elif kind == EventKind.VOLUME:
         state.markets[event.market].volume_lots = event.lots
+    elif kind == EventKind.FUNDING:
+        apply_funding(state, event.market, event.amount)
     elif kind == EventKind.ANSWER:
         apply_answer(state, event.other, event.code)
     elif kind == EventKind.PROVIDER:
@@ -209,6 +221,8 @@ def apply_at(state: State, events: EventArray, index: int) -> None:
     run_due_after(state)
     if engine.touched_now > 0:
         run_rounds(state)
+    if engine.disposals_now > 0:
+        run_disposals(state)
     judge_drawdowns(state)
     if engine.uncovered > 0:
         note_arrears(state)

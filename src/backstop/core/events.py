@@ -18,8 +18,10 @@ __all__ = [
     "EVENT",
     "FEES",
     "FUND",
+    "FUNDING_PARTS",
     "GROUPS_MAX",
     "HOUSE_FIRST_MARKET",
+    "HOUSE_PER_MARKET",
     "NEVER_NS",
     "NONE",
     "REMAINDER",
@@ -34,6 +36,7 @@ __all__ = [
     "BreakerCause",
     "BreakerState",
     "Cause",
+    "Doubt",
     "EffectKind",
     "EffectRow",
     "EventKind",
@@ -52,6 +55,7 @@ __all__ = [
     "house_of_market",
     "is_clearing",
     "fund_of",
+    "funding_of",
     "outside_of",
     "uncovered_of",
 ]
@@ -76,9 +80,11 @@ FEES = -6
 GROUPS_MAX = 8
 #: UNCOVERED of group ``n`` (above 0) is ``n`` below this; no market's ledger accounts reach it.
 UNCOVERED_FIRST_GROUP = -65_536
-#: From here down, three ledger accounts per market: clearing, OUTSIDE, error_inventory.
+#: From here down, four ledger accounts per market: clearing, OUTSIDE, error_inventory, funding.
 HOUSE_FIRST_MARKET = -16
-_HOUSE_PER_MARKET = 3
+HOUSE_PER_MARKET = 4
+#: A market's funding index counts parts of an atom a lot: so many make an atom.
+FUNDING_PARTS = 1_000_000
 
 
 def fund_of(group: int) -> int:
@@ -93,7 +99,7 @@ def uncovered_of(group: int) -> int:
 
 def clearing_of(market: int) -> int:
     """Return the ledger id of ``clearing:<market>``."""
-    return HOUSE_FIRST_MARKET - _HOUSE_PER_MARKET * market
+    return HOUSE_FIRST_MARKET - HOUSE_PER_MARKET * market
 
 
 def outside_of(market: int) -> int:
@@ -108,15 +114,23 @@ def error_inventory_of(market: int) -> int:
     return clearing_of(market) - 2
 
 
+def funding_of(market: int) -> int:
+    """Return the ledger id of ``funding:<market>``: through it goes what longs and shorts pay each
+    other by the funding index, until both sides have settled.
+    """
+    # Written out: kernels compile this function, and it must not call one that they do not.
+    return HOUSE_FIRST_MARKET - HOUSE_PER_MARKET * market - 3
+
+
 def house_of_market(ledger_id: int) -> tuple[int, int] | None:
     """Return the market of one of its ledger accounts, and which it is: 0 clearing, 1 OUTSIDE, 2
-    error_inventory.
+    error_inventory, 3 funding.
 
     None for a ledger id that belongs to no market.
     """
     if not UNCOVERED_FIRST_GROUP < ledger_id <= HOUSE_FIRST_MARKET:
         return None
-    return divmod(HOUSE_FIRST_MARKET - ledger_id, _HOUSE_PER_MARKET)
+    return divmod(HOUSE_FIRST_MARKET - ledger_id, HOUSE_PER_MARKET)
 
 
 def is_clearing(ledger_id: int) -> bool:
@@ -143,6 +157,7 @@ class EventKind(IntEnum):
     ANSWER = 13
     OPERATOR = 14
     HEARTBEAT = 15
+    FUNDING = 16
 
 
 class EffectKind(IntEnum):
@@ -169,6 +184,11 @@ class EffectKind(IntEnum):
     CLAIM = 19
     GUARD = 20
     SUPPORT = 21
+    FUNDING = 22
+    CARRY = 23
+    ADL_SCALE = 24
+    DOUBT = 25
+    FILL_DEBT = 26
 
 
 class Health(IntEnum):
@@ -243,6 +263,8 @@ class Cause(IntEnum):
     DEBT_RETURN = 20
     #: What leaving beside the book costs a solvent account.
     CLOSING_CHARGE = 21
+    #: Who gained by a fill pays what it made lacking, or cost beyond the band.
+    FILL_DEBT = 22
 
 
 class SupportLimit(IntEnum):
@@ -359,14 +381,32 @@ class Guard(IntEnum):
     DROPPED = 4
 
 
+class Doubt(IntEnum):
+    """Why the venue doubts a mark; the order is the precedence."""
+
+    #: It does not, any more.
+    ENDED = 0
+    #: The feed is silent, or came back a moment ago.
+    STALE = 1
+    #: The mark stands far from the index.
+    INDEX = 2
+    #: All markets were silent.
+    OUTAGE = 3
+    #: The price guard holds a mark.
+    GUARD = 4
+
+
 class AdlClass(IntEnum):
-    """Classes of counterparties, asked in this order."""
+    """Classes of counterparties, asked in this order. CROSSED stands alone: defaulters of the other
+    side.
+    """
 
     LINKED = 0
     PROFITABLE = 1
     REST = 2
     HEDGE = 3
     HOUSE = 4
+    CROSSED = 5
 
 
 class Reject(IntEnum):
@@ -396,6 +436,7 @@ class Reject(IntEnum):
     INSUFFICIENT_MARGIN = 22
     DEBT_TO_FUND = 23
     GAIN_HELD = 24
+    FILL_HELD = 25
 
 
 _ROW = [("seq", "<i8"), ("time_ns", "<i8"), ("kind", "<i2"), ("code", "<i2"), ("market", "<i4")]

@@ -112,7 +112,10 @@ def apply_order_fill(state: State, order_id: int, market: int, lots: int, price_
         trade(state, outside, -sign * taken, -cash, price_ticks, cause, order.account)
         if open_take > 0:
             order.filled += open_take
-            state.markets[market].pending_lots[side] -= open_take
+            if is_closing:
+                state.markets[market].pending_lots[side] -= open_take
+            else:
+                state.markets[market].disposed_lots[side] -= open_take
         if is_closing:
             if open_take > 0:
                 _settle_against_zero(state, slot, open_take, price_ticks, equity)

@@ -6,14 +6,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.core.events import GROUPS_MAX, NEVER_NS, NONE, Health, InitialMargin, Stage, error_inventory_of, outside_of
-from backstop.core.instruments import MarketRules, VenueRules, deductions_atoms, initial_deductions
+from backstop.core.instruments import (
+    PPM,
+    MarketRules,
+    VenueRules,
+    deductions_atoms,
+    funding_index_max,
+    highest_level_ppm,
+    initial_deductions,
+    joint_most,
+)
 from backstop.core.places import HOUSE_ROWS, bucket_of, commitment_row, error_inventory_row, outside_row
-from backstop.core.rows import BREAKER, COMMITMENT, ENGINE, FUND_ROW, MARKET, POSITION, PROVIDER, RULES, STAGE, TIER, venue_values
-from backstop.core.stages import JOINT
+from backstop.core.rows import (
+    BREAKER,
+    COMMITMENT,
+    ENGINE,
+    FILL_GAUGE_COLUMNS,
+    FUND_ROW,
+    MARKET,
+    POSITION,
+    PROVIDER,
+    RULES,
+    STAGE,
+    TIER,
+    venue_values,
+)
+from backstop.core.stages import JOINT, LAST_RESORT
 
 __all__ = [
     "breaker_rows",
     "engine_row",
+    "fill_gauges_rows",
     "fund_rows",
     "market_rows",
     "owner_lots_rows",
@@ -27,6 +50,7 @@ _MARKET_RULES = (
     "price_ticks_max",
     "position_lots_max",
     "slippage_tolerance_ppm",
+    "fill_band_ppm",
     "volatility_ppm",
     "ordered_notional_max",
     "group",
@@ -50,6 +74,15 @@ def _fill_tiers(rows: NDArray[np.void], market: MarketRules) -> None:
     rows["maintenance_deduction"] = deductions_atoms(floors, maintenance)
 
 
+def _funding_per_tick(rules: VenueRules, market: MarketRules) -> int:
+    """Return how much funding a lot, in parts of an atom, uses up at most the buffer that a move of
+    the mark by a tick does: that of a long position in its highest tier, at the highest level.
+    """
+    top = max(tier.maintenance_rate_ppm for tier in market.tiers)
+    ratio = highest_level_ppm(rules.levels)
+    return market.notional_factor * ((PPM * PPM - top * ratio) // PPM)
+
+
 def market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
     """Return one row per market, and the margin tiers of all markets."""
     markets = np.zeros(len(rules.markets), dtype=MARKET)
@@ -60,6 +93,7 @@ def market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
         row.notional_factor = market.contract.notional_factor
         row.contract = market.contract.kind
         row.loss_max = market.loss_per_window_max
+        row.funding_index_max, row.funding_per_tick = funding_index_max(market), _funding_per_tick(rules, market)
         for name in _MARKET_RULES:
             row[name] = getattr(market, name)
         row.first_position = row.last_position = NONE
@@ -82,7 +116,7 @@ def _stage_row(rules: VenueRules, stage: int, from_health: Health = Health.DISTR
     """Return the row of one turn. Stages without times of their own have those of closeout."""
     rows = np.zeros(1, dtype=STAGE)
     row, closeout = rows[0], rules.closeout
-    row.kind, row.is_joint = stage, stage in JOINT
+    row.kind, row.is_joint, row.is_last_resort = stage, stage in JOINT, stage in LAST_RESORT
     row.from_health, row.until_health = from_health, Health.INSOLVENT
     row.interval_ns, row.deadline_ns = closeout.interval_ns, closeout.deadline_ns
     if stage == Stage.CLOSEOUT:
@@ -119,11 +153,13 @@ def rules_row(rules: VenueRules, stages: NDArray[np.void]) -> NDArray[np.void]:
     for name, value in venue_values(rules).items():
         row[name] = value
     row.fund_turn, row.socialise_turn = _turn_of(stages, Stage.FUND), _turn_of(stages, Stage.SOCIALISE)
+    row.forced_ns = rules.closeout.deadline_ns + max(rules.closeout.deadline_ns, rules.closeout.carry_max_ns)
+    row.has_restrict = Stage.RESTRICT in rules.stages
     row.fund_supports = Stage.FUND in rules.stages and not _stands_behind(rules, Stage.FUND, Stage.ADL)
     row.groups, row.providers = len(rules.funds), len(rules.providers)
     row.vault = next((number for number, provider in enumerate(rules.providers) if provider.is_vault), NONE)
     row.accounts_max, row.orders_max = rules.limits.accounts_max, rules.limits.orders_max
-    row.markets = len(rules.markets)
+    row.markets, row.joint_most = len(rules.markets), joint_most(rules.limits)
     return rows
 
 
@@ -131,7 +167,7 @@ def engine_row(markets: int) -> NDArray[np.void]:
     """Return the one row of the engine's scalars."""
     rows = np.zeros(1, dtype=ENGINE)
     row = rows[0]
-    row.positions_now, row.next_order_id = HOUSE_ROWS * markets, 1
+    row.positions_now, row.next_order_id, row.next_fill_debt = HOUSE_ROWS * markets, 1, 1
     row.last_seq = row.life_ns = NONE
     row.recovery_ns = row.timer_ns = NEVER_NS
     return rows
@@ -155,6 +191,7 @@ def fund_rows(rules: VenueRules) -> NDArray[np.void]:
     rows = np.zeros(len(rules.funds), dtype=FUND_ROW)
     rows["loss_max"] = [fund.loss_per_window_max for fund in rules.funds]
     rows["target"] = [fund.target for fund in rules.funds]
+    rows["carry_last"] = NONE
     for group, row in enumerate(rows):
         of_markets = (market.loss_per_window_max for market in rules.markets if market.group == group)
         row.least_cap = min(row.loss_max, rules.fund.owner_loss_max, *of_markets)
@@ -168,6 +205,13 @@ def breaker_rows(rules: VenueRules) -> NDArray[np.void]:
     rows["mark_time_ns"] = NONE
     rows["flow_throttle"] = [market.flow_throttle for market in rules.markets] + [rules.breakers.flow_throttle]
     rows["flow_halt"] = [market.flow_halt for market in rules.markets] + [rules.breakers.flow_halt]
+    return rows
+
+
+def fill_gauges_rows(accounts_max: int) -> NDArray[np.int64]:
+    """Return rows of accounts and owners to whom, and by whom, nothing is owed for fills."""
+    rows = np.zeros((accounts_max, FILL_GAUGE_COLUMNS), dtype=np.int64)
+    rows[:, 0] = NONE
     return rows
 
 

@@ -11,7 +11,8 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from backstop.core.contract_terms import Contract, Contracts, LinearContract
-from backstop.core.events import GROUPS_MAX, AdlPolicy, InitialMargin, SocialisePolicy, Stage
+from backstop.core.events import FUNDING_PARTS, GROUPS_MAX, AdlPolicy, InitialMargin, SocialisePolicy, Stage
+from backstop.core.stages import misplaced, paid_first
 
 __all__ = [
     "BANDS_MAX",
@@ -37,6 +38,9 @@ __all__ = [
     "VenueRules",
     "check_rules",
     "deductions_atoms",
+    "highest_level_ppm",
+    "funding_index_max",
+    "joint_most",
     "initial_deductions",
 ]
 
@@ -51,6 +55,8 @@ DEPTH_LOTS_MAX = 1 << 40
 NOTIONAL_ATOMS_MAX = 1 << 60
 #: Largest ledger balance that a transfer may leave.
 BALANCE_ATOMS_MAX = 1 << 61
+#: Most atoms a lot that a market's funding index may count.
+FUNDING_ATOMS_MAX = 1 << 40
 #: Latest time of an event: leaves room to add a duration.
 TIME_NS_MAX = 1 << 62
 #: No event comes later than this after the one before, some hundred days: a single bad stamp must
@@ -111,6 +117,8 @@ class MarketRules(NamedTuple):
     #: whole notional; an upper value of 0 is off.
     interest_lower: int = 0
     interest_upper: int = 0
+    #: What a fill costs its loser beyond this distance from the mark, its winner owes; 0 is off.
+    fill_band_ppm: int = 0
 
     @property
     def contract(self) -> Contract:
@@ -124,6 +132,11 @@ class LevelRules(NamedTuple):
     warning_ratio_ppm: int = 1_500_000
     exit_buffer_ppm: int = 50_000
     close_out_ratio_ppm: int = 666_667
+    #: What each return to default adds to the exit buffer, and how large that may become by it.
+    return_buffer_ppm: int = 0
+    return_buffer_max_ppm: int = 1_000_000
+    #: A default that begins no longer than this after the one before ended is a return.
+    return_memory_ns: int = 86_400_000_000_000
 
 
 class CloseoutRules(NamedTuple):
@@ -139,6 +152,10 @@ class CloseoutRules(NamedTuple):
     cap_interval_ns: int = 60_000_000_000
     account_notional_max: int = NO_CAP
     venue_notional_max: int = NO_CAP
+    #: For how long in one default a solvent account is carried instead of deleveraged; 0: not.
+    carry_max_ns: int = 0
+    #: The move against all its positions for which its fund then stands.
+    carry_move_ppm: int = 20_000
 
 
 class FundRules(NamedTuple):
@@ -199,6 +216,8 @@ class TakeoverRules(NamedTuple):
     failures_max: int = 3
     retry_ns: int = 30_000_000_000
     off_ns: int = 600_000_000_000
+    #: Range of a market's marks from which on its offers live shorter, and a failure costs more; 0: off.
+    offer_range_ppm: int = 0
 
 
 class DisposalRules(NamedTuple):
@@ -231,6 +250,12 @@ class BreakerRules(NamedTuple):
     deficit_halt: int = 0
     deficit_window_ns: int = 3_600_000_000_000
     guard_hold_ns: int = 120_000_000_000
+    #: Age of a mark beyond which nothing is forced at it; 0 is off.
+    act_age_max_ns: int = 0
+    #: For how long, in sum, an account in default waits for the end of doubts.
+    doubt_max_ns: int = 3_600_000_000_000
+    #: Until when after its default began ADL and tear-up wait in a halted market; 0 is off.
+    halt_wait_max_ns: int = 0
 
 
 class LimitRules(NamedTuple):
@@ -241,6 +266,11 @@ class LimitRules(NamedTuple):
     orders_max: int = 1 << 16
     #: Most effects of one event; the buffer holds twice as many.
     effects_max: int = 1 << 22
+
+
+def joint_most(limits: LimitRules) -> int:
+    """Return the most open offers of a joint offer: its answer leaves room for others in an event."""
+    return max(1, limits.effects_max // 32)
 
 
 class VenueRules(NamedTuple):
@@ -272,6 +302,12 @@ class VenueRules(NamedTuple):
         return Contracts([market.contract for market in self.markets])
 
 
+def highest_level_ppm(levels: LevelRules) -> int:
+    """Return the highest level of health, as a multiple of maintenance margin."""
+    returned = levels.return_buffer_max_ppm if levels.return_buffer_ppm else 0
+    return max(levels.warning_ratio_ppm, PPM + max(levels.exit_buffer_ppm, returned))
+
+
 def deductions_atoms(floors: tuple[int, ...], rates_ppm: tuple[int, ...]) -> tuple[int, ...]:
     """Return the deduction of each tier, which makes margin continuous at every floor.
 
@@ -301,6 +337,13 @@ def initial_deductions(market: MarketRules) -> tuple[int, ...]:
     return deductions_atoms(floors, tuple(tier.initial_rate_ppm for tier in market.tiers))
 
 
+def funding_index_max(market: MarketRules) -> int:
+    """Return the largest size of a market's funding index: what a position owes by it, from one
+    end to the other, stays within ``NOTIONAL_ATOMS_MAX``.
+    """
+    return FUNDING_PARTS * min(FUNDING_ATOMS_MAX, NOTIONAL_ATOMS_MAX // 2 // market.position_lots_max)
+
+
 def _check(good: bool, message: str) -> None:
     if not good:
         raise ValueError(message)
@@ -324,6 +367,7 @@ def _check_market(place: str, market: MarketRules) -> None:
         bands[0] >= 0 and all(low < high for low, high in pairwise(bands)) and bands[-1] < PPM,
         f"{place}.band_offset_ppm = {list(bands)}: must ascend, from 0 to {PPM - 1}",
     )
+    _check(0 <= market.fill_band_ppm <= PPM, f"{place}.fill_band_ppm = {market.fill_band_ppm}: must be 0 to {PPM}")
     _check(market.ordered_notional_max >= 0, f"{place}.ordered_notional_max = {market.ordered_notional_max}: must not be negative")
     _check(len(market.tiers) >= 1, f"{place}.tiers: must have at least one tier")
     _check(market.tiers[0].floor_atoms == 0, f"{place}.tiers[0].floor = {market.tiers[0].floor_atoms}: the first tier must start at 0")
@@ -369,7 +413,7 @@ def check_rules(rules: VenueRules) -> None:
     for number, market in enumerate(rules.markets):
         _check_market(f"markets[{number}]", market)
         top = max(tier.maintenance_rate_ppm for tier in market.tiers)
-        ratio = max(levels.warning_ratio_ppm, PPM + levels.exit_buffer_ppm)
+        ratio = highest_level_ppm(levels)
         _check(
             top * ratio <= 999 * PPM * PPM // 1000,
             f"markets[{number}]: maintenance rate {top} ppm x level ratio {ratio} ppm: must be at most 0.999 of the notional",
@@ -397,7 +441,13 @@ def check_rules(rules: VenueRules) -> None:
         0 <= levels.close_out_ratio_ppm <= PPM,
         f"levels.close_out_ratio_ppm = {levels.close_out_ratio_ppm}: must be 0 to {PPM}",
     )
-    _check_bounds(rules.closeout, "closeout")
+    for name in ("return_buffer_ppm", "return_buffer_max_ppm"):
+        value = getattr(levels, name)
+        _check(0 <= value <= 9 * PPM, f"levels.{name} = {value}: must be 0 to {9 * PPM}")
+    _check(
+        1 <= levels.return_memory_ns <= _DURATION_MAX, f"levels.return_memory_ns = {levels.return_memory_ns}: must be 1 to {_DURATION_MAX}"
+    )
+    _check_bounds(rules.closeout, "closeout", carry_max_ns=(0, _DURATION_MAX))
     _check_funds(rules)
     _check_providers(rules)
     _check_breakers(rules)
@@ -475,7 +525,7 @@ def _check_thresholds(place: str, enter: int, worse: int, leave: int) -> None:
 
 def _check_breakers(rules: VenueRules) -> None:
     breakers = rules.breakers
-    or_off = dict.fromkeys(("stale_ns", "outage_gap_ns", "outage_grace_max_ns"), (0, _DURATION_MAX))
+    or_off = dict.fromkeys(("stale_ns", "outage_gap_ns", "outage_grace_max_ns", "act_age_max_ns", "halt_wait_max_ns"), (0, _DURATION_MAX))
     _check_bounds(breakers, "breakers", throttle_share_ppm=(1, PPM), **or_off)
     _check_thresholds("breakers.flow", breakers.flow_throttle, breakers.flow_halt, 1)
     for number, market in enumerate(rules.markets):
@@ -496,12 +546,13 @@ def _check_stages(rules: VenueRules) -> None:
         rules.socialise_policy in tuple(SocialisePolicy),
         f"socialise_policy = {rules.socialise_policy}: must be one of {[int(p) for p in SocialisePolicy]}",
     )
-    for solvent_pays in (Stage.ADL, Stage.SOCIALISE):
-        for earlier in (Stage.FUND, Stage.TAKEOVER):
-            if solvent_pays in stages and earlier in stages and stages.index(solvent_pays) < stages.index(earlier):
-                one, two = solvent_pays.name.lower(), earlier.name.lower()
-                _check(
-                    rules.solvent_pay_first,
-                    f"waterfall: {one} stands before {two}, so that solvent accounts pay first: put {two} before {one},"
-                    " or set solvent_pay_first = true",
-                )
+    for stage, others in misplaced(stages):
+        behind = " and ".join(other.name.lower() for other in others)
+        _check(False, f"waterfall: {stage.name.lower()} must stand behind {behind}: it acts after them in any case")
+    for earlier in paid_first(stages):
+        two = earlier.name.lower()
+        _check(
+            rules.solvent_pay_first,
+            f"waterfall: adl stands before {two}, so that solvent accounts pay first: put {two} before adl,"
+            " or set solvent_pay_first = true",
+        )

@@ -1,6 +1,6 @@
 """Open interest of a market, and what the accounts of an owner hold in it together.
 
-Initial margin may ask for both (docs/rules.md, 2). Both are kept where lots change, so that nothing
+Initial margin may ask for both (R2.2). Both are kept where lots change, so that nothing
 is summed when it is read. Owners' lots stand in a hash table with linear probing; a key is never
 taken out of it.
 """

@@ -33,6 +33,7 @@ from backstop.core.events import (
     BreakerCause,
     BreakerState,
     Cause,
+    Doubt,
     EffectKind,
     EventKind,
     Guard,
@@ -54,6 +55,7 @@ __all__ = [
     "AdlClassEffect",
     "AdlFillEffect",
     "AdlPlanEffect",
+    "AdlScaleEffect",
     "AnswerEvent",
     "AnyField",
     "BreakerEffect",
@@ -63,10 +65,14 @@ __all__ = [
     "CodeField",
     "Columns",
     "DepthEvent",
+    "DoubtEffect",
     "EffectView",
     "EventView",
     "Field",
+    "FillDebtEffect",
     "FillEvent",
+    "FundingEffect",
+    "FundingEvent",
     "GuardEffect",
     "HaircutEffect",
     "HealthEffect",
@@ -132,6 +138,8 @@ class Unit(StrEnum):
     LOTS = "lots"
     TICKS = "ticks of the market"
     ATOMS = "atoms of the settlement asset"
+    #: ``FUNDING_PARTS`` make an atom.
+    ATOM_PARTS = "millionths of an atom"
     PPM = "parts per million"
     COUNT = "count"
     #: Since 1970.
@@ -456,9 +464,9 @@ class ProviderEvent(EventView[T], kind=EventKind.PROVIDER):
 
 
 class AnswerEvent(EventView[T], kind=EventKind.ANSWER):
-    """A backstop provider answers an offer."""
+    """A backstop provider answers a joint offer: all that is open of it."""
 
-    offer_id = Field("other", Unit.OFFER, "The offer.")
+    offer_id = Field("other", Unit.OFFER, "An offer of the joint offer.")
     answer = CodeField(Answer, "Its answer.")
 
 
@@ -475,6 +483,13 @@ class HeartbeatEvent(EventView[T], kind=EventKind.HEARTBEAT):
     """A market is alive though nothing happens there: its silence is no outage."""
 
     market = _market()
+
+
+class FundingEvent(EventView[T], kind=EventKind.FUNDING):
+    """A market's funding index moved: what each lot that is long pays each lot that is short."""
+
+    market = _market()
+    step = Field("amount", Unit.ATOM_PARTS, "What a long lot pays; negative: it gets it.")
 
 
 # -- effects ---------------------------------------------------------------------------------------
@@ -554,24 +569,24 @@ class PostingEffect(EffectView[T], kind=EffectKind.POSTING):
 
 
 class ReserveEffect(EffectView[T], kind=EffectKind.RESERVE):
-    """What the fund reserves for a closing order changed."""
+    """What the fund reserves for a closing order or an offer, or to carry an account, changed."""
 
     change = _atoms("Change of the fund's reservations.")
-    order_id = Field("other", Unit.ORDER, "The order or offer.")
+    order_id = Field("other", Unit.ORDER, "The order or offer; 0: it carries the account for its position there.")
     account = _account("The account in default.")
     market = _market()
     reserved = _atoms("What the fund has reserved in all, after the change.", "value")
 
 
 class AdlPlanEffect(EffectView[T], kind=EffectKind.ADL_PLAN):
-    """ADL closed lots of an account in default; sums up the ADL_FILL rows that follow."""
+    """ADL closed lots of an account in default; those of one plan stand before its ADL_FILL rows."""
 
     account = _account("The account in default.")
     lots = _lots("Signed change of its position.")
     market = _market()
     mark_ticks = _ticks("The mark price.")
     policy = CodeField(AdlPolicy, "How the counterparties were chosen.")
-    fills = _count("ADL_FILL rows that follow.", "other")
+    fills = _count("ADL_FILL rows of the whole plan.", "other")
     cash = _atoms("Cash that the account receives.")
     equity = _atoms("Its equity.", "value")
 
@@ -579,7 +594,7 @@ class AdlPlanEffect(EffectView[T], kind=EffectKind.ADL_PLAN):
 class AdlClassEffect(EffectView[T], kind=EffectKind.ADL_CLASS):
     """One class of ADL counterparties gave lots."""
 
-    account = _account("The account in default.")
+    account = _account("The account in default, the first of its plan.")
     adl_class = CodeField(AdlClass, "The class.")
     candidates = _count("Counterparties in the class.", "other")
     lots = _lots("Lots that the class gave, above 0.")
@@ -593,7 +608,7 @@ class AdlFillEffect(EffectView[T], kind=EffectKind.ADL_FILL):
     """A counterparty gave lots to the ADL of an account in default."""
 
     account = _account("The counterparty.")
-    defaulter = Field("other", Unit.ACCOUNT, "The account in default.")
+    defaulter = Field("other", Unit.ACCOUNT, "The account in default, the first of its plan.")
     market = _market()
     lots = _lots("Signed change of the counterparty's position.")
     adl_class = CodeField(AdlClass, "The class in which it was asked.")
@@ -633,7 +648,7 @@ class BreakerEffect(EffectView[T], kind=EffectKind.BREAKER):
 
 
 class OfferEffect(EffectView[T], kind=EffectKind.OFFER):
-    """Offer a position to a backstop provider."""
+    """Part of a joint offer to a backstop provider: all of one event, market and direction."""
 
     offer_id = Field("other", Unit.OFFER, "The offer.")
     provider = Field("price_ticks", Unit.PROVIDER, "The provider.")
@@ -709,6 +724,50 @@ class SupportEffect(EffectView[T], kind=EffectKind.SUPPORT):
     limit = CodeField(SupportLimit, "What kept back the rest of the gap.")
     cause = CodeField(Cause, "SUPPORT: the account leaves by ADL; TEAR_UP: by tear-up; DEFICIT: it has no lots.", column="other")
     available = _atoms("What the fund could pay for the account, all limits included; 0 where it is not asked.", "lots")
+
+
+class FundingEffect(EffectView[T], kind=EffectKind.FUNDING):
+    """The funding index of a market moved; nobody has paid yet."""
+
+    market = _market()
+    step = Field("amount", Unit.ATOM_PARTS, "What each lot that is long pays each lot that is short; negative: the other way.")
+    index = Field("value", Unit.ATOM_PARTS, "What a lot has paid that was long since the market began.")
+
+
+class CarryEffect(EffectView[T], kind=EffectKind.CARRY):
+    """A solvent account in default is carried instead of deleveraged: its funds stand for a move."""
+
+    account = _account("The account in default.")
+    need = _atoms("What it would lack after the move: reserved now, in the RESERVE rows that follow.")
+    until_ns = _until("Until when it may be carried in this default.", "value")
+
+
+class AdlScaleEffect(EffectView[T], kind=EffectKind.ADL_SCALE):
+    """An ADL plan closes fewer lots than should leave, of each account in the same proportion."""
+
+    account = _account("An account in default of the plan.")
+    wanted_lots = _lots("Lots of it that should leave, above 0.")
+    market = _market()
+
+
+class DoubtEffect(EffectView[T], kind=EffectKind.DOUBT):
+    """Doubt about a market's mark price began, or ended."""
+
+    market = _market()
+    reason = CodeField(Doubt, "Why the mark price is doubted; ENDED: it is not, any more.")
+    undoubted_ticks = _ticks("The newest mark price that is not doubted.")
+    mark_ticks = _ticks("The mark price.", "other")
+
+
+class FillDebtEffect(EffectView[T], kind=EffectKind.FILL_DEBT):
+    """The winner of a fill owes its loser what it cost beyond the band, or made lacking."""
+
+    account = _account("The account that lost.")
+    winner = Field("other", Unit.ACCOUNT, "The account that won; its owner owes.")
+    market = _market()
+    price_ticks = _ticks("The price of the fill.")
+    owed = _atoms("What is owed, and paid where the loser lacks it.")
+    mark_ticks = _ticks("The mark price.", "value")
 
 
 # -- orders of an operator -------------------------------------------------------------------------

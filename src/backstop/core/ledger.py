@@ -4,7 +4,7 @@ The balance of an account row is the ledger's own storage; the house's balances 
 Both are in the venue's asset. Balances in further assets stand in an array apart, which a venue of
 one asset never touches. A trade moves lots between two holders at an exact cash; what it realises
 is posted against the market's clearing account, so that ``clearing + sum(cost) = 0`` in every
-market (docs/rules.md, 1).
+market (R1).
 """
 
 from __future__ import annotations
@@ -12,16 +12,28 @@ from __future__ import annotations
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import notional_at_mark, settlement_asset
-from backstop.core.events import NONE
+from backstop.core.events import NONE, Cause
+from backstop.core.funding import unpaid_funding
 from backstop.core.interest import change_lots
 from backstop.core.margin import maintenance_margin
 from backstop.core.outbox import emit_posting, emit_trade
-from backstop.core.places import clearing_id, house_slot
+from backstop.core.places import clearing_id, funding_id, house_slot
 from backstop.core.results import bearing_lots, is_insolvent, loss_to_bear, lower_base, note_lots, settle_loss
 from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_ceil, mul_div_trunc
 
-__all__ = ["balance_in", "balance_of", "close_lots", "open_position_row", "position_of", "post", "trade"]
+__all__ = [
+    "balance_in",
+    "balance_of",
+    "begin_funding",
+    "close_lots",
+    "open_position_row",
+    "position_of",
+    "post",
+    "settle_all_funding",
+    "settle_funding",
+    "trade",
+]
 
 
 @kernel
@@ -77,13 +89,45 @@ def post(state: State, receiver: int, payer: int, amount: int, asset: int, cause
     emit_posting(state, receiver=receiver, amount=amount, payer=payer, cause=cause, market=market, asset=asset)
 
 
+@kernel
+def settle_funding(state: State, position: int) -> None:
+    """Let a position pay, or get, the funding that it has not; parts of an atom wait. What it pays
+    is a charge of its account.
+    """
+    unpaid = unpaid_funding(state, position)
+    if unpaid == 0:
+        return
+    row = state.positions[position]
+    state.results[position].settled_index = state.markets[row.market].funding_index
+    if unpaid < 0 <= row.account:
+        state.charge_markets[row.account] = row.market
+    post(state, row.account, funding_id(row.market), unpaid, settlement_asset(state, row.market), Cause.FUNDING, row.market)
+
+
+@kernel
+def begin_funding(state: State, position: int) -> None:
+    """Settle a position whose lots change now: the parts of an atom that are left are gone."""
+    settle_funding(state, position)
+    state.results[position].settled_index = state.markets[state.positions[position].market].funding_index
+
+
+@kernel
+def settle_all_funding(state: State, account: int) -> None:
+    """Let all positions of an account pay, or get, the funding that they have not."""
+    position = state.accounts[account].first_position
+    while position != NONE:
+        settle_funding(state, position)
+        position = state.positions[position].next_of_account
+
+
 @unit
 def trade(state: State, position: int, lots: int, received: int, price_ticks: int, cause: int, counterpart: int) -> None:
     """Change a position by signed ``lots`` for the cash ``received``; post what that realises
-    (keeps INV-02).
+    (keeps INV-02). Its funding is settled first: what came until now is for the lots until now.
 
     ``price_ticks`` is for the record (0 where the cash is exact and has no price).
     """
+    begin_funding(state, position)
     lower_base(state, position, received)
     row = state.positions[position]
     held, cost = row.lots, row.cost

@@ -1,19 +1,22 @@
-"""Equity and margin of an account, exactly, and the zero price (docs/rules.md, 2 and 3)."""
+"""Equity and margin of an account, exactly, and the zero price (R2 and R3)."""
 
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
 from backstop.core.contracts import capped_value, cash_at_mark, closing, notional_at_mark, ticks_for, value_at_mark, value_of
 from backstop.core.events import NONE, Health
+from backstop.core.funding import unpaid_funding
 from backstop.core.instruments import NO_CAP
 from backstop.core.interest import initial_scale_ppm, others_lots
 from backstop.core.results import bearing_lots, loss_to_bear
+from backstop.core.rows import RETURNS
 from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_ceil, mul_div_floor, mul_mod
 
 __all__ = [
     "assess",
     "equity_share",
+    "exit_buffer",
     "gap_borne",
     "gross_notional",
     "initial_after",
@@ -23,6 +26,7 @@ __all__ = [
     "margin_after",
     "raw_health",
     "release_level",
+    "release_without_returns",
     "released_margin",
     "restores",
     "tier_of",
@@ -106,14 +110,35 @@ def assess(state: State, account: int) -> tuple[int, int]:
         if row.lots != 0:
             value = value_at_mark(state, row.market, row.lots)
             equity = add_checked(equity, value - row.cost)
+            equity = add_checked(equity, unpaid_funding(state, position))
             maintenance += maintenance_margin(state, row.market, abs(value))
         position = row.next_of_account
     return equity, maintenance
 
 
 @inlined
-def release_level(state: State, maintenance: int) -> int:
+def exit_buffer(state: State, account: int) -> int:
+    """Return by how many ppm of its maintenance margin an account must exceed that to leave default.
+
+    While it is in default each return adds to it, up to a highest.
+    """
+    rules = state.rules[0]
+    buffer = rules.exit_buffer_ppm
+    if rules.return_buffer_ppm == 0 or state.accounts[account].health < Health.DISTRESSED:
+        return buffer
+    most = max(buffer, rules.return_buffer_max_ppm)
+    return min(buffer + min(state.returns[account, RETURNS], most) * rules.return_buffer_ppm, most)
+
+
+@inlined
+def release_level(state: State, account: int, maintenance: int) -> int:
     """Return the equity at which an account leaves default."""
+    return _rate_ceil_wide(maintenance, _PPM + exit_buffer(state, account))
+
+
+@inlined
+def release_without_returns(state: State, maintenance: int) -> int:
+    """Return the equity at which an account that never came back leaves default."""
     return _rate_ceil_wide(maintenance, _PPM + state.rules[0].exit_buffer_ppm)
 
 
@@ -193,7 +218,7 @@ def restores(state: State, position: int, lots: int, cost: int, equity: int, mai
     level.
     """
     change = closing(state.positions[position].lots, lots)
-    return equity - cost >= release_level(state, margin_after(state, position, change, maintenance))
+    return equity - cost >= release_level(state, state.positions[position].account, margin_after(state, position, change, maintenance))
 
 
 @kernel

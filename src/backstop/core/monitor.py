@@ -6,8 +6,7 @@ one.
 
 An account's buffer above its next level is shared among its positions; each share becomes a trigger
 price, in a list of its market's price bucket. A new mark sweeps the buckets between the old mark
-and the new one and judges only the accounts found there. Why none is missed: docs/rules.md, section
-4.
+and the new one and judges only the accounts found there. Why none is missed: R4.
 
 Floating point chooses shares and prices of triggers here and nothing else: any choice within the
 bound is sound, and every verdict is reached in integers by ``judge``.
@@ -16,23 +15,26 @@ bound is sound, and every verdict is reached in integers by ``judge``.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
+from backstop.core.carries import end_carry
 from backstop.core.columns import CROSSED_ACCOUNT, CROSSED_MERGE, CROSSED_ORDER, NETTED_EVENT, NETTED_REST, NETTED_SPARE, TOUCHED
 from backstop.core.contracts import notional_at_mark, slope_of
 from backstop.core.debts import return_debts
 from backstop.core.events import NEVER_NS, NONE, Health
-from backstop.core.margin import assess, raw_health, release_level, tier_of
-from backstop.core.orders import cancel_orders_of
-from backstop.core.outbox import emit_health
+from backstop.core.funding import move_index, place_ticks
+from backstop.core.ledger import settle_all_funding
+from backstop.core.margin import assess, exit_buffer, raw_health, release_level, release_without_returns, tier_of
+from backstop.core.orders import cancel_orders_of, has_closing_order
+from backstop.core.outbox import emit_funding, emit_health
 from backstop.core.places import bucket_of
 from backstop.core.results import begin_insolvency, keep_epoch_mark
-from backstop.core.rows import DOWN, UP
+from backstop.core.rows import DEFAULT_ENDED_NS, DOWN, RETURNS, UP
 from backstop.core.shortfalls import forget_gaps, note_gaps
 from backstop.core.sorting import sort_places
 from backstop.core.state import State
 from backstop.core.units import mul_div_ceil, mul_div_floor
-from backstop.core.waits import wait_for_disposal
+from backstop.core.waits import wait_for_disposal, wait_until
 
-__all__ = ["apply_mark", "judge", "start_round", "touch", "update_health"]
+__all__ = ["apply_funding", "apply_mark", "judge", "start_round", "touch", "touch_defaulters", "update_health"]
 
 _PPM = 1_000_000
 #: Moves beyond this many ticks reach no price.
@@ -125,7 +127,7 @@ def _safe_ticks(state: State, market: int, lots: int, ratio_ppm: int, share: flo
 
 
 @inlined
-def _levels_of(state: State, health: int, equity: int, maintenance: int) -> tuple[int, int, int, int]:
+def _levels_of(state: State, account: int, health: int, equity: int, maintenance: int) -> tuple[int, int, int, int]:
     """Return the equity to lose before the level below ``health``, and to gain before the one
     above, with both levels' ratios.
 
@@ -140,7 +142,7 @@ def _levels_of(state: State, health: int, equity: int, maintenance: int) -> tupl
         return equity - maintenance, mul_div_ceil(maintenance, warning, _PPM) - equity - 1, _PPM, warning
     if health == Health.DISTRESSED:
         below = equity - mul_div_floor(maintenance, close_out, _PPM)
-        return below, release_level(state, maintenance) - equity - 1, close_out, _PPM + rules.exit_buffer_ppm
+        return below, release_level(state, account, maintenance) - equity - 1, close_out, _PPM + exit_buffer(state, account)
     if health == Health.CLOSE_OUT:
         return equity, mul_div_floor(maintenance, close_out, _PPM) - equity - 1, 0, close_out
     return _NO_LEVEL, -equity - 1, 0, 0
@@ -183,11 +185,11 @@ def _place_triggers(state: State, account: int, health: int, equity: int, mainte
     """Share the buffers of an account, to the level below and to the level above, among its
     positions.
     """
-    below, above, ratio_below, ratio_above = _levels_of(state, health, equity, maintenance)
+    below, above, ratio_below, ratio_above = _levels_of(state, account, health, equity, maintenance)
     count, weights = _sum_weights(state, account)
-    # Every maintenance margin is rounded up (an atom per position, times the ratio), every level
-    # once more.
-    kept = count * (max(ratio_below, ratio_above) // _PPM + 1) + 2
+    # Every maintenance margin is rounded up (an atom per position, times the ratio), unpaid funding
+    # down (an atom per position), every level once more.
+    kept = count * (max(ratio_below, ratio_above) // _PPM + 2) + 2
     is_tight = below < kept or above < kept
     position = state.accounts[account].first_position
     while position != NONE:
@@ -204,8 +206,8 @@ def _place_triggers(state: State, account: int, health: int, equity: int, mainte
                 else:
                     to_up = _ticks_to(state, position, below, kept, part, ratio_below, UP)
                     to_down = _ticks_to(state, position, above, kept, part, ratio_above, DOWN)
-            down = max(0, market.mark_ticks - to_down)
-            up = market.mark_ticks + to_up
+            down = max(0, place_ticks(state, row.market, DOWN) - to_down)
+            up = place_ticks(state, row.market, UP) + to_up
             if up > market.price_ticks_max:
                 up = 0
         _set_trigger(state, position, DOWN, down)
@@ -232,9 +234,16 @@ def judge(state: State, account: int) -> tuple[int, int, int, int]:
     """
     equity, maintenance = assess(state, account)
     before, now = state.accounts[account].health, raw_health(state, equity, maintenance)
-    if before >= Health.DISTRESSED and now < Health.DISTRESSED and equity < release_level(state, maintenance):
+    if before >= Health.DISTRESSED and now < Health.DISTRESSED and equity < release_level(state, account, maintenance):
         now = Health.DISTRESSED
     return before, now, equity, maintenance
+
+
+@inlined
+def _forget_doubts(state: State, account: int) -> None:
+    """Let an account have waited for no doubt."""
+    state.doubts[account, 0] = 0
+    state.doubts[account, 1] = NONE
 
 
 @kernel
@@ -242,18 +251,29 @@ def _enter_default(state: State, account: int) -> None:
     head = state.accounts[account]
     head.default_since_ns = state.engine[0].now_ns
     head.next_slice_ns = 0
+    returns = state.returns[account]
+    is_return = returns[DEFAULT_ENDED_NS] != NONE and state.engine[0].now_ns - returns[DEFAULT_ENDED_NS] <= state.rules[0].return_memory_ns
+    returns[RETURNS] = returns[RETURNS] + 1 if is_return else 0
+    _forget_doubts(state, account)
+    settle_all_funding(state, account)
     _clear_marks(state, account)
 
 
 @kernel
 def _leave_default(state: State, account: int) -> None:
     cancel_orders_of(state, account)
+    end_carry(state, account)
+    state.carry_until[account] = 0
     head = state.accounts[account]
     head.restricted = 0
     head.wait_until_ns = NEVER_NS
     wait_for_disposal(state, account)
     head.default_since_ns = NEVER_NS
+    # Whoever is flat begins anew with the next position.
+    has_lots = _sum_weights(state, account)[0] != 0
+    state.returns[account, DEFAULT_ENDED_NS] = state.engine[0].now_ns if has_lots else NONE
     head.next_slice_ns = 0
+    _forget_doubts(state, account)
     _clear_marks(state, account)
 
 
@@ -266,7 +286,8 @@ def _note_spare(state: State, account: int, equity: int, maintenance: int) -> No
     if state.columns[NETTED_EVENT, owner] != state.engine[0].accepted or equity <= 0:
         return
     state.columns[NETTED_REST, owner] = max(state.columns[NETTED_REST, owner], account)
-    if equity > release_level(state, maintenance):
+    # At the level without returns, which is never above its own.
+    if equity > release_without_returns(state, maintenance):
         state.columns[NETTED_SPARE, owner] = max(state.columns[NETTED_SPARE, owner], account)
 
 
@@ -278,7 +299,7 @@ def _returns_debts(state: State, account: int, before: int, now: int, equity: in
     leaves = now < Health.DISTRESSED <= before
     if not leaves and (maintenance != 0 or equity <= 0 or _sum_weights(state, account)[0] != 0):
         return False
-    return return_debts(state, account, equity - release_level(state, maintenance))
+    return return_debts(state, account, equity - release_level(state, account, maintenance))
 
 
 @unit
@@ -302,7 +323,12 @@ def update_health(state: State, account: int) -> bool:
         _enter_default(state, account)
     elif now < Health.DISTRESSED <= before:
         _leave_default(state, account)
+    if before < now and now >= Health.CLOSE_OUT and has_closing_order(state, account):
+        # What left for a better standing is planned anew, once an interval.
+        head = state.accounts[account]
+        wait_until(state, account, min(head.wait_until_ns, max(state.engine[0].now_ns, head.next_slice_ns)))
     if now == Health.INSOLVENT:
+        end_carry(state, account)
         begin_insolvency(state, account)
         state.engine[0].insolvent_now += 1
         note_gaps(state, account, -equity)
@@ -332,7 +358,10 @@ def _gather(state: State, account: int) -> None:
 
 @kernel
 def touch(state: State, account: int) -> None:
-    """Judge an account that an event or a stage changed, and give it a place in the next round."""
+    """Settle the funding of an account that an event or a stage changed, judge it, and give it a
+    place in the next round.
+    """
+    settle_all_funding(state, account)
     has_changed = update_health(state, account)
     health = state.accounts[account].health
     if health == Health.INSOLVENT and not has_changed:
@@ -340,6 +369,8 @@ def touch(state: State, account: int) -> None:
         note_gaps(state, account, -equity)
     if health >= Health.DISTRESSED:
         _gather(state, account)
+    else:
+        wait_for_disposal(state, account)
 
 
 @kernel
@@ -364,6 +395,51 @@ def _crossed(state: State, market: int, side: int, old_ticks: int, new_ticks: in
         bucket += step
 
 
+@kernel
+def _holders(state: State, market: int) -> int:
+    """Gather the accounts with lots in a market; return how many."""
+    accounts, found = state.columns[CROSSED_ACCOUNT], 0
+    position = state.markets[market].first_position
+    while position != NONE:
+        row = state.positions[position]
+        if row.lots != 0:
+            accounts[found] = row.account
+            found += 1
+        position = row.next_of_market
+    return found
+
+
+@kernel
+def _judge_crossed(state: State, found: int) -> None:
+    """Judge the accounts that were gathered, in order of id."""
+    state.engine[0].crossed += found
+    accounts = state.columns[CROSSED_ACCOUNT]
+    order = state.columns[CROSSED_ORDER]
+    sort_places(accounts, order, state.columns[CROSSED_MERGE], found)
+    for place in range(found):
+        account = accounts[order[place]]
+        if update_health(state, account) and state.accounts[account].health >= Health.DISTRESSED:
+            _gather(state, account)
+
+
+@kernel
+def _sweep(state: State, market: int, side: int, old_ticks: int) -> None:
+    """Judge every account that it can have moved to another health that a market stands elsewhere
+    among its triggers than at ``old_ticks``.
+
+    Where funding has carried that place beyond all prices, every holder is judged, and the triggers
+    begin anew from the mark.
+    """
+    row = state.markets[market]
+    if place_ticks(state, market, DOWN) < 1 or place_ticks(state, market, UP) > row.price_ticks_max:
+        row.shift_ticks[DOWN] = row.shift_ticks[UP] = 0
+        found = _holders(state, market)
+    else:
+        found = _crossed(state, market, side, old_ticks, place_ticks(state, market, side))
+    if found > 0:
+        _judge_crossed(state, found)
+
+
 @unit
 def apply_mark(state: State, market: int, price_ticks: int) -> None:
     """Set a mark and judge every account that it can have moved to another health, in order of id
@@ -375,17 +451,45 @@ def apply_mark(state: State, market: int, price_ticks: int) -> None:
     row = state.markets[market]
     old = row.mark_ticks
     keep_epoch_mark(state, market, price_ticks)
+    side = DOWN if price_ticks < old else UP
+    before = place_ticks(state, market, side)
     row.mark_ticks = price_ticks
-    if old == 0 or old == price_ticks:
-        return
-    found = _crossed(state, market, DOWN if price_ticks < old else UP, old, price_ticks)
-    if found == 0:
-        return
-    state.engine[0].crossed += found
-    accounts = state.columns[CROSSED_ACCOUNT]
-    order = state.columns[CROSSED_ORDER]
+    if old != 0 and old != price_ticks:
+        _sweep(state, market, side, before)
+
+
+@unit
+def apply_funding(state: State, market: int, step: int) -> None:
+    """Move a market's funding index and judge every account that it can have moved to another
+    health, in order of id (keeps INV-04).
+
+    Nobody pays now. Cost: as of a mark that moves by as many ticks.
+    """
+    row = state.markets[market]
+    before_down, before_up = place_ticks(state, market, DOWN), place_ticks(state, market, UP)
+    side = move_index(state, market, step)
+    emit_funding(state, market=market, step=step, index=row.funding_index)
+    if row.mark_ticks == 0:
+        row.shift_ticks[DOWN] = row.shift_ticks[UP] = 0
+    else:
+        _sweep(state, market, side, before_down if side == DOWN else before_up)
+
+
+@kernel
+def touch_defaulters(state: State, market: int) -> None:
+    """Touch the accounts in default that have lots in a market, in order of id.
+
+    Costs one step a position that ever was in the market.
+    """
+    found = 0
+    accounts, order = state.columns[CROSSED_ACCOUNT], state.columns[CROSSED_ORDER]
+    position = state.markets[market].first_position
+    while position != NONE:
+        row = state.positions[position]
+        if row.lots != 0 and state.accounts[row.account].health >= Health.DISTRESSED:
+            accounts[found] = row.account
+            found += 1
+        position = row.next_of_market
     sort_places(accounts, order, state.columns[CROSSED_MERGE], found)
     for place in range(found):
-        account = accounts[order[place]]
-        if update_health(state, account) and state.accounts[account].health >= Health.DISTRESSED:
-            _gather(state, account)
+        touch(state, accounts[order[place]])

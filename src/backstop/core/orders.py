@@ -10,7 +10,7 @@ from backstop.compiled import inlined, kernel, unit
 from backstop.core.columns import OWNER_RESERVED
 from backstop.core.events import NONE
 from backstop.core.outbox import emit_cancel, emit_reserve
-from backstop.core.rows import CLOSING_ORDER, TAKEOVER_OFFER, UNKNOWN_DEPTH
+from backstop.core.rows import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER, UNKNOWN_DEPTH
 from backstop.core.state import State
 from backstop.core.units import mul_div_ceil, mul_div_floor
 
@@ -21,8 +21,10 @@ __all__ = [
     "close_order",
     "forget_depth",
     "forget_unanswered",
+    "has_closing_order",
     "is_band_reached",
     "is_place_free",
+    "join_offers",
     "open_order",
     "order_side",
     "pending_lots",
@@ -75,8 +77,11 @@ def reserve(state: State, slot: int, change: int) -> None:
 
 @inlined
 def is_place_free(state: State) -> bool:
-    """Return whether the next order has a place: whether the one that stood there is closed."""
-    return state.orders[state.engine[0].next_order_id % state.rules[0].orders_max].is_open == 0
+    """Return whether the next order has a place: whether the one that stood there is closed, and all
+    of its joint offer where it was the first of one.
+    """
+    order = state.orders[state.engine[0].next_order_id % state.rules[0].orders_max]
+    return order.is_open == 0 and order.members == 0
 
 
 @kernel
@@ -104,6 +109,11 @@ def open_order(state: State, position: int, kind: int, lots: int, limit_ticks: i
     order.pending_initial = 0
     order.notional = 0
     order.sent_ns = engine.now_ns
+    order.sent_event = engine.accepted
+    order.joint = 0
+    order.expires_ns = 0
+    order.members = 0
+    order.next_of_joint = order.prev_of_joint = NONE
     engine.next_order_id += 1
     if row.order_slot == NONE:
         row.order_slot = slot
@@ -113,9 +123,53 @@ def open_order(state: State, position: int, kind: int, lots: int, limit_ticks: i
             last = state.orders[last].next_of_position
         state.orders[last].next_of_position = slot
     state.accounts[row.account].orders_open += 1
-    if kind != TAKEOVER_OFFER:
+    state.markets[row.market].orders_open += 1
+    if kind == CLOSING_ORDER:
         state.markets[row.market].pending_lots[order_side(lots)] += abs(lots)
+    elif kind == DISPOSAL_ORDER:
+        state.markets[row.market].disposed_lots[order_side(lots)] += abs(lots)
     return slot
+
+
+@kernel
+def join_offers(state: State, slot: int) -> None:
+    """Make an offer that was just opened a part of the joint offer of its event, provider, market
+    and direction, or the first of a new one.
+    """
+    order = state.orders[slot]
+    row = 2 * order.provider + order_side(order.lots)
+    head = state.joints[row, order.market] % state.rules[0].orders_max
+    first = state.orders[head]
+    is_its = first.id == state.joints[row, order.market] and first.joint == first.id and first.sent_event == order.sent_event
+    if not is_its or not 0 < first.members < state.rules[0].joint_most:
+        order.joint = order.id
+        order.members = 1
+        order.prev_of_joint = slot  # of the first: the last
+        state.joints[row, order.market] = order.id
+        return
+    order.joint = first.id
+    order.prev_of_joint = first.prev_of_joint
+    state.orders[order.prev_of_joint].next_of_joint = slot
+    first.prev_of_joint = slot
+    first.members += 1
+
+
+@kernel
+def _leave_joint(state: State, slot: int) -> None:
+    """Take a closed offer out of its joint offer; the first stays there while another is open. What
+    is closed still shows the way to the next.
+    """
+    order = state.orders[slot]
+    head = order.joint % state.rules[0].orders_max
+    first = state.orders[head]
+    first.members -= 1
+    if slot == head:
+        return
+    state.orders[order.prev_of_joint].next_of_joint = order.next_of_joint
+    if order.next_of_joint == NONE:
+        first.prev_of_joint = order.prev_of_joint
+    else:
+        state.orders[order.next_of_joint].prev_of_joint = order.prev_of_joint
 
 
 @kernel
@@ -132,13 +186,17 @@ def close_order(state: State, slot: int) -> None:
             before = state.orders[before].next_of_position
         state.orders[before].next_of_position = order.next_of_position
     state.accounts[order.account].orders_open -= 1
+    state.markets[order.market].orders_open -= 1
     if order.kind == TAKEOVER_OFFER:
         provider = state.providers[order.provider]
         provider.pending_initial -= order.pending_initial
         provider.pending_notional -= order.notional
+        _leave_joint(state, slot)
         state.offered[2 * order.provider + order_side(order.lots), order.market] -= abs(order.lots)
-    else:
+    elif order.kind == CLOSING_ORDER:
         state.markets[order.market].pending_lots[order_side(order.lots)] -= remaining_lots(state, slot)
+    else:
+        state.markets[order.market].disposed_lots[order_side(order.lots)] -= remaining_lots(state, slot)
 
 
 @kernel
@@ -172,16 +230,32 @@ def forget_depth(state: State, slot: int) -> None:
 @kernel
 def forget_unanswered(state: State, account: int) -> None:
     """Make the sides unknown that the closing orders of an account take, as far as they left lots
-    unfilled.
+    unfilled for as long as an answer may take.
     """
+    now_ns = state.engine[0].now_ns
     if state.accounts[account].orders_open == 0:
         return
     position = state.accounts[account].first_position
     while position != NONE:
         slot = state.positions[position].order_slot
         if slot != NONE and state.orders[slot].kind == CLOSING_ORDER and remaining_lots(state, slot) > 0:
-            forget_depth(state, slot)
+            if now_ns - state.orders[slot].sent_ns >= state.rules[0].order_timeout_ns:
+                forget_depth(state, slot)
         position = state.positions[position].next_of_account
+
+
+@kernel
+def has_closing_order(state: State, account: int) -> bool:
+    """Return whether an account has an order on the book that closes lots in default."""
+    if state.accounts[account].orders_open == 0:
+        return False
+    position = state.accounts[account].first_position
+    while position != NONE:
+        slot = state.positions[position].order_slot
+        if slot != NONE and state.orders[slot].kind == CLOSING_ORDER:
+            return True
+        position = state.positions[position].next_of_account
+    return False
 
 
 @kernel

@@ -12,12 +12,18 @@ from backstop.core.events import NONE, EffectKind
 from backstop.core.state import State
 
 __all__ = [
+    "effects_left",
     "emit_adl_class",
     "emit_adl_fill",
     "emit_adl_plan",
+    "emit_adl_scale",
     "emit_breaker",
     "emit_cancel",
+    "emit_carry",
     "emit_claim",
+    "emit_doubt",
+    "emit_fill_debt",
+    "emit_funding",
     "emit_guard",
     "emit_haircut",
     "emit_health",
@@ -194,6 +200,12 @@ def emit_adl_plan(
         amount=cash,
         value=equity,
     )
+
+
+@merged
+def emit_adl_scale(state: State, account: int, wanted_lots: int, market: int) -> None:
+    """Report how many lots of an account an ADL plan that closes fewer should have closed."""
+    emit(state, EffectKind.ADL_SCALE, code=0, market=market, account=account, other=0, lots=wanted_lots, price_ticks=0, amount=0, value=0)
 
 
 @merged
@@ -380,6 +392,70 @@ def emit_guard(state: State, price_ticks: int, market: int, action: int, accepte
         amount=until_ns,
         value=move_ppm,
     )
+
+
+@merged
+def emit_doubt(state: State, market: int, reason: int, undoubted_ticks: int, mark_ticks: int) -> None:
+    """Report that doubt about a mark price began, or ended."""
+    emit(
+        state,
+        EffectKind.DOUBT,
+        code=reason,
+        market=market,
+        account=NONE,
+        other=mark_ticks,
+        lots=0,
+        price_ticks=undoubted_ticks,
+        amount=0,
+        value=0,
+    )
+
+
+@merged
+def emit_funding(state: State, market: int, step: int, index: int) -> None:
+    """Report that the funding index of a market moved."""
+    emit(
+        state,
+        EffectKind.FUNDING,
+        code=0,
+        market=market,
+        account=NONE,
+        other=0,
+        lots=0,
+        price_ticks=0,
+        amount=step,
+        value=index,
+    )
+
+
+@merged
+def emit_carry(state: State, account: int, need: int, until_ns: int) -> None:
+    """Report that a solvent account is carried."""
+    emit(state, EffectKind.CARRY, code=0, market=NONE, account=account, other=0, lots=0, price_ticks=0, amount=need, value=until_ns)
+
+
+@merged
+def emit_fill_debt(state: State, account: int, winner: int, market: int, price_ticks: int, owed: int, mark_ticks: int) -> None:
+    """Report what the winner of a fill owes its loser."""
+    emit(
+        state,
+        EffectKind.FILL_DEBT,
+        code=0,
+        market=market,
+        account=account,
+        other=winner,
+        lots=0,
+        price_ticks=price_ticks,
+        amount=owed,
+        value=mark_ticks,
+    )
+
+
+@kernel
+def effects_left(state: State) -> int:
+    """Return how many effects the present event may still bring."""
+    engine = state.engine[0]
+    return len(state.effects) // 2 - (engine.effects_now - engine.effects_first)
 
 
 @kernel

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backstop.compiled import inlined
-from backstop.core.events import GROUPS_MAX, UNCOVERED_FIRST_GROUP, clearing_of, fund_of, uncovered_of
+from backstop.core.events import GROUPS_MAX, UNCOVERED_FIRST_GROUP, clearing_of, fund_of, funding_of, uncovered_of
 
 __all__ = [
     "BUCKET_BITS",
@@ -15,6 +15,7 @@ __all__ = [
     "error_inventory_row",
     "fund_gauge",
     "fund_id",
+    "funding_id",
     "house_slot",
     "market_gauge",
     "outside_row",
@@ -40,6 +41,7 @@ def house_slot(ledger_id: int) -> int:
 
 #: Ledger ids, for kernels: ``events.fund_of`` and its kin are plain, for rooms without kernels.
 fund_id, clearing_id, uncovered_id = inlined(fund_of), inlined(clearing_of), inlined(uncovered_of)
+funding_id = inlined(funding_of)
 
 
 @inlined

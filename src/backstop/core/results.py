@@ -1,5 +1,5 @@
-"""What a position won or lost since the venue's last epoch (docs/rules.md, 1), and what of its
-loss an insolvent account still has to bear (docs/rules.md, 3).
+"""What a position won or lost since the venue's last epoch (R1.4), and what of its
+loss an insolvent account still has to bear (R3.2).
 
 The result is the value at mark less a base. At the beginning of an epoch the base is the value that
 the lots then had; the cash that a trade brings lowers it. Closing never resets it, unlike the cost,

@@ -20,6 +20,8 @@ __all__ = [
     "DISPOSAL_ORDER",
     "DOWN",
     "ENGINE",
+    "FILL_DEBT_COLUMNS",
+    "FILL_GAUGE_COLUMNS",
     "FUND_ROW",
     "FUND_SLOTS",
     "MARKET",
@@ -39,6 +41,9 @@ __all__ = [
 
 #: Slots of a fund's gauges: any span of 16 of them is covered by 17.
 FUND_SLOTS = 17
+
+#: Columns of ``State.fill_debts`` and of ``State.fill_gauges`` (see ``fill_debts``).
+FILL_DEBT_COLUMNS, FILL_GAUGE_COLUMNS = 6, 4
 
 #: Kinds of ORDER rows.
 CLOSING_ORDER, TAKEOVER_OFFER, DISPOSAL_ORDER = 0, 1, 2
@@ -90,13 +95,18 @@ POSITION = _row(
 
 #: The result of the position in the same row of ``positions``: what it is measured from, and the
 #: epoch of that number (see ``results``). Then, of an insolvent account, the part of the loss that
-#: lots closed at zero cash took with them, and most lots of which the rest is the loss.
+#: lots closed at zero cash took with them, and most lots of which the rest is the loss. Then how far
+#: its funding is settled.
 RESULT = _row(
     ("base_atoms", "<i8"),
     ("epoch", "<i8"),
     ("settled_loss", "<i8"),
     ("bearing_lots", "<i8"),
+    ("settled_index", "<i8"),  # the market's funding index up to which the position has paid
 )
+
+#: Columns of ``State.returns``.
+RETURNS, DEFAULT_ENDED_NS = 0, 1
 
 #: One market: its rules, its prices, its gauges.
 MARKET = _row(
@@ -110,6 +120,7 @@ MARKET = _row(
     ("price_ticks_max", "<i8"),
     ("position_lots_max", "<i8"),
     ("slippage_tolerance_ppm", "<i8"),
+    ("fill_band_ppm", "<i8"),
     ("volatility_ppm", "<i8"),
     ("ordered_notional_max", "<i8"),
     ("ordered_notional", "<i8"),
@@ -119,16 +130,24 @@ MARKET = _row(
     ("initial_margin", "<i8"),  # InitialMargin
     ("interest_lower", "<i8"),
     ("interest_upper", "<i8"),
-    ("reserved", "<i8"),  # by its fund, for its orders
+    ("reserved", "<i8"),  # by its fund, for its orders and to carry accounts
+    ("carried", "<i8"),  # of that, to carry accounts
     ("gap_atoms", "<i8"),  # noted gaps of insolvent accounts: sums of the columns of ``State.gaps``
     ("gap_lots", "<i8"),
+    ("has_funding", "<i8"),  # a FUNDING event ever came
+    ("funding_index", "<i8"),  # what a long lot has paid, in parts of an atom
+    ("funding_index_max", "<i8"),
+    ("funding_per_tick", "<i8"),  # so many parts of an atom a lot use up no more buffer than a tick does
+    ("shift_ticks", "<i8", (2,)),  # funding as moves of the mark, for triggers: DOWN, UP
     ("bucket_first", "<i8"),
     ("price_throttle_ppm", "<i8"),
     ("price_halt_ppm", "<i8"),
     ("price_exit_ppm", "<i8"),
     ("guard_jump_ppm", "<i8"),
     ("guard_volume_lots", "<i8"),
+    ("orders_open", "<i8"),  # orders and offers of all accounts
     ("pending_lots", "<i8", (2,)),  # lots open in closing orders that take BID, ASK
+    ("disposed_lots", "<i8", (2,)),  # likewise in orders of disposal
     ("first_position", "<i4"),
     ("last_position", "<i4"),
     ("tier_first", "<i4"),
@@ -154,6 +173,8 @@ FUND_ROW = _row(
     ("loss_max", "<i8"),
     ("target", "<i8"),
     ("reserved", "<i8"),
+    ("carried", "<i8"),  # of that, to carry accounts
+    ("carry_last", "<i8"),  # the latest position that it carries, or NONE (see ``carries``)
     ("least_cap", "<i8"),  # the smallest of the caps on its payments
     ("claims", "<i8"),  # recovery claims on the group, of all accounts
     ("peak_slot", "<i8"),
@@ -189,6 +210,11 @@ BREAKER = _row(
     ("mark_time_ns", "<i8"),  # of the last accepted mark, or NONE
     ("held_ticks", "<i8"),  # a mark that the price guard holds, or 0
     ("held_until_ns", "<i8"),
+    ("held_for_ns", "<i8"),  # for how long the newest print was a held one, up to ``held_at_ns``
+    ("held_at_ns", "<i8"),  # when the newest print became what it is: held or not
+    ("is_held_newest", "<i8"),
+    ("undoubted_ticks", "<i8"),  # the mark before doubt about it began; 0: it is not doubted
+    ("is_awaited", "<i8"),  # an account waits for the end of a doubt, or for a mark
 )
 
 #: One backstop provider: its rules and its standing.
@@ -204,6 +230,7 @@ PROVIDER = _row(
     ("leverage_ppm", "<i8"),
     ("loss_stop", "<i8"),
     ("is_vault", "<i8"),
+    ("is_due", "<i8"),  # its time to sell came in the present event
 )
 
 #: What a provider takes over of one group and direction: row
@@ -238,6 +265,12 @@ ORDER = _row(
     ("pending_initial", "<i8"),
     ("notional", "<i8"),
     ("sent_ns", "<i8"),
+    ("joint", "<i8"),  # of an offer: the first of the joint offer that it is a part of; else 0
+    ("expires_ns", "<i8"),  # of an offer: when it counts as not answered
+    ("sent_event", "<i8"),  # the number of its event (``engine.accepted``)
+    ("members", "<i4"),  # of the first of a joint offer: how many of it are open
+    ("next_of_joint", "<i4"),  # the next one that was open when this was closed, or is
+    ("prev_of_joint", "<i4"),
 )
 
 #: The engine's own scalars, one row.
@@ -249,6 +282,7 @@ ENGINE = _row(
     ("accounts_now", "<i8"),
     ("positions_now", "<i8"),  # rows used, the house's included
     ("next_order_id", "<i8"),
+    ("next_fill_debt", "<i8"),
     ("ordered_notional", "<i8"),
     ("interval", "<i8"),  # number of the tumbling interval of the gauge above
     ("claims", "<i8"),  # sum of all recovery claims
@@ -263,6 +297,7 @@ ENGINE = _row(
     ("effects_first", "<i8"),  # where those of the present event begin
     ("touched_now", "<i8"),
     ("parked_now", "<i8"),
+    ("disposals_now", "<i8"),  # providers whose time to sell came in the present event
     ("refused", "<i8"),
     ("judged", "<i8"),
     ("crossed", "<i8"),
@@ -273,7 +308,6 @@ ENGINE = _row(
 _IN_OTHER_ROWS = {
     "interval_ns",
     "deadline_ns",
-    "order_timeout_ns",
     "answer_timeout_ns",
     "flow_throttle",
     "flow_halt",
@@ -295,12 +329,15 @@ RULES = _row(
     *((name, "<i8") for name in venue_values(VenueRules(markets=()))),
     ("fund_turn", "<i8"),  # row of ``fund`` in ``State.stages``, or NONE
     ("socialise_turn", "<i8"),  # row of ``socialise``, or NONE
+    ("forced_ns", "<i8"),  # after a default began, doubt apart: from then on nothing is waited for
+    ("has_restrict", "<i8"),  # ``restrict`` stands among the stages
     ("fund_supports", "<i8"),  # it stands before ADL: it supports the closing of insolvent accounts
     ("groups", "<i8"),
     ("providers", "<i8"),
     ("vault", "<i8"),  # number of the venue vault, or NONE
     ("accounts_max", "<i8"),
     ("orders_max", "<i8"),
+    ("joint_most", "<i8"),  # most open offers of a joint offer
     ("markets", "<i8"),
 )
 
@@ -309,6 +346,7 @@ STAGE = _row(
     ("kind", "<i8"),
     ("policy", "<i8"),  # of ADL and of socialise: which of their policies
     ("is_joint", "<i8"),  # the stage takes all accounts of the event at once
+    ("is_last_resort", "<i8"),  # a solvent account is carried instead where a fund stands for it
     ("from_health", "<i8"),  # the turn is for accounts between these two levels of health
     ("until_health", "<i8"),
     ("deadline_ns", "<i8"),  # after a default began: from then on nobody waits in this turn

@@ -22,6 +22,7 @@ from backstop.core.events import EFFECT, EVENT, GROUPS_MAX, NONE, clearing_of
 from backstop.core.initial_rows import (
     breaker_rows,
     engine_row,
+    fill_gauges_rows,
     fund_rows,
     market_rows,
     owner_lots_rows,
@@ -31,12 +32,13 @@ from backstop.core.initial_rows import (
     stage_rows,
 )
 from backstop.core.instruments import VenueRules, check_rules
-from backstop.core.places import HOUSE_ROWS, bucket_of, house_slot
+from backstop.core.places import bucket_of, house_slot
 from backstop.core.rows import (
     ACCOUNT,
     BREAKER,
     COMMITMENT,
     ENGINE,
+    FILL_DEBT_COLUMNS,
     FUND_ROW,
     FUND_SLOTS,
     MARKET,
@@ -49,7 +51,7 @@ from backstop.core.rows import (
     TIER,
 )
 
-__all__ = ["State", "new_state", "positions_of"]
+__all__ = ["State", "new_state", "places_of", "positions_of"]
 
 
 class State(Bundle):
@@ -66,18 +68,25 @@ class State(Bundle):
         "gauges": (np.int64, 2),
         "claims": (np.int64, 2),
         "charge_markets": (np.int64, 1),
+        "doubts": (np.int64, 2),
         "accounts": (ACCOUNT, 1),
         "positions": (POSITION, 1),
         "results": (RESULT, 1),
         "gaps": (np.int64, 2),
+        "carries": (np.int64, 2),
+        "carry_until": (np.int64, 1),
+        "returns": (np.int64, 2),
         "orders": (ORDER, 1),
         "funds": (FUND_ROW, 1),
         "breakers": (BREAKER, 1),
         "providers": (PROVIDER, 1),
         "commitments": (COMMITMENT, 1),
         "offered": (np.int64, 2),
+        "joints": (np.int64, 2),
         "debts": (np.int64, 2),
         "owner_lots": (np.int64, 2),
+        "fill_debts": (np.int64, 2),
+        "fill_gauges": (np.int64, 2),
         "buckets": (np.int32, 2),
         "columns": (np.int64, 2),
         "effects": (EFFECT, 1),
@@ -101,12 +110,21 @@ class State(Bundle):
     claims: NDArray[np.int64]
     #: By account: market of the last funding payment that it had to make, or NONE.
     charge_markets: NDArray[np.int64]
+    #: By account: for how long it waited for doubt in this default, and since when it does now, or
+    #: NONE (see ``doubt``).
+    doubts: NDArray[np.int64]
     accounts: NDArray[np.void]
     positions: NDArray[np.void]
     #: By row of ``positions``.
     results: NDArray[np.void]
     #: By row of ``positions``: the gap that it has of its insolvent account, see ``shortfalls``.
     gaps: NDArray[np.int64]
+    #: By row of ``positions``: what its fund reserves to carry its account, see ``carries``.
+    carries: NDArray[np.int64]
+    #: By account: until when it may be carried in this default; 0: it was not carried yet.
+    carry_until: NDArray[np.int64]
+    #: By account: how often it came back to default, and when its last default ended, or NONE.
+    returns: NDArray[np.int64]
     orders: NDArray[np.void]
     #: One a market group.
     funds: NDArray[np.void]
@@ -116,11 +134,17 @@ class State(Bundle):
     commitments: NDArray[np.void]
     #: Lots (> 0) of a provider's open offers: row ``provider x 2 + direction``, by market.
     offered: NDArray[np.int64]
+    #: Likewise: the first of its last joint offer.
+    joints: NDArray[np.int64]
     #: What an account owes each group's fund: row by account, column by group (see ``debts``).
     debts: NDArray[np.int64]
     #: Lots that all accounts of an owner hold in a market, of either sign: rows (key, lots) of a
     #: hash table (see ``interest``).
     owner_lots: NDArray[np.int64]
+    #: What is owed for the latest fills, number ``n`` at ``n % orders_max`` (see ``fill_debts``).
+    fill_debts: NDArray[np.int64]
+    #: By account the newest of them that is owed to it; by owner what he owes (see ``fill_debts``).
+    fill_gauges: NDArray[np.int64]
     #: First position of each price bucket: row 0 the triggers below the mark, row 1 those above.
     buckets: NDArray[np.int32]
     #: Columns of numbers that are no rows: see the names below.
@@ -159,27 +183,38 @@ def new_state(rules: VenueRules) -> State:
         gauges=np.zeros((2 * GROUPS_MAX + count, FUND_SLOTS + 1), dtype=np.int64),
         claims=np.zeros((len(rules.funds), limits.accounts_max), dtype=np.int64),
         charge_markets=np.full(limits.accounts_max, NONE, dtype=np.int64),
+        doubts=np.zeros((limits.accounts_max, 2), dtype=np.int64),
         accounts=np.zeros(limits.accounts_max, dtype=ACCOUNT),
         positions=positions,
         results=np.zeros(len(positions), dtype=RESULT),
         gaps=np.zeros((len(positions), 2), dtype=np.int64),
+        carries=np.zeros((len(positions), 4), dtype=np.int64),
+        carry_until=np.zeros(limits.accounts_max, dtype=np.int64),
+        returns=np.full((limits.accounts_max, 2), (0, NONE), dtype=np.int64),
         orders=np.zeros(limits.orders_max, dtype=ORDER),
         funds=fund_rows(rules),
         breakers=breaker_rows(rules),
         providers=providers,
         commitments=commitments,
         offered=np.zeros((2 * len(providers), count), dtype=np.int64),
+        joints=np.zeros((2 * len(providers), count), dtype=np.int64),
         debts=np.zeros((limits.accounts_max, len(rules.funds)), dtype=np.int64),
         owner_lots=owner_lots_rows(rules),
+        fill_debts=np.zeros((limits.orders_max, FILL_DEBT_COLUMNS), dtype=np.int64),
+        fill_gauges=fill_gauges_rows(limits.accounts_max),
         buckets=np.full((2, buckets), NONE, dtype=np.int32),
         columns=columns,
         effects=np.empty(2 * limits.effects_max, dtype=EFFECT),
     )
 
 
+def places_of(state: State) -> NDArray[np.intp]:
+    """Return the rows of the accounts' positions with lots, ordered by (account, market)."""
+    rows = state.positions[: int(state.engine[0].positions_now)]
+    places = np.flatnonzero((rows["lots"] != 0) & (rows["account"] >= 0))
+    return places[np.lexsort((rows["market"][places], rows["account"][places]))]
+
+
 def positions_of(state: State) -> NDArray[np.void]:
     """Return a copy of the accounts' positions with lots, ordered by (account, market)."""
-    first = HOUSE_ROWS * len(state.markets)
-    rows = state.positions[first : int(state.engine[0].positions_now)]
-    rows = rows[rows["lots"] != 0]
-    return rows[np.lexsort((rows["market"], rows["account"]))]
+    return state.positions[places_of(state)]

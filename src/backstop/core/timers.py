@@ -1,7 +1,7 @@
-"""What time alone brings, and when the next of it is due (docs/rules.md, sections 5, 6 and 8).
+"""What time alone brings, and when the next of it is due (R5, R6.10 and R8.5).
 
-- Timers of markets and of the venue: held marks are released, feeds grow stale, stops end. They run
-  before what their event says.
+- Timers of markets and of the venue: held marks are released, feeds grow stale, stops end. Then
+  doubts begin and end. They run before what their event says.
 - Arrears of the funds, recovery of claims, then the waits of accounts. Both follow what the event says
   (docs/decisions/0021-recovery-after-the-event.md).
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import end_holds, next_hold_ns, next_outage_ns
+from backstop.core.doubt import review_all
 from backstop.core.events import NEVER_NS, NONE
 from backstop.core.guard import release_held
 from backstop.core.outbox import is_crowded
@@ -37,6 +38,7 @@ def _run_timers(state: State) -> None:
             release_held(state, market)
         end_holds(state, market)
     end_holds(state, state.rules[0].markets)
+    review_all(state)
     next_timer_ns(state)
 
 

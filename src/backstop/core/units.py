@@ -245,7 +245,7 @@ def scramble(seq: int, market: int, account: int) -> int:
     """Return a number from 0 to 2^62 - 1 that says nothing about its arguments (all >= 0) and that
     everyone can recompute.
 
-    The splitmix64 finaliser over a sum of multiples (docs/rules.md, 6). No secret: who knows
+    The splitmix64 finaliser over a sum of multiples (R6.6.15). No secret: who knows
     ``seq`` knows it.
     """
     value = _mul_modulo(np.uint64(seq), _STEP)

@@ -13,7 +13,7 @@ from backstop.core.events import NEVER_NS, NONE
 from backstop.core.heaps import heapify_pairs, pop_pair, push_pair
 from backstop.core.state import State
 
-__all__ = ["first_wait_ns", "pop_wait", "wait_for_disposal", "wait_until", "wake_by"]
+__all__ = ["first_wait_ns", "has_lots", "pop_wait", "provider_of", "wait_for_disposal", "wait_until", "wake_by"]
 
 
 @kernel
@@ -47,12 +47,34 @@ def wait_until(state: State, account: int, time_ns: int) -> None:
 
 
 @kernel
+def has_lots(state: State, account: int) -> bool:
+    """Return whether an account holds a position."""
+    position = state.accounts[account].first_position
+    while position != NONE:
+        if state.positions[position].lots != 0:
+            return True
+        position = state.positions[position].next_of_account
+    return False
+
+
+@kernel
+def provider_of(state: State, account: int) -> int:
+    """Return the provider whose account it is, or NONE."""
+    for provider in range(state.rules[0].providers):
+        if state.providers[provider].account == account:
+            return provider
+    return NONE
+
+
+@kernel
 def wait_for_disposal(state: State, account: int) -> None:
-    """Let an account wait for the next disposal, if it is the vault's and does not wait already."""
-    rules = state.rules[0]
-    is_vault = rules.vault != NONE and state.providers[rules.vault].account == account
-    if is_vault and state.accounts[account].wait_until_ns == NEVER_NS:
-        wait_until(state, account, state.engine[0].now_ns + rules.disposal_interval_ns)
+    """Let an account that is not in default wait for the next disposal, if it is a provider's, has
+    lots and does not wait already.
+    """
+    if state.accounts[account].wait_until_ns != NEVER_NS or provider_of(state, account) == NONE:
+        return
+    if has_lots(state, account):
+        wait_until(state, account, state.engine[0].now_ns + state.rules[0].disposal_interval_ns)
 
 
 @inlined

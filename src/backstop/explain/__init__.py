@@ -3,7 +3,7 @@ numbers.
 
 The journal is replayed to each event that decided something about the account. ``books`` reads
 those who took part in it before the event, and follows the tape from there. Every number that is
-shown is the reference's (``backstop.reference``), which is written from docs/rules.md and apart
+shown is the reference's (``backstop.reference``), which is written from docs/rules and apart
 from the engine's kernels, and is compared with what the tape says.
 
 ``walk`` goes through the tape, ``facts`` says what each kind of effect means (a table by

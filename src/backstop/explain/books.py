@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from backstop.core.carries import CARRY_ATOMS
 from backstop.core.columns import OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED
 from backstop.core.events import (
     GROUPS_MAX,
@@ -31,10 +33,12 @@ from backstop.core.events import (
     outside_of,
     uncovered_of,
 )
-from backstop.core.instruments import NO_CAP, VenueRules
+from backstop.core.instruments import NO_CAP, LevelRules, VenueRules
 from backstop.core.kinds import (
     CancelEffect,
+    CarryEffect,
     ClaimEffect,
+    FundingEffect,
     GuardEffect,
     HaircutEffect,
     HealthEffect,
@@ -49,15 +53,17 @@ from backstop.core.places import arrears_gauge, fund_gauge, house_slot, market_g
 from backstop.core.results import result_bases
 from backstop.core.rows import FUND_SLOTS, TAKEOVER_OFFER
 from backstop.core.state import State
+from backstop.explain.rows import Rows
 from backstop.journal.rendering import Row
 from backstop.reference.arithmetic import sign
+from backstop.reference.carry import Short, carry_parts, short_of
 from backstop.reference.charge import Exit
 from backstop.reference.deficit import Part, markets_of_loss, parts_of
 from backstop.reference.funds import FundView, paid_for_owner, paid_in_window, supports_closing
 from backstop.reference.loss import Loss, Payer, closes_at_once, closes_if_in_default
-from backstop.reference.margin import Contract, Holding, Portfolio, Standing
+from backstop.reference.margin import Contract, Holding, Portfolio, Standing, levels_after, returns_at
 from backstop.reference.offering import Backer, Gauge, LossStop, Offering, Refusal, changes_due, refusal_to_ask, score_after_takeover
-from backstop.reference.wave import Counterparty, Wave
+from backstop.reference.wave import Counterparty, Defaulter, Wave
 
 __all__ = ["Account", "Books", "Held", "Provider"]
 
@@ -79,6 +85,8 @@ class Held(NamedTuple):
     #: Of an insolvent account: what it bears by (``Holding``).
     settled: int = 0
     most_lots: int = 0
+    #: The market's funding index up to which it has paid, or was paid.
+    settled_index: int = 0
 
 
 @dataclass(slots=True)
@@ -94,6 +102,8 @@ class Account:
     positions: dict[int, Held]
     #: Markets of which the present default has closed lots.
     closed: frozenset[int]
+    #: For how long it waited for doubt in this default.
+    doubt_ns: int = 0
     #: Markets whose lots others' orders or defaults reduced in this event: closed as well, where
     #: the account is in default after it.
     reduced: frozenset[int] = frozenset()
@@ -101,11 +111,26 @@ class Account:
     charge_market: int = NONE
     #: What funds paid for it and did not get back, by group.
     debts: dict[int, int] = field(default_factory=dict)
+    #: Until when it may be carried in this default, 0 where it was not carried yet, and what is
+    #: reserved for that by market.
+    carry_until_ns: int = 0
+    carried: dict[int, int] = field(default_factory=dict)
+    #: How often it came back to default, and when its last one ended, if it had lots then.
+    returns: int = 0
+    default_ended_ns: int = NONE
 
     @property
     def in_default(self) -> bool:
         """DISTRESSED or worse."""
         return self.health >= Health.DISTRESSED
+
+    def levels(self, levels: LevelRules) -> LevelRules:
+        """Return its levels of health: in default by how often it came back."""
+        return levels_after(levels, self.returns) if self.in_default else levels
+
+    def returns_at(self, now_ns: int, levels: LevelRules) -> int:
+        """Return how often it came back, its default that would begin now included."""
+        return returns_at(self.returns, self.default_ended_ns, now_ns, levels)
 
     def held(self, market: int) -> int:
         """Return the signed lots in a market."""
@@ -170,6 +195,9 @@ class Offer(NamedTuple):
     notional: int
     pending_initial: int
     sent_ns: int
+    #: What the account gets, and what the fund reserves for it.
+    cash: int
+    reserved: int
 
 
 class Books:
@@ -184,6 +212,7 @@ class Books:
         self.marks: list[int] = state.markets["mark_ticks"].tolist()
         #: Those that stand until the event itself is taken: the guard releases held ones first.
         self.marks_before = list(self.marks)
+        self.indices: list[int] = state.markets["funding_index"].tolist()
         self.accounts: dict[int, Account] = {}
         self.funds = [_fund(rules, state, group, now_ns) for group in range(len(rules.funds))]
         self.market_gauges = [_market_gauge(rules, state, market, now_ns) for market in range(len(rules.markets))]
@@ -202,6 +231,8 @@ class Books:
         self._group_of = {fund_of(group): group for group in range(len(rules.funds))}
         self._group_uncovered = {uncovered_of(group): group for group in range(len(rules.funds))}
         self._offers = _offers_named(state, recorded)
+        #: The last offer of a joint offer that the event takes over as a whole; 0: none.
+        self._accepted_with = _accepted_with(recorded, {number: each.score_ppm for number, each in enumerate(self.providers)})
         bound = recorded["account"][recorded["kind"] == EffectKind.PROVIDER].tolist()
         #: Accounts and funds that are followed to the end of the event.
         self._followed = {*looked_at, *bound, *(provider.account for provider in self.providers), *self._group_of, *self._group_uncovered}
@@ -252,15 +283,15 @@ class Books:
 
     def contract(self, market: int) -> Contract:
         """Return a market's contract at its mark."""
-        return Contract(self.rules.markets[market], self.marks[market])
+        return Contract(self.rules.markets[market], self.marks[market], funding_index=self.indices[market])
 
     def portfolio_of(self, account: Account, marks: list[int]) -> Portfolio:
         """Return an account's balance and holdings at some marks."""
         holdings = (
-            Holding(market, Contract(self.rules.markets[market], marks[market]), *account.positions[market])
+            Holding(market, self.contract(market)._replace(mark_ticks=marks[market]), *account.positions[market])
             for market in sorted(account.positions)
         )
-        return Portfolio(account.balance, tuple(holdings), self.rules.levels)
+        return Portfolio(account.balance, tuple(holdings), account.levels(self.rules.levels))
 
     def holding(self, number: int, market: int) -> Holding:
         """Return what an account has in a market."""
@@ -309,6 +340,11 @@ class Books:
         """Return the parts of a deficit of an account, by group and market."""
         charged = self.account(number).charge_market
         return parts_of(deficit, self.results(number), self.closed_markets(number), charged, self.group_of)
+
+    def carry_short(self, number: int) -> Short | None:
+        """Return what keeps funds from carrying a solvent account that is looked at; None: nothing does."""
+        parts = carry_parts(self.portfolio(number), self.rules.closeout.carry_move_ppm)
+        return short_of(parts, self.account(number).carried, self.group_of, lambda market: self.fund(self.group_of(market), number, market))
 
     def backer(self, number: int, market: int, side: int) -> Backer:
         """Return a provider as the taker of a position of a side."""
@@ -415,7 +451,8 @@ class Books:
             if sign(self._house[holder]) == -side:
                 found.append(Counterparty(holder, Holding(market, self.contract(market), self._house[holder], 0, 0), None))
         fund = self.fund(self.rules.markets[market].group, number, market)
-        return Wave(self.portfolio(number), market, tuple(found), fund, way_out), in_default
+        defaulter = Defaulter(number, self._owner_of(number), self.portfolio(number), fund, way_out)
+        return Wave(market, (defaulter,), tuple(found)), in_default
 
     def loss_markets(self, number: int, group: int) -> tuple[int, ...]:
         """Return the markets of an account's loss in a group."""
@@ -438,6 +475,10 @@ class Books:
         return int(self._state.accounts[account].owner)
 
     # -- following ---------------------------------------------------------------------------------
+
+    def offer(self, offer_id: int) -> Offer | None:
+        """Return an offer that is open, or was when the event began; None: there is none such."""
+        return self._offers.get(offer_id)
 
     def take_charge(self, number: int, market: int) -> None:
         """Take the market of a charge that the event brings."""
@@ -475,6 +516,8 @@ class Books:
             self._house[row["account"]] += row["lots"]
         elif kind == EffectKind.GUARD:
             self._follow_guard(row)
+        elif kind == EffectKind.FUNDING:
+            self.indices[row["market"]] = FundingEffect(row).index
         elif kind in _FOLLOWED:
             _FOLLOWED[kind](self, row)
         if account is not None:
@@ -497,10 +540,16 @@ class Books:
 
     def _follow_health(self, account: Account, health: Health) -> None:
         if (health >= Health.DISTRESSED) != account.in_default:
-            account.closed = frozenset()
+            account.closed, account.doubt_ns = frozenset(), 0
             account.default_since_ns = self.now_ns if health >= Health.DISTRESSED else NEVER_NS
+            if health >= Health.DISTRESSED:
+                account.returns = account.returns_at(self.now_ns, self.rules.levels)
+            else:
+                has_lots = any(held.lots for held in account.positions.values())
+                account.default_ended_ns = self.now_ns if has_lots else NONE
             if health < Health.DISTRESSED:
                 account.reduced = frozenset()
+                account.carry_until_ns = 0
         for market, held in account.positions.items():
             most_lots = abs(held.lots) if health == Health.INSOLVENT else 0
             account.positions[market] = held._replace(settled=0, most_lots=most_lots)
@@ -512,7 +561,8 @@ class Books:
         if trade.cause == Cause.OPENING:
             base = account.positions.get(market, Held()).base + self.contract(market).value_of(trade.lots)
             most_lots = abs(trade.lots) if account.health == Health.INSOLVENT else 0
-            account.positions[market] = Held(trade.lots, -trade.cash, base, account.positions.get(market, Held()).settled, most_lots)
+            settled = account.positions.get(market, Held()).settled
+            account.positions[market] = Held(trade.lots, -trade.cash, base, settled, most_lots, self.indices[market])
             if trade.counterpart in self._house:
                 # The other side of an opening has no row of its own.
                 self._house[trade.counterpart] -= trade.lots
@@ -522,15 +572,16 @@ class Books:
         before = Holding(market, self.contract(market), *account.positions.get(market, Held()))
         is_insolvent = account.health == Health.INSOLVENT
         after, _ = before.after_closing(trade.lots, trade.cash, self._at_zero(trade) if is_insolvent else 0)
-        bears = (after.settled, after.most_lots) if is_insolvent else ()
-        account.positions[market] = Held(after.lots, after.cost, after.base, *bears)
+        bears = (after.settled, after.most_lots) if is_insolvent else (0, 0)
+        account.positions[market] = Held(after.lots, after.cost, after.base, *bears, self.indices[market])
 
     def _at_zero(self, trade: TradeEffect[int]) -> int:
         """Lots of a trade by which an insolvent account is closed at zero cash."""
         if trade.cause == Cause.CLOSEOUT:
             return self._filled[1]
         is_defaulter = trade.counterpart == NONE if trade.cause in (Cause.ADL, Cause.TEAR_UP) else trade.cause == Cause.TAKEOVER
-        return abs(trade.lots) if is_defaulter else 0
+        is_crossed = trade.cause == Cause.ADL and trade.price_ticks != 0
+        return abs(trade.lots) if is_defaulter and not is_crossed else 0
 
     def _follow_guard(self, row: Row) -> None:
         guard = GuardEffect(row)
@@ -544,6 +595,8 @@ class Books:
         for holder, change in ((posting.receiver, posting.amount), (posting.payer, -posting.amount)):
             if holder in self.accounts:
                 self.accounts[holder].balance += change
+                if posting.cause == Cause.FUNDING and posting.market != NONE:
+                    self._follow_funding(self.accounts[holder], posting.market, change)
             if holder in self._group_of:
                 self.funds[self._group_of[holder]].balance += change
             if holder in self._group_uncovered:
@@ -562,6 +615,11 @@ class Books:
             fund = self.funds[self._group_of[posting.payer]]
             fund.paid += posting.amount
             fund.arrears += posting.amount
+
+    def _follow_funding(self, account: Account, market: int, change: int) -> None:
+        account.positions[market] = account.positions[market]._replace(settled_index=self.indices[market])
+        if change < 0:
+            account.charge_market = market
 
     def _follow_debt(self, account: int, group: int, change: int) -> None:
         if account in self.accounts:
@@ -585,6 +643,13 @@ class Books:
         self.funds[self.rules.markets[told.market].group].reserved += told.change
         self.market_gauges[told.market].reserved += told.change
         self._change_owner(told.account, reserved=told.change)
+        if told.order_id == 0 and told.account in self.accounts:
+            carried = self.accounts[told.account].carried
+            carried[told.market] = carried.get(told.market, 0) + told.change
+
+    def _follow_carry(self, row: Row) -> None:
+        told = CarryEffect(row)
+        self.account(told.account).carry_until_ns = told.until_ns
 
     def _follow_provider(self, row: Row) -> None:
         told = ProviderEffect(row)
@@ -600,7 +665,8 @@ class Books:
         provider.pending_initial += rise
         provider.pending_notional += notional
         provider.offered[side, market] = provider.offered.get((side, market), 0) + lots
-        self._offers[offer.offer_id] = Offer(number, market, side, lots, notional, rise, self.now_ns)
+        terms = (notional, rise, self.now_ns, offer.cash, offer.reserved)
+        self._offers[offer.offer_id] = Offer(number, market, side, lots, *terms)
 
     def _follow_takeover(self, row: Row) -> None:
         taken = TakeoverEffect(row)
@@ -609,7 +675,8 @@ class Books:
             return
         self._close(taken.offer_id)
         provider = self.providers[taken.provider]
-        provider.score_ppm = score_after_takeover(provider.score_ppm)
+        if taken.offer_id == self._accepted_with:
+            provider.score_ppm = score_after_takeover(provider.score_ppm)
 
     def _follow_cancel(self, row: Row) -> None:
         order = CancelEffect(row).order_id
@@ -667,6 +734,7 @@ class Books:
 
 _FOLLOWED: dict[int, Callable[[Books, Row], None]] = {
     EffectKind.RESERVE: Books._follow_reserve,
+    EffectKind.CARRY: Books._follow_carry,
     EffectKind.PROVIDER: Books._follow_provider,
     EffectKind.OFFER: Books._follow_offer,
     EffectKind.TAKEOVER: Books._follow_takeover,
@@ -688,8 +756,9 @@ def read_account(state: State, number: int, at_ns: int | None = None) -> Account
     rows = state.positions[places]
     numbers = [rows[name].tolist() for name in ("market", "lots", "cost")]
     numbers.append(result_bases(state, np.array(places, dtype=np.int64), now_ns).tolist())
-    if head.health == Health.INSOLVENT:
-        numbers += [state.results[name][places].tolist() for name in ("settled_loss", "bearing_lots")]
+    for name in ("settled_loss", "bearing_lots"):
+        numbers.append((state.results[name][places] * (head.health == Health.INSOLVENT)).tolist())
+    numbers.append(state.results["settled_index"][places].tolist())
     positions = {market: Held(*values) for market, *values in zip(*numbers, strict=True)}
     closed = frozenset(rows["market"][rows["closed_in_default"] != 0].tolist())
     claims = {group: int(state.claims[group, number]) for group in range(len(state.funds))}
@@ -697,7 +766,27 @@ def read_account(state: State, number: int, at_ns: int | None = None) -> Account
     known = (int(head.balance), int(head.health), int(head.default_since_ns), claims, positions, closed)
     is_forgotten = now_ns - int(state.columns[OWNER_PAID_NS, int(head.owner)]) > int(state.rules[0].owner_memory_ns)
     debts = {} if is_forgotten else {group: int(atoms) for group, atoms in enumerate(state.debts[number])}
-    return Account(*known, charge_market=charge_market, debts=debts)
+    carried = dict(zip(rows["market"].tolist(), state.carries[places, CARRY_ATOMS].tolist(), strict=True))
+    until_ns = int(state.carry_until[number])
+    returns, ended_ns = state.returns[number].tolist()
+    return Account(
+        *known,
+        doubt_ns=_doubt_ns(state, number, now_ns),
+        charge_market=charge_market,
+        debts=debts,
+        carry_until_ns=until_ns,
+        carried=carried,
+        returns=returns,
+        default_ended_ns=ended_ns,
+    )
+
+
+def _doubt_ns(state: State, number: int, now_ns: int) -> int:
+    """Return for how long an account waited for doubt in its default, the wait included in which it
+    is.
+    """
+    waited, since_ns = (int(each) for each in state.doubts[number])
+    return waited if since_ns == NONE else min(int(state.rules[0].doubt_max_ns), waited + now_ns - since_ns)
 
 
 def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, Account]:
@@ -705,12 +794,30 @@ def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, A
     heads = state.accounts[numbers]
     is_forgotten = now_ns - state.columns[OWNER_PAID_NS, heads["owner"]] > int(state.rules[0].owner_memory_ns)
     debts = np.where(is_forgotten[:, None], 0, state.debts[numbers])
-    columns = (heads[["balance", "health", "default_since_ns"]], state.claims[:, numbers].T, state.charge_markets[numbers], debts)
+    columns = (
+        heads[["balance", "health", "default_since_ns"]],
+        state.claims[:, numbers].T,
+        state.charge_markets[numbers],
+        debts,
+        state.carry_until[numbers],
+        state.returns[numbers],
+    )
     found = {
         number: Account(
-            balance, health, since_ns, dict(enumerate(claims)), {}, frozenset(), frozenset(), charge_market, dict(enumerate(owed))
+            balance,
+            health,
+            since_ns,
+            dict(enumerate(claims)),
+            {},
+            frozenset(),
+            _doubt_ns(state, number, now_ns),
+            charge_market=charge_market,
+            debts=dict(enumerate(owed)),
+            carry_until_ns=until_ns,
+            returns=returns,
+            default_ended_ns=ended_ns,
         )
-        for number, (balance, health, since_ns), claims, charge_market, owed in zip(
+        for number, (balance, health, since_ns), claims, charge_market, owed, until_ns, (returns, ended_ns) in zip(
             numbers, *(each.tolist() for each in columns), strict=True
         )
     }
@@ -719,10 +826,15 @@ def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, A
     for first in range(0, len(places), _CHUNK):
         part = places[first : first + _CHUNK]
         held = rows[part][["account", "market", "lots", "cost", "closed_in_default"]].tolist()
-        bases, bearing = result_bases(state, part, now_ns).tolist(), state.results[part][["settled_loss", "bearing_lots"]].tolist()
-        for (number, market, lots, cost, is_closed), base, bears in zip(held, bases, bearing, strict=True):
-            is_insolvent = found[number].health == Health.INSOLVENT
-            found[number].positions[market] = Held(lots, cost, base, *(bears if is_insolvent else ()))
+        bases, kept = result_bases(state, part, now_ns).tolist(), state.results[part][["settled_loss", "bearing_lots", "settled_index"]]
+        carried = state.carries[part, CARRY_ATOMS].tolist()
+        for (number, market, lots, cost, is_closed), base, (settled, most_lots, index), atoms in zip(
+            held, bases, kept.tolist(), carried, strict=True
+        ):
+            if found[number].health != Health.INSOLVENT:
+                settled = most_lots = 0
+            found[number].positions[market] = Held(lots, cost, base, settled, most_lots, index)
+            found[number].carried[market] = atoms
             if is_closed:
                 found[number].closed |= {market}
     return found
@@ -766,6 +878,24 @@ def _provider(rules: VenueRules, state: State, number: int) -> Provider:
     return Provider(int(row.account), status, *terms, offered, gauges)
 
 
+def _accepted_with(recorded: EffectArray, scores_ppm: dict[int, int]) -> int:
+    """Return the last offer that is taken over in an event; 0 where none is, or where its provider
+    failed at what else the joint offer had: a failure of it and then a cancellation follow.
+    """
+    rows = list(Rows(recorded))
+    taken = [place for place, row in enumerate(rows) if row["kind"] == EffectKind.TAKEOVER and TakeoverEffect(row).offer_id]
+    if not taken:
+        return 0
+    last = TakeoverEffect(rows[taken[-1]])
+    following = rows[taken[-1] + 1 :]
+    for row, after in pairwise(following):
+        if row["kind"] == EffectKind.PROVIDER and after["kind"] == EffectKind.CANCEL:
+            told = ProviderEffect(row)
+            if told.provider == last.provider and told.score_ppm < scores_ppm[told.provider]:
+                return 0
+    return last.offer_id
+
+
 def _offers_named(state: State, recorded: EffectArray) -> dict[int, Offer]:
     """Return the open offers that an event's effects name, by id."""
     named = recorded[np.isin(recorded["kind"], (EffectKind.CANCEL, EffectKind.TAKEOVER))]["other"].tolist()
@@ -773,6 +903,6 @@ def _offers_named(state: State, recorded: EffectArray) -> dict[int, Offer]:
     for order in named:
         row: Any = state.orders[order % len(state.orders)]
         if order > 0 and int(row.id) == order and int(row.is_open) and int(row.kind) == TAKEOVER_OFFER:
-            terms = (int(row.notional), int(row.pending_initial), int(row.sent_ns))
+            terms = (int(row.notional), int(row.pending_initial), int(row.sent_ns), int(row.cash), int(row.reserved))
             found[order] = Offer(int(row.provider), int(row.market), -sign(int(row.lots)), abs(int(row.lots)), *terms)
     return found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from backstop.config.policies import LOTS_WEIGHT, POLICIES, PROFIT_WEIGHT, Weight, weight_kind
 from backstop.core.events import AdlClass, AdlPolicy, Cause, EffectKind
-from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlPlanEffect
-from backstop.core.waterfall.certificate import check_certificate
+from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlPlanEffect, AdlScaleEffect, SupportEffect
+from backstop.core.waterfall.certificate import check_certificate, is_crossing, is_plan_start
 from backstop.explain.charges import add_charge
 from backstop.explain.closing import zero_text
 from backstop.explain.fact import Fact
@@ -13,10 +13,14 @@ from backstop.explain.funds import support_kept_text, support_of
 from backstop.explain.passed import add_passed_over
 from backstop.explain.rows import Rows
 from backstop.explain.scene import Scene
+from backstop.reference.funds import Support
 from backstop.reference.margin import Contract
-from backstop.reference.wave import Counterparty, cash_parts, weight_of
+from backstop.reference.wave import Counterparty, cash_parts, lots_to_close, weight_of
 
-__all__ = ["add_adl_class", "add_adl_fill", "add_adl_plan"]
+__all__ = ["add_adl_class", "add_adl_fill", "add_adl_plan", "add_adl_scale"]
+
+#: Rows of a plan before what carries it out.
+_HEADS = (EffectKind.ADL_PLAN, EffectKind.SUPPORT, EffectKind.ADL_SCALE, EffectKind.ADL_CLASS, EffectKind.ADL_FILL)
 
 #: Counterparties named in the text; the rest are counted.
 _NAMED_MAX = 8
@@ -31,23 +35,49 @@ def add_adl_plan(scene: Scene, fact: Fact) -> None:
     if plan.account != scene.account:
         return
     market, lots, found = plan.market, abs(plan.lots), scene.portfolio
+    first = _start(scene, scene.place)
     fact.check("equity", plan.equity, found.equity)
-    if found.equity >= 0:
+    _add_others(scene, fact, first)
+    if is_crossing(scene.effects, first):
+        fact.check("cash at mark", plan.cash, scene.holding(market).value_of(lots))
+        fact.because.append("crossed with accounts in default on the other side, at mark, before anyone else is asked")
+        if found.equity < 0:
+            fact.because.append("  what it lacks for these lots stays with it: nobody on the other side pays it")
+        add_charge(scene, fact, market, lots)
+    elif found.equity >= 0:
         fact.check("cash at mark", plan.cash, scene.holding(market).value_of(lots))
         fact.because.append("solvent: it is closed at mark, so that nobody pays for it")
         add_charge(scene, fact, market, lots)
     else:
-        zero, support = found.zero_cash(market, lots), support_of(scene, market, lots, Cause.SUPPORT)
+        zero, support = found.zero_cash(market, lots), _told_support(scene, market, lots)
         fact.check("cash, with what the fund adds the zero cash", plan.cash, zero.at_mark + support.beyond)
         beyond = words.cash(support.beyond)
         fact.because.append("insolvent: with what the fund adds it is closed at " + zero_text(scene, found, market, lots))
         fact.because.append("  " + support_kept_text(scene, market, support))
         fact.because.append(f"  the counterparties together pay {beyond} beyond mark, each account by its lots, the house nothing")
     add_passed_over(scene, fact)
-    fills = _fills(scene.rows, scene.place)
+    fills = _fills(scene.rows, first)
     fact.because += _fill_lines(scene, fills)
     fact.values["counterparties"] = [words.fields(each.rows, is_event=False) for each in fills]
-    _certificate(scene, fact, scene.place)
+    _certificate(scene, fact, first)
+
+
+def add_adl_scale(scene: Scene, fact: Fact) -> None:
+    """Say that a plan closes fewer lots of the account than should leave, and check how many should."""
+    told, words = AdlScaleEffect(scene.row), scene.speaker
+    if told.account != scene.account:
+        return
+    wanted = lots_to_close(scene.portfolio, told.market, scene.way_out(told.market))
+    fact.check("lots that should leave", told.wanted_lots, wanted)
+    first = _start(scene, scene.place)
+    parts, whole = _parts(scene.rows, first), 0
+    for row in scene.rows[first:]:
+        if row["kind"] not in _HEADS:
+            break
+        whole += row["lots"] if row["kind"] == EffectKind.ADL_SCALE else 0
+    given = sum(abs(part.lots) for part in parts)
+    closed, of = words.lots(told.market, given), words.lots(told.market, whole)
+    fact.because.append(f"the counterparties' caps allow {closed} of the {of} of all in this plan: each closes the same share")
 
 
 def add_adl_class(scene: Scene, fact: Fact) -> None:
@@ -73,7 +103,7 @@ def add_adl_fill(scene: Scene, fact: Fact) -> None:
     fact.because.append(f"its class gives {fields['quantity']}, {fields['eta']}: eta x weight, at most its cap, in whole lots")
     fact.because.append(f"it holds {words.lots(fill.market, held)}, the side that the defaulter's position needs")
     _add_weight(scene, fact, fill)
-    first = max(place for place, each in enumerate(earlier) if each["kind"] == EffectKind.ADL_PLAN)
+    first = _start(scene, scene.place)
     _add_share(scene, fact, fill, first)
     fact.because.append(f"at mark it would receive {words.cash(at_mark)}: it pays {words.cash(at_mark - fill.cash)} for the default")
     fact.check("on the other side", held * fill.lots < 0 and abs(fill.lots) <= abs(held), True)
@@ -114,7 +144,12 @@ def _add_weight(scene: Scene, fact: Fact, fill: AdlFillEffect[int]) -> None:
     """Say how the weight of a fill comes about, and check it where it is lots or profit."""
     policy, holding = AdlPolicy(scene.rules.adl_policy), scene.holding(fill.market)
     says, weight = f"weight: {_weight_text(policy, fill.adl_class)}", weight_kind(policy, fill.adl_class)
-    if weight != Weight.SCORE:
+    if fill.adl_class == AdlClass.CROSSED:
+        wanted = lots_to_close(scene.portfolio, fill.market, scene.way_out(fill.market))
+        says = "in default, too: crossed at mark with the other side; weight: the lots that should leave"
+        fact.check("weight", fill.weight, wanted)
+        add_charge(scene, fact, fill.market, abs(fill.lots))
+    elif weight != Weight.SCORE:
         if weight == Weight.PROFIT:
             says += f": {scene.speaker.venue.asset.text(holding.value)} less {scene.speaker.cash(holding.cost)}"
         counterparty = Counterparty(scene.account, holding, scene.portfolio)
@@ -126,32 +161,71 @@ def _add_share(scene: Scene, fact: Fact, fill: AdlFillEffect[int], first: int) -
     """Say which part of the defaulter's cash a fill has, and check it; ``first``: place of the
     ADL_PLAN.
     """
-    plan, words = AdlPlanEffect(scene.rows[first]), scene.speaker
+    parts, words = _parts(scene.rows, first), scene.speaker
+    plan, cash, lots_in_all = parts[0], sum(part.cash for part in parts), sum(part.lots for part in parts)
     gives = {each.account: abs(each.lots) for each in _fills(scene.rows, first)}
     contract = Contract(scene.rules.markets[plan.market], plan.mark_ticks)
-    received = cash_parts(plan.cash, gives, contract.value_of(1 if plan.lots < 0 else -1))[fill.account]
+    received = cash_parts(cash, gives, contract.value_of(1 if plan.lots < 0 else -1))[fill.account]
     fact.check("cash", fill.cash, received)
-    quantity, mark = words.lots(plan.market, plan.lots), words.price(plan.market, plan.mark_ticks)
-    at_mark = words.cash(contract.value_of(-plan.lots))
+    quantity, mark = words.lots(plan.market, lots_in_all), words.price(plan.market, plan.mark_ticks)
+    at_mark = words.cash(contract.value_of(-lots_in_all))
     by_accounts = sum(lots for holder, lots in gives.items() if holder >= 0)
     by_house = sum(lots for holder, lots in gives.items() if holder < 0)
-    shared = words.cash(abs(plan.cash + contract.value_of(by_house if plan.lots > 0 else -by_house)))
+    shared = words.cash(abs(cash + contract.value_of(by_house if plan.lots > 0 else -by_house)))
     mine, whole, part = words.lots(plan.market, abs(fill.lots)), words.lots(plan.market, by_accounts), words.cash(abs(received))
-    fact.because.append(f"the defaulter's {quantity} are closed for {words.cash(plan.cash)} in all; at mark {mark} that is {at_mark}")
+    fact.because.append(f"{_whose(parts)} {quantity} are closed for {words.cash(cash)} in all; at mark {mark} that is {at_mark}")
     if by_house:
         fact.because.append(f"  the house takes {words.lots(plan.market, by_house)} of them at mark, the accounts {whole} for {shared}")
     fact.because.append(f"  its share: {shared} x {mine} / {whole}, rounded down, the atoms left by largest remainder: {part}")
-    fact.values |= {"cash_in_all": words.cash(plan.cash), "quantity_in_all": quantity, "mark_price": mark}
+    fact.values |= {"cash_in_all": words.cash(cash), "quantity_in_all": quantity, "mark_price": mark}
 
 
 def _fills(rows: Rows, first: int) -> list[AdlFillEffect[int]]:
     """Return the fills of the ADL_PLAN at a place."""
     found = list[AdlFillEffect[int]]()
     for row in rows[first + 1 :]:
-        if row["kind"] == EffectKind.SUPPORT:
-            continue
         if row["kind"] == EffectKind.ADL_FILL:
             found.append(AdlFillEffect(row))
-        elif row["kind"] != EffectKind.ADL_CLASS:
+        elif row["kind"] not in _HEADS:
             break
     return found
+
+
+def _parts(rows: Rows, first: int) -> list[AdlPlanEffect[int]]:
+    """Return the ADL_PLAN of each defaulter of the plan that begins at a place."""
+    found = list[AdlPlanEffect[int]]()
+    for row in rows[first:]:
+        if row["kind"] == EffectKind.ADL_PLAN:
+            found.append(AdlPlanEffect(row))
+        elif row["kind"] != EffectKind.SUPPORT:
+            break
+    return found
+
+
+def _start(scene: Scene, place: int) -> int:
+    """Return where the plan begins that an effect belongs to."""
+    while not is_plan_start(scene.effects, place):
+        place -= 1
+    return place
+
+
+def _add_others(scene: Scene, fact: Fact, first: int) -> None:
+    """Say who else closes lots in the plan."""
+    others = [part for part in _parts(scene.rows, first) if part.account != scene.account]
+    if others:
+        market, lots = others[0].market, sum(part.lots for part in others)
+        are = "another account" if len(others) == 1 else f"{len(others):,} other accounts"
+        lots_text = scene.speaker.lots(market, lots)
+        fact.because.append(f"one plan with {are} in default, who close {lots_text}: each at its own price, the counterparties at one")
+        fact.values["others_in_plan"] = len(others)
+
+
+def _told_support(scene: Scene, market: int, lots: int) -> Support:
+    """Return what the fund adds as the plan tells it, or where it tells nothing, what it would add."""
+    row = scene.rows[scene.place + 1]
+    alone = support_of(scene, market, lots, Cause.SUPPORT)
+    return alone._replace(amount=SupportEffect(row).support) if row["kind"] == EffectKind.SUPPORT else alone
+
+
+def _whose(parts: list[AdlPlanEffect[int]]) -> str:
+    return "the defaulter's" if len(parts) == 1 else f"of {len(parts):,} defaulters together"

@@ -8,14 +8,16 @@ adds what lies behind it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
-from backstop.core.events import NEVER_NS, NONE, BreakerState, Cause, EffectKind, EventKind, Health
-from backstop.core.kinds import BreakerEffect, HealthEffect, PostingEffect, ReserveEffect, TearUpEffect, TradeEffect
+from backstop.core.events import FUNDING_PARTS, NEVER_NS, NONE, BreakerState, Cause, Doubt, EffectKind, EventKind, Health
+from backstop.core.kinds import BreakerEffect, DoubtEffect, HealthEffect, PostingEffect, ReserveEffect, TearUpEffect, TradeEffect
+from backstop.explain.carry import add_carry, add_carry_reserve, carry_text
 from backstop.explain.charges import add_charge
 from backstop.explain.closing import zero_text
 from backstop.explain.debts import add_debt, add_return
-from backstop.explain.deleverage import add_adl_class, add_adl_fill, add_adl_plan
+from backstop.explain.deleverage import add_adl_class, add_adl_fill, add_adl_plan, add_adl_scale
 from backstop.explain.fact import Check, Fact, percent
 from backstop.explain.funds import add_fund_payment, add_residual, add_support
 from backstop.explain.losses import add_claim, add_haircut, add_socialised
@@ -25,7 +27,7 @@ from backstop.explain.scene import Scene
 from backstop.explain.takeovers import add_offer, add_takeover
 from backstop.journal.rendering import time_text
 from backstop.reference.machine import end_of
-from backstop.reference.margin import Portfolio, Standing
+from backstop.reference.margin import Holding, Portfolio, Standing, levels_after
 from backstop.reference.wave import gap_to_zero
 
 __all__ = ["FACTS", "Check", "Fact", "assessment_lines", "assessment_values", "fact_of", "waiting"]
@@ -51,11 +53,14 @@ def assessment_lines(scene: Scene, portfolio: Portfolio) -> list[str]:
     """Show equity and maintenance margin term by term, and the level that decides."""
     cash, words, held = scene.speaker.venue.asset.text, scene.speaker, portfolio.held
     terms = "".join(f" + {cash(holding.profit)}" for holding in held)
+    funding = [holding for holding in held if holding.funding]
+    terms += f" + unpaid funding {cash(sum(holding.funding for holding in funding))}" if funding else ""
     lines = [f"equity {cash(portfolio.equity)} = balance {cash(portfolio.balance)}{terms}"]
     for holding in held:
         price, quantity = words.price(holding.market, holding.contract.mark_ticks), words.lots(holding.market, holding.lots)
         worked = f"{cash(holding.value)}, less cost {cash(holding.cost)}: {cash(holding.profit)}"
         lines.append(f"  {words.market(holding.market)}: {quantity} at mark {price} is {worked}")
+    lines += [f"  {words.market(holding.market)}: {_funding_text(scene, holding)}" for holding in funding]
     lines.append(f"maintenance margin {cash(portfolio.maintenance)}" + _sum_of([cash(holding.margin) for holding in held]))
     for holding in held:
         worked = f"{percent(holding.tier.rate_ppm)} of {cash(holding.notional)}, rounded up, less {cash(holding.tier.deduction)}"
@@ -64,16 +69,26 @@ def assessment_lines(scene: Scene, portfolio: Portfolio) -> list[str]:
     return lines
 
 
+def _funding_text(scene: Scene, holding: Holding) -> str:
+    """Say how unpaid funding comes about."""
+    words, moved = scene.speaker, holding.contract.funding_index - holding.settled_index
+    quantity, amount = words.lots(holding.market, holding.lots), words.cash(holding.funding)
+    worked = f"{holding.lots} lots times {-moved} / {FUNDING_PARTS:,} atoms, rounded down"
+    return f"unpaid funding of {quantity}, from index {holding.settled_index} to {holding.contract.funding_index}: {worked}: {amount}"
+
+
 def _sum_of(parts: list[str]) -> str:
     return f" = {' + '.join(parts)}" if len(parts) > 1 else ""
 
 
 def _level(scene: Scene, found: Standing) -> str:
     cash = scene.speaker.venue.asset.text
-    levels = scene.rules.levels
+    levels = found.rules
     close_out, warning = percent(levels.close_out_ratio_ppm), percent(levels.warning_ratio_ppm)
     ratio = percent(_PPM + levels.exit_buffer_ppm)
     release = f"out of default from the release level {cash(found.release)}: {ratio} of maintenance margin, rounded up"
+    if levels.exit_buffer_ppm != scene.rules.levels.exit_buffer_ppm:
+        release += ", more than usual since it came back to default"
     if found.health_from(scene.mine.health) != found.raw_health:
         return f"equity is not below maintenance margin: still distressed, {release}"
     said = {
@@ -104,6 +119,7 @@ def assessment_values(scene: Scene, portfolio: Portfolio) -> dict[str, Any]:
                 "value": cash(holding.value),
                 "cost": cash(holding.cost),
                 "unrealised_pnl": cash(holding.profit),
+                "unpaid_funding": cash(holding.funding),
                 "maintenance_rate_ppm": holding.tier.rate_ppm,
                 "deduction": cash(holding.tier.deduction),
                 "maintenance_margin": cash(holding.margin),
@@ -119,6 +135,9 @@ def _health(scene: Scene, fact: Fact) -> None:
     if found.equity != told.equity:
         earlier = scene.books.portfolio_before(scene.account)
         found = earlier if earlier.equity == told.equity else found
+    if before < Health.DISTRESSED <= told.health:
+        levels = scene.rules.levels
+        found = replace(found, levels=levels_after(levels, scene.mine.returns_at(scene.now_ns, levels)))
     fact.because = assessment_lines(scene, found)
     fact.values |= assessment_values(scene, found)
     fact.check("equity", told.equity, found.equity)
@@ -168,6 +187,27 @@ def _posting(scene: Scene, fact: Fact) -> None:
         add_debt(scene, fact)
     if posting.cause == Cause.DEBT_RETURN:
         add_return(scene, fact)
+    if posting.cause == Cause.FILL_DEBT:
+        _fill_debt(scene, fact, posting)
+    if posting.cause == Cause.FUNDING and posting.market != NONE:
+        holding = scene.holding(posting.market)
+        fact.because.append(_funding_text(scene, holding))
+        fact.check("unpaid funding", amount, holding.funding)
+
+
+def _fill_debt(scene: Scene, fact: Fact, posting: PostingEffect[int]) -> None:
+    """Say why one account pays for another's deficit, and how far."""
+    found, words = scene.portfolio, scene.speaker
+    if posting.receiver == scene.account:
+        fact.because.append(f"equity is {words.cash(found.equity)}: who gained by a fill far from the mark pays before a fund or others do")
+        owed = 0 if found.held else sum(scene.mine.debts.values())
+        if owed:
+            fact.because.append(f"it has no position left, and funds paid {words.cash(owed)} for it before: that goes back to them")
+        fact.check("at most the deficit, and what funds paid", posting.amount <= owed - found.equity, True)
+    else:
+        kept = f"its maintenance margin {words.cash(found.maintenance)} stays"
+        fact.because.append(f"it gained by a fill far from the mark, and the other side of it lacks the money; {kept}")
+        fact.check("maintenance margin stays", found.equity - posting.amount >= found.maintenance, True)
 
 
 def waiting(scene: Scene) -> Iterator[Fact]:
@@ -190,6 +230,9 @@ def waiting(scene: Scene) -> Iterator[Fact]:
         says = f"no order left; it is looked at again at {until}"
     fact = Fact("waiting", None, says)
     add_waiting(scene, fact, without)
+    carried = carry_text(scene)
+    if carried is not None:
+        fact.because.append(carried)
     yield fact
 
 
@@ -226,11 +269,25 @@ def _breaker(scene: Scene, fact: Fact) -> None:
     fact.check("end", told.until_ns, end_of(told.breaker_state, now, rules.hold_max_ns, rules.reopen_ns))
     means = "its closing orders have whole slices again"
     if told.breaker_state == BreakerState.HALTED:
-        means = "its closing orders must wait, at most to its deadline"
+        means = f"its closing orders have {percent(rules.throttle_share_ppm)} of a slice, and none leaves where an operator halts"
+        means += f"; ADL waits until {rules.halt_wait_max_ns / 1e9:g} s after its default began" if rules.halt_wait_max_ns else ""
     elif told.breaker_state != BreakerState.OPEN:
         means = f"its closing orders have {percent(rules.throttle_share_ppm)} of a slice"
     limits = "where its market's own breaker is no severer" if told.market == NONE else "unless the venue's own breaker is severer"
     fact.because.append(f"it is in default and holds a position there: {means}, {limits}")
+
+
+def _doubt(scene: Scene, fact: Fact) -> None:
+    """Say what begins or ends for an account in default, and check that it was not so before."""
+    told = DoubtEffect(scene.row)
+    ends = told.reason == Doubt.ENDED
+    fact.check("doubted before", ends, scene.undoubted(told.market) != 0)
+    if ends:
+        fact.because.append("it holds a position there: stages may act on it again")
+        return
+    left = (scene.rules.breakers.doubt_max_ns - scene.mine.doubt_ns) / 1e9
+    says = f"it is in default and holds a position there: no stage acts on that, for {left:g} s of waiting at most"
+    fact.because += [says, "its orders and offers there are cancelled, and it is judged in other markets at the better of both marks"]
 
 
 def _restrict(scene: Scene, fact: Fact) -> None:
@@ -239,6 +296,9 @@ def _restrict(scene: Scene, fact: Fact) -> None:
 
 def _reserve(scene: Scene, fact: Fact) -> None:
     told, words = ReserveEffect(scene.row), scene.speaker
+    if told.order_id == 0:
+        add_carry_reserve(scene, fact)
+        return
     fund, change = words.fund(scene.rules.markets[told.market].group), words.cash(abs(told.change))
     order = f"order {told.order_id} of {words.holder(told.account)} in {words.market(told.market)}"
     does = f"reserves {change} for" if told.change > 0 else f"releases {change} of what it reserved for"
@@ -257,9 +317,11 @@ FACTS: dict[EffectKind, Callable[[Scene, Fact], None]] = {
     EffectKind.RESTRICT: _restrict,
     EffectKind.ORDER: add_order,
     EffectKind.RESERVE: _reserve,
+    EffectKind.CARRY: add_carry,
     EffectKind.TRADE: _trade,
     EffectKind.POSTING: _posting,
     EffectKind.ADL_PLAN: add_adl_plan,
+    EffectKind.ADL_SCALE: add_adl_scale,
     EffectKind.ADL_CLASS: add_adl_class,
     EffectKind.ADL_FILL: add_adl_fill,
     EffectKind.SUPPORT: add_support,
@@ -269,5 +331,6 @@ FACTS: dict[EffectKind, Callable[[Scene, Fact], None]] = {
     EffectKind.HAIRCUT: add_haircut,
     EffectKind.CLAIM: add_claim,
     EffectKind.BREAKER: _breaker,
+    EffectKind.DOUBT: _doubt,
     EffectKind.RESIDUAL: add_residual,
 }

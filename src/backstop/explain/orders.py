@@ -20,7 +20,7 @@ __all__ = ["add_order", "add_settled"]
 
 def add_order(scene: Scene, fact: Fact) -> None:
     """Work out size, limit, zero cash and reservation of a closing order, or of one by which the
-    vault sells.
+    vault or a stopped provider sells.
     """
     order, words = OrderEffect(scene.row), scene.speaker
     if order.account == scene.account and not scene.mine.in_default:
@@ -57,34 +57,39 @@ def _plan(scene: Scene) -> Plan:
     return ours
 
 
-def _closing(scene: Scene, plan: Plan, lots_of: Callable[[Closing], int]) -> Closing:
+def _closing(scene: Scene, plan: Plan, lots_of: Callable[[Closing], int], *, behind: bool = False) -> Closing:
     """Return what bounds the order at the depth after the event or, where only that gives its lots,
-    before it.
+    before it; ``behind``: as disposal sees it.
     """
     market, lots = scene.row["market"], abs(scene.row["lots"])
-    after = scene.closing(market, plan)
+    after = scene.closing(market, plan, behind=behind)
     if lots_of(after) == lots:
         return after
     scene.sees_depth_before = True
-    before = scene.closing(market, plan)
+    before = scene.closing(market, plan, behind=behind)
     scene.sees_depth_before = False
     return before if lots_of(before) == lots else after
 
 
 def _disposal(scene: Scene, fact: Fact) -> None:
-    """Work out an order by which the venue vault sells a share of what it took over."""
+    """Work out an order by which the venue vault, or a provider that is stopped, sells a share of
+    what it holds.
+    """
     order, words, rules = OrderEffect(scene.row), scene.speaker, scene.rules.disposal
     market = order.market
-    closing = _closing(scene, scene.new_plan(), lambda closing: closing.disposal_lots(rules))
+    closing = _closing(scene, scene.new_plan(), lambda closing: closing.disposal_lots(rules), behind=True)
     limit, held = closing.book.limit(rules.tolerance_ppm), closing.everything
     fact.check("lots", abs(order.lots), closing.disposal_lots(rules))
     fact.check("zero cash", order.zero_cash, 0)
     fact.check("reserved", order.reserved, 0)
     fact.check("limit", order.limit_ticks, limit.ticks)
     part, price = words.lots(market, closing.disposal_share(rules)), words.price(market, limit.ticks)
+    number = next(number for number, row in enumerate(scene.state.providers) if int(row.account) == order.account)
+    is_vault = scene.rules.providers[number].is_vault
+    seller = "the vault sells what it took over" if is_vault else "the provider is stopped by its loss, and sells what it holds"
     band = "the band of the price breaker" if limit.is_banded else f"tolerance {percent(rules.tolerance_ppm)} from mark"
     fact.because += [
-        f"the vault sells what it took over: {percent(rules.share_ppm)} of {words.lots(market, held)} is {part}",
+        f"{seller}: {percent(rules.share_ppm)} of {words.lots(market, held)} is {part}",
         f"  {slice_text(scene, market, closing.slice)}; limit {price}: {band}",
     ]
     if closing.cap() < closing.slice.left:

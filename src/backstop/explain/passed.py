@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from backstop.core.events import NEVER_NS, EffectKind, ProviderStatus, Stage
+from backstop.explain.carry import carry_stop
 from backstop.explain.closing import caps_text, slice_text
 from backstop.explain.fact import Fact, percent
 from backstop.explain.funds import available_text, support_text
@@ -39,20 +40,40 @@ def _turn_of(scene: Scene, present: Turn | None) -> Turn:
         return present
     plan = scene.new_plan()
     stops = {holding.market: _stops(scene, plan, holding.market) for holding in plan.portfolio.held}
-    closeouts = [stop for each in stops.values() for stop in each if stop.stage == "closeout" and stop.reason != "not_built"]
+    closeouts = [
+        stop for each in stops.values() for stop in each if stop.stage == "closeout" and stop.reason not in ("not_built", "doubted")
+    ]
     is_busy = any(stop.is_busy for stop in closeouts)
     would_wait = bool(closeouts) and waits_for_book(scene.mine.health, scene.now_ns, scene.deadline_ns, is_busy=is_busy)
-    return Turn(scene.place, stops, would_wait, _vault_took(scene) > 0)
+    is_moved = _others_acted(scene)
+    if is_moved:
+        stops = {market: [_as_of_then(stop) for stop in each] for market, each in stops.items()}
+    return Turn(scene.place, stops, would_wait, _vault_took(scene) > 0 or is_moved)
+
+
+def _as_of_then(stop: Stop) -> Stop:
+    """Return a stop as it is told where others acted since the account was passed over."""
+    if stop.reason != "open":
+        return stop
+    says = "it was passed over before others acted in this event; what they left could be used now"
+    return Stop(stop.stage, "passed_before", says, parts=stop.parts)
 
 
 def _acts_between(scene: Scene, first: int) -> bool:
-    """Return whether between ``first`` and the present effect anything but this account's ADL and
-    tear-up acted.
-    """
+    """Return whether between ``first`` and the present effect anything but ADL and tear-up acted."""
     acts = (EffectKind.ORDER, EffectKind.OFFER, EffectKind.TAKEOVER, EffectKind.RESTRICT)
-    last = (EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
-    between = scene.rows[first : scene.place]
-    return any(row["kind"] in acts or (row["kind"] in last and row["account"] != scene.account) for row in between)
+    return any(row["kind"] in acts for row in scene.rows[first : scene.place])
+
+
+def _others_acted(scene: Scene) -> bool:
+    """Return whether other accounts acted before in this event: one that stands at ADL waits for all
+    others, so that what the stages before it saw may lie before that.
+    """
+    acts = (EffectKind.ORDER, EffectKind.OFFER, EffectKind.CANCEL, EffectKind.RESERVE, EffectKind.TAKEOVER)
+    closes = (EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
+    is_joint = Stage.ADL in scene.rules.stages
+    before = scene.rows[: scene.place]
+    return is_joint and any(row["kind"] in (*acts, *closes) and row["account"] != scene.account for row in before)
 
 
 def _vault_took(scene: Scene, market: int | None = None) -> int:
@@ -81,10 +102,14 @@ def add_passed_over(scene: Scene, fact: Fact) -> None:
     for stop in stops:
         fact.because.append(f"  {stop.stage}: {stop.says}")
         fact.because += [f"    {part}" for part in stop.parts]
-        if stop.stage != "fund" and not turn.is_moved:
+        if stop.stage == "carry" and not turn.is_moved:
+            fact.check("it could be carried", False, stop.lots > 0)
+        elif stop.stage != "fund" and not turn.is_moved:
             fact.check(f"lots that {stop.stage} could close", 0, stop.lots)
     if not turn.is_moved:
         fact.check("closeout had to wait", False, turn.would_wait)
+    fact.check("it had to wait for a mark", False, scene.waits_for_mark(market))
+    fact.check("it had to wait for the end of a halt", False, scene.waits_for_halt(market))
     fact.check(DIFFERENCES, "none", "none")  # corrected once all effects are followed
     fact.values["passed_over"] = [
         {"stage": stop.stage, "reason": stop.reason, "says": "; ".join((stop.says, *stop.parts)), **stop.values} for stop in stops
@@ -106,7 +131,7 @@ def _stops(scene: Scene, plan: Plan, market: int) -> list[Stop]:
         tell[stage]() if stage in earlier else Stop(stage.name.lower(), "not_built", "no stage of this venue's waterfall before this one")
         for stage in (Stage.CLOSEOUT, Stage.TAKEOVER, Stage.FUND, Stage.ADL)
         if stage != now
-    ]
+    ] + [carry_stop(scene)]
 
 
 # -- closing on the book ---------------------------------------------------------------------------
@@ -114,9 +139,11 @@ def _stops(scene: Scene, plan: Plan, market: int) -> list[Stop]:
 
 def _with_time(scene: Scene, stop: Stop) -> Stop:
     """Add why closeout did not wait for better."""
-    since, deadline = scene.mine.default_since_ns, scene.rules.closeout.deadline_ns
+    since, deadline = scene.since_ns, scene.rules.closeout.deadline_ns
     if scene.now_ns >= since + deadline:
         stop.says += f"; it may wait {deadline / 1e9:g} s, and was in default for {(scene.now_ns - since) / 1e9:g} s"
+        if scene.mine.doubt_ns:
+            stop.says += f", besides {scene.mine.doubt_ns / 1e9:g} s in which it waited for doubts"
     else:
         stop.says += "; below close-out margin it waits only for capacity that others take"
     stop.values |= {"in_default_ns": scene.now_ns - since, "deadline_ns": deadline}
@@ -133,6 +160,9 @@ def add_waiting(scene: Scene, fact: Fact, markets: list[int]) -> None:
     for market in markets:
         held = scene.mine.held(market)
         stop = _beside_others(scene, _closeout_stop(scene, plan, market))
+        if scene.waits_for_halt(market):
+            end_ns = min(scene.since_ns + scene.rules.breakers.halt_wait_max_ns, scene.forced_from_ns)
+            stop.says += f"; the market is halted: nobody takes it by ADL or tear-up before {time_text(end_ns)}"
         fact.because.append(f"{words.market(market)}: holds {words.lots(market, held)}; {stop.says}")
         told.append({"market": words.market(market), "holds_lots": held, "reason": stop.reason, "says": stop.says, **stop.values})
 
@@ -143,7 +173,7 @@ def _beside_others(scene: Scene, stop: Stop) -> Stop:
     """
     head, words = scene.state.accounts[scene.account], scene.speaker
     sent = [row["kind"] for row in scene.acted(EffectKind.ORDER, EffectKind.OFFER)]
-    if stop.reason == "halted":
+    if stop.reason in ("doubted", "shut"):
         return stop
     if not sent and int(head.next_slice_ns) > int(scene.state.engine[0].now_ns):
         return Stop("closeout", "slice_not_due", f"its next slice is due at {time_text(int(head.next_slice_ns))}")
@@ -161,6 +191,11 @@ def _closeout_stop(scene: Scene, plan: Plan, market: int) -> Stop:
     """Return why the book cannot take the account's position as things stand at the effect looked
     at.
     """
+    if scene.waits_for_doubt(market):
+        return Stop("closeout", "doubted", doubt_text(scene, market))
+    if scene.now_ns >= scene.forced_from_ns:
+        says = f"no order leaves since {time_text(scene.forced_from_ns)}: it has waited as long as anybody may"
+        return Stop("closeout", "time_over", says)
     closing = scene.closing(market, plan)
     why = closing.stop(has_place=_has_place(scene))
     if why is None:
@@ -176,13 +211,26 @@ def _has_place(scene: Scene) -> bool:
     later = len(scene.later(EffectKind.ORDER, EffectKind.OFFER))
     earlier = earlier_in_place(int(scene.state.engine[0].next_order_id) - later, len(orders))
     order = orders[earlier % len(orders)]
-    return earlier < 1 or int(order.id) != earlier or not order.is_open
+    return earlier < 1 or int(order.id) != earlier or not (order.is_open or order.members)
 
 
-def _halted(scene: Scene, closing: Closing) -> Told:
+def doubt_text(scene: Scene, market: int) -> str:
+    """Say that a mark is doubted, and for how long the account waits for the end of that at most."""
+    words, undoubted = scene.speaker, scene.undoubted(market)
+    left = (scene.rules.breakers.doubt_max_ns - scene.mine.doubt_ns) / 1e9
+    price = words.price(market, undoubted)
+    return f"the mark of {words.market(market)} is doubted, the last that is not is {price}: nothing is closed there for {left:g} s at most"
+
+
+def _old_mark(scene: Scene, closing: Closing) -> Told:
+    age = scene.mark_age_ns(closing.holding.market)
+    return f"insolvent, and no fund supports an order at a mark that is {age / 1e9:g} s old", {"mark_age_ns": age}
+
+
+def _shut(scene: Scene, closing: Closing) -> Told:
     breaker, market = scene.breaker(closing.holding.market), scene.speaker.market(closing.holding.market)
     cause = f" ({breaker.cause.name.lower()})" if breaker.cause else ""
-    says = f"{market} is halted{cause} until {time_text(breaker.until_ns)} at the latest: no order may leave"
+    says = f"{market} is halted by an operator{cause} until {time_text(breaker.until_ns)} at the latest: no order may leave"
     return says, {"until_ns": breaker.until_ns}
 
 
@@ -195,8 +243,7 @@ def _depth_unknown(_: Scene, closing: Closing) -> Told:
 
 
 def _thin_book(_: Scene, closing: Closing) -> Told:
-    shown = f"nothing is visible within {_tolerance(closing)} of the mark"
-    return (shown if closing.slice.visible == 0 else "nothing was traded there of late"), {}
+    return f"nothing is visible within {_tolerance(closing)} of the mark", {}
 
 
 def _taken(says: Callable[[Scene, Closing], str]) -> Callable[[Scene, Closing], Told]:
@@ -225,7 +272,8 @@ def _not_reached(scene: Scene, closing: Closing) -> Told:
 
 
 _CLOSEOUT: dict[OrderStop, Callable[[Scene, Closing], Told]] = {
-    OrderStop.HALTED: _halted,
+    OrderStop.SHUT: _shut,
+    OrderStop.OLD_MARK: _old_mark,
     OrderStop.DEPTH_UNKNOWN: _depth_unknown,
     OrderStop.THIN_BOOK: _thin_book,
     OrderStop.SLICE_TAKEN: _taken(lambda scene, each: slice_text(scene, each.holding.market, each.slice)),
@@ -251,7 +299,7 @@ def _takeover_stop(scene: Scene, market: int) -> Stop:
     if all(backer.commitment.capacity == 0 for backer in backers):
         says = f"no provider is committed to {_DIRECTIONS[side]} positions of {words.group(group)}"
         return Stop("takeover", "none_committed", says)
-    end = offers_end_ns(scene.mine.default_since_ns, rules.closeout)
+    end = offers_end_ns(scene.since_ns, rules.closeout)
     is_over = scene.now_ns >= end
     lots, parts = _asked(scene, market, backers, is_over=is_over)
     says, reason = "nobody could take over a lot", "time_over" if is_over else "none_able"
@@ -353,15 +401,19 @@ def _adl_stop(scene: Scene, market: int) -> Stop:
     if earlier:
         closed = scene.speaker.lots(market, abs(earlier[-1]["lots"]))
         return Stop("adl", "caps", f"closed {closed} of it, all that the counterparties' caps allowed")
+    scaled = [row for row in scene.rows[: scene.place] if row["kind"] == EffectKind.ADL_SCALE and row["market"] == market]
+    if any(row["account"] == scene.account for row in scaled):
+        return Stop("adl", "scaled", "the counterparties' caps allowed so few lots of all in its plan that none fell to it")
     wave, in_default = scene.books.wave(scene.account, market, scene.way_out(market))
     able = sum(each.portfolio is not None for each in wave.counterparties)
     says = f"{able + in_default:,} accounts hold the other side, {in_default:,} of them in default"
-    everything = abs(wave.portfolio.holding(market).lots)
-    beyond_mark = wave.cash(everything) - wave.at_mark(everything)
-    if wave.portfolio.equity < 0 and able:
+    (defaulter,) = wave.defaulters
+    everything = abs(defaulter.portfolio.holding(market).lots)
+    beyond_mark = wave.placed(everything)[scene.account].support.beyond if defaulter.portfolio.equity < 0 else 0
+    if defaulter.portfolio.equity < 0 and able:
         says += f"; none of the others can pay its part of {scene.speaker.cash(beyond_mark)} beyond mark and keep its maintenance margin"
     # ADL goes by market id: one in a later market came after this one's turn, and may have freed
     # margin of those asked here.
-    has_moved = any(row["market"] > market for row in plans)
-    lots = 0 if has_moved else wave.plan().lots
+    has_moved = any(row["market"] > market for row in plans) or _others_acted(scene)
+    lots = 0 if has_moved else wave.lots()
     return Stop("adl", "nobody_can_give", says, lots=lots, values={"beyond_mark_atoms": beyond_mark})

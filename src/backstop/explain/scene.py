@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.core.columns import ORDERED_INTERVAL, ORDERED_NOTIONAL
-from backstop.core.events import NONE, BreakerCause, BreakerState, EffectArray, EffectKind, EventKind, Guard
+from backstop.core.events import NONE, BreakerCause, BreakerState, Doubt, EffectArray, EffectKind, EventKind, Guard
 from backstop.core.instruments import VenueRules
-from backstop.core.kinds import BreakerEffect, GuardEffect
+from backstop.core.kinds import BreakerEffect, DoubtEffect, GuardEffect
 from backstop.core.orders import order_side
-from backstop.core.rows import TAKEOVER_OFFER
+from backstop.core.rows import CLOSING_ORDER, DISPOSAL_ORDER
 from backstop.core.state import State
 from backstop.explain.books import Account, Books
 from backstop.explain.rows import Rows
 from backstop.journal.rendering import Row, Speaker
 from backstop.reference.book import Band, Book
 from backstop.reference.charge import Exit
-from backstop.reference.closing import Cap, Caps, Closing, deadline_ns
+from backstop.reference.closing import Cap, Caps, Closing, deadline_ns, forced_from_ns
 from backstop.reference.loss import Cut
-from backstop.reference.machine import severest
+from backstop.reference.machine import HALT, severest
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing
 from backstop.reference.offering import Offering
 
@@ -53,6 +53,8 @@ class Before(NamedTuple):
     depth: NDArray[np.int64]
     #: One per market, then the venue's.
     breakers: list[Breaker]
+    #: Marks before doubt about them began, 0: they were not doubted.
+    undoubted: list[int]
     #: The order or offer that the event answers, if any.
     order: Any
 
@@ -212,7 +214,57 @@ class Scene:
     @property
     def deadline_ns(self) -> int:
         """Time after which the account waits no longer for the book."""
-        return deadline_ns(self.mine.default_since_ns, self.rules.closeout)
+        return deadline_ns(self.since_ns, self.rules.closeout)
+
+    @property
+    def since_ns(self) -> int:
+        """When the account's default began, later by what it waited for doubt."""
+        return self.mine.default_since_ns + self.mine.doubt_ns
+
+    def undoubted(self, market: int) -> int:
+        """Return the last mark that is not doubted at this effect, 0 where the mark is not
+        doubted.
+        """
+        told = [DoubtEffect(row) for row in self.rows[: self.place] if row["kind"] == EffectKind.DOUBT and row["market"] == market]
+        if told:
+            return 0 if told[-1].reason == Doubt.ENDED else told[-1].undoubted_ticks
+        return self.before.undoubted[market]
+
+    def mark_age_ns(self, market: int) -> int:
+        """Return for how long no mark was accepted."""
+        return self.now_ns - int(self.state.breakers[market].mark_time_ns)
+
+    def waits_for_doubt(self, market: int) -> bool:
+        """Return whether doubt keeps the account's position from everything."""
+        return self.undoubted(market) != 0 and not self._is_used_up
+
+    def waits_for_mark(self, market: int) -> bool:
+        """Return whether the mark is doubted or too old to force anything on the account at it."""
+        oldest = self.rules.breakers.act_age_max_ns
+        is_old = 0 < oldest < self.mark_age_ns(market)
+        return (is_old or self.undoubted(market) != 0) and not self._is_used_up
+
+    @property
+    def _is_used_up(self) -> bool:
+        """The account has waited for doubt as long as anybody may in one default."""
+        return self.mine.doubt_ns >= self.rules.breakers.doubt_max_ns
+
+    def waits_for_halt(self, market: int) -> bool:
+        """Return whether the market is halted, and the account has not waited long for its end."""
+        is_halted = self.breaker(market).state == BreakerState.HALTED
+        waits_ns = min(self.since_ns + self.rules.breakers.halt_wait_max_ns, self.forced_from_ns)
+        return is_halted and self.now_ns < waits_ns
+
+    @property
+    def forced_from_ns(self) -> int:
+        """Time from which nothing is waited for any more."""
+        return forced_from_ns(self.since_ns, self.rules.closeout)
+
+    def is_shut(self, market: int) -> bool:
+        """Return whether an operator halts the market, or the venue."""
+        levels = (int(self.state.breakers[row].levels[BreakerCause.OPERATOR]) for row in (market, NONE))
+        machines = (self.machine(market), self.machine(NONE))
+        return any(each.state == BreakerState.HALTED and level == HALT for each, level in zip(machines, levels, strict=True))
 
     def waits_for(self, market: int) -> bool:
         """Return whether the account is in default and holds lots of a market, or with NONE of
@@ -251,24 +303,25 @@ class Scene:
         effects = self.effects[: self.place]
         return list(Rows(effects[(effects["account"] == self.account) & np.isin(effects["kind"], kinds)]))
 
-    def pending_lots(self, market: int, lots: int) -> int:
-        """Return the lots open in closing orders of the side of ``lots``, before this effect."""
-        side = int(order_side(lots))
-        pending = int(self.state.markets[market].pending_lots[side])
+    def pending_lots(self, market: int, lots: int, *, behind: bool = False) -> int:
+        """Return the lots open in closing orders of the side of ``lots``, before this effect;
+        ``behind``: in orders of disposal, too.
+        """
+        side, kinds = int(order_side(lots)), (CLOSING_ORDER, DISPOSAL_ORDER) if behind else (CLOSING_ORDER,)
+        told = self.state.markets[market]
+        pending = int(told.pending_lots[side]) + (int(told.disposed_lots[side]) if behind else 0)
         for row in self.later(EffectKind.ORDER, EffectKind.CANCEL):
-            if row["market"] == market and int(order_side(row["lots"])) == side and row["lots"]:
-                if row["kind"] == EffectKind.ORDER:
-                    pending -= abs(row["lots"])
-                elif row["kind"] == EffectKind.CANCEL and not self._is_offer(row["other"]):
-                    pending += abs(row["lots"])
+            is_there = row["market"] == market and int(order_side(row["lots"])) == side and row["lots"]
+            if is_there and self._kind_of(row["other"]) in kinds:
+                pending += abs(row["lots"]) if row["kind"] == EffectKind.CANCEL else -abs(row["lots"])
         return pending
 
-    def _is_offer(self, order_id: int) -> bool:
-        """Return whether an order that the engine still knows was an offer to a provider: that is
-        on no book.
+    def _kind_of(self, order_id: int) -> int:
+        """Return whether an order that the engine still knows was one of closeout, of disposal, or an
+        offer; one that it has forgotten counts as one of closeout.
         """
         order = self.state.orders[order_id % len(self.state.orders)]
-        return int(order.id) == order_id and int(order.kind) == TAKEOVER_OFFER
+        return int(order.kind) if int(order.id) == order_id else CLOSING_ORDER
 
     def caps(self, market: int) -> Caps:
         """Return the caps on notional, with what was ordered in this interval before this
@@ -300,8 +353,10 @@ class Scene:
         bands = zip(rules.band_offset_ppm, depth[market][order_side(-side)].tolist(), strict=False)
         return tuple(Band(offset, lots) for offset, lots in bands if offset <= rules.slippage_tolerance_ppm)
 
-    def book(self, market: int, side: int) -> Book:
-        """Return the side of the book that takes a position of a side, as it was last told."""
+    def book(self, market: int, side: int, *, behind: bool = False) -> Book:
+        """Return the side of the book that takes a position of a side, as it was last told;
+        ``behind``: as disposal sees it.
+        """
         breaker, row = self.state.breakers[market], self.state.markets[market]
         return Book(
             contract=self.contract(market),
@@ -309,7 +364,9 @@ class Scene:
             bands=self.bands(market, side),
             volume=int(row.volume_lots),
             state=self.breaker(market).state,
-            pending=self.pending_lots(market, -side),
+            is_shut=self.is_shut(market),
+            is_old=self.waits_for_mark(market),
+            pending=self.pending_lots(market, -side, behind=behind),
             low_ticks=int(min(breaker.low_ticks)),
             high_ticks=int(max(breaker.high_ticks)),
         )
@@ -318,13 +375,15 @@ class Scene:
         """Return what closing a position of the account on the book would be expected to cost."""
         return Exit(self.book(market, self.holding(market).side), self.rules.closeout.fee_ppm)
 
-    def closing(self, market: int, plan: Plan) -> Closing:
-        """Return a position of the account on its way to the book, within a plan."""
+    def closing(self, market: int, plan: Plan, *, behind: bool = False) -> Closing:
+        """Return a position of the account on its way to the book, within a plan; ``behind``: as
+        disposal sees it.
+        """
         rules, holding = self.rules, plan.portfolio.holding(market)
         return Closing(
             portfolio=plan.portfolio,
             holding=holding,
-            book=self.book(market, holding.side),
+            book=self.book(market, holding.side, behind=behind),
             caps=self.caps(market),
             fund=self.books.fund(rules.markets[market].group, self.account, market),
             rules=rules.closeout,

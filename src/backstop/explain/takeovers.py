@@ -50,7 +50,8 @@ def add_offer(scene: Scene, fact: Fact) -> None:
     assert offering is not None
     mine = _add_offer_size(scene, fact, offering, offer)
     order_places = scene.state.orders
-    if int(order_places[int(scene.state.engine[0].next_order_id) % len(order_places)].is_open):
+    next_place = order_places[int(scene.state.engine[0].next_order_id) % len(order_places)]
+    if int(next_place.is_open) or int(next_place.members):
         fact.because.append("the engine had no place for another order: how much was to be offered together is not on the tape")
         return
     together, before = _offered_together(scene)
@@ -126,12 +127,11 @@ def _add_vault_takeover(scene: Scene, fact: Fact, taken: TakeoverEffect[int]) ->
 
 
 def _add_accepted_offer(scene: Scene, fact: Fact, taken: TakeoverEffect[int]) -> None:
-    words, offer = scene.speaker, scene.before.order
-    known = offer is not None and int(offer.id) == taken.offer_id
+    words, offer = scene.speaker, scene.books.offer(taken.offer_id)
     fact.because.append(f"at the price of offer {taken.offer_id}, worked out when it was made")
-    fact.check("lots offered", taken.lots, int(offer.lots) if known else "no such offer")
-    fact.check("cash offered", taken.cash, int(offer.cash) if known else "no such offer")
-    fact.check("support reserved", taken.support, int(offer.reserved) if known else "no such offer")
+    fact.check("lots offered", taken.lots, -offer.side * offer.lots if offer is not None else "no such offer")
+    fact.check("cash offered", taken.cash, offer.cash if offer is not None else "no such offer")
+    fact.check("support reserved", taken.support, offer.reserved if offer is not None else "no such offer")
     at_mark = scene.contract(taken.market).value_of(-taken.lots)
     given = words.cash(at_mark - taken.cash)
     gains = f"gets {given} for taking it over" if at_mark >= taken.cash else f"loses {words.cash(taken.cash - at_mark)} by it"

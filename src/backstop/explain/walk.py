@@ -87,7 +87,8 @@ class Explanation:
         lines, values = assessment_lines(scene, scene.portfolio), assessment_values(scene, scene.portfolio)
         self.standing = Standing(decision.seq, Health(scene.mine.health), values, lines)
         for row in mine:
-            if row["kind"] == EffectKind.POSTING and row["code"] not in _ORDINARY:
+            by_index = row["code"] == Cause.FUNDING and row["market"] != NONE
+            if row["kind"] == EffectKind.POSTING and (row["code"] not in _ORDINARY or by_index):
                 cause = Cause(row["code"]).name.lower()
                 is_trade = row["code"] != Cause.HAIRCUT and (is_clearing(row["account"]) or is_clearing(row["other"]))
                 name = f"realised, {cause}" if is_trade else cause
@@ -268,7 +269,7 @@ class Walk:
         rows, effects, shared = scenes[0].rows, scenes[0].effects, scenes[0].shared
         told, concerned = told_of_losses(effects, shared.places), dict[int, list[tuple[Scene, Decision]]]()
         for scene, decision in zip(scenes, decisions, strict=True):
-            mine = told & _concerns(effects, scene.account) | (effects["kind"] == EffectKind.BREAKER)
+            mine = told & _concerns(effects, scene.account) | np.isin(effects["kind"], (EffectKind.BREAKER, EffectKind.DOUBT))
             for place in np.flatnonzero(mine).tolist():
                 concerned.setdefault(place, []).append((scene, decision))
         firsts = np.unique(shared.places.firsts[np.isin(effects["other"][shared.places.haircuts], list(shared.books.defaulters))])
@@ -308,6 +309,7 @@ class Walk:
             state.markets["mark_ticks"].tolist(),
             state.markets["depth_lots"].copy(),
             [Breaker.of(*row) for row in state.breakers[["state", "cause", "until_ns"]].tolist()],
+            state.breakers["undoubted_ticks"].tolist(),
             order,
         )
 
@@ -331,7 +333,7 @@ class Walk:
         return said
 
     def _facts_at(self, scene: Scene) -> Iterator[Fact]:
-        if scene.row["kind"] == EffectKind.BREAKER and not scene.waits_for(scene.row["market"]):
+        if scene.row["kind"] in (EffectKind.BREAKER, EffectKind.DOUBT) and not scene.waits_for(scene.row["market"]):
             return
         if not scene.has_told_order and scene.row["kind"] in _ACTS:
             scene.has_told_order = True

@@ -16,7 +16,7 @@ from backstop.core import events
 __all__ = ["codes_agree", "present_codes"]
 
 #: Ledger accounts of the house.
-_LEDGER = ("NONE", "WORLD", "FUND", "REMAINDER", "UNCOVERED", "FEES", "HOUSE_FIRST_MARKET", "UNCOVERED_FIRST_GROUP")
+_LEDGER = ("NONE", "WORLD", "FUND", "REMAINDER", "UNCOVERED", "FEES", "HOUSE_FIRST_MARKET", "HOUSE_PER_MARKET", "UNCOVERED_FIRST_GROUP")
 
 
 @cache

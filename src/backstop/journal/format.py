@@ -41,9 +41,9 @@ __all__ = [
 #: "back": tells a journal from any other SQLite file.
 APPLICATION_ID = 0x6261636B
 SCHEMA_VERSION = 2
-#: Number of the encoding that ``core.state.state_digest`` hashes: one more whenever docs/rules.md,
-#: section 12, changes. Digests of another encoding are not compared; the effects are.
-DIGEST_ENCODING = 5
+#: Number of the encoding that ``core.state.state_digest`` hashes: one more whenever R12
+#: changes. Digests of another encoding are not compared; the effects are.
+DIGEST_ENCODING = 6
 #: Larger pages spill out of the processor's near caches, smaller ones are more to note; measured
 #: with ``benchmarks.p5_durable``.
 PAGE_BYTES = 16384

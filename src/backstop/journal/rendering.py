@@ -16,6 +16,7 @@ import numpy as np
 from backstop.config import Venue
 from backstop.config.policies import POLICIES, Weight, weight_kind
 from backstop.core.events import (
+    FUNDING_PARTS,
     NEVER_NS,
     NONE,
     AdlClass,
@@ -33,16 +34,22 @@ from backstop.core.kinds import (
     AdlClassEffect,
     AdlFillEffect,
     AdlPlanEffect,
+    AdlScaleEffect,
     AnswerEvent,
     AnyField,
     BreakerEffect,
     CancelEffect,
+    CarryEffect,
     ClaimEffect,
     ClockEvent,
     DepthEvent,
+    DoubtEffect,
     EffectView,
     EventView,
+    FillDebtEffect,
     FillEvent,
+    FundingEffect,
+    FundingEvent,
     GuardEffect,
     HaircutEffect,
     HealthEffect,
@@ -216,6 +223,15 @@ def _or_outside(field: AnyField) -> tuple[Part, ...]:
     return (Part("other", lambda speaker, row: "outside traders" if field.of(row) == NONE else speaker.holder(field.of(row))),)
 
 
+def _for_order(field: AnyField) -> tuple[Part, ...]:
+    """An order or offer; none where an account is carried."""
+
+    def said(_: Vocabulary, row: Row) -> str:
+        return f"for order {field.of(row)} of" if field.of(row) else "to carry"
+
+    return (Part("order_id", said, lambda _, row: field.of(row)),)
+
+
 def _or_many(field: AnyField) -> tuple[Part, ...]:
     """The other side of a trade; an ADL or tear-up has many, and names none."""
     return (Part("other", lambda speaker, row: "its counterparties" if field.of(row) == NONE else speaker.holder(field.of(row))),)
@@ -228,6 +244,16 @@ def _in_market(field: AnyField) -> tuple[Part, ...]:
         return None if field.of(row) == NONE else speaker.market(field.of(row))
 
     return (Part("market", lambda speaker, row: "" if field.of(row) == NONE else f" ({bare(speaker, row)})", bare),)
+
+
+def _a_lot(field: AnyField) -> tuple[Part, ...]:
+    """Funding of one lot, to the last part of an atom."""
+
+    def said(speaker: Vocabulary, row: Row) -> str:
+        atoms, parts = divmod(field.of(row), FUNDING_PARTS)
+        return speaker.cash(atoms) if parts == 0 else f"{field.of(row)} / {FUNDING_PARTS:,} atoms"
+
+    return (Part(field.name, said),)
 
 
 def _market_or_venue(field: AnyField) -> tuple[Part, ...]:
@@ -286,7 +312,7 @@ def _of_provider(field: AnyField) -> tuple[Part, ...]:
 
 
 def _weight(field: AnyField) -> tuple[Part, ...]:
-    """Weight of an ADL counterparty, by the venue's policy; in HOUSE always lots."""
+    """Weight of an ADL counterparty, by the venue's policy; in HOUSE and CROSSED always lots."""
 
     def said(speaker: Vocabulary, row: Row) -> str:
         policy, value = AdlPolicy(speaker.venue.rules.adl_policy), field.of(row)
@@ -306,7 +332,7 @@ def _eta(_: AnyField) -> tuple[Part, ...]:
     def said(speaker: Vocabulary, row: Row) -> str:
         policy, adl_class, group = AdlPolicy(speaker.venue.rules.adl_policy), AdlClassEffect.adl_class.of(row), AdlClassEffect(row)
         order = POLICIES[policy].order
-        if order and adl_class != AdlClass.HOUSE and group.full < group.candidates:
+        if order and adl_class not in (AdlClass.HOUSE, AdlClass.CROSSED) and group.full < group.candidates:
             return f"one by one in order of {order} until done, the last at {group.eta_lots}"
         if group.eta_weight == 0:
             return "their whole caps"
@@ -382,6 +408,7 @@ EVENTS: dict[EventKind, Sentence] = {kind: sentence_of(view) for kind, view in E
     EventKind.ORDER_FILL: sentence_of(OrderFillEvent, "order {order} filled: {quantity} in {market} at {price}"),
     EventKind.ORDER_DONE: sentence_of(OrderDoneEvent, "order {order} is done"),
     EventKind.CLOCK: sentence_of(ClockEvent, "the clock"),
+    EventKind.FUNDING: sentence_of(FundingEvent, "funding in {market}: a long lot pays a short one {step}", step=_a_lot),
     EventKind.HEARTBEAT: sentence_of(HeartbeatEvent, "{market} is alive"),
     EventKind.PROVIDER: sentence_of(ProviderEvent, "{account} becomes the account of {provider}"),
     EventKind.ANSWER: sentence_of(AnswerEvent, "offer {offer} is answered: {answer}"),
@@ -423,11 +450,12 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
         asset=_unsaid,  # every amount is in the venue's, which the amount names
     ),
     EffectKind.RESERVE: sentence_of(
-        ReserveEffect, "the fund reserves {change} for order {order} of {account} in {market}: {reserved} in all"
+        ReserveEffect, "the fund reserves {change} {order_id} {account} in {market}: {reserved} in all", order_id=_for_order
     ),
     EffectKind.ADL_PLAN: sentence_of(
         AdlPlanEffect, "ADL of {account}: {quantity} in {market} at mark {mark}, {policy}, {fills} fills, receives {cash}, equity {equity}"
     ),
+    EffectKind.ADL_SCALE: sentence_of(AdlScaleEffect, "{wanted} of {account} in {market} should leave, the plan closes fewer of all"),
     EffectKind.ADL_CLASS: sentence_of(
         AdlClassEffect,
         "ADL of {account}, class {class_name}: {candidates} candidates give {quantity} in {market}, {full} their whole cap, {eta}",
@@ -441,6 +469,9 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
         defaulter="other",
         adl_class="class_name",
         weight=_weight,
+    ),
+    EffectKind.CARRY: sentence_of(
+        CarryEffect, "{account} is carried{until}: after the move it would lack {need}", until_ns=_until(" until {} at the latest")
     ),
     EffectKind.SUPPORT: sentence_of(
         SupportEffect,
@@ -485,12 +516,25 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
     EffectKind.CLAIM: sentence_of(
         ClaimEffect, "the recovery claim of {account}{group} changes by {change}: {claim} then", group=_in_group(" on {}")
     ),
+    EffectKind.FILL_DEBT: sentence_of(
+        FillDebtEffect,
+        "{winner} owes {account} {owed} for their fill in {market} at {price}, mark {mark}: it is paid where {account} lacks it",
+    ),
+    EffectKind.FUNDING: sentence_of(
+        FundingEffect, "funding index of {market} moves by {step} to {index}: longs pay where it rises", step=_a_lot, index=_a_lot
+    ),
     EffectKind.GUARD: sentence_of(
         GuardEffect,
         "the price guard: {price} of {market} is {done}; accepted mark before {before}, move {move_ppm} ppm{until}",
         action="done",
         accepted_ticks="before",
         until_ns=_until(", until {}"),
+    ),
+    EffectKind.DOUBT: sentence_of(
+        DoubtEffect,
+        "doubt about the mark of {market}: {reason}; mark {mark}, last mark not doubted {undoubted}",
+        undoubted_ticks="undoubted",
+        mark_ticks="mark",
     ),
 }
 

@@ -16,7 +16,7 @@ _HOUSE = {WORLD: "outside world", REMAINDER: "remainder", FEES: "trading fees"}
 _FUNDS = {fund_of(group): group for group in range(GROUPS_MAX)}
 #: Market groups by the ledger account of what nobody paid of their losses.
 _UNCOVERED = {uncovered_of(group): group for group in range(GROUPS_MAX)}
-_HOUSE_OF_MARKET = ("clearing", "outside traders", "error inventory")
+_HOUSE_OF_MARKET = ("clearing", "outside traders", "error inventory", "funding")
 
 
 class Vocabulary:

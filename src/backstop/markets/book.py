@@ -3,7 +3,7 @@ would, by events.
 
 A market has bands of depth on each side. An order that arrives is filled best band first within its
 limit at the depth of that moment, one ORDER_FILL per band. What was taken comes back at a declared
-rate. docs/rules.md section 7 and docs/concepts/simulated-venue.md say it in full.
+rate. R7.1 and docs/concepts/simulated-venue.md say it in full.
 
 Depth comes back in exact parts: a band holds the lots that it misses, and the part of a lot that
 already came back, in 1e-15 lots. Settling a band at one more moment changes nothing, so the depth

@@ -185,7 +185,7 @@ def default_parameters() -> PopulationParameters:
 
 
 def _initial_margin_atoms(market: MarketRules, notional: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the exact initial margin of each notional (docs/rules.md section 2), in parts that
+    """Return the exact initial margin of each notional (R2.2), in parts that
     cannot overflow.
     """
     floors = tuple(tier.floor_atoms for tier in market.tiers)

@@ -1,22 +1,30 @@
-"""The stages that close lots against other holders: ADL and tear-up (section 6)."""
+"""The stages that close lots against other holders: ADL and tear-up (R6.6, R6.8)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from backstop.core.events import NONE, AdlClass, Cause, EffectKind
+from backstop.reference.allocation import capped_pro_rata
 from backstop.reference.arithmetic import holder_order, sign, split
 from backstop.reference.arrears import book_uncovered
 from backstop.reference.breakers import add_flow
+from backstop.reference.carry import give_way
 from backstop.reference.closeout import exit_of
-from backstop.reference.paying import judge_netted, pay, tell_support
+from backstop.reference.doubt import may_force, waits_for_halt
+from backstop.reference.paying import judge_netted, net_linked_owners, pay, tell_support
 from backstop.reference.socialise import socialise
 from backstop.reference.state import State
-from backstop.reference.wave import Counterparty, Wave, cash_parts, gap_to_zero, lots_to_close, place_in_class
+from backstop.reference.wave import Counterparty, Defaulter, Wave, cash_parts, gap_to_zero, lots_to_close, place_in_class
 from backstop.reference.wave import class_of as class_of_holding
 from backstop.reference.wave import weight_of as weight_of_counterparty
 
 __all__ = ["adl", "class_of", "tear_up", "weight_of"]
+
+#: Effects that closing one position may bring, those of its counterparties apart.
+EFFECTS_A_POSITION = 16
+#: Classes in the order in which they are asked.
+IN_ORDER = (AdlClass.LINKED, AdlClass.PROFITABLE, AdlClass.REST, AdlClass.HEDGE, AdlClass.HOUSE)
 
 
 @dataclass(slots=True)
@@ -35,7 +43,7 @@ def counterparty_of(state: State, holder: int, market: int) -> Counterparty:
 
 
 def class_of(state: State, defaulter: int, holder: int, market: int) -> AdlClass:
-    """Class of a counterparty."""
+    """Class of a counterparty; ``defaulter`` NONE: the plan is of several owners."""
     holding = state.holding(holder, market)
     if holder < 0:
         return class_of_holding(holding, 0, is_house=True, is_linked=False)
@@ -43,23 +51,13 @@ def class_of(state: State, defaulter: int, holder: int, market: int) -> AdlClass
     linked = [other for other, account in enumerate(state.accounts) if account.owner == owner and other != holder]
     held = (state.held_lots(other, market) for other in linked)
     hedged_lots = sum(abs(each) for each in held if each * holding.lots < 0)
-    return class_of_holding(holding, hedged_lots, is_house=False, is_linked=owner == state.accounts[defaulter].owner)
+    is_linked = defaulter != NONE and owner == state.accounts[defaulter].owner
+    return class_of_holding(holding, hedged_lots, is_house=False, is_linked=is_linked)
 
 
 def weight_of(state: State, adl_class: AdlClass, holder: int, market: int) -> int:
     """Weight of a candidate in its class, by the venue's policy."""
     return weight_of_counterparty(state.rules.adl_policy, adl_class, counterparty_of(state, holder, market), state.last_seq)
-
-
-def wave_of(state: State, account: int, market: int) -> Wave:
-    """A position with everybody who may be asked to take it over: the other side, without those in
-    default.
-    """
-    side = sign(state.held_lots(account, market))
-    holders = [holder for holder in state.holders(market, -side) if holder < 0 or not state.accounts[holder].in_default]
-    counterparties = tuple(counterparty_of(state, holder, market) for holder in holders)
-    fund = state.fund_view(state.group(market), account, market)
-    return Wave(state.portfolio(account), market, counterparties, fund, exit_of(state, account, market))
 
 
 def waits_for_reservation(state: State, account_id: int, market: int, *, is_asked: bool) -> bool:
@@ -74,82 +72,172 @@ def waits_for_reservation(state: State, account_id: int, market: int, *, is_aske
     return True
 
 
-def adl_position(state: State, account: int, market: int) -> None:
-    """Close what the counterparties can take of one position."""
-    wave = wave_of(state, account, market)
-    lots, support, caps = wave.plan()
+def opposite(state: State, market: int, side: int) -> tuple[Counterparty, ...]:
+    """Everybody who may be asked to take lots of a side over: the other side, without those in
+    default.
+    """
+    holders = [holder for holder in state.holders(market, -side) if holder < 0 or not state.accounts[holder].in_default]
+    return tuple(counterparty_of(state, holder, market) for holder in holders)
+
+
+def defaulters_of(state: State, accounts: list[int], market: int, side: int) -> tuple[Defaulter, ...]:
+    """Those of some accounts, by id, that are in default and have lots on a side of a market, as
+    they stand now.
+    """
+    found = []
+    for account in accounts:
+        if lots_to_move(state, account, market) * side > 0:
+            state.judge(account)
+            if state.accounts[account].in_default:
+                view = state.fund_view(state.group(market), account, market)
+                way_out = exit_of(state, account, market)
+                found.append(Defaulter(account, state.accounts[account].owner, state.portfolio(account), view, way_out))
+    return tuple(found)
+
+
+@dataclass(slots=True)
+class Given:
+    """What a class gives of a plan."""
+
+    adl_class: AdlClass
+    members: list[Candidate]
+    lots: dict[int, int]
+    eta: tuple[int, int]
+
+
+def adl_plan(state: State, accounts: list[int], market: int, side: int) -> None:
+    """Close what the counterparties can take of all positions of one side, in one plan."""
+    wave = Wave(market, defaulters_of(state, accounts, market, side), opposite(state, market, side))
+    lots = wave.lots() if wave.defaulters else 0
     if lots == 0:
         return
-    cash = wave.cash(lots)
-    side, mark = sign(state.held_lots(account, market)), state.markets[market].mark
-    classes = {h: class_of(state, account, h, market) for h, cap in caps.items() if cap}
+    placed, wanted = wave.placed(lots), wave.wanted
+    caps = wave.caps(lots, sum(each.support.beyond for each in placed.values()))
+    owners = {each.owner for each in wave.defaulters}
+    first = wave.defaulters[0].account if len(owners) == 1 else NONE
+    classes = {h: class_of(state, first, h, market) for h, cap in caps.items() if cap}
     candidates = [Candidate(h, adl_class, weight_of(state, adl_class, h, market), caps[h]) for h, adl_class in classes.items()]
-    placed: list[tuple[AdlClass, list[Candidate], dict[int, int], tuple[int, int]]] = []
+    given: list[Given] = []
     left = lots
-    for adl_class in AdlClass:
+    for adl_class in IN_ORDER:
         members = [candidate for candidate in candidates if candidate.adl_class == adl_class]
         if members and left:
             weights, most = ({member.holder: member.weight for member in members}, {member.holder: member.cap for member in members})
-            given, eta = place_in_class(state.rules.adl_policy, adl_class, left, weights, most)
-            placed.append((adl_class, members, given, eta))
-            left -= sum(given.values())
+            parts, eta = place_in_class(state.rules.adl_policy, adl_class, left, weights, most)
+            given.append(Given(adl_class, members, parts, eta))
+            left -= sum(parts.values())
 
-    gives = {holder: part for _, _, given, _ in placed for holder, part in given.items() if part}
-    cash_of = cash_parts(cash, gives, wave.at_mark(1))
+    gives = {holder: lots_given for part in given for holder, lots_given in part.lots.items() if lots_given}
+    lot = side * state.contract(market).value_of(1)
+    cash = {account: each.lots * lot + each.support.beyond for account, each in placed.items()}
+    cash_of = cash_parts(sum(cash.values()), gives, lot)
+    closes = {each.account: placed[each.account] for each in wave.defaulters if placed[each.account].is_any}
+    ways = {each.account: each.way_out for each in wave.defaulters}
+    charges = {account: ways[account].charge(each.lots, 0, state.equity(account)) for account, each in closes.items()}
+    for account, each in closes.items():
+        emit_plan(state, account, market, -side * each.lots, cash[account], len(gives))
+        tell_support(state, account, market, each.support, Cause.SUPPORT)
+    first = next(iter(closes))
+    tell_scale(state, market, lots, wanted)
+    order: list[int] = []
+    for part in given:
+        order += emit_class(state, (first, market, side), part, cash_of)
+    for account, each in closes.items():
+        state.trade(account, NONE, market, -side * each.lots, cash[account], 0, Cause.ADL, at_zero=each.lots)
+    for holder in order:
+        state.trade(holder, first, market, side * gives[holder], cash_of[holder], 0, Cause.ADL)
+    for account, each in closes.items():
+        pay(state, account, state.group(market), each.support.amount, Cause.SUPPORT, market)
+        state.post(state.fund_id(market), account, charges[account], Cause.CLOSING_CHARGE, market)
+    add_flow(state, market, state.contract(market).value_of(lots))
+    settle_counterparties(state, market, order)
+
+
+def cross_defaulters(state: State, accounts: list[int], market: int) -> None:
+    """Close defaulters of both sides against each other, at the mark: as many lots as the smaller
+    side has, in proportion.
+    """
+    longs, shorts = (Wave(market, defaulters_of(state, accounts, market, side), ()) for side in (1, -1))
+    lots = min(sum(longs.wanted.values()), sum(shorts.wanted.values()))
+    if lots == 0:
+        return
+    value = state.contract(market).value_of
+    mine = {account: part for account, part in split(lots, longs.wanted).items() if part}
+    members = [Candidate(account, AdlClass.CROSSED, part, part) for account, part in shorts.wanted.items()]
+    parts, eta = capped_pro_rata(lots, shorts.wanted, shorts.wanted)
+    theirs = {account: part for account, part in parts.items() if part}
+    ways = {each.account: each.way_out for each in (*longs.defaulters, *shorts.defaulters)}
+    charges = {account: ways[account].charge(part, 0, state.equity(account)) for account, part in (*mine.items(), *theirs.items())}
+    for account, part in mine.items():
+        emit_plan(state, account, market, -part, value(part), len(theirs))
+    tell_scale(state, market, lots, longs.wanted)
+    first = next(iter(mine))
+    emit_class(
+        state, (first, market, 1), Given(AdlClass.CROSSED, members, parts, eta), {each: -value(part) for each, part in theirs.items()}
+    )
+    mark = state.markets[market].mark
+    for account, part in mine.items():
+        state.trade(account, NONE, market, -part, value(part), mark, Cause.ADL)
+    for account, part in theirs.items():
+        state.trade(account, first, market, part, -value(part), mark, Cause.ADL)
+    for account, charge in charges.items():
+        state.post(state.fund_id(market), account, charge, Cause.CLOSING_CHARGE, market)
+    add_flow(state, market, 2 * value(lots))
+    for account in theirs:
+        state.position(account, market).closed_in_default = True
+        state.reduced.discard((account, market))
+    for account in (*mine, *theirs):
+        state.judge(account)
+
+
+def emit_plan(state: State, account: int, market: int, lots: int, cash: int, fills: int) -> None:
+    """Report what one defaulter closes of a plan."""
     state.emit(
         EffectKind.ADL_PLAN,
         code=state.rules.adl_policy,
         market=market,
         account=account,
-        other=len(gives),
-        lots=-side * lots,
-        price_ticks=mark,
+        other=fills,
+        lots=lots,
+        price_ticks=state.markets[market].mark,
         amount=cash,
         value=state.equity(account),
     )
-    tell_support(state, account, market, support, Cause.SUPPORT)
-    order: list[int] = []
-    charge = wave.way_out.charge(lots, 0, state.equity(account))
-    for adl_class, members, given, eta in placed:
-        order += emit_class(state, (account, market, side), adl_class, members, given, eta, cash_of)
-    trade_all(state, account, market, -side * lots, cash, {h: (side * gives[h], cash_of[h]) for h in order}, 0, Cause.ADL)
-    pay(state, account, state.group(market), support.amount, Cause.SUPPORT, market)
-    state.post(state.fund_id(market), account, charge, Cause.CLOSING_CHARGE, market)
-    add_flow(state, market, state.contract(market).value_of(lots))
-    settle_counterparties(state, market, order)
 
 
-def emit_class(
-    state: State,
-    defaulter: tuple[int, int, int],
-    adl_class: AdlClass,
-    members: list[Candidate],
-    given: dict[int, int],
-    eta: tuple[int, int],
-    cash_of: dict[int, int],
-) -> list[int]:
-    """Report one class and its fills; return the holders that gave, in order."""
-    account, market, side = defaulter
+def tell_scale(state: State, market: int, lots: int, wanted: dict[int, int]) -> None:
+    """Report what should have left, of everyone in the plan, where fewer lots do."""
+    if lots < sum(wanted.values()):
+        for account, most in wanted.items():
+            state.emit(EffectKind.ADL_SCALE, market=market, account=account, lots=most)
+
+
+def emit_class(state: State, plan: tuple[int, int, int], given: Given, cash_of: dict[int, int]) -> list[int]:
+    """Report one class and its fills; return the holders that gave, in order.
+
+    The plan: its first defaulter, market and side.
+    """
+    account, market, side = plan
     state.emit(
         EffectKind.ADL_CLASS,
-        code=adl_class,
+        code=given.adl_class,
         market=market,
         account=account,
-        other=len(members),
-        lots=sum(given.values()),
-        price_ticks=sum(given[member.holder] == member.cap for member in members),
-        amount=eta[0],
-        value=eta[1],
+        other=len(given.members),
+        lots=sum(given.lots.values()),
+        price_ticks=sum(given.lots[member.holder] == member.cap for member in given.members),
+        amount=given.eta[0],
+        value=given.eta[1],
     )
-    fills = sorted((member for member in members if given[member.holder]), key=lambda member: holder_order(member.holder))
+    fills = sorted((member for member in given.members if given.lots[member.holder]), key=lambda member: holder_order(member.holder))
     for member in fills:
         state.emit(
             EffectKind.ADL_FILL,
-            code=adl_class,
+            code=given.adl_class,
             market=market,
             account=member.holder,
             other=account,
-            lots=side * given[member.holder],
+            lots=side * given.lots[member.holder],
             price_ticks=member.cap,
             amount=cash_of[member.holder],
             value=member.weight,
@@ -183,25 +271,92 @@ def settle_counterparties(state: State, market: int, holders: list[int]) -> None
             state.touch(holder)
 
 
-def adl(state: State, account: int) -> bool:
-    """Go through the account's positions while it is in default; return whether it waits for a
-    reservation.
+def lots_to_move(state: State, account: int, market: int) -> int:
+    """Signed lots of an account in a market; 0 where they are held back, or wait for a halt."""
+    return state.held_lots(account, market) if market in open_to_force(state, account) else 0
+
+
+def open_to_force(state: State, account: int) -> list[int]:
+    """Markets with lots of the account that are neither held back nor wait for a halt."""
+    return [m for m in state.held_markets(account) if may_force(state, account, m) and not waits_for_halt(state, account, m)]
+
+
+def has_room(state: State, accounts: list[int]) -> list[int]:
+    """Return those of some accounts, in order of their turns, for which the event's effects have
+    room: at most half of it, sixteen a position; the first always.
     """
-    for market in state.held_markets(account):
-        judge_netted(state, account)
-        if not state.accounts[account].in_default:
-            return False
-        if waits_for_reservation(state, account, market, is_asked=state.fund_supports):
-            return True
-        adl_position(state, account, market)
-    return False
+    room = (state.rules.limits.effects_max - len(state.effects)) // 2
+    taken, positions = list[int](), 0
+    for account in accounts:
+        positions += len(state.held_markets(account))
+        if taken and EFFECTS_A_POSITION * positions > room:
+            break
+        taken.append(account)
+    return taken
+
+
+def adl(state: State, accounts: list[int]) -> list[int]:
+    """Let ADL act on all accounts that stand at its turn, market by market; return those that go on.
+
+    In order of their turns.
+    """
+    interval_ns = state.rules.closeout.interval_ns
+    going = sorted(has_room(state, accounts))
+    for account in set(accounts).difference(going):
+        state.accounts[account].wait_until = state.now + interval_ns
+    for market in range(len(state.markets)):
+        waits = list[int]()
+        for account in going:
+            if not lots_to_move(state, account, market):
+                continue
+            if len(state.effects) > state.rules.limits.effects_max // 2:
+                state.accounts[account].wait_until = state.now + interval_ns
+                waits.append(account)
+            else:
+                judge_netted(state, account)
+        going = [account for account in going if account not in waits]
+        waits = those_who_wait(state, going, market)
+        going = [account for account in going if account not in waits]
+        close_in_market(state, going, market)
+    return [account for account in accounts if account in going]
+
+
+def those_who_wait(state: State, accounts: list[int], market: int) -> list[int]:
+    """Let those who are carried give way to all insolvent accounts of a market; return who then waits
+    for money that is only reserved.
+    """
+    gaps = {account: gap_of(state, account, market) for account in accounts if lots_to_move(state, account, market)}
+    waits = []
+    for account, gap in gaps.items():
+        if gap and state.fund_supports:
+            give_way(state, account, state.group(market), market, sum(gaps.values()))
+            if waits_for_reservation(state, account, market, is_asked=True):
+                waits.append(account)
+    return waits
+
+
+def gap_of(state: State, account: int, market: int) -> int:
+    """Return what an account lacks to the zero cash of all its lots in a market."""
+    return gap_to_zero(state.portfolio(account), market, abs(state.held_lots(account, market)))
+
+
+def close_in_market(state: State, accounts: list[int], market: int) -> None:
+    """Cross defaulters of both sides, then close the rest of each side."""
+    sides = {sign(lots_to_move(state, account, market)) for account in accounts if state.accounts[account].in_default}
+    if {1, -1} <= sides:
+        cross_defaulters(state, accounts, market)
+        for account in accounts:
+            if lots_to_move(state, account, market):
+                judge_netted(state, account)
+    for side in (1, -1):
+        adl_plan(state, accounts, market, side)
 
 
 def tear_up(state: State, account: int) -> bool:
     """End, at mark, the lots that nobody took, against everyone on the opposite side; return whether
     the account waits for a reservation.
     """
-    for market in state.held_markets(account):
+    for market in open_to_force(state, account):
         judge_netted(state, account)
         if not state.accounts[account].in_default:
             return False
@@ -230,7 +385,9 @@ def tear_up_position(state: State, account: int, market: int) -> None:
     trade_all(state, account, market, -side * lots, cash, shares, mark, Cause.TEAR_UP)
     state.post(state.fund_id(market), account, way_out.charge(lots, 0, portfolio.equity), Cause.CLOSING_CHARGE, market)
     add_flow(state, market, contract.value_of(lots))
-    book_uncovered(state, account, left, state.group(market))
+    if left:
+        net_linked_owners(state, account)
+    book_uncovered(state, account, min(left, max(0, -state.equity(account))), state.group(market))
     settle_counterparties(state, market, list(parts))
 
 

@@ -1,6 +1,4 @@
-"""What nobody paid of a group's losses, and how its fund pays it late (section 6, Uncovered and
-Arrears).
-"""
+"""What nobody paid of a group's losses, and how its fund pays it late (R6.10.5, R6.10.6)."""
 
 from __future__ import annotations
 

@@ -15,7 +15,6 @@ __all__ = ["UNKNOWN_LOTS", "Band", "Book", "Limit", "Slice"]
 
 #: Visible lots of a band that proved wrong, until DEPTH tells them again.
 UNKNOWN_LOTS = -1
-THROTTLED = (BreakerState.THROTTLED, BreakerState.REOPENING)
 
 
 class Band(NamedTuple):
@@ -103,11 +102,10 @@ class Book(NamedTuple):
     #: Lowest and highest mark of both price windows.
     low_ticks: int
     high_ticks: int
-
-    @property
-    def is_halted(self) -> bool:
-        """No order goes to the book."""
-        return self.state == BreakerState.HALTED
+    #: An operator halts it: no order goes there.
+    is_shut: bool = False
+    #: The mark is so old that no fund supports an order at it.
+    is_old: bool = False
 
     @property
     def visible(self) -> int:
@@ -120,10 +118,10 @@ class Book(NamedTuple):
         """
         visible, volume = self.visible, self.volume
         whole = max(1, visible * rules.depth_share_ppm // PPM) if visible else 0
-        if volume >= 0:
-            whole = min(whole, max(1, volume * rules.volume_share_ppm // PPM) if volume else 0)
-        is_by_volume = 0 <= volume * rules.volume_share_ppm < visible * rules.depth_share_ppm
-        is_throttled = self.state in THROTTLED
+        if volume > 0:
+            whole = min(whole, max(1, volume * rules.volume_share_ppm // PPM))
+        is_by_volume = 0 < volume * rules.volume_share_ppm < visible * rules.depth_share_ppm
+        is_throttled = self.state != BreakerState.OPEN
         if whole and is_throttled:
             whole = max(1, whole * throttle_share_ppm // PPM)
         is_unknown = any(band.lots == UNKNOWN_LOTS for band in self.bands)

@@ -1,5 +1,5 @@
-"""Price guard, signals, timers and operators around the machines of ``machine``: sections 7
-(guard), 8, and 9 (drawdown).
+"""Price guard, signals, timers and operators around the machines of ``machine``: R7.2
+(guard), R8, and R9 (drawdown).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ __all__ = [
     "effective_state",
     "end_event",
     "hold_mark",
+    "judge_holders",
     "next_timer_ns",
     "peak_digest",
     "raise_deficit",
@@ -184,18 +185,49 @@ def hold_mark(state: State, market: int, price_ticks: int) -> bool:
     row, rules, breaker = state.markets[market], state.rules.markets[market], state.breakers[market]
     if rules.guard_jump_ppm == 0 or row.mark == 0:
         return False
-    if move_ppm(price_ticks, row.mark) >= rules.guard_jump_ppm and 0 <= row.volume < rules.guard_volume_lots:
+    is_thin = 0 <= row.volume < rules.guard_volume_lots
+    if move_ppm(price_ticks, row.mark) >= rules.guard_jump_ppm and is_thin:
         if not breaker.held:
             breaker.held_until = state.now + state.rules.breakers.guard_hold_ns
+        note_newest(state, breaker, is_held=True)
         breaker.held = price_ticks
         emit_guard(state, market, Guard.HELD, price_ticks, breaker.held_until)
         return True
-    if breaker.held:
+    if breaker.held and is_thin:
+        note_newest(state, breaker, is_held=False)
+    elif breaker.held:
         near = move_ppm(price_ticks, breaker.held) < rules.guard_jump_ppm
-        traded = row.volume < 0 or row.volume >= rules.guard_volume_lots
-        emit_guard(state, market, Guard.CONFIRMED if near and traded else Guard.DROPPED, breaker.held, 0)
-        breaker.held = breaker.held_until = 0
+        let_go(state, market, Guard.CONFIRMED if near else Guard.DROPPED)
     return False
+
+
+def note_newest(state: State, breaker: Breaker, *, is_held: bool) -> None:
+    """Count the time in which the newest print was a held one, and say whether it is now."""
+    breaker.held_for += state.now - breaker.held_at if breaker.is_held_newest else 0
+    breaker.held_at, breaker.is_held_newest = state.now, is_held
+
+
+def let_go(state: State, market: int, guard: Guard) -> None:
+    """End a hold."""
+    breaker = state.breakers[market]
+    emit_guard(state, market, guard, breaker.held, 0)
+    breaker.held = breaker.held_until = breaker.held_for = breaker.held_at = 0
+    breaker.is_held_newest = False
+
+
+def end_hold(state: State, market: int) -> None:
+    """The hold has lasted as long as it may: the level wins that was newest for the larger part of
+    it; a tie is for the index, and without one for the old level.
+    """
+    breaker, row = state.breakers[market], state.markets[market]
+    held = breaker.held
+    new = breaker.held_for + (breaker.held_until - breaker.held_at if breaker.is_held_newest else 0)
+    old = state.rules.breakers.guard_hold_ns - new
+    is_nearer = row.index > 0 and abs(held - row.index) < abs(row.mark - row.index)
+    wins = new > old or (new == old and is_nearer)
+    let_go(state, market, Guard.RELEASED if wins else Guard.DROPPED)
+    if wins:
+        accept_mark(state, market, held)
 
 
 def accept_mark(state: State, market: int, price_ticks: int) -> None:
@@ -205,13 +237,20 @@ def accept_mark(state: State, market: int, price_ticks: int) -> None:
     row = state.markets[market]
     old, row.mark = row.mark, price_ticks
     row.epoch_mark = row.epoch_mark or price_ticks
+    judge_holders(state, market)
+    after_mark(state, market, old)
+
+
+def judge_holders(state: State, market: int) -> None:
+    """Judge every account with lots in a market; only those whose health changed are looked at
+    further.
+    """
     for number, account in enumerate(state.accounts):
         if state.held_lots(number, market):
             before = account.health
             state.judge(number)
             if account.health != before:
                 state.touched.add(number)
-    after_mark(state, market, old)
 
 
 def after_mark(state: State, market: int, old_mark_ticks: int) -> None:
@@ -347,9 +386,7 @@ def run_timers(state: State) -> None:
     for market in range(len(state.markets)):
         breaker = state.breakers[market]
         if breaker.held and breaker.held_until <= state.now:
-            held, breaker.held, breaker.held_until = breaker.held, 0, 0
-            emit_guard(state, market, Guard.RELEASED, held, 0)
-            accept_mark(state, market, held)
+            end_hold(state, market)
         due = [find_stale(state, breaker), end_operator(state, breaker), end_grace(state, breaker, BreakerCause.STALE)]
         due.append(is_over(state, breaker))
         if any(due):
@@ -470,7 +507,8 @@ def breaker_row(state: State, number: int) -> tuple[int, ...]:
     breaker = state.breakers[number]
     levels = sum(breaker.levels[cause] * 3 ** (cause - 1) for cause in BreakerCause)
     spent, answered = (sum(1 << (cause - 1) for cause in causes) for causes in (breaker.spent, breaker.answered))
-    price = (min(breaker.low), max(breaker.high), breaker.mark_time, breaker.held, breaker.held_until)
+    hold = (breaker.held, breaker.held_until, breaker.held_for, breaker.held_at, int(breaker.is_held_newest))
+    price = (min(breaker.low), max(breaker.high), breaker.mark_time, *hold)
     times = (breaker.operator_until, breaker.grace_until)
     return (
         int(breaker.state),
@@ -483,4 +521,6 @@ def breaker_row(state: State, number: int) -> tuple[int, ...]:
         *price,
         answered,
         *deficit_now(state, breaker),
+        breaker.undoubted,
+        int(breaker.is_awaited),
     )

@@ -1,5 +1,5 @@
 """What an account pays that leaves beside the book: what the book would have been expected to cost
-(section 6, Closing charge).
+(R6.5).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The closeout stage (section 6, "Closeout plan") and what the answers to its orders do
+"""The closeout stage (R6.4) and what the answers to its orders do
 (ORDER_FILL, ORDER_DONE).
 """
 
@@ -10,10 +10,11 @@ from backstop.reference.book import UNKNOWN_LOTS, Band, Book
 from backstop.reference.breakers import add_flow, effective_state
 from backstop.reference.charge import Exit
 from backstop.reference.closing import Cap, Caps, Closing, OrderStop, OrderTerms, Quote, settle
+from backstop.reference.doubt import is_book_shut, may_close, may_force
 from backstop.reference.margin import Portfolio, Standing
 from backstop.reference.paying import pay
 from backstop.reference.records import Event
-from backstop.reference.state import DISPOSAL_ORDER, TAKEOVER_OFFER, Order, State
+from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, Order, State
 
 __all__ = ["BUSY", "NOTHING", "PLACED", "closing_of", "exit_of", "forget_depth", "order_done", "order_fill", "place_orders", "send"]
 
@@ -26,17 +27,24 @@ def book_side(lots: int) -> BookSide:
     return BookSide.BID if lots < 0 else BookSide.ASK
 
 
-def book_of(state: State, market: int, side: int) -> Book:
-    """The side of the book that takes a position, a long's (``side`` 1) or a short's."""
+def book_of(state: State, account: int, market: int, side: int, *, behind: bool = False) -> Book:
+    """The side of the book that takes a position, a long's (``side`` 1) or a short's.
+
+    ``behind``: as disposal sees it, whose orders take what all others leave. Closing orders do not
+    wait for those of disposal.
+    """
     rules, row, breaker = state.rules.markets[market], state.markets[market], state.breakers[market]
     bands = zip(rules.band_offset_ppm, row.depth[book_side(-side)], strict=True)
-    closing = [order for order in state.open_orders.values() if order.market == market and order.kind != TAKEOVER_OFFER]
+    kinds = (CLOSING_ORDER, DISPOSAL_ORDER) if behind else (CLOSING_ORDER,)
+    closing = [order for order in state.open_orders.values() if order.market == market and order.kind in kinds]
     return Book(
         contract=state.contract(market),
         is_sell=side > 0,
         bands=tuple(Band(offset, lots) for offset, lots in bands if offset <= rules.slippage_tolerance_ppm),
         volume=row.volume,
         state=effective_state(state, market),
+        is_shut=is_book_shut(state, market),
+        is_old=not may_force(state, account, market),
         pending=sum(order.remaining for order in closing if sign(order.lots) == -side),
         low_ticks=min(breaker.low),
         high_ticks=max(breaker.high),
@@ -45,18 +53,20 @@ def book_of(state: State, market: int, side: int) -> Book:
 
 def exit_of(state: State, account: int, market: int) -> Exit:
     """What the book would be expected to cost the account's position."""
-    return Exit(book_of(state, market, sign(state.held_lots(account, market))), state.rules.closeout.fee_ppm)
+    return Exit(book_of(state, account, market, sign(state.held_lots(account, market))), state.rules.closeout.fee_ppm)
 
 
-def closing_of(state: State, account: int, market: int, portfolio: Portfolio, expected: Standing | None = None) -> Closing:
+def closing_of(
+    state: State, account: int, market: int, portfolio: Portfolio, expected: Standing | None = None, *, behind: bool = False
+) -> Closing:
     """One position as the plan sees it; ``portfolio`` is that of the plan's start, ``expected``
-    follows from its orders so far.
+    follows from its orders so far. ``behind``: as disposal sees it.
     """
     rules, holding = state.rules, portfolio.holding(market)
     return Closing(
         portfolio=portfolio,
         holding=holding,
-        book=book_of(state, market, holding.side),
+        book=book_of(state, account, market, holding.side, behind=behind),
         caps=Caps(
             account=Cap(rules.closeout.account_notional_max, state.accounts[account].ordered),
             market=Cap(rules.markets[market].ordered_notional_max, state.markets[market].ordered),
@@ -106,7 +116,8 @@ def send(state: State, order: Order) -> None:
 def place_orders(state: State, account: int) -> str:
     """Plan and place the account's closing orders; return PLACED, BUSY or NOTHING."""
     portfolio = state.portfolio(account)
-    closings = [closing_of(state, account, holding.market, portfolio) for holding in portfolio.held]
+    markets = [holding.market for holding in portfolio.held if may_close(state, account, holding.market)]
+    closings = [closing_of(state, account, market, portfolio) for market in markets]
     outcomes = {BUSY for closing in closings if closing.is_busy(closing.book_stop)}
     expected = portfolio.standing
     for first in sorted((closing for closing in closings if closing.book_stop is None), key=Closing.order_key):

@@ -1,5 +1,5 @@
 """One position that is to be closed on the book: how many lots, at which limit, with what the fund
-promises (section 6).
+promises (R6.4).
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ __all__ = [
     "SizeBound",
     "deadline_ns",
     "earlier_in_place",
+    "forced_from_ns",
+    "longest_default_ns",
     "settle",
     "waits_for_book",
 ]
@@ -71,7 +73,8 @@ class SizeBound(Enum):
 class OrderStop(Enum):
     """Why no closing order leaves for a position. The first that holds is given."""
 
-    HALTED = "halted"
+    SHUT = "shut"
+    OLD_MARK = "old_mark"
     DEPTH_UNKNOWN = "depth_unknown"
     THIN_BOOK = "thin_book"
     SLICE_TAKEN = "slice_taken"
@@ -81,8 +84,16 @@ class OrderStop(Enum):
     NOT_REACHED = "not_reached"
 
 
-#: Stops that end when the market reopens, when depth is reported, or when others leave capacity.
-PASSING = (OrderStop.HALTED, OrderStop.DEPTH_UNKNOWN, OrderStop.SLICE_TAKEN, OrderStop.CAP_USED, OrderStop.NO_PLACE)
+#: Stops that end when the market reopens, when a mark or depth is reported, or when others leave
+#: capacity.
+PASSING = (
+    OrderStop.SHUT,
+    OrderStop.OLD_MARK,
+    OrderStop.DEPTH_UNKNOWN,
+    OrderStop.SLICE_TAKEN,
+    OrderStop.CAP_USED,
+    OrderStop.NO_PLACE,
+)
 
 
 class OrderBound(NamedTuple):
@@ -200,8 +211,10 @@ class Closing:
     @property
     def book_stop(self) -> OrderStop | None:
         """Why the book, or a cap of the interval, lets no order leave; None: they let one leave."""
-        if self.book.is_halted:
-            return OrderStop.HALTED
+        if self.book.is_shut:
+            return OrderStop.SHUT
+        if self.book.is_old and not self.is_solvent:
+            return OrderStop.OLD_MARK
         if self.slice.awaits_depth:
             return OrderStop.DEPTH_UNKNOWN
         if self.slice.whole == 0:
@@ -318,6 +331,16 @@ class Closing:
 def deadline_ns(default_since_ns: int, rules: CloseoutRules) -> int:
     """Return the time from which an account waits no longer for the book."""
     return default_since_ns + rules.deadline_ns
+
+
+def forced_from_ns(default_since_ns: int, rules: CloseoutRules) -> int:
+    """Return the time from which nothing is waited for any more: no order leaves for the account."""
+    return default_since_ns + rules.deadline_ns + max(rules.deadline_ns, rules.carry_max_ns)
+
+
+def longest_default_ns(rules: CloseoutRules, doubt_max_ns: int, answer_timeout_ns: int) -> int:
+    """Return for how long an account may be in default with lots."""
+    return forced_from_ns(doubt_max_ns, rules) + max(rules.order_timeout_ns, answer_timeout_ns)
 
 
 def earlier_in_place(order_id: int, orders_max: int) -> int:

@@ -1,4 +1,4 @@
-"""Which market groups bear a deficit, and in which of their markets (section 6, Money stages)."""
+"""Which market groups bear a deficit, and in which of their markets (R6.10.1)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The reference engine: one event in, its effects out (section 5), the waterfall (section 6), the
-digest (section 12).
+"""The reference engine: one event in, its effects out (R5), the waterfall (R6.1), the digest
+(R12).
 
 It looks at every account where the engine looks at triggers, and knows nothing of rows, buckets or
 caches.
@@ -28,6 +28,7 @@ from backstop.core.events import (
     clearing_of,
     error_inventory_of,
     fund_of,
+    funding_of,
     outside_of,
     uncovered_of,
 )
@@ -42,22 +43,26 @@ from backstop.reference.breakers import (
     check_outage,
     end_event,
     hold_mark,
+    judge_holders,
     next_timer_ns,
     peak_digest,
     run_timers,
     shift_peaks,
 )
+from backstop.reference.carry import carries, make_way
 from backstop.reference.closeout import BUSY, PLACED, forget_depth, order_done, order_fill, place_orders
-from backstop.reference.closing import waits_for_book
+from backstop.reference.closing import forced_from_ns, waits_for_book
+from backstop.reference.doubt import add_up, hold_back, is_kept, review_all, review_doubt, wait_for_halt
+from backstop.reference.fills import note_fill_debt, take_from_winners
 from backstop.reference.fund import money_stages
 from backstop.reference.paying import net_linked_owners
-from backstop.reference.providers import bind, fail
+from backstop.reference.providers import bind
 from backstop.reference.records import Effect, Event
 from backstop.reference.refusals import reason_to_refuse
 from backstop.reference.shortfalls import gap_of_position
 from backstop.reference.socialise import run_recovery
 from backstop.reference.state import CLOSING_ORDER, TAKEOVER_OFFER, Account, Position, State
-from backstop.reference.takeover import answer, dispose, takeover_waits
+from backstop.reference.takeover import answer, dispose, fail_joint, takeover_waits
 
 __all__ = ["Effect", "Event", "ReferenceEngine"]
 
@@ -85,6 +90,7 @@ class ReferenceEngine:
         state.start_interval()
         state.start_epoch()
         run_timers(state)
+        review_all(state)
         HANDLERS[EventKind(event.kind)](state, event)
         if state.pay_slot() != slot_before:
             pay_arrears(state)
@@ -92,6 +98,7 @@ class ReferenceEngine:
             run_recovery(state)
         end_waits(state)
         run_rounds(state)
+        run_disposals(state)
         end_event(state)
         return state.effects
 
@@ -163,6 +170,8 @@ def charge_trading_fee(state: State, event: Event) -> None:
 def load_position(state: State, event: Event) -> None:
     """POSITION: a position of the opening book, OUTSIDE on the other side of it."""
     market, outside_id = event.market, outside_of(event.market)
+    state.begin_funding(event.account, market)
+    state.begin_funding(outside_id, market)
     row, outside = state.position(event.account, market), state.position(outside_id, market)
     row.lots, row.cost = event.lots, event.amount
     outside.lots -= event.lots
@@ -193,6 +202,7 @@ def fill(state: State, event: Event) -> None:
     cash = state.contract(market).cash_of(lots, price_ticks)
     state.trade(event.account, other, market, lots, cash, price_ticks, Cause.FILL)
     state.trade(other, event.account, market, -lots, -cash, price_ticks, Cause.FILL)
+    note_fill_debt(state, event)
     accounts = [holder for holder in (event.account, other) if holder >= 0]
     for account in accounts:
         state.cancel_excess(account, market)
@@ -202,14 +212,17 @@ def fill(state: State, event: Event) -> None:
 
 def mark(state: State, event: Event) -> None:
     """MARK, where the price guard does not hold it."""
+    old = state.markets[event.market].mark
     if not hold_mark(state, event.market, event.price_ticks):
         accept_mark(state, event.market, event.price_ticks)
+    review_doubt(state, event.market, old)
 
 
 def index(state: State, event: Event) -> None:
     """INDEX."""
     state.markets[event.market].index = event.price_ticks
     after_index(state, event.market)
+    review_doubt(state, event.market, state.markets[event.market].mark)
 
 
 def volume(state: State, event: Event) -> None:
@@ -220,6 +233,16 @@ def volume(state: State, event: Event) -> None:
 def depth(state: State, event: Event) -> None:
     """DEPTH."""
     state.markets[event.market].depth[event.code][event.other] = event.lots
+
+
+def funding(state: State, event: Event) -> None:
+    """FUNDING: what a long lot pays, and a short one gets. Nobody pays now; every holder is
+    judged.
+    """
+    market = state.markets[event.market]
+    market.funding_index += event.amount
+    state.emit(EffectKind.FUNDING, market=event.market, amount=event.amount, value=market.funding_index)
+    judge_holders(state, event.market)
 
 
 def clock(state: State, event: Event) -> None:
@@ -242,6 +265,7 @@ HANDLERS: dict[EventKind, Callable[[State, Event], None]] = {
     EventKind.ANSWER: answer,
     EventKind.OPERATOR: apply_operator,
     EventKind.HEARTBEAT: clock,
+    EventKind.FUNDING: funding,
 }
 
 
@@ -249,8 +273,8 @@ HANDLERS: dict[EventKind, Callable[[State, Event], None]] = {
 
 
 def end_waits(state: State) -> None:
-    """Wake the accounts whose time has come: what was not answered is cancelled, and the vault
-    disposes.
+    """Wake the accounts whose time has come: what was not answered is cancelled, and providers may
+    sell.
     """
     ended = [(account.wait_until, number) for number, account in enumerate(state.accounts) if account.wait_until <= state.now]
     for _, number in sorted(ended):
@@ -258,14 +282,24 @@ def end_waits(state: State) -> None:
             return
         state.accounts[number].wait_until = NEVER_NS
         for order in state.orders_of(number):
-            if order.kind == TAKEOVER_OFFER:
-                fail(state, order.provider)
+            if order.kind == TAKEOVER_OFFER and order.is_open and order.expires_ns <= state.now:
+                fail_joint(state, order.joint)
         for order in state.orders_of(number):
-            if order.kind == CLOSING_ORDER:
+            if order.kind == CLOSING_ORDER and state.now - order.sent_ns >= state.rules.closeout.order_timeout_ns:
                 forget_depth(state, order)
             state.cancel(order)
+        provider = state.provider_of(number)
+        if provider != NONE:
+            state.selling.add(provider)
         state.touch(number)
-        if state.is_vault(number) and not state.accounts[number].in_default:
+
+
+def run_disposals(state: State) -> None:
+    """Let the providers sell whose time it is, once no defaulter is on its way."""
+    selling, state.selling = sorted(state.selling), set()
+    for number in selling:
+        account = state.providers[number].account
+        if not state.accounts[account].in_default and not is_crowded(state):
             dispose(state, number)
 
 
@@ -312,38 +346,93 @@ def in_turn(state: State, accounts: list[int]) -> Iterator[int]:
 
 
 def run_rounds(state: State) -> None:
-    """Process the touched accounts, then those that this touched, until none is left."""
-    while state.touched:
-        accounts, state.touched = state.touched, set()
-        for account in in_turn(state, [account for account in accounts if needs_processing(state, account)]):
-            state.judge(account)
-            if needs_processing(state, account):
-                if is_crowded(state):
-                    state.accounts[account].wait_until = state.now + state.rules.closeout.interval_ns
-                else:
-                    process(state, account)
+    """Process the touched accounts, then those that this touched, until none is left; then let ADL
+    act on those that stand at it, and go on.
+    """
+    while state.touched or state.parked:
+        if state.touched:
+            run_round(state)
+        else:
+            run_adl(state)
+
+
+def run_round(state: State) -> None:
+    """Process the touched accounts, in turn."""
+    accounts, state.touched = state.touched, set()
+    for account in in_turn(state, [account for account in accounts if needs_processing(state, account)]):
+        process(state, account, 0)
+
+
+def run_adl(state: State) -> None:
+    """Let ADL act on all accounts that stand at it, once none of them touched another; those that it
+    leaves take the next stages.
+    """
+    state.parked = {account: stands for account, stands in state.parked.items() if stands}
+    for account in state.parked:
+        state.parked[account] = needs_turn(state, account) and not carries(state, account)
+    if state.touched:
+        return
+    accounts = [account for account, stands in state.parked.items() if stands]
+    state.parked = {}
+    key = lack if is_filling(state) else urgency
+    accounts.sort(key=lambda each: key(state, each))
+    going = adl(state, accounts) if accounts else []
+    after = [account for account in going if not is_over(state, account) and not wait_for_halt(state, account)]
+    for account in after:
+        process(state, account, state.rules.stages.index(Stage.ADL) + 1)
 
 
 # -- waterfall -------------------------------------------------------------------------------------
 
 
-def process(state: State, account: int) -> None:
-    """Take an account in default through the venue's stages until it is out, flat, or has to
-    wait.
+def needs_turn(state: State, account: int) -> bool:
+    """Judge and net an account that is about to take a turn; return whether it does: in default,
+    with lots that are not kept by doubt, nothing on the book, and no crowd before it.
     """
+    state.judge(account)
+    if not needs_processing(state, account):
+        return False
+    if is_crowded(state):
+        state.accounts[account].wait_until = state.now + state.rules.closeout.interval_ns
+        return False
+    add_up(state, account)
+    if is_kept(state, account):
+        if Stage.RESTRICT in state.rules.stages:
+            restrict(state, account)
+        hold_back(state, account)
+        return False
     if state.equity(account) < 0:
         net_linked_owners(state, account)
         state.judge(account)
         if not state.accounts[account].in_default:
-            return
+            return False
     if not state.held_markets(account):
         money_stages(state, account)
+        return False
+    return True
+
+
+def process(state: State, account: int, first: int) -> None:
+    """Take an account in default through the venue's stages from one of them on, until it is out,
+    flat, has to wait, or stands at ADL.
+    """
+    if account in state.parked:
+        state.parked[account] = False
+    if not needs_turn(state, account):
         return
-    for stage in state.rules.stages:
+    if first == 0 and state.equity(account) < 0:
+        make_way(state, account)
+    for stage in state.rules.stages[first:]:
         if stage == Stage.CLOSEOUT and takeover_comes_first(state, account) and stage_ends(state, account, Stage.TAKEOVER):
+            return
+        if stage in (Stage.ADL, Stage.TEAR_UP) and carries(state, account):
+            return
+        if stage == Stage.ADL:
+            state.parked[account] = True
             return
         if stage_ends(state, account, stage):
             return
+    hold_back(state, account)
 
 
 def takeover_comes_first(state: State, account: int) -> bool:
@@ -367,15 +456,17 @@ def stage_ends(state: State, account: int, stage: int) -> bool:
     if stage == Stage.TAKEOVER:
         if takeover_waits(state, account):
             return True
-    elif adl(state, account) if stage == Stage.ADL else tear_up(state, account):
+    elif tear_up(state, account):
         return True
-    return is_over(state, account)
+    return is_over(state, account) or (stage != Stage.TAKEOVER and wait_for_halt(state, account))
 
 
 def is_over(state: State, account: int) -> bool:
     """Judge after a stage that moved lots: out of default, or without lots, nothing else has its
     turn.
     """
+    if not state.held_markets(account):
+        take_from_winners(state, account)
     state.judge(account)
     if not state.accounts[account].in_default:
         return True
@@ -395,6 +486,8 @@ def restrict(state: State, account: int) -> None:
 def closeout_waits(state: State, account_id: int) -> bool:
     """Try the book; return whether the account now waits for a time or an answer."""
     account, rules, now = state.accounts[account_id], state.rules.closeout, state.now
+    if now >= forced_from_ns(account.default_since + account.doubt_ns, rules):
+        return False
     if now < account.next_slice:
         account.wait_until = account.next_slice
         return True
@@ -414,7 +507,7 @@ def closeout_waits(state: State, account_id: int) -> bool:
 
 
 def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
-    """Return the rows of each block of section 12; the interval gauges are already those of
+    """Return the rows of each block of R12.2; the interval gauges are already those of
     ``now``.
     """
     numbers = range(len(state.markets))
@@ -428,9 +521,12 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         state.claims,
         state.recovery_ns,
         state.life_ns,
+        state.next_fill_debt,
     )
     house = [WORLD, fund_of(0), REMAINDER, uncovered_of(0), FEES, *(fund_of(group) for group in range(1, len(state.funds)))]
-    house += [named for number in numbers for named in (clearing_of(number), outside_of(number), error_inventory_of(number))]
+    house += [
+        named for number in numbers for named in (clearing_of(number), outside_of(number), error_inventory_of(number), funding_of(number))
+    ]
     house += [uncovered_of(group) for group in range(1, len(state.funds))]
     positions = [(account, market) for account in range(len(state.accounts)) for market in state.held_markets(account)]
     return [
@@ -449,6 +545,11 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         list(result_rows(state)),
         list(debt_rows(state)),
         list(gap_rows(state)),
+        [(number, account.carry_until) for number, account in enumerate(state.accounts) if account.carry_until],
+        [(*pair, state.positions[pair[0]][pair[1]].carried) for fund in state.funds for pair in fund.carries],
+        list(fill_debt_rows(state)),
+        list(fill_owner_rows(state)),
+        [(number, each.returns, each.default_ended) for number, each in enumerate(state.accounts) if each.default_ended != NONE],
     ]
 
 
@@ -458,7 +559,8 @@ def market_row(state: State, number: int) -> tuple[int, ...]:
     outside, error = (state.position(holder, number) for holder in (outside_of(number), error_inventory_of(number)))
     house = (outside.lots, outside.cost, error.lots, error.cost)
     prices = (market.mark, market.index, market.volume, market.ordered)
-    return (*prices, *market.depth[0], *market.depth[1], *house, state.paid_for(number), market.epoch_mark)
+    funding = (market.funding_index, *(row.settled_index if row.lots else 0 for row in (outside, error)))
+    return (*prices, *market.depth[0], *market.depth[1], *house, state.paid_for(number), market.epoch_mark, *funding)
 
 
 def account_row(state: State, number: int) -> tuple[int, ...]:
@@ -466,12 +568,12 @@ def account_row(state: State, number: int) -> tuple[int, ...]:
     account = state.accounts[number]
     times = (account.default_since, account.wait_until, account.next_slice)
     flags = (int(account.restricted), account.ordered, account.claim, account.charge_market)
-    return (account.owner, state.ledger[number], int(account.health), *times, *flags)
+    return (account.owner, state.ledger[number], int(account.health), *times, *flags, account.doubt_ns, account.kept_since)
 
 
 def position_row(row: Position) -> tuple[int, ...]:
     """A position without its key."""
-    return row.lots, row.cost, int(row.closed_in_default)
+    return row.lots, row.cost, int(row.closed_in_default), row.settled_index
 
 
 def result_rows(state: State) -> Iterable[tuple[int, ...]]:
@@ -487,7 +589,7 @@ def order_rows(state: State) -> Iterable[tuple[int, ...]]:
     """Open orders by id; lots signed, the remaining lots unsigned."""
     for _, order in sorted(state.open_orders.items()):
         amounts = (order.lots, order.remaining, order.limit_ticks, order.zero_cash, order.reserved)
-        yield (order.id, order.account, order.market, *amounts, order.kind, order.provider, order.cash)
+        yield (order.id, order.account, order.market, *amounts, order.kind, order.provider, order.cash, order.joint, order.expires_ns)
 
 
 def owner_rows(state: State) -> Iterable[tuple[int, ...]]:
@@ -519,6 +621,20 @@ def gap_rows(state: State) -> Iterable[tuple[int, ...]]:
         for market, row in sorted(state.positions[account].items()):
             if row.gap or row.gap_lots:
                 yield account, market, gap_of_position(state, account, market), row.gap_lots
+
+
+def fill_debt_rows(state: State) -> Iterable[tuple[int, ...]]:
+    """What is owed for fills, by number."""
+    debts = [debt for account in range(len(state.accounts)) for debt in state.fill_debts_to(account)]
+    for debt in sorted(debts, key=lambda debt: debt.number):
+        yield debt.number, debt.account, debt.owner, debt.amount
+
+
+def fill_owner_rows(state: State) -> Iterable[tuple[int, ...]]:
+    """What owners owe for fills, with the time of the last one."""
+    for number, owner in sorted(state.owners.items()):
+        if state.fill_debt(number):
+            yield number, owner.fill_debt, owner.fill_ns
 
 
 def commitment_rows(state: State) -> Iterable[tuple[int, ...]]:

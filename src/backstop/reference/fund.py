@@ -1,4 +1,4 @@
-"""Who pays the deficit of an account without lots (section 6): each group its own part, by its
+"""Who pays the deficit of an account without lots (R6.10.1): each group its own part, by its
 fund, its winners, nobody.
 """
 
@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from backstop.core.events import Cause
 from backstop.reference.arrears import book_uncovered
+from backstop.reference.carry import give_way
 from backstop.reference.deficit import Part, parts_of
 from backstop.reference.paying import net_linked_owners, pay, tell_support
 from backstop.reference.socialise import closed_markets, socialise
@@ -32,6 +33,8 @@ def money_stages(state: State, account: int) -> None:
         state.judge(account)
         return
     parts = deficit_parts(state, account, deficit)
+    for group, market, _ in parts:
+        give_way(state, account, group, market, deficit)
     if state.has_fund and waits_for_reserves(state, account, parts):
         return
     left: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""What a fund may still pay or promise for an account, and which limit binds (section 6, Fund)."""
+"""What a fund may still pay or promise for an account, and which limit binds (R6.3)."""
 
 from __future__ import annotations
 
@@ -159,6 +159,13 @@ class FundView(NamedTuple):
         if not is_asked:
             return Support(gap, 0, 0, SupportLimit.STAGE if gap else SupportLimit.COVERED)
         return Support(gap, min(gap, self.available), self.available, self.limit(gap))
+
+    def share(self, gap: int, amount: int) -> Support:
+        """Return a part of a gap that it pays beside those of others, and what kept back the rest."""
+        if amount == gap:
+            return Support(gap, amount, self.available, SupportLimit.COVERED)
+        limit = SupportLimit.RESERVED if self.available < self.free else SupportLimit[self.binding.name]
+        return Support(gap, amount, self.available, limit)
 
     @property
     def binding(self) -> FundLimit:

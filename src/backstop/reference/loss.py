@@ -1,5 +1,5 @@
 """A loss that others bear: of which markets, who may be asked for how much, and what each pays
-(section 6, Socialise).
+(R6.9).
 """
 
 from __future__ import annotations

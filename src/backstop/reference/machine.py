@@ -1,4 +1,4 @@
-"""The circuit breaker's abstract machine (section 8): plain data, and one pure function that takes
+"""The circuit breaker's abstract machine (R8.4): plain data, and one pure function that takes
 it a step further.
 """
 
@@ -151,6 +151,14 @@ class Breaker(Machine):
     mark_time: int = NONE
     held: int = 0
     held_until: int = 0
+    #: For how long the newest print was a held one, up to the time of the last change; and whether it
+    #: is now.
+    held_for: int = 0
+    held_at: int = 0
+    is_held_newest: bool = False
+    #: The mark before doubt began, 0 where there is none; and whether somebody waits for the market.
+    undoubted: int = 0
+    is_awaited: bool = False
     #: An event was accepted (the venue's only).
     accepted: bool = False
 

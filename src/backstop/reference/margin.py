@@ -1,5 +1,4 @@
-"""What lots are worth, and how an account stands: contract, holding, portfolio (sections 1 to 3 of
-the rules).
+"""What lots are worth, and how an account stands: contract, holding, portfolio (R1 to R3).
 
 Everything here is a value in plain integers: it knows no ledger and no event.
 """
@@ -10,11 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from backstop.core.events import Health, InitialMargin
+from backstop.core.events import FUNDING_PARTS, NONE, Health, InitialMargin
 from backstop.core.instruments import PPM, LevelRules, MarketRules
 from backstop.reference.arithmetic import ceil_div, sign, split, trunc_div
 
-__all__ = ["Borne", "Contract", "Holding", "Portfolio", "Standing", "Tier", "ZeroCash"]
+__all__ = ["Borne", "Contract", "Holding", "Portfolio", "Standing", "Tier", "ZeroCash", "levels_after", "returns_at"]
 
 
 class Tier(NamedTuple):
@@ -35,6 +34,8 @@ class Contract(NamedTuple):
     mark_ticks: int
     #: Value of the open interest at the accepted mark.
     interest: int = 0
+    #: What a long lot has paid since the market began, in parts of an atom (``FUNDING_PARTS``).
+    funding_index: int = 0
 
     def value_of(self, lots: int) -> int:
         """Value of signed lots at the mark. Atoms."""
@@ -110,6 +111,8 @@ class Holding(NamedTuple):
     #: of which the rest is the loss, where they are more than there are.
     settled: int = 0
     most_lots: int = 0
+    #: The funding index up to which it has paid, or was paid.
+    settled_index: int = 0
     #: Lots of the owner's other accounts in the market, where its tiers are by owner.
     others_lots: int = 0
 
@@ -132,6 +135,11 @@ class Holding(NamedTuple):
     def profit(self) -> int:
         """Unrealised P&L."""
         return self.value - self.cost
+
+    @property
+    def funding(self) -> int:
+        """Funding that it is still owed (owes: below 0), rounded down."""
+        return -self.lots * (self.contract.funding_index - self.settled_index) // FUNDING_PARTS
 
     @property
     def result(self) -> int:
@@ -198,9 +206,7 @@ class Holding(NamedTuple):
         return after._replace(settled=settled, most_lots=self.bearing_lots - at_zero), realised
 
     def after_trade(self, lots: int, cash: int) -> tuple[Holding, int]:
-        """Trade signed lots for cash; return the new holding and the P&L that it realises (section
-        1).
-        """
+        """Trade signed lots for cash; return the new holding and the P&L that it realises (R1.3)."""
         closed = min(abs(lots), abs(self.lots)) if self.lots * lots < 0 else 0
         base = self.base - cash
         if not closed:
@@ -213,6 +219,21 @@ class Holding(NamedTuple):
     def _with_most(self, before: Holding) -> Holding:
         """Note the most lots that its loss belongs to."""
         return self._replace(most_lots=max(before.bearing_lots, abs(self.lots)))
+
+
+def levels_after(levels: LevelRules, returns: int) -> LevelRules:
+    """Return the levels of an account that came back to default so often: each time its exit buffer is
+    larger, up to a highest.
+    """
+    buffer = levels.exit_buffer_ppm + returns * levels.return_buffer_ppm
+    return levels._replace(exit_buffer_ppm=min(buffer, max(levels.exit_buffer_ppm, levels.return_buffer_max_ppm)))
+
+
+def returns_at(returns: int, ended_ns: int, now_ns: int, levels: LevelRules) -> int:
+    """Return how often an account came back whose default begins now; ``ended_ns``: when its last one
+    ended, with lots, or NONE.
+    """
+    return returns + 1 if ended_ns != NONE and now_ns - ended_ns <= levels.return_memory_ns else 0
 
 
 class Standing(NamedTuple):
@@ -286,7 +307,7 @@ class Borne(NamedTuple):
 
 
 class ZeroCash(NamedTuple):
-    """Cash of closing lots at the zero price, with its terms (section 3). Atoms.
+    """Cash of closing lots at the zero price, with its terms (R3). Atoms.
 
     Of a solvent account it leaves equity over maintenance margin as it is; of an insolvent one it
     brings what the lots bear of the gap.
@@ -341,8 +362,8 @@ class Portfolio:
 
     @cached_property
     def equity(self) -> int:
-        """Balance and unrealised P&L."""
-        return self.balance + sum(holding.profit for holding in self.holdings)
+        """Balance, unrealised P&L and unpaid funding."""
+        return self.balance + sum(holding.profit + holding.funding for holding in self.holdings)
 
     @cached_property
     def maintenance(self) -> int:

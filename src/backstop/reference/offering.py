@@ -1,5 +1,5 @@
 """A position that backstop providers take over: how much each can carry, what the fund supports, at
-which price (section 6).
+which price (R6.7).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ __all__ = [
     "RoomBound",
     "TakeoverPrice",
     "changes_due",
+    "haste",
     "offers_end_ns",
     "refusal_to_ask",
     "score_after_failure",
@@ -65,9 +66,20 @@ def score_after_takeover(score_ppm: int) -> int:
     return score_ppm + (PPM - score_ppm) // 8
 
 
-def score_after_failure(score_ppm: int) -> int:
+def haste(low_ticks: int, high_ticks: int, offer_range_ppm: int) -> int:
+    """Return how much faster than usual a market moves by the range of its marks, 1 to 4 [ppm]: so
+    much shorter offers live, and so much more a failure costs.
+    """
+    if not offer_range_ppm:
+        return PPM
+    range_ppm = (high_ticks - low_ticks) * PPM // low_ticks
+    return max(PPM, min(4 * PPM, range_ppm * PPM // offer_range_ppm))
+
+
+def score_after_failure(score_ppm: int, haste_ppm: int) -> int:
     """Return the score of a provider that did not."""
-    return max(SCORE_MIN_PPM, score_ppm - score_ppm // 4)
+    cut_ppm = min(750_000, 250_000 * haste_ppm // PPM)
+    return max(SCORE_MIN_PPM, score_ppm - score_ppm * cut_ppm // PPM)
 
 
 class LossStop(NamedTuple):

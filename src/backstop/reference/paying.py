@@ -1,8 +1,9 @@
-"""The one way in which money leaves a fund for an account (section 6, Netting and Pay)."""
+"""The one way in which money leaves a fund for an account (R6.2)."""
 
 from __future__ import annotations
 
 from backstop.core.events import NONE, Cause, EffectKind, fund_of
+from backstop.reference.fills import take_from_winners
 from backstop.reference.funds import Support
 from backstop.reference.socialise import change_claim
 from backstop.reference.state import State
@@ -12,7 +13,7 @@ __all__ = ["judge_netted", "net_linked_owners", "pay", "tell_support"]
 
 def net_linked_owners(state: State, account: int) -> None:
     """Take the deficit from the owner's other accounts: first what they can spare, then all their
-    equity.
+    equity. Then from those who owe the account for fills.
     """
     deficit = -state.equity(account)
     linked = [number for number in reversed(state.accounts_of(state.accounts[account].owner)) if number != account]
@@ -27,6 +28,7 @@ def net_linked_owners(state: State, account: int) -> None:
                 state.post(account, number, give, Cause.NETTING)
                 deficit -= give
                 state.touch(number)
+    take_from_winners(state, account)
 
 
 def judge_netted(state: State, account: int) -> None:

@@ -1,16 +1,16 @@
 """How a backstop provider stands with the engine: switched on and off, failing, stopped, asked
-again (section 6, Takeover).
+again (R6.7.2).
 """
 
 from __future__ import annotations
 
 from backstop.core.events import NEVER_NS, NONE, EffectKind, ProviderStatus
 from backstop.core.instruments import PPM
-from backstop.reference.offering import LossStop, changes_due, refusal_to_ask, score_after_failure
+from backstop.reference.offering import LossStop, changes_due, haste, refusal_to_ask, score_after_failure
 from backstop.reference.records import Event
 from backstop.reference.state import State
 
-__all__ = ["bind", "bring_up_to_date", "fail", "is_able", "switch_off", "switch_on"]
+__all__ = ["bind", "bring_up_to_date", "fail", "haste_of", "is_able", "switch_off", "switch_on"]
 
 
 def report(state: State, number: int) -> None:
@@ -40,9 +40,7 @@ def bind(state: State, event: Event) -> None:
     provider.account, provider.score, provider.failures = event.account, PPM, 0
     provider.baseline = state.equity(event.account)
     enter(state, event.other, ProviderStatus.ON)
-    account = state.accounts[event.account]
-    if state.is_vault(event.account) and state.held_markets(event.account) and not account.in_default and account.wait_until == NEVER_NS:
-        account.wait_until = state.now + state.rules.disposal.interval_ns
+    state.await_disposal(event.account)
 
 
 def switch_off(state: State, number: int) -> None:
@@ -71,10 +69,16 @@ def bring_up_to_date(state: State, number: int) -> None:
         enter(state, number, status)
 
 
-def fail(state: State, number: int) -> None:
+def haste_of(state: State, market: int) -> int:
+    """How much faster than usual the market moves."""
+    breaker = state.breakers[market]
+    return haste(min(breaker.low), max(breaker.high), state.rules.takeover.offer_range_ppm)
+
+
+def fail(state: State, number: int, market: int) -> None:
     """The provider refused, was silent, or accepted what it could not take."""
-    provider, rules = state.providers[number], state.rules.takeover
-    provider.score = score_after_failure(provider.score)
+    provider, rules, haste_ppm = state.providers[number], state.rules.takeover, haste_of(state, market)
+    provider.score = score_after_failure(provider.score, haste_ppm)
     if provider.status != ProviderStatus.ON:
         report(state, number)
         return
@@ -82,7 +86,7 @@ def fail(state: State, number: int) -> None:
     if provider.failures >= rules.failures_max:
         enter(state, number, ProviderStatus.OFF, state.now + rules.off_ns)
     else:
-        enter(state, number, ProviderStatus.COOLING, state.now + rules.retry_ns)
+        enter(state, number, ProviderStatus.COOLING, state.now + rules.retry_ns * haste_ppm // PPM)
 
 
 def is_able(state: State, number: int, defaulter: int) -> bool:

@@ -1,4 +1,4 @@
-"""Why an event is refused: the checks of section 5, one group a reason, in the order of
+"""Why an event is refused: the checks of R5.2, one group a reason, in the order of
 ``Reject``.
 """
 
@@ -20,7 +20,7 @@ from backstop.core.events import (
     fund_of,
     outside_of,
 )
-from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, NOTIONAL_ATOMS_MAX
+from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, NOTIONAL_ATOMS_MAX, funding_index_max
 from backstop.reference.arithmetic import sign
 from backstop.reference.breakers import effective_state
 from backstop.reference.margin import Holding
@@ -32,7 +32,7 @@ __all__ = ["held_loss", "held_margin", "reason_to_refuse"]
 
 K = EventKind
 #: Kinds that name a market, and those of them whose lots or price are looked at.
-WITH_MARKET = (K.POSITION, K.FILL, K.MARK, K.INDEX, K.VOLUME, K.DEPTH, K.ORDER_FILL, K.HEARTBEAT)
+WITH_MARKET = (K.POSITION, K.FILL, K.MARK, K.INDEX, K.VOLUME, K.DEPTH, K.ORDER_FILL, K.HEARTBEAT, K.FUNDING)
 #: Codes of TRANSFER that may name a market.
 WITH_MARKET_OR_NONE = (Transfer.TRADING_FEE, Transfer.FUNDING)
 WITH_POSITION_LOTS = (K.POSITION, K.FILL, K.ORDER_FILL)
@@ -142,7 +142,7 @@ def _numbers(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     if rules and kind in WITH_PRICE:
         yield not 1 <= event.price_ticks <= rules.price_ticks_max, Reject.PRICE_OUT_OF_RANGE
 
-    yield kind == K.TRANSFER and not 1 <= abs(event.amount) <= NOTIONAL_ATOMS_MAX, Reject.AMOUNT_OUT_OF_RANGE
+    yield kind in (K.TRANSFER, K.FUNDING) and not 1 <= abs(event.amount) <= NOTIONAL_ATOMS_MAX, Reject.AMOUNT_OUT_OF_RANGE
     yield kind == K.TRANSFER and event.code == Transfer.TRADING_FEE and event.amount < 0, Reject.AMOUNT_OUT_OF_RANGE
     if kind == K.OPERATOR and event.code in TIMED:
         yield not 1 <= event.amount <= state.rules.breakers.operator_hold_max_ns, Reject.AMOUNT_OUT_OF_RANGE
@@ -181,6 +181,9 @@ def _ledger(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     if event.kind == K.POSITION:
         outside = state.position(outside_of(event.market), event.market)
         yield abs(outside.cost - amount) > BALANCE_ATOMS_MAX, Reject.BALANCE_LIMIT
+    if event.kind == K.FUNDING:
+        most = funding_index_max(state.rules.markets[event.market])
+        yield abs(state.markets[event.market].funding_index + amount) > most, Reject.BALANCE_LIMIT
     if event.kind != K.TRANSFER:
         return
     is_fee = event.code == Transfer.TRADING_FEE
@@ -204,7 +207,9 @@ def _ledger(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     spare = sum(max(0, _free(state, number)) for number in linked)
     debt = state.owner_debt(owner)
     yield left + spare < debt, Reject.DEBT_TO_FUND
-    yield left + spare < debt + held_gains(state, owner), Reject.GAIN_HELD
+    held = debt + held_gains(state, owner)
+    yield left + spare < held, Reject.GAIN_HELD
+    yield left + spare < held + state.fill_debt(owner), Reject.FILL_HELD
 
 
 def _free(state: State, account: int) -> int:

@@ -1,4 +1,4 @@
-"""Socialise (section 6): solvent accounts bear what the fund could not pay, and get it back from a
+"""Socialise (R6.9): solvent accounts bear what the fund could not pay, and get it back from a
 later surplus. Each market group for itself.
 """
 

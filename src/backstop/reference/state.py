@@ -1,6 +1,6 @@
 """What the engine remembers, and the entries that change it: postings, trades, judging, cancelling.
 
-Sections 1 and 2 of the rules, and the two named procedures of section 5, ``judge`` and ``cancel``.
+Rules R1 and R2, with the two named procedures ``judge`` (R2.4) and ``cancel`` (R2.5).
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from backstop.core.events import (
     clearing_of,
     error_inventory_of,
     fund_of,
+    funding_of,
     outside_of,
     uncovered_of,
 )
-from backstop.core.instruments import NO_CAP, CommitmentRules, VenueRules
+from backstop.core.instruments import NO_CAP, CommitmentRules, LevelRules, VenueRules, joint_most
 from backstop.reference.arithmetic import sign, split
 from backstop.reference.closing import deadline_ns, earlier_in_place
 from backstop.reference.funds import FundView, paid_for_owner, paid_in_window, pay_slot, supports_closing
 from backstop.reference.loss import closes_at_once, closes_if_in_default
 from backstop.reference.machine import Breaker, Peaks, new_breakers, new_peaks
-from backstop.reference.margin import Contract, Holding, Portfolio, Standing
+from backstop.reference.margin import Contract, Holding, Portfolio, Standing, levels_after, returns_at
 from backstop.reference.offering import Gauge
 from backstop.reference.records import Effect
 
@@ -40,6 +41,7 @@ __all__ = [
     "DISPOSAL_ORDER",
     "TAKEOVER_OFFER",
     "Account",
+    "FillDebt",
     "Fund",
     "Market",
     "Order",
@@ -64,7 +66,7 @@ class Position:
     cost: int = 0
     #: What its result is measured from.
     base: int = 0
-    #: Of an insolvent account (section 3); without meaning in others.
+    #: Of an insolvent account (R3.2); without meaning in others.
     settled: int = 0
     most_lots: int = 0
     #: Likewise: what it had of the account's gap when that was noted, the mark of then, and the lots
@@ -72,7 +74,11 @@ class Position:
     gap: int = 0
     gap_mark: int = 0
     gap_lots: int = 0
+    #: The market's funding index up to which it has paid, or was paid.
+    settled_index: int = 0
     closed_in_default: bool = False
+    #: What its fund reserves to carry the account.
+    carried: int = 0
 
 
 @dataclass(slots=True)
@@ -97,6 +103,11 @@ class Order:
     pending_initial: int = 0
     notional: int = 0
     offered_ns: int = 0
+    #: When it left.
+    sent_ns: int = 0
+    #: The first offer of the joint offer that it is a part of; 0: it is no offer.
+    joint: int = 0
+    expires_ns: int = 0
 
     @property
     def remaining(self) -> int:
@@ -115,6 +126,8 @@ class Market:
     index: int = 0
     volume: int = -1
     ordered: int = 0
+    #: What a long lot has paid since the market began, in parts of an atom.
+    funding_index: int = 0
     #: What its group's fund paid for it, by number of the slot of time, and reserves for it.
     paid: dict[int, int] = field(default_factory=dict)
     reserved: int = 0
@@ -129,6 +142,9 @@ class Account:
     default_since: int = NEVER_NS
     wait_until: int = NEVER_NS
     next_slice: int = 0
+    #: For how long it waited for doubt in this default, and since when it does now, or NONE.
+    doubt_ns: int = 0
+    kept_since: int = NONE
     restricted: bool = False
     ordered: int = 0
     #: Recovery claims by group.
@@ -137,6 +153,11 @@ class Account:
     debts: dict[int, int] = field(default_factory=dict)
     #: Market of the last funding payment that it had to make, or NONE.
     charge_market: int = NONE
+    #: Until when it may be carried in this default; 0: it was not carried yet.
+    carry_until: int = 0
+    #: How often it came back to default, and when its last one ended, if it had lots then.
+    returns: int = 0
+    default_ended: int = NONE
 
     @property
     def claim(self) -> int:
@@ -158,6 +179,9 @@ class Fund:
     reserved: int = 0
     paid: dict[int, int] = field(default_factory=dict)
     arrears: dict[int, int] = field(default_factory=dict)
+    #: Account and market of the positions for which it reserves to carry the account, in the order
+    #: in which that began.
+    carries: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -167,6 +191,20 @@ class Owner:
     paid: int = 0
     paid_ns: int = 0
     reserved: int = 0
+    #: What he owes for fills, when the last of them was, and the first that counts.
+    fill_debt: int = 0
+    fill_ns: int = 0
+    fill_from: int = 0
+
+
+@dataclass(slots=True)
+class FillDebt:
+    """What an owner owes an account for a fill between them."""
+
+    number: int
+    account: int
+    owner: int
+    amount: int
 
 
 @dataclass(slots=True)
@@ -197,6 +235,9 @@ class State:
     orders: dict[int, Order] = field(default_factory=dict)
     open_orders: dict[int, Order] = field(default_factory=dict)
     next_order: int = 1
+    #: By number.
+    fill_debts: dict[int, FillDebt] = field(default_factory=dict)
+    next_fill_debt: int = 1
     now: int = 0
     last_seq: int = -1
     #: Time of the last sign of life of a market, or NONE.
@@ -215,6 +256,12 @@ class State:
     #: Breakers to settle at the end of the event, in the order in which they became dirty.
     dirty: list[int] = field(default_factory=list)
     touched: set[int] = field(default_factory=set)
+    #: Providers whose time to sell has come in the event at hand.
+    selling: set[int] = field(default_factory=set)
+    #: The last joint offer by provider, market and side of the lots, with the event that began it.
+    joints: dict[tuple[int, int, int], tuple[int, int]] = field(default_factory=dict)
+    #: Accounts that stand at ADL, or no longer, in the order in which they came there.
+    parked: dict[int, bool] = field(default_factory=dict)
     #: Account and market of lots that others' orders or defaults reduced, until it is judged.
     reduced: set[tuple[int, int]] = field(default_factory=set)
     effects: list[Effect] = field(default_factory=list)
@@ -226,7 +273,7 @@ class State:
         for number, rules in enumerate(self.rules.markets):
             bands = len(rules.band_offset_ppm)
             self.markets.append(Market(depth=[[0] * bands, [0] * bands]))
-            self.ledger[clearing_of(number)] = 0
+            self.ledger[clearing_of(number)] = self.ledger[funding_of(number)] = 0
             for holder in (outside_of(number), error_inventory_of(number)):
                 self.ledger[holder] = 0
                 self.positions[holder] = {number: Position()}
@@ -240,7 +287,7 @@ class State:
         """The market's contract at its mark."""
         rules, mark = self.rules.markets[market], self.markets[market].mark
         longs = sum(self.held_lots(holder, market) for holder in self.holders(market, 1)) if rules.interest_upper else 0
-        return Contract(rules, mark, longs * mark * rules.notional_factor)
+        return Contract(rules, mark, longs * mark * rules.notional_factor, self.markets[market].funding_index)
 
     def others_lots(self, holder: int, market: int) -> int:
         """Lots of the holder's owner's other accounts in the market, where tiers are by owner."""
@@ -254,7 +301,7 @@ class State:
         row = self.positions[holder].get(market) or Position()
         settled, most = (row.settled, row.most_lots) if self.is_insolvent(holder) else (0, 0)
         others = self.others_lots(holder, market)
-        return Holding(market, self.contract(market), row.lots, row.cost, row.base, settled, most, others)
+        return Holding(market, self.contract(market), row.lots, row.cost, row.base, settled, most, row.settled_index, others)
 
     def is_insolvent(self, holder: int) -> bool:
         """Say whether the holder is an account that was insolvent when it was last judged."""
@@ -263,7 +310,22 @@ class State:
     def portfolio(self, account: int) -> Portfolio:
         """Balance and holdings of an account."""
         holdings = (self.holding(account, market) for market in sorted(self.positions[account]))
-        return Portfolio(self.ledger[account], tuple(holdings), self.rules.levels)
+        return Portfolio(self.ledger[account], tuple(holdings), self.levels_of(account))
+
+    def levels_of(self, account: int) -> LevelRules:
+        """Levels of health of an account: in default by how often it came back."""
+        row = self.accounts[account]
+        return levels_after(self.rules.levels, row.returns) if row.in_default else self.rules.levels
+
+    def enter_default(self, account_id: int) -> None:
+        """Begin a default: note whether it is a return."""
+        account = self.accounts[account_id]
+        account.default_since, account.next_slice = self.now, 0
+        account.returns = returns_at(account.returns, account.default_ended, self.now, self.rules.levels)
+
+    def end_default(self, account_id: int) -> None:
+        """End a default: whoever has no lots begins anew with the next position."""
+        self.accounts[account_id].default_ended = self.now if self.held_markets(account_id) else NONE
 
     def position(self, holder: int, market: int) -> Position:
         """Return the holder's row in the market, opening it if it never had one."""
@@ -284,7 +346,7 @@ class State:
         return [holder for holder in everyone if sign(self.held_lots(holder, market)) == side]
 
     def equity(self, account: int) -> int:
-        """Ledger balance and unrealised P&L of all positions."""
+        """Ledger balance, unrealised P&L and unpaid funding of all positions."""
         return self.portfolio(account).equity
 
     def maintenance(self, account: int) -> int:
@@ -383,6 +445,20 @@ class State:
         """What all accounts of the owner owe the funds together."""
         return sum(sum(self.debts(account).values()) for account in self.accounts_of(owner))
 
+    def fill_debt(self, owner: int) -> int:
+        """What an owner owes for fills; nothing once that is forgotten."""
+        gauges = self.owners.get(owner, Owner())
+        return 0 if self.now - gauges.fill_ns > self.rules.fund.owner_memory_ns else gauges.fill_debt
+
+    def fill_debts_to(self, account: int) -> list[FillDebt]:
+        """What is owed to an account for fills, the newest first: of the latest ``orders_max`` of the
+        venue, what is neither paid nor forgotten.
+        """
+        first = self.next_fill_debt - self.rules.limits.orders_max
+        debts = [debt for debt in self.fill_debts.values() if debt.account == account and debt.amount]
+        debts = [debt for debt in debts if debt.number >= max(first, self.owners[debt.owner].fill_from) and self.fill_debt(debt.owner)]
+        return sorted(debts, key=lambda debt: -debt.number)
+
     def fund_view(self, group: int, account: int, market: int) -> FundView:
         """A fund as the account sees it, for a payment that names a market of the group, or NONE."""
         fund, owner = self.funds[group], self.owner(account)
@@ -404,7 +480,8 @@ class State:
 
     def deadline(self, account: int) -> int:
         """Time after which the account waits no longer for the book."""
-        return deadline_ns(self.accounts[account].default_since, self.rules.closeout)
+        row = self.accounts[account]
+        return deadline_ns(row.default_since + row.doubt_ns, self.rules.closeout)
 
     @property
     def has_fund(self) -> bool:
@@ -424,13 +501,31 @@ class State:
         return Stage.SOCIALISE in self.rules.stages
 
     def place_held(self) -> bool:
-        """The next order id would take the place of an order that is still open."""
-        return earlier_in_place(self.next_order, self.rules.limits.orders_max) in self.open_orders
+        """The next order id would take the place of an order that is still open, or of the first of a
+        joint offer that is.
+        """
+        earlier = earlier_in_place(self.next_order, self.rules.limits.orders_max)
+        return earlier in self.open_orders or (earlier > 0 and bool(self.joint_offer(earlier)))
 
-    def is_vault(self, account: int) -> bool:
-        """The account is the venue vault's."""
-        pairs = zip(self.providers, self.rules.providers, strict=True)
-        return any(rules.is_vault and provider.account == account for provider, rules in pairs)
+    def joint_offer(self, joint: int) -> list[Order]:
+        """Open offers of a joint offer, in order of id."""
+        return [order for _, order in sorted(self.open_orders.items()) if order.joint == joint]
+
+    def joint_for(self, provider: int, market: int, lots: int) -> int:
+        """The joint offer that an offer of these signed lots is a part of: that of this event, or a
+        new one.
+        """
+        place = (provider, market, sign(lots))
+        joint, seq = self.joints.get(place, (0, -1))
+        members = len(self.joint_offer(joint)) if seq == self.last_seq and joint else 0
+        if not 0 < members < joint_most(self.rules.limits):
+            joint = self.next_order
+            self.joints[place] = (joint, self.last_seq)
+        return joint
+
+    def provider_of(self, account: int) -> int:
+        """Number of the provider whose account it is, or NONE."""
+        return next((number for number, provider in enumerate(self.providers) if provider.account == account), NONE)
 
     # -- changing ----------------------------------------------------------------------------------
 
@@ -507,12 +602,42 @@ class State:
             self.owner(order.account).reserved += change
             self.emit(EffectKind.RESERVE, market=order.market, account=order.account, other=order.id, amount=change, value=fund.reserved)
 
+    def reserve_to_carry(self, account: int, market: int, change: int) -> None:
+        """Change what the fund keeps to carry an account, for one of its positions."""
+        if change == 0:
+            return
+        row, fund = self.position(account, market), self.funds[self.group(market)]
+        row.carried += change
+        if row.carried == change:
+            fund.carries.append((account, market))
+        elif row.carried == 0:
+            fund.carries.remove((account, market))
+        fund.reserved += change
+        self.markets[market].reserved += change
+        self.owner(account).reserved += change
+        self.emit(EffectKind.RESERVE, market=market, account=account, other=0, amount=change, value=fund.reserved)
+
+    def end_carry(self, account: int) -> None:
+        """Free what is reserved to carry an account."""
+        for market, row in sorted(self.positions[account].items()):
+            self.reserve_to_carry(account, market, -row.carried)
+
+    def carried_in(self, group: int, market: int = NONE) -> int:
+        """Return what a group's fund reserves to carry accounts: in one market, or in all."""
+        pairs = (pair for pair in self.funds[group].carries if market in (NONE, pair[1]))
+        return sum(self.positions[account][each].carried for account, each in pairs)
+
+    def carried_by(self, account: int) -> int:
+        """Return what all funds reserve to carry an account."""
+        return sum(row.carried for row in self.positions[account].values())
+
     def trade(
         self, holder: int, counterpart: int, market: int, lots: int, cash: int, price_ticks: int, cause: Cause, *, at_zero: int = 0
     ) -> None:
-        """Let one holder trade: TRADE, then what it realised. ``at_zero``: how many of the lots
-        bring zero cash.
+        """Let one holder trade: its unpaid funding, TRADE, then what it realised. ``at_zero``: how
+        many of the lots bring zero cash.
         """
+        self.begin_funding(holder, market)
         row = self.position(holder, market)
         if holder >= 0 and closes_if_in_default(cause, counterpart, row.lots, lots):
             self.reduced.add((holder, market))
@@ -534,9 +659,47 @@ class State:
         )
         self.post(holder, clearing_of(market), realised, cause, market)
 
+    def settle_funding(self, holder: int, market: int) -> None:
+        """Let a position pay, or get, the funding that it has not; parts of an atom wait."""
+        unpaid = self.holding(holder, market).funding
+        if not unpaid:
+            return
+        self.position(holder, market).settled_index = self.markets[market].funding_index
+        if unpaid < 0 <= holder:
+            self.accounts[holder].charge_market = market
+        self.post(holder, funding_of(market), unpaid, Cause.FUNDING, market)
+
+    def begin_funding(self, holder: int, market: int) -> None:
+        """Settle a position whose lots change now: the parts of an atom that are left are gone."""
+        self.settle_funding(holder, market)
+        self.position(holder, market).settled_index = self.markets[market].funding_index
+
+    def settle_all_funding(self, account: int) -> None:
+        """Let all positions of an account pay, or get, the funding that they have not."""
+        for market in sorted(self.positions[account]):
+            self.settle_funding(account, market)
+
+    def add_fill_debt(self, account: int, owner: int, amount: int) -> None:
+        """Note what an owner owes an account for a fill; what he owed before counts while it is not
+        forgotten.
+        """
+        gauges, number = self.owners.setdefault(owner, Owner()), self.next_fill_debt
+        if not self.fill_debt(owner):
+            gauges.fill_debt, gauges.fill_from = 0, number
+        gauges.fill_debt += amount
+        gauges.fill_ns = self.now
+        self.fill_debts[number] = FillDebt(number, account, owner, amount)
+        self.next_fill_debt += 1
+
+    def lower_fill_debt(self, debt: FillDebt, paid: int) -> None:
+        """Take a payment off what is owed."""
+        debt.amount -= paid
+        self.owners[debt.owner].fill_debt -= paid
+
     def open_order(self, order: Order) -> None:
         """Give the order the next id; the effects are the caller's."""
         self.next_order += 1
+        order.sent_ns = self.now
         self.orders[order.id] = self.open_orders[order.id] = order
 
     def close_order(self, order: Order) -> int:
@@ -597,14 +760,27 @@ class State:
         if new == Health.INSOLVENT:
             for row in self.positions[account_id].values():
                 row.settled, row.most_lots = 0, abs(row.lots)
+            self.end_carry(account_id)
         if old < Health.DISTRESSED <= new:
-            account.default_since, account.next_slice = self.now, 0
+            self.enter_default(account_id)
+            account.doubt_ns, account.kept_since = 0, NONE
+            self.settle_all_funding(account_id)
             for row in self.positions[account_id].values():
                 row.closed_in_default = False
         if new < Health.DISTRESSED <= old:
             self._leave_default(account_id)
+        if old < new and new >= Health.CLOSE_OUT:
+            self._plan_anew(account_id)
         if Health.INSOLVENT in (old, new):
             self._note_gaps(account_id)
+
+    def _plan_anew(self, account_id: int) -> None:
+        """Let an account that fell further wait for its closing orders no longer than for its next
+        slice.
+        """
+        account = self.accounts[account_id]
+        if any(order.kind == CLOSING_ORDER for order in self.orders_of(account_id)):
+            account.wait_until = min(account.wait_until, max(self.now, account.next_slice))
 
     def _note_gaps(self, account_id: int) -> None:
         """Note the gap of an insolvent account by position: by loss, or where none lost by notional."""
@@ -639,16 +815,22 @@ class State:
     def _leave_default(self, account_id: int) -> None:
         for order in self.orders_of(account_id):
             self.cancel(order)
+        self.end_carry(account_id)
         account = self.accounts[account_id]
         account.restricted = False
+        account.carry_until = 0
         account.default_since = NEVER_NS
-        account.wait_until = self.now + self.rules.disposal.interval_ns if self.is_vault(account_id) else NEVER_NS
+        self.end_default(account_id)
+        account.wait_until = NEVER_NS
+        self.await_disposal(account_id)
         account.next_slice = 0
+        account.doubt_ns, account.kept_since = 0, NONE
         for row in self.positions[account_id].values():
             row.closed_in_default = False
 
     def touch(self, account: int) -> None:
-        """Judge, and give the account a place in the round that comes next."""
+        """Settle funding, judge, and give the account a place in the round that comes next."""
+        self.settle_all_funding(account)
         self.judge(account)
         if self.is_insolvent(account):
             self._note_gaps(account)
@@ -656,4 +838,12 @@ class State:
             if holder == account:
                 self.reduced.remove((holder, market))
                 self.position(holder, market).closed_in_default |= self.accounts[holder].in_default
+        self.await_disposal(account)
         self.touched.add(account)
+
+    def await_disposal(self, account_id: int) -> None:
+        """Look at a provider's account again an interval later, while it has lots to sell."""
+        account = self.accounts[account_id]
+        waits = account.in_default or account.wait_until != NEVER_NS
+        if self.provider_of(account_id) != NONE and not waits and self.held_markets(account_id):
+            account.wait_until = self.now + self.rules.disposal.interval_ns

@@ -1,20 +1,22 @@
-"""The takeover stage (section 6): offers to backstop providers, their answers, the venue vault and
+"""The takeover stage (R6.7): offers to backstop providers, their answers, the venue vault and
 its disposal.
 """
 
 from __future__ import annotations
 
-from backstop.core.events import NEVER_NS, Answer, Cause, EffectKind, ProviderStatus
+from backstop.core.events import Answer, Cause, EffectKind, ProviderStatus
+from backstop.core.instruments import PPM
 from backstop.reference.breakers import add_flow
 from backstop.reference.closeout import closing_of, exit_of, send
+from backstop.reference.doubt import is_doubted, may_force
 from backstop.reference.margin import Portfolio, Standing
 from backstop.reference.offering import Backer, Offering, TakeoverPrice, offers_end_ns, score_after_takeover
 from backstop.reference.paying import pay
-from backstop.reference.providers import bring_up_to_date, fail, is_able
+from backstop.reference.providers import bring_up_to_date, fail, haste_of, is_able
 from backstop.reference.records import Event
 from backstop.reference.state import DISPOSAL_ORDER, TAKEOVER_OFFER, Order, State
 
-__all__ = ["answer", "dispose", "takeover_waits"]
+__all__ = ["answer", "dispose", "fail_joint", "takeover_waits"]
 
 
 # -- how much --------------------------------------------------------------------------------------
@@ -67,11 +69,12 @@ def takeover_waits(state: State, account: int) -> bool:
     """Offer the account's positions to providers; the vault takes over where nobody was asked.
     Return whether it waits.
     """
-    end = offers_end_ns(state.accounts[account].default_since, state.rules.closeout)
+    row = state.accounts[account]
+    end = offers_end_ns(row.default_since + row.doubt_ns, state.rules.closeout)
     if state.now < end:
         offered, lacks_place = make_offers(state, account)
         if offered:
-            state.accounts[account].wait_until = state.now + state.rules.takeover.answer_timeout_ns
+            state.accounts[account].wait_until = min(offer.expires_ns for offer in state.orders_of(account))
         elif lacks_place:
             state.accounts[account].wait_until = min(end, state.now + state.rules.closeout.interval_ns)
         if offered or lacks_place:
@@ -89,6 +92,8 @@ def make_offers(state: State, account: int) -> tuple[bool, bool]:
     portfolio, first_id, lacks_place = state.portfolio(account), state.next_order, False
     expected = portfolio.standing
     for holding in portfolio.held:
+        if not may_force(state, account, holding.market):
+            continue
         numbers = able_providers(state, account)
         offering = offering_of(state, account, holding.market, numbers, portfolio, expected)
         if offering.lots == 0:
@@ -139,6 +144,8 @@ def offer(state: State, account: int, offering: Offering, backer: Backer, lots: 
         pending_initial=max(0, backer.initial_rise(lots)),
         notional=abs(price.at_mark),
         offered_ns=state.now,
+        expires_ns=state.now + state.rules.takeover.answer_timeout_ns * PPM // haste_of(state, holding.market),
+        joint=state.joint_for(backer.number, holding.market, -holding.side * lots),
     )
     state.open_order(order)
     use(state, backer, order.market, order.notional)
@@ -164,18 +171,32 @@ def use(state: State, backer: Backer, market: int, notional: int) -> None:
 
 
 def answer(state: State, event: Event) -> None:
-    """ANSWER: the provider takes the position over, or it failed."""
-    order = state.orders[event.other] if state.remembers(event.other) else None
-    if order is None or not order.is_open:
+    """ANSWER: the provider takes over what is open of the joint offer, or it failed."""
+    named = state.orders[event.other] if state.remembers(event.other) else None
+    offers = state.joint_offer(named.joint) if named is not None else []
+    if not offers:
         return
+    number = offers[0].provider
     if event.code == Answer.ACCEPT:
-        bring_up_to_date(state, order.provider)
-        if may_accept(state, order):
-            accept(state, order)
+        bring_up_to_date(state, number)
+        for order in offers:
+            if order.is_open and may_accept(state, order):
+                accept(state, order)
+        if not any(order.is_open for order in offers):
+            provider = state.providers[number]
+            provider.score, provider.failures = score_after_takeover(provider.score), 0
             return
-    fail(state, order.provider)
-    state.cancel(order)
-    state.touch(order.account)
+    fail_joint(state, offers[0].joint)
+
+
+def fail_joint(state: State, joint: int) -> None:
+    """The provider failed once; what is open of the joint offer is cancelled."""
+    offers = state.joint_offer(joint)
+    fail(state, offers[0].provider, offers[0].market)
+    for order in offers:
+        if order.is_open:
+            state.cancel(order)
+            state.touch(order.account)
 
 
 def may_accept(state: State, order: Order) -> bool:
@@ -196,14 +217,9 @@ def may_accept(state: State, order: Order) -> bool:
 
 
 def accept(state: State, order: Order) -> None:
-    """The offer is closed and the lots change hands; a provider that keeps its word gains
-    standing.
-    """
-    provider = state.providers[order.provider]
+    """The offer is closed and the lots change hands."""
     support = state.close_order(order)
     transfer(state, order.account, order.market, order.provider, order.lots, order.cash, support, order)
-    provider.score = score_after_takeover(provider.score)
-    provider.failures = 0
 
 
 def transfer(
@@ -241,7 +257,7 @@ def transfer(
 
 def vault_takes(state: State, account: int, number: int) -> None:
     """The vault takes over at once, position by position, while the account is in default."""
-    for market in state.held_markets(account):
+    for market in [each for each in state.held_markets(account) if may_force(state, account, each)]:
         state.judge(account)
         if not state.accounts[account].in_default:
             return
@@ -260,23 +276,27 @@ def vault_takes_position(state: State, account: int, market: int, number: int) -
     price = offering.price(backer, lots)
     use(state, backer, market, abs(price.at_mark))
     transfer(state, account, market, number, -backer.side * lots, price.cash, price.support)
-    vault = state.accounts[state.providers[number].account]
-    if vault.wait_until == NEVER_NS:
-        vault.wait_until = state.now + state.rules.disposal.interval_ns
 
 
-def dispose(state: State, account: int) -> None:
-    """The vault sends a slice of each of its positions to the book, and waits for its next turn."""
-    rules, portfolio = state.rules.disposal, state.portfolio(account)
+# -- disposal --------------------------------------------------------------------------------------
+
+
+def dispose(state: State, number: int) -> None:
+    """The vault, and a provider that is stopped, send a slice of each position to the book."""
+    provider, rules = state.providers[number], state.rules.disposal
+    bring_up_to_date(state, number)
+    if not state.rules.providers[number].is_vault and provider.status != ProviderStatus.STOPPED:
+        return
+    portfolio = state.portfolio(provider.account)
     for holding in portfolio.held:
-        closing = closing_of(state, account, holding.market, portfolio)
-        if closing.book_stop is not None:
+        closing = closing_of(state, provider.account, holding.market, portfolio, behind=True)
+        if is_doubted(state, holding.market) or closing.book_stop is not None:
             continue
         if state.place_held():
             break
         order = Order(
             id=state.next_order,
-            account=account,
+            account=provider.account,
             market=holding.market,
             lots=-holding.side * closing.disposal_lots(rules),
             limit_ticks=closing.book.limit(rules.tolerance_ppm).ticks,
@@ -284,5 +304,3 @@ def dispose(state: State, account: int) -> None:
             kind=DISPOSAL_ORDER,
         )
         send(state, order)
-    if state.held_markets(account):
-        state.accounts[account].wait_until = state.now + rules.interval_ns

@@ -1,9 +1,9 @@
-"""Closing lots against other holders: who gives how many, and what cash goes with them (section 6,
-ADL and Tear-up).
-"""
+"""Closing lots against other holders: who gives how many, and what cash goes with them (R6.6)."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from backstop.core.events import ADL_IN_ORDER, AdlClass, AdlPolicy
@@ -16,8 +16,9 @@ from backstop.reference.margin import Holding, Portfolio
 
 __all__ = [
     "Counterparty",
+    "Defaulter",
+    "Placed",
     "Wave",
-    "WavePlan",
     "cash_parts",
     "class_of",
     "gap_to_zero",
@@ -26,6 +27,7 @@ __all__ = [
     "rank_score",
     "ratio",
     "scramble",
+    "support_parts",
     "weight_of",
 ]
 
@@ -85,24 +87,39 @@ class Counterparty(NamedTuple):
         return self.lots if is_sound(self.lots) else largest_that(is_sound, 0, self.lots)
 
 
-class WavePlan(NamedTuple):
-    """Lots that the counterparties can take, and how many each of them at most."""
+class Defaulter(NamedTuple):
+    """An account in default whose lots of a market are to leave."""
 
-    lots: int
-    support: Support
-    caps: dict[int, int]
-
-
-class Wave(NamedTuple):
-    """A position that counterparties are to take over; none of those is in default."""
-
+    account: int
+    owner: int
     portfolio: Portfolio
-    market: int
-    counterparties: tuple[Counterparty, ...]
     #: That of the market's group, as the account sees it.
     fund: FundView
     #: By the book.
     way_out: Exit
+
+
+class Placed(NamedTuple):
+    """What one defaulter closes in a wave."""
+
+    lots: int
+    support: Support
+
+    @property
+    def is_any(self) -> bool:
+        """Say whether it closes any lots."""
+        return self.lots > 0
+
+
+class Wave(NamedTuple):
+    """Positions of one side of a market that counterparties are to take over, all in one plan; none
+    of those is in default.
+    """
+
+    market: int
+    #: By id.
+    defaulters: tuple[Defaulter, ...]
+    counterparties: tuple[Counterparty, ...]
 
     @property
     def accounts(self) -> tuple[Counterparty, ...]:
@@ -114,47 +131,68 @@ class Wave(NamedTuple):
         """Lots that the house can take, at mark."""
         return sum(each.lots for each in self.counterparties if each.portfolio is None)
 
-    def at_mark(self, lots: int) -> int:
-        """Cash of so many lots at the mark."""
-        return self.portfolio.holding(self.market).value_of(lots)
+    @property
+    def wanted(self) -> dict[int, int]:
+        """Lots of each defaulter that are to leave."""
+        return {each.account: lots_to_close(each.portfolio, self.market, each.way_out) for each in self.defaulters}
 
-    def support(self, lots: int) -> Support:
-        """What the fund adds when so many lots are closed."""
-        return self.fund.support(gap_to_zero(self.portfolio, self.market, lots), is_asked=self.fund.supports)
-
-    def cash(self, lots: int) -> int:
-        """Cash that the account gets from the counterparties: at the mark, and what the fund leaves
-        of the gap to its zero cash.
-        """
-        return self.at_mark(lots) + self.support(lots).beyond
+    def placed(self, lots: int) -> dict[int, Placed]:
+        """Return what each defaulter closes, and what the fund adds to it, of so many lots in all."""
+        shares = split(lots, self.wanted)
+        gaps = {each.account: gap_to_zero(each.portfolio, self.market, shares[each.account]) for each in self.defaulters}
+        supports = support_parts(self.defaulters, gaps)
+        return {account: Placed(share, supports[account]) for account, share in shares.items()}
 
     def from_accounts(self, lots: int) -> int:
         """Lots that the accounts give of so many; the rest is for the house."""
         return min(lots, sum(each.lots for each in self.accounts))
 
-    def caps(self, lots: int) -> dict[int, int]:
-        """Return the most lots that each counterparty may give of so many."""
-        beyond, given = self.support(lots).beyond, self.from_accounts(lots)
+    def caps(self, lots: int, beyond: int) -> dict[int, int]:
+        """Return the most lots that each counterparty may give of so many, for so much beyond mark."""
+        given = self.from_accounts(lots)
         return {each.holder: each.cap(given, beyond) for each in self.counterparties}
 
     def fits(self, lots: int) -> bool:
-        """Say whether the counterparties can take so many lots, nobody beyond the zero price, the
-        house at the mark.
+        """Say whether the counterparties can take so many lots, nobody beyond the average zero
+        price, the house at the mark.
         """
-        support, given = self.support(lots), self.from_accounts(lots)
+        given = self.from_accounts(lots)
         if lots - given > self.house_lots:
             return False
-        if support.beyond == 0:
+        supports = [each.support for each in self.placed(lots).values()]
+        gap, beyond = sum(each.gap for each in supports), sum(each.beyond for each in supports)
+        if beyond == 0:
             return True
-        caps = self.caps(lots)
-        is_within_zero = support.beyond * lots <= support.gap * given
-        return is_within_zero and sum(caps[each.holder] for each in self.accounts) >= given
+        caps = self.caps(lots, beyond)
+        return beyond * lots <= gap * given and sum(caps[each.holder] for each in self.accounts) >= given
 
-    def plan(self) -> WavePlan:
+    def lots(self) -> int:
         """Return as many lots as were found to fit."""
-        most = lots_to_close(self.portfolio, self.market, self.way_out)
-        lots = most if self.fits(most) else largest_that(self.fits, 0, most)
-        return WavePlan(lots, self.support(lots), self.caps(lots) if lots else {})
+        most = sum(self.wanted.values())
+        return most if self.fits(most) else largest_that(self.fits, 0, most)
+
+
+def support_parts(defaulters: Sequence[Defaulter], gaps: Mapping[int, int]) -> dict[int, Support]:
+    """Return what the fund adds to each gap, by account: split by gap, nobody's owner beyond his
+    cap.
+    """
+    views = {each.account: each.fund for each in defaulters}
+    if not any(view.supports for view in views.values()):
+        return {account: view.support(gaps[account], is_asked=False) for account, view in views.items()}
+    caps, before = dict[int, int](), Counter[int]()
+    of_owner = Counter[int]()
+    for each in defaulters:
+        of_owner[each.owner] += gaps[each.account]
+    for each in defaulters:
+        gap, whole = gaps[each.account], of_owner[each.owner]
+        most = min(whole, each.fund.available_to_owner)
+        upto = before[each.owner] + gap
+        caps[each.account] = most * upto // whole - most * before[each.owner] // whole if whole else 0
+        before[each.owner] = upto
+    view = next(iter(views.values()))
+    able = {account: cap for account, cap in caps.items() if cap}
+    parts, _ = capped_pro_rata(min(view.available_to_all, view.available_to_market), {each: gaps[each] for each in able}, able)
+    return {account: view.share(gaps[account], parts.get(account, 0)) for account, view in views.items()}
 
 
 def class_of(holding: Holding, hedged_lots: int, *, is_house: bool, is_linked: bool) -> AdlClass:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from backstop.core.contract_terms import Contracts
 from backstop.core.events import AdlClass, EffectArray, EffectKind
 from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlPlanEffect, Columns
-from backstop.core.waterfall.certificate import check_certificate
+from backstop.core.waterfall.certificate import check_certificate, plan_starts
 from backstop.runs.fold import Fold, Ints, Reader, reads
 
 __all__ = ["FILLS_CHECKED_MAX", "AdlRecord", "ClassSum", "Plan", "PlanClass"]
@@ -22,6 +22,7 @@ __all__ = ["FILLS_CHECKED_MAX", "AdlRecord", "ClassSum", "Plan", "PlanClass"]
 #: report. The sums of all of them are checked.
 FILLS_CHECKED_MAX = 500_000
 _FAULTS_MAX = 20
+_HEADS = (EffectKind.ADL_PLAN, EffectKind.SUPPORT, EffectKind.ADL_SCALE, EffectKind.ADL_CLASS, EffectKind.ADL_FILL)
 
 
 class PlanClass(NamedTuple):
@@ -38,16 +39,18 @@ class PlanClass(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """One ADL_PLAN. Money in atoms."""
+    """One plan of ADL. Money in atoms."""
 
     seq: int
     time_ns: int
+    #: The first of its accounts in default.
     account: int
     market: int
     #: As in ``AdlPolicy``.
     policy: int
-    #: Signed change of the defaulter.
+    #: Signed change of the defaulters.
     lots: int
+    defaulters: int
     mark_ticks: int
     #: What its counterparties paid beyond mark.
     beyond: int
@@ -86,26 +89,31 @@ class AdlRecord(Reader):
     @reads(AdlPlanEffect)
     def _add(self, plans: AdlPlanEffect[Columns], fold: Fold) -> None:
         effects = fold.effects
-        places = np.flatnonzero(effects["kind"] == EffectKind.ADL_PLAN)
+        places = np.array(plan_starts(effects), dtype=np.intp)
+        # The rows of a plan's defaulters, by number of the plan.
+        rows = np.flatnonzero(effects["kind"] == EffectKind.ADL_PLAN)
+        starts = np.searchsorted(rows, places)
+        whole = np.searchsorted(places, rows, side="right") - 1
         worth = self._contracts.values(plans.market, plans.lots, plans.mark_ticks)
-        beyond, times_ns = plans.cash + worth, fold.time_ns(plans.seq)
-        self.plans += len(plans)
+        beyond, times_ns = _per_plan(plans.cash + worth, whole), fold.time_ns(plans.seq)[starts]
+        self.plans += len(places)
         self.notional += sum(np.abs(worth).tolist())
         self.beyond += sum(beyond.tolist())
-        self._add_fills(plans, places, fold)
+        self._add_fills(plans, places, whole, fold)
         for place, time_ns, paid in zip(places.tolist(), times_ns.tolist(), beyond.tolist(), strict=True):
             if self.largest is None or paid > self.largest.beyond:
                 self.largest = _plan_at(effects, place, time_ns, paid)
             self._check(effects, place)
 
-    def _add_fills(self, plans: AdlPlanEffect[Columns], places: NDArray[np.intp], fold: Fold) -> None:
+    def _add_fills(self, plans: AdlPlanEffect[Columns], places: NDArray[np.intp], whole: NDArray[np.intp], fold: Fold) -> None:
         fills = fold.rows(AdlFillEffect[Columns])
         if len(fills) == 0:
             return
         # The fills of a plan follow it.
         plan_of = np.searchsorted(places, np.flatnonzero(fold.effects["kind"] == EffectKind.ADL_FILL)) - 1
-        self._check_sums(plans, fills, plan_of)
-        worth = self._contracts.values(fills.market, fills.lots, plans.mark_ticks[plan_of])
+        self._check_sums(plans, fills, plan_of, whole)
+        marks = plans.mark_ticks[np.searchsorted(whole, np.arange(len(places)))]
+        worth = self._contracts.values(fills.market, fills.lots, marks[plan_of])
         paid, classes, accounts = -(fills.cash + worth), fills.adl_class, fills.account
         self.fills += len(fills)
         for code in np.unique(classes).tolist():
@@ -114,7 +122,7 @@ class AdlRecord(Reader):
             of_class.fills += int(chosen.sum())
             of_class.lots_notional += sum(np.abs(worth[chosen]).tolist())
             of_class.paid += sum(paid[chosen].tolist())
-        is_account = accounts >= 0
+        is_account = (accounts >= 0) & (classes != AdlClass.CROSSED)
         accounts = accounts[is_account]
         if len(accounts):
             self._reserve(int(accounts.max()) + 1)
@@ -122,17 +130,21 @@ class AdlRecord(Reader):
             np.add.at(self._given, accounts, np.abs(worth[is_account]))
             np.add.at(self._times, accounts, 1)
 
-    def _check_sums(self, plans: AdlPlanEffect[Columns], fills: AdlFillEffect[Columns], plan_of: NDArray[np.intp]) -> None:
+    def _check_sums(
+        self, plans: AdlPlanEffect[Columns], fills: AdlFillEffect[Columns], plan_of: NDArray[np.intp], whole: NDArray[np.intp]
+    ) -> None:
         """See that each plan's fills are as many, and give the lots and the cash, that it says,
         none beyond its cap.
         """
-        lots, cash, number, beyond = (np.zeros(len(plans), dtype=np.int64) for _ in range(4))
+        lots, cash, number, beyond = (np.zeros(int(whole[-1]) + 1, dtype=np.int64) for _ in range(4))
+        starts = np.searchsorted(whole, np.arange(len(lots)))
         np.add.at(lots, plan_of, fills.lots)
         np.add.at(cash, plan_of, fills.cash)
         np.add.at(number, plan_of, 1)
         np.add.at(beyond, plan_of, np.abs(fills.lots) > fills.cap_lots)
-        wrong = (lots != -plans.lots) | (cash != -plans.cash) | (number != plans.fills) | (beyond > 0)
-        for seq in plans.seq[wrong].tolist():
+        wrong = (lots != -_per_plan(plans.lots, whole)) | (cash != -_per_plan(plans.cash, whole))
+        wrong |= (number != plans.fills[starts]) | (beyond > 0)
+        for seq in plans.seq[starts][wrong].tolist():
             self._fault(seq, "SUMS: its fills do not add up to it, or go beyond a cap")
 
     def _fault(self, seq: int, message: str) -> None:
@@ -176,10 +188,20 @@ class AdlRecord(Reader):
                 setattr(self, name, grown)
 
 
+def _per_plan(numbers: NDArray[np.int64], whole: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Add up numbers of the defaulters of each plan; ``whole`` has the plan of each."""
+    sums = np.zeros(int(whole[-1]) + 1, dtype=np.int64)
+    np.add.at(sums, whole, numbers)
+    return sums
+
+
 def _plan_at(effects: EffectArray, place: int, time_ns: int, beyond: int) -> Plan:
     plan, classes = AdlPlanEffect(effects[place]), []
     row = place + 1
-    while row < len(effects) and effects["kind"][row] in (EffectKind.ADL_CLASS, EffectKind.ADL_FILL):
+    lots, defaulters = plan.lots, 1
+    while row < len(effects) and effects["kind"][row] in _HEADS:
+        if effects["kind"][row] == EffectKind.ADL_PLAN:
+            lots, defaulters = lots + AdlPlanEffect(effects[row]).lots, defaulters + 1
         if effects["kind"][row] == EffectKind.ADL_CLASS:
             head = AdlClassEffect(effects[row])
             classes.append(PlanClass(int(head.adl_class), head.candidates, head.full, head.lots, head.eta_lots, head.eta_weight))
@@ -190,7 +212,8 @@ def _plan_at(effects: EffectArray, place: int, time_ns: int, beyond: int) -> Pla
         account=plan.account,
         market=plan.market,
         policy=int(plan.policy),
-        lots=plan.lots,
+        lots=lots,
+        defaulters=defaulters,
         mark_ticks=plan.mark_ticks,
         beyond=beyond,
         fills=plan.fills,

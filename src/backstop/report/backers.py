@@ -137,7 +137,7 @@ class ProviderRecords(Reader, Mapping[int, ProviderRecord]):
             markets, held_then = np.full(len(seqs), market, dtype=np.int64), lots + _running(mine.seq, mine.lots, seqs)
             value = fold.contracts.values(markets, held_then, fold.mark.at(seqs, markets))
             inventory += np.abs(value)
-            # What was received and not realised lowers the cost (docs/rules.md, 1); a cut raises it
+            # What was received and not realised lowers the cost (R1.3.2); a cut raises it
             # (6).
             equity += value - cost + _running(mine.seq, mine.cash - mine.realised, seqs)
             equity -= _running(cut.seq, cut.amount, seqs)

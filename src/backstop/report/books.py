@@ -1,7 +1,7 @@
 """Balances and positions rebuilt from effects alone.
 
 The engine takes no part: a POSTING moves money, a TRADE moves lots, and the cost of a position
-changes by minus what was received and not realised (docs/rules.md, 1); a HAIRCUT raises it by the
+changes by minus what was received and not realised (R1.3.2); a HAIRCUT raises it by the
 cut (6). What comes out is a second way to the state, so the report's conservation is not the
 engine's word.
 

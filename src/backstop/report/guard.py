@@ -13,8 +13,8 @@ __all__ = ["guard"]
 
 _ENDED = {
     Guard.CONFIRMED: "confirmed: the next mark stood near it, on volume enough",
-    Guard.DROPPED: "dropped: the next mark did not confirm it",
-    Guard.RELEASED: "released: its time was over, and it became the mark",
+    Guard.DROPPED: "dropped: a mark on volume, or most of its time, stood for the old level",
+    Guard.RELEASED: "released: it was newest for most of its time, and became the mark",
 }
 
 

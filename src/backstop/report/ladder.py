@@ -39,7 +39,7 @@ class Ladder(NamedTuple):
 
 def maintenance_atoms(rules: MarketRules, notional: Ints) -> Ints:
     """Return the maintenance margin of positions of ``notional`` atoms, each rounded up
-    (docs/rules.md, 2).
+    (R2.3).
     """
     floors = tuple(tier.floor_atoms for tier in rules.tiers)
     rates = tuple(tier.maintenance_rate_ppm for tier in rules.tiers)

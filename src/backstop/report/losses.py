@@ -26,6 +26,7 @@ _CLASSES = {
     AdlClass.REST: "the rest of that side",
     AdlClass.HEDGE: "hedging another account of the same owner",
     AdlClass.HOUSE: "traders whom the engine does not know",
+    AdlClass.CROSSED: "defaulters of the other side, at mark",
 }
 _CAUSES = {
     "cash": "Deposits and withdrawals",
@@ -253,6 +254,7 @@ def _largest_plan(gathering: Gathering, plan: Plan, facts: RunFacts) -> Html:
         "a long" if plan.lots < 0 else "a short",
         f" of {quantity(abs(plan.lots), market)} {symbol_short(market, venue)} held by ",
         account_name(plan.account, facts.account_names),
+        f" and {plan.defaulters - 1:,} more in default" if plan.defaulters > 1 else "",
         f" at a mark of {price(plan.mark_ticks, market)}, ",
         money(plan.beyond, venue.asset, 2),
         f" {venue.asset.name} beyond mark, from ",
@@ -273,7 +275,7 @@ def _share_words(name: AdlClass, part: PlanClass, plan: Plan, gathering: Gatheri
     """Say what each candidate gives: eta of its class in the units of its weight, or its
     turn in an order.
     """
-    order = "" if name == AdlClass.HOUSE else POLICIES[AdlPolicy(plan.policy)].order
+    order = "" if name in (AdlClass.HOUSE, AdlClass.CROSSED) else POLICIES[AdlPolicy(plan.policy)].order
     if order and part.full < part.candidates:
         return f"its whole cap, one by one in order of {order}, until done"
     if part.eta_weight == 0:

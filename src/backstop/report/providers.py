@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from backstop.core.events import ProviderStatus
+from backstop.core.events import ProviderStatus, Stage
 from backstop.core.instruments import NO_CAP, ProviderRules
 from backstop.report.backers import ProviderRecord
 from backstop.report.charts import Axis, Panel, figure, value_axis
@@ -17,6 +17,7 @@ from backstop.report.parts import lane, legend, section, table
 from backstop.report.series import Envelope
 from backstop.report.summary import run_axis, step_points
 from backstop.report.words import account_name, clock, count, money
+from backstop.runs.backers import Backer
 
 __all__ = ["providers"]
 
@@ -37,11 +38,12 @@ def providers(gathering: Gathering, facts: RunFacts) -> Html | None:
         "Providers take over positions of defaulters at a price between mark and zero price. Notional is at the mark of the takeover; "
         "below mark is what they got the positions for less than that.",
     )
-    head = ("Provider", "offers", "failures", "takeovers", "notional", "below mark", "support", "holds at the end", "equity")
+    head = ("Provider", "offers", "failures", "takeovers", "notional", "below mark", "support", "defaults", "holds at the end", "equity")
     rows = [_cells(gathering, facts, number, record) for number, record in sorted(gathering.providers.items())]
     unit = tag(
         "p",
-        f"In {asset.name}. Support: what the fund added for insolvent accounts. Equity is at the end; below it, since it began.",
+        f"In {asset.name}. Support: what the fund added for insolvent accounts. Defaults: how often the provider itself was in"
+        " default, and what fund and winners paid for it. Equity is at the end; below it, since it began.",
         class_="quiet",
     )
     shown = table(head, rows, numbers=tuple(range(1, len(head))))
@@ -64,9 +66,19 @@ def _cells(gathering: Gathering, facts: RunFacts, number: int, record: ProviderR
         money(backer.notional, asset),
         money(backer.edge, asset),
         money(backer.support, asset),
+        join(count(backer.defaults), *_paid_for(gathering, backer)),
         money(record.inventory_now, asset),
         join(money(record.equity_now, asset), tag("br"), tag("small", "+" if gained > 0 else "", money(gained, asset))),
     )
+
+
+def _paid_for(gathering: Gathering, backer: Backer) -> list[Node]:
+    """Return what others paid for a provider in default, and what nobody did."""
+    asset, lines = gathering.venue.asset, list[Node]()
+    for stage, who in ((Stage.FUND, "fund"), (Stage.ADL, "ADL"), (Stage.SOCIALISE, "cuts"), (None, "uncovered")):
+        if backer.paid_for.get(stage):
+            lines += [tag("br"), tag("small", f"{who} ", money(backer.paid_for[stage], asset))]
+    return lines
 
 
 def _terms(gathering: Gathering) -> Html:
@@ -83,7 +95,7 @@ def _terms(gathering: Gathering) -> Html:
     note = tag(
         "p",
         "A commitment is the notional of a group that a provider takes over; what is used of it comes back over time."
-        " One that lost as much as its loss stop gets no offers until half of that is won back.",
+        " One that lost as much as its loss stop gets no offers, and sells what it holds, until half of that is won back.",
         class_="quiet",
     )
     return join(tag("h3", words), table(head, rows, numbers=(2,)), note)

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.core.events import Cause, Health, Stage
+from backstop.core.events import AdlClass, Cause, Health, Stage
 from backstop.core.kinds import (
+    AdlFillEffect,
     AdlPlanEffect,
     Columns,
     HaircutEffect,
@@ -75,8 +76,19 @@ def closings(fold: Fold) -> list[Closing]:
         _closing(fold, Stage.CLOSEOUT, fills, fills.price_ticks, fills.price_ticks),
         _taken_over(fold),
         _closing(fold, Stage.ADL, plans, plans.mark_ticks, plans.mark_ticks),
+        _crossed(fold),
         _closing(fold, Stage.TEAR_UP, torn, torn.mark_ticks, torn.mark_ticks),
     ]
+
+
+def _crossed(fold: Fold) -> Closing:
+    """Return what ADL closed of defaulters whose lots others in default took: they have no plan of
+    their own.
+    """
+    fills = fold.rows(AdlFillEffect[Columns])
+    crossed = fills.where(fills.adl_class == AdlClass.CROSSED)
+    ticks = fold.mark.at(crossed.seq, crossed.market)
+    return _closing(fold, Stage.ADL, crossed, ticks, ticks)
 
 
 def _taken_over(fold: Fold) -> Closing:
@@ -85,7 +97,7 @@ def _taken_over(fold: Fold) -> Closing:
     return _closing(fold, Stage.TAKEOVER, rows, ticks, fold.mark.at(rows.seq, rows.market))
 
 
-Rows = TradeEffect[Columns] | TakeoverEffect[Columns] | AdlPlanEffect[Columns] | TearUpEffect[Columns]
+Rows = TradeEffect[Columns] | AdlFillEffect[Columns] | TakeoverEffect[Columns] | AdlPlanEffect[Columns] | TearUpEffect[Columns]
 
 
 def _closing(fold: Fold, stage: Stage, rows: Rows, ticks: Ints, worth_ticks: Ints) -> Closing:

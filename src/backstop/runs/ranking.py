@@ -32,7 +32,7 @@ class Ranked(NamedTuple):
     #: Signed.
     lots: int
     adl_class: AdlClass
-    #: Profit in proportion to cost x leverage, in ppm (docs/rules.md, 6).
+    #: Profit in proportion to cost x leverage, in ppm (R6.6.13).
     score_ppm: int
     #: From 1, which is asked first.
     rank: int

@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
+from backstop.config.stages import key_of
 from backstop.core.digest import state_digest
-from backstop.core.events import EffectArray, EventArray, EventKind, Stage
+from backstop.core.events import EffectArray, EventArray, EventKind
+from backstop.core.stages import paid_first
 from backstop.core.state import State, new_state
 from backstop.journal import Finding, Journal, Manifest, Names
 from backstop.journal.place import Standing, standing_at
@@ -227,8 +229,9 @@ def warnings_of(venue: Venue, tally: Tally) -> tuple[str, ...]:
         words = ", ".join(f"{count} {code.name.lower()}" for code, count in sorted(tally.refused.items()))
         warnings.append(f"events were refused: {words}")
     stages = venue.rules.stages
-    if Stage.ADL in stages and Stage.FUND in stages[stages.index(Stage.ADL) :]:
-        warnings.append("solvent_pay_first = true: INV-11 holds in the order of the venue file, in which adl stands before fund")
+    if earlier := paid_first(stages):
+        words = " and ".join(map(key_of, earlier))
+        warnings.append(f"solvent_pay_first = true: INV-11 holds in the order of the venue file, in which adl stands before {words}")
     return tuple(warnings)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backstop.config import Venue
-from backstop.core.events import fund_of, uncovered_of
+from backstop.core.events import Stage, fund_of, uncovered_of
 from backstop.core.places import house_slot
 from backstop.core.state import State
 from backstop.feeds.columns import time_text
@@ -129,6 +129,7 @@ class ReplayResult:
                 {"name": row.stage.name.lower(), "accounts": row.accounts, "notional": money(row.notional), "paid": money(row.paid)}
                 for row in tally.stages()
             ],
+            "paid_for_providers": self._paid_for(tally.backers.paid_for),
             "deficit": money(tally.deficit_atoms),
             "arrears": money(tally.arrears_atoms),
             "uncovered": money(tally.uncovered_atoms),
@@ -178,6 +179,8 @@ class ReplayResult:
             "offers": backer.offers,
             "takeovers": backer.takeovers,
             "failures": backer.failures,
+            "defaults": backer.defaults,
+            "paid_for": self._paid_for(backer.paid_for),
             "notional": money(backer.notional),
             "below_mark": money(backer.edge),
             "support": money(backer.support),
@@ -186,6 +189,11 @@ class ReplayResult:
             "open_notional": money(standing.open_notional),
             "score_ppm": standing.score_ppm,
         }
+
+    def _paid_for(self, paid_for: dict[Stage | None, int]) -> dict[str, str]:
+        """Return what was paid for providers in default, by the stage that made others pay."""
+        payers: tuple[Stage | None, ...] = (Stage.FUND, Stage.ADL, Stage.SOCIALISE, None)
+        return {"uncovered" if stage is None else stage.name.lower(): self.money(paid_for.get(stage, 0)) for stage in payers}
 
     def _conservation(self) -> dict[str, Any]:
         held, asset = self.conservation, self.venue.asset

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
-from backstop.core.events import FEES, NONE, WORLD, Cause, EventKind, uncovered_of
+from backstop.core.events import FEES, NONE, WORLD, Cause, EventKind, funding_of, uncovered_of
 from backstop.core.kinds import Columns, PostingEffect
 from backstop.feeds.columns import time_text
 from backstop.journal import Names, open_journal
@@ -70,6 +70,10 @@ class Statement:
     moves: NDArray[np.void]
     #: What nobody has paid of the group's losses, after the last event.
     uncovered: int = 0
+    #: Funding by index in the group's markets: what positions have paid, and got. It goes through
+    #: no fund; the difference is on its way.
+    funding_paid: int = 0
+    funding_got: int = 0
 
     @property
     def closing(self) -> int:
@@ -126,7 +130,7 @@ class Statement:
         balance is below it, rounded down.
 
         What was deposited or withdrawn moves the peak with it: it is neither gain nor loss
-        (docs/rules.md, section 9; the breaker's own peak forgets what is older than its window,
+        (R9; the breaker's own peak forgets what is older than its window,
         this one nothing).
         """
         cash = np.where(self.moves["cause"] == Cause.CASH, self.moves["amount"], 0)
@@ -152,6 +156,11 @@ class Statement:
             "lines": lines,
             "closing": self.money(self.closing),
             "uncovered": self.money(self.uncovered),
+            "funding": {
+                "paid": self.money(self.funding_paid),
+                "received": self.money(self.funding_got),
+                "on_its_way": self.money(self.funding_paid - self.funding_got),
+            },
             "peak": {"balance": self.money(self.peak.atoms), "time": time_text(self.peak.time_ns)},
             "low": {"balance": self.money(self.low.atoms), "time": time_text(self.low.time_ns)},
             "drawdown_ppm": int(drawdowns[-1]),
@@ -171,6 +180,9 @@ class _Moves(Reader):
         self.start_ns = self.end_ns = 0
         self._opening = [0] * len(fold.funds)
         self._uncovered = [0] * len(fold.funds)
+        self._funding_paid, self._funding_got = [0] * len(fold.funds), [0] * len(fold.funds)
+        self._funding_of = np.array([funding_of(market) for market in range(len(fold.venue.rules.markets))], dtype=np.int64)
+        self._groups = np.array([market.group for market in fold.venue.rules.markets], dtype=np.int64)
         self._parts: list[list[NDArray[np.void]]] = [[] for _ in fold.funds]
 
     def take_batch(self, fold: Fold) -> None:
@@ -187,7 +199,12 @@ class _Moves(Reader):
 
     @reads(PostingEffect)
     def _add(self, rows: PostingEffect[Columns], fold: Fold) -> None:
+        by_index = rows.where((rows.cause == Cause.FUNDING) & (rows.market != NONE))
         for group, fund in enumerate(fold.funds):
+            funding = by_index.where(self._groups[by_index.market] == group)
+            pays = funding.receiver == self._funding_of[funding.market]
+            self._funding_paid[group] += sum(funding.amount[pays].tolist())
+            self._funding_got[group] += sum(funding.amount[~pays].tolist())
             owes = uncovered_of(group)
             self._uncovered[group] += sum(rows.amount[rows.payer == owes].tolist()) - sum(rows.amount[rows.receiver == owes].tolist())
             mine = rows.where((rows.receiver == fund) | (rows.payer == fund))
@@ -200,10 +217,13 @@ class _Moves(Reader):
             self._opening[group] += sum(moves["amount"][before].tolist())
             self._parts[group].append(moves[~before])
 
-    def funds(self) -> Iterator[tuple[int, NDArray[np.void], int]]:
-        """Yield opening, movements and what is uncovered of each group, in order."""
-        for opening, parts, uncovered in zip(self._opening, self._parts, self._uncovered, strict=True):
-            yield opening, np.concatenate([np.zeros(0, dtype=_MOVE), *parts]), uncovered
+    def funds(self) -> Iterator[tuple[int, NDArray[np.void], int, int, int]]:
+        """Yield opening, movements, what is uncovered, and the funding that was paid and got, of each
+        group, in order.
+        """
+        sums = zip(self._opening, self._parts, self._uncovered, self._funding_paid, self._funding_got, strict=True)
+        for opening, parts, uncovered, paid, got in sums:
+            yield opening, np.concatenate([np.zeros(0, dtype=_MOVE), *parts]), uncovered, paid, got
 
 
 def statements_of(path: Path | str) -> list[Statement]:
@@ -219,6 +239,6 @@ def statements_of(path: Path | str) -> list[Statement]:
         for batch in read_batches(journal):
             fold.take(batch.events, batch.effects)
     return [
-        Statement(venue, names, group, moved.start_ns, moved.end_ns, opening, moves, uncovered)
-        for group, (opening, moves, uncovered) in zip(venue.groups, moved.funds(), strict=True)
+        Statement(venue, names, group, moved.start_ns, moved.end_ns, *found)
+        for group, found in zip(venue.groups, moved.funds(), strict=True)
     ]

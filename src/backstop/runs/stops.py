@@ -102,8 +102,8 @@ def times(count: int) -> str:
 
 _ENDED = {
     Guard.CONFIRMED: "confirmed: the mark that followed stood near it, on volume enough",
-    Guard.DROPPED: "dropped: the mark that followed did not confirm it",
-    Guard.RELEASED: "released: its time was over",
+    Guard.DROPPED: "dropped: marks on volume, or most of its time, stood for the old level",
+    Guard.RELEASED: "released: newest for most of its time",
 }
 
 

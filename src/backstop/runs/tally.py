@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
-from backstop.core.events import Cause, Reject, Stage, clearing_of, uncovered_of
+from backstop.core.events import AdlClass, Cause, Reject, Stage, clearing_of, uncovered_of
 from backstop.core.kinds import (
     AdlFillEffect,
     ClaimEffect,
@@ -62,6 +62,8 @@ class Tally(Reader):
         #: Closing charges, and what came back of what funds had paid.
         self.charges_atoms = 0
         self.returned_atoms = 0
+        #: What winners of fills paid for their losers.
+        self.fills_paid_atoms = 0
         #: What funds paid late of what had stood uncovered.
         self.arrears_atoms = 0
         #: What nobody has paid so far, by market group.
@@ -158,6 +160,7 @@ class Tally(Reader):
         self.fees_atoms += sum(rows.amount[rows.cause == Cause.LIQUIDATION_FEE].tolist())
         self.charges_atoms += sum(rows.amount[rows.cause == Cause.CLOSING_CHARGE].tolist())
         self.returned_atoms += sum(rows.amount[rows.cause == Cause.DEBT_RETURN].tolist())
+        self.fills_paid_atoms += sum(rows.amount[rows.cause == Cause.FILL_DEBT].tolist())
         for group in range(len(self.uncovered_by_group)):
             booked = sum(rows.amount[rows.payer == uncovered_of(group)].tolist())
             late = sum(rows.amount[rows.receiver == uncovered_of(group)].tolist())
@@ -172,8 +175,10 @@ class Tally(Reader):
 
     @reads(AdlFillEffect)
     def _add_adl_fills(self, rows: AdlFillEffect[Columns], fold: Fold) -> None:
-        self.adl_fills += len(rows)
-        self._touch("adl_counterparty", rows.account)
+        # Defaulters that are crossed with each other are no counterparties.
+        asked = rows.where(rows.adl_class != AdlClass.CROSSED)
+        self.adl_fills += len(asked)
+        self._touch("adl_counterparty", asked.account)
 
     @reads(HaircutEffect)
     def _add_haircuts(self, rows: HaircutEffect[Columns], fold: Fold) -> None:

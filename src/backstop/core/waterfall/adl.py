@@ -1,390 +1,218 @@
 """Auto-deleveraging: lots that the book and the fund cannot take close against the opposite side.
 
-Exactly the lots planned, from the opposite side only, nobody left below maintenance. At mark as far
-as the fund pays the gap of an insolvent account; the rest moves the price toward zero cash. The
-house trades at mark. Policies differ in whom they weigh how
-(``ranking``), not in classes or caps. Every wave leaves a certificate (ADL_PLAN, SUPPORT, ADL_CLASS,
-ADL_FILL) that ``certificate.check_certificate`` verifies without trusting this planner. Rules:
-docs/rules.md, 6.
+All accounts that stand at its turn are taken together, market by market: defaulters of both sides
+are crossed at mark first, then each side closes in one plan (``adl_plan``). Policies differ in whom
+they weigh how (``ranking``), not in classes or caps. Rules: R6.6.
 """
 
 from __future__ import annotations
 
-from backstop.compiled import inlined, kernel, unit
-from backstop.core.breakers import add_flow
+from backstop.compiled import kernel, unit
 from backstop.core.columns import (
-    ADL_CAP,
-    ADL_CLASS,
-    ADL_PART,
-    ADL_WEIGHT,
-    CLASS_ETA_LOTS,
-    CLASS_ETA_WEIGHT,
-    COUNTERPARTY_CASH,
-    COUNTERPARTY_LOTS,
-    COUNTERPARTY_POSITION,
-    SPLIT_HEAP,
-    SPLIT_REMAINDER,
+    ADL_ACCOUNT,
+    ADL_CURSOR,
+    ADL_PLACE,
+    SORT_KEY,
+    SORT_MERGE,
+    SORT_ORDER,
     TURN_ACCOUNT,
+    TURN_OUTCOME,
 )
-from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
-from backstop.core.events import ADL_IN_ORDER, NONE, AdlClass, Cause, Health
-from backstop.core.ledger import close_lots
-from backstop.core.margin import assess, margin_after
-from backstop.core.outbox import emit_adl_class, emit_adl_fill, emit_adl_plan
-from backstop.core.search import largest_that
+from backstop.core.doubt import may_force, waits_for_halt
+from backstop.core.events import NONE, Health
+from backstop.core.margin import assess
+from backstop.core.monitor import update_health
+from backstop.core.outbox import effects_left, is_crowded
+from backstop.core.sorting import sort_places
 from backstop.core.stages import Outcome
 from backstop.core.state import State
-from backstop.core.units import add_checked, compare_products
-from backstop.core.waterfall.allocation import allocate, allocate_in_order
-from backstop.core.waterfall.charge import closing_charge, lots_to_leave, pay_charge
-from backstop.core.waterfall.counterparties import (
-    opposite_positions,
-    settle_counterparty,
-    share_cash,
-    trade_counterparty,
-)
-from backstop.core.waterfall.cover import outcome_after_closing
-from backstop.core.waterfall.fund import pay
+from backstop.core.units import add_checked
+from backstop.core.waits import wait_until
+from backstop.core.waterfall.adl_plan import cross_defaulters, make_plan
+from backstop.core.waterfall.carry import give_way
+from backstop.core.waterfall.cover import outcome_after_moving
+from backstop.core.waterfall.defaulters import enter_defaulter
 from backstop.core.waterfall.netting import judge_netted
-from backstop.core.waterfall.ranking import adl_weight, class_of, sum_hedges
-from backstop.core.waterfall.support import available_for_gap, gap_atoms, tell_support, waits_for_reservation
+from backstop.core.waterfall.support import gap_atoms, waits_for_reservation
 from backstop.core.waterfall.turns import answer
 
-__all__ = ["deleverage", "deleverage_position"]
+__all__ = ["deleverage"]
 
-#: In the order in which they are asked.
-_CLASSES = tuple(int(adl_class) for adl_class in AdlClass)
-#: The share of cash and the margin of the rest are both rounded up.
-_ROUNDINGS = 2
+#: Effects that closing one position may bring, those of its counterparties apart.
+_EFFECTS_A_POSITION = 16
 
 
 @kernel
-def _classify(state: State, policy: int, found: int, owner: int) -> None:
-    """Fill in class and weight of each counterparty gathered."""
-    for place in range(found):
-        position = state.columns[COUNTERPARTY_POSITION, place]
-        kind = class_of(state, position, owner)
-        state.columns[ADL_CLASS, place] = kind
-        state.columns[ADL_WEIGHT, place] = adl_weight(state, position, kind, policy)
-
-
-@inlined
-def _stays_above(state: State, lots: int, terms: tuple[int, int, int, int, int]) -> bool:
-    """Return whether giving ``lots`` leaves equity above maintenance, an atom kept for each
-    rounding up.
-    """
-    position, equity, maintenance, extra, total_lots = terms
-    # lots x extra / total_lots, rounded up, <= room, without the quotient, which may not fit.
-    room = equity - margin_after(state, position, closing(state.positions[position].lots, lots), maintenance) - _ROUNDINGS
-    return compare_products(lots, extra, room, total_lots) <= 0
-
-
-@kernel
-def _cap_lots(state: State, position: int, extra: int, total_lots: int) -> int:
-    """Return the most lots a counterparty can give so that every number up to it keeps its
-    maintenance (keeps INV-06).
-
-    ``extra`` is what all counterparties together pay beyond mark for ``total_lots``. Equity less
-    maintenance is concave in the lots given, so that a bisection holds for all between.
-    """
-    row = state.positions[position]
-    whole = abs(row.lots)
-    if row.account < 0 or extra == 0:
-        return whole
-    equity, maintenance = assess(state, row.account)
-    if equity - maintenance < _ROUNDINGS:
-        return 0
-    return largest_that(_stays_above, state, (position, equity, maintenance, extra, total_lots), whole)
-
-
-@kernel
-def _cap_all(state: State, found: int, extra: int, lots: int) -> None:
-    """Fill in every cap."""
-    for place in range(found):
-        state.columns[ADL_CAP, place] = _cap_lots(state, state.columns[COUNTERPARTY_POSITION, place], extra, lots)
-
-
-@kernel
-def _accounts_found(state: State, found: int) -> int:
-    """Return how many of those gathered are accounts; the house stands behind them."""
-    count = found
-    while count > 0 and state.positions[state.columns[COUNTERPARTY_POSITION, count - 1]].account < 0:
-        count -= 1
+def _count_positions(state: State, account: int) -> int:
+    """Return how many positions with lots an account has."""
+    count = 0
+    position = state.accounts[account].first_position
+    while position != NONE:
+        if state.positions[position].lots != 0:
+            count += 1
+        position = state.positions[position].next_of_account
     return count
 
 
 @kernel
-def _lots_of(state: State, first: int, last: int) -> int:
-    """Return the lots that those at some places hold together."""
-    total = 0
-    for place in range(first, last):
-        total = add_checked(total, abs(state.positions[state.columns[COUNTERPARTY_POSITION, place]].lots))
-    return total
+def _wait(state: State, turn: int, place: int) -> None:
+    """Let the account at a place of the turn wait one interval: the event has no room for it."""
+    wait_until(state, state.columns[TURN_ACCOUNT, place], state.engine[0].now_ns + state.stages[turn].interval_ns)
+    state.columns[TURN_OUTCOME, place] = Outcome.WAIT
 
 
 @kernel
-def _fits(state: State, lots: int, terms: tuple[int, int, int, int, int, int, int]) -> bool:
-    """Return whether the counterparties can take ``lots``: the house at mark, no account beyond its
-    cap or the zero price.
+def _take(state: State, turn: int, first: int, count: int) -> int:
+    """Take the accounts of the turn for which the event's effects have room, in order of their turns;
+    the others wait. Fills ADL_ACCOUNT, by id; returns how many there are.
     """
-    position, accounts, account_lots, house_lots, equity, maintenance, available = terms
-    given = min(lots, account_lots)
-    if lots - given > house_lots:
-        return False
-    gap = gap_atoms(state, position, lots, equity, maintenance)
-    beyond = gap - min(gap, available)
-    if beyond == 0:
-        return True
-    if compare_products(beyond, lots, gap, given) > 0:
-        return False
-    room, place = 0, 0
-    while room < given and place < accounts:
-        room = add_checked(room, _cap_lots(state, state.columns[COUNTERPARTY_POSITION, place], beyond, given))
-        place += 1
-    return room >= given
+    room = effects_left(state) // 2
+    taken, positions = 0, 0
+    for place in range(first, first + count):
+        account = state.columns[TURN_ACCOUNT, place]
+        positions += _count_positions(state, account)
+        if place > first and _EFFECTS_A_POSITION * positions > room:
+            _wait(state, turn, place)
+            continue
+        state.columns[TURN_OUTCOME, place] = Outcome.NEXT
+        state.columns[SORT_KEY, taken] = account
+        taken += 1
+    order = state.columns[SORT_ORDER]
+    sort_places(state.columns[SORT_KEY], order, state.columns[SORT_MERGE], taken)
+    for place in range(taken):
+        account = state.columns[SORT_KEY, order[place]]
+        state.columns[ADL_ACCOUNT, place] = account
+        state.columns[ADL_PLACE, place] = first + order[place]
+        state.columns[ADL_CURSOR, place] = state.accounts[account].first_position
+    return taken
 
 
 @kernel
-def _has_class(state: State, found: int, kind: int) -> bool:
-    place = 0
-    while place < found and state.columns[ADL_CLASS, place] != kind:
-        place += 1
-    return place < found
+def _next_market(state: State, count: int, market: int) -> int:
+    """Return the first market from ``market`` on in which those taken have a position, or NONE."""
+    found = NONE
+    for place in range(count):
+        position = state.columns[ADL_CURSOR, place]
+        while position != NONE and (state.positions[position].market < market or state.positions[position].lots == 0):
+            position = state.positions[position].next_of_account
+        state.columns[ADL_CURSOR, place] = position
+        if position != NONE and (found == NONE or state.positions[position].market < found):
+            found = state.positions[position].market
+    return found
 
 
 @kernel
-def _set_others_aside(state: State, found: int, kind: int) -> None:
-    """Turn the sign of the caps of all other classes: allocation leaves those below 0 out.
-
-    A second call turns them back.
+def _position_at(state: State, place: int, market: int) -> int:
+    """Return the position with lots that one of those taken has in the market at hand, or NONE: it
+    has none, or waits, or is passed over for a doubt, an old mark or a halt.
     """
-    caps = state.columns[ADL_CAP]
-    for place in range(found):
-        if state.columns[ADL_CLASS, place] != kind:
-            caps[place] = -caps[place]
+    position = state.columns[ADL_CURSOR, place]
+    if position == NONE or state.positions[position].market != market or state.positions[position].lots == 0:
+        return NONE
+    if state.columns[TURN_OUTCOME, state.columns[ADL_PLACE, place]] != Outcome.NEXT:
+        return NONE
+    account = state.columns[ADL_ACCOUNT, place]
+    return position if may_force(state, account, market) and not waits_for_halt(state, account, market) else NONE
 
 
 @kernel
-def _fill_class(state: State, policy: int, found: int, kind: int, to_place: int) -> int:
-    """Place lots in one class, in proportion or in order as the policy says; return how many."""
-    if to_place == 0 or not _has_class(state, found, kind):
+def _judge_all(state: State, turn: int, market: int, count: int) -> None:
+    """Judge those in a market, linked owners netted; those for whom the event has no room wait."""
+    for place in range(count):
+        if _position_at(state, place, market) != NONE:
+            if is_crowded(state):
+                _wait(state, turn, state.columns[ADL_PLACE, place])
+            else:
+                judge_netted(state, state.columns[ADL_ACCOUNT, place])
+
+
+@kernel
+def _gap_of(state: State, place: int, market: int) -> int:
+    """Return what one of those taken lacks to the zero cash of all its lots in a market; 0 for who is
+    solvent or has none.
+    """
+    position = _position_at(state, place, market)
+    if position == NONE:
         return 0
-    caps, weights, parts = state.columns[ADL_CAP], state.columns[ADL_WEIGHT], state.columns[ADL_PART]
-    remainders, heap = state.columns[SPLIT_REMAINDER], state.columns[SPLIT_HEAP]
-    _set_others_aside(state, found, kind)
-    if kind != AdlClass.HOUSE and policy in ADL_IN_ORDER:
-        eta_lots, eta_weight = allocate_in_order(to_place, caps, weights, parts, heap, found)
-    else:
-        eta_lots, eta_weight = allocate(to_place, caps, weights, parts, remainders, heap, found)
-    _set_others_aside(state, found, kind)
-    state.columns[CLASS_ETA_LOTS, kind] = eta_lots
-    state.columns[CLASS_ETA_WEIGHT, kind] = eta_weight
-    placed = 0
-    for place in range(found):
-        if parts[place] > 0:
-            state.columns[COUNTERPARTY_LOTS, place] = parts[place]
-            placed += parts[place]
-    return placed
+    equity, maintenance = assess(state, state.columns[ADL_ACCOUNT, place])
+    return gap_atoms(state, position, abs(state.positions[position].lots), equity, maintenance)
 
 
 @kernel
-def _emit_class(state: State, found: int, kind: int, defaulter: int, market: int, sign: int) -> None:
-    """Emit ADL_CLASS and its ADL_FILL rows, if the class gave lots."""
-    candidates, full, placed = 0, 0, 0
-    for place in range(found):
-        if state.columns[ADL_CLASS, place] == kind and state.columns[ADL_CAP, place] > 0:
-            candidates += 1
-            placed += state.columns[COUNTERPARTY_LOTS, place]
-            if state.columns[COUNTERPARTY_LOTS, place] == state.columns[ADL_CAP, place]:
-                full += 1
-    if placed == 0:
+def _let_wait(state: State, turn: int, market: int, count: int) -> None:
+    """Let insolvent accounts in a market wait for money that is only reserved, once those who are
+    carried have given way to all of them.
+    """
+    group, whole = state.markets[market].group, 0
+    for place in range(count):
+        whole = add_checked(whole, _gap_of(state, place, market))
+    if whole == 0 or state.rules[0].fund_supports == 0:
         return
-    eta_lots, eta_weight = state.columns[CLASS_ETA_LOTS, kind], state.columns[CLASS_ETA_WEIGHT, kind]
-    emit_adl_class(
-        state,
-        account=defaulter,
-        adl_class=kind,
-        candidates=candidates,
-        lots=placed,
-        market=market,
-        full=full,
-        eta_lots=eta_lots,
-        eta_weight=eta_weight,
-    )
-    for place in range(found):
-        lots = state.columns[COUNTERPARTY_LOTS, place]
-        if state.columns[ADL_CLASS, place] == kind and lots > 0:
-            received = state.columns[COUNTERPARTY_CASH, place]
-            cap, weight = state.columns[ADL_CAP, place], state.columns[ADL_WEIGHT, place]
-            holder = state.positions[state.columns[COUNTERPARTY_POSITION, place]].account
-            emit_adl_fill(
-                state,
-                account=holder,
-                defaulter=defaulter,
-                market=market,
-                lots=sign * lots,
-                adl_class=kind,
-                cash=received,
-                cap_lots=cap,
-                weight=weight,
-            )
+    for place in range(count):
+        gap = _gap_of(state, place, market)
+        if gap > 0:
+            give_way(state, state.columns[ADL_ACCOUNT, place], market, group, whole)
+            if waits_for_reservation(state, turn, _position_at(state, place, market), gap, True):
+                state.columns[TURN_OUTCOME, state.columns[ADL_PLACE, place]] = Outcome.WAIT
 
 
 @kernel
-def _emit_plan(state: State, policy: int, position: int, found: int, lots: int, cash: int, equity: int) -> None:
-    row = state.positions[position]
-    fills = 0
-    for place in range(found):
-        if state.columns[COUNTERPARTY_LOTS, place] > 0:
-            fills += 1
-    emit_adl_plan(
-        state,
-        account=row.account,
-        lots=closing(row.lots, lots),
-        market=row.market,
-        mark_ticks=state.markets[row.market].mark_ticks,
-        policy=policy,
-        fills=fills,
-        cash=cash,
-        equity=equity,
-    )
-
-
-@kernel
-def _emit_classes(state: State, position: int, found: int) -> None:
-    row = state.positions[position]
-    for kind in _CLASSES:
-        _emit_class(state, found, kind, row.account, row.market, 1 if row.lots > 0 else -1)
-
-
-@kernel
-def _plan_lots(state: State, position: int, found: int, equity: int, maintenance: int, available: int) -> int:
-    """Return the lots that ADL closes of a position, as many as were found to fit, and fill in the
-    caps for them; 0: nobody can give.
+def _gather(state: State, market: int, sign: int, count: int, first: int) -> int:
+    """Enter the defaulters of one side of a market, by id, from a place on; return how many there
+    are.
     """
-    accounts = _accounts_found(state, found)
-    account_lots, house_lots = _lots_of(state, 0, accounts), _lots_of(state, accounts, found)
-    most = lots_to_leave(state, position, equity, maintenance)
-    terms = position, accounts, account_lots, house_lots, equity, maintenance, available
-    lots = largest_that(_fits, state, terms, most)
-    if lots > 0:
-        gap = gap_atoms(state, position, lots, equity, maintenance)
-        _cap_all(state, found, gap - min(gap, available), min(lots, account_lots))
-    return lots
+    found = 0
+    for place in range(count):
+        position = _position_at(state, place, market)
+        if position != NONE and state.positions[position].lots * sign > 0:
+            account = state.columns[ADL_ACCOUNT, place]
+            update_health(state, account)
+            if state.accounts[account].health >= Health.DISTRESSED:
+                enter_defaulter(state, first + found, position)
+                found += 1
+    return found
 
 
 @kernel
-def _share_lots(state: State, policy: int, found: int, lots: int) -> None:
-    """Fill in the lots that each counterparty gives, class by class."""
-    for place in range(found):
-        state.columns[COUNTERPARTY_LOTS, place] = 0
-    left = lots
-    for kind in _CLASSES:
-        left -= _fill_class(state, policy, found, kind, left)
+def _has_side(state: State, market: int, sign: int, count: int) -> bool:
+    """Return whether one of those taken is in default with lots on one side of a market."""
+    for place in range(count):
+        position = _position_at(state, place, market)
+        is_there = position != NONE and state.positions[position].lots * sign > 0
+        if is_there and state.accounts[state.columns[ADL_ACCOUNT, place]].health >= Health.DISTRESSED:
+            return True
+    return False
 
 
 @kernel
-def _share_cash(state: State, position: int, found: int, cash: int) -> None:
-    """Fill in the cash that each counterparty receives: the house that of its lots at mark, the
-    accounts the rest by lots.
-    """
-    row = state.positions[position]
-    accounts = _accounts_found(state, found)
-    left = cash
-    for place in range(accounts, found):
-        at_mark = cash_at_mark(state, row.market, closing(row.lots, state.columns[COUNTERPARTY_LOTS, place]))
-        state.columns[COUNTERPARTY_CASH, place] = -at_mark
-        left -= at_mark
-    if left != 0:
-        share_cash(state, accounts, left)
-    else:
-        for place in range(accounts):
-            state.columns[COUNTERPARTY_CASH, place] = 0
-
-
-@kernel
-def _trade_all(state: State, position: int, found: int, lots: int, cash: int) -> None:
-    """Carry out the plan: the defaulter's whole, then each counterparty, class by class."""
-    row = state.positions[position]
-    account, sign = row.account, 1 if row.lots > 0 else -1
-    close_lots(state, position, -sign * lots, cash, 0, Cause.ADL, NONE, lots)
-    row.closed_in_default = 1
-    # Closed lots count for the flow breakers of the market and of the venue.
-    add_flow(state, row.market, notional_at_mark(state, row.market, lots))
-    for kind in _CLASSES:
-        for place in range(found):
-            if state.columns[ADL_CLASS, place] == kind and state.columns[COUNTERPARTY_LOTS, place] > 0:
-                trade_counterparty(state, account, sign, place, 0, Cause.ADL)
-
-
-@kernel
-def _settle_all(state: State, found: int) -> None:
-    """Judge all who gave lots, class by class."""
-    for kind in _CLASSES:
-        for place in range(found):
-            if state.columns[ADL_CLASS, place] == kind and state.columns[COUNTERPARTY_LOTS, place] > 0:
-                settle_counterparty(state, place)
-
-
-@kernel
-def deleverage_position(state: State, policy: int, position: int, equity: int, maintenance: int) -> None:
-    """Close a defaulter's position against counterparties; ``equity`` and ``maintenance`` are its
-    account's.
-
-    An insolvent account's whole position, at mark with what the fund adds, beyond it by what the
-    fund leaves of the gap; a solvent one's least lots at mark. Less where that does not fit, nothing
-    where no lot does.
-    """
-    row = state.positions[position]
-    account, market, group = row.account, row.market, state.markets[row.market].group
-    found = opposite_positions(state, position, False)
-    sum_hedges(state, market, -row.lots)
-    _classify(state, policy, found, state.accounts[account].owner)
-    is_asked = state.rules[0].fund_supports != 0
-    available = available_for_gap(state, account, market, is_asked)
-    lots = _plan_lots(state, position, found, equity, maintenance, available)
-    if lots == 0:
+def _cross(state: State, policy: int, market: int, count: int) -> None:
+    """Cross the defaulters of both sides, where there are some; what then is left is judged again."""
+    if not _has_side(state, market, 1, count) or not _has_side(state, market, -1, count):
         return
-    gap = gap_atoms(state, position, lots, equity, maintenance)
-    support = min(gap, available)
-    cash = add_checked(cash_at_mark(state, market, closing(row.lots, lots)), gap - support)
-    _share_lots(state, policy, found, lots)
-    _share_cash(state, position, found, cash)
-    _emit_plan(state, policy, position, found, lots, cash, equity)
-    tell_support(state, account, group, market, gap, available, Cause.SUPPORT, is_asked)
-    _emit_classes(state, position, found)
-    charge = closing_charge(state, position, lots, 0, equity)
-    _trade_all(state, position, found, lots, cash)
-    pay(state, account, group, support, Cause.SUPPORT, market)
-    pay_charge(state, account, market, charge)
-    _settle_all(state, found)
-
-
-@kernel
-def _deleverage_account(state: State, turn: int, account: int) -> int:
-    """Deleverage an account's positions in order of market while in default; return its outcome."""
-    is_asked = state.rules[0].fund_supports != 0
-    position = state.accounts[account].first_position
-    while position != NONE:
-        row = state.positions[position]
-        if row.lots != 0:
-            judge_netted(state, account)
-            if state.accounts[account].health < Health.DISTRESSED:
-                break
-            equity, maintenance = assess(state, account)
-            gap = gap_atoms(state, position, abs(row.lots), equity, maintenance)
-            if waits_for_reservation(state, turn, position, gap, is_asked):
-                return Outcome.WAIT
-            deleverage_position(state, state.stages[turn].policy, position, equity, maintenance)
-        position = row.next_of_account
-    return outcome_after_closing(state, account)
+    longs = _gather(state, market, 1, count, 0)
+    shorts = _gather(state, market, -1, count, longs)
+    cross_defaulters(state, policy, market, longs, shorts)
+    for place in range(count):
+        if _position_at(state, place, market) != NONE:
+            judge_netted(state, state.columns[ADL_ACCOUNT, place])
 
 
 @unit
 def deleverage(state: State, turn: int, first: int, count: int) -> int:
     """Run ADL over the accounts of the turn, by the turn's policy. Answers as ``turns`` says."""
+    taken, policy = _take(state, turn, first, count), state.stages[turn].policy
+    market = _next_market(state, taken, 0)
+    while market != NONE:
+        _judge_all(state, turn, market, taken)
+        _let_wait(state, turn, market, taken)
+        _cross(state, policy, market, taken)
+        for sign in (1, -1):
+            found = _gather(state, market, sign, taken, 0)
+            if found > 0:
+                make_plan(state, policy, market, sign, found)
+        market = _next_market(state, taken, market + 1)
     going = 0
     for place in range(first, first + count):
-        outcome = _deleverage_account(state, turn, state.columns[TURN_ACCOUNT, place])
-        going += answer(state, place, outcome)
+        if state.columns[TURN_OUTCOME, place] == Outcome.NEXT:
+            going += answer(state, place, outcome_after_moving(state, turn, state.columns[TURN_ACCOUNT, place]))
     return going

@@ -3,7 +3,7 @@
 What is given may be lots or atoms; ADL, takeover and socialised losses all share theirs here. It
 knows neither state nor accounts: arrays of caps and weights go in, parts come out, and whoever
 stands earlier wins a tie, so callers order candidates by id. A candidate whose cap is not positive
-takes no part and gets 0. Rules: docs/rules.md, 6.
+takes no part and gets 0. Rules: R6.6.14.
 """
 
 from __future__ import annotations

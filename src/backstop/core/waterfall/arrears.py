@@ -1,7 +1,7 @@
 """What nobody paid of a group's losses, and how its fund pays it late: a cap limits how fast a fund
 pays, never whether.
 
-Rules: docs/rules.md, section 6.
+Rules: R6.10.5.
 """
 
 from __future__ import annotations

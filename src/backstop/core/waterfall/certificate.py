@@ -1,18 +1,18 @@
-"""Checks the certificate of an ADL wave without trusting its planner: plain integers, from the
+"""Checks the certificate of an ADL plan without trusting its planner: plain integers, from the
 rules alone.
 
-A certificate is what the wave emitted: ADL_PLAN, SUPPORT where there is a gap, for each class
-ADL_CLASS and its ADL_FILL rows, then the TRADE rows that carried it out and the POSTING of the
-support, or of a solvent account's closing charge. ``check_certificate`` collects everything that is
-wrong with it. It refuses to know the state: whether a cap is right, or who else could have given
-lots, is for a full scan.
+A certificate is what the plan emitted: for each defaulter ADL_PLAN, and SUPPORT where there is a gap;
+ADL_SCALE of all of them where not all lots fitted; for each class ADL_CLASS and its ADL_FILL rows;
+then the TRADE rows that carried it out and the POSTING of support and closing charges.
+``check_certificate`` collects everything that is wrong with it. It refuses to know the state: whether
+a cap is right, or who else could have given lots, is for a full scan.
 
 ``check_allocation`` checks a budget shared over a table of caps and weights, where all candidates
 are known.
 
 Checks INV-06: exactly the lots planned, from the opposite side only, at exactly the cash planned;
-with what the fund adds it is the zero cash, the house trades at mark, and nobody beyond the zero
-price.
+with what the fund adds it is each defaulter's zero cash, all are scaled by one fraction, the house
+trades at mark, and nobody beyond the average zero price; defaulters are crossed at mark.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from itertools import pairwise
 from typing import NamedTuple
+
+import numpy as np
 
 from backstop.core.contract_terms import Contract, LinearContract
 from backstop.core.events import (
@@ -38,9 +40,9 @@ from backstop.core.events import (
     fund_of,
     outside_of,
 )
-from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlPlanEffect, EffectView, SupportEffect
+from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlPlanEffect, AdlScaleEffect, EffectView, SupportEffect
 
-__all__ = ["CertificateFault", "Finding", "Share", "check_allocation", "check_certificate"]
+__all__ = ["CertificateFault", "Finding", "Share", "check_allocation", "check_certificate", "is_crossing", "is_plan_start", "plan_starts"]
 
 
 class CertificateFault(IntEnum):
@@ -71,6 +73,8 @@ class CertificateFault(IntEnum):
     SUPPORT = 11
     #: A closing charge that the plan does not allow.
     CHARGE = 12
+    #: Defaulters are not all scaled by one fraction.
+    SCALE = 13
 
 
 class Finding(NamedTuple):
@@ -136,6 +140,62 @@ class _Support(NamedTuple):
     @property
     def beyond(self) -> int:
         return self.gap - self.amount
+
+
+class _Scale(NamedTuple):
+    """An ADL_SCALE, by field."""
+
+    seq: int
+    account: int
+    wanted_lots: int
+    market: int
+
+
+class _Part(NamedTuple):
+    """What one defaulter closes of a plan."""
+
+    plan: _Plan
+    support: _Support | None
+
+    @property
+    def gap(self) -> int:
+        return 0 if self.support is None else self.support.gap
+
+    @property
+    def beyond(self) -> int:
+        return 0 if self.support is None else self.support.beyond
+
+
+class _Whole(NamedTuple):
+    """A plan with all its defaulters; what is the same for all is the first's."""
+
+    parts: list[_Part]
+    scales: list[_Scale]
+    is_crossing: bool
+
+    @property
+    def first(self) -> _Plan:
+        return self.parts[0].plan
+
+    @property
+    def accounts(self) -> set[int]:
+        return {part.plan.account for part in self.parts}
+
+    @property
+    def lots(self) -> int:
+        return sum(part.plan.lots for part in self.parts)
+
+    @property
+    def cash(self) -> int:
+        return sum(part.plan.cash for part in self.parts)
+
+    @property
+    def gap(self) -> int:
+        return sum(part.gap for part in self.parts)
+
+    @property
+    def beyond(self) -> int:
+        return sum(part.beyond for part in self.parts)
 
 
 class _Head(NamedTuple):
@@ -206,43 +266,89 @@ _MOVES = (
     (EffectKind.POSTING, Cause.SUPPORT),
     (EffectKind.POSTING, Cause.CLOSING_CHARGE),
 )
+#: Rows of a plan before what carries it out.
+_HEADS = (EffectKind.ADL_PLAN, EffectKind.SUPPORT, EffectKind.ADL_SCALE, EffectKind.ADL_CLASS, EffectKind.ADL_FILL)
+#: Classes that weigh by lots in every policy.
+_BY_LOTS = (AdlClass.HOUSE, AdlClass.CROSSED)
 _FUNDS = tuple(fund_of(group) for group in range(GROUPS_MAX))
 
 
+def is_plan_start(effects: EffectArray, place: int) -> bool:
+    """Return whether a row is the first ADL_PLAN of a plan: those of the plan's other defaulters stand
+    right behind it, with their SUPPORT.
+    """
+    if effects["kind"][place] != EffectKind.ADL_PLAN:
+        return False
+    before = [int(kind) for kind in effects["kind"][max(0, place - 2) : place]]
+    is_behind_support = before[-1:] == [EffectKind.SUPPORT] and before[:1] == [EffectKind.ADL_PLAN] and len(before) == 2
+    return before[-1:] != [EffectKind.ADL_PLAN] and not is_behind_support
+
+
+def is_crossing(effects: EffectArray, first: int) -> bool:
+    """Return whether the plan that begins at a place crosses defaulters of both sides."""
+    place = first
+    while place < len(effects) and int(effects["kind"][place]) in (EffectKind.ADL_PLAN, EffectKind.SUPPORT, EffectKind.ADL_SCALE):
+        place += 1
+    return place < len(effects) and (effects["kind"][place], effects["code"][place]) == (EffectKind.ADL_CLASS, AdlClass.CROSSED)
+
+
+def plan_starts(effects: EffectArray) -> list[int]:
+    """Return the places at which a plan begins."""
+    return [place for place in np.flatnonzero(effects["kind"] == EffectKind.ADL_PLAN).tolist() if is_plan_start(effects, place)]
+
+
 def check_certificate(effects: EffectArray, first: int, contract: Contract | None = None) -> list[Finding]:
-    """Return all that is wrong with the certificate whose ADL_PLAN is ``effects[first]``; nothing
+    """Return all that is wrong with the certificate whose first ADL_PLAN is ``effects[first]``; nothing
     when it is sound.
 
     The ``contract`` of the market is in no effect; with it the cash is also compared
     with the mark value: equal for a solvent account, beyond it by what the fund leaves of the gap
     for an insolvent one.
     """
-    most = 2 * abs(AdlPlanEffect.fills.of(effects[first])) + 2 * len(AdlClass) + 16
-    rows = [_Row(*(int(number) for number in row)) for row in effects[first : first + 2 * most].tolist()]
-    if rows[0].kind != EffectKind.ADL_PLAN:
-        return [Finding(CertificateFault.ROWS, f"kind {rows[0].kind} at {first} is no ADL_PLAN")]
-    plan = _Plan(*_numbers_of(AdlPlanEffect, rows[0]))
-    support = _read_support(rows)
-    classes, stray, after = _read_classes(rows, 1 if support is None else 2)
+    if effects["kind"][first] != EffectKind.ADL_PLAN:
+        return [Finding(CertificateFault.ROWS, f"kind {effects['kind'][first]} at {first} is no ADL_PLAN")]
+    after = first
+    while after < len(effects) and int(effects["kind"][after]) in _HEADS:
+        after += 1
+    # What carries it out: two rows a trade, and what paying it brings.
+    end = after + 8 * (after - first) + 32
+    rows = [_Row(*(int(number) for number in row)) for row in effects[first:end].tolist()]
+    # Who trades settles his funding first: it is no part of the plan.
+    rows = [row for row in rows if (row.kind, row.code) != (EffectKind.POSTING, Cause.FUNDING)]
+    parts, place = _read_parts(rows)
+    scales, place = _read_scales(rows, place)
+    classes, stray, place = _read_classes(rows, place)
+    whole = _Whole(parts, scales, any(part.head.adl_class == AdlClass.CROSSED for part in classes))
     fills = [fill for part in classes for fill in part.fills]
     found = [Finding(CertificateFault.ROWS, f"ADL_FILL of {row.account} before any ADL_CLASS") for row in stray]
-    found += _check_rows(plan, classes, fills)
-    found += _check_plan(plan, fills)
-    found += _check_support(plan, support, fills)
-    if support is not None and rows[1].price_ticks:
-        found.append(Finding(CertificateFault.ROWS, f"SUPPORT names a price of {rows[1].price_ticks}"))
+    found += _check_rows(whole, classes, fills)
+    for each in parts:
+        found += _check_plan(each.plan)
+        found += _check_support(each, len(parts))
+    found += _check_whole(whole, fills)
+    found += _check_scale(whole)
+    found += [
+        Finding(CertificateFault.ROWS, f"SUPPORT names a price of {row.price_ticks}")
+        for row in rows[:place]
+        if row.kind == EffectKind.SUPPORT and row.price_ticks
+    ]
+    found += [
+        Finding(CertificateFault.ROWS, f"ADL_SCALE of {row.account} names more than lots: {row}")
+        for row in rows[:place]
+        if row.kind == EffectKind.ADL_SCALE and any((row.code, row.other, row.price_ticks, row.amount, row.value))
+    ]
     if contract is not None:
-        found += _check_value(plan, support, fills, contract)
-    found += _check_holders(plan, classes, fills)
+        found += _check_value(whole, fills, contract)
+    found += _check_holders(whole, classes, fills)
     found += _check_classes(classes)
     for part in classes:
         found += _check_caps(part)
-        found += _check_weights(plan, part)
-        is_ordered = plan.policy in ADL_IN_ORDER and part.head.adl_class != AdlClass.HOUSE
+        found += _check_weights(whole, part)
+        is_ordered = whole.first.policy in ADL_IN_ORDER and part.head.adl_class not in _BY_LOTS
         check = _check_order if is_ordered else _check_proportions
         found += check(part.name, part.shares, part.hidden, part.eta)
-    found += _check_cash(plan, fills)
-    found += _check_trades(plan, support, fills, rows[after:])
+    found += _check_cash(whole, fills)
+    found += _check_trades(whole, fills, rows[place:])
     return found
 
 
@@ -266,8 +372,27 @@ def check_allocation(is_ordered: bool, budget: int, shares: Sequence[Share], eta
     return found + list(check("the allocation", candidates, 0, eta))
 
 
-def _read_support(rows: list[_Row]) -> _Support | None:
-    return _Support(*_numbers_of(SupportEffect, rows[1])) if rows[1:] and rows[1].kind == EffectKind.SUPPORT else None
+def _read_parts(rows: list[_Row]) -> tuple[list[_Part], int]:
+    """Return the defaulters of the plan, and the place after the last."""
+    parts: list[_Part] = []
+    place = 0
+    while place < len(rows) and rows[place].kind == EffectKind.ADL_PLAN:
+        plan = _Plan(*_numbers_of(AdlPlanEffect, rows[place]))
+        place += 1
+        support = None
+        if place < len(rows) and rows[place].kind == EffectKind.SUPPORT:
+            support = _Support(*_numbers_of(SupportEffect, rows[place]))
+            place += 1
+        parts.append(_Part(plan, support))
+    return parts, place
+
+
+def _read_scales(rows: list[_Row], place: int) -> tuple[list[_Scale], int]:
+    scales = []
+    while place < len(rows) and rows[place].kind == EffectKind.ADL_SCALE:
+        scales.append(_Scale(*_numbers_of(AdlScaleEffect, rows[place])))
+        place += 1
+    return scales, place
 
 
 def _read_classes(rows: list[_Row], first: int) -> tuple[list[_Class], list[_Fill], int]:
@@ -297,23 +422,30 @@ def _order_of(holder: int) -> tuple[bool, int]:
     return holder < 0, abs(holder)
 
 
-def _check_rows(plan: _Plan, classes: list[_Class], fills: list[_Fill]) -> Findings:
-    fault = CertificateFault.ROWS
-    if plan.fills != len(fills):
-        yield Finding(fault, f"the plan counts {plan.fills} fills, {len(fills)} follow")
-    rows: list[_Head | _Fill] = [*(part.head for part in classes), *fills]
+def _check_rows(whole: _Whole, classes: list[_Class], fills: list[_Fill]) -> Findings:
+    fault, plan = CertificateFault.ROWS, whole.first
+    for part in whole.parts:
+        if part.plan.fills != len(fills):
+            yield Finding(fault, f"the plan of {part.plan.account} counts {part.plan.fills} fills, {len(fills)} follow")
+        same = part.plan._replace(account=plan.account, lots=plan.lots, fills=plan.fills, cash=plan.cash, equity=plan.equity)
+        if same != plan or _sign(part.plan.lots) != _sign(plan.lots):
+            yield Finding(fault, f"{part.plan} stands in the plan of {plan}")
+    for left, right in pairwise(whole.parts):
+        if left.plan.account >= right.plan.account:
+            yield Finding(fault, f"defaulter {right.plan.account} after {left.plan.account} is out of order")
+    rows: list[_Head | _Fill | _Scale] = [*(part.head for part in classes), *fills, *whole.scales]
     for row in rows:
         if (row.seq, row.market) != (plan.seq, plan.market):
             yield Finding(fault, f"a row of seq {row.seq}, market {row.market} in a plan of seq {plan.seq}, market {plan.market}")
-    for part in classes:
-        if part.head.account != plan.account:
-            yield Finding(fault, f"{part.name} names defaulter {part.head.account}, the plan {plan.account}")
-        for fill in part.fills:
+    for group in classes:
+        if group.head.account != plan.account:
+            yield Finding(fault, f"{group.name} names defaulter {group.head.account}, the plan {plan.account}")
+        for fill in group.fills:
             if fill.defaulter != plan.account:
                 yield Finding(fault, f"the fill of {fill.account} names defaulter {fill.defaulter}, the plan {plan.account}")
 
 
-def _check_plan(plan: _Plan, fills: list[_Fill]) -> Findings:
+def _check_plan(plan: _Plan) -> Findings:
     fault = CertificateFault.PLAN
     if plan.policy not in list(AdlPolicy):
         yield Finding(fault, f"policy {plan.policy} is unknown")
@@ -322,59 +454,89 @@ def _check_plan(plan: _Plan, fills: list[_Fill]) -> Findings:
     if plan.lots == 0 or plan.mark_ticks < 1:
         yield Finding(fault, f"{plan.lots} lots at a mark of {plan.mark_ticks}: must be some lots at a mark of at least 1")
         return
-    given = sum(fill.lots for fill in fills)
-    if given != -plan.lots:
-        yield Finding(CertificateFault.LOTS, f"the fills give {given} lots against {plan.lots} of the defaulter")
     lots, side = abs(plan.lots), -_sign(plan.lots)
     if plan.equity >= 0 and (plan.cash * side <= 0 or plan.cash % _ANY_LINEAR.value(lots, plan.mark_ticks)):
         yield Finding(fault, f"equity {plan.equity}: cash {plan.cash} is not the mark value of {side * lots} lots at {plan.mark_ticks}")
 
 
-def _check_support(plan: _Plan, support: _Support | None, fills: list[_Fill]) -> Findings:
-    """Check what the fund adds to an insolvent account's gap, and that the rest goes beyond nobody's
-    zero price.
+def _check_support(part: _Part, together: int) -> Findings:
+    """Check what the fund adds to an insolvent account's gap: all that it can, where it adds to no
+    other's in the plan.
     """
-    fault = CertificateFault.SUPPORT
+    fault, plan, support = CertificateFault.SUPPORT, part.plan, part.support
     if support is None:
         return
     if (support.seq, support.account, support.market, support.cause) != (plan.seq, plan.account, plan.market, Cause.SUPPORT):
         yield Finding(fault, f"SUPPORT of seq {support.seq}, account {support.account}, market {support.market}, cause {support.cause}")
     if not 1 <= support.gap <= -plan.equity:
         yield Finding(fault, f"a gap of {support.gap} with equity {plan.equity}")
-    if support.available < 0 or support.amount != min(support.gap, support.available):
+    most = min(support.gap, support.available)
+    if support.available < 0 or not (0 if together > 1 else most) <= support.amount <= most:
         yield Finding(fault, f"the fund pays {support.amount} of {support.gap} with {support.available} available")
     is_covered = support.amount == support.gap
     if support.limit not in list(SupportLimit) or is_covered != (support.limit == SupportLimit.COVERED):
         yield Finding(fault, f"limit {support.limit}, while {support.amount} of {support.gap} is paid")
     if support.limit == SupportLimit.STAGE and support.available:
         yield Finding(fault, f"the fund is not asked, yet {support.available} is available")
-    given = sum(abs(fill.lots) for fill in fills if fill.account >= 0)
-    if support.beyond * abs(plan.lots) > support.gap * given:
-        yield Finding(fault, f"{given} lots of accounts bear {support.beyond}, beyond their part of {support.gap}")
 
 
-def _check_value(plan: _Plan, support: _Support | None, fills: list[_Fill], contract: Contract) -> Findings:
+def _check_whole(whole: _Whole, fills: list[_Fill]) -> Findings:
+    """Check that the fills give what the plan closes, nobody beyond the average zero price."""
+    given = sum(fill.lots for fill in fills)
+    if given != -whole.lots:
+        yield Finding(CertificateFault.LOTS, f"the fills give {given} lots against {whole.lots} of the defaulters")
+    by_accounts = sum(abs(fill.lots) for fill in fills if fill.account >= 0)
+    if whole.beyond * abs(whole.lots) > whole.gap * by_accounts:
+        said = f"{by_accounts} lots of accounts bear {whole.beyond}, beyond their part of {whole.gap}"
+        yield Finding(CertificateFault.SUPPORT, said)
+    if whole.is_crossing and whole.gap:
+        yield Finding(CertificateFault.SUPPORT, f"a gap of {whole.gap} between defaulters, who close at mark")
+
+
+def _check_scale(whole: _Whole) -> Findings:
+    """Check that all defaulters are scaled by one fraction, where fewer lots leave than should."""
+    fault = CertificateFault.SCALE
+    if not whole.scales:
+        return
+    closed, wanted = {part.plan.account: abs(part.plan.lots) for part in whole.parts}, sum(each.wanted_lots for each in whole.scales)
+    for left, right in pairwise(whole.scales):
+        if left.account >= right.account:
+            yield Finding(fault, f"{right.account} after {left.account} is out of order")
+    if not set(closed) <= {each.account for each in whole.scales}:
+        yield Finding(fault, f"defaulters {sorted(closed)} close lots, {[each.account for each in whole.scales]} are scaled")
+    if min(each.wanted_lots for each in whole.scales) < 1 or not 0 < abs(whole.lots) < wanted:
+        yield Finding(fault, f"{abs(whole.lots)} of {wanted} lots leave: no fraction")
+        return
+    lots = abs(whole.lots)
+    shares = [(each.account, closed.get(each.account, 0), lots * each.wanted_lots) for each in whole.scales]
+    yield from _check_remainders(fault, "the defaulters", shares, wanted)
+
+
+def _check_value(whole: _Whole, fills: list[_Fill], contract: Contract) -> Findings:
     """Compare cash with the mark value: beyond it by what the fund leaves of the gap, for the house
     not at all.
     """
-    beyond = plan.cash + contract.value(plan.lots, plan.mark_ticks)
-    left = 0 if support is None else support.beyond
-    if beyond != left:
-        yield Finding(CertificateFault.PLAN, f"cash {plan.cash} is {beyond} beyond mark value, must be {left}, with equity {plan.equity}")
+    for part in whole.parts:
+        plan = part.plan
+        beyond = plan.cash + contract.value(plan.lots, plan.mark_ticks)
+        if beyond != part.beyond:
+            said = f"cash {plan.cash} is {beyond} beyond mark value, must be {part.beyond}, with equity {plan.equity}"
+            yield Finding(CertificateFault.PLAN, said)
     for fill in fills:
-        if fill.account < 0 and fill.cash != -contract.value(fill.lots, plan.mark_ticks):
-            yield Finding(CertificateFault.CASH, f"{fill.account} of the house receives {fill.cash} for {fill.lots}, which is not mark")
+        at_mark = whole.is_crossing or fill.account < 0
+        if at_mark and fill.cash != -contract.value(fill.lots, whole.first.mark_ticks):
+            yield Finding(CertificateFault.CASH, f"{fill.account} receives {fill.cash} for {fill.lots}, which is not mark")
 
 
-def _check_holders(plan: _Plan, classes: list[_Class], fills: list[_Fill]) -> Findings:
-    fault = CertificateFault.HOLDER
+def _check_holders(whole: _Whole, classes: list[_Class], fills: list[_Fill]) -> Findings:
+    fault, plan = CertificateFault.HOLDER, whole.first
     house = (outside_of(plan.market), error_inventory_of(plan.market))
     for part in classes:
         for fill in part.fills:
             if fill.adl_class != part.head.adl_class:
                 yield Finding(fault, f"{fill.account} says class {fill.adl_class} in {part.name}")
             is_house = part.head.adl_class == AdlClass.HOUSE
-            if fill.account == plan.account or (fill.account not in house if is_house else fill.account < 0):
+            if fill.account in whole.accounts or (fill.account not in house if is_house else fill.account < 0):
                 yield Finding(fault, f"{fill.account} cannot be in {part.name}")
             if fill.lots * plan.lots >= 0:
                 yield Finding(fault, f"{fill.account} changes by {fill.lots} lots, on the side of the defaulter's {plan.lots}")
@@ -390,6 +552,8 @@ def _check_classes(classes: list[_Class]) -> Findings:
     codes = [part.head.adl_class for part in classes]
     if codes != sorted(set(codes)) or not set(codes) <= set(AdlClass):
         yield Finding(fault, f"classes {codes} are not ascending codes of AdlClass")
+    if AdlClass.CROSSED in codes and len(codes) > 1:
+        yield Finding(fault, f"classes {codes}: defaulters are crossed apart from others")
     for number, part in enumerate(classes):
         head = part.head
         if number + 1 < len(classes) and (part.eta != (0, 0) or head.full != head.candidates):
@@ -412,10 +576,10 @@ def _check_caps(part: _Class) -> Findings:
             yield Finding(CertificateFault.CAP, f"{fill.account} gives {abs(fill.lots)} lots, its cap is {fill.cap_lots}")
 
 
-def _check_weights(plan: _Plan, part: _Class) -> Findings:
+def _check_weights(whole: _Whole, part: _Class) -> Findings:
     """Check what the policy says of weights, as far as a row can tell."""
-    fault, adl_class = CertificateFault.WEIGHT, part.head.adl_class
-    is_house = adl_class == AdlClass.HOUSE
+    fault, adl_class, plan = CertificateFault.WEIGHT, part.head.adl_class, whole.first
+    is_house = adl_class in _BY_LOTS
     weighs_lots = is_house or plan.policy == AdlPolicy.PRO_RATA
     weighs_lots = weighs_lots or (plan.policy == AdlPolicy.CAPPED_PRO_RATA and adl_class != AdlClass.PROFITABLE)
     for fill in part.fills:
@@ -430,7 +594,7 @@ def _check_weights(plan: _Plan, part: _Class) -> Findings:
             yield Finding(fault, f"{fill.account} has weight {fill.weight}: must be at least 1")
         # Where the weight is the holder's lots, it bounds the cap; at mark, and for the house, the
         # cap is all of them.
-        gives_all = is_house or plan.equity >= 0
+        gives_all = is_house or whole.beyond == 0
         if weighs_lots and (fill.cap_lots > fill.weight or (gives_all and fill.cap_lots != fill.weight)):
             yield Finding(CertificateFault.CAP, f"{fill.account} has cap {fill.cap_lots} with {fill.weight} lots")
 
@@ -529,35 +693,36 @@ def _check_remainders(fault: CertificateFault, name: str, shares: list[tuple[int
             )
 
 
-def _check_cash(plan: _Plan, fills: list[_Fill]) -> Findings:
+def _check_cash(whole: _Whole, fills: list[_Fill]) -> Findings:
     fault = CertificateFault.CASH
     paid = -sum(fill.cash for fill in fills)
-    if paid != plan.cash:
-        yield Finding(fault, f"the counterparties pay {paid}, the defaulter receives {plan.cash}")
+    if paid != whole.cash:
+        yield Finding(fault, f"the counterparties pay {paid}, the defaulters receive {whole.cash}")
     house = [fill for fill in fills if fill.account < 0]
     for fill in house:
-        if fill.cash * fill.lots >= 0 or abs(fill.cash) % max(1, _ANY_LINEAR.value(abs(fill.lots), plan.mark_ticks)):
+        if fill.cash * fill.lots >= 0 or abs(fill.cash) % max(1, _ANY_LINEAR.value(abs(fill.lots), whole.first.mark_ticks)):
             yield Finding(fault, f"{fill.account} of the house receives {fill.cash}, not the mark value of {fill.lots} lots")
     accounts = [fill for fill in fills if fill.account >= 0]
-    left = plan.cash + sum(fill.cash for fill in house)
+    left = whole.cash + sum(fill.cash for fill in house)
     for fill in accounts:
         if fill.cash * left > 0:
-            yield Finding(fault, f"{fill.account} receives {fill.cash}, so does the defaulter with {left}")
+            yield Finding(fault, f"{fill.account} receives {fill.cash}, so do the defaulters with {left}")
     lots = sum(abs(fill.lots) for fill in accounts)
     if lots:
         shares = [(fill.account, abs(fill.cash), abs(left) * abs(fill.lots)) for fill in accounts]
         yield from _check_remainders(fault, "cash", shares, lots)
 
 
-def _check_trades(plan: _Plan, support: _Support | None, fills: list[_Fill], rows: list[_Row]) -> Findings:
-    """Check the trades, the defaulter's first, each followed by the posting of what it realised;
-    then the fund's payment.
+def _check_trades(whole: _Whole, fills: list[_Fill], rows: list[_Row]) -> Findings:
+    """Check the trades, the defaulters' first, each followed by the posting of what it realised;
+    then the payments.
     """
-    expected = [(plan.account, NONE, plan.lots, plan.cash)]
-    expected += [(fill.account, plan.account, fill.lots, fill.cash) for fill in fills]
+    first, price_ticks = whole.first, whole.first.mark_ticks if whole.is_crossing else 0
+    expected = [(part.plan.account, NONE, part.plan.lots, part.plan.cash) for part in whole.parts]
+    expected += [(fill.account, first.account, fill.lots, fill.cash) for fill in fills]
     place = 0
     for holder, counterpart, lots, cash in expected:
-        wanted = _Row(plan.seq, EffectKind.TRADE, Cause.ADL, plan.market, holder, counterpart, lots, 0, cash, 0)
+        wanted = _Row(first.seq, EffectKind.TRADE, Cause.ADL, first.market, holder, counterpart, lots, price_ticks, cash, 0)
         if place >= len(rows) or rows[place]._replace(value=0) != wanted:
             yield Finding(
                 CertificateFault.TRADE, f"planned {_words(wanted)}, traded {_words(rows[place]) if place < len(rows) else 'nothing'}"
@@ -565,25 +730,67 @@ def _check_trades(plan: _Plan, support: _Support | None, fills: list[_Fill], row
             return
         realised = rows[place].value
         place += 1
-        clearing = clearing_of(plan.market)
+        clearing = clearing_of(first.market)
         receiver, payer = (holder, clearing) if realised > 0 else (clearing, holder)
-        posting = _Row(plan.seq, EffectKind.POSTING, Cause.ADL, plan.market, receiver, payer, 0, 0, abs(realised), 0)
+        posting = _Row(first.seq, EffectKind.POSTING, Cause.ADL, first.market, receiver, payer, 0, 0, abs(realised), 0)
         if realised and (place >= len(rows) or rows[place] != posting):
             yield Finding(CertificateFault.TRADE, f"{holder} realised {realised}, which no posting against {clearing} follows")
         place += place < len(rows) and rows[place].kind == EffectKind.POSTING and bool(realised)
-    if support is not None and support.amount:
-        paid = rows[place] if place < len(rows) else None
-        due = [
-            _Row(plan.seq, EffectKind.POSTING, Cause.SUPPORT, plan.market, plan.account, fund, 0, 0, support.amount, 0) for fund in _FUNDS
-        ]
-        if paid not in due:
-            yield Finding(CertificateFault.SUPPORT, f"{support.amount} of support is not paid: {_words(paid) if paid else 'nothing'}")
-        place += 1
-    if place < len(rows) and (rows[place].seq, rows[place].kind, rows[place].code) == (plan.seq, EffectKind.POSTING, Cause.CLOSING_CHARGE):
-        yield from _check_charge(plan, rows[place])
-        place += 1
-    if place < len(rows) and rows[place].seq == plan.seq and (rows[place].kind, rows[place].code) in _MOVES:
+    yield from _check_payments(whole, fills, rows[place:])
+
+
+def _check_payments(whole: _Whole, fills: list[_Fill], rows: list[_Row]) -> Findings:
+    """Check what the fund pays and what solvent defaulters are charged, in order of the defaulters."""
+    first, place = whole.first, 0
+    for part in whole.parts:
+        if part.support is not None and part.support.amount:
+            amount, account = part.support.amount, part.plan.account
+            place, back = _before_support(whole, rows, place, account)
+            paid = rows[place] if place < len(rows) else None
+            is_paid = paid is not None and (paid.kind, paid.code, paid.account) == (EffectKind.POSTING, Cause.SUPPORT, account)
+            if is_paid or back < amount:
+                # At most: what is owed for a fill pays for all that the account lacks.
+                most = min(amount, max(amount - back, paid.amount)) if back and paid is not None else amount
+                due = [_Row(first.seq, EffectKind.POSTING, Cause.SUPPORT, first.market, account, fund, 0, 0, most, 0) for fund in _FUNDS]
+                if paid not in due:
+                    yield Finding(CertificateFault.SUPPORT, f"{amount} of support is not paid: {_words(paid) if paid else 'nothing'}")
+                place += 1
+        if _is_charge(whole, rows, place) and rows[place].other == part.plan.account:
+            yield from _check_charge(part.plan, rows[place])
+            place += 1
+    crossed = [fill.account for fill in fills] if whole.is_crossing else []
+    for account in crossed:
+        if _is_charge(whole, rows, place) and rows[place].other == account:
+            place += 1
+    if place < len(rows) and rows[place].seq == first.seq and (rows[place].kind, rows[place].code) in _MOVES:
         yield Finding(CertificateFault.TRADE, f"nobody planned what follows: {_words(rows[place])}")
+
+
+def _before_support(whole: _Whole, rows: list[_Row], place: int, account: int) -> tuple[int, int]:
+    """Return where the fund's payment for an account stands, and what those who owe it for a fill,
+    and were closed here, pay before.
+    """
+    end = place
+    while end < len(rows) and rows[end].seq == whole.first.seq and not _begins_another(rows[end]):
+        end += 1
+    debts = [row for row in rows[place:end] if (row.kind, row.code) == (EffectKind.POSTING, Cause.FILL_DEBT)]
+    if debts:
+        return end, sum(row.amount for row in debts if row.account == account)
+    # Claims that are set off against it stand before it.
+    while place < len(rows) and rows[place].kind == EffectKind.CLAIM:
+        place += 1
+    return place, 0
+
+
+def _begins_another(row: _Row) -> bool:
+    """Return whether a row is of another plan, or moves lots or cash of a wave."""
+    return row.kind == EffectKind.ADL_PLAN or (row.kind, row.code) in _MOVES
+
+
+def _is_charge(whole: _Whole, rows: list[_Row], place: int) -> bool:
+    if place >= len(rows):
+        return False
+    return (rows[place].seq, rows[place].kind, rows[place].code) == (whole.first.seq, EffectKind.POSTING, Cause.CLOSING_CHARGE)
 
 
 def _check_charge(plan: _Plan, row: _Row) -> Findings:

@@ -2,7 +2,7 @@
 cost it.
 
 Takeover, ADL and tear-up are no cheaper than closeout. All of the charge is the fund's: a share for
-counterparties would pay whoever emptied the book. Rules: docs/rules.md, section 6, "Closing charge".
+counterparties would pay whoever emptied the book. Rules: R6.5.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Recovery claims: what the venue owes those who bore a socialised loss.
 
 A claim rises with a cut and falls with what a fund pays back. A fund's payment for an owner lowers
-his claims, too: it pays early what is owed to him. Rules: docs/rules.md, section 6.
+his claims, too: it pays early what is owed to him. Rules: R6.2.6.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 ``close_on_book`` sends the orders of one slice. A solvent account's order never goes beyond its
 zero price; an insolvent one's gap to zero cash is reserved in the fund before the order leaves
-(docs/rules.md, section 6).
+(R6.4).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import band_ticks, effective_state
 from backstop.core.columns import ORDERED_INTERVAL, ORDERED_NOTIONAL, SLICE_CAP, SLICE_COST, SLICE_POSITION, SLICE_RELEASE, TURN_ACCOUNT
 from backstop.core.contracts import cash_of, closing, lots_reaching, lots_within, notional_at_mark
+from backstop.core.doubt import is_book_shut, is_forced, may_close, may_force
 from backstop.core.events import NONE, BreakerState, Health
 from backstop.core.margin import assess, margin_after, released_margin, zero_cash, zero_price_ticks
 from backstop.core.orders import is_band_reached, is_place_free, open_order, order_side, price_of_band, reserve
@@ -44,12 +45,10 @@ def slice_lots(state: State, market: int, side: int) -> int:
     """Return the most lots that one slice may take: a share of visible depth and of recent volume,
     less when throttled.
 
-    ``UNKNOWN_DEPTH`` where nothing is visible and some of it waits to be told, or the market is
-    halted.
+    ``UNKNOWN_DEPTH`` where nothing is visible and some of it waits to be told, or the book is shut.
     """
     row, rules = state.markets[market], state.rules[0]
-    breaker = effective_state(state, market)
-    if breaker == BreakerState.HALTED:
+    if is_book_shut(state, market):
         return UNKNOWN_DEPTH
     visible, is_unknown = 0, False
     for band in range(row.band_count):
@@ -59,11 +58,9 @@ def slice_lots(state: State, market: int, side: int) -> int:
     if visible == 0:
         return UNKNOWN_DEPTH if is_unknown else 0
     base = max(1, mul_div_floor(visible, rules.depth_share_ppm, _PPM))
-    if row.volume_lots != NONE:
-        if row.volume_lots == 0:
-            return 0
+    if row.volume_lots > 0:
         base = min(base, max(1, mul_div_floor(row.volume_lots, rules.volume_share_ppm, _PPM)))
-    if breaker != BreakerState.OPEN:
+    if effective_state(state, market) != BreakerState.OPEN:
         base = max(1, mul_div_floor(base, rules.throttle_share_ppm, _PPM))
     return base
 
@@ -88,8 +85,8 @@ def _notional_left(state: State, account: int, market: int) -> int:
 
 @kernel
 def book_lots(state: State, account: int, market: int, side: int, base: int) -> int:
-    """Return how many of the ``base`` lots of a slice are left beside other orders and within the
-    notional caps.
+    """Return how many of the ``base`` lots of a slice are left beside other closing orders and within
+    the notional caps. Closing orders do not wait for those of disposal.
     """
     left = lots_within(state, market, _notional_left(state, account, market))
     return min(base - state.markets[market].pending_lots[side], left)
@@ -258,19 +255,21 @@ def count_ordered(state: State, position: int, lots: int) -> None:
 
 
 @kernel
-def _weigh_positions(state: State, account: int, fee_ppm: int, maintenance: int) -> tuple[int, bool]:
+def _weigh_positions(state: State, account: int, fee_ppm: int, maintenance: int, solvent: bool) -> tuple[int, bool]:
     """Gather the positions that the book can take now: row, cap, release, cost.
 
-    Return (how many, any busy).
+    Return (how many, any busy). No fund supports an insolvent account's order at an old mark.
     """
     is_full = not is_place_free(state)
     found, busy = 0, False
     position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]
-        if row.lots != 0:
+        if row.lots != 0 and may_close(state, account, row.market):
             side = book_side(row.lots)
             base = slice_lots(state, row.market, side)
+            if not solvent and not may_force(state, account, row.market):
+                base = UNKNOWN_DEPTH
             if base == UNKNOWN_DEPTH:
                 busy = True
             elif base > 0:
@@ -343,7 +342,7 @@ def _plan_orders(state: State, account: int, equity: int, maintenance: int) -> i
     rules = state.rules[0]
     solvent = equity >= 0
     fee_ppm = rules.fee_ppm if solvent else 0
-    found, busy = _weigh_positions(state, account, fee_ppm, maintenance)
+    found, busy = _weigh_positions(state, account, fee_ppm, maintenance, solvent)
     expected_equity, expected_maintenance = equity, maintenance
     ordered = False
     for _ in range(found):
@@ -390,6 +389,8 @@ def _close_account(state: State, turn: int, account: int) -> int:
     """
     now = state.engine[0].now_ns
     head = state.accounts[account]
+    if is_forced(state, account):
+        return Outcome.NEXT
     if now < head.next_slice_ns:
         wait_until(state, account, head.next_slice_ns)
         return Outcome.WAIT

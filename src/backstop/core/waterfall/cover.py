@@ -1,7 +1,7 @@
 """Who pays the deficit of an account without lots: each market group its own part, by its fund, then
 by its winners; the rest is uncovered.
 
-Rules: docs/rules.md, section 6.
+Rules: R6.10.
 """
 
 from __future__ import annotations
@@ -20,20 +20,24 @@ from backstop.core.columns import (
     SPLIT_HEAP,
     SPLIT_REMAINDER,
 )
+from backstop.core.doubt import wait_for_halt
 from backstop.core.events import NONE, Cause, Health
+from backstop.core.fill_debts import take_from_winners
 from backstop.core.monitor import update_health
 from backstop.core.results import result_of
 from backstop.core.stages import Outcome
 from backstop.core.state import State
 from backstop.core.units import add_checked, split_by_largest_remainder
+from backstop.core.waits import has_lots
 from backstop.core.waterfall.arrears import book_uncovered
+from backstop.core.waterfall.carry import give_way
 from backstop.core.waterfall.fund import available_atoms, available_in_fund, available_to_market, available_to_owner, pay
 from backstop.core.waterfall.netting import judge_netted
 from backstop.core.waterfall.socialise import socialise
 from backstop.core.waterfall.support import tell_support
-from backstop.core.waterfall.turns import has_lots, wait_interval
+from backstop.core.waterfall.turns import wait_interval
 
-__all__ = ["cover_deficit", "outcome_after_closing"]
+__all__ = ["cover_deficit", "outcome_after_closing", "outcome_after_moving"]
 
 
 @kernel
@@ -172,6 +176,8 @@ def cover_deficit(state: State, account: int) -> int:
         return Outcome.DONE
     rules, left = state.rules[0], state.columns[GROUP_LEFT]
     parts = _split_deficit(state, account, deficit)
+    for place in range(parts):
+        give_way(state, account, state.columns[PART_MARKET, place], state.columns[PART_GROUP, place], deficit)
     if rules.fund_turn != NONE and _waits_for_funds(state, account, parts):
         return Outcome.WAIT
     for group in range(rules.groups):
@@ -194,9 +200,24 @@ def outcome_after_closing(state: State, account: int) -> int:
 
     DONE where it is out of default. Where it has no lots left, its deficit is covered. Else NEXT.
     """
+    if not has_lots(state, account):
+        # Who owes it for a fill may have been closed against it.
+        take_from_winners(state, account)
     update_health(state, account)
     if state.accounts[account].health < Health.DISTRESSED:
         return Outcome.DONE
     if has_lots(state, account):
         return Outcome.NEXT
     return cover_deficit(state, account)
+
+
+@kernel
+def outcome_after_moving(state: State, turn: int, account: int) -> int:
+    """Judge an account whose lots a stage moved to others; return what the stage answers for it.
+
+    As ``outcome_after_closing``, but it waits where the stage passed over lots in a halted market.
+    """
+    outcome = outcome_after_closing(state, account)
+    if outcome == Outcome.NEXT and wait_for_halt(state, account, state.stages[turn].interval_ns):
+        return Outcome.WAIT
+    return outcome

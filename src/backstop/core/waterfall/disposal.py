@@ -1,22 +1,24 @@
-"""Disposal: the venue vault sells what it took over, a share at a time, within the same limits of
-the book as closeout.
+"""Disposal: the venue vault, and a provider that is stopped, sell what they hold, a share at a time,
+out of what the slices of defaulters leave of the book.
 
-Rules: docs/rules.md, section 6.
+Rules: R6.7.13.
 """
 
 from __future__ import annotations
 
 from backstop.compiled import kernel
-from backstop.core.events import NONE, Health
+from backstop.core.doubt import is_doubted
+from backstop.core.events import NONE, Health, ProviderStatus
 from backstop.core.orders import is_place_free, open_order
-from backstop.core.outbox import emit_order
+from backstop.core.outbox import emit_order, is_crowded
 from backstop.core.rows import DISPOSAL_ORDER
 from backstop.core.state import State
 from backstop.core.units import mul_div_ceil
-from backstop.core.waits import wait_for_disposal
+from backstop.core.waits import provider_of
 from backstop.core.waterfall.closeout import book_lots, book_side, count_ordered, slice_lots, tolerance_ticks
+from backstop.core.waterfall.providers import update_status
 
-__all__ = ["dispose"]
+__all__ = ["note_disposal", "run_disposals"]
 
 _PPM = 1_000_000
 
@@ -25,11 +27,12 @@ _PPM = 1_000_000
 def _dispose_position(state: State, position: int) -> None:
     row, rules = state.positions[position], state.rules[0]
     side = book_side(row.lots)
-    base = slice_lots(state, row.market, side)
+    base = 0 if is_doubted(state, row.market) else slice_lots(state, row.market, side)
     if base <= 0:
         return
     whole = abs(row.lots)
-    lots = min(book_lots(state, row.account, row.market, side, base), max(1, mul_div_ceil(whole, rules.disposal_share_ppm, _PPM)), whole)
+    left = base - state.markets[row.market].disposed_lots[side]
+    lots = min(book_lots(state, row.account, row.market, side, left), max(1, mul_div_ceil(whole, rules.disposal_share_ppm, _PPM)), whole)
     if lots <= 0:
         return
     is_sell = row.lots > 0
@@ -49,22 +52,38 @@ def _dispose_position(state: State, position: int) -> None:
 
 
 @kernel
-def dispose(state: State, account: int) -> None:
-    """Send the next slice of the vault's inventory to the book, if ``account`` is the vault's and
-    is not in default.
-    """
-    vault = state.rules[0].vault
-    if vault == NONE or state.providers[vault].account != account or state.accounts[account].health >= Health.DISTRESSED:
+def _dispose(state: State, provider: int) -> None:
+    row = state.providers[provider]
+    if state.accounts[row.account].health >= Health.DISTRESSED or is_crowded(state):
         return
-    holds = False
-    position = state.accounts[account].first_position
+    update_status(state, provider)
+    if row.is_vault == 0 and row.status != ProviderStatus.STOPPED:
+        return
+    position = state.accounts[row.account].first_position
     while position != NONE:
-        row = state.positions[position]
-        if row.lots != 0:
-            holds = True
+        if state.positions[position].lots != 0:
             if not is_place_free(state):
-                break
+                return
             _dispose_position(state, position)
-        position = row.next_of_account
-    if holds:
-        wait_for_disposal(state, account)
+        position = state.positions[position].next_of_account
+
+
+@kernel
+def note_disposal(state: State, account: int) -> None:
+    """Note that a provider may sell at the end of the event, if the account is one's."""
+    provider = provider_of(state, account)
+    if provider != NONE and state.providers[provider].is_due == 0:
+        state.providers[provider].is_due = 1
+        state.engine[0].disposals_now += 1
+
+
+@kernel
+def run_disposals(state: State) -> None:
+    """Let the providers noted send the next slice of their inventory to the book, once no defaulter
+    is on its way.
+    """
+    for provider in range(state.rules[0].providers):
+        if state.providers[provider].is_due != 0:
+            state.providers[provider].is_due = 0
+            _dispose(state, provider)
+    state.engine[0].disposals_now = 0

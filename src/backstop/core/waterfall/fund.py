@@ -28,6 +28,7 @@ __all__ = [
     "available_to_arrears",
     "available_to_market",
     "available_to_owner",
+    "available_without_carry",
     "binding_limit",
     "charge_trading_fee",
     "free_atoms",
@@ -144,6 +145,16 @@ def available_atoms(state: State, account: int, group: int, market: int) -> int:
     reserved (keeps INV-05).
     """
     return min(available_in_fund(state, group), available_to_market(state, market), available_to_owner(state, account))
+
+
+@kernel
+def available_without_carry(state: State, account: int, group: int, market: int) -> int:
+    """Return what ``available_atoms`` would be if the fund carried nobody."""
+    fund = state.funds[group]
+    by_balance = balance_of(state, fund_id(group)) - fund.reserved + fund.carried
+    by_window = fund.loss_max - _paid_in_window(state, fund_gauge(group)) - fund.reserved + fund.carried
+    by_market = NO_CAP if market == NONE else _left_to_market(state, market) + state.markets[market].carried
+    return max(0, min(by_balance, by_window, by_market, _left_to_owner(state, account)))
 
 
 @kernel

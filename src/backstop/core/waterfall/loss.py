@@ -1,6 +1,4 @@
-"""In which markets, and so in which market groups, an account's loss lies (docs/rules.md, section
-6).
-"""
+"""In which markets, and so in which market groups, an account's loss lies (R6.9.1)."""
 
 from __future__ import annotations
 

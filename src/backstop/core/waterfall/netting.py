@@ -8,7 +8,7 @@ It is made before every payment of a fund. In one event each walk over an owner'
 where the last one ended: an account that could give nothing is looked at again only if it was
 judged since and then could (``monitor``). So an event costs an owner's accounts once, not once per
 payment.
-Rules: docs/rules.md, section 6.
+Rules: R6.2.1.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from backstop.compiled import kernel, unit
 from backstop.core.columns import NETTED_CLAIM, NETTED_EVENT, NETTED_REST, NETTED_SPARE, OWNER_FIRST
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.events import NONE, Cause, Health
+from backstop.core.fill_debts import take_from_winners
 from backstop.core.ledger import post
 from backstop.core.margin import assess, release_level
 from backstop.core.monitor import touch, update_health
@@ -46,7 +47,7 @@ def _net_once(state: State, account: int, deficit: int, spares_release: bool) ->
     while other != NONE and deficit > 0:
         if other != account:
             equity, maintenance = assess(state, other)
-            given = min(deficit, max(0, equity - release_level(state, maintenance) if spares_release else equity))
+            given = min(deficit, max(0, equity - release_level(state, other, maintenance) if spares_release else equity))
             if given > 0:
                 if not spares_release:
                     # Its orders left on the strength of what now goes: no atom is spent twice.
@@ -62,14 +63,18 @@ def _net_once(state: State, account: int, deficit: int, spares_release: bool) ->
 
 @unit
 def net_linked(state: State, account: int) -> None:
-    """Make an insolvent account whole, as far as it goes, from the other accounts of its owner."""
+    """Make an insolvent account whole, as far as it goes, from the other accounts of its owner, then
+    from those who owe it for fills.
+    """
     equity, _ = assess(state, account)
     if equity >= 0:
         return
     begin_netting(state, state.accounts[account].owner)
     left = _net_once(state, account, -equity, True)
     if left > 0:
-        _net_once(state, account, left, False)
+        left = _net_once(state, account, left, False)
+    if left > 0:
+        take_from_winners(state, account)
 
 
 @kernel

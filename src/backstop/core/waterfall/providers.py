@@ -1,7 +1,7 @@
 """Backstop providers: who may be asked, how much each can carry, and how it stands after it failed.
 
 A provider is an account of the engine, margined like any other, with standing commitments by market
-group and direction. Rules: docs/rules.md, section 6 (takeover).
+group and direction. Rules: R6.7.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ __all__ = [
     "carries",
     "cap_lots",
     "commitment_of",
+    "haste_ppm",
     "initial_increase",
     "provider_failed",
     "provider_took",
@@ -63,7 +64,7 @@ def bind_provider(state: State, account: int, provider: int) -> None:
     row.failures = 0
     row.baseline, _ = assess(state, account)
     _set_status(state, provider, ProviderStatus.ON, NEVER_NS)
-    if gross_notional(state, account) > 0 and state.accounts[account].health < Health.DISTRESSED:
+    if state.accounts[account].health < Health.DISTRESSED:
         wait_for_disposal(state, account)
 
 
@@ -114,7 +115,7 @@ def can_take_over(state: State, provider: int, account: int) -> bool:
     """Return whether a provider may be asked to take over from an account; its status must be up to
     date.
 
-    Never from its own owner: who gains on both sides would be paid by the fund (docs/rules.md, 6).
+    Never from its own owner: who gains on both sides would be paid by the fund (R6.7).
     """
     row = state.providers[provider]
     if row.account == NONE or row.status != ProviderStatus.ON:
@@ -237,7 +238,6 @@ def carries(state: State, provider: int, position: int, lots: int, cash: int) ->
     them, exactly.
     """
     row, place = state.positions[position], state.providers[provider]
-    update_status(state, provider)
     if (
         place.status == ProviderStatus.OFF
         or place.status == ProviderStatus.STOPPED
@@ -265,17 +265,30 @@ def provider_took(state: State, provider: int) -> None:
 
 
 @kernel
-def provider_failed(state: State, provider: int) -> None:
-    """Lower the score of a provider that refused, did not answer, or could not carry what it
-    accepted; switch it off.
+def haste_ppm(state: State, market: int) -> int:
+    """Return how much faster than usual a market moves by the range of its marks, 1 to 4 [ppm]: so
+    much shorter its offers live, and so much more a failure costs.
     """
-    row, rules = state.providers[provider], state.rules[0]
-    row.score_ppm = max(_SCORE_MIN_PPM, row.score_ppm - row.score_ppm // 4)
+    usual, row = state.rules[0].offer_range_ppm, state.breakers[market]
+    if usual == 0:
+        return _PPM
+    low, high = min(row.low_ticks[0], row.low_ticks[1]), max(row.high_ticks[0], row.high_ticks[1])
+    return max(_PPM, min(4 * _PPM, mul_div_floor(mul_div_floor(high - low, _PPM, low), _PPM, usual)))
+
+
+@kernel
+def provider_failed(state: State, provider: int, market: int) -> None:
+    """Lower the score of a provider that refused, did not answer, or could not carry what it
+    accepted in a market; switch it off.
+    """
+    row, rules, haste = state.providers[provider], state.rules[0], haste_ppm(state, market)
+    cut_ppm = min(750_000, 250_000 * haste // _PPM)
+    row.score_ppm = max(_SCORE_MIN_PPM, row.score_ppm - row.score_ppm * cut_ppm // _PPM)
     status, until_ns = row.status, row.until_ns
     if status == ProviderStatus.ON:  # what else is missing in one silence is the same failure
         row.failures += 1
         if row.failures >= rules.failures_max:
             status, until_ns = ProviderStatus.OFF, state.engine[0].now_ns + rules.off_ns
         else:
-            status, until_ns = ProviderStatus.COOLING, state.engine[0].now_ns + rules.retry_ns
+            status, until_ns = ProviderStatus.COOLING, state.engine[0].now_ns + mul_div_floor(rules.retry_ns, haste, _PPM)
     _set_status(state, provider, status, until_ns)

@@ -2,7 +2,7 @@
 
 The rank score is that of the queue which most venues run: profit in proportion to cost, times
 leverage. It can be asked for any position at any time, whichever policy the venue has. Rules:
-docs/rules.md, 6.
+R6.6.13.
 """
 
 from __future__ import annotations

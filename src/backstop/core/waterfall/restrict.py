@@ -9,17 +9,22 @@ from backstop.core.stages import Outcome
 from backstop.core.state import State
 from backstop.core.waterfall.turns import answer
 
-__all__ = ["restrict"]
+__all__ = ["note_restricted", "restrict"]
+
+
+@kernel
+def note_restricted(state: State, account: int) -> None:
+    """Restrict an account, once per default."""
+    head = state.accounts[account]
+    if head.restricted == 0:
+        head.restricted = 1
+        emit_restrict(state, account=account)
 
 
 @kernel
 def restrict(state: State, turn: int, first: int, count: int) -> int:
     """Restrict the accounts of the turn, once per default; all go on. Answers as ``turns`` says."""
     for place in range(first, first + count):
-        account = state.columns[TURN_ACCOUNT, place]
-        head = state.accounts[account]
-        if head.restricted == 0:
-            head.restricted = 1
-            emit_restrict(state, account=account)
+        note_restricted(state, state.columns[TURN_ACCOUNT, place])
         answer(state, place, Outcome.NEXT)
     return count

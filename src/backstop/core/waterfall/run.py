@@ -4,7 +4,7 @@ A round holds every account that needs one now, the most urgent first; once an e
 that lack most. Each takes the turns of ``state.stages`` until one answers WAIT or DONE. A joint turn
 takes all accounts at once: whoever comes to it stops there, and it acts when no other account of the
 event is on its way.
-Rules: docs/rules.md, 5.
+Rules: R5.5.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from backstop.core.columns import (
     TURN_ACCOUNT,
     TURN_OUTCOME,
 )
+from backstop.core.doubt import add_up_doubt, hold_back, is_kept
 from backstop.core.events import NONE, Health
 from backstop.core.margin import assess
 from backstop.core.monitor import start_round, touch, update_health
@@ -31,13 +32,14 @@ from backstop.core.sorting import merge_sort
 from backstop.core.stages import Outcome
 from backstop.core.state import State
 from backstop.core.units import compare_products
-from backstop.core.waits import wait_until
+from backstop.core.waits import has_lots, wait_until
+from backstop.core.waterfall.carry import carries_on, make_way
 from backstop.core.waterfall.cover import cover_deficit
 from backstop.core.waterfall.dispatch import act
-from backstop.core.waterfall.disposal import dispose
+from backstop.core.waterfall.disposal import note_disposal
 from backstop.core.waterfall.netting import net_linked
+from backstop.core.waterfall.restrict import note_restricted
 from backstop.core.waterfall.takeover import fail_offers
-from backstop.core.waterfall.turns import has_lots
 
 __all__ = ["end_wait", "run_rounds"]
 
@@ -128,8 +130,8 @@ def _needs_turn(state: State, account: int, turn: int) -> bool:
     """Judge an account that is about to take a turn; return whether it does.
 
     It does where it is in default, has lots, and has no open order. In a crowded event it waits for
-    one interval of the turn instead. An insolvent account is netted first. One without lots is
-    covered, and needs no turn.
+    one interval of the turn instead; where it is kept by doubt, for that to end. An insolvent account
+    is netted first. One without lots is covered, and needs no turn.
     """
     update_health(state, account)
     head = state.accounts[account]
@@ -137,6 +139,12 @@ def _needs_turn(state: State, account: int, turn: int) -> bool:
         return False
     if is_crowded(state):
         wait_until(state, account, state.engine[0].now_ns + state.stages[turn].interval_ns)
+        return False
+    add_up_doubt(state, account)
+    if is_kept(state, account):
+        if state.rules[0].has_restrict != 0:
+            note_restricted(state, account)
+        hold_back(state, account, state.stages[turn].interval_ns)
         return False
     if head.health == Health.INSOLVENT:
         net_linked(state, account)
@@ -181,14 +189,19 @@ def _take_turns(state: State, place: int, first_turn: int) -> None:
     _withdraw(state, account)
     if not _needs_turn(state, account, first_turn):
         return
+    if first_turn == 0 and state.accounts[account].health == Health.INSOLVENT:
+        make_way(state, account)
     for turn in range(first_turn, len(state.stages)):
         if _is_for(state, turn, account):
+            if state.stages[turn].is_last_resort != 0 and carries_on(state, turn, account):
+                return
             if state.stages[turn].is_joint != 0:
                 _park(state, account, turn)
                 return
             act(state, turn, place, 1)
             if state.columns[TURN_OUTCOME, place] != Outcome.NEXT:
                 return
+    hold_back(state, account, state.stages[first_turn].interval_ns)
 
 
 @kernel
@@ -225,7 +238,8 @@ def _first_joint_turn(state: State) -> int:
 def _bring_up_to_date(state: State, turn: int) -> None:
     """Judge the accounts at a joint turn: what happened since may have ended their default.
 
-    One whose health the turn is not for any more starts again from the first turn.
+    One whose health the turn is not for any more starts again from the first turn. What others freed
+    may carry a solvent one now.
     """
     for place in range(state.engine[0].parked_now):
         account = state.columns[PARKED, place]
@@ -235,6 +249,8 @@ def _bring_up_to_date(state: State, turn: int) -> None:
             elif not _is_for(state, turn, account):
                 _withdraw(state, account)
                 touch(state, account)
+            elif state.stages[turn].is_last_resort != 0 and carries_on(state, turn, account):
+                _withdraw(state, account)
 
 
 @kernel
@@ -275,19 +291,19 @@ def _run_joint(state: State, turn: int) -> None:
 @unit
 def end_wait(state: State, account: int) -> None:
     """End an account's wait: nobody answered its orders and offers; it has a place in the next
-    round, the vault sells on.
+    round, and a provider may sell after the last one.
     """
     fail_offers(state, account)
     forget_unanswered(state, account)
     cancel_orders_of(state, account)
+    note_disposal(state, account)
     touch(state, account)
-    dispose(state, account)
 
 
 @unit
 def run_rounds(state: State) -> None:
     """Process the accounts gathered, and those that this touches, until none is left
-    (docs/rules.md, 5).
+    (R5.5).
     """
     while True:
         if state.engine[0].touched_now > 0:

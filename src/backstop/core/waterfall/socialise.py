@@ -2,8 +2,7 @@
 interest, against claims. Each market group for itself.
 
 A cut raises the cost of the payer's position and is paid through clearing, so that no gain is cut
-twice. Claims are paid back from what a fund later holds above its target. Rules: docs/rules.md,
-section 6.
+twice. Claims are paid back from what a fund later holds above its target. Rules: R6.9.
 """
 
 from __future__ import annotations

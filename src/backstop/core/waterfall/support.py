@@ -1,14 +1,14 @@
 """What a fund adds to what an insolvent account lacks: the fund pays before others.
 
 Only what it may not pay is left for the counterparties, and while it only reserves more, the
-account waits. Rules: docs/rules.md, section 6, "Gap and support".
+account waits. Rules: R6.3.7.
 """
 
 from __future__ import annotations
 
 from backstop.compiled import kernel
 from backstop.core.contracts import cash_at_mark, closing
-from backstop.core.events import SupportLimit
+from backstop.core.events import Cause, SupportLimit
 from backstop.core.margin import zero_cash
 from backstop.core.outbox import emit_support
 from backstop.core.state import State
@@ -16,7 +16,7 @@ from backstop.core.units import add_checked
 from backstop.core.waterfall.fund import available_atoms, binding_limit, free_atoms
 from backstop.core.waterfall.turns import wait_interval
 
-__all__ = ["available_for_gap", "gap_atoms", "tell_support", "waits_for_reservation"]
+__all__ = ["available_for_gap", "gap_atoms", "tell_part", "tell_support", "waits_for_reservation"]
 
 
 @kernel
@@ -63,6 +63,35 @@ def _limit(state: State, account: int, group: int, market: int, gap: int, availa
     if available < free_atoms(state, account, group, market):
         return SupportLimit.RESERVED
     return binding_limit(state, account, group, market)
+
+
+@kernel
+def _limit_of_part(state: State, account: int, market: int, gap: int, support: int, available: int, is_asked: bool) -> int:
+    if support == gap:
+        return SupportLimit.COVERED
+    # Others may share what would cover it alone.
+    return _limit(state, account, state.markets[market].group, market, max(gap, available + 1), available, is_asked)
+
+
+@kernel
+def tell_part(state: State, account: int, market: int, gap: int, support: int) -> None:
+    """Emit SUPPORT where there is a gap: what the fund of a market pays of it in an ADL plan, beside
+    others, and what keeps back the rest.
+    """
+    if gap == 0:
+        return
+    is_asked = state.rules[0].fund_supports != 0
+    available = available_for_gap(state, account, market, is_asked)
+    emit_support(
+        state,
+        account=account,
+        market=market,
+        support=support,
+        gap=gap,
+        limit=_limit_of_part(state, account, market, gap, support, available, is_asked),
+        cause=Cause.SUPPORT,
+        available=available,
+    )
 
 
 @kernel

@@ -3,7 +3,7 @@ vault comes last.
 
 Positions move, margin does not. Providers are offered lots, pro rata to what each can carry and its
 score, and answer; the vault takes over at once. Where the account is insolvent the fund supports
-the gap to zero cash, reserved before an offer leaves. Rules: docs/rules.md, section 6.
+the gap to zero cash, reserved before an offer leaves. Rules: R6.7.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import add_flow
 from backstop.core.columns import OFFER_CAP, OFFER_LOTS, OFFER_PROVIDER, OFFER_WEIGHT, SPLIT_HEAP, SPLIT_REMAINDER, TURN_ACCOUNT
 from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
-from backstop.core.events import NONE, Answer, Cause, Health
+from backstop.core.doubt import may_force
+from backstop.core.events import NEVER_NS, NONE, Answer, Cause, Health
 from backstop.core.ledger import close_lots, open_position_row, trade
 from backstop.core.margin import assess, equity_share, margin_after, restores, zero_cash
 from backstop.core.monitor import touch, update_health
-from backstop.core.orders import cancel_excess, cancel_order, close_order, is_place_free, open_order, order_side, reserve
+from backstop.core.orders import cancel_excess, cancel_order, close_order, is_place_free, join_offers, open_order, order_side, reserve
 from backstop.core.outbox import emit_offer, emit_takeover
 from backstop.core.rows import TAKEOVER_OFFER
 from backstop.core.search import largest_that
 from backstop.core.stages import Outcome
 from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_ceil, mul_div_floor
-from backstop.core.waits import wait_for_disposal, wait_until
+from backstop.core.waits import wait_until
 from backstop.core.waterfall.allocation import allocate
 from backstop.core.waterfall.charge import closing_charge, exit_cost, least_at_corners, pay_charge
 from backstop.core.waterfall.cover import outcome_after_closing
@@ -33,12 +34,13 @@ from backstop.core.waterfall.providers import (
     cap_lots,
     carries,
     commitment_of,
+    haste_ppm,
     initial_increase,
     provider_failed,
     provider_took,
     update_status,
 )
-from backstop.core.waterfall.turns import answer, wait_interval
+from backstop.core.waterfall.turns import answer, deadline_ns, wait_interval
 
 __all__ = ["apply_answer", "fail_offers", "take_over"]
 
@@ -138,7 +140,7 @@ def _offerable_lots(state: State, position: int, lots: int, found: int, equity: 
 
 
 @kernel
-def _offer(state: State, position: int, provider: int, lots: int, zero: int, solvent: bool) -> None:
+def _offer(state: State, position: int, provider: int, lots: int, zero: int, solvent: bool, expires_ns: int) -> None:
     """Offer ``lots`` (> 0) of a position to one provider; what it may use of its limits is held
     until it answers.
     """
@@ -150,12 +152,14 @@ def _offer(state: State, position: int, provider: int, lots: int, zero: int, sol
     order.provider = provider
     order.commitment = commitment
     order.cash = cash
+    order.expires_ns = expires_ns
     order.notional = notional_at_mark(state, row.market, lots)
     order.pending_initial = initial_increase(state, provider, position, lots)
     state.commitments[commitment].used += order.notional
     state.providers[provider].pending_initial += order.pending_initial
     state.providers[provider].pending_notional += order.notional
     state.offered[2 * provider + order_side(order.lots), row.market] += lots
+    join_offers(state, slot)
     if not solvent:
         reserve(state, slot, max(0, zero - cash))
     emit_offer(
@@ -171,9 +175,9 @@ def _offer(state: State, position: int, provider: int, lots: int, zero: int, sol
 
 
 @kernel
-def _offer_all(state: State, position: int, lots: int, found: int, equity: int, maintenance: int) -> int:
-    """Offer ``lots`` of a position to the providers gathered, by cap and score; return how many
-    lots left: fewer for want of a place.
+def _offer_all(state: State, position: int, lots: int, found: int, equity: int, maintenance: int, expires_ns: int) -> int:
+    """Offer ``lots`` of a position to the providers gathered, by cap and score, until a time; return
+    how many lots left: fewer for want of a place.
     """
     parts = state.columns[OFFER_LOTS]
     allocate(
@@ -193,7 +197,7 @@ def _offer_all(state: State, position: int, lots: int, found: int, equity: int, 
             if not is_place_free(state):
                 return taken
             zero = mul_div_ceil(total, taken + part, lots) - mul_div_ceil(total, taken, lots)
-            _offer(state, position, state.columns[OFFER_PROVIDER, place], part, zero, equity >= 0)
+            _offer(state, position, state.columns[OFFER_PROVIDER, place], part, zero, equity >= 0, expires_ns)
             taken += part
     return taken
 
@@ -207,23 +211,25 @@ def _offer_takeover(state: State, turn: int, account: int) -> bool:
     from the next stages for ever.
     """
     now = state.engine[0].now_ns
-    if now >= state.accounts[account].default_since_ns + state.stages[turn].deadline_ns:
+    if now >= deadline_ns(state, turn, account):
         return False
     equity, maintenance = assess(state, account)
     lacks_place = False
     left_equity, left_maintenance = equity, maintenance
-    offered = False
+    first_end_ns = NEVER_NS
     position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]
-        if row.lots != 0:
+        if row.lots != 0 and may_force(state, account, row.market):
             least = _least_lots(state, position, equity, maintenance, left_equity, left_maintenance) if equity >= 0 else 0
             wanted = least if least > 0 else abs(row.lots)
             found = _gather_providers(state, position, wanted)
             lots = _offerable_lots(state, position, wanted, found, equity, maintenance)
             if lots > 0:
-                taken = _offer_all(state, position, lots, found, equity, maintenance)
-                offered |= taken > 0
+                expires_ns = now + mul_div_floor(state.stages[turn].answer_timeout_ns, _PPM, haste_ppm(state, row.market))
+                taken = _offer_all(state, position, lots, found, equity, maintenance, expires_ns)
+                if taken > 0:
+                    first_end_ns = min(first_end_ns, expires_ns)
                 if taken < lots:
                     lacks_place = True
                     break
@@ -232,11 +238,11 @@ def _offer_takeover(state: State, turn: int, account: int) -> bool:
                 if least > 0 and lots == wanted:
                     break
         position = row.next_of_account
-    if offered:
-        wait_until(state, account, now + state.stages[turn].answer_timeout_ns)
+    if first_end_ns != NEVER_NS:
+        wait_until(state, account, first_end_ns)
     elif lacks_place:
         wait_interval(state, turn, account)
-    return offered or lacks_place
+    return first_end_ns != NEVER_NS or lacks_place
 
 
 @kernel
@@ -295,7 +301,6 @@ def _take_position(state: State, position: int, equity: int, maintenance: int) -
     state.commitments[commitment].used += notional_at_mark(state, row.market, lots)
     _transfer(state, position, vault, lots, cash, 0, max(0, zero - cash) if equity < 0 else 0)
     _settle_transfer(state, position, vault, lots)
-    wait_for_disposal(state, state.providers[vault].account)
 
 
 @kernel
@@ -309,7 +314,7 @@ def _take_over_by_vault(state: State, account: int) -> None:
     position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]
-        if row.lots != 0:
+        if row.lots != 0 and may_force(state, account, row.market):
             update_health(state, account)
             if state.accounts[account].health < Health.DISTRESSED:
                 return
@@ -338,39 +343,66 @@ def take_over(state: State, turn: int, first: int, count: int) -> int:
 
 
 @kernel
+def _fail_joint(state: State, joint: int) -> None:
+    """Count what is open of a joint offer as one failure of its provider, and cancel it."""
+    slot = joint % state.rules[0].orders_max
+    provider_failed(state, state.orders[slot].provider, state.orders[slot].market)
+    while slot != NONE:
+        order = state.orders[slot]
+        if order.is_open != 0:
+            cancel_order(state, slot)
+            touch(state, order.account)
+        slot = order.next_of_joint
+
+
+@kernel
 def fail_offers(state: State, account: int) -> None:
-    """Count every open offer of an account as a failure of its provider: the time to answer is
-    over.
+    """Count every joint offer that an account has an open offer of, and whose time to answer is over,
+    as a failure of its provider.
     """
-    if state.accounts[account].orders_open == 0:
-        return
+    now = state.engine[0].now_ns
     position = state.accounts[account].first_position
-    while position != NONE:
+    while position != NONE and state.accounts[account].orders_open > 0:
         slot = state.positions[position].order_slot
-        while slot != NONE:
-            if state.orders[slot].kind == TAKEOVER_OFFER:
-                provider_failed(state, state.orders[slot].provider)
-            slot = state.orders[slot].next_of_position
+        # What was offered of one position left at once, and expires at once.
+        while slot != NONE and state.orders[slot].kind == TAKEOVER_OFFER and state.orders[slot].expires_ns <= now:
+            _fail_joint(state, state.orders[slot].joint)
+            slot = state.positions[position].order_slot
         position = state.positions[position].next_of_account
+
+
+@kernel
+def _accept(state: State, joint: int) -> None:
+    """Transfer what a provider that accepts a joint offer can carry of it."""
+    slot = joint % state.rules[0].orders_max
+    update_status(state, state.orders[slot].provider)
+    while slot != NONE:
+        order = state.orders[slot]
+        lots = abs(order.lots)
+        if order.is_open != 0 and carries(state, order.provider, order.position, lots, order.cash):
+            close_order(state, slot)
+            _transfer(state, order.position, order.provider, lots, order.cash, order.id, order.reserved)
+            reserve(state, slot, -order.reserved)
+            _settle_transfer(state, order.position, order.provider, lots)
+        slot = order.next_of_joint
 
 
 @unit
 def apply_answer(state: State, order_id: int, code: int) -> None:
-    """Take a provider's answer to an offer: the transfer, or a failure; nothing where the offer is
-    no longer open.
+    """Take a provider's answer to a joint offer, by one of its offers: the transfers, or a failure;
+    nothing where none of it is open.
     """
-    slot = order_id % state.rules[0].orders_max
-    order = state.orders[slot]
-    if order.id != order_id or order.is_open == 0:
+    orders_max = state.rules[0].orders_max
+    order = state.orders[order_id % orders_max]
+    if order.id != order_id or order.joint == 0:
         return
-    lots = abs(order.lots)
-    if code == Answer.ACCEPT and carries(state, order.provider, order.position, lots, order.cash):
-        close_order(state, slot)
-        _transfer(state, order.position, order.provider, lots, order.cash, order_id, order.reserved)
-        reserve(state, slot, -order.reserved)
-        provider_took(state, order.provider)
-        _settle_transfer(state, order.position, order.provider, lots)
+    joint = order.joint
+    first = state.orders[joint % orders_max]
+    if first.id != joint or first.members == 0:
         return
-    provider_failed(state, order.provider)
-    cancel_order(state, slot)
-    touch(state, order.account)
+    if code == Answer.ACCEPT:
+        _accept(state, joint)
+        if first.members == 0:
+            provider_took(state, first.provider)
+            return
+    _fail_joint(state, joint)

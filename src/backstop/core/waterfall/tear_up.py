@@ -8,6 +8,7 @@ from backstop.compiled import kernel, unit
 from backstop.core.breakers import add_flow
 from backstop.core.columns import COUNTERPARTY_LOTS, COUNTERPARTY_POSITION, SPLIT_HEAP, SPLIT_REMAINDER, TEAR_UP_WEIGHT, TURN_ACCOUNT
 from backstop.core.contracts import cash_at_mark, notional_at_mark
+from backstop.core.doubt import may_force, waits_for_halt
 from backstop.core.events import NONE, Cause, Health
 from backstop.core.ledger import close_lots
 from backstop.core.margin import assess
@@ -23,9 +24,9 @@ from backstop.core.waterfall.counterparties import (
     share_cash,
     trade_counterparty,
 )
-from backstop.core.waterfall.cover import outcome_after_closing
+from backstop.core.waterfall.cover import outcome_after_moving
 from backstop.core.waterfall.fund import pay
-from backstop.core.waterfall.netting import judge_netted
+from backstop.core.waterfall.netting import judge_netted, net_linked
 from backstop.core.waterfall.socialise import socialise
 from backstop.core.waterfall.support import available_for_gap, gap_atoms, tell_support, waits_for_reservation
 from backstop.core.waterfall.turns import answer
@@ -80,6 +81,11 @@ def _tear_up_position(state: State, position: int, equity: int, maintenance: int
             trade_counterparty(state, account, sign, place, mark, Cause.TEAR_UP)
     pay_charge(state, account, market, charge)
     add_flow(state, market, notional_at_mark(state, market, lots))
+    if gap > 0:
+        # Who owes it for a fill may have been closed against it.
+        net_linked(state, account)
+        equity, _ = assess(state, account)
+        gap = min(gap, max(0, -equity))
     book_uncovered(state, account, gap, group)
     for place in range(found):
         if state.columns[COUNTERPARTY_LOTS, place] > 0:
@@ -93,7 +99,7 @@ def _tear_up_account(state: State, turn: int, account: int) -> int:
     position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]
-        if row.lots != 0:
+        if row.lots != 0 and may_force(state, account, row.market) and not waits_for_halt(state, account, row.market):
             judge_netted(state, account)
             if state.accounts[account].health < Health.DISTRESSED:
                 break
@@ -103,7 +109,7 @@ def _tear_up_account(state: State, turn: int, account: int) -> int:
                 return Outcome.WAIT
             _tear_up_position(state, position, equity, maintenance)
         position = row.next_of_account
-    return outcome_after_closing(state, account)
+    return outcome_after_moving(state, turn, account)
 
 
 @unit

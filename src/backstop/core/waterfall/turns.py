@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
 from backstop.core.columns import TURN_OUTCOME
-from backstop.core.events import NONE
 from backstop.core.stages import Outcome
 from backstop.core.state import State
 from backstop.core.waits import wait_until
 
-__all__ = ["answer", "has_lots", "wait_interval"]
+__all__ = ["answer", "deadline_ns", "wait_interval"]
 
 
 @inlined
@@ -25,15 +24,12 @@ def answer(state: State, place: int, outcome: int) -> int:
     return 1 if outcome == Outcome.NEXT else 0
 
 
-@kernel
-def has_lots(state: State, account: int) -> bool:
-    """Return whether an account holds a position."""
-    position = state.accounts[account].first_position
-    while position != NONE:
-        if state.positions[position].lots != 0:
-            return True
-        position = state.positions[position].next_of_account
-    return False
+@inlined
+def deadline_ns(state: State, turn: int, account: int) -> int:
+    """Return the time from which an account waits no longer in a turn; what it waited for doubt
+    does not count.
+    """
+    return state.accounts[account].default_since_ns + state.stages[turn].deadline_ns + state.doubts[account, 0]
 
 
 @kernel
@@ -43,7 +39,7 @@ def wait_interval(state: State, turn: int, account: int) -> bool:
     Returns False, without a wait, where the deadline has passed.
     """
     row, now = state.stages[turn], state.engine[0].now_ns
-    deadline = state.accounts[account].default_since_ns + row.deadline_ns
+    deadline = deadline_ns(state, turn, account)
     if now >= deadline:
         return False
     wait_until(state, account, min(deadline, now + row.interval_ns))

@@ -1,0 +1,9 @@
+"""An insolvent account leaves against two counterparties; the fund pays what it can, they the rest."""
+
+from rules_desk import K, RulesDesk
+
+desk = RulesDesk(fund=5_00)
+alice = desk.open("alice", 200_00, m0=10)
+bob = desk.open("bob", 500_00, m0=-8)
+carol = desk.open("carol", 100_00, m0=-4)
+desk.tell("mark 78.0", desk.send(K.MARK, market=0, price_ticks=780))

@@ -1,0 +1,11 @@
+"""A jump on little volume is held; the next mark on volume confirms or drops it."""
+
+from rules_desk import MARKET, K, RulesDesk
+
+desk = RulesDesk(market=MARKET._replace(guard_jump_ppm=150_000, guard_volume_lots=50))
+desk.send(K.VOLUME, market=0, lots=10)
+desk.tell("mark 80.0 on 10 lots", desk.send(K.MARK, market=0, price_ticks=800))
+desk.tell("mark 100.5", desk.send(K.MARK, market=0, price_ticks=1_005))
+desk.tell("mark 80.0 on 10 lots", desk.send(K.MARK, market=0, price_ticks=800))
+desk.send(K.VOLUME, market=0, lots=60)
+desk.tell("mark 81.0 on 60 lots", desk.send(K.MARK, market=0, price_ticks=810))
