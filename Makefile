@@ -86,6 +86,10 @@ outcomes: $(STAMP) warm ## Write who pays in each crash, and who is liquidated t
 campaign: $(STAMP) warm ## Compare engine and reference over STREAMS=100000 random streams (long)
 	@$(BIN)/python -m tests.campaign --streams $(STREAMS)
 
+.PHONY: rule-mutations
+rule-mutations: $(STAMP) warm ## Change one place of the reference for each rule; random streams must notice every one (long)
+	@$(BIN)/python -m tests.rule_mutations
+
 .PHONY: same
 same: $(STAMP) warm ## Compare every effect and digest of STREAMS random streams and of the scenarios with the commit BASE (long)
 	@$(BIN)/python -m tests.same --base $(BASE) --streams $(STREAMS) --scenarios --workers $(WORKERS)

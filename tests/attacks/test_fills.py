@@ -149,8 +149,8 @@ TABLE: dict[Callable[[Scene], None], tuple[tuple[Outcome, Outcome], ...]] = {
         (Outcome(190_000, 289_900, 100_000), Outcome(190_000, 100_000, 0)),
     ),
     in_a_default: (
-        (Outcome(200_000, 548_000, 403_000), Outcome(200_000, 130_440, 0)),
-        (Outcome(200_000, 548_000, 403_000), Outcome(200_000, 133_960, 0)),
+        (Outcome(200_000, 548_000, 403_000), Outcome(200_000, 120_720, 0)),
+        (Outcome(200_000, 548_000, 403_000), Outcome(200_000, 119_327, 0)),
     ),
     by_small_steps: (
         (Outcome(200_000, 408_000, 208_000), Outcome(200_000, 200_000, 0)),

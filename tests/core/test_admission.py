@@ -57,7 +57,8 @@ def make_desk() -> Desk:
     # As if fund 0 had paid 5 for account 0, which holds lots and is in no default.
     add_debt(desk.state, 0, 0, 5)
     desk.state.columns[OWNER_PAID_NS, desk.state.accounts[0].owner] = desk.state.engine[0].now_ns
-    # As if it had gained 7 in market 0, where an insolvent account lacks 3.
+    # As if it had gained 7 in market 0, where an insolvent account lacks 3; what market 1 left uncovered
+    # holds the rest.
     position = int(desk.state.accounts[0].first_position)
     lower_base(desk.state, position, 7 - int(result_of(desk.state, position)))
     desk.state.markets[0].gap_atoms, desk.state.engine[0].insolvent_now = 3, 1
@@ -132,10 +133,10 @@ WALKS: dict[str, list[Step]] = {
         (Reject.DEBT_TO_FUND, {"amount": -FREE}),
         (Reject.DEBT_TO_FUND, {"amount": -FREE + 4}),
         (Reject.GAIN_HELD, {"amount": -FREE + 5}),
-        (Reject.GAIN_HELD, {"amount": -FREE + 7}),
-        (Reject.FILL_HELD, {"amount": -FREE + 8}),
-        (Reject.FILL_HELD, {"amount": -FREE + 9}),
-        (None, {"amount": -FREE + 10}),
+        (Reject.GAIN_HELD, {"amount": -FREE + 11}),
+        (Reject.FILL_HELD, {"amount": -FREE + 12}),
+        (Reject.FILL_HELD, {"amount": -FREE + 13}),
+        (None, {"amount": -FREE + 14}),
     ],
     "TRANSFER of the fund": [
         (Reject.UNKNOWN_MARKET, {"seq": SOON, "kind": K.TRANSFER, "time_ns": SOON, "account": FUND, "code": 1}),

@@ -1,0 +1,215 @@
+"""One mutation of each rule: random streams must notice that the reference follows another rule.
+
+``python -m tests.rule_mutations`` changes one place of the reference at a time and runs streams
+until an effect or a digest differs from the engine's. A mutation that no stream notices means that
+no stream reaches the rule. ``--only NAME`` runs one; the exit code is 1 where one went unnoticed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.abc
+import importlib.machinery
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import NamedTuple
+
+__all__ = ["MUTATIONS", "Mutation", "mutated"]
+
+REFERENCE = Path(__file__).parent.parent / "src" / "backstop" / "reference"
+#: What a process prints when no stream noticed the mutation.
+UNNOTICED = -1
+
+
+class Mutation(NamedTuple):
+    """A rule, and one place of the reference where another stands in its stead."""
+
+    name: str
+    #: Module of ``backstop.reference``.
+    module: str
+    was: str
+    becomes: str
+
+
+#: One for each rule, in the order of docs/rules.md.
+MUTATIONS: tuple[Mutation, ...] = (
+    Mutation("result-is-not-reset-by-a-trade", "margin", "base = self.base - cash", "base = self.base - cash // 2"),
+    Mutation("a-position-bears-at-most-its-loss", "margin", "min(gap, sum(losses.values())), losses)", "gap, losses)"),
+    Mutation("the-rest-goes-by-maintenance", "margin", "each.margin if self.maintenance else", "each.notional if self.maintenance else"),
+    Mutation("initial-margin-at-the-tier-of-the-whole", "margin", "!= InitialMargin.MARGINAL)", "== InitialMargin.MARGINAL)"),
+    Mutation("initial-margin-by-owner", "margin", "self.value_of(lots + others_lots)", "self.value_of(lots)"),
+    Mutation("initial-margin-by-open-interest", "margin", "max(0, self.interest - lower) * PPM", "max(0, self.interest - upper) * PPM"),
+    Mutation("a-fund-promises-what-is-not-reserved", "funds", "self.balance - self.reserved,", "self.balance,"),
+    Mutation("a-cap-by-market", "funds", "self.market_loss_max - self.market_paid", "self.market_loss_max"),
+    Mutation("arrears-count-for-the-owner", "funds", " - self.arrears_of_all,", ","),
+    Mutation("adl-waits-for-what-is-reserved", "adl", "fund.available >= min(gap, fund.free) or", ""),
+    Mutation(
+        "the-fund-pays-before-counterparties",
+        "wave",
+        "each.beyond for each in supports)\n        if",
+        "each.gap for each in supports)\n        if",
+    ),
+    Mutation("support-is-split-by-gap", "wave", "{each: gaps[each] for each in able}, able)", "{each: 1 for each in able}, able)"),
+    Mutation(
+        "lots-are-split-by-what-is-wanted",
+        "wave",
+        "shares = split(lots, self.wanted)",
+        "shares = split(lots, dict.fromkeys(self.wanted, 1))",
+    ),
+    Mutation("owners-are-netted-before-a-fund-pays", "paying", "    net_linked_owners(state, account)\n    paid =", "    paid ="),
+    Mutation("what-a-fund-pays-is-a-debt", "paying", "debt = paid - set_off(", "debt = 0 * set_off("),
+    Mutation("claims-are-set-off", "paying", "if part:\n            change_claim", "if part > 1_000:\n            change_claim"),
+    Mutation(
+        "each-group-pays-its-own-losses",
+        "deficit",
+        "net[group_of(market)] = net.get(group_of(market), 0) - result",
+        "net[0] = net.get(0, 0) - result",
+    ),
+    Mutation(
+        "arrears-within-the-least-cap",
+        "arrears",
+        "min(state.uncovered(group), state.unreserved(group), left)",
+        "min(state.uncovered(group), state.unreserved(group))",
+    ),
+    Mutation("deficit-counts-what-no-fund-will-pay", "arrears", "if not will_be_paid(state, group):", "if True:"),
+    Mutation("the-closing-charge", "charge", "if equity < 0:", "if equity >= 0:"),
+    Mutation("the-charge-less-what-takeover-takes", "charge", "- max(0, taken)), max(0, equity - taken))", "), max(0, equity - taken))"),
+    Mutation(
+        "held-gains-are-the-owners",
+        "shortfalls",
+        "for account in state.accounts_of(owner):",
+        "for account in state.accounts_of(owner)[:1]:",
+    ),
+    Mutation("held-gains-count-what-stands-uncovered", "shortfalls", "gaps + state.uncovered(group) -", "gaps -"),
+    Mutation("carry-needs-what-a-move-would-cost", "carry", ") - portfolio.equity)\n", "))\n"),
+    Mutation("carry-ends", "carry", "if now >= until or not fits(", "if not fits("),
+    Mutation("carry-gives-way", "carry", "    while state.funds[group].carries:", "    while state.funds[group].carries and False:"),
+    Mutation("opposite-defaulters-are-crossed", "adl", "        cross_defaulters(state, accounts, market)", "        pass"),
+    Mutation("the-level-that-was-newest-wins", "breakers", "wins = new > old or", "wins = new < old or"),
+    Mutation("doubt-of-a-guard-that-holds", "doubt", "    if breaker.is_held_newest:", "    if False:"),
+    Mutation("old-marks-force-nobody", "doubt", "return age > 0 and since", "return False and since"),
+    Mutation("orders-are-cancelled-when-doubt-begins", "doubt", "            if order.is_open:", "            if False:"),
+    Mutation("waits-for-doubt-add-up", "doubt", "waited = account.doubt_ns + state.now", "waited = state.now"),
+    Mutation("the-better-of-two-marks", "doubt", "max(holding, other, key", "min(holding, other, key"),
+    Mutation("halts-let-the-insolvent-wait", "doubt", "== BreakerState.HALTED and state.now <", "== BreakerState.HALTED and state.now <="),
+    Mutation("a-fill-far-from-the-mark-is-owed", "fills", "abs(gain) - allowed)", "abs(gain) - 2 * allowed)"),
+    Mutation("winners-pay-down-to-maintenance", "fills", "standing.equity - standing.maintenance)", "standing.equity)"),
+    Mutation("funding-by-index", "margin", "// FUNDING_PARTS", "// (2 * FUNDING_PARTS)"),
+    Mutation("returns-raise-the-exit-buffer", "margin", "returns * levels.return_buffer_ppm", "levels.return_buffer_ppm"),
+    Mutation("returns-are-forgotten", "margin", "return returns + 1 if", "return returns + 2 if"),
+    Mutation("offers-live-shorter-in-a-fast-market", "offering", "min(4 * PPM, range_ppm", "min(2 * PPM, range_ppm"),
+    Mutation("stopped-providers-sell", "takeover", "is_vault and provider.status != ProviderStatus.STOPPED:", "is_vault:"),
+    Mutation(
+        "one-refusal-is-one-failure",
+        "takeover",
+        "    fail_joint(state, offers[0].joint)",
+        "    [fail_joint(state, offers[0].joint) for _ in range(2)]",
+    ),
+)
+
+
+class _Mutating(importlib.machinery.SourceFileLoader):
+    """Loads a module with one place of its source changed."""
+
+    mutation: Mutation
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compile the changed source; no cache holds it."""
+        return compile(mutated(self.mutation), self.path, "exec")
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    def __init__(self, mutation: Mutation) -> None:
+        self.mutation = mutation
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != f"backstop.reference.{self.mutation.module}":
+            return None
+        loader = _Mutating(fullname, str(REFERENCE / f"{self.mutation.module}.py"))
+        loader.mutation = self.mutation
+        return importlib.machinery.ModuleSpec(fullname, loader, origin=loader.path)
+
+
+def mutated(mutation: Mutation) -> str:
+    """Return a module's source with the mutation; raise ``ValueError`` where its place is not there
+    exactly once.
+    """
+    source = (REFERENCE / f"{mutation.module}.py").read_text(encoding="utf-8")
+    found = source.count(mutation.was)
+    if found != 1:
+        raise ValueError(f"{mutation.name}: {mutation.was!r} stands {found} times in reference/{mutation.module}.py, expected once")
+    return source.replace(mutation.was, mutation.becomes)
+
+
+def first_noticed(mutation: Mutation, first: int, streams: int) -> int:
+    """Run streams against the mutated reference, in this process; return the first seed that
+    differs, or UNNOTICED.
+
+    A mutated reference that raises is noticed, too.
+    """
+    if any(name.startswith("backstop.reference") for name in sys.modules):
+        raise RuntimeError("the reference is loaded already: mutations need a process of their own")
+    sys.meta_path.insert(0, _Finder(mutation))
+    from tests.campaign import compare_stream
+
+    for seed in range(first, first + streams):
+        try:
+            if compare_stream(seed) is not None:
+                return seed
+        except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
+            return seed
+    return UNNOTICED
+
+
+def run_alone(mutation: Mutation, first: int, streams: int) -> int:
+    """Run a mutation in a process of its own; return the first seed that noticed it, or
+    UNNOTICED.
+    """
+    command = [sys.executable, "-m", "tests.rule_mutations", "--alone", mutation.name, "--first", str(first), "--streams", str(streams)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REFERENCE.parents[2])
+    if done.returncode != 0:
+        raise RuntimeError(f"{mutation.name}: {done.stderr.strip().splitlines()[-1]}")
+    return int(done.stdout)
+
+
+def main() -> int:
+    """Run the mutations; exit code 1 where one went unnoticed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--streams", type=int, default=3000, help="streams that each mutation gets")
+    parser.add_argument("--first", type=int, default=7_000_000)
+    parser.add_argument("--only", choices=[mutation.name for mutation in MUTATIONS], action="append")
+    parser.add_argument("--alone", help=argparse.SUPPRESS)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    by_name = {mutation.name: mutation for mutation in MUTATIONS}
+    if options.alone:
+        print(first_noticed(by_name[options.alone], options.first, options.streams))
+        return 0
+    chosen = [by_name[name] for name in options.only] if options.only else list(MUTATIONS)
+    started, noticed = time.monotonic(), dict[str, int | None]()
+    with ThreadPoolExecutor(options.workers) as pool:
+        found = pool.map(lambda mutation: run_alone(mutation, options.first, options.streams), chosen)
+        for mutation, seed in zip(chosen, found, strict=True):
+            noticed[mutation.name] = None if seed == UNNOTICED else seed - options.first + 1
+            print(f"{len(noticed)} of {len(chosen)} after {time.monotonic() - started:.0f} s: {mutation.name}", file=sys.stderr)
+    unnoticed = [name for name, streams in noticed.items() if streams is None]
+    if options.json:
+        print(json.dumps({"streams": options.streams, "first": options.first, "noticed_at_stream": noticed}, indent=2))
+    else:
+        for name, streams in noticed.items():
+            print(f"{name:<45} {'NOT NOTICED' if streams is None else f'noticed at stream {streams}'}")
+        print(f"{len(chosen)} mutations of the rules, {len(unnoticed)} not noticed within {options.streams} streams")
+    return int(bool(unnoticed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
