@@ -14,7 +14,7 @@ from backstop.core.events import FUND as FUND_ACCOUNT
 from backstop.core.events import UNCOVERED, Answer, Cause, EffectKind, EventKind, Health, Reject, fund_of
 from backstop.core.instruments import FundRules, FundsRules
 from backstop.reference.state import CLOSING_ORDER, TAKEOVER_OFFER
-from tests.attacks.scene import FIRST_MARK, SIDES, WHOLE, Scene, of, provider, venue
+from tests.attacks.scene import FIRST_MARK, SECOND, SIDES, WHOLE, Scene, of, provider, venue
 
 F, C = EffectKind, Cause
 OWNER = 0
@@ -103,14 +103,14 @@ def test_gain_withdrawn_step_by_step_leaves_nothing_to_take(side: int) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_winner_does_not_leave_while_its_twin_waits_for_the_book(side: int) -> None:
-    """The loser is distressed and its order on the book when the gap comes: it is not processed
-    before an answer.
+    """The loser is distressed and its order on the book when the gap comes: within its interval it is
+    not planned anew, and not processed before an answer.
 
     Loser: 1,100 - 10 x 70 = 400 below maintenance 465. A gap to 500 leaves it -3,900 with its order
     out, its twin 7,100. The twin may take 7,100 less initial margin 500 less the 3,900 that the
     loser lacks and its release level, not an atom more.
     """
-    scene = scene_of(side)
+    scene = scene_of(side, interval_ns=10 * SECOND)
     loser, winner = scene.open(1_100, OWNER), scene.open(2_100, OWNER)
     scene.trade(loser, 10, FIRST_MARK, other=winner)
     assert of(scene.mark(930), F.ORDER)

@@ -18,9 +18,9 @@ ON_BOOK = (Stage.CLOSEOUT, Stage.ADL, Stage.TEAR_UP)
 
 def crowd(side: int, deadline_ns: int = 20 * SECOND) -> tuple[Scene, int, int, int]:
     """Return a defaulter-to-be with ten lots, the profitable victim with most of the gain, and a
-    second in line.
+    second in line. Within its interval nobody is planned anew, so that an order is out as prices move.
     """
-    scene = Scene(venue(ON_BOOK, deadline_ns=deadline_ns), side)
+    scene = Scene(venue(ON_BOOK, deadline_ns=deadline_ns, interval_ns=10 * SECOND), side)
     loser, victim, second = scene.open(1_100), scene.open(50_000), scene.open(50_000)
     scene.trade(loser, 10, FIRST_MARK)
     scene.trade(victim, -10, FIRST_MARK + 100)

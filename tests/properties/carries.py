@@ -8,7 +8,7 @@ from backstop.core.events import NONE, EffectKind, Health
 from backstop.reference.carry import carry_end_ns, carry_need, carry_parts, fits
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Findings, Moment
-from tests.properties.order_of_payers import others_acted
+from tests.properties.order_of_payers import is_last_resort, others_acted
 
 __all__ = ["carries_scan", "carry_came_first", "carry_is_due", "insolvent_come_before_carries"]
 
@@ -24,11 +24,12 @@ def carry_came_first(moment: Moment) -> Findings:
     """INV-11: no solvent account is deleveraged or torn up while its funds could stand for it."""
     effect, mirror = moment.effect, moment.mirror
     rules = mirror.rules.closeout
-    if effect.kind not in (F.ADL_PLAN, F.TEAR_UP) or rules.carry_max_ns == 0 or not mirror.fund_supports:
+    if not is_last_resort(effect) or rules.carry_max_ns == 0 or not mirror.fund_supports:
         return
     account = effect.account
-    is_first = (account, effect.kind) not in moment.past_carry
-    moment.past_carry.add((account, effect.kind))
+    stage = F.TEAR_UP if effect.kind == F.TEAR_UP else F.ADL_PLAN
+    is_first = (account, stage) not in moment.past_carry
+    moment.past_carry.add((account, stage))
     if not is_first or mirror.equity(account) < 0:
         return
     if mirror.carried_by(account):

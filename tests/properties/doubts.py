@@ -96,10 +96,18 @@ def _bounded(moment: Moment) -> Findings:
     mirror, rules = moment.mirror, moment.mirror.rules
     most = longest_default_ns(rules.closeout, rules.breakers.doubt_max_ns, rules.takeover.answer_timeout_ns)
     for number, account in enumerate(mirror.accounts):
-        until = int(moment.state.accounts[number].wait_until_ns)
-        if (
-            account.in_default
-            and mirror.held_markets(number)
-            and until > max(account.default_since + most, mirror.now, mirror.crowded_until)
-        ):
-            yield f"account {number} in default since {account.default_since} waits until {until}, at most {most}"
+        until, since = int(moment.state.accounts[number].wait_until_ns), account.default_since
+        late = _late_ns(mirror, number, until) if account.in_default else 0
+        if account.in_default and mirror.held_markets(number) and until > max(since + most + late, mirror.now, mirror.crowded_until):
+            yield f"account {number} in default since {since} waits until {until}, at most {most}, and {late} that events came late"
+
+
+def _late_ns(mirror: Mirror, number: int, until: int) -> int:
+    """Return by how much the events of an account's waits came later than the engine asked for them:
+    the bound does not count it, and it may then begin to wait for a doubt.
+    """
+    since = mirror.accounts[number].default_since
+    before, asked, late = mirror.waits.get(number, (since, mirror.now, 0))
+    late = late + max(0, mirror.now - asked) if before == since else 0
+    mirror.waits[number] = (since, until, late)
+    return late

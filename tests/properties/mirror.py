@@ -120,6 +120,9 @@ class Mirror(State):
     netted: set[int] = field(default_factory=set)
     #: An event that brought too many effects lets the accounts that are left wait until here.
     crowded_until: int = 0
+    #: By account in default: since when, until when it then waited, and how much later than asked for
+    #: the events of its waits came in all.
+    waits: dict[int, tuple[int, int, int]] = field(default_factory=dict)
 
     # -- looking -----------------------------------------------------------------------------------
 

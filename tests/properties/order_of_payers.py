@@ -23,6 +23,7 @@ __all__ = [
     "closeout_came_first",
     "counterparties_keep_maintenance",
     "fund_pays_before_others",
+    "is_last_resort",
     "others_acted",
     "only_owners_pay_for_each_other",
     "owners_pay_before_others",
@@ -222,14 +223,14 @@ def closeout_came_first(moment: Moment) -> Findings:
     effect, mirror = moment.effect, moment.mirror
     if effect.kind == F.HEALTH and effect.code < Health.DISTRESSED:
         moment.beyond_closeout.discard(effect.account)
-    if effect.kind not in (F.ADL_PLAN, F.TEAR_UP):
+    if not is_last_resort(effect):
         return
     account, stages = effect.account, mirror.rules.stages
     if mirror.orders_of(account):
         yield f"{effect}: supported orders are still open"
     is_first = account not in moment.beyond_closeout
     moment.beyond_closeout.add(account)
-    stage = Stage.ADL if effect.kind == F.ADL_PLAN else Stage.TEAR_UP
+    stage = Stage.TEAR_UP if effect.kind == F.TEAR_UP else Stage.ADL
     if not is_first or Stage.CLOSEOUT not in stages[: stages.index(stage)] or mirror.now >= mirror.deadline(account):
         return
     if mirror.health[account] == Health.DISTRESSED:
@@ -240,6 +241,13 @@ def closeout_came_first(moment: Moment) -> Findings:
         reason = _capacity(moment, account, market)
         if reason:
             yield f"{effect}: closeout could still act in market {market}: {reason}"
+
+
+def is_last_resort(effect: Effect) -> bool:
+    """Return whether ADL or tear-up closes lots of a defaulter here; of a crossing the shorts stand
+    among its fills.
+    """
+    return effect.kind in (F.ADL_PLAN, F.TEAR_UP) or (effect.kind == F.ADL_FILL and effect.code == AdlClass.CROSSED)
 
 
 def others_acted(moment: Moment, account: int) -> bool:
@@ -308,10 +316,10 @@ def takeover_came_first(moment: Moment) -> Findings:
     effect, mirror = moment.effect, moment.mirror
     if effect.kind == F.TAKEOVER and effect.other == 0:
         moment.relieved.add(effect.account)
-    if effect.kind not in (F.ADL_PLAN, F.TEAR_UP):
+    if not is_last_resort(effect):
         return
     account, stages = effect.account, mirror.rules.stages
-    stage = Stage.ADL if effect.kind == F.ADL_PLAN else Stage.TEAR_UP
+    stage = Stage.TEAR_UP if effect.kind == F.TEAR_UP else Stage.ADL
     if account in moment.past_takeover or Stage.TAKEOVER not in stages[: stages.index(stage)]:
         return
     moment.past_takeover.add(account)
@@ -392,7 +400,8 @@ def _owes_for_fills(moment: Moment) -> Findings:
     if effect.amount > most or mirror.accounts[effect.other].in_default:
         yield f"{effect}: owed are {owed}, it can pay {most}"
     rich = [number for number in mirror.linked(effect.account) if mirror.equity(number) > 0]
-    if rich:
+    # Beyond its deficit it returns what funds paid for it, which its owner's other accounts do not.
+    if rich and mirror.equity(effect.account) < 0:
         yield f"{effect}: {rich} of the loser's owner have equity"
 
 

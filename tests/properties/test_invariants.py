@@ -99,6 +99,8 @@ class Draw(NamedTuple):
     adl_policy: int = AdlPolicy.CAPPED_PRO_RATA
     socialise_policy: int = SocialisePolicy.GAINS_HAIRCUT
     target: int = 1_000
+    carry_ns: int = 0
+    fill_band_ppm: int = 0
 
 
 draws = st.builds(
@@ -122,6 +124,8 @@ draws = st.builds(
     adl_policy=st.sampled_from(AdlPolicy),
     socialise_policy=st.sampled_from(SocialisePolicy),
     target=st.sampled_from((1_000, 0)),
+    carry_ns=st.sampled_from((0, SECOND, 6 * SECOND)),
+    fill_band_ppm=st.sampled_from((0, 10_000)),
 )
 
 
@@ -132,7 +136,7 @@ def make_rules(draw: Draw) -> VenueRules:
     stops = {"price_throttle_ppm": 50_000, "price_halt_ppm": 150_000, "price_exit_ppm": 30_000} if draw.breakers else {}
     stops |= {"flow_throttle": 1_500, "flow_halt": 5_000} if draw.breakers else {}
     stops |= {"guard_jump_ppm": 60_000, "guard_volume_lots": 20} if draw.guard else {}
-    stops |= {"loss_per_window_max": draw.market_loss_cap}
+    stops |= {"loss_per_window_max": draw.market_loss_cap, "fill_band_ppm": draw.fill_band_ppm}
     small = MarketRules(1, 500, 120, TIERS, (1_000, 20_000), draw.tolerance_ppm, **stops)
     coarse = MarketRules(7, 5_000, 90, COARSE, (0, 5_000, 10_000), draw.tolerance_ppm, group=draw.groups - 1, **stops)
     stages = draw.stages
@@ -147,6 +151,7 @@ def make_rules(draw: Draw) -> VenueRules:
             cap_interval_ns=4 * SECOND,
             minimum_notional=draw.minimum,
             account_notional_max=draw.account_cap,
+            carry_max_ns=draw.carry_ns,
         ),
         funds=(FundRules(loss_per_window_max=draw.fund_cap, target=draw.target),) * draw.groups,
         fund=make_fund(draw),
@@ -355,6 +360,11 @@ class HostileVenue(RuleBasedStateMachine):
         amount = self.mirror.equity(account) + below
         self.send(EventKind.TRANSFER, account=account, amount=-amount, code=int(Transfer.FUNDING))
 
+    @rule(market=st.integers(0, 1), step=st.integers(-20_000_000, 20_000_000))
+    def funding_index(self, market: int, step: int) -> None:
+        """Move a funding index by up to 20 atoms a lot."""
+        self.send(EventKind.FUNDING, market=market, amount=step)
+
     @rule(group=st.integers(0, 1), amount=st.integers(-3_000, 3_000))
     def fund_money(self, group: int, amount: int) -> None:
         """Pay into a fund, or take out what it may have promised."""
@@ -513,12 +523,30 @@ HostileVenue.TestCase.settings = settings_of(200, 60)
 TestHostileVenue = HostileVenue.TestCase
 
 
+def kinds_of_a_short_fund(machine: HostileVenue) -> set[int]:
+    """Return the kinds of effects of a venue where accounts are carried, trade far from the mark, pay
+    funding by the index, and lose more than their counterparties can bear.
+    """
+    draw = Draw(stages=STAGES[1], providers=0, has_vault=False, breakers=False, carry_ns=6 * SECOND, fill_band_ppm=10_000)
+    machine.open_book(draw, 100, 30_000, [60, -60, -10, 60, 40, -40, -10], [90_000] * TRADERS)
+    for side in (0, 1):
+        machine.send(EventKind.DEPTH, market=0, code=side, lots=0)
+    machine.send(EventKind.FUNDING, market=0, amount=1_500_000)
+    machine.send(EventKind.FILL, market=0, account=0, other=2, lots=5, price_ticks=103)
+    for ticks, wait_ns in ((96, SECOND), (70, 6 * SECOND)):
+        machine.send(EventKind.MARK, market=0, price_ticks=ticks)
+        machine.clock(wait_ns)
+    assert machine.watch.wrong == []
+    assert machine.watch.everything_ends() == []
+    return {effect.kind for effects in machine.watch.effects for effect in effects}
+
+
 def test_machine_reaches_default() -> None:
     """The machine's own venue knows every health, every stage and every state of breakers, so that
     its silence means something.
     """
     machine = HostileVenue()
-    kinds, health, states = set(), set(), set()
+    health, states, kinds = set(), set(), kinds_of_a_short_fund(machine)
     for stages, providers, fund in ((WHOLE, 1, 100), (STAGES[1], 0, 100), (STAGES[2], 0, 0), (STAGES[3], 0, 0)):
         draw = Draw(stages=stages, providers=providers, has_vault=False, breakers=stages == WHOLE, target=0)
         machine.open_book(draw, fund, 30_000, [60, -60, -60, 60, 40, -40, 0], [90_000] * TRADERS)
