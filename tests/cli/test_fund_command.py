@@ -39,7 +39,7 @@ def test_the_json_object_adds_up(kept: tuple[Path, ReplayResult]) -> None:
     said = runner.invoke(app, ["fund", "statement", "--journal", str(path), "--json", "--group", "majors", "--by", "account"])
     assert said.exit_code == OK, said.output
     (fund,) = json.loads(said.stdout)["funds"]
-    keys = {"group", "from", "to", "opening", "lines", "closing", "uncovered", "peak", "low", "drawdown_ppm", "drawdown_largest"}
+    keys = {"group", "from", "to", "opening", "lines", "closing", "uncovered", "peak", "low", "drawdown_ppm", "drawdown_largest", "funding"}
     assert set(fund) == keys
     assert fund["uncovered"] == "0.000000 USDT"
     net = sum(round(float(line["net"].split()[0]) * 10**6) for line in fund["lines"])
