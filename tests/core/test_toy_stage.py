@@ -73,12 +73,18 @@ class Holding(NamedTuple):
     owner: int = NONE
 
 
-def toy_state(holdings: list[Holding], *, limits: LimitRules = LIMITS, from_health: Health = Health.DISTRESSED) -> State:
-    """Return a state whose waterfall is the toy, ADL and tear-up.
+def toy_state(
+    holdings: list[Holding],
+    *,
+    limits: LimitRules = LIMITS,
+    from_health: Health = Health.DISTRESSED,
+    stages: tuple[Stage, ...] = (Stage.ADL, Stage.TEAR_UP),
+) -> State:
+    """Return a state whose waterfall is the toy, then these stages.
 
     OUTSIDE takes what does not net. The book is expected to cost nothing, so nobody is charged.
     """
-    made = new_state(make_rules((Stage.ADL, Stage.TEAR_UP), (TierRules(0, 100_000, 50_000),), factor=FACTOR, markets=2, limits=limits))
+    made = new_state(make_rules(stages, (TierRules(0, 100_000, 50_000),), factor=FACTOR, markets=2, limits=limits))
     toy = np.zeros(1, dtype=STAGE)
     toy[0].kind, toy[0].is_joint = TOY, 1
     toy[0].from_health, toy[0].until_health = from_health, Health.INSOLVENT
@@ -166,8 +172,8 @@ def test_the_toy_takes_all_accounts_of_an_event_at_once(run_rounds: Callable[[St
 
 
 def test_an_account_that_is_flat_before_the_turn_acts_is_not_in_it(run_rounds: Callable[[State], None]) -> None:
-    """Account 0 comes to the turn; then the tear-up of account 1 closes its lots."""
-    state = toy_state([Holding(-100, 4), Holding(50, -4)], from_health=Health.INSOLVENT)
+    """Account 0 comes to the turn; then the tear-up of account 1, no joint turn, closes its lots."""
+    state = toy_state([Holding(-100, 4), Holding(50, -4)], from_health=Health.INSOLVENT, stages=(Stage.TEAR_UP,))
     outcome = process(run_rounds, state, range(2))
     assert outcome.calls == []
     assert outcome.lots == [0, 0]
@@ -177,7 +183,8 @@ def test_an_account_that_is_flat_before_the_turn_acts_is_not_in_it(run_rounds: C
 
 def test_an_account_that_is_touched_while_it_stands_there_comes_once(run_rounds: Callable[[State], None]) -> None:
     """The tear-up of account 1 takes 4 of the 10 lots of account 0, which starts again."""
-    state = toy_state([Holding(-100, 10), Holding(50, -4), Holding(-10, -6)], from_health=Health.INSOLVENT)
+    holdings = [Holding(-100, 10), Holding(50, -4), Holding(-10, -6)]
+    state = toy_state(holdings, from_health=Health.INSOLVENT, stages=(Stage.TEAR_UP,))
     outcome = process(run_rounds, state, range(3))
     assert outcome.calls == [2]
     assert outcome.lots == [0, 0, 0]
