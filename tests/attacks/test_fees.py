@@ -62,8 +62,8 @@ def test_empty_account_cannot_be_charged_again_and_again(side: int) -> None:
     no deficit grows.
     """
     # An interval in which nobody is planned anew.
-    waits = {"order_timeout_ns": 1 << 50, "interval_ns": 1 << 50}
-    scene = Scene(venue(fund=FundsRules(trading_fee_share_ppm=1_000_000), **waits), side)
+    rules = venue(fund=FundsRules(trading_fee_share_ppm=1_000_000), order_timeout_ns=1 << 50, interval_ns=1 << 50)
+    scene = Scene(rules, side)
     flat, holder = scene.open(0), scene.open(1_100)
     scene.trade(holder, 10, FIRST_MARK)
     scene.depth(10)
