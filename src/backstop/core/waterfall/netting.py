@@ -65,16 +65,17 @@ def _net_once(state: State, account: int, deficit: int, spares_release: bool) ->
 def net_linked(state: State, account: int) -> None:
     """Make an insolvent account whole, as far as it goes, from the other accounts of its owner, then
     from those who owe it for fills.
+
+    Those owe also what funds paid for it, once it has no lots: so they are asked where its owner was
+    able to make it whole, too.
     """
     equity, _ = assess(state, account)
-    if equity >= 0:
-        return
-    begin_netting(state, state.accounts[account].owner)
-    left = _net_once(state, account, -equity, True)
-    if left > 0:
-        left = _net_once(state, account, left, False)
-    if left > 0:
-        take_from_winners(state, account)
+    if equity < 0:
+        begin_netting(state, state.accounts[account].owner)
+        left = _net_once(state, account, -equity, True)
+        if left > 0:
+            _net_once(state, account, left, False)
+    take_from_winners(state, account)
 
 
 @kernel
