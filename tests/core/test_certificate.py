@@ -138,6 +138,8 @@ def harvest() -> tuple[Certificate, ...]:
             state.engine[0].effects_now = 0
             step(state, rows[: place + 1], place)
             effects = effects_list(state.effects[: int(state.engine[0].effects_now)])
+            if any((row.kind, row.code) == (F.POSTING, Cause.FILL_DEBT) for row in effects):
+                continue  # who pays for a fill stands in front of the fund, between rows of any number
             starts = plan_starts(array(effects)) if effects else []
             for first, plan in enumerate(effects):
                 if first in starts:

@@ -84,8 +84,8 @@ def _disposal(scene: Scene, fact: Fact) -> None:
     fact.check("reserved", order.reserved, 0)
     fact.check("limit", order.limit_ticks, limit.ticks)
     part, price = words.lots(market, closing.disposal_share(rules)), words.price(market, limit.ticks)
-    number = next(number for number, row in enumerate(scene.state.providers) if int(row.account) == order.account)
-    is_vault = scene.rules.providers[number].is_vault
+    providers = zip(scene.state.providers, scene.rules.providers, strict=False)
+    is_vault = any(each.is_vault for row, each in providers if int(row.account) == order.account)
     seller = "the vault sells what it took over" if is_vault else "the provider is stopped by its loss, and sells what it holds"
     band = "the band of the price breaker" if limit.is_banded else f"tolerance {percent(rules.tolerance_ppm)} from mark"
     fact.because += [
