@@ -28,8 +28,8 @@ __all__ = ["fill_debt_of", "note_fill_debt", "take_from_winners"]
 _PPM = 1_000_000
 #: Columns of ``State.fill_debts``. OLDER and NEWER are rows of the debts to the same account.
 _NUMBER, _ACCOUNT, _OWNER, _AMOUNT, _OLDER, _NEWER = 0, 1, 2, 3, 4, 5
-#: Columns of ``State.fill_gauges``: by account its newest debt's row; by owner what he owes, when the
-#: last of it came, and the number of the first that counts.
+#: Columns of ``State.fill_gauges``: by account its newest debt's row plus 1, 0: none; by owner what he
+#: owes, when the last of it came, and the number of the first that counts.
 _FIRST, _OWED, _NS, _FROM = 0, 1, 2, 3
 
 
@@ -61,7 +61,7 @@ def _forget_row(state: State, place: int) -> None:
     if row[_NUMBER] == 0:
         return
     if row[_NEWER] == NONE:
-        state.fill_gauges[row[_ACCOUNT], _FIRST] = NONE
+        state.fill_gauges[row[_ACCOUNT], _FIRST] = 0
     else:
         state.fill_debts[row[_NEWER], _OLDER] = NONE
 
@@ -83,11 +83,11 @@ def _add(state: State, loser: int, owner: int, amount: int) -> None:
     row[_ACCOUNT] = loser
     row[_OWNER] = owner
     row[_AMOUNT] = amount
-    row[_OLDER] = state.fill_gauges[loser, _FIRST]
+    row[_OLDER] = state.fill_gauges[loser, _FIRST] - 1
     row[_NEWER] = NONE
     if row[_OLDER] != NONE:
         state.fill_debts[row[_OLDER], _NEWER] = place
-    state.fill_gauges[loser, _FIRST] = place
+    state.fill_gauges[loser, _FIRST] = place + 1
 
 
 @kernel
@@ -143,7 +143,7 @@ def take_from_winners(state: State, account: int) -> None:
     """Let those who owe an account for fills make good its deficit, and without lots what funds paid
     for it: at most what they owe, and down to their maintenance margin.
     """
-    place = state.fill_gauges[account, _FIRST]
+    place = state.fill_gauges[account, _FIRST] - 1
     if place == NONE:
         return
     equity, _ = assess(state, account)

@@ -21,7 +21,6 @@ from backstop.core.rows import (
     BREAKER,
     COMMITMENT,
     ENGINE,
-    FILL_GAUGE_COLUMNS,
     FUND_ROW,
     MARKET,
     POSITION,
@@ -36,7 +35,6 @@ from backstop.core.stages import JOINT, LAST_RESORT
 __all__ = [
     "breaker_rows",
     "engine_row",
-    "fill_gauges_rows",
     "fund_rows",
     "market_rows",
     "owner_lots_rows",
@@ -205,13 +203,6 @@ def breaker_rows(rules: VenueRules) -> NDArray[np.void]:
     rows["mark_time_ns"] = NONE
     rows["flow_throttle"] = [market.flow_throttle for market in rules.markets] + [rules.breakers.flow_throttle]
     rows["flow_halt"] = [market.flow_halt for market in rules.markets] + [rules.breakers.flow_halt]
-    return rows
-
-
-def fill_gauges_rows(accounts_max: int) -> NDArray[np.int64]:
-    """Return rows of accounts and owners to whom, and by whom, nothing is owed for fills."""
-    rows = np.zeros((accounts_max, FILL_GAUGE_COLUMNS), dtype=np.int64)
-    rows[:, 0] = NONE
     return rows
 
 
