@@ -9,7 +9,7 @@ from tests.rule_mutations import MUTATIONS, UNNOTICED, Mutation, mutated, run_al
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_each_mutation_has_its_place_and_compiles(mutation: Mutation) -> None:
-    assert compile(mutated(mutation), mutation.module, "exec")
+    assert compile(mutated(mutation), mutation.module, "exec").co_code
 
 
 def test_names_are_told_apart() -> None:
