@@ -90,7 +90,7 @@ def toy_state(
     toy[0].from_health, toy[0].until_health = from_health, Health.INSOLVENT
     toy[0].interval_ns = 7_000_000_000
     arrays = {name: getattr(made, name) for name in State.FIELDS}
-    state = State(**arrays | {"stages": np.concatenate([toy, made.stages])})
+    state = State(**arrays | {"stages": np.concatenate([toy, made.stages]).view(np.dtype((np.record, STAGE)))})
     state.markets[0].mark_ticks = state.markets[1].mark_ticks = MARK
     state.markets["slippage_tolerance_ppm"] = 0
     state.engine[0].accounts_now = len(holdings)
