@@ -215,3 +215,22 @@ def test_a_winner_pays_down_to_his_maintenance_and_no_further(side: int) -> None
     paid = [row.amount for row in of(scene.watch.effects[-1], EffectKind.POSTING) if row.other == winner]
     assert paid[0] == 20_000 + 899_100 - 45_000
     assert scene.mirror.equity(winner) >= scene.mirror.maintenance(winner)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_winner_pays_back_the_fund_where_the_losers_twin_paid_the_gap(side: int) -> None:
+    """The fund paid 1,000 for the loser before. He buys ten lots at 900, sells them at a tick and
+    lacks 8,990, which his twin gives: nothing is lacking, but flat he still owes the fund 1,000, and the
+    winner owes him more than that.
+    """
+    scene = scene_of(side)
+    loser, winner = scene.open(1_000), scene.open(100_000)
+    scene.charge(loser, 2_000)
+    twin = scene.open(20_000, owner=loser)
+    scene.trade(loser, 10, 900)
+    effects = scene.trade(loser, -10, 1, other=winner)
+    paid = [(row.code, row.account, row.other, row.amount) for row in of(effects, EffectKind.POSTING)]
+    assert (Cause.NETTING, loser, twin, 8_990) in paid
+    assert (Cause.FILL_DEBT, loser, winner, 1_000) in paid
+    assert (Cause.DEBT_RETURN, FUND, loser, 1_000) in paid
+    assert (scene.mirror.equity(loser), scene.mirror.fill_debt(winner), scene.fund) == (0, 8_990 - 1_000, MONEY)
