@@ -10,20 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COLUMNS_MAX = 100
-#: Pages that are not wrapped yet.
-EXEMPT = {
-    "docs/concepts/adl.md",
-    "docs/concepts/breakers.md",
-    "docs/concepts/closeout.md",
-    "docs/concepts/fund.md",
-    "docs/concepts/monitor.md",
-    "docs/concepts/simulated-venue.md",
-    "docs/concepts/socialise.md",
-    "docs/concepts/takeover.md",
-    "docs/concepts/tear-up.md",
-}
 PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "benchmarks").glob("*.md"), *(ROOT / "docs").rglob("*.md")})
-CHECKED = [page for page in PAGES if page.relative_to(ROOT).as_posix() not in EXEMPT]
 
 
 def prose_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -37,7 +24,7 @@ def prose_lines(text: str) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-@pytest.mark.parametrize("page", CHECKED, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_prose_fits_the_columns(page: Path) -> None:
     """Tables, code and pictures may be wider; a line of prose has at most 100 columns."""
     lines = prose_lines(page.read_text(encoding="utf-8"))
@@ -49,11 +36,6 @@ def test_wide_prose_is_found_and_wide_tables_are_not() -> None:
     wide = "x" * (COLUMNS_MAX + 1)
     text = f"| {wide} |\n```\n{wide}\n```\n![{wide}](picture.svg)\n  {wide}\n"
     assert [number for number, line in prose_lines(text) if len(line) > COLUMNS_MAX] == [6]
-
-
-def test_exempt_pages_are_there() -> None:
-    """A page that was renamed or is gone does not stay on the list."""
-    assert [page for page in EXEMPT if not (ROOT / page).exists()] == []
 
 
 def test_the_targets_that_pages_name_are_in_the_makefile() -> None:
