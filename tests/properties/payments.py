@@ -102,13 +102,14 @@ def takeovers_are_priced(moment: Moment) -> Findings:
     while after + 1 < len(moment.effects) and _is_share(moment.effects[after + 1], effect):
         after += 1
     shares = [row for row in moment.effects[before : after + 1] if row.kind == F.OFFER]
-    if _place_held(mirror, shares[-1].other + 1):
-        return  # the last shares found no place, so that the whole is not told
     whole, taken = sum(abs(row.lots) for row in shares), sum(abs(row.lots) for row in shares if row.other < effect.other)
+    # Where the last shares found no place the whole is not told: it may be any up to all lots held.
+    most = abs(mirror.held_lots(effect.account, effect.market)) if _place_held(mirror, shares[-1].other + 1) else whole
     # The orders of this pass are open already; equity and maintenance are as they were.
-    price = price_of(mirror, effect, taken, whole)
-    if (effect.amount, effect.value, mirror.reserved[effect.other]) != (price.cash, price.support, price.support):
-        yield f"{effect}: {price}, reserved {mirror.reserved[effect.other]}"
+    prices = (price_of(mirror, effect, taken, together) for together in range(whole, most + 1))
+    told = effect.amount, effect.value, mirror.reserved[effect.other]
+    if told not in ((price.cash, price.support, price.support) for price in prices):
+        yield f"{effect}: {price_of(mirror, effect, taken, whole)}, reserved {mirror.reserved[effect.other]}"
 
 
 def _is_share(row: Effect, offer: Effect) -> bool:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from copy import deepcopy
 
 import numpy as np
-import pytest
 
 from backstop.core.engine import step
 from backstop.core.events import (
@@ -69,6 +68,8 @@ FIELDS: dict[EffectKind, tuple[str, ...]] = {
 Lie = tuple[str, int, str]
 #: Lies of each kind and field, and the streams in which they are told.
 ENOUGH, STREAMS = 6, 6 * len(PROFILES)
+#: The same, of streams that are rich in what providers promise and sell.
+ENOUGH_OF_PROVIDERS, STREAMS_OF_PROVIDERS = 40, range(1, 4)
 
 
 #: More than anybody has, in atoms.
@@ -127,14 +128,19 @@ class Liar(Watch):
 def lies(effects: list[Effect]) -> Iterator[tuple[Lie, list[Effect]]]:
     """Return the effects with one of them left out, and with each of its fields a little off.
 
-    Each cause of a posting counts as a kind of its own.
+    Each cause of a posting counts as a kind of its own, and so do orders of disposal, which have no
+    zero cash.
     """
     for place, effect in enumerate(effects):
         if effect.kind == F.REFUSAL:
             continue
         rest = (effects[:place], effects[place + 1 :])
-        kind = (F(effect.kind).name, effect.code if effect.kind == F.POSTING else 0)
-        yield (*kind, "left out"), [*rest[0], *rest[1]]
+        is_disposal = effect.kind == F.ORDER and effect.amount == 0
+        kind = (F(effect.kind).name, effect.code if effect.kind == F.POSTING else int(is_disposal))
+        # A status that a later effect of the event replaces leaves no trace of its own.
+        is_replaced = effect.kind == F.PROVIDER and any((row.kind, row.other) == (F.PROVIDER, effect.other) for row in rest[1])
+        if not is_replaced:
+            yield (*kind, "left out"), [*rest[0], *rest[1]]
         for field in FIELDS.get(F(effect.kind), ()):
             right = getattr(effect, field)
             false = effect._replace(**{field: right - 1 if right > 1 << 60 else right + 1})
@@ -228,34 +234,53 @@ def false_balances(mirror: Mirror, event: Event, effects: list[Effect]) -> Itera
             yield ("books", effect.kind, "balance"), false
 
 
-@pytest.mark.xfail(strict=True, reason="two false amounts of an OFFER in streams of joint offers are found by no check yet")
-def test_every_lie_is_found_and_every_check_finds_one() -> None:
-    """One number of one effect changed by one, or one effect left out: some check says so at that
-    event.
-    """
-    told = Counter[Lie]()
-    missed: dict[str, list[Effect]] = {}
-    fired: set[str] = set()
-    for seed in range(70_000 * len(PROFILES), 70_000 * len(PROFILES) + STREAMS):
-        rules, events = make_stream(seed)
+class Telling:
+    """Tells lies about streams, each kind a few times, and notes what no check found."""
+
+    def __init__(self, enough: int) -> None:
+        """Begin with nothing told; ``enough`` lies of each kind and field are."""
+        self.enough = enough
+        self.told = Counter[Lie]()
+        self.missed: dict[str, list[Effect]] = {}
+        #: Checks that found something, by name.
+        self.fired: set[str] = set()
+
+    def _is_due(self, lie: Lie) -> bool:
+        self.told[lie] += 1
+        return self.told[lie] <= self.enough
+
+    def tell(self, seed: int, profile: str = "") -> None:
+        """Tell lies about a stream; without one nothing may be found."""
+        rules, events = make_stream(seed, profile)
         liar = Liar(rules)
         for event in events:
             effects = liar.apply(event)
             for lie, false in lies(effects):
-                if told[lie] < ENOUGH:
-                    told[lie] += 1
-                    if not liar.finds_the_lie(event, false):
-                        missed[f"{lie} {seed}"] = effects
+                if self._is_due(lie) and not liar.finds_the_lie(event, false):
+                    self.missed[f"{lie} {seed} {profile}"] = effects
             for lie, books in false_books(liar.mirror, event, effects):
-                if told[lie] < ENOUGH:
-                    told[lie] += 1
+                if self._is_due(lie):
                     right, liar.mirror = liar.mirror, books
                     if not liar.finds(event, effects):
-                        missed[f"{lie} {seed}"] = effects
+                        self.missed[f"{lie} {seed} {profile}"] = effects
                     liar.mirror = right
-            fired |= liar.fired
+            self.fired |= liar.fired
             liar.events.append(event)
             assert not liar.finds(event, effects), liar.wrong
-    assert missed == {}
-    assert {kind for kind, _, _ in told} == {kind.name for kind in F} - {"REFUSAL"} | {"books"}
-    assert fired == {check.__name__ for groups in (START, BEFORE, AFTER, SCAN) for group in groups.values() for check in group}
+
+
+def test_every_lie_is_found_and_every_check_finds_one() -> None:
+    """One number of one effect changed by one, or one effect left out: some check says so at that
+    event.
+
+    Checks of what providers promise and sell need lies about streams that are rich in both.
+    """
+    all_profiles, of_providers = Telling(ENOUGH), Telling(ENOUGH_OF_PROVIDERS)
+    for seed in range(70_000 * len(PROFILES), 70_000 * len(PROFILES) + STREAMS):
+        all_profiles.tell(seed)
+    for seed in STREAMS_OF_PROVIDERS:
+        of_providers.tell(seed, "stopped_providers")
+    assert all_profiles.missed | of_providers.missed == {}
+    assert {kind for kind, _, _ in all_profiles.told} == {kind.name for kind in F} - {"REFUSAL"} | {"books"}
+    checks = {check.__name__ for groups in (START, BEFORE, AFTER, SCAN) for group in groups.values() for check in group}
+    assert all_profiles.fired | of_providers.fired == checks

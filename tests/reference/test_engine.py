@@ -51,6 +51,25 @@ K, F, C = EventKind, EffectKind, Cause
 # -- random streams --------------------------------------------------------------------------------
 
 
+def joint_plans(effects: list[Effect]) -> list[tuple[list[Effect], list[Effect]]]:
+    """Return the ADL_PLAN rows of each joint plan of one event, with the ADL_FILL rows that they
+    share.
+    """
+    found = list[tuple[list[Effect], list[Effect]]]()
+    is_open = False
+    for effect in effects:
+        if effect.kind == F.ADL_PLAN:
+            if not is_open:
+                found.append(([], []))
+            found[-1][0].append(effect)
+            is_open = True
+        elif effect.kind == F.ADL_FILL:
+            found[-1][1].append(effect)
+        # The SUPPORT of one defaulter stands before the ADL_PLAN of the next.
+        is_open = is_open and effect.kind in (F.ADL_PLAN, F.SUPPORT)
+    return found
+
+
 def entry_findings(reference: ReferenceEngine, effects: list[Effect]) -> list[str]:
     """Check what one event's effects say of themselves (INV-06), which no scan of the state can
     see.
@@ -58,16 +77,16 @@ def entry_findings(reference: ReferenceEngine, effects: list[Effect]) -> list[st
     found = []
     # What an account gave for another of its owner is not what ADL took.
     netted = {effect.other for effect in effects if effect.kind == F.POSTING and effect.code == C.NETTING}
-    for place, plan in enumerate(effects):
-        if plan.kind != F.ADL_PLAN:
-            continue
-        rows = [row for row in effects[place:] if row.kind == F.ADL_FILL][: plan.other]
-        if sum(row.lots for row in rows) != -plan.lots or sum(row.amount for row in rows) != -plan.amount:
-            found.append(f"INV-06: {rows} do not give {plan}")
+    for plans, rows in joint_plans(effects):
+        is_whole = {plan.other for plan in plans} == {len(rows)}
+        for field in ("lots", "amount"):
+            is_whole &= sum(getattr(row, field) for row in (*plans, *rows)) == 0
+        if not is_whole:
+            found.append(f"INV-06: {rows} do not give {plans}")
         if any(abs(row.lots) > row.price_ticks for row in rows):
             found.append(f"INV-06: a cap is exceeded in {rows}")
-        accounts = [row.account for row in rows if row.account >= 0 and row.account not in netted]
-        found += [f"INV-06: ADL broke {account}" for account in accounts if reference.state.accounts[account].in_default]
+        asked = [row for row in rows if row.code != AdlClass.CROSSED and row.account >= 0 and row.account not in netted]
+        found += [f"INV-06: ADL broke {row.account}" for row in asked if reference.state.accounts[row.account].in_default]
     return found
 
 

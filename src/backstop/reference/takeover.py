@@ -144,7 +144,7 @@ def offer(state: State, account: int, offering: Offering, backer: Backer, lots: 
         pending_initial=max(0, backer.initial_rise(lots)),
         notional=abs(price.at_mark),
         offered_ns=state.now,
-        expires_ns=state.now + state.rules.takeover.answer_timeout_ns * PPM // haste_of(state, holding.market),
+        expires_ns=state.now + max(1, state.rules.takeover.answer_timeout_ns * PPM // haste_of(state, holding.market)),
         joint=state.joint_for(backer.number, holding.market, -holding.side * lots),
     )
     state.open_order(order)

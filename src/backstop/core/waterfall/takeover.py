@@ -226,7 +226,7 @@ def _offer_takeover(state: State, turn: int, account: int) -> bool:
             found = _gather_providers(state, position, wanted)
             lots = _offerable_lots(state, position, wanted, found, equity, maintenance)
             if lots > 0:
-                expires_ns = now + mul_div_floor(state.stages[turn].answer_timeout_ns, _PPM, haste_ppm(state, row.market))
+                expires_ns = now + max(1, mul_div_floor(state.stages[turn].answer_timeout_ns, _PPM, haste_ppm(state, row.market)))
                 taken = _offer_all(state, position, lots, found, equity, maintenance, expires_ns)
                 if taken > 0:
                     first_end_ns = min(first_end_ns, expires_ns)
