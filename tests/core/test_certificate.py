@@ -285,7 +285,9 @@ def told_again(certificate: Certificate, lots_of: dict[int, int], cash_of: dict[
 def cash_by_lots(certificate: Certificate, lots_of: dict[int, int]) -> dict[int, int]:
     """Split the cash as it must be for these lots."""
     plan = certificate.plan
-    return cash_parts(sum(part.amount for part in certificate.parts), lots_of, -sign(plan.lots) * plan.price_ticks * certificate.factor)
+    lot = -sign(plan.lots) * plan.price_ticks * certificate.factor
+    parts = cash_parts(sum(part.amount for part in certificate.parts), list(lots_of.items()), lot)
+    return dict(zip(lots_of, parts, strict=True))
 
 
 def pairs(certificate: Certificate) -> Iterator[tuple[int, int]]:

@@ -189,6 +189,7 @@ class EffectKind(IntEnum):
     ADL_SCALE = 24
     DOUBT = 25
     FILL_DEBT = 26
+    ADL_OWNER = 27
 
 
 class Health(IntEnum):
