@@ -237,11 +237,13 @@ def test_rank_is_the_order_in_which_queue_takes_them() -> None:
         assert all(ranks[account] == told for account, told in fills.items() if told[0] != AdlClass.HEDGE)
 
 
-def test_leverage_without_equity_counts_as_the_most() -> None:
-    state = book_state(AdlPolicy.QUEUE, [Holding(0, -10_000, -10, -10 * 110 * FACTOR), Holding(1, 0, -1, -1_050), Holding(2, 0, -1, -950)])
-    assert rank_score(state, position_of(state, 0, 0)) == (1_000 * 10**6 // 11_000) * RATIO_MAX // 10**6
-    assert rank_score(state, position_of(state, 1, 0)) == (50 * 10**6 // 1_050) * (1_000 * 10**6 // 50) // 10**6
-    assert rank_score(state, position_of(state, 2, 0)) == -((50 * 10**6 // 950) * 10**6 // RATIO_MAX)
+def test_a_score_is_of_accounts_that_are_not_in_default() -> None:
+    """Those in default count neither for nor against their owner, whose score is that of the others."""
+    others = [Holding(0, 0, -1, -1_050), Holding(1, 100, -1, -950)]
+    state = book_state(AdlPolicy.QUEUE, [*others, Holding(0, -10_000, -10, -10 * 110 * FACTOR)])
+    for account in (0, 2):
+        assert rank_score(state, position_of(state, account, 0)) == (50 * 10**6 // 1_050) * (1_000 * 10**6 // 50) // 10**6
+    assert rank_score(state, position_of(state, 1, 0)) == -((50 * 10**6 // 950) * 10**6 // (1_000 * 10**6 // 50))
 
 
 def test_the_draw_is_the_published_one() -> None:

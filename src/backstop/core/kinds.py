@@ -772,9 +772,7 @@ class FillDebtEffect(EffectView[T], kind=EffectKind.FILL_DEBT):
 
 
 class AdlOwnerEffect(EffectView[T], kind=EffectKind.ADL_OWNER):
-    """An owner of several accounts in a market gave lots to an ADL: those of the ADL_FILL rows that
-    follow.
-    """
+    """An owner of several accounts in a market gave lots to an ADL; his ADL_FILL rows follow."""
 
     account = _account("The lowest of the owner's accounts that could be asked.")
     fills = _count("ADL_FILL rows of this owner that follow.", "other")

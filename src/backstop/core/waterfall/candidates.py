@@ -55,14 +55,17 @@ def _enter(state: State, place: int, owner: int, lots: int, kind: int) -> None:
 
 @kernel
 def _enter_owner(state: State, place: int, owner: int, defaulting: int) -> None:
-    """Enter an owner as the candidate that he is first: with his net lots, or with all where he is a
-    defaulter, or has no others.
+    """Enter an owner as the candidate that he is first: with his net lots, which may be none, or with
+    all where he is the defaulter.
     """
     kind, lots = class_of(state, owner, defaulting), state.columns[OWNER_HELD, owner]
-    if kind == AdlClass.PROFITABLE or kind == AdlClass.REST:
+    if kind != AdlClass.LINKED:
         lots -= hedged_lots(state, owner)
     state.columns[OWNER_PLACE, owner] = place
-    _enter(state, place, owner, lots, kind)
+    if kind == AdlClass.HEDGE:
+        _enter(state, place, owner, 0, AdlClass.REST)
+    else:
+        _enter(state, place, owner, lots, kind)
 
 
 @kernel

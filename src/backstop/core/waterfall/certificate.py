@@ -359,7 +359,7 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
     classes, stray, place = _read_classes(rows, place)
     whole = _Whole(parts, scales, any(part.head.adl_class == AdlClass.CROSSED for part in classes))
     fills = [fill for part in classes for fill in part.fills]
-    found = [Finding(CertificateFault.ROWS, f"ADL_FILL of {row.account} before any ADL_CLASS") for row in stray]
+    found = [Finding(CertificateFault.ROWS, f"a row of {row.account} before any ADL_CLASS") for row in stray]
     found += _check_rows(whole, classes, fills)
     for each in parts:
         found += _check_plan(each.plan)
@@ -370,6 +370,11 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
         Finding(CertificateFault.ROWS, f"SUPPORT names a price of {row.price_ticks}")
         for row in rows[:place]
         if row.kind == EffectKind.SUPPORT and row.price_ticks
+    ]
+    found += [
+        Finding(CertificateFault.ROWS, f"ADL_OWNER of {row.account} names cash: {row.amount}")
+        for row in rows[:place]
+        if row.kind == EffectKind.ADL_OWNER and row.amount
     ]
     found += [
         Finding(CertificateFault.ROWS, f"ADL_SCALE of {row.account} names more than lots: {row}")
@@ -435,22 +440,25 @@ def _read_scales(rows: list[_Row], place: int) -> tuple[list[_Scale], int]:
     return scales, place
 
 
-def _read_classes(rows: list[_Row], first: int) -> tuple[list[_Class], list[_Fill], int]:
+def _read_classes(rows: list[_Row], first: int) -> tuple[list[_Class], list[_Fill | _Owner], int]:
     """Return the classes with their fills, fills that stand in no class, and the place after the
     last.
     """
     classes: list[_Class] = []
-    stray: list[_Fill] = []
+    stray: list[_Fill | _Owner] = []
     place, left = first, 0
     while place < len(rows) and rows[place].kind in (EffectKind.ADL_CLASS, EffectKind.ADL_OWNER, EffectKind.ADL_FILL):
         row = rows[place]
         if row.kind == EffectKind.ADL_CLASS:
             classes.append(_Class(_Head(*_numbers_of(AdlClassEffect, row)), []))
             left = 0
-        elif row.kind == EffectKind.ADL_OWNER and classes:
+        elif row.kind == EffectKind.ADL_OWNER:
             owner = _Owner(*_numbers_of(AdlOwnerEffect, row))
-            classes[-1].entries.append(_Entry(owner, []))
-            left = owner.fills
+            if not classes:
+                stray.append(owner)
+            else:
+                classes[-1].entries.append(_Entry(owner, []))
+                left = owner.fills
         elif row.kind == EffectKind.ADL_FILL:
             fill = _Fill(*_numbers_of(AdlFillEffect, row))
             if not classes:
