@@ -472,9 +472,7 @@ class AnswerEvent(EventView[T], kind=EventKind.ANSWER):
 
 
 class OperatorEvent(EventView[T], kind=EventKind.OPERATOR):
-    """An operator stops or reopens a market or the venue, switches a provider off or on, or says at
-    what price a doubted market settles.
-    """
+    """An operator stops or reopens a market or the venue, switches a provider, or gives a price."""
 
     order = CodeField(Operator, "What the operator orders.")
     provider = Field("other", Unit.PROVIDER, "The provider that PROVIDER_OFF and PROVIDER_ON are about.")
