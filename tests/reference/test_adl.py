@@ -389,7 +389,7 @@ R = Reject
 @pytest.mark.parametrize(
     ("kind", "fields", "reason"),
     [
-        (16, {}, R.UNKNOWN_KIND),
+        (max(EventKind) + 1, {}, R.UNKNOWN_KIND),
         # TRADING_FEE: market or NONE, an account and no fund, more than 0.
         (K.TRANSFER, {"code": FEE, "account": 1, "market": 2, "amount": 5}, R.UNKNOWN_MARKET),
         (K.TRANSFER, {"code": FEE, "account": 9, "market": 2, "amount": 5}, R.UNKNOWN_MARKET),
