@@ -28,9 +28,17 @@ def settlement_is_told(moment: Moment) -> Findings:
         return
     if breaker.settlement != TRADED or not breaker.undoubted or not mirror.rules.breakers.doubt_settles:
         yield f"{effect}: not doubted, or settled already"
-    prices = {Settlement.OPERATOR: breaker.given_ticks, Settlement.INDEX: row.index, Settlement.UNDOUBTED: breaker.undoubted}
-    if effect.price_ticks != prices[Settlement(effect.code)] or (breaker.given_ticks and effect.code != Settlement.OPERATOR):
+    prices = {Settlement.OPERATOR: breaker.given_ticks, Settlement.INDEX: _index(moment), Settlement.UNDOUBTED: breaker.undoubted}
+    source = next(each for each, price in prices.items() if price)
+    if (effect.code, effect.price_ticks) != (source, prices[source]):
         yield f"{effect}: prices are {prices}"
+
+
+def _index(moment: Moment) -> int:
+    """Return the index where it is alive, else 0."""
+    age, since = moment.mirror.rules.breakers.stale_ns, int(moment.state.breakers[moment.effect.market].index_time_ns)
+    is_dead = age > 0 and moment.mirror.now - since > age
+    return 0 if is_dead else moment.mirror.markets[moment.effect.market].index
 
 
 def settled_at_the_price(moment: Moment) -> Findings:
