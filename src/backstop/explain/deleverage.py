@@ -14,7 +14,7 @@ from backstop.explain.passed import add_passed_over
 from backstop.explain.rows import Rows
 from backstop.explain.scene import Scene
 from backstop.reference.funds import Support
-from backstop.reference.margin import Contract
+from backstop.reference.margin import Contract, Holding
 from backstop.reference.wave import cash_parts, lots_to_close
 
 __all__ = ["add_adl_class", "add_adl_fill", "add_adl_plan", "add_adl_scale"]
@@ -175,14 +175,19 @@ def _add_weight(scene: Scene, fact: Fact, fill: AdlFillEffect[int], owner: AdlOw
         says += f"; its owner has several accounts here and counts as one: he gives {given} of his cap {cap}, by {by}"
         fact.because.append("what he gives is laid on his accounts, highest leverage first, each within its own cap")
     elif weight == Weight.LOTS:
-        fact.check("weight", fill.weight, abs(holding.lots))
+        fact.check("weight", fill.weight, weight_of(weight, holding))
     elif weight == Weight.PROFIT:
         says += f": {scene.speaker.venue.asset.text(holding.value)} less {scene.speaker.cash(holding.base)}"
         if _is_only_account(scene):
-            fact.check("weight", fill.weight, holding.result)
+            fact.check("weight", fill.weight, weight_of(weight, holding))
         else:
             says += ", with those of its owner's other accounts"
     fact.because.append(says)
+
+
+def weight_of(weight: Weight, holding: Holding) -> int:
+    """Return the weight of an owner who has nothing there but this position."""
+    return abs(holding.lots) if weight == Weight.LOTS else holding.result
 
 
 def _is_only_account(scene: Scene) -> bool:
