@@ -35,6 +35,7 @@ from backstop.core.events import (
     Health,
     ProviderStatus,
     Reject,
+    Settlement,
     SocialisePolicy,
     SupportLimit,
     clearing_of,
@@ -226,6 +227,9 @@ class Desk:
                 return f"market {e.market}: longs pay {money(step)} a lot, {money(index)} since it began"
             case F.CARRY:
                 return f"{who} is carried until second {e.value // SECOND_NS}, after the move it would lack {money(e.amount)}"
+            case F.SETTLEMENT:
+                told = f"settled at {price(e.price_ticks)} ({Settlement(e.code).name})" if e.code else "nobody has a position any more"
+                return f"market {e.market}: {told}"
             case F.DOUBT:
                 return f"market {e.market}: {Doubt(e.code).name}, last mark not doubted {price(e.price_ticks)}"
             case F.REFUSAL:

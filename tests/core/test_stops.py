@@ -284,7 +284,7 @@ def test_the_next_timer_is_exact_and_a_clock_at_it_does_something() -> None:
     """A driver that follows ``next_wait_ns`` sends no CLOCK for nothing, though marks move the
     deadlines.
     """
-    rules = BreakerRules(stale_ns=7 * SECOND, hold_max_ns=20 * SECOND, reopen_ns=3 * SECOND, guard_hold_ns=4 * SECOND)
+    rules = BreakerRules(stale_ns=7 * SECOND, hold_max_ns=20 * SECOND, reopen_ns=3 * SECOND, guard_hold_ns=4 * SECOND, doubt_settles=0)
     desk = make_desk(GUARDED | JUMPY, markets=3, breakers=rules)
     for market in range(3):
         desk.send(K.VOLUME, market=market, lots=0)
@@ -336,7 +336,10 @@ def test_a_refused_event_brings_no_timer() -> None:
     ("fields", "reason"),
     [
         ({"code": 0}, Reject.UNKNOWN_CODE),
-        ({"code": 6, "market": 9}, Reject.UNKNOWN_CODE),
+        ({"code": 7, "market": 9}, Reject.UNKNOWN_CODE),
+        ({"code": Operator.SETTLE_PRICE, "market": NONE, "price_ticks": 1}, Reject.UNKNOWN_MARKET),
+        ({"code": Operator.SETTLE_PRICE, "market": 1}, Reject.PRICE_OUT_OF_RANGE),
+        ({"code": Operator.SETTLE_PRICE, "market": 1, "price_ticks": 100}, Reject.NOT_DOUBTED),
         ({"code": Operator.HALT, "market": 2, "amount": 0}, Reject.UNKNOWN_MARKET),
         ({"code": Operator.REOPEN, "market": -2}, Reject.UNKNOWN_MARKET),
         ({"code": Operator.HALT, "market": 1, "amount": 0}, Reject.AMOUNT_OUT_OF_RANGE),

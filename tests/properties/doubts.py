@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backstop.core.events import BreakerCause, Doubt, EffectKind, EventKind, Guard
+from backstop.core.rows import TRADED
 from backstop.core.state import State
 from backstop.reference.closing import longest_default_ns
 from backstop.reference.doubt import is_book_shut, is_used_up, may_close, may_force, waits_for_halt
@@ -82,6 +83,8 @@ def doubts_scan(moment: Moment) -> Findings:
     yield from _bounded(moment)
     for market, row in enumerate(moment.state.breakers[:-1]):
         told, kept = mirror.breakers[market].undoubted, int(row.undoubted_ticks)
+        if row.settlement != TRADED:
+            continue
         if told != kept or (kept != 0) != bool(mirror.markets[market].mark and reasons(moment.state, market)):
             yield f"market {market}: undoubted mark {kept}, told {told}, reasons {reasons(moment.state, market)}"
         open_there = [order for order in mirror.open_orders.values() if order.market == market]

@@ -24,6 +24,7 @@ from backstop.core.events import (
     Guard,
     Health,
     Operator,
+    Settlement,
     Transfer,
     funding_of,
     outside_of,
@@ -33,6 +34,7 @@ from backstop.reference.breakers import effective_state
 from backstop.reference.deficit import Part
 from backstop.reference.fund import deficit_parts
 from backstop.reference.loss import closes_at_once
+from backstop.reference.machine import ALL_SETTLED, SETTLES_INSOLVENT
 from backstop.reference.offering import Backer, Offering, score_after_takeover
 from backstop.reference.records import Effect, Event
 from backstop.reference.state import DISPOSAL_ORDER, FUND_PAYS, FUND_PAYS_LATE, TAKEOVER_OFFER, Account, Order, State
@@ -85,7 +87,7 @@ def cancelled_first(event: Event, effects: Sequence[Effect]) -> bool:
 
 #: Causes of trades, and of what is posted beside them, that close lots of accounts which may then
 #: be in default.
-TRADED = (Cause.FILL, Cause.TEAR_UP, Cause.UNCOVERED)
+TRADED = (Cause.FILL, Cause.TEAR_UP, Cause.UNCOVERED, Cause.SETTLEMENT)
 
 
 @dataclass(slots=True)
@@ -247,8 +249,12 @@ class Mirror(State):
         """What binds a provider, and what moves its baseline; the market of a charge."""
         if (event.kind, event.code) == (EventKind.TRANSFER, Transfer.FUNDING) and event.amount < 0:
             self.accounts[event.account].charge_market = event.market
+        if event.kind == EventKind.INDEX:
+            self.markets[event.market].index = event.price_ticks
         if event.kind == EventKind.PROVIDER:
             self.providers[event.other].baseline = self.equity(event.account)
+        elif event.kind == EventKind.OPERATOR and event.code == Operator.SETTLE_PRICE:
+            self.breakers[event.market].given_ticks = event.price_ticks
         elif event.kind == EventKind.OPERATOR and event.code == Operator.PROVIDER_ON:
             provider = self.providers[event.other]
             provider.baseline = self.equity(provider.account)
@@ -307,7 +313,11 @@ class Mirror(State):
         elif kind == F.GUARD:
             self._take_guard(effect)
         elif kind == F.DOUBT:
-            self.breakers[effect.market].undoubted = effect.price_ticks if effect.code != Doubt.ENDED else 0
+            breaker = self.breakers[effect.market]
+            breaker.undoubted = effect.price_ticks if effect.code != Doubt.ENDED else 0
+            breaker.given_ticks = breaker.given_ticks if breaker.undoubted else 0
+        elif kind == F.SETTLEMENT:
+            self._take_settlement(effect)
         elif kind == F.FILL_DEBT:
             self.add_fill_debt(effect.account, self.owner_of(effect.other), effect.amount)
         elif kind == F.FUNDING:
@@ -328,6 +338,12 @@ class Mirror(State):
             breaker.mark_time = self.now
         if effect.code == Guard.RELEASED and effect.market != self.told:
             self.markets[effect.market].mark = effect.price_ticks
+
+    def _take_settlement(self, effect: Effect) -> None:
+        breaker, is_done = self.breakers[effect.market], effect.code == Settlement.DONE
+        breaker.settlement = ALL_SETTLED if is_done else SETTLES_INSOLVENT
+        breaker.undoubted = 0 if is_done else effect.price_ticks
+        self.markets[effect.market].mark = effect.price_ticks
 
     def _take_posting(self, effect: Effect) -> None:
         self.ledger[effect.account] += effect.amount

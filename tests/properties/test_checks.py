@@ -63,6 +63,7 @@ FIELDS: dict[EffectKind, tuple[str, ...]] = {
     F.GUARD: ("market", "price_ticks", "other", "amount", "value"),
     F.CARRY: ("account", "amount", "value"),
     F.DOUBT: ("market", "code", "price_ticks", "other"),
+    F.SETTLEMENT: ("market", "code", "price_ticks", "other"),
 }
 #: Kind of effect, cause of a posting (or kind of event), what is false.
 Lie = tuple[str, int, str]

@@ -94,7 +94,8 @@ def test_first_mark_is_its_own_past() -> None:
     """Whatever the time, both windows begin with the first mark."""
     venue = Venue(PRICED)
     untouched = (OPEN, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0)
-    nothing_else = (0,) * (len(venue.row()) - 12)
+    # Fourth from the end stands the time of the last index.
+    nothing_else = (*(0,) * (len(venue.row()) - 16), -1, 0, 0, 0)
     assert venue.row() == (*untouched, 0, 0, -1, *nothing_else)
     venue.mark(100, 1_000)
     assert venue.row() == (*untouched, 1_000, 1_000, 100, *nothing_else)
@@ -313,7 +314,7 @@ def test_cash_that_a_payment_cancels_out_still_moves_the_peaks() -> None:
 
 # -- stale -----------------------------------------------------------------------------------------
 
-AGEING = SHORT._replace(stale_ns=40, outage_grace_ppm=0)
+AGEING = SHORT._replace(stale_ns=40, outage_grace_ppm=0, doubt_settles=0)
 
 
 def test_stale_feed_halts_until_its_next_mark() -> None:

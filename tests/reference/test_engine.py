@@ -26,6 +26,7 @@ from backstop.core.events import (
     Health,
     ProviderStatus,
     Reject,
+    Settlement,
     SocialisePolicy,
     Stage,
     SupportLimit,
@@ -136,7 +137,7 @@ def test_streams_reach_every_kind() -> None:
     assert set(breakers) == set(BreakerCause)
     bound = set(ProviderStatus) - {ProviderStatus.UNBOUND}
     codes = [(F.ADL_CLASS, set(AdlClass)), (F.ADL_PLAN, set(AdlPolicy)), (F.REFUSAL, set(Reject)), (F.PROVIDER, bound)]
-    codes += [(F.BREAKER, set(BreakerState)), (F.GUARD, set(Guard)), (F.HAIRCUT, set(SocialisePolicy))]
+    codes += [(F.BREAKER, set(BreakerState)), (F.GUARD, set(Guard)), (F.HAIRCUT, set(SocialisePolicy)), (F.SETTLEMENT, set(Settlement))]
     for kind, every in codes:
         assert {code for each, code in reached if each == kind} == every, kind.name
     stages = {

@@ -95,8 +95,9 @@ def test_waits_for_doubt_add_up_whatever_ends_them(side: int) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_a_doubt_that_does_not_end_holds_nothing_back_for_ever(side: int) -> None:
-    """Stale at second 30; the account waits two minutes for that, then to its deadline."""
-    scene, account, _ = prepared(venue(BOOK, breakers=STALE._replace(doubt_max_ns=2 * MINUTE), deadline_ns=MINUTE), side)
+    """Stale at second 30; the account waits two minutes for that, then to its deadline, where the venue
+    settles no market."""
+    scene, account, _ = prepared(venue(BOOK, breakers=STALE._replace(doubt_max_ns=2 * MINUTE, doubt_settles=0), deadline_ns=MINUTE), side)
     scene.mark(925)
     begun = scene.time_ns
     while scene.lots(account) == 10:

@@ -173,6 +173,8 @@ class Writer:
                 breakers = self.rules.breakers
                 jumps += [breakers.hold_max_ns, breakers.hold_max_ns - 1, breakers.reopen_ns, breakers.guard_hold_ns]
                 jumps += [max(1, breakers.stale_ns), max(1, breakers.outage_gap_ns), breakers.price_window_ns]
+            if self.setting.settles:
+                jumps += [self.rules.breakers.doubt_max_ns, max(1, self.rules.breakers.doubt_max_ns // 2), 1, 1]
             jumps += [self.rules.fund.window_ns, self.rules.fund.window_ns // 16 + 1, self.rules.fund.recovery_interval_ns]
             self.time_ns += rng.choice(jumps)
         elif rng.random() < 0.7:
@@ -371,6 +373,13 @@ class Writer:
         amount = 0 if code == Operator.REOPEN else rng.randint(1, breakers.operator_hold_max_ns)
         self.send(EventKind.OPERATOR, code=int(code), market=rng.choice((NONE, self.market())), amount=amount)
 
+    def settle_price(self) -> None:
+        """Say at what price a market settles; most often one that is doubted."""
+        doubted = [market for market, breaker in enumerate(self.state.breakers[:-1]) if breaker.undoubted]
+        market = self.rng.choice(doubted) if doubted and self.rng.random() < 0.8 else self.market()
+        price = self.near(market, self.rng.choice((0, 100_000, 500_000)))
+        self.send(EventKind.OPERATOR, code=int(Operator.SETTLE_PRICE), market=market, price_ticks=price)
+
     def load_position(self) -> None:
         """Load a position of the book into an account that may or may not be able to take it."""
         self.open_position(self.account(), self.market(), by_trades=False)
@@ -479,4 +488,5 @@ ACTIONS: dict[str, Callable[[Writer], None]] = {
     "charge_beside": Writer.charge_beside,
     "funding_index": Writer.funding_index,
     "far_fill": Writer.far_fill,
+    "settle_price": Writer.settle_price,
 }

@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from backstop.core.events import FUND, NONE, WORLD, BreakerState, EventKind, Reject
+from backstop.core.events import FUND, NONE, WORLD, BreakerState, EventKind, Operator, Reject
 from backstop.core.instruments import DEPTH_LOTS_MAX, NOTIONAL_ATOMS_MAX, VenueRules
 from backstop.reference.breakers import effective_state
+from backstop.reference.doubt import is_settling
 from backstop.reference.records import Event
 from backstop.reference.shortfalls import held_gains
 from backstop.reference.state import State
@@ -260,6 +261,24 @@ def owing_withdrawal(rng: Random, _: VenueRules, state: State) -> Fields | None:
     return {"kind": K.TRANSFER, "account": account, "amount": -max(1, min(free[account], most + rng.randint(0, 1)))}
 
 
+def _settled(rng: Random, rules: VenueRules, state: State) -> Fields | None:
+    """Something in a market whose settlement has begun."""
+    markets = [market for market in range(len(rules.markets)) if is_settling(state, market)]
+    if not markets:
+        return None
+    market = rng.choice(markets)
+    price = {**_settle_price(rng, rules, state), "market": market}
+    traded = {**_any_kind(rng, rules, state), "market": market, "lots": rng.randint(0, 2), "other": 0 if rng.random() < 0.5 else NONE}
+    return rng.choice((price, traded, {"kind": K.FUNDING, "market": market, "amount": 1}))
+
+
+def _settle_price(rng: Random, rules: VenueRules, state: State) -> Fields:
+    """A price for a market that may be doubted or not."""
+    market = rng.randrange(len(rules.markets))
+    mark = max(1, state.markets[market].mark)
+    return {"kind": K.OPERATOR, "code": Operator.SETTLE_PRICE, "market": market, "price_ticks": mark}
+
+
 RECIPES: dict[Reject, Recipe] = {
     Reject.UNKNOWN_KIND: _unknown_kind,
     Reject.UNKNOWN_MARKET: _unknown_market,
@@ -284,4 +303,6 @@ RECIPES: dict[Reject, Recipe] = {
     Reject.DEBT_TO_FUND: indebted_withdrawal,
     Reject.GAIN_HELD: held_withdrawal,
     Reject.FILL_HELD: owing_withdrawal,
+    Reject.MARKET_SETTLED: _settled,
+    Reject.NOT_DOUBTED: _settle_price,
 }

@@ -82,6 +82,8 @@ class Setting:
     breakers: tuple[str, ...] = ()
     #: Whether waits for doubts, for marks and for halts are short enough to be seen.
     waits: bool = False
+    #: Whether a market is settled whose doubt lasts.
+    settles: bool = False
     adl_policy: int = AdlPolicy.CAPPED_PRO_RATA
     socialise_policy: int = SocialisePolicy.GAINS_HAIRCUT
     stages: tuple[int, ...] = USUAL
@@ -361,6 +363,14 @@ def _doubts(s: Setting) -> None:
     s.actions |= {"operator": 3, "index": 8, "volume": 6, "mark": 24, "clock": 8, "fill": 14}
 
 
+def _settlements(s: Setting) -> None:
+    """Markets that stay doubted, until they are settled, of many holders in small events."""
+    _doubts(s)
+    s.settles, s.silence_share, s.interval_ns = True, 0.4, SECOND
+    s.breakers = s.rng.choice((("stale",), ("stale", "outage"), ("price", "stale"), BREAKERS))
+    s.actions |= {"settle_price": 4, "mark": 8, "index": 5, "clock": 12, "withdraw": 4}
+
+
 def _funding(s: Setting) -> None:
     """Funding by index, up to a fifth of the price at once, on prices of few ticks and of many."""
     s.price_ticks = s.rng.choice((s.rng.randint(3, 60), s.rng.randint(1_000, 50_000)))
@@ -495,6 +505,7 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "joint_offers": _joint_offers,
     "doubts": _doubts,
     "far_fills": _far_fills,
+    "settlements": _settlements,
 }
 
 
@@ -617,6 +628,7 @@ def _waits(setting: Setting) -> dict[str, int]:
     return {
         "act_age_max_ns": interval_ns * rng.choice((0, 1, 5)),
         "doubt_max_ns": interval_ns * rng.choice((1, 10, 60, 600)),
+        "doubt_settles": int(setting.settles),
         "halt_wait_max_ns": interval_ns * rng.choice((0, 2, 60)),
     }
 

@@ -459,7 +459,12 @@ class BreakersSection(_Section):
         description="Age of a mark beyond which takeover, ADL, tear-up and support wait for the next one; off if left out.",
     )
     doubt_max: Duration = Field(
-        default=3_600_000_000_000, description="For how long, in sum, an account in default waits for marks that are doubted or old."
+        default=3_600_000_000_000,
+        description="For how long, in sum, an account in default waits for marks that are doubted or old, and a market may be doubted.",
+    )
+    doubt_settles: bool = Field(
+        default=True,
+        description="A market whose mark was doubted for `doubt_max` is settled at one price; otherwise stages then act at the mark.",
     )
     halt_wait_max: Duration | None = Field(
         default=None,

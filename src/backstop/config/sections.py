@@ -171,7 +171,7 @@ def _fund(key: str, stage: FundStage, asset: Asset, findings: list[Finding]) -> 
 
 
 def _breakers(section: BreakersSection, guard: GuardSection, asset: Asset, findings: list[Finding]) -> BreakerRules:
-    given = _rules(BreakerRules, "breakers", section, asset, findings, guard_hold_ns=guard.hold)
+    given = _rules(BreakerRules, "breakers", section, asset, findings, guard_hold_ns=guard.hold, doubt_settles=int(section.doubt_settles))
     if given.flow_throttle and given.flow_halt and given.flow_throttle > given.flow_halt:
         findings.append(
             Finding(

@@ -12,6 +12,7 @@ from backstop.core.breakers import effective_state
 from backstop.core.columns import OWNER_FIRST
 from backstop.core.contracts import value_at_mark, value_max, value_of
 from backstop.core.debts import owner_debt
+from backstop.core.doubt import is_doubted
 from backstop.core.drawdown import group_of_fund
 from backstop.core.events import (
     FEES,
@@ -34,7 +35,7 @@ from backstop.core.kinds import BREAKER_ORDERS, EVENT_VIEWS, PROVIDER_ORDERS
 from backstop.core.ledger import balance_of, position_of
 from backstop.core.margin import assess, initial_margin, initial_margin_of, release_level
 from backstop.core.places import fund_id, outside_row, uncovered_id
-from backstop.core.rows import TAKEOVER_OFFER
+from backstop.core.rows import TAKEOVER_OFFER, TRADED
 from backstop.core.shortfalls import held_gains
 from backstop.core.state import State
 from backstop.core.units import add_checked
@@ -199,7 +200,20 @@ def _provider_refusal(state: State, account: int, provider: int) -> int:
 
 
 @kernel
-def _operator_refusal(state: State, code: int, market: int, provider: int, hold_ns: int) -> int:
+def _settle_price_refusal(state: State, market: int, price_ticks: int) -> int:
+    if not _is_market(state, market):
+        return Reject.UNKNOWN_MARKET
+    if not 1 <= price_ticks <= state.markets[market].price_ticks_max:
+        return Reject.PRICE_OUT_OF_RANGE
+    if state.breakers[market].settlement != TRADED:
+        return Reject.MARKET_SETTLED
+    return 0 if is_doubted(state, market) else Reject.NOT_DOUBTED
+
+
+@kernel
+def _operator_refusal(state: State, code: int, market: int, provider: int, hold_ns: int, price_ticks: int) -> int:
+    if code == Operator.SETTLE_PRICE:
+        return _settle_price_refusal(state, market, price_ticks)
     if code not in BREAKER_ORDERS and code not in PROVIDER_ORDERS:
         return Reject.UNKNOWN_CODE
     if code in PROVIDER_ORDERS:
@@ -350,8 +364,22 @@ def _other_refusal(state: State, events: EventArray, index: int) -> int:
     if kind == EventKind.PROVIDER:
         return _provider_refusal(state, event.account, event.other)
     if kind == EventKind.OPERATOR:
-        return _operator_refusal(state, event.code, event.market, event.other, event.amount)
+        return _operator_refusal(state, event.code, event.market, event.other, event.amount, event.price_ticks)
     return 0
+
+
+@kernel
+def _trading_refusal(state: State, events: EventArray, index: int) -> int:
+    """Return why an event of a kind that names a market is refused, a settlement apart."""
+    event = events[index]
+    kind, market = event.kind, event.market
+    if kind == EventKind.FILL:
+        return _fill_refusal(state, event.account, event.other, market, event.lots, event.price_ticks)
+    if kind == EventKind.POSITION:
+        return _opening_refusal(state, event.account, market, event.lots, event.amount)
+    if kind == EventKind.ORDER_FILL:
+        return _order_fill_refusal(state, event.other, market, event.lots, event.price_ticks)
+    return _market_refusal(state, kind, market, event.code, event.other, event.lots, event.price_ticks, event.amount)
 
 
 @unit
@@ -372,10 +400,7 @@ def refusal_of(state: State, events: EventArray, index: int) -> int:
         return _other_refusal(state, events, index)
     if not _is_market(state, market):
         return Reject.UNKNOWN_MARKET
-    if kind == EventKind.FILL:
-        return _fill_refusal(state, event.account, event.other, market, event.lots, event.price_ticks)
-    if kind == EventKind.POSITION:
-        return _opening_refusal(state, event.account, market, event.lots, event.amount)
-    if kind == EventKind.ORDER_FILL:
-        return _order_fill_refusal(state, event.other, market, event.lots, event.price_ticks)
-    return _market_refusal(state, kind, market, event.code, event.other, event.lots, event.price_ticks, event.amount)
+    reason = _trading_refusal(state, events, index)
+    if reason == 0 and kind != EventKind.HEARTBEAT and state.breakers[market].settlement != TRADED:
+        return Reject.MARKET_SETTLED
+    return reason

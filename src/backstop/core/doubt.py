@@ -17,12 +17,14 @@ from backstop.core.margin import assess, maintenance_margin, release_level
 from backstop.core.monitor import touch, touch_defaulters
 from backstop.core.orders import cancel_order
 from backstop.core.outbox import emit_doubt
+from backstop.core.rows import TRADED
 from backstop.core.state import State
 from backstop.core.units import add_checked
-from backstop.core.waits import wait_until
+from backstop.core.waits import wait_until, wake_by
 
 __all__ = [
     "add_up_doubt",
+    "cancel_market_orders",
     "hold_back",
     "is_book_shut",
     "is_doubted",
@@ -30,6 +32,7 @@ __all__ = [
     "is_kept",
     "may_close",
     "may_force",
+    "note_doubt",
     "review_all",
     "review_doubt",
     "wait_for_halt",
@@ -43,6 +46,26 @@ __all__ = [
 def is_doubted(state: State, market: int) -> bool:
     """Return whether doubt about a market's mark has begun and not ended."""
     return state.breakers[market].undoubted_ticks != 0
+
+
+@inlined
+def _is_settling(state: State, market: int) -> bool:
+    """Return whether a market's settlement has begun: nobody acts there any more."""
+    return state.breakers[market].settlement != TRADED
+
+
+@kernel
+def note_doubt(state: State, market: int) -> None:
+    """Count the doubt about a market up to now: it adds up while it stands, and is forgotten as fast
+    while not.
+    """
+    breaker, now = state.breakers[market], state.engine[0].now_ns
+    passed = now - breaker.doubt_at_ns
+    if is_doubted(state, market):
+        breaker.doubted_ns = min(state.rules[0].doubt_max_ns, breaker.doubted_ns + passed)
+    else:
+        breaker.doubted_ns = max(0, breaker.doubted_ns - passed)
+    breaker.doubt_at_ns = now
 
 
 @inlined
@@ -84,7 +107,7 @@ def _reason(state: State, market: int) -> int:
 
 
 @kernel
-def _cancel_orders(state: State, market: int) -> None:
+def cancel_market_orders(state: State, market: int) -> None:
     """Cancel the open orders and offers of a market, in order of id, and judge their accounts."""
     if state.markets[market].orders_open == 0:
         return
@@ -103,15 +126,22 @@ def review_doubt(state: State, market: int, old_ticks: int) -> None:
     ``old_ticks`` is the mark before what may have changed it, 0 where there was none.
     """
     mark, breaker = state.markets[market].mark_ticks, state.breakers[market]
-    if mark == 0:
+    if mark == 0 or _is_settling(state, market):
         return
     reason = _reason(state, market)
     if reason != Doubt.ENDED and breaker.undoubted_ticks == 0:
+        note_doubt(state, market)
         breaker.undoubted_ticks = old_ticks if old_ticks != 0 else mark
+        if state.rules[0].doubt_settles != 0:
+            due_ns = state.engine[0].now_ns + state.rules[0].doubt_max_ns - breaker.doubted_ns
+            state.engine[0].settle_ns = min(state.engine[0].settle_ns, due_ns)
+            wake_by(state, due_ns)
         emit_doubt(state, market=market, reason=reason, undoubted_ticks=breaker.undoubted_ticks, mark_ticks=mark)
-        _cancel_orders(state, market)
+        cancel_market_orders(state, market)
     elif reason == Doubt.ENDED and breaker.undoubted_ticks != 0:
+        note_doubt(state, market)
         breaker.undoubted_ticks = 0
+        breaker.given_ticks = 0
         emit_doubt(state, market=market, reason=reason, undoubted_ticks=mark, mark_ticks=mark)
     if breaker.is_awaited != 0 and _is_sound(state, market):
         breaker.is_awaited = 0
@@ -137,7 +167,7 @@ def _is_used_up(state: State, account: int) -> bool:
 @inlined
 def may_close(state: State, account: int, market: int) -> bool:
     """Return whether an account's position may go to the book."""
-    return not is_doubted(state, market) or _is_used_up(state, account)
+    return not is_doubted(state, market) or (_is_used_up(state, account) and not _is_settling(state, market))
 
 
 @inlined
@@ -145,7 +175,7 @@ def may_force(state: State, account: int, market: int) -> bool:
     """Return whether an account's position may be taken over, deleveraged or torn up, and whether
     the fund may support it.
     """
-    return _is_sound(state, market) or _is_used_up(state, account)
+    return _is_sound(state, market) or (_is_used_up(state, account) and not _is_settling(state, market))
 
 
 @kernel
@@ -218,7 +248,8 @@ def hold_back(state: State, account: int, interval_ns: int) -> None:
     equity, _ = assess(state, account)
     if has_book and equity >= 0:
         left_ns = min(left_ns, interval_ns)
-    wait_until(state, account, now + left_ns)
+    # Whoever waits for a settlement may have waited as long as for a doubt.
+    wait_until(state, account, now + max(1, left_ns))
 
 
 # -- halts -----------------------------------------------------------------------------------------

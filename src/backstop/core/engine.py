@@ -15,7 +15,7 @@ from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import cash_of, settlement_asset, value_at_mark
 from backstop.core.doubt import review_doubt
 from backstop.core.drawdown import group_of_fund, judge_drawdowns, shift_peaks
-from backstop.core.events import NEVER_NS, NONE, WORLD, Cause, EventArray, EventKind, Health, Transfer
+from backstop.core.events import NEVER_NS, NONE, WORLD, Cause, EventArray, EventKind, Health, Operator, Transfer
 from backstop.core.fill_debts import note_fill_debt
 from backstop.core.fills import apply_order_done, apply_order_fill
 from backstop.core.guard import offer_mark
@@ -162,6 +162,7 @@ def _apply_kind(state: State, events: EventArray, index: int) -> None:
         _apply_opening(state, event.account, event.market, event.lots, event.amount)
     elif kind == EventKind.INDEX:
         state.markets[event.market].index_ticks = event.price_ticks
+        state.breakers[event.market].index_time_ns = state.engine[0].now_ns
         after_index(state, event.market)
         review_doubt(state, event.market, state.markets[event.market].mark_ticks)
     elif kind == EventKind.VOLUME:
@@ -175,6 +176,8 @@ def _apply_kind(state: State, events: EventArray, index: int) -> None:
     elif kind == EventKind.OPERATOR:
         if event.code in BREAKER_ORDERS:
             apply_operator(state, event.market, event.code, event.amount)
+        elif event.code == Operator.SETTLE_PRICE:
+            state.breakers[event.market].given_ticks = event.price_ticks
         else:
             switch_provider(state, event.other, event.code)
 

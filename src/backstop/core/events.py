@@ -46,6 +46,7 @@ __all__ = [
     "Operator",
     "ProviderStatus",
     "Reject",
+    "Settlement",
     "SocialisePolicy",
     "Stage",
     "SupportLimit",
@@ -189,6 +190,7 @@ class EffectKind(IntEnum):
     ADL_SCALE = 24
     DOUBT = 25
     FILL_DEBT = 26
+    SETTLEMENT = 27
 
 
 class Health(IntEnum):
@@ -227,6 +229,8 @@ class Operator(IntEnum):
     REOPEN = 3
     PROVIDER_OFF = 4
     PROVIDER_ON = 5
+    #: The price at which a market settles, should its doubt last.
+    SETTLE_PRICE = 6
 
 
 class BookSide(IntEnum):
@@ -265,6 +269,8 @@ class Cause(IntEnum):
     CLOSING_CHARGE = 21
     #: Who gained by a fill pays what it made lacking, or cost beyond the band.
     FILL_DEBT = 22
+    #: The market is settled: every position ends at one price.
+    SETTLEMENT = 23
 
 
 class SupportLimit(IntEnum):
@@ -396,6 +402,19 @@ class Doubt(IntEnum):
     GUARD = 4
 
 
+class Settlement(IntEnum):
+    """Whose price a market is settled at; the order is the precedence."""
+
+    #: All is settled: nobody has a position there any more.
+    DONE = 0
+    #: An operator gave it.
+    OPERATOR = 1
+    #: The index.
+    INDEX = 2
+    #: The last mark that was not doubted.
+    UNDOUBTED = 3
+
+
 class AdlClass(IntEnum):
     """Classes of counterparties, asked in this order. CROSSED stands alone: defaulters of the other
     side.
@@ -437,6 +456,8 @@ class Reject(IntEnum):
     DEBT_TO_FUND = 23
     GAIN_HELD = 24
     FILL_HELD = 25
+    MARKET_SETTLED = 26
+    NOT_DOUBTED = 27
 
 
 _ROW = [("seq", "<i8"), ("time_ns", "<i8"), ("kind", "<i2"), ("code", "<i2"), ("market", "<i4")]

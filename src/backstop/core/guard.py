@@ -15,7 +15,7 @@ from backstop.core.outbox import emit_guard
 from backstop.core.state import State
 from backstop.core.waits import wake_by
 
-__all__ = ["offer_mark", "release_held"]
+__all__ = ["let_go", "offer_mark", "release_held"]
 
 _PPM = 1_000_000
 
@@ -50,7 +50,8 @@ def _hold(state: State, market: int, price_ticks: int) -> None:
 
 
 @kernel
-def _let_go(state: State, market: int, code: int) -> None:
+def let_go(state: State, market: int, code: int) -> None:
+    """End a hold."""
     _report(state, market, code, 0)
     breaker = state.breakers[market]
     breaker.held_ticks = 0
@@ -76,7 +77,7 @@ def _is_held(state: State, market: int, price_ticks: int) -> bool:
         _note_newest(state, market, 0)
     elif held != 0:
         is_near = abs(price_ticks - held) * _PPM // held < jump_ppm
-        _let_go(state, market, Guard.CONFIRMED if is_near else Guard.DROPPED)
+        let_go(state, market, Guard.CONFIRMED if is_near else Guard.DROPPED)
     return False
 
 
@@ -114,6 +115,6 @@ def offer_mark(state: State, market: int, price_ticks: int) -> None:
 def release_held(state: State, market: int) -> None:
     """End a hold whose time is over: the held mark is taken, or dropped."""
     held, wins = state.breakers[market].held_ticks, _held_wins(state, market)
-    _let_go(state, market, Guard.RELEASED if wins else Guard.DROPPED)
+    let_go(state, market, Guard.RELEASED if wins else Guard.DROPPED)
     if wins:
         _accept_mark(state, market, held)

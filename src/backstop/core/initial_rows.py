@@ -167,7 +167,7 @@ def engine_row(markets: int) -> NDArray[np.void]:
     row = rows[0]
     row.positions_now, row.next_order_id, row.next_fill_debt = HOUSE_ROWS * markets, 1, 1
     row.last_seq = row.life_ns = NONE
-    row.recovery_ns = row.timer_ns = NEVER_NS
+    row.recovery_ns = row.timer_ns = row.settle_ns = NEVER_NS
     return rows
 
 
@@ -200,7 +200,7 @@ def breaker_rows(rules: VenueRules) -> NDArray[np.void]:
     """Return one row per market, then the venue's."""
     rows = np.zeros(len(rules.markets) + 1, dtype=BREAKER)
     rows["until_ns"] = rows["operator_until_ns"] = rows["grace_until_ns"] = NEVER_NS
-    rows["mark_time_ns"] = NONE
+    rows["mark_time_ns"] = rows["index_time_ns"] = NONE
     rows["flow_throttle"] = [market.flow_throttle for market in rules.markets] + [rules.breakers.flow_throttle]
     rows["flow_halt"] = [market.flow_halt for market in rules.markets] + [rules.breakers.flow_halt]
     return rows

@@ -254,6 +254,8 @@ class BreakerRules(NamedTuple):
     act_age_max_ns: int = 0
     #: For how long, in sum, an account in default waits for the end of doubts.
     doubt_max_ns: int = 3_600_000_000_000
+    #: A market whose doubt has lasted as long is settled (1), or not (0).
+    doubt_settles: int = 1
     #: Until when after its default began ADL and tear-up wait in a halted market; 0 is off.
     halt_wait_max_ns: int = 0
 

@@ -41,6 +41,7 @@ from backstop.core.events import (
     Operator,
     ProviderStatus,
     Reject,
+    Settlement,
     SocialisePolicy,
     SupportLimit,
     Transfer,
@@ -471,12 +472,13 @@ class AnswerEvent(EventView[T], kind=EventKind.ANSWER):
 
 
 class OperatorEvent(EventView[T], kind=EventKind.OPERATOR):
-    """An operator stops or reopens a market or the venue, or switches a provider off or on."""
+    """An operator stops or reopens a market or the venue, switches a provider, or gives a price."""
 
     order = CodeField(Operator, "What the operator orders.")
     provider = Field("other", Unit.PROVIDER, "The provider that PROVIDER_OFF and PROVIDER_ON are about.")
-    market = _market("The market that HALT, THROTTLE and REOPEN are about; NONE: the venue.", optional=True)
+    market = _market("The market of HALT, THROTTLE, REOPEN and SETTLE_PRICE; NONE: the venue, but for SETTLE_PRICE.", optional=True)
     hold_ns = Field("amount", Unit.DURATION, "How long HALT and THROTTLE hold.")
+    price_ticks = _ticks("The price that SETTLE_PRICE gives.")
 
 
 class HeartbeatEvent(EventView[T], kind=EventKind.HEARTBEAT):
@@ -757,6 +759,15 @@ class DoubtEffect(EffectView[T], kind=EffectKind.DOUBT):
     reason = CodeField(Doubt, "Why the mark price is doubted; ENDED: it is not, any more.")
     undoubted_ticks = _ticks("The newest mark price that is not doubted.")
     mark_ticks = _ticks("The mark price.", "other")
+
+
+class SettlementEffect(EffectView[T], kind=EffectKind.SETTLEMENT):
+    """The settlement of a market began, at a price that stays; or it is done."""
+
+    market = _market()
+    source = CodeField(Settlement, "Whose price it is; DONE: nobody has a position there any more.")
+    price_ticks = _ticks("The price at which every position ends.")
+    mark_ticks = _ticks("The mark price before.", "other")
 
 
 class FillDebtEffect(EffectView[T], kind=EffectKind.FILL_DEBT):

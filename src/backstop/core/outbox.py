@@ -35,6 +35,7 @@ __all__ = [
     "emit_reserve",
     "emit_residual",
     "emit_restrict",
+    "emit_settlement",
     "emit_takeover",
     "emit_support",
     "emit_tear_up",
@@ -406,6 +407,23 @@ def emit_doubt(state: State, market: int, reason: int, undoubted_ticks: int, mar
         other=mark_ticks,
         lots=0,
         price_ticks=undoubted_ticks,
+        amount=0,
+        value=0,
+    )
+
+
+@merged
+def emit_settlement(state: State, market: int, source: int, price_ticks: int, mark_ticks: int) -> None:
+    """Report that the settlement of a market began, or is done."""
+    emit(
+        state,
+        EffectKind.SETTLEMENT,
+        code=source,
+        market=market,
+        account=NONE,
+        other=mark_ticks,
+        lots=0,
+        price_ticks=price_ticks,
         amount=0,
         value=0,
     )

@@ -14,6 +14,7 @@ from backstop.core.instruments import BANDS_MAX, VenueRules
 
 __all__ = [
     "ACCOUNT",
+    "ALL_SETTLED",
     "BREAKER",
     "CLOSING_ORDER",
     "COMMITMENT",
@@ -30,9 +31,12 @@ __all__ = [
     "PROVIDER",
     "RESULT",
     "RULES",
+    "SETTLES_INSOLVENT",
+    "SETTLES_REST",
     "STAGE",
     "TAKEOVER_OFFER",
     "TIER",
+    "TRADED",
     "UNKNOWN_DEPTH",
     "UP",
     "AccountRow",
@@ -47,6 +51,9 @@ FILL_DEBT_COLUMNS, FILL_GAUGE_COLUMNS = 6, 4
 
 #: Kinds of ORDER rows.
 CLOSING_ORDER, TAKEOVER_OFFER, DISPOSAL_ORDER = 0, 1, 2
+
+#: How far the settlement of a market is (``BREAKER.settlement``).
+TRADED, SETTLES_INSOLVENT, SETTLES_REST, ALL_SETTLED = 0, 1, 2, 3
 
 #: Visible depth of a band that proved wrong and has not been told anew.
 UNKNOWN_DEPTH = -1
@@ -215,6 +222,12 @@ BREAKER = _row(
     ("is_held_newest", "<i8"),
     ("undoubted_ticks", "<i8"),  # the mark before doubt about it began; 0: it is not doubted
     ("is_awaited", "<i8"),  # an account waits for the end of a doubt, or for a mark
+    ("doubted_ns", "<i8"),  # for how long it was doubted, less for how long it was not, at ``doubt_at_ns``
+    ("doubt_at_ns", "<i8"),
+    ("index_time_ns", "<i8"),  # of the last index, or NONE
+    ("given_ticks", "<i8"),  # the price that an operator gave for a settlement, or 0
+    ("settlement", "<i8"),  # TRADED and so on
+    ("settle_next", "<i8"),  # the account that a settlement comes to next
 )
 
 #: One backstop provider: its rules and its standing.
@@ -290,6 +303,7 @@ ENGINE = _row(
     ("uncovered", "<i8"),  # what nobody paid of all groups' losses
     ("arrears_slot", "<i8"),  # slot of the funds at the last event, while something is uncovered
     ("timer_ns", "<i8"),  # no timer of a breaker, a guard or recovery is due before this
+    ("settle_ns", "<i8"),  # no settlement begins or goes on before this
     ("dirty_now", "<i8"),  # breakers to settle at the end of the event
     ("round_number", "<i8"),
     ("waits_now", "<i8"),

@@ -2,7 +2,7 @@
 
 - Timers of markets and of the venue: held marks are released, feeds grow stale, stops end. Then
   doubts begin and end. They run before what their event says.
-- Arrears of the funds, recovery of claims, then the waits of accounts. Both follow what the event says
+- Settlements, arrears of the funds, recovery of claims, then the waits of accounts. All follow what the event says
   (docs/decisions/0021-recovery-after-the-event.md).
 
 Whoever sets a time notes it in ``waits``; only this room finds what is due.
@@ -16,6 +16,7 @@ from backstop.core.doubt import review_all
 from backstop.core.events import NEVER_NS, NONE
 from backstop.core.guard import release_held
 from backstop.core.outbox import is_crowded
+from backstop.core.settlement import next_settlement_ns, run_settlements
 from backstop.core.state import State
 from backstop.core.waits import first_wait_ns, pop_wait
 from backstop.core.waterfall.arrears import next_arrears_ns, run_arrears
@@ -61,11 +62,13 @@ def run_due_before(state: State) -> None:
 
 @inlined
 def run_due_after(state: State) -> None:
-    """Do what is due after an event acted: arrears, recovery, then the waits that ended.
+    """Do what is due after an event acted: settlements, arrears, recovery, then the waits that ended.
 
-    Costs three comparisons where nothing is due.
+    Costs four comparisons where nothing is due.
     """
     engine = state.engine[0]
+    if engine.settle_ns <= engine.now_ns:
+        run_settlements(state)
     if engine.uncovered > 0:
         run_arrears(state)
     if engine.recovery_ns <= engine.now_ns:
@@ -82,7 +85,7 @@ def next_timer_ns(state: State) -> int:
     Looks at every machine, and makes ``engine.timer_ns`` exact.
     """
     engine = state.engine[0]
-    first = min(engine.recovery_ns, next_arrears_ns(state), next_outage_ns(state))
+    first = min(engine.recovery_ns, next_arrears_ns(state), next_outage_ns(state), next_settlement_ns(state))
     for row in range(state.rules[0].markets + 1):
         first = min(first, next_hold_ns(state, row))
         if state.breakers[row].held_ticks != 0:

@@ -516,6 +516,8 @@ class Books:
             self._house[row["account"]] += row["lots"]
         elif kind == EffectKind.GUARD:
             self._follow_guard(row)
+        elif kind == EffectKind.SETTLEMENT:
+            self.marks[row["market"]] = row["price_ticks"]
         elif kind == EffectKind.FUNDING:
             self.indices[row["market"]] = FundingEffect(row).index
         elif kind in _FOLLOWED:

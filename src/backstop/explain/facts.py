@@ -11,8 +11,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from backstop.core.events import FUNDING_PARTS, NEVER_NS, NONE, BreakerState, Cause, Doubt, EffectKind, EventKind, Health
-from backstop.core.kinds import BreakerEffect, DoubtEffect, HealthEffect, PostingEffect, ReserveEffect, TearUpEffect, TradeEffect
+from backstop.core.events import FUNDING_PARTS, NEVER_NS, NONE, BreakerState, Cause, Doubt, EffectKind, EventKind, Health, Settlement
+from backstop.core.kinds import (
+    BreakerEffect,
+    DoubtEffect,
+    HealthEffect,
+    PostingEffect,
+    ReserveEffect,
+    SettlementEffect,
+    TearUpEffect,
+    TradeEffect,
+)
 from backstop.explain.carry import add_carry, add_carry_reserve, carry_text
 from backstop.explain.charges import add_charge
 from backstop.explain.closing import zero_text
@@ -319,6 +328,22 @@ def _doubt(scene: Scene, fact: Fact) -> None:
     fact.because += [says, "its orders and offers there are cancelled, and it is judged in other markets at the better of both marks"]
 
 
+def _settlement(scene: Scene, fact: Fact) -> None:
+    """Say what a settlement means for whoever holds lots, and check whose price it is."""
+    told, words = SettlementEffect(scene.row), scene.speaker
+    market, price = told.market, words.price(told.market, told.price_ticks)
+    fact.check("doubted before", scene.undoubted(market) != 0, True)
+    fact.check("settled before", scene.is_settling(market), False)
+    fact.check("mark before", told.mark_ticks, scene.shared.books.marks[market])
+    fact.check("price", told.price_ticks, scene.settlement_price(market, told.source))
+    whose = {Settlement.OPERATOR: "an operator gave it", Settlement.INDEX: "it is the index"}.get(told.source, "no index lives")
+    longest = scene.rules.breakers.doubt_max_ns / 1e9
+    fact.because += [
+        f"the mark of {words.market(market)} was doubted for {longest:g} s: every position there ends at {price}; {whose}",
+        "nobody acts there until then, its orders are cancelled, and what it lacks then is paid like any other deficit",
+    ]
+
+
 def _restrict(scene: Scene, fact: Fact) -> None:
     fact.because.append("the first stage of the waterfall: nothing may make it worse while it is put right")
 
@@ -361,5 +386,6 @@ FACTS: dict[EffectKind, Callable[[Scene, Fact], None]] = {
     EffectKind.CLAIM: add_claim,
     EffectKind.BREAKER: _breaker,
     EffectKind.DOUBT: _doubt,
+    EffectKind.SETTLEMENT: _settlement,
     EffectKind.RESIDUAL: add_residual,
 }

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.core.columns import ORDERED_INTERVAL, ORDERED_NOTIONAL
-from backstop.core.events import NONE, BreakerCause, BreakerState, Doubt, EffectArray, EffectKind, EventKind, Guard
+from backstop.core.events import NONE, BreakerCause, BreakerState, Doubt, EffectArray, EffectKind, EventKind, Guard, Operator, Settlement
 from backstop.core.instruments import VenueRules
-from backstop.core.kinds import BreakerEffect, DoubtEffect, GuardEffect
+from backstop.core.kinds import BreakerEffect, GuardEffect
 from backstop.core.orders import order_side
-from backstop.core.rows import CLOSING_ORDER, DISPOSAL_ORDER
+from backstop.core.rows import CLOSING_ORDER, DISPOSAL_ORDER, TRADED
 from backstop.core.state import State
 from backstop.explain.books import Account, Books
 from backstop.explain.rows import Rows
@@ -55,6 +55,10 @@ class Before(NamedTuple):
     breakers: list[Breaker]
     #: Marks before doubt about them began, 0: they were not doubted.
     undoubted: list[int]
+    #: How far the settlements of markets were.
+    settlements: list[int]
+    #: Prices that operators gave for a settlement, or 0.
+    given: list[int]
     #: The order or offer that the event answers, if any.
     order: Any
 
@@ -225,10 +229,28 @@ class Scene:
         """Return the last mark that is not doubted at this effect, 0 where the mark is not
         doubted.
         """
-        told = [DoubtEffect(row) for row in self.rows[: self.place] if row["kind"] == EffectKind.DOUBT and row["market"] == market]
+        kinds = (EffectKind.DOUBT, EffectKind.SETTLEMENT)
+        told = [row for row in self.rows[: self.place] if row["kind"] in kinds and row["market"] == market]
         if told:
-            return 0 if told[-1].reason == Doubt.ENDED else told[-1].undoubted_ticks
+            # Both kinds say by a code of 0 that it is over, and have the price in one column.
+            return 0 if told[-1]["code"] == Doubt.ENDED else int(told[-1]["price_ticks"])
         return self.before.undoubted[market]
+
+    def is_settling(self, market: int) -> bool:
+        """Return whether the market's settlement has begun at this effect."""
+        told = [row for row in self.rows[: self.place] if row["kind"] == EffectKind.SETTLEMENT and row["market"] == market]
+        return bool(told) or self.before.settlements[market] != TRADED
+
+    def settlement_price(self, market: int, source: Settlement) -> int:
+        """Return the price that a source gives for a settlement at this effect."""
+        if source == Settlement.INDEX:
+            return int(self.state.markets[market].index_ticks)
+        if source == Settlement.UNDOUBTED:
+            return self.undoubted(market)
+        gives = self.event["kind"] == EventKind.OPERATOR and self.event["code"] == Operator.SETTLE_PRICE
+        if gives and self.event["market"] == market:
+            return int(self.event["price_ticks"])
+        return self.before.given[market]
 
     def mark_age_ns(self, market: int) -> int:
         """Return for how long no mark was accepted."""
@@ -236,13 +258,14 @@ class Scene:
 
     def waits_for_doubt(self, market: int) -> bool:
         """Return whether doubt keeps the account's position from everything."""
-        return self.undoubted(market) != 0 and not self._is_used_up
+        return self.undoubted(market) != 0 and (not self._is_used_up or self.is_settling(market))
 
     def waits_for_mark(self, market: int) -> bool:
         """Return whether the mark is doubted or too old to force anything on the account at it."""
         oldest = self.rules.breakers.act_age_max_ns
         is_old = 0 < oldest < self.mark_age_ns(market)
-        return (is_old or self.undoubted(market) != 0) and not self._is_used_up
+        waits = is_old or self.undoubted(market) != 0
+        return waits and (not self._is_used_up or self.is_settling(market))
 
     @property
     def _is_used_up(self) -> bool:

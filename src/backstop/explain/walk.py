@@ -32,6 +32,8 @@ __all__ = ["Decision", "Explanation", "Walk", "decides", "explain", "known", "wh
 
 #: Causes of trades and postings that somebody chose, or that are no decision of the engine.
 _ORDINARY = (Cause.CASH, Cause.FUNDING, Cause.OPENING, Cause.FILL, Cause.TRADING_FEE)
+#: Effects on markets that are told to whoever holds lots there.
+_OF_MARKETS = (EffectKind.BREAKER, EffectKind.DOUBT, EffectKind.SETTLEMENT)
 #: Effects that act on an account in default: their first places give the order of the defaulters.
 _ACTS = (EffectKind.RESTRICT, EffectKind.ORDER, EffectKind.OFFER, EffectKind.TAKEOVER, EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
 #: Defaulters whose ratios are worked out.
@@ -160,12 +162,15 @@ def _decisions_of(journal: Reader, account: int) -> set[int]:
         effects = batch.effects
         found.update(effects["seq"][_concerns(effects, account) & decides(effects)].tolist())
         mine = (effects["account"] == account) & np.isin(effects["kind"], (EffectKind.HEALTH, EffectKind.TRADE))
-        for row in effects[mine | (effects["kind"] == EffectKind.BREAKER)]:
+        for row in effects[mine | np.isin(effects["kind"], (EffectKind.BREAKER, EffectKind.SETTLEMENT))]:
             market = int(row["market"])
             if row["kind"] == EffectKind.HEALTH:
                 in_default = bool(row["code"] >= Health.DISTRESSED)
             elif row["kind"] == EffectKind.TRADE:
                 held[market] = held.get(market, 0) + int(row["lots"])
+            elif row["kind"] == EffectKind.SETTLEMENT:
+                if held.get(market):
+                    found.add(int(row["seq"]))
             elif in_default and (any(held.values()) if market == NONE else held.get(market)):
                 found.add(int(row["seq"]))
     return found
@@ -255,7 +260,11 @@ class Walk:
                 raise JournalError(f"journal `{self.path}`: {self.speaker.holder(account)} is not open at seq {seq}")
         scenes = [Scene(self.speaker, self.rules, account, row, recorded, rows, before, self.state, shared) for account in accounts]
         if scenes[0].is_mark:
-            books.take_mark(self.state.markets["mark_ticks"].tolist())
+            marks = self.state.markets["mark_ticks"].tolist()
+            for settled in rows:
+                if settled["kind"] == EffectKind.SETTLEMENT:
+                    marks[settled["market"]] = settled["other"]
+            books.take_mark(marks)
         decisions = [Decision(seq, row["time_ns"], row, self._trigger(scene)) for scene in scenes]
         self._follow(scenes, decisions)
         for scene, decision in zip(scenes, decisions, strict=True):
@@ -269,7 +278,7 @@ class Walk:
         rows, effects, shared = scenes[0].rows, scenes[0].effects, scenes[0].shared
         told, concerned = told_of_losses(effects, shared.places), dict[int, list[tuple[Scene, Decision]]]()
         for scene, decision in zip(scenes, decisions, strict=True):
-            mine = told & _concerns(effects, scene.account) | np.isin(effects["kind"], (EffectKind.BREAKER, EffectKind.DOUBT))
+            mine = told & _concerns(effects, scene.account) | np.isin(effects["kind"], _OF_MARKETS)
             for place in np.flatnonzero(mine).tolist():
                 concerned.setdefault(place, []).append((scene, decision))
         firsts = np.unique(shared.places.firsts[np.isin(effects["other"][shared.places.haircuts], list(shared.books.defaulters))])
@@ -310,6 +319,8 @@ class Walk:
             state.markets["depth_lots"].copy(),
             [Breaker.of(*row) for row in state.breakers[["state", "cause", "until_ns"]].tolist()],
             state.breakers["undoubted_ticks"].tolist(),
+            state.breakers["settlement"].tolist(),
+            state.breakers["given_ticks"].tolist(),
             order,
         )
 
@@ -333,7 +344,10 @@ class Walk:
         return said
 
     def _facts_at(self, scene: Scene) -> Iterator[Fact]:
-        if scene.row["kind"] in (EffectKind.BREAKER, EffectKind.DOUBT) and not scene.waits_for(scene.row["market"]):
+        kind, market = scene.row["kind"], scene.row["market"]
+        if kind in (EffectKind.BREAKER, EffectKind.DOUBT) and not scene.waits_for(market):
+            return
+        if kind == EffectKind.SETTLEMENT and not scene.mine.held(market):
             return
         if not scene.has_told_order and scene.row["kind"] in _ACTS:
             scene.has_told_order = True

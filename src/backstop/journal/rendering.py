@@ -24,6 +24,7 @@ from backstop.core.events import (
     BreakerCause,
     EffectKind,
     EventKind,
+    Operator,
     SupportLimit,
 )
 from backstop.core.kinds import (
@@ -69,6 +70,7 @@ from backstop.core.kinds import (
     ReserveEffect,
     ResidualEffect,
     RestrictEffect,
+    SettlementEffect,
     SupportEffect,
     TakeoverEffect,
     TearUpEffect,
@@ -311,6 +313,16 @@ def _of_provider(field: AnyField) -> tuple[Part, ...]:
     return (Part("of_provider", lambda speaker, row: "" if (name := bare(speaker, row)) is None else f" {name}", bare),)
 
 
+def _at_price(field: AnyField) -> tuple[Part, ...]:
+    """The price that an operator gives, where he gives one."""
+
+    def bare(speaker: Vocabulary, row: Row) -> str | None:
+        gives = OperatorEvent.order.of(row) == Operator.SETTLE_PRICE
+        return speaker.price(OperatorEvent.market.of(row), field.of(row)) if gives else None
+
+    return (Part("at_price", lambda speaker, row: "" if (price := bare(speaker, row)) is None else f" at {price}", bare),)
+
+
 def _weight(field: AnyField) -> tuple[Part, ...]:
     """Weight of an ADL counterparty, by the venue's policy; in HOUSE and CROSSED always lots."""
 
@@ -414,10 +426,11 @@ EVENTS: dict[EventKind, Sentence] = {kind: sentence_of(view) for kind, view in E
     EventKind.ANSWER: sentence_of(AnswerEvent, "offer {offer} is answered: {answer}"),
     EventKind.OPERATOR: sentence_of(
         OperatorEvent,
-        "an operator orders {order}{of_provider}; {where}, for {nanoseconds} ns",
+        "an operator orders {order}{of_provider}{at_price}; {where}, for {nanoseconds} ns",
         provider=_of_provider,
         market=_market_or_venue,
         hold_ns="nanoseconds",
+        price_ticks=_at_price,
     ),
 }
 
@@ -534,6 +547,11 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
         DoubtEffect,
         "doubt about the mark of {market}: {reason}; mark {mark}, last mark not doubted {undoubted}",
         undoubted_ticks="undoubted",
+        mark_ticks="mark",
+    ),
+    EffectKind.SETTLEMENT: sentence_of(
+        SettlementEffect,
+        "settlement of {market} at {price}, {source}; mark before {mark}",
         mark_ticks="mark",
     ),
 }

@@ -24,11 +24,13 @@ __all__ = [
     "end_event",
     "hold_mark",
     "judge_holders",
+    "let_go",
     "next_timer_ns",
     "peak_digest",
     "raise_deficit",
     "run_timers",
     "shift_peaks",
+    "venue_number",
 ]
 
 OPEN, THROTTLED, HALTED, REOPENING = BreakerState
@@ -523,4 +525,10 @@ def breaker_row(state: State, number: int) -> tuple[int, ...]:
         *deficit_now(state, breaker),
         breaker.undoubted,
         int(breaker.is_awaited),
+        breaker.doubted_ns,
+        breaker.doubt_at,
+        breaker.index_time,
+        breaker.given_ticks,
+        breaker.settlement,
+        breaker.settle_next,
     )

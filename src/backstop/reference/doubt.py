@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from backstop.core.events import NONE, BreakerCause, BreakerState, Doubt, EffectKind
 from backstop.reference.breakers import effective_state, venue_number
 from backstop.reference.closing import forced_from_ns
-from backstop.reference.machine import HALT
+from backstop.reference.machine import HALT, TRADED
 from backstop.reference.margin import Standing
 from backstop.reference.state import State
 
@@ -18,9 +18,11 @@ __all__ = [
     "is_doubted",
     "is_kept",
     "is_used_up",
+    "is_settling",
     "may_close",
     "may_force",
     "may_move",
+    "note_doubt",
     "review_all",
     "review_doubt",
     "wait_for_halt",
@@ -39,6 +41,19 @@ def is_old(state: State, market: int) -> bool:
     """No mark was accepted for so long that nothing is forced at the newest."""
     age, since = state.rules.breakers.act_age_max_ns, state.breakers[market].mark_time
     return age > 0 and since != NONE and state.now - since > age
+
+
+def is_settling(state: State, market: int) -> bool:
+    """The market's settlement has begun: nobody acts there any more."""
+    return state.breakers[market].settlement != TRADED
+
+
+def note_doubt(state: State, market: int) -> None:
+    """Count the doubt up to now: it adds up while it stands, and is forgotten as fast while not."""
+    breaker, longest = state.breakers[market], state.rules.breakers.doubt_max_ns
+    passed = state.now - breaker.doubt_at
+    count = breaker.doubted_ns + (passed if is_doubted(state, market) else -passed)
+    breaker.doubted_ns, breaker.doubt_at = max(0, min(longest, count)), state.now
 
 
 def is_book_shut(state: State, market: int) -> bool:
@@ -71,10 +86,11 @@ def review_doubt(state: State, market: int, old_mark: int) -> None:
     where there was none.
     """
     row, breaker = state.markets[market], state.breakers[market]
-    if row.mark == 0:
+    if row.mark == 0 or is_settling(state, market):
         return
     reason = next(doubts(state, market), None)
     if reason is not None and not breaker.undoubted:
+        note_doubt(state, market)
         breaker.undoubted = old_mark or row.mark
         emit_doubt(state, market, reason, breaker.undoubted)
         for order in [each for _, each in sorted(state.open_orders.items()) if each.market == market]:
@@ -82,7 +98,8 @@ def review_doubt(state: State, market: int, old_mark: int) -> None:
                 state.cancel(order)
                 state.touch(order.account)
     elif reason is None and breaker.undoubted:
-        breaker.undoubted = 0
+        note_doubt(state, market)
+        breaker.undoubted, breaker.given_ticks = 0, 0
         emit_doubt(state, market, Doubt.ENDED, row.mark)
     if breaker.is_awaited and may_move(state, market):
         breaker.is_awaited = False
@@ -106,7 +123,7 @@ def is_used_up(state: State, account: int) -> bool:
 
 def may_close(state: State, account: int, market: int) -> bool:
     """Say whether the account's position there may go to the book."""
-    return not is_doubted(state, market) or is_used_up(state, account)
+    return not is_doubted(state, market) or (is_used_up(state, account) and not is_settling(state, market))
 
 
 def may_move(state: State, market: int) -> bool:
@@ -118,7 +135,7 @@ def may_force(state: State, account: int, market: int) -> bool:
     """Say whether the account's position there may be taken over, deleveraged or torn up, and
     whether the fund may support it.
     """
-    return may_move(state, market) or is_used_up(state, account)
+    return may_move(state, market) or (is_used_up(state, account) and not is_settling(state, market))
 
 
 def add_up(state: State, account_id: int) -> None:
@@ -157,7 +174,7 @@ def is_kept(state: State, account: int) -> bool:
 
 
 def hold_back(state: State, account_id: int) -> None:
-    """Wait for the markets whose marks are doubted or old."""
+    """Wait for the markets whose marks are doubted or old, or for one that is being settled."""
     account = state.accounts[account_id]
     for market in state.held_markets(account_id):
         if not may_move(state, market):
@@ -166,7 +183,7 @@ def hold_back(state: State, account_id: int) -> None:
     left = state.rules.breakers.doubt_max_ns - account.doubt_ns
     if state.equity(account_id) >= 0 and not all(is_doubted(state, market) for market in state.held_markets(account_id)):
         left = min(left, state.rules.closeout.interval_ns)
-    account.wait_until = state.now + left
+    account.wait_until = state.now + max(1, left)
 
 
 def halt_wait_end(state: State, account: int) -> int:

@@ -22,6 +22,7 @@ from backstop.core.events import (
     EffectKind,
     EventKind,
     Health,
+    Operator,
     Reject,
     Stage,
     Transfer,
@@ -59,6 +60,7 @@ from backstop.reference.paying import net_linked_owners
 from backstop.reference.providers import bind
 from backstop.reference.records import Effect, Event
 from backstop.reference.refusals import reason_to_refuse
+from backstop.reference.settlement import give_price, next_settlement_ns, run_settlements
 from backstop.reference.shortfalls import gap_of_position
 from backstop.reference.socialise import run_recovery
 from backstop.reference.state import CLOSING_ORDER, TAKEOVER_OFFER, Account, Position, State
@@ -93,6 +95,7 @@ class ReferenceEngine:
         run_timers(state)
         review_all(state)
         HANDLERS[EventKind(event.kind)](state, event)
+        run_settlements(state)
         if state.pay_slot() != slot_before:
             pay_arrears(state)
         if state.recovery_ns <= state.now:
@@ -105,7 +108,9 @@ class ReferenceEngine:
 
     def next_time_ns(self) -> int:
         """Return the earliest time at which something happens without an event that says so."""
-        return min([next_timer_ns(self.state), next_arrears_ns(self.state), *(account.wait_until for account in self.state.accounts)])
+        state = self.state
+        times = (next_timer_ns(state), next_arrears_ns(state), next_settlement_ns(state))
+        return min([*times, *(account.wait_until for account in state.accounts)])
 
     def _refuse(self, event: Event, reason: Reject) -> None:
         if reason != Reject.SEQ_NOT_AFTER:
@@ -222,6 +227,7 @@ def mark(state: State, event: Event) -> None:
 def index(state: State, event: Event) -> None:
     """INDEX."""
     state.markets[event.market].index = event.price_ticks
+    state.breakers[event.market].index_time = state.now
     after_index(state, event.market)
     review_doubt(state, event.market, state.markets[event.market].mark)
 
@@ -246,6 +252,14 @@ def funding(state: State, event: Event) -> None:
     judge_holders(state, event.market)
 
 
+def obey(state: State, event: Event) -> None:
+    """OPERATOR."""
+    if event.code == Operator.SETTLE_PRICE:
+        give_price(state, event)
+    else:
+        apply_operator(state, event)
+
+
 def clock(state: State, event: Event) -> None:
     """CLOCK and HEARTBEAT: only their time."""
 
@@ -264,7 +278,7 @@ HANDLERS: dict[EventKind, Callable[[State, Event], None]] = {
     EventKind.CLOCK: clock,
     EventKind.PROVIDER: bind,
     EventKind.ANSWER: answer,
-    EventKind.OPERATOR: apply_operator,
+    EventKind.OPERATOR: obey,
     EventKind.HEARTBEAT: clock,
     EventKind.FUNDING: funding,
 }

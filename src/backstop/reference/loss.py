@@ -25,7 +25,7 @@ def closes_if_in_default(cause: int, counterpart: int, held: int, lots: int) -> 
     """Return whether a trade reduces what an account held because of others' orders or defaults:
     it counts as closed where the account is in default once it is judged.
     """
-    return cause in (Cause.FILL, Cause.ADL, Cause.TEAR_UP) and counterpart != NONE and held * lots < 0
+    return cause in (Cause.FILL, Cause.ADL, Cause.TEAR_UP, Cause.SETTLEMENT) and counterpart != NONE and held * lots < 0
 
 
 class Cut(NamedTuple):

@@ -10,8 +10,12 @@ from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState
 from backstop.core.instruments import VenueRules
 
 __all__ = [
+    "ALL_SETTLED",
     "HALT",
+    "SETTLES_INSOLVENT",
+    "SETTLES_REST",
     "THROTTLE",
+    "TRADED",
     "Breaker",
     "Machine",
     "Peaks",
@@ -28,6 +32,8 @@ __all__ = [
 
 #: Levels of a cause; 0 is none.
 THROTTLE, HALT = 1, 2
+#: How far the settlement of a market is.
+TRADED, SETTLES_INSOLVENT, SETTLES_REST, ALL_SETTLED = range(4)
 CAUSES = tuple(BreakerCause)
 #: From what stops nothing to what stops most.
 SEVERITY = (BreakerState.OPEN, BreakerState.THROTTLED, BreakerState.REOPENING, BreakerState.HALTED)
@@ -159,6 +165,17 @@ class Breaker(Machine):
     #: The mark before doubt began, 0 where there is none; and whether somebody waits for the market.
     undoubted: int = 0
     is_awaited: bool = False
+    #: For how long it was doubted, less for how long it was not, at the last change of that; and when
+    #: that was.
+    doubted_ns: int = 0
+    doubt_at: int = 0
+    #: When the last index came, or NONE.
+    index_time: int = NONE
+    #: The price that an operator gave for a settlement, or 0; how far that is, and the account that
+    #: it comes to next.
+    given_ticks: int = 0
+    settlement: int = TRADED
+    settle_next: int = 0
     #: An event was accepted (the venue's only).
     accepted: bool = False
 

@@ -23,6 +23,7 @@ from backstop.core.events import (
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, NOTIONAL_ATOMS_MAX, funding_index_max
 from backstop.reference.arithmetic import sign
 from backstop.reference.breakers import effective_state
+from backstop.reference.doubt import is_doubted, is_settling
 from backstop.reference.margin import Holding
 from backstop.reference.records import Event
 from backstop.reference.shortfalls import held_gains
@@ -37,6 +38,8 @@ WITH_MARKET = (K.POSITION, K.FILL, K.MARK, K.INDEX, K.VOLUME, K.DEPTH, K.ORDER_F
 WITH_MARKET_OR_NONE = (Transfer.TRADING_FEE, Transfer.FUNDING)
 WITH_POSITION_LOTS = (K.POSITION, K.FILL, K.ORDER_FILL)
 WITH_PRICE = (K.FILL, K.MARK, K.INDEX, K.ORDER_FILL)
+#: Kinds by which something happens in a market, or is told of it.
+TRADING = (K.POSITION, K.FILL, K.MARK, K.INDEX, K.VOLUME, K.DEPTH, K.ORDER_FILL, K.FUNDING)
 WITH_ORDER = (K.ORDER_FILL, K.ORDER_DONE, K.ANSWER)
 #: Orders of an operator, by what they name: a market or the venue and a time, a market or the
 #: venue, a provider.
@@ -51,7 +54,7 @@ def reason_to_refuse(state: State, event: Event) -> Reject | None:
     """Return the first reason in the order of ``Reject``, or nothing. Later checks rely on the
     earlier ones.
     """
-    checks = (_form, _names, _numbers, _position, _ledger)
+    checks = (_form, _names, _numbers, _position, _ledger, _settled)
     return next((reason for check in checks for bad, reason in check(state, event) if bad), None)
 
 
@@ -83,6 +86,7 @@ def _names(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     yield kind in WITH_MARKET and event.market not in markets, Reject.UNKNOWN_MARKET
     may_name = (kind == K.TRANSFER and event.code in WITH_MARKET_OR_NONE) or (kind == K.OPERATOR and event.code in TO_BREAKER)
     yield may_name and event.market != NONE and event.market not in markets, Reject.UNKNOWN_MARKET
+    yield _gives_price(event) and event.market not in markets, Reject.UNKNOWN_MARKET
 
     to_fund = kind == K.TRANSFER and _group_of(state, event.account) is not None
     if kind in (K.TRANSFER, K.POSITION, K.FILL, K.PROVIDER):
@@ -139,7 +143,9 @@ def _numbers(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
         yield order is not None and sign(order.lots) != sign(event.lots), Reject.LOTS_OUT_OF_RANGE
     yield kind in (K.VOLUME, K.DEPTH) and not 0 <= event.lots <= DEPTH_LOTS_MAX, Reject.LOTS_OUT_OF_RANGE
 
-    if rules and kind in WITH_PRICE:
+    if _gives_price(event):
+        rules = state.rules.markets[event.market]
+    if rules and (kind in WITH_PRICE or _gives_price(event)):
         yield not 1 <= event.price_ticks <= rules.price_ticks_max, Reject.PRICE_OUT_OF_RANGE
 
     yield kind in (K.TRANSFER, K.FUNDING) and not 1 <= abs(event.amount) <= NOTIONAL_ATOMS_MAX, Reject.AMOUNT_OUT_OF_RANGE
@@ -210,6 +216,21 @@ def _ledger(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     held = debt + held_gains(state, owner)
     yield left + spare < held, Reject.GAIN_HELD
     yield left + spare < held + state.fill_debt(owner), Reject.FILL_HELD
+
+
+def _gives_price(event: Event) -> bool:
+    """An operator says at what price a market settles."""
+    return event.kind == K.OPERATOR and event.code == Operator.SETTLE_PRICE
+
+
+def _settled(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
+    """Nothing happens in a market whose settlement has begun, and no price is given for a market that
+    is not doubted.
+    """
+    if event.kind in TRADING or _gives_price(event):
+        yield is_settling(state, event.market), Reject.MARKET_SETTLED
+    if _gives_price(event):
+        yield not is_doubted(state, event.market), Reject.NOT_DOUBTED
 
 
 def _free(state: State, account: int) -> int:
