@@ -188,6 +188,19 @@ def _start_of_plan(scene: Scene, told: SupportEffect[int]) -> int:
     return first
 
 
+def _charged_since(scene: Scene, group: int) -> int:
+    """Return the closing charges that came to a fund since the last trade of the account's tear-up:
+    after it had paid.
+    """
+    charged = 0
+    for row in reversed(scene.rows[: scene.place]):
+        if row["kind"] == EffectKind.TRADE:
+            break
+        if (row["kind"], row["code"], row["account"]) == (EffectKind.POSTING, Cause.CLOSING_CHARGE, fund_of(group)):
+            charged += row["amount"]
+    return charged
+
+
 def add_residual(scene: Scene, fact: Fact) -> None:
     """Say why the fund of a group did not pay what stays uncovered there, and check that it had
     nothing left for it.
@@ -199,6 +212,7 @@ def add_residual(scene: Scene, fact: Fact) -> None:
     elif torn and scene.mine.held(torn[-1]["market"]) == 0:
         market = torn[-1]["market"]
         fund = books.fund(group, scene.account, market)
+        fund = fund._replace(balance=fund.balance - _charged_since(scene, group))
         fact.because.append(available_text(scene, group, fund, market))
         fact.check("what the fund could pay", 0, fund.available)
     else:
