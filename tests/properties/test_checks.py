@@ -126,7 +126,7 @@ class Liar(Watch):
         return found
 
 
-def lies(effects: list[Effect]) -> Iterator[tuple[Lie, list[Effect]]]:
+def lies(event: Event, effects: list[Effect]) -> Iterator[tuple[Lie, list[Effect]]]:
     """Return the effects with one of them left out, and with each of its fields a little off.
 
     Each cause of a posting counts as a kind of its own, and so do orders of disposal, which have no
@@ -134,6 +134,9 @@ def lies(effects: list[Effect]) -> Iterator[tuple[Lie, list[Effect]]]:
     """
     for place, effect in enumerate(effects):
         if effect.kind == F.REFUSAL:
+            continue
+        # Time cancelled the order first that the event says is done: the books close it for either.
+        if effect.kind == F.CANCEL and event.kind == EventKind.ORDER_DONE and event.other == effect.other:
             continue
         rest = (effects[:place], effects[place + 1 :])
         is_disposal = effect.kind == F.ORDER and effect.amount == 0
@@ -256,7 +259,7 @@ class Telling:
         liar = Liar(rules)
         for event in events:
             effects = liar.apply(event)
-            for lie, false in lies(effects):
+            for lie, false in lies(event, effects):
                 if self._is_due(lie) and not liar.finds_the_lie(event, false):
                     self.missed[f"{lie} {seed} {profile}"] = effects
             for lie, books in false_books(liar.mirror, event, effects):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from backstop.config import Venue
 from backstop.core.events import EFFECT, EVENT, EffectArray, EventArray, Guard, Reject, fund_of
-from backstop.core.kinds import Columns, EffectView, GuardEffect, MarkEvent, RefusalEffect, VolumeEvent
+from backstop.core.kinds import Columns, EffectView, GuardEffect, MarkEvent, RefusalEffect, SettlementEffect, VolumeEvent
 
 __all__ = ["Fold", "Ints", "Latest", "Reader", "reads"]
 
@@ -197,11 +197,12 @@ class Fold:
         taken = events[~np.isin(events["seq"], not_taken)]
         marks, volumes = MarkEvent[Columns](taken), VolumeEvent[Columns](taken)
         released = guard.where(guard.action == Guard.RELEASED)
-        # A timer ends before what the event itself says.
-        seq = np.concatenate([released.seq, marks.seq])
+        settled = self.rows(SettlementEffect[Columns])
+        # A timer ends before what the event itself says; a settlement comes after it.
+        seq = np.concatenate([released.seq, marks.seq, settled.seq])
         order = np.argsort(seq, kind="stable")
-        market = np.concatenate([released.market, marks.market]).astype(np.int64)
-        ticks = np.concatenate([released.price_ticks, marks.price_ticks])
+        market = np.concatenate([released.market, marks.market, settled.market]).astype(np.int64)
+        ticks = np.concatenate([released.price_ticks, marks.price_ticks, settled.price_ticks])
         self.mark.take(seq[order], market[order], ticks[order])
         self.volume.take(volumes.seq.copy(), volumes.market.astype(np.int64), volumes.lots.copy())
 

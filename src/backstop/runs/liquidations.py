@@ -298,7 +298,7 @@ def _outside_of_trades(rows: PostingEffect[Columns], followed: NDArray[np.bool_]
     from cost to balance.
     """
     inner = {number for number in np.unique(np.concatenate([rows.receiver, rows.payer])).tolist() if is_clearing(number)}
-    trade = np.isin(rows.cause, (Cause.OPENING, Cause.FILL, Cause.ERROR_FILL, Cause.DISPOSAL, *_CLOSING))
+    trade = np.isin(rows.cause, (Cause.OPENING, Cause.FILL, Cause.ERROR_FILL, Cause.DISPOSAL, Cause.SETTLEMENT, *_CLOSING))
     among = np.isin(rows.receiver, list(inner)) | np.isin(rows.payer, list(inner))
     of_account = _are_among(rows.receiver, followed) | _are_among(rows.payer, followed)
     found: NDArray[np.bool_] = of_account & ~(trade & among)
