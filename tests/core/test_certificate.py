@@ -74,8 +74,16 @@ class Certificate(NamedTuple):
         return self.plan.code in ADL_IN_ORDER and self.rows[place].code not in (AdlClass.HOUSE, AdlClass.CROSSED)
 
     def fills_of(self, place: int) -> int:
-        """Return how many gave lots in the class of a row."""
-        return sum(row.kind == F.ADL_FILL and row.code == self.rows[place].code for row in self.rows)
+        """Return how many gave lots in the class of a row: an owner of several accounts is one."""
+        of_class = [row for row in self.rows if row.kind in (F.ADL_FILL, F.ADL_OWNER) and row.code == self.rows[place].code]
+        owners = [row for row in of_class if row.kind == F.ADL_OWNER]
+        return len(of_class) - sum(row.other for row in owners)
+
+    def owner_of(self, place: int) -> Effect | None:
+        """Return the ADL_OWNER that a fill stands behind, if it does."""
+        first = max(each for each, row in enumerate(self.rows[:place]) if row.kind != F.ADL_FILL)
+        owner = self.rows[first]
+        return owner if owner.kind == F.ADL_OWNER and place - first <= owner.other else None
 
     @property
     def gap(self) -> int:
@@ -151,6 +159,11 @@ def harvest() -> tuple[Certificate, ...]:
     return tuple(found)
 
 
+def alone() -> list[Certificate]:
+    """Return those in which nobody who gives has several accounts in the market."""
+    return [certificate for certificate in harvest() if not certificate.of(F.ADL_OWNER)]
+
+
 def faults(rows: list[Effect] | tuple[Effect, ...], factor: int) -> set[CertificateFault]:
     """Return the kinds of fault found."""
     return {finding.code for finding in check_certificate(array(rows), 0, LinearContract(factor))}
@@ -223,7 +236,9 @@ def wrong_values(certificate: Certificate, place: int, field: str) -> list[int]:
         return [certificate.fills_of(place) - 1, -1]
     if kind == F.ADL_CLASS and field == "value" and certificate.has_hidden and not certificate.is_ordered(place):
         return [-1]
-    if kind == F.ADL_FILL and field == "price_ticks":
+    if kind == F.ADL_OWNER and field == "account":
+        return [certificate.rows[place + 1].account + 1 << 20]  # who else may be asked is not told
+    if kind in (F.ADL_FILL, F.ADL_OWNER) and field == "price_ticks":
         return [abs(row.lots) - 1, 0]  # below a larger cap the plan would have been the same
     if kind == F.ADL_FILL and field == "value":
         return wrong_weights(certificate, place, near)
@@ -235,9 +250,11 @@ def wrong_weights(certificate: Certificate, place: int, near: list[int]) -> list
     is anyone's guess.
     """
     row, head, policy = certificate.rows[place], certificate.class_of(place), certificate.plan.code
+    if certificate.owner_of(place) is not None:
+        return near  # his row says it, too
     if certificate.is_ordered(place):
         if policy == AdlPolicy.RANDOM:
-            return near
+            return [-1, 1 << 62]
         beyond = {AdlClass.PROFITABLE: [-1], AdlClass.REST: [1]}.get(AdlClass(row.code), [])
         return [*beyond, 10**18 + 1, -(10**18) - 1]
     is_told = head.value and not certificate.has_hidden and abs(row.lots) < row.price_ticks
@@ -259,7 +276,7 @@ def test_every_wrong_number_is_found(field: str) -> None:
         for kind, rows in lies(certificate, field):
             tried.add(kind)
             assert faults(rows, certificate.factor), f"{rows} instead of {certificate.rows}"
-    assert tried == {F.ADL_PLAN, F.SUPPORT, F.ADL_SCALE, F.ADL_CLASS, F.ADL_FILL, F.TRADE, F.POSTING}
+    assert tried == {F.ADL_PLAN, F.SUPPORT, F.ADL_SCALE, F.ADL_CLASS, F.ADL_OWNER, F.ADL_FILL, F.TRADE, F.POSTING}
 
 
 # -- lies that hang together -----------------------------------------------------------------------
@@ -285,7 +302,9 @@ def told_again(certificate: Certificate, lots_of: dict[int, int], cash_of: dict[
 def cash_by_lots(certificate: Certificate, lots_of: dict[int, int]) -> dict[int, int]:
     """Split the cash as it must be for these lots."""
     plan = certificate.plan
-    return cash_parts(sum(part.amount for part in certificate.parts), lots_of, -sign(plan.lots) * plan.price_ticks * certificate.factor)
+    lot = -sign(plan.lots) * plan.price_ticks * certificate.factor
+    parts = cash_parts(sum(part.amount for part in certificate.parts), list(lots_of.items()), lot)
+    return dict(zip(lots_of, parts, strict=True))
 
 
 def pairs(certificate: Certificate) -> Iterator[tuple[int, int]]:
@@ -296,7 +315,7 @@ def pairs(certificate: Certificate) -> Iterator[tuple[int, int]]:
 
 def test_lot_taken_from_one_and_given_to_another_is_found() -> None:
     tried = 0
-    for certificate in harvest():
+    for certificate in alone():
         fills = [certificate.rows[place] for place in certificate.of(F.ADL_FILL)]
         right = {fill.account: abs(fill.lots) for fill in fills}
         assert told_again(certificate, right, cash_by_lots(certificate, right)) == list(certificate.rows)
@@ -313,7 +332,7 @@ def test_lot_taken_from_one_and_given_to_another_is_found() -> None:
 
 def test_atom_charged_to_one_instead_of_another_is_found() -> None:
     tried = 0
-    for certificate in harvest():
+    for certificate in alone():
         fills = [certificate.rows[place] for place in certificate.of(F.ADL_FILL)]
         lots, cash = {fill.account: abs(fill.lots) for fill in fills}, {fill.account: fill.amount for fill in fills}
         for one, other in pairs(certificate):
@@ -331,7 +350,9 @@ def test_missing_repeated_and_exchanged_rows_are_found() -> None:
             # Without one of those of whom no lot leaves, the fraction of the others may be the same; without
             # all, it looks as if nothing stayed.
             is_told = rows[place].account in closing and len(certificate.of(F.ADL_SCALE)) > 1
-            if rows[place].kind != F.ADL_SCALE or is_told:
+            # Without the row of an owner who gives by one account, that may be his only one.
+            is_one = rows[place].kind == F.ADL_OWNER and rows[place].other == 1
+            if (rows[place].kind != F.ADL_SCALE or is_told) and not is_one:
                 assert faults(rows[:place] + rows[place + 1 :], certificate.factor)
             assert faults(rows[: place + 1] + rows[place:], certificate.factor)
             if place + 1 < len(rows):
@@ -342,7 +363,7 @@ def test_later_class_may_not_give_while_an_earlier_keeps() -> None:
     """Two classes of a sound certificate in the other order, or the first told as if it had kept
     some.
     """
-    several = [certificate for certificate in harvest() if len(certificate.of(F.ADL_CLASS)) >= 2]
+    several = [certificate for certificate in alone() if len(certificate.of(F.ADL_CLASS)) >= 2]
     for certificate in several:
         first, second = certificate.of(F.ADL_CLASS)[:2]
         rows = list(certificate.rows)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from backstop.core.events import NONE, AdlClass, Cause, EffectKind, Health, ProviderStatus, Stage, SupportLimit
 from backstop.core.instruments import CommitmentRules
 from backstop.core.waterfall.certificate import check_certificate, is_crossing, is_plan_start
-from backstop.reference.adl import class_of, weight_of
+from backstop.reference.adl import asked_owners, counterparty_of
 from backstop.reference.arithmetic import ceil_div, sign
 from backstop.reference.charge import Exit
 from backstop.reference.closeout import closing_of
@@ -14,7 +16,7 @@ from backstop.reference.doubt import may_close, may_force
 from backstop.reference.funds import Support
 from backstop.reference.offering import Backer, LossStop, changes_due, refusal_to_ask
 from backstop.reference.records import Effect
-from backstop.reference.wave import Defaulter, Placed, Wave, lots_to_close, support_parts
+from backstop.reference.wave import Candidate, Defaulter, Placed, Wave, candidates_of, laid, lots_to_close, support_parts
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Findings, Moment
 
@@ -125,24 +127,54 @@ def _crossing_is_right(moment: Moment, rows: list[Effect], lots: int) -> Finding
 
 
 def _fills_are_right(moment: Moment, rows: list[Effect], beyond: int) -> Findings:
-    """Check the counterparties: classes, weights and caps of a full scan."""
-    plans = [row for row in rows if row.kind == F.ADL_PLAN]
+    """Check the counterparties: classes, weights and caps of a full scan, and on which of an owner's
+    accounts his part is laid.
+    """
+    plan = next(row for row in rows if row.kind == F.ADL_PLAN)
     owners = {moment.mirror.owner_of(row.account) for row in rows if row.kind in (F.ADL_PLAN, F.ADL_SCALE)}
     counted = {AdlClass(row.code): row.other for row in rows if row.kind == F.ADL_CLASS}
     fills = [row for row in rows if row.kind == F.ADL_FILL]
     given = sum(abs(fill.lots) for fill in fills if fill.account >= 0)
-    eligible = _eligible(moment, plans[0], beyond, given, is_shared=len(owners) > 1)
+    caps, candidates = _eligible(moment, plan, beyond, given, owners.pop() if len(owners) == 1 else None)
     for adl_class, count in counted.items():
-        able = sum(which == adl_class for which, _, _ in eligible.values())
+        able = sum(each.adl_class == adl_class for each in candidates)
         if count > able:
-            yield f"{plans[0]}: {count} candidates of {adl_class.name}, at most {able} can give"
+            yield f"{plan}: {count} candidates of {adl_class.name}, at most {able} can give"
+    told: list[tuple[Candidate, int]] = []
+    gives: Counter[tuple[int, int]] = Counter()
     for fill in fills:
-        if fill.account not in eligible:
-            yield f"{fill} cannot give"
-            continue
-        adl_class, weight, cap = eligible[fill.account]
-        if (fill.code, fill.value) != (adl_class, weight) or fill.price_ticks > cap:
-            yield f"{fill}: is {adl_class.name} with weight {weight} and can give {cap}"
+        gives[fill.account, fill.code] += abs(fill.lots)
+        if fill.account not in caps or fill.price_ticks > _true_cap(moment.mirror, fill.account, plan.market, beyond, given):
+            yield f"{fill} cannot give so much"
+    for each in candidates:
+        members = [each.first] if each.asked is None else [one.holder for one in each.asked.counterparties]
+        told.append((each, sum(gives[holder, each.adl_class] for holder in members)))
+    right = {(fill.holder, fill.candidate.adl_class): fill for fill in laid(sorted(told, key=lambda pair: pair[0].adl_class), caps)}
+    for fill in fills:
+        found = right.get((fill.account, AdlClass(fill.code)))
+        if found is None or (found.lots, found.candidate.weight) != (abs(fill.lots), fill.value) or fill.price_ticks != found.cap:
+            yield f"{fill}: should be {found}"
+    yield from _owners_are_right(rows, candidates)
+
+
+def _owners_are_right(rows: list[Effect], candidates: list[Candidate]) -> Findings:
+    """Check who is told as an owner of several accounts, with which weight and cap."""
+    spread = {(each.first, each.adl_class): each for each in candidates if each.is_spread}
+    told = [row for row in rows if row.kind == F.ADL_OWNER]
+    of_spread = {one.holder for each in spread.values() if each.asked for one in each.asked.counterparties}
+    for row in told:
+        found = spread.get((row.account, AdlClass(row.code)))
+        if found is None or (row.value, row.price_ticks) != (found.weight, found.cap):
+            yield f"{row}: should be {found}"
+    alone, left = [], 0
+    for row in rows:
+        if row.kind == F.ADL_OWNER:
+            left = row.other
+        elif row.kind == F.ADL_FILL:
+            alone += [] if left > 0 else [row.account]
+            left -= 1
+    if of_spread.intersection(alone):
+        yield f"{sorted(of_spread.intersection(alone))} give alone, their owners have several accounts there"
 
 
 def support_is_told(moment: Moment, support: Support, cause: Cause) -> Findings:
@@ -170,25 +202,22 @@ def trades_were_planned(moment: Moment) -> Findings:
 def _rows_of_plan(moment: Moment) -> list[Effect]:
     found = []
     for row in moment.effects[moment.place :]:
-        if row.kind not in (F.ADL_PLAN, F.SUPPORT, F.ADL_SCALE, F.ADL_CLASS, F.ADL_FILL):
+        if row.kind not in (F.ADL_PLAN, F.SUPPORT, F.ADL_SCALE, F.ADL_CLASS, F.ADL_OWNER, F.ADL_FILL):
             break
         found.append(row)
     return found
 
 
-def _eligible(moment: Moment, plan: Effect, beyond: int, given: int, *, is_shared: bool) -> dict[int, tuple[AdlClass, int, int]]:
-    """Return class, weight and the true cap, tried lot by lot, of everyone who could give lots."""
+def _eligible(moment: Moment, plan: Effect, beyond: int, given: int, linked: int | None) -> tuple[dict[int, int], list[Candidate]]:
+    """Return the cap of everyone who could give lots, and the candidates."""
     mirror, side = moment.mirror, sign(mirror_lots := moment.mirror.held_lots(plan.account, plan.market))
     assert mirror_lots
-    found = {}
-    for holder in mirror.holders(plan.market, -side):
-        if holder >= 0 and mirror.health[holder] >= Health.DISTRESSED:
-            continue
-        cap = _true_cap(mirror, holder, plan.market, beyond, given)
-        if cap:
-            adl_class = class_of(mirror, NONE if is_shared else plan.account, holder, plan.market)
-            found[holder] = (adl_class, weight_of(mirror, adl_class, holder, plan.market), cap)
-    return found
+    holders = [each for each in mirror.holders(plan.market, -side) if each < 0 or mirror.health[each] < Health.DISTRESSED]
+    able = [counterparty_of(mirror, holder, plan.market) for holder in holders]
+    caps = {each.holder: each.cap(given, beyond) for each in able}
+    house = [each for each in able if each.portfolio is None]
+    asked = asked_owners(mirror, plan.market, side)
+    return caps, candidates_of(asked, house, caps, mirror.rules.adl_policy, plan.seq, linked)
 
 
 def _true_cap(mirror: Mirror, holder: int, market: int, beyond: int, total: int) -> int:

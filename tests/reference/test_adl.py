@@ -34,7 +34,7 @@ from backstop.core.instruments import (
     VenueRules,
     check_rules,
 )
-from backstop.reference.adl import class_of, weight_of
+from backstop.reference.adl import asked_owners
 from backstop.reference.allocation import capped_pro_rata, in_order
 from backstop.reference.engine import Effect, Event, ReferenceEngine
 from backstop.reference.wave import rank_score, ratio, scramble
@@ -74,11 +74,29 @@ class Desk:
         self.send(K.ACCOUNT, account=account, other=account if owner is None else owner)
         self.send(K.TRANSFER, account=account, amount=balance)
         self.send(K.POSITION, account=account, market=0, lots=lots, amount=cost)
+        # As if it had been opened in this epoch: its result is what it won since.
+        self.reference.state.position(account, 0).base = cost
         return account
+
+    def weights(self, side: int) -> dict[int, int]:
+        """Return the weight of each owner that ADL of that side asks, in his first class, by his first
+        account.
+        """
+        state, found = self.reference.state, {}
+        for each in asked_owners(state, 0, side):
+            adl_class, lots = next(iter(each.lots_in(is_linked=False).items()))
+            found[each.first] = each.weight(state.rules.adl_policy, adl_class, lots, state.last_seq)
+        state.asked_equity = {}
+        return found
 
     def charge(self, account: int, amount: int) -> list[Effect]:
         """Take a funding payment."""
         return self.send(K.TRANSFER, account=account, code=int(Transfer.FUNDING), amount=-amount)
+
+
+def owners(effects: list[Effect]) -> list[tuple[int, ...]]:
+    """Account, class, lots, cap, weight and fills of ADL_OWNER."""
+    return [(e.account, e.code, e.lots, e.price_ticks, e.value, e.other) for e in effects if e.kind == F.ADL_OWNER]
 
 
 def fills(effects: list[Effect]) -> list[tuple[int, ...]]:
@@ -177,7 +195,7 @@ def test_queue_ranks_as_bitmex_does() -> None:
     for lots, cost, balance, _, _ in BITMEX.values():
         desk.open(balance, lots, cost)
     desk.reference.state.markets[0].mark = 700
-    scores = {account: weight_of(desk.reference.state, class_of(desk.reference.state, short, account, 0), account, 0) for account in BITMEX}
+    scores = desk.weights(-1)
     assert scores == {account: row[3] for account, row in BITMEX.items()}
     assert sorted(scores, key=lambda account: scores[account]) == sorted(BITMEX, key=lambda account: BITMEX[account][4])
     desk.reference.state.markets[0].mark = 600
@@ -314,7 +332,7 @@ def test_policies_on_losers(policy: AdlPolicy) -> None:
     for balance, lots in ((200, -4), (3_200, -2), (285, -6)):
         desk.open(balance, lots, lots * 80)
     lots_of, weights = LOSERS[policy]
-    assert tuple(weight_of(desk.reference.state, AdlClass.REST, account, 0) for account in (1, 2, 3)) == weights
+    assert desk.weights(1) == dict(zip((1, 2, 3), weights, strict=True))
     effects = desk.charge(0, 270)
     assert {account: (lots, weight) for account, lots, _, _, weight in fills(effects)} == {
         1 + n: (lots_of[n], weights[n]) for n in range(3) if lots_of[n]

@@ -90,7 +90,7 @@ def test_everyone_with_lots_who_is_not_in_default_has_one_rank(journal: Path) ->
                 assert {account: place for account, *place in zip(ranks.accounts, ranks.lots, ranks.scores, strict=True)} == {
                     account: list(values) for account, values in held.items()
                 }
-                keys = list(zip(ranks.classes.tolist(), (-ranks.scores).tolist(), ranks.accounts.tolist(), strict=True))
+                keys = list(zip(ranks.classes.tolist(), (-ranks.scores).tolist(), strict=True))
                 assert keys == sorted(keys)
 
 

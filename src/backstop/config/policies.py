@@ -34,15 +34,15 @@ class PolicyWords(NamedTuple):
     order: str = ""
 
 
-LOTS_WEIGHT = "the lots that it holds there"
-PROFIT_WEIGHT = "unrealised profit of the position there, its value at mark less its cost"
+LOTS_WEIGHT = "the lots that its owner holds there net"
+PROFIT_WEIGHT = "the result of its owner there since the epoch began, at mark"
 
 #: Colours that also those tell apart who do not see red and green (Okabe and Ito).
 POLICIES: dict[AdlPolicy, PolicyWords] = {
     AdlPolicy.CAPPED_PRO_RATA: PolicyWords(Weight.PROFIT, LOTS_WEIGHT, "#0072B2"),
     AdlPolicy.QUEUE: PolicyWords(
         Weight.SCORE,
-        "the rank score: with profit / cost of the position and leverage (its notional / equity of the account),"
+        "the rank score of its owner: with result / what it is measured from and leverage (net notional / equity),"
         " their product in profit, minus their quotient at a loss",
         "#D55E00",
         score="rank score {} ppm",
@@ -51,13 +51,13 @@ POLICIES: dict[AdlPolicy, PolicyWords] = {
     AdlPolicy.PRO_RATA: PolicyWords(Weight.LOTS, LOTS_WEIGHT, "#56B4E9"),
     AdlPolicy.RISK_AWARE: PolicyWords(
         Weight.SCORE,
-        "lots x leverage, its notional / equity of the account, rounded down, at least 1",
+        "net lots x leverage, their notional / equity of the owner, rounded down, at least 1",
         "#009E73",
         score="{} (lots x leverage)",
     ),
     AdlPolicy.RANDOM: PolicyWords(
         Weight.SCORE,
-        "a number drawn from the event's seq, the market and the account",
+        "a number drawn from the event's seq, the market and the owner",
         "#999999",
         score="drawn number {}",
         order="their drawn numbers",

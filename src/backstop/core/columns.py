@@ -26,7 +26,12 @@ adl                  OWNER_GAP*                   while the fund's part of a pla
 adl                  ADL_ACCOUNT, ADL_PLACE,      while a turn runs
                      ADL_CURSOR
 tear_up              TEAR_UP_WEIGHT               while it closes one position
-ranking              OWNER_HEDGE                  from ``sum_hedges`` to the last ``class_of``
+ranking              OWNER_HEDGE, OWNER_HELD,     from ``sum_owners`` to the last ``class_of``
+                     OWNER_HOLDERS, OWNER_GAIN
+ranking              OWNER_EQUITY*                while OWNER_EQUITY_EVENT is the event's number;
+                                                  by owner
+candidates           OWNER_PLACE, GIVER_*,        while one plan is made
+                     FILL_*
 cover                PART_*, GROUP_*              in ``cover_deficit``
 socialise            FOUND_*, PAYER_*             in ``socialise``
 socialise            CLAIM*                       in ``run_recovery``
@@ -41,9 +46,14 @@ from __future__ import annotations
 
 __all__ = [
     "ADL_ACCOUNT",
+    "ADL_ACCOUNT_OF",
     "ADL_CAP",
     "ADL_CLASS",
     "ADL_CURSOR",
+    "ADL_FIRST",
+    "ADL_GIVEN",
+    "ADL_LOTS",
+    "ADL_OWNER",
     "ADL_PART",
     "ADL_PLACE",
     "ADL_WEIGHT",
@@ -71,8 +81,15 @@ __all__ = [
     "DEFAULTER_SUPPORT_CAP",
     "DEFAULTER_WANTED",
     "DIRTY",
+    "FILL_CANDIDATE",
+    "FILL_CAP",
+    "FILL_POSITION",
     "FOUND_ACCOUNT",
     "FOUND_WEIGHT",
+    "GIVER_CANDIDATE",
+    "GIVER_CAP",
+    "GIVER_LEVERAGE",
+    "GIVER_NEXT",
     "GROUP_LEFT",
     "GROUP_SHARE",
     "GROUP_WEIGHT",
@@ -87,12 +104,18 @@ __all__ = [
     "ORDERED_INTERVAL",
     "ORDERED_NOTIONAL",
     "OWNER_DEBT",
+    "OWNER_EQUITY",
+    "OWNER_EQUITY_EVENT",
     "OWNER_FIRST",
+    "OWNER_GAIN",
     "OWNER_GAP",
     "OWNER_GAP_BEFORE",
     "OWNER_HEDGE",
+    "OWNER_HELD",
+    "OWNER_HOLDERS",
     "OWNER_PAID",
     "OWNER_PAID_NS",
+    "OWNER_PLACE",
     "OWNER_RESERVED",
     "OWNER_RESULT",
     "PARKED",
@@ -156,12 +179,12 @@ SLICE_POSITION, SLICE_CAP, SLICE_RELEASE, SLICE_COST = 19, 20, 21, 22
 OFFER_PROVIDER, OFFER_CAP, OFFER_WEIGHT, OFFER_LOTS = 19, 20, 21, 22
 #: Counterparties of a position: row, lots closed, the size of the cash for them.
 COUNTERPARTY_POSITION, COUNTERPARTY_LOTS, COUNTERPARTY_CASH = 19, 20, 21
-#: The same counterparties in ADL: most lots, weight, class, lots that the class at hand gives.
+#: Candidates of ADL, an owner in a class each: most lots, weight, class, lots given.
 ADL_CAP, ADL_WEIGHT, ADL_CLASS, ADL_PART = 22, 23, 24, 25
 #: The same counterparties in tear-up: weight.
 TEAR_UP_WEIGHT = 22
 
-#: By owner: lots on the other side of the market at hand.
+#: By owner: lots on the other side of the market at hand, of accounts not in default.
 OWNER_HEDGE = 26
 #: By ADL class: eta of the allocation, as lots over weight (0 / 0: everyone gave the whole cap).
 CLASS_ETA_LOTS, CLASS_ETA_WEIGHT = 27, 28
@@ -200,4 +223,16 @@ OWNER_GAP, OWNER_GAP_BEFORE = 65, 66
 #: Accounts that ADL takes in this turn, by id, with their places in it, and where each is in its
 #: positions.
 ADL_ACCOUNT, ADL_PLACE, ADL_CURSOR = 67, 68, 69
-COLUMNS = 70
+#: By owner, of accounts not in default: lots on the side at hand, how many accounts hold lots, the
+#: sum of their results; the owner's first candidate in the plan.
+OWNER_HELD, OWNER_HOLDERS, OWNER_GAIN, OWNER_PLACE = 70, 71, 72, 73
+#: By owner: equity of his accounts not in default, and the event of it (``engine.accepted`` + 1).
+OWNER_EQUITY, OWNER_EQUITY_EVENT = 74, 75
+#: The same candidates: owner (NONE: the house), lots, the first of its counterparties that gives.
+ADL_OWNER, ADL_LOTS, ADL_FIRST = 76, 77, 78
+#: The same counterparties as COUNTERPARTY_*: most lots, the owner's next one, the account's leverage.
+GIVER_CAP, GIVER_NEXT, GIVER_LEVERAGE, GIVER_CANDIDATE = 79, 80, 81, 82
+#: What is told of a plan, in that order: candidate, row, most lots. Of candidates: lots
+#: given, the lowest id of the owner's accounts.
+FILL_CANDIDATE, FILL_POSITION, FILL_CAP, ADL_GIVEN, ADL_ACCOUNT_OF = 83, 84, 85, 86, 87
+COLUMNS = 88

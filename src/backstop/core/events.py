@@ -191,6 +191,7 @@ class EffectKind(IntEnum):
     DOUBT = 25
     FILL_DEBT = 26
     SETTLEMENT = 27
+    ADL_OWNER = 28
 
 
 class Health(IntEnum):

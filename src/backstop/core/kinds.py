@@ -55,6 +55,7 @@ __all__ = [
     "AccountEvent",
     "AdlClassEffect",
     "AdlFillEffect",
+    "AdlOwnerEffect",
     "AdlPlanEffect",
     "AdlScaleEffect",
     "AnswerEvent",
@@ -598,10 +599,10 @@ class AdlClassEffect(EffectView[T], kind=EffectKind.ADL_CLASS):
 
     account = _account("The account in default, the first of its plan.")
     adl_class = CodeField(AdlClass, "The class.")
-    candidates = _count("Counterparties in the class.", "other")
+    candidates = _count("Owners in the class; in CROSSED accounts.", "other")
     lots = _lots("Lots that the class gave, above 0.")
     market = _market()
-    full = _count("Counterparties that gave their whole cap.", "price_ticks")
+    full = _count("Those that gave their whole cap.", "price_ticks")
     eta_lots = Field("amount", Unit.LOTS, "Numerator of eta: lots per weight. 0 with eta_weight 0: all gave their whole cap.")
     eta_weight = Field("value", Unit.VARIES, "Denominator of eta, in the unit of the policy's weights.")
 
@@ -616,7 +617,7 @@ class AdlFillEffect(EffectView[T], kind=EffectKind.ADL_FILL):
     adl_class = CodeField(AdlClass, "The class in which it was asked.")
     cash = _atoms("Cash that the counterparty receives.")
     cap_lots = Field("price_ticks", Unit.LOTS, "Most lots that it could have given.")
-    weight = Field("value", Unit.VARIES, "Its weight, in the unit of the policy.")
+    weight = Field("value", Unit.VARIES, "Its owner's weight, in the unit of the policy.")
 
 
 class TearUpEffect(EffectView[T], kind=EffectKind.TEAR_UP):
@@ -761,15 +762,6 @@ class DoubtEffect(EffectView[T], kind=EffectKind.DOUBT):
     mark_ticks = _ticks("The mark price.", "other")
 
 
-class SettlementEffect(EffectView[T], kind=EffectKind.SETTLEMENT):
-    """The settlement of a market began, at a price that stays; or it is done."""
-
-    market = _market()
-    source = CodeField(Settlement, "Whose price it is; DONE: nobody has a position there any more.")
-    price_ticks = _ticks("The price at which every position ends.")
-    mark_ticks = _ticks("The mark price before.", "other")
-
-
 class FillDebtEffect(EffectView[T], kind=EffectKind.FILL_DEBT):
     """The winner of a fill owes its loser what it cost beyond the band, or made lacking."""
 
@@ -779,6 +771,27 @@ class FillDebtEffect(EffectView[T], kind=EffectKind.FILL_DEBT):
     price_ticks = _ticks("The price of the fill.")
     owed = _atoms("What is owed, and paid where the loser lacks it.")
     mark_ticks = _ticks("The mark price.", "value")
+
+
+class SettlementEffect(EffectView[T], kind=EffectKind.SETTLEMENT):
+    """The settlement of a market began, at a price that stays; or it is done."""
+
+    market = _market()
+    source = CodeField(Settlement, "Whose price it is; DONE: nobody has a position there any more.")
+    price_ticks = _ticks("The price at which every position ends.")
+    mark_ticks = _ticks("The mark price before.", "other")
+
+
+class AdlOwnerEffect(EffectView[T], kind=EffectKind.ADL_OWNER):
+    """An owner of several accounts in a market gave lots to an ADL; his ADL_FILL rows follow."""
+
+    account = _account("The lowest of the owner's accounts that could be asked.")
+    fills = _count("ADL_FILL rows of this owner that follow.", "other")
+    market = _market()
+    lots = _lots("Signed change of his positions together.")
+    adl_class = CodeField(AdlClass, "The class in which he was asked.")
+    cap_lots = Field("price_ticks", Unit.LOTS, "Most lots that he could have given in this class.")
+    weight = Field("value", Unit.VARIES, "His weight, in the unit of the policy.")
 
 
 # -- orders of an operator -------------------------------------------------------------------------

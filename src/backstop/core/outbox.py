@@ -15,6 +15,7 @@ __all__ = [
     "effects_left",
     "emit_adl_class",
     "emit_adl_fill",
+    "emit_adl_owner",
     "emit_adl_plan",
     "emit_adl_scale",
     "emit_breaker",
@@ -225,6 +226,23 @@ def emit_adl_class(
         price_ticks=full,
         amount=eta_lots,
         value=eta_weight,
+    )
+
+
+@merged
+def emit_adl_owner(state: State, account: int, lots: int, market: int, adl_class: int, fills: int, cap_lots: int, weight: int) -> None:
+    """Report what an owner of several accounts gave to an ADL; his fills follow."""
+    emit(
+        state,
+        EffectKind.ADL_OWNER,
+        code=adl_class,
+        market=market,
+        account=account,
+        other=fills,
+        lots=lots,
+        price_ticks=cap_lots,
+        amount=0,
+        value=weight,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backstop.config.policies import LOTS_WEIGHT, POLICIES, PROFIT_WEIGHT, Weight, weight_kind
 from backstop.core.events import AdlClass, AdlPolicy, Cause, EffectKind
-from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlPlanEffect, AdlScaleEffect, SupportEffect
+from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlOwnerEffect, AdlPlanEffect, AdlScaleEffect, SupportEffect
 from backstop.core.waterfall.certificate import check_certificate, is_crossing, is_plan_start
 from backstop.explain.charges import add_charge
 from backstop.explain.closing import zero_text
@@ -15,12 +15,19 @@ from backstop.explain.rows import Rows
 from backstop.explain.scene import Scene
 from backstop.reference.funds import Support
 from backstop.reference.margin import Contract
-from backstop.reference.wave import Counterparty, cash_parts, lots_to_close, weight_of
+from backstop.reference.wave import cash_parts, lots_to_close
 
 __all__ = ["add_adl_class", "add_adl_fill", "add_adl_plan", "add_adl_scale"]
 
 #: Rows of a plan before what carries it out.
-_HEADS = (EffectKind.ADL_PLAN, EffectKind.SUPPORT, EffectKind.ADL_SCALE, EffectKind.ADL_CLASS, EffectKind.ADL_FILL)
+_HEADS = (
+    EffectKind.ADL_PLAN,
+    EffectKind.SUPPORT,
+    EffectKind.ADL_SCALE,
+    EffectKind.ADL_CLASS,
+    EffectKind.ADL_OWNER,
+    EffectKind.ADL_FILL,
+)
 
 #: Counterparties named in the text; the rest are counted.
 _NAMED_MAX = 8
@@ -102,7 +109,7 @@ def add_adl_fill(scene: Scene, fact: Fact) -> None:
     fields = words.fields(group, is_event=False)
     fact.because.append(f"its class gives {fields['quantity']}, {fields['eta']}: eta x weight, at most its cap, in whole lots")
     fact.because.append(f"it holds {words.lots(fill.market, held)}, the side that the defaulter's position needs")
-    _add_weight(scene, fact, fill)
+    _add_weight(scene, fact, fill, _owner_row(scene))
     first = _start(scene, scene.place)
     _add_share(scene, fact, fill, first)
     fact.because.append(f"at mark it would receive {words.cash(at_mark)}: it pays {words.cash(at_mark - fill.cash)} for the default")
@@ -140,8 +147,21 @@ def _weight_text(policy: AdlPolicy, adl_class: AdlClass) -> str:
     return PROFIT_WEIGHT if weight == Weight.PROFIT else POLICIES[policy].says
 
 
-def _add_weight(scene: Scene, fact: Fact, fill: AdlFillEffect[int]) -> None:
-    """Say how the weight of a fill comes about, and check it where it is lots or profit."""
+def _owner_row(scene: Scene) -> AdlOwnerEffect[int] | None:
+    """Return what is told of the owner of the fill looked at, where several accounts of his hold lots."""
+    place = scene.place - 1
+    while scene.rows[place]["kind"] == EffectKind.ADL_FILL:
+        place -= 1
+    if scene.rows[place]["kind"] != EffectKind.ADL_OWNER:
+        return None
+    owner = AdlOwnerEffect(scene.rows[place])
+    return owner if scene.place - place <= owner.fills else None
+
+
+def _add_weight(scene: Scene, fact: Fact, fill: AdlFillEffect[int], owner: AdlOwnerEffect[int] | None) -> None:
+    """Say how the weight of a fill comes about, and check it where it is lots, or the profit of an
+    owner of one account.
+    """
     policy, holding = AdlPolicy(scene.rules.adl_policy), scene.holding(fill.market)
     says, weight = f"weight: {_weight_text(policy, fill.adl_class)}", weight_kind(policy, fill.adl_class)
     if fill.adl_class == AdlClass.CROSSED:
@@ -149,12 +169,26 @@ def _add_weight(scene: Scene, fact: Fact, fill: AdlFillEffect[int]) -> None:
         says = "in default, too: crossed at mark with the other side; weight: the lots that should leave"
         fact.check("weight", fill.weight, wanted)
         add_charge(scene, fact, fill.market, abs(fill.lots))
-    elif weight != Weight.SCORE:
-        if weight == Weight.PROFIT:
-            says += f": {scene.speaker.venue.asset.text(holding.value)} less {scene.speaker.cash(holding.cost)}"
-        counterparty = Counterparty(scene.account, holding, scene.portfolio)
-        fact.check("weight", fill.weight, weight_of(policy, fill.adl_class, counterparty, scene.event["seq"]))
+    elif owner is not None:
+        given, cap = scene.speaker.lots(fill.market, owner.lots), scene.speaker.lots(fill.market, owner.cap_lots)
+        by = "it alone" if owner.fills == 1 else f"{owner.fills} of them"
+        says += f"; its owner has several accounts here and counts as one: he gives {given} of his cap {cap}, by {by}"
+        fact.because.append("what he gives is laid on his accounts, highest leverage first, each within its own cap")
+    elif weight == Weight.LOTS:
+        fact.check("weight", fill.weight, abs(holding.lots))
+    elif weight == Weight.PROFIT:
+        says += f": {scene.speaker.venue.asset.text(holding.value)} less {scene.speaker.cash(holding.base)}"
+        if _is_only_account(scene):
+            fact.check("weight", fill.weight, holding.result)
+        else:
+            says += ", with those of its owner's other accounts"
     fact.because.append(says)
+
+
+def _is_only_account(scene: Scene) -> bool:
+    """Say whether the account looked at is the only one of its owner."""
+    owners = scene.state.accounts["owner"][: int(scene.state.engine[0].accounts_now)]
+    return int((owners == owners[scene.account]).sum()) == 1
 
 
 def _add_share(scene: Scene, fact: Fact, fill: AdlFillEffect[int], first: int) -> None:
@@ -163,14 +197,16 @@ def _add_share(scene: Scene, fact: Fact, fill: AdlFillEffect[int], first: int) -
     """
     parts, words = _parts(scene.rows, first), scene.speaker
     plan, cash, lots_in_all = parts[0], sum(part.cash for part in parts), sum(part.lots for part in parts)
-    gives = {each.account: abs(each.lots) for each in _fills(scene.rows, first)}
+    fills = _fills(scene.rows, first)
+    gives = [(each.account, abs(each.lots)) for each in fills]
+    mine_at = sum(row["kind"] == EffectKind.ADL_FILL for row in scene.rows[first : scene.place])
     contract = Contract(scene.rules.markets[plan.market], plan.mark_ticks)
-    received = cash_parts(cash, gives, contract.value_of(1 if plan.lots < 0 else -1))[fill.account]
+    received = cash_parts(cash, gives, contract.value_of(1 if plan.lots < 0 else -1))[mine_at]
     fact.check("cash", fill.cash, received)
     quantity, mark = words.lots(plan.market, lots_in_all), words.price(plan.market, plan.mark_ticks)
     at_mark = words.cash(contract.value_of(-lots_in_all))
-    by_accounts = sum(lots for holder, lots in gives.items() if holder >= 0)
-    by_house = sum(lots for holder, lots in gives.items() if holder < 0)
+    by_accounts = sum(lots for holder, lots in gives if holder >= 0)
+    by_house = sum(lots for holder, lots in gives if holder < 0)
     shared = words.cash(abs(cash + contract.value_of(by_house if plan.lots > 0 else -by_house)))
     mine, whole, part = words.lots(plan.market, abs(fill.lots)), words.lots(plan.market, by_accounts), words.cash(abs(received))
     fact.because.append(f"{_whose(parts)} {quantity} are closed for {words.cash(cash)} in all; at mark {mark} that is {at_mark}")

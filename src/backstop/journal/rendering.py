@@ -34,6 +34,7 @@ from backstop.core.kinds import (
     AccountEvent,
     AdlClassEffect,
     AdlFillEffect,
+    AdlOwnerEffect,
     AdlPlanEffect,
     AdlScaleEffect,
     AnswerEvent,
@@ -475,6 +476,12 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
         adl_class="class_name",
         eta_lots=_eta,
         eta_weight=_unsaid,
+    ),
+    EffectKind.ADL_OWNER: sentence_of(
+        AdlOwnerEffect,
+        "the owner of {account} gives {quantity} in {market} by {fills} fills, class {class_name}: cap {cap}, weight {weight}",
+        adl_class="class_name",
+        weight=_weight,
     ),
     EffectKind.ADL_FILL: sentence_of(
         AdlFillEffect,

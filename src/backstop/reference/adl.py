@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from backstop.core.events import NONE, AdlClass, Cause, EffectKind
 from backstop.reference.allocation import capped_pro_rata
-from backstop.reference.arithmetic import holder_order, sign, split
+from backstop.reference.arithmetic import sign, split
 from backstop.reference.arrears import book_uncovered
 from backstop.reference.breakers import add_flow
 from backstop.reference.carry import give_way
@@ -15,11 +15,22 @@ from backstop.reference.doubt import may_force, waits_for_halt
 from backstop.reference.paying import judge_netted, net_linked_owners, pay, tell_support
 from backstop.reference.socialise import socialise
 from backstop.reference.state import State
-from backstop.reference.wave import Counterparty, Defaulter, Wave, cash_parts, gap_to_zero, lots_to_close, place_in_class
-from backstop.reference.wave import class_of as class_of_holding
-from backstop.reference.wave import weight_of as weight_of_counterparty
+from backstop.reference.wave import (
+    Asked,
+    Candidate,
+    Counterparty,
+    Defaulter,
+    Fill,
+    Wave,
+    candidates_of,
+    cash_parts,
+    gap_to_zero,
+    laid,
+    lots_to_close,
+    place_in_class,
+)
 
-__all__ = ["adl", "class_of", "tear_up", "weight_of"]
+__all__ = ["adl", "asked_owners", "counterparty_of", "opposite", "share_lots", "tear_up"]
 
 #: Effects that closing one position may bring, those of its counterparties apart.
 EFFECTS_A_POSITION = 16
@@ -27,37 +38,35 @@ EFFECTS_A_POSITION = 16
 IN_ORDER = (AdlClass.LINKED, AdlClass.PROFITABLE, AdlClass.REST, AdlClass.HEDGE, AdlClass.HOUSE)
 
 
-@dataclass(slots=True)
-class Candidate:
-    """A counterparty that may give lots."""
-
-    holder: int
-    adl_class: AdlClass
-    weight: int
-    cap: int
-
-
 def counterparty_of(state: State, holder: int, market: int) -> Counterparty:
     """A holder as one that may give lots."""
     return Counterparty(holder, state.holding(holder, market), state.portfolio(holder) if holder >= 0 else None)
 
 
-def class_of(state: State, defaulter: int, holder: int, market: int) -> AdlClass:
-    """Class of a counterparty; ``defaulter`` NONE: the plan is of several owners."""
-    holding = state.holding(holder, market)
-    if holder < 0:
-        return class_of_holding(holding, 0, is_house=True, is_linked=False)
-    owner = state.accounts[holder].owner
-    linked = [other for other, account in enumerate(state.accounts) if account.owner == owner and other != holder]
-    held = (state.held_lots(other, market) for other in linked)
-    hedged_lots = sum(abs(each) for each in held if each * holding.lots < 0)
-    is_linked = defaulter != NONE and owner == state.accounts[defaulter].owner
-    return class_of_holding(holding, hedged_lots, is_house=False, is_linked=is_linked)
+def asked_owners(state: State, market: int, side: int) -> list[Asked]:
+    """Return the owners of those who may be asked to take lots of a side over, by the lowest id of
+    their accounts.
+    """
+    by_owner: dict[int, list[Counterparty]] = {}
+    for each in opposite(state, market, side):
+        if each.holder >= 0:
+            by_owner.setdefault(state.accounts[each.holder].owner, []).append(each)
+    return [asked_of(state, owner, market, tuple(found)) for owner, found in by_owner.items()]
 
 
-def weight_of(state: State, adl_class: AdlClass, holder: int, market: int) -> int:
-    """Weight of a candidate in its class, by the venue's policy."""
-    return weight_of_counterparty(state.rules.adl_policy, adl_class, counterparty_of(state, holder, market), state.last_seq)
+def asked_of(state: State, owner: int, market: int, counterparties: tuple[Counterparty, ...]) -> Asked:
+    """Return one owner as one that may be asked: what his accounts not in default have."""
+    mine = [number for number, each in enumerate(state.accounts) if each.owner == owner and not each.in_default]
+    side = counterparties[0].holding.side
+    holdings = [state.holding(account, market) for account in mine]
+    return Asked(
+        owner,
+        counterparties,
+        sum(abs(each.lots) for each in holdings if each.side == -side),
+        sum(each.result for each in holdings),
+        state.equity_asked(owner, sum(state.equity(account) for account in mine)),
+        sum(each.lots != 0 for each in holdings),
+    )
 
 
 def waits_for_reservation(state: State, account_id: int, market: int, *, is_asked: bool) -> bool:
@@ -100,9 +109,25 @@ class Given:
     """What a class gives of a plan."""
 
     adl_class: AdlClass
+    #: All that could give, and the lots of each by its first account.
     members: list[Candidate]
     lots: dict[int, int]
     eta: tuple[int, int]
+    #: With the cash that each receives.
+    fills: list[tuple[Fill, int]]
+
+
+def share_lots(policy: int, candidates: list[Candidate], lots: int) -> list[Given]:
+    """Place lots class by class."""
+    given, left = list[Given](), lots
+    for adl_class in IN_ORDER:
+        members = [each for each in candidates if each.adl_class == adl_class]
+        if members and left:
+            weights, caps = ({each.first: each.weight for each in members}, {each.first: each.cap for each in members})
+            parts, eta = place_in_class(policy, adl_class, left, weights, caps)
+            given.append(Given(adl_class, members, parts, eta, []))
+            left -= sum(parts.values())
+    return given
 
 
 def adl_plan(state: State, accounts: list[int], market: int, side: int) -> None:
@@ -114,43 +139,37 @@ def adl_plan(state: State, accounts: list[int], market: int, side: int) -> None:
     placed, wanted = wave.placed(lots), wave.wanted
     caps = wave.caps(lots, sum(each.support.beyond for each in placed.values()))
     owners = {each.owner for each in wave.defaulters}
-    first = wave.defaulters[0].account if len(owners) == 1 else NONE
-    classes = {h: class_of(state, first, h, market) for h, cap in caps.items() if cap}
-    candidates = [Candidate(h, adl_class, weight_of(state, adl_class, h, market), caps[h]) for h, adl_class in classes.items()]
-    given: list[Given] = []
-    left = lots
-    for adl_class in IN_ORDER:
-        members = [candidate for candidate in candidates if candidate.adl_class == adl_class]
-        if members and left:
-            weights, most = ({member.holder: member.weight for member in members}, {member.holder: member.cap for member in members})
-            parts, eta = place_in_class(state.rules.adl_policy, adl_class, left, weights, most)
-            given.append(Given(adl_class, members, parts, eta))
-            left -= sum(parts.values())
+    linked = next(iter(owners)) if len(owners) == 1 else None
+    house = [each for each in wave.counterparties if each.portfolio is None]
+    candidates = candidates_of(asked_owners(state, market, side), house, caps, state.rules.adl_policy, state.last_seq, linked)
+    given = share_lots(state.rules.adl_policy, candidates, lots)
+    gives = [(each, part.lots[each.first]) for part in given for each in part.members]
+    fills = laid(gives, caps)
 
-    gives = {holder: lots_given for part in given for holder, lots_given in part.lots.items() if lots_given}
     lot = side * state.contract(market).value_of(1)
     cash = {account: each.lots * lot + each.support.beyond for account, each in placed.items()}
-    cash_of = cash_parts(sum(cash.values()), gives, lot)
+    received = cash_parts(sum(cash.values()), [(fill.holder, fill.lots) for fill in fills], lot)
+    told = list(zip(fills, received, strict=True))
     closes = {each.account: placed[each.account] for each in wave.defaulters if placed[each.account].is_any}
     ways = {each.account: each.way_out for each in wave.defaulters}
     charges = {account: ways[account].charge(each.lots, 0, state.equity(account)) for account, each in closes.items()}
     for account, each in closes.items():
-        emit_plan(state, account, market, -side * each.lots, cash[account], len(gives))
+        emit_plan(state, account, market, -side * each.lots, cash[account], len(fills))
         tell_support(state, account, market, each.support, Cause.SUPPORT)
     first = next(iter(closes))
     tell_scale(state, market, lots, wanted)
-    order: list[int] = []
     for part in given:
-        order += emit_class(state, (first, market, side), part, cash_of)
+        part.fills = [(fill, got) for fill, got in told if fill.candidate.adl_class == part.adl_class]
+        emit_class(state, (first, market, side), part)
     for account, each in closes.items():
         state.trade(account, NONE, market, -side * each.lots, cash[account], 0, Cause.ADL, at_zero=each.lots)
-    for holder in order:
-        state.trade(holder, first, market, side * gives[holder], cash_of[holder], 0, Cause.ADL)
+    for fill, got in told:
+        state.trade(fill.holder, first, market, side * fill.lots, got, 0, Cause.ADL)
     for account, each in closes.items():
         pay(state, account, state.group(market), each.support.amount, Cause.SUPPORT, market)
         state.post(state.fund_id(market), account, charges[account], Cause.CLOSING_CHARGE, market)
     add_flow(state, market, state.contract(market).value_of(lots))
-    settle_counterparties(state, market, order)
+    settle_counterparties(state, market, [fill.holder for fill in fills])
 
 
 def cross_defaulters(state: State, accounts: list[int], market: int) -> None:
@@ -163,7 +182,7 @@ def cross_defaulters(state: State, accounts: list[int], market: int) -> None:
         return
     value = state.contract(market).value_of
     mine = {account: part for account, part in split(lots, longs.wanted).items() if part}
-    members = [Candidate(account, AdlClass.CROSSED, part, part) for account, part in shorts.wanted.items()]
+    members = [Candidate(account, AdlClass.CROSSED, part, part, part, None) for account, part in shorts.wanted.items()]
     parts, eta = capped_pro_rata(lots, shorts.wanted, shorts.wanted)
     theirs = {account: part for account, part in parts.items() if part}
     ways = {each.account: each.way_out for each in (*longs.defaulters, *shorts.defaulters)}
@@ -172,9 +191,8 @@ def cross_defaulters(state: State, accounts: list[int], market: int) -> None:
         emit_plan(state, account, market, -part, value(part), len(theirs))
     tell_scale(state, market, lots, longs.wanted)
     first = next(iter(mine))
-    emit_class(
-        state, (first, market, 1), Given(AdlClass.CROSSED, members, parts, eta), {each: -value(part) for each, part in theirs.items()}
-    )
+    told = [(Fill(each.first, each, theirs[each.first], each.cap), -value(theirs[each.first])) for each in members if each.first in theirs]
+    emit_class(state, (first, market, 1), Given(AdlClass.CROSSED, members, parts, eta, told))
     mark = state.markets[market].mark
     for account, part in mine.items():
         state.trade(account, NONE, market, -part, value(part), mark, Cause.ADL)
@@ -212,8 +230,8 @@ def tell_scale(state: State, market: int, lots: int, wanted: dict[int, int]) -> 
             state.emit(EffectKind.ADL_SCALE, market=market, account=account, lots=most)
 
 
-def emit_class(state: State, plan: tuple[int, int, int], given: Given, cash_of: dict[int, int]) -> list[int]:
-    """Report one class and its fills; return the holders that gave, in order.
+def emit_class(state: State, plan: tuple[int, int, int], given: Given) -> None:
+    """Report one class, its owners of several accounts and its fills.
 
     The plan: its first defaulter, market and side.
     """
@@ -225,24 +243,36 @@ def emit_class(state: State, plan: tuple[int, int, int], given: Given, cash_of: 
         account=account,
         other=len(given.members),
         lots=sum(given.lots.values()),
-        price_ticks=sum(given.lots[member.holder] == member.cap for member in given.members),
+        price_ticks=sum(given.lots[member.first] == member.cap for member in given.members),
         amount=given.eta[0],
         value=given.eta[1],
     )
-    fills = sorted((member for member in given.members if given.lots[member.holder]), key=lambda member: holder_order(member.holder))
-    for member in fills:
+    told = set[int]()
+    for fill, cash in given.fills:
+        member = fill.candidate
+        if member.is_spread and member.first not in told:
+            state.emit(
+                EffectKind.ADL_OWNER,
+                code=given.adl_class,
+                market=market,
+                account=member.first,
+                other=sum(each.candidate == member for each, _ in given.fills),
+                lots=side * given.lots[member.first],
+                price_ticks=member.cap,
+                value=member.weight,
+            )
+        told.add(member.first)
         state.emit(
             EffectKind.ADL_FILL,
             code=given.adl_class,
             market=market,
-            account=member.holder,
+            account=fill.holder,
             other=account,
-            lots=side * given.lots[member.holder],
-            price_ticks=member.cap,
-            amount=cash_of[member.holder],
+            lots=side * fill.lots,
+            price_ticks=fill.cap,
+            amount=cash,
             value=member.weight,
         )
-    return [member.holder for member in fills]
 
 
 def trade_all(

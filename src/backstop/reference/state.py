@@ -265,6 +265,8 @@ class State:
     #: Account and market of lots that others' orders or defaults reduced, until it is judged.
     reduced: set[tuple[int, int]] = field(default_factory=set)
     effects: list[Effect] = field(default_factory=list)
+    #: By owner: equity when ADL first asked him in the event at hand.
+    asked_equity: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Open the house's ledger accounts and positions, its funds, breakers and providers."""
@@ -348,6 +350,12 @@ class State:
     def equity(self, account: int) -> int:
         """Ledger balance, unrealised P&L and unpaid funding of all positions."""
         return self.portfolio(account).equity
+
+    def equity_asked(self, owner: int, equity: int) -> int:
+        """Return what an owner's accounts not in default had together when ADL first asked him in this
+        event; ``equity``: what they have.
+        """
+        return self.asked_equity.setdefault(owner, equity)
 
     def maintenance(self, account: int) -> int:
         """Maintenance margin of all positions."""

@@ -15,20 +15,23 @@ from backstop.reference.funds import FundView, Support
 from backstop.reference.margin import Holding, Portfolio
 
 __all__ = [
+    "Asked",
+    "Candidate",
     "Counterparty",
     "Defaulter",
+    "Fill",
     "Placed",
     "Wave",
+    "candidates_of",
     "cash_parts",
-    "class_of",
     "gap_to_zero",
+    "laid",
     "lots_to_close",
     "place_in_class",
     "rank_score",
     "ratio",
     "scramble",
     "support_parts",
-    "weight_of",
 ]
 
 #: Slack in a counterparty's cap, one for each of the two roundings up.
@@ -68,6 +71,11 @@ class Counterparty(NamedTuple):
     def lots(self) -> int:
         """Lots that it holds, unsigned."""
         return abs(self.holding.lots)
+
+    @property
+    def leverage(self) -> int:
+        """The position's notional over the equity of its account, in ppm; of the house 0."""
+        return ratio(self.holding.notional, max(0, self.portfolio.equity)) if self.portfolio else 0
 
     def cap(self, lots: int, beyond_mark: int) -> int:
         """Return the most lots that it may give so that it never stands below its maintenance
@@ -195,19 +203,122 @@ def support_parts(defaulters: Sequence[Defaulter], gaps: Mapping[int, int]) -> d
     return {account: view.share(gaps[account], parts.get(account, 0)) for account, view in views.items()}
 
 
-def class_of(holding: Holding, hedged_lots: int, *, is_house: bool, is_linked: bool) -> AdlClass:
-    """Return the class of a counterparty: the first of LINKED, HEDGE, PROFITABLE and REST that it
-    belongs to, or HOUSE.
+class Asked(NamedTuple):
+    """An owner of counterparties: what his accounts not in default have, in the market and in all."""
 
-    ``hedged_lots``: of the opposite side, in the other accounts of its owner.
+    owner: int
+    #: Those of his accounts that hold the side at hand, by id.
+    counterparties: tuple[Counterparty, ...]
+    #: Lots of his that are on the other side.
+    other_lots: int
+    #: Sum of the results of his accounts in the market.
+    result: int
+    equity: int
+    #: How many of his accounts hold lots there, on either side.
+    holders: int
+
+    @property
+    def first(self) -> int:
+        """Return the lowest id of his accounts that may be asked."""
+        return self.counterparties[0].holder
+
+    @property
+    def side_lots(self) -> int:
+        """Lots on the side at hand."""
+        return sum(each.lots for each in self.counterparties)
+
+    @property
+    def hedged_lots(self) -> int:
+        """Lots that his lots on the other side excuse."""
+        return min(self.side_lots, self.other_lots)
+
+    def lots_in(self, *, is_linked: bool) -> dict[AdlClass, int]:
+        """Return his lots by class; ``is_linked``: he is the owner of all defaulters."""
+        if is_linked:
+            return {AdlClass.LINKED: self.side_lots}
+        by_class = {AdlClass.PROFITABLE if self.result > 0 else AdlClass.REST: self.side_lots - self.hedged_lots}
+        return {kind: lots for kind, lots in (by_class | {AdlClass.HEDGE: self.hedged_lots}).items() if lots}
+
+    def in_order(self) -> list[Counterparty]:
+        """Return his accounts in the order in which his part is laid on them: highest leverage first."""
+        return sorted(self.counterparties, key=lambda each: -each.leverage)
+
+    def weight(self, policy: int, adl_class: AdlClass, lots: int, seq: int) -> int:
+        """Return his weight in a class in which he has so many lots, by the venue's policy; ``seq`` is
+        that of the event.
+        """
+        market, contract = self.counterparties[0].holding.market, self.counterparties[0].holding.contract
+        if policy == AdlPolicy.PRO_RATA:
+            return lots
+        if policy == AdlPolicy.CAPPED_PRO_RATA:
+            return self.result if adl_class == AdlClass.PROFITABLE else lots
+        if policy == AdlPolicy.RANDOM:
+            return scramble(seq, market, self.owner)
+        value = contract.value_of(lots)
+        leverage = ratio(value, max(0, self.equity))
+        if policy == AdlPolicy.RISK_AWARE:
+            return max(1, lots * leverage // PPM)
+        return rank_score(self.result, self.counterparties[0].holding.side * value - self.result, leverage)
+
+
+class Candidate(NamedTuple):
+    """An owner in one class of a plan, or a row of the house."""
+
+    #: The lowest id of the accounts, or that of the house.
+    first: int
+    adl_class: AdlClass
+    lots: int
+    weight: int
+    cap: int
+    #: None: the house.
+    asked: Asked | None
+
+    @property
+    def is_spread(self) -> bool:
+        """Say whether several accounts of the owner hold lots in the market."""
+        return self.asked is not None and self.asked.holders > 1
+
+
+class Fill(NamedTuple):
+    """What one holder gives of a plan, in one class."""
+
+    holder: int
+    candidate: Candidate
+    lots: int
+    #: Most lots that it could give here.
+    cap: int
+
+
+def candidates_of(
+    asked: Sequence[Asked], house: Sequence[Counterparty], caps: Mapping[int, int], policy: int, seq: int, linked: int | None
+) -> list[Candidate]:
+    """Return all that may be asked, with the most that each can give: net lots before hedged ones.
+
+    ``linked``: the owner of all defaulters.
     """
-    if is_house:
-        return AdlClass.HOUSE
-    if is_linked:
-        return AdlClass.LINKED
-    if hedged_lots >= abs(holding.lots):
-        return AdlClass.HEDGE
-    return AdlClass.PROFITABLE if holding.profit > 0 else AdlClass.REST
+    found = []
+    for each in asked:
+        room = sum(caps[account.holder] for account in each.counterparties)
+        for adl_class, lots in each.lots_in(is_linked=each.owner == linked).items():
+            cap = min(lots, room)
+            room -= cap
+            found.append(Candidate(each.first, adl_class, lots, each.weight(policy, adl_class, lots, seq), cap, each))
+    rows = [Candidate(each.holder, AdlClass.HOUSE, each.lots, each.lots, each.lots, None) for each in house]
+    return [each for each in (*found, *rows) if each.cap]
+
+
+def laid(given: Sequence[tuple[Candidate, int]], caps: Mapping[int, int]) -> list[Fill]:
+    """Lay what candidates give on their accounts, highest leverage first, each within its cap."""
+    left, fills = dict(caps), []
+    for candidate, lots in given:
+        holders = [candidate.first] if candidate.asked is None else [each.holder for each in candidate.asked.in_order()]
+        for holder in holders:
+            part = min(lots, left[holder])
+            if part:
+                fills.append(Fill(holder, candidate, part, left[holder]))
+            lots -= part
+            left[holder] -= part
+    return fills
 
 
 def ratio(dividend: int, divisor: int) -> int:
@@ -231,23 +342,6 @@ def rank_score(profit: int, cost: int, leverage: int) -> int:
     return share * leverage // PPM if profit > 0 else -(share * PPM // max(1, leverage))
 
 
-def weight_of(policy: int, adl_class: AdlClass, counterparty: Counterparty, seq: int) -> int:
-    """Return the weight of a counterparty in its class, by the venue's policy; ``seq`` is that of
-    the event.
-    """
-    holder, holding, portfolio = counterparty
-    if portfolio is None or policy == AdlPolicy.PRO_RATA:
-        return counterparty.lots
-    if policy == AdlPolicy.CAPPED_PRO_RATA:
-        return holding.profit if adl_class == AdlClass.PROFITABLE else counterparty.lots
-    if policy == AdlPolicy.RANDOM:
-        return scramble(seq, holding.market, holder)
-    leverage = ratio(holding.notional, max(0, portfolio.equity))
-    if policy == AdlPolicy.RISK_AWARE:
-        return max(1, counterparty.lots * leverage // PPM)
-    return rank_score(holding.profit, holding.cost, leverage)
-
-
 def place_in_class(
     policy: int, adl_class: AdlClass, lots: int, weights: dict[int, int], caps: dict[int, int]
 ) -> tuple[dict[int, int], tuple[int, int]]:
@@ -256,13 +350,14 @@ def place_in_class(
     return rule(lots, weights, caps)
 
 
-def cash_parts(cash: int, gives: dict[int, int], lot_at_mark: int) -> dict[int, int]:
-    """Split the defaulter's cash over the holders by the lots that each gives: what each receives,
-    negative when it pays.
+def cash_parts(cash: int, gives: Sequence[tuple[int, int]], lot_at_mark: int) -> list[int]:
+    """Split the defaulters' cash over the fills (holder, lots) by lots: what each receives, negative
+    when it pays.
 
     ``lot_at_mark``: signed mark value of one of the defaulter's lots. The house trades at mark.
     """
-    parts = {holder: -lots * lot_at_mark for holder, lots in gives.items() if holder < 0}
-    accounts = {holder: lots for holder, lots in gives.items() if holder >= 0}
-    left = cash + sum(parts.values())
-    return parts | ({holder: -sign(left) * part for holder, part in split(abs(left), accounts).items()} if accounts else {})
+    at_mark = {place: -lots * lot_at_mark for place, (holder, lots) in enumerate(gives) if holder < 0}
+    of_accounts = {place: lots for place, (holder, lots) in enumerate(gives) if holder >= 0}
+    left = cash + sum(at_mark.values())
+    shares = split(abs(left), of_accounts) if of_accounts else {}
+    return [at_mark[place] if place in at_mark else -sign(left) * shares[place] for place in range(len(gives))]

@@ -22,7 +22,14 @@ __all__ = ["FILLS_CHECKED_MAX", "AdlRecord", "ClassSum", "Plan", "PlanClass"]
 #: report. The sums of all of them are checked.
 FILLS_CHECKED_MAX = 500_000
 _FAULTS_MAX = 20
-_HEADS = (EffectKind.ADL_PLAN, EffectKind.SUPPORT, EffectKind.ADL_SCALE, EffectKind.ADL_CLASS, EffectKind.ADL_FILL)
+_HEADS = (
+    EffectKind.ADL_PLAN,
+    EffectKind.SUPPORT,
+    EffectKind.ADL_SCALE,
+    EffectKind.ADL_CLASS,
+    EffectKind.ADL_OWNER,
+    EffectKind.ADL_FILL,
+)
 
 
 class PlanClass(NamedTuple):

@@ -1,7 +1,8 @@
 """Where every account stands in the ADL queue of a market, asked of a state at rest.
 
 Longs and shorts are ranked apart: ADL of a long asks shorts. Accounts that are DISTRESSED or worse
-are not eligible and have no rank. Ranks are those that a stranger's default would meet: an account
+are not eligible and have no rank. An owner is asked as one: his accounts stand together, the
+highest leverage first. Ranks are those that a stranger's default would meet: an account
 of the defaulter's own owner would stand before all others. The house comes last and is not ranked.
 """
 
@@ -32,7 +33,7 @@ class Ranked(NamedTuple):
     #: Signed.
     lots: int
     adl_class: AdlClass
-    #: Profit in proportion to cost x leverage, in ppm (R6.6.13).
+    #: Of its owner: result in proportion to cost x leverage, in ppm (R6.6.13).
     score_ppm: int
     #: From 1, which is asked first.
     rank: int
@@ -94,8 +95,18 @@ def rank_market(state: State, market: int) -> tuple[MarketRanks, MarketRanks]:
 
 
 def _rank_side(state: State, market: int, positions: Ints) -> MarketRanks:
-    classes, scores = np.zeros(len(positions), dtype=np.int64), np.zeros(len(positions), dtype=np.int64)
-    rank_positions(state, market, positions, classes, scores, len(positions))
+    classes, scores, leverages = (np.zeros(len(positions), dtype=np.int64) for _ in range(3))
+    rank_positions(state, market, positions, classes, scores, leverages, len(positions))
     accounts = state.positions["account"][positions].astype(np.int64)
-    order = np.lexsort((accounts, -scores, classes))
+    order = np.lexsort((accounts, -leverages, _firsts(state, accounts), -scores, classes))
     return MarketRanks(accounts[order], state.positions["lots"][positions][order].astype(np.int64), classes[order], scores[order])
+
+
+def _firsts(state: State, accounts: Ints) -> Ints:
+    """Return for each account the lowest id of those of its owner."""
+    owners = state.accounts["owner"][accounts].astype(np.int64)
+    _, places = np.unique(owners, return_inverse=True)
+    firsts = np.full(int(places.max(initial=-1)) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(firsts, places, accounts)
+    found: Ints = firsts[places]
+    return found

@@ -15,6 +15,8 @@ from backstop.core.breakers import add_flow
 from backstop.core.columns import (
     ADL_CAP,
     ADL_CLASS,
+    ADL_GIVEN,
+    ADL_OWNER,
     ADL_PART,
     ADL_WEIGHT,
     CLASS_ETA_LOTS,
@@ -28,6 +30,10 @@ from backstop.core.columns import (
     DEFAULTER_POSITION,
     DEFAULTER_SUPPORT,
     DEFAULTER_WANTED,
+    FILL_CANDIDATE,
+    FILL_CAP,
+    GIVER_CAP,
+    OWNER_HOLDERS,
     SPLIT_HEAP,
     SPLIT_REMAINDER,
 )
@@ -36,11 +42,12 @@ from backstop.core.events import ADL_IN_ORDER, NONE, AdlClass, Cause
 from backstop.core.ledger import close_lots, trade
 from backstop.core.margin import assess, margin_after
 from backstop.core.monitor import update_health
-from backstop.core.outbox import emit_adl_class, emit_adl_fill, emit_adl_plan
+from backstop.core.outbox import emit_adl_class, emit_adl_fill, emit_adl_owner, emit_adl_plan
 from backstop.core.search import largest_that
 from backstop.core.state import State
 from backstop.core.units import add_checked, compare_products
 from backstop.core.waterfall.allocation import allocate, allocate_in_order
+from backstop.core.waterfall.candidates import CLASSES, cap_candidates, enter_candidates, first_of_owner, lay_on_accounts
 from backstop.core.waterfall.counterparties import opposite_positions, settle_counterparty, share_cash, trade_counterparty
 from backstop.core.waterfall.defaulters import (
     available_to_plan,
@@ -53,26 +60,13 @@ from backstop.core.waterfall.defaulters import (
     tell_scale,
 )
 from backstop.core.waterfall.fund import pay
-from backstop.core.waterfall.ranking import adl_weight, class_of, sum_hedges
 from backstop.core.waterfall.support import tell_part
 
 __all__ = ["cross_defaulters", "make_plan"]
 
-#: In the order in which they are asked.
-_CLASSES = (int(AdlClass.LINKED), int(AdlClass.PROFITABLE), int(AdlClass.REST), int(AdlClass.HEDGE), int(AdlClass.HOUSE))
 _CROSSED = int(AdlClass.CROSSED)
 #: The share of cash and the margin of the rest are both rounded up.
 _ROUNDINGS = 2
-
-
-@kernel
-def _classify(state: State, policy: int, found: int, owner: int) -> None:
-    """Fill in class and weight of each counterparty gathered."""
-    for place in range(found):
-        position = state.columns[COUNTERPARTY_POSITION, place]
-        kind = class_of(state, position, owner)
-        state.columns[ADL_CLASS, place] = kind
-        state.columns[ADL_WEIGHT, place] = adl_weight(state, position, kind, policy)
 
 
 @inlined
@@ -106,9 +100,9 @@ def _cap_lots(state: State, position: int, extra: int, total_lots: int) -> int:
 
 @kernel
 def _cap_all(state: State, found: int, extra: int, lots: int) -> None:
-    """Fill in every cap."""
+    """Fill in the cap of every counterparty."""
     for place in range(found):
-        state.columns[ADL_CAP, place] = _cap_lots(state, state.columns[COUNTERPARTY_POSITION, place], extra, lots)
+        state.columns[GIVER_CAP, place] = _cap_lots(state, state.columns[COUNTERPARTY_POSITION, place], extra, lots)
 
 
 @kernel
@@ -153,61 +147,58 @@ def _fits(state: State, lots: int, terms: tuple[int, int, int, int, int]) -> boo
 
 
 @kernel
-def _has_class(state: State, found: int, kind: int) -> bool:
+def _has_class(state: State, count: int, kind: int) -> bool:
     place = 0
-    while place < found and state.columns[ADL_CLASS, place] != kind:
+    while place < count and state.columns[ADL_CLASS, place] != kind:
         place += 1
-    return place < found
+    return place < count
 
 
 @kernel
-def _set_others_aside(state: State, found: int, kind: int) -> None:
+def _set_others_aside(state: State, count: int, kind: int) -> None:
     """Turn the sign of the caps of all other classes: allocation leaves those below 0 out.
 
     A second call turns them back.
     """
     caps = state.columns[ADL_CAP]
-    for place in range(found):
+    for place in range(count):
         if state.columns[ADL_CLASS, place] != kind:
             caps[place] = -caps[place]
 
 
 @kernel
-def _fill_class(state: State, policy: int, found: int, kind: int, to_place: int) -> int:
+def _fill_class(state: State, policy: int, count: int, kind: int, to_place: int) -> int:
     """Place lots in one class, in proportion or in order as the policy says; return how many."""
-    if to_place == 0 or not _has_class(state, found, kind):
+    if to_place == 0 or not _has_class(state, count, kind):
         return 0
     caps, weights, parts = state.columns[ADL_CAP], state.columns[ADL_WEIGHT], state.columns[ADL_PART]
     remainders, heap = state.columns[SPLIT_REMAINDER], state.columns[SPLIT_HEAP]
-    _set_others_aside(state, found, kind)
+    _set_others_aside(state, count, kind)
     if kind < AdlClass.HOUSE and policy in ADL_IN_ORDER:
-        eta_lots, eta_weight = allocate_in_order(to_place, caps, weights, parts, heap, found)
+        eta_lots, eta_weight = allocate_in_order(to_place, caps, weights, parts, heap, count)
     else:
-        eta_lots, eta_weight = allocate(to_place, caps, weights, parts, remainders, heap, found)
-    _set_others_aside(state, found, kind)
+        eta_lots, eta_weight = allocate(to_place, caps, weights, parts, remainders, heap, count)
+    _set_others_aside(state, count, kind)
     state.columns[CLASS_ETA_LOTS, kind] = eta_lots
     state.columns[CLASS_ETA_WEIGHT, kind] = eta_weight
     placed = 0
-    for place in range(found):
+    for place in range(count):
         if parts[place] > 0:
-            state.columns[COUNTERPARTY_LOTS, place] = parts[place]
+            state.columns[ADL_GIVEN, place] = parts[place]
             placed += parts[place]
     return placed
 
 
 @kernel
-def _emit_class(state: State, found: int, kind: int, defaulter: int, market: int, sign: int) -> None:
-    """Emit ADL_CLASS and its ADL_FILL rows, if the class gave lots; ``defaulter`` is the plan's first."""
+def _emit_class(state: State, count: int, kind: int, defaulter: int, market: int) -> None:
+    """Emit ADL_CLASS; ``defaulter`` is the plan's first."""
     candidates, full, placed = 0, 0, 0
-    for place in range(found):
+    for place in range(count):
         if state.columns[ADL_CLASS, place] == kind and state.columns[ADL_CAP, place] > 0:
             candidates += 1
-            placed += state.columns[COUNTERPARTY_LOTS, place]
-            if state.columns[COUNTERPARTY_LOTS, place] == state.columns[ADL_CAP, place]:
+            placed += state.columns[ADL_GIVEN, place]
+            if state.columns[ADL_GIVEN, place] == state.columns[ADL_CAP, place]:
                 full += 1
-    if placed == 0:
-        return
-    eta_lots, eta_weight = state.columns[CLASS_ETA_LOTS, kind], state.columns[CLASS_ETA_WEIGHT, kind]
     emit_adl_class(
         state,
         account=defaulter,
@@ -216,26 +207,66 @@ def _emit_class(state: State, found: int, kind: int, defaulter: int, market: int
         lots=placed,
         market=market,
         full=full,
-        eta_lots=eta_lots,
-        eta_weight=eta_weight,
+        eta_lots=state.columns[CLASS_ETA_LOTS, kind],
+        eta_weight=state.columns[CLASS_ETA_WEIGHT, kind],
     )
-    for place in range(found):
-        lots = state.columns[COUNTERPARTY_LOTS, place]
-        if state.columns[ADL_CLASS, place] == kind and lots > 0:
-            received = state.columns[COUNTERPARTY_CASH, place]
-            cap, weight = state.columns[ADL_CAP, place], state.columns[ADL_WEIGHT, place]
-            holder = state.positions[state.columns[COUNTERPARTY_POSITION, place]].account
-            emit_adl_fill(
-                state,
-                account=holder,
-                defaulter=defaulter,
-                market=market,
-                lots=sign * lots,
-                adl_class=kind,
-                cash=received,
-                cap_lots=cap,
-                weight=weight,
-            )
+
+
+@kernel
+def _is_spread(state: State, candidate: int) -> bool:
+    """Return whether a candidate is an owner of several accounts with lots in the market."""
+    owner = state.columns[ADL_OWNER, candidate]
+    return owner != NONE and state.columns[OWNER_HOLDERS, owner] > 1
+
+
+@kernel
+def _emit_owner(state: State, fill: int, fills: int, market: int, sign: int) -> None:
+    """Emit ADL_OWNER before the first fill of an owner of several accounts."""
+    candidate, count = state.columns[FILL_CANDIDATE, fill], 0
+    while fill + count < fills and state.columns[FILL_CANDIDATE, fill + count] == candidate:
+        count += 1
+    emit_adl_owner(
+        state,
+        account=first_of_owner(state, candidate),
+        lots=sign * state.columns[ADL_GIVEN, candidate],
+        market=market,
+        adl_class=state.columns[ADL_CLASS, candidate],
+        fills=count,
+        cap_lots=state.columns[ADL_CAP, candidate],
+        weight=state.columns[ADL_WEIGHT, candidate],
+    )
+
+
+@kernel
+def _emit_fill(state: State, fill: int, defaulter: int, market: int, sign: int) -> None:
+    """Emit ADL_FILL, with the cap of the account and the weight of its owner."""
+    candidate = state.columns[FILL_CANDIDATE, fill]
+    emit_adl_fill(
+        state,
+        account=state.positions[state.columns[COUNTERPARTY_POSITION, fill]].account,
+        defaulter=defaulter,
+        market=market,
+        lots=sign * state.columns[COUNTERPARTY_LOTS, fill],
+        adl_class=state.columns[ADL_CLASS, candidate],
+        cash=state.columns[COUNTERPARTY_CASH, fill],
+        cap_lots=state.columns[FILL_CAP, fill],
+        weight=state.columns[ADL_WEIGHT, candidate],
+    )
+
+
+@kernel
+def _emit_fills(state: State, market: int, sign: int, count: int, fills: int, defaulter: int) -> None:
+    """Emit each class that gave lots, with its owners and fills."""
+    kind, last = NONE, NONE
+    for fill in range(fills):
+        candidate = state.columns[FILL_CANDIDATE, fill]
+        if state.columns[ADL_CLASS, candidate] != kind:
+            kind = state.columns[ADL_CLASS, candidate]
+            _emit_class(state, count, kind, defaulter, market)
+        if candidate != last and _is_spread(state, candidate):
+            _emit_owner(state, fill, fills, market, sign)
+        last = candidate
+        _emit_fill(state, fill, defaulter, market, sign)
 
 
 @kernel
@@ -281,12 +312,6 @@ def _first_account(state: State) -> int:
 
 
 @kernel
-def _emit_classes(state: State, market: int, sign: int, found: int, account: int) -> None:
-    for kind in _CLASSES:
-        _emit_class(state, found, kind, account, market, sign)
-
-
-@kernel
 def _plan_lots(state: State, market: int, count: int, found: int) -> int:
     """Return the lots that leave, as many as were found to fit, and fill in each defaulter's part and
     the caps of the counterparties; 0: nobody can give.
@@ -304,25 +329,28 @@ def _plan_lots(state: State, market: int, count: int, found: int) -> int:
 
 
 @kernel
-def _share_lots(state: State, policy: int, found: int, lots: int) -> None:
-    """Fill in the lots that each counterparty gives, class by class."""
-    for place in range(found):
-        state.columns[COUNTERPARTY_LOTS, place] = 0
+def _share_lots(state: State, policy: int, count: int, lots: int) -> int:
+    """Fill in the lots that each candidate gives, class by class, and lay them on accounts; return how
+    many fills there are.
+    """
+    for place in range(count):
+        state.columns[ADL_GIVEN, place] = 0
     left = lots
-    for kind in _CLASSES:
-        left -= _fill_class(state, policy, found, kind, left)
+    for kind in CLASSES:
+        left -= _fill_class(state, policy, count, kind, left)
+    return lay_on_accounts(state, count)
 
 
 @kernel
-def _share_cash(state: State, market: int, sign: int, count: int, found: int) -> None:
+def _share_cash(state: State, market: int, sign: int, count: int, fills: int) -> None:
     """Fill in the cash that each counterparty receives: the house that of its lots at mark, the
     accounts by lots what then is left of that of all defaulters.
     """
-    accounts = _accounts_found(state, found)
+    accounts = _accounts_found(state, fills)
     left = 0
     for place in range(count):
         left = add_checked(left, _defaulter_cash(state, place))
-    for place in range(accounts, found):
+    for place in range(accounts, fills):
         at_mark = cash_at_mark(state, market, -sign * state.columns[COUNTERPARTY_LOTS, place])
         state.columns[COUNTERPARTY_CASH, place] = -at_mark
         left -= at_mark
@@ -334,7 +362,7 @@ def _share_cash(state: State, market: int, sign: int, count: int, found: int) ->
 
 
 @kernel
-def _trade_all(state: State, market: int, sign: int, count: int, found: int, first: int) -> None:
+def _trade_all(state: State, market: int, sign: int, count: int, fills: int, first: int) -> None:
     """Carry out the plan: each defaulter's whole, then each counterparty, class by class."""
     for place in range(count):
         lots = state.columns[DEFAULTER_LOTS, place]
@@ -344,19 +372,15 @@ def _trade_all(state: State, market: int, sign: int, count: int, found: int, fir
             state.positions[position].closed_in_default = 1
             # Closed lots count for the flow breakers of the market and of the venue.
             add_flow(state, market, notional_at_mark(state, market, lots))
-    for kind in _CLASSES:
-        for place in range(found):
-            if state.columns[ADL_CLASS, place] == kind and state.columns[COUNTERPARTY_LOTS, place] > 0:
-                trade_counterparty(state, first, sign, place, 0, Cause.ADL)
+    for fill in range(fills):
+        trade_counterparty(state, first, sign, fill, 0, Cause.ADL)
 
 
 @kernel
-def _settle_all(state: State, found: int) -> None:
+def _settle_all(state: State, fills: int) -> None:
     """Judge all who gave lots, class by class."""
-    for kind in _CLASSES:
-        for place in range(found):
-            if state.columns[ADL_CLASS, place] == kind and state.columns[COUNTERPARTY_LOTS, place] > 0:
-                settle_counterparty(state, place)
+    for fill in range(fills):
+        settle_counterparty(state, fill)
 
 
 @kernel
@@ -376,15 +400,15 @@ def make_plan(state: State, policy: int, market: int, sign: int, count: int) -> 
     of a market (``sign`` 1 long), scaled by one fraction; nothing where no lot fits.
     """
     found = opposite_positions(state, state.columns[DEFAULTER_POSITION, 0], False)
-    sum_hedges(state, market, -sign)
-    _classify(state, policy, found, common_owner(state, count))
     lots = _plan_lots(state, market, count, found)
     if lots == 0:
         return
-    _share_lots(state, policy, found, lots)
-    _share_cash(state, market, sign, count, found)
+    candidates = enter_candidates(state, policy, market, -sign, found, common_owner(state, count))
+    cap_candidates(state, found, candidates)
+    fills = _share_lots(state, policy, candidates, lots)
+    _share_cash(state, market, sign, count, fills)
     charge_all(state, 0, count, DEFAULTER_LOTS)
-    fills, first = _count_fills(state, found), _first_account(state)
+    first = _first_account(state)
     for place in range(count):
         if state.columns[DEFAULTER_LOTS, place] > 0:
             _emit_plan(state, policy, place, fills)
@@ -392,10 +416,10 @@ def make_plan(state: State, policy: int, market: int, sign: int, count: int) -> 
             tell_part(state, account, market, state.columns[DEFAULTER_GAP, place], state.columns[DEFAULTER_SUPPORT, place])
     if lots < sum_column(state, DEFAULTER_WANTED, 0, count):
         tell_scale(state, market, count)
-    _emit_classes(state, market, sign, found, first)
-    _trade_all(state, market, sign, count, found, first)
+    _emit_fills(state, market, sign, candidates, fills, first)
+    _trade_all(state, market, sign, count, fills, first)
     _pay_all(state, market, count)
-    _settle_all(state, found)
+    _settle_all(state, fills)
 
 
 @kernel
@@ -404,9 +428,21 @@ def _enter_crossed(state: State, first: int, count: int) -> None:
     for place in range(count):
         wanted = state.columns[DEFAULTER_WANTED, first + place]
         state.columns[COUNTERPARTY_POSITION, place] = state.columns[DEFAULTER_POSITION, first + place]
-        state.columns[COUNTERPARTY_LOTS, place] = 0
+        state.columns[ADL_OWNER, place] = NONE
         state.columns[ADL_CLASS, place] = _CROSSED
         state.columns[ADL_CAP, place] = state.columns[ADL_WEIGHT, place] = wanted
+        state.columns[ADL_GIVEN, place] = 0
+
+
+@kernel
+def _emit_crossed(state: State, market: int, shorts: int, first: int) -> None:
+    """Emit the other side of a crossing."""
+    _emit_class(state, shorts, _CROSSED, first, market)
+    for place in range(shorts):
+        if state.columns[COUNTERPARTY_LOTS, place] > 0:
+            state.columns[FILL_CANDIDATE, place] = place
+            state.columns[FILL_CAP, place] = state.columns[ADL_CAP, place]
+            _emit_fill(state, place, first, market, 1)
 
 
 @kernel
@@ -448,6 +484,8 @@ def cross_defaulters(state: State, policy: int, market: int, longs: int, shorts:
         return
     _enter_crossed(state, longs, shorts)
     _fill_class(state, policy, shorts, _CROSSED, lots)
+    for place in range(shorts):
+        state.columns[COUNTERPARTY_LOTS, place] = state.columns[ADL_GIVEN, place]
     place_lots(state, longs, lots)
     for place in range(longs):
         state.columns[DEFAULTER_GAP, place] = state.columns[DEFAULTER_SUPPORT, place] = 0
@@ -461,7 +499,7 @@ def cross_defaulters(state: State, policy: int, market: int, longs: int, shorts:
             _emit_plan(state, policy, place, fills)
     if lots < wanted:
         tell_scale(state, market, longs)
-    _emit_class(state, shorts, _CROSSED, first, market, 1)
+    _emit_crossed(state, market, shorts, first)
     _trade_crossed(state, market, longs, shorts, first)
     # Lots of both sides were closed.
     add_flow(state, market, 2 * notional_at_mark(state, market, lots))

@@ -2,7 +2,8 @@
 rules alone.
 
 A certificate is what the plan emitted: for each defaulter ADL_PLAN, and SUPPORT where there is a gap;
-ADL_SCALE of all of them where not all lots fitted; for each class ADL_CLASS and its ADL_FILL rows;
+ADL_SCALE of all of them where not all lots fitted; for each class ADL_CLASS and its ADL_FILL rows,
+those of an owner of several accounts behind his ADL_OWNER;
 then the TRADE rows that carried it out and the POSTING of support and closing charges.
 ``check_certificate`` collects everything that is wrong with it. It refuses to know the state: whether
 a cap is right, or who else could have given lots, is for a full scan.
@@ -40,7 +41,7 @@ from backstop.core.events import (
     fund_of,
     outside_of,
 )
-from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlPlanEffect, AdlScaleEffect, EffectView, SupportEffect
+from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlOwnerEffect, AdlPlanEffect, AdlScaleEffect, EffectView, SupportEffect
 
 __all__ = ["CertificateFault", "Finding", "Share", "check_allocation", "check_certificate", "is_crossing", "is_plan_start", "plan_starts"]
 
@@ -226,6 +227,19 @@ class _Fill(NamedTuple):
     weight: int
 
 
+class _Owner(NamedTuple):
+    """An ADL_OWNER, by field."""
+
+    seq: int
+    account: int
+    fills: int
+    market: int
+    lots: int
+    adl_class: int
+    cap_lots: int
+    weight: int
+
+
 def _numbers_of(view: type[EffectView[int]], row: _Row) -> list[int]:
     """Return seq and the fields that a kind declares, in its order: views themselves would refuse
     an unknown code.
@@ -233,9 +247,27 @@ def _numbers_of(view: type[EffectView[int]], row: _Row) -> list[int]:
     return [row.seq, *(getattr(row, field.column) for field in view.fields)]
 
 
+class _Entry(NamedTuple):
+    """A candidate that gives: an owner of several accounts with his fills, or one fill alone."""
+
+    owner: _Owner | None
+    fills: list[_Fill]
+
+    @property
+    def share(self) -> Share:
+        if self.owner is not None:
+            return Share(self.owner.account, self.owner.cap_lots, self.owner.weight, abs(self.owner.lots))
+        fill = self.fills[0]
+        return Share(fill.account, fill.cap_lots, fill.weight, abs(fill.lots))
+
+
 class _Class(NamedTuple):
     head: _Head
-    fills: list[_Fill]
+    entries: list[_Entry]
+
+    @property
+    def fills(self) -> list[_Fill]:
+        return [fill for entry in self.entries for fill in entry.fills]
 
     @property
     def eta(self) -> tuple[int, int]:
@@ -244,11 +276,11 @@ class _Class(NamedTuple):
     @property
     def hidden(self) -> int:
         """Candidates that gave no lots: their caps and weights are not told."""
-        return self.head.candidates - len(self.fills)
+        return self.head.candidates - len(self.entries)
 
     @property
     def shares(self) -> list[Share]:
-        return [Share(fill.account, fill.cap_lots, fill.weight, abs(fill.lots)) for fill in self.fills]
+        return [entry.share for entry in self.entries]
 
     @property
     def name(self) -> str:
@@ -267,7 +299,14 @@ _MOVES = (
     (EffectKind.POSTING, Cause.CLOSING_CHARGE),
 )
 #: Rows of a plan before what carries it out.
-_HEADS = (EffectKind.ADL_PLAN, EffectKind.SUPPORT, EffectKind.ADL_SCALE, EffectKind.ADL_CLASS, EffectKind.ADL_FILL)
+_HEADS = (
+    EffectKind.ADL_PLAN,
+    EffectKind.SUPPORT,
+    EffectKind.ADL_SCALE,
+    EffectKind.ADL_CLASS,
+    EffectKind.ADL_OWNER,
+    EffectKind.ADL_FILL,
+)
 #: Classes that weigh by lots in every policy.
 _BY_LOTS = (AdlClass.HOUSE, AdlClass.CROSSED)
 _FUNDS = tuple(fund_of(group) for group in range(GROUPS_MAX))
@@ -320,7 +359,7 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
     classes, stray, place = _read_classes(rows, place)
     whole = _Whole(parts, scales, any(part.head.adl_class == AdlClass.CROSSED for part in classes))
     fills = [fill for part in classes for fill in part.fills]
-    found = [Finding(CertificateFault.ROWS, f"ADL_FILL of {row.account} before any ADL_CLASS") for row in stray]
+    found = [Finding(CertificateFault.ROWS, f"a row of {row.account} before any ADL_CLASS") for row in stray]
     found += _check_rows(whole, classes, fills)
     for each in parts:
         found += _check_plan(each.plan)
@@ -333,6 +372,11 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
         if row.kind == EffectKind.SUPPORT and row.price_ticks
     ]
     found += [
+        Finding(CertificateFault.ROWS, f"ADL_OWNER of {row.account} names cash: {row.amount}")
+        for row in rows[:place]
+        if row.kind == EffectKind.ADL_OWNER and row.amount
+    ]
+    found += [
         Finding(CertificateFault.ROWS, f"ADL_SCALE of {row.account} names more than lots: {row}")
         for row in rows[:place]
         if row.kind == EffectKind.ADL_SCALE and any((row.code, row.other, row.price_ticks, row.amount, row.value))
@@ -342,6 +386,7 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
     found += _check_holders(whole, classes, fills)
     found += _check_classes(classes)
     for part in classes:
+        found += _check_owners(part)
         found += _check_caps(part)
         found += _check_weights(whole, part)
         is_ordered = whole.first.policy in ADL_IN_ORDER and part.head.adl_class not in _BY_LOTS
@@ -395,20 +440,34 @@ def _read_scales(rows: list[_Row], place: int) -> tuple[list[_Scale], int]:
     return scales, place
 
 
-def _read_classes(rows: list[_Row], first: int) -> tuple[list[_Class], list[_Fill], int]:
+def _read_classes(rows: list[_Row], first: int) -> tuple[list[_Class], list[_Fill | _Owner], int]:
     """Return the classes with their fills, fills that stand in no class, and the place after the
     last.
     """
     classes: list[_Class] = []
-    stray: list[_Fill] = []
-    place = first
-    while place < len(rows) and rows[place].kind in (EffectKind.ADL_CLASS, EffectKind.ADL_FILL):
+    stray: list[_Fill | _Owner] = []
+    place, left = first, 0
+    while place < len(rows) and rows[place].kind in (EffectKind.ADL_CLASS, EffectKind.ADL_OWNER, EffectKind.ADL_FILL):
         row = rows[place]
         if row.kind == EffectKind.ADL_CLASS:
             classes.append(_Class(_Head(*_numbers_of(AdlClassEffect, row)), []))
-        else:
+            left = 0
+        elif row.kind == EffectKind.ADL_OWNER:
+            owner = _Owner(*_numbers_of(AdlOwnerEffect, row))
+            if not classes:
+                stray.append(owner)
+            else:
+                classes[-1].entries.append(_Entry(owner, []))
+                left = owner.fills
+        elif row.kind == EffectKind.ADL_FILL:
             fill = _Fill(*_numbers_of(AdlFillEffect, row))
-            (classes[-1].fills if classes else stray).append(fill)
+            if not classes:
+                stray.append(fill)
+            elif left > 0:
+                classes[-1].entries[-1].fills.append(fill)
+            else:
+                classes[-1].entries.append(_Entry(None, [fill]))
+            left -= 1
         place += 1
     return classes, stray, place
 
@@ -433,7 +492,8 @@ def _check_rows(whole: _Whole, classes: list[_Class], fills: list[_Fill]) -> Fin
     for left, right in pairwise(whole.parts):
         if left.plan.account >= right.plan.account:
             yield Finding(fault, f"defaulter {right.plan.account} after {left.plan.account} is out of order")
-    rows: list[_Head | _Fill | _Scale] = [*(part.head for part in classes), *fills, *whole.scales]
+    owners = [entry.owner for part in classes for entry in part.entries if entry.owner is not None]
+    rows: list[_Head | _Owner | _Fill | _Scale] = [*(part.head for part in classes), *owners, *fills, *whole.scales]
     for row in rows:
         if (row.seq, row.market) != (plan.seq, plan.market):
             yield Finding(fault, f"a row of seq {row.seq}, market {row.market} in a plan of seq {plan.seq}, market {plan.market}")
@@ -540,11 +600,38 @@ def _check_holders(whole: _Whole, classes: list[_Class], fills: list[_Fill]) -> 
                 yield Finding(fault, f"{fill.account} cannot be in {part.name}")
             if fill.lots * plan.lots >= 0:
                 yield Finding(fault, f"{fill.account} changes by {fill.lots} lots, on the side of the defaulter's {plan.lots}")
-        for left, right in pairwise(part.fills):
-            if _order_of(left.account) >= _order_of(right.account):
-                yield Finding(fault, f"{part.name}: {right.account} after {left.account} is out of order")
-    if len({fill.account for fill in fills}) != len(fills):
-        yield Finding(fault, f"a counterparty gives twice: {[fill.account for fill in fills]}")
+        for left, right in pairwise(part.shares):
+            if _order_of(left.holder) >= _order_of(right.holder):
+                yield Finding(fault, f"{part.name}: {right.holder} after {left.holder} is out of order")
+        if len({fill.account for fill in part.fills}) != len(part.fills):
+            yield Finding(fault, f"a counterparty gives twice in {part.name}: {[fill.account for fill in part.fills]}")
+    # Who has lots on both sides may give net lots, then hedged ones.
+    once = [fill.account for part in classes for entry in part.entries if entry.owner is None for fill in entry.fills]
+    twice = [account for account in once if sum(fill.account == account for fill in fills) > 1]
+    behind = [entry.share.holder for part in classes if part.head.adl_class != AdlClass.HEDGE for entry in part.entries]
+    if twice or len(set(behind)) != len(behind):
+        yield Finding(fault, f"a counterparty gives twice: {twice or behind}")
+
+
+def _check_owners(part: _Class) -> Findings:
+    """Check that what an owner of several accounts gives is laid on them: whole caps up to the last."""
+    for owner, fills in part.entries:
+        if owner is None:
+            continue
+        said = f"the owner of {owner.account} gives {owner.lots} by {owner.fills} fills"
+        if owner.adl_class != part.head.adl_class:
+            yield Finding(CertificateFault.HOLDER, f"{said} in class {owner.adl_class}, stands in {part.name}")
+        if len(fills) != owner.fills or not fills or owner.lots != sum(fill.lots for fill in fills):
+            yield Finding(CertificateFault.LOTS, f"{said}: {[(fill.account, fill.lots) for fill in fills]}")
+        if any(fill.weight != owner.weight for fill in fills):
+            yield Finding(CertificateFault.WEIGHT, f"{said}: his fills say weights {[fill.weight for fill in fills]}, he {owner.weight}")
+        if not 1 <= abs(owner.lots) <= owner.cap_lots:
+            yield Finding(CertificateFault.CAP, f"{said}, his cap is {owner.cap_lots}")
+        kept = [fill.account for fill in fills[:-1] if abs(fill.lots) != fill.cap_lots]
+        if kept:
+            yield Finding(CertificateFault.SHARE, f"{said}: {kept} keep some of their caps before the last gives")
+        if owner.account > min((fill.account for fill in fills), default=owner.account):
+            yield Finding(CertificateFault.HOLDER, f"{said}: it is not the lowest of his accounts")
 
 
 def _check_classes(classes: list[_Class]) -> Findings:
@@ -560,9 +647,9 @@ def _check_classes(classes: list[_Class]) -> Findings:
             yield Finding(
                 fault, f"{part.name} kept some of its caps (eta {head.eta_lots} / {head.eta_weight}), yet {classes[number + 1].name} gives"
             )
-        if head.candidates < len(part.fills):
-            yield Finding(fault, f"{part.name} counts {head.candidates} candidates, {len(part.fills)} give")
-        full = sum(abs(fill.lots) == fill.cap_lots for fill in part.fills)
+        if head.candidates < len(part.entries):
+            yield Finding(fault, f"{part.name} counts {head.candidates} candidates, {len(part.entries)} give")
+        full = sum(share.part == share.cap for share in part.shares)
         if head.full != full:
             yield Finding(fault, f"{part.name} counts {head.full} at their cap, {full} are")
         given = sum(abs(fill.lots) for fill in part.fills)
@@ -582,36 +669,28 @@ def _check_weights(whole: _Whole, part: _Class) -> Findings:
     is_house = adl_class in _BY_LOTS
     weighs_lots = is_house or plan.policy == AdlPolicy.PRO_RATA
     weighs_lots = weighs_lots or (plan.policy == AdlPolicy.CAPPED_PRO_RATA and adl_class != AdlClass.PROFITABLE)
-    for fill in part.fills:
+    for share in part.shares:
         if plan.policy == AdlPolicy.RANDOM and not is_house:
-            drawn = _scrambled(plan.seq, plan.market, fill.account)
-            if fill.weight != drawn:
-                yield Finding(fault, f"{fill.account} has weight {fill.weight}, the draw of seq {plan.seq} is {drawn}")
+            # Drawn from the owner's id, which no row has.
+            if not 0 <= share.weight < _DRAWN_END:
+                yield Finding(fault, f"{share.holder} has weight {share.weight}, which is not drawn")
         elif plan.policy == AdlPolicy.QUEUE and not is_house:
-            if _sign(fill.weight) not in _SCORE_SIGNS.get(adl_class, (-1, 0, 1)) or abs(fill.weight) > _SCORE_MAX:
-                yield Finding(fault, f"{fill.account} in {part.name} has rank score {fill.weight}")
-        elif fill.weight < 1:
-            yield Finding(fault, f"{fill.account} has weight {fill.weight}: must be at least 1")
-        # Where the weight is the holder's lots, it bounds the cap; at mark, and for the house, the
+            if _sign(share.weight) not in _SCORE_SIGNS.get(adl_class, (-1, 0, 1)) or abs(share.weight) > _SCORE_MAX:
+                yield Finding(fault, f"{share.holder} in {part.name} has rank score {share.weight}")
+        elif share.weight < 1:
+            yield Finding(fault, f"{share.holder} has weight {share.weight}: must be at least 1")
+        # Where the weight is the owner's lots, it bounds the cap; at mark, and for the house, the
         # cap is all of them.
         gives_all = is_house or whole.beyond == 0
-        if weighs_lots and (fill.cap_lots > fill.weight or (gives_all and fill.cap_lots != fill.weight)):
-            yield Finding(CertificateFault.CAP, f"{fill.account} has cap {fill.cap_lots} with {fill.weight} lots")
+        if weighs_lots and (share.cap > share.weight or (gives_all and share.cap != share.weight)):
+            yield Finding(CertificateFault.CAP, f"{share.holder} has cap {share.cap} with {share.weight} lots")
 
 
 _SCORE_SIGNS: dict[int, tuple[int, ...]] = {AdlClass.PROFITABLE: (0, 1), AdlClass.REST: (-1, 0)}
 #: The largest rank score: two ratios of a millionfold each, in ppm.
 _SCORE_MAX = 10**18
-_WORD = (1 << 64) - 1
-
-
-def _scrambled(seq: int, market: int, account: int) -> int:
-    """Return the weight of policy RANDOM: the finaliser of splitmix64, in words of 64 bits."""
-    step, first, second = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
-    word = (seq * step + (market + 1) * first + (account + 1) * second) & _WORD
-    word = (word ^ word >> 30) * first & _WORD
-    word = (word ^ word >> 27) * second & _WORD
-    return (word ^ word >> 31) >> 2
+#: Beyond every drawn number: they have 62 bits.
+_DRAWN_END = 1 << 62
 
 
 def _check_order(name: str, shares: Sequence[Share], hidden: int, eta: tuple[int, int]) -> Findings:
@@ -709,7 +788,8 @@ def _check_cash(whole: _Whole, fills: list[_Fill]) -> Findings:
             yield Finding(fault, f"{fill.account} receives {fill.cash}, so do the defaulters with {left}")
     lots = sum(abs(fill.lots) for fill in accounts)
     if lots:
-        shares = [(fill.account, abs(fill.cash), abs(left) * abs(fill.lots)) for fill in accounts]
+        # Ties go to the fill told first.
+        shares = [(number, abs(fill.cash), abs(left) * abs(fill.lots)) for number, fill in enumerate(accounts)]
         yield from _check_remainders(fault, "cash", shares, lots)
 
 
