@@ -165,7 +165,7 @@ class Desk:
         house = {WORLD: "WORLD", FUND: "FUND", FEES: "FEES", UNCOVERED: "UNCOVERED", NONE: "-"}
         house |= {fund_of(group): f"FUND {group}" for group in range(1, GROUPS_MAX)}
         house |= {uncovered_of(group): f"UNCOVERED {group}" for group in range(1, GROUPS_MAX)}
-        house |= {clearing_of(0): "clearing", outside_of(0): "OUTSIDE", funding_of(0): "funding"}
+        house |= {clearing_of(0): "clearing", clearing_of(1): "clearing 1", outside_of(0): "OUTSIDE", funding_of(0): "funding"}
         return house[holder]
 
     def _words(self, e: EffectRow) -> str:

@@ -171,24 +171,26 @@ def test_the_toy_takes_all_accounts_of_an_event_at_once(run_rounds: Callable[[St
     assert (plans["account"].tolist(), plans["lots"].tolist()) == ([2], [-1])
 
 
-def test_an_account_that_is_flat_before_the_turn_acts_is_not_in_it(run_rounds: Callable[[State], None]) -> None:
-    """Account 0 comes to the turn; then the tear-up of account 1, no joint turn, closes its lots."""
+def test_a_joint_turn_acts_before_a_later_one(run_rounds: Callable[[State], None]) -> None:
+    """Account 0 comes to the toy, account 1 to tear-up: the toy acts alone, then both meet at tear-up."""
     state = toy_state([Holding(-100, 4), Holding(50, -4)], from_health=Health.INSOLVENT, stages=(Stage.TEAR_UP,))
     outcome = process(run_rounds, state, range(2))
-    assert outcome.calls == []
+    assert outcome.calls == [1]
     assert outcome.lots == [0, 0]
+    assert outcome.traded == {0: [NONE], 1: [NONE]}
     assert state.accounts[0].balance == 0
     assert outcome.effects["kind"].tolist().count(EffectKind.RESIDUAL) == 1
 
 
-def test_an_account_that_is_touched_while_it_stands_there_comes_once(run_rounds: Callable[[State], None]) -> None:
-    """The tear-up of account 1 takes 4 of the 10 lots of account 0, which starts again."""
+def test_what_a_joint_turn_leaves_meets_those_of_the_next(run_rounds: Callable[[State], None]) -> None:
+    """The toy crosses 6 of the 10 lots of account 0; the other 4 end against account 1 at tear-up."""
     holdings = [Holding(-100, 10), Holding(50, -4), Holding(-10, -6)]
     state = toy_state(holdings, from_health=Health.INSOLVENT, stages=(Stage.TEAR_UP,))
     outcome = process(run_rounds, state, range(3))
     assert outcome.calls == [2]
     assert outcome.lots == [0, 0, 0]
-    assert outcome.traded[0] == [1, 2]
+    assert outcome.traded[0] == [2, NONE]
+    assert outcome.traded[1] == [NONE]
 
 
 def test_an_account_that_netting_brings_into_default_comes_with_the_others(run_rounds: Callable[[State], None]) -> None:

@@ -29,7 +29,7 @@ rules = parse_venue(text).rules
 assert Stage.CROSS in rules.stages and set(STAGES) == set(Stage)
 small = rules._replace(limits=rules.limits._replace(accounts_max=16, positions_max=16, orders_max=16, effects_max=16))
 rows = new_state(small).stages
-assert rows["is_joint"].tolist() == [int(kind in (Stage.CROSS, Stage.ADL)) for kind in rows["kind"]]
+assert rows["is_joint"].tolist() == [int(kind in (Stage.CROSS, Stage.ADL, Stage.TEAR_UP)) for kind in rows["kind"]]
 """
 
 

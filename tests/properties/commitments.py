@@ -61,13 +61,15 @@ def promises_hold(moment: Moment) -> Findings:
 
 
 def asked_within_reason(moment: Moment) -> Findings:
-    """Who is asked stands so that it may be, is not the owner of the defaulter, and its position
-    stays within its limit.
+    """Who is asked stands so that it may be, is not the owner of the defaulter, is asked once for a
+    position, and its own position stays within its limit.
     """
     effect, mirror = moment.effect, moment.mirror
     asked = effect.kind == F.OFFER or (effect.kind == F.TAKEOVER and effect.other == 0)
     if asked and not is_able(mirror, effect.price_ticks, effect.account):
         yield f"{effect}: provider {mirror.providers[effect.price_ticks]}"
+    if effect.kind == F.OFFER and any(order.provider == effect.price_ticks for order in mirror.orders_at(effect.account, effect.market)):
+        yield f"{effect}: provider {effect.price_ticks} is asked for this position already"
     if asked:
         backer = mirror.backer(effect.price_ticks, effect.market, -sign(effect.lots))
         after = backer.contract.value_of(abs(mirror.held_lots(mirror.providers[effect.price_ticks].account, effect.market) - effect.lots))

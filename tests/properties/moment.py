@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from backstop.core.events import EffectArray
+from backstop.core.events import NONE, EffectArray
 from backstop.core.state import State
+from backstop.reference.funds import Support
 from backstop.reference.loss import Cut
 from backstop.reference.records import Effect, Event
 from tests.properties.mirror import Mirror
@@ -38,6 +39,10 @@ class Moment:
     support_due: int = 0
     #: Place up to which the payments of a deficit have been looked at.
     paid_to: int = -1
+    #: Defaulters of the tear-up at hand, with what the fund adds to the gap of each, and the place of
+    #: its first trade.
+    torn: dict[int, Support] = field(default_factory=dict)
+    torn_trade: int = NONE
     #: What each payer of the deficit at hand was cut so far, by account and group, and the cuts that
     #: are still to come.
     cuts: dict[tuple[int, int], int] = field(default_factory=dict)

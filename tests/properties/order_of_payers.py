@@ -24,13 +24,14 @@ __all__ = [
     "adl_is_as_planned",
     "closeout_came_first",
     "counterparties_keep_maintenance",
+    "defaulters_of_rows",
     "fund_pays_before_others",
     "is_last_resort",
+    "is_tear_up_start",
     "others_acted",
     "only_owners_pay_for_each_other",
     "owners_pay_before_others",
     "restricted_first",
-    "support_is_told",
     "takeover_came_first",
     "trades_were_planned",
 ]
@@ -53,7 +54,7 @@ def adl_is_as_planned(moment: Moment) -> Findings:
     yield from (str(finding) for finding in check_certificate(moment.rows, moment.place, contract))
     rows = _rows_of_plan(moment)
     plans = [row for row in rows if row.kind == F.ADL_PLAN]
-    wave = Wave(plan.market, _defaulters(moment, plans, [row for row in rows if row.kind == F.ADL_SCALE]), ())
+    wave = Wave(plan.market, defaulters_of_rows(moment, plans, [row for row in rows if row.kind == F.ADL_SCALE]), ())
     crossed = is_crossing(moment.rows, moment.place)
     lots, wanted = sum(abs(row.lots) for row in plans), wave.wanted
     placed = wave.placed(lots)
@@ -81,7 +82,7 @@ def adl_is_as_planned(moment: Moment) -> Findings:
         moment.due.setdefault(last + has_posting, []).extend(fill.account for fill in fills if fill.account >= 0)
 
 
-def _defaulters(moment: Moment, plans: list[Effect], scales: list[Effect]) -> tuple[Defaulter, ...]:
+def defaulters_of_rows(moment: Moment, plans: list[Effect], scales: list[Effect]) -> tuple[Defaulter, ...]:
     """Return those of a plan, as the books have them."""
     mirror, found = moment.mirror, []
     for account in sorted({row.account for row in (*plans, *scales)}):
@@ -177,17 +178,6 @@ def _owners_are_right(rows: list[Effect], candidates: list[Candidate]) -> Findin
         yield f"{sorted(of_spread.intersection(alone))} give alone, their owners have several accounts there"
 
 
-def support_is_told(moment: Moment, support: Support, cause: Cause) -> Findings:
-    """INV-06, INV-07: right behind the plan or the tear-up stands what the fund adds, and what kept the
-    rest back; nothing where there is no gap.
-    """
-    effect, row = moment.effect, moment.effects[moment.place + 1]
-    told = tuple(row)[1:] if row.kind == F.SUPPORT else None
-    right = (F.SUPPORT, support.limit, effect.market, effect.account, cause, support.available, 0, support.amount, support.gap)
-    if told != (right if support.gap else None):
-        yield f"{effect}: SUPPORT should be {support}, is {row}"
-
-
 def trades_were_planned(moment: Moment) -> Findings:
     """INV-06: no lots move by ADL, tear-up or takeover but those that the wave, the tear-up or the
     takeover told.
@@ -280,12 +270,12 @@ def is_last_resort(effect: Effect) -> bool:
 
 
 def others_acted(moment: Moment, account: int) -> bool:
-    """Return whether others acted before in this event: where ADL takes all who stand at it together,
-    an account was passed over before them, and what it saw is not told.
+    """Return whether others acted before in this event: joint turns take all who stand at them together,
+    so an account was passed over before them, and what it saw is not told.
     """
     acts = (F.ORDER, F.OFFER, F.CANCEL, F.RESERVE, F.TAKEOVER, F.ADL_PLAN, F.TEAR_UP)
     before = moment.effects[: moment.place]
-    return Stage.ADL in moment.mirror.rules.stages and any(row.kind in acts and row.account != account for row in before)
+    return any(row.kind in acts and row.account != account for row in before)
 
 
 def fund_pays_before_others(moment: Moment) -> Findings:
@@ -298,7 +288,7 @@ def fund_pays_before_others(moment: Moment) -> Findings:
     group = mirror.group(effect.market) if effect.market != NONE else 0
     fund = mirror.fund_view(group, effect.account, effect.market)
     right = fund.support(effect.value, is_asked=mirror.fund_supports if effect.other == C.SUPPORT else mirror.has_fund)
-    if effect.other == C.SUPPORT and mirror.fund_supports:
+    if (effect.other == C.SUPPORT and mirror.fund_supports) or (effect.other == C.TEAR_UP and mirror.has_fund):
         right = _part_of_gap(moment)
     if (effect.amount, effect.lots, effect.code) != (right.amount, right.available, right.limit):
         yield f"{effect}: should be {right}"
@@ -312,17 +302,29 @@ def fund_pays_before_others(moment: Moment) -> Findings:
 
 
 def _part_of_gap(moment: Moment) -> Support:
-    """Return what the fund adds to the gap of an ADL plan's account, beside the others of the plan."""
+    """Return what the fund adds to the gap of an account in an ADL plan or a tear-up, beside the others
+    of it.
+    """
     first = moment.place
-    while not is_plan_start(moment.rows, first):
+    while not (is_plan_start(moment.rows, first) or is_tear_up_start(moment, first)):
         first -= 1
     told, plans = list[Effect](), list[Effect]()
     for row in moment.effects[first:]:
-        if row.kind not in (F.ADL_PLAN, F.SUPPORT):
+        if row.kind not in (F.ADL_PLAN, F.TEAR_UP, F.SUPPORT):
             break
-        (plans if row.kind == F.ADL_PLAN else told).append(row)
+        (told if row.kind == F.SUPPORT else plans).append(row)
     gaps = {row.account: 0 for row in plans} | {row.account: row.value for row in told}
-    return support_parts(_defaulters(moment, plans, []), gaps)[moment.effect.account]
+    return support_parts(defaulters_of_rows(moment, plans, []), gaps, is_asked=True)[moment.effect.account]
+
+
+def is_tear_up_start(moment: Moment, place: int) -> bool:
+    """Return whether the first TEAR_UP of a market stands at a place: before it none does, with or
+    without its SUPPORT.
+    """
+    before = moment.effects[place - 1] if place else None
+    if before is not None and before.kind == F.SUPPORT and before.other == C.TEAR_UP:
+        return False
+    return moment.effects[place].kind == F.TEAR_UP and (before is None or before.kind != F.TEAR_UP)
 
 
 def restricted_first(moment: Moment) -> Findings:

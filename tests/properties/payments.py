@@ -24,7 +24,7 @@ from backstop.core.events import (
 )
 from backstop.core.instruments import PPM
 from backstop.core.timers import next_wait_ns
-from backstop.reference.arithmetic import sign
+from backstop.reference.arithmetic import sign, split
 from backstop.reference.closing import OrderTerms, settle
 from backstop.reference.deficit import Part
 from backstop.reference.funds import least_cap
@@ -33,10 +33,10 @@ from backstop.reference.offering import TakeoverPrice
 from backstop.reference.records import Effect
 from backstop.reference.socialise import loss_markets
 from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER, Order
-from backstop.reference.wave import gap_to_zero, lots_to_close
+from backstop.reference.wave import gap_to_zero, lots_to_close, support_parts
 from tests.properties.mirror import Mirror, allows, cancelled_first
 from tests.properties.moment import Findings, Moment
-from tests.properties.order_of_payers import support_is_told, way_out_of
+from tests.properties.order_of_payers import defaulters_of_rows, is_tear_up_start, way_out_of
 
 __all__ = [
     "claims_scan",
@@ -413,7 +413,12 @@ def gap_is_paid_in_order(moment: Moment) -> Findings:
     """
     effect = moment.effect
     if effect.kind == F.TEAR_UP:
+        if is_tear_up_start(moment, moment.place):
+            yield from _tear_up_is_told(moment)
+    elif moment.place == moment.torn_trade:
         yield from _tear_up_is_paid(moment)
+    elif moment.place < moment.torn_trade:
+        _note_cuts_of_gap(moment)
     elif moment.place > moment.paid_to:
         if effect.kind == F.SUPPORT and effect.other == C.DEFICIT:
             yield from _deficit_is_paid(moment, effect.account)
@@ -487,51 +492,150 @@ def _deficit_is_paid(moment: Moment, account: int) -> Findings:
         yield f"account {account}: uncovered {paid.uncovered}, RESIDUAL {_residuals(rows)}"
 
 
-def _tear_up_is_paid(moment: Moment) -> Findings:
-    effect, mirror = moment.effect, moment.mirror
-    account, portfolio = effect.account, mirror.portfolio(effect.account)
-    holding, lots = portfolio.holding(effect.market), lots_to_close(portfolio, effect.market, way_out_of(moment, account, effect.market))
-    cash, gap = holding.value_of(lots), gap_to_zero(portfolio, effect.market, lots)
-    if (effect.lots, effect.amount, effect.value) != (-holding.side * lots, cash, gap):
-        yield f"{effect}: lots {lots}, cash {cash}, gap {gap}"
-    support = mirror.fund_view(mirror.group(effect.market), account, effect.market).support(gap, is_asked=mirror.has_fund)
-    yield from support_is_told(moment, support, C.TEAR_UP)
-    group = mirror.group(effect.market)
-    markets = sorted({*loss_markets(mirror, account, group), effect.market})
-    expected = _bill(moment, account, [Part(group, effect.market, gap)] if gap else [], {group: markets})
-    last = moment.paid_to = _end_of_tear_up(moment, is_short=bool(expected.uncovered))
-    rows = moment.effects[moment.place + 1 : last + 1]
-    moment.planned.update(place for place in range(moment.place, last + 1) if moment.effects[place].kind == F.TRADE)
-    paid = _paid(moment, account, rows, C.TEAR_UP)
-    back = sum(row.amount for row in rows if (row.kind, row.code, row.account) == (F.POSTING, C.FILL_DEBT, account))
-    if back and expected.uncovered:
-        # At most: other positions may lack, too.
-        left = paid.uncovered.get(group, 0)
-        if expected.uncovered[group] - back <= left <= expected.uncovered[group]:
-            expected = expected._replace(uncovered={group: left} if left else {})
-    if paid != expected:
-        yield f"{effect}: paid {paid}, should be {expected}"
-    if _residuals(rows) != paid.uncovered:
-        yield f"{effect}: {paid.uncovered} uncovered without RESIDUAL"
-
-
-def _end_of_tear_up(moment: Moment, *, is_short: bool) -> int:
-    """Place of the last row: its trades, and what then is left uncovered where it is short; what
-    follows otherwise is of the account, which has no position left.
+def _tear_up_is_told(moment: Moment) -> Findings:
+    """Check what each defaulter of a market ends, and what the fund adds to its gap, as of the first
+    TEAR_UP.
     """
-    rows, place, lots, traded = moment.effects, moment.place + 1, 0, False
-    while place < len(rows):
-        row = rows[place]
-        if row.kind == F.TRADE:
-            lots, traded = lots + row.lots, True
-        elif traded and lots == 0 and not (row.kind == F.POSTING and row.code == C.TEAR_UP):
+    effect, mirror, rows = moment.effect, moment.mirror, list[Effect]()
+    for row in moment.effects[moment.place :]:
+        if row.kind != F.TEAR_UP and not (row.kind == F.SUPPORT and row.other == C.TEAR_UP):
             break
-        place += 1
-    if is_short:
-        place = _past_fill_debts(rows, place)
-    if is_short and place + 1 < len(rows) and (rows[place].kind, rows[place].code) == (F.POSTING, C.UNCOVERED):
-        place += 2
-    return place - 1
+        rows.append(row)
+    torn = [row for row in rows if row.kind == F.TEAR_UP]
+    defaulters = defaulters_of_rows(moment, torn, [])
+    if [row.account for row in torn] != [each.account for each in defaulters]:
+        yield f"{torn}: not by id"
+    supports = support_parts(defaulters, {row.account: row.value for row in torn}, is_asked=mirror.has_fund)
+    for row in torn:
+        portfolio = mirror.portfolio(row.account)
+        holding, lots = (
+            portfolio.holding(effect.market),
+            lots_to_close(portfolio, effect.market, way_out_of(moment, row.account, effect.market)),
+        )
+        cash, gap = holding.value_of(lots), gap_to_zero(portfolio, effect.market, lots)
+        if (row.market, row.lots, row.amount, row.value) != (effect.market, -holding.side * lots, cash, gap):
+            yield f"{row}: lots {lots}, cash {cash}, gap {gap}"
+        if mirror.health[row.account] < Health.DISTRESSED:
+            yield f"{row}: is in no default"
+        told = next((each for each in rows if each.kind == F.SUPPORT and each.account == row.account), None)
+        support = supports[row.account]
+        right = (F.SUPPORT, support.limit, row.market, row.account, C.TEAR_UP, support.available, 0, support.amount, support.gap)
+        if (tuple(told)[1:] if told else None) != (right if support.gap else None):
+            yield f"{row}: SUPPORT should be {support}, is {told}"
+    trades = _trades_of_tear_up(moment, len(torn))
+    moment.planned.update(trades)
+    moment.torn, moment.torn_trade, moment.cuts, moment.cuts_due = supports, trades[0], {}, []
+    moment.paid_to = trades[-1]
+
+
+def _trades_of_tear_up(moment: Moment, defaulters: int) -> list[int]:
+    """Places of its trades: of each defaulter, then of holders until all lots have another side."""
+    places, lots = list[int](), 0
+    for place in range(moment.place, len(moment.effects)):
+        row = moment.effects[place]
+        if (row.kind, row.code) == (F.TRADE, C.TEAR_UP):
+            places.append(place)
+            lots += row.lots
+            if len(places) >= defaulters and lots == 0:
+                break
+    return places
+
+
+def _rows_of_gaps(moment: Moment, until: int) -> dict[int, list[Effect]]:
+    """Postings to each defaulter of the tear-up at hand, between what is told and a place."""
+    first = moment.torn_trade
+    while not is_tear_up_start(moment, first):
+        first -= 1
+    found: dict[int, list[Effect]] = {account: [] for account in moment.torn}
+    for row in moment.effects[first:until]:
+        if row.kind == F.POSTING and row.account in found:
+            found[row.account].append(row)
+    return found
+
+
+def _left_of_gap(moment: Moment, account: int, rows: list[Effect]) -> int:
+    """What the fund left of a gap, at most what the account then lacked."""
+    paid = sum(row.amount for row in rows if row.code == C.TEAR_UP)
+    borne = sum(row.amount for row in rows if row.code == C.HAIRCUT)
+    return min(moment.torn[account].gap - paid, max(0, -moment.mirror.equity(account)) + borne)
+
+
+def _note_cuts_of_gap(moment: Moment) -> None:
+    """Where the first cut of a gap stands, note those that are due."""
+    effect, mirror = moment.effect, moment.mirror
+    if effect.kind != F.HAIRCUT or moment.cuts_due:
+        return
+    account, group = effect.other, mirror.group(effect.market)
+    markets = sorted({*loss_markets(mirror, account, group), effect.market})
+    left = _left_of_gap(moment, account, _rows_of_gaps(moment, moment.place)[account]) if account in moment.torn else 0
+    moment.cuts, moment.cuts_due = {}, Loss(left, payers_of(mirror, account, markets, Counter())).cuts()
+
+
+def _tear_up_is_paid(moment: Moment) -> Findings:
+    """As of the first trade: who paid for each gap, who has to take the lots, and what is to be
+    uncovered.
+    """
+    mirror, market = moment.mirror, moment.effect.market
+    group, due = mirror.group(market), dict[int, int]()
+    yield from _holders_share(moment)
+    for account, rows in _rows_of_gaps(moment, moment.place).items():
+        support, paid = moment.torn[account], sum(row.amount for row in rows if row.code == C.TEAR_UP)
+        given = sum(row.amount for row in rows if row.code in (C.FILL_DEBT, C.NETTING))
+        if not support.amount - given <= paid <= support.amount:
+            yield f"tear-up of {account}: the fund paid {paid}, should {support}; others gave {given}"
+        if any(mirror.group_of_fund(row.other) != group or row.market != market for row in rows if row.code == C.TEAR_UP):
+            yield f"tear-up of {account}: paid by {rows}"
+        left = _left_of_gap(moment, account, rows) - sum(row.amount for row in rows if row.code == C.HAIRCUT)
+        if left <= 0:
+            continue
+        due[account] = left
+        markets = sorted({*loss_markets(mirror, account, group), market})
+        if mirror.has_socialise and Loss(left, payers_of(mirror, account, markets, Counter())).cap_sum:
+            yield f"tear-up of {account}: {left} are left, though others can bear more"
+    last = moment.paid_to
+    while last + 1 < len(moment.effects) and _belongs_to_trades(moment.effects[last + 1]):
+        last += 1
+    for account, left in due.items():
+        place = _past_fill_debts(moment.effects, last + 1)
+        back = sum(
+            row.amount for row in moment.effects[last + 1 : place] if (row.kind, row.code, row.account) == (F.POSTING, C.FILL_DEBT, account)
+        )
+        rows = moment.effects[place : place + 2]
+        is_told = len(rows) > 1 and (rows[0].kind, rows[0].code, rows[0].account) == (F.POSTING, C.UNCOVERED, account)
+        amount = rows[0].amount if is_told else 0
+        if not left - back <= amount <= left or (is_told and rows[0].other != uncovered_of(group)):
+            yield f"tear-up of {account}: {amount} uncovered, {left} due, {back} paid for fills"
+        if is_told and (rows[1].kind, rows[1].account, rows[1].other, rows[1].amount) != (F.RESIDUAL, account, group, amount):
+            yield f"{rows[0]} without RESIDUAL"
+        last = place + 1 if is_told else place - 1
+    moment.paid_to = last
+
+
+def _belongs_to_trades(row: Effect) -> bool:
+    """Whether a row behind the last trade of a tear-up comes of the trades: what it realised, funding
+    settled, a closing charge.
+    """
+    return row.kind == F.POSTING and row.code in (C.TEAR_UP, C.FUNDING, C.CLOSING_CHARGE)
+
+
+def _holders_share(moment: Moment) -> Findings:
+    """Check that what one side ends more is split by lots over all who then hold the other side."""
+    mirror, market, trades = moment.mirror, moment.effect.market, []
+    for place in range(moment.place, moment.paid_to + 1):
+        if place in moment.planned and moment.effects[place].kind == F.TRADE:
+            trades.append(moment.effects[place])
+    mine, others = trades[: len(moment.torn)], trades[len(moment.torn) :]
+    if [row.account for row in mine] != list(moment.torn) or any(row.other != NONE for row in mine):
+        yield f"{mine}: should be of {list(moment.torn)}"
+    more = -sum(row.lots for row in mine)
+    if not more:
+        return
+    ended = {row.account: row.lots for row in mine}
+    held = {each: mirror.held_lots(each, market) + ended.get(each, 0) for each in mirror.holders(market, -sign(more))}
+    right = split(abs(more), {each: abs(lots) for each, lots in held.items() if lots})
+    told = {row.account: abs(row.lots) for row in others}
+    if told != {each: part for each, part in right.items() if part}:
+        yield f"tear-up in market {market}: {told} take over {more} lots, should be {right}"
 
 
 def _past_fill_debts(rows: list[Effect], place: int) -> int:

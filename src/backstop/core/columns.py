@@ -18,14 +18,14 @@ run                  PARKED, PARKED_TURN          to the end of the event
 monitor              CROSSED_*                    in ``apply_mark``
 closeout             SLICE_*                      while the slice of one account is planned
 takeover             OFFER_*                      while one position is offered
-counterparties       COUNTERPARTY_*               while adl or tear_up closes one position
+counterparties       COUNTERPARTY_*               while adl or tear_up closes in one market
 adl                  ADL_CAP, ADL_WEIGHT,         while one plan is made
                      ADL_CLASS, ADL_PART,
                      CLASS_ETA_*, DEFAULTER_*
 adl                  OWNER_GAP*                   while the fund's part of a plan is split
-adl                  ADL_ACCOUNT, ADL_PLACE,      while a turn runs
+together             ADL_ACCOUNT, ADL_PLACE,      while a joint turn runs
                      ADL_CURSOR
-tear_up              TEAR_UP_WEIGHT               while it closes one position
+tear_up              TEAR_UP_WEIGHT               while one market is torn up
 ranking              OWNER_HEDGE, OWNER_HELD,     from ``sum_owners`` to the last ``class_of``
                      OWNER_HOLDERS, OWNER_GAIN
 ranking              OWNER_EQUITY*                while OWNER_EQUITY_EVENT is the event's number;
@@ -220,7 +220,7 @@ DEFAULTER_WANTED, DEFAULTER_LOTS, DEFAULTER_GAP = 58, 59, 60
 DEFAULTER_OWNER_LEFT, DEFAULTER_SUPPORT_CAP, DEFAULTER_SUPPORT, DEFAULTER_CHARGE = 61, 62, 63, 64
 #: By owner: gaps of its accounts in the plan at hand, and of those before the one at hand.
 OWNER_GAP, OWNER_GAP_BEFORE = 65, 66
-#: Accounts that ADL takes in this turn, by id, with their places in it, and where each is in its
+#: Accounts that a joint turn takes, by id, with their places in it, and where each is in its
 #: positions.
 ADL_ACCOUNT, ADL_PLACE, ADL_CURSOR = 67, 68, 69
 #: By owner, of accounts not in default: lots on the side at hand, how many accounts hold lots, the

@@ -24,7 +24,7 @@ BEHIND: dict[Stage, tuple[Stage, ...]] = {
 BEFORE_ADL = (Stage.CLOSEOUT, Stage.FUND, Stage.TAKEOVER)
 
 #: Stages whose turn takes all accounts of an event at once. The others take account by account.
-JOINT: tuple[Stage, ...] = (Stage.ADL,)
+JOINT = (Stage.ADL, Stage.TEAR_UP)
 #: Stages that no solvent account comes to while its fund stands for it.
 LAST_RESORT = (Stage.ADL, Stage.TEAR_UP)
 

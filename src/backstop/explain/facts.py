@@ -256,13 +256,42 @@ def _ordered_markets(scene: Scene) -> set[int]:
     return found
 
 
+def _against(scene: Scene) -> str:
+    """Say whose lots end with those of a tear-up, and what others of it bring."""
+    torn = TearUpEffect(scene.row)
+    others = [each for each in _torn_together(scene) if each.account != torn.account]
+    against = [each for each in others if each.lots * torn.lots < 0]
+    mine = abs(torn.lots) + sum(abs(each.lots) for each in others if each.lots * torn.lots > 0)
+    met = sum(abs(each.lots) for each in against)
+    everyone = "everyone who holds the other side, by lots"
+    if not against:
+        return f"against {everyone}"
+    are = "another account in default" if len(against) == 1 else f"{len(against):,} other accounts in default"
+    rest = f"; what is left of this side, against {everyone}" if mine > met else ""
+    return f"against the lots of {are}, who leave on the other side{rest}"
+
+
+def _torn_together(scene: Scene) -> list[TearUpEffect[int]]:
+    """Return all that a market's tear-up ends, where one of it is looked at."""
+    found, place = list[TearUpEffect[int]](), scene.place
+    within = (EffectKind.TEAR_UP, EffectKind.SUPPORT)
+    while place > 0 and scene.rows[place - 1]["kind"] in within:
+        place -= 1
+    for row in scene.rows[place:]:
+        if row["kind"] not in within:
+            break
+        if row["kind"] == EffectKind.TEAR_UP:
+            found.append(TearUpEffect(row))
+    return found
+
+
 def _tear_up(scene: Scene, fact: Fact) -> None:
     torn, words, found = TearUpEffect(scene.row), scene.speaker, scene.portfolio
     market, lots = torn.market, abs(torn.lots)
     gap = gap_to_zero(found, market, lots)
     fact.check("cash at mark", torn.cash, scene.holding(market).value_of(lots))
     fact.check("gap to zero cash", torn.gap, gap)
-    fact.because.append(f"{words.lots(market, lots)} are ended at mark against everyone on the other side")
+    fact.because.append(f"{words.lots(market, lots)} are ended at mark: {_against(scene)}")
     if found.equity < 0:
         fact.because.append("  " + zero_text(scene, found, market, lots))
     add_charge(scene, fact, market, lots)

@@ -140,7 +140,7 @@ def add_support(scene: Scene, fact: Fact) -> None:
         acts = (EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
         act = next(row for row in reversed(scene.rows[: scene.place]) if row["kind"] in acts)
         support = support_of(scene, told.market, abs(act["lots"]), told.cause)
-        if told.cause == Cause.SUPPORT and support.limit != SupportLimit.STAGE:
+        if support.limit != SupportLimit.STAGE:
             support = _beside_others(scene, fact, told, support)
     fact.because.append(support_kept_text(scene, told.market, support, is_deficit=is_deficit))
     fact.check("gap", told.gap, support.gap)
@@ -153,28 +153,52 @@ def add_support(scene: Scene, fact: Fact) -> None:
 
 
 def _beside_others(scene: Scene, fact: Fact, told: SupportEffect[int], alone: Support) -> Support:
-    """Return what the fund adds to a gap in an ADL plan: where others of the plan have one too, it is
-    split by gap; check what all of them get.
+    """Return what the fund adds to a gap in an ADL plan or a tear-up: where others of it have one too,
+    it is split by gap; check what all of them get.
     """
-    first = scene.place
-    while not is_plan_start(scene.effects, first):
-        first -= 1
     told_of = list[SupportEffect[int]]()
-    for row in scene.rows[first:]:
+    for row in scene.rows[_start_of_plan(scene, told) :]:
         if row["kind"] == EffectKind.SUPPORT:
             told_of.append(SupportEffect(row))
-        elif row["kind"] != EffectKind.ADL_PLAN:
+        elif row["kind"] not in (EffectKind.ADL_PLAN, EffectKind.TEAR_UP):
             break
     if len(told_of) == 1:
         return alone
     fund = scene.books.fund(scene.rules.markets[told.market].group, scene.account, told.market)
     gaps, paid = sum(each.gap for each in told_of), sum(each.support for each in told_of)
     able = min(fund.available_to_all, fund.available_to_market)
-    fact.because.append(f"{len(told_of):,} accounts of this plan lack {scene.speaker.cash(gaps)} together: the fund's part is split by gap")
+    fact.because.append(
+        f"{len(told_of):,} accounts that leave together lack {scene.speaker.cash(gaps)} together: the fund's part is split by gap"
+    )
     if all(each.limit != SupportLimit.OWNER for each in told_of):
         fact.check("what the fund pays of all gaps", paid, min(gaps, able))
     fact.check("no more than it has for the account", told.support <= min(alone.gap, alone.available), True)
     return fund.share(alone.gap, told.support)
+
+
+def _start_of_plan(scene: Scene, told: SupportEffect[int]) -> int:
+    """Return where the ADL plan or the tear-up begins that a SUPPORT belongs to."""
+    first = scene.place
+    if told.cause == Cause.SUPPORT:
+        while not is_plan_start(scene.effects, first):
+            first -= 1
+        return first
+    while first > 0 and scene.rows[first - 1]["kind"] in (EffectKind.TEAR_UP, EffectKind.SUPPORT):
+        first -= 1
+    return first
+
+
+def _charged_since(scene: Scene, group: int) -> int:
+    """Return the closing charges that came to a fund since the last trade of the account's tear-up:
+    after it had paid.
+    """
+    charged = 0
+    for row in reversed(scene.rows[: scene.place]):
+        if row["kind"] == EffectKind.TRADE:
+            break
+        if (row["kind"], row["code"], row["account"]) == (EffectKind.POSTING, Cause.CLOSING_CHARGE, fund_of(group)):
+            charged += row["amount"]
+    return charged
 
 
 def add_residual(scene: Scene, fact: Fact) -> None:
@@ -188,6 +212,7 @@ def add_residual(scene: Scene, fact: Fact) -> None:
     elif torn and scene.mine.held(torn[-1]["market"]) == 0:
         market = torn[-1]["market"]
         fund = books.fund(group, scene.account, market)
+        fund = fund._replace(balance=fund.balance - _charged_since(scene, group))
         fact.because.append(available_text(scene, group, fund, market))
         fact.check("what the fund could pay", 0, fund.available)
     else:

@@ -49,13 +49,13 @@ def loss_at(books: Books, rows: Sequence[Row], place: int) -> Socialised:
     deficit, _ = unpaid(books, rows[:place], defaulter, group, is_uncovered=False)
     for row in reversed(rows[:place]):
         if row["kind"] == EffectKind.TEAR_UP and row["account"] == defaulter:
-            deficit = TearUpEffect(row).gap - paid
+            # Who owes it for a fill may have given what the fund was to pay.
+            deficit = min(TearUpEffect(row).gap - paid, max(0, -books.portfolio(defaulter).equity))
             break
-        if row["kind"] == EffectKind.CLAIM or (row["kind"] == EffectKind.SUPPORT and row["other"] == Cause.TEAR_UP):
-            continue
-        if row["kind"] != EffectKind.POSTING or row["account"] != defaulter or row["code"] != Cause.TEAR_UP:
+        if row["kind"] == EffectKind.TRADE:
             break
-        paid += row["amount"]
+        if row["kind"] == EffectKind.POSTING and row["account"] == defaulter and row["code"] == Cause.TEAR_UP:
+            paid += row["amount"]
     loss = books.loss(defaulter, deficit, group)
     sums = (loss.deficit, max(0, loss.paid), len(loss.payers), loss.weight_sum, loss.cap_sum)
     return Socialised(*sums, loss.cuts(), books.loss_markets(defaulter, group))

@@ -66,14 +66,13 @@ def _acts_between(scene: Scene, first: int) -> bool:
 
 
 def _others_acted(scene: Scene) -> bool:
-    """Return whether other accounts acted before in this event: one that stands at ADL waits for all
-    others, so that what the stages before it saw may lie before that.
+    """Return whether other accounts acted before in this event: one that stands at a joint turn waits
+    for all others, so that what the stages before it saw may lie before that.
     """
     acts = (EffectKind.ORDER, EffectKind.OFFER, EffectKind.CANCEL, EffectKind.RESERVE, EffectKind.TAKEOVER)
     closes = (EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
-    is_joint = Stage.ADL in scene.rules.stages
     before = scene.rows[: scene.place]
-    return is_joint and any(row["kind"] in (*acts, *closes) and row["account"] != scene.account for row in before)
+    return any(row["kind"] in (*acts, *closes) and row["account"] != scene.account for row in before)
 
 
 def _vault_took(scene: Scene, market: int | None = None) -> int:

@@ -1,19 +1,18 @@
-"""The stages that close lots against other holders: ADL and tear-up (R6.6, R6.8)."""
+"""ADL, and what it shares with tear-up: accounts that act together, market by market (R6.6)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from backstop.core.events import NONE, AdlClass, Cause, EffectKind
 from backstop.reference.allocation import capped_pro_rata
 from backstop.reference.arithmetic import sign, split
-from backstop.reference.arrears import book_uncovered
 from backstop.reference.breakers import add_flow
 from backstop.reference.carry import give_way
 from backstop.reference.closeout import exit_of
 from backstop.reference.doubt import may_force, waits_for_halt
-from backstop.reference.paying import judge_netted, net_linked_owners, pay, tell_support
-from backstop.reference.socialise import socialise
+from backstop.reference.paying import judge_netted, pay, tell_support
 from backstop.reference.state import State
 from backstop.reference.wave import (
     Asked,
@@ -26,11 +25,20 @@ from backstop.reference.wave import (
     cash_parts,
     gap_to_zero,
     laid,
-    lots_to_close,
     place_in_class,
 )
 
-__all__ = ["adl", "asked_owners", "counterparty_of", "opposite", "share_lots", "tear_up"]
+__all__ = [
+    "act_together",
+    "adl",
+    "asked_owners",
+    "counterparty_of",
+    "defaulters_of",
+    "has_room",
+    "opposite",
+    "settle_counterparties",
+    "share_lots",
+]
 
 #: Effects that closing one position may bring, those of its counterparties apart.
 EFFECTS_A_POSITION = 16
@@ -69,13 +77,13 @@ def asked_of(state: State, owner: int, market: int, counterparties: tuple[Counte
     )
 
 
-def waits_for_reservation(state: State, account_id: int, market: int, *, is_asked: bool) -> bool:
+def waits_for_reservation(state: State, account_id: int, market: int) -> bool:
     """The fund cannot pay the gap of the position, but more of it once what is reserved is free; not
     beyond the deadline.
     """
     portfolio, fund = state.portfolio(account_id), state.fund_view(state.group(market), account_id, market)
     gap, deadline = gap_to_zero(portfolio, market, abs(portfolio.holding(market).lots)), state.deadline(account_id)
-    if not is_asked or fund.available >= min(gap, fund.free) or state.now >= deadline:
+    if fund.available >= min(gap, fund.free) or state.now >= deadline:
         return False
     state.accounts[account_id].wait_until = min(deadline, state.now + state.rules.closeout.interval_ns)
     return True
@@ -89,13 +97,13 @@ def opposite(state: State, market: int, side: int) -> tuple[Counterparty, ...]:
     return tuple(counterparty_of(state, holder, market) for holder in holders)
 
 
-def defaulters_of(state: State, accounts: list[int], market: int, side: int) -> tuple[Defaulter, ...]:
-    """Those of some accounts, by id, that are in default and have lots on a side of a market, as
-    they stand now.
+def defaulters_of(state: State, accounts: list[int], market: int, sides: tuple[int, ...]) -> tuple[Defaulter, ...]:
+    """Those of some accounts, by id, that are in default and have lots on one of some sides of a
+    market, as they stand now.
     """
     found = []
     for account in accounts:
-        if lots_to_move(state, account, market) * side > 0:
+        if sign(lots_to_move(state, account, market)) in sides:
             state.judge(account)
             if state.accounts[account].in_default:
                 view = state.fund_view(state.group(market), account, market)
@@ -132,7 +140,7 @@ def share_lots(policy: int, candidates: list[Candidate], lots: int) -> list[Give
 
 def adl_plan(state: State, accounts: list[int], market: int, side: int) -> None:
     """Close what the counterparties can take of all positions of one side, in one plan."""
-    wave = Wave(market, defaulters_of(state, accounts, market, side), opposite(state, market, side))
+    wave = Wave(market, defaulters_of(state, accounts, market, (side,)), opposite(state, market, side))
     lots = wave.lots() if wave.defaulters else 0
     if lots == 0:
         return
@@ -176,7 +184,7 @@ def cross_defaulters(state: State, accounts: list[int], market: int) -> None:
     """Close defaulters of both sides against each other, at the mark: as many lots as the smaller
     side has, in proportion.
     """
-    longs, shorts = (Wave(market, defaulters_of(state, accounts, market, side), ()) for side in (1, -1))
+    longs, shorts = (Wave(market, defaulters_of(state, accounts, market, (side,)), ()) for side in (1, -1))
     lots = min(sum(longs.wanted.values()), sum(shorts.wanted.values()))
     if lots == 0:
         return
@@ -275,22 +283,6 @@ def emit_class(state: State, plan: tuple[int, int, int], given: Given) -> None:
         )
 
 
-def trade_all(
-    state: State,
-    account: int,
-    market: int,
-    lots: int,
-    cash: int,
-    counterparties: dict[int, tuple[int, int]],
-    price_ticks: int,
-    cause: Cause,
-) -> None:
-    """Trade the defaulter's whole, then each counterparty's signed lots and cash."""
-    state.trade(account, NONE, market, lots, cash, price_ticks, cause, at_zero=abs(lots))
-    for holder, (part, part_cash) in counterparties.items():
-        state.trade(holder, account, market, part, part_cash, price_ticks, cause)
-
-
 def settle_counterparties(state: State, market: int, holders: list[int]) -> None:
     """Cancel what their orders now exceed, and judge them; the house has neither orders nor
     health.
@@ -311,27 +303,45 @@ def open_to_force(state: State, account: int) -> list[int]:
     return [m for m in state.held_markets(account) if may_force(state, account, m) and not waits_for_halt(state, account, m)]
 
 
-def has_room(state: State, accounts: list[int]) -> list[int]:
+def room_of(state: State) -> int:
+    """Return for how many positions the event's effects have room: half of it, sixteen a position."""
+    return (state.rules.limits.effects_max - len(state.effects)) // 2 // EFFECTS_A_POSITION
+
+
+def has_room(state: State, accounts: list[int]) -> bool:
+    """Return whether the event's effects have room for all of some accounts."""
+    return sum(len(state.held_markets(account)) for account in accounts) <= room_of(state)
+
+
+def with_room(state: State, accounts: list[int]) -> list[int]:
     """Return those of some accounts, in order of their turns, for which the event's effects have
-    room: at most half of it, sixteen a position; the first always.
+    room; the first always.
     """
-    room = (state.rules.limits.effects_max - len(state.effects)) // 2
-    taken, positions = list[int](), 0
+    taken = list[int]()
     for account in accounts:
-        positions += len(state.held_markets(account))
-        if taken and EFFECTS_A_POSITION * positions > room:
+        if taken and not has_room(state, [*taken, account]):
             break
         taken.append(account)
     return taken
 
 
-def adl(state: State, accounts: list[int]) -> list[int]:
-    """Let ADL act on all accounts that stand at its turn, market by market; return those that go on.
+#: How a stage closes the lots of some accounts in one market.
+Close = Callable[[State, list[int], int], None]
 
-    In order of their turns.
+
+def adl(state: State, accounts: list[int]) -> list[int]:
+    """Let ADL act on all accounts that stand at its turn; return those that go on, in order of their
+    turns.
+    """
+    return act_together(state, accounts, close_in_market, is_asked=state.fund_supports)
+
+
+def act_together(state: State, accounts: list[int], close: Close, *, is_asked: bool) -> list[int]:
+    """Let a stage act on all accounts that stand at its turn, market by market; return those that do
+    not wait, in order of their turns. ``is_asked``: the fund is, for gaps.
     """
     interval_ns = state.rules.closeout.interval_ns
-    going = sorted(has_room(state, accounts))
+    going = sorted(with_room(state, accounts))
     for account in set(accounts).difference(going):
         state.accounts[account].wait_until = state.now + interval_ns
     for market in range(len(state.markets)):
@@ -345,22 +355,22 @@ def adl(state: State, accounts: list[int]) -> list[int]:
             else:
                 judge_netted(state, account)
         going = [account for account in going if account not in waits]
-        waits = those_who_wait(state, going, market)
+        waits = those_who_wait(state, going, market, is_asked=is_asked)
         going = [account for account in going if account not in waits]
-        close_in_market(state, going, market)
+        close(state, going, market)
     return [account for account in accounts if account in going]
 
 
-def those_who_wait(state: State, accounts: list[int], market: int) -> list[int]:
+def those_who_wait(state: State, accounts: list[int], market: int, *, is_asked: bool) -> list[int]:
     """Let those who are carried give way to all insolvent accounts of a market; return who then waits
     for money that is only reserved.
     """
     gaps = {account: gap_of(state, account, market) for account in accounts if lots_to_move(state, account, market)}
     waits = []
     for account, gap in gaps.items():
-        if gap and state.fund_supports:
+        if gap and is_asked:
             give_way(state, account, state.group(market), market, sum(gaps.values()))
-            if waits_for_reservation(state, account, market, is_asked=True):
+            if waits_for_reservation(state, account, market):
                 waits.append(account)
     return waits
 
@@ -380,51 +390,3 @@ def close_in_market(state: State, accounts: list[int], market: int) -> None:
                 judge_netted(state, account)
     for side in (1, -1):
         adl_plan(state, accounts, market, side)
-
-
-def tear_up(state: State, account: int) -> bool:
-    """End, at mark, the lots that nobody took, against everyone on the opposite side; return whether
-    the account waits for a reservation.
-    """
-    for market in open_to_force(state, account):
-        judge_netted(state, account)
-        if not state.accounts[account].in_default:
-            return False
-        if waits_for_reservation(state, account, market, is_asked=state.has_fund):
-            return True
-        tear_up_position(state, account, market)
-    return False
-
-
-def tear_up_position(state: State, account: int, market: int) -> None:
-    """Tear up one position; the fund, then socialised gains pay the gap to zero cash, what they
-    cannot pay is uncovered.
-    """
-    portfolio = state.portfolio(account)
-    holding = portfolio.holding(market)
-    side, contract = holding.side, holding.contract
-    mark = contract.mark_ticks
-    way_out = exit_of(state, account, market)
-    lots = lots_to_close(portfolio, market, way_out)
-    cash, gap = holding.value_of(lots), gap_to_zero(portfolio, market, lots)
-    opposite = {holder: abs(state.held_lots(holder, market)) for holder in state.holders(market, -side)}
-    parts = {holder: part for holder, part in split(lots, opposite).items() if part}
-    state.emit(EffectKind.TEAR_UP, market=market, account=account, lots=-side * lots, price_ticks=mark, amount=cash, value=gap)
-    left = pay_gap(state, account, market, gap)
-    shares = {holder: (side * part, -holding.value_of(part)) for holder, part in parts.items()}
-    trade_all(state, account, market, -side * lots, cash, shares, mark, Cause.TEAR_UP)
-    state.post(state.fund_id(market), account, way_out.charge(lots, 0, portfolio.equity), Cause.CLOSING_CHARGE, market)
-    add_flow(state, market, contract.value_of(lots))
-    if left:
-        net_linked_owners(state, account)
-    book_uncovered(state, account, min(left, max(0, -state.equity(account))), state.group(market))
-    settle_counterparties(state, market, list(parts))
-
-
-def pay_gap(state: State, account: int, market: int, gap: int) -> int:
-    """The market's fund pays, then who gained; return what is left."""
-    group = state.group(market)
-    support = state.fund_view(group, account, market).support(gap, is_asked=state.has_fund)
-    tell_support(state, account, market, support, Cause.TEAR_UP)
-    left = gap - pay(state, account, group, support.amount, Cause.TEAR_UP, market)
-    return left - socialise(state, account, left, group) if left and state.has_socialise else left

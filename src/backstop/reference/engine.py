@@ -34,7 +34,7 @@ from backstop.core.events import (
     uncovered_of,
 )
 from backstop.core.instruments import PPM, VenueRules
-from backstop.reference.adl import adl, tear_up
+from backstop.reference.adl import adl, has_room
 from backstop.reference.arrears import next_arrears_ns, pay_arrears
 from backstop.reference.breakers import (
     accept_mark,
@@ -65,6 +65,7 @@ from backstop.reference.shortfalls import gap_of_position
 from backstop.reference.socialise import run_recovery
 from backstop.reference.state import CLOSING_ORDER, TAKEOVER_OFFER, Account, Position, State
 from backstop.reference.takeover import answer, dispose, fail_joint, takeover_waits
+from backstop.reference.tear_up import tear_up
 
 __all__ = ["Effect", "Event", "ReferenceEngine"]
 
@@ -361,14 +362,14 @@ def in_turn(state: State, accounts: list[int]) -> Iterator[int]:
 
 
 def run_rounds(state: State) -> None:
-    """Process the touched accounts, then those that this touched, until none is left; then let ADL
-    act on those that stand at it, and go on.
+    """Process the touched accounts, then those that this touched, until none is left; then let the
+    first joint turn act on those that stand at it, and go on.
     """
     while state.touched or state.parked:
         if state.touched:
             run_round(state)
         else:
-            run_adl(state)
+            run_joint(state)
 
 
 def run_round(state: State) -> None:
@@ -378,23 +379,32 @@ def run_round(state: State) -> None:
         process(state, account, 0)
 
 
-def run_adl(state: State) -> None:
-    """Let ADL act on all accounts that stand at it, once none of them touched another; those that it
-    leaves take the next stages.
+#: Stages that act on all accounts of an event at once.
+JOINT = (Stage.ADL, Stage.TEAR_UP)
+
+
+def run_joint(state: State) -> None:
+    """Let the first joint turn act on all accounts that stand at it, once none of them touched another;
+    those that it leaves take the next stages.
     """
-    state.parked = {account: stands for account, stands in state.parked.items() if stands}
-    for account in state.parked:
-        state.parked[account] = needs_turn(state, account) and not carries(state, account)
+    state.parked = {account: turn for account, turn in state.parked.items() if turn != NONE}
+    if not state.parked:
+        return
+    turn = min(state.parked.values())
+    for account, stands_at in state.parked.items():
+        if stands_at == turn and (not needs_turn(state, account) or carries(state, account)):
+            state.parked[account] = NONE
     if state.touched:
         return
-    accounts = [account for account, stands in state.parked.items() if stands]
-    state.parked = {}
-    key = lack if is_filling(state) else urgency
+    accounts = [account for account, stands_at in state.parked.items() if stands_at == turn]
+    state.parked = {account: stands_at for account, stands_at in state.parked.items() if stands_at != turn}
+    key = lack if is_filling(state) or not has_room(state, accounts) else urgency
     accounts.sort(key=lambda each: key(state, each))
-    going = adl(state, accounts) if accounts else []
+    act = adl if state.rules.stages[turn] == Stage.ADL else tear_up
+    going = act(state, accounts) if accounts else []
     after = [account for account in going if not is_over(state, account) and not wait_for_halt(state, account)]
     for account in after:
-        process(state, account, state.rules.stages.index(Stage.ADL) + 1)
+        process(state, account, turn + 1)
 
 
 # -- waterfall -------------------------------------------------------------------------------------
@@ -429,21 +439,20 @@ def needs_turn(state: State, account: int) -> bool:
 
 def process(state: State, account: int, first: int) -> None:
     """Take an account in default through the venue's stages from one of them on, until it is out,
-    flat, has to wait, or stands at ADL.
+    flat, has to wait, or stands at a joint turn.
     """
     if account in state.parked:
-        state.parked[account] = False
+        state.parked[account] = NONE
     if not needs_turn(state, account):
         return
     if first == 0 and state.equity(account) < 0:
         make_way(state, account)
-    for stage in state.rules.stages[first:]:
+    for turn, stage in enumerate(state.rules.stages[first:], first):
         if stage == Stage.CLOSEOUT and takeover_comes_first(state, account) and stage_ends(state, account, Stage.TAKEOVER):
             return
-        if stage in (Stage.ADL, Stage.TEAR_UP) and carries(state, account):
-            return
-        if stage == Stage.ADL:
-            state.parked[account] = True
+        if stage in JOINT:
+            if not carries(state, account):
+                state.parked[account] = turn
             return
         if stage_ends(state, account, stage):
             return
@@ -468,12 +477,7 @@ def stage_ends(state: State, account: int, stage: int) -> bool:
         return closeout_waits(state, account)
     if stage in (Stage.FUND, Stage.SOCIALISE):
         return False
-    if stage == Stage.TAKEOVER:
-        if takeover_waits(state, account):
-            return True
-    elif tear_up(state, account):
-        return True
-    return is_over(state, account) or (stage != Stage.TAKEOVER and wait_for_halt(state, account))
+    return takeover_waits(state, account) or is_over(state, account)
 
 
 def is_over(state: State, account: int) -> bool:

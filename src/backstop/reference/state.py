@@ -260,8 +260,8 @@ class State:
     selling: set[int] = field(default_factory=set)
     #: The last joint offer by provider, market and side of the lots, with the event that began it.
     joints: dict[tuple[int, int, int], tuple[int, int]] = field(default_factory=dict)
-    #: Accounts that stand at ADL, or no longer, in the order in which they came there.
-    parked: dict[int, bool] = field(default_factory=dict)
+    #: The joint turn at which accounts stand, NONE: at none any more, in the order in which they came.
+    parked: dict[int, int] = field(default_factory=dict)
     #: Account and market of lots that others' orders or defaults reduced, until it is judged.
     reduced: set[tuple[int, int]] = field(default_factory=set)
     effects: list[Effect] = field(default_factory=list)

@@ -148,7 +148,7 @@ class Wave(NamedTuple):
         """Return what each defaulter closes, and what the fund adds to it, of so many lots in all."""
         shares = split(lots, self.wanted)
         gaps = {each.account: gap_to_zero(each.portfolio, self.market, shares[each.account]) for each in self.defaulters}
-        supports = support_parts(self.defaulters, gaps)
+        supports = support_parts(self.defaulters, gaps, is_asked=any(each.fund.supports for each in self.defaulters))
         return {account: Placed(share, supports[account]) for account, share in shares.items()}
 
     def from_accounts(self, lots: int) -> int:
@@ -180,12 +180,12 @@ class Wave(NamedTuple):
         return most if self.fits(most) else largest_that(self.fits, 0, most)
 
 
-def support_parts(defaulters: Sequence[Defaulter], gaps: Mapping[int, int]) -> dict[int, Support]:
+def support_parts(defaulters: Sequence[Defaulter], gaps: Mapping[int, int], *, is_asked: bool) -> dict[int, Support]:
     """Return what the fund adds to each gap, by account: split by gap, nobody's owner beyond his
-    cap.
+    cap; nothing where the waterfall does not ask it.
     """
     views = {each.account: each.fund for each in defaulters}
-    if not any(view.supports for view in views.values()):
+    if not is_asked:
         return {account: view.support(gaps[account], is_asked=False) for account, view in views.items()}
     caps, before = dict[int, int](), Counter[int]()
     of_owner = Counter[int]()

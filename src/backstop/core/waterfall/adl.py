@@ -8,176 +8,29 @@ they weigh how (``ranking``), not in classes or caps. Rules: R6.6.
 from __future__ import annotations
 
 from backstop.compiled import kernel, unit
-from backstop.core.columns import (
-    ADL_ACCOUNT,
-    ADL_CURSOR,
-    ADL_PLACE,
-    SORT_KEY,
-    SORT_MERGE,
-    SORT_ORDER,
-    TURN_ACCOUNT,
-    TURN_OUTCOME,
-)
-from backstop.core.doubt import may_force, waits_for_halt
+from backstop.core.columns import ADL_ACCOUNT
 from backstop.core.events import NONE, Health
-from backstop.core.margin import assess
-from backstop.core.monitor import update_health
-from backstop.core.outbox import effects_left, is_crowded
-from backstop.core.sorting import sort_places
-from backstop.core.stages import Outcome
 from backstop.core.state import State
-from backstop.core.units import add_checked
-from backstop.core.waits import wait_until
 from backstop.core.waterfall.adl_plan import cross_defaulters, make_plan
-from backstop.core.waterfall.carry import give_way
-from backstop.core.waterfall.cover import outcome_after_moving
-from backstop.core.waterfall.defaulters import enter_defaulter
 from backstop.core.waterfall.netting import judge_netted
-from backstop.core.waterfall.support import gap_atoms, waits_for_reservation
-from backstop.core.waterfall.turns import answer
+from backstop.core.waterfall.together import (
+    answer_all,
+    gather_defaulters,
+    judge_all,
+    let_wait,
+    next_market,
+    position_at,
+    take_accounts,
+)
 
 __all__ = ["deleverage"]
-
-#: Effects that closing one position may bring, those of its counterparties apart.
-_EFFECTS_A_POSITION = 16
-
-
-@kernel
-def _count_positions(state: State, account: int) -> int:
-    """Return how many positions with lots an account has."""
-    count = 0
-    position = state.accounts[account].first_position
-    while position != NONE:
-        if state.positions[position].lots != 0:
-            count += 1
-        position = state.positions[position].next_of_account
-    return count
-
-
-@kernel
-def _wait(state: State, turn: int, place: int) -> None:
-    """Let the account at a place of the turn wait one interval: the event has no room for it."""
-    wait_until(state, state.columns[TURN_ACCOUNT, place], state.engine[0].now_ns + state.stages[turn].interval_ns)
-    state.columns[TURN_OUTCOME, place] = Outcome.WAIT
-
-
-@kernel
-def _take(state: State, turn: int, first: int, count: int) -> int:
-    """Take the accounts of the turn for which the event's effects have room, in order of their turns;
-    the others wait. Fills ADL_ACCOUNT, by id; returns how many there are.
-    """
-    room = effects_left(state) // 2
-    taken, positions = 0, 0
-    for place in range(first, first + count):
-        account = state.columns[TURN_ACCOUNT, place]
-        positions += _count_positions(state, account)
-        if place > first and _EFFECTS_A_POSITION * positions > room:
-            _wait(state, turn, place)
-            continue
-        state.columns[TURN_OUTCOME, place] = Outcome.NEXT
-        state.columns[SORT_KEY, taken] = account
-        taken += 1
-    order = state.columns[SORT_ORDER]
-    sort_places(state.columns[SORT_KEY], order, state.columns[SORT_MERGE], taken)
-    for place in range(taken):
-        account = state.columns[SORT_KEY, order[place]]
-        state.columns[ADL_ACCOUNT, place] = account
-        state.columns[ADL_PLACE, place] = first + order[place]
-        state.columns[ADL_CURSOR, place] = state.accounts[account].first_position
-    return taken
-
-
-@kernel
-def _next_market(state: State, count: int, market: int) -> int:
-    """Return the first market from ``market`` on in which those taken have a position, or NONE."""
-    found = NONE
-    for place in range(count):
-        position = state.columns[ADL_CURSOR, place]
-        while position != NONE and (state.positions[position].market < market or state.positions[position].lots == 0):
-            position = state.positions[position].next_of_account
-        state.columns[ADL_CURSOR, place] = position
-        if position != NONE and (found == NONE or state.positions[position].market < found):
-            found = state.positions[position].market
-    return found
-
-
-@kernel
-def _position_at(state: State, place: int, market: int) -> int:
-    """Return the position with lots that one of those taken has in the market at hand, or NONE: it
-    has none, or waits, or is passed over for a doubt, an old mark or a halt.
-    """
-    position = state.columns[ADL_CURSOR, place]
-    if position == NONE or state.positions[position].market != market or state.positions[position].lots == 0:
-        return NONE
-    if state.columns[TURN_OUTCOME, state.columns[ADL_PLACE, place]] != Outcome.NEXT:
-        return NONE
-    account = state.columns[ADL_ACCOUNT, place]
-    return position if may_force(state, account, market) and not waits_for_halt(state, account, market) else NONE
-
-
-@kernel
-def _judge_all(state: State, turn: int, market: int, count: int) -> None:
-    """Judge those in a market, linked owners netted; those for whom the event has no room wait."""
-    for place in range(count):
-        if _position_at(state, place, market) != NONE:
-            if is_crowded(state):
-                _wait(state, turn, state.columns[ADL_PLACE, place])
-            else:
-                judge_netted(state, state.columns[ADL_ACCOUNT, place])
-
-
-@kernel
-def _gap_of(state: State, place: int, market: int) -> int:
-    """Return what one of those taken lacks to the zero cash of all its lots in a market; 0 for who is
-    solvent or has none.
-    """
-    position = _position_at(state, place, market)
-    if position == NONE:
-        return 0
-    equity, maintenance = assess(state, state.columns[ADL_ACCOUNT, place])
-    return gap_atoms(state, position, abs(state.positions[position].lots), equity, maintenance)
-
-
-@kernel
-def _let_wait(state: State, turn: int, market: int, count: int) -> None:
-    """Let insolvent accounts in a market wait for money that is only reserved, once those who are
-    carried have given way to all of them.
-    """
-    group, whole = state.markets[market].group, 0
-    for place in range(count):
-        whole = add_checked(whole, _gap_of(state, place, market))
-    if whole == 0 or state.rules[0].fund_supports == 0:
-        return
-    for place in range(count):
-        gap = _gap_of(state, place, market)
-        if gap > 0:
-            give_way(state, state.columns[ADL_ACCOUNT, place], market, group, whole)
-            if waits_for_reservation(state, turn, _position_at(state, place, market), gap, True):
-                state.columns[TURN_OUTCOME, state.columns[ADL_PLACE, place]] = Outcome.WAIT
-
-
-@kernel
-def _gather(state: State, market: int, sign: int, count: int, first: int) -> int:
-    """Enter the defaulters of one side of a market, by id, from a place on; return how many there
-    are.
-    """
-    found = 0
-    for place in range(count):
-        position = _position_at(state, place, market)
-        if position != NONE and state.positions[position].lots * sign > 0:
-            account = state.columns[ADL_ACCOUNT, place]
-            update_health(state, account)
-            if state.accounts[account].health >= Health.DISTRESSED:
-                enter_defaulter(state, first + found, position)
-                found += 1
-    return found
 
 
 @kernel
 def _has_side(state: State, market: int, sign: int, count: int) -> bool:
     """Return whether one of those taken is in default with lots on one side of a market."""
     for place in range(count):
-        position = _position_at(state, place, market)
+        position = position_at(state, place, market)
         is_there = position != NONE and state.positions[position].lots * sign > 0
         if is_there and state.accounts[state.columns[ADL_ACCOUNT, place]].health >= Health.DISTRESSED:
             return True
@@ -189,30 +42,32 @@ def _cross(state: State, policy: int, market: int, count: int) -> None:
     """Cross the defaulters of both sides, where there are some; what then is left is judged again."""
     if not _has_side(state, market, 1, count) or not _has_side(state, market, -1, count):
         return
-    longs = _gather(state, market, 1, count, 0)
-    shorts = _gather(state, market, -1, count, longs)
+    longs = gather_defaulters(state, market, 1, count, 0)
+    shorts = gather_defaulters(state, market, -1, count, longs)
     cross_defaulters(state, policy, market, longs, shorts)
     for place in range(count):
-        if _position_at(state, place, market) != NONE:
+        if position_at(state, place, market) != NONE:
             judge_netted(state, state.columns[ADL_ACCOUNT, place])
+
+
+@kernel
+def _close_market(state: State, policy: int, market: int, count: int) -> None:
+    """Cross defaulters of both sides, then close what is left of each side in one plan."""
+    _cross(state, policy, market, count)
+    for sign in (1, -1):
+        found = gather_defaulters(state, market, sign, count, 0)
+        if found > 0:
+            make_plan(state, policy, market, sign, found)
 
 
 @unit
 def deleverage(state: State, turn: int, first: int, count: int) -> int:
     """Run ADL over the accounts of the turn, by the turn's policy. Answers as ``turns`` says."""
-    taken, policy = _take(state, turn, first, count), state.stages[turn].policy
-    market = _next_market(state, taken, 0)
+    taken, policy = take_accounts(state, turn, first, count), state.stages[turn].policy
+    market = next_market(state, taken, 0)
     while market != NONE:
-        _judge_all(state, turn, market, taken)
-        _let_wait(state, turn, market, taken)
-        _cross(state, policy, market, taken)
-        for sign in (1, -1):
-            found = _gather(state, market, sign, taken, 0)
-            if found > 0:
-                make_plan(state, policy, market, sign, found)
-        market = _next_market(state, taken, market + 1)
-    going = 0
-    for place in range(first, first + count):
-        if state.columns[TURN_OUTCOME, place] == Outcome.NEXT:
-            going += answer(state, place, outcome_after_moving(state, turn, state.columns[TURN_ACCOUNT, place]))
-    return going
+        judge_all(state, turn, market, taken)
+        let_wait(state, turn, market, taken, state.rules[0].fund_supports != 0)
+        _close_market(state, policy, market, taken)
+        market = next_market(state, taken, market + 1)
+    return answer_all(state, turn, first, count)

@@ -25,7 +25,7 @@ from backstop.core.sorting import sort_places
 from backstop.core.state import State
 from backstop.core.units import split_by_largest_remainder
 
-__all__ = ["opposite_positions", "settle_counterparty", "share_cash", "trade_counterparty"]
+__all__ = ["holders_of_side", "opposite_positions", "settle_counterparty", "share_cash", "trade_counterparty"]
 
 
 @kernel
@@ -36,17 +36,19 @@ def opposite_positions(state: State, position: int, with_distressed: bool) -> in
     Returns how many. Accounts that are DISTRESSED or worse only if asked for.
     """
     own = state.positions[position]
+    return holders_of_side(state, own.market, -1 if own.lots > 0 else 1, with_distressed)
+
+
+@kernel
+def holders_of_side(state: State, market: int, sign: int, with_distressed: bool) -> int:
+    """Gather the holders of one side of a market (``sign`` 1 long) as ``opposite_positions`` does."""
     rows = state.columns[COUNTERPARTY_POSITION]
     found = 0
     is_sorted = True
-    other = state.markets[own.market].first_position
+    other = state.markets[market].first_position
     while other != NONE:
         row = state.positions[other]
-        if (
-            row.lots != 0
-            and (row.lots > 0) != (own.lots > 0)
-            and (with_distressed or state.accounts[row.account].health < Health.DISTRESSED)
-        ):
+        if row.lots * sign > 0 and (with_distressed or state.accounts[row.account].health < Health.DISTRESSED):
             if found > 0 and state.positions[rows[found - 1]].account > row.account:
                 is_sorted = False
             rows[found] = other
@@ -62,9 +64,8 @@ def opposite_positions(state: State, position: int, with_distressed: bool) -> in
             ids[place] = rows[place]
         for place in range(found):
             rows[place] = ids[order[place]]
-    for house in (outside_row(own.market), error_inventory_row(own.market)):
-        lots = state.positions[house].lots
-        if lots != 0 and (lots > 0) != (own.lots > 0):
+    for house in (outside_row(market), error_inventory_row(market)):
+        if state.positions[house].lots * sign > 0:
             rows[found] = house
             found += 1
     return found

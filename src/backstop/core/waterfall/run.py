@@ -40,6 +40,7 @@ from backstop.core.waterfall.disposal import note_disposal
 from backstop.core.waterfall.netting import net_linked
 from backstop.core.waterfall.restrict import note_restricted
 from backstop.core.waterfall.takeover import fail_offers
+from backstop.core.waterfall.together import has_room
 
 __all__ = ["end_wait", "run_rounds"]
 
@@ -79,10 +80,12 @@ def _lacks_more(state: State, left: int, right: int) -> bool:
 
 
 @kernel
-def _sort_round(state: State, first: int, count: int) -> None:
-    """Sort the ``count`` accounts entered into TURN_ACCOUNT, from the place ``first`` on."""
+def _sort_round(state: State, first: int, count: int, is_by_lack: bool) -> None:
+    """Sort the ``count`` accounts entered into TURN_ACCOUNT, from the place ``first`` on; by what they
+    lack where the event fills up.
+    """
     order = state.columns[ROUND_ORDER]
-    if is_filling(state):
+    if is_by_lack:
         merge_sort(_lacks_more, state, order, state.columns[ROUND_MERGE], count)
     else:
         merge_sort(_is_before, state, order, state.columns[ROUND_MERGE], count)
@@ -113,7 +116,7 @@ def _open_round(state: State) -> int:
             _enter(state, account, count)
             count += 1
     start_round(state)
-    _sort_round(state, 0, count)
+    _sort_round(state, 0, count, is_filling(state))
     return count
 
 
@@ -122,7 +125,7 @@ def _sort_rest(state: State, first: int, count: int) -> None:
     """Sort those of the running round that had no turn yet, as things stand now."""
     for place in range(first, count):
         _enter(state, state.columns[TURN_ACCOUNT, place], place - first)
-    _sort_round(state, first, count - first)
+    _sort_round(state, first, count - first, True)
 
 
 @kernel
@@ -185,9 +188,10 @@ def _take_turns(state: State, place: int, first_turn: int) -> None:
     """Take the account at a place of the round through its turns, until it waits, is done or
     parks.
     """
-    account = state.columns[TURN_ACCOUNT, place]
+    account, last_turn = state.columns[TURN_ACCOUNT, place], len(state.stages) - 1
     _withdraw(state, account)
-    if not _needs_turn(state, account, first_turn):
+    # Who goes on from the last turn has none left; it waits for what was passed over.
+    if not _needs_turn(state, account, min(first_turn, last_turn)):
         return
     if first_turn == 0 and state.accounts[account].health == Health.INSOLVENT:
         make_way(state, account)
@@ -201,7 +205,7 @@ def _take_turns(state: State, place: int, first_turn: int) -> None:
             act(state, turn, place, 1)
             if state.columns[TURN_OUTCOME, place] != Outcome.NEXT:
                 return
-    hold_back(state, account, state.stages[first_turn].interval_ns)
+    hold_back(state, account, state.stages[min(first_turn, last_turn)].interval_ns)
 
 
 @kernel
@@ -255,7 +259,10 @@ def _bring_up_to_date(state: State, turn: int) -> None:
 
 @kernel
 def _gather_joint(state: State, turn: int) -> int:
-    """Make the accounts at a joint turn the running round; return how many there are."""
+    """Make the accounts at a joint turn the running round; return how many there are.
+
+    Where the event has no room for all of them, those that lack most come first.
+    """
     engine = state.engine[0]
     count, kept = 0, 0
     for place in range(engine.parked_now):
@@ -269,7 +276,7 @@ def _gather_joint(state: State, turn: int) -> int:
             state.columns[PARKED, kept] = account
             kept += 1
     engine.parked_now = kept
-    _sort_round(state, 0, count)
+    _sort_round(state, 0, count, is_filling(state) or not has_room(state, count))
     return count
 
 

@@ -16,7 +16,7 @@ from backstop.core.units import add_checked
 from backstop.core.waterfall.fund import available_atoms, binding_limit, free_atoms
 from backstop.core.waterfall.turns import wait_interval
 
-__all__ = ["available_for_gap", "gap_atoms", "tell_part", "tell_support", "waits_for_reservation"]
+__all__ = ["available_for_gap", "gap_atoms", "tell_part", "tell_part_of", "tell_support", "waits_for_reservation"]
 
 
 @kernel
@@ -78,9 +78,14 @@ def tell_part(state: State, account: int, market: int, gap: int, support: int) -
     """Emit SUPPORT where there is a gap: what the fund of a market pays of it in an ADL plan, beside
     others, and what keeps back the rest.
     """
+    tell_part_of(state, account, market, gap, support, Cause.SUPPORT, state.rules[0].fund_supports != 0)
+
+
+@kernel
+def tell_part_of(state: State, account: int, market: int, gap: int, support: int, cause: int, is_asked: bool) -> None:
+    """Emit the same, for the posting of a cause that pays it; ``is_asked``: the fund is."""
     if gap == 0:
         return
-    is_asked = state.rules[0].fund_supports != 0
     available = available_for_gap(state, account, market, is_asked)
     emit_support(
         state,
@@ -89,7 +94,7 @@ def tell_part(state: State, account: int, market: int, gap: int, support: int) -
         support=support,
         gap=gap,
         limit=_limit_of_part(state, account, market, gap, support, available, is_asked),
-        cause=Cause.SUPPORT,
+        cause=cause,
         available=available,
     )
 

@@ -1,121 +1,186 @@
-"""The last stage, always possible: lots close against the whole opposite side, pro rata, at
-mark.
+"""The last stage, always possible: what nobody took ends at mark.
+
+All accounts that stand at its turn are taken together, market by market. Defaulters of both sides end
+their lots against each other; what one side has more ends against all who hold the other, pro rata,
+whose rows are walked once. Rules: R6.8.
 """
 
 from __future__ import annotations
 
 from backstop.compiled import kernel, unit
 from backstop.core.breakers import add_flow
-from backstop.core.columns import COUNTERPARTY_LOTS, COUNTERPARTY_POSITION, SPLIT_HEAP, SPLIT_REMAINDER, TEAR_UP_WEIGHT, TURN_ACCOUNT
-from backstop.core.contracts import cash_at_mark, notional_at_mark
-from backstop.core.doubt import may_force, waits_for_halt
-from backstop.core.events import NONE, Cause, Health
+from backstop.core.columns import (
+    COUNTERPARTY_LOTS,
+    COUNTERPARTY_POSITION,
+    DEFAULTER_GAP,
+    DEFAULTER_LOTS,
+    DEFAULTER_POSITION,
+    DEFAULTER_SUPPORT,
+    DEFAULTER_WANTED,
+    SPLIT_HEAP,
+    SPLIT_REMAINDER,
+    TEAR_UP_WEIGHT,
+)
+from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
+from backstop.core.events import NONE, Cause
 from backstop.core.ledger import close_lots
 from backstop.core.margin import assess
 from backstop.core.outbox import emit_tear_up
-from backstop.core.stages import Outcome
 from backstop.core.state import State
-from backstop.core.units import split_by_largest_remainder
+from backstop.core.units import add_checked, split_by_largest_remainder
 from backstop.core.waterfall.arrears import book_uncovered
-from backstop.core.waterfall.charge import closing_charge, lots_to_leave, pay_charge
-from backstop.core.waterfall.counterparties import (
-    opposite_positions,
-    settle_counterparty,
-    share_cash,
-    trade_counterparty,
-)
-from backstop.core.waterfall.cover import outcome_after_moving
-from backstop.core.waterfall.fund import pay
-from backstop.core.waterfall.netting import judge_netted, net_linked
+from backstop.core.waterfall.counterparties import holders_of_side, settle_counterparty, share_cash, trade_counterparty
+from backstop.core.waterfall.defaulters import charge_all, post_charge, sum_column, support_gaps
+from backstop.core.waterfall.fund import available_in_fund, available_to_market, pay
+from backstop.core.waterfall.netting import net_linked
 from backstop.core.waterfall.socialise import socialise
-from backstop.core.waterfall.support import available_for_gap, gap_atoms, tell_support, waits_for_reservation
-from backstop.core.waterfall.turns import answer
+from backstop.core.waterfall.support import tell_part_of
+from backstop.core.waterfall.together import answer_all, gather_defaulters, judge_all, let_wait, next_market, take_accounts
 
 __all__ = ["tear_up"]
 
 
 @kernel
-def _cover_gap(state: State, account: int, market: int, gap: int) -> int:
-    """Let the fund pay a gap, then those who are socialised; return what is left."""
-    group, is_asked = state.markets[market].group, state.rules[0].fund_turn != NONE
-    available = available_for_gap(state, account, market, is_asked)
-    tell_support(state, account, group, market, gap, available, Cause.TEAR_UP, is_asked)
-    left = gap - pay(state, account, group, min(gap, available), Cause.TEAR_UP, market)
-    return left - socialise(state, account, left, group)
+def _split_support(state: State, market: int, count: int, is_asked: bool) -> None:
+    """Let each defaulter end what should leave; fill in the gaps, and the fund's parts of them."""
+    available = 0
+    if is_asked:
+        available = min(available_in_fund(state, state.markets[market].group), available_to_market(state, market))
+    for place in range(count):
+        state.columns[DEFAULTER_LOTS, place] = state.columns[DEFAULTER_WANTED, place]
+    support_gaps(state, count, available)
 
 
 @kernel
-def _tear_up_position(state: State, position: int, equity: int, maintenance: int) -> None:
-    """Close a defaulter's position at mark against everyone on the other side; ``equity`` and
-    ``maintenance`` are its account's.
+def _tell_all(state: State, market: int, count: int, is_asked: bool) -> None:
+    """Report what each defaulter ends, and what the fund adds to its gap."""
+    for place in range(count):
+        row, gap = state.positions[state.columns[DEFAULTER_POSITION, place]], state.columns[DEFAULTER_GAP, place]
+        lots = closing(row.lots, state.columns[DEFAULTER_LOTS, place])
+        row.closed_in_default = 1
+        emit_tear_up(
+            state,
+            account=row.account,
+            lots=lots,
+            market=market,
+            mark_ticks=state.markets[market].mark_ticks,
+            cash=cash_at_mark(state, market, lots),
+            gap=gap,
+        )
+        tell_part_of(state, row.account, market, gap, state.columns[DEFAULTER_SUPPORT, place], Cause.TEAR_UP, is_asked)
+
+
+@kernel
+def _lacks(state: State, account: int, gap: int) -> int:
+    """Return what is left of a gap, at most what the account lacks."""
+    equity, _ = assess(state, account)
+    return min(gap, max(0, -equity))
+
+
+@kernel
+def _cover_gaps(state: State, market: int, count: int) -> None:
+    """Let the fund pay its parts, and those who are socialised what it leaves; DEFAULTER_GAP is then
+    what nobody paid.
     """
-    row = state.positions[position]
-    account, market = row.account, row.market
-    group = state.markets[market].group
-    sign = 1 if row.lots > 0 else -1
-    mark = state.markets[market].mark_ticks
-    lots = lots_to_leave(state, position, equity, maintenance)
-    cash = cash_at_mark(state, market, -sign * lots)
-    gap = gap_atoms(state, position, lots, equity, maintenance)
-    charge = closing_charge(state, position, lots, 0, equity)
+    group, gaps = state.markets[market].group, state.columns[DEFAULTER_GAP]
+    for place in range(count):
+        account = state.positions[state.columns[DEFAULTER_POSITION, place]].account
+        if gaps[place] > 0:
+            paid = pay(state, account, group, state.columns[DEFAULTER_SUPPORT, place], Cause.TEAR_UP, market)
+            left = _lacks(state, account, gaps[place] - paid)
+            gaps[place] = left - socialise(state, account, left, group)
 
-    row.closed_in_default = 1
-    emit_tear_up(state, account=account, lots=-sign * lots, market=market, mark_ticks=mark, cash=cash, gap=gap)
-    gap = _cover_gap(state, account, market, gap)
 
-    found = opposite_positions(state, position, True)
+@kernel
+def _end_lots(state: State, market: int, count: int) -> int:
+    """Let each defaulter end its lots at mark; return what the longs ended more than the shorts, lots
+    below 0 where the shorts did.
+    """
+    more, mark = 0, state.markets[market].mark_ticks
+    for place in range(count):
+        position, lots = state.columns[DEFAULTER_POSITION, place], state.columns[DEFAULTER_LOTS, place]
+        change = closing(state.positions[position].lots, lots)
+        close_lots(state, position, change, cash_at_mark(state, market, change), mark, Cause.TEAR_UP, NONE, lots)
+        # From here on with the sign of the position.
+        state.columns[DEFAULTER_LOTS, place] = -change
+        more = add_checked(more, -change)
+    return more
+
+
+@kernel
+def _first_account(state: State, more: int) -> int:
+    """Return the first defaulter of the side that ends more lots."""
+    place = 0
+    while (state.columns[DEFAULTER_LOTS, place] > 0) != (more > 0):
+        place += 1
+    return state.positions[state.columns[DEFAULTER_POSITION, place]].account
+
+
+@kernel
+def _end_against_holders(state: State, market: int, more: int) -> int:
+    """Split the lots that one side ends more over all who hold the other, by lots, at mark; return how
+    many holders were gathered.
+    """
+    if more == 0:
+        return 0
+    sign = 1 if more > 0 else -1
+    found, mark, first = holders_of_side(state, market, -sign, True), state.markets[market].mark_ticks, _first_account(state, more)
     for place in range(found):
         state.columns[TEAR_UP_WEIGHT, place] = abs(state.positions[state.columns[COUNTERPARTY_POSITION, place]].lots)
     split_by_largest_remainder(
-        lots,
+        abs(more),
         state.columns[TEAR_UP_WEIGHT],
         state.columns[COUNTERPARTY_LOTS],
         state.columns[SPLIT_REMAINDER],
         state.columns[SPLIT_HEAP],
         found,
     )
-    share_cash(state, found, cash)
-    close_lots(state, position, -sign * lots, cash, mark, Cause.TEAR_UP, NONE, lots)
+    share_cash(state, found, cash_at_mark(state, market, -more))
     for place in range(found):
         if state.columns[COUNTERPARTY_LOTS, place] > 0:
-            trade_counterparty(state, account, sign, place, mark, Cause.TEAR_UP)
-    pay_charge(state, account, market, charge)
+            trade_counterparty(state, first, sign, place, mark, Cause.TEAR_UP)
+    return found
+
+
+@kernel
+def _book_gaps(state: State, market: int, count: int) -> None:
+    """Book what nobody paid of each gap."""
+    for place in range(count):
+        if state.columns[DEFAULTER_GAP, place] > 0:
+            account = state.positions[state.columns[DEFAULTER_POSITION, place]].account
+            # Who owes it for a fill may have been closed against it.
+            net_linked(state, account)
+            book_uncovered(state, account, _lacks(state, account, state.columns[DEFAULTER_GAP, place]), state.markets[market].group)
+
+
+@kernel
+def _tear_up_market(state: State, market: int, count: int, is_asked: bool) -> None:
+    """End the lots of ``count`` defaulters of both sides of a market."""
+    _split_support(state, market, count, is_asked)
+    charge_all(state, 0, count, DEFAULTER_LOTS)
+    _tell_all(state, market, count, is_asked)
+    _cover_gaps(state, market, count)
+    lots = sum_column(state, DEFAULTER_LOTS, 0, count)
+    found = _end_against_holders(state, market, _end_lots(state, market, count))
+    for place in range(count):
+        post_charge(state, place)
     add_flow(state, market, notional_at_mark(state, market, lots))
-    if gap > 0:
-        # Who owes it for a fill may have been closed against it.
-        net_linked(state, account)
-        equity, _ = assess(state, account)
-        gap = min(gap, max(0, -equity))
-    book_uncovered(state, account, gap, group)
+    _book_gaps(state, market, count)
     for place in range(found):
         if state.columns[COUNTERPARTY_LOTS, place] > 0:
             settle_counterparty(state, place)
 
 
-@kernel
-def _tear_up_account(state: State, turn: int, account: int) -> int:
-    """Tear up an account's positions in order of market while in default; return its outcome."""
-    is_asked = state.rules[0].fund_turn != NONE
-    position = state.accounts[account].first_position
-    while position != NONE:
-        row = state.positions[position]
-        if row.lots != 0 and may_force(state, account, row.market) and not waits_for_halt(state, account, row.market):
-            judge_netted(state, account)
-            if state.accounts[account].health < Health.DISTRESSED:
-                break
-            equity, maintenance = assess(state, account)
-            gap = gap_atoms(state, position, abs(row.lots), equity, maintenance)
-            if waits_for_reservation(state, turn, position, gap, is_asked):
-                return Outcome.WAIT
-            _tear_up_position(state, position, equity, maintenance)
-        position = row.next_of_account
-    return outcome_after_moving(state, turn, account)
-
-
 @unit
 def tear_up(state: State, turn: int, first: int, count: int) -> int:
-    """Tear up the positions of the accounts of the turn. Answers as ``turns`` says."""
-    going = 0
-    for place in range(first, first + count):
-        going += answer(state, place, _tear_up_account(state, turn, state.columns[TURN_ACCOUNT, place]))
-    return going
+    """Tear up what the accounts of the turn have. Answers as ``turns`` says."""
+    taken, is_asked = take_accounts(state, turn, first, count), state.rules[0].fund_turn != NONE
+    market = next_market(state, taken, 0)
+    while market != NONE:
+        judge_all(state, turn, market, taken)
+        let_wait(state, turn, market, taken, is_asked)
+        found = gather_defaulters(state, market, 0, taken, 0)
+        if found > 0:
+            _tear_up_market(state, market, found, is_asked)
+        market = next_market(state, taken, market + 1)
+    return answer_all(state, turn, first, count)

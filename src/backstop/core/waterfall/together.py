@@ -1,0 +1,192 @@
+"""A joint turn: the accounts that a stage takes together, and their defaulters market by market.
+
+Shared by ``adl`` and ``tear_up``. Rules: R6.6.1.
+"""
+
+from __future__ import annotations
+
+from backstop.compiled import kernel
+from backstop.core.columns import (
+    ADL_ACCOUNT,
+    ADL_CURSOR,
+    ADL_PLACE,
+    ROUND_ACCOUNT,
+    SORT_KEY,
+    SORT_MERGE,
+    SORT_ORDER,
+    TURN_ACCOUNT,
+    TURN_OUTCOME,
+)
+from backstop.core.doubt import may_force, waits_for_halt
+from backstop.core.events import NONE, Health
+from backstop.core.margin import assess
+from backstop.core.monitor import update_health
+from backstop.core.outbox import effects_left, is_crowded
+from backstop.core.sorting import sort_places
+from backstop.core.stages import Outcome
+from backstop.core.state import State
+from backstop.core.units import add_checked
+from backstop.core.waits import wait_until
+from backstop.core.waterfall.carry import give_way
+from backstop.core.waterfall.cover import outcome_after_moving
+from backstop.core.waterfall.defaulters import enter_defaulter
+from backstop.core.waterfall.netting import judge_netted
+from backstop.core.waterfall.support import gap_atoms, waits_for_reservation
+from backstop.core.waterfall.turns import answer
+
+__all__ = ["answer_all", "gather_defaulters", "has_room", "judge_all", "let_wait", "next_market", "position_at", "take_accounts"]
+
+#: Effects that closing one position may bring, those of its counterparties apart.
+_EFFECTS_A_POSITION = 16
+
+
+@kernel
+def _count_positions(state: State, account: int) -> int:
+    """Return how many positions with lots an account has."""
+    count = 0
+    position = state.accounts[account].first_position
+    while position != NONE:
+        if state.positions[position].lots != 0:
+            count += 1
+        position = state.positions[position].next_of_account
+    return count
+
+
+@kernel
+def has_room(state: State, count: int) -> bool:
+    """Return whether the event's effects have room for all accounts entered into ROUND_ACCOUNT."""
+    positions = 0
+    for place in range(count):
+        positions += _count_positions(state, state.columns[ROUND_ACCOUNT, place])
+    return _EFFECTS_A_POSITION * positions <= effects_left(state) // 2
+
+
+@kernel
+def _wait(state: State, turn: int, place: int) -> None:
+    """Let the account at a place of the turn wait one interval: the event has no room for it."""
+    wait_until(state, state.columns[TURN_ACCOUNT, place], state.engine[0].now_ns + state.stages[turn].interval_ns)
+    state.columns[TURN_OUTCOME, place] = Outcome.WAIT
+
+
+@kernel
+def take_accounts(state: State, turn: int, first: int, count: int) -> int:
+    """Take the accounts of the turn for which the event's effects have room, in order of their turns;
+    the others wait. Fills ADL_ACCOUNT, by id; returns how many there are.
+    """
+    room = effects_left(state) // 2
+    taken, positions = 0, 0
+    for place in range(first, first + count):
+        account = state.columns[TURN_ACCOUNT, place]
+        positions += _count_positions(state, account)
+        if place > first and _EFFECTS_A_POSITION * positions > room:
+            _wait(state, turn, place)
+            continue
+        state.columns[TURN_OUTCOME, place] = Outcome.NEXT
+        state.columns[SORT_KEY, taken] = account
+        taken += 1
+    order = state.columns[SORT_ORDER]
+    sort_places(state.columns[SORT_KEY], order, state.columns[SORT_MERGE], taken)
+    for place in range(taken):
+        account = state.columns[SORT_KEY, order[place]]
+        state.columns[ADL_ACCOUNT, place] = account
+        state.columns[ADL_PLACE, place] = first + order[place]
+        state.columns[ADL_CURSOR, place] = state.accounts[account].first_position
+    return taken
+
+
+@kernel
+def next_market(state: State, count: int, market: int) -> int:
+    """Return the first market from ``market`` on in which those taken have a position, or NONE."""
+    found = NONE
+    for place in range(count):
+        position = state.columns[ADL_CURSOR, place]
+        while position != NONE and (state.positions[position].market < market or state.positions[position].lots == 0):
+            position = state.positions[position].next_of_account
+        state.columns[ADL_CURSOR, place] = position
+        if position != NONE and (found == NONE or state.positions[position].market < found):
+            found = state.positions[position].market
+    return found
+
+
+@kernel
+def position_at(state: State, place: int, market: int) -> int:
+    """Return the position with lots that one of those taken has in the market at hand, or NONE: it
+    has none, or waits, or is passed over for a doubt, an old mark or a halt.
+    """
+    position = state.columns[ADL_CURSOR, place]
+    if position == NONE or state.positions[position].market != market or state.positions[position].lots == 0:
+        return NONE
+    if state.columns[TURN_OUTCOME, state.columns[ADL_PLACE, place]] != Outcome.NEXT:
+        return NONE
+    account = state.columns[ADL_ACCOUNT, place]
+    return position if may_force(state, account, market) and not waits_for_halt(state, account, market) else NONE
+
+
+@kernel
+def judge_all(state: State, turn: int, market: int, count: int) -> None:
+    """Judge those in a market, linked owners netted; those for whom the event has no room wait."""
+    for place in range(count):
+        if position_at(state, place, market) != NONE:
+            if is_crowded(state):
+                _wait(state, turn, state.columns[ADL_PLACE, place])
+            else:
+                judge_netted(state, state.columns[ADL_ACCOUNT, place])
+
+
+@kernel
+def _gap_of(state: State, place: int, market: int) -> int:
+    """Return what one of those taken lacks to the zero cash of all its lots in a market; 0 for who is
+    solvent or has none.
+    """
+    position = position_at(state, place, market)
+    if position == NONE:
+        return 0
+    equity, maintenance = assess(state, state.columns[ADL_ACCOUNT, place])
+    return gap_atoms(state, position, abs(state.positions[position].lots), equity, maintenance)
+
+
+@kernel
+def let_wait(state: State, turn: int, market: int, count: int, is_asked: bool) -> None:
+    """Let insolvent accounts in a market wait for money that is only reserved, once those who are
+    carried have given way to all of them; nobody where the fund is not asked.
+    """
+    group, whole = state.markets[market].group, 0
+    for place in range(count):
+        whole = add_checked(whole, _gap_of(state, place, market))
+    if whole == 0 or not is_asked:
+        return
+    for place in range(count):
+        gap = _gap_of(state, place, market)
+        if gap > 0:
+            give_way(state, state.columns[ADL_ACCOUNT, place], market, group, whole)
+            if waits_for_reservation(state, turn, position_at(state, place, market), gap, True):
+                state.columns[TURN_OUTCOME, state.columns[ADL_PLACE, place]] = Outcome.WAIT
+
+
+@kernel
+def gather_defaulters(state: State, market: int, sign: int, count: int, first: int) -> int:
+    """Enter the defaulters of one side of a market (``sign`` 0: of both), by id, from a place on;
+    return how many there are.
+    """
+    found = 0
+    for place in range(count):
+        position = position_at(state, place, market)
+        if position != NONE and (sign == 0 or state.positions[position].lots * sign > 0):
+            account = state.columns[ADL_ACCOUNT, place]
+            update_health(state, account)
+            if state.accounts[account].health >= Health.DISTRESSED:
+                enter_defaulter(state, first + found, position)
+                found += 1
+    return found
+
+
+@kernel
+def answer_all(state: State, turn: int, first: int, count: int) -> int:
+    """Judge those of the turn that do not wait, in order of their turns, and answer for each; return
+    how many go on.
+    """
+    going = 0
+    for place in range(first, first + count):
+        if state.columns[TURN_OUTCOME, place] == Outcome.NEXT:
+            going += answer(state, place, outcome_after_moving(state, turn, state.columns[TURN_ACCOUNT, place]))
+    return going

@@ -1,0 +1,108 @@
+"""Tear-up: what nobody took ends at mark, for all accounts of a market together (R6.8)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from backstop.core.events import NONE, Cause, EffectKind
+from backstop.reference.adl import act_together, defaulters_of, settle_counterparties
+from backstop.reference.arithmetic import sign, split
+from backstop.reference.arrears import book_uncovered
+from backstop.reference.breakers import add_flow
+from backstop.reference.funds import Support
+from backstop.reference.paying import net_linked_owners, pay, tell_support
+from backstop.reference.socialise import socialise
+from backstop.reference.state import State
+from backstop.reference.wave import Defaulter, gap_to_zero, lots_to_close, support_parts
+
+__all__ = ["shares_of_holders", "tear_up"]
+
+
+class Torn(NamedTuple):
+    """What one defaulter ends."""
+
+    #: Signed: that of its position.
+    lots: int
+    support: Support
+    charge: int
+
+
+def tear_up(state: State, accounts: list[int]) -> list[int]:
+    """End what nobody took, of all accounts that stand at this turn; return those that go on, in order
+    of their turns.
+    """
+    return act_together(state, accounts, tear_up_market, is_asked=state.has_fund)
+
+
+def tear_up_market(state: State, accounts: list[int], market: int) -> None:
+    """End the lots of the defaulters of both sides at mark, against each other, and what one side has
+    more against all who hold the other.
+
+    The fund, then socialised gains pay the gaps to zero cash; what they cannot pay is uncovered.
+    """
+    defaulters = defaulters_of(state, accounts, market, (1, -1))
+    if not defaulters:
+        return
+    value, mark, group = state.contract(market).value_of, state.markets[market].mark, state.group(market)
+    torn = what_ends(state, defaulters, market)
+    for account, each in torn.items():
+        state.emit(
+            EffectKind.TEAR_UP,
+            market=market,
+            account=account,
+            lots=-each.lots,
+            price_ticks=mark,
+            amount=value(each.lots),
+            value=each.support.gap,
+        )
+        tell_support(state, account, market, each.support, Cause.TEAR_UP)
+    left = {account: pay_gap(state, account, market, each.support) for account, each in torn.items()}
+    for account, each in torn.items():
+        state.trade(account, NONE, market, -each.lots, value(each.lots), mark, Cause.TEAR_UP, at_zero=abs(each.lots))
+    more = sum(each.lots for each in torn.values())
+    parts = shares_of_holders(state, market, more)
+    if parts:
+        first = next(account for account, each in torn.items() if each.lots * more > 0)
+        for holder, part in parts.items():
+            state.trade(holder, first, market, part, -value(part), mark, Cause.TEAR_UP)
+    for account, each in torn.items():
+        state.post(state.fund_id(market), account, each.charge, Cause.CLOSING_CHARGE, market)
+    add_flow(state, market, value(sum(abs(each.lots) for each in torn.values())))
+    for account, lacks in left.items():
+        if lacks:
+            net_linked_owners(state, account)
+            book_uncovered(state, account, min(lacks, max(0, -state.equity(account))), group)
+    settle_counterparties(state, market, list(parts))
+
+
+def what_ends(state: State, defaulters: tuple[Defaulter, ...], market: int) -> dict[int, Torn]:
+    """Return what each defaulter ends, with what the fund adds to its gap: split by gap."""
+    lots = {each.account: lots_to_close(each.portfolio, market, each.way_out) for each in defaulters}
+    gaps = {each.account: gap_to_zero(each.portfolio, market, lots[each.account]) for each in defaulters}
+    supports = support_parts(defaulters, gaps, is_asked=state.has_fund)
+    return {
+        each.account: Torn(
+            each.portfolio.holding(market).side * lots[each.account],
+            supports[each.account],
+            each.way_out.charge(lots[each.account], 0, each.portfolio.equity),
+        )
+        for each in defaulters
+    }
+
+
+def shares_of_holders(state: State, market: int, lots: int) -> dict[int, int]:
+    """Return the signed lots by which each holder of the other side takes over signed ones, in
+    proportion to what it then holds.
+    """
+    held = {holder: abs(state.held_lots(holder, market)) for holder in state.holders(market, -sign(lots))} if lots else {}
+    return {holder: sign(lots) * part for holder, part in split(abs(lots), held).items() if part} if held else {}
+
+
+def pay_gap(state: State, account: int, market: int, support: Support) -> int:
+    """The market's fund pays its part of a gap, then who gained; return what is left, at most what the
+    account lacks.
+    """
+    group = state.group(market)
+    left = support.gap - pay(state, account, group, support.amount, Cause.TEAR_UP, market)
+    left = min(left, max(0, -state.equity(account)))
+    return left - socialise(state, account, left, group) if left and state.has_socialise else left
