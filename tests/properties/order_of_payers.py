@@ -460,7 +460,9 @@ def owners_pay_before_others(moment: Moment) -> Findings:
         return
     moment.owner_was_asked.add(defaulter)
     rich = [number for number in mirror.linked(defaulter) if mirror.equity(number) > 0]
-    rich += able_winners(mirror, defaulter)
+    # Who left default while those of a joint turn were judged in order of id may have been asked before.
+    left = {row.account for row in moment.effects[: moment.place] if row.kind == F.HEALTH and row.code < Health.DISTRESSED <= row.other}
+    rich += [number for number in able_winners(mirror, defaulter) if number not in left]
     if rich and mirror.equity(defaulter) < 0:
         yield f"{effect}: {rich} of the same owner, or who owe for fills, have equity"
 

@@ -29,8 +29,8 @@ def settlement_is_told(moment: Moment) -> Findings:
     if breaker.settlement != TRADED or not breaker.undoubted or not mirror.rules.breakers.doubt_settles:
         yield f"{effect}: not doubted, or settled already"
     prices = {Settlement.OPERATOR: breaker.given_ticks, Settlement.INDEX: _index(moment), Settlement.UNDOUBTED: breaker.undoubted}
-    source = next(each for each, price in prices.items() if price)
-    if (effect.code, effect.price_ticks) != (source, prices[source]):
+    source = next((each for each, price in prices.items() if price), None)
+    if source is None or (effect.code, effect.price_ticks) != (source, prices[source]):
         yield f"{effect}: prices are {prices}"
 
 
