@@ -393,6 +393,14 @@ def _fund_stop(scene: Scene, market: int) -> Stop:
     return Stop("fund", "only_supports", f"{says}; {only}", values=values)
 
 
+def _others_torn(scene: Scene, market: int) -> bool:
+    """Return whether other accounts are torn up in a market in this event, before or after."""
+    return any(
+        row["kind"] == EffectKind.TEAR_UP and row["market"] == market and row["account"] != scene.account
+        for row in scene.rows[scene.place :]
+    )
+
+
 def _adl_stop(scene: Scene, market: int) -> Stop:
     """Return why ADL left what is torn up."""
     plans = [row for row in scene.rows[: scene.place] if row["kind"] == EffectKind.ADL_PLAN and row["account"] == scene.account]
@@ -412,7 +420,8 @@ def _adl_stop(scene: Scene, market: int) -> Stop:
     if defaulter.portfolio.equity < 0 and able:
         says += f"; none of the others can pay its part of {scene.speaker.cash(beyond_mark)} beyond mark and keep its maintenance margin"
     # ADL goes by market id: one in a later market came after this one's turn, and may have freed
-    # margin of those asked here.
-    has_moved = any(row["market"] > market for row in plans) or _others_acted(scene)
+    # margin of those asked here. Others that are torn up with it stood at ADL with it: one plan for all
+    # of them, of which nothing fitted, leaves no trace.
+    has_moved = any(row["market"] > market for row in plans) or _others_acted(scene) or _others_torn(scene, market)
     lots = 0 if has_moved else wave.lots()
     return Stop("adl", "nobody_can_give", says, lots=lots, values={"beyond_mark_atoms": beyond_mark})
