@@ -112,6 +112,8 @@ class Mirror(State):
     open_take: int = 0
     #: Marks before the event at hand.
     marks_before: list[int] = field(default_factory=list)
+    #: Depth before the event at hand, by market, side and band.
+    depth_before: tuple[tuple[tuple[int, ...], ...], ...] = ()
     #: The last offer of a joint offer that the event takes over as a whole, or 0.
     accepted_with: int = 0
     #: Market whose mark the event at hand set, or NONE.

@@ -56,8 +56,9 @@ class Moment:
     owner_was_asked: set[int] = field(default_factory=set)
     #: Fees and shares of the event at hand.
     charged: int = 0
-    #: Closing charges that are still to be posted: fund, account, market, atoms.
-    charge_due: list[tuple[int, int, int, int]] = field(default_factory=list)
+    #: Closing charges that are still to be posted: fund, account, market, and the atoms by the depth
+    #: before the event and by that after it; 0: nothing is posted.
+    charge_due: list[tuple[int, int, int, set[int]]] = field(default_factory=list)
 
     @property
     def effect(self) -> Effect:

@@ -27,6 +27,7 @@ from backstop.core.events import (
 from backstop.core.instruments import VenueRules
 from backstop.reference.doubt import is_used_up
 from backstop.reference.records import Effect, Event, effects_list, events_array
+from tests.properties.charges import note_depth
 from tests.properties.checks import AFTER, BEFORE, SCAN, START
 from tests.properties.commitments import used_atoms
 from tests.properties.doubts import note_waits
@@ -100,6 +101,7 @@ class Liar(Watch):
         """Apply an event; read nothing yet."""
         self.used = used_atoms(self.rules, self.state, event.time_ns)
         note_waits(self.mirror, self.state, event.time_ns)
+        note_depth(self.mirror, self.state)
         step(self.state, events_array([event]), 0)
         engine = self.state.engine[0]
         effects = effects_list(self.state.effects[: int(engine.effects_now)])

@@ -16,6 +16,7 @@ from backstop.reference.engine import ReferenceEngine
 from backstop.reference.offering import Gauge
 from backstop.reference.records import Effect, Event, effects_list, events_array
 from backstop.reference.state import TAKEOVER_OFFER
+from tests.properties.charges import note_depth
 from tests.properties.checks import AFTER, BEFORE, IDS, SCAN, START
 from tests.properties.commitments import used_atoms
 from tests.properties.doubts import note_waits
@@ -44,6 +45,7 @@ class Watch:
         """Apply one event, read its effects one by one, and scan everything."""
         used = used_atoms(self.rules, self.state, event.time_ns)
         note_waits(self.mirror, self.state, event.time_ns)
+        note_depth(self.mirror, self.state)
         step(self.state, events_array([event]), 0)
         engine = self.state.engine[0]
         rows = self.state.effects[: int(engine.effects_now)].copy()
