@@ -18,7 +18,7 @@ from backstop.core.debts import add_debt
 from backstop.core.events import FUND, NONE, Answer, BreakerState, EffectKind, EventKind, Health, Operator, Reject, Stage, Transfer, fund_of
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, CommitmentRules, FundRules, LimitRules, ProviderRules
 from backstop.core.results import lower_base, result_of
-from backstop.core.rows import TAKEOVER_OFFER
+from backstop.core.rows import ALL_SETTLED, TAKEOVER_OFFER
 from backstop.reference.records import Event
 from tests.core.desk import SECOND, Desk, make_rules
 
@@ -33,10 +33,10 @@ def make_desk() -> Desk:
     """Six accounts: 0 holds 990 of 1,000 lots, 1 is in default with an order out, 2 is rich, 3 is
     short, 4 and 5 are empty.
 
-    Market 0 is traded, market 1 is halted, market 2 has no mark. Account 3's second position fills
+    Market 0 is traded, market 1 is halted, market 2 has no mark and is doubted, market 3 is settled. Account 3's second position fills
     the rows. There are two market groups and two providers, of which the first has account 5.
     """
-    rules = make_rules((Stage.CLOSEOUT, Stage.FUND, Stage.TEAR_UP), markets=3, limits=LIMITS)
+    rules = make_rules((Stage.CLOSEOUT, Stage.FUND, Stage.TEAR_UP), markets=4, limits=LIMITS)
     provider = ProviderRules(((CommitmentRules(), CommitmentRules()),) * 2)
     desk = Desk(rules._replace(funds=(FundRules(),) * 2, providers=(provider,) * 2), mark=0)
     desk.mark(100, 0)
@@ -64,16 +64,23 @@ def make_desk() -> Desk:
     desk.state.markets[0].gap_atoms, desk.state.engine[0].insolvent_now = 3, 1
     # As if it owed 2 for a fill.
     desk.state.fill_gauges[desk.state.accounts[0].owner, 1:3] = 2, desk.state.engine[0].now_ns
+    desk.state.breakers[2].undoubted_ticks, desk.state.breakers[3].settlement = 100, ALL_SETTLED
     return desk
 
 
 def test_desk_is_what_it_says() -> None:
     desk = make_desk()
     state = desk.state
-    assert [int(row.state) for row in state.breakers] == [BreakerState.OPEN, BreakerState.HALTED, BreakerState.OPEN, BreakerState.OPEN]
+    assert [int(row.state) for row in state.breakers] == [
+        BreakerState.OPEN,
+        BreakerState.HALTED,
+        BreakerState.OPEN,
+        BreakerState.OPEN,
+        BreakerState.OPEN,
+    ]
     assert int(state.accounts[1].health) >= Health.DISTRESSED
     assert int(state.engine[0].next_order_id) == 2
-    assert int(state.engine[0].positions_now) == 2 * 3 + LIMITS.positions_max
+    assert int(state.engine[0].positions_now) == 2 * 4 + LIMITS.positions_max
     assert desk.row(0) == (990, 99_000)
 
 
@@ -187,8 +194,22 @@ WALKS: dict[str, list[Step]] = {
     "OPERATOR of a provider": [
         (Reject.UNKNOWN_PROVIDER, {"seq": SOON, "kind": K.OPERATOR, "time_ns": SOON, "code": Operator.PROVIDER_OFF}),
         (Reject.UNKNOWN_PROVIDER, {"other": 1}),
-        (Reject.UNKNOWN_CODE, {"code": 6}),
+        (Reject.UNKNOWN_CODE, {"code": 99}),
         (None, {"code": Operator.PROVIDER_ON, "other": 0}),
+    ],
+    "OPERATOR of a settlement price": [
+        (Reject.UNKNOWN_MARKET, {"seq": SOON, "kind": K.OPERATOR, "time_ns": SOON, "code": Operator.SETTLE_PRICE}),
+        (Reject.PRICE_OUT_OF_RANGE, {"market": 3}),
+        (Reject.PRICE_OUT_OF_RANGE, {"price_ticks": 10_001}),
+        (Reject.MARKET_SETTLED, {"price_ticks": 100}),
+        (Reject.NOT_DOUBTED, {"market": 0}),
+        (None, {"market": 2}),
+    ],
+    "DEPTH of a settled market": [
+        (Reject.UNKNOWN_MARKET, {"seq": SOON, "kind": K.DEPTH, "time_ns": SOON, "code": 0, "other": 0}),
+        (Reject.LOTS_OUT_OF_RANGE, {"market": 3, "lots": -2}),
+        (Reject.MARKET_SETTLED, {"lots": 1}),
+        (None, {"market": 0}),
     ],
     "ORDER_FILL": [
         (Reject.TIME_OUT_OF_RANGE, {"seq": SOON, "kind": K.ORDER_FILL}),

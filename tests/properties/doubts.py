@@ -50,7 +50,9 @@ def doubt_is_told(moment: Moment) -> Findings:
     rest = moment.effects[moment.place + 1 :]
     is_last = not any((row.kind, row.market) == (F.DOUBT, effect.market) for row in rest)
     found = reasons(moment.state, effect.market) or [Doubt.ENDED]
-    if is_last and effect.code not in found:
+    # The time of a mark makes the feed stale before the mark itself brings another reason.
+    was_stale = effect.code == Doubt.STALE and moment.event.kind == EventKind.MARK and found != [Doubt.ENDED]
+    if is_last and not (effect.code in found or was_stale):
         yield f"{effect}: holds {found}"
 
 
