@@ -216,12 +216,14 @@ def test_claims_are_recovered_from_a_later_surplus(tmp_path: Path) -> None:
     result = replay_case(replace(case, prices=prices, venue=venue))
     values = result.as_json()
     claims = values["claims"]
-    # Of 10,000 that came later what stood uncovered is paid first, the rest to those who were
-    # charged. The other group's fund has a surplus, and pays nothing.
-    assert values["arrears"] == "4499.999999 USDT"
+    # All longs end together, so that gains bore the whole 60,000: nothing stood uncovered, and the
+    # 10,000 that came later go to those who were charged. The other group's fund has a surplus, and
+    # pays nothing.
+    assert values["arrears"] == "0.000000 USDT"
     assert values["uncovered"] == "0.000000 USDT"
-    assert claims["recovered"] == "5500.000001 USDT"
-    assert amount(claims["outstanding"]) == amount(claims["issued"]) - Decimal("5500.000001") > 0
+    assert claims["issued"] == "60000.000000 USDT"
+    assert claims["recovered"] == "10000.000000 USDT"
+    assert claims["outstanding"] == "50000.000000 USDT"
     assert [fund["closing"] for fund in values["fund"]["groups"]] == ["0.000000 USDT", "7000.000000 USDT"]
     assert result.conservation.holds
 

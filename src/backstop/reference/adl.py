@@ -349,11 +349,13 @@ def act_together(state: State, accounts: list[int], close: Close, *, is_asked: b
         for account in going:
             if not lots_to_move(state, account, market):
                 continue
-            if len(state.effects) > state.rules.limits.effects_max // 2:
+            if len(state.effects) <= state.rules.limits.effects_max // 2:
+                judge_netted(state, account)
+                continue
+            state.judge(account)
+            if state.accounts[account].in_default:
                 state.accounts[account].wait_until = state.now + interval_ns
                 waits.append(account)
-            else:
-                judge_netted(state, account)
         going = [account for account in going if account not in waits]
         waits = those_who_wait(state, going, market, is_asked=is_asked)
         going = [account for account in going if account not in waits]

@@ -124,13 +124,19 @@ def position_at(state: State, place: int, market: int) -> int:
 
 @kernel
 def judge_all(state: State, turn: int, market: int, count: int) -> None:
-    """Judge those in a market, linked owners netted; those for whom the event has no room wait."""
+    """Judge those in a market, linked owners netted; those for whom the event has no room are judged
+    alone, and wait.
+    """
     for place in range(count):
         if position_at(state, place, market) != NONE:
-            if is_crowded(state):
+            account = state.columns[ADL_ACCOUNT, place]
+            if not is_crowded(state):
+                judge_netted(state, account)
+                continue
+            # What it closed in an earlier market changed it: its triggers are placed anew.
+            update_health(state, account)
+            if state.accounts[account].health >= Health.DISTRESSED:
                 _wait(state, turn, state.columns[ADL_PLACE, place])
-            else:
-                judge_netted(state, state.columns[ADL_ACCOUNT, place])
 
 
 @kernel
