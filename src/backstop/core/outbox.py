@@ -230,7 +230,7 @@ def emit_adl_class(
 
 
 @merged
-def emit_adl_owner(state: State, account: int, lots: int, market: int, adl_class: int, fills: int, cap_lots: int, weight: int) -> None:
+def emit_adl_owner(state: State, account: int, fills: int, market: int, lots: int, adl_class: int, cap_lots: int, weight: int) -> None:
     """Report what an owner of several accounts gave to an ADL; his fills follow."""
     emit(
         state,

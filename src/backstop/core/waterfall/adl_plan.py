@@ -228,10 +228,10 @@ def _emit_owner(state: State, fill: int, fills: int, market: int, sign: int) -> 
     emit_adl_owner(
         state,
         account=first_of_owner(state, candidate),
-        lots=sign * state.columns[ADL_GIVEN, candidate],
-        market=market,
-        adl_class=state.columns[ADL_CLASS, candidate],
         fills=count,
+        market=market,
+        lots=sign * state.columns[ADL_GIVEN, candidate],
+        adl_class=state.columns[ADL_CLASS, candidate],
         cap_lots=state.columns[ADL_CAP, candidate],
         weight=state.columns[ADL_WEIGHT, candidate],
     )
