@@ -72,7 +72,7 @@ Lie = tuple[str, int, str]
 #: Lies of each kind and field, and the streams in which they are told.
 ENOUGH, STREAMS = 6, 6 * len(PROFILES)
 #: The same, of streams that are rich in what a few checks look at.
-ENOUGH_OF_RICH, RICH_STREAMS = 40, {"stopped_providers": range(1, 4), "carried": range(1, 3), "settlements": range(1, 3)}
+ENOUGH_OF_RICH, RICH_STREAMS = 40, {"stopped_providers": range(1, 4), "carried": range(1, 4), "settlements": range(1, 3)}
 
 
 #: More than anybody has, in atoms.
@@ -144,14 +144,22 @@ def lies(event: Event, effects: list[Effect]) -> Iterator[tuple[Lie, list[Effect
         rest = (effects[:place], effects[place + 1 :])
         is_disposal = effect.kind == F.ORDER and effect.amount == 0
         kind = (F(effect.kind).name, effect.code if effect.kind == F.POSTING else int(is_disposal))
-        # A status that a later effect of the event replaces leaves no trace of its own.
-        is_replaced = effect.kind == F.PROVIDER and any((row.kind, row.other) == (F.PROVIDER, effect.other) for row in rest[1])
-        if not is_replaced:
+        if not leaves_no_trace(effect, rest[1]):
             yield (*kind, "left out"), [*rest[0], *rest[1]]
         for field in FIELDS.get(F(effect.kind), ()):
             right = getattr(effect, field)
             false = effect._replace(**{field: right - 1 if right > 1 << 60 else right + 1})
             yield (*kind, field), [*rest[0], false, *rest[1]]
+
+
+def leaves_no_trace(effect: Effect, later: list[Effect]) -> bool:
+    """Say whether later effects of the event undo all that an effect tells: a status of a provider that
+    is replaced, a carry that reserves nothing and whose default ends.
+    """
+    if effect.kind == F.PROVIDER:
+        return any((row.kind, row.other) == (F.PROVIDER, effect.other) for row in later)
+    ends = [row for row in later if (row.kind, row.account) == (F.HEALTH, effect.account) and row.code < Health.DISTRESSED]
+    return effect.kind == F.CARRY and effect.amount == 0 and bool(ends)
 
 
 def false_books(mirror: Mirror, event: Event, effects: list[Effect]) -> Iterator[tuple[Lie, Mirror]]:

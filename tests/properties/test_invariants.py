@@ -541,12 +541,32 @@ def kinds_of_a_short_fund(machine: HostileVenue) -> set[int]:
     return {effect.kind for effects in machine.watch.effects for effect in effects}
 
 
+def kinds_of_owners_and_a_settlement(machine: HostileVenue) -> set[int]:
+    """Return the kinds of effects of a venue where ADL asks an owner of two accounts, and a market
+    whose feed then dies is settled.
+    """
+    draw = Draw(stages=STAGES[1], providers=0, has_vault=False, breakers=True)
+    machine.open_book(draw, 30_000, 30_000, [-30, 0, 60, 0, 0, 0, 0], [900_000, 0, 90_000, 0, 0, 0, 0])
+    # Accounts 0 and 5 are of one owner.
+    machine.send(EventKind.TRANSFER, account=OWNERS, amount=20_000)
+    machine.send(EventKind.FILL, market=0, account=OWNERS, other=NONE, lots=-30, price_ticks=100)
+    for side in (0, 1):
+        machine.send(EventKind.DEPTH, market=0, code=side, lots=0)
+    machine.send(EventKind.MARK, market=0, price_ticks=89)
+    for wait_ns in (6 * SECOND, 6 * SECOND, machine.watch.rules.breakers.doubt_max_ns, SECOND, SECOND):
+        machine.clock(wait_ns)
+    assert machine.watch.wrong == []
+    assert machine.watch.everything_ends() == []
+    return {effect.kind for effects in machine.watch.effects for effect in effects}
+
+
 def test_machine_reaches_default() -> None:
     """The machine's own venue knows every health, every stage and every state of breakers, so that
     its silence means something.
     """
     machine = HostileVenue()
-    health, states, kinds = set(), set(), kinds_of_a_short_fund(machine)
+    health, states = set(), set()
+    kinds = kinds_of_a_short_fund(machine) | kinds_of_owners_and_a_settlement(machine)
     for stages, providers, fund in ((WHOLE, 1, 100), (STAGES[1], 0, 100), (STAGES[2], 0, 0), (STAGES[3], 0, 0)):
         draw = Draw(stages=stages, providers=providers, has_vault=False, breakers=stages == WHOLE, target=0)
         machine.open_book(draw, fund, 30_000, [60, -60, -60, 60, 40, -40, 0], [90_000] * TRADERS)
@@ -573,8 +593,5 @@ def test_machine_reaches_default() -> None:
         states |= {effect.code for effect in effects if effect.kind == EffectKind.BREAKER}
     assert health == set(Health)
     assert states == set(BreakerState)
-    # Nothing here is refused, jumps, is doubted for long, or is of an owner with several accounts: the
-    # streams of test_streams.py reach these.
-    beyond = {EffectKind.REFUSAL, EffectKind.GUARD, EffectKind.SETTLEMENT, EffectKind.ADL_OWNER}
-    wanted = set(EffectKind) - beyond
+    wanted = set(EffectKind) - {EffectKind.REFUSAL, EffectKind.GUARD}
     assert kinds >= wanted, [kind.name for kind in wanted - kinds]

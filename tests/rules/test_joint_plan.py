@@ -12,6 +12,7 @@ from backstop.core.instruments import FundsRules, LimitRules
 from backstop.core.waterfall.certificate import CertificateFault, check_certificate, is_crossing, plan_starts
 from backstop.reference.records import Effect
 from tests.attacks.scene import SIDES, Scene, of, venue
+from tests.rules.two_sides import two_sides
 
 F = EffectKind
 STAGES = (Stage.FUND, Stage.ADL, Stage.TEAR_UP)
@@ -32,26 +33,12 @@ def support(effects: list[Effect]) -> dict[int, tuple[int, int, SupportLimit]]:
     return {row.account: (row.amount, row.value, SupportLimit(row.code)) for row in of(effects, F.SUPPORT)}
 
 
-def two_sides(side: int, stages: tuple[int, ...] = STAGES) -> tuple[Scene, list[int]]:
-    """Return a scene in which Ann is long 100 and Bob short 60 of market 0, and both long 10 of market
-    1; Carol holds the other side of Ann, Dave of Bob, Erin of both in market 1. All at 1,000.
-    """
-    scene = Scene(venue(stages, markets=2), side)
-    ann, bob = scene.open(6_000), scene.open(4_000)
-    carol, dave, erin = (scene.open(100_000) for _ in range(3))
-    scene.trade(ann, 100, 1_000, other=carol)
-    scene.trade(bob, -60, 1_000, other=dave)
-    for account in (ann, bob):
-        scene.trade(account, 10, 1_000, other=erin, market=1)
-    return scene, [ann, bob, carol, dave, erin]
-
-
 @pytest.mark.parametrize("side", SIDES)
 def test_defaulters_of_both_sides_are_crossed_before_others_are_asked(side: int) -> None:
     """Market 1 falls to 300: Ann is at -1,000, Bob at -3,000. Of market 0 they cross 60 lots at 1,000;
     Carol gives the 40 that are left of Ann's, not 100, and Dave nothing, not 60.
     """
-    scene, (ann, bob, carol, dave, erin) = two_sides(side)
+    scene, (ann, bob, carol, dave, erin) = two_sides(side, STAGES)
     scene.cash(FUND, 10_000)
     effects = scene.mark(300, 1)
     plans = [row for row in of(effects, F.ADL_PLAN) if row.market == 0]
@@ -73,7 +60,7 @@ def test_what_an_insolvent_account_lacks_for_crossed_lots_stays_with_it(side: in
     bears 111. There Bob takes 60 of her 100 lots at 990. Carol, who takes the other 40, pays for these
     alone: 44. What is left of it nobody on the other side pays: 67 are uncovered.
     """
-    scene, (ann, bob, carol, dave, _) = two_sides(side)
+    scene, (ann, bob, carol, dave, _) = two_sides(side, STAGES)
     scene.cash(ann, 2_000)
     scene.mark(990)
     effects = scene.mark(200, 1)
@@ -142,7 +129,7 @@ def test_all_are_scaled_by_one_fraction(side: int) -> None:
 @pytest.mark.parametrize("side", SIDES)
 def test_solvent_defaulters_that_cross_pay_the_closing_charge(side: int) -> None:
     """Both still have equity; the book is empty beyond them and would have cost 2 %."""
-    scene, (ann, bob, *_) = two_sides(side)
+    scene, (ann, bob, *_) = two_sides(side, STAGES)
     effects = scene.mark(620, 1)
     crossed = next(place for place, row in enumerate(effects) if row.kind == F.ADL_CLASS and row.code == AdlClass.CROSSED)
     charges = [row for row in effects[crossed:] if (row.kind, row.code) == (F.POSTING, Cause.CLOSING_CHARGE)]

@@ -9,6 +9,7 @@ import pytest
 from backstop.core.events import FUND, Cause, EffectKind, Stage, SupportLimit
 from backstop.reference.records import Effect
 from tests.attacks.scene import SIDES, Scene, of, venue
+from tests.rules.two_sides import two_sides
 
 F = EffectKind
 STAGES = (Stage.FUND, Stage.TEAR_UP)
@@ -19,26 +20,12 @@ def traded(effects: list[Effect], market: int) -> dict[int, int]:
     return {row.account: abs(row.lots) for row in of(effects, F.TRADE) if (row.code, row.market) == (Cause.TEAR_UP, market)}
 
 
-def two_sides(side: int) -> tuple[Scene, list[int]]:
-    """Return a scene in which Ann is long 100 and Bob short 60 of market 0, and both long 10 of market
-    1; Carol holds the other side of Ann, Dave of Bob, Erin of both in market 1. All at 1,000.
-    """
-    scene = Scene(venue(STAGES, markets=2), side)
-    ann, bob = scene.open(6_000), scene.open(4_000)
-    carol, dave, erin = (scene.open(100_000) for _ in range(3))
-    scene.trade(ann, 100, 1_000, other=carol)
-    scene.trade(bob, -60, 1_000, other=dave)
-    for account in (ann, bob):
-        scene.trade(account, 10, 1_000, other=erin, market=1)
-    return scene, [ann, bob, carol, dave, erin]
-
-
 @pytest.mark.parametrize("side", SIDES)
 def test_defaulters_of_both_sides_end_against_each_other(side: int) -> None:
     """Market 1 falls to 300: Ann is at -1,000, Bob at -3,000. In market 0 Ann ends 100 lots, Bob 60;
     Carol loses the 40 that are more, not 100, and Dave nothing, not 60. In market 1 Erin loses 20.
     """
-    scene, (ann, bob, carol, dave, erin) = two_sides(side)
+    scene, (ann, bob, carol, dave, erin) = two_sides(side, STAGES)
     effects = scene.mark(300, 1)
     assert {(row.account, row.market): abs(row.lots) for row in of(effects, F.TEAR_UP)} == {
         (ann, 0): 100,
@@ -54,7 +41,7 @@ def test_defaulters_of_both_sides_end_against_each_other(side: int) -> None:
 @pytest.mark.parametrize("side", SIDES)
 def test_a_short_fund_is_split_by_gap(side: int) -> None:
     """The fund has 2,000 of the 4,000 that Ann and Bob lack: 500 and 1,500, whoever comes first."""
-    scene, (ann, bob, *_) = two_sides(side)
+    scene, (ann, bob, *_) = two_sides(side, STAGES)
     scene.cash(FUND, 2_000)
     effects = scene.mark(300, 1)
     told = {row.account: (row.amount, row.value, SupportLimit(row.code)) for row in of(effects, F.SUPPORT)}

@@ -23,8 +23,8 @@ adl                  ADL_CAP, ADL_WEIGHT,         while one plan is made
                      ADL_CLASS, ADL_PART,
                      CLASS_ETA_*, DEFAULTER_*
 adl                  OWNER_GAP*                   while the fund's part of a plan is split
-together             ADL_ACCOUNT, ADL_PLACE,      while a joint turn runs
-                     ADL_CURSOR
+joint_turn           JOINT_ACCOUNT, JOINT_PLACE,  while a joint turn runs
+                     JOINT_CURSOR
 tear_up              TEAR_UP_WEIGHT               while one market is torn up
 ranking              OWNER_HEDGE, OWNER_HELD,     from ``sum_owners`` to the last ``class_of``
                      OWNER_HOLDERS, OWNER_GAIN
@@ -45,17 +45,17 @@ position never run inside each other, so they share memory; so do ``socialise`` 
 from __future__ import annotations
 
 __all__ = [
-    "ADL_ACCOUNT",
+    "JOINT_ACCOUNT",
     "ADL_ACCOUNT_OF",
     "ADL_CAP",
     "ADL_CLASS",
-    "ADL_CURSOR",
+    "JOINT_CURSOR",
     "ADL_FIRST",
     "ADL_GIVEN",
     "ADL_LOTS",
     "ADL_OWNER",
     "ADL_PART",
-    "ADL_PLACE",
+    "JOINT_PLACE",
     "ADL_WEIGHT",
     "CLAIM",
     "CLAIMANT",
@@ -222,7 +222,7 @@ DEFAULTER_OWNER_LEFT, DEFAULTER_SUPPORT_CAP, DEFAULTER_SUPPORT, DEFAULTER_CHARGE
 OWNER_GAP, OWNER_GAP_BEFORE = 65, 66
 #: Accounts that a joint turn takes, by id, with their places in it, and where each is in its
 #: positions.
-ADL_ACCOUNT, ADL_PLACE, ADL_CURSOR = 67, 68, 69
+JOINT_ACCOUNT, JOINT_PLACE, JOINT_CURSOR = 67, 68, 69
 #: By owner, of accounts not in default: lots on the side at hand, how many accounts hold lots, the
 #: sum of their results; the owner's first candidate in the plan.
 OWNER_HELD, OWNER_HOLDERS, OWNER_GAIN, OWNER_PLACE = 70, 71, 72, 73

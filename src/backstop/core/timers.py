@@ -2,8 +2,8 @@
 
 - Timers of markets and of the venue: held marks are released, feeds grow stale, stops end. Then
   doubts begin and end. They run before what their event says.
-- Settlements, arrears of the funds, recovery of claims, then the waits of accounts. All follow what the event says
-  (docs/decisions/0021-recovery-after-the-event.md).
+- Settlements, arrears of the funds, recovery of claims, then the waits of accounts. All follow what
+  the event says (docs/decisions/0021-recovery-after-the-event.md).
 
 Whoever sets a time notes it in ``waits``; only this room finds what is due.
 """

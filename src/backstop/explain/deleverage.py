@@ -5,7 +5,7 @@ from __future__ import annotations
 from backstop.config.policies import LOTS_WEIGHT, POLICIES, PROFIT_WEIGHT, Weight, weight_kind
 from backstop.core.events import AdlClass, AdlPolicy, Cause, EffectKind
 from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlOwnerEffect, AdlPlanEffect, AdlScaleEffect, SupportEffect
-from backstop.core.waterfall.certificate import check_certificate, is_crossing, is_plan_start
+from backstop.core.waterfall.certificate import PLAN_HEADS, check_certificate, is_crossing, is_plan_start
 from backstop.explain.charges import add_charge
 from backstop.explain.closing import zero_text
 from backstop.explain.fact import Fact
@@ -18,16 +18,6 @@ from backstop.reference.margin import Contract, Holding
 from backstop.reference.wave import cash_parts, lots_to_close
 
 __all__ = ["add_adl_class", "add_adl_fill", "add_adl_plan", "add_adl_scale"]
-
-#: Rows of a plan before what carries it out.
-_HEADS = (
-    EffectKind.ADL_PLAN,
-    EffectKind.SUPPORT,
-    EffectKind.ADL_SCALE,
-    EffectKind.ADL_CLASS,
-    EffectKind.ADL_OWNER,
-    EffectKind.ADL_FILL,
-)
 
 #: Counterparties named in the text; the rest are counted.
 _NAMED_MAX = 8
@@ -79,7 +69,7 @@ def add_adl_scale(scene: Scene, fact: Fact) -> None:
     first = _start(scene, scene.place)
     parts, whole = _parts(scene.rows, first), 0
     for row in scene.rows[first:]:
-        if row["kind"] not in _HEADS:
+        if row["kind"] not in PLAN_HEADS:
             break
         whole += row["lots"] if row["kind"] == EffectKind.ADL_SCALE else 0
     given = sum(abs(part.lots) for part in parts)
@@ -227,7 +217,7 @@ def _fills(rows: Rows, first: int) -> list[AdlFillEffect[int]]:
     for row in rows[first + 1 :]:
         if row["kind"] == EffectKind.ADL_FILL:
             found.append(AdlFillEffect(row))
-        elif row["kind"] not in _HEADS:
+        elif row["kind"] not in PLAN_HEADS:
             break
     return found
 

@@ -29,7 +29,7 @@ from backstop.reference.wave import (
 )
 
 __all__ = [
-    "act_together",
+    "joint_turn",
     "adl",
     "asked_owners",
     "counterparty_of",
@@ -333,10 +333,10 @@ def adl(state: State, accounts: list[int]) -> list[int]:
     """Let ADL act on all accounts that stand at its turn; return those that go on, in order of their
     turns.
     """
-    return act_together(state, accounts, close_in_market, is_asked=state.fund_supports)
+    return joint_turn(state, accounts, close_in_market, is_asked=state.fund_supports)
 
 
-def act_together(state: State, accounts: list[int], close: Close, *, is_asked: bool) -> list[int]:
+def joint_turn(state: State, accounts: list[int], close: Close, *, is_asked: bool) -> list[int]:
     """Let a stage act on all accounts that stand at its turn, market by market; return those that do
     not wait, in order of their turns. ``is_asked``: the fund is, for gaps.
     """

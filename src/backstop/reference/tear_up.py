@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from backstop.core.events import NONE, Cause, EffectKind
-from backstop.reference.adl import act_together, defaulters_of, settle_counterparties
+from backstop.reference.adl import defaulters_of, joint_turn, settle_counterparties
 from backstop.reference.arithmetic import sign, split
 from backstop.reference.arrears import book_uncovered
 from backstop.reference.breakers import add_flow
@@ -31,7 +31,7 @@ def tear_up(state: State, accounts: list[int]) -> list[int]:
     """End what nobody took, of all accounts that stand at this turn; return those that go on, in order
     of their turns.
     """
-    return act_together(state, accounts, tear_up_market, is_asked=state.has_fund)
+    return joint_turn(state, accounts, tear_up_market, is_asked=state.has_fund)
 
 
 def tear_up_market(state: State, accounts: list[int], market: int) -> None:

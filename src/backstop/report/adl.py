@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from backstop.core.contract_terms import Contracts
 from backstop.core.events import AdlClass, EffectArray, EffectKind
 from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlPlanEffect, Columns
-from backstop.core.waterfall.certificate import check_certificate, plan_starts
+from backstop.core.waterfall.certificate import PLAN_HEADS, check_certificate, plan_starts
 from backstop.runs.fold import Fold, Ints, Reader, reads
 
 __all__ = ["FILLS_CHECKED_MAX", "AdlRecord", "ClassSum", "Plan", "PlanClass"]
@@ -22,14 +22,6 @@ __all__ = ["FILLS_CHECKED_MAX", "AdlRecord", "ClassSum", "Plan", "PlanClass"]
 #: report. The sums of all of them are checked.
 FILLS_CHECKED_MAX = 500_000
 _FAULTS_MAX = 20
-_HEADS = (
-    EffectKind.ADL_PLAN,
-    EffectKind.SUPPORT,
-    EffectKind.ADL_SCALE,
-    EffectKind.ADL_CLASS,
-    EffectKind.ADL_OWNER,
-    EffectKind.ADL_FILL,
-)
 
 
 class PlanClass(NamedTuple):
@@ -206,7 +198,7 @@ def _plan_at(effects: EffectArray, place: int, time_ns: int, beyond: int) -> Pla
     plan, classes = AdlPlanEffect(effects[place]), []
     row = place + 1
     lots, defaulters = plan.lots, 1
-    while row < len(effects) and effects["kind"][row] in _HEADS:
+    while row < len(effects) and effects["kind"][row] in PLAN_HEADS:
         if effects["kind"][row] == EffectKind.ADL_PLAN:
             lots, defaulters = lots + AdlPlanEffect(effects[row]).lots, defaulters + 1
         if effects["kind"][row] == EffectKind.ADL_CLASS:

@@ -8,12 +8,11 @@ they weigh how (``ranking``), not in classes or caps. Rules: R6.6.
 from __future__ import annotations
 
 from backstop.compiled import kernel, unit
-from backstop.core.columns import ADL_ACCOUNT
+from backstop.core.columns import JOINT_ACCOUNT
 from backstop.core.events import NONE, Health
 from backstop.core.state import State
 from backstop.core.waterfall.adl_plan import cross_defaulters, make_plan
-from backstop.core.waterfall.netting import judge_netted
-from backstop.core.waterfall.together import (
+from backstop.core.waterfall.joint_turn import (
     answer_all,
     gather_defaulters,
     judge_all,
@@ -22,6 +21,7 @@ from backstop.core.waterfall.together import (
     position_at,
     take_accounts,
 )
+from backstop.core.waterfall.netting import judge_netted
 
 __all__ = ["deleverage"]
 
@@ -32,7 +32,7 @@ def _has_side(state: State, market: int, sign: int, count: int) -> bool:
     for place in range(count):
         position = position_at(state, place, market)
         is_there = position != NONE and state.positions[position].lots * sign > 0
-        if is_there and state.accounts[state.columns[ADL_ACCOUNT, place]].health >= Health.DISTRESSED:
+        if is_there and state.accounts[state.columns[JOINT_ACCOUNT, place]].health >= Health.DISTRESSED:
             return True
     return False
 
@@ -47,7 +47,7 @@ def _cross(state: State, policy: int, market: int, count: int) -> None:
     cross_defaulters(state, policy, market, longs, shorts)
     for place in range(count):
         if position_at(state, place, market) != NONE:
-            judge_netted(state, state.columns[ADL_ACCOUNT, place])
+            judge_netted(state, state.columns[JOINT_ACCOUNT, place])
 
 
 @kernel

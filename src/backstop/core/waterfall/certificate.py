@@ -43,7 +43,17 @@ from backstop.core.events import (
 )
 from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlOwnerEffect, AdlPlanEffect, AdlScaleEffect, EffectView, SupportEffect
 
-__all__ = ["CertificateFault", "Finding", "Share", "check_allocation", "check_certificate", "is_crossing", "is_plan_start", "plan_starts"]
+__all__ = [
+    "PLAN_HEADS",
+    "CertificateFault",
+    "Finding",
+    "Share",
+    "check_allocation",
+    "check_certificate",
+    "is_crossing",
+    "is_plan_start",
+    "plan_starts",
+]
 
 
 class CertificateFault(IntEnum):
@@ -299,7 +309,7 @@ _MOVES = (
     (EffectKind.POSTING, Cause.CLOSING_CHARGE),
 )
 #: Rows of a plan before what carries it out.
-_HEADS = (
+PLAN_HEADS = (
     EffectKind.ADL_PLAN,
     EffectKind.SUPPORT,
     EffectKind.ADL_SCALE,
@@ -347,7 +357,7 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
     if effects["kind"][first] != EffectKind.ADL_PLAN:
         return [Finding(CertificateFault.ROWS, f"kind {effects['kind'][first]} at {first} is no ADL_PLAN")]
     after = first
-    while after < len(effects) and int(effects["kind"][after]) in _HEADS:
+    while after < len(effects) and int(effects["kind"][after]) in PLAN_HEADS:
         after += 1
     # What carries it out: two rows a trade, and what paying it brings.
     end = after + 8 * (after - first) + 32

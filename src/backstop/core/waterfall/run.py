@@ -37,10 +37,10 @@ from backstop.core.waterfall.carry import carries_on, make_way
 from backstop.core.waterfall.cover import cover_deficit
 from backstop.core.waterfall.dispatch import act
 from backstop.core.waterfall.disposal import note_disposal
+from backstop.core.waterfall.joint_turn import has_room
 from backstop.core.waterfall.netting import net_linked
 from backstop.core.waterfall.restrict import note_restricted
 from backstop.core.waterfall.takeover import fail_offers
-from backstop.core.waterfall.together import has_room
 
 __all__ = ["end_wait", "run_rounds"]
 

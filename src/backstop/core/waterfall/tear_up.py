@@ -32,10 +32,10 @@ from backstop.core.waterfall.arrears import book_uncovered
 from backstop.core.waterfall.counterparties import holders_of_side, settle_counterparty, share_cash, trade_counterparty
 from backstop.core.waterfall.defaulters import charge_all, post_charge, sum_column, support_gaps
 from backstop.core.waterfall.fund import available_in_fund, available_to_market, pay
+from backstop.core.waterfall.joint_turn import answer_all, gather_defaulters, judge_all, let_wait, next_market, take_accounts
 from backstop.core.waterfall.netting import net_linked
 from backstop.core.waterfall.socialise import socialise
 from backstop.core.waterfall.support import tell_part_of
-from backstop.core.waterfall.together import answer_all, gather_defaulters, judge_all, let_wait, next_market, take_accounts
 
 __all__ = ["tear_up"]
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from backstop.compiled import kernel
 from backstop.core.columns import (
-    ADL_ACCOUNT,
-    ADL_CURSOR,
-    ADL_PLACE,
+    JOINT_ACCOUNT,
+    JOINT_CURSOR,
+    JOINT_PLACE,
     ROUND_ACCOUNT,
     SORT_KEY,
     SORT_MERGE,
@@ -71,7 +71,7 @@ def _wait(state: State, turn: int, place: int) -> None:
 @kernel
 def take_accounts(state: State, turn: int, first: int, count: int) -> int:
     """Take the accounts of the turn for which the event's effects have room, in order of their turns;
-    the others wait. Fills ADL_ACCOUNT, by id; returns how many there are.
+    the others wait. Fills JOINT_ACCOUNT, by id; returns how many there are.
     """
     room = effects_left(state) // 2
     taken, positions = 0, 0
@@ -88,9 +88,9 @@ def take_accounts(state: State, turn: int, first: int, count: int) -> int:
     sort_places(state.columns[SORT_KEY], order, state.columns[SORT_MERGE], taken)
     for place in range(taken):
         account = state.columns[SORT_KEY, order[place]]
-        state.columns[ADL_ACCOUNT, place] = account
-        state.columns[ADL_PLACE, place] = first + order[place]
-        state.columns[ADL_CURSOR, place] = state.accounts[account].first_position
+        state.columns[JOINT_ACCOUNT, place] = account
+        state.columns[JOINT_PLACE, place] = first + order[place]
+        state.columns[JOINT_CURSOR, place] = state.accounts[account].first_position
     return taken
 
 
@@ -99,10 +99,10 @@ def next_market(state: State, count: int, market: int) -> int:
     """Return the first market from ``market`` on in which those taken have a position, or NONE."""
     found = NONE
     for place in range(count):
-        position = state.columns[ADL_CURSOR, place]
+        position = state.columns[JOINT_CURSOR, place]
         while position != NONE and (state.positions[position].market < market or state.positions[position].lots == 0):
             position = state.positions[position].next_of_account
-        state.columns[ADL_CURSOR, place] = position
+        state.columns[JOINT_CURSOR, place] = position
         if position != NONE and (found == NONE or state.positions[position].market < found):
             found = state.positions[position].market
     return found
@@ -113,12 +113,12 @@ def position_at(state: State, place: int, market: int) -> int:
     """Return the position with lots that one of those taken has in the market at hand, or NONE: it
     has none, or waits, or is passed over for a doubt, an old mark or a halt.
     """
-    position = state.columns[ADL_CURSOR, place]
+    position = state.columns[JOINT_CURSOR, place]
     if position == NONE or state.positions[position].market != market or state.positions[position].lots == 0:
         return NONE
-    if state.columns[TURN_OUTCOME, state.columns[ADL_PLACE, place]] != Outcome.NEXT:
+    if state.columns[TURN_OUTCOME, state.columns[JOINT_PLACE, place]] != Outcome.NEXT:
         return NONE
-    account = state.columns[ADL_ACCOUNT, place]
+    account = state.columns[JOINT_ACCOUNT, place]
     return position if may_force(state, account, market) and not waits_for_halt(state, account, market) else NONE
 
 
@@ -129,14 +129,14 @@ def judge_all(state: State, turn: int, market: int, count: int) -> None:
     """
     for place in range(count):
         if position_at(state, place, market) != NONE:
-            account = state.columns[ADL_ACCOUNT, place]
+            account = state.columns[JOINT_ACCOUNT, place]
             if not is_crowded(state):
                 judge_netted(state, account)
                 continue
             # What it closed in an earlier market changed it: its triggers are placed anew.
             update_health(state, account)
             if state.accounts[account].health >= Health.DISTRESSED:
-                _wait(state, turn, state.columns[ADL_PLACE, place])
+                _wait(state, turn, state.columns[JOINT_PLACE, place])
 
 
 @kernel
@@ -147,7 +147,7 @@ def _gap_of(state: State, place: int, market: int) -> int:
     position = position_at(state, place, market)
     if position == NONE:
         return 0
-    equity, maintenance = assess(state, state.columns[ADL_ACCOUNT, place])
+    equity, maintenance = assess(state, state.columns[JOINT_ACCOUNT, place])
     return gap_atoms(state, position, abs(state.positions[position].lots), equity, maintenance)
 
 
@@ -164,9 +164,9 @@ def let_wait(state: State, turn: int, market: int, count: int, is_asked: bool) -
     for place in range(count):
         gap = _gap_of(state, place, market)
         if gap > 0:
-            give_way(state, state.columns[ADL_ACCOUNT, place], market, group, whole)
+            give_way(state, state.columns[JOINT_ACCOUNT, place], market, group, whole)
             if waits_for_reservation(state, turn, position_at(state, place, market), gap, True):
-                state.columns[TURN_OUTCOME, state.columns[ADL_PLACE, place]] = Outcome.WAIT
+                state.columns[TURN_OUTCOME, state.columns[JOINT_PLACE, place]] = Outcome.WAIT
 
 
 @kernel
@@ -178,7 +178,7 @@ def gather_defaulters(state: State, market: int, sign: int, count: int, first: i
     for place in range(count):
         position = position_at(state, place, market)
         if position != NONE and (sign == 0 or state.positions[position].lots * sign > 0):
-            account = state.columns[ADL_ACCOUNT, place]
+            account = state.columns[JOINT_ACCOUNT, place]
             update_health(state, account)
             if state.accounts[account].health >= Health.DISTRESSED:
                 enter_defaulter(state, first + found, position)
