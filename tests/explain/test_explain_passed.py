@@ -106,10 +106,11 @@ def test_a_stage_that_could_have_acted_shows(monkeypatch: pytest.MonkeyPatch, na
 
 
 @pytest.mark.parametrize(
-    ("deleveraged", "others", "checked"), [((), (), 7), ((0,), (), 7), ((2,), (), 0), ((0, 2), (), 0), ((0,), (2,), 0), ((), (1,), 0)]
+    ("deleveraged", "others", "checked"),
+    [((), (), 7), ((0,), (), 7), ((2,), (), None), ((0, 2), (), None), ((0,), (2,), None), ((), (1,), None)],
 )
 def test_adl_is_checked_unless_later_markets_or_others_had_their_turn_since(
-    deleveraged: tuple[int, ...], others: tuple[int, ...], checked: int
+    deleveraged: tuple[int, ...], others: tuple[int, ...], checked: int | None
 ) -> None:
     """ADL goes by market id, and takes all accounts that stand at it together."""
     rows = [{"kind": EffectKind.ADL_PLAN, "account": 4, "market": market, "lots": 1} for market in deleveraged]
@@ -131,6 +132,7 @@ def test_adl_is_checked_unless_later_markets_or_others_had_their_turn_since(
     )
     stop = passed._adl_stop(scene, 1)
     assert (stop.reason, stop.lots) == ("nobody_can_give", checked)
+    assert stop.says.endswith("not checked: others had their turn since") == (checked is None)
     assert stop.says.startswith("2 accounts hold the other side, 1 of them in default")
 
 

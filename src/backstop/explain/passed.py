@@ -101,10 +101,14 @@ def add_passed_over(scene: Scene, fact: Fact) -> None:
     for stop in stops:
         fact.because.append(f"  {stop.stage}: {stop.says}")
         fact.because += [f"    {part}" for part in stop.parts]
-        if stop.stage == "carry" and not turn.is_moved:
+        if stop.lots is None or turn.is_moved:
+            continue
+        if stop.stage == "carry":
             fact.check("it could be carried", False, stop.lots > 0)
-        elif stop.stage != "fund" and not turn.is_moved:
+        elif stop.stage != "fund":
             fact.check(f"lots that {stop.stage} could close", 0, stop.lots)
+    if turn.is_moved and stops:
+        fact.because.append("  not checked: what these stages saw was changed in this event since")
     if not turn.is_moved:
         fact.check("closeout had to wait", False, turn.would_wait)
     fact.check("it had to wait for a mark", False, scene.waits_for_mark(market))
@@ -394,7 +398,7 @@ def _fund_stop(scene: Scene, market: int) -> Stop:
 
 
 def _others_torn(scene: Scene, market: int) -> bool:
-    """Return whether other accounts are torn up in a market in this event, before or after."""
+    """Return whether other accounts are torn up in a market in this event from here on."""
     return any(
         row["kind"] == EffectKind.TEAR_UP and row["market"] == market and row["account"] != scene.account
         for row in scene.rows[scene.place :]
@@ -423,5 +427,7 @@ def _adl_stop(scene: Scene, market: int) -> Stop:
     # margin of those asked here. Others that are torn up with it stood at ADL with it: one plan for all
     # of them, of which nothing fitted, leaves no trace.
     has_moved = any(row["market"] > market for row in plans) or _others_acted(scene) or _others_torn(scene, market)
-    lots = 0 if has_moved else wave.lots()
+    if has_moved:
+        says += "; not checked: others had their turn since"
+    lots = None if has_moved else wave.lots()
     return Stop("adl", "nobody_can_give", says, lots=lots, values={"beyond_mark_atoms": beyond_mark})

@@ -88,8 +88,9 @@ class Stop:
     says: str
     #: Capacity was only taken: closeout waits for that, until its deadline.
     is_busy: bool = False
-    #: Lots that the stage could have closed: none, or it would have.
-    lots: int = 0
+    #: Lots that the stage could have closed: none, or it would have. None: they cannot be worked out
+    #: from what is told.
+    lots: int | None = 0
     values: dict[str, Any] = field(default_factory=dict)
     #: Whom it asked and why each could not, a line each.
     parts: list[str] = field(default_factory=list)
