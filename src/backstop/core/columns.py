@@ -32,6 +32,7 @@ ranking              OWNER_EQUITY*                while OWNER_EQUITY_EVENT is th
                                                   by owner
 candidates           OWNER_PLACE, GIVER_*,        while one plan is made
                      FILL_*
+adl                  LINE_*, CLASS_LINE_*         while one plan is made
 cover                PART_*, GROUP_*              in ``cover_deficit``
 socialise            FOUND_*, PAYER_*             in ``socialise``
 socialise            CLAIM*                       in ``run_recovery``
@@ -62,6 +63,10 @@ __all__ = [
     "CLAIM_PART",
     "CLASS_ETA_LOTS",
     "CLASS_ETA_WEIGHT",
+    "CLASS_LINE_LEAST",
+    "CLASS_LINE_LOTS",
+    "CLASS_LINE_MEMBERS",
+    "CLASS_LINE_POINT",
     "COLUMNS",
     "COUNTERPARTY_CASH",
     "COUNTERPARTY_LOTS",
@@ -93,6 +98,8 @@ __all__ = [
     "GROUP_LEFT",
     "GROUP_SHARE",
     "GROUP_WEIGHT",
+    "LINE_BEGINS",
+    "LINE_CANDIDATE",
     "NETTED_CLAIM",
     "NETTED_EVENT",
     "NETTED_REST",
@@ -235,4 +242,8 @@ GIVER_CAP, GIVER_NEXT, GIVER_LEVERAGE, GIVER_CANDIDATE = 79, 80, 81, 82
 #: What is told of a plan, in that order: candidate, row, most lots. Of candidates: lots
 #: given, the lowest id of the owner's accounts.
 FILL_CANDIDATE, FILL_POSITION, FILL_CAP, ADL_GIVEN, ADL_ACCOUNT_OF = 83, 84, 85, 86, 87
-COLUMNS = 88
+#: Those on the line of a class, in its order: candidate, where it begins. By ADL class: how many they
+#: are (0: there is no line), its length, the first point, the least that is asked for.
+LINE_CANDIDATE, LINE_BEGINS = 88, 89
+CLASS_LINE_MEMBERS, CLASS_LINE_LOTS, CLASS_LINE_POINT, CLASS_LINE_LEAST = 90, 91, 92, 93
+COLUMNS = 94

@@ -2,8 +2,9 @@
 rules alone.
 
 A certificate is what the plan emitted: for each defaulter ADL_PLAN, and SUPPORT where there is a gap;
-ADL_SCALE of all of them where not all lots fitted; for each class ADL_CLASS and its ADL_FILL rows,
-those of an owner of several accounts behind his ADL_OWNER;
+ADL_SCALE of all of them where not all lots fitted; for each class ADL_CLASS, ADL_LINE with its
+ADL_PICK rows where parts were drawn anew, and its ADL_FILL rows, those of an owner of several
+accounts behind his ADL_OWNER;
 then the TRADE rows that carried it out and the POSTING of support and closing charges.
 ``check_certificate`` collects everything that is wrong with it. It refuses to know the state: whether
 a cap is right, or who else could have given lots, is for a full scan.
@@ -41,7 +42,17 @@ from backstop.core.events import (
     fund_of,
     outside_of,
 )
-from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlOwnerEffect, AdlPlanEffect, AdlScaleEffect, EffectView, SupportEffect
+from backstop.core.kinds import (
+    AdlClassEffect,
+    AdlFillEffect,
+    AdlLineEffect,
+    AdlOwnerEffect,
+    AdlPickEffect,
+    AdlPlanEffect,
+    AdlScaleEffect,
+    EffectView,
+    SupportEffect,
+)
 
 __all__ = [
     "PLAN_HEADS",
@@ -86,6 +97,8 @@ class CertificateFault(IntEnum):
     CHARGE = 12
     #: Defaulters are not all scaled by one fraction.
     SCALE = 13
+    #: Who gives for those below the least was not drawn as the rules say.
+    LINE = 14
 
 
 class Finding(NamedTuple):
@@ -250,6 +263,36 @@ class _Owner(NamedTuple):
     weight: int
 
 
+class _Line(NamedTuple):
+    """An ADL_LINE, by field."""
+
+    seq: int
+    account: int
+    members: int
+    lots: int
+    market: int
+    adl_class: int
+    least_lots: int
+    point_lots: int
+    picked: int
+
+
+class _Pick(NamedTuple):
+    """An ADL_PICK, by field."""
+
+    seq: int
+    account: int
+    defaulter: int
+    market: int
+    share_lots: int
+    adl_class: int
+    begins_lots: int
+
+    @property
+    def ends_lots(self) -> int:
+        return self.begins_lots + self.share_lots
+
+
 def _numbers_of(view: type[EffectView[int]], row: _Row) -> list[int]:
     """Return seq and the fields that a kind declares, in its order: views themselves would refuse
     an unknown code.
@@ -274,6 +317,8 @@ class _Entry(NamedTuple):
 class _Class(NamedTuple):
     head: _Head
     entries: list[_Entry]
+    lines: list[_Line]
+    picks: list[_Pick]
 
     @property
     def fills(self) -> list[_Fill]:
@@ -291,6 +336,18 @@ class _Class(NamedTuple):
     @property
     def shares(self) -> list[Share]:
         return [entry.share for entry in self.entries]
+
+    @property
+    def shares_before(self) -> list[Share]:
+        """The same, with the parts that those on the line had before who gives was drawn."""
+        before = {pick.account: pick.share_lots for pick in self.picks}
+        return [share._replace(part=before.get(share.holder, share.part)) for share in self.shares]
+
+    @property
+    def hidden_on_line(self) -> tuple[int, int]:
+        """How many on the line gave nothing, and what their parts were together."""
+        members, lots = sum(line.members for line in self.lines), sum(line.lots for line in self.lines)
+        return members - len(self.picks), lots - sum(pick.share_lots for pick in self.picks)
 
     @property
     def name(self) -> str:
@@ -314,9 +371,13 @@ PLAN_HEADS = (
     EffectKind.SUPPORT,
     EffectKind.ADL_SCALE,
     EffectKind.ADL_CLASS,
+    EffectKind.ADL_LINE,
+    EffectKind.ADL_PICK,
     EffectKind.ADL_OWNER,
     EffectKind.ADL_FILL,
 )
+#: Rows of the classes of a plan.
+_CLASS_ROWS = PLAN_HEADS[3:]
 #: Classes that weigh by lots in every policy.
 _BY_LOTS = (AdlClass.HOUSE, AdlClass.CROSSED)
 _FUNDS = tuple(fund_of(group) for group in range(GROUPS_MAX))
@@ -369,7 +430,7 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
     classes, stray, place = _read_classes(rows, place)
     whole = _Whole(parts, scales, any(part.head.adl_class == AdlClass.CROSSED for part in classes))
     fills = [fill for part in classes for fill in part.fills]
-    found = [Finding(CertificateFault.ROWS, f"a row of {row.account} before any ADL_CLASS") for row in stray]
+    found = [Finding(CertificateFault.ROWS, f"a row of {row.account} stands where it belongs to nothing") for row in stray]
     found += _check_rows(whole, classes, fills)
     for each in parts:
         found += _check_plan(each.plan)
@@ -391,6 +452,11 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
         for row in rows[:place]
         if row.kind == EffectKind.ADL_SCALE and any((row.code, row.other, row.price_ticks, row.amount, row.value))
     ]
+    found += [
+        Finding(CertificateFault.ROWS, f"ADL_PICK of {row.account} names more than its place: {row}")
+        for row in rows[:place]
+        if row.kind == EffectKind.ADL_PICK and any((row.price_ticks, row.value))
+    ]
     if contract is not None:
         found += _check_value(whole, fills, contract)
     found += _check_holders(whole, classes, fills)
@@ -399,9 +465,12 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
         found += _check_owners(part)
         found += _check_caps(part)
         found += _check_weights(whole, part)
+        found += _check_line(whole, part)
         is_ordered = whole.first.policy in ADL_IN_ORDER and part.head.adl_class not in _BY_LOTS
-        check = _check_order if is_ordered else _check_proportions
-        found += check(part.name, part.shares, part.hidden, part.eta)
+        if is_ordered:
+            found += _check_order(part.name, part.shares, part.hidden, part.eta)
+        else:
+            found += _check_proportions(part.name, part.shares_before, part.hidden, part.eta, part.hidden_on_line)
     found += _check_cash(whole, fills)
     found += _check_trades(whole, fills, rows[place:])
     return found
@@ -423,8 +492,9 @@ def check_allocation(is_ordered: bool, budget: int, shares: Sequence[Share], eta
     given, wanted = sum(share.part for share in shares), min(budget, sum(share.cap for share in candidates))
     if given != wanted:
         found.append(Finding(CertificateFault.LOTS, f"{given} is given, {wanted} was asked for"))
-    check = _check_order if is_ordered else _check_proportions
-    return found + list(check("the allocation", candidates, 0, eta))
+    if is_ordered:
+        return found + list(_check_order("the allocation", candidates, 0, eta))
+    return found + list(_check_proportions("the allocation", candidates, 0, eta, (0, 0)))
 
 
 def _read_parts(rows: list[_Row]) -> tuple[list[_Part], int]:
@@ -450,18 +520,30 @@ def _read_scales(rows: list[_Row], place: int) -> tuple[list[_Scale], int]:
     return scales, place
 
 
-def _read_classes(rows: list[_Row], first: int) -> tuple[list[_Class], list[_Fill | _Owner], int]:
-    """Return the classes with their fills, fills that stand in no class, and the place after the
-    last.
+def _read_classes(rows: list[_Row], first: int) -> tuple[list[_Class], list[_Fill | _Owner | _Line | _Pick], int]:
+    """Return the classes with their fills, rows that stand in no class or not where they should, and
+    the place after the last.
     """
     classes: list[_Class] = []
-    stray: list[_Fill | _Owner] = []
+    stray: list[_Fill | _Owner | _Line | _Pick] = []
     place, left = first, 0
-    while place < len(rows) and rows[place].kind in (EffectKind.ADL_CLASS, EffectKind.ADL_OWNER, EffectKind.ADL_FILL):
+    while place < len(rows) and rows[place].kind in _CLASS_ROWS:
         row = rows[place]
         if row.kind == EffectKind.ADL_CLASS:
-            classes.append(_Class(_Head(*_numbers_of(AdlClassEffect, row)), []))
+            classes.append(_Class(_Head(*_numbers_of(AdlClassEffect, row)), [], [], []))
             left = 0
+        elif row.kind == EffectKind.ADL_LINE:
+            line = _Line(*_numbers_of(AdlLineEffect, row))
+            if not classes or classes[-1].lines or classes[-1].entries:
+                stray.append(line)
+            else:
+                classes[-1].lines.append(line)
+        elif row.kind == EffectKind.ADL_PICK:
+            pick = _Pick(*_numbers_of(AdlPickEffect, row))
+            if not classes or not classes[-1].lines or classes[-1].entries:
+                stray.append(pick)
+            else:
+                classes[-1].picks.append(pick)
         elif row.kind == EffectKind.ADL_OWNER:
             owner = _Owner(*_numbers_of(AdlOwnerEffect, row))
             if not classes:
@@ -503,13 +585,20 @@ def _check_rows(whole: _Whole, classes: list[_Class], fills: list[_Fill]) -> Fin
         if left.plan.account >= right.plan.account:
             yield Finding(fault, f"defaulter {right.plan.account} after {left.plan.account} is out of order")
     owners = [entry.owner for part in classes for entry in part.entries if entry.owner is not None]
-    rows: list[_Head | _Owner | _Fill | _Scale] = [*(part.head for part in classes), *owners, *fills, *whole.scales]
+    drawn = [row for part in classes for row in (*part.lines, *part.picks)]
+    rows: list[_Head | _Owner | _Fill | _Scale | _Line | _Pick] = [*(part.head for part in classes), *owners, *fills, *whole.scales, *drawn]
     for row in rows:
         if (row.seq, row.market) != (plan.seq, plan.market):
             yield Finding(fault, f"a row of seq {row.seq}, market {row.market} in a plan of seq {plan.seq}, market {plan.market}")
     for group in classes:
         if group.head.account != plan.account:
             yield Finding(fault, f"{group.name} names defaulter {group.head.account}, the plan {plan.account}")
+        for line in group.lines:
+            if line.account != plan.account:
+                yield Finding(fault, f"the line of {group.name} names defaulter {line.account}, the plan {plan.account}")
+        for pick in group.picks:
+            if pick.defaulter != plan.account:
+                yield Finding(fault, f"the pick of {pick.account} names defaulter {pick.defaulter}, the plan {plan.account}")
         for fill in group.fills:
             if fill.defaulter != plan.account:
                 yield Finding(fault, f"the fill of {fill.account} names defaulter {fill.defaulter}, the plan {plan.account}")
@@ -696,6 +785,100 @@ def _check_weights(whole: _Whole, part: _Class) -> Findings:
             yield Finding(CertificateFault.CAP, f"{share.holder} has cap {share.cap} with {share.weight} lots")
 
 
+def _check_line(whole: _Whole, part: _Class) -> Findings:
+    """Draw again who gives for those below the least, as far as they are told; who is not told must
+    have been passed over.
+    """
+    if not part.lines:
+        return
+    fault, line = CertificateFault.LINE, part.lines[0]
+    said = f"the line of {part.name}"
+    if part.head.adl_class in _BY_LOTS or whole.first.policy in ADL_IN_ORDER or line.adl_class != part.head.adl_class:
+        yield Finding(fault, f"{said}: class {line.adl_class} under policy {whole.first.policy} draws nobody")
+    if line.picked != len(part.picks) or not 1 <= line.picked <= line.members <= part.head.candidates:
+        yield Finding(fault, f"{said}: {len(part.picks)} are picked, it says {line.picked} of {line.members}")
+    if min(line.lots, line.least_lots - 1) < 1:
+        yield Finding(fault, f"{said}: {line.lots} lots, the least is {line.least_lots}")
+        return
+    if line.point_lots != _drawn(line.seq, line.market, line.adl_class) % line.lots:
+        yield Finding(fault, f"{said}: the first point is {line.point_lots} of {line.lots}, not as drawn")
+    found = list(_check_picks(said, part, line))
+    yield from found
+    if not found:
+        yield from _check_drawing(said, part, line)
+
+
+def _check_picks(said: str, part: _Class, line: _Line) -> Findings:
+    """Check who is told as picked: shares below the least and the cap, side by side, those who cannot
+    give the least first; all others gave the least or all that they can.
+    """
+    fault, shares = CertificateFault.LINE, {share.holder: share for share in part.shares}
+    if not {pick.account for pick in part.picks} <= set(shares):
+        yield Finding(fault, f"{said}: {[pick.account for pick in part.picks if pick.account not in shares]} are picked and give nothing")
+        return
+    for pick in part.picks:
+        if not 1 <= pick.share_lots < min(line.least_lots, shares[pick.account].cap) or pick.adl_class != line.adl_class:
+            yield Finding(fault, f"{said}: {pick} of cap {shares[pick.account].cap}, the least is {line.least_lots}")
+    ends = [0, *(pick.ends_lots for pick in part.picks)]
+    begins = [*(pick.begins_lots for pick in part.picks), line.lots]
+    if any(end > begin for end, begin in zip(ends, begins, strict=True)):
+        yield Finding(fault, f"{said} of {line.lots} lots: they stand on each other, {list(zip(begins, ends[1:], strict=False))}")
+    places = [(shares[pick.account].cap >= line.least_lots, pick.account) for pick in part.picks]
+    if places != sorted(set(places)):
+        yield Finding(fault, f"{said}: {[pick.account for pick in part.picks]} are out of order")
+    hidden, hidden_lots = part.hidden_on_line
+    gaps = sum(end < begin for end, begin in zip(ends, begins, strict=True))
+    if not gaps <= hidden <= hidden_lots or hidden_lots > hidden * (line.least_lots - 1):
+        yield Finding(fault, f"{said}: {hidden} who are passed over have {hidden_lots} lots in {gaps} places")
+    drawn = {pick.account for pick in part.picks}
+    for share in part.shares:
+        if share.holder not in drawn and share.part < min(line.least_lots, share.cap):
+            yield Finding(fault, f"{said}: {share.holder} gives {share.part}, below the least {line.least_lots}, and is not picked")
+
+
+def _check_drawing(said: str, part: _Class, line: _Line) -> Findings:
+    """Go round the line and compare what each must give."""
+    fault, shares = CertificateFault.LINE, {share.holder: share for share in part.shares}
+    # Stretches of the line, with who takes them up; None: some who are not told.
+    stretches: list[tuple[int, _Pick | None]] = []
+    at = 0
+    for pick in part.picks:
+        stretches += [(pick.begins_lots, None)] if pick.begins_lots > at else []
+        stretches.append((pick.ends_lots, pick))
+        at = pick.ends_lots
+    stretches += [(line.lots, None)] if at < line.lots else []
+    first = next(number for number, (end, _) in enumerate(stretches) if end > line.point_lots)
+    ways = list(range(0, line.lots, line.least_lots))
+    gives = dict.fromkeys((pick.account for pick in part.picks), 0)
+    due, left, passed = 0, line.lots, 0
+    while left > 0 and passed <= 2 * len(stretches):
+        rounds, number = divmod(first + passed, len(stretches))
+        end, who = stretches[number]
+        while ways and ways[0] < end + rounds * line.lots - line.point_lots:
+            due += min(line.least_lots, line.lots - ways.pop(0))
+        if due > 0 and who is None:
+            yield Finding(fault, f"{said}: {due} lots are due of some who stand before {end} and are not picked")
+            return
+        if due > 0 and who is not None and gives[who.account] == 0:
+            gives[who.account] = min(shares[who.account].cap, line.least_lots, left)
+            due -= gives[who.account]
+            left -= gives[who.account]
+        passed += 1
+    for account, lots in gives.items():
+        if shares[account].part != lots:
+            yield Finding(fault, f"{said}: {account} gives {shares[account].part}, {lots} are due of it")
+
+
+def _drawn(seq: int, market: int, third: int) -> int:
+    """Return the number that rule R6.6.15 draws."""
+    word = seq * 0x9E3779B97F4A7C15 + (market + 1) * 0xBF58476D1CE4E5B9 + (third + 1) * 0x94D049BB133111EB
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        word &= (1 << 64) - 1
+        word = (word ^ (word >> shift)) * factor
+    word &= (1 << 64) - 1
+    return (word ^ (word >> 31)) >> 2
+
+
 _SCORE_SIGNS: dict[int, tuple[int, ...]] = {AdlClass.PROFITABLE: (0, 1), AdlClass.REST: (-1, 0)}
 #: The largest rank score: two ratios of a millionfold each, in ppm.
 _SCORE_MAX = 10**18
@@ -725,9 +908,12 @@ def _check_order(name: str, shares: Sequence[Share], hidden: int, eta: tuple[int
         yield Finding(fault, f"{name}: eta {eta[0]} / {eta[1]}, must be {right[0]} / {right[1]}")
 
 
-def _check_proportions(name: str, shares: Sequence[Share], hidden: int, eta: tuple[int, int]) -> Findings:
+def _check_proportions(name: str, shares: Sequence[Share], hidden: int, eta: tuple[int, int], on_line: tuple[int, int]) -> Findings:
     """Check ``min(cap, eta x weight)``: whole caps up to eta, the rest by floor and largest
     remainder.
+
+    ``hidden`` are not told: they gave nothing, and but for those on the line, how many and with which
+    parts together, had none.
     """
     fault = CertificateFault.SHARE
     to_place, weight_sum = eta
@@ -747,12 +933,17 @@ def _check_proportions(name: str, shares: Sequence[Share], hidden: int, eta: tup
         if share.cap * weight_sum <= to_place * share.weight and share.part != share.cap:
             yield Finding(fault, f"{said}: {share.holder} with weight {share.weight} gives {share.part} of its cap {share.cap}")
     given = sum(share.part for share in free)
-    if given != to_place:
-        yield Finding(CertificateFault.LOTS, f"{name}: {given} below their caps, {said} says {to_place}")
+    if given + on_line[1] != to_place:
+        yield Finding(CertificateFault.LOTS, f"{name}: {given + on_line[1]} below their caps, {said} says {to_place}")
     yield from _check_remainders(fault, name, [(share.holder, share.part, to_place * share.weight) for share in free], weight_sum)
     hidden_weight = weight_sum - sum(share.weight for share in free)
     if hidden_weight < hidden or (hidden == 0 and hidden_weight):
         yield Finding(fault, f"{said}: the weights told leave {hidden_weight} for {hidden} candidates without a part")
+    if on_line[0]:
+        # Each has the floor of its share, or one more.
+        if abs(on_line[1] * weight_sum - to_place * hidden_weight) >= hidden * weight_sum:
+            yield Finding(fault, f"{said}: {hidden} not told, of weight {hidden_weight}, have {on_line[1]} lots")
+        return
     # Nobody without a part may have had a larger remainder than one who was given a unit for it;
     # their mean is known.
     products = [(share.part, to_place * share.weight) for share in free]
