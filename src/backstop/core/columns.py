@@ -64,6 +64,7 @@ __all__ = [
     "CLASS_ETA_LOTS",
     "CLASS_ETA_WEIGHT",
     "CLASS_LINE_LEAST",
+    "CLASS_LINE_LENGTH",
     "CLASS_LINE_LOTS",
     "CLASS_LINE_MEMBERS",
     "CLASS_LINE_POINT",
@@ -243,7 +244,7 @@ GIVER_CAP, GIVER_NEXT, GIVER_LEVERAGE, GIVER_CANDIDATE = 79, 80, 81, 82
 #: given, the lowest id of the owner's accounts.
 FILL_CANDIDATE, FILL_POSITION, FILL_CAP, ADL_GIVEN, ADL_ACCOUNT_OF = 83, 84, 85, 86, 87
 #: Those on the line of a class, in its order: candidate, where it begins. By ADL class: how many they
-#: are (0: there is no line), its length, the first point, the least that is asked for.
+#: are (0: there is no line), their shares, its length, the first point, the least that is asked for.
 LINE_CANDIDATE, LINE_BEGINS = 88, 89
-CLASS_LINE_MEMBERS, CLASS_LINE_LOTS, CLASS_LINE_POINT, CLASS_LINE_LEAST = 90, 91, 92, 93
-COLUMNS = 94
+CLASS_LINE_MEMBERS, CLASS_LINE_LOTS, CLASS_LINE_LENGTH, CLASS_LINE_POINT, CLASS_LINE_LEAST = 90, 91, 92, 93, 94
+COLUMNS = 95

@@ -801,12 +801,12 @@ class AdlLineEffect(EffectView[T], kind=EffectKind.ADL_LINE):
 
     account = _account("The account in default, the first of its plan.")
     members = _count("Owners on the line.", "other")
-    lots = _lots("Their shares together, above 0: the length of the line.")
+    lots = _lots("Their shares together, above 0.")
     market = _market()
     adl_class = CodeField(AdlClass, "The class.")
     least_lots = Field("price_ticks", Unit.LOTS, "Fewest lots that an owner is asked for.")
-    point_lots = Field("amount", Unit.LOTS, "Place of the first point, drawn.")
-    picked = _count("Those that give lots; an ADL_PICK of each follows.", "value")
+    point = _count("The place of the first point, drawn.", "amount")
+    length = _count("Places of the line; for 2^32 one is drawn.", "value")
 
 
 class AdlPickEffect(EffectView[T], kind=EffectKind.ADL_PICK):
@@ -815,9 +815,9 @@ class AdlPickEffect(EffectView[T], kind=EffectKind.ADL_PICK):
     account = _account("The lowest of the owner's accounts that could be asked.")
     defaulter = Field("other", Unit.ACCOUNT, "The account in default, the first of its plan.")
     market = _market()
-    share_lots = Field("lots", Unit.LOTS, "His share by weight, below the least: what he takes up of the line.")
+    share_lots = Field("lots", Unit.LOTS, "His share by weight, below the least.")
     adl_class = CodeField(AdlClass, "The class.")
-    begins_lots = Field("amount", Unit.LOTS, "Where on the line he begins.")
+    begins = _count("The first place of the line that he takes up.", "amount")
 
 
 # -- orders of an operator -------------------------------------------------------------------------

@@ -233,7 +233,7 @@ def emit_adl_class(
 
 @merged
 def emit_adl_line(
-    state: State, account: int, members: int, lots: int, market: int, adl_class: int, least_lots: int, point_lots: int, picked: int
+    state: State, account: int, members: int, lots: int, market: int, adl_class: int, least_lots: int, point: int, length: int
 ) -> None:
     """Report the line of those in a class whose shares are below the least; who is picked follows."""
     emit(
@@ -245,13 +245,13 @@ def emit_adl_line(
         other=members,
         lots=lots,
         price_ticks=least_lots,
-        amount=point_lots,
-        value=picked,
+        amount=point,
+        value=length,
     )
 
 
 @merged
-def emit_adl_pick(state: State, account: int, defaulter: int, market: int, share_lots: int, adl_class: int, begins_lots: int) -> None:
+def emit_adl_pick(state: State, account: int, defaulter: int, market: int, share_lots: int, adl_class: int, begins: int) -> None:
     """Report one who is picked from the line of a class."""
     emit(
         state,
@@ -262,7 +262,7 @@ def emit_adl_pick(state: State, account: int, defaulter: int, market: int, share
         other=defaulter,
         lots=share_lots,
         price_ticks=0,
-        amount=begins_lots,
+        amount=begins,
         value=0,
     )
 

@@ -482,12 +482,12 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
     EffectKind.ADL_LINE: sentence_of(
         AdlLineEffect,
         "ADL of {account}, class {class_name}: {members} owners have shares below {least}, {quantity} in {market} together:"
-        " {picked} of them give for all, drawn from {point}",
+        " some of them give for all, drawn from {point} of {length}",
         adl_class="class_name",
     ),
     EffectKind.ADL_PICK: sentence_of(
         AdlPickEffect,
-        "the owner of {account} is drawn in class {class_name} of {other} in {market}: share {share}, begins at {begins}",
+        "the owner of {account} is drawn in class {class_name} of {other} in {market}: share {share}, from {begins} on",
         defaulter="other",
         adl_class="class_name",
     ),

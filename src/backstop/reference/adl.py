@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from backstop.core.events import NONE, AdlClass, Cause, EffectKind
-from backstop.reference.allocation import Line, capped_pro_rata
+from backstop.reference.allocation import DRAW, Line, capped_pro_rata
 from backstop.reference.arithmetic import sign, split
 from backstop.reference.breakers import add_flow
 from backstop.reference.carry import give_way
@@ -145,7 +145,7 @@ def share_lots(policy: int, candidates: list[Candidate], lots: int, least: int, 
             left -= sum(parts.values())
             line = line_in_class(policy, adl_class, least, parts, caps)
             if line:
-                given[-1].line, given[-1].point = line, scramble(*seed, adl_class) % line.lots
+                given[-1].line, given[-1].point = line, scramble(*seed, adl_class) % min(DRAW, line.length)
                 given[-1].lots = parts | line.given(given[-1].point)
     return given
 
@@ -301,7 +301,6 @@ def emit_class(state: State, plan: tuple[int, int, int], given: Given) -> None:
 def emit_line(state: State, plan: tuple[int, int, int], given: Given, line: Line) -> None:
     """Report the line of a class, and who is picked from it."""
     account, market, _ = plan
-    picked = [holder for holder in line.parts if given.lots[holder]]
     state.emit(
         EffectKind.ADL_LINE,
         code=given.adl_class,
@@ -311,9 +310,9 @@ def emit_line(state: State, plan: tuple[int, int, int], given: Given, line: Line
         lots=line.lots,
         price_ticks=line.least,
         amount=given.point,
-        value=len(picked),
+        value=line.length,
     )
-    for holder in picked:
+    for holder in [each for each in line.parts if given.lots[each]]:
         state.emit(
             EffectKind.ADL_PICK,
             code=given.adl_class,
@@ -321,7 +320,7 @@ def emit_line(state: State, plan: tuple[int, int, int], given: Given, line: Line
             account=holder,
             other=account,
             lots=line.parts[holder],
-            amount=line.begins[holder],
+            amount=line.spans[holder].start,
         )
 
 

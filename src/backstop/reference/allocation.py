@@ -9,7 +9,10 @@ from typing import NamedTuple
 
 from backstop.reference.arithmetic import holder_order, split
 
-__all__ = ["Line", "capped_pro_rata", "in_order"]
+__all__ = ["DRAW", "Line", "capped_pro_rata", "in_order"]
+
+#: Places of a line for which one is drawn for sure.
+DRAW = 1 << 32
 
 
 def capped_pro_rata(lots: int, weights: dict[int, int], caps: dict[int, int]) -> tuple[dict[int, int], tuple[int, int]]:
@@ -44,61 +47,51 @@ def in_order(lots: int, weights: dict[int, int], caps: dict[int, int]) -> tuple[
 
 
 class Line(NamedTuple):
-    """Those whose parts are below the least that is asked for, side by side on a circle (R6.6.20)."""
+    """Those whose parts are below the least that is asked for, one behind the other (R6.6.20)."""
 
     #: Fewest lots that anyone is asked for.
     least: int
-    #: The lots that it takes up, by holder, in the order in which they stand.
+    #: The part of each, by holder, in the order in which they stand.
     parts: dict[int, int]
-    #: Most lots of each.
-    caps: dict[int, int]
+    #: What each gives if he is drawn.
+    gives: dict[int, int]
 
     @classmethod
     def of(cls, parts: Mapping[int, int], caps: Mapping[int, int], least: int) -> Line:
         """Return the line of those who would give some, but neither the least nor all they can."""
-        below = [holder for holder, part in parts.items() if 0 < part < min(least, caps[holder])]
-        standing = sorted(below, key=lambda holder: (caps[holder] >= least, holder))
-        return cls(least, {holder: parts[holder] for holder in standing}, {holder: caps[holder] for holder in standing})
+        gives = {holder: min(caps[holder], least) for holder, part in parts.items() if 0 < part < min(caps[holder], least)}
+        standing = sorted(gives, key=lambda holder: (gives[holder], holder))
+        return cls(least, {holder: parts[holder] for holder in standing}, {holder: gives[holder] for holder in standing})
 
     @property
     def lots(self) -> int:
-        """Return how long it is."""
+        """Return what all of them give together."""
         return sum(self.parts.values())
 
     @property
-    def begins(self) -> dict[int, int]:
-        """Return where each begins."""
-        found, before = dict[int, int](), 0
+    def spans(self) -> dict[int, range]:
+        """Return the places that each takes up."""
+        found, before = dict[int, range](), 0
         for holder, part in self.parts.items():
-            found[holder] = before
-            before += part
+            after = before + max(1, part * DRAW // self.gives[holder])
+            found[holder] = range(before, after)
+            before = after
         return found
 
-    def points(self, first: int) -> list[tuple[int, int]]:
-        """Return the points (where, for how many lots), going round once from the first."""
-        ways = range(0, self.lots, self.least)
-        return [((first + way) % self.lots, min(self.least, self.lots - way)) for way in ways]
-
-    def _round(self, first: int) -> list[tuple[int, int]]:
-        """Return who is passed on two rounds from a place (holder, what is due there): who stands there
-        is passed as far as he lies behind it, and at the end of the round the rest of him.
-        """
-        order, begins = list(self.parts), self.begins
-        at = max(number for number, holder in enumerate(order) if begins[holder] <= first)
-        due = {True: dict.fromkeys(order, 0), False: dict.fromkeys(order, 0)}
-        for where, lots in self.points(first):
-            holder = max(order, key=lambda each: (begins[each] <= where, begins[each]))
-            due[where >= first or holder != order[at]][holder] += lots
-        behind = [(holder, due[True][holder]) for holder in (*order[at:], *order[:at])]
-        return [*behind, (order[at], due[False][order[at]]), *((holder, 0) for holder in (*order[at + 1 :], *order[:at]))]
+    @property
+    def length(self) -> int:
+        """Return how many places it has."""
+        return max(span.stop for span in self.spans.values())
 
     def given(self, first: int) -> dict[int, int]:
         """Return what each gives, the first point being at a place."""
-        given, due, left = dict.fromkeys(self.parts, 0), 0, self.lots
-        for holder, lots in self._round(first):
-            due += lots
-            if due > 0 and not given[holder]:
-                given[holder] = min(self.caps[holder], self.least, left)
-                due -= given[holder]
-                left -= given[holder]
+        spans, order = self.spans, list(self.parts)
+        points = range(first, self.length, DRAW)
+        drawn = [holder for holder in order if any(point in spans[holder] for point in points)]
+        last = order.index(drawn[-1])
+        others = [holder for holder in (*reversed(order[:last]), *reversed(order[last:])) if holder not in drawn]
+        given, left = dict.fromkeys(order, 0), self.lots
+        for holder in (*drawn, *others):
+            given[holder] = min(self.gives[holder], left)
+            left -= given[holder]
         return given

@@ -22,6 +22,7 @@ from backstop.core.columns import (
     CLASS_ETA_LOTS,
     CLASS_ETA_WEIGHT,
     CLASS_LINE_LEAST,
+    CLASS_LINE_LENGTH,
     CLASS_LINE_LOTS,
     CLASS_LINE_MEMBERS,
     CLASS_LINE_POINT,
@@ -40,6 +41,9 @@ from backstop.core.columns import (
     LINE_BEGINS,
     LINE_CANDIDATE,
     OWNER_HOLDERS,
+    SORT_KEY,
+    SORT_MERGE,
+    SORT_ORDER,
     SPLIT_HEAP,
     SPLIT_REMAINDER,
 )
@@ -73,7 +77,7 @@ from backstop.core.waterfall.defaulters import (
     tell_scale,
 )
 from backstop.core.waterfall.fund import pay
-from backstop.core.waterfall.line import give_from_line, stand_on_line
+from backstop.core.waterfall.line import DRAW, give_from_line, stand_on_line
 from backstop.core.waterfall.support import tell_part
 
 __all__ = ["cross_defaulters", "make_plan"]
@@ -221,14 +225,16 @@ def _draw_below(state: State, policy: int, market: int, count: int, kind: int, l
     state.columns[CLASS_LINE_MEMBERS, kind] = 0
     if least <= 1 or kind >= AdlClass.HOUSE or policy in ADL_IN_ORDER:
         return
-    caps, order, begins = state.columns[ADL_CAP], state.columns[LINE_CANDIDATE], state.columns[LINE_BEGINS]
-    members, lots = stand_on_line(caps, state.columns[ADL_PART], order, begins, count, least)
+    caps, standing, begins = state.columns[ADL_CAP], state.columns[LINE_CANDIDATE], state.columns[LINE_BEGINS]
+    sorting = state.columns[SORT_KEY], state.columns[SORT_ORDER], state.columns[SORT_MERGE]
+    members, lots, length = stand_on_line(caps, state.columns[ADL_PART], standing, begins, sorting, count, least)
     if members == 0:
         return
-    point = scramble(state.engine[0].last_seq, market, kind) % lots
-    give_from_line(caps, order, begins, state.columns[ADL_GIVEN], members, lots, least, point)
+    point = scramble(state.engine[0].last_seq, market, kind) % min(DRAW, length)
+    give_from_line(caps, standing, begins, state.columns[ADL_GIVEN], (members, lots, length, least), point)
     state.columns[CLASS_LINE_MEMBERS, kind] = members
     state.columns[CLASS_LINE_LOTS, kind] = lots
+    state.columns[CLASS_LINE_LENGTH, kind] = length
     state.columns[CLASS_LINE_POINT, kind] = point
     state.columns[CLASS_LINE_LEAST, kind] = least
 
@@ -259,12 +265,9 @@ def _emit_class(state: State, count: int, kind: int, defaulter: int, market: int
 @kernel
 def _emit_line(state: State, kind: int, defaulter: int, market: int) -> None:
     """Emit the line of a class, if it has one, and who is picked from it."""
-    members, picked = state.columns[CLASS_LINE_MEMBERS, kind], 0
+    members = state.columns[CLASS_LINE_MEMBERS, kind]
     if members == 0:
         return
-    for number in range(members):
-        if state.columns[ADL_GIVEN, state.columns[LINE_CANDIDATE, number]] > 0:
-            picked += 1
     emit_adl_line(
         state,
         account=defaulter,
@@ -273,8 +276,8 @@ def _emit_line(state: State, kind: int, defaulter: int, market: int) -> None:
         market=market,
         adl_class=kind,
         least_lots=state.columns[CLASS_LINE_LEAST, kind],
-        point_lots=state.columns[CLASS_LINE_POINT, kind],
-        picked=picked,
+        point=state.columns[CLASS_LINE_POINT, kind],
+        length=state.columns[CLASS_LINE_LENGTH, kind],
     )
     for number in range(members):
         candidate = state.columns[LINE_CANDIDATE, number]
@@ -286,7 +289,7 @@ def _emit_line(state: State, kind: int, defaulter: int, market: int) -> None:
                 market=market,
                 share_lots=state.columns[ADL_PART, candidate],
                 adl_class=kind,
-                begins_lots=state.columns[LINE_BEGINS, number],
+                begins=state.columns[LINE_BEGINS, number],
             )
 
 

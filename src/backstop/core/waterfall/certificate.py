@@ -273,8 +273,8 @@ class _Line(NamedTuple):
     market: int
     adl_class: int
     least_lots: int
-    point_lots: int
-    picked: int
+    point: int
+    length: int
 
 
 class _Pick(NamedTuple):
@@ -286,11 +286,7 @@ class _Pick(NamedTuple):
     market: int
     share_lots: int
     adl_class: int
-    begins_lots: int
-
-    @property
-    def ends_lots(self) -> int:
-        return self.begins_lots + self.share_lots
+    begins: int
 
 
 def _numbers_of(view: type[EffectView[int]], row: _Row) -> list[int]:
@@ -585,8 +581,9 @@ def _check_rows(whole: _Whole, classes: list[_Class], fills: list[_Fill]) -> Fin
         if left.plan.account >= right.plan.account:
             yield Finding(fault, f"defaulter {right.plan.account} after {left.plan.account} is out of order")
     owners = [entry.owner for part in classes for entry in part.entries if entry.owner is not None]
-    drawn = [row for part in classes for row in (*part.lines, *part.picks)]
-    rows: list[_Head | _Owner | _Fill | _Scale | _Line | _Pick] = [*(part.head for part in classes), *owners, *fills, *whole.scales, *drawn]
+    rows: list[_Head | _Owner | _Fill | _Scale | _Line | _Pick] = [*(part.head for part in classes), *owners, *fills, *whole.scales]
+    for each in classes:
+        rows += [*each.lines, *each.picks]
     for row in rows:
         if (row.seq, row.market) != (plan.seq, plan.market):
             yield Finding(fault, f"a row of seq {row.seq}, market {row.market} in a plan of seq {plan.seq}, market {plan.market}")
@@ -795,13 +792,13 @@ def _check_line(whole: _Whole, part: _Class) -> Findings:
     said = f"the line of {part.name}"
     if part.head.adl_class in _BY_LOTS or whole.first.policy in ADL_IN_ORDER or line.adl_class != part.head.adl_class:
         yield Finding(fault, f"{said}: class {line.adl_class} under policy {whole.first.policy} draws nobody")
-    if line.picked != len(part.picks) or not 1 <= line.picked <= line.members <= part.head.candidates:
-        yield Finding(fault, f"{said}: {len(part.picks)} are picked, it says {line.picked} of {line.members}")
-    if min(line.lots, line.least_lots - 1) < 1:
-        yield Finding(fault, f"{said}: {line.lots} lots, the least is {line.least_lots}")
+    if not 1 <= len(part.picks) <= line.members <= part.head.candidates:
+        yield Finding(fault, f"{said}: {len(part.picks)} of {line.members} are picked")
+    if min(line.lots, line.least_lots - 1, line.length) < 1:
+        yield Finding(fault, f"{said}: {line.lots} lots, {line.length} places, the least is {line.least_lots}")
         return
-    if line.point_lots != _drawn(line.seq, line.market, line.adl_class) % line.lots:
-        yield Finding(fault, f"{said}: the first point is {line.point_lots} of {line.lots}, not as drawn")
+    if line.point != _drawn(line.seq, line.market, line.adl_class) % min(_DRAW, line.length):
+        yield Finding(fault, f"{said}: the first point is {line.point} of {line.length}, not as drawn")
     found = list(_check_picks(said, part, line))
     yield from found
     if not found:
@@ -809,64 +806,76 @@ def _check_line(whole: _Whole, part: _Class) -> Findings:
 
 
 def _check_picks(said: str, part: _Class, line: _Line) -> Findings:
-    """Check who is told as picked: shares below the least and the cap, side by side, those who cannot
-    give the least first; all others gave the least or all that they can.
+    """Check who is told as picked: shares below the least and the cap, places one behind the other by
+    what each gives; all others gave the least or all that they can.
     """
     fault, shares = CertificateFault.LINE, {share.holder: share for share in part.shares}
     if not {pick.account for pick in part.picks} <= set(shares):
         yield Finding(fault, f"{said}: {[pick.account for pick in part.picks if pick.account not in shares]} are picked and give nothing")
         return
+    gives = {pick.account: min(line.least_lots, shares[pick.account].cap) for pick in part.picks}
     for pick in part.picks:
-        if not 1 <= pick.share_lots < min(line.least_lots, shares[pick.account].cap) or pick.adl_class != line.adl_class:
+        if not 1 <= pick.share_lots < gives[pick.account] or pick.adl_class != line.adl_class:
             yield Finding(fault, f"{said}: {pick} of cap {shares[pick.account].cap}, the least is {line.least_lots}")
-    ends = [0, *(pick.ends_lots for pick in part.picks)]
-    begins = [*(pick.begins_lots for pick in part.picks), line.lots]
-    if any(end > begin for end, begin in zip(ends, begins, strict=True)):
-        yield Finding(fault, f"{said} of {line.lots} lots: they stand on each other, {list(zip(begins, ends[1:], strict=False))}")
-    places = [(shares[pick.account].cap >= line.least_lots, pick.account) for pick in part.picks]
-    if places != sorted(set(places)):
+    order = [(gives[pick.account], pick.account) for pick in part.picks]
+    if order != sorted(set(order)):
         yield Finding(fault, f"{said}: {[pick.account for pick in part.picks]} are out of order")
-    hidden, hidden_lots = part.hidden_on_line
-    gaps = sum(end < begin for end, begin in zip(ends, begins, strict=True))
-    if not gaps <= hidden <= hidden_lots or hidden_lots > hidden * (line.least_lots - 1):
-        yield Finding(fault, f"{said}: {hidden} who are passed over have {hidden_lots} lots in {gaps} places")
+    gaps, hidden = _gaps(part, line), part.hidden_on_line
+    if min(gaps) < 0:
+        yield Finding(fault, f"{said} of {line.length} places: they stand on each other, or behind its end")
+    # Who is not told takes up places, and gives no less than a lot, less than the least.
+    if not sum(gap > 0 for gap in gaps) <= hidden[0] <= min(hidden[1], sum(gaps)) or hidden[1] > hidden[0] * (line.least_lots - 1):
+        yield Finding(fault, f"{said}: {hidden[0]} who are passed over have {hidden[1]} lots and {sum(gaps)} places")
     drawn = {pick.account for pick in part.picks}
     for share in part.shares:
         if share.holder not in drawn and share.part < min(line.least_lots, share.cap):
             yield Finding(fault, f"{said}: {share.holder} gives {share.part}, below the least {line.least_lots}, and is not picked")
 
 
+def _end_of(part: _Class, line: _Line, pick: _Pick) -> int:
+    """Return the place behind the last that one takes up."""
+    cap = next(share.cap for share in part.shares if share.holder == pick.account)
+    return pick.begins + max(1, pick.share_lots * _DRAW // max(1, min(line.least_lots, cap)))
+
+
+def _gaps(part: _Class, line: _Line) -> list[int]:
+    """Return the places before each who is picked, and behind the last, of some who are not told."""
+    ends = [0, *(_end_of(part, line, pick) for pick in part.picks)]
+    return [begin - end for begin, end in zip([*(pick.begins for pick in part.picks), line.length], ends, strict=True)]
+
+
 def _check_drawing(said: str, part: _Class, line: _Line) -> Findings:
-    """Go round the line and compare what each must give."""
-    fault, shares = CertificateFault.LINE, {share.holder: share for share in part.shares}
-    # Stretches of the line, with who takes them up; None: some who are not told.
-    stretches: list[tuple[int, _Pick | None]] = []
-    at = 0
-    for pick in part.picks:
-        stretches += [(pick.begins_lots, None)] if pick.begins_lots > at else []
-        stretches.append((pick.ends_lots, pick))
-        at = pick.ends_lots
-    stretches += [(line.lots, None)] if at < line.lots else []
-    first = next(number for number, (end, _) in enumerate(stretches) if end > line.point_lots)
-    ways = list(range(0, line.lots, line.least_lots))
-    gives = dict.fromkeys((pick.account for pick in part.picks), 0)
-    due, left, passed = 0, line.lots, 0
-    while left > 0 and passed <= 2 * len(stretches):
-        rounds, number = divmod(first + passed, len(stretches))
-        end, who = stretches[number]
-        while ways and ways[0] < end + rounds * line.lots - line.point_lots:
-            due += min(line.least_lots, line.lots - ways.pop(0))
-        if due > 0 and who is None:
-            yield Finding(fault, f"{said}: {due} lots are due of some who stand before {end} and are not picked")
+    """Draw, and compare what each must give."""
+    fault, shares, gaps = CertificateFault.LINE, {share.holder: share for share in part.shares}, _gaps(part, line)
+    gives = [min(line.least_lots, shares[pick.account].cap) for pick in part.picks]
+    due, left, last = [0] * len(gives), line.lots, 0
+    for point in range(line.point, line.length, _DRAW):
+        at = [number for number, pick in enumerate(part.picks) if pick.begins <= point < _end_of(part, line, pick)]
+        if left > 0 and not at:
+            yield Finding(fault, f"{said}: who stands at point {point} is not picked")
             return
-        if due > 0 and who is not None and gives[who.account] == 0:
-            gives[who.account] = min(shares[who.account].cap, line.least_lots, left)
-            due -= gives[who.account]
-            left -= gives[who.account]
-        passed += 1
-    for account, lots in gives.items():
-        if shares[account].part != lots:
-            yield Finding(fault, f"{said}: {account} gives {shares[account].part}, {lots} are due of it")
+        if left > 0:
+            last = at[0]
+            due[last] = min(gives[last], left)
+            left -= due[last]
+    number = last
+    while left > 0:
+        # Nobody who is not told may stand between the last that was drawn and who gives the rest.
+        passed = gaps[number] + (gaps[-1] if number == 0 else 0)
+        number = (number - 1) % len(due)
+        if passed or number == last:
+            yield Finding(fault, f"{said}: {left} lots are left to some who are not picked")
+            return
+        if due[number] == 0:
+            due[number] = min(gives[number], left)
+            left -= due[number]
+    for pick, lots in zip(part.picks, due, strict=True):
+        if shares[pick.account].part != lots:
+            yield Finding(fault, f"{said}: {pick.account} gives {shares[pick.account].part}, {lots} are due of it")
+
+
+#: Places of a line for which one is drawn.
+_DRAW = 1 << 32
 
 
 def _drawn(seq: int, market: int, third: int) -> int:
