@@ -128,6 +128,7 @@ def test_adl_is_checked_unless_later_markets_or_others_had_their_turn_since(
         account=4,
         books=SimpleNamespace(wave=lambda *_: (wave, 1)),
         way_out=lambda _: way_out,
+        ways_later=lambda _: {},
         rules=SimpleNamespace(stages=(Stage.ADL, Stage.TEAR_UP)),
     )
     stop = passed._adl_stop(scene, 1)
