@@ -362,7 +362,8 @@ def fill_is_supported(moment: Moment) -> Findings:
 def payers_of(mirror: Mirror, market: int) -> tuple[Payer, ...]:
     """Return everyone who can be socialised for a loss of a market."""
     solvent = [number for number, account in enumerate(mirror.accounts) if not account.in_default and market in mirror.positions[number]]
-    return tuple(Payer(number, mirror.portfolio(number), market, mirror.rules.socialise_policy) for number in solvent)
+    policy, torn = mirror.rules.socialise_policy, mirror.torn
+    return tuple(Payer(number, mirror.portfolio(number), market, policy, torn.get((number, market), 0)) for number in solvent)
 
 
 def gap_is_paid_in_order(moment: Moment) -> Findings:

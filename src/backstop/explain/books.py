@@ -8,6 +8,7 @@ there are.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -228,6 +229,8 @@ class Books:
         self._filled = (0, 0)
         #: By account in a tear-up: its last gap, and what the fund adds to it.
         self._torn: dict[int, tuple[int, int]] = {}
+        #: Lots that others' tear-up took of accounts, by account and market.
+        self._torn_lots: Counter[tuple[int, int]] = Counter()
         #: Whose positions all others were read for, and the signed lots that the house has there.
         self.defaulters: set[int] = set()
         self._house: dict[int, int] = {}
@@ -463,7 +466,10 @@ class Books:
         so many.
         """
         others = [number for number, account in sorted(self.accounts.items()) if not account.in_default and market in account.positions]
-        payers = tuple(Payer(number, self.portfolio(number), market, self.rules.socialise_policy) for number in others)
+        payers = tuple(
+            Payer(number, self.portfolio(number), market, self.rules.socialise_policy, self._torn_lots.get((number, market), 0))
+            for number in others
+        )
         return Loss(parts, payers, most)
 
     def closed_markets(self, number: int) -> tuple[int, ...]:
@@ -573,6 +579,8 @@ class Books:
                 # The other side of an opening has no row of its own.
                 self._house[trade.counterpart] -= trade.lots
             return
+        if trade.cause == Cause.TEAR_UP and trade.counterpart != NONE:
+            self._torn_lots[trade.account, market] += abs(trade.lots)
         if closes_if_in_default(trade.cause, trade.counterpart, account.held(market), trade.lots):
             account.reduced |= {market}
         before = Holding(market, self.contract(market), *account.positions.get(market, Held()))

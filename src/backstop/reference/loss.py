@@ -35,14 +35,16 @@ class Payer(NamedTuple):
     portfolio: Portfolio
     market: int
     policy: int
+    #: Lots that tear-up took of it in the event at hand.
+    torn: int
 
     @property
     def weight(self) -> int:
-        """What it is asked by: what it won in the market, or its notional there."""
+        """What it is asked by: what it won in the market, or its notional there, before tear-up."""
         holding = self.portfolio.holding(self.market)
         if self.policy == SocialisePolicy.GAINS_HAIRCUT:
             return max(0, holding.result, holding.profit)
-        return holding.notional
+        return holding.contract.value_of(abs(holding.lots) + self.torn)
 
     @property
     def cap(self) -> int:

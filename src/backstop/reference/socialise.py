@@ -58,7 +58,10 @@ def socialise_market(state: State, market: int, parts: dict[int, int]) -> dict[i
 def loss_of(state: State, market: int, parts: dict[int, int]) -> Loss:
     """What accounts lack in a market, with everybody who may be asked for a part of it."""
     others = [number for number, account in enumerate(state.accounts) if not account.in_default and market in state.positions[number]]
-    payers = tuple(Payer(number, state.portfolio(number), market, state.rules.socialise_policy) for number in others)
+    payers = tuple(
+        Payer(number, state.portfolio(number), market, state.rules.socialise_policy, state.torn.get((number, market), 0))
+        for number in others
+    )
     return Loss(parts, payers, payers_with_room(state))
 
 

@@ -68,12 +68,14 @@ def _is_by_gains(state: State) -> bool:
 
 @kernel
 def _weight_of(state: State, position: int, is_by_gains: bool) -> int:
-    """Return what a position weighs as a payer: what it won, realised or not, or its notional."""
+    """Return what a position weighs as a payer: what it won, realised or not, or its notional, with the
+    lots that tear-up took of it in this event.
+    """
     row = state.positions[position]
-    value = value_at_mark(state, row.market, row.lots)
     if is_by_gains:
-        return max(0, result_of(state, position), add_checked(value, -row.cost))
-    return abs(value)
+        return max(0, result_of(state, position), add_checked(value_at_mark(state, row.market, row.lots), -row.cost))
+    torn = state.torn_lots[position]
+    return value_at_mark(state, row.market, abs(row.lots) + (torn[0] if torn[1] == state.engine[0].accepted else 0))
 
 
 @kernel

@@ -110,6 +110,14 @@ def _first_account(state: State, more: int) -> int:
 
 
 @kernel
+def _note_torn(state: State, position: int, lots: int) -> None:
+    """Note lots that the present event took of a position: they count as open for ``socialise``."""
+    kept, event = state.torn_lots[position], state.engine[0].accepted
+    kept[0] = lots + (kept[0] if kept[1] == event else 0)
+    kept[1] = event
+
+
+@kernel
 def _end_against_holders(state: State, market: int, more: int) -> int:
     """Split the lots that one side ends more over all who hold the other, by lots, at mark; return how
     many holders were gathered.
@@ -132,6 +140,7 @@ def _end_against_holders(state: State, market: int, more: int) -> int:
     for place in range(found):
         if state.columns[COUNTERPARTY_LOTS, place] > 0:
             trade_counterparty(state, first, sign, place, mark, Cause.TEAR_UP)
+            _note_torn(state, state.columns[COUNTERPARTY_POSITION, place], state.columns[COUNTERPARTY_LOTS, place])
     return found
 
 
