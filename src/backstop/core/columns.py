@@ -39,7 +39,7 @@ whoever calls        SPLIT_*, SORT_*              from a split or a sort to the 
 
 A room writes to its own columns only. ``apply_mark``, a slice, an offer and the closing of a
 position never run inside each other, so they share memory; so do ``socialise`` and
-``run_recovery``, and ``socialise`` and plans. Nothing else does.
+``run_recovery``. Nothing else does.
 """
 
 from __future__ import annotations
@@ -205,8 +205,6 @@ SPLIT_REMAINDER, SPLIT_HEAP = 35, 36
 SORT_KEY, SORT_ORDER, SORT_MERGE = 37, 38, 39
 #: Parts of a deficit, in order of group and market, and their split in one group.
 PART_GROUP, PART_MARKET, PART_ATOMS, PART_WEIGHT, PART_SHARE = 40, 41, 42, 43, 44
-#: Those who lack in a market, by id: row of the position, what they lack, what they get of it.
-RECEIVER_POSITION, RECEIVER_PART, RECEIVER_SHARE = 55, 56, 57
 #: By group: its weight in the split of a deficit, its share, what is left of it.
 GROUP_WEIGHT, GROUP_SHARE, GROUP_LEFT = 45, 46, 47
 #: By owner: the sum of the debts of its accounts.
@@ -243,4 +241,6 @@ GIVER_CAP, GIVER_NEXT, GIVER_LEVERAGE, GIVER_CANDIDATE = 79, 80, 81, 82
 FILL_CANDIDATE, FILL_POSITION, FILL_CAP, ADL_GIVEN, ADL_ACCOUNT_OF = 83, 84, 85, 86, 87
 #: The same parts as PART_*: row of the position, or NONE.
 PART_POSITION = 88
-COLUMNS = 89
+#: Those who lack in a market, by id: row of the position, what they lack, what they get of it.
+RECEIVER_POSITION, RECEIVER_PART, RECEIVER_SHARE = 89, 90, 91
+COLUMNS = 92
