@@ -160,7 +160,8 @@ def test_nobody_pays_beyond_the_zero_price_for_the_lots_of_the_house(side: int) 
     90, the fund 500.
 
     60 lots fit: the account's 10 at the zero price for 100, and 50 of the house at mark, which take
-    the fund's 500. The other 40 are torn up, and 400 are uncovered.
+    the fund's 500. The other 40 are torn up. The 400 that they lack are cut from the 900 that the
+    account won and keeps after ADL, against a claim; OUTSIDE is not asked.
     """
     scene = Scene(venue(ADL), side)
     scene.cash(FUND, 500)
@@ -175,9 +176,11 @@ def test_nobody_pays_beyond_the_zero_price_for_the_lots_of_the_house(side: int) 
         (SupportLimit.BALANCE, Cause.TEAR_UP, 0, 400),
         (SupportLimit.BALANCE, Cause.DEFICIT, 0, 400),
     ]
-    assert scene.mirror.ledger[winner] == 50_000 + 1_000 - 100
+    assert [(row.amount, row.value) for row in of(effects, F.HAIRCUT)] == [(400, 1_000 - 100)]
+    assert scene.mirror.accounts[winner].claims == {0: 400}
+    assert scene.mirror.ledger[winner] == 50_000 + 1_000 - 100 - 400
     assert scene.mirror.ledger[outside_of(0)] == 9_000
-    assert (scene.fund, scene.mirror.ledger[UNCOVERED]) == (0, -400)
+    assert (scene.fund, scene.mirror.ledger[UNCOVERED]) == (0, 0)
 
 
 @pytest.mark.parametrize("side", SIDES)
