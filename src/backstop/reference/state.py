@@ -267,6 +267,8 @@ class State:
     effects: list[Effect] = field(default_factory=list)
     #: By owner: equity when ADL first asked him in the event at hand.
     asked_equity: dict[int, int] = field(default_factory=dict)
+    #: Likewise loading x signed notional of all his positions, without what he gave to ADL since.
+    asked_exposure: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Open the house's ledger accounts and positions, its funds, breakers and providers."""
@@ -356,6 +358,17 @@ class State:
         event; ``equity``: what they have.
         """
         return self.asked_equity.setdefault(owner, equity)
+
+    def exposure_asked(self, owner: int, exposure: int) -> int:
+        """Return the sum of loading x signed notional of an owner's positions in accounts not in default,
+        likewise; ``exposure``: what it is.
+        """
+        return self.asked_exposure.setdefault(owner, exposure)
+
+    def note_given(self, account: int, market: int, lots: int) -> None:
+        """Add signed lots that an account took in ADL to what its owner is asked by."""
+        loading = self.rules.markets[market].factor_loading_ppm
+        self.asked_exposure[self.accounts[account].owner] += loading * sign(lots) * self.contract(market).value_of(abs(lots))
 
     def maintenance(self, account: int) -> int:
         """Maintenance margin of all positions."""
