@@ -584,6 +584,7 @@ def _initial(setting: Setting) -> dict[str, int]:
 def _market(setting: Setting) -> MarketRules:
     rng = setting.rng
     bands = sorted(rng.sample(range(80), rng.randint(1, 4)))
+    number = setting.price_ticks + setting.lots + len(bands) + bands[0]
     return MarketRules(
         notional_factor=setting.factor,
         price_ticks_max=min(PRICE_TICKS_LIMIT, 4 * setting.price_ticks),
@@ -594,6 +595,8 @@ def _market(setting: Setting) -> MarketRules:
         ordered_notional_max=setting.market_cap,
         loss_per_window_max=setting.market_loss_cap,
         fill_band_ppm=setting.fill_band_ppm,
+        # By numbers already drawn.
+        factor_loading_ppm=(1_000_000, 940_848, -333_333, 7)[number % 4],
         group=rng.randrange(setting.groups),
         **_initial(setting),
         **_stops(setting),

@@ -580,6 +580,14 @@ class MarketSection(_Section):
         description="Weight of this market when an account's buffer is shared among its trigger prices. Changes speed, never a result.",
         json_schema_extra=_unit("ppm"),
     )
+    factor_loading_ppm: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = Field(
+        default=1_000_000,
+        description=(
+            "ADL policy `water_filling`: how far its notional moves with the one factor that all markets share; below 0: against it. Only"
+            " ratios between markets matter. Not 0."
+        ),
+        json_schema_extra=_unit("ppm"),
+    )
     band_offset_ppm: Annotated[list[Annotated[int, Field(ge=0, lt=1_000_000)]], Field(min_length=1, max_length=8)] = Field(
         description="Offsets from the mark of the bands of visible depth, ascending.", json_schema_extra=_unit("ppm")
     )

@@ -235,4 +235,8 @@ GIVER_CAP, GIVER_NEXT, GIVER_LEVERAGE, GIVER_CANDIDATE = 79, 80, 81, 82
 #: What is told of a plan, in that order: candidate, row, most lots. Of candidates: lots
 #: given, the lowest id of the owner's accounts.
 FILL_CANDIDATE, FILL_POSITION, FILL_CAP, ADL_GIVEN, ADL_ACCOUNT_OF = 83, 84, 85, 86, 87
-COLUMNS = 88
+#: The same candidates under ``water_filling``: exposure to the factor, equity. By owner: his exposure
+#: to the factor in whole atoms and the rest in millionths, and the event of it (likewise).
+ADL_EXPOSURE, ADL_EQUITY = 88, 89
+OWNER_EXPOSURE, OWNER_EXPOSURE_REST, OWNER_EXPOSURE_EVENT = 90, 91, 92
+COLUMNS = 93

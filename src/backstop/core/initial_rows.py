@@ -50,6 +50,7 @@ _MARKET_RULES = (
     "slippage_tolerance_ppm",
     "fill_band_ppm",
     "volatility_ppm",
+    "factor_loading_ppm",
     "ordered_notional_max",
     "group",
     "price_throttle_ppm",

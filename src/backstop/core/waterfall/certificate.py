@@ -247,6 +247,7 @@ class _Owner(NamedTuple):
     lots: int
     adl_class: int
     cap_lots: int
+    equity: int
     weight: int
 
 
