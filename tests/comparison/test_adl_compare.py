@@ -64,6 +64,16 @@ def test_each_policy_weighs_its_own_column(tmp_path: Path) -> None:
     assert dollars(outcomes[AdlPolicy.RISK_AWARE]) == {"a": 20, "b": 10, "c": 10}
     assert dollars(outcomes[AdlPolicy.QUEUE]) == {"a": 40}
     assert len(outcomes[AdlPolicy.RANDOM].parts) == 1
+    # Equities 0.05, 0.1 and 0.4: levelled to (4 - 40) / 0.55 = -65.45 together.
+    assert dollars(outcomes[AdlPolicy.WATER_FILLING]) == pytest.approx({"a": 1 + 3.6 / 1.1, "b": 1 + 7.2 / 1.1, "c": 2 + 28.8 / 1.1}, abs=1e-6)
+
+
+def test_leverage_is_levelled_from_the_top(tmp_path: Path) -> None:
+    """Equities 100, 200, 300 with leverage 10, 5, 3: of 800 they give 600, 200 and 0, to a level of 4."""
+    text = "account,weight,cap,size,leverage\na,1,1000,1000,10\nb,1,1000,1000,5\nc,1,900,900,3\n"
+    outcomes = by_policy(compare_table(read_budget_table(write(tmp_path / "table.csv", text)), 800 * DOLLAR))
+    assert dollars(outcomes[AdlPolicy.WATER_FILLING]) == {"a": 600, "b": 200}
+    assert not outcomes[AdlPolicy.WATER_FILLING].findings
 
 
 def test_the_draw_changes_with_seq_and_reaches_everyone(tmp_path: Path) -> None:
@@ -78,7 +88,7 @@ def test_what_stands_in_for_a_missing_column_is_said(tmp_path: Path) -> None:
     assert table.caps.tolist() == [1_000_000, 1_000_000]
     notes = compare_table(table, DOLLAR).notes
     assert notes[0] == "2 values rounded to 0.000001 USD"
-    assert [note.split(":")[0] for note in notes[1:]] == ["queue", "pro_rata", "risk_aware"]
+    assert [note.split(":")[0] for note in notes[1:]] == ["queue", "pro_rata", "risk_aware", "water_filling"]
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from backstop.core.events import NONE, AdlClass, Cause, EffectKind, Health, ProviderStatus, Stage, SupportLimit
+from backstop.core.events import NONE, AdlClass, AdlPolicy, Cause, EffectKind, Health, ProviderStatus, Stage, SupportLimit
 from backstop.core.instruments import CommitmentRules
 from backstop.core.waterfall.certificate import check_certificate, is_crossing, is_plan_start
-from backstop.reference.adl import asked_owners, counterparty_of
+from backstop.reference.adl import asked_owners, counterparty_of, share_lots
 from backstop.reference.arithmetic import ceil_div, sign
 from backstop.reference.charge import Exit
 from backstop.reference.closeout import closing_of
@@ -156,16 +156,39 @@ def _fills_are_right(moment: Moment, rows: list[Effect], beyond: int) -> Finding
         if found is None or (found.lots, found.candidate.weight) != (abs(fill.lots), fill.value) or fill.price_ticks != found.cap:
             yield f"{fill}: should be {found}"
     yield from _owners_are_right(rows, candidates)
+    if plan.code == AdlPolicy.WATER_FILLING:
+        yield from _levels_are_right(moment, rows, told)
+
+
+def _levels_are_right(moment: Moment, rows: list[Effect], told: list[tuple[Candidate, int]]) -> Findings:
+    """Check that each lot came from whoever then had the highest leverage, of all candidates; then note
+    what was given.
+    """
+    plan, lots = rows[0], sum(abs(row.lots) for row in rows if row.kind == F.ADL_FILL)
+    etas = {AdlClass(row.code): (row.amount, row.value) for row in rows if row.kind == F.ADL_CLASS}
+    expected = {part.adl_class: part for part in share_lots(plan.code, [each for each, _ in told], lots)}
+    for each, given in told:
+        part = expected.get(each.adl_class)
+        if given != (part.lots[each.first] if part else 0):
+            yield f"{plan}: {each} gives {given} in {etas}"
+    for adl_class, eta in etas.items():
+        if eta != expected[adl_class].eta:
+            yield f"{plan}: the level of {adl_class.name} is {eta}, must be {expected[adl_class].eta}"
+    for row in rows:
+        if row.kind == F.ADL_FILL and row.account >= 0:
+            moment.mirror.note_given(row.account, row.market, row.lots)
 
 
 def _owners_are_right(rows: list[Effect], candidates: list[Candidate]) -> Findings:
     """Check who is told as an owner of several accounts, with which weight and cap."""
-    spread = {(each.first, each.adl_class): each for each in candidates if each.is_spread}
+    spread = {(each.first, each.adl_class): each for each in candidates if each.is_spread or each.standing}
     told = [row for row in rows if row.kind == F.ADL_OWNER]
     of_spread = {one.holder for each in spread.values() if each.asked for one in each.asked.counterparties}
     for row in told:
         found = spread.get((row.account, AdlClass(row.code)))
-        if found is None or (row.value, row.price_ticks) != (found.weight, found.cap):
+        standing = found.standing if found else None
+        weight = (standing.exposure, standing.equity) if standing else (found.weight if found else 0, 0)
+        if found is None or (row.value, row.amount, row.price_ticks) != (*weight, found.cap):
             yield f"{row}: should be {found}"
     alone, left = [], 0
     for row in rows:

@@ -86,7 +86,7 @@ class Desk:
         for each in asked_owners(state, 0, side):
             adl_class, lots = next(iter(each.lots_in(is_linked=False).items()))
             found[each.first] = each.weight(state.rules.adl_policy, adl_class, lots, state.last_seq)
-        state.asked_equity = {}
+        state.asked_equity, state.asked_exposure = {}, {}
         return found
 
     def charge(self, account: int, amount: int) -> list[Effect]:
