@@ -65,7 +65,9 @@ def test_each_policy_weighs_its_own_column(tmp_path: Path) -> None:
     assert dollars(outcomes[AdlPolicy.QUEUE]) == {"a": 40}
     assert len(outcomes[AdlPolicy.RANDOM].parts) == 1
     # Equities 0.05, 0.1 and 0.4: levelled to (4 - 40) / 0.55 = -65.45 together.
-    assert dollars(outcomes[AdlPolicy.WATER_FILLING]) == pytest.approx({"a": 1 + 3.6 / 1.1, "b": 1 + 7.2 / 1.1, "c": 2 + 28.8 / 1.1}, abs=1e-6)
+    assert dollars(outcomes[AdlPolicy.WATER_FILLING]) == pytest.approx(
+        {"a": 1 + 3.6 / 1.1, "b": 1 + 7.2 / 1.1, "c": 2 + 28.8 / 1.1}, abs=1e-6
+    )
 
 
 def test_leverage_is_levelled_from_the_top(tmp_path: Path) -> None:

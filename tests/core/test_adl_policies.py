@@ -184,7 +184,9 @@ def test_classes_and_weights_are_those_of_the_rules(policy: AdlPolicy) -> None:
             givers.setdefault(effect.code, []).append(effect)
             if effect.account >= 0:
                 owner = holdings[effect.account].owner
-                before = sum(abs(each.lots) for each in givers.get(AdlClass.REST, ()) if each.account >= 0 and holdings[each.account].owner == owner)
+                before = sum(
+                    abs(each.lots) for each in givers.get(AdlClass.REST, ()) if each.account >= 0 and holdings[each.account].owner == owner
+                )
                 assert expected(state, policy, holdings, effect.account, before)[AdlClass(effect.code)] == effect.value, (seed, effect)
         for code, head in heads.items():
             seen.add((code, head.other != head.price_ticks))

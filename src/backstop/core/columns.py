@@ -30,6 +30,9 @@ ranking              OWNER_HEDGE, OWNER_HELD,     from ``sum_owners`` to the las
                      OWNER_HOLDERS, OWNER_GAIN
 ranking              OWNER_EQUITY*                while OWNER_EQUITY_EVENT is the event's number;
                                                   by owner
+water_filling        OWNER_EXPOSURE*              while OWNER_EXPOSURE_EVENT is the event's number;
+                                                  by owner
+water_filling        ADL_EXPOSURE, ADL_EQUITY     while one plan is made
 candidates           OWNER_PLACE, GIVER_*,        while one plan is made
                      FILL_*
 cover                PART_*, GROUP_*              in ``cover_deficit``
@@ -50,6 +53,8 @@ __all__ = [
     "ADL_CAP",
     "ADL_CLASS",
     "JOINT_CURSOR",
+    "ADL_EQUITY",
+    "ADL_EXPOSURE",
     "ADL_FIRST",
     "ADL_GIVEN",
     "ADL_LOTS",
@@ -106,6 +111,9 @@ __all__ = [
     "OWNER_DEBT",
     "OWNER_EQUITY",
     "OWNER_EQUITY_EVENT",
+    "OWNER_EXPOSURE",
+    "OWNER_EXPOSURE_EVENT",
+    "OWNER_EXPOSURE_REST",
     "OWNER_FIRST",
     "OWNER_GAIN",
     "OWNER_GAP",

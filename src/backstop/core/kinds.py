@@ -603,8 +603,12 @@ class AdlClassEffect(EffectView[T], kind=EffectKind.ADL_CLASS):
     lots = _lots("Lots that the class gave, above 0.")
     market = _market()
     full = _count("Those that gave their whole cap.", "price_ticks")
-    eta_lots = Field("amount", Unit.LOTS, "Numerator of eta: lots per weight; atoms of exposure per atom of equity under `water_filling`."
-        " 0 with eta_weight 0: all gave their whole cap.")
+    eta_lots = Field(
+        "amount",
+        Unit.LOTS,
+        "Numerator of eta: lots per weight; atoms of exposure per atom of equity under `water_filling`."
+        " 0 with eta_weight 0: all gave their whole cap.",
+    )
     eta_weight = Field("value", Unit.VARIES, "Denominator of eta, in the unit of the policy's weights.")
 
 

@@ -14,6 +14,7 @@ from backstop.reference.closeout import exit_of
 from backstop.reference.doubt import may_force, waits_for_halt
 from backstop.reference.paying import judge_netted, pay, tell_support
 from backstop.reference.state import State
+from backstop.reference.water_filling import level_from_top
 from backstop.reference.wave import (
     Asked,
     Candidate,
@@ -27,7 +28,6 @@ from backstop.reference.wave import (
     laid,
     place_in_class,
 )
-from backstop.reference.water_filling import level_from_top
 
 __all__ = [
     "joint_turn",

@@ -67,7 +67,9 @@ def level_from_top(lots: int, standings: Mapping[int, Standing], caps: Mapping[i
     while sum(given.values()) < lots:
         able = [holder for holder in standings if given[holder] < caps[holder]]
         given[max(able, key=lambda holder: (standings[holder].level(given[holder] + 1), _reversed(holder)))] += 1
-    last = min((holder for holder in given if given[holder]), key=lambda holder: (standings[holder].level(given[holder]), _reversed(holder)))
+    last = min(
+        (holder for holder in given if given[holder]), key=lambda holder: (standings[holder].level(given[holder]), _reversed(holder))
+    )
     standing = standings[last]
     return given, (2 * standing.exposure - (2 * given[last] - 1) * standing.lot, 2 * standing.equity)
 
