@@ -61,7 +61,8 @@ def on_engine(lots: int, crowd: Crowd) -> tuple[dict[int, int], tuple[int, int]]
     columns = np.array([(cap, each.exposure, each.equity) for each, cap in crowd.values()], dtype=np.int64).T.copy()
     parts, nexts, heap = np.zeros((3, len(crowd)), dtype=np.int64)
     lot = next(iter(crowd.standings.values())).lot
-    level = level_on_engine(lots, *columns, lot, parts, nexts, heap, len(crowd))
+    caps, exposures, equities = columns
+    level = level_on_engine(lots, caps, exposures, equities, lot, parts, nexts, heap, len(crowd))
     return dict(zip(crowd, parts.tolist(), strict=True)), (int(level[0]), int(level[1]))
 
 
