@@ -788,9 +788,7 @@ class SettlementEffect(EffectView[T], kind=EffectKind.SETTLEMENT):
 
 
 class AdlOwnerEffect(EffectView[T], kind=EffectKind.ADL_OWNER):
-    """An owner of several accounts in a market gave lots to an ADL, or under `water_filling` any owner; his
-    ADL_FILL rows follow.
-    """
+    """An owner gave lots to an ADL: one of several accounts, or a levelled one; his fills follow."""
 
     account = _account("The lowest of the owner's accounts that could be asked.")
     fills = _count("ADL_FILL rows of this owner that follow.", "other")
