@@ -356,7 +356,8 @@ def restricted_first(moment: Moment) -> Findings:
     """
     effect, mirror = moment.effect, moment.mirror
     acts = effect.kind in (F.ORDER, F.OFFER, F.CARRY, F.ADL_PLAN, F.TEAR_UP) or (effect.kind == F.TAKEOVER and effect.other == 0)
-    in_default = acts and mirror.health[effect.account] >= Health.DISTRESSED
+    crossed = effect.kind == F.ADL_FILL and effect.code == AdlClass.CROSSED
+    in_default = (acts or crossed) and mirror.health[effect.account] >= Health.DISTRESSED
     if in_default and mirror.rules.stages[0] == Stage.RESTRICT and not mirror.accounts[effect.account].restricted:
         yield f"{effect} before RESTRICT"
 
