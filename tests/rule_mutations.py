@@ -100,6 +100,11 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation("hedged-lots-come-after-net-ones", "wave", "exposure - before * contract", "exposure - 0 * contract"),
     Mutation("what-was-given-counts-in-the-event", "state", "+= loading * sign(lots)", "+= 0 * loading * sign(lots)"),
+    Mutation(
+        "nobody-is-asked-for-dust", "allocation", "if 0 < part < min(caps[holder], least)}", "if 1 < part < min(caps[holder], least)}"
+    ),
+    Mutation("a-plan-asks-so-many-owners", "wave", "ceil_div(lots, rules.counterparties_max) if", "0 if"),
+    Mutation("who-gives-below-the-least-is-drawn", "allocation", "range(first, self.length, DRAW)", "range(0, self.length, DRAW)"),
     Mutation("opposite-defaulters-are-crossed", "adl", "        cross_defaulters(state, accounts, market)", "        pass"),
     Mutation("those-who-lack-most-have-room", "engine", "is_filling(state) or not has_room(state, accounts)", "is_filling(state)"),
     Mutation("the-level-that-was-newest-wins", "breakers", "wins = new > old or", "wins = new < old or"),

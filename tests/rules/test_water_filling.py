@@ -1,4 +1,4 @@
-"""ADL policy ``water_filling`` (R6.6.18 to R6.6.20): each lot from whoever then has the highest factor
+"""ADL policy ``water_filling`` (R6.6.23 to R6.6.25): each lot from whoever then has the highest factor
 leverage. Splitting accounts, dividing a wave and trading with oneself change nothing, and nobody's
 leverage rises; on the engine, the reference and every invariant together.
 """

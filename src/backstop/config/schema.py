@@ -318,17 +318,29 @@ class AdlStage(_Section):
         description="How counterparties of a class share: by profit, in the order of rank, by lots, by lots x leverage, in random order."
         " Each is capped so that it stays above maintenance margin.",
     )
+    parts_min_notional: Number = Field(
+        default=Decimal(0),
+        description="Least notional that an owner is asked for, unless it is all that he can give; 0: any."
+        " Who gives for those below it is drawn.",
+        json_schema_extra=_unit("asset"),
+    )
+    counterparties_max: int = Field(
+        default=0,
+        ge=0,
+        le=1 << 28,
+        description="Owners that one plan asks at most, where what they can give suffices; 0: any number.",
+    )
 
 
 class SocialiseStage(_Section):
-    """Other accounts bear the deficit that the fund could not pay, against a claim that later
-    surplus pays back.
+    """Other accounts bear the deficits that the fund could not pay, once a market and event, against
+    claims that later surplus pays back.
     """
 
     stage: Literal["socialise"]
     policy: SocialisePolicyName = Field(
         default="gains_haircut",
-        description="The base of the cuts: open gains in the markets of the default, or all open interest there.",
+        description="The base of the cuts: what was won in the market of the loss, or all open interest there.",
     )
 
 

@@ -14,7 +14,7 @@ breakers             DIRTY                        to the end of the event
 monitor, run         TOUCHED                      to the beginning of the next round
 run                  ROUND_*                      while a round is sorted
 run, turns           TURN_*                       while a round runs
-run                  PARKED, PARKED_TURN          to the end of the event
+standing             PARKED, PARKED_TURN          to the end of the event
 monitor              CROSSED_*                    in ``apply_mark``
 closeout             SLICE_*                      while the slice of one account is planned
 takeover             OFFER_*                      while one position is offered
@@ -35,8 +35,9 @@ water_filling        OWNER_EXPOSURE*              while OWNER_EXPOSURE_EVENT is 
 water_filling        ADL_EXPOSURE, ADL_EQUITY     while one plan is made
 candidates           OWNER_PLACE, GIVER_*,        while one plan is made
                      FILL_*
-cover                PART_*, GROUP_*              in ``cover_deficit``
-socialise            FOUND_*, PAYER_*             in ``socialise``
+adl                  LINE_*, CLASS_LINE_*         while one plan is made
+cover                PART_*, GROUP_*              in ``cover_deficit``, ``renew_parts`` and ``book_rest``
+socialise            FOUND_*, PAYER_*, RECEIVER_* while those who won in one market are cut
 socialise            CLAIM*                       in ``run_recovery``
 whoever calls        SPLIT_*, SORT_*              from a split or a sort to the use of its result
 
@@ -67,6 +68,11 @@ __all__ = [
     "CLAIM_PART",
     "CLASS_ETA_LOTS",
     "CLASS_ETA_WEIGHT",
+    "CLASS_LINE_LEAST",
+    "CLASS_LINE_LENGTH",
+    "CLASS_LINE_LOTS",
+    "CLASS_LINE_MEMBERS",
+    "CLASS_LINE_POINT",
     "COLUMNS",
     "COUNTERPARTY_CASH",
     "COUNTERPARTY_LOTS",
@@ -90,7 +96,7 @@ __all__ = [
     "FILL_CAP",
     "FILL_POSITION",
     "FOUND_ACCOUNT",
-    "FOUND_WEIGHT",
+    "FOUND_POSITION",
     "GIVER_CANDIDATE",
     "GIVER_CAP",
     "GIVER_LEVERAGE",
@@ -98,6 +104,8 @@ __all__ = [
     "GROUP_LEFT",
     "GROUP_SHARE",
     "GROUP_WEIGHT",
+    "LINE_BEGINS",
+    "LINE_CANDIDATE",
     "NETTED_CLAIM",
     "NETTED_EVENT",
     "NETTED_REST",
@@ -131,12 +139,16 @@ __all__ = [
     "PART_ATOMS",
     "PART_GROUP",
     "PART_MARKET",
+    "PART_POSITION",
     "PART_SHARE",
     "PART_WEIGHT",
-    "PAYER_ACCOUNT",
     "PAYER_CAP",
     "PAYER_CUT",
+    "PAYER_POSITION",
     "PAYER_WEIGHT",
+    "RECEIVER_PART",
+    "RECEIVER_POSITION",
+    "RECEIVER_SHARE",
     "ROUND_ACCOUNT",
     "ROUND_EQUITY",
     "ROUND_MAINTENANCE",
@@ -196,10 +208,10 @@ TEAR_UP_WEIGHT = 22
 OWNER_HEDGE = 26
 #: By ADL class: eta of the allocation, as lots over weight (0 / 0: everyone gave the whole cap).
 CLASS_ETA_LOTS, CLASS_ETA_WEIGHT = 27, 28
-#: By account, zero outside of ``socialise``: weight. Then the accounts that have one.
-FOUND_WEIGHT, FOUND_ACCOUNT = 29, 30
-#: Payers of a socialised deficit, by id: account, most atoms, weight, atoms cut.
-PAYER_ACCOUNT, PAYER_CAP, PAYER_WEIGHT, PAYER_CUT = 31, 32, 33, 34
+#: Holders of a market with a loss, as they hang together: row of the position, account.
+FOUND_POSITION, FOUND_ACCOUNT = 29, 30
+#: Payers of a market's loss, by id: row of the position, most atoms, weight, atoms cut.
+PAYER_POSITION, PAYER_CAP, PAYER_WEIGHT, PAYER_CUT = 31, 32, 33, 34
 #: Accounts with claims, by id: account, claim, atoms paid back.
 CLAIMANT, CLAIM, CLAIM_PART = 31, 32, 33
 
@@ -243,8 +255,16 @@ GIVER_CAP, GIVER_NEXT, GIVER_LEVERAGE, GIVER_CANDIDATE = 79, 80, 81, 82
 #: What is told of a plan, in that order: candidate, row, most lots. Of candidates: lots
 #: given, the lowest id of the owner's accounts.
 FILL_CANDIDATE, FILL_POSITION, FILL_CAP, ADL_GIVEN, ADL_ACCOUNT_OF = 83, 84, 85, 86, 87
+#: The same parts as PART_*: row of the position, or NONE.
+PART_POSITION = 88
+#: Those who lack in a market, by id: row of the position, what they lack, what they get of it.
+RECEIVER_POSITION, RECEIVER_PART, RECEIVER_SHARE = 89, 90, 91
+#: Those on the line of a class, in its order: candidate, where it begins. By ADL class: how many they
+#: are (0: there is no line), their shares, its length, the first point, the least that is asked for.
+LINE_CANDIDATE, LINE_BEGINS = 92, 93
+CLASS_LINE_MEMBERS, CLASS_LINE_LOTS, CLASS_LINE_LENGTH, CLASS_LINE_POINT, CLASS_LINE_LEAST = 94, 95, 96, 97, 98
 #: The same candidates under ``water_filling``: exposure to the factor, equity. By owner: his exposure
 #: to the factor in whole atoms and the rest in millionths, and the event of it (likewise).
-ADL_EXPOSURE, ADL_EQUITY = 88, 89
-OWNER_EXPOSURE, OWNER_EXPOSURE_REST, OWNER_EXPOSURE_EVENT = 90, 91, 92
-COLUMNS = 93
+ADL_EXPOSURE, ADL_EQUITY = 99, 100
+OWNER_EXPOSURE, OWNER_EXPOSURE_REST, OWNER_EXPOSURE_EVENT = 101, 102, 103
+COLUMNS = 104

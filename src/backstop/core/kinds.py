@@ -55,7 +55,9 @@ __all__ = [
     "AccountEvent",
     "AdlClassEffect",
     "AdlFillEffect",
+    "AdlLineEffect",
     "AdlOwnerEffect",
+    "AdlPickEffect",
     "AdlPlanEffect",
     "AdlScaleEffect",
     "AnswerEvent",
@@ -691,15 +693,15 @@ class ProviderEffect(EffectView[T], kind=EffectKind.PROVIDER):
 
 
 class HaircutEffect(EffectView[T], kind=EffectKind.HAIRCUT):
-    """An account paid a part of a socialised loss."""
+    """An account paid a part of what a market lost: once a market and event, for all who lack there."""
 
     payer = _account("Who pays.")
     amount = _atoms("What it pays.")
-    defaulter = Field("other", Unit.ACCOUNT, "The account in default.")
+    defaulter = Field("other", Unit.ACCOUNT, "The first of the accounts that lack there; what each gets its POSTING says.")
     market = _market()
     policy = CodeField(SocialisePolicy, "How the loss was shared.")
-    weight = _atoms("The payer's weight, over all markets of the default.", "value")
-    cap = _atoms("Most that it may pay, over all markets of the default.", "lots")
+    weight = _atoms("The payer's weight in the market.", "value")
+    cap = _atoms("Most that it may pay there.", "lots")
 
 
 class ClaimEffect(EffectView[T], kind=EffectKind.CLAIM):
@@ -798,6 +800,30 @@ class AdlOwnerEffect(EffectView[T], kind=EffectKind.ADL_OWNER):
     cap_lots = Field("price_ticks", Unit.LOTS, "Most lots that he could have given in this class.")
     equity = _atoms("Under `water_filling` the equity that he counts with; else 0.")
     weight = Field("value", Unit.VARIES, "His weight, in the unit of the policy; under `water_filling` his exposure, in atoms.")
+
+
+class AdlLineEffect(EffectView[T], kind=EffectKind.ADL_LINE):
+    """Owners of an ADL class whose shares are below the least stand on a line; those picked follow."""
+
+    account = _account("The account in default, the first of its plan.")
+    members = _count("Owners on the line.", "other")
+    lots = _lots("Their shares together, above 0.")
+    market = _market()
+    adl_class = CodeField(AdlClass, "The class.")
+    least_lots = Field("price_ticks", Unit.LOTS, "Fewest lots that an owner is asked for.")
+    point = _count("The place of the first point, drawn.", "amount")
+    length = _count("Places of the line; for 2^32 one is drawn.", "value")
+
+
+class AdlPickEffect(EffectView[T], kind=EffectKind.ADL_PICK):
+    """An owner was picked from the line of an ADL class; what he gives stands in his ADL_FILL."""
+
+    account = _account("The lowest of the owner's accounts that could be asked.")
+    defaulter = Field("other", Unit.ACCOUNT, "The account in default, the first of its plan.")
+    market = _market()
+    share_lots = Field("lots", Unit.LOTS, "His share by weight, below the least.")
+    adl_class = CodeField(AdlClass, "The class.")
+    begins = _count("The first place of the line that he takes up.", "amount")
 
 
 # -- orders of an operator -------------------------------------------------------------------------

@@ -34,7 +34,9 @@ from backstop.core.kinds import (
     AccountEvent,
     AdlClassEffect,
     AdlFillEffect,
+    AdlLineEffect,
     AdlOwnerEffect,
+    AdlPickEffect,
     AdlPlanEffect,
     AdlScaleEffect,
     AnswerEvent,
@@ -482,6 +484,18 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
         eta_lots=_eta,
         eta_weight=_unsaid,
     ),
+    EffectKind.ADL_LINE: sentence_of(
+        AdlLineEffect,
+        "ADL of {account}, class {class_name}: {members} owners have shares below {least}, {quantity} in {market} together:"
+        " some of them give for all, drawn from {point} of {length}",
+        adl_class="class_name",
+    ),
+    EffectKind.ADL_PICK: sentence_of(
+        AdlPickEffect,
+        "the owner of {account} is drawn in class {class_name} of {other} in {market}: share {share}, from {begins} on",
+        defaulter="other",
+        adl_class="class_name",
+    ),
     EffectKind.ADL_OWNER: sentence_of(
         AdlOwnerEffect,
         "the owner of {account} gives {quantity} in {market} by {fills} fills, class {class_name}: cap {cap}, weight {weight}",
@@ -535,7 +549,7 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
     ),
     EffectKind.HAIRCUT: sentence_of(
         HaircutEffect,
-        "{account} pays {amount} for the default of {other} in {market}, {policy}: weight {weight}, cap {cap}",
+        "{account} pays {amount} for those who lack in {market} ({other} first), {policy}: weight {weight}, cap {cap}",
         payer="account",
         defaulter="other",
     ),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from backstop.core.events import NONE, AdlClass, AdlPolicy, Cause, EffectKind
-from backstop.reference.allocation import capped_pro_rata
+from backstop.reference.allocation import DRAW, Line, capped_pro_rata
 from backstop.reference.arithmetic import sign, split
 from backstop.reference.breakers import add_flow
 from backstop.reference.carry import give_way
@@ -26,7 +26,10 @@ from backstop.reference.wave import (
     cash_parts,
     gap_to_zero,
     laid,
+    least_asked,
+    line_in_class,
     place_in_class,
+    scramble,
 )
 
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
     "opposite",
     "settle_counterparties",
     "share_lots",
+    "with_room",
 ]
 
 #: Effects that closing one position may bring, those of its counterparties apart.
@@ -133,10 +137,15 @@ class Given:
     eta: tuple[int, int]
     #: With the cash that each receives.
     fills: list[tuple[Fill, int]]
+    #: Of those below the least that is asked for, and the place of its first point.
+    line: Line | None = None
+    point: int = 0
 
 
-def share_lots(policy: int, candidates: list[Candidate], lots: int) -> list[Given]:
-    """Place lots class by class."""
+def share_lots(policy: int, candidates: list[Candidate], lots: int, least: int, seed: tuple[int, int]) -> list[Given]:
+    """Place lots class by class, nobody below the least but with all that he can give; the seed is the
+    event's seq and the market.
+    """
     given, left = list[Given](), lots
     for adl_class in IN_ORDER:
         members = [each for each in candidates if each.adl_class == adl_class]
@@ -148,6 +157,10 @@ def share_lots(policy: int, candidates: list[Candidate], lots: int) -> list[Give
                 parts, eta = level_from_top(left, {each.first: each.standing for each in members if each.standing}, caps)
             given.append(Given(adl_class, members, parts, eta, []))
             left -= sum(parts.values())
+            line = line_in_class(policy, adl_class, least, parts, caps)
+            if line:
+                given[-1].line, given[-1].point = line, scramble(*seed, adl_class) % min(DRAW, line.length)
+                given[-1].lots = parts | line.given(given[-1].point)
     return given
 
 
@@ -163,7 +176,8 @@ def adl_plan(state: State, accounts: list[int], market: int, side: int) -> None:
     linked = next(iter(owners)) if len(owners) == 1 else None
     house = [each for each in wave.counterparties if each.portfolio is None]
     candidates = candidates_of(asked_owners(state, market, side), house, caps, state.rules.adl_policy, state.last_seq, linked)
-    given = share_lots(state.rules.adl_policy, candidates, lots)
+    least = least_asked(state.rules.adl, state.contract(market).value_of(1), lots)
+    given = share_lots(state.rules.adl_policy, candidates, lots, least, (state.last_seq, market))
     gives = [(each, part.lots[each.first]) for part in given for each in part.members]
     fills = laid(gives, caps)
 
@@ -270,6 +284,8 @@ def emit_class(state: State, plan: tuple[int, int, int], given: Given) -> None:
         amount=given.eta[0],
         value=given.eta[1],
     )
+    if given.line:
+        emit_line(state, plan, given, given.line)
     told = set[int]()
     for fill, cash in given.fills:
         member = fill.candidate
@@ -300,6 +316,32 @@ def emit_class(state: State, plan: tuple[int, int, int], given: Given) -> None:
         )
 
 
+def emit_line(state: State, plan: tuple[int, int, int], given: Given, line: Line) -> None:
+    """Report the line of a class, and who is picked from it."""
+    account, market, _ = plan
+    state.emit(
+        EffectKind.ADL_LINE,
+        code=given.adl_class,
+        market=market,
+        account=account,
+        other=len(line.parts),
+        lots=line.lots,
+        price_ticks=line.least,
+        amount=given.point,
+        value=line.length,
+    )
+    for holder in [each for each in line.parts if given.lots[each]]:
+        state.emit(
+            EffectKind.ADL_PICK,
+            code=given.adl_class,
+            market=market,
+            account=holder,
+            other=account,
+            lots=line.parts[holder],
+            amount=line.spans[holder].start,
+        )
+
+
 def settle_counterparties(state: State, market: int, holders: list[int]) -> None:
     """Cancel what their orders now exceed, and judge them; the house has neither orders nor
     health.
@@ -326,8 +368,11 @@ def room_of(state: State) -> int:
 
 
 def has_room(state: State, accounts: list[int]) -> bool:
-    """Return whether the event's effects have room for all of some accounts."""
-    return sum(len(state.held_markets(account)) for account in accounts) <= room_of(state)
+    """Return whether the event's effects have room for all of some accounts: for each of their
+    positions, or for what they lack in a market.
+    """
+    positions = (len(state.held_markets(account) or state.left_parts.get(account, ())) for account in accounts)
+    return sum(positions) <= room_of(state)
 
 
 def with_room(state: State, accounts: list[int]) -> list[int]:

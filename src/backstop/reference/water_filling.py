@@ -1,4 +1,4 @@
-"""ADL policy ``water_filling``: lots come from whoever has the highest leverage (R6.6.18 to R6.6.20)."""
+"""ADL policy ``water_filling``: lots come from whoever has the highest leverage (R6.6.23 to R6.6.25)."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Each lot comes from whoever then has the most exposure to the factor per equity, the lot that he
 would give counted by half. So the order in which lots are given does not depend on how many are
 given at once. ``level_from_top`` knows neither state nor accounts, as ``allocation``. Rules:
-R6.6.18 to R6.6.20.
+R6.6.23 to R6.6.25.
 """
 
 from __future__ import annotations
