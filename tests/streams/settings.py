@@ -595,6 +595,7 @@ def _market(setting: Setting) -> MarketRules:
         loss_per_window_max=setting.market_loss_cap,
         fill_band_ppm=setting.fill_band_ppm,
         group=rng.randrange(setting.groups),
+        reports_depth=int((setting.price_ticks + setting.lots + setting.accounts) % 3 == 0),
         **_initial(setting),
         **_stops(setting),
     )

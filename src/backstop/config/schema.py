@@ -583,6 +583,13 @@ class MarketSection(_Section):
     band_offset_ppm: Annotated[list[Annotated[int, Field(ge=0, lt=1_000_000)]], Field(min_length=1, max_length=8)] = Field(
         description="Offsets from the mark of the bands of visible depth, ascending.", json_schema_extra=_unit("ppm")
     )
+    depth: Literal["reported", "none"] = Field(
+        default="reported",
+        description=(
+            "Whether its depth is reported. `reported`: until it is, nothing is known of the book, and orders of `minimum_notional` try it;"
+            " `none`: there is no depth until some is told, so that closeout goes on to the next stage."
+        ),
+    )
     ordered_notional_max: Number | None = Field(
         default=None,
         description="Most notional of this market ordered to the book in one cap interval.",
