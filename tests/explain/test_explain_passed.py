@@ -70,7 +70,7 @@ def test_a_market_without_an_order_is_told_beside_those_that_have_one() -> None:
     """Where some of the markets held got an order, each other one is told with its reason."""
     seen: Counter[str] = Counter()
     # In one more an operator halts a market beside one that gets an order.
-    for found in (*(found for corner in PROFILES for found in _streams(corner, 12)), explained(2_032, "halts")):
+    for found in (*(found for corner in PROFILES for found in _streams(corner, 12)), explained(2_101, "halts")):
         for decision in found.decisions:
             facts = {fact.kind: fact for fact in decision.facts}
             orders = [fact.values["market"] for fact in decision.facts if fact.kind == "order" and "closing order" in fact.says]

@@ -189,6 +189,7 @@ def _minimum_notional(s: Setting) -> None:
 def _interval_caps(s: Setting) -> None:
     name = s.rng.choice(("account_cap", "venue_cap", "market_cap"))
     setattr(s, name, s.notional // s.rng.choice((1, 2, 5)))
+    s.minimum_notional = (0, s.notional // 10, s.notional // 3)[s.lots % 3]
 
 
 def _few_orders(s: Setting) -> None:

@@ -199,7 +199,10 @@ class CloseoutStage(_Section):
     order_timeout: Duration = Field(default=10_000_000_000, description="Longest wait for an answer from the book.")
     minimum_notional: Number = Field(
         default=Decimal(0),
-        description="Smallest slice, and smallest rest of a position that a slice leaves.",
+        description=(
+            "Smallest slice, and smallest rest of a position that a slice leaves. A smaller slice is raised to it where the visible book"
+            " holds it; an order of it tries a book of which nothing is known."
+        ),
         json_schema_extra=_unit("asset"),
     )
     cap_interval: Duration = Field(
