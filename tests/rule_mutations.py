@@ -55,6 +55,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "each.beyond for each in supports)\n        if",
         "each.gap for each in supports)\n        if",
     ),
+    Mutation("what-comes-later-may-come-first", "wave", "if place_in_order(better, cost) < place:", "if False:"),
     Mutation("support-is-split-by-gap", "wave", "{each: gaps[each] for each in able}, able)", "{each: 1 for each in able}, able)"),
     Mutation(
         "lots-are-split-by-what-is-wanted",

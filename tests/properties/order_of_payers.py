@@ -7,7 +7,7 @@ from collections import Counter
 from backstop.core.events import NONE, AdlClass, Cause, EffectKind, Health, ProviderStatus, Stage, SupportLimit
 from backstop.core.instruments import CommitmentRules
 from backstop.core.waterfall.certificate import check_certificate, is_crossing, is_plan_start
-from backstop.reference.adl import asked_owners, counterparty_of
+from backstop.reference.adl import asked_owners, counterparty_of, open_to_force
 from backstop.reference.arithmetic import ceil_div, sign
 from backstop.reference.charge import Exit
 from backstop.reference.closeout import closing_of
@@ -88,7 +88,8 @@ def defaulters_of_rows(moment: Moment, plans: list[Effect], scales: list[Effect]
     for account in sorted({row.account for row in (*plans, *scales)}):
         market = plans[0].market
         view = mirror.fund_view(mirror.group(market), account, market)
-        found.append(Defaulter(account, mirror.owner_of(account), mirror.portfolio(account), view, way_out_of(moment, account, market)))
+        ways = way_out_of(moment, account, market), ways_later(moment, account, market)
+        found.append(Defaulter(account, mirror.owner_of(account), mirror.portfolio(account), view, *ways))
     return tuple(found)
 
 
@@ -119,8 +120,8 @@ def _crossing_is_right(moment: Moment, rows: list[Effect], lots: int) -> Finding
     mirror = moment.mirror
     fills = [row for row in rows if row.kind == F.ADL_FILL]
     for fill in fills:
-        portfolio, way_out = mirror.portfolio(fill.account), way_out_of(moment, fill.account, fill.market)
-        wanted = lots_to_close(portfolio, fill.market, way_out)
+        ways = way_out_of(moment, fill.account, fill.market), ways_later(moment, fill.account, fill.market)
+        wanted = lots_to_close(mirror.portfolio(fill.account), fill.market, *ways)
         if (fill.value, fill.price_ticks) != (wanted, wanted) or mirror.health[fill.account] < Health.DISTRESSED:
             yield f"{fill}: {wanted} should leave, health {mirror.health[fill.account]}"
     if any(row.kind == F.ADL_SCALE for row in rows) and any(row.price_ticks != row.other for row in rows if row.kind == F.ADL_CLASS):
@@ -490,6 +491,11 @@ def _capacity(moment: Moment, account: int, market: int) -> str:
 def way_out_of(moment: Moment, account: int, market: int) -> Exit:
     """What the book would be expected to cost the account, as the engine believes it to be."""
     return Exit(_closing(moment, account, market).book, moment.mirror.rules.closeout.fee_ppm)
+
+
+def ways_later(moment: Moment, account: int, market: int) -> dict[int, Exit]:
+    """The same for its positions in later markets that a joint turn may still close."""
+    return {each: way_out_of(moment, account, each) for each in open_to_force(moment.mirror, account) if each > market}
 
 
 def _closing(moment: Moment, account: int, market: int) -> Closing:

@@ -36,7 +36,7 @@ from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFF
 from backstop.reference.wave import gap_to_zero, lots_to_close, support_parts
 from tests.properties.mirror import Mirror, allows, cancelled_first
 from tests.properties.moment import Findings, Moment
-from tests.properties.order_of_payers import defaulters_of_rows, is_tear_up_start, way_out_of
+from tests.properties.order_of_payers import defaulters_of_rows, is_tear_up_start, way_out_of, ways_later
 
 __all__ = [
     "claims_scan",
@@ -508,10 +508,8 @@ def _tear_up_is_told(moment: Moment) -> Findings:
     supports = support_parts(defaulters, {row.account: row.value for row in torn}, is_asked=mirror.has_fund)
     for row in torn:
         portfolio = mirror.portfolio(row.account)
-        holding, lots = (
-            portfolio.holding(effect.market),
-            lots_to_close(portfolio, effect.market, way_out_of(moment, row.account, effect.market)),
-        )
+        ways = way_out_of(moment, row.account, effect.market), ways_later(moment, row.account, effect.market)
+        holding, lots = portfolio.holding(effect.market), lots_to_close(portfolio, effect.market, *ways)
         cash, gap = holding.value_of(lots), gap_to_zero(portfolio, effect.market, lots)
         if (row.market, row.lots, row.amount, row.value) != (effect.market, -holding.side * lots, cash, gap):
             yield f"{row}: lots {lots}, cash {cash}, gap {gap}"

@@ -8,7 +8,7 @@ there are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -435,7 +435,7 @@ class Books:
         fund, share_ppm = self.fund(self.group_of(market), number, market), self.rules.takeover.provider_share_ppm
         return Offering(portfolio, holding, fund, share_ppm, backers, expected or portfolio.standing, way_out)
 
-    def wave(self, number: int, market: int, way_out: Exit) -> tuple[Wave, int]:
+    def wave(self, number: int, market: int, way_out: Exit, later: Mapping[int, Exit]) -> tuple[Wave, int]:
         """Return a position with everybody who may be asked for lots, and how many hold them but
         are in default.
         """
@@ -451,7 +451,7 @@ class Books:
             if sign(self._house[holder]) == -side:
                 found.append(Counterparty(holder, Holding(market, self.contract(market), self._house[holder], 0, 0), None))
         fund = self.fund(self.rules.markets[market].group, number, market)
-        defaulter = Defaulter(number, self._owner_of(number), self.portfolio(number), fund, way_out)
+        defaulter = Defaulter(number, self._owner_of(number), self.portfolio(number), fund, way_out, later)
         return Wave(market, (defaulter,), tuple(found)), in_default
 
     def loss_markets(self, number: int, group: int) -> tuple[int, ...]:

@@ -64,7 +64,7 @@ def add_adl_scale(scene: Scene, fact: Fact) -> None:
     told, words = AdlScaleEffect(scene.row), scene.speaker
     if told.account != scene.account:
         return
-    wanted = lots_to_close(scene.portfolio, told.market, scene.way_out(told.market))
+    wanted = lots_to_close(scene.portfolio, told.market, scene.way_out(told.market), scene.ways_later(told.market))
     fact.check("lots that should leave", told.wanted_lots, wanted)
     first = _start(scene, scene.place)
     parts, whole = _parts(scene.rows, first), 0
@@ -155,7 +155,7 @@ def _add_weight(scene: Scene, fact: Fact, fill: AdlFillEffect[int], owner: AdlOw
     policy, holding = AdlPolicy(scene.rules.adl_policy), scene.holding(fill.market)
     says, weight = f"weight: {_weight_text(policy, fill.adl_class)}", weight_kind(policy, fill.adl_class)
     if fill.adl_class == AdlClass.CROSSED:
-        wanted = lots_to_close(scene.portfolio, fill.market, scene.way_out(fill.market))
+        wanted = lots_to_close(scene.portfolio, fill.market, scene.way_out(fill.market), scene.ways_later(fill.market))
         says = "in default, too: crossed at mark with the other side; weight: the lots that should leave"
         fact.check("weight", fill.weight, wanted)
         add_charge(scene, fact, fill.market, abs(fill.lots))

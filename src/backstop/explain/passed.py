@@ -426,7 +426,7 @@ def _adl_stop(scene: Scene, market: int) -> Stop:
     scaled = [row for row in scene.rows[: scene.place] if row["kind"] == EffectKind.ADL_SCALE and row["market"] == market]
     if any(row["account"] == scene.account for row in scaled):
         return Stop("adl", "scaled", "the counterparties' caps allowed so few lots of all in its plan that none fell to it")
-    wave, in_default = scene.books.wave(scene.account, market, scene.way_out(market))
+    wave, in_default = scene.books.wave(scene.account, market, scene.way_out(market), scene.ways_later(market))
     able = sum(each.portfolio is not None for each in wave.counterparties)
     says = f"{able + in_default:,} accounts hold the other side, {in_default:,} of them in default"
     (defaulter,) = wave.defaulters

@@ -399,6 +399,11 @@ class Scene:
         """Return what closing a position of the account on the book would be expected to cost."""
         return Exit(self.book(market, self.holding(market).side), self.rules.closeout.fee_ppm)
 
+    def ways_later(self, market: int) -> dict[int, Exit]:
+        """Return the same for its positions in later markets that a joint turn may still close."""
+        held = [number for number, each in sorted(self.mine.positions.items()) if number > market and each.lots]
+        return {each: self.way_out(each) for each in held if not self.waits_for_mark(each) and not self.waits_for_halt(each)}
+
     def closing(self, market: int, plan: Plan, *, behind: bool = False) -> Closing:
         """Return a position of the account on its way to the book, within a plan; ``behind``: as
         disposal sees it.

@@ -35,6 +35,7 @@ __all__ = [
     "counterparty_of",
     "defaulters_of",
     "has_room",
+    "open_to_force",
     "opposite",
     "settle_counterparties",
     "share_lots",
@@ -98,8 +99,8 @@ def opposite(state: State, market: int, side: int) -> tuple[Counterparty, ...]:
 
 
 def defaulters_of(state: State, accounts: list[int], market: int, sides: tuple[int, ...]) -> tuple[Defaulter, ...]:
-    """Those of some accounts, by id, that are in default and have lots on one of some sides of a
-    market, as they stand now.
+    """Those of some accounts, by id, that are in default and of which lots on one of some sides of a
+    market are to leave, as they stand now.
     """
     found = []
     for account in accounts:
@@ -107,9 +108,10 @@ def defaulters_of(state: State, accounts: list[int], market: int, sides: tuple[i
             state.judge(account)
             if state.accounts[account].in_default:
                 view = state.fund_view(state.group(market), account, market)
-                way_out = exit_of(state, account, market)
-                found.append(Defaulter(account, state.accounts[account].owner, state.portfolio(account), view, way_out))
-    return tuple(found)
+                later = {each: exit_of(state, account, each) for each in open_to_force(state, account) if each > market}
+                way_out, owner = exit_of(state, account, market), state.accounts[account].owner
+                found.append(Defaulter(account, owner, state.portfolio(account), view, way_out, later))
+    return tuple(each for each in found if each.lots_to_close(market))
 
 
 @dataclass(slots=True)

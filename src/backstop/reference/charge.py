@@ -5,14 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import NamedTuple
 
 from backstop.core.instruments import PPM
 from backstop.reference.arithmetic import least_that
 from backstop.reference.book import Book
-from backstop.reference.margin import Standing
+from backstop.reference.margin import Holding, Standing
 
-__all__ = ["Cost", "Exit", "least_to_restore"]
+__all__ = ["Cost", "Exit", "least_to_restore", "place_in_order"]
 
 
 class Cost(NamedTuple):
@@ -71,3 +72,11 @@ def least_to_restore(book: Book, everything: int, is_restored_by: Callable[[int]
             return least_that(is_restored_by, low, probe)
         low = probe
     return None
+
+
+def place_in_order(holding: Holding, cost: Cost) -> tuple[bool, Fraction, int, int]:
+    """Return the place of a position in the order in which an account's positions are closed (R6.4.5):
+    the maintenance margin released per expected cost, the most first. ``cost``: of closing it all.
+    """
+    released, whole = holding.released(abs(holding.lots)), cost.whole
+    return whole > 0, Fraction(-released, whole) if whole else Fraction(0), -released, holding.market

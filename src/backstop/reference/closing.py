@@ -14,7 +14,7 @@ from backstop.core.events import Health
 from backstop.core.instruments import NO_CAP, PPM, CloseoutRules, DisposalRules
 from backstop.reference.arithmetic import ceil_div, largest_that, part_of, sign
 from backstop.reference.book import Book, Limit, Slice
-from backstop.reference.charge import Cost, Exit, least_to_restore
+from backstop.reference.charge import Cost, Exit, least_to_restore, place_in_order
 from backstop.reference.funds import FundView
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing, ZeroCash
 
@@ -355,11 +355,8 @@ class Closing:
         return least is not None and least <= self.fund.budget + self.fund.reserved
 
     def order_key(self) -> tuple[bool, Fraction, int, int]:
-        """Return the place in the plan: the maintenance margin released per expected cost, the most
-        first.
-        """
-        cost, released = self.cost(self.everything).whole, self.holding.released(self.everything)
-        return cost > 0, Fraction(-released, cost) if cost else Fraction(0), -released, self.holding.market
+        """Return the place in the plan."""
+        return place_in_order(self.holding, self.cost(self.everything))
 
     def disposal_share(self, rules: DisposalRules) -> int:
         """Return the vault's share of the position that it sells at once."""

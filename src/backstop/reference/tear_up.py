@@ -13,7 +13,7 @@ from backstop.reference.funds import Support
 from backstop.reference.paying import net_linked_owners, pay, tell_support
 from backstop.reference.socialise import socialise
 from backstop.reference.state import State
-from backstop.reference.wave import Defaulter, gap_to_zero, lots_to_close, support_parts
+from backstop.reference.wave import Defaulter, gap_to_zero, support_parts
 
 __all__ = ["shares_of_holders", "tear_up"]
 
@@ -77,7 +77,7 @@ def tear_up_market(state: State, accounts: list[int], market: int) -> None:
 
 def what_ends(state: State, defaulters: tuple[Defaulter, ...], market: int) -> dict[int, Torn]:
     """Return what each defaulter ends, with what the fund adds to its gap: split by gap."""
-    lots = {each.account: lots_to_close(each.portfolio, market, each.way_out) for each in defaulters}
+    lots = {each.account: each.lots_to_close(market) for each in defaulters}
     gaps = {each.account: gap_to_zero(each.portfolio, market, lots[each.account]) for each in defaulters}
     supports = support_parts(defaulters, gaps, is_asked=state.has_fund)
     return {

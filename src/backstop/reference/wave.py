@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from backstop.core.events import ADL_IN_ORDER, AdlClass, AdlPolicy
 from backstop.core.instruments import PPM
 from backstop.reference.allocation import capped_pro_rata, in_order
 from backstop.reference.arithmetic import ceil_div, largest_that, sign, split
-from backstop.reference.charge import Exit
+from backstop.reference.charge import Exit, place_in_order
 from backstop.reference.funds import FundView, Support
 from backstop.reference.margin import Holding, Portfolio
 
@@ -41,14 +42,25 @@ RATIO_MAX = 10**12
 WORD = (1 << 64) - 1
 
 
-def lots_to_close(portfolio: Portfolio, market: int, way_out: Exit) -> int:
+def lots_to_close(portfolio: Portfolio, market: int, way_out: Exit, later: Mapping[int, Exit]) -> int:
     """All lots of an insolvent account; of a solvent one the least that at the mark, less the
     closing charge, restore the release level, or all.
+
+    ``later``: the markets in which its lots may leave at the same turn, but later. Those of them that
+    stand before this one in the order of positions are counted as closed: 0 where they suffice.
     """
     holding, standing = portfolio.holding(market), portfolio.standing
     everything = abs(holding.lots)
     if not standing.is_solvent:
         return everything
+    place = place_in_order(holding, way_out.cost(everything))
+    for other, way in later.items():
+        better = portfolio.holding(other)
+        cost = way.cost(abs(better.lots))
+        if place_in_order(better, cost) < place:
+            standing = standing.after(cost.whole, better.released(abs(better.lots)))
+    if standing.is_restored:
+        return 0
     return way_out.least_to_leave(everything, lambda cost, lots: standing.after(cost, holding.released(lots))) or everything
 
 
@@ -105,6 +117,12 @@ class Defaulter(NamedTuple):
     fund: FundView
     #: By the book.
     way_out: Exit
+    #: The same of its positions in later markets that may leave at the same turn.
+    later: Mapping[int, Exit] = MappingProxyType({})
+
+    def lots_to_close(self, market: int) -> int:
+        """Return the lots that are to leave."""
+        return lots_to_close(self.portfolio, market, self.way_out, self.later)
 
 
 class Placed(NamedTuple):
@@ -142,7 +160,7 @@ class Wave(NamedTuple):
     @property
     def wanted(self) -> dict[int, int]:
         """Lots of each defaulter that are to leave."""
-        return {each.account: lots_to_close(each.portfolio, self.market, each.way_out) for each in self.defaulters}
+        return {each.account: each.lots_to_close(self.market) for each in self.defaulters}
 
     def placed(self, lots: int) -> dict[int, Placed]:
         """Return what each defaulter closes, and what the fund adds to it, of so many lots in all."""

@@ -20,9 +20,9 @@ from backstop.core.rows import CLOSING_ORDER, UNKNOWN_DEPTH
 from backstop.core.search import largest_that
 from backstop.core.stages import Outcome
 from backstop.core.state import State
-from backstop.core.units import compare_products, mul_div_ceil, mul_div_floor
+from backstop.core.units import mul_div_ceil, mul_div_floor
 from backstop.core.waits import wait_until
-from backstop.core.waterfall.charge import book_cost, least_on_book
+from backstop.core.waterfall.charge import book_cost, comes_before, least_on_book
 from backstop.core.waterfall.fund import available_for_orders, roll_interval, worst_support
 from backstop.core.waterfall.turns import answer, deadline_ns, wait_interval
 
@@ -360,20 +360,6 @@ def _weigh_positions(state: State, account: int, fee_ppm: int, maintenance: int,
     return found, busy
 
 
-@inlined
-def _comes_before(release: int, cost: int, other_release: int, other_cost: int) -> bool:
-    """Return whether (release, cost) releases more per cost; cost 0 first, then the larger
-    release.
-    """
-    if (cost == 0) != (other_cost == 0):
-        return cost == 0
-    if cost != 0:
-        order = compare_products(release, other_cost, other_release, cost)
-        if order != 0:
-            return order > 0
-    return release > other_release
-
-
 @kernel
 def _take_best(state: State, found: int) -> int:
     """Return the place of the best position not yet taken (ties: the earlier, the lower market), or
@@ -382,7 +368,7 @@ def _take_best(state: State, found: int) -> int:
     best = NONE
     release, cost = state.columns[SLICE_RELEASE], state.columns[SLICE_COST]
     for place in range(found):
-        if state.columns[SLICE_CAP, place] > 0 and (best == NONE or _comes_before(release[place], cost[place], release[best], cost[best])):
+        if state.columns[SLICE_CAP, place] > 0 and (best == NONE or comes_before(release[place], cost[place], release[best], cost[best])):
             best = place
     return best
 

@@ -50,8 +50,10 @@ __all__ = [
 
 
 @kernel
-def enter_defaulter(state: State, place: int, position: int) -> None:
-    """Enter the position of an account in default, as things stand now."""
+def enter_defaulter(state: State, place: int, position: int) -> bool:
+    """Enter the position of an account in default, as things stand now; return whether any lots of it
+    are to leave.
+    """
     account = state.positions[position].account
     equity, maintenance = assess(state, account)
     state.columns[DEFAULTER_POSITION, place] = position
@@ -59,6 +61,7 @@ def enter_defaulter(state: State, place: int, position: int) -> None:
     state.columns[DEFAULTER_MAINTENANCE, place] = maintenance
     state.columns[DEFAULTER_WANTED, place] = lots_to_leave(state, position, equity, maintenance)
     state.columns[DEFAULTER_OWNER_LEFT, place] = available_to_owner(state, account)
+    return state.columns[DEFAULTER_WANTED, place] > 0
 
 
 @kernel

@@ -180,8 +180,7 @@ def gather_defaulters(state: State, market: int, sign: int, count: int, first: i
         if position != NONE and (sign == 0 or state.positions[position].lots * sign > 0):
             account = state.columns[JOINT_ACCOUNT, place]
             update_health(state, account)
-            if state.accounts[account].health >= Health.DISTRESSED:
-                enter_defaulter(state, first + found, position)
+            if state.accounts[account].health >= Health.DISTRESSED and enter_defaulter(state, first + found, position):
                 found += 1
     return found
 
