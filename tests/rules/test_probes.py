@@ -23,8 +23,8 @@ def orders(effects: list[Effect]) -> list[tuple[int, int]]:
 
 def scene_of(side: int, *, told: bool = True, **closeout: int) -> Scene:
     """Return a market whose depth is reported (or has none), with a minimum of three lots."""
-    closeout = {"minimum_notional": MINIMUM, "interval_ns": SECOND, "order_timeout_ns": 2 * SECOND} | closeout
-    return Scene(venue(BOOK, market={"reports_depth": int(told)}, **closeout), side)
+    rules = venue(BOOK, market={"reports_depth": int(told)}, minimum_notional=MINIMUM, order_timeout_ns=2 * SECOND)
+    return Scene(rules._replace(closeout=rules.closeout._replace(**closeout)), side)
 
 
 def fallen(scene: Scene, deposit: int, lots: int = 100) -> tuple[int, int, list[Effect]]:
