@@ -2,7 +2,7 @@
 they bring.
 
 The bound of the rules: an event costs at most c x (effects + triggers crossed + holders of markets
-in which a plan was made + accounts of owners netted) x log. Here c is measured at three sizes.
+in which a plan was made or a loss was borne + accounts of owners netted) x log. Here c is measured at three sizes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.core.engine import step
-from backstop.core.events import EVENT, NONE, EventKind
+from backstop.core.events import EVENT, NONE, EventKind, Stage
 from backstop.core.instruments import LimitRules, MarketRules, TierRules, VenueRules
 from backstop.core.state import State, new_state
 
@@ -44,6 +44,8 @@ class Scene(NamedTuple):
     market: int
     #: Accounts of owners that are netted.
     netted: int
+    #: Where they are not those of the venue as it comes.
+    stages: tuple[Stage, ...] = ()
 
 
 class Cost(NamedTuple):
@@ -78,6 +80,8 @@ def scenes(count: int) -> list[Scene]:
         Scene("scaled", strangers, (np.where(np.arange(count) == count - 1, 0, sides),), some_rich, 0, count),
         # Half of what half of them have finds nobody in ADL, and is torn up.
         Scene("torn", strangers, (np.where(sides > 0, 2, -1).astype(np.int64),), some_rich, 0, count),
+        # Half of them are torn up and lack money, which the other half has won.
+        Scene("socialised", strangers, (sides,), some_rich, 0, count, (Stage.FUND, Stage.SOCIALISE, Stage.TEAR_UP)),
     ]
 
 
@@ -115,7 +119,8 @@ def rules_of(scene: Scene) -> VenueRules:
     market = MarketRules(1, 1 << 20, 1 << 32, (TierRules(0, 100_000, 50_000),), (1_000,), 10_000)
     count = len(scene.owners)
     limits = LimitRules(accounts_max=count, positions_max=2 * count + 16, orders_max=1 << 10, effects_max=EFFECTS_MAX)
-    return VenueRules(markets=(market,) * len(scene.lots), limits=limits)
+    rules = VenueRules(markets=(market,) * len(scene.lots), limits=limits)
+    return rules._replace(stages=scene.stages) if scene.stages else rules
 
 
 def _apply(state: State, events: Rows) -> None:

@@ -446,13 +446,13 @@ FUND, SOCIALISE = '[[waterfall]]\nstage = "fund"\nopening_balance = "1000.5"\n\n
             "fund",
             SOCIALISE,
             'waterfall[2].stage = "socialise": the order is restrict, closeout, socialise, fund, adl, tear_up: socialise must stand behind'
-            " fund and adl: it bears what the fund left of an account without positions, or of a tear-up",
+            " fund and adl: it bears what the fund left of accounts without positions, those torn up included",
         ),
         (
             "adl",
             SOCIALISE,
             'waterfall[3].stage = "socialise": the order is restrict, closeout, fund, socialise, adl, tear_up: socialise must stand behind'
-            " adl: it bears what the fund left of an account without positions, or of a tear-up",
+            " adl: it bears what the fund left of accounts without positions, those torn up included",
         ),
     ],
 )

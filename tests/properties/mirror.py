@@ -110,6 +110,8 @@ class Mirror(State):
     settlings: Counter[int] = field(default_factory=Counter)
     #: Lots that the event at hand fills of an open order.
     open_take: int = 0
+    #: By account in a tear-up: its last gap, and what the fund adds to it.
+    gaps_torn: dict[int, tuple[int, int]] = field(default_factory=dict)
     #: Marks before the event at hand.
     marks_before: list[int] = field(default_factory=list)
     #: Depth before the event at hand, by market, side and band.
@@ -299,9 +301,13 @@ class Mirror(State):
             self.accounts[effect.account].carry_until = effect.value
         elif kind == F.TAKEOVER:
             self._take_takeover(effect)
+        elif kind == F.TEAR_UP:
+            self.gaps_torn[effect.account] = effect.value, 0
+        elif kind == F.SUPPORT and effect.other == Cause.TEAR_UP:
+            self.gaps_torn[effect.account] = effect.value, effect.amount
         elif kind == F.HAIRCUT:
             row = self.position(effect.account, effect.market)
-            row.cost, row.base = row.cost + effect.amount, row.base + effect.amount
+            row.cost, row.base = row.cost + effect.amount * (row.lots != 0), row.base + effect.amount
             self.cuts[effect.market] += effect.amount
         elif kind == F.CLAIM:
             claims = self.accounts[effect.account].claims
@@ -392,6 +398,9 @@ class Mirror(State):
         after, _ = self.holding(effect.account, effect.market).after_closing(effect.lots, effect.amount, at_zero)
         row.settled, row.most_lots = after.settled, after.most_lots
         reduces = effect.account >= 0 and effect.lots * row.lots < 0
+        if effect.code == Cause.TEAR_UP and effect.other != NONE:
+            place = effect.account, effect.market
+            self.torn[place] = self.torn.get(place, 0) + abs(effect.lots)
         row.lots += effect.lots
         row.settled_index = self.markets[effect.market].funding_index
         self.settlings[effect.market] += 1
@@ -418,7 +427,10 @@ class Mirror(State):
             return 0
         if effect.code == Cause.CLOSEOUT:
             return self.open_take
-        is_defaulter = effect.other == NONE if effect.code in (Cause.ADL, Cause.TEAR_UP) else effect.code == Cause.TAKEOVER
+        if effect.code == Cause.TEAR_UP and effect.other == NONE:
+            gap, support = self.gaps_torn[effect.account]
+            return abs(effect.lots) * support // gap if gap else abs(effect.lots)
+        is_defaulter = effect.other == NONE if effect.code == Cause.ADL else effect.code == Cause.TAKEOVER
         is_crossed = effect.code == Cause.ADL and effect.price_ticks != 0
         return abs(effect.lots) if is_defaulter and not is_crossed else 0
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from backstop.core.events import NONE, EffectArray
 from backstop.core.state import State
+from backstop.reference.deficit import Part
 from backstop.reference.funds import Support
 from backstop.reference.loss import Cut
 from backstop.reference.records import Effect, Event
@@ -43,10 +44,10 @@ class Moment:
     #: its first trade.
     torn: dict[int, Support] = field(default_factory=dict)
     torn_trade: int = NONE
-    #: What each payer of the deficit at hand was cut so far, by account and group, and the cuts that
-    #: are still to come.
-    cuts: dict[tuple[int, int], int] = field(default_factory=dict)
+    #: The cuts in the market at hand that are still to come.
     cuts_due: list[Cut] = field(default_factory=list)
+    #: By flat account: what its funds left of the parts of its deficit.
+    left_parts: dict[int, list[Part]] = field(default_factory=dict)
     #: Defaulters of this event: beyond closeout since they last entered default, beyond takeover,
     #: beyond carry, whom the vault relieved, and whose owner was looked at.
     beyond_closeout: set[int] = field(default_factory=set)

@@ -449,14 +449,11 @@ def owners_pay_before_others(moment: Moment) -> Findings:
     their maintenance margin, nobody else pays for its insolvent account.
     """
     effect, mirror = moment.effect, moment.mirror
-    if effect.kind == F.HAIRCUT or (
-        effect.kind == F.POSTING and effect.code in (C.DEFICIT, C.TEAR_UP) and mirror.group_of_fund(effect.other) is not None
-    ):
-        defaulter = effect.other if effect.kind == F.HAIRCUT else effect.account
-    elif effect.kind == F.ADL_PLAN and effect.value < 0:
-        defaulter = effect.account
-    else:
+    is_of_fund = effect.code in (C.DEFICIT, C.TEAR_UP) and mirror.group_of_fund(effect.other) is not None
+    is_paid = effect.kind == F.POSTING and (is_of_fund or (effect.code == C.HAIRCUT and effect.account >= 0))
+    if not is_paid and (effect.kind != F.ADL_PLAN or effect.value >= 0):
         return
+    defaulter = effect.account
     if defaulter in moment.owner_was_asked:
         return
     moment.owner_was_asked.add(defaulter)

@@ -5,8 +5,6 @@ order.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
-from typing import NamedTuple
 
 from backstop.core.events import (
     FEES,
@@ -26,12 +24,11 @@ from backstop.core.instruments import PPM
 from backstop.core.timers import next_wait_ns
 from backstop.reference.arithmetic import sign, split
 from backstop.reference.closing import OrderTerms, settle
-from backstop.reference.deficit import Part
+from backstop.reference.deficit import Part, closed_markets, has_loss
 from backstop.reference.funds import least_cap
 from backstop.reference.loss import Loss, Payer
 from backstop.reference.offering import TakeoverPrice
 from backstop.reference.records import Effect
-from backstop.reference.socialise import loss_markets
 from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER, Order
 from backstop.reference.wave import gap_to_zero, lots_to_close, support_parts
 from tests.properties.mirror import Mirror, allows, cancelled_first
@@ -49,6 +46,7 @@ __all__ = [
     "fund_pays_the_insolvent",
     "fund_scan",
     "gap_is_paid_in_order",
+    "lacked_room",
     "orders_are_priced",
     "reservations_are_covered",
     "takeovers_are_priced",
@@ -361,55 +359,16 @@ def fill_is_supported(moment: Moment) -> Findings:
         yield f"support {paid}, due {moment.support_due}, {taken_over} for takeovers and {deleveraged} for ADL"
 
 
-class Bill(NamedTuple):
-    """Who pays a gap or a deficit: the funds by group and market; by group, those who are
-    socialised, and nobody.
-    """
-
-    funds: dict[tuple[int, int], int]
-    cuts: dict[int, int]
-    uncovered: dict[int, int]
-
-
-def payers_of(mirror: Mirror, defaulter: int, markets: list[int], cut_before: Counter[int]) -> tuple[Payer, ...]:
-    """Return everyone who can be socialised for a default in these markets, after cuts in markets
-    of other groups.
-    """
-    others = [number for number, account in enumerate(mirror.accounts) if number != defaulter and not account.in_default]
-    portfolios = {number: mirror.portfolio(number) for number in others}
-    portfolios = {number: replace(each, balance=each.balance - cut_before[number]) for number, each in portfolios.items()}
-    payers = (Payer(number, portfolio, tuple(markets), mirror.rules.socialise_policy) for number, portfolio in portfolios.items())
-    return tuple(payer for payer in payers if payer.weight and payer.cap)
-
-
-def _bill(moment: Moment, account: int, parts: list[Part], markets: dict[int, list[int]]) -> Bill:
-    """Return who has to pay the parts of a deficit; ``markets`` are those of the loss by group."""
-    mirror, bill = moment.mirror, Bill({}, {}, {})
-    views = [mirror.fund_view(group, account, market) for group, market, _ in parts]
-    for_owner, of_fund, left = views[0].available_to_owner if views else 0, dict[int, int](), Counter[int]()
-    for view, (group, market, amount) in zip(views, parts, strict=True):
-        room = min(of_fund.setdefault(group, view.available_to_all), view.available_to_market, for_owner)
-        pay = min(amount, room) if mirror.has_fund else 0
-        of_fund[group], for_owner, left[group] = of_fund[group] - pay, for_owner - pay, left[group] + amount - pay
-        if pay:
-            bill.funds[group, market] = pay
-    moment.cuts, moment.cuts_due, cut_before = {}, [], Counter[int]()
-    for group, amount in left.items():
-        loss = Loss(amount, payers_of(mirror, account, markets[group], cut_before) if mirror.has_socialise else ())
-        moment.cuts_due += loss.cuts()
-        for cut in loss.cuts():
-            cut_before[cut.payer] += cut.amount
-        borne = min(amount, loss.cap_sum)
-        if borne:
-            bill.cuts[group] = borne
-        if amount > borne:
-            bill.uncovered[group] = amount - borne
-    return bill
+def payers_of(mirror: Mirror, market: int) -> tuple[Payer, ...]:
+    """Return everyone who can be socialised for a loss of a market."""
+    solvent = [number for number, account in enumerate(mirror.accounts) if not account.in_default and market in mirror.positions[number]]
+    policy, torn = mirror.rules.socialise_policy, mirror.torn
+    return tuple(Payer(number, mirror.portfolio(number), market, policy, torn.get((number, market), 0)) for number in solvent)
 
 
 def gap_is_paid_in_order(moment: Moment) -> Findings:
-    """INV-07: fund + socialised + uncovered is the gap of a tear-up, or -E of a flat account, each
-    giving all it can first.
+    """INV-07: the fund pays what it can of the gap of a tear-up; fund + socialised + uncovered is -E of a
+    flat account, each giving all it can first.
     """
     effect = moment.effect
     if effect.kind == F.TEAR_UP:
@@ -417,79 +376,117 @@ def gap_is_paid_in_order(moment: Moment) -> Findings:
             yield from _tear_up_is_told(moment)
     elif moment.place == moment.torn_trade:
         yield from _tear_up_is_paid(moment)
-    elif moment.place < moment.torn_trade:
-        _note_cuts_of_gap(moment)
-    elif moment.place > moment.paid_to:
-        if effect.kind == F.SUPPORT and effect.other == C.DEFICIT:
-            yield from _deficit_is_paid(moment, effect.account)
+    elif moment.place > max(moment.torn_trade, moment.paid_to):
+        if (effect.kind, effect.other) == (F.SUPPORT, C.DEFICIT) or (effect.kind, effect.code) == (F.POSTING, C.DEFICIT):
+            yield from _funds_pay(moment, effect.account)
         elif effect.kind == F.HAIRCUT:
-            yield from _deficit_is_paid(moment, effect.other)
-        elif effect.kind == F.POSTING and effect.code in (C.DEFICIT, C.UNCOVERED):
-            yield from _deficit_is_paid(moment, effect.account)
+            yield from _loss_is_borne(moment)
+        elif (effect.kind, effect.code) == (F.POSTING, C.UNCOVERED):
+            yield from _rest_is_booked(moment, effect.account)
 
 
 def _is_payment(row: Effect, account: int) -> bool:
-    """Whether a row belongs to paying an account's deficit; payers may be judged on the way."""
+    """Whether a row belongs to the funds' payments for an account; payers may be judged on the way."""
     if row.kind == F.POSTING:
-        return row.account == account and row.code in (C.DEFICIT, C.HAIRCUT, C.UNCOVERED, C.TEAR_UP)
-    if row.kind in (F.HAIRCUT, F.RESIDUAL):
-        return account in (row.account, row.other)
+        return (row.account, row.code) == (account, C.DEFICIT)
     if row.kind == F.SUPPORT:
         return (row.account, row.other) == (account, C.DEFICIT)
     return row.kind == F.CLAIM or (row.kind == F.HEALTH and row.account != account)
 
 
-def _paid(moment: Moment, account: int, rows: list[Effect], cause: Cause) -> Bill:
-    """Read from effects who paid."""
-    mirror, funds, cuts, uncovered = moment.mirror, Counter[tuple[int, int]](), Counter[int](), Counter[int]()
-    for row in rows:
-        if row.kind != F.POSTING or row.account != account:
-            continue
-        group = mirror.group_of_fund(row.other)
-        if group is not None and row.code == cause:
-            funds[group, row.market] += row.amount
-        elif row.code == C.HAIRCUT:
-            cuts[mirror.group(row.market)] += row.amount
-        elif row.code == C.UNCOVERED:
-            uncovered[next((each for each in mirror.groups if uncovered_of(each) == row.other), -1)] += row.amount
-    return Bill(dict(funds), dict(cuts), dict(uncovered))
-
-
-def _residuals(rows: list[Effect]) -> dict[int, int]:
-    """Sum what RESIDUAL says by group."""
-    told = Counter[int]()
-    for row in rows:
-        if row.kind == F.RESIDUAL:
-            told[row.other] += row.amount
-    return dict(told)
-
-
-def _deficit_is_paid(moment: Moment, account: int) -> Findings:
+def _funds_pay(moment: Moment, account: int) -> Findings:
+    """Check what each fund pays of its parts of the deficit of a flat account, and tells of the rest."""
     mirror, last = moment.mirror, moment.place
     while last + 1 < len(moment.effects) and _is_payment(moment.effects[last + 1], account):
         last += 1
     moment.paid_to = last
-    rows = moment.effects[moment.place : last + 1]
-    deficit = -mirror.equity(account)
+    rows, deficit = moment.effects[moment.place : last + 1], -mirror.equity(account)
     if mirror.held_markets(account) or deficit <= 0:
         yield f"{moment.effect} of account {account} with equity {-deficit} and positions in {mirror.held_markets(account)}"
-    parts = mirror.parts(account, deficit)
-    groups = {part.group for part in parts}
-    markets = {group: loss_markets(mirror, account, group) for group in groups}
-    expected, paid = _bill(moment, account, parts, markets), _paid(moment, account, rows, C.DEFICIT)
-    if paid != expected:
+    parts, expected = mirror.parts(account, deficit), dict[tuple[int, int], int]()
+    views = [mirror.fund_view(group, account, market) for group, market, _ in parts]
+    for_owner, of_fund = views[0].available_to_owner if views else 0, dict[int, int]()
+    for view, (group, market, amount) in zip(views, parts, strict=True):
+        pay = min(amount, of_fund.setdefault(group, view.available_to_all), view.available_to_market, for_owner)
+        of_fund[group], for_owner, expected[group, market] = of_fund[group] - pay, for_owner - pay, pay
+    paid = {(mirror.group_of_fund(row.other), row.market): row.amount for row in rows if row.kind == F.POSTING}
+    if paid != {place: pay for place, pay in expected.items() if pay} or not mirror.has_fund:
         yield f"deficit {deficit} of account {account}: paid {paid}, should be {expected}"
-    asked = parts if mirror.has_fund else []
-    short_parts = [part for part in asked if expected.funds.get((part.group, part.market), 0) < part.amount]
+    moment.left_parts[account] = [Part(group, market, amount - expected[group, market]) for group, market, amount in parts]
+    short_parts = [part for part in parts if expected[part.group, part.market] < part.amount]
     told = [(row.market, row.amount, row.value) for row in rows if row.kind == F.SUPPORT]
-    if told != [(market, expected.funds.get((group, market), 0), amount) for group, market, amount in short_parts]:
+    if told != [(market, expected[group, market], amount) for group, market, amount in short_parts]:
         yield f"deficit {deficit} of account {account}: SUPPORT tells {told} of {short_parts}"
-    is_reserved = mirror.owner(account).reserved > 0 or any(mirror.funds[group].reserved for group in groups)
-    short = sum(expected.funds.values()) < deficit and is_reserved
-    if mirror.has_fund and short and mirror.now < mirror.deadline(account):
+    is_reserved = mirror.owner(account).reserved > 0 or any(mirror.funds[part.group].reserved for part in parts)
+    if sum(expected.values()) < deficit and is_reserved and mirror.now < mirror.deadline(account):
         yield f"deficit {deficit} of account {account} is paid while a fund only reserves"
-    if _residuals(rows) != paid.uncovered:
-        yield f"account {account}: uncovered {paid.uncovered}, RESIDUAL {_residuals(rows)}"
+
+
+def _left_of(moment: Moment, account: int) -> list[Part]:
+    """What the funds left of the parts of a flat account, in proportion to what it lacked before others
+    bore some of it, less what they bore so far.
+    """
+    mirror, borne = moment.mirror, Counter[int]()
+    for row in moment.effects[: moment.place]:
+        if (row.kind, row.code, row.account) == (F.POSTING, C.HAIRCUT, account):
+            borne[row.market] += row.amount
+    lacks = borne.total() - mirror.equity(account)
+    parts = [part for part in moment.left_parts.get(account) or mirror.parts(account, lacks) if part.amount]
+    renewed = split(lacks, {part.market: part.amount for part in parts})
+    return [Part(part.group, part.market, renewed[part.market] - borne[part.market]) for part in parts]
+
+
+def _stands(moment: Moment, account: int) -> bool:
+    """Whether those who won are asked for an account."""
+    mirror = moment.mirror
+    return mirror.has_socialise and has_loss(mirror.results(account), closed_markets(mirror, account), mirror.group)
+
+
+def _loss_is_borne(moment: Moment) -> Findings:
+    """As of the first cut in a market: who is cut, for how much, and who gets it."""
+    effect, mirror, market = moment.effect, moment.mirror, moment.effect.market
+    if moment.cuts_due:
+        return
+    later = [row for row in moment.effects[moment.place :] if row.kind == F.POSTING and row.code in (C.HAIRCUT, C.UNCOVERED)]
+    taken = sorted({row.account for row in later if row.account >= 0})
+    parts = {account: part.amount for account in taken for part in _left_of(moment, account) if part.market == market and part.amount}
+    most = (mirror.rules.limits.effects_max - moment.place) // 2 // 16
+    loss = Loss(parts, payers_of(mirror, market), most)
+    moment.cuts_due = loss.cuts()
+    if effect.other != min(parts, default=NONE):
+        yield f"{effect}: they lack {parts}"
+    got = {row.account: row.amount for row in later if (row.code, row.other) == (C.HAIRCUT, clearing_of(market))}
+    if got != loss.received():
+        yield f"market {market}: {got} is got of {parts}, should be {loss.received()}"
+    before = [row for row in moment.effects[: moment.place] if row.kind == F.HAIRCUT]
+    if any(row.market >= market for row in before):
+        yield f"{effect}: market {market} is asked again after {before[-1]}"
+
+
+def _rest_is_booked(moment: Moment, account: int) -> Findings:
+    """Check what nobody paid for a flat account, and that nobody was left who could."""
+    mirror, last = moment.mirror, moment.place
+    mine = ((F.POSTING, C.UNCOVERED), (F.RESIDUAL, 0))
+    while last + 1 < len(moment.effects) and moment.effects[last + 1].account == account and moment.effects[last + 1][1:3] in mine:
+        last += 1
+    moment.paid_to = last
+    rows, left = moment.effects[moment.place : last + 1], _left_of(moment, account)
+    if mirror.held_markets(account) or mirror.equity(account) >= 0:
+        yield f"{moment.effect} of account {account} with equity {mirror.equity(account)}"
+    expected = Counter[int]()
+    for part in left:
+        expected[part.group] += part.amount
+    paid = {row.other: row.amount for row in rows if row.kind == F.POSTING}
+    if paid != {uncovered_of(group): amount for group, amount in expected.items() if amount}:
+        yield f"account {account}: uncovered {paid}, left are {left}"
+    if {row.other: row.amount for row in rows if row.kind == F.RESIDUAL} != {group: amount for group, amount in expected.items() if amount}:
+        yield f"account {account}: RESIDUAL {rows}, left are {left}"
+    if mirror.has_fund and account not in moment.left_parts:
+        yield f"account {account}: {rows} without SUPPORT"
+    for part in left if _stands(moment, account) else []:
+        has_room = (mirror.rules.limits.effects_max - len(moment.effects)) // 2 // 16 > len(mirror.accounts)
+        if part.amount and has_room and Loss({account: part.amount}, payers_of(mirror, part.market), len(mirror.accounts)).cap_sum:
+            yield f"account {account}: {part} is uncovered, though others can bear more"
 
 
 def _tear_up_is_told(moment: Moment) -> Findings:
@@ -522,7 +519,7 @@ def _tear_up_is_told(moment: Moment) -> Findings:
             yield f"{row}: SUPPORT should be {support}, is {told}"
     trades = _trades_of_tear_up(moment, len(torn))
     moment.planned.update(trades)
-    moment.torn, moment.torn_trade, moment.cuts, moment.cuts_due = supports, trades[0], {}, []
+    moment.torn, moment.torn_trade = supports, trades[0]
     moment.paid_to = trades[-1]
 
 
@@ -551,69 +548,17 @@ def _rows_of_gaps(moment: Moment, until: int) -> dict[int, list[Effect]]:
     return found
 
 
-def _left_of_gap(moment: Moment, account: int, rows: list[Effect]) -> int:
-    """What the fund left of a gap, at most what the account then lacked."""
-    paid = sum(row.amount for row in rows if row.code == C.TEAR_UP)
-    borne = sum(row.amount for row in rows if row.code == C.HAIRCUT)
-    return min(moment.torn[account].gap - paid, max(0, -moment.mirror.equity(account)) + borne)
-
-
-def _note_cuts_of_gap(moment: Moment) -> None:
-    """Where the first cut of a gap stands, note those that are due."""
-    effect, mirror = moment.effect, moment.mirror
-    if effect.kind != F.HAIRCUT or moment.cuts_due:
-        return
-    account, group = effect.other, mirror.group(effect.market)
-    markets = sorted({*loss_markets(mirror, account, group), effect.market})
-    left = _left_of_gap(moment, account, _rows_of_gaps(moment, moment.place)[account]) if account in moment.torn else 0
-    moment.cuts, moment.cuts_due = {}, Loss(left, payers_of(mirror, account, markets, Counter())).cuts()
-
-
 def _tear_up_is_paid(moment: Moment) -> Findings:
-    """As of the first trade: who paid for each gap, who has to take the lots, and what is to be
-    uncovered.
-    """
+    """As of the first trade: what the fund paid of each gap, and who has to take the lots."""
     mirror, market = moment.mirror, moment.effect.market
-    group, due = mirror.group(market), dict[int, int]()
     yield from _holders_share(moment)
     for account, rows in _rows_of_gaps(moment, moment.place).items():
         support, paid = moment.torn[account], sum(row.amount for row in rows if row.code == C.TEAR_UP)
         given = sum(row.amount for row in rows if row.code in (C.FILL_DEBT, C.NETTING))
         if not support.amount - given <= paid <= support.amount:
             yield f"tear-up of {account}: the fund paid {paid}, should {support}; others gave {given}"
-        if any(mirror.group_of_fund(row.other) != group or row.market != market for row in rows if row.code == C.TEAR_UP):
+        if any(mirror.group_of_fund(row.other) != mirror.group(market) or row.market != market for row in rows if row.code == C.TEAR_UP):
             yield f"tear-up of {account}: paid by {rows}"
-        left = _left_of_gap(moment, account, rows) - sum(row.amount for row in rows if row.code == C.HAIRCUT)
-        if left <= 0:
-            continue
-        due[account] = left
-        markets = sorted({*loss_markets(mirror, account, group), market})
-        if mirror.has_socialise and Loss(left, payers_of(mirror, account, markets, Counter())).cap_sum:
-            yield f"tear-up of {account}: {left} are left, though others can bear more"
-    last = moment.paid_to
-    while last + 1 < len(moment.effects) and _belongs_to_trades(moment.effects[last + 1]):
-        last += 1
-    for account, left in due.items():
-        place = _past_fill_debts(moment.effects, last + 1)
-        back = sum(
-            row.amount for row in moment.effects[last + 1 : place] if (row.kind, row.code, row.account) == (F.POSTING, C.FILL_DEBT, account)
-        )
-        rows = moment.effects[place : place + 2]
-        is_told = len(rows) > 1 and (rows[0].kind, rows[0].code, rows[0].account) == (F.POSTING, C.UNCOVERED, account)
-        amount = rows[0].amount if is_told else 0
-        if not left - back <= amount <= left or (is_told and rows[0].other != uncovered_of(group)):
-            yield f"tear-up of {account}: {amount} uncovered, {left} due, {back} paid for fills"
-        if is_told and (rows[1].kind, rows[1].account, rows[1].other, rows[1].amount) != (F.RESIDUAL, account, group, amount):
-            yield f"{rows[0]} without RESIDUAL"
-        last = place + 1 if is_told else place - 1
-    moment.paid_to = last
-
-
-def _belongs_to_trades(row: Effect) -> bool:
-    """Whether a row behind the last trade of a tear-up comes of the trades: what it realised, funding
-    settled, a closing charge.
-    """
-    return row.kind == F.POSTING and row.code in (C.TEAR_UP, C.FUNDING, C.CLOSING_CHARGE)
 
 
 def _holders_share(moment: Moment) -> Findings:
@@ -636,43 +581,30 @@ def _holders_share(moment: Moment) -> Findings:
         yield f"tear-up in market {market}: {told} take over {more} lots, should be {right}"
 
 
-def _past_fill_debts(rows: list[Effect], place: int) -> int:
-    """Place after what is paid for fills, from a place on where such a payment stands; payers are
-    judged on the way.
-    """
-    while place < len(rows) and (rows[place].kind, rows[place].code) == (F.POSTING, C.FILL_DEBT):
-        payer = rows[place].other
-        place += 1
-        while place < len(rows) and (rows[place].account == payer or (rows[place].kind == F.POSTING and rows[place].other == payer)):
-            place += 1
-    return place
-
-
 def cuts_within_limits(moment: Moment) -> Findings:
-    """INV-07: each position bears its share by weight and within the cap, and the payer's claim
-    rises by what it gave.
+    """INV-07: each payer bears its share by weight and within the cap, from its money where it has no
+    lots, and its claim rises by what it gave.
     """
     effect, mirror = moment.effect, moment.mirror
     if effect.kind == F.HAIRCUT:
-        due = moment.cuts_due.pop(0) if moment.cuts_due else None
-        place = effect.account, mirror.group(effect.market)
-        cut = moment.cuts[place] = moment.cuts.get(place, 0) + effect.amount
-        if due != (effect.account, effect.market, effect.amount, effect.value, effect.lots) or cut > effect.lots or effect.amount <= 0:
-            yield f"{effect}: due is {due}, cut {cut} in all"
-        after = moment.effects[moment.place + 1]
-        if (after.kind, after.code, after.account, after.other, after.amount) != (
-            *(F.POSTING, C.HAIRCUT, effect.other, clearing_of(effect.market), effect.amount),
-        ):
-            yield f"{effect}: then {after}"
+        due, holding = moment.cuts_due.pop(0) if moment.cuts_due else None, mirror.holding(effect.account, effect.market)
+        if due != (effect.account, effect.amount, effect.value, effect.lots) or not 0 < effect.amount <= effect.lots:
+            yield f"{effect}: due is {due}"
+        then = [(row.kind, row.code, row.account, row.other, row.amount) for row in moment.effects[moment.place + 1 : moment.place + 3]]
+        pays = (F.POSTING, C.HAIRCUT, clearing_of(effect.market), effect.account, effect.amount)
+        claim = (F.CLAIM, 0, effect.account, mirror.group(effect.market), effect.amount)
+        if then[: 2 - (holding.lots != 0)] != ([claim] if holding.lots else [pays, claim]):
+            yield f"{effect}: then {then}"
         gains = mirror.rules.socialise_policy == SocialisePolicy.GAINS_HAIRCUT
-        if gains and effect.amount > mirror.holding(effect.account, effect.market).profit:
-            yield f"{effect}: gain {mirror.holding(effect.account, effect.market).profit}"
+        if gains and effect.amount > max(holding.profit, holding.result):
+            yield f"{effect}: gain {holding.profit}, result {holding.result}"
     if effect.kind == F.CLAIM:
         before = moment.effects[moment.place - 1]
         recovers = (before.kind, before.code, before.account) == (F.POSTING, C.RECOVERY, effect.account)
         change = -before.amount if recovers else effect.amount
         if effect.amount > 0:
-            change = moment.cuts.get((effect.account, effect.other), 0)
+            cut = next(row for row in reversed(moment.effects[: moment.place]) if row.kind == F.HAIRCUT)
+            change = cut.amount if cut.account == effect.account else 0
         held = mirror.accounts[effect.account].claims.get(effect.other, 0)
         if effect.amount != change or effect.value != held + effect.amount or effect.value < 0:
             yield f"{effect}: change {change}, claim before {held}"
@@ -716,6 +648,19 @@ def claims_scan(moment: Moment) -> Findings:
     latest = mirror.now + mirror.rules.fund.recovery_interval_ns
     if any(sums) and not mirror.now < int(engine.recovery_ns) <= latest:
         yield f"claims {kept} at {mirror.now}, recovery at {engine.recovery_ns}"
+
+
+def lacked_room(moment: Moment) -> bool:
+    """Whether the event had no room, at its end, for all flat accounts that it made whole or that still
+    lack, so that some may wait for socialise.
+    """
+    mirror = moment.mirror
+    if not mirror.has_socialise:
+        return False
+    paid = {row.account for row in moment.effects if row.kind == F.POSTING and row.code in (C.HAIRCUT, C.UNCOVERED)}
+    stood = {account for account in range(len(mirror.accounts)) if mirror.equity(account) < 0 and not mirror.held_markets(account)}
+    rows = sum(len(mirror.positions[account]) for account in stood | paid if account >= 0)
+    return 16 * rows > (mirror.rules.limits.effects_max - len(moment.effects)) // 2
 
 
 def flat_accounts_owe_nothing(moment: Moment) -> Findings:

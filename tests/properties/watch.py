@@ -22,6 +22,7 @@ from tests.properties.commitments import used_atoms
 from tests.properties.doubts import note_waits
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Check, Moment
+from tests.properties.payments import lacked_room
 from tests.properties.stops import never_ending, refused_for_a_halt
 
 __all__ = ["Watch", "run_cut"]
@@ -67,14 +68,14 @@ class Watch:
         self._note("INV-08", refused_for_a_halt(self.mirror, event, effects))
         if not (effects and effects[0].kind == EffectKind.REFUSAL):
             self._run(START, moment)
-            self.mirror.asked_equity = {}
+            self.mirror.asked_equity, self.mirror.torn = {}, {}
             self.mirror.take_event(event, effects)
             for moment.place, effect in enumerate(effects):
                 self._run(BEFORE, moment)
                 self.mirror.take_effect(effect)
                 self._count_use(moment)
                 self._run(AFTER, moment)
-            if len(effects) > self.rules.limits.effects_max // 2:
+            if len(effects) > self.rules.limits.effects_max // 2 or lacked_room(moment):
                 self.mirror.crowded_until = event.time_ns + self.rules.closeout.interval_ns
         self._run(SCAN, moment)
 

@@ -336,10 +336,11 @@ def test_tear_up_splits_pro_rata_and_leaves_what_the_fund_cannot_pay_uncovered()
     desk.mark(85)
     effects = desk.charge(0, 200)
     told = [effect.kind for effect in effects if effect.kind not in (F.TRADE, F.POSTING, F.HEALTH)]
-    assert told == [F.TEAR_UP, F.SUPPORT, F.RESIDUAL, F.BREAKER]
+    assert told == [F.TEAR_UP, F.SUPPORT, F.SUPPORT, F.RESIDUAL, F.BREAKER]
     assert brief(effects, F.TEAR_UP) == [(0, 0, -10, 850, 50)]
     assert [(e.code, e.other, e.lots, e.amount, e.value) for e in effects if e.kind == F.SUPPORT] == [
-        (SupportLimit.BALANCE, C.TEAR_UP, 30, 30, 50)
+        (SupportLimit.BALANCE, C.TEAR_UP, 30, 30, 50),
+        (SupportLimit.BALANCE, C.DEFICIT, 0, 0, 20),
     ]
     trades = [(effect.account, effect.lots, effect.amount, effect.price_ticks) for effect in effects if effect.kind == F.TRADE]
     assert trades == [(0, -10, 850, 85), (1, 4, -340, 85), (2, 3, -255, 85), (OUTSIDE, 3, -255, 85)]

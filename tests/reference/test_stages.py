@@ -527,20 +527,20 @@ def winners(rules: VenueRules) -> Desk:
 
 
 def test_gains_haircut_splits_the_deficit_by_gains() -> None:
-    """The gap of 50 goes 90 : 60, so 30 and 20, before the trades, which then realise 60 and 40;
-    nothing is uncovered.
+    """The 50 that are left once all lots have ended go 90 : 60, so 30 and 20, from what the trades
+    realised; nothing is uncovered.
     """
     desk = winners(venue(SOCIALISE))
     effects = desk.mark(85)
-    order = [F.HEALTH, F.TEAR_UP, F.SUPPORT, F.HAIRCUT, F.POSTING, F.CLAIM, F.HAIRCUT, F.POSTING, F.CLAIM, F.POSTING, F.POSTING, F.POSTING]
-    assert kinds(effects) == [*order, F.HEALTH]
+    cut = [F.HAIRCUT, F.POSTING, F.CLAIM]
+    assert kinds(effects) == [F.HEALTH, F.TEAR_UP, F.SUPPORT, F.POSTING, F.POSTING, F.POSTING, *cut, *cut, F.POSTING, F.HEALTH]
     assert [(e.account, e.other, e.lots, e.amount, e.value) for e in effects if e.kind == F.HAIRCUT] == [
         (1, 0, 90, 30, 90),
         (2, 0, 60, 20, 60),
     ]
     assert brief(effects, F.CLAIM) == [(1, 0, 0, 30, 30), (2, 0, 0, 20, 20)]
-    assert postings(effects, C.HAIRCUT) == [(0, clearing_of(0), 30), (0, clearing_of(0), 20)]
-    assert [row[4] for row in brief(effects, F.TRADE)] == [-150, 60, 40]
+    assert postings(effects, C.HAIRCUT) == [(clearing_of(0), 1, 30), (clearing_of(0), 2, 20), (0, clearing_of(0), 50)]
+    assert [row[4] for row in brief(effects, F.TRADE)] == [-150, 90, 60]
     assert [desk.state.ledger[holder] for holder in (0, 1, 2, UNCOVERED)] == [0, 1_060, 1_040, 0]
 
 
@@ -564,19 +564,18 @@ def test_claims_come_back_from_a_surplus() -> None:
 
 
 def test_open_interest_charge_stops_at_what_a_payer_can_spare() -> None:
-    """By notional 510 : 340, but account 2 has E = 27 and M = 17: it bears its 10, account 1 the
-    other 40.
+    """By notional 510 : 340, but account 2 has E = 17, and M = 0 once it is torn up: it bears its 17,
+    account 1 the other 33.
     """
     desk = Desk(venue(SOCIALISE)._replace(socialise_policy=SocialisePolicy.OPEN_INTEREST))
-    desk.open(300, 1_000, 27)
+    desk.open(300, 1_000, 17)
     desk.trade(0, 10, 100)
     desk.trade(1, -6, 100)
     desk.mark(85)
     desk.trade(2, -4, 85)
     effects = desk.charge(0, 200)
-    # Account 1 could bear 1,000 + 90 - 26.
-    assert [(e.account, e.lots, e.amount, e.value) for e in effects if e.kind == F.HAIRCUT] == [(1, 1_064, 40, 510), (2, 10, 10, 340)]
-    assert brief(effects, F.CLAIM) == [(1, 0, 0, 40, 40), (2, 0, 0, 10, 10)]
+    assert [(e.account, e.lots, e.amount, e.value) for e in effects if e.kind == F.HAIRCUT] == [(1, 1_090, 33, 510), (2, 17, 17, 340)]
+    assert brief(effects, F.CLAIM) == [(1, 0, 0, 33, 33), (2, 0, 0, 17, 17)]
 
 
 def test_fund_pays_before_the_others_and_what_they_cannot_pay_is_uncovered() -> None:

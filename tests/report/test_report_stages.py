@@ -14,7 +14,20 @@ import pytest
 
 from backstop.config import parse_venue
 from backstop.config.stages import CLOSING
-from backstop.core.events import EFFECT, EVENT, FUND, NONE, Cause, EffectArray, EffectKind, EventKind, Guard, ProviderStatus, fund_of
+from backstop.core.events import (
+    EFFECT,
+    EVENT,
+    FUND,
+    NONE,
+    Cause,
+    EffectArray,
+    EffectKind,
+    EventKind,
+    Guard,
+    ProviderStatus,
+    clearing_of,
+    fund_of,
+)
 from backstop.core.state import new_state
 from backstop.journal import open_journal
 from backstop.report import Gathering, RunFacts, facts_of_result
@@ -271,6 +284,7 @@ def test_breakers_are_shown_on_one_line_a_market() -> None:
         {"seq": 3, "kind": breaker, "code": 2, "lots": 5},
         {"seq": 4, "kind": breaker, "market": 1, "code": 0, "other": 2, "lots": 7},
         {"seq": 7, "kind": EffectKind.HAIRCUT, "account": 5, "other": 7, "market": 0, "amount": 200},
+        {"seq": 7, "kind": EffectKind.POSTING, "code": Cause.HAIRCUT, "account": 7, "other": clearing_of(0), "market": 0, "amount": 200},
     )
     gathering.add(clocks(9), effects)
     spells = [(spell.market, spell.state, spell.cause, spell.start_ns, spell.end_ns) for spell in gathering.halts.spells]

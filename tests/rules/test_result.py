@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from backstop.core.digest import state_digest
-from backstop.core.events import Cause, EffectKind, EventKind, Stage
+from backstop.core.events import Cause, EffectKind, EventKind, Stage, clearing_of
 from backstop.core.ledger import position_of
 from backstop.core.results import result_of
 from tests.attacks.scene import SECOND, SIDES, Scene, of, venue
@@ -95,5 +95,7 @@ def test_a_haircut_is_a_loss_of_the_position_that_bears_it() -> None:
     stage.trade(loser, 10, 1_000, winner)
     effects = stage.mark(890)
     cut = sum(effect.amount for effect in of(effects, EffectKind.HAIRCUT))
-    assert cut == sum(effect.amount for effect in of(effects, EffectKind.POSTING) if effect.code == Cause.HAIRCUT) == 100
+    # Out of the money of the winner, who was torn up, and to the loser.
+    moved = [(effect.account, effect.other, effect.amount) for effect in of(effects, EffectKind.POSTING) if effect.code == Cause.HAIRCUT]
+    assert (cut, moved) == (100, [(clearing_of(0), winner, 100), (loser, clearing_of(0), 100)])
     assert (result(stage, loser), result(stage, winner)) == (-1_100, 1_000)

@@ -141,15 +141,15 @@ def test_it_waits_at_most_to_its_deadline(side: int) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_the_house_pays_nothing_beyond_mark(side: int) -> None:
-    """OUTSIDE alone on the other side, equity -1,000 and no fund: no ADL; torn up, 1,000 are
-    uncovered, and OUTSIDE has its gain at mark.
+    """OUTSIDE alone on the other side, equity -1,000 and no fund: no ADL; torn up, its fund asked once
+    more as it is flat, 1,000 are uncovered, and OUTSIDE has its gain at mark.
     """
     scene = Scene(venue(ADL), side)
     loser = scene.open(9_000)
     scene.trade(loser, 100, 1_000)
     effects = scene.mark(900)
     assert of(effects, F.ADL_PLAN) == []
-    assert support(effects) == [(SupportLimit.BALANCE, Cause.TEAR_UP, 0, 1_000)]
+    assert support(effects) == [(SupportLimit.BALANCE, cause, 0, 1_000) for cause in (Cause.TEAR_UP, Cause.DEFICIT)]
     assert scene.mirror.ledger[UNCOVERED] == -1_000
     assert scene.mirror.ledger[outside_of(0)] == 10_000
 
@@ -160,7 +160,8 @@ def test_nobody_pays_beyond_the_zero_price_for_the_lots_of_the_house(side: int) 
     90, the fund 500.
 
     60 lots fit: the account's 10 at the zero price for 100, and 50 of the house at mark, which take
-    the fund's 500. The other 40 are torn up, and 400 are uncovered.
+    the fund's 500. The other 40 are torn up. The 400 that they lack are cut from the 900 that the
+    account won and keeps after ADL, against a claim; OUTSIDE is not asked.
     """
     scene = Scene(venue(ADL), side)
     scene.cash(FUND, 500)
@@ -170,10 +171,16 @@ def test_nobody_pays_beyond_the_zero_price_for_the_lots_of_the_house(side: int) 
     effects = scene.mark(900)
     (plan,) = of(effects, F.ADL_PLAN)
     assert abs(plan.lots) == 60
-    assert support(effects) == [(SupportLimit.BALANCE, Cause.SUPPORT, 500, 600), (SupportLimit.BALANCE, Cause.TEAR_UP, 0, 400)]
-    assert scene.mirror.ledger[winner] == 50_000 + 1_000 - 100
+    assert support(effects) == [
+        (SupportLimit.BALANCE, Cause.SUPPORT, 500, 600),
+        (SupportLimit.BALANCE, Cause.TEAR_UP, 0, 400),
+        (SupportLimit.BALANCE, Cause.DEFICIT, 0, 400),
+    ]
+    assert [(row.amount, row.value) for row in of(effects, F.HAIRCUT)] == [(400, 1_000 - 100)]
+    assert scene.mirror.accounts[winner].claims == {0: 400}
+    assert scene.mirror.ledger[winner] == 50_000 + 1_000 - 100 - 400
     assert scene.mirror.ledger[outside_of(0)] == 9_000
-    assert (scene.fund, scene.mirror.ledger[UNCOVERED]) == (0, -400)
+    assert (scene.fund, scene.mirror.ledger[UNCOVERED]) == (0, 0)
 
 
 @pytest.mark.parametrize("side", SIDES)

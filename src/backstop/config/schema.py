@@ -324,14 +324,14 @@ class AdlStage(_Section):
 
 
 class SocialiseStage(_Section):
-    """Other accounts bear the deficit that the fund could not pay, against a claim that later
-    surplus pays back.
+    """Other accounts bear the deficits that the fund could not pay, once a market and event, against
+    claims that later surplus pays back.
     """
 
     stage: Literal["socialise"]
     policy: SocialisePolicyName = Field(
         default="gains_haircut",
-        description="The base of the cuts: open gains in the markets of the default, or all open interest there.",
+        description="The base of the cuts: what was won in the market of the loss, or all open interest there.",
     )
 
 

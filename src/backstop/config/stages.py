@@ -75,7 +75,7 @@ STAGES: dict[Stage, StageWords] = {
         "Charged to others, against claims on later surplus",
         accounts="accounts charged",
         payer="other accounts, whose losses are claims on the fund",
-        acts="it bears what the fund left of an account without positions, or of a tear-up",
+        acts="it bears what the fund left of accounts without positions, those torn up included",
     ),
     Stage.TEAR_UP: StageWords(
         "torn up",

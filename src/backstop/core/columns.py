@@ -14,7 +14,7 @@ breakers             DIRTY                        to the end of the event
 monitor, run         TOUCHED                      to the beginning of the next round
 run                  ROUND_*                      while a round is sorted
 run, turns           TURN_*                       while a round runs
-run                  PARKED, PARKED_TURN          to the end of the event
+standing             PARKED, PARKED_TURN          to the end of the event
 monitor              CROSSED_*                    in ``apply_mark``
 closeout             SLICE_*                      while the slice of one account is planned
 takeover             OFFER_*                      while one position is offered
@@ -32,8 +32,8 @@ ranking              OWNER_EQUITY*                while OWNER_EQUITY_EVENT is th
                                                   by owner
 candidates           OWNER_PLACE, GIVER_*,        while one plan is made
                      FILL_*
-cover                PART_*, GROUP_*              in ``cover_deficit``
-socialise            FOUND_*, PAYER_*             in ``socialise``
+cover                PART_*, GROUP_*              in ``cover_deficit``, ``renew_parts`` and ``book_rest``
+socialise            FOUND_*, PAYER_*, RECEIVER_* while those who won in one market are cut
 socialise            CLAIM*                       in ``run_recovery``
 whoever calls        SPLIT_*, SORT_*              from a split or a sort to the use of its result
 
@@ -85,7 +85,7 @@ __all__ = [
     "FILL_CAP",
     "FILL_POSITION",
     "FOUND_ACCOUNT",
-    "FOUND_WEIGHT",
+    "FOUND_POSITION",
     "GIVER_CANDIDATE",
     "GIVER_CAP",
     "GIVER_LEVERAGE",
@@ -123,12 +123,16 @@ __all__ = [
     "PART_ATOMS",
     "PART_GROUP",
     "PART_MARKET",
+    "PART_POSITION",
     "PART_SHARE",
     "PART_WEIGHT",
-    "PAYER_ACCOUNT",
     "PAYER_CAP",
     "PAYER_CUT",
+    "PAYER_POSITION",
     "PAYER_WEIGHT",
+    "RECEIVER_PART",
+    "RECEIVER_POSITION",
+    "RECEIVER_SHARE",
     "ROUND_ACCOUNT",
     "ROUND_EQUITY",
     "ROUND_MAINTENANCE",
@@ -188,10 +192,10 @@ TEAR_UP_WEIGHT = 22
 OWNER_HEDGE = 26
 #: By ADL class: eta of the allocation, as lots over weight (0 / 0: everyone gave the whole cap).
 CLASS_ETA_LOTS, CLASS_ETA_WEIGHT = 27, 28
-#: By account, zero outside of ``socialise``: weight. Then the accounts that have one.
-FOUND_WEIGHT, FOUND_ACCOUNT = 29, 30
-#: Payers of a socialised deficit, by id: account, most atoms, weight, atoms cut.
-PAYER_ACCOUNT, PAYER_CAP, PAYER_WEIGHT, PAYER_CUT = 31, 32, 33, 34
+#: Holders of a market with a loss, as they hang together: row of the position, account.
+FOUND_POSITION, FOUND_ACCOUNT = 29, 30
+#: Payers of a market's loss, by id: row of the position, most atoms, weight, atoms cut.
+PAYER_POSITION, PAYER_CAP, PAYER_WEIGHT, PAYER_CUT = 31, 32, 33, 34
 #: Accounts with claims, by id: account, claim, atoms paid back.
 CLAIMANT, CLAIM, CLAIM_PART = 31, 32, 33
 
@@ -235,4 +239,8 @@ GIVER_CAP, GIVER_NEXT, GIVER_LEVERAGE, GIVER_CANDIDATE = 79, 80, 81, 82
 #: What is told of a plan, in that order: candidate, row, most lots. Of candidates: lots
 #: given, the lowest id of the owner's accounts.
 FILL_CANDIDATE, FILL_POSITION, FILL_CAP, ADL_GIVEN, ADL_ACCOUNT_OF = 83, 84, 85, 86, 87
-COLUMNS = 88
+#: The same parts as PART_*: row of the position, or NONE.
+PART_POSITION = 88
+#: Those who lack in a market, by id: row of the position, what they lack, what they get of it.
+RECEIVER_POSITION, RECEIVER_PART, RECEIVER_SHARE = 89, 90, 91
+COLUMNS = 92

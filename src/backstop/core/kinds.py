@@ -686,15 +686,15 @@ class ProviderEffect(EffectView[T], kind=EffectKind.PROVIDER):
 
 
 class HaircutEffect(EffectView[T], kind=EffectKind.HAIRCUT):
-    """An account paid a part of a socialised loss."""
+    """An account paid a part of what a market lost: once a market and event, for all who lack there."""
 
     payer = _account("Who pays.")
     amount = _atoms("What it pays.")
-    defaulter = Field("other", Unit.ACCOUNT, "The account in default.")
+    defaulter = Field("other", Unit.ACCOUNT, "The first of the accounts that lack there; what each gets its POSTING says.")
     market = _market()
     policy = CodeField(SocialisePolicy, "How the loss was shared.")
-    weight = _atoms("The payer's weight, over all markets of the default.", "value")
-    cap = _atoms("Most that it may pay, over all markets of the default.", "lots")
+    weight = _atoms("The payer's weight in the market.", "value")
+    cap = _atoms("Most that it may pay there.", "lots")
 
 
 class ClaimEffect(EffectView[T], kind=EffectKind.CLAIM):

@@ -74,6 +74,8 @@ class State(Bundle):
         "results": (RESULT, 1),
         "gaps": (np.int64, 2),
         "carries": (np.int64, 2),
+        "left_parts": (np.int64, 1),
+        "torn_lots": (np.int64, 2),
         "carry_until": (np.int64, 1),
         "returns": (np.int64, 2),
         "orders": (ORDER, 1),
@@ -121,6 +123,12 @@ class State(Bundle):
     gaps: NDArray[np.int64]
     #: By row of ``positions``: what its fund reserves to carry its account, see ``carries``.
     carries: NDArray[np.int64]
+    #: By row of ``positions``: what its account's fund left of a part of its deficit, while that stands
+    #: at socialise; else 0 (see ``cover``).
+    left_parts: NDArray[np.int64]
+    #: By row of ``positions``: lots (> 0) that others' tear-up took of it, and in which event
+    #: (``engine.accepted``).
+    torn_lots: NDArray[np.int64]
     #: By account: until when it may be carried in this default; 0: it was not carried yet.
     carry_until: NDArray[np.int64]
     #: By account: how often it came back to default, and when its last default ended, or NONE.
@@ -189,6 +197,8 @@ def new_state(rules: VenueRules) -> State:
         results=np.zeros(len(positions), dtype=RESULT),
         gaps=np.zeros((len(positions), 2), dtype=np.int64),
         carries=np.zeros((len(positions), 4), dtype=np.int64),
+        left_parts=np.zeros(len(positions), dtype=np.int64),
+        torn_lots=np.zeros((len(positions), 2), dtype=np.int64),
         carry_until=np.zeros(limits.accounts_max, dtype=np.int64),
         returns=np.full((limits.accounts_max, 2), NONE, dtype=np.int64),
         orders=np.zeros(limits.orders_max, dtype=ORDER),

@@ -8,6 +8,7 @@ there are.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -46,7 +47,9 @@ from backstop.core.kinds import (
     PostingEffect,
     ProviderEffect,
     ReserveEffect,
+    SupportEffect,
     TakeoverEffect,
+    TearUpEffect,
     TradeEffect,
 )
 from backstop.core.places import arrears_gauge, fund_gauge, house_slot, market_gauge, outside_row
@@ -58,7 +61,7 @@ from backstop.journal.rendering import Row
 from backstop.reference.arithmetic import sign
 from backstop.reference.carry import Short, carry_parts, short_of
 from backstop.reference.charge import Exit
-from backstop.reference.deficit import Part, markets_of_loss, parts_of
+from backstop.reference.deficit import Part, parts_of
 from backstop.reference.funds import FundView, paid_for_owner, paid_in_window, supports_closing
 from backstop.reference.loss import Loss, Payer, closes_at_once, closes_if_in_default
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing, levels_after, returns_at
@@ -224,6 +227,10 @@ class Books:
         self._is_mark = False
         #: The order that the event fills, and how many lots of it were open.
         self._filled = (0, 0)
+        #: By account in a tear-up: its last gap, and what the fund adds to it.
+        self._torn: dict[int, tuple[int, int]] = {}
+        #: Lots that others' tear-up took of accounts, by account and market.
+        self._torn_lots: Counter[tuple[int, int]] = Counter()
         #: Whose positions all others were read for, and the signed lots that the house has there.
         self.defaulters: set[int] = set()
         self._house: dict[int, int] = {}
@@ -245,8 +252,8 @@ class Books:
     # -- reading -----------------------------------------------------------------------------------
 
     def read_others(self, defaulters: set[int], named: Iterable[int], market: int) -> None:
-        """Read everybody with lots before the event where the defaulters have a position, and in a
-        market, and those named.
+        """Read everybody who has, or had, lots before the event where the defaulters have a position, and
+        in a market, and those named.
         """
         state = self._state
         self.defaulters = defaulters
@@ -254,7 +261,7 @@ class Books:
         self._read(defaulters)
         markets = {market, *(each for number in defaulters for each in self.account(number).positions)}
         rows = state.positions[: int(state.engine[0].positions_now)]
-        there = rows[np.isin(rows["market"], list(markets)) & (rows["lots"] != 0)]
+        there = rows[np.isin(rows["market"], list(markets))]
         house = there[there["account"] < 0]
         self._house = dict.fromkeys((holder for each in markets for holder in _house_of(each)), 0)
         self._house |= dict(zip(house["account"].tolist(), house["lots"].tolist(), strict=True))
@@ -454,17 +461,16 @@ class Books:
         defaulter = Defaulter(number, self._owner_of(number), self.portfolio(number), fund, way_out, later)
         return Wave(market, (defaulter,), tuple(found)), in_default
 
-    def loss_markets(self, number: int, group: int) -> tuple[int, ...]:
-        """Return the markets of an account's loss in a group."""
-        return tuple(markets_of_loss(self.results(number), self.closed_markets(number), self.group_of, group))
-
-    def loss(self, defaulter: int, deficit: int, group: int) -> Loss:
-        """Return a group's part of an account's deficit with everybody who may be asked for some of
-        it.
+    def loss(self, market: int, parts: dict[int, int], most: int) -> Loss:
+        """Return what accounts lack in a market with everybody who may be asked for some of it, at most
+        so many.
         """
-        markets = self.loss_markets(defaulter, group)
-        others = [number for number, account in sorted(self.accounts.items()) if number != defaulter and not account.in_default]
-        return Loss(deficit, tuple(Payer(number, self.portfolio(number), markets, self.rules.socialise_policy) for number in others))
+        others = [number for number, account in sorted(self.accounts.items()) if not account.in_default and market in account.positions]
+        payers = tuple(
+            Payer(number, self.portfolio(number), market, self.rules.socialise_policy, self._torn_lots.get((number, market), 0))
+            for number in others
+        )
+        return Loss(parts, payers, most)
 
     def closed_markets(self, number: int) -> tuple[int, ...]:
         """Return the markets of which the present default of an account has closed lots."""
@@ -518,6 +524,10 @@ class Books:
             self._follow_guard(row)
         elif kind == EffectKind.SETTLEMENT:
             self.marks[row["market"]] = row["price_ticks"]
+        elif kind == EffectKind.TEAR_UP:
+            self._torn[row["account"]] = TearUpEffect(row).gap, 0
+        elif kind == EffectKind.SUPPORT and row["other"] == Cause.TEAR_UP:
+            self._torn[row["account"]] = SupportEffect(row).gap, SupportEffect(row).support
         elif kind == EffectKind.FUNDING:
             self.indices[row["market"]] = FundingEffect(row).index
         elif kind in _FOLLOWED:
@@ -531,7 +541,7 @@ class Books:
             self._follow_trade(account, row)
         elif kind == EffectKind.HAIRCUT:
             held, cut = account.positions[market], HaircutEffect(row).amount
-            account.positions[market] = held._replace(cost=held.cost + cut, base=held.base + cut)
+            account.positions[market] = held._replace(cost=held.cost + cut * (held.lots != 0), base=held.base + cut)
         elif kind == EffectKind.CLAIM:
             told = ClaimEffect(row)
             account.claims[told.group] = account.claims.get(told.group, 0) + told.change
@@ -569,6 +579,8 @@ class Books:
                 # The other side of an opening has no row of its own.
                 self._house[trade.counterpart] -= trade.lots
             return
+        if trade.cause == Cause.TEAR_UP and trade.counterpart != NONE:
+            self._torn_lots[trade.account, market] += abs(trade.lots)
         if closes_if_in_default(trade.cause, trade.counterpart, account.held(market), trade.lots):
             account.reduced |= {market}
         before = Holding(market, self.contract(market), *account.positions.get(market, Held()))
@@ -581,7 +593,10 @@ class Books:
         """Lots of a trade by which an insolvent account is closed at zero cash."""
         if trade.cause == Cause.CLOSEOUT:
             return self._filled[1]
-        is_defaulter = trade.counterpart == NONE if trade.cause in (Cause.ADL, Cause.TEAR_UP) else trade.cause == Cause.TAKEOVER
+        if trade.cause == Cause.TEAR_UP and trade.counterpart == NONE:
+            gap, support = self._torn[trade.account]
+            return abs(trade.lots) * support // gap if gap else abs(trade.lots)
+        is_defaulter = trade.counterpart == NONE if trade.cause == Cause.ADL else trade.cause == Cause.TAKEOVER
         is_crossed = trade.cause == Cause.ADL and trade.price_ticks != 0
         return abs(trade.lots) if is_defaulter and not is_crossed else 0
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
-from backstop.core.events import GROUPS_MAX, NONE, Cause, EffectKind, Stage, SupportLimit, fund_of, uncovered_of
+import numpy as np
+
+from backstop.core.events import GROUPS_MAX, NONE, Cause, EffectArray, EffectKind, Stage, SupportLimit, fund_of
 from backstop.core.kinds import ResidualEffect, SupportEffect
 from backstop.core.waterfall.certificate import is_plan_start
 from backstop.explain.books import Books
 from backstop.explain.fact import Fact
+from backstop.explain.rows import Rows
 from backstop.explain.scene import Scene
 from backstop.journal.rendering import Row
+from backstop.reference.arithmetic import split
 from backstop.reference.deficit import Part
 from backstop.reference.funds import FundLimit, FundView, Support, least_cap
 from backstop.reference.wave import gap_to_zero
@@ -20,15 +25,17 @@ __all__ = [
     "add_residual",
     "add_support",
     "available_text",
+    "left_by_funds",
+    "parts_at",
     "support_kept_text",
     "support_of",
     "support_text",
-    "unpaid",
 ]
 
-#: What stands between the payments of one deficit, and their causes.
-_WITHIN = (EffectKind.SUPPORT, EffectKind.POSTING, EffectKind.HAIRCUT, EffectKind.CLAIM, EffectKind.RESIDUAL, EffectKind.HEALTH)
-_PAYS = (Cause.DEFICIT, Cause.HAIRCUT, Cause.UNCOVERED)
+#: What stands between the payments of one deficit.
+_WITHIN = (EffectKind.SUPPORT, EffectKind.POSTING, EffectKind.CLAIM, EffectKind.RESIDUAL, EffectKind.HEALTH)
+#: What others pay for an account once its funds have.
+_LATER = (Cause.NETTING, Cause.FILL_DEBT)
 
 
 def support_text(scene: Scene, market: int, fund: FundView) -> str:
@@ -59,30 +66,54 @@ def available_text(scene: Scene, group: int, fund: FundView, market: int) -> str
     return f"the {scene.speaker.fund(group)} has {cash(max(0, fund.left[limit]))} for it{about} ({why})"
 
 
-def unpaid(books: Books, rows: Sequence[Row], account: int, group: int, *, is_uncovered: bool) -> tuple[int, list[Part]]:
-    """Return what is left, after ``rows``, of a group's part of the deficit of an account without
-    lots, and the parts of the whole.
-
-    ``is_uncovered``: what comes next is uncovered. What was uncovered before any other payment is
-    of a tear-up.
+def parts_at(books: Books, rows: Sequence[Row], account: int) -> list[Part]:
+    """Return the parts of the deficit of an account without lots that its funds pay after ``rows``,
+    with what they have paid of it.
     """
-    paid = paid_in_group = 0
+    paid = 0
     for row in reversed(rows):
         if row["kind"] not in _WITHIN or (row["kind"] == EffectKind.SUPPORT and row["other"] != Cause.DEFICIT):
             break
-        if row["kind"] != EffectKind.POSTING or row["account"] != account or row["code"] not in _PAYS:
-            is_uncovered &= row["kind"] != EffectKind.SUPPORT
-            continue
-        if row["code"] != Cause.UNCOVERED:
-            is_uncovered = False
-        elif not is_uncovered:
-            break
-        paid += row["amount"]
-        payers = (fund_of(group), uncovered_of(group))
-        in_market = row["code"] == Cause.HAIRCUT and books.group_of(row["market"]) == group
-        paid_in_group += row["amount"] if in_market or row["other"] in payers else 0
-    parts = books.parts(account, paid - books.portfolio(account).equity)
-    return sum(part.amount for part in parts if part.group == group) - paid_in_group, parts
+        if row["kind"] == EffectKind.POSTING and row["account"] == account:
+            if row["code"] == Cause.UNCOVERED:
+                break
+            paid += row["amount"] * (row["code"] == Cause.DEFICIT)
+    return books.parts(account, paid - books.portfolio(account).equity)
+
+
+def left_by_funds(books: Books, effects: EffectArray, accounts: Sequence[int]) -> dict[int, list[Part]]:
+    """Return what funds left, by the end of some effects of an event, of the parts of the deficits of
+    accounts without lots, less what others bore of them.
+
+    What was uncovered counts as left.
+    """
+    mine = np.isin(effects["account"], accounts) & np.isin(effects["kind"], (EffectKind.POSTING, EffectKind.SUPPORT))
+    found: dict[int, list[Part]] = {}
+    told: dict[int, list[Row]] = {account: [] for account in accounts}
+    for row in Rows(effects[mine]):
+        told[row["account"]].append(row)
+    for account, rows in told.items():
+        paid, borne, later, uncovered = Counter[tuple[int, int]](), Counter[int](), 0, 0
+        for row in rows:
+            if row["kind"] == EffectKind.SUPPORT:
+                later *= row["other"] != Cause.DEFICIT
+            elif row["code"] == Cause.DEFICIT:
+                paid[row["other"], row["market"]] += row["amount"]
+                later = 0
+            elif row["code"] == Cause.HAIRCUT:
+                borne[row["market"]] += row["amount"]
+            elif row["code"] == Cause.UNCOVERED:
+                uncovered += row["amount"]
+            elif row["code"] in _LATER:
+                later += row["amount"]
+        lacks = borne.total() + uncovered - books.portfolio(account).equity
+        # Without a fund nothing tells when it came to this: what others gave before is no part of it.
+        later = later if paid or any(row["kind"] == EffectKind.SUPPORT and row["other"] == Cause.DEFICIT for row in rows) else 0
+        parts = books.parts(account, lacks + later + paid.total())
+        left = {part.market: part.amount - paid[fund_of(part.group), part.market] for part in parts}
+        renewed = split(lacks, left) if any(left.values()) else left
+        found[account] = [Part(part.group, part.market, renewed[part.market] - borne[part.market]) for part in parts]
+    return found
 
 
 def add_fund_payment(scene: Scene, fact: Fact) -> None:
@@ -92,7 +123,7 @@ def add_fund_payment(scene: Scene, fact: Fact) -> None:
     group = next(group for group in range(GROUPS_MAX) if fund_of(group) == scene.row["other"])
     market = scene.row["market"]
     fund, lacking = scene.books.fund(group, scene.account, market), -scene.portfolio.equity
-    _, parts = unpaid(scene.books, scene.rows[: scene.place], scene.account, group, is_uncovered=False)
+    parts = parts_at(scene.books, scene.rows[: scene.place], scene.account)
     part = sum(each.amount for each in parts if (each.group, each.market) == (group, market))
     if len(parts) > 1 and market != NONE:
         share = f"{scene.speaker.cash(part)} of {scene.speaker.cash(sum(each.amount for each in parts))}"
@@ -133,7 +164,7 @@ def add_support(scene: Scene, fact: Fact) -> None:
     is_deficit = told.cause == Cause.DEFICIT
     if is_deficit:
         group = scene.rules.markets[told.market].group if told.market != NONE else 0
-        _, parts = unpaid(scene.books, scene.rows[: scene.place], scene.account, group, is_uncovered=False)
+        parts = parts_at(scene.books, scene.rows[: scene.place], scene.account)
         part = sum(each.amount for each in parts if (each.group, each.market) == (group, told.market))
         support = scene.books.fund(group, scene.account, told.market).support(part, is_asked=True)
     else:
@@ -188,38 +219,19 @@ def _start_of_plan(scene: Scene, told: SupportEffect[int]) -> int:
     return first
 
 
-def _charged_since(scene: Scene, group: int) -> int:
-    """Return the closing charges that came to a fund since the last trade of the account's tear-up:
-    after it had paid.
-    """
-    charged = 0
-    for row in reversed(scene.rows[: scene.place]):
-        if row["kind"] == EffectKind.TRADE:
-            break
-        if (row["kind"], row["code"], row["account"]) == (EffectKind.POSTING, Cause.CLOSING_CHARGE, fund_of(group)):
-            charged += row["amount"]
-    return charged
-
-
 def add_residual(scene: Scene, fact: Fact) -> None:
-    """Say why the fund of a group did not pay what stays uncovered there, and check that it had
-    nothing left for it.
+    """Say why the fund of a group did not pay what stays uncovered there, and check how much that
+    is.
     """
-    rules, books, group = scene.rules, scene.books, ResidualEffect(scene.row).group
-    torn = scene.acted(EffectKind.TEAR_UP)
+    rules, books, told = scene.rules, scene.books, ResidualEffect(scene.row)
+    group, left = told.group, left_by_funds(scene.books, scene.effects[: scene.place], [scene.account])[scene.account]
+    parts = [part for part in left if part.group == group and part.amount]
+    fact.check("what is left of the group's part", told.amount, sum(part.amount for part in parts))
     if Stage.FUND not in rules.stages:
         fact.because.append("this venue's waterfall has no fund")
-    elif torn and scene.mine.held(torn[-1]["market"]) == 0:
-        market = torn[-1]["market"]
-        fund = books.fund(group, scene.account, market)
-        fund = fund._replace(balance=fund.balance - _charged_since(scene, group))
-        fact.because.append(available_text(scene, group, fund, market))
-        fact.check("what the fund could pay", 0, fund.available)
     else:
-        _, parts = unpaid(books, scene.rows[: scene.place], scene.account, group, is_uncovered=True)
-        markets = [part.market for part in parts if part.group == group]
-        for market in markets:
-            fact.because.append(available_text(scene, group, books.fund(group, scene.account, market), market))
+        for part in parts:
+            fact.because.append(available_text(scene, group, books.fund(group, scene.account, part.market), part.market))
     owes, fund_now = books.funds[group].uncovered, books.funds[group]
     if Stage.FUND in rules.stages and least_cap(rules, group) > 0 and fund_now.balance - fund_now.reserved >= owes:
         fact.because.append("only a cap keeps it back: the fund pays it as its window frees, before any claim")

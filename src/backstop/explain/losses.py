@@ -7,58 +7,55 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backstop.core.events import Cause, EffectArray, EffectKind, SocialisePolicy
-from backstop.core.kinds import ClaimEffect, Columns, HaircutEffect, TearUpEffect
+from backstop.core.kinds import ClaimEffect, Columns, HaircutEffect, PostingEffect
 from backstop.explain.books import Books
 from backstop.explain.debts import add_set_off, is_set_off
 from backstop.explain.fact import Fact
-from backstop.explain.funds import unpaid
-from backstop.explain.scene import LossPlaces, Scene, Socialised
-from backstop.journal.rendering import Row
+from backstop.explain.funds import left_by_funds
+from backstop.explain.scene import Scene, Socialised
 from backstop.reference.loss import Cut
 
-__all__ = ["add_claim", "add_haircut", "add_socialised", "loss_at", "loss_places", "told_of_losses"]
+__all__ = ["add_claim", "add_haircut", "add_socialised", "first_cuts", "loss_at", "those_who_lack"]
 
 _BASES = {
-    SocialisePolicy.GAINS_HAIRCUT: ("open gains", "its open gains there, at most what it has beyond maintenance margin"),
+    SocialisePolicy.GAINS_HAIRCUT: ("gains", "what it won there since the epoch began, at most what it has beyond maintenance margin"),
     SocialisePolicy.OPEN_INTEREST: ("notional", "what it has beyond maintenance margin"),
 }
-#: What stands between the cuts of one loss.
-_WITHIN: tuple[EffectKind, ...] = (EffectKind.HAIRCUT, EffectKind.POSTING, EffectKind.CLAIM)
-
-#: Postings of one loss that are told one by one.
-_TOLD_MAX = 20
 
 
-def loss_places(effects: EffectArray, groups: Sequence[int]) -> LossPlaces:
-    """Find the losses among an event's effects: HAIRCUTs for one defaulter in one market group, with
-    nothing but postings and claims in between; ``groups``: by market.
+def first_cuts(effects: EffectArray, accounts: Sequence[int]) -> dict[int, int]:
+    """Return the place of the first cut of each market, by market, where one of some accounts is cut or
+    gets what others are cut by.
     """
-    kinds, haircuts = effects["kind"], np.flatnonzero(effects["kind"] == EffectKind.HAIRCUT)
-    others_before = np.cumsum(~np.isin(kinds, _WITHIN))[haircuts]
-    within = (effects["other"][haircuts], np.array(groups)[effects["market"][haircuts]], others_before)
-    begins = np.append(True, np.any([np.diff(each) != 0 for each in within], axis=0))[: len(haircuts)]
-    return LossPlaces(haircuts, haircuts[np.flatnonzero(begins)][np.cumsum(begins) - 1])
+    haircuts = np.flatnonzero(effects["kind"] == EffectKind.HAIRCUT)
+    gets = (effects["kind"] == EffectKind.POSTING) & (effects["code"] == Cause.HAIRCUT)
+    if not np.isin(effects["account"][haircuts], accounts).any() and not np.isin(effects["account"][gets], accounts).any():
+        return {}
+    markets, first = np.unique(effects["market"][haircuts], return_index=True)
+    return dict(zip(markets.tolist(), haircuts[first].tolist(), strict=True))
 
 
-def loss_at(books: Books, rows: Sequence[Row], place: int) -> Socialised:
-    """Return the loss that begins with the HAIRCUT at a place."""
-    defaulter, group, paid = rows[place]["other"], books.group_of(rows[place]["market"]), 0
-    deficit, _ = unpaid(books, rows[:place], defaulter, group, is_uncovered=False)
-    for row in reversed(rows[:place]):
-        if row["kind"] == EffectKind.TEAR_UP and row["account"] == defaulter:
-            # Who owes it for a fill may have given what the fund was to pay.
-            deficit = min(TearUpEffect(row).gap - paid, max(0, -books.portfolio(defaulter).equity))
-            break
-        if row["kind"] == EffectKind.TRADE:
-            break
-        if row["kind"] == EffectKind.POSTING and row["account"] == defaulter and row["code"] == Cause.TEAR_UP:
-            paid += row["amount"]
-    loss = books.loss(defaulter, deficit, group)
-    sums = (loss.deficit, max(0, loss.paid), len(loss.payers), loss.weight_sum, loss.cap_sum)
-    return Socialised(*sums, loss.cuts(), books.loss_markets(defaulter, group))
+def those_who_lack(effects: EffectArray, place: int) -> list[int]:
+    """Return the accounts for which those who won are asked, as of a cut at a place: they end it whole,
+    or with what is uncovered.
+    """
+    rows = effects[place:]
+    ends = (rows["kind"] == EffectKind.POSTING) & np.isin(rows["code"], (Cause.HAIRCUT, Cause.UNCOVERED)) & (rows["account"] >= 0)
+    found: list[int] = np.unique(rows["account"][ends]).tolist()
+    return found
+
+
+def loss_at(books: Books, effects: EffectArray, place: int) -> Socialised:
+    """Return the loss of the market of the HAIRCUT at a place, the first of it."""
+    market = int(effects["market"][place])
+    left = left_by_funds(books, effects[:place], those_who_lack(effects, place))
+    parts = {account: part.amount for account, parts in left.items() for part in parts if part.market == market and part.amount}
+    most = (books.rules.limits.effects_max - place) // 2 // 16
+    loss = books.loss(market, parts, most)
+    sums = (loss.deficit, loss.paid, len(loss.payers), loss.weight_sum, loss.cap_sum)
+    return Socialised(*sums, loss.cuts(), loss.received())
 
 
 def add_haircut(scene: Scene, fact: Fact) -> None:
@@ -66,61 +63,50 @@ def add_haircut(scene: Scene, fact: Fact) -> None:
     words, bears = scene.speaker, HaircutEffect(scene.row)
     if bears.payer != scene.account:
         return
-    found = scene.shared.losses[scene.shared.places.first(scene.place)]
+    found = scene.shared.losses[bears.market]
     fact.because += _loss_lines(scene, found)
-    mine = [cut for cut in found.cuts if cut.payer == scene.account]
-    cut = next((each for each in mine if each.market == bears.market), Cut(scene.account, bears.market, 0, 0, 0))
+    cut = next((each for each in found.cuts if each.payer == scene.account), Cut(scene.account, 0, 0, 0))
     base, capped_by = _BASES[SocialisePolicy(scene.rules.socialise_policy)]
-    fact.because.append(f"  its weight is {words.cash(cut.weight)} of {base} in the markets of the default; its cap {words.cash(cut.cap)},")
-    fact.because.append(f"  {capped_by}; in all it pays {words.cash(sum(each.amount for each in mine))}, and gets a claim for it")
+    fact.because.append(f"  its weight is {words.cash(cut.weight)} of {base} there; its cap {words.cash(cut.cap)},")
+    fact.because.append(f"  {capped_by}; it pays {words.cash(cut.amount)}, and gets a claim for it")
     fact.check("cut", bears.amount, cut.amount)
     fact.check("weight", bears.weight, cut.weight)
     fact.check("cap", bears.cap, cut.cap)
 
 
 def add_socialised(scene: Scene, fact: Fact) -> None:
-    """Work out everybody's cut, where the posting is the first that a defaulter gets of a
-    socialised loss.
+    """Work out everybody's cut and what each account that lacks gets of it; of a payer whose position is
+    closed, what it pays.
     """
-    first = scene.shared.places.first(scene.place)
-    is_first = not np.any(scene.effects["kind"][first : scene.place] == EffectKind.POSTING)
-    if scene.row["account"] != scene.account or not is_first:
+    posting = PostingEffect(scene.row)
+    if posting.payer == scene.account:
+        fact.because.append("its position there is closed: it pays its cut from its money")
+        fact.check("what it pays", posting.amount, HaircutEffect(scene.acted(EffectKind.HAIRCUT)[-1]).amount)
         return
-    found = scene.shared.losses[first]
-    cuts, recorded = found.cuts, _cuts_of(scene, first)
+    found, told = scene.shared.losses[posting.market], _cuts_of(scene, posting.market)
     fact.because += _loss_lines(scene, found)
-    if len(recorded) > _TOLD_MAX:
-        fact.because.append(f"  {len(recorded):,} postings bring it; the first {_TOLD_MAX} are told")
-    fact.values["socialised"] = scene.speaker.cash(sum(cut.amount for cut in cuts))
-    fact.check("payers of a cut", len({cut.payer for cut in recorded}), len({cut.payer for cut in cuts}))
-    fact.check("cuts in all", sum(cut.amount for cut in recorded), sum(cut.amount for cut in cuts))
-    fact.check("each cut, weight and cap", recorded == cuts, True)
+    fact.values["socialised"] = scene.speaker.cash(posting.amount)
+    fact.check("what it gets", posting.amount, found.received.get(scene.account, 0))
+    fact.check("payers of a cut", len(told), len(found.cuts))
+    fact.check("cuts in all", sum(cut.amount for cut in told), sum(cut.amount for cut in found.cuts))
+    fact.check("each cut, weight and cap", told == found.cuts, True)
 
 
 def _loss_lines(scene: Scene, found: Socialised) -> list[str]:
     words, (base, _) = scene.speaker, _BASES[SocialisePolicy(scene.rules.socialise_policy)]
-    names, borne = ", ".join(words.market(market) for market in found.markets), words.cash(found.paid)
+    market, borne = words.market(scene.row["market"]), words.cash(found.paid)
     weights, caps = words.cash(found.weight_sum), words.cash(found.cap_sum)
     return [
-        f"the fund left {words.cash(found.deficit)} unpaid; others bear {borne} of it, by {base} in {names}",
+        f"funds left {words.cash(found.deficit)} unpaid of what {market} lost; others bear {borne} of it, by {base} there",
         f"  {found.payers:,} may be asked, with {weights} of {base}, capped at {caps} together",
     ]
 
 
-def told_of_losses(effects: EffectArray, places: LossPlaces) -> NDArray[np.bool_]:
-    """Return which effects are told one by one: of the postings of one loss only the first."""
-    told = np.ones(len(effects), np.bool_)
-    is_cut = (effects["kind"] == EffectKind.POSTING) & (effects["code"] == Cause.HAIRCUT)
-    for first in np.unique(places.firsts).tolist():
-        last = int(places.of(first)[-1])
-        told[first + np.flatnonzero(is_cut[first : last + 2])[_TOLD_MAX:]] = False
-    return told
-
-
-def _cuts_of(scene: Scene, first: int) -> list[Cut]:
-    """Return the cuts of a loss as the tape has them."""
-    told = HaircutEffect[Columns](scene.effects[scene.shared.places.of(first)])
-    columns = (told.payer, told.market, told.amount, told.weight, told.cap)
+def _cuts_of(scene: Scene, market: int) -> list[Cut]:
+    """Return the cuts in a market as the tape has them."""
+    effects = scene.effects
+    told = HaircutEffect[Columns](effects[(effects["kind"] == EffectKind.HAIRCUT) & (effects["market"] == market)])
+    columns = (told.payer, told.amount, told.weight, told.cap)
     return [Cut(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 

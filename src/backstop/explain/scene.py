@@ -28,7 +28,7 @@ from backstop.reference.machine import HALT, severest
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing
 from backstop.reference.offering import Offering
 
-__all__ = ["Before", "Breaker", "LossPlaces", "Plan", "Scene", "Shared", "Socialised", "Stop", "Turn"]
+__all__ = ["Before", "Breaker", "Plan", "Scene", "Shared", "Socialised", "Stop", "Turn"]
 
 
 class Breaker(NamedTuple):
@@ -109,27 +109,8 @@ class Turn:
     is_moved: bool
 
 
-class LossPlaces(NamedTuple):
-    """Where losses stand among the effects of one event."""
-
-    #: Places of all HAIRCUTs, and for each that of the first of the same loss.
-    haircuts: NDArray[np.intp]
-    firsts: NDArray[np.intp]
-
-    def first(self, place: int) -> int:
-        """Return the place of the first HAIRCUT of the loss that the effect at a place belongs
-        to.
-        """
-        return int(self.firsts[np.searchsorted(self.haircuts, place, side="right") - 1])
-
-    def of(self, first: int) -> NDArray[np.intp]:
-        """Return the places of all HAIRCUTs of a loss."""
-        places: NDArray[np.intp] = self.haircuts[self.firsts == first]
-        return places
-
-
 class Socialised(NamedTuple):
-    """A loss that others bore. Atoms."""
+    """A market's loss that others bore. Atoms."""
 
     deficit: int
     paid: int
@@ -138,8 +119,8 @@ class Socialised(NamedTuple):
     weight_sum: int
     cap_sum: int
     cuts: list[Cut]
-    #: Of the default.
-    markets: tuple[int, ...]
+    #: What each account that lacks there gets.
+    received: dict[int, int]
 
 
 @dataclass(slots=True)
@@ -147,10 +128,9 @@ class Shared:
     """What all accounts of an event have in common."""
 
     books: Books
-    places: LossPlaces
     #: Faults of a certificate, by the place of its ADL_PLAN.
     certificate_faults: dict[int, list[str]] = field(default_factory=dict)
-    #: Worked out so far, by the place of the first HAIRCUT.
+    #: Worked out so far, by market: those who won there are asked once an event.
     losses: dict[int, Socialised] = field(default_factory=dict)
     #: Accounts that this event acted on, in that order, as they stood before it.
     others: dict[int, Account] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from backstop.core.state import State, new_state
 from backstop.explain.books import Account, Books, Held, read_account
 from backstop.explain.brief import Brief
 from backstop.explain.facts import Fact, assessment_lines, assessment_values, fact_of, waiting
-from backstop.explain.losses import loss_at, loss_places, told_of_losses
+from backstop.explain.losses import first_cuts, loss_at, those_who_lack
 from backstop.explain.passed import DIFFERENCES
 from backstop.explain.rows import Rows
 from backstop.explain.scene import Before, Breaker, Scene, Shared
@@ -247,9 +247,7 @@ class Walk:
         before, books = self._before(event), self._books(accounts, event, recorded)
         row = dict(zip(event.dtype.names or (), event[0].item(), strict=True))
         rows = Rows(recorded)
-        shared = Shared(
-            books, loss_places(recorded, [market.group for market in self.rules.markets]), others=self._others(accounts, recorded)
-        )
+        shared = Shared(books, others=self._others(accounts, recorded))
         seq = int(event["seq"][0])
         if not np.array_equal(apply_events(self.state, event).view(np.int64), recorded.view(np.int64)):
             message = "its replay gives other effects than the tape has"
@@ -276,18 +274,19 @@ class Walk:
         changes.
         """
         rows, effects, shared = scenes[0].rows, scenes[0].effects, scenes[0].shared
-        told, concerned = told_of_losses(effects, shared.places), dict[int, list[tuple[Scene, Decision]]]()
+        concerned = dict[int, list[tuple[Scene, Decision]]]()
         for scene, decision in zip(scenes, decisions, strict=True):
-            mine = told & _concerns(effects, scene.account) | np.isin(effects["kind"], _OF_MARKETS)
+            mine = _concerns(effects, scene.account) | np.isin(effects["kind"], _OF_MARKETS)
             for place in np.flatnonzero(mine).tolist():
                 concerned.setdefault(place, []).append((scene, decision))
-        firsts = np.unique(shared.places.firsts[np.isin(effects["other"][shared.places.haircuts], list(shared.books.defaulters))])
-        torn = np.flatnonzero((effects["kind"] == EffectKind.TEAR_UP) & np.isin(effects["account"], [scene.account for scene in scenes]))
-        losses, last = set(firsts.tolist()), max([*firsts.tolist(), *torn.tolist()], default=-1)
+        accounts = [scene.account for scene in scenes]
+        firsts = first_cuts(effects, accounts)
+        torn = np.flatnonzero((effects["kind"] == EffectKind.TEAR_UP) & np.isin(effects["account"], accounts))
+        last = max([*firsts.values(), *torn.tolist()], default=-1)
         for place in sorted({*shared.books.places_to_follow(effects, last), *concerned}):
             row = rows[place]
-            if place in losses:
-                shared.losses[place] = loss_at(shared.books, rows, place)
+            if firsts.get(row["market"]) == place:
+                shared.losses[row["market"]] = loss_at(shared.books, effects, place)
             for scene, decision in concerned.get(place, ()):
                 scene.place = place
                 decision.facts += self._facts_at(scene)
@@ -303,8 +302,9 @@ class Walk:
         if int(event["kind"][0]) == EventKind.ORDER_FILL:
             books.take_fill(int(event["other"][0]), int(event["lots"][0]))
         torn = (recorded["kind"] == EffectKind.TEAR_UP) & np.isin(recorded["account"], accounts) & (Stage.ADL in self.rules.stages)
-        cuts = (recorded["kind"] == EffectKind.HAIRCUT) & (np.isin(recorded["account"], accounts) | np.isin(recorded["other"], accounts))
-        defaulters = {*recorded["account"][torn].tolist(), *recorded["other"][cuts].tolist()}
+        defaulters, cuts = set(recorded["account"][torn].tolist()), first_cuts(recorded, accounts)
+        if cuts:
+            defaulters |= set(those_who_lack(recorded, min(cuts.values())))
         if defaulters:
             traded = recorded["account"][recorded["kind"] == EffectKind.TRADE].tolist()
             books.read_others(defaulters, traded, int(event["market"][0]))

@@ -529,7 +529,7 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
     ),
     EffectKind.HAIRCUT: sentence_of(
         HaircutEffect,
-        "{account} pays {amount} for the default of {other} in {market}, {policy}: weight {weight}, cap {cap}",
+        "{account} pays {amount} for those who lack in {market} ({other} first), {policy}: weight {weight}, cap {cap}",
         payer="account",
         defaulter="other",
     ),

@@ -39,6 +39,7 @@ __all__ = [
     "opposite",
     "settle_counterparties",
     "share_lots",
+    "with_room",
 ]
 
 #: Effects that closing one position may bring, those of its counterparties apart.
@@ -311,8 +312,11 @@ def room_of(state: State) -> int:
 
 
 def has_room(state: State, accounts: list[int]) -> bool:
-    """Return whether the event's effects have room for all of some accounts."""
-    return sum(len(state.held_markets(account)) for account in accounts) <= room_of(state)
+    """Return whether the event's effects have room for all of some accounts: for each of their
+    positions, or for what they lack in a market.
+    """
+    positions = (len(state.held_markets(account) or state.left_parts.get(account, ())) for account in accounts)
+    return sum(positions) <= room_of(state)
 
 
 def with_room(state: State, accounts: list[int]) -> list[int]:

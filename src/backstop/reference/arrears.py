@@ -5,8 +5,8 @@ from __future__ import annotations
 from backstop.core.events import NEVER_NS, Cause, EffectKind, fund_of, uncovered_of
 from backstop.reference.arithmetic import ceil_div
 from backstop.reference.breakers import raise_deficit
+from backstop.reference.deficit import loss_markets
 from backstop.reference.funds import least_cap, next_slot_ns
-from backstop.reference.socialise import loss_markets
 from backstop.reference.state import State
 
 __all__ = ["book_uncovered", "next_arrears_ns", "pay_arrears"]

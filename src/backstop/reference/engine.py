@@ -34,7 +34,7 @@ from backstop.core.events import (
     uncovered_of,
 )
 from backstop.core.instruments import PPM, VenueRules
-from backstop.reference.adl import adl, has_room
+from backstop.reference.adl import adl, has_room, with_room
 from backstop.reference.arrears import next_arrears_ns, pay_arrears
 from backstop.reference.breakers import (
     accept_mark,
@@ -56,13 +56,13 @@ from backstop.reference.closing import forced_from_ns, waits_for_book
 from backstop.reference.doubt import add_up, hold_back, is_kept, review_all, review_doubt, wait_for_halt
 from backstop.reference.fills import note_fill_debt, take_from_winners
 from backstop.reference.fund import money_stages
-from backstop.reference.paying import net_linked_owners
+from backstop.reference.paying import judge_netted, net_linked_owners
 from backstop.reference.providers import bind
 from backstop.reference.records import Effect, Event
 from backstop.reference.refusals import reason_to_refuse
 from backstop.reference.settlement import give_price, next_settlement_ns, run_settlements
 from backstop.reference.shortfalls import gap_of_position
-from backstop.reference.socialise import run_recovery
+from backstop.reference.socialise import run_recovery, socialise
 from backstop.reference.state import CLOSING_ORDER, TAKEOVER_OFFER, Account, Position, State
 from backstop.reference.takeover import answer, dispose, fail_joint, takeover_waits
 from backstop.reference.tear_up import tear_up
@@ -82,7 +82,7 @@ class ReferenceEngine:
         """Refuse or accept one event; return its effects in order."""
         state = self.state
         state.effects = []
-        state.asked_equity = {}
+        state.asked_equity, state.torn = {}, {}
         reason = reason_to_refuse(state, event)
         if reason is not None:
             self._refuse(event, reason)
@@ -390,7 +390,10 @@ def run_joint(state: State) -> None:
     state.parked = {account: turn for account, turn in state.parked.items() if turn != NONE}
     if not state.parked:
         return
-    turn = min(state.parked.values())
+    turn = min(state.parked.values(), key=lambda each: (is_socialise(state, each), each))
+    if is_socialise(state, turn):
+        run_socialise(state, turn)
+        return
     for account, stands_at in state.parked.items():
         if stands_at == turn and (not needs_turn(state, account) or carries(state, account)):
             state.parked[account] = NONE
@@ -405,6 +408,44 @@ def run_joint(state: State) -> None:
     after = [account for account in going if not is_over(state, account) and not wait_for_halt(state, account)]
     for account in after:
         process(state, account, turn + 1)
+
+
+def is_socialise(state: State, turn: int) -> bool:
+    """Those who stand at socialise have the last turn of an event."""
+    return state.rules.stages[turn] == Stage.SOCIALISE
+
+
+def run_socialise(state: State, turn: int) -> None:
+    """Let the winners pay for all who stand at socialise, once none of them touched another."""
+    for account in state.parked:
+        if not still_lacks(state, account):
+            state.parked[account] = NONE
+            state.left_parts.pop(account)
+    if state.touched:
+        return
+    accounts = [account for account, stands_at in state.parked.items() if stands_at == turn]
+    state.parked = {}
+    key = lack if is_filling(state) or not has_room(state, accounts) else urgency
+    accounts.sort(key=lambda each: key(state, each))
+    taken = with_room(state, accounts)
+    for account in accounts[len(taken) :]:
+        state.accounts[account].wait_until = state.now + state.rules.closeout.interval_ns
+        state.left_parts.pop(account)
+    socialise(state, taken)
+
+
+def still_lacks(state: State, account: int) -> bool:
+    """Judge and net an account that stands at socialise; return whether it still lacks, and no crowd is
+    before it.
+    """
+    state.judge(account)
+    if not state.accounts[account].in_default:
+        return False
+    if is_crowded(state):
+        state.accounts[account].wait_until = state.now + state.rules.closeout.interval_ns
+        return False
+    judge_netted(state, account)
+    return state.accounts[account].in_default
 
 
 # -- waterfall -------------------------------------------------------------------------------------
@@ -441,6 +482,8 @@ def process(state: State, account: int, first: int) -> None:
     """Take an account in default through the venue's stages from one of them on, until it is out,
     flat, has to wait, or stands at a joint turn.
     """
+    if account in state.left_parts:
+        return
     if account in state.parked:
         state.parked[account] = NONE
     if not needs_turn(state, account):

@@ -1,15 +1,14 @@
 """Who pays the deficit of an account without lots (R6.10.1): each group its own part, by its
-fund, its winners, nobody.
+fund; what that leaves waits for the joint turn of socialise, or is uncovered.
 """
 
 from __future__ import annotations
 
-from backstop.core.events import Cause
+from backstop.core.events import Cause, Stage
 from backstop.reference.arrears import book_uncovered
 from backstop.reference.carry import give_way
-from backstop.reference.deficit import Part, parts_of
+from backstop.reference.deficit import Part, closed_markets, has_loss, parts_of
 from backstop.reference.paying import net_linked_owners, pay, tell_support
-from backstop.reference.socialise import closed_markets, socialise
 from backstop.reference.state import State
 
 __all__ = ["deficit_parts", "money_stages"]
@@ -22,8 +21,8 @@ def deficit_parts(state: State, account: int, deficit: int) -> list[Part]:
 
 
 def money_stages(state: State, account: int) -> None:
-    """Pay the deficit of an account without lots: the groups' funds, then their winners, then
-    nobody.
+    """Pay the deficit of an account without lots: the groups' funds; what they leave stands at
+    socialise, or nobody pays it.
     """
     state.judge(account)
     if state.equity(account) < 0:
@@ -37,17 +36,32 @@ def money_stages(state: State, account: int) -> None:
         give_way(state, account, group, market, deficit)
     if state.has_fund and waits_for_reserves(state, account, parts):
         return
-    left: dict[int, int] = {}
+    left = list[Part]()
     for group, market, amount in parts:
         support = state.fund_view(group, account, market).support(amount, is_asked=state.has_fund)
         if state.has_fund and support.beyond:
             tell_support(state, account, market, support, Cause.DEFICIT)
-        left[group] = left.get(group, 0) + amount - pay(state, account, group, support.amount, Cause.DEFICIT, market)
-    if state.has_socialise:
-        left = {group: amount - socialise(state, account, amount, group) for group, amount in left.items()}
-    for group, amount in left.items():
+        left.append(Part(group, market, amount - pay(state, account, group, support.amount, Cause.DEFICIT, market)))
+    if stands_at_socialise(state, account, left):
+        return
+    by_group: dict[int, int] = {}
+    for group, _, amount in left:
+        by_group[group] = by_group.get(group, 0) + amount
+    for group, amount in by_group.items():
         book_uncovered(state, account, amount, group)
     state.judge(account)
+
+
+def stands_at_socialise(state: State, account: int, left: list[Part]) -> bool:
+    """Let the account stand at socialise with what the funds left of its parts, where somebody may have
+    won it; return whether it does.
+    """
+    has_winners = has_loss(state.results(account), closed_markets(state, account), state.group)
+    if not state.has_socialise or not has_winners or not any(part.amount for part in left):
+        return False
+    state.left_parts[account] = {market: amount for _, market, amount in left if amount}
+    state.parked[account] = state.rules.stages.index(Stage.SOCIALISE)
+    return True
 
 
 def waits_for_reserves(state: State, account_id: int, parts: list[Part]) -> bool:

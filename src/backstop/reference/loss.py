@@ -1,15 +1,15 @@
-"""A loss that others bear: of which markets, who may be asked for how much, and what each pays
-(R6.9).
-"""
+"""A loss of a market that others bear: who may be asked for how much, and what each pays (R6.9)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 from backstop.core.events import NONE, Cause, EffectKind, SocialisePolicy
 from backstop.reference.allocation import capped_pro_rata
+from backstop.reference.arithmetic import split
 from backstop.reference.margin import Portfolio
 
 __all__ = ["Cut", "Loss", "Payer", "closes_at_once", "closes_if_in_default"]
@@ -28,79 +28,67 @@ def closes_if_in_default(cause: int, counterpart: int, held: int, lots: int) -> 
     return cause in (Cause.FILL, Cause.ADL, Cause.TEAR_UP, Cause.SETTLEMENT) and counterpart != NONE and held * lots < 0
 
 
+class Payer(NamedTuple):
+    """A solvent account that may be asked for a part of what a market lost."""
+
+    account: int
+    portfolio: Portfolio
+    market: int
+    policy: int
+    #: Lots that tear-up took of it in the event at hand.
+    torn: int
+
+    @property
+    def weight(self) -> int:
+        """What it is asked by: what it won in the market, or its notional there, before tear-up."""
+        holding = self.portfolio.holding(self.market)
+        if self.policy == SocialisePolicy.GAINS_HAIRCUT:
+            return max(0, holding.result, holding.profit)
+        return holding.contract.value_of(abs(holding.lots) + self.torn)
+
+    @property
+    def cap(self) -> int:
+        """The most that it bears: what it has beyond maintenance margin, and no more than it won."""
+        spare = self.portfolio.spare
+        return min(self.weight, spare) if self.policy == SocialisePolicy.GAINS_HAIRCUT else spare
+
+
 class Cut(NamedTuple):
-    """What one position bears. Atoms."""
+    """What one account bears. Atoms."""
 
     payer: int
-    market: int
     amount: int
-    #: Of the payer, over all markets of the default.
     weight: int
     cap: int
 
 
-class Payer(NamedTuple):
-    """A solvent account that may be asked for a part of a loss in these markets."""
-
-    account: int
-    portfolio: Portfolio
-    markets: tuple[int, ...]
-    policy: int
-
-    @property
-    def weights(self) -> dict[int, int]:
-        """What each of its positions there is asked by: its gain, or its notional."""
-        is_by_gains = self.policy == SocialisePolicy.GAINS_HAIRCUT
-        there = (holding for holding in self.portfolio.holdings if holding.lots and holding.market in self.markets)
-        return {holding.market: max(0, holding.profit) if is_by_gains else holding.notional for holding in there}
-
-    @property
-    def weight(self) -> int:
-        """What the account is asked by."""
-        return sum(self.weights.values())
-
-    @property
-    def cap(self) -> int:
-        """The most that it may be asked for."""
-        return self.cap_at(self.weight)
-
-    def cap_at(self, weight: int) -> int:
-        """Return the same, where its weight is known: what it has beyond maintenance margin, and
-        no more than it gained.
-        """
-        spare = self.portfolio.spare
-        return min(weight, spare) if self.policy == SocialisePolicy.GAINS_HAIRCUT else spare
-
-    def parts(self, cut: int) -> list[tuple[int, int]]:
-        """Return (market, atoms) of the positions that bear a cut: their gains in order of market,
-        or the first bears it all.
-        """
-        parts, left = [], cut
-        for market, weight in self.weights.items():
-            part = min(left, weight) if self.policy == SocialisePolicy.GAINS_HAIRCUT else left
-            if part:
-                parts.append((market, part))
-            left -= part
-        assert left == 0
-        return parts
-
-
 @dataclass(frozen=True)
 class Loss:
-    """A deficit, and solvent accounts that may bear it: those of them that have a weight and a
-    cap.
+    """What insolvent accounts lack in a market, and solvent accounts that may bear it: those of them
+    that have a weight and a cap.
     """
 
-    deficit: int
+    #: By account, above 0.
+    parts: Mapping[int, int]
     #: In order of account.
     asked: tuple[Payer, ...]
+    #: The most payers for which there is room.
+    most: int
 
     @cached_property
     def payers(self) -> dict[int, tuple[int, int]]:
-        """Weight and cap of each account that may be asked."""
-        weights = ((payer, payer.weight) for payer in self.asked)
-        terms = ((payer.account, weight, payer.cap_at(weight)) for payer, weight in weights if weight)
-        return {account: (weight, cap) for account, weight, cap in terms if cap}
+        """Weight and cap of each account that may be asked: where there is no room for all, of those
+        of the largest weights.
+        """
+        terms = {payer.account: (payer.weight, payer.cap) for payer in self.asked}
+        able = {account: each for account, each in terms.items() if min(each) > 0}
+        chosen = sorted(able, key=lambda account: -able[account][0])[: self.most]
+        return {account: able[account] for account in sorted(chosen)}
+
+    @property
+    def deficit(self) -> int:
+        """What all of them lack."""
+        return sum(self.parts.values())
 
     @property
     def weight_sum(self) -> int:
@@ -114,18 +102,17 @@ class Loss:
 
     @property
     def paid(self) -> int:
-        """What they bear of the deficit."""
+        """What they bear of it."""
         return min(self.deficit, self.cap_sum)
 
     def cuts(self) -> list[Cut]:
-        """Return what each position bears, in order of account and market."""
-        if self.paid <= 0:
+        """Return what each bears, in order of account."""
+        if self.paid == 0:
             return []
         weights, caps = ({account: terms[each] for account, terms in self.payers.items()} for each in (0, 1))
         shares, _ = capped_pro_rata(self.paid, weights, caps)
-        return [
-            Cut(payer.account, market, part, weights[payer.account], caps[payer.account])
-            for payer in self.asked
-            if payer.account in shares
-            for market, part in payer.parts(shares[payer.account])
-        ]
+        return [Cut(account, shares[account], weights[account], caps[account]) for account in sorted(shares) if shares[account]]
+
+    def received(self) -> dict[int, int]:
+        """Return what each insolvent account gets, by what it lacks."""
+        return {account: part for account, part in split(self.paid, self.parts).items() if part}

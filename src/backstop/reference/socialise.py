@@ -1,67 +1,97 @@
-"""Socialise (R6.9): solvent accounts bear what the fund could not pay, and get it back from a
-later surplus. Each market group for itself.
+"""Socialise (R6.9): the winners of a market bear what the funds could not pay of its losses, asked once
+an event for all who stand there, and get it back from a later surplus.
 """
 
 from __future__ import annotations
 
 from backstop.core.events import NEVER_NS, Cause, EffectKind, clearing_of, fund_of
 from backstop.reference.arithmetic import split
+from backstop.reference.arrears import book_uncovered
 from backstop.reference.breakers import shift_peaks
-from backstop.reference.deficit import markets_of_loss
 from backstop.reference.loss import Cut, Loss, Payer
 from backstop.reference.state import State
 
-__all__ = ["closed_markets", "loss_markets", "run_recovery", "socialise"]
+__all__ = ["change_claim", "payers_with_room", "run_recovery", "socialise"]
 
 
-def closed_markets(state: State, account: int) -> list[int]:
-    """Markets in which the present default has closed lots, in order of id."""
-    return sorted(market for market, row in state.positions[account].items() if row.closed_in_default)
+def socialise(state: State, accounts: list[int]) -> None:
+    """Let the winners of each market bear what accounts that stand at socialise lack there, as far as
+    they can, and book the rest as uncovered.
+    """
+    left = {account: renewed_parts(state, account) for account in sorted(accounts)}
+    for market in range(len(state.markets)):
+        parts = {account: each[market] for account, each in left.items() if each.get(market)}
+        if parts:
+            for account, part in socialise_market(state, market, parts).items():
+                left[account][market] -= part
+    for account, each in left.items():
+        by_group: dict[int, int] = {}
+        for market, amount in each.items():
+            by_group[state.group(market)] = by_group.get(state.group(market), 0) + amount
+        for group, amount in sorted(by_group.items()):
+            book_uncovered(state, account, amount, group)
+        state.judge(account)
 
 
-def loss_markets(state: State, account: int, group: int) -> list[int]:
-    """Markets of the account's loss in a group, in order of id."""
-    return markets_of_loss(state.results(account), closed_markets(state, account), state.group, group)
+def renewed_parts(state: State, account: int) -> dict[int, int]:
+    """Take what its funds left of the parts of an account's deficit, in proportion to what it lacks
+    now.
+    """
+    parts = dict(sorted(state.left_parts.pop(account).items()))
+    return split(-state.equity(account), parts)
 
 
-def loss_of(state: State, defaulter: int, deficit: int, group: int) -> Loss:
-    """A deficit with everybody who may be asked for a part of it."""
-    markets, policy = tuple(loss_markets(state, defaulter, group)), state.rules.socialise_policy
-    others = [number for number, account in enumerate(state.accounts) if number != defaulter and not account.in_default]
-    return Loss(deficit, tuple(Payer(number, state.portfolio(number), markets, policy) for number in others))
+def socialise_market(state: State, market: int, parts: dict[int, int]) -> dict[int, int]:
+    """Cut those who won in a market; return what each of those who lack gets."""
+    loss = loss_of(state, market, parts)
+    cuts, first = loss.cuts(), min(parts)
+    for cut in cuts:
+        take_cut(state, market, first, cut)
+    received = loss.received()
+    for account, part in received.items():
+        state.post(account, clearing_of(market), part, Cause.HAIRCUT, market)
+    for cut in cuts:
+        state.touch(cut.payer)
+    return received
 
 
-def socialise(state: State, defaulter: int, deficit: int, group: int) -> int:
-    """Let others bear as much of a group's deficit as they can; return what they paid."""
-    loss = loss_of(state, defaulter, deficit, group)
-    by_payer: dict[int, list[Cut]] = {}
-    for cut in loss.cuts():
-        by_payer.setdefault(cut.payer, []).append(cut)
-    for payer, cuts in by_payer.items():
-        for cut in cuts:
-            take_cut(state, defaulter, cut)
-        change_claim(state, payer, group, sum(cut.amount for cut in cuts))
-    for payer in by_payer:
-        state.touch(payer)
-    return max(0, loss.paid)
+def loss_of(state: State, market: int, parts: dict[int, int]) -> Loss:
+    """What accounts lack in a market, with everybody who may be asked for a part of it."""
+    others = [number for number, account in enumerate(state.accounts) if not account.in_default and market in state.positions[number]]
+    payers = tuple(
+        Payer(number, state.portfolio(number), market, state.rules.socialise_policy, state.torn.get((number, market), 0))
+        for number in others
+    )
+    return Loss(parts, payers, payers_with_room(state))
 
 
-def take_cut(state: State, defaulter: int, cut: Cut) -> None:
-    """One of the payer's positions bears its part."""
+def payers_with_room(state: State) -> int:
+    """Return for how many payers the event's effects have room: half of it, sixteen a payer."""
+    return (state.rules.limits.effects_max - len(state.effects)) // 2 // 16
+
+
+def take_cut(state: State, market: int, first: int, cut: Cut) -> None:
+    """The payer's position in the market bears a cut, its money where it has no lots; it gets a claim.
+
+    ``first``: the first of the accounts for which all are cut.
+    """
     state.emit(
         EffectKind.HAIRCUT,
         code=state.rules.socialise_policy,
-        market=cut.market,
+        market=market,
         account=cut.payer,
-        other=defaulter,
+        other=first,
         lots=cut.cap,
         amount=cut.amount,
         value=cut.weight,
     )
-    row = state.position(cut.payer, cut.market)
-    row.cost += cut.amount
+    row = state.position(cut.payer, market)
     row.base += cut.amount
-    state.post(defaulter, clearing_of(cut.market), cut.amount, Cause.HAIRCUT, cut.market)
+    if row.lots:
+        row.cost += cut.amount
+    else:
+        state.post(clearing_of(market), cut.payer, cut.amount, Cause.HAIRCUT, market)
+    change_claim(state, cut.payer, state.group(market), cut.amount)
 
 
 def change_claim(state: State, account: int, group: int, change: int) -> None:

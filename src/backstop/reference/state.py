@@ -263,6 +263,10 @@ class State:
     joints: dict[tuple[int, int, int], tuple[int, int]] = field(default_factory=dict)
     #: The joint turn at which accounts stand, NONE: at none any more, in the order in which they came.
     parked: dict[int, int] = field(default_factory=dict)
+    #: Lots that others' tear-up took of accounts in the event at hand, by account and market.
+    torn: dict[tuple[int, int], int] = field(default_factory=dict)
+    #: By account that stands at socialise: what its funds left of the parts of its deficit, by market.
+    left_parts: dict[int, dict[int, int]] = field(default_factory=dict)
     #: Account and market of lots that others' orders or defaults reduced, until it is judged.
     reduced: set[tuple[int, int]] = field(default_factory=set)
     effects: list[Effect] = field(default_factory=list)

@@ -7,11 +7,9 @@ from typing import NamedTuple
 from backstop.core.events import NONE, Cause, EffectKind
 from backstop.reference.adl import defaulters_of, joint_turn, settle_counterparties
 from backstop.reference.arithmetic import sign, split
-from backstop.reference.arrears import book_uncovered
 from backstop.reference.breakers import add_flow
 from backstop.reference.funds import Support
-from backstop.reference.paying import net_linked_owners, pay, tell_support
-from backstop.reference.socialise import socialise
+from backstop.reference.paying import pay, tell_support
 from backstop.reference.state import State
 from backstop.reference.wave import Defaulter, gap_to_zero, support_parts
 
@@ -38,7 +36,7 @@ def tear_up_market(state: State, accounts: list[int], market: int) -> None:
     """End the lots of the defaulters of both sides at mark, against each other, and what one side has
     more against all who hold the other.
 
-    The fund, then socialised gains pay the gaps to zero cash; what they cannot pay is uncovered.
+    The fund pays the gaps to zero cash as far as it goes. What it leaves stays with the account.
     """
     defaulters = defaulters_of(state, accounts, market, (1, -1))
     if not defaulters:
@@ -56,22 +54,20 @@ def tear_up_market(state: State, accounts: list[int], market: int) -> None:
             value=each.support.gap,
         )
         tell_support(state, account, market, each.support, Cause.TEAR_UP)
-    left = {account: pay_gap(state, account, market, each.support) for account, each in torn.items()}
     for account, each in torn.items():
-        state.trade(account, NONE, market, -each.lots, value(each.lots), mark, Cause.TEAR_UP, at_zero=abs(each.lots))
+        pay(state, account, group, each.support.amount, Cause.TEAR_UP, market)
+    for account, each in torn.items():
+        state.trade(account, NONE, market, -each.lots, value(each.lots), mark, Cause.TEAR_UP, at_zero=lots_at_zero(each))
     more = sum(each.lots for each in torn.values())
     parts = shares_of_holders(state, market, more)
     if parts:
         first = next(account for account, each in torn.items() if each.lots * more > 0)
         for holder, part in parts.items():
             state.trade(holder, first, market, part, -value(part), mark, Cause.TEAR_UP)
+            state.torn[holder, market] = state.torn.get((holder, market), 0) + abs(part)
     for account, each in torn.items():
         state.post(state.fund_id(market), account, each.charge, Cause.CLOSING_CHARGE, market)
     add_flow(state, market, value(sum(abs(each.lots) for each in torn.values())))
-    for account, lacks in left.items():
-        if lacks:
-            net_linked_owners(state, account)
-            book_uncovered(state, account, min(lacks, max(0, -state.equity(account))), group)
     settle_counterparties(state, market, list(parts))
 
 
@@ -98,11 +94,7 @@ def shares_of_holders(state: State, market: int, lots: int) -> dict[int, int]:
     return {holder: sign(lots) * part for holder, part in split(abs(lots), held).items() if part} if held else {}
 
 
-def pay_gap(state: State, account: int, market: int, support: Support) -> int:
-    """The market's fund pays its part of a gap, then who gained; return what is left, at most what the
-    account lacks.
-    """
-    group = state.group(market)
-    left = support.gap - pay(state, account, group, support.amount, Cause.TEAR_UP, market)
-    left = min(left, max(0, -state.equity(account)))
-    return left - socialise(state, account, left, group) if left and state.has_socialise else left
+def lots_at_zero(torn: Torn) -> int:
+    """Return how many of the lots bring zero cash: all, or as the fund's part is of the gap."""
+    gap = torn.support.gap
+    return abs(torn.lots) * torn.support.amount // gap if gap else abs(torn.lots)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backstop.core.events import NONE, ProviderStatus
+from backstop.core.events import NONE, Cause, ProviderStatus
 from backstop.core.kinds import Columns, HaircutEffect, PostingEffect, ProviderEffect, TradeEffect
 from backstop.report.books import Books
 from backstop.report.series import Envelope, TimeGrid
@@ -131,16 +131,18 @@ class ProviderRecords(Reader, Mapping[int, ProviderRecord]):
         equity = self._books.balance_of(account) + _running(postings.seq, paid, seqs)
         inventory = np.zeros(len(seqs), dtype=np.int64)
         held = self._books.positions_of(account)
-        for market in sorted({*held, *np.unique(trades.market).tolist()}):
+        for market in sorted({*held, *np.unique(trades.market).tolist(), *np.unique(cuts.market).tolist()}):
             lots, cost = held.get(market, (0, 0))
             mine, cut = trades.where(trades.market == market), cuts.where(cuts.market == market)
             markets, held_then = np.full(len(seqs), market, dtype=np.int64), lots + _running(mine.seq, mine.lots, seqs)
             value = fold.contracts.values(markets, held_then, fold.mark.at(seqs, markets))
             inventory += np.abs(value)
-            # What was received and not realised lowers the cost (R1.3.2); a cut raises it
-            # (6).
+            # What was received and not realised lowers the cost (R1.3.2); a cut raises it, where it is not
+            # paid from money (R6.9.4).
             equity += value - cost + _running(mine.seq, mine.cash - mine.realised, seqs)
             equity -= _running(cut.seq, cut.amount, seqs)
+            by_money = postings.where((postings.cause == Cause.HAIRCUT) & (postings.payer == account) & (postings.market == market))
+            equity += _running(by_money.seq, by_money.amount, seqs)
         return inventory, equity
 
 

@@ -16,7 +16,6 @@ from backstop.core.kinds import (
     AdlFillEffect,
     AdlPlanEffect,
     Columns,
-    HaircutEffect,
     HealthEffect,
     PostingEffect,
     ResidualEffect,
@@ -107,12 +106,14 @@ def _closing(fold: Fold, stage: Stage, rows: Rows, ticks: Ints, worth_ticks: Int
 def payments(fold: Fold) -> list[Payment]:
     """Return who paid for defaults, and at last what nobody paid."""
     paid, plans = fold.once(from_funds), fold.rows(AdlPlanEffect[Columns])
-    cuts, residuals = fold.rows(HaircutEffect[Columns]), fold.rows(ResidualEffect[Columns])
+    postings, residuals = fold.rows(PostingEffect[Columns]), fold.rows(ResidualEffect[Columns])
+    # Of those who are cut some pay from their money: that goes to clearing, not to an account.
+    borne = postings.where((postings.cause == Cause.HAIRCUT) & (postings.receiver >= 0))
     # The defaulter's lots change by ``lots``: at mark that gives it minus their worth.
     beyond: NDArray[np.int64] = plans.cash + fold.contracts.values(plans.market, plans.lots, plans.mark_ticks)
     return [
         Payment(Stage.FUND, paid.receiver, paid.amount),
         Payment(Stage.ADL, plans.account, beyond),
-        Payment(Stage.SOCIALISE, cuts.defaulter, cuts.amount),
+        Payment(Stage.SOCIALISE, borne.receiver, borne.amount),
         Payment(None, residuals.account, residuals.amount),
     ]

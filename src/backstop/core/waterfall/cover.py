@@ -1,5 +1,5 @@
-"""Who pays the deficit of an account without lots: each market group its own part, by its fund, then
-by its winners; the rest is uncovered.
+"""Who pays the deficit of an account without lots: each market group its own part, by its fund. What
+that leaves stands at socialise, for those who won; the rest is uncovered.
 
 Rules: R6.10.
 """
@@ -15,6 +15,7 @@ from backstop.core.columns import (
     PART_ATOMS,
     PART_GROUP,
     PART_MARKET,
+    PART_POSITION,
     PART_SHARE,
     PART_WEIGHT,
     SPLIT_HEAP,
@@ -33,11 +34,11 @@ from backstop.core.waterfall.arrears import book_uncovered
 from backstop.core.waterfall.carry import give_way
 from backstop.core.waterfall.fund import available_atoms, available_in_fund, available_to_market, available_to_owner, pay
 from backstop.core.waterfall.netting import judge_netted
-from backstop.core.waterfall.socialise import socialise
+from backstop.core.waterfall.standing import park
 from backstop.core.waterfall.support import tell_support
 from backstop.core.waterfall.turns import wait_interval
 
-__all__ = ["cover_deficit", "outcome_after_closing", "outcome_after_moving"]
+__all__ = ["book_rest", "cover_deficit", "forget_parts", "outcome_after_closing", "outcome_after_moving", "renew_parts"]
 
 
 @kernel
@@ -77,10 +78,11 @@ def _weigh_groups(state: State, account: int, by_result: bool) -> bool:
 
 
 @kernel
-def _append_part(state: State, count: int, group: int, market: int, amount: int) -> int:
+def _append_part(state: State, count: int, group: int, market: int, position: int, amount: int) -> int:
     """Append a part of a deficit, if it is one; return how many there are then."""
     if amount == 0:
         return count
+    state.columns[PART_POSITION, count] = position
     state.columns[PART_GROUP, count] = group
     state.columns[PART_MARKET, count] = market
     state.columns[PART_ATOMS, count] = amount
@@ -106,7 +108,7 @@ def _split_in_group(state: State, account: int, group: int, by_result: bool, cou
     while position != NONE:
         row = state.positions[position]
         if state.markets[row.market].group == group:
-            count = _append_part(state, count, group, row.market, shares[within])
+            count = _append_part(state, count, group, row.market, position, shares[within])
             within += 1
         position = row.next_of_account
     return count
@@ -122,7 +124,7 @@ def _split_deficit(state: State, account: int, deficit: int) -> int:
     by_result = _weigh_groups(state, account, True)
     if not by_result and not _weigh_groups(state, account, False):
         market = state.charge_markets[account]
-        return _append_part(state, 0, 0 if market == NONE else state.markets[market].group, market, deficit)
+        return _append_part(state, 0, 0 if market == NONE else state.markets[market].group, market, NONE, deficit)
     groups = state.rules[0].groups
     remainders, heap = state.columns[SPLIT_REMAINDER], state.columns[SPLIT_HEAP]
     split_by_largest_remainder(deficit, state.columns[GROUP_WEIGHT], state.columns[GROUP_SHARE], remainders, heap, groups)
@@ -154,19 +156,37 @@ def _waits_for_funds(state: State, account: int, parts: int) -> bool:
 
 @kernel
 def _let_funds_pay(state: State, account: int, parts: int) -> None:
-    """Let each group's fund pay its parts of a deficit."""
+    """Let each group's fund pay its parts of a deficit; PART_ATOMS is then what it left of each."""
     for place in range(parts):
         group, market = state.columns[PART_GROUP, place], state.columns[PART_MARKET, place]
         part, available = state.columns[PART_ATOMS, place], available_atoms(state, account, group, market)
         if available < part:
             tell_support(state, account, group, market, part, available, Cause.DEFICIT, True)
-        state.columns[GROUP_LEFT, group] -= pay(state, account, group, min(part, available), Cause.DEFICIT, market)
+        state.columns[PART_ATOMS, place] -= pay(state, account, group, min(part, available), Cause.DEFICIT, market)
+
+
+@kernel
+def _stands_at_socialise(state: State, account: int, parts: int) -> bool:
+    """Let an account stand at socialise with what its funds left of its parts, where somebody may have
+    won that; return whether it does.
+    """
+    turn, found = state.rules[0].socialise_turn, False
+    if turn == NONE:
+        return False
+    for place in range(parts):
+        position, left = state.columns[PART_POSITION, place], state.columns[PART_ATOMS, place]
+        if position != NONE and left > 0:
+            state.left_parts[position] = left
+            found = True
+    if found:
+        park(state, account, turn)
+    return found
 
 
 @unit
 def cover_deficit(state: State, account: int) -> int:
-    """Make an account without lots whole, or book what nobody pays, each group its own part (keeps
-    INV-07).
+    """Let the funds make an account without lots whole, each its own part; what they leave stands at
+    socialise, or is booked where nobody pays it (keeps INV-07).
 
     Returns DONE, or WAIT where a fund may pay more once what it has reserved is free.
     """
@@ -178,20 +198,65 @@ def cover_deficit(state: State, account: int) -> int:
     parts = _split_deficit(state, account, deficit)
     for place in range(parts):
         give_way(state, account, state.columns[PART_MARKET, place], state.columns[PART_GROUP, place], deficit)
-    if rules.fund_turn != NONE and _waits_for_funds(state, account, parts):
-        return Outcome.WAIT
+    if rules.fund_turn != NONE:
+        if _waits_for_funds(state, account, parts):
+            return Outcome.WAIT
+        _let_funds_pay(state, account, parts)
+    if _stands_at_socialise(state, account, parts):
+        return Outcome.DONE
     for group in range(rules.groups):
         left[group] = 0
     for place in range(parts):
         left[state.columns[PART_GROUP, place]] += state.columns[PART_ATOMS, place]
-    if rules.fund_turn != NONE:
-        _let_funds_pay(state, account, parts)
-    for group in range(rules.groups):
-        left[group] -= socialise(state, account, left[group], group)
     for group in range(rules.groups):
         book_uncovered(state, account, left[group], group)
     update_health(state, account)
     return Outcome.DONE
+
+
+@kernel
+def forget_parts(state: State, account: int) -> None:
+    """Forget what an account stood at socialise with."""
+    position = state.accounts[account].first_position
+    while position != NONE:
+        state.left_parts[position] = 0
+        position = state.positions[position].next_of_account
+
+
+@kernel
+def renew_parts(state: State, account: int) -> None:
+    """Split what an account that stands at socialise lacks now, by what its funds left of its parts."""
+    weights, shares = state.columns[PART_WEIGHT], state.columns[PART_SHARE]
+    remainders, heap = state.columns[SPLIT_REMAINDER], state.columns[SPLIT_HEAP]
+    count = 0
+    position = state.accounts[account].first_position
+    while position != NONE:
+        weights[count] = state.left_parts[position]
+        count += 1
+        position = state.positions[position].next_of_account
+    split_by_largest_remainder(-state.accounts[account].balance, weights, shares, remainders, heap, count)
+    count = 0
+    position = state.accounts[account].first_position
+    while position != NONE:
+        state.left_parts[position] = shares[count]
+        count += 1
+        position = state.positions[position].next_of_account
+
+
+@kernel
+def book_rest(state: State, account: int) -> None:
+    """Book what nobody paid of the parts of an account that stood at socialise, each group its own."""
+    left = state.columns[GROUP_LEFT]
+    for group in range(state.rules[0].groups):
+        left[group] = 0
+    position = state.accounts[account].first_position
+    while position != NONE:
+        left[state.markets[state.positions[position].market].group] += state.left_parts[position]
+        position = state.positions[position].next_of_account
+    forget_parts(state, account)
+    for group in range(state.rules[0].groups):
+        book_uncovered(state, account, left[group], group)
+    update_health(state, account)
 
 
 @kernel

@@ -21,7 +21,7 @@ def act(state: State, turn: int, first: int, count: int) -> int:
     """Let the stage of a turn act on its accounts; return how many of them go on.
 
     An account that comes to the turn of ``fund`` or ``socialise`` has lots, and goes on: they pay
-    when lots end or have ended (``support``, ``cover``, ``tear_up``), in the order of the list.
+    when lots end or have ended (``support``, ``cover``, ``socialise``), in the order of the list.
     """
     kind = state.stages[turn].kind
     if kind == Stage.RESTRICT:

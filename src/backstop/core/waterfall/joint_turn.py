@@ -1,6 +1,6 @@
 """A joint turn: the accounts that a stage takes together, and their defaulters market by market.
 
-Shared by ``adl`` and ``tear_up``. Rules: R6.6.1.
+Shared by ``adl`` and ``tear_up``; ``socialise`` takes its accounts here, too. Rules: R6.6.1.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _EFFECTS_A_POSITION = 16
 
 @kernel
 def _count_positions(state: State, account: int) -> int:
-    """Return how many positions with lots an account has."""
+    """Return how many positions with lots an account has, or in how many markets it lacks."""
     count = 0
     position = state.accounts[account].first_position
     while position != NONE:
-        if state.positions[position].lots != 0:
+        if state.positions[position].lots != 0 or state.left_parts[position] > 0:
             count += 1
         position = state.positions[position].next_of_account
     return count

@@ -12,7 +12,6 @@ from __future__ import annotations
 from backstop.compiled import kernel, unit
 from backstop.core.columns import (
     PARKED,
-    PARKED_TURN,
     ROUND_ACCOUNT,
     ROUND_EQUITY,
     ROUND_MAINTENANCE,
@@ -34,19 +33,17 @@ from backstop.core.state import State
 from backstop.core.units import compare_products
 from backstop.core.waits import has_lots, wait_until
 from backstop.core.waterfall.carry import carries_on, make_way
-from backstop.core.waterfall.cover import cover_deficit
+from backstop.core.waterfall.cover import cover_deficit, forget_parts
 from backstop.core.waterfall.dispatch import act
 from backstop.core.waterfall.disposal import note_disposal
 from backstop.core.waterfall.joint_turn import has_room
-from backstop.core.waterfall.netting import net_linked
+from backstop.core.waterfall.netting import judge_netted, net_linked
 from backstop.core.waterfall.restrict import note_restricted
+from backstop.core.waterfall.socialise import socialise
+from backstop.core.waterfall.standing import first_joint_turn, park, release_all_at, stands_at, withdraw
 from backstop.core.waterfall.takeover import fail_offers
 
 __all__ = ["end_wait", "run_rounds"]
-
-#: ``PARKED_TURN`` of an account that is not in the list, and of one that is in it but stands at no
-#: joint turn any more. Otherwise the turn at which it stands, plus 1.
-_UNLISTED, _WITHDRAWN = 0, -1
 
 
 @kernel
@@ -161,22 +158,6 @@ def _needs_turn(state: State, account: int, turn: int) -> bool:
 
 
 @kernel
-def _park(state: State, account: int, turn: int) -> None:
-    """Let an account stand at a joint turn until that acts."""
-    if state.columns[PARKED_TURN, account] == _UNLISTED:
-        state.columns[PARKED, state.engine[0].parked_now] = account
-        state.engine[0].parked_now += 1
-    state.columns[PARKED_TURN, account] = turn + 1
-
-
-@kernel
-def _withdraw(state: State, account: int) -> None:
-    """Let an account stand at no joint turn any more."""
-    if state.columns[PARKED_TURN, account] != _UNLISTED:
-        state.columns[PARKED_TURN, account] = _WITHDRAWN
-
-
-@kernel
 def _is_for(state: State, turn: int, account: int) -> bool:
     """Return whether a turn is for accounts of this health."""
     row = state.stages[turn]
@@ -189,7 +170,10 @@ def _take_turns(state: State, place: int, first_turn: int) -> None:
     parks.
     """
     account, last_turn = state.columns[TURN_ACCOUNT, place], len(state.stages) - 1
-    _withdraw(state, account)
+    if stands_at(state, account, state.rules[0].socialise_turn):
+        # Its funds have paid; it waits for those who won.
+        return
+    withdraw(state, account)
     # Who goes on from the last turn has none left; it waits for what was passed over.
     if not _needs_turn(state, account, min(first_turn, last_turn)):
         return
@@ -200,7 +184,7 @@ def _take_turns(state: State, place: int, first_turn: int) -> None:
             if state.stages[turn].is_last_resort != 0 and carries_on(state, turn, account):
                 return
             if state.stages[turn].is_joint != 0:
-                _park(state, account, turn)
+                park(state, account, turn)
                 return
             act(state, turn, place, 1)
             if state.columns[TURN_OUTCOME, place] != Outcome.NEXT:
@@ -220,25 +204,6 @@ def _run_round(state: State) -> None:
 
 
 @kernel
-def _first_joint_turn(state: State) -> int:
-    """Return the first joint turn at which accounts stand, or NONE; drop those withdrawn."""
-    engine = state.engine[0]
-    first, kept = NONE, 0
-    for place in range(engine.parked_now):
-        account = state.columns[PARKED, place]
-        stands_at = state.columns[PARKED_TURN, account]
-        if stands_at == _WITHDRAWN:
-            state.columns[PARKED_TURN, account] = _UNLISTED
-            continue
-        state.columns[PARKED, kept] = account
-        kept += 1
-        if first == NONE or stands_at - 1 < first:
-            first = stands_at - 1
-    engine.parked_now = kept
-    return first
-
-
-@kernel
 def _bring_up_to_date(state: State, turn: int) -> None:
     """Judge the accounts at a joint turn: what happened since may have ended their default.
 
@@ -247,14 +212,40 @@ def _bring_up_to_date(state: State, turn: int) -> None:
     """
     for place in range(state.engine[0].parked_now):
         account = state.columns[PARKED, place]
-        if state.columns[PARKED_TURN, account] == turn + 1:
+        if stands_at(state, account, turn):
             if not _needs_turn(state, account, turn):
-                _withdraw(state, account)
+                withdraw(state, account)
             elif not _is_for(state, turn, account):
-                _withdraw(state, account)
+                withdraw(state, account)
                 touch(state, account)
             elif state.stages[turn].is_last_resort != 0 and carries_on(state, turn, account):
-                _withdraw(state, account)
+                withdraw(state, account)
+
+
+@kernel
+def _still_lacks(state: State, account: int, turn: int) -> bool:
+    """Judge and net an account that stands at socialise; return whether it still lacks.
+
+    In a crowded event it waits for one interval instead.
+    """
+    update_health(state, account)
+    if state.accounts[account].health < Health.DISTRESSED:
+        return False
+    if is_crowded(state):
+        wait_until(state, account, state.engine[0].now_ns + state.stages[turn].interval_ns)
+        return False
+    judge_netted(state, account)
+    return state.accounts[account].health >= Health.DISTRESSED
+
+
+@kernel
+def _bring_lacking_up_to_date(state: State, turn: int) -> None:
+    """Judge the accounts that stand at socialise: others of their owner may have made them whole."""
+    for place in range(state.engine[0].parked_now):
+        account = state.columns[PARKED, place]
+        if stands_at(state, account, turn) and not _still_lacks(state, account, turn):
+            withdraw(state, account)
+            forget_parts(state, account)
 
 
 @kernel
@@ -263,19 +254,9 @@ def _gather_joint(state: State, turn: int) -> int:
 
     Where the event has no room for all of them, those that lack most come first.
     """
-    engine = state.engine[0]
-    count, kept = 0, 0
-    for place in range(engine.parked_now):
-        account = state.columns[PARKED, place]
-        stands_at = state.columns[PARKED_TURN, account]
-        if stands_at == turn + 1:
-            state.columns[PARKED_TURN, account] = _UNLISTED
-            _enter(state, account, count)
-            count += 1
-        else:
-            state.columns[PARKED, kept] = account
-            kept += 1
-    engine.parked_now = kept
+    count = release_all_at(state, turn, ROUND_ACCOUNT)
+    for place in range(count):
+        _enter(state, state.columns[ROUND_ACCOUNT, place], place)
     _sort_round(state, 0, count, is_filling(state) or not has_room(state, count))
     return count
 
@@ -283,11 +264,18 @@ def _gather_joint(state: State, turn: int) -> int:
 @kernel
 def _run_joint(state: State, turn: int) -> None:
     """Let a joint turn act on all accounts that stand at it; those that it answers NEXT go on."""
-    _bring_up_to_date(state, turn)
+    is_socialise = turn == state.rules[0].socialise_turn
+    if is_socialise:
+        _bring_lacking_up_to_date(state, turn)
+    else:
+        _bring_up_to_date(state, turn)
     if state.engine[0].touched_now > 0:
         # Whom this touched takes its turns first, and may come here too.
         return
     count = _gather_joint(state, turn)
+    if is_socialise:
+        socialise(state, turn, 0, count)
+        return
     if count == 0 or act(state, turn, 0, count) == 0:
         return
     for place in range(count):
@@ -316,7 +304,7 @@ def run_rounds(state: State) -> None:
         if state.engine[0].touched_now > 0:
             _run_round(state)
             continue
-        turn = _first_joint_turn(state)
+        turn = first_joint_turn(state)
         if turn == NONE:
             return
         _run_joint(state, turn)

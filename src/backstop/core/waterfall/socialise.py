@@ -1,8 +1,10 @@
-"""Loss socialisation: what the fund could not pay is cut from open gains, or charged on open
-interest, against claims. Each market group for itself.
+"""Loss socialisation: what the funds could not pay is cut from what others won in the market of the
+loss, or charged on open interest, against claims.
 
-A cut raises the cost of the payer's position and is paid through clearing, so that no gain is cut
-twice. Claims are paid back from what a fund later holds above its target. Rules: R6.9.
+All accounts that stand at socialise are taken together: the holders of a market are walked once, and
+each payer is cut once, however many lack there. A cut is paid through clearing. It raises the cost of
+a position with lots; whoever has closed his pays it from his money. So no gain is cut twice. Claims
+are paid back from what a fund later holds above its target. Rules: R6.9.
 """
 
 from __future__ import annotations
@@ -13,164 +15,235 @@ from backstop.core.columns import (
     CLAIM_PART,
     CLAIMANT,
     FOUND_ACCOUNT,
-    FOUND_WEIGHT,
-    PAYER_ACCOUNT,
+    FOUND_POSITION,
+    JOINT_ACCOUNT,
+    JOINT_CURSOR,
     PAYER_CAP,
     PAYER_CUT,
+    PAYER_POSITION,
     PAYER_WEIGHT,
+    RECEIVER_PART,
+    RECEIVER_POSITION,
+    RECEIVER_SHARE,
+    SORT_KEY,
     SORT_MERGE,
     SORT_ORDER,
     SPLIT_HEAP,
     SPLIT_REMAINDER,
+    TURN_ACCOUNT,
+    TURN_OUTCOME,
 )
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import settlement_asset, value_at_mark
 from backstop.core.drawdown import shift_peaks
 from backstop.core.events import NEVER_NS, NONE, Cause, Health, SocialisePolicy
-from backstop.core.ledger import balance_of, position_of, post
+from backstop.core.ledger import balance_of, post
 from backstop.core.margin import assess
 from backstop.core.monitor import touch
-from backstop.core.outbox import emit_haircut
+from backstop.core.outbox import effects_left, emit_haircut
 from backstop.core.places import clearing_id, fund_id, uncovered_id
-from backstop.core.results import lower_base
+from backstop.core.results import lower_base, result_of
 from backstop.core.sorting import sort_places
+from backstop.core.stages import Outcome
 from backstop.core.state import State
 from backstop.core.units import add_checked, split_by_largest_remainder
 from backstop.core.waits import wake_by
 from backstop.core.waterfall.allocation import allocate
 from backstop.core.waterfall.claims import change_claim
-from backstop.core.waterfall.loss import is_of_loss
+from backstop.core.waterfall.cover import book_rest, forget_parts, renew_parts
+from backstop.core.waterfall.joint_turn import take_accounts
 
 __all__ = ["run_recovery", "socialise"]
 
 
+#: Effects that cutting one payer may bring.
+_EFFECTS_A_PAYER = 16
+
+
 @inlined
-def _policy(state: State) -> int:
-    """Return the venue's policy of socialisation; it must have the stage."""
-    return state.stages[state.rules[0].socialise_turn].policy
+def _is_by_gains(state: State) -> bool:
+    """Return whether the venue cuts what was won; it must have the stage."""
+    return state.stages[state.rules[0].socialise_turn].policy == SocialisePolicy.GAINS_HAIRCUT
 
 
 @kernel
-def _weight_of(state: State, position: int) -> int:
-    """Return what a position weighs as a payer: its positive unrealised P&L, or its notional."""
+def _weight_of(state: State, position: int, is_by_gains: bool) -> int:
+    """Return what a position weighs as a payer: what it won, realised or not, or its notional, with the
+    lots that tear-up took of it in this event.
+    """
     row = state.positions[position]
-    value = value_at_mark(state, row.market, row.lots)
-    if _policy(state) == SocialisePolicy.GAINS_HAIRCUT:
-        return max(0, add_checked(value, -row.cost))
-    return abs(value)
+    if is_by_gains:
+        return max(0, result_of(state, position), add_checked(value_at_mark(state, row.market, row.lots), -row.cost))
+    torn = state.torn_lots[position]
+    return value_at_mark(state, row.market, abs(row.lots) + (torn[0] if torn[1] == state.engine[0].accepted else 0))
 
 
 @kernel
-def _gather_market(state: State, account: int, market: int, found: int) -> int:
-    """Add the weights of one market to the payers gathered; return how many there are then."""
-    weights, accounts = state.columns[FOUND_WEIGHT], state.columns[FOUND_ACCOUNT]
+def _gather_holders(state: State, market: int) -> int:
+    """Gather the positions of accounts in no default, by id; return how many. SORT_ORDER has their
+    places.
+    """
+    positions, accounts, found = state.columns[FOUND_POSITION], state.columns[FOUND_ACCOUNT], 0
     position = state.markets[market].first_position
     while position != NONE:
-        row = state.positions[position]
-        if row.lots != 0 and row.account != account and state.accounts[row.account].health < Health.DISTRESSED:
-            weight = _weight_of(state, position)
-            if weight > 0:
-                if weights[row.account] == 0:
-                    accounts[found] = row.account
-                    found += 1
-                weights[row.account] = add_checked(weights[row.account], weight)
-        position = row.next_of_market
+        account = state.positions[position].account
+        if account >= 0 and state.accounts[account].health < Health.DISTRESSED:
+            positions[found], accounts[found] = position, account
+            found += 1
+        position = state.positions[position].next_of_market
+    sort_places(accounts, state.columns[SORT_ORDER], state.columns[SORT_MERGE], found)
     return found
 
 
 @kernel
-def _gather_payers(state: State, account: int, group: int) -> int:
-    """Gather the payers of a group's loss by id, with caps and weights; return how many."""
-    found = 0
-    position = state.accounts[account].first_position
-    while position != NONE:
-        if is_of_loss(state, position, group):
-            found = _gather_market(state, account, state.positions[position].market, found)
-        position = state.positions[position].next_of_account
-    weights, accounts, order = state.columns[FOUND_WEIGHT], state.columns[FOUND_ACCOUNT], state.columns[SORT_ORDER]
-    sort_places(accounts, order, state.columns[SORT_MERGE], found)
-    count = 0
-    for place in range(found):
-        payer = accounts[order[place]]
-        equity, maintenance = assess(state, payer)
-        cap = max(0, equity - maintenance)
-        if _policy(state) == SocialisePolicy.GAINS_HAIRCUT:
-            cap = min(cap, weights[payer])
-        if cap > 0:
-            state.columns[PAYER_ACCOUNT, count] = payer
-            state.columns[PAYER_CAP, count] = cap
-            state.columns[PAYER_WEIGHT, count] = weights[payer]
-            count += 1
-    for place in range(found):
-        weights[accounts[place]] = 0
+def _gather_payers(state: State, market: int) -> int:
+    """Gather who may be asked in a market, by id, with caps and weights; return how many."""
+    is_by_gains, count = _is_by_gains(state), 0
+    for place in range(_gather_holders(state, market)):
+        position = state.columns[FOUND_POSITION, state.columns[SORT_ORDER, place]]
+        weight = _weight_of(state, position, is_by_gains)
+        if weight > 0:
+            equity, maintenance = assess(state, state.positions[position].account)
+            cap = max(0, equity - maintenance)
+            if is_by_gains:
+                cap = min(cap, weight)
+            if cap > 0:
+                state.columns[PAYER_POSITION, count] = position
+                state.columns[PAYER_CAP, count] = cap
+                state.columns[PAYER_WEIGHT, count] = weight
+                count += 1
     return count
 
 
 @kernel
-def _cut(state: State, payer: int, account: int, group: int, cut: int, cap: int, weight: int) -> None:
-    """Cut one payer: its positions in the markets of the default bear it in order of market; a
-    claim is issued.
+def _keep_largest(state: State, count: int, most: int) -> int:
+    """Keep the payers of the ``most`` largest weights, still by id; return how many are kept."""
+    keys, order, cuts = state.columns[SORT_KEY], state.columns[SORT_ORDER], state.columns[PAYER_CUT]
+    for place in range(count):
+        keys[place] = -state.columns[PAYER_WEIGHT, place]
+        cuts[place] = 0
+    sort_places(keys, order, state.columns[SORT_MERGE], count)
+    for place in range(most):
+        cuts[order[place]] = 1
+    kept = 0
+    for place in range(count):
+        if cuts[place] > 0:
+            for column in (PAYER_POSITION, PAYER_CAP, PAYER_WEIGHT):
+                state.columns[column, kept] = state.columns[column, place]
+            kept += 1
+    return kept
+
+
+@kernel
+def _cut(state: State, place: int, first: int) -> None:
+    """Let a payer's position bear its cut, its money where it has no lots; a claim is issued.
+
+    ``first``: the first of the accounts for which all are cut.
     """
-    policy = _policy(state)
-    left = cut
-    position = state.accounts[payer].first_position
-    while position != NONE and left > 0:
-        row = state.positions[position]
-        closed = position_of(state, account, row.market)
-        if row.lots != 0 and closed != NONE and is_of_loss(state, closed, group):
-            part = min(left, _weight_of(state, position)) if policy == SocialisePolicy.GAINS_HAIRCUT else left
-            if part > 0:
-                emit_haircut(
-                    state,
-                    payer=payer,
-                    amount=part,
-                    defaulter=account,
-                    market=row.market,
-                    policy=policy,
-                    weight=weight,
-                    cap=cap,
-                )
-                row.cost = add_checked(row.cost, part)
-                lower_base(state, position, -part)
-                post(
-                    state,
-                    account,
-                    clearing_id(row.market),
-                    part,
-                    settlement_asset(state, row.market),
-                    Cause.HAIRCUT,
-                    row.market,
-                )
-                left -= part
-        position = row.next_of_account
-    change_claim(state, payer, group, cut)
+    position, cut = state.columns[PAYER_POSITION, place], state.columns[PAYER_CUT, place]
+    row = state.positions[position]
+    emit_haircut(
+        state,
+        payer=row.account,
+        amount=cut,
+        defaulter=first,
+        market=row.market,
+        policy=state.stages[state.rules[0].socialise_turn].policy,
+        weight=state.columns[PAYER_WEIGHT, place],
+        cap=state.columns[PAYER_CAP, place],
+    )
+    lower_base(state, position, -cut)
+    if row.lots != 0:
+        row.cost = add_checked(row.cost, cut)
+    else:
+        post(state, clearing_id(row.market), row.account, cut, settlement_asset(state, row.market), Cause.HAIRCUT, row.market)
+    change_claim(state, row.account, state.markets[row.market].group, cut)
+
+
+@kernel
+def _gather_receivers(state: State, market: int, taken: int) -> int:
+    """Gather those taken who lack in a market, by id; return how many."""
+    count = 0
+    for place in range(taken):
+        position = state.columns[JOINT_CURSOR, place]
+        if position != NONE and state.positions[position].market == market and state.left_parts[position] > 0:
+            state.columns[RECEIVER_POSITION, count] = position
+            state.columns[RECEIVER_PART, count] = state.left_parts[position]
+            count += 1
+    return count
+
+
+@kernel
+def _pay_receivers(state: State, market: int, count: int, budget: int) -> None:
+    """Split what was cut over those who lack, by what they lack."""
+    shares = state.columns[RECEIVER_SHARE]
+    remainders, heap = state.columns[SPLIT_REMAINDER], state.columns[SPLIT_HEAP]
+    split_by_largest_remainder(budget, state.columns[RECEIVER_PART], shares, remainders, heap, count)
+    for place in range(count):
+        position = state.columns[RECEIVER_POSITION, place]
+        account = state.positions[position].account
+        post(state, account, clearing_id(market), shares[place], settlement_asset(state, market), Cause.HAIRCUT, market)
+        state.left_parts[position] -= shares[place]
 
 
 @unit
-def socialise(state: State, account: int, deficit: int, group: int) -> int:
-    """Let others bear a group's part of an account's deficit, exactly split; return how much of it
-    they bore.
-    """
-    if deficit <= 0 or state.rules[0].socialise_turn == NONE:
-        return 0
-    count = _gather_payers(state, account, group)
-    payers, caps, weights = state.columns[PAYER_ACCOUNT], state.columns[PAYER_CAP], state.columns[PAYER_WEIGHT]
-    most = 0
-    for place in range(count):
-        most = add_checked(most, caps[place])
-    budget = min(deficit, most)
+def _socialise_market(state: State, market: int, taken: int) -> None:
+    """Let those who won in a market bear what those taken lack there, as far as they can."""
+    receivers, payers = _gather_receivers(state, market, taken), _gather_payers(state, market)
+    most = effects_left(state) // 2 // _EFFECTS_A_PAYER
+    if payers > most:
+        payers = _keep_largest(state, payers, max(0, most))
+    caps, cuts, deficit, able = state.columns[PAYER_CAP], state.columns[PAYER_CUT], 0, 0
+    for place in range(receivers):
+        deficit = add_checked(deficit, state.columns[RECEIVER_PART, place])
+    for place in range(payers):
+        able = add_checked(able, caps[place])
+    budget = min(deficit, able)
     if budget == 0:
-        return 0
-    cuts = state.columns[PAYER_CUT]
+        return
     remainders, heap = state.columns[SPLIT_REMAINDER], state.columns[SPLIT_HEAP]
-    allocate(budget, caps, weights, cuts, remainders, heap, count)
-    for place in range(count):
+    allocate(budget, caps, state.columns[PAYER_WEIGHT], cuts, remainders, heap, payers)
+    first = state.positions[state.columns[RECEIVER_POSITION, 0]].account
+    for place in range(payers):
         if cuts[place] > 0:
-            _cut(state, payers[place], account, group, cuts[place], caps[place], weights[place])
-    for place in range(count):
+            _cut(state, place, first)
+    _pay_receivers(state, market, receivers, budget)
+    for place in range(payers):
         if cuts[place] > 0:
-            touch(state, payers[place])
-    return budget
+            touch(state, state.positions[state.columns[PAYER_POSITION, place]].account)
+
+
+@kernel
+def _next_market(state: State, taken: int, market: int) -> int:
+    """Return the first market from ``market`` on in which those taken lack something, or NONE."""
+    found = NONE
+    for place in range(taken):
+        position = state.columns[JOINT_CURSOR, place]
+        while position != NONE and (state.positions[position].market < market or state.left_parts[position] == 0):
+            position = state.positions[position].next_of_account
+        state.columns[JOINT_CURSOR, place] = position
+        if position != NONE and (found == NONE or state.positions[position].market < found):
+            found = state.positions[position].market
+    return found
+
+
+@unit
+def socialise(state: State, turn: int, first: int, count: int) -> None:
+    """Let the winners of each market bear what the accounts of the turn lack there, and book the rest
+    as uncovered. Those for whom the event has no room wait.
+    """
+    taken = take_accounts(state, turn, first, count)
+    for place in range(first, first + count):
+        if state.columns[TURN_OUTCOME, place] == Outcome.WAIT:
+            forget_parts(state, state.columns[TURN_ACCOUNT, place])
+    for place in range(taken):
+        renew_parts(state, state.columns[JOINT_ACCOUNT, place])
+    market = _next_market(state, taken, 0)
+    while market != NONE:
+        _socialise_market(state, market, taken)
+        market = _next_market(state, taken, market + 1)
+    for place in range(taken):
+        book_rest(state, state.columns[JOINT_ACCOUNT, place])
 
 
 @kernel

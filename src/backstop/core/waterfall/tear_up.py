@@ -2,7 +2,7 @@
 
 All accounts that stand at its turn are taken together, market by market. Defaulters of both sides end
 their lots against each other; what one side has more ends against all who hold the other, pro rata,
-whose rows are walked once. Rules: R6.8.
+whose rows are walked once. What the fund leaves of a gap stays with the account. Rules: R6.8.
 """
 
 from __future__ import annotations
@@ -24,17 +24,13 @@ from backstop.core.columns import (
 from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
 from backstop.core.events import NONE, Cause
 from backstop.core.ledger import close_lots
-from backstop.core.margin import assess
 from backstop.core.outbox import emit_tear_up
 from backstop.core.state import State
-from backstop.core.units import add_checked, split_by_largest_remainder
-from backstop.core.waterfall.arrears import book_uncovered
+from backstop.core.units import add_checked, mul_div_floor, split_by_largest_remainder
 from backstop.core.waterfall.counterparties import holders_of_side, settle_counterparty, share_cash, trade_counterparty
 from backstop.core.waterfall.defaulters import charge_all, post_charge, sum_column, support_gaps
 from backstop.core.waterfall.fund import available_in_fund, available_to_market, pay
 from backstop.core.waterfall.joint_turn import answer_all, gather_defaulters, judge_all, let_wait, next_market, take_accounts
-from backstop.core.waterfall.netting import net_linked
-from backstop.core.waterfall.socialise import socialise
 from backstop.core.waterfall.support import tell_part_of
 
 __all__ = ["tear_up"]
@@ -71,24 +67,20 @@ def _tell_all(state: State, market: int, count: int, is_asked: bool) -> None:
 
 
 @kernel
-def _lacks(state: State, account: int, gap: int) -> int:
-    """Return what is left of a gap, at most what the account lacks."""
-    equity, _ = assess(state, account)
-    return min(gap, max(0, -equity))
+def _pay_gaps(state: State, market: int, count: int) -> None:
+    """Let the fund pay its parts of the gaps."""
+    for place in range(count):
+        account = state.positions[state.columns[DEFAULTER_POSITION, place]].account
+        pay(state, account, state.markets[market].group, state.columns[DEFAULTER_SUPPORT, place], Cause.TEAR_UP, market)
 
 
 @kernel
-def _cover_gaps(state: State, market: int, count: int) -> None:
-    """Let the fund pay its parts, and those who are socialised what it leaves; DEFAULTER_GAP is then
-    what nobody paid.
+def _lots_at_zero(state: State, place: int) -> int:
+    """Return how many of the lots that a defaulter ends bring zero cash: all, or as the fund's part is
+    of the gap.
     """
-    group, gaps = state.markets[market].group, state.columns[DEFAULTER_GAP]
-    for place in range(count):
-        account = state.positions[state.columns[DEFAULTER_POSITION, place]].account
-        if gaps[place] > 0:
-            paid = pay(state, account, group, state.columns[DEFAULTER_SUPPORT, place], Cause.TEAR_UP, market)
-            left = _lacks(state, account, gaps[place] - paid)
-            gaps[place] = left - socialise(state, account, left, group)
+    lots, gap = state.columns[DEFAULTER_LOTS, place], state.columns[DEFAULTER_GAP, place]
+    return mul_div_floor(lots, state.columns[DEFAULTER_SUPPORT, place], gap) if gap > 0 else lots
 
 
 @kernel
@@ -100,7 +92,8 @@ def _end_lots(state: State, market: int, count: int) -> int:
     for place in range(count):
         position, lots = state.columns[DEFAULTER_POSITION, place], state.columns[DEFAULTER_LOTS, place]
         change = closing(state.positions[position].lots, lots)
-        close_lots(state, position, change, cash_at_mark(state, market, change), mark, Cause.TEAR_UP, NONE, lots)
+        at_zero = _lots_at_zero(state, place)
+        close_lots(state, position, change, cash_at_mark(state, market, change), mark, Cause.TEAR_UP, NONE, at_zero)
         # From here on with the sign of the position.
         state.columns[DEFAULTER_LOTS, place] = -change
         more = add_checked(more, -change)
@@ -114,6 +107,14 @@ def _first_account(state: State, more: int) -> int:
     while (state.columns[DEFAULTER_LOTS, place] > 0) != (more > 0):
         place += 1
     return state.positions[state.columns[DEFAULTER_POSITION, place]].account
+
+
+@kernel
+def _note_torn(state: State, position: int, lots: int) -> None:
+    """Note lots that the present event took of a position: they count as open for ``socialise``."""
+    kept, event = state.torn_lots[position], state.engine[0].accepted
+    kept[0] = lots + (kept[0] if kept[1] == event else 0)
+    kept[1] = event
 
 
 @kernel
@@ -139,18 +140,8 @@ def _end_against_holders(state: State, market: int, more: int) -> int:
     for place in range(found):
         if state.columns[COUNTERPARTY_LOTS, place] > 0:
             trade_counterparty(state, first, sign, place, mark, Cause.TEAR_UP)
+            _note_torn(state, state.columns[COUNTERPARTY_POSITION, place], state.columns[COUNTERPARTY_LOTS, place])
     return found
-
-
-@kernel
-def _book_gaps(state: State, market: int, count: int) -> None:
-    """Book what nobody paid of each gap."""
-    for place in range(count):
-        if state.columns[DEFAULTER_GAP, place] > 0:
-            account = state.positions[state.columns[DEFAULTER_POSITION, place]].account
-            # Who owes it for a fill may have been closed against it.
-            net_linked(state, account)
-            book_uncovered(state, account, _lacks(state, account, state.columns[DEFAULTER_GAP, place]), state.markets[market].group)
 
 
 @kernel
@@ -159,13 +150,12 @@ def _tear_up_market(state: State, market: int, count: int, is_asked: bool) -> No
     _split_support(state, market, count, is_asked)
     charge_all(state, 0, count, DEFAULTER_LOTS)
     _tell_all(state, market, count, is_asked)
-    _cover_gaps(state, market, count)
+    _pay_gaps(state, market, count)
     lots = sum_column(state, DEFAULTER_LOTS, 0, count)
     found = _end_against_holders(state, market, _end_lots(state, market, count))
     for place in range(count):
         post_charge(state, place)
     add_flow(state, market, notional_at_mark(state, market, lots))
-    _book_gaps(state, market, count)
     for place in range(found):
         if state.columns[COUNTERPARTY_LOTS, place] > 0:
             settle_counterparty(state, place)
