@@ -122,6 +122,9 @@ class MarketRules(NamedTuple):
     fill_band_ppm: int = 0
     #: How much its notional moves with the factor that all markets share; only ratios matter.
     factor_loading_ppm: int = PPM
+    #: The venue reports the visible depth: until it has, nothing is known of it. Otherwise there is
+    #: none until some is told.
+    reports_depth: int = 0
 
     @property
     def contract(self) -> Contract:
