@@ -91,6 +91,11 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("carry-needs-what-a-move-would-cost", "carry", ") - portfolio.equity)\n", "))\n"),
     Mutation("carry-ends", "carry", "if now >= until or not fits(", "if not fits("),
     Mutation("carry-gives-way", "carry", "    while state.funds[group].carries:", "    while state.funds[group].carries and False:"),
+    Mutation(
+        "nobody-is-asked-for-dust", "allocation", "if 0 < part < min(caps[holder], least)}", "if 1 < part < min(caps[holder], least)}"
+    ),
+    Mutation("a-plan-asks-so-many-owners", "wave", "ceil_div(lots, rules.counterparties_max) if", "0 if"),
+    Mutation("who-gives-below-the-least-is-drawn", "allocation", "range(first, self.length, DRAW)", "range(0, self.length, DRAW)"),
     Mutation("opposite-defaulters-are-crossed", "adl", "        cross_defaulters(state, accounts, market)", "        pass"),
     Mutation("those-who-lack-most-have-room", "engine", "is_filling(state) or not has_room(state, accounts)", "is_filling(state)"),
     Mutation("the-level-that-was-newest-wins", "breakers", "wins = new > old or", "wins = new < old or"),

@@ -17,6 +17,7 @@ from backstop.core.events import AdlPolicy, InitialMargin, SocialisePolicy, Stag
 from backstop.core.instruments import (
     NO_CAP,
     PRICE_TICKS_LIMIT,
+    AdlRules,
     BreakerRules,
     CloseoutRules,
     CommitmentRules,
@@ -731,6 +732,10 @@ def make_rules(setting: Setting) -> VenueRules:
         ),
         breakers=_breaker_rules(setting),
         adl_policy=setting.adl_policy,
+        adl=AdlRules(
+            parts_min_notional=(0, setting.notional // 30, setting.notional // 4, 2 * setting.notional)[setting.accounts % 4],
+            counterparties_max=(0, 3, 0, 1, 2)[setting.lots % 5],
+        ),
         socialise_policy=setting.socialise_policy,
         limits=LimitRules(
             accounts_max=setting.accounts + setting.providers + 1,

@@ -318,6 +318,18 @@ class AdlStage(_Section):
         description="How counterparties of a class share: by profit, in the order of rank, by lots, by lots x leverage, in random order."
         " Each is capped so that it stays above maintenance margin.",
     )
+    parts_min_notional: Number = Field(
+        default=Decimal(0),
+        description="Least notional that an owner is asked for, unless it is all that he can give; 0: any."
+        " Who gives for those below it is drawn.",
+        json_schema_extra=_unit("asset"),
+    )
+    counterparties_max: int = Field(
+        default=0,
+        ge=0,
+        le=1 << 28,
+        description="Owners that one plan asks at most, where what they can give suffices; 0: any number.",
+    )
 
 
 class SocialiseStage(_Section):

@@ -192,6 +192,8 @@ class EffectKind(IntEnum):
     FILL_DEBT = 26
     SETTLEMENT = 27
     ADL_OWNER = 28
+    ADL_LINE = 29
+    ADL_PICK = 30
 
 
 class Health(IntEnum):

@@ -18,6 +18,7 @@ __all__ = [
     "BANDS_MAX",
     "BALANCE_ATOMS_MAX",
     "DEPTH_LOTS_MAX",
+    "AdlRules",
     "BreakerRules",
     "CloseoutRules",
     "CommitmentRules",
@@ -158,6 +159,15 @@ class CloseoutRules(NamedTuple):
     carry_move_ppm: int = 20_000
 
 
+class AdlRules(NamedTuple):
+    """Parameters of the ADL stage."""
+
+    #: Least notional that an owner is asked for; 0: any.
+    parts_min_notional: int = 0
+    #: Owners that a plan asks at most, where their caps suffice; 0: any number.
+    counterparties_max: int = 0
+
+
 class FundRules(NamedTuple):
     """Parameters of one market group's insurance fund."""
 
@@ -290,6 +300,7 @@ class VenueRules(NamedTuple):
     disposal: DisposalRules = DisposalRules()
     breakers: BreakerRules = BreakerRules()
     adl_policy: int = AdlPolicy.CAPPED_PRO_RATA
+    adl: AdlRules = AdlRules()
     socialise_policy: int = SocialisePolicy.GAINS_HAIRCUT
     limits: LimitRules = LimitRules()
     solvent_pay_first: bool = False
@@ -450,6 +461,7 @@ def check_rules(rules: VenueRules) -> None:
         1 <= levels.return_memory_ns <= _DURATION_MAX, f"levels.return_memory_ns = {levels.return_memory_ns}: must be 1 to {_DURATION_MAX}"
     )
     _check_bounds(rules.closeout, "closeout", carry_max_ns=(0, _DURATION_MAX))
+    _check_bounds(rules.adl, "adl")
     _check_funds(rules)
     _check_providers(rules)
     _check_breakers(rules)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from backstop.config.policies import LOTS_WEIGHT, POLICIES, PROFIT_WEIGHT, Weight, weight_kind
 from backstop.core.events import AdlClass, AdlPolicy, Cause, EffectKind
-from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlOwnerEffect, AdlPlanEffect, AdlScaleEffect, SupportEffect
+from backstop.core.kinds import (
+    AdlClassEffect,
+    AdlFillEffect,
+    AdlLineEffect,
+    AdlOwnerEffect,
+    AdlPickEffect,
+    AdlPlanEffect,
+    AdlScaleEffect,
+    SupportEffect,
+)
 from backstop.core.waterfall.certificate import PLAN_HEADS, check_certificate, is_crossing, is_plan_start
 from backstop.explain.charges import add_charge
 from backstop.explain.closing import zero_text
@@ -86,6 +95,11 @@ def add_adl_class(scene: Scene, fact: Fact) -> None:
     if told.eta_weight:
         fact.values |= {"eta_lots": told.eta_lots, _ETA[weight_kind(policy, told.adl_class)]: told.eta_weight}
         fact.because.append("each gives eta x its weight, down to a whole lot, at most its cap; the lots left go to the largest remainders")
+    after = scene.place + 1
+    if after < len(scene.rows) and scene.rows[after]["kind"] == EffectKind.ADL_LINE:
+        line, words = AdlLineEffect(scene.rows[after]), scene.speaker
+        least, lots = words.lots(line.market, line.least_lots), words.lots(line.market, line.lots)
+        fact.because.append(f"{line.members:,} have shares below the least of {least}, {lots} together: some of them give for all")
 
 
 def add_adl_fill(scene: Scene, fact: Fact) -> None:
@@ -99,7 +113,9 @@ def add_adl_fill(scene: Scene, fact: Fact) -> None:
     fields = words.fields(group, is_event=False)
     fact.because.append(f"its class gives {fields['quantity']}, {fields['eta']}: eta x weight, at most its cap, in whole lots")
     fact.because.append(f"it holds {words.lots(fill.market, held)}, the side that the defaulter's position needs")
-    _add_weight(scene, fact, fill, _owner_row(scene))
+    owner = _owner_row(scene)
+    _add_weight(scene, fact, fill, owner)
+    _add_pick(scene, fact, fill, owner)
     first = _start(scene, scene.place)
     _add_share(scene, fact, fill, first)
     fact.because.append(f"at mark it would receive {words.cash(at_mark)}: it pays {words.cash(at_mark - fill.cash)} for the default")
@@ -173,6 +189,24 @@ def _add_weight(scene: Scene, fact: Fact, fill: AdlFillEffect[int], owner: AdlOw
         else:
             says += ", with those of its owner's other accounts"
     fact.because.append(says)
+
+
+def _add_pick(scene: Scene, fact: Fact, fill: AdlFillEffect[int], owner: AdlOwnerEffect[int] | None) -> None:
+    """Say that the fill was drawn, where its owner's share is below the least that is asked for."""
+    place, picks, words = scene.place - 1, list[AdlPickEffect[int]](), scene.speaker
+    while scene.rows[place]["kind"] != EffectKind.ADL_CLASS:
+        picks += [AdlPickEffect(scene.rows[place])] if scene.rows[place]["kind"] == EffectKind.ADL_PICK else []
+        place -= 1
+    first = fill.account if owner is None else owner.account
+    mine = next((pick for pick in picks if pick.account == first), None)
+    if mine is None:
+        return
+    line = AdlLineEffect(scene.rows[place + 1])
+    share, least = words.lots(fill.market, mine.share_lots), words.lots(fill.market, line.least_lots)
+    fact.because.append(f"its owner's share by weight is {share}, below the least that anyone is asked for, {least}")
+    fact.because.append(f"  of {line.members:,} with such shares {len(picks):,} are drawn: each gives the least, or all that he can")
+    fact.because.append("  who is drawn follows from the number of the event: on average everyone gives his share")
+    fact.values |= {"share": share, "least": least, "picked": len(picks), "on_line": line.members}
 
 
 def weight_of(weight: Weight, holding: Holding) -> int:

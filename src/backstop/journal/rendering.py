@@ -34,7 +34,9 @@ from backstop.core.kinds import (
     AccountEvent,
     AdlClassEffect,
     AdlFillEffect,
+    AdlLineEffect,
     AdlOwnerEffect,
+    AdlPickEffect,
     AdlPlanEffect,
     AdlScaleEffect,
     AnswerEvent,
@@ -476,6 +478,18 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
         adl_class="class_name",
         eta_lots=_eta,
         eta_weight=_unsaid,
+    ),
+    EffectKind.ADL_LINE: sentence_of(
+        AdlLineEffect,
+        "ADL of {account}, class {class_name}: {members} owners have shares below {least}, {quantity} in {market} together:"
+        " some of them give for all, drawn from {point} of {length}",
+        adl_class="class_name",
+    ),
+    EffectKind.ADL_PICK: sentence_of(
+        AdlPickEffect,
+        "the owner of {account} is drawn in class {class_name} of {other} in {market}: share {share}, from {begins} on",
+        defaulter="other",
+        adl_class="class_name",
     ),
     EffectKind.ADL_OWNER: sentence_of(
         AdlOwnerEffect,

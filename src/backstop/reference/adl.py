@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from backstop.core.events import NONE, AdlClass, Cause, EffectKind
-from backstop.reference.allocation import capped_pro_rata
+from backstop.reference.allocation import DRAW, Line, capped_pro_rata
 from backstop.reference.arithmetic import sign, split
 from backstop.reference.breakers import add_flow
 from backstop.reference.carry import give_way
@@ -25,7 +25,10 @@ from backstop.reference.wave import (
     cash_parts,
     gap_to_zero,
     laid,
+    least_asked,
+    line_in_class,
     place_in_class,
+    scramble,
 )
 
 __all__ = [
@@ -126,10 +129,15 @@ class Given:
     eta: tuple[int, int]
     #: With the cash that each receives.
     fills: list[tuple[Fill, int]]
+    #: Of those below the least that is asked for, and the place of its first point.
+    line: Line | None = None
+    point: int = 0
 
 
-def share_lots(policy: int, candidates: list[Candidate], lots: int) -> list[Given]:
-    """Place lots class by class."""
+def share_lots(policy: int, candidates: list[Candidate], lots: int, least: int, seed: tuple[int, int]) -> list[Given]:
+    """Place lots class by class, nobody below the least but with all that he can give; the seed is the
+    event's seq and the market.
+    """
     given, left = list[Given](), lots
     for adl_class in IN_ORDER:
         members = [each for each in candidates if each.adl_class == adl_class]
@@ -138,6 +146,10 @@ def share_lots(policy: int, candidates: list[Candidate], lots: int) -> list[Give
             parts, eta = place_in_class(policy, adl_class, left, weights, caps)
             given.append(Given(adl_class, members, parts, eta, []))
             left -= sum(parts.values())
+            line = line_in_class(policy, adl_class, least, parts, caps)
+            if line:
+                given[-1].line, given[-1].point = line, scramble(*seed, adl_class) % min(DRAW, line.length)
+                given[-1].lots = parts | line.given(given[-1].point)
     return given
 
 
@@ -153,7 +165,8 @@ def adl_plan(state: State, accounts: list[int], market: int, side: int) -> None:
     linked = next(iter(owners)) if len(owners) == 1 else None
     house = [each for each in wave.counterparties if each.portfolio is None]
     candidates = candidates_of(asked_owners(state, market, side), house, caps, state.rules.adl_policy, state.last_seq, linked)
-    given = share_lots(state.rules.adl_policy, candidates, lots)
+    least = least_asked(state.rules.adl, state.contract(market).value_of(1), lots)
+    given = share_lots(state.rules.adl_policy, candidates, lots, least, (state.last_seq, market))
     gives = [(each, part.lots[each.first]) for part in given for each in part.members]
     fills = laid(gives, caps)
 
@@ -258,6 +271,8 @@ def emit_class(state: State, plan: tuple[int, int, int], given: Given) -> None:
         amount=given.eta[0],
         value=given.eta[1],
     )
+    if given.line:
+        emit_line(state, plan, given, given.line)
     told = set[int]()
     for fill, cash in given.fills:
         member = fill.candidate
@@ -283,6 +298,32 @@ def emit_class(state: State, plan: tuple[int, int, int], given: Given) -> None:
             price_ticks=fill.cap,
             amount=cash,
             value=member.weight,
+        )
+
+
+def emit_line(state: State, plan: tuple[int, int, int], given: Given, line: Line) -> None:
+    """Report the line of a class, and who is picked from it."""
+    account, market, _ = plan
+    state.emit(
+        EffectKind.ADL_LINE,
+        code=given.adl_class,
+        market=market,
+        account=account,
+        other=len(line.parts),
+        lots=line.lots,
+        price_ticks=line.least,
+        amount=given.point,
+        value=line.length,
+    )
+    for holder in [each for each in line.parts if given.lots[each]]:
+        state.emit(
+            EffectKind.ADL_PICK,
+            code=given.adl_class,
+            market=market,
+            account=holder,
+            other=account,
+            lots=line.parts[holder],
+            amount=line.spans[holder].start,
         )
 
 

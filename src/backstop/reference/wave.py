@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from backstop.core.events import ADL_IN_ORDER, AdlClass, AdlPolicy
-from backstop.core.instruments import PPM
-from backstop.reference.allocation import capped_pro_rata, in_order
+from backstop.core.instruments import PPM, AdlRules
+from backstop.reference.allocation import Line, capped_pro_rata, in_order
 from backstop.reference.arithmetic import ceil_div, largest_that, sign, split
 from backstop.reference.charge import Exit, place_in_order
 from backstop.reference.funds import FundView, Support
@@ -27,6 +27,8 @@ __all__ = [
     "cash_parts",
     "gap_to_zero",
     "laid",
+    "least_asked",
+    "line_in_class",
     "lots_to_close",
     "place_in_class",
     "rank_score",
@@ -366,6 +368,20 @@ def place_in_class(
     """Place lots in one class, by holder; return the lots of each, and eta as a fraction."""
     rule = in_order if policy in ADL_IN_ORDER and adl_class != AdlClass.HOUSE else capped_pro_rata
     return rule(lots, weights, caps)
+
+
+def least_asked(rules: AdlRules, unit: int, lots: int) -> int:
+    """Return the fewest lots that a plan of so many asks an owner for; 0: any."""
+    by_notional = ceil_div(rules.parts_min_notional, unit)
+    return max(by_notional, ceil_div(lots, rules.counterparties_max) if rules.counterparties_max else 0)
+
+
+def line_in_class(policy: int, adl_class: AdlClass, least: int, parts: dict[int, int], caps: dict[int, int]) -> Line | None:
+    """Return the line of a class, whose parts are drawn anew; None where nobody stands on it."""
+    if policy in ADL_IN_ORDER or adl_class == AdlClass.HOUSE:
+        return None
+    line = Line.of(parts, caps, least)
+    return line if line.parts else None
 
 
 def cash_parts(cash: int, gives: Sequence[tuple[int, int]], lot_at_mark: int) -> list[int]:

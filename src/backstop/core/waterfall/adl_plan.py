@@ -4,7 +4,7 @@ counterparties that are not in default; or against each other.
 Each defaulter closes at its own price: at mark with what the fund adds to its gap; the rest moves
 its price toward zero cash. The counterparties have one average price. Exactly the lots planned, from
 the opposite side only, nobody left below maintenance; the house trades at mark. Every plan leaves a
-certificate (ADL_PLAN and SUPPORT of each defaulter, ADL_SCALE, ADL_CLASS, ADL_FILL) that
+certificate (ADL_PLAN and SUPPORT of each defaulter, ADL_SCALE, ADL_CLASS, ADL_LINE, ADL_FILL) that
 ``certificate.check_certificate`` verifies without trusting this planner. Rules: R6.6.6.
 """
 
@@ -21,6 +21,11 @@ from backstop.core.columns import (
     ADL_WEIGHT,
     CLASS_ETA_LOTS,
     CLASS_ETA_WEIGHT,
+    CLASS_LINE_LEAST,
+    CLASS_LINE_LENGTH,
+    CLASS_LINE_LOTS,
+    CLASS_LINE_MEMBERS,
+    CLASS_LINE_POINT,
     COUNTERPARTY_CASH,
     COUNTERPARTY_LOTS,
     COUNTERPARTY_POSITION,
@@ -33,19 +38,31 @@ from backstop.core.columns import (
     FILL_CANDIDATE,
     FILL_CAP,
     GIVER_CAP,
+    LINE_BEGINS,
+    LINE_CANDIDATE,
     OWNER_HOLDERS,
+    SORT_KEY,
+    SORT_MERGE,
+    SORT_ORDER,
     SPLIT_HEAP,
     SPLIT_REMAINDER,
 )
-from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
+from backstop.core.contracts import cash_at_mark, closing, lots_reaching, notional_at_mark
 from backstop.core.events import ADL_IN_ORDER, NONE, AdlClass, Cause
 from backstop.core.ledger import close_lots, trade
 from backstop.core.margin import assess, margin_after
 from backstop.core.monitor import update_health
-from backstop.core.outbox import emit_adl_class, emit_adl_fill, emit_adl_owner, emit_adl_plan
+from backstop.core.outbox import (
+    emit_adl_class,
+    emit_adl_fill,
+    emit_adl_line,
+    emit_adl_owner,
+    emit_adl_pick,
+    emit_adl_plan,
+)
 from backstop.core.search import largest_that
 from backstop.core.state import State
-from backstop.core.units import add_checked, compare_products
+from backstop.core.units import add_checked, compare_products, div_ceil, scramble
 from backstop.core.waterfall.allocation import allocate, allocate_in_order
 from backstop.core.waterfall.candidates import CLASSES, cap_candidates, enter_candidates, first_of_owner, lay_on_accounts
 from backstop.core.waterfall.counterparties import opposite_positions, settle_counterparty, share_cash, trade_counterparty
@@ -60,6 +77,7 @@ from backstop.core.waterfall.defaulters import (
     tell_scale,
 )
 from backstop.core.waterfall.fund import pay
+from backstop.core.waterfall.line import DRAW, give_from_line, stand_on_line
 from backstop.core.waterfall.support import tell_part
 
 __all__ = ["cross_defaulters", "make_plan"]
@@ -190,6 +208,38 @@ def _fill_class(state: State, policy: int, count: int, kind: int, to_place: int)
 
 
 @kernel
+def _least_asked(state: State, market: int, lots: int) -> int:
+    """Return the fewest lots that a plan of so many asks an owner for; 0: any."""
+    rules = state.rules[0]
+    least = lots_reaching(state, market, rules.parts_min_notional)
+    if rules.counterparties_max > 0:
+        least = max(least, div_ceil(lots, rules.counterparties_max))
+    return least
+
+
+@kernel
+def _draw_below(state: State, policy: int, market: int, count: int, kind: int, least: int) -> None:
+    """Let those of a class whose parts are below the least, though they could give more, stand on a
+    line, and those that are drawn give for all of them.
+    """
+    state.columns[CLASS_LINE_MEMBERS, kind] = 0
+    if least <= 1 or kind >= AdlClass.HOUSE or policy in ADL_IN_ORDER:
+        return
+    caps, standing, begins = state.columns[ADL_CAP], state.columns[LINE_CANDIDATE], state.columns[LINE_BEGINS]
+    sorting = state.columns[SORT_KEY], state.columns[SORT_ORDER], state.columns[SORT_MERGE]
+    members, lots, length = stand_on_line(caps, state.columns[ADL_PART], standing, begins, sorting, count, least)
+    if members == 0:
+        return
+    point = scramble(state.engine[0].last_seq, market, kind) % min(DRAW, length)
+    give_from_line(caps, standing, begins, state.columns[ADL_GIVEN], (members, lots, length, least), point)
+    state.columns[CLASS_LINE_MEMBERS, kind] = members
+    state.columns[CLASS_LINE_LOTS, kind] = lots
+    state.columns[CLASS_LINE_LENGTH, kind] = length
+    state.columns[CLASS_LINE_POINT, kind] = point
+    state.columns[CLASS_LINE_LEAST, kind] = least
+
+
+@kernel
 def _emit_class(state: State, count: int, kind: int, defaulter: int, market: int) -> None:
     """Emit ADL_CLASS; ``defaulter`` is the plan's first."""
     candidates, full, placed = 0, 0, 0
@@ -210,6 +260,37 @@ def _emit_class(state: State, count: int, kind: int, defaulter: int, market: int
         eta_lots=state.columns[CLASS_ETA_LOTS, kind],
         eta_weight=state.columns[CLASS_ETA_WEIGHT, kind],
     )
+
+
+@kernel
+def _emit_line(state: State, kind: int, defaulter: int, market: int) -> None:
+    """Emit the line of a class, if it has one, and who is picked from it."""
+    members = state.columns[CLASS_LINE_MEMBERS, kind]
+    if members == 0:
+        return
+    emit_adl_line(
+        state,
+        account=defaulter,
+        members=members,
+        lots=state.columns[CLASS_LINE_LOTS, kind],
+        market=market,
+        adl_class=kind,
+        least_lots=state.columns[CLASS_LINE_LEAST, kind],
+        point=state.columns[CLASS_LINE_POINT, kind],
+        length=state.columns[CLASS_LINE_LENGTH, kind],
+    )
+    for number in range(members):
+        candidate = state.columns[LINE_CANDIDATE, number]
+        if state.columns[ADL_GIVEN, candidate] > 0:
+            emit_adl_pick(
+                state,
+                account=first_of_owner(state, candidate),
+                defaulter=defaulter,
+                market=market,
+                share_lots=state.columns[ADL_PART, candidate],
+                adl_class=kind,
+                begins=state.columns[LINE_BEGINS, number],
+            )
 
 
 @kernel
@@ -263,6 +344,7 @@ def _emit_fills(state: State, market: int, sign: int, count: int, fills: int, de
         if state.columns[ADL_CLASS, candidate] != kind:
             kind = state.columns[ADL_CLASS, candidate]
             _emit_class(state, count, kind, defaulter, market)
+            _emit_line(state, kind, defaulter, market)
         if candidate != last and _is_spread(state, candidate):
             _emit_owner(state, fill, fills, market, sign)
         last = candidate
@@ -329,15 +411,18 @@ def _plan_lots(state: State, market: int, count: int, found: int) -> int:
 
 
 @kernel
-def _share_lots(state: State, policy: int, count: int, lots: int) -> int:
-    """Fill in the lots that each candidate gives, class by class, and lay them on accounts; return how
-    many fills there are.
+def _share_lots(state: State, policy: int, market: int, count: int, lots: int) -> int:
+    """Fill in the lots that each candidate gives, class by class, nobody below the least but with all
+    that he can give, and lay them on accounts; return how many fills there are.
     """
     for place in range(count):
         state.columns[ADL_GIVEN, place] = 0
-    left = lots
+    left, least = lots, _least_asked(state, market, lots)
     for kind in CLASSES:
-        left -= _fill_class(state, policy, count, kind, left)
+        placed = _fill_class(state, policy, count, kind, left)
+        if placed > 0:
+            _draw_below(state, policy, market, count, kind, least)
+        left -= placed
     return lay_on_accounts(state, count)
 
 
@@ -405,7 +490,7 @@ def make_plan(state: State, policy: int, market: int, sign: int, count: int) -> 
         return
     candidates = enter_candidates(state, policy, market, -sign, found, common_owner(state, count))
     cap_candidates(state, found, candidates)
-    fills = _share_lots(state, policy, candidates, lots)
+    fills = _share_lots(state, policy, market, candidates, lots)
     _share_cash(state, market, sign, count, fills)
     charge_all(state, 0, count, DEFAULTER_LOTS)
     first = _first_account(state)
