@@ -79,6 +79,11 @@ MUTATIONS: tuple[Mutation, ...] = (
         "min(state.uncovered(group), state.unreserved(group))",
     ),
     Mutation("deficit-counts-what-no-fund-will-pay", "arrears", "if not will_be_paid(state, group):", "if True:"),
+    Mutation("an-unknown-book-is-tried", "closing", "return self.slice.awaits_depth and self.probes", "return False"),
+    Mutation("probes-end-at-the-deadline", "closeout", "not behind and state.now < state.deadline(account)", "not behind"),
+    Mutation("a-slice-below-the-minimum-sends-it", "closing", "if 0 < left < self.least <=", "if left < 0 and self.least <="),
+    Mutation("what-nobody-holds-does-not-come-back", "closing", "if self.slice.pending else OrderStop.BELOW_MINIMUM", ""),
+    Mutation("a-cap-leaves-no-less-than-the-minimum", "closing", "if self.cap() < self.least else", "if self.cap() <= 0 else"),
     Mutation("the-closing-charge", "charge", "if equity < 0:", "if equity >= 0:"),
     Mutation("the-charge-less-what-takeover-takes", "charge", "- max(0, taken)), max(0, equity - taken))", "), max(0, equity - taken))"),
     Mutation(

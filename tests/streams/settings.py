@@ -190,6 +190,7 @@ def _minimum_notional(s: Setting) -> None:
 def _interval_caps(s: Setting) -> None:
     name = s.rng.choice(("account_cap", "venue_cap", "market_cap"))
     setattr(s, name, s.notional // s.rng.choice((1, 2, 5)))
+    s.minimum_notional = (0, s.notional // 10, s.notional // 3)[s.lots % 3]
 
 
 def _few_orders(s: Setting) -> None:
@@ -596,6 +597,7 @@ def _market(setting: Setting) -> MarketRules:
         loss_per_window_max=setting.market_loss_cap,
         fill_band_ppm=setting.fill_band_ppm,
         group=rng.randrange(setting.groups),
+        reports_depth=int((setting.price_ticks + setting.lots + setting.accounts) % 3 == 0),
         **_initial(setting),
         **_stops(setting),
     )

@@ -117,6 +117,7 @@ def read_market(number: int, section: MarketSection, pieces: Pieces, parts: Part
         interest_lower=lower,
         interest_upper=upper,
         fill_band_ppm=section.fill_band_ppm,
+        reports_depth=int(section.depth == "reported"),
         group=group,
         **stops,
     )

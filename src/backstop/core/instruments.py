@@ -120,6 +120,9 @@ class MarketRules(NamedTuple):
     interest_upper: int = 0
     #: What a fill costs its loser beyond this distance from the mark, its winner owes; 0 is off.
     fill_band_ppm: int = 0
+    #: The venue reports the visible depth: until it has, nothing is known of it. Otherwise there is
+    #: none until some is told.
+    reports_depth: int = 0
 
     @property
     def contract(self) -> Contract:

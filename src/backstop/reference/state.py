@@ -28,6 +28,7 @@ from backstop.core.events import (
 )
 from backstop.core.instruments import NO_CAP, CommitmentRules, LevelRules, VenueRules, joint_most
 from backstop.reference.arithmetic import sign, split
+from backstop.reference.book import UNKNOWN_LOTS
 from backstop.reference.closing import deadline_ns, earlier_in_place
 from backstop.reference.funds import FundView, paid_for_owner, paid_in_window, pay_slot, supports_closing
 from backstop.reference.loss import closes_at_once, closes_if_in_default
@@ -278,7 +279,8 @@ class State:
         self.ledger = dict.fromkeys((WORLD, REMAINDER, FEES, *map(uncovered_of, groups), *map(fund_of, groups)), 0)
         for number, rules in enumerate(self.rules.markets):
             bands = len(rules.band_offset_ppm)
-            self.markets.append(Market(depth=[[0] * bands, [0] * bands]))
+            shown = UNKNOWN_LOTS if rules.reports_depth else 0
+            self.markets.append(Market(depth=[[shown] * bands, [shown] * bands]))
             self.ledger[clearing_of(number)] = self.ledger[funding_of(number)] = 0
             for holder in (outside_of(number), error_inventory_of(number)):
                 self.ledger[holder] = 0
