@@ -73,6 +73,10 @@ class Certificate(NamedTuple):
         """Return whether the class of a row takes whole caps in an order."""
         return self.plan.code in ADL_IN_ORDER and self.rows[place].code not in (AdlClass.HOUSE, AdlClass.CROSSED)
 
+    def is_levelled(self, place: int) -> bool:
+        """Return whether leverage is levelled in the class of a row."""
+        return self.plan.code == AdlPolicy.WATER_FILLING and self.rows[place].code not in (AdlClass.HOUSE, AdlClass.CROSSED)
+
     def fills_of(self, place: int) -> int:
         """Return how many gave lots in the class of a row: an owner of several accounts is one."""
         of_class = [row for row in self.rows if row.kind in (F.ADL_FILL, F.ADL_OWNER) and row.code == self.rows[place].code]
@@ -232,9 +236,13 @@ def wrong_values(certificate: Certificate, place: int, field: str) -> list[int]:
         return [row.value - 1, -1]  # more than enough is enough
     if kind == F.POSTING and row.code == Cause.SUPPORT and field == "other":
         return [NONE, row.account]  # another fund's id is a fund's too
-    if kind == F.ADL_CLASS and field == "other" and (certificate.has_hidden or certificate.is_ordered(place)):
+    is_levelled = certificate.is_levelled(place)
+    if kind == F.ADL_OWNER and is_levelled and field in ("amount", "value"):
+        # A change by which the leverage in ppm is another.
+        return [0, -1] if field == "amount" else [right - row.amount, right + row.amount]
+    if kind == F.ADL_CLASS and field == "other" and (certificate.has_hidden or is_levelled or certificate.is_ordered(place)):
         return [certificate.fills_of(place) - 1, -1]
-    if kind == F.ADL_CLASS and field == "value" and certificate.has_hidden and not certificate.is_ordered(place):
+    if kind == F.ADL_CLASS and field == "value" and certificate.has_hidden and not certificate.is_ordered(place) and not is_levelled:
         return [-1]
     if kind in (F.ADL_LINE, F.ADL_PICK):
         return wrong_places(certificate, place, field, near)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 
-from backstop.core.events import NONE, AdlClass, Cause, EffectKind, Health, ProviderStatus, Stage, SupportLimit
+from backstop.core.events import NONE, AdlClass, AdlPolicy, Cause, EffectKind, Health, ProviderStatus, Stage, SupportLimit
 from backstop.core.instruments import CommitmentRules
 from backstop.core.waterfall.certificate import PLAN_HEADS, check_certificate, is_crossing, is_plan_start
-from backstop.reference.adl import asked_owners, counterparty_of, open_to_force
+from backstop.reference.adl import asked_owners, counterparty_of, open_to_force, share_lots
 from backstop.reference.allocation import DRAW
 from backstop.reference.arithmetic import ceil_div, sign
 from backstop.reference.charge import Exit
 from backstop.reference.closeout import closing_of
-from backstop.reference.closing import Closing
+from backstop.reference.closing import Closing, OrderStop
 from backstop.reference.doubt import may_close, may_force
 from backstop.reference.funds import Support
 from backstop.reference.offering import Backer, LossStop, changes_due, refusal_to_ask
@@ -171,7 +171,29 @@ def _fills_are_right(moment: Moment, rows: list[Effect], beyond: int) -> Finding
         if found is None or (found.lots, found.candidate.weight) != (abs(fill.lots), fill.value) or fill.price_ticks != found.cap:
             yield f"{fill}: should be {found}"
     yield from _owners_are_right(rows, candidates)
+    if plan.code == AdlPolicy.WATER_FILLING:
+        yield from _levels_are_right(moment, rows, told)
+        return
     yield from _lines_are_right(moment, rows, dict(told))
+
+
+def _levels_are_right(moment: Moment, rows: list[Effect], told: list[tuple[Candidate, int]]) -> Findings:
+    """Check that each lot came from whoever then had the highest leverage, of all candidates; then note
+    what was given.
+    """
+    plan, lots = rows[0], sum(abs(row.lots) for row in rows if row.kind == F.ADL_FILL)
+    etas = {AdlClass(row.code): (row.amount, row.value) for row in rows if row.kind == F.ADL_CLASS}
+    expected = {part.adl_class: part for part in share_lots(plan.code, [each for each, _ in told], lots, 0, (plan.seq, plan.market))}
+    for each, given in told:
+        part = expected.get(each.adl_class)
+        if given != (part.lots[each.first] if part else 0):
+            yield f"{plan}: {each} gives {given} in {etas}"
+    for adl_class, eta in etas.items():
+        if eta != expected[adl_class].eta:
+            yield f"{plan}: the level of {adl_class.name} is {eta}, must be {expected[adl_class].eta}"
+    for row in rows:
+        if row.kind == F.ADL_FILL and row.account >= 0:
+            moment.mirror.note_given(row.account, row.market, row.lots)
 
 
 def _lines_are_right(moment: Moment, rows: list[Effect], told: dict[Candidate, int]) -> Findings:
@@ -206,12 +228,14 @@ def _lines_are_right(moment: Moment, rows: list[Effect], told: dict[Candidate, i
 
 def _owners_are_right(rows: list[Effect], candidates: list[Candidate]) -> Findings:
     """Check who is told as an owner of several accounts, with which weight and cap."""
-    spread = {(each.first, each.adl_class): each for each in candidates if each.is_spread}
+    spread = {(each.first, each.adl_class): each for each in candidates if each.is_spread or each.standing}
     told = [row for row in rows if row.kind == F.ADL_OWNER]
     of_spread = {one.holder for each in spread.values() if each.asked for one in each.asked.counterparties}
     for row in told:
         found = spread.get((row.account, AdlClass(row.code)))
-        if found is None or (row.value, row.price_ticks) != (found.weight, found.cap):
+        standing = found.standing if found else None
+        weight = (standing.exposure, standing.equity) if standing else (found.weight if found else 0, 0)
+        if found is None or (row.value, row.amount, row.price_ticks) != (*weight, found.cap):
             yield f"{row}: should be {found}"
     alone, left = [], 0
     for row in rows:
@@ -379,7 +403,8 @@ def restricted_first(moment: Moment) -> Findings:
     """
     effect, mirror = moment.effect, moment.mirror
     acts = effect.kind in (F.ORDER, F.OFFER, F.CARRY, F.ADL_PLAN, F.TEAR_UP) or (effect.kind == F.TAKEOVER and effect.other == 0)
-    in_default = acts and mirror.health[effect.account] >= Health.DISTRESSED
+    crossed = effect.kind == F.ADL_FILL and effect.code == AdlClass.CROSSED
+    in_default = (acts or crossed) and mirror.health[effect.account] >= Health.DISTRESSED
     if in_default and mirror.rules.stages[0] == Stage.RESTRICT and not mirror.accounts[effect.account].restricted:
         yield f"{effect} before RESTRICT"
 
@@ -519,12 +544,12 @@ def _capacity(moment: Moment, account: int, market: int) -> str:
         return "an operator halts the market"
     if closing.book.is_old and not closing.is_solvent:
         return "its mark is old"
-    if closing.slice.awaits_depth:
-        return "its depth is unknown"
-    if closing.slice.whole == 0:
+    if closing.book_stop == OrderStop.DEPTH_UNKNOWN:
+        return "its depth is unknown, and an order that tries it is out"
+    if closing.book_stop in (OrderStop.THIN_BOOK, OrderStop.BELOW_MINIMUM):
         return ""
-    if closing.cap() <= 0:
-        return f"{closing.slice}, bounds {closing.bounds()}"
+    if closing.book_stop is not None:
+        return f"{closing.book_stop}: {closing.slice}, bounds {closing.bounds()}"
     if closing.quote().lots:
         return f"an order could leave: {closing.quote()}"
     return f"an order may leave later: the fund has {closing.fund}" if closing.may_leave_later else ""

@@ -30,6 +30,9 @@ ranking              OWNER_HEDGE, OWNER_HELD,     from ``sum_owners`` to the las
                      OWNER_HOLDERS, OWNER_GAIN
 ranking              OWNER_EQUITY*                while OWNER_EQUITY_EVENT is the event's number;
                                                   by owner
+water_filling        OWNER_EXPOSURE*              while OWNER_EXPOSURE_EVENT is the event's number;
+                                                  by owner
+water_filling        ADL_EXPOSURE, ADL_EQUITY     while one plan is made
 candidates           OWNER_PLACE, GIVER_*,        while one plan is made
                      FILL_*
 adl                  LINE_*, CLASS_LINE_*         while one plan is made
@@ -51,6 +54,8 @@ __all__ = [
     "ADL_CAP",
     "ADL_CLASS",
     "JOINT_CURSOR",
+    "ADL_EQUITY",
+    "ADL_EXPOSURE",
     "ADL_FIRST",
     "ADL_GIVEN",
     "ADL_LOTS",
@@ -114,6 +119,9 @@ __all__ = [
     "OWNER_DEBT",
     "OWNER_EQUITY",
     "OWNER_EQUITY_EVENT",
+    "OWNER_EXPOSURE",
+    "OWNER_EXPOSURE_EVENT",
+    "OWNER_EXPOSURE_REST",
     "OWNER_FIRST",
     "OWNER_GAIN",
     "OWNER_GAP",
@@ -255,4 +263,8 @@ RECEIVER_POSITION, RECEIVER_PART, RECEIVER_SHARE = 89, 90, 91
 #: are (0: there is no line), their shares, its length, the first point, the least that is asked for.
 LINE_CANDIDATE, LINE_BEGINS = 92, 93
 CLASS_LINE_MEMBERS, CLASS_LINE_LOTS, CLASS_LINE_LENGTH, CLASS_LINE_POINT, CLASS_LINE_LEAST = 94, 95, 96, 97, 98
-COLUMNS = 99
+#: The same candidates under ``water_filling``: exposure to the factor, equity. By owner: his exposure
+#: to the factor in whole atoms and the rest in millionths, and the event of it (likewise).
+ADL_EXPOSURE, ADL_EQUITY = 99, 100
+OWNER_EXPOSURE, OWNER_EXPOSURE_REST, OWNER_EXPOSURE_EVENT = 101, 102, 103
+COLUMNS = 104

@@ -331,6 +331,8 @@ class AdlPolicy(IntEnum):
     RISK_AWARE = 4
     #: Whole caps, in an order drawn from ``seq``.
     RANDOM = 5
+    #: Leverage levelled from the top: each lot from whoever then has the most per equity.
+    WATER_FILLING = 6
 
 
 #: Policies that take whole caps one by one, in order of weight. The others share in proportion.

@@ -120,6 +120,11 @@ class MarketRules(NamedTuple):
     interest_upper: int = 0
     #: What a fill costs its loser beyond this distance from the mark, its winner owes; 0 is off.
     fill_band_ppm: int = 0
+    #: How much its notional moves with the factor that all markets share; only ratios matter.
+    factor_loading_ppm: int = PPM
+    #: The venue reports the visible depth: until it has, nothing is known of it. Otherwise there is
+    #: none until some is told.
+    reports_depth: int = 0
 
     @property
     def contract(self) -> Contract:
@@ -381,6 +386,7 @@ def _check_market(place: str, market: MarketRules) -> None:
         f"{place}.band_offset_ppm = {list(bands)}: must ascend, from 0 to {PPM - 1}",
     )
     _check(0 <= market.fill_band_ppm <= PPM, f"{place}.fill_band_ppm = {market.fill_band_ppm}: must be 0 to {PPM}")
+    _check(market.factor_loading_ppm != 0, f"{place}.factor_loading_ppm = 0: must not be 0")
     _check(market.ordered_notional_max >= 0, f"{place}.ordered_notional_max = {market.ordered_notional_max}: must not be negative")
     _check(len(market.tiers) >= 1, f"{place}.tiers: must have at least one tier")
     _check(market.tiers[0].floor_atoms == 0, f"{place}.tiers[0].floor = {market.tiers[0].floor_atoms}: the first tier must start at 0")
@@ -544,7 +550,8 @@ def _check_breakers(rules: VenueRules) -> None:
     _check_thresholds("breakers.flow", breakers.flow_throttle, breakers.flow_halt, 1)
     for number, market in enumerate(rules.markets):
         place = f"markets[{number}]"
-        _check_bounds(market, place, guard_volume_lots=(0, DEPTH_LOTS_MAX), volatility_ppm=(1, NO_CAP))
+        others = {"guard_volume_lots": (0, DEPTH_LOTS_MAX), "volatility_ppm": (1, NO_CAP), "factor_loading_ppm": (-PPM, PPM)}
+        _check_bounds(market, place, **others)
         _check_thresholds(f"{place}.price", market.price_throttle_ppm, market.price_halt_ppm, market.price_exit_ppm)
         _check_thresholds(f"{place}.flow", market.flow_throttle, market.flow_halt, 1)
 

@@ -605,7 +605,12 @@ class AdlClassEffect(EffectView[T], kind=EffectKind.ADL_CLASS):
     lots = _lots("Lots that the class gave, above 0.")
     market = _market()
     full = _count("Those that gave their whole cap.", "price_ticks")
-    eta_lots = Field("amount", Unit.LOTS, "Numerator of eta: lots per weight. 0 with eta_weight 0: all gave their whole cap.")
+    eta_lots = Field(
+        "amount",
+        Unit.LOTS,
+        "Numerator of eta: lots per weight; atoms of exposure per atom of equity under `water_filling`."
+        " 0 with eta_weight 0: all gave their whole cap.",
+    )
     eta_weight = Field("value", Unit.VARIES, "Denominator of eta, in the unit of the policy's weights.")
 
 
@@ -785,7 +790,7 @@ class SettlementEffect(EffectView[T], kind=EffectKind.SETTLEMENT):
 
 
 class AdlOwnerEffect(EffectView[T], kind=EffectKind.ADL_OWNER):
-    """An owner of several accounts in a market gave lots to an ADL; his ADL_FILL rows follow."""
+    """An owner gave lots to an ADL: one of several accounts, or a levelled one; his fills follow."""
 
     account = _account("The lowest of the owner's accounts that could be asked.")
     fills = _count("ADL_FILL rows of this owner that follow.", "other")
@@ -793,7 +798,8 @@ class AdlOwnerEffect(EffectView[T], kind=EffectKind.ADL_OWNER):
     lots = _lots("Signed change of his positions together.")
     adl_class = CodeField(AdlClass, "The class in which he was asked.")
     cap_lots = Field("price_ticks", Unit.LOTS, "Most lots that he could have given in this class.")
-    weight = Field("value", Unit.VARIES, "His weight, in the unit of the policy.")
+    equity = _atoms("Under `water_filling` the equity that he counts with; else 0.")
+    weight = Field("value", Unit.VARIES, "His weight, in the unit of the policy; under `water_filling` his exposure, in atoms.")
 
 
 class AdlLineEffect(EffectView[T], kind=EffectKind.ADL_LINE):

@@ -268,8 +268,12 @@ def emit_adl_pick(state: State, account: int, defaulter: int, market: int, share
 
 
 @merged
-def emit_adl_owner(state: State, account: int, fills: int, market: int, lots: int, adl_class: int, cap_lots: int, weight: int) -> None:
-    """Report what an owner of several accounts gave to an ADL; his fills follow."""
+def emit_adl_owner(
+    state: State, account: int, fills: int, market: int, lots: int, adl_class: int, cap_lots: int, equity: int, weight: int
+) -> None:
+    """Report what an owner of several accounts gave to an ADL, or one whose leverage was levelled; his
+    fills follow.
+    """
     emit(
         state,
         EffectKind.ADL_OWNER,
@@ -279,7 +283,7 @@ def emit_adl_owner(state: State, account: int, fills: int, market: int, lots: in
         other=fills,
         lots=lots,
         price_ticks=cap_lots,
-        amount=0,
+        amount=equity,
         value=weight,
     )
 

@@ -129,6 +129,7 @@ MARKET = _row(
     ("slippage_tolerance_ppm", "<i8"),
     ("fill_band_ppm", "<i8"),
     ("volatility_ppm", "<i8"),
+    ("factor_loading_ppm", "<i8"),
     ("ordered_notional_max", "<i8"),
     ("ordered_notional", "<i8"),
     ("ordered_interval", "<i8"),

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backstop.config import Venue
-from backstop.config.policies import POLICIES, Weight, weight_kind
+from backstop.config.policies import POLICIES, Weight, is_levelled, weight_kind
 from backstop.core.events import (
     FUNDING_PARTS,
     NEVER_NS,
@@ -332,6 +332,8 @@ def _weight(field: AnyField) -> tuple[Part, ...]:
     def said(speaker: Vocabulary, row: Row) -> str:
         policy, value = AdlPolicy(speaker.venue.rules.adl_policy), field.of(row)
         weight = weight_kind(policy, AdlFillEffect.adl_class.of(row))
+        if row["kind"] == EffectKind.ADL_OWNER and is_levelled(policy, AdlOwnerEffect.adl_class.of(row)):
+            return f"exposure {speaker.cash(value)} / equity {speaker.cash(AdlOwnerEffect.equity.of(row))}"
         if weight == Weight.SCORE:
             return POLICIES[policy].score.format(value)
         return speaker.cash(value) if weight == Weight.PROFIT else speaker.lots(row["market"], value)
@@ -351,6 +353,9 @@ def _eta(_: AnyField) -> tuple[Part, ...]:
             return f"one by one in order of {order} until done, the last at {group.eta_lots}"
         if group.eta_weight == 0:
             return "their whole caps"
+        if is_levelled(policy, adl_class):
+            level_ppm = group.eta_lots * 1_000_000 // group.eta_weight
+            return f"each lot from the highest leverage, down to {level_ppm} ppm"
         kind, weight = weight_kind(policy, adl_class), str(group.eta_weight)
         if kind != Weight.SCORE:
             weight = speaker.cash(group.eta_weight) if kind == Weight.PROFIT else speaker.lots(group.market, group.eta_weight)
@@ -496,6 +501,7 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
         "the owner of {account} gives {quantity} in {market} by {fills} fills, class {class_name}: cap {cap}, weight {weight}",
         adl_class="class_name",
         weight=_weight,
+        equity=_unsaid,  # the weight names it, where it is told
     ),
     EffectKind.ADL_FILL: sentence_of(
         AdlFillEffect,

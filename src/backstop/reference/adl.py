@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from backstop.core.events import NONE, AdlClass, Cause, EffectKind
+from backstop.core.events import NONE, AdlClass, AdlPolicy, Cause, EffectKind
 from backstop.reference.allocation import DRAW, Line, capped_pro_rata
 from backstop.reference.arithmetic import sign, split
 from backstop.reference.breakers import add_flow
@@ -14,6 +14,7 @@ from backstop.reference.closeout import exit_of
 from backstop.reference.doubt import may_force, waits_for_halt
 from backstop.reference.paying import judge_netted, pay, tell_support
 from backstop.reference.state import State
+from backstop.reference.water_filling import level_from_top
 from backstop.reference.wave import (
     Asked,
     Candidate,
@@ -70,7 +71,7 @@ def asked_owners(state: State, market: int, side: int) -> list[Asked]:
 def asked_of(state: State, owner: int, market: int, counterparties: tuple[Counterparty, ...]) -> Asked:
     """Return one owner as one that may be asked: what his accounts not in default have."""
     mine = [number for number, each in enumerate(state.accounts) if each.owner == owner and not each.in_default]
-    side = counterparties[0].holding.side
+    side, is_levelled = counterparties[0].holding.side, state.rules.adl_policy == AdlPolicy.WATER_FILLING
     holdings = [state.holding(account, market) for account in mine]
     return Asked(
         owner,
@@ -79,7 +80,14 @@ def asked_of(state: State, owner: int, market: int, counterparties: tuple[Counte
         sum(each.result for each in holdings),
         state.equity_asked(owner, sum(state.equity(account) for account in mine)),
         sum(each.lots != 0 for each in holdings),
+        state.exposure_asked(owner, sum(exposure_of(state, account) for account in mine)) if is_levelled else 0,
     )
+
+
+def exposure_of(state: State, account: int) -> int:
+    """Return the sum of loading x signed notional of an account's positions."""
+    holdings = [state.holding(account, market) for market in state.held_markets(account)]
+    return sum(each.contract.rules.factor_loading_ppm * each.value for each in holdings)
 
 
 def waits_for_reservation(state: State, account_id: int, market: int) -> bool:
@@ -143,7 +151,10 @@ def share_lots(policy: int, candidates: list[Candidate], lots: int, least: int, 
         members = [each for each in candidates if each.adl_class == adl_class]
         if members and left:
             weights, caps = ({each.first: each.weight for each in members}, {each.first: each.cap for each in members})
-            parts, eta = place_in_class(policy, adl_class, left, weights, caps)
+            if members[0].standing is None:
+                parts, eta = place_in_class(policy, adl_class, left, weights, caps)
+            else:
+                parts, eta = level_from_top(left, {each.first: each.standing for each in members if each.standing}, caps)
             given.append(Given(adl_class, members, parts, eta, []))
             left -= sum(parts.values())
             line = line_in_class(policy, adl_class, least, parts, caps)
@@ -189,6 +200,8 @@ def adl_plan(state: State, accounts: list[int], market: int, side: int) -> None:
         state.trade(account, NONE, market, -side * each.lots, cash[account], 0, Cause.ADL, at_zero=each.lots)
     for fill, got in told:
         state.trade(fill.holder, first, market, side * fill.lots, got, 0, Cause.ADL)
+        if fill.candidate.standing:
+            state.note_given(fill.holder, market, side * fill.lots)
     for account, each in closes.items():
         pay(state, account, state.group(market), each.support.amount, Cause.SUPPORT, market)
         state.post(state.fund_id(market), account, charges[account], Cause.CLOSING_CHARGE, market)
@@ -276,7 +289,8 @@ def emit_class(state: State, plan: tuple[int, int, int], given: Given) -> None:
     told = set[int]()
     for fill, cash in given.fills:
         member = fill.candidate
-        if member.is_spread and member.first not in told:
+        standing = member.standing
+        if (member.is_spread or standing) and member.first not in told:
             state.emit(
                 EffectKind.ADL_OWNER,
                 code=given.adl_class,
@@ -285,7 +299,8 @@ def emit_class(state: State, plan: tuple[int, int, int], given: Given) -> None:
                 other=sum(each.candidate == member for each, _ in given.fills),
                 lots=side * given.lots[member.first],
                 price_ticks=member.cap,
-                value=member.weight,
+                amount=standing.equity if standing else 0,
+                value=standing.exposure if standing else member.weight,
             )
         told.add(member.first)
         state.emit(

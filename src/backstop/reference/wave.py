@@ -14,6 +14,7 @@ from backstop.reference.arithmetic import ceil_div, largest_that, sign, split
 from backstop.reference.charge import Exit, place_in_order
 from backstop.reference.funds import FundView, Support
 from backstop.reference.margin import Holding, Portfolio
+from backstop.reference.water_filling import Standing, exposure_in, standing_of
 
 __all__ = [
     "Asked",
@@ -236,6 +237,8 @@ class Asked(NamedTuple):
     equity: int
     #: How many of his accounts hold lots there, on either side.
     holders: int
+    #: Sum of loading x signed notional of all positions of his accounts.
+    exposure: int
 
     @property
     def first(self) -> int:
@@ -262,6 +265,13 @@ class Asked(NamedTuple):
     def in_order(self) -> list[Counterparty]:
         """Return his accounts in the order in which his part is laid on them: highest leverage first."""
         return sorted(self.counterparties, key=lambda each: -each.leverage)
+
+    def standing(self, lots: int, before: int) -> Standing:
+        """Return how he stands with so many lots in a class, when ``before`` others are given."""
+        holding = self.counterparties[0].holding
+        contract = holding.contract
+        exposure = exposure_in(self.exposure, contract.rules.factor_loading_ppm, holding.side)
+        return standing_of(exposure - before * contract.value_of(1), self.equity, lots, contract.value_of(1))
 
     def weight(self, policy: int, adl_class: AdlClass, lots: int, seq: int) -> int:
         """Return his weight in a class in which he has so many lots, by the venue's policy; ``seq`` is
@@ -292,6 +302,8 @@ class Candidate(NamedTuple):
     cap: int
     #: None: the house.
     asked: Asked | None
+    #: Where leverage is levelled.
+    standing: Standing | None = None
 
     @property
     def is_spread(self) -> bool:
@@ -318,11 +330,18 @@ def candidates_of(
     """
     found = []
     for each in asked:
-        room = sum(caps[account.holder] for account in each.counterparties)
+        room, before = sum(caps[account.holder] for account in each.counterparties), 0
         for adl_class, lots in each.lots_in(is_linked=each.owner == linked).items():
             cap = min(lots, room)
             room -= cap
-            found.append(Candidate(each.first, adl_class, lots, each.weight(policy, adl_class, lots, seq), cap, each))
+            if policy == AdlPolicy.WATER_FILLING:
+                # Leverage decides, not profit; hedged lots come when all others are given.
+                kind = AdlClass.REST if adl_class == AdlClass.PROFITABLE else adl_class
+                standing = each.standing(lots, before)
+                found.append(Candidate(each.first, kind, lots, standing.leverage_ppm, cap, each, standing))
+            else:
+                found.append(Candidate(each.first, adl_class, lots, each.weight(policy, adl_class, lots, seq), cap, each))
+            before += cap
     rows = [Candidate(each.holder, AdlClass.HOUSE, each.lots, each.lots, each.lots, None) for each in house]
     return [each for each in (*found, *rows) if each.cap]
 
@@ -378,7 +397,7 @@ def least_asked(rules: AdlRules, unit: int, lots: int) -> int:
 
 def line_in_class(policy: int, adl_class: AdlClass, least: int, parts: dict[int, int], caps: dict[int, int]) -> Line | None:
     """Return the line of a class, whose parts are drawn anew; None where nobody stands on it."""
-    if policy in ADL_IN_ORDER or adl_class == AdlClass.HOUSE:
+    if policy in ADL_IN_ORDER or policy == AdlPolicy.WATER_FILLING or adl_class == AdlClass.HOUSE:
         return None
     line = Line.of(parts, caps, least)
     return line if line.parts else None

@@ -15,6 +15,8 @@ from backstop.core.breakers import add_flow
 from backstop.core.columns import (
     ADL_CAP,
     ADL_CLASS,
+    ADL_EQUITY,
+    ADL_EXPOSURE,
     ADL_GIVEN,
     ADL_OWNER,
     ADL_PART,
@@ -48,7 +50,7 @@ from backstop.core.columns import (
     SPLIT_REMAINDER,
 )
 from backstop.core.contracts import cash_at_mark, closing, lots_reaching, notional_at_mark
-from backstop.core.events import ADL_IN_ORDER, NONE, AdlClass, Cause
+from backstop.core.events import ADL_IN_ORDER, NONE, AdlClass, AdlPolicy, Cause
 from backstop.core.ledger import close_lots, trade
 from backstop.core.margin import assess, margin_after
 from backstop.core.monitor import update_health
@@ -79,6 +81,7 @@ from backstop.core.waterfall.defaulters import (
 from backstop.core.waterfall.fund import pay
 from backstop.core.waterfall.line import DRAW, give_from_line, stand_on_line
 from backstop.core.waterfall.support import tell_part
+from backstop.core.waterfall.water_filling import enter_standings, fill_to_level, note_given
 
 __all__ = ["cross_defaulters", "make_plan"]
 
@@ -194,6 +197,8 @@ def _fill_class(state: State, policy: int, count: int, kind: int, to_place: int)
     _set_others_aside(state, count, kind)
     if kind < AdlClass.HOUSE and policy in ADL_IN_ORDER:
         eta_lots, eta_weight = allocate_in_order(to_place, caps, weights, parts, heap, count)
+    elif kind < AdlClass.HOUSE and policy == AdlPolicy.WATER_FILLING:
+        eta_lots, eta_weight = fill_to_level(state, to_place, count)
     else:
         eta_lots, eta_weight = allocate(to_place, caps, weights, parts, remainders, heap, count)
     _set_others_aside(state, count, kind)
@@ -223,7 +228,7 @@ def _draw_below(state: State, policy: int, market: int, count: int, kind: int, l
     line, and those that are drawn give for all of them.
     """
     state.columns[CLASS_LINE_MEMBERS, kind] = 0
-    if least <= 1 or kind >= AdlClass.HOUSE or policy in ADL_IN_ORDER:
+    if least <= 1 or kind >= AdlClass.HOUSE or policy in ADL_IN_ORDER or policy == AdlPolicy.WATER_FILLING:
         return
     caps, standing, begins = state.columns[ADL_CAP], state.columns[LINE_CANDIDATE], state.columns[LINE_BEGINS]
     sorting = state.columns[SORT_KEY], state.columns[SORT_ORDER], state.columns[SORT_MERGE]
@@ -294,15 +299,20 @@ def _emit_line(state: State, kind: int, defaulter: int, market: int) -> None:
 
 
 @kernel
-def _is_spread(state: State, candidate: int) -> bool:
-    """Return whether a candidate is an owner of several accounts with lots in the market."""
+def _is_told(state: State, policy: int, candidate: int) -> bool:
+    """Return whether ADL_OWNER tells of a candidate: of an owner of several accounts with lots in the
+    market, of every owner where leverage is levelled.
+    """
     owner = state.columns[ADL_OWNER, candidate]
-    return owner != NONE and state.columns[OWNER_HOLDERS, owner] > 1
+    return owner != NONE and (policy == AdlPolicy.WATER_FILLING or state.columns[OWNER_HOLDERS, owner] > 1)
 
 
 @kernel
-def _emit_owner(state: State, fill: int, fills: int, market: int, sign: int) -> None:
-    """Emit ADL_OWNER before the first fill of an owner of several accounts."""
+def _emit_owner(state: State, policy: int, fill: int, fills: int, market: int, sign: int) -> None:
+    """Emit ADL_OWNER before the first fill of an owner: with his weight or, where leverage is levelled,
+    what it is the quotient of.
+    """
+    is_levelled = policy == AdlPolicy.WATER_FILLING
     candidate, count = state.columns[FILL_CANDIDATE, fill], 0
     while fill + count < fills and state.columns[FILL_CANDIDATE, fill + count] == candidate:
         count += 1
@@ -314,7 +324,8 @@ def _emit_owner(state: State, fill: int, fills: int, market: int, sign: int) -> 
         lots=sign * state.columns[ADL_GIVEN, candidate],
         adl_class=state.columns[ADL_CLASS, candidate],
         cap_lots=state.columns[ADL_CAP, candidate],
-        weight=state.columns[ADL_WEIGHT, candidate],
+        equity=state.columns[ADL_EQUITY, candidate] if is_levelled else 0,
+        weight=state.columns[ADL_EXPOSURE if is_levelled else ADL_WEIGHT, candidate],
     )
 
 
@@ -336,7 +347,7 @@ def _emit_fill(state: State, fill: int, defaulter: int, market: int, sign: int) 
 
 
 @kernel
-def _emit_fills(state: State, market: int, sign: int, count: int, fills: int, defaulter: int) -> None:
+def _emit_fills(state: State, policy: int, market: int, sign: int, count: int, fills: int, defaulter: int) -> None:
     """Emit each class that gave lots, with its owners and fills."""
     kind, last = NONE, NONE
     for fill in range(fills):
@@ -345,8 +356,8 @@ def _emit_fills(state: State, market: int, sign: int, count: int, fills: int, de
             kind = state.columns[ADL_CLASS, candidate]
             _emit_class(state, count, kind, defaulter, market)
             _emit_line(state, kind, defaulter, market)
-        if candidate != last and _is_spread(state, candidate):
-            _emit_owner(state, fill, fills, market, sign)
+        if candidate != last and _is_told(state, policy, candidate):
+            _emit_owner(state, policy, fill, fills, market, sign)
         last = candidate
         _emit_fill(state, fill, defaulter, market, sign)
 
@@ -490,6 +501,8 @@ def make_plan(state: State, policy: int, market: int, sign: int, count: int) -> 
         return
     candidates = enter_candidates(state, policy, market, -sign, found, common_owner(state, count))
     cap_candidates(state, found, candidates)
+    if policy == AdlPolicy.WATER_FILLING:
+        enter_standings(state, market, -sign, candidates)
     fills = _share_lots(state, policy, market, candidates, lots)
     _share_cash(state, market, sign, count, fills)
     charge_all(state, 0, count, DEFAULTER_LOTS)
@@ -501,8 +514,10 @@ def make_plan(state: State, policy: int, market: int, sign: int, count: int) -> 
             tell_part(state, account, market, state.columns[DEFAULTER_GAP, place], state.columns[DEFAULTER_SUPPORT, place])
     if lots < sum_column(state, DEFAULTER_WANTED, 0, count):
         tell_scale(state, market, count)
-    _emit_fills(state, market, sign, candidates, fills, first)
+    _emit_fills(state, policy, market, sign, candidates, fills, first)
     _trade_all(state, market, sign, count, fills, first)
+    if policy == AdlPolicy.WATER_FILLING:
+        note_given(state, market, -sign, candidates)
     _pay_all(state, market, count)
     _settle_all(state, fills)
 

@@ -4,7 +4,7 @@ rules alone.
 A certificate is what the plan emitted: for each defaulter ADL_PLAN, and SUPPORT where there is a gap;
 ADL_SCALE of all of them where not all lots fitted; for each class ADL_CLASS, ADL_LINE with its
 ADL_PICK rows where parts were drawn anew, and its ADL_FILL rows, those of an owner of several
-accounts behind his ADL_OWNER;
+accounts behind his ADL_OWNER, under ``water_filling`` those of any owner;
 then the TRADE rows that carried it out and the POSTING of support and closing charges.
 ``check_certificate`` collects everything that is wrong with it. It refuses to know the state: whether
 a cap is right, or who else could have given lots, is for a full scan.
@@ -58,9 +58,11 @@ __all__ = [
     "PLAN_HEADS",
     "CertificateFault",
     "Finding",
+    "Levelled",
     "Share",
     "check_allocation",
     "check_certificate",
+    "check_levels",
     "is_crossing",
     "is_plan_start",
     "plan_starts",
@@ -118,6 +120,22 @@ class Share(NamedTuple):
     cap: int
     weight: int
     part: int
+
+
+class Levelled(NamedTuple):
+    """One candidate whose leverage is levelled: exposure and equity in atoms, what it may give and
+    gave.
+    """
+
+    holder: int
+    cap: int
+    exposure: int
+    equity: int
+    part: int
+
+    def level(self, number: int, lot: int) -> tuple[int, int]:
+        """Return the leverage at which its lot of a number, from 1, is asked for, as a fraction."""
+        return 2 * self.exposure - (2 * number - 1) * lot, 2 * self.equity
 
 
 class _Row(NamedTuple):
@@ -221,6 +239,15 @@ class _Whole(NamedTuple):
     def beyond(self) -> int:
         return sum(part.beyond for part in self.parts)
 
+    @property
+    def value(self) -> int:
+        """The signed value at mark of all lots: what is beyond it is told."""
+        return self.cash - self.beyond
+
+    @property
+    def is_levelled(self) -> bool:
+        return self.first.policy == AdlPolicy.WATER_FILLING
+
 
 class _Head(NamedTuple):
     """An ADL_CLASS, by field."""
@@ -260,6 +287,7 @@ class _Owner(NamedTuple):
     lots: int
     adl_class: int
     cap_lots: int
+    equity: int
     weight: int
 
 
@@ -332,6 +360,11 @@ class _Class(NamedTuple):
     @property
     def shares(self) -> list[Share]:
         return [entry.share for entry in self.entries]
+
+    @property
+    def standings(self) -> list[Levelled]:
+        owners = [entry.owner for entry in self.entries if entry.owner is not None]
+        return [Levelled(each.account, each.cap_lots, each.weight, each.equity, abs(each.lots)) for each in owners]
 
     @property
     def shares_before(self) -> list[Share]:
@@ -441,7 +474,7 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
     found += [
         Finding(CertificateFault.ROWS, f"ADL_OWNER of {row.account} names cash: {row.amount}")
         for row in rows[:place]
-        if row.kind == EffectKind.ADL_OWNER and row.amount
+        if row.kind == EffectKind.ADL_OWNER and row.amount and not whole.is_levelled
     ]
     found += [
         Finding(CertificateFault.ROWS, f"ADL_SCALE of {row.account} names more than lots: {row}")
@@ -458,10 +491,14 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
     found += _check_holders(whole, classes, fills)
     found += _check_classes(classes)
     for part in classes:
-        found += _check_owners(part)
+        found += _check_owners(part, whole.is_levelled)
         found += _check_caps(part)
         found += _check_weights(whole, part)
         found += _check_line(whole, part)
+        if whole.is_levelled and part.head.adl_class not in _BY_LOTS:
+            found += _check_standings(whole, part)
+            found += check_levels(part.name, part.standings, abs(whole.value) // max(1, abs(whole.lots)), part.hidden, part.eta)
+            continue
         is_ordered = whole.first.policy in ADL_IN_ORDER and part.head.adl_class not in _BY_LOTS
         if is_ordered:
             found += _check_order(part.name, part.shares, part.hidden, part.eta)
@@ -709,7 +746,7 @@ def _check_holders(whole: _Whole, classes: list[_Class], fills: list[_Fill]) -> 
         yield Finding(fault, f"a counterparty gives twice: {twice or behind}")
 
 
-def _check_owners(part: _Class) -> Findings:
+def _check_owners(part: _Class, is_levelled: bool) -> Findings:
     """Check that what an owner of several accounts gives is laid on them: whole caps up to the last."""
     for owner, fills in part.entries:
         if owner is None:
@@ -719,8 +756,10 @@ def _check_owners(part: _Class) -> Findings:
             yield Finding(CertificateFault.HOLDER, f"{said} in class {owner.adl_class}, stands in {part.name}")
         if len(fills) != owner.fills or not fills or owner.lots != sum(fill.lots for fill in fills):
             yield Finding(CertificateFault.LOTS, f"{said}: {[(fill.account, fill.lots) for fill in fills]}")
-        if any(fill.weight != owner.weight for fill in fills):
-            yield Finding(CertificateFault.WEIGHT, f"{said}: his fills say weights {[fill.weight for fill in fills]}, he {owner.weight}")
+        is_told = is_levelled and owner.equity > 0
+        weight = owner.weight * _PPM // owner.equity if is_told else owner.weight
+        if any(fill.weight != weight for fill in fills):
+            yield Finding(CertificateFault.WEIGHT, f"{said}: his fills say weights {[fill.weight for fill in fills]}, he {weight}")
         if not 1 <= abs(owner.lots) <= owner.cap_lots:
             yield Finding(CertificateFault.CAP, f"{said}, his cap is {owner.cap_lots}")
         kept = [fill.account for fill in fills[:-1] if abs(fill.lots) != fill.cap_lots]
@@ -773,7 +812,7 @@ def _check_weights(whole: _Whole, part: _Class) -> Findings:
         elif plan.policy == AdlPolicy.QUEUE and not is_house:
             if _sign(share.weight) not in _SCORE_SIGNS.get(adl_class, (-1, 0, 1)) or abs(share.weight) > _SCORE_MAX:
                 yield Finding(fault, f"{share.holder} in {part.name} has rank score {share.weight}")
-        elif share.weight < 1:
+        elif share.weight < 1 and (is_house or not whole.is_levelled):
             yield Finding(fault, f"{share.holder} has weight {share.weight}: must be at least 1")
         # Where the weight is the owner's lots, it bounds the cap; at mark, and for the house, the
         # cap is all of them.
@@ -790,7 +829,8 @@ def _check_line(whole: _Whole, part: _Class) -> Findings:
         return
     fault, line = CertificateFault.LINE, part.lines[0]
     said = f"the line of {part.name}"
-    if part.head.adl_class in _BY_LOTS or whole.first.policy in ADL_IN_ORDER or line.adl_class != part.head.adl_class:
+    is_drawn = whole.first.policy not in (*ADL_IN_ORDER, AdlPolicy.WATER_FILLING)
+    if part.head.adl_class in _BY_LOTS or not is_drawn or line.adl_class != part.head.adl_class:
         yield Finding(fault, f"{said}: class {line.adl_class} under policy {whole.first.policy} draws nobody")
     if not 1 <= len(part.picks) <= line.members <= part.head.candidates:
         yield Finding(fault, f"{said}: {len(part.picks)} of {line.members} are picked")
@@ -891,6 +931,7 @@ def _drawn(seq: int, market: int, third: int) -> int:
 _SCORE_SIGNS: dict[int, tuple[int, ...]] = {AdlClass.PROFITABLE: (0, 1), AdlClass.REST: (-1, 0)}
 #: The largest rank score: two ratios of a millionfold each, in ppm.
 _SCORE_MAX = 10**18
+_PPM = 1_000_000
 #: Beyond every drawn number: they have 62 bits.
 _DRAWN_END = 1 << 62
 
@@ -915,6 +956,49 @@ def _check_order(name: str, shares: Sequence[Share], hidden: int, eta: tuple[int
     right = (last.weight, 0) if keeps else (0, 0)
     if eta != right:
         yield Finding(fault, f"{name}: eta {eta[0]} / {eta[1]}, must be {right[0]} / {right[1]}")
+
+
+def _check_standings(whole: _Whole, part: _Class) -> Findings:
+    """Check that exposure and equity of everyone who gives are told."""
+    fault, least = CertificateFault.WEIGHT, abs(whole.value) // max(1, abs(whole.lots))
+    if part.head.adl_class == AdlClass.PROFITABLE:
+        yield Finding(CertificateFault.CLASS, f"{part.name}, where leverage and not profit decides")
+    silent = [fill.account for entry in part.entries if entry.owner is None for fill in entry.fills]
+    if silent:
+        yield Finding(fault, f"{part.name}: exposure and equity of {silent} are not told")
+    for each in part.standings:
+        # What he may give is part of what he holds.
+        if each.equity * _PPM < abs(each.exposure) + each.cap * least or not each.equity:
+            yield Finding(fault, f"{part.name}: {each.holder} counts with equity {each.equity}, exposure {each.exposure}")
+
+
+def check_levels(name: str, shares: Sequence[Levelled], lot: int, hidden: int, eta: tuple[int, int]) -> Findings:
+    """Check that each lot, worth ``lot`` atoms, came from whoever then had the highest leverage, ties by
+    id.
+
+    Nobody's last lot was asked for below the level ``eta``, which is that of one of them, and nobody
+    kept a lot above it. ``hidden`` gave nothing.
+    """
+    fault = CertificateFault.SHARE
+    keeps = hidden > 0 or any(share.part != share.cap for share in shares)
+    if not keeps or eta == (0, 0) or not shares:
+        if keeps or eta != (0, 0):
+            yield Finding(fault, f"{name}: level {eta[0]} / {eta[1]}, {len(shares)} give, of whom some kept lots: {keeps}")
+        return
+    of_last = [share for share in shares if share.part and share.level(share.part, lot) == eta]
+    if eta[1] < 1 or not of_last:
+        yield Finding(fault, f"{name}: level {eta[0]} / {eta[1]} is that of nobody's last lot")
+        return
+    last = _order_of(of_last[-1].holder)
+    for share in shares:
+        mine = share.level(share.part, lot)
+        above = mine[0] * eta[1] - eta[0] * mine[1]
+        if share.part and (above < 0 or (above == 0 and _order_of(share.holder) > last)):
+            yield Finding(fault, f"{name}: {share.holder} gives {share.part} lots, down to {mine[0]} / {mine[1]}")
+        following = share.level(share.part + 1, lot)
+        above = following[0] * eta[1] - eta[0] * following[1]
+        if share.part < share.cap and (above > 0 or (above == 0 and _order_of(share.holder) < last)):
+            yield Finding(fault, f"{name}: {share.holder} keeps a lot at {following[0]} / {following[1]}, cap {share.cap}")
 
 
 def _check_proportions(name: str, shares: Sequence[Share], hidden: int, eta: tuple[int, int], on_line: tuple[int, int]) -> Findings:
