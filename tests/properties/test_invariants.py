@@ -31,6 +31,7 @@ from backstop.core.events import (
 from backstop.core.instruments import (
     NO_CAP,
     PPM,
+    AdlRules,
     BreakerRules,
     CloseoutRules,
     CommitmentRules,
@@ -101,6 +102,8 @@ class Draw(NamedTuple):
     target: int = 1_000
     carry_ns: int = 0
     fill_band_ppm: int = 0
+    #: Least notional that ADL asks an owner for.
+    part: int = 2_000
 
 
 draws = st.builds(
@@ -126,6 +129,7 @@ draws = st.builds(
     target=st.sampled_from((1_000, 0)),
     carry_ns=st.sampled_from((0, SECOND, 6 * SECOND)),
     fill_band_ppm=st.sampled_from((0, 10_000)),
+    part=st.sampled_from((2_000, 0, 300)),
 )
 
 
@@ -160,6 +164,7 @@ def make_rules(draw: Draw) -> VenueRules:
         disposal=DisposalRules(interval_ns=2 * SECOND, share_ppm=300_000, tolerance_ppm=20_000),
         breakers=make_breakers(draw),
         adl_policy=draw.adl_policy,
+        adl=AdlRules(draw.part),
         socialise_policy=draw.socialise_policy,
         limits=LimitRules(accounts_max=TRADERS + 3, positions_max=2 * TRADERS + 3, orders_max=16, effects_max=draw.effects_max),
         solvent_pay_first=FUND in stages and ADL in stages[: stages.index(FUND)],
