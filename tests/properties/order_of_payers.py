@@ -10,9 +10,10 @@ from backstop.core.waterfall.certificate import PLAN_HEADS, check_certificate, i
 from backstop.reference.adl import asked_owners, counterparty_of, open_to_force, share_lots
 from backstop.reference.allocation import DRAW
 from backstop.reference.arithmetic import ceil_div, sign
+from backstop.reference.book import UNKNOWN_LOTS
 from backstop.reference.charge import Exit
 from backstop.reference.closeout import closing_of
-from backstop.reference.closing import Closing
+from backstop.reference.closing import Closing, OrderStop
 from backstop.reference.doubt import may_close, may_force
 from backstop.reference.funds import Support
 from backstop.reference.offering import Backer, LossStop, changes_due, refusal_to_ask
@@ -548,6 +549,9 @@ def _capacity(moment: Moment, account: int, market: int) -> str:
         return "its depth is unknown"
     if closing.slice.whole == 0:
         return ""
+    if closing.book_stop is OrderStop.BELOW_MINIMUM:
+        # All that the book is known to hold is less than the least order.
+        return "part of its depth is unknown" if any(band.lots == UNKNOWN_LOTS for band in closing.book.bands) else ""
     if closing.cap() <= 0:
         return f"{closing.slice}, bounds {closing.bounds()}"
     if closing.quote().lots:
