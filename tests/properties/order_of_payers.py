@@ -10,7 +10,6 @@ from backstop.core.waterfall.certificate import PLAN_HEADS, check_certificate, i
 from backstop.reference.adl import asked_owners, counterparty_of, open_to_force, share_lots
 from backstop.reference.allocation import DRAW
 from backstop.reference.arithmetic import ceil_div, sign
-from backstop.reference.book import UNKNOWN_LOTS
 from backstop.reference.charge import Exit
 from backstop.reference.closeout import closing_of
 from backstop.reference.closing import Closing, OrderStop
@@ -545,15 +544,12 @@ def _capacity(moment: Moment, account: int, market: int) -> str:
         return "an operator halts the market"
     if closing.book.is_old and not closing.is_solvent:
         return "its mark is old"
-    if closing.slice.awaits_depth:
-        return "its depth is unknown"
-    if closing.slice.whole == 0:
+    if closing.book_stop == OrderStop.DEPTH_UNKNOWN:
+        return "its depth is unknown, and an order that tries it is out"
+    if closing.book_stop in (OrderStop.THIN_BOOK, OrderStop.BELOW_MINIMUM):
         return ""
-    if closing.book_stop is OrderStop.BELOW_MINIMUM:
-        # All that the book is known to hold is less than the least order.
-        return "part of its depth is unknown" if any(band.lots == UNKNOWN_LOTS for band in closing.book.bands) else ""
-    if closing.cap() <= 0:
-        return f"{closing.slice}, bounds {closing.bounds()}"
+    if closing.book_stop is not None:
+        return f"{closing.book_stop}: {closing.slice}, bounds {closing.bounds()}"
     if closing.quote().lots:
         return f"an order could leave: {closing.quote()}"
     return f"an order may leave later: the fund has {closing.fund}" if closing.may_leave_later else ""
