@@ -113,15 +113,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("opposite-defaulters-are-crossed", "adl", "        cross_defaulters(state, accounts, market)", "        pass"),
     Mutation("those-who-lack-most-have-room", "engine", "is_filling(state) or not has_room(state, accounts)", "is_filling(state)"),
     Mutation("the-level-that-was-newest-wins", "breakers", "wins = new > old or", "wins = new < old or"),
-    Mutation(
-        "the-undoubted-mark-is-that-before-the-timers",
-        "doubt",
-        "review_doubt(state, market, mark)",
-        "review_doubt(state, market, state.markets[market].mark)",
-    ),
-    Mutation(
-        "no-doubt-keeps-who-has-waited-so-long", "doubt", "if undoubted and not may_close(state, account, holding.market):", "if undoubted:"
-    ),
     Mutation("doubt-of-a-guard-that-holds", "doubt", "    if breaker.is_held_newest:", "    if False:"),
     Mutation("old-marks-force-nobody", "doubt", "return age > 0 and since", "return False and since"),
     Mutation("orders-are-cancelled-when-doubt-begins", "doubt", "            if order.is_open:", "            if False:"),
