@@ -603,8 +603,8 @@ def cuts_within_limits(moment: Moment) -> Findings:
         recovers = (before.kind, before.code, before.account) == (F.POSTING, C.RECOVERY, effect.account)
         change = -before.amount if recovers else effect.amount
         if effect.amount > 0:
-            cut = next(row for row in reversed(moment.effects[: moment.place]) if row.kind == F.HAIRCUT)
-            change = cut.amount if cut.account == effect.account else 0
+            cut = next((row for row in reversed(moment.effects[: moment.place]) if row.kind == F.HAIRCUT), None)
+            change = cut.amount if cut is not None and cut.account == effect.account else 0
         held = mirror.accounts[effect.account].claims.get(effect.other, 0)
         if effect.amount != change or effect.value != held + effect.amount or effect.value < 0:
             yield f"{effect}: change {change}, claim before {held}"
