@@ -83,6 +83,11 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("a-cut-is-split-by-what-each-lacks", "loss", "split(self.paid, self.parts)", "split(self.paid, dict.fromkeys(self.parts, 1))"),
     Mutation("lots-end-at-zero-as-the-fund-pays", "tear_up", "abs(torn.lots) * torn.support.amount // gap if gap else", ""),
     Mutation("deficit-counts-what-no-fund-will-pay", "arrears", "if not will_be_paid(state, group):", "if True:"),
+    Mutation("an-unknown-book-is-tried", "closing", "return self.slice.awaits_depth and self.probes", "return False"),
+    Mutation("probes-end-at-the-deadline", "closeout", "not behind and state.now < state.deadline(account)", "not behind"),
+    Mutation("a-slice-below-the-minimum-sends-it", "closing", "if 0 < left < self.least <=", "if left < 0 and self.least <="),
+    Mutation("what-nobody-holds-does-not-come-back", "closing", "if self.slice.pending else OrderStop.BELOW_MINIMUM", ""),
+    Mutation("a-cap-leaves-no-less-than-the-minimum", "closing", "if self.cap() < self.least else", "if self.cap() <= 0 else"),
     Mutation("the-closing-charge", "charge", "if equity < 0:", "if equity >= 0:"),
     Mutation("the-charge-less-what-takeover-takes", "charge", "- max(0, taken)), max(0, equity - taken))", "), max(0, equity - taken))"),
     Mutation(
@@ -95,6 +100,20 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("carry-needs-what-a-move-would-cost", "carry", ") - portfolio.equity)\n", "))\n"),
     Mutation("carry-ends", "carry", "if now >= until or not fits(", "if not fits("),
     Mutation("carry-gives-way", "carry", "    while state.funds[group].carries:", "    while state.funds[group].carries and False:"),
+    Mutation("a-lot-counts-by-half", "water_filling", "- (2 * number - 1) * self.lot", "- 2 * number * self.lot"),
+    Mutation(
+        "exposure-is-that-of-all-markets",
+        "adl",
+        "for market in state.held_markets(account)]\n    return",
+        "for market in state.held_markets(account)[:1]]\n    return",
+    ),
+    Mutation("hedged-lots-come-after-net-ones", "wave", "exposure - before * contract", "exposure - 0 * contract"),
+    Mutation("what-was-given-counts-in-the-event", "state", "+= loading * sign(lots)", "+= 0 * loading * sign(lots)"),
+    Mutation(
+        "nobody-is-asked-for-dust", "allocation", "if 0 < part < min(caps[holder], least)}", "if 1 < part < min(caps[holder], least)}"
+    ),
+    Mutation("a-plan-asks-so-many-owners", "wave", "ceil_div(lots, rules.counterparties_max) if", "0 if"),
+    Mutation("who-gives-below-the-least-is-drawn", "allocation", "range(first, self.length, DRAW)", "range(0, self.length, DRAW)"),
     Mutation("opposite-defaulters-are-crossed", "adl", "        cross_defaulters(state, accounts, market)", "        pass"),
     Mutation("those-who-lack-most-have-room", "engine", "is_filling(state) or not has_room(state, accounts)", "is_filling(state)"),
     Mutation("the-level-that-was-newest-wins", "breakers", "wins = new > old or", "wins = new < old or"),

@@ -193,6 +193,10 @@ class Desk:
             case F.ADL_CLASS:
                 eta = f"eta {e.amount} lots / {money(e.value)}" if e.value else "every cap is taken whole"
                 return f"{AdlClass(e.code).name}: {e.other} can give, {e.price_ticks} at its cap, {lots} lots placed, {eta}"
+            case F.ADL_LINE:
+                return f"{e.other} have shares below {e.price_ticks}, {lots} lots together: some give for all"
+            case F.ADL_PICK:
+                return f"{who} gives for them: share {lots}"
             case F.ADL_OWNER:
                 return f"the owner of {who} {verb} {lots} of at most {e.price_ticks} by {e.other} accounts, weight {money(e.value)}"
             case F.ADL_FILL:

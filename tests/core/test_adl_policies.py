@@ -108,8 +108,10 @@ def ratio_ppm(part: int, whole: int) -> int:
     return RATIO_MAX if part // 10**6 >= whole else part * 10**6 // whole
 
 
-def expected(state: State, policy: AdlPolicy, holdings: list[Holding], account: int) -> dict[AdlClass, int]:
-    """Return the weight of a counterparty's owner in each of his classes, from the words of the rules."""
+def expected(state: State, policy: AdlPolicy, holdings: list[Holding], account: int, given: int = 0) -> dict[AdlClass, int]:
+    """Return the weight of a counterparty's owner in each of his classes, from the words of the rules;
+    ``given``: what he gives in the first of them.
+    """
     own = holdings[account]
     mine = [each for number, each in enumerate(holdings) if each.owner == own.owner and state.accounts[number].health < Health.DISTRESSED]
     result = sum(each.lots * MARK * FACTOR - each.cost for each in mine)
@@ -119,17 +121,21 @@ def expected(state: State, policy: AdlPolicy, holdings: list[Holding], account: 
     if own.owner == holdings[0].owner:
         lots_of = {AdlClass.LINKED: held}
     else:
-        lots_of = {AdlClass.PROFITABLE if result > 0 else AdlClass.REST: held - hedged, AdlClass.HEDGE: hedged}
+        gains = result > 0 and policy != AdlPolicy.WATER_FILLING
+        lots_of = {AdlClass.PROFITABLE if gains else AdlClass.REST: held - hedged, AdlClass.HEDGE: hedged}
     weights = {}
     for adl_class, lots in lots_of.items():
         value = (1 if own.lots > 0 else -1) * lots * MARK * FACTOR
         leverage, ratio = ratio_ppm(abs(value), max(0, equity)), ratio_ppm(abs(result), abs(value - result))
+        net = sum(each.lots for each in mine) * (1 if own.lots > 0 else -1)
+        exposure = (net - (given if adl_class == AdlClass.HEDGE else 0)) * MARK * FACTOR
         of_policy = {
             AdlPolicy.CAPPED_PRO_RATA: result if adl_class == AdlClass.PROFITABLE else lots,
             AdlPolicy.PRO_RATA: lots,
             AdlPolicy.RISK_AWARE: max(1, lots * leverage // 10**6),
             AdlPolicy.QUEUE: ratio * leverage // 10**6 if result > 0 else -(ratio * 10**6 // max(1, leverage)),
             AdlPolicy.RANDOM: drawn(SEQ, 0, own.owner),
+            AdlPolicy.WATER_FILLING: exposure * 10**6 // max(equity, -(-(abs(exposure) + abs(value)) // 10**6)),
         }
         if lots:
             weights[adl_class] = of_policy[policy]
@@ -177,12 +183,17 @@ def test_classes_and_weights_are_those_of_the_rules(policy: AdlPolicy) -> None:
                 continue
             givers.setdefault(effect.code, []).append(effect)
             if effect.account >= 0:
-                assert expected(state, policy, holdings, effect.account)[AdlClass(effect.code)] == effect.value, (seed, effect)
+                owner = holdings[effect.account].owner
+                before = sum(
+                    abs(each.lots) for each in givers.get(AdlClass.REST, ()) if each.account >= 0 and holdings[each.account].owner == owner
+                )
+                assert expected(state, policy, holdings, effect.account, before)[AdlClass(effect.code)] == effect.value, (seed, effect)
         for code, head in heads.items():
             seen.add((code, head.other != head.price_ticks))
             if policy in ADL_IN_ORDER and code != AdlClass.HOUSE and head.amount:
                 check_passed_over(state, policy, holdings, givers[code], head)
-    assert {code for code, _ in seen} == set(AdlClass) - {AdlClass.CROSSED}
+    never = {AdlClass.CROSSED, AdlClass.PROFITABLE} if policy == AdlPolicy.WATER_FILLING else {AdlClass.CROSSED}
+    assert {code for code, _ in seen} == set(AdlClass) - never
     assert any(kept for _, kept in seen)
 
 

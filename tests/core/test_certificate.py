@@ -73,6 +73,10 @@ class Certificate(NamedTuple):
         """Return whether the class of a row takes whole caps in an order."""
         return self.plan.code in ADL_IN_ORDER and self.rows[place].code not in (AdlClass.HOUSE, AdlClass.CROSSED)
 
+    def is_levelled(self, place: int) -> bool:
+        """Return whether leverage is levelled in the class of a row."""
+        return self.plan.code == AdlPolicy.WATER_FILLING and self.rows[place].code not in (AdlClass.HOUSE, AdlClass.CROSSED)
+
     def fills_of(self, place: int) -> int:
         """Return how many gave lots in the class of a row: an owner of several accounts is one."""
         of_class = [row for row in self.rows if row.kind in (F.ADL_FILL, F.ADL_OWNER) and row.code == self.rows[place].code]
@@ -232,10 +236,16 @@ def wrong_values(certificate: Certificate, place: int, field: str) -> list[int]:
         return [row.value - 1, -1]  # more than enough is enough
     if kind == F.POSTING and row.code == Cause.SUPPORT and field == "other":
         return [NONE, row.account]  # another fund's id is a fund's too
-    if kind == F.ADL_CLASS and field == "other" and (certificate.has_hidden or certificate.is_ordered(place)):
+    is_levelled = certificate.is_levelled(place)
+    if kind == F.ADL_OWNER and is_levelled and field in ("amount", "value"):
+        # A change by which the leverage in ppm is another.
+        return [0, -1] if field == "amount" else [right - row.amount, right + row.amount]
+    if kind == F.ADL_CLASS and field == "other" and (certificate.has_hidden or is_levelled or certificate.is_ordered(place)):
         return [certificate.fills_of(place) - 1, -1]
-    if kind == F.ADL_CLASS and field == "value" and certificate.has_hidden and not certificate.is_ordered(place):
+    if kind == F.ADL_CLASS and field == "value" and certificate.has_hidden and not certificate.is_ordered(place) and not is_levelled:
         return [-1]
+    if kind in (F.ADL_LINE, F.ADL_PICK):
+        return wrong_places(certificate, place, field, near)
     if kind == F.ADL_OWNER and field == "account":
         return [certificate.rows[place + 1].account + 1 << 20]  # who else may be asked is not told
     if kind in (F.ADL_FILL, F.ADL_OWNER) and field == "price_ticks":
@@ -243,6 +253,24 @@ def wrong_values(certificate: Certificate, place: int, field: str) -> list[int]:
     if kind == F.ADL_FILL and field == "value":
         return wrong_weights(certificate, place, near)
     return near
+
+
+def wrong_places(certificate: Certificate, place: int, field: str, near: list[int]) -> list[int]:
+    """Return values of a line or a pick that can be told to be wrong: of those who are not told, and where
+    they stand, little is known.
+    """
+    row, head = certificate.rows[place], certificate.class_of(place)
+    line = next(each for each in reversed(certificate.rows[: place + 1]) if each.kind == F.ADL_LINE)
+    picks = sum(each.kind == F.ADL_PICK and each.code == line.code for each in certificate.rows)
+    wrong = {
+        (F.ADL_LINE, "other"): [picks - 1, head.other + 1],
+        (F.ADL_LINE, "price_ticks"): [0, 1],
+        (F.ADL_LINE, "value"): near if picks == line.other else [0, -1],
+        (F.ADL_PICK, "account"): [1 << 20],
+        (F.ADL_PICK, "lots"): [0, line.price_ticks],
+        (F.ADL_PICK, "amount"): near if picks == line.other else [-1, line.value],
+    }
+    return wrong.get((F(row.kind), field), near)
 
 
 def wrong_weights(certificate: Certificate, place: int, near: list[int]) -> list[int]:
@@ -276,7 +304,7 @@ def test_every_wrong_number_is_found(field: str) -> None:
         for kind, rows in lies(certificate, field):
             tried.add(kind)
             assert faults(rows, certificate.factor), f"{rows} instead of {certificate.rows}"
-    assert tried == {F.ADL_PLAN, F.SUPPORT, F.ADL_SCALE, F.ADL_CLASS, F.ADL_OWNER, F.ADL_FILL, F.TRADE, F.POSTING}
+    assert tried == {F.ADL_PLAN, F.SUPPORT, F.ADL_SCALE, F.ADL_CLASS, F.ADL_LINE, F.ADL_PICK, F.ADL_OWNER, F.ADL_FILL, F.TRADE, F.POSTING}
 
 
 # -- lies that hang together -----------------------------------------------------------------------
@@ -324,7 +352,9 @@ def test_lot_taken_from_one_and_given_to_another_is_found() -> None:
             if wrong[one]:
                 found = faults(told_again(certificate, wrong, cash_by_lots(certificate, wrong)), certificate.factor)
                 # Where a rank score is 0, eta does not tell who kept some; the class that then gives does.
-                assert found & {CertificateFault.SHARE, CertificateFault.CAP, CertificateFault.LOTS, CertificateFault.CLASS}
+                # What those on a line give is drawn, not shared.
+                kinds = {CertificateFault.SHARE, CertificateFault.CAP, CertificateFault.LOTS, CertificateFault.CLASS}
+                assert found & (kinds | {CertificateFault.LINE})
                 assert CertificateFault.CASH not in found
                 tried += 1
     assert tried > 200

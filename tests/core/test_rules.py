@@ -133,7 +133,9 @@ BAD: list[tuple[VenueRules, str]] = [
     (GOOD._replace(stages=(Stage.ADL, Stage.ADL, Stage.TEAR_UP)), ": a stage may stand once"),
     (GOOD._replace(stages=(Stage.ADL,)), ": tear_up must be last"),
     (GOOD._replace(stages=()), "waterfall: []: tear_up must be last"),
-    (GOOD._replace(adl_policy=6), "adl_policy = 6: must be one of [1, 2, 3, 4, 5]"),
+    (GOOD._replace(adl_policy=7), "adl_policy = 7: must be one of [1, 2, 3, 4, 5, 6]"),
+    (with_market(factor_loading_ppm=0), "markets[0].factor_loading_ppm = 0: must not be 0"),
+    (with_market(factor_loading_ppm=-1_000_001), "markets[0].factor_loading_ppm = -1000001: must be -1000000 to 1000000"),
     (GOOD._replace(socialise_policy=3), "socialise_policy = 3: must be one of [1, 2]"),
     (
         GOOD._replace(stages=(Stage.SOCIALISE, Stage.TAKEOVER, Stage.TEAR_UP)),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from itertools import chain
+from itertools import chain, permutations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -55,7 +55,7 @@ def test_each_earlier_stage_has_a_reason_that_is_checked() -> None:
         for found in _streams(corner, 3):
             assert found.checks_failed == [], corner
             seen.update(f"{stop['stage']} {stop['reason']}" for stop in _passed_over(found))
-    closeout = {"depth_unknown", "thin_book", "slice_taken", "fund", "not_reached", "not_built"}
+    closeout = {"depth_unknown", "thin_book", "below_minimum", "slice_taken", "fund", "not_reached", "not_built"}
     takeover = {"none_able", "none_configured", "none_committed", "time_over", "not_built"}
     wanted = {f"closeout {reason}" for reason in closeout} | {f"takeover {reason}" for reason in takeover}
     wanted |= {"fund solvent", "fund empty", "fund only_supports", "adl nobody_can_give"}
@@ -81,7 +81,8 @@ def test_a_market_without_an_order_is_told_beside_those_that_have_one() -> None:
             held = {*facts["standing"].values["positions"]}
             told = facts["waiting"].values["markets"] if "waiting" in facts else []
             assert {market["market"] for market in told} == held - {*orders}
-            assert not told or f"when those in {', '.join(dict.fromkeys(orders))} have ended" in facts["waiting"].says
+            for_those = [f"when those in {', '.join(names)} have ended" for names in permutations(dict.fromkeys(orders))]
+            assert not told or any(says in facts["waiting"].says for says in for_those)
             seen.update(market["reason"] for market in told)
     assert wanted <= {*seen}, seen
     assert "open" not in seen

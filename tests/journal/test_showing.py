@@ -224,6 +224,7 @@ FILL = {
         (AdlPolicy.CAPPED_PRO_RATA, "weight 2.500000 USDT", "eta 0.004 / 0.000009 USDT"),
         (AdlPolicy.PRO_RATA, "weight 2500", "eta 0.004 / 0.009"),
         (AdlPolicy.RISK_AWARE, "weight 2500000 (lots x leverage)", "eta 0.004 / 9"),
+        (AdlPolicy.WATER_FILLING, "weight factor leverage 2500000 ppm", "each lot from the highest leverage, down to 444444 ppm"),
         (AdlPolicy.QUEUE, "weight rank score 2500000 ppm", "one by one in order of rank score until done, the last at 4"),
         (AdlPolicy.RANDOM, "weight drawn number 2500000", "one by one in order of their drawn numbers until done, the last at 4"),
     ],

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from backstop.core.events import NONE, AdlClass, Cause, EffectKind, Health, ProviderStatus, Stage, SupportLimit
+from backstop.core.events import NONE, AdlClass, AdlPolicy, Cause, EffectKind, Health, ProviderStatus, Stage, SupportLimit
 from backstop.core.instruments import CommitmentRules
-from backstop.core.waterfall.certificate import check_certificate, is_crossing, is_plan_start
-from backstop.reference.adl import asked_owners, counterparty_of, open_to_force
+from backstop.core.waterfall.certificate import PLAN_HEADS, check_certificate, is_crossing, is_plan_start
+from backstop.reference.adl import asked_owners, counterparty_of, open_to_force, share_lots
+from backstop.reference.allocation import DRAW
 from backstop.reference.arithmetic import ceil_div, sign
 from backstop.reference.charge import Exit
 from backstop.reference.closeout import closing_of
@@ -16,7 +17,20 @@ from backstop.reference.doubt import may_close, may_force
 from backstop.reference.funds import Support
 from backstop.reference.offering import Backer, LossStop, changes_due, refusal_to_ask
 from backstop.reference.records import Effect
-from backstop.reference.wave import Candidate, Defaulter, Placed, Wave, candidates_of, laid, lots_to_close, support_parts
+from backstop.reference.wave import (
+    Candidate,
+    Defaulter,
+    Placed,
+    Wave,
+    candidates_of,
+    laid,
+    least_asked,
+    line_in_class,
+    lots_to_close,
+    place_in_class,
+    scramble,
+    support_parts,
+)
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Findings, Moment
 
@@ -157,16 +171,71 @@ def _fills_are_right(moment: Moment, rows: list[Effect], beyond: int) -> Finding
         if found is None or (found.lots, found.candidate.weight) != (abs(fill.lots), fill.value) or fill.price_ticks != found.cap:
             yield f"{fill}: should be {found}"
     yield from _owners_are_right(rows, candidates)
+    if plan.code == AdlPolicy.WATER_FILLING:
+        yield from _levels_are_right(moment, rows, told)
+        return
+    yield from _lines_are_right(moment, rows, dict(told))
+
+
+def _levels_are_right(moment: Moment, rows: list[Effect], told: list[tuple[Candidate, int]]) -> Findings:
+    """Check that each lot came from whoever then had the highest leverage, of all candidates; then note
+    what was given.
+    """
+    plan, lots = rows[0], sum(abs(row.lots) for row in rows if row.kind == F.ADL_FILL)
+    etas = {AdlClass(row.code): (row.amount, row.value) for row in rows if row.kind == F.ADL_CLASS}
+    expected = {part.adl_class: part for part in share_lots(plan.code, [each for each, _ in told], lots, 0, (plan.seq, plan.market))}
+    for each, given in told:
+        part = expected.get(each.adl_class)
+        if given != (part.lots[each.first] if part else 0):
+            yield f"{plan}: {each} gives {given} in {etas}"
+    for adl_class, eta in etas.items():
+        if eta != expected[adl_class].eta:
+            yield f"{plan}: the level of {adl_class.name} is {eta}, must be {expected[adl_class].eta}"
+    for row in rows:
+        if row.kind == F.ADL_FILL and row.account >= 0:
+            moment.mirror.note_given(row.account, row.market, row.lots)
+
+
+def _lines_are_right(moment: Moment, rows: list[Effect], told: dict[Candidate, int]) -> Findings:
+    """Check that nobody gives less than the least who could give more, but for the last of a line; and
+    that the line is that of a full scan: who stands on it, where, and who is drawn.
+    """
+    mirror, plan = moment.mirror, rows[0]
+    unit = mirror.rules.markets[plan.market].contract.value(1, mirror.marks[plan.market])
+    lots = sum(abs(row.lots) for row in rows if row.kind == F.ADL_PLAN)
+    least = least_asked(mirror.rules.adl, unit, lots)
+    for head in [row for row in rows if row.kind == F.ADL_CLASS]:
+        members = {each.first: each for each in told if each.adl_class == head.code}
+        weights, caps = ({first: each.weight for first, each in members.items()}, {first: each.cap for first, each in members.items()})
+        policy, adl_class = mirror.rules.adl_policy, AdlClass(head.code)
+        parts, _ = place_in_class(policy, adl_class, head.lots, weights, caps)
+        line = line_in_class(policy, adl_class, least, parts, caps)
+        found = [row for row in rows if row.kind in (F.ADL_LINE, F.ADL_PICK) and row.code == head.code]
+        if line is None:
+            if found:
+                yield f"{found}: nobody in {adl_class.name} is below the least {least}"
+            continue
+        point = scramble(plan.seq, plan.market, adl_class) % min(DRAW, line.length)
+        given = line.given(point)
+        right = [(F.ADL_LINE, plan.account, len(line.parts), line.lots, least, point, line.length)]
+        right += [(F.ADL_PICK, each, plan.account, line.parts[each], 0, line.spans[each].start, 0) for each, part in given.items() if part]
+        if [(row.kind, row.account, row.other, row.lots, row.price_ticks, row.amount, row.value) for row in found] != right:
+            yield f"{found}: should be {right}"
+        wrong = {first: told[each] for first, each in members.items() if told[each] != (parts | given)[first]}
+        if wrong:
+            yield f"{plan}: {wrong} give, should be {parts | given}"
 
 
 def _owners_are_right(rows: list[Effect], candidates: list[Candidate]) -> Findings:
     """Check who is told as an owner of several accounts, with which weight and cap."""
-    spread = {(each.first, each.adl_class): each for each in candidates if each.is_spread}
+    spread = {(each.first, each.adl_class): each for each in candidates if each.is_spread or each.standing}
     told = [row for row in rows if row.kind == F.ADL_OWNER]
     of_spread = {one.holder for each in spread.values() if each.asked for one in each.asked.counterparties}
     for row in told:
         found = spread.get((row.account, AdlClass(row.code)))
-        if found is None or (row.value, row.price_ticks) != (found.weight, found.cap):
+        standing = found.standing if found else None
+        weight = (standing.exposure, standing.equity) if standing else (found.weight if found else 0, 0)
+        if found is None or (row.value, row.amount, row.price_ticks) != (*weight, found.cap):
             yield f"{row}: should be {found}"
     alone, left = [], 0
     for row in rows:
@@ -193,7 +262,7 @@ def trades_were_planned(moment: Moment) -> Findings:
 def _rows_of_plan(moment: Moment) -> list[Effect]:
     found = []
     for row in moment.effects[moment.place :]:
-        if row.kind not in (F.ADL_PLAN, F.SUPPORT, F.ADL_SCALE, F.ADL_CLASS, F.ADL_OWNER, F.ADL_FILL):
+        if row.kind not in PLAN_HEADS:
             break
         found.append(row)
     return found
@@ -334,7 +403,8 @@ def restricted_first(moment: Moment) -> Findings:
     """
     effect, mirror = moment.effect, moment.mirror
     acts = effect.kind in (F.ORDER, F.OFFER, F.CARRY, F.ADL_PLAN, F.TEAR_UP) or (effect.kind == F.TAKEOVER and effect.other == 0)
-    in_default = acts and mirror.health[effect.account] >= Health.DISTRESSED
+    crossed = effect.kind == F.ADL_FILL and effect.code == AdlClass.CROSSED
+    in_default = (acts or crossed) and mirror.health[effect.account] >= Health.DISTRESSED
     if in_default and mirror.rules.stages[0] == Stage.RESTRICT and not mirror.accounts[effect.account].restricted:
         yield f"{effect} before RESTRICT"
 

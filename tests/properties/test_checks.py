@@ -49,6 +49,8 @@ FIELDS: dict[EffectKind, tuple[str, ...]] = {
     F.RESERVE: ("other", "amount", "value"),
     F.ADL_PLAN: ("account", "market", "code", "lots", "price_ticks", "amount", "value", "other"),
     F.ADL_CLASS: ("account", "market", "code", "other", "lots", "price_ticks"),
+    F.ADL_LINE: ("account", "market", "code", "other", "lots", "price_ticks", "amount", "value"),
+    F.ADL_PICK: ("account", "market", "code", "other", "lots", "amount"),
     F.ADL_OWNER: ("account", "other", "market", "code", "lots", "price_ticks", "value"),
     F.ADL_FILL: ("account", "other", "market", "code", "lots", "price_ticks", "amount", "value"),
     F.TEAR_UP: ("market", "lots", "amount", "value"),

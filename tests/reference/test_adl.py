@@ -86,7 +86,7 @@ class Desk:
         for each in asked_owners(state, 0, side):
             adl_class, lots = next(iter(each.lots_in(is_linked=False).items()))
             found[each.first] = each.weight(state.rules.adl_policy, adl_class, lots, state.last_seq)
-        state.asked_equity = {}
+        state.asked_equity, state.asked_exposure = {}, {}
         return found
 
     def charge(self, account: int, amount: int) -> list[Effect]:
@@ -207,6 +207,11 @@ def test_queue_ranks_as_bitmex_does() -> None:
     assert desk.reference.state.equity(short) == 0
 
 
+def gaining(policy: AdlPolicy) -> AdlClass:
+    """Return the class of who gained: leverage and not profit decides where it is levelled."""
+    return AdlClass.REST if policy == AdlPolicy.WATER_FILLING else AdlClass.PROFITABLE
+
+
 # -- policies on one table -------------------------------------------------------------------------
 
 #: What each policy makes of the table below: lots of accounts 1 to 3, their weights, full ones,
@@ -216,6 +221,7 @@ TABLE = {
     AdlPolicy.PRO_RATA: ((2, 5, 3), (10, 6, 4), 1, (8, 10)),
     AdlPolicy.RISK_AWARE: ((2, 4, 4), (184, 2, 8), 2, (4, 2)),
     AdlPolicy.QUEUE: ((2, 4, 4), (2_771_739, 70_183, 318_750), 2, (70_183, 0)),
+    AdlPolicy.WATER_FILLING: ((2, 4, 4), (18_478_260, 467_889, 2_125_000), 2, (425, 2_180)),
 }
 
 
@@ -233,6 +239,8 @@ def test_policies_on_one_table(policy: AdlPolicy) -> None:
     <= 10 x 10, 8 at 6 : 4 the same.
     risk_aware: weights floor(184.8), floor(2.8), floor(8.5); 1 full, then 3 (4 x 10 <= 8 x 8), 4
     are left for 2.
+    water_filling: 1 is full; 3 has (340 - 42.5) / 160 = 1.86, 1.33, 0.80 and 0.27, 2 has (510 - 42.5) /
+    1,090 = 0.43, 0.35, 0.27 and 0.19: so the fourth of 3 is the ninth, and (1,020 - 595) / 2,180 the last.
     queue: 15 % of each; scores floor(150,000 x 18.478260) and so on: 1, 3, then 2 gives 4 of 6.
     """
     desk = Desk(100, policy)
@@ -244,7 +252,7 @@ def test_policies_on_one_table(policy: AdlPolicy) -> None:
     lots_of, weights, full, eta = TABLE[policy]
     caps = (2, 6, 4)
     assert fills(effects) == [(1 + n, lots_of[n], caps[n], -90 * lots_of[n], weights[n]) for n in range(3)]
-    assert classes(effects) == [(AdlClass.PROFITABLE, 3, 10, full, *eta)]
+    assert classes(effects) == [(gaining(policy), 3, 10, full, *eta)]
     (plan,) = [effect for effect in effects if effect.kind == F.ADL_PLAN]
     assert plan.code == policy
     assert desk.reference.state.equity(0) == 0
@@ -285,7 +293,7 @@ def test_classes_come_before_ranks(policy: AdlPolicy) -> None:
     assert [(account, lots) for account, lots, *_ in fills(effects)] == [(1, 3), (2, 4), (outside_of(0), 5)]
     assert [row[:4] for row in classes(effects)] == [
         (AdlClass.LINKED, 1, 3, 1),
-        (AdlClass.PROFITABLE, 1, 4, 1),
+        (gaining(policy), 1, 4, 1),
         (AdlClass.HOUSE, 1, 5, 1),
     ]
     assert fills(effects)[-1][4] == 5

@@ -455,6 +455,7 @@ def test_a_population_on_two_markets(tmp_path: Path) -> None:
         (AdlPolicy.CAPPED_PRO_RATA, "of its profit, up to its cap"),
         (AdlPolicy.PRO_RATA, "44.44 % of its position"),
         (AdlPolicy.RISK_AWARE, "4 / 9 of its lots x leverage"),
+        (AdlPolicy.WATER_FILLING, "lots above a leverage of 0.444444, up to its cap"),
         (AdlPolicy.QUEUE, "its whole cap, one by one in order of rank score, until done"),
         (AdlPolicy.RANDOM, "its whole cap, one by one in order of their drawn numbers, until done"),
     ],

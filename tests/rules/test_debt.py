@@ -95,7 +95,7 @@ def test_a_late_fill_returns_debt(side: int) -> None:
     """Half of an order fills at a gap, the venue calls it done, then the other half comes late and
     far better.
     """
-    scene = scene_of(side, markets=1)
+    scene = scene_of(side, markets=1, interval_ns=60 * SECOND)
     account = scene.open(900)
     scene.trade(account, 10, FIRST_MARK)
     scene.mark(900)

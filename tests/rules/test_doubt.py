@@ -170,7 +170,7 @@ HALT = {"price_throttle_ppm": 50_000, "price_halt_ppm": 100_000, "price_exit_ppm
 @pytest.mark.parametrize("side", SIDES)
 def test_a_fast_market_keeps_its_book(side: int) -> None:
     """A fall of 11.5 % halts the market: orders leave at a quarter of a slice, and no fill may grow."""
-    scene, account, _ = prepared(venue(BOOK, market=HALT), side, depth=8)
+    scene, account, _ = prepared(venue(BOOK, market=HALT, interval_ns=2 * SECOND), side, depth=8)
     effects = scene.mark(885)
     assert scene.mirror.effective(0) == BreakerState.HALTED
     for _ in range(2):

@@ -17,6 +17,7 @@ from backstop.core.events import AdlPolicy, InitialMargin, SocialisePolicy, Stag
 from backstop.core.instruments import (
     NO_CAP,
     PRICE_TICKS_LIMIT,
+    AdlRules,
     BreakerRules,
     CloseoutRules,
     CommitmentRules,
@@ -189,6 +190,7 @@ def _minimum_notional(s: Setting) -> None:
 def _interval_caps(s: Setting) -> None:
     name = s.rng.choice(("account_cap", "venue_cap", "market_cap"))
     setattr(s, name, s.notional // s.rng.choice((1, 2, 5)))
+    s.minimum_notional = (0, s.notional // 10, s.notional // 3)[s.lots % 3]
 
 
 def _few_orders(s: Setting) -> None:
@@ -584,6 +586,7 @@ def _initial(setting: Setting) -> dict[str, int]:
 def _market(setting: Setting) -> MarketRules:
     rng = setting.rng
     bands = sorted(rng.sample(range(80), rng.randint(1, 4)))
+    number = setting.price_ticks + setting.lots + len(bands) + bands[0]
     return MarketRules(
         notional_factor=setting.factor,
         price_ticks_max=min(PRICE_TICKS_LIMIT, 4 * setting.price_ticks),
@@ -594,7 +597,10 @@ def _market(setting: Setting) -> MarketRules:
         ordered_notional_max=setting.market_cap,
         loss_per_window_max=setting.market_loss_cap,
         fill_band_ppm=setting.fill_band_ppm,
+        # By numbers already drawn.
+        factor_loading_ppm=(1_000_000, 940_848, -333_333, 7)[number % 4],
         group=rng.randrange(setting.groups),
+        reports_depth=int((setting.price_ticks + setting.lots + setting.accounts) % 3 == 0),
         **_initial(setting),
         **_stops(setting),
     )
@@ -731,6 +737,10 @@ def make_rules(setting: Setting) -> VenueRules:
         ),
         breakers=_breaker_rules(setting),
         adl_policy=setting.adl_policy,
+        adl=AdlRules(
+            parts_min_notional=(0, setting.notional // 30, setting.notional // 4, 2 * setting.notional)[setting.accounts % 4],
+            counterparties_max=(0, 3, 0, 1, 2)[setting.lots % 5],
+        ),
         socialise_policy=setting.socialise_policy,
         limits=LimitRules(
             accounts_max=setting.accounts + setting.providers + 1,

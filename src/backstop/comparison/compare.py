@@ -20,7 +20,16 @@ from backstop.core.events import ADL_IN_ORDER, AdlPolicy, EffectArray, Stage, er
 from backstop.core.kinds import AdlFillEffect, AdlPlanEffect
 from backstop.core.units import scramble
 from backstop.core.waterfall.allocation import allocate, allocate_in_order
-from backstop.core.waterfall.certificate import Share, check_allocation, check_certificate, is_crossing, plan_starts
+from backstop.core.waterfall.certificate import (
+    Levelled,
+    Share,
+    check_allocation,
+    check_certificate,
+    check_levels,
+    is_crossing,
+    plan_starts,
+)
+from backstop.core.waterfall.water_filling import level_from_top
 from backstop.journal import open_journal
 from backstop.runs.history import Past, apply_events, read_batches, replay_before
 
@@ -30,6 +39,7 @@ __all__ = ["Comparison", "NoWaveError", "Outcome", "Wave", "compare_table", "com
 TOP = 10
 #: Weights must leave their sum room in 64 bits.
 _WEIGHTS_MAX = 1 << 62
+_PPM = 1_000_000
 
 
 class NoWaveError(ValueError):
@@ -242,7 +252,10 @@ def compare_table(table: BudgetTable, budget: int, seq: int = 0, title: str = ""
             raise NoWaveError(f"{policy.name.lower()}: the weights sum to more than 2^62 atoms: give them in a larger unit")
         if stands_in:
             notes.append(f"{policy.name.lower()}: {stands_in}")
-        outcomes.append(_share_out(table, policy, weights.astype(np.int64), budget))
+        if policy == AdlPolicy.WATER_FILLING:
+            outcomes.append(_level_out(table, weights, budget))
+        else:
+            outcomes.append(_share_out(table, policy, weights.astype(np.int64), budget))
     candidates = int((table.caps > 0).sum())
     return Comparison(title, table.asset, table.decimals, tuple(outcomes), "money", tuple(notes), candidates)
 
@@ -257,6 +270,12 @@ def _weights(table: BudgetTable, policy: AdlPolicy, seq: int) -> tuple[Any, str]
         return (table.weights, "weight stands for score, which the table does not have") if table.scores is None else (table.scores, "")
     if policy == AdlPolicy.CAPPED_PRO_RATA:
         return table.weights, ""
+    if policy == AdlPolicy.WATER_FILLING:
+        # Equities, rounded up: size / leverage.
+        if table.sizes is None or table.leverage_ppm is None:
+            return table.weights, "without size and leverage everyone counts as having as much equity as weight"
+        pairs = zip(table.sizes.tolist(), table.leverage_ppm.tolist(), strict=True)
+        return np.array([min(_WEIGHTS_MAX, max(1, -(-size * _PPM // max(1, leverage)))) for size, leverage in pairs], dtype=object), ""
     sizes = table.weights if table.sizes is None else table.sizes
     wanted = "weight stands for size, which the table does not have" if table.sizes is None else ""
     if policy == AdlPolicy.PRO_RATA:
@@ -266,6 +285,21 @@ def _weights(table: BudgetTable, policy: AdlPolicy, seq: int) -> tuple[Any, str]
         return sizes, f"{'weight' if table.sizes is None else 'size'} stands for {lacks} the table does not have"
     scaled = [max(1, size * leverage // 1_000_000) for size, leverage in zip(sizes.tolist(), table.leverage_ppm.tolist(), strict=True)]
     return np.array(scaled, dtype=object), wanted
+
+
+def _level_out(table: BudgetTable, equities: Any, budget: int) -> Outcome:
+    """Level leverage from the top, an atom as one lot."""
+    count = len(table.names)
+    sizes = table.weights if table.sizes is None else table.sizes
+    counted = np.maximum(equities.astype(np.int64), -(-(sizes + table.caps) // _PPM))
+    parts, nexts, heap = np.zeros((3, count), dtype=np.int64)
+    level = level_from_top(budget, table.caps, sizes, counted, 1, parts, nexts, heap, count)
+    columns = (table.caps.tolist(), sizes.tolist(), counted.tolist(), parts.tolist())
+    shares = [Levelled(place, *row) for place, row in enumerate(zip(*columns, strict=True)) if row[0] > 0]
+    findings = check_levels("the allocation", shares, 1, 0, (int(level[0]), int(level[1])))
+    given = {name: part for name, part in zip(table.names, parts.tolist(), strict=True) if part}
+    exact = sum(given.values()) == budget
+    return Outcome(AdlPolicy.WATER_FILLING, given, given, budget, exact, tuple(map(str, findings)), 1)
 
 
 def _share_out(table: BudgetTable, policy: AdlPolicy, weights: Any, budget: int) -> Outcome:

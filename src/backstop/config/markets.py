@@ -99,6 +99,8 @@ def read_market(number: int, section: MarketSection, pieces: Pieces, parts: Part
     if not 0 <= lower < upper and (lower, upper) != (0, 0):
         right = f"must be below interest_upper, {decimal_text(section.interest_upper)}"
         read.wrong("interest_lower", "must not be negative" if lower < 0 else right, section.interest_lower)
+    if section.factor_loading_ppm == 0:
+        read.wrong("factor_loading_ppm", "must not be 0", 0)
     if len(findings) > before or grid is None:
         return None
     factor, ticks_max, lots_max = grid
@@ -111,12 +113,14 @@ def read_market(number: int, section: MarketSection, pieces: Pieces, parts: Part
         band_offset_ppm=tuple(section.band_offset_ppm),
         slippage_tolerance_ppm=section.slippage_tolerance_ppm,
         volatility_ppm=section.volatility_ppm,
+        factor_loading_ppm=section.factor_loading_ppm,
         ordered_notional_max=cap,
         loss_per_window_max=loss_cap,
         initial_margin=int(InitialMargin[section.initial_margin.upper()]),
         interest_lower=lower,
         interest_upper=upper,
         fill_band_ppm=section.fill_band_ppm,
+        reports_depth=int(section.depth == "reported"),
         group=group,
         **stops,
     )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from backstop.core.events import AdlClass, AdlPolicy
 
-__all__ = ["LOTS_WEIGHT", "POLICIES", "PROFIT_WEIGHT", "PolicyWords", "Weight", "weight_kind"]
+__all__ = ["LOTS_WEIGHT", "POLICIES", "PROFIT_WEIGHT", "PolicyWords", "Weight", "is_levelled", "weight_kind"]
 
 
 class Weight(Enum):
@@ -62,7 +62,18 @@ POLICIES: dict[AdlPolicy, PolicyWords] = {
         score="drawn number {}",
         order="their drawn numbers",
     ),
+    AdlPolicy.WATER_FILLING: PolicyWords(
+        Weight.SCORE,
+        "the factor leverage of its owner: his positions in all markets by their loadings, as notional of this one, over his equity",
+        "#CC79A7",
+        score="factor leverage {} ppm",
+    ),
 }
+
+
+def is_levelled(policy: int, adl_class: int) -> bool:
+    """Return whether leverage is levelled among the candidates of a class."""
+    return policy == AdlPolicy.WATER_FILLING and adl_class not in (AdlClass.HOUSE, AdlClass.CROSSED)
 
 
 def weight_kind(policy: int, adl_class: int) -> Weight:

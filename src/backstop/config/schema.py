@@ -199,7 +199,10 @@ class CloseoutStage(_Section):
     order_timeout: Duration = Field(default=10_000_000_000, description="Longest wait for an answer from the book.")
     minimum_notional: Number = Field(
         default=Decimal(0),
-        description="Smallest slice, and smallest rest of a position that a slice leaves.",
+        description=(
+            "Smallest slice, and smallest rest of a position that a slice leaves. A smaller slice is raised to it where the visible book"
+            " holds it; an order of it tries a book of which nothing is known."
+        ),
         json_schema_extra=_unit("asset"),
     )
     cap_interval: Duration = Field(
@@ -317,6 +320,18 @@ class AdlStage(_Section):
         default="capped_pro_rata",
         description="How counterparties of a class share: by profit, in the order of rank, by lots, by lots x leverage, in random order."
         " Each is capped so that it stays above maintenance margin.",
+    )
+    parts_min_notional: Number = Field(
+        default=Decimal(0),
+        description="Least notional that an owner is asked for, unless it is all that he can give; 0: any."
+        " Who gives for those below it is drawn.",
+        json_schema_extra=_unit("asset"),
+    )
+    counterparties_max: int = Field(
+        default=0,
+        ge=0,
+        le=1 << 28,
+        description="Owners that one plan asks at most, where what they can give suffices; 0: any number.",
     )
 
 
@@ -580,8 +595,23 @@ class MarketSection(_Section):
         description="Weight of this market when an account's buffer is shared among its trigger prices. Changes speed, never a result.",
         json_schema_extra=_unit("ppm"),
     )
+    factor_loading_ppm: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = Field(
+        default=1_000_000,
+        description=(
+            "ADL policy `water_filling`: how far its notional moves with the one factor that all markets share; below 0: against it. Only"
+            " ratios between markets matter. Not 0."
+        ),
+        json_schema_extra=_unit("ppm"),
+    )
     band_offset_ppm: Annotated[list[Annotated[int, Field(ge=0, lt=1_000_000)]], Field(min_length=1, max_length=8)] = Field(
         description="Offsets from the mark of the bands of visible depth, ascending.", json_schema_extra=_unit("ppm")
+    )
+    depth: Literal["reported", "none"] = Field(
+        default="reported",
+        description=(
+            "Whether its depth is reported. `reported`: until it is, nothing is known of the book, and orders of `minimum_notional` try it;"
+            " `none`: there is no depth until some is told, so that closeout goes on to the next stage."
+        ),
     )
     ordered_notional_max: Number | None = Field(
         default=None,

@@ -32,6 +32,7 @@ from backstop.core.events import AdlPolicy, SocialisePolicy, Stage
 from backstop.core.instruments import (
     NO_CAP,
     PPM,
+    AdlRules,
     BreakerRules,
     CloseoutRules,
     DisposalRules,
@@ -72,6 +73,7 @@ class Parts:
     disposal: DisposalRules = field(default_factory=DisposalRules)
     breakers: BreakerRules = field(default_factory=BreakerRules)
     adl_policy: int = int(AdlPolicy.CAPPED_PRO_RATA)
+    adl: AdlRules = field(default_factory=AdlRules)
     socialise_policy: int = int(SocialisePolicy.GAINS_HAIRCUT)
     providers: tuple[ProviderRules, ...] = ()
     backers: tuple[ProviderSpec, ...] = ()
@@ -107,6 +109,8 @@ def read_sections(pieces: Pieces, findings: list[Finding]) -> Parts:
 def _read_stage(key: str, stage: Any, pieces: Pieces, parts: Parts, findings: list[Finding]) -> None:
     if isinstance(stage, AdlStage):
         parts.adl_policy = int(AdlPolicy[stage.policy.upper()])
+        if parts.asset is not None:
+            parts.adl = _rules(AdlRules, key, stage, parts.asset, findings)
     elif isinstance(stage, SocialiseStage):
         parts.socialise_policy = int(SocialisePolicy[stage.policy.upper()])
     elif isinstance(stage, TakeoverStage):

@@ -30,8 +30,12 @@ ranking              OWNER_HEDGE, OWNER_HELD,     from ``sum_owners`` to the las
                      OWNER_HOLDERS, OWNER_GAIN
 ranking              OWNER_EQUITY*                while OWNER_EQUITY_EVENT is the event's number;
                                                   by owner
+water_filling        OWNER_EXPOSURE*              while OWNER_EXPOSURE_EVENT is the event's number;
+                                                  by owner
+water_filling        ADL_EXPOSURE, ADL_EQUITY     while one plan is made
 candidates           OWNER_PLACE, GIVER_*,        while one plan is made
                      FILL_*
+adl                  LINE_*, CLASS_LINE_*         while one plan is made
 cover                PART_*, GROUP_*              in ``cover_deficit``, ``renew_parts`` and ``book_rest``
 socialise            FOUND_*, PAYER_*, RECEIVER_* while those who won in one market are cut
 socialise            CLAIM*                       in ``run_recovery``
@@ -50,6 +54,8 @@ __all__ = [
     "ADL_CAP",
     "ADL_CLASS",
     "JOINT_CURSOR",
+    "ADL_EQUITY",
+    "ADL_EXPOSURE",
     "ADL_FIRST",
     "ADL_GIVEN",
     "ADL_LOTS",
@@ -62,6 +68,11 @@ __all__ = [
     "CLAIM_PART",
     "CLASS_ETA_LOTS",
     "CLASS_ETA_WEIGHT",
+    "CLASS_LINE_LEAST",
+    "CLASS_LINE_LENGTH",
+    "CLASS_LINE_LOTS",
+    "CLASS_LINE_MEMBERS",
+    "CLASS_LINE_POINT",
     "COLUMNS",
     "COUNTERPARTY_CASH",
     "COUNTERPARTY_LOTS",
@@ -93,6 +104,8 @@ __all__ = [
     "GROUP_LEFT",
     "GROUP_SHARE",
     "GROUP_WEIGHT",
+    "LINE_BEGINS",
+    "LINE_CANDIDATE",
     "NETTED_CLAIM",
     "NETTED_EVENT",
     "NETTED_REST",
@@ -106,6 +119,9 @@ __all__ = [
     "OWNER_DEBT",
     "OWNER_EQUITY",
     "OWNER_EQUITY_EVENT",
+    "OWNER_EXPOSURE",
+    "OWNER_EXPOSURE_EVENT",
+    "OWNER_EXPOSURE_REST",
     "OWNER_FIRST",
     "OWNER_GAIN",
     "OWNER_GAP",
@@ -243,4 +259,12 @@ FILL_CANDIDATE, FILL_POSITION, FILL_CAP, ADL_GIVEN, ADL_ACCOUNT_OF = 83, 84, 85,
 PART_POSITION = 88
 #: Those who lack in a market, by id: row of the position, what they lack, what they get of it.
 RECEIVER_POSITION, RECEIVER_PART, RECEIVER_SHARE = 89, 90, 91
-COLUMNS = 92
+#: Those on the line of a class, in its order: candidate, where it begins. By ADL class: how many they
+#: are (0: there is no line), their shares, its length, the first point, the least that is asked for.
+LINE_CANDIDATE, LINE_BEGINS = 92, 93
+CLASS_LINE_MEMBERS, CLASS_LINE_LOTS, CLASS_LINE_LENGTH, CLASS_LINE_POINT, CLASS_LINE_LEAST = 94, 95, 96, 97, 98
+#: The same candidates under ``water_filling``: exposure to the factor, equity. By owner: his exposure
+#: to the factor in whole atoms and the rest in millionths, and the event of it (likewise).
+ADL_EXPOSURE, ADL_EQUITY = 99, 100
+OWNER_EXPOSURE, OWNER_EXPOSURE_REST, OWNER_EXPOSURE_EVENT = 101, 102, 103
+COLUMNS = 104

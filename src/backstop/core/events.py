@@ -192,6 +192,8 @@ class EffectKind(IntEnum):
     FILL_DEBT = 26
     SETTLEMENT = 27
     ADL_OWNER = 28
+    ADL_LINE = 29
+    ADL_PICK = 30
 
 
 class Health(IntEnum):
@@ -329,6 +331,8 @@ class AdlPolicy(IntEnum):
     RISK_AWARE = 4
     #: Whole caps, in an order drawn from ``seq``.
     RANDOM = 5
+    #: Leverage levelled from the top: each lot from whoever then has the most per equity.
+    WATER_FILLING = 6
 
 
 #: Policies that take whole caps one by one, in order of weight. The others share in proportion.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from backstop.compiled import inlined, kernel, merged
 
-__all__ = ["heapify_pairs", "heapify_places", "pop_pair", "push_pair", "sink_place"]
+__all__ = ["heapify_pairs", "heapify_places", "pop_pair", "push_pair", "sink", "sink_place"]
 
 Column = NDArray[np.int64]
 #: Keys and ids.
@@ -27,7 +27,7 @@ Heap = TypeVar("Heap")
 
 
 @merged
-def _sink(
+def sink(
     comes_before: Callable[[Heap, int, int], bool], swap: Callable[[Heap, int, int], None], heap: Heap, place: int, count: int
 ) -> None:
     """Bring the entry at ``place`` of a heap of ``count`` entries down to where it belongs."""
@@ -57,7 +57,7 @@ def _swap_pairs(heap: Pairs, left: int, right: int) -> None:
 
 @kernel
 def _sink_pair(heap: Pairs, place: int, count: int) -> None:
-    _sink(_is_less, _swap_pairs, heap, place, count)
+    sink(_is_less, _swap_pairs, heap, place, count)
 
 
 @kernel
@@ -103,7 +103,7 @@ def _swap_places(heap: Places, left: int, right: int) -> None:
 @kernel
 def sink_place(keys: Column, heap: Column, place: int, count: int, is_reverse: bool) -> None:
     """Bring the entry at ``place`` of a heap of ``count`` places down to where it belongs."""
-    _sink(_is_larger, _swap_places, (keys, heap, is_reverse), place, count)
+    sink(_is_larger, _swap_places, (keys, heap, is_reverse), place, count)
 
 
 @kernel

@@ -28,6 +28,7 @@ from backstop.core.rows import (
     RULES,
     STAGE,
     TIER,
+    UNKNOWN_DEPTH,
     venue_values,
 )
 from backstop.core.stages import JOINT, LAST_RESORT
@@ -50,6 +51,7 @@ _MARKET_RULES = (
     "slippage_tolerance_ppm",
     "fill_band_ppm",
     "volatility_ppm",
+    "factor_loading_ppm",
     "ordered_notional_max",
     "group",
     "price_throttle_ppm",
@@ -97,6 +99,7 @@ def market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
         row.first_position = row.last_position = NONE
         row.band_count = len(market.band_offset_ppm)
         row.band_offset_ppm[: len(market.band_offset_ppm)] = market.band_offset_ppm
+        row.depth_lots[:, : len(market.band_offset_ppm)] = UNKNOWN_DEPTH if market.reports_depth else 0
         row.bucket_first = bucket_first
         bucket_first += int(bucket_of(market.price_ticks_max)) + 1
         row.tier_first, row.tier_count = tier_first, len(market.tiers)

@@ -18,6 +18,7 @@ __all__ = [
     "BANDS_MAX",
     "BALANCE_ATOMS_MAX",
     "DEPTH_LOTS_MAX",
+    "AdlRules",
     "BreakerRules",
     "CloseoutRules",
     "CommitmentRules",
@@ -119,6 +120,11 @@ class MarketRules(NamedTuple):
     interest_upper: int = 0
     #: What a fill costs its loser beyond this distance from the mark, its winner owes; 0 is off.
     fill_band_ppm: int = 0
+    #: How much its notional moves with the factor that all markets share; only ratios matter.
+    factor_loading_ppm: int = PPM
+    #: The venue reports the visible depth: until it has, nothing is known of it. Otherwise there is
+    #: none until some is told.
+    reports_depth: int = 0
 
     @property
     def contract(self) -> Contract:
@@ -156,6 +162,15 @@ class CloseoutRules(NamedTuple):
     carry_max_ns: int = 0
     #: The move against all its positions for which its fund then stands.
     carry_move_ppm: int = 20_000
+
+
+class AdlRules(NamedTuple):
+    """Parameters of the ADL stage."""
+
+    #: Least notional that an owner is asked for; 0: any.
+    parts_min_notional: int = 0
+    #: Owners that a plan asks at most, where their caps suffice; 0: any number.
+    counterparties_max: int = 0
 
 
 class FundRules(NamedTuple):
@@ -290,6 +305,7 @@ class VenueRules(NamedTuple):
     disposal: DisposalRules = DisposalRules()
     breakers: BreakerRules = BreakerRules()
     adl_policy: int = AdlPolicy.CAPPED_PRO_RATA
+    adl: AdlRules = AdlRules()
     socialise_policy: int = SocialisePolicy.GAINS_HAIRCUT
     limits: LimitRules = LimitRules()
     solvent_pay_first: bool = False
@@ -370,6 +386,7 @@ def _check_market(place: str, market: MarketRules) -> None:
         f"{place}.band_offset_ppm = {list(bands)}: must ascend, from 0 to {PPM - 1}",
     )
     _check(0 <= market.fill_band_ppm <= PPM, f"{place}.fill_band_ppm = {market.fill_band_ppm}: must be 0 to {PPM}")
+    _check(market.factor_loading_ppm != 0, f"{place}.factor_loading_ppm = 0: must not be 0")
     _check(market.ordered_notional_max >= 0, f"{place}.ordered_notional_max = {market.ordered_notional_max}: must not be negative")
     _check(len(market.tiers) >= 1, f"{place}.tiers: must have at least one tier")
     _check(market.tiers[0].floor_atoms == 0, f"{place}.tiers[0].floor = {market.tiers[0].floor_atoms}: the first tier must start at 0")
@@ -450,6 +467,7 @@ def check_rules(rules: VenueRules) -> None:
         1 <= levels.return_memory_ns <= _DURATION_MAX, f"levels.return_memory_ns = {levels.return_memory_ns}: must be 1 to {_DURATION_MAX}"
     )
     _check_bounds(rules.closeout, "closeout", carry_max_ns=(0, _DURATION_MAX))
+    _check_bounds(rules.adl, "adl")
     _check_funds(rules)
     _check_providers(rules)
     _check_breakers(rules)
@@ -532,7 +550,8 @@ def _check_breakers(rules: VenueRules) -> None:
     _check_thresholds("breakers.flow", breakers.flow_throttle, breakers.flow_halt, 1)
     for number, market in enumerate(rules.markets):
         place = f"markets[{number}]"
-        _check_bounds(market, place, guard_volume_lots=(0, DEPTH_LOTS_MAX), volatility_ppm=(1, NO_CAP))
+        others = {"guard_volume_lots": (0, DEPTH_LOTS_MAX), "volatility_ppm": (1, NO_CAP), "factor_loading_ppm": (-PPM, PPM)}
+        _check_bounds(market, place, **others)
         _check_thresholds(f"{place}.price", market.price_throttle_ppm, market.price_halt_ppm, market.price_exit_ppm)
         _check_thresholds(f"{place}.flow", market.flow_throttle, market.flow_halt, 1)
 

@@ -55,7 +55,9 @@ __all__ = [
     "AccountEvent",
     "AdlClassEffect",
     "AdlFillEffect",
+    "AdlLineEffect",
     "AdlOwnerEffect",
+    "AdlPickEffect",
     "AdlPlanEffect",
     "AdlScaleEffect",
     "AnswerEvent",
@@ -603,7 +605,12 @@ class AdlClassEffect(EffectView[T], kind=EffectKind.ADL_CLASS):
     lots = _lots("Lots that the class gave, above 0.")
     market = _market()
     full = _count("Those that gave their whole cap.", "price_ticks")
-    eta_lots = Field("amount", Unit.LOTS, "Numerator of eta: lots per weight. 0 with eta_weight 0: all gave their whole cap.")
+    eta_lots = Field(
+        "amount",
+        Unit.LOTS,
+        "Numerator of eta: lots per weight; atoms of exposure per atom of equity under `water_filling`."
+        " 0 with eta_weight 0: all gave their whole cap.",
+    )
     eta_weight = Field("value", Unit.VARIES, "Denominator of eta, in the unit of the policy's weights.")
 
 
@@ -783,7 +790,7 @@ class SettlementEffect(EffectView[T], kind=EffectKind.SETTLEMENT):
 
 
 class AdlOwnerEffect(EffectView[T], kind=EffectKind.ADL_OWNER):
-    """An owner of several accounts in a market gave lots to an ADL; his ADL_FILL rows follow."""
+    """An owner gave lots to an ADL: one of several accounts, or a levelled one; his fills follow."""
 
     account = _account("The lowest of the owner's accounts that could be asked.")
     fills = _count("ADL_FILL rows of this owner that follow.", "other")
@@ -791,7 +798,32 @@ class AdlOwnerEffect(EffectView[T], kind=EffectKind.ADL_OWNER):
     lots = _lots("Signed change of his positions together.")
     adl_class = CodeField(AdlClass, "The class in which he was asked.")
     cap_lots = Field("price_ticks", Unit.LOTS, "Most lots that he could have given in this class.")
-    weight = Field("value", Unit.VARIES, "His weight, in the unit of the policy.")
+    equity = _atoms("Under `water_filling` the equity that he counts with; else 0.")
+    weight = Field("value", Unit.VARIES, "His weight, in the unit of the policy; under `water_filling` his exposure, in atoms.")
+
+
+class AdlLineEffect(EffectView[T], kind=EffectKind.ADL_LINE):
+    """Owners of an ADL class whose shares are below the least stand on a line; those picked follow."""
+
+    account = _account("The account in default, the first of its plan.")
+    members = _count("Owners on the line.", "other")
+    lots = _lots("Their shares together, above 0.")
+    market = _market()
+    adl_class = CodeField(AdlClass, "The class.")
+    least_lots = Field("price_ticks", Unit.LOTS, "Fewest lots that an owner is asked for.")
+    point = _count("The place of the first point, drawn.", "amount")
+    length = _count("Places of the line; for 2^32 one is drawn.", "value")
+
+
+class AdlPickEffect(EffectView[T], kind=EffectKind.ADL_PICK):
+    """An owner was picked from the line of an ADL class; what he gives stands in his ADL_FILL."""
+
+    account = _account("The lowest of the owner's accounts that could be asked.")
+    defaulter = Field("other", Unit.ACCOUNT, "The account in default, the first of its plan.")
+    market = _market()
+    share_lots = Field("lots", Unit.LOTS, "His share by weight, below the least.")
+    adl_class = CodeField(AdlClass, "The class.")
+    begins = _count("The first place of the line that he takes up.", "amount")
 
 
 # -- orders of an operator -------------------------------------------------------------------------

@@ -15,7 +15,9 @@ __all__ = [
     "effects_left",
     "emit_adl_class",
     "emit_adl_fill",
+    "emit_adl_line",
     "emit_adl_owner",
+    "emit_adl_pick",
     "emit_adl_plan",
     "emit_adl_scale",
     "emit_breaker",
@@ -230,8 +232,48 @@ def emit_adl_class(
 
 
 @merged
-def emit_adl_owner(state: State, account: int, fills: int, market: int, lots: int, adl_class: int, cap_lots: int, weight: int) -> None:
-    """Report what an owner of several accounts gave to an ADL; his fills follow."""
+def emit_adl_line(
+    state: State, account: int, members: int, lots: int, market: int, adl_class: int, least_lots: int, point: int, length: int
+) -> None:
+    """Report the line of those in a class whose shares are below the least; who is picked follows."""
+    emit(
+        state,
+        EffectKind.ADL_LINE,
+        code=adl_class,
+        market=market,
+        account=account,
+        other=members,
+        lots=lots,
+        price_ticks=least_lots,
+        amount=point,
+        value=length,
+    )
+
+
+@merged
+def emit_adl_pick(state: State, account: int, defaulter: int, market: int, share_lots: int, adl_class: int, begins: int) -> None:
+    """Report one who is picked from the line of a class."""
+    emit(
+        state,
+        EffectKind.ADL_PICK,
+        code=adl_class,
+        market=market,
+        account=account,
+        other=defaulter,
+        lots=share_lots,
+        price_ticks=0,
+        amount=begins,
+        value=0,
+    )
+
+
+@merged
+def emit_adl_owner(
+    state: State, account: int, fills: int, market: int, lots: int, adl_class: int, cap_lots: int, equity: int, weight: int
+) -> None:
+    """Report what an owner of several accounts gave to an ADL, or one whose leverage was levelled; his
+    fills follow.
+    """
     emit(
         state,
         EffectKind.ADL_OWNER,
@@ -241,7 +283,7 @@ def emit_adl_owner(state: State, account: int, fills: int, market: int, lots: in
         other=fills,
         lots=lots,
         price_ticks=cap_lots,
-        amount=0,
+        amount=equity,
         value=weight,
     )
 

@@ -129,6 +129,7 @@ MARKET = _row(
     ("slippage_tolerance_ppm", "<i8"),
     ("fill_band_ppm", "<i8"),
     ("volatility_ppm", "<i8"),
+    ("factor_loading_ppm", "<i8"),
     ("ordered_notional_max", "<i8"),
     ("ordered_notional", "<i8"),
     ("ordered_interval", "<i8"),
@@ -331,7 +332,7 @@ _IN_OTHER_ROWS = {
 def venue_values(rules: VenueRules) -> dict[str, int]:
     """Return the venue's rules that kernels read, by name: every field of its groups of rules."""
     values: dict[str, int] = {}
-    for group in (rules.levels, rules.closeout, rules.fund, rules.takeover, rules.breakers):
+    for group in (rules.levels, rules.closeout, rules.adl, rules.fund, rules.takeover, rules.breakers):
         values |= {name: value for name, value in group._asdict().items() if name not in _IN_OTHER_ROWS}
     values |= {f"disposal_{name}": value for name, value in rules.disposal._asdict().items()}
     return values | {"epoch_ns": rules.epoch_ns}

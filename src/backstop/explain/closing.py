@@ -10,20 +10,36 @@ from backstop.reference.book import Book, Slice
 from backstop.reference.closing import Closing, SizeBound
 from backstop.reference.margin import Borne, Holding, Portfolio
 
-__all__ = ["BINDING", "caps_text", "depth_text", "slice_text", "zero_text"]
+__all__ = ["BINDING", "caps_text", "depth_text", "room_text", "zero_text"]
 
 BINDING = {
     SizeBound.FUND: "what the fund could reserve for it",
     SizeBound.RESTORED: "the least that restores the account",
     SizeBound.POSITION: "nothing: it is the whole position",
     SizeBound.SLICE: "what is left of one slice",
+    SizeBound.MINIMUM: "the least order, as less is left of one slice",
+    SizeBound.PROBE: "the least order, which tries a book of which nothing is known",
     SizeBound.ACCOUNT_CAP: "the account's cap on notional in the interval",
     SizeBound.MARKET_CAP: "the market's cap on notional in the interval",
     SizeBound.VENUE_CAP: "the venue's cap on notional in the interval",
 }
 
 
-def slice_text(scene: Scene, market: int, part: Slice) -> str:
+def room_text(scene: Scene, closing: Closing) -> str:
+    """Say how much an order may take of the book, with its terms."""
+    market, lots, least = closing.holding.market, scene.speaker.lots, closing.least
+    if closing.is_probe:
+        said = f"nothing is known of the book: an order of {lots(market, closing.minimum)} tries it"
+        return said + (f", less {lots(market, closing.slice.pending)} on their way" if closing.slice.pending else "")
+    said = _slice_text(scene, market, closing.slice)
+    if closing.left > closing.slice.left:
+        return f"{said}, and the visible book holds the least order of {lots(market, least)}"
+    if 0 < closing.left < least:
+        return f"{said}, less than the least order of {lots(market, least)}"
+    return said
+
+
+def _slice_text(scene: Scene, market: int, part: Slice) -> str:
     """Say how much one slice may take, with its terms, and how much of that is on its way."""
     rules, lots = scene.rules.closeout, scene.speaker.lots
     rate, of = (rules.volume_share_ppm, part.volume) if part.is_by_volume else (rules.depth_share_ppm, part.visible)

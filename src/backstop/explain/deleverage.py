@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from backstop.config.policies import LOTS_WEIGHT, POLICIES, PROFIT_WEIGHT, Weight, weight_kind
+from backstop.config.policies import LOTS_WEIGHT, POLICIES, PROFIT_WEIGHT, Weight, is_levelled, weight_kind
 from backstop.core.events import AdlClass, AdlPolicy, Cause, EffectKind
-from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlOwnerEffect, AdlPlanEffect, AdlScaleEffect, SupportEffect
+from backstop.core.instruments import PPM
+from backstop.core.kinds import (
+    AdlClassEffect,
+    AdlFillEffect,
+    AdlLineEffect,
+    AdlOwnerEffect,
+    AdlPickEffect,
+    AdlPlanEffect,
+    AdlScaleEffect,
+    SupportEffect,
+)
 from backstop.core.waterfall.certificate import PLAN_HEADS, check_certificate, is_crossing, is_plan_start
 from backstop.explain.charges import add_charge
 from backstop.explain.closing import zero_text
@@ -15,6 +25,7 @@ from backstop.explain.rows import Rows
 from backstop.explain.scene import Scene
 from backstop.reference.funds import Support
 from backstop.reference.margin import Contract, Holding
+from backstop.reference.water_filling import exposure_in, standing_of
 from backstop.reference.wave import cash_parts, lots_to_close
 
 __all__ = ["add_adl_class", "add_adl_fill", "add_adl_plan", "add_adl_scale"]
@@ -83,9 +94,17 @@ def add_adl_class(scene: Scene, fact: Fact) -> None:
     """
     told, policy = AdlClassEffect(scene.row), AdlPolicy(scene.rules.adl_policy)
     fact.because.append(f"weight: {_weight_text(policy, told.adl_class)}")
-    if told.eta_weight:
+    if told.eta_weight and is_levelled(policy, told.adl_class):
+        fact.values |= {"level_exposure_atoms": told.eta_lots, "level_equity_atoms": told.eta_weight}
+        fact.because.append("each lot comes from whoever then has the highest leverage, the lot counted by half, ties by id")
+    elif told.eta_weight:
         fact.values |= {"eta_lots": told.eta_lots, _ETA[weight_kind(policy, told.adl_class)]: told.eta_weight}
         fact.because.append("each gives eta x its weight, down to a whole lot, at most its cap; the lots left go to the largest remainders")
+    after = scene.place + 1
+    if after < len(scene.rows) and scene.rows[after]["kind"] == EffectKind.ADL_LINE:
+        line, words = AdlLineEffect(scene.rows[after]), scene.speaker
+        least, lots = words.lots(line.market, line.least_lots), words.lots(line.market, line.lots)
+        fact.because.append(f"{line.members:,} have shares below the least of {least}, {lots} together: some of them give for all")
 
 
 def add_adl_fill(scene: Scene, fact: Fact) -> None:
@@ -97,9 +116,13 @@ def add_adl_fill(scene: Scene, fact: Fact) -> None:
     classes = (each for each in reversed(earlier) if each["kind"] == EffectKind.ADL_CLASS)
     group = next(each for each in classes if AdlClassEffect(each).account == fill.defaulter)
     fields = words.fields(group, is_event=False)
-    fact.because.append(f"its class gives {fields['quantity']}, {fields['eta']}: eta x weight, at most its cap, in whole lots")
+    levels = is_levelled(scene.rules.adl_policy, fill.adl_class)
+    how = "" if levels else ": eta x weight, at most its cap, in whole lots"
+    fact.because.append(f"its class gives {fields['quantity']}, {fields['eta']}{how}")
     fact.because.append(f"it holds {words.lots(fill.market, held)}, the side that the defaulter's position needs")
-    _add_weight(scene, fact, fill, _owner_row(scene))
+    owner = _owner_row(scene)
+    _add_weight(scene, fact, fill, owner)
+    _add_pick(scene, fact, fill, owner)
     first = _start(scene, scene.place)
     _add_share(scene, fact, fill, first)
     fact.because.append(f"at mark it would receive {words.cash(at_mark)}: it pays {words.cash(at_mark - fill.cash)} for the default")
@@ -159,6 +182,8 @@ def _add_weight(scene: Scene, fact: Fact, fill: AdlFillEffect[int], owner: AdlOw
         says = "in default, too: crossed at mark with the other side; weight: the lots that should leave"
         fact.check("weight", fill.weight, wanted)
         add_charge(scene, fact, fill.market, abs(fill.lots))
+    elif owner is not None and is_levelled(policy, fill.adl_class):
+        says += _standing_text(scene, fact, fill, owner)
     elif owner is not None:
         given, cap = scene.speaker.lots(fill.market, owner.lots), scene.speaker.lots(fill.market, owner.cap_lots)
         by = "it alone" if owner.fills == 1 else f"{owner.fills} of them"
@@ -173,6 +198,47 @@ def _add_weight(scene: Scene, fact: Fact, fill: AdlFillEffect[int], owner: AdlOw
         else:
             says += ", with those of its owner's other accounts"
     fact.because.append(says)
+
+
+def _standing_text(scene: Scene, fact: Fact, fill: AdlFillEffect[int], owner: AdlOwnerEffect[int]) -> str:
+    """Say from what an owner's leverage comes, and check it where he has one account and no lots that he
+    gave before.
+    """
+    words = scene.speaker
+    fact.check("weight", fill.weight, owner.weight * PPM // owner.equity)
+    if _is_only_account(scene) and fill.adl_class != AdlClass.HEDGE and _is_first_plan(scene):
+        holding, portfolio = scene.holding(fill.market), scene.portfolio
+        whole = sum(each.contract.rules.factor_loading_ppm * each.value for each in portfolio.holdings)
+        exposure = exposure_in(whole, scene.rules.markets[fill.market].factor_loading_ppm, holding.side)
+        standing = standing_of(exposure, portfolio.equity, abs(holding.lots), holding.contract.value_of(1))
+        fact.check("exposure to the factor", owner.weight, standing.exposure)
+        fact.check("equity", owner.equity, standing.equity)
+    given, cap = words.lots(fill.market, owner.lots), words.lots(fill.market, owner.cap_lots)
+    return f": {words.cash(owner.weight)} / {words.cash(owner.equity)}; he gives {given} of his cap {cap}"
+
+
+def _is_first_plan(scene: Scene) -> bool:
+    """Say whether the account gave lots to no earlier plan of the event."""
+    rows, place = scene.rows, _start(scene, scene.place)
+    return not any(row["kind"] == EffectKind.ADL_FILL and row["account"] == scene.account for row in rows[:place])
+
+
+def _add_pick(scene: Scene, fact: Fact, fill: AdlFillEffect[int], owner: AdlOwnerEffect[int] | None) -> None:
+    """Say that the fill was drawn, where its owner's share is below the least that is asked for."""
+    place, picks, words = scene.place - 1, list[AdlPickEffect[int]](), scene.speaker
+    while scene.rows[place]["kind"] != EffectKind.ADL_CLASS:
+        picks += [AdlPickEffect(scene.rows[place])] if scene.rows[place]["kind"] == EffectKind.ADL_PICK else []
+        place -= 1
+    first = fill.account if owner is None else owner.account
+    mine = next((pick for pick in picks if pick.account == first), None)
+    if mine is None:
+        return
+    line = AdlLineEffect(scene.rows[place + 1])
+    share, least = words.lots(fill.market, mine.share_lots), words.lots(fill.market, line.least_lots)
+    fact.because.append(f"its owner's share by weight is {share}, below the least that anyone is asked for, {least}")
+    fact.because.append(f"  of {line.members:,} with such shares {len(picks):,} are drawn: each gives the least, or all that he can")
+    fact.because.append("  who is drawn follows from the number of the event: on average everyone gives his share")
+    fact.values |= {"share": share, "least": least, "picked": len(picks), "on_line": line.members}
 
 
 def weight_of(weight: Weight, holding: Holding) -> int:

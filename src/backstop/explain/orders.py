@@ -9,7 +9,7 @@ from collections.abc import Callable
 from backstop.core.events import Cause, EffectKind
 from backstop.core.instruments import PPM
 from backstop.core.kinds import CancelEffect, OrderEffect, OrderFillEvent
-from backstop.explain.closing import BINDING, caps_text, depth_text, slice_text, zero_text
+from backstop.explain.closing import BINDING, caps_text, depth_text, room_text, zero_text
 from backstop.explain.fact import Fact, percent
 from backstop.explain.scene import Plan, Scene
 from backstop.reference.book import Limit
@@ -39,7 +39,7 @@ def add_order(scene: Scene, fact: Fact) -> None:
         "maintenance_margin": words.cash(plan.portfolio.maintenance),
         "bounded_by": BINDING[closing.binding(lots)],
         "restoring": None if restoring is None else words.lots(market, restoring),
-        "slice": words.lots(market, closing.slice.left),
+        "slice": words.lots(market, closing.left),
     }
     plan.expected = closing.expected_after(lots)
     fact.says = f"closeout: {fact.says} ({'sells' if order.lots < 0 else 'buys'} to close)"
@@ -90,9 +90,9 @@ def _disposal(scene: Scene, fact: Fact) -> None:
     band = "the band of the price breaker" if limit.is_banded else f"tolerance {percent(rules.tolerance_ppm)} from mark"
     fact.because += [
         f"{seller}: {percent(rules.share_ppm)} of {words.lots(market, held)} is {part}",
-        f"  {slice_text(scene, market, closing.slice)}; limit {price}: {band}",
+        f"  {room_text(scene, closing)}; limit {price}: {band}",
     ]
-    if closing.cap() < closing.slice.left:
+    if closing.cap() < closing.left:
         fact.because.append(f"  {caps_text(scene, closing)}")
     fact.says = f"disposal: {fact.says}"
 
@@ -105,8 +105,8 @@ def _size_lines(scene: Scene, closing: Closing) -> list[str]:
     else:
         lines = [f"{holds}, {'and no part of it would restore it' if closing.is_solvent else 'insolvent: all of it is to go'}"]
     lines += [f"  visible on that side of the mark: {depth_text(scene, market, closing.book)}"]
-    lines += [f"  {slice_text(scene, market, closing.slice)}"]
-    if closing.cap() < closing.slice.left:
+    lines += [f"  {room_text(scene, closing)}"]
+    if closing.cap() < closing.left:
         lines.append(f"  {caps_text(scene, closing)}")
     return [*lines, f"  bounded by: {BINDING[closing.binding(lots)]}"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from backstop.core.events import NEVER_NS, EffectKind, ProviderStatus, Stage
 from backstop.explain.carry import carry_stop
-from backstop.explain.closing import caps_text, slice_text
+from backstop.explain.closing import caps_text, room_text
 from backstop.explain.fact import Fact, percent
 from backstop.explain.funds import available_text, support_text
 from backstop.explain.scene import Plan, Scene, Stop, Turn
@@ -241,12 +241,22 @@ def _tolerance(closing: Closing) -> str:
     return percent(closing.holding.contract.rules.slippage_tolerance_ppm)
 
 
-def _depth_unknown(_: Scene, closing: Closing) -> Told:
-    return f"the book proved other than shown, and its depth within {_tolerance(closing)} is not told yet", {}
+def _depth_unknown(scene: Scene, closing: Closing) -> Told:
+    why = "an order that tries it is out" if closing.probes else f"no order tries it after {time_text(scene.deadline_ns)}"
+    return f"the depth within {_tolerance(closing)} is not told yet, and {why}", {}
 
 
 def _thin_book(_: Scene, closing: Closing) -> Told:
     return f"nothing is visible within {_tolerance(closing)} of the mark", {}
+
+
+def _below_minimum(scene: Scene, closing: Closing) -> Told:
+    lots, market = scene.speaker.lots, closing.holding.market
+    visible, least = closing.slice.visible, closing.least
+    says = (
+        f"{lots(market, visible)} are visible within {_tolerance(closing)} of the mark, less than the least order of {lots(market, least)}"
+    )
+    return says, {"visible_lots": visible, "least_lots": least}
 
 
 def _taken(says: Callable[[Scene, Closing], str]) -> Callable[[Scene, Closing], Told]:
@@ -279,7 +289,8 @@ _CLOSEOUT: dict[OrderStop, Callable[[Scene, Closing], Told]] = {
     OrderStop.OLD_MARK: _old_mark,
     OrderStop.DEPTH_UNKNOWN: _depth_unknown,
     OrderStop.THIN_BOOK: _thin_book,
-    OrderStop.SLICE_TAKEN: _taken(lambda scene, each: slice_text(scene, each.holding.market, each.slice)),
+    OrderStop.BELOW_MINIMUM: _below_minimum,
+    OrderStop.SLICE_TAKEN: _taken(room_text),
     OrderStop.CAP_USED: _taken(caps_text),
     OrderStop.NO_PLACE: _taken(lambda *_: "the engine has no place for another order now"),
     OrderStop.FUND: _unsupported,

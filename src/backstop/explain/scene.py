@@ -398,6 +398,7 @@ class Scene:
             rules=rules.closeout,
             throttle_share_ppm=rules.breakers.throttle_share_ppm,
             expected=plan.expected,
+            probes=not behind and self.now_ns < self.deadline_ns,
         )
 
     def new_plan(self) -> Plan:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backstop.config import Venue
-from backstop.config.policies import POLICIES, Weight, weight_kind
+from backstop.config.policies import POLICIES, Weight, is_levelled, weight_kind
 from backstop.core.events import (
     FUNDING_PARTS,
     NEVER_NS,
@@ -34,7 +34,9 @@ from backstop.core.kinds import (
     AccountEvent,
     AdlClassEffect,
     AdlFillEffect,
+    AdlLineEffect,
     AdlOwnerEffect,
+    AdlPickEffect,
     AdlPlanEffect,
     AdlScaleEffect,
     AnswerEvent,
@@ -330,6 +332,8 @@ def _weight(field: AnyField) -> tuple[Part, ...]:
     def said(speaker: Vocabulary, row: Row) -> str:
         policy, value = AdlPolicy(speaker.venue.rules.adl_policy), field.of(row)
         weight = weight_kind(policy, AdlFillEffect.adl_class.of(row))
+        if row["kind"] == EffectKind.ADL_OWNER and is_levelled(policy, AdlOwnerEffect.adl_class.of(row)):
+            return f"exposure {speaker.cash(value)} / equity {speaker.cash(AdlOwnerEffect.equity.of(row))}"
         if weight == Weight.SCORE:
             return POLICIES[policy].score.format(value)
         return speaker.cash(value) if weight == Weight.PROFIT else speaker.lots(row["market"], value)
@@ -349,6 +353,9 @@ def _eta(_: AnyField) -> tuple[Part, ...]:
             return f"one by one in order of {order} until done, the last at {group.eta_lots}"
         if group.eta_weight == 0:
             return "their whole caps"
+        if is_levelled(policy, adl_class):
+            level_ppm = group.eta_lots * 1_000_000 // group.eta_weight
+            return f"each lot from the highest leverage, down to {level_ppm} ppm"
         kind, weight = weight_kind(policy, adl_class), str(group.eta_weight)
         if kind != Weight.SCORE:
             weight = speaker.cash(group.eta_weight) if kind == Weight.PROFIT else speaker.lots(group.market, group.eta_weight)
@@ -477,11 +484,24 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
         eta_lots=_eta,
         eta_weight=_unsaid,
     ),
+    EffectKind.ADL_LINE: sentence_of(
+        AdlLineEffect,
+        "ADL of {account}, class {class_name}: {members} owners have shares below {least}, {quantity} in {market} together:"
+        " some of them give for all, drawn from {point} of {length}",
+        adl_class="class_name",
+    ),
+    EffectKind.ADL_PICK: sentence_of(
+        AdlPickEffect,
+        "the owner of {account} is drawn in class {class_name} of {other} in {market}: share {share}, from {begins} on",
+        defaulter="other",
+        adl_class="class_name",
+    ),
     EffectKind.ADL_OWNER: sentence_of(
         AdlOwnerEffect,
         "the owner of {account} gives {quantity} in {market} by {fills} fills, class {class_name}: cap {cap}, weight {weight}",
         adl_class="class_name",
         weight=_weight,
+        equity=_unsaid,  # the weight names it, where it is told
     ),
     EffectKind.ADL_FILL: sentence_of(
         AdlFillEffect,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from backstop.core.events import NONE, AdlClass, Cause, EffectKind
-from backstop.reference.allocation import capped_pro_rata
+from backstop.core.events import NONE, AdlClass, AdlPolicy, Cause, EffectKind
+from backstop.reference.allocation import DRAW, Line, capped_pro_rata
 from backstop.reference.arithmetic import sign, split
 from backstop.reference.breakers import add_flow
 from backstop.reference.carry import give_way
@@ -14,6 +14,7 @@ from backstop.reference.closeout import exit_of
 from backstop.reference.doubt import may_force, waits_for_halt
 from backstop.reference.paying import judge_netted, pay, tell_support
 from backstop.reference.state import State
+from backstop.reference.water_filling import level_from_top
 from backstop.reference.wave import (
     Asked,
     Candidate,
@@ -25,7 +26,10 @@ from backstop.reference.wave import (
     cash_parts,
     gap_to_zero,
     laid,
+    least_asked,
+    line_in_class,
     place_in_class,
+    scramble,
 )
 
 __all__ = [
@@ -67,7 +71,7 @@ def asked_owners(state: State, market: int, side: int) -> list[Asked]:
 def asked_of(state: State, owner: int, market: int, counterparties: tuple[Counterparty, ...]) -> Asked:
     """Return one owner as one that may be asked: what his accounts not in default have."""
     mine = [number for number, each in enumerate(state.accounts) if each.owner == owner and not each.in_default]
-    side = counterparties[0].holding.side
+    side, is_levelled = counterparties[0].holding.side, state.rules.adl_policy == AdlPolicy.WATER_FILLING
     holdings = [state.holding(account, market) for account in mine]
     return Asked(
         owner,
@@ -76,7 +80,14 @@ def asked_of(state: State, owner: int, market: int, counterparties: tuple[Counte
         sum(each.result for each in holdings),
         state.equity_asked(owner, sum(state.equity(account) for account in mine)),
         sum(each.lots != 0 for each in holdings),
+        state.exposure_asked(owner, sum(exposure_of(state, account) for account in mine)) if is_levelled else 0,
     )
+
+
+def exposure_of(state: State, account: int) -> int:
+    """Return the sum of loading x signed notional of an account's positions."""
+    holdings = [state.holding(account, market) for market in state.held_markets(account)]
+    return sum(each.contract.rules.factor_loading_ppm * each.value for each in holdings)
 
 
 def waits_for_reservation(state: State, account_id: int, market: int) -> bool:
@@ -126,18 +137,30 @@ class Given:
     eta: tuple[int, int]
     #: With the cash that each receives.
     fills: list[tuple[Fill, int]]
+    #: Of those below the least that is asked for, and the place of its first point.
+    line: Line | None = None
+    point: int = 0
 
 
-def share_lots(policy: int, candidates: list[Candidate], lots: int) -> list[Given]:
-    """Place lots class by class."""
+def share_lots(policy: int, candidates: list[Candidate], lots: int, least: int, seed: tuple[int, int]) -> list[Given]:
+    """Place lots class by class, nobody below the least but with all that he can give; the seed is the
+    event's seq and the market.
+    """
     given, left = list[Given](), lots
     for adl_class in IN_ORDER:
         members = [each for each in candidates if each.adl_class == adl_class]
         if members and left:
             weights, caps = ({each.first: each.weight for each in members}, {each.first: each.cap for each in members})
-            parts, eta = place_in_class(policy, adl_class, left, weights, caps)
+            if members[0].standing is None:
+                parts, eta = place_in_class(policy, adl_class, left, weights, caps)
+            else:
+                parts, eta = level_from_top(left, {each.first: each.standing for each in members if each.standing}, caps)
             given.append(Given(adl_class, members, parts, eta, []))
             left -= sum(parts.values())
+            line = line_in_class(policy, adl_class, least, parts, caps)
+            if line:
+                given[-1].line, given[-1].point = line, scramble(*seed, adl_class) % min(DRAW, line.length)
+                given[-1].lots = parts | line.given(given[-1].point)
     return given
 
 
@@ -153,7 +176,8 @@ def adl_plan(state: State, accounts: list[int], market: int, side: int) -> None:
     linked = next(iter(owners)) if len(owners) == 1 else None
     house = [each for each in wave.counterparties if each.portfolio is None]
     candidates = candidates_of(asked_owners(state, market, side), house, caps, state.rules.adl_policy, state.last_seq, linked)
-    given = share_lots(state.rules.adl_policy, candidates, lots)
+    least = least_asked(state.rules.adl, state.contract(market).value_of(1), lots)
+    given = share_lots(state.rules.adl_policy, candidates, lots, least, (state.last_seq, market))
     gives = [(each, part.lots[each.first]) for part in given for each in part.members]
     fills = laid(gives, caps)
 
@@ -176,6 +200,8 @@ def adl_plan(state: State, accounts: list[int], market: int, side: int) -> None:
         state.trade(account, NONE, market, -side * each.lots, cash[account], 0, Cause.ADL, at_zero=each.lots)
     for fill, got in told:
         state.trade(fill.holder, first, market, side * fill.lots, got, 0, Cause.ADL)
+        if fill.candidate.standing:
+            state.note_given(fill.holder, market, side * fill.lots)
     for account, each in closes.items():
         pay(state, account, state.group(market), each.support.amount, Cause.SUPPORT, market)
         state.post(state.fund_id(market), account, charges[account], Cause.CLOSING_CHARGE, market)
@@ -258,10 +284,13 @@ def emit_class(state: State, plan: tuple[int, int, int], given: Given) -> None:
         amount=given.eta[0],
         value=given.eta[1],
     )
+    if given.line:
+        emit_line(state, plan, given, given.line)
     told = set[int]()
     for fill, cash in given.fills:
         member = fill.candidate
-        if member.is_spread and member.first not in told:
+        standing = member.standing
+        if (member.is_spread or standing) and member.first not in told:
             state.emit(
                 EffectKind.ADL_OWNER,
                 code=given.adl_class,
@@ -270,7 +299,8 @@ def emit_class(state: State, plan: tuple[int, int, int], given: Given) -> None:
                 other=sum(each.candidate == member for each, _ in given.fills),
                 lots=side * given.lots[member.first],
                 price_ticks=member.cap,
-                value=member.weight,
+                amount=standing.equity if standing else 0,
+                value=standing.exposure if standing else member.weight,
             )
         told.add(member.first)
         state.emit(
@@ -283,6 +313,32 @@ def emit_class(state: State, plan: tuple[int, int, int], given: Given) -> None:
             price_ticks=fill.cap,
             amount=cash,
             value=member.weight,
+        )
+
+
+def emit_line(state: State, plan: tuple[int, int, int], given: Given, line: Line) -> None:
+    """Report the line of a class, and who is picked from it."""
+    account, market, _ = plan
+    state.emit(
+        EffectKind.ADL_LINE,
+        code=given.adl_class,
+        market=market,
+        account=account,
+        other=len(line.parts),
+        lots=line.lots,
+        price_ticks=line.least,
+        amount=given.point,
+        value=line.length,
+    )
+    for holder in [each for each in line.parts if given.lots[each]]:
+        state.emit(
+            EffectKind.ADL_PICK,
+            code=given.adl_class,
+            market=market,
+            account=holder,
+            other=account,
+            lots=line.parts[holder],
+            amount=line.spans[holder].start,
         )
 
 

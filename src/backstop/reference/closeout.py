@@ -76,6 +76,7 @@ def closing_of(
         rules=rules.closeout,
         throttle_share_ppm=rules.breakers.throttle_share_ppm,
         expected=expected or portfolio.standing,
+        probes=not behind and state.now < state.deadline(account),
     )
 
 

@@ -65,6 +65,8 @@ class SizeBound(Enum):
     RESTORED = "restored"
     POSITION = "position"
     SLICE = "slice"
+    MINIMUM = "minimum"
+    PROBE = "probe"
     ACCOUNT_CAP = "account_cap"
     MARKET_CAP = "market_cap"
     VENUE_CAP = "venue_cap"
@@ -77,6 +79,7 @@ class OrderStop(Enum):
     OLD_MARK = "old_mark"
     DEPTH_UNKNOWN = "depth_unknown"
     THIN_BOOK = "thin_book"
+    BELOW_MINIMUM = "below_minimum"
     SLICE_TAKEN = "slice_taken"
     CAP_USED = "cap_used"
     NO_PLACE = "no_place"
@@ -124,6 +127,8 @@ class Closing:
     throttle_share_ppm: int
     #: As expected once the plan's orders so far are filled.
     expected: Standing
+    #: A book of which nothing is known may be tried.
+    probes: bool = False
 
     # -- how many lots -----------------------------------------------------------------------------
 
@@ -142,20 +147,49 @@ class Closing:
         """What one order may take of the book."""
         return self.book.slice(self.rules, self.throttle_share_ppm)
 
+    @property
+    def minimum(self) -> int:
+        """The lots that reach the least notional of an order, at least one."""
+        return max(1, ceil_div(self.rules.minimum_notional, abs(self.holding.value_of(1))))
+
+    @property
+    def least(self) -> int:
+        """The lots below which no order leaves: the minimum, or the whole position."""
+        return min(self.everything, self.minimum)
+
+    @property
+    def is_probe(self) -> bool:
+        """Nothing is known of the book, and the order tries it."""
+        return self.slice.awaits_depth and self.probes
+
+    @property
+    def left(self) -> int:
+        """Lots of the slice that others leave; the least order where the visible book holds that."""
+        left = self.minimum - self.slice.pending if self.is_probe else self.slice.left
+        if 0 < left < self.least <= self.slice.visible - self.slice.pending:
+            return self.least
+        return left
+
+    @property
+    def _slice_bound(self) -> SizeBound:
+        if self.is_probe:
+            return SizeBound.PROBE
+        return SizeBound.MINIMUM if self.left > self.slice.left else SizeBound.SLICE
+
     def bounds(self) -> tuple[OrderBound, ...]:
         """Return what bounds an order whatever the account needs: the slice, and each cap of the
         interval.
         """
         lot, caps = abs(self.holding.value_of(1)), self.caps
         return (
-            OrderBound(SizeBound.SLICE, self.slice.left),
+            OrderBound(self._slice_bound, self.left),
             OrderBound(SizeBound.ACCOUNT_CAP, caps.account.left // lot),
             OrderBound(SizeBound.MARKET_CAP, caps.market.left // lot),
             OrderBound(SizeBound.VENUE_CAP, caps.venue.left // lot),
         )
 
     def cap(self) -> int:
-        """Return the most lots of an order, whatever the account needs; 0 or less: none may
+        """Return the most lots of an order, whatever the account needs; below ``least``: none may
         leave.
         """
         return min(bound.lots for bound in self.bounds())
@@ -201,7 +235,7 @@ class Closing:
     def _with_minimum(self, lots: int) -> int:
         """No order and no rest of a position below the least notional."""
         everything, lot = self.everything, abs(self.holding.value_of(1))
-        lots = max(lots, ceil_div(self.rules.minimum_notional, lot))
+        lots = max(lots, self.minimum)
         if lots >= everything or (everything - lots) * lot < self.rules.minimum_notional:
             return everything
         return lots
@@ -215,13 +249,13 @@ class Closing:
             return OrderStop.SHUT
         if self.book.is_old and not self.is_solvent:
             return OrderStop.OLD_MARK
-        if self.slice.awaits_depth:
+        if self.slice.awaits_depth and not (self.probes and self.left >= self.least):
             return OrderStop.DEPTH_UNKNOWN
-        if self.slice.whole == 0:
+        if self.slice.whole == 0 and not self.is_probe:
             return OrderStop.THIN_BOOK
-        if self.slice.left <= 0:
-            return OrderStop.SLICE_TAKEN
-        return OrderStop.CAP_USED if self.cap() <= 0 else None
+        if self.left < self.least:
+            return OrderStop.SLICE_TAKEN if self.slice.pending else OrderStop.BELOW_MINIMUM
+        return OrderStop.CAP_USED if self.cap() < self.least else None
 
     def stop(self, *, has_place: bool) -> OrderStop | None:
         """Return why no order leaves; None: one does. ``has_place``: for the next order."""
@@ -235,6 +269,14 @@ class Closing:
         """Return whether a stop passes, so that it is worth waiting for its end."""
         return stop in PASSING or (stop in (OrderStop.FUND, OrderStop.NOT_REACHED) and self.may_leave_later)
 
+    @property
+    def tried(self) -> Book:
+        """The book as an order's limit takes it: to a probe an unknown band shows the minimum."""
+        if not self.is_probe:
+            return self.book
+        bands = (band if band.lots >= 0 else band._replace(lots=self.minimum) for band in self.book.bands)
+        return self.book._replace(bands=tuple(bands))
+
     def zero_cash(self, lots: int) -> ZeroCash:
         """Return the zero cash of so many lots."""
         return self.portfolio.zero_cash(self.holding.market, lots)
@@ -247,7 +289,7 @@ class Closing:
         """At most to the zero price, and not where no band that shows lots would take it."""
         lots = self.lots()
         limit = self.book.limit()._replace(zero_ticks=self._zero_ticks(lots))
-        shows = any(band.lots > 0 for band in self.book.reached(limit.ticks))
+        shows = any(band.lots > 0 for band in self.tried.reached(limit.ticks))
         return Quote(lots if shows else 0, limit)
 
     def _insolvent_quote(self) -> Quote:
@@ -257,7 +299,7 @@ class Closing:
         wanted, budget = self.lots(), self.fund.budget
         best = Quote(0, self.book.limit())
         for limit in self.candidates(wanted):
-            reached = self.book.reached(limit.ticks)
+            reached = self.tried.reached(limit.ticks)
             lots = self._supported(min(wanted, sum(max(0, band.lots) for band in reached)), limit.ticks, budget)
             if lots > best.lots:
                 best = Quote(lots, limit, self.worst_support(lots, limit.ticks))
@@ -267,7 +309,7 @@ class Closing:
         """Return the limits among which an insolvent account's order chooses: the zero price, then
         the bands that show lots.
         """
-        prices = [self._zero_ticks(lots), *(self.book.price_of(band) for band in self.book.bands if band.lots > 0)]
+        prices = [self._zero_ticks(lots), *(self.book.price_of(band) for band in self.tried.bands if band.lots > 0)]
         return [self.book.limit()._replace(chosen_ticks=price) for price in prices]
 
     def _supported(self, lots: int, limit_ticks: int, budget: int) -> int:
@@ -322,7 +364,7 @@ class Closing:
 
     def disposal_lots(self, rules: DisposalRules) -> int:
         """Return the lots of an order by which the vault sells."""
-        return min(self.cap(), self.disposal_share(rules), self.everything)
+        return min(self.cap(), self._with_minimum(self.disposal_share(rules)))
 
 
 def deadline_ns(default_since_ns: int, rules: CloseoutRules) -> int:

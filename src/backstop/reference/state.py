@@ -28,6 +28,7 @@ from backstop.core.events import (
 )
 from backstop.core.instruments import NO_CAP, CommitmentRules, LevelRules, VenueRules, joint_most
 from backstop.reference.arithmetic import sign, split
+from backstop.reference.book import UNKNOWN_LOTS
 from backstop.reference.closing import deadline_ns, earlier_in_place
 from backstop.reference.funds import FundView, paid_for_owner, paid_in_window, pay_slot, supports_closing
 from backstop.reference.loss import closes_at_once, closes_if_in_default
@@ -271,6 +272,8 @@ class State:
     effects: list[Effect] = field(default_factory=list)
     #: By owner: equity when ADL first asked him in the event at hand.
     asked_equity: dict[int, int] = field(default_factory=dict)
+    #: Likewise loading x signed notional of all his positions, without what he gave to ADL since.
+    asked_exposure: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Open the house's ledger accounts and positions, its funds, breakers and providers."""
@@ -278,7 +281,8 @@ class State:
         self.ledger = dict.fromkeys((WORLD, REMAINDER, FEES, *map(uncovered_of, groups), *map(fund_of, groups)), 0)
         for number, rules in enumerate(self.rules.markets):
             bands = len(rules.band_offset_ppm)
-            self.markets.append(Market(depth=[[0] * bands, [0] * bands]))
+            shown = UNKNOWN_LOTS if rules.reports_depth else 0
+            self.markets.append(Market(depth=[[shown] * bands, [shown] * bands]))
             self.ledger[clearing_of(number)] = self.ledger[funding_of(number)] = 0
             for holder in (outside_of(number), error_inventory_of(number)):
                 self.ledger[holder] = 0
@@ -360,6 +364,17 @@ class State:
         event; ``equity``: what they have.
         """
         return self.asked_equity.setdefault(owner, equity)
+
+    def exposure_asked(self, owner: int, exposure: int) -> int:
+        """Return the sum of loading x signed notional of an owner's positions in accounts not in default,
+        likewise; ``exposure``: what it is.
+        """
+        return self.asked_exposure.setdefault(owner, exposure)
+
+    def note_given(self, account: int, market: int, lots: int) -> None:
+        """Add signed lots that an account took in ADL to what its owner is asked by."""
+        loading = self.rules.markets[market].factor_loading_ppm
+        self.asked_exposure[self.accounts[account].owner] += loading * sign(lots) * self.contract(market).value_of(abs(lots))
 
     def maintenance(self, account: int) -> int:
         """Maintenance margin of all positions."""

@@ -8,12 +8,13 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from backstop.core.events import ADL_IN_ORDER, AdlClass, AdlPolicy
-from backstop.core.instruments import PPM
-from backstop.reference.allocation import capped_pro_rata, in_order
+from backstop.core.instruments import PPM, AdlRules
+from backstop.reference.allocation import Line, capped_pro_rata, in_order
 from backstop.reference.arithmetic import ceil_div, largest_that, sign, split
 from backstop.reference.charge import Exit, place_in_order
 from backstop.reference.funds import FundView, Support
 from backstop.reference.margin import Holding, Portfolio
+from backstop.reference.water_filling import Standing, exposure_in, standing_of
 
 __all__ = [
     "Asked",
@@ -27,6 +28,8 @@ __all__ = [
     "cash_parts",
     "gap_to_zero",
     "laid",
+    "least_asked",
+    "line_in_class",
     "lots_to_close",
     "place_in_class",
     "rank_score",
@@ -234,6 +237,8 @@ class Asked(NamedTuple):
     equity: int
     #: How many of his accounts hold lots there, on either side.
     holders: int
+    #: Sum of loading x signed notional of all positions of his accounts.
+    exposure: int
 
     @property
     def first(self) -> int:
@@ -260,6 +265,13 @@ class Asked(NamedTuple):
     def in_order(self) -> list[Counterparty]:
         """Return his accounts in the order in which his part is laid on them: highest leverage first."""
         return sorted(self.counterparties, key=lambda each: -each.leverage)
+
+    def standing(self, lots: int, before: int) -> Standing:
+        """Return how he stands with so many lots in a class, when ``before`` others are given."""
+        holding = self.counterparties[0].holding
+        contract = holding.contract
+        exposure = exposure_in(self.exposure, contract.rules.factor_loading_ppm, holding.side)
+        return standing_of(exposure - before * contract.value_of(1), self.equity, lots, contract.value_of(1))
 
     def weight(self, policy: int, adl_class: AdlClass, lots: int, seq: int) -> int:
         """Return his weight in a class in which he has so many lots, by the venue's policy; ``seq`` is
@@ -290,6 +302,8 @@ class Candidate(NamedTuple):
     cap: int
     #: None: the house.
     asked: Asked | None
+    #: Where leverage is levelled.
+    standing: Standing | None = None
 
     @property
     def is_spread(self) -> bool:
@@ -316,11 +330,18 @@ def candidates_of(
     """
     found = []
     for each in asked:
-        room = sum(caps[account.holder] for account in each.counterparties)
+        room, before = sum(caps[account.holder] for account in each.counterparties), 0
         for adl_class, lots in each.lots_in(is_linked=each.owner == linked).items():
             cap = min(lots, room)
             room -= cap
-            found.append(Candidate(each.first, adl_class, lots, each.weight(policy, adl_class, lots, seq), cap, each))
+            if policy == AdlPolicy.WATER_FILLING:
+                # Leverage decides, not profit; hedged lots come when all others are given.
+                kind = AdlClass.REST if adl_class == AdlClass.PROFITABLE else adl_class
+                standing = each.standing(lots, before)
+                found.append(Candidate(each.first, kind, lots, standing.leverage_ppm, cap, each, standing))
+            else:
+                found.append(Candidate(each.first, adl_class, lots, each.weight(policy, adl_class, lots, seq), cap, each))
+            before += cap
     rows = [Candidate(each.holder, AdlClass.HOUSE, each.lots, each.lots, each.lots, None) for each in house]
     return [each for each in (*found, *rows) if each.cap]
 
@@ -366,6 +387,20 @@ def place_in_class(
     """Place lots in one class, by holder; return the lots of each, and eta as a fraction."""
     rule = in_order if policy in ADL_IN_ORDER and adl_class != AdlClass.HOUSE else capped_pro_rata
     return rule(lots, weights, caps)
+
+
+def least_asked(rules: AdlRules, unit: int, lots: int) -> int:
+    """Return the fewest lots that a plan of so many asks an owner for; 0: any."""
+    by_notional = ceil_div(rules.parts_min_notional, unit)
+    return max(by_notional, ceil_div(lots, rules.counterparties_max) if rules.counterparties_max else 0)
+
+
+def line_in_class(policy: int, adl_class: AdlClass, least: int, parts: dict[int, int], caps: dict[int, int]) -> Line | None:
+    """Return the line of a class, whose parts are drawn anew; None where nobody stands on it."""
+    if policy in ADL_IN_ORDER or policy == AdlPolicy.WATER_FILLING or adl_class == AdlClass.HOUSE:
+        return None
+    line = Line.of(parts, caps, least)
+    return line if line.parts else None
 
 
 def cash_parts(cash: int, gives: Sequence[tuple[int, int]], lot_at_mark: int) -> list[int]:

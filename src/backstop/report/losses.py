@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from backstop.config.policies import POLICIES, Weight, weight_kind
+from backstop.config.policies import POLICIES, Weight, is_levelled, weight_kind
 from backstop.config.stages import STAGES, key_of
 from backstop.core.events import AdlClass, AdlPolicy
 from backstop.report.adl import AdlRecord, Plan, PlanClass
@@ -280,6 +280,8 @@ def _share_words(name: AdlClass, part: PlanClass, plan: Plan, gathering: Gatheri
         return f"its whole cap, one by one in order of {order}, until done"
     if part.eta_weight == 0:
         return "its whole cap"
+    if is_levelled(plan.policy, name):
+        return f"lots above a leverage of {part.eta_lots / part.eta_weight:,.6f}, up to its cap"
     weight = weight_kind(plan.policy, name)
     if weight == Weight.SCORE:
         return f"{part.eta_lots:,} / {part.eta_weight:,} of its lots x leverage, up to its cap"

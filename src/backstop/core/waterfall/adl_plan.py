@@ -4,7 +4,7 @@ counterparties that are not in default; or against each other.
 Each defaulter closes at its own price: at mark with what the fund adds to its gap; the rest moves
 its price toward zero cash. The counterparties have one average price. Exactly the lots planned, from
 the opposite side only, nobody left below maintenance; the house trades at mark. Every plan leaves a
-certificate (ADL_PLAN and SUPPORT of each defaulter, ADL_SCALE, ADL_CLASS, ADL_FILL) that
+certificate (ADL_PLAN and SUPPORT of each defaulter, ADL_SCALE, ADL_CLASS, ADL_LINE, ADL_FILL) that
 ``certificate.check_certificate`` verifies without trusting this planner. Rules: R6.6.6.
 """
 
@@ -15,12 +15,19 @@ from backstop.core.breakers import add_flow
 from backstop.core.columns import (
     ADL_CAP,
     ADL_CLASS,
+    ADL_EQUITY,
+    ADL_EXPOSURE,
     ADL_GIVEN,
     ADL_OWNER,
     ADL_PART,
     ADL_WEIGHT,
     CLASS_ETA_LOTS,
     CLASS_ETA_WEIGHT,
+    CLASS_LINE_LEAST,
+    CLASS_LINE_LENGTH,
+    CLASS_LINE_LOTS,
+    CLASS_LINE_MEMBERS,
+    CLASS_LINE_POINT,
     COUNTERPARTY_CASH,
     COUNTERPARTY_LOTS,
     COUNTERPARTY_POSITION,
@@ -33,19 +40,31 @@ from backstop.core.columns import (
     FILL_CANDIDATE,
     FILL_CAP,
     GIVER_CAP,
+    LINE_BEGINS,
+    LINE_CANDIDATE,
     OWNER_HOLDERS,
+    SORT_KEY,
+    SORT_MERGE,
+    SORT_ORDER,
     SPLIT_HEAP,
     SPLIT_REMAINDER,
 )
-from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
-from backstop.core.events import ADL_IN_ORDER, NONE, AdlClass, Cause
+from backstop.core.contracts import cash_at_mark, closing, lots_reaching, notional_at_mark
+from backstop.core.events import ADL_IN_ORDER, NONE, AdlClass, AdlPolicy, Cause
 from backstop.core.ledger import close_lots, trade
 from backstop.core.margin import assess, margin_after
 from backstop.core.monitor import update_health
-from backstop.core.outbox import emit_adl_class, emit_adl_fill, emit_adl_owner, emit_adl_plan
+from backstop.core.outbox import (
+    emit_adl_class,
+    emit_adl_fill,
+    emit_adl_line,
+    emit_adl_owner,
+    emit_adl_pick,
+    emit_adl_plan,
+)
 from backstop.core.search import largest_that
 from backstop.core.state import State
-from backstop.core.units import add_checked, compare_products
+from backstop.core.units import add_checked, compare_products, div_ceil, scramble
 from backstop.core.waterfall.allocation import allocate, allocate_in_order
 from backstop.core.waterfall.candidates import CLASSES, cap_candidates, enter_candidates, first_of_owner, lay_on_accounts
 from backstop.core.waterfall.counterparties import opposite_positions, settle_counterparty, share_cash, trade_counterparty
@@ -60,7 +79,9 @@ from backstop.core.waterfall.defaulters import (
     tell_scale,
 )
 from backstop.core.waterfall.fund import pay
+from backstop.core.waterfall.line import DRAW, give_from_line, stand_on_line
 from backstop.core.waterfall.support import tell_part
+from backstop.core.waterfall.water_filling import enter_standings, fill_to_level, note_given
 
 __all__ = ["cross_defaulters", "make_plan"]
 
@@ -176,6 +197,8 @@ def _fill_class(state: State, policy: int, count: int, kind: int, to_place: int)
     _set_others_aside(state, count, kind)
     if kind < AdlClass.HOUSE and policy in ADL_IN_ORDER:
         eta_lots, eta_weight = allocate_in_order(to_place, caps, weights, parts, heap, count)
+    elif kind < AdlClass.HOUSE and policy == AdlPolicy.WATER_FILLING:
+        eta_lots, eta_weight = fill_to_level(state, to_place, count)
     else:
         eta_lots, eta_weight = allocate(to_place, caps, weights, parts, remainders, heap, count)
     _set_others_aside(state, count, kind)
@@ -187,6 +210,38 @@ def _fill_class(state: State, policy: int, count: int, kind: int, to_place: int)
             state.columns[ADL_GIVEN, place] = parts[place]
             placed += parts[place]
     return placed
+
+
+@kernel
+def _least_asked(state: State, market: int, lots: int) -> int:
+    """Return the fewest lots that a plan of so many asks an owner for; 0: any."""
+    rules = state.rules[0]
+    least = lots_reaching(state, market, rules.parts_min_notional)
+    if rules.counterparties_max > 0:
+        least = max(least, div_ceil(lots, rules.counterparties_max))
+    return least
+
+
+@kernel
+def _draw_below(state: State, policy: int, market: int, count: int, kind: int, least: int) -> None:
+    """Let those of a class whose parts are below the least, though they could give more, stand on a
+    line, and those that are drawn give for all of them.
+    """
+    state.columns[CLASS_LINE_MEMBERS, kind] = 0
+    if least <= 1 or kind >= AdlClass.HOUSE or policy in ADL_IN_ORDER or policy == AdlPolicy.WATER_FILLING:
+        return
+    caps, standing, begins = state.columns[ADL_CAP], state.columns[LINE_CANDIDATE], state.columns[LINE_BEGINS]
+    sorting = state.columns[SORT_KEY], state.columns[SORT_ORDER], state.columns[SORT_MERGE]
+    members, lots, length = stand_on_line(caps, state.columns[ADL_PART], standing, begins, sorting, count, least)
+    if members == 0:
+        return
+    point = scramble(state.engine[0].last_seq, market, kind) % min(DRAW, length)
+    give_from_line(caps, standing, begins, state.columns[ADL_GIVEN], (members, lots, length, least), point)
+    state.columns[CLASS_LINE_MEMBERS, kind] = members
+    state.columns[CLASS_LINE_LOTS, kind] = lots
+    state.columns[CLASS_LINE_LENGTH, kind] = length
+    state.columns[CLASS_LINE_POINT, kind] = point
+    state.columns[CLASS_LINE_LEAST, kind] = least
 
 
 @kernel
@@ -213,15 +268,51 @@ def _emit_class(state: State, count: int, kind: int, defaulter: int, market: int
 
 
 @kernel
-def _is_spread(state: State, candidate: int) -> bool:
-    """Return whether a candidate is an owner of several accounts with lots in the market."""
-    owner = state.columns[ADL_OWNER, candidate]
-    return owner != NONE and state.columns[OWNER_HOLDERS, owner] > 1
+def _emit_line(state: State, kind: int, defaulter: int, market: int) -> None:
+    """Emit the line of a class, if it has one, and who is picked from it."""
+    members = state.columns[CLASS_LINE_MEMBERS, kind]
+    if members == 0:
+        return
+    emit_adl_line(
+        state,
+        account=defaulter,
+        members=members,
+        lots=state.columns[CLASS_LINE_LOTS, kind],
+        market=market,
+        adl_class=kind,
+        least_lots=state.columns[CLASS_LINE_LEAST, kind],
+        point=state.columns[CLASS_LINE_POINT, kind],
+        length=state.columns[CLASS_LINE_LENGTH, kind],
+    )
+    for number in range(members):
+        candidate = state.columns[LINE_CANDIDATE, number]
+        if state.columns[ADL_GIVEN, candidate] > 0:
+            emit_adl_pick(
+                state,
+                account=first_of_owner(state, candidate),
+                defaulter=defaulter,
+                market=market,
+                share_lots=state.columns[ADL_PART, candidate],
+                adl_class=kind,
+                begins=state.columns[LINE_BEGINS, number],
+            )
 
 
 @kernel
-def _emit_owner(state: State, fill: int, fills: int, market: int, sign: int) -> None:
-    """Emit ADL_OWNER before the first fill of an owner of several accounts."""
+def _is_told(state: State, policy: int, candidate: int) -> bool:
+    """Return whether ADL_OWNER tells of a candidate: of an owner of several accounts with lots in the
+    market, of every owner where leverage is levelled.
+    """
+    owner = state.columns[ADL_OWNER, candidate]
+    return owner != NONE and (policy == AdlPolicy.WATER_FILLING or state.columns[OWNER_HOLDERS, owner] > 1)
+
+
+@kernel
+def _emit_owner(state: State, policy: int, fill: int, fills: int, market: int, sign: int) -> None:
+    """Emit ADL_OWNER before the first fill of an owner: with his weight or, where leverage is levelled,
+    what it is the quotient of.
+    """
+    is_levelled = policy == AdlPolicy.WATER_FILLING
     candidate, count = state.columns[FILL_CANDIDATE, fill], 0
     while fill + count < fills and state.columns[FILL_CANDIDATE, fill + count] == candidate:
         count += 1
@@ -233,7 +324,8 @@ def _emit_owner(state: State, fill: int, fills: int, market: int, sign: int) -> 
         lots=sign * state.columns[ADL_GIVEN, candidate],
         adl_class=state.columns[ADL_CLASS, candidate],
         cap_lots=state.columns[ADL_CAP, candidate],
-        weight=state.columns[ADL_WEIGHT, candidate],
+        equity=state.columns[ADL_EQUITY, candidate] if is_levelled else 0,
+        weight=state.columns[ADL_EXPOSURE if is_levelled else ADL_WEIGHT, candidate],
     )
 
 
@@ -255,7 +347,7 @@ def _emit_fill(state: State, fill: int, defaulter: int, market: int, sign: int) 
 
 
 @kernel
-def _emit_fills(state: State, market: int, sign: int, count: int, fills: int, defaulter: int) -> None:
+def _emit_fills(state: State, policy: int, market: int, sign: int, count: int, fills: int, defaulter: int) -> None:
     """Emit each class that gave lots, with its owners and fills."""
     kind, last = NONE, NONE
     for fill in range(fills):
@@ -263,8 +355,9 @@ def _emit_fills(state: State, market: int, sign: int, count: int, fills: int, de
         if state.columns[ADL_CLASS, candidate] != kind:
             kind = state.columns[ADL_CLASS, candidate]
             _emit_class(state, count, kind, defaulter, market)
-        if candidate != last and _is_spread(state, candidate):
-            _emit_owner(state, fill, fills, market, sign)
+            _emit_line(state, kind, defaulter, market)
+        if candidate != last and _is_told(state, policy, candidate):
+            _emit_owner(state, policy, fill, fills, market, sign)
         last = candidate
         _emit_fill(state, fill, defaulter, market, sign)
 
@@ -329,15 +422,18 @@ def _plan_lots(state: State, market: int, count: int, found: int) -> int:
 
 
 @kernel
-def _share_lots(state: State, policy: int, count: int, lots: int) -> int:
-    """Fill in the lots that each candidate gives, class by class, and lay them on accounts; return how
-    many fills there are.
+def _share_lots(state: State, policy: int, market: int, count: int, lots: int) -> int:
+    """Fill in the lots that each candidate gives, class by class, nobody below the least but with all
+    that he can give, and lay them on accounts; return how many fills there are.
     """
     for place in range(count):
         state.columns[ADL_GIVEN, place] = 0
-    left = lots
+    left, least = lots, _least_asked(state, market, lots)
     for kind in CLASSES:
-        left -= _fill_class(state, policy, count, kind, left)
+        placed = _fill_class(state, policy, count, kind, left)
+        if placed > 0:
+            _draw_below(state, policy, market, count, kind, least)
+        left -= placed
     return lay_on_accounts(state, count)
 
 
@@ -405,7 +501,9 @@ def make_plan(state: State, policy: int, market: int, sign: int, count: int) -> 
         return
     candidates = enter_candidates(state, policy, market, -sign, found, common_owner(state, count))
     cap_candidates(state, found, candidates)
-    fills = _share_lots(state, policy, candidates, lots)
+    if policy == AdlPolicy.WATER_FILLING:
+        enter_standings(state, market, -sign, candidates)
+    fills = _share_lots(state, policy, market, candidates, lots)
     _share_cash(state, market, sign, count, fills)
     charge_all(state, 0, count, DEFAULTER_LOTS)
     first = _first_account(state)
@@ -416,8 +514,10 @@ def make_plan(state: State, policy: int, market: int, sign: int, count: int) -> 
             tell_part(state, account, market, state.columns[DEFAULTER_GAP, place], state.columns[DEFAULTER_SUPPORT, place])
     if lots < sum_column(state, DEFAULTER_WANTED, 0, count):
         tell_scale(state, market, count)
-    _emit_fills(state, market, sign, candidates, fills, first)
+    _emit_fills(state, policy, market, sign, candidates, fills, first)
     _trade_all(state, market, sign, count, fills, first)
+    if policy == AdlPolicy.WATER_FILLING:
+        note_given(state, market, -sign, candidates)
     _pay_all(state, market, count)
     _settle_all(state, fills)
 

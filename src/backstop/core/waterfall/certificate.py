@@ -2,8 +2,9 @@
 rules alone.
 
 A certificate is what the plan emitted: for each defaulter ADL_PLAN, and SUPPORT where there is a gap;
-ADL_SCALE of all of them where not all lots fitted; for each class ADL_CLASS and its ADL_FILL rows,
-those of an owner of several accounts behind his ADL_OWNER;
+ADL_SCALE of all of them where not all lots fitted; for each class ADL_CLASS, ADL_LINE with its
+ADL_PICK rows where parts were drawn anew, and its ADL_FILL rows, those of an owner of several
+accounts behind his ADL_OWNER, under ``water_filling`` those of any owner;
 then the TRADE rows that carried it out and the POSTING of support and closing charges.
 ``check_certificate`` collects everything that is wrong with it. It refuses to know the state: whether
 a cap is right, or who else could have given lots, is for a full scan.
@@ -41,15 +42,27 @@ from backstop.core.events import (
     fund_of,
     outside_of,
 )
-from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlOwnerEffect, AdlPlanEffect, AdlScaleEffect, EffectView, SupportEffect
+from backstop.core.kinds import (
+    AdlClassEffect,
+    AdlFillEffect,
+    AdlLineEffect,
+    AdlOwnerEffect,
+    AdlPickEffect,
+    AdlPlanEffect,
+    AdlScaleEffect,
+    EffectView,
+    SupportEffect,
+)
 
 __all__ = [
     "PLAN_HEADS",
     "CertificateFault",
     "Finding",
+    "Levelled",
     "Share",
     "check_allocation",
     "check_certificate",
+    "check_levels",
     "is_crossing",
     "is_plan_start",
     "plan_starts",
@@ -86,6 +99,8 @@ class CertificateFault(IntEnum):
     CHARGE = 12
     #: Defaulters are not all scaled by one fraction.
     SCALE = 13
+    #: Who gives for those below the least was not drawn as the rules say.
+    LINE = 14
 
 
 class Finding(NamedTuple):
@@ -105,6 +120,22 @@ class Share(NamedTuple):
     cap: int
     weight: int
     part: int
+
+
+class Levelled(NamedTuple):
+    """One candidate whose leverage is levelled: exposure and equity in atoms, what it may give and
+    gave.
+    """
+
+    holder: int
+    cap: int
+    exposure: int
+    equity: int
+    part: int
+
+    def level(self, number: int, lot: int) -> tuple[int, int]:
+        """Return the leverage at which its lot of a number, from 1, is asked for, as a fraction."""
+        return 2 * self.exposure - (2 * number - 1) * lot, 2 * self.equity
 
 
 class _Row(NamedTuple):
@@ -208,6 +239,15 @@ class _Whole(NamedTuple):
     def beyond(self) -> int:
         return sum(part.beyond for part in self.parts)
 
+    @property
+    def value(self) -> int:
+        """The signed value at mark of all lots: what is beyond it is told."""
+        return self.cash - self.beyond
+
+    @property
+    def is_levelled(self) -> bool:
+        return self.first.policy == AdlPolicy.WATER_FILLING
+
 
 class _Head(NamedTuple):
     """An ADL_CLASS, by field."""
@@ -247,7 +287,34 @@ class _Owner(NamedTuple):
     lots: int
     adl_class: int
     cap_lots: int
+    equity: int
     weight: int
+
+
+class _Line(NamedTuple):
+    """An ADL_LINE, by field."""
+
+    seq: int
+    account: int
+    members: int
+    lots: int
+    market: int
+    adl_class: int
+    least_lots: int
+    point: int
+    length: int
+
+
+class _Pick(NamedTuple):
+    """An ADL_PICK, by field."""
+
+    seq: int
+    account: int
+    defaulter: int
+    market: int
+    share_lots: int
+    adl_class: int
+    begins: int
 
 
 def _numbers_of(view: type[EffectView[int]], row: _Row) -> list[int]:
@@ -274,6 +341,8 @@ class _Entry(NamedTuple):
 class _Class(NamedTuple):
     head: _Head
     entries: list[_Entry]
+    lines: list[_Line]
+    picks: list[_Pick]
 
     @property
     def fills(self) -> list[_Fill]:
@@ -291,6 +360,23 @@ class _Class(NamedTuple):
     @property
     def shares(self) -> list[Share]:
         return [entry.share for entry in self.entries]
+
+    @property
+    def standings(self) -> list[Levelled]:
+        owners = [entry.owner for entry in self.entries if entry.owner is not None]
+        return [Levelled(each.account, each.cap_lots, each.weight, each.equity, abs(each.lots)) for each in owners]
+
+    @property
+    def shares_before(self) -> list[Share]:
+        """The same, with the parts that those on the line had before who gives was drawn."""
+        before = {pick.account: pick.share_lots for pick in self.picks}
+        return [share._replace(part=before.get(share.holder, share.part)) for share in self.shares]
+
+    @property
+    def hidden_on_line(self) -> tuple[int, int]:
+        """How many on the line gave nothing, and what their parts were together."""
+        members, lots = sum(line.members for line in self.lines), sum(line.lots for line in self.lines)
+        return members - len(self.picks), lots - sum(pick.share_lots for pick in self.picks)
 
     @property
     def name(self) -> str:
@@ -314,9 +400,13 @@ PLAN_HEADS = (
     EffectKind.SUPPORT,
     EffectKind.ADL_SCALE,
     EffectKind.ADL_CLASS,
+    EffectKind.ADL_LINE,
+    EffectKind.ADL_PICK,
     EffectKind.ADL_OWNER,
     EffectKind.ADL_FILL,
 )
+#: Rows of the classes of a plan.
+_CLASS_ROWS = PLAN_HEADS[3:]
 #: Classes that weigh by lots in every policy.
 _BY_LOTS = (AdlClass.HOUSE, AdlClass.CROSSED)
 _FUNDS = tuple(fund_of(group) for group in range(GROUPS_MAX))
@@ -369,7 +459,7 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
     classes, stray, place = _read_classes(rows, place)
     whole = _Whole(parts, scales, any(part.head.adl_class == AdlClass.CROSSED for part in classes))
     fills = [fill for part in classes for fill in part.fills]
-    found = [Finding(CertificateFault.ROWS, f"a row of {row.account} before any ADL_CLASS") for row in stray]
+    found = [Finding(CertificateFault.ROWS, f"a row of {row.account} stands where it belongs to nothing") for row in stray]
     found += _check_rows(whole, classes, fills)
     for each in parts:
         found += _check_plan(each.plan)
@@ -384,24 +474,36 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
     found += [
         Finding(CertificateFault.ROWS, f"ADL_OWNER of {row.account} names cash: {row.amount}")
         for row in rows[:place]
-        if row.kind == EffectKind.ADL_OWNER and row.amount
+        if row.kind == EffectKind.ADL_OWNER and row.amount and not whole.is_levelled
     ]
     found += [
         Finding(CertificateFault.ROWS, f"ADL_SCALE of {row.account} names more than lots: {row}")
         for row in rows[:place]
         if row.kind == EffectKind.ADL_SCALE and any((row.code, row.other, row.price_ticks, row.amount, row.value))
     ]
+    found += [
+        Finding(CertificateFault.ROWS, f"ADL_PICK of {row.account} names more than its place: {row}")
+        for row in rows[:place]
+        if row.kind == EffectKind.ADL_PICK and any((row.price_ticks, row.value))
+    ]
     if contract is not None:
         found += _check_value(whole, fills, contract)
     found += _check_holders(whole, classes, fills)
     found += _check_classes(classes)
     for part in classes:
-        found += _check_owners(part)
+        found += _check_owners(part, whole.is_levelled)
         found += _check_caps(part)
         found += _check_weights(whole, part)
+        found += _check_line(whole, part)
+        if whole.is_levelled and part.head.adl_class not in _BY_LOTS:
+            found += _check_standings(whole, part)
+            found += check_levels(part.name, part.standings, abs(whole.value) // max(1, abs(whole.lots)), part.hidden, part.eta)
+            continue
         is_ordered = whole.first.policy in ADL_IN_ORDER and part.head.adl_class not in _BY_LOTS
-        check = _check_order if is_ordered else _check_proportions
-        found += check(part.name, part.shares, part.hidden, part.eta)
+        if is_ordered:
+            found += _check_order(part.name, part.shares, part.hidden, part.eta)
+        else:
+            found += _check_proportions(part.name, part.shares_before, part.hidden, part.eta, part.hidden_on_line)
     found += _check_cash(whole, fills)
     found += _check_trades(whole, fills, rows[place:])
     return found
@@ -423,8 +525,9 @@ def check_allocation(is_ordered: bool, budget: int, shares: Sequence[Share], eta
     given, wanted = sum(share.part for share in shares), min(budget, sum(share.cap for share in candidates))
     if given != wanted:
         found.append(Finding(CertificateFault.LOTS, f"{given} is given, {wanted} was asked for"))
-    check = _check_order if is_ordered else _check_proportions
-    return found + list(check("the allocation", candidates, 0, eta))
+    if is_ordered:
+        return found + list(_check_order("the allocation", candidates, 0, eta))
+    return found + list(_check_proportions("the allocation", candidates, 0, eta, (0, 0)))
 
 
 def _read_parts(rows: list[_Row]) -> tuple[list[_Part], int]:
@@ -450,18 +553,30 @@ def _read_scales(rows: list[_Row], place: int) -> tuple[list[_Scale], int]:
     return scales, place
 
 
-def _read_classes(rows: list[_Row], first: int) -> tuple[list[_Class], list[_Fill | _Owner], int]:
-    """Return the classes with their fills, fills that stand in no class, and the place after the
-    last.
+def _read_classes(rows: list[_Row], first: int) -> tuple[list[_Class], list[_Fill | _Owner | _Line | _Pick], int]:
+    """Return the classes with their fills, rows that stand in no class or not where they should, and
+    the place after the last.
     """
     classes: list[_Class] = []
-    stray: list[_Fill | _Owner] = []
+    stray: list[_Fill | _Owner | _Line | _Pick] = []
     place, left = first, 0
-    while place < len(rows) and rows[place].kind in (EffectKind.ADL_CLASS, EffectKind.ADL_OWNER, EffectKind.ADL_FILL):
+    while place < len(rows) and rows[place].kind in _CLASS_ROWS:
         row = rows[place]
         if row.kind == EffectKind.ADL_CLASS:
-            classes.append(_Class(_Head(*_numbers_of(AdlClassEffect, row)), []))
+            classes.append(_Class(_Head(*_numbers_of(AdlClassEffect, row)), [], [], []))
             left = 0
+        elif row.kind == EffectKind.ADL_LINE:
+            line = _Line(*_numbers_of(AdlLineEffect, row))
+            if not classes or classes[-1].lines or classes[-1].entries:
+                stray.append(line)
+            else:
+                classes[-1].lines.append(line)
+        elif row.kind == EffectKind.ADL_PICK:
+            pick = _Pick(*_numbers_of(AdlPickEffect, row))
+            if not classes or not classes[-1].lines or classes[-1].entries:
+                stray.append(pick)
+            else:
+                classes[-1].picks.append(pick)
         elif row.kind == EffectKind.ADL_OWNER:
             owner = _Owner(*_numbers_of(AdlOwnerEffect, row))
             if not classes:
@@ -503,13 +618,21 @@ def _check_rows(whole: _Whole, classes: list[_Class], fills: list[_Fill]) -> Fin
         if left.plan.account >= right.plan.account:
             yield Finding(fault, f"defaulter {right.plan.account} after {left.plan.account} is out of order")
     owners = [entry.owner for part in classes for entry in part.entries if entry.owner is not None]
-    rows: list[_Head | _Owner | _Fill | _Scale] = [*(part.head for part in classes), *owners, *fills, *whole.scales]
+    rows: list[_Head | _Owner | _Fill | _Scale | _Line | _Pick] = [*(part.head for part in classes), *owners, *fills, *whole.scales]
+    for each in classes:
+        rows += [*each.lines, *each.picks]
     for row in rows:
         if (row.seq, row.market) != (plan.seq, plan.market):
             yield Finding(fault, f"a row of seq {row.seq}, market {row.market} in a plan of seq {plan.seq}, market {plan.market}")
     for group in classes:
         if group.head.account != plan.account:
             yield Finding(fault, f"{group.name} names defaulter {group.head.account}, the plan {plan.account}")
+        for line in group.lines:
+            if line.account != plan.account:
+                yield Finding(fault, f"the line of {group.name} names defaulter {line.account}, the plan {plan.account}")
+        for pick in group.picks:
+            if pick.defaulter != plan.account:
+                yield Finding(fault, f"the pick of {pick.account} names defaulter {pick.defaulter}, the plan {plan.account}")
         for fill in group.fills:
             if fill.defaulter != plan.account:
                 yield Finding(fault, f"the fill of {fill.account} names defaulter {fill.defaulter}, the plan {plan.account}")
@@ -623,7 +746,7 @@ def _check_holders(whole: _Whole, classes: list[_Class], fills: list[_Fill]) -> 
         yield Finding(fault, f"a counterparty gives twice: {twice or behind}")
 
 
-def _check_owners(part: _Class) -> Findings:
+def _check_owners(part: _Class, is_levelled: bool) -> Findings:
     """Check that what an owner of several accounts gives is laid on them: whole caps up to the last."""
     for owner, fills in part.entries:
         if owner is None:
@@ -633,8 +756,10 @@ def _check_owners(part: _Class) -> Findings:
             yield Finding(CertificateFault.HOLDER, f"{said} in class {owner.adl_class}, stands in {part.name}")
         if len(fills) != owner.fills or not fills or owner.lots != sum(fill.lots for fill in fills):
             yield Finding(CertificateFault.LOTS, f"{said}: {[(fill.account, fill.lots) for fill in fills]}")
-        if any(fill.weight != owner.weight for fill in fills):
-            yield Finding(CertificateFault.WEIGHT, f"{said}: his fills say weights {[fill.weight for fill in fills]}, he {owner.weight}")
+        is_told = is_levelled and owner.equity > 0
+        weight = owner.weight * _PPM // owner.equity if is_told else owner.weight
+        if any(fill.weight != weight for fill in fills):
+            yield Finding(CertificateFault.WEIGHT, f"{said}: his fills say weights {[fill.weight for fill in fills]}, he {weight}")
         if not 1 <= abs(owner.lots) <= owner.cap_lots:
             yield Finding(CertificateFault.CAP, f"{said}, his cap is {owner.cap_lots}")
         kept = [fill.account for fill in fills[:-1] if abs(fill.lots) != fill.cap_lots]
@@ -687,7 +812,7 @@ def _check_weights(whole: _Whole, part: _Class) -> Findings:
         elif plan.policy == AdlPolicy.QUEUE and not is_house:
             if _sign(share.weight) not in _SCORE_SIGNS.get(adl_class, (-1, 0, 1)) or abs(share.weight) > _SCORE_MAX:
                 yield Finding(fault, f"{share.holder} in {part.name} has rank score {share.weight}")
-        elif share.weight < 1:
+        elif share.weight < 1 and (is_house or not whole.is_levelled):
             yield Finding(fault, f"{share.holder} has weight {share.weight}: must be at least 1")
         # Where the weight is the owner's lots, it bounds the cap; at mark, and for the house, the
         # cap is all of them.
@@ -696,9 +821,117 @@ def _check_weights(whole: _Whole, part: _Class) -> Findings:
             yield Finding(CertificateFault.CAP, f"{share.holder} has cap {share.cap} with {share.weight} lots")
 
 
+def _check_line(whole: _Whole, part: _Class) -> Findings:
+    """Draw again who gives for those below the least, as far as they are told; who is not told must
+    have been passed over.
+    """
+    if not part.lines:
+        return
+    fault, line = CertificateFault.LINE, part.lines[0]
+    said = f"the line of {part.name}"
+    is_drawn = whole.first.policy not in (*ADL_IN_ORDER, AdlPolicy.WATER_FILLING)
+    if part.head.adl_class in _BY_LOTS or not is_drawn or line.adl_class != part.head.adl_class:
+        yield Finding(fault, f"{said}: class {line.adl_class} under policy {whole.first.policy} draws nobody")
+    if not 1 <= len(part.picks) <= line.members <= part.head.candidates:
+        yield Finding(fault, f"{said}: {len(part.picks)} of {line.members} are picked")
+    if min(line.lots, line.least_lots - 1, line.length) < 1:
+        yield Finding(fault, f"{said}: {line.lots} lots, {line.length} places, the least is {line.least_lots}")
+        return
+    if line.point != _drawn(line.seq, line.market, line.adl_class) % min(_DRAW, line.length):
+        yield Finding(fault, f"{said}: the first point is {line.point} of {line.length}, not as drawn")
+    found = list(_check_picks(said, part, line))
+    yield from found
+    if not found:
+        yield from _check_drawing(said, part, line)
+
+
+def _check_picks(said: str, part: _Class, line: _Line) -> Findings:
+    """Check who is told as picked: shares below the least and the cap, places one behind the other by
+    what each gives; all others gave the least or all that they can.
+    """
+    fault, shares = CertificateFault.LINE, {share.holder: share for share in part.shares}
+    if not {pick.account for pick in part.picks} <= set(shares):
+        yield Finding(fault, f"{said}: {[pick.account for pick in part.picks if pick.account not in shares]} are picked and give nothing")
+        return
+    gives = {pick.account: min(line.least_lots, shares[pick.account].cap) for pick in part.picks}
+    for pick in part.picks:
+        if not 1 <= pick.share_lots < gives[pick.account] or pick.adl_class != line.adl_class:
+            yield Finding(fault, f"{said}: {pick} of cap {shares[pick.account].cap}, the least is {line.least_lots}")
+    order = [(gives[pick.account], pick.account) for pick in part.picks]
+    if order != sorted(set(order)):
+        yield Finding(fault, f"{said}: {[pick.account for pick in part.picks]} are out of order")
+    gaps, hidden = _gaps(part, line), part.hidden_on_line
+    if min(gaps) < 0:
+        yield Finding(fault, f"{said} of {line.length} places: they stand on each other, or behind its end")
+    # Who is not told takes up places, and gives no less than a lot, less than the least.
+    if not sum(gap > 0 for gap in gaps) <= hidden[0] <= min(hidden[1], sum(gaps)) or hidden[1] > hidden[0] * (line.least_lots - 1):
+        yield Finding(fault, f"{said}: {hidden[0]} who are passed over have {hidden[1]} lots and {sum(gaps)} places")
+    drawn = {pick.account for pick in part.picks}
+    for share in part.shares:
+        if share.holder not in drawn and share.part < min(line.least_lots, share.cap):
+            yield Finding(fault, f"{said}: {share.holder} gives {share.part}, below the least {line.least_lots}, and is not picked")
+
+
+def _end_of(part: _Class, line: _Line, pick: _Pick) -> int:
+    """Return the place behind the last that one takes up."""
+    cap = next(share.cap for share in part.shares if share.holder == pick.account)
+    return pick.begins + max(1, pick.share_lots * _DRAW // max(1, min(line.least_lots, cap)))
+
+
+def _gaps(part: _Class, line: _Line) -> list[int]:
+    """Return the places before each who is picked, and behind the last, of some who are not told."""
+    ends = [0, *(_end_of(part, line, pick) for pick in part.picks)]
+    return [begin - end for begin, end in zip([*(pick.begins for pick in part.picks), line.length], ends, strict=True)]
+
+
+def _check_drawing(said: str, part: _Class, line: _Line) -> Findings:
+    """Draw, and compare what each must give."""
+    fault, shares, gaps = CertificateFault.LINE, {share.holder: share for share in part.shares}, _gaps(part, line)
+    gives = [min(line.least_lots, shares[pick.account].cap) for pick in part.picks]
+    due, left, last = [0] * len(gives), line.lots, 0
+    for point in range(line.point, line.length, _DRAW):
+        at = [number for number, pick in enumerate(part.picks) if pick.begins <= point < _end_of(part, line, pick)]
+        if left > 0 and not at:
+            yield Finding(fault, f"{said}: who stands at point {point} is not picked")
+            return
+        if left > 0:
+            last = at[0]
+            due[last] = min(gives[last], left)
+            left -= due[last]
+    number = last
+    while left > 0:
+        # Nobody who is not told may stand between the last that was drawn and who gives the rest.
+        passed = gaps[number] + (gaps[-1] if number == 0 else 0)
+        number = (number - 1) % len(due)
+        if passed or number == last:
+            yield Finding(fault, f"{said}: {left} lots are left to some who are not picked")
+            return
+        if due[number] == 0:
+            due[number] = min(gives[number], left)
+            left -= due[number]
+    for pick, lots in zip(part.picks, due, strict=True):
+        if shares[pick.account].part != lots:
+            yield Finding(fault, f"{said}: {pick.account} gives {shares[pick.account].part}, {lots} are due of it")
+
+
+#: Places of a line for which one is drawn.
+_DRAW = 1 << 32
+
+
+def _drawn(seq: int, market: int, third: int) -> int:
+    """Return the number that rule R6.6.15 draws."""
+    word = seq * 0x9E3779B97F4A7C15 + (market + 1) * 0xBF58476D1CE4E5B9 + (third + 1) * 0x94D049BB133111EB
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        word &= (1 << 64) - 1
+        word = (word ^ (word >> shift)) * factor
+    word &= (1 << 64) - 1
+    return (word ^ (word >> 31)) >> 2
+
+
 _SCORE_SIGNS: dict[int, tuple[int, ...]] = {AdlClass.PROFITABLE: (0, 1), AdlClass.REST: (-1, 0)}
 #: The largest rank score: two ratios of a millionfold each, in ppm.
 _SCORE_MAX = 10**18
+_PPM = 1_000_000
 #: Beyond every drawn number: they have 62 bits.
 _DRAWN_END = 1 << 62
 
@@ -725,9 +958,55 @@ def _check_order(name: str, shares: Sequence[Share], hidden: int, eta: tuple[int
         yield Finding(fault, f"{name}: eta {eta[0]} / {eta[1]}, must be {right[0]} / {right[1]}")
 
 
-def _check_proportions(name: str, shares: Sequence[Share], hidden: int, eta: tuple[int, int]) -> Findings:
+def _check_standings(whole: _Whole, part: _Class) -> Findings:
+    """Check that exposure and equity of everyone who gives are told."""
+    fault, least = CertificateFault.WEIGHT, abs(whole.value) // max(1, abs(whole.lots))
+    if part.head.adl_class == AdlClass.PROFITABLE:
+        yield Finding(CertificateFault.CLASS, f"{part.name}, where leverage and not profit decides")
+    silent = [fill.account for entry in part.entries if entry.owner is None for fill in entry.fills]
+    if silent:
+        yield Finding(fault, f"{part.name}: exposure and equity of {silent} are not told")
+    for each in part.standings:
+        # What he may give is part of what he holds.
+        if each.equity * _PPM < abs(each.exposure) + each.cap * least or not each.equity:
+            yield Finding(fault, f"{part.name}: {each.holder} counts with equity {each.equity}, exposure {each.exposure}")
+
+
+def check_levels(name: str, shares: Sequence[Levelled], lot: int, hidden: int, eta: tuple[int, int]) -> Findings:
+    """Check that each lot, worth ``lot`` atoms, came from whoever then had the highest leverage, ties by
+    id.
+
+    Nobody's last lot was asked for below the level ``eta``, which is that of one of them, and nobody
+    kept a lot above it. ``hidden`` gave nothing.
+    """
+    fault = CertificateFault.SHARE
+    keeps = hidden > 0 or any(share.part != share.cap for share in shares)
+    if not keeps or eta == (0, 0) or not shares:
+        if keeps or eta != (0, 0):
+            yield Finding(fault, f"{name}: level {eta[0]} / {eta[1]}, {len(shares)} give, of whom some kept lots: {keeps}")
+        return
+    of_last = [share for share in shares if share.part and share.level(share.part, lot) == eta]
+    if eta[1] < 1 or not of_last:
+        yield Finding(fault, f"{name}: level {eta[0]} / {eta[1]} is that of nobody's last lot")
+        return
+    last = _order_of(of_last[-1].holder)
+    for share in shares:
+        mine = share.level(share.part, lot)
+        above = mine[0] * eta[1] - eta[0] * mine[1]
+        if share.part and (above < 0 or (above == 0 and _order_of(share.holder) > last)):
+            yield Finding(fault, f"{name}: {share.holder} gives {share.part} lots, down to {mine[0]} / {mine[1]}")
+        following = share.level(share.part + 1, lot)
+        above = following[0] * eta[1] - eta[0] * following[1]
+        if share.part < share.cap and (above > 0 or (above == 0 and _order_of(share.holder) < last)):
+            yield Finding(fault, f"{name}: {share.holder} keeps a lot at {following[0]} / {following[1]}, cap {share.cap}")
+
+
+def _check_proportions(name: str, shares: Sequence[Share], hidden: int, eta: tuple[int, int], on_line: tuple[int, int]) -> Findings:
     """Check ``min(cap, eta x weight)``: whole caps up to eta, the rest by floor and largest
     remainder.
+
+    ``hidden`` are not told: they gave nothing, and but for those on the line, how many and with which
+    parts together, had none.
     """
     fault = CertificateFault.SHARE
     to_place, weight_sum = eta
@@ -747,12 +1026,17 @@ def _check_proportions(name: str, shares: Sequence[Share], hidden: int, eta: tup
         if share.cap * weight_sum <= to_place * share.weight and share.part != share.cap:
             yield Finding(fault, f"{said}: {share.holder} with weight {share.weight} gives {share.part} of its cap {share.cap}")
     given = sum(share.part for share in free)
-    if given != to_place:
-        yield Finding(CertificateFault.LOTS, f"{name}: {given} below their caps, {said} says {to_place}")
+    if given + on_line[1] != to_place:
+        yield Finding(CertificateFault.LOTS, f"{name}: {given + on_line[1]} below their caps, {said} says {to_place}")
     yield from _check_remainders(fault, name, [(share.holder, share.part, to_place * share.weight) for share in free], weight_sum)
     hidden_weight = weight_sum - sum(share.weight for share in free)
     if hidden_weight < hidden or (hidden == 0 and hidden_weight):
         yield Finding(fault, f"{said}: the weights told leave {hidden_weight} for {hidden} candidates without a part")
+    if on_line[0]:
+        # Each has the floor of its share, or one more.
+        if abs(on_line[1] * weight_sum - to_place * hidden_weight) >= hidden * weight_sum:
+            yield Finding(fault, f"{said}: {hidden} not told, of weight {hidden_weight}, have {on_line[1]} lots")
+        return
     # Nobody without a part may have had a larger remainder than one who was given a unit for it;
     # their mean is known.
     products = [(share.part, to_place * share.weight) for share in free]

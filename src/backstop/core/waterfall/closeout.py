@@ -24,14 +24,50 @@ from backstop.core.units import mul_div_ceil, mul_div_floor
 from backstop.core.waits import wait_until
 from backstop.core.waterfall.charge import book_cost, comes_before, least_on_book
 from backstop.core.waterfall.fund import available_for_orders, roll_interval, worst_support
-from backstop.core.waterfall.turns import answer, wait_interval
+from backstop.core.waterfall.turns import answer, deadline_ns, wait_interval
 
-__all__ = ["book_lots", "book_side", "close_on_book", "count_ordered", "slice_lots", "tolerance_ticks"]
+__all__ = [
+    "book_side",
+    "close_on_book",
+    "count_ordered",
+    "least_order",
+    "lots_by_caps",
+    "lots_left",
+    "lots_with_minimum",
+    "slice_lots",
+    "tolerance_ticks",
+]
 
 _PPM = 1_000_000
 
 #: Outcomes of a plan: orders left; capacity is only taken by others; there is none.
 _ORDERED, _BUSY, _UNABLE = 0, 1, 2
+
+
+@inlined
+def _minimum_lots(state: State, market: int) -> int:
+    """Return the lots that reach the least notional of an order, at least one."""
+    return max(1, lots_reaching(state, market, state.rules[0].minimum_notional))
+
+
+@inlined
+def least_order(state: State, position: int) -> int:
+    """Return the lots below which no order leaves for a position: the minimum, or all of it."""
+    row = state.positions[position]
+    return min(abs(row.lots), _minimum_lots(state, row.market))
+
+
+@kernel
+def lots_with_minimum(state: State, position: int, lots: int) -> int:
+    """Return ``lots`` (> 0) of a position, or more: neither they nor what is left of it are below the
+    least notional.
+    """
+    row = state.positions[position]
+    whole = abs(row.lots)
+    lots = max(lots, _minimum_lots(state, row.market))
+    if lots >= whole or notional_at_mark(state, row.market, whole - lots) < state.rules[0].minimum_notional:
+        return whole
+    return lots
 
 
 @inlined
@@ -41,22 +77,35 @@ def book_side(lots: int) -> int:
 
 
 @kernel
-def slice_lots(state: State, market: int, side: int) -> int:
-    """Return the most lots that one slice may take: a share of visible depth and of recent volume,
-    less when throttled.
-
-    ``UNKNOWN_DEPTH`` where nothing is visible and some of it waits to be told, or the book is shut.
+def _visible_lots(state: State, market: int, side: int) -> int:
+    """Return the visible lots of a side within the tolerance; ``UNKNOWN_DEPTH`` where nothing is
+    visible and some of it waits to be told.
     """
-    row, rules = state.markets[market], state.rules[0]
-    if is_book_shut(state, market):
-        return UNKNOWN_DEPTH
+    row = state.markets[market]
     visible, is_unknown = 0, False
     for band in range(row.band_count):
         if row.band_offset_ppm[band] <= row.slippage_tolerance_ppm:
             visible += max(0, row.depth_lots[side, band])
             is_unknown |= row.depth_lots[side, band] == UNKNOWN_DEPTH
-    if visible == 0:
-        return UNKNOWN_DEPTH if is_unknown else 0
+    return UNKNOWN_DEPTH if visible == 0 and is_unknown else visible
+
+
+@kernel
+def slice_lots(state: State, market: int, side: int, probes: bool) -> int:
+    """Return the most lots that one slice may take: a share of visible depth and of recent volume,
+    less when throttled.
+
+    Where nothing is visible and some of it waits to be told, the minimum if it ``probes``, else
+    ``UNKNOWN_DEPTH``. That also where the book is shut.
+    """
+    row, rules = state.markets[market], state.rules[0]
+    if is_book_shut(state, market):
+        return UNKNOWN_DEPTH
+    visible = _visible_lots(state, market, side)
+    if visible == UNKNOWN_DEPTH and probes:
+        return _minimum_lots(state, market)
+    if visible <= 0:
+        return visible
     base = max(1, mul_div_floor(visible, rules.depth_share_ppm, _PPM))
     if row.volume_lots > 0:
         base = min(base, max(1, mul_div_floor(row.volume_lots, rules.volume_share_ppm, _PPM)))
@@ -84,12 +133,22 @@ def _notional_left(state: State, account: int, market: int) -> int:
 
 
 @kernel
-def book_lots(state: State, account: int, market: int, side: int, base: int) -> int:
-    """Return how many of the ``base`` lots of a slice are left beside other closing orders and within
-    the notional caps. Closing orders do not wait for those of disposal.
+def lots_left(state: State, position: int, base: int, pending: int) -> int:
+    """Return how many of the ``base`` lots of a slice are left for an order of a position beside those
+    ``pending``: at least the least order, where the visible book holds that besides; else none.
     """
-    left = lots_within(state, market, _notional_left(state, account, market))
-    return min(base - state.markets[market].pending_lots[side], left)
+    row = state.positions[position]
+    left, least = base - pending, least_order(state, position)
+    if 0 < left < least and _visible_lots(state, row.market, book_side(row.lots)) - pending >= least:
+        return least
+    return left if left >= least else 0
+
+
+@kernel
+def lots_by_caps(state: State, position: int) -> int:
+    """Return the lots of a position that the notional caps still allow in this interval."""
+    row = state.positions[position]
+    return lots_within(state, row.market, _notional_left(state, row.account, row.market))
 
 
 @kernel
@@ -140,17 +199,26 @@ def _stricter(is_sell: bool, ticks: int, other_ticks: int) -> int:
 
 
 @kernel
+def _believed_lots(state: State, market: int, side: int) -> int:
+    """Return what an unknown band counts for in the limit of an order: the minimum where nothing is
+    visible, so that a probe finds one; else nothing.
+    """
+    return _minimum_lots(state, market) if _visible_lots(state, market, side) == UNKNOWN_DEPTH else 0
+
+
+@kernel
 def _reached_lots(state: State, market: int, is_sell: bool, limit_ticks: int) -> tuple[int, bool]:
-    """Return the visible lots within the tolerance that a limit reaches, and whether it reaches an
-    unknown band there.
+    """Return the lots within the tolerance that a limit reaches, those visible or believed, and
+    whether it reaches an unknown band there.
     """
     row, side = state.markets[market], 0 if is_sell else 1
+    believed = _believed_lots(state, market, side)
     lots, is_unknown = 0, False
     for band in range(row.band_count):
         offset = row.band_offset_ppm[band]
         if offset <= row.slippage_tolerance_ppm and is_band_reached(state, market, is_sell, offset, limit_ticks):
             visible = row.depth_lots[side, band]
-            lots += max(0, visible)
+            lots += believed if visible == UNKNOWN_DEPTH else visible
             is_unknown |= visible == UNKNOWN_DEPTH
     return lots, is_unknown
 
@@ -180,8 +248,8 @@ def _best_limit(state: State, position: int, wanted: int, available: int, equity
     """Return (lots, limit) at which most lots of an insolvent account can fill; no lots where none
     can.
 
-    The zero price is tried first, then the bands that show lots, the best first: so of two limits
-    with as many lots the better one is taken.
+    The zero price is tried first, then the bands that show lots, of a probe the unknown ones, the best
+    first: so of two limits with as many lots the better one is taken.
     """
     row = state.positions[position]
     is_sell = row.lots > 0
@@ -189,9 +257,11 @@ def _best_limit(state: State, position: int, wanted: int, available: int, equity
     book_ticks = _limit_at_tolerance(state, row.market, is_sell)
     best_ticks = _stricter(is_sell, book_ticks, _zero_ticks(state, position, wanted, equity, maintenance))
     best = _lots_at(state, position, best_ticks, wanted, available, equity, maintenance)
+    believed = _believed_lots(state, row.market, side)
     for band in range(market.band_count):
-        offset = market.band_offset_ppm[band]
-        if offset <= market.slippage_tolerance_ppm and market.depth_lots[side, band] > 0 and best < wanted:
+        offset, shown = market.band_offset_ppm[band], market.depth_lots[side, band]
+        is_there = shown > 0 or (shown == UNKNOWN_DEPTH and believed > 0)
+        if offset <= market.slippage_tolerance_ppm and is_there and best < wanted:
             ticks = _stricter(is_sell, book_ticks, price_of_band(state, row.market, is_sell, offset))
             lots = _lots_at(state, position, ticks, wanted, available, equity, maintenance)
             if lots > best:
@@ -255,10 +325,11 @@ def count_ordered(state: State, position: int, lots: int) -> None:
 
 
 @kernel
-def _weigh_positions(state: State, account: int, fee_ppm: int, maintenance: int, solvent: bool) -> tuple[int, bool]:
+def _weigh_positions(state: State, account: int, fee_ppm: int, maintenance: int, solvent: bool, probes: bool) -> tuple[int, bool]:
     """Gather the positions that the book can take now: row, cap, release, cost.
 
-    Return (how many, any busy). No fund supports an insolvent account's order at an old mark.
+    Return (how many, any busy). No fund supports an insolvent account's order at an old mark. Where
+    the visible book does not hold the least order, nothing is busy: none can leave.
     """
     is_full = not is_place_free(state)
     found, busy = 0, False
@@ -267,15 +338,17 @@ def _weigh_positions(state: State, account: int, fee_ppm: int, maintenance: int,
         row = state.positions[position]
         if row.lots != 0 and may_close(state, account, row.market):
             side = book_side(row.lots)
-            base = slice_lots(state, row.market, side)
+            base = slice_lots(state, row.market, side, probes)
             if not solvent and not may_force(state, account, row.market):
                 base = UNKNOWN_DEPTH
             if base == UNKNOWN_DEPTH:
                 busy = True
             elif base > 0:
-                cap = book_lots(state, account, row.market, side, base)
-                if cap <= 0 or is_full:
-                    busy = True
+                pending, least = state.markets[row.market].pending_lots[side], least_order(state, position)
+                left = lots_left(state, position, base, pending)
+                cap = min(left, lots_by_caps(state, position))
+                if cap < least or is_full:
+                    busy |= left >= least or pending > 0
                 else:
                     whole = abs(row.lots)
                     state.columns[SLICE_POSITION, found] = position
@@ -323,12 +396,15 @@ def _quote(state: State, position: int, wanted: int, equity: int, maintenance: i
 
 
 @kernel
-def _plan_orders(state: State, account: int, equity: int, maintenance: int) -> int:
-    """Plan and send the orders of one slice of an account in default; return the outcome."""
+def _plan_orders(state: State, account: int, equity: int, maintenance: int, probes: bool) -> int:
+    """Plan and send the orders of one slice of an account in default; return the outcome.
+
+    ``probes``: it may try a book of which nothing is known.
+    """
     rules = state.rules[0]
     solvent = equity >= 0
     fee_ppm = rules.fee_ppm if solvent else 0
-    found, busy = _weigh_positions(state, account, fee_ppm, maintenance, solvent)
+    found, busy = _weigh_positions(state, account, fee_ppm, maintenance, solvent, probes)
     expected_equity, expected_maintenance = equity, maintenance
     ordered = False
     for _ in range(found):
@@ -338,13 +414,9 @@ def _plan_orders(state: State, account: int, equity: int, maintenance: int) -> i
         row = state.positions[position]
         whole = abs(row.lots)
         least = least_on_book(state, position, fee_ppm, expected_equity, expected_maintenance) if solvent else 0
-        lots = whole
-        if least > 0:
-            lots = max(least, lots_reaching(state, row.market, rules.minimum_notional))
-            if lots >= whole or notional_at_mark(state, row.market, whole - lots) < rules.minimum_notional:
-                lots = whole
-        cap = min(cap, lots_within(state, row.market, _notional_left(state, account, row.market)))
-        if cap <= 0:
+        lots = lots_with_minimum(state, position, least) if least > 0 else whole
+        cap = min(cap, lots_by_caps(state, position))
+        if cap < least_order(state, position):
             busy = True
             continue
         lots = min(lots, cap)
@@ -381,7 +453,7 @@ def _close_account(state: State, turn: int, account: int) -> int:
         wait_until(state, account, head.next_slice_ns)
         return Outcome.WAIT
     equity, maintenance = assess(state, account)
-    plan = _plan_orders(state, account, equity, maintenance)
+    plan = _plan_orders(state, account, equity, maintenance, now < deadline_ns(state, turn, account))
     if plan == _ORDERED:
         head.next_slice_ns = now + state.stages[turn].interval_ns
         wait_until(state, account, now + state.stages[turn].answer_timeout_ns)

@@ -15,7 +15,16 @@ from backstop.core.rows import DISPOSAL_ORDER
 from backstop.core.state import State
 from backstop.core.units import mul_div_ceil
 from backstop.core.waits import provider_of
-from backstop.core.waterfall.closeout import book_lots, book_side, count_ordered, slice_lots, tolerance_ticks
+from backstop.core.waterfall.closeout import (
+    book_side,
+    count_ordered,
+    least_order,
+    lots_by_caps,
+    lots_left,
+    lots_with_minimum,
+    slice_lots,
+    tolerance_ticks,
+)
 from backstop.core.waterfall.providers import update_status
 
 __all__ = ["note_disposal", "run_disposals"]
@@ -27,14 +36,15 @@ _PPM = 1_000_000
 def _dispose_position(state: State, position: int) -> None:
     row, rules = state.positions[position], state.rules[0]
     side = book_side(row.lots)
-    base = 0 if is_doubted(state, row.market) else slice_lots(state, row.market, side)
+    base = 0 if is_doubted(state, row.market) else slice_lots(state, row.market, side, False)
     if base <= 0:
         return
-    whole = abs(row.lots)
-    left = base - state.markets[row.market].disposed_lots[side]
-    lots = min(book_lots(state, row.account, row.market, side, left), max(1, mul_div_ceil(whole, rules.disposal_share_ppm, _PPM)), whole)
-    if lots <= 0:
+    market, whole = state.markets[row.market], abs(row.lots)
+    cap = min(lots_left(state, position, base, market.pending_lots[side] + market.disposed_lots[side]), lots_by_caps(state, position))
+    if cap < least_order(state, position):
         return
+    share = max(1, mul_div_ceil(whole, rules.disposal_share_ppm, _PPM))
+    lots = min(lots_with_minimum(state, position, share), cap)
     is_sell = row.lots > 0
     limit = tolerance_ticks(state, row.market, is_sell, rules.disposal_tolerance_ppm)
     order = state.orders[open_order(state, position, DISPOSAL_ORDER, -lots if is_sell else lots, limit, 0)]

@@ -30,7 +30,7 @@ from backstop.core.results import result_of
 from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_floor, scramble
 
-__all__ = ["adl_weight", "class_of", "hedged_lots", "leverage_ppm", "rank_positions", "rank_score", "sum_owners"]
+__all__ = ["adl_weight", "class_of", "equity_of", "hedged_lots", "leverage_ppm", "rank_positions", "rank_score", "sum_owners"]
 
 _PPM = 1_000_000
 #: No ratio is larger: a millionfold, in ppm.
@@ -103,7 +103,7 @@ def leverage_ppm(state: State, position: int) -> int:
 
 
 @kernel
-def _equity_of(state: State, owner: int) -> int:
+def equity_of(state: State, owner: int) -> int:
     """Return the equity of an owner's accounts not in default together, as it stood when it was first
     asked for in this event: so that an event costs his accounts once.
     """
@@ -127,7 +127,7 @@ def _forget_equity(state: State, owner: int) -> None:
 
 @kernel
 def _owner_leverage_ppm(state: State, market: int, owner: int, lots: int) -> int:
-    return _ratio_ppm(notional_at_mark(state, market, lots), max(0, _equity_of(state, owner)))
+    return _ratio_ppm(notional_at_mark(state, market, lots), max(0, equity_of(state, owner)))
 
 
 @kernel
