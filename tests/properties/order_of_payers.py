@@ -12,7 +12,7 @@ from backstop.reference.allocation import DRAW
 from backstop.reference.arithmetic import ceil_div, sign
 from backstop.reference.charge import Exit
 from backstop.reference.closeout import closing_of
-from backstop.reference.closing import Closing
+from backstop.reference.closing import Closing, OrderStop
 from backstop.reference.doubt import may_close, may_force
 from backstop.reference.funds import Support
 from backstop.reference.offering import Backer, LossStop, changes_due, refusal_to_ask
@@ -544,12 +544,12 @@ def _capacity(moment: Moment, account: int, market: int) -> str:
         return "an operator halts the market"
     if closing.book.is_old and not closing.is_solvent:
         return "its mark is old"
-    if closing.slice.awaits_depth:
-        return "its depth is unknown"
-    if closing.slice.whole == 0:
+    if closing.book_stop == OrderStop.DEPTH_UNKNOWN:
+        return "its depth is unknown, and an order that tries it is out"
+    if closing.book_stop in (OrderStop.THIN_BOOK, OrderStop.BELOW_MINIMUM):
         return ""
-    if closing.cap() <= 0:
-        return f"{closing.slice}, bounds {closing.bounds()}"
+    if closing.book_stop is not None:
+        return f"{closing.book_stop}: {closing.slice}, bounds {closing.bounds()}"
     if closing.quote().lots:
         return f"an order could leave: {closing.quote()}"
     return f"an order may leave later: the fund has {closing.fund}" if closing.may_leave_later else ""
