@@ -213,3 +213,24 @@ def test_stages_are_told_in_the_order_of_the_waterfall(tmp_path: Path) -> None:
     stages = [stop["stage"] for stop in _passed_over(explain(tmp_path / "journal.db", "long3"))]
     assert stages == ["closeout", "takeover", "fund", "carry"]
     assert {*stages} - {"carry"} <= {stage.name.lower() for stage in Stage}
+
+
+def test_adl_leaves_a_position_where_a_later_one_comes_first_and_suffices() -> None:
+    """Equity 15 of maintenance 27: the 20 lots of market 2 release 20 at no cost, and come before the 7 of
+    market 1.
+    """
+    contract = Contract(MarketRules(1, 1_000, 100, (TierRules(0, 100_000, 100_000),), (1_000,), 0), 10)
+    account = Portfolio(15, (Holding(1, contract, 7, 70, 70), Holding(2, contract, 20, 200, 200)), LevelRules())
+    fund = FundView(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, supports=True)
+    way_out = Exit(Book(contract, True, (), -1, BreakerState.OPEN, 0, 10, 10), 0)
+    wave = Wave(1, (Defaulter(4, 0, account, fund, way_out, {2: way_out}),), ())
+    scene: Any = SimpleNamespace(
+        rows=[{"kind": EffectKind.TEAR_UP, "account": 4, "market": 1}],
+        place=0,
+        account=4,
+        books=SimpleNamespace(wave=lambda *_: (wave, 0)),
+        way_out=lambda _: way_out,
+        ways_later=lambda _: {2: way_out},
+        rules=SimpleNamespace(stages=(Stage.ADL, Stage.TEAR_UP)),
+    )
+    assert passed._adl_stop(scene, 1).reason == "later_first"

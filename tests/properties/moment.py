@@ -46,6 +46,8 @@ class Moment:
     torn_trade: int = NONE
     #: The cuts in the market at hand that are still to come.
     cuts_due: list[Cut] = field(default_factory=list)
+    #: The account that they name.
+    cuts_for: int = NONE
     #: By flat account: what its funds left of the parts of its deficit.
     left_parts: dict[int, list[Part]] = field(default_factory=dict)
     #: Defaulters of this event: beyond closeout since they last entered default, beyond takeover,

@@ -453,8 +453,9 @@ def _loss_is_borne(moment: Moment) -> Findings:
     most = (mirror.rules.limits.effects_max - moment.place) // 2 // 16
     loss = Loss(parts, payers_of(mirror, market), most)
     moment.cuts_due = loss.cuts()
-    if effect.other != min(parts, default=NONE):
-        yield f"{effect}: they lack {parts}"
+    moment.cuts_for = min(parts, default=NONE)
+    if mirror.has_fund and not parts.keys() <= moment.left_parts.keys():
+        yield f"{effect}: {parts} without SUPPORT"
     got = {row.account: row.amount for row in later if (row.code, row.other) == (C.HAIRCUT, clearing_of(market))}
     if got != loss.received():
         yield f"market {market}: {got} is got of {parts}, should be {loss.received()}"
@@ -590,6 +591,8 @@ def cuts_within_limits(moment: Moment) -> Findings:
         due, holding = moment.cuts_due.pop(0) if moment.cuts_due else None, mirror.holding(effect.account, effect.market)
         if due != (effect.account, effect.amount, effect.value, effect.lots) or not 0 < effect.amount <= effect.lots:
             yield f"{effect}: due is {due}"
+        if effect.other != moment.cuts_for:
+            yield f"{effect}: the first who lacks is {moment.cuts_for}"
         then = [(row.kind, row.code, row.account, row.other, row.amount) for row in moment.effects[moment.place + 1 : moment.place + 3]]
         pays = (F.POSTING, C.HAIRCUT, clearing_of(effect.market), effect.account, effect.amount)
         claim = (F.CLAIM, 0, effect.account, mirror.group(effect.market), effect.amount)

@@ -67,6 +67,27 @@ def test_a_tie_is_for_the_index_or_the_old_level(side: int, index: int, code: Gu
 
 
 @pytest.mark.parametrize("side", SIDES)
+def test_a_released_mark_that_the_index_contradicts_is_not_the_undoubted_one(side: int) -> None:
+    """800 was newest for 100 of 120 s, and is taken, 20 % from the index. The mark that nobody doubted
+    is the 1,000 before it.
+    """
+    rules = BreakerRules(guard_hold_ns=HOLD * SECOND)
+    scene = Scene(
+        venue(
+            breakers=rules, market={"guard_jump_ppm": 100_000, "guard_volume_lots": 50, "price_halt_ppm": 150_000, "price_exit_ppm": 50_000}
+        ),
+        side,
+    )
+    scene.send(EventKind.VOLUME, market=0, lots=5)
+    scene.send(EventKind.INDEX, market=0, price_ticks=1_000)
+    begin = scene.time_ns + SECOND
+    scene.at(begin).mark(800)
+    scene.at(begin + 100 * SECOND).mark(1_000)
+    effects = scene.at(begin + HOLD * SECOND).send(EventKind.CLOCK)
+    assert [(row.code, row.price_ticks, row.other) for row in of(effects, F.DOUBT)] == [(Doubt.INDEX, 1_000, scene.price(800))]
+
+
+@pytest.mark.parametrize("side", SIDES)
 def test_no_print_lengthens_a_hold(side: int) -> None:
     scene = guarded(side)
     scene.mark(880)

@@ -106,6 +106,19 @@ def test_an_empty_book_that_was_told_is_empty(side: int) -> None:
 
 
 @pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("deposit", [12_000, 9_500])
+def test_a_book_known_to_hold_less_than_the_minimum_takes_nothing(side: int, deposit: int) -> None:
+    """Below close-out and insolvent: of 2 lots in all no order leaves, and ADL has its turn at once."""
+    scene = scene_of(side)
+    scene.cash(fund_of(0), 1_000_000)
+    for band in range(2):
+        scene.depth(2 * (1 - band), band=band)
+    loser, _, effects = fallen(scene, deposit)
+    assert orders(effects) == []
+    assert [effect.account for effect in of(effects, EffectKind.ADL_PLAN)] == [loser]
+
+
+@pytest.mark.parametrize("side", SIDES)
 def test_a_slice_below_the_minimum_sends_it_where_the_book_holds_it(side: int) -> None:
     """A quarter of 8 visible lots is 2, the minimum 3: 3 leave; of 2 visible lots none does."""
     for visible, sent in ((8, 3), (40, 10), (3, 3), (2, 0)):

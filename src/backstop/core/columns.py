@@ -11,6 +11,7 @@ shortfalls           OWNER_RESULT                 while one withdrawal is checke
 netting, claims,     NETTED_*                     while NETTED_EVENT is the event's number; by
 monitor                                           owner
 breakers             DIRTY                        to the end of the event
+guard, doubt         MARK_BEFORE                  while timers run; by market
 monitor, run         TOUCHED                      to the beginning of the next round
 run                  ROUND_*                      while a round is sorted
 run, turns           TURN_*                       while a round runs
@@ -267,4 +268,6 @@ CLASS_LINE_MEMBERS, CLASS_LINE_LOTS, CLASS_LINE_LENGTH, CLASS_LINE_POINT, CLASS_
 #: to the factor in whole atoms and the rest in millionths, and the event of it (likewise).
 ADL_EXPOSURE, ADL_EQUITY = 99, 100
 OWNER_EXPOSURE, OWNER_EXPOSURE_REST, OWNER_EXPOSURE_EVENT = 101, 102, 103
-COLUMNS = 104
+#: By market: the mark before the timers of the event, where they changed it, else 0.
+MARK_BEFORE = 104
+COLUMNS = 105

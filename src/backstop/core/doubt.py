@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import HALT_LEVEL, effective_state
+from backstop.core.columns import MARK_BEFORE
 from backstop.core.contracts import value_of
 from backstop.core.events import NONE, BreakerCause, BreakerState, Doubt
 from backstop.core.margin import assess, maintenance_margin, release_level
@@ -150,9 +151,13 @@ def review_doubt(state: State, market: int, old_ticks: int) -> None:
 
 @unit
 def review_all(state: State) -> None:
-    """Do in each market what time has brought."""
+    """Do in each market what time has brought. A mark that the timers released may be what is doubted
+    now: the one before it is the last that was not.
+    """
+    before = state.columns[MARK_BEFORE]
     for market in range(state.rules[0].markets):
-        review_doubt(state, market, state.markets[market].mark_ticks)
+        review_doubt(state, market, before[market] if before[market] != 0 else state.markets[market].mark_ticks)
+        before[market] = 0
 
 
 # -- accounts --------------------------------------------------------------------------------------
@@ -189,14 +194,14 @@ def add_up_doubt(state: State, account: int) -> None:
 
 @kernel
 def _assess_better(state: State, account: int) -> tuple[int, int]:
-    """Return (equity, maintenance margin) of an account with its doubted positions at the better of
-    the undoubted mark and the mark.
+    """Return (equity, maintenance margin) of an account with the positions that doubt keeps at the
+    better of the undoubted mark and the mark.
     """
     equity, maintenance = assess(state, account)
     position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]
-        if row.lots != 0:
+        if row.lots != 0 and not may_close(state, account, row.market):
             mark, undoubted = state.markets[row.market].mark_ticks, state.breakers[row.market].undoubted_ticks
             if undoubted != 0 and (undoubted > mark) == (row.lots > 0):
                 now, better = value_of(state, row.market, row.lots, mark), value_of(state, row.market, row.lots, undoubted)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from backstop.compiled import kernel
 from backstop.core.breakers import after_mark
+from backstop.core.columns import MARK_BEFORE
 from backstop.core.events import Guard
 from backstop.core.monitor import apply_mark
 from backstop.core.outbox import emit_guard
@@ -117,4 +118,5 @@ def release_held(state: State, market: int) -> None:
     held, wins = state.breakers[market].held_ticks, _held_wins(state, market)
     let_go(state, market, Guard.RELEASED if wins else Guard.DROPPED)
     if wins:
+        state.columns[MARK_BEFORE, market] = state.markets[market].mark_ticks
         _accept_mark(state, market, held)

@@ -20,7 +20,7 @@ from backstop.reference.loss import Cut
 __all__ = ["add_claim", "add_haircut", "add_socialised", "first_cuts", "loss_at", "those_who_lack"]
 
 _BASES = {
-    SocialisePolicy.GAINS_HAIRCUT: ("gains", "what it won there since the epoch began, at most what it has beyond maintenance margin"),
+    SocialisePolicy.GAINS_HAIRCUT: ("gains", "its gains there, realised or not, at most what it has beyond maintenance margin"),
     SocialisePolicy.OPEN_INTEREST: ("notional", "what it has beyond maintenance margin"),
 }
 

@@ -440,5 +440,7 @@ def _adl_stop(scene: Scene, market: int) -> Stop:
     has_moved = any(row["market"] > market for row in plans) or _others_acted(scene) or _others_torn(scene, market)
     if has_moved:
         says += "; not checked: others had their turn since"
+    elif not wave.wanted[scene.account]:
+        return Stop("adl", "later_first", "its positions in later markets were to be closed first, and would have restored it")
     lots = None if has_moved else wave.lots()
     return Stop("adl", "nobody_can_give", says, lots=lots, values={"beyond_mark_atoms": beyond_mark})

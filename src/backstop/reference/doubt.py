@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from backstop.core.events import NONE, BreakerCause, BreakerState, Doubt, EffectKind
 from backstop.reference.breakers import effective_state, venue_number
@@ -75,10 +75,10 @@ def doubts(state: State, market: int) -> Iterator[Doubt]:
         yield Doubt.GUARD
 
 
-def review_all(state: State) -> None:
-    """What time has brought: each market in turn."""
-    for market, row in enumerate(state.markets):
-        review_doubt(state, market, row.mark)
+def review_all(state: State, marks: Sequence[int]) -> None:
+    """What time has brought: each market in turn; ``marks`` are those before the timers."""
+    for market, mark in enumerate(marks):
+        review_doubt(state, market, mark)
 
 
 def review_doubt(state: State, market: int, old_mark: int) -> None:
@@ -147,12 +147,14 @@ def add_up(state: State, account_id: int) -> None:
 
 
 def better_standing(state: State, account: int) -> Standing:
-    """Equity and margin with doubted positions at the better of the undoubted mark and the mark."""
+    """Equity and margin with the positions that doubt keeps at the better of the undoubted mark and
+    the mark.
+    """
     portfolio, maintenance = state.portfolio(account), 0
     equity = portfolio.equity
     for holding in portfolio.held:
         undoubted = state.breakers[holding.market].undoubted
-        if undoubted:
+        if undoubted and not may_close(state, account, holding.market):
             other = holding._replace(contract=holding.contract._replace(mark_ticks=undoubted))
             better = max(holding, other, key=lambda each: each.value)
             equity += better.value - holding.value

@@ -93,8 +93,9 @@ class ReferenceEngine:
         state.now = event.time_ns
         state.start_interval()
         state.start_epoch()
+        marks = [row.mark for row in state.markets]
         run_timers(state)
-        review_all(state)
+        review_all(state, marks)
         HANDLERS[EventKind(event.kind)](state, event)
         run_settlements(state)
         if state.pay_slot() != slot_before:

@@ -198,7 +198,7 @@ class Wave(NamedTuple):
     def lots(self) -> int:
         """Return as many lots as were found to fit."""
         most = sum(self.wanted.values())
-        return most if self.fits(most) else largest_that(self.fits, 0, most)
+        return most if most == 0 or self.fits(most) else largest_that(self.fits, 0, most)
 
 
 def support_parts(defaulters: Sequence[Defaulter], gaps: Mapping[int, int], *, is_asked: bool) -> dict[int, Support]:
