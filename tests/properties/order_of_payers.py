@@ -547,7 +547,7 @@ def _capacity(moment: Moment, account: int, market: int) -> str:
     if closing.book_stop == OrderStop.DEPTH_UNKNOWN:
         return "its depth is unknown, and an order that tries it is out"
     if closing.book_stop in (OrderStop.THIN_BOOK, OrderStop.BELOW_MINIMUM):
-        return ""
+        return "too little is visible, but not all is told" if any(band.lots < 0 for band in closing.book.bands) else ""
     if closing.book_stop is not None:
         return f"{closing.book_stop}: {closing.slice}, bounds {closing.bounds()}"
     if closing.quote().lots:

@@ -119,6 +119,34 @@ def test_a_book_known_to_hold_less_than_the_minimum_takes_nothing(side: int, dep
 
 
 @pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("band", [0, 1])
+@pytest.mark.parametrize("deposit", [14_000, 12_000, 9_500])
+def test_a_part_of_the_book_below_the_minimum_is_tried_like_none(side: int, band: int, deposit: int) -> None:
+    """One band shows a lot or two and the other is unknown: three lots try both, until the deadline, and
+    nobody is deleveraged before it.
+    """
+    for visible in (1, 2):
+        scene = scene_of(side)
+        scene.cash(fund_of(0), 1_000_000)
+        scene.depth(visible, band=band)
+        loser, _, effects = fallen(scene, deposit)
+        assert orders(effects) == [(loser, 3)]
+        assert of(effects, EffectKind.ADL_PLAN) == []
+        (order,) = scene.open_ids()
+        scene.fill(order, 3, 899)
+        assert scene.lots(loser) == 97
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_position_that_the_visible_part_holds_needs_no_probe(side: int) -> None:
+    """A position of 2 lots, below the minimum of 3, and 2 visible lots: it is closed on them, whole."""
+    scene = scene_of(side)
+    scene.depth(2, band=0)
+    loser, _, effects = fallen(scene, 250, 2)
+    assert orders(effects) == [(loser, 2)]
+
+
+@pytest.mark.parametrize("side", SIDES)
 def test_a_slice_below_the_minimum_sends_it_where_the_book_holds_it(side: int) -> None:
     """A quarter of 8 visible lots is 2, the minimum 3: 3 leave; of 2 visible lots none does."""
     for visible, sent in ((8, 3), (40, 10), (3, 3), (2, 0)):

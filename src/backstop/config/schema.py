@@ -201,7 +201,7 @@ class CloseoutStage(_Section):
         default=Decimal(0),
         description=(
             "Smallest slice, and smallest rest of a position that a slice leaves. A smaller slice is raised to it where the visible book"
-            " holds it; an order of it tries a book of which nothing is known."
+            " holds it; an order of it tries a book of which too little is known."
         ),
         json_schema_extra=_unit("asset"),
     )

@@ -18,7 +18,7 @@ BINDING = {
     SizeBound.POSITION: "nothing: it is the whole position",
     SizeBound.SLICE: "what is left of one slice",
     SizeBound.MINIMUM: "the least order, as less is left of one slice",
-    SizeBound.PROBE: "the least order, which tries a book of which nothing is known",
+    SizeBound.PROBE: "the least order, which tries a book of which too little is known",
     SizeBound.ACCOUNT_CAP: "the account's cap on notional in the interval",
     SizeBound.MARKET_CAP: "the market's cap on notional in the interval",
     SizeBound.VENUE_CAP: "the venue's cap on notional in the interval",
@@ -29,7 +29,8 @@ def room_text(scene: Scene, closing: Closing) -> str:
     """Say how much an order may take of the book, with its terms."""
     market, lots, least = closing.holding.market, scene.speaker.lots, closing.least
     if closing.is_probe:
-        said = f"nothing is known of the book: an order of {lots(market, closing.minimum)} tries it"
+        known = f"only {lots(market, closing.slice.visible)} are visible, not all of the book is told" if closing.slice.visible else ""
+        said = f"{known or 'nothing is known of the book'}: an order of {lots(market, closing.minimum)} tries it"
         return said + (f", less {lots(market, closing.slice.pending)} on their way" if closing.slice.pending else "")
     said = _slice_text(scene, market, closing.slice)
     if closing.left > closing.slice.left:

@@ -243,7 +243,10 @@ def _tolerance(closing: Closing) -> str:
 
 def _depth_unknown(scene: Scene, closing: Closing) -> Told:
     why = "an order that tries it is out" if closing.probes else f"no order tries it after {time_text(scene.deadline_ns)}"
-    return f"the depth within {_tolerance(closing)} is not told yet, and {why}", {}
+    part = ""
+    if closing.slice.visible:
+        part = f": {scene.speaker.lots(closing.holding.market, closing.slice.visible)} are visible, less than the least order"
+    return f"the depth within {_tolerance(closing)} is not {'all ' if part else ''}told yet{part}, and {why}", {}
 
 
 def _thin_book(_: Scene, closing: Closing) -> Told:

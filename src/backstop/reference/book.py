@@ -44,11 +44,6 @@ class Slice(NamedTuple):
         """What is left for another order; below 0 where the book shrank."""
         return self.whole - self.pending
 
-    @property
-    def awaits_depth(self) -> bool:
-        """Nothing is visible, and some of it waits to be told."""
-        return self.visible == 0 and self.is_unknown
-
 
 class Limit(NamedTuple):
     """Limit of an order, with what may set it. Ticks."""

@@ -127,7 +127,7 @@ class Closing:
     throttle_share_ppm: int
     #: As expected once the plan's orders so far are filled.
     expected: Standing
-    #: A book of which nothing is known may be tried.
+    #: A book of which too little is known may be tried.
     probes: bool = False
 
     # -- how many lots -----------------------------------------------------------------------------
@@ -158,9 +158,14 @@ class Closing:
         return min(self.everything, self.minimum)
 
     @property
+    def awaits_depth(self) -> bool:
+        """Less than the least order is visible, and some of the book waits to be told."""
+        return self.slice.is_unknown and self.slice.visible < self.least
+
+    @property
     def is_probe(self) -> bool:
-        """Nothing is known of the book, and the order tries it."""
-        return self.slice.awaits_depth and self.probes
+        """Too little is known of the book, and the order tries it."""
+        return self.awaits_depth and self.probes
 
     @property
     def left(self) -> int:
@@ -249,7 +254,7 @@ class Closing:
             return OrderStop.SHUT
         if self.book.is_old and not self.is_solvent:
             return OrderStop.OLD_MARK
-        if self.slice.awaits_depth and not (self.probes and self.left >= self.least):
+        if self.awaits_depth and not (self.probes and self.left >= self.least):
             return OrderStop.DEPTH_UNKNOWN
         if self.slice.whole == 0 and not self.is_probe:
             return OrderStop.THIN_BOOK

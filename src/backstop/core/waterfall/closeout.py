@@ -77,31 +77,33 @@ def book_side(lots: int) -> int:
 
 
 @kernel
-def _visible_lots(state: State, market: int, side: int) -> int:
-    """Return the visible lots of a side within the tolerance; ``UNKNOWN_DEPTH`` where nothing is
-    visible and some of it waits to be told.
+def _visible_lots(state: State, position: int) -> int:
+    """Return the lots within the tolerance that are visible for a position; ``UNKNOWN_DEPTH`` where
+    they are fewer than its least order and some of the book waits to be told.
     """
-    row = state.markets[market]
+    held = state.positions[position]
+    row, side = state.markets[held.market], book_side(held.lots)
     visible, is_unknown = 0, False
     for band in range(row.band_count):
         if row.band_offset_ppm[band] <= row.slippage_tolerance_ppm:
             visible += max(0, row.depth_lots[side, band])
             is_unknown |= row.depth_lots[side, band] == UNKNOWN_DEPTH
-    return UNKNOWN_DEPTH if visible == 0 and is_unknown else visible
+    return UNKNOWN_DEPTH if is_unknown and visible < least_order(state, position) else visible
 
 
 @kernel
-def slice_lots(state: State, market: int, side: int, probes: bool) -> int:
+def slice_lots(state: State, position: int, probes: bool) -> int:
     """Return the most lots that one slice may take: a share of visible depth and of recent volume,
     less when throttled.
 
-    Where nothing is visible and some of it waits to be told, the minimum if it ``probes``, else
-    ``UNKNOWN_DEPTH``. That also where the book is shut.
+    Where less than the least order is visible and some of it waits to be told, the minimum if it
+    ``probes``, else ``UNKNOWN_DEPTH``. That also where the book is shut.
     """
+    market = state.positions[position].market
     row, rules = state.markets[market], state.rules[0]
     if is_book_shut(state, market):
         return UNKNOWN_DEPTH
-    visible = _visible_lots(state, market, side)
+    visible = _visible_lots(state, position)
     if visible == UNKNOWN_DEPTH and probes:
         return _minimum_lots(state, market)
     if visible <= 0:
@@ -137,9 +139,8 @@ def lots_left(state: State, position: int, base: int, pending: int) -> int:
     """Return how many of the ``base`` lots of a slice are left for an order of a position beside those
     ``pending``: at least the least order, where the visible book holds that besides; else none.
     """
-    row = state.positions[position]
     left, least = base - pending, least_order(state, position)
-    if 0 < left < least and _visible_lots(state, row.market, book_side(row.lots)) - pending >= least:
+    if 0 < left < least and _visible_lots(state, position) - pending >= least:
         return least
     return left if left >= least else 0
 
@@ -199,20 +200,22 @@ def _stricter(is_sell: bool, ticks: int, other_ticks: int) -> int:
 
 
 @kernel
-def _believed_lots(state: State, market: int, side: int) -> int:
-    """Return what an unknown band counts for in the limit of an order: the minimum where nothing is
-    visible, so that a probe finds one; else nothing.
+def _believed_lots(state: State, position: int) -> int:
+    """Return what an unknown band counts for in the limit of an order: the minimum where less than
+    the least order is visible, so that a probe finds one; else nothing.
     """
-    return _minimum_lots(state, market) if _visible_lots(state, market, side) == UNKNOWN_DEPTH else 0
+    return _minimum_lots(state, state.positions[position].market) if _visible_lots(state, position) == UNKNOWN_DEPTH else 0
 
 
 @kernel
-def _reached_lots(state: State, market: int, is_sell: bool, limit_ticks: int) -> tuple[int, bool]:
+def _reached_lots(state: State, position: int, limit_ticks: int) -> tuple[int, bool]:
     """Return the lots within the tolerance that a limit reaches, those visible or believed, and
     whether it reaches an unknown band there.
     """
-    row, side = state.markets[market], 0 if is_sell else 1
-    believed = _believed_lots(state, market, side)
+    held = state.positions[position]
+    market, is_sell = held.market, held.lots > 0
+    row, side = state.markets[market], book_side(held.lots)
+    believed = _believed_lots(state, position)
     lots, is_unknown = 0, False
     for band in range(row.band_count):
         offset = row.band_offset_ppm[band]
@@ -235,8 +238,7 @@ def _lots_at(state: State, position: int, limit_ticks: int, wanted: int, availab
     """Return the most of an insolvent account's lots that can fill at a limit with what the fund
     can reserve.
     """
-    row = state.positions[position]
-    reached, _ = _reached_lots(state, row.market, row.lots > 0, limit_ticks)
+    reached, _ = _reached_lots(state, position, limit_ticks)
     most = min(wanted, reached)
     if most == 0:
         return 0
@@ -257,7 +259,7 @@ def _best_limit(state: State, position: int, wanted: int, available: int, equity
     book_ticks = _limit_at_tolerance(state, row.market, is_sell)
     best_ticks = _stricter(is_sell, book_ticks, _zero_ticks(state, position, wanted, equity, maintenance))
     best = _lots_at(state, position, best_ticks, wanted, available, equity, maintenance)
-    believed = _believed_lots(state, row.market, side)
+    believed = _believed_lots(state, position)
     for band in range(market.band_count):
         offset, shown = market.band_offset_ppm[band], market.depth_lots[side, band]
         is_there = shown > 0 or (shown == UNKNOWN_DEPTH and believed > 0)
@@ -338,7 +340,7 @@ def _weigh_positions(state: State, account: int, fee_ppm: int, maintenance: int,
         row = state.positions[position]
         if row.lots != 0 and may_close(state, account, row.market):
             side = book_side(row.lots)
-            base = slice_lots(state, row.market, side, probes)
+            base = slice_lots(state, position, probes)
             if not solvent and not may_force(state, account, row.market):
                 base = UNKNOWN_DEPTH
             if base == UNKNOWN_DEPTH:
@@ -385,7 +387,7 @@ def _quote(state: State, position: int, wanted: int, equity: int, maintenance: i
         limit = _stricter(
             is_sell, _limit_at_tolerance(state, row.market, is_sell), _zero_ticks(state, position, wanted, equity, maintenance)
         )
-        reached, is_unknown = _reached_lots(state, row.market, is_sell, limit)
+        reached, is_unknown = _reached_lots(state, position, limit)
         return (wanted if reached > 0 else 0), limit, is_unknown
     available = available_for_orders(state, row.account, row.market)
     lots, limit = _best_limit(state, position, wanted, available, equity, maintenance)
@@ -399,7 +401,7 @@ def _quote(state: State, position: int, wanted: int, equity: int, maintenance: i
 def _plan_orders(state: State, account: int, equity: int, maintenance: int, probes: bool) -> int:
     """Plan and send the orders of one slice of an account in default; return the outcome.
 
-    ``probes``: it may try a book of which nothing is known.
+    ``probes``: it may try a book of which too little is known.
     """
     rules = state.rules[0]
     solvent = equity >= 0

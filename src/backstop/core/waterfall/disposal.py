@@ -36,7 +36,7 @@ _PPM = 1_000_000
 def _dispose_position(state: State, position: int) -> None:
     row, rules = state.positions[position], state.rules[0]
     side = book_side(row.lots)
-    base = 0 if is_doubted(state, row.market) else slice_lots(state, row.market, side, False)
+    base = 0 if is_doubted(state, row.market) else slice_lots(state, position, False)
     if base <= 0:
         return
     market, whole = state.markets[row.market], abs(row.lots)
