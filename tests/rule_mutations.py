@@ -120,6 +120,12 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation("a-plan-asks-so-many-owners", "wave", "ceil_div(lots, rules.counterparties_max) if", "0 if"),
     Mutation("who-gives-below-the-least-is-drawn", "allocation", "range(first, self.length, DRAW)", "range(0, self.length, DRAW)"),
+    Mutation(
+        "plans-of-an-event-draw-apart",
+        "adl",
+        "scramble(scramble(seq, market, adl_class), market, first)",
+        "scramble(seq, market, adl_class)",
+    ),
     Mutation("opposite-defaulters-are-crossed", "adl", "        cross_defaulters(state, accounts, market)", "        pass"),
     Mutation("those-who-lack-most-have-room", "engine", "is_filling(state) or not has_room(state, accounts)", "is_filling(state)"),
     Mutation("the-level-that-was-newest-wins", "breakers", "wins = new > old or", "wins = new < old or"),

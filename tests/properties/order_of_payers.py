@@ -7,7 +7,7 @@ from collections import Counter
 from backstop.core.events import NONE, AdlClass, AdlPolicy, Cause, EffectKind, Health, ProviderStatus, Stage, SupportLimit
 from backstop.core.instruments import CommitmentRules
 from backstop.core.waterfall.certificate import PLAN_HEADS, check_certificate, is_crossing, is_plan_start
-from backstop.reference.adl import asked_owners, counterparty_of, open_to_force, share_lots
+from backstop.reference.adl import asked_owners, counterparty_of, drawn_for, open_to_force, share_lots
 from backstop.reference.allocation import DRAW
 from backstop.reference.arithmetic import ceil_div, sign
 from backstop.reference.charge import Exit
@@ -28,7 +28,6 @@ from backstop.reference.wave import (
     line_in_class,
     lots_to_close,
     place_in_class,
-    scramble,
     support_parts,
 )
 from tests.properties.mirror import Mirror
@@ -183,7 +182,8 @@ def _levels_are_right(moment: Moment, rows: list[Effect], told: list[tuple[Candi
     """
     plan, lots = rows[0], sum(abs(row.lots) for row in rows if row.kind == F.ADL_FILL)
     etas = {AdlClass(row.code): (row.amount, row.value) for row in rows if row.kind == F.ADL_CLASS}
-    expected = {part.adl_class: part for part in share_lots(plan.code, [each for each, _ in told], lots, 0, (plan.seq, plan.market))}
+    seed = plan.seq, plan.market, plan.account
+    expected = {part.adl_class: part for part in share_lots(plan.code, [each for each, _ in told], lots, 0, seed)}
     for each, given in told:
         part = expected.get(each.adl_class)
         if given != (part.lots[each.first] if part else 0):
@@ -215,7 +215,7 @@ def _lines_are_right(moment: Moment, rows: list[Effect], told: dict[Candidate, i
             if found:
                 yield f"{found}: nobody in {adl_class.name} is below the least {least}"
             continue
-        point = scramble(plan.seq, plan.market, adl_class) % min(DRAW, line.length)
+        point = drawn_for((plan.seq, plan.market, plan.account), adl_class) % min(DRAW, line.length)
         given = line.given(point)
         right = [(F.ADL_LINE, plan.account, len(line.parts), line.lots, least, point, line.length)]
         right += [(F.ADL_PICK, each, plan.account, line.parts[each], 0, line.spans[each].start, 0) for each, part in given.items() if part]

@@ -34,8 +34,8 @@ from backstop.core.instruments import (
     VenueRules,
     check_rules,
 )
-from backstop.reference.adl import asked_owners
-from backstop.reference.allocation import capped_pro_rata, in_order
+from backstop.reference.adl import asked_owners, drawn_for
+from backstop.reference.allocation import DRAW, capped_pro_rata, in_order
 from backstop.reference.engine import Effect, Event, ReferenceEngine
 from backstop.reference.wave import rank_score, ratio, scramble
 from tests.reference.invariants import findings
@@ -133,6 +133,15 @@ def test_scramble_is_the_published_generator() -> None:
     drawn = {scramble(seq, market, account) for seq in range(20) for market in range(5) for account in range(20)}
     assert len(drawn) == 2_000
     assert all(0 <= word < 1 << 62 for word in drawn)
+
+
+def test_two_plans_of_an_event_draw_apart() -> None:
+    """Their first points lie in the same half of a draw half of the time."""
+    same = 0
+    for seq in range(1_000):
+        one, other = (drawn_for((seq, 0, first), AdlClass.PROFITABLE) % DRAW for first in (5, 6))
+        same += (one < DRAW // 2) == (other < DRAW // 2)
+    assert 440 < same < 560
 
 
 def test_in_order_takes_whole_caps_from_the_largest_weight() -> None:

@@ -38,6 +38,7 @@ __all__ = [
     "asked_owners",
     "counterparty_of",
     "defaulters_of",
+    "drawn_for",
     "has_room",
     "open_to_force",
     "opposite",
@@ -142,9 +143,15 @@ class Given:
     point: int = 0
 
 
-def share_lots(policy: int, candidates: list[Candidate], lots: int, least: int, seed: tuple[int, int]) -> list[Given]:
+def drawn_for(seed: tuple[int, int, int], adl_class: int) -> int:
+    """Return the number that is drawn for the line of a class: another for each plan of an event."""
+    seq, market, first = seed
+    return scramble(scramble(seq, market, adl_class), market, first)
+
+
+def share_lots(policy: int, candidates: list[Candidate], lots: int, least: int, seed: tuple[int, int, int]) -> list[Given]:
     """Place lots class by class, nobody below the least but with all that he can give; the seed is the
-    event's seq and the market.
+    event's seq, the market and the plan's first account.
     """
     given, left = list[Given](), lots
     for adl_class in IN_ORDER:
@@ -159,7 +166,7 @@ def share_lots(policy: int, candidates: list[Candidate], lots: int, least: int, 
             left -= sum(parts.values())
             line = line_in_class(policy, adl_class, least, parts, caps)
             if line:
-                given[-1].line, given[-1].point = line, scramble(*seed, adl_class) % min(DRAW, line.length)
+                given[-1].line, given[-1].point = line, drawn_for(seed, adl_class) % min(DRAW, line.length)
                 given[-1].lots = parts | line.given(given[-1].point)
     return given
 
@@ -172,12 +179,14 @@ def adl_plan(state: State, accounts: list[int], market: int, side: int) -> None:
         return
     placed, wanted = wave.placed(lots), wave.wanted
     caps = wave.caps(lots, sum(each.support.beyond for each in placed.values()))
+    closes = {each.account: placed[each.account] for each in wave.defaulters if placed[each.account].is_any}
+    first = next(iter(closes))
     owners = {each.owner for each in wave.defaulters}
     linked = next(iter(owners)) if len(owners) == 1 else None
     house = [each for each in wave.counterparties if each.portfolio is None]
     candidates = candidates_of(asked_owners(state, market, side), house, caps, state.rules.adl_policy, state.last_seq, linked)
     least = least_asked(state.rules.adl, state.contract(market).value_of(1), lots)
-    given = share_lots(state.rules.adl_policy, candidates, lots, least, (state.last_seq, market))
+    given = share_lots(state.rules.adl_policy, candidates, lots, least, (state.last_seq, market, first))
     gives = [(each, part.lots[each.first]) for part in given for each in part.members]
     fills = laid(gives, caps)
 
@@ -185,13 +194,11 @@ def adl_plan(state: State, accounts: list[int], market: int, side: int) -> None:
     cash = {account: each.lots * lot + each.support.beyond for account, each in placed.items()}
     received = cash_parts(sum(cash.values()), [(fill.holder, fill.lots) for fill in fills], lot)
     told = list(zip(fills, received, strict=True))
-    closes = {each.account: placed[each.account] for each in wave.defaulters if placed[each.account].is_any}
     ways = {each.account: each.way_out for each in wave.defaulters}
     charges = {account: ways[account].charge(each.lots, 0, state.equity(account)) for account, each in closes.items()}
     for account, each in closes.items():
         emit_plan(state, account, market, -side * each.lots, cash[account], len(fills))
         tell_support(state, account, market, each.support, Cause.SUPPORT)
-    first = next(iter(closes))
     tell_scale(state, market, lots, wanted)
     for part in given:
         part.fills = [(fill, got) for fill, got in told if fill.candidate.adl_class == part.adl_class]

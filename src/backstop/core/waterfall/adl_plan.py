@@ -223,6 +223,15 @@ def _least_asked(state: State, market: int, lots: int) -> int:
 
 
 @kernel
+def _first_account(state: State) -> int:
+    """Return the first defaulter that closes lots."""
+    place = 0
+    while state.columns[DEFAULTER_LOTS, place] == 0:
+        place += 1
+    return state.positions[state.columns[DEFAULTER_POSITION, place]].account
+
+
+@kernel
 def _draw_below(state: State, policy: int, market: int, count: int, kind: int, least: int) -> None:
     """Let those of a class whose parts are below the least, though they could give more, stand on a
     line, and those that are drawn give for all of them.
@@ -235,7 +244,8 @@ def _draw_below(state: State, policy: int, market: int, count: int, kind: int, l
     members, lots, length = stand_on_line(caps, state.columns[ADL_PART], standing, begins, sorting, count, least)
     if members == 0:
         return
-    point = scramble(state.engine[0].last_seq, market, kind) % min(DRAW, length)
+    drawn = scramble(scramble(state.engine[0].last_seq, market, kind), market, _first_account(state))
+    point = drawn % min(DRAW, length)
     give_from_line(caps, standing, begins, state.columns[ADL_GIVEN], (members, lots, length, least), point)
     state.columns[CLASS_LINE_MEMBERS, kind] = members
     state.columns[CLASS_LINE_LOTS, kind] = lots
@@ -393,15 +403,6 @@ def _emit_plan(state: State, policy: int, place: int, fills: int) -> None:
         cash=_defaulter_cash(state, place),
         equity=state.columns[DEFAULTER_EQUITY, place],
     )
-
-
-@kernel
-def _first_account(state: State) -> int:
-    """Return the first defaulter that closes lots."""
-    place = 0
-    while state.columns[DEFAULTER_LOTS, place] == 0:
-        place += 1
-    return state.positions[state.columns[DEFAULTER_POSITION, place]].account
 
 
 @kernel

@@ -837,7 +837,8 @@ def _check_line(whole: _Whole, part: _Class) -> Findings:
     if min(line.lots, line.least_lots - 1, line.length) < 1:
         yield Finding(fault, f"{said}: {line.lots} lots, {line.length} places, the least is {line.least_lots}")
         return
-    if line.point != _drawn(line.seq, line.market, line.adl_class) % min(_DRAW, line.length):
+    drawn = _drawn(_drawn(line.seq, line.market, line.adl_class), line.market, whole.first.account)
+    if line.point != drawn % min(_DRAW, line.length):
         yield Finding(fault, f"{said}: the first point is {line.point} of {line.length}, not as drawn")
     found = list(_check_picks(said, part, line))
     yield from found
