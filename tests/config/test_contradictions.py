@@ -1,4 +1,4 @@
-"""Durations that do not fit each other are named, and what a provider survives is said."""
+"""Values that do not fit each other are named, and what a provider survives is said."""
 
 from __future__ import annotations
 
@@ -30,6 +30,23 @@ def test_each_pair_is_named(key: str) -> None:
     text = default_text()
     assert text.count(old) == 1
     assert any(warning.startswith(key) for warning in parse_venue(text.replace(old, new), "venue.toml").warnings)
+
+
+def test_what_levelling_ignores_is_named() -> None:
+    """Under `water_filling` no part has a least and no plan a number of owners; without a loading every
+    market hedges every other.
+    """
+    text = default_text().replace('policy = "capped_pro_rata"', 'policy = "water_filling"')
+    least, most, loadings = parse_venue(text, "venue.toml").warnings
+    assert "parts_min_notional (adl) = 100: is ignored" in least
+    assert "counterparties_max (adl) = 200: is ignored" in most
+    assert "no market has a factor_loading_ppm" in loadings
+    text = text.replace('parts_min_notional = "100"', 'parts_min_notional = "0"').replace(
+        "counterparties_max = 200", "counterparties_max = 0"
+    )
+    assert parse_venue(text, "venue.toml").warnings == (loadings,)
+    one = text.replace("[[market]]", "[[market]]\nfactor_loading_ppm = 1_000_000", 1)
+    assert parse_venue(one, "venue.toml").warnings == ()
 
 
 def test_check_prints_the_longest_default_and_what_each_provider_survives(tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from backstop.config.findings import Finding
-from backstop.config.schema import duration_text
+from backstop.config.quantise import decimal_text
+from backstop.config.schema import AdlStage, VenueFile, duration_text
 from backstop.core.instruments import PPM, ProviderRules, VenueRules
 
-__all__ = ["contradictions", "fall_survived_ppm"]
+__all__ = ["contradictions", "fall_survived_ppm", "what_levelling_ignores"]
 
 
 def contradictions(rules: VenueRules) -> Iterator[Finding]:
@@ -35,6 +36,23 @@ def contradictions(rules: VenueRules) -> Iterator[Finding]:
     if takeover.answer_timeout_ns > deadline and rules.providers:
         message = f"is longer than the deadline of closeout, {text(deadline)}: one silent provider uses all of it"
         yield Finding("takeover.answer_timeout", message, text(takeover.answer_timeout_ns))
+
+
+def what_levelling_ignores(file: VenueFile) -> Iterator[Finding]:
+    """Yield what the policy ``water_filling`` does not read, and what it lacks."""
+    for number, stage in enumerate(file.waterfall):
+        if not isinstance(stage, AdlStage) or stage.policy != "water_filling":
+            continue
+        why = "water_filling takes lots one by one, and asks as many owners as that needs, for a lot at least"
+        if stage.parts_min_notional:
+            yield Finding(f"waterfall[{number}].parts_min_notional", f"is ignored: {why}", decimal_text(stage.parts_min_notional))
+        if stage.counterparties_max:
+            yield Finding(f"waterfall[{number}].counterparties_max", f"is ignored: {why}", str(stage.counterparties_max))
+        if len(file.market) > 1 and not any("factor_loading_ppm" in market.model_fields_set for market in file.market):
+            message = (
+                "no market has a factor_loading_ppm: all count as 1000000, so that a position in any market hedges one in any other in full"
+            )
+            yield Finding(f"waterfall[{number}].policy", message, '"water_filling"')
 
 
 def fall_survived_ppm(provider: ProviderRules) -> int | None:

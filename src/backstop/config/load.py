@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from backstop.config.contradictions import contradictions
+from backstop.config.contradictions import contradictions, what_levelling_ignores
 from backstop.config.findings import ConfigError, Finding
 from backstop.config.markets import MarketPart, check_margins, read_market
 from backstop.config.providers import read_providers
@@ -64,7 +64,7 @@ def parse_venue(text: str, place: str = "venue.toml") -> Venue:
         raise ConfigError(place, _named(raw, findings))
     file = VenueFile.model_validate(raw)
     venue = _venue(file, parts, whole, text, place)
-    warnings = _named(raw, [*_warnings(file, parts, whole), *contradictions(venue.rules)])
+    warnings = _named(raw, [*_warnings(file, parts, whole), *contradictions(venue.rules), *what_levelling_ignores(file)])
     return replace(venue, warnings=tuple(str(warning) for warning in warnings))
 
 
