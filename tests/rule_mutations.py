@@ -116,7 +116,10 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("hedged-lots-come-after-net-ones", "wave", "exposure - before * contract", "exposure - 0 * contract"),
     Mutation("what-was-given-counts-in-the-event", "state", "+= loading * sign(lots)", "+= 0 * loading * sign(lots)"),
     Mutation(
-        "nobody-is-asked-for-dust", "allocation", "if 0 < part < min(caps[holder], least)}", "if 1 < part < min(caps[holder], least)}"
+        "nobody-is-asked-below-the-minimum",
+        "allocation",
+        "if 0 < part < min(caps[holder], least)}",
+        "if 1 < part < min(caps[holder], least)}",
     ),
     Mutation("a-plan-asks-so-many-owners", "wave", "ceil_div(lots, rules.counterparties_max) if", "0 if"),
     Mutation("who-gives-below-the-least-is-drawn", "allocation", "range(first, self.length, DRAW)", "range(0, self.length, DRAW)"),

@@ -1,4 +1,4 @@
-"""ADL asks nobody for dust (R6.6.18 to R6.6.22), on the engine, the reference and every invariant
+"""ADL asks nobody below the minimum (R6.6.18 to R6.6.22), on the engine, the reference and every invariant
 together: who is asked gives the least or all he can, and on average everyone gives his share.
 """
 

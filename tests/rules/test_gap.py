@@ -160,7 +160,7 @@ def test_one_lot_that_is_left_bears_no_more_than_it_did(side: int) -> None:
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_a_lot_of_dust_bears_its_own_loss_and_its_margin(side: int) -> None:
+def test_a_lot_below_the_minimum_bears_its_own_loss_and_its_margin(side: int) -> None:
     """One lot at mark 10 that lost 5, a gap of 500 from funding: its counterparty is asked for 5
     beyond mark, not for 500.
     """

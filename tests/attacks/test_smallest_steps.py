@@ -1,4 +1,4 @@
-"""Dust: closing in the smallest slices, and deleveraging in the smallest waves, conserve everything
+"""Smallest steps: closing in the smallest slices, and deleveraging in the smallest waves, conserve everything
 and end.
 """
 
