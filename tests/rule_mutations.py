@@ -130,7 +130,12 @@ MUTATIONS: tuple[Mutation, ...] = (
         "scramble(seq, market, adl_class)",
     ),
     Mutation("opposite-defaulters-are-crossed", "adl", "        cross_defaulters(state, accounts, market)", "        pass"),
-    Mutation("those-who-lack-most-have-room", "engine", "is_filling(state) or not has_room(state, accounts)", "is_filling(state)"),
+    Mutation(
+        "those-who-lack-most-have-room",
+        "engine",
+        "!= turn}\n    key = lack if is_filling(state) or not has_room(state, accounts)",
+        "!= turn}\n    key = lack if is_filling(state)",
+    ),
     Mutation("the-level-that-was-newest-wins", "breakers", "wins = new > old or", "wins = new < old or"),
     Mutation("doubt-of-a-guard-that-holds", "doubt", "    if breaker.is_held_newest:", "    if False:"),
     Mutation("old-marks-force-nobody", "doubt", "return age > 0 and since", "return False and since"),
