@@ -308,6 +308,8 @@ class Mirror(State):
         elif kind == F.HAIRCUT:
             row = self.position(effect.account, effect.market)
             row.cost, row.base = row.cost + effect.amount * (row.lots != 0), row.base + effect.amount
+            if not row.lots:
+                self.note_gain(effect.account, effect.market, -effect.amount)
             self.cuts[effect.market] += effect.amount
         elif kind == F.CLAIM:
             claims = self.accounts[effect.account].claims
@@ -401,6 +403,8 @@ class Mirror(State):
         if effect.code == Cause.TEAR_UP and effect.other != NONE:
             place = effect.account, effect.market
             self.torn[place] = self.torn.get(place, 0) + abs(effect.lots)
+        if effect.code in (Cause.ADL, Cause.TEAR_UP):
+            self.note_gain(effect.account, effect.market, effect.value)
         row.lots += effect.lots
         row.settled_index = self.markets[effect.market].funding_index
         self.settlings[effect.market] += 1

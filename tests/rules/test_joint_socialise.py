@@ -8,7 +8,7 @@ import pytest
 
 from backstop.core.events import FUND, Cause, EffectKind, SocialisePolicy, Stage, clearing_of
 from backstop.reference.records import Effect
-from tests.attacks.scene import SIDES, Scene, of, venue
+from tests.attacks.scene import SECOND, SIDES, Scene, of, venue
 
 F = EffectKind
 STAGES = (Stage.FUND, Stage.SOCIALISE, Stage.TEAR_UP)
@@ -160,4 +160,40 @@ def test_where_there_is_no_room_for_all_payers_the_largest_are_asked() -> None:
     assert {payer for payer, _, _ in told} >= set(larger[: len(told)])
     assert sum(amount for _, _, amount in told) == 200
     assert scene.mirror.equity(ann) == 0
+    assert of(effects, F.RESIDUAL) == []
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_what_was_won_before_the_epoch_counts_on_lots_torn_up(side: int) -> None:
+    """Ann is long 10, Carol short 6, Dave short 4, and the mark falls by 300: Ann has 900 left. In the
+    next epoch she is charged 1,900 and lacks 1,000. Their lots are torn up with hers: their results are
+    0, but they realise 1,800 and 1,200. They bear 600 and 400 from their money.
+    """
+    scene = Scene(venue((Stage.SOCIALISE, Stage.TEAR_UP))._replace(epoch_ns=60 * SECOND), side)
+    ann, carol, dave = scene.open(3_900), scene.open(100_000), scene.open(100_000)
+    scene.trade(ann, 6, 1_000, other=carol)
+    scene.trade(ann, 4, 1_000, other=dave)
+    scene.mark(700)
+    scene.at(60 * SECOND).clock(0)
+    effects = scene.charge(ann, 1_900)
+    assert (scene.lots(carol), scene.lots(dave)) == (0, 0)
+    assert [(row.account, row.amount, row.value) for row in of(effects, F.HAIRCUT)] == [(carol, 600, 1_800), (dave, 400, 1_200)]
+    assert of(effects, F.RESIDUAL) == []
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_what_was_won_before_the_epoch_counts_on_lots_that_adl_takes(side: int) -> None:
+    """100 lots won 100 each for the other side: 10 of an account, 90 of OUTSIDE. In the next epoch the
+    loser is charged all it has and 1,000 more. ADL takes the account's 10 at 10 beyond the mark, which
+    leaves it 900 of its gain; the fund's 500 let go 50 of the house's. For the other 40 it bears 400.
+    """
+    scene = Scene(venue((Stage.FUND, Stage.ADL, Stage.SOCIALISE, Stage.TEAR_UP))._replace(epoch_ns=60 * SECOND), side)
+    scene.cash(FUND, 500)
+    loser, winner = scene.open(19_000), scene.open(50_000)
+    scene.trade(loser, 10, 1_000, other=winner)
+    scene.trade(loser, 90, 1_000)
+    scene.mark(900)
+    scene.at(60 * SECOND).clock(0)
+    effects = scene.charge(loser, 10_000)
+    assert [(row.account, row.amount, row.value) for row in of(effects, F.HAIRCUT)] == [(winner, 400, 900)]
     assert of(effects, F.RESIDUAL) == []

@@ -231,6 +231,8 @@ class Books:
         self._torn: dict[int, tuple[int, int]] = {}
         #: Lots that others' tear-up took of accounts, by account and market.
         self._torn_lots: Counter[tuple[int, int]] = Counter()
+        #: P&L that ADL and tear-up realised, less cuts paid from money, by account and market.
+        self._event_gains: Counter[tuple[int, int]] = Counter()
         #: Whose positions all others were read for, and the signed lots that the house has there.
         self.defaulters: set[int] = set()
         self._house: dict[int, int] = {}
@@ -466,9 +468,9 @@ class Books:
         so many.
         """
         others = [number for number, account in sorted(self.accounts.items()) if not account.in_default and market in account.positions]
+        policy, torn, gains = self.rules.socialise_policy, self._torn_lots, self._event_gains
         payers = tuple(
-            Payer(number, self.portfolio(number), market, self.rules.socialise_policy, self._torn_lots.get((number, market), 0))
-            for number in others
+            Payer(number, self.portfolio(number), market, policy, torn[number, market], gains[number, market]) for number in others
         )
         return Loss(parts, payers, most)
 
@@ -542,6 +544,8 @@ class Books:
         elif kind == EffectKind.HAIRCUT:
             held, cut = account.positions[market], HaircutEffect(row).amount
             account.positions[market] = held._replace(cost=held.cost + cut * (held.lots != 0), base=held.base + cut)
+            if not held.lots:
+                self._event_gains[row["account"], market] -= cut
         elif kind == EffectKind.CLAIM:
             told = ClaimEffect(row)
             account.claims[told.group] = account.claims.get(told.group, 0) + told.change
@@ -581,6 +585,8 @@ class Books:
             return
         if trade.cause == Cause.TEAR_UP and trade.counterpart != NONE:
             self._torn_lots[trade.account, market] += abs(trade.lots)
+        if trade.cause in (Cause.ADL, Cause.TEAR_UP):
+            self._event_gains[trade.account, market] += trade.realised
         if closes_if_in_default(trade.cause, trade.counterpart, account.held(market), trade.lots):
             account.reduced |= {market}
         before = Holding(market, self.contract(market), *account.positions.get(market, Held()))
