@@ -602,7 +602,7 @@ def cuts_within_limits(moment: Moment) -> Findings:
         if then[: 2 - (holding.lots != 0)] != ([claim] if holding.lots else [pays, claim]):
             yield f"{effect}: then {then}"
         gains = mirror.rules.socialise_policy == SocialisePolicy.GAINS_HAIRCUT
-        open_gain = holding.profit + mirror.event_gains.get((effect.account, effect.market), 0)
+        open_gain = holding.profit * (not holding.is_of_losing_side) + mirror.event_gains.get((effect.account, effect.market), 0)
         if gains and effect.amount > max(open_gain, holding.result):
             yield f"{effect}: gain {open_gain}, result {holding.result}"
     if effect.kind == F.CLAIM:

@@ -197,3 +197,68 @@ def test_what_was_won_before_the_epoch_counts_on_lots_that_adl_takes(side: int) 
     effects = scene.charge(loser, 10_000)
     assert [(row.account, row.amount, row.value) for row in of(effects, F.HAIRCUT)] == [(winner, 400, 900)]
     assert of(effects, F.RESIDUAL) == []
+
+
+@pytest.mark.parametrize(("before", "cut"), [(1_000, []), (600, [300])])
+@pytest.mark.parametrize("side", SIDES)
+def test_an_old_gain_of_the_losing_side_is_not_asked(side: int, before: int, cut: list[int]) -> None:
+    """Frida is long 5 from 400, Ann long 10 from 1,000, of the house both. In the next epoch the mark
+    falls by 300, from 1,000 to 700, and Ann lacks 300. Frida lost 1,500 of her gain of 3,000: she pays
+    nothing. Where the mark has risen in that epoch, from 600 to 700, and Ann lacks 300 by a charge,
+    Frida won, and is asked.
+    """
+    scene = Scene(venue((Stage.SOCIALISE, Stage.TEAR_UP))._replace(epoch_ns=60 * SECOND), side)
+    scene.mark(400)
+    frida = scene.open(100_000)
+    scene.trade(frida, 5, 400)
+    scene.mark(before)
+    scene.at(60 * SECOND).clock(0)
+    ann = scene.open(10_000)
+    scene.trade(ann, 10, before)
+    scene.mark(700)
+    lacks = scene.charge(ann, 10_000 + 10 * (700 - before) + 300)
+    assert [row.amount for row in of(lacks, F.HAIRCUT)] == cut
+    assert [row.amount for row in of(lacks, F.RESIDUAL)] == ([] if cut else [300])
+
+
+@pytest.mark.parametrize("trades_with_himself", [False, True])
+@pytest.mark.parametrize("side", SIDES)
+def test_a_trade_with_oneself_changes_nothing_for_the_losing_side(side: int, trades_with_himself: bool) -> None:
+    """As above, the winner is Carol, short 10: she bears all 300. Frida, long with Ann, bears nothing,
+    whether she has sold her lots to a second account of hers or not.
+    """
+    scene = Scene(venue((Stage.SOCIALISE, Stage.TEAR_UP))._replace(epoch_ns=60 * SECOND), side)
+    scene.mark(400)
+    frida, carol = scene.open(100_000), scene.open(100_000)
+    second = scene.open(100_000, owner=frida)
+    scene.trade(frida, 5, 400)
+    scene.mark(1_000)
+    scene.at(60 * SECOND).clock(0)
+    ann = scene.open(2_700)
+    scene.trade(ann, 10, 1_000, other=carol)
+    if trades_with_himself:
+        scene.trade(second, 5, 1_000, other=frida)
+    effects = scene.mark(700)
+    assert cuts(effects) == [(carol, 0, 300)]
+    assert of(effects, F.RESIDUAL) == []
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_what_tear_up_realises_of_the_losing_side_is_not_asked(side: int) -> None:
+    """Frida is long 5 from 400. In the next epoch the mark falls from 1,000 to 700; Ann, short 5, wins
+    1,500, and is charged 300 more than she has. Frida's lots end with hers and realise 1,500, all of
+    it won before; she lost 1,500 since. Nobody won but Ann: 300 are uncovered.
+    """
+    scene = Scene(venue((Stage.SOCIALISE, Stage.TEAR_UP))._replace(epoch_ns=60 * SECOND), side)
+    scene.mark(400)
+    frida = scene.open(100_000)
+    scene.trade(frida, 5, 400)
+    scene.mark(1_000)
+    scene.at(60 * SECOND).clock(0)
+    ann = scene.open(10_000)
+    scene.trade(ann, -5, 1_000)
+    scene.mark(700)
+    effects = scene.charge(ann, 10_000 + 1_500 + 300)
+    assert scene.lots(frida) == 0
+    assert cuts(effects) == []
+    assert [row.amount for row in of(effects, F.RESIDUAL)] == [300]

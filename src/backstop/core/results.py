@@ -25,6 +25,7 @@ __all__ = [
     "epoch_mark_ticks",
     "event_gain",
     "is_insolvent",
+    "is_of_losing_side",
     "keep_epoch_mark",
     "loss_to_bear",
     "lower_base",
@@ -100,6 +101,13 @@ def lower_base(state: State, position: int, cash: int) -> None:
     kept = state.results[position]
     kept.base_atoms = base
     kept.epoch = _present_epoch(state)
+
+
+@inlined
+def is_of_losing_side(state: State, market: int, lots: int) -> bool:
+    """Return whether the mark moved against signed lots since the present epoch began."""
+    before, mark = epoch_mark_ticks(state, market), state.markets[market].mark_ticks
+    return mark < before if lots > 0 else lots < 0 and mark > before
 
 
 @inlined

@@ -213,6 +213,8 @@ class Books:
         self.rules = rules
         self.now_ns = now_ns
         self.marks: list[int] = state.markets["mark_ticks"].tolist()
+        #: Those when the present epoch began.
+        self.epoch_marks = _epoch_marks(rules, state, now_ns)
         #: Those that stand until the event itself is taken: the guard releases held ones first.
         self.marks_before = list(self.marks)
         self.indices: list[int] = state.markets["funding_index"].tolist()
@@ -292,7 +294,9 @@ class Books:
 
     def contract(self, market: int) -> Contract:
         """Return a market's contract at its mark."""
-        return Contract(self.rules.markets[market], self.marks[market], funding_index=self.indices[market])
+        return Contract(
+            self.rules.markets[market], self.marks[market], funding_index=self.indices[market], epoch_mark=self.epoch_marks[market]
+        )
 
     def portfolio_of(self, account: Account, marks: list[int]) -> Portfolio:
         """Return an account's balance and holdings at some marks."""
@@ -585,11 +589,11 @@ class Books:
             return
         if trade.cause == Cause.TEAR_UP and trade.counterpart != NONE:
             self._torn_lots[trade.account, market] += abs(trade.lots)
-        if trade.cause in (Cause.ADL, Cause.TEAR_UP):
-            self._event_gains[trade.account, market] += trade.realised
         if closes_if_in_default(trade.cause, trade.counterpart, account.held(market), trade.lots):
             account.reduced |= {market}
         before = Holding(market, self.contract(market), *account.positions.get(market, Held()))
+        if trade.cause in (Cause.ADL, Cause.TEAR_UP) and not before.is_of_losing_side:
+            self._event_gains[trade.account, market] += trade.realised
         is_insolvent = account.health == Health.INSOLVENT
         after, _ = before.after_closing(trade.lots, trade.cash, self._at_zero(trade) if is_insolvent else 0)
         bears = (after.settled, after.most_lots) if is_insolvent else (0, 0)
@@ -865,6 +869,13 @@ def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, A
 
 def _house_of(market: int) -> tuple[int, int]:
     return outside_of(market), error_inventory_of(market)
+
+
+def _epoch_marks(rules: VenueRules, state: State, now_ns: int) -> list[int]:
+    """Return the marks when the epoch of an event began, from the rows before it."""
+    markets = state.markets
+    marks: list[int] = np.where(markets["epoch"] == now_ns // rules.epoch_ns, markets["epoch_mark_ticks"], markets["mark_ticks"]).tolist()
+    return marks
 
 
 def _fund(rules: VenueRules, state: State, group: int, now_ns: int) -> Fund:

@@ -45,7 +45,7 @@ class Payer(NamedTuple):
         """What it is asked by: what it won in the market, or its notional there, before tear-up."""
         holding = self.portfolio.holding(self.market)
         if self.policy == SocialisePolicy.GAINS_HAIRCUT:
-            return max(0, holding.result, holding.profit + self.realised)
+            return max(0, holding.result, self.realised + holding.profit * (not holding.is_of_losing_side))
         return holding.contract.value_of(abs(holding.lots) + self.torn)
 
     @property

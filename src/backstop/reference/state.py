@@ -300,7 +300,8 @@ class State:
         """The market's contract at its mark."""
         rules, mark = self.rules.markets[market], self.markets[market].mark
         longs = sum(self.held_lots(holder, market) for holder in self.holders(market, 1)) if rules.interest_upper else 0
-        return Contract(rules, mark, longs * mark * rules.notional_factor, self.markets[market].funding_index)
+        row = self.markets[market]
+        return Contract(rules, mark, longs * mark * rules.notional_factor, row.funding_index, row.epoch_mark)
 
     def others_lots(self, holder: int, market: int) -> int:
         """Lots of the holder's owner's other accounts in the market, where tiers are by owner."""
@@ -676,7 +677,7 @@ class State:
         holding, realised = before.after_closing(lots, cash, closes)
         row.lots, row.cost, row.base = holding.lots, holding.cost, holding.base
         row.settled, row.most_lots = holding.settled, holding.most_lots
-        if cause in (Cause.ADL, Cause.TEAR_UP):
+        if cause in (Cause.ADL, Cause.TEAR_UP) and not before.is_of_losing_side:
             self.note_gain(holder, market, realised)
         self.emit(
             EffectKind.TRADE,

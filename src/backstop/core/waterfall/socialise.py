@@ -42,7 +42,7 @@ from backstop.core.margin import assess
 from backstop.core.monitor import touch
 from backstop.core.outbox import effects_left, emit_haircut
 from backstop.core.places import clearing_id, fund_id, uncovered_id
-from backstop.core.results import event_gain, lower_base, note_gain, result_of
+from backstop.core.results import event_gain, is_of_losing_side, lower_base, note_gain, result_of
 from backstop.core.sorting import sort_places
 from backstop.core.stages import Outcome
 from backstop.core.state import State
@@ -73,8 +73,10 @@ def _weight_of(state: State, position: int, is_by_gains: bool) -> int:
     """
     row = state.positions[position]
     if is_by_gains:
-        profit = add_checked(value_at_mark(state, row.market, row.lots), -row.cost)
-        return max(0, result_of(state, position), add_checked(profit, event_gain(state, position)))
+        gain = event_gain(state, position)
+        if not is_of_losing_side(state, row.market, row.lots):
+            gain = add_checked(gain, add_checked(value_at_mark(state, row.market, row.lots), -row.cost))
+        return max(0, result_of(state, position), gain)
     torn = state.torn_lots[position]
     return value_at_mark(state, row.market, abs(row.lots) + (torn[0] if torn[1] == state.engine[0].accepted else 0))
 
