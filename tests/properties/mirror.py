@@ -207,7 +207,8 @@ class Mirror(State):
         self.accepted_with = self._last_accepted(event, effects)
         if event.kind == EventKind.MARK:
             if not any((row.kind, row.code, row.market) == (F.GUARD, Guard.HELD, event.market) for row in effects):
-                self.markets[event.market].mark, self.told = event.price_ticks, event.market
+                self._take_mark(event.market, event.price_ticks)
+                self.told = event.market
                 self.breakers[event.market].mark_time = self.now
         elif event.kind == EventKind.ACCOUNT:
             self.ledger[event.account], self.positions[event.account] = 0, {}
@@ -308,6 +309,8 @@ class Mirror(State):
         elif kind == F.HAIRCUT:
             row = self.position(effect.account, effect.market)
             row.cost, row.base = row.cost + effect.amount * (row.lots != 0), row.base + effect.amount
+            if not row.lots:
+                self.note_gain(effect.account, effect.market, -effect.amount)
             self.cuts[effect.market] += effect.amount
         elif kind == F.CLAIM:
             claims = self.accounts[effect.account].claims
@@ -339,13 +342,17 @@ class Mirror(State):
         elif row.carried == 0:
             carries.remove((effect.account, effect.market))
 
+    def _take_mark(self, market: int, price_ticks: int) -> None:
+        row = self.markets[market]
+        row.mark, row.epoch_mark = price_ticks, row.epoch_mark or price_ticks
+
     def _take_guard(self, effect: Effect) -> None:
         breaker, is_held = self.breakers[effect.market], effect.code == Guard.HELD
         breaker.held, breaker.held_until = (effect.price_ticks, effect.amount) if is_held else (0, 0)
         if effect.code == Guard.RELEASED:
             breaker.mark_time = self.now
         if effect.code == Guard.RELEASED and effect.market != self.told:
-            self.markets[effect.market].mark = effect.price_ticks
+            self._take_mark(effect.market, effect.price_ticks)
 
     def _take_settlement(self, effect: Effect) -> None:
         breaker, is_done = self.breakers[effect.market], effect.code == Settlement.DONE
@@ -401,6 +408,8 @@ class Mirror(State):
         if effect.code == Cause.TEAR_UP and effect.other != NONE:
             place = effect.account, effect.market
             self.torn[place] = self.torn.get(place, 0) + abs(effect.lots)
+        if effect.code in (Cause.ADL, Cause.TEAR_UP) and not self.holding(effect.account, effect.market).is_of_losing_side:
+            self.note_gain(effect.account, effect.market, effect.value)
         row.lots += effect.lots
         row.settled_index = self.markets[effect.market].funding_index
         self.settlings[effect.market] += 1

@@ -362,8 +362,11 @@ def fill_is_supported(moment: Moment) -> Findings:
 def payers_of(mirror: Mirror, market: int) -> tuple[Payer, ...]:
     """Return everyone who can be socialised for a loss of a market."""
     solvent = [number for number, account in enumerate(mirror.accounts) if not account.in_default and market in mirror.positions[number]]
-    policy, torn = mirror.rules.socialise_policy, mirror.torn
-    return tuple(Payer(number, mirror.portfolio(number), market, policy, torn.get((number, market), 0)) for number in solvent)
+    policy, torn, gains = mirror.rules.socialise_policy, mirror.torn, mirror.event_gains
+    return tuple(
+        Payer(number, mirror.portfolio(number), market, policy, torn.get((number, market), 0), gains.get((number, market), 0))
+        for number in solvent
+    )
 
 
 def gap_is_paid_in_order(moment: Moment) -> Findings:
@@ -599,8 +602,9 @@ def cuts_within_limits(moment: Moment) -> Findings:
         if then[: 2 - (holding.lots != 0)] != ([claim] if holding.lots else [pays, claim]):
             yield f"{effect}: then {then}"
         gains = mirror.rules.socialise_policy == SocialisePolicy.GAINS_HAIRCUT
-        if gains and effect.amount > max(holding.profit, holding.result):
-            yield f"{effect}: gain {holding.profit}, result {holding.result}"
+        open_gain = holding.profit * (not holding.is_of_losing_side) + mirror.event_gains.get((effect.account, effect.market), 0)
+        if gains and effect.amount > max(open_gain, holding.result):
+            yield f"{effect}: gain {open_gain}, result {holding.result}"
     if effect.kind == F.CLAIM:
         before = moment.effects[moment.place - 1]
         recovers = (before.kind, before.code, before.account) == (F.POSTING, C.RECOVERY, effect.account)

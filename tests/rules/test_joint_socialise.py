@@ -8,7 +8,7 @@ import pytest
 
 from backstop.core.events import FUND, Cause, EffectKind, SocialisePolicy, Stage, clearing_of
 from backstop.reference.records import Effect
-from tests.attacks.scene import SIDES, Scene, of, venue
+from tests.attacks.scene import SECOND, SIDES, Scene, of, venue
 
 F = EffectKind
 STAGES = (Stage.FUND, Stage.SOCIALISE, Stage.TEAR_UP)
@@ -161,3 +161,104 @@ def test_where_there_is_no_room_for_all_payers_the_largest_are_asked() -> None:
     assert sum(amount for _, _, amount in told) == 200
     assert scene.mirror.equity(ann) == 0
     assert of(effects, F.RESIDUAL) == []
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_what_was_won_before_the_epoch_counts_on_lots_torn_up(side: int) -> None:
+    """Ann is long 10, Carol short 6, Dave short 4, and the mark falls by 300: Ann has 900 left. In the
+    next epoch she is charged 1,900 and lacks 1,000. Their lots are torn up with hers: their results are
+    0, but they realise 1,800 and 1,200. They bear 600 and 400 from their money.
+    """
+    scene = Scene(venue((Stage.SOCIALISE, Stage.TEAR_UP))._replace(epoch_ns=60 * SECOND), side)
+    ann, carol, dave = scene.open(3_900), scene.open(100_000), scene.open(100_000)
+    scene.trade(ann, 6, 1_000, other=carol)
+    scene.trade(ann, 4, 1_000, other=dave)
+    scene.mark(700)
+    scene.at(60 * SECOND).clock(0)
+    effects = scene.charge(ann, 1_900)
+    assert (scene.lots(carol), scene.lots(dave)) == (0, 0)
+    assert [(row.account, row.amount, row.value) for row in of(effects, F.HAIRCUT)] == [(carol, 600, 1_800), (dave, 400, 1_200)]
+    assert of(effects, F.RESIDUAL) == []
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_what_was_won_before_the_epoch_counts_on_lots_that_adl_takes(side: int) -> None:
+    """100 lots won 100 each for the other side: 10 of an account, 90 of OUTSIDE. In the next epoch the
+    loser is charged all it has and 1,000 more. ADL takes the account's 10 at 10 beyond the mark, which
+    leaves it 900 of its gain; the fund's 500 let go 50 of the house's. For the other 40 it bears 400.
+    """
+    scene = Scene(venue((Stage.FUND, Stage.ADL, Stage.SOCIALISE, Stage.TEAR_UP))._replace(epoch_ns=60 * SECOND), side)
+    scene.cash(FUND, 500)
+    loser, winner = scene.open(19_000), scene.open(50_000)
+    scene.trade(loser, 10, 1_000, other=winner)
+    scene.trade(loser, 90, 1_000)
+    scene.mark(900)
+    scene.at(60 * SECOND).clock(0)
+    effects = scene.charge(loser, 10_000)
+    assert [(row.account, row.amount, row.value) for row in of(effects, F.HAIRCUT)] == [(winner, 400, 900)]
+    assert of(effects, F.RESIDUAL) == []
+
+
+@pytest.mark.parametrize(("before", "cut"), [(1_000, []), (600, [300])])
+@pytest.mark.parametrize("side", SIDES)
+def test_an_old_gain_of_the_losing_side_is_not_asked(side: int, before: int, cut: list[int]) -> None:
+    """Frida is long 5 from 400, Ann long 10 from 1,000, of the house both. In the next epoch the mark
+    falls by 300, from 1,000 to 700, and Ann lacks 300. Frida lost 1,500 of her gain of 3,000: she pays
+    nothing. Where the mark has risen in that epoch, from 600 to 700, and Ann lacks 300 by a charge,
+    Frida won, and is asked.
+    """
+    scene = Scene(venue((Stage.SOCIALISE, Stage.TEAR_UP))._replace(epoch_ns=60 * SECOND), side)
+    scene.mark(400)
+    frida = scene.open(100_000)
+    scene.trade(frida, 5, 400)
+    scene.mark(before)
+    scene.at(60 * SECOND).clock(0)
+    ann = scene.open(10_000)
+    scene.trade(ann, 10, before)
+    scene.mark(700)
+    lacks = scene.charge(ann, 10_000 + 10 * (700 - before) + 300)
+    assert [row.amount for row in of(lacks, F.HAIRCUT)] == cut
+    assert [row.amount for row in of(lacks, F.RESIDUAL)] == ([] if cut else [300])
+
+
+@pytest.mark.parametrize("trades_with_himself", [False, True])
+@pytest.mark.parametrize("side", SIDES)
+def test_a_trade_with_oneself_changes_nothing_for_the_losing_side(side: int, trades_with_himself: bool) -> None:
+    """As above, the winner is Carol, short 10: she bears all 300. Frida, long with Ann, bears nothing,
+    whether she has sold her lots to a second account of hers or not.
+    """
+    scene = Scene(venue((Stage.SOCIALISE, Stage.TEAR_UP))._replace(epoch_ns=60 * SECOND), side)
+    scene.mark(400)
+    frida, carol = scene.open(100_000), scene.open(100_000)
+    second = scene.open(100_000, owner=frida)
+    scene.trade(frida, 5, 400)
+    scene.mark(1_000)
+    scene.at(60 * SECOND).clock(0)
+    ann = scene.open(2_700)
+    scene.trade(ann, 10, 1_000, other=carol)
+    if trades_with_himself:
+        scene.trade(second, 5, 1_000, other=frida)
+    effects = scene.mark(700)
+    assert cuts(effects) == [(carol, 0, 300)]
+    assert of(effects, F.RESIDUAL) == []
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_what_tear_up_realises_of_the_losing_side_is_not_asked(side: int) -> None:
+    """Frida is long 5 from 400. In the next epoch the mark falls from 1,000 to 700; Ann, short 5, wins
+    1,500, and is charged 300 more than she has. Frida's lots end with hers and realise 1,500, all of
+    it won before; she lost 1,500 since. Nobody won but Ann: 300 are uncovered.
+    """
+    scene = Scene(venue((Stage.SOCIALISE, Stage.TEAR_UP))._replace(epoch_ns=60 * SECOND), side)
+    scene.mark(400)
+    frida = scene.open(100_000)
+    scene.trade(frida, 5, 400)
+    scene.mark(1_000)
+    scene.at(60 * SECOND).clock(0)
+    ann = scene.open(10_000)
+    scene.trade(ann, -5, 1_000)
+    scene.mark(700)
+    effects = scene.charge(ann, 10_000 + 1_500 + 300)
+    assert scene.lots(frida) == 0
+    assert cuts(effects) == []
+    assert [row.amount for row in of(effects, F.RESIDUAL)] == [300]

@@ -155,13 +155,15 @@ def test_the_house_pays_nothing_beyond_mark(side: int) -> None:
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_nobody_pays_beyond_the_zero_price_for_the_lots_of_the_house(side: int) -> None:
+def test_adl_stops_where_the_fund_ends_and_the_rest_is_cut_from_what_the_winner_keeps(side: int) -> None:
     """100 lots at -1,000: a zero price of 10 a lot. An account holds 10 of the other side, OUTSIDE
     90, the fund 500.
 
     60 lots fit: the account's 10 at the zero price for 100, and 50 of the house at mark, which take
-    the fund's 500. The other 40 are torn up. The 400 that they lack are cut from the 900 that the
-    account won and keeps after ADL, against a claim; OUTSIDE is not asked.
+    the fund's 500. In the plan nobody pays beyond the zero price for lots of the house. The other 40 are
+    torn up. The 400 that they lack are cut from the 900 that the account won and keeps after ADL,
+    against a claim: in all it gives 500, where the zero price of its own lots was 100. OUTSIDE is not
+    asked.
     """
     scene = Scene(venue(ADL), side)
     scene.cash(FUND, 500)

@@ -18,7 +18,7 @@ from backstop.core.interest import change_lots
 from backstop.core.margin import maintenance_margin
 from backstop.core.outbox import emit_posting, emit_trade
 from backstop.core.places import clearing_id, funding_id, house_slot
-from backstop.core.results import bearing_lots, is_insolvent, loss_to_bear, lower_base, note_lots, settle_loss
+from backstop.core.results import bearing_lots, is_insolvent, is_of_losing_side, loss_to_bear, lower_base, note_gain, note_lots, settle_loss
 from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_ceil, mul_div_trunc
 
@@ -144,6 +144,8 @@ def trade(state: State, position: int, lots: int, received: int, price_ticks: in
         row.cost = cost - share - (received - closing)
     change_lots(state, position, held + lots)
     note_lots(state, position)
+    if cause in (Cause.ADL, Cause.TEAR_UP) and not is_of_losing_side(state, row.market, held):
+        note_gain(state, position, realised)
     emit_trade(
         state,
         account=row.account,

@@ -23,10 +23,13 @@ __all__ = [
     "bearing_lots",
     "begin_insolvency",
     "epoch_mark_ticks",
+    "event_gain",
     "is_insolvent",
+    "is_of_losing_side",
     "keep_epoch_mark",
     "loss_to_bear",
     "lower_base",
+    "note_gain",
     "note_lots",
     "result_base",
     "result_bases",
@@ -98,6 +101,29 @@ def lower_base(state: State, position: int, cash: int) -> None:
     kept = state.results[position]
     kept.base_atoms = base
     kept.epoch = _present_epoch(state)
+
+
+@inlined
+def is_of_losing_side(state: State, market: int, lots: int) -> bool:
+    """Return whether the mark moved against signed lots since the present epoch began."""
+    before, mark = epoch_mark_ticks(state, market), state.markets[market].mark_ticks
+    return mark < before if lots > 0 else lots < 0 and mark > before
+
+
+@inlined
+def event_gain(state: State, position: int) -> int:
+    """Return the P&L that ADL and tear-up realised of a position in the present event. Atoms."""
+    kept = state.event_gains[position]
+    return int(kept[0]) if kept[1] == state.engine[0].accepted else 0
+
+
+@kernel
+def note_gain(state: State, position: int, realised: int) -> None:
+    """Note P&L that ADL or tear-up realised of a position (below 0: a loss, or a cut of a gain)."""
+    before = event_gain(state, position)
+    kept = state.event_gains[position]
+    kept[0] = add_checked(before, realised)
+    kept[1] = state.engine[0].accepted
 
 
 @inlined

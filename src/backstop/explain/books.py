@@ -213,6 +213,8 @@ class Books:
         self.rules = rules
         self.now_ns = now_ns
         self.marks: list[int] = state.markets["mark_ticks"].tolist()
+        #: Those when the present epoch began.
+        self.epoch_marks = _epoch_marks(rules, state, now_ns)
         #: Those that stand until the event itself is taken: the guard releases held ones first.
         self.marks_before = list(self.marks)
         self.indices: list[int] = state.markets["funding_index"].tolist()
@@ -231,6 +233,8 @@ class Books:
         self._torn: dict[int, tuple[int, int]] = {}
         #: Lots that others' tear-up took of accounts, by account and market.
         self._torn_lots: Counter[tuple[int, int]] = Counter()
+        #: P&L that ADL and tear-up realised, less cuts paid from money, by account and market.
+        self._event_gains: Counter[tuple[int, int]] = Counter()
         #: Whose positions all others were read for, and the signed lots that the house has there.
         self.defaulters: set[int] = set()
         self._house: dict[int, int] = {}
@@ -290,7 +294,9 @@ class Books:
 
     def contract(self, market: int) -> Contract:
         """Return a market's contract at its mark."""
-        return Contract(self.rules.markets[market], self.marks[market], funding_index=self.indices[market])
+        return Contract(
+            self.rules.markets[market], self.marks[market], funding_index=self.indices[market], epoch_mark=self.epoch_marks[market]
+        )
 
     def portfolio_of(self, account: Account, marks: list[int]) -> Portfolio:
         """Return an account's balance and holdings at some marks."""
@@ -466,9 +472,9 @@ class Books:
         so many.
         """
         others = [number for number, account in sorted(self.accounts.items()) if not account.in_default and market in account.positions]
+        policy, torn, gains = self.rules.socialise_policy, self._torn_lots, self._event_gains
         payers = tuple(
-            Payer(number, self.portfolio(number), market, self.rules.socialise_policy, self._torn_lots.get((number, market), 0))
-            for number in others
+            Payer(number, self.portfolio(number), market, policy, torn[number, market], gains[number, market]) for number in others
         )
         return Loss(parts, payers, most)
 
@@ -542,6 +548,8 @@ class Books:
         elif kind == EffectKind.HAIRCUT:
             held, cut = account.positions[market], HaircutEffect(row).amount
             account.positions[market] = held._replace(cost=held.cost + cut * (held.lots != 0), base=held.base + cut)
+            if not held.lots:
+                self._event_gains[row["account"], market] -= cut
         elif kind == EffectKind.CLAIM:
             told = ClaimEffect(row)
             account.claims[told.group] = account.claims.get(told.group, 0) + told.change
@@ -584,6 +592,8 @@ class Books:
         if closes_if_in_default(trade.cause, trade.counterpart, account.held(market), trade.lots):
             account.reduced |= {market}
         before = Holding(market, self.contract(market), *account.positions.get(market, Held()))
+        if trade.cause in (Cause.ADL, Cause.TEAR_UP) and not before.is_of_losing_side:
+            self._event_gains[trade.account, market] += trade.realised
         is_insolvent = account.health == Health.INSOLVENT
         after, _ = before.after_closing(trade.lots, trade.cash, self._at_zero(trade) if is_insolvent else 0)
         bears = (after.settled, after.most_lots) if is_insolvent else (0, 0)
@@ -859,6 +869,13 @@ def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, A
 
 def _house_of(market: int) -> tuple[int, int]:
     return outside_of(market), error_inventory_of(market)
+
+
+def _epoch_marks(rules: VenueRules, state: State, now_ns: int) -> list[int]:
+    """Return the marks when the epoch of an event began, from the rows before it."""
+    markets = state.markets
+    marks: list[int] = np.where(markets["epoch"] == now_ns // rules.epoch_ns, markets["epoch_mark_ticks"], markets["mark_ticks"]).tolist()
+    return marks
 
 
 def _fund(rules: VenueRules, state: State, group: int, now_ns: int) -> Fund:

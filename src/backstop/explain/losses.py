@@ -67,6 +67,9 @@ def add_haircut(scene: Scene, fact: Fact) -> None:
     fact.because += _loss_lines(scene, found)
     cut = next((each for each in found.cuts if each.payer == scene.account), Cut(scene.account, 0, 0, 0))
     base, capped_by = _BASES[SocialisePolicy(scene.rules.socialise_policy)]
+    if scene.rules.socialise_policy == SocialisePolicy.GAINS_HAIRCUT:
+        fact.because.append("  what is open, or realised by ADL and tear-up in this event, counts with what it won in this epoch,")
+        fact.because.append("  but not that of the side against which the mark moved since the epoch began")
     fact.because.append(f"  its weight is {words.cash(cut.weight)} of {base} there; its cap {words.cash(cut.cap)},")
     fact.because.append(f"  {capped_by}; it pays {words.cash(cut.amount)}, and gets a claim for it")
     fact.check("cut", bears.amount, cut.amount)

@@ -37,13 +37,15 @@ class Payer(NamedTuple):
     policy: int
     #: Lots that tear-up took of it in the event at hand.
     torn: int
+    #: P&L that ADL and tear-up realised of it in the event at hand.
+    realised: int
 
     @property
     def weight(self) -> int:
         """What it is asked by: what it won in the market, or its notional there, before tear-up."""
         holding = self.portfolio.holding(self.market)
         if self.policy == SocialisePolicy.GAINS_HAIRCUT:
-            return max(0, holding.result, holding.profit)
+            return max(0, holding.result, self.realised + holding.profit * (not holding.is_of_losing_side))
         return holding.contract.value_of(abs(holding.lots) + self.torn)
 
     @property

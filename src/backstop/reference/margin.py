@@ -36,6 +36,8 @@ class Contract(NamedTuple):
     interest: int = 0
     #: What a long lot has paid since the market began, in parts of an atom (``FUNDING_PARTS``).
     funding_index: int = 0
+    #: The mark when the present epoch began; 0: not read.
+    epoch_mark: int = 0
 
     def value_of(self, lots: int) -> int:
         """Value of signed lots at the mark. Atoms."""
@@ -145,6 +147,11 @@ class Holding(NamedTuple):
     def result(self) -> int:
         """What it won (lost: below 0) since the present epoch began, realised or not."""
         return self.value - self.base
+
+    @property
+    def is_of_losing_side(self) -> bool:
+        """Whether the mark moved against its lots since the present epoch began."""
+        return self.lots * (self.contract.mark_ticks - self.contract.epoch_mark) < 0
 
     @property
     def bearing_lots(self) -> int:

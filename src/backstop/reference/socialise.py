@@ -58,8 +58,9 @@ def socialise_market(state: State, market: int, parts: dict[int, int]) -> dict[i
 def loss_of(state: State, market: int, parts: dict[int, int]) -> Loss:
     """What accounts lack in a market, with everybody who may be asked for a part of it."""
     others = [number for number, account in enumerate(state.accounts) if not account.in_default and market in state.positions[number]]
+    policy, torn, gains = state.rules.socialise_policy, state.torn, state.event_gains
     payers = tuple(
-        Payer(number, state.portfolio(number), market, state.rules.socialise_policy, state.torn.get((number, market), 0))
+        Payer(number, state.portfolio(number), market, policy, torn.get((number, market), 0), gains.get((number, market), 0))
         for number in others
     )
     return Loss(parts, payers, payers_with_room(state))
@@ -90,6 +91,7 @@ def take_cut(state: State, market: int, first: int, cut: Cut) -> None:
     if row.lots:
         row.cost += cut.amount
     else:
+        state.note_gain(cut.payer, market, -cut.amount)
         state.post(clearing_of(market), cut.payer, cut.amount, Cause.HAIRCUT, market)
     change_claim(state, cut.payer, state.group(market), cut.amount)
 

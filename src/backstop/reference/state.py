@@ -265,6 +265,9 @@ class State:
     parked: dict[int, int] = field(default_factory=dict)
     #: Lots that others' tear-up took of accounts in the event at hand, by account and market.
     torn: dict[tuple[int, int], int] = field(default_factory=dict)
+    #: P&L that ADL and tear-up realised of accounts in the event at hand, less cuts that they paid from
+    #: money, by account and market.
+    event_gains: dict[tuple[int, int], int] = field(default_factory=dict)
     #: By account that stands at socialise: what its funds left of the parts of its deficit, by market.
     left_parts: dict[int, dict[int, int]] = field(default_factory=dict)
     #: Account and market of lots that others' orders or defaults reduced, until it is judged.
@@ -297,7 +300,8 @@ class State:
         """The market's contract at its mark."""
         rules, mark = self.rules.markets[market], self.markets[market].mark
         longs = sum(self.held_lots(holder, market) for holder in self.holders(market, 1)) if rules.interest_upper else 0
-        return Contract(rules, mark, longs * mark * rules.notional_factor, self.markets[market].funding_index)
+        row = self.markets[market]
+        return Contract(rules, mark, longs * mark * rules.notional_factor, row.funding_index, row.epoch_mark)
 
     def others_lots(self, holder: int, market: int) -> int:
         """Lots of the holder's owner's other accounts in the market, where tiers are by owner."""
@@ -673,6 +677,8 @@ class State:
         holding, realised = before.after_closing(lots, cash, closes)
         row.lots, row.cost, row.base = holding.lots, holding.cost, holding.base
         row.settled, row.most_lots = holding.settled, holding.most_lots
+        if cause in (Cause.ADL, Cause.TEAR_UP) and not before.is_of_losing_side:
+            self.note_gain(holder, market, realised)
         self.emit(
             EffectKind.TRADE,
             code=cause,
@@ -685,6 +691,10 @@ class State:
             value=realised,
         )
         self.post(holder, clearing_of(market), realised, cause, market)
+
+    def note_gain(self, holder: int, market: int, realised: int) -> None:
+        """Note P&L that ADL or tear-up realised in the event at hand, or (below 0) a cut of it."""
+        self.event_gains[holder, market] = self.event_gains.get((holder, market), 0) + realised
 
     def settle_funding(self, holder: int, market: int) -> None:
         """Let a position pay, or get, the funding that it has not; parts of an atom wait."""

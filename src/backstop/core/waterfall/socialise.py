@@ -42,7 +42,7 @@ from backstop.core.margin import assess
 from backstop.core.monitor import touch
 from backstop.core.outbox import effects_left, emit_haircut
 from backstop.core.places import clearing_id, fund_id, uncovered_id
-from backstop.core.results import lower_base, result_of
+from backstop.core.results import event_gain, is_of_losing_side, lower_base, note_gain, result_of
 from backstop.core.sorting import sort_places
 from backstop.core.stages import Outcome
 from backstop.core.state import State
@@ -68,12 +68,15 @@ def _is_by_gains(state: State) -> bool:
 
 @kernel
 def _weight_of(state: State, position: int, is_by_gains: bool) -> int:
-    """Return what a position weighs as a payer: what it won, realised or not, or its notional, with the
-    lots that tear-up took of it in this event.
+    """Return what a position weighs as a payer: what it won, realised or not, or its notional, with what
+    ADL and tear-up realised or took of it in this event.
     """
     row = state.positions[position]
     if is_by_gains:
-        return max(0, result_of(state, position), add_checked(value_at_mark(state, row.market, row.lots), -row.cost))
+        gain = event_gain(state, position)
+        if not is_of_losing_side(state, row.market, row.lots):
+            gain = add_checked(gain, add_checked(value_at_mark(state, row.market, row.lots), -row.cost))
+        return max(0, result_of(state, position), gain)
     torn = state.torn_lots[position]
     return value_at_mark(state, row.market, abs(row.lots) + (torn[0] if torn[1] == state.engine[0].accepted else 0))
 
@@ -156,6 +159,7 @@ def _cut(state: State, place: int, first: int) -> None:
     if row.lots != 0:
         row.cost = add_checked(row.cost, cut)
     else:
+        note_gain(state, position, -cut)
         post(state, clearing_id(row.market), row.account, cut, settlement_asset(state, row.market), Cause.HAIRCUT, row.market)
     change_claim(state, row.account, state.markets[row.market].group, cut)
 
