@@ -80,10 +80,10 @@ def test_what_an_older_journal_does_not_say_is_known(tmp_path: Path) -> None:
 
 
 def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
-    """Where this fails, R12 has changed: give ``DIGEST_ENCODING`` the next
-    number, and this the new digest.
+    """Where this fails, R12 has changed: give ``DIGEST_ENCODING`` the next number, and this the new
+    digest. Or only the state in which a venue begins: then the number stays.
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
         6,
-        "f10795ee08a037e7b90ac4b1df10d6d31bde20b0fca4892abba82fb8e4b927ca",
+        "dcf90faba4ce1b6288e9ce8527526ab86eb95b417cbd1fdab9691ed2dbacce1c",
     )
