@@ -154,7 +154,7 @@ def test_a_missing_batch_is_named(tmp_path: Path) -> None:
 def test_a_record_that_replays_otherwise_is_named(tmp_path: Path) -> None:
     chunk = crash()[6]
     effects = chunk.effects.copy()
-    effects["amount"][3] += 1
+    effects["amount"][-1] += 1
     path = write(tmp_path / "journal.db", (*crash()[:6], chunk._replace(effects=effects)), close=False)
     with pytest.raises(JournalDamaged, match=r"effect_differs: batch 7, seq \d+, effect \d+"):
         recover(path)
