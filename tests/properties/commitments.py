@@ -80,8 +80,8 @@ def asked_within_reason(moment: Moment) -> Findings:
 
 def sold_behind_defaulters(moment: Moment) -> Findings:
     """Of the providers the vault sells, and one that is stopped: what all closing orders and all
-    sales together leave of the depth share, its own part of it at most. Nobody in default is left
-    to be looked at in the event.
+    sales together leave of the depth share, its own part of it at most, the minimum notional apart.
+    Nobody in default is left to be looked at in the event.
     """
     effect, mirror = moment.effect, moment.mirror
     number = mirror.provider_of(effect.account) if effect.kind == F.ORDER else NONE
@@ -93,10 +93,16 @@ def sold_behind_defaulters(moment: Moment) -> Findings:
     rules, others = mirror.rules, [order for order in mirror.orders.values() if order.is_open and order.kind != TAKEOVER_OFFER]
     taken = sum(order.remaining for order in others if order.market == effect.market and sign(order.lots) == -side)
     book = way_out_of(moment, effect.account, effect.market).book
-    whole = book.slice(rules.closeout, rules.breakers.throttle_share_ppm).whole
-    most = min(whole - taken, max(1, ceil_div(held * rules.disposal.share_ppm, PPM)), held)
-    if abs(effect.lots) > most:
-        yield f"{effect}: at most {most}: the share is {whole}, others have {taken}"
+    share = book.slice(rules.closeout, rules.breakers.throttle_share_ppm)
+    lot, minimum_notional = book.contract.value_of(1), rules.closeout.minimum_notional
+    minimum, left = max(1, ceil_div(minimum_notional, lot)), share.whole - taken
+    part = max(1, ceil_div(held * rules.disposal.share_ppm, PPM), minimum)
+    if part >= held or (held - part) * lot < minimum_notional:
+        part = held
+    if 0 < left < min(held, minimum) <= share.visible - taken:
+        left = min(held, minimum)
+    if abs(effect.lots) > min(left, part):
+        yield f"{effect}: at most {min(left, part)}: the share is {share.whole}, others have {taken}"
     if any(row.kind in CLOSES for row in moment.effects[moment.place :]):
         yield f"{effect}: sold before defaulters were served"
 
