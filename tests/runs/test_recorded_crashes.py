@@ -26,7 +26,6 @@ def test_the_committed_page_is_written_from_the_stored_figures() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(stored)
 
 
-@pytest.mark.xfail(strict=True, reason="the figures are those of the rules before ADL by joint plans: run make crashes")
 @pytest.mark.parametrize("crash", CRASHES, ids=lambda crash: crash.name)
 def test_the_venue_of_a_crash_is_the_one_of_its_figures(crash: Crash) -> None:
     venue = crash.load_venue()
