@@ -120,10 +120,20 @@ liquidate them. The venue is the bundled one: it holds a jump of {jump} % or mor
 than {thin} coins. Each minute becomes {steps} marks, its four prices, with its volume before them.
 """
 
-_AFTER = """\
+_SAVES = """\
 With the guard no account falls in these three minutes: after each low the market is back at {entry:,},
 and the held marks are dropped. Without it every account is liquidated at a price that 31 contracts
 made.
+"""
+
+_DELAYS = """\
+Without the guard every account is liquidated at once, at a price that 31 contracts made. With it they
+fall too, {fallen} of {accounts}, only later: nothing else was traded for most of the hold, so that at its
+end the low becomes the mark (R7.2.4). A guard that refused it would also refuse a true fall. Here that
+costs the accounts their positions: a market that hardly trades in an outage needs an index, or a halt.
+"""
+
+_AFTER = """\
 
 ## The minutes after
 
@@ -153,7 +163,9 @@ def page(short: dict[str, Outcome], long: dict[str, Outcome], venue: Venue, dist
     )
     words = ["## Why the print was refused", "", "In the words of `backstop replay`, also as `guard` in its JSON:", ""]
     words += [f"- {each.why(venue)}" for each in held]
-    after = _AFTER.format(entry=ENTRY, later=LATER[11:16])
+    fallen = short["on"].result.tally.defaults
+    after = (_DELAYS if fallen else _SAVES).format(entry=ENTRY, fallen=fallen, accounts=len(distances))
+    after += _AFTER.format(later=LATER[11:16])
     return wrapped("\n".join([head, _table(short), *words, "", after.rstrip("\n"), "", _table(long)]))
 
 
