@@ -128,8 +128,8 @@ made.
 
 _DELAYS = """\
 Without the guard every account is liquidated at once, at a price that 31 contracts made. With it they
-fall too, {fallen} of {accounts}, only later: nothing else was traded for most of the hold, so that at its
-end the low becomes the mark (R7.2.4). A guard that refused it would also refuse a true fall. Here that
+fall too, {fallen} of {accounts}, only later: low prints were the newest for most of the hold, so that at
+its end one becomes the mark (R7.2.4). A guard that refused it would also refuse a true fall. Here that
 costs the accounts their positions: a market that hardly trades in an outage needs an index, or a halt.
 """
 
