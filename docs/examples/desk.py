@@ -26,6 +26,7 @@ from backstop.core.events import (
     BreakerCause,
     BreakerState,
     Cause,
+    Change,
     Doubt,
     EffectArray,
     EffectKind,
@@ -45,6 +46,7 @@ from backstop.core.events import (
     uncovered_of,
 )
 from backstop.core.instruments import CloseoutRules, LimitRules, MarketRules, TierRules, VenueRules
+from backstop.core.parameter_table import PARAMETERS
 from backstop.core.state import new_state
 from backstop.core.timers import next_wait_ns
 
@@ -238,5 +240,8 @@ class Desk:
                 return f"market {e.market}: {told}"
             case F.DOUBT:
                 return f"market {e.market}: {Doubt(e.code).name}, last mark not doubted {price(e.price_ticks)}"
+            case F.PARAMETER:
+                ends = f", from second {e.value // SECOND_NS}" if e.price_ticks == Change.WAITING else ""
+                return f"{PARAMETERS[e.code].key} = {e.amount}: {Change(e.price_ticks).name}{ends}"
             case F.REFUSAL:
                 return Reject(e.code).name

@@ -36,6 +36,7 @@ __all__ = [
     "BreakerCause",
     "BreakerState",
     "Cause",
+    "Change",
     "Doubt",
     "EffectKind",
     "EffectRow",
@@ -159,6 +160,7 @@ class EventKind(IntEnum):
     OPERATOR = 14
     HEARTBEAT = 15
     FUNDING = 16
+    PARAMETER = 17
 
 
 class EffectKind(IntEnum):
@@ -194,6 +196,7 @@ class EffectKind(IntEnum):
     ADL_OWNER = 28
     ADL_LINE = 29
     ADL_PICK = 30
+    PARAMETER = 31
 
 
 class Health(IntEnum):
@@ -420,6 +423,17 @@ class Settlement(IntEnum):
     UNDOUBTED = 3
 
 
+class Change(IntEnum):
+    """What became of a change of a rule."""
+
+    #: It waits for its time.
+    WAITING = 0
+    #: The rule has its new value.
+    APPLIED = 1
+    #: Its time came, and it would have contradicted another rule.
+    DROPPED = 2
+
+
 class AdlClass(IntEnum):
     """Classes of counterparties, asked in this order. CROSSED stands alone: defaulters of the other
     side.
@@ -463,6 +477,12 @@ class Reject(IntEnum):
     FILL_HELD = 25
     MARKET_SETTLED = 26
     NOT_DOUBTED = 27
+    #: The rule stays as it was when the engine began.
+    RULE_IS_FIXED = 28
+    #: Two rules would not fit each other.
+    RULES_CONTRADICT = 29
+    #: Too many changes wait for their time.
+    CHANGE_LIMIT = 30
 
 
 _ROW = [("seq", "<i8"), ("time_ns", "<i8"), ("kind", "<i2"), ("code", "<i2"), ("market", "<i4")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,7 @@ from backstop.core.instruments import (
     initial_deductions,
     joint_most,
 )
+from backstop.core.parameter_table import Scope, listed, values_of, venue_values
 from backstop.core.places import HOUSE_ROWS, bucket_of, commitment_row, error_inventory_row, outside_row
 from backstop.core.rows import (
     BREAKER,
@@ -23,14 +26,12 @@ from backstop.core.rows import (
     ENGINE,
     FUND_ROW,
     MARKET,
-    MARKET_RULES,
     POSITION,
     PROVIDER,
     RULES,
     STAGE,
     TIER,
     UNKNOWN_DEPTH,
-    venue_values,
 )
 from backstop.core.stages import JOINT, LAST_RESORT
 
@@ -47,11 +48,16 @@ __all__ = [
 ]
 
 
+def _fill_rules(row: Any, group: Any, scope: Scope) -> None:
+    for each, value in zip(listed(scope), values_of(group, scope), strict=True):
+        row[each.field] = value
+
+
 def _fill_tiers(rows: NDArray[np.void], market: MarketRules) -> None:
     floors = tuple(tier.floor_atoms for tier in market.tiers)
-    initial = tuple(tier.initial_rate_ppm for tier in market.tiers)
     maintenance = tuple(tier.maintenance_rate_ppm for tier in market.tiers)
-    rows["floor_atoms"], rows["initial_rate_ppm"], rows["maintenance_rate_ppm"] = floors, initial, maintenance
+    for row, tier in zip(rows, market.tiers, strict=True):
+        _fill_rules(row, tier, Scope.TIER)
     rows["initial_deduction"] = initial_deductions(market)
     rows["maintenance_deduction"] = deductions_atoms(floors, maintenance)
 
@@ -74,8 +80,7 @@ def market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
         row.volume_lots = row.epoch = NONE
         row.contract = market.contract.kind
         row.funding_index_max, row.funding_per_tick = funding_index_max(market), _funding_per_tick(rules, market)
-        for name in MARKET_RULES:
-            row[name] = getattr(market, name)
+        _fill_rules(row, market, Scope.MARKET)
         row.first_position = row.last_position = NONE
         row.band_count = len(market.band_offset_ppm)
         row.band_offset_ppm[: len(market.band_offset_ppm)] = market.band_offset_ppm
@@ -139,7 +144,6 @@ def rules_row(rules: VenueRules, stages: NDArray[np.void]) -> NDArray[np.void]:
     row.fund_supports = Stage.FUND in rules.stages and not _stands_behind(rules, Stage.FUND, Stage.ADL)
     row.groups, row.providers = len(rules.funds), len(rules.providers)
     row.vault = next((number for number, provider in enumerate(rules.providers) if provider.is_vault), NONE)
-    row.accounts_max, row.orders_max = rules.limits.accounts_max, rules.limits.orders_max
     row.markets, row.joint_most = len(rules.markets), joint_most(rules.limits)
     return rows
 
@@ -170,10 +174,9 @@ def position_rows(rules: VenueRules) -> NDArray[np.void]:
 def fund_rows(rules: VenueRules) -> NDArray[np.void]:
     """Return one row per market group."""
     rows = np.zeros(len(rules.funds), dtype=FUND_ROW)
-    rows["loss_per_window_max"] = [fund.loss_per_window_max for fund in rules.funds]
-    rows["target"] = [fund.target for fund in rules.funds]
     rows["carry_last"] = NONE
     for group, row in enumerate(rows):
+        _fill_rules(row, rules.funds[group], Scope.GROUP)
         of_markets = (market.loss_per_window_max for market in rules.markets if market.group == group)
         row.least_cap = min(row.loss_per_window_max, rules.fund.owner_loss_max, *of_markets)
     return rows
@@ -199,12 +202,10 @@ def provider_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]
     providers["until_ns"] = NEVER_NS
     for number, provider in enumerate(rules.providers):
         row = providers[number]
-        row.leverage_ppm, row.loss_stop, row.is_vault = provider.leverage_ppm, provider.loss_stop, provider.is_vault
+        _fill_rules(row, provider, Scope.PROVIDER)
         for group, pair in enumerate(provider.commitments):
             for direction, commitment in enumerate(pair):
-                place = commitments[commitment_row(number, group, direction)]
-                for name, value in commitment._asdict().items():
-                    place[name] = value
+                _fill_rules(commitments[commitment_row(number, group, direction)], commitment, Scope.COMMITMENT)
     return providers, commitments
 
 

@@ -77,9 +77,9 @@ PROVIDERS_MAX = 64
 class TierRules(NamedTuple):
     """One bracket of notional: from ``floor_atoms`` up these rates hold."""
 
-    floor_atoms: Annotated[int, rule(901, "Notional from which the tier holds; the first floor is 0.", moves=Moves.MARGIN)]
+    floor_atoms: Annotated[int, rule(901, "Notional from which the tier holds; the first floor is 0.", is_fixed=True, moves=Moves.MARGIN)]
     initial_rate_ppm: Annotated[int, rule(902, "Initial margin rate (1 / leverage, rounded up).")]
-    maintenance_rate_ppm: Annotated[int, rule(903, "Maintenance margin rate.", moves=Moves.MARGIN)]
+    maintenance_rate_ppm: Annotated[int, rule(903, "Maintenance margin rate.", is_fixed=True, moves=Moves.MARGIN)]
 
 
 class MarketRules(NamedTuple):
@@ -235,7 +235,7 @@ class CloseoutRules(NamedTuple):
             " holds it; an order of it tries a book of which too little is known.",
         ),
     ] = 0
-    cap_interval_ns: Annotated[int, rule(208, "Interval of the notional caps (account, market, venue).")] = 60_000_000_000
+    cap_interval_ns: Annotated[int, rule(208, "Interval of the notional caps (account, market, venue).", is_fixed=True)] = 60_000_000_000
     account_notional_max: Annotated[int, rule(209, "Most notional of one account ordered in one cap interval.")] = NO_CAP
     venue_notional_max: Annotated[int, rule(210, "Most notional of the whole venue ordered in one cap interval.")] = NO_CAP
     carry_max_ns: Annotated[
@@ -292,7 +292,7 @@ class FundsRules(NamedTuple):
     )
     owner_memory_ns: Annotated[
         int,
-        rule(305, "For how long after the latest payment for an owner what the funds paid for him limits his withdrawals."),
+        rule(305, "For how long after the latest payment for an owner what the funds paid for him limits his withdrawals.", is_fixed=True),
     ] = 86_400_000_000_000
     hold_withdrawals_max_ns: Annotated[
         int,
@@ -389,7 +389,7 @@ class BreakerRules(NamedTuple):
     deficit_window_ns: Annotated[
         int, rule(515, "Losses that nobody paid are counted in this window and the one before.", is_fixed=True)
     ] = 3_600_000_000_000
-    guard_hold_ns: Annotated[int, rule(516, "Longest time for which a mark is held.")] = 120_000_000_000
+    guard_hold_ns: Annotated[int, rule(516, "Longest time for which a mark is held.", is_fixed=True)] = 120_000_000_000
     act_age_max_ns: Annotated[
         int,
         rule(517, "Age of a mark beyond which takeover, ADL, tear-up and support wait for the next one; off if left out.", low=0),

@@ -33,6 +33,7 @@ from backstop.core.events import (
     BreakerCause,
     BreakerState,
     Cause,
+    Change,
     Doubt,
     EffectKind,
     EventKind,
@@ -88,6 +89,8 @@ __all__ = [
     "OrderDoneEvent",
     "OrderEffect",
     "OrderFillEvent",
+    "ParameterEffect",
+    "ParameterEvent",
     "PositionEvent",
     "PostingEffect",
     "ProviderEffect",
@@ -139,6 +142,8 @@ class Unit(StrEnum):
     ORDER = "order id"
     OFFER = "offer id"
     BAND = "band number"
+    #: What names a rule (``parameter_table``).
+    RULE = "number of a rule"
     LOTS = "lots"
     TICKS = "ticks of the market"
     ATOMS = "atoms of the settlement asset"
@@ -497,6 +502,17 @@ class FundingEvent(EventView[T], kind=EventKind.FUNDING):
     step = Field("amount", Unit.ATOM_PARTS, "What a long lot pays; negative: it gets it.")
 
 
+class ParameterEvent(EventView[T], kind=EventKind.PARAMETER):
+    """A rule of the venue changes, at once or from a time on."""
+
+    number = Field("code", Unit.RULE, "The rule.")
+    market = _market("Of a rule of a market or of a tier: the market.", optional=True)
+    entry = Field("other", Unit.VARIES, "The tier, the market group, or the provider that the rule is of.")
+    part = _count("Of a commitment: 2 x group + direction, 0 for longs.", "lots")
+    value = Field("amount", Unit.VARIES, "What the rule becomes, in its unit.")
+    from_ns = _until("From when; up to the time of the event: at once.", "price_ticks")
+
+
 # -- effects ---------------------------------------------------------------------------------------
 
 
@@ -831,3 +847,15 @@ class AdlPickEffect(EffectView[T], kind=EffectKind.ADL_PICK):
 #: Those about a circuit breaker, and those about a provider.
 BREAKER_ORDERS = (Operator.HALT, Operator.THROTTLE, Operator.REOPEN)
 PROVIDER_ORDERS = (Operator.PROVIDER_OFF, Operator.PROVIDER_ON)
+
+
+class ParameterEffect(EffectView[T], kind=EffectKind.PARAMETER):
+    """A change of a rule waits, took effect, or was dropped."""
+
+    number = Field("code", Unit.RULE, "The rule.")
+    market = _market("Of a rule of a market or of a tier: the market.", optional=True)
+    entry = Field("other", Unit.VARIES, "The tier, the market group, or the provider that the rule is of.")
+    part = _count("Of a commitment: 2 x group + direction, 0 for longs.", "lots")
+    status = CodeField(Change, "What became of the change.", column="price_ticks")
+    new_value = Field("amount", Unit.VARIES, "What the rule becomes, or would have become.")
+    from_ns = _until("From when.", "value")

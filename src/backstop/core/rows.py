@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from backstop.core.events import BreakerCause
-from backstop.core.instruments import BANDS_MAX, CommitmentRules, FundRules, MarketRules, ProviderRules, VenueRules
-from backstop.core.parameters import parameters_of
+from backstop.core.instruments import BANDS_MAX
+from backstop.core.parameter_table import Scope, listed
 
 __all__ = [
     "ACCOUNT",
@@ -27,7 +27,6 @@ __all__ = [
     "FUND_ROW",
     "FUND_SLOTS",
     "MARKET",
-    "MARKET_RULES",
     "ORDER",
     "POSITION",
     "PROVIDER",
@@ -42,7 +41,6 @@ __all__ = [
     "UNKNOWN_DEPTH",
     "UP",
     "AccountRow",
-    "venue_values",
 ]
 
 #: Slots of a fund's gauges: any span of 16 of them is covered by 17.
@@ -68,15 +66,10 @@ def _row(*fields: tuple[str, str] | tuple[str, str, tuple[int, ...]]) -> Any:
     return np.dtype((np.record, list(fields)))
 
 
-def _rules_of(group: Any, *elsewhere: str) -> list[tuple[str, str]]:
-    """Return a field for each rule of a group, but those that stand ``elsewhere``."""
-    return [(parameter.name, "<i8") for parameter in parameters_of(group) if parameter.name not in elsewhere]
+def _rules_of(scope: Scope) -> list[tuple[str, str]]:
+    """Return a field for each rule of a scope."""
+    return [(each.field, "<i8") for each in listed(scope)]
 
-
-#: Rules of a market that stand in its breaker, or only in the rows with which a run begins.
-_NOT_IN_MARKET = ("flow_throttle", "flow_halt", "reports_depth")
-#: Rules that stand in a market's row.
-MARKET_RULES = tuple(name for name, _ in _rules_of(MarketRules, *_NOT_IN_MARKET))
 
 #: One account, 64 bytes. ``balance`` is the ledger's own storage of it.
 ACCOUNT = _row(
@@ -129,7 +122,7 @@ RETURNS, DEFAULT_ENDED_NS = 0, 1
 
 #: One market: its rules, its prices, its gauges.
 MARKET = _row(
-    *_rules_of(MarketRules, *_NOT_IN_MARKET),
+    *_rules_of(Scope.MARKET),
     ("mark_ticks", "<i8"),
     ("index_ticks", "<i8"),
     ("epoch", "<i8"),  # number of the epoch of ``epoch_mark_ticks``, or NONE
@@ -163,17 +156,15 @@ MARKET = _row(
 
 #: One margin tier, its deductions worked out.
 TIER = _row(
-    ("floor_atoms", "<i8"),
-    ("initial_rate_ppm", "<i8"),
+    *_rules_of(Scope.TIER),
     ("initial_deduction", "<i8"),
-    ("maintenance_rate_ppm", "<i8"),
     ("maintenance_deduction", "<i8"),
 )
 
 #: One market group's insurance fund: its rules, and its peaks by slot of time (slot ``n`` stands at
 #: ``n % FUND_SLOTS``). What it paid stands in ``State.gauges``.
 FUND_ROW = _row(
-    *_rules_of(FundRules),
+    *_rules_of(Scope.GROUP),
     ("reserved", "<i8"),
     ("carried", "<i8"),  # of that, to carry accounts
     ("carry_last", "<i8"),  # the latest position that it carries, or NONE (see ``carries``)
@@ -235,14 +226,14 @@ PROVIDER = _row(
     ("baseline", "<i8"),  # equity without which there is neither gain nor loss
     ("pending_initial", "<i8"),  # initial margin of offers that it has not answered
     ("pending_notional", "<i8"),
-    *_rules_of(ProviderRules),
+    *_rules_of(Scope.PROVIDER),
     ("is_due", "<i8"),  # its time to sell came in the present event
 )
 
 #: What a provider takes over of one group and direction: row
 #: ``(provider x GROUPS_MAX + group) x 2 + direction``.
 COMMITMENT = _row(
-    *_rules_of(CommitmentRules),
+    *_rules_of(Scope.COMMITMENT),
     ("used", "<i8"),
     ("used_ns", "<i8"),
 )
@@ -306,31 +297,13 @@ ENGINE = _row(
     ("judged", "<i8"),
     ("crossed", "<i8"),
     ("insolvent_now", "<i8"),  # accounts that are INSOLVENT
+    ("changes_now", "<i8"),  # changes of rules that wait
 )
-
-#: What stands in rows of its own: the times of turns in ``STAGE``, thresholds in ``BREAKER``.
-_IN_OTHER_ROWS = {
-    "interval_ns",
-    "deadline_ns",
-    "answer_timeout_ns",
-    "flow_throttle",
-    "flow_halt",
-}
-
-
-def venue_values(rules: VenueRules) -> dict[str, int]:
-    """Return the venue's rules that kernels read, by name: every field of its groups of rules."""
-    values: dict[str, int] = {}
-    for group in (rules.levels, rules.closeout, rules.adl, rules.fund, rules.takeover, rules.breakers):
-        values |= {name: value for name, value in group._asdict().items() if name not in _IN_OTHER_ROWS}
-    values |= {f"disposal_{name}": value for name, value in rules.disposal._asdict().items()}
-    return values | {"epoch_ns": rules.epoch_ns}
-
 
 #: The venue's rules that are not a market's, one row: those of the venue file, then what follows
 #: from them.
 RULES = _row(
-    *((name, "<i8") for name in venue_values(VenueRules(markets=()))),
+    *_rules_of(Scope.VENUE),
     ("fund_turn", "<i8"),  # row of ``fund`` in ``State.stages``, or NONE
     ("socialise_turn", "<i8"),  # row of ``socialise``, or NONE
     ("forced_ns", "<i8"),  # after a default began, doubt apart: from then on nothing is waited for
@@ -339,8 +312,6 @@ RULES = _row(
     ("groups", "<i8"),
     ("providers", "<i8"),
     ("vault", "<i8"),  # number of the venue vault, or NONE
-    ("accounts_max", "<i8"),
-    ("orders_max", "<i8"),
     ("joint_most", "<i8"),  # most open offers of a joint offer
     ("markets", "<i8"),
 )

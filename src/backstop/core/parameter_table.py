@@ -1,0 +1,154 @@
+"""All rules that are numbers, by the number that names them, and where each of them stands (R10).
+
+Data only: the reference and readers of a tape use it as kernels do.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from backstop.core.instruments import (
+    AdlRules,
+    BreakerRules,
+    CloseoutRules,
+    CommitmentRules,
+    DisposalRules,
+    FundRules,
+    FundsRules,
+    LevelRules,
+    LimitRules,
+    MarketRules,
+    ProviderRules,
+    TakeoverRules,
+    TierRules,
+    VenueRules,
+)
+from backstop.core.parameters import Parameter, parameters_of
+
+__all__ = ["CHANGES_MAX", "PARAMETERS", "VENUE_GROUPS", "ListedRule", "Scope", "changed", "listed", "values_of", "venue_values"]
+
+#: Most changes that wait for their time.
+CHANGES_MAX = 256
+
+
+class Scope(IntEnum):
+    """Whose rule a rule is."""
+
+    VENUE = 1
+    MARKET = 2
+    TIER = 3
+    GROUP = 4
+    PROVIDER = 5
+    COMMITMENT = 6
+
+
+#: Groups of the venue's rules: field of ``VenueRules`` (empty: itself), and what stands before a
+#: name where rows and readers need it apart.
+VENUE_GROUPS: tuple[tuple[str, Any, str], ...] = (
+    ("limits", LimitRules, ""),
+    ("", VenueRules, ""),
+    ("levels", LevelRules, ""),
+    ("closeout", CloseoutRules, ""),
+    ("fund", FundsRules, ""),
+    ("takeover", TakeoverRules, ""),
+    ("disposal", DisposalRules, "disposal_"),
+    ("breakers", BreakerRules, ""),
+    ("adl", AdlRules, ""),
+)
+_OTHER_GROUPS: tuple[tuple[Scope, Any], ...] = (
+    (Scope.MARKET, MarketRules),
+    (Scope.TIER, TierRules),
+    (Scope.GROUP, FundRules),
+    (Scope.PROVIDER, ProviderRules),
+    (Scope.COMMITMENT, CommitmentRules),
+)
+
+
+class ListedRule(NamedTuple):
+    """A rule, whose it is, and where it stands."""
+
+    parameter: Parameter
+    scope: Scope
+    #: Of a rule of the venue: the field of ``VenueRules`` that holds its group; empty: none does.
+    group: str
+    #: Its name among all rules of its scope: the field of its row.
+    field: str
+
+    @property
+    def number(self) -> int:
+        """The number that names it."""
+        return self.parameter.number
+
+    @property
+    def key(self) -> str:
+        """Its name as people read it: whose it is, and what it is called there."""
+        return f"{self.group or self.scope.name.lower()}.{self.parameter.name}"
+
+
+def _listed() -> dict[int, ListedRule]:
+    rules = [
+        ListedRule(parameter, Scope.VENUE, group, prefix + parameter.name)
+        for group, kind, prefix in VENUE_GROUPS
+        for parameter in parameters_of(kind)
+    ]
+    rules += [ListedRule(parameter, scope, "", parameter.name) for scope, kind in _OTHER_GROUPS for parameter in parameters_of(kind)]
+    rules.sort(key=lambda each: each.number)
+    return {each.number: each for each in rules}
+
+
+#: Every rule that is a number, by its number, in that order.
+PARAMETERS: MappingProxyType[int, ListedRule] = MappingProxyType(_listed())
+
+
+def listed(scope: Scope) -> tuple[ListedRule, ...]:
+    """Return the rules of a scope, in order of number."""
+    return tuple(each for each in PARAMETERS.values() if each.scope == scope)
+
+
+def values_of(group: Any, scope: Scope) -> tuple[int, ...]:
+    """Return the rules of one market, tier, fund, provider or commitment, in order of number."""
+    return tuple(int(getattr(group, each.parameter.name)) for each in listed(scope))
+
+
+def venue_values(rules: VenueRules) -> dict[str, int]:
+    """Return the venue's own rules by name, in order of number."""
+    values = {}
+    for each in listed(Scope.VENUE):
+        group = getattr(rules, each.group) if each.group else rules
+        values[each.field] = int(getattr(group, each.parameter.name))
+    return values
+
+
+def _at(values: tuple[Any, ...], place: int, value: Any) -> tuple[Any, ...]:
+    return (*values[:place], value, *values[place + 1 :])
+
+
+def changed(rules: VenueRules, number: int, *, market: int = 0, entry: int = 0, part: int = 0, value: int = 0) -> VenueRules:
+    """Return the rules with one of them changed; what holds between rules is not looked at.
+
+    ``market``, ``entry`` and ``part`` are its place (R10.2.1). Raises ``KeyError`` where no rule has
+    the number, and ``IndexError`` where there is no such place.
+    """
+    rule = PARAMETERS[number]
+    one: dict[str, Any] = {rule.parameter.name: value}
+    match rule.scope:
+        case Scope.VENUE:
+            own = {rule.group: getattr(rules, rule.group)._replace(**one)} if rule.group else one
+            return rules._replace(**own)
+        case Scope.GROUP:
+            return rules._replace(funds=_at(rules.funds, entry, rules.funds[entry]._replace(**one)))
+        case Scope.MARKET | Scope.TIER:
+            old = rules.markets[market]
+            if rule.scope == Scope.TIER:
+                one = {"tiers": _at(old.tiers, entry, old.tiers[entry]._replace(**one))}
+            return rules._replace(markets=_at(rules.markets, market, old._replace(**one)))
+        case Scope.PROVIDER | Scope.COMMITMENT:
+            provider = rules.providers[entry]
+            if rule.scope == Scope.COMMITMENT:
+                group, direction = divmod(part, 2)
+                pair = provider.commitments[group]
+                commitments = _at(provider.commitments, group, _at(pair, direction, pair[direction]._replace(**one)))
+                one = {"commitments": commitments}
+            return rules._replace(providers=_at(rules.providers, entry, provider._replace(**one)))
