@@ -8,6 +8,7 @@ prints its seed and the one command that repeats it.
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -20,19 +21,22 @@ from backstop.core.state import State, new_state
 from backstop.reference.engine import ReferenceEngine
 from backstop.reference.records import Effect, Event, effects_list, events_array
 from tests.streams.random_streams import make_stream, profile_of
+from tests.streams.settings import PROFILES
 
 
 class Difference(NamedTuple):
     """Where engine and reference part."""
 
     seed: int
+    profile: str
     place: int
     message: str
 
     def __str__(self) -> str:
         """Return the difference and how to see it again."""
-        where = f"stream {self.seed} ({profile_of(self.seed)}), event {self.place}"
-        return f"{where}: {self.message}\n  again: python -m tests.campaign --seed {self.seed}"
+        named = "" if self.profile == profile_of(self.seed) else f" --profile {self.profile}"
+        where = f"stream {self.seed} ({self.profile}), event {self.place}"
+        return f"{where}: {self.message}\n  again: python -m tests.campaign --seed {self.seed}{named}"
 
 
 def take_effects(state: State) -> list[Effect]:
@@ -50,19 +54,22 @@ def _name(effect: Effect | None) -> str:
     return f"{EffectKind(effect.kind).name}({fields})"
 
 
-def _first_difference(seed: int, place: int, event: Event, got: list[Effect], expected: list[Effect]) -> Difference | None:
+def _first_difference(event: Event, got: list[Effect], expected: list[Effect]) -> str:
     for index in range(max(len(got), len(expected))):
         left = got[index] if index < len(got) else None
         right = expected[index] if index < len(expected) else None
         if left != right:
             kind = EventKind(event.kind).name if event.kind in list(EventKind) else str(event.kind)
-            return Difference(seed, place, f"{kind} effect {index}: engine {_name(left)}, reference {_name(right)}")
-    return None
+            return f"{kind} effect {index}: engine {_name(left)}, reference {_name(right)}"
+    return ""
 
 
-def compare_stream(seed: int) -> Difference | None:
-    """Run one random stream through both; return the first difference, or None."""
-    rules, events = make_stream(seed)
+def compare_stream(seed: int, profile: str = "") -> Difference | None:
+    """Run one random stream through both; return the first difference, or None. Without ``profile`` it
+    looks into the seed's own corner.
+    """
+    rules, events = make_stream(seed, profile)
+    seen = functools.partial(Difference, seed, profile or profile_of(seed))
     reference, state = ReferenceEngine(rules), new_state(rules)
     rows = events_array(events)
     for place, event in enumerate(events):
@@ -73,22 +80,22 @@ def compare_stream(seed: int) -> Difference | None:
         except OverflowError as error:
             # One event brought more than a venue's limit allows: the engine stops there, as the
             # rules say, and the stream ends.
-            return None if must_stop else Difference(seed, place, f"the engine stopped: {error}")
+            return None if must_stop else seen(place, f"the engine stopped: {error}")
         if must_stop:
-            return Difference(seed, place, f"the engine went on after {len(expected)} effects of one event")
-        difference = _first_difference(seed, place, event, take_effects(state), expected)
-        if difference is not None:
-            return difference
+            return seen(place, f"the engine went on after {len(expected)} effects of one event")
+        message = _first_difference(event, take_effects(state), expected)
+        if message:
+            return seen(place, message)
         if place % 16 == 15 and state_digest(state) != reference.digest():
-            return Difference(seed, place, "the state digests differ")
+            return seen(place, "the state digests differ")
     if state_digest(state) != reference.digest():
-        return Difference(seed, len(events), "the state digests differ")
+        return seen(len(events), "the state digests differ")
     return None
 
 
-def compare_streams(first: int, count: int) -> list[Difference]:
+def compare_streams(first: int, count: int, profile: str = "") -> list[Difference]:
     """Run ``count`` streams from seed ``first``; return all differences."""
-    found = (compare_stream(seed) for seed in range(first, first + count))
+    found = (compare_stream(seed, profile) for seed in range(first, first + count))
     return [difference for difference in found if difference is not None]
 
 
@@ -98,10 +105,11 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, help="run this stream only")
+    parser.add_argument("--profile", default="", choices=list(PROFILES), help="look into this corner with every seed")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     if options.seed is not None:
-        difference = compare_stream(options.seed)
+        difference = compare_stream(options.seed, options.profile)
         print(difference if difference is not None else f"stream {options.seed}: equal")
         return int(difference is not None)
     block, started, failed = 250, time.monotonic(), 0
@@ -109,7 +117,7 @@ def main() -> int:
     starts = range(options.first, options.first + options.streams, block)
     with ProcessPoolExecutor(options.workers) as pool:
         counts = [min(block, options.first + options.streams - start) for start in starts]
-        for done, found in enumerate(pool.map(compare_streams, starts, counts), 1):
+        for done, found in enumerate(pool.map(compare_streams, starts, counts, [options.profile] * len(counts)), 1):
             for difference in found:
                 print(difference)
             failed += len(found)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from backstop.core.events import NONE, Answer, BookSide, EffectKind, EventKind, Operator, Transfer, fund_of
 from backstop.core.instruments import VenueRules
+from backstop.core.parameter_table import PARAMETERS, ListedRule, Scope
 from backstop.reference.engine import Effect, Event, ReferenceEngine
 from backstop.reference.refusals import held_loss, held_margin
 from tests.streams.refused import held_withdrawal, indebted_withdrawal, owing_withdrawal, refused_event
@@ -468,6 +470,51 @@ def _index(writer: Writer) -> None:
     writer.send(EventKind.INDEX, market=market, price_ticks=writer.near(market, 10_000))
 
 
+def _parameter(writer: Writer) -> None:
+    """Change a rule to what it is in another venue of the kind, or to a bound; now and then a rule that
+    nobody knows, or a place that there is not.
+    """
+    rng = writer.rng
+    changeable = [each for each in PARAMETERS.values() if not each.parameter.is_fixed]
+    rule = rng.choice(changeable if rng.random() < 0.9 else list(PARAMETERS.values()))
+    donor = make_rules(writer.setting)
+    market, group, provider = (rng.randrange(max(1, count)) for count in (len(donor.markets), len(donor.funds), len(donor.providers)))
+    part = 2 * group + rng.randint(0, 1)
+    entry = {Scope.TIER: rng.randint(0, 2), Scope.GROUP: group}.get(rule.scope, provider)
+    value = _donated(rule, donor, market, entry, part)
+    if value is None or rng.random() < 0.15:
+        value = rng.choice((rule.parameter.low, rule.parameter.high, rule.parameter.low - 1, rule.parameter.high + 1))
+    later = rng.choice((0, 0, 0, rng.randint(1, 3), rng.randint(1, 20 * writer.setting.interval_ns)))
+    number = rule.number if rng.random() < 0.97 else rng.choice((0, -1, 99, 32_767))
+    if rng.random() < 0.05:
+        market, entry, part = (rng.choice((-1, 4_096)) for _ in range(3))
+    from_ns = writer.time_ns + later if later else rng.choice((0, writer.time_ns))
+    places = {"market": market, "other": entry, "lots": part}
+    writer.send(EventKind.PARAMETER, code=number, amount=max(-(1 << 63), min(value, (1 << 63) - 1)), price_ticks=from_ns, **places)
+
+
+def _donated(rule: ListedRule, donor: VenueRules, market: int, entry: int, part: int) -> int | None:
+    """Return what a rule is in another venue, where it has the place."""
+    name = rule.parameter.name
+    try:
+        match rule.scope:
+            case Scope.VENUE:
+                group: Any = getattr(donor, rule.group) if rule.group else donor
+            case Scope.MARKET:
+                group = donor.markets[market]
+            case Scope.TIER:
+                group = donor.markets[market].tiers[entry]
+            case Scope.GROUP:
+                group = donor.funds[entry]
+            case Scope.PROVIDER:
+                group = donor.providers[entry]
+            case Scope.COMMITMENT:
+                group = donor.providers[entry].commitments[part // 2][part % 2]
+        return int(getattr(group, name))
+    except IndexError:
+        return None
+
+
 ACTIONS: dict[str, Callable[[Writer], None]] = {
     "mark": Writer.mark_moves,
     "fill": Writer.fill,
@@ -489,4 +536,5 @@ ACTIONS: dict[str, Callable[[Writer], None]] = {
     "funding_index": Writer.funding_index,
     "far_fill": Writer.far_fill,
     "settle_price": Writer.settle_price,
+    "parameter": _parameter,
 }

@@ -18,6 +18,8 @@ from backstop.reference.state import State
 __all__ = ["RECIPES", "held_withdrawal", "indebted_withdrawal", "owing_withdrawal", "refused_event"]
 
 K = EventKind
+#: Reasons to refuse that any stream may meet. Those of a change of rules come with such changes.
+REASONS = [reason for reason in Reject if reason not in (Reject.RULE_IS_FIXED, Reject.RULES_CONTRADICT, Reject.CHANGE_LIMIT)]
 #: States in which nobody may open lots.
 STOPPED = (BreakerState.HALTED, BreakerState.REOPENING)
 Fields = dict[str, int]
@@ -28,7 +30,7 @@ def refused_event(rng: Random, rules: VenueRules, state: State, seq: int, time_n
     """Return an event that should be refused for a random reason, or nothing where the state does
     not allow it.
     """
-    reason = rng.choice(list(Reject))
+    reason = rng.choice(REASONS)
     if state.ledger[WORLD] <= -NOTIONAL_ATOMS_MAX and rng.random() < 0.2:
         reason = Reject.BALANCE_LIMIT
     if reason == Reject.SEQ_NOT_AFTER:

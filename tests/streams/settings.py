@@ -454,6 +454,12 @@ def _returns(s: Setting) -> None:
     s.answers = {"full": 8, "parts": 4, "half": 1}
 
 
+def _parameters(s: Setting) -> None:
+    """Rules that change, in any other corner."""
+    PROFILES[s.rng.choice([name for name in PROFILES if name not in ("parameters", "bad_venue")])](s)
+    s.actions["parameter"] = 20
+
+
 #: What a setting may switch on.
 BREAKERS = ("price", "flow", "drawdown", "stale", "outage", "guard")
 
@@ -508,6 +514,7 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "doubts": _doubts,
     "far_fills": _far_fills,
     "settlements": _settlements,
+    "parameters": _parameters,
 }
 
 

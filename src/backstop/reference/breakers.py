@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, EffectKind, EventKind, Guard, Operator, fund_of
 from backstop.core.instruments import PPM
 from backstop.reference.arithmetic import ceil_div
@@ -244,15 +246,17 @@ def accept_mark(state: State, market: int, price_ticks: int) -> None:
 
 
 def judge_holders(state: State, market: int) -> None:
-    """Judge every account with lots in a market; only those whose health changed are looked at
-    further.
-    """
-    for number, account in enumerate(state.accounts):
-        if state.held_lots(number, market):
-            before = account.health
-            state.judge(number)
-            if account.health != before:
-                state.touched.add(number)
+    """Judge every account with lots in a market."""
+    judge_accounts(state, [number for number in range(len(state.accounts)) if state.held_lots(number, market)])
+
+
+def judge_accounts(state: State, accounts: Iterable[int]) -> None:
+    """Judge accounts, in the order given; only those whose health changed are looked at further."""
+    for number in accounts:
+        before = state.accounts[number].health
+        state.judge(number)
+        if state.accounts[number].health != before:
+            state.touched.add(number)
 
 
 def after_mark(state: State, market: int, old_mark_ticks: int) -> None:

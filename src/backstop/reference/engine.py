@@ -34,6 +34,7 @@ from backstop.core.events import (
     uncovered_of,
 )
 from backstop.core.instruments import PPM, VenueRules
+from backstop.core.parameter_table import Scope, values_of, venue_values
 from backstop.reference.adl import adl, has_room, with_room
 from backstop.reference.arrears import next_arrears_ns, pay_arrears
 from backstop.reference.breakers import (
@@ -56,6 +57,7 @@ from backstop.reference.closing import forced_from_ns, waits_for_book
 from backstop.reference.doubt import add_up, hold_back, is_kept, review_all, review_doubt, wait_for_halt
 from backstop.reference.fills import note_fill_debt, take_from_winners
 from backstop.reference.fund import money_stages
+from backstop.reference.parameters import apply_parameter, next_change_ns, run_changes
 from backstop.reference.paying import judge_netted, net_linked_owners
 from backstop.reference.providers import bind
 from backstop.reference.records import Effect, Event
@@ -96,6 +98,7 @@ class ReferenceEngine:
         marks = [row.mark for row in state.markets]
         run_timers(state)
         review_all(state, marks)
+        run_changes(state)
         HANDLERS[EventKind(event.kind)](state, event)
         run_settlements(state)
         if state.pay_slot() != slot_before:
@@ -111,7 +114,7 @@ class ReferenceEngine:
     def next_time_ns(self) -> int:
         """Return the earliest time at which something happens without an event that says so."""
         state = self.state
-        times = (next_timer_ns(state), next_arrears_ns(state), next_settlement_ns(state))
+        times = (next_timer_ns(state), next_arrears_ns(state), next_settlement_ns(state), next_change_ns(state))
         return min([*times, *(account.wait_until for account in state.accounts)])
 
     def _refuse(self, event: Event, reason: Reject) -> None:
@@ -283,6 +286,7 @@ HANDLERS: dict[EventKind, Callable[[State, Event], None]] = {
     EventKind.OPERATOR: obey,
     EventKind.HEARTBEAT: clock,
     EventKind.FUNDING: funding,
+    EventKind.PARAMETER: apply_parameter,
 }
 
 
@@ -613,6 +617,21 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         list(fill_debt_rows(state)),
         list(fill_owner_rows(state)),
         [(number, each.returns, each.default_ended) for number, each in enumerate(state.accounts) if each.default_ended != NONE],
+        *rule_blocks(state.rules),
+        list(state.changes),
+    ]
+
+
+def rule_blocks(rules: VenueRules) -> list[list[tuple[int, ...]]]:
+    """The rules in force, a block a scope; of markets their bands, too."""
+    pairs = [pair for provider in rules.providers for pair in provider.commitments]
+    return [
+        [tuple(venue_values(rules).values())],
+        [(*values_of(market, Scope.MARKET), *market.band_offset_ppm) for market in rules.markets],
+        [(number, *values_of(tier, Scope.TIER)) for number, market in enumerate(rules.markets) for tier in market.tiers],
+        [values_of(fund, Scope.GROUP) for fund in rules.funds],
+        [values_of(provider, Scope.PROVIDER) for provider in rules.providers],
+        [values_of(two, Scope.COMMITMENT) for pair in pairs for two in pair],
     ]
 
 

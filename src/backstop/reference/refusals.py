@@ -25,6 +25,7 @@ from backstop.reference.arithmetic import sign
 from backstop.reference.breakers import effective_state
 from backstop.reference.doubt import is_doubted, is_settling
 from backstop.reference.margin import Holding
+from backstop.reference.parameters import wrong_change
 from backstop.reference.records import Event
 from backstop.reference.shortfalls import held_gains
 from backstop.reference.state import TAKEOVER_OFFER, Order, State
@@ -54,7 +55,8 @@ def reason_to_refuse(state: State, event: Event) -> Reject | None:
     """Return the first reason in the order of ``Reject``, or nothing. Later checks rely on the
     earlier ones.
     """
-    checks = (_form, _names, _numbers, _position, _ledger, _settled)
+    of_kind = (wrong_change,) if event.kind == K.PARAMETER else (_names, _numbers, _position, _ledger, _settled)
+    checks = (_form, *of_kind)
     return next((reason for check in checks for bad, reason in check(state, event) if bad), None)
 
 

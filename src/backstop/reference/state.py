@@ -6,6 +6,7 @@ Rules R1 and R2, with the two named procedures ``judge`` (R2.4) and ``cancel`` (
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from backstop.core.events import (
     FEES,
@@ -50,6 +51,7 @@ __all__ = [
     "Position",
     "Provider",
     "State",
+    "WaitingChange",
 ]
 
 #: Kinds of orders.
@@ -208,6 +210,22 @@ class FillDebt:
     amount: int
 
 
+class WaitingChange(NamedTuple):
+    """A rule that is to change."""
+
+    number: int
+    market: int
+    entry: int
+    part: int
+    value: int
+    from_ns: int
+
+    @property
+    def place(self) -> tuple[int, int, int, int]:
+        """Which rule, and whose."""
+        return self.number, self.market, self.entry, self.part
+
+
 @dataclass(slots=True)
 class Provider:
     """Standing of a backstop provider; ``commitments`` by group, then longs, shorts."""
@@ -236,6 +254,8 @@ class State:
     orders: dict[int, Order] = field(default_factory=dict)
     open_orders: dict[int, Order] = field(default_factory=dict)
     next_order: int = 1
+    #: In order of their time, then of the events that asked for them.
+    changes: list[WaitingChange] = field(default_factory=list)
     #: By number.
     fill_debts: dict[int, FillDebt] = field(default_factory=dict)
     next_fill_debt: int = 1
