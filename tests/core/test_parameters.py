@@ -8,8 +8,9 @@ import pytest
 
 from backstop.core import instruments
 from backstop.core.instruments import CloseoutRules, LimitRules, MarketRules, VenueRules
+from backstop.core.parameter_table import PARAMETERS, Scope, listed, venue_values
 from backstop.core.parameters import NO_CAP, PPM, Moves, Unit, check_values, parameters_of
-from backstop.core.rows import MARKET, RULES, venue_values
+from backstop.core.rows import MARKET, RULES, TIER
 
 GROUPS = [
     group
@@ -55,9 +56,15 @@ def test_margin_rates_move_triggers_and_fees_do_not() -> None:
 
 
 def test_rows_have_a_field_for_each_rule_that_kernels_read() -> None:
-    elsewhere = {"flow_throttle", "flow_halt", "reports_depth"}
-    assert {parameter.name for parameter in parameters_of(MarketRules)} - elsewhere <= set(MARKET.names)
-    assert set(venue_values(VenueRules(markets=()))) <= set(RULES.names)
+    for scope, row in ((Scope.VENUE, RULES), (Scope.MARKET, MARKET), (Scope.TIER, TIER)):
+        assert [each.field for each in listed(scope)] == list(row.names[: len(listed(scope))])
+    assert list(venue_values(VenueRules(markets=()))) == [each.field for each in listed(Scope.VENUE)]
+
+
+def test_the_table_has_every_declared_rule_once() -> None:
+    declared = {parameter.number for group in GROUPS for parameter in parameters_of(group)}
+    assert set(PARAMETERS) == declared
+    assert list(PARAMETERS) == sorted(declared)
 
 
 @pytest.mark.parametrize(("rows", "place", "words"), [(0, "limits", "limits.orders_max = 0"), (-5, "", "orders_max = -5")])

@@ -1,7 +1,7 @@
 """The reference of the venue file, written from its classes: a JSON Schema and a page of every key.
 
-``python -m backstop.config.reference --write ROOT`` writes ``schemas/venue.schema.json`` and
-``docs/reference/venue.md`` under ROOT; a test compares.
+``python -m backstop.config.reference --write ROOT`` writes ``schemas/venue.schema.json``,
+``docs/reference/venue.md`` and ``docs/reference/parameters.md`` under ROOT; a test compares.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ from backstop.config.schema import (
     WaterfallStage,
     duration_text,
 )
+from backstop.core.parameter_table import PARAMETERS
 
-__all__ = ["page_text", "schema_text", "write"]
+__all__ = ["page_text", "parameters_text", "schema_text", "write"]
 
 #: Width of the page's prose.
 _COLUMNS = 100
@@ -132,9 +133,42 @@ def page_text() -> str:
     return "\n".join(parts)
 
 
+_PARAMETERS_HEAD = """# Parameters
+
+`make generate` writes this page from the code; do not edit it. It lists every rule that is a number,
+in the engine's units. [R10](../rules/10-parameters.md) says how a PARAMETER event changes one that is
+not fixed. [The venue file](venue.md) has the keys that people write.
+
+| number | rule | unit | least | most | default | fixed | meaning |
+|---|---|---|---|---|---|---|---|
+"""
+
+
+def _bound_text(value: int | None) -> str:
+    if value is None:
+        return "required"
+    is_power = value >= 1 << 28 and value & (value - 1) == 0
+    return f"2^{value.bit_length() - 1}" if is_power else str(value)
+
+
+def parameters_text() -> str:
+    """Return the page of all rules that are numbers."""
+    rows = []
+    for number, rule in PARAMETERS.items():
+        parameter = rule.parameter
+        bounds = " | ".join(map(_bound_text, (parameter.low, parameter.high, parameter.default)))
+        fixed = "yes" if parameter.is_fixed else ""
+        rows.append(f"| {number} | `{rule.key}` | {parameter.unit.name.lower()} | {bounds} | {fixed} | {parameter.words} |")
+    return _PARAMETERS_HEAD + "\n".join(rows) + "\n"
+
+
 def write(root: Path) -> list[Path]:
-    """Write the schema and the page under the repository's root; return their paths."""
-    texts = {root / "schemas" / "venue.schema.json": schema_text(), root / "docs" / "reference" / "venue.md": page_text()}
+    """Write the schema and the pages under the repository's root; return their paths."""
+    texts = {
+        root / "schemas" / "venue.schema.json": schema_text(),
+        root / "docs" / "reference" / "venue.md": page_text(),
+        root / "docs" / "reference" / "parameters.md": parameters_text(),
+    }
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

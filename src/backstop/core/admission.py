@@ -9,6 +9,7 @@ import numpy as np
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import effective_state
+from backstop.core.changes import parameter_refusal
 from backstop.core.columns import OWNER_FIRST
 from backstop.core.contracts import value_at_mark, value_max, value_of
 from backstop.core.debts import owner_debt
@@ -357,6 +358,8 @@ def _other_refusal(state: State, events: EventArray, index: int) -> int:
         if event.code == Transfer.TRADING_FEE:
             return _trading_fee_refusal(state, event.account, event.market, event.amount)
         return _transfer_refusal(state, event.account, event.market, event.code, event.amount)
+    if kind == EventKind.PARAMETER:
+        return parameter_refusal(state, events, index)
     if kind == EventKind.ACCOUNT:
         return _account_refusal(state, event.account, event.other)
     if kind == EventKind.ORDER_DONE or kind == EventKind.ANSWER:

@@ -238,8 +238,10 @@ def settle_dirty(state: State) -> None:
 @inlined
 def _graded(old: int, signal: int, throttle: int, halt: int, leave: int) -> int:
     """Return the level that a signal gives: up at a threshold (0 is off), down only below
-    ``leave``.
+    ``leave``, or where both thresholds are off.
     """
+    if halt == 0 and throttle == 0:
+        return 0
     if halt > 0 and signal >= halt:
         return HALT_LEVEL
     if throttle > 0 and signal >= throttle:
@@ -388,6 +390,13 @@ def _highest(state: State, market: int) -> int:
     return max(high[0], high[1])
 
 
+@inlined
+def _is_calm(state: State, market: int) -> bool:
+    """Return whether a market is OPEN, and neither PRICE nor INDEX has a level."""
+    breaker = state.breakers[market]
+    return breaker.state == BreakerState.OPEN and breaker.levels[BreakerCause.PRICE] == breaker.levels[BreakerCause.INDEX] == 0
+
+
 @kernel
 def _judge_price(state: State, market: int) -> None:
     """Set the levels of PRICE, how far the mark came from the ends of both windows, and of INDEX,
@@ -399,7 +408,7 @@ def _judge_price(state: State, market: int) -> None:
     place, breaker = state.markets[market], state.breakers[market]
     mark, index = place.mark_ticks, place.index_ticks
     throttle, halt, leave = place.price_throttle_ppm, place.price_halt_ppm, place.price_exit_ppm
-    if mark == 0 or (throttle == 0 and halt == 0):
+    if mark == 0 or (throttle == 0 and halt == 0 and _is_calm(state, market)):
         return
     low, high = _lowest(state, market), _highest(state, market)
     breaker.price_signal_ppm = max((mark - low) * _PPM // low, (high - mark) * _PPM // high)

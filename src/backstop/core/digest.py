@@ -28,7 +28,8 @@ from backstop.core.events import (
     fund_of,
     uncovered_of,
 )
-from backstop.core.places import arrears_gauge, fund_gauge, house_slot, market_gauge
+from backstop.core.parameter_table import Scope, listed
+from backstop.core.places import arrears_gauge, commitment_row, fund_gauge, house_slot, market_gauge
 from backstop.core.results import epoch_mark_ticks, result_bases
 from backstop.core.rows import DEFAULT_ENDED_NS, FUND_SLOTS, RETURNS
 from backstop.core.state import State, places_of
@@ -259,6 +260,33 @@ def _fill_debt_bytes(state: State) -> bytes:
     return _block(*kept[:, :4].T) + _block(owners, owed[owners], last_ns[owners])
 
 
+def _of_scope(rows: NDArray[np.void], scope: Scope, *first: NDArray[Any]) -> bytes:
+    """Return the rules of a scope, a row for each of ``rows``, in order of number."""
+    return _block(*first, *(rows[each.field] for each in listed(scope)))
+
+
+def _rule_bytes(state: State) -> bytes:
+    """Return the rules in force, and the changes that wait."""
+    rules, groups = state.rules[0], int(state.rules[0].groups)
+    markets = np.int64(len(state.markets)).astype("<i8").tobytes()
+    for row in state.markets:
+        values = [int(row[each.field]) for each in listed(Scope.MARKET)]
+        bands = (int(offset) for offset in row.band_offset_ppm[: int(row.band_count)])
+        markets += np.array([*values, *bands], dtype="<i8").tobytes()
+    providers = state.providers[: int(rules.providers)]
+    places = [commitment_row(number, group, side) for number in range(len(providers)) for group in range(groups) for side in (0, 1)]
+    of_tiers = np.repeat(np.arange(len(state.markets)), state.markets["tier_count"])
+    return (
+        _of_scope(state.rules, Scope.VENUE)
+        + markets
+        + _of_scope(state.tiers, Scope.TIER, of_tiers)
+        + _of_scope(state.funds, Scope.GROUP)
+        + _of_scope(providers, Scope.PROVIDER)
+        + _of_scope(state.commitments[[int(place) for place in places]], Scope.COMMITMENT)
+        + _block(*state.changes[: int(state.engine[0].changes_now)].T)
+    )
+
+
 def state_digest(state: State) -> str:
     """Return the SHA-256 (hex) of the economic state, as R12 encodes it."""
     present = int(state.engine[0].now_ns) // int(state.rules[0].cap_interval_ns)
@@ -283,4 +311,5 @@ def state_digest(state: State) -> str:
     digest.update(_carry_bytes(state))
     digest.update(_fill_debt_bytes(state))
     digest.update(_return_bytes(state))
+    digest.update(_rule_bytes(state))
     return digest.hexdigest()

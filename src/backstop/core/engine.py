@@ -10,6 +10,7 @@ from __future__ import annotations
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.admission import refusal_of
 from backstop.core.breakers import after_index, apply_operator, check_outage, settle_dirty
+from backstop.core.changes import apply_parameter
 from backstop.core.columns import OWNER_FIRST
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import cash_of, settlement_asset, value_at_mark
@@ -169,6 +170,8 @@ def _apply_kind(state: State, events: EventArray, index: int) -> None:
         state.markets[event.market].volume_lots = event.lots
     elif kind == EventKind.FUNDING:
         apply_funding(state, event.market, event.amount)
+    elif kind == EventKind.PARAMETER:
+        apply_parameter(state, event.code, event.market, event.other, event.lots, event.amount, event.price_ticks)
     elif kind == EventKind.ANSWER:
         apply_answer(state, event.other, event.code)
     elif kind == EventKind.PROVIDER:

@@ -32,9 +32,9 @@ from backstop.core.shortfalls import forget_gaps, note_gaps
 from backstop.core.sorting import sort_places
 from backstop.core.state import State
 from backstop.core.units import mul_div_ceil, mul_div_floor
-from backstop.core.waits import wait_for_disposal, wait_until
+from backstop.core.waits import has_lots, wait_for_disposal, wait_until
 
-__all__ = ["apply_funding", "apply_mark", "judge", "start_round", "touch", "touch_defaulters", "update_health"]
+__all__ = ["apply_funding", "apply_mark", "judge", "judge_everyone", "start_round", "touch", "touch_defaulters", "update_health"]
 
 _PPM = 1_000_000
 #: Moves beyond this many ticks reach no price.
@@ -456,6 +456,17 @@ def apply_mark(state: State, market: int, price_ticks: int) -> None:
     row.mark_ticks = price_ticks
     if old != 0 and old != price_ticks:
         _sweep(state, market, side, before)
+
+
+@unit
+def judge_everyone(state: State) -> None:
+    """Judge every account with lots, in order of id: the levels are others now.
+
+    Cost: one judgement an account with lots.
+    """
+    for account in range(state.engine[0].accounts_now):
+        if has_lots(state, account) and update_health(state, account) and state.accounts[account].health >= Health.DISTRESSED:
+            _gather(state, account)
 
 
 @unit

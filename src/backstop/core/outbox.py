@@ -32,6 +32,7 @@ __all__ = [
     "emit_health",
     "emit_offer",
     "emit_order",
+    "emit_parameter",
     "emit_posting",
     "emit_provider",
     "emit_refusal",
@@ -503,6 +504,23 @@ def emit_funding(state: State, market: int, step: int, index: int) -> None:
         price_ticks=0,
         amount=step,
         value=index,
+    )
+
+
+@merged
+def emit_parameter(state: State, number: int, market: int, entry: int, part: int, status: int, value: int, from_ns: int) -> None:
+    """Report that a change of a rule waits, took effect, or was dropped."""
+    emit(
+        state,
+        EffectKind.PARAMETER,
+        code=number,
+        market=market,
+        account=NONE,
+        other=entry,
+        lots=part,
+        price_ticks=status,
+        amount=value,
+        value=from_ns,
     )
 
 

@@ -31,6 +31,7 @@ from backstop.core.initial_rows import (
     stage_rows,
 )
 from backstop.core.instruments import VenueRules, check_rules
+from backstop.core.parameter_table import CHANGES_MAX
 from backstop.core.places import bucket_of, house_slot
 from backstop.core.rows import (
     ACCOUNT,
@@ -80,6 +81,7 @@ class State(Bundle):
         "carry_until": (np.int64, 1),
         "returns": (np.int64, 2),
         "orders": (ORDER, 1),
+        "changes": (np.int64, 2),
         "funds": (FUND_ROW, 1),
         "breakers": (BREAKER, 1),
         "providers": (PROVIDER, 1),
@@ -138,6 +140,8 @@ class State(Bundle):
     #: By account: how often it came back to default, and when its last default ended, or NONE.
     returns: NDArray[np.int64]
     orders: NDArray[np.void]
+    #: Changes of rules that wait for their time (see ``changes``).
+    changes: NDArray[np.int64]
     #: One a market group.
     funds: NDArray[np.void]
     #: One a market, then the venue's.
@@ -207,6 +211,7 @@ def new_state(rules: VenueRules) -> State:
         carry_until=np.zeros(limits.accounts_max, dtype=np.int64),
         returns=np.full((limits.accounts_max, 2), NONE, dtype=np.int64),
         orders=np.zeros(limits.orders_max, dtype=ORDER),
+        changes=np.zeros((CHANGES_MAX, 6), dtype=np.int64),
         funds=fund_rows(rules),
         breakers=breaker_rows(rules),
         providers=providers,

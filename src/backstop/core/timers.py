@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import end_holds, next_hold_ns, next_outage_ns
+from backstop.core.changes import next_change_ns, run_changes
 from backstop.core.doubt import review_all
 from backstop.core.events import NEVER_NS, NONE
 from backstop.core.guard import release_held
@@ -40,6 +41,7 @@ def _run_timers(state: State) -> None:
         end_holds(state, market)
     end_holds(state, state.rules[0].markets)
     review_all(state)
+    run_changes(state)
     next_timer_ns(state)
 
 
@@ -85,7 +87,7 @@ def next_timer_ns(state: State) -> int:
     Looks at every machine, and makes ``engine.timer_ns`` exact.
     """
     engine = state.engine[0]
-    first = min(engine.recovery_ns, next_arrears_ns(state), next_outage_ns(state), next_settlement_ns(state))
+    first = min(engine.recovery_ns, next_arrears_ns(state), next_outage_ns(state), next_settlement_ns(state), next_change_ns(state))
     for row in range(state.rules[0].markets + 1):
         first = min(first, next_hold_ns(state, row))
         if state.breakers[row].held_ticks != 0:

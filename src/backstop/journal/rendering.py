@@ -15,6 +15,7 @@ import numpy as np
 
 from backstop.config import Venue
 from backstop.config.policies import POLICIES, Weight, is_levelled, weight_kind
+from backstop.config.schema import duration_text
 from backstop.core.events import (
     FUNDING_PARTS,
     NEVER_NS,
@@ -65,6 +66,8 @@ from backstop.core.kinds import (
     OrderDoneEvent,
     OrderEffect,
     OrderFillEvent,
+    ParameterEffect,
+    ParameterEvent,
     PositionEvent,
     PostingEffect,
     ProviderEffect,
@@ -82,6 +85,9 @@ from backstop.core.kinds import (
     Unit,
     VolumeEvent,
 )
+from backstop.core.parameter_table import PARAMETERS, ListedRule, Scope
+from backstop.core.parameters import NO_CAP
+from backstop.core.parameters import Unit as RuleUnit
 from backstop.journal.manifest import Names
 from backstop.journal.records import record_of
 from backstop.journal.vocabulary import Vocabulary
@@ -397,6 +403,60 @@ def _how(field: AnyField) -> tuple[Part, ...]:
     return _part(field), Part("how", lambda _, row: f"offer {field.of(row)}" if field.of(row) else "at once")
 
 
+def _rule_of(row: Row) -> ListedRule | None:
+    return PARAMETERS.get(row["code"])
+
+
+def _rule_name(_: AnyField) -> tuple[Part, ...]:
+    """A rule by its key."""
+
+    def said(_: Vocabulary, row: Row) -> str:
+        return f"rule {row['code']}" if (rule := _rule_of(row)) is None else rule.key
+
+    return (Part("rule", said), Part("number", lambda _, row: row["code"]))
+
+
+def _rule_place(_: AnyField) -> tuple[Part, ...]:
+    """Whose rule it is, where it is not the venue's."""
+
+    def bare(speaker: Vocabulary, row: Row) -> str | None:
+        rule, entry = _rule_of(row), row["other"]
+        match rule.scope if rule else None:
+            case Scope.MARKET:
+                return speaker.market(row["market"])
+            case Scope.TIER:
+                return f"tier {entry} of {speaker.market(row['market'])}"
+            case Scope.GROUP:
+                return speaker.fund(entry)
+            case Scope.PROVIDER:
+                return speaker.provider(entry)
+            case Scope.COMMITMENT:
+                group, direction = divmod(row["lots"], 2)
+                return f"{speaker.provider(entry)} for {'shorts' if direction else 'longs'} of {speaker.group(group)}"
+        return None
+
+    return (Part("place", lambda speaker, row: "" if (name := bare(speaker, row)) is None else f" of {name}", bare),)
+
+
+def _rule_value(field: AnyField) -> tuple[Part, ...]:
+    """What a rule becomes, in its unit."""
+
+    def said(speaker: Vocabulary, row: Row) -> str:
+        rule, value = _rule_of(row), field.of(row)
+        match rule.parameter.unit if rule else None:
+            case RuleUnit.ATOMS:
+                return "no cap" if value == NO_CAP else speaker.cash(value)
+            case RuleUnit.PPM:
+                return f"{value} ppm"
+            case RuleUnit.NS:
+                return duration_text(value) if value > 0 else f"{value} ns"
+            case RuleUnit.LOTS:
+                return speaker.lots(row["market"], value)
+        return str(value)
+
+    return (Part("value", said, lambda _, row: field.of(row)),)
+
+
 _KEPT_BACK = {
     SupportLimit.COVERED: "all of it",
     SupportLimit.STAGE: "no fund has its turn before this",
@@ -429,6 +489,16 @@ EVENTS: dict[EventKind, Sentence] = {kind: sentence_of(view) for kind, view in E
     EventKind.ORDER_DONE: sentence_of(OrderDoneEvent, "order {order} is done"),
     EventKind.CLOCK: sentence_of(ClockEvent, "the clock"),
     EventKind.FUNDING: sentence_of(FundingEvent, "funding in {market}: a long lot pays a short one {step}", step=_a_lot),
+    EventKind.PARAMETER: sentence_of(
+        ParameterEvent,
+        "the rule {rule}{place} becomes {value}{until}",
+        number=_rule_name,
+        market=_unsaid,
+        entry=_rule_place,
+        part=_unsaid,
+        value=_rule_value,
+        from_ns=_until(" from {}"),
+    ),
     EventKind.HEARTBEAT: sentence_of(HeartbeatEvent, "{market} is alive"),
     EventKind.PROVIDER: sentence_of(ProviderEvent, "{account} becomes the account of {provider}"),
     EventKind.ANSWER: sentence_of(AnswerEvent, "offer {offer} is answered: {answer}"),
@@ -569,6 +639,16 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
         action="done",
         accepted_ticks="before",
         until_ns=_until(", until {}"),
+    ),
+    EffectKind.PARAMETER: sentence_of(
+        ParameterEffect,
+        "the change of the rule {rule}{place} to {value}{until}: {status}",
+        number=_rule_name,
+        market=_unsaid,
+        entry=_rule_place,
+        part=_unsaid,
+        new_value=_rule_value,
+        from_ns=_until(" from {}"),
     ),
     EffectKind.DOUBT: sentence_of(
         DoubtEffect,

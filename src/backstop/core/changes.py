@@ -1,0 +1,149 @@
+"""Rules that change while the venue runs: what waits for its time, and what a change moves at once
+(R10).
+
+A change that waits is a row of ``State.changes``: number, market, entry, part, value, from when.
+The rows are in order of time, then of the events that asked for them.
+"""
+
+from __future__ import annotations
+
+from backstop.compiled import kernel, unit
+from backstop.core.breakers import make_dirty
+from backstop.core.events import NEVER_NS, NONE, Change, EventArray, Reject
+from backstop.core.instruments import TIME_NS_MAX, TIME_STEP_NS_MAX
+from backstop.core.monitor import judge_everyone
+from backstop.core.outbox import emit_parameter
+from backstop.core.parameter_table import CHANGES_MAX, Scope
+from backstop.core.rule_rows import (
+    IS_OF_FLOW,
+    MOVES_LEVELS,
+    SCOPES,
+    change_refusal,
+    rule_value,
+    rules_hold,
+    set_rule,
+    update_derived,
+)
+from backstop.core.state import State
+from backstop.core.waits import wake_by
+
+__all__ = ["apply_parameter", "next_change_ns", "parameter_refusal", "run_changes"]
+
+#: Columns of ``State.changes``.
+_NUMBER, _MARKET, _ENTRY, _PART, _VALUE, _FROM_NS = 0, 1, 2, 3, 4, 5
+_COLUMNS = 6
+
+
+@kernel
+def _place(number: int, market: int, entry: int, part: int) -> tuple[int, int, int]:
+    """Return market, entry and part, without what the rule's scope does not look at."""
+    scope = SCOPES[number]
+    is_of_market = scope == Scope.MARKET or scope == Scope.TIER
+    is_indexed = scope != Scope.VENUE and scope != Scope.MARKET
+    return market if is_of_market else NONE, entry if is_indexed else 0, part if scope == Scope.COMMITMENT else 0
+
+
+@kernel
+def _find(state: State, number: int, market: int, entry: int, part: int) -> int:
+    """Return the row of the change that waits for a place, or NONE."""
+    for row in range(state.engine[0].changes_now):
+        change = state.changes[row]
+        if change[_NUMBER] == number and change[_MARKET] == market and change[_ENTRY] == entry and change[_PART] == part:
+            return row
+    return NONE
+
+
+@kernel
+def _move(state: State, source: int, target: int) -> None:
+    for column in range(_COLUMNS):
+        state.changes[target, column] = state.changes[source, column]
+
+
+@kernel
+def _remove(state: State, row: int) -> None:
+    last = state.engine[0].changes_now - 1
+    for place in range(row, last):
+        _move(state, place + 1, place)
+    state.engine[0].changes_now = last
+
+
+@kernel
+def _insert(state: State, number: int, market: int, entry: int, part: int, value: int, from_ns: int) -> None:
+    """Let a change wait behind those of its time and before."""
+    place = state.engine[0].changes_now
+    while place > 0 and state.changes[place - 1, _FROM_NS] > from_ns:
+        _move(state, place - 1, place)
+        place -= 1
+    change = state.changes[place]
+    change[_NUMBER], change[_MARKET], change[_ENTRY], change[_PART] = number, market, entry, part
+    change[_VALUE], change[_FROM_NS] = value, from_ns
+    state.engine[0].changes_now += 1
+
+
+@kernel
+def parameter_refusal(state: State, events: EventArray, row: int) -> int:
+    """Return why a change of a rule is refused, or 0."""
+    event = events[row]
+    from_ns = event.price_ticks
+    if not 0 <= from_ns <= TIME_NS_MAX or from_ns - event.time_ns > TIME_STEP_NS_MAX:
+        return Reject.TIME_OUT_OF_RANGE
+    is_at_once = from_ns <= event.time_ns
+    number = event.code
+    reason = change_refusal(state, number, event.market, event.other, event.lots, event.amount, is_at_once)
+    if reason != 0 or is_at_once or state.engine[0].changes_now < CHANGES_MAX:
+        return reason
+    market, entry, part = _place(number, event.market, event.other, event.lots)
+    return Reject.CHANGE_LIMIT if _find(state, number, market, entry, part) == NONE else 0
+
+
+@kernel
+def _take_effect(state: State, number: int, market: int, entry: int, part: int, value: int, from_ns: int) -> None:
+    """Change a rule, and what follows from it at once."""
+    set_rule(state, number, market, entry, part, value)
+    update_derived(state, number, market, entry)
+    emit_parameter(state, number=number, market=market, entry=entry, part=part, status=Change.APPLIED, value=value, from_ns=from_ns)
+    if IS_OF_FLOW[number] != 0:
+        make_dirty(state, state.rules[0].markets if market == NONE else market)
+    if MOVES_LEVELS[number] != 0:
+        judge_everyone(state)
+    # A timer, or a settlement, may be due earlier by it.
+    wake_by(state, state.engine[0].now_ns)
+    state.engine[0].settle_ns = min(state.engine[0].settle_ns, state.engine[0].now_ns)
+
+
+@unit
+def apply_parameter(state: State, number: int, market: int, entry: int, part: int, value: int, from_ns: int) -> None:
+    """Change a rule, or let the change wait for its time. The last word on a place counts."""
+    market, entry, part = _place(number, market, entry, part)
+    waiting = _find(state, number, market, entry, part)
+    if waiting != NONE:
+        _remove(state, waiting)
+    if from_ns <= state.engine[0].now_ns:
+        _take_effect(state, number, market, entry, part, value, from_ns)
+        return
+    emit_parameter(state, number=number, market=market, entry=entry, part=part, status=Change.WAITING, value=value, from_ns=from_ns)
+    _insert(state, number, market, entry, part, value, from_ns)
+    wake_by(state, from_ns)
+
+
+@kernel
+def next_change_ns(state: State) -> int:
+    """Return when the next change is due, or ``NEVER_NS``."""
+    return state.changes[0, _FROM_NS] if state.engine[0].changes_now > 0 else NEVER_NS
+
+
+@unit
+def run_changes(state: State) -> None:
+    """Let the changes that are due take effect; one that would contradict another rule is dropped."""
+    while next_change_ns(state) <= state.engine[0].now_ns:
+        change = state.changes[0]
+        number, market, entry, part = change[_NUMBER], change[_MARKET], change[_ENTRY], change[_PART]
+        value, from_ns = change[_VALUE], change[_FROM_NS]
+        _remove(state, 0)
+        old = rule_value(state, number, market, entry, part)
+        set_rule(state, number, market, entry, part, value)
+        if rules_hold(state, number, market):
+            _take_effect(state, number, market, entry, part, value, from_ns)
+        else:
+            set_rule(state, number, market, entry, part, old)
+            emit_parameter(state, number=number, market=market, entry=entry, part=part, status=Change.DROPPED, value=value, from_ns=from_ns)
