@@ -29,7 +29,7 @@ from tests.runs.venues import full_venue
 from tests.streams.random_streams import make_stream
 from tests.streams.settings import PROFILES
 
-CORNERS = ("takeover", "vault", "failing_providers", "socialise", "whole", "debts", "set_off")
+CORNERS = ("takeover", "vault", "failing_providers", "socialise", "whole", "debts", "set_off", "parameters")
 
 
 class Tape:
@@ -78,7 +78,7 @@ def test_every_number_of_random_streams_is_worked_out_anew(corner: str) -> None:
         found = explained(900_000 + round_number, corner)
         assert found.checks_failed == [], f"round {round_number}"
         seen.update(fact.kind for decision in found.decisions for fact in decision.facts)
-    wanted = {"socialise": {"haircut", "claim"}, "vault": {"takeover"}, "debts": {"posting"}, "set_off": {"claim"}}
+    wanted = {"socialise": {"haircut", "claim"}, "vault": {"takeover"}, "debts": {"posting"}, "set_off": {"claim"}, "parameters": {"order"}}
     assert wanted.get(corner, {"offer", "takeover"}) <= set(seen), seen
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,8 @@ __all__ = ["app"]
 
 if TYPE_CHECKING:
     from backstop.config import Venue
+    from backstop.config.changes import Way
+    from backstop.core.parameter_table import Difference
 
 app = typer.Typer(name="config", help="Write, check and show venue files.", no_args_is_help=True)
 
@@ -147,6 +149,71 @@ def show(path: VenuePath, as_json: AsJson = False) -> None:
         tell_json({"hash": venue.hash, "venue": venue.resolved, "warnings": list(venue.warnings)})
     else:
         tell(f"# sha256 {venue.hash}\n{venue_toml(venue.resolved)}".rstrip("\n"))
+
+
+@app.command("diff")
+def diff(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="The venue file of a venue that runs.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The venue file that it is to have.")],
+    as_json: AsJson = False,
+) -> None:
+    """Print the PARAMETER events that lead from one venue file to another, in an order in which each
+    is allowed.
+
+    Exits with 0 if they lead all the way, 1 if a file cannot be read, 2 on wrong usage, 4 if
+    something differs that no such event changes.
+    """
+    from backstop.config import load_venue
+    from backstop.config.changes import way_between
+
+    with refusals():
+        before, after = load_venue(old), load_venue(new)
+        way = way_between(before, after)
+    if as_json:
+        tell_json(_way_object(way))
+    else:
+        for step in way.steps:
+            tell(_step_text(before, step))
+        for line in _obstacles(before, way):
+            say(line)
+        if not way.steps and way.is_whole:
+            say("note: the two files have the same rules")
+    if not way.is_whole:
+        raise typer.Exit(FINDING)
+
+
+def _event_of(step: Difference) -> dict[str, int]:
+    """Return the columns of the event that makes a change at once."""
+    columns = {"code": step.rule.number, "market": step.market, "account": -1, "other": step.entry, "lots": step.part}
+    return columns | {"price_ticks": 0, "amount": step.new_value}
+
+
+def _step_text(venue: Venue, step: Difference) -> str:
+    from backstop.core.events import EventKind
+    from backstop.journal.manifest import Names
+    from backstop.journal.rendering import Speaker
+
+    return Speaker(venue, Names((), ())).event(_event_of(step) | {"kind": int(EventKind.PARAMETER)})
+
+
+def _obstacles(venue: Venue, way: Way) -> list[str]:
+    lines = [f"fixed while a venue runs: {_step_text(venue, step)}" for step in way.fixed]
+    lines += [f"contradicts another rule in any order: {_step_text(venue, step)}" for step in way.stuck]
+    return lines + [f"no event changes this: {name}" for name in way.others]
+
+
+def _way_object(way: Way) -> dict[str, Any]:
+    def one(step: Difference) -> dict[str, Any]:
+        place = {"market": step.market, "entry": step.entry, "part": step.part}
+        return {"rule": step.rule.key, "number": step.rule.number, **place, "old_value": step.old_value, "value": step.new_value}
+
+    return {
+        "is_whole": way.is_whole,
+        "changes": [one(step) for step in way.steps],
+        "fixed": [one(step) for step in way.fixed],
+        "contradictory": [one(step) for step in way.stuck],
+        "others": list(way.others),
+    }
 
 
 @app.command("schema")

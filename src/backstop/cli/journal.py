@@ -17,6 +17,7 @@ from backstop.printing import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from backstop.core.parameter_table import Difference
     from backstop.journal import Reader
     from backstop.journal.rendering import Speaker
     from backstop.journal.showing import Choice, Line
@@ -136,6 +137,49 @@ def stats(
         else:
             tell(_stats_text(counted))
         _tell_findings(journal)
+
+
+@app.command()
+def rules(
+    file: Annotated[Path, typer.Argument(help="Journal to read.", metavar="FILE", show_default=False)],
+    at: Annotated[int | None, typer.Option(metavar="SEQ", help="In force after this event; without it, at the end.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with every rule.")] = False,
+) -> None:
+    """Print the rules in force that differ from the venue file of the run.
+
+    Exits with 0, 1 if the file cannot be read or has no such event, 2 on wrong usage, 4 if the file
+    is damaged or is no journal.
+    """
+    from backstop.core.events import EventKind
+    from backstop.core.parameter_table import differences
+    from backstop.explain import rules_at
+    from backstop.journal.showing import speaker_of
+
+    with _opened(file) as journal:
+        speaker = speaker_of(journal)
+        begun, now = speaker.venue.rules._replace(limits=journal.manifest.limits), rules_at(file, at)
+        found = list(differences(begun, now))
+    if as_json:
+        tell_json({"at": at, "changed": [_rule_object(each) for each in found], "rules": _plain(now)})
+        return
+    for each in found:
+        columns = {"code": each.rule.number, "market": each.market, "other": each.entry, "lots": each.part}
+        said = speaker.event(columns | {"kind": int(EventKind.PARAMETER), "price_ticks": 0, "amount": each.new_value})
+        tell(f"{said}; the file has {each.old_value}")
+    if not found:
+        say("note: the rules are those of the venue file")
+
+
+def _rule_object(each: Difference) -> dict[str, Any]:
+    place = {"market": each.market, "entry": each.entry, "part": each.part}
+    return {"rule": each.rule.key, "number": each.rule.number, **place, "of_file": each.old_value, "value": each.new_value}
+
+
+def _plain(rules: Any) -> Any:
+    """Return groups of rules as objects."""
+    if hasattr(rules, "_asdict"):
+        return {name: _plain(value) for name, value in rules._asdict().items()}
+    return [_plain(value) for value in rules] if isinstance(rules, tuple) else rules
 
 
 @contextmanager

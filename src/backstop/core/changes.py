@@ -101,6 +101,7 @@ def _take_effect(state: State, number: int, market: int, entry: int, part: int, 
     """Change a rule, and what follows from it at once."""
     set_rule(state, number, market, entry, part, value)
     update_derived(state, number, market, entry)
+    state.engine[0].rules_changed += 1
     emit_parameter(state, number=number, market=market, entry=entry, part=part, status=Change.APPLIED, value=value, from_ns=from_ns)
     if IS_OF_FLOW[number] != 0:
         make_dirty(state, state.rules[0].markets if market == NONE else market)

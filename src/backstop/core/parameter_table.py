@@ -5,10 +5,13 @@ Data only: the reference and readers of a tape use it as kernels do.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
+from itertools import zip_longest
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from backstop.core.events import NONE
 from backstop.core.instruments import (
     AdlRules,
     BreakerRules,
@@ -27,7 +30,19 @@ from backstop.core.instruments import (
 )
 from backstop.core.parameters import Parameter, parameters_of
 
-__all__ = ["CHANGES_MAX", "PARAMETERS", "VENUE_GROUPS", "ListedRule", "Scope", "changed", "listed", "values_of", "venue_values"]
+__all__ = [
+    "CHANGES_MAX",
+    "PARAMETERS",
+    "VENUE_GROUPS",
+    "Difference",
+    "ListedRule",
+    "Scope",
+    "changed",
+    "differences",
+    "listed",
+    "values_of",
+    "venue_values",
+]
 
 #: Most changes that wait for their time.
 CHANGES_MAX = 256
@@ -119,6 +134,53 @@ def venue_values(rules: VenueRules) -> dict[str, int]:
         group = getattr(rules, each.group) if each.group else rules
         values[each.field] = int(getattr(group, each.parameter.name))
     return values
+
+
+class Difference(NamedTuple):
+    """A rule that two venues have with different values, and its place (R10.2.1)."""
+
+    rule: ListedRule
+    market: int
+    entry: int
+    part: int
+    old_value: int
+    new_value: int
+
+
+def _places_of(rules: VenueRules) -> Iterator[tuple[Scope, int, int, int, Any]]:
+    """Yield every group of numbers that is not the venue's own: scope, market, entry, part, group."""
+    for number, market in enumerate(rules.markets):
+        yield Scope.MARKET, number, 0, 0, market
+        for tier, row in enumerate(market.tiers):
+            yield Scope.TIER, number, tier, 0, row
+    for group, fund in enumerate(rules.funds):
+        yield Scope.GROUP, NONE, group, 0, fund
+    for number, provider in enumerate(rules.providers):
+        yield Scope.PROVIDER, NONE, number, 0, provider
+        for part, commitment in enumerate(each for pair in provider.commitments for each in pair):
+            yield Scope.COMMITMENT, NONE, number, part, commitment
+
+
+def differences(old: VenueRules, new: VenueRules) -> Iterator[Difference]:
+    """Yield every number in which two venues differ.
+
+    Raises ``ValueError`` where one has a market, tier, group or provider that the other has not.
+    """
+    before, after = venue_values(old), venue_values(new)
+    for each in listed(Scope.VENUE):
+        if before[each.field] != after[each.field]:
+            yield Difference(each, NONE, 0, 0, before[each.field], after[each.field])
+    pairs = zip_longest(_places_of(old), _places_of(new), fillvalue=None)
+    for one, other in pairs:
+        if one is None or other is None or one[:4] != other[:4]:
+            place = other or one
+            assert place is not None
+            raise ValueError(f"{place[0].name.lower()} {place[1:4]}: only one of the venues has it")
+        scope, market, entry, part, group = one
+        values = zip(listed(scope), values_of(group, scope), values_of(other[4], scope), strict=True)
+        for each, mine, theirs in values:
+            if mine != theirs:
+                yield Difference(each, market, entry, part, mine, theirs)
 
 
 def _at(values: tuple[Any, ...], place: int, value: Any) -> tuple[Any, ...]:

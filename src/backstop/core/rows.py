@@ -298,6 +298,7 @@ ENGINE = _row(
     ("crossed", "<i8"),
     ("insolvent_now", "<i8"),  # accounts that are INSOLVENT
     ("changes_now", "<i8"),  # changes of rules that wait
+    ("rules_changed", "<i8"),  # changes of rules that took effect
 )
 
 #: The venue's rules that are not a market's, one row: those of the venue file, then what follows

@@ -12,6 +12,6 @@ from the engine's kernels, and is compared with what the tape says.
 
 from backstop.explain.facts import Check, Fact
 from backstop.explain.text import as_json, as_text
-from backstop.explain.walk import Decision, Explanation, explain
+from backstop.explain.walk import Decision, Explanation, explain, rules_at
 
-__all__ = ["Check", "Decision", "Explanation", "Fact", "as_json", "as_text", "explain"]
+__all__ = ["Check", "Decision", "Explanation", "Fact", "as_json", "as_text", "explain", "rules_at"]

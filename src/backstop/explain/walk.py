@@ -11,8 +11,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backstop.core.events import NONE, Cause, EffectArray, EffectKind, EventArray, EventKind, Health, Reject, Stage, Transfer, is_clearing
+from backstop.core.events import (
+    NONE,
+    Cause,
+    Change,
+    EffectArray,
+    EffectKind,
+    EventArray,
+    EventKind,
+    Health,
+    Reject,
+    Stage,
+    Transfer,
+    is_clearing,
+)
 from backstop.core.instruments import VenueRules
+from backstop.core.kinds import ParameterEffect
+from backstop.core.parameter_table import changed
+from backstop.core.rules_in_force import rules_in_force
 from backstop.core.state import State, new_state
 from backstop.explain.books import Account, Books, Held, read_account
 from backstop.explain.brief import Brief
@@ -28,7 +44,7 @@ from backstop.journal.showing import speaker_of
 from backstop.journal.verify import rules_of
 from backstop.runs.history import apply_events, read_batches
 
-__all__ = ["Decision", "Explanation", "Walk", "decides", "explain", "known", "whom"]
+__all__ = ["Decision", "Explanation", "Walk", "decides", "explain", "known", "rules_at", "whom"]
 
 #: Causes of trades and postings that somebody chose, or that are no decision of the engine.
 _ORDINARY = (Cause.CASH, Cause.FUNDING, Cause.OPENING, Cause.FILL, Cause.TRADING_FEE)
@@ -194,6 +210,39 @@ def decides(effects: EffectArray) -> Any:
     return ~moves | ~np.isin(effects["code"], _ORDINARY)
 
 
+def _rules_for(rules: VenueRules, state: State, recorded: EffectArray) -> VenueRules:
+    """Return the rules that the decisions of an event go by: what changes in it changes first."""
+    if not int(state.engine[0].rules_changed) and not (recorded["kind"] == EffectKind.PARAMETER).any():
+        return rules
+    rules = rules_in_force(rules, state)
+    for change in ParameterEffect.each(recorded):
+        if change.status == Change.APPLIED:
+            rules = changed(rules, change.number, market=change.market, entry=change.entry, part=change.part, value=change.new_value)
+    return rules
+
+
+def rules_at(path: Path | str, seq: int | None = None) -> VenueRules:
+    """Return the rules in force after the event of a seq, or at the end of the journal.
+
+    Raises ``FileNotFoundError`` or ``IsADirectoryError``, ``JournalDamaged`` for a file that is
+    damaged, and ``JournalError`` for a seq that is not in it.
+    """
+    with open_journal(path) as journal:
+        _, rules = known(journal)
+        is_there = seq is None
+        for batch in read_batches(journal):
+            for change in ParameterEffect.each(batch.effects):
+                if change.status == Change.APPLIED and (seq is None or change.seq <= seq):
+                    place = {"market": change.market, "entry": change.entry, "part": change.part}
+                    rules = changed(rules, change.number, **place, value=change.new_value)
+            is_there = is_there or bool((batch.events["seq"] == seq).any())
+            if seq is not None and is_there:
+                return rules
+    if not is_there:
+        raise JournalError(f"journal `{path}` has no event of seq {seq}")
+    return rules
+
+
 class Walk:
     """Replays a journal and stops at the events that are wanted.
 
@@ -244,6 +293,7 @@ class Walk:
 
     def _look(self, accounts: list[int], event: EventArray, recorded: EffectArray) -> None:
         """Take one event, and tell each account's decision of it."""
+        self.rules = _rules_for(self.rules, self.state, recorded)
         before, books = self._before(event), self._books(accounts, event, recorded)
         row = dict(zip(event.dtype.names or (), event[0].item(), strict=True))
         rows = Rows(recorded)
