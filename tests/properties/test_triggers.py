@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from backstop.core.engine import step
 from backstop.core.events import EVENT, FUNDING_PARTS, NONE, EventKind, Health, Stage, Transfer
 from backstop.core.instruments import PPM, CloseoutRules, LevelRules, LimitRules, MarketRules, TierRules, VenueRules, deductions_atoms
+from backstop.core.parameter_table import PARAMETERS, changed
 from backstop.core.rows import DOWN
 from backstop.core.state import State, new_state
 
 Numbers = NDArray[np.int64]
 MARKETS = 6
+NUMBERS = {rule.key: number for number, rule in PARAMETERS.items()}
 
 
 class Shape(NamedTuple):
@@ -115,13 +117,14 @@ class Book:
         rates = tuple(tier.maintenance_rate_ppm for tier in market.tiers)
         return np.array(floors), np.array(rates), np.array(deductions_atoms(floors, rates))
 
-    def scan(self) -> tuple[Numbers, Numbers]:
-        """Return equity and maintenance of all accounts."""
+    def scan(self) -> tuple[Numbers, Numbers, Numbers]:
+        """Return equity and maintenance of all accounts, and what that would be without relief."""
         count = self.shape.accounts
         places = slice(2 * MARKETS, int(self.state.engine[0].positions_now))
         rows, settled = self.state.positions[places], self.state.results["settled_index"][places]
+        kept_ppm = PPM - self.state.relieved[places]
         equity: Numbers = self.state.accounts["balance"][:count].astype(np.int64)
-        maintenance = np.zeros(count, dtype=np.int64)
+        maintenance, full = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
         for market, (floors, rates, deductions) in enumerate(self.tiers):
             own = rows[rows["market"] == market]
             value = own["lots"] * int(self.state.markets[market].mark_ticks)
@@ -129,14 +132,16 @@ class Book:
             margin = -(-np.abs(value) * rates[tier] // PPM) - deductions[tier]
             moved = int(self.state.markets[market].funding_index) - settled[rows["market"] == market]
             np.add.at(equity, own["account"], value - own["cost"] + -own["lots"] * moved // FUNDING_PARTS)
-            np.add.at(maintenance, own["account"], np.where(own["lots"] != 0, margin, 0))
-        return equity, maintenance
+            margin = np.where(own["lots"] != 0, margin, 0)
+            np.add.at(full, own["account"], margin)
+            np.add.at(maintenance, own["account"], -(-margin * kept_ppm[rows["market"] == market] // PPM))
+        return equity, maintenance, full
 
     def right_health(self, stored: Numbers) -> Numbers:
         """Return the health that every account must have, given what it had."""
-        equity, maintenance = self.scan()
+        equity, maintenance, full = self.scan()
         levels = self.rules.levels
-        warning = -(-maintenance * levels.warning_ratio_ppm // PPM)
+        warning = -(-np.maximum(maintenance, full) * levels.warning_ratio_ppm // PPM)
         release = -(-maintenance * (PPM + levels.exit_buffer_ppm) // PPM)
         close_out = maintenance * levels.close_out_ratio_ppm // PPM
         raw = np.select(
@@ -194,6 +199,24 @@ class Book:
         ticks = int(row["trigger_ticks"][side])
         return ticks + (shift if side == DOWN else -shift) if ticks else self.shape.marks[market]
 
+    def change(self) -> None:
+        """Change a maintenance rate or a floor of a tier, or a level."""
+        rng, market = self.rng, int(self.rng.integers(MARKETS))
+        tier = int(rng.integers(len(self.rules.markets[market].tiers)))
+        key = str(rng.choice(("tier.maintenance_rate_ppm", "tier.floor_atoms", "levels.warning_ratio_ppm", "levels.exit_buffer_ppm")))
+        low, high = self.rules.markets[market].tiers[tier].maintenance_rate_ppm, self.rules.markets[market].tiers[tier].initial_rate_ppm
+        values = {
+            "tier.maintenance_rate_ppm": int(rng.choice((low - 50_000, low + 50_000, high))),
+            "tier.floor_atoms": int(rng.integers(1, 200_000_000)) // 20 * 20,
+            "levels.warning_ratio_ppm": int(rng.integers(10, 40)) * 100_000,
+            "levels.exit_buffer_ppm": int(rng.integers(0, 9)) * 100_000,
+        }
+        number, before = NUMBERS[key], int(self.state.engine[0].rules_changed)
+        self.send(EventKind.PARAMETER, code=number, market=market, other=tier, amount=values[key])
+        if int(self.state.engine[0].rules_changed) != before:
+            self.rules = changed(self.rules, number, market=market, entry=tier, value=values[key])
+            self.tiers = [self.columns(each) for each in self.rules.markets]
+
     def disturb(self) -> None:
         """Let an account trade or move money, so that its triggers are placed anew."""
         rng, account = self.rng, int(self.rng.integers(self.shape.accounts))
@@ -210,14 +233,14 @@ class Book:
 @pytest.mark.bounds
 @pytest.mark.parametrize("name", SHAPES)
 def test_no_crossing_is_missed(name: str) -> None:
-    """INV-04: after every mark, every funding and every change of an account, no stored health is
-    wrong.
+    """INV-04: after every mark, every funding, every change of an account and every change of margin or
+    levels, no stored health is wrong.
     """
     shape = SHAPES[name]
     book = Book(shape)
     engine = book.state.engine[0]
     assert book.missed().tolist() == []
-    judged, seen = 0, set()
+    judged, seen, relieved = 0, set(), False
     for place in range(shape.rounds):
         before = int(engine.judged)
         book.move()
@@ -228,8 +251,14 @@ def test_no_crossing_is_missed(name: str) -> None:
         if place % 4 == 0:
             book.disturb()
             assert book.missed().tolist() == [], f"event {book.seq}"
+        if place % 5 == 0:
+            book.change()
+            assert book.missed().tolist() == [], f"change, event {book.seq}"
+            relieved |= int(engine.reliefs_now) > 0
     assert seen >= {Health.HEALTHY, Health.INSOLVENT}
     assert len(seen) >= 3
     assert int(engine.refused) < shape.rounds
+    assert int(engine.rules_changed) > shape.rounds // 40
+    assert relieved
     # The point of the triggers: a mark looks at few accounts.
     assert judged < shape.rounds * shape.accounts / 4

@@ -35,7 +35,7 @@ def scene_of(side: int, venue_rules: VenueRules | None = None) -> tuple[Scene, i
 
 def ratio_ppm(scene: Scene, account: int) -> int:
     """Equity over maintenance margin, rounded down."""
-    equity, maintenance, _ = scene.mirror.standing(account)
+    equity, maintenance, *_ = scene.mirror.standing(account)
     return equity * 1_000_000 // maintenance
 
 

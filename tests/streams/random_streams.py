@@ -17,11 +17,12 @@ from backstop.core.parameter_table import PARAMETERS, ListedRule, Scope
 from backstop.reference.engine import Effect, Event, ReferenceEngine
 from backstop.reference.refusals import held_loss, held_margin
 from tests.streams.refused import held_withdrawal, indebted_withdrawal, owing_withdrawal, refused_event
-from tests.streams.settings import PROFILES, Setting, make_rules, make_setting
+from tests.streams.settings import FLOOR_STEP_ATOMS, PROFILES, RATE_STEP_PPM, Setting, make_rules, make_setting
 
 __all__ = ["make_stream", "profile_of"]
 
 PPM = 1_000_000
+NUMBERS = {rule.key: number for number, rule in PARAMETERS.items()}
 
 
 def profile_of(seed: int) -> str:
@@ -493,6 +494,32 @@ def _parameter(writer: Writer) -> None:
     writer.send(EventKind.PARAMETER, code=number, amount=max(-(1 << 63), min(value, (1 << 63) - 1)), price_ticks=from_ns, **places)
 
 
+def _margin(writer: Writer) -> None:
+    """Change a maintenance rate or a floor by a step; now and then make room for it below initial margin."""
+    rng, market = writer.rng, writer.market()
+    tiers = writer.state.rules.markets[market].tiers
+    entry = rng.randrange(len(tiers))
+    tier = tiers[entry]
+    if rng.random() < 0.25:
+        entry = len(tiers) - 1 if rng.random() < 0.6 else entry
+        key, value = "tier.initial_rate_ppm", tiers[entry].initial_rate_ppm + RATE_STEP_PPM * rng.randint(0, 8)
+    elif entry and rng.random() < 0.3:
+        floor = tier.floor_atoms * rng.choice((1, 2, 3)) // rng.choice((1, 2, 3))
+        key, value = "tier.floor_atoms", floor // FLOOR_STEP_ATOMS * FLOOR_STEP_ATOMS
+    else:
+        key, value = "tier.maintenance_rate_ppm", tier.maintenance_rate_ppm + RATE_STEP_PPM * rng.randint(-2, 3)
+    later = rng.choice((0, 0, 0, rng.randint(1, 5 * writer.setting.interval_ns)))
+    from_ns = writer.time_ns + later if later else 0
+    writer.send(EventKind.PARAMETER, code=NUMBERS[key], market=market, other=entry, amount=value, price_ticks=from_ns)
+
+
+def _end_relief(writer: Writer) -> None:
+    """Give notice that the relief in a market ends, now and then too short."""
+    least = writer.state.rules.levels.relief_notice_ns
+    notice_ns = least + writer.rng.choice((0, 0, 1, writer.setting.interval_ns, -1))
+    writer.send(EventKind.OPERATOR, code=int(Operator.END_RELIEF), market=writer.market(), amount=notice_ns)
+
+
 def _donated(rule: ListedRule, donor: VenueRules, market: int, entry: int, part: int) -> int | None:
     """Return what a rule is in another venue, where it has the place."""
     name = rule.parameter.name
@@ -537,4 +564,6 @@ ACTIONS: dict[str, Callable[[Writer], None]] = {
     "far_fill": Writer.far_fill,
     "settle_price": Writer.settle_price,
     "parameter": _parameter,
+    "margin": _margin,
+    "end_relief": _end_relief,
 }

@@ -98,6 +98,8 @@ class Setting:
     carry_intervals: int | None = None
     orders_max: int = 64
     positions_max: int = 256
+    #: Least notice of the end of relief; 0: that of the rules' default.
+    notice_ns: int = 0
     #: Largest ordinary move of a mark, and how often it is a crash instead.
     move_ppm: int = 60_000
     crash_share: float = 0.15
@@ -460,6 +462,14 @@ def _parameters(s: Setting) -> None:
     s.actions["parameter"] = 20
 
 
+def _relief(s: Setting) -> None:
+    """Maintenance rates that rise and fall above accounts that could bear the first ones."""
+    PROFILES[s.rng.choice(("ordinary", "tier_edges", "linked", "takeover", "whole", "funding", "returns", "profit_and_hedge"))](s)
+    s.deposit_ppm, s.notice_ns = (80_000, 500_000), 5 * s.interval_ns
+    s.move_ppm, s.crash_share = 30_000, 0.05
+    s.actions |= {"margin": 16, "end_relief": 3, "mark": 16, "deposit": 4, "withdraw": 4}
+
+
 #: What a setting may switch on.
 BREAKERS = ("price", "flow", "drawdown", "stale", "outage", "guard")
 
@@ -515,6 +525,7 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "far_fills": _far_fills,
     "settlements": _settlements,
     "parameters": _parameters,
+    "relief": _relief,
 }
 
 
@@ -708,6 +719,7 @@ def make_rules(setting: Setting) -> VenueRules:
             return_buffer_ppm=(0, 50_000, 150_000, 450_000)[setting.lots % 4],
             return_buffer_max_ppm=(0, 100_000, 500_000, 2_000_000)[setting.accounts % 4],
             return_memory_ns=interval_ns * (3, 30, 1_000)[setting.price_ticks % 3],
+            relief_notice_ns=setting.notice_ns or LevelRules().relief_notice_ns,
         ),
         stages=stages,
         closeout=CloseoutRules(

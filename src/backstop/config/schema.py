@@ -199,6 +199,7 @@ class LevelsSection(_Section):
     return_buffer: Number = _rule(LevelRules, "return_buffer_ppm", unit="ratio")
     return_buffer_max: Number = _rule(LevelRules, "return_buffer_max_ppm", unit="ratio")
     return_memory: Duration = _rule(LevelRules, "return_memory_ns")
+    relief_notice: Duration = _rule(LevelRules, "relief_notice_ns")
 
 
 class RestrictStage(_Section):

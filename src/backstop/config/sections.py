@@ -274,7 +274,9 @@ def _levels(section: LevelsSection, findings: list[Finding]) -> LevelRules | Non
     for key, value in (("return_buffer", returns), ("return_buffer_max", most)):
         if not 0 <= value <= 9 * PPM:
             findings.append(Finding(f"levels.{key}", "must be 0 to 9", decimal_text(getattr(section, key))))
-    return LevelRules(warning, buffer, close_out, returns, most, section.return_memory) if len(findings) == before else None
+    if len(findings) > before:
+        return None
+    return LevelRules(warning, buffer, close_out, returns, most, section.return_memory, section.relief_notice)
 
 
 def _warning_finding(section: LevelsSection) -> Finding:

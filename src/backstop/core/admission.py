@@ -215,6 +215,10 @@ def _settle_price_refusal(state: State, market: int, price_ticks: int) -> int:
 def _operator_refusal(state: State, code: int, market: int, provider: int, hold_ns: int, price_ticks: int) -> int:
     if code == Operator.SETTLE_PRICE:
         return _settle_price_refusal(state, market, price_ticks)
+    if code == Operator.END_RELIEF:
+        if not _is_market(state, market):
+            return Reject.UNKNOWN_MARKET
+        return 0 if state.rules[0].relief_notice_ns <= hold_ns <= TIME_STEP_NS_MAX else Reject.AMOUNT_OUT_OF_RANGE
     if code not in BREAKER_ORDERS and code not in PROVIDER_ORDERS:
         return Reject.UNKNOWN_CODE
     if code in PROVIDER_ORDERS:

@@ -7,27 +7,33 @@ The rows are in order of time, then of the events that asked for them.
 
 from __future__ import annotations
 
-from backstop.compiled import kernel, unit
+from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import make_dirty
-from backstop.core.events import NEVER_NS, NONE, Change, EventArray, Reject
-from backstop.core.instruments import TIME_NS_MAX, TIME_STEP_NS_MAX
-from backstop.core.monitor import judge_everyone
+from backstop.core.columns import CROSSED_ACCOUNT, CROSSED_ORDER, RELIEF_MARGIN
+from backstop.core.contracts import notional_at_mark
+from backstop.core.events import NEVER_NS, NONE, Change, EventArray, Health, Reject
+from backstop.core.instruments import PPM, TIME_NS_MAX, TIME_STEP_NS_MAX
+from backstop.core.ledger import position_of
+from backstop.core.margin import assess, maintenance_margin, position_margin
+from backstop.core.monitor import gather_holders, judge_everyone, judge_gathered
 from backstop.core.outbox import emit_parameter
 from backstop.core.parameter_table import CHANGES_MAX, Scope
+from backstop.core.relief import set_kept
 from backstop.core.rule_rows import (
     IS_OF_FLOW,
     MOVES_LEVELS,
+    MOVES_MARGIN,
     SCOPES,
     change_refusal,
-    rule_value,
-    rules_hold,
     set_rule,
     update_derived,
+    would_hold,
 )
 from backstop.core.state import State
+from backstop.core.units import mul_div_floor
 from backstop.core.waits import wake_by
 
-__all__ = ["apply_parameter", "next_change_ns", "parameter_refusal", "run_changes"]
+__all__ = ["apply_parameter", "give_notice", "next_change_ns", "parameter_refusal", "run_changes"]
 
 #: Columns of ``State.changes``.
 _NUMBER, _MARKET, _ENTRY, _PART, _VALUE, _FROM_NS = 0, 1, 2, 3, 4, 5
@@ -97,14 +103,74 @@ def parameter_refusal(state: State, events: EventArray, row: int) -> int:
 
 
 @kernel
+def _note_margins(state: State, market: int, found: int) -> None:
+    """Note the margin of each holder's position before the tiers change."""
+    for place in range(found):
+        account = state.columns[CROSSED_ACCOUNT, place]
+        position = position_of(state, account, market)
+        notional = notional_at_mark(state, market, state.positions[position].lots)
+        state.columns[RELIEF_MARGIN, account] = position_margin(state, position, notional)
+
+
+@kernel
+def _relieve(state: State, market: int, found: int) -> None:
+    """Let positions keep the margin that they had where the new one would sink their accounts
+    (R10.5.2).
+    """
+    for place in range(found):
+        account = state.columns[CROSSED_ACCOUNT, state.columns[CROSSED_ORDER, place]]
+        position = position_of(state, account, market)
+        notional = notional_at_mark(state, market, state.positions[position].lots)
+        kept, full = state.columns[RELIEF_MARGIN, account], maintenance_margin(state, market, notional)
+        has_relief = state.relieved[position] != 0
+        if not has_relief and full <= kept:
+            continue
+        equity, maintenance = assess(state, account)
+        needed = maintenance - position_margin(state, position, notional) + full
+        if has_relief or state.accounts[account].health >= Health.DISTRESSED or equity < needed:
+            set_kept(state, position, PPM if full <= kept else mul_div_floor(kept, PPM, full))
+
+
+@kernel
+def _end_notice(state: State, market: int) -> None:
+    """End all relief in a market, and judge those who had it."""
+    state.markets[market].relief_ends_ns = NEVER_NS
+    relieved = 0
+    found = gather_holders(state, market)
+    order = state.columns[CROSSED_ORDER]
+    for place in range(found):
+        position = position_of(state, state.columns[CROSSED_ACCOUNT, order[place]], market)
+        if state.relieved[position] != 0:
+            set_kept(state, position, PPM)
+            order[relieved] = order[place]
+            relieved += 1
+    judge_gathered(state, relieved)
+
+
+@kernel
+def give_notice(state: State, market: int, notice_ns: int) -> None:
+    """Let the relief in a market end after a notice; it takes the place of one that waits."""
+    ends_ns = state.engine[0].now_ns + notice_ns
+    state.markets[market].relief_ends_ns = ends_ns
+    wake_by(state, ends_ns)
+
+
+@kernel
 def _take_effect(state: State, number: int, market: int, entry: int, part: int, value: int, from_ns: int) -> None:
     """Change a rule, and what follows from it at once."""
+    found = 0
+    if MOVES_MARGIN[number] != 0:
+        found = gather_holders(state, market)
+        _note_margins(state, market, found)
     set_rule(state, number, market, entry, part, value)
     update_derived(state, number, market, entry)
     state.engine[0].rules_changed += 1
     emit_parameter(state, number=number, market=market, entry=entry, part=part, status=Change.APPLIED, value=value, from_ns=from_ns)
     if IS_OF_FLOW[number] != 0:
         make_dirty(state, state.rules[0].markets if market == NONE else market)
+    if MOVES_MARGIN[number] != 0:
+        _relieve(state, market, found)
+        judge_gathered(state, found)
     if MOVES_LEVELS[number] != 0:
         judge_everyone(state)
     # A timer, or a settlement, may be due earlier by it.
@@ -129,22 +195,32 @@ def apply_parameter(state: State, number: int, market: int, entry: int, part: in
 
 @kernel
 def next_change_ns(state: State) -> int:
-    """Return when the next change is due, or ``NEVER_NS``."""
+    """Return when the next change, or the end of a notice, is due, or ``NEVER_NS``."""
+    first = _next_due_ns(state)
+    for market in range(state.rules[0].markets):
+        first = min(first, state.markets[market].relief_ends_ns)
+    return first
+
+
+@inlined
+def _next_due_ns(state: State) -> int:
     return state.changes[0, _FROM_NS] if state.engine[0].changes_now > 0 else NEVER_NS
 
 
 @unit
 def run_changes(state: State) -> None:
-    """Let the changes that are due take effect; one that would contradict another rule is dropped."""
-    while next_change_ns(state) <= state.engine[0].now_ns:
+    """Let the changes that are due take effect; one that would contradict another rule is dropped. Then
+    relief ends where notice was given.
+    """
+    while _next_due_ns(state) <= state.engine[0].now_ns:
         change = state.changes[0]
         number, market, entry, part = change[_NUMBER], change[_MARKET], change[_ENTRY], change[_PART]
         value, from_ns = change[_VALUE], change[_FROM_NS]
         _remove(state, 0)
-        old = rule_value(state, number, market, entry, part)
-        set_rule(state, number, market, entry, part, value)
-        if rules_hold(state, number, market):
+        if would_hold(state, number, market, entry, part, value):
             _take_effect(state, number, market, entry, part, value, from_ns)
         else:
-            set_rule(state, number, market, entry, part, old)
             emit_parameter(state, number=number, market=market, entry=entry, part=part, status=Change.DROPPED, value=value, from_ns=from_ns)
+    for market in range(state.rules[0].markets):
+        if state.markets[market].relief_ends_ns <= state.engine[0].now_ns:
+            _end_notice(state, market)

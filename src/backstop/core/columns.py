@@ -16,7 +16,8 @@ monitor, run         TOUCHED                      to the beginning of the next r
 run                  ROUND_*                      while a round is sorted
 run, turns           TURN_*                       while a round runs
 standing             PARKED, PARKED_TURN          to the end of the event
-monitor              CROSSED_*                    in ``apply_mark``
+monitor              CROSSED_*                    in ``apply_mark``, and while others judge holders
+changes              RELIEF_MARGIN                while a change of margin acts; by account
 closeout             SLICE_*                      while the slice of one account is planned
 takeover             OFFER_*                      while one position is offered
 counterparties       COUNTERPARTY_*               while adl or tear_up closes in one market
@@ -171,6 +172,7 @@ __all__ = [
     "TURN_OUTCOME",
     "WAIT_ACCOUNT",
     "WAIT_TIME",
+    "RELIEF_MARGIN",
 ]
 
 #: By account: ordered notional, the number of its interval. By owner: its last account, or NONE.
@@ -204,6 +206,8 @@ COUNTERPARTY_POSITION, COUNTERPARTY_LOTS, COUNTERPARTY_CASH = 19, 20, 21
 ADL_CAP, ADL_WEIGHT, ADL_CLASS, ADL_PART = 22, 23, 24, 25
 #: The same counterparties in tear-up: weight.
 TEAR_UP_WEIGHT = 22
+#: The margin of a position before its market's tiers changed; by account.
+RELIEF_MARGIN = 22
 
 #: By owner: lots on the other side of the market at hand, of accounts not in default.
 OWNER_HEDGE = 26

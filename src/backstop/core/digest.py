@@ -19,6 +19,7 @@ from backstop.core.events import (
     FEES,
     FUND,
     HOUSE_FIRST_MARKET,
+    NEVER_NS,
     NONE,
     REMAINDER,
     UNCOVERED,
@@ -28,6 +29,7 @@ from backstop.core.events import (
     fund_of,
     uncovered_of,
 )
+from backstop.core.instruments import PPM
 from backstop.core.parameter_table import Scope, listed
 from backstop.core.places import arrears_gauge, commitment_row, fund_gauge, house_slot, market_gauge
 from backstop.core.results import epoch_mark_ticks, result_bases
@@ -284,7 +286,19 @@ def _rule_bytes(state: State) -> bytes:
         + _of_scope(providers, Scope.PROVIDER)
         + _of_scope(state.commitments[[int(place) for place in places]], Scope.COMMITMENT)
         + _block(*state.changes[: int(state.engine[0].changes_now)].T)
+        + _relief_bytes(state)
     )
+
+
+def _relief_bytes(state: State) -> bytes:
+    """Return the positions with relief, by account and market, and the markets whose relief ends."""
+    kept = np.flatnonzero(state.relieved)
+    rows = state.positions[kept]
+    order = np.lexsort((rows["market"], rows["account"]))
+    ends_ns = state.markets["relief_ends_ns"]
+    ending = np.flatnonzero(ends_ns != NEVER_NS)
+    parts = PPM - state.relieved[kept][order]
+    return _block(rows["account"][order], rows["market"][order], parts) + _block(ending, ends_ns[ending])
 
 
 def state_digest(state: State) -> str:

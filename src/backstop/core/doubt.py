@@ -14,7 +14,7 @@ from backstop.core.breakers import HALT_LEVEL, effective_state
 from backstop.core.columns import MARK_BEFORE
 from backstop.core.contracts import value_of
 from backstop.core.events import NONE, BreakerCause, BreakerState, Doubt
-from backstop.core.margin import assess, maintenance_margin, release_level
+from backstop.core.margin import assess, position_margin, release_level
 from backstop.core.monitor import touch, touch_defaulters
 from backstop.core.orders import cancel_order
 from backstop.core.outbox import emit_doubt
@@ -206,7 +206,7 @@ def _assess_better(state: State, account: int) -> tuple[int, int]:
             if undoubted != 0 and (undoubted > mark) == (row.lots > 0):
                 now, better = value_of(state, row.market, row.lots, mark), value_of(state, row.market, row.lots, undoubted)
                 equity = add_checked(equity, better - now)
-                maintenance += maintenance_margin(state, row.market, abs(better)) - maintenance_margin(state, row.market, abs(now))
+                maintenance += position_margin(state, position, abs(better)) - position_margin(state, position, abs(now))
         position = row.next_of_account
     return equity, maintenance
 

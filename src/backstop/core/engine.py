@@ -10,7 +10,7 @@ from __future__ import annotations
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.admission import refusal_of
 from backstop.core.breakers import after_index, apply_operator, check_outage, settle_dirty
-from backstop.core.changes import apply_parameter
+from backstop.core.changes import apply_parameter, give_notice
 from backstop.core.columns import OWNER_FIRST
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import cash_of, settlement_asset, value_at_mark
@@ -27,6 +27,7 @@ from backstop.core.monitor import apply_funding, start_round, touch
 from backstop.core.orders import cancel_excess, cancel_orders_of
 from backstop.core.outbox import emit_refusal, emit_trade
 from backstop.core.places import clearing_id, outside_row
+from backstop.core.relief import note_risk
 from backstop.core.results import lower_base, note_lots
 from backstop.core.state import State
 from backstop.core.timers import run_due_after, run_due_before
@@ -106,6 +107,8 @@ def _apply_opening(state: State, account: int, market: int, lots: int, cost: int
         left = outside.cost
         outside.cost = 0
         post(state, outside.account, clearing_id(market), -left, settlement_asset(state, market), Cause.OPENING, market)
+    if state.engine[0].reliefs_now > 0:
+        note_risk(state, position, 0)
     touch(state, account)
 
 
@@ -181,6 +184,8 @@ def _apply_kind(state: State, events: EventArray, index: int) -> None:
             apply_operator(state, event.market, event.code, event.amount)
         elif event.code == Operator.SETTLE_PRICE:
             state.breakers[event.market].given_ticks = event.price_ticks
+        elif event.code == Operator.END_RELIEF:
+            give_notice(state, event.market, event.amount)
         else:
             switch_provider(state, event.other, event.code)
 

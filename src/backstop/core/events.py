@@ -197,6 +197,7 @@ class EffectKind(IntEnum):
     ADL_LINE = 29
     ADL_PICK = 30
     PARAMETER = 31
+    RELIEF = 32
 
 
 class Health(IntEnum):
@@ -237,6 +238,8 @@ class Operator(IntEnum):
     PROVIDER_ON = 5
     #: The price at which a market settles, should its doubt last.
     SETTLE_PRICE = 6
+    #: The relief in a market ends, after a notice.
+    END_RELIEF = 7
 
 
 class BookSide(IntEnum):

@@ -78,6 +78,7 @@ def market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
     tier_first = bucket_first = 0
     for row, market in zip(markets, rules.markets, strict=True):
         row.volume_lots = row.epoch = NONE
+        row.relief_ends_ns = NEVER_NS
         row.contract = market.contract.kind
         row.funding_index_max, row.funding_per_tick = funding_index_max(market), _funding_per_tick(rules, market)
         _fill_rules(row, market, Scope.MARKET)

@@ -77,9 +77,9 @@ PROVIDERS_MAX = 64
 class TierRules(NamedTuple):
     """One bracket of notional: from ``floor_atoms`` up these rates hold."""
 
-    floor_atoms: Annotated[int, rule(901, "Notional from which the tier holds; the first floor is 0.", is_fixed=True, moves=Moves.MARGIN)]
+    floor_atoms: Annotated[int, rule(901, "Notional from which the tier holds; the first floor is 0.", moves=Moves.MARGIN)]
     initial_rate_ppm: Annotated[int, rule(902, "Initial margin rate (1 / leverage, rounded up).")]
-    maintenance_rate_ppm: Annotated[int, rule(903, "Maintenance margin rate.", is_fixed=True, moves=Moves.MARGIN)]
+    maintenance_rate_ppm: Annotated[int, rule(903, "Maintenance margin rate.", moves=Moves.MARGIN)]
 
 
 class MarketRules(NamedTuple):
@@ -214,6 +214,9 @@ class LevelRules(NamedTuple):
     return_memory_ns: Annotated[
         int, rule(106, "A default that begins no longer than this after the last one ended with lots left is a return.")
     ] = 86_400_000_000_000
+    relief_notice_ns: Annotated[int, rule(107, "Least notice with which an operator ends relief from a rise of margin.")] = (
+        86_400_000_000_000
+    )
 
 
 class CloseoutRules(NamedTuple):

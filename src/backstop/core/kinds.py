@@ -96,6 +96,7 @@ __all__ = [
     "ProviderEffect",
     "ProviderEvent",
     "RefusalEffect",
+    "ReliefEffect",
     "ReserveEffect",
     "ResidualEffect",
     "RestrictEffect",
@@ -484,8 +485,10 @@ class OperatorEvent(EventView[T], kind=EventKind.OPERATOR):
 
     order = CodeField(Operator, "What the operator orders.")
     provider = Field("other", Unit.PROVIDER, "The provider that PROVIDER_OFF and PROVIDER_ON are about.")
-    market = _market("The market of HALT, THROTTLE, REOPEN and SETTLE_PRICE; NONE: the venue, but for SETTLE_PRICE.", optional=True)
-    hold_ns = Field("amount", Unit.DURATION, "How long HALT and THROTTLE hold.")
+    market = _market(
+        "The market of HALT, THROTTLE, REOPEN, SETTLE_PRICE and END_RELIEF; NONE: the venue, of the first three.", optional=True
+    )
+    hold_ns = Field("amount", Unit.DURATION, "How long HALT and THROTTLE hold; the notice of END_RELIEF.")
     price_ticks = _ticks("The price that SETTLE_PRICE gives.")
 
 
@@ -859,3 +862,15 @@ class ParameterEffect(EffectView[T], kind=EffectKind.PARAMETER):
     status = CodeField(Change, "What became of the change.", column="price_ticks")
     new_value = Field("amount", Unit.VARIES, "What the rule becomes, or would have become.")
     from_ns = _until("From when.", "value")
+
+
+class ReliefEffect(EffectView[T], kind=EffectKind.RELIEF):
+    """A position needs another part of its maintenance margin: a change of margin does not sink its
+    account, or that ends.
+    """
+
+    account = _account("The account.")
+    market = _market()
+    kept_ppm = Field("lots", Unit.PPM, "The part of the margin that it needs; 1e6: all of it, its relief is over.")
+    margin = _atoms("Its maintenance margin now.")
+    full_margin = _atoms("What that would be without relief.", "value")

@@ -15,9 +15,10 @@ from backstop.core.contracts import notional_at_mark, settlement_asset
 from backstop.core.events import NONE, Cause
 from backstop.core.funding import unpaid_funding
 from backstop.core.interest import change_lots
-from backstop.core.margin import maintenance_margin
+from backstop.core.margin import position_margin
 from backstop.core.outbox import emit_posting, emit_trade
 from backstop.core.places import clearing_id, funding_id, house_slot
+from backstop.core.relief import note_risk
 from backstop.core.results import bearing_lots, is_insolvent, is_of_losing_side, loss_to_bear, lower_base, note_gain, note_lots, settle_loss
 from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_ceil, mul_div_trunc
@@ -159,6 +160,8 @@ def trade(state: State, position: int, lots: int, received: int, price_ticks: in
     )
     asset = settlement_asset(state, row.market)
     post(state, row.account, clearing_id(row.market), realised, asset, cause, row.market)
+    if state.engine[0].reliefs_now > 0:
+        note_risk(state, position, held)
 
 
 @kernel
@@ -167,8 +170,8 @@ def _loss_closed(state: State, position: int, lots: int) -> int:
     of what it bears.
     """
     row, loss = state.positions[position], loss_to_bear(state, position)
-    whole = maintenance_margin(state, row.market, notional_at_mark(state, row.market, row.lots))
-    rest = maintenance_margin(state, row.market, notional_at_mark(state, row.market, abs(row.lots) - lots))
+    whole = position_margin(state, position, notional_at_mark(state, row.market, row.lots))
+    rest = position_margin(state, position, notional_at_mark(state, row.market, abs(row.lots) - lots))
     part = mul_div_ceil(loss, whole - rest, whole) if whole > 0 else mul_div_ceil(loss, lots, abs(row.lots))
     return mul_div_ceil(part, abs(row.lots), bearing_lots(state, position))
 

@@ -24,9 +24,11 @@ __all__ = [
     "initial_margin_of",
     "maintenance_margin",
     "margin_after",
+    "position_margin",
     "raw_health",
     "release_level",
     "release_without_returns",
+    "relieved_margin",
     "released_margin",
     "restores",
     "tier_of",
@@ -65,6 +67,35 @@ def maintenance_margin(state: State, market: int, notional: int) -> int:
     """Return the maintenance margin of a position of ``notional`` atoms, rounded up."""
     tier = state.tiers[tier_of(state, market, notional)]
     return _rate_ceil(notional, tier.maintenance_rate_ppm) - tier.maintenance_deduction
+
+
+@kernel
+def _kept(state: State, position: int, full: int) -> int:
+    """Return the part of a margin that a position with relief needs, rounded up."""
+    return mul_div_ceil(full, _PPM - state.relieved[position], _PPM)
+
+
+@inlined
+def position_margin(state: State, position: int, notional: int) -> int:
+    """Return the maintenance margin of a position if it were worth ``notional`` atoms, rounded up;
+    relief (R10.5) counts.
+    """
+    full = maintenance_margin(state, state.positions[position].market, notional)
+    return full if state.engine[0].reliefs_now == 0 else _kept(state, position, full)
+
+
+@kernel
+def relieved_margin(state: State, account: int) -> int:
+    """Return what an account need not have of its maintenance margin."""
+    total = 0
+    position = state.accounts[account].first_position
+    while position != NONE:
+        if state.relieved[position] != 0:
+            row = state.positions[position]
+            notional = notional_at_mark(state, row.market, row.lots)
+            total += maintenance_margin(state, row.market, notional) - position_margin(state, position, notional)
+        position = state.positions[position].next_of_account
+    return total
 
 
 @kernel
@@ -111,7 +142,7 @@ def assess(state: State, account: int) -> tuple[int, int]:
             value = value_at_mark(state, row.market, row.lots)
             equity = add_checked(equity, value - row.cost)
             equity = add_checked(equity, unpaid_funding(state, position))
-            maintenance += maintenance_margin(state, row.market, abs(value))
+            maintenance += position_margin(state, position, abs(value))
         position = row.next_of_account
     return equity, maintenance
 
@@ -185,8 +216,8 @@ def margin_after(state: State, position: int, change: int, maintenance: int) -> 
     positions. Tiers are summed by position, so only this position's own margin changes.
     """
     row = state.positions[position]
-    before = maintenance_margin(state, row.market, notional_at_mark(state, row.market, row.lots))
-    return maintenance - before + maintenance_margin(state, row.market, notional_at_mark(state, row.market, row.lots + change))
+    before = position_margin(state, position, notional_at_mark(state, row.market, row.lots))
+    return maintenance - before + position_margin(state, position, notional_at_mark(state, row.market, row.lots + change))
 
 
 @kernel
@@ -240,7 +271,7 @@ def _weight_of(state: State, position: int, kind: int) -> int:
         return loss_to_bear(state, position)
     row = state.positions[position]
     notional = notional_at_mark(state, row.market, row.lots)
-    return maintenance_margin(state, row.market, notional) if kind == _BY_MARGIN else notional
+    return position_margin(state, position, notional) if kind == _BY_MARGIN else notional
 
 
 @kernel
@@ -305,7 +336,7 @@ def _part_borne(state: State, position: int, lots: int, equity: int) -> int:
     released, or by lots where the position has none.
     """
     row, borne = state.positions[position], gap_borne(state, position, equity)
-    whole = maintenance_margin(state, row.market, notional_at_mark(state, row.market, row.lots))
+    whole = position_margin(state, position, notional_at_mark(state, row.market, row.lots))
     if whole == 0:
         return mul_div_ceil(borne, lots, abs(row.lots))
     return mul_div_ceil(borne, released_margin(state, position, lots, whole), whole)

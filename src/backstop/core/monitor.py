@@ -22,10 +22,11 @@ from backstop.core.debts import return_debts
 from backstop.core.events import NEVER_NS, NONE, Health
 from backstop.core.funding import move_index, place_ticks
 from backstop.core.ledger import settle_all_funding
-from backstop.core.margin import assess, exit_buffer, raw_health, release_level, release_without_returns, tier_of
+from backstop.core.margin import assess, exit_buffer, raw_health, release_level, release_without_returns, relieved_margin, tier_of
 from backstop.core.orders import cancel_orders_of, has_closing_order
 from backstop.core.outbox import emit_funding, emit_health
 from backstop.core.places import bucket_of
+from backstop.core.relief import end_all_relief
 from backstop.core.results import begin_insolvency, keep_epoch_mark
 from backstop.core.rows import DEFAULT_ENDED_NS, DOWN, RETURNS, UP
 from backstop.core.shortfalls import forget_gaps, note_gaps
@@ -34,7 +35,18 @@ from backstop.core.state import State
 from backstop.core.units import mul_div_ceil, mul_div_floor
 from backstop.core.waits import has_lots, wait_for_disposal, wait_until
 
-__all__ = ["apply_funding", "apply_mark", "judge", "judge_everyone", "start_round", "touch", "touch_defaulters", "update_health"]
+__all__ = [
+    "apply_funding",
+    "apply_mark",
+    "gather_holders",
+    "judge",
+    "judge_everyone",
+    "judge_gathered",
+    "start_round",
+    "touch",
+    "touch_defaulters",
+    "update_health",
+]
 
 _PPM = 1_000_000
 #: Moves beyond this many ticks reach no price.
@@ -86,19 +98,22 @@ def _set_trigger(state: State, position: int, side: int, ticks: int) -> None:
 
 
 @inlined
-def _slope(state: State, market: int, lots: int, ratio_ppm: int, notional: float) -> float:
+def _slope(state: State, market: int, lots: int, ratio_ppm: int, notional: float, relieved_ppm: int) -> float:
     """Return the change of the buffer a unit of notional, in the tier at ``notional``.
 
     One less (long) or plus (short) ratio x rate; the difference is taken in integers, which lose
     nothing.
     """
     rate_ppm = state.tiers[tier_of(state, market, int(notional))].maintenance_rate_ppm
+    if relieved_ppm != 0 and lots > 0:
+        # A long one loses faster the less margin falls with it; without relief a short one does.
+        rate_ppm = rate_ppm * (_PPM - relieved_ppm) // _PPM
     product = ratio_ppm * rate_ppm
     return float(_PPM * _PPM - product if lots > 0 else _PPM * _PPM + product) * 1e-12
 
 
 @kernel
-def _safe_ticks(state: State, market: int, lots: int, ratio_ppm: int, share: float, side: int) -> int:
+def _safe_ticks(state: State, market: int, lots: int, ratio_ppm: int, share: float, side: int, relieved_ppm: int) -> int:
     """Return by how many ticks the mark may move to ``side`` before a buffer of ``share`` atoms is
     used up.
 
@@ -112,16 +127,16 @@ def _safe_ticks(state: State, market: int, lots: int, ratio_ppm: int, share: flo
     notional = float(notional_at_mark(state, market, lots))
     grows = side == UP
     adverse = (lots > 0) != grows
-    slope = base * _slope(state, market, lots, ratio_ppm, notional)
+    slope = base * _slope(state, market, lots, ratio_ppm, notional, relieved_ppm)
     if adverse and lots > 0:
         # Falling: buffer falls by base x (1 - ratio x rate), steepest at the lowest rate, far down.
         # Rising: it grows by at most base x (1 - ratio x rate) at the lowest rate, which is the
         # present one.
         reach = notional - share / slope * base
-        slope = base * _slope(state, market, lots, ratio_ppm, max(reach * (1.0 - 1e-9) - 2.0, 0.0))
+        slope = base * _slope(state, market, lots, ratio_ppm, max(reach * (1.0 - 1e-9) - 2.0, 0.0), relieved_ppm)
     elif adverse:
         reach = min(notional + share / slope * base, _BEYOND)
-        slope = base * _slope(state, market, lots, ratio_ppm, reach * (1.0 + 1e-9) + 2.0)
+        slope = base * _slope(state, market, lots, ratio_ppm, reach * (1.0 + 1e-9) + 2.0, relieved_ppm)
     ticks = share / slope
     return int(ticks) if ticks < _FAR_TICKS else int(_FAR_TICKS)
 
@@ -139,7 +154,9 @@ def _levels_of(state: State, account: int, health: int, equity: int, maintenance
     if health == Health.HEALTHY:
         return equity - mul_div_ceil(maintenance, warning, _PPM), _NO_LEVEL, warning, 0
     if health == Health.WARNED:
-        return equity - maintenance, mul_div_ceil(maintenance, warning, _PPM) - equity - 1, _PPM, warning
+        # One with relief is HEALTHY where it needs none.
+        full = maintenance + relieved_margin(state, account) if state.engine[0].reliefs_now > 0 else maintenance
+        return equity - maintenance, mul_div_ceil(full, warning, _PPM) - equity - 1, _PPM, warning
     if health == Health.DISTRESSED:
         below = equity - mul_div_floor(maintenance, close_out, _PPM)
         return below, release_level(state, account, maintenance) - equity - 1, close_out, _PPM + exit_buffer(state, account)
@@ -177,7 +194,8 @@ def _ticks_to(state: State, position: int, buffer: int, kept: int, part: float, 
     if buffer == _NO_LEVEL:
         return int(_FAR_TICKS)
     row = state.positions[position]
-    return _safe_ticks(state, row.market, row.lots, ratio_ppm, float(buffer - kept) * part, side) + 1
+    relieved = state.relieved[position] if state.engine[0].reliefs_now > 0 else 0
+    return _safe_ticks(state, row.market, row.lots, ratio_ppm, float(buffer - kept) * part, side, relieved) + 1
 
 
 @kernel
@@ -187,9 +205,10 @@ def _place_triggers(state: State, account: int, health: int, equity: int, mainte
     """
     below, above, ratio_below, ratio_above = _levels_of(state, account, health, equity, maintenance)
     count, weights = _sum_weights(state, account)
-    # Every maintenance margin is rounded up (an atom per position, times the ratio), unpaid funding
-    # down (an atom per position), every level once more.
-    kept = count * (max(ratio_below, ratio_above) // _PPM + 2) + 2
+    # Every maintenance margin is rounded up (an atom per position, two with relief, times the ratio),
+    # unpaid funding down (an atom per position), every level once more.
+    roundings = 1 if state.engine[0].reliefs_now == 0 else 2
+    kept = count * (roundings * (max(ratio_below, ratio_above) // _PPM + 1) + 1) + 2
     is_tight = below < kept or above < kept
     position = state.accounts[account].first_position
     while position != NONE:
@@ -226,6 +245,13 @@ def _clear_marks(state: State, account: int) -> None:
 
 
 @kernel
+def _lives_by_relief(state: State, account: int, equity: int, maintenance: int) -> bool:
+    """Return whether an account would not be HEALTHY without the relief that it has."""
+    relieved = relieved_margin(state, account)
+    return relieved > 0 and equity < mul_div_ceil(maintenance + relieved, state.rules[0].warning_ratio_ppm, _PPM)
+
+
+@kernel
 def judge(state: State, account: int) -> tuple[int, int, int, int]:
     """Return the verdict on an account at the accepted marks: its health before and now, equity,
     maintenance margin.
@@ -236,6 +262,8 @@ def judge(state: State, account: int) -> tuple[int, int, int, int]:
     before, now = state.accounts[account].health, raw_health(state, equity, maintenance)
     if before >= Health.DISTRESSED and now < Health.DISTRESSED and equity < release_level(state, account, maintenance):
         now = Health.DISTRESSED
+    if now == Health.HEALTHY and state.engine[0].reliefs_now > 0 and _lives_by_relief(state, account, equity, maintenance):
+        now = Health.WARNED
     return before, now, equity, maintenance
 
 
@@ -319,6 +347,9 @@ def update_health(state: State, account: int) -> bool:
         return False
     state.accounts[account].health = now
     emit_health(state, account=account, health=now, old_health=before, equity=equity, maintenance_margin=maintenance)
+    if now == Health.HEALTHY and state.engine[0].reliefs_now > 0 and end_all_relief(state, account):
+        equity, maintenance = assess(state, account)
+        _place_triggers(state, account, now, equity, maintenance)
     if before < Health.DISTRESSED <= now:
         _enter_default(state, account)
     elif now < Health.DISTRESSED <= before:
@@ -407,6 +438,25 @@ def _holders(state: State, market: int) -> int:
             found += 1
         position = row.next_of_market
     return found
+
+
+@kernel
+def gather_holders(state: State, market: int) -> int:
+    """Gather the accounts with lots in a market, in order of id: CROSSED_ACCOUNT, by CROSSED_ORDER;
+    return how many.
+    """
+    found = _holders(state, market)
+    sort_places(state.columns[CROSSED_ACCOUNT], state.columns[CROSSED_ORDER], state.columns[CROSSED_MERGE], found)
+    return found
+
+
+@kernel
+def judge_gathered(state: State, found: int) -> None:
+    """Judge the accounts of ``gather_holders``."""
+    for place in range(found):
+        account = state.columns[CROSSED_ACCOUNT, state.columns[CROSSED_ORDER, place]]
+        if update_health(state, account) and state.accounts[account].health >= Health.DISTRESSED:
+            _gather(state, account)
 
 
 @kernel

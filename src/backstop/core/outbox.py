@@ -36,6 +36,7 @@ __all__ = [
     "emit_posting",
     "emit_provider",
     "emit_refusal",
+    "emit_relief",
     "emit_reserve",
     "emit_residual",
     "emit_restrict",
@@ -521,6 +522,23 @@ def emit_parameter(state: State, number: int, market: int, entry: int, part: int
         price_ticks=status,
         amount=value,
         value=from_ns,
+    )
+
+
+@merged
+def emit_relief(state: State, kept_ppm: int, account: int, market: int, margin: int, full_margin: int) -> None:
+    """Report that a position needs another part of its margin."""
+    emit(
+        state,
+        EffectKind.RELIEF,
+        code=0,
+        market=market,
+        account=account,
+        other=0,
+        lots=kept_ppm,
+        price_ticks=0,
+        amount=margin,
+        value=full_margin,
     )
 
 

@@ -142,6 +142,7 @@ MARKET = _row(
     ("funding_per_tick", "<i8"),  # so many parts of an atom a lot use up no more buffer than a tick does
     ("shift_ticks", "<i8", (2,)),  # funding as moves of the mark, for triggers: DOWN, UP
     ("bucket_first", "<i8"),
+    ("relief_ends_ns", "<i8"),  # when the relief of its positions ends, or NEVER
     ("orders_open", "<i8"),  # orders and offers of all accounts
     ("pending_lots", "<i8", (2,)),  # lots open in closing orders that take BID, ASK
     ("disposed_lots", "<i8", (2,)),  # likewise in orders of disposal
@@ -298,6 +299,7 @@ ENGINE = _row(
     ("crossed", "<i8"),
     ("insolvent_now", "<i8"),  # accounts that are INSOLVENT
     ("changes_now", "<i8"),  # changes of rules that wait
+    ("reliefs_now", "<i8"),  # positions with relief from a change of margin
     ("rules_changed", "<i8"),  # changes of rules that took effect
 )
 

@@ -15,7 +15,17 @@ from backstop.core.parameters import Moves
 from backstop.core.places import commitment_row
 from backstop.core.state import State
 
-__all__ = ["IS_OF_FLOW", "MOVES_LEVELS", "SCOPES", "change_refusal", "rule_value", "rules_hold", "set_rule", "update_derived"]
+__all__ = [
+    "IS_OF_FLOW",
+    "MOVES_LEVELS",
+    "MOVES_MARGIN",
+    "SCOPES",
+    "change_refusal",
+    "rule_value",
+    "set_rule",
+    "update_derived",
+    "would_hold",
+]
 
 _COUNT = max(PARAMETERS) + 1
 _ALL = tuple(PARAMETERS.values())
@@ -42,6 +52,7 @@ _LOW = _by_number({each.number: each.parameter.low for each in _ALL})
 _HIGH = _by_number({each.number: each.parameter.high for each in _ALL})
 _IS_FIXED = _by_number({each.number: int(each.parameter.is_fixed) for each in _ALL})
 MOVES_LEVELS = _by_number({each.number: int(each.parameter.moves == Moves.LEVELS) for each in _ALL})
+MOVES_MARGIN = _by_number({each.number: int(each.parameter.moves == Moves.MARGIN) for each in _ALL})
 IS_OF_FLOW = _by_number({each.number: int(each.parameter.name in ("flow_throttle", "flow_halt")) for each in _ALL})
 
 _MARGIN_MOST = 999 * PPM * PPM // 1000
@@ -209,7 +220,7 @@ def _venue_holds(state: State) -> bool:
 
 
 @kernel
-def rules_hold(state: State, number: int, market: int) -> bool:
+def _rules_hold(state: State, number: int, market: int) -> bool:
     """Return whether the rules fit each other as far as one of them is concerned (R10.3)."""
     scope = SCOPES[number]
     if scope == Scope.MARKET:
@@ -229,11 +240,11 @@ def rules_hold(state: State, number: int, market: int) -> bool:
 
 
 @kernel
-def _would_hold(state: State, number: int, market: int, entry: int, part: int, value: int) -> bool:
+def would_hold(state: State, number: int, market: int, entry: int, part: int, value: int) -> bool:
     """Return whether the rules would fit each other with one changed; all is as before afterwards."""
     old = rule_value(state, number, market, entry, part)
     set_rule(state, number, market, entry, part, value)
-    holds = rules_hold(state, number, market)
+    holds = _rules_hold(state, number, market)
     set_rule(state, number, market, entry, part, old)
     return holds
 
@@ -259,7 +270,7 @@ def change_refusal(state: State, number: int, market: int, entry: int, part: int
         return Reject.AMOUNT_OUT_OF_RANGE
     if _IS_FIXED[number] != 0:
         return Reject.RULE_IS_FIXED
-    return Reject.RULES_CONTRADICT if is_at_once and not _would_hold(state, number, market, entry, part, value) else 0
+    return Reject.RULES_CONTRADICT if is_at_once and not would_hold(state, number, market, entry, part, value) else 0
 
 
 # -- what follows from rules -----------------------------------------------------------------------

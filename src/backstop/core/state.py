@@ -76,6 +76,7 @@ class State(Bundle):
         "gaps": (np.int64, 2),
         "carries": (np.int64, 2),
         "left_parts": (np.int64, 1),
+        "relieved": (np.int64, 1),
         "torn_lots": (np.int64, 2),
         "event_gains": (np.int64, 2),
         "carry_until": (np.int64, 1),
@@ -129,6 +130,8 @@ class State(Bundle):
     #: By row of ``positions``: what its account's fund left of a part of its deficit, while that stands
     #: at socialise; else 0 (see ``cover``).
     left_parts: NDArray[np.int64]
+    #: By row of ``positions``: the part of its margin that it need not have, in ppm (see ``relief``).
+    relieved: NDArray[np.int64]
     #: By row of ``positions``: lots (> 0) that others' tear-up took of it, and in which event
     #: (``engine.accepted``).
     torn_lots: NDArray[np.int64]
@@ -206,6 +209,7 @@ def new_state(rules: VenueRules) -> State:
         gaps=np.zeros((len(positions), 2), dtype=np.int64),
         carries=np.zeros((len(positions), 4), dtype=np.int64),
         left_parts=np.zeros(len(positions), dtype=np.int64),
+        relieved=np.zeros(len(positions), dtype=np.int64),
         torn_lots=np.zeros((len(positions), 2), dtype=np.int64),
         event_gains=np.zeros((len(positions), 2), dtype=np.int64),
         carry_until=np.zeros(limits.accounts_max, dtype=np.int64),

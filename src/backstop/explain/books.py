@@ -34,7 +34,7 @@ from backstop.core.events import (
     outside_of,
     uncovered_of,
 )
-from backstop.core.instruments import NO_CAP, LevelRules, VenueRules
+from backstop.core.instruments import NO_CAP, PPM, LevelRules, VenueRules
 from backstop.core.kinds import (
     CancelEffect,
     CarryEffect,
@@ -46,6 +46,7 @@ from backstop.core.kinds import (
     OfferEffect,
     PostingEffect,
     ProviderEffect,
+    ReliefEffect,
     ReserveEffect,
     SupportEffect,
     TakeoverEffect,
@@ -75,7 +76,10 @@ _FEW = 64
 #: Rows of positions that are taken from an array at once.
 _CHUNK = 4096
 #: Effects that change accounts alone.
-_OF_ACCOUNTS = (EffectKind.TRADE, EffectKind.POSTING, EffectKind.HAIRCUT, EffectKind.CLAIM, EffectKind.HEALTH, EffectKind.ADL_FILL)
+_OF_ACCOUNTS = (
+    *(EffectKind.TRADE, EffectKind.POSTING, EffectKind.HAIRCUT, EffectKind.CLAIM, EffectKind.HEALTH),
+    *(EffectKind.ADL_FILL, EffectKind.RELIEF),
+)
 _PAYMENTS = (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP)
 
 
@@ -90,6 +94,9 @@ class Held(NamedTuple):
     most_lots: int = 0
     #: The market's funding index up to which it has paid, or was paid.
     settled_index: int = 0
+    others_lots: int = 0
+    #: The part of its maintenance margin that it needs.
+    kept_ppm: int = PPM
 
 
 @dataclass(slots=True)
@@ -553,6 +560,8 @@ class Books:
         elif kind == EffectKind.CLAIM:
             told = ClaimEffect(row)
             account.claims[told.group] = account.claims.get(told.group, 0) + told.change
+        elif kind == EffectKind.RELIEF:
+            account.positions[market] = account.positions.get(market, Held())._replace(kept_ppm=ReliefEffect(row).kept_ppm)
         elif kind == EffectKind.HEALTH:
             self._follow_health(account, HealthEffect(row).health)
         if closes_at_once(kind, row["code"]):
@@ -582,7 +591,8 @@ class Books:
             base = account.positions.get(market, Held()).base + self.contract(market).value_of(trade.lots)
             most_lots = abs(trade.lots) if account.health == Health.INSOLVENT else 0
             settled = account.positions.get(market, Held()).settled
-            account.positions[market] = Held(trade.lots, -trade.cash, base, settled, most_lots, self.indices[market])
+            kept = account.positions.get(market, Held()).kept_ppm
+            account.positions[market] = Held(trade.lots, -trade.cash, base, settled, most_lots, self.indices[market], 0, kept)
             if trade.counterpart in self._house:
                 # The other side of an opening has no row of its own.
                 self._house[trade.counterpart] -= trade.lots
@@ -597,7 +607,7 @@ class Books:
         is_insolvent = account.health == Health.INSOLVENT
         after, _ = before.after_closing(trade.lots, trade.cash, self._at_zero(trade) if is_insolvent else 0)
         bears = (after.settled, after.most_lots) if is_insolvent else (0, 0)
-        account.positions[market] = Held(after.lots, after.cost, after.base, *bears, self.indices[market])
+        account.positions[market] = Held(after.lots, after.cost, after.base, *bears, self.indices[market], 0, before.kept_ppm)
 
     def _at_zero(self, trade: TradeEffect[int]) -> int:
         """Lots of a trade by which an insolvent account is closed at zero cash."""
@@ -786,7 +796,10 @@ def read_account(state: State, number: int, at_ns: int | None = None) -> Account
     for name in ("settled_loss", "bearing_lots"):
         numbers.append((state.results[name][places] * (head.health == Health.INSOLVENT)).tolist())
     numbers.append(state.results["settled_index"][places].tolist())
-    positions = {market: Held(*values) for market, *values in zip(*numbers, strict=True)}
+    kept = (PPM - state.relieved[places]).tolist()
+    positions = {
+        market: Held(*values)._replace(kept_ppm=part) for (market, *values), part in zip(zip(*numbers, strict=True), kept, strict=True)
+    }
     closed = frozenset(rows["market"][rows["closed_in_default"] != 0].tolist())
     claims = {group: int(state.claims[group, number]) for group in range(len(state.funds))}
     charge_market = int(state.charge_markets[number])
@@ -854,13 +867,13 @@ def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, A
         part = places[first : first + _CHUNK]
         held = rows[part][["account", "market", "lots", "cost", "closed_in_default"]].tolist()
         bases, kept = result_bases(state, part, now_ns).tolist(), state.results[part][["settled_loss", "bearing_lots", "settled_index"]]
-        carried = state.carries[part, CARRY_ATOMS].tolist()
-        for (number, market, lots, cost, is_closed), base, (settled, most_lots, index), atoms in zip(
-            held, bases, kept.tolist(), carried, strict=True
+        carried, margins = state.carries[part, CARRY_ATOMS].tolist(), (PPM - state.relieved[part]).tolist()
+        for (number, market, lots, cost, is_closed), base, (settled, most_lots, index), atoms, kept_ppm in zip(
+            held, bases, kept.tolist(), carried, margins, strict=True
         ):
             if found[number].health != Health.INSOLVENT:
                 settled = most_lots = 0
-            found[number].positions[market] = Held(lots, cost, base, settled, most_lots, index)
+            found[number].positions[market] = Held(lots, cost, base, settled, most_lots, index, 0, kept_ppm)
             found[number].carried[market] = atoms
             if is_closed:
                 found[number].closed |= {market}

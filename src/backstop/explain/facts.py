@@ -17,6 +17,7 @@ from backstop.core.kinds import (
     DoubtEffect,
     HealthEffect,
     PostingEffect,
+    ReliefEffect,
     ReserveEffect,
     SettlementEffect,
     TearUpEffect,
@@ -73,6 +74,8 @@ def assessment_lines(scene: Scene, portfolio: Portfolio) -> list[str]:
     lines.append(f"maintenance margin {cash(portfolio.maintenance)}" + _sum_of([cash(holding.margin) for holding in held]))
     for holding in held:
         worked = f"{percent(holding.tier.rate_ppm)} of {cash(holding.notional)}, rounded up, less {cash(holding.tier.deduction)}"
+        if holding.kept_ppm != _PPM:
+            worked += f", of which {percent(holding.kept_ppm)}: it has relief from a rise of margin"
         lines.append(f"  {words.market(holding.market)}: {worked}: {cash(holding.margin)}")
     lines.append(_level(scene, portfolio.standing))
     return lines
@@ -107,6 +110,8 @@ def _level(scene: Scene, found: Standing) -> str:
         Health.WARNED: f"equity is below the warning level {cash(found.warning)} ({warning} of maintenance margin, rounded up): warned",
         Health.HEALTHY: f"equity is not below the warning level {cash(found.warning)} ({warning} of maintenance margin): healthy",
     }[found.raw_health]
+    if found.warning <= found.equity < found.sound:
+        said = f"equity is below {cash(found.sound)}, {warning} of the margin without relief: warned"
     return f"{said}; {release}" if found.raw_health >= Health.DISTRESSED and found.maintenance else said
 
 
@@ -131,6 +136,7 @@ def assessment_values(scene: Scene, portfolio: Portfolio) -> dict[str, Any]:
                 "unpaid_funding": cash(holding.funding),
                 "maintenance_rate_ppm": holding.tier.rate_ppm,
                 "deduction": cash(holding.tier.deduction),
+                "kept_ppm": holding.kept_ppm,
                 "maintenance_margin": cash(holding.margin),
             }
             for holding in portfolio.held
@@ -366,12 +372,28 @@ def _reserve(scene: Scene, fact: Fact) -> None:
 
 
 #: By kind: adds to a fact what lies behind it.
+def _relief(scene: Scene, fact: Fact) -> None:
+    """Say why a position needs less margin than others, or needs all of it again."""
+    told, words = ReliefEffect(scene.row), scene.speaker
+    holding = scene.holding(told.market)
+    after = holding._replace(kept_ppm=told.kept_ppm)
+    if told.kept_ppm == _PPM:
+        fact.because.append("relief ends: the account is sound without it, is flat there, took more risk, or notice was given")
+    else:
+        fact.because.append("margin rose, and the account would be in default by that alone: it keeps the margin that it had")
+    kept = f"{percent(told.kept_ppm)} of {words.cash(after.full_margin)}, rounded up: {words.cash(after.margin)}"
+    fact.because.append(f"maintenance margin of {words.lots(told.market, holding.lots)}: {kept}")
+    fact.check("margin", told.margin, after.margin)
+    fact.check("margin without relief", told.full_margin, after.full_margin)
+
+
 FACTS: dict[EffectKind, Callable[[Scene, Fact], None]] = {
     EffectKind.HEALTH: _health,
     EffectKind.RESTRICT: _restrict,
     EffectKind.ORDER: add_order,
     EffectKind.RESERVE: _reserve,
     EffectKind.CARRY: add_carry,
+    EffectKind.RELIEF: _relief,
     EffectKind.TRADE: _trade,
     EffectKind.POSTING: _posting,
     EffectKind.ADL_PLAN: add_adl_plan,

@@ -73,6 +73,7 @@ from backstop.core.kinds import (
     ProviderEffect,
     ProviderEvent,
     RefusalEffect,
+    ReliefEffect,
     ReserveEffect,
     ResidualEffect,
     RestrictEffect,
@@ -649,6 +650,10 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
         part=_unsaid,
         new_value=_rule_value,
         from_ns=_until(" from {}"),
+    ),
+    EffectKind.RELIEF: sentence_of(
+        ReliefEffect,
+        "{account} needs {kept_ppm} ppm of its margin in {market}: {margin} of {full_margin}",
     ),
     EffectKind.DOUBT: sentence_of(
         DoubtEffect,

@@ -57,7 +57,7 @@ from backstop.reference.closing import forced_from_ns, waits_for_book
 from backstop.reference.doubt import add_up, hold_back, is_kept, review_all, review_doubt, wait_for_halt
 from backstop.reference.fills import note_fill_debt, take_from_winners
 from backstop.reference.fund import money_stages
-from backstop.reference.parameters import apply_parameter, next_change_ns, run_changes
+from backstop.reference.parameters import apply_parameter, give_notice, next_change_ns, run_changes
 from backstop.reference.paying import judge_netted, net_linked_owners
 from backstop.reference.providers import bind
 from backstop.reference.records import Effect, Event
@@ -203,6 +203,7 @@ def load_position(state: State, event: Event) -> None:
     if outside.lots == 0:
         cost, outside.cost = outside.cost, 0
         state.post(clearing_of(market), outside_id, cost, Cause.OPENING, market)
+    state.note_risk(event.account, market, 0)
     state.touch(event.account)
 
 
@@ -261,6 +262,8 @@ def obey(state: State, event: Event) -> None:
     """OPERATOR."""
     if event.code == Operator.SETTLE_PRICE:
         give_price(state, event)
+    elif event.code == Operator.END_RELIEF:
+        give_notice(state, event)
     else:
         apply_operator(state, event)
 
@@ -343,13 +346,13 @@ def urgency(state: State, account: int) -> tuple[bool, Fraction, int, int]:
     """Least equity over maintenance first, no maintenance before all, then the larger maintenance,
     then id.
     """
-    equity, maintenance, _ = state.standing(account)
+    equity, maintenance, *_ = state.standing(account)
     return maintenance > 0, Fraction(equity, maintenance) if maintenance else Fraction(0), -maintenance, account
 
 
 def lack(state: State, account: int) -> tuple[int, int, int]:
     """Least equity first, then the larger maintenance, then id."""
-    equity, maintenance, _ = state.standing(account)
+    equity, maintenance, *_ = state.standing(account)
     return equity, -maintenance, account
 
 
@@ -619,7 +622,17 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         [(number, each.returns, each.default_ended) for number, each in enumerate(state.accounts) if each.default_ended != NONE],
         *rule_blocks(state.rules),
         list(state.changes),
+        list(relief_rows(state)),
+        sorted(state.notices.items()),
     ]
+
+
+def relief_rows(state: State) -> Iterable[tuple[int, ...]]:
+    """Positions with relief, by account and market."""
+    for account in range(len(state.accounts)):
+        for market, row in sorted(state.positions[account].items()):
+            if row.kept_ppm != PPM:
+                yield account, market, row.kept_ppm
 
 
 def rule_blocks(rules: VenueRules) -> list[list[tuple[int, ...]]]:

@@ -117,6 +117,8 @@ class Holding(NamedTuple):
     settled_index: int = 0
     #: Lots of the owner's other accounts in the market, where its tiers are by owner.
     others_lots: int = 0
+    #: The part of its maintenance margin that it needs; below 1e6 it has relief.
+    kept_ppm: int = PPM
 
     @property
     def side(self) -> int:
@@ -171,9 +173,14 @@ class Holding(NamedTuple):
         return self.contract.tier_of(self.notional)
 
     @property
+    def full_margin(self) -> int:
+        """Maintenance margin without relief."""
+        return self.tier.margin_of(self.notional)
+
+    @property
     def margin(self) -> int:
         """Maintenance margin."""
-        return self.tier.margin_of(self.notional)
+        return ceil_div(self.full_margin * self.kept_ppm, PPM)
 
     @property
     def initial(self) -> int:
@@ -188,7 +195,7 @@ class Holding(NamedTuple):
 
     def margin_after(self, closed: int) -> int:
         """Maintenance margin once so many lots are closed."""
-        return self.contract.margin_of(self.notional - abs(self.value_of(closed)))
+        return ceil_div(self.contract.margin_of(self.notional - abs(self.value_of(closed))) * self.kept_ppm, PPM)
 
     def released(self, lots: int) -> int:
         """``dM``: maintenance margin that closing so many lots releases."""
@@ -249,6 +256,13 @@ class Standing(NamedTuple):
     equity: int
     maintenance: int
     rules: LevelRules
+    #: Of maintenance margin, what the account need not have.
+    relieved: int = 0
+
+    @property
+    def sound(self) -> int:
+        """From it on an account with relief needs none."""
+        return ceil_div((self.maintenance + self.relieved) * self.rules.warning_ratio_ppm, PPM)
 
     @property
     def warning(self) -> int:
@@ -284,7 +298,7 @@ class Standing(NamedTuple):
             return Health.CLOSE_OUT
         if self.equity < self.maintenance:
             return Health.DISTRESSED
-        return Health.WARNED if self.equity < self.warning else Health.HEALTHY
+        return Health.WARNED if self.equity < max(self.warning, self.sound) else Health.HEALTHY
 
     def health_from(self, old: int) -> Health:
         """Health of an account whose health was ``old``: one in default stays DISTRESSED up to its
@@ -378,6 +392,11 @@ class Portfolio:
         return sum(holding.margin for holding in self.holdings)
 
     @property
+    def relieved(self) -> int:
+        """Maintenance margin that it need not have."""
+        return sum(holding.full_margin - holding.margin for holding in self.holdings)
+
+    @property
     def initial(self) -> int:
         """Initial margin of all holdings."""
         return sum(holding.initial for holding in self.holdings)
@@ -390,7 +409,7 @@ class Portfolio:
     @property
     def standing(self) -> Standing:
         """Equity, maintenance margin and levels."""
-        return Standing(self.equity, self.maintenance, self.levels)
+        return Standing(self.equity, self.maintenance, self.levels, self.relieved)
 
     @property
     def spare(self) -> int:

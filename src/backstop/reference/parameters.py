@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from backstop.core.events import NEVER_NS, NONE, Change, EffectKind, Reject
 from backstop.core.instruments import VenueRules, check_rules
 from backstop.core.parameter_table import CHANGES_MAX, PARAMETERS, Scope, changed
-from backstop.core.parameters import Moves
+from backstop.core.parameters import PPM, Moves
 from backstop.reference.breakers import judge_accounts, mark_dirty, venue_number
+from backstop.reference.margin import Standing
 from backstop.reference.records import Event
 from backstop.reference.state import State, WaitingChange
 
@@ -73,19 +74,52 @@ def apply_parameter(state: State, event: Event) -> None:
         _take_effect(state, change)
 
 
+def _standings(state: State, market: int) -> dict[int, tuple[Standing, int]]:
+    """Return the standing of each account with lots in a market, and the margin of its position there."""
+    holders = [number for number in range(len(state.accounts)) if state.held_lots(number, market)]
+    return {number: (state.standing(number), state.holding(number, market).margin) for number in holders}
+
+
+def relieve(state: State, market: int, before: dict[int, tuple[Standing, int]]) -> None:
+    """Let positions keep the margin that they had where the new one would sink their accounts (R10.5.2)."""
+    for number, (standing, kept) in before.items():
+        holding = state.holding(number, market)
+        has_relief = holding.kept_ppm < PPM
+        sinks = state.accounts[number].in_default or standing.equity < standing.maintenance - kept + holding.full_margin
+        if has_relief or (holding.full_margin > kept and sinks):
+            state.keep(number, market, PPM if holding.full_margin <= kept else kept * PPM // holding.full_margin)
+    judge_accounts(state, before)
+
+
+def give_notice(state: State, event: Event) -> None:
+    """OPERATOR END_RELIEF: the relief in a market ends, later."""
+    state.notices[event.market] = state.now + event.amount
+
+
+def _end_notices(state: State) -> None:
+    """End all relief in the markets whose notice is over."""
+    for market in sorted(market for market, ends_ns in state.notices.items() if ends_ns <= state.now):
+        del state.notices[market]
+        relieved = [number for number in range(len(state.accounts)) if state.kept_ppm(number, market) < PPM]
+        for number in relieved:
+            state.end_relief(number, [market])
+        judge_accounts(state, relieved)
+
+
 def run_changes(state: State) -> None:
-    """Let the changes that are due take effect, or drop them."""
+    """Let the changes that are due take effect, or drop them; then let relief end whose notice is over."""
     while state.changes and state.changes[0].from_ns <= state.now:
         change = state.changes.pop(0)
         if _holds(_with(state.rules, change)):
             _take_effect(state, change)
         else:
             _tell(state, change, Change.DROPPED)
+    _end_notices(state)
 
 
 def next_change_ns(state: State) -> int:
-    """Return when the next change is due."""
-    return state.changes[0].from_ns if state.changes else NEVER_NS
+    """Return when the next change, or the end of a notice, is due."""
+    return min([*(change.from_ns for change in state.changes[:1]), *state.notices.values()], default=NEVER_NS)
 
 
 def _tell(state: State, change: WaitingChange, status: Change) -> None:
@@ -103,9 +137,12 @@ def _tell(state: State, change: WaitingChange, status: Change) -> None:
 
 def _take_effect(state: State, change: WaitingChange) -> None:
     rule = PARAMETERS[change.number]
+    before = _standings(state, change.market) if rule.parameter.moves == Moves.MARGIN else {}
     state.rules = _with(state.rules, change)
     _tell(state, change, Change.APPLIED)
     if rule.parameter.name in _OF_FLOW:
         mark_dirty(state, change.market if rule.scope == Scope.MARKET else venue_number(state))
+    if rule.parameter.moves == Moves.MARGIN:
+        relieve(state, change.market, before)
     if rule.parameter.moves == Moves.LEVELS:
         judge_accounts(state, [number for number in range(len(state.accounts)) if state.held_markets(number)])

@@ -88,7 +88,8 @@ def _names(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     yield kind in WITH_MARKET and event.market not in markets, Reject.UNKNOWN_MARKET
     may_name = (kind == K.TRANSFER and event.code in WITH_MARKET_OR_NONE) or (kind == K.OPERATOR and event.code in TO_BREAKER)
     yield may_name and event.market != NONE and event.market not in markets, Reject.UNKNOWN_MARKET
-    yield _gives_price(event) and event.market not in markets, Reject.UNKNOWN_MARKET
+    names_market = _gives_price(event) or _ends_relief(event)
+    yield names_market and event.market not in markets, Reject.UNKNOWN_MARKET
 
     to_fund = kind == K.TRANSFER and _group_of(state, event.account) is not None
     if kind in (K.TRANSFER, K.POSITION, K.FILL, K.PROVIDER):
@@ -154,6 +155,8 @@ def _numbers(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     yield kind == K.TRANSFER and event.code == Transfer.TRADING_FEE and event.amount < 0, Reject.AMOUNT_OUT_OF_RANGE
     if kind == K.OPERATOR and event.code in TIMED:
         yield not 1 <= event.amount <= state.rules.breakers.operator_hold_max_ns, Reject.AMOUNT_OUT_OF_RANGE
+    if _ends_relief(event):
+        yield not state.rules.levels.relief_notice_ns <= event.amount <= 1 << 53, Reject.AMOUNT_OUT_OF_RANGE
     if rules and kind == K.POSITION:
         largest = abs(event.lots) * rules.price_ticks_max * rules.notional_factor
         yield abs(event.amount) > largest, Reject.AMOUNT_OUT_OF_RANGE
@@ -223,6 +226,11 @@ def _ledger(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
 def _gives_price(event: Event) -> bool:
     """An operator says at what price a market settles."""
     return event.kind == K.OPERATOR and event.code == Operator.SETTLE_PRICE
+
+
+def _ends_relief(event: Event) -> bool:
+    """An operator gives notice that the relief in a market ends."""
+    return event.kind == K.OPERATOR and event.code == Operator.END_RELIEF
 
 
 def _settled(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:

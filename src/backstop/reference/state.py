@@ -5,6 +5,7 @@ Rules R1 and R2, with the two named procedures ``judge`` (R2.4) and ``cancel`` (
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ from backstop.core.events import (
     outside_of,
     uncovered_of,
 )
-from backstop.core.instruments import NO_CAP, CommitmentRules, LevelRules, VenueRules, joint_most
+from backstop.core.instruments import NO_CAP, PPM, CommitmentRules, LevelRules, VenueRules, joint_most
 from backstop.reference.arithmetic import sign, split
 from backstop.reference.book import UNKNOWN_LOTS
 from backstop.reference.closing import deadline_ns, earlier_in_place
@@ -82,6 +83,8 @@ class Position:
     closed_in_default: bool = False
     #: What its fund reserves to carry the account.
     carried: int = 0
+    #: The part of its maintenance margin that it needs; below 1e6 it has relief.
+    kept_ppm: int = PPM
 
 
 @dataclass(slots=True)
@@ -256,6 +259,8 @@ class State:
     next_order: int = 1
     #: In order of their time, then of the events that asked for them.
     changes: list[WaitingChange] = field(default_factory=list)
+    #: By market: when its relief ends, where notice was given.
+    notices: dict[int, int] = field(default_factory=dict)
     #: By number.
     fill_debts: dict[int, FillDebt] = field(default_factory=dict)
     next_fill_debt: int = 1
@@ -335,7 +340,7 @@ class State:
         row = self.positions[holder].get(market) or Position()
         settled, most = (row.settled, row.most_lots) if self.is_insolvent(holder) else (0, 0)
         others = self.others_lots(holder, market)
-        return Holding(market, self.contract(market), row.lots, row.cost, row.base, settled, most, row.settled_index, others)
+        return Holding(market, self.contract(market), row.lots, row.cost, row.base, settled, most, row.settled_index, others, row.kept_ppm)
 
     def is_insolvent(self, holder: int) -> bool:
         """Say whether the holder is an account that was insolvent when it was last judged."""
@@ -711,6 +716,38 @@ class State:
             value=realised,
         )
         self.post(holder, clearing_of(market), realised, cause, market)
+        self.note_risk(holder, market, before.lots)
+
+    def note_risk(self, holder: int, market: int, lots_before: int) -> None:
+        """End relief by a trade: all of an account whose position is larger or on the other side, that of
+        a position that is flat.
+        """
+        lots = self.held_lots(holder, market)
+        if holder < 0:
+            return
+        if not lots:
+            self.end_relief(holder, [market])
+        elif abs(lots) > abs(lots_before) or lots * lots_before < 0:
+            self.end_relief(holder, sorted(self.positions[holder]))
+
+    def kept_ppm(self, account: int, market: int) -> int:
+        """The part of its margin that a position needs."""
+        row = self.positions[account].get(market)
+        return row.kept_ppm if row else PPM
+
+    def end_relief(self, account: int, markets: Iterable[int]) -> None:
+        """End the relief of positions."""
+        for market in markets:
+            self.keep(account, market, PPM)
+
+    def keep(self, account: int, market: int, kept_ppm: int) -> None:
+        """Set the part of its margin that a position needs."""
+        row = self.position(account, market)
+        if row.kept_ppm == kept_ppm:
+            return
+        row.kept_ppm = kept_ppm
+        holding = self.holding(account, market)
+        self.emit(EffectKind.RELIEF, market=market, account=account, lots=kept_ppm, amount=holding.margin, value=holding.full_margin)
 
     def note_gain(self, holder: int, market: int, realised: int) -> None:
         """Note P&L that ADL or tear-up realised in the event at hand, or (below 0) a cut of it."""
@@ -814,6 +851,8 @@ class State:
             return
         account.health = new
         self.emit(EffectKind.HEALTH, code=new, account=account_id, other=int(old), amount=standing.equity, value=standing.maintenance)
+        if new == Health.HEALTHY:
+            self.end_relief(account_id, sorted(self.positions[account_id]))
         if new == Health.INSOLVENT:
             for row in self.positions[account_id].values():
                 row.settled, row.most_lots = 0, abs(row.lots)
