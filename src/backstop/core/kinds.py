@@ -693,9 +693,7 @@ class ProviderEffect(EffectView[T], kind=EffectKind.PROVIDER):
 
 
 class HaircutEffect(EffectView[T], kind=EffectKind.HAIRCUT):
-    """An account paid a part of what a market lost: its owner is asked once a market and event, for all
-    who lack there.
-    """
+    """An account paid a part of what a market lost: once an event its owner is asked there."""
 
     payer = _account("Who pays.")
     amount = _atoms("What it pays.")
