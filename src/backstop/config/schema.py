@@ -489,11 +489,11 @@ class BreakersSection(_Section):
 
 class GuardSection(_Section):
     """Price guard: holds a mark that jumps on little volume until a mark on volume enough decides, or
-    until `hold` is over.
+    until `hold` is over: twice that where other prints or the index speak for another level.
     """
 
     jump_ppm: Ppm = Field(default=0, description="Move of the mark that counts as a jump; 0 is off.", json_schema_extra=_unit("ppm"))
-    hold: Duration = Field(default=120_000_000_000, description="Longest time for which a mark is held.")
+    hold: Duration = Field(default=120_000_000_000, description="For how long a mark is held; a disputed one once more for as long.")
 
 
 class MarketBreakerSection(_Section):
