@@ -135,9 +135,9 @@ def page_text() -> str:
 
 _PARAMETERS_HEAD = """# Parameters
 
-`make generate` writes this page from the code; do not edit it. It lists every rule that is a number,
-in the engine's units. [R10](../rules/10-parameters.md) says how a PARAMETER event changes one that is
-not fixed. [The venue file](venue.md) has the keys that people write.
+`make generate` writes this page from the code; do not edit it. It lists every rule that is a
+number, in the engine's units. [R10](../rules/10-parameters.md) says how a PARAMETER event changes
+one that is not fixed. [The venue file](venue.md) has the keys that people write.
 
 | number | rule | unit | least | most | default | fixed | meaning |
 |---|---|---|---|---|---|---|---|
