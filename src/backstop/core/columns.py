@@ -5,6 +5,8 @@ closeout             ORDERED_*                    always; by account
 engine               OWNER_FIRST                  always; by owner
 waits                WAIT_*                       always
 fund, orders         OWNER_PAID*, OWNER_RESERVED  always; by owner
+carries              OWNER_CARRIED,               always; by owner
+                     OWNER_CARRY_LAST
 debts                OWNER_DEBT                   always; by owner
 debts                DEBT_PART                    while one account returns its debts
 shortfalls           OWNER_RESULT                 while one withdrawal is checked; by market
@@ -117,6 +119,8 @@ __all__ = [
     "OFFER_WEIGHT",
     "ORDERED_INTERVAL",
     "ORDERED_NOTIONAL",
+    "OWNER_CARRIED",
+    "OWNER_CARRY_LAST",
     "OWNER_DEBT",
     "OWNER_EQUITY",
     "OWNER_EQUITY_EVENT",
@@ -179,6 +183,8 @@ ORDERED_NOTIONAL, ORDERED_INTERVAL, OWNER_FIRST = 0, 1, 2
 WAIT_TIME, WAIT_ACCOUNT = 3, 4
 #: By owner: what funds paid for it, when last, what they reserve for it.
 OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED = 5, 6, 7
+#: By owner: what funds reserve to carry its accounts, and the latest position of that, or NONE.
+OWNER_CARRIED, OWNER_CARRY_LAST = 105, 106
 
 #: From here on, nothing outlives an event.
 SCRATCH_FIRST = 8
@@ -270,4 +276,4 @@ ADL_EXPOSURE, ADL_EQUITY = 99, 100
 OWNER_EXPOSURE, OWNER_EXPOSURE_REST, OWNER_EXPOSURE_EVENT = 101, 102, 103
 #: By market: the mark before the timers of the event, where they changed it, else 0.
 MARK_BEFORE = 104
-COLUMNS = 105
+COLUMNS = 107
