@@ -391,13 +391,15 @@ def _carried(s: Setting) -> None:
     s.fund_ppm, s.depth_share = s.rng.choice((50_000, 200_000, 2_000_000)), s.rng.choice((0.0, 0.3))
     cap = max(1, s.notional // s.rng.choice((3, 10, 50)))
     s.fund_cap, s.owner_cap, s.market_loss_cap = (s.rng.choice((NO_CAP, NO_CAP, cap)) for _ in range(3))
-    if s.owners == 4:
-        # Funds have plenty: only an owner's own cap keeps them from paying for his other account.
-        s.fund_ppm, s.fund_cap, s.owner_cap, s.market_loss_cap = 2_000_000, NO_CAP, cap, NO_CAP
     s.deposit_ppm, s.crash_share, s.move_ppm = (60_000, 300_000), 0.2, 80_000
     s.stages, s.providers = s.rng.choice((USUAL, WHOLE, (CLOSEOUT, FUND, TEAR_UP), (FUND, ADL, TEAR_UP))), s.rng.randint(0, 1)
     s.carry_intervals = s.rng.choice((2, 10, 100))
     s.actions |= {"mark": 20, "clock": 10, "depth": 8, "funding": 5, "fund": 3}
+    if s.owners == 4:
+        # Funds have plenty: only an owner's own cap keeps them from paying for his other account.
+        s.fund_ppm, s.fund_cap, s.owner_cap, s.market_loss_cap = 2_000_000, NO_CAP, cap, NO_CAP
+        s.owners, s.accounts, s.depth_share, s.stages, s.providers, s.carry_intervals = 3, 12, 0.0, (FUND, ADL, TEAR_UP), 0, 100
+        s.actions |= {"mark": 12, "depth": 0, "charge_beside": 12}
 
 
 def _far_fills(s: Setting) -> None:
