@@ -144,7 +144,14 @@ MUTATIONS: tuple[Mutation, ...] = (
         "!= turn}\n    key = lack if is_filling(state) or not has_room(state, accounts)",
         "!= turn}\n    key = lack if is_filling(state)",
     ),
-    Mutation("the-level-that-was-newest-wins", "breakers", "wins = new > old or", "wins = new < old or"),
+    Mutation("the-level-that-was-newest-wins", "breakers", "if 2 * breaker.held_for < length or", "if 2 * breaker.held_for > length or"),
+    Mutation(
+        "a-disputed-level-is-held-once-more", "breakers", "or length > hold else Guard.CONTINUED", "or length >= hold else Guard.CONTINUED"
+    ),
+    Mutation("the-index-may-confirm-a-held-level", "breakers", "Guard.RELEASED if near or", "Guard.RELEASED if"),
+    Mutation("a-living-index-may-dispute-it", "breakers", "breaker.lead == length and not has_index", "breaker.lead == length"),
+    Mutation("a-rival-takes-the-place-of-a-held-level", "breakers", "    if breaker.lead < 0:", "    if False:"),
+    Mutation("rivals-count-at-the-door", "refusals", "(breaker.held, breaker.rival) if", "(breaker.held,) if"),
     Mutation("doubt-of-a-guard-that-holds", "doubt", "    if breaker.is_held_newest:", "    if False:"),
     Mutation("old-marks-force-nobody", "doubt", "return age > 0 and since", "return False and since"),
     Mutation("orders-are-cancelled-when-doubt-begins", "doubt", "            if order.is_open:", "            if False:"),

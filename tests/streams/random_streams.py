@@ -196,14 +196,15 @@ class Writer:
         self.send(EventKind.DEPTH, market=market, code=int(side), other=band, lots=self.rng.randint(0, most))
 
     def mark_moves(self) -> None:
-        """Move a mark: a step, or a crash that takes many at once; or send a held one again, on
-        volume that may be enough.
+        """Move a mark: a step, or a crash that takes many at once; or send a held one again or another
+        beside it, on volume that may be enough.
         """
         rng, setting, market = self.rng, self.setting, self.market()
         held = self.state.breakers[market].held
         if held and rng.random() < 0.5:
             self.send(EventKind.VOLUME, market=market, lots=self.rules.markets[market].guard_volume_lots - rng.randint(0, 1))
-            self.send(EventKind.MARK, market=market, price_ticks=held)
+            rival = self.near(market, 700_000)
+            self.send(EventKind.MARK, market=market, price_ticks=rival if rng.random() < 0.4 else held)
             return
         within_ppm = rng.choice((300_000, 700_000)) if rng.random() < setting.crash_share else setting.move_ppm
         price = self.near(market, within_ppm)
