@@ -78,10 +78,24 @@ MUTATIONS: tuple[Mutation, ...] = (
         "min(state.uncovered(group), state.unreserved(group), left)",
         "min(state.uncovered(group), state.unreserved(group))",
     ),
-    Mutation("what-was-won-is-asked-when-it-is-realised", "loss", "max(0, holding.result, self.realised", "max(0, self.realised"),
-    Mutation("what-tear-up-realised-counts", "loss", "self.realised + holding.profit", "holding.profit"),
-    Mutation("the-losing-side-is-not-asked", "loss", "holding.profit * (not holding.is_of_losing_side)", "holding.profit"),
-    Mutation("open-interest-counts-what-tear-up-took", "loss", "abs(holding.lots) + self.torn", "abs(holding.lots)"),
+    Mutation("what-was-won-is-asked-when-it-is-realised", "loss", "max(0, sum(each.holding.result for each in stakes), ", "max(0, "),
+    Mutation("what-tear-up-realised-counts", "loss", "return self.realised + (", "return ("),
+    Mutation("the-losing-side-is-not-asked", "loss", "(min(0, profit) if self.holding.is_of_losing_side else profit)", "profit"),
+    Mutation("open-interest-counts-what-tear-up-took", "loss", "each.holding.lots + each.torn for", "each.holding.lots for"),
+    Mutation(
+        "free-equity-is-the-owners", "loss", "sum(purse.free for purse in purses)", "max((purse.free for purse in purses), default=0)"
+    ),
+    Mutation(
+        "the-largest-free-equity-pays-first", "loss", "key=lambda each: (-each.before, each.account)", "key=lambda each: each.account"
+    ),
+    Mutation(
+        "who-won-bears-what-another-account-pays",
+        "loss",
+        "return Bearer(payer if payer in ahead else ahead[0], True)",
+        "return Bearer(payer, True) if payer in ahead else Bearer(mine[0].account, False)",
+    ),
+    Mutation("losses-of-the-losing-side-count", "loss", "(min(0, profit) if", "(0 if"),
+    Mutation("markets-share-the-room", "socialise", "// (16 * markets)", "// 16"),
     Mutation("a-cut-is-split-by-what-each-lacks", "loss", "split(self.paid, self.parts)", "split(self.paid, dict.fromkeys(self.parts, 1))"),
     Mutation("lots-end-at-zero-as-the-fund-pays", "tear_up", "abs(torn.lots) * torn.support.amount // gap if gap else", ""),
     Mutation("deficit-counts-what-no-fund-will-pay", "arrears", "if not will_be_paid(state, group):", "if True:"),

@@ -37,6 +37,7 @@ from backstop.reference.loss import closes_at_once
 from backstop.reference.machine import ALL_SETTLED, SETTLES_INSOLVENT
 from backstop.reference.offering import Backer, Offering, score_after_takeover
 from backstop.reference.records import Effect, Event
+from backstop.reference.socialise import note_cut
 from backstop.reference.state import DISPOSAL_ORDER, FUND_PAYS, FUND_PAYS_LATE, TAKEOVER_OFFER, Account, Order, State
 from backstop.reference.takeover import backer_of, offering_of
 from tests.properties.holds import Hold
@@ -313,10 +314,7 @@ class Mirror(State):
         elif kind == F.SUPPORT and effect.other == Cause.TEAR_UP:
             self.gaps_torn[effect.account] = effect.value, effect.amount
         elif kind == F.HAIRCUT:
-            row = self.position(effect.account, effect.market)
-            row.cost, row.base = row.cost + effect.amount * (row.lots != 0), row.base + effect.amount
-            if not row.lots:
-                self.note_gain(effect.account, effect.market, -effect.amount)
+            note_cut(self, effect.market, effect.account, effect.amount)
             self.cuts[effect.market] += effect.amount
         elif kind == F.CLAIM:
             claims = self.accounts[effect.account].claims
@@ -425,7 +423,7 @@ class Mirror(State):
         reduces = effect.account >= 0 and effect.lots * row.lots < 0
         if effect.code == Cause.TEAR_UP and effect.other != NONE:
             place = effect.account, effect.market
-            self.torn[place] = self.torn.get(place, 0) + abs(effect.lots)
+            self.torn[place] = self.torn.get(place, 0) - effect.lots
         if effect.code in (Cause.ADL, Cause.TEAR_UP) and not self.holding(effect.account, effect.market).is_of_losing_side:
             self.note_gain(effect.account, effect.market, effect.value)
         row.lots += effect.lots

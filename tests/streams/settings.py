@@ -273,6 +273,11 @@ def _socialise(s: Setting) -> None:
     s.socialise_policy = s.rng.choice(list(SocialisePolicy))
     s.stages = s.rng.choice((WHOLE, (FUND, SOCIALISE, TEAR_UP), (SOCIALISE, TEAR_UP), (CLOSEOUT, FUND, ADL, SOCIALISE, TEAR_UP)))
     s.actions["fund"], s.actions["trading_fee"], s.silence_share = 4, 4, 0.2
+    if s.rng.random() < 0.5:
+        # Winners with little money on each of several accounts, and losers who are flat.
+        s.accounts, s.owners, s.deposit_ppm, s.markets = 14, s.rng.randint(5, 7), (30_000, 120_000), 2
+        s.fund_ppm, s.stages, s.move_ppm = 0, s.rng.choice(((FUND, SOCIALISE, TEAR_UP), (SOCIALISE, TEAR_UP))), 300_000
+        s.actions |= {"withdraw": 6, "sell_out": 8, "funding": 8, "mark": 20, "fill": 16}
 
 
 def _groups(s: Setting) -> None:

@@ -83,7 +83,7 @@ class ReferenceEngine:
         """Refuse or accept one event; return its effects in order."""
         state = self.state
         state.effects = []
-        state.asked_equity, state.asked_exposure, state.torn, state.event_gains = {}, {}, {}, {}
+        state.asked_equity, state.asked_exposure, state.torn, state.event_gains, state.cuts_paid = {}, {}, {}, {}, {}
         reason = reason_to_refuse(state, event)
         if reason is not None:
             self._refuse(event, reason)

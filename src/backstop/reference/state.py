@@ -263,11 +263,13 @@ class State:
     joints: dict[tuple[int, int, int], tuple[int, int]] = field(default_factory=dict)
     #: The joint turn at which accounts stand, NONE: at none any more, in the order in which they came.
     parked: dict[int, int] = field(default_factory=dict)
-    #: Lots that others' tear-up took of accounts in the event at hand, by account and market.
+    #: Signed lots that others' tear-up took of accounts in the event at hand, by account and market.
     torn: dict[tuple[int, int], int] = field(default_factory=dict)
     #: P&L that ADL and tear-up realised of accounts in the event at hand, less cuts that they paid from
     #: money, by account and market.
     event_gains: dict[tuple[int, int], int] = field(default_factory=dict)
+    #: What accounts paid of cuts in the event at hand.
+    cuts_paid: dict[int, int] = field(default_factory=dict)
     #: By account that stands at socialise: what its funds left of the parts of its deficit, by market.
     left_parts: dict[int, dict[int, int]] = field(default_factory=dict)
     #: Account and market of lots that others' orders or defaults reduced, until it is judged.
