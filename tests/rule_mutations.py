@@ -127,7 +127,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("held-gains-count-what-stands-uncovered", "shortfalls", "gaps + state.uncovered(group) -", "gaps -"),
     Mutation("carry-needs-what-a-move-would-cost", "carry", ") - portfolio.equity)\n", "))\n"),
     Mutation("carry-ends", "carry", "if now >= until or not fits(", "if not fits("),
-    Mutation("carry-gives-way", "carry", "    while state.funds[group].carries:", "    while state.funds[group].carries and False:"),
+    Mutation("carry-gives-way", "carry", ".available < least:", ".available < least and False:"),
+    Mutation(
+        "carry-gives-way-to-the-owner",
+        "carry",
+        "view.owner_reserved - state.carried_for(state.accounts[account].owner)",
+        "view.owner_reserved",
+    ),
+    Mutation("the-last-carry-gives-way-first", "carry", "if is_of_owner else of_group)[-1]", "if is_of_owner else of_group)[0]"),
+    Mutation("an-owners-cap-frees-his-own-carry", "carry", "(of_owner if is_of_owner", "(of_owner if is_of_owner and not of_group"),
     Mutation("a-lot-counts-by-half", "water_filling", "- (2 * number - 1) * self.lot", "- 2 * number * self.lot"),
     Mutation(
         "exposure-is-that-of-all-markets",

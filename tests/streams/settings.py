@@ -400,6 +400,11 @@ def _carried(s: Setting) -> None:
     s.stages, s.providers = s.rng.choice((USUAL, WHOLE, (CLOSEOUT, FUND, TEAR_UP), (FUND, ADL, TEAR_UP))), s.rng.randint(0, 1)
     s.carry_intervals = s.rng.choice((2, 10, 100))
     s.actions |= {"mark": 20, "clock": 10, "depth": 8, "funding": 5, "fund": 3}
+    if s.owners == 4:
+        # Funds have plenty: only an owner's own cap keeps them from paying for his other account.
+        s.fund_ppm, s.fund_cap, s.owner_cap, s.market_loss_cap = 2_000_000, NO_CAP, cap, NO_CAP
+        s.owners, s.accounts, s.depth_share, s.stages, s.providers, s.carry_intervals = 3, 12, 0.0, (FUND, ADL, TEAR_UP), 0, 100
+        s.actions |= {"mark": 12, "depth": 0, "charge_beside": 12}
 
 
 def _far_fills(s: Setting) -> None:

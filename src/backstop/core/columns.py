@@ -5,6 +5,8 @@ closeout             ORDERED_*                    always; by account
 engine               OWNER_FIRST                  always; by owner
 waits                WAIT_*                       always
 fund, orders         OWNER_PAID*, OWNER_RESERVED  always; by owner
+carries              OWNER_CARRIED,               always; by owner
+                     OWNER_CARRY_LAST
 debts                OWNER_DEBT                   always; by owner
 debts                DEBT_PART                    while one account returns its debts
 shortfalls           OWNER_RESULT                 while one withdrawal is checked; by market
@@ -130,6 +132,8 @@ __all__ = [
     "ORDERED_INTERVAL",
     "ORDERED_NOTIONAL",
     "OWNER_BEARER",
+    "OWNER_CARRIED",
+    "OWNER_CARRY_LAST",
     "OWNER_DEBT",
     "OWNER_EQUITY",
     "OWNER_EQUITY_EVENT",
@@ -201,6 +205,8 @@ ORDERED_NOTIONAL, ORDERED_INTERVAL, OWNER_FIRST = 0, 1, 2
 WAIT_TIME, WAIT_ACCOUNT = 3, 4
 #: By owner: what funds paid for it, when last, what they reserve for it.
 OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED = 5, 6, 7
+#: By owner: what funds reserve to carry its accounts, and the latest position of that, or NONE.
+OWNER_CARRIED, OWNER_CARRY_LAST = 120, 121
 
 #: From here on, nothing outlives an event.
 SCRATCH_FIRST = 8
@@ -306,4 +312,4 @@ ACCOUNT_FREE, PURSE_NEXT, CUT_PAID, CUT_EVENT = 113, 114, 115, 116
 PURSE_ACCOUNT, GAVE_ACCOUNT = 117, 118
 #: By market: 1 where those taken lack something.
 MARKET_LACKS = 119
-COLUMNS = 120
+COLUMNS = 122
