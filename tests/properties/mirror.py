@@ -339,12 +339,12 @@ class Mirror(State):
             self.markets[effect.market].funding_index += effect.amount
 
     def _take_carry(self, effect: Effect) -> None:
-        row, carries = self.position(effect.account, effect.market), self.funds[self.group(effect.market)].carries
+        row = self.position(effect.account, effect.market)
         row.carried += effect.amount
         if row.carried == effect.amount:
-            carries.append((effect.account, effect.market))
+            self.carries.append((effect.account, effect.market))
         elif row.carried == 0:
-            carries.remove((effect.account, effect.market))
+            self.carries.remove((effect.account, effect.market))
 
     def _take_mark(self, market: int, price_ticks: int) -> None:
         row = self.markets[market]

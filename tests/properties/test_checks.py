@@ -213,9 +213,8 @@ def false_carries(mirror: Mirror, effects: list[Effect]) -> Iterator[tuple[Lie, 
         if effect.kind == F.SUPPORT and effect.market >= 0 and effect.amount:
             false = deepcopy(mirror)
             false.position(0, effect.market).carried = MUCH
-            fund = false.funds[false.group(effect.market)]
-            fund.carries.append((0, effect.market))
-            fund.reserved += MUCH
+            false.carries.append((0, effect.market))
+            false.funds[false.group(effect.market)].reserved += MUCH
             yield ("books", effect.kind, "carry"), false
 
 

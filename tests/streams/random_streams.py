@@ -328,7 +328,7 @@ class Writer:
 
     def charge_beside(self) -> None:
         """While a fund reserves money, let an account with lots and without an order owe more than
-        what is free in it, and no more than what it has.
+        what is free in it, and no more than what it has; above all one whose owner is carried.
         """
         rng, state = self.rng, self.state
         promised = [group for group, fund in enumerate(state.funds) if fund.reserved]
@@ -340,10 +340,12 @@ class Writer:
         if not idle:
             self.send(EventKind.CLOCK)
             return
-        account = rng.choice(idle)
+        carried = [number for number in idle if state.carried_for(state.accounts[number].owner)]
+        account = rng.choice(carried or idle)
         market = next(market for market in state.held_markets(account) if state.group(market) in promised)
         fund = state.fund_view(state.group(market), account, market)
-        amount = max(0, state.equity(account)) + fund.available + rng.randint(1, max(1, fund.reserved))
+        has = sum(max(0, state.equity(number)) for number in state.accounts_of(state.accounts[account].owner))
+        amount = has + fund.available + rng.randint(1, max(1, fund.reserved))
         self.send(EventKind.TRANSFER, account=account, code=int(Transfer.FUNDING), market=market, amount=-amount)
 
     def fund_transfer(self) -> None:

@@ -400,6 +400,11 @@ def _carried(s: Setting) -> None:
     s.stages, s.providers = s.rng.choice((USUAL, WHOLE, (CLOSEOUT, FUND, TEAR_UP), (FUND, ADL, TEAR_UP))), s.rng.randint(0, 1)
     s.carry_intervals = s.rng.choice((2, 10, 100))
     s.actions |= {"mark": 20, "clock": 10, "depth": 8, "funding": 5, "fund": 3}
+    if s.owners == 4:
+        # Funds have plenty: only an owner's own cap keeps them from paying for his other account.
+        s.fund_ppm, s.fund_cap, s.owner_cap, s.market_loss_cap = 2_000_000, NO_CAP, cap, NO_CAP
+        s.owners, s.accounts, s.depth_share, s.stages, s.providers, s.carry_intervals = 3, 12, 0.0, (FUND, ADL, TEAR_UP), 0, 100
+        s.actions |= {"mark": 12, "depth": 0, "charge_beside": 12}
 
 
 def _far_fills(s: Setting) -> None:
@@ -439,6 +444,16 @@ def _joint_offers(s: Setting) -> None:
     s.deposit_ppm, s.fund_ppm, s.provider_is_trader, s.orders_max = (60_000, 150_000), 2_000_000, 0.2, s.rng.choice((6, 64))
     s.replies = {"accept": 6, "refuse": 2, "silent": 3, "twice": 1, "late": 3, "poor": 2}
     s.actions |= {"clock": 6, "funding": 5, "deposit": 4}
+
+
+def _book_first(s: Setting) -> None:
+    """Accounts below close-out whose books take all at once, and providers who would take them over."""
+    s.stages, s.providers, s.has_vault = s.rng.choice((WHOLE, (CLOSEOUT, TAKEOVER, FUND, TEAR_UP))), s.rng.randint(1, 3), s.lots % 2 == 0
+    s.markets, s.accounts, s.depth_share, s.provider_size = s.rng.choice((1, 1, 2)), 9, 12.0, s.rng.choice((1.0, 5.0))
+    s.move_ppm, s.crash_share, s.deposit_ppm, s.fund_ppm = 60_000, 0.05, (100_000, 250_000), s.rng.choice((0, 2_000_000))
+    s.fee_ppm, s.silence_share = s.rng.choice((0, 1_000)), 0.1
+    s.answers = {"full": 6, "parts": 3, "none": 4, "silent": 2}
+    s.actions |= {"mark": 24, "depth": 24, "funding": 4, "deposit": 1}
 
 
 #: Every order of stages that is accepted, those with ``solvent_pay_first`` included.
@@ -513,6 +528,7 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "doubts": _doubts,
     "far_fills": _far_fills,
     "settlements": _settlements,
+    "book_first": _book_first,
 }
 
 

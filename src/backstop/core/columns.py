@@ -5,6 +5,8 @@ closeout             ORDERED_*                    always; by account
 engine               OWNER_FIRST                  always; by owner
 waits                WAIT_*                       always
 fund, orders         OWNER_PAID*, OWNER_RESERVED  always; by owner
+carries              OWNER_CARRIED,               always; by owner
+                     OWNER_CARRY_LAST
 debts                OWNER_DEBT                   always; by owner
 debts                DEBT_PART                    while one account returns its debts
 shortfalls           OWNER_RESULT                 while one withdrawal is checked; by market
@@ -143,6 +145,8 @@ __all__ = [
     "ORDERED_INTERVAL",
     "ORDERED_NOTIONAL",
     "OWNER_BEARER",
+    "OWNER_CARRIED",
+    "OWNER_CARRY_LAST",
     "OWNER_DEBT",
     "OWNER_EQUITY",
     "OWNER_EQUITY_EVENT",
@@ -214,6 +218,8 @@ ORDERED_NOTIONAL, ORDERED_INTERVAL, OWNER_FIRST = 0, 1, 2
 WAIT_TIME, WAIT_ACCOUNT = 3, 4
 #: By owner: what funds paid for it, when last, what they reserve for it.
 OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED = 5, 6, 7
+#: By owner: what funds reserve to carry its accounts, and the latest position of that, or NONE.
+OWNER_CARRIED, OWNER_CARRY_LAST = 120, 121
 
 #: From here on, nothing outlives an event.
 SCRATCH_FIRST = 8
@@ -320,12 +326,12 @@ PURSE_ACCOUNT, GAVE_ACCOUNT = 117, 118
 #: By market: 1 where those taken lack something.
 MARKET_LACKS = 119
 #: By account: since when it was in default as the order of its positions was found, plus 1; 0: it is not.
-ORDER_SINCE = 120
+ORDER_SINCE = 122
 #: Positions of an account that may leave at a joint turn, in order of market: row, margin that it
 #: releases, expected cost, rank; their places by rank, and scratch of the sort.
-ORDER_POSITION, ORDER_RELEASE, ORDER_COST, ORDER_RANK, ORDER_PLACE, ORDER_MERGE = 121, 122, 123, 124, 125, 126
+ORDER_POSITION, ORDER_RELEASE, ORDER_COST, ORDER_RANK, ORDER_PLACE, ORDER_MERGE = 123, 124, 125, 126, 127, 128
 #: By rank: sums of cost and released margin, as a binary indexed tree.
-ORDER_COST_BEFORE, ORDER_RELEASE_BEFORE = 127, 128
+ORDER_COST_BEFORE, ORDER_RELEASE_BEFORE = 129, 130
 #: By place of a joint turn: 1 where the account was judged in it, and nothing of it moved since.
-JOINT_IS_JUDGED = 129
-COLUMNS = 130
+JOINT_IS_JUDGED = 131
+COLUMNS = 132

@@ -289,6 +289,7 @@ ENGINE = _row(
     ("positions_now", "<i8"),  # rows used, the house's included
     ("next_order_id", "<i8"),
     ("next_fill_debt", "<i8"),
+    ("next_carry", "<i8"),  # number of the next position for which a fund begins to carry an account
     ("ordered_notional", "<i8"),
     ("interval", "<i8"),  # number of the tumbling interval of the gauge above
     ("claims", "<i8"),  # sum of all recovery claims

@@ -180,9 +180,6 @@ class Fund:
     reserved: int = 0
     paid: dict[int, int] = field(default_factory=dict)
     arrears: dict[int, int] = field(default_factory=dict)
-    #: Account and market of the positions for which it reserves to carry the account, in the order
-    #: in which that began.
-    carries: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -248,6 +245,9 @@ class State:
     ordered: int = 0
     recovery_ns: int = NEVER_NS
     funds: list[Fund] = field(default_factory=list)
+    #: Account and market of the positions for which funds reserve to carry the account, in the order in
+    #: which that began.
+    carries: list[tuple[int, int]] = field(default_factory=list)
     owners: dict[int, Owner] = field(default_factory=dict)
     providers: list[Provider] = field(default_factory=list)
     #: One a market, then the venue's.
@@ -642,9 +642,9 @@ class State:
         row, fund = self.position(account, market), self.funds[self.group(market)]
         row.carried += change
         if row.carried == change:
-            fund.carries.append((account, market))
+            self.carries.append((account, market))
         elif row.carried == 0:
-            fund.carries.remove((account, market))
+            self.carries.remove((account, market))
         fund.reserved += change
         self.markets[market].reserved += change
         self.owner(account).reserved += change
@@ -657,8 +657,12 @@ class State:
 
     def carried_in(self, group: int, market: int = NONE) -> int:
         """Return what a group's fund reserves to carry accounts: in one market, or in all."""
-        pairs = (pair for pair in self.funds[group].carries if market in (NONE, pair[1]))
+        pairs = (pair for pair in self.carries if self.group(pair[1]) == group and market in (NONE, pair[1]))
         return sum(self.positions[account][each].carried for account, each in pairs)
+
+    def carried_for(self, owner: int) -> int:
+        """Return what all funds reserve to carry accounts of an owner."""
+        return sum(self.positions[account][market].carried for account, market in self.carries if self.accounts[account].owner == owner)
 
     def carried_by(self, account: int) -> int:
         """Return what all funds reserve to carry an account."""
