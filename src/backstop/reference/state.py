@@ -183,6 +183,10 @@ class Fund:
     #: Account and market of the positions for which it reserves to carry the account, in the order
     #: in which that began.
     carries: list[tuple[int, int]] = field(default_factory=list)
+    #: Gains of its group that are noted, by owner, and ``G``; gains that left in this epoch, by owner.
+    noted: dict[int, int] = field(default_factory=dict)
+    noted_sum: int = 0
+    gone: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -438,6 +442,11 @@ class State:
         """Atoms that nobody has paid of the group's losses."""
         return -self.ledger[uncovered_of(group)]
 
+    def forget_noted(self, group: int) -> None:
+        """Note no gains of a group once nothing is uncovered there."""
+        if self.uncovered(group) == 0:
+            self.funds[group].noted, self.funds[group].noted_sum = {}, 0
+
     def unreserved(self, group: int) -> int:
         """Atoms of the fund that are not reserved."""
         return self.ledger[fund_of(group)] - self.funds[group].reserved
@@ -595,6 +604,8 @@ class State:
         if epoch == self.epoch:
             return
         self.epoch = epoch
+        for fund in self.funds:
+            fund.gone = {}
         for number, market in enumerate(self.markets):
             market.epoch_mark = market.mark
             for rows in self.positions.values():
