@@ -8,6 +8,7 @@ fund, orders         OWNER_PAID*, OWNER_RESERVED  always; by owner
 debts                OWNER_DEBT                   always; by owner
 debts                DEBT_PART                    while one account returns its debts
 shortfalls           OWNER_RESULT                 while one withdrawal is checked; by market
+noted_gains          OWNER_WON                    while the gains of one group are noted; by owner
 netting, claims,     NETTED_*                     while NETTED_EVENT is the event's number; by
 monitor                                           owner
 breakers             DIRTY                        to the end of the event
@@ -135,6 +136,7 @@ __all__ = [
     "OWNER_PLACE",
     "OWNER_RESERVED",
     "OWNER_RESULT",
+    "OWNER_WON",
     "PARKED",
     "PARKED_TURN",
     "PART_ATOMS",
@@ -270,4 +272,6 @@ ADL_EXPOSURE, ADL_EQUITY = 99, 100
 OWNER_EXPOSURE, OWNER_EXPOSURE_REST, OWNER_EXPOSURE_EVENT = 101, 102, 103
 #: By market: the mark before the timers of the event, where they changed it, else 0.
 MARK_BEFORE = 104
-COLUMNS = 105
+#: By owner: the sum of his results in the markets of a group.
+OWNER_WON = 105
+COLUMNS = 106
