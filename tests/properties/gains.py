@@ -64,6 +64,9 @@ def gains_scan(moment: Moment) -> Findings:
         told = tuple({owner: gain for owner, gain in each.items() if gain} for each in (fund.noted, fund.gone))
         if (noted, gone) != told or int(state.funds[group].noted_gains) != fund.noted_sum:
             yield f"group {group}: noted {noted}, gone {gone}, {state.funds[group].noted_gains} in all; told {told}, {fund.noted_sum}"
+        own = {owner: int(state.noted[-1, owner]) for owner in noted}
+        if own != {owner: mirror.own[owner] for owner in noted}:
+            yield f"own money {own}, told {mirror.own}"
         if min(noted.values(), default=0) < 0 or sum(noted.values()) > fund.noted_sum:
             yield f"group {group}: {noted} of {fund.noted_sum}"
         if noted and not mirror.uncovered(group):

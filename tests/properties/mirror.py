@@ -33,7 +33,7 @@ from backstop.reference.arithmetic import sign
 from backstop.reference.breakers import effective_state
 from backstop.reference.deficit import Part
 from backstop.reference.fund import deficit_parts
-from backstop.reference.leaving import hole, lower_noted, note_gains, plan_of
+from backstop.reference.leaving import add_own, hole, note_gains, own_after, plan_of
 from backstop.reference.loss import closes_at_once
 from backstop.reference.machine import ALL_SETTLED, SETTLES_INSOLVENT
 from backstop.reference.offering import Backer, Offering, score_after_takeover
@@ -372,13 +372,14 @@ class Mirror(State):
         note_gains(self)
 
     def _take_cash(self, effect: Effect) -> None:
-        """What a withdrawal takes of noted gains, and what a deposit lowers, before it is booked."""
+        """What a withdrawal takes of noted gains, and what is an owner's own, before it is booked."""
         if effect.account >= 0:
-            lower_noted(self, self.owner_of(effect.account))
+            add_own(self, self.owner_of(effect.account), effect.amount)
         elif effect.other >= 0:
             owner = self.owner_of(effect.other)
             left, rest = after_withdrawal(self, effect.other, effect.amount)
             plan = plan_of(self, owner, effect.amount, rest)
+            self.own[owner] = own_after(self, owner, effect.amount, plan)
             self.rates_before = {group: (hole(self, group), fund.noted_sum) for group, fund in enumerate(self.funds)}
             for group, gains in plan.gains.items():
                 lent = min(plan.lent[group], max(0, left))

@@ -220,18 +220,61 @@ def test_a_claim_is_paid_after_what_is_uncovered(side: int) -> None:
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_new_money_is_free_after_a_loss(side: int) -> None:
-    """Bob loses 1,600 of his 2,000 again and has 400. He brings 1,000: of his gain 400 are noted still,
-    and the 1,000 leave for nothing. Carol's rate is as before: what Bob lost is not laid on her.
+def test_a_loss_takes_the_gain_first(side: int) -> None:
+    """Bob loses 600 of his 2,000 again: 1,000 are his own still, and 400 of his gain are there. Carol's
+    rate is as before: what Bob lost is not laid on her. An epoch later it is the same.
     """
+    for hours in (0, 9):
+        scene = Leavers(side)
+        scene.trade(scene.bob, 10, 900)
+        scene.trade(scene.bob, -10, 840)
+        scene.clock(hours * HOUR + 1)
+        assert scene.leave(scene.bob, 1_000) == 0
+        assert scene.most(scene.bob) == 360
+        assert scene.leave(scene.bob, 360) == 40
+        assert scene.leave(scene.carol, 1_450) == 50
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_gain_that_is_won_back_is_a_gain(side: int) -> None:
+    """Bob loses 600, and leaves with 1,000 of his own. He wins 500 again: 900 of his gain are there."""
     scene = Leavers(side)
     scene.trade(scene.bob, 10, 900)
-    scene.trade(scene.bob, -10, 740)
-    scene.cash(scene.bob, 1_000)
-    assert (scene.mirror.equity(scene.bob), scene.noted(scene.bob)) == (1_400, 400)
-    assert scene.leave(scene.bob, 1_000) == 0
-    assert scene.leave(scene.bob, 360) == 40
-    assert scene.leave(scene.carol, 1_450) == 50
+    scene.trade(scene.bob, -10, 840)
+    scene.leave(scene.bob, 1_000)
+    scene.trade(scene.bob, -5, 900)
+    scene.trade(scene.bob, 5, 800)
+    assert scene.mirror.equity(scene.bob) == 900
+    assert scene.leave(scene.bob, 810) == 90
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("lost", [0, 1_600])
+def test_new_money_is_free(side: int, lost: int) -> None:
+    """Bob brings 500, with his 2,000 or after he lost 1,600 of them: it leaves for nothing, and so does
+    all that he has of his own.
+    """
+    scene = Leavers(side)
+    if lost:
+        scene.trade(scene.bob, 10, 900)
+        scene.trade(scene.bob, -10, 740)
+    scene.cash(scene.bob, 500)
+    own = 900 if lost else 1_500
+    assert scene.leave(scene.bob, own) == 0
+    assert scene.mirror.equity(scene.bob) == 2_500 - lost - own
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_money_that_comes_and_goes_turns_no_gain_into_own_money(side: int) -> None:
+    """Bob brings 500 and takes them out, three times; and wins 300 more, which are free."""
+    scene = Leavers(side)
+    for _ in range(3):
+        scene.cash(scene.bob, 500)
+        assert scene.leave(scene.bob, 500) == 0
+    scene.trade(scene.bob, -5, 900)
+    scene.trade(scene.bob, 5, 840)
+    assert scene.leave(scene.bob, 1_300) == 0
+    assert scene.leave(scene.bob, 900) == 100
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -281,7 +324,7 @@ def test_two_owners_take_out_a_gain_that_one_loses_to_the_other(side: int) -> No
     scene.trade(scene.bob, -10, 860, other=friend)
     assert [scene.mirror.equity(account) for account in (scene.bob, friend)] == [1_600, 1_400]
     assert scene.leave(friend, 1_400) == 0
-    assert scene.most(scene.bob) == 600 + 900
+    assert scene.most(scene.bob) == 1_000 + 540
     assert scene.leave(scene.carol, 1_450) == 50
 
 

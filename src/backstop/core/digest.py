@@ -260,13 +260,17 @@ def _fill_debt_bytes(state: State) -> bytes:
 
 
 def _noted_bytes(state: State) -> bytes:
-    """Return the sum of noted gains by group, and noted gains and those that left, by group and owner."""
+    """Return the sum of noted gains by group, noted gains and those that left, by group and owner, and
+    own money of those who have noted gains.
+    """
     epoch, sums = int(present_epoch(state)), state.funds["noted_gains"]
-    noted = np.where(sums[:, np.newaxis] > 0, state.noted[NOTED::3], 0)
-    gone = np.where(state.noted[GONE_EPOCH::3] == epoch, state.noted[GONE::3], 0)
+    rows, own = state.noted[:-1], state.noted[-1]
+    noted = np.where(sums[:, np.newaxis] > 0, rows[NOTED::3], 0)
+    gone = np.where(rows[GONE_EPOCH::3] == epoch, rows[GONE::3], 0)
     groups, owners = np.nonzero((noted > 0) | (gone > 0))
-    kept = np.flatnonzero(sums)
-    return _block(kept, sums[kept]) + _block(groups, owners, noted[groups, owners], gone[groups, owners])
+    kept, able = np.flatnonzero(sums), np.flatnonzero(noted.any(axis=0))
+    told = _block(kept, sums[kept]) + _block(groups, owners, noted[groups, owners], gone[groups, owners])
+    return told + _block(able, own[able])
 
 
 def state_digest(state: State) -> str:

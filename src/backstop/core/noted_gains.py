@@ -19,7 +19,7 @@ from backstop.core.rows import GONE, GONE_EPOCH, NOTED
 from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_ceil
 
-__all__ = ["gain_share", "let_gains_go", "lower_noted", "note_gains", "noted_of", "sum_noted"]
+__all__ = ["add_own", "gain_share", "gains_there", "let_gains_go", "note_gains", "noted_of", "sum_noted", "take_own"]
 
 #: Stands for an owner whose gain is in the sum already: no sum of results is so low.
 _COUNTED = -(1 << 63)
@@ -77,23 +77,54 @@ def let_gains_go(state: State, group: int, owner: int, amount: int) -> None:
 
 
 @kernel
-def lower_noted(state: State, owner: int) -> None:
-    """Lower what is noted of an owner to what his accounts have, in order of group: call it before a
-    deposit.
-    """
-    if sum_noted(state, owner) == 0:
-        return
-    left = 0
+def _wealth(state: State, owner: int) -> int:
+    """Return what an owner's accounts have. Atoms."""
+    total = 0
     account = state.columns[OWNER_FIRST, owner]
     while account != NONE:
         equity, _ = assess(state, account)
-        left = add_checked(left, max(0, equity))
+        total = add_checked(total, max(0, equity))
         account = state.accounts[account].next_of_owner
+    return total
+
+
+@inlined
+def _own_row(state: State) -> int:
+    """Return the row of ``State.noted`` that has own money by owner."""
+    return 3 * state.rules[0].groups
+
+
+@kernel
+def gains_there(state: State, owner: int) -> tuple[int, int]:
+    """Return what an owner has not lost of his noted gains, and what he has in all. Atoms."""
+    noted, wealth = sum_noted(state, owner), _wealth(state, owner)
+    return min(noted, max(0, wealth - state.noted[_own_row(state), owner])), wealth
+
+
+@kernel
+def add_own(state: State, owner: int, amount: int) -> None:
+    """Note that an owner brings money: it is no gain."""
+    if sum_noted(state, owner) > 0:
+        own = state.noted[_own_row(state)]
+        own[owner] = add_checked(own[owner], amount)
+
+
+@kernel
+def take_own(state: State, owner: int, most: int) -> None:
+    """Note that an owner's own money is ``most`` at most, after a withdrawal."""
+    own = state.noted[_own_row(state)]
+    own[owner] = max(0, min(own[owner], most))
+
+
+@kernel
+def _lower(state: State, owner: int, there: int) -> None:
+    """Lower what is noted of an owner, in order of group, to what is ``there`` of it."""
+    left = there
     for group in range(state.rules[0].groups):
-        noted = min(noted_of(state, group, owner), left)
         if state.funds[group].noted_gains > 0:
+            noted = min(noted_of(state, group, owner), left)
             state.noted[_noted_row(group, NOTED), owner] = noted
-        left -= noted
+            left -= noted
 
 
 @kernel
@@ -124,16 +155,31 @@ def _add_results(state: State, market: int) -> None:
 
 
 @kernel
+def _note(state: State, group: int, owner: int, won: int) -> int:
+    """Note the gain of an owner in a group, and what is his own; return the gain."""
+    gain, before = add_checked(won, -_gone_of(state, group, owner)), sum_noted(state, owner)
+    if gain <= 0 and before == 0:
+        return 0
+    there, wealth = gains_there(state, owner)
+    if there < before:
+        _lower(state, owner, there)
+    noted = max(noted_of(state, group, owner), gain)
+    total = add_checked(sum_noted(state, owner) - noted_of(state, group, owner), noted)
+    state.noted[_noted_row(group, NOTED), owner] = noted
+    state.noted[_own_row(state), owner] = max(0, wealth - total)
+    return noted
+
+
+@kernel
 def _keep(state: State, market: int, group: int) -> int:
     """Note the gains of the owners in a market, each once; return their sum."""
-    total, noted, won = 0, state.noted[_noted_row(group, NOTED)], state.columns[OWNER_WON]
+    total, won = 0, state.columns[OWNER_WON]
     position = state.markets[market].first_position
     while position != NONE:
         account = state.positions[position].account
         if account >= 0 and won[state.accounts[account].owner] != _COUNTED:
             owner = state.accounts[account].owner
-            noted[owner] = max(noted[owner], add_checked(won[owner], -_gone_of(state, group, owner)))
-            total = add_checked(total, noted[owner])
+            total = add_checked(total, _note(state, group, owner, won[owner]))
             won[owner] = _COUNTED
         position = state.positions[position].next_of_market
     return total
@@ -143,7 +189,8 @@ def _keep(state: State, market: int, group: int) -> int:
 def note_gains(state: State) -> None:
     """Note the gains of each group in which something was uncovered in this event.
 
-    Costs three steps per row of a position in the markets of such a group.
+    Costs three steps per row of a position in the markets of such a group, and one per position of an
+    owner with a gain.
     """
     engine, markets = state.engine[0], state.markets
     engine.is_grown = 0

@@ -1,6 +1,6 @@
 """Money that leaves an account: what must stay, and what is lent for gains that go with it.
 
-Rules: R5.2.5, R5.2.6, R6.11.8, R6.11.9.
+Rules: R5.2.5, R5.2.6, R6.11.9, R6.11.10.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from backstop.core.fill_debts import fill_debt_of
 from backstop.core.interest import others_lots
 from backstop.core.ledger import balance_of, post
 from backstop.core.margin import assess, initial_margin, initial_margin_of, release_level
-from backstop.core.noted_gains import gain_share, let_gains_go, lower_noted, noted_of, sum_noted
+from backstop.core.noted_gains import add_own, gain_share, gains_there, let_gains_go, noted_of, sum_noted, take_own
 from backstop.core.places import uncovered_id
 from backstop.core.shortfalls import held_gains
 from backstop.core.state import State
@@ -82,7 +82,10 @@ def _after_withdrawal(state: State, account: int, amount: int) -> tuple[int, int
 @kernel
 def _gains_taken(state: State, owner: int, amount: int, rest: int) -> int:
     """Return what a withdrawal takes of the noted gains of an owner: own money leaves first."""
-    return min(amount, max(0, sum_noted(state, owner) - rest))
+    if sum_noted(state, owner) == 0:
+        return 0
+    there, _ = gains_there(state, owner)
+    return min(amount, max(0, there - rest))
 
 
 @kernel
@@ -131,30 +134,42 @@ def _lend(state: State, account: int, group: int, lent: int) -> None:
     post(state, uncovered_id(group), account, lent, VENUE_ASSET, Cause.GAIN_SHARE, NONE)
     state.engine[0].uncovered -= lent
     change_claim(state, account, group, lent)
+    if balance_of(state, uncovered_id(group)) == 0:
+        state.funds[group].noted_gains = 0
 
 
 @kernel
-def _withdraw(state: State, account: int, amount: int) -> None:
-    """Pay money out, and lend for the gains that leave with it."""
-    owner, taken, left = state.accounts[account].owner, 0, 0
-    if sum_noted(state, owner) > 0:
-        left, rest = _after_withdrawal(state, account, amount)
-        taken = _gains_taken(state, owner, amount, rest)
-    post(state, account, WORLD, -amount, VENUE_ASSET, Cause.CASH, NONE)
-    if taken == 0:
-        return
+def _lend_for(state: State, account: int, taken: int, left: int) -> int:
+    """Let gains of an account's owner go, all groups' ``taken`` if their rates let it, and lend for
+    them out of ``left`` at most; return what went.
+    """
+    owner, gone = state.accounts[account].owner, 0
     for group in range(state.rules[0].groups):
-        gains = _leaves_of(state, group, owner, taken)
+        gains = _leaves_of(state, group, owner, taken - gone)
         if gains == 0:
             continue
         lent = min(_lent_for(state, group, owner, gains), max(0, left))
         let_gains_go(state, group, owner, gains + lent)
         if lent > 0:
             _lend(state, account, group, lent)
-            if balance_of(state, uncovered_id(group)) == 0:
-                state.funds[group].noted_gains = 0
-        taken -= gains
+        gone += gains
         left -= lent
+    return gone
+
+
+@kernel
+def _withdraw(state: State, account: int, amount: int) -> None:
+    """Pay money out, and lend for the gains that leave with it."""
+    owner = state.accounts[account].owner
+    if sum_noted(state, owner) == 0:
+        post(state, account, WORLD, -amount, VENUE_ASSET, Cause.CASH, NONE)
+        return
+    left, rest = _after_withdrawal(state, account, amount)
+    there, wealth = gains_there(state, owner)
+    taken = _gains_taken(state, owner, amount, rest)
+    post(state, account, WORLD, -amount, VENUE_ASSET, Cause.CASH, NONE)
+    gone = _lend_for(state, account, taken, left)
+    take_own(state, owner, wealth - there - amount + gone)
 
 
 @kernel
@@ -163,5 +178,5 @@ def move_cash(state: State, account: int, amount: int) -> None:
     if amount < 0:
         _withdraw(state, account, -amount)
         return
-    lower_noted(state, state.accounts[account].owner)
+    add_own(state, state.accounts[account].owner, amount)
     post(state, account, WORLD, amount, VENUE_ASSET, Cause.CASH, NONE)

@@ -56,7 +56,7 @@ from backstop.reference.closing import forced_from_ns, waits_for_book
 from backstop.reference.doubt import add_up, hold_back, is_kept, review_all, review_doubt, wait_for_halt
 from backstop.reference.fills import note_fill_debt, take_from_winners
 from backstop.reference.fund import money_stages
-from backstop.reference.leaving import lend_for_gains, lower_noted, note_gains, plan_of
+from backstop.reference.leaving import add_own, lend_for_gains, note_gains, noted_of, own_after, plan_of
 from backstop.reference.paying import judge_netted, net_linked_owners
 from backstop.reference.providers import bind
 from backstop.reference.records import Effect, Event
@@ -171,11 +171,12 @@ def move_cash(state: State, account: int, amount: int) -> None:
         if provider.account == account:
             provider.baseline += amount
     if amount > 0:
-        lower_noted(state, owner)
+        add_own(state, owner, amount)
         state.post(account, WORLD, amount, Cause.CASH)
         return
     left, rest = after_withdrawal(state, account, -amount)
     plan = plan_of(state, owner, -amount, rest)
+    state.own[owner] = own_after(state, owner, -amount, plan)
     state.post(account, WORLD, amount, Cause.CASH)
     lend_for_gains(state, account, plan, left)
 
@@ -633,6 +634,7 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         [(number, each.returns, each.default_ended) for number, each in enumerate(state.accounts) if each.default_ended != NONE],
         [(group, fund.noted_sum) for group, fund in enumerate(state.funds) if fund.noted_sum],
         list(noted_rows(state)),
+        [(owner, own) for owner, own in sorted(state.own.items()) if noted_of(state, owner)],
     ]
 
 

@@ -9,7 +9,7 @@ from backstop.reference.arithmetic import ceil_div
 from backstop.reference.socialise import change_claim
 from backstop.reference.state import State
 
-__all__ = ["Leaving", "lend_for_gains", "lower_noted", "note_gains", "plan_of"]
+__all__ = ["Leaving", "add_own", "lend_for_gains", "note_gains", "noted_of", "own_after", "plan_of"]
 
 
 class Leaving(NamedTuple):
@@ -26,6 +26,21 @@ def hole(state: State, group: int) -> int:
     return max(0, state.uncovered(group) - state.unreserved(group))
 
 
+def noted_of(state: State, owner: int) -> int:
+    """Noted gains of an owner in all groups."""
+    return sum(fund.noted.get(owner, 0) for fund in state.funds)
+
+
+def wealth(state: State, owner: int) -> int:
+    """What an owner's accounts have."""
+    return sum(max(0, state.equity(account)) for account in state.accounts_of(owner))
+
+
+def still_there(state: State, owner: int) -> int:
+    """What an owner has not lost of his noted gains."""
+    return min(noted_of(state, owner), max(0, wealth(state, owner) - state.own.get(owner, 0)))
+
+
 def share_of(state: State, group: int, owner: int) -> int:
     """What an owner has to lend of a group's hole if all that is noted of him leaves."""
     fund = state.funds[group]
@@ -36,7 +51,7 @@ def share_of(state: State, group: int, owner: int) -> int:
 def plan_of(state: State, owner: int, amount: int, rest: int) -> Leaving:
     """What a withdrawal takes of an owner's gains; ``rest``: what it leaves him beyond all that stays."""
     plan = Leaving({}, {}, 0)
-    left = min(amount, max(0, sum(fund.noted.get(owner, 0) for fund in state.funds) - rest))
+    left = min(amount, max(0, still_there(state, owner) - rest))
     for group, fund in enumerate(state.funds):
         share = share_of(state, group, owner)
         free = fund.noted.get(owner, 0) - share
@@ -63,9 +78,21 @@ def lend_for_gains(state: State, account: int, plan: Leaving, most: int) -> None
         state.forget_noted(group)
 
 
+def add_own(state: State, owner: int, amount: int) -> None:
+    """Money that an owner brings is no gain."""
+    if noted_of(state, owner):
+        state.own[owner] += amount
+
+
+def own_after(state: State, owner: int, amount: int, plan: Leaving) -> int:
+    """Own money of an owner after a withdrawal, seen before it."""
+    left = wealth(state, owner) - still_there(state, owner) - (amount - sum(plan.gains.values()))
+    return max(0, min(state.own.get(owner, 0), left))
+
+
 def lower_noted(state: State, owner: int) -> None:
-    """What an owner has lost is noted no more, before he brings new money."""
-    left = sum(max(0, state.equity(account)) for account in state.accounts_of(owner))
+    """What an owner has lost is noted no more."""
+    left = still_there(state, owner)
     for fund in state.funds:
         if owner in fund.noted:
             fund.noted[owner] = min(fund.noted[owner], left)
@@ -77,8 +104,11 @@ def note_gains(state: State) -> None:
     for group in sorted({effect.other for effect in state.effects if effect.kind == EffectKind.RESIDUAL}):
         fund, won = state.funds[group], dict[int, int]()
         for number, account in enumerate(state.accounts):
-            of_group = (result for market, result in state.results(number).items() if state.group(market) == group)
-            won[account.owner] = won.get(account.owner, 0) + sum(of_group)
+            for market, result in state.results(number).items():
+                if state.group(market) == group:
+                    won[account.owner] = won.get(account.owner, 0) + result
         for owner, result in won.items():
+            lower_noted(state, owner)
             fund.noted[owner] = max(fund.noted.get(owner, 0), result - fund.gone.get(owner, 0), 0)
+            state.own[owner] = max(0, wealth(state, owner) - noted_of(state, owner))
         fund.noted_sum = sum(fund.noted.values())

@@ -261,6 +261,8 @@ class State:
     #: Breakers to settle at the end of the event, in the order in which they became dirty.
     dirty: list[int] = field(default_factory=list)
     touched: set[int] = field(default_factory=set)
+    #: Own money of owners with noted gains.
+    own: dict[int, int] = field(default_factory=dict)
     #: Providers whose time to sell has come in the event at hand.
     selling: set[int] = field(default_factory=set)
     #: The last joint offer by provider, market and side of the lots, with the event that began it.
