@@ -8,12 +8,31 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal, InvalidOperation
+from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticUndefined
 
 from backstop.config.quantise import decimal_text
 from backstop.core.events import AdlPolicy, InitialMargin, SocialisePolicy
+from backstop.core.instruments import (
+    AdlRules,
+    BreakerRules,
+    CloseoutRules,
+    CommitmentRules,
+    DisposalRules,
+    FundRules,
+    FundsRules,
+    LevelRules,
+    LimitRules,
+    MarketRules,
+    ProviderRules,
+    TakeoverRules,
+    TierRules,
+    VenueRules,
+)
+from backstop.core.parameters import NO_CAP, Parameter, Unit, parameters_of
 
 __all__ = [
     "AdlStage",
@@ -111,6 +130,44 @@ def _unit(unit: str) -> dict[str, Any]:
     return {"unit": unit}
 
 
+#: Units as the page of the venue file names them; a flag, a code and a duration have none.
+_UNIT_TEXTS = {Unit.ATOMS: "asset", Unit.PPM: "ppm", Unit.LOTS: "quantity", Unit.COUNT: "count"}
+
+
+def _written(parameter: Parameter, unit: str, names: type[IntEnum] | None) -> Any:
+    """Return a default as the file has it: None for a cap that never binds, and for a duration that
+    is off.
+    """
+    if parameter.default is None:
+        return PydanticUndefined
+    if names is not None:
+        return names(parameter.default).name.lower()
+    if parameter.unit == Unit.FLAG:
+        return bool(parameter.default)
+    if (parameter.unit, parameter.default) in ((Unit.ATOMS, NO_CAP), (Unit.NS, 0)):
+        return None
+    if unit == "ratio":
+        return Decimal(decimal_text(Decimal(parameter.default).scaleb(-6)))
+    return Decimal(parameter.default) if parameter.unit in (Unit.ATOMS, Unit.LOTS) else parameter.default
+
+
+def _rule(group: Any, name: str, *, unit: str = "", also: str = "", names: type[IntEnum] | None = None, is_required: bool = False) -> Any:
+    """Return the field of a rule: its default, words, bounds and unit are those that its group
+    declares.
+    """
+    parameter = next(parameter for parameter in parameters_of(group) if parameter.name == name)
+    unit = unit or _UNIT_TEXTS.get(parameter.unit, "")
+    field: Any = Field
+    is_integer = unit in ("ppm", "rows", "count")
+    return field(
+        default=PydanticUndefined if is_required else _written(parameter, unit, names),
+        description=parameter.words.removesuffix(".") + also if also else parameter.words,
+        ge=parameter.low if is_integer else None,
+        le=parameter.high if is_integer else None,
+        json_schema_extra=_unit(unit) if unit else None,
+    )
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -119,14 +176,8 @@ class VenueSection(_Section):
     """The venue as a whole."""
 
     name: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="Name of the venue, printed in reports.")
-    solvent_pay_first: bool = Field(
-        default=False,
-        description="Allows `adl` to stand before `closeout`, `takeover` or `fund`, so that solvent accounts pay first.",
-    )
-    epoch: Duration = Field(
-        default=28_800_000_000_000,
-        description="What a position won or lost is measured from the beginning of the present epoch. Epochs are so long.",
-    )
+    solvent_pay_first: bool = _rule(VenueRules, "solvent_pay_first")
+    epoch: Duration = _rule(VenueRules, "epoch_ns")
 
 
 class AssetSection(_Section):
@@ -142,35 +193,12 @@ class AssetSection(_Section):
 class LevelsSection(_Section):
     """Levels of an account's health, in terms of its maintenance margin."""
 
-    warning_ratio: Number = Field(
-        default=Decimal("1.5"),
-        description="Below this multiple of maintenance margin an account is warned. In whole parts per million.",
-        json_schema_extra=_unit("ratio"),
-    )
-    exit_buffer: Number = Field(
-        default=Decimal("0.05"),
-        description="An account leaves default when its equity exceeds maintenance margin by this share of it. In whole parts per million.",
-        json_schema_extra=_unit("ratio"),
-    )
-    close_out_ratio: Number = Field(
-        default=Decimal("0.666667"),
-        description="Below this multiple of maintenance margin an account is in close-out. In whole parts per million.",
-        json_schema_extra=_unit("ratio"),
-    )
-    return_buffer: Number = Field(
-        default=Decimal(0),
-        description="What each return to default adds to `exit_buffer`. In whole parts per million; 0 is off.",
-        json_schema_extra=_unit("ratio"),
-    )
-    return_buffer_max: Number = Field(
-        default=Decimal(1),
-        description="Largest exit buffer that returns lead to. In whole parts per million.",
-        json_schema_extra=_unit("ratio"),
-    )
-    return_memory: Duration = Field(
-        default=86_400_000_000_000,
-        description="A default that begins no longer than this after the last one ended with lots left is a return.",
-    )
+    warning_ratio: Number = _rule(LevelRules, "warning_ratio_ppm", unit="ratio")
+    exit_buffer: Number = _rule(LevelRules, "exit_buffer_ppm", unit="ratio")
+    close_out_ratio: Number = _rule(LevelRules, "close_out_ratio_ppm", unit="ratio")
+    return_buffer: Number = _rule(LevelRules, "return_buffer_ppm", unit="ratio")
+    return_buffer_max: Number = _rule(LevelRules, "return_buffer_max_ppm", unit="ratio")
+    return_memory: Duration = _rule(LevelRules, "return_memory_ns")
 
 
 class RestrictStage(_Section):
@@ -183,52 +211,18 @@ class CloseoutStage(_Section):
     """Closes positions on the book, in slices, within caps."""
 
     stage: Literal["closeout"]
-    fee_ppm: Ppm = Field(default=5_000, description="Liquidation fee of a solvent account, to the fund.", json_schema_extra=_unit("ppm"))
-    depth_share_ppm: Ppm = Field(
-        default=250_000,
-        description="Share of the visible depth within the slippage tolerance that closing orders may take.",
-        json_schema_extra=_unit("ppm"),
-    )
-    volume_share_ppm: Ppm = Field(
-        default=1_000_000,
-        description="Share of the volume last reported that closing orders may take.",
-        json_schema_extra=_unit("ppm"),
-    )
-    interval: Duration = Field(default=1_000_000_000, description="Least time between two slices of one account.")
-    deadline: Duration = Field(default=30_000_000_000, description="From default until the stages after this one may act without waiting.")
-    order_timeout: Duration = Field(default=10_000_000_000, description="Longest wait for an answer from the book.")
-    minimum_notional: Number = Field(
-        default=Decimal(0),
-        description=(
-            "Smallest slice, and smallest rest of a position that a slice leaves. A smaller slice is raised to it where the visible book"
-            " holds it; an order of it tries a book of which too little is known."
-        ),
-        json_schema_extra=_unit("asset"),
-    )
-    cap_interval: Duration = Field(
-        default=60_000_000_000,
-        description="Interval of the notional caps (account, market, venue).",
-    )
-    account_notional_max: Number | None = Field(
-        default=None,
-        description="Most notional of one account ordered in one cap interval.",
-        json_schema_extra=_unit("asset"),
-    )
-    venue_notional_max: Number | None = Field(
-        default=None,
-        description="Most notional of the whole venue ordered in one cap interval.",
-        json_schema_extra=_unit("asset"),
-    )
-    carry_max: Duration | None = Field(
-        default=None,
-        description="For how long in one default a solvent account is carried instead of deleveraged, while funds stand for it;"
-        " off if left out.",
-    )
-    carry_move_ppm: Ppm = Field(
-        default=20_000,
-        description="Move against all its positions: what the account then would lack is reserved while it is carried.",
-        json_schema_extra=_unit("ppm"),
-    )
+    fee_ppm: int = _rule(CloseoutRules, "fee_ppm")
+    depth_share_ppm: int = _rule(CloseoutRules, "depth_share_ppm")
+    volume_share_ppm: int = _rule(CloseoutRules, "volume_share_ppm")
+    interval: Duration = _rule(CloseoutRules, "interval_ns")
+    deadline: Duration = _rule(CloseoutRules, "deadline_ns")
+    order_timeout: Duration = _rule(CloseoutRules, "order_timeout_ns")
+    minimum_notional: Number = _rule(CloseoutRules, "minimum_notional")
+    cap_interval: Duration = _rule(CloseoutRules, "cap_interval_ns")
+    account_notional_max: Number | None = _rule(CloseoutRules, "account_notional_max")
+    venue_notional_max: Number | None = _rule(CloseoutRules, "venue_notional_max")
+    carry_max: Duration | None = _rule(CloseoutRules, "carry_max_ns")
+    carry_move_ppm: int = _rule(CloseoutRules, "carry_move_ppm")
 
 
 class TakeoverStage(_Section):
@@ -238,32 +232,15 @@ class TakeoverStage(_Section):
     """
 
     stage: Literal["takeover"]
-    provider_share_ppm: Ppm = Field(
-        default=500_000,
-        description="Share of the way from mark to zero price that a provider gets for taking over from a solvent account.",
-        json_schema_extra=_unit("ppm"),
-    )
-    answer_timeout: Duration = Field(default=5_000_000_000, description="Longest wait for a provider's answer.")
-    failures_max: Annotated[int, Field(ge=1, le=1 << 30)] = Field(
-        default=3, description="Failures in a row that switch a provider off.", json_schema_extra=_unit("count")
-    )
-    retry: Duration = Field(default=30_000_000_000, description="Time after a failure in which a provider gets no offers.")
-    off: Duration = Field(default=600_000_000_000, description="Time in which a provider that was switched off gets no offers.")
-    offer_range_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
-        default=0,
-        description="Range of a market's marks over both price windows from which on its offers live shorter"
-        " and a failure costs more, up to four times; 0: off.",
-        json_schema_extra=_unit("ppm"),
-    )
-    disposal_interval: Duration = Field(
-        default=10_000_000_000, description="Time between two sales of the vault, or of a provider that is stopped."
-    )
-    disposal_share_ppm: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        default=100_000, description="Share of a position that it sells at a time.", json_schema_extra=_unit("ppm")
-    )
-    disposal_tolerance_ppm: Annotated[int, Field(ge=0, lt=1_000_000)] = Field(
-        default=10_000, description="Furthest from the mark that it sells.", json_schema_extra=_unit("ppm")
-    )
+    provider_share_ppm: int = _rule(TakeoverRules, "provider_share_ppm")
+    answer_timeout: Duration = _rule(TakeoverRules, "answer_timeout_ns")
+    failures_max: int = _rule(TakeoverRules, "failures_max")
+    retry: Duration = _rule(TakeoverRules, "retry_ns")
+    off: Duration = _rule(TakeoverRules, "off_ns")
+    offer_range_ppm: int = _rule(TakeoverRules, "offer_range_ppm")
+    disposal_interval: Duration = _rule(DisposalRules, "interval_ns")
+    disposal_share_ppm: int = _rule(DisposalRules, "share_ppm")
+    disposal_tolerance_ppm: int = _rule(DisposalRules, "tolerance_ppm")
 
 
 class FundStage(_Section):
@@ -277,62 +254,26 @@ class FundStage(_Section):
         description="Balance of the fund in a new engine, where the file has no `group`.",
         json_schema_extra=_unit("asset"),
     )
-    loss_per_window_max: Number | None = Field(
-        default=None,
-        description="Most that the fund pays within any span of `window`, where the file has no `group`.",
-        json_schema_extra=_unit("asset"),
-    )
-    target: Number | None = Field(
-        default=None,
-        description="Balance above which it pays recovery claims back, where the file has no `group`.",
-        json_schema_extra=_unit("asset"),
-    )
-    window: Duration = Field(default=60_000_000_000, description="Span of the caps on payments of the funds.")
-    owner_loss_max: Number | None = Field(
-        default=None,
-        description="Most that all funds together pay for one owner, until a whole `window` passes without a payment.",
-        json_schema_extra=_unit("asset"),
-    )
-    trading_fee_share_ppm: Ppm = Field(
-        default=0, description="Share of trading fees that goes to the fund.", json_schema_extra=_unit("ppm")
-    )
-    recovery_interval: Duration = Field(default=3_600_000_000_000, description="Time between two payments of recovery claims from surplus.")
-    owner_memory: Duration = Field(
-        default=86_400_000_000_000,
-        description="For how long after the latest payment for an owner what the funds paid for him limits his withdrawals.",
-    )
-    hold_withdrawals_max: Duration = Field(
-        default=3_600_000_000_000,
-        description="For how long after its default began an insolvent account that a fund cannot pay holds back gains of its markets.",
-    )
-    drawdown_window: Duration = Field(default=28_800_000_000_000, description="Span over which the peak of a fund is taken.")
-    drawdown_enter_ppm: Ppm = Field(
-        default=0, description="Fall from the peak that throttles the markets of the group; 0 is off.", json_schema_extra=_unit("ppm")
-    )
-    drawdown_exit_ppm: Ppm = Field(default=0, description="Fall from the peak that ends the throttle.", json_schema_extra=_unit("ppm"))
+    loss_per_window_max: Number | None = _rule(FundRules, "loss_per_window_max", also=", where the file has no `group`.")
+    target: Number | None = _rule(FundRules, "target", also=", where the file has no `group`.")
+    window: Duration = _rule(FundsRules, "window_ns")
+    owner_loss_max: Number | None = _rule(FundsRules, "owner_loss_max")
+    trading_fee_share_ppm: int = _rule(FundsRules, "trading_fee_share_ppm")
+    recovery_interval: Duration = _rule(FundsRules, "recovery_interval_ns")
+    owner_memory: Duration = _rule(FundsRules, "owner_memory_ns")
+    hold_withdrawals_max: Duration = _rule(FundsRules, "hold_withdrawals_max_ns")
+    drawdown_window: Duration = _rule(FundsRules, "drawdown_window_ns")
+    drawdown_enter_ppm: int = _rule(FundsRules, "drawdown_enter_ppm")
+    drawdown_exit_ppm: int = _rule(FundsRules, "drawdown_exit_ppm")
 
 
 class AdlStage(_Section):
     """Auto-deleveraging: closes opposite positions at a set price."""
 
     stage: Literal["adl"]
-    policy: AdlPolicyName = Field(
-        default="capped_pro_rata",
-        description="How counterparties of a class share: by profit, in the order of rank, by lots, by lots x leverage, in random order."
-        " Each is capped so that it stays above maintenance margin.",
-    )
-    parts_min_notional: Number = Field(
-        default=Decimal(0),
-        description="Least notional that an owner is asked for, unless it is all that he can give; 0: any."
-        " Who gives for those below it is drawn.",
-        json_schema_extra=_unit("asset"),
-    )
-    counterparties_max: int = Field(
-        default=0,
-        ge=0,
-        le=1 << 28,
-        description="Owners that one plan asks at most, where what they can give suffices; 0: any number.",
-    )
+    policy: AdlPolicyName = _rule(VenueRules, "adl_policy", names=AdlPolicy)
+    parts_min_notional: Number = _rule(AdlRules, "parts_min_notional")
+    counterparties_max: int = _rule(AdlRules, "counterparties_max")
 
 
 class SocialiseStage(_Section):
@@ -341,10 +282,7 @@ class SocialiseStage(_Section):
     """
 
     stage: Literal["socialise"]
-    policy: SocialisePolicyName = Field(
-        default="gains_haircut",
-        description="The base of the cuts: what was won in the market of the loss, or all open interest there.",
-    )
+    policy: SocialisePolicyName = _rule(VenueRules, "socialise_policy", names=SocialisePolicy)
 
 
 class TearUpStage(_Section):
@@ -365,12 +303,8 @@ class GroupSection(_Section):
     opening_balance: Number = Field(
         default=Decimal(0), description="Balance of the group's fund in a new engine.", json_schema_extra=_unit("asset")
     )
-    loss_per_window_max: Number | None = Field(
-        default=None, description="Most that the fund pays within any span of `window`.", json_schema_extra=_unit("asset")
-    )
-    target: Number | None = Field(
-        default=None, description="Balance above which the fund pays recovery claims back.", json_schema_extra=_unit("asset")
-    )
+    loss_per_window_max: Number | None = _rule(FundRules, "loss_per_window_max")
+    target: Number | None = _rule(FundRules, "target")
 
 
 class CommitmentSection(_Section):
@@ -380,18 +314,10 @@ class CommitmentSection(_Section):
     direction: Literal["long", "short", "both"] = Field(
         default="both", description="Whether it takes over longs, shorts, or each of them to the full capacity."
     )
-    capacity: Number = Field(description="Notional that it takes over before refill.", json_schema_extra=_unit("asset"))
-    refill_per_hour: Number = Field(
-        default=Decimal(0), description="Capacity that comes back per hour, second by second.", json_schema_extra=_unit("asset")
-    )
-    position_notional_max: Number | None = Field(
-        default=None, description="Largest notional of its position in one market.", json_schema_extra=_unit("asset")
-    )
-    edge_ppm: Ppm = Field(
-        default=0,
-        description="Discount to mark at which it takes over from an insolvent account; the fund pays for it.",
-        json_schema_extra=_unit("ppm"),
-    )
+    capacity: Number = _rule(CommitmentRules, "capacity", is_required=True)
+    refill_per_hour: Number = _rule(CommitmentRules, "refill_per_s")
+    position_notional_max: Number | None = _rule(CommitmentRules, "position_notional_max")
+    edge_ppm: int = _rule(CommitmentRules, "edge_ppm")
 
 
 class ProviderSection(_Section):
@@ -400,16 +326,10 @@ class ProviderSection(_Section):
     """
 
     name: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="Name of the provider, also of its account.")
-    vault: bool = Field(default=False, description="The venue's own vault: last provider, takes over at once, sells on by schedule.")
+    vault: bool = _rule(ProviderRules, "is_vault")
     capital: Number = Field(description="Balance of its account in a new engine.", json_schema_extra=_unit("asset"))
-    leverage: Number = Field(
-        default=Decimal(5), description="Largest notional over equity, open offers included.", json_schema_extra=_unit("ratio")
-    )
-    loss_stop: Number | None = Field(
-        default=None,
-        description="Loss at which offers to it stop and it sells what it holds, until half of it is won back.",
-        json_schema_extra=_unit("asset"),
-    )
+    leverage: Number = _rule(ProviderRules, "leverage_ppm", unit="ratio")
+    loss_stop: Number | None = _rule(ProviderRules, "loss_stop")
     commitment: Annotated[list[CommitmentSection], Field(min_length=1, max_length=16)] = Field(description="Standing commitments.")
 
 
@@ -426,65 +346,28 @@ class BreakersSection(_Section):
     Every stop ends by itself, and none refuses an event that reduces risk. A threshold of 0 is off.
     """
 
-    hold_max: Duration = Field(default=600_000_000_000, description="Longest time in which a cause throttles or halts.")
-    reopen: Duration = Field(default=60_000_000_000, description="Time from the end of a halt to the full opening.")
-    throttle_share_ppm: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        default=250_000, description="Share of a closing slice that may leave while throttled or reopening.", json_schema_extra=_unit("ppm")
-    )
-    price_window: Duration = Field(default=60_000_000_000, description="Moves of the mark are measured in this window and the one before.")
-    price_throttle_ppm: Ppm = Field(
-        default=0, description="Move of the mark, or its distance from the index, that throttles a market.", json_schema_extra=_unit("ppm")
-    )
-    price_halt_ppm: Ppm = Field(
-        default=0, description="Move of the mark, or its distance from the index, that halts a market.", json_schema_extra=_unit("ppm")
-    )
-    price_exit_ppm: Ppm = Field(
-        default=0, description="Move or distance below which the stop ends, each for itself.", json_schema_extra=_unit("ppm")
-    )
-    flow_window: Duration = Field(default=60_000_000_000, description="Liquidated notional is counted in this window and the one before.")
-    flow_exit_ppm: Ppm = Field(
-        default=500_000, description="Share of the first threshold below which a stop for flow ends.", json_schema_extra=_unit("ppm")
-    )
-    flow_throttle: Number = Field(
-        default=Decimal(0), description="Liquidated notional of the venue that throttles it.", json_schema_extra=_unit("asset")
-    )
-    flow_halt: Number = Field(
-        default=Decimal(0), description="Liquidated notional of the venue that halts it.", json_schema_extra=_unit("asset")
-    )
-    stale: Duration | None = Field(default=None, description="Age of a mark that halts its market; off if left out.")
-    outage_gap: Duration | None = Field(default=None, description="Silence of the whole venue that counts as an outage; off if left out.")
-    outage_grace_ppm: Ppm = Field(
-        default=500_000, description="Grace after an outage, as a share of the silence.", json_schema_extra=_unit("ppm")
-    )
-    outage_grace_max: Duration = Field(default=300_000_000_000, description="Longest grace.")
-    operator_hold_max: Duration = Field(
-        default=86_400_000_000_000,
-        description="Longest stop that an operator may order at once. `hold_max` ends it earlier, and it may be ordered again.",
-    )
-    deficit_halt: Number = Field(
-        default=Decimal(0),
-        description="Losses of a market that nobody paid halt it where they exceed this amount; with 0, every such loss does.",
-        json_schema_extra=_unit("asset"),
-    )
-    deficit_window: Duration = Field(
-        default=3_600_000_000_000, description="Losses that nobody paid are counted in this window and the one before."
-    )
-    act_age_max: Duration | None = Field(
-        default=None,
-        description="Age of a mark beyond which takeover, ADL, tear-up and support wait for the next one; off if left out.",
-    )
-    doubt_max: Duration = Field(
-        default=3_600_000_000_000,
-        description="For how long, in sum, an account in default waits for marks that are doubted or old, and a market may be doubted.",
-    )
-    doubt_settles: bool = Field(
-        default=True,
-        description="A market whose mark was doubted for `doubt_max` is settled at one price; otherwise stages then act at the mark.",
-    )
-    halt_wait_max: Duration | None = Field(
-        default=None,
-        description="Until when after the begin of a default ADL and tear-up wait in a halted market; off if left out.",
-    )
+    hold_max: Duration = _rule(BreakerRules, "hold_max_ns")
+    reopen: Duration = _rule(BreakerRules, "reopen_ns")
+    throttle_share_ppm: int = _rule(BreakerRules, "throttle_share_ppm")
+    price_window: Duration = _rule(BreakerRules, "price_window_ns")
+    price_throttle_ppm: int = _rule(MarketRules, "price_throttle_ppm")
+    price_halt_ppm: int = _rule(MarketRules, "price_halt_ppm")
+    price_exit_ppm: int = _rule(MarketRules, "price_exit_ppm")
+    flow_window: Duration = _rule(BreakerRules, "flow_window_ns")
+    flow_exit_ppm: int = _rule(BreakerRules, "flow_exit_ppm")
+    flow_throttle: Number = _rule(BreakerRules, "flow_throttle")
+    flow_halt: Number = _rule(BreakerRules, "flow_halt")
+    stale: Duration | None = _rule(BreakerRules, "stale_ns")
+    outage_gap: Duration | None = _rule(BreakerRules, "outage_gap_ns")
+    outage_grace_ppm: int = _rule(BreakerRules, "outage_grace_ppm")
+    outage_grace_max: Duration = _rule(BreakerRules, "outage_grace_max_ns")
+    operator_hold_max: Duration = _rule(BreakerRules, "operator_hold_max_ns")
+    deficit_halt: Number = _rule(BreakerRules, "deficit_halt")
+    deficit_window: Duration = _rule(BreakerRules, "deficit_window_ns")
+    act_age_max: Duration | None = _rule(BreakerRules, "act_age_max_ns")
+    doubt_max: Duration = _rule(BreakerRules, "doubt_max_ns")
+    doubt_settles: bool = _rule(BreakerRules, "doubt_settles")
+    halt_wait_max: Duration | None = _rule(BreakerRules, "halt_wait_max_ns")
 
 
 class GuardSection(_Section):
@@ -492,8 +375,8 @@ class GuardSection(_Section):
     until `hold` is over.
     """
 
-    jump_ppm: Ppm = Field(default=0, description="Move of the mark that counts as a jump; 0 is off.", json_schema_extra=_unit("ppm"))
-    hold: Duration = Field(default=120_000_000_000, description="Longest time for which a mark is held.")
+    jump_ppm: int = _rule(MarketRules, "guard_jump_ppm")
+    hold: Duration = _rule(BreakerRules, "guard_hold_ns")
 
 
 class MarketBreakerSection(_Section):
@@ -502,46 +385,32 @@ class MarketBreakerSection(_Section):
     price_throttle_ppm: Ppm | None = Field(default=None, description="As in `breakers`.", json_schema_extra=_unit("ppm"))
     price_halt_ppm: Ppm | None = Field(default=None, description="As in `breakers`.", json_schema_extra=_unit("ppm"))
     price_exit_ppm: Ppm | None = Field(default=None, description="As in `breakers`.", json_schema_extra=_unit("ppm"))
-    flow_throttle: Number = Field(
-        default=Decimal(0), description="Liquidated notional of the market that throttles it.", json_schema_extra=_unit("asset")
-    )
-    flow_halt: Number = Field(
-        default=Decimal(0), description="Liquidated notional of the market that halts it.", json_schema_extra=_unit("asset")
-    )
+    flow_throttle: Number = _rule(MarketRules, "flow_throttle")
+    flow_halt: Number = _rule(MarketRules, "flow_halt")
     guard_jump_ppm: Ppm | None = Field(default=None, description="As `jump_ppm` in `guard`.", json_schema_extra=_unit("ppm"))
-    guard_volume: Number = Field(
-        default=Decimal(0),
-        description="Volume below which a jump is held; with 0 no jump is held.",
-        json_schema_extra=_unit("quantity"),
-    )
+    guard_volume: Number = _rule(MarketRules, "guard_volume_lots", unit="quantity")
 
 
 class LimitsSection(_Section):
     """Numbers of rows in the engine. Memory that is never used is never committed."""
 
-    accounts_max: Rows = Field(default=1 << 16, description="Most accounts.", json_schema_extra=_unit("rows"))
-    positions_max: Rows = Field(
-        default=1 << 18, description="Most (account, market) pairs that ever held lots.", json_schema_extra=_unit("rows")
-    )
-    orders_max: Rows = Field(default=1 << 16, description="Closing orders remembered for late fills.", json_schema_extra=_unit("rows"))
-    effects_max: Rows = Field(
-        default=1 << 22,
-        description="Most effects of one event. Beyond half of it, accounts wait an interval.",
-        json_schema_extra=_unit("rows"),
-    )
+    accounts_max: int = _rule(LimitRules, "accounts_max", unit="rows")
+    positions_max: int = _rule(LimitRules, "positions_max", unit="rows")
+    orders_max: int = _rule(LimitRules, "orders_max", unit="rows")
+    effects_max: int = _rule(LimitRules, "effects_max", unit="rows")
 
 
 class TierRow(_Section):
     """One bracket of notional: these rates hold from its floor up to the next floor."""
 
-    floor: Number = Field(description="Notional from which the tier holds; the first floor is 0.", json_schema_extra=_unit("asset"))
+    floor: Number = _rule(TierRules, "floor_atoms")
     cap: Number | None = Field(
         default=None,
         description="Notional at which the next tier begins; optional, and then checked against the next floor. The last tier has none.",
         json_schema_extra=_unit("asset"),
     )
-    initial_rate_ppm: Ppm = Field(description="Initial margin rate (1 / leverage, rounded up).", json_schema_extra=_unit("ppm"))
-    maintenance_rate_ppm: Ppm = Field(description="Maintenance margin rate.", json_schema_extra=_unit("ppm"))
+    initial_rate_ppm: int = _rule(TierRules, "initial_rate_ppm")
+    maintenance_rate_ppm: int = _rule(TierRules, "maintenance_rate_ppm")
 
 
 class BookSection(_Section):
@@ -579,30 +448,10 @@ class MarketSection(_Section):
     position_max: Number = Field(
         description="Largest position of one account, a whole number of lots.", json_schema_extra=_unit("quantity")
     )
-    slippage_tolerance_ppm: Annotated[int, Field(ge=0, lt=1_000_000)] = Field(
-        description="Furthest from the mark that a closing order may trade.", json_schema_extra=_unit("ppm")
-    )
-    fill_band_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
-        default=0,
-        description=(
-            "What a fill between two owners costs its loser beyond this distance from the mark, its winner owes: it is held, and paid"
-            " before a fund pays for the loser. 0 is off; what a fill itself makes its loser lack is owed in any case."
-        ),
-        json_schema_extra=_unit("ppm"),
-    )
-    volatility_ppm: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        default=10_000,
-        description="Weight of this market when an account's buffer is shared among its trigger prices. Changes speed, never a result.",
-        json_schema_extra=_unit("ppm"),
-    )
-    factor_loading_ppm: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = Field(
-        default=1_000_000,
-        description=(
-            "ADL policy `water_filling`: how far its notional moves with the one factor that all markets share; below 0: against it. Only"
-            " ratios between markets matter. Not 0."
-        ),
-        json_schema_extra=_unit("ppm"),
-    )
+    slippage_tolerance_ppm: int = _rule(MarketRules, "slippage_tolerance_ppm")
+    fill_band_ppm: int = _rule(MarketRules, "fill_band_ppm")
+    volatility_ppm: int = _rule(MarketRules, "volatility_ppm")
+    factor_loading_ppm: int = _rule(MarketRules, "factor_loading_ppm")
     band_offset_ppm: Annotated[list[Annotated[int, Field(ge=0, lt=1_000_000)]], Field(min_length=1, max_length=8)] = Field(
         description="Offsets from the mark of the bands of visible depth, ascending.", json_schema_extra=_unit("ppm")
     )
@@ -613,34 +462,12 @@ class MarketSection(_Section):
             " `none`: there is no depth until some is told, so that closeout goes on to the next stage."
         ),
     )
-    ordered_notional_max: Number | None = Field(
-        default=None,
-        description="Most notional of this market ordered to the book in one cap interval.",
-        json_schema_extra=_unit("asset"),
-    )
-    loss_per_window_max: Number | None = Field(
-        default=None,
-        description="Most that the fund of its group pays for this market within any span of `window`.",
-        json_schema_extra=_unit("asset"),
-    )
+    ordered_notional_max: Number | None = _rule(MarketRules, "ordered_notional_max")
+    loss_per_window_max: Number | None = _rule(MarketRules, "loss_per_window_max")
     group: str | None = Field(default=None, description="Its market group; the first if left out.")
-    initial_margin: InitialMarginName = Field(
-        default="marginal",
-        description=(
-            "How the tiers give the initial margin. `marginal`: each part of the notional at the rate of its bracket; `tier`: the rate of"
-            " the tier over the whole notional; `owner`: the same, the tier by what all accounts of the owner hold in the market."
-        ),
-    )
-    interest_lower: Number = Field(
-        default=Decimal(0),
-        description="Value of the open interest above which initial margin rises.",
-        json_schema_extra=_unit("asset"),
-    )
-    interest_upper: Number = Field(
-        default=Decimal(0),
-        description="Value of the open interest from which on initial margin is the whole notional; 0 is off.",
-        json_schema_extra=_unit("asset"),
-    )
+    initial_margin: InitialMarginName = _rule(MarketRules, "initial_margin", names=InitialMargin)
+    interest_lower: Number = _rule(MarketRules, "interest_lower")
+    interest_upper: Number = _rule(MarketRules, "interest_upper")
     tiers: Annotated[list[TierRow], Field(min_length=1, max_length=64)] = Field(description="Margin tiers, by floor.")
     breaker: MarketBreakerSection = Field(default_factory=MarketBreakerSection, description="Its own thresholds.")
     book: BookSection = Field(description="The simulated book.")

@@ -23,6 +23,7 @@ from backstop.core.rows import (
     ENGINE,
     FUND_ROW,
     MARKET,
+    MARKET_RULES,
     POSITION,
     PROVIDER,
     RULES,
@@ -44,25 +45,6 @@ __all__ = [
     "rules_row",
     "stage_rows",
 ]
-
-_MARKET_RULES = (
-    "price_ticks_max",
-    "position_lots_max",
-    "slippage_tolerance_ppm",
-    "fill_band_ppm",
-    "volatility_ppm",
-    "factor_loading_ppm",
-    "ordered_notional_max",
-    "group",
-    "price_throttle_ppm",
-    "price_halt_ppm",
-    "price_exit_ppm",
-    "guard_jump_ppm",
-    "guard_volume_lots",
-    "initial_margin",
-    "interest_lower",
-    "interest_upper",
-)
 
 
 def _fill_tiers(rows: NDArray[np.void], market: MarketRules) -> None:
@@ -90,11 +72,9 @@ def market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
     tier_first = bucket_first = 0
     for row, market in zip(markets, rules.markets, strict=True):
         row.volume_lots = row.epoch = NONE
-        row.notional_factor = market.contract.notional_factor
         row.contract = market.contract.kind
-        row.loss_max = market.loss_per_window_max
         row.funding_index_max, row.funding_per_tick = funding_index_max(market), _funding_per_tick(rules, market)
-        for name in _MARKET_RULES:
+        for name in MARKET_RULES:
             row[name] = getattr(market, name)
         row.first_position = row.last_position = NONE
         row.band_count = len(market.band_offset_ppm)
@@ -190,12 +170,12 @@ def position_rows(rules: VenueRules) -> NDArray[np.void]:
 def fund_rows(rules: VenueRules) -> NDArray[np.void]:
     """Return one row per market group."""
     rows = np.zeros(len(rules.funds), dtype=FUND_ROW)
-    rows["loss_max"] = [fund.loss_per_window_max for fund in rules.funds]
+    rows["loss_per_window_max"] = [fund.loss_per_window_max for fund in rules.funds]
     rows["target"] = [fund.target for fund in rules.funds]
     rows["carry_last"] = NONE
     for group, row in enumerate(rows):
         of_markets = (market.loss_per_window_max for market in rules.markets if market.group == group)
-        row.least_cap = min(row.loss_max, rules.fund.owner_loss_max, *of_markets)
+        row.least_cap = min(row.loss_per_window_max, rules.fund.owner_loss_max, *of_markets)
     return rows
 
 

@@ -8,10 +8,11 @@ the bounds that let the kernels add notionals without looking.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from backstop.core.contract_terms import Contract, Contracts, LinearContract
 from backstop.core.events import FUNDING_PARTS, GROUPS_MAX, AdlPolicy, InitialMargin, SocialisePolicy, Stage
+from backstop.core.parameters import NO_CAP, PPM, Moves, Unit, check_values, rule
 from backstop.core.stages import misplaced, paid_first
 
 __all__ = [
@@ -45,8 +46,6 @@ __all__ = [
     "initial_deductions",
 ]
 
-#: Parts per million in one.
-PPM = 1_000_000
 #: Most bands of visible depth a side.
 BANDS_MAX = 8
 #: Most lots that one band may show.
@@ -67,8 +66,8 @@ TIME_STEP_NS_MAX = 1 << 53
 PRICE_TICKS_LIMIT = (1 << 31) - 2
 #: Most effects of one event: two such events fit in one blob of a journal.
 EFFECTS_MAX = 1 << 22
-#: A cap that never binds.
-NO_CAP = 1 << 62
+#: Most rows of one kind.
+_ROWS_MAX = 1 << 28
 #: Most assets in which balances are kept.
 ASSETS_MAX = 64
 #: Most backstop providers.
@@ -78,53 +77,94 @@ PROVIDERS_MAX = 64
 class TierRules(NamedTuple):
     """One bracket of notional: from ``floor_atoms`` up these rates hold."""
 
-    floor_atoms: int
-    initial_rate_ppm: int
-    maintenance_rate_ppm: int
+    floor_atoms: Annotated[int, rule(901, "Notional from which the tier holds; the first floor is 0.", moves=Moves.MARGIN)]
+    initial_rate_ppm: Annotated[int, rule(902, "Initial margin rate (1 / leverage, rounded up).")]
+    maintenance_rate_ppm: Annotated[int, rule(903, "Maintenance margin rate.", moves=Moves.MARGIN)]
 
 
 class MarketRules(NamedTuple):
     """One linear perpetual."""
 
-    #: Atoms a tick a lot: tick x lot x contract size in atoms of the settlement asset.
-    notional_factor: int
-    price_ticks_max: int
-    position_lots_max: int
+    notional_factor: Annotated[
+        int, rule(801, "Atoms a tick a lot: tick x lot x contract size in atoms of the settlement asset.", low=1, is_fixed=True)
+    ]
+    price_ticks_max: Annotated[
+        int, rule(802, "Highest price accepted, a whole number of ticks.", unit=Unit.TICKS, low=1, high=PRICE_TICKS_LIMIT, is_fixed=True)
+    ]
+    position_lots_max: Annotated[
+        int, rule(803, "Largest position of one account, a whole number of lots.", unit=Unit.LOTS, low=1, is_fixed=True)
+    ]
     tiers: tuple[TierRules, ...]
     #: Offsets of the bands of visible depth from the mark, ascending.
     band_offset_ppm: tuple[int, ...]
-    slippage_tolerance_ppm: int
-    #: Weight of this market when an account's buffer is shared among its triggers.
-    volatility_ppm: int = 10_000
-    #: Most notional that may be ordered to the book in one cap interval.
-    ordered_notional_max: int = NO_CAP
-    #: Market group: whose fund, and whose commitments of providers.
-    group: int = 0
-    #: Breaker on the price: its move within two windows, or its distance from the index; 0 is off.
-    price_throttle_ppm: int = 0
-    price_halt_ppm: int = 0
-    price_exit_ppm: int = 0
-    #: Breaker on the flow: notional liquidated within two windows; 0 is off.
-    flow_throttle: int = 0
-    flow_halt: int = 0
-    #: Price guard: a jump of so much on less volume than that is held; 0 is off.
-    guard_jump_ppm: int = 0
-    guard_volume_lots: int = 0
-    #: Most that the fund of its group pays for this market within any span of the funds' window.
-    loss_per_window_max: int = NO_CAP
-    #: How its tiers give the initial margin.
-    initial_margin: int = InitialMargin.MARGINAL
-    #: Value of the open interest above which initial margin rises, and from which on it is the
-    #: whole notional; an upper value of 0 is off.
-    interest_lower: int = 0
-    interest_upper: int = 0
-    #: What a fill costs its loser beyond this distance from the mark, its winner owes; 0 is off.
-    fill_band_ppm: int = 0
-    #: How much its notional moves with the factor that all markets share; only ratios matter.
-    factor_loading_ppm: int = PPM
+    slippage_tolerance_ppm: Annotated[int, rule(804, "Furthest from the mark that a closing order may trade.", high=PPM - 1)]
+    volatility_ppm: Annotated[
+        int,
+        rule(
+            805,
+            "Weight of this market when an account's buffer is shared among its trigger prices. Changes speed, never a result.",
+            low=1,
+        ),
+    ] = 10_000
+    ordered_notional_max: Annotated[int, rule(806, "Most notional of this market ordered to the book in one cap interval.")] = NO_CAP
+    group: Annotated[int, rule(807, "Its market group; the first if left out.", unit=Unit.COUNT, high=GROUPS_MAX - 1, is_fixed=True)] = 0
+    price_throttle_ppm: Annotated[int, rule(808, "Move of the mark, or its distance from the index, that throttles a market.")] = 0
+    price_halt_ppm: Annotated[int, rule(809, "Move of the mark, or its distance from the index, that halts a market.")] = 0
+    price_exit_ppm: Annotated[int, rule(810, "Move or distance below which the stop ends, each for itself.")] = 0
+    flow_throttle: Annotated[int, rule(811, "Liquidated notional of the market that throttles it.")] = 0
+    flow_halt: Annotated[int, rule(812, "Liquidated notional of the market that halts it.")] = 0
+    guard_jump_ppm: Annotated[int, rule(813, "Move of the mark that counts as a jump; 0 is off.")] = 0
+    guard_volume_lots: Annotated[
+        int, rule(814, "Volume below which a jump is held; with 0 no jump is held.", unit=Unit.LOTS, high=DEPTH_LOTS_MAX)
+    ] = 0
+    loss_per_window_max: Annotated[int, rule(815, "Most that the fund of its group pays for this market within any span of `window`.")] = (
+        NO_CAP
+    )
+    initial_margin: Annotated[
+        int,
+        rule(
+            816,
+            "How the tiers give the initial margin. `marginal`: each part of the notional at the rate of its bracket; `tier`: the rate of"
+            " the tier over the whole notional; `owner`: the same, the tier by what all accounts of the owner hold in the market.",
+            unit=Unit.CODE,
+            low=min(InitialMargin),
+            high=max(InitialMargin),
+            is_fixed=True,
+        ),
+    ] = InitialMargin.MARGINAL
+    interest_lower: Annotated[int, rule(817, "Value of the open interest above which initial margin rises.")] = 0
+    interest_upper: Annotated[
+        int, rule(818, "Value of the open interest from which on initial margin is the whole notional; 0 is off.")
+    ] = 0
+    fill_band_ppm: Annotated[
+        int,
+        rule(
+            819,
+            "What a fill between two owners costs its loser beyond this distance from the mark, its winner owes: it is held, and paid"
+            " before a fund pays for the loser. 0 is off; what a fill itself makes its loser lack is owed in any case.",
+        ),
+    ] = 0
+    factor_loading_ppm: Annotated[
+        int,
+        rule(
+            820,
+            "ADL policy `water_filling`: how far its notional moves with the one factor that all markets share; below 0: against it. Only"
+            " ratios between markets matter. Not 0.",
+            low=-PPM,
+        ),
+    ] = PPM
     #: The venue reports the visible depth: until it has, nothing is known of it. Otherwise there is
     #: none until some is told.
-    reports_depth: int = 0
+    reports_depth: Annotated[
+        int,
+        rule(
+            821,
+            "Whether its depth is reported. `reported`: until it is, nothing is known of the book, and orders of `minimum_notional` try it;"
+            " `none`: there is no depth until some is told, so that closeout goes on to the next stage.",
+            unit=Unit.FLAG,
+            is_fixed=True,
+        ),
+    ] = 0
 
     @property
     def contract(self) -> Contract:
@@ -135,79 +175,146 @@ class MarketRules(NamedTuple):
 class LevelRules(NamedTuple):
     """Levels of health, as multiples of maintenance margin."""
 
-    warning_ratio_ppm: int = 1_500_000
-    exit_buffer_ppm: int = 50_000
-    close_out_ratio_ppm: int = 666_667
-    #: What each return to default adds to the exit buffer, and how large that may become by it.
-    return_buffer_ppm: int = 0
-    return_buffer_max_ppm: int = 1_000_000
-    #: A default that begins no longer than this after the one before ended is a return.
-    return_memory_ns: int = 86_400_000_000_000
+    warning_ratio_ppm: Annotated[
+        int,
+        rule(
+            101,
+            "Below this multiple of maintenance margin an account is warned. In whole parts per million.",
+            low=PPM,
+            high=10 * PPM,
+            moves=Moves.LEVELS,
+        ),
+    ] = 1_500_000
+    exit_buffer_ppm: Annotated[
+        int,
+        rule(
+            102,
+            "An account leaves default when its equity exceeds maintenance margin by this share of it. In whole parts per million.",
+            high=9 * PPM,
+            moves=Moves.LEVELS,
+        ),
+    ] = 50_000
+    close_out_ratio_ppm: Annotated[
+        int,
+        rule(103, "Below this multiple of maintenance margin an account is in close-out. In whole parts per million.", moves=Moves.LEVELS),
+    ] = 666_667
+    return_buffer_ppm: Annotated[
+        int,
+        rule(
+            104,
+            "What each return to default adds to `exit_buffer`. In whole parts per million; 0 is off.",
+            high=9 * PPM,
+            moves=Moves.LEVELS,
+        ),
+    ] = 0
+    return_buffer_max_ppm: Annotated[
+        int,
+        rule(105, "Largest exit buffer that returns lead to. In whole parts per million.", high=9 * PPM, moves=Moves.LEVELS),
+    ] = 1_000_000
+    return_memory_ns: Annotated[
+        int, rule(106, "A default that begins no longer than this after the last one ended with lots left is a return.")
+    ] = 86_400_000_000_000
 
 
 class CloseoutRules(NamedTuple):
     """Parameters of the closeout stage."""
 
-    fee_ppm: int = 5_000
-    depth_share_ppm: int = 250_000
-    volume_share_ppm: int = PPM
-    interval_ns: int = 1_000_000_000
-    deadline_ns: int = 30_000_000_000
-    order_timeout_ns: int = 10_000_000_000
-    minimum_notional: int = 0
-    cap_interval_ns: int = 60_000_000_000
-    account_notional_max: int = NO_CAP
-    venue_notional_max: int = NO_CAP
-    #: For how long in one default a solvent account is carried instead of deleveraged; 0: not.
-    carry_max_ns: int = 0
-    #: The move against all its positions for which its fund then stands.
-    carry_move_ppm: int = 20_000
+    fee_ppm: Annotated[int, rule(201, "Liquidation fee of a solvent account, to the fund.")] = 5_000
+    depth_share_ppm: Annotated[int, rule(202, "Share of the visible depth within the slippage tolerance that closing orders may take.")] = (
+        250_000
+    )
+    volume_share_ppm: Annotated[int, rule(203, "Share of the volume last reported that closing orders may take.")] = PPM
+    interval_ns: Annotated[int, rule(204, "Least time between two slices of one account.")] = 1_000_000_000
+    deadline_ns: Annotated[int, rule(205, "From default until the stages after this one may act without waiting.")] = 30_000_000_000
+    order_timeout_ns: Annotated[int, rule(206, "Longest wait for an answer from the book.")] = 10_000_000_000
+    minimum_notional: Annotated[
+        int,
+        rule(
+            207,
+            "Smallest slice, and smallest rest of a position that a slice leaves. A smaller slice is raised to it where the visible book"
+            " holds it; an order of it tries a book of which too little is known.",
+        ),
+    ] = 0
+    cap_interval_ns: Annotated[int, rule(208, "Interval of the notional caps (account, market, venue).")] = 60_000_000_000
+    account_notional_max: Annotated[int, rule(209, "Most notional of one account ordered in one cap interval.")] = NO_CAP
+    venue_notional_max: Annotated[int, rule(210, "Most notional of the whole venue ordered in one cap interval.")] = NO_CAP
+    carry_max_ns: Annotated[
+        int,
+        rule(
+            211,
+            "For how long in one default a solvent account is carried instead of deleveraged, while funds stand for it; off if left out.",
+            low=0,
+        ),
+    ] = 0
+    carry_move_ppm: Annotated[
+        int, rule(212, "Move against all its positions: what the account then would lack is reserved while it is carried.")
+    ] = 20_000
 
 
 class AdlRules(NamedTuple):
     """Parameters of the ADL stage."""
 
-    #: Least notional that an owner is asked for; 0: any.
-    parts_min_notional: int = 0
-    #: Owners that a plan asks at most, where their caps suffice; 0: any number.
-    counterparties_max: int = 0
+    parts_min_notional: Annotated[
+        int,
+        rule(
+            601,
+            "Least notional that an owner is asked for, unless it is all that he can give; 0: any. Who gives for those below it is drawn.",
+        ),
+    ] = 0
+    counterparties_max: Annotated[
+        int,
+        rule(
+            602,
+            "Owners that one plan asks at most, where what they can give suffices; 0: any number.",
+            unit=Unit.COUNT,
+            high=1 << 28,
+        ),
+    ] = 0
 
 
 class FundRules(NamedTuple):
     """Parameters of one market group's insurance fund."""
 
-    #: Most that it pays within any span of ``window_ns``.
-    loss_per_window_max: int = NO_CAP
-    #: Balance above which it pays back recovery claims.
-    target: int = NO_CAP
+    loss_per_window_max: Annotated[int, rule(701, "Most that the fund pays within any span of `window`.")] = NO_CAP
+    target: Annotated[int, rule(702, "Balance above which the fund pays recovery claims back.")] = NO_CAP
 
 
 class FundsRules(NamedTuple):
     """What all funds share."""
 
-    window_ns: int = 60_000_000_000
-    #: Most that all funds together pay for one owner until it was not paid for during a whole
-    #: window.
-    owner_loss_max: int = NO_CAP
-    trading_fee_share_ppm: int = 0
-    recovery_interval_ns: int = 3_600_000_000_000
-    #: For how long after the latest payment for an owner what it paid limits his withdrawals.
-    owner_memory_ns: int = 86_400_000_000_000
-    #: For how long after its default began the gap of an insolvent account holds gains back.
-    hold_withdrawals_max_ns: int = 3_600_000_000_000
-    drawdown_window_ns: int = 28_800_000_000_000
-    #: Breaker on the drawdown from the peak within that window; 0 is off.
-    drawdown_enter_ppm: int = 0
-    drawdown_exit_ppm: int = 0
+    window_ns: Annotated[int, rule(301, "Span of the caps on payments of the funds.", low=16, is_fixed=True)] = 60_000_000_000
+    owner_loss_max: Annotated[
+        int, rule(302, "Most that all funds together pay for one owner, until a whole `window` passes without a payment.")
+    ] = NO_CAP
+    trading_fee_share_ppm: Annotated[int, rule(303, "Share of trading fees that goes to the fund.")] = 0
+    recovery_interval_ns: Annotated[int, rule(304, "Time between two payments of recovery claims from surplus.", low=16)] = (
+        3_600_000_000_000
+    )
+    owner_memory_ns: Annotated[
+        int,
+        rule(305, "For how long after the latest payment for an owner what the funds paid for him limits his withdrawals."),
+    ] = 86_400_000_000_000
+    hold_withdrawals_max_ns: Annotated[
+        int,
+        rule(
+            306,
+            "For how long after its default began an insolvent account that a fund cannot pay holds back gains of its markets.",
+        ),
+    ] = 3_600_000_000_000
+    drawdown_window_ns: Annotated[int, rule(307, "Span over which the peak of a fund is taken.", low=16, is_fixed=True)] = (
+        28_800_000_000_000
+    )
+    drawdown_enter_ppm: Annotated[int, rule(308, "Fall from the peak that throttles the markets of the group; 0 is off.")] = 0
+    drawdown_exit_ppm: Annotated[int, rule(309, "Fall from the peak that ends the throttle.")] = 0
 
 
 class CommitmentRules(NamedTuple):
     """What a provider takes over of one market group and direction. Capacity 0: nothing."""
 
-    capacity: int = 0
-    refill_per_s: int = 0
-    position_notional_max: int = NO_CAP
-    edge_ppm: int = 0
+    capacity: Annotated[int, rule(1101, "Notional that it takes over before refill.")] = 0
+    refill_per_s: Annotated[int, rule(1102, "Capacity that comes back by the hour; it does so second by second.")] = 0
+    position_notional_max: Annotated[int, rule(1103, "Largest notional of its position in one market.")] = NO_CAP
+    edge_ppm: Annotated[int, rule(1104, "Discount to mark at which it takes over from an insolvent account; the fund pays for it.")] = 0
 
 
 class ProviderRules(NamedTuple):
@@ -215,74 +322,125 @@ class ProviderRules(NamedTuple):
 
     #: By market group: (takes over longs, takes over shorts).
     commitments: tuple[tuple[CommitmentRules, CommitmentRules], ...]
-    leverage_ppm: int = 5_000_000
-    loss_stop: int = NO_CAP
-    #: The venue's own vault: the last provider, which takes over at once and disposes of what it
-    #: took.
-    is_vault: bool = False
+    leverage_ppm: Annotated[int, rule(1001, "Largest notional over equity, open offers included.", low=1, high=1000 * PPM)] = 5_000_000
+    loss_stop: Annotated[
+        int, rule(1002, "Loss at which offers to it stop and it sells what it holds, until half of it is won back.", low=1)
+    ] = NO_CAP
+    is_vault: Annotated[
+        bool,
+        rule(1003, "The venue's own vault: last provider, takes over at once, sells on by schedule.", unit=Unit.FLAG, is_fixed=True),
+    ] = False
 
 
 class TakeoverRules(NamedTuple):
     """Parameters of the takeover stage."""
 
-    #: Share of the distance from mark to zero price that a provider gets of a solvent account.
-    provider_share_ppm: int = 500_000
-    answer_timeout_ns: int = 5_000_000_000
-    failures_max: int = 3
-    retry_ns: int = 30_000_000_000
-    off_ns: int = 600_000_000_000
-    #: Range of a market's marks from which on its offers live shorter, and a failure costs more; 0: off.
-    offer_range_ppm: int = 0
+    provider_share_ppm: Annotated[
+        int, rule(401, "Share of the way from mark to zero price that a provider gets for taking over from a solvent account.")
+    ] = 500_000
+    answer_timeout_ns: Annotated[int, rule(402, "Longest wait for a provider's answer.")] = 5_000_000_000
+    failures_max: Annotated[int, rule(403, "Failures in a row that switch a provider off.", unit=Unit.COUNT, low=1, high=1 << 30)] = 3
+    retry_ns: Annotated[int, rule(404, "Time after a failure in which a provider gets no offers.")] = 30_000_000_000
+    off_ns: Annotated[int, rule(405, "Time in which a provider that was switched off gets no offers.")] = 600_000_000_000
+    offer_range_ppm: Annotated[
+        int,
+        rule(
+            406,
+            "Range of a market's marks over both price windows from which on its offers live shorter"
+            " and a failure costs more, up to four times; 0: off.",
+        ),
+    ] = 0
 
 
 class DisposalRules(NamedTuple):
     """Schedule by which the venue vault sells what it took over."""
 
-    interval_ns: int = 10_000_000_000
-    share_ppm: int = 100_000
-    tolerance_ppm: int = 10_000
+    interval_ns: Annotated[int, rule(451, "Time between two sales of the vault, or of a provider that is stopped.")] = 10_000_000_000
+    share_ppm: Annotated[int, rule(452, "Share of a position that it sells at a time.", low=1)] = 100_000
+    tolerance_ppm: Annotated[int, rule(453, "Furthest from the mark that it sells.", high=PPM - 1)] = 10_000
 
 
 class BreakerRules(NamedTuple):
     """Parameters of the circuit breakers that are not a market's, and of the price guard."""
 
-    hold_max_ns: int = 600_000_000_000
-    reopen_ns: int = 60_000_000_000
-    throttle_share_ppm: int = 250_000
-    price_window_ns: int = 60_000_000_000
-    flow_window_ns: int = 60_000_000_000
-    flow_exit_ppm: int = 500_000
-    #: Breaker on the flow of the whole venue; 0 is off.
-    flow_throttle: int = 0
-    flow_halt: int = 0
-    stale_ns: int = 0
-    outage_gap_ns: int = 0
-    outage_grace_ppm: int = 500_000
-    outage_grace_max_ns: int = 300_000_000_000
-    operator_hold_max_ns: int = 86_400_000_000_000
-    #: What nobody paid of a market's losses halts it above this amount, in this window and the one
-    #: before.
-    deficit_halt: int = 0
-    deficit_window_ns: int = 3_600_000_000_000
-    guard_hold_ns: int = 120_000_000_000
-    #: Age of a mark beyond which nothing is forced at it; 0 is off.
-    act_age_max_ns: int = 0
-    #: For how long, in sum, an account in default waits for the end of doubts.
-    doubt_max_ns: int = 3_600_000_000_000
-    #: A market whose doubt has lasted as long is settled (1), or not (0).
-    doubt_settles: int = 1
-    #: Until when after its default began ADL and tear-up wait in a halted market; 0 is off.
-    halt_wait_max_ns: int = 0
+    hold_max_ns: Annotated[int, rule(501, "Longest time in which a cause throttles or halts.")] = 600_000_000_000
+    reopen_ns: Annotated[int, rule(502, "Time from the end of a halt to the full opening.")] = 60_000_000_000
+    throttle_share_ppm: Annotated[int, rule(503, "Share of a closing slice that may leave while throttled or reopening.", low=1)] = 250_000
+    price_window_ns: Annotated[int, rule(504, "Moves of the mark are measured in this window and the one before.", is_fixed=True)] = (
+        60_000_000_000
+    )
+    flow_window_ns: Annotated[int, rule(505, "Liquidated notional is counted in this window and the one before.", is_fixed=True)] = (
+        60_000_000_000
+    )
+    flow_exit_ppm: Annotated[int, rule(506, "Share of the first threshold below which a stop for flow ends.")] = 500_000
+    flow_throttle: Annotated[int, rule(507, "Liquidated notional of the venue that throttles it.")] = 0
+    flow_halt: Annotated[int, rule(508, "Liquidated notional of the venue that halts it.")] = 0
+    stale_ns: Annotated[int, rule(509, "Age of a mark that halts its market; off if left out.", low=0)] = 0
+    outage_gap_ns: Annotated[int, rule(510, "Silence of the whole venue that counts as an outage; off if left out.", low=0)] = 0
+    outage_grace_ppm: Annotated[int, rule(511, "Grace after an outage, as a share of the silence.")] = 500_000
+    outage_grace_max_ns: Annotated[int, rule(512, "Longest grace.", low=0)] = 300_000_000_000
+    operator_hold_max_ns: Annotated[
+        int,
+        rule(513, "Longest stop that an operator may order at once. `hold_max` ends it earlier, and it may be ordered again."),
+    ] = 86_400_000_000_000
+    deficit_halt: Annotated[
+        int, rule(514, "Losses of a market that nobody paid halt it where they exceed this amount; with 0, every such loss does.")
+    ] = 0
+    deficit_window_ns: Annotated[
+        int, rule(515, "Losses that nobody paid are counted in this window and the one before.", is_fixed=True)
+    ] = 3_600_000_000_000
+    guard_hold_ns: Annotated[int, rule(516, "Longest time for which a mark is held.")] = 120_000_000_000
+    act_age_max_ns: Annotated[
+        int,
+        rule(517, "Age of a mark beyond which takeover, ADL, tear-up and support wait for the next one; off if left out.", low=0),
+    ] = 0
+    doubt_max_ns: Annotated[
+        int,
+        rule(
+            518,
+            "For how long, in sum, an account in default waits for marks that are doubted or old, and a market may be doubted.",
+        ),
+    ] = 3_600_000_000_000
+    doubt_settles: Annotated[
+        int,
+        rule(
+            519,
+            "A market whose mark was doubted for `doubt_max` is settled at one price; otherwise stages then act at the mark.",
+            unit=Unit.FLAG,
+        ),
+    ] = 1
+    halt_wait_max_ns: Annotated[
+        int,
+        rule(
+            520,
+            "Until when after the begin of a default ADL and tear-up wait in a halted market; off if left out.",
+            low=0,
+        ),
+    ] = 0
 
 
 class LimitRules(NamedTuple):
     """How many rows the engine holds."""
 
-    accounts_max: int = 1 << 16
-    positions_max: int = 1 << 18
-    orders_max: int = 1 << 16
-    #: Most effects of one event; the buffer holds twice as many.
-    effects_max: int = 1 << 22
+    accounts_max: Annotated[int, rule(1, "Most accounts.", unit=Unit.COUNT, low=1, high=_ROWS_MAX, is_fixed=True)] = 1 << 16
+    positions_max: Annotated[
+        int,
+        rule(2, "Most (account, market) pairs that ever held lots.", unit=Unit.COUNT, low=1, high=_ROWS_MAX, is_fixed=True),
+    ] = 1 << 18
+    orders_max: Annotated[
+        int, rule(3, "Closing orders remembered for late fills.", unit=Unit.COUNT, low=1, high=_ROWS_MAX, is_fixed=True)
+    ] = 1 << 16
+    effects_max: Annotated[
+        int,
+        rule(
+            4,
+            "Most effects of one event. Beyond half of it, accounts wait an interval.",
+            unit=Unit.COUNT,
+            low=1,
+            high=EFFECTS_MAX,
+            is_fixed=True,
+        ),
+    ] = 1 << 22
 
 
 def joint_most(limits: LimitRules) -> int:
@@ -304,13 +462,46 @@ class VenueRules(NamedTuple):
     takeover: TakeoverRules = TakeoverRules()
     disposal: DisposalRules = DisposalRules()
     breakers: BreakerRules = BreakerRules()
-    adl_policy: int = AdlPolicy.CAPPED_PRO_RATA
+    adl_policy: Annotated[
+        int,
+        rule(
+            600,
+            "How counterparties of a class share: by profit, in the order of rank, by lots, by lots x leverage, in random order."
+            " Each is capped so that it stays above maintenance margin.",
+            unit=Unit.CODE,
+            low=min(AdlPolicy),
+            high=max(AdlPolicy),
+        ),
+    ] = AdlPolicy.CAPPED_PRO_RATA
     adl: AdlRules = AdlRules()
-    socialise_policy: int = SocialisePolicy.GAINS_HAIRCUT
+    socialise_policy: Annotated[
+        int,
+        rule(
+            650,
+            "The base of the cuts: what was won in the market of the loss, or all open interest there.",
+            unit=Unit.CODE,
+            low=min(SocialisePolicy),
+            high=max(SocialisePolicy),
+        ),
+    ] = SocialisePolicy.GAINS_HAIRCUT
     limits: LimitRules = LimitRules()
-    solvent_pay_first: bool = False
-    #: Length of an epoch: results of positions are measured from the beginning of the present one.
-    epoch_ns: int = 28_800_000_000_000
+    solvent_pay_first: Annotated[
+        bool,
+        rule(
+            11,
+            "Allows `adl` to stand before `closeout`, `takeover` or `fund`, so that solvent accounts pay first.",
+            unit=Unit.FLAG,
+            is_fixed=True,
+        ),
+    ] = False
+    epoch_ns: Annotated[
+        int,
+        rule(
+            12,
+            "What a position won or lost is measured from the beginning of the present epoch. Epochs are so long.",
+            is_fixed=True,
+        ),
+    ] = 28_800_000_000_000
     #: Assets in which balances are kept; every market of this version settles in the first.
     assets: int = 1
 
@@ -368,26 +559,14 @@ def _check(good: bool, message: str) -> None:
 
 
 def _check_market(place: str, market: MarketRules) -> None:
-    _check(market.notional_factor >= 1, f"{place}.notional_factor = {market.notional_factor}: must be at least 1 atom")
-    _check(
-        1 <= market.price_ticks_max <= PRICE_TICKS_LIMIT,
-        f"{place}.price_ticks_max = {market.price_ticks_max}: must be 1 to {PRICE_TICKS_LIMIT}",
-    )
-    _check(market.position_lots_max >= 1, f"{place}.position_lots_max = {market.position_lots_max}: must be at least 1")
-    _check(market.volatility_ppm >= 1, f"{place}.volatility_ppm = {market.volatility_ppm}: must be at least 1")
-    _check(
-        0 <= market.slippage_tolerance_ppm < PPM,
-        f"{place}.slippage_tolerance_ppm = {market.slippage_tolerance_ppm}: must be 0 to {PPM - 1}",
-    )
+    check_values(market, place)
     bands = market.band_offset_ppm
     _check(1 <= len(bands) <= BANDS_MAX, f"{place}.band_offset_ppm has {len(bands)} bands: must have 1 to {BANDS_MAX}")
     _check(
         bands[0] >= 0 and all(low < high for low, high in pairwise(bands)) and bands[-1] < PPM,
         f"{place}.band_offset_ppm = {list(bands)}: must ascend, from 0 to {PPM - 1}",
     )
-    _check(0 <= market.fill_band_ppm <= PPM, f"{place}.fill_band_ppm = {market.fill_band_ppm}: must be 0 to {PPM}")
     _check(market.factor_loading_ppm != 0, f"{place}.factor_loading_ppm = 0: must not be 0")
-    _check(market.ordered_notional_max >= 0, f"{place}.ordered_notional_max = {market.ordered_notional_max}: must not be negative")
     _check(len(market.tiers) >= 1, f"{place}.tiers: must have at least one tier")
     _check(market.tiers[0].floor_atoms == 0, f"{place}.tiers[0].floor = {market.tiers[0].floor_atoms}: the first tier must start at 0")
     for number, tier in enumerate(market.tiers):
@@ -412,11 +591,9 @@ def _check_market(place: str, market: MarketRules) -> None:
         deductions_atoms(tuple(tier.floor_atoms for tier in market.tiers), tuple(tier.maintenance_rate_ppm for tier in market.tiers))
     except ValueError as error:
         raise ValueError(f"{place}.tiers: {error}") from None
-    forms = tuple(InitialMargin)
-    _check(market.initial_margin in forms, f"{place}.initial_margin = {market.initial_margin}: must be one of {[int(f) for f in forms]}")
     lower, upper = market.interest_lower, market.interest_upper
     _check(
-        0 <= lower < upper <= NO_CAP or lower == upper == 0,
+        lower < upper or lower == upper == 0,
         f"{place}.interest_lower = {lower} and interest_upper = {upper}: must be 0 <= lower < upper, or both 0",
     )
 
@@ -450,50 +627,19 @@ def check_rules(rules: VenueRules) -> None:
         + f" = {total} atoms: must be at most {NOTIONAL_ATOMS_MAX} (2^60)",
     )
     _check(1 <= rules.assets <= ASSETS_MAX, f"assets = {rules.assets}: must be 1 to {ASSETS_MAX}")
-    _check(1 <= rules.epoch_ns <= _DURATION_MAX, f"epoch_ns = {rules.epoch_ns}: must be 1 to {_DURATION_MAX}")
-    _check(levels.exit_buffer_ppm >= 0, f"levels.exit_buffer_ppm = {levels.exit_buffer_ppm}: must not be negative")
+    check_values(rules, "")
+    check_values(levels, "levels")
     _check(
-        PPM + levels.exit_buffer_ppm <= levels.warning_ratio_ppm <= 10 * PPM,
+        PPM + levels.exit_buffer_ppm <= levels.warning_ratio_ppm,
         f"levels.warning_ratio_ppm = {levels.warning_ratio_ppm}: must be {PPM + levels.exit_buffer_ppm} (release) to {10 * PPM}",
     )
-    _check(
-        0 <= levels.close_out_ratio_ppm <= PPM,
-        f"levels.close_out_ratio_ppm = {levels.close_out_ratio_ppm}: must be 0 to {PPM}",
-    )
-    for name in ("return_buffer_ppm", "return_buffer_max_ppm"):
-        value = getattr(levels, name)
-        _check(0 <= value <= 9 * PPM, f"levels.{name} = {value}: must be 0 to {9 * PPM}")
-    _check(
-        1 <= levels.return_memory_ns <= _DURATION_MAX, f"levels.return_memory_ns = {levels.return_memory_ns}: must be 1 to {_DURATION_MAX}"
-    )
-    _check_bounds(rules.closeout, "closeout", carry_max_ns=(0, _DURATION_MAX))
-    _check_bounds(rules.adl, "adl")
+    check_values(rules.closeout, "closeout")
+    check_values(rules.adl, "adl")
     _check_funds(rules)
     _check_providers(rules)
     _check_breakers(rules)
-    rows = dict.fromkeys(LimitRules._fields, (1, 1 << 28))
-    _check_bounds(limits, "limits", **rows | {"effects_max": (1, EFFECTS_MAX)})
+    check_values(limits, "limits")
     _check_stages(rules)
-
-
-_DURATION_MAX = 1 << 60
-
-
-def _bounds_of(name: str) -> tuple[int, int]:
-    """Return what a rule may be by its unit: a share, a duration that is not 0, or an amount."""
-    if name.endswith("_ppm"):
-        return 0, PPM
-    return (1, _DURATION_MAX) if name.endswith("_ns") else (0, NO_CAP)
-
-
-def _check_bounds(group: Any, place: str, **others: tuple[int, int]) -> None:
-    """Check every number of a group of rules against the bounds of its unit, or ``others`` by
-    name.
-    """
-    for name, value in group._asdict().items():
-        if isinstance(value, int):
-            low, high = others.get(name, _bounds_of(name))
-            _check(low <= value <= high, f"{place}.{name} = {value}: must be {low} to {high}")
 
 
 def _check_funds(rules: VenueRules) -> None:
@@ -502,10 +648,9 @@ def _check_funds(rules: VenueRules) -> None:
         last = len(rules.funds) - 1
         _check(0 <= market.group <= last, f"markets[{number}].group = {market.group}: must be 0 to {last}")
     for group, fund in enumerate(rules.funds):
-        _check_bounds(fund, f"funds[{group}]")
+        check_values(fund, f"funds[{group}]")
     shared = rules.fund
-    slotted = dict.fromkeys(("window_ns", "recovery_interval_ns", "drawdown_window_ns"), (16, _DURATION_MAX))
-    _check_bounds(shared, "fund", **slotted)
+    check_values(shared, "fund")
     _check(
         shared.drawdown_exit_ppm <= shared.drawdown_enter_ppm,
         f"fund.drawdown_exit_ppm = {shared.drawdown_exit_ppm}: must be at most drawdown_enter_ppm {shared.drawdown_enter_ppm}",
@@ -526,12 +671,12 @@ def _check_providers(rules: VenueRules) -> None:
             len(provider.commitments) == len(rules.funds),
             f"{place}.commitments: {len(provider.commitments)} groups: must be {len(rules.funds)}, one a market group",
         )
-        _check_bounds(provider, place, leverage_ppm=(1, 1000 * PPM), loss_stop=(1, NO_CAP))
+        check_values(provider, place)
         for group, pair in enumerate(provider.commitments):
             for direction, commitment in zip(("long", "short"), pair, strict=True):
-                _check_bounds(commitment, f"{place}.commitments[{group}].{direction}")
-    _check_bounds(rules.takeover, "takeover", failures_max=(1, 1 << 30))
-    _check_bounds(rules.disposal, "disposal", share_ppm=(1, PPM), tolerance_ppm=(0, PPM - 1))
+                check_values(commitment, f"{place}.commitments[{group}].{direction}")
+    check_values(rules.takeover, "takeover")
+    check_values(rules.disposal, "disposal")
 
 
 def _check_thresholds(place: str, enter: int, worse: int, leave: int) -> None:
@@ -545,13 +690,10 @@ def _check_thresholds(place: str, enter: int, worse: int, leave: int) -> None:
 
 def _check_breakers(rules: VenueRules) -> None:
     breakers = rules.breakers
-    or_off = dict.fromkeys(("stale_ns", "outage_gap_ns", "outage_grace_max_ns", "act_age_max_ns", "halt_wait_max_ns"), (0, _DURATION_MAX))
-    _check_bounds(breakers, "breakers", throttle_share_ppm=(1, PPM), **or_off)
+    check_values(breakers, "breakers")
     _check_thresholds("breakers.flow", breakers.flow_throttle, breakers.flow_halt, 1)
     for number, market in enumerate(rules.markets):
         place = f"markets[{number}]"
-        others = {"guard_volume_lots": (0, DEPTH_LOTS_MAX), "volatility_ppm": (1, NO_CAP), "factor_loading_ppm": (-PPM, PPM)}
-        _check_bounds(market, place, **others)
         _check_thresholds(f"{place}.price", market.price_throttle_ppm, market.price_halt_ppm, market.price_exit_ppm)
         _check_thresholds(f"{place}.flow", market.flow_throttle, market.flow_halt, 1)
 
@@ -562,11 +704,6 @@ def _check_stages(rules: VenueRules) -> None:
         _check(stage in tuple(Stage), f"waterfall: stage {stage}: must be one of {[int(s) for s in Stage]}")
     _check(len(set(stages)) == len(stages), f"waterfall: {[int(stage) for stage in stages]}: a stage may stand once")
     _check(bool(stages) and stages[-1] == Stage.TEAR_UP, f"waterfall: {[int(stage) for stage in stages]}: tear_up must be last")
-    _check(rules.adl_policy in tuple(AdlPolicy), f"adl_policy = {rules.adl_policy}: must be one of {[int(p) for p in AdlPolicy]}")
-    _check(
-        rules.socialise_policy in tuple(SocialisePolicy),
-        f"socialise_policy = {rules.socialise_policy}: must be one of {[int(p) for p in SocialisePolicy]}",
-    )
     for stage, others in misplaced(stages):
         behind = " and ".join(other.name.lower() for other in others)
         _check(False, f"waterfall: {stage.name.lower()} must stand behind {behind}: it acts after them in any case")

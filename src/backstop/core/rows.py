@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from backstop.core.events import BreakerCause
-from backstop.core.instruments import BANDS_MAX, VenueRules
+from backstop.core.instruments import BANDS_MAX, CommitmentRules, FundRules, MarketRules, ProviderRules, VenueRules
+from backstop.core.parameters import parameters_of
 
 __all__ = [
     "ACCOUNT",
@@ -28,6 +29,7 @@ __all__ = [
     "GONE",
     "GONE_EPOCH",
     "MARKET",
+    "MARKET_RULES",
     "NOTED",
     "ORDER",
     "POSITION",
@@ -68,6 +70,16 @@ DOWN, UP = 0, 1
 def _row(*fields: tuple[str, str] | tuple[str, str, tuple[int, ...]]) -> Any:
     return np.dtype((np.record, list(fields)))
 
+
+def _rules_of(group: Any, *elsewhere: str) -> list[tuple[str, str]]:
+    """Return a field for each rule of a group, but those that stand ``elsewhere``."""
+    return [(parameter.name, "<i8") for parameter in parameters_of(group) if parameter.name not in elsewhere]
+
+
+#: Rules of a market that stand in its breaker, or only in the rows with which a run begins.
+_NOT_IN_MARKET = ("flow_throttle", "flow_halt", "reports_depth")
+#: Rules that stand in a market's row.
+MARKET_RULES = tuple(name for name, _ in _rules_of(MarketRules, *_NOT_IN_MARKET))
 
 #: One account, 64 bytes. ``balance`` is the ledger's own storage of it.
 ACCOUNT = _row(
@@ -122,27 +134,16 @@ NOTED, GONE, GONE_EPOCH = 0, 1, 2
 
 #: One market: its rules, its prices, its gauges.
 MARKET = _row(
+    *_rules_of(MarketRules, *_NOT_IN_MARKET),
     ("mark_ticks", "<i8"),
     ("index_ticks", "<i8"),
     ("epoch", "<i8"),  # number of the epoch of ``epoch_mark_ticks``, or NONE
     ("epoch_mark_ticks", "<i8"),  # the mark when that epoch began
     ("volume_lots", "<i8"),  # NONE until reported
-    ("notional_factor", "<i8"),
     ("contract", "<i8"),  # ContractKind
-    ("price_ticks_max", "<i8"),
-    ("position_lots_max", "<i8"),
-    ("slippage_tolerance_ppm", "<i8"),
-    ("fill_band_ppm", "<i8"),
-    ("volatility_ppm", "<i8"),
-    ("factor_loading_ppm", "<i8"),
-    ("ordered_notional_max", "<i8"),
     ("ordered_notional", "<i8"),
     ("ordered_interval", "<i8"),
-    ("loss_max", "<i8"),  # most that its fund pays for it in a window
     ("open_lots", "<i8"),  # lots of all holders that are long
-    ("initial_margin", "<i8"),  # InitialMargin
-    ("interest_lower", "<i8"),
-    ("interest_upper", "<i8"),
     ("reserved", "<i8"),  # by its fund, for its orders and to carry accounts
     ("carried", "<i8"),  # of that, to carry accounts
     ("gap_atoms", "<i8"),  # noted gaps of insolvent accounts: sums of the columns of ``State.gaps``
@@ -153,11 +154,6 @@ MARKET = _row(
     ("funding_per_tick", "<i8"),  # so many parts of an atom a lot use up no more buffer than a tick does
     ("shift_ticks", "<i8", (2,)),  # funding as moves of the mark, for triggers: DOWN, UP
     ("bucket_first", "<i8"),
-    ("price_throttle_ppm", "<i8"),
-    ("price_halt_ppm", "<i8"),
-    ("price_exit_ppm", "<i8"),
-    ("guard_jump_ppm", "<i8"),
-    ("guard_volume_lots", "<i8"),
     ("orders_open", "<i8"),  # orders and offers of all accounts
     ("pending_lots", "<i8", (2,)),  # lots open in closing orders that take BID, ASK
     ("disposed_lots", "<i8", (2,)),  # likewise in orders of disposal
@@ -165,8 +161,7 @@ MARKET = _row(
     ("last_position", "<i4"),
     ("tier_first", "<i4"),
     ("tier_count", "<i4"),
-    ("band_count", "<i4"),
-    ("group", "<i4"),
+    ("band_count", "<i8"),
     ("band_offset_ppm", "<i8", (BANDS_MAX,)),
     ("depth_lots", "<i8", (2, BANDS_MAX)),  # visible lots by book side and band
 )
@@ -183,8 +178,7 @@ TIER = _row(
 #: One market group's insurance fund: its rules, and its peaks by slot of time (slot ``n`` stands at
 #: ``n % FUND_SLOTS``). What it paid stands in ``State.gauges``.
 FUND_ROW = _row(
-    ("loss_max", "<i8"),
-    ("target", "<i8"),
+    *_rules_of(FundRules),
     ("reserved", "<i8"),
     ("carried", "<i8"),  # of that, to carry accounts
     ("carry_last", "<i8"),  # the latest position that it carries, or NONE (see ``carries``)
@@ -248,19 +242,14 @@ PROVIDER = _row(
     ("baseline", "<i8"),  # equity without which there is neither gain nor loss
     ("pending_initial", "<i8"),  # initial margin of offers that it has not answered
     ("pending_notional", "<i8"),
-    ("leverage_ppm", "<i8"),
-    ("loss_stop", "<i8"),
-    ("is_vault", "<i8"),
+    *_rules_of(ProviderRules),
     ("is_due", "<i8"),  # its time to sell came in the present event
 )
 
 #: What a provider takes over of one group and direction: row
 #: ``(provider x GROUPS_MAX + group) x 2 + direction``.
 COMMITMENT = _row(
-    ("capacity", "<i8"),
-    ("refill_per_s", "<i8"),
-    ("position_notional_max", "<i8"),
-    ("edge_ppm", "<i8"),
+    *_rules_of(CommitmentRules),
     ("used", "<i8"),
     ("used_ns", "<i8"),
 )

@@ -95,7 +95,7 @@ def available_in_fund(state: State, group: int) -> int:
     """
     fund = state.funds[group]
     by_balance = balance_of(state, fund_id(group)) - fund.reserved
-    by_window = fund.loss_max - _paid_in_window(state, fund_gauge(group)) - fund.reserved
+    by_window = fund.loss_per_window_max - _paid_in_window(state, fund_gauge(group)) - fund.reserved
     return max(0, min(by_balance, by_window))
 
 
@@ -107,7 +107,7 @@ def _left_to_market(state: State, market: int) -> int:
     """
     place = state.markets[market]
     paid = _paid_in_window(state, market_gauge(market)) + _paid_in_window(state, arrears_gauge(place.group))
-    return place.loss_max - paid - place.reserved
+    return place.loss_per_window_max - paid - place.reserved
 
 
 @kernel
@@ -152,7 +152,7 @@ def available_without_carry(state: State, account: int, group: int, market: int)
     """Return what ``available_atoms`` would be if the fund carried nobody."""
     fund = state.funds[group]
     by_balance = balance_of(state, fund_id(group)) - fund.reserved + fund.carried
-    by_window = fund.loss_max - _paid_in_window(state, fund_gauge(group)) - fund.reserved + fund.carried
+    by_window = fund.loss_per_window_max - _paid_in_window(state, fund_gauge(group)) - fund.reserved + fund.carried
     by_market = NO_CAP if market == NONE else _left_to_market(state, market) + state.markets[market].carried
     return max(0, min(by_balance, by_window, by_market, _left_to_owner(state, account)))
 
@@ -173,7 +173,7 @@ def free_atoms(state: State, account: int, group: int, market: int) -> int:
     """Return what ``available_atoms`` would be if nothing were reserved for anyone."""
     fund, owner = state.funds[group], state.accounts[account].owner
     by_balance = balance_of(state, fund_id(group))
-    by_window = fund.loss_max - _paid_in_window(state, fund_gauge(group))
+    by_window = fund.loss_per_window_max - _paid_in_window(state, fund_gauge(group))
     by_owner = _left_to_owner(state, account) + state.columns[OWNER_RESERVED, owner]
     by_market = NO_CAP if market == NONE else _left_to_market(state, market) + state.markets[market].reserved
     return max(0, min(by_balance, by_window, by_owner, by_market))
@@ -186,7 +186,7 @@ def binding_limit(state: State, account: int, group: int, market: int) -> int:
     """
     fund = state.funds[group]
     by_balance = balance_of(state, fund_id(group)) - fund.reserved
-    by_window = fund.loss_max - _paid_in_window(state, fund_gauge(group)) - fund.reserved
+    by_window = fund.loss_per_window_max - _paid_in_window(state, fund_gauge(group)) - fund.reserved
     by_owner = _left_to_owner(state, account)
     by_market = NO_CAP if market == NONE else _left_to_market(state, market)
     if by_balance <= min(by_window, by_owner, by_market):

@@ -1,0 +1,67 @@
+"""Every rule of the venue is declared once, with a number of its own; rows and bounds follow."""
+
+from __future__ import annotations
+
+from typing import get_type_hints
+
+import pytest
+
+from backstop.core import instruments
+from backstop.core.instruments import CloseoutRules, LimitRules, MarketRules, VenueRules
+from backstop.core.parameters import NO_CAP, PPM, Moves, Unit, check_values, parameters_of
+from backstop.core.rows import MARKET, RULES, venue_values
+
+GROUPS = [
+    group
+    for group in vars(instruments).values()
+    if isinstance(group, type) and issubclass(group, tuple) and group.__module__ == instruments.__name__
+]
+#: Integers that are no rule: how many assets there are follows from the file's markets.
+NO_RULE = {"assets"}
+
+
+def test_every_number_of_every_group_is_declared() -> None:
+    for group in GROUPS:
+        numbers = {name for name, hint in get_type_hints(group).items() if hint in (int, bool)}
+        assert numbers - {parameter.name for parameter in parameters_of(group)} <= NO_RULE, group
+
+
+def test_no_number_stands_for_two_rules() -> None:
+    numbers = [parameter.number for group in GROUPS for parameter in parameters_of(group)]
+    assert len(numbers) == len(set(numbers)) > 90
+
+
+def test_every_default_is_within_its_bounds() -> None:
+    for group in GROUPS:
+        for parameter in parameters_of(group):
+            assert parameter.low < parameter.high
+            assert parameter.default is None or parameter.low <= parameter.default <= parameter.high
+
+
+def test_a_name_tells_the_unit_and_a_unit_the_bounds() -> None:
+    fee, _, _, interval, *_ = parameters_of(CloseoutRules)
+    assert (fee.name, fee.unit, fee.low, fee.high, fee.default) == ("fee_ppm", Unit.PPM, 0, PPM, 5_000)
+    assert (interval.name, interval.unit, interval.low, interval.high) == ("interval_ns", Unit.NS, 1, 1 << 60)
+    caps = {parameter.name: parameter for parameter in parameters_of(MarketRules)}
+    assert (caps["loss_per_window_max"].unit, caps["loss_per_window_max"].high) == (Unit.ATOMS, NO_CAP)
+    assert caps["group"].is_fixed
+
+
+def test_margin_rates_move_triggers_and_fees_do_not() -> None:
+    moves = {parameter.name: parameter.moves for group in GROUPS for parameter in parameters_of(group)}
+    assert moves["maintenance_rate_ppm"] == moves["floor_atoms"] == Moves.MARGIN
+    assert moves["warning_ratio_ppm"] == moves["exit_buffer_ppm"] == moves["close_out_ratio_ppm"] == Moves.LEVELS
+    assert moves["fee_ppm"] == moves["initial_rate_ppm"] == moves["volatility_ppm"] == Moves.NOTHING
+
+
+def test_rows_have_a_field_for_each_rule_that_kernels_read() -> None:
+    elsewhere = {"flow_throttle", "flow_halt", "reports_depth"}
+    assert {parameter.name for parameter in parameters_of(MarketRules)} - elsewhere <= set(MARKET.names)
+    assert set(venue_values(VenueRules(markets=()))) <= set(RULES.names)
+
+
+@pytest.mark.parametrize(("rows", "place", "words"), [(0, "limits", "limits.orders_max = 0"), (-5, "", "orders_max = -5")])
+def test_what_is_out_of_bounds_is_named(rows: int, place: str, words: str) -> None:
+    check_values(LimitRules(), place)
+    with pytest.raises(ValueError, match=rf"^{words}: must be 1 to {1 << 28}$".replace("[", r"\[")):
+        check_values(LimitRules(orders_max=rows), place)
