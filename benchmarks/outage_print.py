@@ -121,16 +121,15 @@ than {thin} coins. Each minute becomes {steps} marks, its four prices, with its 
 """
 
 _SAVES = """\
-With the guard no account falls in these three minutes: after each low the market is back at {entry:,},
-and the held marks are dropped. Without it every account is liquidated at a price that 31 contracts
-made.
+With the guard no account falls in these three minutes. The low was the newest for most of the hold,
+but {entry:,} was heard as well: so it is held once more (R7.2.5), and dropped where {entry:,} is back.
+Without the guard every account is liquidated at a price that 31 contracts made.
 """
 
 _DELAYS = """\
 Without the guard every account is liquidated at once, at a price that 31 contracts made. With it they
 fall too, {fallen} of {accounts}, only later: low prints were the newest for most of the hold, so that at
-its end one becomes the mark (R7.2.4). A guard that refused it would also refuse a true fall. Here that
-costs the accounts their positions: a market that hardly trades in an outage needs an index, or a halt.
+its end one becomes the mark (R7.2.5). That costs the accounts their positions.
 """
 
 _AFTER = """\

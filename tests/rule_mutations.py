@@ -78,10 +78,24 @@ MUTATIONS: tuple[Mutation, ...] = (
         "min(state.uncovered(group), state.unreserved(group), left)",
         "min(state.uncovered(group), state.unreserved(group))",
     ),
-    Mutation("what-was-won-is-asked-when-it-is-realised", "loss", "max(0, holding.result, self.realised", "max(0, self.realised"),
-    Mutation("what-tear-up-realised-counts", "loss", "self.realised + holding.profit", "holding.profit"),
-    Mutation("the-losing-side-is-not-asked", "loss", "holding.profit * (not holding.is_of_losing_side)", "holding.profit"),
-    Mutation("open-interest-counts-what-tear-up-took", "loss", "abs(holding.lots) + self.torn", "abs(holding.lots)"),
+    Mutation("what-was-won-is-asked-when-it-is-realised", "loss", "max(0, sum(each.holding.result for each in stakes), ", "max(0, "),
+    Mutation("what-tear-up-realised-counts", "loss", "return self.realised + (", "return ("),
+    Mutation("the-losing-side-is-not-asked", "loss", "(min(0, profit) if self.holding.is_of_losing_side else profit)", "profit"),
+    Mutation("open-interest-counts-what-tear-up-took", "loss", "each.holding.lots + each.torn for", "each.holding.lots for"),
+    Mutation(
+        "free-equity-is-the-owners", "loss", "sum(purse.free for purse in purses)", "max((purse.free for purse in purses), default=0)"
+    ),
+    Mutation(
+        "the-largest-free-equity-pays-first", "loss", "key=lambda each: (-each.before, each.account)", "key=lambda each: each.account"
+    ),
+    Mutation(
+        "who-won-bears-what-another-account-pays",
+        "loss",
+        "return Bearer(payer if payer in ahead else ahead[0], True)",
+        "return Bearer(payer, True) if payer in ahead else Bearer(mine[0].account, False)",
+    ),
+    Mutation("losses-of-the-losing-side-count", "loss", "(min(0, profit) if", "(0 if"),
+    Mutation("markets-share-the-room", "socialise", "// (16 * markets)", "// 16"),
     Mutation("a-cut-is-split-by-what-each-lacks", "loss", "split(self.paid, self.parts)", "split(self.paid, dict.fromkeys(self.parts, 1))"),
     Mutation("lots-end-at-zero-as-the-fund-pays", "tear_up", "abs(torn.lots) * torn.support.amount // gap if gap else", ""),
     Mutation("deficit-counts-what-no-fund-will-pay", "arrears", "if not will_be_paid(state, group):", "if True:"),
@@ -122,7 +136,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("nothing-is-noted-once-nothing-is-uncovered", "state", "if self.uncovered(group) == 0:", "if False:"),
     Mutation("carry-needs-what-a-move-would-cost", "carry", ") - portfolio.equity)\n", "))\n"),
     Mutation("carry-ends", "carry", "if now >= until or not fits(", "if not fits("),
-    Mutation("carry-gives-way", "carry", "    while state.funds[group].carries:", "    while state.funds[group].carries and False:"),
+    Mutation("carry-gives-way", "carry", ".available < least:", ".available < least and False:"),
+    Mutation(
+        "carry-gives-way-to-the-owner",
+        "carry",
+        "view.owner_reserved - state.carried_for(state.accounts[account].owner)",
+        "view.owner_reserved",
+    ),
+    Mutation("the-last-carry-gives-way-first", "carry", "if is_of_owner else of_group)[-1]", "if is_of_owner else of_group)[0]"),
+    Mutation("an-owners-cap-frees-his-own-carry", "carry", "(of_owner if is_of_owner", "(of_owner if is_of_owner and not of_group"),
     Mutation("a-lot-counts-by-half", "water_filling", "- (2 * number - 1) * self.lot", "- 2 * number * self.lot"),
     Mutation(
         "exposure-is-that-of-all-markets",
@@ -153,7 +175,14 @@ MUTATIONS: tuple[Mutation, ...] = (
         "!= turn}\n    key = lack if is_filling(state) or not has_room(state, accounts)",
         "!= turn}\n    key = lack if is_filling(state)",
     ),
-    Mutation("the-level-that-was-newest-wins", "breakers", "wins = new > old or", "wins = new < old or"),
+    Mutation("the-level-that-was-newest-wins", "breakers", "if 2 * breaker.held_for < length or", "if 2 * breaker.held_for > length or"),
+    Mutation(
+        "a-disputed-level-is-held-once-more", "breakers", "or length > hold else Guard.CONTINUED", "or length >= hold else Guard.CONTINUED"
+    ),
+    Mutation("the-index-may-confirm-a-held-level", "breakers", "Guard.RELEASED if near or", "Guard.RELEASED if"),
+    Mutation("a-living-index-may-dispute-it", "breakers", "breaker.lead == length and not has_index", "breaker.lead == length"),
+    Mutation("a-rival-takes-the-place-of-a-held-level", "breakers", "    if breaker.lead < 0:", "    if False:"),
+    Mutation("rivals-count-at-the-door", "refusals", "(breaker.held, breaker.rival) if", "(breaker.held,) if"),
     Mutation("doubt-of-a-guard-that-holds", "doubt", "    if breaker.is_held_newest:", "    if False:"),
     Mutation("old-marks-force-nobody", "doubt", "return age > 0 and since", "return False and since"),
     Mutation("orders-are-cancelled-when-doubt-begins", "doubt", "            if order.is_open:", "            if False:"),

@@ -1,4 +1,4 @@
-"""A jump on little volume is held; the next mark on volume confirms or drops it."""
+"""A jump on little volume is held; a mark on volume confirms it, or the end of two holds."""
 
 from rules_desk import MARKET, K, RulesDesk
 
@@ -9,3 +9,9 @@ desk.tell("mark 100.5", desk.send(K.MARK, market=0, price_ticks=1_005))
 desk.tell("mark 80.0 on 10 lots", desk.send(K.MARK, market=0, price_ticks=800))
 desk.send(K.VOLUME, market=0, lots=60)
 desk.tell("mark 81.0 on 60 lots", desk.send(K.MARK, market=0, price_ticks=810))
+desk.send(K.VOLUME, market=0, lots=10)
+desk.tell("mark 60.0 on 10 lots", desk.send(K.MARK, market=0, price_ticks=600))
+desk.tell("mark 81.5", desk.send(K.MARK, market=0, price_ticks=815))
+desk.tell("mark 60.0", desk.send(K.MARK, market=0, price_ticks=600))
+desk.tell("the end of the hold", desk.clock())
+desk.tell("the end of the second hold", desk.clock())

@@ -49,10 +49,11 @@ def test_what_levelling_ignores_is_named() -> None:
     assert parse_venue(one, "venue.toml").warnings == ()
 
 
-def test_check_prints_the_longest_default_and_what_each_provider_survives(tmp_path: Path) -> None:
+def test_check_prints_the_longest_default_and_hold_and_what_each_provider_survives(tmp_path: Path) -> None:
     path = tmp_path / "venue.toml"
     path.write_text(default_text(), encoding="utf-8")
     told = CliRunner().invoke(app, ["config", "check", str(path)]).stdout.splitlines()
     assert "nobody is in default with positions longer than" in told[1]
+    assert told[2].endswith("a jump on little volume is held for 2m, 4m where it is disputed")
     providers = load_venue(path).providers
-    assert [line.partition("provider ")[2].partition(",")[0] for line in told[2:]] == [each.name for each in providers]
+    assert [line.partition("provider ")[2].partition(",")[0] for line in told[3:]] == [each.name for each in providers]

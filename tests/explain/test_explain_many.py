@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backstop.core.events import EFFECT, Cause, EffectKind
+from backstop.core.events import EFFECT, Cause, EffectKind, clearing_of
 from backstop.explain import explain
 from backstop.explain.audit import audit
 from backstop.explain.losses import first_cuts, those_who_lack
@@ -46,6 +46,8 @@ def test_a_market_is_asked_once_and_found_by_its_first_cut() -> None:
     effects = np.zeros(len(told) + 1, EFFECT)
     effects["kind"][:-1], effects["account"][:-1], effects["code"][:-1], effects["market"][:-1] = zip(*told, strict=True)
     effects["kind"][-1], effects["account"][-1], effects["code"][-1] = post, 3, Cause.UNCOVERED
+    gets = (effects["kind"] == post) & (effects["code"] == Cause.HAIRCUT)
+    effects["other"][gets] = [clearing_of(market) for market in effects["market"][gets]]
     assert [first_cuts(effects, [account]) for account in (1, 7, 9)] == [{0: 0, 1: 4}, {0: 0, 1: 4}, {}]
     assert first_cuts(effects[:0], [1]) == {}
     assert those_who_lack(effects, 0) == [1, 2, 3]

@@ -4,8 +4,9 @@ account lacks it.
 
 from __future__ import annotations
 
+from backstop.core.columns import OWNER_CARRIED
 from backstop.core.events import NONE, EffectKind, Health
-from backstop.reference.carry import carry_end_ns, carry_need, carry_parts, fits
+from backstop.reference.carry import carry_end_ns, carry_need, carry_parts, fits, view_without_carries
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Findings, Moment
 from tests.properties.order_of_payers import is_last_resort, others_acted
@@ -65,15 +66,14 @@ def carry_is_due(moment: Moment) -> Findings:
 
 def insolvent_come_before_carries(moment: Moment) -> Findings:
     """INV-11: what a fund does not pay for an insolvent account is nothing that it keeps to carry
-    others.
+    others, nor that any fund keeps to carry the owner's other accounts.
     """
     effect, mirror = moment.effect, moment.mirror
     if effect.kind != F.SUPPORT:
         return
     group = mirror.group(effect.market) if effect.market != NONE else 0
     view = mirror.fund_view(group, effect.account, effect.market)
-    in_market = mirror.carried_in(group, effect.market) if effect.market != NONE else 0
-    freed = view._replace(reserved=view.reserved - mirror.carried_in(group), market_reserved=view.market_reserved - in_market)
+    freed = view_without_carries(mirror, group, effect.account, effect.market)
     if view.available < min(effect.value, freed.available):
         yield f"{effect}: available {view.available}, {freed.available} if nobody were carried"
 
@@ -92,6 +92,9 @@ def carries_scan(moment: Moment) -> Findings:
     for group, fund in enumerate(state.funds):
         if int(fund.carried) != mirror.carried_in(group):
             yield f"fund {group} carries {fund.carried}, told {mirror.carried_in(group)}"
+    for owner in {account.owner for account in mirror.accounts}:
+        if int(state.columns[OWNER_CARRIED, owner]) != mirror.carried_for(owner):
+            yield f"owner {owner}: carried {state.columns[OWNER_CARRIED, owner]}, told {mirror.carried_for(owner)}"
     for market, row in enumerate(state.markets):
         if int(row.carried) != mirror.carried_in(mirror.group(market), market):
             yield f"market {market}: carried {row.carried}"

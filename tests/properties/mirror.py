@@ -39,8 +39,10 @@ from backstop.reference.machine import ALL_SETTLED, SETTLES_INSOLVENT
 from backstop.reference.offering import Backer, Offering, score_after_takeover
 from backstop.reference.records import Effect, Event
 from backstop.reference.refusals import after_withdrawal
+from backstop.reference.socialise import note_cut
 from backstop.reference.state import DISPOSAL_ORDER, FUND_PAYS, FUND_PAYS_LATE, TAKEOVER_OFFER, Account, Order, State
 from backstop.reference.takeover import backer_of, offering_of
+from tests.properties.holds import Hold
 
 __all__ = ["Mirror", "Payment", "allows", "cancelled_first"]
 
@@ -120,6 +122,8 @@ class Mirror(State):
     depth_before: tuple[tuple[tuple[int, ...], ...], ...] = ()
     #: The last offer of a joint offer that the event takes over as a whole, or 0.
     accepted_with: int = 0
+    #: Holds of the price guard, by market.
+    holds: dict[int, Hold] = field(default_factory=dict)
     #: Market whose mark the event at hand set, or NONE.
     told: int = NONE
     #: The last posting paid a claim back: the change of the claim that follows is no setting off.
@@ -216,6 +220,9 @@ class Mirror(State):
                 self._take_mark(event.market, event.price_ticks)
                 self.told = event.market
                 self.breakers[event.market].mark_time = self.now
+                if event.market in self.holds:
+                    self.holds[event.market].note(self.now, 0)
+                    self._hold_on(event.market)
         elif event.kind == EventKind.ACCOUNT:
             self.ledger[event.account], self.positions[event.account] = 0, {}
             self.accounts.append(Account(event.other))
@@ -313,10 +320,7 @@ class Mirror(State):
         elif kind == F.SUPPORT and effect.other == Cause.TEAR_UP:
             self.gaps_torn[effect.account] = effect.value, effect.amount
         elif kind == F.HAIRCUT:
-            row = self.position(effect.account, effect.market)
-            row.cost, row.base = row.cost + effect.amount * (row.lots != 0), row.base + effect.amount
-            if not row.lots:
-                self.note_gain(effect.account, effect.market, -effect.amount)
+            note_cut(self, effect.market, effect.account, effect.amount)
             self.cuts[effect.market] += effect.amount
         elif kind == F.CLAIM:
             claims = self.accounts[effect.account].claims
@@ -341,24 +345,36 @@ class Mirror(State):
             self.markets[effect.market].funding_index += effect.amount
 
     def _take_carry(self, effect: Effect) -> None:
-        row, carries = self.position(effect.account, effect.market), self.funds[self.group(effect.market)].carries
+        row = self.position(effect.account, effect.market)
         row.carried += effect.amount
         if row.carried == effect.amount:
-            carries.append((effect.account, effect.market))
+            self.carries.append((effect.account, effect.market))
         elif row.carried == 0:
-            carries.remove((effect.account, effect.market))
+            self.carries.remove((effect.account, effect.market))
 
     def _take_mark(self, market: int, price_ticks: int) -> None:
         row = self.markets[market]
         row.mark, row.epoch_mark = price_ticks, row.epoch_mark or price_ticks
 
     def _take_guard(self, effect: Effect) -> None:
-        breaker, is_held = self.breakers[effect.market], effect.code == Guard.HELD
-        breaker.held, breaker.held_until = (effect.price_ticks, effect.amount) if is_held else (0, 0)
+        jump_ppm = self.rules.markets[effect.market].guard_jump_ppm
+        if effect.code == Guard.HELD:
+            self.holds.setdefault(effect.market, Hold(self.now, effect.amount, jump_ppm)).note(self.now, effect.price_ticks)
+        elif effect.code == Guard.CONTINUED:
+            self.holds[effect.market].prolong(effect.amount)
+        else:
+            self.holds.pop(effect.market, None)
+        self._hold_on(effect.market)
         if effect.code == Guard.RELEASED:
-            breaker.mark_time = self.now
+            self.breakers[effect.market].mark_time = self.now
         if effect.code == Guard.RELEASED and effect.market != self.told:
             self._take_mark(effect.market, effect.price_ticks)
+
+    def _hold_on(self, market: int) -> None:
+        """Note what is held in a market, as its prints tell it."""
+        breaker, hold = self.breakers[market], self.holds.get(market)
+        breaker.held, breaker.rival, breaker.lead = hold.levels() if hold else (0, 0, 0)
+        breaker.held_until = hold.until_ns if hold else 0
 
     def _take_settlement(self, effect: Effect) -> None:
         breaker, is_done = self.breakers[effect.market], effect.code == Settlement.DONE
@@ -445,7 +461,7 @@ class Mirror(State):
         reduces = effect.account >= 0 and effect.lots * row.lots < 0
         if effect.code == Cause.TEAR_UP and effect.other != NONE:
             place = effect.account, effect.market
-            self.torn[place] = self.torn.get(place, 0) + abs(effect.lots)
+            self.torn[place] = self.torn.get(place, 0) - effect.lots
         if effect.code in (Cause.ADL, Cause.TEAR_UP) and not self.holding(effect.account, effect.market).is_of_losing_side:
             self.note_gain(effect.account, effect.market, effect.value)
         row.lots += effect.lots

@@ -11,6 +11,7 @@ from backstop.reference.deficit import Part
 from backstop.reference.funds import Support
 from backstop.reference.loss import Cut
 from backstop.reference.records import Effect, Event
+from backstop.reference.socialise import Room
 from tests.properties.mirror import Mirror
 
 __all__ = ["Check", "Findings", "Moment"]
@@ -48,6 +49,8 @@ class Moment:
     cuts_due: list[Cut] = field(default_factory=list)
     #: The account that they name.
     cuts_for: int = NONE
+    #: The effects that the event keeps for those who are cut, as of its first cut.
+    room: Room | None = None
     #: By flat account: what its funds left of the parts of its deficit.
     left_parts: dict[int, list[Part]] = field(default_factory=dict)
     #: Defaulters of this event: beyond closeout since they last entered default, beyond takeover,

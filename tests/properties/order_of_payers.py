@@ -82,6 +82,12 @@ def adl_is_as_planned(moment: Moment) -> Findings:
             yield f"{row}: {wanted[row.account]} should leave"
     if not any(row.kind == F.ADL_SCALE for row in rows) and lots != sum(wanted.values()):
         yield f"{plan}: {lots} of {wanted} leave, which is not told"
+    # Of one that closes none of its lots nothing else is told, but that it is torn up later.
+    told = {row.account for row in rows if row.kind in (F.ADL_PLAN, F.ADL_SCALE)}
+    later = [row for row in moment.effects[moment.place :] if row.kind == F.TEAR_UP and row.market == plan.market]
+    left_out = [row.account for row in later if row.lots * plan.lots > 0 and row.account not in told and mirror.equity(row.account) < 0]
+    if any(row.kind == F.ADL_SCALE for row in rows) and left_out:
+        yield f"{plan}: {left_out} should leave, too, which is not told"
     if crossed:
         yield from _crossing_is_right(moment, rows, lots)
     else:
@@ -482,6 +488,10 @@ def only_owners_pay_for_each_other(moment: Moment) -> Findings:
     if effect.code == C.FILL_DEBT:
         yield from _owes_for_fills(moment)
         return
+    if effect.code == C.HAIRCUT:
+        if mirror.owner_of(effect.account) != mirror.owner_of(effect.other) or effect.amount > mirror.portfolio(effect.other).spare:
+            yield f"{effect} of a cut between owners {mirror.owner_of(effect.account)} and {mirror.owner_of(effect.other)}"
+        return
     if effect.code != C.NETTING or mirror.owner_of(effect.account) != mirror.owner_of(effect.other):
         yield f"{effect} between owners {mirror.owner_of(effect.account)} and {mirror.owner_of(effect.other)}"
     if effect.amount > min(deficit, has):
@@ -520,7 +530,7 @@ def owners_pay_before_others(moment: Moment) -> Findings:
     """
     effect, mirror = moment.effect, moment.mirror
     is_of_fund = effect.code in (C.DEFICIT, C.TEAR_UP) and mirror.group_of_fund(effect.other) is not None
-    is_paid = effect.kind == F.POSTING and (is_of_fund or (effect.code == C.HAIRCUT and effect.account >= 0))
+    is_paid = effect.kind == F.POSTING and (is_of_fund or (effect.code == C.HAIRCUT and effect.account >= 0 and effect.other < 0))
     if not is_paid and (effect.kind != F.ADL_PLAN or effect.value >= 0):
         return
     defaulter = effect.account

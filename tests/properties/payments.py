@@ -18,6 +18,7 @@ from backstop.core.events import (
     Transfer,
     clearing_of,
     fund_of,
+    is_clearing,
     uncovered_of,
 )
 from backstop.core.instruments import PPM
@@ -26,9 +27,10 @@ from backstop.reference.arithmetic import sign, split
 from backstop.reference.closing import OrderTerms, settle
 from backstop.reference.deficit import Part, closed_markets, has_loss
 from backstop.reference.funds import least_cap
-from backstop.reference.loss import Loss, Payer
+from backstop.reference.loss import Loss, bearer_of
 from backstop.reference.offering import TakeoverPrice
 from backstop.reference.records import Effect
+from backstop.reference.socialise import Room, purses_of, stakes_of
 from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER, Order
 from backstop.reference.wave import gap_to_zero, lots_to_close, support_parts
 from tests.properties.mirror import Mirror, allows, cancelled_first
@@ -359,14 +361,15 @@ def fill_is_supported(moment: Moment) -> Findings:
         yield f"support {paid}, due {moment.support_due}, {taken_over} for takeovers and {deleveraged} for ADL"
 
 
-def payers_of(mirror: Mirror, market: int) -> tuple[Payer, ...]:
-    """Return everyone who can be socialised for a loss of a market."""
-    solvent = [number for number, account in enumerate(mirror.accounts) if not account.in_default and market in mirror.positions[number]]
-    policy, torn, gains = mirror.rules.socialise_policy, mirror.torn, mirror.event_gains
-    return tuple(
-        Payer(number, mirror.portfolio(number), market, policy, torn.get((number, market), 0), gains.get((number, market), 0))
-        for number in solvent
-    )
+def loss_of(mirror: Mirror, market: int, parts: dict[int, int], most: int) -> Loss:
+    """Return what accounts lack in a market with everybody who can be socialised for it."""
+    return Loss(parts, stakes_of(mirror, market), purses_of(mirror, market), mirror.rules.socialise_policy, most)
+
+
+def is_for_those_who_lack(row: Effect) -> bool:
+    """Whether a row is what an account gets that lacks, or what is uncovered of it."""
+    gets = row.code == C.HAIRCUT and is_clearing(row.other)
+    return row.kind == F.POSTING and row.account >= 0 and (gets or row.code == C.UNCOVERED)
 
 
 def gap_is_paid_in_order(moment: Moment) -> Findings:
@@ -450,11 +453,12 @@ def _loss_is_borne(moment: Moment) -> Findings:
     effect, mirror, market = moment.effect, moment.mirror, moment.effect.market
     if moment.cuts_due:
         return
-    later = [row for row in moment.effects[moment.place :] if row.kind == F.POSTING and row.code in (C.HAIRCUT, C.UNCOVERED)]
-    taken = sorted({row.account for row in later if row.account >= 0})
-    parts = {account: part.amount for account in taken for part in _left_of(moment, account) if part.market == market and part.amount}
-    most = (mirror.rules.limits.effects_max - moment.place) // 2 // 16
-    loss = Loss(parts, payers_of(mirror, market), most)
+    later = [row for row in moment.effects[moment.place :] if is_for_those_who_lack(row)]
+    left = {account: _left_of(moment, account) for account in sorted({row.account for row in later})}
+    parts = {account: part.amount for account, each in left.items() for part in each if part.market == market and part.amount}
+    moment.room = moment.room or Room((mirror.rules.limits.effects_max - moment.place) // 2, moment.place)
+    to_come = {part.market for each in left.values() for part in each if part.market >= market and part.amount}
+    loss = loss_of(mirror, market, parts, moment.room.payers(moment.place, len(to_come)))
     moment.cuts_due = loss.cuts()
     moment.cuts_for = min(parts, default=NONE)
     if mirror.has_fund and not parts.keys() <= moment.left_parts.keys():
@@ -489,7 +493,7 @@ def _rest_is_booked(moment: Moment, account: int) -> Findings:
         yield f"account {account}: {rows} without SUPPORT"
     for part in left if _stands(moment, account) else []:
         has_room = (mirror.rules.limits.effects_max - len(moment.effects)) // 2 // 16 > len(mirror.accounts)
-        if part.amount and has_room and Loss({account: part.amount}, payers_of(mirror, part.market), len(mirror.accounts)).cap_sum:
+        if part.amount and has_room and loss_of(mirror, part.market, {account: part.amount}, len(mirror.accounts)).cap_sum:
             yield f"account {account}: {part} is uncovered, though others can bear more"
 
 
@@ -586,25 +590,28 @@ def _holders_share(moment: Moment) -> Findings:
 
 
 def cuts_within_limits(moment: Moment) -> Findings:
-    """INV-07: each payer bears its share by weight and within the cap, from its money where it has no
-    lots, and its claim rises by what it gave.
+    """INV-07: each owner bears his share by weight and within the cap, laid on his accounts, from their
+    money where no lots of his won, and the claim of each rises by what it gave.
     """
     effect, mirror = moment.effect, moment.mirror
     if effect.kind == F.HAIRCUT:
-        due, holding = moment.cuts_due.pop(0) if moment.cuts_due else None, mirror.holding(effect.account, effect.market)
+        due = moment.cuts_due.pop(0) if moment.cuts_due else None
         if due != (effect.account, effect.amount, effect.value, effect.lots) or not 0 < effect.amount <= effect.lots:
             yield f"{effect}: due is {due}"
         if effect.other != moment.cuts_for:
             yield f"{effect}: the first who lacks is {moment.cuts_for}"
+        stakes = [stake for stake in stakes_of(mirror, effect.market) if stake.owner == mirror.owner_of(effect.account)]
+        bearer = bearer_of(effect.account, stakes)
+        receiver = bearer.account if bearer.by_cost else clearing_of(effect.market)
         then = [(row.kind, row.code, row.account, row.other, row.amount) for row in moment.effects[moment.place + 1 : moment.place + 3]]
-        pays = (F.POSTING, C.HAIRCUT, clearing_of(effect.market), effect.account, effect.amount)
+        pays = (F.POSTING, C.HAIRCUT, receiver, effect.account, effect.amount)
         claim = (F.CLAIM, 0, effect.account, mirror.group(effect.market), effect.amount)
-        if then[: 2 - (holding.lots != 0)] != ([claim] if holding.lots else [pays, claim]):
+        due_then = [claim] if receiver == effect.account else [pays, claim]
+        if then[: len(due_then)] != due_then:
             yield f"{effect}: then {then}"
-        gains = mirror.rules.socialise_policy == SocialisePolicy.GAINS_HAIRCUT
-        open_gain = holding.profit * (not holding.is_of_losing_side) + mirror.event_gains.get((effect.account, effect.market), 0)
-        if gains and effect.amount > max(open_gain, holding.result):
-            yield f"{effect}: gain {open_gain}, result {holding.result}"
+        won = max(sum(stake.holding.result for stake in stakes), sum(stake.open_gain for stake in stakes))
+        if mirror.rules.socialise_policy == SocialisePolicy.GAINS_HAIRCUT and effect.amount > won:
+            yield f"{effect}: its owner won {won}"
     if effect.kind == F.CLAIM:
         before = moment.effects[moment.place - 1]
         recovers = (before.kind, before.code, before.account) == (F.POSTING, C.RECOVERY, effect.account)
@@ -635,8 +642,11 @@ def _is_set_off(moment: Moment) -> bool:
 def cuts_leave_maintenance(moment: Moment) -> Findings:
     """INV-07: nobody is cut below its maintenance."""
     effect, mirror = moment.effect, moment.mirror
-    if effect.kind == F.HAIRCUT and mirror.equity(effect.account) < mirror.maintenance(effect.account):
-        yield f"{effect} leaves {mirror.equity(effect.account)} below {mirror.maintenance(effect.account)}"
+    payer = effect.account if effect.kind == F.HAIRCUT else NONE
+    if (effect.kind, effect.code) == (F.POSTING, C.HAIRCUT):
+        payer = effect.other
+    if payer >= 0 and mirror.equity(payer) < mirror.maintenance(payer):
+        yield f"{effect} leaves account {payer} {mirror.equity(payer)} below {mirror.maintenance(payer)}"
 
 
 def claims_scan(moment: Moment) -> Findings:
@@ -666,7 +676,7 @@ def lacked_room(moment: Moment) -> bool:
     mirror = moment.mirror
     if not mirror.has_socialise:
         return False
-    paid = {row.account for row in moment.effects if row.kind == F.POSTING and row.code in (C.HAIRCUT, C.UNCOVERED)}
+    paid = {row.account for row in moment.effects if is_for_those_who_lack(row)}
     stood = {account for account in range(len(mirror.accounts)) if mirror.equity(account) < 0 and not mirror.held_markets(account)}
     rows = sum(len(mirror.positions[account]) for account in stood | paid if account >= 0)
     return 16 * rows > (mirror.rules.limits.effects_max - len(moment.effects)) // 2
@@ -674,9 +684,11 @@ def lacked_room(moment: Moment) -> bool:
 
 def flat_accounts_owe_nothing(moment: Moment) -> Findings:
     """INV-07: an account without lots and with negative equity waits an interval at most, for money
-    that is only reserved.
+    that is only reserved, or for room once its funds have paid.
     """
     mirror = moment.mirror
+    is_crowded = len(moment.effects) > mirror.rules.limits.effects_max // 2
+    closed = {row.account for row in moment.effects if row.kind == F.TRADE}
     for account in range(len(mirror.accounts)):
         equity = mirror.equity(account)
         if equity < 0 and not mirror.held_markets(account):
@@ -693,3 +705,6 @@ def flat_accounts_owe_nothing(moment: Moment) -> Findings:
             if not mirror.now < wait <= latest:
                 reserved = mirror.reserved.total()
                 yield f"account {account} is flat with equity {equity} at {mirror.now}, waits until {wait}, {reserved} reserved"
+            is_reserved = mirror.owner(account).reserved > 0 or any(fund.reserved for fund in mirror.funds)
+            if account in closed and mirror.has_fund and not (orders or is_crowded or is_reserved or account in moment.left_parts):
+                yield f"account {account} is flat with equity {equity}: what its funds left is not told"

@@ -11,6 +11,7 @@ from backstop.core.state import State
 from backstop.reference.breakers import move_ppm
 from backstop.reference.machine import end_of
 from backstop.reference.records import Effect, Event, effects_list, events_array
+from tests.properties.holds import Hold
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Findings, Moment
 
@@ -100,16 +101,39 @@ def guard_tells_the_move(moment: Moment) -> Findings:
         return
     rules = mirror.rules.markets[effect.market]
     move = move_ppm(effect.price_ticks, effect.other)
-    breaker, rules_ns = mirror.breakers[effect.market], mirror.rules.breakers.guard_hold_ns
-    held, until = breaker.held, breaker.held_until if breaker.held else mirror.now + rules_ns
-    if (effect.value, effect.amount) != (move, until if effect.code == Guard.HELD else 0):
+    hold, hold_ns = mirror.holds.get(effect.market), mirror.rules.breakers.guard_hold_ns
+    untils = {Guard.HELD: hold.until_ns if hold else mirror.now + hold_ns, Guard.CONTINUED: hold.since_ns + 2 * hold_ns if hold else 0}
+    until = untils.get(Guard(effect.code), 0)
+    if (effect.value, effect.amount) != (move, until):
         yield f"{effect}: the move is {move}, held until {until} at the latest"
-    if effect.code != Guard.HELD and effect.price_ticks != held:
-        yield f"{effect}: {held} is held"
-    if effect.code == Guard.HELD:
+    if effect.code != Guard.HELD:
+        yield from _ends_as_counted(moment, hold)
+    else:
         volume = int(moment.state.markets[effect.market].volume_lots)
         if move < rules.guard_jump_ppm or not 0 <= volume < rules.guard_volume_lots or effect.other != mirror.marks[effect.market]:
             yield f"{effect}: mark {mirror.marks[effect.market]}, volume {volume}"
+
+
+def _ends_as_counted(moment: Moment, hold: Hold | None) -> Findings:
+    """A hold ends with the level that its prints tell, and by time with what they count."""
+    effect, now = moment.effect, moment.mirror.now
+    if hold is None:
+        yield f"{effect}: nothing is held"
+        return
+    level, _, lead = hold.levels(min(now, hold.until_ns))
+    if effect.price_ticks not in (level, hold.levels()[0]):
+        yield f"{effect}: {level} is held"
+    if hold.until_ns > now or any(row.kind == F.SETTLEMENT for row in moment.effects):
+        return
+    length, most = hold.until_ns - hold.since_ns, moment.mirror.rules.breakers.guard_hold_ns
+    has_index, twice = int(moment.state.markets[effect.market].index_ticks) != 0, 2 * hold.new_ns()
+    may = {
+        Guard.RELEASED: twice >= length and (length == 2 * most or has_index or lead == length),
+        Guard.CONTINUED: twice > length == most and (has_index or lead < length),
+        Guard.DROPPED: twice <= length,
+    }
+    if not may.get(Guard(effect.code), False):
+        yield f"{effect}: newest for {twice / 2} of {length}, lead {lead}"
 
 
 def never_ending(rules: VenueRules, state: State) -> Findings:
@@ -121,7 +145,7 @@ def never_ending(rules: VenueRules, state: State) -> Findings:
     each cause must do. ``state`` is used up.
     """
     breakers, engine = rules.breakers, state.engine[0]
-    signals_ns = max(breakers.stale_ns, breakers.operator_hold_max_ns, breakers.outage_grace_max_ns, breakers.guard_hold_ns)
+    signals_ns = max(breakers.stale_ns, breakers.operator_hold_max_ns, breakers.outage_grace_max_ns, 2 * breakers.guard_hold_ns)
     signals_ns += 2 * max(breakers.flow_window_ns, breakers.price_window_ns) + rules.fund.drawdown_window_ns
     holds_ns = 2 * len(BreakerCause) * (breakers.hold_max_ns + breakers.reopen_ns)
     end_ns = int(engine.now_ns) + signals_ns + holds_ns

@@ -74,7 +74,10 @@ Lie = tuple[str, int, str]
 #: Lies of each kind and field, and the streams in which they are told.
 ENOUGH, STREAMS = 6, 6 * len(PROFILES)
 #: The same, of streams that are rich in what a few checks look at.
-ENOUGH_OF_RICH, RICH_STREAMS = 40, {"stopped_providers": range(1, 4), "carried": range(1, 4), "settlements": range(1, 3)}
+ENOUGH_OF_RICH, RICH_STREAMS = (
+    40,
+    {"stopped_providers": range(1, 4), "carried": range(1, 4), "settlements": range(1, 3), "socialise": range(2, 3)},
+)
 
 
 #: More than anybody has, in atoms.
@@ -210,9 +213,8 @@ def false_carries(mirror: Mirror, effects: list[Effect]) -> Iterator[tuple[Lie, 
         if effect.kind == F.SUPPORT and effect.market >= 0 and effect.amount:
             false = deepcopy(mirror)
             false.position(0, effect.market).carried = MUCH
-            fund = false.funds[false.group(effect.market)]
-            fund.carries.append((0, effect.market))
-            fund.reserved += MUCH
+            false.carries.append((0, effect.market))
+            false.funds[false.group(effect.market)].reserved += MUCH
             yield ("books", effect.kind, "carry"), false
 
 

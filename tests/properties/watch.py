@@ -68,7 +68,8 @@ class Watch:
         self._note("INV-08", refused_for_a_halt(self.mirror, event, effects))
         if not (effects and effects[0].kind == EffectKind.REFUSAL):
             self._run(START, moment)
-            self.mirror.asked_equity, self.mirror.asked_exposure, self.mirror.torn, self.mirror.event_gains = {}, {}, {}, {}
+            self.mirror.asked_equity, self.mirror.asked_exposure, self.mirror.torn = {}, {}, {}
+            self.mirror.event_gains, self.mirror.cuts_paid = {}, {}
             self.mirror.take_event(event, effects)
             for moment.place, effect in enumerate(effects):
                 self._run(BEFORE, moment)

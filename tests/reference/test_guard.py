@@ -12,7 +12,7 @@ PRICE, FLOW, _, STALE, *_others = BreakerCause
 K, F = EventKind, EffectKind
 
 GUARDED = PLAIN._replace(guard_jump_ppm=50_000, guard_volume_lots=10)
-HELD, CONFIRMED, RELEASED, DROPPED = Guard
+HELD, CONFIRMED, RELEASED, DROPPED, CONTINUED = Guard
 WAITING = SHORT._replace(guard_hold_ns=30)
 
 
@@ -64,15 +64,58 @@ def test_guard_is_off_where_no_jump_is_named_or_no_mark_is_there() -> None:
     assert guards(venue.at(0, K.MARK, market=0, price_ticks=1)) == []
 
 
+def hold_of(venue: Venue) -> tuple[int, ...]:
+    """Held price, until, `new`, counted up to, whether the newest print is held, since, `lead` and rival:
+    of the digest's row.
+    """
+    return venue.row()[12:20]
+
+
 def test_second_held_mark_keeps_the_time_of_the_first() -> None:
-    """940, then 1,100 at 20: held until 35 as before; then 1,100 is the mark."""
+    """940, then 930 at 20, 1.1 % from it: one level, held until 35 as before; nothing else was heard."""
+    venue = guarded()
+    venue.at(5, K.MARK, market=0, price_ticks=940)
+    assert guards(venue.at(20, K.MARK, market=0, price_ticks=930)) == [(HELD, 930, 1_000, 35, 70_000)]
+    assert hold_of(venue) == (930, 35, 15, 20, 1, 5, 15, 0)
+    assert guards(venue.at(34)) == []
+    assert guards(venue.at(35)) == [(RELEASED, 930, 1_000, 0, 70_000)]
+    assert venue.reference.state.markets[0].mark == 930
+    assert venue.row()[11:14] == (35, 0, 0)
+
+
+def test_a_rival_takes_the_place_of_a_level_that_was_newest_for_less_time() -> None:
+    """940 for 15, then 1,100, 17 % from it. At 35 each was newest for 15: 940 is held still, and held once
+    more; at 65 1,100 was for 45.
+    """
     venue = guarded()
     venue.at(5, K.MARK, market=0, price_ticks=940)
     assert guards(venue.at(20, K.MARK, market=0, price_ticks=1_100)) == [(HELD, 1_100, 1_000, 35, 100_000)]
-    assert guards(venue.at(34)) == []
-    assert guards(venue.at(35)) == [(RELEASED, 1_100, 1_000, 0, 100_000)]
-    assert venue.reference.state.markets[0].mark == 1_100
-    assert venue.row()[11:14] == (35, 0, 0)
+    assert hold_of(venue) == (940, 35, 15, 20, 1, 5, 15, 1_100)
+    assert guards(venue.at(35)) == [(CONTINUED, 940, 1_000, 65, 60_000)]
+    assert hold_of(venue) == (940, 65, 30, 35, 1, 5, 0, 1_100)
+    assert guards(venue.at(50, K.MARK, market=0, price_ticks=1_110)) == [(HELD, 1_110, 1_000, 65, 110_000)]
+    assert hold_of(venue) == (1_110, 65, 45, 50, 1, 5, 15, 0)
+    assert guards(venue.at(65)) == [(RELEASED, 1_110, 1_000, 0, 110_000)]
+
+
+def test_both_ends_of_a_hold_may_be_due_in_one_event() -> None:
+    """900 from 5 on but for 10 to 15: newest for 25 of 30, then for 55 of 60."""
+    venue = guarded()
+    for time, price in ((5, 900), (10, 1_001), (15, 900)):
+        venue.at(time, K.MARK, market=0, price_ticks=price)
+    assert guards(venue.at(70)) == [(CONTINUED, 900, 1_001, 65, 100_899), (RELEASED, 900, 1_001, 0, 100_899)]
+
+
+@pytest.mark.parametrize(("stale_ns", "code"), [(0, RELEASED), (29, CONTINUED), (30, RELEASED)])
+def test_a_dead_index_says_nothing(stale_ns: int, code: int) -> None:
+    """An index of 890 came at 5: at 35 it is 30 old. 900 was newest for 25 of 30, 1,001 for 5."""
+    venue = Venue(GUARDED, breakers=WAITING._replace(stale_ns=stale_ns, outage_grace_ppm=0))
+    venue.mark(0, 1_000)
+    venue.at(0, K.VOLUME, market=0, lots=9)
+    venue.at(5, K.INDEX, market=0, price_ticks=890)
+    for time, price in ((5, 900), (10, 1_001), (15, 900)):
+        venue.at(time, K.MARK, market=0, price_ticks=price)
+    assert guards(venue.at(35))[0][0] == code
 
 
 def test_guard_confirms_a_mark_near_the_held_one_on_enough_volume() -> None:

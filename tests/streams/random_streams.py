@@ -196,14 +196,15 @@ class Writer:
         self.send(EventKind.DEPTH, market=market, code=int(side), other=band, lots=self.rng.randint(0, most))
 
     def mark_moves(self) -> None:
-        """Move a mark: a step, or a crash that takes many at once; or send a held one again, on
-        volume that may be enough.
+        """Move a mark: a step, or a crash that takes many at once; or send a held one again or another
+        beside it, on volume that may be enough.
         """
         rng, setting, market = self.rng, self.setting, self.market()
         held = self.state.breakers[market].held
         if held and rng.random() < 0.5:
             self.send(EventKind.VOLUME, market=market, lots=self.rules.markets[market].guard_volume_lots - rng.randint(0, 1))
-            self.send(EventKind.MARK, market=market, price_ticks=held)
+            rival = self.near(market, 700_000)
+            self.send(EventKind.MARK, market=market, price_ticks=rival if rng.random() < 0.4 else held)
             return
         within_ppm = rng.choice((300_000, 700_000)) if rng.random() < setting.crash_share else setting.move_ppm
         price = self.near(market, within_ppm)
@@ -348,7 +349,7 @@ class Writer:
 
     def charge_beside(self) -> None:
         """While a fund reserves money, let an account with lots and without an order owe more than
-        what is free in it, and no more than what it has.
+        what is free in it, and no more than what it has; above all one whose owner is carried.
         """
         rng, state = self.rng, self.state
         promised = [group for group, fund in enumerate(state.funds) if fund.reserved]
@@ -360,10 +361,12 @@ class Writer:
         if not idle:
             self.send(EventKind.CLOCK)
             return
-        account = rng.choice(idle)
+        carried = [number for number in idle if state.carried_for(state.accounts[number].owner)]
+        account = rng.choice(carried or idle)
         market = next(market for market in state.held_markets(account) if state.group(market) in promised)
         fund = state.fund_view(state.group(market), account, market)
-        amount = max(0, state.equity(account)) + fund.available + rng.randint(1, max(1, fund.reserved))
+        has = sum(max(0, state.equity(number)) for number in state.accounts_of(state.accounts[account].owner))
+        amount = has + fund.available + rng.randint(1, max(1, fund.reserved))
         self.send(EventKind.TRANSFER, account=account, code=int(Transfer.FUNDING), market=market, amount=-amount)
 
     def fund_transfer(self) -> None:

@@ -275,6 +275,11 @@ def _socialise(s: Setting) -> None:
     s.socialise_policy = s.rng.choice(list(SocialisePolicy))
     s.stages = s.rng.choice((WHOLE, (FUND, SOCIALISE, TEAR_UP), (SOCIALISE, TEAR_UP), (CLOSEOUT, FUND, ADL, SOCIALISE, TEAR_UP)))
     s.actions["fund"], s.actions["trading_fee"], s.silence_share = 4, 4, 0.2
+    if s.rng.random() < 0.5:
+        # Winners with little money on each of several accounts, and losers who are flat.
+        s.accounts, s.owners, s.deposit_ppm, s.markets = 14, s.rng.randint(5, 7), (30_000, 120_000), 2
+        s.fund_ppm, s.stages, s.move_ppm = 0, s.rng.choice(((FUND, SOCIALISE, TEAR_UP), (SOCIALISE, TEAR_UP))), 300_000
+        s.actions |= {"withdraw": 6, "sell_out": 8, "funding": 8, "mark": 20, "fill": 16}
 
 
 def _groups(s: Setting) -> None:
@@ -397,6 +402,11 @@ def _carried(s: Setting) -> None:
     s.stages, s.providers = s.rng.choice((USUAL, WHOLE, (CLOSEOUT, FUND, TEAR_UP), (FUND, ADL, TEAR_UP))), s.rng.randint(0, 1)
     s.carry_intervals = s.rng.choice((2, 10, 100))
     s.actions |= {"mark": 20, "clock": 10, "depth": 8, "funding": 5, "fund": 3}
+    if s.owners == 4:
+        # Funds have plenty: only an owner's own cap keeps them from paying for his other account.
+        s.fund_ppm, s.fund_cap, s.owner_cap, s.market_loss_cap = 2_000_000, NO_CAP, cap, NO_CAP
+        s.owners, s.accounts, s.depth_share, s.stages, s.providers, s.carry_intervals = 3, 12, 0.0, (FUND, ADL, TEAR_UP), 0, 100
+        s.actions |= {"mark": 12, "depth": 0, "charge_beside": 12}
 
 
 def _far_fills(s: Setting) -> None:

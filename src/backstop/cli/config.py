@@ -98,7 +98,7 @@ def check(path: VenuePath, as_json: AsJson = False) -> None:
         if venue is not None:
             tell(f"{path}: ok, {len(venue.markets)} markets, {venue.asset.name}, hash {venue.hash}")
             tell(f"{path}: {_longest_default(venue)}")
-            for line in _falls_survived(venue):
+            for line in (*_longest_hold(venue), *_falls_survived(venue)):
                 tell(f"{path}: {line}")
     if findings:
         raise typer.Exit(FINDING)
@@ -115,6 +115,16 @@ def _longest_default(venue: Venue) -> str:
     parts = f"deadline {duration_text(closeout.deadline_ns)}, carry or offers {duration_text(carry_ns)}"
     parts += f", doubt {duration_text(doubt_ns)}, answer {duration_text(answer_ns)}"
     return f"nobody is in default with positions longer than {whole}: {parts}"
+
+
+def _longest_hold(venue: Venue) -> list[str]:
+    """Say for how long the price guard holds one level at most; nothing where there is no guard."""
+    from backstop.config.schema import duration_text
+
+    if not any(market.guard_jump_ppm for market in venue.rules.markets):
+        return []
+    hold_ns = venue.rules.breakers.guard_hold_ns
+    return [f"a jump on little volume is held for {duration_text(hold_ns)}, {duration_text(2 * hold_ns)} where it is disputed"]
 
 
 def _falls_survived(venue: Venue) -> list[str]:

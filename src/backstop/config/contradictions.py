@@ -23,11 +23,12 @@ def contradictions(rules: VenueRules) -> Iterator[Finding]:
     if breakers.act_age_max_ns and breakers.stale_ns and breakers.act_age_max_ns > breakers.stale_ns:
         message = f"is beyond stale, {text(breakers.stale_ns)}: a mark is doubted before it is too old to act on"
         yield Finding("breakers.act_age_max", message, text(breakers.act_age_max_ns))
-    waits = [("guard.hold", breakers.guard_hold_ns)] if any(market.guard_jump_ppm for market in rules.markets) else []
-    waits += [("breakers.outage_grace_max", breakers.outage_grace_max_ns)] if breakers.stale_ns or breakers.outage_gap_ns else []
-    for name, wait_ns in waits:
-        if wait_ns > breakers.doubt_max_ns:
-            message = f"is longer than doubt_max, {text(breakers.doubt_max_ns)}: accounts are closed at a price that is still doubted"
+    waits = [("guard.hold", breakers.guard_hold_ns, 2)] if any(market.guard_jump_ppm for market in rules.markets) else []
+    waits += [("breakers.outage_grace_max", breakers.outage_grace_max_ns, 1)] if breakers.stale_ns or breakers.outage_gap_ns else []
+    for name, wait_ns, times in waits:
+        if times * wait_ns > breakers.doubt_max_ns:
+            longer = "is longer" if times == 1 else "twice, as a disputed level is held, is longer"
+            message = f"{longer} than doubt_max, {text(breakers.doubt_max_ns)}: accounts are closed at a price that is still doubted"
             yield Finding(name, message, text(wait_ns))
     forced_ns = deadline + max(deadline, closeout.carry_max_ns)
     if breakers.halt_wait_max_ns > forced_ns:

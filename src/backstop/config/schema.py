@@ -372,7 +372,7 @@ class BreakersSection(_Section):
 
 class GuardSection(_Section):
     """Price guard: holds a mark that jumps on little volume until a mark on volume enough decides, or
-    until `hold` is over.
+    until `hold` is over: twice that where other prints or the index speak for another level.
     """
 
     jump_ppm: int = _rule(MarketRules, "guard_jump_ppm")

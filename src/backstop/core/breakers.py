@@ -30,6 +30,7 @@ __all__ = [
     "check_outage",
     "effective_state",
     "end_holds",
+    "index_is_dead",
     "make_dirty",
     "next_hold_ns",
     "next_outage_ns",
@@ -458,6 +459,13 @@ def after_mark(state: State, market: int, old_ticks: int) -> None:
         wake_by(state, now + rules.stale_ns)
     _judge_price(state, market)
     settle_with_venue(state, market)
+
+
+@kernel
+def index_is_dead(state: State, market: int) -> bool:
+    """Return whether a market has no index, or none that came lately."""
+    age_ns, since_ns = state.rules[0].stale_ns, state.breakers[market].index_time_ns
+    return state.markets[market].index_ticks == 0 or (age_ns > 0 and state.engine[0].now_ns - since_ns > age_ns)
 
 
 @kernel

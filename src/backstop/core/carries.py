@@ -1,21 +1,23 @@
 """What funds reserve to carry solvent accounts in default, by position (R6.12).
 
-A row of ``State.carries`` belongs to the same row of ``State.positions``. The positions for which a
-fund reserves something hang together in the order in which that began.
+A row of ``State.carries`` belongs to the same row of ``State.positions``. The positions for which
+something is reserved have a number, in the order in which that began. Those of a fund hang together
+in that order, and so do those of an owner.
 """
 
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
-from backstop.core.columns import OWNER_RESERVED
+from backstop.core.columns import OWNER_CARRIED, OWNER_CARRY_LAST, OWNER_RESERVED
 from backstop.core.events import NONE
 from backstop.core.outbox import emit_reserve
 from backstop.core.state import State
 
-__all__ = ["CARRY_ATOMS", "CARRY_BEFORE", "CARRY_PART", "end_carry", "reserve_to_carry", "shift_reserved"]
+__all__ = ["CARRY_ATOMS", "CARRY_BEFORE", "CARRY_NUMBER", "CARRY_PART", "end_carry", "reserve_to_carry", "shift_reserved"]
 
-#: What is reserved, what a plan wants to be reserved, and the positions before and after it.
-CARRY_ATOMS, CARRY_PART, CARRY_BEFORE, _AFTER = 0, 1, 2, 3
+#: What is reserved, what a plan wants to be reserved, the positions before and after it of its fund,
+#: of its owner, and its number.
+CARRY_ATOMS, CARRY_PART, CARRY_BEFORE, _AFTER, _OWNER_BEFORE, _OWNER_AFTER, CARRY_NUMBER = 0, 1, 2, 3, 4, 5, 6
 
 
 @inlined
@@ -28,29 +30,49 @@ def shift_reserved(state: State, position: int, change: int) -> None:
     fund.carried += change
     market.reserved += change
     market.carried += change
-    state.columns[OWNER_RESERVED, state.accounts[row.account].owner] += change
+    owner = state.accounts[row.account].owner
+    state.columns[OWNER_RESERVED, owner] += change
+    state.columns[OWNER_CARRIED, owner] += change
+
+
+@kernel
+def _append(state: State, position: int, last: int, before: int) -> None:
+    """Hang a position behind the last one, by the columns ``before`` and after it."""
+    state.carries[position, before], state.carries[position, before + 1] = last, NONE
+    if last != NONE:
+        state.carries[last, before + 1] = position
+
+
+@kernel
+def _take_out(state: State, position: int, last: int, before: int) -> int:
+    """Join the neighbours of a position; return the last one then."""
+    previous, following = state.carries[position, before], state.carries[position, before + 1]
+    if previous != NONE:
+        state.carries[previous, before + 1] = following
+    if following != NONE:
+        state.carries[following, before] = previous
+        return last
+    return previous
 
 
 @kernel
 def _link(state: State, position: int) -> None:
-    fund = state.funds[state.markets[state.positions[position].market].group]
-    before = fund.carry_last
-    state.carries[position, CARRY_BEFORE], state.carries[position, _AFTER] = before, NONE
-    if before != NONE:
-        state.carries[before, _AFTER] = position
+    row, engine = state.positions[position], state.engine[0]
+    fund, owner = state.funds[state.markets[row.market].group], state.accounts[row.account].owner
+    _append(state, position, fund.carry_last, CARRY_BEFORE)
+    _append(state, position, state.columns[OWNER_CARRY_LAST, owner], _OWNER_BEFORE)
     fund.carry_last = position
+    state.columns[OWNER_CARRY_LAST, owner] = position
+    state.carries[position, CARRY_NUMBER] = engine.next_carry
+    engine.next_carry += 1
 
 
 @kernel
 def _unlink(state: State, position: int) -> None:
-    fund = state.funds[state.markets[state.positions[position].market].group]
-    before, after = state.carries[position, CARRY_BEFORE], state.carries[position, _AFTER]
-    if before != NONE:
-        state.carries[before, _AFTER] = after
-    if after != NONE:
-        state.carries[after, CARRY_BEFORE] = before
-    else:
-        fund.carry_last = before
+    row = state.positions[position]
+    fund, owner = state.funds[state.markets[row.market].group], state.accounts[row.account].owner
+    fund.carry_last = _take_out(state, position, fund.carry_last, CARRY_BEFORE)
+    state.columns[OWNER_CARRY_LAST, owner] = _take_out(state, position, state.columns[OWNER_CARRY_LAST, owner], _OWNER_BEFORE)
 
 
 @kernel

@@ -5,10 +5,12 @@ closeout             ORDERED_*                    always; by account
 engine               OWNER_FIRST                  always; by owner
 waits                WAIT_*                       always
 fund, orders         OWNER_PAID*, OWNER_RESERVED  always; by owner
+carries              OWNER_CARRIED,               always; by owner
+                     OWNER_CARRY_LAST
 debts                OWNER_DEBT                   always; by owner
 debts                DEBT_PART                    while one account returns its debts
 shortfalls           OWNER_RESULT                 while one withdrawal is checked; by market
-noted_gains          OWNER_WON                    while the gains of one group are noted; by owner
+noted_gains          OWNER_GROUP_RESULT           while the gains of one group are noted; by owner
 netting, claims,     NETTED_*                     while NETTED_EVENT is the event's number; by
 monitor                                           owner
 breakers             DIRTY                        to the end of the event
@@ -40,6 +42,13 @@ candidates           OWNER_PLACE, GIVER_*,        while one plan is made
 adl                  LINE_*, CLASS_LINE_*         while one plan is made
 cover                PART_*, GROUP_*              in ``cover_deficit``, ``renew_parts`` and ``book_rest``
 socialise            FOUND_*, PAYER_*, RECEIVER_* while those who won in one market are cut
+                     OWNER_BEARER, OWNER_WON,
+                     OWNER_OPEN, OWNER_NET_VALUE,
+                     PURSE_ACCOUNT, GAVE_ACCOUNT
+socialise            OWNER_PURSE*, ACCOUNT_FREE,  while OWNER_PURSE_TURN is the round's number; by
+                     PURSE_NEXT                   owner, by account
+socialise            CUT_PAID                     while CUT_EVENT is the event's number; by account
+socialise            MARKET_LACKS                 while a turn's markets are counted; by market
 socialise            CLAIM*                       in ``run_recovery``
 whoever calls        SPLIT_*, SORT_*              from a split or a sort to the use of its result
 
@@ -52,6 +61,7 @@ from __future__ import annotations
 
 __all__ = [
     "JOINT_ACCOUNT",
+    "ACCOUNT_FREE",
     "ADL_ACCOUNT_OF",
     "ADL_CAP",
     "ADL_CLASS",
@@ -82,6 +92,8 @@ __all__ = [
     "CROSSED_ACCOUNT",
     "CROSSED_MERGE",
     "CROSSED_ORDER",
+    "CUT_EVENT",
+    "CUT_PAID",
     "DEBT_PART",
     "DEFAULTER_CHARGE",
     "DEFAULTER_EQUITY",
@@ -99,6 +111,7 @@ __all__ = [
     "FILL_POSITION",
     "FOUND_ACCOUNT",
     "FOUND_POSITION",
+    "GAVE_ACCOUNT",
     "GIVER_CANDIDATE",
     "GIVER_CAP",
     "GIVER_LEVERAGE",
@@ -108,6 +121,7 @@ __all__ = [
     "GROUP_WEIGHT",
     "LINE_BEGINS",
     "LINE_CANDIDATE",
+    "MARKET_LACKS",
     "NETTED_CLAIM",
     "NETTED_EVENT",
     "NETTED_REST",
@@ -118,6 +132,9 @@ __all__ = [
     "OFFER_WEIGHT",
     "ORDERED_INTERVAL",
     "ORDERED_NOTIONAL",
+    "OWNER_BEARER",
+    "OWNER_CARRIED",
+    "OWNER_CARRY_LAST",
     "OWNER_DEBT",
     "OWNER_EQUITY",
     "OWNER_EQUITY_EVENT",
@@ -128,12 +145,19 @@ __all__ = [
     "OWNER_GAIN",
     "OWNER_GAP",
     "OWNER_GAP_BEFORE",
+    "OWNER_GROUP_RESULT",
     "OWNER_HEDGE",
     "OWNER_HELD",
     "OWNER_HOLDERS",
+    "OWNER_NET_VALUE",
+    "OWNER_OPEN",
     "OWNER_PAID",
     "OWNER_PAID_NS",
     "OWNER_PLACE",
+    "OWNER_PURSE",
+    "OWNER_PURSES",
+    "OWNER_PURSE_FREE",
+    "OWNER_PURSE_TURN",
     "OWNER_RESERVED",
     "OWNER_RESULT",
     "OWNER_WON",
@@ -147,8 +171,10 @@ __all__ = [
     "PART_WEIGHT",
     "PAYER_CAP",
     "PAYER_CUT",
-    "PAYER_POSITION",
+    "PAYER_OWNER",
     "PAYER_WEIGHT",
+    "PURSE_ACCOUNT",
+    "PURSE_NEXT",
     "RECEIVER_PART",
     "RECEIVER_POSITION",
     "RECEIVER_SHARE",
@@ -181,6 +207,8 @@ ORDERED_NOTIONAL, ORDERED_INTERVAL, OWNER_FIRST = 0, 1, 2
 WAIT_TIME, WAIT_ACCOUNT = 3, 4
 #: By owner: what funds paid for it, when last, what they reserve for it.
 OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED = 5, 6, 7
+#: By owner: what funds reserve to carry its accounts, and the latest position of that, or NONE.
+OWNER_CARRIED, OWNER_CARRY_LAST = 120, 121
 
 #: From here on, nothing outlives an event.
 SCRATCH_FIRST = 8
@@ -213,8 +241,8 @@ OWNER_HEDGE = 26
 CLASS_ETA_LOTS, CLASS_ETA_WEIGHT = 27, 28
 #: Holders of a market with a loss, as they hang together: row of the position, account.
 FOUND_POSITION, FOUND_ACCOUNT = 29, 30
-#: Payers of a market's loss, by id: row of the position, most atoms, weight, atoms cut.
-PAYER_POSITION, PAYER_CAP, PAYER_WEIGHT, PAYER_CUT = 31, 32, 33, 34
+#: Payers of a market's loss, by id: owner, most atoms, weight, atoms cut.
+PAYER_OWNER, PAYER_CAP, PAYER_WEIGHT, PAYER_CUT = 31, 32, 33, 34
 #: Accounts with claims, by id: account, claim, atoms paid back.
 CLAIMANT, CLAIM, CLAIM_PART = 31, 32, 33
 
@@ -272,6 +300,20 @@ ADL_EXPOSURE, ADL_EQUITY = 99, 100
 OWNER_EXPOSURE, OWNER_EXPOSURE_REST, OWNER_EXPOSURE_EVENT = 101, 102, 103
 #: By market: the mark before the timers of the event, where they changed it, else 0.
 MARK_BEFORE = 104
+#: By owner, of his positions in a market with a loss, accounts not in default: the first that bears a
+#: cut, the sum of the results, what is open, the value of
+#: the net lots.
+OWNER_BEARER, OWNER_WON, OWNER_OPEN, OWNER_NET_VALUE = 105, 106, 107, 108
+#: By owner: the round in which his accounts were last looked at (``engine.round_number``), the first
+#: that pays, how many there are, what they have above maintenance together.
+OWNER_PURSE_TURN, OWNER_PURSE, OWNER_PURSES, OWNER_PURSE_FREE = 109, 110, 111, 112
+#: By account: what it has above maintenance, the owner's next one that pays, what it paid of cuts in
+#: an event, and the event of it.
+ACCOUNT_FREE, PURSE_NEXT, CUT_PAID, CUT_EVENT = 113, 114, 115, 116
+#: Accounts that may pay, as they are found; those that paid, in order.
+PURSE_ACCOUNT, GAVE_ACCOUNT = 117, 118
+#: By market: 1 where those taken lack something.
+MARKET_LACKS = 119
 #: By owner: the sum of his results in the markets of a group.
-OWNER_WON = 105
-COLUMNS = 106
+OWNER_GROUP_RESULT = 122
+COLUMNS = 123

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.core.carries import CARRY_ATOMS, CARRY_BEFORE
+from backstop.core.carries import CARRY_ATOMS, CARRY_BEFORE, CARRY_NUMBER
 from backstop.core.columns import ORDERED_INTERVAL, ORDERED_NOTIONAL, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED
 from backstop.core.contract_terms import Contracts, LinearContract
 from backstop.core.events import (
@@ -167,7 +167,8 @@ def _breaker_bytes(state: State) -> bytes:
                 low,
                 high,
                 *(int(value) for value in (row.mark_time_ns, row.held_ticks, row.held_until_ns)),
-                *(int(value) for value in (row.held_for_ns, row.held_at_ns, row.is_held_newest, row.answered)),
+                *(int(value) for value in (row.held_for_ns, row.held_at_ns, row.is_held_newest)),
+                *(int(value) for value in (row.held_since_ns, row.held_lead_ns, row.rival_ticks, row.answered)),
                 *_windows(now_ns // int(rules.deficit_window_ns) - int(row.deficit_window), row.deficit),
                 int(row.undoubted_ticks),
                 int(row.is_awaited),
@@ -233,19 +234,19 @@ def _return_bytes(state: State) -> bytes:
 
 
 def _carry_bytes(state: State) -> bytes:
-    """Return the accounts that were carried in their default, and by group what is reserved for that, in
-    the order in which it began.
+    """Return the accounts that were carried in their default, and what is reserved for that, in the order
+    in which it began.
     """
     accounts = np.flatnonzero(state.carry_until)
-    rows = list[tuple[int, int, int]]()
+    rows = list[tuple[int, int, int, int]]()
     for fund in state.funds:
-        position, of_fund = int(fund.carry_last), []
+        position = int(fund.carry_last)
         while position != NONE:
-            row = state.positions[position]
-            of_fund.append((int(row.account), int(row.market), int(state.carries[position, CARRY_ATOMS])))
-            position = int(state.carries[position, CARRY_BEFORE])
-        rows += reversed(of_fund)
-    return _block(accounts, state.carry_until[accounts]) + _block(*np.array(rows, dtype="<i8").reshape(-1, 3).T)
+            row, carry = state.positions[position], state.carries[position]
+            rows.append((int(carry[CARRY_NUMBER]), int(row.account), int(row.market), int(carry[CARRY_ATOMS])))
+            position = int(carry[CARRY_BEFORE])
+    in_order = [row[1:] for row in sorted(rows)]
+    return _block(accounts, state.carry_until[accounts]) + _block(*np.array(in_order, dtype="<i8").reshape(-1, 3).T)
 
 
 def _fill_debt_bytes(state: State) -> bytes:

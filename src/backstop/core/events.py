@@ -392,6 +392,8 @@ class Guard(IntEnum):
     CONFIRMED = 2
     RELEASED = 3
     DROPPED = 4
+    #: Held once more for as long: other prints, or the index, spoke for another level.
+    CONTINUED = 5
 
 
 class Doubt(IntEnum):

@@ -1,14 +1,15 @@
 """The price guard, and what follows an accepted mark (R7.2 and R8).
 
 A jump on little volume is held: nothing is valued at it until a next mark on volume enough confirms
-or drops it, or the hold ends. Then the level wins that was newest for the larger part of it: a guard
-holds, it silences no feed.
+or drops it, or the hold ends. Then the level wins that was newest for the larger part of it; where
+other prints or the index spoke for another level, only after a second hold. A guard holds, it
+silences no feed.
 """
 
 from __future__ import annotations
 
 from backstop.compiled import kernel
-from backstop.core.breakers import after_mark
+from backstop.core.breakers import after_mark, index_is_dead
 from backstop.core.columns import MARK_BEFORE
 from backstop.core.events import Guard
 from backstop.core.monitor import apply_mark
@@ -16,50 +17,69 @@ from backstop.core.outbox import emit_guard
 from backstop.core.state import State
 from backstop.core.waits import wake_by
 
-__all__ = ["let_go", "offer_mark", "release_held"]
+__all__ = ["decide_held", "let_go", "offer_mark"]
 
 _PPM = 1_000_000
 
 
 @kernel
-def _report(state: State, market: int, action: int, until_ns: int) -> None:
-    """Emit GUARD with the held price and its distance from the accepted mark."""
-    held, mark = state.breakers[market].held_ticks, state.markets[market].mark_ticks
-    move_ppm = abs(held - mark) * _PPM // mark
-    emit_guard(state, price_ticks=held, market=market, action=action, accepted_ticks=mark, move_ppm=move_ppm, until_ns=until_ns)
+def _report(state: State, market: int, action: int, price_ticks: int, until_ns: int) -> None:
+    """Emit GUARD with a price and its distance from the accepted mark."""
+    mark = state.markets[market].mark_ticks
+    move_ppm = abs(price_ticks - mark) * _PPM // mark
+    emit_guard(state, price_ticks=price_ticks, market=market, action=action, accepted_ticks=mark, move_ppm=move_ppm, until_ns=until_ns)
 
 
 @kernel
-def _note_newest(state: State, market: int, is_held: int) -> None:
-    """Count the time in which the newest print was a held one, and note whether it is now."""
-    breaker, now = state.breakers[market], state.engine[0].now_ns
-    if breaker.is_held_newest != 0:
-        breaker.held_for_ns += now - breaker.held_at_ns
-    breaker.held_at_ns = now
-    breaker.is_held_newest = is_held
+def _bring_up(state: State, market: int, until_ns: int) -> None:
+    """Count up to a time for how long the newest print was a held one, and one of the level held. A
+    rival that was newest for longer takes its place.
+    """
+    breaker = state.breakers[market]
+    passed_ns = until_ns - breaker.held_at_ns
+    breaker.held_at_ns = until_ns
+    if breaker.is_held_newest == 0:
+        return
+    breaker.held_for_ns += passed_ns
+    breaker.held_lead_ns += passed_ns if breaker.rival_ticks == 0 else -passed_ns
+    if breaker.held_lead_ns < 0:
+        breaker.held_ticks = breaker.rival_ticks
+        breaker.held_lead_ns = -breaker.held_lead_ns
+        breaker.rival_ticks = 0
 
 
 @kernel
 def _hold(state: State, market: int, price_ticks: int) -> None:
-    breaker = state.breakers[market]
-    if breaker.held_ticks == 0:
-        breaker.held_until_ns = state.engine[0].now_ns + state.rules[0].guard_hold_ns
+    """Hold a print: the first of a hold, one of the level held, or a rival of it."""
+    breaker, now = state.breakers[market], state.engine[0].now_ns
+    held = breaker.held_ticks
+    if held == 0:
+        breaker.held_since_ns = now
+        breaker.held_at_ns = now
+        breaker.held_until_ns = now + state.rules[0].guard_hold_ns
         wake_by(state, breaker.held_until_ns)
-    _note_newest(state, market, 1)
-    breaker.held_ticks = price_ticks
-    _report(state, market, Guard.HELD, breaker.held_until_ns)
+    breaker.is_held_newest = 1
+    if held != 0 and abs(price_ticks - held) * _PPM // held >= state.markets[market].guard_jump_ppm:
+        breaker.rival_ticks = price_ticks
+    else:
+        breaker.held_ticks = price_ticks
+        breaker.rival_ticks = 0
+    _report(state, market, Guard.HELD, price_ticks, breaker.held_until_ns)
 
 
 @kernel
 def let_go(state: State, market: int, code: int) -> None:
     """End a hold."""
-    _report(state, market, code, 0)
     breaker = state.breakers[market]
+    _report(state, market, code, breaker.held_ticks, 0)
     breaker.held_ticks = 0
+    breaker.held_since_ns = 0
     breaker.held_until_ns = 0
     breaker.held_for_ns = 0
+    breaker.held_lead_ns = 0
     breaker.held_at_ns = 0
     breaker.is_held_newest = 0
+    breaker.rival_ticks = 0
 
 
 @kernel
@@ -67,15 +87,17 @@ def _is_held(state: State, market: int, price_ticks: int) -> bool:
     """Hold a jump on little volume, and return that it is held; a mark that passes on volume enough
     ends what was held.
     """
-    place = state.markets[market]
-    mark, jump_ppm = place.mark_ticks, place.guard_jump_ppm
+    place, breaker = state.markets[market], state.breakers[market]
+    if breaker.held_ticks != 0:
+        _bring_up(state, market, state.engine[0].now_ns)
+    mark, jump_ppm, held = place.mark_ticks, place.guard_jump_ppm, breaker.held_ticks
     is_thin = 0 <= place.volume_lots < place.guard_volume_lots
     if mark != 0 and is_thin and abs(price_ticks - mark) * _PPM // mark >= jump_ppm:
         _hold(state, market, price_ticks)
         return True
-    held = state.breakers[market].held_ticks
     if held != 0 and is_thin:
-        _note_newest(state, market, 0)
+        breaker.is_held_newest = 0
+        breaker.rival_ticks = 0
     elif held != 0:
         is_near = abs(price_ticks - held) * _PPM // held < jump_ppm
         let_go(state, market, Guard.CONFIRMED if is_near else Guard.DROPPED)
@@ -83,19 +105,19 @@ def _is_held(state: State, market: int, price_ticks: int) -> bool:
 
 
 @kernel
-def _held_wins(state: State, market: int) -> bool:
-    """Return whether the held level was newest for the larger part of a hold that is over; a tie is
-    for the index, and without one for the old level.
-    """
+def _verdict(state: State, market: int) -> int:
+    """Return what becomes of a hold whose time is over, counted up to its end: a ``Guard``."""
     breaker, place = state.breakers[market], state.markets[market]
-    new_ns = breaker.held_for_ns
-    if breaker.is_held_newest != 0:
-        new_ns += breaker.held_until_ns - breaker.held_at_ns
-    old_ns = state.rules[0].guard_hold_ns - new_ns
-    if new_ns != old_ns:
-        return new_ns > old_ns
-    index = place.index_ticks
-    return index > 0 and abs(breaker.held_ticks - index) < abs(place.mark_ticks - index)
+    length_ns, new_ns = breaker.held_until_ns - breaker.held_since_ns, breaker.held_for_ns
+    has_index, index = not index_is_dead(state, market), place.index_ticks
+    is_near = has_index and abs(breaker.held_ticks - index) < abs(place.mark_ticks - index)
+    old_ns = length_ns - new_ns
+    if new_ns < old_ns or (new_ns == old_ns and not is_near):
+        return Guard.DROPPED
+    is_alone = breaker.held_lead_ns == length_ns and not has_index
+    if is_near or is_alone or length_ns > state.rules[0].guard_hold_ns:
+        return Guard.RELEASED
+    return Guard.CONTINUED
 
 
 @kernel
@@ -113,10 +135,18 @@ def offer_mark(state: State, market: int, price_ticks: int) -> None:
 
 
 @kernel
-def release_held(state: State, market: int) -> None:
-    """End a hold whose time is over: the held mark is taken, or dropped."""
-    held, wins = state.breakers[market].held_ticks, _held_wins(state, market)
-    let_go(state, market, Guard.RELEASED if wins else Guard.DROPPED)
-    if wins:
+def decide_held(state: State, market: int) -> None:
+    """End a hold whose time is over: the level held becomes the mark, is dropped, or is held once more
+    for as long.
+    """
+    breaker = state.breakers[market]
+    _bring_up(state, market, breaker.held_until_ns)
+    held, verdict = breaker.held_ticks, _verdict(state, market)
+    if verdict == Guard.CONTINUED:
+        breaker.held_until_ns += state.rules[0].guard_hold_ns
+        _report(state, market, Guard.CONTINUED, held, breaker.held_until_ns)
+        return
+    let_go(state, market, verdict)
+    if verdict == Guard.RELEASED:
         state.columns[MARK_BEFORE, market] = state.markets[market].mark_ticks
         _accept_mark(state, market, held)

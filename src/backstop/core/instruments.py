@@ -389,7 +389,7 @@ class BreakerRules(NamedTuple):
     deficit_window_ns: Annotated[
         int, rule(515, "Losses that nobody paid are counted in this window and the one before.", is_fixed=True)
     ] = 3_600_000_000_000
-    guard_hold_ns: Annotated[int, rule(516, "Longest time for which a mark is held.")] = 120_000_000_000
+    guard_hold_ns: Annotated[int, rule(516, "For how long a mark is held; a disputed one once more for as long.")] = 120_000_000_000
     act_age_max_ns: Annotated[
         int,
         rule(517, "Age of a mark beyond which takeover, ADL, tear-up and support wait for the next one; off if left out.", low=0),

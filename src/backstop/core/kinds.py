@@ -693,15 +693,15 @@ class ProviderEffect(EffectView[T], kind=EffectKind.PROVIDER):
 
 
 class HaircutEffect(EffectView[T], kind=EffectKind.HAIRCUT):
-    """An account paid a part of what a market lost: once a market and event, for all who lack there."""
+    """An account paid a part of what a market lost: once an event its owner is asked there."""
 
     payer = _account("Who pays.")
     amount = _atoms("What it pays.")
     defaulter = Field("other", Unit.ACCOUNT, "The first of the accounts that lack there; what each gets its POSTING says.")
     market = _market()
     policy = CodeField(SocialisePolicy, "How the loss was shared.")
-    weight = _atoms("The payer's weight in the market.", "value")
-    cap = _atoms("Most that it may pay there.", "lots")
+    weight = _atoms("The weight of the payer's owner in the market.", "value")
+    cap = _atoms("Most that this account may pay there.", "lots")
 
 
 class ClaimEffect(EffectView[T], kind=EffectKind.CLAIM):

@@ -9,7 +9,7 @@ that he takes out. What leaves lowers both alike, so that the rate needs no memo
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
-from backstop.core.columns import OWNER_FIRST, OWNER_WON
+from backstop.core.columns import OWNER_FIRST, OWNER_GROUP_RESULT
 from backstop.core.events import NONE
 from backstop.core.ledger import balance_of
 from backstop.core.margin import assess
@@ -136,7 +136,7 @@ def _begin(state: State, market: int, group: int) -> None:
         account = state.positions[position].account
         if account >= 0:
             owner = state.accounts[account].owner
-            state.columns[OWNER_WON, owner] = 0
+            state.columns[OWNER_GROUP_RESULT, owner] = 0
             if is_new:
                 state.noted[_noted_row(group, NOTED), owner] = 0
         position = state.positions[position].next_of_market
@@ -144,7 +144,7 @@ def _begin(state: State, market: int, group: int) -> None:
 
 @kernel
 def _add_results(state: State, market: int) -> None:
-    won = state.columns[OWNER_WON]
+    won = state.columns[OWNER_GROUP_RESULT]
     position = state.markets[market].first_position
     while position != NONE:
         account = state.positions[position].account
@@ -173,7 +173,7 @@ def _note(state: State, group: int, owner: int, won: int) -> int:
 @kernel
 def _keep(state: State, market: int, group: int) -> int:
     """Note the gains of the owners in a market, each once; return their sum."""
-    total, won = 0, state.columns[OWNER_WON]
+    total, won = 0, state.columns[OWNER_GROUP_RESULT]
     position = state.markets[market].first_position
     while position != NONE:
         account = state.positions[position].account

@@ -218,10 +218,13 @@ BREAKER = _row(
     ("index_signal_ppm", "<i8"),
     ("mark_time_ns", "<i8"),  # of the last accepted mark, or NONE
     ("held_ticks", "<i8"),  # a mark that the price guard holds, or 0
+    ("held_since_ns", "<i8"),  # when the hold began
     ("held_until_ns", "<i8"),
     ("held_for_ns", "<i8"),  # for how long the newest print was a held one, up to ``held_at_ns``
-    ("held_at_ns", "<i8"),  # when the newest print became what it is: held or not
+    ("held_lead_ns", "<i8"),  # of that, for how much longer it was of the level held than a rival
+    ("held_at_ns", "<i8"),  # up to when both are counted
     ("is_held_newest", "<i8"),
+    ("rival_ticks", "<i8"),  # the newest print where it is held and of another level, or 0
     ("undoubted_ticks", "<i8"),  # the mark before doubt about it began; 0: it is not doubted
     ("is_awaited", "<i8"),  # an account waits for the end of a doubt, or for a mark
     ("doubted_ns", "<i8"),  # for how long it was doubted, less for how long it was not, at ``doubt_at_ns``
@@ -293,6 +296,7 @@ ENGINE = _row(
     ("positions_now", "<i8"),  # rows used, the house's included
     ("next_order_id", "<i8"),
     ("next_fill_debt", "<i8"),
+    ("next_carry", "<i8"),  # number of the next position for which a fund begins to carry an account
     ("ordered_notional", "<i8"),
     ("interval", "<i8"),  # number of the tumbling interval of the gauge above
     ("claims", "<i8"),  # sum of all recovery claims

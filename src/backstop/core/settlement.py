@@ -9,7 +9,7 @@ positions. Nothing else happens in the market meanwhile, or ever after.
 from __future__ import annotations
 
 from backstop.compiled import kernel, unit
-from backstop.core.breakers import HALT_LEVEL
+from backstop.core.breakers import HALT_LEVEL, index_is_dead
 from backstop.core.contracts import cash_of
 from backstop.core.doubt import cancel_market_orders, is_doubted, note_doubt
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, Cause, Guard, Health, Settlement
@@ -54,13 +54,6 @@ def next_settlement_ns(state: State) -> int:
 
 
 @kernel
-def _index_is_dead(state: State, market: int) -> bool:
-    """Return whether a market has no index, or none that came lately."""
-    age_ns, since_ns = state.rules[0].stale_ns, state.breakers[market].index_time_ns
-    return state.markets[market].index_ticks == 0 or (age_ns > 0 and state.engine[0].now_ns - since_ns > age_ns)
-
-
-@kernel
 def _lasts(state: State, market: int) -> bool:
     """Return whether a reason to doubt stands of which nothing says that it is about to end."""
     breaker, venue = state.breakers[market], state.breakers[state.rules[0].markets]
@@ -68,7 +61,7 @@ def _lasts(state: State, market: int) -> bool:
         return True
     if venue.levels[BreakerCause.OUTAGE] == HALT_LEVEL and venue.grace_until_ns == NEVER_NS:
         return True
-    if breaker.levels[BreakerCause.INDEX] == HALT_LEVEL and not _index_is_dead(state, market):
+    if breaker.levels[BreakerCause.INDEX] == HALT_LEVEL and not index_is_dead(state, market):
         return True
     return breaker.is_held_newest != 0
 
@@ -94,7 +87,7 @@ def _price(state: State, market: int) -> tuple[int, int]:
     breaker = state.breakers[market]
     if breaker.given_ticks != 0:
         return Settlement.OPERATOR, breaker.given_ticks
-    if not _index_is_dead(state, market):
+    if not index_is_dead(state, market):
         return Settlement.INDEX, state.markets[market].index_ticks
     return Settlement.UNDOUBTED, breaker.undoubted_ticks
 

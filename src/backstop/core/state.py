@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from backstop.bundle import Bundle, bundle
 from backstop.compiled import declare_rows
-from backstop.core.columns import COLUMNS, NETTED_EVENT, OWNER_FIRST
+from backstop.core.columns import COLUMNS, NETTED_EVENT, OWNER_CARRY_LAST, OWNER_FIRST
 from backstop.core.events import EFFECT, EVENT, GROUPS_MAX, NONE, clearing_of
 from backstop.core.initial_rows import (
     breaker_rows,
@@ -187,7 +187,8 @@ def new_state(rules: VenueRules) -> State:
     providers, commitments = provider_rows(rules)
     buckets = int(markets[-1].bucket_first) + int(bucket_of(rules.markets[-1].price_ticks_max)) + 1
     columns = np.zeros((COLUMNS, 2 * limits.accounts_max + count + 16), dtype=np.int64)
-    columns[OWNER_FIRST, : limits.accounts_max] = columns[NETTED_EVENT, : limits.accounts_max] = NONE
+    for column in (OWNER_FIRST, OWNER_CARRY_LAST, NETTED_EVENT):
+        columns[column, : limits.accounts_max] = NONE
     return State(
         engine=engine_row(count),
         rules=rules_row(rules, stages),
@@ -205,7 +206,7 @@ def new_state(rules: VenueRules) -> State:
         positions=positions,
         results=np.zeros(len(positions), dtype=RESULT),
         gaps=np.zeros((len(positions), 2), dtype=np.int64),
-        carries=np.zeros((len(positions), 4), dtype=np.int64),
+        carries=np.zeros((len(positions), 7), dtype=np.int64),
         left_parts=np.zeros(len(positions), dtype=np.int64),
         torn_lots=np.zeros((len(positions), 2), dtype=np.int64),
         event_gains=np.zeros((len(positions), 2), dtype=np.int64),

@@ -14,7 +14,7 @@ from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import end_holds, next_hold_ns, next_outage_ns
 from backstop.core.doubt import review_all
 from backstop.core.events import NEVER_NS, NONE
-from backstop.core.guard import release_held
+from backstop.core.guard import decide_held
 from backstop.core.outbox import is_crowded
 from backstop.core.settlement import next_settlement_ns, run_settlements
 from backstop.core.state import State
@@ -35,8 +35,8 @@ def _run_timers(state: State) -> None:
     now = state.engine[0].now_ns
     for market in range(state.rules[0].markets):
         breaker = state.breakers[market]
-        if breaker.held_ticks != 0 and breaker.held_until_ns <= now:
-            release_held(state, market)
+        while breaker.held_ticks != 0 and breaker.held_until_ns <= now:
+            decide_held(state, market)
         end_holds(state, market)
     end_holds(state, state.rules[0].markets)
     review_all(state)

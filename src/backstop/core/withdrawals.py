@@ -27,7 +27,7 @@ __all__ = ["move_cash", "withdrawal_refusal"]
 
 @kernel
 def _at_held_marks(state: State, account: int) -> tuple[int, int]:
-    """Return (equity, initial margin), each position at the worse of the mark and one that the
+    """Return (equity, initial margin), each position at the worst of the mark and those that the
     price guard holds.
     """
     equity, _ = assess(state, account)
@@ -35,14 +35,16 @@ def _at_held_marks(state: State, account: int) -> tuple[int, int]:
     position = state.accounts[account].first_position
     while position != NONE:
         row = state.positions[position]
-        held = state.breakers[row.market].held_ticks
-        if row.lots != 0 and held != 0:
-            at_mark = value_at_mark(state, row.market, row.lots)
-            at_held = value_of(state, row.market, row.lots, held)
-            equity += min(0, at_held - at_mark)
+        breaker = state.breakers[row.market]
+        if row.lots != 0 and breaker.held_ticks != 0:
+            rival = breaker.rival_ticks if breaker.rival_ticks != 0 else breaker.held_ticks
+            at_held = min(value_of(state, row.market, row.lots, breaker.held_ticks), value_of(state, row.market, row.lots, rival))
+            equity += min(0, at_held - value_at_mark(state, row.market, row.lots))
             others = others_lots(state, account, row.market, row.lots)
+            at_held = initial_margin_of(state, row.market, row.lots, others, breaker.held_ticks)
+            at_held = max(at_held, initial_margin_of(state, row.market, row.lots, others, rival))
             margin = initial_margin_of(state, row.market, row.lots, others, state.markets[row.market].mark_ticks)
-            initial += max(0, initial_margin_of(state, row.market, row.lots, others, held) - margin)
+            initial += max(0, at_held - margin)
         position = row.next_of_account
     return equity, initial
 

@@ -63,7 +63,7 @@ from backstop.reference.carry import Short, carry_parts, short_of
 from backstop.reference.charge import Exit
 from backstop.reference.deficit import Part, parts_of
 from backstop.reference.funds import FundView, paid_for_owner, paid_in_window, supports_closing
-from backstop.reference.loss import Loss, Payer, closes_at_once, closes_if_in_default
+from backstop.reference.loss import Bearer, Loss, Purse, Stake, bearer_of, closes_at_once, closes_if_in_default
 from backstop.reference.margin import Contract, Holding, Portfolio, Standing, levels_after, returns_at
 from backstop.reference.offering import Backer, Gauge, LossStop, Offering, Refusal, changes_due, refusal_to_ask, score_after_takeover
 from backstop.reference.wave import Counterparty, Defaulter, Wave
@@ -231,10 +231,12 @@ class Books:
         self._filled = (0, 0)
         #: By account in a tear-up: its last gap, and what the fund adds to it.
         self._torn: dict[int, tuple[int, int]] = {}
-        #: Lots that others' tear-up took of accounts, by account and market.
+        #: Signed lots that others' tear-up took of accounts, by account and market.
         self._torn_lots: Counter[tuple[int, int]] = Counter()
         #: P&L that ADL and tear-up realised, less cuts paid from money, by account and market.
         self._event_gains: Counter[tuple[int, int]] = Counter()
+        #: What accounts paid of cuts.
+        self._cuts_paid: Counter[int] = Counter()
         #: Whose positions all others were read for, and the signed lots that the house has there.
         self.defaulters: set[int] = set()
         self._house: dict[int, int] = {}
@@ -255,9 +257,9 @@ class Books:
 
     # -- reading -----------------------------------------------------------------------------------
 
-    def read_others(self, defaulters: set[int], named: Iterable[int], market: int) -> None:
+    def read_others(self, defaulters: set[int], named: Iterable[int], market: int, *, with_owners: bool) -> None:
         """Read everybody who has, or had, lots before the event where the defaulters have a position, and
-        in a market, and those named.
+        in a market, and those named; ``with_owners``: all accounts of their owners, too.
         """
         state = self._state
         self.defaulters = defaulters
@@ -269,7 +271,12 @@ class Books:
         house = there[there["account"] < 0]
         self._house = dict.fromkeys((holder for each in markets for holder in _house_of(each)), 0)
         self._house |= dict(zip(house["account"].tolist(), house["lots"].tolist(), strict=True))
-        self._read({*there["account"].tolist(), *named})
+        numbers = {*there["account"].tolist(), *named}
+        if with_owners:
+            owners = state.accounts["owner"][: int(state.engine[0].accounts_now)]
+            chosen = np.unique(owners[[number for number in numbers if 0 <= number < len(owners)]])
+            numbers |= set(np.flatnonzero(np.isin(owners, chosen)).tolist())
+        self._read(numbers)
 
     def _read(self, numbers: set[int]) -> None:
         state = self._state
@@ -471,12 +478,24 @@ class Books:
         """Return what accounts lack in a market with everybody who may be asked for some of it, at most
         so many.
         """
-        others = [number for number, account in sorted(self.accounts.items()) if not account.in_default and market in account.positions]
-        policy, torn, gains = self.rules.socialise_policy, self._torn_lots, self._event_gains
-        payers = tuple(
-            Payer(number, self.portfolio(number), market, policy, torn[number, market], gains[number, market]) for number in others
+        stakes = self._stakes(market)
+        purses = {owner: self._purses(owner) for owner in {stake.owner for stake in stakes}}
+        return Loss(parts, stakes, purses, self.rules.socialise_policy, most)
+
+    def _stakes(self, market: int) -> tuple[Stake, ...]:
+        """Return the positions, in a market, of accounts that are not in default."""
+        torn, gains = self._torn_lots, self._event_gains
+        return tuple(
+            Stake(number, self._owner_of(number), self.holding(number, market), torn[number, market], gains[number, market])
+            for number, account in sorted(self.accounts.items())
+            if not account.in_default and market in account.positions
         )
-        return Loss(parts, payers, most)
+
+    def _purses(self, owner: int) -> tuple[Purse, ...]:
+        """Return what an owner's accounts that are not in default have above maintenance margin."""
+        mine = [number for number, account in sorted(self.accounts.items()) if not account.in_default and self._owner_of(number) == owner]
+        spares = {number: self.portfolio(number).spare for number in mine}
+        return tuple(Purse(number, spare, spare + self._cuts_paid[number]) for number, spare in spares.items())
 
     def closed_markets(self, number: int) -> tuple[int, ...]:
         """Return the markets of which the present default of an account has closed lots."""
@@ -515,6 +534,8 @@ class Books:
         mine |= ~np.isin(effects["kind"], _OF_ACCOUNTS)
         # A payment of a fund is set off against claims of others, too.
         mine |= (effects["kind"] == EffectKind.CLAIM) & (effects["amount"] < 0)
+        # A position may bear what another account of its owner pays.
+        mine |= effects["kind"] == EffectKind.HAIRCUT
         mine[: last + 1] = True
         places: list[int] = np.flatnonzero(mine).tolist()
         return places
@@ -545,11 +566,6 @@ class Books:
         kind, market = row["kind"], row["market"]
         if kind == EffectKind.TRADE:
             self._follow_trade(account, row)
-        elif kind == EffectKind.HAIRCUT:
-            held, cut = account.positions[market], HaircutEffect(row).amount
-            account.positions[market] = held._replace(cost=held.cost + cut * (held.lots != 0), base=held.base + cut)
-            if not held.lots:
-                self._event_gains[row["account"], market] -= cut
         elif kind == EffectKind.CLAIM:
             told = ClaimEffect(row)
             account.claims[told.group] = account.claims.get(told.group, 0) + told.change
@@ -557,6 +573,24 @@ class Books:
             self._follow_health(account, HealthEffect(row).health)
         if closes_at_once(kind, row["code"]):
             account.closed |= {market}
+
+    def bearer(self, payer: int, market: int) -> Bearer | None:
+        """Return the position that bears what an account pays of a cut; None where none was read."""
+        owner = self._owner_of(payer)
+        mine = [stake for stake in self._stakes(market) if stake.owner == owner]
+        return bearer_of(payer, mine) if mine else None
+
+    def _follow_cut(self, row: Row) -> None:
+        cut = HaircutEffect(row)
+        self._cuts_paid[cut.payer] += cut.amount
+        bearer = self.bearer(cut.payer, cut.market)
+        if bearer is None:
+            return
+        positions = self.accounts[bearer.account].positions
+        held = positions[cut.market]
+        positions[cut.market] = held._replace(cost=held.cost + cut.amount * bearer.by_cost, base=held.base + cut.amount)
+        if not bearer.by_cost:
+            self._event_gains[bearer.account, cut.market] -= cut.amount
 
     def _follow_health(self, account: Account, health: Health) -> None:
         if (health >= Health.DISTRESSED) != account.in_default:
@@ -588,7 +622,7 @@ class Books:
                 self._house[trade.counterpart] -= trade.lots
             return
         if trade.cause == Cause.TEAR_UP and trade.counterpart != NONE:
-            self._torn_lots[trade.account, market] += abs(trade.lots)
+            self._torn_lots[trade.account, market] -= trade.lots
         if closes_if_in_default(trade.cause, trade.counterpart, account.held(market), trade.lots):
             account.reduced |= {market}
         before = Holding(market, self.contract(market), *account.positions.get(market, Held()))
@@ -767,6 +801,7 @@ _FOLLOWED: dict[int, Callable[[Books, Row], None]] = {
     EffectKind.TAKEOVER: Books._follow_takeover,
     EffectKind.CANCEL: Books._follow_cancel,
     EffectKind.CLAIM: Books._follow_claim,
+    EffectKind.HAIRCUT: Books._follow_cut,
 }
 
 

@@ -16,11 +16,12 @@ from backstop.explain.fact import Fact
 from backstop.explain.funds import left_by_funds
 from backstop.explain.scene import Scene, Socialised
 from backstop.reference.loss import Cut
+from backstop.reference.socialise import Room
 
 __all__ = ["add_claim", "add_haircut", "add_socialised", "first_cuts", "loss_at", "those_who_lack"]
 
 _BASES = {
-    SocialisePolicy.GAINS_HAIRCUT: ("gains", "its gains there, realised or not, at most what it has beyond maintenance margin"),
+    SocialisePolicy.GAINS_HAIRCUT: ("gains", "its owner's gains there, realised or not, at most what it has beyond maintenance margin"),
     SocialisePolicy.OPEN_INTEREST: ("notional", "what it has beyond maintenance margin"),
 }
 
@@ -42,7 +43,8 @@ def those_who_lack(effects: EffectArray, place: int) -> list[int]:
     or with what is uncovered.
     """
     rows = effects[place:]
-    ends = (rows["kind"] == EffectKind.POSTING) & np.isin(rows["code"], (Cause.HAIRCUT, Cause.UNCOVERED)) & (rows["account"] >= 0)
+    gets = (rows["code"] == Cause.HAIRCUT) & (rows["other"] < 0)
+    ends = (rows["kind"] == EffectKind.POSTING) & (gets | (rows["code"] == Cause.UNCOVERED)) & (rows["account"] >= 0)
     found: list[int] = np.unique(rows["account"][ends]).tolist()
     return found
 
@@ -52,8 +54,10 @@ def loss_at(books: Books, effects: EffectArray, place: int) -> Socialised:
     market = int(effects["market"][place])
     left = left_by_funds(books, effects[:place], those_who_lack(effects, place))
     parts = {account: part.amount for account, parts in left.items() for part in parts if part.market == market and part.amount}
-    most = (books.rules.limits.effects_max - place) // 2 // 16
-    loss = books.loss(market, parts, most)
+    to_come = {part.market for parts in left.values() for part in parts if part.market >= market and part.amount}
+    began = int(np.flatnonzero(effects["kind"] == EffectKind.HAIRCUT)[0])
+    room = Room((books.rules.limits.effects_max - began) // 2, began)
+    loss = books.loss(market, parts, room.payers(place, len(to_come)))
     sums = (loss.deficit, loss.paid, len(loss.payers), loss.weight_sum, loss.cap_sum)
     return Socialised(*sums, loss.cuts(), loss.received())
 
@@ -70,7 +74,8 @@ def add_haircut(scene: Scene, fact: Fact) -> None:
     if scene.rules.socialise_policy == SocialisePolicy.GAINS_HAIRCUT:
         fact.because.append("  what is open, or realised by ADL and tear-up in this event, counts with what it won in this epoch,")
         fact.because.append("  but not that of the side against which the mark moved since the epoch began")
-    fact.because.append(f"  its weight is {words.cash(cut.weight)} of {base} there; its cap {words.cash(cut.cap)},")
+    fact.because.append("  an owner's accounts count together; what he bears is laid on them, the largest free equity first")
+    fact.because.append(f"  its owner's weight is {words.cash(cut.weight)} of {base} there; its cap {words.cash(cut.cap)},")
     fact.because.append(f"  {capped_by}; it pays {words.cash(cut.amount)}, and gets a claim for it")
     fact.check("cut", bears.amount, cut.amount)
     fact.check("weight", bears.weight, cut.weight)
@@ -82,9 +87,8 @@ def add_socialised(scene: Scene, fact: Fact) -> None:
     closed, what it pays.
     """
     posting = PostingEffect(scene.row)
-    if posting.payer == scene.account:
-        fact.because.append("its position there is closed: it pays its cut from its money")
-        fact.check("what it pays", posting.amount, HaircutEffect(scene.acted(EffectKind.HAIRCUT)[-1]).amount)
+    if posting.payer >= 0:
+        _add_paid_cut(scene, fact, posting)
         return
     found, told = scene.shared.losses[posting.market], _cuts_of(scene, posting.market)
     fact.because += _loss_lines(scene, found)
@@ -93,6 +97,19 @@ def add_socialised(scene: Scene, fact: Fact) -> None:
     fact.check("payers of a cut", len(told), len(found.cuts))
     fact.check("cuts in all", sum(cut.amount for cut in told), sum(cut.amount for cut in found.cuts))
     fact.check("each cut, weight and cap", told == found.cuts, True)
+
+
+def _add_paid_cut(scene: Scene, fact: Fact, posting: PostingEffect[int]) -> None:
+    """Work out what a payer pays in money, and to which account of its owner, if to one."""
+    cuts = scene.effects[: scene.place]
+    last = cuts[(cuts["kind"] == EffectKind.HAIRCUT) & (cuts["account"] == posting.payer)][-1]
+    fact.check("what it pays", posting.amount, int(HaircutEffect(last).amount))
+    if posting.receiver < 0:
+        fact.because.append("its owner has no lots there that won: it pays its cut from its money")
+    elif posting.payer == scene.account:
+        fact.because.append(f"lots of {scene.speaker.holder(posting.receiver)}, of its owner, won: they bear its cut, and it pays them")
+    else:
+        fact.because.append(f"its lots won: they bear what {scene.speaker.holder(posting.payer)}, of its owner, pays")
 
 
 def _loss_lines(scene: Scene, found: Socialised) -> list[str]:

@@ -308,7 +308,7 @@ class Walk:
             defaulters |= set(those_who_lack(recorded, min(cuts.values())))
         if defaulters:
             traded = recorded["account"][recorded["kind"] == EffectKind.TRADE].tolist()
-            books.read_others(defaulters, traded, int(event["market"][0]))
+            books.read_others(defaulters, traded, int(event["market"][0]), with_owners=bool(cuts))
         return books
 
     def _before(self, event: EventArray) -> Before:

@@ -23,6 +23,7 @@ __all__ = [
     "effective_state",
     "end_event",
     "hold_mark",
+    "index_is_dead",
     "judge_holders",
     "let_go",
     "next_timer_ns",
@@ -183,30 +184,48 @@ def emit_guard(state: State, market: int, guard: Guard, held: int, until: int) -
 
 
 def hold_mark(state: State, market: int, price_ticks: int) -> bool:
-    """Price guard: hold a jump on little volume. A mark that passes ends what was held."""
+    """Price guard: hold a jump on little volume. A mark on volume enough ends what was held."""
     row, rules, breaker = state.markets[market], state.rules.markets[market], state.breakers[market]
     if rules.guard_jump_ppm == 0 or row.mark == 0:
         return False
+    if breaker.held:
+        bring_up(breaker, state.now)
     is_thin = 0 <= row.volume < rules.guard_volume_lots
     if move_ppm(price_ticks, row.mark) >= rules.guard_jump_ppm and is_thin:
-        if not breaker.held:
-            breaker.held_until = state.now + state.rules.breakers.guard_hold_ns
-        note_newest(state, breaker, is_held=True)
-        breaker.held = price_ticks
-        emit_guard(state, market, Guard.HELD, price_ticks, breaker.held_until)
+        hold_print(state, market, price_ticks)
         return True
     if breaker.held and is_thin:
-        note_newest(state, breaker, is_held=False)
+        breaker.is_held_newest, breaker.rival = False, 0
     elif breaker.held:
         near = move_ppm(price_ticks, breaker.held) < rules.guard_jump_ppm
         let_go(state, market, Guard.CONFIRMED if near else Guard.DROPPED)
     return False
 
 
-def note_newest(state: State, breaker: Breaker, *, is_held: bool) -> None:
-    """Count the time in which the newest print was a held one, and say whether it is now."""
-    breaker.held_for += state.now - breaker.held_at if breaker.is_held_newest else 0
-    breaker.held_at, breaker.is_held_newest = state.now, is_held
+def hold_print(state: State, market: int, price_ticks: int) -> None:
+    """Hold a print: the first of a hold, one of the level held, or a rival of it."""
+    breaker = state.breakers[market]
+    if not breaker.held:
+        breaker.held_since = breaker.held_at = state.now
+        breaker.held_until = state.now + state.rules.breakers.guard_hold_ns
+    is_rival = breaker.held > 0 and move_ppm(price_ticks, breaker.held) >= state.rules.markets[market].guard_jump_ppm
+    breaker.rival = price_ticks if is_rival else 0
+    breaker.held = breaker.held if is_rival else price_ticks
+    breaker.is_held_newest = True
+    emit_guard(state, market, Guard.HELD, price_ticks, breaker.held_until)
+
+
+def bring_up(breaker: Breaker, until_ns: int) -> None:
+    """Count `new` and `lead` up to a time; a rival that was newest for longer takes the place of the
+    level held.
+    """
+    passed, breaker.held_at = until_ns - breaker.held_at, until_ns
+    if not breaker.is_held_newest:
+        return
+    breaker.held_for += passed
+    breaker.lead += -passed if breaker.rival else passed
+    if breaker.lead < 0:
+        breaker.held, breaker.rival, breaker.lead = breaker.rival, 0, -breaker.lead
 
 
 def let_go(state: State, market: int, guard: Guard) -> None:
@@ -214,21 +233,39 @@ def let_go(state: State, market: int, guard: Guard) -> None:
     breaker = state.breakers[market]
     emit_guard(state, market, guard, breaker.held, 0)
     breaker.held = breaker.held_until = breaker.held_for = breaker.held_at = 0
+    breaker.held_since = breaker.lead = breaker.rival = 0
     breaker.is_held_newest = False
 
 
-def end_hold(state: State, market: int) -> None:
-    """The hold has lasted as long as it may: the level wins that was newest for the larger part of
-    it; a tie is for the index, and without one for the old level.
-    """
+def index_is_dead(state: State, market: int) -> bool:
+    """The market has no index, or none that came lately."""
+    age, since = state.rules.breakers.stale_ns, state.breakers[market].index_time
+    return state.markets[market].index == 0 or (age > 0 and state.now - since > age)
+
+
+def verdict(state: State, market: int) -> Guard:
+    """What becomes of a hold whose time is over, `new` and `lead` up to its end."""
     breaker, row = state.breakers[market], state.markets[market]
-    held = breaker.held
-    new = breaker.held_for + (breaker.held_until - breaker.held_at if breaker.is_held_newest else 0)
-    old = state.rules.breakers.guard_hold_ns - new
-    is_nearer = row.index > 0 and abs(held - row.index) < abs(row.mark - row.index)
-    wins = new > old or (new == old and is_nearer)
-    let_go(state, market, Guard.RELEASED if wins else Guard.DROPPED)
-    if wins:
+    hold, length = state.rules.breakers.guard_hold_ns, breaker.held_until - breaker.held_since
+    has_index = not index_is_dead(state, market)
+    near = has_index and abs(breaker.held - row.index) < abs(row.mark - row.index)
+    if 2 * breaker.held_for < length or (2 * breaker.held_for == length and not near):
+        return Guard.DROPPED
+    alone = breaker.lead == length and not has_index
+    return Guard.RELEASED if near or alone or length > hold else Guard.CONTINUED
+
+
+def end_hold(state: State, market: int) -> None:
+    """The time of a hold is over: the level is dropped, becomes the mark, or is held once more."""
+    breaker = state.breakers[market]
+    bring_up(breaker, breaker.held_until)
+    guard, held = verdict(state, market), breaker.held
+    if guard == Guard.CONTINUED:
+        breaker.held_until += state.rules.breakers.guard_hold_ns
+        emit_guard(state, market, guard, held, breaker.held_until)
+        return
+    let_go(state, market, guard)
+    if guard == Guard.RELEASED:
         accept_mark(state, market, held)
 
 
@@ -387,7 +424,7 @@ def run_timers(state: State) -> None:
     """What time alone brings, before the kind of the event."""
     for market in range(len(state.markets)):
         breaker = state.breakers[market]
-        if breaker.held and breaker.held_until <= state.now:
+        while breaker.held and breaker.held_until <= state.now:
             end_hold(state, market)
         due = [find_stale(state, breaker), end_operator(state, breaker), end_grace(state, breaker, BreakerCause.STALE)]
         due.append(is_over(state, breaker))
@@ -509,7 +546,8 @@ def breaker_row(state: State, number: int) -> tuple[int, ...]:
     breaker = state.breakers[number]
     levels = sum(breaker.levels[cause] * 3 ** (cause - 1) for cause in BreakerCause)
     spent, answered = (sum(1 << (cause - 1) for cause in causes) for causes in (breaker.spent, breaker.answered))
-    hold = (breaker.held, breaker.held_until, breaker.held_for, breaker.held_at, int(breaker.is_held_newest))
+    counts = (breaker.held_for, breaker.held_at, int(breaker.is_held_newest), breaker.held_since, breaker.lead, breaker.rival)
+    hold = (breaker.held, breaker.held_until, *counts)
     price = (min(breaker.low), max(breaker.high), breaker.mark_time, *hold)
     times = (breaker.operator_until, breaker.grace_until)
     return (

@@ -10,11 +10,11 @@ from typing import NamedTuple
 from backstop.core.events import EffectKind
 from backstop.core.instruments import PPM, CloseoutRules
 from backstop.reference.arithmetic import ceil_div
-from backstop.reference.funds import FundView
+from backstop.reference.funds import FundLimit, FundView
 from backstop.reference.margin import Portfolio
 from backstop.reference.state import State
 
-__all__ = ["carries", "carry_end_ns", "carry_need", "carry_parts", "fits", "give_way", "make_way", "short_of"]
+__all__ = ["carries", "carry_end_ns", "carry_need", "carry_parts", "fits", "give_way", "make_way", "short_of", "view_without_carries"]
 
 
 def carry_end_ns(now_ns: int, deadline_ns: int, rules: CloseoutRules) -> int:
@@ -109,15 +109,25 @@ def make_way(state: State, account: int) -> None:
 
 
 def give_way(state: State, account: int, group: int, market: int, amount: int) -> None:
-    """Free what a fund reserves to carry others, the last first, until it can pay the amount for
-    this account, or no more of it.
+    """Free what is reserved to carry others, the last first, until the fund can pay the amount for this
+    account, or no more of it: where the owner's cap leaves too little, what any fund carries for him.
     """
-    while state.funds[group].carries:
-        view = state.fund_view(group, account, market)
-        reserved, in_market = state.carried_in(group), state.carried_in(group, market) if market >= 0 else 0
-        freed = view._replace(reserved=view.reserved - reserved, market_reserved=view.market_reserved - in_market)
-        if view.available >= min(amount, freed.available):
-            return
-        other, where = state.funds[group].carries[-1]
+    owner = state.accounts[account].owner
+    least = min(amount, view_without_carries(state, group, account, market).available)
+    while (view := state.fund_view(group, account, market)).available < least:
+        is_of_owner = view.left[FundLimit.OWNER] < least
+        of_owner = [pair for pair in state.carries if state.accounts[pair[0]].owner == owner]
+        of_group = [pair for pair in state.carries if state.group(pair[1]) == group]
+        other, where = (of_owner if is_of_owner else of_group)[-1]
         state.reserve_to_carry(other, where, -state.position(other, where).carried)
         state.touch(other)
+
+
+def view_without_carries(state: State, group: int, account: int, market: int) -> FundView:
+    """A fund as the account sees it, if no fund carried anybody."""
+    view = state.fund_view(group, account, market)
+    return view._replace(
+        reserved=view.reserved - state.carried_in(group),
+        owner_reserved=view.owner_reserved - state.carried_for(state.accounts[account].owner),
+        market_reserved=view.market_reserved - (state.carried_in(group, market) if market >= 0 else 0),
+    )

@@ -83,7 +83,7 @@ class ReferenceEngine:
         """Refuse or accept one event; return its effects in order."""
         state = self.state
         state.effects = []
-        state.asked_equity, state.asked_exposure, state.torn, state.event_gains = {}, {}, {}, {}
+        state.asked_equity, state.asked_exposure, state.torn, state.event_gains, state.cuts_paid = {}, {}, {}, {}, {}
         reason = reason_to_refuse(state, event)
         if reason is not None:
             self._refuse(event, reason)
@@ -628,7 +628,7 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         list(debt_rows(state)),
         list(gap_rows(state)),
         [(number, account.carry_until) for number, account in enumerate(state.accounts) if account.carry_until],
-        [(*pair, state.positions[pair[0]][pair[1]].carried) for fund in state.funds for pair in fund.carries],
+        [(*pair, state.positions[pair[0]][pair[1]].carried) for pair in state.carries],
         list(fill_debt_rows(state)),
         list(fill_owner_rows(state)),
         [(number, each.returns, each.default_ended) for number, each in enumerate(state.accounts) if each.default_ended != NONE],

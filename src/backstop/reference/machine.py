@@ -162,6 +162,11 @@ class Breaker(Machine):
     held_for: int = 0
     held_at: int = 0
     is_held_newest: bool = False
+    #: When the hold began; for how much longer the newest print was of the level held than of a rival,
+    #: up to the same time; and the rival where that is the newest print, else 0.
+    held_since: int = 0
+    lead: int = 0
+    rival: int = 0
     #: The mark before doubt began, 0 where there is none; and whether somebody waits for the market.
     undoubted: int = 0
     is_awaited: bool = False

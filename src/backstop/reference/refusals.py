@@ -257,19 +257,20 @@ def _lack(state: State, account: int) -> int:
     return max(0, level - standing.equity + held_loss(state, account))
 
 
-def _held_marks(state: State, account: int) -> Iterator[tuple[Holding, Holding]]:
-    """Holdings in markets where the guard holds a mark, at the mark and at that one."""
+def _held_marks(state: State, account: int) -> Iterator[list[Holding]]:
+    """Holdings in markets where the guard holds a mark: at the mark, at that one, and at a rival."""
     for holding in state.portfolio(account).held:
-        held = state.breakers[holding.market].held
-        if held:
-            yield holding, holding._replace(contract=holding.contract._replace(mark_ticks=held))
+        breaker = state.breakers[holding.market]
+        prices = [ticks for ticks in (breaker.held, breaker.rival) if ticks]
+        if prices:
+            yield [holding, *(holding._replace(contract=holding.contract._replace(mark_ticks=ticks)) for ticks in prices)]
 
 
 def held_loss(state: State, account: int) -> int:
     """What the account would lose at the marks that are held, where they are worse."""
-    return sum(max(0, now.value - held.value) for now, held in _held_marks(state, account))
+    return sum(at[0].value - min(each.value for each in at) for at in _held_marks(state, account))
 
 
 def held_margin(state: State, account: int) -> int:
     """What more initial margin the account would need there, where it is more."""
-    return sum(max(0, held.initial - now.initial) for now, held in _held_marks(state, account))
+    return sum(max(each.initial for each in at) - at[0].initial for at in _held_marks(state, account))

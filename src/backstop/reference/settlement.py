@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backstop.core.events import NEVER_NS, BreakerCause, Cause, EffectKind, Guard, Settlement, error_inventory_of, outside_of
-from backstop.reference.breakers import judge_holders, let_go, venue_number
+from backstop.reference.breakers import index_is_dead, judge_holders, let_go, venue_number
 from backstop.reference.doubt import is_doubted, note_doubt
 from backstop.reference.machine import ALL_SETTLED, HALT, SETTLES_INSOLVENT, SETTLES_REST, TRADED
 from backstop.reference.records import Event
@@ -29,12 +29,6 @@ def next_settlement_ns(state: State) -> int:
     """
     is_running = any(breaker.settlement in (SETTLES_INSOLVENT, SETTLES_REST) for breaker in state.breakers)
     return state.now + 1 if is_running else min(due_ns(state, market) for market in range(len(state.markets)))
-
-
-def index_is_dead(state: State, market: int) -> bool:
-    """The market has no index, or none that came lately."""
-    age, since = state.rules.breakers.stale_ns, state.breakers[market].index_time
-    return state.markets[market].index == 0 or (age > 0 and state.now - since > age)
 
 
 def lasts(state: State, market: int) -> bool:

@@ -4,14 +4,28 @@ an event for all who stand there, and get it back from a later surplus.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from backstop.core.events import NEVER_NS, Cause, EffectKind, clearing_of, fund_of
 from backstop.reference.arithmetic import split
 from backstop.reference.arrears import book_uncovered
 from backstop.reference.breakers import shift_peaks
-from backstop.reference.loss import Cut, Loss, Payer
+from backstop.reference.loss import Bearer, Cut, Loss, Purse, Stake, bearer_of
 from backstop.reference.state import State
 
-__all__ = ["change_claim", "payers_with_room", "run_recovery", "socialise"]
+__all__ = ["Room", "change_claim", "note_cut", "purses_of", "run_recovery", "socialise", "stakes_of"]
+
+
+class Room(NamedTuple):
+    """The effects that a turn keeps for those who pay."""
+
+    effects: int
+    #: Effects of the event when the turn began.
+    began: int
+
+    def payers(self, effects_now: int, markets: int) -> int:
+        """Return for how many accounts one of so many markets still to come has room."""
+        return (self.effects - (effects_now - self.began)) // (16 * markets)
 
 
 def socialise(state: State, accounts: list[int]) -> None:
@@ -19,11 +33,13 @@ def socialise(state: State, accounts: list[int]) -> None:
     they can, and book the rest as uncovered.
     """
     left = {account: renewed_parts(state, account) for account in sorted(accounts)}
-    for market in range(len(state.markets)):
+    markets = sorted({market for each in left.values() for market, part in each.items() if part})
+    room = Room((state.rules.limits.effects_max - len(state.effects)) // 2, len(state.effects))
+    for place, market in enumerate(markets):
         parts = {account: each[market] for account, each in left.items() if each.get(market)}
-        if parts:
-            for account, part in socialise_market(state, market, parts).items():
-                left[account][market] -= part
+        most = room.payers(len(state.effects), len(markets) - place)
+        for account, part in socialise_market(state, market, parts, most).items():
+            left[account][market] -= part
     for account, each in left.items():
         by_group: dict[int, int] = {}
         for market, amount in each.items():
@@ -41,9 +57,9 @@ def renewed_parts(state: State, account: int) -> dict[int, int]:
     return split(-state.equity(account), parts)
 
 
-def socialise_market(state: State, market: int, parts: dict[int, int]) -> dict[int, int]:
+def socialise_market(state: State, market: int, parts: dict[int, int], most: int) -> dict[int, int]:
     """Cut those who won in a market; return what each of those who lack gets."""
-    loss = loss_of(state, market, parts)
+    loss = Loss(parts, stakes_of(state, market), purses_of(state, market), state.rules.socialise_policy, most)
     cuts, first = loss.cuts(), min(parts)
     for cut in cuts:
         take_cut(state, market, first, cut)
@@ -55,24 +71,30 @@ def socialise_market(state: State, market: int, parts: dict[int, int]) -> dict[i
     return received
 
 
-def loss_of(state: State, market: int, parts: dict[int, int]) -> Loss:
-    """What accounts lack in a market, with everybody who may be asked for a part of it."""
+def stakes_of(state: State, market: int) -> tuple[Stake, ...]:
+    """Return the positions of everybody who may be asked for a part of what a market lost."""
     others = [number for number, account in enumerate(state.accounts) if not account.in_default and market in state.positions[number]]
-    policy, torn, gains = state.rules.socialise_policy, state.torn, state.event_gains
-    payers = tuple(
-        Payer(number, state.portfolio(number), market, policy, torn.get((number, market), 0), gains.get((number, market), 0))
-        for number in others
+    torn, gains = state.torn, state.event_gains
+    return tuple(
+        Stake(each, state.accounts[each].owner, state.holding(each, market), torn.get((each, market), 0), gains.get((each, market), 0))
+        for each in others
     )
-    return Loss(parts, payers, payers_with_room(state))
 
 
-def payers_with_room(state: State) -> int:
-    """Return for how many payers the event's effects have room: half of it, sixteen a payer."""
-    return (state.rules.limits.effects_max - len(state.effects)) // 2 // 16
+def purses_of(state: State, market: int) -> dict[int, tuple[Purse, ...]]:
+    """Return the accounts, not in default, of all owners who may be asked in a market."""
+    owners = {stake.owner for stake in stakes_of(state, market)}
+    found: dict[int, tuple[Purse, ...]] = {}
+    for owner in owners:
+        solvent = [number for number in state.accounts_of(owner) if not state.accounts[number].in_default]
+        spares = {number: state.portfolio(number).spare for number in solvent}
+        found[owner] = tuple(Purse(number, spare, spare + state.cuts_paid.get(number, 0)) for number, spare in spares.items())
+    return found
 
 
 def take_cut(state: State, market: int, first: int, cut: Cut) -> None:
-    """The payer's position in the market bears a cut, its money where it has no lots; it gets a claim.
+    """A position in the market bears what an account of its owner pays: by its cost where it has lots
+    that won, else by money. The payer gets a claim.
 
     ``first``: the first of the accounts for which all are cut.
     """
@@ -86,14 +108,25 @@ def take_cut(state: State, market: int, first: int, cut: Cut) -> None:
         amount=cut.amount,
         value=cut.weight,
     )
-    row = state.position(cut.payer, market)
-    row.base += cut.amount
-    if row.lots:
-        row.cost += cut.amount
-    else:
-        state.note_gain(cut.payer, market, -cut.amount)
-        state.post(clearing_of(market), cut.payer, cut.amount, Cause.HAIRCUT, market)
+    bearer = note_cut(state, market, cut.payer, cut.amount)
+    receiver = bearer.account if bearer.by_cost else clearing_of(market)
+    if receiver != cut.payer:
+        state.post(receiver, cut.payer, cut.amount, Cause.HAIRCUT, market)
     change_claim(state, cut.payer, state.group(market), cut.amount)
+
+
+def note_cut(state: State, market: int, payer: int, amount: int) -> Bearer:
+    """Change the position that bears a cut; return it."""
+    owner = state.accounts[payer].owner
+    bearer = bearer_of(payer, [stake for stake in stakes_of(state, market) if stake.owner == owner])
+    row = state.position(bearer.account, market)
+    row.base += amount
+    if bearer.by_cost:
+        row.cost += amount
+    else:
+        state.note_gain(bearer.account, market, -amount)
+    state.cuts_paid[payer] = state.cuts_paid.get(payer, 0) + amount
+    return bearer
 
 
 def change_claim(state: State, account: int, group: int, change: int) -> None:

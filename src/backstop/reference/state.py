@@ -180,9 +180,6 @@ class Fund:
     reserved: int = 0
     paid: dict[int, int] = field(default_factory=dict)
     arrears: dict[int, int] = field(default_factory=dict)
-    #: Account and market of the positions for which it reserves to carry the account, in the order
-    #: in which that began.
-    carries: list[tuple[int, int]] = field(default_factory=list)
     #: Gains of its group that are noted, by owner, and ``G``; gains that left in this epoch, by owner.
     noted: dict[int, int] = field(default_factory=dict)
     noted_sum: int = 0
@@ -252,6 +249,9 @@ class State:
     ordered: int = 0
     recovery_ns: int = NEVER_NS
     funds: list[Fund] = field(default_factory=list)
+    #: Account and market of the positions for which funds reserve to carry the account, in the order in
+    #: which that began.
+    carries: list[tuple[int, int]] = field(default_factory=list)
     owners: dict[int, Owner] = field(default_factory=dict)
     providers: list[Provider] = field(default_factory=list)
     #: One a market, then the venue's.
@@ -269,11 +269,13 @@ class State:
     joints: dict[tuple[int, int, int], tuple[int, int]] = field(default_factory=dict)
     #: The joint turn at which accounts stand, NONE: at none any more, in the order in which they came.
     parked: dict[int, int] = field(default_factory=dict)
-    #: Lots that others' tear-up took of accounts in the event at hand, by account and market.
+    #: Signed lots that others' tear-up took of accounts in the event at hand, by account and market.
     torn: dict[tuple[int, int], int] = field(default_factory=dict)
     #: P&L that ADL and tear-up realised of accounts in the event at hand, less cuts that they paid from
     #: money, by account and market.
     event_gains: dict[tuple[int, int], int] = field(default_factory=dict)
+    #: What accounts paid of cuts in the event at hand.
+    cuts_paid: dict[int, int] = field(default_factory=dict)
     #: By account that stands at socialise: what its funds left of the parts of its deficit, by market.
     left_parts: dict[int, dict[int, int]] = field(default_factory=dict)
     #: Account and market of lots that others' orders or defaults reduced, until it is judged.
@@ -653,9 +655,9 @@ class State:
         row, fund = self.position(account, market), self.funds[self.group(market)]
         row.carried += change
         if row.carried == change:
-            fund.carries.append((account, market))
+            self.carries.append((account, market))
         elif row.carried == 0:
-            fund.carries.remove((account, market))
+            self.carries.remove((account, market))
         fund.reserved += change
         self.markets[market].reserved += change
         self.owner(account).reserved += change
@@ -668,8 +670,12 @@ class State:
 
     def carried_in(self, group: int, market: int = NONE) -> int:
         """Return what a group's fund reserves to carry accounts: in one market, or in all."""
-        pairs = (pair for pair in self.funds[group].carries if market in (NONE, pair[1]))
+        pairs = (pair for pair in self.carries if self.group(pair[1]) == group and market in (NONE, pair[1]))
         return sum(self.positions[account][each].carried for account, each in pairs)
+
+    def carried_for(self, owner: int) -> int:
+        """Return what all funds reserve to carry accounts of an owner."""
+        return sum(self.positions[account][market].carried for account, market in self.carries if self.accounts[account].owner == owner)
 
     def carried_by(self, account: int) -> int:
         """Return what all funds reserve to carry an account."""

@@ -64,7 +64,7 @@ def tear_up_market(state: State, accounts: list[int], market: int) -> None:
         first = next(account for account, each in torn.items() if each.lots * more > 0)
         for holder, part in parts.items():
             state.trade(holder, first, market, part, -value(part), mark, Cause.TEAR_UP)
-            state.torn[holder, market] = state.torn.get((holder, market), 0) + abs(part)
+            state.torn[holder, market] = state.torn.get((holder, market), 0) - part
     for account, each in torn.items():
         state.post(state.fund_id(market), account, each.charge, Cause.CLOSING_CHARGE, market)
     add_flow(state, market, value(sum(abs(each.lots) for each in torn.values())))

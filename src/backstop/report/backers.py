@@ -138,11 +138,11 @@ class ProviderRecords(Reader, Mapping[int, ProviderRecord]):
             value = fold.contracts.values(markets, held_then, fold.mark.at(seqs, markets))
             inventory += np.abs(value)
             # What was received and not realised lowers the cost (R1.3.2); a cut raises it, where it is not
-            # paid from money (R6.9.4).
+            # paid from money, and what another account of the owner pays of one (R6.9.4).
             equity += value - cost + _running(mine.seq, mine.cash - mine.realised, seqs)
             equity -= _running(cut.seq, cut.amount, seqs)
-            by_money = postings.where((postings.cause == Cause.HAIRCUT) & (postings.payer == account) & (postings.market == market))
-            equity += _running(by_money.seq, by_money.amount, seqs)
+            moved = postings.where((postings.cause == Cause.HAIRCUT) & (postings.payer >= 0) & (postings.market == market))
+            equity += _running(moved.seq, np.where(moved.payer == account, moved.amount, -moved.amount), seqs)
         return inventory, equity
 
 

@@ -73,9 +73,11 @@ class Books(Reader):
             np.add.at(self._balance, receivers, postings.amount)
             np.subtract.at(self._balance, payers, postings.amount)
             self._settle_outside(postings.where(postings.cause == Cause.OPENING))
-            # A cut that is paid from money raises no cost.
+            # A cut that is paid from money raises no cost, or that of another account of the owner.
             paid = postings.where((postings.cause == Cause.HAIRCUT) & (postings.payer >= 0))
             self._move(paid.payer, paid.market, np.zeros_like(paid.amount), -paid.amount)
+            borne = paid.where(paid.receiver >= 0)
+            self._move(borne.receiver, borne.market, np.zeros_like(borne.amount), borne.amount)
         if len(trades):
             self._move(trades.account, trades.market, trades.lots, trades.realised - trades.cash)
             opened = trades.where(trades.cause == Cause.OPENING)

@@ -26,7 +26,10 @@ def guard(gathering: Gathering) -> Html | None:
         return None
     title = tag("h3", "Price guard")
     hold = span_text(rules.breakers.guard_hold_ns)
-    rule = f"A jump without volume is held for at most {hold}; nothing is valued at it until the next mark confirms it or its time is over."
+    rule = (
+        f"A jump without volume is held for {hold}, and once more where other prints or the index speak for another level; nothing is"
+        " valued at it until a mark on volume decides or its time is over."
+    )
     if not tally.episodes:
         return join(title, tag("p", rule, " In this run it held nothing back.", class_="quiet"))
     counts = tally.counts
@@ -62,6 +65,7 @@ def _case(gathering: Gathering, held: HeldMark) -> tuple[Node, ...]:
     furthest = join(tag("br"), tag("small", f"at most {price(held.furthest_ticks, market)}")) if held.marks > 1 else None
     lasted = span_text((gathering.time.last_ns if held.ended is None else held.ended_ns) - held.first_ns)
     end = "still held at the end" if held.ended is None else _ENDED[held.ended]
+    end = f"held once more, {end}" if held.continued_ns else end
     return (
         symbol_short(market, venue),
         clock(held.first_ns),

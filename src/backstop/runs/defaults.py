@@ -107,8 +107,9 @@ def payments(fold: Fold) -> list[Payment]:
     """Return who paid for defaults, and at last what nobody paid."""
     paid, plans = fold.once(from_funds), fold.rows(AdlPlanEffect[Columns])
     postings, residuals = fold.rows(PostingEffect[Columns]), fold.rows(ResidualEffect[Columns])
-    # Of those who are cut some pay from their money: that goes to clearing, not to an account.
-    borne = postings.where((postings.cause == Cause.HAIRCUT) & (postings.receiver >= 0))
+    # Of those who are cut some pay from their money: that goes to clearing, or to another account of
+    # the owner, and comes from no clearing.
+    borne = postings.where((postings.cause == Cause.HAIRCUT) & (postings.receiver >= 0) & (postings.payer < 0))
     # The defaulter's lots change by ``lots``: at mark that gives it minus their worth.
     beyond: NDArray[np.int64] = plans.cash + fold.contracts.values(plans.market, plans.lots, plans.mark_ticks)
     return [

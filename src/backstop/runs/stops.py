@@ -123,6 +123,8 @@ class HeldMark:
     marks: int = 1
     furthest_ticks: int = 0
     furthest_ppm: int = 0
+    #: When it was held once more; 0: it was not.
+    continued_ns: int = 0
     ended: Guard | None = None
     ended_ns: int = 0
 
@@ -131,6 +133,8 @@ class HeldMark:
         spec, rules = venue.markets[self.market], venue.rules.markets[self.market]
         end = "still held at the end" if self.ended is None else f"{_ENDED[self.ended]} ({time_text(self.ended_ns)})"
         more = f", and {self.marks - 1:,} after it, the furthest at {spec.price_text(self.furthest_ticks)}" if self.marks > 1 else ""
+        if self.continued_ns:
+            more += f"; once more from {time_text(self.continued_ns)} on, as other prints or the index spoke for another level"
         return (
             f"{spec.price_text(self.price_ticks)} ({time_text(self.first_ns)}) is {self.move_ppm / 1e4:.2f} % from the mark"
             f" {spec.price_text(self.mark_ticks)} on a volume of {spec.quantity_text(self.volume_lots)}: held, as"
@@ -171,6 +175,8 @@ class GuardTally(Reader):
             self.counts[row.action] += 1
             if row.action == Guard.HELD:
                 self._hold(row, time_ns, volume)
+            elif row.action == Guard.CONTINUED and row.market in self._open:
+                self._open[row.market].continued_ns = time_ns
             elif row.market in self._open:
                 ended = self._open.pop(row.market)
                 ended.ended, ended.ended_ns = row.action, time_ns

@@ -64,10 +64,10 @@ def _close_market(state: State, policy: int, market: int, count: int) -> None:
 def deleverage(state: State, turn: int, first: int, count: int) -> int:
     """Run ADL over the accounts of the turn, by the turn's policy. Answers as ``turns`` says."""
     taken, policy = take_accounts(state, turn, first, count), state.stages[turn].policy
-    market = next_market(state, taken, 0)
+    market = next_market(state, taken, 0, False)
     while market != NONE:
         judge_all(state, turn, market, taken)
         let_wait(state, turn, market, taken, state.rules[0].fund_supports != 0)
         _close_market(state, policy, market, taken)
-        market = next_market(state, taken, market + 1)
+        market = next_market(state, taken, market + 1, False)
     return answer_all(state, turn, first, count)

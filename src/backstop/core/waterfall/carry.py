@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
 from backstop.core.carries import CARRY_ATOMS, CARRY_PART, end_carry, reserve_to_carry, shift_reserved
+from backstop.core.columns import OWNER_CARRIED, OWNER_CARRY_LAST
 from backstop.core.contracts import notional_at_mark
 from backstop.core.events import NONE
 from backstop.core.margin import assess
@@ -16,7 +17,7 @@ from backstop.core.outbox import emit_carry
 from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_ceil, mul_div_floor
 from backstop.core.waits import wait_until
-from backstop.core.waterfall.fund import available_atoms, available_without_carry
+from backstop.core.waterfall.fund import available_atoms, available_to_owner, available_without_carry
 from backstop.core.waterfall.turns import deadline_ns
 
 __all__ = ["carries_on", "give_way", "make_way"]
@@ -115,15 +116,16 @@ def carries_on(state: State, turn: int, account: int) -> bool:
 
 @kernel
 def give_way(state: State, account: int, market: int, group: int, amount: int) -> None:
-    """Free what a fund reserves to carry others, the last first, until it can pay ``amount`` for an
-    account, or no more of it.
+    """Free what is reserved to carry others, the last first, until a fund can pay ``amount`` for an
+    account, or no more of it: where the owner's cap leaves too little, what any fund carries for it.
     """
-    fund = state.funds[group]
-    while fund.carry_last != NONE:
-        available = available_atoms(state, account, group, market)
-        if available >= min(amount, available_without_carry(state, account, group, market)):
-            return
-        position = fund.carry_last
+    fund, owner = state.funds[group], state.accounts[account].owner
+    if fund.carried == 0 and state.columns[OWNER_CARRIED, owner] == 0:
+        return
+    least = min(amount, available_without_carry(state, account, group, market))
+    while available_atoms(state, account, group, market) < least:
+        is_of_owner = available_to_owner(state, account) < least
+        position = state.columns[OWNER_CARRY_LAST, owner] if is_of_owner else fund.carry_last
         reserve_to_carry(state, position, -state.carries[position, CARRY_ATOMS])
         touch(state, state.positions[position].account)
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
-from backstop.core.columns import OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED
+from backstop.core.columns import OWNER_CARRIED, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.debts import add_debt, forget_debts
 from backstop.core.events import FEES, NONE, Cause, Health, SupportLimit
@@ -149,12 +149,13 @@ def available_atoms(state: State, account: int, group: int, market: int) -> int:
 
 @kernel
 def available_without_carry(state: State, account: int, group: int, market: int) -> int:
-    """Return what ``available_atoms`` would be if the fund carried nobody."""
+    """Return what ``available_atoms`` would be if no fund carried anybody."""
     fund = state.funds[group]
     by_balance = balance_of(state, fund_id(group)) - fund.reserved + fund.carried
     by_window = fund.loss_per_window_max - _paid_in_window(state, fund_gauge(group)) - fund.reserved + fund.carried
     by_market = NO_CAP if market == NONE else _left_to_market(state, market) + state.markets[market].carried
-    return max(0, min(by_balance, by_window, by_market, _left_to_owner(state, account)))
+    by_owner = _left_to_owner(state, account) + state.columns[OWNER_CARRIED, state.accounts[account].owner]
+    return max(0, min(by_balance, by_window, by_market, by_owner))
 
 
 @kernel

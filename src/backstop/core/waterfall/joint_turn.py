@@ -5,7 +5,7 @@ Shared by ``adl`` and ``tear_up``; ``socialise`` takes its accounts here, too. R
 
 from __future__ import annotations
 
-from backstop.compiled import kernel
+from backstop.compiled import inlined, kernel
 from backstop.core.columns import (
     JOINT_ACCOUNT,
     JOINT_CURSOR,
@@ -94,13 +94,20 @@ def take_accounts(state: State, turn: int, first: int, count: int) -> int:
     return taken
 
 
+@inlined
+def _is_at_hand(state: State, position: int, lacks: bool) -> bool:
+    return state.left_parts[position] > 0 if lacks else state.positions[position].lots != 0
+
+
 @kernel
-def next_market(state: State, count: int, market: int) -> int:
-    """Return the first market from ``market`` on in which those taken have a position, or NONE."""
+def next_market(state: State, count: int, market: int, lacks: bool) -> int:
+    """Return the first market from ``market`` on in which those taken have a position with lots, or
+    (``lacks``) lack something, or NONE.
+    """
     found = NONE
     for place in range(count):
         position = state.columns[JOINT_CURSOR, place]
-        while position != NONE and (state.positions[position].market < market or state.positions[position].lots == 0):
+        while position != NONE and (state.positions[position].market < market or not _is_at_hand(state, position, lacks)):
             position = state.positions[position].next_of_account
         state.columns[JOINT_CURSOR, place] = position
         if position != NONE and (found == NONE or state.positions[position].market < found):

@@ -111,7 +111,9 @@ def _first_account(state: State, more: int) -> int:
 
 @kernel
 def _note_torn(state: State, position: int, lots: int) -> None:
-    """Note lots that the present event took of a position: they count as open for ``socialise``."""
+    """Note signed lots that the present event took of a position: they count as open for
+    ``socialise``.
+    """
     kept, event = state.torn_lots[position], state.engine[0].accepted
     kept[0] = lots + (kept[0] if kept[1] == event else 0)
     kept[1] = event
@@ -140,7 +142,7 @@ def _end_against_holders(state: State, market: int, more: int) -> int:
     for place in range(found):
         if state.columns[COUNTERPARTY_LOTS, place] > 0:
             trade_counterparty(state, first, sign, place, mark, Cause.TEAR_UP)
-            _note_torn(state, state.columns[COUNTERPARTY_POSITION, place], state.columns[COUNTERPARTY_LOTS, place])
+            _note_torn(state, state.columns[COUNTERPARTY_POSITION, place], -sign * state.columns[COUNTERPARTY_LOTS, place])
     return found
 
 
@@ -165,12 +167,12 @@ def _tear_up_market(state: State, market: int, count: int, is_asked: bool) -> No
 def tear_up(state: State, turn: int, first: int, count: int) -> int:
     """Tear up what the accounts of the turn have. Answers as ``turns`` says."""
     taken, is_asked = take_accounts(state, turn, first, count), state.rules[0].fund_turn != NONE
-    market = next_market(state, taken, 0)
+    market = next_market(state, taken, 0, False)
     while market != NONE:
         judge_all(state, turn, market, taken)
         let_wait(state, turn, market, taken, is_asked)
         found = gather_defaulters(state, market, 0, taken, 0)
         if found > 0:
             _tear_up_market(state, market, found, is_asked)
-        market = next_market(state, taken, market + 1)
+        market = next_market(state, taken, market + 1, False)
     return answer_all(state, turn, first, count)
