@@ -110,6 +110,12 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("a-slice-below-the-minimum-sends-it", "closing", "if 0 < left < self.least <=", "if left < 0 and self.least <="),
     Mutation("what-nobody-holds-does-not-come-back", "closing", "if self.slice.pending else OrderStop.BELOW_MINIMUM", ""),
     Mutation("a-cap-leaves-no-less-than-the-minimum", "closing", "if self.cap() < self.least else", "if self.cap() <= 0 else"),
+    Mutation("the-book-goes-first", "book_first", "self.takeover is not None and self.book < self.takeover", "False"),
+    Mutation("the-book-goes-first-where-it-costs-less", "book_first", "and self.book < self.takeover", ""),
+    Mutation("the-book-against-the-least-edge", "book_first", "min(edges_ppm, default=None)", "max(edges_ppm, default=None)"),
+    Mutation("the-book-shows-all-that-is-needed", "closing", "0 < lots <= shown and lots == needed", "0 < lots == needed"),
+    Mutation("one-order-is-all-that-is-needed", "closing", "0 < lots <= shown and lots == needed", "0 < lots <= shown"),
+    Mutation("the-book-goes-first-before-the-deadline", "book_first", "or state.now >= state.deadline(account) or", "or"),
     Mutation("the-closing-charge", "charge", "if equity < 0:", "if equity >= 0:"),
     Mutation("the-charge-less-what-takeover-takes", "charge", "- max(0, taken)), max(0, equity - taken))", "), max(0, equity - taken))"),
     Mutation(

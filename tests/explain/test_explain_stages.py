@@ -20,7 +20,10 @@ from backstop.journal import Batch, Names, Reader
 from backstop.journal.rendering import Speaker
 from backstop.reference.allocation import capped_pro_rata
 from backstop.reference.arithmetic import largest_that, least_that
+from backstop.reference.book_first import book_goes_first
+from backstop.reference.engine import ReferenceEngine
 from backstop.reference.records import Event, events_array
+from backstop.reference.state import State
 from backstop.runs.history import apply_events
 from backstop.runs.replay import replay_case
 from tests.feeds.samples import BTC
@@ -101,6 +104,30 @@ def test_a_fill_of_an_order_that_time_cancelled_first_is_explained(seed: int) ->
     assert found.checks_failed == []
     said = [line for decision in found.decisions for fact in decision.facts for line in fact.because]
     assert "no open order expected this fill: it closes what is left of the position" in said
+
+
+def test_why_the_book_goes_first_is_told_where_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for each order of the reference that leaves before providers are asked, and for no other."""
+    told, first, orders = Counter[int](), Counter[int](), 0
+
+    def noted(state: State, account: int) -> bool:
+        found = book_goes_first(state, account)
+        first[state.last_seq] += found
+        return found
+
+    monkeypatch.setattr("backstop.reference.engine.book_goes_first", noted)
+    for seed in range(12):
+        rules, stream = make_stream(seed, "book_first")
+        told.clear()
+        first.clear()
+        reference = ReferenceEngine(rules)
+        for event in stream:
+            reference.apply(event)
+        for decision in explained_of(rules, stream).decisions:
+            told[decision.seq] += sum(line.startswith("before providers") for fact in decision.facts for line in fact.because)
+        assert +told == +first, seed
+        orders += first.total()
+    assert orders > 0
 
 
 @pytest.fixture(scope="module")

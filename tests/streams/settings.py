@@ -448,6 +448,16 @@ def _joint_offers(s: Setting) -> None:
     s.actions |= {"clock": 6, "funding": 5, "deposit": 4}
 
 
+def _book_first(s: Setting) -> None:
+    """Accounts below close-out whose books take all at once, and providers who would take them over."""
+    s.stages, s.providers, s.has_vault = s.rng.choice((WHOLE, (CLOSEOUT, TAKEOVER, FUND, TEAR_UP))), s.rng.randint(1, 3), s.lots % 2 == 0
+    s.markets, s.accounts, s.depth_share, s.provider_size = s.rng.choice((1, 1, 2)), 9, 12.0, s.rng.choice((1.0, 5.0))
+    s.move_ppm, s.crash_share, s.deposit_ppm, s.fund_ppm = 60_000, 0.05, (100_000, 250_000), s.rng.choice((0, 2_000_000))
+    s.fee_ppm, s.silence_share = s.rng.choice((0, 1_000)), 0.1
+    s.answers = {"full": 6, "parts": 3, "none": 4, "silent": 2}
+    s.actions |= {"mark": 24, "depth": 24, "funding": 4, "deposit": 1}
+
+
 #: Every order of stages that is accepted, those with ``solvent_pay_first`` included.
 ORDERS = tuple(
     (*order, TEAR_UP) for count in range(len(WHOLE)) for order in permutations(WHOLE[:-1], count) if not misplaced((*order, TEAR_UP))
@@ -533,6 +543,7 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "doubts": _doubts,
     "far_fills": _far_fills,
     "settlements": _settlements,
+    "book_first": _book_first,
     "leaving": _leaving,
 }
 

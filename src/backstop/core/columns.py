@@ -28,8 +28,11 @@ adl                  ADL_CAP, ADL_WEIGHT,         while one plan is made
                      CLASS_ETA_*, DEFAULTER_*
 adl                  OWNER_GAP*                   while the fund's part of a plan is split
 joint_turn           JOINT_ACCOUNT, JOINT_PLACE,  while a joint turn runs
-                     JOINT_CURSOR
+                     JOINT_CURSOR,
+                     JOINT_IS_JUDGED
 tear_up              TEAR_UP_WEIGHT               while one market is torn up
+leaving              ORDER_SINCE                  while a joint turn runs; by account
+leaving              ORDER_*                      while the order of one account's positions is found
 ranking              OWNER_HEDGE, OWNER_HELD,     from ``sum_owners`` to the last ``class_of``
                      OWNER_HOLDERS, OWNER_GAIN
 ranking              OWNER_EQUITY*                while OWNER_EQUITY_EVENT is the event's number;
@@ -73,6 +76,7 @@ __all__ = [
     "ADL_LOTS",
     "ADL_OWNER",
     "ADL_PART",
+    "JOINT_IS_JUDGED",
     "JOINT_PLACE",
     "ADL_WEIGHT",
     "CLAIM",
@@ -130,6 +134,15 @@ __all__ = [
     "OFFER_LOTS",
     "OFFER_PROVIDER",
     "OFFER_WEIGHT",
+    "ORDER_COST",
+    "ORDER_COST_BEFORE",
+    "ORDER_MERGE",
+    "ORDER_PLACE",
+    "ORDER_POSITION",
+    "ORDER_RANK",
+    "ORDER_RELEASE",
+    "ORDER_RELEASE_BEFORE",
+    "ORDER_SINCE",
     "ORDERED_INTERVAL",
     "ORDERED_NOTIONAL",
     "OWNER_BEARER",
@@ -314,6 +327,15 @@ ACCOUNT_FREE, PURSE_NEXT, CUT_PAID, CUT_EVENT = 113, 114, 115, 116
 PURSE_ACCOUNT, GAVE_ACCOUNT = 117, 118
 #: By market: 1 where those taken lack something.
 MARKET_LACKS = 119
+#: By account: since when it was in default as the order of its positions was found, plus 1; 0: it is not.
+ORDER_SINCE = 122
+#: Positions of an account that may leave at a joint turn, in order of market: row, margin that it
+#: releases, expected cost, rank; their places by rank, and scratch of the sort.
+ORDER_POSITION, ORDER_RELEASE, ORDER_COST, ORDER_RANK, ORDER_PLACE, ORDER_MERGE = 123, 124, 125, 126, 127, 128
+#: By rank: sums of cost and released margin, as a binary indexed tree.
+ORDER_COST_BEFORE, ORDER_RELEASE_BEFORE = 129, 130
+#: By place of a joint turn: 1 where the account was judged in it, and nothing of it moved since.
+JOINT_IS_JUDGED = 131
 #: By owner: the sum of his results in the markets of a group.
-OWNER_GROUP_RESULT = 122
-COLUMNS = 123
+OWNER_GROUP_RESULT = 132
+COLUMNS = 133

@@ -78,6 +78,7 @@ class State(Bundle):
         "left_parts": (np.int64, 1),
         "torn_lots": (np.int64, 2),
         "event_gains": (np.int64, 2),
+        "better_first": (np.int64, 2),
         "carry_until": (np.int64, 1),
         "returns": (np.int64, 2),
         "orders": (ORDER, 1),
@@ -137,6 +138,8 @@ class State(Bundle):
     #: By row of ``positions``: P&L that ADL and tear-up realised of it, less cuts that it paid from
     #: money, and in which event (``engine.accepted``).
     event_gains: NDArray[np.int64]
+    #: Per row of ``positions``, while a joint turn runs: see ``waterfall.leaving``.
+    better_first: NDArray[np.int64]
     #: By account: until when it may be carried in this default; 0: it was not carried yet.
     carry_until: NDArray[np.int64]
     #: By account: how often it came back to default, and when its last default ended, or NONE.
@@ -210,6 +213,7 @@ def new_state(rules: VenueRules) -> State:
         left_parts=np.zeros(len(positions), dtype=np.int64),
         torn_lots=np.zeros((len(positions), 2), dtype=np.int64),
         event_gains=np.zeros((len(positions), 2), dtype=np.int64),
+        better_first=np.zeros((len(positions), 3), dtype=np.int64),
         carry_until=np.zeros(limits.accounts_max, dtype=np.int64),
         returns=np.full((limits.accounts_max, 2), NONE, dtype=np.int64),
         orders=np.zeros(limits.orders_max, dtype=ORDER),

@@ -441,11 +441,25 @@ class Books:
 
     def refusal_to_ask(self, number: int, account: int) -> Refusal | None:
         """Return why a provider may not be asked to take over from an account; None: it may."""
-        taker, status = self.providers[number].account, self.status_of(number)
-        if taker == NONE:
+        provider = self.providers[number]
+        if provider.account == NONE:
             return Refusal.STATUS
-        is_linked = self._owner_of(taker) == self._owner_of(account)
-        return refusal_to_ask(status, in_default=self.account(taker).in_default, is_linked=is_linked)
+        return self._refusal(provider, self.status_of(number), account)
+
+    def _refusal(self, provider: Provider, status: ProviderStatus, account: int) -> Refusal | None:
+        is_linked = self._owner_of(provider.account) == self._owner_of(account)
+        return refusal_to_ask(status, in_default=self.account(provider.account).in_default, is_linked=is_linked)
+
+    def edges_ppm(self, account: int, market: int, side: int) -> list[int]:
+        """Return the edges of the providers that may be asked as they were last told to stand, the
+        vault among them.
+        """
+        edges, group = [], self.group_of(market)
+        for each, provider in zip(self.rules.providers, self.providers, strict=False):
+            promise = each.commitments[group][0 if side > 0 else 1]
+            if provider.account != NONE and promise.capacity > 0 and self._refusal(provider, provider.status, account) is None:
+                edges.append(promise.edge_ppm)
+        return edges
 
     def offering(self, number: int, market: int, asked: Iterable[int], way_out: Exit, expected: Standing | None = None) -> Offering:
         """Return a position and the providers who are asked to take it over."""

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from backstop.core.events import Cause, EffectKind
+from backstop.core.events import Cause, EffectKind, Health, Stage
 from backstop.core.instruments import PPM
 from backstop.core.kinds import CancelEffect, OrderEffect, OrderFillEvent
 from backstop.explain.closing import BINDING, caps_text, depth_text, room_text, zero_text
 from backstop.explain.fact import Fact, percent
 from backstop.explain.scene import Plan, Scene
 from backstop.reference.book import Limit
+from backstop.reference.book_first import two_ways
 from backstop.reference.closing import Closing, OrderTerms, Settlement, settle
 
 __all__ = ["add_order", "add_settled"]
@@ -31,6 +32,7 @@ def add_order(scene: Scene, fact: Fact) -> None:
     fact.check("zero cash", order.zero_cash, closing.zero_cash(lots).cash)
     if closing.is_solvent:
         fact.check("lots", lots, closing.lots())
+    fact.because += _before_providers_lines(scene, closing, order)
     fact.because += _size_lines(scene, closing)
     fact.because += _limit_lines(scene, fact, closing)
     restoring = closing.restoring()
@@ -95,6 +97,21 @@ def _disposal(scene: Scene, fact: Fact) -> None:
     if closing.cap() < closing.left:
         fact.because.append(f"  {caps_text(scene, closing)}")
     fact.says = f"disposal: {fact.says}"
+
+
+def _before_providers_lines(scene: Scene, closing: Closing, order: OrderEffect[int]) -> list[str]:
+    """Say why the order leaves before providers are asked, where they would be first otherwise."""
+    stages, words, lots = scene.rules.stages, scene.speaker, abs(order.lots)
+    is_behind = Stage.TAKEOVER in stages and stages.index(Stage.TAKEOVER) > stages.index(Stage.CLOSEOUT)
+    if not is_behind or scene.mine.health < Health.CLOSE_OUT or scene.now_ns >= scene.deadline_ns:
+        return []
+    edges = scene.books.edges_ppm(scene.account, order.market, closing.holding.side)
+    ways = two_ways(closing, lots, scene.rules.takeover.provider_share_ppm, edges)
+    if ways.takeover is None or not ways.is_book_cheaper or not closing.is_all_needed(lots, order.limit_ticks):
+        return []
+    book, takeover, by = words.cash(ways.book), words.cash(ways.takeover), "providers" if closing.is_solvent else "the least edge"
+    whom = "slippage and fee" if closing.is_solvent else "slippage, which the fund would bear"
+    return [f"before providers, though below close-out: the book takes all at once for {book} ({whom}), {by} would get {takeover}"]
 
 
 def _size_lines(scene: Scene, closing: Closing) -> list[str]:

@@ -274,6 +274,17 @@ class Closing:
         """Return whether a stop passes, so that it is worth waiting for its end."""
         return stop in PASSING or (stop in (OrderStop.FUND, OrderStop.NOT_REACHED) and self.may_leave_later)
 
+    def is_all_needed(self, lots: int, limit_ticks: int) -> bool:
+        """Return whether an order alone is all that the account needs, and the visible book shows all
+        its lots.
+        """
+        if self.is_solvent:
+            needed = self.restoring()
+        else:
+            needed = self.everything if len(self.portfolio.held) == 1 else None
+        shown = sum(max(0, band.lots) for band in self.book.reached(limit_ticks))
+        return not self.is_probe and 0 < lots <= shown and lots == needed
+
     @property
     def tried(self) -> Book:
         """The book as an order's limit takes it: to a probe an unknown band shows the minimum."""

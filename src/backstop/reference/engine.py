@@ -36,6 +36,7 @@ from backstop.core.events import (
 from backstop.core.instruments import PPM, VenueRules
 from backstop.reference.adl import adl, has_room, with_room
 from backstop.reference.arrears import next_arrears_ns, pay_arrears
+from backstop.reference.book_first import book_goes_first
 from backstop.reference.breakers import (
     accept_mark,
     after_index,
@@ -523,10 +524,12 @@ def process(state: State, account: int, first: int) -> None:
 
 
 def takeover_comes_first(state: State, account: int) -> bool:
-    """Below close-out, providers are asked before the book; they have their own turn as well."""
+    """Below close-out, providers are asked before the book, unless that goes first; they have their
+    own turn as well.
+    """
     stages = state.rules.stages
     behind = Stage.TAKEOVER in stages and stages.index(Stage.TAKEOVER) > stages.index(Stage.CLOSEOUT)
-    return behind and state.accounts[account].health >= Health.CLOSE_OUT
+    return behind and state.accounts[account].health >= Health.CLOSE_OUT and not book_goes_first(state, account)
 
 
 def stage_ends(state: State, account: int, stage: int) -> bool:

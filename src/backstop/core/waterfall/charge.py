@@ -13,17 +13,16 @@ from typing import TypeVar
 from backstop.compiled import inlined, kernel, merged
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import notional_at_mark
-from backstop.core.doubt import may_force, waits_for_halt
-from backstop.core.events import NONE, Cause
+from backstop.core.events import Cause
 from backstop.core.ledger import post
-from backstop.core.margin import release_level, released_margin, restores
+from backstop.core.margin import restores
 from backstop.core.orders import order_side
 from backstop.core.places import fund_id
 from backstop.core.search import least_that
 from backstop.core.state import State
 from backstop.core.units import add_checked, compare_products, mul_div_ceil, mul_div_floor
 
-__all__ = ["book_cost", "closing_charge", "comes_before", "exit_cost", "least_at_corners", "least_on_book", "lots_to_leave", "pay_charge"]
+__all__ = ["book_cost", "closing_charge", "comes_before", "exit_cost", "least_at_corners", "least_on_book", "pay_charge"]
 
 _PPM = 1_000_000
 
@@ -110,46 +109,6 @@ def comes_before(release: int, cost: int, other_release: int, other_cost: int) -
         if order != 0:
             return order > 0
     return release > other_release
-
-
-@kernel
-def _after_better(state: State, position: int, equity: int, maintenance: int) -> tuple[int, int]:
-    """Return equity and maintenance margin of a solvent account once those of its positions are closed
-    that stand before one in the order of positions, and may leave at the same turn, but later.
-    """
-    row = state.positions[position]
-    whole = abs(row.lots)
-    release, cost = released_margin(state, position, whole, maintenance), exit_cost(state, position, whole)
-    left_equity, left_maintenance = equity, maintenance
-    later = row.next_of_account
-    while later != NONE:
-        other = state.positions[later]
-        if other.lots != 0 and may_force(state, row.account, other.market) and not waits_for_halt(state, row.account, other.market):
-            lots = abs(other.lots)
-            released, costs = released_margin(state, later, lots, maintenance), exit_cost(state, later, lots)
-            if comes_before(released, costs, release, cost):
-                left_equity = add_checked(left_equity, -costs)
-                left_maintenance -= released
-        later = other.next_of_account
-    return left_equity, left_maintenance
-
-
-@kernel
-def lots_to_leave(state: State, position: int, equity: int, maintenance: int) -> int:
-    """Return the lots of a position that leave at mark beside the book: all of an insolvent account,
-    of a solvent one the least that restore it with the closing charge, or all.
-
-    Its positions that stand before this one, but leave later, are counted as closed: 0 where they
-    suffice.
-    """
-    whole = abs(state.positions[position].lots)
-    if equity < 0:
-        return whole
-    equity, maintenance = _after_better(state, position, equity, maintenance)
-    if equity >= release_level(state, state.positions[position].account, maintenance):
-        return 0
-    least = least_on_book(state, position, state.rules[0].fee_ppm, equity, maintenance)
-    return least if least > 0 else whole
 
 
 @kernel

@@ -35,6 +35,7 @@ __all__ = [
     "lots_left",
     "lots_with_minimum",
     "slice_lots",
+    "sole_order",
     "tolerance_ticks",
 ]
 
@@ -397,15 +398,54 @@ def _quote(state: State, position: int, wanted: int, equity: int, maintenance: i
     return 0, limit, _may_leave_later(state, position, promised, equity, maintenance)
 
 
+@inlined
+def _fee_ppm(state: State, equity: int) -> int:
+    return state.rules[0].fee_ppm if equity >= 0 else 0
+
+
+@kernel
+def _lots_needed(state: State, position: int, account: int, equity: int, maintenance: int) -> int:
+    """Return the lots of a position that are all that the account has to close, or 0 where there are
+    none such: the least that restore it; of an insolvent one all, if it holds nothing else.
+    """
+    if equity >= 0:
+        least = least_on_book(state, position, _fee_ppm(state, equity), equity, maintenance)
+        return lots_with_minimum(state, position, least) if least > 0 else 0
+    other = state.accounts[account].first_position
+    while other != NONE:
+        if other != position and state.positions[other].lots != 0:
+            return 0
+        other = state.positions[other].next_of_account
+    return abs(state.positions[position].lots)
+
+
+@kernel
+def sole_order(state: State, account: int, equity: int, maintenance: int, probes: bool) -> tuple[int, int]:
+    """Return (position, lots) of the first order of a plan made now, where that alone is all that the
+    account needs and the visible book shows all its lots; else NONE and no lots. Nothing is sent.
+    """
+    fee_ppm = _fee_ppm(state, equity)
+    found, _ = _weigh_positions(state, account, fee_ppm, maintenance, equity >= 0, probes)
+    best = _take_best(state, found)
+    if best == NONE:
+        return NONE, 0
+    position = state.columns[SLICE_POSITION, best]
+    needed = _lots_needed(state, position, account, equity, maintenance)
+    if needed == 0 or needed > state.columns[SLICE_CAP, best] or _believed_lots(state, position) > 0:
+        return NONE, 0
+    lots, limit, _ = _quote(state, position, needed, equity, maintenance)
+    shown, _ = _reached_lots(state, position, limit)
+    return (position, lots) if lots == needed <= shown else (NONE, 0)
+
+
 @kernel
 def _plan_orders(state: State, account: int, equity: int, maintenance: int, probes: bool) -> int:
     """Plan and send the orders of one slice of an account in default; return the outcome.
 
     ``probes``: it may try a book of which too little is known.
     """
-    rules = state.rules[0]
     solvent = equity >= 0
-    fee_ppm = rules.fee_ppm if solvent else 0
+    fee_ppm = _fee_ppm(state, equity)
     found, busy = _weigh_positions(state, account, fee_ppm, maintenance, solvent, probes)
     expected_equity, expected_maintenance = equity, maintenance
     ordered = False

@@ -32,8 +32,9 @@ from backstop.core.places import fund_id
 from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_floor, split_by_largest_remainder
 from backstop.core.waterfall.allocation import allocate
-from backstop.core.waterfall.charge import closing_charge, lots_to_leave
+from backstop.core.waterfall.charge import closing_charge
 from backstop.core.waterfall.fund import available_in_fund, available_to_market, available_to_owner
+from backstop.core.waterfall.leaving import lots_to_leave
 from backstop.core.waterfall.support import gap_atoms
 
 __all__ = [

@@ -9,6 +9,7 @@ from backstop.compiled import inlined, kernel
 from backstop.core.columns import (
     JOINT_ACCOUNT,
     JOINT_CURSOR,
+    JOINT_IS_JUDGED,
     JOINT_PLACE,
     ROUND_ACCOUNT,
     SORT_KEY,
@@ -30,6 +31,7 @@ from backstop.core.waits import wait_until
 from backstop.core.waterfall.carry import give_way
 from backstop.core.waterfall.cover import outcome_after_moving
 from backstop.core.waterfall.defaulters import enter_defaulter
+from backstop.core.waterfall.leaving import forget_order
 from backstop.core.waterfall.netting import judge_netted
 from backstop.core.waterfall.support import gap_atoms, waits_for_reservation
 from backstop.core.waterfall.turns import answer
@@ -91,6 +93,8 @@ def take_accounts(state: State, turn: int, first: int, count: int) -> int:
         state.columns[JOINT_ACCOUNT, place] = account
         state.columns[JOINT_PLACE, place] = first + order[place]
         state.columns[JOINT_CURSOR, place] = state.accounts[account].first_position
+        state.columns[JOINT_IS_JUDGED, place] = 0
+        forget_order(state, account)
     return taken
 
 
@@ -129,6 +133,17 @@ def position_at(state: State, place: int, market: int) -> int:
     return position if may_force(state, account, market) and not waits_for_halt(state, account, market) else NONE
 
 
+@inlined
+def _stands(state: State, place: int) -> bool:
+    """Return whether one of those taken is solvent, and was judged in this turn with nothing of it moved
+    since: to judge it again would change nothing.
+
+    What others do to it meanwhile, by netting, ADL or tear-up, judges it on the spot.
+    """
+    health = state.accounts[state.columns[JOINT_ACCOUNT, place]].health
+    return state.columns[JOINT_IS_JUDGED, place] != 0 and health < Health.INSOLVENT
+
+
 @kernel
 def judge_all(state: State, turn: int, market: int, count: int) -> None:
     """Judge those in a market, linked owners netted; those for whom the event has no room are judged
@@ -138,7 +153,9 @@ def judge_all(state: State, turn: int, market: int, count: int) -> None:
         if position_at(state, place, market) != NONE:
             account = state.columns[JOINT_ACCOUNT, place]
             if not is_crowded(state):
-                judge_netted(state, account)
+                if not _stands(state, place):
+                    judge_netted(state, account)
+                    state.columns[JOINT_IS_JUDGED, place] = 1
                 continue
             # What it closed in an earlier market changed it: its triggers are placed anew.
             update_health(state, account)
@@ -186,8 +203,10 @@ def gather_defaulters(state: State, market: int, sign: int, count: int, first: i
         position = position_at(state, place, market)
         if position != NONE and (sign == 0 or state.positions[position].lots * sign > 0):
             account = state.columns[JOINT_ACCOUNT, place]
-            update_health(state, account)
+            if not _stands(state, place):
+                update_health(state, account)
             if state.accounts[account].health >= Health.DISTRESSED and enter_defaulter(state, first + found, position):
+                state.columns[JOINT_IS_JUDGED, place] = 0
                 found += 1
     return found
 

@@ -15,7 +15,7 @@ from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
 from backstop.core.doubt import may_force
 from backstop.core.events import NEVER_NS, NONE, Answer, Cause, Health
 from backstop.core.ledger import close_lots, open_position_row, trade
-from backstop.core.margin import assess, equity_share, margin_after, restores, zero_cash
+from backstop.core.margin import assess, margin_after, restores, zero_cash
 from backstop.core.monitor import touch, update_health
 from backstop.core.orders import cancel_excess, cancel_order, close_order, is_place_free, join_offers, open_order, order_side, reserve
 from backstop.core.outbox import emit_offer, emit_takeover
@@ -26,6 +26,7 @@ from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_ceil, mul_div_floor
 from backstop.core.waits import wait_until
 from backstop.core.waterfall.allocation import allocate
+from backstop.core.waterfall.book_first import book_goes_first, is_before_book, share_atoms
 from backstop.core.waterfall.charge import closing_charge, exit_cost, least_at_corners, pay_charge
 from backstop.core.waterfall.cover import outcome_after_closing
 from backstop.core.waterfall.fund import available_for_orders, pay, worst_support
@@ -52,8 +53,7 @@ def _cost_atoms(state: State, position: int, lots: int, equity: int, maintenance
     """Return what a solvent account pays for a takeover of ``lots``, the closing charge included: the
     providers' share of the way to zero, at least what the book would cost.
     """
-    share = mul_div_floor(equity_share(state, position, lots, equity, maintenance), state.rules[0].provider_share_ppm, _PPM)
-    return max(share, exit_cost(state, position, lots))
+    return max(share_atoms(state, position, lots, equity, maintenance), exit_cost(state, position, lots))
 
 
 @kernel
@@ -327,6 +327,8 @@ def _take_over_by_vault(state: State, account: int) -> None:
 
 @kernel
 def _take_over_account(state: State, turn: int, account: int) -> int:
+    if is_before_book(state, turn) and book_goes_first(state, turn, account):
+        return Outcome.NEXT
     if _offer_takeover(state, turn, account):
         return Outcome.WAIT
     _take_over_by_vault(state, account)
