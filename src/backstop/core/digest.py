@@ -29,8 +29,8 @@ from backstop.core.events import (
     uncovered_of,
 )
 from backstop.core.places import arrears_gauge, fund_gauge, house_slot, market_gauge
-from backstop.core.results import epoch_mark_ticks, result_bases
-from backstop.core.rows import DEFAULT_ENDED_NS, FUND_SLOTS, RETURNS
+from backstop.core.results import epoch_mark_ticks, present_epoch, result_bases
+from backstop.core.rows import DEFAULT_ENDED_NS, FUND_SLOTS, GONE, GONE_EPOCH, NOTED, RETURNS
 from backstop.core.state import State, places_of
 
 __all__ = ["state_digest"]
@@ -260,6 +260,20 @@ def _fill_debt_bytes(state: State) -> bytes:
     return _block(*kept[:, :4].T) + _block(owners, owed[owners], last_ns[owners])
 
 
+def _noted_bytes(state: State) -> bytes:
+    """Return the sum of noted gains by group, noted gains and those that left, by group and owner, and
+    own money of those who have noted gains.
+    """
+    epoch, sums = int(present_epoch(state)), state.funds["noted_gains"]
+    rows, own = state.noted[:-1], state.noted[-1]
+    noted = np.where(sums[:, np.newaxis] > 0, rows[NOTED::3], 0)
+    gone = np.where(rows[GONE_EPOCH::3] == epoch, rows[GONE::3], 0)
+    groups, owners = np.nonzero((noted > 0) | (gone > 0))
+    kept, able = np.flatnonzero(sums), np.flatnonzero(noted.any(axis=0))
+    told = _block(kept, sums[kept]) + _block(groups, owners, noted[groups, owners], gone[groups, owners])
+    return told + _block(able, own[able])
+
+
 def state_digest(state: State) -> str:
     """Return the SHA-256 (hex) of the economic state, as R12 encodes it."""
     present = int(state.engine[0].now_ns) // int(state.rules[0].cap_interval_ns)
@@ -284,4 +298,5 @@ def state_digest(state: State) -> str:
     digest.update(_carry_bytes(state))
     digest.update(_fill_debt_bytes(state))
     digest.update(_return_bytes(state))
+    digest.update(_noted_bytes(state))
     return digest.hexdigest()
