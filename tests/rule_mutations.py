@@ -95,6 +95,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "return Bearer(payer, True) if payer in ahead else Bearer(mine[0].account, False)",
     ),
     Mutation("losses-of-the-losing-side-count", "loss", "(min(0, profit) if", "(0 if"),
+    Mutation("markets-share-the-room", "socialise", "// (16 * markets)", "// 16"),
     Mutation("a-cut-is-split-by-what-each-lacks", "loss", "split(self.paid, self.parts)", "split(self.paid, dict.fromkeys(self.parts, 1))"),
     Mutation("lots-end-at-zero-as-the-fund-pays", "tear_up", "abs(torn.lots) * torn.support.amount // gap if gap else", ""),
     Mutation("deficit-counts-what-no-fund-will-pay", "arrears", "if not will_be_paid(state, group):", "if True:"),
