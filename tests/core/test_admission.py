@@ -57,11 +57,11 @@ def make_desk() -> Desk:
     # As if fund 0 had paid 5 for account 0, which holds lots and is in no default.
     add_debt(desk.state, 0, 0, 5)
     desk.state.columns[OWNER_PAID_NS, desk.state.accounts[0].owner] = desk.state.engine[0].now_ns
-    # As if it had gained 7 in market 0, where an insolvent account lacks 3; what market 1 left uncovered
-    # holds the rest.
+    # As if it had gained 7 in market 0, where an insolvent account lacks as much. What market 1 left
+    # uncovered holds none of them: the gain came later.
     position = int(desk.state.accounts[0].first_position)
     lower_base(desk.state, position, 7 - int(result_of(desk.state, position)))
-    desk.state.markets[0].gap_atoms, desk.state.engine[0].insolvent_now = 3, 1
+    desk.state.markets[0].gap_atoms, desk.state.engine[0].insolvent_now = 7, 1
     # As if it owed 2 for a fill.
     desk.state.fill_gauges[desk.state.accounts[0].owner, 1:3] = 2, desk.state.engine[0].now_ns
     desk.state.breakers[2].undoubted_ticks, desk.state.breakers[3].settlement = 100, ALL_SETTLED

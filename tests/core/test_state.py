@@ -130,6 +130,8 @@ def test_digest_is_the_documented_bytes() -> None:
             integers(0, 0),
             # fill debts, owners who owe, accounts that came back into default: none
             integers(0, 0, 0),
+            # groups with noted gains, gains that are noted or left, own money: none
+            integers(0, 0, 0),
         )
     )
     assert desk.digest() == reference.digest() == hashlib.sha256(written).hexdigest()

@@ -9,6 +9,7 @@ from backstop.reference.state import CLOSING_ORDER
 from tests.attacks.scene import FIRST_MARK, Scene
 from tests.explain.test_explain_stages import explained_of
 from tests.rules.test_debt import claimant_of_thirty, insolvent_in_one_of_two, scene_of
+from tests.rules.test_gains_leave import Leavers
 
 
 def lines_of(scene: Scene) -> str:
@@ -60,3 +61,14 @@ def test_a_promise_of_which_nothing_is_needed() -> None:
     said = lines_of(scene)
     assert "equity is 0.000010 USDT: nothing lacks any more, so that the fund pays nothing" in said
     assert "are a debt of the account" not in said
+
+
+def test_what_is_lent_for_gains_that_leave() -> None:
+    """Bob takes out 900 of a gain of 1,000, of which a tenth is lent, behind 1,000 of his own."""
+    scene = Leavers()
+    scene.cash(scene.bob, -1_900)
+    said = lines_of(scene)
+    assert "0.000150 USDT of the group's losses are uncovered; the fund of majors can pay all but 0.000150 USDT" in said
+    assert "are 0.001500 USDT, this owner's 0.001000 USDT: its share is 0.000100 USDT" in said
+    assert "of the gain 0.000900 USDT leave, and their part of the share is lent to the group" in said
+    assert "what was lent is owed, and paid back when nothing is uncovered" in said

@@ -7,7 +7,7 @@ before it, ``AFTER`` just after it, ``SCAN`` at the whole engine once the event 
 
 from __future__ import annotations
 
-from tests.properties import books, carries, charges, commitments, debts, doubts, order_of_payers, payments, settlements, stops
+from tests.properties import books, carries, charges, commitments, debts, doubts, gains, order_of_payers, payments, settlements, stops
 from tests.properties.moment import Check
 
 __all__ = ["AFTER", "BEFORE", "IDS", "SCAN", "START"]
@@ -35,7 +35,7 @@ BEFORE: dict[str, list[Check]] = {
         charges.charges_are_due,
     ],
     "INV-06": [order_of_payers.adl_is_as_planned, order_of_payers.trades_were_planned],
-    "INV-07": [payments.gap_is_paid_in_order, payments.cuts_within_limits],
+    "INV-07": [payments.gap_is_paid_in_order, payments.cuts_within_limits, gains.gains_are_lent],
     "INV-08": [
         doubts.nothing_is_forced,
         doubts.doubt_is_told,
@@ -60,7 +60,7 @@ BEFORE: dict[str, list[Check]] = {
 AFTER: dict[str, list[Check]] = {
     "INV-05": [payments.reservations_are_covered, debts.default_ends_without_spare],
     "INV-06": [order_of_payers.counterparties_keep_maintenance],
-    "INV-07": [payments.cuts_leave_maintenance],
+    "INV-07": [payments.cuts_leave_maintenance, gains.rates_do_not_rise],
     "promises": [commitments.promises_hold],
 }
 SCAN: dict[str, list[Check]] = {
@@ -69,7 +69,7 @@ SCAN: dict[str, list[Check]] = {
     "INV-03": [books.orders_scan],
     "INV-04": [books.health_scan],
     "INV-05": [payments.fund_scan, debts.debts_scan, debts.fill_debts_scan, charges.charges_scan, carries.carries_scan],
-    "INV-07": [payments.fill_is_supported, payments.claims_scan, payments.flat_accounts_owe_nothing],
+    "INV-07": [payments.fill_is_supported, payments.claims_scan, gains.gains_scan, payments.flat_accounts_owe_nothing],
     "INV-08": [stops.breakers_scan, doubts.doubts_scan, settlements.settlements_scan],
     "promises": [commitments.providers_scan, commitments.answers_are_joint],
 }

@@ -33,10 +33,12 @@ from backstop.reference.arithmetic import sign
 from backstop.reference.breakers import effective_state
 from backstop.reference.deficit import Part
 from backstop.reference.fund import deficit_parts
+from backstop.reference.leaving import add_own, hole, note_gains, own_after, plan_of
 from backstop.reference.loss import closes_at_once
 from backstop.reference.machine import ALL_SETTLED, SETTLES_INSOLVENT
 from backstop.reference.offering import Backer, Offering, score_after_takeover
 from backstop.reference.records import Effect, Event
+from backstop.reference.refusals import after_withdrawal
 from backstop.reference.socialise import note_cut
 from backstop.reference.state import DISPOSAL_ORDER, FUND_PAYS, FUND_PAYS_LATE, TAKEOVER_OFFER, Account, Order, State
 from backstop.reference.takeover import backer_of, offering_of
@@ -126,6 +128,9 @@ class Mirror(State):
     told: int = NONE
     #: The last posting paid a claim back: the change of the claim that follows is no setting off.
     recovers: bool = False
+    #: What the withdrawal at hand has still to lend for gains, by group; hole and noted gains before it.
+    lent_due: list[tuple[int, int]] = field(default_factory=list)
+    rates_before: dict[int, tuple[int, int]] = field(default_factory=dict)
     #: Accounts that paid for a linked one in the event at hand.
     netted: set[int] = field(default_factory=set)
     #: An event that brought too many effects lets the accounts that are left wait until here.
@@ -204,6 +209,7 @@ class Mirror(State):
         if self.epoch != epoch:
             self.cuts.clear()
         self.netted.clear()
+        self.lent_due.clear()
         self.reduced.clear()
         self.told = NONE
         self.open_take = 0
@@ -376,9 +382,41 @@ class Mirror(State):
         breaker.undoubted = 0 if is_done else effect.price_ticks
         self.markets[effect.market].mark = effect.price_ticks
 
+    def end_event(self, effects: Sequence[Effect]) -> None:
+        """Note the gains of each group in which something was uncovered."""
+        self.effects = list(effects)
+        note_gains(self)
+
+    def _take_cash(self, effect: Effect) -> None:
+        """What a withdrawal takes of noted gains, and what is an owner's own, before it is booked."""
+        if effect.account >= 0:
+            add_own(self, self.owner_of(effect.account), effect.amount)
+        elif effect.other >= 0:
+            owner = self.owner_of(effect.other)
+            left, rest = after_withdrawal(self, effect.other, effect.amount)
+            plan = plan_of(self, owner, effect.amount, rest)
+            self.own[owner] = own_after(self, owner, effect.amount, plan)
+            self.rates_before = {group: (hole(self, group), fund.noted_sum) for group, fund in enumerate(self.funds)}
+            for group, gains in plan.gains.items():
+                lent = min(plan.lent[group], max(0, left))
+                left -= lent
+                self.lent_due += [(group, lent)] if lent else []
+                self._let_go(group, owner, gains + lent)
+
+    def _let_go(self, group: int, owner: int, amount: int) -> None:
+        fund = self.funds[group]
+        if amount:
+            fund.noted[owner] -= amount
+            fund.noted_sum -= amount
+            fund.gone[owner] = fund.gone.get(owner, 0) + amount
+
     def _take_posting(self, effect: Effect) -> None:
+        if effect.code == Cause.CASH:
+            self._take_cash(effect)
         self.ledger[effect.account] += effect.amount
         self.ledger[effect.other] -= effect.amount
+        for each in self.groups:
+            self.forget_noted(each)
         self.recovers = effect.code == Cause.RECOVERY
         group = self.group_of_fund(effect.other)
         if group is not None and effect.code in FUND_PAYS:

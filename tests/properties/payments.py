@@ -619,6 +619,8 @@ def cuts_within_limits(moment: Moment) -> Findings:
         if effect.amount > 0:
             cut = next((row for row in reversed(moment.effects[: moment.place]) if row.kind == F.HAIRCUT), None)
             change = cut.amount if cut is not None and cut.account == effect.account else 0
+            if (before.kind, before.code, before.other) == (F.POSTING, C.GAIN_SHARE, effect.account):
+                change = before.amount
         held = mirror.accounts[effect.account].claims.get(effect.other, 0)
         if effect.amount != change or effect.value != held + effect.amount or effect.value < 0:
             yield f"{effect}: change {change}, claim before {held}"
@@ -648,7 +650,7 @@ def cuts_leave_maintenance(moment: Moment) -> Findings:
 
 
 def claims_scan(moment: Moment) -> Findings:
-    """INV-07: claims are what was cut less what was paid back, each of them and in all, and while
+    """INV-07: claims are what was cut or lent less what was paid back, each of them and in all, and while
     they stand recovery comes.
     """
     engine, mirror = moment.state.engine[0], moment.mirror

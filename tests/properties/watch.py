@@ -76,6 +76,7 @@ class Watch:
                 self.mirror.take_effect(effect)
                 self._count_use(moment)
                 self._run(AFTER, moment)
+            self.mirror.end_event(effects)
             if len(effects) > self.rules.limits.effects_max // 2 or lacked_room(moment):
                 self.mirror.crowded_until = event.time_ns + self.rules.closeout.interval_ns
         self._run(SCAN, moment)

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from backstop.config import Venue, parse_venue
-from backstop.core.events import EVENT, Cause, EventKind, Health
+from backstop.core.events import EFFECT, EVENT, Cause, EventKind, Health
 from backstop.core.kinds import AdlFillEffect, HealthEffect, PostingEffect
 from backstop.journal import open_journal
+from backstop.reference.records import events_array
 from backstop.runs.liquidations import HOUR_NS, Holding, MarkPath, Verdict
 from backstop.runs.outcome import Outcome, OutcomeTally
 from backstop.runs.replay import ReplayResult, replay, replay_case
@@ -25,6 +26,7 @@ from backstop.runs.tally import Tally
 from benchmarks.outcomes import PAGE, RESULTS, commit_of, kept, key_of, keys, main, names
 from benchmarks.outcomes_page import page
 from tests.feeds.samples import BTC, ETH, SECOND, small_venue, venue_text
+from tests.rules.test_gains_leave import Leavers
 from tests.runs.test_replay import case_of, crash_of
 from tests.runs.venues import full_venue
 
@@ -297,3 +299,15 @@ def test_wrong_usage_and_an_unknown_commit_are_told(capsys: pytest.CaptureFixtur
     assert main(["bundled/2025-10-10", "--before", "no-such-commit"]) == 1
     assert "no commit 'no-such-commit'" in capsys.readouterr().err
     assert commit_of("HEAD")["commit"]
+
+
+def test_what_is_lent_for_gains_is_paid_by_winners_and_not_by_a_fund() -> None:
+    """150 are uncovered; Bob takes out 900 of his gain and lends 100."""
+    scene = Leavers()
+    scene.cash(scene.bob, -1_900)
+    effects = np.array([tuple(effect) for batch in scene.watch.effects for effect in batch], dtype=EFFECT)
+    tally = Tally(full_venue())
+    counted = OutcomeTally(tally)
+    tally.fold.take(events_array(scene.watch.events), effects)
+    assert (tally.lent_atoms, tally.arrears_atoms, tally.uncovered_atoms, tally.deficit_atoms) == (100, 0, 50, 150)
+    assert (counted._cuts_paid, counted._uncovered, counted._fund_paid) == (100, 50, 0)

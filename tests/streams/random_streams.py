@@ -16,7 +16,7 @@ from backstop.core.instruments import VenueRules
 from backstop.core.parameter_table import PARAMETERS, ListedRule, Scope
 from backstop.reference.engine import Effect, Event, ReferenceEngine
 from backstop.reference.refusals import held_loss, held_margin
-from tests.streams.refused import held_withdrawal, indebted_withdrawal, owing_withdrawal, refused_event
+from tests.streams.refused import held_withdrawal, indebted_withdrawal, leaving_withdrawal, owing_withdrawal, refused_event
 from tests.streams.settings import FLOOR_STEP_ATOMS, PROFILES, RATE_STEP_PPM, Setting, make_rules, make_setting
 
 __all__ = ["make_stream", "profile_of"]
@@ -279,7 +279,8 @@ class Writer:
         """
         rng, account = self.rng, self.account()
         doubted = [market for market, breaker in enumerate(self.state.breakers[:-1]) if breaker.held]
-        for recipe in (indebted_withdrawal, held_withdrawal, owing_withdrawal) if sign < 0 and code == Transfer.CASH else ():
+        recipes = (indebted_withdrawal, held_withdrawal, leaving_withdrawal, owing_withdrawal)
+        for recipe in recipes if sign < 0 and code == Transfer.CASH else ():
             limited = recipe(rng, self.rules, self.state)
             if limited is not None and rng.random() < 0.5:
                 self.send(EventKind(limited.pop("kind")), **limited)
@@ -328,6 +329,26 @@ class Writer:
         market, unit = self.market(), self.setting.price_ticks * self.setting.factor * PPM
         most = self.rng.choice((1, unit // 1_000, unit // 50, unit // 50, unit // 5))
         self.send(EventKind.FUNDING, market=market, amount=self.rng.choice((-1, 1)) * self.rng.randint(1, max(1, most)))
+
+    def small_hole(self) -> None:
+        """An account that is about to be flat is charged a little more than it has: a part of what
+        others won in a market.
+        """
+        rng, state, account = self.rng, self.state, self.account()
+        for market in state.held_markets(account):
+            lots = state.held_lots(account, market)
+            self.send(EventKind.FILL, market=market, account=account, other=NONE, lots=-lots, price_ticks=self.near(market, 0))
+        market = self.market()
+        others = [number for number in range(len(state.accounts)) if number != account]
+        won = sum(max(0, state.results(number).get(market, 0)) for number in others)
+        more = won * rng.randint(1, 40) // 100 + rng.randint(0, 1)
+        self.send(
+            EventKind.TRANSFER,
+            account=account,
+            market=market,
+            code=int(Transfer.FUNDING),
+            amount=-max(1, state.equity(account) + more + sum(map(state.unreserved, range(len(state.funds))))),
+        )
 
     def charge_beside(self) -> None:
         """While a fund reserves money, let an account with lots and without an order owe more than
@@ -562,6 +583,7 @@ ACTIONS: dict[str, Callable[[Writer], None]] = {
     "trading_fee": Writer.trading_fee,
     "operator": Writer.operator,
     "sell_out": Writer.sell_out,
+    "small_hole": Writer.small_hole,
     "charge_beside": Writer.charge_beside,
     "funding_index": Writer.funding_index,
     "far_fill": Writer.far_fill,

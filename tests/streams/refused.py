@@ -4,6 +4,7 @@ always there.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from random import Random
 
@@ -11,7 +12,9 @@ from backstop.core.events import FUND, NONE, WORLD, BreakerState, EventKind, Ope
 from backstop.core.instruments import DEPTH_LOTS_MAX, NOTIONAL_ATOMS_MAX, VenueRules
 from backstop.reference.breakers import effective_state
 from backstop.reference.doubt import is_settling
+from backstop.reference.leaving import plan_of
 from backstop.reference.records import Event
+from backstop.reference.refusals import after_withdrawal
 from backstop.reference.shortfalls import held_gains
 from backstop.reference.state import State
 
@@ -247,6 +250,26 @@ def held_withdrawal(rng: Random, _: VenueRules, state: State) -> Fields | None:
     owner = state.accounts[account].owner
     most = sum(max(0, free[number]) for number in state.accounts_of(owner)) - state.owner_debt(owner) - held_gains(state, owner)
     return {"kind": K.TRANSFER, "account": account, "amount": -max(1, min(free[account], most + rng.randint(0, 1)))}
+
+
+def leaving_withdrawal(rng: Random, _: VenueRules, state: State) -> Fields | None:
+    """Withdraw, of an owner whose gains are noted, as much as may leave, an atom more, or a part."""
+    able = [number for number, account in enumerate(state.accounts) if not account.in_default]
+    noted = [{owner for owner, gain in fund.noted.items() if gain} for fund in state.funds]
+    able = [number for number in able if any(state.accounts[number].owner in owners for owners in noted)]
+    able = [number for number in able if after_withdrawal(state, number, 0)[0] > 0]
+    if not able:
+        return None
+    account = rng.choice(able)
+    most = bisect_left(range(1, 1 << 60), True, key=lambda amount: not _may_leave(state, account, amount))
+    return {"kind": K.TRANSFER, "account": account, "amount": -max(1, rng.choice((most, most, most + 1, most // 2, most - 1)))}
+
+
+def _may_leave(state: State, account: int, amount: int) -> bool:
+    """A withdrawal leaves what must stay, what is lent for gains among it."""
+    left, rest = after_withdrawal(state, account, amount)
+    plan = plan_of(state, state.accounts[account].owner, amount, rest)
+    return min(left, rest) >= sum(plan.lent.values()) and not plan.stays
 
 
 def owing_withdrawal(rng: Random, _: VenueRules, state: State) -> Fields | None:

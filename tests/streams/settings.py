@@ -94,6 +94,8 @@ class Setting:
     venue_cap: int = NO_CAP
     market_cap: int = NO_CAP
     interval_ns: int = SECOND
+    #: The least length of an epoch, in intervals.
+    epoch_intervals: int = 1
     #: For how many intervals a solvent account is carried; None: by other numbers of the setting.
     carry_intervals: int | None = None
     orders_max: int = 64
@@ -490,6 +492,19 @@ def _relief(s: Setting) -> None:
     s.actions |= {"margin": 16, "end_relief": 3, "mark": 16, "deposit": 4, "withdraw": 4}
 
 
+def _leaving(s: Setting) -> None:
+    """Deficits that poor funds leave uncovered, again and again, and winners of several accounts who
+    want to leave and come back with new money.
+    """
+    s.markets, s.groups, s.accounts, s.owners = s.rng.randint(1, 3), s.rng.randint(1, 2), 9, s.rng.choice((3, 5, 9))
+    s.fund_ppm, s.target_ppm, s.crash_share, s.silence_share = s.rng.choice((0, 5_000, 50_000)), s.rng.choice((0, 20_000)), 0.1, 0.1
+    cap = max(1, s.notional // s.rng.choice((20, 100)))
+    s.fund_cap, s.deposit_ppm = s.rng.choice((NO_CAP, NO_CAP, cap)), s.rng.choice(((100_000, 400_000), (200_000, 900_000)))
+    s.stages = s.rng.choice(((FUND, TEAR_UP), (CLOSEOUT, FUND, TEAR_UP), (FUND, ADL, TEAR_UP), (TEAR_UP,), (FUND, ADL, SOCIALISE, TEAR_UP)))
+    s.breakers, s.epoch_intervals = s.rng.choice(((), (), ("guard",))), s.rng.choice((1, 100))
+    s.actions |= {"mark": 16, "withdraw": 20, "deposit": 6, "fund": 2, "small_hole": 4, "sell_out": 1, "clock": 4, "fill": 6}
+
+
 #: What a setting may switch on.
 BREAKERS = ("price", "flow", "drawdown", "stale", "outage", "guard")
 
@@ -547,6 +562,7 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "parameters": _parameters,
     "relief": _relief,
     "book_first": _book_first,
+    "leaving": _leaving,
 }
 
 
@@ -789,5 +805,5 @@ def make_rules(setting: Setting) -> VenueRules:
             effects_max=96 if rng.random() < 0.5 else 1 << 16,
         ),
         solvent_pay_first=bool(paid_first(stages)),
-        epoch_ns=interval_ns * rng.choice((3, 30, 1_000)),
+        epoch_ns=interval_ns * max(setting.epoch_intervals, rng.choice((3, 30, 1_000))),
     )

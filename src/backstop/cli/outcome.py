@@ -75,6 +75,8 @@ def _facts(result: ReplayResult) -> Iterator[str]:
         yield f"adl        {tally.count('adl_counterparty'):,} counterparties gave {tally.adl_fills:,} fills"
     if tally.arrears_atoms:
         yield f"arrears    the funds paid {grouped(venue, tally.arrears_atoms)} {venue.asset.name} late, as their caps allowed"
+    if tally.lent_atoms:
+        yield f"gains      {grouped(venue, tally.lent_atoms)} {venue.asset.name} lent for gains that left while something stood uncovered"
     uncovered = [fund for fund in result.funds if fund.uncovered_atoms]
     if len(result.funds) > 1 and uncovered:
         parts = (f"{grouped(venue, fund.uncovered_atoms)} in {fund.group}" for fund in uncovered)

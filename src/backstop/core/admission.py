@@ -10,9 +10,7 @@ import numpy as np
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import effective_state
 from backstop.core.changes import parameter_refusal
-from backstop.core.columns import OWNER_FIRST
-from backstop.core.contracts import value_at_mark, value_max, value_of
-from backstop.core.debts import owner_debt
+from backstop.core.contracts import value_max
 from backstop.core.doubt import is_doubted
 from backstop.core.drawdown import group_of_fund
 from backstop.core.events import (
@@ -29,17 +27,14 @@ from backstop.core.events import (
     Reject,
     Transfer,
 )
-from backstop.core.fill_debts import fill_debt_of
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, TIME_NS_MAX, TIME_STEP_NS_MAX
-from backstop.core.interest import others_lots
 from backstop.core.kinds import BREAKER_ORDERS, EVENT_VIEWS, PROVIDER_ORDERS
 from backstop.core.ledger import balance_of, position_of
-from backstop.core.margin import assess, initial_margin, initial_margin_of, release_level
 from backstop.core.places import fund_id, outside_row, uncovered_id
 from backstop.core.rows import TAKEOVER_OFFER, TRADED
-from backstop.core.shortfalls import held_gains
 from backstop.core.state import State
 from backstop.core.units import add_checked
+from backstop.core.withdrawals import withdrawal_refusal
 
 __all__ = ["refusal_of"]
 
@@ -95,71 +90,6 @@ def _trading_fee_refusal(state: State, account: int, market: int, amount: int) -
 
 
 @kernel
-def _at_held_marks(state: State, account: int) -> tuple[int, int]:
-    """Return (equity, initial margin), each position at the worst of the mark and those that the
-    price guard holds.
-    """
-    equity, _ = assess(state, account)
-    initial = initial_margin(state, account)
-    position = state.accounts[account].first_position
-    while position != NONE:
-        row = state.positions[position]
-        breaker = state.breakers[row.market]
-        if row.lots != 0 and breaker.held_ticks != 0:
-            rival = breaker.rival_ticks if breaker.rival_ticks != 0 else breaker.held_ticks
-            at_held = min(value_of(state, row.market, row.lots, breaker.held_ticks), value_of(state, row.market, row.lots, rival))
-            equity += min(0, at_held - value_at_mark(state, row.market, row.lots))
-            others = others_lots(state, account, row.market, row.lots)
-            at_held = initial_margin_of(state, row.market, row.lots, others, breaker.held_ticks)
-            at_held = max(at_held, initial_margin_of(state, row.market, row.lots, others, rival))
-            margin = initial_margin_of(state, row.market, row.lots, others, state.markets[row.market].mark_ticks)
-            initial += max(0, at_held - margin)
-        position = row.next_of_account
-    return equity, initial
-
-
-@kernel
-def _lack(state: State, account: int) -> int:
-    """Return what a linked account may yet need: its deficit, in default all up to its release
-    level.
-    """
-    equity, _ = _at_held_marks(state, account)
-    if state.accounts[account].health < Health.DISTRESSED:
-        return max(0, -equity)
-    _, maintenance = assess(state, account)
-    return max(0, release_level(state, account, maintenance) - equity)
-
-
-@kernel
-def _withdrawal_refusal(state: State, account: int, amount: int) -> int:
-    """Return why a withdrawal is refused: initial margin and what linked accounts lack stay, so
-    that a winner does not leave before its twin is netted.
-
-    So do the owner's debts to the funds, the gains that are held, and what he owes for fills, beyond
-    what his other accounts could withdraw.
-    """
-    equity, initial = _at_held_marks(state, account)
-    room = equity - amount - initial
-    owner = state.accounts[account].owner
-    debt, held, of_fills = owner_debt(state, owner), held_gains(state, owner), fill_debt_of(state, owner)
-    other = state.columns[OWNER_FIRST, owner]
-    while other != NONE and room >= 0:
-        if other != account:
-            room -= _lack(state, other)
-            if debt > 0 or held > 0 or of_fills > 0:
-                other_equity, other_initial = _at_held_marks(state, other)
-                debt -= max(0, other_equity - other_initial)
-        other = state.accounts[other].next_of_owner
-    if room < 0:
-        return Reject.INSUFFICIENT_MARGIN
-    if room < debt:
-        return Reject.DEBT_TO_FUND
-    if room < debt + held:
-        return Reject.GAIN_HELD
-    return Reject.FILL_HELD if room < debt + held + of_fills else 0
-
-
-@kernel
 def _owed_by_fund(state: State, group: int) -> int:
     """Return what a fund must keep: what it has reserved, and what its group still owes."""
     fund = state.funds[group]
@@ -187,7 +117,7 @@ def _transfer_refusal(state: State, account: int, market: int, code: int, amount
         return Reject.INSUFFICIENT_MARGIN if left < _owed_by_fund(state, group) else 0
     if state.accounts[account].health >= Health.DISTRESSED:
         return Reject.ACCOUNT_IN_DEFAULT
-    return _withdrawal_refusal(state, account, -amount)
+    return withdrawal_refusal(state, account, -amount)
 
 
 @kernel

@@ -10,6 +10,7 @@ carries              OWNER_CARRIED,               always; by owner
 debts                OWNER_DEBT                   always; by owner
 debts                DEBT_PART                    while one account returns its debts
 shortfalls           OWNER_RESULT                 while one withdrawal is checked; by market
+noted_gains          OWNER_GROUP_RESULT           while the gains of one group are noted; by owner
 netting, claims,     NETTED_*                     while NETTED_EVENT is the event's number; by
 monitor                                           owner
 breakers             DIRTY                        to the end of the event
@@ -158,6 +159,7 @@ __all__ = [
     "OWNER_GAIN",
     "OWNER_GAP",
     "OWNER_GAP_BEFORE",
+    "OWNER_GROUP_RESULT",
     "OWNER_HEDGE",
     "OWNER_HELD",
     "OWNER_HOLDERS",
@@ -338,4 +340,6 @@ ORDER_POSITION, ORDER_RELEASE, ORDER_COST, ORDER_RANK, ORDER_PLACE, ORDER_MERGE 
 ORDER_COST_BEFORE, ORDER_RELEASE_BEFORE = 129, 130
 #: By place of a joint turn: 1 where the account was judged in it, and nothing of it moved since.
 JOINT_IS_JUDGED = 131
-COLUMNS = 132
+#: By owner: the sum of his results in the markets of a group.
+OWNER_GROUP_RESULT = 132
+COLUMNS = 133

@@ -32,8 +32,8 @@ from backstop.core.events import (
 from backstop.core.instruments import PPM
 from backstop.core.parameter_table import Scope, listed
 from backstop.core.places import arrears_gauge, commitment_row, fund_gauge, house_slot, market_gauge
-from backstop.core.results import epoch_mark_ticks, result_bases
-from backstop.core.rows import DEFAULT_ENDED_NS, FUND_SLOTS, RETURNS
+from backstop.core.results import epoch_mark_ticks, present_epoch, result_bases
+from backstop.core.rows import DEFAULT_ENDED_NS, FUND_SLOTS, GONE, GONE_EPOCH, NOTED, RETURNS
 from backstop.core.state import State, places_of
 
 __all__ = ["state_digest"]
@@ -302,6 +302,20 @@ def _relief_bytes(state: State) -> bytes:
     return _block(rows["account"][order], rows["market"][order], parts) + _block(ending, ends_ns[ending])
 
 
+def _noted_bytes(state: State) -> bytes:
+    """Return the sum of noted gains by group, noted gains and those that left, by group and owner, and
+    own money of those who have noted gains.
+    """
+    epoch, sums = int(present_epoch(state)), state.funds["noted_gains"]
+    rows, own = state.noted[:-1], state.noted[-1]
+    noted = np.where(sums[:, np.newaxis] > 0, rows[NOTED::3], 0)
+    gone = np.where(rows[GONE_EPOCH::3] == epoch, rows[GONE::3], 0)
+    groups, owners = np.nonzero((noted > 0) | (gone > 0))
+    kept, able = np.flatnonzero(sums), np.flatnonzero(noted.any(axis=0))
+    told = _block(kept, sums[kept]) + _block(groups, owners, noted[groups, owners], gone[groups, owners])
+    return told + _block(able, own[able])
+
+
 def state_digest(state: State) -> str:
     """Return the SHA-256 (hex) of the economic state, as R12 encodes it."""
     present = int(state.engine[0].now_ns) // int(state.rules[0].cap_interval_ns)
@@ -326,5 +340,6 @@ def state_digest(state: State) -> str:
     digest.update(_carry_bytes(state))
     digest.update(_fill_debt_bytes(state))
     digest.update(_return_bytes(state))
+    digest.update(_noted_bytes(state))
     digest.update(_rule_bytes(state))
     return digest.hexdigest()

@@ -24,6 +24,7 @@ from backstop.core.interest import change_lots
 from backstop.core.kinds import BREAKER_ORDERS
 from backstop.core.ledger import begin_funding, open_position_row, post, trade
 from backstop.core.monitor import apply_funding, start_round, touch
+from backstop.core.noted_gains import note_gains
 from backstop.core.orders import cancel_excess, cancel_orders_of
 from backstop.core.outbox import emit_refusal, emit_trade
 from backstop.core.places import clearing_id, outside_row
@@ -37,6 +38,7 @@ from backstop.core.waterfall.fund import charge_trading_fee
 from backstop.core.waterfall.providers import bind_provider, shift_baseline, switch_provider
 from backstop.core.waterfall.run import run_rounds
 from backstop.core.waterfall.takeover import apply_answer
+from backstop.core.withdrawals import move_cash
 
 __all__ = ["apply_at", "step"]
 
@@ -64,6 +66,9 @@ def _apply_transfer(state: State, account: int, market: int, code: int, amount: 
         shift_peaks(state, group, amount)
     elif code == Transfer.CASH:
         shift_baseline(state, account, amount)
+        move_cash(state, account, amount)
+        touch(state, account)
+        return
     elif amount < 0:
         state.charge_markets[account] = market
         if state.accounts[account].health >= Health.DISTRESSED:
@@ -234,6 +239,8 @@ def apply_at(state: State, events: EventArray, index: int) -> None:
         run_rounds(state)
     if engine.disposals_now > 0:
         run_disposals(state)
+    if engine.is_grown != 0:
+        note_gains(state)
     judge_drawdowns(state)
     if engine.uncovered > 0:
         note_arrears(state)

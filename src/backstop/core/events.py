@@ -280,6 +280,8 @@ class Cause(IntEnum):
     FILL_DEBT = 22
     #: The market is settled: every position ends at one price.
     SETTLEMENT = 23
+    #: Who takes gains out lends their share of what is uncovered in their group.
+    GAIN_SHARE = 24
 
 
 class SupportLimit(IntEnum):

@@ -31,6 +31,7 @@ __all__ = [
     "lower_base",
     "note_gain",
     "note_lots",
+    "present_epoch",
     "result_base",
     "result_bases",
     "result_of",
@@ -39,7 +40,8 @@ __all__ = [
 
 
 @inlined
-def _present_epoch(state: State) -> int:
+def present_epoch(state: State) -> int:
+    """Return the number of the venue's epoch."""
     return state.engine[0].now_ns // state.rules[0].epoch_ns
 
 
@@ -49,7 +51,7 @@ def epoch_mark_ticks(state: State, market: int) -> int:
     first.
     """
     row = state.markets[market]
-    return row.epoch_mark_ticks if row.epoch == _present_epoch(state) else row.mark_ticks
+    return row.epoch_mark_ticks if row.epoch == present_epoch(state) else row.mark_ticks
 
 
 @inlined
@@ -58,7 +60,7 @@ def keep_epoch_mark(state: State, market: int, next_ticks: int) -> None:
     comes in it.
     """
     row = state.markets[market]
-    present = _present_epoch(state)
+    present = present_epoch(state)
     if row.epoch != present:
         row.epoch = present
         row.epoch_mark_ticks = row.mark_ticks if row.mark_ticks != 0 else next_ticks
@@ -68,7 +70,7 @@ def keep_epoch_mark(state: State, market: int, next_ticks: int) -> None:
 def result_base(state: State, position: int) -> int:
     """Return what the result of a position is measured from, in the present epoch. Atoms."""
     kept = state.results[position]
-    if kept.epoch == _present_epoch(state):
+    if kept.epoch == present_epoch(state):
         return kept.base_atoms
     row = state.positions[position]
     return value_of(state, row.market, row.lots, epoch_mark_ticks(state, row.market))
@@ -100,7 +102,7 @@ def lower_base(state: State, position: int, cash: int) -> None:
     base = add_checked(result_base(state, position), -cash)
     kept = state.results[position]
     kept.base_atoms = base
-    kept.epoch = _present_epoch(state)
+    kept.epoch = present_epoch(state)
 
 
 @inlined

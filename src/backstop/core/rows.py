@@ -26,7 +26,10 @@ __all__ = [
     "FILL_GAUGE_COLUMNS",
     "FUND_ROW",
     "FUND_SLOTS",
+    "GONE",
+    "GONE_EPOCH",
     "MARKET",
+    "NOTED",
     "ORDER",
     "POSITION",
     "PROVIDER",
@@ -119,6 +122,8 @@ RESULT = _row(
 
 #: Columns of ``State.returns``.
 RETURNS, DEFAULT_ENDED_NS = 0, 1
+#: Rows of ``State.noted``, three a group: noted gain, gains that left, the epoch in which they did.
+NOTED, GONE, GONE_EPOCH = 0, 1, 2
 
 #: One market: its rules, its prices, its gauges.
 MARKET = _row(
@@ -171,6 +176,8 @@ FUND_ROW = _row(
     ("carry_last", "<i8"),  # the latest position that it carries, or NONE (see ``carries``)
     ("least_cap", "<i8"),  # the smallest of the caps on its payments
     ("claims", "<i8"),  # recovery claims on the group, of all accounts
+    ("noted_gains", "<i8"),  # sum of the gains that are noted (see ``noted_gains``)
+    ("is_grown", "<i8"),  # this event left something uncovered
     ("peak_slot", "<i8"),
     ("balance_before", "<i8"),  # as of the end of the last event
     ("is_shifted", "<i8"),  # this event had CASH or RECOVERY of the fund
@@ -287,6 +294,7 @@ ENGINE = _row(
     ("claims", "<i8"),  # sum of all recovery claims
     ("recovery_ns", "<i8"),  # when claims are paid back next
     ("uncovered", "<i8"),  # what nobody paid of all groups' losses
+    ("is_grown", "<i8"),  # this event left something uncovered in a group
     ("arrears_slot", "<i8"),  # slot of the funds at the last event, while something is uncovered
     ("timer_ns", "<i8"),  # no timer of a breaker, a guard or recovery is due before this
     ("settle_ns", "<i8"),  # no settlement begins or goes on before this

@@ -126,20 +126,20 @@ def held_gains(state: State, owner: int) -> int:
     lacks. Atoms.
 
     Costs one step per group and market, and one per position of the owner; nothing while nobody is
-    insolvent and nothing is uncovered.
+    insolvent.
     """
-    if state.engine[0].insolvent_now == 0 and state.engine[0].uncovered == 0:
+    if state.engine[0].insolvent_now == 0:
         return 0
     _sum_results(state, owner)
     held = 0
     for group in range(state.rules[0].groups):
-        owed = -balance_of(state, uncovered_id(group))
-        gaps, gains = owed, 0
+        gaps, gains = 0, 0
         for market in range(state.rules[0].markets):
             if state.markets[market].group == group:
                 gap = _gap_of(state, market)
                 gaps = add_checked(gaps, gap)
-                gains = add_checked(gains, min(add_checked(gap, owed), max(0, state.columns[OWNER_RESULT, market])))
+                gains = add_checked(gains, min(gap, max(0, state.columns[OWNER_RESULT, market])))
         unreserved = balance_of(state, fund_id(group)) - state.funds[group].reserved
-        held = add_checked(held, min(gains, max(0, add_checked(gaps, -unreserved))))
+        left = max(0, unreserved + balance_of(state, uncovered_id(group)))
+        held = add_checked(held, min(gains, max(0, gaps - left)))
     return held

@@ -68,6 +68,7 @@ class State(Bundle):
         "other_balances": (np.int64, 2),
         "gauges": (np.int64, 2),
         "claims": (np.int64, 2),
+        "noted": (np.int64, 2),
         "charge_markets": (np.int64, 1),
         "doubts": (np.int64, 2),
         "accounts": (ACCOUNT, 1),
@@ -115,6 +116,9 @@ class State(Bundle):
     gauges: NDArray[np.int64]
     #: Recovery claims: row of a group, by account.
     claims: NDArray[np.int64]
+    #: Gains that are noted, and that left: three rows of a group, by owner; then a row of his own money
+    #: (see ``noted_gains``).
+    noted: NDArray[np.int64]
     #: By account: market of the last funding payment that it had to make, or NONE.
     charge_markets: NDArray[np.int64]
     #: By account: for how long it waited for doubt in this default, and since when it does now, or
@@ -205,6 +209,7 @@ def new_state(rules: VenueRules) -> State:
         other_balances=np.zeros((rules.assets - 1, limits.accounts_max + house_slots) if rules.assets > 1 else (1, 1), dtype=np.int64),
         gauges=np.zeros((2 * GROUPS_MAX + count, FUND_SLOTS + 1), dtype=np.int64),
         claims=np.zeros((len(rules.funds), limits.accounts_max), dtype=np.int64),
+        noted=np.zeros((3 * len(rules.funds) + 1, limits.accounts_max), dtype=np.int64),
         charge_markets=np.full(limits.accounts_max, NONE, dtype=np.int64),
         doubts=np.zeros((limits.accounts_max, 2), dtype=np.int64),
         accounts=np.zeros(limits.accounts_max, dtype=ACCOUNT),

@@ -30,6 +30,7 @@ from backstop.explain.debts import add_debt, add_return
 from backstop.explain.deleverage import add_adl_class, add_adl_fill, add_adl_plan, add_adl_scale
 from backstop.explain.fact import Check, Fact, percent
 from backstop.explain.funds import add_fund_payment, add_residual, add_support
+from backstop.explain.gains import add_gain_share
 from backstop.explain.losses import add_claim, add_haircut, add_socialised
 from backstop.explain.orders import add_order, add_settled
 from backstop.explain.passed import add_passed_over, add_waiting
@@ -202,6 +203,8 @@ def _posting(scene: Scene, fact: Fact) -> None:
         add_debt(scene, fact)
     if posting.cause == Cause.DEBT_RETURN:
         add_return(scene, fact)
+    if posting.cause == Cause.GAIN_SHARE:
+        add_gain_share(scene, fact)
     if posting.cause == Cause.FILL_DEBT:
         _fill_debt(scene, fact, posting)
     if posting.cause == Cause.FUNDING and posting.market != NONE:

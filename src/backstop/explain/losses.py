@@ -138,6 +138,9 @@ def add_claim(scene: Scene, fact: Fact) -> None:
     if is_set_off(scene):
         add_set_off(scene, fact)
         return
+    if claim.change > 0 and _is_lent(scene):
+        add_lent(scene, fact, claim)
+        return
     cut, paid, fund = 0, 0, scene.speaker.fund(claim.group)
     for each in scene.acted(EffectKind.CLAIM, EffectKind.HAIRCUT, EffectKind.POSTING):
         if each["kind"] == EffectKind.CLAIM:
@@ -149,4 +152,18 @@ def add_claim(scene: Scene, fact: Fact) -> None:
     owed = f"what was cut is owed, and paid back when the {fund} has more than its target"
     fact.because.append(owed if cut else f"paid back by the {fund}")
     fact.check("change", claim.change, cut - paid)
+    fact.check("claim", claim.claim, scene.mine.claims.get(claim.group, 0) + claim.change)
+
+
+def _is_lent(scene: Scene) -> bool:
+    """Return whether the account lent for gains that leave, right before."""
+    before = scene.rows[scene.place - 1] if scene.place else None
+    return before is not None and (before["kind"], before["code"]) == (EffectKind.POSTING, Cause.GAIN_SHARE)
+
+
+def add_lent(scene: Scene, fact: Fact, claim: ClaimEffect[int]) -> None:
+    """Say that what was lent for gains is owed."""
+    fund = scene.speaker.fund(claim.group)
+    fact.because.append(f"what was lent is owed, and paid back when nothing is uncovered and the {fund} has more than its target")
+    fact.check("change", claim.change, scene.rows[scene.place - 1]["amount"])
     fact.check("claim", claim.claim, scene.mine.claims.get(claim.group, 0) + claim.change)

@@ -61,6 +61,8 @@ class Before(NamedTuple):
     given: list[int]
     #: The order or offer that the event answers, if any.
     order: Any
+    #: By group, of the owner who takes cash out, if the event does that.
+    noted: list[Any]
 
 
 @dataclass(slots=True)

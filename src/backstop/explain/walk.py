@@ -33,6 +33,7 @@ from backstop.core.state import State, new_state
 from backstop.explain.books import Account, Books, Held, read_account
 from backstop.explain.brief import Brief
 from backstop.explain.facts import Fact, assessment_lines, assessment_values, fact_of, waiting
+from backstop.explain.gains import noted_before
 from backstop.explain.losses import first_cuts, loss_at, those_who_lack
 from backstop.explain.passed import DIFFERENCES
 from backstop.explain.rows import Rows
@@ -372,6 +373,7 @@ class Walk:
             state.breakers["settlement"].tolist(),
             state.breakers["given_ticks"].tolist(),
             order,
+            noted_before(state, event),
         )
 
     def _others(self, accounts: list[int], recorded: EffectArray) -> dict[int, Account]:

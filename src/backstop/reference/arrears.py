@@ -49,6 +49,7 @@ def pay_arrears(state: State) -> None:
         pay = min(state.uncovered(group), state.unreserved(group), left)
         if state.has_fund and pay > 0:
             state.post(uncovered_of(group), fund_of(group), pay, Cause.ARREARS)
+            state.forget_noted(group)
 
 
 def next_arrears_ns(state: State) -> int:

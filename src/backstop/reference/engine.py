@@ -58,11 +58,12 @@ from backstop.reference.closing import forced_from_ns, waits_for_book
 from backstop.reference.doubt import add_up, hold_back, is_kept, review_all, review_doubt, wait_for_halt
 from backstop.reference.fills import note_fill_debt, take_from_winners
 from backstop.reference.fund import money_stages
+from backstop.reference.leaving import add_own, lend_for_gains, note_gains, noted_of, own_after, plan_of
 from backstop.reference.parameters import apply_parameter, give_notice, next_change_ns, run_changes
 from backstop.reference.paying import judge_netted, net_linked_owners
 from backstop.reference.providers import bind
 from backstop.reference.records import Effect, Event
-from backstop.reference.refusals import reason_to_refuse
+from backstop.reference.refusals import after_withdrawal, reason_to_refuse
 from backstop.reference.settlement import give_price, next_settlement_ns, run_settlements
 from backstop.reference.shortfalls import gap_of_position
 from backstop.reference.socialise import run_recovery, socialise
@@ -109,6 +110,7 @@ class ReferenceEngine:
         end_waits(state)
         run_rounds(state)
         run_disposals(state)
+        note_gains(state)
         end_event(state)
         return state.effects
 
@@ -154,16 +156,33 @@ def transfer(state: State, event: Event) -> None:
         if state.accounts[event.account].in_default:
             for order in state.orders_of(event.account):
                 state.cancel(order)
-    state.post(event.account, WORLD, event.amount, Cause.CASH if is_cash else Cause.FUNDING)
     group = state.group_of_fund(event.account)
     if group is not None:
+        state.post(event.account, WORLD, event.amount, Cause.CASH)
         shift_peaks(state, group, event.amount)
+    elif is_cash:
+        move_cash(state, event.account, event.amount)
+        state.touch(event.account)
+    else:
+        state.post(event.account, WORLD, event.amount, Cause.FUNDING)
+        state.touch(event.account)
+
+
+def move_cash(state: State, account: int, amount: int) -> None:
+    """A deposit, which is no gain, or a withdrawal, for whose gains the account lends."""
+    owner = state.accounts[account].owner
+    for provider in state.providers:
+        if provider.account == account:
+            provider.baseline += amount
+    if amount > 0:
+        add_own(state, owner, amount)
+        state.post(account, WORLD, amount, Cause.CASH)
         return
-    if is_cash:
-        for provider in state.providers:
-            if provider.account == event.account:
-                provider.baseline += event.amount
-    state.touch(event.account)
+    left, rest = after_withdrawal(state, account, -amount)
+    plan = plan_of(state, owner, -amount, rest)
+    state.own[owner] = own_after(state, owner, -amount, plan)
+    state.post(account, WORLD, amount, Cause.CASH)
+    lend_for_gains(state, account, plan, left)
 
 
 def charge_trading_fee(state: State, event: Event) -> None:
@@ -623,6 +642,9 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         list(fill_debt_rows(state)),
         list(fill_owner_rows(state)),
         [(number, each.returns, each.default_ended) for number, each in enumerate(state.accounts) if each.default_ended != NONE],
+        [(group, fund.noted_sum) for group, fund in enumerate(state.funds) if fund.noted_sum],
+        list(noted_rows(state)),
+        [(owner, own) for owner, own in sorted(state.own.items()) if noted_of(state, owner)],
         *rule_blocks(state.rules),
         list(state.changes),
         list(relief_rows(state)),
@@ -649,6 +671,15 @@ def rule_blocks(rules: VenueRules) -> list[list[tuple[int, ...]]]:
         [values_of(provider, Scope.PROVIDER) for provider in rules.providers],
         [values_of(two, Scope.COMMITMENT) for pair in pairs for two in pair],
     ]
+
+
+def noted_rows(state: State) -> Iterator[tuple[int, ...]]:
+    """Noted gains, and gains that left in this epoch, by group and owner."""
+    for group, fund in enumerate(state.funds):
+        for owner in sorted({*fund.noted, *fund.gone}):
+            row = (fund.noted.get(owner, 0), fund.gone.get(owner, 0))
+            if any(row):
+                yield group, owner, *row
 
 
 def market_row(state: State, number: int) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, NOTIONA
 from backstop.reference.arithmetic import sign
 from backstop.reference.breakers import effective_state
 from backstop.reference.doubt import is_doubted, is_settling
+from backstop.reference.leaving import plan_of
 from backstop.reference.margin import Holding
 from backstop.reference.parameters import wrong_change
 from backstop.reference.records import Event
@@ -210,17 +211,27 @@ def _ledger(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
         return
     yield state.accounts[account].in_default, Reject.ACCOUNT_IN_DEFAULT
     owner = state.accounts[account].owner
-    linked = [number for number, other in enumerate(state.accounts) if other.owner == owner and number != account]
+    left, rest = after_withdrawal(state, account, -amount)
+    yield left < 0, Reject.INSUFFICIENT_MARGIN
+    yield rest < 0, Reject.DEBT_TO_FUND
+    plan = plan_of(state, owner, -amount, rest)
+    lent = sum(plan.lent.values())
+    held = held_gains(state, owner) + lent
+    yield rest < held or left < lent or plan.stays > 0, Reject.GAIN_HELD
+    yield rest < held + state.fill_debt(owner), Reject.FILL_HELD
+
+
+def after_withdrawal(state: State, account: int, amount: int) -> tuple[int, int]:
+    """What a withdrawal leaves in the account beyond its initial margin and what linked accounts lack;
+    and that with what these have to spare, beyond the owner's debts.
+    """
+    owner = state.accounts[account].owner
+    linked = [number for number in state.accounts_of(owner) if number != account]
     lacks = sum(_lack(state, number) for number in linked)
     needs = state.portfolio(account).initial + held_margin(state, account) + lacks
-    left = state.equity(account) - held_loss(state, account) + amount - needs
-    yield left < 0, Reject.INSUFFICIENT_MARGIN
+    left = state.equity(account) - held_loss(state, account) - amount - needs
     spare = sum(max(0, _free(state, number)) for number in linked)
-    debt = state.owner_debt(owner)
-    yield left + spare < debt, Reject.DEBT_TO_FUND
-    held = debt + held_gains(state, owner)
-    yield left + spare < held, Reject.GAIN_HELD
-    yield left + spare < held + state.fill_debt(owner), Reject.FILL_HELD
+    return left, left + spare - state.owner_debt(owner)
 
 
 def _gives_price(event: Event) -> bool:

@@ -23,9 +23,9 @@ def gap_of_market(state: State, market: int) -> int:
 
 
 def shortfall(state: State, group: int) -> int:
-    """What the fund of a group lacks to pay all gaps of its markets, and what stands uncovered."""
+    """What the fund of a group lacks to pay all gaps of its markets, after what stands uncovered."""
     gaps = sum(gap_of_market(state, market) for market in range(len(state.markets)) if state.group(market) == group)
-    return max(0, gaps + state.uncovered(group) - state.unreserved(group))
+    return max(0, gaps - max(0, state.unreserved(group) - state.uncovered(group)))
 
 
 def held_gains(state: State, owner: int) -> int:
@@ -38,6 +38,6 @@ def held_gains(state: State, owner: int) -> int:
 
 
 def _exposed(state: State, gains: Mapping[int, int], group: int) -> int:
-    """Gains in the markets of a group, each at most the market's gap and what stands uncovered."""
-    owed, of_group = state.uncovered(group), {market: gain for market, gain in gains.items() if state.group(market) == group}
-    return sum(min(gap_of_market(state, market) + owed, max(0, gain)) for market, gain in of_group.items())
+    """Gains in the markets of a group, each at most the market's gap."""
+    of_group = {market: gain for market, gain in gains.items() if state.group(market) == group}
+    return sum(min(gap_of_market(state, market), max(0, gain)) for market, gain in of_group.items())

@@ -185,6 +185,10 @@ class Fund:
     reserved: int = 0
     paid: dict[int, int] = field(default_factory=dict)
     arrears: dict[int, int] = field(default_factory=dict)
+    #: Gains of its group that are noted, by owner, and ``G``; gains that left in this epoch, by owner.
+    noted: dict[int, int] = field(default_factory=dict)
+    noted_sum: int = 0
+    gone: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -282,6 +286,8 @@ class State:
     #: Breakers to settle at the end of the event, in the order in which they became dirty.
     dirty: list[int] = field(default_factory=list)
     touched: set[int] = field(default_factory=set)
+    #: Own money of owners with noted gains.
+    own: dict[int, int] = field(default_factory=dict)
     #: Providers whose time to sell has come in the event at hand.
     selling: set[int] = field(default_factory=set)
     #: The last joint offer by provider, market and side of the lots, with the event that began it.
@@ -465,6 +471,11 @@ class State:
         """Atoms that nobody has paid of the group's losses."""
         return -self.ledger[uncovered_of(group)]
 
+    def forget_noted(self, group: int) -> None:
+        """Note no gains of a group once nothing is uncovered there."""
+        if self.uncovered(group) == 0:
+            self.funds[group].noted, self.funds[group].noted_sum = {}, 0
+
     def unreserved(self, group: int) -> int:
         """Atoms of the fund that are not reserved."""
         return self.ledger[fund_of(group)] - self.funds[group].reserved
@@ -622,6 +633,8 @@ class State:
         if epoch == self.epoch:
             return
         self.epoch = epoch
+        for fund in self.funds:
+            fund.gone = {}
         for number, market in enumerate(self.markets):
             market.epoch_mark = market.mark
             for rows in self.positions.values():

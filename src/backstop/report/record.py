@@ -42,7 +42,7 @@ _REASONS = {
     Reject.INSUFFICIENT_MARGIN: "a withdrawal beyond what initial margin leaves free",
     Reject.DEBT_TO_FUND: "a withdrawal that would not leave what the funds paid for the owner",
     Reject.FILL_HELD: "a withdrawal of what is owed for a fill far from the mark",
-    Reject.GAIN_HELD: "a withdrawal of gains made in a market where an insolvent account stands that the fund cannot pay",
+    Reject.GAIN_HELD: "a withdrawal of gains that an insolvent account holds, or beyond the rate at which they leave",
 }
 
 

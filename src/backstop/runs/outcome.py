@@ -54,7 +54,7 @@ class Outcome:
     #: What providers lost, each with its positions at the last mark, and what the others won.
     providers_paid: int
     providers_won: int
-    #: What winners paid: beyond mark in ADL, and in cuts.
+    #: What winners paid: beyond mark in ADL, and in cuts or as what they lent for gains that left.
     adl_paid: int
     cuts_paid: int
     #: The part of it that the fund of the group still held at the end of the same event, and what
@@ -229,6 +229,7 @@ class OutcomeTally(Reader):
         if self._providers:
             for_them = pays.where(np.isin(pays.receiver, list(self._providers)))
             self._for_providers += sum(for_them.amount.tolist())
+        self._cuts_paid += sum(rows.amount[rows.cause == Cause.GAIN_SHARE].tolist())
         for group in range(len(fold.funds)):
             owes = uncovered_of(group)
             self._uncovered += sum(rows.amount[rows.payer == owes].tolist()) - sum(rows.amount[rows.receiver == owes].tolist())

@@ -132,6 +132,7 @@ class ReplayResult:
             "paid_for_providers": self._paid_for(tally.backers.paid_for),
             "deficit": money(tally.deficit_atoms),
             "arrears": money(tally.arrears_atoms),
+            "lent_for_gains": money(tally.lent_atoms),
             "uncovered": money(tally.uncovered_atoms),
             "liquidation_fees": money(tally.fees_atoms),
             "closing_charges": money(tally.charges_atoms),

@@ -66,6 +66,8 @@ class Tally(Reader):
         self.fills_paid_atoms = 0
         #: What funds paid late of what had stood uncovered.
         self.arrears_atoms = 0
+        #: What owners lent for gains that they took out while something stood uncovered.
+        self.lent_atoms = 0
         #: What nobody has paid so far, by market group.
         self.uncovered_by_group = [0] * len(venue.rules.funds)
         #: What other accounts of an owner gave to one that was insolvent.
@@ -120,8 +122,8 @@ class Tally(Reader):
 
     @property
     def deficit_atoms(self) -> int:
-        """What fund, ADL counterparties and those who were charged paid, and what nobody did."""
-        return sum(self.paid.values()) + self.uncovered_atoms
+        """What fund, ADL counterparties and those who were charged paid or lent, and what nobody did."""
+        return sum(self.paid.values()) + self.lent_atoms + self.uncovered_atoms
 
     # -- what goes in
 
@@ -163,8 +165,11 @@ class Tally(Reader):
         self.fills_paid_atoms += sum(rows.amount[rows.cause == Cause.FILL_DEBT].tolist())
         for group in range(len(self.uncovered_by_group)):
             booked = sum(rows.amount[rows.payer == uncovered_of(group)].tolist())
-            late = sum(rows.amount[rows.receiver == uncovered_of(group)].tolist())
-            self.uncovered_by_group[group] += booked - late
+            received = rows.where(rows.receiver == uncovered_of(group))
+            late = sum(received.amount[received.cause == Cause.ARREARS].tolist())
+            lent = sum(received.amount[received.cause == Cause.GAIN_SHARE].tolist())
+            self.uncovered_by_group[group] += booked - late - lent
+            self.lent_atoms += lent
             if late:
                 self.arrears_atoms += late
                 self.paid[Stage.FUND] = self.paid.get(Stage.FUND, 0) + late

@@ -63,6 +63,7 @@ def book_uncovered(state: State, account: int, amount: int, group: int) -> None:
     engine = state.engine[0]
     engine.uncovered = add_checked(engine.uncovered, amount)
     engine.arrears_slot = present_slot(state)
+    engine.is_grown = state.funds[group].is_grown = 1
     post(state, account, uncovered_id(group), amount, VENUE_ASSET, Cause.UNCOVERED, NONE)
     emit_residual(state, account=account, group=group, amount=amount)
     if not _will_pay(state, group):
@@ -83,6 +84,8 @@ def run_arrears(state: State) -> None:
         paid = min(-balance_of(state, uncovered_id(group)), available_to_arrears(state, group))
         engine.uncovered -= paid
         pay_late(state, group, paid)
+        if balance_of(state, uncovered_id(group)) == 0:
+            state.funds[group].noted_gains = 0
 
 
 @kernel

@@ -1,0 +1,211 @@
+"""Gains that leave at one rate while something of their group is uncovered.
+
+At the end of an event that leaves something uncovered in a group, the gains of its owners are noted:
+``noted`` by owner, and their sum. The hole of the group over that sum is what each owes of the gains
+that he takes out. What leaves lowers both alike, so that the rate needs no memory. Where the sum is
+0 nothing is noted, whatever the rows of the owners say. Rules: R6.11.6 to R6.11.10.
+"""
+
+from __future__ import annotations
+
+from backstop.compiled import inlined, kernel, unit
+from backstop.core.columns import OWNER_FIRST, OWNER_GROUP_RESULT
+from backstop.core.events import NONE
+from backstop.core.ledger import balance_of
+from backstop.core.margin import assess
+from backstop.core.places import fund_id, uncovered_id
+from backstop.core.results import present_epoch, result_of
+from backstop.core.rows import GONE, GONE_EPOCH, NOTED
+from backstop.core.state import State
+from backstop.core.units import add_checked, mul_div_ceil
+
+__all__ = ["add_own", "gain_share", "gains_there", "let_gains_go", "note_gains", "noted_of", "sum_noted", "take_own"]
+
+#: Stands for an owner whose gain is in the sum already: no sum of results is so low.
+_COUNTED = -(1 << 63)
+
+
+@inlined
+def _noted_row(group: int, which: int) -> int:
+    """Return the row of ``State.noted`` that a group has for one of its three numbers."""
+    return 3 * group + which
+
+
+@inlined
+def noted_of(state: State, group: int, owner: int) -> int:
+    """Return the noted gain of an owner. Atoms."""
+    return state.noted[_noted_row(group, NOTED), owner] if state.funds[group].noted_gains > 0 else 0
+
+
+@inlined
+def _gone_of(state: State, group: int, owner: int) -> int:
+    """Return what of an owner's gains left in the present epoch. Atoms."""
+    is_present = state.noted[_noted_row(group, GONE_EPOCH), owner] == present_epoch(state)
+    return state.noted[_noted_row(group, GONE), owner] if is_present else 0
+
+
+@kernel
+def sum_noted(state: State, owner: int) -> int:
+    """Return the noted gains of an owner in all groups. Atoms."""
+    total = 0
+    if state.engine[0].uncovered > 0:
+        for group in range(state.rules[0].groups):
+            total = add_checked(total, noted_of(state, group, owner))
+    return total
+
+
+@kernel
+def gain_share(state: State, group: int, owner: int) -> int:
+    """Return what an owner has to lend of a group's hole if all of his noted gain leaves. Atoms."""
+    noted = noted_of(state, group, owner)
+    if noted == 0:
+        return 0
+    fund = state.funds[group]
+    unreserved = balance_of(state, fund_id(group)) - fund.reserved
+    hole = max(0, -balance_of(state, uncovered_id(group)) - unreserved)
+    return min(noted, mul_div_ceil(noted, hole, fund.noted_gains))
+
+
+@kernel
+def let_gains_go(state: State, group: int, owner: int, amount: int) -> None:
+    """Note that ``amount`` of an owner's noted gain left, what he lent for it among it."""
+    gone = add_checked(_gone_of(state, group, owner), amount)
+    state.noted[_noted_row(group, GONE), owner] = gone
+    state.noted[_noted_row(group, GONE_EPOCH), owner] = present_epoch(state)
+    state.noted[_noted_row(group, NOTED), owner] -= amount
+    state.funds[group].noted_gains -= amount
+
+
+@kernel
+def _wealth(state: State, owner: int) -> int:
+    """Return what an owner's accounts have. Atoms."""
+    total = 0
+    account = state.columns[OWNER_FIRST, owner]
+    while account != NONE:
+        equity, _ = assess(state, account)
+        total = add_checked(total, max(0, equity))
+        account = state.accounts[account].next_of_owner
+    return total
+
+
+@inlined
+def _own_row(state: State) -> int:
+    """Return the row of ``State.noted`` that has own money by owner."""
+    return 3 * state.rules[0].groups
+
+
+@kernel
+def gains_there(state: State, owner: int) -> tuple[int, int]:
+    """Return what an owner has not lost of his noted gains, and what he has in all. Atoms."""
+    noted, wealth = sum_noted(state, owner), _wealth(state, owner)
+    return min(noted, max(0, wealth - state.noted[_own_row(state), owner])), wealth
+
+
+@kernel
+def add_own(state: State, owner: int, amount: int) -> None:
+    """Note that an owner brings money: it is no gain."""
+    if sum_noted(state, owner) > 0:
+        own = state.noted[_own_row(state)]
+        own[owner] = add_checked(own[owner], amount)
+
+
+@kernel
+def take_own(state: State, owner: int, most: int) -> None:
+    """Note that an owner's own money is ``most`` at most, after a withdrawal."""
+    own = state.noted[_own_row(state)]
+    own[owner] = max(0, min(own[owner], most))
+
+
+@kernel
+def _lower(state: State, owner: int, there: int) -> None:
+    """Lower what is noted of an owner, in order of group, to what is ``there`` of it."""
+    left = there
+    for group in range(state.rules[0].groups):
+        if state.funds[group].noted_gains > 0:
+            noted = min(noted_of(state, group, owner), left)
+            state.noted[_noted_row(group, NOTED), owner] = noted
+            left -= noted
+
+
+@kernel
+def _begin(state: State, market: int, group: int) -> None:
+    """Let the owners in a market begin at 0; where nothing was noted before, forget what rows say."""
+    is_new = state.funds[group].noted_gains == 0
+    position = state.markets[market].first_position
+    while position != NONE:
+        account = state.positions[position].account
+        if account >= 0:
+            owner = state.accounts[account].owner
+            state.columns[OWNER_GROUP_RESULT, owner] = 0
+            if is_new:
+                state.noted[_noted_row(group, NOTED), owner] = 0
+        position = state.positions[position].next_of_market
+
+
+@kernel
+def _add_results(state: State, market: int) -> None:
+    won = state.columns[OWNER_GROUP_RESULT]
+    position = state.markets[market].first_position
+    while position != NONE:
+        account = state.positions[position].account
+        if account >= 0:
+            owner = state.accounts[account].owner
+            won[owner] = add_checked(won[owner], result_of(state, position))
+        position = state.positions[position].next_of_market
+
+
+@kernel
+def _note(state: State, group: int, owner: int, won: int) -> int:
+    """Note the gain of an owner in a group, and what is his own; return the gain."""
+    gain, before = add_checked(won, -_gone_of(state, group, owner)), sum_noted(state, owner)
+    if gain <= 0 and before == 0:
+        return 0
+    there, wealth = gains_there(state, owner)
+    if there < before:
+        _lower(state, owner, there)
+    noted = max(noted_of(state, group, owner), gain)
+    total = add_checked(sum_noted(state, owner) - noted_of(state, group, owner), noted)
+    state.noted[_noted_row(group, NOTED), owner] = noted
+    state.noted[_own_row(state), owner] = max(0, wealth - total)
+    return noted
+
+
+@kernel
+def _keep(state: State, market: int, group: int) -> int:
+    """Note the gains of the owners in a market, each once; return their sum."""
+    total, won = 0, state.columns[OWNER_GROUP_RESULT]
+    position = state.markets[market].first_position
+    while position != NONE:
+        account = state.positions[position].account
+        if account >= 0 and won[state.accounts[account].owner] != _COUNTED:
+            owner = state.accounts[account].owner
+            total = add_checked(total, _note(state, group, owner, won[owner]))
+            won[owner] = _COUNTED
+        position = state.positions[position].next_of_market
+    return total
+
+
+@unit
+def note_gains(state: State) -> None:
+    """Note the gains of each group in which something was uncovered in this event.
+
+    Costs three steps per row of a position in the markets of such a group, and one per position of an
+    owner with a gain.
+    """
+    engine, markets = state.engine[0], state.markets
+    engine.is_grown = 0
+    for group in range(state.rules[0].groups):
+        if state.funds[group].is_grown == 0:
+            continue
+        state.funds[group].is_grown = 0
+        for market in range(state.rules[0].markets):
+            if markets[market].group == group:
+                _begin(state, market, group)
+        for market in range(state.rules[0].markets):
+            if markets[market].group == group:
+                _add_results(state, market)
+        total = 0
+        for market in range(state.rules[0].markets):
+            if markets[market].group == group:
+                total = add_checked(total, _keep(state, market, group))
+        state.funds[group].noted_gains = total
