@@ -85,5 +85,5 @@ def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
         10,
-        "94bebf00982d7a8214138e7609c04e5b81fe1ae71ed3f59090339f089713a5e7",
+        "bd8874db93ec97c6194e20234608739d99f093015de5123e72822cd3f3207504",
     )
