@@ -17,6 +17,7 @@ from backstop.core.columns import OWNER_PAID_NS
 from backstop.core.debts import add_debt
 from backstop.core.events import FUND, NONE, Answer, BreakerState, EffectKind, EventKind, Health, Operator, Reject, Stage, Transfer, fund_of
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, CommitmentRules, FundRules, LimitRules, ProviderRules
+from backstop.core.parameter_table import PARAMETERS
 from backstop.core.results import lower_base, result_of
 from backstop.core.rows import ALL_SETTLED, TAKEOVER_OFFER
 from backstop.reference.records import Event
@@ -85,6 +86,7 @@ def test_desk_is_what_it_says() -> None:
 
 
 #: Wrong in every field that any kind looks at.
+NUMBERS = {rule.key: number for number, rule in PARAMETERS.items()}
 WORST = {"seq": 1, "time_ns": -1, "kind": 99, "code": 9, "market": 7, "account": 77, "other": 77, "lots": 0, "price_ticks": 0, "amount": 0}
 SOON = 1 << 50
 
@@ -255,6 +257,17 @@ WALKS: dict[str, list[Step]] = {
         (Reject.PRICE_OUT_OF_RANGE, {"market": 2}),
         (None, {"price_ticks": 1}),
     ],
+    "PARAMETER": [
+        (Reject.TIME_OUT_OF_RANGE, {"seq": SOON, "time_ns": SOON, "kind": K.PARAMETER, "price_ticks": -1}),
+        (Reject.UNKNOWN_CODE, {"price_ticks": 0, "code": 0}),
+        (Reject.UNKNOWN_MARKET, {"code": NUMBERS["market.price_ticks_max"]}),
+        (Reject.AMOUNT_OUT_OF_RANGE, {"market": 1, "amount": 0}),
+        (Reject.RULE_IS_FIXED, {"amount": 5}),
+        (Reject.AMOUNT_OUT_OF_RANGE, {"code": NUMBERS["levels.exit_buffer_ppm"], "amount": 9_000_001}),
+        (Reject.RULES_CONTRADICT, {"amount": 9_000_000, "price_ticks": 0}),
+        (Reject.TIME_OUT_OF_RANGE, {"price_ticks": 1 << 61}),
+        (None, {"price_ticks": 1 << 51}),
+    ],
     "HEARTBEAT": [
         (Reject.TIME_OUT_OF_RANGE, {"seq": SOON, "time_ns": -1, "kind": K.HEARTBEAT}),
         (Reject.UNKNOWN_MARKET, {"time_ns": SOON}),
@@ -306,7 +319,8 @@ def test_reasons_come_in_their_order(name: str) -> None:
 
 
 def test_every_reason_is_walked() -> None:
-    assert {expected for walk in WALKS.values() for expected, _ in walk} == {*Reject, None}
+    # A venue has no 256 places here: ``test_so_many_changes_wait_and_no_more`` fills them.
+    assert {expected for walk in WALKS.values() for expected, _ in walk} == {*Reject, None} - {Reject.CHANGE_LIMIT}
     assert sorted(Reject) == list(Reject)
 
 

@@ -15,7 +15,8 @@ import pytest
 
 from backstop.core import columns, events, places, rows
 from backstop.core.events import FUND, NEVER_NS, NONE, EffectKind, EventKind
-from backstop.core.instruments import LimitRules
+from backstop.core.instruments import NO_CAP, LimitRules
+from backstop.core.parameter_table import venue_digested, venue_values
 from backstop.reference.engine import ReferenceEngine
 from backstop.reference.records import Event
 from tests.core.desk import SECOND, Desk, make_rules
@@ -131,6 +132,17 @@ def test_digest_is_the_documented_bytes() -> None:
             # fill debts, owners who owe, accounts that came back into default: none
             integers(0, 0, 0),
             # groups with noted gains, gains that are noted or left, own money: none
+            integers(0, 0, 0),
+            # the venue's rules in order of number, without limits of rows
+            integers(1, *(venue_values(desk.rules)[each.field] for each in venue_digested())),
+            # the market's: atoms a tick a lot, prices, position, tolerance, volatility, cap, group, price
+            # breaker, flow, guard, the fund's cap, initial margin, interest, band, loading, depth; a band
+            integers(1, 1, 10_000, 1_000, 20_000, 10_000, NO_CAP, 0, *[0] * 7, NO_CAP, 1, 0, 0, 0, 1_000_000, 0, 1_000),
+            # market, floor, initial and maintenance rate of its tier
+            integers(1, 0, 0, 100_000, 50_000),
+            # the fund's cap and target; providers, commitments: none
+            integers(1, NO_CAP, NO_CAP, 0, 0),
+            # changes that wait, positions with relief, markets whose relief ends: none
             integers(0, 0, 0),
         )
     )

@@ -336,10 +336,12 @@ def test_a_refused_event_brings_no_timer() -> None:
     ("fields", "reason"),
     [
         ({"code": 0}, Reject.UNKNOWN_CODE),
-        ({"code": 7, "market": 9}, Reject.UNKNOWN_CODE),
+        ({"code": 8, "market": 9}, Reject.UNKNOWN_CODE),
         ({"code": Operator.SETTLE_PRICE, "market": NONE, "price_ticks": 1}, Reject.UNKNOWN_MARKET),
         ({"code": Operator.SETTLE_PRICE, "market": 1}, Reject.PRICE_OUT_OF_RANGE),
         ({"code": Operator.SETTLE_PRICE, "market": 1, "price_ticks": 100}, Reject.NOT_DOUBTED),
+        ({"code": Operator.END_RELIEF, "market": NONE, "amount": 1 << 50}, Reject.UNKNOWN_MARKET),
+        ({"code": Operator.END_RELIEF, "market": 1, "amount": 1}, Reject.AMOUNT_OUT_OF_RANGE),
         ({"code": Operator.HALT, "market": 2, "amount": 0}, Reject.UNKNOWN_MARKET),
         ({"code": Operator.REOPEN, "market": -2}, Reject.UNKNOWN_MARKET),
         ({"code": Operator.HALT, "market": 1, "amount": 0}, Reject.AMOUNT_OUT_OF_RANGE),

@@ -85,5 +85,5 @@ def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
         10,
-        "bd8874db93ec97c6194e20234608739d99f093015de5123e72822cd3f3207504",
+        "b15e29f0921f1ea27733d6c5631fb52213cbfb0c9d2f7e7f4644fbe55f9af0b9",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backstop.core.events import FUNDING_PARTS, NONE, Cause, EffectKind, Guard, clearing_of, funding_of
+from backstop.core.instruments import PPM
 from backstop.core.places import house_slot
 from backstop.core.results import result_bases
 from backstop.reference.margin import Contract, Holding, Portfolio
@@ -206,7 +207,8 @@ def health_scan(moment: Moment) -> Findings:
         market = state.markets[number]
         contract = Contract(mirror.rules.markets[number], int(market.mark_ticks), funding_index=int(market.funding_index))
         settled = int(state.results[place].settled_index)
-        holding = Holding(number, contract, int(row.lots), int(row.cost), 0, settled_index=settled)
+        kept_ppm = PPM - int(state.relieved[place])
+        holding = Holding(number, contract, int(row.lots), int(row.cost), 0, settled_index=settled, kept_ppm=kept_ppm)
         holdings[int(row.account)].append(holding)
     for account, held in enumerate(holdings):
         standing = Portfolio(int(state.accounts[account].balance), tuple(held), mirror.levels_of(account)).standing

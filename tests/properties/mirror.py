@@ -18,6 +18,7 @@ from backstop.core.events import (
     NONE,
     BreakerState,
     Cause,
+    Change,
     Doubt,
     EffectKind,
     EventKind,
@@ -29,6 +30,7 @@ from backstop.core.events import (
     funding_of,
     outside_of,
 )
+from backstop.core.parameter_table import changed
 from backstop.reference.arithmetic import sign
 from backstop.reference.breakers import effective_state
 from backstop.reference.deficit import Part
@@ -284,7 +286,7 @@ class Mirror(State):
     def take_effect(self, effect: Effect) -> None:
         """Book one effect."""
         kind = effect.kind
-        if kind not in (F.TRADE, F.CANCEL, F.RESERVE, F.RESIDUAL, F.HEALTH) and not (kind == F.POSTING and effect.code in TRADED):
+        if kind not in (F.TRADE, F.CANCEL, F.RESERVE, F.RESIDUAL, F.HEALTH, F.RELIEF) and not (kind == F.POSTING and effect.code in TRADED):
             self.reduced.clear()
         if effect.account >= 0 and closes_at_once(kind, effect.code):
             self.position(effect.account, effect.market).closed_in_default = True
@@ -309,6 +311,11 @@ class Mirror(State):
         elif kind == F.BREAKER:
             breaker = self.breakers[effect.market]
             breaker.state, breaker.until = effect.code, effect.amount
+        elif kind == F.PARAMETER and effect.price_ticks == Change.APPLIED:
+            place = {"market": effect.market, "entry": effect.other, "part": effect.lots}
+            self.rules = changed(self.rules, effect.code, **place, value=effect.amount)
+        elif kind == F.RELIEF:
+            self.position(effect.account, effect.market).kept_ppm = effect.lots
         elif kind == F.RESTRICT:
             self.accounts[effect.account].restricted = True
         elif kind == F.CARRY:

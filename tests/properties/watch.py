@@ -33,7 +33,6 @@ class Watch:
 
     def __init__(self, rules: VenueRules) -> None:
         """Start with no account and no mark."""
-        self.rules = rules
         self.state = new_state(rules)
         self.mirror = Mirror(rules)
         self.reference = ReferenceEngine(rules)
@@ -41,6 +40,11 @@ class Watch:
         self.effects: list[list[Effect]] = []
         self.chunks: list[bytes] = []
         self.findings: dict[str, list[str]] = {name: [] for name in (*IDS, "reference")}
+
+    @property
+    def rules(self) -> VenueRules:
+        """The rules in force, as the effects tell."""
+        return self.mirror.rules
 
     def send(self, event: Event) -> list[Effect]:
         """Apply one event, read its effects one by one, and scan everything."""

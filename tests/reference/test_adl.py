@@ -457,7 +457,7 @@ R = Reject
         # OPERATOR: a code; a market or the venue, or a provider that is bound; a time that is not
         # too long.
         (K.OPERATOR, {"code": 0, "market": 9, "other": 9}, R.UNKNOWN_CODE),
-        (K.OPERATOR, {"code": 7, "market": 0, "amount": 5}, R.UNKNOWN_CODE),
+        (K.OPERATOR, {"code": 8, "market": 0, "amount": 5}, R.UNKNOWN_CODE),
         (K.OPERATOR, {"code": int(Operator.SETTLE_PRICE), "market": -1, "price_ticks": 5}, R.UNKNOWN_MARKET),
         (K.OPERATOR, {"code": int(Operator.SETTLE_PRICE), "market": 0, "price_ticks": 0}, R.PRICE_OUT_OF_RANGE),
         (K.OPERATOR, {"code": int(Operator.HALT), "market": 2, "amount": 0}, R.UNKNOWN_MARKET),

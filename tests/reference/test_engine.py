@@ -125,8 +125,10 @@ def test_streams_reach_every_kind() -> None:
     """
     reached = Counter[tuple[int, int]]()
     causes, breakers = Counter[int](), Counter[int]()
-    for seed in range(SEEDS):
-        rules, events = make_stream(seed)
+    # 256 changes never wait at once in a stream; ``tests/rules/test_parameters.py`` lets them.
+    chosen = [(seed, "") for seed in range(SEEDS)] + [(seed, profile) for seed in range(20) for profile in ("parameters", "relief")]
+    for seed, profile in chosen:
+        rules, events = make_stream(seed, profile)
         reference = ReferenceEngine(rules)
         effects = [effect for event in events for effect in reference.apply(event)]
         reached.update((effect.kind, effect.code) for effect in effects)
@@ -136,7 +138,12 @@ def test_streams_reach_every_kind() -> None:
     assert set(causes) == set(C)
     assert set(breakers) == set(BreakerCause)
     bound = set(ProviderStatus) - {ProviderStatus.UNBOUND}
-    codes = [(F.ADL_CLASS, set(AdlClass)), (F.ADL_PLAN, set(AdlPolicy)), (F.REFUSAL, set(Reject)), (F.PROVIDER, bound)]
+    codes = [
+        (F.ADL_CLASS, set(AdlClass)),
+        (F.ADL_PLAN, set(AdlPolicy)),
+        (F.REFUSAL, set(Reject) - {Reject.CHANGE_LIMIT}),
+        (F.PROVIDER, bound),
+    ]
     codes += [(F.BREAKER, set(BreakerState)), (F.GUARD, set(Guard)), (F.HAIRCUT, set(SocialisePolicy)), (F.SETTLEMENT, set(Settlement))]
     for kind, every in codes:
         assert {code for each, code in reached if each == kind} == every, kind.name

@@ -320,10 +320,11 @@ def test_fund_bounds_what_an_insolvent_account_may_offer() -> None:
 
 def test_takeover_comes_first_below_close_out() -> None:
     """M = 42 at 84: with E = 40 the book has its turn, with E = 20 (below 28) the provider is
-    asked, though closeout stands first.
+    asked, though closeout stands first: with a fee the book costs more (R6.15).
     """
     for charge, kind in ((0, F.ORDER), (20, F.OFFER)):
         rules = venue((Stage.CLOSEOUT, *TAKEOVER), providers=(provider(),))
+        rules = rules._replace(closeout=rules.closeout._replace(fee_ppm=200_000))
         desk = distressed(rules, providers=1)
         desk.send(K.DEPTH, market=0, lots=100)
         if charge:

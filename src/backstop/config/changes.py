@@ -54,6 +54,10 @@ def _others(old: Venue, new: Venue) -> tuple[str, ...]:
     for number, (before, after) in enumerate(zip(old.rules.markets, new.rules.markets, strict=False)):
         if before.band_offset_ppm != after.band_offset_ppm:
             found.append(f"market[{number}].band_offset_ppm")
+    for number, (one, other) in enumerate(zip(old.markets, new.markets, strict=False)):
+        grids = ((each.price_tick, each.quantity_lot, each.contract_size) for each in (one, other))
+        if len(set(grids)) > 1:
+            found.append(f"market[{number}]: price_tick, quantity_lot or contract_size, in which all its numbers count")
     return tuple(found)
 
 

@@ -279,9 +279,9 @@ def _judge_flow(state: State, row: int) -> None:
     breaker = state.breakers[row]
     throttle, halt = breaker.flow_throttle, breaker.flow_halt
     _roll_flow(state, row)
-    if throttle == 0 and halt == 0:
-        return
     old = breaker.levels[BreakerCause.FLOW]
+    if throttle == 0 and halt == 0 and old == 0:
+        return
     flow = add_checked(breaker.flow[0], breaker.flow[1])
     if flow == 0 and old == 0:
         return

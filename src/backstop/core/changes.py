@@ -113,6 +113,15 @@ def _note_margins(state: State, market: int, found: int) -> None:
 
 
 @kernel
+def _keep_notice(state: State, market: int) -> None:
+    """Let a notice that waits be one of relief that begins now, too."""
+    least_ns = state.engine[0].now_ns + state.rules[0].relief_notice_ns
+    row = state.markets[market]
+    if row.relief_ends_ns < least_ns:
+        row.relief_ends_ns = least_ns
+
+
+@kernel
 def _relieve(state: State, market: int, found: int) -> None:
     """Let positions keep the margin that they had where the new one would sink their accounts
     (R10.5.2).
@@ -129,6 +138,8 @@ def _relieve(state: State, market: int, found: int) -> None:
         needed = maintenance - position_margin(state, position, notional) + full
         if has_relief or state.accounts[account].health >= Health.DISTRESSED or equity < needed:
             set_kept(state, position, PPM if full <= kept else mul_div_floor(kept, PPM, full))
+            if full > kept:
+                _keep_notice(state, market)
 
 
 @kernel
@@ -165,7 +176,7 @@ def _take_effect(state: State, number: int, market: int, entry: int, part: int, 
     set_rule(state, number, market, entry, part, value)
     update_derived(state, number, market, entry)
     state.engine[0].rules_changed += 1
-    emit_parameter(state, number=number, market=market, entry=entry, part=part, status=Change.APPLIED, value=value, from_ns=from_ns)
+    emit_parameter(state, number=number, market=market, entry=entry, part=part, status=Change.APPLIED, new_value=value, from_ns=from_ns)
     if IS_OF_FLOW[number] != 0:
         make_dirty(state, state.rules[0].markets if market == NONE else market)
     if MOVES_MARGIN[number] != 0:
@@ -188,7 +199,7 @@ def apply_parameter(state: State, number: int, market: int, entry: int, part: in
     if from_ns <= state.engine[0].now_ns:
         _take_effect(state, number, market, entry, part, value, from_ns)
         return
-    emit_parameter(state, number=number, market=market, entry=entry, part=part, status=Change.WAITING, value=value, from_ns=from_ns)
+    emit_parameter(state, number=number, market=market, entry=entry, part=part, status=Change.WAITING, new_value=value, from_ns=from_ns)
     _insert(state, number, market, entry, part, value, from_ns)
     wake_by(state, from_ns)
 
@@ -220,7 +231,9 @@ def run_changes(state: State) -> None:
         if would_hold(state, number, market, entry, part, value):
             _take_effect(state, number, market, entry, part, value, from_ns)
         else:
-            emit_parameter(state, number=number, market=market, entry=entry, part=part, status=Change.DROPPED, value=value, from_ns=from_ns)
+            emit_parameter(
+                state, number=number, market=market, entry=entry, part=part, status=Change.DROPPED, new_value=value, from_ns=from_ns
+            )
     for market in range(state.rules[0].markets):
         if state.markets[market].relief_ends_ns <= state.engine[0].now_ns:
             _end_notice(state, market)

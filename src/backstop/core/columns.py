@@ -249,8 +249,6 @@ COUNTERPARTY_POSITION, COUNTERPARTY_LOTS, COUNTERPARTY_CASH = 19, 20, 21
 ADL_CAP, ADL_WEIGHT, ADL_CLASS, ADL_PART = 22, 23, 24, 25
 #: The same counterparties in tear-up: weight.
 TEAR_UP_WEIGHT = 22
-#: The margin of a position before its market's tiers changed; by account.
-RELIEF_MARGIN = 22
 
 #: By owner: lots on the other side of the market at hand, of accounts not in default.
 OWNER_HEDGE = 26
@@ -342,4 +340,6 @@ ORDER_COST_BEFORE, ORDER_RELEASE_BEFORE = 129, 130
 JOINT_IS_JUDGED = 131
 #: By owner: the sum of his results in the markets of a group.
 OWNER_GROUP_RESULT = 132
-COLUMNS = 133
+#: The margin of a position before its market's tiers changed; by account.
+RELIEF_MARGIN = 133
+COLUMNS = 134

@@ -30,7 +30,7 @@ from backstop.core.events import (
     uncovered_of,
 )
 from backstop.core.instruments import PPM
-from backstop.core.parameter_table import Scope, listed
+from backstop.core.parameter_table import Scope, listed, venue_digested
 from backstop.core.places import arrears_gauge, commitment_row, fund_gauge, house_slot, market_gauge
 from backstop.core.results import epoch_mark_ticks, present_epoch, result_bases
 from backstop.core.rows import DEFAULT_ENDED_NS, FUND_SLOTS, GONE, GONE_EPOCH, NOTED, RETURNS
@@ -280,7 +280,7 @@ def _rule_bytes(state: State) -> bytes:
     places = [commitment_row(number, group, side) for number in range(len(providers)) for group in range(groups) for side in (0, 1)]
     of_tiers = np.repeat(np.arange(len(state.markets)), state.markets["tier_count"])
     return (
-        _of_scope(state.rules, Scope.VENUE)
+        _block(*(state.rules[each.field] for each in venue_digested()))
         + markets
         + _of_scope(state.tiers, Scope.TIER, of_tiers)
         + _of_scope(state.funds, Scope.GROUP)

@@ -113,9 +113,9 @@ class MarketRules(NamedTuple):
     price_exit_ppm: Annotated[int, rule(810, "Move or distance below which the stop ends, each for itself.")] = 0
     flow_throttle: Annotated[int, rule(811, "Liquidated notional of the market that throttles it.")] = 0
     flow_halt: Annotated[int, rule(812, "Liquidated notional of the market that halts it.")] = 0
-    guard_jump_ppm: Annotated[int, rule(813, "Move of the mark that counts as a jump; 0 is off.")] = 0
+    guard_jump_ppm: Annotated[int, rule(813, "Move of the mark that counts as a jump; 0 is off.", is_fixed=True)] = 0
     guard_volume_lots: Annotated[
-        int, rule(814, "Volume below which a jump is held; with 0 no jump is held.", unit=Unit.LOTS, high=DEPTH_LOTS_MAX)
+        int, rule(814, "Volume below which a jump is held; with 0 no jump is held.", unit=Unit.LOTS, high=DEPTH_LOTS_MAX, is_fixed=True)
     ] = 0
     loss_per_window_max: Annotated[int, rule(815, "Most that the fund of its group pays for this market within any span of `window`.")] = (
         NO_CAP
@@ -214,7 +214,7 @@ class LevelRules(NamedTuple):
     return_memory_ns: Annotated[
         int, rule(106, "A default that begins no longer than this after the last one ended with lots left is a return.")
     ] = 86_400_000_000_000
-    relief_notice_ns: Annotated[int, rule(107, "Least notice with which an operator ends relief from a rise of margin.")] = (
+    relief_notice_ns: Annotated[int, rule(107, "Least notice with which an operator ends relief from a rise of margin.", is_fixed=True)] = (
         86_400_000_000_000
     )
 
@@ -247,6 +247,7 @@ class CloseoutRules(NamedTuple):
             211,
             "For how long in one default a solvent account is carried instead of deleveraged, while funds stand for it; off if left out.",
             low=0,
+            is_fixed=True,
         ),
     ] = 0
     carry_move_ppm: Annotated[
@@ -315,7 +316,7 @@ class CommitmentRules(NamedTuple):
     """What a provider takes over of one market group and direction. Capacity 0: nothing."""
 
     capacity: Annotated[int, rule(1101, "Notional that it takes over before refill.")] = 0
-    refill_per_s: Annotated[int, rule(1102, "Capacity that comes back by the hour; it does so second by second.")] = 0
+    refill_per_s: Annotated[int, rule(1102, "Capacity that comes back by the hour; it does so second by second.", is_fixed=True)] = 0
     position_notional_max: Annotated[int, rule(1103, "Largest notional of its position in one market.")] = NO_CAP
     edge_ppm: Annotated[int, rule(1104, "Discount to mark at which it takes over from an insolvent account; the fund pays for it.")] = 0
 
@@ -657,7 +658,7 @@ def _check_funds(rules: VenueRules) -> None:
     shared = rules.fund
     check_values(shared, "fund")
     _check(
-        shared.drawdown_exit_ppm <= shared.drawdown_enter_ppm,
+        shared.drawdown_enter_ppm == 0 or shared.drawdown_exit_ppm <= shared.drawdown_enter_ppm,
         f"fund.drawdown_exit_ppm = {shared.drawdown_exit_ppm}: must be at most drawdown_enter_ppm {shared.drawdown_enter_ppm}",
     )
     _check(

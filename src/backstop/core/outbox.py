@@ -509,7 +509,7 @@ def emit_funding(state: State, market: int, step: int, index: int) -> None:
 
 
 @merged
-def emit_parameter(state: State, number: int, market: int, entry: int, part: int, status: int, value: int, from_ns: int) -> None:
+def emit_parameter(state: State, number: int, market: int, entry: int, part: int, status: int, new_value: int, from_ns: int) -> None:
     """Report that a change of a rule waits, took effect, or was dropped."""
     emit(
         state,
@@ -520,13 +520,13 @@ def emit_parameter(state: State, number: int, market: int, entry: int, part: int
         other=entry,
         lots=part,
         price_ticks=status,
-        amount=value,
+        amount=new_value,
         value=from_ns,
     )
 
 
 @merged
-def emit_relief(state: State, kept_ppm: int, account: int, market: int, margin: int, full_margin: int) -> None:
+def emit_relief(state: State, account: int, market: int, kept_ppm: int, margin: int, full_margin: int) -> None:
     """Report that a position needs another part of its margin."""
     emit(
         state,

@@ -41,6 +41,7 @@ __all__ = [
     "differences",
     "listed",
     "values_of",
+    "venue_digested",
     "venue_values",
 ]
 
@@ -125,6 +126,11 @@ def listed(scope: Scope) -> tuple[ListedRule, ...]:
 def values_of(group: Any, scope: Scope) -> tuple[int, ...]:
     """Return the rules of one market, tier, fund, provider or commitment, in order of number."""
     return tuple(int(getattr(group, each.parameter.name)) for each in listed(scope))
+
+
+def venue_digested() -> tuple[ListedRule, ...]:
+    """Return the venue's own rules that the digest has: limits of rows are capacity, not conduct."""
+    return tuple(each for each in listed(Scope.VENUE) if each.group != "limits")
 
 
 def venue_values(rules: VenueRules) -> dict[str, int]:

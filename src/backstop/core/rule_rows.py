@@ -214,7 +214,7 @@ def _venue_holds(state: State) -> bool:
     rules = state.rules[0]
     if PPM + rules.exit_buffer_ppm > rules.warning_ratio_ppm:
         return False
-    if rules.drawdown_exit_ppm > rules.drawdown_enter_ppm or (rules.drawdown_enter_ppm != 0 and rules.drawdown_exit_ppm == 0):
+    if rules.drawdown_enter_ppm != 0 and not 0 < rules.drawdown_exit_ppm <= rules.drawdown_enter_ppm:
         return False
     return _thresholds_hold(rules.flow_throttle, rules.flow_halt, 1)
 

@@ -457,14 +457,15 @@ class Books:
         is_linked = self._owner_of(provider.account) == self._owner_of(account)
         return refusal_to_ask(status, in_default=self.account(provider.account).in_default, is_linked=is_linked)
 
-    def edges_ppm(self, account: int, market: int, side: int) -> list[int]:
+    def edges_ppm(self, account: int, market: int, side: int, notional: int) -> list[int]:
         """Return the edges of the providers that may be asked as they were last told to stand, the
-        vault among them.
+        vault among them, and that are committed to so much.
         """
         edges, group = [], self.group_of(market)
         for each, provider in zip(self.rules.providers, self.providers, strict=False):
             promise = each.commitments[group][0 if side > 0 else 1]
-            if provider.account != NONE and promise.capacity > 0 and self._refusal(provider, provider.status, account) is None:
+            is_able = provider.account != NONE and self._refusal(provider, provider.status, account) is None
+            if is_able and promise.capacity >= max(1, notional):
                 edges.append(promise.edge_ppm)
         return edges
 

@@ -105,12 +105,13 @@ def _before_providers_lines(scene: Scene, closing: Closing, order: OrderEffect[i
     is_behind = Stage.TAKEOVER in stages and stages.index(Stage.TAKEOVER) > stages.index(Stage.CLOSEOUT)
     if not is_behind or scene.mine.health < Health.CLOSE_OUT or scene.now_ns >= scene.deadline_ns:
         return []
-    edges = scene.books.edges_ppm(scene.account, order.market, closing.holding.side)
-    ways = two_ways(closing, lots, scene.rules.takeover.provider_share_ppm, edges)
+    notional = abs(closing.holding.value_of(lots))
+    edges = scene.books.edges_ppm(scene.account, order.market, closing.holding.side, notional)
+    ways = two_ways(closing, lots, order.limit_ticks, scene.rules.takeover.provider_share_ppm, edges)
     if ways.takeover is None or not ways.is_book_cheaper or not closing.is_all_needed(lots, order.limit_ticks):
         return []
     book, takeover, by = words.cash(ways.book), words.cash(ways.takeover), "providers" if closing.is_solvent else "the least edge"
-    whom = "slippage and fee" if closing.is_solvent else "slippage, which the fund would bear"
+    whom = "slippage and fee" if closing.is_solvent else "at its limit, which the fund would bear"
     return [f"before providers, though below close-out: the book takes all at once for {book} ({whom}), {by} would get {takeover}"]
 
 

@@ -30,14 +30,18 @@ class TwoWays(NamedTuple):
         return self.takeover is not None and self.book < self.takeover
 
 
-def two_ways(closing: Closing, lots: int, provider_share_ppm: int, edges_ppm: Iterable[int]) -> TwoWays:
-    """Return what both ways cost; ``edges_ppm``: of the providers that may be asked."""
+def two_ways(closing: Closing, lots: int, limit_ticks: int, provider_share_ppm: int, edges_ppm: Iterable[int]) -> TwoWays:
+    """Return what both ways cost; ``limit_ticks``: of the order, ``edges_ppm``: of the providers that may
+    be asked.
+    """
     if closing.is_solvent:
         way_to_zero = -closing.zero_cash(lots).beyond_mark
         return TwoWays(closing.cost(lots).whole, way_to_zero * provider_share_ppm // PPM)
     edge_ppm = min(edges_ppm, default=None)
-    notional = abs(closing.holding.value_of(lots))
-    return TwoWays(closing.cost(lots).slippage, None if edge_ppm is None else notional * edge_ppm // PPM)
+    holding = closing.holding
+    notional = abs(holding.value_of(lots))
+    at_limit = holding.value_of(lots) - holding.contract.cash_of(-holding.side * lots, limit_ticks)
+    return TwoWays(at_limit, None if edge_ppm is None else notional * edge_ppm // PPM)
 
 
 def book_goes_first(state: State, account: int) -> bool:
@@ -51,16 +55,20 @@ def book_goes_first(state: State, account: int) -> bool:
     first = min((closing for closing in closings if closing.book_stop is None), key=Closing.order_key, default=None)
     if first is None:
         return False
-    order, edges = first.quote(), edges_of_able(state, account, first.holding.market, first.holding.side)
-    ways = two_ways(first, order.lots, state.rules.takeover.provider_share_ppm, edges)
+    order = first.quote()
+    notional = abs(first.holding.value_of(order.lots))
+    edges = edges_of_able(state, account, first.holding.market, first.holding.side, notional)
+    ways = two_ways(first, order.lots, order.limit.ticks, state.rules.takeover.provider_share_ppm, edges)
     return first.is_all_needed(order.lots, order.limit.ticks) and ways.is_book_cheaper
 
 
-def edges_of_able(state: State, account: int, market: int, side: int) -> list[int]:
-    """Edges of the providers that may be asked as they were last told to stand, the vault among them."""
+def edges_of_able(state: State, account: int, market: int, side: int, notional: int) -> list[int]:
+    """Edges of the providers that may be asked as they were last told to stand, the vault among them, and
+    that are committed to so much.
+    """
     edges = []
     for number in range(len(state.rules.providers)):
         _, _, rules = state.commitment(number, market, side)
-        if rules.capacity and is_able(state, number, account):
+        if rules.capacity >= max(1, notional) and is_able(state, number, account):
             edges.append(rules.edge_ppm)
     return edges

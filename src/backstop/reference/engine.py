@@ -34,7 +34,7 @@ from backstop.core.events import (
     uncovered_of,
 )
 from backstop.core.instruments import PPM, VenueRules
-from backstop.core.parameter_table import Scope, values_of, venue_values
+from backstop.core.parameter_table import Scope, values_of, venue_digested, venue_values
 from backstop.reference.adl import adl, has_room, with_room
 from backstop.reference.arrears import next_arrears_ns, pay_arrears
 from backstop.reference.book_first import book_goes_first
@@ -664,7 +664,7 @@ def rule_blocks(rules: VenueRules) -> list[list[tuple[int, ...]]]:
     """The rules in force, a block a scope; of markets their bands, too."""
     pairs = [pair for provider in rules.providers for pair in provider.commitments]
     return [
-        [tuple(venue_values(rules).values())],
+        [tuple(venue_values(rules)[each.field] for each in venue_digested())],
         [(*values_of(market, Scope.MARKET), *market.band_offset_ppm) for market in rules.markets],
         [(number, *values_of(tier, Scope.TIER)) for number, market in enumerate(rules.markets) for tier in market.tiers],
         [values_of(fund, Scope.GROUP) for fund in rules.funds],

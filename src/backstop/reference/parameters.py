@@ -88,6 +88,8 @@ def relieve(state: State, market: int, before: dict[int, tuple[Standing, int]]) 
         sinks = state.accounts[number].in_default or standing.equity < standing.maintenance - kept + holding.full_margin
         if has_relief or (holding.full_margin > kept and sinks):
             state.keep(number, market, PPM if holding.full_margin <= kept else kept * PPM // holding.full_margin)
+            if holding.full_margin > kept and market in state.notices:
+                state.notices[market] = max(state.notices[market], state.now + state.rules.levels.relief_notice_ns)
     judge_accounts(state, before)
 
 

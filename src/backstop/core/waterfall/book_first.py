@@ -7,13 +7,13 @@ lots: the account while it is solvent, then its fund. Rules: R6.15.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
-from backstop.core.contracts import notional_at_mark
+from backstop.core.contracts import cash_at_mark, cash_of, closing, notional_at_mark
 from backstop.core.events import NONE, Health
 from backstop.core.margin import assess, equity_share
 from backstop.core.state import State
 from backstop.core.units import mul_div_floor
-from backstop.core.waterfall.charge import book_cost, exit_cost
-from backstop.core.waterfall.closeout import book_side, sole_order
+from backstop.core.waterfall.charge import exit_cost
+from backstop.core.waterfall.closeout import sole_order
 from backstop.core.waterfall.providers import can_take_over, commitment_of
 from backstop.core.waterfall.turns import deadline_ns
 
@@ -35,29 +35,34 @@ def share_atoms(state: State, position: int, lots: int, equity: int, maintenance
 
 
 @kernel
-def _least_edge_ppm(state: State, position: int) -> int:
+def _least_edge_ppm(state: State, position: int, notional: int) -> int:
     """Return the least edge of the providers that may be asked for a position, as they were last told
-    to stand, or NONE.
+    to stand, and that are committed to so much, or NONE.
     """
     account = state.positions[position].account
     least = NONE
     for provider in range(state.rules[0].providers):
         row = state.commitments[commitment_of(state, provider, position)]
-        if row.capacity > 0 and can_take_over(state, provider, account) and (least == NONE or row.edge_ppm < least):
+        if row.capacity >= max(1, notional) and can_take_over(state, provider, account) and (least == NONE or row.edge_ppm < least):
             least = row.edge_ppm
     return least
 
 
 @kernel
-def _costs_less(state: State, position: int, lots: int, equity: int, maintenance: int) -> bool:
-    """Return whether closing ``lots`` (> 0) on the book costs less than their takeover."""
+def _costs_less(state: State, position: int, lots: int, limit_ticks: int, equity: int, maintenance: int) -> bool:
+    """Return whether closing ``lots`` (> 0) on the book costs less than their takeover: a fund at the
+    limit of the order.
+    """
     if equity >= 0:
         return exit_cost(state, position, lots) < share_atoms(state, position, lots, equity, maintenance)
-    row, edge_ppm = state.positions[position], _least_edge_ppm(state, position)
+    row = state.positions[position]
+    notional = notional_at_mark(state, row.market, lots)
+    edge_ppm = _least_edge_ppm(state, position, notional)
     if edge_ppm == NONE:
         return False
-    slippage = book_cost(state, row.market, book_side(row.lots), lots, 0)
-    return slippage < mul_div_floor(notional_at_mark(state, row.market, lots), edge_ppm, _PPM)
+    change = closing(row.lots, lots)
+    at_limit = cash_at_mark(state, row.market, change) - cash_of(state, row.market, change, limit_ticks)
+    return at_limit < mul_div_floor(notional, edge_ppm, _PPM)
 
 
 @kernel
@@ -69,5 +74,5 @@ def book_goes_first(state: State, turn: int, account: int) -> bool:
     if now < state.accounts[account].next_slice_ns or now >= deadline_ns(state, closeout, account):
         return False
     equity, maintenance = assess(state, account)
-    position, lots = sole_order(state, account, equity, maintenance, True)
-    return position != NONE and _costs_less(state, position, lots, equity, maintenance)
+    position, lots, limit = sole_order(state, account, equity, maintenance, True)
+    return position != NONE and _costs_less(state, position, lots, limit, equity, maintenance)

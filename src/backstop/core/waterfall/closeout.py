@@ -420,22 +420,22 @@ def _lots_needed(state: State, position: int, account: int, equity: int, mainten
 
 
 @kernel
-def sole_order(state: State, account: int, equity: int, maintenance: int, probes: bool) -> tuple[int, int]:
-    """Return (position, lots) of the first order of a plan made now, where that alone is all that the
-    account needs and the visible book shows all its lots; else NONE and no lots. Nothing is sent.
+def sole_order(state: State, account: int, equity: int, maintenance: int, probes: bool) -> tuple[int, int, int]:
+    """Return (position, lots, limit) of the first order of a plan made now, where that alone is all that
+    the account needs and the visible book shows all its lots; else NONE and no lots. Nothing is sent.
     """
     fee_ppm = _fee_ppm(state, equity)
     found, _ = _weigh_positions(state, account, fee_ppm, maintenance, equity >= 0, probes)
     best = _take_best(state, found)
     if best == NONE:
-        return NONE, 0
+        return NONE, 0, 0
     position = state.columns[SLICE_POSITION, best]
     needed = _lots_needed(state, position, account, equity, maintenance)
     if needed == 0 or needed > state.columns[SLICE_CAP, best] or _believed_lots(state, position) > 0:
-        return NONE, 0
+        return NONE, 0, 0
     lots, limit, _ = _quote(state, position, needed, equity, maintenance)
     shown, _ = _reached_lots(state, position, limit)
-    return (position, lots) if lots == needed <= shown else (NONE, 0)
+    return (position, lots, limit) if lots == needed <= shown else (NONE, 0, 0)
 
 
 @kernel
