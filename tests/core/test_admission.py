@@ -259,13 +259,12 @@ WALKS: dict[str, list[Step]] = {
     ],
     "PARAMETER": [
         (Reject.TIME_OUT_OF_RANGE, {"seq": SOON, "time_ns": SOON, "kind": K.PARAMETER, "price_ticks": -1}),
-        (Reject.UNKNOWN_CODE, {"price_ticks": 0, "code": 0}),
-        (Reject.UNKNOWN_MARKET, {"code": NUMBERS["market.price_ticks_max"]}),
-        (Reject.AMOUNT_OUT_OF_RANGE, {"market": 1, "amount": 0}),
-        (Reject.RULE_IS_FIXED, {"amount": 5}),
-        (Reject.AMOUNT_OUT_OF_RANGE, {"code": NUMBERS["levels.exit_buffer_ppm"], "amount": 9_000_001}),
-        (Reject.RULES_CONTRADICT, {"amount": 9_000_000, "price_ticks": 0}),
         (Reject.TIME_OUT_OF_RANGE, {"price_ticks": 1 << 61}),
+        (Reject.UNKNOWN_MARKET, {"price_ticks": 0, "code": NUMBERS["market.price_ticks_max"]}),
+        (Reject.UNKNOWN_CODE, {"code": 0}),
+        (Reject.AMOUNT_OUT_OF_RANGE, {"code": NUMBERS["market.price_ticks_max"], "market": 1, "amount": 0}),
+        (Reject.RULE_IS_FIXED, {"amount": 5}),
+        (Reject.RULES_CONTRADICT, {"code": NUMBERS["levels.exit_buffer_ppm"], "amount": 9_000_000}),
         (None, {"price_ticks": 1 << 51}),
     ],
     "HEARTBEAT": [

@@ -7,7 +7,20 @@ before it, ``AFTER`` just after it, ``SCAN`` at the whole engine once the event 
 
 from __future__ import annotations
 
-from tests.properties import books, carries, charges, commitments, debts, doubts, gains, order_of_payers, payments, settlements, stops
+from tests.properties import (
+    books,
+    carries,
+    charges,
+    commitments,
+    debts,
+    doubts,
+    gains,
+    order_of_payers,
+    payments,
+    rules_in_force,
+    settlements,
+    stops,
+)
 from tests.properties.moment import Check
 
 __all__ = ["AFTER", "BEFORE", "IDS", "SCAN", "START"]
@@ -44,6 +57,7 @@ BEFORE: dict[str, list[Check]] = {
         settlements.settlement_is_told,
         settlements.settled_at_the_price,
     ],
+    "INV-10": [rules_in_force.change_is_told, rules_in_force.nobody_sinks],
     "INV-11": [
         order_of_payers.closeout_came_first,
         carries.carry_came_first,
@@ -61,6 +75,7 @@ AFTER: dict[str, list[Check]] = {
     "INV-05": [payments.reservations_are_covered, debts.default_ends_without_spare],
     "INV-06": [order_of_payers.counterparties_keep_maintenance],
     "INV-07": [payments.cuts_leave_maintenance, gains.rates_do_not_rise],
+    "INV-10": [rules_in_force.relief_is_told],
     "promises": [commitments.promises_hold],
 }
 SCAN: dict[str, list[Check]] = {
@@ -71,6 +86,7 @@ SCAN: dict[str, list[Check]] = {
     "INV-05": [payments.fund_scan, debts.debts_scan, debts.fill_debts_scan, charges.charges_scan, carries.carries_scan],
     "INV-07": [payments.fill_is_supported, payments.claims_scan, gains.gains_scan, payments.flat_accounts_owe_nothing],
     "INV-08": [stops.breakers_scan, doubts.doubts_scan, settlements.settlements_scan],
+    "INV-10": [rules_in_force.change_is_answered, rules_in_force.rules_scan, rules_in_force.relief_scan],
     "promises": [commitments.providers_scan, commitments.answers_are_joint],
 }
-IDS = ("INV-01", "INV-02", "INV-03", "INV-04", "INV-05", "INV-06", "INV-07", "INV-08", "INV-11", "promises")
+IDS = ("INV-01", "INV-02", "INV-03", "INV-04", "INV-05", "INV-06", "INV-07", "INV-08", "INV-10", "INV-11", "promises")

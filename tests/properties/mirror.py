@@ -42,7 +42,7 @@ from backstop.reference.offering import Backer, Offering, score_after_takeover
 from backstop.reference.records import Effect, Event
 from backstop.reference.refusals import after_withdrawal
 from backstop.reference.socialise import note_cut
-from backstop.reference.state import DISPOSAL_ORDER, FUND_PAYS, FUND_PAYS_LATE, TAKEOVER_OFFER, Account, Order, State
+from backstop.reference.state import DISPOSAL_ORDER, FUND_PAYS, FUND_PAYS_LATE, TAKEOVER_OFFER, Account, Order, State, WaitingChange
 from backstop.reference.takeover import backer_of, offering_of
 from tests.properties.holds import Hold
 
@@ -283,6 +283,14 @@ class Mirror(State):
                 if provider.account == event.account != NONE:
                     provider.baseline += event.amount
 
+    def _take_parameter(self, effect: Effect) -> None:
+        told = WaitingChange(effect.code, effect.market, effect.other, effect.lots, effect.amount, effect.value)
+        self.changes = [change for change in self.changes if change.place != told.place]
+        if effect.price_ticks == Change.WAITING:
+            self.changes = sorted([*self.changes, told], key=lambda change: change.from_ns)
+        elif effect.price_ticks == Change.APPLIED:
+            self.rules = changed(self.rules, told.number, market=told.market, entry=told.entry, part=told.part, value=told.value)
+
     def take_effect(self, effect: Effect) -> None:
         """Book one effect."""
         kind = effect.kind
@@ -311,9 +319,8 @@ class Mirror(State):
         elif kind == F.BREAKER:
             breaker = self.breakers[effect.market]
             breaker.state, breaker.until = effect.code, effect.amount
-        elif kind == F.PARAMETER and effect.price_ticks == Change.APPLIED:
-            place = {"market": effect.market, "entry": effect.other, "part": effect.lots}
-            self.rules = changed(self.rules, effect.code, **place, value=effect.amount)
+        elif kind == F.PARAMETER:
+            self._take_parameter(effect)
         elif kind == F.RELIEF:
             self.position(effect.account, effect.market).kept_ppm = effect.lots
         elif kind == F.RESTRICT:

@@ -65,6 +65,8 @@ FIELDS: dict[EffectKind, tuple[str, ...]] = {
     F.FUNDING: ("market", "amount", "value"),
     F.FILL_DEBT: ("account", "other", "market", "price_ticks", "amount", "value"),
     F.GUARD: ("market", "price_ticks", "other", "amount", "value"),
+    F.PARAMETER: ("amount", "value", "other"),
+    F.RELIEF: ("lots", "amount", "value"),
     F.CARRY: ("account", "amount", "value"),
     F.DOUBT: ("market", "code", "price_ticks", "other"),
     F.SETTLEMENT: ("market", "code", "price_ticks", "other"),
@@ -76,7 +78,8 @@ ENOUGH, STREAMS = 6, 6 * len(PROFILES)
 #: The same, of streams that are rich in what a few checks look at.
 ENOUGH_OF_RICH, RICH_STREAMS = (
     40,
-    {"stopped_providers": range(1, 4), "carried": range(1, 4), "settlements": range(1, 3), "socialise": range(2, 3)},
+    {"stopped_providers": range(1, 4), "carried": range(1, 4), "settlements": range(1, 3), "socialise": range(2, 11, 8)}
+    | {"relief": range(1, 6), "parameters": range(1, 3)},
 )
 
 

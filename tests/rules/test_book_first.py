@@ -142,10 +142,12 @@ def test_not_where_a_limit_keeps_lots_from_it(side: int) -> None:
 
 
 @pytest.mark.parametrize("side", SIDES)
-@pytest.mark.parametrize(("edges", "is_first"), [((10_000,), True), ((10_000, 500), False), ((1_000,), False), ((1_100,), True)])
+@pytest.mark.parametrize(
+    ("edges", "is_first"), [((10_000,), True), ((10_000, 500), False), ((1_000,), False), ((1_100,), False), ((2_000,), True)]
+)
 def test_an_insolvent_account_goes_where_its_fund_loses_less(side: int, edges: tuple[int, ...], is_first: bool) -> None:
-    """0.1 % on the book against the least edge, for all of its lots; like for like, providers are
-    first.
+    """The limit of its order, a tick below the mark, against the least edge, for all of its lots: like
+    for like, providers are first.
     """
     scene, loser, _ = alice(rules(*edges), side)
     scene.cash(FUND, 10**6)

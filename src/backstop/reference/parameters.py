@@ -15,13 +15,13 @@ from backstop.reference.margin import Standing
 from backstop.reference.records import Event
 from backstop.reference.state import State, WaitingChange
 
-__all__ = ["apply_parameter", "next_change_ns", "run_changes", "wrong_change"]
+__all__ = ["apply_parameter", "next_change_ns", "place_of", "run_changes", "wrong_change"]
 
 #: Rules that a machine's state follows from.
 _OF_FLOW = ("flow_throttle", "flow_halt")
 
 
-def _place_of(event: Event) -> tuple[int, int, int, int]:
+def place_of(event: Event) -> tuple[int, int, int, int]:
     """Return number, market, entry and part; what the scope does not look at is NONE or 0."""
     scope = PARAMETERS[event.code].scope
     market = event.market if scope in (Scope.MARKET, Scope.TIER) else NONE
@@ -45,8 +45,8 @@ def wrong_change(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     yield not rule.parameter.low <= event.amount <= rule.parameter.high, Reject.AMOUNT_OUT_OF_RANGE
     yield rule.parameter.is_fixed, Reject.RULE_IS_FIXED
     is_at_once = event.price_ticks <= event.time_ns
-    yield is_at_once and not _holds(_with(rules, WaitingChange(*_place_of(event), event.amount, 0))), Reject.RULES_CONTRADICT
-    others = [change for change in state.changes if change.place != _place_of(event)]
+    yield is_at_once and not _holds(_with(rules, WaitingChange(*place_of(event), event.amount, 0))), Reject.RULES_CONTRADICT
+    others = [change for change in state.changes if change.place != place_of(event)]
     yield not is_at_once and len(others) >= CHANGES_MAX, Reject.CHANGE_LIMIT
 
 
@@ -64,7 +64,7 @@ def _holds(rules: VenueRules) -> bool:
 
 def apply_parameter(state: State, event: Event) -> None:
     """PARAMETER: the last word on a place counts."""
-    change = WaitingChange(*_place_of(event), event.amount, event.price_ticks)
+    change = WaitingChange(*place_of(event), event.amount, event.price_ticks)
     state.changes = [other for other in state.changes if other.place != change.place]
     if change.from_ns > state.now:
         _tell(state, change, Change.WAITING)

@@ -452,8 +452,8 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
     # What carries it out: two rows a trade, and what paying it brings.
     end = after + 8 * (after - first) + 32
     rows = [_Row(*(int(number) for number in row)) for row in effects[first:end].tolist()]
-    # Who trades settles his funding first: it is no part of the plan.
-    rows = [row for row in rows if (row.kind, row.code) != (EffectKind.POSTING, Cause.FUNDING)]
+    # Who trades settles his funding first, and may lose relief: neither is a part of the plan.
+    rows = [row for row in rows if (row.kind, row.code) != (EffectKind.POSTING, Cause.FUNDING) and row.kind != EffectKind.RELIEF]
     parts, place = _read_parts(rows)
     scales, place = _read_scales(rows, place)
     classes, stray, place = _read_classes(rows, place)
