@@ -83,7 +83,9 @@ def adl_is_as_planned(moment: Moment) -> Findings:
     if not any(row.kind == F.ADL_SCALE for row in rows) and lots != sum(wanted.values()):
         yield f"{plan}: {lots} of {wanted} leave, which is not told"
     # Of one that closes none of its lots nothing else is told, but that it is torn up later.
-    told = {row.account for row in rows if row.kind in (F.ADL_PLAN, F.ADL_SCALE)}
+    # Who was in a plan of the event before goes on to the stages behind it.
+    before = [row for row in moment.effects[: moment.place] if row.market == plan.market]
+    told = {row.account for row in (*before, *rows) if row.kind in (F.ADL_PLAN, F.ADL_SCALE)}
     later = [row for row in moment.effects[moment.place :] if row.kind == F.TEAR_UP and row.market == plan.market]
     left_out = [row.account for row in later if row.lots * plan.lots > 0 and row.account not in told and mirror.equity(row.account) < 0]
     if any(row.kind == F.ADL_SCALE for row in rows) and left_out:

@@ -46,6 +46,7 @@ from backstop.core.instruments import (
     TierRules,
     VenueRules,
 )
+from backstop.core.parameter_table import PARAMETERS
 from backstop.reference.margin import Standing
 from backstop.reference.records import Effect, Event
 from backstop.reference.state import TAKEOVER_OFFER, Order
@@ -565,13 +566,26 @@ def kinds_of_owners_and_a_settlement(machine: HostileVenue) -> set[int]:
     return {effect.kind for effects in machine.watch.effects for effect in effects}
 
 
+def kinds_of_a_rise_of_margin(machine: HostileVenue) -> set[int]:
+    """Return the kinds of effects of a venue whose margin rises above what an account has."""
+    draw = Draw(stages=STAGES[1], providers=0, has_vault=False, breakers=False)
+    machine.open_book(draw, 30_000, 30_000, [60, -60, 0, 0, 0, 0, 0], [300_000] * TRADERS)
+    numbers = {rule.key: number for number, rule in PARAMETERS.items()}
+    tiers = len(machine.watch.rules.markets[0].tiers)
+    for key, rate_ppm in (("tier.initial_rate_ppm", 900_000), ("tier.maintenance_rate_ppm", 400_000)):
+        for tier in reversed(range(tiers)):
+            machine.send(EventKind.PARAMETER, code=numbers[key], market=0, other=tier, amount=rate_ppm)
+    assert machine.watch.wrong == []
+    return {effect.kind for effects in machine.watch.effects for effect in effects}
+
+
 def test_machine_reaches_default() -> None:
     """The machine's own venue knows every health, every stage and every state of breakers, so that
     its silence means something.
     """
     machine = HostileVenue()
     health, states = set(), set()
-    kinds = kinds_of_a_short_fund(machine) | kinds_of_owners_and_a_settlement(machine)
+    kinds = kinds_of_a_short_fund(machine) | kinds_of_owners_and_a_settlement(machine) | kinds_of_a_rise_of_margin(machine)
     for stages, providers, fund in ((WHOLE, 1, 100), (STAGES[1], 0, 100), (STAGES[2], 0, 0), (STAGES[3], 0, 0)):
         draw = Draw(stages=stages, providers=providers, has_vault=False, breakers=stages == WHOLE, target=0)
         machine.open_book(draw, fund, 30_000, [60, -60, -60, 60, 40, -40, 0], [90_000] * TRADERS)
