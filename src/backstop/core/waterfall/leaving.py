@@ -114,7 +114,8 @@ def _after_better(state: State, position: int, equity: int, maintenance: int) ->
     that stand before one in the order of positions, and may leave at the same turn, but later.
     """
     row = state.positions[position]
-    since = state.accounts[row.account].default_since_ns + 1
+    # Below 0, so that it is no column's beginning, and fits for NEVER, too.
+    since = -1 - state.accounts[row.account].default_since_ns
     if state.columns[ORDER_SINCE, row.account] != since or state.better_first[position, _LOTS] != row.lots:
         count = _gather_open(state, row.account, position)
         if count > 1:
