@@ -167,14 +167,21 @@ def test_no_rule_has_the_number() -> None:
 
 
 def test_so_many_changes_wait_and_no_more() -> None:
-    rules = venue(markets=2)
-    both = desk(rules._replace(markets=(rules.markets[0],) * 2))
-    rates = [rule for rule in PARAMETERS.values() if rule.scope in (Scope.VENUE, Scope.MARKET) and not rule.parameter.is_fixed]
-    places = [(rule, market) for rule in rates for market in (range(2) if rule.scope == Scope.MARKET else (NONE,))]
-    assert len(places) < CHANGES_MAX
-    for rule, market in places:
-        both.send(K.PARAMETER, code=rule.number, market=market, amount=rule.parameter.high, price_ticks=both.time_ns + 9_000 * SECOND)
-    assert int(both.state.engine[0].changes_now) == len(places)
+    """256 of twenty markets' rules wait; one more place is refused, a place that waits is not."""
+    both = Both(venue(markets=20))
+    changeable = [rule for rule in PARAMETERS.values() if rule.scope == Scope.MARKET and not rule.parameter.is_fixed]
+    places = [(rule, market) for market in range(20) for rule in changeable][: CHANGES_MAX + 1]
+    assert len(places) == CHANGES_MAX + 1
+    later = 9_000 * SECOND
+
+    def ask(rule: ListedRule, market: int) -> list[Effect]:
+        return both.send(K.PARAMETER, code=rule.number, market=market, amount=rule.parameter.high, price_ticks=later)
+
+    for rule, market in places[:-1]:
+        assert statuses(ask(rule, market)) == [(rule.number, rule.parameter.high, Change.WAITING)]
+    assert refused(ask(*places[-1])) == Reject.CHANGE_LIMIT
+    assert statuses(ask(*places[0])) != []
+    assert int(both.state.engine[0].changes_now) == CHANGES_MAX
 
 
 def test_a_threshold_of_flow_that_changes_is_settled_at_once() -> None:
