@@ -400,6 +400,8 @@ class Guard(IntEnum):
     DROPPED = 4
     #: Held once more for as long: other prints, or the index, spoke for another level.
     CONTINUED = 5
+    #: A hold ended by time while the newest print was a held one: that print is held on.
+    RENEWED = 6
 
 
 class Doubt(IntEnum):

@@ -180,27 +180,36 @@ def move_ppm(price: int, reference: int) -> int:
 
 
 def emit_guard(state: State, market: int, guard: Guard, held: int, until: int) -> None:
-    """GUARD: the held price, how far it is from the accepted mark, and until when it is held."""
-    mark = state.markets[market].mark
-    state.emit(EffectKind.GUARD, code=guard, market=market, other=mark, price_ticks=held, amount=until, value=move_ppm(held, mark))
+    """GUARD: the held price, how far it is from the reference, and until when it is held."""
+    reference = state.breakers[market].reference
+    move = move_ppm(held, reference)
+    state.emit(EffectKind.GUARD, code=guard, market=market, other=reference, price_ticks=held, amount=until, value=move)
+
+
+def is_near(state: State, market: int, price: int, reference: int) -> bool:
+    """A price is less than a jump from another."""
+    return move_ppm(price, reference) < state.rules.markets[market].guard_jump_ppm
 
 
 def hold_mark(state: State, market: int, price_ticks: int) -> bool:
     """Price guard: hold a jump on little volume. A mark on volume enough ends what was held."""
     row, rules, breaker = state.markets[market], state.rules.markets[market], state.breakers[market]
-    if rules.guard_jump_ppm == 0 or row.mark == 0:
+    if rules.guard_jump_ppm == 0:
         return False
     if breaker.held:
         bring_up(breaker, state.now)
     is_thin = 0 <= row.volume < rules.guard_volume_lots
-    if move_ppm(price_ticks, row.mark) >= rules.guard_jump_ppm and is_thin:
+    if row.mark and is_thin and not is_near(state, market, price_ticks, breaker.reference):
         hold_print(state, market, price_ticks)
         return True
     if breaker.held and is_thin:
-        breaker.is_held_newest, breaker.rival = False, 0
+        breaker.is_held_newest, breaker.rival, breaker.rival_first = False, 0, 0
     elif breaker.held:
-        near = move_ppm(price_ticks, breaker.held) < rules.guard_jump_ppm
+        near = is_near(state, market, price_ticks, breaker.held_first)
         let_go(state, market, Guard.CONFIRMED if near else Guard.DROPPED)
+    is_old = state.now - breaker.reference_at >= state.rules.breakers.guard_hold_ns
+    if not row.mark or not is_thin or is_old:
+        breaker.reference, breaker.reference_at = price_ticks, state.now
     return False
 
 
@@ -208,13 +217,21 @@ def hold_print(state: State, market: int, price_ticks: int) -> None:
     """Hold a print: the first of a hold, one of the level held, or a rival of it."""
     breaker = state.breakers[market]
     if not breaker.held:
-        breaker.held_since = breaker.held_at = state.now
-        breaker.held_until = state.now + state.rules.breakers.guard_hold_ns
-    is_rival = breaker.held > 0 and move_ppm(price_ticks, breaker.held) >= state.rules.markets[market].guard_jump_ppm
-    breaker.rival = price_ticks if is_rival else 0
-    breaker.held = breaker.held if is_rival else price_ticks
+        begin_hold(breaker, price_ticks, state.now, state.now + state.rules.breakers.guard_hold_ns)
+    elif is_near(state, market, price_ticks, breaker.held_first):
+        breaker.held, breaker.rival, breaker.rival_first = price_ticks, 0, 0
+    else:
+        is_new = not breaker.rival or not is_near(state, market, price_ticks, breaker.rival_first)
+        breaker.rival, breaker.rival_first = price_ticks, price_ticks if is_new else breaker.rival_first
     breaker.is_held_newest = True
     emit_guard(state, market, Guard.HELD, price_ticks, breaker.held_until)
+
+
+def begin_hold(breaker: Breaker, price_ticks: int, since_ns: int, until_ns: int) -> None:
+    """Hold a print, the newest, where none is held."""
+    breaker.held = breaker.held_first = price_ticks
+    breaker.held_at, breaker.held_until = since_ns, until_ns
+    breaker.is_held_newest = True
 
 
 def bring_up(breaker: Breaker, until_ns: int) -> None:
@@ -227,16 +244,17 @@ def bring_up(breaker: Breaker, until_ns: int) -> None:
     breaker.held_for += passed
     breaker.lead += -passed if breaker.rival else passed
     if breaker.lead < 0:
-        breaker.held, breaker.rival, breaker.lead = breaker.rival, 0, -breaker.lead
+        breaker.held, breaker.held_first, breaker.lead = breaker.rival, breaker.rival_first, -breaker.lead
+        breaker.rival = breaker.rival_first = 0
 
 
 def let_go(state: State, market: int, guard: Guard) -> None:
     """End a hold."""
     breaker = state.breakers[market]
     emit_guard(state, market, guard, breaker.held, 0)
-    breaker.held = breaker.held_until = breaker.held_for = breaker.held_at = 0
-    breaker.held_since = breaker.lead = breaker.rival = 0
-    breaker.is_held_newest = False
+    breaker.held = breaker.held_until = breaker.held_for = breaker.held_at = breaker.lead = 0
+    breaker.held_first = breaker.rival = breaker.rival_first = 0
+    breaker.is_held_newest = breaker.is_continued = False
 
 
 def index_is_dead(state: State, market: int) -> bool:
@@ -245,30 +263,44 @@ def index_is_dead(state: State, market: int) -> bool:
     return state.markets[market].index == 0 or (age > 0 and state.now - since > age)
 
 
+def is_near_index(state: State, market: int) -> bool:
+    """A living index stands nearer to the level held than to the mark, and less than a jump from it."""
+    breaker, row = state.breakers[market], state.markets[market]
+    if index_is_dead(state, market) or abs(breaker.held - row.index) >= abs(row.mark - row.index):
+        return False
+    return is_near(state, market, breaker.held, row.index)
+
+
 def verdict(state: State, market: int) -> Guard:
     """What becomes of a hold whose time is over, `new` and `lead` up to its end."""
-    breaker, row = state.breakers[market], state.markets[market]
-    hold, length = state.rules.breakers.guard_hold_ns, breaker.held_until - breaker.held_since
-    has_index = not index_is_dead(state, market)
-    near = has_index and abs(breaker.held - row.index) < abs(row.mark - row.index)
+    breaker, length = state.breakers[market], state.rules.breakers.guard_hold_ns
+    near = is_near_index(state, market)
     if 2 * breaker.held_for < length or (2 * breaker.held_for == length and not near):
         return Guard.DROPPED
-    alone = breaker.lead == length and not has_index
-    return Guard.RELEASED if near or alone or length > hold else Guard.CONTINUED
+    alone = breaker.lead == length and index_is_dead(state, market)
+    return Guard.RELEASED if near or alone or breaker.is_continued else Guard.CONTINUED
 
 
 def end_hold(state: State, market: int) -> None:
-    """The time of a hold is over: the level is dropped, becomes the mark, or is held once more."""
-    breaker = state.breakers[market]
-    bring_up(breaker, breaker.held_until)
-    guard, held = verdict(state, market), breaker.held
+    """The time of a hold is over: the level is dropped, becomes the mark, or is held once more; a held
+    print that is the newest, and no mark, is held on.
+    """
+    breaker, end = state.breakers[market], state.breakers[market].held_until
+    bring_up(breaker, end)
+    guard, held, until = verdict(state, market), breaker.held, end + state.rules.breakers.guard_hold_ns
     if guard == Guard.CONTINUED:
-        breaker.held_until += state.rules.breakers.guard_hold_ns
-        emit_guard(state, market, guard, held, breaker.held_until)
+        breaker.held_until, breaker.held_for, breaker.lead, breaker.is_continued = until, 0, 0, True
+        emit_guard(state, market, guard, held, until)
         return
+    left = (breaker.rival or held) if breaker.is_held_newest else 0
     let_go(state, market, guard)
     if guard == Guard.RELEASED:
+        breaker.reference, breaker.reference_at = held, state.now
         accept_mark(state, market, held)
+        left = 0 if is_near(state, market, left, held) else left
+    if left:
+        begin_hold(breaker, left, end, until)
+        emit_guard(state, market, Guard.RENEWED, left, until)
 
 
 def accept_mark(state: State, market: int, price_ticks: int) -> None:
@@ -550,8 +582,9 @@ def breaker_row(state: State, number: int) -> tuple[int, ...]:
     breaker = state.breakers[number]
     levels = sum(breaker.levels[cause] * 3 ** (cause - 1) for cause in BreakerCause)
     spent, answered = (sum(1 << (cause - 1) for cause in causes) for causes in (breaker.spent, breaker.answered))
-    counts = (breaker.held_for, breaker.held_at, int(breaker.is_held_newest), breaker.held_since, breaker.lead, breaker.rival)
-    hold = (breaker.held, breaker.held_until, *counts)
+    counts = (breaker.held_for, breaker.held_at, int(breaker.is_held_newest), int(breaker.is_continued), breaker.lead)
+    firsts = (breaker.rival, breaker.held_first, breaker.rival_first, breaker.reference, breaker.reference_at)
+    hold = (breaker.held, breaker.held_until, *counts, *firsts)
     price = (min(breaker.low), max(breaker.high), breaker.mark_time, *hold)
     times = (breaker.operator_until, breaker.grace_until)
     return (
@@ -566,6 +599,7 @@ def breaker_row(state: State, number: int) -> tuple[int, ...]:
         answered,
         *deficit_now(state, breaker),
         breaker.undoubted,
+        int(breaker.has_cancelled),
         int(breaker.is_awaited),
         breaker.doubted_ns,
         breaker.doubt_at,

@@ -9,10 +9,11 @@ from backstop.reference.breakers import effective_state, venue_number
 from backstop.reference.closing import forced_from_ns
 from backstop.reference.machine import HALT, TRADED
 from backstop.reference.margin import Standing
-from backstop.reference.state import State
+from backstop.reference.state import CLOSING_ORDER, State
 
 __all__ = [
     "add_up",
+    "cancel_orders_in",
     "hold_back",
     "is_book_shut",
     "is_doubted",
@@ -89,23 +90,35 @@ def review_doubt(state: State, market: int, old_mark: int) -> None:
     if row.mark == 0 or is_settling(state, market):
         return
     reason = next(doubts(state, market), None)
+    cancels = reason not in (None, Doubt.GUARD) and not breaker.has_cancelled
     if reason is not None and not breaker.undoubted:
         note_doubt(state, market)
         breaker.undoubted = old_mark or row.mark
         emit_doubt(state, market, reason, breaker.undoubted)
-        for order in [each for _, each in sorted(state.open_orders.items()) if each.market == market]:
-            if order.is_open:
-                state.cancel(order)
-                state.touch(order.account)
+    elif reason is not None and cancels:
+        emit_doubt(state, market, reason, breaker.undoubted)
     elif reason is None and breaker.undoubted:
         note_doubt(state, market)
-        breaker.undoubted, breaker.given_ticks = 0, 0
+        breaker.undoubted, breaker.given_ticks, breaker.has_cancelled = 0, 0, False
         emit_doubt(state, market, Doubt.ENDED, row.mark)
+    if cancels:
+        breaker.has_cancelled = True
+        cancel_orders_in(state, market)
     if breaker.is_awaited and may_move(state, market):
         breaker.is_awaited = False
         for account in range(len(state.accounts)):
             if state.held_lots(account, market) and state.accounts[account].in_default:
                 state.touch(account)
+
+
+def cancel_orders_in(state: State, market: int) -> None:
+    """Cancel what is out in a market; the slice of a closing order counts as not sent."""
+    for order in [each for _, each in sorted(state.open_orders.items()) if each.market == market]:
+        if order.is_open:
+            state.cancel(order)
+            if order.kind == CLOSING_ORDER:
+                state.accounts[order.account].next_slice = 0
+            state.touch(order.account)
 
 
 def emit_doubt(state: State, market: int, reason: Doubt, undoubted: int) -> None:

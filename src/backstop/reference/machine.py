@@ -162,13 +162,21 @@ class Breaker(Machine):
     held_for: int = 0
     held_at: int = 0
     is_held_newest: bool = False
-    #: When the hold began; for how much longer the newest print was of the level held than of a rival,
-    #: up to the same time; and the rival where that is the newest print, else 0.
-    held_since: int = 0
+    #: Whether it is the second hold of a level; for how much longer the newest print was of the level
+    #: held than of a rival, up to the same time; and the rival where that is the newest print, else 0.
+    is_continued: bool = False
     lead: int = 0
     rival: int = 0
-    #: The mark before doubt began, 0 where there is none; and whether somebody waits for the market.
+    #: The first print of the level held, and of the rival.
+    held_first: int = 0
+    rival_first: int = 0
+    #: The mark that jumps are measured from, and since when it is that.
+    reference: int = 0
+    reference_at: int = 0
+    #: The mark before doubt began, 0 where there is none; whether that doubt cancelled what was out; and
+    #: whether somebody waits for the market.
     undoubted: int = 0
+    has_cancelled: bool = False
     is_awaited: bool = False
     #: For how long it was doubted, less for how long it was not, at the last change of that; and when
     #: that was.

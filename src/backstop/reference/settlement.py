@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backstop.core.events import NEVER_NS, BreakerCause, Cause, EffectKind, Guard, Settlement, error_inventory_of, outside_of
 from backstop.reference.breakers import index_is_dead, judge_holders, let_go, venue_number
-from backstop.reference.doubt import is_doubted, note_doubt
+from backstop.reference.doubt import cancel_orders_in, is_doubted, note_doubt
 from backstop.reference.machine import ALL_SETTLED, HALT, SETTLES_INSOLVENT, SETTLES_REST, TRADED
 from backstop.reference.records import Event
 from backstop.reference.state import State
@@ -90,10 +90,7 @@ def begin(state: State, market: int) -> None:
     note_doubt(state, market)
     breaker.settlement, breaker.settle_next, breaker.given_ticks = SETTLES_INSOLVENT, 0, 0
     breaker.undoubted = price
-    for order in [each for _, each in sorted(state.open_orders.items()) if each.market == market]:
-        if order.is_open:
-            state.cancel(order)
-            state.touch(order.account)
+    cancel_orders_in(state, market)
     row.mark = price
     judge_holders(state, market)
 
