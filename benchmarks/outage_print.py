@@ -122,14 +122,14 @@ than {thin} coins. Each minute becomes {steps} marks, its four prices, with its 
 
 _SAVES = """\
 With the guard no account falls in these three minutes. The low was the newest for most of the hold,
-but {entry:,} was heard as well: so it is held once more (R7.2.5), and dropped where {entry:,} is back.
+but {entry:,} was heard as well: so it is held once more (R7.2.6), and dropped where {entry:,} is back.
 Without the guard every account is liquidated at a price that 31 contracts made.
 """
 
 _DELAYS = """\
 Without the guard every account is liquidated at once, at a price that 31 contracts made. With it they
 fall too, {fallen} of {accounts}, only later: low prints were the newest for most of the hold, so that at
-its end one becomes the mark (R7.2.5). That costs the accounts their positions.
+its end one becomes the mark (R7.2.6). That costs the accounts their positions.
 """
 
 _AFTER = """\

@@ -227,7 +227,9 @@ class Desk:
                 return f"{where}: {BreakerState(e.other).name} to {BreakerState(e.code).name} ({BreakerCause(e.lots).name}){ends}"
             case F.GUARD:
                 ends = f", until second {e.amount // SECOND_NS}" if e.amount else ""
-                return f"market {e.market}: {price(e.price_ticks)}, {e.value / 10_000:.1f} % from the mark, is {Guard(e.code).name}{ends}"
+                return (
+                    f"market {e.market}: {price(e.price_ticks)}, {e.value / 10_000:.1f} % from the reference, is {Guard(e.code).name}{ends}"
+                )
             case F.FILL_DEBT:
                 return f"{self.name(e.other)} owes {who} {money(e.amount)} for their fill at {price(e.price_ticks)}, mark {price(e.value)}"
             case F.FUNDING:

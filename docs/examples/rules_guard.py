@@ -1,4 +1,6 @@
-"""A jump on little volume is held; a mark on volume confirms it, or the end of two holds."""
+"""A jump on little volume is held; a mark on volume confirms it, or the end of two holds. What is the
+newest when a hold is dropped is held on.
+"""
 
 from rules_desk import MARKET, K, RulesDesk
 
@@ -15,3 +17,8 @@ desk.tell("mark 81.5", desk.send(K.MARK, market=0, price_ticks=815))
 desk.tell("mark 60.0", desk.send(K.MARK, market=0, price_ticks=600))
 desk.tell("the end of the hold", desk.clock())
 desk.tell("the end of the second hold", desk.clock())
+desk.tell("mark 40.0", desk.send(K.MARK, market=0, price_ticks=400))
+desk.tell("mark 60.5", desk.send(K.MARK, market=0, price_ticks=605))
+desk.now_ns += 90 * 10**9
+desk.tell("90 s later, mark 50.0", desk.send(K.MARK, market=0, price_ticks=500))
+desk.tell("the end of the hold", desk.clock())

@@ -1,4 +1,4 @@
-"""A jump that the guard holds raises doubt: an order that is out is cancelled, and nobody is closed."""
+"""A jump that the guard holds raises doubt: an order that is out stays, and none leaves until it ends."""
 
 from rules_desk import MARKET, K, RulesDesk
 
@@ -8,4 +8,7 @@ desk.depth(40)
 desk.tell_when("mark 84.2", desk.send(K.MARK, market=0, price_ticks=842))
 desk.send(K.VOLUME, market=0, lots=10)
 desk.tell_when("mark 68.0 on 10 lots", desk.send(K.MARK, market=0, price_ticks=680))
+desk.tell_when("the order is filled", desk.send(K.ORDER_FILL, market=0, other=1, lots=-1, price_ticks=830))
+desk.send(K.ORDER_DONE, other=1)
+desk.send(K.CLOCK)
 desk.tell_when("mark 84.1", desk.send(K.MARK, market=0, price_ticks=841))

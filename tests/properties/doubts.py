@@ -43,9 +43,11 @@ def doubt_is_told(moment: Moment) -> Findings:
     begins, breaker = effect.code != Doubt.ENDED, mirror.breakers[effect.market]
     marks = {mirror.markets[effect.market].mark, mirror.marks_before[effect.market]}
     marks |= {row.price_ticks for row in moment.effects if (row.kind, row.code, row.market) == (F.GUARD, Guard.RELEASED, effect.market)}
-    if begins == (breaker.undoubted != 0):
+    # Another reason joins a doubt by the guard alone: it cancels what that left out.
+    joins = begins and effect.code != Doubt.GUARD and breaker.undoubted == effect.price_ticks and not breaker.has_cancelled
+    if begins == (breaker.undoubted != 0) and not joins:
         yield f"{effect}: before it {breaker.undoubted}"
-    if effect.other not in marks or effect.price_ticks not in (marks if begins else {effect.other}):
+    if effect.other not in marks or (effect.price_ticks not in (marks if begins else {effect.other}) and not joins):
         yield f"{effect}: the mark is and was {marks}"
     rest = moment.effects[moment.place + 1 :]
     is_last = not any((row.kind, row.market) == (F.DOUBT, effect.market) for row in rest)
@@ -79,7 +81,8 @@ def nothing_is_forced(moment: Moment) -> Findings:
 
 def doubts_scan(moment: Moment) -> Findings:
     """INV-08: after every event a market is doubted where its rows give a reason, and as it was told;
-    no order is out there, but those of who waited as long as anybody may.
+    where more than the guard doubts it, no order is out there, but those of who waited as long as
+    anybody may.
     """
     mirror = moment.mirror
     yield from _bounded(moment)
@@ -90,7 +93,10 @@ def doubts_scan(moment: Moment) -> Findings:
         if told != kept or (kept != 0) != bool(mirror.markets[market].mark and reasons(moment.state, market)):
             yield f"market {market}: undoubted mark {kept}, told {told}, reasons {reasons(moment.state, market)}"
         open_there = [order for order in mirror.open_orders.values() if order.market == market]
-        if kept and any(not is_used_up(mirror, order.account) for order in open_there) and moment.event.kind != EventKind.ORDER_FILL:
+        cancels = mirror.breakers[market].has_cancelled
+        if cancels != bool(row.has_cancelled) or (not cancels and reasons(moment.state, market) not in ([], [Doubt.GUARD])):
+            yield f"market {market}: cancelled {cancels}, by the engine {row.has_cancelled}, reasons {reasons(moment.state, market)}"
+        if cancels and any(not is_used_up(mirror, order.account) for order in open_there) and moment.event.kind != EventKind.ORDER_FILL:
             yield f"market {market}: doubted, with {open_there}"
 
 

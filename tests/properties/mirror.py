@@ -126,6 +126,8 @@ class Mirror(State):
     accepted_with: int = 0
     #: Holds of the price guard, by market.
     holds: dict[int, Hold] = field(default_factory=dict)
+    #: When the last hold of a market ended, and the newest print at its end where that was a held one.
+    ended_at: dict[int, tuple[int, int]] = field(default_factory=dict)
     #: Market whose mark the event at hand set, or NONE.
     told: int = NONE
     #: The last posting paid a claim back: the change of the claim that follows is no setting off.
@@ -222,9 +224,7 @@ class Mirror(State):
                 self._take_mark(event.market, event.price_ticks)
                 self.told = event.market
                 self.breakers[event.market].mark_time = self.now
-                if event.market in self.holds:
-                    self.holds[event.market].note(self.now, 0)
-                    self._hold_on(event.market)
+                self._refer_to(event.market, event.price_ticks)
         elif event.kind == EventKind.ACCOUNT:
             self.ledger[event.account], self.positions[event.account] = 0, {}
             self.accounts.append(Account(event.other))
@@ -271,6 +271,8 @@ class Mirror(State):
             self.accounts[event.account].charge_market = event.market
         if event.kind == EventKind.INDEX:
             self.markets[event.market].index = event.price_ticks
+        elif event.kind == EventKind.VOLUME:
+            self.markets[event.market].volume = event.lots
         if event.kind == EventKind.PROVIDER:
             self.providers[event.other].baseline = self.equity(event.account)
         elif event.kind == EventKind.OPERATOR and event.code == Operator.SETTLE_PRICE:
@@ -350,6 +352,7 @@ class Mirror(State):
         elif kind == F.DOUBT:
             breaker = self.breakers[effect.market]
             breaker.undoubted = effect.price_ticks if effect.code != Doubt.ENDED else 0
+            breaker.has_cancelled = effect.code not in (Doubt.ENDED, Doubt.GUARD)
             breaker.given_ticks = breaker.given_ticks if breaker.undoubted else 0
         elif kind == F.SETTLEMENT:
             self._take_settlement(effect)
@@ -370,17 +373,38 @@ class Mirror(State):
         row = self.markets[market]
         row.mark, row.epoch_mark = price_ticks, row.epoch_mark or price_ticks
 
+    def _end_hold(self, market: int) -> None:
+        hold = self.holds.pop(market, None)
+        if hold is not None:
+            self.ended_at[market] = (hold.until_ns, hold.prints[-1][1])
+
+    def _is_thin(self, market: int) -> bool:
+        """Say whether a volume is known and little."""
+        return 0 <= self.markets[market].volume < self.rules.markets[market].guard_volume_lots
+
+    def _refer_to(self, market: int, price_ticks: int) -> None:
+        """Measure jumps from an accepted mark, if it came on volume or the last such is old."""
+        breaker = self.breakers[market]
+        is_old = self.now - breaker.reference_at >= self.rules.breakers.guard_hold_ns
+        if self.rules.markets[market].guard_jump_ppm and (not breaker.reference or is_old or not self._is_thin(market)):
+            breaker.reference, breaker.reference_at = price_ticks, self.now
+
     def _take_guard(self, effect: Effect) -> None:
         jump_ppm = self.rules.markets[effect.market].guard_jump_ppm
         if effect.code == Guard.HELD:
-            self.holds.setdefault(effect.market, Hold(self.now, effect.amount, jump_ppm)).note(self.now, effect.price_ticks)
+            self.holds.setdefault(effect.market, Hold(effect.amount, jump_ppm)).note(self.now, effect.price_ticks)
+        elif effect.code == Guard.RENEWED:
+            begin_ns = effect.amount - self.rules.breakers.guard_hold_ns
+            self.holds[effect.market] = Hold(effect.amount, jump_ppm, [(begin_ns, effect.price_ticks)])
         elif effect.code == Guard.CONTINUED:
             self.holds[effect.market].prolong(effect.amount)
         else:
-            self.holds.pop(effect.market, None)
+            self._end_hold(effect.market)
         self._hold_on(effect.market)
         if effect.code == Guard.RELEASED:
             self.breakers[effect.market].mark_time = self.now
+            if effect.market != self.told or self._is_thin(effect.market):
+                self.breakers[effect.market].reference, self.breakers[effect.market].reference_at = effect.price_ticks, self.now
         if effect.code == Guard.RELEASED and effect.market != self.told:
             self._take_mark(effect.market, effect.price_ticks)
 
@@ -397,8 +421,13 @@ class Mirror(State):
         self.markets[effect.market].mark = effect.price_ticks
 
     def end_event(self, effects: Sequence[Effect]) -> None:
-        """Note the gains of each group in which something was uncovered."""
+        """Note the gains of each group in which something was uncovered; and a mark beside a hold, which
+        what timers did before it does not know.
+        """
         self.effects = list(effects)
+        if self.told in self.holds:
+            self.holds[self.told].note(self.now, 0)
+            self._hold_on(self.told)
         note_gains(self)
 
     def _take_cash(self, effect: Effect) -> None:

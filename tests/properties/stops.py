@@ -102,16 +102,39 @@ def guard_tells_the_move(moment: Moment) -> Findings:
     rules = mirror.rules.markets[effect.market]
     move = move_ppm(effect.price_ticks, effect.other)
     hold, hold_ns = mirror.holds.get(effect.market), mirror.rules.breakers.guard_hold_ns
-    untils = {Guard.HELD: hold.until_ns if hold else mirror.now + hold_ns, Guard.CONTINUED: hold.since_ns + 2 * hold_ns if hold else 0}
+    untils = {
+        Guard.HELD: hold.until_ns if hold else mirror.now + hold_ns,
+        Guard.CONTINUED: hold.until_ns + hold_ns if hold else 0,
+        Guard.RENEWED: _ended_at(moment) + hold_ns,
+    }
     until = untils.get(Guard(effect.code), 0)
     if (effect.value, effect.amount) != (move, until):
         yield f"{effect}: the move is {move}, held until {until} at the latest"
-    if effect.code != Guard.HELD:
+    if effect.code == Guard.RENEWED:
+        yield from _renews(moment)
+    elif effect.code != Guard.HELD:
         yield from _ends_as_counted(moment, hold)
     else:
         volume = int(moment.state.markets[effect.market].volume_lots)
-        if move < rules.guard_jump_ppm or not 0 <= volume < rules.guard_volume_lots or effect.other != mirror.marks[effect.market]:
-            yield f"{effect}: mark {mirror.marks[effect.market]}, volume {volume}"
+        if (
+            move < rules.guard_jump_ppm
+            or not 0 <= volume < rules.guard_volume_lots
+            or effect.other != mirror.breakers[effect.market].reference
+        ):
+            yield f"{effect}: reference {mirror.breakers[effect.market].reference}, volume {volume}"
+
+
+def _ended_at(moment: Moment) -> int:
+    """Return when the hold ended whose newest print is held on, as its end says."""
+    return moment.mirror.ended_at.get(moment.effect.market, (0, 0))[0]
+
+
+def _renews(moment: Moment) -> Findings:
+    """A print is held on that was the newest when its hold ended."""
+    effect, mirror = moment.effect, moment.mirror
+    newest = mirror.ended_at.get(effect.market, (0, 0))[1]
+    if effect.market in mirror.holds or effect.price_ticks != newest:
+        yield f"{effect}: {newest} was the newest print, held before it: {mirror.holds.get(effect.market)}"
 
 
 def _ends_as_counted(moment: Moment, hold: Hold | None) -> Findings:
@@ -125,11 +148,11 @@ def _ends_as_counted(moment: Moment, hold: Hold | None) -> Findings:
         yield f"{effect}: {level} is held"
     if hold.until_ns > now or any(row.kind == F.SETTLEMENT for row in moment.effects):
         return
-    length, most = hold.until_ns - hold.since_ns, moment.mirror.rules.breakers.guard_hold_ns
+    length = moment.mirror.rules.breakers.guard_hold_ns
     has_index, twice = int(moment.state.markets[effect.market].index_ticks) != 0, 2 * hold.new_ns()
     may = {
-        Guard.RELEASED: twice >= length and (length == 2 * most or has_index or lead == length),
-        Guard.CONTINUED: twice > length == most and (has_index or lead < length),
+        Guard.RELEASED: twice >= length and (hold.is_continued or has_index or lead == length),
+        Guard.CONTINUED: twice > length and not hold.is_continued and (has_index or lead < length),
         Guard.DROPPED: twice <= length,
     }
     if not may.get(Guard(effect.code), False):

@@ -12,7 +12,7 @@ PRICE, FLOW, _, STALE, *_others = BreakerCause
 K, F = EventKind, EffectKind
 
 GUARDED = PLAIN._replace(guard_jump_ppm=50_000, guard_volume_lots=10)
-HELD, CONFIRMED, RELEASED, DROPPED, CONTINUED = Guard
+HELD, CONFIRMED, RELEASED, DROPPED, CONTINUED, RENEWED = Guard
 WAITING = SHORT._replace(guard_hold_ns=30)
 
 
@@ -65,10 +65,10 @@ def test_guard_is_off_where_no_jump_is_named_or_no_mark_is_there() -> None:
 
 
 def hold_of(venue: Venue) -> tuple[int, ...]:
-    """Held price, until, `new`, counted up to, whether the newest print is held, since, `lead` and rival:
-    of the digest's row.
+    """Held price, until, `new`, counted up to, whether the newest print is held, whether it was continued,
+    `lead`, rival, first prints of the level and of the rival: of the digest's row.
     """
-    return venue.row()[12:20]
+    return venue.row()[12:22]
 
 
 def test_second_held_mark_keeps_the_time_of_the_first() -> None:
@@ -76,7 +76,7 @@ def test_second_held_mark_keeps_the_time_of_the_first() -> None:
     venue = guarded()
     venue.at(5, K.MARK, market=0, price_ticks=940)
     assert guards(venue.at(20, K.MARK, market=0, price_ticks=930)) == [(HELD, 930, 1_000, 35, 70_000)]
-    assert hold_of(venue) == (930, 35, 15, 20, 1, 5, 15, 0)
+    assert hold_of(venue) == (930, 35, 15, 20, 1, 0, 15, 0, 940, 0)
     assert guards(venue.at(34)) == []
     assert guards(venue.at(35)) == [(RELEASED, 930, 1_000, 0, 70_000)]
     assert venue.reference.state.markets[0].mark == 930
@@ -85,25 +85,25 @@ def test_second_held_mark_keeps_the_time_of_the_first() -> None:
 
 def test_a_rival_takes_the_place_of_a_level_that_was_newest_for_less_time() -> None:
     """940 for 15, then 1,100, 17 % from it. At 35 each was newest for 15: 940 is held still, and held once
-    more; at 65 1,100 was for 45.
+    more, counted anew; at 65 1,100 was for 30.
     """
     venue = guarded()
     venue.at(5, K.MARK, market=0, price_ticks=940)
     assert guards(venue.at(20, K.MARK, market=0, price_ticks=1_100)) == [(HELD, 1_100, 1_000, 35, 100_000)]
-    assert hold_of(venue) == (940, 35, 15, 20, 1, 5, 15, 1_100)
+    assert hold_of(venue) == (940, 35, 15, 20, 1, 0, 15, 1_100, 940, 1_100)
     assert guards(venue.at(35)) == [(CONTINUED, 940, 1_000, 65, 60_000)]
-    assert hold_of(venue) == (940, 65, 30, 35, 1, 5, 0, 1_100)
+    assert hold_of(venue) == (940, 65, 0, 35, 1, 1, 0, 1_100, 940, 1_100)
     assert guards(venue.at(50, K.MARK, market=0, price_ticks=1_110)) == [(HELD, 1_110, 1_000, 65, 110_000)]
-    assert hold_of(venue) == (1_110, 65, 45, 50, 1, 5, 15, 0)
+    assert hold_of(venue) == (1_110, 65, 15, 50, 1, 1, 15, 0, 1_100, 0)
     assert guards(venue.at(65)) == [(RELEASED, 1_110, 1_000, 0, 110_000)]
 
 
 def test_both_ends_of_a_hold_may_be_due_in_one_event() -> None:
-    """900 from 5 on but for 10 to 15: newest for 25 of 30, then for 55 of 60."""
+    """900 from 5 on but for 10 to 15: newest for 25 of 30, then for all of 30."""
     venue = guarded()
     for time, price in ((5, 900), (10, 1_001), (15, 900)):
         venue.at(time, K.MARK, market=0, price_ticks=price)
-    assert guards(venue.at(70)) == [(CONTINUED, 900, 1_001, 65, 100_899), (RELEASED, 900, 1_001, 0, 100_899)]
+    assert guards(venue.at(70)) == [(CONTINUED, 900, 1_000, 65, 100_000), (RELEASED, 900, 1_000, 0, 100_000)]
 
 
 @pytest.mark.parametrize(("stale_ns", "code"), [(0, RELEASED), (29, CONTINUED), (30, RELEASED)])
@@ -151,7 +151,7 @@ def test_guard_decides_nothing_on_little_volume() -> None:
     venue.at(5, K.MARK, market=0, price_ticks=950)
     assert guards(venue.at(6, K.MARK, market=0, price_ticks=951)) == []
     assert venue.reference.state.markets[0].mark == 951
-    assert guards(venue.at(35)) == [(DROPPED, 950, 951, 0, 1_051)]
+    assert guards(venue.at(35)) == [(DROPPED, 950, 1_000, 0, 50_000)]
 
 
 def test_released_mark_is_a_mark() -> None:
@@ -191,3 +191,33 @@ def test_a_held_mark_settles_nothing() -> None:
     venue.at(290, K.VOLUME, market=0, lots=0)
     assert moves(venue.at(291, K.MARK, market=0, price_ticks=50)) == []
     assert venue.mark(292, 100) == [(0, THROTTLED, OPEN, FLOW, NEVER_NS, 0)]
+
+
+def reference_of(venue: Venue) -> tuple[int, ...]:
+    """What jumps are measured from, and since when: of the digest's row."""
+    return venue.row()[22:24]
+
+
+def test_what_is_left_of_a_dropped_hold_is_held_on() -> None:
+    """900 at 5, 1,001 from 6 on, 900 again at 30: newest for 6 of 30, dropped at 35, and held on to 65."""
+    venue = guarded()
+    for time, price in ((5, 900), (6, 1_001), (30, 900)):
+        venue.at(time, K.MARK, market=0, price_ticks=price)
+    assert guards(venue.at(35)) == [(DROPPED, 900, 1_000, 0, 100_000), (RENEWED, 900, 1_000, 65, 100_000)]
+    assert hold_of(venue) == (900, 65, 0, 35, 1, 0, 0, 0, 900, 0)
+    assert guards(venue.at(64)) == []
+    assert guards(venue.at(65)) == [(RELEASED, 900, 1_000, 0, 100_000)]
+
+
+def test_jumps_are_measured_from_a_mark_on_volume_or_one_that_a_hold_is_old() -> None:
+    """On little volume 951 and 952 leave the reference at 1,000; at 30 that is a hold old, and 955 takes
+    its place. On volume 960 does at once.
+    """
+    venue = guarded()
+    assert reference_of(venue) == (1_000, 0)
+    for time, price, reference in ((5, 951, (1_000, 0)), (29, 952, (1_000, 0)), (30, 955, (955, 30)), (31, 990, (955, 30))):
+        venue.at(time, K.MARK, market=0, price_ticks=price)
+        assert reference_of(venue) == reference
+    venue.at(32, K.VOLUME, market=0, lots=10)
+    venue.at(33, K.MARK, market=0, price_ticks=960)
+    assert reference_of(venue) == (960, 33)

@@ -105,10 +105,12 @@ def test_who_prints_first_does_not_choose_the_level(side: int) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_third_levels_keep_no_true_fall_out(side: int) -> None:
-    """Every other third print is at 400 or 600: 880 was newest for two thirds of both holds."""
+    """Every other third print is at 400 or 600: 880 was newest for two thirds of both holds. The last of
+    them is the newest at the end, and held on.
+    """
     scene = guarded(side)
     prints = [(second, (880, 880, 400, 880, 880, 600)[second % 6]) for second in range(2 * HOLD)]
-    assert play(scene, prints, holds=2) == [Guard.CONTINUED, Guard.RELEASED]
+    assert play(scene, prints, holds=2) == [Guard.CONTINUED, Guard.RELEASED, Guard.RENEWED]
     assert scene.mirror.marks == [scene.price(880)]
 
 

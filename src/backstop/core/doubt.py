@@ -18,7 +18,7 @@ from backstop.core.margin import assess, position_margin, release_level
 from backstop.core.monitor import touch, touch_defaulters
 from backstop.core.orders import cancel_order
 from backstop.core.outbox import emit_doubt
-from backstop.core.rows import TRADED
+from backstop.core.rows import CLOSING_ORDER, TRADED
 from backstop.core.state import State
 from backstop.core.units import add_checked
 from backstop.core.waits import wait_until, wake_by
@@ -109,7 +109,9 @@ def _reason(state: State, market: int) -> int:
 
 @kernel
 def cancel_market_orders(state: State, market: int) -> None:
-    """Cancel the open orders and offers of a market, in order of id, and judge their accounts."""
+    """Cancel the open orders and offers of a market, in order of id, and judge their accounts. The slice
+    of a closing order counts as not sent.
+    """
     if state.markets[market].orders_open == 0:
         return
     engine, places = state.engine[0], state.rules[0].orders_max
@@ -117,12 +119,15 @@ def cancel_market_orders(state: State, market: int) -> None:
         order = state.orders[order_id % places]
         if order.is_open != 0 and order.market == market:
             cancel_order(state, order_id % places)
+            if order.kind == CLOSING_ORDER:
+                state.accounts[order.account].next_slice_ns = 0
             touch(state, order.account)
 
 
 @kernel
 def review_doubt(state: State, market: int, old_ticks: int) -> None:
-    """Let doubt about a market begin or end, and wake who waits for it.
+    """Let doubt about a market begin, grow or end, and wake who waits for it. A doubt by the guard alone
+    cancels nothing.
 
     ``old_ticks`` is the mark before what may have changed it, 0 where there was none.
     """
@@ -130,6 +135,7 @@ def review_doubt(state: State, market: int, old_ticks: int) -> None:
     if mark == 0 or _is_settling(state, market):
         return
     reason = _reason(state, market)
+    cancels = reason != Doubt.ENDED and reason != Doubt.GUARD and breaker.has_cancelled == 0
     if reason != Doubt.ENDED and breaker.undoubted_ticks == 0:
         note_doubt(state, market)
         breaker.undoubted_ticks = old_ticks if old_ticks != 0 else mark
@@ -138,12 +144,17 @@ def review_doubt(state: State, market: int, old_ticks: int) -> None:
             state.engine[0].settle_ns = min(state.engine[0].settle_ns, due_ns)
             wake_by(state, due_ns)
         emit_doubt(state, market=market, reason=reason, undoubted_ticks=breaker.undoubted_ticks, mark_ticks=mark)
-        cancel_market_orders(state, market)
+    elif cancels:
+        emit_doubt(state, market=market, reason=reason, undoubted_ticks=breaker.undoubted_ticks, mark_ticks=mark)
     elif reason == Doubt.ENDED and breaker.undoubted_ticks != 0:
         note_doubt(state, market)
         breaker.undoubted_ticks = 0
         breaker.given_ticks = 0
+        breaker.has_cancelled = 0
         emit_doubt(state, market=market, reason=reason, undoubted_ticks=mark, mark_ticks=mark)
+    if cancels:
+        breaker.has_cancelled = 1
+        cancel_market_orders(state, market)
     if breaker.is_awaited != 0 and _is_sound(state, market):
         breaker.is_awaited = 0
         touch_defaulters(state, market)

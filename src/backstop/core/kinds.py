@@ -738,8 +738,8 @@ class GuardEffect(EffectView[T], kind=EffectKind.GUARD):
     price_ticks = _ticks("The held price.")
     market = _market()
     action = CodeField(Guard, "What the guard did with it.")
-    accepted_ticks = _ticks("The mark price accepted before.", "other")
-    move_ppm = Field("value", Unit.PPM, "Move from the accepted mark price to the held price.")
+    reference_ticks = _ticks("The reference: the mark price that the move is measured from.", "other")
+    move_ppm = Field("value", Unit.PPM, "Move from the reference to the held price.")
     until_ns = _until("Until when it is held; 0: no longer.", "amount")
 
 

@@ -441,7 +441,7 @@ def emit_claim(state: State, account: int, group: int, change: int, claim: int) 
 
 
 @merged
-def emit_guard(state: State, price_ticks: int, market: int, action: int, accepted_ticks: int, move_ppm: int, until_ns: int) -> None:
+def emit_guard(state: State, price_ticks: int, market: int, action: int, reference_ticks: int, move_ppm: int, until_ns: int) -> None:
     """Report what the price guard did with a mark price."""
     emit(
         state,
@@ -449,7 +449,7 @@ def emit_guard(state: State, price_ticks: int, market: int, action: int, accepte
         code=action,
         market=market,
         account=NONE,
-        other=accepted_ticks,
+        other=reference_ticks,
         lots=0,
         price_ticks=price_ticks,
         amount=until_ns,

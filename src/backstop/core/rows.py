@@ -210,14 +210,19 @@ BREAKER = _row(
     ("index_signal_ppm", "<i8"),
     ("mark_time_ns", "<i8"),  # of the last accepted mark, or NONE
     ("held_ticks", "<i8"),  # a mark that the price guard holds, or 0
-    ("held_since_ns", "<i8"),  # when the hold began
     ("held_until_ns", "<i8"),
     ("held_for_ns", "<i8"),  # for how long the newest print was a held one, up to ``held_at_ns``
     ("held_lead_ns", "<i8"),  # of that, for how much longer it was of the level held than a rival
     ("held_at_ns", "<i8"),  # up to when both are counted
     ("is_held_newest", "<i8"),
     ("rival_ticks", "<i8"),  # the newest print where it is held and of another level, or 0
+    ("is_continued", "<i8"),  # it is the second hold of a level
+    ("held_first_ticks", "<i8"),  # the first print of the level held
+    ("rival_first_ticks", "<i8"),  # likewise of the rival
+    ("reference_ticks", "<i8"),  # the mark that jumps are measured from; 0 where the guard is off
+    ("reference_at_ns", "<i8"),  # since when it is that
     ("undoubted_ticks", "<i8"),  # the mark before doubt about it began; 0: it is not doubted
+    ("has_cancelled", "<i8"),  # the doubt is or was by more than the guard, and cancelled what was out
     ("is_awaited", "<i8"),  # an account waits for the end of a doubt, or for a mark
     ("doubted_ns", "<i8"),  # for how long it was doubted, less for how long it was not, at ``doubt_at_ns``
     ("doubt_at_ns", "<i8"),

@@ -636,9 +636,9 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
     ),
     EffectKind.GUARD: sentence_of(
         GuardEffect,
-        "the price guard: {price} of {market} is {done}; accepted mark before {before}, move {move_ppm} ppm{until}",
+        "the price guard: {price} of {market} is {done}; reference {reference}, move {move_ppm} ppm{until}",
         action="done",
-        accepted_ticks="before",
+        reference_ticks="reference",
         until_ns=_until(", until {}"),
     ),
     EffectKind.PARAMETER: sentence_of(

@@ -184,7 +184,7 @@ class GuardTally(Reader):
     def _hold(self, row: GuardEffect[int], time_ns: int, volume: int) -> None:
         held, price, move_ppm = self._open.get(row.market), row.price_ticks, row.move_ppm
         if held is None:
-            held = HeldMark(row.market, time_ns, row.accepted_ticks, price, move_ppm, volume, 1, price, move_ppm)
+            held = HeldMark(row.market, time_ns, row.reference_ticks, price, move_ppm, volume, 1, price, move_ppm)
             self._open[row.market] = held
             self.episodes += 1
             if len(self.held) < _LISTED_MAX:
