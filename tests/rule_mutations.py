@@ -217,15 +217,33 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation("the-level-that-was-newest-wins", "breakers", "if 2 * breaker.held_for < length or", "if 2 * breaker.held_for > length or"),
     Mutation(
-        "a-disputed-level-is-held-once-more", "breakers", "or length > hold else Guard.CONTINUED", "or length >= hold else Guard.CONTINUED"
+        "a-disputed-level-is-held-once-more", "breakers", "or breaker.is_continued else Guard.CONTINUED", "or True else Guard.CONTINUED"
     ),
     Mutation("the-index-may-confirm-a-held-level", "breakers", "Guard.RELEASED if near or", "Guard.RELEASED if"),
-    Mutation("a-living-index-may-dispute-it", "breakers", "breaker.lead == length and not has_index", "breaker.lead == length"),
+    Mutation(
+        "a-living-index-may-dispute-it", "breakers", "breaker.lead == length and index_is_dead(state, market)", "breaker.lead == length"
+    ),
     Mutation("a-rival-takes-the-place-of-a-held-level", "breakers", "    if breaker.lead < 0:", "    if False:"),
+    Mutation("a-second-hold-is-counted-anew", "breakers", "= until, 0, 0, True", "= until, breaker.held_for, breaker.lead, True"),
+    Mutation(
+        "a-level-is-near-its-first-print",
+        "breakers",
+        "elif is_near(state, market, price_ticks, breaker.held_first):",
+        "elif is_near(state, market, price_ticks, breaker.held):",
+    ),
+    Mutation("a-rival-is-near-its-first-print", "breakers", "price_ticks, breaker.rival_first)", "price_ticks, breaker.rival)"),
+    Mutation("jumps-are-measured-from-the-reference", "breakers", "price_ticks, breaker.reference):", "price_ticks, row.mark):"),
+    Mutation("a-reference-gives-way-when-it-is-old", "breakers", "or not is_thin or is_old", "or not is_thin"),
+    Mutation("what-is-left-of-a-hold-is-held-on", "breakers", "    if left:", "    if False:"),
+    Mutation("a-rival-of-what-is-released-is-held-on", "breakers", "left = 0 if is_near(state, market, left, held) else left", "left = 0"),
+    Mutation("a-jump-from-the-index-is-not-near-it", "breakers", "return is_near(state, market, breaker.held, row.index)", "return True"),
     Mutation("rivals-count-at-the-door", "refusals", "(breaker.held, breaker.rival) if", "(breaker.held,) if"),
     Mutation("doubt-of-a-guard-that-holds", "doubt", "    if breaker.is_held_newest:", "    if False:"),
     Mutation("old-marks-force-nobody", "doubt", "return age > 0 and since", "return False and since"),
-    Mutation("orders-are-cancelled-when-doubt-begins", "doubt", "            if order.is_open:", "            if False:"),
+    Mutation("orders-are-cancelled-when-doubt-begins", "doubt", "        if order.is_open:", "        if False:"),
+    Mutation("the-guard-alone-cancels-nothing", "doubt", "reason not in (None, Doubt.GUARD) and", "reason is not None and"),
+    Mutation("another-reason-that-joins-cancels", "doubt", "and not breaker.has_cancelled", "and not breaker.undoubted"),
+    Mutation("a-cancelled-slice-counts-as-not-sent", "doubt", "state.accounts[order.account].next_slice = 0", "pass"),
     Mutation("waits-for-doubt-add-up", "doubt", "waited = account.doubt_ns + state.now", "waited = state.now"),
     Mutation("the-better-of-two-marks", "doubt", "max(holding, other, key", "min(holding, other, key"),
     Mutation("halts-let-the-insolvent-wait", "doubt", "== BreakerState.HALTED and state.now <", "== BreakerState.HALTED and state.now <="),

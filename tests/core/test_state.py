@@ -114,7 +114,8 @@ def test_digest_is_the_documented_bytes() -> None:
             integers(0),
             # state, cause, until, levels, spent, operator, grace, flow twice, low, high, time of
             # the mark, of a held mark ten, the reference and its time, answered, uncovered twice, undoubted
-            # mark, whether orders were cancelled for it, whether awaited, doubted for how long, and as of when, time of the index, price given, settlement, whose turn
+            # mark, whether orders were cancelled for it, whether awaited, doubted for how long, and as of
+            # when, time of the index, price given, settlement, whose turn
             integers(2, 0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 84, 100, 9 * SECOND, *[0] * 20, 7 * SECOND, 0, 0, 0),
             integers(0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, NONE, *[0] * 20, NONE, 0, 0, 0),
             # providers, commitments: none

@@ -215,6 +215,17 @@ class Writer:
             price = setting.price_ticks
         self.send(EventKind.MARK, market=market, price_ticks=price)
 
+    def thin_print(self) -> None:
+        """Print about a jump from the mark, the reference, the level held, its first print or a rival, on the
+        volume that there is.
+        """
+        rng, market = self.rng, self.market()
+        breaker, jump_ppm = self.state.breakers[market], self.rules.markets[market].guard_jump_ppm or 50_000
+        known = [self.state.markets[market].mark, breaker.reference, breaker.held, breaker.held_first, breaker.rival]
+        anchor = rng.choice([ticks for ticks in known if ticks] or [self.setting.price_ticks])
+        move_ppm = rng.choice((0, 0, rng.randint(-jump_ppm, jump_ppm), rng.choice((-1, 1)) * rng.randint(jump_ppm, 3 * jump_ppm)))
+        self.send(EventKind.MARK, market=market, price_ticks=self.price(anchor + anchor * move_ppm // PPM))
+
     def fill(self) -> None:
         """Trade between two accounts or with OUTSIDE; in a halted market often one that makes both
         smaller.
@@ -569,6 +580,7 @@ def _donated(rule: ListedRule, donor: VenueRules, market: int, entry: int, part:
 ACTIONS: dict[str, Callable[[Writer], None]] = {
     "mark": Writer.mark_moves,
     "fill": Writer.fill,
+    "thin_print": Writer.thin_print,
     "deposit": lambda writer: writer.cash(1, Transfer.CASH),
     "withdraw": lambda writer: writer.cash(-1, Transfer.CASH),
     "funding": Writer.funding,

@@ -374,6 +374,18 @@ def _doubts(s: Setting) -> None:
     s.actions |= {"operator": 3, "index": 8, "volume": 6, "mark": 24, "clock": 8, "fill": 14}
 
 
+def _thin_prints(s: Setting) -> None:
+    """Prints on little volume about the edges of the guard, while orders and offers of defaulters are
+    out; other reasons to doubt join now and then.
+    """
+    s.breakers = s.rng.choice((("guard",), ("guard", "price"), ("guard", "stale", "outage")))
+    s.markets, s.accounts, s.owners, s.crash_share = s.rng.choice((1, 1, 2)), 8, s.rng.choice((4, 8)), 0.1
+    s.stages, s.providers = s.rng.choice((USUAL, WHOLE, (CLOSEOUT, FUND, TEAR_UP))), s.rng.randint(0, 2)
+    s.depth_share, s.deposit_ppm, s.silence_share = s.rng.choice((1.0, 4.0)), (60_000, 200_000), 0.15
+    s.answers |= {"silent": 6, "late": 3}
+    s.actions |= {"thin_print": 50, "mark": 4, "volume": 3, "index": 5, "clock": 8, "withdraw": 3, "depth": 8}
+
+
 def _settlements(s: Setting) -> None:
     """Markets that stay doubted, until they are settled, of many holders in small events."""
     _doubts(s)
@@ -557,6 +569,7 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "stopped_providers": _stopped_providers,
     "joint_offers": _joint_offers,
     "doubts": _doubts,
+    "thin_prints": _thin_prints,
     "far_fills": _far_fills,
     "settlements": _settlements,
     "parameters": _parameters,

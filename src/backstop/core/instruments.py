@@ -113,7 +113,7 @@ class MarketRules(NamedTuple):
     price_exit_ppm: Annotated[int, rule(810, "Move or distance below which the stop ends, each for itself.")] = 0
     flow_throttle: Annotated[int, rule(811, "Liquidated notional of the market that throttles it.")] = 0
     flow_halt: Annotated[int, rule(812, "Liquidated notional of the market that halts it.")] = 0
-    guard_jump_ppm: Annotated[int, rule(813, "Move of the mark that counts as a jump; 0 is off.", is_fixed=True)] = 0
+    guard_jump_ppm: Annotated[int, rule(813, "Move from the reference mark that counts as a jump; 0 is off.", is_fixed=True)] = 0
     guard_volume_lots: Annotated[
         int, rule(814, "Volume below which a jump is held; with 0 no jump is held.", unit=Unit.LOTS, high=DEPTH_LOTS_MAX, is_fixed=True)
     ] = 0

@@ -327,14 +327,20 @@ def _breaker(scene: Scene, fact: Fact) -> None:
 def _doubt(scene: Scene, fact: Fact) -> None:
     """Say what begins or ends for an account in default, and check that it was not so before."""
     told = DoubtEffect(scene.row)
-    ends = told.reason == Doubt.ENDED
-    fact.check("doubted before", ends, scene.undoubted(told.market) != 0)
+    ends, undoubted = told.reason == Doubt.ENDED, scene.undoubted(told.market)
+    joins = undoubted != 0 and told.reason not in (Doubt.ENDED, Doubt.GUARD)
+    if joins:
+        fact.check("last mark not doubted", told.undoubted_ticks, undoubted)
+    else:
+        fact.check("doubted before", ends, undoubted != 0)
     if ends:
         fact.because.append("it holds a position there: stages may act on it again")
         return
     left = (scene.rules.breakers.doubt_max_ns - scene.mine.doubt_ns) / 1e9
     says = f"it is in default and holds a position there: no stage acts on that, for {left:g} s of waiting at most"
-    fact.because += [says, "its orders and offers there are cancelled, and it is judged in other markets at the better of both marks"]
+    stays = "what it has out there stays: it left at a price that nobody doubted"
+    does = stays if told.reason == Doubt.GUARD else "its orders and offers there are cancelled"
+    fact.because += [says, f"{does}, and it is judged in other markets at the better of both marks"]
 
 
 def _settlement(scene: Scene, fact: Fact) -> None:

@@ -44,7 +44,7 @@ def guard(gathering: Gathering) -> Html | None:
         *_ends(gathering),
         ".",
     )
-    head = ("Market", "held from", "held price", "mark that stood", "move", "volume", "marks held", "what became of it")
+    head = ("Market", "held from", "held price", "reference mark", "move", "volume", "marks held", "what became of it")
     shown = table(head, [_case(gathering, held) for held in tally.held], numbers=(2, 3, 4, 5, 6))
     left = tally.episodes - len(tally.held)
     return join(title, words, shown, tag("p", f"{left:,} more cases are left out.", class_="quiet") if left else None)
@@ -66,6 +66,7 @@ def _case(gathering: Gathering, held: HeldMark) -> tuple[Node, ...]:
     lasted = span_text((gathering.time.last_ns if held.ended is None else held.ended_ns) - held.first_ns)
     end = "still held at the end" if held.ended is None else _ENDED[held.ended]
     end = f"held once more, {end}" if held.continued_ns else end
+    end = f"held on when another hold ended, {end}" if held.is_renewed else end
     return (
         symbol_short(market, venue),
         clock(held.first_ns),

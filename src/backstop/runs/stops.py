@@ -113,18 +113,20 @@ class HeldMark:
 
     market: int
     first_ns: int
-    #: The accepted mark that stood, and the first held one.
+    #: The reference mark, and the first held one.
     mark_ticks: int
     price_ticks: int
     move_ppm: int
     #: Volume that was reported when it came.
     volume_lots: int
-    #: How many were held until something ended it, and the one furthest from the accepted mark.
+    #: How many were held until something ended it, and the one furthest from the reference mark.
     marks: int = 1
     furthest_ticks: int = 0
     furthest_ppm: int = 0
     #: When it was held once more; 0: it was not.
     continued_ns: int = 0
+    #: Whether it was held on when another hold ended, as the newest print.
+    is_renewed: bool = False
     ended: Guard | None = None
     ended_ns: int = 0
 
@@ -135,9 +137,10 @@ class HeldMark:
         more = f", and {self.marks - 1:,} after it, the furthest at {spec.price_text(self.furthest_ticks)}" if self.marks > 1 else ""
         if self.continued_ns:
             more += f"; once more from {time_text(self.continued_ns)} on, as other prints or the index spoke for another level"
+        held = "held on, the newest print when a hold ended," if self.is_renewed else "held,"
         return (
             f"{spec.price_text(self.price_ticks)} ({time_text(self.first_ns)}) is {self.move_ppm / 1e4:.2f} % from the mark"
-            f" {spec.price_text(self.mark_ticks)} on a volume of {spec.quantity_text(self.volume_lots)}: held, as"
+            f" {spec.price_text(self.mark_ticks)} on a volume of {spec.quantity_text(self.volume_lots)}: {held} as"
             f" {rules.guard_jump_ppm / 1e4:g} % or more on less than {spec.quantity_text(rules.guard_volume_lots)} is{more}; {end}"
         )
 
@@ -173,7 +176,7 @@ class GuardTally(Reader):
         times, volumes = fold.time_ns(rows.seq).tolist(), fold.volume.at(rows.seq, rows.market).tolist()
         for row, time_ns, volume in zip(map(GuardEffect[int], rows.rows), times, volumes, strict=True):
             self.counts[row.action] += 1
-            if row.action == Guard.HELD:
+            if row.action in (Guard.HELD, Guard.RENEWED):
                 self._hold(row, time_ns, volume)
             elif row.action == Guard.CONTINUED and row.market in self._open:
                 self._open[row.market].continued_ns = time_ns
@@ -185,6 +188,7 @@ class GuardTally(Reader):
         held, price, move_ppm = self._open.get(row.market), row.price_ticks, row.move_ppm
         if held is None:
             held = HeldMark(row.market, time_ns, row.reference_ticks, price, move_ppm, volume, 1, price, move_ppm)
+            held.is_renewed = row.action == Guard.RENEWED
             self._open[row.market] = held
             self.episodes += 1
             if len(self.held) < _LISTED_MAX:
