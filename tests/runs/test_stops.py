@@ -156,7 +156,16 @@ def test_what_is_not_open_at_the_end_is_named(tmp_path: Path) -> None:
 def test_no_breaker_no_row(tmp_path: Path) -> None:
     values = walked(tmp_path, [(0, "100000", ""), (1, "100001", "")], STOPS).as_json()
     assert values["breakers"] == {"machines": [], "transitions": 0, "not_open": []}
-    assert values["guard"] == {"held": 0, "confirmed": 0, "released": 0, "dropped": 0, "continued": 0, "cases": 0, "listed": []}
+    assert values["guard"] == {
+        "held": 0,
+        "confirmed": 0,
+        "released": 0,
+        "dropped": 0,
+        "continued": 0,
+        "renewed": 0,
+        "cases": 0,
+        "listed": [],
+    }
 
 
 THIN = [(1, "80000", "2"), (2, "79000", "3")]
