@@ -79,6 +79,7 @@ class State(Bundle):
         "left_parts": (np.int64, 1),
         "relieved": (np.int64, 1),
         "torn_lots": (np.int64, 2),
+        "taken_lots": (np.int64, 2),
         "event_gains": (np.int64, 2),
         "better_first": (np.int64, 2),
         "carry_until": (np.int64, 1),
@@ -140,6 +141,8 @@ class State(Bundle):
     #: By row of ``positions``: lots (> 0) that others' tear-up took of it, and in which event
     #: (``engine.accepted``).
     torn_lots: NDArray[np.int64]
+    #: Likewise: signed lots that others' defaults took of it, by ADL or tear-up (see ``naked_legs``).
+    taken_lots: NDArray[np.int64]
     #: By row of ``positions``: P&L that ADL and tear-up realised of it, less cuts that it paid from
     #: money, and in which event (``engine.accepted``).
     event_gains: NDArray[np.int64]
@@ -220,6 +223,7 @@ def new_state(rules: VenueRules) -> State:
         left_parts=np.zeros(len(positions), dtype=np.int64),
         relieved=np.zeros(len(positions), dtype=np.int64),
         torn_lots=np.zeros((len(positions), 2), dtype=np.int64),
+        taken_lots=np.zeros((len(positions), 2), dtype=np.int64),
         event_gains=np.zeros((len(positions), 2), dtype=np.int64),
         better_first=np.zeros((len(positions), 3), dtype=np.int64),
         carry_until=np.zeros(limits.accounts_max, dtype=np.int64),
