@@ -116,7 +116,7 @@ class State(Bundle):
     gauges: NDArray[np.int64]
     #: Recovery claims: row of a group, by account.
     claims: NDArray[np.int64]
-    #: Gains that are noted, and that left: three rows of a group, by owner; then a row of his own money
+    #: Gains that are noted, and that left: four rows of a group, by owner; then a row of his own money
     #: (see ``noted_gains``).
     noted: NDArray[np.int64]
     #: By account: market of the last funding payment that it had to make, or NONE.
@@ -209,7 +209,7 @@ def new_state(rules: VenueRules) -> State:
         other_balances=np.zeros((rules.assets - 1, limits.accounts_max + house_slots) if rules.assets > 1 else (1, 1), dtype=np.int64),
         gauges=np.zeros((2 * GROUPS_MAX + count, FUND_SLOTS + 1), dtype=np.int64),
         claims=np.zeros((len(rules.funds), limits.accounts_max), dtype=np.int64),
-        noted=np.zeros((3 * len(rules.funds) + 1, limits.accounts_max), dtype=np.int64),
+        noted=np.zeros((4 * len(rules.funds) + 1, limits.accounts_max), dtype=np.int64),
         charge_markets=np.full(limits.accounts_max, NONE, dtype=np.int64),
         doubts=np.zeros((limits.accounts_max, 2), dtype=np.int64),
         accounts=np.zeros(limits.accounts_max, dtype=ACCOUNT),
