@@ -579,6 +579,9 @@ def _holders_share(moment: Moment) -> Findings:
     mine, others = trades[: len(moment.torn)], trades[len(moment.torn) :]
     if [row.account for row in mine] != list(moment.torn) or any(row.other != NONE for row in mine):
         yield f"{mine}: should be of {list(moment.torn)}"
+    if any(row.other == NONE for row in others):
+        # A defaulter of the other side, of whom no TEAR_UP tells, looks like a holder who takes over.
+        yield f"{others}: ended by no TEAR_UP"
     more = -sum(row.lots for row in mine)
     if not more:
         return
