@@ -43,6 +43,8 @@ from backstop.journal.verify import verify
 from tests.engine.venues import BTC, SECOND_NS, VENUE, story
 
 VENUE_OF_IT = Venue.parse(VENUE)
+#: No price.
+HALF: Any = 1.5
 
 
 def test_the_package_hands_it_out() -> None:
@@ -97,7 +99,7 @@ def test_an_account_in_words() -> None:
     [
         (lambda: event(MarkEvent, 0, market=BTC, price=1), "`price` is no field of MarkEvent: it has market, price_ticks"),
         (lambda: event(MarkEvent, 0, market=BTC), "MarkEvent lacks `price_ticks`"),
-        (lambda: event(MarkEvent, 0, **{"market": BTC, "price_ticks": 1.5}), "`price_ticks` of MarkEvent was 1.5: must be a whole number"),
+        (lambda: event(MarkEvent, 0, market=BTC, price_ticks=HALF), "`price_ticks` of MarkEvent was 1.5: must be a whole number"),
         (lambda: event(MarkEvent, True, market=BTC, price_ticks=1), "`time_ns` of MarkEvent was True"),
         (lambda: event(MarkEvent, 0, market=0, price_ticks=1 << 63), "must be a whole number of 64 bits"),
         (
