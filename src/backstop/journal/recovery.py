@@ -21,8 +21,9 @@ from backstop.core.state import State, new_state
 from backstop.journal.findings import READ_ERRORS, Finding, FindingCode, JournalDamaged, finding_of
 from backstop.journal.format import DIGEST_ENCODING, snapshot_hash
 from backstop.journal.log import log_of, read_log
-from backstop.journal.reader import Batch, Reader, open_journal
+from backstop.journal.reader import Batch, Reader, open_segment
 from backstop.journal.replay import Replayer
+from backstop.journal.rolling import finish
 from backstop.journal.snapshot import Restored, Shapes, SnapshotError, restore_snapshot, shapes_of
 from backstop.journal.verify import rules_of
 from backstop.journal.writer import Journal, JournalError, Position
@@ -54,8 +55,11 @@ class Recovery:
         #: The batch after which the snapshot stands; 0: none.
         self.snapshot_batch = 0
         self._may_be_ended, self._shapes = may_be_ended, shapes
+        if not self.path.exists():
+            raise FileNotFoundError(f"journal `{self.path}` does not exist")
+        finish(self.path)
         self._check_log()
-        self._journal: Reader = open_journal(self.path)
+        self._journal: Reader = open_segment(self.path)
         self.manifest = self._journal.manifest
         self.entries = self._journal.entries
         try:
@@ -75,8 +79,6 @@ class Recovery:
         self._journal.close()
 
     def _check_log(self) -> None:
-        if not self.path.exists():
-            raise FileNotFoundError(f"journal `{self.path}` does not exist")
         state = read_log(log_of(self.path))
         self._torn_bytes = state.torn_bytes
         place = f"{self.path.name}-wal"
@@ -93,16 +95,13 @@ class Recovery:
             raise JournalError(f"journal `{self.path}` is closed: its run came to its end")
         if not journal.check_head(with_names=False):
             raise JournalDamaged(journal.findings[0])
-        start = bytes.fromhex(journal.chain or "")
-        self._numbers = journal.numbers()
-        if self._numbers != list(range(1, len(self._numbers) + 1)):
-            missing = next(number for number in range(1, len(self._numbers) + 2) if number not in self._numbers)
+        self._numbers, first = journal.numbers(), journal.first_number
+        if self._numbers != list(range(first, first + len(self._numbers))):
+            missing = next(number for number in range(first, first + len(self._numbers) + 1) if number not in self._numbers)
             raise JournalDamaged(Finding(FindingCode.BATCH_NUMBER, f"batch {missing}", "missing"))
         if journal.findings:
             raise JournalDamaged(journal.findings[0])
         self._find_snapshot()
-        if self.restored is None:
-            self.position = Position(start)
 
     def _find_snapshot(self) -> None:
         journal = self._journal
@@ -117,16 +116,43 @@ class Recovery:
                 self._pass_over(place, "altered: SHA-256 is not the one that its batch names")
                 continue
             try:
-                if self._shapes is None:
-                    self._shapes = shapes_of(self.fresh())
-                self.restored = restore_snapshot(parts, self._shapes)
+                self.restored = self._restored(parts)
             except SnapshotError as error:
                 self._pass_over(place, str(error))
                 continue
             self._stand_after(batch)
             return
-        journal.check_head(with_names=False)
         journal.findings.clear()
+        self._open_segment()
+
+    def _open_segment(self) -> None:
+        """Begin where the segment does: with the snapshot that it opens with, or, the first, as the
+        venue began.
+        """
+        journal, opening = self._journal, self.manifest.opening
+        if opening is not None:
+            parts = journal.opening_parts()
+            if parts is None:
+                raise JournalDamaged(journal.findings[0])
+            try:
+                self.restored = self._restored(parts)
+            except SnapshotError as error:
+                raise JournalDamaged(Finding(FindingCode.SNAPSHOT, "opening", str(error))) from error
+            self.snapshot_batch = opening.batches
+        journal.start_at_opening()
+        if journal.findings:
+            raise JournalDamaged(journal.findings[0])
+        chain = bytes.fromhex(journal.chain or "")
+        if opening is None:
+            self.position = Position(chain)
+        else:
+            last_seq = None if opening.last_seq < 0 else opening.last_seq
+            self.position = Position(chain, opening.batches, opening.events, opening.effects, last_seq)
+
+    def _restored(self, parts: list[bytes]) -> Restored:
+        if self._shapes is None:
+            self._shapes = shapes_of(self.fresh())
+        return restore_snapshot(parts, self._shapes)
 
     def _pass_over(self, place: str, message: str) -> None:
         self._journal.findings.clear()
@@ -138,10 +164,12 @@ class Recovery:
             events, effects = self._journal.totals(batch.number)
         except READ_ERRORS as error:
             raise JournalDamaged(finding_of(error, "batches")) from error
+        self._journal.start_after(batch.number, int(self.restored.state.engine[0].last_seq))
+        if self._journal.findings:
+            raise JournalDamaged(self._journal.findings[0])
         chain = bytes.fromhex(self._journal.chain or "")
         self.snapshot_batch = batch.number
         self.position = Position(chain, batch.number, events, effects, int(batch.events["seq"][-1]))
-        self._journal.start_after(batch.number, int(self.restored.state.engine[0].last_seq))
 
     def tail(self) -> Iterator[Batch]:
         """Yield the whole batches after the snapshot, in order; ``position`` follows.
@@ -150,8 +178,8 @@ class Recovery:
         ``JournalDamaged`` for any other.
         """
         journal = self._journal
-        last = len(self._numbers)
-        for batch in journal.batches(self.position.batches + 1):
+        last = journal.first_number - 1 + len(self._numbers)
+        for batch in journal.own_batches(self.position.batches + 1):
             if journal.findings:
                 self._cut(batch.number, last)
                 return
@@ -172,7 +200,7 @@ class Recovery:
         its end.
         """
         first = self._journal.findings[0]
-        if number < last or self.is_ended:
+        if number < last or self.is_ended or first.code == FindingCode.RECORD:
             raise JournalDamaged(first)
         self.findings.append(first._replace(message=f"cut off: {first.message}"))
 
