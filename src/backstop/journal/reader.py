@@ -310,6 +310,13 @@ class Reader:
             self._found(finding_of(error, "records"))
         return found
 
+    def all_records(self) -> list[Record]:
+        """Return the records of this file whose words can be read, whether or not they were
+        checked.
+        """
+        rows = ((number, batch, text) for batch, held in self._recorded.items() for number, text, _ in held)
+        return [Record(number, batch, text) for number, batch, text in sorted(rows) if isinstance(text, str)]
+
     def _take_records(self, batch: int) -> None:
         """Go over the records behind a batch: they stand in the chain before the next."""
         for number, text, chain in self._recorded.get(batch, ()):

@@ -16,15 +16,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+import numpy as np
+
+from backstop.core.digest import state_digest
+from backstop.core.engine import step
+from backstop.core.events import EFFECT, EffectArray, EventArray
 from backstop.core.instruments import VenueRules
 from backstop.core.state import State, new_state
+from backstop.journal.chronicle import Quarantine, quarantine_text, quarantined
 from backstop.journal.findings import READ_ERRORS, Finding, FindingCode, JournalDamaged, finding_of
 from backstop.journal.format import DIGEST_ENCODING, snapshot_hash
 from backstop.journal.log import log_of, read_log
 from backstop.journal.reader import Batch, Reader, open_segment
 from backstop.journal.replay import Replayer
 from backstop.journal.rolling import finish
-from backstop.journal.snapshot import Restored, Shapes, SnapshotError, restore_snapshot, shapes_of
+from backstop.journal.snapshot import Restored, Shapes, SnapshotError, restore_snapshot, shapes_of, take_snapshot
 from backstop.journal.verify import rules_of
 from backstop.journal.writer import Journal, JournalError, Position
 
@@ -204,6 +210,21 @@ class Recovery:
             raise JournalDamaged(first)
         self.findings.append(first._replace(message=f"cut off: {first.message}"))
 
+    def stopped_events(self) -> EventArray | None:
+        """Return the events that the engine was given when it stopped, if it did behind the last
+        batch that ``tail`` gave; None otherwise.
+        """
+        stop = self._journal.stop()
+        return stop[1] if stop is not None and stop[0] == self.position.batches else None
+
+    @property
+    def quarantined(self) -> frozenset[int]:
+        """Seqs of the events in quarantine, as far as the live segment tells.
+
+        Raises ``JournalDamaged`` for a record that says nothing known.
+        """
+        return frozenset(each.seq for each in quarantined(self._journal.all_records()))
+
     def rules(self) -> VenueRules:
         """Return the rules of the run; raise ``JournalDamaged`` where they cannot be read again."""
         rules, _ = rules_of(self._journal)
@@ -264,6 +285,8 @@ class Recovered(NamedTuple):
     events_replayed: int
     #: What was passed over or cut off.
     findings: tuple[Finding, ...]
+    #: Events that stopped the engine, and went into quarantine now.
+    quarantined: tuple[Quarantine, ...] = ()
 
 
 #: Batches that are read and checked before the engine has come to them.
@@ -291,16 +314,74 @@ def read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
 def recover(path: str | Path) -> Recovered:
     """Bring back an engine from its journal, and the journal, ready to be written on.
 
+    Where the engine was stopped by what an event made it raise, that event goes into quarantine,
+    and the others that it was given with it are applied and written.
+
     Raises what ``Recovery`` raises, and ``JournalDamaged`` where a replayed effect or digest is not
     the recorded one.
     """
-    with Recovery(path) as found:
-        replayer = _replayer(found)
-        for batch in read_ahead(found.tail()):
-            differences = replayer.replay(batch)
-            if differences:
-                raise JournalDamaged(differences[0])
-        return Recovered(replayer.state, found.take_up(), found.snapshot_batch, replayer.events, tuple(found.findings))
+    skipped: dict[int, str] = {}
+    while True:
+        with Recovery(path) as found:
+            replayer = _replayer(found)
+            for batch in read_ahead(found.tail()):
+                differences = replayer.replay(batch)
+                if differences:
+                    raise JournalDamaged(differences[0])
+            events = found.stopped_events()
+            given = _Given(replayer.state, events, skipped)
+            if not given.apply():
+                continue  # the state is no more what it was: begin anew, without that event
+            journal = found.take_up()
+            journal.quarantined = found.quarantined
+            noted = given.write(journal)
+            return Recovered(replayer.state, journal, found.snapshot_batch, replayer.events, tuple(found.findings), noted)
+
+
+class _Given:
+    """Events that an engine was given when it stopped."""
+
+    def __init__(self, state: State, events: EventArray | None, skipped: dict[int, str]) -> None:
+        self._state = state
+        self._events = events
+        #: By place among them: what the engine raises. It grows by one with each try.
+        self._skipped = skipped
+        self._effects: list[EffectArray] = []
+
+    def apply(self) -> bool:
+        """Apply them one by one but for those that are skipped; False where one more raises."""
+        engine = self._state.engine[0]
+        for place in range(0 if self._events is None else len(self._events)):
+            if place in self._skipped or self._events is None:
+                continue
+            try:
+                step(self._state, self._events[place : place + 1], 0)
+            except Exception as error:  # whatever it is, the event is not to be met again
+                self._skipped[place] = f"{type(error).__name__}: {error}"
+                return False
+            self._effects.append(self._state.effects[: int(engine.effects_now)].copy())
+            engine.effects_now = 0
+        return True
+
+    def write(self, journal: Journal) -> tuple[Quarantine, ...]:
+        """Write what became of them; return those in quarantine."""
+        events = self._events
+        if events is None:
+            return ()
+        places = sorted(self._skipped)
+        noted = tuple(
+            Quarantine(journal.batches, int(events["seq"][place]), self._skipped[place], events[place : place + 1]) for place in places
+        )
+        taken = np.delete(events, places)
+        digest = snapshot = None
+        if len(taken) and journal.digest_due:
+            digest = state_digest(self._state)
+            if journal.is_snapshot_due(journal.batches + 1):
+                snapshot = take_snapshot(self._state, digest)
+        effects = np.concatenate([np.empty(0, dtype=EFFECT), *self._effects])
+        journal.resolve_stop([quarantine_text(each.event, each.error) for each in noted], taken, effects, digest, snapshot)
+        journal.quarantined |= {each.seq for each in noted}
+        return noted
 
 
 def _replayer(found: Recovery) -> Replayer:

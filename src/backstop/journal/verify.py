@@ -117,7 +117,8 @@ def verify(
         with open_segment(path) as journal:
             paths = [] if alone or live_path(Path(os.path.realpath(path))) else [*_sealed_before(journal), Path(path)]
             if len(paths) < 2:
-                return _with_gone(journal, _Check(journal, progress, head, inputs or {}).run())
+                report = _Check(journal, progress, head, inputs or {}).run()
+                return report if journal.manifest.segment == 1 and not journal.is_sealed else _told_alone(journal, report)
     except JournalDamaged as error:
         return Report(str(path), (error.finding,))
     return _Chain(paths, progress, head, inputs or {}).run()
@@ -130,10 +131,11 @@ def _sealed_before(journal: Reader) -> list[Path]:
     return [path for number, path in sealed_beside(journal.path).items() if number < journal.manifest.segment]
 
 
-def _with_gone(journal: Reader, report: Report) -> Report:
-    """Say which segments before it were not verified."""
-    gone = journal.manifest.segment - 1
-    return report._replace(segments_gone=gone, notes=(*report.notes, *_with_gone_text(gone)))
+def _told_alone(journal: Reader, report: Report) -> Report:
+    """Say of a segment that no other was verified with it."""
+    number = journal.manifest.segment
+    said = [f"segment {number} alone was verified"] if number > 1 or journal.is_sealed else []
+    return report._replace(notes=(*report.notes, *said))
 
 
 class _Chain:

@@ -92,6 +92,8 @@ class Journal:
         #: What is chained, what of it stands in the log, and how much of that would survive a power
         #: cut.
         self._sealed = self._written = self._safe = position
+        #: Seqs of the events that stopped the engine, as far as the live segment tells.
+        self.quarantined: frozenset[int] = frozenset()
         #: Why it takes no more, from the moment that a sync failed until it is closed.
         self._fault: JournalError | None = None
         #: In this order, where one needs both.
