@@ -33,6 +33,8 @@ class Head(NamedTuple):
     snapshot: Snapshot | None = None
     #: Records right after its start: text and chain.
     records: tuple[tuple[str, bytes], ...] = ()
+    #: Events that the engine was given when it stopped, and why; they are still to be taken up.
+    stop: tuple[bytes, str] | None = None
 
 
 def build(path: Path, head: Head, names: Names | Path) -> None:
@@ -68,6 +70,8 @@ def build(path: Path, head: Head, names: Names | Path) -> None:
             connection.executemany("INSERT INTO opening VALUES (?, ?)", enumerate(head.snapshot.parts))
         for text, chain in head.records:
             connection.execute("INSERT INTO records (batch, text, chain) VALUES (?, ?, ?)", (held.batches, text, chain))
+        if head.stop is not None:
+            connection.execute("INSERT INTO stops VALUES (?, ?, ?)", (held.batches, *head.stop))
         connection.execute("COMMIT")
     finally:
         connection.close()

@@ -116,7 +116,8 @@ class Reader:
         self.snapshots: dict[int, bytes] = {}
         #: What ``batches`` has read so far.
         self.batches_read = self.events_read = self.effects_read = 0
-        self._connection = connection
+        #: The open file: for reading only.
+        self.connection = connection
         self._chain: bytes | None = None
         self._seq_before = -1
         self._end = self._mark("end")
@@ -140,7 +141,7 @@ class Reader:
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self.connection.close()
 
     @property
     def is_closed(self) -> bool:
@@ -176,6 +177,18 @@ class Reader:
         return self._start.chain.hex() if self._start is not None and _is_chain(self._start.chain) else None
 
     @property
+    def last_chain(self) -> str:
+        """Hex of the chain behind all that the file holds, as recorded; empty where it has none."""
+        mark = self._end if self._end is not None else self._sealed
+        if mark is not None:
+            return mark.chain.hex() if _is_chain(mark.chain) else ""
+        numbers = self.numbers()
+        records = self._recorded.get(numbers[-1] if numbers else self._before[0])
+        raw = self._fetch(numbers[-1]) if numbers and not records else None
+        chain = records[-1][2] if records else raw.chain if raw is not None else bytes.fromhex(self.start_chain or "")
+        return chain.hex() if _is_chain(chain) else ""
+
+    @property
     def first_number(self) -> int:
         """Number of the first batch that this file may hold."""
         return self._before[0] + 1
@@ -194,7 +207,7 @@ class Reader:
     def held(self) -> Held:
         """What it says that it holds."""
         try:
-            count, events = self._connection.execute("SELECT count(*), sum(events_count) FROM batches").fetchone()
+            count, events = self.connection.execute("SELECT count(*), sum(events_count) FROM batches").fetchone()
         except READ_ERRORS as error:
             raise JournalDamaged(finding_of(error, self.path.name)) from error
         return Held(self._before[0], count, events if type(events) is int else 0)
@@ -221,7 +234,7 @@ class Reader:
         if mark is not None and type(mark.events) is int:
             return max(0, mark.events - self._before[1])
         try:
-            total = self._connection.execute("SELECT sum(events_count) FROM batches").fetchone()[0]
+            total = self.connection.execute("SELECT sum(events_count) FROM batches").fetchone()[0]
         except READ_ERRORS:
             return 0
         return total if type(total) is int else 0
@@ -234,7 +247,7 @@ class Reader:
         """
         named: dict[str, list[str]] = {"account": [], "owner": []}
         try:
-            for kind, identifier, name in self._connection.execute("SELECT kind, id, name FROM names ORDER BY kind, id"):
+            for kind, identifier, name in self.connection.execute("SELECT kind, id, name FROM names ORDER BY kind, id"):
                 known = named.get(kind) if isinstance(kind, str) else None
                 if known is None or identifier != len(known) or not isinstance(name, str):
                     raise JournalDamaged(Finding(FindingCode.NAMES, "names", f"{kind!r} {identifier!r} is no name, or follows a gap"))
@@ -248,7 +261,7 @@ class Reader:
     def check_pages(self) -> None:
         """Let SQLite see whether the file's pages hang together."""
         try:
-            rows = self._connection.execute("PRAGMA integrity_check(10)").fetchall()
+            rows = self.connection.execute("PRAGMA integrity_check(10)").fetchall()
         except READ_ERRORS as error:
             self._found(finding_of(error, "pages"))
             return
@@ -264,7 +277,7 @@ class Reader:
         if log_of(self.path).exists():
             return
         try:
-            pages, page_bytes = (self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+            pages, page_bytes = (self.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
             more = self.path.stat().st_size - pages * page_bytes
         except READ_ERRORS as error:
             self._found(finding_of(error, "pages"))
@@ -304,7 +317,7 @@ class Reader:
         if self.schema < 3:
             return found
         try:
-            for number, batch, text, chain in self._connection.execute("SELECT number, batch, text, chain FROM records ORDER BY number"):
+            for number, batch, text, chain in self.connection.execute("SELECT number, batch, text, chain FROM records ORDER BY number"):
                 found.setdefault(batch, []).append((number, text, chain))
         except READ_ERRORS as error:
             self._found(finding_of(error, "records"))
@@ -336,7 +349,7 @@ class Reader:
         if self.schema < 3:
             return None
         try:
-            row = self._connection.execute("SELECT batch, events, error FROM stops ORDER BY batch DESC LIMIT 1").fetchone()
+            row = self.connection.execute("SELECT batch, events, error FROM stops ORDER BY batch DESC LIMIT 1").fetchone()
         except READ_ERRORS as error:
             raise JournalDamaged(finding_of(error, "stops")) from error
         if row is None:
@@ -354,7 +367,7 @@ class Reader:
         if opening is None:
             return None
         try:
-            rows = self._connection.execute("SELECT place, part FROM opening ORDER BY place").fetchall()
+            rows = self.connection.execute("SELECT place, part FROM opening ORDER BY place").fetchall()
         except READ_ERRORS as error:
             self._found(finding_of(error, "opening"))
             return None
@@ -413,7 +426,7 @@ class Reader:
         """
         query = "SELECT place, part FROM snapshots WHERE place >= ? AND place < ? ORDER BY place"
         try:
-            rows = self._connection.execute(query, (number * PARTS_MAX, (number + 1) * PARTS_MAX)).fetchall()
+            rows = self.connection.execute(query, (number * PARTS_MAX, (number + 1) * PARTS_MAX)).fetchall()
         except READ_ERRORS as error:
             self._found(finding_of(error, f"snapshot after batch {number}"))
             return None
@@ -428,7 +441,7 @@ class Reader:
         if self.schema < 2:
             return []
         try:
-            rows = self._connection.execute("SELECT DISTINCT place / ? FROM snapshots ORDER BY 1", (PARTS_MAX,)).fetchall()
+            rows = self.connection.execute("SELECT DISTINCT place / ? FROM snapshots ORDER BY 1", (PARTS_MAX,)).fetchall()
         except READ_ERRORS as error:
             self._found(finding_of(error, "snapshots"))
             return []
@@ -464,7 +477,7 @@ class Reader:
         Raises what SQLite raises, and ``JournalDamaged`` where a count is no number.
         """
         query = "SELECT sum(events_count), sum(effects_count) FROM batches WHERE number <= ?"
-        events, effects = self._connection.execute(query, (last,)).fetchone()
+        events, effects = self.connection.execute(query, (last,)).fetchone()
         if type(events) is not int or type(effects) is not int:
             raise JournalDamaged(Finding(FindingCode.BATCH_FRAME, "batches", f"their counts add up to {events!r} and {effects!r}"))
         return self._before[1] + events, self._before[2] + effects
@@ -581,7 +594,7 @@ class Reader:
         numbers: list[int] = []
         least = -(1 << 63) if first is None else first
         try:
-            for (number,) in self._connection.execute("SELECT number FROM batches WHERE number >= ? ORDER BY number", (least,)):
+            for (number,) in self.connection.execute("SELECT number FROM batches WHERE number >= ? ORDER BY number", (least,)):
                 numbers.append(number)
         except READ_ERRORS as error:
             self._found(finding_of(error, f"batches after {numbers[-1]}" if numbers else "batches"))
@@ -590,7 +603,7 @@ class Reader:
     def _fetch(self, number: int) -> _Raw | None:
         try:
             columns = f"{_BATCH_COLUMNS}, {_SNAPSHOT_COLUMN[self.schema]}"
-            row = self._connection.execute(f"SELECT {columns} FROM batches WHERE number = ?", (number,)).fetchone()
+            row = self.connection.execute(f"SELECT {columns} FROM batches WHERE number = ?", (number,)).fetchone()
         except READ_ERRORS as error:
             self._found(finding_of(error, f"batch {number}"))
             return None
@@ -670,7 +683,7 @@ class Reader:
         self._seq_before = int(seqs[-1])
 
     def _check_names(self) -> None:
-        execute = self._connection.execute
+        execute = self.connection.execute
         untyped = "typeof(kind) <> 'text' OR typeof(id) <> 'integer' OR typeof(name) <> 'text'"
         try:
             is_typed = execute(f"SELECT count(*) FROM names WHERE {untyped}").fetchone()[0] == 0
@@ -689,7 +702,7 @@ class Reader:
 
     def _mark(self, place: str) -> _Mark | None:
         try:
-            row = self._connection.execute("SELECT batches, events, effects, chain, digest FROM marks WHERE place = ?", (place,)).fetchone()
+            row = self.connection.execute("SELECT batches, events, effects, chain, digest FROM marks WHERE place = ?", (place,)).fetchone()
         except READ_ERRORS as error:
             self._found(finding_of(error, f"{place} mark"))
             return None

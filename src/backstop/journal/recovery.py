@@ -30,7 +30,8 @@ from backstop.journal.log import log_of, read_log
 from backstop.journal.reader import Batch, Reader, open_segment
 from backstop.journal.replay import Replayer
 from backstop.journal.rolling import finish
-from backstop.journal.snapshot import Restored, Shapes, SnapshotError, restore_snapshot, shapes_of, take_snapshot
+from backstop.journal.rules_version import RULES_VERSION
+from backstop.journal.snapshot import Restored, Shapes, SnapshotError, header_is_foreign, restore_snapshot, shapes_of, take_snapshot
 from backstop.journal.verify import rules_of
 from backstop.journal.writer import Journal, JournalError, Position
 
@@ -44,12 +45,13 @@ class Recovery:
     ``take_up``.
     """
 
-    def __init__(self, path: str | Path, *, may_be_ended: bool = False, shapes: Shapes | None = None) -> None:
+    def __init__(self, path: str | Path, *, may_be_ended: bool = False, shapes: Shapes | None = None, reads_foreign: bool = False) -> None:
         """Open the journal and find its newest good snapshot.
 
         ``shapes`` are those of the arrays of such a run, the caller's own among them; without them
         the rules of the journal say what a snapshot may hold. ``may_be_ended``: take a journal
-        whose run came to its end, too; it is then read, and not written on. Raises
+        whose run came to its end, too; it is then read, and not written on. ``reads_foreign``: read
+        a snapshot of other code by names, where that can be done. Raises
         ``FileNotFoundError``, ``JournalError`` where the run came to its end and that was not
         allowed, and ``JournalDamaged``.
         """
@@ -60,7 +62,7 @@ class Recovery:
         self.restored: Restored | None = None
         #: The batch after which the snapshot stands; 0: none.
         self.snapshot_batch = 0
-        self._may_be_ended, self._shapes = may_be_ended, shapes
+        self._may_be_ended, self._shapes, self._reads_foreign = may_be_ended, shapes, reads_foreign
         if not self.path.exists():
             raise FileNotFoundError(f"journal `{self.path}` does not exist")
         finish(self.path)
@@ -101,6 +103,10 @@ class Recovery:
             raise JournalError(f"journal `{self.path}` is closed: its run came to its end")
         if not journal.check_head(with_names=False):
             raise JournalDamaged(journal.findings[0])
+        version = self.manifest.rules_version
+        if version not in (0, RULES_VERSION) and not self._reads_foreign:
+            message = f"is of rules version {version}, this is {RULES_VERSION}: `backstop journal upgrade` goes on with this version"
+            raise JournalError(f"journal `{self.path}` {message}")
         self._numbers, first = journal.numbers(), journal.first_number
         if self._numbers != list(range(first, first + len(self._numbers))):
             missing = next(number for number in range(first, first + len(self._numbers) + 1) if number not in self._numbers)
@@ -143,6 +149,9 @@ class Recovery:
             try:
                 self.restored = self._restored(parts)
             except SnapshotError as error:
+                if header_is_foreign(parts[0]):
+                    hint = "" if self._reads_foreign else ": `backstop journal upgrade` goes on with this version"
+                    raise JournalError(f"journal `{self.path}` begins with a snapshot that cannot be used: {error}{hint}") from error
                 raise JournalDamaged(Finding(FindingCode.SNAPSHOT, "opening", str(error))) from error
             self.snapshot_batch = opening.batches
         journal.start_at_opening()
@@ -158,7 +167,7 @@ class Recovery:
     def _restored(self, parts: list[bytes]) -> Restored:
         if self._shapes is None:
             self._shapes = shapes_of(self.fresh())
-        return restore_snapshot(parts, self._shapes)
+        return restore_snapshot(parts, self._shapes, self.fresh if self._reads_foreign else None)
 
     def _pass_over(self, place: str, message: str) -> None:
         self._journal.findings.clear()
@@ -210,12 +219,17 @@ class Recovery:
             raise JournalDamaged(first)
         self.findings.append(first._replace(message=f"cut off: {first.message}"))
 
-    def stopped_events(self) -> EventArray | None:
-        """Return the events that the engine was given when it stopped, if it did behind the last
-        batch that ``tail`` gave; None otherwise.
+    def stop(self) -> tuple[EventArray, str] | None:
+        """Return the events that the engine was given when it stopped, and what it raised, if it
+        did behind the last batch that ``tail`` gave; None otherwise.
         """
         stop = self._journal.stop()
-        return stop[1] if stop is not None and stop[0] == self.position.batches else None
+        return (stop[1], stop[2]) if stop is not None and stop[0] == self.position.batches else None
+
+    @property
+    def tail_batches(self) -> int:
+        """Batches behind the snapshot, whether or not they were read."""
+        return self._journal.first_number - 1 + len(self._numbers) - self.snapshot_batch
 
     @property
     def quarantined(self) -> frozenset[int]:
@@ -328,8 +342,8 @@ def recover(path: str | Path) -> Recovered:
                 differences = replayer.replay(batch)
                 if differences:
                     raise JournalDamaged(differences[0])
-            events = found.stopped_events()
-            given = _Given(replayer.state, events, skipped)
+            stop = found.stop()
+            given = _Given(replayer.state, None if stop is None else stop[0], skipped)
             if not given.apply():
                 continue  # the state is no more what it was: begin anew, without that event
             journal = found.take_up()

@@ -44,17 +44,25 @@ class Roll(NamedTuple):
 
 
 def planned(
-    manifest: Manifest, names_sha256: str, origin: str, held: Position, snapshot: Snapshot, digest: str, records: tuple[str, ...] = ()
+    manifest: Manifest,
+    names_sha256: str,
+    origin: str,
+    held: Position,
+    snapshot: Snapshot,
+    digests: tuple[str, str],
+    records: tuple[str, ...] = (),
 ) -> Roll:
     """Work out the step to the segment after ``held``, whose manifest is to have the terms of
     ``manifest``.
 
-    ``digest`` is that of the state, which ``snapshot`` has.
+    ``digests`` are those of the state at its end, which ``snapshot`` has, and at the beginning of
+    the next: two where it is upgraded there.
     """
+    digest, following_digest = digests
     sealed = held._replace(chain=sealed_chain(held, digest))
     last_seq = -1 if held.last_seq is None else held.last_seq
     totals = (held.batches, held.events, held.effects, last_seq)
-    opening = Opening(manifest.segment + 1, origin, sealed.chain.hex(), *totals, snapshot.hash.hex(), digest)
+    opening = Opening(manifest.segment + 1, origin, sealed.chain.hex(), *totals, snapshot.hash.hex(), following_digest)
     following = manifest._replace(opening=opening)
     entries = following.entries(names_sha256)
     start = held._replace(chain=start_chain(entries))

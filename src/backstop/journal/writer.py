@@ -242,7 +242,7 @@ class Journal:
         held = self._sealed = Position(chain, number, held.events + len(events), held.effects + len(effects), last_seq)
         following = None
         if snapshot is not None and digest is not None and self._is_segment_full:
-            following = self._plan_roll(snapshot, digest)
+            following = self._plan_roll(snapshot, (digest, digest))
         return Sealed(row, snapshot, held, following)
 
     @property
@@ -252,7 +252,7 @@ class Journal:
         is_long = 0 < manifest.segment_bytes <= ROW_BYTES * (events + effects)
         return is_long or 0 < manifest.segment_events <= events
 
-    def _plan_roll(self, snapshot: Snapshot, digest: str, records: tuple[str, ...] = ()) -> Roll:
+    def _plan_roll(self, snapshot: Snapshot, digests: tuple[str, str], records: tuple[str, ...] = ()) -> Roll:
         """Work out the step to the next segment, and chain what comes to it."""
         # What is written from here on is written by this code, whoever began the journal.
         manifest = self._manifest._replace(
@@ -262,21 +262,33 @@ class Journal:
             digest_encoding=DIGEST_ENCODING,
             rules_version=RULES_VERSION,
         )
-        step = planned(manifest, self._terms.names_sha256, self._terms.origin, self._sealed, snapshot, digest, records)
+        step = planned(manifest, self._terms.names_sha256, self._terms.origin, self._sealed, snapshot, digests, records)
         self._manifest, self._begun, self._sealed = step.manifest, step.head.start, step.position
         return step
 
-    def seal_segment(self, snapshot: Snapshot, digest: str, records: Sequence[str] = ()) -> None:
+    def seal_segment(
+        self,
+        snapshot: Snapshot,
+        digest: str,
+        records: Sequence[str] = (),
+        *,
+        digest_before: str = "",
+        stop: tuple[EventArray, str] | None = None,
+    ) -> None:
         """End the live segment here, whatever its size, and begin the next with a snapshot of the
-        state at hand and with ``records``.
+        state at hand, with ``records`` and with a ``stop`` that is still to be taken up.
 
-        Everything sealed must be written. Raises ``JournalError`` if that cannot be done; the
-        journal then takes no more.
+        ``digest_before``: the state digest at the end of the live one, where an upgrade gives the
+        same state another. Everything sealed must be written. Raises ``JournalError`` if that
+        cannot be done; the journal then takes no more.
         """
         with self._write_lock:
             if self._written != self._sealed:
                 raise ValueError("Condition failed: batches are under way")
-            self._take_roll(self._plan_roll(snapshot, digest, tuple(records)))
+            step = self._plan_roll(snapshot, (digest_before or digest, digest), tuple(records))
+            if stop is not None:
+                step = step._replace(head=step.head._replace(stop=(bytes(_data(stop[0])), stop[1])))
+            self._take_roll(step)
 
     def _take_roll(self, step: Roll) -> None:
         with self._sync_lock:
