@@ -115,13 +115,13 @@ def verify(
     """
     try:
         with open_segment(path) as journal:
-            paths = [] if alone or live_path(Path(os.path.realpath(path))) else [*_sealed_before(journal), Path(path)]
-            if len(paths) < 2:
-                report = _Check(journal, progress, head, inputs or {}).run()
-                return report if journal.manifest.segment == 1 and not journal.is_sealed else _told_alone(journal, report)
+            before = [] if alone or live_path(Path(os.path.realpath(path))) is not None else _sealed_before(journal)
+            is_chain = bool(before) or not (alone or journal.is_sealed or journal.manifest.segment == 1 or live_path(Path(path)))
+            if not is_chain:
+                return _told_alone(journal, _Check(journal, progress, head, inputs or {}).run())
     except JournalDamaged as error:
         return Report(str(path), (error.finding,))
-    return _Chain(paths, progress, head, inputs or {}).run()
+    return _Chain([*before, Path(path)], progress, head, inputs or {}).run()
 
 
 def _sealed_before(journal: Reader) -> list[Path]:
