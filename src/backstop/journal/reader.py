@@ -204,6 +204,15 @@ class Reader:
             return oldest.first_number
 
     @property
+    def rules_versions(self) -> list[int]:
+        """Rules versions of the segments that ``batches`` reads, in order."""
+        found = []
+        for path in self.earlier:
+            with open_segment(path) as segment:
+                found.append(segment.manifest.rules_version)
+        return [*found, self.manifest.rules_version]
+
+    @property
     def held(self) -> Held:
         """What it says that it holds."""
         try:
