@@ -134,7 +134,7 @@ def test_a_kill_while_the_quarantine_is_written_loses_nothing(stopped: Path, tmp
 def test_a_process_killed_at_any_time_loses_nothing(tmp_path: Path) -> None:
     """SIGKILL after each slice that it acknowledged, then again until it ends."""
     path = tmp_path / "journal.db"
-    for _ in range(8):
+    for _ in range(3):
         child = subprocess.Popen(
             [sys.executable, "-m", "tests.journal.stopping", str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -145,8 +145,7 @@ def test_a_process_killed_at_any_time_loses_nothing(tmp_path: Path) -> None:
         child.wait()
         if told:
             assert int(_events(path)["seq"][-1]) >= int(told)
-    while _process(path).returncode:
-        pass
+    assert min(_process(path).returncode for _ in range(2)) == 0
     assert _events(path).tobytes() == _without_poison().tobytes()
     assert verify(path).quarantined == (POISON,)
 

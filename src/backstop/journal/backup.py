@@ -53,6 +53,7 @@ def back_up(source: str | Path, target: str | Path, progress: Callable[[int, int
             if not live.check_head(with_names=False):
                 raise JournalDamaged(live.findings[0])
             _check_target(source, place, live)
+            _check_batches(live)
             sealed = {number: path for number, path in sealed_beside(source).items() if number < live.manifest.segment}
             steps = _Steps(progress, sum(path.stat().st_size for path in (*sealed.values(), source)))
             done = [number for number, path in sealed.items() if _copy_sealed(path, sealed_path(place, number), number, steps)]
@@ -116,8 +117,22 @@ def _copy_sealed(path: Path, target: Path, number: int, steps: _Steps) -> bool:
                 if there.sealed_chain != segment.sealed_chain:
                     raise JournalError(f"`{target}` exists, and is not that segment of this journal: choose another place")
             return False
+        if not segment.check_head(with_names=False):
+            raise JournalDamaged(segment.findings[0])
+        _check_batches(segment)
         copied(segment.connection, target, steps.told)
         return True
+
+
+def _check_batches(reader: Reader) -> None:
+    """See that its chain holds: a good copy must not give way to that of a damaged journal."""
+    for _ in reader.own_batches():
+        pass
+    if reader.findings:
+        finding = reader.findings[0]
+        raise JournalDamaged(
+            finding._replace(place=f"{reader.path.name}, {finding.place}", message=f"{finding.message}; it was not copied")
+        )
 
 
 def _segment_fault(path: Path, message: str) -> Finding:
