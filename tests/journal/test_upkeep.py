@@ -229,7 +229,8 @@ def _check_explain(path: Path) -> None:
     assert found.notes == [f"not recomputed, rules version 1: shown as recorded, up to seq {max(each.seq for each in before)}"]
     assert found.notes[0] in as_text(found)
     with pytest.raises(JournalError, match="not recomputed, rules version 1"):
-        state_at(path, last_seq)
+        state_at(path, last_seq - 1)
+    assert state_digest(state_at(path, last_seq).state) == crash()[4].digest
     assert state_digest(state_at(path, None).state) == crash()[-1].digest
 
 
