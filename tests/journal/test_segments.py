@@ -7,6 +7,8 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -381,3 +383,20 @@ def test_memory_and_time_of_recovery_do_not_grow_with_age(tmp_path: Path) -> Non
     assert len(segments_of(path)) == 10
     assert [tail for _, tail in read] == [len(quiet.events), 0, 0]
     assert read[2][0] == read[1][0]
+
+
+def _can_mount(folder: Path) -> bool:
+    line = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", str(folder)]
+    return shutil.which("unshare") is not None and subprocess.run(line, capture_output=True, check=False).returncode == 0
+
+
+def test_a_full_disk_around_a_seal_or_a_backup_loses_nothing(tmp_path: Path) -> None:
+    """A disk of its own, in a mount namespace that no other process sees."""
+    if not _can_mount(tmp_path):
+        pytest.skip("no mount namespace here")
+    line = ["unshare", "--mount", sys.executable, "-m", "tests.journal.full", str(tmp_path)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    full, sealing = map(int, done.stdout.split())
+    assert full > 5
+    assert sealing > 0
