@@ -176,7 +176,7 @@ def sizes(scenario: str, folder: Path, first: int, stride: int) -> int:
 
 
 #: A snapshot every second batch, and each ends a segment.
-_SHORT = {"segment_events": 1, "snapshot_every": 2}
+_SHORT: dict[str, Any] = {"segment_events": 1, "snapshot_every": 2}
 
 
 def _append(journal: Journal, last: int) -> None:

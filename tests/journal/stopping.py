@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def all_events() -> EventArray:
     return np.concatenate(rows)
 
 
-def run(path: Path, events: EventArray, **changes: int) -> str:
+def run(path: Path, events: EventArray, **changes: Any) -> str:
     """Send the events to the journal's engine, from behind its last one to the end; return the
     digest.
     """
@@ -54,8 +55,8 @@ def run(path: Path, events: EventArray, **changes: int) -> str:
             sys.stderr.write(f"{quarantine}\n")
     else:
         read = venue()
-        terms = {"digest_every": 2, "snapshot_every": 2, **changes}
-        journal = Journal.create(path, Manifest(read.text, read.hash, read.rules.limits, **terms))
+        terms = Manifest(read.text, read.hash, read.rules.limits, digest_every=2, snapshot_every=2)
+        journal = Journal.create(path, terms._replace(**changes))
         state = new_state(read.rules)
     recorder = Recorder(journal, state, 2)
     left = events[events["seq"] > int(state.engine[0].last_seq)]

@@ -5,6 +5,7 @@ nothing of the others is lost.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def _events(path: Path) -> EventArray:
 
 def _without_poison() -> EventArray:
     events = all_events()
-    return events[events["seq"] != POISON]
+    return np.delete(events, POISON - 1)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _copy(path: Path, folder: Path) -> Path:
-    moments.shutil.copyfile(path, folder / path.name)
+    shutil.copyfile(path, folder / path.name)
     return folder / path.name
 
 

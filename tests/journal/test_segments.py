@@ -28,7 +28,7 @@ from tests.journal.feeding import fed
 from tests.journal.runs import Chunk, change, crash, manifest, names, write
 
 #: Four segments of the crash's seven batches: a snapshot every second, and each ends a segment.
-SHORT = {"segment_events": 1, "snapshot_every": 2}
+SHORT: dict[str, Any] = {"segment_events": 1, "snapshot_every": 2}
 
 
 def _codes(path: Path) -> set[tuple[FindingCode, str]]:
@@ -134,7 +134,7 @@ def test_the_recorder_seals_while_batches_are_under_way(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bound", [{"segment_bytes": 64 * 1_000}, {"segment_events": 400}])
-def test_a_segment_ends_at_the_first_snapshot_at_which_it_is_full(tmp_path: Path, bound: dict[str, int]) -> None:
+def test_a_segment_ends_at_the_first_snapshot_at_which_it_is_full(tmp_path: Path, bound: dict[str, Any]) -> None:
     path = write(tmp_path / "journal.db", **{"segment_bytes": 0, "snapshot_every": 2, **bound})
     sizes = [0]
     for number, chunk in enumerate(crash(), start=1):
