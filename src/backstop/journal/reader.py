@@ -204,6 +204,14 @@ class Reader:
             return oldest.first_number
 
     @property
+    def seq_before(self) -> int:
+        """``seq`` of the last event before the first batch that ``batches`` may yield; -1: none."""
+        if not self.earlier:
+            return self._seq_first
+        with open_segment(self.earlier[0]) as oldest:
+            return oldest._seq_first
+
+    @property
     def rules_versions(self) -> list[int]:
         """Rules versions of the segments that ``batches`` reads, in order."""
         found = []

@@ -89,8 +89,7 @@ class Recorder:
         is raised: the process must end, and the next takes them up (``recovery.recover``).
         """
         self._check_open()
-        if self.journal.quarantined:
-            events = events[~np.isin(events["seq"], list(self.journal.quarantined))]
+        events = self.journal.without_quarantined(events)
         engine, first = self._state.engine[0], 0
         parts: list[EffectArray] = []
         while first < len(events):

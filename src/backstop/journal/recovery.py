@@ -232,12 +232,12 @@ class Recovery:
         return self._journal.first_number - 1 + len(self._numbers) - self.snapshot_batch
 
     @property
-    def quarantined(self) -> frozenset[int]:
-        """Seqs of the events in quarantine, as far as the live segment tells.
+    def quarantined(self) -> dict[int, bytes]:
+        """Rows of the events in quarantine, by seq, as far as the live segment tells.
 
         Raises ``JournalDamaged`` for a record that says nothing known.
         """
-        return frozenset(each.seq for each in quarantined(self._journal.all_records()))
+        return {each.seq: each.event.tobytes() for each in quarantined(self._journal.all_records())}
 
     def rules(self) -> VenueRules:
         """Return the rules of the run; raise ``JournalDamaged`` where they cannot be read again."""
@@ -394,7 +394,7 @@ class _Given:
                 snapshot = take_snapshot(self._state, digest)
         effects = np.concatenate([np.empty(0, dtype=EFFECT), *self._effects])
         journal.resolve_stop([quarantine_text(each.event, each.error) for each in noted], taken, effects, digest, snapshot)
-        journal.quarantined |= {each.seq for each in noted}
+        journal.quarantined |= {each.seq: each.event.tobytes() for each in noted}
         return noted
 
 

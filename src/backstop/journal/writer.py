@@ -92,8 +92,8 @@ class Journal:
         #: What is chained, what of it stands in the log, and how much of that would survive a power
         #: cut.
         self._sealed = self._written = self._safe = position
-        #: Seqs of the events that stopped the engine, as far as the live segment tells.
-        self.quarantined: frozenset[int] = frozenset()
+        #: Rows of the events that stopped the engine, by seq, as far as the live segment tells.
+        self.quarantined: dict[int, bytes] = {}
         #: Why it takes no more, from the moment that a sync failed until it is closed.
         self._fault: JournalError | None = None
         #: In this order, where one needs both.
@@ -359,6 +359,16 @@ class Journal:
             self._commit(self._writable(), "INSERT OR REPLACE INTO stops VALUES (?, ?, ?)", row)
             with self._sync_lock:
                 self._sync()
+
+    def without_quarantined(self, events: EventArray) -> EventArray:
+        """Return the events but for those that stopped the engine before, and come again as they
+        were.
+        """
+        if not self.quarantined:
+            return events
+        places = np.flatnonzero(np.isin(events["seq"], list(self.quarantined)))
+        again = [place for place in places.tolist() if events[place : place + 1].tobytes() == self.quarantined[int(events["seq"][place])]]
+        return np.delete(events, again)
 
     def resolve_stop(
         self, records: Sequence[str], events: EventArray, effects: EffectArray, digest: str | None = None, snapshot: Snapshot | None = None
