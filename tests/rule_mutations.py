@@ -243,7 +243,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("the-hedge-is-named", "naked_legs", "leg.taken * leg.weight * -sign(after)", "leg.taken * leg.weight * sign(after)"),
     Mutation("accounts-in-default-have-no-exposure", "naked_legs", "each.owner == owner and not each.in_default]", "each.owner == owner]"),
     Mutation("tear-up-leaves-naked-legs", "tear_up", "state.note_taken(holder, market, -part)", "pass"),
-    Mutation("notices-keep-the-room", "naked_legs", "if len(state.effects) <= 3 * state.rules.limits.effects_max // 4:", "if True:"),
     Mutation("opposite-defaulters-are-crossed", "adl", "        cross_defaulters(state, accounts, market)", "        pass"),
     Mutation(
         "those-who-lack-most-have-room",
