@@ -282,6 +282,9 @@ def _socialise(s: Setting) -> None:
         s.accounts, s.owners, s.deposit_ppm, s.markets = 14, s.rng.randint(5, 7), (30_000, 120_000), 2
         s.fund_ppm, s.stages, s.move_ppm = 0, s.rng.choice(((FUND, SOCIALISE, TEAR_UP), (SOCIALISE, TEAR_UP))), 300_000
         s.actions |= {"withdraw": 6, "sell_out": 8, "funding": 8, "mark": 20, "fill": 16}
+        if s.owners == 7:
+            # Accounts in default wait for a book that takes a little at a time.
+            s.stages, s.depth_share = (CLOSEOUT, *s.stages), 0.3
 
 
 def _groups(s: Setting) -> None:
