@@ -282,6 +282,9 @@ def _socialise(s: Setting) -> None:
         s.accounts, s.owners, s.deposit_ppm, s.markets = 14, s.rng.randint(5, 7), (30_000, 120_000), 2
         s.fund_ppm, s.stages, s.move_ppm = 0, s.rng.choice(((FUND, SOCIALISE, TEAR_UP), (SOCIALISE, TEAR_UP))), 300_000
         s.actions |= {"withdraw": 6, "sell_out": 8, "funding": 8, "mark": 20, "fill": 16}
+        if s.owners == 7:
+            # Accounts in default wait for a book that takes a little at a time.
+            s.stages, s.depth_share = (CLOSEOUT, *s.stages), 0.3
 
 
 def _groups(s: Setting) -> None:
@@ -421,6 +424,12 @@ def _carried(s: Setting) -> None:
         s.fund_ppm, s.fund_cap, s.owner_cap, s.market_loss_cap = 2_000_000, NO_CAP, cap, NO_CAP
         s.owners, s.accounts, s.depth_share, s.stages, s.providers, s.carry_intervals = 3, 12, 0.0, (FUND, ADL, TEAR_UP), 0, 100
         s.actions |= {"mark": 12, "depth": 0, "charge_beside": 12}
+    elif s.market_loss_cap < NO_CAP and s.groups == 1:
+        # A cap of a market leaves deficits uncovered while somebody is carried; then winners want to leave.
+        s.fund_ppm, s.fund_cap, s.owner_cap, s.markets, s.carry_intervals = 500_000, NO_CAP, NO_CAP, 3, 100
+        s.accounts = 12 + (1 - s.price_ticks - s.lots) % 4  # so that a move of 2 % is what they are carried for
+        s.market_loss_cap, s.depth_share, s.stages, s.crash_share = max(1, s.notional // 3), 0.0, (FUND, ADL, TEAR_UP), 0.05
+        s.actions |= {"mark": 24, "depth": 0, "small_hole": 12, "withdraw": 8, "sell_out": 4}
 
 
 def _far_fills(s: Setting) -> None:
