@@ -243,7 +243,7 @@ def test_a_venue_is_loaded_parsed_or_bundled(tmp_path: Path) -> None:
 
 
 def test_what_the_package_hands_out_is_what_it_says() -> None:
-    assert sorted(backstop.__all__) == sorted(["Run", "Venue", "__version__", "replay"])
+    assert sorted(backstop.__all__) == sorted(["Engine", "Run", "Venue", "__version__", "replay"])
     assert {name for name in backstop.__all__ if hasattr(backstop, name)} == set(backstop.__all__)
     assert set(backstop.__all__) <= set(dir(backstop))
     with pytest.raises(AttributeError, match="no attribute 'reply'"):
