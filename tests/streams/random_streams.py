@@ -407,6 +407,12 @@ class Writer:
         price = self.near(market, self.rng.choice((0, 100_000, 500_000)))
         self.send(EventKind.OPERATOR, code=int(Operator.SETTLE_PRICE), market=market, price_ticks=price)
 
+    def end_market(self) -> None:
+        """Let the venue end a market, seldom, mostly at a price near its mark."""
+        market = self.market()
+        price = self.near(market, self.rng.choice((0, 50_000, 300_000)))
+        self.send(EventKind.SETTLEMENT, market=market, price_ticks=price if self.rng.random() < 0.9 else self.rng.choice((0, 1 << 40)))
+
     def load_position(self) -> None:
         """Load a position of the book into an account that may or may not be able to take it."""
         self.open_position(self.account(), self.market(), by_trades=False)
@@ -588,6 +594,7 @@ ACTIONS: dict[str, Callable[[Writer], None]] = {
     "funding_index": Writer.funding_index,
     "far_fill": Writer.far_fill,
     "settle_price": Writer.settle_price,
+    "end_market": Writer.end_market,
     "parameter": _parameter,
     "margin": _margin,
     "end_relief": _end_relief,

@@ -294,7 +294,8 @@ def _settled(rng: Random, rules: VenueRules, state: State) -> Fields | None:
     market = rng.choice(markets)
     price = {**_settle_price(rng, rules, state), "market": market}
     traded = {**_any_kind(rng, rules, state), "market": market, "lots": rng.randint(0, 2), "other": 0 if rng.random() < 0.5 else NONE}
-    return rng.choice((price, traded, {"kind": K.FUNDING, "market": market, "amount": 1}))
+    ended = {"kind": K.SETTLEMENT, "market": market, "price_ticks": 1}
+    return rng.choice((price, traded, ended, {"kind": K.FUNDING, "market": market, "amount": 1}))
 
 
 def _settle_price(rng: Random, rules: VenueRules, state: State) -> Fields:

@@ -374,6 +374,13 @@ def _doubts(s: Setting) -> None:
     s.actions |= {"operator": 3, "index": 8, "volume": 6, "mark": 24, "clock": 8, "fill": 14}
 
 
+def _endings(s: Setting) -> None:
+    """Markets that the venue ends while accounts are in default there, are carried, have offers out."""
+    s.rng.choice((_doubts, _carried, _joint_offers, _takeover, _socialise))(s)
+    s.markets, s.settles = max(s.markets, 2), s.rng.random() < 0.5
+    s.actions |= {"end_market": 1, "withdraw": 4, "clock": 8}
+
+
 def _settlements(s: Setting) -> None:
     """Markets that stay doubted, until they are settled, of many holders in small events."""
     _doubts(s)
@@ -559,6 +566,7 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "doubts": _doubts,
     "far_fills": _far_fills,
     "settlements": _settlements,
+    "endings": _endings,
     "parameters": _parameters,
     "relief": _relief,
     "book_first": _book_first,

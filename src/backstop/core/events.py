@@ -161,6 +161,7 @@ class EventKind(IntEnum):
     HEARTBEAT = 15
     FUNDING = 16
     PARAMETER = 17
+    SETTLEMENT = 18
 
 
 class EffectKind(IntEnum):
@@ -418,7 +419,7 @@ class Doubt(IntEnum):
 
 
 class Settlement(IntEnum):
-    """Whose price a market is settled at; the order is the precedence."""
+    """Whose price a market is settled at; up to UNDOUBTED the order is the precedence."""
 
     #: All is settled: nobody has a position there any more.
     DONE = 0
@@ -428,6 +429,8 @@ class Settlement(IntEnum):
     INDEX = 2
     #: The last mark that was not doubted.
     UNDOUBTED = 3
+    #: The venue gave it: a SETTLEMENT event.
+    VENUE = 4
 
 
 class Change(IntEnum):

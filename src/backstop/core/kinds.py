@@ -98,6 +98,8 @@ __all__ = [
     "RefusalEffect",
     "ReliefEffect",
     "ReserveEffect",
+    "SettlementEffect",
+    "SettlementEvent",
     "ResidualEffect",
     "RestrictEffect",
     "SupportEffect",
@@ -514,6 +516,13 @@ class ParameterEvent(EventView[T], kind=EventKind.PARAMETER):
     part = _count("Of a commitment: 2 x group + direction, 0 for longs.", "lots")
     value = Field("amount", Unit.VARIES, "What the rule becomes, in its unit.")
     from_ns = _until("From when; up to the time of the event: at once.", "price_ticks")
+
+
+class SettlementEvent(EventView[T], kind=EventKind.SETTLEMENT):
+    """A market ends: every position there is settled at one price."""
+
+    market = _market()
+    price_ticks = _ticks("The price at which every position ends.")
 
 
 # -- effects ---------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ from backstop.reference.paying import judge_netted, net_linked_owners
 from backstop.reference.providers import bind
 from backstop.reference.records import Effect, Event
 from backstop.reference.refusals import after_withdrawal, reason_to_refuse
-from backstop.reference.settlement import give_price, next_settlement_ns, run_settlements
+from backstop.reference.settlement import end_market, give_price, next_settlement_ns, run_settlements
 from backstop.reference.shortfalls import gap_of_position
 from backstop.reference.socialise import run_recovery, socialise
 from backstop.reference.state import CLOSING_ORDER, TAKEOVER_OFFER, Account, Position, State
@@ -310,6 +310,7 @@ HANDLERS: dict[EventKind, Callable[[State, Event], None]] = {
     EventKind.HEARTBEAT: clock,
     EventKind.FUNDING: funding,
     EventKind.PARAMETER: apply_parameter,
+    EventKind.SETTLEMENT: end_market,
 }
 
 

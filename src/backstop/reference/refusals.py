@@ -35,13 +35,13 @@ __all__ = ["held_loss", "held_margin", "reason_to_refuse"]
 
 K = EventKind
 #: Kinds that name a market, and those of them whose lots or price are looked at.
-WITH_MARKET = (K.POSITION, K.FILL, K.MARK, K.INDEX, K.VOLUME, K.DEPTH, K.ORDER_FILL, K.HEARTBEAT, K.FUNDING)
+WITH_MARKET = (K.POSITION, K.FILL, K.MARK, K.INDEX, K.VOLUME, K.DEPTH, K.ORDER_FILL, K.HEARTBEAT, K.FUNDING, K.SETTLEMENT)
 #: Codes of TRANSFER that may name a market.
 WITH_MARKET_OR_NONE = (Transfer.TRADING_FEE, Transfer.FUNDING)
 WITH_POSITION_LOTS = (K.POSITION, K.FILL, K.ORDER_FILL)
-WITH_PRICE = (K.FILL, K.MARK, K.INDEX, K.ORDER_FILL)
+WITH_PRICE = (K.FILL, K.MARK, K.INDEX, K.ORDER_FILL, K.SETTLEMENT)
 #: Kinds by which something happens in a market, or is told of it.
-TRADING = (K.POSITION, K.FILL, K.MARK, K.INDEX, K.VOLUME, K.DEPTH, K.ORDER_FILL, K.FUNDING)
+TRADING = (K.POSITION, K.FILL, K.MARK, K.INDEX, K.VOLUME, K.DEPTH, K.ORDER_FILL, K.FUNDING, K.SETTLEMENT)
 WITH_ORDER = (K.ORDER_FILL, K.ORDER_DONE, K.ANSWER)
 #: Orders of an operator, by what they name: a market or the venue and a time, a market or the
 #: venue, a provider.

@@ -1,4 +1,4 @@
-"""Settlement of a market whose doubt has lasted too long (R6.14)."""
+"""Settlement of a market: its doubt has lasted too long, or the venue ends it (R6.14)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from backstop.reference.machine import ALL_SETTLED, HALT, SETTLES_INSOLVENT, SET
 from backstop.reference.records import Event
 from backstop.reference.state import State
 
-__all__ = ["give_price", "next_settlement_ns", "run_settlements", "settlement_price"]
+__all__ = ["end_market", "give_price", "next_settlement_ns", "run_settlements", "settlement_price"]
 
 
 # -- when ------------------------------------------------------------------------------------------
@@ -63,6 +63,11 @@ def give_price(state: State, event: Event) -> None:
     state.breakers[event.market].given_ticks = event.price_ticks
 
 
+def end_market(state: State, event: Event) -> None:
+    """SETTLEMENT: the market ends at the venue's price."""
+    begin(state, event.market, Settlement.VENUE, event.price_ticks)
+
+
 # -- how -------------------------------------------------------------------------------------------
 
 
@@ -74,16 +79,15 @@ def run_settlements(state: State) -> None:
         return
     for market in range(len(state.markets)):
         if due_ns(state, market) <= state.now:
-            begin(state, market) if lasts(state, market) else put_off(state, market)
+            begin(state, market, *settlement_price(state, market)) if lasts(state, market) else put_off(state, market)
     for market, breaker in enumerate(state.breakers[:-1]):
         if breaker.settlement in (SETTLES_INSOLVENT, SETTLES_REST):
             go_on(state, market)
 
 
-def begin(state: State, market: int) -> None:
+def begin(state: State, market: int, source: Settlement, price: int) -> None:
     """Fix the price, cancel the orders, and judge everyone at it."""
     breaker, row = state.breakers[market], state.markets[market]
-    source, price = settlement_price(state, market)
     if breaker.held:
         let_go(state, market, Guard.DROPPED)
     state.emit(EffectKind.SETTLEMENT, code=source, market=market, other=row.mark, price_ticks=price)
@@ -94,7 +98,7 @@ def begin(state: State, market: int) -> None:
         if order.is_open:
             state.cancel(order)
             state.touch(order.account)
-    row.mark = price
+    row.mark, row.epoch_mark = price, row.epoch_mark or price
     judge_holders(state, market)
 
 
