@@ -413,6 +413,26 @@ class Writer:
         price = self.near(market, self.rng.choice((0, 50_000, 300_000)))
         self.send(EventKind.SETTLEMENT, market=market, price_ticks=price if self.rng.random() < 0.9 else self.rng.choice((0, 1 << 40)))
 
+    def listing(self) -> None:
+        """List a market; most often one that is not listed."""
+        spare = [number for number, market in enumerate(self.state.rules.markets) if not market.is_listed]
+        market = self.rng.choice(spare) if spare and self.rng.random() < 0.9 else self.market()
+        self.send(EventKind.LISTING, market=market)
+
+    def spare_rule(self) -> None:
+        """Change a rule of a market or tier that is not listed to what it is in another venue of the kind, or
+        to a bound; fixed ones, too.
+        """
+        rng, donor = self.rng, make_rules(self.setting)
+        spare = [number for number, market in enumerate(self.state.rules.markets) if not market.is_listed]
+        market = rng.choice(spare) if spare and rng.random() < 0.9 else self.market()
+        rule = rng.choice([each for each in PARAMETERS.values() if each.scope in (Scope.MARKET, Scope.TIER)])
+        entry = rng.randint(0, 2)
+        value = _donated(rule, donor, rng.randrange(len(donor.markets)), entry, 0)
+        if value is None or rng.random() < 0.2:
+            value = rng.choice((rule.parameter.low, rule.parameter.high))
+        self.send(EventKind.PARAMETER, code=rule.number, market=market, other=entry, amount=value)
+
     def load_position(self) -> None:
         """Load a position of the book into an account that may or may not be able to take it."""
         self.open_position(self.account(), self.market(), by_trades=False)
@@ -595,6 +615,8 @@ ACTIONS: dict[str, Callable[[Writer], None]] = {
     "far_fill": Writer.far_fill,
     "settle_price": Writer.settle_price,
     "end_market": Writer.end_market,
+    "listing": Writer.listing,
+    "spare_rule": Writer.spare_rule,
     "parameter": _parameter,
     "margin": _margin,
     "end_relief": _end_relief,

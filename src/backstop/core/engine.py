@@ -23,6 +23,7 @@ from backstop.core.guard import offer_mark
 from backstop.core.interest import change_lots
 from backstop.core.kinds import BREAKER_ORDERS
 from backstop.core.ledger import begin_funding, open_position_row, post, trade
+from backstop.core.listing import apply_listing
 from backstop.core.monitor import apply_funding, start_round, touch
 from backstop.core.noted_gains import note_gains
 from backstop.core.orders import cancel_excess, cancel_orders_of
@@ -181,6 +182,8 @@ def _apply_kind(state: State, events: EventArray, index: int) -> None:
         apply_funding(state, event.market, event.amount)
     elif kind == EventKind.PARAMETER:
         apply_parameter(state, event.code, event.market, event.other, event.lots, event.amount, event.price_ticks)
+    elif kind == EventKind.LISTING:
+        apply_listing(state, event.market)
     elif kind == EventKind.SETTLEMENT:
         begin_settlement(state, event.market, Settlement.VENUE, event.price_ticks)
     elif kind == EventKind.ANSWER:

@@ -162,6 +162,7 @@ class EventKind(IntEnum):
     FUNDING = 16
     PARAMETER = 17
     SETTLEMENT = 18
+    LISTING = 19
 
 
 class EffectKind(IntEnum):
@@ -199,6 +200,7 @@ class EffectKind(IntEnum):
     ADL_PICK = 30
     PARAMETER = 31
     RELIEF = 32
+    LISTING = 35
 
 
 class Health(IntEnum):
@@ -493,6 +495,10 @@ class Reject(IntEnum):
     RULES_CONTRADICT = 29
     #: Too many changes wait for their time.
     CHANGE_LIMIT = 30
+    #: Nothing happens in a market that is not listed.
+    MARKET_NOT_LISTED = 31
+    #: It is listed already, or was settled a moment ago.
+    MARKET_LISTED = 32
 
 
 _ROW = [("seq", "<i8"), ("time_ns", "<i8"), ("kind", "<i2"), ("code", "<i2"), ("market", "<i4")]

@@ -83,6 +83,8 @@ __all__ = [
     "HealthEffect",
     "HeartbeatEvent",
     "IndexEvent",
+    "ListingEffect",
+    "ListingEvent",
     "MarkEvent",
     "OfferEffect",
     "OperatorEvent",
@@ -525,6 +527,12 @@ class SettlementEvent(EventView[T], kind=EventKind.SETTLEMENT):
     price_ticks = _ticks("The price at which every position ends.")
 
 
+class ListingEvent(EventView[T], kind=EventKind.LISTING):
+    """A market that was not listed, or was settled long ago, is listed, by the rules that it has."""
+
+    market = _market()
+
+
 # -- effects ---------------------------------------------------------------------------------------
 
 
@@ -871,6 +879,16 @@ class ParameterEffect(EffectView[T], kind=EffectKind.PARAMETER):
     status = CodeField(Change, "What became of the change.", column="price_ticks")
     new_value = Field("amount", Unit.VARIES, "What the rule becomes, or would have become.")
     from_ns = _until("From when.", "value")
+
+
+class ListingEffect(EffectView[T], kind=EffectKind.LISTING):
+    """A market is listed: from now on it can have a mark, and positions."""
+
+    market = _market()
+    group = Field("other", Unit.GROUP, "Its market group.")
+    position_lots_max = _count("The largest position of one account.", "lots")
+    price_ticks_max = _ticks("The highest price.")
+    notional_factor = _atoms("Atoms a tick a lot.")
 
 
 class ReliefEffect(EffectView[T], kind=EffectKind.RELIEF):

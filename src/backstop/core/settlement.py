@@ -15,6 +15,7 @@ from backstop.core.doubt import cancel_market_orders, is_doubted, note_doubt
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, Cause, Guard, Health, Settlement
 from backstop.core.guard import let_go
 from backstop.core.ledger import position_of, trade
+from backstop.core.listing import delist
 from backstop.core.monitor import apply_mark, touch
 from backstop.core.outbox import emit_settlement, is_filling
 from backstop.core.places import error_inventory_row, outside_row
@@ -156,6 +157,7 @@ def _go_on(state: State, market: int) -> None:
     if state.positions[outside_row(market)].lots != 0:
         _close(state, market, outside_row(market), error_inventory_row(market))
     breaker.settlement = ALL_SETTLED
+    delist(state, market)
     breaker.undoubted_ticks = 0
     breaker.is_awaited = 0
     mark = state.markets[market].mark_ticks

@@ -195,7 +195,7 @@ def new_state(rules: VenueRules) -> State:
     stages = stage_rows(rules)
     positions = position_rows(rules)
     providers, commitments = provider_rows(rules)
-    buckets = int(markets[-1].bucket_first) + int(bucket_of(rules.markets[-1].price_ticks_max)) + 1
+    buckets = int(markets[-1].bucket_first) + int(bucket_of(markets[-1].price_ticks_most)) + 1
     columns = np.zeros((COLUMNS, 2 * limits.accounts_max + count + 16), dtype=np.int64)
     for column in (OWNER_FIRST, OWNER_CARRY_LAST, NETTED_EVENT):
         columns[column, : limits.accounts_max] = NONE

@@ -59,6 +59,7 @@ from backstop.reference.doubt import add_up, hold_back, is_kept, review_all, rev
 from backstop.reference.fills import note_fill_debt, take_from_winners
 from backstop.reference.fund import money_stages
 from backstop.reference.leaving import add_own, lend_for_gains, note_gains, noted_of, own_after, plan_of
+from backstop.reference.listing import list_market
 from backstop.reference.parameters import apply_parameter, give_notice, next_change_ns, run_changes
 from backstop.reference.paying import judge_netted, net_linked_owners
 from backstop.reference.providers import bind
@@ -311,6 +312,7 @@ HANDLERS: dict[EventKind, Callable[[State, Event], None]] = {
     EventKind.FUNDING: funding,
     EventKind.PARAMETER: apply_parameter,
     EventKind.SETTLEMENT: end_market,
+    EventKind.LISTING: list_market,
 }
 
 

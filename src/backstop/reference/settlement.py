@@ -5,6 +5,7 @@ from __future__ import annotations
 from backstop.core.events import NEVER_NS, BreakerCause, Cause, EffectKind, Guard, Settlement, error_inventory_of, outside_of
 from backstop.reference.breakers import index_is_dead, judge_holders, let_go, venue_number
 from backstop.reference.doubt import is_doubted, note_doubt
+from backstop.reference.listing import delist
 from backstop.reference.machine import ALL_SETTLED, HALT, SETTLES_INSOLVENT, SETTLES_REST, TRADED
 from backstop.reference.records import Event
 from backstop.reference.state import State
@@ -123,6 +124,7 @@ def go_on(state: State, market: int) -> None:
     if left:
         close(state, market, outside_of(market), error_inventory_of(market), left)
     breaker.settlement, breaker.settle_next = ALL_SETTLED, 0
+    delist(state, market)
     breaker.undoubted, breaker.is_awaited = 0, False
     mark = state.markets[market].mark
     state.emit(EffectKind.SETTLEMENT, code=Settlement.DONE, market=market, other=mark, price_ticks=mark)
