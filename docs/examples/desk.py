@@ -242,6 +242,8 @@ class Desk:
                 return f"market {e.market}: {Doubt(e.code).name}, last mark not doubted {price(e.price_ticks)}"
             case F.RELIEF:
                 return f"{who}: keeps {e.lots / 10_000:g} % of the margin, {money(e.amount)} of {money(e.value)}"
+            case F.LISTING:
+                return f"market {e.market}: in group {e.other}, {e.amount} atoms a tick a lot"
             case F.PARAMETER:
                 ends = f", from second {e.value // SECOND_NS}" if e.price_ticks == Change.WAITING else ""
                 return f"{PARAMETERS[e.code].key} = {e.amount}: {Change(e.price_ticks).name}{ends}"

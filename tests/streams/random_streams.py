@@ -176,6 +176,8 @@ class Writer:
                 breakers = self.rules.breakers
                 jumps += [breakers.hold_max_ns, breakers.hold_max_ns - 1, breakers.reopen_ns, breakers.guard_hold_ns]
                 jumps += [max(1, breakers.stale_ns), max(1, breakers.outage_gap_ns), breakers.price_window_ns]
+            if self.setting.spares:
+                jumps += [self.rules.epoch_ns] * 8
             if self.setting.settles:
                 jumps += [self.rules.breakers.doubt_max_ns, max(1, self.rules.breakers.doubt_max_ns // 2), 1, 1]
             jumps += [self.rules.fund.window_ns, self.rules.fund.window_ns // 16 + 1, self.rules.fund.recovery_interval_ns]

@@ -391,7 +391,8 @@ def _listings(s: Setting) -> None:
     s.spares = s.rng.randint(1, 2)
     s.markets += s.spares
     s.epoch_ns = s.rng.choice((2 * SECOND, 30 * SECOND))
-    s.actions |= {"end_market": 3, "listing": 5, "spare_rule": 6, "mark": 20, "fill": 20}
+    s.silence_share = 0.2
+    s.actions |= {"end_market": 4, "listing": 7, "spare_rule": 6, "mark": 20, "fill": 20}
 
 
 def _settlements(s: Setting) -> None:
