@@ -139,18 +139,20 @@ class Desk:
         paid = np.zeros(1, dtype=EVENT)
         paid["kind"], paid["account"], paid["market"], paid["amount"] = EventKind.TRANSFER, FUND, NONE, fund_atoms
         self._run(np.concatenate([opening[:1], paid, opening[1:]]), False)
-        names = [name for name in State.FIELDS if name != "effects"]
-        self._arrays = [getattr(self.state, name) for name in names] + list(self.world.arrays().values())
+        self._arrays = list(self.world.arrays().values())
         self._saved: list[NDArray[Any]] = []
+        self._saved_state = self.state
 
     def save(self) -> None:
         """Remember the present state for ``restore``."""
         self._saved = [array.copy() for array in self._arrays]
+        self._saved_state = self.state.copy_used()
 
     def restore(self) -> None:
         """Bring engine and venue back to where ``save`` was called, in the same memory."""
         for array, saved in zip(self._arrays, self._saved, strict=True):
             array[...] = saved
+        self.state.reset_from(self._saved_state)
 
     def crash(self, events: NDArray[np.void], is_last: bool = True) -> Crash:
         """Run outside events; with ``is_last`` until every order is answered and every wait is

@@ -78,18 +78,11 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("a-fixed-rule-of-a-closed-market-changes", "parameters", "is_fixed and not (is_of_market and", "is_fixed and not (False and"),
     Mutation("a-settled-market-waits-an-epoch", "listing", ">= state.rules.epoch_ns", ">= 0"),
     Mutation("a-listed-market-has-no-mark", "listing", "state.markets[market] = state.new_market(market)", "pass"),
-    Mutation(
-        "a-listed-market-has-a-new-machine", "listing", "state.breakers[market] = Breaker()", "state.breakers[market].settlement = TRADED"
-    ),
+    Mutation("a-listed-market-has-a-new-machine", "listing", "[market] = Breaker()", "[market].settlement = TRADED"),
     Mutation("what-the-fund-paid-for-a-market-stays", "listing", "state.markets[market].paid = paid", "pass"),
     Mutation("a-settled-market-is-not-listed", "listing", "market, is_listed=False)", "market, is_listed=True)"),
     Mutation("what-is-listed-fits-together", "listing", "if each.is_listed or number == event.market]", "if number == event.market]"),
-    Mutation(
-        "the-venue-settles-at-its-price",
-        "settlement",
-        "Settlement.VENUE, event.price_ticks)",
-        "Settlement.VENUE, state.markets[event.market].mark or 1)",
-    ),
+    Mutation("the-venue-settles-at-its-price", "settlement", "VENUE, event.price_ticks)", "VENUE, state.markets[event.market].mark or 1)"),
     Mutation("a-change-of-flow-is-settled", "parameters", "if rule.parameter.name in _OF_FLOW:", "if False:"),
     Mutation("initial-margin-at-the-tier-of-the-whole", "margin", "!= InitialMargin.MARGINAL)", "== InitialMargin.MARGINAL)"),
     Mutation("initial-margin-by-owner", "margin", "self.value_of(lots + others_lots)", "self.value_of(lots)"),

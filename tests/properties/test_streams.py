@@ -35,8 +35,8 @@ def test_full_scans_find_nothing_in_any_profile(block: int) -> None:
 
 
 def test_step_stops_rather_than_split_an_event() -> None:
-    """INV-09: with 96 effects an event the buffer is half full long before the stream ends, and no
-    event is cut.
+    """INV-09: with 96 effects an event the buffer is full long before the stream ends, and no event is
+    cut.
     """
     stopped = 0
     for seed in range(16):

@@ -8,7 +8,6 @@ accounts with weights and caps, over which a budget of money is shared:
 from __future__ import annotations
 
 from collections import Counter
-from copy import deepcopy
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -179,7 +178,7 @@ def compare_wave(path: Path | str, seq: int | None = None) -> Comparison:
     notes = [f"recorded under {recorded.name.lower()}"]
     outcomes = []
     for policy in AdlPolicy:
-        state = deepcopy(past.state)
+        state = past.state.copy_used()
         state.stages["policy"][state.stages["kind"] == Stage.ADL] = policy
         effects = apply_events(state, past.next_event)
         if policy == recorded and not np.array_equal(effects, past.next_effects):

@@ -27,7 +27,7 @@ from backstop.core.listing import apply_listing
 from backstop.core.monitor import apply_funding, start_round, touch
 from backstop.core.noted_gains import note_gains
 from backstop.core.orders import cancel_excess, cancel_orders_of
-from backstop.core.outbox import emit_refusal, emit_trade
+from backstop.core.outbox import emit_refusal, emit_trade, has_room_for_event
 from backstop.core.places import clearing_id, outside_row
 from backstop.core.relief import note_risk
 from backstop.core.results import lower_base, note_lots
@@ -258,14 +258,12 @@ def apply_at(state: State, events: EventArray, index: int) -> None:
 def step(state: State, events: EventArray, first: int) -> int:
     """Apply ``events[first:]``; return the index of the first that was not consumed.
 
-    Stops early when the effects buffer is more than half full, so that one event's effects are
-    never split (keeps INV-09): the caller takes ``state.effects[:effects_now]``, sets
+    Stops early when the effects buffer has no room for all effects of one more event, so that they
+    are never split (keeps INV-09): the caller takes ``state.effects[:effects_now]``, sets
     ``effects_now = 0`` and calls again.
     """
-    engine = state.engine[0]
-    room = len(state.effects) // 2
     index = first
-    while index < len(events) and engine.effects_now <= room:
+    while index < len(events) and has_room_for_event(state):
         apply_at(state, events, index)
         index += 1
     return index

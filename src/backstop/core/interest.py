@@ -11,30 +11,13 @@ from backstop.compiled import inlined, kernel
 from backstop.core.contracts import capped_value
 from backstop.core.events import InitialMargin
 from backstop.core.instruments import NO_CAP, PPM
+from backstop.core.places import owner_key, owner_place
 from backstop.core.state import State
 from backstop.core.units import mul_div_floor
 
 __all__ = ["change_lots", "initial_scale_ppm", "others_lots"]
 
 _KEY, _LOTS = 0, 1
-#: Odd; the multiples of it spread 32 bits of a key over the table.
-_SPREAD = 0x1E3779B1
-
-
-@inlined
-def _key_of(state: State, owner: int, market: int) -> int:
-    return owner * state.rules[0].markets + market + 1
-
-
-@kernel
-def _owner_place(state: State, owner: int, market: int) -> int:
-    """Return the row of an owner and a market in the table, or the free one that would be."""
-    key = _key_of(state, owner, market)
-    last = len(state.owner_lots) - 1
-    place = ((key & 0xFFFFFFFF) * _SPREAD >> 12) & last
-    while state.owner_lots[place, _KEY] != key and state.owner_lots[place, _KEY] != 0:
-        place = (place + 1) & last
-    return place
 
 
 @inlined
@@ -46,8 +29,9 @@ def change_lots(state: State, position: int, lots: int) -> None:
     market.open_lots += max(0, lots) - max(0, before)
     if market.initial_margin == InitialMargin.OWNER and row.account >= 0:
         owner = state.accounts[row.account].owner
-        place = _owner_place(state, owner, row.market)
-        state.owner_lots[place, _KEY] = _key_of(state, owner, row.market)
+        key = owner_key(owner, row.market, state.rules[0].markets)
+        place = owner_place(state.owner_lots, key)
+        state.owner_lots[place, _KEY] = key
         state.owner_lots[place, _LOTS] += abs(lots) - abs(before)
 
 
@@ -58,7 +42,7 @@ def others_lots(state: State, account: int, market: int, lots: int) -> int:
     """
     if state.markets[market].initial_margin != InitialMargin.OWNER:
         return 0
-    place = _owner_place(state, state.accounts[account].owner, market)
+    place = owner_place(state.owner_lots, owner_key(state.accounts[account].owner, market, state.rules[0].markets))
     return state.owner_lots[place, _LOTS] - abs(lots)
 
 

@@ -7,7 +7,7 @@ is compiled as a part of its caller, so it costs no more than ``emit`` itself.
 
 from __future__ import annotations
 
-from backstop.compiled import kernel, merged
+from backstop.compiled import inlined, kernel, merged
 from backstop.core.events import NONE, EffectKind
 from backstop.core.state import State
 
@@ -46,6 +46,7 @@ __all__ = [
     "emit_support",
     "emit_tear_up",
     "emit_trade",
+    "has_room_for_event",
     "is_crowded",
     "is_filling",
 ]
@@ -58,7 +59,7 @@ def emit(
     """Append one effect of the present event, column by column. Only the emitters below call it."""
     engine = state.engine[0]
     place = engine.effects_now
-    if 2 * (place - engine.effects_first) >= len(state.effects):
+    if place - engine.effects_first >= state.rules[0].effects_max:
         raise OverflowError("Invariant: one event's effects fit in limits.effects_max")
     row = state.effects[place]
     row.seq = engine.last_seq
@@ -583,11 +584,20 @@ def emit_fill_debt(state: State, account: int, winner: int, market: int, price_t
     )
 
 
+@inlined
+def has_room_for_event(state: State) -> bool:
+    """Return whether the buffer has room for all effects that one more event may bring.
+
+    Ask before an event, never within one: how large the buffer is decides nothing else.
+    """
+    return len(state.effects) - state.engine[0].effects_now >= state.rules[0].effects_max
+
+
 @kernel
 def effects_left(state: State) -> int:
     """Return how many effects the present event may still bring."""
     engine = state.engine[0]
-    return len(state.effects) // 2 - (engine.effects_now - engine.effects_first)
+    return state.rules[0].effects_max - (engine.effects_now - engine.effects_first)
 
 
 @kernel
@@ -596,7 +606,7 @@ def is_crowded(state: State) -> bool:
     bring.
     """
     engine = state.engine[0]
-    return engine.effects_now - engine.effects_first > len(state.effects) // 4
+    return engine.effects_now - engine.effects_first > state.rules[0].effects_max // 2
 
 
 @kernel
@@ -605,4 +615,4 @@ def is_filling(state: State) -> bool:
     bring: some may have to wait for the next.
     """
     engine = state.engine[0]
-    return engine.effects_now - engine.effects_first > len(state.effects) // 8
+    return engine.effects_now - engine.effects_first > state.rules[0].effects_max // 4

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from backstop.compiled import inlined
+import numpy as np
+from numpy.typing import NDArray
+
+from backstop.compiled import inlined, kernel
 from backstop.core.events import GROUPS_MAX, UNCOVERED_FIRST_GROUP, clearing_of, fund_of, funding_of, uncovered_of
 
 __all__ = [
@@ -19,11 +22,16 @@ __all__ = [
     "house_slot",
     "market_gauge",
     "outside_row",
+    "owner_key",
+    "owner_place",
     "uncovered_id",
 ]
 
 #: Bits of mantissa of a price bucket: a bucket is 1/4096 to 1/8192 of the price wide.
 BUCKET_BITS = 12
+
+#: Odd; the multiples of it spread 32 bits of a key over the table of owners' lots.
+_SPREAD = 0x1E3779B1
 
 #: Positions of the house per market, before all others: OUTSIDE, then error_inventory.
 HOUSE_ROWS = 2
@@ -78,6 +86,22 @@ def error_inventory_row(market: int) -> int:
 def commitment_row(provider: int, group: int, direction: int) -> int:
     """Return the row of a commitment; ``direction`` 0 takes over longs, 1 shorts."""
     return (provider * GROUPS_MAX + group) * 2 + direction
+
+
+@inlined
+def owner_key(owner: int, market: int, markets: int) -> int:
+    """Return the key of an owner and a market in ``State.owner_lots``; never 0."""
+    return owner * markets + market + 1
+
+
+@kernel
+def owner_place(owner_lots: NDArray[np.int64], key: int) -> int:
+    """Return the row of a key in ``State.owner_lots``, or the free one that would be its own."""
+    last = len(owner_lots) - 1
+    place = ((key & 0xFFFFFFFF) * _SPREAD >> 12) & last
+    while owner_lots[place, 0] != key and owner_lots[place, 0] != 0:
+        place = (place + 1) & last
+    return place
 
 
 @inlined

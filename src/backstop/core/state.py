@@ -5,11 +5,13 @@ row a position stands in, and every trigger, bucket and scratch array, is privat
 effect and no digest depends on it. ``rows`` has the layouts, ``columns`` the columns of numbers,
 ``places`` says which row is whose.
 
-Arrays are sized once, by ``LimitRules``; memory that is never touched is never committed.
+Arrays are sized once, by ``LimitRules``; memory that is never touched is never committed, and never
+copied (``used``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,8 +19,8 @@ from numpy.typing import NDArray
 
 from backstop.bundle import Bundle, bundle
 from backstop.compiled import declare_rows
-from backstop.core.columns import COLUMNS, NETTED_EVENT, OWNER_CARRY_LAST, OWNER_FIRST
-from backstop.core.events import EFFECT, EVENT, GROUPS_MAX, NONE, clearing_of
+from backstop.core.columns import COLUMNS
+from backstop.core.events import EFFECT, EVENT, GROUPS_MAX, clearing_of
 from backstop.core.initial_rows import (
     breaker_rows,
     engine_row,
@@ -30,7 +32,7 @@ from backstop.core.initial_rows import (
     rules_row,
     stage_rows,
 )
-from backstop.core.instruments import VenueRules, check_rules
+from backstop.core.instruments import LimitRules, VenueRules, check_rules
 from backstop.core.parameter_table import CHANGES_MAX
 from backstop.core.places import bucket_of, house_slot
 from backstop.core.rows import (
@@ -51,8 +53,12 @@ from backstop.core.rows import (
     STAGE,
     TIER,
 )
+from backstop.core.used import Part, blank_array, used_parts
 
-__all__ = ["State", "new_state", "places_of", "positions_of"]
+__all__ = ["State", "effects_rows", "new_state", "places_of", "positions_of"]
+
+#: Rows of effects that a call of ``step`` gathers from several events, 4 MiB; an event may bring more.
+_EFFECTS_A_STEP = 1 << 16
 
 
 class State(Bundle):
@@ -177,6 +183,39 @@ class State(Bundle):
     columns: NDArray[np.int64]
     effects: NDArray[np.void]
 
+    def copy_used(self) -> State:
+        """Return an independent state of the same capacity that goes on as this one would.
+
+        Only rows in use are copied (``used``), untaken effects too; scratch is not. This state must
+        stand between two events, and may be read by several threads at once.
+        """
+        return _restored(self._shapes(), [(part, getattr(self, part.name)[part.index]) for part in used_parts(self)])
+
+    def reset_from(self, other: State) -> None:
+        """Make this state go on as ``other`` would: untaken effects, rules in force, everything.
+
+        Only rows that one of the two uses are written: a run of a few events from a large opening
+        costs the opening's rows, not the capacity. Both must stand between two events; a state
+        whose ``step`` raised is thrown away instead. ``other`` is only read, so several threads may
+        go back to it at once.
+
+        Raises ``ValueError`` where the two were made for other limits or other markets.
+        """
+        if self is other:
+            return
+        if self._shapes() != other._shapes():
+            different = [name for name, shape in self._shapes().items() if getattr(other, name).shape != shape]
+            raise ValueError(f"a state goes back to one of the same limits, markets and groups: {', '.join(different)} differ in shape")
+        for name, index in used_parts(self, other):
+            getattr(self, name)[index] = getattr(other, name)[index]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what is in use, and the shapes: capacity is made anew."""
+        return _restored, (self._shapes(), [(part, getattr(self, part.name)[part.index]) for part in used_parts(self)])
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: getattr(self, name).shape for name in self.FIELDS}
+
 
 bundle(State)
 declare_rows("EventArray", EVENT)
@@ -195,51 +234,73 @@ def new_state(rules: VenueRules) -> State:
     stages = stage_rows(rules)
     positions = position_rows(rules)
     providers, commitments = provider_rows(rules)
+    accounts, groups, rows = limits.accounts_max, len(rules.funds), len(positions)
     buckets = int(markets[-1].bucket_first) + int(bucket_of(markets[-1].price_ticks_most)) + 1
-    columns = np.zeros((COLUMNS, 2 * limits.accounts_max + count + 16), dtype=np.int64)
-    for column in (OWNER_FIRST, OWNER_CARRY_LAST, NETTED_EVENT):
-        columns[column, : limits.accounts_max] = NONE
-    return State(
-        engine=engine_row(count),
-        rules=rules_row(rules, stages),
-        stages=stages,
-        markets=markets,
-        tiers=tiers,
-        house=np.zeros(house_slots, dtype=np.int64),
-        other_balances=np.zeros((rules.assets - 1, limits.accounts_max + house_slots) if rules.assets > 1 else (1, 1), dtype=np.int64),
-        gauges=np.zeros((2 * GROUPS_MAX + count, FUND_SLOTS + 1), dtype=np.int64),
-        claims=np.zeros((len(rules.funds), limits.accounts_max), dtype=np.int64),
-        noted=np.zeros((3 * len(rules.funds) + 1, limits.accounts_max), dtype=np.int64),
-        charge_markets=np.full(limits.accounts_max, NONE, dtype=np.int64),
-        doubts=np.zeros((limits.accounts_max, 2), dtype=np.int64),
-        accounts=np.zeros(limits.accounts_max, dtype=ACCOUNT),
-        positions=positions,
-        results=np.zeros(len(positions), dtype=RESULT),
-        gaps=np.zeros((len(positions), 2), dtype=np.int64),
-        carries=np.zeros((len(positions), 7), dtype=np.int64),
-        left_parts=np.zeros(len(positions), dtype=np.int64),
-        relieved=np.zeros(len(positions), dtype=np.int64),
-        torn_lots=np.zeros((len(positions), 2), dtype=np.int64),
-        event_gains=np.zeros((len(positions), 2), dtype=np.int64),
-        better_first=np.zeros((len(positions), 3), dtype=np.int64),
-        carry_until=np.zeros(limits.accounts_max, dtype=np.int64),
-        returns=np.full((limits.accounts_max, 2), NONE, dtype=np.int64),
-        orders=np.zeros(limits.orders_max, dtype=ORDER),
-        changes=np.zeros((CHANGES_MAX, 6), dtype=np.int64),
-        funds=fund_rows(rules),
-        breakers=breaker_rows(rules),
-        providers=providers,
-        commitments=commitments,
-        offered=np.zeros((2 * len(providers), count), dtype=np.int64),
-        joints=np.zeros((2 * len(providers), count), dtype=np.int64),
-        debts=np.zeros((limits.accounts_max, len(rules.funds)), dtype=np.int64),
-        owner_lots=owner_lots_rows(rules),
-        fill_debts=np.zeros((limits.orders_max, FILL_DEBT_COLUMNS), dtype=np.int64),
-        fill_gauges=np.zeros((limits.accounts_max, FILL_GAUGE_COLUMNS), dtype=np.int64),
-        buckets=np.full((2, buckets), NONE, dtype=np.int32),
-        columns=columns,
-        effects=np.empty(2 * limits.effects_max, dtype=EFFECT),
-    )
+    made: dict[str, NDArray[Any]] = {
+        "engine": engine_row(count),
+        "rules": rules_row(rules, stages),
+        "stages": stages,
+        "markets": markets,
+        "tiers": tiers,
+        "positions": positions,
+        "funds": fund_rows(rules),
+        "breakers": breaker_rows(rules),
+        "providers": providers,
+        "commitments": commitments,
+        "owner_lots": owner_lots_rows(rules),
+    }
+    shapes: dict[str, tuple[int, ...]] = {
+        "house": (house_slots,),
+        "other_balances": (rules.assets - 1, accounts + house_slots) if rules.assets > 1 else (1, 1),
+        "gauges": (2 * GROUPS_MAX + count, FUND_SLOTS + 1),
+        "claims": (groups, accounts),
+        "noted": (3 * groups + 1, accounts),
+        "charge_markets": (accounts,),
+        "doubts": (accounts, 2),
+        "accounts": (accounts,),
+        "results": (rows,),
+        "gaps": (rows, 2),
+        "carries": (rows, 7),
+        "left_parts": (rows,),
+        "relieved": (rows,),
+        "torn_lots": (rows, 2),
+        "event_gains": (rows, 2),
+        "better_first": (rows, 3),
+        "carry_until": (accounts,),
+        "returns": (accounts, 2),
+        "orders": (limits.orders_max,),
+        "changes": (CHANGES_MAX, 6),
+        "offered": (2 * len(providers), count),
+        "joints": (2 * len(providers), count),
+        "debts": (accounts, groups),
+        "fill_debts": (limits.orders_max, FILL_DEBT_COLUMNS),
+        "fill_gauges": (accounts, FILL_GAUGE_COLUMNS),
+        "buckets": (2, buckets),
+        "columns": (COLUMNS, 2 * accounts + count + 16),
+        "effects": (effects_rows(limits),),
+    }
+    return State(**made, **_blank_arrays(shapes))
+
+
+def effects_rows(limits: LimitRules) -> int:
+    """Return how many rows the buffer of effects has: room for all that one event may bring, and for
+    those of the events before it in a call of ``step``.
+    """
+    return limits.effects_max + min(limits.effects_max, _EFFECTS_A_STEP)
+
+
+def _blank_arrays(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
+    """Return arrays of which nothing was used."""
+    accounts_max = shapes["accounts"][0]
+    return {name: blank_array(name, shape, State.FIELDS[name][0], accounts_max) for name, shape in shapes.items()}
+
+
+def _restored(shapes: Mapping[str, tuple[int, ...]], contents: list[tuple[Part, NDArray[Any]]]) -> State:
+    """Return a state of these shapes in which only ``contents`` is in use."""
+    arrays = _blank_arrays(shapes)
+    for (name, index), content in contents:
+        arrays[name][index] = content
+    return State(**arrays)
 
 
 def places_of(state: State) -> NDArray[np.intp]:

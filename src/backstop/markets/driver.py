@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from backstop.compiled import kernel, unit
 from backstop.core.engine import apply_at
 from backstop.core.events import EVENT, NEVER_NS, NONE, EffectKind, EventArray, EventKind
+from backstop.core.outbox import has_room_for_event
 from backstop.core.state import State
 from backstop.core.timers import next_wait_before
 from backstop.markets.port import cancel, follow_mark, impacted_ticks, is_quiet, next_ns, settle_to, take_offer, take_order
@@ -37,7 +38,7 @@ class Stop(IntEnum):
 
     #: The merged array is full.
     FULL = 0
-    #: The effects are more than half full: journal them and set ``effects_now`` to 0.
+    #: The effects have no room for those of one more event: journal them and set ``effects_now`` to 0.
     EFFECTS = 1
     #: The outside events at hand are used up and more were announced.
     INPUT = 2
@@ -105,7 +106,7 @@ def drive(state: State, world: World, outside: EventArray, is_last: bool, merged
     while True:
         if count == len(merged):
             return count, Stop.FULL
-        if 2 * state.engine[0].effects_now > len(state.effects):
+        if not has_room_for_event(state):
             return count, Stop.EFFECTS
         outside_ns = NEVER_NS
         if control.cursor < len(outside):
