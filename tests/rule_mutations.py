@@ -80,7 +80,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("a-listed-market-has-no-mark", "listing", "state.markets[market] = state.new_market(market)", "pass"),
     Mutation("a-listed-market-has-a-new-machine", "listing", "[market] = Breaker()", "[market].settlement = TRADED"),
     Mutation("what-the-fund-paid-for-a-market-stays", "listing", "state.markets[market].paid = paid", "pass"),
-    Mutation("a-settled-market-is-not-listed", "listing", "market, is_listed=False)", "market, is_listed=True)"),
+    Mutation("a-settled-market-is-not-listed", "listing", "market, is_listed=0)", "market, is_listed=1)"),
     Mutation("what-is-listed-fits-together", "listing", "if each.is_listed or number == event.market]", "if number == event.market]"),
     Mutation("the-venue-settles-at-its-price", "settlement", "VENUE, event.price_ticks)", "VENUE, state.markets[event.market].mark or 1)"),
     Mutation("a-change-of-flow-is-settled", "parameters", "if rule.parameter.name in _OF_FLOW:", "if False:"),

@@ -30,7 +30,7 @@ class RulesDesk(Desk):
     ) -> None:
         """Set every mark to 100.0 and pay the fund in. The last ``spares`` markets are not listed."""
         limits = LimitRules(accounts_max=16, positions_max=64, orders_max=64, effects_max=1024)
-        spare = market._replace(is_listed=False)
+        spare = market._replace(is_listed=0)
         rules = venue._replace(
             markets=(market,) * (markets - spares) + (spare,) * spares, closeout=CloseoutRules(**closeout), limits=limits
         )

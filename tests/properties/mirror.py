@@ -403,7 +403,7 @@ class Mirror(State):
 
     def _take_listing(self, effect: Effect) -> None:
         market = effect.market
-        self.rules = replaced(self.rules, market, is_listed=True)
+        self.rules = replaced(self.rules, market, is_listed=1)
         paid = self.markets[market].paid
         self.markets[market], self.breakers[market] = self.new_market(market), Breaker()
         self.markets[market].paid = paid

@@ -771,7 +771,9 @@ def make_rules(setting: Setting) -> VenueRules:
     rng, interval_ns = setting.rng, setting.interval_ns
     stages = setting.stages
     return VenueRules(
-        markets=tuple(_market(setting)._replace(is_listed=number < setting.markets - setting.spares) for number in range(setting.markets)),
+        markets=tuple(
+            _market(setting)._replace(is_listed=int(number < setting.markets - setting.spares)) for number in range(setting.markets)
+        ),
         levels=LevelRules(
             warning_ratio_ppm=rng.choice((1_050_000, 1_500_000, 2_500_000)),
             exit_buffer_ppm=rng.choice((0, 50_000, 50_000)),

@@ -166,14 +166,14 @@ class MarketRules(NamedTuple):
         ),
     ] = 0
     is_listed: Annotated[
-        bool,
+        int,
         rule(
             830,
             "Whether the market is listed. A spare one is not: its rules can change until a LISTING event lists it.",
             unit=Unit.FLAG,
             is_fixed=True,
         ),
-    ] = True
+    ] = 1
 
     @property
     def contract(self) -> Contract:

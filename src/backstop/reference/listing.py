@@ -36,14 +36,14 @@ def wrong_listing(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
 
 def delist(state: State, market: int) -> None:
     """A market is settled: it is not listed any more."""
-    state.rules = replaced(state.rules, market, is_listed=False)
+    state.rules = replaced(state.rules, market, is_listed=0)
     state.breakers[market].settled_ns = state.now
 
 
 def list_market(state: State, event: Event) -> None:
     """LISTING: the market is as it was when the engine began; only what its fund paid for it stays."""
     market = event.market
-    state.rules = replaced(state.rules, market, is_listed=True)
+    state.rules = replaced(state.rules, market, is_listed=1)
     rules, paid = state.rules.markets[market], state.markets[market].paid
     state.markets[market] = state.new_market(market)
     state.markets[market].paid = paid
