@@ -174,6 +174,7 @@ def test_which_events_need_a_market() -> None:
         EventKind.HEARTBEAT,
         EventKind.FUNDING,
         EventKind.SETTLEMENT,
+        EventKind.LISTING,
     }
 
 

@@ -881,16 +881,6 @@ class ParameterEffect(EffectView[T], kind=EffectKind.PARAMETER):
     from_ns = _until("From when.", "value")
 
 
-class ListingEffect(EffectView[T], kind=EffectKind.LISTING):
-    """A market is listed: from now on it can have a mark, and positions."""
-
-    market = _market()
-    group = Field("other", Unit.GROUP, "Its market group.")
-    position_lots_max = _count("The largest position of one account.", "lots")
-    price_ticks_max = _ticks("The highest price.")
-    notional_factor = _atoms("Atoms a tick a lot.")
-
-
 class ReliefEffect(EffectView[T], kind=EffectKind.RELIEF):
     """A position needs another part of its maintenance margin: its account gets relief, or that ends."""
 
@@ -899,3 +889,13 @@ class ReliefEffect(EffectView[T], kind=EffectKind.RELIEF):
     kept_ppm = Field("lots", Unit.PPM, "The part of the margin that it needs; 1e6: all of it, its relief is over.")
     margin = _atoms("Its maintenance margin now.")
     full_margin = _atoms("What that would be without relief.", "value")
+
+
+class ListingEffect(EffectView[T], kind=EffectKind.LISTING):
+    """A market is listed: from now on it can have a mark, and positions."""
+
+    market = _market()
+    group = Field("other", Unit.GROUP, "Its market group.")
+    position_lots_max = _count("The largest position of one account.", "lots")
+    price_ticks_max = _ticks("The highest price.")
+    notional_factor = _atoms("Atoms a tick a lot.")

@@ -32,13 +32,13 @@ def _bound_left(state: State, market: int, left: int) -> int:
 @kernel
 def listing_refusal(state: State, market: int, time_ns: int) -> int:
     """Return why a market cannot be listed at a time, or 0."""
-    if not is_closed(state, market, time_ns):
-        return Reject.MARKET_LISTED
     left = _bound_left(state, market, NOTIONAL_ATOMS_MAX)
     for each in range(state.rules[0].markets):
-        if left >= 0 and state.markets[each].is_listed != 0:
+        if left >= 0 and each != market and state.markets[each].is_listed != 0:
             left = _bound_left(state, each, left)
-    return Reject.RULES_CONTRADICT if left < 0 else 0
+    if left < 0:
+        return Reject.RULES_CONTRADICT
+    return 0 if is_closed(state, market, time_ns) else Reject.MARKET_LISTED
 
 
 @kernel
