@@ -200,7 +200,7 @@ def test_a_listed_market_has_the_rows_of_a_new_one() -> None:
     scene.send(K.OPERATOR, code=1, market=1, amount=SECOND)
     account = scene.open(2_000)
     scene.send(K.FILL, market=1, account=account, other=NONE, lots=1, price_ticks=1_100)
-    scene.send(K.OPERATOR, code=7, market=1, amount=10**17)
+    scene.send(K.OPERATOR, code=7, market=1, amount=1 << 53)
     scene.end(1_000)
     scene.send(K.CLOCK)
     state = scene.watch.state
