@@ -15,6 +15,7 @@ from tests.properties import (
     debts,
     doubts,
     gains,
+    naked_legs,
     order_of_payers,
     payments,
     rules_in_force,
@@ -84,6 +85,7 @@ SCAN: dict[str, list[Check]] = {
     "INV-03": [books.orders_scan],
     "INV-04": [books.health_scan],
     "INV-05": [payments.fund_scan, debts.debts_scan, debts.fill_debts_scan, charges.charges_scan, carries.carries_scan],
+    "INV-06": [naked_legs.naked_legs_are_told],
     "INV-07": [payments.fill_is_supported, payments.claims_scan, gains.gains_scan, gains.shares_scan, payments.flat_accounts_owe_nothing],
     "INV-08": [stops.breakers_scan, doubts.doubts_scan, settlements.settlements_scan],
     "INV-10": [

@@ -200,7 +200,8 @@ class EffectKind(IntEnum):
     ADL_PICK = 30
     PARAMETER = 31
     RELIEF = 32
-    LISTING = 35
+    NAKED_LEG = 33
+    LISTING = 34
 
 
 class Health(IntEnum):
