@@ -247,6 +247,8 @@ class Desk:
                 return f"{who}: {leg}, hedged in market {e.market} before: exposure {money(e.value)}, not {money(e.amount)}"
             case F.RELIEF:
                 return f"{who}: keeps {e.lots / 10_000:g} % of the margin, {money(e.amount)} of {money(e.value)}"
+            case F.LISTING:
+                return f"market {e.market}: in group {e.other}, {e.amount} atoms a tick a lot"
             case F.PARAMETER:
                 ends = f", from second {e.value // SECOND_NS}" if e.price_ticks == Change.WAITING else ""
                 return f"{PARAMETERS[e.code].key} = {e.amount}: {Change(e.price_ticks).name}{ends}"

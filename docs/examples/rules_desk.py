@@ -19,12 +19,23 @@ __all__ = ["FACTOR", "MARKET", "SECOND_NS", "VENUE", "K", "RulesDesk", "money"]
 class RulesDesk(Desk):
     """The reference, driven event by event."""
 
-    def __init__(self, markets: int = 1, fund: int = 0, market: MarketRules = MARKET, venue: VenueRules = VENUE, **closeout: int) -> None:
-        """Set every mark to 100.0 and pay the fund in."""
+    def __init__(
+        self,
+        markets: int = 1,
+        fund: int = 0,
+        market: MarketRules = MARKET,
+        venue: VenueRules = VENUE,
+        spares: int = 0,
+        **closeout: int,
+    ) -> None:
+        """Set every mark to 100.0 and pay the fund in. The last ``spares`` markets are not listed."""
         limits = LimitRules(accounts_max=16, positions_max=64, orders_max=64, effects_max=1024)
-        rules = venue._replace(markets=(market,) * markets, closeout=CloseoutRules(**closeout), limits=limits)
+        spare = market._replace(is_listed=0)
+        rules = venue._replace(
+            markets=(market,) * (markets - spares) + (spare,) * spares, closeout=CloseoutRules(**closeout), limits=limits
+        )
         self.engine, self.seq, self.now_ns, self.names = ReferenceEngine(rules), 0, 0, list[str]()
-        for number in range(markets):
+        for number in range(markets - spares):
             self.send(K.MARK, market=number, price_ticks=1_000)
         if fund:
             self.send(K.TRANSFER, account=FUND, amount=fund)

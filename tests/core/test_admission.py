@@ -37,7 +37,7 @@ def make_desk() -> Desk:
     Market 0 is traded, market 1 is halted, market 2 has no mark and is doubted, market 3 is settled. Account 3's second position fills
     the rows. There are two market groups and two providers, of which the first has account 5.
     """
-    rules = make_rules((Stage.CLOSEOUT, Stage.FUND, Stage.TEAR_UP), markets=4, limits=LIMITS)
+    rules = make_rules((Stage.CLOSEOUT, Stage.FUND, Stage.TEAR_UP), markets=5, limits=LIMITS)
     provider = ProviderRules(((CommitmentRules(), CommitmentRules()),) * 2)
     desk = Desk(rules._replace(funds=(FundRules(),) * 2, providers=(provider,) * 2), mark=0)
     desk.mark(100, 0)
@@ -65,6 +65,7 @@ def make_desk() -> Desk:
     desk.state.markets[0].gap_atoms, desk.state.engine[0].insolvent_now = 7, 1
     # As if it owed 2 for a fill.
     desk.state.fill_gauges[desk.state.accounts[0].owner, 1:3] = 2, desk.state.engine[0].now_ns
+    desk.state.markets[4].is_listed = 0
     desk.state.breakers[2].undoubted_ticks, desk.state.breakers[3].settlement = 100, ALL_SETTLED
     return desk
 
@@ -78,10 +79,11 @@ def test_desk_is_what_it_says() -> None:
         BreakerState.OPEN,
         BreakerState.OPEN,
         BreakerState.OPEN,
+        BreakerState.OPEN,
     ]
     assert int(state.accounts[1].health) >= Health.DISTRESSED
     assert int(state.engine[0].next_order_id) == 2
-    assert int(state.engine[0].positions_now) == 2 * 4 + LIMITS.positions_max
+    assert int(state.engine[0].positions_now) == 2 * 5 + LIMITS.positions_max
     assert desk.row(0) == (990, 99_000)
 
 
@@ -270,7 +272,20 @@ WALKS: dict[str, list[Step]] = {
     "HEARTBEAT": [
         (Reject.TIME_OUT_OF_RANGE, {"seq": SOON, "time_ns": -1, "kind": K.HEARTBEAT}),
         (Reject.UNKNOWN_MARKET, {"time_ns": SOON}),
+        (Reject.MARKET_NOT_LISTED, {"market": 4}),
         (None, {"market": 1}),
+    ],
+    "SETTLEMENT": [
+        (Reject.UNKNOWN_MARKET, {"seq": SOON, "time_ns": SOON, "kind": K.SETTLEMENT}),
+        (Reject.PRICE_OUT_OF_RANGE, {"market": 4}),
+        (Reject.MARKET_NOT_LISTED, {"price_ticks": 100}),
+        (None, {"market": 0}),
+    ],
+    "LISTING": [
+        (Reject.TIME_OUT_OF_RANGE, {"seq": SOON, "time_ns": -1, "kind": K.LISTING}),
+        (Reject.UNKNOWN_MARKET, {"time_ns": SOON}),
+        (Reject.MARKET_LISTED, {"market": 1}),
+        (None, {"market": 4}),
     ],
     "CLOCK": [
         (Reject.SEQ_NOT_AFTER, {"kind": K.CLOCK}),

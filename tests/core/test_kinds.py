@@ -173,6 +173,8 @@ def test_which_events_need_a_market() -> None:
         EventKind.ORDER_FILL,
         EventKind.HEARTBEAT,
         EventKind.FUNDING,
+        EventKind.SETTLEMENT,
+        EventKind.LISTING,
     }
 
 

@@ -115,9 +115,9 @@ def test_digest_is_the_documented_bytes() -> None:
             # state, cause, until, levels, spent, operator, grace, flow twice, low, high, time of
             # the mark, of a held mark ten, the reference and its time, answered, uncovered twice, undoubted
             # mark, whether orders were cancelled for it, whether awaited, doubted for how long, and as of
-            # when, time of the index, price given, settlement, whose turn
-            integers(2, 0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 84, 100, 9 * SECOND, *[0] * 20, 7 * SECOND, 0, 0, 0),
-            integers(0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, NONE, *[0] * 20, NONE, 0, 0, 0),
+            # when, time of the index, price given, settlement, whose turn, when it was done
+            integers(2, 0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 84, 100, 9 * SECOND, *[0] * 20, 7 * SECOND, 0, 0, 0, 0),
+            integers(0, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0, 0, 0, NONE, *[0] * 20, NONE, 0, 0, 0, 0),
             # providers, commitments: none
             integers(0, 0),
             # claims: none
@@ -137,8 +137,8 @@ def test_digest_is_the_documented_bytes() -> None:
             # the venue's rules in order of number, without limits of rows
             integers(1, *(venue_values(desk.rules)[each.field] for each in venue_digested())),
             # the market's: atoms a tick a lot, prices, position, tolerance, volatility, cap, group, price
-            # breaker, flow, guard, the fund's cap, initial margin, interest, band, loading, depth; a band
-            integers(1, 1, 10_000, 1_000, 20_000, 10_000, NO_CAP, 0, *[0] * 7, NO_CAP, 1, 0, 0, 0, 1_000_000, 0, 1_000),
+            # breaker, flow, guard, the fund's cap, initial margin, interest, band, loading, depth, listed; a band
+            integers(1, 1, 10_000, 1_000, 20_000, 10_000, NO_CAP, 0, *[0] * 7, NO_CAP, 1, 0, 0, 0, 1_000_000, 0, 1, 1_000),
             # market, floor, initial and maintenance rate of its tier
             integers(1, 0, 0, 100_000, 50_000),
             # the fund's cap and target; providers, commitments: none

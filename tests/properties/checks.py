@@ -58,7 +58,7 @@ BEFORE: dict[str, list[Check]] = {
         settlements.settlement_is_told,
         settlements.settled_at_the_price,
     ],
-    "INV-10": [rules_in_force.change_is_told, rules_in_force.nobody_sinks],
+    "INV-10": [rules_in_force.change_is_told, rules_in_force.listing_is_told, rules_in_force.nobody_sinks],
     "INV-11": [
         order_of_payers.closeout_came_first,
         carries.carry_came_first,
@@ -88,7 +88,12 @@ SCAN: dict[str, list[Check]] = {
     "INV-06": [naked_legs.naked_legs_are_told],
     "INV-07": [payments.fill_is_supported, payments.claims_scan, gains.gains_scan, gains.shares_scan, payments.flat_accounts_owe_nothing],
     "INV-08": [stops.breakers_scan, doubts.doubts_scan, settlements.settlements_scan],
-    "INV-10": [rules_in_force.change_is_answered, rules_in_force.rules_scan, rules_in_force.relief_scan],
+    "INV-10": [
+        rules_in_force.change_is_answered,
+        rules_in_force.listing_is_answered,
+        rules_in_force.rules_scan,
+        rules_in_force.relief_scan,
+    ],
     "promises": [commitments.providers_scan, commitments.answers_are_joint],
 }
 IDS = ("INV-01", "INV-02", "INV-03", "INV-04", "INV-05", "INV-06", "INV-07", "INV-08", "INV-10", "INV-11", "promises")

@@ -31,14 +31,15 @@ from backstop.core.events import (
     outside_of,
     uncovered_of,
 )
-from backstop.core.parameter_table import changed
+from backstop.core.parameter_table import changed, replaced
 from backstop.reference.arithmetic import sign
 from backstop.reference.breakers import effective_state
 from backstop.reference.deficit import Part
 from backstop.reference.fund import deficit_parts
 from backstop.reference.leaving import add_own, let_go, note_gains, own_after, plan_of
+from backstop.reference.listing import delist
 from backstop.reference.loss import closes_at_once
-from backstop.reference.machine import ALL_SETTLED, SETTLES_INSOLVENT
+from backstop.reference.machine import ALL_SETTLED, SETTLES_INSOLVENT, Breaker
 from backstop.reference.offering import Backer, Offering, score_after_takeover
 from backstop.reference.records import Effect, Event
 from backstop.reference.refusals import after_withdrawal
@@ -327,6 +328,8 @@ class Mirror(State):
             breaker.state, breaker.until = effect.code, effect.amount
         elif kind == F.PARAMETER:
             self._take_parameter(effect)
+        elif kind == F.LISTING:
+            self._take_listing(effect)
         elif kind == F.RELIEF:
             self.position(effect.account, effect.market).kept_ppm = effect.lots
         elif kind == F.RESTRICT:
@@ -423,6 +426,17 @@ class Mirror(State):
         breaker.settlement = ALL_SETTLED if is_done else SETTLES_INSOLVENT
         breaker.undoubted = 0 if is_done else effect.price_ticks
         self.markets[effect.market].mark = effect.price_ticks
+        if is_done:
+            delist(self, effect.market)
+
+    def _take_listing(self, effect: Effect) -> None:
+        market = effect.market
+        self.rules = replaced(self.rules, market, is_listed=1)
+        paid = self.markets[market].paid
+        self.markets[market], self.breakers[market] = self.new_market(market), Breaker()
+        self.markets[market].paid = paid
+        self.notices.pop(market, None)
+        self.holds.pop(market, None)
 
     def end_event(self, effects: Sequence[Effect]) -> None:
         """Note the gains of each group in which something was uncovered; and a mark beside a hold, which

@@ -7,11 +7,21 @@ from __future__ import annotations
 from backstop.core.events import NONE, Change, EffectKind, EventKind
 from backstop.core.instruments import PPM
 from backstop.core.rules_in_force import rules_in_force
+from backstop.reference.listing import is_closed
 from backstop.reference.parameters import place_of
 from backstop.reference.state import WaitingChange
 from tests.properties.moment import Findings, Moment
 
-__all__ = ["change_is_answered", "change_is_told", "nobody_sinks", "relief_is_told", "relief_scan", "rules_scan"]
+__all__ = [
+    "change_is_answered",
+    "change_is_told",
+    "listing_is_answered",
+    "listing_is_told",
+    "nobody_sinks",
+    "relief_is_told",
+    "relief_scan",
+    "rules_scan",
+]
 
 
 def change_is_told(moment: Moment) -> Findings:
@@ -46,6 +56,31 @@ def relief_is_told(moment: Moment) -> Findings:
         holding = mirror.holding(effect.account, effect.market)
         if (effect.lots, effect.amount, effect.value) != (holding.kept_ppm, holding.margin, holding.full_margin):
             yield f"{effect}: margin {holding.margin} of {holding.full_margin}"
+
+
+def listing_is_told(moment: Moment) -> Findings:
+    """A market is listed that was closed, by the rules that it has."""
+    effect, event, mirror = moment.effect, moment.event, moment.mirror
+    if effect.kind != EffectKind.LISTING:
+        return
+    rules = mirror.rules.markets[effect.market]
+    told = (effect.other, effect.lots, effect.price_ticks, effect.amount)
+    if told != (rules.group, rules.position_lots_max, rules.price_ticks_max, rules.notional_factor):
+        yield f"{effect}: its rules are {rules}"
+    asked = event.kind == EventKind.LISTING and event.market == effect.market
+    if not asked or not is_closed(mirror, effect.market, mirror.now):
+        yield f"{effect}: asked for {asked}, listed {rules.is_listed}"
+    held = {holder: rows[effect.market] for holder, rows in mirror.positions.items() if effect.market in rows}
+    if any(row.lots or row.cost for row in held.values()):
+        yield f"{effect}: {held} there"
+
+
+def listing_is_answered(moment: Moment) -> Findings:
+    """An accepted listing is told."""
+    event, effects = moment.event, moment.effects
+    is_accepted = event.kind == EventKind.LISTING and not (effects and effects[0].kind == EffectKind.REFUSAL)
+    if is_accepted and all((effect.kind, effect.market) != (EffectKind.LISTING, event.market) for effect in effects):
+        yield f"{event} is not told"
 
 
 def nobody_sinks(moment: Moment) -> Findings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backstop.core.events import Cause, EffectKind, Settlement, clearing_of, error_inventory_of, outside_of
+from backstop.core.events import Cause, EffectKind, EventKind, Settlement, clearing_of, error_inventory_of, outside_of
 from backstop.core.rows import ALL_SETTLED, TRADED
 from tests.properties.moment import Findings, Moment
 
@@ -25,6 +25,11 @@ def settlement_is_told(moment: Moment) -> Findings:
         left = {holder: mirror.held_lots(holder, effect.market) for holder in mirror.positions}
         if breaker.settlement == TRADED or effect.price_ticks != row.mark or any(left.values()):
             yield f"{effect}: {left} at {row.mark}"
+        return
+    asked = (moment.event.kind, moment.event.market, moment.event.price_ticks)
+    if effect.code == Settlement.VENUE:
+        if breaker.settlement != TRADED or asked != (EventKind.SETTLEMENT, effect.market, effect.price_ticks):
+            yield f"{effect}: the venue asked for {asked}"
         return
     if breaker.settlement != TRADED or not breaker.undoubted or not mirror.rules.breakers.doubt_settles:
         yield f"{effect}: not doubted, or settled already"

@@ -176,6 +176,8 @@ class Writer:
                 breakers = self.rules.breakers
                 jumps += [breakers.hold_max_ns, breakers.hold_max_ns - 1, breakers.reopen_ns, breakers.guard_hold_ns]
                 jumps += [max(1, breakers.stale_ns), max(1, breakers.outage_gap_ns), breakers.price_window_ns]
+            if self.setting.spares:
+                jumps += [self.rules.epoch_ns] * 8
             if self.setting.settles:
                 jumps += [self.rules.breakers.doubt_max_ns, max(1, self.rules.breakers.doubt_max_ns // 2), 1, 1]
             jumps += [self.rules.fund.window_ns, self.rules.fund.window_ns // 16 + 1, self.rules.fund.recovery_interval_ns]
@@ -418,6 +420,32 @@ class Writer:
         price = self.near(market, self.rng.choice((0, 100_000, 500_000)))
         self.send(EventKind.OPERATOR, code=int(Operator.SETTLE_PRICE), market=market, price_ticks=price)
 
+    def end_market(self) -> None:
+        """Let the venue end a market, seldom, mostly at a price near its mark."""
+        market = self.market()
+        price = self.near(market, self.rng.choice((0, 50_000, 300_000)))
+        self.send(EventKind.SETTLEMENT, market=market, price_ticks=price if self.rng.random() < 0.9 else self.rng.choice((0, 1 << 40)))
+
+    def listing(self) -> None:
+        """List a market; most often one that is not listed."""
+        spare = [number for number, market in enumerate(self.state.rules.markets) if not market.is_listed]
+        market = self.rng.choice(spare) if spare and self.rng.random() < 0.9 else self.market()
+        self.send(EventKind.LISTING, market=market)
+
+    def spare_rule(self) -> None:
+        """Change a rule of a market or tier that is not listed to what it is in another venue of the kind, or
+        to a bound; fixed ones, too.
+        """
+        rng, donor = self.rng, make_rules(self.setting)
+        spare = [number for number, market in enumerate(self.state.rules.markets) if not market.is_listed]
+        market = rng.choice(spare) if spare and rng.random() < 0.9 else self.market()
+        rule = rng.choice([each for each in PARAMETERS.values() if each.scope in (Scope.MARKET, Scope.TIER)])
+        entry = rng.randint(0, 2)
+        value = _donated(rule, donor, rng.randrange(len(donor.markets)), entry, 0)
+        if value is None or rng.random() < 0.2:
+            value = rng.choice((rule.parameter.low, rule.parameter.high))
+        self.send(EventKind.PARAMETER, code=rule.number, market=market, other=entry, amount=value)
+
     def load_position(self) -> None:
         """Load a position of the book into an account that may or may not be able to take it."""
         self.open_position(self.account(), self.market(), by_trades=False)
@@ -600,6 +628,9 @@ ACTIONS: dict[str, Callable[[Writer], None]] = {
     "funding_index": Writer.funding_index,
     "far_fill": Writer.far_fill,
     "settle_price": Writer.settle_price,
+    "end_market": Writer.end_market,
+    "listing": Writer.listing,
+    "spare_rule": Writer.spare_rule,
     "parameter": _parameter,
     "margin": _margin,
     "end_relief": _end_relief,

@@ -21,8 +21,9 @@ from backstop.reference.state import State
 __all__ = ["RECIPES", "held_withdrawal", "indebted_withdrawal", "owing_withdrawal", "refused_event"]
 
 K = EventKind
-#: Reasons to refuse that any stream may meet. Those of a change of rules come with such changes.
-REASONS = [reason for reason in Reject if reason not in (Reject.RULE_IS_FIXED, Reject.RULES_CONTRADICT, Reject.CHANGE_LIMIT)]
+#: Reasons to refuse that any stream may meet. Those of changes of rules and of listings come with them.
+_OWN = (Reject.RULE_IS_FIXED, Reject.RULES_CONTRADICT, Reject.CHANGE_LIMIT, Reject.MARKET_NOT_LISTED, Reject.MARKET_LISTED)
+REASONS = [reason for reason in Reject if reason not in _OWN]
 #: States in which nobody may open lots.
 STOPPED = (BreakerState.HALTED, BreakerState.REOPENING)
 Fields = dict[str, int]
@@ -294,7 +295,8 @@ def _settled(rng: Random, rules: VenueRules, state: State) -> Fields | None:
     market = rng.choice(markets)
     price = {**_settle_price(rng, rules, state), "market": market}
     traded = {**_any_kind(rng, rules, state), "market": market, "lots": rng.randint(0, 2), "other": 0 if rng.random() < 0.5 else NONE}
-    return rng.choice((price, traded, {"kind": K.FUNDING, "market": market, "amount": 1}))
+    ended = {"kind": K.SETTLEMENT, "market": market, "price_ticks": 1}
+    return rng.choice((price, traded, ended, {"kind": K.FUNDING, "market": market, "amount": 1}))
 
 
 def _settle_price(rng: Random, rules: VenueRules, state: State) -> Fields:

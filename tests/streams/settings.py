@@ -83,6 +83,10 @@ class Setting:
     breakers: tuple[str, ...] = ()
     #: Whether waits for doubts, for marks and for halts are short enough to be seen.
     waits: bool = False
+    #: Markets, the last ones, that are not listed at first.
+    spares: int = 0
+    #: Length of an epoch; 0: drawn.
+    epoch_ns: int = 0
     #: Whether a market is settled whose doubt lasts.
     settles: bool = False
     adl_policy: int = AdlPolicy.CAPPED_PRO_RATA
@@ -389,6 +393,23 @@ def _thin_prints(s: Setting) -> None:
     s.actions |= {"thin_print": 50, "mark": 4, "volume": 3, "index": 5, "clock": 8, "withdraw": 3, "depth": 8}
 
 
+def _endings(s: Setting) -> None:
+    """Markets that the venue ends while accounts are in default there, are carried, have offers out."""
+    s.rng.choice((_doubts, _carried, _joint_offers, _takeover, _socialise))(s)
+    s.markets, s.settles = max(s.markets, 2), s.rng.random() < 0.5
+    s.actions |= {"end_market": 1, "withdraw": 4, "clock": 8}
+
+
+def _listings(s: Setting) -> None:
+    """Spare markets whose rules change, that are listed, traded, settled, and listed again."""
+    _endings(s)
+    s.spares = s.rng.randint(1, 2)
+    s.markets += s.spares
+    s.epoch_ns = s.rng.choice((2 * SECOND, 30 * SECOND))
+    s.silence_share = 0.2
+    s.actions |= {"end_market": 4, "listing": 7, "spare_rule": 6, "mark": 20, "fill": 20}
+
+
 def _settlements(s: Setting) -> None:
     """Markets that stay doubted, until they are settled, of many holders in small events."""
     _doubts(s)
@@ -585,6 +606,8 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "relief": _relief,
     "book_first": _book_first,
     "leaving": _leaving,
+    "endings": _endings,
+    "listings": _listings,
 }
 
 
@@ -770,7 +793,9 @@ def make_rules(setting: Setting) -> VenueRules:
     rng, interval_ns = setting.rng, setting.interval_ns
     stages = setting.stages
     return VenueRules(
-        markets=tuple(_market(setting) for _ in range(setting.markets)),
+        markets=tuple(
+            _market(setting)._replace(is_listed=int(number < setting.markets - setting.spares)) for number in range(setting.markets)
+        ),
         levels=LevelRules(
             warning_ratio_ppm=rng.choice((1_050_000, 1_500_000, 2_500_000)),
             exit_buffer_ppm=rng.choice((0, 50_000, 50_000)),
@@ -827,5 +852,5 @@ def make_rules(setting: Setting) -> VenueRules:
             effects_max=96 if rng.random() < 0.5 else 1 << 16,
         ),
         solvent_pay_first=bool(paid_first(stages)),
-        epoch_ns=interval_ns * max(setting.epoch_intervals, rng.choice((3, 30, 1_000))),
+        epoch_ns=setting.epoch_ns or interval_ns * max(setting.epoch_intervals, rng.choice((3, 30, 1_000))),
     )

@@ -167,8 +167,8 @@ def diff(
     new: Annotated[Path, typer.Argument(metavar="NEW", help="The venue file that it is to have.")],
     as_json: AsJson = False,
 ) -> None:
-    """Print the PARAMETER events that lead from one venue file to another, in an order in which each
-    is allowed.
+    """Print the PARAMETER and LISTING events that lead from one venue file to another, in an order in
+    which each is allowed.
 
     Exits with 0 if they lead all the way, 1 if a file cannot be read, 2 on wrong usage, 4 if
     something differs that no such event changes.
@@ -184,9 +184,11 @@ def diff(
     else:
         for step in way.steps:
             tell(_step_text(before, step))
+        for market in way.listings:
+            tell(_listing_text(after, market))
         for line in _obstacles(before, way):
             say(line)
-        if not way.steps and way.is_whole:
+        if not way.steps and not way.listings and way.is_whole:
             say("note: the two files have the same rules")
     if not way.is_whole:
         raise typer.Exit(FINDING)
@@ -206,6 +208,15 @@ def _step_text(venue: Venue, step: Difference) -> str:
     return Speaker(venue, Names((), ())).event(_event_of(step) | {"kind": int(EventKind.PARAMETER)})
 
 
+def _listing_text(venue: Venue, market: int) -> str:
+    from backstop.core.events import EventKind
+    from backstop.journal.manifest import Names
+    from backstop.journal.rendering import Speaker
+
+    columns = {"kind": int(EventKind.LISTING), "code": 0, "market": market, "account": -1}
+    return Speaker(venue, Names((), ())).event(columns | {"other": 0, "lots": 0, "price_ticks": 0, "amount": 0})
+
+
 def _obstacles(venue: Venue, way: Way) -> list[str]:
     lines = [f"fixed while a venue runs: {_step_text(venue, step)}" for step in way.fixed]
     lines += [f"contradicts another rule in any order: {_step_text(venue, step)}" for step in way.stuck]
@@ -220,6 +231,7 @@ def _way_object(way: Way) -> dict[str, Any]:
     return {
         "is_whole": way.is_whole,
         "changes": [one(step) for step in way.steps],
+        "listings": list(way.listings),
         "fixed": [one(step) for step in way.fixed],
         "contradictory": [one(step) for step in way.stuck],
         "others": list(way.others),

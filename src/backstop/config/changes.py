@@ -1,5 +1,5 @@
-"""The way from one venue file to another while the venue runs: PARAMETER events, in an order in which
-every step is allowed (R10.3.2).
+"""The way from one venue file to another while the venue runs: PARAMETER events in an order in which
+every step is allowed (R10.3.2), then LISTING of spare markets (R10.6).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from backstop.config.venue import Venue
 from backstop.core.instruments import VenueRules, check_rules
-from backstop.core.parameter_table import Difference, changed, differences
+from backstop.core.parameter_table import Difference, Scope, changed, differences
 
 __all__ = ["Way", "way_between"]
 
@@ -18,6 +18,8 @@ class Way(NamedTuple):
 
     #: Changes, in their order.
     steps: tuple[Difference, ...]
+    #: Markets that are listed then.
+    listings: tuple[int, ...]
     #: Rules that differ, and are fixed once a venue runs.
     fixed: tuple[Difference, ...]
     #: Changes of which none may come next: each contradicts another rule.
@@ -41,12 +43,27 @@ def _after(rules: VenueRules, step: Difference) -> VenueRules | None:
     return new
 
 
+def _listed_symbols(old: Venue, venue: Venue) -> list[tuple[int, str]]:
+    """Return the markets of a venue that were listed in the old one."""
+    return [
+        (number, market.symbol)
+        for number, market in enumerate(venue.markets)
+        if number < len(old.markets) and old.rules.markets[number].is_listed
+    ]
+
+
+def _may_change(old: VenueRules, each: Difference) -> bool:
+    """Return whether a PARAMETER event can change a rule: a fixed one only of a market that is not listed."""
+    is_of_market = each.rule.scope in (Scope.MARKET, Scope.TIER)
+    return not each.rule.parameter.is_fixed or (is_of_market and not old.markets[each.market].is_listed)
+
+
 def _others(old: Venue, new: Venue) -> tuple[str, ...]:
     """Name what differs and is no number."""
     pairs = {
         "asset": (old.asset, new.asset),
         "waterfall: the order of the stages": (old.rules.stages, new.rules.stages),
-        "markets": ([market.symbol for market in old.markets], [market.symbol for market in new.markets]),
+        "markets": (_listed_symbols(old, old), _listed_symbols(old, new)),
         "market groups": (old.groups, new.groups),
         "providers": ([provider.name for provider in old.providers], [provider.name for provider in new.providers]),
     }
@@ -55,6 +72,9 @@ def _others(old: Venue, new: Venue) -> tuple[str, ...]:
         if before.band_offset_ppm != after.band_offset_ppm:
             found.append(f"market[{number}].band_offset_ppm")
     for number, (one, other) in enumerate(zip(old.markets, new.markets, strict=False)):
+        if not old.rules.markets[number].is_listed:
+            # Its rules can be any: names and grid are those of the new file.
+            continue
         grids = ((each.price_tick, each.quantity_lot, each.contract_size) for each in (one, other))
         if len(set(grids)) > 1:
             found.append(f"market[{number}]: price_tick, quantity_lot or contract_size, in which all its numbers count")
@@ -68,8 +88,10 @@ def way_between(old: Venue, new: Venue) -> Way:
     ``ValueError`` where one has a market, tier, group or provider that the other has not.
     """
     found = list(differences(old.rules, new.rules))
-    fixed = tuple(each for each in found if each.rule.parameter.is_fixed)
-    left = [each for each in found if not each.rule.parameter.is_fixed]
+    listings = tuple(each.market for each in found if each.rule.parameter.name == "is_listed" and each.new_value)
+    found = [each for each in found if not (each.rule.parameter.name == "is_listed" and each.new_value)]
+    fixed = tuple(each for each in found if not _may_change(old.rules, each))
+    left = [each for each in found if _may_change(old.rules, each)]
     steps: list[Difference] = []
     rules, is_moving = old.rules, True
     while left and is_moving:
@@ -80,4 +102,4 @@ def way_between(old: Venue, new: Venue) -> Way:
                 rules, is_moving = after, True
                 steps.append(step)
                 left.remove(step)
-    return Way(tuple(steps), fixed, tuple(left), _others(old, new))
+    return Way(tuple(steps), listings, fixed, tuple(left), _others(old, new))

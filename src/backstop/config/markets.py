@@ -122,6 +122,7 @@ def read_market(number: int, section: MarketSection, pieces: Pieces, parts: Part
         fill_band_ppm=section.fill_band_ppm,
         reports_depth=int(section.depth == "reported"),
         group=group,
+        is_listed=int(section.listed),
         **stops,
     )
     book = BookRules(depth, section.book.recovery_ppm_per_second, section.book.permanent_impact_ppm, section.book.latency)

@@ -440,6 +440,10 @@ class MarketSection(_Section):
     symbol: Annotated[str, Field(min_length=1, max_length=64)] = Field(
         description="ccxt unified symbol, base/quote:settle.", examples=["BTC/USDT:USDT"]
     )
+    listed: bool = Field(
+        default=True,
+        description="Whether the market is listed. A spare one is not: its rules can change until a LISTING event lists it.",
+    )
     price_tick: Number = Field(description="Smallest step of the price.", json_schema_extra=_unit("price"))
     quantity_lot: Number = Field(description="Smallest step of the quantity, in contracts.", json_schema_extra=_unit("quantity"))
     contract_size: Number = Field(

@@ -30,6 +30,7 @@ from backstop.core.events import (
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, TIME_NS_MAX, TIME_STEP_NS_MAX
 from backstop.core.kinds import BREAKER_ORDERS, EVENT_VIEWS, PROVIDER_ORDERS
 from backstop.core.ledger import balance_of, position_of
+from backstop.core.listing import listing_refusal
 from backstop.core.places import fund_id, outside_row, uncovered_id
 from backstop.core.rows import TAKEOVER_OFFER, TRADED
 from backstop.core.state import State
@@ -140,6 +141,8 @@ def _settle_price_refusal(state: State, market: int, price_ticks: int) -> int:
         return Reject.PRICE_OUT_OF_RANGE
     if state.breakers[market].settlement != TRADED:
         return Reject.MARKET_SETTLED
+    if state.markets[market].is_listed == 0:
+        return Reject.MARKET_NOT_LISTED
     return 0 if is_doubted(state, market) else Reject.NOT_DOUBTED
 
 
@@ -339,7 +342,11 @@ def refusal_of(state: State, events: EventArray, index: int) -> int:
         return _other_refusal(state, events, index)
     if not _is_market(state, market):
         return Reject.UNKNOWN_MARKET
+    if kind == EventKind.LISTING:
+        return listing_refusal(state, market, event.time_ns)
     reason = _trading_refusal(state, events, index)
-    if reason == 0 and kind != EventKind.HEARTBEAT and state.breakers[market].settlement != TRADED:
-        return Reject.MARKET_SETTLED
-    return reason
+    if reason != 0:
+        return reason
+    if state.breakers[market].settlement != TRADED:
+        return 0 if kind == EventKind.HEARTBEAT else Reject.MARKET_SETTLED
+    return 0 if state.markets[market].is_listed != 0 else Reject.MARKET_NOT_LISTED

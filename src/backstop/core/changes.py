@@ -25,9 +25,9 @@ from backstop.core.rule_rows import (
     MOVES_MARGIN,
     SCOPES,
     change_refusal,
+    may_change,
     set_rule,
     update_derived,
-    would_hold,
 )
 from backstop.core.state import State
 from backstop.core.units import mul_div_floor
@@ -95,7 +95,7 @@ def parameter_refusal(state: State, events: EventArray, row: int) -> int:
         return Reject.TIME_OUT_OF_RANGE
     is_at_once = from_ns <= event.time_ns
     number = event.code
-    reason = change_refusal(state, number, event.market, event.other, event.lots, event.amount, is_at_once)
+    reason = change_refusal(state, number, event.market, event.other, event.lots, event.amount, event.time_ns, is_at_once)
     if reason != 0 or is_at_once or state.engine[0].changes_now < CHANGES_MAX:
         return reason
     market, entry, part = _place(number, event.market, event.other, event.lots)
@@ -228,7 +228,7 @@ def run_changes(state: State) -> None:
         number, market, entry, part = change[_NUMBER], change[_MARKET], change[_ENTRY], change[_PART]
         value, from_ns = change[_VALUE], change[_FROM_NS]
         _remove(state, 0)
-        if would_hold(state, number, market, entry, part, value):
+        if may_change(state, number, market, entry, part, value):
             _take_effect(state, number, market, entry, part, value, from_ns)
         else:
             emit_parameter(

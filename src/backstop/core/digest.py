@@ -177,7 +177,7 @@ def _breaker_bytes(state: State) -> bytes:
                 *_windows(now_ns // int(rules.deficit_window_ns) - int(row.deficit_window), row.deficit),
                 *(int(value) for value in (row.undoubted_ticks, row.has_cancelled, row.is_awaited)),
                 *(int(value) for value in (row.doubted_ns, row.doubt_at_ns, row.index_time_ns)),
-                *(int(value) for value in (row.given_ticks, row.settlement, row.settle_next)),
+                *(int(value) for value in (row.given_ticks, row.settlement, row.settle_next, row.settled_ns)),
             ]
         )
     rows[-1][9:11] = [0, 0]

@@ -16,13 +16,14 @@ from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import cash_of, settlement_asset, value_at_mark
 from backstop.core.doubt import review_doubt
 from backstop.core.drawdown import group_of_fund, judge_drawdowns, shift_peaks
-from backstop.core.events import NEVER_NS, NONE, WORLD, Cause, EventArray, EventKind, Health, Operator, Transfer
+from backstop.core.events import NEVER_NS, NONE, WORLD, Cause, EventArray, EventKind, Health, Operator, Settlement, Transfer
 from backstop.core.fill_debts import note_fill_debt
 from backstop.core.fills import apply_order_done, apply_order_fill
 from backstop.core.guard import offer_mark
 from backstop.core.interest import change_lots
 from backstop.core.kinds import BREAKER_ORDERS
 from backstop.core.ledger import begin_funding, open_position_row, post, trade
+from backstop.core.listing import apply_listing
 from backstop.core.monitor import apply_funding, start_round, touch
 from backstop.core.noted_gains import note_gains
 from backstop.core.orders import cancel_excess, cancel_orders_of
@@ -30,6 +31,7 @@ from backstop.core.outbox import emit_refusal, emit_trade, has_room_for_event
 from backstop.core.places import clearing_id, outside_row
 from backstop.core.relief import note_risk
 from backstop.core.results import lower_base, note_lots
+from backstop.core.settlement import begin_settlement
 from backstop.core.state import State
 from backstop.core.timers import run_due_after, run_due_before
 from backstop.core.waterfall.arrears import note_arrears
@@ -181,6 +183,10 @@ def _apply_kind(state: State, events: EventArray, index: int) -> None:
         apply_funding(state, event.market, event.amount)
     elif kind == EventKind.PARAMETER:
         apply_parameter(state, event.code, event.market, event.other, event.lots, event.amount, event.price_ticks)
+    elif kind == EventKind.LISTING:
+        apply_listing(state, event.market)
+    elif kind == EventKind.SETTLEMENT:
+        begin_settlement(state, event.market, Settlement.VENUE, event.price_ticks)
     elif kind == EventKind.ANSWER:
         apply_answer(state, event.other, event.code)
     elif kind == EventKind.PROVIDER:

@@ -161,6 +161,8 @@ class EventKind(IntEnum):
     HEARTBEAT = 15
     FUNDING = 16
     PARAMETER = 17
+    SETTLEMENT = 18
+    LISTING = 19
 
 
 class EffectKind(IntEnum):
@@ -199,6 +201,7 @@ class EffectKind(IntEnum):
     PARAMETER = 31
     RELIEF = 32
     NAKED_LEG = 33
+    LISTING = 34
 
 
 class Health(IntEnum):
@@ -421,7 +424,7 @@ class Doubt(IntEnum):
 
 
 class Settlement(IntEnum):
-    """Whose price a market is settled at; the order is the precedence."""
+    """Whose price a market is settled at; up to UNDOUBTED the order is the precedence."""
 
     #: All is settled: nobody has a position there any more.
     DONE = 0
@@ -431,6 +434,8 @@ class Settlement(IntEnum):
     INDEX = 2
     #: The last mark that was not doubted.
     UNDOUBTED = 3
+    #: The venue gave it: a SETTLEMENT event.
+    VENUE = 4
 
 
 class Change(IntEnum):
@@ -493,6 +498,10 @@ class Reject(IntEnum):
     RULES_CONTRADICT = 29
     #: Too many changes wait for their time.
     CHANGE_LIMIT = 30
+    #: Nothing happens in a market that is not listed.
+    MARKET_NOT_LISTED = 31
+    #: It is listed already, or was settled a moment ago.
+    MARKET_LISTED = 32
 
 
 _ROW = [("seq", "<i8"), ("time_ns", "<i8"), ("kind", "<i2"), ("code", "<i2"), ("market", "<i4")]

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.core.events import GROUPS_MAX, NEVER_NS, NONE, Health, InitialMargin, Stage, error_inventory_of, outside_of
+from backstop.core.events import GROUPS_MAX, NEVER_NS, NONE, Health, Stage, error_inventory_of, outside_of
 from backstop.core.instruments import (
+    NO_CAP,
     PPM,
+    PRICE_TICKS_LIMIT,
     MarketRules,
     VenueRules,
     deductions_atoms,
@@ -42,6 +44,7 @@ __all__ = [
     "market_rows",
     "owner_lots_rows",
     "position_rows",
+    "price_ticks_most",
     "provider_rows",
     "rules_row",
     "stage_rows",
@@ -68,7 +71,13 @@ def _funding_per_tick(rules: VenueRules, market: MarketRules) -> int:
     """
     top = max(tier.maintenance_rate_ppm for tier in market.tiers)
     ratio = highest_level_ppm(rules.levels)
-    return market.notional_factor * ((PPM * PPM - top * ratio) // PPM)
+    part_ppm = (PPM * PPM - top * ratio) // PPM
+    return min(market.notional_factor, NO_CAP // max(1, part_ppm)) * part_ppm
+
+
+def price_ticks_most(market: MarketRules) -> int:
+    """Return how high the highest price of a market can ever be: there are buckets up to it."""
+    return market.price_ticks_max if market.is_listed else PRICE_TICKS_LIMIT
 
 
 def market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
@@ -87,7 +96,8 @@ def market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
         row.band_offset_ppm[: len(market.band_offset_ppm)] = market.band_offset_ppm
         row.depth_lots[:, : len(market.band_offset_ppm)] = UNKNOWN_DEPTH if market.reports_depth else 0
         row.bucket_first = bucket_first
-        bucket_first += int(bucket_of(market.price_ticks_max)) + 1
+        row.price_ticks_most = price_ticks_most(market)
+        bucket_first += int(bucket_of(row.price_ticks_most)) + 1
         row.tier_first, row.tier_count = tier_first, len(market.tiers)
         _fill_tiers(tiers[tier_first : tier_first + len(market.tiers)], market)
         tier_first += len(market.tiers)
@@ -212,8 +222,6 @@ def provider_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]
 
 def owner_lots_rows(rules: VenueRules) -> NDArray[np.int64]:
     """Return the empty hash table of owners' lots: a power of two of rows, at least twice as many
-    as there are positions; one row where no market asks for them.
+    as there are positions. A market may ask for them later, so it is never left out.
     """
-    if all(market.initial_margin != InitialMargin.OWNER for market in rules.markets):
-        return np.zeros((1, 2), dtype=np.int64)
     return np.zeros((1 << (2 * rules.limits.positions_max).bit_length(), 2), dtype=np.int64)

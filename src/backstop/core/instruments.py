@@ -165,6 +165,15 @@ class MarketRules(NamedTuple):
             is_fixed=True,
         ),
     ] = 0
+    is_listed: Annotated[
+        int,
+        rule(
+            830,
+            "Whether the market is listed. A spare one is not: its rules can change until a LISTING event lists it.",
+            unit=Unit.FLAG,
+            is_fixed=True,
+        ),
+    ] = 1
 
     @property
     def contract(self) -> Contract:
@@ -624,11 +633,11 @@ def check_rules(rules: VenueRules) -> None:
             market.position_lots_max * limits.accounts_max < 1 << 62,
             f"markets[{number}].position_lots_max = {market.position_lots_max} x accounts_max {limits.accounts_max}: must stay below 2^62",
         )
-    total = sum(market.contract.bound(market.position_lots_max, market.price_ticks_max) for market in rules.markets)
+    total = sum(market.contract.bound(market.position_lots_max, market.price_ticks_max) for market in rules.markets if market.is_listed)
     _check(
         total <= NOTIONAL_ATOMS_MAX,
         "markets: sum of position_lots_max x price_ticks_max x notional_factor = "
-        + " + ".join(f"{m.position_lots_max} x {m.price_ticks_max} x {m.notional_factor}" for m in rules.markets[:4])
+        + " + ".join(f"{m.position_lots_max} x {m.price_ticks_max} x {m.notional_factor}" for m in rules.markets[:4] if m.is_listed)
         + (" + ..." if len(rules.markets) > 4 else "")
         + f" = {total} atoms: must be at most {NOTIONAL_ATOMS_MAX} (2^60)",
     )

@@ -83,6 +83,8 @@ __all__ = [
     "HealthEffect",
     "HeartbeatEvent",
     "IndexEvent",
+    "ListingEffect",
+    "ListingEvent",
     "MarkEvent",
     "NakedLegEffect",
     "OfferEffect",
@@ -99,6 +101,8 @@ __all__ = [
     "RefusalEffect",
     "ReliefEffect",
     "ReserveEffect",
+    "SettlementEffect",
+    "SettlementEvent",
     "ResidualEffect",
     "RestrictEffect",
     "SupportEffect",
@@ -517,6 +521,19 @@ class ParameterEvent(EventView[T], kind=EventKind.PARAMETER):
     from_ns = _until("From when; up to the time of the event: at once.", "price_ticks")
 
 
+class SettlementEvent(EventView[T], kind=EventKind.SETTLEMENT):
+    """A market ends: every position there is settled at one price."""
+
+    market = _market()
+    price_ticks = _ticks("The price at which every position ends.")
+
+
+class ListingEvent(EventView[T], kind=EventKind.LISTING):
+    """A market that was not listed, or was settled long ago, is listed, by the rules that it has."""
+
+    market = _market()
+
+
 # -- effects ---------------------------------------------------------------------------------------
 
 
@@ -885,3 +902,13 @@ class NakedLegEffect(EffectView[T], kind=EffectKind.NAKED_LEG):
     market = _market("The market of the hedge: the largest that was taken of the other side.")
     before = _atoms("His exposure to the factor, had nothing been taken in this event.")
     after = _atoms("His exposure to the factor.", "value")
+
+
+class ListingEffect(EffectView[T], kind=EffectKind.LISTING):
+    """A market is listed: from now on it can have a mark, and positions."""
+
+    market = _market()
+    group = Field("other", Unit.GROUP, "Its market group.")
+    position_lots_max = _count("The largest position of one account.", "lots")
+    price_ticks_max = _ticks("The highest price.")
+    notional_factor = _atoms("Atoms a tick a lot.")

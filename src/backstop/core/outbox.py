@@ -31,6 +31,7 @@ __all__ = [
     "emit_haircut",
     "emit_health",
     "emit_naked_leg",
+    "emit_listing",
     "emit_offer",
     "emit_order",
     "emit_parameter",
@@ -525,6 +526,23 @@ def emit_parameter(state: State, number: int, market: int, entry: int, part: int
         price_ticks=status,
         amount=new_value,
         value=from_ns,
+    )
+
+
+@merged
+def emit_listing(state: State, market: int, group: int, position_lots_max: int, price_ticks_max: int, notional_factor: int) -> None:
+    """Report that a market is listed."""
+    emit(
+        state,
+        EffectKind.LISTING,
+        code=0,
+        market=market,
+        account=NONE,
+        other=group,
+        lots=position_lots_max,
+        price_ticks=price_ticks_max,
+        amount=notional_factor,
+        value=0,
     )
 
 

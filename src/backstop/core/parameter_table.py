@@ -40,6 +40,7 @@ __all__ = [
     "changed",
     "differences",
     "listed",
+    "replaced",
     "values_of",
     "venue_digested",
     "venue_values",
@@ -191,6 +192,11 @@ def differences(old: VenueRules, new: VenueRules) -> Iterator[Difference]:
 
 def _at(values: tuple[Any, ...], place: int, value: Any) -> tuple[Any, ...]:
     return (*values[:place], value, *values[place + 1 :])
+
+
+def replaced(rules: VenueRules, market: int, **values: Any) -> VenueRules:
+    """Return the rules with some of a market's replaced."""
+    return rules._replace(markets=_at(rules.markets, market, rules.markets[market]._replace(**values)))
 
 
 def changed(rules: VenueRules, number: int, *, market: int = 0, entry: int = 0, part: int = 0, value: int = 0) -> VenueRules:

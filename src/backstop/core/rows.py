@@ -149,6 +149,7 @@ MARKET = _row(
     ("funding_per_tick", "<i8"),  # so many parts of an atom a lot use up no more buffer than a tick does
     ("shift_ticks", "<i8", (2,)),  # funding as moves of the mark, for triggers: DOWN, UP
     ("bucket_first", "<i8"),
+    ("price_ticks_most", "<i8"),  # no rule makes ``price_ticks_max`` higher
     ("relief_ends_ns", "<i8"),  # when the relief of its positions ends, or NEVER
     ("orders_open", "<i8"),  # orders and offers of all accounts
     ("pending_lots", "<i8", (2,)),  # lots open in closing orders that take BID, ASK
@@ -234,6 +235,7 @@ BREAKER = _row(
     ("given_ticks", "<i8"),  # the price that an operator gave for a settlement, or 0
     ("settlement", "<i8"),  # TRADED and so on
     ("settle_next", "<i8"),  # the account that a settlement comes to next
+    ("settled_ns", "<i8"),  # when it was done, or 0
 )
 
 #: One backstop provider: its rules and its standing.

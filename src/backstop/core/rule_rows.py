@@ -7,12 +7,13 @@ from __future__ import annotations
 import numpy as np
 from numba import literal_unroll
 
-from backstop.compiled import kernel
-from backstop.core.events import InitialMargin, Reject, Stage
-from backstop.core.instruments import PPM
+from backstop.compiled import inlined, kernel
+from backstop.core.events import FUNDING_PARTS, InitialMargin, Reject, Stage
+from backstop.core.instruments import FUNDING_ATOMS_MAX, NO_CAP, NOTIONAL_ATOMS_MAX, PPM
 from backstop.core.parameter_table import PARAMETERS, Scope, listed
 from backstop.core.parameters import Moves
 from backstop.core.places import commitment_row
+from backstop.core.rows import TRADED
 from backstop.core.state import State
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "MOVES_MARGIN",
     "SCOPES",
     "change_refusal",
+    "is_closed",
+    "may_change",
     "rule_value",
     "set_rule",
     "update_derived",
@@ -51,6 +54,9 @@ _FIELDS = _by_number({each.number: place for scope in Scope for place, each in e
 _LOW = _by_number({each.number: each.parameter.low for each in _ALL})
 _HIGH = _by_number({each.number: each.parameter.high for each in _ALL})
 _IS_FIXED = _by_number({each.number: int(each.parameter.is_fixed) for each in _ALL})
+#: Numbers of the rules whether a market is listed, and of its highest price.
+IS_LISTED = next(each.number for each in _ALL if each.parameter.name == "is_listed")
+PRICE_TICKS_MAX = next(each.number for each in _ALL if each.parameter.name == "price_ticks_max")
 MOVES_LEVELS = _by_number({each.number: int(each.parameter.moves == Moves.LEVELS) for each in _ALL})
 MOVES_MARGIN = _by_number({each.number: int(each.parameter.moves == Moves.MARGIN) for each in _ALL})
 IS_OF_FLOW = _by_number({each.number: int(each.parameter.name in ("flow_throttle", "flow_halt")) for each in _ALL})
@@ -199,8 +205,30 @@ def _tiers_hold(state: State, market: int) -> bool:
 
 
 @kernel
+def is_closed(state: State, market: int, time_ns: int) -> bool:
+    """Return whether nothing can happen in a market: it is not listed, and where it was settled, that is
+    an epoch ago (R10.6.3).
+    """
+    if state.markets[market].is_listed != 0:
+        return False
+    breaker = state.breakers[market]
+    return breaker.settlement == TRADED or time_ns - breaker.settled_ns >= state.rules[0].epoch_ns
+
+
+@inlined
+def _is_frozen(state: State, number: int, market: int, time_ns: int) -> bool:
+    """Return whether a rule stays as it is: a fixed one, but not of a market that is closed."""
+    if _IS_FIXED[number] == 0:
+        return False
+    is_of_market = SCOPES[number] == Scope.MARKET or SCOPES[number] == Scope.TIER
+    return not is_of_market or number == IS_LISTED or not is_closed(state, market, time_ns)
+
+
+@kernel
 def _market_holds(state: State, market: int) -> bool:
     row = state.markets[market]
+    if row.group >= state.rules[0].groups or row.position_lots_max > ((1 << 62) - 1) // state.rules[0].accounts_max:
+        return False
     if not _thresholds_hold(row.price_throttle_ppm, row.price_halt_ppm, row.price_exit_ppm):
         return False
     if not _thresholds_hold(row.flow_throttle, row.flow_halt, 1) or row.factor_loading_ppm == 0:
@@ -224,7 +252,7 @@ def _rules_hold(state: State, number: int, market: int) -> bool:
     """Return whether the rules fit each other as far as one of them is concerned (R10.3)."""
     scope = SCOPES[number]
     if scope == Scope.MARKET:
-        return _market_holds(state, market)
+        return _market_holds(state, market) and _tiers_hold(state, market)
     if scope == Scope.TIER:
         return _tiers_hold(state, market)
     if scope != Scope.VENUE:
@@ -250,8 +278,16 @@ def would_hold(state: State, number: int, market: int, entry: int, part: int, va
 
 
 @kernel
-def change_refusal(state: State, number: int, market: int, entry: int, part: int, value: int, is_at_once: bool) -> int:
-    """Return why a rule cannot change so, its time and the number of changes apart."""
+def may_change(state: State, number: int, market: int, entry: int, part: int, value: int) -> bool:
+    """Return whether a change that waited may take effect now."""
+    if _is_frozen(state, number, market, state.engine[0].now_ns):
+        return False
+    return would_hold(state, number, market, entry, part, value)
+
+
+@kernel
+def change_refusal(state: State, number: int, market: int, entry: int, part: int, value: int, time_ns: int, is_at_once: bool) -> int:
+    """Return why a rule cannot change so at a time, or later; its time and the number of changes apart."""
     scope = SCOPES[number] if 0 <= number < _COUNT else 0
     is_of_market = scope == Scope.MARKET or scope == Scope.TIER
     if is_of_market and not 0 <= market < state.rules[0].markets:
@@ -268,7 +304,9 @@ def change_refusal(state: State, number: int, market: int, entry: int, part: int
         return Reject.UNKNOWN_CODE
     if not _LOW[number] <= value <= _HIGH[number]:
         return Reject.AMOUNT_OUT_OF_RANGE
-    if _IS_FIXED[number] != 0:
+    if number == PRICE_TICKS_MAX and value > state.markets[market].price_ticks_most:
+        return Reject.AMOUNT_OUT_OF_RANGE
+    if _is_frozen(state, number, market, time_ns):
         return Reject.RULE_IS_FIXED
     return Reject.RULES_CONTRADICT if is_at_once and not would_hold(state, number, market, entry, part, value) else 0
 
@@ -319,7 +357,9 @@ def _update_tiers(state: State, market: int) -> None:
         here.maintenance_deduction = last.maintenance_deduction + _deduction(floor, here.maintenance_rate_ppm - last.maintenance_rate_ppm)
         if row.initial_margin == InitialMargin.MARGINAL:
             here.initial_deduction = last.initial_deduction + _deduction(floor, here.initial_rate_ppm - last.initial_rate_ppm)
-    row.funding_per_tick = row.notional_factor * ((PPM * PPM - _top_rate_ppm(state, market) * _highest_level_ppm(state)) // PPM)
+    part_ppm = (PPM * PPM - _top_rate_ppm(state, market) * _highest_level_ppm(state)) // PPM
+    # A market that is not listed may have any factor; less of it is on the safe side.
+    row.funding_per_tick = min(row.notional_factor, NO_CAP // max(1, part_ppm)) * part_ppm
 
 
 @kernel
@@ -346,6 +386,10 @@ def update_derived(state: State, number: int, market: int, entry: int) -> None:
     elif scope == Scope.MARKET:
         row, breaker = state.markets[market], state.breakers[market]
         breaker.flow_throttle, breaker.flow_halt = row.flow_throttle, row.flow_halt
-        _update_caps(state, row.group)
+        row.funding_index_max = FUNDING_PARTS * min(FUNDING_ATOMS_MAX, NOTIONAL_ATOMS_MAX // 2 // row.position_lots_max)
+        _update_tiers(state, market)
+        # The market may have left another group.
+        for group in range(state.rules[0].groups):
+            _update_caps(state, group)
     elif scope == Scope.TIER:
         _update_tiers(state, market)

@@ -1,4 +1,4 @@
-"""Settlement of a market whose doubt has lasted too long (R6.14).
+"""Settlement of a market: its doubt has lasted too long, or the venue ends it (R6.14).
 
 The price is fixed first and becomes the mark; every account is judged at it. Then the holders give
 their lots to OUTSIDE at that price, in order of id and in turns: as many in an event as it has room
@@ -15,6 +15,7 @@ from backstop.core.doubt import cancel_market_orders, is_doubted, note_doubt
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, Cause, Guard, Health, Settlement
 from backstop.core.guard import let_go
 from backstop.core.ledger import position_of, trade
+from backstop.core.listing import delist
 from backstop.core.monitor import apply_mark, touch
 from backstop.core.outbox import emit_settlement, is_filling
 from backstop.core.places import error_inventory_row, outside_row
@@ -22,7 +23,7 @@ from backstop.core.rows import ALL_SETTLED, SETTLES_INSOLVENT, SETTLES_REST, TRA
 from backstop.core.state import State
 from backstop.core.waits import wake_by
 
-__all__ = ["next_settlement_ns", "run_settlements"]
+__all__ = ["begin_settlement", "next_settlement_ns", "run_settlements"]
 
 # -- when ------------------------------------------------------------------------------------------
 
@@ -96,10 +97,9 @@ def _price(state: State, market: int) -> tuple[int, int]:
 
 
 @kernel
-def _begin(state: State, market: int) -> None:
-    """Fix the price, cancel the orders, and judge everyone at it."""
+def begin_settlement(state: State, market: int, source: int, price_ticks: int) -> None:
+    """Fix the price, cancel the orders, and judge everyone at it; ``source`` is a ``Settlement``."""
     breaker, old = state.breakers[market], state.markets[market].mark_ticks
-    source, price_ticks = _price(state, market)
     if breaker.held_ticks != 0:
         let_go(state, market, Guard.DROPPED)
     emit_settlement(state, market=market, source=source, price_ticks=price_ticks, mark_ticks=old)
@@ -110,6 +110,7 @@ def _begin(state: State, market: int) -> None:
     breaker.undoubted_ticks = price_ticks
     cancel_market_orders(state, market)
     apply_mark(state, market, price_ticks)
+    state.engine[0].settle_ns = state.engine[0].now_ns
 
 
 @kernel
@@ -156,6 +157,7 @@ def _go_on(state: State, market: int) -> None:
     if state.positions[outside_row(market)].lots != 0:
         _close(state, market, outside_row(market), error_inventory_row(market))
     breaker.settlement = ALL_SETTLED
+    delist(state, market)
     breaker.undoubted_ticks = 0
     breaker.is_awaited = 0
     mark = state.markets[market].mark_ticks
@@ -172,7 +174,8 @@ def run_settlements(state: State) -> None:
     for market in range(state.rules[0].markets):
         if _due_ns(state, market) <= state.engine[0].now_ns:
             if _lasts(state, market):
-                _begin(state, market)
+                source, price_ticks = _price(state, market)
+                begin_settlement(state, market, source, price_ticks)
             else:
                 _put_off(state, market)
     is_running = False

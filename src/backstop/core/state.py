@@ -238,7 +238,7 @@ def new_state(rules: VenueRules) -> State:
     positions = position_rows(rules)
     providers, commitments = provider_rows(rules)
     accounts, groups, rows = limits.accounts_max, len(rules.funds), len(positions)
-    buckets = int(markets[-1].bucket_first) + int(bucket_of(rules.markets[-1].price_ticks_max)) + 1
+    buckets = int(markets[-1].bucket_first) + int(bucket_of(markets[-1].price_ticks_most)) + 1
     made: dict[str, NDArray[Any]] = {
         "engine": engine_row(count),
         "rules": rules_row(rules, stages),

@@ -348,14 +348,18 @@ def _settlement(scene: Scene, fact: Fact) -> None:
     """Say what a settlement means for whoever holds lots, and check whose price it is."""
     told, words = SettlementEffect(scene.row), scene.speaker
     market, price = told.market, words.price(told.market, told.price_ticks)
-    fact.check("doubted before", scene.undoubted(market) != 0, True)
+    if told.source != Settlement.VENUE:
+        fact.check("doubted before", scene.undoubted(market) != 0, True)
     fact.check("settled before", scene.is_settling(market), False)
     fact.check("mark before", told.mark_ticks, scene.shared.books.marks[market])
     fact.check("price", told.price_ticks, scene.settlement_price(market, told.source))
     whose = {Settlement.OPERATOR: "an operator gave it", Settlement.INDEX: "it is the index"}.get(told.source, "no index lives")
     longest = scene.rules.breakers.doubt_max_ns / 1e9
+    why = f"the mark of {words.market(market)} was doubted for {longest:g} s: every position there ends at {price}; {whose}"
+    if told.source == Settlement.VENUE:
+        why = f"the venue ended {words.market(market)}: every position there ends at its price, {price}"
     fact.because += [
-        f"the mark of {words.market(market)} was doubted for {longest:g} s: every position there ends at {price}; {whose}",
+        why,
         "nobody acts there until then, its orders are cancelled, and what it lacks then is paid like any other deficit",
     ]
 

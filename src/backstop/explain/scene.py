@@ -236,6 +236,8 @@ class Scene:
             return int(self.state.markets[market].index_ticks)
         if source == Settlement.UNDOUBTED:
             return self.undoubted(market)
+        if source == Settlement.VENUE:
+            return int(self.event["price_ticks"]) if self.event["kind"] == EventKind.SETTLEMENT else 0
         gives = self.event["kind"] == EventKind.OPERATOR and self.event["code"] == Operator.SETTLE_PRICE
         if gives and self.event["market"] == market:
             return int(self.event["price_ticks"])

@@ -60,6 +60,8 @@ from backstop.core.kinds import (
     HealthEffect,
     HeartbeatEvent,
     IndexEvent,
+    ListingEffect,
+    ListingEvent,
     MarkEvent,
     NakedLegEffect,
     OfferEffect,
@@ -79,6 +81,7 @@ from backstop.core.kinds import (
     ResidualEffect,
     RestrictEffect,
     SettlementEffect,
+    SettlementEvent,
     SupportEffect,
     TakeoverEffect,
     TearUpEffect,
@@ -506,6 +509,8 @@ EVENTS: dict[EventKind, Sentence] = {kind: sentence_of(view) for kind, view in E
         value=_rule_value,
         from_ns=_until(" from {}"),
     ),
+    EventKind.LISTING: sentence_of(ListingEvent, "{market} is to be listed"),
+    EventKind.SETTLEMENT: sentence_of(SettlementEvent, "{market} ends: every position there is settled at {price}"),
     EventKind.HEARTBEAT: sentence_of(HeartbeatEvent, "{market} is alive"),
     EventKind.PROVIDER: sentence_of(ProviderEvent, "{account} becomes the account of {provider}"),
     EventKind.ANSWER: sentence_of(AnswerEvent, "offer {offer} is answered: {answer}"),
@@ -666,6 +671,11 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
     EffectKind.RELIEF: sentence_of(
         ReliefEffect,
         "{account} needs {kept_ppm} ppm of its margin in {market}: {margin} of {full_margin}",
+    ),
+    EffectKind.LISTING: sentence_of(
+        ListingEffect,
+        "{market} is listed, in {group}: positions of at most {position_lots_max} lots, prices up to {price}",
+        notional_factor=_unsaid,
     ),
     EffectKind.DOUBT: sentence_of(
         DoubtEffect,

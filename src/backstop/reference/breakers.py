@@ -607,4 +607,5 @@ def breaker_row(state: State, number: int) -> tuple[int, ...]:
         breaker.given_ticks,
         breaker.settlement,
         breaker.settle_next,
+        breaker.settled_ns,
     )

@@ -59,13 +59,14 @@ from backstop.reference.doubt import add_up, hold_back, is_kept, review_all, rev
 from backstop.reference.fills import note_fill_debt, take_from_winners
 from backstop.reference.fund import money_stages
 from backstop.reference.leaving import add_own, lend_for_gains, note_gains, noted_of, own_after, plan_of
+from backstop.reference.listing import list_market
 from backstop.reference.naked_legs import tell_naked_legs
 from backstop.reference.parameters import apply_parameter, give_notice, next_change_ns, run_changes
 from backstop.reference.paying import judge_netted, net_linked_owners
 from backstop.reference.providers import bind
 from backstop.reference.records import Effect, Event
 from backstop.reference.refusals import after_withdrawal, reason_to_refuse
-from backstop.reference.settlement import give_price, next_settlement_ns, run_settlements
+from backstop.reference.settlement import end_market, give_price, next_settlement_ns, run_settlements
 from backstop.reference.shortfalls import gap_of_position
 from backstop.reference.socialise import run_recovery, socialise
 from backstop.reference.state import CLOSING_ORDER, TAKEOVER_OFFER, Account, Position, State
@@ -313,6 +314,8 @@ HANDLERS: dict[EventKind, Callable[[State, Event], None]] = {
     EventKind.HEARTBEAT: clock,
     EventKind.FUNDING: funding,
     EventKind.PARAMETER: apply_parameter,
+    EventKind.SETTLEMENT: end_market,
+    EventKind.LISTING: list_market,
 }
 
 

@@ -189,6 +189,8 @@ class Breaker(Machine):
     given_ticks: int = 0
     settlement: int = TRADED
     settle_next: int = 0
+    #: When it was done, or 0.
+    settled_ns: int = 0
     #: An event was accepted (the venue's only).
     accepted: bool = False
 

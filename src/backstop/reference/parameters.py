@@ -11,6 +11,7 @@ from backstop.core.instruments import VenueRules, check_rules
 from backstop.core.parameter_table import CHANGES_MAX, PARAMETERS, Scope, changed
 from backstop.core.parameters import PPM, Moves
 from backstop.reference.breakers import judge_accounts, mark_dirty, venue_number
+from backstop.reference.listing import is_closed
 from backstop.reference.margin import Standing
 from backstop.reference.records import Event
 from backstop.reference.state import State, WaitingChange
@@ -43,11 +44,20 @@ def wrong_change(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     yield scope == Scope.GROUP and not 0 <= event.other < len(rules.funds), Reject.UNKNOWN_CODE
     yield scope == Scope.COMMITMENT and not 0 <= event.lots < 2 * len(rules.funds), Reject.UNKNOWN_CODE
     yield not rule.parameter.low <= event.amount <= rule.parameter.high, Reject.AMOUNT_OUT_OF_RANGE
-    yield rule.parameter.is_fixed, Reject.RULE_IS_FIXED
+    is_price = rule.parameter.name == "price_ticks_max"
+    yield is_price and event.amount > state.price_most[event.market], Reject.AMOUNT_OUT_OF_RANGE
+    yield is_frozen(state, event.code, event.market, event.time_ns), Reject.RULE_IS_FIXED
     is_at_once = event.price_ticks <= event.time_ns
     yield is_at_once and not _holds(_with(rules, WaitingChange(*place_of(event), event.amount, 0))), Reject.RULES_CONTRADICT
     others = [change for change in state.changes if change.place != place_of(event)]
     yield not is_at_once and len(others) >= CHANGES_MAX, Reject.CHANGE_LIMIT
+
+
+def is_frozen(state: State, number: int, market: int, time_ns: int) -> bool:
+    """The rule stays as it is: a fixed one, but not of a market that is closed (R10.6.3)."""
+    rule = PARAMETERS[number]
+    is_of_market = rule.scope in (Scope.MARKET, Scope.TIER) and rule.parameter.name != "is_listed"
+    return rule.parameter.is_fixed and not (is_of_market and is_closed(state, market, time_ns))
 
 
 def _with(rules: VenueRules, change: WaitingChange) -> VenueRules:
@@ -112,7 +122,7 @@ def run_changes(state: State) -> None:
     """Let the changes that are due take effect, or drop them; then let relief end whose notice is over."""
     while state.changes and state.changes[0].from_ns <= state.now:
         change = state.changes.pop(0)
-        if _holds(_with(state.rules, change)):
+        if not is_frozen(state, change.number, change.market, state.now) and _holds(_with(state.rules, change)):
             _take_effect(state, change)
         else:
             _tell(state, change, Change.DROPPED)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from backstop.core.events import (
     FEES,
@@ -25,6 +25,7 @@ from backstop.reference.arithmetic import sign
 from backstop.reference.breakers import effective_state
 from backstop.reference.doubt import is_doubted, is_settling
 from backstop.reference.leaving import plan_of
+from backstop.reference.listing import wrong_listing
 from backstop.reference.margin import Holding
 from backstop.reference.parameters import wrong_change
 from backstop.reference.records import Event
@@ -34,14 +35,15 @@ from backstop.reference.state import TAKEOVER_OFFER, Order, State
 __all__ = ["held_loss", "held_margin", "reason_to_refuse"]
 
 K = EventKind
+Check = Callable[[State, Event], Iterator[tuple[bool, Reject]]]
 #: Kinds that name a market, and those of them whose lots or price are looked at.
-WITH_MARKET = (K.POSITION, K.FILL, K.MARK, K.INDEX, K.VOLUME, K.DEPTH, K.ORDER_FILL, K.HEARTBEAT, K.FUNDING)
+WITH_MARKET = (K.POSITION, K.FILL, K.MARK, K.INDEX, K.VOLUME, K.DEPTH, K.ORDER_FILL, K.HEARTBEAT, K.FUNDING, K.SETTLEMENT)
 #: Codes of TRANSFER that may name a market.
 WITH_MARKET_OR_NONE = (Transfer.TRADING_FEE, Transfer.FUNDING)
 WITH_POSITION_LOTS = (K.POSITION, K.FILL, K.ORDER_FILL)
-WITH_PRICE = (K.FILL, K.MARK, K.INDEX, K.ORDER_FILL)
+WITH_PRICE = (K.FILL, K.MARK, K.INDEX, K.ORDER_FILL, K.SETTLEMENT)
 #: Kinds by which something happens in a market, or is told of it.
-TRADING = (K.POSITION, K.FILL, K.MARK, K.INDEX, K.VOLUME, K.DEPTH, K.ORDER_FILL, K.FUNDING)
+TRADING = (K.POSITION, K.FILL, K.MARK, K.INDEX, K.VOLUME, K.DEPTH, K.ORDER_FILL, K.FUNDING, K.SETTLEMENT)
 WITH_ORDER = (K.ORDER_FILL, K.ORDER_DONE, K.ANSWER)
 #: Orders of an operator, by what they name: a market or the venue and a time, a market or the
 #: venue, a provider.
@@ -52,12 +54,15 @@ TO_PROVIDER = (Operator.PROVIDER_OFF, Operator.PROVIDER_ON)
 NO_NEW_RISK = (BreakerState.HALTED, BreakerState.REOPENING)
 
 
+#: Checks of the kinds that have their own.
+OF_KIND: dict[int, tuple[Check, ...]] = {K.PARAMETER: (wrong_change,), K.LISTING: (wrong_listing,)}
+
+
 def reason_to_refuse(state: State, event: Event) -> Reject | None:
     """Return the first reason in the order of ``Reject``, or nothing. Later checks rely on the
     earlier ones.
     """
-    of_kind = (wrong_change,) if event.kind == K.PARAMETER else (_names, _numbers, _position, _ledger, _settled)
-    checks = (_form, *of_kind)
+    checks = (_form, *OF_KIND.get(event.kind, (_names, _numbers, _position, _ledger, _settled)))
     return next((reason for check in checks for bad, reason in check(state, event) if bad), None)
 
 
@@ -245,11 +250,14 @@ def _ends_relief(event: Event) -> bool:
 
 
 def _settled(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
-    """Nothing happens in a market whose settlement has begun, and no price is given for a market that
+    """Nothing happens in a market whose settlement has begun, or that is not listed, and no price is given for a market that
     is not doubted.
     """
     if event.kind in TRADING or _gives_price(event):
         yield is_settling(state, event.market), Reject.MARKET_SETTLED
+    if event.kind in (*TRADING, K.HEARTBEAT) or _gives_price(event):
+        is_listed = is_settling(state, event.market) or state.rules.markets[event.market].is_listed
+        yield not is_listed, Reject.MARKET_NOT_LISTED
     if _gives_price(event):
         yield not is_doubted(state, event.market), Reject.NOT_DOUBTED
 

@@ -1,15 +1,16 @@
-"""Settlement of a market whose doubt has lasted too long (R6.14)."""
+"""Settlement of a market: its doubt has lasted too long, or the venue ends it (R6.14)."""
 
 from __future__ import annotations
 
 from backstop.core.events import NEVER_NS, BreakerCause, Cause, EffectKind, Guard, Settlement, error_inventory_of, outside_of
 from backstop.reference.breakers import index_is_dead, judge_holders, let_go, venue_number
 from backstop.reference.doubt import cancel_orders_in, is_doubted, note_doubt
+from backstop.reference.listing import delist
 from backstop.reference.machine import ALL_SETTLED, HALT, SETTLES_INSOLVENT, SETTLES_REST, TRADED
 from backstop.reference.records import Event
 from backstop.reference.state import State
 
-__all__ = ["give_price", "next_settlement_ns", "run_settlements", "settlement_price"]
+__all__ = ["end_market", "give_price", "next_settlement_ns", "run_settlements", "settlement_price"]
 
 
 # -- when ------------------------------------------------------------------------------------------
@@ -63,6 +64,11 @@ def give_price(state: State, event: Event) -> None:
     state.breakers[event.market].given_ticks = event.price_ticks
 
 
+def end_market(state: State, event: Event) -> None:
+    """SETTLEMENT: the market ends at the venue's price."""
+    begin(state, event.market, Settlement.VENUE, event.price_ticks)
+
+
 # -- how -------------------------------------------------------------------------------------------
 
 
@@ -74,16 +80,15 @@ def run_settlements(state: State) -> None:
         return
     for market in range(len(state.markets)):
         if due_ns(state, market) <= state.now:
-            begin(state, market) if lasts(state, market) else put_off(state, market)
+            begin(state, market, *settlement_price(state, market)) if lasts(state, market) else put_off(state, market)
     for market, breaker in enumerate(state.breakers[:-1]):
         if breaker.settlement in (SETTLES_INSOLVENT, SETTLES_REST):
             go_on(state, market)
 
 
-def begin(state: State, market: int) -> None:
+def begin(state: State, market: int, source: Settlement, price: int) -> None:
     """Fix the price, cancel the orders, and judge everyone at it."""
     breaker, row = state.breakers[market], state.markets[market]
-    source, price = settlement_price(state, market)
     if breaker.held:
         let_go(state, market, Guard.DROPPED)
     state.emit(EffectKind.SETTLEMENT, code=source, market=market, other=row.mark, price_ticks=price)
@@ -91,7 +96,7 @@ def begin(state: State, market: int) -> None:
     breaker.settlement, breaker.settle_next, breaker.given_ticks = SETTLES_INSOLVENT, 0, 0
     breaker.undoubted = price
     cancel_orders_in(state, market)
-    row.mark = price
+    row.mark, row.epoch_mark = price, row.epoch_mark or price
     judge_holders(state, market)
 
 
@@ -116,6 +121,7 @@ def go_on(state: State, market: int) -> None:
     if left:
         close(state, market, outside_of(market), error_inventory_of(market), left)
     breaker.settlement, breaker.settle_next = ALL_SETTLED, 0
+    delist(state, market)
     breaker.undoubted, breaker.is_awaited = 0, False
     mark = state.markets[market].mark
     state.emit(EffectKind.SETTLEMENT, code=Settlement.DONE, market=market, other=mark, price_ticks=mark)

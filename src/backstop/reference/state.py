@@ -28,7 +28,7 @@ from backstop.core.events import (
     outside_of,
     uncovered_of,
 )
-from backstop.core.instruments import NO_CAP, PPM, CommitmentRules, LevelRules, VenueRules, joint_most
+from backstop.core.instruments import NO_CAP, PPM, PRICE_TICKS_LIMIT, CommitmentRules, LevelRules, VenueRules, joint_most
 from backstop.reference.arithmetic import sign, split
 from backstop.reference.book import UNKNOWN_LOTS
 from backstop.reference.closing import deadline_ns, earlier_in_place
@@ -267,6 +267,8 @@ class State:
     changes: list[WaitingChange] = field(default_factory=list)
     #: By market: when its relief ends, where notice was given.
     notices: dict[int, int] = field(default_factory=dict)
+    #: By market: no rule makes its highest price higher.
+    price_most: list[int] = field(default_factory=list)
     #: By number.
     fill_debts: dict[int, FillDebt] = field(default_factory=dict)
     next_fill_debt: int = 1
@@ -323,9 +325,8 @@ class State:
         groups = range(len(self.rules.funds))
         self.ledger = dict.fromkeys((WORLD, REMAINDER, FEES, *map(uncovered_of, groups), *map(fund_of, groups)), 0)
         for number, rules in enumerate(self.rules.markets):
-            bands = len(rules.band_offset_ppm)
-            shown = UNKNOWN_LOTS if rules.reports_depth else 0
-            self.markets.append(Market(depth=[[shown] * bands, [shown] * bands]))
+            self.markets.append(self.new_market(number))
+            self.price_most.append(rules.price_ticks_max if rules.is_listed else PRICE_TICKS_LIMIT)
             self.ledger[clearing_of(number)] = self.ledger[funding_of(number)] = 0
             for holder in (outside_of(number), error_inventory_of(number)):
                 self.ledger[holder] = 0
@@ -333,6 +334,13 @@ class State:
         self.funds = [Fund() for _ in groups]
         self.breakers, self.peaks = new_breakers(self.rules), new_peaks(self.rules)
         self.providers = [Provider([[Gauge(0, 0), Gauge(0, 0)] for _ in groups]) for _ in self.rules.providers]
+
+    def new_market(self, market: int) -> Market:
+        """A market of which nothing was told."""
+        rules = self.rules.markets[market]
+        bands = len(rules.band_offset_ppm)
+        shown = UNKNOWN_LOTS if rules.reports_depth else 0
+        return Market(depth=[[shown] * bands, [shown] * bands])
 
     # -- looking -----------------------------------------------------------------------------------
 
