@@ -15,8 +15,10 @@ import numpy as np
 
 from backstop.core.state import State
 from backstop.journal import JournalDamaged
+from backstop.journal.chronicle import upgrade_text
+from backstop.journal.naming import sealed_beside
 from backstop.journal.reader import FINDINGS_MAX, Reader, open_journal
-from backstop.journal.recovery import Recovery
+from backstop.journal.recovery import Recovery, recover
 from backstop.journal.snapshot import SnapshotError, restore_snapshot
 from backstop.journal.verify import verify
 from backstop.journal.writer import JournalError
@@ -29,6 +31,8 @@ __all__ = ["fuzz_journal", "fuzz_recovery", "fuzz_snapshot"]
 
 #: Inputs that are replayed too, of all.
 _VERIFIED = 0.04
+#: Journals that are a later segment, of all.
+_LATER = 0.4
 
 
 def _sound(folder: Path, name: str, **how: Any) -> tuple[Path, Content]:
@@ -55,7 +59,11 @@ def _file_damaged(rng: Random, path: Path) -> None:
 
 def _record_damaged(rng: Random, path: Path) -> None:
     with _opened(path) as connection:
+        is_first = connection.execute("SELECT min(number) FROM batches").fetchone() == (1,)
         is_closed = connection.execute("SELECT count(*) FROM marks WHERE place = 'end'").fetchone()[0]
+    if not is_first:
+        _value_changed(rng, path)
+        return
     # The first two may choose the end mark.
     rng.choice(RECORD_DAMAGE if is_closed else RECORD_DAMAGE[2:])(rng, path)
 
@@ -67,8 +75,12 @@ _TABLES = {
     "batches": ("first_seq", "last_seq", "events_count", "effects_count", "events", "effects", "chain", "digest", "snapshot"),
     "marks": ("place", "batches", "events", "effects", "chain", "digest"),
     "snapshots": ("part",),
+    "opening": ("part",),
+    "records": ("batch", "text", "chain"),
+    "stops": ("events", "error"),
 }
 _ORDER = {"manifest": "key", "names": "kind, id", "batches": "number", "marks": "place", "snapshots": "place"}
+_ORDER |= {"opening": "place", "records": "number", "stops": "batch"}
 
 
 def _any_value(rng: Random) -> Any:
@@ -130,6 +142,8 @@ def _update_any(rng: Random, connection: sqlite3.Connection, table: str, column:
     rows = connection.execute(f"SELECT * FROM {table} ORDER BY {_ORDER[table]}")
     names = [part[0] for part in rows.description]
     found = rows.fetchall()
+    if not found:
+        return
     keys = _ORDER[table].split(", ")
     chosen = dict(zip(names, rng.choice(found), strict=True))
     where = " AND ".join(f"{key} = ?" for key in keys)
@@ -187,6 +201,7 @@ def _check_read(reader: Reader, whole: Content) -> list[str]:
     batches = list(reader.batches())
     reader.check_end()
     list(reader.check_snapshots())
+    reader.opening_parts()
     if not reader.findings:
         names = reader.names()
         read = [(batch.number, batch.events.tobytes(), batch.effects.tobytes()) for batch in batches]
@@ -203,6 +218,8 @@ def _check_read(reader: Reader, whole: Content) -> list[str]:
 def _damaged(rng: Random, folder: Path, *, is_closed: bool) -> tuple[Path, Content]:
     """Return a damaged journal and the content that it had."""
     sound, whole = _sound(folder, "sound.db" if is_closed else "open.db", close=is_closed)
+    if rng.random() < _LATER:
+        sound, whole = _later_segment(folder, "later.db" if is_closed else "later-open.db", is_closed=is_closed)
     _sound(folder, "other.db", command="another run")
     path = folder / "journal.db"
     for end in ("", "-wal", "-shm", "-journal"):
@@ -211,6 +228,29 @@ def _damaged(rng: Random, folder: Path, *, is_closed: bool) -> tuple[Path, Conte
     copy(sound, path)
     rng.choice(_DAMAGE)(rng, path)
     return path, whole
+
+
+@cache
+def _later_segment(folder: Path, name: str, *, is_closed: bool) -> tuple[Path, Content]:
+    """Return a live segment that begins with a snapshot and a record, and its content; where it is
+    open, with a stop that is still to be taken up.
+    """
+    path = folder / name
+    write(path, crash()[:3], close=False)
+    journal = recover(path).journal
+    held = crash()[2]
+    journal.seal_segment(held.snapshot, held.digest, [upgrade_text(code_version=("0", "1"), rules_version=(1, 1), source_hash=("a", "b"))])
+    for chunk in crash()[3:]:
+        snapshot = chunk.snapshot if journal.is_snapshot_due(journal.batches + 1) else None
+        journal.append(chunk.events, chunk.effects, chunk.digest if journal.digest_due else None, snapshot)
+    if is_closed:
+        journal.close(crash()[-1].digest)
+    else:
+        journal.note_stop(crash()[-1].events[:2], "OverflowError: too much")
+        journal.abandon()
+    for sealed in sealed_beside(path).values():
+        sealed.unlink()
+    return path, content_of(path)
 
 
 def fuzz_journal(rng: Random, folder: Path) -> bool:

@@ -15,6 +15,16 @@ from tests.journal.runs import change, crash
 
 __all__ = ["FILE_DAMAGE", "RECORD_DAMAGE", "Content", "content_of", "cut_short", "flip_bits", "scramble_range"]
 
+#: Tables whose rows the chain covers, and their order.
+_CHAINED = (
+    ("manifest", "key"),
+    ("names", "kind, id"),
+    ("batches", "number"),
+    ("marks", "place"),
+    ("snapshots", "place"),
+    ("opening", "place"),
+    ("records", "number"),
+)
 Content = tuple[list[tuple[object, ...]], ...]
 
 
@@ -22,10 +32,7 @@ def content_of(path: Path) -> Content:
     """Every record of a journal, as SQLite alone reads it."""
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
     connection.text_factory = bytes
-    content = tuple(
-        connection.execute(f"SELECT * FROM {table} ORDER BY {order}").fetchall()
-        for table, order in (("manifest", "key"), ("names", "kind, id"), ("batches", "number"), ("marks", "place"), ("snapshots", "place"))
-    )
+    content = tuple(connection.execute(f"SELECT * FROM {table} ORDER BY {order}").fetchall() for table, order in _CHAINED)
     connection.close()
     return content
 

@@ -195,6 +195,7 @@ def _integer(entries: Mapping[str, str], key: str) -> int:
 
 
 #: Fields of an opening that are hashes; the others are numbers.
+_NUMBER_MAX = 1 << 40
 _HASHES = ("origin", "previous", "snapshot", "digest")
 
 
@@ -210,8 +211,9 @@ def _opening(text: str) -> Opening:
         least = 2 if name == "segment" else -1 if name == "last_seq" else 0
         if is_hash and not is_digest(value):
             raise ValueError(f"`opening`: `{name}` = {str(value)[:80]!r}: must be a SHA-256 in hex")
-        if not is_hash and (type(value) is not int or value < least):
-            raise ValueError(f"`opening`: `{name}` = {str(value)[:80]!r}: must be a whole number, at least {least}")
+        most = _NUMBER_MAX if name in ("segment", "batches") else (1 << 63) - 1
+        if not is_hash and (type(value) is not int or not least <= value <= most):
+            raise ValueError(f"`opening`: `{name}` = {str(value)[:80]!r}: must be a whole number from {least} to {most}")
     return Opening(**said)
 
 
