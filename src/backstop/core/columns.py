@@ -100,6 +100,7 @@ __all__ = [
     "CUT_EVENT",
     "CUT_PAID",
     "DEBT_PART",
+    "DEFAULTER_CASH",
     "DEFAULTER_CHARGE",
     "DEFAULTER_EQUITY",
     "DEFAULTER_GAP",
@@ -316,8 +317,8 @@ OWNER_EXPOSURE, OWNER_EXPOSURE_REST, OWNER_EXPOSURE_EVENT = 101, 102, 103
 #: By market: the mark before the timers of the event, where they changed it, else 0.
 MARK_BEFORE = 104
 #: By owner, of his positions in a market with a loss, accounts not in default: the first that bears a
-#: cut, the sum of the results, what is open, the value of
-#: the net lots.
+#: cut, the sum of the results, what is open, the signed
+#: notional of the net lots.
 OWNER_BEARER, OWNER_WON, OWNER_OPEN, OWNER_NET_VALUE = 105, 106, 107, 108
 #: By owner: the round in which his accounts were last looked at (``engine.round_number``), the first
 #: that pays, how many there are, what they have above maintenance together.
@@ -342,4 +343,6 @@ JOINT_IS_JUDGED = 131
 OWNER_GROUP_RESULT = 132
 #: The margin of a position before its market's tiers changed; by account.
 RELIEF_MARGIN = 133
-COLUMNS = 134
+#: The same defaulters of a tear-up: what each receives.
+DEFAULTER_CASH = 134
+COLUMNS = 135

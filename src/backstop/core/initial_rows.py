@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backstop.core.contract_terms import ContractKind
 from backstop.core.events import GROUPS_MAX, NEVER_NS, NONE, Health, InitialMargin, Stage, error_inventory_of, outside_of
 from backstop.core.instruments import (
+    NO_CAP,
     PPM,
     MarketRules,
     VenueRules,
@@ -68,7 +70,11 @@ def _funding_per_tick(rules: VenueRules, market: MarketRules) -> int:
     """
     top = max(tier.maintenance_rate_ppm for tier in market.tiers)
     ratio = highest_level_ppm(rules.levels)
-    return market.notional_factor * ((PPM * PPM - top * ratio) // PPM)
+    left_ppm = (PPM * PPM - top * ratio) // PPM
+    if market.contract_kind == ContractKind.INVERSE:
+        # A tick moves least at the highest price.
+        return min(NO_CAP, market.notional_factor * left_ppm // market.price_ticks_max**2)
+    return market.notional_factor * left_ppm
 
 
 def market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
@@ -79,7 +85,6 @@ def market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
     for row, market in zip(markets, rules.markets, strict=True):
         row.volume_lots = row.epoch = NONE
         row.relief_ends_ns = NEVER_NS
-        row.contract = market.contract.kind
         row.funding_index_max, row.funding_per_tick = funding_index_max(market), _funding_per_tick(rules, market)
         _fill_rules(row, market, Scope.MARKET)
         row.first_position = row.last_position = NONE

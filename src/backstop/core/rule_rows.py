@@ -8,12 +8,14 @@ import numpy as np
 from numba import literal_unroll
 
 from backstop.compiled import kernel
+from backstop.core.contract_terms import ContractKind
 from backstop.core.events import InitialMargin, Reject, Stage
-from backstop.core.instruments import PPM
+from backstop.core.instruments import NO_CAP, PPM
 from backstop.core.parameter_table import PARAMETERS, Scope, listed
 from backstop.core.parameters import Moves
 from backstop.core.places import commitment_row
 from backstop.core.state import State
+from backstop.core.units import compare_products, mul_div_floor
 
 __all__ = [
     "IS_OF_FLOW",
@@ -319,7 +321,14 @@ def _update_tiers(state: State, market: int) -> None:
         here.maintenance_deduction = last.maintenance_deduction + _deduction(floor, here.maintenance_rate_ppm - last.maintenance_rate_ppm)
         if row.initial_margin == InitialMargin.MARGINAL:
             here.initial_deduction = last.initial_deduction + _deduction(floor, here.initial_rate_ppm - last.initial_rate_ppm)
-    row.funding_per_tick = row.notional_factor * ((PPM * PPM - _top_rate_ppm(state, market) * _highest_level_ppm(state)) // PPM)
+    left_ppm = (PPM * PPM - _top_rate_ppm(state, market) * _highest_level_ppm(state)) // PPM
+    if row.contract_kind == ContractKind.INVERSE:
+        # A tick moves least at the highest price.
+        squared = row.price_ticks_max * row.price_ticks_max
+        is_more = compare_products(row.notional_factor, left_ppm, NO_CAP, squared) > 0
+        row.funding_per_tick = NO_CAP if is_more else mul_div_floor(row.notional_factor, left_ppm, squared)
+    else:
+        row.funding_per_tick = row.notional_factor * left_ppm
 
 
 @kernel
