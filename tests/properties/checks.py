@@ -84,7 +84,7 @@ SCAN: dict[str, list[Check]] = {
     "INV-03": [books.orders_scan],
     "INV-04": [books.health_scan],
     "INV-05": [payments.fund_scan, debts.debts_scan, debts.fill_debts_scan, charges.charges_scan, carries.carries_scan],
-    "INV-07": [payments.fill_is_supported, payments.claims_scan, gains.gains_scan, payments.flat_accounts_owe_nothing],
+    "INV-07": [payments.fill_is_supported, payments.claims_scan, gains.gains_scan, gains.shares_scan, payments.flat_accounts_owe_nothing],
     "INV-08": [stops.breakers_scan, doubts.doubts_scan, settlements.settlements_scan],
     "INV-10": [rules_in_force.change_is_answered, rules_in_force.rules_scan, rules_in_force.relief_scan],
     "promises": [commitments.providers_scan, commitments.answers_are_joint],

@@ -122,7 +122,7 @@ class State(Bundle):
     gauges: NDArray[np.int64]
     #: Recovery claims: row of a group, by account.
     claims: NDArray[np.int64]
-    #: Gains that are noted, and that left: three rows of a group, by owner; then a row of his own money
+    #: Gains that are noted, and that left: four rows of a group, by owner; then a row of his own money
     #: (see ``noted_gains``).
     noted: NDArray[np.int64]
     #: By account: market of the last funding payment that it had to make, or NONE.
@@ -254,7 +254,7 @@ def new_state(rules: VenueRules) -> State:
         "other_balances": (rules.assets - 1, accounts + house_slots) if rules.assets > 1 else (1, 1),
         "gauges": (2 * GROUPS_MAX + count, FUND_SLOTS + 1),
         "claims": (groups, accounts),
-        "noted": (3 * groups + 1, accounts),
+        "noted": (4 * groups + 1, accounts),
         "charge_markets": (accounts,),
         "doubts": (accounts, 2),
         "accounts": (accounts,),

@@ -643,7 +643,7 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         list(fill_debt_rows(state)),
         list(fill_owner_rows(state)),
         [(number, each.returns, each.default_ended) for number, each in enumerate(state.accounts) if each.default_ended != NONE],
-        [(group, fund.noted_sum) for group, fund in enumerate(state.funds) if fund.noted_sum],
+        [(group, fund.noted_sum, fund.owed_sum) for group, fund in enumerate(state.funds) if fund.noted_sum],
         list(noted_rows(state)),
         [(owner, own) for owner, own in sorted(state.own.items()) if noted_of(state, owner)],
         *rule_blocks(state.rules),
@@ -684,12 +684,12 @@ def rule_blocks(rules: VenueRules) -> list[list[tuple[int, ...]]]:
 
 
 def noted_rows(state: State) -> Iterator[tuple[int, ...]]:
-    """Noted gains, and gains that left in this epoch, by group and owner."""
+    """Noted gains, what is owed, and gains that left in this epoch, by group and owner."""
     for group, fund in enumerate(state.funds):
         for owner in sorted({*fund.noted, *fund.gone}):
-            row = (fund.noted.get(owner, 0), fund.gone.get(owner, 0))
-            if any(row):
-                yield group, owner, *row
+            noted, gone = fund.noted.get(owner, 0), fund.gone.get(owner, 0)
+            if noted or gone:
+                yield group, owner, noted, fund.owed[owner] if noted else 0, gone
 
 
 def market_row(state: State, number: int) -> tuple[int, ...]:
