@@ -68,6 +68,7 @@ FIELDS: dict[EffectKind, tuple[str, ...]] = {
     F.GUARD: ("market", "price_ticks", "other", "amount", "value"),
     F.PARAMETER: ("amount", "value", "other"),
     F.RELIEF: ("lots", "amount", "value"),
+    F.NAKED_LEG: ("account", "market", "other", "lots", "price_ticks", "amount", "value"),
     F.CARRY: ("account", "amount", "value"),
     F.DOUBT: ("market", "code", "price_ticks", "other"),
     F.SETTLEMENT: ("market", "code", "price_ticks", "other"),

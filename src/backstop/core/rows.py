@@ -309,6 +309,7 @@ ENGINE = _row(
     ("touched_now", "<i8"),
     ("parked_now", "<i8"),
     ("disposals_now", "<i8"),  # providers whose time to sell came in the present event
+    ("taken_now", "<i8"),  # owners of whom others' defaults took lots in the present event
     ("refused", "<i8"),
     ("judged", "<i8"),
     ("crossed", "<i8"),

@@ -60,6 +60,7 @@ from backstop.reference.doubt import add_up, hold_back, is_kept, review_all, rev
 from backstop.reference.fills import note_fill_debt, take_from_winners
 from backstop.reference.fund import money_stages
 from backstop.reference.leaving import add_own, lend_for_gains, note_gains, noted_of, own_after, plan_of
+from backstop.reference.naked_legs import tell_naked_legs
 from backstop.reference.parameters import apply_parameter, give_notice, next_change_ns, run_changes
 from backstop.reference.paying import judge_netted, net_linked_owners
 from backstop.reference.providers import bind
@@ -88,6 +89,7 @@ class ReferenceEngine:
         state = self.state
         state.effects = []
         state.asked_equity, state.asked_exposure, state.torn, state.event_gains, state.cuts_paid = {}, {}, {}, {}, {}
+        state.taken = {}
         reason = reason_to_refuse(state, event)
         if reason is not None:
             self._refuse(event, reason)
@@ -111,6 +113,7 @@ class ReferenceEngine:
         end_waits(state)
         run_rounds(state)
         run_disposals(state)
+        tell_naked_legs(state)
         note_gains(state)
         end_event(state)
         return state.effects

@@ -315,6 +315,8 @@ class State:
     asked_equity: dict[int, int] = field(default_factory=dict)
     #: Likewise loading x signed notional of all his positions, without what he gave to ADL since.
     asked_exposure: dict[int, int] = field(default_factory=dict)
+    #: Signed lots that others' defaults took of positions in the event at hand, by account and market.
+    taken: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Open the house's ledger accounts and positions, its funds, breakers and providers."""
@@ -418,6 +420,11 @@ class State:
         """Add signed lots that an account took in ADL to what its owner is asked by."""
         loading = self.rules.markets[market].factor_loading_ppm
         self.asked_exposure[self.accounts[account].owner] += loading * self.contract(market).exposure_of(lots)
+
+    def note_taken(self, holder: int, market: int, lots: int) -> None:
+        """Note signed lots that another's default took of a position; nothing of the house's."""
+        if holder >= 0:
+            self.taken[holder, market] = self.taken.get((holder, market), 0) + lots
 
     def maintenance(self, account: int) -> int:
         """Maintenance margin of all positions."""

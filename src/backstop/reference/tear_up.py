@@ -67,6 +67,7 @@ def tear_up_market(state: State, accounts: list[int], market: int) -> None:
         paid = split(abs(received), {holder: abs(part) for holder, part in parts.items()})
         for holder, part in parts.items():
             state.trade(holder, first, market, part, -sign(received) * paid[holder], mark, Cause.TEAR_UP)
+            state.note_taken(holder, market, -part)
             state.torn[holder, market] = state.torn.get((holder, market), 0) - part
     for account, each in torn.items():
         state.post(state.fund_id(market), account, each.charge, Cause.CLOSING_CHARGE, market)
