@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backstop.core.contract_terms import ContractKind, Contracts, InverseContract, LinearContract, contract_of
+from backstop.core.contract_terms import Contract, ContractKind, Contracts, InverseContract, LinearContract, contract_of
 from backstop.core.contracts import (
     cash_at_mark,
     cash_of,
@@ -314,7 +314,7 @@ def test_equities_never_claim_more_than_there_is(lots: list[int], factor: int, t
 @settings_of(100)
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(-(10**6), 10**6), st.integers(0, 10**6), st.integers(0, 10**12)), max_size=8))
 def test_columns_of_both_kinds_are_the_same_as_one_at_a_time(rows: list[tuple[int, int, int, int]]) -> None:
-    contracts = [LinearContract(7), InverseContract(10**12)]
+    contracts: list[Contract] = [LinearContract(7), InverseContract(10**12)]
     market, lots, ticks, cash = (np.array([row[place] for row in rows], dtype=np.int64) for place in range(4))
     columns = Contracts(contracts)
     assert columns.values(market, lots, ticks).tolist() == [contracts[m].value(q, p) if p else 0 for m, q, p, _ in rows]
