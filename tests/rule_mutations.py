@@ -63,8 +63,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "relief-shrinks-with-the-lots",
         "margin",
-        "abs(self.value_of(closed))) * self.kept_ppm, PPM)",
-        "abs(self.value_of(closed))) * PPM, PPM)",
+        "self.side * closed)) * self.kept_ppm, PPM)",
+        "self.side * closed)) * PPM, PPM)",
     ),
     Mutation("a-notice-ends-relief", "parameters", "if ends_ns <= state.now", "if ends_ns < state.now"),
     Mutation(
@@ -85,7 +85,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("the-venue-settles-at-its-price", "settlement", "VENUE, event.price_ticks)", "VENUE, state.markets[event.market].mark or 1)"),
     Mutation("a-change-of-flow-is-settled", "parameters", "if rule.parameter.name in _OF_FLOW:", "if False:"),
     Mutation("initial-margin-at-the-tier-of-the-whole", "margin", "!= InitialMargin.MARGINAL)", "== InitialMargin.MARGINAL)"),
-    Mutation("initial-margin-by-owner", "margin", "self.value_of(lots + others_lots)", "self.value_of(lots)"),
+    Mutation("initial-margin-by-owner", "margin", "self.notional_of(lots + others_lots)", "self.notional_of(lots)"),
     Mutation("initial-margin-by-open-interest", "margin", "max(0, self.interest - lower) * PPM", "max(0, self.interest - upper) * PPM"),
     Mutation("a-fund-promises-what-is-not-reserved", "funds", "self.balance - self.reserved -", "self.balance -"),
     Mutation("a-cap-by-market", "funds", "self.market_loss_max - self.market_paid", "self.market_loss_max"),
@@ -123,7 +123,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("what-was-won-is-asked-when-it-is-realised", "loss", "max(0, sum(each.holding.result for each in stakes), ", "max(0, "),
     Mutation("what-tear-up-realised-counts", "loss", "return self.realised + (", "return ("),
     Mutation("the-losing-side-is-not-asked", "loss", "(min(0, profit) if self.holding.is_of_losing_side else profit)", "profit"),
-    Mutation("open-interest-counts-what-tear-up-took", "loss", "each.holding.lots + each.torn for", "each.holding.lots for"),
+    Mutation("open-interest-counts-what-tear-up-took", "loss", "each.holding.lots + each.torn)", "each.holding.lots)"),
     Mutation(
         "free-equity-is-the-owners", "loss", "sum(purse.free for purse in purses)", "max((purse.free for purse in purses), default=0)"
     ),
@@ -223,8 +223,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         "for market in state.held_markets(account)]\n    return",
         "for market in state.held_markets(account)[:1]]\n    return",
     ),
-    Mutation("hedged-lots-come-after-net-ones", "wave", "exposure - before * contract", "exposure - 0 * contract"),
-    Mutation("what-was-given-counts-in-the-event", "state", "+= loading * sign(lots)", "+= 0 * loading * sign(lots)"),
+    Mutation("hedged-lots-come-after-net-ones", "wave", "exposure - contract.notional_of(before)", "exposure"),
+    Mutation("what-was-given-counts-in-the-event", "state", "+= loading * self", "+= 0 * loading * self"),
     Mutation(
         "nobody-is-asked-below-the-minimum",
         "allocation",
@@ -247,8 +247,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         "[leg.lots + 2 * leg.taken for leg in legs.values()]",
     ),
     Mutation("exposure-is-rounded-toward-zero", "naked_legs", "sign(parts) * (abs(parts) // PPM)", "parts // PPM"),
-    Mutation("the-largest-leg-is-named", "naked_legs", "leg.lots * leg.weight * sign(after) for", "leg.lots * leg.weight for"),
-    Mutation("the-hedge-is-named", "naked_legs", "leg.taken * leg.weight * -sign(after)", "leg.taken * leg.weight * sign(after)"),
+    Mutation("the-largest-leg-is-named", "naked_legs", "leg.exposure_of(leg.lots) * sign(after) for", "leg.exposure_of(leg.lots) for"),
+    Mutation("the-hedge-is-named", "naked_legs", "leg.exposure_of(leg.taken) * -sign(after)", "leg.exposure_of(leg.taken) * sign(after)"),
     Mutation("accounts-in-default-have-no-exposure", "naked_legs", "each.owner == owner and not each.in_default]", "each.owner == owner]"),
     Mutation("tear-up-leaves-naked-legs", "tear_up", "state.note_taken(holder, market, -part)", "pass"),
     Mutation("opposite-defaulters-are-crossed", "adl", "        cross_defaulters(state, accounts, market)", "        pass"),
@@ -303,6 +303,43 @@ MUTATIONS: tuple[Mutation, ...] = (
         "    fail_joint(state, offers[0].joint)",
         "    [fail_joint(state, offers[0].joint) for _ in range(2)]",
     ),
+    Mutation(
+        "an-inverse-value-is-rounded-down",
+        "margin",
+        "return -lots * self.rules.notional_factor // self.mark_ticks if",
+        "return -(lots * self.rules.notional_factor // self.mark_ticks) if",
+    ),
+    Mutation(
+        "the-taker-bears-the-rounding-of-cash",
+        "margin",
+        "return lots * self.rules.notional_factor // price_ticks",
+        "return ceil_div(lots * self.rules.notional_factor, price_ticks)",
+    ),
+    Mutation(
+        "closing-at-mark-leaves-equity",
+        "margin",
+        "return self.value - self.contract.value_of(self.lots - self.side * lots)",
+        "return self.contract.value_of(self.side * lots)",
+    ),
+    Mutation("an-offset-costs-what-its-price-does", "margin", "at_offset = (PPM - offset_ppm if is_sell", "at_offset = (PPM if is_sell"),
+    Mutation(
+        "inverse-caps-keep-their-roundings",
+        "wave",
+        "CAP_SLACK_ATOMS, CAP_SLACK_INVERSE_ATOMS = 2, 4",
+        "CAP_SLACK_ATOMS, CAP_SLACK_INVERSE_ATOMS = 2, 2",
+    ),
+    Mutation("a-plan-at-mark-has-caps-too", "wave", "return len(self.defaulters) + PLAN_SLACK_ATOMS if", "return 0 if"),
+    Mutation("the-house-takes-what-rounding-leaves", "wave", "at_mark[max(at_mark)] -= left", "at_mark[max(at_mark)] -= 0"),
+    Mutation(
+        "the-last-short-takes-what-rounding-leaves", "tear_up", "if holding.side < 0)] -= sum(cash.values())", "if holding.side < 0)] -= 0"
+    ),
+    Mutation(
+        "a-gap-moves-with-all-lots-together",
+        "shortfalls",
+        "noted - state.contract(market).value_of(lots))",
+        "sum(gap_of_position(state, number, market) for number in insolvent))",
+    ),
+    Mutation("an-inverse-lot-of-a-notional", "margin", "self.lots_within(notional - 1) + 1", "self.lots_within(notional) + 1"),
 )
 
 

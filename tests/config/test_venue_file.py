@@ -258,7 +258,12 @@ BAD: list[tuple[str, str, str, str]] = [
         "[5_000, 1_000]",
         "market[0].band_offset_ppm (BTC/USDT:USDT) = [5000, 1000]: must ascend",
     ),
-    ("inverse contract", "BTC/USDT:USDT", "BTC/USD:BTC", 'market[0].symbol = "BTC/USD:BTC": must be BASE/USDT:USDT: inverse contracts'),
+    (
+        "inverse contract",
+        "BTC/USDT:USDT",
+        "BTC/USD:BTC",
+        'market[0].symbol = "BTC/USD:BTC": must be BASE/USDT:USDT: an inverse contract settles in its base',
+    ),
     ("dated future", "BTC/USDT:USDT", "BTC/USDT:USDT-251226", 'market[0].symbol = "BTC/USDT:USDT-251226": must be BASE/USDT:USDT: dated'),
     ("other settlement asset", "BTC/USDT:USDT", "BTC/USDC:USDC", 'market[0].symbol = "BTC/USDC:USDC": must be BASE/USDT:USDT: quoted and'),
     ("a venue's own symbol", "BTC/USDT:USDT", "BTCUSDT", 'market[0].symbol = "BTCUSDT": must be BASE/USDT:USDT, a ccxt unified symbol'),
@@ -499,7 +504,7 @@ def test_sum_of_largest_positions_must_not_overflow() -> None:
     assert parse_venue(half).markets[0].position_lots_max * 10_000_000 * 100 < NOTIONAL_ATOMS_MAX
     (found,) = problems(_second_market(half, "ETH/USDT:USDT"))
     assert found.startswith(
-        "market: the largest positions, at price_max, add up to ETH/USDT:USDT 1000000000000 + BTC/USDT:USDT 1000000000000 = 2000000000000"
+        "market: the largest positions add up to ETH/USDT:USDT 1000000000000 + BTC/USDT:USDT 1000000000000 = 2000000000000"
     )
     assert " USDT: must be at most 1152921504606.846976 USDT (2^60 atoms)" in found
 
@@ -613,3 +618,66 @@ def test_page_and_schema_name_every_key_of_the_bundled_file() -> None:
     assert set(tomllib.loads(default_text())) == {
         *("venue", "asset", "levels", "limits", "breakers", "guard", "waterfall", "group", "provider", "market")
     }
+
+
+# -- inverse contracts -----------------------------------------------------------------------------
+
+INVERSE = (
+    SMALL.replace('name = "USDT"\ndecimals = 6', 'name = "BTC"\ndecimals = 8')
+    .replace("BTC/USDT:USDT", "BTC/USD:BTC")
+    .replace('price_tick = "0.1"\nquantity_lot = "0.001"', 'price_tick = "0.5"\nquantity_lot = 1\ncontract_size = 1')
+    .replace('price_max = "1000000"\nposition_max = "10000"', 'price_max = "1000000"\nprice_min = "100"\nposition_max = "100000000"')
+    .replace('depth = [10, "20.5"]', "depth = [1000000, 2000000]")
+)
+
+
+def test_an_inverse_market_is_named_by_its_symbol() -> None:
+    venue = parse_venue(INVERSE)
+    (spec,), (rules,) = venue.markets, venue.rules.markets
+    assert spec.is_inverse
+    assert (rules.contract_kind, rules.notional_factor, rules.price_ticks_min, rules.price_ticks_max) == (1, 200_000_000, 200, 2_000_000)
+    # A dollar at 60,000 is 1,666.67 hundred-millionths of a bitcoin.
+    assert rules.contract.notional(1, 120_000) == spec.contract.notional(1, 120_000) == 1_667
+    assert spec.notional_max == rules.notional_max == 10**8 * 2 * 10**8 // 200
+    assert "price_min" in venue.resolved["market"][0]
+
+
+def test_a_linear_market_may_settle_in_the_same_asset() -> None:
+    ether = INVERSE[INVERSE.index("[[market]]") :].replace("BTC/USD:BTC", "ETH/BTC:BTC").replace('price_min = "100"\n', "")
+    ether = ether.replace('price_tick = "0.5"\nquantity_lot = 1', 'price_tick = "0.00001"\nquantity_lot = "0.001"')
+    ether = ether.replace('price_max = "1000000"', 'price_max = "10"').replace('"100000000"', '"100000"')
+    venue = parse_venue(INVERSE + ether)
+    assert [market.is_inverse for market in venue.markets] == [True, False]
+    assert "price_min" not in venue.resolved["market"][1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "finding"),
+    [
+        ('price_min = "100"\n', "", "market[0].price_min (BTC/USD:BTC): missing: an inverse contract needs a lowest price"),
+        ('price_min = "100"', 'price_min = "100.3"', "market[0].price_min (BTC/USD:BTC) = 100.3: must be a whole number of ticks"),
+        ('price_min = "100"', "price_min = 2000000", "market[0].price_min (BTC/USD:BTC) = 2000000: must be at most price_max, 1000000"),
+        ('price_min = "100"', "price_min = 0", "market[0].price_min (BTC/USD:BTC) = 0: must be above 0"),
+        (
+            'price_tick = "0.5"',
+            'price_tick = "0.3"',
+            "market[0].quantity_lot (BTC/USD:BTC) = 1: quantity_lot 1 x contract_size 1 / price_tick 0.3",
+        ),
+        (
+            'position_max = "100000000"',
+            'position_max = "2000000000000"',
+            "market[0].position_max (BTC/USD:BTC) = 2000000000000: is 20000000000 BTC at price_min 100: must be at most 1152921504606",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_inverse_market_is_said(old: str, new: str, finding: str) -> None:
+    found = problems(changed(old, new, INVERSE))
+    assert any(text.startswith(finding) for text in found), found
+
+
+def test_lots_of_less_than_an_atom_are_warned_of() -> None:
+    assert not any("less than an atom" in warning for warning in parse_venue(INVERSE).warnings)
+    tiny = changed("quantity_lot = 1\n", 'quantity_lot = "0.001"\n', INVERSE)
+    tiny = changed('position_max = "100000000"', 'position_max = "1000"', tiny)
+    (warning,) = [warning for warning in parse_venue(tiny).warnings if "less than an atom" in warning]
+    assert warning.startswith("market[0].quantity_lot (BTC/USD:BTC) = 0.001: a lot is worth less than an atom at price_max")

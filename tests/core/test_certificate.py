@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from backstop.core.contract_terms import LinearContract
+from backstop.core.contract_terms import ContractKind, LinearContract
 from backstop.core.engine import step
 from backstop.core.events import (
     ADL_IN_ORDER,
@@ -25,10 +25,12 @@ from backstop.core.events import (
     outside_of,
 )
 from backstop.core.state import new_state
-from backstop.core.waterfall.certificate import CertificateFault, Share, check_allocation, check_certificate, plan_starts
+from backstop.core.waterfall.certificate import CertificateFault, Share, check_allocation, check_certificate, is_crossing, plan_starts
 from backstop.reference.arithmetic import sign
+from backstop.reference.margin import Contract
 from backstop.reference.records import Effect, effects_list, events_array
 from backstop.reference.wave import cash_parts
+from tests.core.desk import make_rules
 from tests.streams.random_streams import make_stream, profile_of
 
 F = EffectKind
@@ -199,6 +201,31 @@ def test_certificates_of_the_engine_are_sound() -> None:
         assert check_certificate(array(certificate.rows), 0) == []
 
 
+def test_certificates_of_inverse_markets_are_sound_to_the_atom() -> None:
+    """Cash is compared with the exact fraction: more than a rounding beside it is a lie."""
+    checked = crossed = 0
+    for seed in range(60):
+        rules, events = make_stream(seed, "inverse")
+        state, rows = new_state(rules), events_array(events)
+        for place in range(len(rows)):
+            state.engine[0].effects_now = 0
+            step(state, rows[: place + 1], place)
+            effects = state.effects[: int(state.engine[0].effects_now)].copy()
+            for first in plan_starts(effects):
+                contract = rules.markets[int(effects["market"][first])].contract
+                if contract.kind == ContractKind.LINEAR:
+                    continue
+                assert [str(finding) for finding in check_certificate(effects, first, contract)] == [], f"stream {seed}"
+                lie = effects.copy()
+                lie["amount"][first] += 2
+                codes = {finding.code for finding in check_certificate(lie, first, contract)}
+                assert {CertificateFault.PLAN, CertificateFault.CASH} <= codes
+                checked += 1
+                crossed += is_crossing(effects, first)
+    assert checked > 60
+    assert crossed > 0
+
+
 def test_certificate_is_found_among_other_effects() -> None:
     """Only its own rows count: what stands before and after is of no concern."""
     first, second = [each for each in harvest() if each.rows[1].kind == F.ADL_CLASS][:2]
@@ -330,8 +357,8 @@ def told_again(certificate: Certificate, lots_of: dict[int, int], cash_of: dict[
 def cash_by_lots(certificate: Certificate, lots_of: dict[int, int]) -> dict[int, int]:
     """Split the cash as it must be for these lots."""
     plan = certificate.plan
-    lot = -sign(plan.lots) * plan.price_ticks * certificate.factor
-    parts = cash_parts(sum(part.amount for part in certificate.parts), list(lots_of.items()), lot)
+    contract = Contract(make_rules(factor=certificate.factor).markets[0], plan.price_ticks)
+    parts = cash_parts(sum(part.amount for part in certificate.parts), list(lots_of.items()), contract, -sign(plan.lots))
     return dict(zip(lots_of, parts, strict=True))
 
 

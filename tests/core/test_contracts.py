@@ -10,20 +10,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backstop.core.contract_terms import ContractKind, Contracts, LinearContract
+from backstop.core.contract_terms import Contract, ContractKind, Contracts, InverseContract, LinearContract, contract_of
 from backstop.core.contracts import (
     cash_at_mark,
     cash_of,
     closing,
+    closing_cash,
+    exposure_at_mark,
     lots_reaching,
     lots_within,
     notional_at_mark,
+    notional_of,
+    offset_cost,
     settlement_asset,
     slope_of,
     ticks_for,
     value_at_mark,
     value_max,
     value_of,
+    worth_at_mark,
 )
 from backstop.core.instruments import NOTIONAL_ATOMS_MAX
 from backstop.core.state import State, new_state
@@ -100,7 +105,7 @@ def test_lots_of_a_notional(state: State, market: int, notional: int, within: in
 @pytest.mark.parametrize(("market", "lots", "slope", "most"), [(0, 3, 3, 30_000), (1, -3, 21, 210_000), (1, 0, 0, 0)])
 def test_slope_and_largest_value(state: State, market: int, lots: int, slope: int, most: int) -> None:
     assert slope_of(state, market, lots) == slope
-    assert value_max(state, market, lots) == LinearContract(FACTORS[market]).bound(lots, 10_000) == most
+    assert value_max(state, market, lots) == LinearContract(FACTORS[market]).bound(lots, 1, 10_000) == most
 
 
 @pytest.mark.parametrize(("held", "lots", "change"), [(5, 2, -2), (-5, 2, 2), (1, 1, -1), (-1, 1, 1)])
@@ -116,7 +121,7 @@ def test_every_market_settles_in_the_asset_of_the_venue(state: State) -> None:
 def test_an_unknown_kind_is_not_taken_for_a_linear_one(question: Callable[[State, int, int, int], int]) -> None:
     state = new_state(make_rules())
     question(state, 0, 3, 100)
-    state.markets[0].contract = len(ContractKind)
+    state.markets[0].contract_kind = len(ContractKind)
     with pytest.raises(ValueError, match="unknown kind of contract"):
         question(state, 0, 3, 100)
 
@@ -126,7 +131,7 @@ def test_no_question_about_lots_takes_it_for_one_either(question: Callable[[Stat
     state = new_state(make_rules())
     state.markets[0].mark_ticks = 100
     question(state, 0, 3)
-    state.markets[0].contract = len(ContractKind)
+    state.markets[0].contract_kind = len(ContractKind)
     with pytest.raises(ValueError, match="unknown kind of contract"):
         question(state, 0, 3)
 
@@ -179,3 +184,152 @@ def test_lots_within_is_the_most_that_fits(factor: int, ticks: int, notional: in
     contract = LinearContract(factor)
     most = contract.lots_within(notional, ticks)
     assert contract.value(most, ticks) <= notional < contract.value(most + 1, ticks)
+
+
+# -- inverse ---------------------------------------------------------------------------------------
+
+#: What a lot is worth at a price of one tick.
+FACE = 1_000
+
+
+@pytest.fixture(scope="module", name="inverse")
+def make_inverse() -> State:
+    """One inverse market with prices from 5 to 10,000 ticks, marked at 7."""
+    market = make_rules(factor=FACE).markets[0]._replace(contract_kind=ContractKind.INVERSE, price_ticks_min=5)
+    state = new_state(make_rules()._replace(markets=(market,)))
+    state.markets[0].mark_ticks = 7
+    return state
+
+
+@pytest.mark.parametrize(
+    ("lots", "value", "cash", "notional"),
+    [
+        (1, -143, 142, 143),  # 1,000 / 7 = 142.86
+        (-1, 142, -143, 143),
+        (7, -1_000, 1_000, 1_000),
+        (-7, 1_000, -1_000, 1_000),
+        (3, -429, 428, 429),  # 428.57: not three times that of one
+        (0, 0, 0, 0),
+    ],
+)
+def test_an_inverse_value_is_rounded_once_for_all_lots(inverse: State, lots: int, value: int, cash: int, notional: int) -> None:
+    contract = InverseContract(FACE)
+    assert value_at_mark(inverse, 0, lots) == contract.value(lots, 7) == value
+    assert cash_at_mark(inverse, 0, lots) == contract.cash(lots, 7) == cash
+    assert notional_at_mark(inverse, 0, lots) == contract.notional(lots, 7) == notional
+    assert worth_at_mark(inverse, 0, lots) == (value, notional)
+    assert exposure_at_mark(inverse, 0, lots) == (notional if lots > 0 else -notional)
+
+
+@pytest.mark.parametrize(
+    ("lots", "cash", "ticks"),
+    [
+        (-3, -429, 7),  # 3,000 / 429 = 6.99: at 6 the sale would cost 500
+        (-3, -428, 8),  # 7.01
+        (-3, -3_000, 1),  # below the lowest price: clamped by who asks
+        (-3, 0, 10_001),  # a sale costs cash at every price
+        (-3, 4, 10_001),
+        (3, 428, 7),
+        (3, 429, 6),  # 3,000 / 7 is 428.57
+        (3, 0, 10_001),  # a purchase brings cash at every price
+        (3, -5, 10_001),
+        (3, 3_001, 0),  # more than at any price
+    ],
+)
+def test_inverse_price_for_a_cash_is_the_worst_that_still_gives_it(inverse: State, lots: int, cash: int, ticks: int) -> None:
+    assert ticks_for(inverse, 0, lots, cash) == ticks
+
+
+@pytest.mark.parametrize(
+    ("notional", "within", "reaching"), [(0, 0, 0), (1, 0, 1), (142, 0, 1), (143, 1, 1), (144, 1, 2), (286, 2, 2), (287, 2, 3), (-5, -1, 0)]
+)
+def test_lots_of_an_inverse_notional(inverse: State, notional: int, within: int, reaching: int) -> None:
+    """A lot is 142.86, two 285.71."""
+    assert lots_within(inverse, 0, notional) == within
+    assert lots_reaching(inverse, 0, notional) == reaching
+
+
+def test_an_inverse_value_is_largest_at_the_lowest_price(inverse: State) -> None:
+    assert value_max(inverse, 0, -3) == InverseContract(FACE).bound(-3, 5, 10_000) == 600
+
+
+@pytest.mark.parametrize(("is_sell", "cost"), [(True, 112), (False, 91)])
+def test_an_offset_costs_what_its_price_does(inverse: State, is_sell: bool, cost: int) -> None:
+    """10 % below, a notional of 1,000 costs 1,111.1; 10 % above, 909.1."""
+    assert offset_cost(inverse, 0, 1_000, 100_000, is_sell) == cost
+    linear = new_state(make_rules())
+    assert offset_cost(linear, 0, 1_000, 100_000, is_sell) == 100
+
+
+@settings_of(300)
+@given(st.data())
+def test_inverse_kernels_are_exact_fractions_rounded(inverse: State, data: st.DataObject) -> None:
+    """Up to the bound that ``check_rules`` proves, with products of more than 63 bits."""
+    factor = data.draw(st.integers(1, 1 << 61))
+    ticks = data.draw(st.integers(5, 10_000))
+    size = data.draw(st.integers(1, max(1, min(1 << 40, NOTIONAL_ATOMS_MAX * 5 // factor))))
+    held = data.draw(st.sampled_from((1, -1))) * size
+    closed = data.draw(st.integers(1, size))
+    row = inverse.markets[0].copy()
+    try:
+        inverse.markets[0].notional_factor, inverse.markets[0].mark_ticks = factor, ticks
+        exact = Fraction(-held * factor, ticks)
+        value, cash, notional = (int(ask(inverse, 0, held)) for ask in (value_at_mark, cash_at_mark, notional_at_mark))
+        # Down for the holder, down for the taker, up for the notional.
+        assert value <= exact < value + 1
+        assert cash <= -exact < cash + 1
+        assert notional - 1 < abs(exact) <= notional
+        assert notional_of(inverse, 0, -held, ticks) == notional
+        # Closing leaves equity as it is, and in parts brings what closing at once does.
+        brought = int(closing_cash(inverse, 0, held, closed))
+        left = held + closing(held, closed)
+        assert brought + value_at_mark(inverse, 0, left) == value
+        assert abs(brought - Fraction(-(held - left) * factor, ticks)) < 1
+        rest = int(closing_cash(inverse, 0, left, abs(left))) if left else 0
+        assert brought + rest == value == closing_cash(inverse, 0, held, size)
+        most = lots_within(inverse, 0, notional)
+        assert notional_at_mark(inverse, 0, most) <= notional
+        assert size <= most == 1 << 62 or notional_at_mark(inverse, 0, most + 1) > notional
+        least = lots_reaching(inverse, 0, notional)
+        assert notional_at_mark(inverse, 0, least) >= notional
+        assert least == 0 or notional_at_mark(inverse, 0, least - 1) < notional
+        at = ticks_for(inverse, 0, held, cash)
+        if at <= 10_000:
+            assert cash_of(inverse, 0, held, at) >= cash
+            worse = at - 1 if held < 0 else at + 1
+            assert worse == 0 or cash_of(inverse, 0, held, worse) < cash
+    finally:
+        inverse.markets[0] = row
+
+
+@settings_of(200)
+@given(st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=8), st.integers(1, 10**9), st.integers(1, 10**6))
+def test_equities_never_claim_more_than_there_is(lots: list[int], factor: int, ticks: int) -> None:
+    """Values of all holders of a market, whose lots sum to zero, sum to at most 0."""
+    lots = [*lots, -sum(lots)]
+    total = sum(InverseContract(factor).value(each, ticks) for each in lots)
+    assert -len(lots) < total <= 0
+
+
+@settings_of(100)
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(-(10**6), 10**6), st.integers(0, 10**6), st.integers(0, 10**12)), max_size=8))
+def test_columns_of_both_kinds_are_the_same_as_one_at_a_time(rows: list[tuple[int, int, int, int]]) -> None:
+    contracts: list[Contract] = [LinearContract(7), InverseContract(10**12)]
+    market, lots, ticks, cash = (np.array([row[place] for row in rows], dtype=np.int64) for place in range(4))
+    columns = Contracts(contracts)
+    assert columns.values(market, lots, ticks).tolist() == [contracts[m].value(q, p) if p else 0 for m, q, p, _ in rows]
+    assert columns.notionals(market, lots, ticks).tolist() == [contracts[m].notional(q, p) if p else 0 for m, q, p, _ in rows]
+    assert columns.ticks_of(market, lots, cash).tolist() == [contracts[m].ticks_of(q, c) for m, q, _, c in rows]
+
+
+def test_lots_worth_follow_the_kind() -> None:
+    columns = Contracts([LinearContract(2), InverseContract(200)])
+    worth = columns.lots_worth(np.array([0, 1]), np.array([100.0, 100.0]), np.array([10, 10]))
+    assert worth.tolist() == [5.0, 5.0]
+
+
+def test_a_kind_names_its_formulas() -> None:
+    assert contract_of(ContractKind.LINEAR, 3) == LinearContract(3)
+    assert contract_of(ContractKind.INVERSE, 3).kind == ContractKind.INVERSE
+    with pytest.raises(ValueError, match="unknown kind of contract: 2"):
+        contract_of(len(ContractKind), 3)

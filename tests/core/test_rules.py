@@ -54,6 +54,16 @@ def with_provider(**fields: object) -> VenueRules:
 
 BAD: list[tuple[VenueRules, str]] = [
     (GOOD._replace(markets=()), "markets: 0: must be 1 to 4096"),
+    (
+        with_market(contract_kind=1, notional_factor=1 << 31, price_ticks_min=2, position_lots_max=1 << 31),
+        "= 2147483648 x 2147483648 / 2 = 2305843009213693952 atoms: must be at most 1152921504606846976 (2^60)",
+    ),
+    (with_market(price_ticks_min=2), "markets[0].price_ticks_min = 2: must be 1 of a linear contract"),
+    (
+        with_market(contract_kind=1, price_ticks_min=200_000_000),
+        "markets[0].price_ticks_min = 200000000: must be at most price_ticks_max",
+    ),
+    (with_market(contract_kind=2), "markets[0].contract_kind = 2: must be 0 to 1"),
     (with_market(notional_factor=0), "markets[0].notional_factor = 0: must be 1 to"),
     (with_market(price_ticks_max=0), f"markets[0].price_ticks_max = 0: must be 1 to {PRICE_TICKS_LIMIT}"),
     (with_market(price_ticks_max=1 << 31), f"markets[0].price_ticks_max = {1 << 31}: must be 1 to {PRICE_TICKS_LIMIT}"),

@@ -12,6 +12,7 @@ from random import Random
 
 import pytest
 
+from backstop.core.contract_terms import ContractKind
 from backstop.core.events import NEVER_NS, EffectKind, Health
 from backstop.core.margin import assess
 from backstop.engine import ClockEvent, Engine, OrderKind, TransferEvent, WaitsFor, event
@@ -23,16 +24,18 @@ FIRST = 80_000 * len(PROFILES)
 
 @pytest.fixture(scope="module")
 def engines() -> list[Engine]:
-    return [engine for engine in map(engine_in, range(FIRST, FIRST + len(PROFILES))) if engine is not None]
+    found = [engine_in(seed) for seed in range(FIRST, FIRST + len(PROFILES))]
+    found += [engine_in(seed, "inverse") for seed in range(8)]
+    return [engine for engine in found if engine is not None]
 
 
-def ticks_around(levels: list[int | None], most: int, rng: Random) -> list[int]:
+def ticks_around(levels: list[int | None], least: int, most: int, rng: Random) -> list[int]:
     """Return prices to try: all of a small market; else both ends, those around the levels, some."""
     if most <= 600:
-        return list(range(1, most + 1))
+        return list(range(least, most + 1))
     near = [level + shift for level in levels if level is not None for shift in range(-30, 31)]
-    tried = {1, most, *near, *(rng.randint(1, most) for _ in range(60))}
-    return sorted(each for each in tried if 1 <= each <= most)
+    tried = {least, most, *near, *(rng.randint(least, most) for _ in range(60))}
+    return sorted(each for each in tried if least <= each <= most)
 
 
 def test_liquidation_and_bankruptcy_prices_are_those_of_brute_force(engines: list[Engine]) -> None:
@@ -48,7 +51,7 @@ def test_liquidation_and_bankruptcy_prices_are_those_of_brute_force(engines: lis
                 levels = [position.liquidation_ticks, position.bankruptcy_ticks]
                 row = state.markets[position.market]
                 mark, is_long = int(row.mark_ticks), position.lots > 0
-                for ticks in ticks_around(levels, int(row.price_ticks_max), rng):
+                for ticks in ticks_around(levels, int(row.price_ticks_min), int(row.price_ticks_max), rng):
                     row.mark_ticks = ticks
                     equity, maintenance = assess(state, account)
                     for level, is_below in zip(levels, (equity < maintenance, equity < 0), strict=True):
@@ -57,10 +60,14 @@ def test_liquidation_and_bankruptcy_prices_are_those_of_brute_force(engines: lis
                 row.mark_ticks = mark
                 seen["cross" if len(held) > 1 else "single"] += 1
                 seen["long" if is_long else "short"] += 1
+                seen["inverse"] += int(row.contract_kind) == ContractKind.INVERSE
                 seen["no liquidation price"] += levels[0] is None
                 seen["liquidation is not bankruptcy"] += levels[0] != levels[1]
                 assert levels == [f(account, position.market) for f in (engine.liquidation_ticks, engine.bankruptcy_ticks)]
-    assert min(seen[name] for name in ("cross", "single", "long", "short", "no liquidation price", "liquidation is not bankruptcy")) > 5
+    assert (
+        min(seen[name] for name in ("cross", "single", "long", "short", "inverse", "no liquidation price", "liquidation is not bankruptcy"))
+        > 5
+    )
 
 
 def refusals(engine: Engine, account: int, amount: int) -> list[int]:

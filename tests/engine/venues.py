@@ -83,7 +83,13 @@ def venue_of(rules: VenueRules) -> Venue:
     """Return a venue with these rules and invented names."""
     markets = tuple(
         MarketSpec(
-            f"M{number}/USDT:USDT", Decimal(1), Decimal(1), Decimal(1), each.notional_factor, each.price_ticks_max, each.position_lots_max
+            f"M{number}/USDT:USDT",
+            *(Decimal(1), Decimal(1), Decimal(1)),
+            each.notional_factor,
+            each.price_ticks_max,
+            each.position_lots_max,
+            each.contract.kind,
+            each.price_ticks_min,
         )
         for number, each in enumerate(rules.markets)
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from backstop.core.instruments import PPM
 from tests.attacks.scene import SIDES, Scene
 from tests.explain.test_explain_debts import lines_of
-from tests.rules.test_naked_legs import PPM, RICH, default, rules
+from tests.rules.test_naked_legs import RICH, default, rules
 
 
 @pytest.mark.parametrize("side", SIDES)

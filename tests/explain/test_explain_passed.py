@@ -94,7 +94,7 @@ WRONG: dict[str, tuple[Any, str, Any, str, str]] = {
     "time": (Scene, "deadline_ns", property(lambda scene: scene.now_ns + 1), "ordinary", "closeout had to wait"),
     "others": (Account, "in_default", property(lambda _: False), "crash", "lots that adl could close"),
     "funds": (FundView, "available", property(lambda _: 0), "ordinary", "what the fund pays"),
-    "share": (deleverage, "cash_parts", lambda _, gives, __: [1] * len(gives), "crash", "cash"),
+    "share": (deleverage, "cash_parts", lambda _, gives, *__: [1] * len(gives), "crash", "cash"),
     "weight": (deleverage, "weight_of", lambda *_: -1, "crash", "weight"),
     "stands": (Books, "carry_short", lambda *_: None, "carried", "it could be carried"),
     "used": (Books, "_use", lambda *_: 0, "takeover", "differences in funds and providers after the event"),

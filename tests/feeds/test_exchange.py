@@ -100,9 +100,20 @@ def test_bitmex_volume_is_in_base_where_known_and_said_where_not(tmp_path: Path)
     report, rows = bitmex(tmp_path, BITMEX, volume="volume")
     assert rows[1][-1] == "31"
     without = BITMEX.replace(",homeNotional", "").replace(",0.0064", "")
-    report, rows = bitmex(tmp_path, without)
+    report, rows = bitmex(tmp_path, without, markets={"XBTUSD": BTC})
     assert rows[1][-1] == "31"
-    assert "contracts of 1 USD" in report.notes[0]
+    (note,) = report.notes
+    assert "contracts of 1 USD" in note
+
+
+def test_bitmex_volume_of_the_inverse_contract_is_in_contracts(tmp_path: Path) -> None:
+    """As XBTUSD itself a quantity is in contracts of 1 USD; ETHUSD settles in bitcoin and is none."""
+    report, rows = bitmex(tmp_path, BITMEX)
+    assert [row[1] for row in rows[1:]] == ["BTC/USD:BTC"] * 2
+    assert [row[-1] for row in rows[1:]] == ["31", "31"]
+    assert report.notes == []
+    _, rows = bitmex(tmp_path, BITMEX.replace("XBTUSD", "ETHUSD"))
+    assert [(row[1], row[-1]) for row in rows[1:]] == [("ETH/USD:BTC", "0.0064")] * 2
 
 
 def test_duplicates_alike_are_dropped_and_others_refused(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from backstop.core.events import AdlClass, Cause, EffectKind, fund_of
 from backstop.core.state import State
-from backstop.reference.arithmetic import ceil_div
 from tests.properties.mirror import Mirror
 from tests.properties.moment import Findings, Moment
 
@@ -34,12 +33,13 @@ def depth_of(state: State) -> Depth:
 def _expected_cost(mirror: Mirror, depth: Depth, market: int, lots: int) -> int:
     """Slippage and fee of so many signed lots, by a depth, band by band."""
     rules = mirror.rules
-    unit, left, cost, side = mirror.unit(market), abs(lots), 0, 0 if lots < 0 else 1
+    contract, left, cost, side = mirror.contract(market), abs(lots), 0, 0 if lots < 0 else 1
     tolerance = rules.markets[market].slippage_tolerance_ppm
     for offset, known in zip(rules.markets[market].band_offset_ppm, depth[market][side], strict=False):
         take = min(left, max(0, known)) if offset <= tolerance else 0
-        cost, left = cost + ceil_div(take * unit * offset, PPM), left - take
-    return cost + ceil_div(left * unit * tolerance, PPM) + abs(lots) * unit * rules.closeout.fee_ppm // PPM
+        cost, left = cost + contract.offset_cost(contract.notional_of(take), offset, is_sell=lots < 0), left - take
+    cost += contract.offset_cost(contract.notional_of(left), tolerance, is_sell=lots < 0)
+    return cost + contract.notional_of(lots) * rules.closeout.fee_ppm // PPM
 
 
 def charges_are_due(moment: Moment) -> Findings:
@@ -50,7 +50,8 @@ def charges_are_due(moment: Moment) -> Findings:
     is_crossed = effect.kind == F.ADL_FILL and effect.code == AdlClass.CROSSED
     if effect.kind in (F.ADL_PLAN, F.TEAR_UP, F.TAKEOVER) or is_crossed:
         equity = mirror.equity(effect.account)
-        taken = -mirror.contract(effect.market).value_of(effect.lots) - effect.amount if effect.kind == F.TAKEOVER else 0
+        at_mark = mirror.holding(effect.account, effect.market).value_of(abs(effect.lots))
+        taken = at_mark - effect.amount if effect.kind == F.TAKEOVER else 0
         depths = (mirror.depth_before, depth_of(moment.state)) if equity >= 0 else ()
         costs = [_expected_cost(mirror, depth, effect.market, effect.lots) for depth in depths]
         charges = {max(0, min(cost - max(0, taken), equity - taken)) for cost in costs}

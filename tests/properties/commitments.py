@@ -72,7 +72,7 @@ def asked_within_reason(moment: Moment) -> Findings:
         yield f"{effect}: provider {effect.price_ticks} is asked for this position already"
     if asked:
         backer = mirror.backer(effect.price_ticks, effect.market, -sign(effect.lots))
-        after = backer.contract.value_of(abs(mirror.held_lots(mirror.providers[effect.price_ticks].account, effect.market) - effect.lots))
+        after = backer.contract.notional_of(mirror.held_lots(mirror.providers[effect.price_ticks].account, effect.market) - effect.lots)
         most = backer.commitment.position_notional_max
         if after > most:
             yield f"{effect}: position of {after}, at most {most}"
@@ -94,10 +94,10 @@ def sold_behind_defaulters(moment: Moment) -> Findings:
     taken = sum(order.remaining for order in others if order.market == effect.market and sign(order.lots) == -side)
     book = way_out_of(moment, effect.account, effect.market).book
     share = book.slice(rules.closeout, rules.breakers.throttle_share_ppm)
-    lot, minimum_notional = book.contract.value_of(1), rules.closeout.minimum_notional
-    minimum, left = max(1, ceil_div(minimum_notional, lot)), share.whole - taken
+    minimum_notional = rules.closeout.minimum_notional
+    minimum, left = max(1, book.contract.lots_reaching(minimum_notional)), share.whole - taken
     part = max(1, ceil_div(held * rules.disposal.share_ppm, PPM), minimum)
-    if part >= held or (held - part) * lot < minimum_notional:
+    if part >= held or book.contract.notional_of(held - part) < minimum_notional:
         part = held
     if 0 < left < min(held, minimum) <= share.visible - taken:
         left = min(held, minimum)

@@ -174,9 +174,9 @@ class Mirror(State):
         owner = self.owner_of(account)
         return [number for number, each in enumerate(self.accounts) if each.owner == owner and number != account]
 
-    def unit(self, market: int) -> int:
-        """Atoms of one lot at the mark."""
-        return self.contract(market).value_of(1)
+    def notional_of(self, market: int, lots: int) -> int:
+        """Atoms of lots of either sign at the mark."""
+        return self.contract(market).notional_of(lots)
 
     def effective(self, market: int) -> BreakerState:
         """Return the severer of the market's breaker state and the venue's."""
@@ -575,7 +575,7 @@ class Mirror(State):
 
     def _take_order(self, effect: Effect) -> None:
         assert effect.other == self.next_order
-        notional = abs(effect.lots) * self.unit(effect.market)
+        notional = self.notional_of(effect.market, effect.lots)
         order = Order(effect.other, effect.account, effect.market, effect.lots, effect.price_ticks, effect.amount, offered_ns=self.now)
         if effect.kind == F.OFFER:
             # Before it is one of the provider's own.
@@ -595,7 +595,7 @@ class Mirror(State):
         self.open_order(order)
 
     def _use(self, provider: int, market: int, lots: int, order: int) -> None:
-        direction, notional = (0 if lots < 0 else 1), abs(lots) * self.unit(market)
+        direction, notional = (0 if lots < 0 else 1), self.notional_of(market, lots)
         self.uses.append(Use(self.now, provider, self.group(market), direction, notional, order))
 
     def _take_cancel(self, effect: Effect) -> None:

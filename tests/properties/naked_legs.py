@@ -52,12 +52,11 @@ def _notices_due(mirror: Mirror, taken: Counter[tuple[int, int]]) -> Iterator[No
             for market, row in mirror.positions[account].items():
                 lots[market] += row.lots
                 gave[market] += taken[account, market]
-        of_lot = {
-            market: Fraction(mirror.rules.markets[market].factor_loading_ppm * mirror.unit(market), 1_000_000) for market in sorted(lots)
-        }
-        left = {market: lots[market] * each for market, each in of_lot.items()}
-        hedges = {market: gave[market] * each for market, each in of_lot.items()}
-        after, before = int(sum(left.values())), int(sum(left.values()) + sum(hedges.values()))
+        of_lot = {market: Fraction(mirror.rules.markets[market].factor_loading_ppm, 1_000_000) for market in sorted(lots)}
+        left = {market: mirror.contract(market).exposure_of(lots[market]) * each for market, each in of_lot.items()}
+        hedges = {market: mirror.contract(market).exposure_of(gave[market]) * each for market, each in of_lot.items()}
+        whole = {market: mirror.contract(market).exposure_of(lots[market] + gave[market]) * each for market, each in of_lot.items()}
+        after, before = int(sum(left.values())), int(sum(whole.values()))
         if abs(after) > abs(before):
             largest = max if after > 0 else min
             smallest = min if after > 0 else max

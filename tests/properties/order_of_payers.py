@@ -93,7 +93,7 @@ def adl_is_as_planned(moment: Moment) -> Findings:
     if crossed:
         yield from _crossing_is_right(moment, rows, lots)
     else:
-        yield from _fills_are_right(moment, rows, sum(each.beyond for each in supports))
+        yield from _fills_are_right(moment, rows, sum(each.beyond for each in supports) + wave.slack)
     trades = [place for place, row in enumerate(moment.effects) if place > moment.place and (row.kind, row.code) == (F.TRADE, C.ADL)]
     fills = [row for row in rows if row.kind == F.ADL_FILL]
     moment.planned.update(trades[: len(plans) + len(fills)])
@@ -199,9 +199,10 @@ def _levels_are_right(moment: Moment, rows: list[Effect], told: list[tuple[Candi
     for adl_class, eta in etas.items():
         if eta != expected[adl_class].eta:
             yield f"{plan}: the level of {adl_class.name} is {eta}, must be {expected[adl_class].eta}"
-    for row in rows:
-        if row.kind == F.ADL_FILL and row.account >= 0:
-            moment.mirror.note_given(row.account, row.market, row.lots)
+    side = sign(next(row.lots for row in rows if row.kind == F.ADL_FILL))
+    for each, given in told:
+        if each.standing and given:
+            moment.mirror.note_given(each.first, plan.market, side * given)
 
 
 def _lines_are_right(moment: Moment, rows: list[Effect], told: dict[Candidate, int]) -> Findings:
@@ -209,9 +210,8 @@ def _lines_are_right(moment: Moment, rows: list[Effect], told: dict[Candidate, i
     that the line is that of a full scan: who stands on it, where, and who is drawn.
     """
     mirror, plan = moment.mirror, rows[0]
-    unit = mirror.rules.markets[plan.market].contract.value(1, mirror.marks[plan.market])
     lots = sum(abs(row.lots) for row in rows if row.kind == F.ADL_PLAN)
-    least = least_asked(mirror.rules.adl, unit, lots)
+    least = least_asked(mirror.rules.adl, mirror.contract(plan.market), lots)
     for head in [row for row in rows if row.kind == F.ADL_CLASS]:
         members = {each.first: each for each in told if each.adl_class == head.code}
         weights, caps = ({first: each.weight for first, each in members.items()}, {first: each.cap for first, each in members.items()})

@@ -32,6 +32,7 @@ from backstop.reference.offering import TakeoverPrice
 from backstop.reference.records import Effect
 from backstop.reference.socialise import Room, purses_of, stakes_of
 from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER, Order
+from backstop.reference.tear_up import cash_at_mark
 from backstop.reference.wave import gap_to_zero, lots_to_close, support_parts
 from tests.properties.mirror import Mirror, allows, cancelled_first
 from tests.properties.moment import Findings, Moment
@@ -512,11 +513,12 @@ def _tear_up_is_told(moment: Moment) -> Findings:
     if [row.account for row in torn] != [each.account for each in defaulters]:
         yield f"{torn}: not by id"
     supports = support_parts(defaulters, {row.account: row.value for row in torn}, is_asked=mirror.has_fund)
+    cash_of = cash_at_mark(defaulters, effect.market, {each.account: each.lots_to_close(effect.market) for each in defaulters})
     for row in torn:
         portfolio = mirror.portfolio(row.account)
         ways = way_out_of(moment, row.account, effect.market), ways_later(moment, row.account, effect.market)
         holding, lots = portfolio.holding(effect.market), lots_to_close(portfolio, effect.market, *ways)
-        cash, gap = holding.value_of(lots), gap_to_zero(portfolio, effect.market, lots)
+        cash, gap = cash_of[row.account], gap_to_zero(portfolio, effect.market, lots)
         if (row.market, row.lots, row.amount, row.value) != (effect.market, -holding.side * lots, cash, gap):
             yield f"{row}: lots {lots}, cash {cash}, gap {gap}"
         if mirror.health[row.account] < Health.DISTRESSED:

@@ -237,7 +237,7 @@ class HostileVenue(RuleBasedStateMachine):
             self.send(EventKind.TRANSFER, account=fund_of(group), amount=fund)
         for account in range(TRADERS):
             market = account % 2
-            value = abs(lots[account]) * self.mirror.unit(market)
+            value = self.mirror.notional_of(market, lots[account])
             self.send(EventKind.ACCOUNT, account=account, other=account % OWNERS)
             self.send(EventKind.TRANSFER, account=account, amount=value * margins_ppm[account] // PPM + 50)
             if lots[account]:

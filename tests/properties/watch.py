@@ -99,7 +99,7 @@ class Watch:
         order = mirror.orders.get(effect.other) if effect.kind in (EffectKind.OFFER, EffectKind.CANCEL) else None
         if effect.kind == EffectKind.TAKEOVER and effect.other == 0:
             place = (effect.price_ticks, mirror.group(effect.market), 0 if effect.lots < 0 else 1)
-            moment.used[place] += abs(effect.lots) * mirror.unit(effect.market)
+            moment.used[place] += mirror.notional_of(effect.market, effect.lots)
         elif order is not None and order.kind == TAKEOVER_OFFER:
             place = (order.provider, mirror.group(order.market), 0 if order.lots < 0 else 1)
             if effect.kind == EffectKind.OFFER:

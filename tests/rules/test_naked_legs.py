@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from backstop.core.events import EffectKind, Stage
 from backstop.core.instruments import PPM, LimitRules, VenueRules
+from backstop.reference.margin import Contract
 from backstop.reference.naked_legs import Leg, naked_leg
 from backstop.reference.records import Effect
 from tests.attacks.scene import SIDES, Scene, of, venue
@@ -190,20 +191,27 @@ def test_the_room_of_an_event_is_kept() -> None:
         assert len(of(effects, F.NAKED_LEG)) == max(0, min(2, most - at + 1))
 
 
+def contract_of_weight(weight: int) -> Contract:
+    """Return a market in which loading x value of a lot is so much."""
+    return Contract(venue().markets[0]._replace(notional_factor=1, factor_loading_ppm=weight), 1)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.integers(0, 5), st.tuples(st.integers(-9, 9), st.integers(-9, 9), st.sampled_from((-7, 1, 10**6, 2 * 10**6)))))
 def test_a_notice_names_a_leg_and_its_hedge(held: dict[int, tuple[int, int, int]]) -> None:
     """Whatever the legs: exposure rose, the leg is of its side, and the hedge that was taken of the other."""
-    legs = {market: Leg(*each) for market, each in held.items()}
+    weights = {market: weight for market, (_, _, weight) in held.items()}
+    legs = {market: Leg(lots, taken, contract_of_weight(weight)) for market, (lots, taken, weight) in held.items()}
     found = naked_leg(legs)
-    after = int(sum((Fraction(leg.lots * leg.weight, PPM) for leg in legs.values()), Fraction(0)))
-    before = int(sum((Fraction((leg.lots + leg.taken) * leg.weight, PPM) for leg in legs.values()), Fraction(0)))
+    after = int(sum((Fraction(leg.lots * weights[market], PPM) for market, leg in legs.items()), Fraction(0)))
+    before = int(sum((Fraction((leg.lots + leg.taken) * weights[market], PPM) for market, leg in legs.items()), Fraction(0)))
     assert (found is not None) == (abs(after) > abs(before))
     if found is None:
         return
     assert (found.before, found.after) == (before, after)
     naked, hedge = legs[found.naked], legs[found.hedge]
-    assert naked.lots * naked.weight * after > 0 > hedge.taken * hedge.weight * after
-    for leg in legs.values():
-        assert leg.lots * leg.weight * after <= naked.lots * naked.weight * after
-        assert leg.taken * leg.weight * after >= hedge.taken * hedge.weight * after
+    left, gone = naked.lots * weights[found.naked], hedge.taken * weights[found.hedge]
+    assert left * after > 0 > gone * after
+    for market, leg in legs.items():
+        assert leg.lots * weights[market] * after <= left * after
+        assert leg.taken * weights[market] * after >= gone * after

@@ -52,7 +52,7 @@ def crowds(draw: st.DrawFn) -> Crowd:
         lots = draw(st.integers(1, 40))
         exposure = draw(st.sampled_from((lots * lot, 0, -lots * lot)) | st.integers(-50 * lot, 60 * lot))
         equity = draw(st.sampled_from((-5, 0, 1, 10**15)) | st.integers(1, 100 * lot))
-        crowd[number] = standing_of(exposure, equity, lots, lot), draw(st.integers(1, lots))
+        crowd[number] = standing_of(exposure, equity, lots * lot, lot), draw(st.integers(1, lots))
     return crowd
 
 
@@ -124,7 +124,7 @@ def test_nobody_is_further_from_the_level_than_half_a_lot(crowd: Crowd, lots: in
 
 def test_a_large_wave_costs_no_more_than_a_small_one() -> None:
     """A thousand million lots are placed by bisection, not one by one."""
-    crowd = Crowd({number: (standing_of(10**15 + number, 10**14 + 7 * number, 10**12, 10**3), 10**12) for number in range(50)})
+    crowd = Crowd({number: (standing_of(10**15 + number, 10**14 + 7 * number, 10**15, 10**3), 10**12) for number in range(50)})
     found, eta = on_engine(10**13 + 11, crowd)
     assert sum(found.values()) == 10**13 + 11
     shares = [Levelled(number, cap, each.exposure, each.equity, found[number]) for number, (each, cap) in crowd.items()]

@@ -127,7 +127,9 @@ class Writer:
             self.send(EventKind.FILL, market=market, account=account, other=other, lots=lots, price_ticks=price)
         else:
             price = self.near(market, 0 if setting.alike else 100_000)
-            self.send(EventKind.POSITION, market=market, account=account, lots=lots, amount=lots * price * setting.factor)
+            self.send(
+                EventKind.POSITION, market=market, account=account, lots=lots, amount=self.rules.markets[market].contract.value(lots, price)
+            )
 
     def near(self, market: int, within_ppm: int) -> int:
         """Return a price near the mark."""
@@ -136,7 +138,8 @@ class Writer:
 
     def price(self, ticks: int) -> int:
         """Clamp to the prices that the venue knows."""
-        return max(1, min(ticks, self.rules.markets[0].price_ticks_max))
+        lowest = max(market.price_ticks_min for market in self.rules.markets)
+        return max(lowest, min(ticks, self.rules.markets[0].price_ticks_max))
 
     # -- one step ----------------------------------------------------------------------------------
 
@@ -339,7 +342,7 @@ class Writer:
 
     def funding_index(self) -> None:
         """Move a market's funding index: by a little, or by what takes the margin of some."""
-        market, unit = self.market(), self.setting.price_ticks * self.setting.factor * PPM
+        market, unit = self.market(), self.setting.price_ticks * self.setting.factor * PPM // self.setting.divisor
         most = self.rng.choice((1, unit // 1_000, unit // 50, unit // 50, unit // 5))
         self.send(EventKind.FUNDING, market=market, amount=self.rng.choice((-1, 1)) * self.rng.randint(1, max(1, most)))
 

@@ -159,7 +159,7 @@ def _price(rng: Random, rules: VenueRules, state: State) -> Fields:
 
 def _amount(rng: Random, rules: VenueRules, state: State) -> Fields:
     market = rules.markets[0]
-    too_much = 3 * market.price_ticks_max * market.notional_factor + 1
+    too_much = market.contract.bound(3, market.price_ticks_min, market.price_ticks_max) + 1
     return rng.choice(
         (
             {"kind": int(K.TRANSFER), "account": 0, "amount": rng.choice((0, NOTIONAL_ATOMS_MAX + 1, -NOTIONAL_ATOMS_MAX - 1))},

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import permutations
 from random import Random
 
+from backstop.core.contract_terms import ContractKind
 from backstop.core.events import AdlPolicy, InitialMargin, SocialisePolicy, Stage
 from backstop.core.instruments import (
     NO_CAP,
@@ -133,10 +134,25 @@ class Setting:
         default_factory=lambda: {"accept": 8, "refuse": 2, "silent": 1, "twice": 1, "late": 1, "poor": 1}
     )  # fmt: skip
 
+    #: Every so many markets one that is not inverse; 0: none is inverse, 1: all are.
+    inverse: int = 0
+    #: A lot of an inverse market is worth this part of what one of a linear market is.
+    divisor: int = 1
+
     @property
     def notional(self) -> int:
         """Atoms of a typical position."""
-        return self.lots * self.price_ticks * self.factor
+        return max(1, self.lots * self.price_ticks * self.factor // self.divisor)
+
+    def is_inverse(self, market: int) -> bool:
+        """Whether a market is inverse."""
+        return self.inverse == 1 or (self.inverse > 1 and market % self.inverse != 0)
+
+    def factor_of(self, market: int) -> int:
+        """What scales the value of a market's lots: those of an inverse one are worth as much at the
+        starting mark, in all but the divisor.
+        """
+        return max(1, self.price_ticks**2 * self.factor // self.divisor) if self.is_inverse(market) else self.factor
 
 
 def _equal_ratios(s: Setting) -> None:
@@ -611,6 +627,18 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
 }
 
 
+def _inverse(s: Setting) -> None:
+    # Any other corner, with markets whose values are rounded: lots of many atoms, and of parts of one.
+    s.inverse = s.rng.choice((1, 1, 2))
+    PROFILES[s.rng.choice([name for name in PROFILES if name not in ("huge", "inverse")])](s)
+    if s.inverse == 1:
+        s.divisor = s.rng.choice((1, 1, 7, s.price_ticks, 50 * s.price_ticks))
+    s.crash_share = max(s.crash_share, 0.3)
+
+
+PROFILES["inverse"] = _inverse
+
+
 def make_setting(rng: Random, profile: str) -> Setting:
     """Draw an ordinary setting and push it into the profile's corner."""
     accounts = rng.randint(4, 9)
@@ -635,6 +663,8 @@ def make_setting(rng: Random, profile: str) -> Setting:
 
 def _tiers(setting: Setting) -> tuple[TierRules, ...]:
     rng, unit = setting.rng, setting.price_ticks * setting.factor
+    if setting.divisor > 1:
+        unit = max(1, unit // setting.divisor // FLOOR_STEP_ATOMS) * FLOOR_STEP_ATOMS
     if setting.rates == "zero":
         return (TierRules(0, rng.choice((0, RATE_STEP_PPM)), 0),)
     if setting.rates == "edges":
@@ -683,12 +713,14 @@ def _initial(setting: Setting) -> dict[str, int]:
     return {"initial_margin": int(tuple(InitialMargin)[number % 3])} | interest
 
 
-def _market(setting: Setting) -> MarketRules:
+def _market(setting: Setting, market: int) -> MarketRules:
     rng = setting.rng
     bands = sorted(rng.sample(range(80), rng.randint(1, 4)))
     number = setting.price_ticks + setting.lots + len(bands) + bands[0]
     return MarketRules(
-        notional_factor=setting.factor,
+        notional_factor=setting.factor_of(market),
+        contract_kind=int(ContractKind.INVERSE if setting.is_inverse(market) else ContractKind.LINEAR),
+        price_ticks_min=1 + setting.price_ticks // 9 if setting.is_inverse(market) else 1,
         price_ticks_max=min(PRICE_TICKS_LIMIT, 4 * setting.price_ticks),
         position_lots_max=4 * setting.lots,
         tiers=_tiers(setting),
@@ -794,7 +826,7 @@ def make_rules(setting: Setting) -> VenueRules:
     stages = setting.stages
     return VenueRules(
         markets=tuple(
-            _market(setting)._replace(is_listed=int(number < setting.markets - setting.spares)) for number in range(setting.markets)
+            _market(setting, market)._replace(is_listed=int(market < setting.markets - setting.spares)) for market in range(setting.markets)
         ),
         levels=LevelRules(
             warning_ratio_ppm=rng.choice((1_050_000, 1_500_000, 2_500_000)),

@@ -16,6 +16,7 @@ from tests.vectors.tables import (
     dydx_liquidation,
     dydx_margin,
     dydx_risk,
+    nautilus,
     paper_positions,
     vega,
 )
@@ -42,7 +43,7 @@ _BANKRUPTCY, _RISK, _MARGIN, _BINANCE = "dYdX bankruptcy price", "dYdX account r
 _FILLABLE, _INSURANCE, _LIMITS = "dYdX fillable price", "dYdX insurance delta", "dYdX block limits"
 _DELEVERAGING, _TRANSFER, _SHARES = "dYdX deleveraging", "Drift liquidation transfer", "Drift insurance"
 _VEGA, _BITMEX = "Vega waterfall and disposal", "BitMEX queue"
-_PAPER = "five positions, queue"
+_INVERSE, _PAPER = "nautilus and Bybit, inverse", "five positions, queue"
 
 REACHED = (
     _count(_BANKRUPTCY, "cash", (tuple(c for c in dydx_bankruptcy.CASES if c.cash is not None),), "`zero_cash`"),
@@ -121,6 +122,9 @@ REACHED = (
     ),
     _count(_BINANCE, "liquidation prices", (binance.HELP_CENTRE, binance.MOCKED), "first mark that is DISTRESSED, within one tick"),
     _count(_BINANCE, "tier lookups", (binance.LOOKUPS,), "`tier_of`, deductions worked out at load, `assess`"),
+    _count(_INVERSE, "margins", (nautilus.MARGINS,), "`assess`, `initial_margin`: to the atom, rounded up"),
+    _count(_INVERSE, "liquidations", (nautilus.LIQUIDATIONS,), "health at each mark"),
+    _count(_INVERSE, "bankruptcy price", (nautilus.BANKRUPTCIES,), "`zero_cash`, `zero_price_ticks`"),
     _count(_PAPER, "positions", (paper_positions.FIVE,), "`assess`, `zero_price_ticks`, first mark that is DISTRESSED"),
     _count(_PAPER, "queue against pro rata", (paper_positions.QUEUE,), "pro rata: one ADL; queue: arithmetic of the test"),
 )

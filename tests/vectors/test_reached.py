@@ -40,6 +40,7 @@ def test_reached_55_of_57_margins() -> None:
         ("Drift insurance", 28),
         ("Vega waterfall and disposal", 19),
         ("BitMEX queue", 6),
+        ("nautilus and Bybit, inverse", 10),
     ],
 )
 def test_reached_all_of(source: str, cases: int) -> None:

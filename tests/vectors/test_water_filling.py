@@ -109,7 +109,7 @@ def test_one_market_alone() -> None:
     """Equities 100, 200 and 300, leverage 10, 5 and 3: of 800 they give 600, 200 and 0, to a level of 4."""
     for lot in (1, 10, 100):
         holds = ((100, 1_000), (200, 1_000), (300, 900))
-        standings = {n: standing_of(notional, equity, notional // lot, lot) for n, (equity, notional) in enumerate(holds)}
+        standings = {n: standing_of(notional, equity, notional, lot) for n, (equity, notional) in enumerate(holds)}
         given, level = level_from_top(800 // lot, standings, {n: notional // lot for n, (_, notional) in enumerate(holds)})
         assert {n: lots * lot for n, lots in given.items()} == {0: 600, 1: 200, 2: 0}
         assert abs(Fraction(*level) - 4) <= Fraction(lot, 2 * 100)

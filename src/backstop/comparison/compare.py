@@ -151,7 +151,7 @@ def waves_of(path: Path | str) -> list[Wave]:
             for first, end in _asking(effects):
                 parts = list(AdlPlanEffect.each(effects[first:end]))
                 plans, notional = found.get(parts[0].seq, (0, 0))
-                worth = abs(markets[parts[0].market].contract.value(sum(part.lots for part in parts), parts[0].mark_ticks))
+                worth = markets[parts[0].market].contract.notional(sum(part.lots for part in parts), parts[0].mark_ticks)
                 found[parts[0].seq] = (plans + 1, notional + worth)
     return [Wave(seq, plans, notional) for seq, (plans, notional) in found.items()]
 
@@ -214,13 +214,12 @@ def _outcome_of(past: Past, policy: AdlPolicy, effects: EffectArray) -> Outcome:
         rows = effects[first:end]
         closed = list(AdlPlanEffect.each(rows))
         lots_closed, cash_received = sum(each.lots for each in closed), sum(each.cash for each in closed)
-        budget += abs(contract.value(lots_closed, plan.mark_ticks))
+        budget += contract.notional(lots_closed, plan.mark_ticks)
         lots = cash = 0
         for fill in islice(AdlFillEffect.each(rows), plan.fills):
             name = _holder_name(past, plan.market, fill.account)
-            value = contract.value(fill.lots, plan.mark_ticks)
-            parts[name] += abs(value)
-            paid[name] += -value - fill.cash
+            parts[name] += contract.notional(fill.lots, plan.mark_ticks)
+            paid[name] -= contract.beyond_mark(fill.lots, plan.mark_ticks, fill.cash)
             lots += fill.lots
             cash += fill.cash
         is_exact &= (lots, cash) == (-lots_closed, -cash_received)

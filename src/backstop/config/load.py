@@ -91,9 +91,9 @@ def _check_between(parts: Parts, markets: list[MarketPart], findings: list[Findi
         findings.append(
             Finding(
                 "market",
-                f"the largest positions, at price_max, add up to {names} = {amount_text(total, parts.asset)} {parts.asset.name}:"
+                f"the largest positions add up to {names} = {amount_text(total, parts.asset)} {parts.asset.name}:"
                 f" must be at most {amount_text(NOTIONAL_ATOMS_MAX, parts.asset)} {parts.asset.name} (2^60 atoms), so that sums never"
-                " overflow; lower position_max or price_max",
+                " overflow; lower position_max or price_max, or raise price_min",
             )
         )
 
@@ -183,6 +183,15 @@ def _warnings(file: VenueFile, parts: Parts, markets: list[MarketPart]) -> list[
                     f"{market.key}.tiers[0].maintenance_rate_ppm",
                     "positions of this tier are only found in default when they are insolvent",
                     "0",
+                    market.spec.symbol,
+                )
+            )
+        if market.spec.is_inverse and market.rules.contract.value(-1, market.rules.price_ticks_max) == 0:
+            found.append(
+                Finding(
+                    f"{market.key}.quantity_lot",
+                    "a lot is worth less than an atom at price_max: values and margin are rounded by a whole one",
+                    str(market.spec.quantity_lot),
                     market.spec.symbol,
                 )
             )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
+from typing import NamedTuple
 
 from backstop.config.findings import Finding, did_you_mean
 from backstop.config.quantise import OffGridError, decimal_text, steps_of
@@ -16,7 +17,7 @@ from backstop.config.schema import BreakersSection, MarketSection
 from backstop.config.sections import Parts, amount_text, atoms_or_finding
 from backstop.config.shape import Pieces
 from backstop.config.venue import Asset, BookRules, MarketSpec
-from backstop.core.contract_terms import LinearContract
+from backstop.core.contract_terms import ContractKind, contract_of
 from backstop.core.events import InitialMargin
 from backstop.core.instruments import (
     DEPTH_LOTS_MAX,
@@ -46,7 +47,7 @@ class MarketPart:
     spec: MarketSpec
     rules: MarketRules
     book: BookRules
-    #: Notional of the largest position at the highest price, in atoms.
+    #: Notional of the largest position at any price, in atoms.
     notional_max: int
 
 
@@ -103,12 +104,14 @@ def read_market(number: int, section: MarketSection, pieces: Pieces, parts: Part
         read.wrong("factor_loading_ppm", "must not be 0", 0)
     if len(findings) > before or grid is None:
         return None
-    factor, ticks_max, lots_max = grid
-    spec = MarketSpec(section.symbol, section.price_tick, section.quantity_lot, section.contract_size, factor, ticks_max, lots_max)
+    steps = section.price_tick, section.quantity_lot, section.contract_size
+    spec = MarketSpec(section.symbol, *steps, grid.factor, grid.ticks_max, grid.lots_max, grid.kind, grid.ticks_min)
     rules = MarketRules(
-        notional_factor=factor,
-        price_ticks_max=ticks_max,
-        position_lots_max=lots_max,
+        notional_factor=grid.factor,
+        price_ticks_max=grid.ticks_max,
+        position_lots_max=grid.lots_max,
+        contract_kind=int(grid.kind),
+        price_ticks_min=grid.ticks_min,
         tiers=tiers,
         band_offset_ppm=tuple(section.band_offset_ppm),
         slippage_tolerance_ppm=section.slippage_tolerance_ppm,
@@ -126,7 +129,7 @@ def read_market(number: int, section: MarketSection, pieces: Pieces, parts: Part
         **stops,
     )
     book = BookRules(depth, section.book.recovery_ppm_per_second, section.book.permanent_impact_ppm, section.book.latency)
-    return MarketPart(read.key, spec, rules, book, spec.contract.bound(lots_max, ticks_max))
+    return MarketPart(read.key, spec, rules, book, spec.notional_max)
 
 
 def _group(read: _Reader, parts: Parts) -> int:
@@ -204,13 +207,46 @@ def _check_symbol(read: _Reader) -> None:
     elif match[4]:
         read.wrong("symbol", f"{right}: dated futures and options are not supported yet", f'"{symbol}"')
     elif match[3] == match[1] != match[2]:
-        read.wrong("symbol", f"{right}: inverse contracts are not supported yet", f'"{symbol}"')
+        if match[1] != asset:
+            read.wrong("symbol", f"{right}: an inverse contract settles in its base, and the venue's asset is {asset}", f'"{symbol}"')
     elif match[2] != asset or match[3] != asset:
         read.wrong("symbol", f"{right}: quoted and settled in the settlement asset {asset}", f'"{symbol}"')
 
 
-def _grid(read: _Reader, parts: Parts) -> tuple[int, int, int] | None:
-    """Return (atoms per tick per lot, most ticks, most lots)."""
+def _kind(symbol: str) -> ContractKind:
+    """Return the kind of contract that a symbol names: what settles in its base is inverse."""
+    match = _SYMBOL.fullmatch(symbol)
+    return ContractKind.INVERSE if match is not None and match[3] == match[1] != match[2] else ContractKind.LINEAR
+
+
+class _Grid(NamedTuple):
+    """What the numbers of a market count, and how far they go."""
+
+    kind: ContractKind
+    factor: int
+    ticks_min: int
+    ticks_max: int
+    lots_max: int
+
+
+def _ticks_min(read: _Reader, kind: ContractKind, ticks_max: int | None) -> int | None:
+    """Return the lowest price; a finding where an inverse market has none, or a linear one has one."""
+    lowest = read.section.price_min
+    if kind == ContractKind.LINEAR:
+        if lowest is not None:
+            read.wrong("price_min", "must be left out of a linear contract: its lowest price is a tick", lowest)
+        return 1
+    if lowest is None:
+        read.wrong("price_min", "missing: an inverse contract needs a lowest price, since its notional is largest there")
+        return None
+    ticks = read.steps("price_min", lowest, read.section.price_tick, "ticks")
+    if ticks is not None and ticks_max is not None and ticks > ticks_max:
+        read.wrong("price_min", f"must be at most price_max, {decimal_text(read.section.price_max)}", lowest)
+    return ticks
+
+
+def _grid(read: _Reader, parts: Parts) -> _Grid | None:
+    """Return the grid of a market; None, and findings, where it has none."""
     section = read.section
     steps = [("price_tick", section.price_tick), ("quantity_lot", section.quantity_lot), ("contract_size", section.contract_size)]
     for key, value in steps:
@@ -218,7 +254,8 @@ def _grid(read: _Reader, parts: Parts) -> tuple[int, int, int] | None:
             read.wrong(key, "must be above 0", value)
     if min(value for _, value in steps) <= 0:
         return None
-    factor = _factor(read)
+    kind = _kind(section.symbol)
+    factor = _factor(read, kind)
     ticks_max = read.steps("price_max", section.price_max, section.price_tick, "ticks")
     if ticks_max is not None and ticks_max > PRICE_TICKS_LIMIT:
         read.wrong(
@@ -229,13 +266,34 @@ def _grid(read: _Reader, parts: Parts) -> tuple[int, int, int] | None:
         )
         ticks_max = None
     lots_max = read.steps("position_max", section.position_max, section.quantity_lot, "lots")
-    if factor is None or ticks_max is None or lots_max is None:
+    ticks_min = _ticks_min(read, kind, ticks_max)
+    if factor is None or ticks_max is None or lots_max is None or ticks_min is None:
         return None
-    _check_overflow(read, parts, factor, ticks_max, lots_max)
-    return factor, ticks_max, lots_max
+    grid = _Grid(kind, factor, ticks_min, ticks_max, lots_max)
+    _check_overflow(read, parts, grid)
+    return grid
 
 
-def _factor(read: _Reader) -> int | None:
+def _inverse_factor(read: _Reader) -> int | None:
+    """Return what a lot is worth at a price of one tick, in atoms of the base."""
+    section, asset = read.section, read.asset
+    face = section.quantity_lot * section.contract_size
+    atoms = Fraction(face) / Fraction(section.price_tick) * 10**asset.decimals
+    if atoms.denominator == 1 and atoms <= NO_CAP:
+        return int(atoms)
+    wrong = "must be a whole number of atoms" if atoms.denominator > 1 else f"must be at most {NO_CAP} atoms"
+    read.wrong(
+        "quantity_lot",
+        f"quantity_lot {decimal_text(section.quantity_lot)} x contract_size {decimal_text(section.contract_size)} / price_tick"
+        f" {decimal_text(section.price_tick)}, what a lot of an inverse contract is worth at a price of one tick, {wrong} of {asset.name}",
+        section.quantity_lot,
+    )
+    return None
+
+
+def _factor(read: _Reader, kind: ContractKind) -> int | None:
+    if kind == ContractKind.INVERSE:
+        return _inverse_factor(read)
     section, asset = read.section, read.asset
     product = Fraction(section.price_tick) * Fraction(section.quantity_lot) * Fraction(section.contract_size)
     atoms = product * 10**asset.decimals
@@ -252,15 +310,18 @@ def _factor(read: _Reader) -> int | None:
     return None
 
 
-def _check_overflow(read: _Reader, parts: Parts, factor: int, ticks_max: int, lots_max: int) -> None:
-    section = read.section
-    contract = LinearContract(factor)
-    notional = contract.bound(lots_max, ticks_max)
+def _check_overflow(read: _Reader, parts: Parts, grid: _Grid) -> None:
+    section, lots_max = read.section, grid.lots_max
+    contract, is_linear = contract_of(grid.kind, grid.factor), grid.kind == ContractKind.LINEAR
+    notional = contract.bound(lots_max, grid.ticks_min, grid.ticks_max)
     if notional > NOTIONAL_ATOMS_MAX:
-        most = contract.lots_within(NOTIONAL_ATOMS_MAX, ticks_max)
+        most = contract.lots_within(NOTIONAL_ATOMS_MAX, grid.ticks_max if is_linear else grid.ticks_min)
+        where = (
+            f"price_max {decimal_text(section.price_max)}" if is_linear else f"price_min {decimal_text(section.price_min or Decimal(0))}"
+        )
         read.wrong(
             "position_max",
-            f"is {amount_text(notional, read.asset)} {read.asset.name} at price_max {decimal_text(section.price_max)}: must be at most"
+            f"is {amount_text(notional, read.asset)} {read.asset.name} at {where}: must be at most"
             f" {decimal_text(most * section.quantity_lot)}, that is {amount_text(NOTIONAL_ATOMS_MAX, read.asset)} {read.asset.name}"
             " (2^60 atoms), so that sums fit 64 bits",
             section.position_max,

@@ -62,10 +62,12 @@ commented file to start from. `backstop config check FILE` names every problem o
 
 ## Conditions between keys
 
-- `price_tick x quantity_lot x contract_size` is a whole number of atoms.
+- `price_tick x quantity_lot x contract_size` is a whole number of atoms; of an inverse contract
+  `quantity_lot x contract_size / price_tick` is.
 - `price_max` is at most 2147483646 ticks.
-- `position_max x price_max`, in atoms and summed over the markets, is at most 2^60. `position_max`
-  in lots times `accounts_max` is below 2^62.
+- `position_max x price_max`, of an inverse contract `position_max x contract_size / price_min`, in
+  atoms and summed over the markets, is at most 2^60. `position_max` in lots times `accounts_max` is
+  below 2^62.
 - Tiers begin at 0 and ascend without gap. Rates never fall, and maintenance is at most initial.
   Each deduction `floor x (rate - rate before) / 1e6 + deduction before` is a whole number of atoms.
   The highest maintenance rate times `warning_ratio` is below 1.

@@ -435,10 +435,11 @@ class BookSection(_Section):
 
 
 class MarketSection(_Section):
-    """One linear perpetual."""
+    """One perpetual: linear, or inverse where it settles in its base."""
 
     symbol: Annotated[str, Field(min_length=1, max_length=64)] = Field(
-        description="ccxt unified symbol, base/quote:settle.", examples=["BTC/USDT:USDT"]
+        description="ccxt unified symbol, base/quote:settle. An inverse contract settles in its base: BTC/USD:BTC.",
+        examples=["BTC/USDT:USDT"],
     )
     listed: bool = Field(
         default=True,
@@ -447,9 +448,16 @@ class MarketSection(_Section):
     price_tick: Number = Field(description="Smallest step of the price.", json_schema_extra=_unit("price"))
     quantity_lot: Number = Field(description="Smallest step of the quantity, in contracts.", json_schema_extra=_unit("quantity"))
     contract_size: Number = Field(
-        default=Decimal(1), description="Units of base in one contract.", json_schema_extra=_unit("base per contract")
+        default=Decimal(1),
+        description="Units of base in one contract; of an inverse one units of the quote.",
+        json_schema_extra=_unit("base per contract"),
     )
     price_max: Number = Field(description="Highest price accepted, a whole number of ticks.", json_schema_extra=_unit("price"))
+    price_min: Number | None = Field(
+        default=None,
+        description="Lowest price accepted, a whole number of ticks; an inverse contract needs one, of a linear one it is a tick.",
+        json_schema_extra=_unit("price"),
+    )
     position_max: Number = Field(
         description="Largest position of one account, a whole number of lots.", json_schema_extra=_unit("quantity")
     )

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from backstop.config.findings import did_you_mean
 from backstop.config.quantise import Rounding, decimal_text, steps_of, value_of
-from backstop.core.contract_terms import Contract, LinearContract
+from backstop.core.contract_terms import Contract, ContractKind, contract_of
 from backstop.core.instruments import VenueRules
 
 __all__ = ["Asset", "BookRules", "MarketSpec", "ProviderSpec", "Venue"]
@@ -68,20 +68,32 @@ class MarketSpec:
     price_tick: Decimal
     quantity_lot: Decimal
     contract_size: Decimal
-    #: Atoms per tick per lot.
+    #: Atoms per tick per lot; of an inverse contract atoms x ticks of a lot.
     notional_factor: int
     price_ticks_max: int
     position_lots_max: int
+    kind: ContractKind = ContractKind.LINEAR
+    price_ticks_min: int = 1
 
     @property
     def contract(self) -> Contract:
         """The formulas of its value."""
-        return LinearContract(self.notional_factor)
+        return contract_of(self.kind, self.notional_factor)
 
     @property
     def base(self) -> str:
         """The asset whose price it is."""
         return self.symbol.partition("/")[0]
+
+    @property
+    def is_inverse(self) -> bool:
+        """Whether it settles in the asset whose price it is."""
+        return self.kind == ContractKind.INVERSE
+
+    @property
+    def notional_max(self) -> int:
+        """Return the largest notional of a position at any price, in atoms."""
+        return self.contract.bound(self.position_lots_max, self.price_ticks_min, self.price_ticks_max)
 
     def ticks(self, price: Decimal, rounding: Rounding = Rounding.EXACT) -> int:
         """Return a price in ticks; raise ``OffGridError`` where rounding is EXACT and it is off the

@@ -137,7 +137,7 @@ def _provider_refusal(state: State, account: int, provider: int) -> int:
 def _settle_price_refusal(state: State, market: int, price_ticks: int) -> int:
     if not _is_market(state, market):
         return Reject.UNKNOWN_MARKET
-    if not 1 <= price_ticks <= state.markets[market].price_ticks_max:
+    if not state.markets[market].price_ticks_min <= price_ticks <= state.markets[market].price_ticks_max:
         return Reject.PRICE_OUT_OF_RANGE
     if state.breakers[market].settlement != TRADED:
         return Reject.MARKET_SETTLED
@@ -230,7 +230,7 @@ def _fill_refusal(state: State, account: int, other: int, market: int, lots: int
         return Reject.SAME_ACCOUNT
     if lots == 0 or not -place.position_lots_max <= lots <= place.position_lots_max:
         return Reject.LOTS_OUT_OF_RANGE
-    if not 1 <= price_ticks <= place.price_ticks_max:
+    if not place.price_ticks_min <= price_ticks <= place.price_ticks_max:
         return Reject.PRICE_OUT_OF_RANGE
     if place.mark_ticks == 0:
         return Reject.NO_MARK
@@ -263,7 +263,7 @@ def _order_fill_refusal(state: State, order_id: int, market: int, lots: int, pri
         return Reject.LOTS_OUT_OF_RANGE
     if is_known and (lots > 0) != (order.lots > 0):
         return Reject.LOTS_OUT_OF_RANGE
-    return 0 if 1 <= price_ticks <= place.price_ticks_max else Reject.PRICE_OUT_OF_RANGE
+    return 0 if place.price_ticks_min <= price_ticks <= place.price_ticks_max else Reject.PRICE_OUT_OF_RANGE
 
 
 @kernel
@@ -285,7 +285,8 @@ def _market_refusal(state: State, kind: int, market: int, code: int, band: int, 
         return _funding_refusal(state, market, amount)
     if kind == EventKind.DEPTH or kind == EventKind.VOLUME:
         return 0 if 0 <= lots <= DEPTH_LOTS_MAX else Reject.LOTS_OUT_OF_RANGE
-    return 0 if 1 <= price_ticks <= state.markets[market].price_ticks_max else Reject.PRICE_OUT_OF_RANGE
+    row = state.markets[market]
+    return 0 if row.price_ticks_min <= price_ticks <= row.price_ticks_max else Reject.PRICE_OUT_OF_RANGE
 
 
 @kernel

@@ -103,6 +103,7 @@ __all__ = [
     "CUT_EVENT",
     "CUT_PAID",
     "DEBT_PART",
+    "DEFAULTER_CASH",
     "DEFAULTER_CHARGE",
     "DEFAULTER_EQUITY",
     "DEFAULTER_GAP",
@@ -325,8 +326,8 @@ OWNER_EXPOSURE, OWNER_EXPOSURE_REST, OWNER_EXPOSURE_EVENT = 101, 102, 103
 #: By market: the mark before the timers of the event, where they changed it, else 0.
 MARK_BEFORE = 104
 #: By owner, of his positions in a market with a loss, accounts not in default: the first that bears a
-#: cut, the sum of the results, what is open, the value of
-#: the net lots.
+#: cut, the sum of the results, what is open, the signed
+#: notional of the net lots.
 OWNER_BEARER, OWNER_WON, OWNER_OPEN, OWNER_NET_VALUE = 105, 106, 107, 108
 #: By owner: the round in which his accounts were last looked at (``engine.round_number``), the first
 #: that pays, how many there are, what they have above maintenance together.
@@ -356,4 +357,6 @@ TAKEN_OWNER, OWNER_TAKEN_EVENT = 134, 135
 #: By market, of one owner's accounts not in default: net lots, those that an event took, whether it is
 #: listed; the markets listed.
 LEG_LOTS, LEG_TAKEN, LEG_IS_LISTED, LEG_MARKET = 136, 137, 138, 139
-COLUMNS = 140
+#: The defaulters of a tear-up (DEFAULTER_*): what each receives.
+DEFAULTER_CASH = 140
+COLUMNS = 141

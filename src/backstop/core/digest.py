@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from backstop.core.carries import CARRY_ATOMS, CARRY_BEFORE, CARRY_NUMBER
 from backstop.core.columns import ORDERED_INTERVAL, ORDERED_NOTIONAL, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED
-from backstop.core.contract_terms import Contracts, LinearContract
+from backstop.core.contract_terms import ContractKind, contracts_of
 from backstop.core.events import (
     FEES,
     FUND,
@@ -226,7 +226,7 @@ def _gap_bytes(state: State) -> bytes:
     kept = kept[np.lexsort((rows["market"][kept], rows["account"][kept]))]
     atoms, lots = state.gaps[kept].T
     markets = rows["market"][kept]
-    contracts = Contracts([LinearContract(int(factor)) for factor in state.markets["notional_factor"]])
+    contracts = contracts_of(state.markets)
     values = contracts.values(markets, lots, state.markets["mark_ticks"][markets])
     return _block(rows["account"][kept], markets, atoms - values, lots)
 
@@ -269,12 +269,18 @@ def _of_scope(rows: NDArray[np.void], scope: Scope, *first: NDArray[Any]) -> byt
     return _block(*first, *(rows[each.field] for each in listed(scope)))
 
 
+#: Rules of a market that say nothing where it is linear.
+_NOT_OF_LINEAR = ("contract_kind", "price_ticks_min")
+
+
 def _rule_bytes(state: State) -> bytes:
     """Return the rules in force, and the changes that wait."""
     rules, groups = state.rules[0], int(state.rules[0].groups)
     markets = np.int64(len(state.markets)).astype("<i8").tobytes()
     for row in state.markets:
-        values = [int(row[each.field]) for each in listed(Scope.MARKET)]
+        # Of a linear contract its kind and lowest price, which is 1, are left out.
+        is_linear = row["contract_kind"] == ContractKind.LINEAR
+        values = [int(row[each.field]) for each in listed(Scope.MARKET) if not (is_linear and each.field in _NOT_OF_LINEAR)]
         bands = (int(offset) for offset in row.band_offset_ppm[: int(row.band_count)])
         markets += np.array([*values, *bands], dtype="<i8").tobytes()
     providers = state.providers[: int(rules.providers)]

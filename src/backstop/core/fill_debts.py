@@ -12,7 +12,7 @@ from __future__ import annotations
 from backstop.compiled import inlined, kernel
 from backstop.core.columns import OWNER_FIRST
 from backstop.core.contract_terms import VENUE_ASSET
-from backstop.core.contracts import cash_of, notional_at_mark, value_at_mark
+from backstop.core.contracts import cash_at_mark, cash_of, notional_at_mark
 from backstop.core.debts import account_debt
 from backstop.core.events import NONE, Cause, Health
 from backstop.core.ledger import post
@@ -95,7 +95,7 @@ def note_fill_debt(state: State, market: int, account: int, other: int, lots: in
     """Note what the winner of a fill between two owners owes the loser, once both have traded."""
     if other == NONE or state.accounts[account].owner == state.accounts[other].owner:
         return
-    gain = add_checked(value_at_mark(state, market, lots), cash_of(state, market, lots, price_ticks))
+    gain = add_checked(cash_of(state, market, lots, price_ticks), -cash_at_mark(state, market, lots))
     loser, winner = (account, other) if gain < 0 else (other, account)
     loss = abs(gain)
     if loss == 0:

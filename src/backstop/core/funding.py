@@ -38,7 +38,9 @@ def move_index(state: State, market: int, step: int) -> int:
     row.has_funding = 1
     row.funding_index += step
     side = DOWN if step > 0 else UP
-    row.shift_ticks[side] += div_ceil(abs(step), row.funding_per_tick)
+    # Where a tick moves less than a part of an atom, every holder is looked at.
+    per_tick = row.funding_per_tick
+    row.shift_ticks[side] += div_ceil(abs(step), per_tick) if per_tick > 0 else row.price_ticks_max
     return side
 
 

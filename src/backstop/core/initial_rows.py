@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backstop.core.contract_terms import ContractKind
 from backstop.core.events import GROUPS_MAX, NEVER_NS, NONE, Health, Stage, error_inventory_of, outside_of
 from backstop.core.instruments import (
     NO_CAP,
@@ -71,8 +72,12 @@ def _funding_per_tick(rules: VenueRules, market: MarketRules) -> int:
     """
     top = max(tier.maintenance_rate_ppm for tier in market.tiers)
     ratio = highest_level_ppm(rules.levels)
-    part_ppm = (PPM * PPM - top * ratio) // PPM
-    return min(market.notional_factor, NO_CAP // max(1, part_ppm)) * part_ppm
+    left_ppm = (PPM * PPM - top * ratio) // PPM
+    if market.contract_kind == ContractKind.INVERSE:
+        # A tick moves least at the highest price.
+        return min(NO_CAP, market.notional_factor * left_ppm // market.price_ticks_max**2)
+    # A market that is not listed may have any factor; less of it is on the safe side.
+    return min(market.notional_factor, NO_CAP // max(1, left_ppm)) * left_ppm
 
 
 def price_ticks_most(market: MarketRules) -> int:
@@ -88,7 +93,6 @@ def market_rows(rules: VenueRules) -> tuple[NDArray[np.void], NDArray[np.void]]:
     for row, market in zip(markets, rules.markets, strict=True):
         row.volume_lots = row.epoch = NONE
         row.relief_ends_ns = NEVER_NS
-        row.contract = market.contract.kind
         row.funding_index_max, row.funding_per_tick = funding_index_max(market), _funding_per_tick(rules, market)
         _fill_rules(row, market, Scope.MARKET)
         row.first_position = row.last_position = NONE

@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, NamedTuple
 
-from backstop.core.contract_terms import Contract, Contracts, LinearContract
+from backstop.core.contract_terms import Contract, ContractKind, Contracts, contract_of
 from backstop.core.events import FUNDING_PARTS, GROUPS_MAX, AdlPolicy, InitialMargin, SocialisePolicy, Stage
 from backstop.core.parameters import NO_CAP, PPM, Moves, Unit, check_values, rule
 from backstop.core.stages import misplaced, paid_first
@@ -83,10 +83,17 @@ class TierRules(NamedTuple):
 
 
 class MarketRules(NamedTuple):
-    """One linear perpetual."""
+    """One perpetual."""
 
     notional_factor: Annotated[
-        int, rule(801, "Atoms a tick a lot: tick x lot x contract size in atoms of the settlement asset.", low=1, is_fixed=True)
+        int,
+        rule(
+            801,
+            "Atoms a tick a lot: tick x lot x contract size in atoms of the settlement asset. Of an inverse contract atoms x ticks a lot:"
+            " lot x face / tick in atoms of the base asset.",
+            low=1,
+            is_fixed=True,
+        ),
     ]
     price_ticks_max: Annotated[
         int, rule(802, "Highest price accepted, a whole number of ticks.", unit=Unit.TICKS, low=1, high=PRICE_TICKS_LIMIT, is_fixed=True)
@@ -165,6 +172,29 @@ class MarketRules(NamedTuple):
             is_fixed=True,
         ),
     ] = 0
+    contract_kind: Annotated[
+        int,
+        rule(
+            822,
+            "How lots and price make value. `linear`: in proportion to the price, settled in the currency of the quote; `inverse`: in"
+            " proportion to 1 / price, settled in the base.",
+            unit=Unit.CODE,
+            low=min(ContractKind),
+            high=max(ContractKind),
+            is_fixed=True,
+        ),
+    ] = ContractKind.LINEAR
+    price_ticks_min: Annotated[
+        int,
+        rule(
+            823,
+            "Lowest price accepted, a whole number of ticks; of a linear contract one tick.",
+            unit=Unit.TICKS,
+            low=1,
+            high=PRICE_TICKS_LIMIT,
+            is_fixed=True,
+        ),
+    ] = 1
     is_listed: Annotated[
         int,
         rule(
@@ -178,7 +208,12 @@ class MarketRules(NamedTuple):
     @property
     def contract(self) -> Contract:
         """Return the formulas of its value."""
-        return LinearContract(self.notional_factor)
+        return contract_of(self.contract_kind, self.notional_factor)
+
+    @property
+    def notional_max(self) -> int:
+        """Return the largest notional of a position at any price; it may exceed 63 bits."""
+        return self.contract.bound(self.position_lots_max, self.price_ticks_min, self.price_ticks_max)
 
 
 class LevelRules(NamedTuple):
@@ -581,6 +616,14 @@ def _check_market(place: str, market: MarketRules) -> None:
         bands[0] >= 0 and all(low < high for low, high in pairwise(bands)) and bands[-1] < PPM,
         f"{place}.band_offset_ppm = {list(bands)}: must ascend, from 0 to {PPM - 1}",
     )
+    _check(
+        market.price_ticks_min <= market.price_ticks_max,
+        f"{place}.price_ticks_min = {market.price_ticks_min}: must be at most price_ticks_max {market.price_ticks_max}",
+    )
+    _check(
+        market.contract_kind != ContractKind.LINEAR or market.price_ticks_min == 1,
+        f"{place}.price_ticks_min = {market.price_ticks_min}: must be 1 of a linear contract",
+    )
     _check(market.factor_loading_ppm != 0, f"{place}.factor_loading_ppm = 0: must not be 0")
     _check(len(market.tiers) >= 1, f"{place}.tiers: must have at least one tier")
     _check(market.tiers[0].floor_atoms == 0, f"{place}.tiers[0].floor = {market.tiers[0].floor_atoms}: the first tier must start at 0")
@@ -613,6 +656,12 @@ def _check_market(place: str, market: MarketRules) -> None:
     )
 
 
+def _bound_text(market: MarketRules) -> str:
+    if market.contract_kind == ContractKind.LINEAR:
+        return f"{market.position_lots_max} x {market.price_ticks_max} x {market.notional_factor}"
+    return f"{market.position_lots_max} x {market.notional_factor} / {market.price_ticks_min}"
+
+
 def check_rules(rules: VenueRules) -> None:
     """Raise ``ValueError`` naming the field, its value and what would be right, if a bound does not
     hold.
@@ -633,11 +682,12 @@ def check_rules(rules: VenueRules) -> None:
             market.position_lots_max * limits.accounts_max < 1 << 62,
             f"markets[{number}].position_lots_max = {market.position_lots_max} x accounts_max {limits.accounts_max}: must stay below 2^62",
         )
-    total = sum(market.contract.bound(market.position_lots_max, market.price_ticks_max) for market in rules.markets if market.is_listed)
+    total = sum(market.notional_max for market in rules.markets if market.is_listed)
     _check(
         total <= NOTIONAL_ATOMS_MAX,
-        "markets: sum of position_lots_max x price_ticks_max x notional_factor = "
-        + " + ".join(f"{m.position_lots_max} x {m.price_ticks_max} x {m.notional_factor}" for m in rules.markets[:4] if m.is_listed)
+        "markets: sum of position_lots_max x price_ticks_max x notional_factor, of an inverse contract of position_lots_max x"
+        " notional_factor / price_ticks_min = "
+        + " + ".join(_bound_text(market) for market in rules.markets[:4] if market.is_listed)
         + (" + ..." if len(rules.markets) > 4 else "")
         + f" = {total} atoms: must be at most {NOTIONAL_ATOMS_MAX} (2^60)",
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from backstop.compiled import kernel, unit
 from backstop.core.breakers import set_drawdown
+from backstop.core.contract_terms import ContractKind
 from backstop.core.contracts import value_max
 from backstop.core.events import NEVER_NS, NONE, BreakerState, Reject
 from backstop.core.instruments import NOTIONAL_ATOMS_MAX
@@ -15,6 +16,7 @@ from backstop.core.outbox import emit_listing
 from backstop.core.rows import TRADED, UNKNOWN_DEPTH
 from backstop.core.rule_rows import is_closed
 from backstop.core.state import State
+from backstop.core.units import compare_products
 from backstop.core.waits import wake_by
 
 __all__ = ["apply_listing", "delist", "listing_refusal"]
@@ -24,7 +26,11 @@ __all__ = ["apply_listing", "delist", "listing_refusal"]
 def _bound_left(state: State, market: int, left: int) -> int:
     """Return what the largest value of a position in a market leaves of a bound; below 0: nothing."""
     row = state.markets[market]
-    if row.position_lots_max > left // row.price_ticks_max // row.notional_factor:
+    if row.contract_kind == ContractKind.INVERSE:
+        is_more = compare_products(row.position_lots_max, row.notional_factor, left, row.price_ticks_min) > 0
+    else:
+        is_more = row.position_lots_max > left // row.price_ticks_max // row.notional_factor
+    if is_more:
         return -1
     return left - value_max(state, market, row.position_lots_max)
 

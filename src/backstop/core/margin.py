@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
-from backstop.core.contracts import capped_value, cash_at_mark, closing, notional_at_mark, ticks_for, value_at_mark, value_of
+from backstop.core.contracts import capped_value, closing, closing_cash, notional_at_mark, notional_of, ticks_for, worth_at_mark
 from backstop.core.events import NONE, Health
 from backstop.core.funding import unpaid_funding
 from backstop.core.instruments import NO_CAP
@@ -104,7 +104,7 @@ def initial_margin_of(state: State, market: int, lots: int, others: int, ticks: 
 
     ``others`` are the lots by which the tier is higher: those of the owner's other accounts.
     """
-    notional = abs(value_of(state, market, lots, ticks))
+    notional = notional_of(state, market, lots, ticks)
     size = notional if others == 0 else capped_value(state, market, abs(lots) + others, ticks, NO_CAP)
     tier = state.tiers[tier_of(state, market, size)]
     margin = _rate_ceil(notional, tier.initial_rate_ppm) - tier.initial_deduction
@@ -139,10 +139,10 @@ def assess(state: State, account: int) -> tuple[int, int]:
     while position != NONE:
         row = state.positions[position]
         if row.lots != 0:
-            value = value_at_mark(state, row.market, row.lots)
+            value, notional = worth_at_mark(state, row.market, row.lots)
             equity = add_checked(equity, value - row.cost)
             equity = add_checked(equity, unpaid_funding(state, position))
-            maintenance += position_margin(state, position, abs(value))
+            maintenance += position_margin(state, position, notional)
         position = row.next_of_account
     return equity, maintenance
 
@@ -351,7 +351,7 @@ def zero_cash(state: State, position: int, lots: int, equity: int, maintenance: 
     it brings the part of its gap that the lots bear, so that closing all leaves none.
     """
     row = state.positions[position]
-    at_mark = cash_at_mark(state, row.market, closing(row.lots, lots))
+    at_mark = closing_cash(state, row.market, row.lots, lots)
     if equity < 0:
         return add_checked(at_mark, _part_borne(state, position, lots, equity))
     return add_checked(at_mark, -equity_share(state, position, lots, equity, maintenance))
@@ -363,4 +363,4 @@ def zero_price_ticks(state: State, market: int, is_sell: bool, lots: int, cash: 
     clamped.
     """
     ticks = ticks_for(state, market, -lots if is_sell else lots, cash)
-    return min(max(ticks, 1), state.markets[market].price_ticks_max)
+    return min(max(ticks, state.markets[market].price_ticks_min), state.markets[market].price_ticks_max)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.carries import end_carry
 from backstop.core.columns import CROSSED_ACCOUNT, CROSSED_MERGE, CROSSED_ORDER, NETTED_EVENT, NETTED_REST, NETTED_SPARE, TOUCHED
-from backstop.core.contracts import notional_at_mark, slope_of
+from backstop.core.contracts import is_inverse, notional_at_mark, slope_of
 from backstop.core.debts import return_debts
 from backstop.core.events import NEVER_NS, NONE, Health
 from backstop.core.funding import move_index, place_ticks
@@ -112,6 +112,18 @@ def _slope(state: State, market: int, lots: int, ratio_ppm: int, notional: float
     return float(_PPM * _PPM - product if lots > 0 else _PPM * _PPM + product) * 1e-12
 
 
+@inlined
+def _ticks_of_notional(state: State, market: int, lots: int, change: float, grows: bool) -> float:
+    """Return by how many ticks the mark of an inverse market may move before the notional of ``lots``
+    has changed by so much, a little fewer; beyond all prices where it cannot shrink so far.
+    """
+    row = state.markets[market]
+    mark = float(row.mark_ticks)
+    notional = float(abs(lots)) * float(row.notional_factor) / mark
+    after = notional + change if grows else notional - change
+    return mark * change / after * (1.0 - 1e-9) if after > 0.0 else _FAR_TICKS
+
+
 @kernel
 def _safe_ticks(state: State, market: int, lots: int, ratio_ppm: int, share: float, side: int, relieved_ppm: int) -> int:
     """Return by how many ticks the mark may move to ``side`` before a buffer of ``share`` atoms is
@@ -120,12 +132,17 @@ def _safe_ticks(state: State, market: int, lots: int, ratio_ppm: int, share: flo
     The buffer is equity above (or below) ``ratio_ppm`` of maintenance; ``share`` is what this
     position may use of it by that move, whether the move hurts (adverse) or helps (favourable). A
     bound from below: the slope taken is the steepest on the way.
+
+    An inverse position of some lots loses by the growth of its notional what a linear one of minus as
+    many does: with the sides exchanged, and by notional in place of ticks (``_ticks_of_notional``).
     """
     if share < 0.0:
         return 0
-    base = float(slope_of(state, market, lots))
+    inverse = is_inverse(state, market)
+    base = 1.0 if inverse else float(slope_of(state, market, lots))
     notional = float(notional_at_mark(state, market, lots))
-    grows = side == UP
+    grows = (side == UP) != inverse
+    lots = -lots if inverse else lots
     adverse = (lots > 0) != grows
     slope = base * _slope(state, market, lots, ratio_ppm, notional, relieved_ppm)
     if adverse and lots > 0:
@@ -138,6 +155,8 @@ def _safe_ticks(state: State, market: int, lots: int, ratio_ppm: int, share: flo
         reach = min(notional + share / slope * base, _BEYOND)
         slope = base * _slope(state, market, lots, ratio_ppm, reach * (1.0 + 1e-9) + 2.0, relieved_ppm)
     ticks = share / slope
+    if inverse:
+        ticks = _ticks_of_notional(state, market, lots, ticks, grows)
     return int(ticks) if ticks < _FAR_TICKS else int(_FAR_TICKS)
 
 
@@ -173,17 +192,20 @@ def _weight(state: State, position: int) -> float:
 
 
 @inlined
-def _sum_weights(state: State, account: int) -> tuple[int, float]:
-    """Return how many positions with lots an account has, and the sum of their weights."""
+def _sum_weights(state: State, account: int) -> tuple[int, int, float]:
+    """Return how many positions with lots an account has, how many of them have values that are
+    rounded, and the sum of their weights.
+    """
     weights = 0.0
-    count = 0
+    count = rounded = 0
     position = state.accounts[account].first_position
     while position != NONE:
         if state.positions[position].lots != 0:
             count += 1
+            rounded += 1 if is_inverse(state, state.positions[position].market) else 0
             weights += _weight(state, position)
         position = state.positions[position].next_of_account
-    return count, weights
+    return count, rounded, weights
 
 
 @inlined
@@ -204,11 +226,13 @@ def _place_triggers(state: State, account: int, health: int, equity: int, mainte
     positions.
     """
     below, above, ratio_below, ratio_above = _levels_of(state, account, health, equity, maintenance)
-    count, weights = _sum_weights(state, account)
+    count, rounded, weights = _sum_weights(state, account)
     # Every maintenance margin is rounded up (an atom per position, two with relief, times the ratio),
-    # unpaid funding down (an atom per position), every level once more.
+    # unpaid funding down (an atom per position), every level once more. Of an inverse position its value
+    # is rounded, too, and its notional, which moves its margin by an atom and by the rounding of that.
     roundings = 1 if state.engine[0].reliefs_now == 0 else 2
-    kept = count * (roundings * (max(ratio_below, ratio_above) // _PPM + 1) + 1) + 2
+    ratio = max(ratio_below, ratio_above) // _PPM + 1
+    kept = count * (roundings * ratio + 1) + rounded * (2 * ratio + 2) + 2
     is_tight = below < kept or above < kept
     position = state.accounts[account].first_position
     while position != NONE:

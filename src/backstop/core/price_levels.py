@@ -8,7 +8,7 @@ below are one end of the market's prices, and their last tick is found by bisect
 from __future__ import annotations
 
 from backstop.compiled import kernel
-from backstop.core.contracts import value_at_mark, value_of
+from backstop.core.contracts import notional_of, value_of, worth_at_mark
 from backstop.core.events import NONE
 from backstop.core.margin import assess, position_margin
 from backstop.core.state import State
@@ -24,7 +24,8 @@ def _is_below(state: State, position: int, ticks: int, equity: int, margin: int,
     """
     row = state.positions[position]
     value = value_of(state, row.market, row.lots, ticks)
-    needed = margin + position_margin(state, position, abs(value)) if has_margin else 0
+    notional = notional_of(state, row.market, row.lots, ticks)
+    needed = margin + position_margin(state, position, notional) if has_margin else 0
     return add_checked(equity, value) < needed
 
 
@@ -40,12 +41,12 @@ def level_ticks(state: State, position: int, has_margin: bool) -> int:
     if row.lots == 0:
         return NONE
     equity, margin = assess(state, row.account)
-    value = value_at_mark(state, row.market, row.lots)
+    value, notional = worth_at_mark(state, row.market, row.lots)
     equity -= value
-    margin -= position_margin(state, position, abs(value))
+    margin -= position_margin(state, position, notional)
     # From the end of the prices that is bad for the position to one tick beyond the other.
-    most = state.markets[row.market].price_ticks_max
-    below, safe = (1, most + 1) if row.lots > 0 else (most, 0)
+    least, most = state.markets[row.market].price_ticks_min, state.markets[row.market].price_ticks_max
+    below, safe = (least, most + 1) if row.lots > 0 else (most, least - 1)
     if not _is_below(state, position, below, equity, margin, has_margin):
         return NONE
     while abs(safe - below) > 1:

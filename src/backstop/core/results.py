@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.compiled import inlined, kernel
-from backstop.core.contract_terms import Contracts, LinearContract
+from backstop.core.contract_terms import contracts_of
 from backstop.core.contracts import value_at_mark, value_of
 from backstop.core.events import NONE, Health
 from backstop.core.state import State
@@ -89,7 +89,7 @@ def result_of(state: State, position: int) -> int:
 def result_bases(state: State, positions: NDArray[np.int64], now_ns: int) -> NDArray[np.int64]:
     """Return ``result_base`` of some rows as of a time that is not before the last event's."""
     markets, epoch = state.markets, now_ns // int(state.rules[0].epoch_ns)
-    contracts = Contracts([LinearContract(int(factor)) for factor in markets["notional_factor"]])
+    contracts = contracts_of(markets)
     marks = np.where(markets["epoch"] == epoch, markets["epoch_mark_ticks"], markets["mark_ticks"])
     rows, kept = state.positions[positions], state.results[positions]
     rolled = contracts.values(rows["market"], rows["lots"], marks[rows["market"]])

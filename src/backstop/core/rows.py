@@ -135,7 +135,6 @@ MARKET = _row(
     ("epoch", "<i8"),  # number of the epoch of ``epoch_mark_ticks``, or NONE
     ("epoch_mark_ticks", "<i8"),  # the mark when that epoch began
     ("volume_lots", "<i8"),  # NONE until reported
-    ("contract", "<i8"),  # ContractKind
     ("ordered_notional", "<i8"),
     ("ordered_interval", "<i8"),
     ("open_lots", "<i8"),  # lots of all holders that are long

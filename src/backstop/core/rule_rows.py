@@ -8,6 +8,7 @@ import numpy as np
 from numba import literal_unroll
 
 from backstop.compiled import inlined, kernel
+from backstop.core.contract_terms import ContractKind
 from backstop.core.events import FUNDING_PARTS, InitialMargin, Reject, Stage
 from backstop.core.instruments import FUNDING_ATOMS_MAX, NO_CAP, NOTIONAL_ATOMS_MAX, PPM
 from backstop.core.parameter_table import PARAMETERS, Scope, listed
@@ -15,6 +16,7 @@ from backstop.core.parameters import Moves
 from backstop.core.places import commitment_row
 from backstop.core.rows import TRADED
 from backstop.core.state import State
+from backstop.core.units import compare_products, mul_div_floor
 
 __all__ = [
     "IS_OF_FLOW",
@@ -227,6 +229,8 @@ def _is_frozen(state: State, number: int, market: int, time_ns: int) -> bool:
 @kernel
 def _market_holds(state: State, market: int) -> bool:
     row = state.markets[market]
+    if row.price_ticks_min > row.price_ticks_max or (row.contract_kind == ContractKind.LINEAR and row.price_ticks_min != 1):
+        return False
     if row.group >= state.rules[0].groups or row.position_lots_max > ((1 << 62) - 1) // state.rules[0].accounts_max:
         return False
     if not _thresholds_hold(row.price_throttle_ppm, row.price_halt_ppm, row.price_exit_ppm):
@@ -357,9 +361,15 @@ def _update_tiers(state: State, market: int) -> None:
         here.maintenance_deduction = last.maintenance_deduction + _deduction(floor, here.maintenance_rate_ppm - last.maintenance_rate_ppm)
         if row.initial_margin == InitialMargin.MARGINAL:
             here.initial_deduction = last.initial_deduction + _deduction(floor, here.initial_rate_ppm - last.initial_rate_ppm)
-    part_ppm = (PPM * PPM - _top_rate_ppm(state, market) * _highest_level_ppm(state)) // PPM
-    # A market that is not listed may have any factor; less of it is on the safe side.
-    row.funding_per_tick = min(row.notional_factor, NO_CAP // max(1, part_ppm)) * part_ppm
+    left_ppm = (PPM * PPM - _top_rate_ppm(state, market) * _highest_level_ppm(state)) // PPM
+    if row.contract_kind == ContractKind.INVERSE:
+        # A tick moves least at the highest price.
+        squared = row.price_ticks_max * row.price_ticks_max
+        is_more = compare_products(row.notional_factor, left_ppm, NO_CAP, squared) > 0
+        row.funding_per_tick = NO_CAP if is_more else mul_div_floor(row.notional_factor, left_ppm, squared)
+    else:
+        # A market that is not listed may have any factor; less of it is on the safe side.
+        row.funding_per_tick = min(row.notional_factor, NO_CAP // max(1, left_ppm)) * left_ppm
 
 
 @kernel

@@ -13,7 +13,7 @@ import numpy as np
 from backstop.config import Venue
 from backstop.core.admission import refusal_of
 from backstop.core.breakers import effective_state
-from backstop.core.contracts import value_at_mark
+from backstop.core.contracts import worth_at_mark
 from backstop.core.digest import state_digest
 from backstop.core.engine import step
 from backstop.core.events import (
@@ -370,14 +370,14 @@ class Engine:
     def _position(self, place: int) -> Position:
         state = self._state
         row = state.positions[place]
-        value = int(value_at_mark(state, row.market, row.lots))
+        value, notional = worth_at_mark(state, row.market, row.lots)
         return Position(
             market=int(row.market),
             symbol=self._venue.markets[int(row.market)].symbol,
             lots=int(row.lots),
             cost_atoms=int(row.cost),
-            value_atoms=value,
-            maintenance_margin_atoms=int(position_margin(state, place, abs(value))),
+            value_atoms=int(value),
+            maintenance_margin_atoms=int(position_margin(state, place, notional)),
             liquidation_ticks=_some(level_ticks(state, place, True)),
             bankruptcy_ticks=_some(level_ticks(state, place, False)),
         )

@@ -442,7 +442,7 @@ class Books:
             before = self._lots_before(number, market) if number < int(self._state.engine[0].accounts_now) else 0
             lots += max(0, now) - max(0, before)
             outside -= now - before
-        return self.contract(market).value_of(lots + max(0, outside))
+        return self.contract(market).notional_of(lots + max(0, outside))
 
     def loss_stop(self, number: int) -> LossStop:
         """Return what a provider with an account has lost, beside the most that it may."""
@@ -789,7 +789,7 @@ class Books:
     def _use(self, number: int, market: int, side: int, lots: int) -> int:
         """Count lots against a provider's commitment; return their notional."""
         gauges, key = self.providers[number].gauges, (self.rules.markets[market].group, side)
-        notional, gauge = self.contract(market).value_of(lots), gauges[key].at(self.now_ns, self._refill(number, *key))
+        notional, gauge = self.contract(market).notional_of(lots), gauges[key].at(self.now_ns, self._refill(number, *key))
         gauges[key] = gauge._replace(used=gauge.used + notional)
         return notional
 

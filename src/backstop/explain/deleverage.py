@@ -23,6 +23,7 @@ from backstop.explain.funds import support_kept_text, support_of
 from backstop.explain.passed import add_passed_over
 from backstop.explain.rows import Rows
 from backstop.explain.scene import Scene
+from backstop.reference.arithmetic import sign
 from backstop.reference.funds import Support
 from backstop.reference.margin import Contract, Holding
 from backstop.reference.water_filling import exposure_in, standing_of
@@ -112,7 +113,8 @@ def add_adl_fill(scene: Scene, fact: Fact) -> None:
     fill, words, earlier = AdlFillEffect(scene.row), scene.speaker, scene.rows[: scene.place]
     if fill.account != scene.account:
         return
-    held, at_mark = scene.mine.held(fill.market), scene.contract(fill.market).value_of(-fill.lots)
+    held, contract = scene.mine.held(fill.market), scene.rules.markets[fill.market].contract
+    pays = -contract.beyond_mark(fill.lots, scene.contract(fill.market).mark_ticks, fill.cash)
     classes = (each for each in reversed(earlier) if each["kind"] == EffectKind.ADL_CLASS)
     group = next(each for each in classes if AdlClassEffect(each).account == fill.defaulter)
     fields = words.fields(group, is_event=False)
@@ -125,7 +127,7 @@ def add_adl_fill(scene: Scene, fact: Fact) -> None:
     _add_pick(scene, fact, fill, owner)
     first = _start(scene, scene.place)
     _add_share(scene, fact, fill, first)
-    fact.because.append(f"at mark it would receive {words.cash(at_mark)}: it pays {words.cash(at_mark - fill.cash)} for the default")
+    fact.because.append(f"at mark it would receive {words.cash(fill.cash + pays)}: it pays {words.cash(pays)} for the default")
     fact.check("on the other side", held * fill.lots < 0 and abs(fill.lots) <= abs(held), True)
     _certificate(scene, fact, first)
 
@@ -208,9 +210,9 @@ def _standing_text(scene: Scene, fact: Fact, fill: AdlFillEffect[int], owner: Ad
     fact.check("weight", fill.weight, owner.weight * PPM // owner.equity)
     if scene.is_only_account and fill.adl_class != AdlClass.HEDGE and _is_first_plan(scene):
         holding, portfolio = scene.holding(fill.market), scene.portfolio
-        whole = sum(each.contract.rules.factor_loading_ppm * each.value for each in portfolio.holdings)
+        whole = sum(each.contract.rules.factor_loading_ppm * each.contract.exposure_of(each.lots) for each in portfolio.holdings)
         exposure = exposure_in(whole, scene.rules.markets[fill.market].factor_loading_ppm, holding.side)
-        standing = standing_of(exposure, portfolio.equity, abs(holding.lots), holding.contract.value_of(1))
+        standing = standing_of(exposure, portfolio.equity, holding.notional, holding.contract.notional_of(1))
         fact.check("exposure to the factor", owner.weight, standing.exposure)
         fact.check("equity", owner.equity, standing.equity)
     given, cap = words.lots(fill.market, owner.lots), words.lots(fill.market, owner.cap_lots)
@@ -256,13 +258,13 @@ def _add_share(scene: Scene, fact: Fact, fill: AdlFillEffect[int], first: int) -
     gives = [(each.account, abs(each.lots)) for each in fills]
     mine_at = sum(row["kind"] == EffectKind.ADL_FILL for row in scene.rows[first : scene.place])
     contract = Contract(scene.rules.markets[plan.market], plan.mark_ticks)
-    received = cash_parts(cash, gives, contract.value_of(1 if plan.lots < 0 else -1))[mine_at]
+    received = cash_parts(cash, gives, contract, -sign(plan.lots))[mine_at]
     fact.check("cash", fill.cash, received)
     quantity, mark = words.lots(plan.market, lots_in_all), words.price(plan.market, plan.mark_ticks)
     at_mark = words.cash(contract.value_of(-lots_in_all))
     by_accounts = sum(lots for holder, lots in gives if holder >= 0)
     by_house = sum(lots for holder, lots in gives if holder < 0)
-    shared = words.cash(abs(cash + contract.value_of(by_house if plan.lots > 0 else -by_house)))
+    shared = words.cash(abs(cash - contract.cash_of(sign(plan.lots) * by_house, plan.mark_ticks)))
     mine, whole, part = words.lots(plan.market, abs(fill.lots)), words.lots(plan.market, by_accounts), words.cash(abs(received))
     fact.because.append(f"{_whose(parts)} {quantity} are closed for {words.cash(cash)} in all; at mark {mark} that is {at_mark}")
     if by_house:

@@ -295,11 +295,22 @@ def _torn_together(scene: Scene) -> list[TearUpEffect[int]]:
     return found
 
 
+def _cash_torn(scene: Scene, torn: TearUpEffect[int]) -> int:
+    """Return what a defaulter of a tear-up receives: its lots at mark; the last short what the others
+    leave, where both sides end as many.
+    """
+    together = _torn_together(scene)
+    shorts = [each.account for each in together if each.lots > 0]
+    if sum(each.lots for each in together) == 0 and torn.account == max(shorts):
+        return -sum(each.cash for each in together if each.account != torn.account)
+    return scene.holding(torn.market).value_of(abs(torn.lots))
+
+
 def _tear_up(scene: Scene, fact: Fact) -> None:
     torn, words, found = TearUpEffect(scene.row), scene.speaker, scene.portfolio
     market, lots = torn.market, abs(torn.lots)
     gap = gap_to_zero(found, market, lots)
-    fact.check("cash at mark", torn.cash, scene.holding(market).value_of(lots))
+    fact.check("cash at mark", torn.cash, _cash_torn(scene, torn))
     fact.check("gap to zero cash", torn.gap, gap)
     fact.because.append(f"{words.lots(market, lots)} are ended at mark: {_against(scene)}")
     if found.equity < 0:

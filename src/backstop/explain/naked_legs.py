@@ -40,10 +40,7 @@ def add_naked_leg(scene: Scene, fact: Fact) -> None:
     fact.because.append(f"  the largest of that side is left naked: {words.lots(told.naked_market, told.lots)} in {naked}")
     if not scene.is_only_account:
         return
-    legs = {
-        each.market: Leg(each.lots, taken.get(each.market, 0), each.contract.rules.factor_loading_ppm * each.contract.value_of(1))
-        for each in scene.portfolio.holdings
-    }
+    legs = {each.market: Leg(each.lots, taken.get(each.market, 0), each.contract) for each in scene.portfolio.holdings}
     found = naked_leg(legs)
     fact.check("exposure grew", True, found is not None)
     if found is not None:

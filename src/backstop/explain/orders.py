@@ -105,7 +105,7 @@ def _before_providers_lines(scene: Scene, closing: Closing, order: OrderEffect[i
     is_behind = Stage.TAKEOVER in stages and stages.index(Stage.TAKEOVER) > stages.index(Stage.CLOSEOUT)
     if not is_behind or scene.mine.health < Health.CLOSE_OUT or scene.now_ns >= scene.deadline_ns:
         return []
-    notional = abs(closing.holding.value_of(lots))
+    notional = closing.holding.contract.notional_of(lots)
     edges = scene.books.edges_ppm(scene.account, order.market, closing.holding.side, notional)
     ways = two_ways(closing, lots, order.limit_ticks, scene.rules.takeover.provider_share_ppm, edges)
     if ways.takeover is None or not ways.is_book_cheaper or not closing.is_all_needed(lots, order.limit_ticks):
@@ -135,7 +135,7 @@ def _restored_lines(scene: Scene, closing: Closing, lots: int) -> list[str]:
     cost, after = closing.cost(lots), closing.expected_after(lots)
     takes = " + ".join(f"{words.lots(market, band.lots)} x {percent(band.offset_ppm)}" for band in closing.book.takes(lots))
     mark, fee_rate = words.price(market, closing.holding.contract.mark_ticks), percent(closing.rules.fee_ppm)
-    fee = f"fee {cash(cost.fee)} = {fee_rate} of {cash(abs(closing.holding.value_of(lots)))}, rounded down"
+    fee = f"fee {cash(cost.fee)} = {fee_rate} of {cash(closing.holding.contract.notional_of(lots))}, rounded down"
     return [
         f"    slippage {cash(cost.slippage)} = mark {mark} x ({takes}), rounded up; {fee}",
         f"    equity {cash(closing.expected.equity)} less both is {cash(after.equity)};"
@@ -198,7 +198,7 @@ def add_settled(scene: Scene, fact: Fact) -> None:
     lots = words.lots(market, fill.lots)
     fact.because.append(f"fill of {lots}: cash {words.cash(fill.cash)}, zero cash of it {words.cash(fill.zero)}{whole}")
     if fill.fee:
-        rate = f"{percent(closeout.fee_ppm)} of {words.cash(scene.contract(market).value_of(fill.lots))} at mark, rounded down"
+        rate = f"{percent(closeout.fee_ppm)} of {words.cash(scene.contract(market).notional_of(fill.lots))} at mark, rounded down"
         fact.because.append(f"  liquidation fee {words.cash(fill.fee)}: {rate}, at most what the fill is better than zero and limit")
     if fill.support:
         fact.because.append(f"  the fund pays {words.cash(fill.support)}: what the fill is worse than zero, within what was reserved")

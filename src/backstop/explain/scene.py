@@ -348,7 +348,7 @@ class Scene:
         by_market = int(row.ordered_notional) if int(row.ordered_interval) == present else 0
         by_venue = int(engine.ordered_notional) if int(engine.interval) == present else 0
         for later in self.later(EffectKind.ORDER):
-            notional = abs(self.contract(later["market"]).value_of(later["lots"]))
+            notional = self.contract(later["market"]).notional_of(later["lots"])
             by_venue -= notional
             by_market -= notional * (later["market"] == market)
             by_account -= notional * (later["account"] == self.account)

@@ -107,7 +107,7 @@ def add_takeover(scene: Scene, fact: Fact) -> None:
         _add_vault_takeover(scene, fact, taken)
     else:
         _add_accepted_offer(scene, fact, taken)
-    at_mark = scene.contract(taken.market).value_of(-taken.lots)
+    at_mark = scene.holding(taken.market).value_of(abs(taken.lots))
     add_charge(scene, fact, taken.market, abs(taken.lots), at_mark - taken.cash)
     if taken.support:
         scene.expected[int(Cause.SUPPORT)] = taken.support
@@ -132,7 +132,7 @@ def _add_accepted_offer(scene: Scene, fact: Fact, taken: TakeoverEffect[int]) ->
     fact.check("lots offered", taken.lots, -offer.side * offer.lots if offer is not None else "no such offer")
     fact.check("cash offered", taken.cash, offer.cash if offer is not None else "no such offer")
     fact.check("support reserved", taken.support, offer.reserved if offer is not None else "no such offer")
-    at_mark = scene.contract(taken.market).value_of(-taken.lots)
+    at_mark = scene.holding(taken.market).value_of(abs(taken.lots))
     given = words.cash(at_mark - taken.cash)
     gains = f"gets {given} for taking it over" if at_mark >= taken.cash else f"loses {words.cash(taken.cash - at_mark)} by it"
     fact.because.append(f"at mark it would receive {words.cash(at_mark)} now: the provider {gains}")
@@ -203,7 +203,7 @@ def _bound_text(scene: Scene, offering: Offering, backer: Backer) -> str:
 def bound_text(scene: Scene, backer: Backer, bound: RoomBound, lots: int) -> str:
     """Say a bound that a provider would exceed with so many lots more, with its terms."""
     words, cash, market = scene.speaker, scene.speaker.cash, scene.row["market"]
-    lot, equity, carried = cash(backer.contract.value_of(1)), cash(backer.portfolio.equity), cash(backer.gross_after(0))
+    lot, equity, carried = cash(backer.contract.notional_of(1)), cash(backer.portfolio.equity), cash(backer.gross_after(0))
     holds = f"it holds {words.lots(market, backer.promised)} there, open offers included"
     needs = f"{'one lot more' if lots else 'what it has'} needs, open offers included, initial margin {cash(backer.initial_after(lots))}"
     return {

@@ -195,6 +195,8 @@ class Grid:
     #: Most steps, either way.
     steps_max: tuple[int, ...]
     rounding: Rounding
+    #: Least steps of each, where it has any.
+    steps_min: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +295,8 @@ def _refuse_out_of_range(
 ) -> None:
     most = np.array(grid.steps_max, dtype=np.int64)[numbers]
     bad = ~missing & ((values < least) | (np.abs(values) > most))
+    if grid.steps_min:
+        bad |= ~missing & (values < np.array(grid.steps_min, dtype=np.int64)[numbers])
     bad[large] = True
     if not bad.any():
         return
@@ -306,6 +310,8 @@ def _refuse_out_of_range(
         problem = "is zero"
     elif 0 < value < least * step:
         problem = f"is nearer to 0 than to one step of {fraction_text(step)}"
+    elif grid.steps_min and value < grid.steps_min[number] * step:
+        problem, expected = "is too small", f"must be at least {fraction_text(grid.steps_min[number] * step)}, price_min of its market"
     else:
         problem, expected = "is too large", f"must be at most {fraction_text(top * step)}"
     raise table.error(problem, expected, chunk=chunk, place=place, column=name, value=_cell(column, place))

@@ -31,6 +31,8 @@ _OUT = ("time", "market", "timeframe", *_BAR, "volume")
 
 #: BTC_USDT_USDT-5m-futures, BTC_USDT-1h, as freqtrade names its files.
 _FREQTRADE_NAME = re.compile(r"(?P<pair>[A-Za-z0-9]+_[A-Za-z0-9]+(?:_[A-Za-z0-9]+)?)-(?P<timeframe>\d+[smhdw])(?:-(?P<kind>[a-z_]+))?")
+#: A symbol of an inverse contract: it settles in its base.
+_INVERSE = re.compile(r"([^/:]+)/[^/:]+:\1")
 #: Kinds of freqtrade files whose ``open`` is a price.
 _PRICE_KINDS = ("futures", "mark", "spot")
 _BITMEX_SYMBOLS = {"XBTUSD": "BTC/USD:BTC", "ETHUSD": "ETH/USD:BTC", "XBTUSDT": "BTC/USDT:USDT", "ETHUSDT": "ETH/USDT:USDT"}
@@ -110,7 +112,8 @@ def convert_bars(
     back. ``markets`` maps names in the files to symbols; names without an entry become ccxt symbols
     of linear perpetuals in USDT (freqtrade) or of the contract (bitmex). Bars are widened to hold
     their own open and close. ``volume`` names the column of volumes; for bitmex it is
-    ``homeNotional``, in base, where the file has it (its ``volume`` counts contracts of 1 USD).
+    ``homeNotional``, in base, where the file has it, and for a symbol of an inverse contract
+    ``volume``, which counts contracts of 1 USD as its quantities do.
     ``only`` names the symbols to write; by default all.
 
     Raises ``FeedError`` naming file, line, column and value.
@@ -145,8 +148,7 @@ def _read_file(table: Table, job: _Job, bars: dict[tuple[str, str], _Bars], repo
     named = _FREQTRADE_NAME.fullmatch(table.path.name.split(".")[0]) if job.layout is Layout.FREQTRADE else None
     time_column = "date" if job.layout is Layout.FREQTRADE else "timestamp"
     volume = job.volume or ("homeNotional" if job.layout is Layout.BITMEX and "homeNotional" in table.names else "volume")
-    if job.layout is Layout.BITMEX and volume == "volume" and job.volume is None:
-        report.notes.append(f"{table.path}: no column homeNotional: volume is taken as it is, contracts of 1 USD")
+    in_contracts = "volume" if job.layout is Layout.BITMEX and job.volume is None and "volume" in table.names else volume
     table.require(time_column, *_BAR, volume)
     if named is not None and named["kind"] not in (None, job.kind):
         why = "its column `open` has the funding rate" if named["kind"] not in _PRICE_KINDS else "choose it with --kind"
@@ -155,10 +157,13 @@ def _read_file(table: Table, job: _Job, bars: dict[tuple[str, str], _Bars], repo
     if "symbol" not in extra and named is None:
         expected = "must have a column symbol, or be named as in BTC_USDT_USDT-5m-futures.feather"
         raise table.error("does not say which market it is", expected)
-    for chunk in table.chunks([time_column, *_BAR, volume, *extra]):
+    volumes = dict.fromkeys((volume, in_contracts))
+    lacks_base = in_contracts == volume == "volume" and job.layout is Layout.BITMEX and job.volume is None
+    for chunk in table.chunks([time_column, *_BAR, *volumes, *extra]):
         report.rows_read += chunk.rows
         times = times_of(table, chunk, time_column)
-        numbers = [_texts(table, chunk, name) for name in (*_BAR, volume)]
+        bar = [_texts(table, chunk, name) for name in _BAR]
+        sizes = {name: _texts(table, chunk, name) for name in volumes}
         labels: dict[str, Any] = {name: chunk.columns[name] for name in extra}
         for place in range(chunk.rows):
             if "kind" in labels and labels["kind"][place] != job.kind:
@@ -169,8 +174,12 @@ def _read_file(table: Table, job: _Job, bars: dict[tuple[str, str], _Bars], repo
             if job.only and symbol not in job.only:
                 report.rows_other_market += 1
                 continue
-            row = tuple(column[place] for column in numbers)
-            _check_row(table, chunk, place, row, volume)
+            column = in_contracts if _INVERSE.fullmatch(symbol) else volume
+            row = *(texts[place] for texts in bar), sizes[column][place]
+            _check_row(table, chunk, place, row, column)
+            if lacks_base and not _INVERSE.fullmatch(symbol):
+                report.notes.append(f"{table.path}: no column homeNotional: volume is taken as it is, contracts of 1 USD")
+                lacks_base = False
             market = bars.setdefault((symbol, timeframe), _Bars(timeframe))
             time_ns = int(times[place]) - (_span_ns(table, chunk, place, timeframe) if job.shift else 0)
             if time_ns < 0:

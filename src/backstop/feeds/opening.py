@@ -147,8 +147,8 @@ def _position_rows(venue: Venue, book: AccountBook, prices: Prices, time_ns: int
 
 def _exposure(venue: Venue, prices: Prices, market: int, lots: int, cost: int) -> tuple[int, int]:
     """Return (unrealised gain, maintenance margin) of a position at the opening mark."""
-    value = venue.markets[market].contract.value(lots, prices.markets[market].first_mark_ticks)
-    return value - cost, _maintenance(venue.rules.markets[market].tiers, abs(value))
+    contract, mark = venue.markets[market].contract, prices.markets[market].first_mark_ticks
+    return contract.value(lots, mark) - cost, _maintenance(venue.rules.markets[market].tiers, contract.notional(lots, mark))
 
 
 def _maintenance(tiers: Sequence[Any], notional: int) -> int:

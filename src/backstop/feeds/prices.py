@@ -227,6 +227,7 @@ def _read(table: Table, venue: Venue, tally: Tally, cut: Cut) -> Rows:
         tuple(Fraction(market.price_tick) for market in venue.markets),
         tuple(market.price_ticks_max for market in venue.markets),
         PRICE_ROUNDING,
+        tuple(market.price_ticks_min for market in venue.markets),
     )
     volumes = Grid(
         tuple(Fraction(market.quantity_lot) for market in venue.markets), (DEPTH_LOTS_MAX,) * len(venue.markets), VOLUME_ROUNDING

@@ -126,7 +126,7 @@ def impacted_ticks(world: World, market: int, price_ticks: int) -> int:
     shifted = mul_div_floor(price_ticks, book.impact_factor, IMPACT_ONE)
     if 2 * mul_mod(price_ticks, book.impact_factor, IMPACT_ONE) >= IMPACT_ONE:
         shifted += 1
-    return min(max(shifted, 1), book.price_ticks_max)
+    return min(max(shifted, book.price_ticks_min), book.price_ticks_max)
 
 
 @kernel

@@ -219,10 +219,11 @@ def _legs(
     contracts = rules.contracts
     lots_max = np.array([row.position_lots_max for row in rules.markets], dtype=np.int64)[market]
     price_max = np.array([row.price_ticks_max for row in rules.markets], dtype=np.int64)[market]
+    price_min = np.array([row.price_ticks_min for row in rules.markets], dtype=np.int64)[market]
     mark = mark_ticks[market]
     wanted = np.minimum(contracts.lots_worth(market, wanted_notional, mark), lots_max.astype(np.float64))
     size = np.clip(np.rint(wanted).astype(np.int64), 1, lots_max)
-    entry = np.clip(np.rint(mark * np.exp(entry_log)).astype(np.int64), 1, price_max)
+    entry = np.clip(np.rint(mark * np.exp(entry_log)).astype(np.int64), price_min, price_max)
     lots = side * size
     worth = np.abs(contracts.values(market, size, mark))
     margin = np.zeros(len(market), dtype=np.int64)
@@ -257,8 +258,9 @@ def _fits(rules: VenueRules, symbols: Sequence[str], first_mark_ticks: Sequence[
     if not len(symbols) == len(first_mark_ticks) == len(rules.markets):
         raise ValueError(f"{len(symbols)} symbols, {len(first_mark_ticks)} marks: must be one per market, {len(rules.markets)}")
     for symbol, mark, market in zip(symbols, first_mark_ticks, rules.markets, strict=True):
-        if not 1 <= mark <= market.price_ticks_max:
-            raise ValueError(f"first mark of {symbol} = {mark} ticks: must be 1 to {market.price_ticks_max}")
+        low, high = market.price_ticks_min, market.price_ticks_max
+        if not low <= mark <= high:
+            raise ValueError(f"first mark of {symbol} = {mark} ticks: must be {low} to {high}")
     if accounts > rules.limits.accounts_max:
         raise PopulationError(f"accounts = {accounts}: must be at most limits.accounts_max, {rules.limits.accounts_max}")
     if positions > rules.limits.positions_max:

@@ -107,8 +107,10 @@ def follow_mark(world: World, market: int, price_ticks: int) -> None:
     """Let a market trade around a mark that the engine was given; one that it refuses for its price
     changes nothing.
     """
-    if 0 <= market < len(world.books) and 1 <= price_ticks <= world.books[market].price_ticks_max:
-        world.books[market].mark_ticks = price_ticks
+    if 0 <= market < len(world.books):
+        book = world.books[market]
+        if book.price_ticks_min <= price_ticks <= book.price_ticks_max:
+            book.mark_ticks = price_ticks
 
 
 @kernel

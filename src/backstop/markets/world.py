@@ -69,6 +69,7 @@ BOOK = np.dtype(
         np.record,
         [
             ("mark_ticks", "<i8"),  # latest mark that was applied; 0: none yet
+            ("price_ticks_min", "<i8"),
             ("price_ticks_max", "<i8"),
             ("latency_ns", "<i8"),
             ("recovery_ppm_per_second", "<i8"),
@@ -247,7 +248,7 @@ def new_world(
     for number, (market, book) in enumerate(zip(rules.markets, books, strict=True)):
         _check_book(f"books[{number}]", book, len(market.band_offset_ppm))
         row = rows[number]
-        row.price_ticks_max = market.price_ticks_max
+        row.price_ticks_min, row.price_ticks_max = market.price_ticks_min, market.price_ticks_max
         row.latency_ns = book.latency_ns
         row.recovery_ppm_per_second = book.recovery_ppm_per_second
         row.permanent_impact_ppm = book.permanent_impact_ppm

@@ -88,7 +88,7 @@ def asked_of(state: State, owner: int, market: int, counterparties: tuple[Counte
 def exposure_of(state: State, account: int) -> int:
     """Return the sum of loading x signed notional of an account's positions."""
     holdings = [state.holding(account, market) for market in state.held_markets(account)]
-    return sum(each.contract.rules.factor_loading_ppm * each.value for each in holdings)
+    return sum(each.contract.rules.factor_loading_ppm * each.contract.exposure_of(each.lots) for each in holdings)
 
 
 def waits_for_reservation(state: State, account_id: int, market: int) -> bool:
@@ -178,21 +178,20 @@ def adl_plan(state: State, accounts: list[int], market: int, side: int) -> None:
     if lots == 0:
         return
     placed, wanted = wave.placed(lots), wave.wanted
-    caps = wave.caps(lots, sum(each.support.beyond for each in placed.values()))
+    caps = wave.caps(lots, sum(each.support.beyond for each in placed.values()) + wave.slack)
     closes = {each.account: placed[each.account] for each in wave.defaulters if placed[each.account].is_any}
     first = next(iter(closes))
     owners = {each.owner for each in wave.defaulters}
     linked = next(iter(owners)) if len(owners) == 1 else None
     house = [each for each in wave.counterparties if each.portfolio is None]
     candidates = candidates_of(asked_owners(state, market, side), house, caps, state.rules.adl_policy, state.last_seq, linked)
-    least = least_asked(state.rules.adl, state.contract(market).value_of(1), lots)
+    least = least_asked(state.rules.adl, state.contract(market), lots)
     given = share_lots(state.rules.adl_policy, candidates, lots, least, (state.last_seq, market, first))
     gives = [(each, part.lots[each.first]) for part in given for each in part.members]
     fills = laid(gives, caps)
 
-    lot = side * state.contract(market).value_of(1)
-    cash = {account: each.lots * lot + each.support.beyond for account, each in placed.items()}
-    received = cash_parts(sum(cash.values()), [(fill.holder, fill.lots) for fill in fills], lot)
+    cash = {account: state.holding(account, market).value_of(each.lots) + each.support.beyond for account, each in placed.items()}
+    received = cash_parts(sum(cash.values()), [(fill.holder, fill.lots) for fill in fills], state.contract(market), side)
     told = list(zip(fills, received, strict=True))
     ways = {each.account: each.way_out for each in wave.defaulters}
     charges = {account: ways[account].charge(each.lots, 0, state.equity(account)) for account, each in closes.items()}
@@ -208,12 +207,14 @@ def adl_plan(state: State, accounts: list[int], market: int, side: int) -> None:
     for fill, got in told:
         state.trade(fill.holder, first, market, side * fill.lots, got, 0, Cause.ADL)
         state.note_taken(fill.holder, market, -side * fill.lots)
-        if fill.candidate.standing:
-            state.note_given(fill.holder, market, side * fill.lots)
+    for candidate, gave in gives:
+        if candidate.standing and gave:
+            state.note_given(candidate.first, market, side * gave)
     for account, each in closes.items():
         pay(state, account, state.group(market), each.support.amount, Cause.SUPPORT, market)
         state.post(state.fund_id(market), account, charges[account], Cause.CLOSING_CHARGE, market)
-    add_flow(state, market, state.contract(market).value_of(lots))
+    for each in closes.values():
+        add_flow(state, market, state.contract(market).notional_of(each.lots))
     settle_counterparties(state, market, [fill.holder for fill in fills])
 
 
@@ -225,27 +226,30 @@ def cross_defaulters(state: State, accounts: list[int], market: int) -> None:
     lots = min(sum(longs.wanted.values()), sum(shorts.wanted.values()))
     if lots == 0:
         return
-    value = state.contract(market).value_of
     mine = {account: part for account, part in split(lots, longs.wanted).items() if part}
     members = [Candidate(account, AdlClass.CROSSED, part, part, part, None) for account, part in shorts.wanted.items()]
     parts, eta = capped_pro_rata(lots, shorts.wanted, shorts.wanted)
     theirs = {account: part for account, part in parts.items() if part}
     ways = {each.account: each.way_out for each in (*longs.defaulters, *shorts.defaulters)}
     charges = {account: ways[account].charge(part, 0, state.equity(account)) for account, part in (*mine.items(), *theirs.items())}
+    cash = {account: state.holding(account, market).value_of(part) for account, part in mine.items()}
+    received = sum(cash.values())
+    paid = split(abs(received), theirs)
+    got = {account: -sign(received) * part for account, part in paid.items()}
     for account, part in mine.items():
-        emit_plan(state, account, market, -part, value(part), len(theirs))
+        emit_plan(state, account, market, -part, cash[account], len(theirs))
     tell_scale(state, market, lots, longs.wanted)
     first = next(iter(mine))
-    told = [(Fill(each.first, each, theirs[each.first], each.cap), -value(theirs[each.first])) for each in members if each.first in theirs]
+    told = [(Fill(each.first, each, theirs[each.first], each.cap), got[each.first]) for each in members if each.first in theirs]
     emit_class(state, (first, market, 1), Given(AdlClass.CROSSED, members, parts, eta, told))
     mark = state.markets[market].mark
     for account, part in mine.items():
-        state.trade(account, NONE, market, -part, value(part), mark, Cause.ADL)
+        state.trade(account, NONE, market, -part, cash[account], mark, Cause.ADL)
     for account, part in theirs.items():
-        state.trade(account, first, market, part, -value(part), mark, Cause.ADL)
+        state.trade(account, first, market, part, got[account], mark, Cause.ADL)
     for account, charge in charges.items():
         state.post(state.fund_id(market), account, charge, Cause.CLOSING_CHARGE, market)
-    add_flow(state, market, 2 * value(lots))
+    add_flow(state, market, 2 * state.contract(market).notional_of(lots))
     for account in theirs:
         state.position(account, market).closed_in_default = True
         state.reduced.discard((account, market))

@@ -135,7 +135,10 @@ class Book(NamedTuple):
 
     def slippage(self, lots: int) -> int:
         """Return what closing so many lots is expected to lose against the mark. Atoms."""
-        return sum(ceil_div(self.contract.value_of(band.lots) * band.offset_ppm, PPM) for band in self.takes(lots))
+        return sum(
+            self.contract.offset_cost(self.contract.notional_of(band.lots), band.offset_ppm, is_sell=self.is_sell)
+            for band in self.takes(lots)
+        )
 
     def limit(self, tolerance_ppm: int | None = None) -> Limit:
         """Return the limit that the book sets, at the market's slippage tolerance or another."""

@@ -39,7 +39,7 @@ def two_ways(closing: Closing, lots: int, limit_ticks: int, provider_share_ppm: 
         return TwoWays(closing.cost(lots).whole, way_to_zero * provider_share_ppm // PPM)
     edge_ppm = min(edges_ppm, default=None)
     holding = closing.holding
-    notional = abs(holding.value_of(lots))
+    notional = holding.contract.notional_of(lots)
     at_limit = holding.value_of(lots) - holding.contract.cash_of(-holding.side * lots, limit_ticks)
     return TwoWays(at_limit, None if edge_ppm is None else notional * edge_ppm // PPM)
 
@@ -56,7 +56,7 @@ def book_goes_first(state: State, account: int) -> bool:
     if first is None:
         return False
     order = first.quote()
-    notional = abs(first.holding.value_of(order.lots))
+    notional = first.holding.contract.notional_of(order.lots)
     edges = edges_of_able(state, account, first.holding.market, first.holding.side, notional)
     ways = two_ways(first, order.lots, order.limit.ticks, state.rules.takeover.provider_share_ppm, edges)
     return first.is_all_needed(order.lots, order.limit.ticks) and ways.is_book_cheaper

@@ -103,8 +103,9 @@ def make_way(state: State, account: int) -> None:
     """Let those who are carried give way to an insolvent account with lots, whose turn comes."""
     portfolio = state.portfolio(account)
     for holding in portfolio.held:
-        tolerance = holding.contract.rules.slippage_tolerance_ppm
-        most = ceil_div(holding.notional * tolerance, PPM) - portfolio.equity
+        contract, is_sell = holding.contract, holding.lots > 0
+        beyond = contract.offset_cost(holding.notional, contract.rules.slippage_tolerance_ppm, is_sell=is_sell)
+        most = beyond - portfolio.equity
         give_way(state, account, state.group(holding.market), holding.market, most)
 
 

@@ -38,8 +38,8 @@ class Exit(NamedTuple):
 
     def cost(self, lots: int) -> Cost:
         """Return what closing so many lots on the book is expected to cost."""
-        value = self.book.contract.value_of(lots)
-        return Cost(self.book.slippage(lots), value * self.fee_ppm // PPM)
+        notional = self.book.contract.notional_of(lots)
+        return Cost(self.book.slippage(lots), notional * self.fee_ppm // PPM)
 
     def charge(self, lots: int, taken: int, equity: int) -> int:
         """Return what the account pays to the fund for lots that leave otherwise.

@@ -108,7 +108,7 @@ def send(state: State, order: Order) -> None:
         amount=order.zero_cash,
         value=order.reserved,
     )
-    notional = abs(state.contract(order.market).value_of(order.lots))
+    notional = state.contract(order.market).notional_of(order.lots)
     state.accounts[order.account].ordered += notional
     state.markets[order.market].ordered += notional
     state.ordered += notional
@@ -193,7 +193,7 @@ def take_fill(state: State, order: Order, open_take: int, taken: int, price_tick
     state.trade(outside_of(market), account, market, -side * taken, -cash, price_ticks, cause)
     if is_closing:
         charge_or_support(state, order, open_take, price_ticks, equity)
-        add_flow(state, market, state.contract(market).value_of(taken))
+        add_flow(state, market, state.contract(market).notional_of(taken))
     order.filled += open_take
 
 

@@ -150,7 +150,7 @@ class Closing:
     @property
     def minimum(self) -> int:
         """The lots that reach the least notional of an order, at least one."""
-        return max(1, ceil_div(self.rules.minimum_notional, abs(self.holding.value_of(1))))
+        return max(1, self.holding.contract.lots_reaching(self.rules.minimum_notional))
 
     @property
     def least(self) -> int:
@@ -185,12 +185,12 @@ class Closing:
         """Return what bounds an order whatever the account needs: the slice, and each cap of the
         interval.
         """
-        lot, caps = abs(self.holding.value_of(1)), self.caps
+        within, caps = self.holding.contract.lots_within, self.caps
         return (
             OrderBound(self._slice_bound, self.left),
-            OrderBound(SizeBound.ACCOUNT_CAP, caps.account.left // lot),
-            OrderBound(SizeBound.MARKET_CAP, caps.market.left // lot),
-            OrderBound(SizeBound.VENUE_CAP, caps.venue.left // lot),
+            OrderBound(SizeBound.ACCOUNT_CAP, within(caps.account.left)),
+            OrderBound(SizeBound.MARKET_CAP, within(caps.market.left)),
+            OrderBound(SizeBound.VENUE_CAP, within(caps.venue.left)),
         )
 
     def cap(self) -> int:
@@ -239,9 +239,9 @@ class Closing:
 
     def _with_minimum(self, lots: int) -> int:
         """No order and no rest of a position below the least notional."""
-        everything, lot = self.everything, abs(self.holding.value_of(1))
+        everything, notional_of = self.everything, self.holding.contract.notional_of
         lots = max(lots, self.minimum)
-        if lots >= everything or (everything - lots) * lot < self.rules.minimum_notional:
+        if lots >= everything or notional_of(everything - lots) < self.rules.minimum_notional:
             return everything
         return lots
 
@@ -443,6 +443,6 @@ def settle(contract: Contract, order: OrderTerms, lots: int, price_ticks: int, f
     zero = part_of(order.zero_cash, abs(order.lots), order.filled, lots)
     fee = 0
     if fee_ppm is not None:
-        charged = abs(contract.value_of(lots)) * fee_ppm // PPM
+        charged = contract.notional_of(lots) * fee_ppm // PPM
         fee = max(0, min(charged, cash - zero, cash - contract.cash_of(change, order.limit_ticks)))
     return Settlement(lots, cash, zero, fee, min(max(0, zero - cash), order.reserved))

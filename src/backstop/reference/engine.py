@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 
+from backstop.core.contract_terms import ContractKind
 from backstop.core.events import (
     FEES,
     NEVER_NS,
@@ -33,8 +34,8 @@ from backstop.core.events import (
     outside_of,
     uncovered_of,
 )
-from backstop.core.instruments import PPM, VenueRules
-from backstop.core.parameter_table import Scope, values_of, venue_digested, venue_values
+from backstop.core.instruments import PPM, MarketRules, VenueRules
+from backstop.core.parameter_table import Scope, listed, values_of, venue_digested, venue_values
 from backstop.reference.adl import adl, has_room, with_room
 from backstop.reference.arrears import next_arrears_ns, pay_arrears
 from backstop.reference.book_first import book_goes_first
@@ -666,12 +667,21 @@ def relief_rows(state: State) -> Iterable[tuple[int, ...]]:
                 yield account, market, row.kept_ppm
 
 
+def market_values(market: MarketRules) -> tuple[int, ...]:
+    """A market's rules in order of number; of a linear one without its kind and its lowest price, which
+    is 1.
+    """
+    values = zip(listed(Scope.MARKET), values_of(market, Scope.MARKET), strict=True)
+    is_linear = market.contract_kind == ContractKind.LINEAR
+    return tuple(value for each, value in values if not (is_linear and each.field in ("contract_kind", "price_ticks_min")))
+
+
 def rule_blocks(rules: VenueRules) -> list[list[tuple[int, ...]]]:
     """The rules in force, a block a scope; of markets their bands, too."""
     pairs = [pair for provider in rules.providers for pair in provider.commitments]
     return [
         [tuple(venue_values(rules)[each.field] for each in venue_digested())],
-        [(*values_of(market, Scope.MARKET), *market.band_offset_ppm) for market in rules.markets],
+        [(*market_values(market), *market.band_offset_ppm) for market in rules.markets],
         [(number, *values_of(tier, Scope.TIER)) for number, market in enumerate(rules.markets) for tier in market.tiers],
         [values_of(fund, Scope.GROUP) for fund in rules.funds],
         [values_of(provider, Scope.PROVIDER) for provider in rules.providers],

@@ -36,7 +36,7 @@ def fill_debt_due(state: State, event: Event) -> tuple[int, int, int]:
     if other < 0 or state.accounts[account].owner == state.accounts[other].owner:
         return account, other, 0
     contract = state.contract(event.market)
-    gain = contract.value_of(event.lots) + contract.cash_of(event.lots, event.price_ticks)
+    gain = contract.cash_of(event.lots, event.price_ticks) - contract.cash_of(event.lots, contract.mark_ticks)
     loser, winner = (account, other) if gain < 0 else (other, account)
     lacking = min(abs(gain), -state.equity(loser))
     allowed = _allowed(state, loser, event)
@@ -50,7 +50,7 @@ def _allowed(state: State, loser: int, event: Event) -> int | None:
     rules = state.rules.markets[event.market]
     limits = [rules.fill_band_ppm] if rules.fill_band_ppm else []
     limits += [rules.slippage_tolerance_ppm] if state.accounts[loser].in_default else []
-    return state.contract(event.market).value_of(abs(event.lots)) * min(limits) // PPM if limits else None
+    return state.contract(event.market).notional_of(event.lots) * min(limits) // PPM if limits else None
 
 
 def take_from_winners(state: State, account: int) -> None:

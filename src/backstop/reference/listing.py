@@ -29,7 +29,7 @@ def wrong_listing(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     markets = state.rules.markets
     yield not 0 <= event.market < len(markets), Reject.UNKNOWN_MARKET
     counted = [each for number, each in enumerate(markets) if each.is_listed or number == event.market]
-    total = sum(each.contract.bound(each.position_lots_max, each.price_ticks_max) for each in counted)
+    total = sum(each.notional_max for each in counted)
     yield total > NOTIONAL_ATOMS_MAX, Reject.RULES_CONTRADICT
     yield not is_closed(state, event.market, event.time_ns), Reject.MARKET_LISTED
 

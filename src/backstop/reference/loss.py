@@ -116,7 +116,7 @@ class Loss:
         """
         if self.policy == SocialisePolicy.GAINS_HAIRCUT:
             return max(0, sum(each.holding.result for each in stakes), sum(each.open_gain for each in stakes))
-        return abs(stakes[0].holding.contract.value_of(sum(each.holding.lots + each.torn for each in stakes)))
+        return abs(sum(each.holding.contract.exposure_of(each.holding.lots + each.torn) for each in stakes))
 
     def _payer(self, owner: int, weight: int, purses: tuple[Purse, ...]) -> Payer:
         free = sum(purse.free for purse in purses)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from backstop.core.contract_terms import ContractKind
 from backstop.core.events import FUNDING_PARTS, NONE, Health, InitialMargin
-from backstop.core.instruments import PPM, LevelRules, MarketRules
+from backstop.core.instruments import NO_CAP, PPM, LevelRules, MarketRules
 from backstop.reference.arithmetic import ceil_div, sign, split, trunc_div
 
 __all__ = ["Borne", "Contract", "Holding", "Portfolio", "Standing", "Tier", "ZeroCash", "levels_after", "returns_at"]
@@ -39,16 +40,58 @@ class Contract(NamedTuple):
     #: The mark when the present epoch began; 0: not read.
     epoch_mark: int = 0
 
+    @property
+    def is_inverse(self) -> bool:
+        """Lots are worth minus what of the base they buy of the quote, rounded."""
+        return self.rules.contract_kind == ContractKind.INVERSE
+
     def value_of(self, lots: int) -> int:
-        """Value of signed lots at the mark. Atoms."""
+        """Value of signed lots at the mark, rounded down. Atoms."""
+        if self.is_inverse:
+            return -lots * self.rules.notional_factor // self.mark_ticks if self.mark_ticks else 0
         return lots * self.mark_ticks * self.rules.notional_factor
 
     def cash_of(self, lots: int, price_ticks: int) -> int:
-        """Cash that a trade of signed lots brings at a price, negative when it is paid. Atoms."""
+        """Cash that a trade of signed lots brings at a price, negative when it is paid; rounded down.
+        Atoms.
+        """
+        if self.is_inverse:
+            return lots * self.rules.notional_factor // price_ticks
         return -lots * price_ticks * self.rules.notional_factor
+
+    def notional_of(self, lots: int) -> int:
+        """Magnitude of the value of lots of either sign at the mark, rounded up. Atoms."""
+        if self.is_inverse:
+            return ceil_div(abs(lots) * self.rules.notional_factor, self.mark_ticks) if self.mark_ticks else 0
+        return abs(self.value_of(lots))
+
+    def exposure_of(self, lots: int) -> int:
+        """Notional with the sign of the lots."""
+        return sign(lots) * self.notional_of(lots)
+
+    def lots_within(self, notional: int) -> int:
+        """Most lots whose notional is at most so much."""
+        if self.is_inverse:
+            return min(NO_CAP, notional * self.mark_ticks // self.rules.notional_factor)
+        return notional // self.value_of(1)
+
+    def lots_reaching(self, notional: int) -> int:
+        """Least lots whose notional is at least so much."""
+        if self.is_inverse:
+            return min(NO_CAP, self.lots_within(notional - 1) + 1) if notional > 0 else 0
+        return ceil_div(notional, self.value_of(1))
+
+    def offset_cost(self, notional: int, offset_ppm: int, *, is_sell: bool) -> int:
+        """What trading a notional costs at a price that is so much worse than the mark."""
+        at_offset = (PPM - offset_ppm if is_sell else PPM + offset_ppm) if self.is_inverse else PPM
+        return ceil_div(notional * offset_ppm, at_offset)
 
     def ticks_for(self, lots: int, cash: int) -> int:
         """Worst price at which a trade of signed lots still brings the cash."""
+        if self.is_inverse:
+            if lots > 0:
+                return self.within(lots * self.rules.notional_factor // cash if cash > 0 else self.rules.price_ticks_max)
+            return self.within(ceil_div(-lots * self.rules.notional_factor, -cash) if cash < 0 else self.rules.price_ticks_max)
         divisor = abs(lots) * self.rules.notional_factor
         return self.within(ceil_div(cash, divisor) if lots < 0 else -cash // divisor)
 
@@ -66,7 +109,7 @@ class Contract(NamedTuple):
 
     def within(self, price_ticks: int) -> int:
         """Nearest price that the market knows."""
-        return max(1, min(price_ticks, self.rules.price_ticks_max))
+        return max(self.rules.price_ticks_min, min(price_ticks, self.rules.price_ticks_max))
 
     def tier_of(self, notional: int, *, initial: bool = False) -> Tier:
         """Tier of a notional, for maintenance or initial margin."""
@@ -90,8 +133,8 @@ class Contract(NamedTuple):
         """Initial margin of so many lots, at the tier of them and ``others_lots``, and scaled by the
         open interest. Atoms.
         """
-        notional = self.value_of(lots)
-        margin = self.tier_of(self.value_of(lots + others_lots), initial=True).margin_of(notional)
+        notional = self.notional_of(lots)
+        margin = self.tier_of(self.notional_of(lots + others_lots), initial=True).margin_of(notional)
         return margin + ceil_div((notional - margin) * self.initial_scale_ppm, PPM)
 
     @property
@@ -132,8 +175,8 @@ class Holding(NamedTuple):
 
     @property
     def notional(self) -> int:
-        """Absolute value at the mark."""
-        return abs(self.value)
+        """Absolute value at the mark, rounded up."""
+        return self.contract.notional_of(self.lots)
 
     @property
     def profit(self) -> int:
@@ -189,13 +232,13 @@ class Holding(NamedTuple):
 
     def value_of(self, lots: int) -> int:
         """Signed value of so many of its lots (not below 0): the cash of closing them at the
-        mark.
+        mark, which leaves equity as it is.
         """
-        return self.contract.value_of(self.side * lots)
+        return self.value - self.contract.value_of(self.lots - self.side * lots)
 
     def margin_after(self, closed: int) -> int:
         """Maintenance margin once so many lots are closed."""
-        return ceil_div(self.contract.margin_of(self.notional - abs(self.value_of(closed))) * self.kept_ppm, PPM)
+        return ceil_div(self.contract.margin_of(self.contract.notional_of(self.lots - self.side * closed)) * self.kept_ppm, PPM)
 
     def released(self, lots: int) -> int:
         """``dM``: maintenance margin that closing so many lots releases."""
@@ -444,4 +487,4 @@ class Portfolio:
             return ZeroCash(at_mark, -borne.whole, *holding.part_closed(lots), bool(holding.margin), borne)
         if maintenance:
             return ZeroCash(at_mark, equity, holding.released(lots), maintenance, is_by_margin=True)
-        return ZeroCash(at_mark, equity, abs(at_mark), self.notional, is_by_margin=False)
+        return ZeroCash(at_mark, equity, holding.contract.notional_of(lots), self.notional, is_by_margin=False)

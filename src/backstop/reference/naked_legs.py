@@ -10,6 +10,7 @@ from typing import NamedTuple
 from backstop.core.events import EffectKind
 from backstop.core.instruments import PPM
 from backstop.reference.arithmetic import sign
+from backstop.reference.margin import Contract
 from backstop.reference.state import State
 
 __all__ = ["Leg", "naked_leg", "tell_naked_legs"]
@@ -20,8 +21,11 @@ class Leg(NamedTuple):
 
     lots: int
     taken: int
-    #: Loading x value of a lot at mark.
-    weight: int
+    contract: Contract
+
+    def exposure_of(self, lots: int) -> int:
+        """Loading x signed notional of so many signed lots."""
+        return self.contract.rules.factor_loading_ppm * self.contract.exposure_of(lots)
 
 
 class NakedLeg(NamedTuple):
@@ -36,13 +40,13 @@ class NakedLeg(NamedTuple):
 def naked_leg(legs: Mapping[int, Leg]) -> NakedLeg | None:
     """Say what is left naked of an owner's legs, by market, where his exposure grew."""
     before, after = (
-        toward_zero(sum(lots * leg.weight for lots, leg in zip(each, legs.values(), strict=True)))
+        toward_zero(sum(leg.exposure_of(lots) for lots, leg in zip(each, legs.values(), strict=True)))
         for each in ([leg.lots + leg.taken for leg in legs.values()], [leg.lots for leg in legs.values()])
     )
     if abs(after) <= abs(before):
         return None
-    left = {market: leg.lots * leg.weight * sign(after) for market, leg in legs.items()}
-    hedges = {market: leg.taken * leg.weight * -sign(after) for market, leg in legs.items()}
+    left = {market: leg.exposure_of(leg.lots) * sign(after) for market, leg in legs.items()}
+    hedges = {market: leg.exposure_of(leg.taken) * -sign(after) for market, leg in legs.items()}
     return NakedLeg(largest(hedges), largest(left), before, after)
 
 
@@ -74,7 +78,7 @@ def tell_owner(state: State, owner: int) -> None:
         market: Leg(
             sum(state.held_lots(account, market) for account in mine),
             sum(taken.get((account, market), 0) for account in mine),
-            state.rules.markets[market].factor_loading_ppm * state.contract(market).value_of(1),
+            state.contract(market),
         )
         for market in markets
     }

@@ -192,7 +192,7 @@ class Backer:
 
     def notional_after(self, lots: int) -> int:
         """Return the notional of that position."""
-        return self.contract.value_of(self.lots_after(lots))
+        return self.contract.notional_of(self.lots_after(lots))
 
     def initial_rise(self, lots: int) -> int:
         """Return the change of its initial margin by so many lots more."""
@@ -210,7 +210,7 @@ class Backer:
     def exceeded(self, lots: int) -> RoomBound | None:
         """Return the first bound that so many lots more would exceed; None: it can carry them."""
         equity = self.portfolio.equity
-        if self.contract.value_of(lots) > self.free:
+        if self.contract.notional_of(lots) > self.free:
             return RoomBound.COMMITMENT
         if self.notional_after(lots) > self.commitment.position_notional_max:
             return RoomBound.POSITION_NOTIONAL
@@ -228,7 +228,7 @@ class Backer:
         """
         if not self.has_row:
             return RoomBound.NO_ROW, 1
-        if self.contract.value_of(1) > self.free:
+        if self.contract.notional_of(1) > self.free:
             return RoomBound.COMMITMENT, 1
         return next(((bound, lots) for lots in (0, 1) if (bound := self.exceeded(lots))), None)
 

@@ -155,7 +155,7 @@ def _numbers(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     if _gives_price(event):
         rules = state.rules.markets[event.market]
     if rules and (kind in WITH_PRICE or _gives_price(event)):
-        yield not 1 <= event.price_ticks <= rules.price_ticks_max, Reject.PRICE_OUT_OF_RANGE
+        yield not rules.price_ticks_min <= event.price_ticks <= rules.price_ticks_max, Reject.PRICE_OUT_OF_RANGE
 
     yield kind in (K.TRANSFER, K.FUNDING) and not 1 <= abs(event.amount) <= NOTIONAL_ATOMS_MAX, Reject.AMOUNT_OUT_OF_RANGE
     yield kind == K.TRANSFER and event.code == Transfer.TRADING_FEE and event.amount < 0, Reject.AMOUNT_OUT_OF_RANGE
@@ -164,7 +164,7 @@ def _numbers(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     if _ends_relief(event):
         yield not state.rules.levels.relief_notice_ns <= event.amount <= 1 << 53, Reject.AMOUNT_OUT_OF_RANGE
     if rules and kind == K.POSITION:
-        largest = abs(event.lots) * rules.price_ticks_max * rules.notional_factor
+        largest = rules.contract.bound(event.lots, rules.price_ticks_min, rules.price_ticks_max)
         yield abs(event.amount) > largest, Reject.AMOUNT_OUT_OF_RANGE
 
 

@@ -11,15 +11,21 @@ __all__ = ["gap_of_market", "gap_of_position", "held_gains", "shortfall"]
 
 def gap_of_position(state: State, account: int, market: int) -> int:
     """What a position has of its account's gap: as noted, moved with the mark since. Atoms."""
+    return noted_value(state, account, market) - state.contract(market).value_of(state.positions[account][market].gap_lots)
+
+
+def noted_value(state: State, account: int, market: int) -> int:
+    """What a position has of its account's gap as noted, and its value then. Atoms."""
     row = state.positions[account][market]
-    factor = state.rules.markets[market].notional_factor
-    return row.gap - row.gap_lots * (state.markets[market].mark - row.gap_mark) * factor
+    return row.gap + state.contract(market)._replace(mark_ticks=row.gap_mark).value_of(row.gap_lots)
 
 
 def gap_of_market(state: State, market: int) -> int:
     """What insolvent accounts lack in a market, at least 0."""
-    insolvent = (number for number in range(len(state.accounts)) if state.is_insolvent(number))
-    return max(0, sum(gap_of_position(state, number, market) for number in insolvent if market in state.positions[number]))
+    insolvent = [number for number in range(len(state.accounts)) if state.is_insolvent(number) and market in state.positions[number]]
+    noted = sum(noted_value(state, number, market) for number in insolvent)
+    lots = sum(state.positions[number][market].gap_lots for number in insolvent)
+    return max(0, noted - state.contract(market).value_of(lots))
 
 
 def shortfall(state: State, group: int) -> int:

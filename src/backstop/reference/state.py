@@ -349,7 +349,8 @@ class State:
         rules, mark = self.rules.markets[market], self.markets[market].mark
         longs = sum(self.held_lots(holder, market) for holder in self.holders(market, 1)) if rules.interest_upper else 0
         row = self.markets[market]
-        return Contract(rules, mark, longs * mark * rules.notional_factor, row.funding_index, row.epoch_mark)
+        contract = Contract(rules, mark, 0, row.funding_index, row.epoch_mark)
+        return contract._replace(interest=contract.notional_of(longs)) if longs else contract
 
     def others_lots(self, holder: int, market: int) -> int:
         """Lots of the holder's owner's other accounts in the market, where tiers are by owner."""
@@ -426,7 +427,7 @@ class State:
     def note_given(self, account: int, market: int, lots: int) -> None:
         """Add signed lots that an account took in ADL to what its owner is asked by."""
         loading = self.rules.markets[market].factor_loading_ppm
-        self.asked_exposure[self.accounts[account].owner] += loading * sign(lots) * self.contract(market).value_of(abs(lots))
+        self.asked_exposure[self.accounts[account].owner] += loading * self.contract(market).exposure_of(lots)
 
     def note_taken(self, holder: int, market: int, lots: int) -> None:
         """Note signed lots that another's default took of a position; nothing of the house's."""

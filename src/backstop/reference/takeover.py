@@ -142,7 +142,7 @@ def offer(state: State, account: int, offering: Offering, backer: Backer, lots: 
         provider=backer.number,
         cash=price.cash,
         pending_initial=max(0, backer.initial_rise(lots)),
-        notional=abs(price.at_mark),
+        notional=offering.holding.contract.notional_of(lots),
         offered_ns=state.now,
         expires_ns=state.now + max(1, state.rules.takeover.answer_timeout_ns * PPM // haste_of(state, holding.market)),
         joint=state.joint_for(backer.number, holding.market, -holding.side * lots),
@@ -212,7 +212,7 @@ def may_accept(state: State, order: Order) -> bool:
     if abs(after.lots) > state.rules.markets[market].position_lots_max or not state.row_is_free(account, market):
         return False
     portfolio = state.portfolio(account)
-    equity = portfolio.equity - order.cash - before.contract.value_of(order.lots)
+    equity = portfolio.equity - order.cash + after.value - before.value
     return equity >= portfolio.initial - before.initial + after.initial
 
 
@@ -238,7 +238,7 @@ def transfer(
         amount=cash,
         value=support,
     )
-    taken = -state.contract(market).value_of(lots) - cash
+    taken = state.holding(account, market).value_of(abs(lots)) - cash
     charge = exit_of(state, account, market).charge(abs(lots), taken, state.equity(account))
     state.trade(account, taker, market, lots, cash, 0, Cause.TAKEOVER, at_zero=abs(lots))
     state.trade(taker, account, market, -lots, -cash, 0, Cause.TAKEOVER)
@@ -246,7 +246,7 @@ def transfer(
     pay(state, account, state.group(market), support, Cause.SUPPORT, market)
     if offered:
         state.reserve(offered, -support)
-    add_flow(state, market, abs(state.contract(market).value_of(lots)))
+    add_flow(state, market, state.contract(market).notional_of(lots))
     state.cancel_excess(taker, market)
     state.touch(account)
     state.touch(taker)
@@ -274,7 +274,7 @@ def vault_takes_position(state: State, account: int, market: int, number: int) -
         return
     (backer,) = offering.backers
     price = offering.price(backer, lots)
-    use(state, backer, market, abs(price.at_mark))
+    use(state, backer, market, state.contract(market).notional_of(lots))
     transfer(state, account, market, number, -backer.side * lots, price.cash, price.support)
 
 

@@ -13,7 +13,7 @@ from backstop.reference.paying import pay, tell_support
 from backstop.reference.state import State
 from backstop.reference.wave import Defaulter, gap_to_zero, support_parts
 
-__all__ = ["shares_of_holders", "tear_up"]
+__all__ = ["cash_at_mark", "shares_of_holders", "tear_up"]
 
 
 class Torn(NamedTuple):
@@ -21,6 +21,7 @@ class Torn(NamedTuple):
 
     #: Signed: that of its position.
     lots: int
+    cash: int
     support: Support
     charge: int
 
@@ -41,7 +42,7 @@ def tear_up_market(state: State, accounts: list[int], market: int) -> None:
     defaulters = defaulters_of(state, accounts, market, (1, -1))
     if not defaulters:
         return
-    value, mark, group = state.contract(market).value_of, state.markets[market].mark, state.group(market)
+    contract, mark, group = state.contract(market), state.markets[market].mark, state.group(market)
     torn = what_ends(state, defaulters, market)
     for account, each in torn.items():
         state.emit(
@@ -50,25 +51,27 @@ def tear_up_market(state: State, accounts: list[int], market: int) -> None:
             account=account,
             lots=-each.lots,
             price_ticks=mark,
-            amount=value(each.lots),
+            amount=each.cash,
             value=each.support.gap,
         )
         tell_support(state, account, market, each.support, Cause.TEAR_UP)
     for account, each in torn.items():
         pay(state, account, group, each.support.amount, Cause.TEAR_UP, market)
     for account, each in torn.items():
-        state.trade(account, NONE, market, -each.lots, value(each.lots), mark, Cause.TEAR_UP, at_zero=lots_at_zero(each))
+        state.trade(account, NONE, market, -each.lots, each.cash, mark, Cause.TEAR_UP, at_zero=lots_at_zero(each))
     more = sum(each.lots for each in torn.values())
     parts = shares_of_holders(state, market, more)
     if parts:
         first = next(account for account, each in torn.items() if each.lots * more > 0)
+        received = sum(each.cash for each in torn.values())
+        paid = split(abs(received), {holder: abs(part) for holder, part in parts.items()})
         for holder, part in parts.items():
-            state.trade(holder, first, market, part, -value(part), mark, Cause.TEAR_UP)
+            state.trade(holder, first, market, part, -sign(received) * paid[holder], mark, Cause.TEAR_UP)
             state.note_taken(holder, market, -part)
             state.torn[holder, market] = state.torn.get((holder, market), 0) - part
     for account, each in torn.items():
         state.post(state.fund_id(market), account, each.charge, Cause.CLOSING_CHARGE, market)
-    add_flow(state, market, value(sum(abs(each.lots) for each in torn.values())))
+    add_flow(state, market, contract.notional_of(sum(abs(each.lots) for each in torn.values())))
     settle_counterparties(state, market, list(parts))
 
 
@@ -77,14 +80,27 @@ def what_ends(state: State, defaulters: tuple[Defaulter, ...], market: int) -> d
     lots = {each.account: each.lots_to_close(market) for each in defaulters}
     gaps = {each.account: gap_to_zero(each.portfolio, market, lots[each.account]) for each in defaulters}
     supports = support_parts(defaulters, gaps, is_asked=state.has_fund)
+    cash = cash_at_mark(defaulters, market, lots)
     return {
         each.account: Torn(
             each.portfolio.holding(market).side * lots[each.account],
+            cash[each.account],
             supports[each.account],
             each.way_out.charge(lots[each.account], 0, each.portfolio.equity),
         )
         for each in defaulters
     }
+
+
+def cash_at_mark(defaulters: tuple[Defaulter, ...], market: int, lots: dict[int, int]) -> dict[int, int]:
+    """Return what each defaulter receives: its lots at mark. Where no holder pays, since both sides end
+    as many, the last short takes what rounding leaves.
+    """
+    holdings = {each.account: each.portfolio.holding(market) for each in defaulters}
+    cash = {account: holding.value_of(lots[account]) for account, holding in holdings.items()}
+    if sum(holding.side * lots[account] for account, holding in holdings.items()) == 0:
+        cash[max(account for account, holding in holdings.items() if holding.side < 0)] -= sum(cash.values())
+    return cash
 
 
 def shares_of_holders(state: State, market: int, lots: int) -> dict[int, int]:

@@ -44,11 +44,11 @@ def exposure_in(whole: int, loading_ppm: int, side: int) -> int:
     return max(-ATOMS_MAX, min(side * sign(loading_ppm) * whole // abs(loading_ppm), ATOMS_MAX))
 
 
-def standing_of(exposure: int, equity: int, lots: int, lot: int) -> Standing:
-    """Return how an owner stands with so many lots: his equity counts as at least a millionth of exposure and
+def standing_of(exposure: int, equity: int, notional: int, lot: int) -> Standing:
+    """Return how an owner stands with lots of a notional: his equity counts as at least a millionth of exposure and
     lots together.
     """
-    return Standing(exposure, max(min(equity, ATOMS_MAX), ceil_div(abs(exposure) + lots * lot, PPM)), lot)
+    return Standing(exposure, max(min(equity, ATOMS_MAX), ceil_div(abs(exposure) + notional, PPM)), lot)
 
 
 def level_from_top(lots: int, standings: Mapping[int, Standing], caps: Mapping[int, int]) -> tuple[dict[int, int], tuple[int, int]]:

@@ -13,7 +13,7 @@ from backstop.reference.allocation import Line, capped_pro_rata, in_order
 from backstop.reference.arithmetic import ceil_div, largest_that, sign, split
 from backstop.reference.charge import Exit, place_in_order
 from backstop.reference.funds import FundView, Support
-from backstop.reference.margin import Holding, Portfolio
+from backstop.reference.margin import Contract, Holding, Portfolio
 from backstop.reference.water_filling import Standing, exposure_in, standing_of
 
 __all__ = [
@@ -38,8 +38,11 @@ __all__ = [
     "support_parts",
 ]
 
-#: Slack in a counterparty's cap, one for each of the two roundings up.
-CAP_SLACK_ATOMS = 2
+#: Slack in a counterparty's cap, one for each of the two roundings up; of an inverse contract two more,
+#: since its values are rounded.
+CAP_SLACK_ATOMS, CAP_SLACK_INVERSE_ATOMS = 2, 4
+#: What the cash of a plan of an inverse contract, beside an atom for each defaulter, may be off by rounding.
+PLAN_SLACK_ATOMS = 3
 #: A ratio in ppm that is larger than this is this: a million times.
 RATIO_MAX = 10**12
 WORD = (1 << 64) - 1
@@ -101,9 +104,10 @@ class Counterparty(NamedTuple):
         if beyond_mark == 0 or self.portfolio is None:
             return self.lots
         spare = self.portfolio.equity - (self.portfolio.maintenance - self.holding.margin)
+        slack = CAP_SLACK_INVERSE_ATOMS if self.holding.contract.is_inverse else CAP_SLACK_ATOMS
 
         def is_sound(given: int) -> bool:
-            return spare - self.holding.margin_after(given) - ceil_div(given * beyond_mark, lots) >= CAP_SLACK_ATOMS
+            return spare - self.holding.margin_after(given) - ceil_div(given * beyond_mark, lots) >= slack
 
         if not is_sound(0):
             return 0
@@ -156,6 +160,12 @@ class Wave(NamedTuple):
         return tuple(each for each in self.counterparties if each.portfolio is not None)
 
     @property
+    def slack(self) -> int:
+        """What rounding may add to what the accounts pay."""
+        is_inverse = any(each.portfolio.holding(self.market).contract.is_inverse for each in self.defaulters)
+        return len(self.defaulters) + PLAN_SLACK_ATOMS if is_inverse else 0
+
+    @property
     def house_lots(self) -> int:
         """Lots that the house can take, at mark."""
         return sum(each.lots for each in self.counterparties if each.portfolio is None)
@@ -190,9 +200,9 @@ class Wave(NamedTuple):
             return False
         supports = [each.support for each in self.placed(lots).values()]
         gap, beyond = sum(each.gap for each in supports), sum(each.beyond for each in supports)
-        if beyond == 0:
+        if beyond + self.slack == 0:
             return True
-        caps = self.caps(lots, beyond)
+        caps = self.caps(lots, beyond + self.slack)
         return beyond * lots <= gap * given and sum(caps[each.holder] for each in self.accounts) >= given
 
     def lots(self) -> int:
@@ -271,7 +281,7 @@ class Asked(NamedTuple):
         holding = self.counterparties[0].holding
         contract = holding.contract
         exposure = exposure_in(self.exposure, contract.rules.factor_loading_ppm, holding.side)
-        return standing_of(exposure - before * contract.value_of(1), self.equity, lots, contract.value_of(1))
+        return standing_of(exposure - contract.notional_of(before), self.equity, contract.notional_of(lots), contract.notional_of(1))
 
     def weight(self, policy: int, adl_class: AdlClass, lots: int, seq: int) -> int:
         """Return his weight in a class in which he has so many lots, by the venue's policy; ``seq`` is
@@ -284,11 +294,11 @@ class Asked(NamedTuple):
             return self.result if adl_class == AdlClass.PROFITABLE else lots
         if policy == AdlPolicy.RANDOM:
             return scramble(seq, market, self.owner)
-        value = contract.value_of(lots)
-        leverage = ratio(value, max(0, self.equity))
+        side = self.counterparties[0].holding.side
+        leverage = ratio(contract.notional_of(lots), max(0, self.equity))
         if policy == AdlPolicy.RISK_AWARE:
             return max(1, lots * leverage // PPM)
-        return rank_score(self.result, self.counterparties[0].holding.side * value - self.result, leverage)
+        return rank_score(self.result, contract.value_of(side * lots) - self.result, leverage)
 
 
 class Candidate(NamedTuple):
@@ -389,9 +399,9 @@ def place_in_class(
     return rule(lots, weights, caps)
 
 
-def least_asked(rules: AdlRules, unit: int, lots: int) -> int:
+def least_asked(rules: AdlRules, contract: Contract, lots: int) -> int:
     """Return the fewest lots that a plan of so many asks an owner for; 0: any."""
-    by_notional = ceil_div(rules.parts_min_notional, unit)
+    by_notional = contract.lots_reaching(rules.parts_min_notional)
     return max(by_notional, ceil_div(lots, rules.counterparties_max) if rules.counterparties_max else 0)
 
 
@@ -403,14 +413,17 @@ def line_in_class(policy: int, adl_class: AdlClass, least: int, parts: dict[int,
     return line if line.parts else None
 
 
-def cash_parts(cash: int, gives: Sequence[tuple[int, int]], lot_at_mark: int) -> list[int]:
+def cash_parts(cash: int, gives: Sequence[tuple[int, int]], contract: Contract, side: int) -> list[int]:
     """Split the defaulters' cash over the fills (holder, lots) by lots: what each receives, negative
     when it pays.
 
-    ``lot_at_mark``: signed mark value of one of the defaulter's lots. The house trades at mark.
+    The defaulters are on a side. The house trades at mark; without accounts the last of it takes what
+    rounding leaves.
     """
-    at_mark = {place: -lots * lot_at_mark for place, (holder, lots) in enumerate(gives) if holder < 0}
+    at_mark = {place: -contract.cash_of(-side * lots, contract.mark_ticks) for place, (holder, lots) in enumerate(gives) if holder < 0}
     of_accounts = {place: lots for place, (holder, lots) in enumerate(gives) if holder >= 0}
     left = cash + sum(at_mark.values())
     shares = split(abs(left), of_accounts) if of_accounts else {}
+    if at_mark and not of_accounts:
+        at_mark[max(at_mark)] -= left
     return [at_mark[place] if place in at_mark else -sign(left) * shares[place] for place in range(len(gives))]

@@ -96,10 +96,11 @@ class AdlRecord(Reader):
         rows = np.flatnonzero(effects["kind"] == EffectKind.ADL_PLAN)
         starts = np.searchsorted(rows, places)
         whole = np.searchsorted(places, rows, side="right") - 1
-        worth = self._contracts.values(plans.market, plans.lots, plans.mark_ticks)
-        beyond, times_ns = _per_plan(plans.cash + worth, whole), fold.time_ns(plans.seq)[starts]
+        worth = self._contracts.notionals(plans.market, plans.lots, plans.mark_ticks)
+        beyond_each = self._contracts.beyond_mark(plans.market, plans.lots, plans.mark_ticks, plans.cash)
+        beyond, times_ns = _per_plan(beyond_each, whole), fold.time_ns(plans.seq)[starts]
         self.plans += len(places)
-        self.notional += sum(np.abs(worth).tolist())
+        self.notional += sum(worth.tolist())
         self.beyond += sum(beyond.tolist())
         self._add_fills(plans, places, whole, fold)
         for place, time_ns, paid in zip(places.tolist(), times_ns.tolist(), beyond.tolist(), strict=True):
@@ -115,14 +116,15 @@ class AdlRecord(Reader):
         plan_of = np.searchsorted(places, np.flatnonzero(fold.effects["kind"] == EffectKind.ADL_FILL)) - 1
         self._check_sums(plans, fills, plan_of, whole)
         marks = plans.mark_ticks[np.searchsorted(whole, np.arange(len(places)))]
-        worth = self._contracts.values(fills.market, fills.lots, marks[plan_of])
-        paid, classes, accounts = -(fills.cash + worth), fills.adl_class, fills.account
+        worth = self._contracts.notionals(fills.market, fills.lots, marks[plan_of])
+        paid = -self._contracts.beyond_mark(fills.market, fills.lots, marks[plan_of], fills.cash)
+        classes, accounts = fills.adl_class, fills.account
         self.fills += len(fills)
         for code in np.unique(classes).tolist():
             of_class = self.classes.setdefault(AdlClass(code), ClassSum())
             chosen = classes == code
             of_class.fills += int(chosen.sum())
-            of_class.lots_notional += sum(np.abs(worth[chosen]).tolist())
+            of_class.lots_notional += sum(worth[chosen].tolist())
             of_class.paid += sum(paid[chosen].tolist())
         is_account = (accounts >= 0) & (classes != AdlClass.CROSSED)
         accounts = accounts[is_account]

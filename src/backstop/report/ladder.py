@@ -54,7 +54,7 @@ def maintenance_atoms(rules: MarketRules, notional: Ints) -> Ints:
 def ladder_of(rules: VenueRules, held: Holdings, marks: Ints) -> Ladder:
     """Return the liquidation price of every position. ``marks`` are ticks by market."""
     value = rules.contracts.values(held.market, held.lots, marks[held.market])
-    notional = np.abs(value)
+    notional = rules.contracts.notionals(held.market, held.lots, marks[held.market])
     margin = np.zeros(len(held.lots), dtype=np.int64)
     for number in np.unique(held.market).tolist():
         rows = held.market == number
@@ -81,13 +81,13 @@ def _meeting_ticks(venue: VenueRules, market: int, lots: Ints, rest: Ints) -> In
     is_long = lots > 0
     # A long is sound above and in default below, a short the other way round: one end of each is
     # always known.
-    low, high = np.zeros(len(lots), dtype=np.int64), np.full(len(lots), rules.price_ticks_max + 1, dtype=np.int64)
+    low, high = np.full(len(lots), rules.price_ticks_min - 1, dtype=np.int64), np.full(len(lots), rules.price_ticks_max + 1, dtype=np.int64)
     while bool((high - low > 1).any()):
         middle = (low + high) // 2
         value = contracts.values(markets, lots, middle)
-        is_short_of = rest + value < maintenance_atoms(rules, np.abs(value))
+        is_short_of = rest + value < maintenance_atoms(rules, contracts.notionals(markets, lots, middle))
         goes_up = is_short_of == is_long
         narrow = high - low > 1
         low, high = np.where(goes_up & narrow, middle, low), np.where(~goes_up & narrow, middle, high)
     ticks = np.where(is_long, low, high)
-    return np.where(ticks > rules.price_ticks_max, 0, ticks)
+    return np.where((ticks < rules.price_ticks_min) | (ticks > rules.price_ticks_max), 0, ticks)

@@ -111,7 +111,7 @@ def payments(fold: Fold) -> list[Payment]:
     # the owner, and comes from no clearing.
     borne = postings.where((postings.cause == Cause.HAIRCUT) & (postings.receiver >= 0) & (postings.payer < 0))
     # The defaulter's lots change by ``lots``: at mark that gives it minus their worth.
-    beyond: NDArray[np.int64] = plans.cash + fold.contracts.values(plans.market, plans.lots, plans.mark_ticks)
+    beyond: NDArray[np.int64] = fold.contracts.beyond_mark(plans.market, plans.lots, plans.mark_ticks, plans.cash)
     return [
         Payment(Stage.FUND, paid.receiver, paid.amount),
         Payment(Stage.ADL, plans.account, beyond),

@@ -183,8 +183,7 @@ class Fold:
 
     def notional(self, market: Ints, lots: Ints, ticks: Ints) -> Ints:
         """Return what lots are worth at a price, without sign [atoms]."""
-        worth: Ints = np.abs(self.contracts.values(market, lots, ticks))
-        return worth
+        return self.contracts.notionals(market, lots, ticks)
 
     # -- events
 

@@ -187,7 +187,7 @@ class OutcomeTally(Reader):
         fills, cuts, supports = fold.rows(AdlFillEffect[Columns]), fold.rows(HaircutEffect[Columns]), fold.rows(SupportEffect[Columns])
         marks = fold.mark.at(fills.seq, fills.market)
         # Lots that change hands at mark bring minus their worth.
-        beyond = -fold.contracts.values(fills.market, fills.lots, marks) - fills.cash
+        beyond = -fold.contracts.beyond_mark(fills.market, fills.lots, marks, fills.cash)
         for seq, group, amount in _rows(fills.seq, self._group[fills.market], beyond):
             if amount:
                 found.setdefault((seq, group), _Winners()).adl += amount

@@ -49,7 +49,7 @@ from backstop.core.columns import (
     SPLIT_HEAP,
     SPLIT_REMAINDER,
 )
-from backstop.core.contracts import cash_at_mark, closing, lots_reaching, notional_at_mark
+from backstop.core.contracts import cash_at_mark, closing, closing_cash, is_inverse, lots_reaching, notional_at_mark
 from backstop.core.events import ADL_IN_ORDER, NONE, AdlClass, AdlPolicy, Cause
 from backstop.core.ledger import close_lots, trade
 from backstop.core.margin import assess, margin_after
@@ -89,6 +89,21 @@ __all__ = ["cross_defaulters", "make_plan"]
 _CROSSED = int(AdlClass.CROSSED)
 #: The share of cash and the margin of the rest are both rounded up.
 _ROUNDINGS = 2
+#: Of an inverse contract its value before and after, too.
+_ROUNDINGS_INVERSE = 4
+#: What the cash of a plan, beside an atom for each defaulter, may be off by rounding.
+_SLACK_ATOMS = 3
+
+
+@inlined
+def _slack_of(state: State, market: int, count: int) -> int:
+    """Return what rounding may add to what the counterparties of ``count`` defaulters pay."""
+    return count + _SLACK_ATOMS if is_inverse(state, market) else 0
+
+
+@inlined
+def _roundings_of(state: State, market: int) -> int:
+    return _ROUNDINGS_INVERSE if is_inverse(state, market) else _ROUNDINGS
 
 
 @inlined
@@ -98,7 +113,8 @@ def _stays_above(state: State, lots: int, terms: tuple[int, int, int, int, int])
     """
     position, equity, maintenance, extra, total_lots = terms
     # lots x extra / total_lots, rounded up, <= room, without the quotient, which may not fit.
-    room = equity - margin_after(state, position, closing(state.positions[position].lots, lots), maintenance) - _ROUNDINGS
+    row = state.positions[position]
+    room = equity - margin_after(state, position, closing(row.lots, lots), maintenance) - _roundings_of(state, row.market)
     return compare_products(lots, extra, room, total_lots) <= 0
 
 
@@ -115,7 +131,7 @@ def _cap_lots(state: State, position: int, extra: int, total_lots: int) -> int:
     if row.account < 0 or extra == 0:
         return whole
     equity, maintenance = assess(state, row.account)
-    if equity - maintenance < _ROUNDINGS:
+    if equity - maintenance < _roundings_of(state, row.market):
         return 0
     return largest_that(_stays_above, state, (position, equity, maintenance, extra, total_lots), whole)
 
@@ -156,14 +172,15 @@ def _fits(state: State, lots: int, terms: tuple[int, int, int, int, int]) -> boo
         return False
     place_lots(state, count, lots)
     gap, support = support_gaps(state, count, available)
-    beyond = gap - support
-    if beyond == 0:
+    market = state.positions[state.columns[DEFAULTER_POSITION, 0]].market
+    beyond, slack = gap - support, _slack_of(state, market, count)
+    if beyond + slack == 0:
         return True
     if compare_products(beyond, lots, gap, given) > 0:
         return False
     room, place = 0, 0
     while room < given and place < accounts:
-        room = add_checked(room, _cap_lots(state, state.columns[COUNTERPARTY_POSITION, place], beyond, given))
+        room = add_checked(room, _cap_lots(state, state.columns[COUNTERPARTY_POSITION, place], beyond + slack, given))
         place += 1
     return room >= given
 
@@ -386,7 +403,7 @@ def _count_fills(state: State, found: int) -> int:
 def _defaulter_cash(state: State, place: int) -> int:
     """Return what a defaulter receives: at mark, and what the fund leaves of its gap."""
     row = state.positions[state.columns[DEFAULTER_POSITION, place]]
-    at_mark = cash_at_mark(state, row.market, closing(row.lots, state.columns[DEFAULTER_LOTS, place]))
+    at_mark = closing_cash(state, row.market, row.lots, state.columns[DEFAULTER_LOTS, place])
     return add_checked(at_mark, state.columns[DEFAULTER_GAP, place] - state.columns[DEFAULTER_SUPPORT, place])
 
 
@@ -419,7 +436,7 @@ def _plan_lots(state: State, market: int, count: int, found: int) -> int:
     if lots > 0:
         place_lots(state, count, lots)
         gap, support = support_gaps(state, count, available)
-        _cap_all(state, found, gap - support, min(lots, account_lots))
+        _cap_all(state, found, gap - support + _slack_of(state, market, count), min(lots, account_lots))
     return lots
 
 
@@ -442,7 +459,8 @@ def _share_lots(state: State, policy: int, market: int, count: int, lots: int) -
 @kernel
 def _share_cash(state: State, market: int, sign: int, count: int, fills: int) -> None:
     """Fill in the cash that each counterparty receives: the house that of its lots at mark, the
-    accounts by lots what then is left of that of all defaulters.
+    accounts by lots what then is left of that of all defaulters; without accounts the last of the
+    house gets it.
     """
     accounts = _accounts_found(state, fills)
     left = 0
@@ -452,7 +470,9 @@ def _share_cash(state: State, market: int, sign: int, count: int, fills: int) ->
         at_mark = cash_at_mark(state, market, -sign * state.columns[COUNTERPARTY_LOTS, place])
         state.columns[COUNTERPARTY_CASH, place] = -at_mark
         left -= at_mark
-    if left != 0:
+    if accounts == 0:
+        state.columns[COUNTERPARTY_CASH, fills - 1] -= left
+    elif left != 0:
         share_cash(state, accounts, left)
     else:
         for place in range(accounts):
@@ -592,8 +612,10 @@ def cross_defaulters(state: State, policy: int, market: int, longs: int, shorts:
     place_lots(state, longs, lots)
     for place in range(longs):
         state.columns[DEFAULTER_GAP, place] = state.columns[DEFAULTER_SUPPORT, place] = 0
-    for place in range(shorts):
-        state.columns[COUNTERPARTY_CASH, place] = -cash_at_mark(state, market, -state.columns[COUNTERPARTY_LOTS, place])
+    received = 0
+    for place in range(longs):
+        received = add_checked(received, _defaulter_cash(state, place))
+    share_cash(state, shorts, received)
     charge_all(state, 0, longs, DEFAULTER_LOTS)
     charge_all(state, longs, shorts, COUNTERPARTY_LOTS)
     fills, first = _count_fills(state, shorts), _first_account(state)

@@ -7,7 +7,7 @@ lots: the account while it is solvent, then its fund. Rules: R6.15.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
-from backstop.core.contracts import cash_at_mark, cash_of, closing, notional_at_mark
+from backstop.core.contracts import cash_of, closing, closing_cash, notional_at_mark
 from backstop.core.events import NONE, Health
 from backstop.core.margin import assess, equity_share
 from backstop.core.state import State
@@ -61,7 +61,7 @@ def _costs_less(state: State, position: int, lots: int, limit_ticks: int, equity
     if edge_ppm == NONE:
         return False
     change = closing(row.lots, lots)
-    at_limit = cash_at_mark(state, row.market, change) - cash_of(state, row.market, change, limit_ticks)
+    at_limit = closing_cash(state, row.market, row.lots, lots) - cash_of(state, row.market, change, limit_ticks)
     return at_limit < mul_div_floor(notional, edge_ppm, _PPM)
 
 

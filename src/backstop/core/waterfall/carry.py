@@ -9,7 +9,7 @@ from __future__ import annotations
 from backstop.compiled import inlined, kernel
 from backstop.core.carries import CARRY_ATOMS, CARRY_PART, end_carry, reserve_to_carry, shift_reserved
 from backstop.core.columns import OWNER_CARRIED, OWNER_CARRY_LAST
-from backstop.core.contracts import notional_at_mark
+from backstop.core.contracts import notional_at_mark, offset_cost
 from backstop.core.events import NONE
 from backstop.core.margin import assess
 from backstop.core.monitor import touch
@@ -141,6 +141,7 @@ def make_way(state: State, account: int) -> None:
         row = state.positions[position]
         if row.lots != 0:
             market = state.markets[row.market]
-            beyond = mul_div_ceil(notional_at_mark(state, row.market, row.lots), market.slippage_tolerance_ppm, _PPM)
+            notional = notional_at_mark(state, row.market, row.lots)
+            beyond = offset_cost(state, row.market, notional, market.slippage_tolerance_ppm, row.lots > 0)
             give_way(state, account, row.market, market.group, add_checked(beyond, -equity))
         position = row.next_of_account

@@ -21,12 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
+from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from backstop.core.contract_terms import Contract, LinearContract
+from backstop.core.contract_terms import Contract, ContractKind, LinearContract
 from backstop.core.events import (
     ADL_IN_ORDER,
     GROUPS_MAX,
@@ -442,7 +443,8 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
 
     The ``contract`` of the market is in no effect; with it the cash is also compared
     with the mark value: equal for a solvent account, beyond it by what the fund leaves of the gap
-    for an insolvent one.
+    for an insolvent one. Values that are rounded are compared as exact fractions, with an atom for each
+    rounding. Without it a linear contract is assumed.
     """
     if effects["kind"][first] != EffectKind.ADL_PLAN:
         return [Finding(CertificateFault.ROWS, f"kind {effects['kind'][first]} at {first} is no ADL_PLAN")]
@@ -462,7 +464,7 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
     found = [Finding(CertificateFault.ROWS, f"a row of {row.account} stands where it belongs to nothing") for row in stray]
     found += _check_rows(whole, classes, fills)
     for each in parts:
-        found += _check_plan(each.plan)
+        found += _check_plan(each.plan, _is_linear(contract))
         found += _check_support(each, len(parts))
     found += _check_whole(whole, fills)
     found += _check_scale(whole)
@@ -493,18 +495,19 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
     for part in classes:
         found += _check_owners(part, whole.is_levelled)
         found += _check_caps(part)
-        found += _check_weights(whole, part)
+        found += _check_weights(whole, part, _is_linear(contract))
         found += _check_line(whole, part)
         if whole.is_levelled and part.head.adl_class not in _BY_LOTS:
-            found += _check_standings(whole, part)
-            found += check_levels(part.name, part.standings, abs(whole.value) // max(1, abs(whole.lots)), part.hidden, part.eta)
+            found += _check_standings(whole, part, contract)
+            lot = _worth(whole, 1, contract)
+            found += check_levels(part.name, part.standings, lot, part.hidden, part.eta)
             continue
         is_ordered = whole.first.policy in ADL_IN_ORDER and part.head.adl_class not in _BY_LOTS
         if is_ordered:
             found += _check_order(part.name, part.shares, part.hidden, part.eta)
         else:
             found += _check_proportions(part.name, part.shares_before, part.hidden, part.eta, part.hidden_on_line)
-    found += _check_cash(whole, fills)
+    found += _check_cash(whole, fills, _is_linear(contract))
     found += _check_trades(whole, fills, rows[place:])
     return found
 
@@ -638,7 +641,18 @@ def _check_rows(whole: _Whole, classes: list[_Class], fills: list[_Fill]) -> Fin
                 yield Finding(fault, f"the fill of {fill.account} names defaulter {fill.defaulter}, the plan {plan.account}")
 
 
-def _check_plan(plan: _Plan) -> Findings:
+def _is_linear(contract: Contract | None) -> bool:
+    return contract is None or contract.kind == ContractKind.LINEAR
+
+
+def _worth(whole: _Whole, lots: int, contract: Contract | None) -> int:
+    """Return the notional of lots at the mark of a plan: of a linear contract by the plan's own value."""
+    if contract is None or contract.kind == ContractKind.LINEAR:
+        return lots * (abs(whole.value) // max(1, abs(whole.lots)))
+    return contract.notional(lots, whole.first.mark_ticks)
+
+
+def _check_plan(plan: _Plan, is_linear: bool) -> Findings:
     fault = CertificateFault.PLAN
     if plan.policy not in list(AdlPolicy):
         yield Finding(fault, f"policy {plan.policy} is unknown")
@@ -648,7 +662,7 @@ def _check_plan(plan: _Plan) -> Findings:
         yield Finding(fault, f"{plan.lots} lots at a mark of {plan.mark_ticks}: must be some lots at a mark of at least 1")
         return
     lots, side = abs(plan.lots), -_sign(plan.lots)
-    if plan.equity >= 0 and (plan.cash * side <= 0 or plan.cash % _ANY_LINEAR.value(lots, plan.mark_ticks)):
+    if is_linear and plan.equity >= 0 and (plan.cash * side <= 0 or plan.cash % _ANY_LINEAR.value(lots, plan.mark_ticks)):
         yield Finding(fault, f"equity {plan.equity}: cash {plan.cash} is not the mark value of {side * lots} lots at {plan.mark_ticks}")
 
 
@@ -709,15 +723,21 @@ def _check_value(whole: _Whole, fills: list[_Fill], contract: Contract) -> Findi
     """Compare cash with the mark value: beyond it by what the fund leaves of the gap, for the house
     not at all.
     """
+    mark = Fraction(whole.first.mark_ticks)
+    # Who shares what others receive at mark bears their roundings, and one of the split.
+    shared = 1 if _is_linear(contract) else len(whole.parts) + 3
+    has_accounts = any(fill.account >= 0 for fill in fills)
     for part in whole.parts:
         plan = part.plan
-        beyond = plan.cash + contract.value(plan.lots, plan.mark_ticks)
-        if beyond != part.beyond:
+        beyond = plan.cash + contract.exact_value(plan.lots, mark)
+        # Of a value that is whole nothing is off.
+        if abs(beyond - part.beyond) >= 1:
             said = f"cash {plan.cash} is {beyond} beyond mark value, must be {part.beyond}, with equity {plan.equity}"
             yield Finding(CertificateFault.PLAN, said)
     for fill in fills:
         at_mark = whole.is_crossing or fill.account < 0
-        if at_mark and fill.cash != -contract.value(fill.lots, whole.first.mark_ticks):
+        off = abs(fill.cash + contract.exact_value(fill.lots, mark))
+        if at_mark and off >= (shared if whole.is_crossing or not has_accounts else 1):
             yield Finding(CertificateFault.CASH, f"{fill.account} receives {fill.cash} for {fill.lots}, which is not mark")
 
 
@@ -798,7 +818,7 @@ def _check_caps(part: _Class) -> Findings:
             yield Finding(CertificateFault.CAP, f"{fill.account} gives {abs(fill.lots)} lots, its cap is {fill.cap_lots}")
 
 
-def _check_weights(whole: _Whole, part: _Class) -> Findings:
+def _check_weights(whole: _Whole, part: _Class, is_linear: bool) -> Findings:
     """Check what the policy says of weights, as far as a row can tell."""
     fault, adl_class, plan = CertificateFault.WEIGHT, part.head.adl_class, whole.first
     is_house = adl_class in _BY_LOTS
@@ -815,8 +835,8 @@ def _check_weights(whole: _Whole, part: _Class) -> Findings:
         elif share.weight < 1 and (is_house or not whole.is_levelled):
             yield Finding(fault, f"{share.holder} has weight {share.weight}: must be at least 1")
         # Where the weight is the owner's lots, it bounds the cap; at mark, and for the house, the
-        # cap is all of them.
-        gives_all = is_house or whole.beyond == 0
+        # cap is all of them, but where roundings are kept.
+        gives_all = is_house or (whole.beyond == 0 and is_linear)
         if weighs_lots and (share.cap > share.weight or (gives_all and share.cap != share.weight)):
             yield Finding(CertificateFault.CAP, f"{share.holder} has cap {share.cap} with {share.weight} lots")
 
@@ -959,9 +979,9 @@ def _check_order(name: str, shares: Sequence[Share], hidden: int, eta: tuple[int
         yield Finding(fault, f"{name}: eta {eta[0]} / {eta[1]}, must be {right[0]} / {right[1]}")
 
 
-def _check_standings(whole: _Whole, part: _Class) -> Findings:
+def _check_standings(whole: _Whole, part: _Class, contract: Contract | None) -> Findings:
     """Check that exposure and equity of everyone who gives are told."""
-    fault, least = CertificateFault.WEIGHT, abs(whole.value) // max(1, abs(whole.lots))
+    fault = CertificateFault.WEIGHT
     if part.head.adl_class == AdlClass.PROFITABLE:
         yield Finding(CertificateFault.CLASS, f"{part.name}, where leverage and not profit decides")
     silent = [fill.account for entry in part.entries if entry.owner is None for fill in entry.fills]
@@ -969,7 +989,7 @@ def _check_standings(whole: _Whole, part: _Class) -> Findings:
         yield Finding(fault, f"{part.name}: exposure and equity of {silent} are not told")
     for each in part.standings:
         # What he may give is part of what he holds.
-        if each.equity * _PPM < abs(each.exposure) + each.cap * least or not each.equity:
+        if each.equity * _PPM < abs(each.exposure) + _worth(whole, each.cap, contract) or not each.equity:
             yield Finding(fault, f"{part.name}: {each.holder} counts with equity {each.equity}, exposure {each.exposure}")
 
 
@@ -1067,14 +1087,14 @@ def _check_remainders(fault: CertificateFault, name: str, shares: list[tuple[int
             )
 
 
-def _check_cash(whole: _Whole, fills: list[_Fill]) -> Findings:
+def _check_cash(whole: _Whole, fills: list[_Fill], is_linear: bool) -> Findings:
     fault = CertificateFault.CASH
     paid = -sum(fill.cash for fill in fills)
     if paid != whole.cash:
         yield Finding(fault, f"the counterparties pay {paid}, the defaulters receive {whole.cash}")
     house = [fill for fill in fills if fill.account < 0]
     for fill in house:
-        if fill.cash * fill.lots >= 0 or abs(fill.cash) % max(1, _ANY_LINEAR.value(abs(fill.lots), whole.first.mark_ticks)):
+        if is_linear and (fill.cash * fill.lots >= 0 or abs(fill.cash) % max(1, _ANY_LINEAR.value(abs(fill.lots), whole.first.mark_ticks))):
             yield Finding(fault, f"{fill.account} of the house receives {fill.cash}, not the mark value of {fill.lots} lots")
     accounts = [fill for fill in fills if fill.account >= 0]
     left = whole.cash + sum(fill.cash for fill in house)

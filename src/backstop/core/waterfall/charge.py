@@ -12,15 +12,15 @@ from typing import TypeVar
 
 from backstop.compiled import inlined, kernel, merged
 from backstop.core.contract_terms import VENUE_ASSET
-from backstop.core.contracts import notional_at_mark
-from backstop.core.events import Cause
+from backstop.core.contracts import notional_at_mark, offset_cost
+from backstop.core.events import BookSide, Cause
 from backstop.core.ledger import post
 from backstop.core.margin import restores
 from backstop.core.orders import order_side
 from backstop.core.places import fund_id
 from backstop.core.search import least_that
 from backstop.core.state import State
-from backstop.core.units import add_checked, compare_products, mul_div_ceil, mul_div_floor
+from backstop.core.units import add_checked, compare_products, mul_div_floor
 
 __all__ = ["book_cost", "closing_charge", "comes_before", "exit_cost", "least_at_corners", "least_on_book", "pay_charge"]
 
@@ -35,14 +35,14 @@ def book_cost(state: State, market: int, side: int, lots: int, fee_ppm: int) -> 
     visible bands, the rest at the tolerance, and the fee.
     """
     row = state.markets[market]
-    left, cost = lots, 0
+    left, cost, is_sell = lots, 0, side == BookSide.BID
     for band in range(row.band_count):
         offset = row.band_offset_ppm[band]
         if offset <= row.slippage_tolerance_ppm and left > 0:
             take = min(left, max(0, row.depth_lots[side, band]))
-            cost += mul_div_ceil(notional_at_mark(state, market, take), offset, _PPM)
+            cost += offset_cost(state, market, notional_at_mark(state, market, take), offset, is_sell)
             left -= take
-    cost += mul_div_ceil(notional_at_mark(state, market, left), row.slippage_tolerance_ppm, _PPM)
+    cost += offset_cost(state, market, notional_at_mark(state, market, left), row.slippage_tolerance_ppm, is_sell)
     return cost + mul_div_floor(notional_at_mark(state, market, lots), fee_ppm, _PPM)
 
 

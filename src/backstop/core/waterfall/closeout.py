@@ -169,7 +169,7 @@ def tolerance_ticks(state: State, market: int, is_sell: bool, tolerance_ppm: int
         ticks = mul_div_floor(row.mark_ticks, _PPM + tolerance_ppm, _PPM)
         if band >= row.mark_ticks:
             ticks = min(ticks, band)
-    return min(max(ticks, 1), row.price_ticks_max)
+    return min(max(ticks, row.price_ticks_min), row.price_ticks_max)
 
 
 @inlined

@@ -1,4 +1,4 @@
-"""Exposure to the factor that all markets share: loading x signed value at mark, summed exactly.
+"""Exposure to the factor that all markets share: loading x signed notional, summed exactly.
 
 A sum is whole atoms, rounded down, and a rest in millionths. Rules: R6.6.23, R6.6.27.
 """

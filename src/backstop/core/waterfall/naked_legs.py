@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.columns import LEG_IS_LISTED, LEG_LOTS, LEG_MARKET, LEG_TAKEN, OWNER_FIRST, OWNER_TAKEN_EVENT, TAKEN_OWNER
-from backstop.core.contracts import value_at_mark
+from backstop.core.contracts import exposure_at_mark
 from backstop.core.events import NONE, Health
 from backstop.core.outbox import emit_naked_leg, has_room_to_tell
 from backstop.core.state import State
@@ -87,7 +87,7 @@ def _exposure_to(state: State, count: int, with_taken: bool) -> int:
         lots = state.columns[LEG_LOTS, market]
         if with_taken:
             lots = add_checked(lots, state.columns[LEG_TAKEN, market])
-        whole, rest = add_exposure(whole, rest, state.markets[market].factor_loading_ppm, value_at_mark(state, market, lots))
+        whole, rest = add_exposure(whole, rest, state.markets[market].factor_loading_ppm, exposure_at_mark(state, market, lots))
     return toward_zero(whole, rest)
 
 
@@ -99,7 +99,7 @@ def _largest(state: State, count: int, column: int, is_long: bool) -> int:
     best, most, loading = NONE, 0, 0
     for place in range(count):
         market = state.columns[LEG_MARKET, place]
-        value, own = value_at_mark(state, market, state.columns[column, market]), state.markets[market].factor_loading_ppm
+        value, own = exposure_at_mark(state, market, state.columns[column, market]), state.markets[market].factor_loading_ppm
         if value != 0 and ((value > 0) == (own > 0)) == is_long:
             order = compare_products(abs(own), abs(value), loading, most)
             if order > 0 or (order == 0 and market < best):

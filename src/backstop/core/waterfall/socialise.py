@@ -51,7 +51,7 @@ from backstop.core.columns import (
     TURN_OUTCOME,
 )
 from backstop.core.contract_terms import VENUE_ASSET
-from backstop.core.contracts import settlement_asset, value_at_mark
+from backstop.core.contracts import exposure_at_mark, settlement_asset, value_at_mark
 from backstop.core.drawdown import shift_peaks
 from backstop.core.events import NEVER_NS, NONE, Cause, Health, SocialisePolicy
 from backstop.core.ledger import balance_of, position_of, post
@@ -123,7 +123,7 @@ def _add_to_owner(state: State, owner: int, position: int) -> None:
     won, gain, net = state.columns[OWNER_WON], state.columns[OWNER_OPEN], state.columns[OWNER_NET_VALUE]
     won[owner] = add_checked(won[owner], result_of(state, position))
     gain[owner] = add_checked(gain[owner], add_checked(is_open, event_gain(state, position)))
-    net[owner] = add_checked(net[owner], value_at_mark(state, row.market, lots))
+    net[owner] = add_checked(net[owner], exposure_at_mark(state, row.market, lots))
 
 
 @kernel

@@ -7,7 +7,7 @@ account waits. Rules: R6.3.7.
 from __future__ import annotations
 
 from backstop.compiled import kernel
-from backstop.core.contracts import cash_at_mark, closing
+from backstop.core.contracts import closing_cash
 from backstop.core.events import Cause, SupportLimit
 from backstop.core.margin import zero_cash
 from backstop.core.outbox import emit_support
@@ -27,7 +27,7 @@ def gap_atoms(state: State, position: int, lots: int, equity: int, maintenance: 
     if equity >= 0:
         return 0
     row = state.positions[position]
-    at_mark = cash_at_mark(state, row.market, closing(row.lots, lots))
+    at_mark = closing_cash(state, row.market, row.lots, lots)
     return max(0, add_checked(zero_cash(state, position, lots, equity, maintenance), -at_mark))
 
 

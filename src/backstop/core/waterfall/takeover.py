@@ -11,7 +11,7 @@ from __future__ import annotations
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.breakers import add_flow
 from backstop.core.columns import OFFER_CAP, OFFER_LOTS, OFFER_PROVIDER, OFFER_WEIGHT, SPLIT_HEAP, SPLIT_REMAINDER, TURN_ACCOUNT
-from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
+from backstop.core.contracts import closing, closing_cash, notional_at_mark
 from backstop.core.doubt import may_force
 from backstop.core.events import NEVER_NS, NONE, Answer, Cause, Health
 from backstop.core.ledger import close_lots, open_position_row, trade
@@ -72,7 +72,7 @@ def _least_lots(state: State, position: int, equity: int, maintenance: int, left
 @inlined
 def _cash_at_mark(state: State, position: int, lots: int) -> int:
     row = state.positions[position]
-    return cash_at_mark(state, row.market, closing(row.lots, lots))
+    return closing_cash(state, row.market, row.lots, lots)
 
 
 @kernel

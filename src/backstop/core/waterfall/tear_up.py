@@ -12,6 +12,7 @@ from backstop.core.breakers import add_flow
 from backstop.core.columns import (
     COUNTERPARTY_LOTS,
     COUNTERPARTY_POSITION,
+    DEFAULTER_CASH,
     DEFAULTER_GAP,
     DEFAULTER_LOTS,
     DEFAULTER_POSITION,
@@ -21,7 +22,7 @@ from backstop.core.columns import (
     SPLIT_REMAINDER,
     TEAR_UP_WEIGHT,
 )
-from backstop.core.contracts import cash_at_mark, closing, notional_at_mark
+from backstop.core.contracts import closing, closing_cash, notional_at_mark
 from backstop.core.events import NONE, Cause
 from backstop.core.ledger import close_lots
 from backstop.core.outbox import emit_tear_up
@@ -49,6 +50,24 @@ def _split_support(state: State, market: int, count: int, is_asked: bool) -> Non
 
 
 @kernel
+def _fill_cash(state: State, market: int, count: int) -> int:
+    """Fill in what each defaulter receives: its lots at mark. Return what all receive together, which
+    holders of the other side pay; where none has to, the last short takes what rounding leaves.
+    """
+    total, more, last = 0, 0, NONE
+    for place in range(count):
+        held, lots = state.positions[state.columns[DEFAULTER_POSITION, place]].lots, state.columns[DEFAULTER_LOTS, place]
+        state.columns[DEFAULTER_CASH, place] = closing_cash(state, market, held, lots)
+        total = add_checked(total, state.columns[DEFAULTER_CASH, place])
+        more = add_checked(more, -closing(held, lots))
+        if held < 0:
+            last = place
+    if more == 0 and total != 0:
+        state.columns[DEFAULTER_CASH, last] -= total
+    return total
+
+
+@kernel
 def _tell_all(state: State, market: int, count: int, is_asked: bool) -> None:
     """Report what each defaulter ends, and what the fund adds to its gap."""
     for place in range(count):
@@ -61,7 +80,7 @@ def _tell_all(state: State, market: int, count: int, is_asked: bool) -> None:
             lots=lots,
             market=market,
             mark_ticks=state.markets[market].mark_ticks,
-            cash=cash_at_mark(state, market, lots),
+            cash=state.columns[DEFAULTER_CASH, place],
             gap=gap,
         )
         tell_part_of(state, row.account, market, gap, state.columns[DEFAULTER_SUPPORT, place], Cause.TEAR_UP, is_asked)
@@ -94,7 +113,7 @@ def _end_lots(state: State, market: int, count: int) -> int:
         position, lots = state.columns[DEFAULTER_POSITION, place], state.columns[DEFAULTER_LOTS, place]
         change = closing(state.positions[position].lots, lots)
         at_zero = _lots_at_zero(state, place)
-        close_lots(state, position, change, cash_at_mark(state, market, change), mark, Cause.TEAR_UP, NONE, at_zero)
+        close_lots(state, position, change, state.columns[DEFAULTER_CASH, place], mark, Cause.TEAR_UP, NONE, at_zero)
         # From here on with the sign of the position.
         state.columns[DEFAULTER_LOTS, place] = -change
         more = add_checked(more, -change)
@@ -121,9 +140,9 @@ def _note_torn(state: State, position: int, lots: int) -> None:
 
 
 @kernel
-def _end_against_holders(state: State, market: int, more: int) -> int:
-    """Split the lots that one side ends more over all who hold the other, by lots, at mark; return how
-    many holders were gathered.
+def _end_against_holders(state: State, market: int, more: int, received: int) -> int:
+    """Split the lots that one side ends more over all who hold the other, by lots, and what the
+    defaulters ``received`` with them; return how many holders were gathered.
     """
     if more == 0:
         return 0
@@ -139,7 +158,7 @@ def _end_against_holders(state: State, market: int, more: int) -> int:
         state.columns[SPLIT_HEAP],
         found,
     )
-    share_cash(state, found, cash_at_mark(state, market, -more))
+    share_cash(state, found, received)
     for place in range(found):
         if state.columns[COUNTERPARTY_LOTS, place] > 0:
             trade_counterparty(state, first, sign, place, mark, Cause.TEAR_UP)
@@ -154,10 +173,11 @@ def _tear_up_market(state: State, market: int, count: int, is_asked: bool) -> No
     """End the lots of ``count`` defaulters of both sides of a market."""
     _split_support(state, market, count, is_asked)
     charge_all(state, 0, count, DEFAULTER_LOTS)
+    received = _fill_cash(state, market, count)
     _tell_all(state, market, count, is_asked)
     _pay_gaps(state, market, count)
     lots = sum_column(state, DEFAULTER_LOTS, 0, count)
-    found = _end_against_holders(state, market, _end_lots(state, market, count))
+    found = _end_against_holders(state, market, _end_lots(state, market, count), received)
     for place in range(count):
         post_charge(state, place)
     add_flow(state, market, notional_at_mark(state, market, lots))

@@ -31,7 +31,7 @@ from backstop.core.columns import (
     SPLIT_HEAP,
     SPLIT_REMAINDER,
 )
-from backstop.core.contracts import notional_at_mark, value_at_mark
+from backstop.core.contracts import exposure_at_mark, notional_at_mark
 from backstop.core.events import NONE, AdlClass, Health
 from backstop.core.heaps import sink
 from backstop.core.search import least_that
@@ -79,7 +79,7 @@ def _sum_exposure(state: State, owner: int) -> None:
             while position != NONE:
                 row = state.positions[position]
                 if row.lots != 0:
-                    _add_exposure(state, owner, row.market, value_at_mark(state, row.market, row.lots))
+                    _add_exposure(state, owner, row.market, exposure_at_mark(state, row.market, row.lots))
                 position = row.next_of_account
         account = state.accounts[account].next_of_owner
     state.columns[OWNER_EXPOSURE_EVENT, owner] = state.engine[0].accepted + 1
@@ -132,7 +132,7 @@ def note_given(state: State, market: int, sign: int, count: int) -> None:
     for place in range(count):
         owner, lots = state.columns[ADL_OWNER, place], state.columns[ADL_GIVEN, place]
         if owner != NONE and lots > 0:
-            _add_exposure(state, owner, market, value_at_mark(state, market, -sign * lots))
+            _add_exposure(state, owner, market, exposure_at_mark(state, market, -sign * lots))
 
 
 @inlined
