@@ -22,7 +22,10 @@ __all__ = ["RECIPES", "held_withdrawal", "indebted_withdrawal", "owing_withdrawa
 
 K = EventKind
 #: Reasons to refuse that any stream may meet. Those of a change of rules come with such changes.
-REASONS = [reason for reason in Reject if reason not in (Reject.RULE_IS_FIXED, Reject.RULES_CONTRADICT, Reject.CHANGE_LIMIT)]
+OF_CHANGES = (Reject.RULE_IS_FIXED, Reject.RULES_CONTRADICT, Reject.CHANGE_LIMIT)
+#: Those of pockets come with these.
+OF_POCKETS = (Reject.ACCOUNT_ISOLATED, Reject.OTHER_OWNER)
+REASONS = [reason for reason in Reject if reason not in (*OF_CHANGES, *OF_POCKETS)]
 #: States in which nobody may open lots.
 STOPPED = (BreakerState.HALTED, BreakerState.REOPENING)
 Fields = dict[str, int]
@@ -99,7 +102,7 @@ def _unknown_code(rng: Random, rules: VenueRules, state: State) -> Fields:
     band = len(rules.markets[0].band_offset_ppm)
     return rng.choice(
         (
-            {"kind": int(K.TRANSFER), "account": 0, "code": rng.choice((3, -1)), "amount": 5},
+            {"kind": int(K.TRANSFER), "account": 0, "code": rng.choice((4, -1)), "amount": 5},
             {"kind": int(K.TRANSFER), "account": FUND, "code": rng.choice((1, 2)), "amount": 5},
             {"kind": int(K.OPERATOR), "market": NONE, "code": rng.choice((0, 6, -1)), "amount": 1},
             {"kind": int(K.DEPTH), "market": 0, "code": rng.choice((2, -1)), "lots": 5},
