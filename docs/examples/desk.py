@@ -240,6 +240,9 @@ class Desk:
                 return f"market {e.market}: {told}"
             case F.DOUBT:
                 return f"market {e.market}: {Doubt(e.code).name}, last mark not doubted {price(e.price_ticks)}"
+            case F.NAKED_LEG:
+                leg = f"{lots} {'long' if e.lots > 0 else 'short'} in market {e.other}"
+                return f"{who}: {leg}, hedged in market {e.market} before: exposure {money(e.value)}, not {money(e.amount)}"
             case F.RELIEF:
                 return f"{who}: keeps {e.lots / 10_000:g} % of the margin, {money(e.amount)} of {money(e.value)}"
             case F.PARAMETER:

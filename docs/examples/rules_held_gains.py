@@ -3,6 +3,7 @@
 from rules_desk import K, RulesDesk, money
 
 from backstop.core.events import NONE, Transfer
+from backstop.reference.leaving import share_of
 from backstop.reference.shortfalls import held_gains
 
 desk = RulesDesk(fund=5_00)
@@ -22,5 +23,11 @@ desk.send(K.MARK, market=0, price_ticks=900)
 for account, lots in ((bob, 10), (carol, 5)):
     desk.send(K.FILL, market=0, account=account, other=NONE, lots=lots, price_ticks=900)
 desk.tell("dave pays 45.00 of funding", desk.send(K.TRANSFER, account=dave, code=Transfer.FUNDING, amount=-45_00))
-for name, account, amount in (("bob", bob, 190_01), ("bob", bob, 190_00), ("carol", carol, 145_00)):
+erin = desk.open("erin", 100_00, m0=-10)
+desk.send(K.MARK, market=0, price_ticks=800)
+desk.send(K.FILL, market=0, account=erin, other=NONE, lots=10, price_ticks=800)
+desk.tell("erin won 100.00, and dave pays 0.01 more", desk.send(K.TRANSFER, account=dave, code=Transfer.FUNDING, amount=-1))
+for name, account in (("bob", bob), ("carol", carol), ("erin", erin)):
+    print(f"share of {name}: {money(share_of(desk.rules_state, 0, account))}")
+for name, account, amount in (("bob", bob, 190_00), ("bob", bob, 189_99), ("carol", carol, 145_00)):
     desk.tell(f"{name} withdraws {money(amount)}", desk.send(K.TRANSFER, account=account, amount=-amount))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backstop.core.events import Cause, EffectKind, SocialisePolicy, Stage, clearing_of
+from backstop.core.events import Cause, EffectKind, Health, SocialisePolicy, Stage, clearing_of
 from backstop.reference.records import Effect
 from tests.attacks.scene import SIDES, Scene, of, venue
 from tests.properties.profile import settings_of
@@ -44,9 +44,9 @@ class Winners(Scene):
     and is then charged what she lacks.
     """
 
-    def __init__(self, side: int, policy: int = SocialisePolicy.GAINS_HAIRCUT) -> None:
+    def __init__(self, side: int, policy: int = SocialisePolicy.GAINS_HAIRCUT, stages: tuple[int, ...] = STAGES) -> None:
         """Let Ann and Yuri trade."""
-        super().__init__(venue(STAGES)._replace(socialise_policy=policy), side)
+        super().__init__(venue(stages, markets=2)._replace(socialise_policy=policy), side)
         self.ann, self.yuri = self.open(4_000, ANN), self.open(100_000, YURI)
         self.trade(self.ann, 4, 1_000, other=self.yuri)
 
@@ -159,6 +159,61 @@ def test_the_largest_free_equity_pays_first(side: int) -> None:
     scene.cash(purses[2], -100)
     again = scene.ann_lacks(200)
     assert [payer for payer, *_ in cuts(again)[1:]] == [purses[0], purses[1]]
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_loss_of_an_account_in_default_counts(side: int) -> None:
+    """Xenia is short 6 on one account and long 6 on another, which has 100 left and waits for the book:
+    she won nothing. Yuri bears all.
+    """
+    scene = Winners(side, stages=(Stage.CLOSEOUT, *STAGES))
+    scene.xenia(10_000, 6)
+    loser = scene.xenia(1_900)
+    scene.trade(loser, 6, 1_000)
+    scene.depth(100)
+    effects = scene.ann_lacks(1_000)
+    assert (scene.mirror.health[loser] >= Health.DISTRESSED, scene.lots(loser)) == (True, 6)
+    assert borne(scene, effects) == {YURI: 1_000}
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_gain_of_an_account_in_default_counts(side: int) -> None:
+    """Xenia won 1,800 on an account that is then in default by another market; her money is elsewhere. That
+    pays 600 to the account in default, whose lots bear it: its equity is what it was.
+    """
+    scene = Winners(side, stages=(Stage.CLOSEOUT, *STAGES))
+    first, rich = scene.xenia(1_000, 6), scene.xenia(10_000)
+    scene.mark(700)
+    scene.trade(first, 10, 1_000, market=1)
+    scene.depth(100, market=1)
+    scene.mark(760, market=1)
+    assert (scene.mirror.health[first] >= Health.DISTRESSED, scene.mirror.equity(first)) == (True, 400)
+    effects = scene.ann_lacks(1_000)
+    assert cuts(effects) == [(scene.yuri, 400, 1_200, 1_200), (rich, 600, 1_800, 1_800)]
+    assert paid(effects) == [(rich, first, 600)]
+    assert (scene.mirror.equity(first), scene.mirror.holding(first, 0).profit) == (400, 1_200)
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("ticks", [1_000, 1_030, 1_047])
+def test_what_a_pair_of_positions_locks(side: int, ticks: int) -> None:
+    """Xenia has 2,400, of which she won 1,800, and wants to bear nothing. In the other market she is
+    long and short with herself, as much as initial margin of 10 % lets her: 12 lots each. That needs
+    maintenance margin of 1,200, half of what she has. The other half is asked. A move of the mark adds to
+    that as it adds to the notional: 4.7 % at most, then the account that loses is in default.
+    """
+    scene = Winners(side)
+    first, second = scene.xenia(600, 6), scene.xenia(0)
+    scene.mark(700)
+    scene.trade(first, 6, 700)
+    scene.move(first, second, 1_200)
+    scene.trade(first, 12, 1_000, other=second, market=1)
+    assert [scene.mirror.portfolio(account).initial for account in (first, second)] == [1_200, 1_200]
+    scene.mark(ticks, market=1)
+    assert (scene.lots(first, 1), scene.lots(second, 1)) == (12, -12)
+    locked = sum(scene.mirror.maintenance(account) for account in (first, second))
+    assert locked <= 1_260
+    assert borne(scene, scene.ann_lacks(3_000))[XENIA] == 2_400 - locked
 
 
 @pytest.mark.parametrize("side", SIDES)

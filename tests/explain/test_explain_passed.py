@@ -123,7 +123,7 @@ def test_adl_is_checked_unless_later_markets_or_others_had_their_turn_since(
     contract = Contract(MarketRules(1, 1_000, 100, (TierRules(0, 100_000, 100_000),), (1_000,), 0), 10)
     long, short = Holding(1, contract, 7, 70, 70), Holding(1, contract, -9, -90, -90)
     account = Portfolio(1, (long,), LevelRules())
-    fund = FundView(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, supports=True)
+    fund = FundView(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, supports=True)
     way_out = Exit(Book(contract, True, (), -1, BreakerState.OPEN, 0, 10, 10), 0)
     wave = Wave(1, (Defaulter(4, 0, account, fund, way_out),), (Counterparty(6, short, Portfolio(1_000, (short,), LevelRules())),))
     scene: Any = SimpleNamespace(
@@ -221,7 +221,7 @@ def test_adl_leaves_a_position_where_a_later_one_comes_first_and_suffices() -> N
     """
     contract = Contract(MarketRules(1, 1_000, 100, (TierRules(0, 100_000, 100_000),), (1_000,), 0), 10)
     account = Portfolio(15, (Holding(1, contract, 7, 70, 70), Holding(2, contract, 20, 200, 200)), LevelRules())
-    fund = FundView(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, supports=True)
+    fund = FundView(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, supports=True)
     way_out = Exit(Book(contract, True, (), -1, BreakerState.OPEN, 0, 10, 10), 0)
     wave = Wave(1, (Defaulter(4, 0, account, fund, way_out, {2: way_out}),), ())
     scene: Any = SimpleNamespace(

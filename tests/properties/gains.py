@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from backstop.core.events import Cause, EffectKind, EventKind, Transfer, uncovered_of
-from backstop.core.rows import GONE, GONE_EPOCH, NOTED
-from backstop.reference.leaving import hole
+from backstop.core.rows import GONE, GONE_EPOCH, NOTED, OWED
+from backstop.reference.leaving import share_of
 from tests.properties.moment import Findings, Moment
 
-__all__ = ["gains_are_lent", "gains_scan", "rates_do_not_rise"]
+__all__ = ["gains_are_lent", "gains_scan", "rates_do_not_rise", "shares_scan"]
 
 F, C = EffectKind, Cause
 
@@ -40,12 +40,12 @@ def rates_do_not_rise(moment: Moment) -> Findings:
     mirror = moment.mirror
     if not _is_lent(moment):
         return
-    for group, (hole_before, sum_before) in mirror.rates_before.items():
+    for group, (hole_before, owed_before) in mirror.rates_before.items():
         if uncovered_of(group) != moment.effect.account:
             continue
-        now, noted_sum = hole(mirror, group), mirror.funds[group].noted_sum
-        if now * sum_before > hole_before * noted_sum:
-            yield f"{moment.effect}: hole {hole_before} of {sum_before} before, {now} of {noted_sum} now"
+        now, owed = mirror.hole(group), mirror.funds[group].owed_sum
+        if now * owed_before > hole_before * owed:
+            yield f"{moment.effect}: hole {hole_before} for {owed_before} parts before, {now} for {owed} now"
         if mirror.uncovered(group) < 0:
             yield f"{moment.effect}: more than was uncovered"
 
@@ -58,7 +58,7 @@ def gains_scan(moment: Moment) -> Findings:
     if mirror.lent_due:
         yield f"due, and not lent: {mirror.lent_due}"
     for group, fund in enumerate(mirror.funds):
-        kept, is_noted = state.noted[3 * group : 3 * group + 3], int(state.funds[group].noted_gains) > 0
+        kept, is_noted = state.noted[4 * group : 4 * group + 4], int(state.funds[group].noted_gains) > 0
         noted = {owner: int(gain) for owner, gain in enumerate(kept[NOTED]) if gain and is_noted}
         gone = {owner: int(gain) for owner, gain in enumerate(kept[GONE]) if gain and kept[GONE_EPOCH, owner] == mirror.epoch}
         told = tuple({owner: gain for owner, gain in each.items() if gain} for each in (fund.noted, fund.gone))
@@ -67,7 +67,31 @@ def gains_scan(moment: Moment) -> Findings:
         own = {owner: int(state.noted[-1, owner]) for owner in noted}
         if own != {owner: mirror.own[owner] for owner in noted}:
             yield f"own money {own}, told {mirror.own}"
+        owed = {owner: int(kept[OWED, owner]) for owner in noted}
+        if owed != {owner: fund.owed[owner] for owner in noted} or int(state.funds[group].owed_sum) != fund.owed_sum:
+            yield f"group {group}: owed {owed} of {state.funds[group].owed_sum}; told {fund.owed}, {fund.owed_sum}"
+        if sum(owed.values()) > fund.owed_sum:
+            yield f"group {group}: owed {owed}, more than {fund.owed_sum}"
         if min(noted.values(), default=0) < 0 or sum(noted.values()) > fund.noted_sum:
             yield f"group {group}: {noted} of {fund.noted_sum}"
         if noted and not mirror.uncovered(group):
             yield f"group {group}: {noted}, though nothing is uncovered"
+
+
+def shares_scan(moment: Moment) -> Findings:
+    """INV-07: a hole grows by what is uncovered alone, and nobody's share of it by more than that."""
+    mirror = moment.mirror
+    grown = dict.fromkeys(mirror.groups, 0)
+    for row in moment.effects:
+        if row.kind == F.RESIDUAL:
+            grown[row.other] += row.amount
+    holes = {group: mirror.hole(group) for group in mirror.groups}
+    shares = {(group, owner): share_of(mirror, group, owner) for group in mirror.groups for owner in mirror.funds[group].noted}
+    for group, hole in holes.items():
+        if hole > mirror.holes.get(group, 0) + grown[group]:
+            yield f"group {group}: hole {hole}, before {mirror.holes.get(group, 0)}, {grown[group]} uncovered"
+    for (group, owner), share in shares.items():
+        before = mirror.shares.get((group, owner), 0)
+        if share > before + grown[group]:
+            yield f"group {group}: share {share} of owner {owner}, before {before}, {grown[group]} uncovered"
+    mirror.holes, mirror.shares = holes, shares

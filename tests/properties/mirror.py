@@ -29,13 +29,14 @@ from backstop.core.events import (
     Transfer,
     funding_of,
     outside_of,
+    uncovered_of,
 )
 from backstop.core.parameter_table import changed
 from backstop.reference.arithmetic import sign
 from backstop.reference.breakers import effective_state
 from backstop.reference.deficit import Part
 from backstop.reference.fund import deficit_parts
-from backstop.reference.leaving import add_own, hole, note_gains, own_after, plan_of
+from backstop.reference.leaving import add_own, let_go, note_gains, own_after, plan_of
 from backstop.reference.loss import closes_at_once
 from backstop.reference.machine import ALL_SETTLED, SETTLES_INSOLVENT
 from backstop.reference.offering import Backer, Offering, score_after_takeover
@@ -133,6 +134,9 @@ class Mirror(State):
     #: What the withdrawal at hand has still to lend for gains, by group; hole and noted gains before it.
     lent_due: list[tuple[int, int]] = field(default_factory=list)
     rates_before: dict[int, tuple[int, int]] = field(default_factory=dict)
+    #: Holes by group, and shares of them by group and owner, after the last event.
+    holes: dict[int, int] = field(default_factory=dict)
+    shares: dict[tuple[int, int], int] = field(default_factory=dict)
     #: Accounts that paid for a linked one in the event at hand.
     netted: set[int] = field(default_factory=set)
     #: An event that brought too many effects lets the accounts that are left wait until here.
@@ -413,23 +417,19 @@ class Mirror(State):
             left, rest = after_withdrawal(self, effect.other, effect.amount)
             plan = plan_of(self, owner, effect.amount, rest)
             self.own[owner] = own_after(self, owner, effect.amount, plan)
-            self.rates_before = {group: (hole(self, group), fund.noted_sum) for group, fund in enumerate(self.funds)}
+            self.rates_before = {group: (self.hole(group), fund.owed_sum) for group, fund in enumerate(self.funds)}
             for group, gains in plan.gains.items():
                 lent = min(plan.lent[group], max(0, left))
                 left -= lent
                 self.lent_due += [(group, lent)] if lent else []
-                self._let_go(group, owner, gains + lent)
-
-    def _let_go(self, group: int, owner: int, amount: int) -> None:
-        fund = self.funds[group]
-        if amount:
-            fund.noted[owner] -= amount
-            fund.noted_sum -= amount
-            fund.gone[owner] = fund.gone.get(owner, 0) + amount
+                if gains:
+                    let_go(self, group, owner, gains + lent)
 
     def _take_posting(self, effect: Effect) -> None:
         if effect.code == Cause.CASH:
             self._take_cash(effect)
+        if effect.code == Cause.UNCOVERED:
+            self.note_hole(next(each for each in self.groups if uncovered_of(each) == effect.other))
         self.ledger[effect.account] += effect.amount
         self.ledger[effect.other] -= effect.amount
         for each in self.groups:

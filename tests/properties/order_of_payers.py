@@ -386,7 +386,7 @@ def fund_pays_before_others(moment: Moment) -> Findings:
         return
     by_owner = fund.owner_loss_max - fund.owner_paid - fund.arrears_of_all
     by_market = fund.market_loss_max - fund.market_paid - fund.arrears
-    free = max(0, min(fund.balance, fund.loss_max - fund.paid, by_owner, by_market))
+    free = max(0, min(fund.balance - fund.uncovered, fund.loss_max - fund.paid, by_owner, by_market))
     if mirror.now < mirror.deadline(effect.account) and free > fund.available:
         yield f"{effect}: others bear {right.beyond}, the fund only reserves {free - fund.available} until the deadline"
 

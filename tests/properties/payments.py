@@ -442,7 +442,8 @@ def _funds_pay(moment: Moment, account: int) -> Findings:
     told = [(row.market, row.amount, row.value) for row in rows if row.kind == F.SUPPORT]
     if told != [(market, expected[group, market], amount) for group, market, amount in short_parts]:
         yield f"deficit {deficit} of account {account}: SUPPORT tells {told} of {short_parts}"
-    is_reserved = mirror.owner(account).reserved > 0 or any(mirror.funds[part.group].reserved for part in parts)
+    for_owner = mirror.owner(account).reserved - mirror.carried_for(mirror.owner_of(account))
+    is_reserved = for_owner > 0 or any(mirror.funds[part.group].reserved > mirror.carried_in(part.group) for part in parts)
     if sum(expected.values()) < deficit and is_reserved and mirror.now < mirror.deadline(account):
         yield f"deficit {deficit} of account {account} is paid while a fund only reserves"
 
@@ -597,6 +598,9 @@ def _holders_share(moment: Moment) -> Findings:
     mine, others = trades[: len(moment.torn)], trades[len(moment.torn) :]
     if [row.account for row in mine] != list(moment.torn) or any(row.other != NONE for row in mine):
         yield f"{mine}: should be of {list(moment.torn)}"
+    if any(row.other == NONE for row in others):
+        # A defaulter of the other side, of whom no TEAR_UP tells, looks like a holder who takes over.
+        yield f"{others}: ended by no TEAR_UP"
     more = -sum(row.lots for row in mine)
     if not more:
         return

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 
 import numpy as np
+import pytest
 
 from backstop.core.engine import step
 from backstop.core.events import (
@@ -67,6 +68,7 @@ FIELDS: dict[EffectKind, tuple[str, ...]] = {
     F.GUARD: ("market", "price_ticks", "other", "amount", "value"),
     F.PARAMETER: ("amount", "value", "other"),
     F.RELIEF: ("lots", "amount", "value"),
+    F.NAKED_LEG: ("account", "market", "other", "lots", "price_ticks", "amount", "value"),
     F.CARRY: ("account", "amount", "value"),
     F.DOUBT: ("market", "code", "price_ticks", "other"),
     F.SETTLEMENT: ("market", "code", "price_ticks", "other"),
@@ -311,3 +313,21 @@ def test_every_lie_is_found_and_every_check_finds_one() -> None:
     assert {kind for kind, _, _ in all_profiles.told} == {kind.name for kind in F} - {"REFUSAL"} | {"books"}
     checks = {check.__name__ for groups in (START, BEFORE, AFTER, SCAN) for group in groups.values() for check in group}
     assert fired == checks
+
+
+@pytest.mark.parametrize("seed", [4, 8])
+def test_a_tear_up_that_is_left_out_is_found(seed: int) -> None:
+    """Also of a defaulter who ends the same lots as one of the other side: without its TEAR_UP it looks
+    like a holder who takes over.
+    """
+    rules, events = make_stream(seed, "socialise")
+    liar, told = Liar(rules), 0
+    for event in events:
+        effects = liar.apply(event)
+        for lie, false in lies(event, effects) if any(row.kind == F.TEAR_UP for row in effects) else ():
+            if lie == (F.TEAR_UP.name, 0, "left out"):
+                told += 1
+                assert liar.finds_the_lie(event, false), event
+        liar.events.append(event)
+        assert not liar.finds(event, effects), liar.wrong
+    assert told >= 10

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import pytest
 
-from backstop.core.events import FUND, BreakerState, Cause, EffectKind, Health, Operator, Stage, fund_of
+from backstop.core.events import FUND, BreakerState, Cause, EffectKind, Health, Operator, Stage, Transfer, fund_of
 from backstop.core.events import EventKind as K
 from backstop.core.instruments import NO_CAP, FundsRules, VenueRules
+from backstop.reference.leaving import share_of
 from backstop.reference.records import Effect
+from backstop.reference.shortfalls import held_gains, shortfall
 from tests.attacks.scene import SECOND, SIDES, Scene, of, venue
 
 F = EffectKind
@@ -287,6 +289,57 @@ def test_an_account_that_becomes_insolvent_frees_what_carried_it() -> None:
     kinds = [(row.kind, row.amount) for row in effects if row.account == loser and row.kind in (F.HEALTH, F.RESERVE)]
     assert kinds[:2] == [(F.HEALTH, -100), (F.RESERVE, -860)]
     assert (scene.fund, scene.lots(loser)) == (760, 0)
+
+
+def charge(scene: Scene, account: int, amount: int, market: int) -> list[Effect]:
+    """Take a funding payment of a market."""
+    return scene.send(K.TRANSFER, account=account, code=int(Transfer.FUNDING), market=market, amount=-amount)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_what_is_reserved_to_carry_makes_no_hole(side: int) -> None:
+    """860 of 1,260 are reserved to carry an account. Dave lacks 400 in a market for which the fund pays
+    100 in a window: nothing is reserved for an order, so he does not wait. The other 300 are uncovered; the
+    fund has them, and who is carried only delays that it pays. So there is no hole, no share of it, and no
+    breaker counts it.
+    """
+    rules = carrying(venue(STAGES, markets=2))
+    first, second = rules.markets
+    scene = scene_of(side, 1_260, rules._replace(markets=(first, second._replace(loss_per_window_max=100))))
+    need = 100 * scene.price(930) * 2 // 100 - 1_000
+    scene.cash(FUND, need - 860)
+    loser, winner = pair(scene, 8_000)
+    assert reserved(scene.mark(930), loser) == [need]
+    effects = charge(scene, scene.open(0), 400, market=1)
+    assert [(row.code, row.amount) for row in of(effects, F.POSTING) if row.code in (Cause.DEFICIT, Cause.UNCOVERED)] == [
+        (Cause.DEFICIT, 100),
+        (Cause.UNCOVERED, 300),
+    ]
+    state = scene.watch.reference.state
+    assert (state.funds[0].reserved, scene.fund, state.hole(0)) == (need, need + 300, 0)
+    assert share_of(state, 0, state.accounts[winner].owner) == 0
+    assert of(effects, F.BREAKER) == []
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_what_is_reserved_to_carry_holds_no_gains(side: int) -> None:
+    """An insolvent account waits in a halted market and lacks 300. The fund has 1,000, of which 860 are
+    then reserved to carry another: they give way, so nothing is held of who won.
+    """
+    rules = carrying(venue(STAGES, markets=2))
+    scene = scene_of(side, 1_000, rules)
+    need = 100 * scene.price(930) * 2 // 100 - 1_000
+    scene.cash(FUND, need - 860)
+    loser = scene.open(1_700)
+    winner = scene.open(100_000)
+    scene.trade(loser, 20, 1_000, other=winner, market=1)
+    scene.send(K.OPERATOR, market=1, code=int(Operator.HALT), amount=60 * SECOND)
+    scene.mark(900, market=1)
+    assert scene.mirror.equity(loser) == -300
+    carried, _ = pair(scene, 8_000)
+    assert reserved(scene.mark(930), carried) == [need]
+    state = scene.watch.reference.state
+    assert (state.funds[0].reserved, shortfall(state, 0), held_gains(state, state.accounts[winner].owner)) == (need, 0, 0)
 
 
 @pytest.mark.parametrize("side", SIDES)

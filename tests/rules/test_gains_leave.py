@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 
-from backstop.core.events import FUND, NONE, UNCOVERED, Cause, EffectKind, EventKind, Reject, Stage
+from backstop.core.events import FUND, NONE, UNCOVERED, Cause, EffectKind, EventKind, Reject, Stage, SupportLimit
 from backstop.core.instruments import FundRules, FundsRules
-from backstop.reference.leaving import hole
+from backstop.reference.leaving import share_of
 from backstop.reference.records import Effect, Event
 from backstop.reference.refusals import reason_to_refuse
 from backstop.reference.state import State
@@ -47,6 +47,10 @@ class Leavers(Scene):
     def noted(self, account: int, group: int = 0) -> int:
         """Return the noted gain of an account's owner."""
         return int(self.state.funds[group].noted.get(self.state.accounts[account].owner, 0))
+
+    def share(self, account: int) -> int:
+        """Return the share of the hole of an account's owner."""
+        return share_of(self.state, 0, self.state.accounts[account].owner)
 
     def leave(self, account: int, amount: int) -> int:
         """Withdraw; return what was lent for it."""
@@ -193,7 +197,7 @@ def test_what_the_fund_has_shrinks_the_hole(side: int) -> None:
     """
     for fund, share in ((75, 50), (150, 0)):
         scene = Leavers(side, fund=fund, owner_loss_max=1)
-        assert hole(scene.state, 0) == 150 - fund
+        assert scene.state.hole(0) == 150 - fund
         assert scene.leave(scene.bob, 2_000 - share) == share
 
 
@@ -279,7 +283,9 @@ def test_money_that_comes_and_goes_turns_no_gain_into_own_money(side: int) -> No
 
 @pytest.mark.parametrize("side", SIDES)
 def test_who_has_left_is_not_asked_for_it_again(side: int) -> None:
-    """Bob has left. Then the hole grows by 100: it is of Carol's 500, and of what Bob wins since."""
+    """Bob has left. Then the hole grows by 100: that is of Carol's 500, and of the 500 that Bob won since. The
+    old 50 are Carol's alone.
+    """
     scene = Leavers(side)
     scene.leave(scene.bob, 1_900)
     scene.cash(scene.bob, 1_000)
@@ -289,7 +295,77 @@ def test_who_has_left_is_not_asked_for_it_again(side: int) -> None:
     frank = scene.open(100)
     scene.charge(frank, 200)
     assert (scene.noted(scene.bob), scene.noted(scene.carol), scene.mirror.uncovered(0)) == (500, 500, 150)
-    assert scene.leave(scene.bob, 1_425) == 75
+    assert scene.leave(scene.bob, 1_450) == 50
+    assert scene.leave(scene.carol, 1_400) == 100
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_an_atom_moves_no_share(side: int) -> None:
+    """Erin wins 10,000 after the hole. Then an atom more is uncovered, again and again: Bob and Carol owe
+    100 and 50 as before, Erin no more than the atoms, and for each of the gains of the time.
+    """
+    scene = Leavers(side)
+    erin = scene.open(10_000)
+    scene.trade(erin, -100, 900)
+    scene.mark(800)
+    scene.trade(erin, 100, 800)
+    assert [scene.share(account) for account in (scene.bob, scene.carol, erin)] == [100, 50, 0]
+    for atoms in range(1, 4):
+        scene.charge(scene.dave, 1)
+        assert scene.noted(erin) == 10_000
+        assert [scene.share(account) for account in (scene.bob, scene.carol, erin)] == [101, 51, atoms]
+    assert scene.leave(erin, 19_997) == 3
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_each_hole_is_of_the_gains_of_its_time(side: int, order: tuple[int, ...]) -> None:
+    """150 of 1,500; then Erin wins 1,500, and 300 more are uncovered, which are a tenth of all. Bob owes
+    100 and 100, Carol 50 and 50, Erin 150, in whatever order they leave; nothing is uncovered then.
+    """
+    scene = Leavers(side)
+    erin = scene.open(10_000)
+    scene.trade(erin, -15, 900)
+    scene.mark(800)
+    scene.trade(erin, 15, 800)
+    scene.charge(scene.dave, 300)
+    leaving = ((scene.bob, 2_000, 200), (scene.carol, 1_500, 100), (erin, 11_500, 150))
+    for account, money, share in (leaving[place] for place in order):
+        assert scene.most(account) == money - share
+        assert scene.leave(account, money - share) == share
+    assert scene.mirror.uncovered(0) == 0
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_what_was_lost_of_a_gain_is_laid_on_nobody(side: int) -> None:
+    """Bob loses 600 of his 1,000, then 190 more are uncovered, of gains of 900: he owes 40 of the 150 and
+    84.4 of the 190, Carol 50 and 105.6. The other 60 stay uncovered.
+    """
+    scene = Leavers(side)
+    scene.trade(scene.bob, 10, 900)
+    scene.trade(scene.bob, -10, 840)
+    scene.charge(scene.dave, 190)
+    assert (scene.noted(scene.bob), scene.noted(scene.carol)) == (400, 500)
+    assert [scene.share(account) for account in (scene.bob, scene.carol)] == [125, 156]
+    assert scene.leave(scene.carol, 1_500 - 156) == 156
+    assert scene.leave(scene.bob, 1_400 - 125) == 125
+    assert scene.mirror.uncovered(0) == 340 - 281
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_new_loss_does_not_take_what_the_fund_owes(side: int) -> None:
+    """The fund has the 150 that are uncovered, and pays one an hour. Bob leaves with all he won. Frank
+    lacks 90: the fund has nothing for him, though it has the money. So the 90 are a hole of Carol's 500,
+    and the 150 are paid later as they were to be.
+    """
+    scene = Leavers(side, fund=150, owner_loss_max=1)
+    assert scene.leave(scene.bob, 2_000) == 0
+    frank = scene.open(100)
+    (support,) = of(scene.charge(frank, 190), EffectKind.SUPPORT)
+    assert (support.amount, support.lots, support.code) == (0, 0, SupportLimit.BALANCE)
+    assert (scene.mirror.uncovered(0), scene.state.hole(0), scene.share(scene.carol)) == (239, 90, 90)
+    scene.clock(HOUR)
+    assert scene.state.hole(0) == 90
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -208,7 +208,7 @@ def test_the_number_of_lots_is_found_in_few_passes(monkeypatch: pytest.MonkeyPat
     counterparties = tuple(
         Counterparty(number, short, Portfolio(60_000_000, (short,), LevelRules())) for number, short in enumerate(shorts, 1)
     )
-    fund = FundView(0, 0, 0, NO_CAP, 0, 0, NO_CAP, 0, 0, NO_CAP, 0, 0, supports=True)
+    fund = FundView(0, 0, 0, NO_CAP, 0, 0, NO_CAP, 0, 0, NO_CAP, 0, 0, 0, supports=True)
     passes = list[int]()
     fits = Wave.fits
 

@@ -44,6 +44,9 @@ water_filling        ADL_EXPOSURE, ADL_EQUITY     while one plan is made
 candidates           OWNER_PLACE, GIVER_*,        while one plan is made
                      FILL_*
 adl                  LINE_*, CLASS_LINE_*         while one plan is made
+naked_legs           TAKEN_OWNER                  to the end of the event
+naked_legs           OWNER_TAKEN_EVENT            while it is the event's number; by owner
+naked_legs           LEG_*                        while one owner is told; by market
 cover                PART_*, GROUP_*              in ``cover_deficit``, ``renew_parts`` and ``book_rest``
 socialise            FOUND_*, PAYER_*, RECEIVER_* while those who won in one market are cut
                      OWNER_BEARER, OWNER_WON,
@@ -119,6 +122,10 @@ __all__ = [
     "GAVE_ACCOUNT",
     "GIVER_CANDIDATE",
     "GIVER_CAP",
+    "LEG_IS_LISTED",
+    "LEG_LOTS",
+    "LEG_MARKET",
+    "LEG_TAKEN",
     "GIVER_LEVERAGE",
     "GIVER_NEXT",
     "GROUP_LEFT",
@@ -174,6 +181,7 @@ __all__ = [
     "OWNER_PURSE_TURN",
     "OWNER_RESERVED",
     "OWNER_RESULT",
+    "OWNER_TAKEN_EVENT",
     "OWNER_WON",
     "PARKED",
     "PARKED_TURN",
@@ -207,6 +215,7 @@ __all__ = [
     "SORT_ORDER",
     "SPLIT_HEAP",
     "SPLIT_REMAINDER",
+    "TAKEN_OWNER",
     "TEAR_UP_WEIGHT",
     "TOUCHED",
     "TURN_ACCOUNT",
@@ -342,4 +351,9 @@ JOINT_IS_JUDGED = 131
 OWNER_GROUP_RESULT = 132
 #: The margin of a position before its market's tiers changed; by account.
 RELIEF_MARGIN = 133
-COLUMNS = 134
+#: Owners of whom others' defaults took lots, as they come; by owner: the event of it (``engine.accepted``).
+TAKEN_OWNER, OWNER_TAKEN_EVENT = 134, 135
+#: By market, of one owner's accounts not in default: net lots, those that an event took, whether it is
+#: listed; the markets listed.
+LEG_LOTS, LEG_TAKEN, LEG_IS_LISTED, LEG_MARKET = 136, 137, 138, 139
+COLUMNS = 140

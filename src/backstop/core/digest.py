@@ -33,7 +33,7 @@ from backstop.core.instruments import PPM
 from backstop.core.parameter_table import Scope, listed, venue_digested
 from backstop.core.places import arrears_gauge, commitment_row, fund_gauge, house_slot, market_gauge
 from backstop.core.results import epoch_mark_ticks, present_epoch, result_bases
-from backstop.core.rows import DEFAULT_ENDED_NS, FUND_SLOTS, GONE, GONE_EPOCH, NOTED, RETURNS
+from backstop.core.rows import DEFAULT_ENDED_NS, FUND_SLOTS, GONE, GONE_EPOCH, NOTED, OWED, RETURNS
 from backstop.core.state import State, places_of
 
 __all__ = ["state_digest"]
@@ -303,16 +303,18 @@ def _relief_bytes(state: State) -> bytes:
 
 
 def _noted_bytes(state: State) -> bytes:
-    """Return the sum of noted gains by group, noted gains and those that left, by group and owner, and
-    own money of those who have noted gains.
+    """Return the sum of noted gains and all parts of the hole by group, noted gains, parts that are owed and
+    gains that left, by group and owner, and own money of those who have noted gains.
     """
     epoch, sums = int(present_epoch(state)), state.funds["noted_gains"]
     rows, own = state.noted[:-1], state.noted[-1]
-    noted = np.where(sums[:, np.newaxis] > 0, rows[NOTED::3], 0)
-    gone = np.where(rows[GONE_EPOCH::3] == epoch, rows[GONE::3], 0)
+    noted = np.where(sums[:, np.newaxis] > 0, rows[NOTED::4], 0)
+    owed = np.where(noted > 0, rows[OWED::4], 0)
+    gone = np.where(rows[GONE_EPOCH::4] == epoch, rows[GONE::4], 0)
     groups, owners = np.nonzero((noted > 0) | (gone > 0))
     kept, able = np.flatnonzero(sums), np.flatnonzero(noted.any(axis=0))
-    told = _block(kept, sums[kept]) + _block(groups, owners, noted[groups, owners], gone[groups, owners])
+    told = _block(kept, sums[kept], state.funds["owed_sum"][kept])
+    told += _block(groups, owners, noted[groups, owners], owed[groups, owners], gone[groups, owners])
     return told + _block(able, own[able])
 
 

@@ -35,6 +35,7 @@ from backstop.core.timers import run_due_after, run_due_before
 from backstop.core.waterfall.arrears import note_arrears
 from backstop.core.waterfall.disposal import run_disposals
 from backstop.core.waterfall.fund import charge_trading_fee, contribute
+from backstop.core.waterfall.naked_legs import tell_naked_legs
 from backstop.core.waterfall.providers import bind_provider, shift_baseline, switch_provider
 from backstop.core.waterfall.run import run_rounds
 from backstop.core.waterfall.takeover import apply_answer
@@ -257,6 +258,8 @@ def apply_at(state: State, events: EventArray, index: int) -> None:
         run_rounds(state)
     if engine.disposals_now > 0:
         run_disposals(state)
+    if engine.taken_now > 0:
+        tell_naked_legs(state)
     if engine.is_grown != 0:
         note_gains(state)
     judge_drawdowns(state)

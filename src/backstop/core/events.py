@@ -198,6 +198,7 @@ class EffectKind(IntEnum):
     ADL_PICK = 30
     PARAMETER = 31
     RELIEF = 32
+    NAKED_LEG = 33
 
 
 class Health(IntEnum):

@@ -84,6 +84,7 @@ __all__ = [
     "HeartbeatEvent",
     "IndexEvent",
     "MarkEvent",
+    "NakedLegEffect",
     "OfferEffect",
     "OperatorEvent",
     "OrderDoneEvent",
@@ -874,3 +875,15 @@ class ReliefEffect(EffectView[T], kind=EffectKind.RELIEF):
     kept_ppm = Field("lots", Unit.PPM, "The part of the margin that it needs; 1e6: all of it, its relief is over.")
     margin = _atoms("Its maintenance margin now.")
     full_margin = _atoms("What that would be without relief.", "value")
+
+
+class NakedLegEffect(EffectView[T], kind=EffectKind.NAKED_LEG):
+    """What others' defaults took of an owner's positions left him with a larger exposure."""
+
+    account = _account("The lowest of his accounts not in default of which lots were taken.")
+    owner = Field("price_ticks", Unit.OWNER, "The owner.")
+    naked_market = Field("other", Unit.MARKET, "The market of the leg left naked: the largest on the side of his exposure.")
+    lots = _lots("His net lots there.")
+    market = _market("The market of the hedge: the largest that was taken of the other side.")
+    before = _atoms("His exposure to the factor, had nothing been taken in this event.")
+    after = _atoms("His exposure to the factor.", "value")

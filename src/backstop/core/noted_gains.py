@@ -1,9 +1,11 @@
 """Gains that leave at one rate while something of their group is uncovered.
 
 At the end of an event that leaves something uncovered in a group, the gains of its owners are noted:
-``noted`` by owner, and their sum. The hole of the group over that sum is what each owes of the gains
-that he takes out. What leaves lowers both alike, so that the rate needs no memory. Where the sum is
-0 nothing is noted, whatever the rows of the owners say. Rules: R6.11.6 to R6.11.10.
+``noted`` by owner, and their sum. What the hole of the group grew by is split over them; of what it was
+before everybody owes what he owed. Both are kept in parts of the hole: ``owed`` by owner, and
+``owed_sum``. Gains that leave take their parts with them, so that whoever leaves first gets no better
+rate. Where the sum of gains is 0 nothing is noted, whatever the rows of the owners say.
+Rules: R6.11.6 to R6.11.10.
 """
 
 from __future__ import annotations
@@ -13,22 +15,25 @@ from backstop.core.columns import OWNER_FIRST, OWNER_GROUP_RESULT
 from backstop.core.events import NONE
 from backstop.core.ledger import balance_of
 from backstop.core.margin import assess
-from backstop.core.places import fund_id, uncovered_id
+from backstop.core.places import uncovered_id
 from backstop.core.results import present_epoch, result_of
-from backstop.core.rows import GONE, GONE_EPOCH, NOTED
+from backstop.core.rows import GONE, GONE_EPOCH, NOTED, OWED
+from backstop.core.shortfalls import hole_of
 from backstop.core.state import State
-from backstop.core.units import add_checked, mul_div_ceil
+from backstop.core.units import add_checked, mul_div_ceil, mul_div_floor
 
-__all__ = ["add_own", "gain_share", "gains_there", "let_gains_go", "note_gains", "noted_of", "sum_noted", "take_own"]
+__all__ = ["add_own", "forget_noted", "gain_share", "gains_there", "let_gains_go", "note_gains", "noted_of", "sum_noted", "take_own"]
 
 #: Stands for an owner whose gain is in the sum already: no sum of results is so low.
 _COUNTED = -(1 << 63)
+#: The parts that a hole has when gains are noted.
+_PARTS = 1 << 60
 
 
 @inlined
 def _noted_row(group: int, which: int) -> int:
-    """Return the row of ``State.noted`` that a group has for one of its three numbers."""
-    return 3 * group + which
+    """Return the row of ``State.noted`` that a group has for one of its four numbers."""
+    return 4 * group + which
 
 
 @inlined
@@ -57,18 +62,27 @@ def sum_noted(state: State, owner: int) -> int:
 @kernel
 def gain_share(state: State, group: int, owner: int) -> int:
     """Return what an owner has to lend of a group's hole if all of his noted gain leaves. Atoms."""
-    noted = noted_of(state, group, owner)
-    if noted == 0:
+    noted, owed_sum = noted_of(state, group, owner), state.funds[group].owed_sum
+    if noted == 0 or owed_sum == 0:
         return 0
-    fund = state.funds[group]
-    unreserved = balance_of(state, fund_id(group)) - fund.reserved
-    hole = max(0, -balance_of(state, uncovered_id(group)) - unreserved)
-    return min(noted, mul_div_ceil(noted, hole, fund.noted_gains))
+    return min(noted, mul_div_ceil(state.noted[_noted_row(group, OWED), owner], hole_of(state, group), owed_sum))
+
+
+@kernel
+def forget_noted(state: State, group: int) -> None:
+    """Note no gains of a group in which nothing is uncovered any more."""
+    if balance_of(state, uncovered_id(group)) == 0:
+        state.funds[group].noted_gains = state.funds[group].owed_sum = 0
 
 
 @kernel
 def let_gains_go(state: State, group: int, owner: int, amount: int) -> None:
-    """Note that ``amount`` of an owner's noted gain left, what he lent for it among it."""
+    """Note that ``amount`` (> 0) of an owner's noted gain left, what he lent for it among it; what he owes
+    falls in proportion.
+    """
+    owed, noted = state.noted[_noted_row(group, OWED), owner], noted_of(state, group, owner)
+    state.noted[_noted_row(group, OWED), owner] = mul_div_floor(owed, noted - amount, noted)
+    state.funds[group].owed_sum -= mul_div_floor(owed, amount, noted)
     gone = add_checked(_gone_of(state, group, owner), amount)
     state.noted[_noted_row(group, GONE), owner] = gone
     state.noted[_noted_row(group, GONE_EPOCH), owner] = present_epoch(state)
@@ -91,7 +105,7 @@ def _wealth(state: State, owner: int) -> int:
 @inlined
 def _own_row(state: State) -> int:
     """Return the row of ``State.noted`` that has own money by owner."""
-    return 3 * state.rules[0].groups
+    return 4 * state.rules[0].groups
 
 
 @kernel
@@ -118,13 +132,17 @@ def take_own(state: State, owner: int, most: int) -> None:
 
 @kernel
 def _lower(state: State, owner: int, there: int) -> None:
-    """Lower what is noted of an owner, in order of group, to what is ``there`` of it."""
+    """Lower what is noted of an owner, in order of group, to what is ``there`` of it. What he owes falls in
+    proportion, and is nobody's.
+    """
     left = there
     for group in range(state.rules[0].groups):
-        if state.funds[group].noted_gains > 0:
-            noted = min(noted_of(state, group, owner), left)
-            state.noted[_noted_row(group, NOTED), owner] = noted
-            left -= noted
+        noted = noted_of(state, group, owner)
+        if noted > 0:
+            kept, owed = min(noted, left), _noted_row(group, OWED)
+            state.noted[_noted_row(group, NOTED), owner] = kept
+            state.noted[owed, owner] = mul_div_floor(state.noted[owed, owner], kept, noted)
+            left -= kept
 
 
 @kernel
@@ -139,6 +157,7 @@ def _begin(state: State, market: int, group: int) -> None:
             state.columns[OWNER_GROUP_RESULT, owner] = 0
             if is_new:
                 state.noted[_noted_row(group, NOTED), owner] = 0
+                state.noted[_noted_row(group, OWED), owner] = 0
         position = state.positions[position].next_of_market
 
 
@@ -185,11 +204,45 @@ def _keep(state: State, market: int, group: int) -> int:
     return total
 
 
+@kernel
+def _share(state: State, market: int, group: int, of_old: int) -> None:
+    """Let the owners in a market owe, each once, what they owed of the old hole, of which ``of_old`` parts
+    are now, and of the rest a part by their noted gain.
+    """
+    fund, won = state.funds[group], state.columns[OWNER_GROUP_RESULT]
+    position = state.markets[market].first_position
+    while position != NONE:
+        account = state.positions[position].account
+        if account >= 0 and won[state.accounts[account].owner] == _COUNTED:
+            owner, row = state.accounts[account].owner, _noted_row(group, OWED)
+            old = mul_div_floor(state.noted[row, owner], of_old, fund.owed_sum) if fund.owed_sum > 0 else 0
+            state.noted[row, owner] = old + mul_div_floor(_PARTS - of_old, state.noted[_noted_row(group, NOTED), owner], fund.noted_gains)
+            won[owner] = 0
+        position = state.positions[position].next_of_market
+
+
+@kernel
+def _share_hole(state: State, group: int) -> None:
+    """Share the hole of a group whose gains are noted: of what it was before the event everybody owes what
+    he owed, and what it grew by is split by gain.
+    """
+    fund, hole = state.funds[group], hole_of(state, group)
+    if fund.noted_gains == 0:
+        fund.owed_sum = 0
+        return
+    of_old = mul_div_floor(_PARTS, min(fund.hole_before, hole), hole) if hole > 0 else _PARTS
+    for market in range(state.rules[0].markets):
+        if state.markets[market].group == group:
+            _share(state, market, group, of_old)
+    fund.owed_sum = _PARTS
+
+
 @unit
 def note_gains(state: State) -> None:
-    """Note the gains of each group in which something was uncovered in this event.
+    """Note the gains of each group in which something was uncovered in this event, and who owes what of
+    its hole.
 
-    Costs three steps per row of a position in the markets of such a group, and one per position of an
+    Costs four steps per row of a position in the markets of such a group, and one per position of an
     owner with a gain.
     """
     engine, markets = state.engine[0], state.markets
@@ -209,3 +262,4 @@ def note_gains(state: State) -> None:
             if markets[market].group == group:
                 total = add_checked(total, _keep(state, market, group))
         state.funds[group].noted_gains = total
+        _share_hole(state, group)

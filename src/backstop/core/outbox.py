@@ -30,6 +30,7 @@ __all__ = [
     "emit_guard",
     "emit_haircut",
     "emit_health",
+    "emit_naked_leg",
     "emit_offer",
     "emit_order",
     "emit_parameter",
@@ -46,6 +47,7 @@ __all__ = [
     "emit_tear_up",
     "emit_trade",
     "has_room_for_event",
+    "has_room_to_tell",
     "is_crowded",
     "is_filling",
 ]
@@ -544,6 +546,23 @@ def emit_relief(state: State, account: int, market: int, kept_ppm: int, margin: 
 
 
 @merged
+def emit_naked_leg(state: State, account: int, owner: int, naked_market: int, lots: int, market: int, before: int, after: int) -> None:
+    """Report that what others' defaults took of an owner's positions left him with a larger exposure."""
+    emit(
+        state,
+        EffectKind.NAKED_LEG,
+        code=0,
+        market=market,
+        account=account,
+        other=naked_market,
+        lots=lots,
+        price_ticks=owner,
+        amount=before,
+        value=after,
+    )
+
+
+@merged
 def emit_carry(state: State, account: int, need: int, until_ns: int) -> None:
     """Report that a solvent account is carried."""
     emit(state, EffectKind.CARRY, code=0, market=NONE, account=account, other=0, lots=0, price_ticks=0, amount=need, value=until_ns)
@@ -598,3 +617,11 @@ def is_filling(state: State) -> bool:
     """
     engine = state.engine[0]
     return engine.effects_now - engine.effects_first > state.rules[0].effects_max // 4
+
+
+@kernel
+def has_room_to_tell(state: State) -> bool:
+    """Return whether the present event has brought at most three quarters of the effects that it may
+    bring: only then does it tell what moves nothing.
+    """
+    return 4 * effects_left(state) >= state.rules[0].effects_max

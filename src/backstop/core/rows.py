@@ -31,6 +31,7 @@ __all__ = [
     "MARKET",
     "NOTED",
     "ORDER",
+    "OWED",
     "POSITION",
     "PROVIDER",
     "RESULT",
@@ -122,8 +123,9 @@ RESULT = _row(
 
 #: Columns of ``State.returns``.
 RETURNS, DEFAULT_ENDED_NS = 0, 1
-#: Rows of ``State.noted``, three a group: noted gain, gains that left, the epoch in which they did.
-NOTED, GONE, GONE_EPOCH = 0, 1, 2
+#: Rows of ``State.noted``, four a group: noted gain, gains that left, the epoch in which they did, and
+#: what of the hole is owed, in parts of the fund's ``owed_sum``.
+NOTED, GONE, GONE_EPOCH, OWED = 0, 1, 2, 3
 
 #: One market: its rules, its prices, its gauges.
 MARKET = _row(
@@ -177,7 +179,9 @@ FUND_ROW = _row(
     ("least_cap", "<i8"),  # the smallest of the caps on its payments
     ("claims", "<i8"),  # recovery claims on the group, of all accounts
     ("noted_gains", "<i8"),  # sum of the gains that are noted (see ``noted_gains``)
+    ("owed_sum", "<i8"),  # of the hole, in parts: what all owe together, and what nobody does
     ("is_grown", "<i8"),  # this event left something uncovered
+    ("hole_before", "<i8"),  # if so: the hole before
     ("peak_slot", "<i8"),
     ("balance_before", "<i8"),  # as of the end of the last event
     ("is_shifted", "<i8"),  # this event had CASH or RECOVERY of the fund
@@ -306,6 +310,7 @@ ENGINE = _row(
     ("touched_now", "<i8"),
     ("parked_now", "<i8"),
     ("disposals_now", "<i8"),  # providers whose time to sell came in the present event
+    ("taken_now", "<i8"),  # owners of whom others' defaults took lots in the present event
     ("refused", "<i8"),
     ("judged", "<i8"),
     ("crossed", "<i8"),

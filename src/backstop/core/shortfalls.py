@@ -20,10 +20,27 @@ from backstop.core.results import result_of
 from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_floor
 
-__all__ = ["forget_gaps", "held_gains", "held_gains_of", "note_gaps"]
+__all__ = ["forget_gaps", "held_gains", "held_gains_of", "hole_of", "net_of_fund", "note_gaps"]
 
 #: Columns of ``State.gaps``: the gap plus the value of the lots at the mark of then, and the lots.
 _ATOMS, _LOTS = 0, 1
+
+
+@kernel
+def net_of_fund(state: State, group: int) -> int:
+    """Return what a fund neither reserves for orders and offers nor keeps for what is uncovered in its
+    group; below 0: what it lacks for that. Atoms.
+
+    What it reserves to carry somebody gives way.
+    """
+    fund = state.funds[group]
+    return balance_of(state, fund_id(group)) - (fund.reserved - fund.carried) + balance_of(state, uncovered_id(group))
+
+
+@kernel
+def hole_of(state: State, group: int) -> int:
+    """Return what is uncovered in a group and its fund cannot pay. Atoms."""
+    return max(0, -net_of_fund(state, group))
 
 
 @kernel
@@ -132,9 +149,7 @@ def _held(state: State) -> int:
                 gap = _gap_of(state, market)
                 gaps = add_checked(gaps, gap)
                 gains = add_checked(gains, min(gap, max(0, state.columns[OWNER_RESULT, market])))
-        unreserved = balance_of(state, fund_id(group)) - state.funds[group].reserved
-        left = max(0, unreserved + balance_of(state, uncovered_id(group)))
-        held = add_checked(held, min(gains, max(0, gaps - left)))
+        held = add_checked(held, min(gains, max(0, gaps - max(0, net_of_fund(state, group)))))
     return held
 
 

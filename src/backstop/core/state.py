@@ -86,6 +86,7 @@ class State(Bundle):
         "left_parts": (np.int64, 1),
         "relieved": (np.int64, 1),
         "torn_lots": (np.int64, 2),
+        "taken_lots": (np.int64, 2),
         "event_gains": (np.int64, 2),
         "better_first": (np.int64, 2),
         "carry_until": (np.int64, 1),
@@ -123,7 +124,7 @@ class State(Bundle):
     gauges: NDArray[np.int64]
     #: Recovery claims: row of a group, by account.
     claims: NDArray[np.int64]
-    #: Gains that are noted, and that left: three rows of a group, by owner; then a row of his own money
+    #: Gains that are noted, and that left: four rows of a group, by owner; then a row of his own money
     #: (see ``noted_gains``).
     noted: NDArray[np.int64]
     #: By account: market of the last funding payment that it had to make, or NONE.
@@ -149,6 +150,8 @@ class State(Bundle):
     #: By row of ``positions``: lots (> 0) that others' tear-up took of it, and in which event
     #: (``engine.accepted``).
     torn_lots: NDArray[np.int64]
+    #: Likewise: signed lots that others' defaults took of it, by ADL or tear-up (see ``naked_legs``).
+    taken_lots: NDArray[np.int64]
     #: By row of ``positions``: P&L that ADL and tear-up realised of it, less cuts that it paid from
     #: money, and in which event (``engine.accepted``).
     event_gains: NDArray[np.int64]
@@ -257,7 +260,7 @@ def new_state(rules: VenueRules) -> State:
         "other_balances": (rules.assets - 1, accounts + house_slots) if rules.assets > 1 else (1, 1),
         "gauges": (2 * GROUPS_MAX + count, FUND_SLOTS + 1),
         "claims": (groups, accounts),
-        "noted": (3 * groups + 1, accounts),
+        "noted": (4 * groups + 1, accounts),
         "charge_markets": (accounts,),
         "pocket_markets": (accounts,),
         "doubts": (accounts, 2),
@@ -268,6 +271,7 @@ def new_state(rules: VenueRules) -> State:
         "left_parts": (rows,),
         "relieved": (rows,),
         "torn_lots": (rows, 2),
+        "taken_lots": (rows, 2),
         "event_gains": (rows, 2),
         "better_first": (rows, 3),
         "carry_until": (accounts,),

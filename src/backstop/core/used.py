@@ -35,6 +35,7 @@ from backstop.core.columns import (
     OWNER_PAID_NS,
     OWNER_PURSE_TURN,
     OWNER_RESERVED,
+    OWNER_TAKEN_EVENT,
     PARKED_TURN,
     WAIT_ACCOUNT,
     WAIT_TIME,
@@ -48,6 +49,7 @@ __all__ = ["KEPT", "KEPT_BY_MARKET", "Part", "blank_array", "note_buckets", "not
 KEPT = (
     *(ORDERED_NOTIONAL, ORDERED_INTERVAL, OWNER_FIRST, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED, OWNER_CARRIED, OWNER_CARRY_LAST),
     *(OWNER_DEBT, NETTED_EVENT, OWNER_EQUITY_EVENT, OWNER_EXPOSURE_EVENT, OWNER_PURSE_TURN, CUT_EVENT, PARKED_TURN),
+    OWNER_TAKEN_EVENT,
 )
 #: Likewise by market: 0 between two events, and expected to be.
 KEPT_BY_MARKET = (MARK_BEFORE,)
@@ -64,8 +66,8 @@ _BY_ACCOUNT = ("charge_markets", "pocket_markets", "doubts", "accounts", "carry_
 _BY_ACCOUNT_SECOND = ("claims", "noted")
 #: Arrays by row of ``positions``.
 _BY_POSITION = (
-    *("positions", "results", "gaps", "carries", "left_parts", "relieved", "torn_lots", "event_gains"),
-    "better_first",
+    *("positions", "results", "gaps", "carries", "left_parts", "relieved", "torn_lots", "taken_lots"),
+    *("event_gains", "better_first"),
 )
 #: Arrays of which nothing was ever used that begin with NONE, not with 0.
 _NONE_ARRAYS = ("charge_markets", "pocket_markets", "returns", "buckets")

@@ -13,9 +13,9 @@ from backstop.core.debts import owner_debt
 from backstop.core.events import NONE, WORLD, Cause, Health, Reject
 from backstop.core.fill_debts import fill_debt_of
 from backstop.core.interest import others_lots
-from backstop.core.ledger import balance_of, post
+from backstop.core.ledger import post
 from backstop.core.margin import assess, initial_margin, initial_margin_of, release_level
-from backstop.core.noted_gains import add_own, gain_share, gains_there, let_gains_go, noted_of, sum_noted, take_own
+from backstop.core.noted_gains import add_own, forget_noted, gain_share, gains_there, let_gains_go, noted_of, sum_noted, take_own
 from backstop.core.places import uncovered_id
 from backstop.core.pockets import are_linked, is_apart
 from backstop.core.shortfalls import held_gains, held_gains_of
@@ -154,8 +154,7 @@ def _lend(state: State, account: int, group: int, lent: int) -> None:
     post(state, uncovered_id(group), account, lent, VENUE_ASSET, Cause.GAIN_SHARE, NONE)
     state.engine[0].uncovered -= lent
     change_claim(state, account, group, lent)
-    if balance_of(state, uncovered_id(group)) == 0:
-        state.funds[group].noted_gains = 0
+    forget_noted(state, group)
 
 
 @kernel

@@ -159,6 +159,15 @@ class Fund:
     arrears: int
     #: What nobody has paid of the group's losses.
     uncovered: int
+    #: What is reserved to carry accounts.
+    carried: int
+
+    @property
+    def net(self) -> int:
+        """What it neither reserves for orders and offers nor keeps for what is uncovered; below 0: what it
+        lacks for that.
+        """
+        return self.balance - (self.reserved - self.carried) - self.uncovered
 
 
 @dataclass(slots=True)
@@ -356,6 +365,7 @@ class Books:
             market_loss_max=self.rules.markets[market].loss_per_window_max if has_market else NO_CAP,
             arrears=fund.arrears if has_market else 0,
             arrears_of_all=sum(each.arrears for each in self.funds),
+            uncovered=fund.uncovered,
             supports=supports_closing(self.rules.stages),
         )
 
@@ -505,12 +515,12 @@ class Books:
         return Loss(parts, stakes, purses, self.rules.socialise_policy, most)
 
     def _stakes(self, market: int) -> tuple[Stake, ...]:
-        """Return the positions, in a market, of accounts that are not in default."""
+        """Return the positions of accounts in a market."""
         torn, gains = self._torn_lots, self._event_gains
         return tuple(
             Stake(number, self._owner_of(number), self.holding(number, market), torn[number, market], gains[number, market])
             for number, account in sorted(self.accounts.items())
-            if not account.in_default and market in account.positions
+            if market in account.positions
         )
 
     def _purses(self, owner: int) -> tuple[Purse, ...]:
@@ -726,7 +736,9 @@ class Books:
 
     def _follow_reserve(self, row: Row) -> None:
         told = ReserveEffect(row)
-        self.funds[self.rules.markets[told.market].group].reserved += told.change
+        fund = self.funds[self.rules.markets[told.market].group]
+        fund.reserved += told.change
+        fund.carried += told.change if told.order_id == 0 else 0
         self.market_gauges[told.market].reserved += told.change
         self._change_owner(told.account, reserved=told.change)
         if told.order_id == 0 and told.account in self.accounts:
@@ -944,7 +956,7 @@ def _epoch_marks(rules: VenueRules, state: State, now_ns: int) -> list[int]:
 def _fund(rules: VenueRules, state: State, group: int, now_ns: int) -> Fund:
     balance, uncovered = (int(state.house[int(house_slot(holder))]) for holder in (fund_of(group), uncovered_of(group)))
     paid, arrears = (_paid(rules, state, gauge, now_ns) for gauge in (int(fund_gauge(group)), int(arrears_gauge(group))))
-    return Fund(balance, int(state.funds[group].reserved), paid, arrears, -uncovered)
+    return Fund(balance, int(state.funds[group].reserved), paid, arrears, -uncovered, int(state.funds[group].carried))
 
 
 def _market_gauge(rules: VenueRules, state: State, market: int, now_ns: int) -> MarketGauge:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from backstop.core.events import Cause, EffectKind, Health
+from backstop.core.kinds import NakedLegEffect
+from backstop.explain.naked_legs import naked_text
 from backstop.journal.rendering import Row, Speaker, time_text
 
 __all__ = ["Brief"]
@@ -42,6 +44,8 @@ class Brief:
     #: Signed lots by (market, cause), of trades while in default and of others.
     closed: dict[tuple[int, Cause], int] = field(default_factory=dict)
     taken: dict[tuple[int, Cause], int] = field(default_factory=dict)
+    #: What was left naked, with the seq of its event.
+    naked: list[NakedLegEffect[int]] = field(default_factory=list)
 
     @property
     def in_default(self) -> bool:
@@ -59,6 +63,8 @@ class Brief:
                 lots = self.closed if self.in_default else self.taken
                 key = row["market"], Cause(row["code"])
                 lots[key] = lots.get(key, 0) + row["lots"]
+            elif row["kind"] == EffectKind.NAKED_LEG:
+                self.naked.append(NakedLegEffect(row))
 
     def _turn(self, end: _End) -> None:
         is_default = end.health >= Health.DISTRESSED
@@ -78,6 +84,7 @@ class Brief:
         for what, lots in (("closed for it", self.closed), ("as counterparty", self.taken)):
             if lots:
                 found.append(f"{what}: " + ", ".join(_dealt(speaker, *each) for each in lots.items()))
+        found += [f"left naked: {naked_text(told, speaker)} (at seq {told.seq})" for told in self.naked]
         return found
 
     def values(self, speaker: Speaker) -> dict[str, Any]:
@@ -91,6 +98,7 @@ class Brief:
                 ]
                 for what, found in (("closed", self.closed), ("taken", self.taken))
             },
+            "left_naked": [{"seq": told.seq, **speaker.fields(told.rows, is_event=False)} for told in self.naked],
         }
 
 

@@ -193,7 +193,7 @@ def _add_weight(scene: Scene, fact: Fact, fill: AdlFillEffect[int], owner: AdlOw
         fact.check("weight", fill.weight, weight_of(weight, holding))
     elif weight == Weight.PROFIT:
         says += f": {scene.speaker.venue.asset.text(holding.value)} less {scene.speaker.cash(holding.base)}"
-        if _is_only_account(scene):
+        if scene.is_only_account:
             fact.check("weight", fill.weight, weight_of(weight, holding))
         else:
             says += ", with those of its owner's other accounts"
@@ -206,7 +206,7 @@ def _standing_text(scene: Scene, fact: Fact, fill: AdlFillEffect[int], owner: Ad
     """
     words = scene.speaker
     fact.check("weight", fill.weight, owner.weight * PPM // owner.equity)
-    if _is_only_account(scene) and fill.adl_class != AdlClass.HEDGE and _is_first_plan(scene):
+    if scene.is_only_account and fill.adl_class != AdlClass.HEDGE and _is_first_plan(scene):
         holding, portfolio = scene.holding(fill.market), scene.portfolio
         whole = sum(each.contract.rules.factor_loading_ppm * each.value for each in portfolio.holdings)
         exposure = exposure_in(whole, scene.rules.markets[fill.market].factor_loading_ppm, holding.side)
@@ -244,12 +244,6 @@ def _add_pick(scene: Scene, fact: Fact, fill: AdlFillEffect[int], owner: AdlOwne
 def weight_of(weight: Weight, holding: Holding) -> int:
     """Return the weight of an owner who has nothing there but this position."""
     return abs(holding.lots) if weight == Weight.LOTS else holding.result
-
-
-def _is_only_account(scene: Scene) -> bool:
-    """Say whether the account looked at is the only one of its owner."""
-    owners = scene.state.accounts["owner"][: int(scene.state.engine[0].accounts_now)]
-    return int((owners == owners[scene.account]).sum()) == 1
 
 
 def _add_share(scene: Scene, fact: Fact, fill: AdlFillEffect[int], first: int) -> None:

@@ -32,6 +32,7 @@ from backstop.explain.fact import Check, Fact, percent
 from backstop.explain.funds import add_fund_payment, add_residual, add_support
 from backstop.explain.gains import add_gain_share
 from backstop.explain.losses import add_claim, add_haircut, add_socialised
+from backstop.explain.naked_legs import add_naked_leg
 from backstop.explain.orders import add_order, add_settled
 from backstop.explain.passed import add_passed_over, add_waiting
 from backstop.explain.scene import Scene
@@ -407,6 +408,7 @@ FACTS: dict[EffectKind, Callable[[Scene, Fact], None]] = {
     EffectKind.RESERVE: _reserve,
     EffectKind.CARRY: add_carry,
     EffectKind.RELIEF: _relief,
+    EffectKind.NAKED_LEG: add_naked_leg,
     EffectKind.TRADE: _trade,
     EffectKind.POSTING: _posting,
     EffectKind.ADL_PLAN: add_adl_plan,

@@ -52,8 +52,9 @@ def available_text(scene: Scene, group: int, fund: FundView, market: int) -> str
     cash, seconds = scene.speaker.venue.asset.text, scene.rules.fund.window_ns / 1e9
     limit = fund.binding
     late = fund.arrears_of_all if limit == FundLimit.OWNER else fund.arrears
+    uncovered = f" {cash(fund.uncovered)} that it keeps for what is uncovered and" if fund.uncovered else ""
     terms = {
-        FundLimit.BALANCE: f"its balance {cash(fund.balance)} less",
+        FundLimit.BALANCE: f"its balance {cash(fund.balance)} less" + uncovered,
         FundLimit.WINDOW: f"its limit {cash(fund.loss_max)} each {seconds:g} s less {cash(fund.paid)} paid and",
         FundLimit.OWNER: f"its limit {cash(fund.owner_loss_max)} an owner less {cash(fund.owner_paid)} paid and",
         FundLimit.MARKET: f"its limit {cash(fund.market_loss_max)} for a market each {seconds:g} s less {cash(fund.market_paid)} paid and",
@@ -232,8 +233,7 @@ def add_residual(scene: Scene, fact: Fact) -> None:
     else:
         for part in parts:
             fact.because.append(available_text(scene, group, books.fund(group, scene.account, part.market), part.market))
-    owes, fund_now = books.funds[group].uncovered, books.funds[group]
-    if Stage.FUND in rules.stages and least_cap(rules, group) > 0 and fund_now.balance - fund_now.reserved >= owes:
+    if Stage.FUND in rules.stages and least_cap(rules, group) > 0 and books.funds[group].net >= 0:
         fact.because.append("only a cap keeps it back: the fund pays it as its window frees, before any claim")
     else:
         fact.because.append("nobody was left to pay it: it stands on the venue's books as uncovered")

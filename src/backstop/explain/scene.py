@@ -185,6 +185,12 @@ class Scene:
         """The account's balance and holdings at this effect."""
         return self.books.portfolio(self.account)
 
+    @property
+    def is_only_account(self) -> bool:
+        """Whether the account looked at is the only one of its owner."""
+        owners = self.state.accounts["owner"][: int(self.state.engine[0].accounts_now)]
+        return int((owners == owners[self.account]).sum()) == 1
+
     def contract(self, market: int) -> Contract:
         """Return a market's contract at its mark."""
         return self.books.contract(market)

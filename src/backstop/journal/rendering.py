@@ -62,6 +62,7 @@ from backstop.core.kinds import (
     HeartbeatEvent,
     IndexEvent,
     MarkEvent,
+    NakedLegEffect,
     OfferEffect,
     OperatorEvent,
     OrderDoneEvent,
@@ -431,6 +432,11 @@ def _breaker_state(field: AnyField) -> tuple[Part, ...]:
     return (Part("state", said, state.form),)
 
 
+def _naked_lots(field: AnyField) -> tuple[Part, ...]:
+    """Lots in the market of the leg that is left naked, not in that of the row."""
+    return (Part("quantity", lambda speaker, row: speaker.lots(NakedLegEffect.naked_market.of(row), field.of(row))),)
+
+
 def _how(field: AnyField) -> tuple[Part, ...]:
     """The offer that a takeover accepts; the vault takes over at once."""
     return _part(field), Part("how", lambda _, row: f"offer {field.of(row)}" if field.of(row) else "at once")
@@ -674,6 +680,12 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
         action="done",
         accepted_ticks="before",
         until_ns=_until(", until {}"),
+    ),
+    EffectKind.NAKED_LEG: sentence_of(
+        NakedLegEffect,
+        "what was taken in {market} leaves {owner} ({account}) with {quantity} in {naked_market} naked:"
+        " exposure {after}, {before} had nothing been taken",
+        lots=_naked_lots,
     ),
     EffectKind.PARAMETER: sentence_of(
         ParameterEffect,

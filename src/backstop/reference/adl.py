@@ -207,6 +207,7 @@ def adl_plan(state: State, accounts: list[int], market: int, side: int) -> None:
         state.trade(account, NONE, market, -side * each.lots, cash[account], 0, Cause.ADL, at_zero=each.lots)
     for fill, got in told:
         state.trade(fill.holder, first, market, side * fill.lots, got, 0, Cause.ADL)
+        state.note_taken(fill.holder, market, -side * fill.lots)
         if fill.candidate.standing:
             state.note_given(fill.holder, market, side * fill.lots)
     for account, each in closes.items():

@@ -14,7 +14,7 @@ __all__ = ["book_uncovered", "next_arrears_ns", "pay_arrears"]
 
 def will_be_paid(state: State, group: int) -> bool:
     """The fund has what its group still owes: only a cap keeps it back, and no cap is 0."""
-    return state.has_fund and least_cap(state.rules, group) > 0 and state.unreserved(group) >= state.uncovered(group)
+    return state.has_fund and least_cap(state.rules, group) > 0 and state.net_of_fund(group) >= 0
 
 
 def book_uncovered(state: State, account: int, amount: int, group: int) -> None:
@@ -24,6 +24,7 @@ def book_uncovered(state: State, account: int, amount: int, group: int) -> None:
     """
     if amount == 0:
         return
+    state.note_hole(group)
     state.post(account, uncovered_of(group), amount, Cause.UNCOVERED)
     state.emit(EffectKind.RESIDUAL, account=account, other=group, amount=amount)
     if not will_be_paid(state, group):

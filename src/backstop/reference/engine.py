@@ -59,6 +59,7 @@ from backstop.reference.doubt import add_up, hold_back, is_kept, review_all, rev
 from backstop.reference.fills import note_fill_debt, take_from_winners
 from backstop.reference.fund import money_stages
 from backstop.reference.leaving import add_own, lend_for_gains, note_gains, noted_of, own_after, plan_of
+from backstop.reference.naked_legs import tell_naked_legs
 from backstop.reference.parameters import apply_parameter, give_notice, next_change_ns, run_changes
 from backstop.reference.paying import judge_netted, net_linked_owners
 from backstop.reference.providers import bind
@@ -87,6 +88,7 @@ class ReferenceEngine:
         state = self.state
         state.effects = []
         state.asked_equity, state.asked_exposure, state.torn, state.event_gains, state.cuts_paid = {}, {}, {}, {}, {}
+        state.taken = {}
         reason = reason_to_refuse(state, event)
         if reason is not None:
             self._refuse(event, reason)
@@ -110,6 +112,7 @@ class ReferenceEngine:
         end_waits(state)
         run_rounds(state)
         run_disposals(state)
+        tell_naked_legs(state)
         note_gains(state)
         end_event(state)
         return state.effects
@@ -675,7 +678,7 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         list(fill_debt_rows(state)),
         list(fill_owner_rows(state)),
         [(number, each.returns, each.default_ended) for number, each in enumerate(state.accounts) if each.default_ended != NONE],
-        [(group, fund.noted_sum) for group, fund in enumerate(state.funds) if fund.noted_sum],
+        [(group, fund.noted_sum, fund.owed_sum) for group, fund in enumerate(state.funds) if fund.noted_sum],
         list(noted_rows(state)),
         [(owner, own) for owner, own in sorted(state.own.items()) if noted_of(state, owner)],
         *rule_blocks(state.rules),
@@ -707,12 +710,12 @@ def rule_blocks(rules: VenueRules) -> list[list[tuple[int, ...]]]:
 
 
 def noted_rows(state: State) -> Iterator[tuple[int, ...]]:
-    """Noted gains, and gains that left in this epoch, by group and owner."""
+    """Noted gains, what is owed, and gains that left in this epoch, by group and owner."""
     for group, fund in enumerate(state.funds):
         for owner in sorted({*fund.noted, *fund.gone}):
-            row = (fund.noted.get(owner, 0), fund.gone.get(owner, 0))
-            if any(row):
-                yield group, owner, *row
+            noted, gone = fund.noted.get(owner, 0), fund.gone.get(owner, 0)
+            if noted or gone:
+                yield group, owner, noted, fund.owed[owner] if noted else 0, gone
 
 
 def market_row(state: State, number: int) -> tuple[int, ...]:

@@ -64,6 +64,16 @@ def stands_at_socialise(state: State, account: int, left: list[Part]) -> bool:
     return True
 
 
+def ordered_in(state: State, group: int) -> int:
+    """What a fund reserves for orders and offers: what it reserves to carry somebody gives way."""
+    return state.funds[group].reserved - state.carried_in(group)
+
+
+def ordered_for(state: State, account: int) -> int:
+    """The same, of all funds for the account's owner."""
+    return state.owner(account).reserved - state.carried_for(state.accounts[account].owner)
+
+
 def waits_for_reserves(state: State, account_id: int, parts: list[Part]) -> bool:
     """The funds cannot pay all of it, but may when what is reserved is free; not beyond the
     deadline.
@@ -75,7 +85,7 @@ def waits_for_reserves(state: State, account_id: int, parts: list[Part]) -> bool
         paid = min(amount, of_fund[group], view.available_to_market, for_owner)
         of_fund[group], for_owner, lacks = of_fund[group] - paid, for_owner - paid, lacks + amount - paid
     deadline = state.deadline(account_id)
-    is_reserved = views[0].owner_reserved or any(view.reserved for view in views)
+    is_reserved = ordered_for(state, account_id) or any(ordered_in(state, group) for group, _, _ in parts)
     if lacks == 0 or state.now >= deadline or not is_reserved:
         return False
     interval = state.rules.closeout.interval_ns

@@ -108,6 +108,8 @@ class FundView(NamedTuple):
     #: Paid late in the present window for losses of before: by this fund, by all of them.
     arrears: int
     arrears_of_all: int
+    #: What its group still owes, and it keeps for that.
+    uncovered: int
     #: Whether it stands in the waterfall with no ADL before it: only then it supports closing
     #: orders and takeovers.
     supports: bool
@@ -116,7 +118,7 @@ class FundView(NamedTuple):
     def left(self) -> dict[FundLimit, int]:
         """What each limit leaves; below 0 where it is exceeded."""
         return {
-            FundLimit.BALANCE: self.balance - self.reserved,
+            FundLimit.BALANCE: self.balance - self.reserved - self.uncovered,
             FundLimit.WINDOW: self.loss_max - self.paid - self.reserved,
             FundLimit.OWNER: self.owner_loss_max - self.owner_paid - self.owner_reserved - self.arrears_of_all,
             FundLimit.MARKET: self.market_loss_max - self.market_paid - self.market_reserved - self.arrears,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from backstop.core.events import Cause, EffectKind, uncovered_of
+from backstop.core.events import Cause, uncovered_of
 from backstop.reference.arithmetic import ceil_div
 from backstop.reference.socialise import change_claim
 from backstop.reference.state import State
 
-__all__ = ["Leaving", "add_own", "lend_for_gains", "note_gains", "noted_of", "own_after", "plan_of"]
+#: The parts that a hole has when gains are noted.
+PARTS = 1 << 60
+
+__all__ = ["PARTS", "Leaving", "add_own", "lend_for_gains", "let_go", "note_gains", "noted_of", "own_after", "plan_of"]
 
 
 class Leaving(NamedTuple):
@@ -19,11 +22,6 @@ class Leaving(NamedTuple):
     lent: dict[int, int]
     #: Gains that nothing lets through.
     stays: int
-
-
-def hole(state: State, group: int) -> int:
-    """What is uncovered in a group and its fund cannot pay."""
-    return max(0, state.uncovered(group) - state.unreserved(group))
 
 
 def noted_of(state: State, owner: int) -> int:
@@ -45,7 +43,7 @@ def share_of(state: State, group: int, owner: int) -> int:
     """What an owner has to lend of a group's hole if all that is noted of him leaves."""
     fund = state.funds[group]
     noted = fund.noted.get(owner, 0)
-    return min(noted, ceil_div(noted * hole(state, group), fund.noted_sum)) if noted else 0
+    return min(noted, ceil_div(fund.owed.get(owner, 0) * state.hole(group), fund.owed_sum)) if noted and fund.owed_sum else 0
 
 
 def plan_of(state: State, owner: int, amount: int, rest: int) -> Leaving:
@@ -71,11 +69,19 @@ def lend_for_gains(state: State, account: int, plan: Leaving, most: int) -> None
             state.post(uncovered_of(group), account, lent, Cause.GAIN_SHARE)
             change_claim(state, account, group, lent)
         if gains:
-            fund = state.funds[group]
-            fund.noted[owner] -= gains + lent
-            fund.noted_sum -= gains + lent
-            fund.gone[owner] = fund.gone.get(owner, 0) + gains + lent
+            let_go(state, group, owner, gains + lent)
         state.forget_noted(group)
+
+
+def let_go(state: State, group: int, owner: int, amount: int) -> None:
+    """Note that so much of an owner's noted gain left: what he owes falls in proportion."""
+    fund = state.funds[group]
+    owed, noted = fund.owed.get(owner, 0), fund.noted[owner]
+    fund.owed[owner] = owed * (noted - amount) // noted
+    fund.owed_sum -= owed * amount // noted
+    fund.noted[owner] -= amount
+    fund.noted_sum -= amount
+    fund.gone[owner] = fund.gone.get(owner, 0) + amount
 
 
 def add_own(state: State, owner: int, amount: int) -> None:
@@ -91,18 +97,25 @@ def own_after(state: State, owner: int, amount: int, plan: Leaving) -> int:
 
 
 def lower_noted(state: State, owner: int) -> None:
-    """What an owner has lost is noted no more."""
+    """What an owner has lost is noted no more, nor what he owes for it: that is nobody's."""
     left = still_there(state, owner)
     for fund in state.funds:
-        if owner in fund.noted:
-            fund.noted[owner] = min(fund.noted[owner], left)
-            left -= fund.noted[owner]
+        noted = fund.noted.get(owner, 0)
+        if noted:
+            kept = min(noted, left)
+            fund.owed[owner] = fund.owed.get(owner, 0) * kept // noted
+            fund.noted[owner] = kept
+            left -= kept
 
 
 def note_gains(state: State) -> None:
-    """Note the gains of each group in which something was uncovered in this event."""
-    for group in sorted({effect.other for effect in state.effects if effect.kind == EffectKind.RESIDUAL}):
-        fund, won = state.funds[group], dict[int, int]()
+    """Note the gains of each group in which something was uncovered in this event, and split what its
+    hole grew by over them.
+    """
+    for group, fund in enumerate(state.funds):
+        if fund.hole_before is None:
+            continue
+        won = dict[int, int]()
         for number, account in enumerate(state.accounts):
             for market, result in state.results(number).items():
                 if state.group(market) == group:
@@ -112,3 +125,18 @@ def note_gains(state: State) -> None:
             fund.noted[owner] = max(fund.noted.get(owner, 0), result - fund.gone.get(owner, 0), 0)
             state.own[owner] = max(0, wealth(state, owner) - noted_of(state, owner))
         fund.noted_sum = sum(fund.noted.values())
+        share_hole(state, group, min(fund.hole_before, state.hole(group)))
+        fund.hole_before = None
+
+
+def share_hole(state: State, group: int, old: int) -> None:
+    """Share the hole of a group: of the ``old`` part everybody owes what he owed, and of the rest a part
+    by his noted gain.
+    """
+    fund, hole = state.funds[group], state.hole(group)
+    of_old = PARTS * old // hole if hole else PARTS
+    for owner, noted in fund.noted.items():
+        before = fund.owed.get(owner, 0) * of_old // fund.owed_sum if fund.owed_sum else 0
+        new = (PARTS - of_old) * noted // fund.noted_sum if noted else 0
+        fund.owed[owner] = before + new
+    fund.owed_sum = PARTS if fund.noted_sum else 0

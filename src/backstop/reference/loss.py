@@ -29,7 +29,7 @@ def closes_if_in_default(cause: int, counterpart: int, held: int, lots: int) -> 
 
 
 class Stake(NamedTuple):
-    """A position, perhaps without lots, of an account not in default in the market of a loss."""
+    """A position, perhaps without lots, in the market of a loss."""
 
     account: int
     owner: int

@@ -25,7 +25,7 @@ def gap_of_market(state: State, market: int) -> int:
 def shortfall(state: State, group: int) -> int:
     """What the fund of a group lacks to pay all gaps of its markets, after what stands uncovered."""
     gaps = sum(gap_of_market(state, market) for market in range(len(state.markets)) if state.group(market) == group)
-    return max(0, gaps - max(0, state.unreserved(group) - state.uncovered(group)))
+    return max(0, gaps - max(0, state.net_of_fund(group)))
 
 
 def held_gains(state: State, owner: int) -> int:

@@ -72,8 +72,8 @@ def socialise_market(state: State, market: int, parts: dict[int, int], most: int
 
 
 def stakes_of(state: State, market: int) -> tuple[Stake, ...]:
-    """Return the positions of everybody who may be asked for a part of what a market lost."""
-    others = [number for number, account in enumerate(state.accounts) if not account.in_default and market in state.positions[number]]
+    """Return the positions of all accounts in a market: what an owner is asked by for what it lost."""
+    others = [number for number in range(len(state.accounts)) if market in state.positions[number]]
     torn, gains = state.torn, state.event_gains
     return tuple(
         Stake(each, state.accounts[each].owner, state.holding(each, market), torn.get((each, market), 0), gains.get((each, market), 0))

@@ -190,6 +190,11 @@ class Fund:
     #: Gains of its group that are noted, by owner, and ``G``; gains that left in this epoch, by owner.
     noted: dict[int, int] = field(default_factory=dict)
     noted_sum: int = 0
+    #: What of the hole each owner of a noted gain owes, in parts of ``owed_sum``.
+    owed: dict[int, int] = field(default_factory=dict)
+    owed_sum: int = 0
+    #: The hole before something was uncovered in the event at hand; None: nothing was.
+    hole_before: int | None = None
     gone: dict[int, int] = field(default_factory=dict)
 
 
@@ -312,6 +317,8 @@ class State:
     asked_equity: dict[int, int] = field(default_factory=dict)
     #: Likewise loading x signed notional of all his positions, without what he gave to ADL since.
     asked_exposure: dict[int, int] = field(default_factory=dict)
+    #: Signed lots that others' defaults took of positions in the event at hand, by account and market.
+    taken: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Open the house's ledger accounts and positions, its funds, breakers and providers."""
@@ -415,6 +422,11 @@ class State:
         loading = self.rules.markets[market].factor_loading_ppm
         self.asked_exposure[self.accounts[account].owner] += loading * sign(lots) * self.contract(market).value_of(abs(lots))
 
+    def note_taken(self, holder: int, market: int, lots: int) -> None:
+        """Note signed lots that another's default took of a position; nothing of the house's."""
+        if holder >= 0:
+            self.taken[holder, market] = self.taken.get((holder, market), 0) + lots
+
     def maintenance(self, account: int) -> int:
         """Maintenance margin of all positions."""
         return self.portfolio(account).maintenance
@@ -477,10 +489,26 @@ class State:
         """Note no gains of a group once nothing is uncovered there."""
         if self.uncovered(group) == 0:
             self.funds[group].noted, self.funds[group].noted_sum = {}, 0
+            self.funds[group].owed, self.funds[group].owed_sum = {}, 0
 
     def unreserved(self, group: int) -> int:
         """Atoms of the fund that are not reserved."""
         return self.ledger[fund_of(group)] - self.funds[group].reserved
+
+    def net_of_fund(self, group: int) -> int:
+        """Atoms of the fund that it neither reserves for orders and offers nor keeps for what is uncovered;
+        below 0: what it lacks for that.
+        """
+        return self.unreserved(group) + self.carried_in(group) - self.uncovered(group)
+
+    def hole(self, group: int) -> int:
+        """What is uncovered in a group and its fund cannot pay."""
+        return max(0, -self.net_of_fund(group))
+
+    def note_hole(self, group: int) -> None:
+        """Note what the hole was before something is uncovered, the first time in an event."""
+        fund = self.funds[group]
+        fund.hole_before = self.hole(group) if fund.hole_before is None else fund.hole_before
 
     def results(self, account: int) -> dict[int, int]:
         """Result of each of the account's positions, by market."""
@@ -559,6 +587,7 @@ class State:
             market_loss_max=self.rules.markets[market].loss_per_window_max if market != NONE else NO_CAP,
             arrears=self.arrears(group) if market != NONE else 0,
             arrears_of_all=sum(map(self.arrears, range(len(self.funds)))),
+            uncovered=self.uncovered(group),
             supports=self.fund_supports,
         )
 

@@ -64,6 +64,7 @@ def tear_up_market(state: State, accounts: list[int], market: int) -> None:
         first = next(account for account, each in torn.items() if each.lots * more > 0)
         for holder, part in parts.items():
             state.trade(holder, first, market, part, -value(part), mark, Cause.TEAR_UP)
+            state.note_taken(holder, market, -part)
             state.torn[holder, market] = state.torn.get((holder, market), 0) - part
     for account, each in torn.items():
         state.post(state.fund_id(market), account, each.charge, Cause.CLOSING_CHARGE, market)

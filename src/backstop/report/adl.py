@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from backstop.core.contract_terms import Contracts
 from backstop.core.events import AdlClass, EffectArray, EffectKind
-from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlPlanEffect, Columns
+from backstop.core.kinds import AdlClassEffect, AdlFillEffect, AdlPlanEffect, Columns, NakedLegEffect
 from backstop.core.waterfall.certificate import PLAN_HEADS, check_certificate, plan_starts
 from backstop.runs.fold import Fold, Ints, Reader, reads
 
@@ -83,6 +83,9 @@ class AdlRecord(Reader):
         self.largest: Plan | None = None
         self.classes: dict[AdlClass, ClassSum] = {}
         #: By account: atoms paid beyond mark, lots given as notional, fills.
+        #: Notices of a leg left naked, and the one by which an exposure grew most.
+        self.naked = 0
+        self.most_naked: NakedLegEffect[int] | None = None
         self._paid, self._given, self._times = (np.zeros(1024, dtype=np.int64) for _ in range(3))
 
     @reads(AdlPlanEffect)
@@ -128,6 +131,13 @@ class AdlRecord(Reader):
             np.add.at(self._paid, accounts, paid[is_account])
             np.add.at(self._given, accounts, np.abs(worth[is_account]))
             np.add.at(self._times, accounts, 1)
+
+    @reads(NakedLegEffect)
+    def _add_naked(self, told: NakedLegEffect[Columns], fold: Fold) -> None:
+        self.naked += len(told)
+        for each in NakedLegEffect.each(told.rows):
+            if self.most_naked is None or _growth(each) > _growth(self.most_naked):
+                self.most_naked = each
 
     def _check_sums(
         self, plans: AdlPlanEffect[Columns], fills: AdlFillEffect[Columns], plan_of: NDArray[np.intp], whole: NDArray[np.intp]
@@ -185,6 +195,10 @@ class AdlRecord(Reader):
                 grown = np.zeros(max(size, 2 * len(column)), dtype=np.int64)
                 grown[: len(column)] = column
                 setattr(self, name, grown)
+
+
+def _growth(told: NakedLegEffect[int]) -> int:
+    return abs(told.after) - abs(told.before)
 
 
 def _per_plan(numbers: NDArray[np.int64], whole: NDArray[np.intp]) -> NDArray[np.int64]:

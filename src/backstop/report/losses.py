@@ -182,7 +182,7 @@ def adl(gathering: Gathering, facts: RunFacts) -> Html:
     record, asset = gathering.adl, gathering.venue.asset
     title = "Auto-deleveraging: who paid"
     if not record.plans:
-        return section("adl", title, tag("p", "ADL was not used: no counterparty gave anything.", class_="quiet"))
+        return section("adl", title, tag("p", "ADL was not used: no counterparty gave anything.", class_="quiet"), _naked(gathering, facts))
     words = tag(
         "p",
         count(record.plans),
@@ -210,7 +210,29 @@ def adl(gathering: Gathering, facts: RunFacts) -> Html:
     ]
     head = ("Counterparty", f"paid [{asset.name}]", f"closed [{asset.name}]", "fills")
     largest = join(tag("h3", "Those who paid most"), table(head, payers, numbers=(1, 2, 3)))
-    return section("adl", title, words, tag("div", classes, tag("div", largest), class_="two"), _certificate(gathering, facts))
+    two = tag("div", classes, tag("div", largest), class_="two")
+    return section("adl", title, words, _naked(gathering, facts), two, _certificate(gathering, facts))
+
+
+def _naked(gathering: Gathering, facts: RunFacts) -> Html | None:
+    """Say how often what was taken was a hedge, and where that left most exposure; None where it never was."""
+    record, venue = gathering.adl, gathering.venue
+    told = record.most_naked
+    if told is None:
+        return None
+    market = venue.markets[told.naked_market]
+    return tag(
+        "p",
+        count(record.naked),
+        " times an owner was left with more exposure, because what ADL or tear-up took was his hedge. At most: ",
+        account_name(told.account, facts.account_names),
+        f" (seq {told.seq:,}), with a {'long' if told.lots > 0 else 'short'} of {quantity(abs(told.lots), market)}",
+        f" {symbol_short(market, venue)} and an exposure of ",
+        money(abs(told.after), venue.asset),
+        " instead of ",
+        money(abs(told.before), venue.asset),
+        f" {venue.asset.name}.",
+    )
 
 
 def _spread(record: AdlRecord) -> str:

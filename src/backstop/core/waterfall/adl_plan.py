@@ -80,6 +80,7 @@ from backstop.core.waterfall.defaulters import (
 )
 from backstop.core.waterfall.fund import pay
 from backstop.core.waterfall.line import DRAW, give_from_line, stand_on_line
+from backstop.core.waterfall.naked_legs import note_taken
 from backstop.core.waterfall.support import tell_part
 from backstop.core.waterfall.water_filling import enter_standings, fill_to_level, note_given
 
@@ -471,6 +472,7 @@ def _trade_all(state: State, market: int, sign: int, count: int, fills: int, fir
             add_flow(state, market, notional_at_mark(state, market, lots))
     for fill in range(fills):
         trade_counterparty(state, first, sign, fill, 0, Cause.ADL)
+        note_taken(state, state.columns[COUNTERPARTY_POSITION, fill], -sign * state.columns[COUNTERPARTY_LOTS, fill])
 
 
 @kernel

@@ -11,10 +11,12 @@ from backstop.core.breakers import raise_deficit
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.events import NEVER_NS, NONE, Cause
 from backstop.core.ledger import balance_of, post
+from backstop.core.noted_gains import forget_noted
 from backstop.core.outbox import emit_residual
 from backstop.core.places import fund_id, uncovered_id
 from backstop.core.results import result_of
 from backstop.core.rows import FUND_SLOTS
+from backstop.core.shortfalls import hole_of, net_of_fund
 from backstop.core.state import State
 from backstop.core.units import add_checked, div_ceil, mul_div_ceil
 from backstop.core.waits import wake_by
@@ -27,9 +29,7 @@ __all__ = ["book_uncovered", "next_arrears_ns", "note_arrears", "run_arrears"]
 @kernel
 def _will_pay(state: State, group: int) -> bool:
     """Return whether a fund has all that its group still owes, so that only a cap keeps it back."""
-    fund = state.funds[group]
-    unreserved = balance_of(state, fund_id(group)) - fund.reserved
-    return state.rules[0].fund_turn != NONE and fund.least_cap > 0 and unreserved >= -balance_of(state, uncovered_id(group))
+    return state.rules[0].fund_turn != NONE and state.funds[group].least_cap > 0 and net_of_fund(state, group) >= 0
 
 
 @kernel
@@ -63,6 +63,8 @@ def book_uncovered(state: State, account: int, amount: int, group: int) -> None:
     engine = state.engine[0]
     engine.uncovered = add_checked(engine.uncovered, amount)
     engine.arrears_slot = present_slot(state)
+    if state.funds[group].is_grown == 0:
+        state.funds[group].hole_before = hole_of(state, group)
     engine.is_grown = state.funds[group].is_grown = 1
     post(state, account, uncovered_id(group), amount, VENUE_ASSET, Cause.UNCOVERED, NONE)
     emit_residual(state, account=account, group=group, amount=amount)
@@ -84,8 +86,7 @@ def run_arrears(state: State) -> None:
         paid = min(-balance_of(state, uncovered_id(group)), available_to_arrears(state, group))
         engine.uncovered -= paid
         pay_late(state, group, paid)
-        if balance_of(state, uncovered_id(group)) == 0:
-            state.funds[group].noted_gains = 0
+        forget_noted(state, group)
 
 
 @kernel

@@ -11,6 +11,7 @@ from backstop.core.columns import (
     GROUP_LEFT,
     GROUP_SHARE,
     GROUP_WEIGHT,
+    OWNER_CARRIED,
     OWNER_RESERVED,
     PART_ATOMS,
     PART_GROUP,
@@ -140,7 +141,8 @@ def _waits_for_funds(state: State, account: int, parts: int) -> bool:
     """Return whether the account now waits: the funds cannot pay all, but some is only reserved."""
     groups, markets, amounts = state.columns[PART_GROUP], state.columns[PART_MARKET], state.columns[PART_ATOMS]
     for_owner = available_to_owner(state, account)
-    is_reserved = state.columns[OWNER_RESERVED, state.accounts[account].owner] > 0
+    owner = state.accounts[account].owner
+    is_reserved = state.columns[OWNER_RESERVED, owner] > state.columns[OWNER_CARRIED, owner]
     lacks, in_fund = 0, 0
     for place in range(parts):
         group = groups[place]
@@ -150,7 +152,7 @@ def _waits_for_funds(state: State, account: int, parts: int) -> bool:
         in_fund -= paid
         for_owner -= paid
         lacks += amounts[place] - paid
-        is_reserved |= state.funds[group].reserved > 0
+        is_reserved |= state.funds[group].reserved > state.funds[group].carried
     return lacks > 0 and is_reserved and wait_interval(state, state.rules[0].fund_turn, account)
 
 

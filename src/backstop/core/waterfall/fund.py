@@ -17,6 +17,7 @@ from backstop.core.margin import assess, initial_margin_of
 from backstop.core.monitor import touch
 from backstop.core.places import arrears_gauge, fund_gauge, fund_id, market_gauge, uncovered_id
 from backstop.core.rows import FUND_SLOTS
+from backstop.core.shortfalls import net_of_fund
 from backstop.core.state import State
 from backstop.core.units import mul_div_floor
 from backstop.core.waterfall.claims import set_off_claims
@@ -91,12 +92,20 @@ def _paid_to_owner(state: State, owner: int) -> int:
 
 
 @kernel
+def _left_of_balance(state: State, group: int) -> int:
+    """Return what a fund has beyond what it reserves and what its group still owes: that is kept for
+    arrears. May be below 0.
+    """
+    return net_of_fund(state, group) - state.funds[group].carried
+
+
+@kernel
 def available_in_fund(state: State, group: int) -> int:
     """Return what a fund may still promise or pay, for whomever: within its balance and its
     window's cap.
     """
     fund = state.funds[group]
-    by_balance = balance_of(state, fund_id(group)) - fund.reserved
+    by_balance = _left_of_balance(state, group)
     by_window = fund.loss_per_window_max - _paid_in_window(state, fund_gauge(group)) - fund.reserved
     return max(0, min(by_balance, by_window))
 
@@ -153,7 +162,7 @@ def available_atoms(state: State, account: int, group: int, market: int) -> int:
 def available_without_carry(state: State, account: int, group: int, market: int) -> int:
     """Return what ``available_atoms`` would be if no fund carried anybody."""
     fund = state.funds[group]
-    by_balance = balance_of(state, fund_id(group)) - fund.reserved + fund.carried
+    by_balance = net_of_fund(state, group)
     by_window = fund.loss_per_window_max - _paid_in_window(state, fund_gauge(group)) - fund.reserved + fund.carried
     by_market = NO_CAP if market == NONE else _left_to_market(state, market) + state.markets[market].carried
     by_owner = _left_to_owner(state, account) + state.columns[OWNER_CARRIED, state.accounts[account].owner]
@@ -175,7 +184,7 @@ def available_to_arrears(state: State, group: int) -> int:
 def free_atoms(state: State, account: int, group: int, market: int) -> int:
     """Return what ``available_atoms`` would be if nothing were reserved for anyone."""
     fund, owner = state.funds[group], state.accounts[account].owner
-    by_balance = balance_of(state, fund_id(group))
+    by_balance = _left_of_balance(state, group) + fund.reserved
     by_window = fund.loss_per_window_max - _paid_in_window(state, fund_gauge(group))
     by_owner = _left_to_owner(state, account) + state.columns[OWNER_RESERVED, owner]
     by_market = NO_CAP if market == NONE else _left_to_market(state, market) + state.markets[market].reserved
@@ -188,7 +197,7 @@ def binding_limit(state: State, account: int, group: int, market: int) -> int:
     the first where several do.
     """
     fund = state.funds[group]
-    by_balance = balance_of(state, fund_id(group)) - fund.reserved
+    by_balance = _left_of_balance(state, group)
     by_window = fund.loss_per_window_max - _paid_in_window(state, fund_gauge(group)) - fund.reserved
     by_owner = _left_to_owner(state, account)
     by_market = NO_CAP if market == NONE else _left_to_market(state, market)

@@ -92,14 +92,14 @@ def _is_ahead(state: State, position: int) -> bool:
 
 @kernel
 def _gather_holders(state: State, market: int) -> int:
-    """Gather the positions of accounts in no default, by id; return how many. SORT_ORDER has their
+    """Gather the positions of all accounts in a market, by id; return how many. SORT_ORDER has their
     places.
     """
     positions, accounts, found = state.columns[FOUND_POSITION], state.columns[FOUND_ACCOUNT], 0
     position = state.markets[market].first_position
     while position != NONE:
         account = state.positions[position].account
-        if account >= 0 and state.accounts[account].health < Health.DISTRESSED:
+        if account >= 0:
             positions[found], accounts[found] = position, account
             state.columns[OWNER_BEARER, state.accounts[account].owner] = NONE
             found += 1

@@ -31,6 +31,7 @@ from backstop.core.waterfall.counterparties import holders_of_side, settle_count
 from backstop.core.waterfall.defaulters import charge_all, post_charge, sum_column, support_gaps
 from backstop.core.waterfall.fund import available_in_fund, available_to_market, pay
 from backstop.core.waterfall.joint_turn import answer_all, gather_defaulters, judge_all, let_wait, next_market, take_accounts
+from backstop.core.waterfall.naked_legs import note_taken
 from backstop.core.waterfall.support import tell_part_of
 
 __all__ = ["tear_up"]
@@ -142,7 +143,9 @@ def _end_against_holders(state: State, market: int, more: int) -> int:
     for place in range(found):
         if state.columns[COUNTERPARTY_LOTS, place] > 0:
             trade_counterparty(state, first, sign, place, mark, Cause.TEAR_UP)
-            _note_torn(state, state.columns[COUNTERPARTY_POSITION, place], -sign * state.columns[COUNTERPARTY_LOTS, place])
+            position, lots = state.columns[COUNTERPARTY_POSITION, place], -sign * state.columns[COUNTERPARTY_LOTS, place]
+            _note_torn(state, position, lots)
+            note_taken(state, position, lots)
     return found
 
 

@@ -37,6 +37,7 @@ from backstop.core.heaps import sink
 from backstop.core.search import least_that
 from backstop.core.state import State
 from backstop.core.units import add_checked, compare_products, div_ceil, mul_checked, mul_div_ceil, mul_div_floor
+from backstop.core.waterfall.exposure import add_exposure
 from backstop.core.waterfall.ranking import equity_of
 
 __all__ = ["enter_standings", "fill_to_level", "level_from_top", "note_given"]
@@ -59,10 +60,8 @@ _COARSE_MAX = 4_000_000_000_000
 def _add_exposure(state: State, owner: int, market: int, value: int) -> None:
     """Add the loading of a market x a signed value in it to the exposure of an owner, exactly."""
     loading = state.markets[market].factor_loading_ppm
-    rest = state.columns[OWNER_EXPOSURE_REST, owner] + (loading % _PPM) * (value % _PPM) % _PPM
-    whole = add_checked(state.columns[OWNER_EXPOSURE, owner], mul_div_floor(loading, value, _PPM))
-    state.columns[OWNER_EXPOSURE, owner] = add_checked(whole, rest // _PPM)
-    state.columns[OWNER_EXPOSURE_REST, owner] = rest % _PPM
+    whole, rest = state.columns[OWNER_EXPOSURE, owner], state.columns[OWNER_EXPOSURE_REST, owner]
+    state.columns[OWNER_EXPOSURE, owner], state.columns[OWNER_EXPOSURE_REST, owner] = add_exposure(whole, rest, loading, value)
 
 
 @kernel
