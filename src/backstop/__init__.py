@@ -1,7 +1,8 @@
 """backstop: the default-management engine of a crypto-derivatives venue.
 
-``from backstop import Venue, replay`` is the Python face (``backstop.face``); its names are
-imported when they are asked for, so that ``import backstop`` and ``backstop --help`` stay light.
+``from backstop import Venue, replay`` is the Python face (``backstop.face``), ``Engine`` the engine
+beside a venue (``backstop.engine``). Their names are imported when they are asked for, so that
+``import backstop`` and ``backstop --help`` stay light.
 """
 
 from __future__ import annotations
@@ -9,21 +10,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from backstop.engine import Engine
     from backstop.face import Run, Venue, replay
 
 __version__ = "0.1.0"
 
-__all__ = ["Run", "Venue", "__version__", "replay"]
+__all__ = ["Engine", "Run", "Venue", "__version__", "replay"]
 
-_FACE = ("Run", "Venue", "replay")
+#: Name, and the room that has it.
+_FACE = {"Engine": "backstop.engine", "Run": "backstop.face", "Venue": "backstop.face", "replay": "backstop.face"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name of the Python face."""
+    """Import a name of the Python face, or the engine."""
     if name in _FACE:
         from importlib import import_module
 
-        value = getattr(import_module("backstop.face"), name)
+        value = getattr(import_module(_FACE[name]), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
