@@ -189,6 +189,25 @@ def test_money_beyond_64_bits_stops_it_for_good() -> None:
             call()
 
 
+def test_an_event_that_stops_it_goes_into_quarantine_when_it_is_opened_again(tmp_path: Path) -> None:
+    """The closing trade brings four effects, the venue allows three; the events around it count."""
+    venue = Venue.parse(VENUE.replace("effects_max = 1024", "effects_max = 3"))
+    engine = Engine(venue, journal=tmp_path)
+    engine.apply(story()[:7])
+    last = engine.last_seq
+    before = event(TransferEvent, 3 * SECOND_NS, account=0, amount=5, code="cash")
+    gain = event(FillEvent, 3 * SECOND_NS, account=0, counterpart=1, market=BTC, lots=-20, price_ticks=2_000)
+    with pytest.raises(StoppedError, match="OverflowError"):
+        engine.apply([before, gain, before])
+    with Engine.open(tmp_path) as engine:
+        assert [finding.split(":")[0] for finding in engine.findings] == [f"seq {last + 2} is in quarantine, behind batch 1"]
+        assert engine.last_seq == last + 3
+        effects = np.concatenate(list(engine.effects_after(last)))
+        assert effects["seq"].tolist() == [last + 1, last + 3]
+        engine.apply([before])
+    assert verify(tmp_path / "journal.db").quarantined == (last + 2,)
+
+
 # -- the journal -----------------------------------------------------------------------------------
 
 

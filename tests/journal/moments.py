@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any
 
-from backstop.journal import Journal, open_journal, syncing, writer
+from backstop.journal import Journal, building, open_journal, rolling, syncing, writer
 from backstop.journal import place as place_module
 from backstop.journal.findings import FindingCode
 from backstop.journal.place import Standing, standing_at
@@ -30,7 +30,7 @@ from backstop.runs.replay import ReplayResult, replay_case
 from tests.journal.runs import crash, manifest, names, write
 from tests.runs.test_replay import crash_of
 
-_FILES = {module.__file__ for module in (place_module, syncing, writer)}
+_FILES = {module.__file__ for module in (place_module, syncing, writer, building, rolling)}
 #: Where the moments after the end mark are counted: from the call of ``Journal.close`` on.
 _END = Journal.close.__code__
 _OLD, _NEW = "old", "new"
@@ -175,6 +175,57 @@ def sizes(scenario: str, folder: Path, first: int, stride: int) -> int:
     return kills
 
 
+#: A snapshot every second batch, and each ends a segment.
+_SHORT: dict[str, Any] = {"segment_events": 1, "snapshot_every": 2}
+
+
+def _append(journal: Journal, last: int) -> None:
+    """Write the crash from where the journal stands up to a batch, a snapshot with every second."""
+    for chunk in crash()[journal.batches : last]:
+        snapshot = chunk.snapshot if journal.is_snapshot_due(journal.batches + 1) else None
+        journal.append(chunk.events, chunk.effects, chunk.digest if journal.digest_due else None, snapshot)
+
+
+def sealing(folder: Path, first: int, stride: int, arm: Callable[[int], Callable[[], None]]) -> int:
+    """Kill a process that seals segments; whatever is left goes on, and no acknowledged batch is
+    missing.
+    """
+    kills, was_killed = 0, True
+    while was_killed:
+        path = _fresh(folder) / "journal.db"
+        told = folder / "acknowledged"
+        Journal.create(path, manifest(**_SHORT), names()).abandon()
+
+        def run(path: Path = path, told: Path = told) -> None:
+            journal = recover(path).journal
+            for batch in range(1, 6):
+                _append(journal, batch)
+                told.write_text(str(batch))
+            journal.abandon()
+
+        was_killed = _killed(run, arm(first + kills * stride))
+        acknowledged = int(told.read_text() or "0") if told.exists() else 0
+        told.unlink(missing_ok=True)
+        with open_journal(path) as journal:  # as a reader finds it, before anybody took it up
+            journal.check_head()
+            numbers = [batch.number for batch in journal.batches()]
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert len(numbers) >= acknowledged
+        found = recover(path)
+        assert found.journal.batches >= acknowledged
+        assert found.journal.batches - found.snapshot_batch <= 1
+        _append(found.journal, len(crash()))
+        found.journal.close(crash()[-1].digest)
+        report = verify(path)
+        assert (report.exit_code, report.digest) == (0, crash()[-1].digest), report
+        # Killed before the mark, the segment is sealed at the snapshot after.
+        assert report.segments in ((3, 4) if was_killed else (4,))
+        sealed = [f"journal.db.{number:06}" for number in range(1, report.segments)]
+        assert sorted(file.name for file in path.parent.iterdir()) == ["journal.db", *sealed]
+        kills += was_killed
+    return kills
+
+
 def last_moments(folder: Path, first: int, stride: int) -> int:
     """Kill a replay from the writing of its end mark on; resume it: it ends with the same result,
     and its journal stays as it is.
@@ -217,6 +268,10 @@ if __name__ == "__main__":
     name, where, begin, step = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     if name == "ended":
         done = last_moments(where, begin, step)
+    elif name == "sealing":
+        done = sealing(where, begin, step, lambda number: _before_line(number, rolling.roll.__code__))
+    elif name == "sizes_sealing":
+        done = sealing(where, begin, step, _beyond_size)
     elif name.startswith("sizes_"):
         done = sizes(name.removeprefix("sizes_"), where, begin, step)
     else:

@@ -179,6 +179,8 @@ MOMENTS = {
     "sizes_begun": max(1, 300_000 // KILLS),
     "sizes_over_killed": max(1, 300_000 // KILLS),
     "ended": max(1, 150 // KILLS),
+    "sealing": max(1, 300 // KILLS),
+    "sizes_sealing": max(1, 600_000 // KILLS),
 }
 
 

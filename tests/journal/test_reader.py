@@ -99,7 +99,7 @@ def test_files_that_are_no_journal_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        ("PRAGMA user_version = 3", FindingCode.NEWER_SCHEMA),
+        ("PRAGMA user_version = 4", FindingCode.NEWER_SCHEMA),
         ("PRAGMA user_version = 0", FindingCode.SCHEMA),
         ("PRAGMA application_id = 7", FindingCode.FOREIGN),
         ("DROP TABLE names", FindingCode.SCHEMA),

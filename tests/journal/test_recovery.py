@@ -260,7 +260,7 @@ def test_frames_that_a_power_cut_tore_are_not_taken_for_a_loss_later(tmp_path: P
 def test_how_much_may_be_torn_depends_on_how_it_was_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page_bytes: int, torn: int, lost: bool
 ) -> None:
-    monkeypatch.setattr("backstop.journal.writer.PAGE_BYTES", page_bytes)
+    monkeypatch.setattr("backstop.journal.building.PAGE_BYTES", page_bytes)
     path = _died(tmp_path / "run", 5, moved=False)
     _tear(path, 5 - torn, page_bytes)
     state = read_log(Path(f"{path}-wal"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backstop.cli import upkeep
 from backstop.cli.exits import FAILED, FINDING, INVARIANT, NOT_REPLAYED, OK
 from backstop.cli.running import refusals, say, tell, tell_json, wrong_usage
 from backstop.printing import one_line
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(name="journal", help="Look at the durable tape of a run.", no_args_is_help=True)
+
+for _command in (upkeep.segments, upkeep.prune, upkeep.backup, upkeep.seal, upkeep.upgrade):
+    app.command()(_command)
 
 #: Hex digits of a kept head that are enough to identify it.
 _HEAD_MIN = 16
@@ -46,9 +50,12 @@ def verify(
     accounts: Annotated[Path | None, typer.Option(metavar="FILE", help="Positions of the run, to compare.")] = None,
     collateral: Annotated[Path | None, typer.Option(metavar="FILE", help="Collateral of the run, to compare.")] = None,
     population: Annotated[Path | None, typer.Option(metavar="FILE", help="Population of the run, to compare.")] = None,
+    is_alone: Annotated[bool, typer.Option("--alone", help="This file only, and not the sealed segments beside it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Check a journal's file and chain, replay it, and compare every effect and state digest.
+
+    FILE is a journal, which is verified with the sealed segments beside it, or one sealed segment.
 
     Files that the run read are compared with their SHA-256 in the manifest, where they are given.
 
@@ -64,7 +71,7 @@ def verify(
     try:
         with refusals():
             given = {"prices": prices or [], "accounts": _one(accounts), "collateral": _one(collateral), "population": _one(population)}
-            report = verify_journal(file, bar, head=head, inputs={noun: paths for noun, paths in given.items() if paths})
+            report = verify_journal(file, bar, head=head, inputs={noun: paths for noun, paths in given.items() if paths}, alone=is_alone)
     finally:
         if bar is not None:
             typer.echo(err=True)
@@ -286,7 +293,8 @@ def _progress_bar() -> Callable[[int, int], None] | None:
 
 def _as_object(report: Report) -> dict[str, Any]:
     findings = [{"code": finding.name, "place": finding.place, "message": finding.message} for finding in report.findings]
-    fields = {**report._asdict(), "findings": findings, "notes": list(report.notes)}
+    lists = {"notes": list(report.notes), "quarantined": list(report.quarantined)}
+    fields = {**report._asdict(), "findings": findings, **lists}
     ok = report.exit_code == OK
     # ``digest`` and ``chain`` are as recorded; of a file with findings they prove nothing.
     return {"ok": ok, "exit_code": report.exit_code, "result": _RESULTS[report.exit_code], **fields, "trusted": ok}
@@ -303,6 +311,7 @@ def _as_text(report: Report) -> str:
             f"written   {report.created} by version {report.code_version}",
             f"venue     {report.venue_hash}",
             f"holds     {report.batches:,} batches, {report.events:,} events, {report.effects:,} effects, {_end(report)}",
+            f"segments  {report.segments:,} verified, {report.segments_gone:,} before them not here; rules version {report.rules_version}",
             f"replayed  {report.events_replayed:,} events, digests compared: {report.digests_compared:,}",
             f"snapshots {report.snapshots_compared:,} compared",
             f"inputs    {report.inputs_compared:,} compared, {report.inputs_named:,} named by the manifest",
@@ -325,7 +334,7 @@ def _trusted(report: Report, number: str | None) -> str:
 
 
 def _end(report: Report) -> str:
-    return "closed" if report.is_closed else "not closed"
+    return "closed" if report.is_closed else "sealed" if report.is_sealed else "not closed"
 
 
 def _result(report: Report) -> str:

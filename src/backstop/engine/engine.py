@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -42,6 +43,7 @@ from backstop.engine.answers import Account, Fund, Market, OpenOrder, OrderKind,
 from backstop.engine.errors import EngineError, StoppedError, UnknownAccountError
 from backstop.engine.inputs import Event, market_number, rows_of
 from backstop.engine.tape import Tape
+from backstop.journal import JournalError
 
 __all__ = ["Engine"]
 
@@ -133,11 +135,14 @@ class Engine:
 
         Raises ``EngineError``, and nothing was applied, where the events are none; ``JournalError``
         where they cannot be written, and ``StoppedError`` where money would not fit in 64 bits. The
-        engine then takes nothing more and answers nothing more: ``open`` its journal again.
+        engine then takes nothing more and answers nothing more: ``open`` its journal again. The
+        event that raised goes into quarantine there, the others of the call are applied.
         """
         if self._stopped_by:
             raise StoppedError(f"the engine takes no events: {self._stopped_by}")
         rows = rows_of(events, self._venue, self.last_seq)
+        if self._tape is not None:
+            rows = self._tape.without_quarantined(rows)
         parts = [np.empty(0, dtype=EFFECT)]
         first = 0
         try:
@@ -148,6 +153,7 @@ class Engine:
                     self._tape.append(rows[first:last], parts[-1], self._state)
                 first = last
         except BaseException as error:
+            self._note_stop(rows[first:], error)
             self._stop(f"{type(error).__name__} at or after seq {int(rows['seq'][first])}: {error}")
             if isinstance(error, OverflowError | ZeroDivisionError):
                 raise StoppedError(f"the engine has stopped: {self._stopped_by}") from error
@@ -192,6 +198,14 @@ class Engine:
         if self._is_torn:
             raise StoppedError(f"the engine has stopped: {self._stopped_by}")
         return self._held
+
+    def _note_stop(self, rows: EventArray, error: BaseException) -> None:
+        """Keep what the engine was given when it raised; where the journal failed it cannot be
+        kept.
+        """
+        if self._tape is not None and isinstance(error, OverflowError | ZeroDivisionError):
+            with suppress(JournalError):
+                self._tape.note_stop(rows, error)
 
     def _stop(self, reason: str) -> None:
         self._stopped_by, self._is_torn = reason, True

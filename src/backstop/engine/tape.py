@@ -59,7 +59,19 @@ class Tape:
         with open_journal(path) as journal:
             venue = venue_of(journal)
         found = recover(path)
-        return venue, found.state, cls(found.journal), tuple(map(str, found.findings))
+        return venue, found.state, cls(found.journal), tuple(map(str, (*found.findings, *found.quarantined)))
+
+    def without_quarantined(self, events: EventArray) -> EventArray:
+        """Return the events but for those that stopped an engine before, and come again."""
+        return self._journal.without_quarantined(events)
+
+    def note_stop(self, events: EventArray, error: BaseException) -> None:
+        """Keep the events of a call in which the engine raised, from the first that is in no batch:
+        ``recover`` takes them up, all but the one that raises.
+
+        Raises ``JournalError`` where that cannot be written.
+        """
+        self._journal.note_stop(events, f"{type(error).__name__}: {error}")
 
     def append(self, events: EventArray, effects: EffectArray, state: State) -> None:
         """Make one batch durable; the state stands right after it."""
@@ -71,9 +83,15 @@ class Tape:
         journal.append(events, effects, digest, snapshot)
 
     def effects_after(self, seq: int) -> Iterator[EffectArray]:
-        """Yield the recorded effects of events after ``seq``, batch by batch."""
+        """Yield the recorded effects of events after ``seq``, batch by batch.
+
+        Raises ``JournalError`` where earlier ones are needed than the journal still has.
+        """
         with open_journal(self._journal.path) as journal:
-            for batch in read_batches(journal, with_names=False):
+            if seq < journal.seq_before:
+                message = f"effects up to seq {journal.seq_before} are in segments that are not here"
+                raise JournalError(f"journal `{self._journal.path}`: {message}")
+            for batch in read_batches(journal, with_names=False, needs_all=False):
                 chosen = batch.effects[batch.effects["seq"] > seq]
                 if len(chosen):
                     yield np.ascontiguousarray(chosen)

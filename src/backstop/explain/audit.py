@@ -12,7 +12,8 @@ import numpy as np
 from backstop.core.events import EffectKind, Health
 from backstop.explain.scene import Scene
 from backstop.explain.walk import Decision, Walk, decides, known, whom
-from backstop.journal import open_journal
+from backstop.journal import JournalError, open_journal
+from backstop.journal.rules_version import RULES_VERSION
 from backstop.runs.history import read_batches
 
 __all__ = ["Audit", "audit"]
@@ -34,6 +35,9 @@ def audit(path: Path | str) -> Audit:
     """Explain every decision about every defaulter of a journal; raise as ``explain`` does."""
     with open_journal(path) as journal:
         speaker, rules = known(journal)
+        version = min((each for each in journal.rules_versions if each), default=RULES_VERSION)
+        if version != RULES_VERSION:
+            raise JournalError(f"journal `{path}`: not recomputed, rules version {version}")
         defaulters: set[int] = set()
         for batch in read_batches(journal):
             health = batch.effects[batch.effects["kind"] == EffectKind.HEALTH]

@@ -42,6 +42,9 @@ def _ending(found: Explanation) -> list[str]:
         lines += [f"          {line}" for line in found.standing.lines]
     for cause, atoms in found.sums.items():
         lines.append(f"sum       {cause}: {found.speaker.cash(atoms)}")
+    lines += [f"note      {note}" for note in found.notes]
+    if found.notes and not found.checks_made:
+        return lines
     failed = len(found.checks_failed)
     lines.append(
         f"checked   {found.checks_made:,} numbers worked out anew, {failed:,} differ"
@@ -75,6 +78,7 @@ def as_json(found: Explanation) -> dict[str, Any]:
         ],
         "standing": None if standing is None else {"seq": standing.seq, "health": standing.health.name.lower(), **standing.values},
         "sums": {cause: found.speaker.cash(atoms) for cause, atoms in found.sums.items()},
+        "notes": found.notes,
         "checks": {"made": found.checks_made, "failed": found.checks_failed},
     }
 

@@ -40,9 +40,10 @@ from backstop.explain.rows import Rows
 from backstop.explain.scene import Before, Breaker, Scene, Shared
 from backstop.explain.takeovers import follow_offers
 from backstop.journal import Batch, Finding, FindingCode, JournalDamaged, JournalError, Reader, open_journal
-from backstop.journal.rendering import Row, Speaker
+from backstop.journal.rendering import Row, Speaker, kind_name
 from backstop.journal.showing import speaker_of
 from backstop.journal.verify import rules_of
+from backstop.runs.beginning import Beginning, beginning_of
 from backstop.runs.history import apply_events, read_batches
 
 __all__ = ["Decision", "Explanation", "Walk", "decides", "explain", "known", "rules_at", "whom"]
@@ -95,6 +96,8 @@ class Explanation:
     sums: dict[str, int]
     #: What they come to; None where only one event was asked for.
     brief: Brief | None
+    #: What was not worked out again, and why.
+    notes: list[str] = field(default_factory=list)
 
     def add(self, account: int, decision: Decision, scene: Scene) -> None:
         """Take a decision, and how the account stands after it."""
@@ -144,11 +147,40 @@ def explain(path: Path | str, account: str, at: int | None = None) -> Explanatio
         except KeyError:
             raise JournalError(f"journal `{path}`: no account has the name or number {account!r}") from None
         wanted = {at} if at is not None else _decisions_of(journal, number)
+        begun = beginning_of(journal, rules)
     found = Explanation(str(path), number, speaker.holder(number), speaker, [], None, {}, Brief() if at is None else None)
-    with open_journal(path) as journal:
-        walk = Walk(str(path), speaker, rules, found.add)
-        walk.through(journal, {seq: [number] for seq in wanted}, with_names=at is not None)
+    recorded = {seq for seq in wanted if seq <= begun.seq_before}
+    if recorded:
+        found.notes.append(f"{begun.says}: shown as recorded, up to seq {max(recorded)}")
+        with open_journal(path) as journal:
+            found.decisions += _as_recorded(journal, speaker, number, recorded, begun.says)
+    if begun.state is not None and (wanted - recorded or not recorded):
+        with open_journal(path) as journal:
+            walk = Walk(str(path), speaker, begun.rules, found.add, begun)
+            walk.through(journal, {seq: [number] for seq in wanted - recorded}, with_names=at is not None)
     return found
+
+
+def _as_recorded(journal: Reader, speaker: Speaker, account: int, wanted: set[int], says: str) -> Iterator[Decision]:
+    """Yield what the tape has of the account in events that are not worked out again.
+
+    Raises ``JournalError`` for a seq that is not there.
+    """
+    left = set(wanted)
+    for batch in read_batches(journal, needs_all=False):
+        if not left:
+            return
+        for place in np.flatnonzero(np.isin(batch.events["seq"], list(left))).tolist():
+            row = dict(zip(batch.events.dtype.names or (), batch.events[place].item(), strict=True))
+            left.discard(row["seq"])
+            effects = batch.effects[batch.effects["seq"] == row["seq"]]
+            decision = Decision(row["seq"], row["time_ns"], row, speaker.event(row))
+            for number in np.flatnonzero(_concerns(effects, account)).tolist():
+                effect = dict(zip(effects.dtype.names or (), effects[number].item(), strict=True))
+                decision.facts.append(Fact(kind_name(effect["kind"], is_event=False), number, speaker.effect(effect), [says]))
+            yield decision
+    if left:
+        raise JournalError(f"journal `{journal.path}` has no event of seq {min(left)}")
 
 
 def known(journal: Reader) -> tuple[Speaker, VenueRules]:
@@ -175,7 +207,7 @@ def _decisions_of(journal: Reader, account: int) -> set[int]:
     found: set[int] = set()
     held: dict[int, int] = {}
     in_default = False
-    for batch in read_batches(journal):
+    for batch in read_batches(journal, needs_all=False):
         effects = batch.effects
         found.update(effects["seq"][_concerns(effects, account) & decides(effects)].tolist())
         mine = (effects["account"] == account) & np.isin(effects["kind"], (EffectKind.HEALTH, EffectKind.TRADE))
@@ -250,12 +282,20 @@ class Walk:
     ``told`` gets each decision, and the scene as it stood at its end.
     """
 
-    def __init__(self, path: str, speaker: Speaker, rules: VenueRules, told: Callable[[int, Decision, Scene], None]) -> None:
+    def __init__(
+        self,
+        path: str,
+        speaker: Speaker,
+        rules: VenueRules,
+        told: Callable[[int, Decision, Scene], None],
+        begun: Beginning | None = None,
+    ) -> None:
         self.path = path
         self.speaker = speaker
         self.rules = rules
         self.told = told
-        self.state: State = new_state(rules)
+        self.state: State = begun.state if begun is not None and begun.state is not None else new_state(rules)
+        self._first_batch = 1 if begun is None else begun.first_batch
 
     def through(self, journal: Reader, wanted: dict[int, list[int]], *, with_names: bool = True) -> None:
         """Replay up to the last event that is wanted; ``wanted`` names the accounts to look at, by
@@ -266,9 +306,11 @@ class Walk:
         Raises ``JournalError`` for a seq that is not there, or an account that is not open then.
         """
         left = dict(wanted)
-        for batch in read_batches(journal, with_names=with_names):
+        for batch in read_batches(journal, with_names=with_names, needs_all=False):
             if not left:
                 return
+            if batch.number < self._first_batch:
+                continue
             self._through_batch(batch, left)
         if left:
             raise JournalError(f"journal `{self.path}` has no event of seq {min(left)}")

@@ -55,6 +55,11 @@ class FindingCode(IntEnum):
     SNAPSHOT_DIFFERS = 23
     #: A file is not the one that the run read, by its SHA-256 in the manifest.
     INPUT_DIFFERS = 24
+    #: A segment is missing between others, stands under another's name, or does not go on where the
+    #: one before ends.
+    SEGMENT = 25
+    #: A record of the journal about itself is not one.
+    RECORD = 26
 
 
 #: Codes that tell of a broken INV-12, not of a damaged file.

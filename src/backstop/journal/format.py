@@ -10,6 +10,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,11 +28,14 @@ __all__ = [
     "SCHEMA",
     "SCHEMAS",
     "SCHEMA_VERSION",
+    "Position",
     "batch_chain",
     "end_chain",
     "is_digest",
     "names_hash",
+    "record_chain",
     "row_layout",
+    "sealed_chain",
     "snapshot_hash",
     "start_chain",
     "stranger_of",
@@ -40,7 +44,7 @@ __all__ = [
 
 #: "back": tells a journal from any other SQLite file.
 APPLICATION_ID = 0x6261636B
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 #: Number of the encoding that ``core.state.state_digest`` hashes: one more whenever R12
 #: changes. Digests of another encoding are not compared; the effects are.
 DIGEST_ENCODING = 11
@@ -71,16 +75,29 @@ _MARKS = (
     "CREATE TABLE marks (place TEXT NOT NULL PRIMARY KEY, batches INTEGER NOT NULL, events INTEGER NOT NULL,"
     " effects INTEGER NOT NULL, chain BLOB NOT NULL, digest TEXT) WITHOUT ROWID"
 )
+_RECORDS = "CREATE TABLE records (number INTEGER PRIMARY KEY, batch INTEGER NOT NULL, text TEXT NOT NULL, chain BLOB NOT NULL)"
+_STOPS = "CREATE TABLE stops (batch INTEGER PRIMARY KEY, events BLOB NOT NULL, error TEXT NOT NULL)"
 _OLDEST = {"manifest": _MANIFEST, "names": _NAMES, "batches": _BATCHES.format(more=""), "marks": _MARKS}
+
+_SECOND = {
+    **_OLDEST,
+    "batches": _BATCHES.format(more=", snapshot BLOB"),
+    #: ``place`` is number of the batch x PARTS_MAX + number of the part.
+    "snapshots": "CREATE TABLE snapshots (place INTEGER PRIMARY KEY, part BLOB NOT NULL)",
+}
 
 #: By version: every table, by name, with the words that made it.
 SCHEMAS = {
     1: _OLDEST,
-    2: {
-        **_OLDEST,
-        "batches": _BATCHES.format(more=", snapshot BLOB"),
-        #: ``place`` is number of the batch x PARTS_MAX + number of the part.
-        "snapshots": "CREATE TABLE snapshots (place INTEGER PRIMARY KEY, part BLOB NOT NULL)",
+    2: _SECOND,
+    3: {
+        **_SECOND,
+        #: The state in which a later segment begins, part by part.
+        "opening": "CREATE TABLE opening (place INTEGER PRIMARY KEY, part BLOB NOT NULL)",
+        #: What happened to the journal itself; ``batch`` is the one after which it did.
+        "records": _RECORDS,
+        #: Events that an engine was given when it stopped, after a batch; in no chain.
+        "stops": _STOPS,
     },
 }
 SCHEMA = SCHEMAS[SCHEMA_VERSION]
@@ -115,9 +132,22 @@ def stranger_of(owners: Seqs, seqs: Seqs) -> int | None:
 
 _START = b"backstop journal start"
 _END = b"backstop journal end"
+_SEALED = b"backstop journal sealed"
+_RECORD = b"backstop journal record"
 _SNAPSHOT = b"backstop journal snapshot"
 #: What is hashed without a copy: bytes, or a contiguous array of them.
 Data = bytes | memoryview
+
+
+class Position(NamedTuple):
+    """How far a journal has come, over all its segments."""
+
+    chain: bytes
+    batches: int = 0
+    events: int = 0
+    effects: int = 0
+    #: ``seq`` of the last event.
+    last_seq: int | None = None
 
 
 def row_layout(dtype: np.dtype[np.void]) -> str:
@@ -196,9 +226,23 @@ def snapshot_hash(parts: Iterable[Data]) -> bytes:
     return digest.digest()
 
 
+def record_chain(previous: bytes, batch: int, text: str) -> bytes:
+    """Return the chain after a record that stands behind a batch."""
+    return hashlib.sha256(previous + _prefixed(_RECORD) + _number(batch) + _prefixed(_encoded(text))).digest()
+
+
+def sealed_chain(held: Position, digest: str) -> bytes:
+    """Return the chain of the mark that seals a segment; the next segment's manifest names it."""
+    return _closing_chain(_SEALED, held.chain, (held.batches, held.events, held.effects), digest)
+
+
 def end_chain(previous: bytes, batches: int, events: int, effects: int, digest: str | None) -> bytes:
     """Return the chain of the end mark: who keeps these 32 bytes elsewhere can tell any other
     journal from this one.
     """
-    counts = _number(batches) + _number(events) + _number(effects)
-    return hashlib.sha256(previous + _prefixed(_END) + counts + _prefixed(_encoded(digest or ""))).digest()
+    return _closing_chain(_END, previous, (batches, events, effects), digest)
+
+
+def _closing_chain(word: bytes, previous: bytes, counts: tuple[int, ...], digest: str | None) -> bytes:
+    said = b"".join(map(_number, counts))
+    return hashlib.sha256(previous + _prefixed(word) + said + _prefixed(_encoded(digest or ""))).digest()

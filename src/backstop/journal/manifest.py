@@ -10,10 +10,14 @@ from typing import NamedTuple
 from backstop import __version__
 from backstop.core.instruments import LimitRules
 from backstop.journal.codes import present_codes
-from backstop.journal.format import DIGEST_ENCODING, EFFECT_LAYOUT, EVENT_LAYOUT, SCHEMA_VERSION
+from backstop.journal.format import DIGEST_ENCODING, EFFECT_LAYOUT, EVENT_LAYOUT, SCHEMA_VERSION, is_digest
+from backstop.journal.rules_version import RULES_VERSION
 from backstop.journal.source import source_hash as present_source
 
-__all__ = ["Manifest", "Names"]
+__all__ = ["SEGMENT_BYTES", "Manifest", "Names", "Opening"]
+
+#: Bytes of events and effects after which a segment is sealed, unless a run says otherwise: 1 GiB.
+SEGMENT_BYTES = 1 << 30
 
 #: Entries that the format itself needs.
 _FORMAT_KEYS = ("schema_version", "event_row", "effect_row", "names_sha256")
@@ -31,6 +35,28 @@ class Names(NamedTuple):
         for kind, names in (("account", self.accounts), ("owner", self.owners)):
             for identifier, name in enumerate(names):
                 yield kind, identifier, name
+
+
+class Opening(NamedTuple):
+    """Where a later segment begins: what the ones before it came to, and the state that it goes on
+    from.
+    """
+
+    #: Number of the segment, from 2.
+    segment: int
+    #: Chain of the start of the first segment: the same in all of one journal. Hex, as all below.
+    origin: str
+    #: Chain of the mark that seals the segment before.
+    previous: str
+    #: Totals of all segments before.
+    batches: int
+    events: int
+    effects: int
+    #: ``seq`` of the last event before; -1: there was none.
+    last_seq: int
+    #: Hash of the snapshot that it begins with, and the state digest that this was taken with.
+    snapshot: str
+    digest: str
 
 
 class Manifest(NamedTuple):
@@ -61,10 +87,23 @@ class Manifest(NamedTuple):
     codes: str = present_codes()
     #: Number of the encoding that its state digests hash.
     digest_encoding: int = DIGEST_ENCODING
+    #: Version of the rules by which its effects came about; 0: schema 1 or 2, which do not say.
+    rules_version: int = RULES_VERSION
+    #: A segment is sealed at the first snapshot at which it has so many bytes of events and effects,
+    #: or so many events; 0: no bound.
+    segment_bytes: int = SEGMENT_BYTES
+    segment_events: int = 0
+    #: None: the first segment.
+    opening: Opening | None = None
     #: UTC, ISO 8601; empty: when the journal is created.
     created: str = ""
     #: Whatever else should be kept with the run: scenario, hashes of its inputs.
     details: Mapping[str, str] = {}
+
+    @property
+    def segment(self) -> int:
+        """Number of the segment, from 1."""
+        return 1 if self.opening is None else self.opening.segment
 
     def entries(self, names_sha256: str) -> dict[str, str]:
         """Return the rows of table ``manifest``."""
@@ -84,8 +123,13 @@ class Manifest(NamedTuple):
             "source_hash": self.source_hash,
             "codes": self.codes,
             "digest_encoding": str(self.digest_encoding),
+            "rules_version": str(self.rules_version),
+            "segment_bytes": str(self.segment_bytes),
+            "segment_events": str(self.segment_events),
             "created": self.created or datetime.now(UTC).isoformat(timespec="seconds"),
         }
+        if self.opening is not None:
+            entries["opening"] = json.dumps(self.opening._asdict(), separators=(",", ":"))
         if self.seed is not None:
             entries["seed"] = str(self.seed)
         return entries | {_DETAIL + key: value for key, value in self.details.items()}
@@ -93,6 +137,8 @@ class Manifest(NamedTuple):
 
 #: What a journal of schema 1 would have said of what it does not say.
 _BEFORE_2 = {"snapshot_every": "0", "snapshots_kept": "0", "source_hash": "", "codes": "", "digest_encoding": "1"}
+#: Likewise one of schema 2.
+_BEFORE_3 = {"rules_version": "0", "segment_bytes": str(SEGMENT_BYTES), "segment_events": "0"}
 
 
 def manifest_of(entries: Mapping[str, str], schema: int = SCHEMA_VERSION) -> Manifest:
@@ -104,6 +150,8 @@ def manifest_of(entries: Mapping[str, str], schema: int = SCHEMA_VERSION) -> Man
         _entry(entries, key)
     if schema < 2:
         entries = {**_BEFORE_2, **entries}
+    if schema < 3:
+        entries = {**entries, **_BEFORE_3}
     for key, layout in (("event_row", EVENT_LAYOUT), ("effect_row", EFFECT_LAYOUT)):
         if entries[key] != layout:
             raise ValueError(f"`{key}` lays rows out in another way than this version reads")
@@ -120,6 +168,10 @@ def manifest_of(entries: Mapping[str, str], schema: int = SCHEMA_VERSION) -> Man
         source_hash=_entry(entries, "source_hash"),
         codes=_entry(entries, "codes"),
         digest_encoding=_integer(entries, "digest_encoding"),
+        rules_version=_integer(entries, "rules_version"),
+        segment_bytes=_integer(entries, "segment_bytes"),
+        segment_events=_integer(entries, "segment_events"),
+        opening=_opening(entries["opening"]) if schema >= 3 and "opening" in entries else None,
         created=_entry(entries, "created"),
         details={key.removeprefix(_DETAIL): value for key, value in entries.items() if key.startswith(_DETAIL)},
     )
@@ -140,6 +192,27 @@ def _integer(entries: Mapping[str, str], key: str) -> int:
     if value < 0 and key != "seed":
         raise ValueError(f"`{key}` = {value}: must not be negative")
     return value
+
+
+#: Fields of an opening that are hashes; the others are numbers.
+_HASHES = ("origin", "previous", "snapshot", "digest")
+
+
+def _opening(text: str) -> Opening:
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict) or set(said) != set(Opening._fields):
+        raise ValueError(f"`opening` = {text[:80]!r}: must give each of {', '.join(Opening._fields)}")
+    for name, value in said.items():
+        is_hash = name in _HASHES
+        least = 2 if name == "segment" else -1 if name == "last_seq" else 0
+        if is_hash and not is_digest(value):
+            raise ValueError(f"`opening`: `{name}` = {str(value)[:80]!r}: must be a SHA-256 in hex")
+        if not is_hash and (type(value) is not int or value < least):
+            raise ValueError(f"`opening`: `{name}` = {str(value)[:80]!r}: must be a whole number, at least {least}")
+    return Opening(**said)
 
 
 def _limits(text: str) -> LimitRules:

@@ -6,8 +6,10 @@ does) and never raises for what stands in a journal, once it is open.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -21,26 +23,31 @@ from backstop.journal.format import (
     CHAIN_BYTES,
     PARTS_MAX,
     ROW_BYTES,
+    Position,
     batch_chain,
     end_chain,
     is_digest,
     names_hash,
+    record_chain,
+    sealed_chain,
     snapshot_hash,
     start_chain,
     stranger_of,
 )
+from backstop.journal.joints import joint_findings
 from backstop.journal.log import log_finding, log_of
 from backstop.journal.manifest import Manifest, Names, manifest_of
+from backstop.journal.naming import live_path, sealed_path
 from backstop.journal.opening import connect
 from backstop.printing import NAME_MAX
 
-__all__ = ["FINDINGS_MAX", "Batch", "Reader", "open_journal"]
+__all__ = ["FINDINGS_MAX", "Batch", "Held", "Reader", "Record", "open_journal", "open_segment"]
 
 #: A check stops listing faults after so many.
 FINDINGS_MAX = 100
 _TOO_LONG = f"has a name of more than {NAME_MAX} letters"
 _BATCH_COLUMNS = "number, first_seq, last_seq, events_count, effects_count, events, effects, chain, digest"
-_SNAPSHOT_COLUMN = {1: "NULL", 2: "snapshot"}
+_SNAPSHOT_COLUMN = {1: "NULL", 2: "snapshot", 3: "snapshot"}
 
 
 class Batch(NamedTuple):
@@ -54,6 +61,22 @@ class Batch(NamedTuple):
     snapshot: bytes | None
     #: Whether nothing was found against it.
     intact: bool
+
+
+class Record(NamedTuple):
+    """Something that happened to the journal itself, behind a batch."""
+
+    number: int
+    batch: int
+    text: str
+
+
+class Held(NamedTuple):
+    """What a segment says that it holds, and the segments before it."""
+
+    batches_before: int
+    batches: int
+    events: int
 
 
 class _Raw(NamedTuple):
@@ -93,11 +116,22 @@ class Reader:
         self.snapshots: dict[int, bytes] = {}
         #: What ``batches`` has read so far.
         self.batches_read = self.events_read = self.effects_read = 0
-        self._connection = connection
+        #: The open file: for reading only.
+        self.connection = connection
         self._chain: bytes | None = None
         self._seq_before = -1
         self._end = self._mark("end")
         self._start = self._mark("start")
+        self._sealed = self._mark("sealed")
+        #: Totals of the segments before it.
+        opening = self.manifest.opening
+        self._before = (0, 0, 0) if opening is None else (opening.batches, opening.events, opening.effects)
+        self._seq_first = -1 if opening is None else opening.last_seq
+        #: Records that ``own_batches`` has read.
+        self.records: list[Record] = []
+        self._recorded = self._all_records()
+        #: Sealed segments that ``batches`` reads before it, oldest first.
+        self.earlier: list[Path] = []
 
     def __enter__(self) -> Reader:
         return self
@@ -107,12 +141,93 @@ class Reader:
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self.connection.close()
 
     @property
     def is_closed(self) -> bool:
         """Whether the run that wrote it came to its end."""
         return self._end is not None
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether another segment follows it."""
+        return self._sealed is not None
+
+    @property
+    def sealed_chain(self) -> str | None:
+        """Hex of the chain that the mark has which seals it."""
+        return self._sealed.chain.hex() if self._sealed is not None and _is_chain(self._sealed.chain) else None
+
+    @property
+    def sealed_digest(self) -> str | None:
+        """The state digest at its end, as the mark has it which seals it."""
+        return self._sealed.digest if self._sealed is not None and is_digest(self._sealed.digest) else None
+
+    @property
+    def sealed_position(self) -> Position | None:
+        """What the mark says which seals it."""
+        mark = self._sealed
+        if mark is None or not _is_chain(mark.chain) or any(type(count) is not int for count in mark[:3]):
+            return None
+        return Position(mark.chain, *mark[:3])
+
+    @property
+    def start_chain(self) -> str | None:
+        """Hex of the chain that its start mark has."""
+        return self._start.chain.hex() if self._start is not None and _is_chain(self._start.chain) else None
+
+    @property
+    def last_chain(self) -> str:
+        """Hex of the chain behind all that the file holds, as recorded; empty where it has none."""
+        mark = self._end if self._end is not None else self._sealed
+        if mark is not None:
+            return mark.chain.hex() if _is_chain(mark.chain) else ""
+        numbers = self.numbers()
+        records = self._recorded.get(numbers[-1] if numbers else self._before[0])
+        raw = self._fetch(numbers[-1]) if numbers and not records else None
+        chain = records[-1][2] if records else raw.chain if raw is not None else bytes.fromhex(self.start_chain or "")
+        return chain.hex() if _is_chain(chain) else ""
+
+    @property
+    def first_number(self) -> int:
+        """Number of the first batch that this file may hold."""
+        return self._before[0] + 1
+
+    @property
+    def first_of_all(self) -> int:
+        """Number of the first batch that ``batches`` may yield: 1, unless earlier segments are not
+        here.
+        """
+        if not self.earlier:
+            return self.first_number
+        with open_segment(self.earlier[0]) as oldest:
+            return oldest.first_number
+
+    @property
+    def seq_before(self) -> int:
+        """``seq`` of the last event before the first batch that ``batches`` may yield; -1: none."""
+        if not self.earlier:
+            return self._seq_first
+        with open_segment(self.earlier[0]) as oldest:
+            return oldest._seq_first
+
+    @property
+    def rules_versions(self) -> list[int]:
+        """Rules versions of the segments that ``batches`` reads, in order."""
+        found = []
+        for path in self.earlier:
+            with open_segment(path) as segment:
+                found.append(segment.manifest.rules_version)
+        return [*found, self.manifest.rules_version]
+
+    @property
+    def held(self) -> Held:
+        """What it says that it holds."""
+        try:
+            count, events = self.connection.execute("SELECT count(*), sum(events_count) FROM batches").fetchone()
+        except READ_ERRORS as error:
+            raise JournalDamaged(finding_of(error, self.path.name)) from error
+        return Held(self._before[0], count, events if type(events) is int else 0)
 
     @property
     def digest(self) -> str | None:
@@ -132,10 +247,11 @@ class Reader:
     @property
     def events_expected(self) -> int:
         """How many events the journal says it holds, for a progress bar."""
-        if self._end is not None and type(self._end.events) is int:
-            return max(0, self._end.events)
+        mark = self._end if self._end is not None else self._sealed
+        if mark is not None and type(mark.events) is int:
+            return max(0, mark.events - self._before[1])
         try:
-            total = self._connection.execute("SELECT sum(events_count) FROM batches").fetchone()[0]
+            total = self.connection.execute("SELECT sum(events_count) FROM batches").fetchone()[0]
         except READ_ERRORS:
             return 0
         return total if type(total) is int else 0
@@ -148,7 +264,7 @@ class Reader:
         """
         named: dict[str, list[str]] = {"account": [], "owner": []}
         try:
-            for kind, identifier, name in self._connection.execute("SELECT kind, id, name FROM names ORDER BY kind, id"):
+            for kind, identifier, name in self.connection.execute("SELECT kind, id, name FROM names ORDER BY kind, id"):
                 known = named.get(kind) if isinstance(kind, str) else None
                 if known is None or identifier != len(known) or not isinstance(name, str):
                     raise JournalDamaged(Finding(FindingCode.NAMES, "names", f"{kind!r} {identifier!r} is no name, or follows a gap"))
@@ -162,7 +278,7 @@ class Reader:
     def check_pages(self) -> None:
         """Let SQLite see whether the file's pages hang together."""
         try:
-            rows = self._connection.execute("PRAGMA integrity_check(10)").fetchall()
+            rows = self.connection.execute("PRAGMA integrity_check(10)").fetchall()
         except READ_ERRORS as error:
             self._found(finding_of(error, "pages"))
             return
@@ -178,7 +294,7 @@ class Reader:
         if log_of(self.path).exists():
             return
         try:
-            pages, page_bytes = (self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+            pages, page_bytes = (self.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
             more = self.path.stat().st_size - pages * page_bytes
         except READ_ERRORS as error:
             self._found(finding_of(error, "pages"))
@@ -203,7 +319,7 @@ class Reader:
             self._check_names()
         if self.entries["schema_version"] != str(self.schema):
             self._find(FindingCode.MANIFEST, "manifest", "`schema_version` does not agree with the file's header")
-        if self._start is None or self._start[:3] != (0, 0, 0) or self._start.digest is not None:
+        if self._start is None or self._start[:3] != self._before or self._start.digest is not None:
             self._find(FindingCode.MANIFEST, "start mark", "missing or altered")
             return False
         if self._start.chain != start_chain(self.entries):
@@ -211,6 +327,76 @@ class Reader:
             return False
         self._chain = self._start.chain
         return True
+
+    def _all_records(self) -> dict[int, list[tuple[Any, Any, Any]]]:
+        """Return number, text and chain of the records, by the batch behind which they stand."""
+        found: dict[int, list[tuple[Any, Any, Any]]] = {}
+        if self.schema < 3:
+            return found
+        try:
+            for number, batch, text, chain in self.connection.execute("SELECT number, batch, text, chain FROM records ORDER BY number"):
+                found.setdefault(batch, []).append((number, text, chain))
+        except READ_ERRORS as error:
+            self._found(finding_of(error, "records"))
+        return found
+
+    def all_records(self) -> list[Record]:
+        """Return the records of this file whose words can be read, whether or not they were
+        checked.
+        """
+        rows = ((number, batch, text) for batch, held in self._recorded.items() for number, text, _ in held)
+        return [Record(number, batch, text) for number, batch, text in sorted(rows) if isinstance(text, str)]
+
+    def _take_records(self, batch: int) -> None:
+        """Go over the records behind a batch: they stand in the chain before the next."""
+        for number, text, chain in self._recorded.get(batch, ()):
+            is_sound = isinstance(text, str) and _is_chain(chain)
+            if self._chain is not None and not (is_sound and chain == record_chain(self._chain, batch, text)):
+                self._find(FindingCode.RECORD, f"record {number}", "altered, or out of its place: SHA-256 does not agree")
+            self._chain = chain if _is_chain(chain) else None
+            if is_sound:
+                self.records.append(Record(number, batch, text))
+
+    def stop(self) -> tuple[int, EventArray, str] | None:
+        """Return what an engine was given when it stopped: the batch before, the events, the error;
+        None where none did.
+
+        Raises ``JournalDamaged`` where that cannot be read.
+        """
+        if self.schema < 3:
+            return None
+        try:
+            row = self.connection.execute("SELECT batch, events, error FROM stops ORDER BY batch DESC LIMIT 1").fetchone()
+        except READ_ERRORS as error:
+            raise JournalDamaged(finding_of(error, "stops")) from error
+        if row is None:
+            return None
+        batch, events, words = row
+        if type(batch) is not int or not isinstance(events, bytes) or len(events) % ROW_BYTES or not isinstance(words, str):
+            raise JournalDamaged(Finding(FindingCode.RECORD, "stops", "its row is not one that a writer leaves"))
+        return batch, np.frombuffer(events, EVENT).copy(), words
+
+    def opening_parts(self) -> list[bytes] | None:
+        """Return the parts of the snapshot that the segment begins with; None where it has none, or
+        another than its manifest names, which is then found.
+        """
+        opening = self.manifest.opening
+        if opening is None:
+            return None
+        try:
+            rows = self.connection.execute("SELECT place, part FROM opening ORDER BY place").fetchall()
+        except READ_ERRORS as error:
+            self._found(finding_of(error, "opening"))
+            return None
+        parts = [part for _, part in rows]
+        is_whole = [place for place, _ in rows] == list(range(len(rows))) and all(isinstance(part, bytes) for part in parts)
+        if not parts or not is_whole:
+            self._find(FindingCode.SNAPSHOT, "opening", "parts of the snapshot that the segment begins with are missing, or no blobs")
+        elif snapshot_hash(parts).hex() != opening.snapshot:
+            self._find(FindingCode.SNAPSHOT, "opening", "altered: SHA-256 is not the one that `opening` in the manifest names")
+        else:
+            return parts
+        return None
 
     def start_after(self, number: int, seq: int) -> bool:
         """Let ``batches`` begin after this one, whose chain is taken as recorded; return whether it
@@ -222,14 +408,24 @@ class Reader:
         if raw is None or not _is_chain(raw.chain):
             return False
         self._chain, self._seq_before = raw.chain, seq
+        self._take_records(number)
         return True
+
+    def start_at_opening(self) -> None:
+        """Let ``own_batches`` begin with the first; ``check_head`` must have been well."""
+        self._chain = self._start.chain if self._start is not None else None
+        self._seq_before = self._seq_first
+        self._take_records(self._before[0])
 
     def batch(self, number: int) -> Batch | None:
         """Return one batch by its number, checked against the one before it; None if it cannot be
         read.
         """
-        before = self._fetch(number - 1) if number > 1 else None
-        chain = self._start.chain if number == 1 and self._start is not None else before.chain if before is not None else None
+        first = self.first_number
+        before = self._fetch(number - 1) if number > first else None
+        chain = self._start.chain if number == first and self._start is not None else before.chain if before is not None else None
+        records = self._recorded.get(number - 1)
+        chain = records[-1][2] if records else chain
         self._chain = chain if _is_chain(chain) else None
         raw = self._fetch(number)
         if raw is None:
@@ -247,7 +443,7 @@ class Reader:
         """
         query = "SELECT place, part FROM snapshots WHERE place >= ? AND place < ? ORDER BY place"
         try:
-            rows = self._connection.execute(query, (number * PARTS_MAX, (number + 1) * PARTS_MAX)).fetchall()
+            rows = self.connection.execute(query, (number * PARTS_MAX, (number + 1) * PARTS_MAX)).fetchall()
         except READ_ERRORS as error:
             self._found(finding_of(error, f"snapshot after batch {number}"))
             return None
@@ -262,7 +458,7 @@ class Reader:
         if self.schema < 2:
             return []
         try:
-            rows = self._connection.execute("SELECT DISTINCT place / ? FROM snapshots ORDER BY 1", (PARTS_MAX,)).fetchall()
+            rows = self.connection.execute("SELECT DISTINCT place / ? FROM snapshots ORDER BY 1", (PARTS_MAX,)).fetchall()
         except READ_ERRORS as error:
             self._found(finding_of(error, "snapshots"))
             return []
@@ -298,19 +494,54 @@ class Reader:
         Raises what SQLite raises, and ``JournalDamaged`` where a count is no number.
         """
         query = "SELECT sum(events_count), sum(effects_count) FROM batches WHERE number <= ?"
-        events, effects = self._connection.execute(query, (last,)).fetchone()
+        events, effects = self.connection.execute(query, (last,)).fetchone()
         if type(events) is not int or type(effects) is not int:
             raise JournalDamaged(Finding(FindingCode.BATCH_FRAME, "batches", f"their counts add up to {events!r} and {effects!r}"))
-        return events, effects
+        return self._before[1] + events, self._before[2] + effects
 
-    def batches(self, first: int = 1) -> Iterator[Batch]:
-        """Yield the batches whose rows can be read, in order; a gap in their numbers is a finding.
-
-        ``first`` above 1 needs ``start_after`` before.
+    def batches(self) -> Iterator[Batch]:
+        """Yield the batches whose rows can be read, in order, those of earlier segments that are
+        here first; what is wrong is a finding.
         """
-        if first == 1:
-            self._seq_before = -1
-        expected = first
+        yield from self._earlier_batches()
+        yield from self.own_batches()
+
+    def _earlier_batches(self) -> Iterator[Batch]:
+        try:
+            for place, path in enumerate(self.earlier):
+                following = self.earlier[place + 1] if place + 1 < len(self.earlier) else None
+                with open_segment(path) as segment:
+                    with open_segment(following) if following is not None else nullcontext(self) as after:
+                        for finding in joint_findings(segment, after):
+                            self._found(finding)
+                    segment.check_head(with_names=False)
+                    for batch in segment.own_batches():
+                        self._take_findings(segment)
+                        self.batches_read += 1
+                        self.events_read += len(batch.events)
+                        self.effects_read += len(batch.effects)
+                        yield batch
+                    segment.check_end()
+                    self._take_findings(segment)
+                    self.records += segment.records
+        except FileNotFoundError as error:  # somebody prunes meanwhile
+            self._find(FindingCode.SEGMENT, self.path.name, f"an earlier segment is gone: {error}")
+
+    def _take_findings(self, segment: Reader) -> None:
+        for finding in segment.findings:
+            self._found(finding._replace(place=f"{segment.path.name}, {finding.place}"))
+        segment.findings.clear()
+
+    def own_batches(self, first: int | None = None) -> Iterator[Batch]:
+        """Yield the batches of this file whose rows can be read, in order; a gap in their numbers
+        is a finding.
+
+        A ``first`` that is given needs ``start_after`` before.
+        """
+        if first is None:
+            self._seq_before = self._seq_first
+            self._take_records(self._before[0])
+        expected = self.first_number if first is None else first
         for number in self._numbers(first):
             if number != expected:
                 gap = f"batch {expected}" if number == expected + 1 else f"batches {expected} to {number - 1}"
@@ -321,23 +552,42 @@ class Reader:
                 continue
             batch = self._checked(raw)
             if batch is not None:
+                self._take_records(number)
                 yield batch
 
     def check_end(self) -> None:
-        """See that the end mark agrees with what ``batches`` has read."""
-        end = self._end
-        if end is None:
+        """See that the end mark, or the mark that seals the segment, agrees with what was read."""
+        if self._end is None and self._sealed is not None:
+            self._check_mark(self._sealed, "sealed mark", is_end=False)
+        elif self._end is None:
             self._find(FindingCode.END_MISSING, "end mark", "none: the run was cut short, or the end of its journal was removed")
-            return
-        for name, held in (("batches", self.batches_read), ("events", self.events_read), ("effects", self.effects_read)):
-            said = getattr(end, name)
-            if said != held:
-                self._find(FindingCode.END, "end mark", f"says {said!r} {name}, the journal holds {held}")
+        else:
+            self._check_mark(self._end, "end mark", is_end=True)
+
+    def _check_mark(self, mark: _Mark, place: str, *, is_end: bool) -> None:
+        before = self._before if not self.earlier else self._before_all()
+        for name, begun, read in zip(
+            ("batches", "events", "effects"), before, (self.batches_read, self.events_read, self.effects_read), strict=True
+        ):
+            said = getattr(mark, name)
+            if said != begun + read:
+                self._find(FindingCode.END, place, f"says {said!r} {name}, the journal holds {begun + read}")
                 return
-        if not is_digest(end.digest) or self._chain is None or end.chain != end_chain(self._chain, *end[:3], end.digest):
-            self._find(FindingCode.END, "end mark", "altered: SHA-256 of the chain does not agree")
+        chain = None
+        if self._chain is not None and is_digest(mark.digest):
+            held = Position(self._chain, *mark[:3])
+            chain = end_chain(self._chain, *mark[:3], mark.digest) if is_end else sealed_chain(held, mark.digest)
+        if chain is None or mark.chain != chain:
+            self._find(FindingCode.END, place, "altered: SHA-256 of the chain does not agree")
             return
-        self._chain = end.chain
+        self._chain = mark.chain
+
+    def _before_all(self) -> tuple[int, int, int]:
+        try:
+            with open_segment(self.earlier[0]) as oldest:
+                return oldest._before
+        except (FileNotFoundError, JournalDamaged):
+            return self._before
 
     def end_finding(self, held: tuple[int, int, int], chain: bytes, digest: str) -> Finding | None:
         """Return what the end mark does not agree with, or None.
@@ -359,9 +609,9 @@ class Reader:
 
     def _numbers(self, first: int | None = None) -> Iterator[int]:
         numbers: list[int] = []
-        least = -(1 << 63) if first is None or first == 1 else first
+        least = -(1 << 63) if first is None else first
         try:
-            for (number,) in self._connection.execute("SELECT number FROM batches WHERE number >= ? ORDER BY number", (least,)):
+            for (number,) in self.connection.execute("SELECT number FROM batches WHERE number >= ? ORDER BY number", (least,)):
                 numbers.append(number)
         except READ_ERRORS as error:
             self._found(finding_of(error, f"batches after {numbers[-1]}" if numbers else "batches"))
@@ -370,7 +620,7 @@ class Reader:
     def _fetch(self, number: int) -> _Raw | None:
         try:
             columns = f"{_BATCH_COLUMNS}, {_SNAPSHOT_COLUMN[self.schema]}"
-            row = self._connection.execute(f"SELECT {columns} FROM batches WHERE number = ?", (number,)).fetchone()
+            row = self.connection.execute(f"SELECT {columns} FROM batches WHERE number = ?", (number,)).fetchone()
         except READ_ERRORS as error:
             self._found(finding_of(error, f"batch {number}"))
             return None
@@ -450,7 +700,7 @@ class Reader:
         self._seq_before = int(seqs[-1])
 
     def _check_names(self) -> None:
-        execute = self._connection.execute
+        execute = self.connection.execute
         untyped = "typeof(kind) <> 'text' OR typeof(id) <> 'integer' OR typeof(name) <> 'text'"
         try:
             is_typed = execute(f"SELECT count(*) FROM names WHERE {untyped}").fetchone()[0] == 0
@@ -469,7 +719,7 @@ class Reader:
 
     def _mark(self, place: str) -> _Mark | None:
         try:
-            row = self._connection.execute("SELECT batches, events, effects, chain, digest FROM marks WHERE place = ?", (place,)).fetchone()
+            row = self.connection.execute("SELECT batches, events, effects, chain, digest FROM marks WHERE place = ?", (place,)).fetchone()
         except READ_ERRORS as error:
             self._found(finding_of(error, f"{place} mark"))
             return None
@@ -510,11 +760,25 @@ def _frame_fault(raw: _Raw) -> str:
 
 
 def open_journal(path: str | Path) -> Reader:
-    """Open a journal for reading.
+    """Open a journal for reading, with the sealed segments beside it that go on from one another
+    without a gap.
 
     Raises ``FileNotFoundError`` or ``IsADirectoryError``, and ``JournalDamaged`` if it cannot be
     read as one.
     """
+    reader = open_segment(path)
+    place = Path(os.path.realpath(path))
+    named = live_path(place)
+    live, number = (place, reader.manifest.segment) if named is None else named
+    if reader.manifest.segment == number:
+        while number > 1 and sealed_path(live, number - 1).exists():
+            number -= 1
+            reader.earlier.insert(0, sealed_path(live, number))
+    return reader
+
+
+def open_segment(path: str | Path) -> Reader:
+    """Open one file of a journal alone; raise as ``open_journal``."""
     path = Path(path)
     connection, schema = connect(path)
     try:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.core.digest import state_digest
+from backstop.core.engine import step
 from backstop.core.events import EFFECT, EffectArray, EventArray
 from backstop.core.state import State
 from backstop.journal.snapshot import Snapshot, take_snapshot
@@ -79,6 +80,39 @@ class Recorder:
         self._gathered += len(events)
         if self._gathered >= self._batch_events or sum(map(len, self._effects)) >= BATCH_EFFECTS:
             self._hand_over()
+
+    def apply(self, events: EventArray) -> EffectArray:
+        """Let the engine take events, and record them; return their effects.
+
+        Events in quarantine are left out. Where the engine raises, the events that are in no batch
+        yet are noted on the disk, these among them; the recorder then takes no more, and the error
+        is raised: the process must end, and the next takes them up (``recovery.recover``).
+        """
+        self._check_open()
+        events = self.journal.without_quarantined(events)
+        engine, first = self._state.engine[0], 0
+        parts: list[EffectArray] = []
+        while first < len(events):
+            try:
+                following = int(step(self._state, events, first))
+            except Exception as error:
+                self._stop(events[first:], f"{type(error).__name__}: {error}")
+                raise
+            effects = self._state.effects[: int(engine.effects_now)].copy()
+            engine.effects_now = 0
+            self.record(events[first:following], effects)
+            parts.append(effects)
+            first = following
+        return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, dtype=EFFECT), *parts])
+
+    def _stop(self, events: EventArray, error: str) -> None:
+        """Note what the engine was given when it stopped, behind the last batch, and close."""
+        try:
+            self._wait(0)
+            self.journal.note_stop(np.concatenate([*self._events, events]), error)
+        finally:
+            self._events, self._effects = [], []
+            self.abandon()
 
     def flush(self) -> None:
         """Make what was recorded durable. Raises ``JournalError`` if it cannot be written."""

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from backstop.core.state import State
 from backstop.journal.format import PART_BYTES, is_digest, snapshot_hash
+from backstop.journal.migration import MigrationError, column_numbers, migrated
 from backstop.journal.source import source_hash
 
 __all__ = [
@@ -110,7 +111,7 @@ def take_snapshot(state: State, digest: str, extra: Mapping[str, NDArray[Any]] |
         pieces = [] if name.removeprefix("state.") in _UNSTORED else list(_cut(_packed(array)))
         entries.append({"name": name, "dtype": _described(array.dtype), "shape": list(array.shape), "parts": len(pieces)})
         stored += pieces
-    header = {**_ours(), "digest": digest, "arrays": entries}
+    header = {**_ours(), "columns": column_numbers(), "digest": digest, "arrays": entries}
     first = memoryview(json.dumps(header, separators=(",", ":")).encode())
     parts = (first, *(piece.data for piece in stored))
     return Snapshot(parts, snapshot_hash(parts))
@@ -203,31 +204,43 @@ def shapes_of(state: State, extra: Mapping[str, NDArray[Any]] | None = None) -> 
     }
 
 
-def restore_snapshot(parts: Sequence[bytes], shapes: Shapes | None = None) -> Restored:
+def restore_snapshot(parts: Sequence[bytes], shapes: Shapes | None = None, fresh: Callable[[], State] | None = None) -> Restored:
     """Return the state and the caller's arrays that ``take_snapshot`` wrote.
 
     ``shapes`` are those that a run of these rules has: an array of another shape is refused before
     it is unpacked, and one that is not among them where it grows beyond measure. A block that is
     not stored costs a byte, and 4096 in memory.
 
+    ``fresh`` makes a state of the run's rules: with it, a snapshot of other code is read by names
+    (``migration``), where it can be.
+
     Raises ``SnapshotError`` if other code wrote it, or the parts do not fit their header. The
     caller has compared their hash: what stands in the rows is not checked again.
     """
     header = _header_of(parts[0] if parts else b"")
+    is_foreign = any(header[key] != present for key, present in _ours().items())
     for key, present in _ours().items():
-        if header[key] != present:
+        if header[key] != present and fresh is None:
             raise SnapshotError(f"it was taken by other code: `{key}` {header[key][:12]}, this is {present[:12]}")
     arrays: dict[str, NDArray[Any]] = {}
     place = 1
     for entry in header["arrays"]:
         following = place + entry["parts"]
-        _check_size(entry, parts[place:following], shapes)
-        arrays[entry["name"]] = _unpacked(entry, parts[place:following])
+        if is_foreign and not entry["parts"]:
+            continue  # it is no state: made anew
+        _check_size(entry, parts[place:following], shapes, is_foreign=is_foreign)
+        arrays[entry["name"]] = _unpacked(entry, parts[place:following], is_foreign=is_foreign)
         place = following
     if place != len(parts):
         raise SnapshotError(f"it has {len(parts)} parts, its first part counts {place}")
-    if len(arrays) != len(header["arrays"]):
+    if len({entry["name"] for entry in header["arrays"]}) != len(header["arrays"]):
         raise SnapshotError("it holds an array twice")
+    if is_foreign and fresh is not None:
+        held = {name.removeprefix("state."): arrays.pop(name) for name in list(arrays) if name.startswith("state.")}
+        try:
+            return Restored(migrated(held, header.get("columns"), fresh()), arrays, header["digest"])
+        except MigrationError as error:
+            raise SnapshotError(f"it was taken by other code, and cannot be read by this: {error}") from None
     fields = {name: arrays.pop(f"state.{name}", None) for name in State.FIELDS}
     try:
         state = State(**{name: array for name, array in fields.items() if array is not None})
@@ -236,20 +249,25 @@ def restore_snapshot(parts: Sequence[bytes], shapes: Shapes | None = None) -> Re
     return Restored(state, arrays, header["digest"])
 
 
-def _check_size(entry: dict[str, Any], parts: Sequence[bytes], shapes: Shapes | None) -> None:
+def _check_size(entry: dict[str, Any], parts: Sequence[bytes], shapes: Shapes | None, *, is_foreign: bool = False) -> None:
     if shapes is None:
         return
     name, shape = entry["name"], tuple(entry["shape"])
-    if name in shapes:
+    size = prod(shape) * _dtype_of(entry, is_foreign=is_foreign).itemsize
+    if name in shapes and not is_foreign:
         if shape != shapes[name]:
             raise SnapshotError(f"`{name}` has the shape {shape}, in a run of these rules {shapes[name]}")
-    elif prod(shape) * _dtype_of(entry).itemsize > _GROWTH_FREE + _GROWTH_MAX * sum(map(len, parts)):
+        return
+    # Other code may have had other rows, but not of another order of size.
+    is_known = name in shapes and name.removeprefix("state.") in State.FIELDS
+    usual = prod(shapes[name]) * np.dtype(State.FIELDS[name.removeprefix("state.")][0]).itemsize if is_known else 0
+    if size > _GROWTH_FREE + max(4 * usual, _GROWTH_MAX * sum(map(len, parts))):
         raise SnapshotError(f"`{name}` grows beyond all measure when it is unpacked")
 
 
-def _dtype_of(entry: dict[str, Any]) -> Any:
+def _dtype_of(entry: dict[str, Any], *, is_foreign: bool = False) -> Any:
     name = entry["name"].removeprefix("state.")
-    if entry["name"].startswith("state.") and name in State.FIELDS:
+    if entry["name"].startswith("state.") and name in State.FIELDS and not is_foreign:
         return np.dtype(State.FIELDS[name][0])
     described = entry["dtype"]
     try:
@@ -264,14 +282,14 @@ def _dtype_of(entry: dict[str, Any]) -> Any:
     return dtype
 
 
-def _unpacked(entry: dict[str, Any], parts: Sequence[bytes]) -> NDArray[Any]:
+def _unpacked(entry: dict[str, Any], parts: Sequence[bytes], *, is_foreign: bool = False) -> NDArray[Any]:
     """Return one array.
 
     What its header says of its size is only believed as far as its parts bear it out.
     """
-    name, shape, dtype = entry["name"], tuple(entry["shape"]), _dtype_of(entry)
+    name, shape, dtype = entry["name"], tuple(entry["shape"]), _dtype_of(entry, is_foreign=is_foreign)
     field = name.removeprefix("state.")
-    if name.startswith("state.") and field in State.FIELDS and len(shape) != State.FIELDS[field][1]:
+    if not is_foreign and name.startswith("state.") and field in State.FIELDS and len(shape) != State.FIELDS[field][1]:
         raise SnapshotError(f"`{name}` has {len(shape)} dimensions")
     stream = _Stream(parts)
     if not parts and field in _UNSTORED:

@@ -81,9 +81,14 @@ class Log:
             raise sqlite3.OperationalError(f"its log ends in {torn_bytes} torn bytes and somebody reads it: let them end first")
 
     def close(self) -> None:
-        """Let go of it; what was not synced is not."""
-        with suppress(OSError):
-            os.close(self._handle)
+        """Let go of it; what was not synced is not.
+
+        Once only: the number of a closed handle may be another file's by now.
+        """
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            with suppress(OSError):
+                os.close(handle)
 
 
 def hold(handle: int, otherwise: str) -> None:

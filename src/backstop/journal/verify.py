@@ -1,13 +1,17 @@
 """Verifying a journal: is the file whole, is nothing changed, and does the engine still say the
 same.
 
-The record is read once. Every batch is checked as a record (``reader``) and then replayed
-(``replay``); what is found is collected, and a damaged file ends in findings, never in an error.
+A journal of several segments is verified segment by segment: each is replayed from the snapshot
+that it begins with, and must go on where the one before ends. The record is read once. Every batch
+is checked as a record (``reader``) and then replayed (``replay``); what is found is collected, and
+a damaged file ends in findings, never in an error.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,12 +19,17 @@ from backstop import __version__
 from backstop.config import parse_venue
 from backstop.core.digest import state_digest
 from backstop.core.instruments import VenueRules, check_rules
+from backstop.core.state import State, new_state
+from backstop.journal.chronicle import Quarantine, read_record
 from backstop.journal.codes import codes_agree
 from backstop.journal.findings import DIFFERENCES, Finding, FindingCode, JournalDamaged
 from backstop.journal.format import DIGEST_ENCODING, SCHEMA_VERSION
 from backstop.journal.inputs import INPUTS, check_inputs, input_files
-from backstop.journal.reader import Batch, Reader, open_journal
+from backstop.journal.joints import joint_findings
+from backstop.journal.naming import live_path, sealed_beside, sealed_path
+from backstop.journal.reader import Batch, Reader, open_segment
 from backstop.journal.replay import Replayer
+from backstop.journal.rules_version import RULES_VERSION
 from backstop.journal.snapshot import Shapes, SnapshotError, header_is_foreign, restore_snapshot, shapes_of
 from backstop.journal.source import source_hash
 
@@ -63,6 +72,14 @@ class Report(NamedTuple):
     #: names.
     inputs_compared: int = 0
     inputs_named: int = 0
+    #: Segments that were verified, and those before them that are not here.
+    segments: int = 1
+    segments_gone: int = 0
+    #: Whether it is a segment that another follows.
+    is_sealed: bool = False
+    rules_version: int = RULES_VERSION
+    #: Seqs of the events that stopped the engine, and are in quarantine.
+    quarantined: tuple[int, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -83,23 +100,137 @@ def verify(
     *,
     head: str | None = None,
     inputs: Mapping[str, Sequence[Path]] | None = None,
+    alone: bool = False,
 ) -> Report:
     """Check the file, its chain, every effect, digest and snapshot against a replay.
 
     ``progress`` is called with the events done and the events there are. ``head`` is a chain that
     somebody kept, hex: the journal must hold a batch with it, or end in it. ``inputs`` are files by
     what they were to the run (``prices``, ``accounts``, ``collateral``, ``population``), in its
-    order: each must have the SHA-256 that the manifest has of it.
+    order: each must have the SHA-256 that the manifest has of it. ``alone``: this file only, and
+    not the sealed segments of the journal that stand beside it.
 
     Raises ``FileNotFoundError`` or ``IsADirectoryError``, and ``OSError`` where one of ``inputs``
     cannot be read; whatever else is wrong with the file is a finding of the report.
     """
     try:
-        journal = open_journal(path)
+        with open_segment(path) as journal:
+            before = [] if alone or live_path(Path(os.path.realpath(path))) is not None else _sealed_before(journal)
+            is_chain = bool(before) or not (alone or journal.is_sealed or journal.manifest.segment == 1 or live_path(Path(path)))
+            if not is_chain:
+                return _told_alone(journal, _Check(journal, progress, head, inputs or {}).run())
     except JournalDamaged as error:
         return Report(str(path), (error.finding,))
-    with journal:
-        return _Check(journal, progress, head, inputs or {}).run()
+    return _Chain([*before, Path(path)], progress, head, inputs or {}).run()
+
+
+def _sealed_before(journal: Reader) -> list[Path]:
+    """Return the sealed segments before the live one that are here, oldest first, also behind a
+    gap.
+    """
+    return [path for number, path in sealed_beside(journal.path).items() if number < journal.manifest.segment]
+
+
+def _told_alone(journal: Reader, report: Report) -> Report:
+    """Say of a segment that no other was verified with it."""
+    number = journal.manifest.segment
+    said = [f"segment {number} alone was verified"] if number > 1 or journal.is_sealed else []
+    return report._replace(notes=(*report.notes, *said))
+
+
+class _Chain:
+    """One verification of a journal of several segments."""
+
+    def __init__(
+        self, paths: list[Path], progress: Callable[[int, int], None] | None, head: str | None, inputs: Mapping[str, Sequence[Path]]
+    ) -> None:
+        self.paths, self.progress, self.head, self.inputs = paths, progress, head, inputs
+        self.findings: list[Finding] = []
+        self.notes: list[str] = []
+        self.done = self.total = 0
+        self.head_found = False
+
+    def run(self) -> Report:
+        self._check_joints()
+        reports = [self._segment(path, is_last=path is self.paths[-1]) for path in self.paths]
+        if self.head is not None and not self.head_found:
+            self.findings.append(_head_missing(self.head, self.paths[-1].name))
+        first, last = reports[0], reports[-1]
+        sums = {name: sum(getattr(each, name) for each in reports) for name in _SUMMED}
+        return last._replace(
+            findings=tuple(self.findings),
+            notes=tuple(self.notes),
+            is_replayed=all(each.is_replayed for each in reports),
+            is_of_other_code=any(each.is_of_other_code for each in reports),
+            segments=len(reports),
+            segments_gone=first.segments_gone,
+            quarantined=tuple(seq for each in reports for seq in each.quarantined),
+            **sums,
+        )
+
+    def _check_joints(self) -> None:
+        """See that each segment that can be read goes on where the one before ends."""
+        for first, second in pairwise(self.paths):
+            try:
+                with open_segment(first) as before, open_segment(second) as after:
+                    self.total += before.events_expected + (after.events_expected if second is self.paths[-1] else 0)
+                    number = after.manifest.segment
+                    if number != before.manifest.segment + 1 and _names_it(first, before) and _names_it(second, after):
+                        gap = range(before.manifest.segment + 1, number)
+                        names = ", ".join(sealed_path(self.paths[-1], each).name for each in gap)
+                        self.findings.append(
+                            Finding(FindingCode.SEGMENT, names or second.name, f"missing between {first.name} and {second.name}")
+                        )
+                    else:
+                        self.findings += joint_findings(before, after)
+            except JournalDamaged:
+                continue  # it is found when the segment is read
+
+    def _segment(self, path: Path, *, is_last: bool) -> Report:
+        try:
+            with open_segment(path) as journal:
+                if not _names_it(path, journal):
+                    said = live_path(path)
+                    message = f"`segment`: by its name it is {said[1] if said else 0}, its manifest says {journal.manifest.segment}"
+                    self.findings.append(Finding(FindingCode.SEGMENT, path.name, message))
+                check = _Check(journal, self._told if self.progress is not None else None, self.head, self.inputs if is_last else {})
+                check.is_one_of_many = True
+                report = check.run()
+                self.head_found |= check.head_found
+                if path is self.paths[0]:
+                    report = report._replace(segments_gone=journal.manifest.segment - 1)
+                    self.notes += _with_gone_text(journal.manifest.segment - 1)
+        except JournalDamaged as error:
+            report = Report(str(path), (error.finding,))
+        self.findings += [
+            each._replace(place=each.place if each.place == path.name else f"{path.name}, {each.place}") for each in report.findings
+        ]
+        self.notes += [f"{path.name}: {note}" for note in report.notes]
+        self.done += report.events
+        return report
+
+    def _told(self, done: int, total: int) -> None:
+        if self.progress is not None:
+            self.progress(self.done + done, max(self.total, self.done + total))
+
+
+#: Counts of a report that those of the segments add up to.
+_SUMMED = ("batches", "events", "effects", "events_replayed", "digests_compared", "snapshots_compared")
+
+
+def _names_it(path: Path, journal: Reader) -> bool:
+    """Return whether a file's name gives the number of its segment, if it gives one."""
+    named = live_path(path)
+    return named is None or named[1] == journal.manifest.segment
+
+
+def _with_gone_text(gone: int) -> list[str]:
+    return [] if gone < 1 else [f"segment{'' if gone == 1 else 's 1 to'} {gone} {'is' if gone == 1 else 'are'} not here, and not verified"]
+
+
+def _head_missing(head: str, place: str) -> Finding:
+    message = f"no batch and no end mark has the chain {head}: batches are missing, or this is another journal"
+    return Finding(FindingCode.HEAD, place, message)
 
 
 class _Check:
@@ -111,6 +242,9 @@ class _Check:
         self.journal = journal
         self.inputs = inputs
         self.is_replayed = False
+        #: Whether others look after the inputs and the head that somebody kept.
+        self.is_one_of_many = False
+        self.quarantined: list[int] = []
         self.progress = progress
         self.head = head
         self.head_found = False
@@ -126,7 +260,9 @@ class _Check:
         replayer = self._replayer() if journal.check_head() else None
         events_replayed, digests_compared = self._read_all(replayer)
         self._check_snapshots(None if replayer is None else shapes_of(replayer.state))
-        self._check_kept_head()
+        self._read_records()
+        if not self.is_one_of_many:
+            self._check_kept_head()
         manifest = journal.manifest
         journal.findings.extend(check_inputs(manifest.details, self.inputs))
         return Report(
@@ -150,7 +286,29 @@ class _Check:
             is_replayed=self.is_replayed,
             inputs_compared=sum(map(len, self.inputs.values())),
             inputs_named=sum(len(input_files(manifest.details, noun)) for noun in INPUTS),
+            is_sealed=journal.is_sealed,
+            rules_version=manifest.rules_version,
+            quarantined=tuple(self.quarantined),
         )
+
+    def _read_records(self) -> None:
+        """Say what happened to the journal itself, and what is still to be done."""
+        for record in self.journal.records:
+            try:
+                said = read_record(record)
+            except JournalDamaged as error:
+                self.journal.findings.append(error.finding)
+                continue
+            if isinstance(said, Quarantine):
+                self.quarantined.append(said.seq)
+            self.notes.append(str(said))
+        try:
+            stop = self.journal.stop()
+        except JournalDamaged as error:
+            self.journal.findings.append(error.finding)
+            return
+        if stop is not None:
+            self.notes.append(f"the engine stopped behind batch {stop[0]}, with {len(stop[1])} events that are in no batch yet: {stop[2]}")
 
     def _replayer(self) -> Replayer | None:
         journal = self.journal
@@ -161,15 +319,43 @@ class _Check:
         if not codes_agree(journal.manifest.codes):
             self.notes.append(f"not replayed: what its numbers stand for is not what they do in this version{_other_code(journal)}")
             return None
+        version = journal.manifest.rules_version
+        if version not in (0, RULES_VERSION):
+            self.notes.append(f"not recomputed, rules version {version}{_other_code(journal)}")
+            return None
         encoding = journal.manifest.digest_encoding
         if encoding != DIGEST_ENCODING:
             said = f"its state digests have encoding {encoding}, this version computes {DIGEST_ENCODING}"
             self.notes.append(f"{said}: only effects were compared{_other_code(journal)}")
         try:
-            return Replayer(rules, with_digests=encoding == DIGEST_ENCODING)
+            fresh = new_state(rules)
+            state = fresh if journal.manifest.opening is None else self._opening_state(fresh)
+            return None if state is None else Replayer(state=state, with_digests=encoding == DIGEST_ENCODING)
         except (ValueError, MemoryError) as error:
             journal.findings.append(Finding(FindingCode.CONFIG, "manifest", f"the rules cannot be run: {error}"))
             return None
+
+    def _opening_state(self, fresh: State) -> State | None:
+        """Return the state that the segment begins with; None where it cannot be read."""
+        journal, opening = self.journal, self.journal.manifest.opening
+        parts = journal.opening_parts()
+        if parts is None or opening is None:
+            return None
+        try:
+            state = restore_snapshot(parts, shapes_of(fresh)).state
+        except SnapshotError as error:
+            if header_is_foreign(parts[0]):
+                self.notes.append(f"not replayed: the snapshot that it begins with cannot be used: {error}")
+            else:
+                journal.findings.append(Finding(FindingCode.SNAPSHOT, "opening", str(error)))
+            return None
+        held = state_digest(state)
+        if journal.manifest.digest_encoding == DIGEST_ENCODING and held != opening.digest:
+            message = f"state digest: `opening` in the manifest has {opening.digest}, the snapshot gives {held}"
+            journal.findings.append(Finding(FindingCode.SNAPSHOT_DIFFERS, "opening", message))
+            return None
+        self.snapshots += 1
+        return state
 
     def _read_all(self, replayer: Replayer | None) -> tuple[int, int]:
         """Read and check every batch, replaying as far as the record goes on and agrees; return
@@ -178,8 +364,8 @@ class _Check:
         journal = self.journal
         total = journal.events_expected
         runs = replayer is not None
-        expected, differed = 1, 0
-        for batch in journal.batches():
+        expected, differed = journal.first_number, 0
+        for batch in journal.own_batches():
             self._note_head()
             runs = runs and batch.number == expected and differed < _DIFFERENCES_MAX
             expected += 1
@@ -197,8 +383,9 @@ class _Check:
         if replayer is None:
             return 0, 0
         self.is_replayed = runs and replayer.batches == journal.batches_read and replayer.with_digests
-        if runs and journal.digest is not None and replayer.batches == journal.batches_read and differed < _DIFFERENCES_MAX:
-            journal.findings.extend(replayer.compare_digest(journal.digest, "end mark"))
+        digest, mark = (journal.sealed_digest, "sealed mark") if journal.is_sealed else (journal.digest, "end mark")
+        if runs and digest is not None and replayer.batches == journal.batches_read and differed < _DIFFERENCES_MAX:
+            journal.findings.extend(replayer.compare_digest(digest, mark))
         return replayer.events, replayer.digests
 
     def _check_snapshots(self, shapes: Shapes | None) -> None:
@@ -234,8 +421,7 @@ class _Check:
     def _check_kept_head(self) -> None:
         if self.head is None or self.head_found:
             return
-        message = f"no batch and no end mark has the chain {self.head}: batches are missing, or this is another journal"
-        self.journal.findings.append(Finding(FindingCode.HEAD, self.journal.path.name, message))
+        self.journal.findings.append(_head_missing(self.head, self.journal.path.name))
 
 
 def rules_of(journal: Reader) -> tuple[VenueRules | None, list[str]]:

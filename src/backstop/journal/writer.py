@@ -7,7 +7,7 @@ not gather (``recorder`` does), run the engine or read back what it wrote.
 from __future__ import annotations
 
 import sqlite3
-import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -16,40 +16,41 @@ from typing import NamedTuple
 
 import numpy as np
 
+from backstop import __version__
 from backstop.core.events import EFFECT, EVENT, EffectArray, EventArray
+from backstop.journal.building import Head, build, opened, released
+from backstop.journal.codes import present_codes
 from backstop.journal.errors import JournalError, reason_of
 from backstop.journal.format import (
     APPLICATION_ID,
     BATCH_ROWS_MAX,
-    PAGE_BYTES,
+    DIGEST_ENCODING,
     PARTS_MAX,
-    SCHEMA,
+    ROW_BYTES,
     SCHEMA_VERSION,
+    Position,
     batch_chain,
     end_chain,
     is_digest,
     names_hash,
+    record_chain,
     start_chain,
     stranger_of,
 )
 from backstop.journal.log import log_of
 from backstop.journal.manifest import Manifest, Names
+from backstop.journal.naming import sealed_beside
 from backstop.journal.place import Place
+from backstop.journal.rolling import Roll, planned, roll
+from backstop.journal.rules_version import RULES_VERSION
 from backstop.journal.snapshot import Snapshot
+from backstop.journal.source import source_hash
 from backstop.journal.syncing import Log
 
 __all__ = ["Journal", "JournalError", "Position", "Sealed"]
 
 
-class Position(NamedTuple):
-    """How far a journal has come."""
-
-    chain: bytes
-    batches: int = 0
-    events: int = 0
-    effects: int = 0
-    #: ``seq`` of the last event.
-    last_seq: int | None = None
+_INSERT_BATCH = "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Sealed(NamedTuple):
@@ -58,6 +59,17 @@ class Sealed(NamedTuple):
     row: tuple[object, ...]
     snapshot: Snapshot | None
     position: Position
+    #: The segment ends with it, and this is the next; None: it goes on.
+    roll: Roll | None = None
+
+
+class Terms(NamedTuple):
+    """What the next segment takes over from the present one, beside its manifest."""
+
+    names_sha256: str
+    #: Chain of the start of the first segment, hex.
+    origin: str
+    schema: int = SCHEMA_VERSION
 
 
 class Journal:
@@ -67,14 +79,21 @@ class Journal:
     its own.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, log: Log, position: Position, manifest: Manifest) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, log: Log, position: Position, manifest: Manifest, terms: Terms, begun: Position
+    ) -> None:
         self.path = path
         self._connection: sqlite3.Connection | None = connection
         self._manifest = manifest
+        self._terms = terms
+        #: Where its live segment begins: of what is chained, and not of what is written.
+        self._begun = begun
         self._log = log
         #: What is chained, what of it stands in the log, and how much of that would survive a power
         #: cut.
         self._sealed = self._written = self._safe = position
+        #: Rows of the events that stopped the engine, by seq, as far as the live segment tells.
+        self.quarantined: dict[int, bytes] = {}
         #: Why it takes no more, from the moment that a sync failed until it is closed.
         self._fault: JournalError | None = None
         #: In this order, where one needs both.
@@ -98,13 +117,15 @@ class Journal:
         try:
             with place.held():
                 with place.replaced(overwrite=overwrite, resume=resume) as new:
-                    _build(new, entries, names, chain)
-                connection, log = _opened(place.file)
+                    build(new, Head(entries, Position(chain)), names)
+                    _remove_sealed(place, overwrite=overwrite)
+                connection, log = opened(place.file)
         except JournalError:
             raise
         except (sqlite3.Error, OSError, UnicodeError) as error:
             raise JournalError(f"journal `{path}` cannot be created: {reason_of(error)}") from error
-        return cls(place.path, connection, log, Position(chain), manifest)
+        terms = Terms(entries["names_sha256"], chain.hex())
+        return cls(place.path, connection, log, Position(chain), manifest, terms, Position(chain))
 
     @classmethod
     def take_up(cls, path: str | Path, manifest: Manifest, position: Position, *, torn_bytes: int = 0) -> Journal:
@@ -120,18 +141,21 @@ class Journal:
             with place.held():
                 place.sweep()
                 # This syncs what the dead run did not, before anything stands behind it.
-                connection, log = _opened(place.file)
+                connection, log = opened(place.file)
                 try:
+                    terms = _terms_of(connection, manifest)
                     _cut_off(connection, position)
                     log.empty(connection, torn_bytes)
                 except sqlite3.Error:
-                    _released(connection, log)
+                    released(connection, log)
                     raise
         except JournalError:
             raise
         except (sqlite3.Error, OSError) as error:
             raise JournalError(f"journal `{path}` cannot be taken up: {reason_of(error)}") from error
-        return cls(place.path, connection, log, position, manifest)
+        opening = manifest.opening
+        begun = Position(b"") if opening is None else Position(b"", opening.batches, opening.events, opening.effects)
+        return cls(place.path, connection, log, position, manifest, terms, begun)
 
     @staticmethod
     def tidy(path: str | Path) -> None:
@@ -146,7 +170,7 @@ class Journal:
             return
         try:
             with place.held():
-                _released(*_opened(place.file))  # SQLite does it when the last one closes the file
+                released(*opened(place.file))  # SQLite does it when the last one closes the file
         except (sqlite3.Error, OSError) as error:
             raise JournalError(f"journal `{path}` cannot be tidied: {reason_of(error)}") from error
 
@@ -215,8 +239,68 @@ class Journal:
         chain = batch_chain(held.chain, event_bytes, effect_bytes, digest, hashed, schema=SCHEMA_VERSION)
         number, first_seq, last_seq = held.batches + 1, int(events["seq"][0]), int(events["seq"][-1])
         row = (number, first_seq, last_seq, len(events), len(effects), event_bytes, effect_bytes, chain, digest, hashed)
-        self._sealed = Position(chain, number, held.events + len(events), held.effects + len(effects), last_seq)
-        return Sealed(row, snapshot, self._sealed)
+        held = self._sealed = Position(chain, number, held.events + len(events), held.effects + len(effects), last_seq)
+        following = None
+        if snapshot is not None and digest is not None and self._is_segment_full:
+            following = self._plan_roll(snapshot, (digest, digest))
+        return Sealed(row, snapshot, held, following)
+
+    @property
+    def _is_segment_full(self) -> bool:
+        manifest, begun, held = self._manifest, self._begun, self._sealed
+        events, effects = held.events - begun.events, held.effects - begun.effects
+        is_long = 0 < manifest.segment_bytes <= ROW_BYTES * (events + effects)
+        return is_long or 0 < manifest.segment_events <= events
+
+    def _plan_roll(self, snapshot: Snapshot, digests: tuple[str, str], records: tuple[str, ...] = ()) -> Roll:
+        """Work out the step to the next segment, and chain what comes to it."""
+        # What is written from here on is written by this code, whoever began the journal.
+        manifest = self._manifest._replace(
+            code_version=__version__,
+            source_hash=source_hash(),
+            codes=present_codes(),
+            digest_encoding=DIGEST_ENCODING,
+            rules_version=RULES_VERSION,
+        )
+        step = planned(manifest, self._terms.names_sha256, self._terms.origin, self._sealed, snapshot, digests, records)
+        self._manifest, self._begun, self._sealed = step.manifest, step.head.start, step.position
+        return step
+
+    def seal_segment(
+        self,
+        snapshot: Snapshot,
+        digest: str,
+        records: Sequence[str] = (),
+        *,
+        digest_before: str = "",
+        stop: tuple[EventArray, str] | None = None,
+    ) -> None:
+        """End the live segment here, whatever its size, and begin the next with a snapshot of the
+        state at hand, with ``records`` and with a ``stop`` that is still to be taken up.
+
+        ``digest_before``: the state digest at the end of the live one, where an upgrade gives the
+        same state another. Everything sealed must be written. Raises ``JournalError`` if that
+        cannot be done; the journal then takes no more.
+        """
+        with self._write_lock:
+            if self._written != self._sealed:
+                raise ValueError("Condition failed: batches are under way")
+            step = self._plan_roll(snapshot, (digest_before or digest, digest), tuple(records))
+            if stop is not None:
+                step = step._replace(head=step.head._replace(stop=(bytes(_data(stop[0])), stop[1])))
+            self._take_roll(step)
+
+    def _take_roll(self, step: Roll) -> None:
+        with self._sync_lock:
+            connection = self._writable()
+            self._sync()
+            self._connection = None
+            try:
+                self._connection, self._log = roll(Place(self.path), connection, self._log, step)
+            except (sqlite3.Error, OSError) as error:
+                self._fault = self._failed(error)
+                raise self._fault from error
+            self._written = self._safe = step.position
 
     def write(self, batch: Sealed) -> None:
         """Write the batch that was sealed next.
@@ -230,8 +314,10 @@ class Journal:
                 connection = self._writable()
                 if batch.position.batches != self._written.batches + 1:
                     raise ValueError(f"Condition failed: batch {batch.position.batches} written after {self._written.batches}")
-                self._commit(connection, "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", batch.row, batch.snapshot)
+                self._commit(connection, _INSERT_BATCH, batch.row, batch.snapshot)
                 self._written = batch.position
+                if batch.roll is not None:
+                    self._take_roll(batch.roll)
             except JournalError:
                 with self._sync_lock:
                     self._give_up()
@@ -260,6 +346,62 @@ class Journal:
             self._fault = self._failed(error)
             raise self._fault from error
         self._safe = held
+
+    def note_stop(self, events: EventArray, error: str) -> None:
+        """Keep the events that the engine was given when it stopped, and why: the next process
+        takes them up (``quarantine``).
+
+        Raises ``JournalError`` if it cannot be written.
+        """
+        with self._write_lock:
+            self._check_records()
+            row = (self._written.batches, bytes(_data(events)), error)
+            self._commit(self._writable(), "INSERT OR REPLACE INTO stops VALUES (?, ?, ?)", row)
+            with self._sync_lock:
+                self._sync()
+
+    def without_quarantined(self, events: EventArray) -> EventArray:
+        """Return the events but for those that stopped the engine before, and come again as they
+        were.
+        """
+        if not self.quarantined:
+            return events
+        places = np.flatnonzero(np.isin(events["seq"], list(self.quarantined)))
+        again = [place for place in places.tolist() if events[place : place + 1].tobytes() == self.quarantined[int(events["seq"][place])]]
+        return np.delete(events, again)
+
+    def resolve_stop(
+        self, records: Sequence[str], events: EventArray, effects: EffectArray, digest: str | None = None, snapshot: Snapshot | None = None
+    ) -> None:
+        """Write what became of the events of a stop, in one transaction: records, and behind them
+        one batch, if there are events.
+
+        Everything sealed must be written. Raises as ``append`` does.
+        """
+        with self._write_lock:
+            self._check_records()
+            connection, held = self._writable(), self._written
+            statements: list[tuple[str, tuple[object, ...]]] = []
+            if held != self._sealed:
+                raise ValueError("Condition failed: batches are under way")
+            for text in records:
+                held = held._replace(chain=record_chain(held.chain, held.batches, text))
+                row = (held.batches, text, held.chain)
+                statements.append(("INSERT INTO records (batch, text, chain) VALUES (?, ?, ?)", row))
+            self._sealed = held
+            batch = self.seal(events, effects, digest, snapshot) if len(events) else None
+            if batch is not None:
+                statements.append((_INSERT_BATCH, batch.row))
+            self._commit(connection, "DELETE FROM stops", (), None if batch is None else batch.snapshot, statements)
+            self._written = held if batch is None else batch.position
+            with self._sync_lock:
+                self._sync()
+            if batch is not None and batch.roll is not None:
+                self._take_roll(batch.roll)
+
+    def _check_records(self) -> None:
+        if self._terms.schema < 3:
+            raise JournalError(f"journal `{self.path}` has schema {self._terms.schema}, which has no records: seal its segment first")
 
     def close(self, digest: str) -> None:
         """Write the end mark with the final state digest and close the file.
@@ -293,7 +435,7 @@ class Journal:
     def _give_up(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            _released(connection, self._log)
+            released(connection, self._log)
 
     def __enter__(self) -> Journal:
         return self
@@ -320,15 +462,26 @@ class Journal:
         if digest is None and self.digest_due:
             raise ValueError(f"Condition failed: batch {self._sealed.batches + 1} must carry a state digest")
 
-    def _commit(self, connection: sqlite3.Connection, words: str, row: tuple[object, ...], snapshot: Snapshot | None = None) -> None:
+    def _commit(
+        self,
+        connection: sqlite3.Connection,
+        words: str,
+        row: tuple[object, ...],
+        snapshot: Snapshot | None = None,
+        more: Sequence[tuple[str, tuple[object, ...]]] = (),
+    ) -> None:
+        """Run one statement, and store a snapshot behind it; ``more`` comes first."""
         try:
-            if snapshot is None:
+            if snapshot is None and not more:
                 # One statement is one transaction, and one call that needs Python's lock.
                 connection.execute(words, row)
             else:
                 connection.execute("BEGIN IMMEDIATE")
+                for statement, values in more:
+                    connection.execute(statement, values)
                 connection.execute(words, row)
-                self._store(connection, snapshot)
+                if snapshot is not None:
+                    self._store(connection, snapshot)
                 connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._failed(error) from error
@@ -355,64 +508,28 @@ def _data(rows: EventArray) -> memoryview:
     return np.ascontiguousarray(rows).view(np.uint8).data
 
 
-def _build(path: Path, entries: dict[str, str], names: Names, chain: bytes) -> None:
-    """Write a journal without batches to a new file, and sync it. Raises what SQLite raises."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    try:
-        _prepare(connection)
-        # Nobody reads this file before it is whole: what undoes a transaction need not outlive the
-        # process.
-        connection.execute("PRAGMA journal_mode = MEMORY")
-        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        connection.execute("PRAGMA encoding = 'UTF-8'")
-        connection.execute("PRAGMA auto_vacuum = NONE")
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute("BEGIN IMMEDIATE")
-        for words in SCHEMA.values():
-            connection.execute(words)
-        connection.executemany("INSERT INTO manifest VALUES (?, ?)", entries.items())
-        connection.executemany("INSERT INTO names VALUES (?, ?, ?)", names.rows())
-        connection.execute("INSERT INTO marks VALUES ('start', 0, 0, 0, ?, NULL)", (chain,))
-        connection.execute("COMMIT")
-    finally:
-        connection.close()
-
-
-def _opened(path: Path) -> tuple[sqlite3.Connection, Log]:
-    """Open a journal to write to it, and hold its log.
-
-    Raises what SQLite raises, and ``OSError``.
+def _remove_sealed(place: Place, *, overwrite: bool) -> None:
+    """Remove the sealed segments of the journal that is replaced; without ``overwrite`` they are in
+    the way.
     """
-    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False)
-    try:
-        _prepare(connection)
-        return connection, Log.open(connection, path)
-    except BaseException:
-        connection.close()
-        raise
+    for path in sealed_beside(place.file).values():
+        if not overwrite:
+            raise JournalError(f"journal `{place.path}` cannot be created: `{path}` exists")
+        with path.open("rb") as file:
+            header = file.read(100)
+        if header[68:72] != APPLICATION_ID.to_bytes(4, "big"):
+            raise JournalError(f"journal `{place.path}` cannot be created: `{path}` is in the way, and is no segment")
+        path.unlink()
 
 
-def _released(connection: sqlite3.Connection, log: Log) -> None:
-    """Close both.
-
-    The lock goes last: SQLite removes its log by name, and that name must not be another writer's
-    by then.
-    """
-    if sys.platform == "win32":  # a file that is open cannot be removed there
-        log.close()
-        connection.close()
-        return
-    connection.close()
-    log.close()
-
-
-def _prepare(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA fullfsync = ON")
-    connection.execute("PRAGMA checkpoint_fullfsync = ON")
-    # A snapshot that is no longer kept need not be overwritten with zeros.
-    connection.execute("PRAGMA secure_delete = OFF")
+def _terms_of(connection: sqlite3.Connection, manifest: Manifest) -> Terms:
+    """Read from a live segment what the next one takes over; raise what SQLite raises."""
+    marks = dict(connection.execute("SELECT place, chain FROM marks").fetchall())
+    if "sealed" in marks:
+        raise sqlite3.DatabaseError("its segment is sealed, and the next is not begun")
+    (names_sha256,) = connection.execute("SELECT value FROM manifest WHERE key = 'names_sha256'").fetchone()
+    schema = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    return Terms(names_sha256, manifest.opening.origin if manifest.opening is not None else marks["start"].hex(), schema)
 
 
 def _cut_off(connection: sqlite3.Connection, position: Position) -> None:
@@ -423,20 +540,30 @@ def _cut_off(connection: sqlite3.Connection, position: Position) -> None:
     written meanwhile stays.
     """
     connection.execute("BEGIN IMMEDIATE")
-    number = connection.execute("SELECT max(number) FROM batches").fetchone()[0] or 0
-    before = (
-        "SELECT chain FROM batches WHERE number = ?"
-        if position.batches
-        else "SELECT chain FROM marks WHERE place = 'start' AND batches = ?"
-    )
-    if number > position.batches + 1 or connection.execute(before, (position.batches,)).fetchone() != (position.chain,):
+    (begun,) = connection.execute("SELECT batches FROM marks WHERE place = 'start'").fetchone()
+    number = connection.execute("SELECT max(number) FROM batches").fetchone()[0] or begun
+    has_records = bool(connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'records'").fetchone()[0])
+    if number > position.batches + 1 or _chain_at(connection, position.batches, begun, has_records=has_records) != position.chain:
         connection.execute("ROLLBACK")
         raise sqlite3.DatabaseError(f"it holds {number} batches, and not those that were read: somebody else writes to it")
     if number > position.batches:
         connection.execute("DELETE FROM batches WHERE number > ?", (position.batches,))
         connection.execute("DELETE FROM snapshots WHERE place >= ?", ((position.batches + 1) * PARTS_MAX,))
+        if has_records:
+            connection.execute("DELETE FROM records WHERE batch > ?", (position.batches,))
         sound = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if sound != "ok":
             connection.execute("ROLLBACK")
             raise sqlite3.DatabaseError(f"damaged: {' '.join(str(sound).split())}")
     connection.execute("COMMIT")
+
+
+def _chain_at(connection: sqlite3.Connection, batches: int, begun: int, *, has_records: bool) -> bytes | None:
+    """Return the chain behind a batch and its records, or behind the start."""
+    if has_records:
+        found = connection.execute("SELECT chain FROM records WHERE batch = ? ORDER BY number DESC LIMIT 1", (batches,)).fetchone()
+        if found is not None:
+            return bytes(found[0])
+    words = "SELECT chain FROM marks WHERE place = 'start'" if batches == begun else "SELECT chain FROM batches WHERE number = ?"
+    found = connection.execute(words, () if batches == begun else (batches,)).fetchone()
+    return None if found is None else bytes(found[0])

@@ -18,9 +18,10 @@ from backstop.config import Venue, parse_venue
 from backstop.core.engine import step
 from backstop.core.events import EFFECT, EVENT, EffectArray, EventArray
 from backstop.core.instruments import check_rules
-from backstop.core.state import State, new_state
+from backstop.core.state import State
 from backstop.journal import Batch, Finding, FindingCode, JournalDamaged, JournalError, Names, Reader, open_journal
 from backstop.journal.codes import codes_agree
+from backstop.runs.beginning import beginning_of
 
 __all__ = ["Past", "apply_events", "read_batches", "replay_before", "state_at", "venue_of"]
 
@@ -62,11 +63,16 @@ def apply_events(state: State, events: EventArray) -> EffectArray:
     return np.concatenate(parts)
 
 
-def read_batches(journal: Reader, *, with_names: bool = True) -> Iterator[Batch]:
-    """Yield the batches in order; raise ``JournalDamaged`` at the first fault.
+def read_batches(journal: Reader, *, with_names: bool = True, needs_all: bool = True) -> Iterator[Batch]:
+    """Yield the batches in order, those of all segments; raise ``JournalDamaged`` at the first
+    fault.
 
-    Names need no second check.
+    Names need no second check. ``needs_all``: raise ``JournalError`` where the first segments are
+    not here.
     """
+    if needs_all and journal.first_of_all != 1:
+        message = f"begins with batch {journal.first_of_all}: put its earlier segments beside it"
+        raise JournalError(f"journal `{journal.path}` {message}")
     if not journal.check_head(with_names=with_names):
         raise JournalDamaged(journal.findings[0])
     for batch in journal.batches():
@@ -106,9 +112,14 @@ def replay_before(path: Path | str, seq: int | None) -> Past:
     with open_journal(path) as journal:
         venue = venue_of(journal)
         names = journal.names()
-        state = new_state(venue.rules._replace(limits=journal.manifest.limits))
+        begun = beginning_of(journal, venue.rules._replace(limits=journal.manifest.limits))
+        state = begun.state
+        if state is None or (seq is not None and seq <= begun.seq_before):
+            raise JournalError(f"journal `{path}`, seq {seq}: {begun.says}")
         following, recorded = np.empty(0, dtype=EVENT), np.empty(0, dtype=EFFECT)
-        for batch in read_batches(journal):
+        for batch in read_batches(journal, needs_all=False):
+            if batch.number < begun.first_batch:
+                continue
             late = batch.events["seq"] >= seq if seq is not None else np.zeros(len(batch.events), dtype=np.bool_)
             count = int(np.argmax(late)) if late.any() else len(batch.events)
             apply_events(state, batch.events[:count])

@@ -1,0 +1,31 @@
+"""The version of the rules by which this code works out what an event does.
+
+A journal's segment names it. Segments of another version are read and checked as records, and not
+worked out again. It changes with the rules and with nothing else: a faster kernel has the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+__all__ = ["RULES_SHA256", "RULES_VERSION", "rules_sha256"]
+
+#: One more whenever the same event may have another effect than before.
+RULES_VERSION = 1
+#: ``rules_sha256`` of docs/rules when that number was last thought about.
+RULES_SHA256 = "05b5a33c2a89edc858ae310421d32b6552c93c903a995073c3cd90e99096ca7d"
+
+_PRINTED = re.compile(r"^```console$.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def rules_sha256(docs: Path) -> str:
+    """Return the SHA-256 (hex) of the rules pages under a folder ``docs``, without what examples
+    printed and however their lines are broken.
+    """
+    digest = hashlib.sha256()
+    for path in [docs / "rules.md", *sorted((docs / "rules").glob("*.md"))]:
+        words = " ".join(_PRINTED.sub("", path.read_text(encoding="utf-8")).split())
+        digest.update(f"{path.name} {len(words)}\n{words}\n".encode())
+    return digest.hexdigest()
