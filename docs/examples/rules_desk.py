@@ -53,12 +53,15 @@ class RulesDesk(Desk):
         rows: EffectArray = np.array([tuple(effect) for effect in effects], dtype=EFFECT)
         return rows
 
-    def open(self, name: str, deposit: int, owner: int = NONE, **lots: int) -> int:
-        """Open an account with a deposit and positions at the mark, as ``Desk.open`` does."""
+    def open(self, name: str, deposit: int, owner: int = NONE, pocket: int = NONE, **lots: int) -> int:
+        """Open an account with a deposit and positions at the mark, as ``Desk.open`` does; ``pocket``:
+        the one market of a pocket.
+        """
         account = len(self.names)
         self.names.append(name)
-        self.send(K.ACCOUNT, account=account, other=account if owner == NONE else owner)
-        self.send(K.TRANSFER, account=account, amount=deposit)
+        self.send(K.ACCOUNT, account=account, other=account if owner == NONE else owner, market=pocket)
+        if deposit:
+            self.send(K.TRANSFER, account=account, amount=deposit)
         for market, quantity in lots.items():
             number = int(market.removeprefix("m"))
             amount = quantity * self.rules_state.markets[number].mark * FACTOR

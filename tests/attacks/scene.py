@@ -109,10 +109,10 @@ class Scene:
         side = BookSide.BID if self.side > 0 else BookSide.ASK
         return self.send(EventKind.DEPTH, market=market, code=int(side), other=band, lots=lots)
 
-    def open(self, deposit: int, owner: int = NONE) -> int:
-        """Open an account, of its own owner or of one; return its id."""
+    def open(self, deposit: int, owner: int = NONE, pocket: int = NONE) -> int:
+        """Open an account, of its own owner or of one, or a pocket of a market; return its id."""
         account = len(self.mirror.accounts)
-        self.send(EventKind.ACCOUNT, account=account, other=account if owner == NONE else owner)
+        self.send(EventKind.ACCOUNT, account=account, other=account if owner == NONE else owner, market=pocket)
         if deposit:
             self.cash(account, deposit)
         return account
@@ -121,9 +121,17 @@ class Scene:
         """Pay in or withdraw."""
         return self.send(EventKind.TRANSFER, account=account, amount=amount)
 
+    def move_money(self, account: int, other: int, amount: int) -> list[Effect]:
+        """Move money from one account to another."""
+        return self.send(EventKind.TRANSFER, account=account, other=other, code=int(Transfer.MOVE), amount=amount)
+
     def charge(self, account: int, amount: int) -> list[Effect]:
         """Take a funding payment."""
         return self.send(EventKind.TRANSFER, account=account, code=int(Transfer.FUNDING), amount=-amount)
+
+    def fee(self, account: int, amount: int) -> list[Effect]:
+        """Charge a trading fee."""
+        return self.send(EventKind.TRANSFER, account=account, code=int(Transfer.TRADING_FEE), amount=amount)
 
     def trade(self, account: int, lots: int, ticks: int, other: int = NONE, market: int = 0) -> list[Effect]:
         """Trade with another account, or with OUTSIDE."""

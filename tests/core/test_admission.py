@@ -65,6 +65,7 @@ def make_desk() -> Desk:
     desk.state.markets[0].gap_atoms, desk.state.engine[0].insolvent_now = 7, 1
     # As if it owed 2 for a fill.
     desk.state.fill_gauges[desk.state.accounts[0].owner, 1:3] = 2, desk.state.engine[0].now_ns
+    desk.state.pocket_markets[4] = 1
     desk.state.markets[4].is_listed = 0
     desk.state.breakers[2].undoubted_ticks, desk.state.breakers[3].settlement = 100, ALL_SETTLED
     return desk
@@ -127,7 +128,8 @@ WALKS: dict[str, list[Step]] = {
     "ACCOUNT": [
         (Reject.SEQ_NOT_AFTER, {"kind": K.ACCOUNT}),
         (Reject.TIME_OUT_OF_RANGE, {"seq": SOON}),
-        (Reject.UNKNOWN_OWNER, {"time_ns": SOON}),
+        (Reject.UNKNOWN_MARKET, {"time_ns": SOON}),
+        (Reject.UNKNOWN_OWNER, {"market": 1}),
         (Reject.ACCOUNT_NOT_NEXT, {"other": 5}),
         (Reject.ACCOUNT_LIMIT, {"account": 6}),
     ],
@@ -172,12 +174,27 @@ WALKS: dict[str, list[Step]] = {
         (Reject.AMOUNT_OUT_OF_RANGE, {"amount": (1 << 60) + 1}),
         (None, {"amount": 1 << 60}),
     ],
+    "TRANSFER of a move": [
+        (Reject.TIME_OUT_OF_RANGE, {"seq": SOON, "kind": K.TRANSFER, "code": Transfer.MOVE}),
+        (Reject.UNKNOWN_ACCOUNT, {"time_ns": SOON}),
+        (Reject.UNKNOWN_ACCOUNT, {"account": FUND}),
+        (Reject.UNKNOWN_CODE, {"other": 0}),
+        (Reject.SAME_ACCOUNT, {"account": 0}),
+        (Reject.AMOUNT_OUT_OF_RANGE, {"other": 2}),
+        (Reject.AMOUNT_OUT_OF_RANGE, {"amount": -1}),
+        (Reject.AMOUNT_OUT_OF_RANGE, {"amount": (1 << 60) + 1}),
+        (Reject.ACCOUNT_IN_DEFAULT, {"amount": 1 << 60, "account": 1}),
+        (Reject.INSUFFICIENT_MARGIN, {"account": 0}),
+        (Reject.INSUFFICIENT_MARGIN, {"amount": FREE + 1}),
+        (Reject.OTHER_OWNER, {"amount": FREE}),
+    ],
     "PROVIDER": [
         (Reject.TIME_OUT_OF_RANGE, {"seq": SOON, "kind": K.PROVIDER}),
         (Reject.UNKNOWN_ACCOUNT, {"time_ns": SOON}),
         (Reject.UNKNOWN_PROVIDER, {"account": 0}),
         (Reject.UNKNOWN_PROVIDER, {"other": 0}),
         (Reject.UNKNOWN_PROVIDER, {"other": 1, "account": 5}),
+        (Reject.ACCOUNT_ISOLATED, {"account": 4}),
         (None, {"account": 0}),
     ],
     "ANSWER": [

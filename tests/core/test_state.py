@@ -100,8 +100,8 @@ def test_digest_is_the_documented_bytes() -> None:
             # WORLD, FUND, REMAINDER, UNCOVERED, FEES, clearing, OUTSIDE, error_inventory, funding
             integers(9, -700, 500, 0, 0, 0, 0, 0, 0, 0),
             # owner, balance, health, since, wait, next slice, restricted, ordered, claim,
-            # market of a charge, time waited for doubt, since when
-            integers(1, 3, 200, 2, 9 * SECOND, 19 * SECOND, 10 * SECOND, 1, 168, 0, NONE, 0, NONE),
+            # market of a charge, time waited for doubt, since when, market of a pocket
+            integers(1, 3, 200, 2, 9 * SECOND, 19 * SECOND, 10 * SECOND, 1, 168, 0, NONE, 0, NONE, NONE),
             # account, market, lots, cost, closed in default, up to where its funding is settled
             integers(1, 0, 0, 10, 1_000, 0, 0),
             # id, account, market, lots, remaining, limit, zero cash, reserved, kind, provider, cash,
@@ -141,8 +141,8 @@ def test_digest_is_the_documented_bytes() -> None:
             integers(1, 1, 10_000, 1_000, 20_000, 10_000, NO_CAP, 0, *[0] * 7, NO_CAP, 1, 0, 0, 0, 1_000_000, 0, 1, 1_000),
             # market, floor, initial and maintenance rate of its tier
             integers(1, 0, 0, 100_000, 50_000),
-            # the fund's cap and target; providers, commitments: none
-            integers(1, NO_CAP, NO_CAP, 0, 0),
+            # the fund's cap, target and share of initial margin; providers, commitments: none
+            integers(1, NO_CAP, NO_CAP, 0, 0, 0),
             # changes that wait, positions with relief, markets whose relief ends: none
             integers(0, 0, 0),
         )

@@ -70,6 +70,8 @@ def positions_scan(moment: Moment) -> Findings:
     rows_told = {(holder, market): row for holder, of in mirror.positions.items() for market, row in of.items()}
     told = {key: (row.lots, row.cost) for key, row in rows_told.items() if row.lots or row.cost}
     kept = {key: row for key, row in held.items() if row != (0, 0)}
+    pockets = {number: int(market) for number, market in enumerate(state.pocket_markets.tolist()) if market >= 0}
+    yield from (f"the pocket {key[0]} of {pockets[key[0]]} holds {row}" for key, row in kept.items() if key[1] != pockets.get(*key))
     if told != kept:
         yield f"positions differ from trades: {set(told.items()) ^ set(kept.items())}"
 

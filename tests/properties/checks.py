@@ -42,6 +42,7 @@ BEFORE: dict[str, list[Check]] = {
         payments.takeovers_are_priced,
         payments.fund_pays_the_insolvent,
         payments.fees_were_charged,
+        payments.contributions_are_due,
         debts.funds_pay_what_lacks,
         debts.promises_are_freed,
         debts.debts_are_returned,

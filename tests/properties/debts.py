@@ -39,7 +39,7 @@ def funds_pay_what_lacks(moment: Moment) -> Findings:
     lacks = -mirror.equity(effect.account)
     if effect.amount > lacks:
         yield f"{effect}: the account lacks {lacks}"
-    rich = [number for number in mirror.accounts_of(mirror.owner_of(effect.account)) if mirror.equity(number) > 0]
+    rich = [number for number in mirror.linked_with(effect.account) if mirror.equity(number) > 0]
     if rich:
         yield f"{effect}: {rich} of the same owner have equity"
     if able := able_winners(mirror, effect.account):

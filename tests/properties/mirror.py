@@ -170,9 +170,8 @@ class Mirror(State):
         return self.accounts[account].owner
 
     def linked(self, account: int) -> list[int]:
-        """The owner's other accounts."""
-        owner = self.owner_of(account)
-        return [number for number, each in enumerate(self.accounts) if each.owner == owner and number != account]
+        """The other accounts that stand for this one."""
+        return [number for number in self.linked_with(account) if number != account]
 
     def notional_of(self, market: int, lots: int) -> int:
         """Atoms of lots of either sign at the mark."""
@@ -232,7 +231,7 @@ class Mirror(State):
                 self._refer_to(event.market, event.price_ticks)
         elif event.kind == EventKind.ACCOUNT:
             self.ledger[event.account], self.positions[event.account] = 0, {}
-            self.accounts.append(Account(event.other))
+            self.accounts.append(Account(event.other, pocket=event.market))
         elif event.kind == EventKind.ORDER_FILL and not cancelled_first(event, effects):
             self._take_fill(event)
         elif event.kind == EventKind.ORDER_DONE and self.remembers(event.other):
@@ -289,6 +288,10 @@ class Mirror(State):
             for provider in self.providers:
                 if provider.account == event.account != NONE:
                     provider.baseline += event.amount
+        elif event.kind == EventKind.TRANSFER and event.code == Transfer.MOVE:
+            for provider in self.providers:
+                if provider.account != NONE:
+                    provider.baseline += event.amount * ((provider.account == event.other) - (provider.account == event.account))
 
     def _take_parameter(self, effect: Effect) -> None:
         told = WaitingChange(effect.code, effect.market, effect.other, effect.lots, effect.amount, effect.value)

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 
-from backstop.core.events import NONE, AdlClass, AdlPolicy, Cause, EffectKind, Health, ProviderStatus, Stage, SupportLimit
+from backstop.core.events import (
+    NONE,
+    AdlClass,
+    AdlPolicy,
+    Cause,
+    EffectKind,
+    EventKind,
+    Health,
+    ProviderStatus,
+    Stage,
+    SupportLimit,
+    Transfer,
+)
 from backstop.core.instruments import CommitmentRules
 from backstop.core.waterfall.certificate import PLAN_HEADS, check_certificate, is_crossing, is_plan_start
 from backstop.reference.adl import asked_owners, counterparty_of, drawn_for, open_to_force, share_lots
@@ -480,8 +492,8 @@ def is_able(mirror: Mirror, number: int, defaulter: int) -> bool:
 
 
 def only_owners_pay_for_each_other(moment: Moment) -> Findings:
-    """INV-11: money goes from one account to another only between those of one owner, or from one who
-    owes it for a fill, for its deficit, and makes no other.
+    """INV-11: money goes from one account to another only between those that are linked, or from one who
+    owes it for a fill, for its deficit, and makes no other; or because its owner says so.
     """
     effect, mirror = moment.effect, moment.mirror
     if effect.kind != F.POSTING or effect.account < 0 or effect.other < 0:
@@ -494,7 +506,15 @@ def only_owners_pay_for_each_other(moment: Moment) -> Findings:
         if mirror.owner_of(effect.account) != mirror.owner_of(effect.other) or effect.amount > mirror.portfolio(effect.other).spare:
             yield f"{effect} of a cut between owners {mirror.owner_of(effect.account)} and {mirror.owner_of(effect.other)}"
         return
-    if effect.code != C.NETTING or mirror.owner_of(effect.account) != mirror.owner_of(effect.other):
+    if effect.code == C.MOVE:
+        event = moment.event
+        asked = (event.kind, event.code, event.other, event.account, event.amount)
+        if asked != (EventKind.TRANSFER, Transfer.MOVE, effect.account, effect.other, effect.amount):
+            yield f"{effect}: asked was {asked}"
+        if mirror.owner_of(effect.account) != mirror.owner_of(effect.other) or effect.amount > has - mirror.portfolio(effect.other).initial:
+            yield f"{effect}: it has {has}, owners {mirror.owner_of(effect.account)} and {mirror.owner_of(effect.other)}"
+        return
+    if effect.code != C.NETTING or not mirror.are_linked(effect.account, effect.other):
         yield f"{effect} between owners {mirror.owner_of(effect.account)} and {mirror.owner_of(effect.other)}"
     if effect.amount > min(deficit, has):
         yield f"{effect}: deficit {deficit}, the linked account has {has}"
@@ -523,7 +543,7 @@ def able_winners(mirror: Mirror, account: int) -> list[int]:
     """Return the accounts that could pay what is owed to an account for fills."""
     owners = {debt.owner for debt in mirror.fill_debts_to(account)}
     accounts = [number for owner in owners for number in mirror.accounts_of(owner) if not mirror.accounts[number].in_default]
-    return [number for number in accounts if mirror.standing(number).equity > mirror.standing(number).maintenance]
+    return [number for number in accounts if number != account and mirror.standing(number).equity > mirror.standing(number).maintenance]
 
 
 def owners_pay_before_others(moment: Moment) -> Findings:

@@ -42,6 +42,7 @@ __all__ = [
     "claims_scan",
     "cuts_leave_maintenance",
     "cuts_within_limits",
+    "contributions_are_due",
     "fees_were_charged",
     "fill_is_supported",
     "fill_starts",
@@ -287,6 +288,24 @@ def fees_were_charged(moment: Moment) -> Findings:
         share = moment.charged * mirror.rules.fund.trading_fee_share_ppm // PPM
         if (effect.account, effect.other, effect.amount) != (fund_of(group), FEES, share):
             yield f"{effect}: the share of fund {group} is {share}"
+
+
+def contributions_are_due(moment: Moment) -> Findings:
+    """INV-05: a contribution is a share of the initial margin of what a fill opened, and leaves its
+    account's maintenance margin.
+    """
+    effect, event, mirror = moment.effect, moment.event, moment.mirror
+    if effect.kind != F.POSTING or effect.code != C.CONTRIBUTION:
+        return
+    lots = {event.account: event.lots, event.other: -event.lots}.get(effect.other, 0)
+    holding, group = mirror.holding(effect.other, event.market), mirror.group(event.market)
+    before = holding.lots - lots
+    kept = 0 if before * holding.lots <= 0 else min(abs(before), abs(holding.lots))
+    opened = holding.initial - holding.contract.initial_of(kept, holding.others_lots)
+    due = min(opened * mirror.rules.funds[group].contribution_ppm // PPM, mirror.portfolio(effect.other).spare)
+    right = (fund_of(group), due, event.market)
+    if event.kind != EventKind.FILL or (effect.account, effect.amount, effect.market) != right or mirror.accounts[effect.other].in_default:
+        yield f"{effect}: should be {right}"
 
 
 def fund_scan(moment: Moment) -> Findings:

@@ -26,7 +26,7 @@ class Leavers(Scene):
 
     def __init__(self, side: int = 1, *, uncovered: int = 150, fund: int = 0, owner_of_bob: int = NONE, **shared: int) -> None:
         """Play until Dave is charged, with ``fund`` in the fund from then on."""
-        rules = venue(STAGES, markets=2, fund=FundsRules(**shared))
+        rules = venue(STAGES, markets=2, fund=FundsRules(**shared))  # type: ignore[arg-type]
         super().__init__(rules._replace(funds=(FundRules(target=0),)), side)
         self.bob, self.carol, self.dave = self.open(1_000, owner=owner_of_bob), self.open(1_000), self.open(300)
         for account, lots in ((self.bob, 10), (self.carol, 5)):

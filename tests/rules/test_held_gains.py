@@ -18,7 +18,7 @@ WAITS = BreakerRules(halt_wait_max_ns=20 * SECOND)
 
 def scene_of(side: int, fund: int = 0, markets: int = 1, **shared: int) -> Scene:
     """Return a scene whose markets halt at a fall of 25 %, in which ADL waits for 20 s."""
-    rules = venue(STAGES, markets=markets, market=HALTS, fund=FundsRules(**shared), breakers=WAITS)
+    rules = venue(STAGES, markets=markets, market=HALTS, fund=FundsRules(**shared), breakers=WAITS)  # type: ignore[arg-type]
     scene = Scene(rules, side)
     if fund:
         scene.cash(FUND, fund)

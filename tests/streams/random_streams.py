@@ -15,7 +15,8 @@ from backstop.core.events import NONE, Answer, BookSide, EffectKind, EventKind, 
 from backstop.core.instruments import VenueRules
 from backstop.core.parameter_table import PARAMETERS, ListedRule, Scope
 from backstop.reference.engine import Effect, Event, ReferenceEngine
-from backstop.reference.refusals import held_loss, held_margin
+from backstop.reference.refusals import after_withdrawal, held_loss, held_margin
+from backstop.reference.shortfalls import held_gains_of
 from tests.streams.refused import held_withdrawal, indebted_withdrawal, leaving_withdrawal, owing_withdrawal, refused_event
 from tests.streams.settings import FLOOR_STEP_ATOMS, PROFILES, RATE_STEP_PPM, Setting, make_rules, make_setting
 
@@ -91,13 +92,14 @@ class Writer:
                 self.send(EventKind.TRANSFER, account=fund_of(group), amount=max(1, setting.notional * setting.fund_ppm // PPM))
         for account in range(setting.accounts):
             owner = (account if rng.random() < 0.9 else rng.randrange(setting.accounts)) % min(setting.owners, setting.accounts)
-            self.send(EventKind.ACCOUNT, account=account, other=owner)
+            is_pocket = setting.pocket_share > 0 and rng.random() < setting.pocket_share
+            self.send(EventKind.ACCOUNT, account=account, other=owner, market=self.market() if is_pocket else NONE)
         by_trades = rng.random() < 0.5
         alike_ppm = rng.randint(*setting.deposit_ppm)
         for account in range(setting.accounts):
             share_ppm = alike_ppm if setting.alike else rng.randint(*setting.deposit_ppm)
             self.send(EventKind.TRANSFER, account=account, amount=max(1, setting.notional * share_ppm // PPM))
-            self.open_position(account, rng.randrange(setting.markets), by_trades=by_trades)
+            self.open_position(account, self.own_market(account, rng.randrange(setting.markets)), by_trades=by_trades)
         for provider in range(setting.providers):
             self.open_provider(provider)
 
@@ -123,6 +125,8 @@ class Writer:
         lots = lots if account % 2 else -lots
         if by_trades:
             other = account - 1 if account and rng.random() < 0.7 else NONE
+            if setting.pocket_share and other != NONE and self.own_market(other, market) != market:
+                other = NONE
             price = self.near(market, 0 if setting.alike else 5_000)
             self.send(EventKind.FILL, market=market, account=account, other=other, lots=lots, price_ticks=price)
         else:
@@ -157,7 +161,9 @@ class Writer:
             self.send(EventKind(due[1]["kind"]), **{name: value for name, value in due[1].items() if name != "kind"})
         elif rng.random() < 0.3 and (insolvent := [each for each in range(len(self.state.accounts)) if self.state.is_insolvent(each)]):
             held = held_withdrawal(rng, self.rules, self.state) if rng.random() < 0.3 else None
-            if held is not None:
+            if setting.pocket_share and rng.random() < 0.5:
+                _move(self)
+            elif held is not None:
                 self.send(EventKind(held.pop("kind")), **held)
             else:
                 self.trade_insolvent(rng.choice(insolvent))
@@ -191,6 +197,11 @@ class Writer:
     def market(self) -> int:
         """Return any market."""
         return self.rng.randrange(self.setting.markets)
+
+    def own_market(self, account: int, market: int) -> int:
+        """Return a pocket's market; of other accounts the one that is given."""
+        pocket = self.state.accounts[account].pocket
+        return market if pocket == NONE else pocket
 
     def account(self) -> int:
         """Return any account that is open."""
@@ -240,6 +251,9 @@ class Writer:
         other = rng.choice((NONE, self.account()))
         if other == account:
             other = NONE
+        if self.setting.pocket_share:
+            market = self.own_market(account, market)
+            other = other if other == NONE or self.own_market(other, market) == market else NONE
         largest = max(1, self.setting.lots // rng.choice((1, 4)))
         lots = rng.choice((-1, 1)) * rng.randint(1, largest)
         held = self.state.held_lots(account, market)
@@ -257,6 +271,8 @@ class Writer:
         other = self.account()
         if other == account:
             return self.send(EventKind.CLOCK)
+        if self.setting.pocket_share:
+            market = self.own_market(other, self.own_market(account, market))
         lots = rng.choice((-1, 1)) * rng.randint(1, max(1, self.setting.lots))
         price = rng.choice((1, self.near(market, 100_000), self.near(market, 100_000), self.near(market, 900_000)))
         return self.send(EventKind.FILL, market=market, account=account, other=other, lots=lots, price_ticks=price)
@@ -451,7 +467,8 @@ class Writer:
 
     def load_position(self) -> None:
         """Load a position of the book into an account that may or may not be able to take it."""
-        self.open_position(self.account(), self.market(), by_trades=False)
+        account = self.account()
+        self.open_position(account, self.own_market(account, self.market()), by_trades=False)
 
     def late_fill(self) -> None:
         """Fill an order of long ago, open or not, remembered or not."""
@@ -520,6 +537,70 @@ class Writer:
         most = self.rules.markets[order.market].position_lots_max
         lots = max(-most, min(lots, most))
         return {"kind": int(EventKind.ORDER_FILL), "market": order.market, "other": order.other, "lots": lots, "price_ticks": price}
+
+
+def _move(writer: Writer) -> None:
+    """Move money between two accounts of an owner: a part, all that may leave, or an atom more; now and
+    then nothing, to nobody, to itself, of a fund, or to another owner.
+    """
+    rng, state = writer.rng, writer.state
+    account, other = writer.account(), writer.account()
+    able = [number for number in range(len(state.accounts)) if after_withdrawal(state, number, 0)[0] > 0]
+    held = [number for number in able if held_gains_of(state, number)]
+    indebted = held or [number for number in able if state.owner_debt(state.accounts[number].owner)]
+    if able and rng.random() < 0.9:
+        account = rng.choice(indebted or able)
+    mine = [number for number in state.accounts_of(state.accounts[account].owner) if number != account]
+    if mine and rng.random() < 0.93:
+        other = rng.choice([number for number in mine if state.is_apart(number)] or mine) if rng.random() < 0.6 else rng.choice(mine)
+    left, rest = after_withdrawal(state, account, 0, receiver=other)
+    most = min(left, rest) if state.is_apart(other) else left
+    gains = held_gains_of(state, account)
+    most = most - gains if gains and rng.random() < 0.7 else most
+    amount = rng.choice((most, most + 1, most, left, rng.randint(1, max(1, most)), rng.randint(1, max(1, writer.setting.notional // 20))))
+    if rng.random() < 0.06:
+        amount = rng.choice((0, -1, (1 << 60) + 1))
+    if rng.random() < 0.04:
+        other = rng.choice((-1, len(state.accounts), account))
+    if rng.random() < 0.02:
+        account = fund_of(0)
+    writer.send(EventKind.TRANSFER, account=account, other=other, code=int(Transfer.MOVE), amount=amount)
+
+
+def _leave_pocket(writer: Writer) -> None:
+    """Withdraw, of an owner with a pocket that owes or lacks, all that may leave, or an atom more."""
+    rng, state = writer.rng, writer.state
+    lacking = [number for number in range(len(state.accounts)) if state.equity(number) < 0 or sum(state.debts(number).values()) > 0]
+    owners = {state.accounts[number].owner for number in lacking}
+    able = [number for number, account in enumerate(state.accounts) if account.owner in owners and not account.in_default]
+    able = [number for number in able if min(after_withdrawal(state, number, 0)) > 0]
+    if not able:
+        return _move(writer)
+    account = rng.choice(able)
+    amount = min(after_withdrawal(state, account, 0)) + rng.choice((0, 0, 1))
+    return writer.send(EventKind.TRANSFER, account=account, code=int(Transfer.CASH), amount=-amount)
+
+
+def _wrong_pocket(writer: Writer) -> None:
+    """Ask of a pocket what it may not: lots of another market, or to be a provider's; or open one of a
+    market that nobody knows.
+    """
+    rng, state, markets = writer.rng, writer.state, writer.setting.markets
+    pockets = [number for number, account in enumerate(state.accounts) if account.pocket != NONE]
+    style = rng.choice(("fill", "other", "position", "provider", "open"))
+    if style == "open" or not pockets:
+        writer.send(EventKind.ACCOUNT, account=len(state.accounts), other=0, market=rng.choice((-2, markets, markets - 1)))
+        return
+    pocket = rng.choice(pockets)
+    market = (state.accounts[pocket].pocket + rng.choice((0, 1, 1))) % markets
+    price, one = writer.near(market, 0), (pocket + 1) % len(state.accounts)
+    if style == "provider":
+        writer.send(EventKind.PROVIDER, account=pocket, other=rng.randint(0, max(0, writer.setting.providers)))
+    elif style == "position":
+        writer.send(EventKind.POSITION, market=market, account=pocket, lots=1, amount=price * writer.setting.factor)
+    else:
+        account, other = (one, pocket) if style == "other" else (pocket, rng.choice((NONE, one)))
+        writer.send(EventKind.FILL, market=market, account=account, other=other, lots=rng.choice((-1, 1)), price_ticks=price)
 
 
 def _depth(writer: Writer) -> None:
@@ -637,4 +718,7 @@ ACTIONS: dict[str, Callable[[Writer], None]] = {
     "parameter": _parameter,
     "margin": _margin,
     "end_relief": _end_relief,
+    "move": _move,
+    "leave_pocket": _leave_pocket,
+    "wrong_pocket": _wrong_pocket,
 }

@@ -21,9 +21,12 @@ from backstop.reference.state import State
 __all__ = ["RECIPES", "held_withdrawal", "indebted_withdrawal", "owing_withdrawal", "refused_event"]
 
 K = EventKind
-#: Reasons to refuse that any stream may meet. Those of changes of rules and of listings come with them.
-_OWN = (Reject.RULE_IS_FIXED, Reject.RULES_CONTRADICT, Reject.CHANGE_LIMIT, Reject.MARKET_NOT_LISTED, Reject.MARKET_LISTED)
-REASONS = [reason for reason in Reject if reason not in _OWN]
+#: Reasons to refuse that any stream may meet. Those of changes of rules come with such changes.
+OF_CHANGES = (Reject.RULE_IS_FIXED, Reject.RULES_CONTRADICT, Reject.CHANGE_LIMIT)
+#: Those of listings and of pockets come with these.
+OF_LISTINGS = (Reject.MARKET_NOT_LISTED, Reject.MARKET_LISTED)
+OF_POCKETS = (Reject.ACCOUNT_ISOLATED, Reject.OTHER_OWNER)
+REASONS = [reason for reason in Reject if reason not in (*OF_CHANGES, *OF_LISTINGS, *OF_POCKETS)]
 #: States in which nobody may open lots.
 STOPPED = (BreakerState.HALTED, BreakerState.REOPENING)
 Fields = dict[str, int]
@@ -100,7 +103,7 @@ def _unknown_code(rng: Random, rules: VenueRules, state: State) -> Fields:
     band = len(rules.markets[0].band_offset_ppm)
     return rng.choice(
         (
-            {"kind": int(K.TRANSFER), "account": 0, "code": rng.choice((3, -1)), "amount": 5},
+            {"kind": int(K.TRANSFER), "account": 0, "code": rng.choice((4, -1)), "amount": 5},
             {"kind": int(K.TRANSFER), "account": FUND, "code": rng.choice((1, 2)), "amount": 5},
             {"kind": int(K.OPERATOR), "market": NONE, "code": rng.choice((0, 6, -1)), "amount": 1},
             {"kind": int(K.DEPTH), "market": 0, "code": rng.choice((2, -1)), "lots": 5},

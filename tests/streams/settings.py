@@ -70,6 +70,11 @@ class Setting:
     market_loss_cap: int = NO_CAP
     #: Distance from the mark beyond which a fill is owed back; 0 is off.
     fill_band_ppm: int = 0
+    #: How often an account is a pocket, and whether pockets are netted.
+    pocket_share: float = 0.0
+    pockets_are_netted: bool = False
+    #: Share of the initial margin of new lots that goes to the fund.
+    contribution_ppm: int = 0
     #: Balance of a fund, as a share of a typical notional, above which claims are paid back.
     target_ppm: int = 1_000_000
     groups: int = 1
@@ -563,6 +568,16 @@ def _leaving(s: Setting) -> None:
     s.actions |= {"mark": 16, "withdraw": 20, "deposit": 6, "fund": 2, "small_hole": 4, "sell_out": 1, "clock": 4, "fill": 6}
 
 
+def _pockets(s: Setting) -> None:
+    """Owners with pockets and other accounts, in a corner where their money and their debts count."""
+    corners = ("ordinary", "crash", "crash", "debts", "promised", "set_off", "far_fills", "owner_caps", "linked", "socialise", "takeover")
+    PROFILES[s.rng.choice(corners)](s)
+    s.accounts, s.owners, s.markets = max(s.accounts, 8), s.rng.randint(2, 4), s.rng.randint(1, 3)
+    s.pocket_share, s.pockets_are_netted = s.rng.choice((0.3, 0.7)), s.rng.random() < 0.25
+    s.contribution_ppm = s.rng.choice((0, 10_000, 300_000, 1_000_000))
+    s.actions |= {"move": 12, "leave_pocket": 4, "wrong_pocket": 2}
+
+
 #: What a setting may switch on.
 BREAKERS = ("price", "flow", "drawdown", "stale", "outage", "guard")
 
@@ -624,6 +639,7 @@ PROFILES: dict[str, Callable[[Setting], None]] = {
     "leaving": _leaving,
     "endings": _endings,
     "listings": _listings,
+    "pockets": _pockets,
 }
 
 
@@ -810,6 +826,7 @@ def _funds(setting: Setting) -> FundsRules:
         drawdown_window_ns=max(16, interval_ns * rng.choice((16, 100))),
         drawdown_enter_ppm=enter,
         drawdown_exit_ppm=enter * 5 // 6,
+        pockets_are_netted=setting.pockets_are_netted,
     )
 
 
@@ -852,7 +869,11 @@ def make_rules(setting: Setting) -> VenueRules:
             **_carry(setting),
         ),
         funds=tuple(
-            FundRules(loss_per_window_max=setting.fund_cap, target=setting.notional * setting.target_ppm // 1_000_000)
+            FundRules(
+                loss_per_window_max=setting.fund_cap,
+                target=setting.notional * setting.target_ppm // 1_000_000,
+                contribution_ppm=setting.contribution_ppm,
+            )
             for _ in range(setting.groups)
         ),
         fund=_funds(setting),

@@ -257,6 +257,7 @@ class FundStage(_Section):
     )
     loss_per_window_max: Number | None = _rule(FundRules, "loss_per_window_max", also=", where the file has no `group`.")
     target: Number | None = _rule(FundRules, "target", also=", where the file has no `group`.")
+    contribution_ppm: int = _rule(FundRules, "contribution_ppm", also=", where the file has no `group`.")
     window: Duration = _rule(FundsRules, "window_ns")
     owner_loss_max: Number | None = _rule(FundsRules, "owner_loss_max")
     trading_fee_share_ppm: int = _rule(FundsRules, "trading_fee_share_ppm")
@@ -266,6 +267,7 @@ class FundStage(_Section):
     drawdown_window: Duration = _rule(FundsRules, "drawdown_window_ns")
     drawdown_enter_ppm: int = _rule(FundsRules, "drawdown_enter_ppm")
     drawdown_exit_ppm: int = _rule(FundsRules, "drawdown_exit_ppm")
+    pockets_are_netted: bool = _rule(FundsRules, "pockets_are_netted")
 
 
 class AdlStage(_Section):
@@ -306,6 +308,7 @@ class GroupSection(_Section):
     )
     loss_per_window_max: Number | None = _rule(FundRules, "loss_per_window_max")
     target: Number | None = _rule(FundRules, "target")
+    contribution_ppm: int = _rule(FundRules, "contribution_ppm")
 
 
 class CommitmentSection(_Section):

@@ -138,7 +138,7 @@ def _read_groups(pieces: Pieces, parts: Parts, findings: list[Finding]) -> None:
     _read_funds([(f"group[{number}]", group) for number, group in enumerate(pieces.groups)], parts, parts.asset, findings)
     for number, stage in pieces.waterfall:
         if isinstance(stage, FundStage):
-            for name in ("opening_balance", "loss_per_window_max", "target"):
+            for name in ("opening_balance", "loss_per_window_max", "target", "contribution_ppm"):
                 # A resolved file has the defaults in it.
                 if getattr(stage, name) != FundStage.model_fields[name].default:
                     findings.append(
@@ -154,6 +154,7 @@ def _read_funds(sections: list[tuple[str, Any]], parts: Parts, asset: Asset, fin
         FundRules(
             loss_per_window_max=_cap(f"{key}.loss_per_window_max", section.loss_per_window_max, asset, findings),
             target=_cap(f"{key}.target", section.target, asset, findings),
+            contribution_ppm=section.contribution_ppm,
         )
         for key, section in sections
     )

@@ -32,10 +32,11 @@ from backstop.core.kinds import BREAKER_ORDERS, EVENT_VIEWS, PROVIDER_ORDERS
 from backstop.core.ledger import balance_of, position_of
 from backstop.core.listing import listing_refusal
 from backstop.core.places import fund_id, outside_row, uncovered_id
+from backstop.core.pockets import may_hold
 from backstop.core.rows import TAKEOVER_OFFER, TRADED
 from backstop.core.state import State
 from backstop.core.units import add_checked
-from backstop.core.withdrawals import withdrawal_refusal
+from backstop.core.withdrawals import move_refusal, withdrawal_refusal
 
 __all__ = ["refusal_of"]
 
@@ -55,7 +56,9 @@ def _is_account(state: State, account: int) -> bool:
 
 
 @kernel
-def _account_refusal(state: State, account: int, owner: int) -> int:
+def _account_refusal(state: State, account: int, owner: int, market: int) -> int:
+    if market != NONE and not _is_market(state, market):
+        return Reject.UNKNOWN_MARKET
     if not 0 <= owner < state.rules[0].accounts_max:
         return Reject.UNKNOWN_OWNER
     if account != state.engine[0].accounts_now:
@@ -122,6 +125,28 @@ def _transfer_refusal(state: State, account: int, market: int, code: int, amount
 
 
 @kernel
+def _move_refusal(state: State, account: int, other: int, amount: int) -> int:
+    """Return why money is not moved between two accounts."""
+    group = group_of_fund(state, account)
+    if (group == NONE and not _is_account(state, account)) or not _is_account(state, other):
+        return Reject.UNKNOWN_ACCOUNT
+    if group != NONE:
+        return Reject.UNKNOWN_CODE
+    if account == other:
+        return Reject.SAME_ACCOUNT
+    if not 1 <= amount <= _AMOUNT_MAX:
+        return Reject.AMOUNT_OUT_OF_RANGE
+    if _exceeds(balance_of(state, other), amount) or _exceeds(balance_of(state, account), -amount):
+        return Reject.BALANCE_LIMIT
+    if state.accounts[account].health >= Health.DISTRESSED:
+        return Reject.ACCOUNT_IN_DEFAULT
+    reason = move_refusal(state, account, other, amount)
+    if reason == 0 and state.accounts[account].owner != state.accounts[other].owner:
+        return Reject.OTHER_OWNER
+    return reason
+
+
+@kernel
 def _provider_refusal(state: State, account: int, provider: int) -> int:
     if not _is_account(state, account):
         return Reject.UNKNOWN_ACCOUNT
@@ -130,7 +155,7 @@ def _provider_refusal(state: State, account: int, provider: int) -> int:
     for each in range(state.rules[0].providers):
         if state.providers[each].account == account:
             return Reject.UNKNOWN_PROVIDER
-    return 0
+    return 0 if state.pocket_markets[account] == NONE else Reject.ACCOUNT_ISOLATED
 
 
 @kernel
@@ -297,11 +322,13 @@ def _other_refusal(state: State, events: EventArray, index: int) -> int:
     if kind == EventKind.TRANSFER:
         if event.code == Transfer.TRADING_FEE:
             return _trading_fee_refusal(state, event.account, event.market, event.amount)
+        if event.code == Transfer.MOVE:
+            return _move_refusal(state, event.account, event.other, event.amount)
         return _transfer_refusal(state, event.account, event.market, event.code, event.amount)
     if kind == EventKind.PARAMETER:
         return parameter_refusal(state, events, index)
     if kind == EventKind.ACCOUNT:
-        return _account_refusal(state, event.account, event.other)
+        return _account_refusal(state, event.account, event.other, event.market)
     if kind == EventKind.ORDER_DONE or kind == EventKind.ANSWER:
         return _order_refusal(state, kind, event.other, event.code)
     if kind == EventKind.PROVIDER:
@@ -350,4 +377,8 @@ def refusal_of(state: State, events: EventArray, index: int) -> int:
         return reason
     if state.breakers[market].settlement != TRADED:
         return 0 if kind == EventKind.HEARTBEAT else Reject.MARKET_SETTLED
+    if kind == EventKind.FILL or kind == EventKind.POSITION:
+        may_hold_other = kind == EventKind.POSITION or event.other == NONE or may_hold(state, event.other, market)
+        if not may_hold_other or not may_hold(state, event.account, market):
+            return Reject.ACCOUNT_ISOLATED
     return 0 if state.markets[market].is_listed != 0 else Reject.MARKET_NOT_LISTED

@@ -100,7 +100,7 @@ def _account_bytes(state: State, present: int) -> bytes:
     used, interval = state.columns[ORDERED_NOTIONAL : ORDERED_INTERVAL + 1, :count]
     names = ("owner", "balance", "health", "default_since_ns", "wait_until_ns", "next_slice_ns", "restricted")
     gauges = _gauge(used, interval, present), accounts["claim"], state.charge_markets[:count]
-    return _block(*(accounts[name] for name in names), *gauges, *state.doubts[:count].T)
+    return _block(*(accounts[name] for name in names), *gauges, *state.doubts[:count].T, state.pocket_markets[:count])
 
 
 def _order_bytes(state: State) -> bytes:

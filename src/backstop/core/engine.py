@@ -36,7 +36,7 @@ from backstop.core.state import State
 from backstop.core.timers import run_due_after, run_due_before
 from backstop.core.waterfall.arrears import note_arrears
 from backstop.core.waterfall.disposal import run_disposals
-from backstop.core.waterfall.fund import charge_trading_fee
+from backstop.core.waterfall.fund import charge_trading_fee, contribute
 from backstop.core.waterfall.naked_legs import tell_naked_legs
 from backstop.core.waterfall.providers import bind_provider, shift_baseline, switch_provider
 from backstop.core.waterfall.run import run_rounds
@@ -47,9 +47,10 @@ __all__ = ["apply_at", "step"]
 
 
 @kernel
-def _open_account(state: State, account: int, owner: int) -> None:
+def _open_account(state: State, account: int, owner: int, market: int) -> None:
     head = state.accounts[account]
     head.owner = owner
+    state.pocket_markets[account] = market
     head.first_position = NONE
     head.default_since_ns = NEVER_NS
     head.wait_until_ns = NEVER_NS
@@ -80,6 +81,16 @@ def _apply_transfer(state: State, account: int, market: int, code: int, amount: 
     post(state, account, WORLD, amount, VENUE_ASSET, Cause.CASH if code == Transfer.CASH else Cause.FUNDING, NONE)
     if group == NONE:
         touch(state, account)
+
+
+@kernel
+def _apply_move(state: State, account: int, other: int, amount: int) -> None:
+    """Move money from one account of an owner to another."""
+    shift_baseline(state, account, -amount)
+    shift_baseline(state, other, amount)
+    post(state, other, account, amount, VENUE_ASSET, Cause.MOVE, NONE)
+    touch(state, account)
+    touch(state, other)
 
 
 @kernel
@@ -137,12 +148,16 @@ def _apply_fill(state: State, account: int, other: int, market: int, lots: int, 
     position = open_position_row(state, account, market)
     counterpart = outside_row(market) if other == NONE else open_position_row(state, other, market)
     holder = state.positions[counterpart].account
+    held, other_held = state.positions[position].lots, state.positions[counterpart].lots
     trade(state, position, lots, cash, price_ticks, Cause.FILL, holder)
     trade(state, counterpart, -lots, -cash, price_ticks, Cause.FILL, account)
     note_fill_debt(state, market, account, other, lots, price_ticks)
     cancel_excess(state, position)
     if other != NONE:
         cancel_excess(state, counterpart)
+    contribute(state, position, held)
+    if other != NONE:
+        contribute(state, counterpart, other_held)
     touch(state, account)
     _note_closed(state, position, lots)
     if other != NONE:
@@ -161,7 +176,10 @@ def _apply_kind(state: State, events: EventArray, index: int) -> None:
     elif kind == EventKind.FILL:
         _apply_fill(state, event.account, event.other, event.market, event.lots, event.price_ticks)
     elif kind == EventKind.TRANSFER:
-        _apply_transfer(state, event.account, event.market, event.code, event.amount)
+        if event.code == Transfer.MOVE:
+            _apply_move(state, event.account, event.other, event.amount)
+        else:
+            _apply_transfer(state, event.account, event.market, event.code, event.amount)
     elif kind == EventKind.ORDER_FILL:
         apply_order_fill(state, event.other, event.market, event.lots, event.price_ticks)
     elif kind == EventKind.ORDER_DONE:
@@ -169,7 +187,7 @@ def _apply_kind(state: State, events: EventArray, index: int) -> None:
     elif kind == EventKind.DEPTH:
         state.markets[event.market].depth_lots[event.code, event.other] = event.lots
     elif kind == EventKind.ACCOUNT:
-        _open_account(state, event.account, event.other)
+        _open_account(state, event.account, event.other, event.market)
     elif kind == EventKind.POSITION:
         _apply_opening(state, event.account, event.market, event.lots, event.amount)
     elif kind == EventKind.INDEX:

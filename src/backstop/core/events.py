@@ -223,6 +223,8 @@ class Transfer(IntEnum):
     FUNDING = 1
     #: A trading fee that the venue charged: never more than what equity there is.
     TRADING_FEE = 2
+    #: From one account of an owner to another: money that stays with him.
+    MOVE = 3
 
 
 class Answer(IntEnum):
@@ -286,6 +288,10 @@ class Cause(IntEnum):
     SETTLEMENT = 23
     #: Who takes gains out lends their share of what is uncovered in their group.
     GAIN_SHARE = 24
+    #: An owner moves money from one account to another.
+    MOVE = 25
+    #: A part of the initial margin of new lots goes to the fund.
+    CONTRIBUTION = 26
 
 
 class SupportLimit(IntEnum):
@@ -498,10 +504,14 @@ class Reject(IntEnum):
     RULES_CONTRADICT = 29
     #: Too many changes wait for their time.
     CHANGE_LIMIT = 30
+    #: A pocket has lots in its own market only, and a provider's account is no pocket.
+    ACCOUNT_ISOLATED = 31
+    #: Money is moved only between accounts of one owner.
+    OTHER_OWNER = 32
     #: Nothing happens in a market that is not listed.
-    MARKET_NOT_LISTED = 31
+    MARKET_NOT_LISTED = 33
     #: It is listed already, or was settled a moment ago.
-    MARKET_LISTED = 32
+    MARKET_LISTED = 34
 
 
 _ROW = [("seq", "<i8"), ("time_ns", "<i8"), ("kind", "<i2"), ("code", "<i2"), ("market", "<i4")]

@@ -19,6 +19,7 @@ from backstop.core.ledger import post
 from backstop.core.margin import assess
 from backstop.core.monitor import touch
 from backstop.core.outbox import emit_fill_debt
+from backstop.core.pockets import are_linked
 from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_floor
 from backstop.core.waits import has_lots
@@ -92,8 +93,8 @@ def _add(state: State, loser: int, owner: int, amount: int) -> None:
 
 @kernel
 def note_fill_debt(state: State, market: int, account: int, other: int, lots: int, price_ticks: int) -> None:
-    """Note what the winner of a fill between two owners owes the loser, once both have traded."""
-    if other == NONE or state.accounts[account].owner == state.accounts[other].owner:
+    """Note what the winner of a fill owes a loser that is not linked with it, once both have traded."""
+    if other == NONE or are_linked(state, account, other):
         return
     gain = add_checked(cash_of(state, market, lots, price_ticks), -cash_at_mark(state, market, lots))
     loser, winner = (account, other) if gain < 0 else (other, account)
@@ -125,7 +126,7 @@ def _take_from(state: State, account: int, place: int, deficit: int) -> int:
     owner = debt[_OWNER]
     other = state.columns[OWNER_FIRST, owner]
     while other != NONE and deficit > 0 and debt[_AMOUNT] > 0:
-        if state.accounts[other].health < Health.DISTRESSED:
+        if other != account and state.accounts[other].health < Health.DISTRESSED:
             equity, maintenance = assess(state, other)
             given = min(deficit, debt[_AMOUNT], equity - maintenance)
             if given > 0:

@@ -325,6 +325,7 @@ class FundRules(NamedTuple):
 
     loss_per_window_max: Annotated[int, rule(701, "Most that the fund pays within any span of `window`.")] = NO_CAP
     target: Annotated[int, rule(702, "Balance above which the fund pays recovery claims back.")] = NO_CAP
+    contribution_ppm: Annotated[int, rule(703, "Share of the initial margin of lots that a fill opens, which goes to the fund.")] = 0
 
 
 class FundsRules(NamedTuple):
@@ -354,6 +355,15 @@ class FundsRules(NamedTuple):
     )
     drawdown_enter_ppm: Annotated[int, rule(308, "Fall from the peak that throttles the markets of the group; 0 is off.")] = 0
     drawdown_exit_ppm: Annotated[int, rule(309, "Fall from the peak that ends the throttle.")] = 0
+    pockets_are_netted: Annotated[
+        bool,
+        rule(
+            310,
+            "Whether a pocket, an account of one market, is netted with its owner's other accounts. If not, neither pays for the other.",
+            unit=Unit.FLAG,
+            is_fixed=True,
+        ),
+    ] = False
 
 
 class CommitmentRules(NamedTuple):

@@ -390,15 +390,17 @@ class AccountEvent(EventView[T], kind=EventKind.ACCOUNT):
 
     account = _account("The account to open: the next id that is free.")
     owner = Field("other", Unit.OWNER, "Whose account it is.")
+    market = _market("A pocket's one market; NONE: it may have lots in any.", optional=True)
 
 
 class TransferEvent(EventView[T], kind=EventKind.TRANSFER):
-    """Money comes in or goes out: a deposit, a withdrawal, a funding payment or a trading fee."""
+    """Money comes in or goes out, or moves between two accounts of an owner."""
 
     account = _holder("The account, or the ledger account of a fund.")
-    amount = _atoms("What it receives; negative: it pays. A trading fee is positive: what the account is charged.")
+    amount = _atoms("What it receives; negative: it pays. A trading fee or a move is positive: what the account pays.")
     code = CodeField(Transfer, "Why the money moves.")
     market = _market("The market of a funding payment or a trading fee; NONE: no market, and always so for other transfers.", optional=True)
+    receiver = Field("other", Unit.VARIES, "The account that receives what is moved; of other transfers it is not looked at.")
 
 
 class PositionEvent(EventView[T], kind=EventKind.POSITION):

@@ -20,7 +20,7 @@ from backstop.core.results import result_of
 from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_floor
 
-__all__ = ["forget_gaps", "held_gains", "hole_of", "net_of_fund", "note_gaps"]
+__all__ = ["forget_gaps", "held_gains", "held_gains_of", "hole_of", "net_of_fund", "note_gaps"]
 
 #: Columns of ``State.gaps``: the gap plus the value of the lots at the mark of then, and the lots.
 _ATOMS, _LOTS = 0, 1
@@ -121,20 +121,36 @@ def _gap_of(state: State, market: int) -> int:
     return max(0, add_checked(row.gap_atoms, -value_at_mark(state, market, row.gap_lots)))
 
 
-@kernel
-def _sum_results(state: State, owner: int) -> None:
-    """Sum the results of an owner's accounts by market into OWNER_RESULT."""
-    results = state.columns[OWNER_RESULT]
+@inlined
+def _clear_results(state: State) -> None:
     for market in range(state.rules[0].markets):
-        results[market] = 0
-    account = state.columns[OWNER_FIRST, owner]
-    while account != NONE:
-        position = state.accounts[account].first_position
-        while position != NONE:
-            market = state.positions[position].market
-            results[market] = add_checked(results[market], result_of(state, position))
-            position = state.positions[position].next_of_account
-        account = state.accounts[account].next_of_owner
+        state.columns[OWNER_RESULT, market] = 0
+
+
+@kernel
+def _add_results(state: State, account: int) -> None:
+    """Add the results of an account by market to OWNER_RESULT."""
+    results = state.columns[OWNER_RESULT]
+    position = state.accounts[account].first_position
+    while position != NONE:
+        market = state.positions[position].market
+        results[market] = add_checked(results[market], result_of(state, position))
+        position = state.positions[position].next_of_account
+
+
+@kernel
+def _held(state: State) -> int:
+    """Return what is held of the gains in OWNER_RESULT: in each group at most what its fund lacks."""
+    held = 0
+    for group in range(state.rules[0].groups):
+        gaps, gains = 0, 0
+        for market in range(state.rules[0].markets):
+            if state.markets[market].group == group:
+                gap = _gap_of(state, market)
+                gaps = add_checked(gaps, gap)
+                gains = add_checked(gains, min(gap, max(0, state.columns[OWNER_RESULT, market])))
+        held = add_checked(held, min(gains, max(0, gaps - max(0, net_of_fund(state, group)))))
+    return held
 
 
 @kernel
@@ -147,14 +163,19 @@ def held_gains(state: State, owner: int) -> int:
     """
     if state.engine[0].insolvent_now == 0:
         return 0
-    _sum_results(state, owner)
-    held = 0
-    for group in range(state.rules[0].groups):
-        gaps, gains = 0, 0
-        for market in range(state.rules[0].markets):
-            if state.markets[market].group == group:
-                gap = _gap_of(state, market)
-                gaps = add_checked(gaps, gap)
-                gains = add_checked(gains, min(gap, max(0, state.columns[OWNER_RESULT, market])))
-        held = add_checked(held, min(gains, max(0, gaps - max(0, net_of_fund(state, group)))))
-    return held
+    _clear_results(state)
+    account = state.columns[OWNER_FIRST, owner]
+    while account != NONE:
+        _add_results(state, account)
+        account = state.accounts[account].next_of_owner
+    return _held(state)
+
+
+@kernel
+def held_gains_of(state: State, account: int) -> int:
+    """Return what its owner may not move out of an account of its gains. Atoms."""
+    if state.engine[0].insolvent_now == 0:
+        return 0
+    _clear_results(state)
+    _add_results(state, account)
+    return _held(state)

@@ -76,6 +76,7 @@ class State(Bundle):
         "claims": (np.int64, 2),
         "noted": (np.int64, 2),
         "charge_markets": (np.int64, 1),
+        "pocket_markets": (np.int64, 1),
         "doubts": (np.int64, 2),
         "accounts": (ACCOUNT, 1),
         "positions": (POSITION, 1),
@@ -128,6 +129,8 @@ class State(Bundle):
     noted: NDArray[np.int64]
     #: By account: market of the last funding payment that it had to make, or NONE.
     charge_markets: NDArray[np.int64]
+    #: By account: the one market of a pocket, or NONE (see ``pockets``).
+    pocket_markets: NDArray[np.int64]
     #: By account: for how long it waited for doubt in this default, and since when it does now, or
     #: NONE (see ``doubt``).
     doubts: NDArray[np.int64]
@@ -259,6 +262,7 @@ def new_state(rules: VenueRules) -> State:
         "claims": (groups, accounts),
         "noted": (4 * groups + 1, accounts),
         "charge_markets": (accounts,),
+        "pocket_markets": (accounts,),
         "doubts": (accounts, 2),
         "accounts": (accounts,),
         "results": (rows,),

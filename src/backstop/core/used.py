@@ -62,7 +62,7 @@ _WHOLE = (
     *("providers", "commitments", "offered", "joints"),
 )
 #: Arrays by account or owner, in their first or in their second dimension.
-_BY_ACCOUNT = ("charge_markets", "doubts", "accounts", "carry_until", "returns", "debts", "fill_gauges")
+_BY_ACCOUNT = ("charge_markets", "pocket_markets", "doubts", "accounts", "carry_until", "returns", "debts", "fill_gauges")
 _BY_ACCOUNT_SECOND = ("claims", "noted")
 #: Arrays by row of ``positions``.
 _BY_POSITION = (
@@ -70,7 +70,7 @@ _BY_POSITION = (
     *("event_gains", "better_first"),
 )
 #: Arrays of which nothing was ever used that begin with NONE, not with 0.
-_NONE_ARRAYS = ("charge_markets", "returns", "buckets")
+_NONE_ARRAYS = ("charge_markets", "pocket_markets", "returns", "buckets")
 
 
 class Part(NamedTuple):

@@ -1,6 +1,6 @@
 """Money that leaves an account: what must stay, and what is lent for gains that go with it.
 
-Rules: R5.2.5, R5.2.6, R6.11.9, R6.11.10.
+Rules: R5.2.5, R5.2.6, R5.2.8, R6.11.9, R6.11.10.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from backstop.core.ledger import post
 from backstop.core.margin import assess, initial_margin, initial_margin_of, release_level
 from backstop.core.noted_gains import add_own, forget_noted, gain_share, gains_there, let_gains_go, noted_of, sum_noted, take_own
 from backstop.core.places import uncovered_id
-from backstop.core.shortfalls import held_gains
+from backstop.core.pockets import are_linked, is_apart
+from backstop.core.shortfalls import held_gains, held_gains_of
 from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_ceil
 from backstop.core.waterfall.claims import change_claim
 
-__all__ = ["move_cash", "withdrawal_refusal"]
+__all__ = ["move_cash", "move_refusal", "withdrawal_refusal"]
 
 
 @kernel
@@ -62,9 +63,10 @@ def _lack(state: State, account: int) -> int:
 
 
 @kernel
-def _after_withdrawal(state: State, account: int, amount: int) -> tuple[int, int]:
+def _after_withdrawal(state: State, account: int, amount: int, receiver: int) -> tuple[int, int]:
     """Return what a withdrawal leaves in an account beyond its initial margin and what linked accounts
-    lack; and that with what these have to spare, beyond the owner's debts.
+    lack; and that with what the owner's others have to spare, beyond his debts and what those lack that
+    are not linked. ``receiver``: an account that counts in neither, or NONE.
 
     So a winner does not leave before its twin is netted.
     """
@@ -73,9 +75,12 @@ def _after_withdrawal(state: State, account: int, amount: int) -> tuple[int, int
     owner, spare = state.accounts[account].owner, 0
     other = state.columns[OWNER_FIRST, owner]
     while other != NONE:
-        if other != account:
-            left -= _lack(state, other)
+        if other != account and other != receiver:
             other_equity, other_initial = _at_held_marks(state, other)
+            if are_linked(state, account, other):
+                left -= _lack(state, other)
+            else:
+                spare -= max(0, -other_equity)
             spare = add_checked(spare, max(0, other_equity - other_initial))
         other = state.accounts[other].next_of_owner
     return left, add_checked(left, spare) - owner_debt(state, owner)
@@ -112,7 +117,7 @@ def withdrawal_refusal(state: State, account: int, amount: int) -> int:
     So do the owner's debts to the funds, the gains that are held, what is lent for those that leave,
     and what he owes for fills, beyond what his other accounts could withdraw.
     """
-    left, rest = _after_withdrawal(state, account, amount)
+    left, rest = _after_withdrawal(state, account, amount, NONE)
     if left < 0:
         return Reject.INSUFFICIENT_MARGIN
     if rest < 0:
@@ -128,6 +133,19 @@ def withdrawal_refusal(state: State, account: int, amount: int) -> int:
     if rest < held or left < lent or taken > 0:
         return Reject.GAIN_HELD
     return Reject.FILL_HELD if rest < held + fill_debt_of(state, owner) else 0
+
+
+@kernel
+def move_refusal(state: State, account: int, other: int, amount: int) -> int:
+    """Return why money that stays with its owner does not leave an account: what it needs stays, its
+    gains that are held, and into a pocket that is apart, what funds paid for its owner as well.
+    """
+    left, rest = _after_withdrawal(state, account, amount, other)
+    if left < 0:
+        return Reject.INSUFFICIENT_MARGIN
+    if rest < 0 and is_apart(state, other):
+        return Reject.DEBT_TO_FUND
+    return Reject.GAIN_HELD if left < held_gains_of(state, account) else 0
 
 
 @kernel
@@ -165,7 +183,7 @@ def _withdraw(state: State, account: int, amount: int) -> None:
     if sum_noted(state, owner) == 0:
         post(state, account, WORLD, -amount, VENUE_ASSET, Cause.CASH, NONE)
         return
-    left, rest = _after_withdrawal(state, account, amount)
+    left, rest = _after_withdrawal(state, account, amount, NONE)
     there, wealth = gains_there(state, owner)
     taken = _gains_taken(state, owner, amount, rest)
     post(state, account, WORLD, -amount, VENUE_ASSET, Cause.CASH, NONE)

@@ -206,12 +206,22 @@ def _posting(scene: Scene, fact: Fact) -> None:
         add_return(scene, fact)
     if posting.cause == Cause.GAIN_SHARE:
         add_gain_share(scene, fact)
+    if posting.cause == Cause.CONTRIBUTION:
+        _contribution(scene, fact, posting)
     if posting.cause == Cause.FILL_DEBT:
         _fill_debt(scene, fact, posting)
     if posting.cause == Cause.FUNDING and posting.market != NONE:
         holding = scene.holding(posting.market)
         fact.because.append(_funding_text(scene, holding))
         fact.check("unpaid funding", amount, holding.funding)
+
+
+def _contribution(scene: Scene, fact: Fact, posting: PostingEffect[int]) -> None:
+    """Say why a fill cost its account a contribution, and that it left its maintenance margin."""
+    found, words, group = scene.portfolio, scene.speaker, scene.rules.markets[posting.market].group
+    share = f"{scene.rules.funds[group].contribution_ppm} ppm of the initial margin of the lots that it opened"
+    fact.because.append(f"a fill pays the {words.fund(group)} {share}, at most what the account has above its maintenance margin")
+    fact.check("maintenance margin stays", found.equity - posting.amount >= found.maintenance, True)
 
 
 def _fill_debt(scene: Scene, fact: Fact, posting: PostingEffect[int]) -> None:

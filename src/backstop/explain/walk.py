@@ -49,7 +49,7 @@ from backstop.runs.history import apply_events, read_batches
 __all__ = ["Decision", "Explanation", "Walk", "decides", "explain", "known", "rules_at", "whom"]
 
 #: Causes of trades and postings that somebody chose, or that are no decision of the engine.
-_ORDINARY = (Cause.CASH, Cause.FUNDING, Cause.OPENING, Cause.FILL, Cause.TRADING_FEE)
+_ORDINARY = (Cause.CASH, Cause.FUNDING, Cause.OPENING, Cause.FILL, Cause.TRADING_FEE, Cause.MOVE, Cause.CONTRIBUTION)
 #: Effects on markets that are told to whoever holds lots there.
 _OF_MARKETS = (EffectKind.BREAKER, EffectKind.DOUBT, EffectKind.SETTLEMENT)
 #: Effects that act on an account in default: their first places give the order of the defaulters.

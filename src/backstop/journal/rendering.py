@@ -27,6 +27,7 @@ from backstop.core.events import (
     EventKind,
     Operator,
     SupportLimit,
+    Transfer,
 )
 from backstop.core.kinds import (
     EFFECT_VIEWS,
@@ -262,6 +263,37 @@ def _in_market(field: AnyField) -> tuple[Part, ...]:
     return (Part("market", lambda speaker, row: "" if field.of(row) == NONE else f" ({bare(speaker, row)})", bare),)
 
 
+def _pocket(field: AnyField) -> tuple[Part, ...]:
+    """The one market of a pocket."""
+
+    def bare(speaker: Vocabulary, row: Row) -> str | None:
+        return None if field.of(row) == NONE else speaker.market(field.of(row))
+
+    return (Part("market", lambda speaker, row: "" if (name := bare(speaker, row)) is None else f" as a pocket of {name}", bare),)
+
+
+def _moved_to(field: AnyField) -> tuple[Part, ...]:
+    """The account that receives what is moved."""
+
+    def bare(speaker: Vocabulary, row: Row) -> str | None:
+        return speaker.holder(field.of(row)) if TransferEvent.code.of(row) == Transfer.MOVE else None
+
+    return (Part("receiver", lambda speaker, row: "" if (name := bare(speaker, row)) is None else f" to {name}", bare),)
+
+
+def _received_or_paid(field: AnyField) -> tuple[Part, ...]:
+    """What an account receives; of a trading fee or a move what it pays."""
+
+    def bare(speaker: Vocabulary, row: Row) -> str:
+        return speaker.cash(field.of(row))
+
+    def said(speaker: Vocabulary, row: Row) -> str:
+        pays = TransferEvent.code.of(row) in (Transfer.TRADING_FEE, Transfer.MOVE)
+        return f"{'pays' if pays else 'receives'} {bare(speaker, row)}"
+
+    return (Part("amount", said, bare),)
+
+
 def _a_lot(field: AnyField) -> tuple[Part, ...]:
     """Funding of one lot, to the last part of an atom."""
 
@@ -487,8 +519,10 @@ def _kept_back(field: AnyField) -> tuple[Part, ...]:
 # -- the sentences ---------------------------------------------------------------------------------
 
 EVENTS: dict[EventKind, Sentence] = {kind: sentence_of(view) for kind, view in EVENT_VIEWS.items()} | {
-    EventKind.ACCOUNT: sentence_of(AccountEvent, "{account} opens, belongs to {owner}"),
-    EventKind.TRANSFER: sentence_of(TransferEvent, "{account} receives {amount}, {code}", market=_unsaid),
+    EventKind.ACCOUNT: sentence_of(AccountEvent, "{account} opens{market}, belongs to {owner}", market=_pocket),
+    EventKind.TRANSFER: sentence_of(
+        TransferEvent, "{account} {amount}{receiver}, {code}", amount=_received_or_paid, market=_unsaid, receiver=_moved_to
+    ),
     EventKind.POSITION: sentence_of(PositionEvent, "{account} opens with {quantity} in {market} at a cost of {cost}"),
     EventKind.FILL: sentence_of(FillEvent, "{account} trades {quantity} in {market} at {price} with {other}", counterpart=_or_outside),
     EventKind.MARK: sentence_of(MarkEvent, "mark of {market} {price}"),

@@ -145,7 +145,7 @@ class ReferenceEngine:
 
 def open_account(state: State, event: Event) -> None:
     """ACCOUNT."""
-    state.accounts.append(Account(owner=event.other))
+    state.accounts.append(Account(owner=event.other, pocket=event.market))
     state.ledger[event.account] = 0
     state.positions[event.account] = {}
 
@@ -154,6 +154,9 @@ def transfer(state: State, event: Event) -> None:
     """TRANSFER: a deposit, a withdrawal, a funding payment or a trading fee."""
     if event.code == Transfer.TRADING_FEE:
         charge_trading_fee(state, event)
+        return
+    if event.code == Transfer.MOVE:
+        move(state, event)
         return
     is_cash = event.code == Transfer.CASH
     if not is_cash and event.amount < 0:
@@ -176,9 +179,7 @@ def transfer(state: State, event: Event) -> None:
 def move_cash(state: State, account: int, amount: int) -> None:
     """A deposit, which is no gain, or a withdrawal, for whose gains the account lends."""
     owner = state.accounts[account].owner
-    for provider in state.providers:
-        if provider.account == account:
-            provider.baseline += amount
+    shift_baseline(state, account, amount)
     if amount > 0:
         add_own(state, owner, amount)
         state.post(account, WORLD, amount, Cause.CASH)
@@ -188,6 +189,22 @@ def move_cash(state: State, account: int, amount: int) -> None:
     state.own[owner] = own_after(state, owner, -amount, plan)
     state.post(account, WORLD, amount, Cause.CASH)
     lend_for_gains(state, account, plan, left)
+
+
+def shift_baseline(state: State, account: int, amount: int) -> None:
+    """Money that a provider brings or takes is no gain or loss of his."""
+    for provider in state.providers:
+        if provider.account == account:
+            provider.baseline += amount
+
+
+def move(state: State, event: Event) -> None:
+    """An owner moves money from one of his accounts to another."""
+    shift_baseline(state, event.account, -event.amount)
+    shift_baseline(state, event.other, event.amount)
+    state.post(event.other, event.account, event.amount, Cause.MOVE)
+    state.touch(event.account)
+    state.touch(event.other)
 
 
 def charge_trading_fee(state: State, event: Event) -> None:
@@ -237,6 +254,7 @@ def fill(state: State, event: Event) -> None:
     market, lots, price_ticks = event.market, event.lots, event.price_ticks
     other = outside_of(market) if event.other == NONE else event.other
     cash = state.contract(market).cash_of(lots, price_ticks)
+    before = {holder: state.held_lots(holder, market) for holder in (event.account, other)}
     state.trade(event.account, other, market, lots, cash, price_ticks, Cause.FILL)
     state.trade(other, event.account, market, -lots, -cash, price_ticks, Cause.FILL)
     note_fill_debt(state, event)
@@ -244,7 +262,22 @@ def fill(state: State, event: Event) -> None:
     for account in accounts:
         state.cancel_excess(account, market)
     for account in accounts:
+        contribute(state, account, market, before[account])
+    for account in accounts:
         state.touch(account)
+
+
+def contribute(state: State, account: int, market: int, lots_before: int) -> None:
+    """A share of the initial margin of what a fill opened goes to the fund, no more than is left above
+    maintenance, nothing in a default.
+    """
+    holding, contract = state.holding(account, market), state.contract(market)
+    kept = min(abs(lots_before), abs(holding.lots)) if lots_before * holding.lots > 0 else 0
+    opened = holding.initial - contract.initial_of(kept, holding.others_lots)
+    standing = state.standing(account)
+    due = max(0, opened) * state.rules.funds[state.group(market)].contribution_ppm // PPM
+    charged = 0 if state.accounts[account].in_default else min(due, max(0, standing.equity - standing.maintenance))
+    state.post(state.fund_id(market), account, charged, Cause.CONTRIBUTION, market)
 
 
 def mark(state: State, event: Event) -> None:
@@ -713,7 +746,8 @@ def account_row(state: State, number: int) -> tuple[int, ...]:
     account = state.accounts[number]
     times = (account.default_since, account.wait_until, account.next_slice)
     flags = (int(account.restricted), account.ordered, account.claim, account.charge_market)
-    return (account.owner, state.ledger[number], int(account.health), *times, *flags, account.doubt_ns, account.kept_since)
+    waits = (account.doubt_ns, account.kept_since)
+    return (account.owner, state.ledger[number], int(account.health), *times, *flags, *waits, account.pocket)
 
 
 def position_row(row: Position) -> tuple[int, ...]:

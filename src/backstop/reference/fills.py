@@ -13,7 +13,7 @@ __all__ = ["fill_debt_due", "note_fill_debt", "take_from_winners"]
 
 
 def note_fill_debt(state: State, event: Event) -> None:
-    """Note what the winner of a fill between two owners owes the loser, once both have traded."""
+    """Note what the winner of a fill owes a loser that is not linked with it, once both have traded."""
     loser, winner, owed = fill_debt_due(state, event)
     if owed > 0:
         state.add_fill_debt(loser, state.accounts[winner].owner, owed)
@@ -33,7 +33,7 @@ def fill_debt_due(state: State, event: Event) -> tuple[int, int, int]:
     or what of it the loser now lacks, if that is more.
     """
     account, other = event.account, event.other
-    if other < 0 or state.accounts[account].owner == state.accounts[other].owner:
+    if other < 0 or state.are_linked(account, other):
         return account, other, 0
     contract = state.contract(event.market)
     gain = contract.cash_of(event.lots, event.price_ticks) - contract.cash_of(event.lots, contract.mark_ticks)
@@ -64,7 +64,7 @@ def take_from_winners(state: State, account: int) -> None:
         for number in reversed(state.accounts_of(debt.owner)):
             standing = state.standing(number)
             give = min(deficit, debt.amount, standing.equity - standing.maintenance)
-            if give > 0 and not state.accounts[number].in_default:
+            if give > 0 and number != account and not state.accounts[number].in_default:
                 state.lower_fill_debt(debt, give)
                 deficit -= give
                 state.post(account, number, give, Cause.FILL_DEBT)

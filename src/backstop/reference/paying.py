@@ -16,7 +16,7 @@ def net_linked_owners(state: State, account: int) -> None:
     equity. Then from those who owe the account for fills.
     """
     deficit = -state.equity(account)
-    linked = [number for number in reversed(state.accounts_of(state.accounts[account].owner)) if number != account]
+    linked = [number for number in reversed(state.linked_with(account)) if number != account]
     for keeps_release in (True, False):
         for number in linked:
             standing = state.standing(number)
@@ -53,17 +53,19 @@ def pay(state: State, account: int, group: int, amount: int, cause: Cause, marke
     owner = state.accounts[account].owner
     for number in state.accounts_of(owner):
         state.accounts[number].debts = state.debts(number)  # what is forgotten does not come back
-    debt = paid - set_off(state, owner, group, paid)
+    debt = paid - set_off(state, account, group, paid)
     state.post(account, fund_of(group), paid, cause, market)
     debts = state.accounts[account].debts
     debts[group] = debts.get(group, 0) + debt
     return paid
 
 
-def set_off(state: State, owner: int, group: int, paid: int) -> int:
-    """Lower the owner's claims on a group by what its fund pays for him; return by how much."""
+def set_off(state: State, account: int, group: int, paid: int) -> int:
+    """Lower the claims of an account, and of those linked with it, on a group by what its fund pays for
+    it; return by how much.
+    """
     left = paid
-    for number in reversed(state.accounts_of(owner)):
+    for number in reversed(state.linked_with(account)):
         part = min(left, state.accounts[number].claims.get(group, 0))
         if part:
             change_claim(state, number, group, -part)

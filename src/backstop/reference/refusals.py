@@ -29,7 +29,7 @@ from backstop.reference.listing import wrong_listing
 from backstop.reference.margin import Holding
 from backstop.reference.parameters import wrong_change
 from backstop.reference.records import Event
-from backstop.reference.shortfalls import held_gains
+from backstop.reference.shortfalls import held_gains, held_gains_of
 from backstop.reference.state import TAKEOVER_OFFER, Order, State
 
 __all__ = ["held_loss", "held_margin", "reason_to_refuse"]
@@ -40,6 +40,8 @@ Check = Callable[[State, Event], Iterator[tuple[bool, Reject]]]
 WITH_MARKET = (K.POSITION, K.FILL, K.MARK, K.INDEX, K.VOLUME, K.DEPTH, K.ORDER_FILL, K.HEARTBEAT, K.FUNDING, K.SETTLEMENT)
 #: Codes of TRANSFER that may name a market.
 WITH_MARKET_OR_NONE = (Transfer.TRADING_FEE, Transfer.FUNDING)
+#: Kinds that name an account which no pocket of another market may be.
+WITH_OWN_MARKET = (K.POSITION, K.FILL)
 WITH_POSITION_LOTS = (K.POSITION, K.FILL, K.ORDER_FILL)
 WITH_PRICE = (K.FILL, K.MARK, K.INDEX, K.ORDER_FILL, K.SETTLEMENT)
 #: Kinds by which something happens in a market, or is told of it.
@@ -62,7 +64,7 @@ def reason_to_refuse(state: State, event: Event) -> Reject | None:
     """Return the first reason in the order of ``Reject``, or nothing. Later checks rely on the
     earlier ones.
     """
-    checks = (_form, *OF_KIND.get(event.kind, (_names, _numbers, _position, _ledger, _settled)))
+    checks = (_form, *OF_KIND.get(event.kind, (_names, _numbers, _position, _ledger, _settled, _pockets)))
     return next((reason for check in checks for bad, reason in check(state, event) if bad), None)
 
 
@@ -92,7 +94,8 @@ def _names(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     """Market, account, order, owner, provider, code."""
     kind, markets = event.kind, range(len(state.markets))
     yield kind in WITH_MARKET and event.market not in markets, Reject.UNKNOWN_MARKET
-    may_name = (kind == K.TRANSFER and event.code in WITH_MARKET_OR_NONE) or (kind == K.OPERATOR and event.code in TO_BREAKER)
+    codes: dict[int, tuple[int, ...]] = {K.ACCOUNT: (event.code,), K.TRANSFER: WITH_MARKET_OR_NONE, K.OPERATOR: TO_BREAKER}
+    may_name = event.code in codes.get(kind, ())
     yield may_name and event.market != NONE and event.market not in markets, Reject.UNKNOWN_MARKET
     names_market = _gives_price(event) or _ends_relief(event)
     yield names_market and event.market not in markets, Reject.UNKNOWN_MARKET
@@ -101,6 +104,7 @@ def _names(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     if kind in (K.TRANSFER, K.POSITION, K.FILL, K.PROVIDER):
         yield not to_fund and not _is_open(state, event.account), Reject.UNKNOWN_ACCOUNT
     yield kind == K.FILL and event.other != NONE and not _is_open(state, event.other), Reject.UNKNOWN_ACCOUNT
+    yield _moves(event) and not _is_open(state, event.other), Reject.UNKNOWN_ACCOUNT
 
     order = _order(state, event)
     yield kind in WITH_ORDER and not 1 <= event.other < state.next_order, Reject.UNKNOWN_ORDER
@@ -143,7 +147,7 @@ def _codes(state: State, event: Event, to_fund: bool) -> Iterator[tuple[bool, Re
 def _numbers(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     """Two accounts, lots, price, amount."""
     kind = event.kind
-    yield kind == K.FILL and event.account == event.other, Reject.SAME_ACCOUNT
+    yield (kind == K.FILL or _moves(event)) and event.account == event.other, Reject.SAME_ACCOUNT
 
     rules = state.rules.markets[event.market] if kind in WITH_MARKET else None
     if rules and kind in WITH_POSITION_LOTS:
@@ -158,7 +162,8 @@ def _numbers(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
         yield not rules.price_ticks_min <= event.price_ticks <= rules.price_ticks_max, Reject.PRICE_OUT_OF_RANGE
 
     yield kind in (K.TRANSFER, K.FUNDING) and not 1 <= abs(event.amount) <= NOTIONAL_ATOMS_MAX, Reject.AMOUNT_OUT_OF_RANGE
-    yield kind == K.TRANSFER and event.code == Transfer.TRADING_FEE and event.amount < 0, Reject.AMOUNT_OUT_OF_RANGE
+    is_positive = kind == K.TRANSFER and event.code in (Transfer.TRADING_FEE, Transfer.MOVE)
+    yield is_positive and event.amount < 0, Reject.AMOUNT_OUT_OF_RANGE
     if kind == K.OPERATOR and event.code in TIMED:
         yield not 1 <= event.amount <= state.rules.breakers.operator_hold_max_ns, Reject.AMOUNT_OUT_OF_RANGE
     if _ends_relief(event):
@@ -204,9 +209,11 @@ def _ledger(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     if event.kind != K.TRANSFER:
         return
     is_fee = event.code == Transfer.TRADING_FEE
-    payer, receiver = (account, FEES) if is_fee else (WORLD, account)
+    payer, receiver = (account, FEES) if is_fee else (account, event.other) if _moves(event) else (WORLD, account)
     after = (state.ledger[receiver] + amount, state.ledger[payer] - amount)
     yield any(abs(balance) > BALANCE_ATOMS_MAX for balance in after), Reject.BALANCE_LIMIT
+    if _moves(event):
+        yield from _move(state, account, event.other, amount)
     if amount > 0 or event.code != Transfer.CASH:
         return
     group = _group_of(state, account)
@@ -226,17 +233,35 @@ def _ledger(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     yield rest < held + state.fill_debt(owner), Reject.FILL_HELD
 
 
-def after_withdrawal(state: State, account: int, amount: int) -> tuple[int, int]:
+def _move(state: State, account: int, other: int, amount: int) -> Iterator[tuple[bool, Reject]]:
+    """Money that stays with its owner leaves the account what it needs, and its gains that are held;
+    into a pocket that is apart, what funds paid for its owner as well.
+    """
+    yield state.accounts[account].in_default, Reject.ACCOUNT_IN_DEFAULT
+    left, rest = after_withdrawal(state, account, amount, receiver=other)
+    yield left < 0, Reject.INSUFFICIENT_MARGIN
+    yield state.is_apart(other) and rest < 0, Reject.DEBT_TO_FUND
+    yield left < held_gains_of(state, account), Reject.GAIN_HELD
+
+
+def after_withdrawal(state: State, account: int, amount: int, receiver: int = NONE) -> tuple[int, int]:
     """What a withdrawal leaves in the account beyond its initial margin and what linked accounts lack;
-    and that with what these have to spare, beyond the owner's debts.
+    and that with what the owner's others have to spare, beyond his debts and what those lack that are
+    not linked. ``receiver``: an account that counts in neither.
     """
     owner = state.accounts[account].owner
-    linked = [number for number in state.accounts_of(owner) if number != account]
-    lacks = sum(_lack(state, number) for number in linked)
+    others = [number for number in state.accounts_of(owner) if number not in (account, receiver)]
+    lacks = sum(_lack(state, number) for number in others if state.are_linked(account, number))
     needs = state.portfolio(account).initial + held_margin(state, account) + lacks
     left = state.equity(account) - held_loss(state, account) - amount - needs
-    spare = sum(max(0, _free(state, number)) for number in linked)
-    return left, left + spare - state.owner_debt(owner)
+    spare = sum(max(0, _free(state, number)) for number in others)
+    gaps = sum(max(0, -_at_worst(state, number)) for number in others if not state.are_linked(account, number))
+    return left, left + spare - gaps - state.owner_debt(owner)
+
+
+def _moves(event: Event) -> bool:
+    """An owner moves money from one of his accounts to another."""
+    return event.kind == K.TRANSFER and event.code == Transfer.MOVE
 
 
 def _gives_price(event: Event) -> bool:
@@ -262,10 +287,26 @@ def _settled(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
         yield not is_doubted(state, event.market), Reject.NOT_DOUBTED
 
 
+def _pockets(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
+    """A pocket has lots in its market only, and is no provider's; money is moved within an owner."""
+    named: tuple[int, ...] = (event.account,) if event.kind in (*WITH_OWN_MARKET, K.PROVIDER) else ()
+    if event.kind == K.FILL and event.other != NONE:
+        named = (event.account, event.other)
+    pockets = [state.accounts[account].pocket for account in named]
+    yield any(pocket not in (NONE, event.market) for pocket in pockets if event.kind != K.PROVIDER), Reject.ACCOUNT_ISOLATED
+    yield event.kind == K.PROVIDER and pockets != [NONE], Reject.ACCOUNT_ISOLATED
+    if _moves(event):
+        yield state.accounts[event.account].owner != state.accounts[event.other].owner, Reject.OTHER_OWNER
+
+
+def _at_worst(state: State, account: int) -> int:
+    """Equity of an account, each position at the worst mark that is held."""
+    return state.equity(account) - held_loss(state, account)
+
+
 def _free(state: State, account: int) -> int:
     """What an account has above its initial margin."""
-    portfolio = state.portfolio(account)
-    return portfolio.equity - held_loss(state, account) - portfolio.initial - held_margin(state, account)
+    return _at_worst(state, account) - state.portfolio(account).initial - held_margin(state, account)
 
 
 def _lack(state: State, account: int) -> int:

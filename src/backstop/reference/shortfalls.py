@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from backstop.reference.state import State
 
-__all__ = ["gap_of_market", "gap_of_position", "held_gains", "shortfall"]
+__all__ = ["gap_of_market", "gap_of_position", "held_gains", "held_gains_of", "shortfall"]
 
 
 def gap_of_position(state: State, account: int, market: int) -> int:
@@ -40,6 +40,16 @@ def held_gains(state: State, owner: int) -> int:
     for account in state.accounts_of(owner):
         for market, result in state.results(account).items():
             gains[market] = gains.get(market, 0) + result
+    return _held(state, gains)
+
+
+def held_gains_of(state: State, account: int) -> int:
+    """What its owner may not move out of an account of its gains in this epoch."""
+    return _held(state, state.results(account))
+
+
+def _held(state: State, gains: Mapping[int, int]) -> int:
+    """What is held of gains by market: in each group at most what its fund lacks."""
     return sum(min(shortfall(state, group), _exposed(state, gains, group)) for group in range(len(state.funds)))
 
 

@@ -144,6 +144,8 @@ class Account:
     """State of an account beside its ledger balance and its positions."""
 
     owner: int
+    #: The one market of a pocket, or NONE.
+    pocket: int = NONE
     health: int = Health.HEALTHY
     default_since: int = NEVER_NS
     wait_until: int = NEVER_NS
@@ -541,6 +543,19 @@ class State:
     def accounts_of(self, owner: int) -> list[int]:
         """Accounts of an owner, in order of id."""
         return [number for number, account in enumerate(self.accounts) if account.owner == owner]
+
+    def is_apart(self, account: int) -> bool:
+        """A pocket that is not netted with its owner's other accounts."""
+        return self.accounts[account].pocket != NONE and not self.rules.fund.pockets_are_netted
+
+    def are_linked(self, account: int, other: int) -> bool:
+        """Two accounts stand for each other: their owner is one, and neither is apart."""
+        is_one = self.accounts[account].owner == self.accounts[other].owner
+        return is_one and (account == other or not (self.is_apart(account) or self.is_apart(other)))
+
+    def linked_with(self, account: int) -> list[int]:
+        """The account and those that are linked with it, in order of id."""
+        return [number for number in self.accounts_of(self.accounts[account].owner) if self.are_linked(account, number)]
 
     def debts(self, account: int) -> dict[int, int]:
         """What the account owes the funds, by group; nothing once the owner's debts are forgotten."""

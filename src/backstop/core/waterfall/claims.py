@@ -10,6 +10,7 @@ from backstop.compiled import kernel
 from backstop.core.columns import NETTED_CLAIM, NETTED_EVENT
 from backstop.core.events import NEVER_NS, NONE
 from backstop.core.outbox import emit_claim
+from backstop.core.pockets import is_apart
 from backstop.core.state import State
 from backstop.core.units import add_checked
 from backstop.core.waits import wake_by
@@ -37,22 +38,31 @@ def change_claim(state: State, account: int, group: int, change: int) -> None:
 
 
 @kernel
-def set_off_claims(state: State, owner: int, group: int, paid: int) -> int:
-    """Lower an owner's claims on a group by what its fund pays for him, the latest opened account
-    first; return by how much in all.
+def _set_off_one(state: State, account: int, group: int, most: int) -> int:
+    part = min(most, state.claims[group, account])
+    if part > 0:
+        change_claim(state, account, group, -part)
+    return part
+
+
+@kernel
+def set_off_claims(state: State, account: int, group: int, paid: int) -> int:
+    """Lower the claims of an account, and of those linked with it, on a group by what its fund pays for
+    it, the latest opened first; return by how much in all.
     """
     if state.funds[group].claims == 0:
         return 0
+    if is_apart(state, account):
+        return _set_off_one(state, account, group, paid)
+    owner = state.accounts[account].owner
     begin_netting(state, owner)
-    account = state.columns[NETTED_CLAIM, owner]
-    while account != NONE and state.accounts[account].claim == 0:
-        account = state.accounts[account].next_of_owner
-    state.columns[NETTED_CLAIM, owner] = account
+    other = state.columns[NETTED_CLAIM, owner]
+    while other != NONE and state.accounts[other].claim == 0:
+        other = state.accounts[other].next_of_owner
+    state.columns[NETTED_CLAIM, owner] = other
     left = paid
-    while account != NONE and left > 0:
-        part = min(left, state.claims[group, account])
-        if part > 0:
-            change_claim(state, account, group, -part)
-            left -= part
-        account = state.accounts[account].next_of_owner
+    while other != NONE and left > 0:
+        if not is_apart(state, other):
+            left -= _set_off_one(state, other, group, left)
+        other = state.accounts[other].next_of_owner
     return paid - left

@@ -11,8 +11,9 @@ from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.debts import add_debt, forget_debts
 from backstop.core.events import FEES, NONE, Cause, Health, SupportLimit
 from backstop.core.instruments import NO_CAP
+from backstop.core.interest import others_lots
 from backstop.core.ledger import balance_of, post
-from backstop.core.margin import assess
+from backstop.core.margin import assess, initial_margin_of
 from backstop.core.monitor import touch
 from backstop.core.places import arrears_gauge, fund_gauge, fund_id, market_gauge, uncovered_id
 from backstop.core.rows import FUND_SLOTS
@@ -32,6 +33,7 @@ __all__ = [
     "available_without_carry",
     "binding_limit",
     "charge_trading_fee",
+    "contribute",
     "free_atoms",
     "pay",
     "pay_late",
@@ -239,7 +241,7 @@ def pay(state: State, account: int, group: int, amount: int, cause: int, market:
         return 0
     owner = state.accounts[account].owner
     forget_debts(state, owner)
-    debt = paid - set_off_claims(state, owner, group, paid)
+    debt = paid - set_off_claims(state, account, group, paid)
     _count(state, fund_gauge(group), paid)
     if market != NONE:
         _count(state, market_gauge(market), paid)
@@ -277,3 +279,22 @@ def charge_trading_fee(state: State, account: int, market: int, amount: int) -> 
     share = mul_div_floor(charged, state.rules[0].trading_fee_share_ppm, _PPM)
     post(state, fund_id(group), FEES, share, VENUE_ASSET, Cause.TRADING_FEE, market)
     touch(state, account)
+
+
+@kernel
+def contribute(state: State, position: int, lots_before: int) -> None:
+    """Let a share of the initial margin of what a fill opened go to the fund: no more than the account
+    has above maintenance, and nothing in a default.
+    """
+    row = state.positions[position]
+    lots, market, account = row.lots, row.market, row.account
+    group = state.markets[market].group
+    share_ppm = state.funds[group].contribution_ppm
+    if share_ppm == 0 or lots == 0 or state.accounts[account].health >= Health.DISTRESSED:
+        return
+    kept = min(abs(lots_before), abs(lots)) if (lots_before > 0) == (lots > 0) else 0
+    others, ticks = others_lots(state, account, market, lots), state.markets[market].mark_ticks
+    opened = initial_margin_of(state, market, lots, others, ticks) - initial_margin_of(state, market, kept, others, ticks)
+    equity, maintenance = assess(state, account)
+    charged = min(mul_div_floor(max(0, opened), share_ppm, _PPM), max(0, equity - maintenance))
+    post(state, fund_id(group), account, charged, VENUE_ASSET, Cause.CONTRIBUTION, market)

@@ -2,7 +2,7 @@
 
 Before anyone else pays for an insolvent account, the other accounts of its owner do, first with
 what they have above their release level, then with all they have: so nobody gains from the fund by
-being on both sides.
+being on both sides. A pocket that is apart is left out, on either side.
 
 It is made before every payment of a fund. In one event each walk over an owner's accounts goes on
 where the last one ended: an account that could give nothing is looked at again only if it was
@@ -22,6 +22,7 @@ from backstop.core.ledger import post
 from backstop.core.margin import assess, release_level
 from backstop.core.monitor import touch, update_health
 from backstop.core.orders import cancel_orders_of
+from backstop.core.pockets import is_apart
 from backstop.core.state import State
 
 __all__ = ["begin_netting", "judge_netted", "net_linked"]
@@ -45,7 +46,7 @@ def _net_once(state: State, account: int, deficit: int, spares_release: bool) ->
     column = NETTED_SPARE if spares_release else NETTED_REST
     other = state.columns[column, owner]
     while other != NONE and deficit > 0:
-        if other != account:
+        if other != account and not is_apart(state, other):
             equity, maintenance = assess(state, other)
             given = min(deficit, max(0, equity - release_level(state, other, maintenance) if spares_release else equity))
             if given > 0:
@@ -70,7 +71,7 @@ def net_linked(state: State, account: int) -> None:
     able to make it whole, too.
     """
     equity, _ = assess(state, account)
-    if equity < 0:
+    if equity < 0 and not is_apart(state, account):
         begin_netting(state, state.accounts[account].owner)
         left = _net_once(state, account, -equity, True)
         if left > 0:
