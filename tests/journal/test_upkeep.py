@@ -30,7 +30,9 @@ from backstop.journal.snapshot import SnapshotError, restore_snapshot, shapes_of
 from backstop.journal.upgrading import seal, upgrade
 from backstop.journal.verify import verify
 from backstop.runs.history import state_at
+from backstop.runs.replay import replay
 from tests.journal.feeding import fed
+from tests.journal.killed import small_case
 from tests.journal.runs import change, crash, manifest, names, venue, write
 from tests.journal.test_segments import SHORT, _append
 
@@ -388,3 +390,48 @@ def test_a_live_journal_is_sealed_by_command(tmp_path: Path) -> None:
     told = json.loads(_called("journal", "seal", path, "--json").stdout)
     assert (told["live"]["number"], told["live"]["first_batch"], told["events_replayed"]) == (2, 6, len(crash()[4].events))
     assert recover(path).events_replayed == 0
+
+
+# A replay over several segments
+
+
+class _Cut(Exception):
+    """The run is cut short here."""
+
+
+def _replayed(path: Path | None, stop_after: int = 1 << 30) -> Any:
+    case = small_case()
+    calls = 0
+
+    def progress(*_: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > stop_after:
+            raise _Cut
+
+    how: dict[str, Any] = {"schedule": case.schedule, "names": case.names, "seed": case.seed, "snapshot_every": 3, "segment_events": 9_000}
+    return replay(case.venue, case.prices.events, case.opening, **how, journal_path=path, resume=path is not None, progress=progress)
+
+
+def _told(result: Any) -> dict[str, Any]:
+    return {name: value for name, value in result.as_json().items() if name not in ("journal", "seconds", "engine_seconds")}
+
+
+def test_a_replay_over_several_segments_is_resumed_where_all_are_there(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    whole = _replayed(None)
+    for stop_after in (10, 20):
+        with pytest.raises(_Cut):
+            _replayed(path, stop_after)
+    sealed = sealed_beside(path)
+    assert sealed
+    sealed[1].rename(tmp_path / "held")
+    with pytest.raises(JournalError, match="put its earlier segments beside it"):
+        _replayed(path)
+    (tmp_path / "held").rename(sealed[1])
+    again = _replayed(path)
+    assert _told(again) == _told(whole)
+    report = verify(path)
+    assert (report.exit_code, report.digest, report.events) == (0, whole.digest, whole.events)
+    assert report.segments > 2
+    assert _told(_replayed(path)) == _told(whole)  # it had ended: made again from the snapshot, and compared

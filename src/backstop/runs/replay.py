@@ -134,6 +134,7 @@ def replay(
     tally: Tally | None = None,
     resume: bool = False,
     snapshot_every: int = 64,
+    segment_events: int = 0,
 ) -> ReplayResult:
     """Run the opening, then the outside events (sorted by time), through the engine and the
     simulated venue.
@@ -143,7 +144,7 @@ def replay(
 
     ``resume`` goes on with a journal that a killed run of the same terms left there; of one that
     came to its end the result is worked out again, and nothing is written. A snapshot stands in it
-    every so many batches.
+    every so many batches. A segment of it is sealed after so many events (0: by its bytes alone).
 
     Raises ``JournalError`` where it cannot be written or is another run's, ``JournalDamaged`` where
     it cannot be resumed, and ``OverflowError`` where money would not fit in 64 bits: the events up
@@ -163,7 +164,7 @@ def replay(
         terms = {**(details or {}), "impact": "on" if impact else "off"}
         manifest = Manifest(
             venue.text, venue.hash, venue.rules.limits, command=command, seed=seed, snapshot_every=snapshot_every, details=terms
-        )
+        )._replace(segment_events=segment_events)
         if resume and standing_at(Path(journal_path)) in (Standing.JOURNAL, Standing.FOREIGN):
             run.take_up(Path(journal_path), manifest, names)
         else:

@@ -71,8 +71,14 @@ class Resumed(NamedTuple):
     findings: list[Finding]
 
     def earlier(self, path: Path) -> Iterator[Batch]:
-        """Yield the journal's batches up to the snapshot: they are not made again."""
+        """Yield the journal's batches up to the snapshot: they are not made again.
+
+        Raises ``JournalError`` where earlier segments are not here: the result counts every event.
+        """
         with open_journal(path) as journal:
+            if journal.first_of_all != 1:
+                message = f"begins with batch {journal.first_of_all}: put its earlier segments beside it"
+                raise JournalError(f"journal `{path}` {message}")
             for batch in journal.batches():
                 if batch.number > self.snapshot_batch:
                     return
