@@ -17,12 +17,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from backstop.cli import app
+from backstop.core import columns
 from backstop.core.digest import state_digest
 from backstop.core.state import State, new_state
 from backstop.explain import as_text, explain
 from backstop.journal import Journal, JournalDamaged, JournalError, open_journal
 from backstop.journal.backup import back_up
 from backstop.journal.chronicle import Upgrade, read_record
+from backstop.journal.migration import column_numbers, migrated
 from backstop.journal.naming import sealed_beside, sealed_path
 from backstop.journal.recovery import recover
 from backstop.journal.segments import segments_of
@@ -317,12 +319,26 @@ def test_an_array_that_is_new_is_as_a_venue_begins() -> None:
     assert state_digest(_restored(parts)) == state_digest(state)
 
 
+def test_columns_are_taken_by_name_whatever_their_numbers() -> None:
+    """As if the old code had had them in the opposite order."""
+    state = new_state(venue().rules)
+    fed(state, 0, 4)
+    last = len(state.columns) - 1
+    numbers = {name: last - number if name in vars(columns) else number for name, number in column_numbers().items()}
+    arrays = {name: getattr(state, name) for name in State.FIELDS if name != "effects"}
+    arrays["columns"] = np.ascontiguousarray(state.columns[::-1])
+    restored = migrated(arrays, numbers, new_state(venue().rules))
+    assert state_digest(restored) == state_digest(state)
+    assert fed(restored, 4, 7) == [chunk.effects.tobytes() for chunk in crash()[4:]]
+
+
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
         (lambda header, _: header.pop("columns"), "does not say what the numbers of its columns stand for"),
         (lambda header, _: header["columns"].update(WAIT_OTHER=3), "column `WAIT_OTHER` is 3 there, and unknown in this version"),
-        (lambda header, _: header["columns"].update(OWNER_FIRST=99), "column `OWNER_FIRST` is 99 there, and"),
+        (lambda header, _: header["columns"].update(OWNER_FIRST=999), "column `OWNER_FIRST` is 999 there, of"),
+        (lambda header, _: header["columns"].update(FUND_SLOTS=99), "column `FUND_SLOTS` is 99 there, and 17 in this version"),
         (lambda header, _: _entry(header, "house").update(name="state.cellar"), "holds `cellar`, which this version does not know"),
         (lambda header, _: _rename(header, "accounts", "balance"), "`accounts` has a field `credit`, which this version does not know"),
     ],

@@ -1,6 +1,6 @@
 """Reading a snapshot that other code took: by the names of its arrays and fields.
 
-What both know by a name is taken over. What only this code knows is as a venue of these rules
+What both know by a name is taken over, columns too. What only this code knows is as a venue of these rules
 begins. What this code does not know, or does not mean by the same number, is refused in words: a
 snapshot is read right or not at all.
 """
@@ -28,9 +28,13 @@ class MigrationError(ValueError):
 
 def column_numbers() -> dict[str, int]:
     """Return what the numbers of columns stand for: every constant of ``core.columns`` and
-    ``core.rows`` that is a number.
+    ``core.rows`` that is a number, but for how many columns there are.
     """
-    return {name: value for room in (columns, rows) for name, value in sorted(vars(room).items()) if name.isupper() and type(value) is int}
+    found: dict[str, int] = {}
+    for room in (columns, rows):
+        found |= {name: value for name, value in sorted(vars(room).items()) if name.isupper() and type(value) is int}
+    found.pop("COLUMNS")
+    return found
 
 
 def migrated(arrays: Mapping[str, NDArray[Any]], numbers: object, fresh: State) -> State:
@@ -39,13 +43,15 @@ def migrated(arrays: Mapping[str, NDArray[Any]], numbers: object, fresh: State) 
 
     Raises ``MigrationError``.
     """
-    _check_numbers(numbers)
+    known = _checked_numbers(numbers)
     unknown = sorted(set(arrays) - set(State.FIELDS))
     for name in unknown:
         if arrays[name].size and arrays[name].any():
             raise MigrationError(f"it holds `{name}`, which this version does not know")
     for name in State.FIELDS:
-        if name in arrays and name not in _MADE_ANEW:
+        if name == "columns" and name in arrays:
+            _take_columns(arrays[name], fresh.columns, known)
+        elif name in arrays and name not in _MADE_ANEW:
             _take(name, arrays[name], getattr(fresh, name))
     _forget_triggers(fresh)
     return fresh
@@ -63,13 +69,29 @@ def _forget_triggers(state: State) -> None:
     state.markets["shift_ticks"] = np.where(state.markets["mark_ticks"] > 0, beyond, 0)[:, np.newaxis]
 
 
-def _check_numbers(numbers: object) -> None:
+def _checked_numbers(numbers: object) -> dict[str, int]:
+    """Return the numbers of the columns of ``State.columns`` there; see that all others mean the
+    same.
+    """
     if not isinstance(numbers, dict):
         raise MigrationError("it does not say what the numbers of its columns stand for")
-    present = column_numbers()
+    present, moved = column_numbers(), {}
     for name, number in numbers.items():
-        if present.get(name) != number:
+        if name in vars(columns) and name in present and type(number) is int:
+            moved[name] = number
+        elif present.get(name) != number:
             raise MigrationError(f"column `{name}` is {number} there, and {present.get(name, 'unknown')} in this version")
+    return moved
+
+
+def _take_columns(held: NDArray[Any], into: NDArray[Any], numbers: Mapping[str, int]) -> None:
+    """Copy the columns that both know, each to the number that it has in this version."""
+    if held.ndim != 2 or held.dtype != into.dtype or held.shape[1] > into.shape[1]:
+        raise MigrationError(f"`columns` has the shape {held.shape}, in a run of these rules {into.shape}")
+    for name, number in numbers.items():
+        if not 0 <= number < len(held):
+            raise MigrationError(f"column `{name}` is {number} there, of {len(held)}")
+        into[vars(columns)[name], : held.shape[1]] = held[number]
 
 
 def _take(name: str, held: NDArray[Any], into: NDArray[Any]) -> None:
