@@ -36,7 +36,8 @@ def event(view: type[EventView[Any]], time_ns: int, *, seq: int | None = None, *
 
     Units are those that the kind declares (docs/reference/events-and-effects.md): ticks, lots and
     atoms. ``market`` may be a symbol, a code the name of its member. A field that may be NONE, or
-    that only other codes look at, may be left out. Raises ``EngineError`` where a field is missing, unknown, or of another type.
+    that only other codes look at, may be left out. Raises ``EngineError`` where a field is missing,
+    unknown, or of another type.
     """
     known = {each.name: each for each in view.fields}
     for name in fields:
