@@ -314,7 +314,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("who-receives-does-not-count", "refusals", "if number not in (account, receiver)]", "if number != account]"),
     Mutation("a-gain-that-is-held-is-not-moved", "refusals", "left < held_gains_of(state, account)", "False"),
     Mutation("a-pocket-is-of-one-market", "refusals", "pocket not in (NONE, event.market)", "False"),
-    Mutation("a-provider-is-no-pocket", "refusals", "pockets != [NONE], Reject", "False, Reject"),
     Mutation("money-is-moved-within-an-owner", "refusals", "!= state.accounts[event.other].owner, Reject", "== NONE, Reject"),
     Mutation("a-contribution-for-what-is-opened", "engine", "- contract.initial_of(kept, ", "- contract.initial_of(0, "),
     Mutation("a-contribution-leaves-maintenance", "engine", "standing.equity - standing.maintenance)", "standing.equity)"),

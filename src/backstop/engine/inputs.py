@@ -10,12 +10,14 @@ import numpy as np
 
 from backstop.config import Venue
 from backstop.core.events import EVENT, NONE, EventArray
-from backstop.core.kinds import AnyField, EventView, Unit
+from backstop.core.kinds import AnyField, EventView, TransferEvent, Unit
 from backstop.engine.errors import EngineError
 
 __all__ = ["Event", "event", "market_number", "rows_of"]
 
 _INT64_MAX = (1 << 63) - 1
+#: Fields that only some codes of a kind look at, and what they are where they are left out.
+_LEFT_OUT: dict[tuple[type[EventView[Any]], str], int] = {(TransferEvent, "receiver"): 0}
 
 
 class Event(NamedTuple):
@@ -33,14 +35,15 @@ def event(view: type[EventView[Any]], time_ns: int, *, seq: int | None = None, *
     """Return an event of a kind (``MarkEvent``, ``FillEvent``, ...) with that kind's fields by name.
 
     Units are those that the kind declares (docs/reference/events-and-effects.md): ticks, lots and
-    atoms. ``market`` may be a symbol, a code the name of its member. A field that may be NONE may
-    be left out. Raises ``EngineError`` where a field is missing, unknown, or of another type.
+    atoms. ``market`` may be a symbol, a code the name of its member. A field that may be NONE, or
+    that only other codes look at, may be left out. Raises ``EngineError`` where a field is missing,
+    unknown, or of another type.
     """
     known = {each.name: each for each in view.fields}
     for name in fields:
         if name not in known:
             raise EngineError(f"`{name}` is no field of {view.__name__}: it has {', '.join(known) or 'none'}")
-    missing = [name for name, each in known.items() if name not in fields and not each.optional]
+    missing = [name for name, each in known.items() if name not in fields and not each.optional and (view, name) not in _LEFT_OUT]
     if missing:
         raise EngineError(f"{view.__name__} lacks {', '.join(f'`{name}`' for name in missing)}")
     _check_integer(view, "time_ns", time_ns)
@@ -108,7 +111,7 @@ def rows_of(events: EventArray | Iterable[Event], venue: Venue, last_seq: int) -
 def _fill(row: Any, each: Event, venue: Venue, seq: int) -> None:
     row["seq"], row["time_ns"], row["kind"] = seq, each.time_ns, int(each.view.kind)
     for field in each.view.fields:
-        value = each.fields.get(field.name, NONE)
+        value = each.fields.get(field.name, _LEFT_OUT.get((each.view, field.name), NONE))
         if field.unit == Unit.MARKET and value != NONE:
             value = market_number(venue, value)
         most = np.iinfo(EVENT[field.column]).max
