@@ -366,7 +366,9 @@ def fill_starts(moment: Moment) -> Findings:
     order, gap = due
     reserved, price = moment.mirror.reserved[moment.event.other], moment.event.price_ticks
     moment.support_due = min(max(0, gap), reserved)
-    if allows(order, price) and order.id not in moment.mirror.abused and gap > reserved:
+    # The cash of a part is rounded down: that atom is not reserved (R11.3.6).
+    rounding = 1 if moment.mirror.contract(order.market).is_inverse else 0
+    if allows(order, price) and order.id not in moment.mirror.abused and gap > reserved + rounding:
         yield f"fill at {price} within the limit {order.limit_ticks} needs {gap}, reserved {reserved}"
 
 

@@ -42,6 +42,7 @@ __all__ = [
     "judge",
     "judge_everyone",
     "judge_gathered",
+    "note_spare",
     "start_round",
     "touch",
     "touch_defaulters",
@@ -341,6 +342,13 @@ def _note_spare(state: State, account: int, equity: int, maintenance: int) -> No
     # At the level without returns, which is never above its own.
     if equity > release_without_returns(state, maintenance):
         state.columns[NETTED_SPARE, owner] = max(state.columns[NETTED_SPARE, owner], account)
+
+
+@kernel
+def note_spare(state: State, account: int) -> None:
+    """Let netting find an account again that a rounding gave something since it was judged."""
+    equity, maintenance = assess(state, account)
+    _note_spare(state, account, equity, maintenance)
 
 
 @kernel

@@ -22,9 +22,10 @@ from backstop.core.columns import (
     SPLIT_REMAINDER,
     TEAR_UP_WEIGHT,
 )
-from backstop.core.contracts import closing, closing_cash, notional_at_mark
+from backstop.core.contracts import closing, closing_cash, is_inverse, notional_at_mark
 from backstop.core.events import NONE, Cause
 from backstop.core.ledger import close_lots
+from backstop.core.monitor import note_spare
 from backstop.core.outbox import emit_tear_up
 from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_floor, split_by_largest_remainder
@@ -65,6 +66,13 @@ def _fill_cash(state: State, market: int, count: int) -> int:
     if more == 0 and total != 0:
         state.columns[DEFAULTER_CASH, last] -= total
     return total
+
+
+@kernel
+def _note_rounding(state: State, count: int) -> None:
+    """Let netting find those again whom a rounding gave an atom: they are judged later."""
+    for place in range(count):
+        note_spare(state, state.positions[state.columns[DEFAULTER_POSITION, place]].account)
 
 
 @kernel
@@ -178,6 +186,8 @@ def _tear_up_market(state: State, market: int, count: int, is_asked: bool) -> No
     _pay_gaps(state, market, count)
     lots = sum_column(state, DEFAULTER_LOTS, 0, count)
     found = _end_against_holders(state, market, _end_lots(state, market, count), received)
+    if is_inverse(state, market):
+        _note_rounding(state, count)
     for place in range(count):
         post_charge(state, place)
     add_flow(state, market, notional_at_mark(state, market, lots))
