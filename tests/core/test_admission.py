@@ -186,7 +186,8 @@ WALKS: dict[str, list[Step]] = {
         (Reject.ACCOUNT_IN_DEFAULT, {"amount": 1 << 60, "account": 1}),
         (Reject.INSUFFICIENT_MARGIN, {"account": 0}),
         (Reject.INSUFFICIENT_MARGIN, {"amount": FREE + 1}),
-        (Reject.OTHER_OWNER, {"amount": FREE}),
+        (Reject.GAIN_HELD, {"amount": FREE}),
+        (Reject.OTHER_OWNER, {"amount": FREE - 7}),
     ],
     "PROVIDER": [
         (Reject.TIME_OUT_OF_RANGE, {"seq": SOON, "kind": K.PROVIDER}),

