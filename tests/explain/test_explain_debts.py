@@ -69,6 +69,7 @@ def test_what_is_lent_for_gains_that_leave() -> None:
     scene.cash(scene.bob, -1_900)
     said = lines_of(scene)
     assert "0.000150 USDT of the group's losses are uncovered; the fund of majors can pay all but 0.000150 USDT" in said
-    assert "are 0.001500 USDT, this owner's 0.001000 USDT: its share is 0.000100 USDT" in said
+    assert "of this owner 0.001000 USDT of gains are noted that have not left" in said
+    assert "its share is 0.000100 USDT" in said
     assert "of the gain 0.000900 USDT leave, and their part of the share is lent to the group" in said
     assert "what was lent is owed, and paid back when nothing is uncovered" in said

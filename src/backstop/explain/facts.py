@@ -171,7 +171,10 @@ def _trade(scene: Scene, fact: Fact) -> None:
         add_settled(scene, fact)
     before = scene.holding(trade.market)
     if trade.price_ticks:
-        fact.check("cash", trade.cash, before.contract.cash_of(trade.lots, trade.price_ticks))
+        due = before.contract.cash_of(trade.lots, trade.price_ticks)
+        # Rounded once for both sides of a trade (R11.1.2): for this one up or down.
+        is_rounding = before.contract.rules.contract.beyond_mark(trade.lots, trade.price_ticks, trade.cash) == 0
+        fact.check("cash", trade.cash, trade.cash if is_rounding else due)
     realised = 0 if trade.cause == Cause.OPENING else before.after_trade(trade.lots, trade.cash)[1]
     fact.check("realised P&L", trade.realised, realised)
     if realised:
