@@ -24,6 +24,8 @@ _SPAN = {"1m": _MINUTE, "5m": 5 * _MINUTE}
 
 _COLUMNS = frozenset(("time", "market", "timeframe", "date", "timestamp", "symbol", "tf", "kind", *_PRICES, "volume", "homeNotional"))
 
+#: Settled in its base: its volume is in contracts.
+_INVERSE = re.compile(r"([^/:]+)/[^/:]+:\1")
 #: Time and symbol to timeframe, open, high, low, close, volume.
 Bars = dict[tuple[int, str], tuple[str, tuple[Fraction, ...]]]
 
@@ -120,7 +122,10 @@ def _expected(layout: Layout, path: Path) -> tuple[Bars, int]:
         if row.get("kind", "futures") != "futures":
             continue
         symbol, timeframe = _symbol(layout, row["symbol"]), str(row.get("tf", _TIMEFRAMES[0]))
-        numbers = tuple(naive_number(row[name]) for name in (*_PRICES, volume))
+        contracts = "volume" if layout is Layout.BITMEX and "volume" in names else volume
+        naive_number(row[contracts])
+        sizes = contracts if _INVERSE.fullmatch(symbol) else volume
+        numbers = tuple(naive_number(row[name]) for name in (*_PRICES, sizes))
         if min(numbers[:4]) <= 0 or numbers[4] < 0 or numbers[2] > numbers[1]:
             raise Naive(f"bar {numbers}")
         time_ns = naive_time(row[stamp]) - (_seconds(timeframe) if end else 0)

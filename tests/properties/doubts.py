@@ -94,7 +94,9 @@ def doubts_scan(moment: Moment) -> Findings:
             yield f"market {market}: undoubted mark {kept}, told {told}, reasons {reasons(moment.state, market)}"
         open_there = [order for order in mirror.open_orders.values() if order.market == market]
         cancels = mirror.breakers[market].has_cancelled
-        if cancels != bool(row.has_cancelled) or (not cancels and reasons(moment.state, market) not in ([], [Doubt.GUARD])):
+        # A market without a mark is not doubted, whatever the reasons.
+        must_cancel = mirror.markets[market].mark and reasons(moment.state, market) not in ([], [Doubt.GUARD])
+        if cancels != bool(row.has_cancelled) or (must_cancel and not cancels):
             yield f"market {market}: cancelled {cancels}, by the engine {row.has_cancelled}, reasons {reasons(moment.state, market)}"
         if cancels and any(not is_used_up(mirror, order.account) for order in open_there) and moment.event.kind != EventKind.ORDER_FILL:
             yield f"market {market}: doubted, with {open_there}"

@@ -548,19 +548,24 @@ def kinds_of_a_short_fund(machine: HostileVenue) -> set[int]:
 
 
 def kinds_of_owners_and_a_settlement(machine: HostileVenue) -> set[int]:
-    """Return the kinds of effects of a venue where ADL asks an owner of two accounts, and a market
-    whose feed then dies is settled.
+    """Return the kinds of effects of a venue where ADL asks an owner of two accounts for what hedged him,
+    and a market whose feed then dies is settled, and later listed anew.
     """
     draw = Draw(stages=STAGES[1], providers=0, has_vault=False, breakers=True)
     machine.open_book(draw, 30_000, 30_000, [-30, 0, 60, 0, 0, 0, 0], [900_000, 0, 90_000, 0, 0, 0, 0])
     # Accounts 0 and 5 are of one owner.
     machine.send(EventKind.TRANSFER, account=OWNERS, amount=20_000)
     machine.send(EventKind.FILL, market=0, account=OWNERS, other=NONE, lots=-30, price_ticks=100)
+    coarse_ticks = machine.watch.mirror.markets[1].mark
+    hedge = max(1, 3_000 // (7 * coarse_ticks))
+    machine.send(EventKind.FILL, market=1, account=0, other=NONE, lots=hedge, price_ticks=coarse_ticks)
     for side in (0, 1):
         machine.send(EventKind.DEPTH, market=0, code=side, lots=0)
     machine.send(EventKind.MARK, market=0, price_ticks=89)
     for wait_ns in (6 * SECOND, 6 * SECOND, machine.watch.rules.breakers.doubt_max_ns, SECOND, SECOND):
         machine.clock(wait_ns)
+    machine.clock(machine.watch.rules.epoch_ns)
+    machine.send(EventKind.LISTING, market=0)
     assert machine.watch.wrong == []
     assert machine.watch.everything_ends() == []
     return {effect.kind for effects in machine.watch.effects for effect in effects}

@@ -11,7 +11,7 @@ from backstop.core.digest import state_digest
 from backstop.core.engine import step
 from backstop.core.events import BreakerCause, EffectArray, EffectKind
 from backstop.core.instruments import VenueRules
-from backstop.core.state import State, new_state
+from backstop.core.state import new_state
 from backstop.reference.engine import ReferenceEngine
 from backstop.reference.offering import Gauge
 from backstop.reference.records import Effect, Event, effects_list, events_array
@@ -111,10 +111,7 @@ class Watch:
 
     def everything_ends(self) -> list[str]:
         """INV-08: let time alone pass, on a copy, and return what then has not ended."""
-        copy = new_state(self.rules)
-        for name in State.FIELDS:
-            getattr(copy, name)[:] = getattr(self.state, name)
-        return list(never_ending(self.rules, copy))
+        return list(never_ending(self.rules, self.state.copy_used()))
 
     @property
     def wrong(self) -> list[str]:
