@@ -14,7 +14,7 @@ from backstop.core.changes import apply_parameter, give_notice
 from backstop.core.columns import OWNER_FIRST
 from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import cash_of, settlement_asset, value_at_mark
-from backstop.core.doubt import review_doubt
+from backstop.core.doubt import is_doubted, review_doubt
 from backstop.core.drawdown import group_of_fund, judge_drawdowns, shift_peaks
 from backstop.core.events import NEVER_NS, NONE, WORLD, Cause, EventArray, EventKind, Health, Operator, Settlement, Transfer
 from backstop.core.fill_debts import note_fill_debt
@@ -213,7 +213,9 @@ def _apply_kind(state: State, events: EventArray, index: int) -> None:
         if event.code in BREAKER_ORDERS:
             apply_operator(state, event.market, event.code, event.amount)
         elif event.code == Operator.SETTLE_PRICE:
-            state.breakers[event.market].given_ticks = event.price_ticks
+            # The timers of this event may have ended the doubt.
+            if is_doubted(state, event.market):
+                state.breakers[event.market].given_ticks = event.price_ticks
         elif event.code == Operator.END_RELIEF:
             give_notice(state, event.market, event.amount)
         else:

@@ -60,8 +60,9 @@ def settlement_price(state: State, market: int) -> tuple[Settlement, int]:
 
 
 def give_price(state: State, event: Event) -> None:
-    """OPERATOR SETTLE_PRICE: stands until the doubt ends."""
-    state.breakers[event.market].given_ticks = event.price_ticks
+    """OPERATOR SETTLE_PRICE: stands until the doubt ends, which the timers of this event may have done."""
+    if is_doubted(state, event.market):
+        state.breakers[event.market].given_ticks = event.price_ticks
 
 
 def end_market(state: State, event: Event) -> None:
