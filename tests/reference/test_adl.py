@@ -437,7 +437,7 @@ R = Reject
         (K.TRANSFER, {"code": FEE, "account": 1, "amount": 1 << 60}, 0),
         # Other transfers name no market, and a code must be one.
         (K.TRANSFER, {"account": 1, "market": 9, "amount": 5}, 0),
-        (K.TRANSFER, {"code": 3, "account": 1, "market": 9, "amount": 5}, R.UNKNOWN_CODE),
+        (K.TRANSFER, {"code": 4, "account": 1, "market": 9, "amount": 5}, R.UNKNOWN_CODE),
         # Funds: as many as there are groups, CASH only, and no more out than is in.
         (K.TRANSFER, {"account": fund_of(1), "amount": 5}, 0),
         (K.TRANSFER, {"account": fund_of(2), "amount": 5}, R.UNKNOWN_ACCOUNT),
