@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 
 import backstop
+import backstop.engine
 from backstop import Engine, Venue
 from backstop.core.engine import step
+from backstop.core.kinds import EFFECT_VIEWS, EVENT_VIEWS
 from backstop.core.parameter_table import PARAMETERS
 from backstop.core.state import new_state
 from backstop.engine import (
@@ -310,3 +312,8 @@ def test_nothing_acknowledged_is_lost_when_it_is_killed(tmp_path: Path, seed: in
         engine.apply(long_story()[engine.last_seq + 1 :])
         assert engine.digest == whole.digest
         assert np.concatenate(list(engine.effects_after(-1))).tobytes() == expected.tobytes()
+
+
+def test_every_kind_of_event_and_effect_is_handed_out() -> None:
+    views = {view.__name__ for view in (*EVENT_VIEWS.values(), *EFFECT_VIEWS.values())}
+    assert views <= set(backstop.engine.__all__)
