@@ -94,8 +94,8 @@ def test_first_mark_is_its_own_past() -> None:
     """Whatever the time, both windows begin with the first mark."""
     venue = Venue(PRICED)
     untouched = (OPEN, 0, NEVER_NS, 0, 0, NEVER_NS, NEVER_NS, 0, 0)
-    # Fourth from the end stands the time of the last index.
-    nothing_else = (*(0,) * (len(venue.row()) - 16), -1, 0, 0, 0)
+    # Fifth from the end stands the time of the last index.
+    nothing_else = (*(0,) * (len(venue.row()) - 17), -1, 0, 0, 0, 0)
     assert venue.row() == (*untouched, 0, 0, -1, *nothing_else)
     venue.mark(100, 1_000)
     assert venue.row() == (*untouched, 1_000, 1_000, 100, *nothing_else)
