@@ -817,11 +817,11 @@ def fill_owner_rows(state: State) -> Iterable[tuple[int, ...]]:
 
 
 def commitment_rows(state: State) -> Iterable[tuple[int, ...]]:
-    """Gauges of the commitments that have a capacity, by provider, group and direction."""
+    """Gauges of the commitments with a capacity or something used, by provider, group and direction."""
     for provider, rules in zip(state.providers, state.rules.providers, strict=True):
         for gauges, pair in zip(provider.commitments, rules.commitments, strict=True):
             for gauge, commitment in zip(gauges, pair, strict=True):
-                if commitment.capacity:
+                if commitment.capacity or gauge.used:
                     yield gauge.used, gauge.as_of_ns
 
 
