@@ -172,7 +172,7 @@ def providers_scan(moment: Moment) -> Findings:
     capacity.
     """
     mirror = moment.mirror
-    for number, rules in enumerate(mirror.rules.providers):
+    for number, rules in enumerate(mirror.caps.providers):
         row, offers = (
             moment.state.providers[number],
             [order for order in mirror.orders.values() if order.is_open and order.provider == number],

@@ -31,6 +31,7 @@ from backstop.core.events import (
     outside_of,
     uncovered_of,
 )
+from backstop.core.instruments import VenueRules
 from backstop.core.parameter_table import changed, replaced
 from backstop.reference.arithmetic import sign
 from backstop.reference.breakers import effective_state
@@ -47,6 +48,7 @@ from backstop.reference.socialise import note_cut
 from backstop.reference.state import DISPOSAL_ORDER, FUND_PAYS, FUND_PAYS_LATE, TAKEOVER_OFFER, Account, Order, State, WaitingChange
 from backstop.reference.takeover import backer_of, offering_of
 from tests.properties.holds import Hold
+from tests.streams.highest_caps import highest_caps
 
 __all__ = ["Mirror", "Payment", "allows", "cancelled_first"]
 
@@ -144,6 +146,8 @@ class Mirror(State):
     netted: set[int] = field(default_factory=set)
     #: An event that brought too many effects lets the accounts that are left wait until here.
     crowded_until: int = 0
+    #: The rules with the highest caps so far, once a rule has changed.
+    raised_caps: VenueRules | None = None
     #: By account in default: since when, until when it then waited, and how much later than asked for
     #: the events of its waits came in all.
     waits: dict[int, tuple[int, int, int]] = field(default_factory=dict)
@@ -164,6 +168,11 @@ class Mirror(State):
     def health(self) -> list[int]:
         """Health of each account, as it was told."""
         return [account.health for account in self.accounts]
+
+    @property
+    def caps(self) -> VenueRules:
+        """The rules, each cap on payments and commitments as high as it has ever been."""
+        return self.raised_caps or self.rules
 
     def owner_of(self, account: int) -> int:
         """Id of the account's owner."""
@@ -299,7 +308,9 @@ class Mirror(State):
         if effect.price_ticks == Change.WAITING:
             self.changes = sorted([*self.changes, told], key=lambda change: change.from_ns)
         elif effect.price_ticks == Change.APPLIED:
+            before = self.caps
             self.rules = changed(self.rules, told.number, market=told.market, entry=told.entry, part=told.part, value=told.value)
+            self.raised_caps = highest_caps(before, self.rules)
 
     def take_effect(self, effect: Effect) -> None:
         """Book one effect."""

@@ -254,17 +254,17 @@ def caps_hold(mirror: Mirror) -> Findings:
     """
     window_ns, now = mirror.rules.fund.window_ns, mirror.now
     recent, late = ([each for each in found if now - window_ns <= each.time_ns <= now] for found in (mirror.payments, mirror.late))
-    for market, rules in enumerate(mirror.rules.markets):
+    for market, rules in enumerate(mirror.caps.markets):
         paid = sum(each.amount for each in recent if each.market == market)
         paid += sum(each.amount for each in late if each.group == rules.group)
         if paid + mirror.markets[market].reserved > rules.loss_per_window_max:
             yield f"market {market}: {paid} paid in a window, reserved {mirror.markets[market].reserved}: above {rules.loss_per_window_max}"
     for group in mirror.groups:
-        paid, most = sum(each.amount for each in (*recent, *late) if each.group == group), mirror.rules.funds[group].loss_per_window_max
+        paid, most = sum(each.amount for each in (*recent, *late) if each.group == group), mirror.caps.funds[group].loss_per_window_max
         if paid + mirror.funds[group].reserved > most:
             yield f"fund {group} paid {paid} in a window, reserved {mirror.funds[group].reserved}: above {most}"
     for owner in {each.owner for each in recent} | set(mirror.owners):
-        paid, most = sum(each.amount for each in recent if each.owner == owner), mirror.rules.fund.owner_loss_max
+        paid, most = sum(each.amount for each in recent if each.owner == owner), mirror.caps.fund.owner_loss_max
         reserved = mirror.owners[owner].reserved
         if paid + reserved > most:
             yield f"owner {owner} was paid {paid} in a window, reserved {reserved}: above {most}"

@@ -71,6 +71,7 @@ FIELDS: dict[EffectKind, tuple[str, ...]] = {
     F.NAKED_LEG: ("account", "market", "other", "lots", "price_ticks", "amount", "value"),
     F.CARRY: ("account", "amount", "value"),
     F.DOUBT: ("market", "code", "price_ticks", "other"),
+    F.LISTING: ("market", "other", "lots", "price_ticks", "amount"),
     F.SETTLEMENT: ("market", "code", "price_ticks", "other"),
 }
 #: Kind of effect, cause of a posting (or kind of event), what is false.
@@ -238,7 +239,8 @@ def false_debts(mirror: Mirror, event: Event, effects: list[Effect]) -> Iterator
 
 def false_balances(mirror: Mirror, event: Event, effects: list[Effect]) -> Iterator[tuple[Lie, Mirror]]:
     """Return books in which accounts have far too little or too much: before a promise is freed
-    without a payment, before they give lots in ADL, before ADL that a provider could have saved.
+    without a payment, before they give lots in ADL, before ADL that a provider could have saved, before
+    a change of margin moves their health.
     """
     no_payment = [before.kind != F.CANCEL and (before.kind, before.code) != (F.POSTING, Cause.SUPPORT) for before in effects]
     for place, effect in enumerate(effects):
@@ -246,7 +248,7 @@ def false_balances(mirror: Mirror, event: Event, effects: list[Effect]) -> Itera
         if effect.kind == F.RESERVE and effect.other == event.other and effect.amount < 0 and place and no_payment[place - 1]:
             is_answer = event.kind in (EventKind.ORDER_FILL, EventKind.ANSWER)
             changes = {effect.account: -MUCH} if is_answer else {}
-        elif effect.kind == F.ADL_FILL and effect.account >= 0:
+        elif (effect.kind == F.HEALTH and event.kind == EventKind.PARAMETER) or (effect.kind == F.ADL_FILL and effect.account >= 0):
             changes = {effect.account: -MUCH}
         elif effect.kind == F.ADL_PLAN and Stage.TAKEOVER in mirror.rules.stages:
             able = [each.account for each in mirror.providers if each.status == ProviderStatus.ON]

@@ -7,21 +7,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from backstop.core.events import FUNDING_PARTS, NEVER_NS, NONE, clearing_of, fund_of, funding_of
+from backstop.core.instruments import VenueRules
 from backstop.reference.arithmetic import sign
 from backstop.reference.state import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER, State
 
 __all__ = ["findings"]
 
 
-def findings(state: State) -> list[str]:
-    """Return everything that is wrong, nothing when all is well."""
+def findings(state: State, caps: VenueRules | None = None) -> list[str]:
+    """Return everything that is wrong, nothing when all is well; ``caps`` are the rules with the highest
+    caps that were in force, where a change may have lowered one.
+    """
+    caps = caps or state.rules
     return [
         *_money(state),
         *_markets(state),
-        *_funds(state),
-        *_owners(state),
+        *_funds(state, caps),
+        *_owners(state, caps),
         *_claims(state),
-        *_providers(state),
+        *_providers(state, caps),
         *_accounts(state),
         *_orders(state),
     ]
@@ -48,9 +52,9 @@ def _markets(state: State) -> Iterator[str]:
             yield f"a position of market {market} has a cost and no lots"
 
 
-def _funds(state: State) -> Iterator[str]:
+def _funds(state: State, caps: VenueRules) -> Iterator[str]:
     for group, fund in enumerate(state.funds):
-        balance, most = state.ledger[fund_of(group)], state.rules.funds[group].loss_per_window_max
+        balance, most = state.ledger[fund_of(group)], caps.funds[group].loss_per_window_max
         orders = [order for order in state.open_orders.values() if state.group(order.market) == group]
         if not 0 <= fund.reserved <= balance:
             yield f"INV-05: reserved {fund.reserved} of fund {group} with {balance}"
@@ -60,13 +64,13 @@ def _funds(state: State) -> Iterator[str]:
             yield f"fund {group} paid {state.paid(group)} and reserves {fund.reserved} of at most {most} in a window"
 
 
-def _owners(state: State) -> Iterator[str]:
+def _owners(state: State, caps: VenueRules) -> Iterator[str]:
     for number, owner in state.owners.items():
         of_orders = sum(order.reserved for order in state.open_orders.values() if state.accounts[order.account].owner == number)
         carried = sum(state.carried_by(each) for each in state.accounts_of(number))
         if of_orders + carried != owner.reserved:
             yield f"owner {number} has {owner.reserved} reserved, open orders say {of_orders}, carries {carried}"
-        if state.owner_paid(owner) + owner.reserved > state.rules.fund.owner_loss_max:
+        if state.owner_paid(owner) + owner.reserved > caps.fund.owner_loss_max:
             yield f"owner {number} was paid {state.owner_paid(owner)} and has {owner.reserved} reserved"
 
 
@@ -78,14 +82,14 @@ def _claims(state: State) -> Iterator[str]:
         yield f"claims {state.claims}, but recovery at {state.recovery_ns}"
 
 
-def _providers(state: State) -> Iterator[str]:
+def _providers(state: State, caps: VenueRules) -> Iterator[str]:
     for number, provider in enumerate(state.providers):
         offers = [order for order in state.open_orders.values() if order.kind == TAKEOVER_OFFER and order.provider == number]
         if provider.pending_initial != sum(order.pending_initial for order in offers):
             yield f"provider {number}: pending margin {provider.pending_initial}"
         if provider.pending_notional != sum(order.notional for order in offers):
             yield f"provider {number}: pending notional {provider.pending_notional}"
-        for gauges, pair in zip(provider.commitments, state.rules.providers[number].commitments, strict=True):
+        for gauges, pair in zip(provider.commitments, caps.providers[number].commitments, strict=True):
             for gauge, rules in zip(gauges, pair, strict=True):
                 if not 0 <= gauge.used <= rules.capacity:
                     yield f"provider {number} used {gauge.used} of {rules.capacity}"

@@ -42,6 +42,7 @@ from backstop.reference.margin import Contract, Standing
 from backstop.reference.records import effects_list, events_array
 from tests.reference.desk import FIVE_PERCENT, Desk, brief, venue
 from tests.reference.invariants import findings
+from tests.streams.highest_caps import highest_caps
 from tests.streams.random_streams import make_stream
 from tests.streams.settings import PROFILES
 
@@ -98,10 +99,11 @@ def test_no_scan_finds_anything_wrong(seed: int) -> None:
     check_rules(rules)
     assert 40 <= len(events) <= 128
     assert [Event(*(int(field) for field in row.tolist())) for row in events_array(events)] == events
-    reference = ReferenceEngine(rules)
+    reference, caps = ReferenceEngine(rules), rules
     for event in events:
         effects = reference.apply(event)
-        assert findings(reference.state) == []
+        caps = highest_caps(caps, reference.state.rules)
+        assert findings(reference.state, caps) == []
         assert entry_findings(reference, effects) == []
         assert all(-(1 << 63) <= field < 1 << 63 for effect in effects for field in effect)
     assert len(reference.digest()) == 64

@@ -187,7 +187,7 @@ def _breaker_bytes(state: State) -> bytes:
 def _provider_bytes(state: State) -> bytes:
     rows = state.providers[: int(state.rules[0].providers)]
     names = ("account", "status", "until_ns", "failures", "score_ppm", "baseline", "pending_initial", "pending_notional")
-    kept = state.commitments[state.commitments["capacity"] > 0]
+    kept = state.commitments[(state.commitments["capacity"] > 0) | (state.commitments["used"] > 0)]
     return _block(*(rows[name] for name in names)) + _block(kept["used"], kept["used_ns"])
 
 
