@@ -24,6 +24,7 @@ __all__ = ["make_stream", "profile_of"]
 
 PPM = 1_000_000
 NUMBERS = {rule.key: number for number, rule in PARAMETERS.items()}
+FLOW_KEYS = [key for key in NUMBERS if key.endswith((".flow_throttle", ".flow_halt"))]
 
 
 def profile_of(seed: int) -> str:
@@ -625,6 +626,9 @@ def _parameter(writer: Writer) -> None:
     rng = writer.rng
     changeable = [each for each in PARAMETERS.values() if not each.parameter.is_fixed]
     rule = rng.choice(changeable if rng.random() < 0.9 else list(PARAMETERS.values()))
+    # What is dirty then is seen only where breakers count flow at all.
+    if "flow" in writer.setting.breakers and rng.random() < 0.3:
+        rule = PARAMETERS[NUMBERS[rng.choice(FLOW_KEYS)]]
     donor = make_rules(writer.setting)
     market, group, provider = (rng.randrange(max(1, count)) for count in (len(donor.markets), len(donor.funds), len(donor.providers)))
     part = 2 * group + rng.randint(0, 1)
