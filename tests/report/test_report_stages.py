@@ -301,6 +301,8 @@ def test_breakers_are_shown_on_one_line_a_market() -> None:
     assert (row.account, row.socialised, row.deficit) == (7, 200, 200)
     text = page(gathering, RunFacts("stops", "0" * 64))
     Page(text)
+    assert text.count("of defaults that ended every deficit was paid") == 2
+    assert 'When the run ended, <data value="1">1</data> account was still in default: what they lack is not counted.' in text
     section = text[text.index('id="halts"') : text.index('id="refused"')]
     assert section.count('class="track"') == 2
     for words in ("throttled 21:00:01 to 21:00:02 (flow)", "halted 21:00:03 to the end (operator)", "halted 2 s", "throttled 1 s"):

@@ -77,6 +77,10 @@ def _facts(result: ReplayResult) -> Iterator[str]:
         yield f"arrears    the funds paid {grouped(venue, tally.arrears_atoms)} {venue.asset.name} late, as their caps allowed"
     if tally.lent_atoms:
         yield f"gains      {grouped(venue, tally.lent_atoms)} {venue.asset.name} lent for gains that left while something stood uncovered"
+    if result.lasting.accounts:
+        lacks = f"{grouped(venue, result.lasting.lacks_atoms)} {venue.asset.name}"
+        count = f"{result.lasting.accounts:,} accounts at the end, {result.lasting.insolvent:,} insolvent"
+        yield f"in default {count}: they lack {lacks}, which is in no row above"
     uncovered = [fund for fund in result.funds if fund.uncovered_atoms]
     if len(result.funds) > 1 and uncovered:
         parts = (f"{grouped(venue, fund.uncovered_atoms)} in {fund.group}" for fund in uncovered)

@@ -7,8 +7,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from backstop.config import Venue
-from backstop.core.events import Stage, fund_of, uncovered_of
+from backstop.core.events import Health, Stage, fund_of, uncovered_of
+from backstop.core.margin import assess
 from backstop.core.places import house_slot
 from backstop.core.state import State
 from backstop.feeds.columns import time_text
@@ -16,7 +19,7 @@ from backstop.runs.backers import Backer, BackerStanding
 from backstop.runs.stops import name_of
 from backstop.runs.tally import Conservation, Tally
 
-__all__ = ["FundResult", "ReplayResult", "funds_of"]
+__all__ = ["FundResult", "Lasting", "ReplayResult", "funds_of", "lasting_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,24 @@ class FundResult:
     closing_atoms: int
     #: What nobody has paid of the group's losses.
     uncovered_atoms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """The accounts that are in default when a run ends: no row of its table has what they lack."""
+
+    accounts: int = 0
+    #: Of them those with equity below zero, and what they lack together.
+    insolvent: int = 0
+    lacks_atoms: int = 0
+
+
+def lasting_of(state: State) -> Lasting:
+    """Return which accounts are in default now."""
+    health = state.accounts["health"][: int(state.engine[0].accounts_now)]
+    equities = [int(assess(state, account)[0]) for account in np.flatnonzero(health >= Health.DISTRESSED).tolist()]
+    below = [equity for equity in equities if equity < 0]
+    return Lasting(len(equities), len(below), -sum(below))
 
 
 def funds_of(venue: Venue, state: State) -> tuple[FundResult, ...]:
@@ -61,6 +82,7 @@ class ReplayResult:
     standings: tuple[BackerStanding, ...]
     #: Claims that are not recovered at the end.
     claims_atoms: int
+    lasting: Lasting
     #: SHA-256 of the economic state at the end.
     digest: str
     #: Engine and simulated book only.
@@ -134,6 +156,11 @@ class ReplayResult:
             "arrears": money(tally.arrears_atoms),
             "lent_for_gains": money(tally.lent_atoms),
             "uncovered": money(tally.uncovered_atoms),
+            "in_default_at_end": {
+                "accounts": self.lasting.accounts,
+                "insolvent": self.lasting.insolvent,
+                "lacks": money(self.lasting.lacks_atoms),
+            },
             "liquidation_fees": money(tally.fees_atoms),
             "closing_charges": money(tally.charges_atoms),
             "debts_returned": money(tally.returned_atoms),
