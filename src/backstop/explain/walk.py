@@ -14,7 +14,6 @@ import numpy as np
 from backstop.core.events import (
     NONE,
     Cause,
-    Change,
     EffectArray,
     EffectKind,
     EventArray,
@@ -26,9 +25,7 @@ from backstop.core.events import (
     is_clearing,
 )
 from backstop.core.instruments import VenueRules
-from backstop.core.kinds import ParameterEffect
-from backstop.core.parameter_table import changed
-from backstop.core.rules_in_force import rules_in_force
+from backstop.core.rules_in_force import effects_of_rules, rules_after, rules_in_force
 from backstop.core.state import State, new_state
 from backstop.explain.books import Account, Books, Held, read_account
 from backstop.explain.brief import Brief
@@ -41,7 +38,7 @@ from backstop.explain.scene import Before, Breaker, Scene, Shared
 from backstop.explain.takeovers import follow_offers
 from backstop.journal import Batch, Finding, FindingCode, JournalDamaged, JournalError, Reader, open_journal
 from backstop.journal.rendering import Row, Speaker, kind_name
-from backstop.journal.showing import speaker_of
+from backstop.journal.showing import adl_policies, speaker_of
 from backstop.journal.verify import rules_of
 from backstop.runs.beginning import Beginning, beginning_of
 from backstop.runs.history import apply_events, read_batches
@@ -175,9 +172,11 @@ def _as_recorded(journal: Reader, speaker: Speaker, account: int, wanted: set[in
             left.discard(row["seq"])
             effects = batch.effects[batch.effects["seq"] == row["seq"]]
             decision = Decision(row["seq"], row["time_ns"], row, speaker.event(row))
+            policies = adl_policies(effects)
             for number in np.flatnonzero(_concerns(effects, account)).tolist():
+                teller = speaker.under(int(policies[number])) if policies[number] else speaker
                 effect = dict(zip(effects.dtype.names or (), effects[number].item(), strict=True))
-                decision.facts.append(Fact(kind_name(effect["kind"], is_event=False), number, speaker.effect(effect), [says]))
+                decision.facts.append(Fact(kind_name(effect["kind"], is_event=False), number, teller.effect(effect), [says]))
             yield decision
     if left:
         raise JournalError(f"journal `{journal.path}` has no event of seq {min(left)}")
@@ -245,13 +244,9 @@ def decides(effects: EffectArray) -> Any:
 
 def _rules_for(rules: VenueRules, state: State, recorded: EffectArray) -> VenueRules:
     """Return the rules that the decisions of an event go by: what changes in it changes first."""
-    if not int(state.engine[0].rules_changed) and not (recorded["kind"] == EffectKind.PARAMETER).any():
+    if not int(state.engine[0].rules_changed) and not len(effects_of_rules(recorded)):
         return rules
-    rules = rules_in_force(rules, state)
-    for change in ParameterEffect.each(recorded):
-        if change.status == Change.APPLIED:
-            rules = changed(rules, change.number, market=change.market, entry=change.entry, part=change.part, value=change.new_value)
-    return rules
+    return rules_after(rules_in_force(rules, state), recorded)
 
 
 def rules_at(path: Path | str, seq: int | None = None) -> VenueRules:
@@ -264,10 +259,7 @@ def rules_at(path: Path | str, seq: int | None = None) -> VenueRules:
         _, rules = known(journal)
         is_there = seq is None
         for batch in read_batches(journal):
-            for change in ParameterEffect.each(batch.effects):
-                if change.status == Change.APPLIED and (seq is None or change.seq <= seq):
-                    place = {"market": change.market, "entry": change.entry, "part": change.part}
-                    rules = changed(rules, change.number, **place, value=change.new_value)
+            rules = rules_after(rules, batch.effects if seq is None else batch.effects[batch.effects["seq"] <= seq])
             is_there = is_there or bool((batch.events["seq"] == seq).any())
             if seq is not None and is_there:
                 return rules
@@ -349,7 +341,8 @@ class Walk:
         for account in accounts:
             if account >= opened:
                 raise JournalError(f"journal `{self.path}`: {self.speaker.holder(account)} is not open at seq {seq}")
-        scenes = [Scene(self.speaker, self.rules, account, row, recorded, rows, before, self.state, shared) for account in accounts]
+        speaker = self.speaker.under(self.rules.adl_policy)
+        scenes = [Scene(speaker, self.rules, account, row, recorded, rows, before, self.state, shared) for account in accounts]
         if scenes[0].is_mark:
             marks = self.state.markets["mark_ticks"].tolist()
             for settled in rows:

@@ -21,7 +21,6 @@ from backstop.core.events import (
     NEVER_NS,
     NONE,
     AdlClass,
-    AdlPolicy,
     BreakerCause,
     EffectKind,
     EventKind,
@@ -382,10 +381,10 @@ def _at_price(field: AnyField) -> tuple[Part, ...]:
 
 
 def _weight(field: AnyField) -> tuple[Part, ...]:
-    """Weight of an ADL counterparty, by the venue's policy; in HOUSE and CROSSED always lots."""
+    """Weight of an ADL counterparty, by the policy of its plan; in HOUSE and CROSSED always lots."""
 
     def said(speaker: Vocabulary, row: Row) -> str:
-        policy, value = AdlPolicy(speaker.venue.rules.adl_policy), field.of(row)
+        policy, value = speaker.adl_policy, field.of(row)
         weight = weight_kind(policy, AdlFillEffect.adl_class.of(row))
         if row["kind"] == EffectKind.ADL_OWNER and is_levelled(policy, AdlOwnerEffect.adl_class.of(row)):
             return f"exposure {speaker.cash(value)} / equity {speaker.cash(AdlOwnerEffect.equity.of(row))}"
@@ -402,7 +401,7 @@ def _eta(_: AnyField) -> tuple[Part, ...]:
     """
 
     def said(speaker: Vocabulary, row: Row) -> str:
-        policy, adl_class, group = AdlPolicy(speaker.venue.rules.adl_policy), AdlClassEffect.adl_class.of(row), AdlClassEffect(row)
+        policy, adl_class, group = speaker.adl_policy, AdlClassEffect.adl_class.of(row), AdlClassEffect(row)
         order = POLICIES[policy].order
         if order and adl_class not in (AdlClass.HOUSE, AdlClass.CROSSED) and group.full < group.candidates:
             return f"one by one in order of {order} until done, the last at {group.eta_lots}"
