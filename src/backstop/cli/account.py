@@ -123,4 +123,4 @@ def _print(past: Past, account: int, ranks: list[dict[str, Any]]) -> None:
         tell(f"score     {place['score_ppm'] / 1e6:.6f}, class {place['adl_class']}, quantity {entry['quantity']}")
     policy = _policy(past)
     if policy != "queue":
-        tell(f"note      the venue then deleverages by {policy}: the rank is the order under queue")
+        tell(f"note      this venue then deleverages by {policy}: the rank is the order under queue")

@@ -25,7 +25,7 @@ from backstop.core.events import (
     is_clearing,
 )
 from backstop.core.instruments import VenueRules
-from backstop.core.rules_in_force import effects_of_rules, rules_after, rules_in_force
+from backstop.core.rules_in_force import rules_after, rules_in_force
 from backstop.core.state import State, new_state
 from backstop.explain.books import Account, Books, Held, read_account
 from backstop.explain.brief import Brief
@@ -49,6 +49,8 @@ __all__ = ["Decision", "Explanation", "Walk", "decides", "explain", "known", "ru
 _ORDINARY = (Cause.CASH, Cause.FUNDING, Cause.OPENING, Cause.FILL, Cause.TRADING_FEE, Cause.MOVE, Cause.CONTRIBUTION)
 #: Effects on markets that are told to whoever holds lots there.
 _OF_MARKETS = (EffectKind.BREAKER, EffectKind.DOUBT, EffectKind.SETTLEMENT)
+#: Effects after which other rules may be in force.
+_OF_RULES = (EffectKind.PARAMETER, EffectKind.LISTING, EffectKind.SETTLEMENT)
 #: Effects that act on an account in default: their first places give the order of the defaulters.
 _ACTS = (EffectKind.RESTRICT, EffectKind.ORDER, EffectKind.OFFER, EffectKind.TAKEOVER, EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
 #: Defaulters whose ratios are worked out.
@@ -242,13 +244,6 @@ def decides(effects: EffectArray) -> Any:
     return ~moves | ~np.isin(effects["code"], _ORDINARY)
 
 
-def _rules_for(rules: VenueRules, state: State, recorded: EffectArray) -> VenueRules:
-    """Return the rules that the decisions of an event go by: what changes in it changes first."""
-    if not int(state.engine[0].rules_changed) and not len(effects_of_rules(recorded)):
-        return rules
-    return rules_after(rules_in_force(rules, state), recorded)
-
-
 def rules_at(path: Path | str, seq: int | None = None) -> VenueRules:
     """Return the rules in force after the event of a seq, or at the end of the journal.
 
@@ -328,7 +323,8 @@ class Walk:
 
     def _look(self, accounts: list[int], event: EventArray, recorded: EffectArray) -> None:
         """Take one event, and tell each account's decision of it."""
-        self.rules = _rules_for(self.rules, self.state, recorded)
+        if int(self.state.engine[0].rules_changed):
+            self.rules = rules_in_force(self.rules, self.state)
         before, books = self._before(event), self._books(accounts, event, recorded)
         row = dict(zip(event.dtype.names or (), event[0].item(), strict=True))
         rows = Rows(recorded)
@@ -369,14 +365,29 @@ class Walk:
         firsts = first_cuts(effects, accounts)
         torn = np.flatnonzero((effects["kind"] == EffectKind.TEAR_UP) & np.isin(effects["account"], accounts))
         last = max([*firsts.values(), *torn.tolist()], default=-1)
+        changes = np.flatnonzero(np.isin(effects["kind"], _OF_RULES)).tolist()
         for place in sorted({*shared.books.places_to_follow(effects, last), *concerned}):
             row = rows[place]
+            while changes and changes[0] < place:
+                self._turn(scenes, effects[changes[0] : changes.pop(0) + 1])
             if firsts.get(row["market"]) == place:
                 shared.losses[row["market"]] = loss_at(shared.books, effects, place)
             for scene, decision in concerned.get(place, ()):
                 scene.place = place
                 decision.facts += self._facts_at(scene)
             shared.books.follow(row)
+        for change in changes:
+            self._turn(scenes, effects[change : change + 1])
+
+    def _turn(self, scenes: list[Scene], change: EffectArray) -> None:
+        """Let what follows in the event go by the rules after a change: what timers did before it went by
+        those before.
+        """
+        self.rules = rules_after(self.rules, change)
+        speaker = self.speaker.under(self.rules.adl_policy)
+        for scene in scenes:
+            scene.rules = scene.books.rules = self.rules
+            scene.speaker = speaker
 
     def _books(self, accounts: list[int], event: EventArray, recorded: EffectArray) -> Books:
         """Read who took part: those who are looked at and, where they are torn up after ADL or a
