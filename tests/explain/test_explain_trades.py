@@ -29,13 +29,14 @@ def rounded(cause: Cause, seeds: range, profile: str, *, is_taker: bool) -> tupl
         events = events_array(stream)
         effects = apply_events(new_state(rules), events)
         mine = (effects["kind"] == EffectKind.TRADE) & (effects["code"] == cause) & (effects["account"] >= 0)
+        judged = decides(effects)
+        decided = set(zip(effects["seq"][judged].tolist(), whom(effects)[judged].tolist(), strict=True))
         for place in np.flatnonzero(mine).tolist():
             row = effects[place]
             market = rules.markets[row["market"]]
-            if (
-                market.contract_kind != ContractKind.INVERSE
-                or int(row["lots"]) * market.notional_factor % int(row["price_ticks"] or 1) == 0
-            ):
+            fits = int(row["lots"]) * market.notional_factor % int(row["price_ticks"] or 1) == 0
+            is_told = (int(row["seq"]), int(row["account"])) in decided
+            if market.contract_kind != ContractKind.INVERSE or fits or not is_told:
                 continue
             event = events[int(np.argmax(events["seq"] == row["seq"]))]
             takes = event["account"] == row["account"] if cause == Cause.FILL else row["other"] == NONE
