@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from backstop.config.stages import CLOSING
 from backstop.core.events import Guard
-from backstop.core.parameter_table import Scope
 from backstop.report.charts import Axis, Panel, figure, time_axis, value_axis
 from backstop.report.gathering import Gathering
 from backstop.report.guard import guard
@@ -264,7 +263,7 @@ def _caption(gathering: Gathering, number: int, cuts: list[_Rungs | None]) -> Ht
             words += [f"Ladder {name}, not drawn: ", join(*(join(", " if place else "", one) for place, one in enumerate(said))), ". "]
     changes = gathering.rule_changes.of_market(number)
     if changes:
-        said = change_words(gathering, changes[:SPELLS_MAX], with_place=any(each.rule.scope == Scope.TIER for each in changes))
+        said = change_words(gathering, changes[:SPELLS_MAX])
         words += ["Rules changed: ", join(*(join("; " if place else "", one) for place, one in enumerate(said)))]
         words += [f"; and {len(changes) - SPELLS_MAX:,} more. " if len(changes) > SPELLS_MAX else ". "]
     return join(words)

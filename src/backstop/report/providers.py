@@ -100,7 +100,7 @@ def _terms(gathering: Gathering) -> Html:
         "p",
         "A commitment is the notional of a group that a provider takes over; what is used of it comes back over time."
         " One that lost as much as its loss stop gets no offers, and sells what it holds, until half of that is won back."
-        " Commitments and loss stops are those at the beginning; what changed of them stands below.",
+        " Commitments and loss stops are those at the beginning; each change stands below them.",
         class_="quiet",
     )
     return join(tag("h3", words), table(head, rows, numbers=(2,)), note)

@@ -49,33 +49,40 @@ def rules(gathering: Gathering) -> Html | None:
     return section("rules", "Rules that changed", words, shown, more if left > 0 else None)
 
 
-def change_words(gathering: Gathering, changes: Sequence[RuleChange], *, with_place: bool = True) -> list[Html]:
-    """Say each change in a few words: what, of what, from what to what, when."""
+def change_words(gathering: Gathering, changes: Sequence[RuleChange]) -> list[Html]:
+    """Say each change in a few words, where its market or provider is named already: what, from what to
+    what, when.
+    """
     said = []
     for each in changes:
-        place = _place(gathering, each) if with_place else ""
-        old, new = _values(gathering, each)
+        place, (old, new) = _part(gathering, each), _values(gathering, each)
         name = each.rule.parameter.name.removesuffix("_ppm").replace("_", " ")
-        said.append(
-            join(name, f" of {place}" if place else "", " from ", old, " to ", new, f" at {clock(each.time_ns)} (seq {each.seq:,})")
-        )
+        when = f" at {clock(each.time_ns)} (seq {each.seq:,})"
+        said.append(join(name, f" of {place}" if place else "", " from ", old, " to ", new, when))
     return said
 
 
 def _place(gathering: Gathering, change: RuleChange) -> str:
-    venue = gathering.venue
-    match change.rule.scope:
-        case Scope.MARKET:
-            return symbol_short(venue.markets[change.market], venue)
-        case Scope.TIER:
-            return f"tier {change.entry} of {symbol_short(venue.markets[change.market], venue)}"
-        case Scope.GROUP:
-            return venue.groups[change.entry]
-        case Scope.PROVIDER:
-            return venue.providers[change.entry].name
-        case Scope.COMMITMENT:
-            group, direction = divmod(change.part, 2)
-            return f"{venue.providers[change.entry].name} for {'shorts' if direction else 'longs'} of {venue.groups[group]}"
+    """Say whose rule it is: empty where it is the venue's."""
+    venue, whose = gathering.venue, ""
+    if change.of_market is not None:
+        whose = symbol_short(venue.markets[change.of_market], venue)
+    elif change.of_provider is not None:
+        whose = venue.providers[change.of_provider].name.removeprefix("provider:")
+    elif change.rule.scope == Scope.GROUP:
+        whose = venue.groups[change.entry]
+    return ", ".join(filter(None, (whose, _part(gathering, change))))
+
+
+def _part(gathering: Gathering, change: RuleChange) -> str:
+    """Say of which part of a market or of a provider's commitments it is the rule: empty where it is of the
+    whole.
+    """
+    if change.rule.scope == Scope.TIER:
+        return f"tier {change.entry}"
+    if change.rule.scope == Scope.COMMITMENT:
+        group, direction = divmod(change.part, 2)
+        return f"{gathering.venue.groups[group]}, {'shorts' if direction else 'longs'}"
     return ""
 
 
