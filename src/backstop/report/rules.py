@@ -37,7 +37,7 @@ def rules(gathering: Gathering) -> Html | None:
     words = tag(
         "p",
         "The venue file gives the rules at the beginning. These changed while the run lasted; each figure of this page goes by the rules"
-        " that were in force at its moment.",
+        f" that were in force at its moment. Money is in {gathering.venue.asset.name}.",
     )
     rows = [
         (clock(each.time_ns), f"{each.seq:,}", tag("code", each.rule.key), _place(gathering, each), *_values(gathering, each))
