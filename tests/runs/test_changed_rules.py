@@ -356,16 +356,17 @@ def test_a_wave_in_the_event_in_which_the_policy_changes_is_run_under_each(tmp_p
 
 
 def waiting_for_the_wave() -> tuple[runs.Chunk, ...]:
-    """One long of 100 against six shorts; without a book the mark that sinks it brings ADL, and with it a
-    change of the policy to ``queue``.
+    """Two longs of 90 against six shorts of 30. Without a book the mark that sinks one long brings ADL, and
+    with it a change of the policy to ``queue``.
     """
     run = runs._Run(new_state(runs.venue().rules))
     run.send(K.MARK, market=0, price_ticks=1_000_000)
-    for account in range(7):
+    for account in range(8):
         run.send(K.ACCOUNT, account=account, other=account)
-        run.send(K.TRANSFER, account=account, amount=(600_000 if account == 0 else 100_000 + account) * runs.ATOMS)
+        run.send(K.TRANSFER, account=account, amount={0: 600_000, 7: 5_000_000}.get(account, 400_000 + account) * runs.ATOMS)
     for account in range(1, 7):
-        run.send(K.FILL, account=0, other=account, market=0, lots=15_000, price_ticks=1_000_000)
+        for long in (0, 7):
+            run.send(K.FILL, account=long, other=account, market=0, lots=15_000, price_ticks=1_000_000)
     for side in (0, 1):
         for band in (0, 1):
             run.send(K.DEPTH, market=0, code=side, other=band, lots=0)
