@@ -40,6 +40,7 @@ from backstop.core.state import State, new_state
 from backstop.explain import explain, rules_at
 from backstop.face.tables import table_of
 from backstop.journal import Names
+from backstop.markets.world import DRAIN_NS
 from backstop.reference.records import events_array
 from backstop.report import Gathering, RunFacts, gather_journal
 from backstop.report.ladder import ladder_of
@@ -47,6 +48,7 @@ from backstop.report.page import page
 from backstop.runs.fold import Fold
 from backstop.runs.history import apply_events, state_at
 from backstop.runs.outcome import OutcomeTally
+from backstop.runs.replay import _drain_ns
 from backstop.runs.rule_changes import RuleChanges
 from backstop.runs.statement import _Moves
 from backstop.runs.tally import Tally
@@ -154,6 +156,21 @@ def test_a_value_that_a_rule_had_already_is_no_change() -> None:
     fee = value_at(fold.rules, NUMBERS["closeout.fee_ppm"])
     fold.take(clocks(2), rows(EFFECT, told(1, "closeout.fee_ppm", fee), told(2, "closeout.fee_ppm", fee + 1)))
     assert [(each.seq, each.old_value, each.new_value) for each in changes.all] == [(2, fee, fee + 1)]
+
+
+def test_a_run_ends_before_the_shortest_age_that_was_asked_for_makes_a_mark_stale() -> None:
+    """The file has no such age, or one of 30 s; an event asks for 10 s, another switches it off."""
+    venue = full_venue()
+    outside = rows(
+        EVENT,
+        {"seq": 1, "time_ns": runs.SECOND, "kind": K.MARK, "market": 0, "price_ticks": 10},
+        {"seq": 2, "time_ns": 2 * runs.SECOND, "kind": K.PARAMETER, "code": NUMBERS["breakers.stale_ns"], "amount": 10 * runs.SECOND},
+        {"seq": 3, "time_ns": 5 * runs.SECOND, "kind": K.PARAMETER, "code": NUMBERS["breakers.stale_ns"], "amount": 0},
+    )
+    for age_s in (0, 30):
+        of_file = venue.rules._replace(breakers=venue.rules.breakers._replace(stale_ns=age_s * runs.SECOND))
+        assert _drain_ns(replace(venue, rules=of_file), outside) == 10 * runs.SECOND - 1 - 4 * runs.SECOND
+        assert _drain_ns(replace(venue, rules=of_file), outside[:1]) == (30 * runs.SECOND - 1 if age_s else DRAIN_NS)
 
 
 # Ladders
@@ -321,6 +338,36 @@ def test_what_winners_pay_is_of_the_group_that_the_market_is_of_then() -> None:
     assert outcome._held == 30
 
 
+# Liquidations
+
+
+@pytest.mark.parametrize(("rate", "premature"), [(None, 0), (15_000, 1), (25_000, 0)])
+def test_a_liquidation_is_premature_by_the_rules_along_its_way(rate: int | None, premature: int) -> None:
+    """A coin long at 100,000 with 2,900 sinks at 99,000, where it has 1,900 and needs 1,980; a slice is closed.
+    A minute later the rate falls to 1.5 %, of which it has enough, or rises, or stays.
+    """
+    run = runs._Run(new_state(runs.venue().rules))
+    run.send(K.MARK, market=0, price_ticks=1_000_000)
+    for side in (0, 1):
+        run.send(K.DEPTH, market=0, code=side, other=0, lots=100)
+    for account, deposit in ((0, 2_900), (1, 100_000)):
+        run.send(K.ACCOUNT, account=account, other=account)
+        run.send(K.TRANSFER, account=account, amount=deposit * runs.ATOMS)
+    run.send(K.FILL, account=0, other=1, market=0, lots=1_000, price_ticks=1_000_000)
+    run.time_ns = runs.SECOND
+    run.send(K.MARK, market=0, price_ticks=990_000)
+    run.time_ns = 60 * runs.SECOND
+    if rate is not None:
+        run.send(K.PARAMETER, code=NUMBERS["tier.maintenance_rate_ppm"], market=0, amount=rate)
+    run.time_ns = 3_700 * runs.SECOND
+    run.send(K.MARK, market=0, price_ticks=990_000)
+    tally, chunk = Tally(runs.venue()), run.cut()
+    outcome = OutcomeTally(tally)
+    tally.fold.take(chunk.events, chunk.effects)
+    found = outcome._followed(run.time_ns)
+    assert (found["liquidations"], found["premature"], found["undecided"]) == (1, premature, 0)
+
+
 # Auto-deleveraging
 
 
@@ -339,15 +386,18 @@ def test_a_wave_is_compared_with_the_policy_that_it_had(journal: Path) -> None:
     assert not any("differ" in note for note in comparison.notes)
 
 
-def test_a_wave_in_the_event_in_which_the_policy_changes_is_run_under_each(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "recorded"), [("venue.adl_policy", AdlPolicy.QUEUE, "queue"), ("adl.counterparties_max", 5, "capped_pro_rata")]
+)
+def test_a_wave_in_the_event_in_which_a_rule_changes_is_run_under_each(key: str, value: int, recorded: str, tmp_path: Path) -> None:
     """The change waits for the mark that brings the wave: each policy is still run, the recorded one to the
     byte.
     """
-    chunks = waiting_for_the_wave()
+    chunks = waiting_for_the_wave(key, value)
     path = runs.write(tmp_path / "waiting.db", chunks, snapshot_every=0)
     (wave,) = waves_of(path)
     comparison = compare_wave(path, wave.seq)
-    assert comparison.notes[0] == "recorded under queue"
+    assert comparison.notes[0] == f"recorded under {recorded}"
     assert not any("differ" in note for note in comparison.notes)
     assert len({tuple(sorted(outcome.parts.items())) for outcome in comparison.outcomes}) > 1
     assert len(next(each for each in comparison.outcomes if each.policy == AdlPolicy.QUEUE).parts) < max(
@@ -355,9 +405,9 @@ def test_a_wave_in_the_event_in_which_the_policy_changes_is_run_under_each(tmp_p
     )
 
 
-def waiting_for_the_wave() -> tuple[runs.Chunk, ...]:
+def waiting_for_the_wave(key: str, value: int) -> tuple[runs.Chunk, ...]:
     """Two longs of 90 against six shorts of 30. Without a book the mark that sinks one long brings ADL, and
-    with it a change of the policy to ``queue``.
+    with it the change of a rule.
     """
     run = runs._Run(new_state(runs.venue().rules))
     run.send(K.MARK, market=0, price_ticks=1_000_000)
@@ -371,7 +421,7 @@ def waiting_for_the_wave() -> tuple[runs.Chunk, ...]:
         for band in (0, 1):
             run.send(K.DEPTH, market=0, code=side, other=band, lots=0)
     run.time_ns = 60 * runs.SECOND
-    run.send(K.PARAMETER, code=NUMBERS["venue.adl_policy"], amount=AdlPolicy.QUEUE, price_ticks=120 * runs.SECOND)
+    run.send(K.PARAMETER, code=NUMBERS[key], amount=value, price_ticks=120 * runs.SECOND)
     run.time_ns = 120 * runs.SECOND
     run.send(K.MARK, market=0, price_ticks=940_000)
     return (run.cut(),)
