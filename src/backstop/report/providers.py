@@ -95,12 +95,13 @@ def _terms(gathering: Gathering) -> Html:
         stop: Node = money(rules.loss_stop, asset) if rules.loss_stop < NO_CAP else "none"
         committed = [*_commitments(gathering, rules), *_changes(gathering, number)]
         rows.append((_name(gathering, number), _lines(committed), stop, _lines(_pauses(record))))
+    has_changes = any(map(gathering.rule_changes.of_provider, gathering.providers))
     head = ("Provider", f"commitments [{asset.name}]", f"loss stop [{asset.name}]", "stopped or off")
     note = tag(
         "p",
         "A commitment is the notional of a group that a provider takes over; what is used of it comes back over time."
-        " One that lost as much as its loss stop gets no offers, and sells what it holds, until half of that is won back."
-        " Commitments and loss stops are those at the beginning; each change stands below them.",
+        " One that lost as much as its loss stop gets no offers, and sells what it holds, until half of that is won back.",
+        " Commitments and loss stops are those at the beginning; each change stands below them." if has_changes else None,
         class_="quiet",
     )
     return join(tag("h3", words), table(head, rows, numbers=(2,)), note)
