@@ -39,7 +39,8 @@ from backstop.core.rules_in_force import rules_after, rules_in_force
 from backstop.core.state import State, new_state
 from backstop.explain import explain, rules_at
 from backstop.face.tables import table_of
-from backstop.journal import Names
+from backstop.journal import JournalError, Names
+from backstop.journal.pruning import prune
 from backstop.markets.world import DRAIN_NS
 from backstop.reference.records import events_array
 from backstop.report import Gathering, RunFacts, gather_journal
@@ -130,6 +131,20 @@ def test_journal_rules_says_that_a_market_is_listed_no_more(tmp_path: Path) -> N
     path = runs.write(tmp_path / "ends.db", (run.cut(),))
     assert [market.is_listed for market in rules_at(path).markets] == [1, 0]
     assert "is_listed" in runner.invoke(app, ["journal", "rules", str(path)]).stdout
+
+
+def test_rules_are_known_where_the_segments_in_which_they_changed_are_gone(tmp_path: Path) -> None:
+    """The rate changes in the second segment, the policy in the second, too, and the rate again in the third."""
+    path = runs.write(tmp_path / "journal.db", runs.changed_crash(), segment_events=1, snapshot_every=2)
+    whole, last = rules_at(path), int(runs.changed_crash()[3].events["seq"][-1])
+    in_the_middle = rules_at(path, last)
+    assert in_the_middle != whole
+    prune(path, 2)
+    assert (rules_at(path), rules_at(path, last)) == (whole, in_the_middle)
+    prune(path, 1)
+    assert rules_at(path) == whole
+    with pytest.raises(JournalError, match="not recomputed: the segment is not here"):
+        rules_at(path, last)
 
 
 def test_a_batch_is_taken_in_parts_by_its_rules() -> None:

@@ -247,13 +247,23 @@ def decides(effects: EffectArray) -> Any:
 def rules_at(path: Path | str, seq: int | None = None) -> VenueRules:
     """Return the rules in force after the event of a seq, or at the end of the journal.
 
+    Where the first segments are not here, those of the snapshot with which it then begins are followed.
+
     Raises ``FileNotFoundError`` or ``IsADirectoryError``, ``JournalDamaged`` for a file that is
     damaged, and ``JournalError`` for a seq that is not in it.
     """
     with open_journal(path) as journal:
         _, rules = known(journal)
+        first_batch = 1
+        if journal.first_of_all != 1:
+            begun = beginning_of(journal, rules)
+            if begun.state is None or (seq is not None and seq <= begun.seq_before):
+                raise JournalError(f"journal `{path}`, seq {seq}: {begun.says}")
+            rules, first_batch = begun.rules, begun.first_batch
         is_there = seq is None
-        for batch in read_batches(journal):
+        for batch in read_batches(journal, needs_all=False):
+            if batch.number < first_batch:
+                continue
             rules = rules_after(rules, batch.effects if seq is None else batch.effects[batch.effects["seq"] <= seq])
             is_there = is_there or bool((batch.events["seq"] == seq).any())
             if seq is not None and is_there:
