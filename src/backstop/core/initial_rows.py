@@ -169,7 +169,7 @@ def engine_row(markets: int) -> NDArray[np.void]:
     rows = np.zeros(1, dtype=ENGINE)
     row = rows[0]
     row.positions_now, row.next_order_id, row.next_fill_debt = HOUSE_ROWS * markets, 1, 1
-    row.last_seq = row.life_ns = NONE
+    row.last_seq = row.life_ns = row.netted_event = NONE
     row.recovery_ns = row.timer_ns = row.settle_ns = NEVER_NS
     return rows
 

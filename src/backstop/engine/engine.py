@@ -391,7 +391,7 @@ class Engine:
             return WaitsFor.DISPOSAL
         if head.orders_open:
             return WaitsFor.OFFERS if self.offers(account) else WaitsFor.ORDERS
-        if self._state.doubts[account, 1] != NONE:
+        if self._state.defaults[account].doubt_since_ns != NONE:
             return WaitsFor.DOUBT
         is_halted = any(self.market(each.market).breaker == BreakerState.HALTED for each in self.positions(account))
         return WaitsFor.HALT if is_halted else WaitsFor.INTERVAL
