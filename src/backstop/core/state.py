@@ -39,6 +39,7 @@ from backstop.core.rows import (
     ACCOUNT,
     BREAKER,
     COMMITMENT,
+    DEFAULT,
     ENGINE,
     FILL_DEBT_COLUMNS,
     FILL_GAUGE_COLUMNS,
@@ -77,8 +78,8 @@ class State(Bundle):
         "noted": (np.int64, 2),
         "charge_markets": (np.int64, 1),
         "pocket_markets": (np.int64, 1),
-        "doubts": (np.int64, 2),
         "accounts": (ACCOUNT, 1),
+        "defaults": (DEFAULT, 1),
         "positions": (POSITION, 1),
         "results": (RESULT, 1),
         "gaps": (np.int64, 2),
@@ -89,8 +90,6 @@ class State(Bundle):
         "taken_lots": (np.int64, 2),
         "event_gains": (np.int64, 2),
         "better_first": (np.int64, 2),
-        "carry_until": (np.int64, 1),
-        "returns": (np.int64, 2),
         "orders": (ORDER, 1),
         "changes": (np.int64, 2),
         "funds": (FUND_ROW, 1),
@@ -131,10 +130,9 @@ class State(Bundle):
     charge_markets: NDArray[np.int64]
     #: By account: the one market of a pocket, or NONE (see ``pockets``).
     pocket_markets: NDArray[np.int64]
-    #: By account: for how long it waited for doubt in this default, and since when it does now, or
-    #: NONE (see ``doubt``).
-    doubts: NDArray[np.int64]
     accounts: NDArray[np.void]
+    #: By account.
+    defaults: NDArray[np.void]
     positions: NDArray[np.void]
     #: By row of ``positions``.
     results: NDArray[np.void]
@@ -157,10 +155,6 @@ class State(Bundle):
     event_gains: NDArray[np.int64]
     #: Per row of ``positions``, while a joint turn runs: see ``waterfall.leaving``.
     better_first: NDArray[np.int64]
-    #: By account: until when it may be carried in this default; 0: it was not carried yet.
-    carry_until: NDArray[np.int64]
-    #: By account: how often it came back to default, and when its last default ended, or NONE.
-    returns: NDArray[np.int64]
     orders: NDArray[np.void]
     #: Changes of rules that wait for their time (see ``changes``).
     changes: NDArray[np.int64]
@@ -263,8 +257,8 @@ def new_state(rules: VenueRules) -> State:
         "noted": (4 * groups + 1, accounts),
         "charge_markets": (accounts,),
         "pocket_markets": (accounts,),
-        "doubts": (accounts, 2),
         "accounts": (accounts,),
+        "defaults": (accounts,),
         "results": (rows,),
         "gaps": (rows, 2),
         "carries": (rows, 7),
@@ -274,8 +268,6 @@ def new_state(rules: VenueRules) -> State:
         "taken_lots": (rows, 2),
         "event_gains": (rows, 2),
         "better_first": (rows, 3),
-        "carry_until": (accounts,),
-        "returns": (accounts, 2),
         "orders": (limits.orders_max,),
         "changes": (CHANGES_MAX, 6),
         "offered": (2 * len(providers), count),

@@ -21,7 +21,6 @@ from backstop.core.events import (
     NEVER_NS,
     NONE,
     AdlClass,
-    AdlPolicy,
     BreakerCause,
     EffectKind,
     EventKind,
@@ -98,7 +97,19 @@ from backstop.journal.manifest import Names
 from backstop.journal.records import record_of
 from backstop.journal.vocabulary import Vocabulary
 
-__all__ = ["EFFECTS", "EVENTS", "Part", "Row", "Sentence", "Speaker", "kind_name", "sentence_of", "time_text"]
+__all__ = [
+    "EFFECTS",
+    "EVENTS",
+    "Part",
+    "Row",
+    "Sentence",
+    "Speaker",
+    "kind_name",
+    "place_of_rule",
+    "sentence_of",
+    "time_text",
+    "value_of_rule",
+]
 
 #: One row, by column.
 Row = Mapping[str, int]
@@ -370,10 +381,10 @@ def _at_price(field: AnyField) -> tuple[Part, ...]:
 
 
 def _weight(field: AnyField) -> tuple[Part, ...]:
-    """Weight of an ADL counterparty, by the venue's policy; in HOUSE and CROSSED always lots."""
+    """Weight of an ADL counterparty, by the policy of its plan; in HOUSE and CROSSED always lots."""
 
     def said(speaker: Vocabulary, row: Row) -> str:
-        policy, value = AdlPolicy(speaker.venue.rules.adl_policy), field.of(row)
+        policy, value = speaker.adl_policy, field.of(row)
         weight = weight_kind(policy, AdlFillEffect.adl_class.of(row))
         if row["kind"] == EffectKind.ADL_OWNER and is_levelled(policy, AdlOwnerEffect.adl_class.of(row)):
             return f"exposure {speaker.cash(value)} / equity {speaker.cash(AdlOwnerEffect.equity.of(row))}"
@@ -390,7 +401,7 @@ def _eta(_: AnyField) -> tuple[Part, ...]:
     """
 
     def said(speaker: Vocabulary, row: Row) -> str:
-        policy, adl_class, group = AdlPolicy(speaker.venue.rules.adl_policy), AdlClassEffect.adl_class.of(row), AdlClassEffect(row)
+        policy, adl_class, group = speaker.adl_policy, AdlClassEffect.adl_class.of(row), AdlClassEffect(row)
         order = POLICIES[policy].order
         if order and adl_class not in (AdlClass.HOUSE, AdlClass.CROSSED) and group.full < group.candidates:
             return f"one by one in order of {order} until done, the last at {group.eta_lots}"
@@ -458,24 +469,42 @@ def _rule_name(_: AnyField) -> tuple[Part, ...]:
     return (Part("rule", said), Part("number", lambda _, row: row["code"]))
 
 
+def place_of_rule(speaker: Vocabulary, rule: ListedRule | None, market: int, entry: int, part: int) -> str | None:
+    """Say whose rule it is; None where it is the venue's, or no rule."""
+    match rule.scope if rule else None:
+        case Scope.MARKET:
+            return speaker.market(market)
+        case Scope.TIER:
+            return f"tier {entry} of {speaker.market(market)}"
+        case Scope.GROUP:
+            return speaker.fund(entry)
+        case Scope.PROVIDER:
+            return speaker.provider(entry)
+        case Scope.COMMITMENT:
+            group, direction = divmod(part, 2)
+            return f"{speaker.provider(entry)} for {'shorts' if direction else 'longs'} of {speaker.group(group)}"
+    return None
+
+
+def value_of_rule(speaker: Vocabulary, rule: ListedRule | None, market: int, value: int) -> str:
+    """Say what a rule is, in its unit."""
+    match rule.parameter.unit if rule else None:
+        case RuleUnit.ATOMS:
+            return "no cap" if value == NO_CAP else speaker.cash(value)
+        case RuleUnit.PPM:
+            return f"{value} ppm"
+        case RuleUnit.NS:
+            return duration_text(value) if value > 0 else f"{value} ns"
+        case RuleUnit.LOTS:
+            return speaker.lots(market, value)
+    return str(value)
+
+
 def _rule_place(_: AnyField) -> tuple[Part, ...]:
     """Whose rule it is, where it is not the venue's."""
 
     def bare(speaker: Vocabulary, row: Row) -> str | None:
-        rule, entry = _rule_of(row), row["other"]
-        match rule.scope if rule else None:
-            case Scope.MARKET:
-                return speaker.market(row["market"])
-            case Scope.TIER:
-                return f"tier {entry} of {speaker.market(row['market'])}"
-            case Scope.GROUP:
-                return speaker.fund(entry)
-            case Scope.PROVIDER:
-                return speaker.provider(entry)
-            case Scope.COMMITMENT:
-                group, direction = divmod(row["lots"], 2)
-                return f"{speaker.provider(entry)} for {'shorts' if direction else 'longs'} of {speaker.group(group)}"
-        return None
+        return place_of_rule(speaker, _rule_of(row), row["market"], row["other"], row["lots"])
 
     return (Part("place", lambda speaker, row: "" if (name := bare(speaker, row)) is None else f" of {name}", bare),)
 
@@ -484,17 +513,7 @@ def _rule_value(field: AnyField) -> tuple[Part, ...]:
     """What a rule becomes, in its unit."""
 
     def said(speaker: Vocabulary, row: Row) -> str:
-        rule, value = _rule_of(row), field.of(row)
-        match rule.parameter.unit if rule else None:
-            case RuleUnit.ATOMS:
-                return "no cap" if value == NO_CAP else speaker.cash(value)
-            case RuleUnit.PPM:
-                return f"{value} ppm"
-            case RuleUnit.NS:
-                return duration_text(value) if value > 0 else f"{value} ns"
-            case RuleUnit.LOTS:
-                return speaker.lots(row["market"], value)
-        return str(value)
+        return value_of_rule(speaker, _rule_of(row), row["market"], field.of(row))
 
     return (Part("value", said, lambda _, row: field.of(row)),)
 

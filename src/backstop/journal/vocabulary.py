@@ -4,8 +4,11 @@ decimals for atoms, ticks and lots.
 
 from __future__ import annotations
 
+from copy import copy
+from typing import Self
+
 from backstop.config import Venue
-from backstop.core.events import FEES, GROUPS_MAX, REMAINDER, WORLD, fund_of, house_of_market, uncovered_of
+from backstop.core.events import FEES, GROUPS_MAX, REMAINDER, WORLD, AdlPolicy, fund_of, house_of_market, uncovered_of
 from backstop.journal.manifest import Names
 from backstop.printing import shown_name
 
@@ -25,6 +28,16 @@ class Vocabulary:
     def __init__(self, venue: Venue, names: Names) -> None:
         self.venue = venue
         self.names = names
+        #: By which ADL shares: that of the file, unless ``under`` says another.
+        self.adl_policy = AdlPolicy(venue.rules.adl_policy)
+
+    def under(self, adl_policy: int) -> Self:
+        """Return one that says shares of ADL by another policy: that of their plan."""
+        if adl_policy == self.adl_policy:
+            return self
+        other = copy(self)
+        other.adl_policy = AdlPolicy(adl_policy)
+        return other
 
     def holder(self, number: int) -> str:
         """Return the name of an account, or of a ledger account of the house."""
