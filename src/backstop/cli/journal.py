@@ -50,6 +50,12 @@ def verify(
     accounts: Annotated[Path | None, typer.Option(metavar="FILE", help="Positions of the run, to compare.")] = None,
     collateral: Annotated[Path | None, typer.Option(metavar="FILE", help="Collateral of the run, to compare.")] = None,
     population: Annotated[Path | None, typer.Option(metavar="FILE", help="Population of the run, to compare.")] = None,
+    may_be_open: Annotated[
+        bool,
+        typer.Option(
+            "--may-be-open", help="A missing end is no fault: the run is still going. (The journal of an `Engine` never has one.)"
+        ),
+    ] = False,
     is_alone: Annotated[bool, typer.Option("--alone", help="This file only, and not the sealed segments beside it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -59,9 +65,12 @@ def verify(
 
     Files that the run read are compared with their SHA-256 in the manifest, where they are given.
 
+    The journal of an `Engine` has no end: what it holds is checked up to its last batch, and it is
+    told to be open. Of any other journal a missing end is a fault, unless `--may-be-open` is given.
+
     Exits with 0 if all agrees, 1 if a file cannot be read, 2 on wrong usage, 3 if a sound record
-    differs from its replay, 4 if the file is damaged or is no journal, or a file is not the one
-    that the run read, 5 if the record is sound and could not be replayed in full by this version.
+    differs from its replay, 4 if the file is damaged, has no end where it should or is no journal, or
+    a file is not the one that the run read, 5 if the record is sound and could not be replayed in full by this version.
     """
     from backstop.journal.verify import verify as verify_journal
 
@@ -71,7 +80,8 @@ def verify(
     try:
         with refusals():
             given = {"prices": prices or [], "accounts": _one(accounts), "collateral": _one(collateral), "population": _one(population)}
-            report = verify_journal(file, bar, head=head, inputs={noun: paths for noun, paths in given.items() if paths}, alone=is_alone)
+            inputs = {noun: paths for noun, paths in given.items() if paths}
+            report = verify_journal(file, bar, head=head, inputs=inputs, alone=is_alone, may_be_open=may_be_open)
     finally:
         if bar is not None:
             typer.echo(err=True)
@@ -298,10 +308,17 @@ def _as_object(report: Report) -> dict[str, Any]:
     fields = {**report._asdict(), "findings": findings, **lists}
     ok = report.exit_code == OK
     # ``digest`` and ``chain`` are as recorded; of a file with findings they prove nothing.
-    return {"ok": ok, "exit_code": report.exit_code, "result": _RESULTS[report.exit_code], **fields, "trusted": ok}
+    return {"ok": ok, "exit_code": report.exit_code, "result": _result_word(report), "is_open": report.is_open, **fields, "trusted": ok}
 
 
-#: The result in one word, by exit code.
+def _result_word(report: Report) -> str:
+    """Return the result in one word."""
+    if report.is_open and report.exit_code in (OK, FINDING):
+        return "open" if report.exit_code == OK else "unfinished"
+    return _RESULTS[report.exit_code]
+
+
+#: The result in one word, by exit code, of a journal that has its end.
 _RESULTS = {OK: "ok", FAILED: "unreadable", INVARIANT: "differs", FINDING: "damaged", NOT_REPLAYED: "not_replayed"}
 
 
@@ -335,12 +352,12 @@ def _trusted(report: Report, number: str | None) -> str:
 
 
 def _end(report: Report) -> str:
-    return "closed" if report.is_closed else "sealed" if report.is_sealed else "not closed"
+    return "closed" if report.is_closed else "sealed" if report.is_sealed else "no end"
 
 
 def _result(report: Report) -> str:
     said = {
-        OK: "ok: nothing is changed" + (", and the engine gives every effect and digest again" if report.events_replayed else ""),
+        OK: _sound(report),
         NOT_REPLAYED: _not_replayed(report),
         FAILED: "the file cannot be read",
         INVARIANT: "INV-12 violated: the record is sound, but its replay differs (by other code: that may be meant)"
@@ -351,9 +368,21 @@ def _result(report: Report) -> str:
     return said[report.exit_code]
 
 
+def _sound(report: Report) -> str:
+    again = ", and the engine gives every effect and digest again" if report.events_replayed else ""
+    if report.is_open:
+        return f"open: nothing is changed{again}, up to batch {report.last_batch:,}; it has no end, so more may follow or have been cut off"
+    return f"ok: nothing is changed{again}"
+
+
 def _found(report: Report) -> str:
     from backstop.journal import FindingCode
 
+    if report.is_open:
+        return (
+            f"unfinished: sound up to batch {report.last_batch:,}, and no end: its run is still going, was stopped, or its end was"
+            " removed (`--may-be-open` says that this is no fault)"
+        )
     if {finding.code for finding in report.findings} == {FindingCode.INPUT_DIFFERS}:
         return "a file that was given is not the one that the run read"
     return "the file is damaged, incomplete or no journal"
