@@ -13,7 +13,7 @@ import typer
 from backstop.cli import upkeep
 from backstop.cli.exits import FAILED, FINDING, INVARIANT, NOT_REPLAYED, OK
 from backstop.cli.running import refusals, say, tell, tell_json, wrong_usage
-from backstop.printing import one_line
+from backstop.printing import counted, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +119,7 @@ def show(
 
     with _opened(file) as journal:
         speaker = speaker_of(journal)
-        choice = _choice(speaker, account, market, kind or [], first, last)
+        choice = _choice(file, speaker, account, market, kind or [], first, last)
         if not speaker.knows_codes:
             typer.echo("note: its codes have other meanings in this version: rows are shown as numbers", err=True)
         journal.check_head()
@@ -149,11 +149,11 @@ def stats(
 
     with _opened(file) as journal:
         journal.check_head()
-        counted = stats_of(journal)
+        content = stats_of(journal)
         if as_json:
-            tell_json(counted)
+            tell_json(content)
         else:
-            tell(_stats_text(counted))
+            tell(_stats_text(content))
         _tell_findings(journal)
 
 
@@ -224,7 +224,9 @@ def _tell_findings(journal: Reader) -> None:
         raise typer.Exit(FINDING)
 
 
-def _choice(speaker: Speaker, account: str | None, market: str | None, kinds: list[str], first: int | None, last: int | None) -> Choice:
+def _choice(
+    file: Path, speaker: Speaker, account: str | None, market: str | None, kinds: list[str], first: int | None, last: int | None
+) -> Choice:
     from backstop.core.events import EffectKind, EventKind
     from backstop.journal.showing import Choice
 
@@ -239,7 +241,7 @@ def _choice(speaker: Speaker, account: str | None, market: str | None, kinds: li
         try:
             choice = choice._replace(account=speaker.account_number(account))
         except KeyError as error:
-            say(f"error: {error.args[0]}")
+            say(f"error: {file}: {error.args[0]}")
             raise typer.Exit(FAILED) from None
     if market is not None:
         try:
@@ -268,27 +270,27 @@ def _line_object(speaker: Speaker, line: Line) -> dict[str, Any]:
     return {**head, "place": line.place, "kind": line.kind, **said, "row": dict(line.row)}
 
 
-def _stats_text(counted: dict[str, Any]) -> str:
-    sizes = counted["events_a_batch"]
-    snapshots = ", ".join(map(str, counted["snapshots"])) or "none"
+def _stats_text(content: dict[str, Any]) -> str:
+    sizes = content["events_a_batch"]
+    snapshots = ", ".join(map(str, content["snapshots"])) or "none"
     lines = [
-        f"journal   {counted['path']}, schema {counted['schema']}, {'closed' if counted['is_closed'] else 'not closed'}",
-        f"written   {counted['created']} by version {counted['code_version']}: {one_line(counted['command']) or 'no command'}",
-        f"bytes     {counted['bytes']:,}" + (f", and {counted['log_bytes']:,} in the log" if counted["log_bytes"] else ""),
-        f"time      {counted['first_time']} to {counted['last_time']}",
-        f"seq       {counted['first_seq']} to {counted['last_seq']}",
-        f"batches   {counted['batches']:,}, of {sizes['least']:,} to {sizes['most']:,} events, median {sizes['median']:,}",
-        f"digests   {counted['digests']:,}{_of_the_end(counted)}, and snapshots after batches {snapshots}",
+        f"journal   {content['path']}, schema {content['schema']}, {'closed' if content['is_closed'] else 'not closed'}",
+        f"written   {content['created']} by version {content['code_version']}: {one_line(content['command']) or 'no command'}",
+        f"bytes     {content['bytes']:,}" + (f", and {content['log_bytes']:,} in the log" if content["log_bytes"] else ""),
+        f"time      {content['first_time']} to {content['last_time']}",
+        f"seq       {content['first_seq']} to {content['last_seq']}",
+        f"batches   {content['batches']:,}, of {sizes['least']:,} to {counted(sizes['most'], 'event')}, median {sizes['median']:,}",
+        f"digests   {content['digests']:,}{_of_the_end(content)}, and snapshots after batches {snapshots}",
     ]
     for noun, key in (("events", "events_by_kind"), ("effects", "effects_by_kind"), ("refused", "refused")):
-        total = sum(counted[key].values())
+        total = sum(content[key].values())
         lines.append(f"{noun:<8}  {total:,}")
-        lines += [f"          {count:>12,}  {name}" for name, count in counted[key].items()]
+        lines += [f"          {count:>12,}  {name}" for name, count in content[key].items()]
     return "\n".join(lines)
 
 
-def _of_the_end(counted: dict[str, Any]) -> str:
-    return ", that of the end among them" if counted["is_closed"] and counted["digests"] else ""
+def _of_the_end(content: dict[str, Any]) -> str:
+    return ", that of the end among them" if content["is_closed"] and content["digests"] else ""
 
 
 def _progress_bar() -> Callable[[int, int], None] | None:
@@ -297,7 +299,7 @@ def _progress_bar() -> Callable[[int, int], None] | None:
         return None
 
     def show(done: int, total: int) -> None:
-        typer.echo(f"\rverified {done:,} of {total:,} events", err=True, nl=False)
+        typer.echo(f"\rverified {done:,} of {counted(total, 'event')}", err=True, nl=False)
 
     return show
 
@@ -328,9 +330,9 @@ def _as_text(report: Report) -> str:
         lines += [
             f"written   {report.created} by version {report.code_version}",
             f"venue     {report.venue_hash}",
-            f"holds     {report.batches:,} batches, {report.events:,} events, {report.effects:,} effects, {_end(report)}",
+            f"holds     {_size(report)}, {_end(report)}",
             f"segments  {report.segments:,} verified, {report.segments_gone:,} before them not here; rules version {report.rules_version}",
-            f"replayed  {report.events_replayed:,} events, digests compared: {report.digests_compared:,}",
+            f"replayed  {counted(report.events_replayed, 'event')}, digests compared: {report.digests_compared:,}",
             f"snapshots {report.snapshots_compared:,} compared",
             f"inputs    {report.inputs_compared:,} compared, {report.inputs_named:,} named by the manifest",
             f"digest    {_trusted(report, report.digest)}",
@@ -340,6 +342,11 @@ def _as_text(report: Report) -> str:
     lines += [f"found     {finding}" for finding in report.findings]
     lines.append(f"result    {_result(report)}{_unreplayed(report)}")
     return "\n".join(lines)
+
+
+def _size(report: Report) -> str:
+    parts = counted(report.batches, "batch", "batches"), counted(report.events, "event"), counted(report.effects, "effect")
+    return ", ".join(parts)
 
 
 def _trusted(report: Report, number: str | None) -> str:

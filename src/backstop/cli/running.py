@@ -18,7 +18,7 @@ import typer
 
 from backstop.cli.exits import FAILED, FINDING, INVARIANT, OK
 from backstop.files import named_errors, told
-from backstop.printing import printable
+from backstop.printing import counted, printable
 
 if TYPE_CHECKING:
     from backstop.journal import JournalDamaged
@@ -173,7 +173,7 @@ def run_case(case: Case, title: str, *, report: Path | None = None, command: str
     with shown_progress() as progress:
         result = _told(replay_case(case, progress=progress, command=command, tally=gathering.tally, **options))
     size = write_report(report, gathering, facts_of_result(result, title, command, case.names.accounts))
-    say(f"report: {report}, {size:,} bytes")
+    say(f"report: {report}, {counted(size, 'byte')}")
     return result
 
 
@@ -281,7 +281,7 @@ def shown_progress(done_word: str = "replayed") -> Iterator[Progress]:
         nonlocal last
         if time.monotonic() - last >= _LINE_EVERY:
             last = time.monotonic()
-            say(f"{done_word} {done:,} of {total:,} events, {_short(time_ns)}")
+            say(f"{done_word} {done:,} of {counted(total, 'event')}, {_short(time_ns)}")
 
     yield line
 
