@@ -116,6 +116,9 @@ def test_a_sealed_segment_that_lost_its_seal_is_never_open(tmp_path: Path) -> No
         engine.apply(story())
     seal(path).journal.abandon()
     sealed = tmp_path / "journal.db.000001"
+    lines = CliRunner().invoke(app, ["segments", str(path)]).stdout.splitlines()
+    assert "sealed, batch 1, 16 events, " in lines[0]
+    assert "live, no batch yet, 0 events, " in lines[1]
     assert verify(sealed).exit_code == 0
     with Engine.open(tmp_path) as engine:
         engine.apply([event(AccountEvent, 3_000 * SECOND_NS, account=2, owner=2)])

@@ -105,14 +105,14 @@ def _say_report(report: ImportReport, output: Path) -> None:
         say(f"note: {note}")
     read = f"{counted(report.rows_read, 'row')} of {counted(len(report.files), 'file')}"
     say(f"read {read}, wrote {counted(report.rows_written, 'bar')} to {output}")
-    for count, words in (
-        (report.rows_other_timeframe, "bars of another timeframe left out"),
-        (report.rows_other_kind, "rows of another kind (mark, funding rate) left out"),
-        (report.rows_other_market, "rows of markets that were not asked for left out"),
-        (report.duplicates_dropped, "duplicates dropped, alike in every value"),
-        (report.bars_widened, "bars widened to hold their own open and close"),
+    for count, noun, words in (
+        (report.rows_other_timeframe, "bar", "of another timeframe left out"),
+        (report.rows_other_kind, "row", "of another kind (mark, funding rate) left out"),
+        (report.rows_other_market, "row", "of markets that were not asked for left out"),
+        (report.duplicates_dropped, "duplicate", "dropped, alike in every value"),
+        (report.bars_widened, "bar", "widened to hold open and close"),
     ):
         if count:
-            say(f"{count:,} {words}")
+            say(f"{counted(count, noun)} {words}")
     for symbol, bars in report.markets.items():
-        say(f"{shown_name(symbol)}: {bars:,} bars")
+        say(f"{shown_name(symbol)}: {counted(bars, 'bar')}")
