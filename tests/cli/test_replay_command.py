@@ -414,7 +414,7 @@ def test_bars_are_imported_and_replayed(folder: Path) -> None:
     assert result.exit_code == OK, result.output
     assert "read 4 rows of 1 file, wrote 3 bars" in result.stderr
     assert "1 duplicate dropped, alike in every value" in result.stderr
-    assert "3 bars widened to hold their own open and close" in result.stderr
+    assert "3 bars widened to hold open and close" in result.stderr
     values = as_json(replay(folder, "--json", "--steps", "4"))
     assert values["feeds"]["prices"]["steps"] == 4
     assert values["defaults"] == 10

@@ -141,12 +141,15 @@ def _providers(result: ReplayResult) -> Iterator[str]:
     below, support = grouped(venue, sum(row.edge for row in rows)), grouped(venue, sum(row.support for row in rows))
     count = sum(row.takeovers for row in rows)
     yield f"takeover   {counted(count, 'transfer')}, {below} {name} below mark; {support} {name} of the row fund were paid for them"
-    for spec, row, standing in zip(venue.providers, rows, result.standings, strict=True):
+    for number, (spec, row, standing) in enumerate(zip(venue.providers, rows, result.standings, strict=True)):
         failed = f", {counted(row.failures, 'failure')}" if row.failures else ""
         taken = f"{counted(row.takeovers, 'transfer')} of {grouped(venue, row.notional)}"
         held = grouped(venue, standing.open_notional)
         profit = grouped(venue, standing.profit)
         yield f"           {spec.name}: {standing.status.name.lower()}, {taken}, profit {profit}, holds {held}{failed}"
+        stop = venue.rules.providers[number].loss_stop
+        if standing.profit < -stop:
+            yield f"           {spec.name} lost more than its stop of {grouped(venue, stop)}: it sells a share at a time, behind defaulters"
         if row.defaults:
             yield f"           {spec.name} was in default {times(row.defaults)}; {_paid_for(result, row.paid_for)}"
     if tally.disposal_fills:
