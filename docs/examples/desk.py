@@ -49,6 +49,7 @@ from backstop.core.instruments import CloseoutRules, LimitRules, MarketRules, Ti
 from backstop.core.parameter_table import PARAMETERS
 from backstop.core.state import new_state
 from backstop.core.timers import next_wait_ns
+from backstop.printing import counted
 
 __all__ = ["FACTOR", "MARKET", "SECOND_NS", "VENUE", "Desk", "money", "price"]
 
@@ -181,7 +182,7 @@ class Desk:
             case F.ORDER:
                 return f"{who} {verb} {lots} at {price(e.price_ticks)} or better, zero cash {money(e.amount)}, reserved {money(e.value)}"
             case F.CANCEL:
-                return f"{who}: order of {lots} lots is withdrawn"
+                return f"{who}: order of {counted(lots, 'lot')} is withdrawn"
             case F.TRADE:
                 return f"{who} {verb} {lots}, cash {money(e.amount)}, realises {money(e.value)} ({Cause(e.code).name})"
             case F.POSTING:
@@ -189,18 +190,20 @@ class Desk:
             case F.RESERVE:
                 return f"{money(e.amount)} for {who}, reserved in all {money(e.value)}"
             case F.ADL_PLAN:
-                return f"{who} {verb} {lots} for {money(e.amount)} to {e.other} counterparties, mark {price(e.price_ticks)}"
+                others = counted(e.other, "counterparty", "counterparties")
+                return f"{who} {verb} {lots} for {money(e.amount)} to {others}, mark {price(e.price_ticks)}"
             case F.ADL_SCALE:
                 return f"{who}: {lots} should leave, the plan closes fewer of all"
             case F.ADL_CLASS:
                 eta = f"eta {e.amount} lots / {money(e.value)}" if e.value else "every cap is taken whole"
-                return f"{AdlClass(e.code).name}: {e.other} can give, {e.price_ticks} at its cap, {lots} lots placed, {eta}"
+                return f"{AdlClass(e.code).name}: {e.other} can give, {e.price_ticks} at its cap, {counted(lots, 'lot')} placed, {eta}"
             case F.ADL_LINE:
                 return f"{e.other} have shares below {e.price_ticks}, {lots} lots together: some give for all"
             case F.ADL_PICK:
                 return f"{who} gives for them: share {lots}"
             case F.ADL_OWNER:
-                return f"the owner of {who} {verb} {lots} of at most {e.price_ticks} by {e.other} accounts, weight {money(e.value)}"
+                by = counted(e.other, "account")
+                return f"the owner of {who} {verb} {lots} of at most {e.price_ticks} by {by}, weight {money(e.value)}"
             case F.ADL_FILL:
                 return f"{who} {verb} {lots} of at most {e.price_ticks}, cash {money(e.amount)}, weight {money(e.value)}"
             case F.TEAR_UP:
@@ -214,7 +217,7 @@ class Desk:
                 return f"{who} {verb} {lots} for {money(e.amount)} to provider {e.price_ticks}, {how}, support {money(e.value)}"
             case F.PROVIDER:
                 ends = f", until second {e.value // SECOND_NS}" if e.value != NEVER_NS else ""
-                return f"{who}: {ProviderStatus(e.code).name}{ends}, {e.lots} failures in a row, score {e.amount / 10_000:.2f} %"
+                return f"{who}: {ProviderStatus(e.code).name}{ends}, {counted(e.lots, 'failure')} in a row, score {e.amount / 10_000:.2f} %"
             case F.HAIRCUT:
                 return f"{who} bears {money(e.amount)} of at most {money(e.lots)}, weight {money(e.value)} ({SocialisePolicy(e.code).name})"
             case F.CLAIM:

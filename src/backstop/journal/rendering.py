@@ -96,6 +96,7 @@ from backstop.core.parameters import Unit as RuleUnit
 from backstop.journal.manifest import Names
 from backstop.journal.records import record_of
 from backstop.journal.vocabulary import Vocabulary
+from backstop.printing import counted
 
 __all__ = [
     "EFFECTS",
@@ -330,6 +331,15 @@ def _in_group(words: str) -> Callable[[AnyField], tuple[Part, ...]]:
             return words.format(bare(speaker, row)) if len(speaker.venue.groups) > 1 else ""
 
         return (Part("group", said, bare),)
+
+    return parts
+
+
+def _counted(noun: str, plural: str = "") -> Callable[[AnyField], tuple[Part, ...]]:
+    """A count, in the sentence with its noun."""
+
+    def parts(field: AnyField) -> tuple[Part, ...]:
+        return (Part(field.name, lambda _, row: counted(field.of(row), noun, plural), lambda _, row: field.of(row)),)
 
     return parts
 
@@ -609,7 +619,9 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
         ReserveEffect, "the fund reserves {change} {order_id} {account} in {market}: {reserved} in all", order_id=_for_order
     ),
     EffectKind.ADL_PLAN: sentence_of(
-        AdlPlanEffect, "ADL of {account}: {quantity} in {market} at mark {mark}, {policy}, {fills} fills, receives {cash}, equity {equity}"
+        AdlPlanEffect,
+        "ADL of {account}: {quantity} in {market} at mark {mark}, {policy}, {fills}, receives {cash}, equity {equity}",
+        fills=_counted("fill"),
     ),
     EffectKind.ADL_SCALE: sentence_of(AdlScaleEffect, "{wanted} of {account} in {market} should leave, the plan closes fewer of all"),
     EffectKind.ADL_CLASS: sentence_of(
@@ -633,8 +645,9 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
     ),
     EffectKind.ADL_OWNER: sentence_of(
         AdlOwnerEffect,
-        "the owner of {account} gives {quantity} in {market} by {fills} fills, class {class_name}: cap {cap}, weight {weight}",
+        "the owner of {account} gives {quantity} in {market} by {fills}, class {class_name}: cap {cap}, weight {weight}",
         adl_class="class_name",
+        fills=_counted("fill"),
         weight=_weight,
         equity=_unsaid,  # the weight names it, where it is told
     ),
