@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backstop.cli.outcome import _providers
 from backstop.config import parse_venue
 from backstop.config.stages import CLOSING
 from backstop.core.events import (
@@ -121,6 +122,11 @@ def test_stops_of_providers_are_as_the_engine_has_them(tmp_path: Path) -> None:
     section = shown[shown.index('id="providers"') : shown.index('id="adl"')]
     assert f"stopped by its loss {clock(pause.start_ns)} {end}" in section
     assert section.count("at no time") == 2
+    assert "It may lose more than its stop" in section
+    for profit, is_told in ((-9_000_000_000, False), (-9_000_000_001, True)):
+        standings = (replace(result.standings[0], profit=profit), *result.standings[1:])
+        said = "\n".join(_providers(replace(result, standings=standings)))
+        assert ("lost more than its stop of 9,000.000000: it sells a share at a time" in said) == is_told
     assert {"9000.000000", "300000.000000", "200000.000000", "100000.000000"} <= set(Page(shown).values["providers"])
 
 
