@@ -6,11 +6,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.compiled import inlined, kernel
-from backstop.core.events import GROUPS_MAX, UNCOVERED_FIRST_GROUP, clearing_of, fund_of, funding_of, uncovered_of
+from backstop.core.events import (
+    FEES,
+    GROUPS_MAX,
+    NONE,
+    REMAINDER,
+    UNCOVERED_FIRST_GROUP,
+    WORLD,
+    clearing_of,
+    fund_of,
+    funding_of,
+    uncovered_of,
+)
 
 __all__ = [
     "BUCKET_BITS",
     "HOUSE_ROWS",
+    "OTHER_SLOTS",
     "arrears_gauge",
     "bucket_of",
     "clearing_id",
@@ -21,6 +33,7 @@ __all__ = [
     "funding_id",
     "house_slot",
     "market_gauge",
+    "other_slot",
     "outside_row",
     "owner_key",
     "owner_place",
@@ -45,6 +58,22 @@ def house_slot(ledger_id: int) -> int:
     if ledger_id < UNCOVERED_FIRST_GROUP:
         return UNCOVERED_FIRST_GROUP - 1 - ledger_id
     return GROUPS_MAX - 3 - ledger_id
+
+
+#: Ledger accounts with a balance in each asset.
+OTHER_SLOTS = 3
+
+
+@inlined
+def other_slot(ledger_id: int) -> int:
+    """Return the column of ``State.other_balances`` of WORLD, REMAINDER or FEES, or NONE of all others,
+    which are in one asset.
+    """
+    if ledger_id == WORLD:
+        return 0
+    if ledger_id == REMAINDER:
+        return 1
+    return 2 if ledger_id == FEES else NONE
 
 
 #: Ledger ids, for kernels: ``events.fund_of`` and its kin are plain, for rooms without kernels.

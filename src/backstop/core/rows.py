@@ -162,6 +162,12 @@ MARKET = _row(
     ("depth_lots", "<i8", (2, BANDS_MAX)),  # visible lots by book side and band
 )
 
+#: One asset: its rules.
+ASSET = _row(
+    *_rules_of(Scope.ASSET),
+    ("first_group", "<i8"),  # the first of its market groups
+)
+
 #: One margin tier, its deductions worked out.
 TIER = _row(
     *_rules_of(Scope.TIER),
@@ -340,6 +346,7 @@ RULES = _row(
     ("vault", "<i8"),  # number of the venue vault, or NONE
     ("joint_most", "<i8"),  # most open offers of a joint offer
     ("markets", "<i8"),
+    ("assets", "<i8"),
 )
 
 #: One turn of the waterfall, in the venue's order. A stage may have more than one.
@@ -354,6 +361,17 @@ STAGE = _row(
     ("interval_ns", "<i8"),  # between two attempts
     ("answer_timeout_ns", "<i8"),  # how long its orders or offers stand
 )
+
+
+class AssetRow(Protocol):
+    """Fields of an ``ASSET`` row."""
+
+    minimum_notional: int
+    account_notional_max: int
+    owner_loss_max: int
+    deficit_halt: int
+    parts_min_notional: int
+    first_group: int
 
 
 class AccountRow(Protocol):

@@ -58,11 +58,11 @@ _NONE_COLUMNS = (OWNER_FIRST, OWNER_CARRY_LAST, NETTED_EVENT)
 
 #: Arrays with few rows, whatever the limits: they are moved whole.
 _WHOLE = (
-    *("engine", "rules", "stages", "markets", "tiers", "house", "gauges", "changes", "funds", "breakers"),
+    *("engine", "rules", "stages", "assets", "markets", "tiers", "house", "other_balances", "gauges", "changes", "funds", "breakers"),
     *("providers", "commitments", "offered", "joints"),
 )
 #: Arrays by account or owner, in their first or in their second dimension.
-_BY_ACCOUNT = ("charge_markets", "pocket_markets", "doubts", "accounts", "carry_until", "returns", "debts", "fill_gauges")
+_BY_ACCOUNT = ("charge_markets", "pocket_markets", "account_assets", "doubts", "accounts", "carry_until", "returns", "debts", "fill_gauges")
 _BY_ACCOUNT_SECOND = ("claims", "noted")
 #: Arrays by row of ``positions``.
 _BY_POSITION = (
@@ -138,7 +138,6 @@ def used_parts(*states: Any) -> list[Part]:
     none of them is blank in all of them, or means nothing between two events.
     """
     first = states[0]
-    accounts_max = len(first.accounts)
     accounts, positions, orders, fill_debts, waits, effects = (
         max(int(state.engine[0][name]) for state in states)
         for name in ("accounts_now", "positions_now", "next_order_id", "next_fill_debt", "waits_now", "effects_now")
@@ -150,9 +149,6 @@ def used_parts(*states: Any) -> list[Part]:
     parts += [Part(name, slice(people)) for name in _BY_ACCOUNT]
     parts += [Part(name, (slice(None), slice(people))) for name in _BY_ACCOUNT_SECOND]
     parts += [Part(name, slice(positions)) for name in _BY_POSITION]
-    # A row by account, then the house.
-    if first.other_balances.shape[1] > accounts_max:
-        parts += [Part("other_balances", (slice(None), each)) for each in (slice(accounts), slice(accounts_max, None))]
     # Numbers from 1 on go around.
     parts += [Part("orders", slice(min(orders, len(first.orders)))), Part("fill_debts", slice(min(fill_debts, len(first.fill_debts))))]
     parts += [Part("columns", (column, slice(people))) for column in KEPT]

@@ -185,7 +185,7 @@ def adl_plan(state: State, accounts: list[int], market: int, side: int) -> None:
     linked = next(iter(owners)) if len(owners) == 1 else None
     house = [each for each in wave.counterparties if each.portfolio is None]
     candidates = candidates_of(asked_owners(state, market, side), house, caps, state.rules.adl_policy, state.last_seq, linked)
-    least = least_asked(state.rules.adl, state.contract(market), lots)
+    least = least_asked(state.rules.adl, state.rules.of_market(market), state.contract(market), lots)
     given = share_lots(state.rules.adl_policy, candidates, lots, least, (state.last_seq, market, first))
     gives = [(each, part.lots[each.first]) for part in given for each in part.members]
     fills = laid(gives, caps)

@@ -42,6 +42,7 @@ from backstop.reference.records import Effect
 __all__ = [
     "CLOSING_ORDER",
     "DISPOSAL_ORDER",
+    "OF_ALL_ASSETS",
     "TAKEOVER_OFFER",
     "Account",
     "FillDebt",
@@ -60,6 +61,8 @@ CLOSING_ORDER, TAKEOVER_OFFER, DISPOSAL_ORDER = 0, 1, 2
 #: What a fund paid for an owner.
 FUND_PAYS = (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP)
 FUND_PAYS_LATE = Cause.ARREARS
+#: Ledger accounts with a balance in each asset, in the order of the digest.
+OF_ALL_ASSETS = (WORLD, REMAINDER, FEES)
 
 
 @dataclass(slots=True)
@@ -146,6 +149,7 @@ class Account:
     owner: int
     #: The one market of a pocket, or NONE.
     pocket: int = NONE
+    asset: int = 0
     health: int = Health.HEALTHY
     default_since: int = NEVER_NS
     wait_until: int = NEVER_NS
@@ -259,7 +263,12 @@ class State:
     rules: VenueRules
     markets: list[Market] = field(default_factory=list)
     accounts: list[Account] = field(default_factory=list)
+    #: Balances by ledger account, of WORLD, FEES and REMAINDER in the first asset; those in the others by
+    #: asset and ledger account.
     ledger: dict[int, int] = field(default_factory=dict)
+    further: dict[tuple[int, int], int] = field(default_factory=dict)
+    #: By ledger account of the house, None of those with a balance in each.
+    assets_of_house: dict[int, int | None] = field(default_factory=dict)
     #: By holder (account, OUTSIDE or error_inventory), then by market.
     positions: dict[int, dict[int, Position]] = field(default_factory=dict)
     orders: dict[int, Order] = field(default_factory=dict)
@@ -326,6 +335,14 @@ class State:
         """Open the house's ledger accounts and positions, its funds, breakers and providers."""
         groups = range(len(self.rules.funds))
         self.ledger = dict.fromkeys((WORLD, REMAINDER, FEES, *map(uncovered_of, groups), *map(fund_of, groups)), 0)
+        self.assets_of_house = dict.fromkeys(OF_ALL_ASSETS)
+        for group, fund in enumerate(self.rules.funds):
+            self.assets_of_house |= dict.fromkeys((fund_of(group), uncovered_of(group)), fund.asset)
+        for number, rules in enumerate(self.rules.markets):
+            own = (clearing_of(number), funding_of(number), outside_of(number), error_inventory_of(number))
+            self.assets_of_house |= dict.fromkeys(own, rules.settlement_asset)
+        others = range(1, len(self.rules.assets))
+        self.further = {(asset, ledger_id): 0 for asset in others for ledger_id in OF_ALL_ASSETS}
         for number, rules in enumerate(self.rules.markets):
             self.markets.append(self.new_market(number))
             self.price_most.append(rules.price_ticks_max if rules.is_listed else PRICE_TICKS_LIMIT)
@@ -474,6 +491,26 @@ class State:
         """Group whose fund this ledger id is, if it is one of this venue's."""
         return next((group for group in range(len(self.funds)) if fund_of(group) == ledger_id), None)
 
+    def first_group(self, account: int) -> int:
+        """First group of the account's asset."""
+        return self.rules.groups_of(self.accounts[account].asset)[0]
+
+    def asset_of(self, ledger_id: int) -> int | None:
+        """Asset of a ledger account, or None where it has a balance in each."""
+        if ledger_id >= 0:
+            return self.accounts[ledger_id].asset
+        return self.assets_of_house[ledger_id]
+
+    def balance(self, ledger_id: int, asset: int) -> int:
+        """Balance of a ledger account in an asset."""
+        return self.further[asset, ledger_id] if asset and ledger_id in OF_ALL_ASSETS else self.ledger[ledger_id]
+
+    def _credit(self, ledger_id: int, asset: int, amount: int) -> None:
+        if asset and ledger_id in OF_ALL_ASSETS:
+            self.further[asset, ledger_id] += amount
+        else:
+            self.ledger[ledger_id] += amount
+
     def pay_slot(self) -> int:
         """Number of the present slot of what funds paid."""
         return pay_slot(self.now, self.rules.fund.window_ns)
@@ -590,12 +627,12 @@ class State:
             loss_max=self.rules.funds[group].loss_per_window_max,
             owner_paid=self.owner_paid(owner),
             owner_reserved=owner.reserved,
-            owner_loss_max=self.rules.fund.owner_loss_max,
+            owner_loss_max=self.rules.of_group(group).owner_loss_max,
             market_paid=self.paid_for(market) if market != NONE else 0,
             market_reserved=self.markets[market].reserved if market != NONE else 0,
             market_loss_max=self.rules.markets[market].loss_per_window_max if market != NONE else NO_CAP,
             arrears=self.arrears(group) if market != NONE else 0,
-            arrears_of_all=sum(map(self.arrears, range(len(self.funds)))),
+            arrears_of_all=sum(map(self.arrears, self.rules.groups_of(self.rules.funds[group].asset))),
             uncovered=self.uncovered(group),
             supports=self.fund_supports,
         )
@@ -700,15 +737,19 @@ class State:
             receiver, payer, amount = payer, receiver, -amount
         if amount == 0:
             return
-        self.ledger[receiver] += amount
-        self.ledger[payer] -= amount
+        assets = {self.asset_of(receiver), self.asset_of(payer)} - {None}
+        if len(assets) != 1:
+            raise ValueError(f"{cause.name} from {payer} to {receiver}: must be in one asset, not in {sorted(map(str, assets))}")
+        asset = next(each for each in assets if each is not None)
+        self._credit(receiver, asset, amount)
+        self._credit(payer, asset, -amount)
         group = self.group_of_fund(payer)
         if group is not None and cause in FUND_PAYS:
             self._count_payment(group, receiver, amount, market)
         elif group is not None and cause == FUND_PAYS_LATE:
             for gauge in (self.funds[group].paid, self.funds[group].arrears):
                 gauge[self.pay_slot()] = gauge.get(self.pay_slot(), 0) + amount
-        self.emit(EffectKind.POSTING, code=cause, market=market, account=receiver, other=payer, amount=amount)
+        self.emit(EffectKind.POSTING, code=cause, market=market, account=receiver, other=payer, amount=amount, value=asset)
 
     def _count_payment(self, group: int, account: int, amount: int, market: int) -> None:
         owner = self.owner(account)

@@ -11,6 +11,7 @@ later holds above its target. Rules: R6.9.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
+from backstop.core.assets import asset_of_group
 from backstop.core.columns import (
     ACCOUNT_FREE,
     CLAIM,
@@ -50,7 +51,6 @@ from backstop.core.columns import (
     TURN_ACCOUNT,
     TURN_OUTCOME,
 )
-from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import exposure_at_mark, settlement_asset, value_at_mark
 from backstop.core.drawdown import shift_peaks
 from backstop.core.events import NEVER_NS, NONE, Cause, Health, SocialisePolicy
@@ -440,7 +440,7 @@ def _recover_from(state: State, group: int) -> None:
     split_by_largest_remainder(paid, claims, parts, remainders, heap, count)
     for place in range(count):
         if parts[place] > 0:
-            post(state, claimants[place], fund_id(group), parts[place], VENUE_ASSET, Cause.RECOVERY, NONE)
+            post(state, claimants[place], fund_id(group), parts[place], asset_of_group(state, group), Cause.RECOVERY, NONE)
             change_claim(state, claimants[place], group, -parts[place])
     shift_peaks(state, group, -paid)
     for place in range(count):
