@@ -223,7 +223,7 @@ def _lines_are_right(moment: Moment, rows: list[Effect], told: dict[Candidate, i
     """
     mirror, plan = moment.mirror, rows[0]
     lots = sum(abs(row.lots) for row in rows if row.kind == F.ADL_PLAN)
-    least = least_asked(mirror.rules.adl, mirror.contract(plan.market), lots)
+    least = least_asked(mirror.rules.adl, mirror.rules.of_market(plan.market), mirror.contract(plan.market), lots)
     for head in [row for row in rows if row.kind == F.ADL_CLASS]:
         members = {each.first: each for each in told if each.adl_class == head.code}
         weights, caps = ({first: each.weight for first, each in members.items()}, {first: each.cap for first, each in members.items()})

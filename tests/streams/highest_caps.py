@@ -30,8 +30,7 @@ def highest_caps(before: VenueRules, now: VenueRules) -> VenueRules:
         for old, new in zip(before.providers, now.providers, strict=True)
     )
     assets = (
-        new._replace(owner_loss_max=max(old.owner_loss_max, new.owner_loss_max))
-        for old, new in zip(before.assets, now.assets, strict=True)
+        new._replace(owner_loss_max=max(old.owner_loss_max, new.owner_loss_max)) for old, new in zip(before.assets, now.assets, strict=True)
     )
     return now._replace(markets=tuple(markets), funds=tuple(funds), providers=tuple(providers), assets=tuple(assets))
 
