@@ -98,7 +98,7 @@ def check(path: VenuePath, as_json: AsJson = False) -> None:
         for warning in warnings:
             say(f"{path}: warning: {warning}")
         if venue is not None:
-            tell(f"{path}: ok, {len(venue.markets)} markets, {venue.asset.name}, hash {venue.hash}")
+            tell(f"{path}: ok, {len(venue.markets)} markets, {', '.join(asset.name for asset in venue.assets)}, hash {venue.hash}")
             tell(f"{path}: {_longest_default(venue)}")
             for line in (*_longest_hold(venue), *_falls_survived(venue)):
                 tell(f"{path}: {line}")

@@ -11,7 +11,7 @@ from backstop.config.quantise import Rounding, decimal_text, steps_of, value_of
 from backstop.core.contract_terms import Contract, ContractKind, contract_of
 from backstop.core.instruments import VenueRules
 
-__all__ = ["Asset", "BookRules", "MarketSpec", "ProviderSpec", "Venue"]
+__all__ = ["Asset", "BookRules", "MarketSpec", "ProviderSpec", "SeveralAssetsError", "Venue"]
 
 
 class BookRules(NamedTuple):
@@ -49,6 +49,16 @@ class Asset:
             return str(atoms)
         whole, rest = divmod(abs(atoms), 10**self.decimals)
         return f"{'-' if atoms < 0 else ''}{whole}.{rest:0{self.decimals}d}"
+
+
+class SeveralAssetsError(ValueError):
+    """Money of a venue of several assets was asked for in one."""
+
+    def __init__(self, venue: str, names: list[str]) -> None:
+        """Name the venue and its assets."""
+        super().__init__(
+            f"venue {venue} has {len(names)} assets, {', '.join(names)}: this shows money in one asset only, and sums over all markets"
+        )
 
 
 class ProviderSpec(NamedTuple):
@@ -129,7 +139,8 @@ class Venue:
     #: Every key with its value, defaults filled in, in the file's own structure.
     resolved: dict[str, Any]
     rules: VenueRules
-    asset: Asset
+    #: One or more, by number.
+    assets: tuple[Asset, ...]
     markets: tuple[MarketSpec, ...]
     #: One a market, in the same order.
     books: tuple[BookRules, ...]
@@ -143,6 +154,32 @@ class Venue:
     provider_answer: int
     #: What is allowed and probably not meant.
     warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def asset(self) -> Asset:
+        """The asset of a venue that has one; raises ``SeveralAssetsError`` where it has several."""
+        if len(self.assets) > 1:
+            raise SeveralAssetsError(self.name, [asset.name for asset in self.assets])
+        return self.assets[0]
+
+    def asset_of_market(self, market: int) -> Asset:
+        """Return the asset in which a market settles."""
+        return self.assets[self.rules.markets[market].settlement_asset]
+
+    def asset_of_group(self, group: int) -> Asset:
+        """Return the asset of a market group and its fund."""
+        return self.assets[self.rules.funds[group].asset]
+
+    def asset_of_provider(self, provider: int) -> Asset:
+        """Return the asset of a provider."""
+        return self.assets[self.rules.providers[provider].asset]
+
+    def asset_number(self, name: str) -> int:
+        """Return the number of an asset; raise ``KeyError`` with the names that there are."""
+        names = [asset.name for asset in self.assets]
+        if name not in names:
+            raise KeyError(f"unknown asset {name}: the venue has {', '.join(names)}")
+        return names.index(name)
 
     def market(self, symbol: str) -> int:
         """Return the number of a market; raise ``KeyError`` with the nearest symbols."""

@@ -70,8 +70,8 @@ PRICE_TICKS_LIMIT = (1 << 31) - 2
 EFFECTS_MAX = 1 << 22
 #: Most rows of one kind.
 _ROWS_MAX = 1 << 28
-#: Most assets in which balances are kept.
-ASSETS_MAX = 64
+#: Most assets in which balances are kept: each has a market group.
+ASSETS_MAX = GROUPS_MAX
 #: Most backstop providers.
 PROVIDERS_MAX = 64
 
@@ -734,15 +734,17 @@ def check_rules(rules: VenueRules) -> None:
             market.position_lots_max * limits.accounts_max < 1 << 62,
             f"markets[{number}].position_lots_max = {market.position_lots_max} x accounts_max {limits.accounts_max}: must stay below 2^62",
         )
-    total = sum(market.notional_max for market in rules.markets if market.is_listed)
-    _check(
-        total <= NOTIONAL_ATOMS_MAX,
-        "markets: sum of position_lots_max x price_ticks_max x notional_factor, of an inverse contract of position_lots_max x"
-        " notional_factor / price_ticks_min = "
-        + " + ".join(_bound_text(market) for market in rules.markets[:4] if market.is_listed)
-        + (" + ..." if len(rules.markets) > 4 else "")
-        + f" = {total} atoms: must be at most {NOTIONAL_ATOMS_MAX} (2^60)",
-    )
+    for asset in range(len(rules.assets)):
+        markets = [market for market in rules.markets if market.is_listed and market.settlement_asset == asset]
+        total = sum(market.notional_max for market in markets)
+        _check(
+            total <= NOTIONAL_ATOMS_MAX,
+            "markets: sum of position_lots_max x price_ticks_max x notional_factor, of an inverse contract of position_lots_max x"
+            " notional_factor / price_ticks_min = "
+            + " + ".join(map(_bound_text, markets[:4]))
+            + (" + ..." if len(markets) > 4 else "")
+            + f" = {total} atoms: must be at most {NOTIONAL_ATOMS_MAX} (2^60)",
+        )
     check_values(rules, "")
     check_values(levels, "levels")
     _check(
