@@ -177,6 +177,8 @@ def compare_wave(path: Path | str, seq: int | None = None) -> Comparison:
     recorded = AdlPolicy(past.venue.rules.adl_policy)
     notes = [f"recorded under {recorded.name.lower()}"]
     outcomes = []
+    past.venue.need_one_asset("a comparison of policies")
+    asset = past.venue.asset
     for policy in AdlPolicy:
         state = past.state.copy_used()
         state.stages["policy"][state.stages["kind"] == Stage.ADL] = policy
@@ -187,7 +189,6 @@ def compare_wave(path: Path | str, seq: int | None = None) -> Comparison:
     plans = sorted({outcome.plans for outcome in outcomes})
     if plans != [1]:
         notes.append(f"the event holds {' to '.join(map(str, plans))} plans; only the first meets the same state under every policy")
-    asset = past.venue.asset
     title = f"{past.venue.name}, seq {seq}"
     return Comparison(title, asset.name, asset.decimals, tuple(outcomes), "notional at mark", tuple(notes))
 

@@ -50,14 +50,19 @@ class Asset:
         whole, rest = divmod(abs(atoms), 10**self.decimals)
         return f"{'-' if atoms < 0 else ''}{whole}.{rest:0{self.decimals}d}"
 
+    def money(self, atoms: int) -> str:
+        """Return atoms as a decimal text with the asset's name, as in ``-12.500000 USDT``."""
+        return f"{self.text(atoms)} {self.name}"
+
 
 class SeveralAssetsError(ValueError):
     """Money of a venue of several assets was asked for in one."""
 
-    def __init__(self, venue: str, names: list[str]) -> None:
-        """Name the venue and its assets."""
+    def __init__(self, what: str, venue: str, names: list[str]) -> None:
+        """Name what was asked for, the venue and its assets."""
         super().__init__(
-            f"venue {venue} has {len(names)} assets, {', '.join(names)}: this shows money in one asset only, and sums over all markets"
+            f"{what} is of money in one asset, and venue {venue} has {len(names)}, {', '.join(names)}: `backstop replay` shows each by"
+            " itself, with `--json`, too, and so do `journal show`, `explain` and `fund statement`"
         )
 
 
@@ -158,9 +163,13 @@ class Venue:
     @property
     def asset(self) -> Asset:
         """The asset of a venue that has one; raises ``SeveralAssetsError`` where it has several."""
-        if len(self.assets) > 1:
-            raise SeveralAssetsError(self.name, [asset.name for asset in self.assets])
+        self.need_one_asset("this")
         return self.assets[0]
+
+    def need_one_asset(self, what: str) -> None:
+        """Raise ``SeveralAssetsError``, which names ``what``, where the venue has several assets."""
+        if len(self.assets) > 1:
+            raise SeveralAssetsError(what, self.name, [asset.name for asset in self.assets])
 
     def asset_of_market(self, market: int) -> Asset:
         """Return the asset in which a market settles."""

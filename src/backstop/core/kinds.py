@@ -391,6 +391,7 @@ class AccountEvent(EventView[T], kind=EventKind.ACCOUNT):
     account = _account("The account to open: the next id that is free.")
     owner = Field("other", Unit.OWNER, "Whose account it is.")
     market = _market("A pocket's one market; NONE: it may have lots in any.", optional=True)
+    asset = _count("Number of the account's asset; 0: the first.", "code")
 
 
 class TransferEvent(EventView[T], kind=EventKind.TRANSFER):
@@ -609,7 +610,7 @@ class PostingEffect(EffectView[T], kind=EffectKind.POSTING):
     payer = _holder("Who pays it.", "other")
     cause = CodeField(Cause, "Why it moved.")
     market = _market("The market; NONE: no market.", optional=True)
-    asset = _count("Number of the asset that moved; 0: the venue's.", "value")
+    asset = _count("Number of the asset that moved; 0: the first.", "value")
 
 
 class ReserveEffect(EffectView[T], kind=EffectKind.RESERVE):

@@ -55,8 +55,8 @@ _KINDS = {CLOSING_ORDER: OrderKind.CLOSING, TAKEOVER_OFFER: OrderKind.OFFER, DIS
 class Engine:
     """One venue's default-management engine, alone or with a journal.
 
-    Amounts are integers: atoms of the settlement asset, lots and ticks of a market, nanoseconds
-    since 1970. ``venue.asset`` and ``venue.markets`` turn them into decimals and back. A market is
+    Amounts are integers: atoms of an asset, lots and ticks of a market, nanoseconds since 1970.
+    ``venue.assets`` and ``venue.markets`` turn them into decimals and back. A market is
     named by its number or its symbol. One thread at a time may use an engine.
 
     A new engine is empty: what the funds hold comes as events, like everything else.
@@ -264,7 +264,7 @@ class Engine:
         found = []
         for group, (name, row) in enumerate(zip(self._venue.groups, self._state.funds, strict=True)):
             balance, uncovered = (int(balance_of(self._state, ledger_id)) for ledger_id in (fund_of(group), uncovered_of(group)))
-            found.append(Fund(name, balance, int(row.reserved), int(row.carried), -uncovered))
+            found.append(Fund(name, balance, int(row.reserved), int(row.carried), -uncovered, int(row.asset)))
         return found
 
     def orders(self, account: int | None = None) -> list[OpenOrder]:
@@ -305,6 +305,7 @@ class Engine:
             is_restricted=bool(head.restricted),
             default_since_ns=None if since == NEVER_NS else since,
             claims_atoms=int(head.claim),
+            asset=int(self._state.account_assets[account]),
         )
 
     def positions(self, account: int) -> list[Position]:

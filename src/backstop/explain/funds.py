@@ -49,7 +49,7 @@ def available_text(scene: Scene, group: int, fund: FundView, market: int) -> str
     """Say what a fund may still pay for the account in a market, or in none, with the terms of the
     limit that binds.
     """
-    cash, seconds = scene.speaker.venue.asset.text, scene.rules.fund.window_ns / 1e9
+    cash, seconds = scene.speaker.text, scene.rules.fund.window_ns / 1e9
     limit = fund.binding
     late = fund.arrears_of_all if limit == FundLimit.OWNER else fund.arrears
     uncovered = f" {cash(fund.uncovered)} that it keeps for what is uncovered and" if fund.uncovered else ""
