@@ -130,7 +130,8 @@ WALKS: dict[str, list[Step]] = {
         (Reject.TIME_OUT_OF_RANGE, {"seq": SOON}),
         (Reject.UNKNOWN_MARKET, {"time_ns": SOON}),
         (Reject.UNKNOWN_OWNER, {"market": 1}),
-        (Reject.ACCOUNT_NOT_NEXT, {"other": 5}),
+        (Reject.UNKNOWN_CODE, {"other": 5}),
+        (Reject.ACCOUNT_NOT_NEXT, {"code": 0}),
         (Reject.ACCOUNT_LIMIT, {"account": 6}),
     ],
     "TRANSFER of an account": [
