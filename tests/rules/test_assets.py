@@ -1,4 +1,4 @@
-"""R1.6: two assets in one venue; the engine, the reference and every invariant at each event.
+"""R13: two assets in one venue; the engine, the reference and every invariant at each event.
 
 Market 0 and group 0 are of asset 0, market 1 and group 1 of asset 1.
 """

@@ -1,7 +1,7 @@
 """The asset of an account and of a market group, and the rules of an asset.
 
 An account is in one asset, and so is everything that it may touch: its owner, its markets, their
-groups. So a row of the asset's rules is found by whatever is at hand. Rules: R1.6.
+groups. So a row of the asset's rules is found by whatever is at hand. Rules: R13.
 """
 
 from __future__ import annotations

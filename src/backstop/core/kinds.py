@@ -150,6 +150,7 @@ class Unit(StrEnum):
     BAND = "band number"
     #: What names a rule (``parameter_table``).
     RULE = "number of a rule"
+    ASSET = "number of an asset"
     LOTS = "lots"
     TICKS = "ticks of the market"
     ATOMS = "atoms of the settlement asset"
@@ -391,7 +392,7 @@ class AccountEvent(EventView[T], kind=EventKind.ACCOUNT):
     account = _account("The account to open: the next id that is free.")
     owner = Field("other", Unit.OWNER, "Whose account it is.")
     market = _market("A pocket's one market; NONE: it may have lots in any.", optional=True)
-    asset = _count("Number of the account's asset; 0: the first.", "code")
+    asset = Field("code", Unit.ASSET, "The account's asset; 0: the first.")
 
 
 class TransferEvent(EventView[T], kind=EventKind.TRANSFER):
@@ -610,7 +611,7 @@ class PostingEffect(EffectView[T], kind=EffectKind.POSTING):
     payer = _holder("Who pays it.", "other")
     cause = CodeField(Cause, "Why it moved.")
     market = _market("The market; NONE: no market.", optional=True)
-    asset = _count("Number of the asset that moved; 0: the first.", "value")
+    asset = Field("value", Unit.ASSET, "The asset that moved; 0: the first.")
 
 
 class ReserveEffect(EffectView[T], kind=EffectKind.RESERVE):

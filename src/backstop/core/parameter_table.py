@@ -44,6 +44,7 @@ __all__ = [
     "listed",
     "replaced",
     "values_of",
+    "venue_digest_values",
     "venue_digested",
     "venue_values",
 ]
@@ -138,6 +139,12 @@ def venue_digested() -> tuple[ListedRule, ...]:
     not conduct, and those of its first asset.
     """
     return tuple(each for each in PARAMETERS.values() if each.scope in (Scope.VENUE, Scope.ASSET) and each.group != "limits")
+
+
+def venue_digest_values(rules: VenueRules) -> tuple[int, ...]:
+    """Return the digest's row of the venue, in order of number."""
+    own = venue_values(rules) | {each.field: int(getattr(rules.assets[0], each.parameter.name)) for each in listed(Scope.ASSET)}
+    return tuple(own[each.field] for each in venue_digested())
 
 
 def digested(scope: Scope) -> tuple[ListedRule, ...]:

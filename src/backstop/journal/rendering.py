@@ -208,6 +208,7 @@ _FORMS: dict[Unit, Callable[[Vocabulary, Row, int], str]] = {
     Unit.MARKET: lambda speaker, _, number: speaker.market(number),
     Unit.GROUP: lambda speaker, _, number: speaker.group(number),
     Unit.PROVIDER: lambda speaker, _, number: speaker.provider(number),
+    Unit.ASSET: lambda speaker, _, number: speaker.asset_name(number),
     Unit.LOTS: lambda speaker, row, number: speaker.lots(row["market"], number),
     Unit.TICKS: lambda speaker, row, number: speaker.price(row["market"], number),
     Unit.ATOMS: lambda speaker, row, number: _cash(speaker, row, number),
@@ -308,8 +309,7 @@ def _in_asset(field: AnyField) -> tuple[Part, ...]:
     """The asset of an account, in the sentence where the venue has more than one."""
 
     def bare(speaker: Vocabulary, row: Row) -> str:
-        number, assets = field.of(row), speaker.venue.assets
-        return assets[number].name if 0 <= number < len(assets) else f"asset {number}"
+        return speaker.asset_name(field.of(row))
 
     return (Part("asset", lambda speaker, row: f" in {bare(speaker, row)}" if len(speaker.venue.assets) > 1 else "", bare),)
 
@@ -507,8 +507,7 @@ def _rule_place(_: AnyField) -> tuple[Part, ...]:
         rule, entry = _rule_of(row), row["other"]
         match rule.scope if rule else None:
             case Scope.ASSET:
-                assets = speaker.venue.assets
-                return (assets[entry].name if 0 <= entry < len(assets) else f"asset {entry}") if len(assets) > 1 else None
+                return speaker.asset_name(entry) if len(speaker.venue.assets) > 1 else None
             case Scope.MARKET:
                 return speaker.market(row["market"])
             case Scope.TIER:

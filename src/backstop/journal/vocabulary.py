@@ -92,6 +92,11 @@ class Vocabulary:
         providers = self.venue.providers
         return shown_name(providers[number].name) if 0 <= number < len(providers) else f"provider {number}"
 
+    def asset_name(self, number: int) -> str:
+        """Return the name of an asset."""
+        assets = self.venue.assets
+        return assets[number].name if 0 <= number < len(assets) else f"asset {number}"
+
     def lots(self, market: int, lots: int) -> str:
         """Return lots as a quantity of contracts."""
         markets = self.venue.markets

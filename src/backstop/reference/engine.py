@@ -36,7 +36,7 @@ from backstop.core.events import (
     uncovered_of,
 )
 from backstop.core.instruments import PPM, MarketRules, VenueRules
-from backstop.core.parameter_table import Scope, digested, listed, values_of, venue_digested, venue_values
+from backstop.core.parameter_table import Scope, digested, values_of, venue_digest_values
 from backstop.reference.adl import adl, has_room, with_room
 from backstop.reference.arrears import next_arrears_ns, pay_arrears
 from backstop.reference.book_first import book_goes_first
@@ -747,10 +747,8 @@ def digest_values(group: Any, scope: Scope) -> tuple[int, ...]:
 def rule_blocks(rules: VenueRules) -> list[list[tuple[int, ...]]]:
     """The rules in force, a block a scope; of markets their bands, too."""
     pairs = [pair for provider in rules.providers for pair in provider.commitments]
-    first = zip(listed(Scope.ASSET), values_of(rules.assets[0], Scope.ASSET), strict=True)
-    own = venue_values(rules) | {each.field: value for each, value in first}
     return [
-        [tuple(own[each.field] for each in venue_digested())],
+        [venue_digest_values(rules)],
         [(*market_values(market), *market.band_offset_ppm) for market in rules.markets],
         [(number, *values_of(tier, Scope.TIER)) for number, market in enumerate(rules.markets) for tier in market.tiers],
         [digest_values(fund, Scope.GROUP) for fund in rules.funds],
