@@ -375,7 +375,7 @@ def fund_pays_before_others(moment: Moment) -> Findings:
     effect, mirror = moment.effect, moment.mirror
     if effect.kind != F.SUPPORT:
         return
-    group = mirror.group(effect.market) if effect.market != NONE else 0
+    group = mirror.group(effect.market) if effect.market != NONE else mirror.first_group(effect.account)
     fund = mirror.fund_view(group, effect.account, effect.market)
     right = fund.support(effect.value, is_asked=mirror.fund_supports if effect.other == C.SUPPORT else mirror.has_fund)
     if (effect.other == C.SUPPORT and mirror.fund_supports) or (effect.other == C.TEAR_UP and mirror.has_fund):

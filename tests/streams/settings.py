@@ -546,7 +546,7 @@ def _returns(s: Setting) -> None:
 
 def _parameters(s: Setting) -> None:
     """Rules that change, in any other corner."""
-    PROFILES[s.rng.choice([name for name in PROFILES if name not in ("parameters", "bad_venue")])](s)
+    PROFILES[s.rng.choice([name for name in PROFILES if name not in ("parameters", "bad_venue", "assets")])](s)
     s.actions["parameter"] = 20
 
 

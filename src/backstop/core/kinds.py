@@ -519,7 +519,7 @@ class ParameterEvent(EventView[T], kind=EventKind.PARAMETER):
 
     number = Field("code", Unit.RULE, "The rule.")
     market = _market("Of a rule of a market or of a tier: the market.", optional=True)
-    entry = Field("other", Unit.VARIES, "The tier, the market group, or the provider that the rule is of.")
+    entry = Field("other", Unit.VARIES, "The asset, the tier, the market group, or the provider that the rule is of.")
     part = _count("Of a commitment: 2 x group + direction, 0 for longs.", "lots")
     value = Field("amount", Unit.VARIES, "What the rule becomes, in its unit.")
     from_ns = _until("From when; up to the time of the event: at once.", "price_ticks")

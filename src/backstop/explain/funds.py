@@ -143,7 +143,7 @@ def support_of(scene: Scene, market: int, lots: int, cause: Cause) -> Support:
 
 def support_kept_text(scene: Scene, market: int, support: Support, *, is_deficit: bool = False) -> str:
     """Say what the fund pays of a gap, and what keeps back the rest."""
-    cash, group = scene.speaker.cash, scene.rules.markets[market].group if market != NONE else 0
+    cash, group = scene.speaker.cash, scene.group_of(market)
     lacks = f"{cash(support.gap)} of the deficit are its part" if is_deficit else f"mark is {cash(support.gap)} short of zero cash"
     pays = f"{lacks}; the fund pays {cash(support.amount)} of it"
     if support.limit == SupportLimit.COVERED:
@@ -164,7 +164,7 @@ def add_support(scene: Scene, fact: Fact) -> None:
         return
     is_deficit = told.cause == Cause.DEFICIT
     if is_deficit:
-        group = scene.rules.markets[told.market].group if told.market != NONE else 0
+        group = scene.group_of(told.market)
         parts = parts_at(scene.books, scene.rows[: scene.place], scene.account)
         part = sum(each.amount for each in parts if (each.group, each.market) == (group, told.market))
         support = scene.books.fund(group, scene.account, told.market).support(part, is_asked=True)

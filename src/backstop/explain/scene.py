@@ -412,6 +412,10 @@ class Scene:
             probes=not behind and self.now_ns < self.deadline_ns,
         )
 
+    def group_of(self, market: int) -> int:
+        """Return the group of a market; of none the first of the account's asset."""
+        return self.rules.groups_of(self.mine.asset)[0] if market == NONE else self.rules.markets[market].group
+
     def new_plan(self) -> Plan:
         """Return a plan that begins at this effect."""
         portfolio = self.portfolio
